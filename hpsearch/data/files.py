@@ -5,11 +5,13 @@ from __future__ import annotations
 import gzip
 import lzma
 import math
+import mmap
+import os
 import zipfile
 import zlib
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -184,3 +186,59 @@ def read_idx(path: Path) -> npt.NDArray[np.uint8]:
             "install or download it anew"
         )
     return np.frombuffer(data, np.uint8).reshape(shape)
+
+
+# Arrays in files
+
+#: Path, offset, dtype, shape and order of an array in a file.
+Place = tuple[str, int, Any, tuple[int, ...], str]
+#: Bytes of two arrays that are compared at a time.
+_COMPARED = 2**24
+
+
+def place_of(array: npt.NDArray[Any]) -> Place | None:
+    """Return where a file holds an array's numbers; None if none does, or another one by now."""
+    place = _place(array)
+    return place if place is not None and _is_in_file(array, place) else None
+
+
+def array_at(path: str, offset: int, dtype: Any, shape: tuple[int, ...], order: Any) -> Any:
+    """Return an array in a file; changes stay in this process."""
+    return np.memmap(path, dtype, "c", offset, shape, order)
+
+
+def map_of(array: npt.NDArray[Any]) -> np.memmap[Any, Any] | None:
+    """Return the map of a file that an array is a part of; None if there is none."""
+    base: Any = array
+    while isinstance(base, np.ndarray) and not isinstance(base.base, mmap.mmap):
+        base = base.base
+    return base if isinstance(base, np.memmap) else None
+
+
+def _place(array: npt.NDArray[Any]) -> Place | None:
+    base = map_of(array)
+    is_contiguous = array.flags.c_contiguous or array.flags.f_contiguous
+    if base is None or not is_contiguous or base.mode == "c":
+        # Of "c", changes are in this process only.
+        return None
+    if base.filename is None or not array.size or array.dtype.hasobject:
+        return None
+    start = np.frombuffer(cast("mmap.mmap", base.base), np.uint8).__array_interface__["data"][0]
+    inside = array.__array_interface__["data"][0] - start
+    offset = base.offset - base.offset % mmap.ALLOCATIONGRANULARITY + inside
+    order = "C" if array.flags.c_contiguous else "F"
+    return os.fspath(Path(base.filename).absolute()), offset, array.dtype, array.shape, order
+
+
+def _is_in_file(array: npt.NDArray[Any], place: Place) -> bool:
+    """Return whether the path still leads to an array's numbers: it may be another file's now."""
+    try:
+        other = array_at(*place)
+    except (OSError, ValueError):
+        return False
+    ours, theirs = (np.asarray(each).ravel("K").view(np.uint8) for each in (array, other))
+    starts = range(0, len(ours), _COMPARED)
+    return all(
+        np.array_equal(ours[start : start + _COMPARED], theirs[start : start + _COMPARED])
+        for start in starts
+    )

@@ -284,7 +284,7 @@ def _read(dataset: Any) -> list[Batch]:
     """Return the batches of one epoch, each (x, y) or (x, y, sample_weight)."""
     batches: list[Batch] = []
     room = available_bytes() * SHARE_OF_MEMORY
-    for batch in _batches(dataset):
+    for batch in _until_error(_batches(dataset)):
         if not isinstance(batch, tuple | list) or len(batch) not in (2, 3):
             raise NotOnEngine("a batch of the dataset is not (x, y) or (x, y, sample_weight)")
         if any(each.dtype.kind not in "biuf" for each in arrays_in(batch)):
@@ -299,6 +299,16 @@ def _read(dataset: Any) -> list[Batch]:
     if not batches:
         raise NotOnEngine("the dataset holds no rows")
     return batches
+
+
+def _until_error(batches: Iterator[Any]) -> Iterator[Any]:
+    try:
+        yield from batches
+    except NotOnEngine:
+        raise
+    except Exception as error:
+        # A training that reads it fails by that.
+        raise NotOnEngine(f"reading it raised {type(error).__name__}: {error}") from error
 
 
 def _batches(dataset: Any) -> Iterator[Any]:

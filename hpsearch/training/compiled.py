@@ -18,7 +18,7 @@ from hpsearch.data.specs import ArrayPart, Arrays
 from hpsearch.models.custom import FIT_METHODS
 from hpsearch.models.frozen import BaseAndHead
 from hpsearch.models.recurrent import fused_lstms
-from hpsearch.training.measures import Measures, Sums, as_tensor
+from hpsearch.training.measures import Measures, Sums, as_tensor, tensor_of
 from hpsearch.training.trainer import KerasTrainer, State
 from hpsearch.training.update import FirstValues, OptimizerNumbers, Update
 
@@ -27,8 +27,6 @@ Order = Callable[[int], npt.NDArray[np.int32]]
 Step = Callable[[Tensor, Tensor, Sums], Sums]
 Rows = tuple[Tensor, Tensor, Tensor | None]
 
-#: TensorFlow shares memory only if it is aligned for Eigen's vector instructions.
-_ALIGNMENT_BYTES = 64
 #: Rows of a validation step: enough to make dispatch negligible, few enough for the processor's
 #: cache. Predictions do not depend on it, except for the order of a sum.
 _VALIDATION_ROWS = 1024
@@ -67,8 +65,8 @@ def as_tensors(arrays: Arrays) -> Tensors:
 
     def make() -> Tensors:
         return Tensors(
-            *map(_tensor, (arrays.x_train, arrays.y_train, arrays.x_val, arrays.y_val)),
-            *(None if each is None else _tensor(each) for each in (arrays.w_train, arrays.w_val)),
+            *map(tensor_of, (arrays.x_train, arrays.y_train, arrays.x_val, arrays.y_val)),
+            *(None if each is None else tensor_of(each) for each in (arrays.w_train, arrays.w_val)),
         )
 
     tensors: Tensors = _tensors.get(arrays, None, make)
@@ -94,14 +92,6 @@ def fitted(arrays: Arrays, shape: tuple[int, ...], *, classes: int | None) -> Ar
 
     data: Arrays = _fitted.get(arrays, (shape, classes), make)
     return data
-
-
-def _tensor(array: npt.NDArray[Any]) -> Any:
-    # Read-only arrays have no DLPack form.
-    shareable = array.size and array.flags.writeable and array.flags.c_contiguous
-    if shareable and array.ctypes.data % _ALIGNMENT_BYTES == 0:
-        return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
-    return tf.constant(array)
 
 
 def expressible(

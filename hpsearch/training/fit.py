@@ -12,15 +12,18 @@ import keras
 import keras_tuner
 import numpy as np
 import numpy.typing as npt
+import tensorflow as tf
 
 from hpsearch.data.dataset import unpacked
+from hpsearch.data.files import map_of
 from hpsearch.data.specs import ArrayPart, Arrays, Target, Task
 from hpsearch.errors import InputError
 from hpsearch.models.custom import built_with, seeded
-from hpsearch.models.fit_arguments import NotOnEngine, Request, request_of
+from hpsearch.models.fit_arguments import POSITIONS, NotOnEngine, Request, request_of
 from hpsearch.models.problem import Patience
 from hpsearch.space.seeds import derive
 from hpsearch.training.callbacks import CalledBack
+from hpsearch.training.measures import as_tensor, tensor_of
 from hpsearch.training.trainer import KerasTrainer, State, Trainer
 
 if TYPE_CHECKING:
@@ -31,6 +34,8 @@ _OWN_MAE = "own_units_mae"
 _SCALED_LOSS = "standardised_loss"
 #: Keras' default.
 _BATCH_SIZE = 32
+#: Arguments of `fit` that have arrays.
+_ROWS = ("x", "y", "sample_weight", "validation_data")
 
 
 class FitTrainer(KerasTrainer):
@@ -74,21 +79,38 @@ class FitTrainer(KerasTrainer):
         model.optimizer.finalize_variable_values = lambda *_: None
 
     def run_epoch(self) -> dict[str, float]:
-        order, arrays = self._order(self._epoch + 1), self._arrays
         history = self.model.fit(
-            unpacked(arrays.x_train[order], self._inputs),
-            unpacked(arrays.y_train[order], self._target.parts),
-            batch_size=self._batch_size,
+            **self._rows(self._order(self._epoch + 1)),
             initial_epoch=self._epoch,
             epochs=self._epoch + 1,
-            shuffle=False,
-            sample_weight=None if arrays.w_train is None else arrays.w_train[order],
-            validation_data=_validation(arrays, self._inputs, self._target),
+            validation_data=_mapped(_validation(self._arrays, self._inputs, self._target)),
             verbose=0,
         )
         self._epoch += 1
         numbers = {name: float(values[-1]) for name, values in history.history.items()}
         return _in_own_units(numbers) if self._restores else numbers
+
+    def _rows(self, order: npt.NDArray[np.int32]) -> dict[str, Any]:
+        """Return arguments of `fit`: the training rows in this order."""
+        arrays, weights = self._arrays, self._arrays.w_train
+        parts, size = self._target.parts, self._batch_size
+        if map_of(arrays.x_train) is None:
+            return {
+                "x": unpacked(arrays.x_train[order], self._inputs),
+                "y": unpacked(arrays.y_train[order], parts),
+                "sample_weight": None if weights is None else weights[order],
+                "batch_size": size,
+                "shuffle": False,
+            }
+        # Only a batch of them at a time, which memory may be too small for.
+        given = [arrays.x_train, arrays.y_train, *(() if weights is None else (weights,))]
+        tensors = [*map(tensor_of, given)]
+
+        def taken(rows: Any) -> tuple[Any, ...]:
+            x, y, *rest = (tf.gather(each, rows) for each in tensors)
+            return x, unpacked(y, parts, as_tensor), *rest
+
+        return {"x": tf.data.Dataset.from_tensor_slices(order).batch(size).map(taken)}
 
     def _state_variables(self) -> list[Any]:
         """Return all Keras variables; state that a layer keeps elsewhere is lost."""
@@ -101,6 +123,16 @@ class FitTrainer(KerasTrainer):
 def _validation(arrays: Arrays, inputs: tuple[ArrayPart, ...], target: Target) -> tuple[Any, ...]:
     validation = unpacked(arrays.x_val, inputs), unpacked(arrays.y_val, target.parts)
     return validation if arrays.w_val is None else (*validation, arrays.w_val)
+
+
+def _mapped(given: Any) -> Any:
+    """Return arrays in files as tensors over the same memory, for Keras copies other arrays."""
+
+    def tensor(each: Any) -> Any:
+        is_map = isinstance(each, np.ndarray) and map_of(each) is not None
+        return tensor_of(each) if is_map else each
+
+    return keras.tree.map_structure(tensor, given, none_is_leaf=False)
 
 
 def _measure_in_own_units(model: keras.Model, target: Target) -> None:
@@ -179,7 +211,7 @@ class EngineFit:
             if not self._called:
                 return self._first(args, kwargs)
             self.kind = "fit"
-            return self._fit(*args, **kwargs)
+            return self._keras(args, kwargs)
         finally:
             self._model.fit = self
 
@@ -194,9 +226,16 @@ class EngineFit:
             request = request_of(args, kwargs)
             trainer = self._make(request)
         if trainer is None:
-            return self._fit(*args, **kwargs)
+            return self._keras(args, kwargs)
         self.kind = trainer.kind
         return self._train(trainer, request)
+
+    def _keras(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        given = {**dict(zip(POSITIONS, args, strict=False)), **kwargs}
+        if type(self._model).fit is not keras.Model.fit or len(args) > len(POSITIONS):
+            return self._fit(*args, **kwargs)
+        mapped = {name: _mapped(given[name]) for name in _ROWS if name in given}
+        return self._fit(**{**given, **mapped})
 
     def _train(self, trainer: Trainer, request: Request) -> keras.callbacks.History:
         rows = len(request.arrays.x_train)

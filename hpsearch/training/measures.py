@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from hpsearch.data.dataset import unpacked
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 Tensor = Any
+#: TensorFlow shares memory only if it is aligned for Eigen's vector instructions.
+_ALIGNMENT_BYTES = 64
 
 
 class KerasMetric:
@@ -239,6 +242,15 @@ class _CompiledMeasures(Measures):
 
     def _targets(self, y: Tensor) -> Any:
         return unpacked(y, self._target.parts, as_tensor)
+
+
+def tensor_of(array: npt.NDArray[Any]) -> Any:
+    """Return an array as a tensor, over the same memory if TensorFlow can take it."""
+    # Read-only arrays have no DLPack form.
+    shareable = array.size and array.flags.writeable and array.flags.c_contiguous
+    if shareable and array.ctypes.data % _ALIGNMENT_BYTES == 0:
+        return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
+    return tf.constant(array)
 
 
 def as_tensor(columns: Tensor, part: ArrayPart) -> Tensor:

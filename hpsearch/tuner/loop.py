@@ -70,8 +70,8 @@ class Engine:
         watch: Called with the rows so far whenever the tables are written, or None.
         time_seconds: No training begins after it; None for no limit.
         retries: How often a training is repeated whose worker died.
-        repeat: Returns whether a training that raised runs again, from its result and the number
-            of its runs; None for never.
+        repeat: Returns whether a training that raised or diverged runs again, from its result and
+            the number of its runs; None for never.
         method: Names in messages who proposes.
         patience_seconds: Longest wait for a proposal while no worker has work.
     """
@@ -497,8 +497,8 @@ class Engine:
         return tuple(self._spans.pop(number))
 
     def _repeats(self, result: ExecutionResult) -> bool:
-        """Whether the result is that of a training that raised and runs again."""
-        if self.repeat is None or result.status is not Status.FAILED:
+        """Whether the result is that of a training without a score that runs again."""
+        if self.repeat is None or result.status not in (Status.FAILED, Status.DIVERGED):
             return False
         runs = self._raised[result.number] = self._raised.get(result.number, 0) + 1
         if not self.repeat(result, runs):

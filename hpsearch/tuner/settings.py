@@ -59,7 +59,7 @@ class Settings:
         weights: Whether to store the best trial's weights if best.keras is not written.
         direct: Whether to ask the strategy itself, without a KerasTuner tuner.
         in_process: Whether this process trains, one training at a time, whatever the engine. It
-            asks the strategy itself.
+            asks the strategy itself, unless `drive` is given.
         pool: An executor whose processes train, whatever the engine.
         drive: Searches in this process; None has the sweep's method do so in one of its own.
         repeat: See `Engine`.

@@ -268,7 +268,8 @@ class _Run:
         The tuner has a process of its own: this one would hand out no work while it imports
         KerasTuner.
         """
-        if prepared.problem is None or self.settings.direct or self.settings.in_process:
+        direct = self.settings.direct or (self.settings.in_process and not self.settings.drive)
+        if prepared.problem is None or direct:
             strategy = engine.planner.strategy
             assert strategy is not None
             search_with(partial(reply_of, strategy), engine)

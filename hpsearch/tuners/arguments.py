@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import mmap
 import os
@@ -11,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import PickleBuffer
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import cloudpickle
 import numpy as np
@@ -20,15 +21,15 @@ import tensorflow as tf
 from keras.src.legacy.preprocessing.image import Iterator as ImageIterator
 
 from hpsearch.data.dataset import is_dataset
+from hpsearch.data.files import array_at, place_of
 from hpsearch.errors import InputError
+from hpsearch.files import NO_LINK
 from hpsearch.models.fit_arguments import NotOnEngine
 from hpsearch.models.shipping import shipped
 
 #: Each training is sent as much; arrays beyond it are in a file that all of them map.
 MOST_BYTES: Final = 2**26
 _ALIGNMENT = 64
-#: Bytes of two arrays that are compared at a time.
-_COMPARED = 2**24
 _IGNORE_STATE = 1
 #: Operations that call Python, which is in one process only.
 _OF_PYTHON = frozenset({"EagerPyFunc", "PyFunc", "PyFuncStateless"})
@@ -72,6 +73,8 @@ class Sent:
         """Remove the file; those who have mapped it keep it."""
         if self.path:
             Path(self.path).unlink(missing_ok=True)
+            if self.path in _HELD:
+                os.close(_HELD.pop(self.path))
 
 
 def sent(given: Given, name: str, folder: Path) -> Sent:
@@ -124,39 +127,62 @@ def copied(value: Any) -> Any:
 
 
 _PREFIX = ".arguments-"
+#: The files of this process, each open and locked until it is removed.
+_HELD: dict[str, int] = {}
 
 
 def _written(blocks: Sequence[memoryview], folder: Path) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     remove_old(folder)
-    handle, path = tempfile.mkstemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=folder)
+    handle, path = _new_file(folder)
     try:
-        with os.fdopen(handle, "wb") as file:
+        with os.fdopen(os.dup(handle), "wb") as file:
             for block in blocks:
                 file.write(block)
                 file.write(bytes(-block.nbytes % _ALIGNMENT))
     except OSError:
         Path(path).unlink()
+        os.close(handle)
         raise
+    _HELD[path] = handle
     return path
 
 
-def remove_old(folder: Path) -> None:
-    """Remove the files of processes that have ended."""
-    for path in folder.glob(f"{_PREFIX}*"):
-        pid = path.name.removeprefix(_PREFIX).partition("-")[0]
-        if pid.isdecimal() and not _lives(int(pid)):
-            path.unlink(missing_ok=True)
+def _new_file(folder: Path) -> tuple[int, str]:
+    """Return the descriptor and the path of a new file that this process has locked."""
+    while True:
+        handle, path = tempfile.mkstemp(prefix=_PREFIX, dir=folder)
+        # Another process may have removed it before it was locked.
+        if _is_locked_by(handle) and Path(path).exists():
+            return handle, path
+        os.close(handle)
+        Path(path).unlink(missing_ok=True)
 
 
-def _lives(pid: int) -> bool:
+def _is_locked_by(handle: int) -> bool:
+    """Lock a file; return whether nobody else has."""
+    import fcntl  # missing on Windows, which trains nothing
+
     try:
-        os.kill(pid, 0)
-    except (OverflowError, ProcessLookupError):
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
         return False
-    except OSError:
-        return True
     return True
+
+
+def remove_old(folder: Path) -> None:
+    """Remove the files of processes that have ended, here or in other containers."""
+    for path in folder.glob(f"{_PREFIX}*"):
+        # A process has the locks of its files as long as it lives.
+        with contextlib.suppress(OSError):
+            if str(path) in _HELD:
+                continue
+            handle = os.open(path, os.O_RDWR | NO_LINK)
+            try:
+                if _is_locked_by(handle):
+                    path.unlink()
+            finally:
+                os.close(handle)
 
 
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
@@ -176,9 +202,9 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no
             state = {n: each for n, each in vars(obj).items() if n != "index_generator"}
             return _image_iterator, (type(obj), state)
         if isinstance(obj, np.ndarray):
-            found = _place(obj)
-            if found is not None and _is_in_file(obj, found):
-                return _mapped, found
+            found = place_of(obj)
+            if found is not None:
+                return array_at, found
             if isinstance(obj, np.memmap):
                 # Its class would put the numbers into the pickle.
                 return np.asarray, (np.array(obj, subok=False, order="C"),)
@@ -191,45 +217,6 @@ def _image_iterator(kind: type, state: Mapping[str, Any]) -> Any:
     vars(made).update(state)
     made.index_generator = made._flow_index()  # noqa: SLF001 - there is no public way
     return made
-
-
-# Arrays in files
-
-
-def _place(array: npt.NDArray[Any]) -> tuple[str, int, Any, tuple[int, ...], str] | None:
-    """Return path, offset, dtype, shape and order of an array that a file holds."""
-    base: Any = array
-    while isinstance(base, np.ndarray) and not isinstance(base.base, mmap.mmap):
-        base = base.base
-    is_contiguous = array.flags.c_contiguous or array.flags.f_contiguous
-    if not isinstance(base, np.memmap) or not is_contiguous or base.mode == "c":
-        # Of "c", changes are in this process only.
-        return None
-    if base.filename is None or not array.size or array.dtype.hasobject:
-        return None
-    start = np.frombuffer(cast("mmap.mmap", base.base), np.uint8).__array_interface__["data"][0]
-    inside = array.__array_interface__["data"][0] - start
-    offset = base.offset - base.offset % mmap.ALLOCATIONGRANULARITY + inside
-    order = "C" if array.flags.c_contiguous else "F"
-    return os.fspath(Path(base.filename).absolute()), offset, array.dtype, array.shape, order
-
-
-def _is_in_file(array: npt.NDArray[Any], place: tuple[Any, ...]) -> bool:
-    """Return whether the path still leads to an array's numbers: it may be another file's now."""
-    try:
-        other = _mapped(*place)
-    except (OSError, ValueError):
-        return False
-    ours, theirs = (np.asarray(each).ravel("K").view(np.uint8) for each in (array, other))
-    starts = range(0, len(ours), _COMPARED)
-    return all(
-        np.array_equal(ours[start : start + _COMPARED], theirs[start : start + _COMPARED])
-        for start in starts
-    )
-
-
-def _mapped(path: str, offset: int, dtype: Any, shape: tuple[int, ...], order: Any) -> Any:
-    return np.memmap(path, dtype, "c", offset, shape, order)
 
 
 # Datasets of TensorFlow

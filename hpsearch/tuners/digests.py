@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any, Final
@@ -16,6 +18,8 @@ from hpsearch.models.fit_arguments import NotOnEngine, row_digests
 from hpsearch.tuners.arguments import graph_of
 from hpsearch.tuners.recorded import Batches
 
+#: How probable it may be that rows of two epochs agree by chance.
+_CHANCE: Final = 1e-6
 Part = bytes | memoryview
 #: Keyword arguments that are no data.
 _NO_DATA: Final = frozenset({"epochs", "verbose"})
@@ -122,7 +126,41 @@ def _of_batches(batches: Batches) -> list[Any]:
     if batches.same:
         return sorted(row_digests(batches.passes[0]))
     first = next((each for one in batches.passes for each in one), ())
-    return [repr(batches.spec), *(f"{each.dtype}{each.shape[1:]}" for each in arrays_in(first))]
+    forms = (f"{each.dtype}{each.shape[1:]}" for each in arrays_in(first))
+    return [repr(batches.spec), *forms, *_kept(batches.passes[:2])]
+
+
+def _kept(passes: Sequence[Sequence[Any]]) -> list[Any]:
+    """Return the rows of those arrays that have the same ones in two epochs, in any order.
+
+    Such are the labels of images that are augmented. Few numbers may agree by chance; they are left
+    out, for another process would draw others.
+    """
+    batches = [[[*arrays_in(batch)] for batch in one] for one in passes]
+    arrays = [array for one in batches for batch in one for array in batch]
+    counts = {len(batch) for one in batches for batch in one}
+    if len(passes) < 2 or len(counts) > 1 or not all(array.ndim for array in arrays):
+        return []
+    first, again = ([*map(_rows_of, zip(*one, strict=True))] for one in batches)
+    pairs = enumerate(zip(first, again, strict=False))
+    return [
+        [place, *sorted(rows.elements())]
+        for place, (rows, others) in pairs
+        if rows == others and _chance_of(rows) < _CHANCE
+    ]
+
+
+def _rows_of(arrays: Sequence[Any]) -> Counter[bytes]:
+    """Count the rows of an array that comes in batches."""
+    return Counter(row_digests([(array,) for array in arrays]))
+
+
+def _chance_of(counts: Counter[bytes]) -> float:
+    """Return the probability that draws in these proportions have exactly these counts."""
+    total = counts.total()
+    log = math.lgamma(total + 1)
+    log += sum(n * math.log(n / total) - math.lgamma(n + 1) for n in counts.values())
+    return math.exp(log)
 
 
 # Datasets of TensorFlow

@@ -39,16 +39,18 @@ class Batches:
         spec: The dataset's `element_spec`; None for a generator.
         endless: Whether the end was not seen.
         same: Whether all epochs have the same rows.
+        error: What was raised after the last batch; None if nothing was.
     """
 
     passes: tuple[tuple[Any, ...], ...]
     spec: Any
     endless: bool
     same: bool
+    error: Exception | None = None
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         """Become a generator or a dataset in the other process."""
-        return _restored, (self.passes, self.spec, self.endless)
+        return _restored, (self.passes, self.spec, self.endless, self.error)
 
     @property
     def rows(self) -> tuple[Any, ...]:
@@ -57,28 +59,37 @@ class Batches:
         return found
 
 
-def _restored(passes: Sequence[Sequence[Any]], spec: Any, endless: bool) -> Any:
+def _restored(
+    passes: Sequence[Sequence[Any]], spec: Any, endless: bool, error: Exception | None
+) -> Any:
     if spec is None:
-        return _in_turn(passes, endless=endless)
+        return _in_turn(passes, endless=endless, error=error)
     turn = itertools.count()
 
     def elements() -> Iterator[Any]:
         if endless:
             yield from _in_turn(passes, endless=True)
-        else:
-            yield from passes[next(turn) % len(passes)]
+            return
+        place = next(turn) % len(passes)
+        yield from passes[place]
+        if error is not None and place == len(passes) - 1:
+            raise error
 
     dataset = tf.data.Dataset.from_generator(elements, output_signature=spec)
     lengths = {len(each) for each in passes}
-    if endless or len(lengths) > 1:
+    if endless or error is not None or len(lengths) > 1:
         return dataset
     return dataset.apply(tf.data.experimental.assert_cardinality(lengths.pop()))
 
 
-def _in_turn(passes: Sequence[Sequence[Any]], *, endless: bool) -> Iterator[Any]:
+def _in_turn(
+    passes: Sequence[Sequence[Any]], *, endless: bool, error: Exception | None = None
+) -> Iterator[Any]:
     while True:
         for each in passes:
             yield from each
+        if error is not None:
+            raise error
         if not endless:
             return
 
@@ -96,6 +107,8 @@ class Recorder:
         self._room = available_bytes() * SHARE_OF_MEMORY
         #: Each generator that was begun, and what it has given.
         self._begun: list[tuple[Any, list[Any]]] = []
+        #: What the generator or dataset that is read has raised.
+        self._error: Exception | None = None
 
     def recorded(
         self, args: Sequence[Any], kwargs: Mapping[str, Any]
@@ -114,6 +127,7 @@ class Recorder:
         return tuple(found), {n: self._recorded(each, steps.get(n)) for n, each in kwargs.items()}
 
     def _recorded(self, value: Any, steps: int | None) -> Any:
+        self._error = None
         if isinstance(value, GeneratorType):
             read: list[Any] = []
             self._begun.append((value, read))
@@ -135,16 +149,20 @@ class Recorder:
         return self._of_epochs(elements, value.element_spec)
 
     def _noted(self, generator: Iterator[Any], read: list[Any]) -> Iterator[Any]:
-        for each in generator:
-            # It may fill the same arrays again.
-            read.append(copy.deepcopy(each))
-            yield read[-1]
+        try:
+            for each in generator:
+                # It may fill the same arrays again.
+                read.append(copy.deepcopy(each))
+                yield read[-1]
+        except Exception as error:
+            read.append(error)
+            raise
 
     def _of_steps(self, elements: Iterator[Any], spec: Any, steps: int | None) -> Batches:
         """Read so many batches an epoch, or all of them."""
         if steps is None:
             whole = self._pass(elements, None, MOST_BYTES)
-            return Batches((whole,), spec, endless=False, same=False)
+            return self._ended([whole], spec)
         if self._epochs is None:
             raise NotOnEngine("the number of epochs is not known, and so not what to read")
         passes: list[tuple[Any, ...]] = []
@@ -153,7 +171,7 @@ class Recorder:
             if found:
                 passes.append(found)
             if len(found) < steps:
-                return Batches(tuple(passes), spec, endless=False, same=False)
+                return self._ended(passes, spec)
             if len(passes) == 2 and _are_equal(*passes):
                 return Batches((passes[0],), spec, endless=True, same=True)
         return Batches(tuple(passes), spec, endless=True, same=len(passes) == 1)
@@ -171,19 +189,30 @@ class Recorder:
     def _of_epochs(self, begin: Callable[[], Iterator[Any]], spec: Any) -> Batches:
         """Read a dataset from its begin in each epoch."""
         first = self._pass(begin(), None)
+        if self._error is not None:
+            return self._ended([first], spec)
         again = self._pass(begin(), None)
-        if _are_equal(first, again) and row_digests(first) == row_digests(again):
+        if (
+            self._error is None
+            and _are_equal(first, again)
+            and row_digests(first) == row_digests(again)
+        ):
             return Batches((first,), spec, endless=False, same=True)
         if self._epochs is None:
             raise NotOnEngine("the number of epochs is not known, and so not what to read")
-        rest = [self._pass(begin(), None) for _ in range(2, self._epochs)]
-        return Batches((first, again, *rest), spec, endless=False, same=False)
+        passes = [first, again]
+        while self._error is None and len(passes) < self._epochs:
+            passes.append(self._pass(begin(), None))
+        return self._ended(passes, spec)
+
+    def _ended(self, passes: Sequence[tuple[Any, ...]], spec: Any) -> Batches:
+        return Batches(tuple(passes), spec, endless=False, same=False, error=self._error)
 
     def _pass(
         self, elements: Iterator[Any], steps: int | None, most: int | None = None
     ) -> tuple[Any, ...]:
         found: list[Any] = []
-        for each in itertools.islice(elements, steps):
+        for each in self._until_error(itertools.islice(elements, steps)):
             found.append(each)
             size = sum(array.nbytes for array in arrays_in(each)) + _OVERHEAD_BYTES
             self._room -= size
@@ -191,6 +220,13 @@ class Recorder:
             if self._room < 0 or (most is not None and most < 0):
                 raise NotOnEngine("there are too many batches to read them once for all trainings")
         return tuple(found)
+
+    def _until_error(self, elements: Iterator[Any]) -> Iterator[Any]:
+        """Yield elements until the user's code raises, which each training does then as well."""
+        try:
+            yield from elements
+        except Exception as error:  # noqa: BLE001 - whatever it is
+            self._error = error
 
     def put_back(self, value: Any) -> Any:
         """Return a generator with all that was read of it; other values as they are."""
@@ -201,7 +237,10 @@ class Recorder:
 
 
 def _continued(read: Sequence[Any], rest: Iterator[Any]) -> Iterator[Any]:
-    yield from read
+    for each in read:
+        if isinstance(each, Exception):
+            raise each
+        yield each
     yield from rest
 
 

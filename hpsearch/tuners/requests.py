@@ -148,11 +148,12 @@ def _row_shape(args: Sequence[Any], given: Mapping[str, Any]) -> tuple[int, ...]
     """Return the shape of a row of `x`, for models without an `Input`; empty if it is not known."""
     x = given.get("x", args[0] if args else None)
     if isinstance(x, Batches):
-        first = x.passes[0][0]
+        first = next((each for one in x.passes for each in one), None)
         x = first[0] if isinstance(first, tuple | list) else first
     elif isinstance(x, keras.utils.PyDataset):
-        # Of a copy: reading a batch may change a dataset.
-        x = copied(x)[0][0]
+        # Of a copy: reading a batch may change a dataset. Trainings tell what it raises.
+        with contextlib.suppress(Exception):
+            x = copied(x)[0][0]
     elif is_dataset(x):
         spec = x.element_spec
         x = spec[0] if isinstance(spec, tuple) else spec

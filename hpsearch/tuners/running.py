@@ -12,6 +12,7 @@ from typing import Any
 import cloudpickle
 import keras
 import keras_tuner
+import tensorflow as tf
 from keras_tuner.src.engine import trial as kt_trial
 
 from hpsearch.files import write_atomically
@@ -19,11 +20,25 @@ from hpsearch.models.custom import seeded
 from hpsearch.models.fit_arguments import NotOnEngine
 from hpsearch.training.fit import EngineFit, Watcher
 from hpsearch.tuners.arguments import Sent
+from hpsearch.wording import counted
 
 #: KerasTuner's own, even if a program puts hpsearch's class in its place.
 SCIKIT = keras_tuner.SklearnTuner
 #: What a tuner has in its own process only.
-_LEFT = ("_hpsearch", "hypermodel", "oracle")
+_LEFT = ("_hpsearch", "distribution_strategy", "hypermodel", "oracle")
+#: Methods that a subclass may override and that only KerasTuner's own loop calls.
+_HOOKS = (
+    "_build_and_fit_model",
+    "_build_hypermodel",
+    "on_batch_begin",
+    "on_batch_end",
+    "on_epoch_begin",
+    "on_epoch_end",
+    "pre_create_trial",
+)
+#: Methods whose argument names a trial as workers cannot.
+_OF_MODELS = ("load_model", "save_model")
+_ONE_REPLICA = tf.distribute.MirroredStrategy, tf.distribute.OneDeviceStrategy
 
 
 class AsGiven(keras_tuner.HyperModel):  # type: ignore[misc]  # KerasTuner has no types
@@ -172,7 +187,7 @@ def copy_of(tuner_class: type, attributes: Mapping[str, Any]) -> Any:
     """
     tuner: Any = object.__new__(tuner_class)
     vars(tuner).update(copy.deepcopy(dict(attributes)))
-    vars(tuner)["_hpsearch"] = None
+    vars(tuner).update(_hpsearch=None, distribution_strategy=None)
     return tuner
 
 
@@ -198,6 +213,34 @@ def is_users(tuner: keras_tuner.Tuner, name: str) -> bool:
         return True
     homes = (base.__module__ for base in type(tuner).__mro__ if name in vars(base))
     return next(homes, "hpsearch").partition(".")[0] not in ("keras_tuner", "hpsearch")
+
+
+def overridden(tuner: keras_tuner.Tuner) -> str:
+    """Return the first method that only KerasTuner's own loop could call; empty if there is none.
+
+    KerasTuner itself saves no model, and loads one in Hyperband only, apart from what the program
+    asks for. A `run_trial` may call both.
+    """
+    loads = is_users(tuner, "run_trial") or isinstance(tuner, SCIKIT | keras_tuner.Hyperband)
+    return next((n for n in (*_HOOKS, *_OF_MODELS * loads) if is_users(tuner, n)), "")
+
+
+def require_one_replica(tuner: keras_tuner.Tuner) -> None:
+    """Check that a `distribution_strategy` changes nothing, and say so.
+
+    Raises:
+        NotOnEngine: It trains several replicas, or in several processes.
+    """
+    # A tuner of scikit-learn's models has none.
+    strategy = getattr(tuner, "distribution_strategy", None)
+    if strategy is None:
+        return
+    count = strategy.num_replicas_in_sync
+    if count > 1 or not isinstance(strategy, _ONE_REPLICA):
+        raise NotOnEngine(f"there is a distribution_strategy ({counted(count, 'replica')})")
+    if tuner.oracle.verbose:
+        said = "the distribution_strategy has one replica, and workers train without it"
+        print(f"hpsearch: {said}")  # noqa: T201
 
 
 class _Built(keras_tuner.HyperModel):  # type: ignore[misc]

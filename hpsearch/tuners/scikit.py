@@ -24,6 +24,9 @@ from hpsearch.tuners.running import Told, copy_of, held, is_users
 from hpsearch.tuners.search import EngineSearch
 from hpsearch.tuners.signatures import like_keras_tuners
 
+#: Rows times columns times trials below which a search ends before workers have imported
+#: TensorFlow.
+_FEW_CELLS = 10_000
 #: Relative difference between the scores of a trial and of its repetition: another order of sums.
 _ROUNDING = 1e-6
 
@@ -35,15 +38,25 @@ class SklearnSearch(EngineSearch):
     data: tuple[Sequence[Any], Mapping[str, Any]] | None = None
     #: `run_trial` has the folds.
     executions = 1
+    starts_early = False
 
     def _request(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Request:
         self._require_engine()
-        self._own = True
+        self.own = True
         request, self._hypermodel = whole_request(
             self.tuner, args, kwargs, Recorder(None, own=True)
         )
-        self._tell_what_stays(request, own_run=is_users(self.tuner, "run_trial"))
+        own_run = is_users(self.tuner, "run_trial") and not self.in_process
+        self._tell_what_stays(request, own_run=own_run)
         return request
+
+    @property
+    def in_process(self) -> bool:
+        """Whether the search is too small for workers, and the user has not asked for them."""
+        x = None if self.data is None else self.data[0][0]
+        trials, cells = self.tuner.oracle.max_trials, getattr(x, "size", None)
+        known = bool(trials) and isinstance(cells, int) and self.workers is None
+        return known and cells * trials <= _FEW_CELLS
 
     def _lacks_names(self, request: Request) -> bool:
         """Return False: the hypermodel tells them, and a `run_trial` draws its own."""
@@ -71,8 +84,8 @@ class SklearnSearch(EngineSearch):
 class SklearnTuner(keras_tuner.SklearnTuner):  # type: ignore[misc]  # KerasTuner has no types
     """Tunes scikit-learn's models by cross-validation.
 
-    Workers run several trials at a time. No model is pickled: `load_model` and `get_best_models`
-    fit it again, which takes as long as the trial did.
+    Workers run several trials at a time; a few trials on few numbers run in this process. No model
+    is pickled: `load_model` and `get_best_models` fit it again, for as long as the trial took.
 
     Args:
         args, kwargs: KerasTuner's.

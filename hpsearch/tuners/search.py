@@ -17,6 +17,7 @@ from typing import Any
 import keras_tuner
 from keras_tuner.src.engine import objective as kt_objective
 from keras_tuner.src.engine.hypermodel import DefaultHyperModel
+from keras_tuner.src.engine.tuner import maybe_distribute
 
 from hpsearch.data.assembly import fingerprint
 from hpsearch.data.dataset import Dataset, Split
@@ -44,22 +45,17 @@ from hpsearch.tuners.checkpoints import write_checkpoints
 from hpsearch.tuners.earlier import EarlierTrials
 from hpsearch.tuners.recorded import Recorder
 from hpsearch.tuners.requests import recorder_for, request_for
-from hpsearch.tuners.running import AsGiven, builds_in, is_users, run_first
+from hpsearch.tuners.running import (
+    AsGiven,
+    builds_in,
+    is_users,
+    overridden,
+    require_one_replica,
+    run_first,
+)
 from hpsearch.tuners.servers import close_servers, copy_worker_log, kept_servers
 from hpsearch.tuners.trials import Driver, TrialReporter, TunerTrials
 
-#: Methods that a subclass may override and that only KerasTuner's own loop calls.
-_HOOKS = (
-    "_build_and_fit_model",
-    "_build_hypermodel",
-    "load_model",
-    "on_batch_begin",
-    "on_batch_end",
-    "on_epoch_begin",
-    "on_epoch_end",
-    "pre_create_trial",
-    "save_model",
-)
 #: Trials of a search that its oracle ends.
 _ENDLESS = 10**9
 
@@ -72,6 +68,9 @@ class EngineSearch:
         seeded: Whether the user gave a seed.
         workers: The number of trials at a time; None for one on each core.
     """
+
+    #: Whether workers are started before `search`.
+    starts_early = True
 
     def __init__(self, tuner: keras_tuner.Tuner, *, seeded: bool, workers: int | None) -> None:
         self.tuner = tuner
@@ -90,7 +89,7 @@ class EngineSearch:
         #: Builds and trains the models of the search under way.
         self._hypermodel: keras_tuner.HyperModel | None = None
         #: Whether code of the user's, a `run_trial` or a `fit`, gets the arguments of `search`.
-        self._own = False
+        self.own = False
         #: Has read the generators among the arguments of `search`.
         self._recorder: Recorder | None = None
         #: The shape of its rows, unless there are several inputs.
@@ -128,6 +127,11 @@ class EngineSearch:
         """The executions of a trial."""
         return int(self.tuner.executions_per_trial)
 
+    @property
+    def in_process(self) -> bool:
+        """Whether the trials run in this process."""
+        return False
+
     # The tuner's methods
 
     def begin(self) -> None:
@@ -139,7 +143,7 @@ class EngineSearch:
         if self.store.exists():
             self.earlier = EarlierTrials.read(self._earlier_file)
             self.reload()
-        elif not _overridden(self.tuner):
+        elif self.starts_early and not overridden(self.tuner):
             kept_servers()
 
     def reload(self) -> bool:
@@ -212,14 +216,19 @@ class EngineSearch:
         if weights is None:
             name = trial.trial_id
             raise HpsearchError(f"{self.store}: the weights of trial {name} were not kept")
+        # A layer that is built outside the strategy's scope has no part in it.
+        with maybe_distribute(self.tuner.distribution_strategy):
+            self._give_weights(model, trial, shape)
+        model.set_weights(list(weights))
+        return model
+
+    def _give_weights(self, model: Any, trial: Any, shape: tuple[int, ...]) -> None:
         if not model.built:
             found = builds_in(self.store.parent) / f"{self.trials.config_of(trial.trial_id)}.json"
             if found.exists():
                 model.build_from_config(json.loads(found.read_text(encoding="utf-8")))
             else:
                 give_weights(model, shape)
-        model.set_weights(list(weights))
-        return model
 
     def run(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
         """Search on the engine with the arguments of `search`; False if that is not possible.
@@ -274,7 +283,7 @@ class EngineSearch:
             NotOnEngine: All of them have to be known.
         """
         oracle = self.tuner.oracle
-        known = not (request.of and self._own and oracle.allow_new_entries)
+        known = not (request.of and self.own and oracle.allow_new_entries)
         if known or not oracle.tune_new_entries:
             return False
         if self.method["name"] == "grid":
@@ -319,11 +328,11 @@ class EngineSearch:
         self._require_engine()
         tuner = self.tuner
         own_run = is_users(tuner, "run_trial")
-        self._own = own_run or trains_itself(tuner.hypermodel)
-        self._recorder = recorder_for(tuner, args, kwargs, own=self._own)
+        self.own = own_run or trains_itself(tuner.hypermodel)
+        self._recorder = recorder_for(tuner, args, kwargs, own=self.own)
         request, passing = request_for(tuner, args, kwargs, self._recorder)
         if passing is None:
-            passing = AsGiven(tuner, len(args), kwargs) if self._own else tuner.hypermodel
+            passing = AsGiven(tuner, len(args), kwargs) if self.own else tuner.hypermodel
         self._hypermodel = passing
         require_callbacks(request.callbacks)
         self._tell_what_stays(request, own_run=own_run)
@@ -338,11 +347,9 @@ class EngineSearch:
         tuner = self.tuner
         if _is_shared():
             raise NotOnEngine("KERASTUNER_ORACLE_IP is set, so that processes share the trials")
-        if overridden := _overridden(tuner):
-            raise NotOnEngine(f"{type(tuner).__name__}.{overridden} is overridden")
-        # A tuner of scikit-learn's models has none.
-        if getattr(tuner, "distribution_strategy", None) is not None:
-            raise NotOnEngine("there is a distribution_strategy")
+        if hook := overridden(tuner):
+            raise NotOnEngine(f"{type(tuner).__name__}.{hook} is overridden")
+        require_one_replica(tuner)
 
     def _tell_what_stays(self, request: Request, *, own_run: bool) -> None:
         """Print what of the user's code runs in workers, where it can change nothing here."""
@@ -367,6 +374,7 @@ class EngineSearch:
             workers=self.workers,
             report=False,
             model=False,
+            in_process=self.in_process,
             drive=self._drive,
             repeat=trials.repeats,
         )
@@ -374,7 +382,8 @@ class EngineSearch:
         tuner.on_search_begin()
         try:
             loader = LoaderWithModel(lambda _: dataset, model)
-            outcome = run_sweep(sweep, settings, TrialReporter(trials), loader, kept_servers())
+            servers = None if self.in_process else kept_servers()
+            outcome = run_sweep(sweep, settings, TrialReporter(trials), loader, servers)
         except ChangedSweepError as error:
             raise RefusedError(
                 f"{error}\nFor a tuner: overwrite=True begins anew, another project_name keeps both"
@@ -475,7 +484,7 @@ class EngineSearch:
                     self._note(declared_in(tuner.hypermodel, name, known, row=self._row))
             except InputError as error:
                 raise NotOnEngine(str(error)) from None
-            if self._own and not request.of:
+            if self.own and not request.of:
                 self._note(self._declared_by_fit(request))
         defaults = {each.name: each.default for each in oracle.hyperparameters.space}
         by_fit = custom_fit or bool(request.arguments or within_epochs(request.callbacks))
@@ -677,11 +686,6 @@ def _bayesian(oracle: Any) -> dict[str, Any]:
     if oracle.num_initial_points is not None:
         options["num_initial_points"] = int(oracle.num_initial_points)
     return options
-
-
-def _overridden(tuner: keras_tuner.Tuner) -> str:
-    """Return the first hook that a user's subclass overrides; empty if it overrides none."""
-    return next((name for name in _HOOKS if is_users(tuner, name)), "")
 
 
 def _name(project: str) -> str:

@@ -161,11 +161,18 @@ class TunerTrials:
         if show:
             self._oracle._save_trial(made)  # noqa: SLF001 - there is no public way
             self._show(made, sum(each.seconds for each in results.values()))
+            self.tell_failure(made)
             self.tuner.on_trial_end(made)
             self._oracle._check_consecutive_failures()  # noqa: SLF001
 
     def repeats(self, result: ExecutionResult, runs: int) -> bool:
-        """Return whether a training that raised so many times runs again, as in KerasTuner."""
+        """Return whether a training without a score so many times runs again, as in KerasTuner.
+
+        One that diverged does so only if code of the user's may draw other numbers: the engine's
+        own would be the same.
+        """
+        if result.status is Status.DIVERGED and not self.tuner._hpsearch.own:  # noqa: SLF001
+            return False
         left = self._oracle.max_retries_per_trial + 1 - runs
         kind = getattr(kt_errors, result.error.partition(":")[0], None)
         if left <= 0 or kind is kt_errors.FailedTrialError or _fatal(result) is not None:
@@ -255,6 +262,12 @@ class TunerTrials:
         if late or failed:
             self._oracle._save_trial(trial)  # noqa: SLF001 - there is no public way
 
+    def tell_failure(self, trial: Any) -> None:
+        """Print why a trial failed, if it did."""
+        if trial.status == STATUS.FAILED and self._oracle.verbose:
+            why = (trial.message or "without a score").strip().splitlines()[-1]
+            print(f"hpsearch: trial {trial.trial_id} failed: {why}")  # noqa: T201
+
     def _late_of(self, config: Config) -> Mapping[str, Any]:
         results = self._results.get(config.id, {}).values()
         return next((each.late for each in results if each.late), {})
@@ -332,6 +345,7 @@ class Driver(SweepTuner):
         if not isinstance(self.oracle, StrategyOracle):
             config = config_from(self.space, trial.hyperparameters.values)
             self._trials.complete(trial, config or Config({}))
+            self._trials.tell_failure(trial)
             self._trials.tuner.on_trial_end(trial)
 
     def _repeat(self, event: OracleEvent) -> bool:
@@ -356,6 +370,9 @@ class Driver(SweepTuner):
             RuntimeError: Too many trials failed one after another.
         """
         if isinstance(error, RuntimeError | kt_errors.FatalError):
+            if not isinstance(self.oracle, StrategyOracle) and self.oracle.end_order:
+                # The oracle raises as it is told of the last one.
+                self._trials.tell_failure(self.oracle.trials[self.oracle.end_order[-1]])
             raise error
         return super().failed(error)
 

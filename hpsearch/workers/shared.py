@@ -1,7 +1,11 @@
-"""A dataset in one block of anonymous memory that forked workers map instead of copying."""
+"""A dataset in one block of anonymous memory that forked workers map instead of copying.
+
+Arrays that a file holds (`numpy.memmap`) are not in the block: workers map the file.
+"""
 
 from __future__ import annotations
 
+import io
 import mmap
 import os
 import pickle
@@ -14,6 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hpsearch.data.files import array_at, place_of
 from hpsearch.data.specs import Arrays, InputSpec, Target, Task, TrainingData
 
 #: TensorFlow takes a buffer without copying it if its address is a multiple of this.
@@ -34,23 +39,36 @@ NO_ROWS = _no_rows()
 def share(dataset: TrainingData) -> int:
     """Copy a dataset into anonymous memory: the arrays, a pickle of the rest, and its size.
 
+    Of arrays in files only the places are copied.
+
     Returns:
         A file descriptor, which the caller closes. No process can leave anything on disk.
     """
     buffers: list[pickle.PickleBuffer] = []
     # Pickle separates contiguous arrays only, and workers get them in C order.
     contiguous = with_arrays(dataset, lambda array: np.asarray(array, order="C"))
-    body = pickle.dumps(contiguous, protocol=5, buffer_callback=buffers.append)
+    file = io.BytesIO()
+    _Pickler(file, protocol=5, buffer_callback=buffers.append).dump(contiguous)
+    body = file.getvalue()
     blocks = [buffer.raw() for buffer in buffers]
     rest = pickle.dumps(([block.nbytes for block in blocks], body))
     handle = _anonymous_file()
-    with open(handle, "wb", closefd=False) as file:
+    with open(handle, "wb", closefd=False) as memory:
         for block in blocks:
-            file.write(block)
-            file.seek(-block.nbytes % _ALIGNMENT, os.SEEK_CUR)
-        file.write(rest + len(rest).to_bytes(_SIZE_BYTES, "little"))
+            memory.write(block)
+            memory.seek(-block.nbytes % _ALIGNMENT, os.SEEK_CUR)
+        memory.write(rest + len(rest).to_bytes(_SIZE_BYTES, "little"))
     _seal(handle)
     return handle
+
+
+class _Pickler(pickle.Pickler):
+    """Pickles arrays in files as their places."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        """Return how an object is made again; see `pickle`."""
+        place = place_of(obj) if isinstance(obj, np.ndarray) else None
+        return NotImplemented if place is None else (array_at, place)
 
 
 def _seal(handle: int) -> None:

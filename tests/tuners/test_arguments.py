@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 import subprocess
 import sys
@@ -74,14 +75,29 @@ def test_mapped_arrays_cross_by_their_place(tmp_path, small):
 
 
 def test_files_of_killed_searches_are_removed(tmp_path, small):
-    ended = subprocess.Popen([sys.executable, "-c", ""])
-    ended.wait()
-    old = tmp_path / f".arguments-{ended.pid}-x"
-    old.write_bytes(b"1")
-    # No process has such a number.
-    (tmp_path / f".arguments-{10**20}-x").write_bytes(b"1")
     made = arguments.sent(((np.zeros(10_000),), {}), "it", tmp_path)
-    assert list(tmp_path.iterdir()) == [Path(made.path)]
+    # Whatever its number, which says nothing in another container, a process has its file's lock.
+    with locked(tmp_path / ".arguments-1") as living:
+        (tmp_path / ".arguments-0").write_bytes(b"1")
+        again = arguments.sent(((np.zeros(10_000),), {}), "it", tmp_path)
+        assert set(tmp_path.iterdir()) == {Path(made.path), Path(again.path), living}
+    arguments.remove_old(tmp_path)
+    assert set(tmp_path.iterdir()) == {Path(made.path), Path(again.path)}
+    for each in (made, again):
+        each.remove()
+    assert not list(tmp_path.iterdir())
+
+
+@contextlib.contextmanager
+def locked(path):
+    """A file whose lock another process has."""
+    code = "import fcntl, sys; f = open(sys.argv[1], 'w'); fcntl.flock(f, fcntl.LOCK_EX)"
+    code += "; print(flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", code, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        other.stdout.readline()
+        yield path
+        other.kill()
 
 
 def test_a_file_that_was_replaced_is_not_read_again(tmp_path, small):

@@ -113,6 +113,35 @@ def test_rows_that_only_this_process_has_are_known_by_their_form():
     assert digest(recorded(3)) == digest(recorded(3)) != digest(recorded(4))
 
 
+def test_labels_of_augmented_rows_are_data():
+    def noise(labels):
+        while True:
+            random = np.random.default_rng()
+            for each in np.array_split(random.permutation(labels), 4):
+                yield random.random((len(each), 2)), each
+
+    def recorded(labels):
+        given = {"x": noise(labels), "steps_per_epoch": 4}
+        return Recorder(3, own=False).recorded((), given)[1]["x"]
+
+    labels = np.arange(400) % 10
+    other = np.where(labels == 9, 0, labels)
+    assert digest(recorded(labels)) == digest(recorded(labels)) != digest(recorded(other))
+
+
+def test_numbers_that_agree_by_chance_are_no_data():
+    def drawn(ones):
+        for number in range(4):
+            yield np.full((6, 2), number), np.arange(6) < ones
+
+    def recorded(ones):
+        given = {"x": drawn(ones), "steps_per_epoch": 2}
+        return Recorder(2, own=False).recorded((), given)[1]["x"]
+
+    # Two epochs with as many ones may come from coins.
+    assert digest(recorded(3)) == digest(recorded(2))
+
+
 def test_what_reading_changes_in_a_dataset_is_no_data():
     dataset = Shuffled(ONE)
     dataset.noise = ONE

@@ -139,21 +139,70 @@ def test_batches_of_different_lengths_stay_as_they_are(sizes, size):
         assert with_rows({"x": Rows()})["batch_size"] == size
 
 
-def test_a_generator_that_raises_ends_the_search(place):
-    def broken():
+def broken():
+    yield X[:10], Y[:10]
+    raise LookupError("midway")
+
+
+class Broken(keras.utils.PyDataset):
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, place):
+        if place:
+            raise LookupError("midway")
+        return X[:10], Y[:10]
+
+
+def test_what_a_generator_raised_each_training_raises(tmp_path):
+    for steps in (None, 2):
+        generator = broken()
+        found, recorder = read(generator, steps)
+        made = arguments.sent(((found,), {}), "it", tmp_path)
+        for _ in range(2):
+            given = made.load()[0][0]
+            assert len(next(given)[0]) == 10
+            with pytest.raises(LookupError, match="midway"):
+                next(given)
+        with pytest.raises(LookupError, match="midway"):
+            list(recorder.put_back(generator))
+    with pytest.raises(NotOnEngine, match="LookupError: midway"):
+        with_rows({"x": Broken()})
+
+
+def test_a_dataset_that_raises_in_a_later_epoch_does_so_in_each_training(tmp_path):
+    begun = itertools.count()
+
+    def one_pass():
         yield X[:10], Y[:10]
-        raise LookupError("midway")
+        if next(begun):
+            raise LookupError("midway")
+        yield X[10:], Y[10:]
 
-    def build(hp):
-        model = keras.Sequential([keras.Input((3,)), layers.Dense(hp.Int("n", 1, 3))])
-        model.compile("adam", "mse")
-        return model
+    spec = tf.TensorSpec((None, 3)), tf.TensorSpec((None,))
+    dataset = tf.data.Dataset.from_generator(one_pass, output_signature=spec)
+    found, _ = read(dataset, own=True)
+    assert [len(each) for each in found.passes] == [2, 1]
+    made = arguments.sent(((found,), {}), "it", tmp_path).load()[0][0]
+    assert len(list(made)) == 2
+    with pytest.raises(tf.errors.OpError, match="midway"):
+        list(made)
 
-    tuner = kt.RandomSearch(build, "loss", 2, **WHERE)
-    with pytest.raises(LookupError, match="midway"):
-        tuner.search(broken(), steps_per_epoch=2, epochs=2, verbose=0)
-    assert not tuner.oracle.trials
-    assert not (place / "d/p/results.csv").exists()
+
+@pytest.mark.parametrize("kind", [broken, pytest.param(Broken, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "tuner", [kt.GridSearch, pytest.param(kt.RandomSearch, marks=pytest.mark.slow)]
+)
+def test_a_trial_whose_data_raise_fails(kind, tuner, place, capsys):
+    steps = {"steps_per_epoch": 2} if kind is broken else {}
+    made = tuner(linear, "loss", max_consecutive_failed_trials=2, workers=1, **WHERE)
+    with pytest.raises(RuntimeError, match=r"(?s)consecutive failures.*limit of 2.*midway"):
+        made.search(kind(), epochs=2, **steps)
+    assert pd.read_csv("d/p/results.csv")["status"].tolist() == ["failed"] * 2
+    assert {each.status for each in made.oracle.trials.values()} == {"FAILED"}
+    said = capsys.readouterr().out
+    for trial in made.oracle.trials:
+        assert f"hpsearch: trial {trial} failed: LookupError: midway" in said
 
 
 def test_a_dataset_is_read_if_its_epochs_are_the_same():

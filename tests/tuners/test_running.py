@@ -14,6 +14,7 @@ from sklearn.model_selection import KFold
 
 import hpsearch.tuners as kt
 from hpsearch.models.fit_arguments import NotOnEngine
+from hpsearch.tuners.running import overridden
 
 pytestmark = pytest.mark.usefixtures("place")
 WHERE = {"directory": "d", "project_name": "p", "seed": 2}
@@ -259,3 +260,45 @@ def test_a_model_that_is_none_ends_the_search(images):
     tuner = kt.GridSearch(nothing, "val_loss", directory="d", project_name="p")
     with pytest.raises(kt.errors.FatalTypeError, match=r"must return a keras\.Model"):
         tuner.search(x, y, validation_data=(x_val, y_val), verbose=0)
+
+
+class Loaded(kt.RandomSearch):
+    """Saves no model of its own: KerasTuner calls neither method in a search."""
+
+    def save_model(self, trial_id, model, step=0):
+        raise AssertionError("KerasTuner does not call it")
+
+    def load_model(self, trial):
+        model = self.hypermodel.build(trial.hyperparameters)
+        model.build((None, 8, 8, 1))
+        model.load_weights(self._get_checkpoint_fname(trial.trial_id))
+        return model, super().load_model(trial)
+
+
+@pytest.mark.slow
+def test_own_load_model_and_a_strategy_of_one_replica(images, capsys):
+    x, y, x_val, y_val = images
+    strategy = tf.distribute.MirroredStrategy(["CPU:0"])
+    tuner = Loaded(build, "val_loss", 2, distribution_strategy=strategy, **WHERE)
+    tuner.search(x, y, epochs=2, validation_data=(x_val, y_val))
+    said = capsys.readouterr().out
+    assert said.count("the distribution_strategy has one replica") == 1
+    assert "in this process" not in said
+    assert len(table()) == 2
+    best = tuner.oracle.get_best_trials()[0].score
+    for model in tuner.get_best_models()[0]:
+        assert model.evaluate(x_val, y_val, verbose=0)[0] == pytest.approx(best, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("base", "methods", "named"),
+    [
+        (kt.RandomSearch, ("load_model", "save_model"), ""),
+        (kt.RandomSearch, ("run_trial", "save_model"), "save_model"),
+        (kt.Hyperband, ("load_model",), "load_model"),
+        (kt.RandomSearch, ("on_epoch_end",), "on_epoch_end"),
+    ],
+)
+def test_methods_that_only_kerastuner_calls(base, methods, named):
+    own = type("Own", (base,), dict.fromkeys(methods, lambda *_: None))
+    assert overridden(object.__new__(own)) == named

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import threading
 from pathlib import Path
 
@@ -68,13 +69,17 @@ def table(project="hpsearch.tuners"):
 
 
 CASES = {
-    "plain": ({}, {}, {}),
-    "scored": ({"scoring": make_scorer(accuracy_score), "metrics": zero_one_loss}, {}, {}),
-    "weighted": ({"metrics": [accuracy_score]}, {"sample_weight": WEIGHTS}, {}),
+    "plain": ({"workers": 2}, {}, {}),
+    "scored": (
+        {"scoring": make_scorer(accuracy_score), "metrics": zero_one_loss, "workers": 2},
+        {},
+        {},
+    ),
+    "weighted": ({"metrics": [accuracy_score], "workers": 2}, {"sample_weight": WEIGHTS}, {}),
     "grouped": ({"cv": GroupKFold(3)}, {"groups": GROUPS}, {}),
     "stratified": ({"cv": StratifiedKFold(4)}, {}, {"oracle": "GridSearchOracle"}),
     "modelled": ({"workers": 1}, {}, {"oracle": "BayesianOptimizationOracle"}),
-    "piped": ({"cv": ShuffleSplit(2, random_state=1)}, {}, {"model": piped}),
+    "piped": ({"cv": ShuffleSplit(2, random_state=1), "workers": 2}, {}, {"model": piped}),
 }
 
 
@@ -117,6 +122,19 @@ class Told(kt.SklearnTuner):
         self.stops_after -= 1
         if not self.stops_after:
             raise KeyboardInterrupt
+
+
+def test_a_small_search_runs_in_this_process(monkeypatch):
+    monkeypatch.setattr("hpsearch.tuners.search.kept_servers", None)
+    oracle = keras_tuner.oracles.RandomSearchOracle(SCORE, max_trials=4, seed=3)
+    tuner = Told(oracle, unseeded, directory="d", project_name="p")
+    state = random.getstate()
+    tuner.search(X, Y)
+    assert random.getstate() == state
+    assert Path("processes").read_text().split() == [str(os.getpid())] * 4
+    assert set(table("p")["status"]) == {"completed"}
+    oracle.max_trials = 20
+    assert not tuner._hpsearch.in_process
 
 
 @pytest.mark.slow

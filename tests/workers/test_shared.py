@@ -26,3 +26,22 @@ def test_what_a_worker_writes_stays_with_it():
         np.testing.assert_array_equal(mapped(handle).arrays.x_train, kept)
     finally:
         os.close(handle)
+
+
+def test_arrays_in_files_are_mapped_from_there(tmp_path):
+    dataset = dataset_from_arrays(X, np.arange(40) % 2)
+    x = np.random.default_rng(0).random((1000, 50), dtype=np.float32)
+    np.save(tmp_path / "x.npy", x)
+    given = np.load(tmp_path / "x.npy", mmap_mode="r")
+    y = np.zeros((1000, 1), np.float32)
+    # As checks of the data make views, whose class is another one.
+    arrays = Arrays(np.asarray(given)[:800], y[:800], given[800:], y[800:])
+    handle = share(TrainingData(dataset.input, dataset.target, arrays))
+    try:
+        assert os.fstat(handle).st_size < x.nbytes / 10
+        found = mapped(handle).arrays
+        np.testing.assert_array_equal(np.concatenate([found.x_train, found.x_val]), x)
+        found.x_train[0] = 0
+        np.testing.assert_array_equal(mapped(handle).arrays.x_train[0], x[0])
+    finally:
+        os.close(handle)
