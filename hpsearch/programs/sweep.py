@@ -331,8 +331,6 @@ def _cross_faults(sweep: ProgramSweep) -> Iterator[Fault]:
         )
     if "seed" in names and any("${seed}" in item for item in sweep.command or ()):
         yield ("command",), "${seed} would give the program the seed that it has by a parameter"
-    if sweep.execution.engine != "local":
-        yield ("execution", "engine"), "programs run on this machine: engine: local"
 
 
 def _method_faults(sweep: ProgramSweep) -> Iterator[Fault]:

@@ -19,6 +19,7 @@ from hpsearch.models.problem import Recipe
 from hpsearch.programs.command import ProgramCall, UserProgram
 from hpsearch.programs.ending import Ending, Judge, Known
 from hpsearch.programs.fingerprint import fingerprint_of
+from hpsearch.programs.nodes import require_fit
 from hpsearch.programs.process import ProgramProcess
 from hpsearch.programs.report import REPORT_VARIABLE
 from hpsearch.programs.telling import Epochs, Telling, aligned, history
@@ -117,6 +118,7 @@ def run_trial(
     deadline = math.inf if limit is None else started + limit - _TIMEOUT_MARGIN_SECONDS
     trial = _Trial(call, training, recipe, floors, on_epoch, deadline)
     try:
+        require_fit(call.program)
         known, seconds = trial.look_back()
         result = trial.run(known, seconds)
         if result is None:

@@ -47,7 +47,6 @@ def faults(raw):
         ({"constraints": ["z < 1"]}, "there is no parameter 'z'"),
         ({"parameters": {"seed": [1]}, "seeds": 2}, "list the seeds there"),
         ({"parameters": {"seed": [1]}, "command": ["a", "${seed}"]}, "by a parameter"),
-        ({"execution": {"engine": "ray"}}, "programs run on this machine"),
         ({"unknown": 1}, "unknown key"),
     ],
 )
