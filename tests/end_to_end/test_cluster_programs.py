@@ -40,7 +40,7 @@ for epoch in range(first + 1, 5):
     os.replace(state + ".new", state)
     hpsearch.report(epoch=epoch, loss=x / epoch)
     print("node", os.environ["TOKEN"], file=sys.stderr, flush=True)
-    while x > 100 and epoch < 4 and not os.path.exists("go on"):
+    while x > 100 and epoch < 3 and not os.path.exists("go on"):
         time.sleep(0.01)
 while HANGS:
     time.sleep(1)
