@@ -56,9 +56,9 @@ from hpsearch.spec.wandb import IGNORED, OF_PROGRAMS, translate_search
 from hpsearch.wording import did_you_mean, show
 
 #: Keys of W&B that say nothing about a run on this machine.
-_IGNORED: Final = (*(key for key in IGNORED if key not in OF_PROGRAMS), "apiVersion", "kind")
+IGNORED_KEYS: Final = (*(key for key in IGNORED if key not in OF_PROGRAMS), "apiVersion", "kind")
 #: Keys of a metric that only W&B's service reads.
-_OF_METRIC: Final = ("target", "impute", "impute_while_running")
+METRIC_KEYS: Final = ("target", "impute", "impute_while_running")
 _OF_MODELS: Final = ("data", "model")
 _HALVING: Final = ("hyperband", "asha")
 
@@ -275,8 +275,8 @@ def _translated(data: Mapping[str, Any]) -> tuple[dict[str, Any], list[str], lis
         for key in _OF_MODELS
         if key in data
     ]
-    kept = {k: v for k, v in data.items() if k not in (*_IGNORED, *_OF_MODELS)}
-    warnings = [f"{key} is W&B's key; hpsearch ignores it" for key in _IGNORED if key in data]
+    kept = {k: v for k, v in data.items() if k not in (*IGNORED_KEYS, *_OF_MODELS)}
+    warnings = [f"{key} is W&B's key; hpsearch ignores it" for key in IGNORED_KEYS if key in data]
     raw, further = translate_search(kept)
     faults += further
     if raw.get("configs") and "method" not in raw:
@@ -288,9 +288,9 @@ def _translated(data: Mapping[str, Any]) -> tuple[dict[str, Any], list[str], lis
     metric = raw.get("metric")
     if isinstance(metric, Mapping):
         warnings += [
-            f"metric.{k} is W&B's key; hpsearch ignores it" for k in _OF_METRIC if k in metric
+            f"metric.{k} is W&B's key; hpsearch ignores it" for k in METRIC_KEYS if k in metric
         ]
-        metric = {key: item for key, item in metric.items() if key not in _OF_METRIC}
+        metric = {key: item for key, item in metric.items() if key not in METRIC_KEYS}
     elif isinstance(metric, str):
         metric = {"name": metric}
     if isinstance(metric, dict) and "goal" not in metric and isinstance(metric.get("name"), str):
