@@ -31,7 +31,7 @@ from hpsearch.spec.fields import (
     check_items,
     written,
 )
-from hpsearch.spec.method import CONFIGS, Method, MethodSpec
+from hpsearch.spec.method import Method, MethodSpec
 from hpsearch.spec.rules import (
     Fault,
     InvalidValue,
@@ -41,6 +41,7 @@ from hpsearch.spec.rules import (
     as_validation_error,
     faults_of,
     integer,
+    mapping_of,
     require_mapping,
     text,
 )
@@ -248,9 +249,7 @@ class ProgramSweep(ProgramFields):
     def _check_all(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
         if isinstance(data, cls):
             return data
-        if not isinstance(data, Mapping):
-            raise as_validation_error([((), f"must be a mapping, not {show(data)}")], data)
-        raw, warnings, faults = _translated(data)
+        raw, warnings, faults = _translated(mapping_of(data))
         sweep: Self | None = None
         try:
             sweep = handler(raw)
@@ -279,8 +278,6 @@ def _translated(data: Mapping[str, Any]) -> tuple[dict[str, Any], list[str], lis
     warnings = [f"{key} is W&B's key; hpsearch ignores it" for key in IGNORED_KEYS if key in data]
     raw, further = translate_search(kept)
     faults += further
-    if raw.get("configs") and "method" not in raw:
-        raw["method"] = MethodSpec(CONFIGS)
     name = raw.get("name")
     if isinstance(name, str) and name.strip() and not NAME.match(name):
         raw["name"] = clean_name(name)

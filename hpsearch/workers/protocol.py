@@ -205,7 +205,7 @@ def of_worker(event: Any, number: int) -> Any:
     if isinstance(event, Answered):
         spans = tuple(each._replace(worker=number) for each in event.result.spans)
         return Answered(number, replace(event.result, spans=spans))
-    return replace(event, worker=number)
+    return event if isinstance(event, Said) else replace(event, worker=number)
 
 
 def _shifted(answered: Answered, seconds: float) -> Answered:
