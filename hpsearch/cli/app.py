@@ -476,7 +476,8 @@ def init(
     ),
 ) -> None:
     """Write a commented sweep file to start from, and the schema for editors."""
-    from hpsearch.spec.dump import SCHEMA_NAME, STARTER, sweep_schema
+    from hpsearch.programs.schema import file_schema
+    from hpsearch.spec.dump import SCHEMA_NAME, STARTER
 
     target = path / "sweep.yaml" if path.is_dir() else path
     schema = target.with_name(SCHEMA_NAME)
@@ -486,7 +487,7 @@ def init(
         )
     try:
         target.write_text(STARTER, encoding="utf-8")
-        schema.write_text(json.dumps(sweep_schema(), indent=2) + "\n", encoding="utf-8")
+        schema.write_text(json.dumps(file_schema(), indent=2) + "\n", encoding="utf-8")
     except OSError as error:
         raise InputError(f"{target}: cannot be written: {error.strerror}") from None
     typer.echo(f"wrote {target} and {schema}; next: hpsearch run {target}")
@@ -494,10 +495,10 @@ def init(
 
 @app.command()
 def schema() -> None:
-    """Print the JSON Schema of a sweep file."""
-    from hpsearch.spec.dump import sweep_schema
+    """Print the JSON Schema of a sweep file, of models or of a program."""
+    from hpsearch.programs.schema import file_schema
 
-    typer.echo(json.dumps(sweep_schema(), indent=2))
+    typer.echo(json.dumps(file_schema(), indent=2))
 
 
 @app.command("list")

@@ -60,6 +60,7 @@ class UserProgram:
         environment: Variables that workers have and the program must not: name -> the value of the
             driver, or None.
         timeout_seconds: Longest time of a trial, or None.
+        mark: The text of the mark in `trials`, if other machines run the program; else empty.
     """
 
     command: tuple[str, ...]
@@ -71,6 +72,7 @@ class UserProgram:
     trials: str = ""
     environment: Mapping[str, str | None] = field(default_factory=dict)
     timeout_seconds: float | None = None
+    mark: str = ""
 
     def values(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """Return a config as the program gets it: nested as in the file."""
@@ -170,6 +172,12 @@ class ProgramCall:
     program: UserProgram
     trial: int
     seed: int
+
+
+def variables_in(command: Sequence[str] | None) -> list[str]:
+    """Return the environment variables that a command names."""
+    macros = (match[1] for item in command or () for match in _MACRO.finditer(item))
+    return [variable[1] for macro in macros if (variable := _VARIABLE.match(macro))]
 
 
 def _flags(values: Mapping[str, Any]) -> Iterator[str]:

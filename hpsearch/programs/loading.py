@@ -16,6 +16,11 @@ from hpsearch.spec.sweep import Sweep, apply_overrides, load_sweep, problems_of,
 from hpsearch.spec.wandb import OF_PROGRAMS
 from hpsearch.spec.yaml import Document
 
+_UNNOTICED = (
+    "command: no file of yours is found in it, so edits of the program are not noticed; program: "
+    "FILE names it"
+)
+
 
 def names_program(data: Any) -> bool:
     """Whether the data of a sweep file is that of a program."""
@@ -79,7 +84,9 @@ def _validated(
         if check and not found.is_file():
             where = f"{base_dir / sweep.program} nor {Path.cwd() / sweep.program}"
             faults.append((("program",), f"no such file: neither {where}"))
-    if found is not None:
+    if found is None:
+        sweep._warnings = (*sweep.warnings, _UNNOTICED)  # noqa: SLF001 - its own
+    else:
         warnings = sweep.warnings
         sweep = sweep.model_copy(update={"program": str(found)})
         sweep._warnings = warnings  # noqa: SLF001 - its own

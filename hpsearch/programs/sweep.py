@@ -31,7 +31,7 @@ from hpsearch.spec.fields import (
     check_items,
     written,
 )
-from hpsearch.spec.method import CONFIGS, Method, MethodSpec
+from hpsearch.spec.method import Method, MethodSpec
 from hpsearch.spec.rules import (
     Fault,
     InvalidValue,
@@ -41,6 +41,7 @@ from hpsearch.spec.rules import (
     as_validation_error,
     faults_of,
     integer,
+    mapping_of,
     require_mapping,
     text,
 )
@@ -56,9 +57,9 @@ from hpsearch.spec.wandb import IGNORED, OF_PROGRAMS, translate_search
 from hpsearch.wording import did_you_mean, show
 
 #: Keys of W&B that say nothing about a run on this machine.
-_IGNORED: Final = (*(key for key in IGNORED if key not in OF_PROGRAMS), "apiVersion", "kind")
+IGNORED_KEYS: Final = (*(key for key in IGNORED if key not in OF_PROGRAMS), "apiVersion", "kind")
 #: Keys of a metric that only W&B's service reads.
-_OF_METRIC: Final = ("target", "impute", "impute_while_running")
+METRIC_KEYS: Final = ("target", "impute", "impute_while_running")
 _OF_MODELS: Final = ("data", "model")
 _HALVING: Final = ("hyperband", "asha")
 
@@ -248,9 +249,7 @@ class ProgramSweep(ProgramFields):
     def _check_all(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
         if isinstance(data, cls):
             return data
-        if not isinstance(data, Mapping):
-            raise as_validation_error([((), f"must be a mapping, not {show(data)}")], data)
-        raw, warnings, faults = _translated(data)
+        raw, warnings, faults = _translated(mapping_of(data))
         sweep: Self | None = None
         try:
             sweep = handler(raw)
@@ -275,12 +274,10 @@ def _translated(data: Mapping[str, Any]) -> tuple[dict[str, Any], list[str], lis
         for key in _OF_MODELS
         if key in data
     ]
-    kept = {k: v for k, v in data.items() if k not in (*_IGNORED, *_OF_MODELS)}
-    warnings = [f"{key} is W&B's key; hpsearch ignores it" for key in _IGNORED if key in data]
+    kept = {k: v for k, v in data.items() if k not in (*IGNORED_KEYS, *_OF_MODELS)}
+    warnings = [f"{key} is W&B's key; hpsearch ignores it" for key in IGNORED_KEYS if key in data]
     raw, further = translate_search(kept)
     faults += further
-    if raw.get("configs") and "method" not in raw:
-        raw["method"] = MethodSpec(CONFIGS)
     name = raw.get("name")
     if isinstance(name, str) and name.strip() and not NAME.match(name):
         raw["name"] = clean_name(name)
@@ -288,9 +285,9 @@ def _translated(data: Mapping[str, Any]) -> tuple[dict[str, Any], list[str], lis
     metric = raw.get("metric")
     if isinstance(metric, Mapping):
         warnings += [
-            f"metric.{k} is W&B's key; hpsearch ignores it" for k in _OF_METRIC if k in metric
+            f"metric.{k} is W&B's key; hpsearch ignores it" for k in METRIC_KEYS if k in metric
         ]
-        metric = {key: item for key, item in metric.items() if key not in _OF_METRIC}
+        metric = {key: item for key, item in metric.items() if key not in METRIC_KEYS}
     elif isinstance(metric, str):
         metric = {"name": metric}
     if isinstance(metric, dict) and "goal" not in metric and isinstance(metric.get("name"), str):
@@ -331,8 +328,6 @@ def _cross_faults(sweep: ProgramSweep) -> Iterator[Fault]:
         )
     if "seed" in names and any("${seed}" in item for item in sweep.command or ()):
         yield ("command",), "${seed} would give the program the seed that it has by a parameter"
-    if sweep.execution.engine != "local":
-        yield ("execution", "engine"), "programs run on this machine: engine: local"
 
 
 def _method_faults(sweep: ProgramSweep) -> Iterator[Fault]:

@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,10 @@ from hpsearch.models.problem import Recipe
 from hpsearch.programs.command import ProgramCall, UserProgram
 from hpsearch.programs.ending import Ending, Judge, Known
 from hpsearch.programs.fingerprint import fingerprint_of
+from hpsearch.programs.metrics import Epochs, TrialMetrics, aligned, history
+from hpsearch.programs.nodes import require_fit
 from hpsearch.programs.process import ProgramProcess
 from hpsearch.programs.report import REPORT_VARIABLE
-from hpsearch.programs.telling import Epochs, Telling, aligned, history
 from hpsearch.space.execution import ENDLESS, ExecutionResult, Status, Training
 from hpsearch.training.follow import follow
 
@@ -35,7 +36,11 @@ _ORIGIN = "program.json"
 #: Time before a trial's timeout in which the worker sends its result.
 _TIMEOUT_MARGIN_SECONDS = 1.0
 
+#: A log of more is told of.
+_MUCH_BYTES = 2**30
+
 OnEpoch = Callable[[int, Mapping[str, float]], None]
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -101,7 +106,9 @@ def run_trial(
     training: Training,
     recipe: Recipe,
     floors: Sequence[float] = (),
+    *,
     on_epoch: OnEpoch = lambda *_: None,
+    say: Say = lambda _: None,
 ) -> ExecutionResult:
     """Run a program until it ends, or until it has to be halted, and return its result.
 
@@ -111,12 +118,14 @@ def run_trial(
         training: Its one stop is the number of epochs after which the program is halted.
         floors: See `follow`.
         on_epoch: Called with each epoch that is told.
+        say: Called with a line of warning.
     """
     started = time.monotonic()
     limit = call.program.timeout_seconds
     deadline = math.inf if limit is None else started + limit - _TIMEOUT_MARGIN_SECONDS
-    trial = _Trial(call, training, recipe, floors, on_epoch, deadline)
+    trial = _Trial(call, training, recipe, floors, on_epoch, say, deadline)
     try:
+        require_fit(call.program)
         known, seconds = trial.look_back()
         result = trial.run(known, seconds)
         if result is None:
@@ -145,6 +154,7 @@ class _Trial:
     recipe: Recipe
     floors: Sequence[float]
     on_epoch: OnEpoch
+    say: Say
     deadline: float
 
     @property
@@ -200,23 +210,26 @@ class _Trial:
         (place / _ORIGIN).write_text(_origin(program), encoding="utf-8")
         arguments = program.arguments(self.training.values, call.seed, place)
         environment = _environment(call, self.where, place, goes_on=bool(known.epochs))
-        telling = Telling(place, self.recipe.metric, program.metrics_file)
-        watch = _Watch(telling, known, self)
+        metrics = TrialMetrics(place, self.recipe.metric, program.metrics_file)
+        watch = _Watch(metrics, known, self)
+        logs = _Logs(place)
         started = time.monotonic()
         with ProgramProcess(arguments, program.directory, environment, place) as process:
             while not (process.ended or watch.halts()):
                 process.wait()
+                if much := logs.grown():
+                    self.say(f"{self.training.label}: {much}")
             if watch.halted:
                 process.halt(self.deadline - time.monotonic())
             code = process.close()
         passed = time.monotonic() - started
         # What it told last, also after the signal, is in its files.
-        telling.read(ended=True)
-        told = telling.epochs
+        metrics.read(ended=True)
+        epochs = metrics.epochs
         ending = Ending(
-            told.found,
-            told.numbers,
-            telling.others,
+            epochs.found,
+            epochs.numbers,
+            metrics.others,
             code,
             watch.halted,
             _tail(place / "stderr.log"),
@@ -236,7 +249,7 @@ class _Trial:
 class _Watch:
     """Reads what a process tells while it runs, and judges it."""
 
-    telling: Telling
+    metrics: TrialMetrics
     known: Known
     trial: _Trial
     halted: bool = False
@@ -245,8 +258,8 @@ class _Watch:
 
     def halts(self) -> bool:
         """Read what is new, and return whether the process has to be halted."""
-        self.telling.read()
-        epochs, trial = self.telling.judged, self.trial
+        self.metrics.read()
+        epochs, trial = self.metrics.judged, self.trial
         if not epochs.found:
             return False
         if self._judge is None or epochs is not self._source:
@@ -262,6 +275,24 @@ class _Watch:
         for number in range(max(judged, len(earlier)) + 1, self._judge.judged + 1):
             trial.on_epoch(number, curve[number - 1])
         return self.halted
+
+
+@dataclass
+class _Logs:
+    """The output of a process, which has no limit."""
+
+    place: Path
+    _seen: set[str] = field(default_factory=set)
+
+    def grown(self) -> str:
+        """Return a line about a log that has become large, once for each."""
+        for name in ("stdout.log", "stderr.log"):
+            with suppress(OSError):
+                if name not in self._seen and (self.place / name).stat().st_size > _MUCH_BYTES:
+                    self._seen.add(name)
+                    much = f"more than {_MUCH_BYTES / 2**30:g} GiB of output, all of which is in"
+                    return f"its program has printed {much} {self.place / name}"
+        return ""
 
 
 def _origin(program: UserProgram) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import yaml
@@ -10,7 +10,7 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from hpsearch.space.space import Parameter, Range
 from hpsearch.spec.parameters import raw_range
-from hpsearch.spec.rules import plain
+from hpsearch.spec.rules import Spec, plain
 from hpsearch.spec.sweep import Sweep
 from hpsearch.spec.wandb import IGNORED, KEYS, OF_PROGRAMS
 from hpsearch.spec.yaml import add_core_resolvers
@@ -86,23 +86,33 @@ class _Unsorted(GenerateJsonSchema):
 
 
 def sweep_schema() -> dict[str, Any]:
-    """Return the JSON Schema (draft 2020-12) of a sweep file, from the model that validates it."""
-    body = Sweep.model_json_schema(by_alias=True, mode="validation", schema_generator=_Unsorted)
+    """Return the JSON Schema (draft 2020-12) of the sweep file of a model.
+
+    `hpsearch.programs.schema` has that of any sweep file.
+    """
+    return {
+        "$schema": SCHEMA_DIALECT,
+        **schema_of(Sweep, (key for key in IGNORED if key not in OF_PROGRAMS)),
+        "title": "hpsearch sweep",
+        "description": "A hyperparameter sweep over Keras MLPs.",
+    }
+
+
+def schema_of(model: type[Spec], ignored: Iterable[str]) -> dict[str, Any]:
+    """Return the JSON Schema of a sweep file, from the model that validates it.
+
+    Args:
+        ignored: Keys of W&B that have no meaning.
+    """
+    body = model.model_json_schema(by_alias=True, mode="validation", schema_generator=_Unsorted)
     # A file's name defaults to its stem.
     body["required"] = [key for key in body.get("required", ()) if key != "name"]
     properties = body["properties"] | KEYS
-    for key, field in Sweep.model_fields.items():
+    for key, field in model.model_fields.items():
         if "default" in properties[key]:
             properties[key]["default"] = plain(field.default)
-    ignored = {"description": "W&B's key; ignored."}
-    properties |= {key: ignored for key in IGNORED if key not in OF_PROGRAMS}
-    return {
-        "$schema": SCHEMA_DIALECT,
-        **body,
-        "title": "hpsearch sweep",
-        "description": "A hyperparameter sweep over Keras MLPs.",
-        "properties": properties,
-    }
+    properties |= {key: {"description": "W&B's key; ignored."} for key in ignored}
+    return {**body, "properties": properties}
 
 
 #: Name of the schema file that the first line of the starter file refers to.

@@ -422,7 +422,8 @@ _RANGE: Final[dict[str, Any]] = {
 }
 
 
-def _parameter_schema(rule: Rule) -> dict[str, Any]:
+def parameter_schema(rule: Rule) -> dict[str, Any]:
+    """Return the JSON Schema of a parameter: of a value, of choices and of a mapping."""
     value = dict(rule.schema)
     choices = {"type": "array", "items": value, "minItems": 1}
     properties = {
@@ -447,7 +448,7 @@ def _parameter_schema(rule: Rule) -> dict[str, Any]:
 
 
 def _hyperparameter_schema(name: str, rule: Rule) -> dict[str, Any]:
-    schema = _parameter_schema(rule)
+    schema = parameter_schema(rule)
     if name in DEFAULTS:
         schema["default"] = DEFAULTS[name]
     if "errorMessage" in rule.schema:
@@ -461,7 +462,7 @@ _SCHEMA: Final = {
         name: _hyperparameter_schema(name, rule) for name, rule in HYPERPARAMETERS.items()
     },
     "patternProperties": {r"^units_[1-9]\d*$": _hyperparameter_schema("units_2", UNITS_OF_LAYER)},
-    "additionalProperties": _parameter_schema(
+    "additionalProperties": parameter_schema(
         ANYTHING.about("An argument of your own layer type or model.", [1, 2])
     ),
 }

@@ -114,6 +114,17 @@ def check_key(check: Callable[[Any], T], mapping: Mapping[str, Any], key: str) -
     return check_each(check, [(key, mapping[key])])[key]
 
 
+def mapping_of(data: Any) -> Mapping[str, Any]:
+    """Return the data of a sweep file.
+
+    Raises:
+        ValidationError: It is no mapping.
+    """
+    if not isinstance(data, Mapping):
+        raise as_validation_error([((), f"must be a mapping, not {show(data)}")], data)
+    return data
+
+
 def as_validation_error(faults: Iterable[Fault], value: Any) -> ValidationError:
     """Return the faults as pydantic's error, to which pydantic adds the place of the field."""
     return ValidationError.from_exception_data(

@@ -17,8 +17,7 @@ from hpsearch.spec.checks import Broken, advice, cross_faults, is_regression
 from hpsearch.spec.data import DataSpec
 from hpsearch.spec.fields import MOST_NAME, NAME, SweepFields
 from hpsearch.spec.hyperparameters import custom_names, is_known
-from hpsearch.spec.method import CONFIGS, MethodSpec
-from hpsearch.spec.rules import MOST_FAULTS, Fault, Spec, as_validation_error, faults_of
+from hpsearch.spec.rules import MOST_FAULTS, Fault, Spec, as_validation_error, faults_of, mapping_of
 from hpsearch.spec.settings import Budget, EarlyStoppingSpec, ExecutionSettings, ModelSpec
 from hpsearch.spec.wandb import KEYS, program_fault, translate
 from hpsearch.spec.yaml import (
@@ -30,7 +29,6 @@ from hpsearch.spec.yaml import (
     read_yaml,
     yaml_scalar,
 )
-from hpsearch.wording import show
 
 
 class Sweep(SweepFields):
@@ -61,12 +59,8 @@ class Sweep(SweepFields):
     def _check_all(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
         if isinstance(data, cls):
             return data
-        if not isinstance(data, Mapping):
-            raise as_validation_error([((), f"must be a mapping, not {show(data)}")], data)
-        translation = translate(data)
+        translation = translate(mapping_of(data))
         raw = translation.raw
-        if raw.get("configs") and "method" not in raw:
-            raw["method"] = MethodSpec(CONFIGS)
         sweep: Self | None
         with custom_names(isinstance(raw.get("model"), str)):
             sweep, faults = _validated(cls, raw, handler)

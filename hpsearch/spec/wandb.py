@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any, Final, NamedTuple
 
-from hpsearch.spec.method import METHODS, early_terminate
+from hpsearch.spec.method import CONFIGS, METHODS, MethodSpec, early_terminate
 from hpsearch.spec.rules import Collector, Fault, InvalidValue, described, integer
 from hpsearch.wording import listing
 
@@ -52,13 +52,18 @@ def translate(data: Mapping[str, Any]) -> Translation:
 
 
 def translate_search(data: Mapping[str, Any]) -> tuple[dict[str, Any], list[Fault]]:
-    """Replace `run_cap` and `early_terminate`; the rest, and the faults of these."""
+    """Replace `run_cap` and `early_terminate`; the rest, and the faults of these.
+
+    Listed configs without a method are the only ones.
+    """
     raw = {key: item for key, item in data.items() if key not in KEYS}
     faults = Collector()
     if "run_cap" in data:
         faults.run(partial(_run_cap, raw), data["run_cap"], "run_cap")
     if "early_terminate" in data:
         faults.run(partial(_early_terminate, raw), data["early_terminate"], "early_terminate")
+    if raw.get("configs") and "method" not in raw:
+        raw["method"] = MethodSpec(CONFIGS)
     return raw, faults.faults
 
 

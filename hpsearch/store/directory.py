@@ -6,6 +6,7 @@ import errno
 import itertools
 import os
 import re
+import secrets
 import shutil
 import time
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from typing import IO, Self
 from hpsearch.errors import HpsearchError, LockedError, RefusedError
 from hpsearch.files import OpenDirectory
 from hpsearch.machine import HARD_LINK, has_other_name, odd_kind
+from hpsearch.programs.nodes import MARK
 from hpsearch.store.lock import DirectoryLock, NoLocksError, lock_of_store
 
 #: In the header of each store.
@@ -178,9 +180,9 @@ class ResultsDirectory:
         return self.path / "trials"
 
     @property
-    def _mark_of_trials(self) -> Path:
-        """Tells the directory of a run from one of the user's."""
-        return self.trials / ".hpsearch"
+    def mark_of_trials(self) -> Path:
+        """Tells the directory of a run from one of the user's, and from any other."""
+        return self.trials / MARK
 
     def prepare_trials(self) -> None:
         """Create the directory of a program's trials.
@@ -190,7 +192,7 @@ class ResultsDirectory:
             RefusedError: There is something else in its place.
         """
         kind = odd_kind(self.trials, links=False)
-        if not kind and self.trials.exists() and not self._mark_of_trials.is_file():
+        if not kind and self.trials.exists() and not self.mark_of_trials.is_file():
             kind = "" if self.trials.is_dir() and not any(self.trials.iterdir()) else "not a run's"
         if kind:
             raise RefusedError(
@@ -199,7 +201,11 @@ class ResultsDirectory:
             )
         try:
             self.trials.mkdir(exist_ok=True)
-            self._mark_of_trials.touch()
+            # First, since a directory with a temporary file alone would not be a run's.
+            self.mark_of_trials.touch()
+            if not self.mark_of_trials.stat().st_size:
+                with OpenDirectory(self.trials) as place:
+                    place.write(MARK, secrets.token_hex(16))
         except OSError as error:
             raise HpsearchError(f"{self.trials}: cannot be made: {error.strerror}") from None
 
@@ -274,7 +280,7 @@ class ResultsDirectory:
     def _own(self) -> list[Path]:
         """The files that a run writes here, the store first."""
         store = self.path / "sweep.db"
-        trials = [self.trials] if self._mark_of_trials.is_file() else []
+        trials = [self.trials] if self.mark_of_trials.is_file() else []
         return [store, *logs_of_store(store), self.pointer, *self._derived(), self.log, *trials]
 
     def _derived(self) -> list[Path]:

@@ -6,7 +6,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hpsearch.errors import InputError
 from hpsearch.models.installed import require_names
 from hpsearch.programs.sweep import ProgramSweep
 from hpsearch.spec.sweep import Sweep
@@ -42,8 +41,6 @@ def run_sweep(
         HpsearchError: Bad input (InputError), a refusal (RefusedError), or Interrupted.
     """
     settings, reporter = settings or Settings(), reporter or Reporter()
-    if isinstance(sweep, ProgramSweep) and settings.trains_elsewhere:
-        raise InputError("executor: programs run in processes of this machine's workers alone")
     if not settings.trains_elsewhere:
         require_engine(sweep.execution)
     if isinstance(sweep, Sweep):

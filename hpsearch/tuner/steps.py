@@ -21,8 +21,9 @@ from hpsearch.importing import load_object
 from hpsearch.machine import users_value
 from hpsearch.models.problem import METRIC, Problem, Recipe
 from hpsearch.native.extension import native_built
-from hpsearch.programs.command import UserProgram
+from hpsearch.programs.command import UserProgram, variables_in
 from hpsearch.programs.fingerprint import fingerprint_of
+from hpsearch.programs.nodes import why_unfit
 from hpsearch.programs.sweep import ProgramSweep
 from hpsearch.reporting.page import ReportFile
 from hpsearch.search.asking import reply_of, search_with
@@ -68,7 +69,7 @@ from hpsearch.tuner.settings import (
 from hpsearch.workers.engines import opened_executor
 from hpsearch.workers.futures import InProcessExecutor
 from hpsearch.workers.protocol import Conversation, Executor, Objective
-from hpsearch.workers.servers import ENVIRONMENT, Servers
+from hpsearch.workers.servers import CHILDREN_VARIABLE, ENVIRONMENT, Servers
 from hpsearch.workers.shared import NO_ROWS
 
 #: Longest wait for a proposal, unless `execution.timeout` sets another.
@@ -447,15 +448,21 @@ def take_program_steps(
         HpsearchError: Bad input (InputError), a refusal (RefusedError), or Interrupted.
     """
     where.prepare_trials()
-    around = {name: users_value(name) for name in ENVIRONMENT}
-    program = sweep.run_of(str(where.trials.absolute()), around)
+    program = _program_of(sweep, settings, where)
     workers = settings.workers_for(sweep.execution)
+    prepared = _prepared_program(sweep, program)
     with (
-        opened_executor(sweep.execution, workers, log, servers=servers) as executor,
+        opened_executor(
+            sweep.execution,
+            workers,
+            log,
+            servers=servers,
+            pool=settings.pool,
+            unfit=partial(why_unfit, program, prepared.identity.data),
+        ) as executor,
         Store(where.store, check=where.check) as store,
     ):
         run = _Run(settings, reporter, where, stop, executor, workers)
-        prepared = _prepared_program(sweep, program)
         require_same_program(
             store.facts().identity, prepared.identity, where.path, anyway=settings.anyway_code
         )
@@ -463,6 +470,19 @@ def take_program_steps(
             run.warn(warning)
         executor.provide(NO_ROWS)
         return run.search(prepared, store, run.outcome)
+
+
+def _program_of(sweep: ProgramSweep, settings: Settings, where: ResultsDirectory) -> UserProgram:
+    """The program for trials in a directory, as any machine runs it."""
+    around = {name: users_value(name) for name in (*ENVIRONMENT, *variables_in(sweep.command))}
+    program = sweep.run_of(str(where.trials.absolute()), around)
+    if sweep.execution.engine == "local" and settings.pool is None:
+        return program
+    around[CHILDREN_VARIABLE] = users_value(CHILDREN_VARIABLE)
+    try:
+        return replace(program, environment=around, mark=where.mark_of_trials.read_text("ascii"))
+    except (OSError, ValueError) as error:
+        raise HpsearchError(f"{where.mark_of_trials}: cannot be read: {error}") from None
 
 
 def _prepared_program(sweep: ProgramSweep, program: UserProgram) -> _Prepared:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import IO
 
@@ -26,6 +26,7 @@ def opened_executor(
     servers: Servers | None = None,
     pool: concurrent.futures.Executor | None = None,
     in_process: bool = False,
+    unfit: Callable[[], str] | None = None,
 ) -> Iterator[Executor]:
     """Open the executor that an `execution:` block describes; it is closed with the context.
 
@@ -36,6 +37,8 @@ def opened_executor(
         servers: Running servers for the local engine, which closes them; None starts them.
         pool: Trains in this pool's processes instead of the engine's.
         in_process: Trains in this process instead of the engine's.
+        unfit: Says on a node of a cluster why it cannot run the sweep's programs; None if it runs
+            none.
     """
     memory = None if execution.memory == "auto" else execution.memory
     with ExitStack() as stack:
@@ -59,6 +62,7 @@ def opened_executor(
                 timeout_seconds=execution.timeout_seconds,
                 memory_bytes=memory,
                 resources=execution.resources or {},
+                unfit=unfit,
                 log=log,
             )
         stack.callback(executor.close)

@@ -18,6 +18,7 @@ import cloudpickle
 from hpsearch.data.specs import TrainingData
 from hpsearch.workers.clock import waiting
 from hpsearch.workers.local import LocalCalls
+from hpsearch.workers.program_runner import ProgramRunner
 from hpsearch.workers.protocol import (
     Call,
     Conversation,
@@ -193,6 +194,8 @@ class FuturesExecutor(Executor):
         self._calls.close()
 
 
+#: Runs the programs of this process of a pool.
+_PROGRAMS = ProgramRunner()
 #: Datasets that this process of a pool has received, by digest.
 _datasets: dict[str, TrainingData] = {}
 #: A pool may have threads, but a process trains one model at a time.
@@ -211,5 +214,8 @@ def _run(task: bytes, number: int, digest: str, data: bytes) -> Any:
         if job.tensorflow:
             start_tensorflow()
         events: list[Event] = []
-        run(job, _datasets[digest], number, events.append)
+        if job.program is not None:
+            events += _PROGRAMS.run(job, number)
+        else:
+            run(job, _datasets[digest], number, events.append)
         return pickle.dumps(shifted(events, -time.monotonic()))

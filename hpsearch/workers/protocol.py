@@ -200,6 +200,14 @@ def shifted(events: Iterable[Any], seconds: float) -> list[Any]:
     return [_shifted(each, seconds) if isinstance(each, Answered) else each for each in events]
 
 
+def of_worker(event: Any, number: int) -> Any:
+    """Return an event of a worker as that of another number."""
+    if isinstance(event, Answered):
+        spans = tuple(each._replace(worker=number) for each in event.result.spans)
+        return Answered(number, replace(event.result, spans=spans))
+    return event if isinstance(event, Said) else replace(event, worker=number)
+
+
 def _shifted(answered: Answered, seconds: float) -> Answered:
     spans = answered.result.spans
     moved = tuple(each._replace(began_seconds=each.began_seconds + seconds) for each in spans)
@@ -294,7 +302,7 @@ class WorkerState:
                 self.began = now()
                 if self.importing_seconds:
                     self.since = self.began
-            case Finished() | Called():
+            case Finished() | Called() | Lost():
                 self.work = None
 
     @property

@@ -34,6 +34,9 @@ ENVIRONMENT = {
     "TF_CPP_MIN_LOG_LEVEL": "2",
     "CUDA_MODULE_LOADING": "LAZY",
 }
+#: In a Ray worker it says whether Ray kills the worker's children when it ends. The server that
+#: ends all processes of a program has to outlive the worker by a moment.
+CHILDREN_VARIABLE = "RAY_kill_child_processes_on_worker_exit"
 _HEADER_BYTES = 8
 #: Tells the light server to end all processes that come from it.
 END_SIGNAL = signal.SIGUSR1

@@ -38,6 +38,7 @@ from hpsearch.workers.protocol import (
     Finished,
     Job,
     Retired,
+    Said,
     Started,
     Work,
 )
@@ -123,9 +124,12 @@ def _train(
             last_progress = now
             emit(EpochFinished(worker, training, epoch, dict(metrics)))
 
+    def say(line: str) -> None:
+        emit(Said(line, warning=True))
+
     try:
         with contained():
-            for result in _results(job, dataset, on_epoch, started):
+            for result in _results(job, dataset, on_epoch, say, started):
                 answer(result)
                 answered.add(result.number)
     except failures as error:  # the boundary: a failure is a row
@@ -138,10 +142,13 @@ def _results(
     job: Job,
     dataset: TrainingData,
     on_epoch: Callable[[int, Mapping[str, float]], None],
+    say: Callable[[str], None],
     started: float,
 ) -> Iterator[ExecutionResult]:
     if job.program is not None:
-        yield run_trial(job.program, job.training, job.recipe, job.floors, on_epoch)
+        yield run_trial(
+            job.program, job.training, job.recipe, job.floors, on_epoch=on_epoch, say=say
+        )
         return
     trainer = _trainer(job, dataset)
     for result in follow(

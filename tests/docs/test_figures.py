@@ -93,6 +93,26 @@ def test_how_much_faster_kerastuner_s_programs_are_is_the_measured_range():
     assert len(rows) == 12
 
 
+def test_the_tools_beside_which_programs_run_are_those_of_the_table():
+    content = json.loads((ROOT / "experiments" / "programs.json").read_text(encoding="utf-8"))
+    page = (ROOT / "hpsearch" / "programs" / "README.md").read_text(encoding="utf-8")
+    _, _, *rows = re.findall(r"^\|.*\|$", page.partition("## Beside other tools")[2], re.MULTILINE)
+    for measured_row, row in zip(content["rows"], rows, strict=True):
+        name, overhead, script, goes_on, again, lost = cells(row)
+        assert name == measured_row[""]
+        assert overhead == f"{measured_row['overhead a trial, ms']} ms"
+        assert script == measured_row["its program after the kill"]
+        assert goes_on == f"by {measured_row['goes on by']}"
+        if again or lost:
+            killed = measured_row["trials of the killed search"]
+            assert again == f"{measured_row['ended before, ran again']} of {killed}"
+            assert int(lost) == measured_row["without a result"]
+        else:
+            assert "without a result" not in measured_row
+    (logging,) = re.findall(r"a further ([\d.]+ s)", " ".join(content["about"]))
+    assert f"offline, take {logging} more" in " ".join(page.split())
+
+
 @pytest.mark.parametrize(
     "file", sorted((ROOT / "experiments").glob("*.json")), ids=lambda f: f.stem
 )

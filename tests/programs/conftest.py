@@ -28,6 +28,8 @@ def write(tmp_path):
 def trial(tmp_path, write):
     """Runs a script as a trial, and returns its result."""
 
+    said = []
+
     def run(script, values=None, *, epochs=ENDLESS, floors=(), seed=0, metric="loss", **fields):
         command = fields.pop("command", ("${interpreter}", "${program}", "${args}"))
         program = UserProgram(
@@ -42,6 +44,8 @@ def trial(tmp_path, write):
             values or {}, seed, ((epochs, 1),), whole=ENDLESS if epochs < ENDLESS else None
         )
         recipe = Recipe(0, "", "", metric, "minimize", alone=True)
-        return run_trial(ProgramCall(program, 1, seed), training, recipe, floors)
+        call = ProgramCall(program, 1, seed)
+        return run_trial(call, training, recipe, floors, say=said.append)
 
+    run.said = said
     return run

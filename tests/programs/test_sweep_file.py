@@ -47,7 +47,6 @@ def faults(raw):
         ({"constraints": ["z < 1"]}, "there is no parameter 'z'"),
         ({"parameters": {"seed": [1]}, "seeds": 2}, "list the seeds there"),
         ({"parameters": {"seed": [1]}, "command": ["a", "${seed}"]}, "by a parameter"),
-        ({"execution": {"engine": "ray"}}, "programs run on this machine"),
         ({"unknown": 1}, "unknown key"),
     ],
 )
@@ -227,3 +226,11 @@ def test_the_resolved_file_reads_as_the_same_sweep(file):
     sweep = load_any(path)
     again = file(dump_raw(sweep.raw()), "again.yaml")
     assert load_any(again) == sweep
+
+
+def test_a_command_without_a_file_is_told_of_since_its_edits_are_not_noticed(file):
+    said = "edits of the program are not noticed"
+    unknown = load_any(file("command: [./nowhere, '${args}']\nmetric: loss\n", "a.yaml"))
+    assert said in "\n".join(unknown.warnings)
+    known = load_any(file("command: [python, train.py]\nmetric: loss\n", "b.yaml"))
+    assert said not in "\n".join(known.warnings)

@@ -15,8 +15,8 @@ import pytest
 from commands import session_of, wait_for
 
 import hpsearch
+from hpsearch.programs.metrics import TrialMetrics
 from hpsearch.programs.process import ProgramProcess
-from hpsearch.programs.telling import Telling
 from hpsearch.space.execution import Status
 
 ROOT = Path(__file__).parents[2]
@@ -50,6 +50,18 @@ def test_a_program_that_never_told_the_metric_is_failed_with_what_it_told(trial)
     assert "without telling 'loss'; it told acc 0.5" in result.error
     assert list(result.curve) == [{"acc": 0.5}]
     assert "without telling 'loss'" in trial("").error
+
+
+def test_a_large_log_is_told_of_once_and_kept(trial, tmp_path, monkeypatch):
+    monkeypatch.setattr("hpsearch.programs.trial._MUCH_BYTES", 1_000)
+    result = trial("print('x' * 2_000, flush=True); print('loss: 1')")
+    assert result.status is Status.COMPLETED
+    log = tmp_path / "trials" / "1" / "run-1" / "stdout.log"
+    assert len(log.read_text()) > 2_000
+    (said,) = trial.said
+    assert said.endswith(f"all of which is in {log}")
+    trial("print('loss: 1')")
+    assert len(trial.said) == 1
 
 
 def test_an_exit_status_is_a_failure_with_the_tail_of_stderr(trial):
@@ -138,9 +150,9 @@ def test_a_halted_program_goes_on_from_its_checkpoint_with_every_epoch_that_it_t
 
 def comes_too_late(monkeypatch):
     """Let whoever watches a program see nothing before its end."""
-    read = Telling.read
+    read = TrialMetrics.read
     monkeypatch.setattr(
-        Telling, "read", lambda self, *, ended=False: ended and read(self, ended=True)
+        TrialMetrics, "read", lambda self, *, ended=False: ended and read(self, ended=True)
     )
 
 
@@ -265,14 +277,14 @@ def test_the_checkpoints_of_the_documents(trial, tmp_path, write):
 @pytest.mark.parametrize("begin", ["import hpsearch as told", "import wandb as told; told.init()"])
 def test_output_is_not_judged_once_a_program_can_report(trial, begin, monkeypatch, write):
     monkeypatch.setenv("PYTHONNOUSERSITE", "1")
-    read = Telling.read
+    read = TrialMetrics.read
 
     def reading(self, *, ended=False):
         read(self, ended=ended)
         if len(self.epochs.found) == 9:
             write("seen", "")
 
-    monkeypatch.setattr(Telling, "read", reading)
+    monkeypatch.setattr(TrialMetrics, "read", reading)
     script = f"""
         {begin}
         import os, time

@@ -12,35 +12,35 @@ def log_wrapped(log):
     """Return W&B's `Run.log` such that it tells hpsearch, too."""
 
     @wraps(log)
-    def telling(run, data, *arguments, **named):
+    def log_and_tell(run, data, *arguments, **named):
         result = log(run, data, *arguments, **named)
         tell(data, *arguments, **named)
         return result
 
-    return telling
+    return log_and_tell
 
 
 def summary_wrapped(update):
     """Return W&B's `Summary.update`, which each setting of an item calls, such that it tells."""
 
     @wraps(update)
-    def telling(summary, data):
+    def update_and_tell(summary, data):
         result = update(summary, data)
         tell(data, by="summary")
         return result
 
-    return telling
+    return update_and_tell
 
 
 def announced(begin):
     """Return `Run.__init__` of W&B such that it tells hpsearch that there is a run."""
 
     @wraps(begin)
-    def beginning(run, *arguments, **named):
+    def announce_and_begin(run, *arguments, **named):
         announce()
         begin(run, *arguments, **named)
 
-    return beginning
+    return announce_and_begin
 
 
 def announce():

@@ -10,7 +10,8 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +20,8 @@ import numpy.typing as npt
 
 from hpsearch.data.specs import TrainingData
 from hpsearch.machine import own_bytes, share_bytes, version_of
-from hpsearch.workers.protocol import Called, Event, Finished, Job, Retired, Work, shifted
+from hpsearch.workers.program_runner import ProgramRunner
+from hpsearch.workers.protocol import Called, Event, Finished, Job, Lost, Retired, Work, shifted
 from hpsearch.workers.servers import ENVIRONMENT
 from hpsearch.workers.shared import with_arrays
 from hpsearch.workers.work import Runner, preload_tensorflow
@@ -41,12 +43,14 @@ class Hello:
         node: Ray's id of its node.
         host: The node's name, for people.
         versions: Of Python and of packages.
+        unfit: Why the node cannot run the sweep's programs; empty if it can.
     """
 
     node: str
     host: str
     pid: int
     versions: Mapping[str, str]
+    unfit: str = ""
 
 
 def package_versions() -> dict[str, str]:
@@ -63,22 +67,30 @@ class RayWorker:
         dataset: In the object store: its arrays are mapped, not copied.
         paths: The driver's module paths.
         directory: The driver's working directory, used if the node has it.
+        unfit: See `fleet.Fleet`.
     """
 
     def __init__(
-        self, number: int, dataset: TrainingData, paths: Sequence[str], directory: str
+        self,
+        number: int,
+        dataset: TrainingData,
+        paths: Sequence[str],
+        directory: str,
+        unfit: Callable[[], str] | None = None,
     ) -> None:
         # Read by TensorFlow when it is imported, later.
         os.environ.update(ENVIRONMENT)
         sys.path += [path for path in paths if path not in sys.path]
         with contextlib.suppress(OSError):
             os.chdir(directory)
-        self._number = number
+        self._number, self._unfit = number, unfit
         self._given = dataset
         self._mapped: TrainingData | None = None
         self._copied: TrainingData | None = None
         self._work: queue.SimpleQueue[Work] = queue.SimpleQueue()
         self._news: queue.SimpleQueue[Event | Retired] = queue.SimpleQueue()
+        #: The most memory of a program, once it is known.
+        self._most_bytes: Future[int] = Future()
 
     def hello(self) -> Hello:
         """Start to serve and return the worker's introduction."""
@@ -87,7 +99,8 @@ class RayWorker:
 
         threading.Thread(target=self._serve, daemon=True).start()
         node = ray.get_runtime_context().get_node_id()
-        return Hello(node, socket.gethostname(), os.getpid(), package_versions())
+        unfit = "" if self._unfit is None else self._unfit()
+        return Hello(node, socket.gethostname(), os.getpid(), package_versions(), unfit)
 
     def talk(self, work: Work | None) -> list[Event | Retired]:
         """Take work, if any, then wait for events and return all that there are.
@@ -115,14 +128,20 @@ class RayWorker:
             slots: Number of workers that share the machine's memory.
         """
         most = share_bytes(slots) if most_bytes is None else most_bytes
+        self._most_bytes.set_result(most)
         while (used := own_bytes(os.getpid())) <= most:
             time.sleep(_MEMORY_CHECK_SECONDS)
         return used, most
 
     def _serve(self) -> None:
         runner = Runner(self._number, _GROWTH_BYTES)
+        programs = ProgramRunner()
         while True:
             work = self._work.get()
+            if isinstance(work, Job) and work.program is not None:
+                for event in programs.run(work, self._number, self._most_bytes.result()):
+                    self._news.put(event)
+                continue
             held: list[Event] = []
 
             def emit(event: Event, held: list[Event] = held) -> None:
@@ -164,4 +183,4 @@ def _writable_view(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 def _ends(event: Event | Retired) -> bool:
     """Return whether a worker is free after this event."""
-    return isinstance(event, Called | Finished)
+    return isinstance(event, Called | Finished | Lost)

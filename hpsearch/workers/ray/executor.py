@@ -6,7 +6,7 @@ import json
 import logging
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import IO, Any
 
@@ -23,6 +23,7 @@ from hpsearch.workers.protocol import (
     Executor,
     Finished,
     Job,
+    Lost,
     Retired,
     Said,
     Work,
@@ -57,6 +58,7 @@ class RayExecutor(Executor):
             its share of its node's.
         resources: What one worker takes, by Ray's names; one CPU by default.
         log: Receives what calls print; None discards it.
+        unfit: See `Fleet`.
     """
 
     def __init__(
@@ -68,12 +70,13 @@ class RayExecutor(Executor):
         memory_bytes: int | None = None,
         resources: Mapping[str, float] | None = None,
         log: IO[str] | None = None,
+        unfit: Callable[[], str] | None = None,
     ) -> None:
         self._ray, self._workers = ray, workers
         self._timeout_seconds, self._memory_bytes = timeout_seconds, memory_bytes
         self._nodes = Nodes(ray, {"CPU": 1.0, **(resources or {})})
         self._head = Head(ray)
-        self._fleet = Fleet(ray, self._nodes.needed)
+        self._fleet = Fleet(ray, self._nodes.needed, unfit)
         self._calls = LocalCalls(log)
         self._checked = self._waiting_since = 0.0
         self._said_waiting = False
@@ -207,6 +210,8 @@ class RayExecutor(Executor):
         said = ""
         if differing:
             said = self._nodes.avoid(hello.node, f"it has {', '.join(differing)}")
+        elif hello.unfit:
+            said = self._nodes.avoid(hello.node, hello.unfit)
         if hello.node in self._nodes.avoided:
             self._dismiss(member)
             return [Said(said, warning=True)] if said else []
@@ -227,6 +232,8 @@ class RayExecutor(Executor):
             events.append(message)
             if isinstance(message, Finished):
                 events += self._judge(member.node, member.failure)
+            elif isinstance(message, Lost) and not (message.timed_out or message.too_large):
+                events += self._judge(member.node, message.reason)
         if member.work is not None:
             self._fleet.talk(member)
         elif member.retired or member.node in self._nodes.avoided:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from hpsearch.space.execution import Status
 from hpsearch.workers.protocol import Answered, Event, Retired, Work, WorkerState
 from hpsearch.workers.ray.actor import RayWorker
-from hpsearch.workers.servers import import_paths
+from hpsearch.workers.servers import CHILDREN_VARIABLE, import_paths
 
 _LOG = logging.getLogger("hpsearch")
 #: Trainings in a row that must fail on a node, while others succeed elsewhere.
@@ -190,6 +190,7 @@ class Fleet:
 
     Args:
         needed: What one worker takes, by Ray's names of resources.
+        unfit: Says on a node why it cannot run programs; None for workers that run none.
 
     Attributes:
         data: Reference of the dataset in the object store; set before the first worker is hired.
@@ -197,7 +198,9 @@ class Fleet:
 
     data: Any = None
 
-    def __init__(self, ray: ModuleType, needed: Mapping[str, float]) -> None:
+    def __init__(
+        self, ray: ModuleType, needed: Mapping[str, float], unfit: Callable[[], str] | None = None
+    ) -> None:
         self._ray = ray
         # Ray has arguments of their own for CPUs and GPUs.
         others = {name: amount for name, amount in needed.items() if name not in ("CPU", "GPU")}
@@ -210,7 +213,9 @@ class Fleet:
             # A worker is watched while it talks.
             "max_concurrency": 2,
         }
-        self._surroundings = import_paths(), os.getcwd()
+        if unfit is not None:
+            self._options["runtime_env"] = {"env_vars": {CHILDREN_VARIABLE: "0"}}
+        self._surroundings = import_paths(), os.getcwd(), unfit
         self._members: dict[int, Member] = {}
         self._news: queue.SimpleQueue[News] = queue.SimpleQueue()
 

@@ -1,4 +1,4 @@
-"""What a program tells: reports, lines on standard output and a file of metrics, as epochs."""
+"""The metrics that a program tells, as epochs: reports, lines of output, a file of metrics."""
 
 from __future__ import annotations
 
@@ -167,8 +167,8 @@ def pairs_in(line: str, metric: str) -> dict[str, float]:
     return found
 
 
-class Telling:
-    """What a trial's program tells, from every source.
+class TrialMetrics:
+    """The metrics that a trial's program tells, by their sources.
 
     Args:
         directory: The trial's, with what it told in `reports.jsonl` and `stdout.log`.

@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from hpsearch.programs.telling import Tail, Telling, aligned, history, pairs_in
+from hpsearch.programs.metrics import Tail, TrialMetrics, aligned, history, pairs_in
 
 LINES = [
     ("val_loss: 0.25", {"val_loss": 0.25}),
@@ -84,14 +84,14 @@ def test_a_line_without_an_end_takes_bounded_memory_and_cuts_no_number(tmp_path)
 def test_a_program_that_prints_fast_is_judged_between_blocks(tmp_path):
     count = 280_000
     (tmp_path / "stdout.log").write_bytes(b"loss: 1\n" * count)
-    telling = Telling(tmp_path, "loss")
-    telling.read()
-    first = len(telling.epochs.found)
+    metrics = TrialMetrics(tmp_path, "loss")
+    metrics.read()
+    first = len(metrics.epochs.found)
     assert 0 < first < count / 2
-    telling.read()
-    assert first < len(telling.epochs.found) < count
-    telling.read(ended=True)
-    assert len(telling.epochs.found) == count
+    metrics.read()
+    assert first < len(metrics.epochs.found) < count
+    metrics.read(ended=True)
+    assert len(metrics.epochs.found) == count
 
 
 def told(tmp_path, *, output="", reports=(), file=("", "")):
@@ -99,9 +99,9 @@ def told(tmp_path, *, output="", reports=(), file=("", "")):
     (tmp_path / "reports.jsonl").write_text("".join(json.dumps(each) + "\n" for each in reports))
     if file[0]:
         (tmp_path / file[0]).write_text(file[1])
-    telling = Telling(tmp_path, "loss", file[0])
-    telling.read(ended=True)
-    return telling
+    metrics = TrialMetrics(tmp_path, "loss", file[0])
+    metrics.read(ended=True)
+    return metrics
 
 
 def report(epoch=None, by="report", step=None, **values):
@@ -109,8 +109,8 @@ def report(epoch=None, by="report", step=None, **values):
 
 
 def test_what_comes_between_belongs_to_the_next_epoch_and_the_rest_to_the_last(tmp_path):
-    telling = told(tmp_path, output="acc: 1\nloss: 2\nacc: 3\nloss: 4\nacc: 5\n")
-    assert telling.epochs.found == [{"acc": 1, "loss": 2}, {"acc": 3, "loss": 4}]
+    metrics = told(tmp_path, output="acc: 1\nloss: 2\nacc: 3\nloss: 4\nacc: 5\n")
+    assert metrics.epochs.found == [{"acc": 1, "loss": 2}, {"acc": 3, "loss": 4}]
 
 
 @pytest.mark.parametrize("number", ["epoch", "step", "none"])
@@ -149,12 +149,12 @@ def test_an_epoch_among_the_values_tells_them_apart(tmp_path):
 
 def test_the_first_source_that_tells_the_metric_counts_alone(tmp_path):
     output = "loss: 9\nloss: 8\n"
-    telling = told(tmp_path, output=output, reports=[report(acc=1), report(loss=3)])
-    assert telling.epochs.found == [{"acc": 1, "loss": 3}]
-    telling = told(tmp_path, output=output, reports=[report(by="wandb", loss=4), report(acc=1)])
-    assert telling.epochs.found == [{"loss": 4}]
-    telling = told(tmp_path, output=output, reports=[report(acc=1)])
-    assert [epoch["loss"] for epoch in telling.epochs.found] == [9, 8]
+    metrics = told(tmp_path, output=output, reports=[report(acc=1), report(loss=3)])
+    assert metrics.epochs.found == [{"acc": 1, "loss": 3}]
+    metrics = told(tmp_path, output=output, reports=[report(by="wandb", loss=4), report(acc=1)])
+    assert metrics.epochs.found == [{"loss": 4}]
+    metrics = told(tmp_path, output=output, reports=[report(acc=1)])
+    assert [epoch["loss"] for epoch in metrics.epochs.found] == [9, 8]
 
 
 @pytest.mark.parametrize(
@@ -182,17 +182,17 @@ def test_files_of_metrics(tmp_path, name, text, expected):
 
 def test_a_file_of_metrics_that_is_written_anew_is_read_anew(tmp_path):
     path = tmp_path / "m.csv"
-    telling = Telling(tmp_path, "loss", "m.csv")
+    metrics = TrialMetrics(tmp_path, "loss", "m.csv")
 
     def read(text, *, ended=False):
         path.write_text(text)
-        telling.read(ended=ended)
-        return telling.epochs.found
+        metrics.read(ended=ended)
+        return metrics.epochs.found
 
     assert read("epoch,loss\n1,10.5\n") == [{"epoch": 1, "loss": 10.5}]
     # Longer than before, with another last row.
     read("epoch,loss\n1,1\n2,5\n3,10.75\n")
-    assert [epoch["loss"] for epoch in telling.epochs.found] == [1, 5, 10.75]
+    assert [epoch["loss"] for epoch in metrics.epochs.found] == [1, 5, 10.75]
     # A new column moves all the others. While the file is being written, it has less.
     assert len(read("epoch,new,loss\n1,")) == 3
     assert read("epoch,new,loss\n1,7,1\n2,7,4\n3,7,3\n4,7,2\n")[1:3] == [
@@ -203,17 +203,17 @@ def test_a_file_of_metrics_that_is_written_anew_is_read_anew(tmp_path):
     rows = "".join(f"{n},7,{n}\n" for n in range(2, 2_000))
     read(f"epoch,new,loss\n1,7,1\n{rows}")
     assert read(f"epoch,new,loss\n1,7,9\n{rows}", ended=True)[0]["loss"] == 9
-    assert len(telling.epochs.found) == 1_999
+    assert len(metrics.epochs.found) == 1_999
 
 
 def test_a_file_of_metrics_that_is_gone_at_the_end_keeps_its_epochs(tmp_path):
     path = tmp_path / "m.jsonl"
     path.write_text('{"loss": 1}\n')
-    telling = Telling(tmp_path, "loss", "m.jsonl")
-    telling.read()
+    metrics = TrialMetrics(tmp_path, "loss", "m.jsonl")
+    metrics.read()
     path.unlink()
-    telling.read(ended=True)
-    assert telling.epochs.found == [{"loss": 1}]
+    metrics.read(ended=True)
+    assert metrics.epochs.found == [{"loss": 1}]
 
 
 def test_a_file_of_metrics_that_leads_elsewhere_is_not_read(tmp_path):
@@ -221,17 +221,17 @@ def test_a_file_of_metrics_that_leads_elsewhere_is_not_read(tmp_path):
     inside = tmp_path / "run"
     inside.mkdir()
     (inside / "m.json").symlink_to(tmp_path / "secret.json")
-    telling = Telling(inside, "loss", "m.json")
-    telling.read(ended=True)
-    assert telling.epochs.found == []
+    metrics = TrialMetrics(inside, "loss", "m.json")
+    metrics.read(ended=True)
+    assert metrics.epochs.found == []
     assert (tmp_path / "secret.json").exists()
 
 
 def test_foreign_lines_among_the_reports_are_passed_over(tmp_path):
     (tmp_path / "reports.jsonl").write_text('x\n[]\n{"by": "me"}\n' + json.dumps(report(loss=1)))
-    telling = Telling(tmp_path, "loss")
-    telling.read(ended=True)
-    assert telling.epochs.found == [{"loss": 1}]
+    metrics = TrialMetrics(tmp_path, "loss")
+    metrics.read(ended=True)
+    assert metrics.epochs.found == [{"loss": 1}]
 
 
 def test_epochs_have_equal_metrics_where_one_was_not_told():

@@ -1,0 +1,71 @@
+"""The JSON Schema of sweep files takes what runs, of programs and of models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import jsonschema
+import pytest
+from wandb_files import wandb_file
+
+from hpsearch.programs.loading import program_sweep
+from hpsearch.programs.schema import file_schema, program_schema
+from hpsearch.spec.dump import sweep_schema
+from hpsearch.spec.yaml import read_yaml
+
+SWEEPS = Path(__file__).parents[2] / "sweeps"
+LEAST = {"program": "a.py", "metric": "loss"}
+
+
+@pytest.fixture(scope="module")
+def validator():
+    schema = file_schema()
+    jsonschema.Draft202012Validator.check_schema(schema)
+    return jsonschema.Draft202012Validator(schema)
+
+
+def errors(validator, data):
+    return [error.message for error in validator.iter_errors(data)]
+
+
+@pytest.mark.parametrize("file", sorted(SWEEPS.glob("*.yaml")), ids=lambda file: file.stem)
+def test_the_examples_are_valid(validator, file):
+    assert errors(validator, read_yaml(file.read_bytes()).data) == []
+
+
+def test_wandb_files_are_valid_and_so_is_what_is_stored_of_them(validator):
+    for seed in range(60):
+        raw = wandb_file(seed)
+        assert errors(validator, raw) == [], seed
+        assert errors(validator, program_sweep(raw).raw()) == [], seed
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"program": "a.py"},
+        {**LEAST, "data": {"dataset": "digits"}},
+        {**LEAST, "command": []},
+        {**LEAST, "unknown": 1},
+        {**LEAST, "parameters": [1]},
+        {**LEAST, "parameters": {"x": {"distribution": "normall"}}},
+        {**LEAST, "parameters": {"x": {"distribution": "q_uniform", "min": 1}}},
+        {**LEAST, "parameters": {"x": {"distribution": "normal", "mu": "a"}}},
+        {**LEAST, "parameters": {"x": {"parameters": {"y": {"vales": [1]}}}}},
+        {"data": {"dataset": "digits"}, "parameters": {"units": ["wide"]}},
+    ],
+    ids=str,
+)
+def test_mistakes_are_not(validator, wrong):
+    assert not validator.is_valid(wrong)
+
+
+def test_both_kinds_of_files_mean_the_same_by_a_name():
+    model, program = sweep_schema()["$defs"], program_schema()["$defs"]
+    common = model.keys() & program.keys()
+    assert {"Budget", "ExecutionSettings"} <= common
+    assert all(model[name] == program[name] for name in common)
+
+
+def test_every_key_of_a_program_is_described():
+    assert all("description" in part for part in program_schema()["properties"].values())
