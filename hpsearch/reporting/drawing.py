@@ -185,6 +185,8 @@ def value_text(value: Any) -> str:
 
 
 def _exponential(value: float) -> str:
+    if not math.isfinite(value):
+        return str(value)
     mantissa, exponent = f"{value:.2e}".split("e")
     digits = mantissa.rstrip("0").rstrip(".") if "." in mantissa else mantissa
     return f"{digits}e{int(exponent)}"

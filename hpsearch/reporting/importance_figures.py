@@ -47,9 +47,8 @@ _MOST_TICKS = 12
 _MOST_TRIALS = 300
 #: With more numbers than this on both axes, contour lines replace cells.
 _SMOOTH = 8
-#: Trials are spread over a disc of this radius around the middle of their cell, in this many steps.
+#: Trials are spread over a disc of this radius around the middle of their cell.
 _JITTER = 0.36
-_RING = 97
 _GOLDEN_ANGLE = np.pi * (3 - np.sqrt(5))
 
 
@@ -226,17 +225,28 @@ def _value_axis(effect: Effect, room: int = _ROOM) -> dict[str, Any]:
         axis["type"] = "log"
     if not effect.numeric:
         axis["range"] = [-0.5, len(at) - 0.5]
-        longest = max(_SHORTEST, room // len(at))
+        longest = max(_SHORTEST, room // len(at) - 1)
+        texts = _labels([value_text(level) for level in effect.levels], longest)
         axis["tickvals"] = at
-        axis["ticktext"] = [inert(value_text(level), longest) for level in effect.levels]
+        axis["ticktext"] = [inert(text, longest) for text in texts]
+        widest = min(longest, max(map(len, texts)))
         # Upright labels need the height of a line each.
-        return axis | {"tickangle": 0 if longest * len(at) <= room else -90}
+        return axis | {"tickangle": 0 if (widest + 1) * len(at) <= room else -90}
     if effect.log or len(at) <= _MOST_MARKED:
         marks = log_marks(at[0], at[-1]) if len(at) > _MOST_MARKED else at
         ends = [np.log10(value) if effect.log else value for value in (at[0], at[-1])]
         shown = _apart(marks, ends, room, log=effect.log)
         axis |= {"tickvals": shown, "ticktext": [plain(mark) for mark in shown], "tickangle": 0}
     return axis
+
+
+def _labels(texts: list[str], longest: int) -> list[str]:
+    """Texts such as `sgd(momentum=0.9)` without their arguments, where that tells them apart."""
+    short = [
+        f"{text.partition('(')[0]}(…)" if len(text) > longest and text.endswith(")") else text
+        for text in texts
+    ]
+    return short if len({*short}) == len(texts) else texts
 
 
 def _apart(marks: Sequence[float], ends: list[float], room: int, *, log: bool) -> list[float]:
@@ -325,9 +335,10 @@ def _trials(source: ReportSource, effects: list[Effect], *, smooth: bool) -> dic
         x, y = (rows[name].to_numpy(np.float64) for name in names)
     else:
         x, y = (_cell_positions(effect, list(rows[effect.name])) for effect in effects)
-        # The golden angle spreads the trials of a cell evenly over a disc.
-        turn = np.arange(len(rows))
-        radius = _JITTER * np.sqrt((turn % _RING + 0.5) / _RING)
+        # The golden angle spreads the trials of a cell evenly over a disc, the best in its middle.
+        cells = rows.groupby([np.round(x), np.round(y)])["score"]
+        turn, size = cells.cumcount().to_numpy(), cells.transform("size").to_numpy()
+        radius = _JITTER * np.sqrt(turn / size)
         x = x + radius * np.cos(turn * _GOLDEN_ANGLE)
         y = y - radius * np.sin(turn * _GOLDEN_ANGLE)
     return {

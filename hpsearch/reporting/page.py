@@ -26,6 +26,7 @@ from hpsearch.comparison.figures import STYLE as FIGURE_STYLE
 from hpsearch.errors import InputError
 from hpsearch.files import write_atomically
 from hpsearch.machine import version_of
+from hpsearch.programs.sweep import ProgramSweep
 from hpsearch.reporting import words
 from hpsearch.reporting.answer import answer_of
 from hpsearch.reporting.drawing import THEMES, Spec, colour_names, duration, number, template
@@ -35,6 +36,7 @@ from hpsearch.reporting.timeline import timeline_figure
 from hpsearch.reporting.trial_figures import (
     MOST_CURVES,
     MOST_POINTS,
+    PROGRESS,
     curves_figure,
     distribution_figure,
     front_figure,
@@ -42,7 +44,7 @@ from hpsearch.reporting.trial_figures import (
     progress_figure,
     work_figure,
 )
-from hpsearch.spec.dump import dump_sweep
+from hpsearch.spec.dump import dump_raw
 from hpsearch.spec.sweep import Sweep
 from hpsearch.store.derived import Tables
 from hpsearch.store.directory import ResultsDirectory
@@ -144,18 +146,17 @@ def _sweep(source: ReportSource, limits: PageLimits) -> dict[str, Any]:
         "predictions": [],
         "work": words.work(source) if source.has_work else [],
         "facts": words.facts(source),
-        "file": dump_sweep(source.sweep) if source.sweep is not None else "",
+        "file": dump_raw(source.sweep.raw()) if source.sweep is not None else "",
         "notes": words.notes(source, limits.points, limits.curves, limits.effects),
     }
 
 
 def _figures(source: ReportSource, limits: PageLimits) -> dict[str, Any]:
     found = source.importance
-    strongest = set(found.singles[: limits.effects])
     return {
         "progress": {
             by: progress_figure(source, by=by, most=limits.points)
-            for by in ("trial", *(["seconds"] if source.has_work else []))
+            for by in ("trial", *(PROGRESS if source.has_work else ()))
         },
         "curves": {
             metric: curves_figure(source, metric, most=limits.curves)
@@ -165,9 +166,7 @@ def _figures(source: ReportSource, limits: PageLimits) -> dict[str, Any]:
         },
         "front": front_figure(source, most=limits.points) if source.objectives else None,
         "distribution": distribution_figure(source) if len(source.ranked) > 2 else None,
-        "effects": {
-            name: effect_figure(source, name) for name in found.effects if name in strongest
-        },
+        "effects": {name: effect_figure(source, name) for name in found.singles[: limits.effects]},
         "contours": _contours(source, limits.pairs),
         "work": work_figure([source]) if source.savings.any_saved else None,
         "timeline": timeline_figure(source),
@@ -185,7 +184,7 @@ def _contours(source: ReportSource, most: int) -> dict[str, Any]:
     return {
         "names": names,
         "specs": specs,
-        "first": [names.index(name) for name in important[:2]],
+        "first": [names.index(name) for name in source.importance.strongest_pair(important)],
     }
 
 
@@ -356,7 +355,9 @@ class ReportFile:
         sweep: The sweep; None if the run has no sweep file.
     """
 
-    def __init__(self, where: ResultsDirectory, tables: Tables, sweep: Sweep | None) -> None:
+    def __init__(
+        self, where: ResultsDirectory, tables: Tables, sweep: Sweep | ProgramSweep | None
+    ) -> None:
         self._where, self._tables, self._sweep = where, tables, sweep
         self._thread: threading.Thread | None = None
         self._ready_at = time.monotonic() + 1.0

@@ -17,6 +17,7 @@ from hpsearch.reporting.drawing import (
 )
 from hpsearch.reporting.timeline import timeline_note
 from hpsearch.reporting.trial_figures import predictions_figure
+from hpsearch.spec.sweep import Sweep
 from hpsearch.store.cells import text_of, value_of
 from hpsearch.store.tables import hyperparameter_columns, hyperparameter_of
 from hpsearch.wording import counted
@@ -113,7 +114,9 @@ def notes(source: ReportSource, points: int, curves: int, effects: int) -> dict[
         "In a matrix, a line has the rows of one true class; a cell is as dark as its share of "
         "them.",
         "timeline": timeline_note(source),
-        "work": "Trials that differ only in epochs share one training.",
+        "work": "Trials that differ only in epochs share one training."
+        if source.savings.shared
+        else "",
         "provenance": "Everything that decides the scores. Tables whose data and recipe differ "
         "cannot be compared.",
     }
@@ -215,10 +218,10 @@ def facts(source: ReportSource) -> list[list[str]]:
         *([label, _distinct(source.table[name])] for label, name in _FACTS.items()),
     ]
     if sweep is not None:
+        rows += [["method", sweep.method.name], ["sweep seed", str(sweep.seed)]]
+    if isinstance(sweep, Sweep):
         spec = sweep.data
         rows += [
-            ["method", sweep.method.name],
-            ["sweep seed", str(sweep.seed)],
             ["data source", text_of(spec.dataset or spec.csv or spec.npz or spec.python or "-")],
             ["validation", str(spec.validation)],
             ["split seed", str(spec.seed)],
