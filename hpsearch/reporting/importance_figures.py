@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from hpsearch.reporting.drawing import (
     number_axis,
     plain,
     rounded,
+    shortened,
     value_text,
 )
 
@@ -225,13 +227,15 @@ def _value_axis(effect: Effect, room: int = _ROOM) -> dict[str, Any]:
         axis["type"] = "log"
     if not effect.numeric:
         axis["range"] = [-0.5, len(at) - 0.5]
-        longest = max(_SHORTEST, room // len(at) - 1)
-        texts = _labels([value_text(level) for level in effect.levels], longest)
+        width = room / len(at)
+        longest = max(_SHORTEST, int(width) - 1)
+        texts = [value_text(level) for level in effect.levels]
+        if not _beside_each_other(texts, width):
+            texts = _cut(texts, longest)
         axis["tickvals"] = at
-        axis["ticktext"] = [inert(text, longest) for text in texts]
-        widest = min(longest, max(map(len, texts)))
+        axis["ticktext"] = [inert(text) for text in texts]
         # Upright labels need the height of a line each.
-        return axis | {"tickangle": 0 if (widest + 1) * len(at) <= room else -90}
+        return axis | {"tickangle": 0 if _beside_each_other(texts, width) else -90}
     if effect.log or len(at) <= _MOST_MARKED:
         marks = log_marks(at[0], at[-1]) if len(at) > _MOST_MARKED else at
         ends = [np.log10(value) if effect.log else value for value in (at[0], at[-1])]
@@ -240,13 +244,21 @@ def _value_axis(effect: Effect, room: int = _ROOM) -> dict[str, Any]:
     return axis
 
 
-def _labels(texts: list[str], longest: int) -> list[str]:
-    """Texts such as `sgd(momentum=0.9)` without their arguments, where that tells them apart."""
-    short = [
+def _beside_each_other(texts: Sequence[str], width: float) -> bool:
+    """Whether texts in the middle of cells of `width` characters do not overlap."""
+    lengths = [len(text) for text in texts]
+    pairs = itertools.pairwise(lengths)
+    return max(lengths) <= 1.5 * width and all((a + b) / 2 + 1 <= width for a, b in pairs)
+
+
+def _cut(texts: Sequence[str], longest: int) -> list[str]:
+    """Texts of at most `longest` characters: without arguments if that tells them apart."""
+    heads = [
         f"{text.partition('(')[0]}(…)" if len(text) > longest and text.endswith(")") else text
         for text in texts
     ]
-    return short if len({*short}) == len(texts) else texts
+    apart = heads if len({*heads}) == len(texts) else texts
+    return [shortened(text, longest) for text in apart]
 
 
 def _apart(marks: Sequence[float], ends: list[float], room: int, *, log: bool) -> list[float]:

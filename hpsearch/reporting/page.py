@@ -155,8 +155,7 @@ def _figures(source: ReportSource, limits: PageLimits) -> dict[str, Any]:
     found = source.importance
     return {
         "progress": {
-            by: progress_figure(source, by=by, most=limits.points)
-            for by in ("trial", *(PROGRESS if source.has_work else ()))
+            by: progress_figure(source, by=by, most=limits.points) for by in _ways(source)
         },
         "curves": {
             metric: curves_figure(source, metric, most=limits.curves)
@@ -171,6 +170,14 @@ def _figures(source: ReportSource, limits: PageLimits) -> dict[str, Any]:
         "work": work_figure([source]) if source.savings.any_saved else None,
         "timeline": timeline_figure(source),
     }
+
+
+def _ways(source: ReportSource) -> list[str]:
+    """What progress is drawn along: trials, and what they took, if it is known and differs."""
+    if not source.has_work:
+        return ["trial"]
+    alike = source.trials["epochs_trained"].nunique() < 2
+    return ["trial", *(by for by in PROGRESS if not (alike and by == "epochs"))]
 
 
 def _contours(source: ReportSource, most: int) -> dict[str, Any]:

@@ -111,8 +111,8 @@ def notes(source: ReportSource, points: int, curves: int, effects: int) -> dict[
         "evaluations": "Evaluations of trials on a split, in their order. The more often a test "
         "split chooses between trials, the better its best score looks.",
         "predictions": "Of the best trial's model, and of those that hpsearch evaluate judged. "
-        "In a matrix, a line has the rows of one true class; a cell is as dark as its share of "
-        "them.",
+        "In a matrix, a line has the rows of one true class: those that are right in orange, "
+        "those that are wrong in blue; the stronger, the larger their share.",
         "timeline": timeline_note(source),
         "work": "Trials that differ only in epochs share one training."
         if source.savings.shared

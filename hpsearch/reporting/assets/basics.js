@@ -68,6 +68,11 @@ function shortened(text, most) {
   return text.length > most ? `${text.slice(0, most - half)}…${text.slice(text.length - half + 1)}` : text;
 }
 
+/** A text that breaks where words are joined before it breaks elsewhere, as `learning_rate` does. */
+function breakable(text) {
+  return (text.match(/[^_(,=]+[_(,=]*|[_(,=]+/g) || []).flatMap((part, index) => (index ? [el("wbr"), part] : [part]));
+}
+
 /** Escape text for Plotly, which reads some HTML in labels. */
 function inert(text) {
   return shortened(String(text), 60).replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");

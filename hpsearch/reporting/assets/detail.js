@@ -16,7 +16,7 @@ function detailOf(view, row) {
 }
 
 function pairsOf(pairs) {
-  return el("dl", { className: "pairs" }, pairs.map(([name, text]) => el("div", {}, el("dt", {}, name), el("dd", {}, text))));
+  return el("dl", { className: "pairs" }, pairs.map(([name, text]) => el("div", {}, el("dt", {}, breakable(name)), el("dd", {}, breakable(text)))));
 }
 
 /** The executions of a trial, if trials have several. */

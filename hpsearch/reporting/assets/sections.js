@@ -29,7 +29,7 @@ function progressSection(view) {
   if (view.sweep.scored < 2) return null;
   const node = plot(`Scores of ${count(view.sweep.scored)} trials in their order.`);
   const draw = (by) => show(node, view.sweep.figures.progress[by], { trials: view.trials, name: "progress", wire: view.clickable });
-  const ways = [["trial", "trial"], ["seconds", "training time"]].filter(([by]) => view.sweep.figures.progress[by]);
+  const ways = [["trial", "trial"], ["seconds", "training time"], ["epochs", "epochs"]].filter(([by]) => view.sweep.figures.progress[by]);
   const [by] = chooser("Along", ways, draw);
   draw("trial");
   return card("progress", "Progress", view.sweep.notes.progress, ways.length > 1 && by, node);
@@ -174,8 +174,9 @@ function confusionTable({ classes, confusion, title }) {
     const all = counts.reduce((sum, value) => sum + value, 0);
     const cells = counts.map((value, guess) => {
       const share = all ? value / all : 0;
-      // Text stays readable on a cell that is at most half accent.
-      const style = `background:color-mix(in srgb, var(${truth === guess ? "--accent" : "--second"}) ${(45 * share).toFixed(1)}%, transparent)`;
+      // Blue is worse, here as elsewhere. A few errors show, and text stays readable on a cell that is at most half coloured.
+      const [colour, depth] = truth === guess ? ["--second", share] : ["--accent", Math.sqrt(share)];
+      const style = `background:color-mix(in srgb, var(${colour}) ${(45 * depth).toFixed(1)}%, transparent)`;
       return el("td", { style, title: `${classes[truth]} predicted as ${classes[guess]}: ${count(value)} of ${count(all)}` }, value ? count(value) : "");
     });
     return el("tr", {}, el("th", { scope: "row" }, classes[truth]), cells, el("td", { className: "spread" }, `${count(all)} (${percent(total ? all / total : 0)})`));
@@ -199,7 +200,7 @@ function provenanceSection(view) {
   if (figures.work && total) {
     const node = plot("Epochs that were trained, shared, and not needed.");
     show(node, figures.work, { name: "work" });
-    parts.push(node, el("p", { className: "note" }, notes.work));
+    parts.push(node, notes.work && el("p", { className: "note" }, notes.work));
   }
   if (total && work.length) parts.push(pairsOf(work));
   return card("provenance", "Provenance", notes.provenance, null, pairsOf(facts), parts,
