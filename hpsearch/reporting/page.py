@@ -32,7 +32,7 @@ from hpsearch.reporting.answer import answer_of
 from hpsearch.reporting.drawing import THEMES, Spec, colour_names, duration, number, template
 from hpsearch.reporting.importance_figures import contour_figure, effect_figure
 from hpsearch.reporting.source import ReportSource, with_distinct_names
-from hpsearch.reporting.timeline import timeline_figure
+from hpsearch.reporting.timeline import timeline_figure, timeline_note
 from hpsearch.reporting.trial_figures import (
     MOST_CURVES,
     MOST_POINTS,
@@ -41,6 +41,7 @@ from hpsearch.reporting.trial_figures import (
     distribution_figure,
     front_figure,
     overview_figure,
+    predictions_figure,
     progress_figure,
     work_figure,
 )
@@ -86,7 +87,7 @@ class PageLimits:
 
 
 def payload_of(
-    sources: Sequence[ReportSource], limits: PageLimits, *, live: bool
+    sources: Sequence[ReportSource], limits: PageLimits, *, live: bool, compared: bool = False
 ) -> dict[str, Any]:
     """The JSON object that the page's script reads."""
     # A page that is complete depends on nothing but its inputs.
@@ -101,7 +102,10 @@ def payload_of(
             name: {"colours": colour_names(name), "template": template(name)}
             for name in sorted(THEMES)
         },
-        "overview": {"figure": overview_figure(sources), "note": words.overview_note(sources)}
+        "overview": {
+            "figure": overview_figure(sources),
+            "note": words.overview_note(sources, compared=compared),
+        }
         if len(sources) > 1
         else None,
         "sweeps": [_sweep(source, limits) for source in sources],
@@ -147,7 +151,8 @@ def _sweep(source: ReportSource, limits: PageLimits) -> dict[str, Any]:
         "work": words.work(source) if source.has_work else [],
         "facts": words.facts(source),
         "file": dump_raw(source.sweep.raw()) if source.sweep is not None else "",
-        "notes": words.notes(source, limits.points, limits.curves, limits.effects),
+        "notes": words.notes(source, limits.points, limits.curves, limits.effects)
+        | {"timeline": timeline_note(source)},
     }
 
 
@@ -195,6 +200,25 @@ def _contours(source: ReportSource, most: int) -> dict[str, Any]:
     }
 
 
+def _predictions(source: ReportSource) -> list[dict[str, Any]]:
+    """The predictions of the best model, and those of the last evaluation on each split."""
+    last = {each.split: each for each in source.evaluations if each.confusion or each.pairs}
+    # An evaluation of the same model on the same rows says the same.
+    own = [source.predicted] if source.predicted is not None else []
+    shown = {(each.split, each.execution): each for each in (*own, *last.values())}
+    found: list[dict[str, Any]] = []
+    for each in shown.values():
+        title = f"{each.split} split, {each.rows:,} rows, trial {each.execution}"
+        if each.pairs:
+            found.append({"title": title, "figure": predictions_figure(each.pairs)})
+            continue
+        count = len(each.confusion)
+        named = source.facts.classes
+        classes = named if len(named) == count else tuple(map(str, range(count)))
+        found.append({"title": title, "classes": [*classes], "confusion": each.confusion})
+    return found
+
+
 #: Limit of the whole page; the figures are thinned until it fits.
 _MOST_BYTES = 6_000_000
 _SCRIPTS = (
@@ -236,10 +260,10 @@ def render(
     room = _MOST_BYTES - len(page) - sum(len(part.encode()) for part in fixed.values())
     for figures, rows in _SHARES:
         limits = PageLimits().times(figures / len(sources), rows / len(sources))
-        payload = payload_of(sources, limits, live=live)
+        payload = payload_of(sources, limits, live=live, compared=bool(compared))
         wait()
         for sweep, source in zip(payload["sweeps"], sources, strict=True):
-            sweep["predictions"] = words.predictions(source)
+            sweep["predictions"] = _predictions(source)
         data = _json(payload)
         if len(data.encode()) <= room:
             return Template(page).substitute(fixed, payload=data)

@@ -62,6 +62,11 @@ function brief(value) {
   return Number.isInteger(value) ? String(value) : String(Number(value.toPrecision(3)));
 }
 
+function seconds(value) {
+  if (value >= 100) return brief(value);
+  return value < 0.005 ? "<0.01" : value.toFixed(value < 10 ? 2 : 1);
+}
+
 /** Both ends of a text of more than `most` characters; the same as `inert` of drawing.py. */
 function shortened(text, most) {
   const half = Math.floor(most / 2);
