@@ -347,12 +347,12 @@ def _trials(source: ReportSource, effects: list[Effect], *, smooth: bool) -> dic
         x, y = (rows[name].to_numpy(np.float64) for name in names)
     else:
         x, y = (_cell_positions(effect, list(rows[effect.name])) for effect in effects)
-        # The golden angle spreads the trials of a cell evenly over a disc, the best in its middle.
+        # The golden angle spreads the trials of a cell evenly over a disc around the best.
         cells = rows.groupby([np.round(x), np.round(y)])["score"]
         turn, size = cells.cumcount().to_numpy(), cells.transform("size").to_numpy()
-        radius = _JITTER * np.sqrt(turn / size)
-        x = x + radius * np.cos(turn * _GOLDEN_ANGLE)
-        y = y - radius * np.sin(turn * _GOLDEN_ANGLE)
+        radius = _JITTER * np.sqrt((turn + 0.5) / size)
+        angle = (turn + cells.ngroup().to_numpy()) * _GOLDEN_ANGLE
+        x, y = x + radius * np.cos(angle), y - radius * np.sin(angle)
     return {
         "type": "scatter",
         "mode": "markers",

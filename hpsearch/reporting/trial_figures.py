@@ -206,11 +206,16 @@ def predictions_figure(pairs: Sequence[tuple[float, float]]) -> Spec:
     return {"data": [equal, points], "layout": layout}
 
 
-def overview_figure(sources: Sequence[ReportSource]) -> Spec:
-    """The best score so far of each sweep that has the metric and goal of the first."""
+def overview_figure(sources: Sequence[ReportSource]) -> Spec | None:
+    """The best score so far of each sweep that has the metric and goal of the first.
+
+    The order of a grid is no progress; None if there are only grids.
+    """
     data = []
-    comparable = [s for s in sources if (s.metric, s.goal) == (sources[0].metric, sources[0].goal)]
-    for index, source in enumerate(comparable):
+    metric = (sources[0].metric, sources[0].goal)
+    for index, source in enumerate(sources):
+        if (source.metric, source.goal) != metric or source.in_order_of_a_grid:
+            continue
         scored = source.ranked.sort_values("trial")
         trials, scores = (scored[name].to_numpy(np.float64) for name in ("trial", "score"))
         x, y = _best_so_far(trials, scores, source.goal)
@@ -234,7 +239,7 @@ def overview_figure(sources: Sequence[ReportSource]) -> Spec:
         "yaxis": number_axis(f"best {sources[0].metric} so far"),
         "showlegend": True,
     }
-    return {"data": data, "layout": layout}
+    return {"data": data, "layout": layout} if data else None
 
 
 def _best_so_far(

@@ -60,15 +60,19 @@ def overview_note(sources: Sequence[ReportSource], *, compared: bool) -> str:
     """The note under the figure of several sweeps; `compared` if the page has their verdict."""
     first = sources[0]
     others = [s.name for s in sources if (s.metric, s.goal) != (first.metric, first.goal)]
-    note = "The best score so far of each sweep, by its own trials."
-    if others:
+    grids = [source.name for source in sources if source.in_order_of_a_grid]
+    drawn = len(grids) < len(sources)
+    note = "The best score so far, by each sweep's own trials." if drawn else ""
+    if drawn and grids:
+        note += f" Not drawn, because the order of a grid is no progress: {', '.join(grids)}."
+    if drawn and others:
         note += f" Not drawn, because their metric is not {first.metric}: {', '.join(others)}."
     if not compared:
         note += (
             " To see whether one sweep is really better than another, use hpsearch compare, "
             "which accounts for seeds and splits."
         )
-    return note
+    return note.strip()
 
 
 def notes(source: ReportSource, points: int, curves: int, effects: int) -> dict[str, str]:

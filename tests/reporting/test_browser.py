@@ -192,6 +192,12 @@ def test_long_categories_leave_a_narrow_contour_its_cells(visit, page_of):
     assert widths[0] > 0.5
     assert widths[1] >= -1
     assert widths[2] <= 1
+    # The title of the axis stands below its ticks.
+    title, *ticks = (
+        seen.page.locator(f"#contour {which}").first.bounding_box()
+        for which in (".xtitle", ".xtick text")
+    )
+    assert all(title["y"] >= tick["y"] + tick["height"] - 1 for tick in ticks)
 
 
 def test_axes_are_moved_by_dragging_and_by_keyboard(visit, page_of):

@@ -114,10 +114,16 @@ function brieflyLabelled(label, most) {
 function narrowed(spec, width) {
   if (width > 520) return spec;
   const short = (axis) => ({ ...axis, tickangle: 0, ...(axis.ticktext ? { ticktext: axis.ticktext.map((text) => brieflyLabelled(text, 12)) } : {}) });
-  const layout = { ...spec.layout, xaxis: { ...short(spec.layout.xaxis), tickangle: "auto" }, yaxis: short(spec.layout.yaxis) };
+  const across = short(spec.layout.xaxis);
+  const longest = Math.max(0, ...(across.ticktext || []).map((text) => text.length));
+  if ((longest + 1) * (across.ticktext || []).length * 7.5 > width - 120) across.tickangle = -90;
+  // Plotly moves the title of the axis if a scale above has one, which is why that is a text of its own.
+  const { title } = spec.data[0].colorbar;
+  const named = { text: title.text, showarrow: false, xref: "paper", yref: "paper", x: 0.5, y: 1, yanchor: "bottom", yshift: 46 };
+  const layout = { ...spec.layout, margin: { t: 86 }, annotations: [named], xaxis: across, yaxis: short(spec.layout.yaxis) };
   const above = { orientation: "h", y: 1.02, yanchor: "bottom", len: 1, nticks: 7 };
   const data = spec.data.map((trace) => (trace.colorbar
-    ? { ...trace, colorbar: { ...trace.colorbar, ...above, title: { ...trace.colorbar.title, side: "top" } } } : trace));
+    ? { ...trace, colorbar: { ...trace.colorbar, ...above, title: { text: "" } } } : trace));
   return { data, layout };
 }
 
@@ -208,8 +214,9 @@ function provenanceSection(view) {
 }
 
 function overviewSection() {
-  const node = plot("The best score so far of each sweep.");
-  show(node, payload.overview.figure, { name: "overview" });
+  const { figure } = payload.overview;
+  const node = figure && plot("The best score so far of each sweep.");
+  if (figure) show(node, figure, { name: "overview" });
   const rows = payload.sweeps.map((sweep, index) => [
     el("button", { type: "button", className: "pick", onclick: () => openSweep(index, true) }, sweep.name),
     ...sweep.summary]);
