@@ -26,7 +26,7 @@ from hpsearch.space.layer_types import DESCRIPTIONS
 from hpsearch.space.mlp import OPTIMIZER_ALIASES
 from hpsearch.spec.dump import dump_raw, dump_sweep
 from hpsearch.spec.method import METHODS
-from hpsearch.spec.sweep import sweep_of_config
+from hpsearch.spec.sweep import Sweep, sweep_of_config
 from hpsearch.store.cells import groups, in_order, text_of
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.doctor import Severity, examine
@@ -222,7 +222,7 @@ def print_best_sweep(directory: Path) -> None:
         typer.echo(dump_raw(open_program(directory).sweep.raw_of(values)), nl=False)
         return
     sweep = resolved_sweep(directory)
-    if sweep is None:
+    if not isinstance(sweep, Sweep):
         raise InputError(f"{directory}: there is no sweep.yaml with the data and settings")
     if sweep.data.memory is not None:
         raise InputError(f"{directory}: its data was in memory, which no sweep file can name")

@@ -25,7 +25,8 @@ _ROW = 38
 #: Configs drawn as points, and steps of a distribution.
 _MOST_POINTS, _MOST_STEPS = 1_000, 300
 _LONGEST, _LONGEST_LABEL = 46, 18
-_TICKS = 4
+#: Least steps of an axis between two ticks.
+_TICKS = 3
 
 #: Dashes of the tables' lines; with 7 colours, 21 tables look different.
 _DASHES = ("", "8 4", "2 3")
@@ -40,11 +41,9 @@ figure text { font-size: 13px; fill: var(--text); paint-order: stroke; stroke: v
   stroke-width: 3px; stroke-linejoin: round; } figure .muted { fill: var(--muted); }
 figure .grid { stroke: var(--grid); } figure .zero { stroke: var(--muted); stroke-dasharray: 4 3; }
 figure .interval { stroke: var(--text); stroke-width: 2; }
+figure .point { fill: var(--text); fill-opacity: .7; }
 figure .line { fill: none; stroke-width: 2.5; }
 """
-STYLE += "".join(
-    f"figure .fill-{name} {{ fill: var(--{name}); }}\n" for name in ("accent", "second")
-)
 STYLE += "".join(
     f"figure .line-{index} {{ stroke: var(--series{index}); }}\n"
     for index in range(len(SERIES["light"]))
@@ -65,10 +64,10 @@ class _Scale:
         return self.start + min(1.0, max(0.0, share)) * (self.end - self.start)
 
     def ticks(self) -> list[float]:
-        """Round numbers, about four of them."""
-        rough = (self.high - self.low) / _TICKS
-        unit = 10.0 ** math.floor(math.log10(rough))
-        step = next(each * unit for each in (1, 2, 5, 10) if each * unit >= rough * (1 - 1e-9))
+        """Round numbers, at least two of them."""
+        most = (self.high - self.low) / _TICKS
+        unit = 10.0 ** math.floor(math.log10(most))
+        step = max(each * unit for each in (1, 2, 5) if each * unit <= most * (1 + 1e-9))
         first, last = math.ceil(self.low / step), math.floor(self.high / step)
         return [float(f"{index * step:.12g}") for index in range(first, last + 1)]
 
@@ -90,8 +89,8 @@ def _segment(x: float, y: float, to_x: float, to_y: float, kind: str) -> str:
     return f'<line {ends} class="{kind}"></line>'
 
 
-def _point(x: float, y: float, kind: str, radius: float = 3.5) -> str:
-    return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius}" class="{kind}"></circle>'
+def _point(x: float, y: float, radius: float) -> str:
+    return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius}" class="point"></circle>'
 
 
 def _figure(caption: str, height: float, parts: Sequence[str]) -> str:
@@ -133,12 +132,12 @@ def forest(rows: Sequence[tuple[str, float, float, float]]) -> str:
     parts.append(_segment(scale(0.0), _TOP, scale(0.0), bottom, "zero"))
     for index, (text, gain, low, high) in enumerate(rows):
         y = _TOP + _ROW * index + 27
-        parts += [
-            _text(14, y - 10, text),
+        bounded = math.isfinite(low) or math.isfinite(high)
+        parts.append(_text(14, y - 10, text if bounded else f"{text}: no interval"))
+        if bounded:
             # An end that the data do not bound is that of the axis.
-            _segment(scale(low), y, scale(high), y, "interval"),
-            _point(scale(gain), y, "fill-accent" if gain >= 0 else "fill-second", 5),
-        ]
+            parts.append(_segment(scale(low), y, scale(high), y, "interval"))
+        parts.append(_point(scale(gain), y, 5))
     return _figure("The gain and its interval", bottom + _BOTTOM, parts)
 
 
@@ -166,11 +165,12 @@ def scatter(first: str, second: str, configs: Sequence[tuple[float, float, float
         parts.append(_text(_LEFT - 6, up(tick) + 4, _tick(tick), "end", "muted"))
     parts.append(_segment(_LEFT, bottom, _WIDTH - _RIGHT, _TOP, "zero"))
     parts.append(_text(_LEFT + 6, _TOP + 12, first))
-    for one, other, gain in _by_gain(shared)[spread(len(shared), _MOST_POINTS)]:
-        kind = "fill-accent" if gain >= 0 else "fill-second"
-        parts.append(_point(across(other), up(one), kind))
-    better = int((shared[:, 2] > 0).sum())
+    for one, other, _ in _by_gain(shared)[spread(len(shared), _MOST_POINTS)]:
+        parts.append(_point(across(other), up(one), 3.5))
+    better, worse = (int((sign * shared[:, 2] > 0).sum()) for sign in (1, -1))
     caption = f"Configs in both: {better:,} of {len(shared):,} are better in {first}"
+    if better + worse < len(shared):
+        caption += f", {worse:,} in {second}"
     return _figure(caption, _HEIGHT, parts)
 
 

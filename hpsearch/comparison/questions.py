@@ -300,9 +300,9 @@ def config_differences(first: Table, second: Table) -> pd.DataFrame:
     scores are from trainings of different lengths.
 
     Returns:
-        By config, in the first table's order: the means `first` and `second`, their `difference`
-        (positive if the first is better; seed by seed if they share seeds) and the number of
-        `seeds` used.
+        By config, in the first table's order: the means `first` and `second`, of the seeds that
+        they share if there are any, their `difference` (positive if the first is better; seed by
+        seed then) and the number of `seeds` used.
     """
     sides = ("_first", "_second")
     means = first.means.merge(second.means, left_index=True, right_index=True, suffixes=sides)
@@ -312,6 +312,9 @@ def config_differences(first: Table, second: Table) -> pd.DataFrame:
     table["seeds"] = means[["seeds_first", "seeds_second"]].min(axis=1)
     seeded = [each.scored[each.scored["seed"].notna()] for each in (first, second)]
     same = seeded[0].merge(seeded[1], on=["config", "draw"], suffixes=sides)
+    means = same.groupby("config")[["score_first", "score_second"]].mean().reindex(table.index)
+    for name in ("first", "second"):
+        table[name] = means[f"score_{name}"].fillna(table[name])
     groups = (same["score_first"] - same["score_second"]).groupby(same["config"])
     by_seed = groups.agg(["mean", "size"]).reindex(table.index)
     table["difference"] = first.sign * by_seed["mean"].fillna(table["difference"])

@@ -96,7 +96,8 @@ def headline(comparison: Findings) -> str:
         winner = comparison.winner
         return f"{winner} is better than each of the others" if winner else _NO_WINNER
     if pair.winner is None or difference is None:
-        return f"{pair.first} and {pair.second}: no winner, {pair.reason}"
+        # What follows a colon stands with the answer to the question.
+        return f"{pair.first} and {pair.second}: no winner, {pair.reason.partition(': ')[0]}"
     loser = pair.second if pair.winner == pair.first else pair.first
     return f"{pair.winner} is better than {loser} by {number(abs(difference))}"
 

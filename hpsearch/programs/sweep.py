@@ -172,6 +172,16 @@ class ProgramSweep(ProgramFields):
         return self._warnings
 
     @property
+    def scored(self) -> MetricSpec:
+        """The metric that is the score."""
+        return self.metric
+
+    @property
+    def goals(self) -> tuple[tuple[str, str], ...]:
+        """No objectives beside the score."""
+        return ()
+
+    @property
     def limit(self) -> int | None:
         """Upper bound on the trials."""
         return self.budget.trials if self.budget else None

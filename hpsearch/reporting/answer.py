@@ -25,6 +25,8 @@ _MOST_IDLE = 5
 _LEAST_EXPLAINED = 0.3
 #: A hyperparameter that explains less, pairs included, makes no difference.
 _NO_DIFFERENCE = 0.01
+#: It may still make one if the interval of its share goes beyond this.
+_PERHAPS = 0.05
 #: A hyperparameter that explains less is no reason to widen its range.
 _SOME_DIFFERENCE = 0.03
 #: The outer part of a range, on its scale, that counts as its edge.
@@ -106,8 +108,10 @@ def _remark(source: ReportSource) -> str:
         said.append("scored once, so its spread is unknown")
     if source.objectives:
         front = len(source.front)
+        others = [f"{name} {number(float(best[name]))}" for name, _ in source.objectives[1:]]
         said.append(
-            f"{'one of ' + f'{front:,}' if front > 1 else 'the only one'} on the Pareto front"
+            f"{'one of ' + f'{front:,}' if front > 1 else 'the only one'} on the Pareto front, "
+            f"with {listing(others, 'and')}"
         )
     return "; ".join(said) + "."
 
@@ -115,7 +119,9 @@ def _remark(source: ReportSource) -> str:
 def config_in_words(values: Mapping[str, Any], source: ReportSource) -> str:
     """A config as one says it: `2 hidden layers of 64 relu units, adam at 0.003, 20 epochs`."""
     parts, told = _network(values)
-    order = [*(s.names[0] for s in _singles(source)), *source.axes]
+    least = _NO_DIFFERENCE if parts else 0.0
+    order = [s.names[0] for s in _singles(source) if s.share >= least]
+    order = order if order and parts else [*order, *source.axes]
     varying = dict.fromkeys(hyperparameter_of(name) for name in order)
     others = [name for name in varying if name in values and name not in told]
     most = _MOST_NAMED if parts else _MOST_NAMED + 2
@@ -193,8 +199,7 @@ def _advice(source: ReportSource) -> Iterator[str]:
     for name in ordered:
         if known.get(name, 1.0) >= _SOME_DIFFERENCE:
             yield from _at_edge(source, name, checked=bool(known))
-    totals = {n: sum(share.share for share in found.shares if n in share.names) for n in known}
-    idle = [name for name, total in totals.items() if total < _NO_DIFFERENCE]
+    idle = [name for name in known if _is_idle(source, name)]
     if idle:
         verb, them = ("makes", "it") if len(idle) == 1 else ("make", "them")
         more = len(idle) - _MOST_IDLE
@@ -207,6 +212,13 @@ def _advice(source: ReportSource) -> Iterator[str]:
     assert best is not None
     if best["executions"] == 1 and len(source.ranked) > 2 and source.repeatable:
         yield "Every score is from one training: with seeds: 3, the spread of each is known."
+
+
+def _is_idle(source: ReportSource, name: str) -> bool:
+    """Whether a hyperparameter makes no difference, alone or in pairs, as far as is known."""
+    shares = [share for share in source.importance.shares if name in share.names]
+    total = sum(share.share for share in shares)
+    return total < _NO_DIFFERENCE and all(share.high < _PERHAPS for share in shares)
 
 
 def _at_edge(source: ReportSource, name: str, *, checked: bool) -> Iterator[str]:

@@ -130,14 +130,14 @@ _DIGITS_APART = 10_000
 
 
 def inert(text: Any, longest: int = _LONGEST) -> str:
-    """Text with HTML escaped, which Plotly would read as tags and links; cut to `longest`.
+    """Text with HTML escaped, which Plotly would read as tags and links; cut to `longest`."""
+    return html.escape(shortened(str(text), longest), quote=False)
 
-    Both ends stay, since names often differ at their end.
-    """
-    plain, half = str(text), longest // 2
-    if len(plain) > longest:
-        plain = f"{plain[: longest - half]}…{plain[len(plain) - half + 1 :]}"
-    return html.escape(plain, quote=False)
+
+def shortened(text: str, most: int) -> str:
+    """Both ends of a text of more than `most` characters, since names often differ at their end."""
+    half = most // 2
+    return f"{text[: most - half]}…{text[len(text) - half + 1 :]}" if len(text) > most else text
 
 
 def rounded(value: Any) -> float | int | None:
@@ -185,6 +185,8 @@ def value_text(value: Any) -> str:
 
 
 def _exponential(value: float) -> str:
+    if not math.isfinite(value):
+        return str(value)
     mantissa, exponent = f"{value:.2e}".split("e")
     digits = mantissa.rstrip("0").rstrip(".") if "." in mantissa else mantissa
     return f"{digits}e{int(exponent)}"

@@ -85,12 +85,14 @@ def _axis(column: pd.Series[Any], ranges: Mapping[str, Range]) -> Axis:
         return _categories(name, column)
     values: Floats = column.to_numpy(np.float64, na_value=np.nan)
     distinct = np.unique(values[~np.isnan(values)])
+    domain = ranges.get(name)
     if len(distinct) > _MOST_LEVELS:
-        return _intervals(name, values, ranges.get(name))
+        return _intervals(name, values, domain)
     codes: Codes = np.where(np.isnan(values), -1, np.searchsorted(distinct, values))
     number = float if column.dtype.kind == "f" else int
     levels = tuple(map(number, distinct))
-    return Axis(name, levels, codes, numeric=True, log=is_log(distinct))
+    log = is_log(distinct) if domain is None else domain.log and distinct[0] > 0
+    return Axis(name, levels, codes, numeric=True, log=bool(log))
 
 
 def _categories(name: str, column: pd.Series[Any]) -> Axis:

@@ -116,6 +116,14 @@ class Importance:
         known = {name for pair in self.joints for name in pair}
         return [name for name in self.singles if name in known]
 
+    def strongest_pair(self, names: Sequence[str]) -> Sequence[str]:
+        """The two of these names that explain most together; fewer if there are fewer."""
+
+        def together(pair: Sequence[str]) -> float:
+            return sum(share.share for share in self.shares if {*share.names} <= {*pair})
+
+        return max(itertools.combinations(names, 2), key=together, default=names)
+
     @cached_property
     def span(self) -> tuple[float, float]:
         """The lowest and highest end of all effects' intervals."""

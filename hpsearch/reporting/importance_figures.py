@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from hpsearch.reporting.drawing import (
     number_axis,
     plain,
     rounded,
+    shortened,
     value_text,
 )
 
@@ -47,9 +49,8 @@ _MOST_TICKS = 12
 _MOST_TRIALS = 300
 #: With more numbers than this on both axes, contour lines replace cells.
 _SMOOTH = 8
-#: Trials are spread over a disc of this radius around the middle of their cell, in this many steps.
+#: Trials are spread over a disc of this radius around the middle of their cell.
 _JITTER = 0.36
-_RING = 97
 _GOLDEN_ANGLE = np.pi * (3 - np.sqrt(5))
 
 
@@ -226,17 +227,38 @@ def _value_axis(effect: Effect, room: int = _ROOM) -> dict[str, Any]:
         axis["type"] = "log"
     if not effect.numeric:
         axis["range"] = [-0.5, len(at) - 0.5]
-        longest = max(_SHORTEST, room // len(at))
+        width = room / len(at)
+        longest = max(_SHORTEST, int(width) - 1)
+        texts = [value_text(level) for level in effect.levels]
+        if not _beside_each_other(texts, width):
+            texts = _cut(texts, longest)
         axis["tickvals"] = at
-        axis["ticktext"] = [inert(value_text(level), longest) for level in effect.levels]
+        axis["ticktext"] = [inert(text) for text in texts]
         # Upright labels need the height of a line each.
-        return axis | {"tickangle": 0 if longest * len(at) <= room else -90}
+        return axis | {"tickangle": 0 if _beside_each_other(texts, width) else -90}
     if effect.log or len(at) <= _MOST_MARKED:
         marks = log_marks(at[0], at[-1]) if len(at) > _MOST_MARKED else at
         ends = [np.log10(value) if effect.log else value for value in (at[0], at[-1])]
         shown = _apart(marks, ends, room, log=effect.log)
         axis |= {"tickvals": shown, "ticktext": [plain(mark) for mark in shown], "tickangle": 0}
     return axis
+
+
+def _beside_each_other(texts: Sequence[str], width: float) -> bool:
+    """Whether texts in the middle of cells of `width` characters do not overlap."""
+    lengths = [len(text) for text in texts]
+    pairs = itertools.pairwise(lengths)
+    return max(lengths) <= 1.5 * width and all((a + b) / 2 + 1 <= width for a, b in pairs)
+
+
+def _cut(texts: Sequence[str], longest: int) -> list[str]:
+    """Texts of at most `longest` characters: without arguments if that tells them apart."""
+    heads = [
+        f"{text.partition('(')[0]}(…)" if len(text) > longest and text.endswith(")") else text
+        for text in texts
+    ]
+    apart = heads if len({*heads}) == len(texts) else texts
+    return [shortened(text, longest) for text in apart]
 
 
 def _apart(marks: Sequence[float], ends: list[float], room: int, *, log: bool) -> list[float]:
@@ -325,11 +347,12 @@ def _trials(source: ReportSource, effects: list[Effect], *, smooth: bool) -> dic
         x, y = (rows[name].to_numpy(np.float64) for name in names)
     else:
         x, y = (_cell_positions(effect, list(rows[effect.name])) for effect in effects)
-        # The golden angle spreads the trials of a cell evenly over a disc.
-        turn = np.arange(len(rows))
-        radius = _JITTER * np.sqrt((turn % _RING + 0.5) / _RING)
-        x = x + radius * np.cos(turn * _GOLDEN_ANGLE)
-        y = y - radius * np.sin(turn * _GOLDEN_ANGLE)
+        # The golden angle spreads the trials of a cell evenly over a disc around the best.
+        cells = rows.groupby([np.round(x), np.round(y)])["score"]
+        turn, size = cells.cumcount().to_numpy(), cells.transform("size").to_numpy()
+        radius = _JITTER * np.sqrt((turn + 0.5) / size)
+        angle = (turn + cells.ngroup().to_numpy()) * _GOLDEN_ANGLE
+        x, y = x + radius * np.cos(angle), y - radius * np.sin(angle)
     return {
         "type": "scatter",
         "mode": "markers",

@@ -26,23 +26,26 @@ from hpsearch.comparison.figures import STYLE as FIGURE_STYLE
 from hpsearch.errors import InputError
 from hpsearch.files import write_atomically
 from hpsearch.machine import version_of
+from hpsearch.programs.sweep import ProgramSweep
 from hpsearch.reporting import words
 from hpsearch.reporting.answer import answer_of
 from hpsearch.reporting.drawing import THEMES, Spec, colour_names, duration, number, template
 from hpsearch.reporting.importance_figures import contour_figure, effect_figure
 from hpsearch.reporting.source import ReportSource, with_distinct_names
-from hpsearch.reporting.timeline import timeline_figure
+from hpsearch.reporting.timeline import timeline_figure, timeline_note
 from hpsearch.reporting.trial_figures import (
     MOST_CURVES,
     MOST_POINTS,
+    PROGRESS,
     curves_figure,
     distribution_figure,
     front_figure,
     overview_figure,
+    predictions_figure,
     progress_figure,
     work_figure,
 )
-from hpsearch.spec.dump import dump_sweep
+from hpsearch.spec.dump import dump_raw
 from hpsearch.spec.sweep import Sweep
 from hpsearch.store.derived import Tables
 from hpsearch.store.directory import ResultsDirectory
@@ -84,7 +87,7 @@ class PageLimits:
 
 
 def payload_of(
-    sources: Sequence[ReportSource], limits: PageLimits, *, live: bool
+    sources: Sequence[ReportSource], limits: PageLimits, *, live: bool, compared: bool = False
 ) -> dict[str, Any]:
     """The JSON object that the page's script reads."""
     # A page that is complete depends on nothing but its inputs.
@@ -99,7 +102,10 @@ def payload_of(
             name: {"colours": colour_names(name), "template": template(name)}
             for name in sorted(THEMES)
         },
-        "overview": {"figure": overview_figure(sources), "note": words.overview_note(sources)}
+        "overview": {
+            "figure": overview_figure(sources),
+            "note": words.overview_note(sources, compared=compared),
+        }
         if len(sources) > 1
         else None,
         "sweeps": [_sweep(source, limits) for source in sources],
@@ -144,18 +150,17 @@ def _sweep(source: ReportSource, limits: PageLimits) -> dict[str, Any]:
         "predictions": [],
         "work": words.work(source) if source.has_work else [],
         "facts": words.facts(source),
-        "file": dump_sweep(source.sweep) if source.sweep is not None else "",
-        "notes": words.notes(source, limits.points, limits.curves, limits.effects),
+        "file": dump_raw(source.sweep.raw()) if source.sweep is not None else "",
+        "notes": words.notes(source, limits.points, limits.curves, limits.effects)
+        | {"timeline": timeline_note(source)},
     }
 
 
 def _figures(source: ReportSource, limits: PageLimits) -> dict[str, Any]:
     found = source.importance
-    strongest = set(found.singles[: limits.effects])
     return {
         "progress": {
-            by: progress_figure(source, by=by, most=limits.points)
-            for by in ("trial", *(["seconds"] if source.has_work else []))
+            by: progress_figure(source, by=by, most=limits.points) for by in _ways(source)
         },
         "curves": {
             metric: curves_figure(source, metric, most=limits.curves)
@@ -165,13 +170,19 @@ def _figures(source: ReportSource, limits: PageLimits) -> dict[str, Any]:
         },
         "front": front_figure(source, most=limits.points) if source.objectives else None,
         "distribution": distribution_figure(source) if len(source.ranked) > 2 else None,
-        "effects": {
-            name: effect_figure(source, name) for name in found.effects if name in strongest
-        },
+        "effects": {name: effect_figure(source, name) for name in found.singles[: limits.effects]},
         "contours": _contours(source, limits.pairs),
         "work": work_figure([source]) if source.savings.any_saved else None,
         "timeline": timeline_figure(source),
     }
+
+
+def _ways(source: ReportSource) -> list[str]:
+    """What progress is drawn along: trials, and what they took, if it is known and differs."""
+    if not source.has_work:
+        return ["trial"]
+    alike = source.trials["epochs_trained"].nunique() < 2
+    return ["trial", *(by for by in PROGRESS if not (alike and by == "epochs"))]
 
 
 def _contours(source: ReportSource, most: int) -> dict[str, Any]:
@@ -185,8 +196,27 @@ def _contours(source: ReportSource, most: int) -> dict[str, Any]:
     return {
         "names": names,
         "specs": specs,
-        "first": [names.index(name) for name in important[:2]],
+        "first": [names.index(name) for name in source.importance.strongest_pair(important)],
     }
+
+
+def _predictions(source: ReportSource) -> list[dict[str, Any]]:
+    """The predictions of the best model, and those of the last evaluation on each split."""
+    last = {each.split: each for each in source.evaluations if each.confusion or each.pairs}
+    # An evaluation of the same model on the same rows says the same.
+    own = [source.predicted] if source.predicted is not None else []
+    shown = {(each.split, each.execution): each for each in (*own, *last.values())}
+    found: list[dict[str, Any]] = []
+    for each in shown.values():
+        title = f"{each.split} split, {each.rows:,} rows, trial {each.execution}"
+        if each.pairs:
+            found.append({"title": title, "figure": predictions_figure(each.pairs)})
+            continue
+        count = len(each.confusion)
+        named = source.facts.classes
+        classes = named if len(named) == count else tuple(map(str, range(count)))
+        found.append({"title": title, "classes": [*classes], "confusion": each.confusion})
+    return found
 
 
 #: Limit of the whole page; the figures are thinned until it fits.
@@ -230,10 +260,10 @@ def render(
     room = _MOST_BYTES - len(page) - sum(len(part.encode()) for part in fixed.values())
     for figures, rows in _SHARES:
         limits = PageLimits().times(figures / len(sources), rows / len(sources))
-        payload = payload_of(sources, limits, live=live)
+        payload = payload_of(sources, limits, live=live, compared=bool(compared))
         wait()
         for sweep, source in zip(payload["sweeps"], sources, strict=True):
-            sweep["predictions"] = words.predictions(source)
+            sweep["predictions"] = _predictions(source)
         data = _json(payload)
         if len(data.encode()) <= room:
             return Template(page).substitute(fixed, payload=data)
@@ -356,7 +386,9 @@ class ReportFile:
         sweep: The sweep; None if the run has no sweep file.
     """
 
-    def __init__(self, where: ResultsDirectory, tables: Tables, sweep: Sweep | None) -> None:
+    def __init__(
+        self, where: ResultsDirectory, tables: Tables, sweep: Sweep | ProgramSweep | None
+    ) -> None:
         self._where, self._tables, self._sweep = where, tables, sweep
         self._thread: threading.Thread | None = None
         self._ready_at = time.monotonic() + 1.0

@@ -158,7 +158,7 @@ class Pictures:
         return Path(path)
 
     def plot_progress(self, *, by: str = "trial", theme: str = "light") -> Figure:
-        """Plot every score and the best so far, by `trial` or by `seconds` of training."""
+        """Plot every score and the best so far, by `trial`, `seconds` or `epochs` of training."""
         return self._drawn(progress_figure(self._source, by=by), theme)
 
     def plot_front(self, *, theme: str = "light") -> Figure:

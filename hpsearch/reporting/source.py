@@ -16,12 +16,14 @@ import numpy as np
 
 from hpsearch.comparison.table import labels
 from hpsearch.errors import HpsearchError, InputError
+from hpsearch.programs.loading import load_any
+from hpsearch.programs.sweep import ProgramSweep
 from hpsearch.reporting.drawing import Spec, inert, number, plain, robust_range, value_text
 from hpsearch.reporting.forest import is_log
 from hpsearch.reporting.importance import Importance, importance_of
 from hpsearch.space.execution import Span
 from hpsearch.space.space import Range
-from hpsearch.spec.sweep import Sweep, load_sweep
+from hpsearch.spec.sweep import Sweep
 from hpsearch.store.facts import Evaluation, Facts
 from hpsearch.store.store import facts_of, spans_in
 from hpsearch.store.tables import (
@@ -189,7 +191,7 @@ class ReportSource:
 
     table: pd.DataFrame
     curves: pd.DataFrame
-    sweep: Sweep | None = None
+    sweep: Sweep | ProgramSweep | None = None
     directory: Path | None = None
     most_rows: int = 2_000
     evaluations: tuple[Evaluation, ...] = ()
@@ -308,9 +310,16 @@ class ReportSource:
             return None
         with suppress(HpsearchError):
             found = facts_of(self.directory, self.table["data"].dropna()).predictions
-            if found and (found.trial, found.config) == (self.best["trial"], self.best["config"]):
+            if found and found.trial == self.best["trial"] and self._has_row(found):
                 return found
         return None
+
+    def _has_row(self, model: Evaluation) -> bool:
+        """Whether the table has the execution of an evaluated model."""
+        rows = self.table[self.table["trial"] == model.trial]
+        rows = rows[(rows["config"] == model.config) & (rows["seed"] == model.seed)]
+        folds = rows["fold"]
+        return bool((folds.isna() if model.fold is None else folds == model.fold).any())
 
     @property
     def repeatable(self) -> bool:
@@ -455,10 +464,10 @@ def load_source(path: str | os.PathLike[str]) -> ReportSource:
     )
 
 
-def resolved_sweep(directory: Path) -> Sweep | None:
+def resolved_sweep(directory: Path) -> Sweep | ProgramSweep | None:
     """The sweep of a results directory; None if its file is missing or invalid."""
     try:
-        return load_sweep(directory / "sweep.yaml")
+        return load_any(directory / "sweep.yaml")
     except HpsearchError:
         return None
 

@@ -31,6 +31,11 @@ if TYPE_CHECKING:
 MOST_POINTS = 2_000
 #: Up to so many points are large.
 _FEW_POINTS = 500
+#: What a trial takes of -> the title of its axis of progress.
+PROGRESS = {
+    "seconds": "seconds of training, all trials so far",
+    "epochs": "epochs of training, all trials so far",
+}
 #: Most steps of an empirical distribution.
 _MOST_STEPS = 400
 #: Most trials drawn as learning curves.
@@ -51,7 +56,7 @@ _MOST_MARKED = 10
 
 
 def progress_figure(source: ReportSource, *, by: str = "trial", most: int = MOST_POINTS) -> Spec:
-    """Every score by `trial` or by `seconds` of training up to each trial, and the best so far.
+    """Every score and the best so far, by `trial` or by training up to each (see `PROGRESS`).
 
     The order of a grid is no progress, so it has no line.
     """
@@ -61,9 +66,9 @@ def progress_figure(source: ReportSource, *, by: str = "trial", most: int = MOST
     axis: dict[str, Any] = {"title": {"text": "trial"}, "rangemode": "tozero"}
     if by != "trial":
         # Trials without a score took time, too.
-        seconds = source.trials.sort_values("trial")["seconds"].fillna(0.0).cumsum()
-        x = seconds.loc[scored.index].to_numpy(np.float64)
-        axis["title"] = {"text": "seconds of training, all trials so far"}
+        taken = source.trials.sort_values("trial")["epochs_trained" if by == "epochs" else by]
+        x = taken.astype("float64").fillna(0.0).cumsum().loc[scored.index].to_numpy(np.float64)
+        axis["title"] = {"text": PROGRESS[by]}
     elif x.max(initial=0) <= _MOST_MARKED:
         axis["dtick"] = 1
     shown = spread(len(scored), most)
@@ -201,11 +206,16 @@ def predictions_figure(pairs: Sequence[tuple[float, float]]) -> Spec:
     return {"data": [equal, points], "layout": layout}
 
 
-def overview_figure(sources: Sequence[ReportSource]) -> Spec:
-    """The best score so far of each sweep that has the metric and goal of the first."""
+def overview_figure(sources: Sequence[ReportSource]) -> Spec | None:
+    """The best score so far of each sweep that has the metric and goal of the first.
+
+    The order of a grid is no progress; None if there are only grids.
+    """
     data = []
-    comparable = [s for s in sources if (s.metric, s.goal) == (sources[0].metric, sources[0].goal)]
-    for index, source in enumerate(comparable):
+    metric = (sources[0].metric, sources[0].goal)
+    for index, source in enumerate(sources):
+        if (source.metric, source.goal) != metric or source.in_order_of_a_grid:
+            continue
         scored = source.ranked.sort_values("trial")
         trials, scores = (scored[name].to_numpy(np.float64) for name in ("trial", "score"))
         x, y = _best_so_far(trials, scores, source.goal)
@@ -229,7 +239,7 @@ def overview_figure(sources: Sequence[ReportSource]) -> Spec:
         "yaxis": number_axis(f"best {sources[0].metric} so far"),
         "showlegend": True,
     }
-    return {"data": data, "layout": layout}
+    return {"data": data, "layout": layout} if data else None
 
 
 def _best_so_far(

@@ -15,8 +15,7 @@ from hpsearch.reporting.drawing import (
     rounded,
     value_text,
 )
-from hpsearch.reporting.timeline import timeline_note
-from hpsearch.reporting.trial_figures import predictions_figure
+from hpsearch.spec.sweep import Sweep
 from hpsearch.store.cells import text_of, value_of
 from hpsearch.store.tables import hyperparameter_columns, hyperparameter_of
 from hpsearch.wording import counted
@@ -57,17 +56,23 @@ def tiles(source: ReportSource) -> list[str]:
     return found
 
 
-def overview_note(sources: Sequence[ReportSource]) -> str:
-    """The note under the figure of several sweeps."""
+def overview_note(sources: Sequence[ReportSource], *, compared: bool) -> str:
+    """The note under the figure of several sweeps; `compared` if the page has their verdict."""
     first = sources[0]
     others = [s.name for s in sources if (s.metric, s.goal) != (first.metric, first.goal)]
-    note = "The best score so far of each sweep, by its own trials."
-    if others:
+    grids = [source.name for source in sources if source.in_order_of_a_grid]
+    drawn = len(grids) < len(sources)
+    note = "The best score so far, by each sweep's own trials." if drawn else ""
+    if drawn and grids:
+        note += f" Not drawn, because the order of a grid is no progress: {', '.join(grids)}."
+    if drawn and others:
         note += f" Not drawn, because their metric is not {first.metric}: {', '.join(others)}."
-    return (
-        f"{note} To see whether one sweep is really better than another, use hpsearch compare, "
-        "which accounts for seeds and splits."
-    )
+    if not compared:
+        note += (
+            " To see whether one sweep is really better than another, use hpsearch compare, "
+            "which accounts for seeds and splits."
+        )
+    return note.strip()
 
 
 def notes(source: ReportSource, points: int, curves: int, effects: int) -> dict[str, str]:
@@ -110,10 +115,11 @@ def notes(source: ReportSource, points: int, curves: int, effects: int) -> dict[
         "evaluations": "Evaluations of trials on a split, in their order. The more often a test "
         "split chooses between trials, the better its best score looks.",
         "predictions": "Of the best trial's model, and of those that hpsearch evaluate judged. "
-        "In a matrix, a line has the rows of one true class; a cell is as dark as its share of "
-        "them.",
-        "timeline": timeline_note(source),
-        "work": "Trials that differ only in epochs share one training.",
+        "In a matrix, a line has the rows of one true class: those that are right in orange, "
+        "those that are wrong in blue; the stronger, the larger their share.",
+        "work": "Trials that differ only in epochs share one training."
+        if source.savings.shared
+        else "",
         "provenance": "Everything that decides the scores. Tables whose data and recipe differ "
         "cannot be compared.",
     }
@@ -151,25 +157,6 @@ def evaluations(source: ReportSource) -> list[list[str]]:
         for each in source.evaluations
         for name, measured in each.metrics.items()
     ]
-
-
-def predictions(source: ReportSource) -> list[dict[str, Any]]:
-    """The predictions of the best model, and those of the last evaluation on each split."""
-    last = {each.split: each for each in source.evaluations if each.confusion or each.pairs}
-    # An evaluation of the same model on the same rows says the same.
-    own = [source.predicted] if source.predicted is not None else []
-    shown = {(each.split, each.execution): each for each in (*own, *last.values())}
-    found: list[dict[str, Any]] = []
-    for each in shown.values():
-        title = f"{each.split} split, {each.rows:,} rows, trial {each.execution}"
-        if each.pairs:
-            found.append({"title": title, "figure": predictions_figure(each.pairs)})
-            continue
-        count = len(each.confusion)
-        named = source.facts.classes
-        classes = named if len(named) == count else tuple(map(str, range(count)))
-        found.append({"title": title, "classes": [*classes], "confusion": each.confusion})
-    return found
 
 
 def _measured(measured: Measurement) -> list[str]:
@@ -215,10 +202,10 @@ def facts(source: ReportSource) -> list[list[str]]:
         *([label, _distinct(source.table[name])] for label, name in _FACTS.items()),
     ]
     if sweep is not None:
+        rows += [["method", sweep.method.name], ["sweep seed", str(sweep.seed)]]
+    if isinstance(sweep, Sweep):
         spec = sweep.data
         rows += [
-            ["method", sweep.method.name],
-            ["sweep seed", str(sweep.seed)],
             ["data source", text_of(spec.dataset or spec.csv or spec.npz or spec.python or "-")],
             ["validation", str(spec.validation)],
             ["split seed", str(spec.seed)],

@@ -163,7 +163,7 @@ class _Run:
         prepared: _Prepared,
         store: Store,
         finish: Callable[[Engine, Collection[int]], _Outcome],
-        sweep: Sweep | None = None,
+        sweep: Sweep | ProgramSweep | None = None,
     ) -> _Outcome:
         """Train what has no result, write the tables, and return what `finish` returns.
 
@@ -469,7 +469,7 @@ def take_program_steps(
         for warning in sweep.warnings:
             run.warn(warning)
         executor.provide(NO_ROWS)
-        return run.search(prepared, store, run.outcome)
+        return run.search(prepared, store, run.outcome, sweep)
 
 
 def _program_of(sweep: ProgramSweep, settings: Settings, where: ResultsDirectory) -> UserProgram:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import re
 from html.parser import HTMLParser
 
@@ -13,7 +14,7 @@ from rich.console import Console
 
 from hpsearch.cli.show import print_comparison
 from hpsearch.comparison.comparing import compare_tables
-from hpsearch.comparison.figures import distributions
+from hpsearch.comparison.figures import distributions, forest, scatter
 from hpsearch.comparison.writing import as_html, as_markdown, number, require_suffix
 from hpsearch.errors import HpsearchError, InputError
 
@@ -201,6 +202,18 @@ def test_the_page_begins_with_the_verdict_and_its_figures(plain):
         assert float(y) < y1 + (float(x) - x1) / (x2 - x1) * (y2 - y1)
     # A line for each table, and one in the legend.
     assert distributions.count("<polyline") == 4
+
+
+def test_a_gain_without_an_interval_has_no_line():
+    drawn = forest([("a over b", 0.1, -math.inf, math.inf), ("a over c", 0.2, 0.1, math.inf)])
+    assert drawn.count('class="interval"') == 1
+    assert "a over b: no interval" in drawn
+    # Not only zero tells how long the axis is.
+    assert drawn.count('class="muted"') > 1
+
+
+def test_equal_configs_are_better_in_neither():
+    assert "1 of 3 are better in a, 1 in b" in scatter("a", "b", [(1, 0, 1), (1, 1, 0), (0, 1, -1)])
 
 
 def test_a_figure_without_data_is_left_out(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -11,8 +12,9 @@ from tables import write_sweep
 
 from hpsearch.reporting import answer
 from hpsearch.reporting.answer import answer_of, config_in_words
-from hpsearch.reporting.importance import Importance
+from hpsearch.reporting.importance import Importance, Share
 from hpsearch.reporting.source import ReportSource, load_source
+from hpsearch.store.facts import Evaluation, Measurement
 
 
 def made(source, **columns):
@@ -134,6 +136,35 @@ def test_a_hyperparameter_without_a_difference_is_named(source_of):
     assert "learning_rate" not in names
 
 
+def test_what_may_make_a_difference_is_not_called_idle(source_of, monkeypatch):
+    source = replace(source_of(100))
+    found = source_of(100).importance
+    wide = [replace(s, high=0.3) if s.names == ("units",) else s for s in found.shares]
+    monkeypatch.setitem(source.__dict__, "importance", replace(found, shares=tuple(wide)))
+    (line,) = [line for line in answer_of(source)["advice"] if "no difference" in line]
+    assert "dropout" in line
+    assert "units" not in line
+
+
+def test_the_sentence_names_what_matters_beside_the_network(source_of, monkeypatch):
+    source = replace(source_of(100))
+    shares = (Share(("l2",), 0.2, 0.1, 0.3), Share(("momentum",), 0.001, 0.0, 0.01))
+    known = replace(source_of(100).importance, shares=shares)
+    monkeypatch.setitem(source.__dict__, "importance", known)
+    values = {"hidden_layers": 1, "units": 8, "l2": 0.1, "momentum": 0.9}
+    assert config_in_words(values, source) == "1 hidden layer of 8 units, l2 0.1"
+
+
+def test_the_other_objectives_of_the_best_are_told(source_of, monkeypatch):
+    source = replace(source_of(20))
+    goals = (("val_accuracy", "maximize"), ("weights", "minimize"))
+    monkeypatch.setitem(source.__dict__, "objectives", goals)
+    assert (
+        f"on the Pareto front, with weights {source.best['weights']:,}."
+        in (answer_of(source)["remark"])
+    )
+
+
 def test_a_model_that_knows_nothing_advises_nothing(source_of, monkeypatch):
     source = replace(source_of(100))
     weak = replace(source_of(100).importance, explained=0.1)
@@ -156,3 +187,20 @@ def test_a_range_from_zero_whose_values_span_a_hundredfold(source_of, monkeypatc
     assert source.axes["learning_rate"].log
     monkeypatch.setattr(answer, "_ends", lambda _, axis: (0.0, axis.high))
     answer_of(source)
+
+
+@pytest.mark.parametrize(
+    ("seed", "fold", "known"), [(0, None, True), (1, None, False), (0, 2, False)]
+)
+def test_predictions_are_those_of_an_execution(source_of, monkeypatch, seed, fold, known):
+    source = replace(source_of(20))
+    best = source.best
+    found = Evaluation(
+        *("", int(best["trial"]), best["config"], seed, "validation", 2, "val_accuracy"),
+        metrics={"val_accuracy": Measurement(0.5)},
+        fold=fold,
+        confusion=((1, 0), (0, 1)),
+    )
+    facts = SimpleNamespace(predictions=found)
+    monkeypatch.setattr("hpsearch.reporting.source.facts_of", lambda *_: facts)
+    assert (source.predicted == found) == known

@@ -192,6 +192,12 @@ def test_long_categories_leave_a_narrow_contour_its_cells(visit, page_of):
     assert widths[0] > 0.5
     assert widths[1] >= -1
     assert widths[2] <= 1
+    # The title of the axis stands below its ticks.
+    title, *ticks = (
+        seen.page.locator(f"#contour {which}").first.bounding_box()
+        for which in (".xtitle", ".xtick text")
+    )
+    assert all(title["y"] >= tick["y"] + tick["height"] - 1 for tick in ticks)
 
 
 def test_axes_are_moved_by_dragging_and_by_keyboard(visit, page_of):
@@ -421,6 +427,35 @@ def test_everything_is_printed(visit, page_of, tmp_path):
     seen.page.emulate_media(media="screen")
     seen.page.evaluate("window.dispatchEvent(new Event('afterprint'))")
     assert seen.page.evaluate("document.documentElement.dataset.theme") == "dark"
+    seen.assert_quiet()
+
+
+def test_a_table_of_many_columns_breaks_no_word(visit, page_of, tmp_path):
+    path = page_of(20)
+    source = load_source(path.parent)
+    more = {f"gradient_clipping_norm_{n}": [n, n + 0.125] * 10 for n in range(12)}
+    columns = [*source.table.columns]
+    at = columns.index("learning_rate")
+    table = source.table.assign(**more)[[*columns[:at], *more, *columns[at:]]]
+    write_page([replace(source, table=table)], tmp_path / "page.html")
+    seen = visit(tmp_path / "page.html").draw_all()
+    # Names break where words are joined, in at most so many lines.
+    lines = "Math.max(...[...document.querySelectorAll('#trials th')].map((th) => th.offsetHeight))"
+    assert seen.page.evaluate(lines) < 110
+    seen.page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    seen.page.emulate_media(media="print")
+    head = seen.page.locator("#trials th").all_inner_texts()
+    assert head == ["trial", "val_accuracy", "config"]
+    assert "gradient_clipping_norm_11" in seen.page.inner_text("#trials tbody tr")
+    width = "document.querySelector('#trials').scrollWidth"
+    assert seen.page.evaluate(f"{width} <= document.querySelector('#best .scroll').clientWidth")
+    # On paper there is room for so many axes.
+    assert seen.page.locator(".axis-label").count() == 9
+    assert seen.page.locator("#parallel .paper:visible").count() == 1
+    seen.page.emulate_media(media="screen")
+    seen.page.evaluate("window.dispatchEvent(new Event('afterprint'))")
+    assert seen.page.locator("#trials th").count() > 20
+    assert seen.page.locator(".axis-label").count() > 15
     seen.assert_quiet()
 
 
@@ -678,6 +713,12 @@ def test_predictions_are_shown_where_they_are_kept(visit, page_of):
         ["0", "3", "1", "4 (67%)"],
         ["1", "", "2", "2 (33%)"],
     ]
+    # Blue is worse, here as elsewhere.
+    right, wrong = (
+        seen.page.locator("#predictions tbody td").nth(n).get_attribute("style") for n in (0, 1)
+    )
+    assert "--second" in right
+    assert "--accent" in wrong
     data = seen.page.evaluate("document.querySelector('#predictions .plot').data[1]")
     assert (data["x"], data["y"]) == ([1, 3], [2, 2.5])
     assert [each for each in seen.page.evaluate(CONTRASTS) if each[0] < 4.5] == []

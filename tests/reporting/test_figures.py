@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from tables import write_sweep
 
 import hpsearch
 from hpsearch.comparison.figures import spread
@@ -23,15 +24,25 @@ from hpsearch.reporting.drawing import (
     rounded,
     with_theme,
 )
-from hpsearch.reporting.importance_figures import _apart, effect_figure
+from hpsearch.reporting.forest import axes_of
+from hpsearch.reporting.importance import Importance, Share
+from hpsearch.reporting.importance_figures import (
+    _apart,
+    _beside_each_other,
+    _cut,
+    contour_figure,
+    effect_figure,
+)
 from hpsearch.reporting.pictures import as_figure, every_figure
-from hpsearch.reporting.source import ReportSource, plot_axis
+from hpsearch.reporting.source import ReportSource, load_source, plot_axis
 from hpsearch.reporting.trial_figures import (
     curves_figure,
     distribution_figure,
+    overview_figure,
     parallel_figure,
     progress_figure,
 )
+from hpsearch.reporting.words import facts, overview_note
 from hpsearch.spec.sweep import sweep_from_text
 from hpsearch.store.cells import text_of
 
@@ -57,6 +68,8 @@ def test_progress_keeps_every_improvement(source_of):
     best = scored["score"].cummax()
     assert line["y"][-1] == pytest.approx(best.iloc[-1], rel=1e-5)
     assert len(set(line["y"])) == best.nunique()
+    by_epochs = progress_figure(source, by="epochs")["data"][1]
+    assert by_epochs["x"][-1] <= source.trials["epochs_trained"].sum()
     by_time = progress_figure(source, by="seconds")["data"][1]
     assert by_time["x"][-1] <= source.table["seconds"].sum() + 1e-6
 
@@ -130,6 +143,10 @@ def test_a_grid_has_no_line_of_the_best_so_far(source_of):
     grid = replace(source, table=source.table.assign(method="grid"))
     assert [t["name"] for t in progress_figure(source)["data"]] == ["trial", "best so far"]
     assert [t["name"] for t in progress_figure(grid)["data"]] == ["trial"]
+    assert len(overview_figure([source, grid])["data"]) == 1
+    assert overview_figure([grid, grid]) is None
+    assert "no progress: made-up" in overview_note([source, grid], compared=True)
+    assert overview_note([grid], compared=True) == ""
 
 
 def test_a_far_score_is_a_mark_at_the_edge(source_of):
@@ -217,6 +234,55 @@ def test_neither_do_several_very_far_ones():
     assert robust_range([0.1 + n / 100 for n in range(30)] + [0.9] * 10) is None
 
 
+def test_labels_of_categories_do_not_overlap():
+    names = ["batch_norm", "dense", "dropout"]
+    assert _beside_each_other(names, 32 / 3)
+    assert not _beside_each_other([*names, "group_norm"], 32 / 4)
+    # Arguments go first, unless they tell two apart.
+    assert _cut(["adam", "sgd(momentum=0.9)"], 8) == ["adam", "sgd(…)"]
+    assert _cut(["sgd(momentum=0.5)", "sgd(momentum=0.9)"], 8) == ["sgd(….5)", "sgd(….9)"]
+
+
+def test_trials_of_a_cell_lie_around_the_best(source_of):
+    source = source_of(100)
+    drawn = contour_figure(source, "activation", "layer_type")["data"][1]
+    names = source.importance.effects["activation"].levels
+    first = drawn["meta"]["trials"].index(source.best["trial"])
+    assert abs(drawn["x"][first] - names.index(source.best["activation"])) < 0.2
+    places = np.array([drawn["x"], drawn["y"]])
+    assert np.abs(places - places.round()).max() <= 0.36
+    assert len({*zip(*places, strict=True)}) == places.shape[1]
+
+
+def test_the_pair_that_explains_most_comes_first():
+    shares = [(("a",), 0.5), (("b",), 0.3), (("c",), 0.1), (("a", "c"), 0.25)]
+    found = Importance(shares=tuple(Share(names, share, 0, 1) for names, share in shares))
+    assert [*found.strongest_pair(["a", "b", "c"])] == ["a", "c"]
+    assert [*found.strongest_pair(["a"])] == ["a"]
+
+
+def test_a_sweep_of_a_program_has_its_scales_and_settings(tmp_path):
+    source = load_source(write_sweep(tmp_path, 30))
+    (tmp_path / "sweep.yaml").write_text(
+        "program: train.py\nmethod: random\nmetric: {name: val_accuracy}\nbudget: {trials: 30}\n"
+        "parameters:\n  learning_rate: {min: 0.0001, max: 0.1, distribution: uniform}\n"
+    )
+    known = load_source(tmp_path)
+    assert [each.axes["learning_rate"].log for each in (source, known)] == [True, False]
+    assert [each.repeatable for each in (source, known)] == [False, True]
+    assert ["method", "random"] in facts(known)
+
+
+def test_few_values_of_a_range_have_its_scale(source_of):
+    sweep = sweep_from_text(
+        "data: {dataset: digits}\nmethod: random\nbudget: {trials: 9}\n"
+        "parameters: {learning_rate: {min: 0.01, max: 0.1, scale: log}}\n"
+    )
+    table = source_of(20).table.iloc[:3].assign(learning_rate=[0.01, 0.02, 0.09])
+    found = {axis.name: axis.log for axis in axes_of(table, sweep.space)}
+    assert found["learning_rate"]
+
+
 def test_long_names_keep_both_ends():
     names = [f"a_rather_long_name_of_a_hyperparameter_{n}" for n in (7, 10)]
     assert [inert(name, 12) for name in names] == ["a_rath…ter_7", "a_rath…er_10"]
@@ -254,6 +320,8 @@ def test_words():
     assert [number(v) for v in scores] == [
         *("0.9722", "12.35", "345.7", "20,050", "7.8e-6", "-0.5000", "0", "1e8"),
     ]
+    odd = (float("inf"), float("-inf"), float("nan"))
+    assert [number(v) for v in odd] == [plain(v) for v in odd] == ["inf", "-inf", "nan"]
     values = (32, 0.003, 20_000, 7.8e-6, 0.0168, 1e-4, 5.0, 1234.5)
     assert [plain(v) for v in values] == [
         *("32", "0.003", "20,000", "7.8e-6", "0.0168", "0.0001", "5", "1230"),

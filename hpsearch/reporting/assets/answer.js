@@ -1,5 +1,7 @@
 // The first screen: the answer in a sentence, the best config, what decided, and what to try next.
 
+// The panel of a longer config stands beside the others, which stand on each other.
+const MOST_BESIDE = 9;
 const percent = (share) => `${(100 * share).toFixed(share < 0.0995 ? 1 : 0)}%`;
 
 function answerSection(view) {
@@ -11,11 +13,11 @@ function answerSection(view) {
   if (!answer.values.length) return el("section", { className: "first" }, head);
   const weak = !importance.reason && importance.explained < 0.3;
   return el("section", { className: "first", id: "answer", "aria-label": "Answer" }, head,
-    el("div", { className: "panels" },
+    el("div", { className: `panels${answer.values.length > MOST_BESIDE ? " tall" : ""}` },
       panel("The best config", configTable(answer.values), copyButtons(() => answer.values.map(([name, , value]) => [name, value]))),
       answer.shares.length > 0 && panel("What mattered most",
         el("ol", { className: "mattered" }, answer.shares.map(mattered)),
-        weak && el("p", { className: "note warn" }, "A hint at most: the scores depend on these little.")),
+        weak && el("p", { className: "note warn" }, `A hint at most: the model behind it explains ${percent(Math.max(0, importance.explained))} of the variance of scores that it has not seen.`)),
       answer.advice.length > 0 && panel("What to try next", el("ul", { className: "advice" }, answer.advice.map((line) => el("li", {}, line))))),
     el("p", { className: "note facts" }, view.sweep.tiles.join(" · "),
       importance.reason && `. What mattered is not known: ${importance.reason}.`));
@@ -27,12 +29,12 @@ function panel(title, ...content) {
 
 function configTable(values) {
   return el("table", { className: "config" }, el("tbody", {}, values.map(([name, text]) =>
-    el("tr", {}, el("th", { scope: "row" }, name), el("td", {}, text)))));
+    el("tr", {}, el("th", { scope: "row" }, breakable(name)), el("td", {}, breakable(text))))));
 }
 
 function mattered([name, share, low, high, best]) {
   return el("li", {}, el("div", { className: "named" }, el("strong", {}, name), el("span", {}, percent(share))),
-    bar(share, low, high, "one"), el("span", { className: "note" }, `best on average: ${best}`));
+    bar(share, low, high, "one"), el("span", { className: "note" }, "best on average: ", breakable(best)));
 }
 
 /** A bar of a share, and its interval as a line, both of `most`. */
@@ -50,7 +52,7 @@ function importanceSection(view) {
   const shown = importance.shares.filter(([names, share]) => names.length === 1 || share >= 0.005).slice(0, 16);
   const most = Math.max(...shown.map(([, , , high]) => high), 0.01);
   const rows = shown.map(([names, share, low, high]) => el("tr", {},
-    el("th", { scope: "row" }, names.join(" × ")),
+    el("th", { scope: "row" }, breakable(names.join(" × "))),
     el("td", { className: "bar-cell" }, bar(share, low, high, names.length > 1 ? "two" : "one", most)),
     el("td", {}, percent(share)), el("td", { className: "interval" }, `${percent(low)} to ${percent(high)}`)));
   return card("importance", "Importance", notes.importance, null,

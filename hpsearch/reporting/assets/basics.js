@@ -62,10 +62,20 @@ function brief(value) {
   return Number.isInteger(value) ? String(value) : String(Number(value.toPrecision(3)));
 }
 
+function seconds(value) {
+  if (value >= 100) return brief(value);
+  return value < 0.005 ? "<0.01" : value.toFixed(value < 10 ? 2 : 1);
+}
+
 /** Both ends of a text of more than `most` characters; the same as `inert` of drawing.py. */
 function shortened(text, most) {
   const half = Math.floor(most / 2);
   return text.length > most ? `${text.slice(0, most - half)}…${text.slice(text.length - half + 1)}` : text;
+}
+
+/** A text that breaks where words are joined before it breaks elsewhere, as `learning_rate` does. */
+function breakable(text) {
+  return (text.match(/[^_(,=]+[_(,=]*|[_(,=]+/g) || []).flatMap((part, index) => (index ? [el("wbr"), part] : [part]));
 }
 
 /** Escape text for Plotly, which reads some HTML in labels. */

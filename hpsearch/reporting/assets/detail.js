@@ -16,7 +16,7 @@ function detailOf(view, row) {
 }
 
 function pairsOf(pairs) {
-  return el("dl", { className: "pairs" }, pairs.map(([name, text]) => el("div", {}, el("dt", {}, name), el("dd", {}, text))));
+  return el("dl", { className: "pairs" }, pairs.map(([name, text]) => el("div", {}, el("dt", {}, breakable(name)), el("dd", {}, breakable(text)))));
 }
 
 /** The executions of a trial, if trials have several. */
@@ -26,7 +26,7 @@ function executionsOf({ executions, metric }, trial) {
   // A column that is empty in each row tells nothing, nor does that each was completed.
   const kept = executions.names.map((name, index) => [name, index])
     .filter(([, index]) => rows.some((cells) => cells[index] !== null && cells[index] !== "completed"));
-  const text = (name, cell) => (cell === null ? "-" : typeof cell !== "number" ? cell : name === "score" ? score(cell) : brief(cell));
+  const text = (name, cell) => (cell === null ? "-" : typeof cell !== "number" ? cell : name === "score" ? score(cell) : name === "seconds" ? seconds(cell) : brief(cell));
   return rows.length > 0 && listTable(kept.map(([name]) => (name === "score" ? metric : name)),
     rows.map((cells) => kept.map(([name, index]) => text(name, cells[index]))),
     kept.map(([name]) => (name === "status" ? "words" : name === "error" ? "long" : "number")));

@@ -106,17 +106,20 @@ function startPrinting() {
     before = theme;
     printing = true;
     const table = document.getElementById("trials");
-    // The table is small, and words are broken, only if it would be cut.
-    for (const look of ["yes", "tight", "tighter", "tightest"]) {
+    const fits = () => !table || table.scrollWidth <= table.parentElement.clientWidth;
+    // The table is small only if it would be cut, and lists values only if it still would.
+    for (const look of ["yes", "tight"]) {
       document.documentElement.dataset.print = look;
-      if (!table || table.scrollWidth <= table.parentElement.clientWidth) break;
+      if (fits()) break;
     }
+    if (!fits()) opened.table.list(true);
     for (const entry of drawn.values()) entry.ready = true;
     setTheme("light");
   });
   window.addEventListener("afterprint", () => {
     printing = false;
     delete document.documentElement.dataset.print;
+    if (opened.table.listed) opened.table.list(false);
     setTheme(before);
   });
 }

@@ -57,8 +57,9 @@ class Filters {
     const ranges = this.trials.filters[index];
     const out = (at) => (column.log ? 10 ** at : at);
     const into = (text) => (text === "" ? null : column.log ? Math.log10(Number(text)) : Number(text));
-    const low = el("input", { type: "number", step: "any", "aria-label": `${column.label}: least`, placeholder: column.low });
-    const high = el("input", { type: "number", step: "any", "aria-label": `${column.label}: most`, placeholder: column.high });
+    const shown = column.score ? score : brief;
+    const low = el("input", { type: "number", step: "any", "aria-label": `${column.label}: least`, placeholder: shown(column.low) });
+    const high = el("input", { type: "number", step: "any", "aria-label": `${column.label}: most`, placeholder: shown(column.high) });
     if (ranges && ranges.length) {
       const [least, most] = [Math.min(...ranges.map((r) => r[0])), Math.max(...ranges.map((r) => r[1]))];
       if (Number.isFinite(least) && least > -1e290) low.value = Number(out(least).toPrecision(4));

@@ -4,6 +4,9 @@ const payload = JSON.parse(document.getElementById("payload").textContent);
 
 const SHORT = { answer: "Answer", best: "Trials", front: "Front", curves: "Curves", parallel: "Parallel", effects: "Effects", contour: "Pairs", scores: "Scores", timeline: "Workers" };
 
+/** The view of the sweep that is shown. */
+let opened = null;
+
 function forgetFigures() {
   for (const [node, entry] of drawn) {
     observer.unobserve(node);
@@ -28,6 +31,7 @@ function openSweep(index, focus) {
     if (view.parallel) view.parallel.paintSoon();
   };
   view.table = new TrialTable(view);
+  opened = view;
   view.filters = new Filters(view.trials, view.changed);
   view.clickable = (node) => node.on("plotly_click", ({ points }) => {
     const shown = (points[0].data.meta || {}).trials;

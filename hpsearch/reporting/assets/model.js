@@ -21,7 +21,7 @@ class Trials {
     const value = column.values[row];
     if (value === null || value === undefined) return "-";
     if (column.levels) return column.levels[value];
-    if (column.name === "seconds" && value < 100) return value < 0.005 ? "<0.01" : value.toFixed(value < 10 ? 2 : 1);
+    if (column.name === "seconds") return seconds(value);
     return column.score ? score(value) : column.name === "weights" ? count(value) : brief(value);
   }
 

@@ -1,7 +1,7 @@
 // Parallel coordinates: each trial is a line through its hyperparameters to its score.
 // Plotly's, which notebooks show (`parallel_figure`), can neither mark a trial nor be printed or read by keyboard.
 
-const PARALLEL = { height: 400, top: 52, bottom: 18, gap: 34, side: 54, least: 104, zone: 26 };
+const PARALLEL = { height: 400, top: 52, bottom: 18, gap: 34, side: 54, least: 104, zone: 26, paper: 9 };
 
 /** Ticks of an axis of numbers between two positions, which are powers of ten on a log axis. */
 function numberTicks(low, high, log, text = brief) {
@@ -104,8 +104,18 @@ class Parallel {
     return this.y(axis, axis.at[row] + (axis.spread ? axis.spread.offset[row] : 0));
   }
 
+  /** The axes from left to right: on paper, those that fit, with the hyperparameters that matter most. */
+  slotsNow() {
+    const last = this.axes.length - 1;
+    if (!printing || last < PARALLEL.paper) return this.order;
+    const ranking = this.view.sweep.importance.shares.map(([names]) => names.join());
+    const rank = (index) => (ranking.includes(this.axes[index].column.name) ? ranking.indexOf(this.axes[index].column.name) : Infinity);
+    const kept = [...this.axes.keys()].slice(0, last).sort((a, b) => rank(a) - rank(b) || a - b).slice(0, PARALLEL.paper - 1);
+    return this.order.filter((index) => index === last || kept.includes(index));
+  }
+
   x(slot) {
-    const last = Math.max(1, this.order.length - 1);
+    const last = Math.max(1, this.slots.length - 1);
     return PARALLEL.side + (slot / last) * (this.width - 2 * PARALLEL.side);
   }
 
@@ -120,6 +130,7 @@ class Parallel {
 
   paint() {
     this.width = this.node.clientWidth;
+    this.slots = this.slotsNow();
     this.node.style.height = `${PARALLEL.height}px`;
     this.paintLines();
     this.paintAxes();
@@ -159,7 +170,7 @@ class Parallel {
 
   line(pen, row) {
     pen.beginPath();
-    this.order.forEach((index, slot) => pen.lineTo(this.x(slot), this.yOf(this.axes[index], row)));
+    this.slots.forEach((index, slot) => pen.lineTo(this.x(slot), this.yOf(this.axes[index], row)));
     pen.stroke();
   }
 
@@ -173,19 +184,21 @@ class Parallel {
     this.overlay.setAttribute("width", this.width);
     this.overlay.setAttribute("height", PARALLEL.height);
     const parts = [];
-    const room = Math.max(4, Math.floor((this.x(1) - this.x(0) - 18) / 6.6)) || 12;
-    this.order.forEach((index, slot) => {
+    const room = (wide) => Math.max(4, Math.floor((wide - 18) / 6.6)) || 12;
+    this.slots.forEach((index, slot) => {
       const axis = this.axes[index];
       const x = this.x(slot);
       const [top, floor] = [this.y(axis, axis.high), this.y(axis, axis.low)];
       parts.push(svg("line", { class: "axis-line", x1: x, x2: x, y1: top, y2: floor }));
-      const last = slot === this.order.length - 1;
+      const last = slot === this.slots.length - 1;
+      // The ticks of the last axis stand on its left.
+      const free = this.x(1) - this.x(0) - (slot === this.slots.length - 2 ? 40 : 0);
       let above = Infinity;
       for (const [place, text] of [...axis.ticks].sort((a, b) => a[0] - b[0])) {
         const y = this.y(axis, place);
         if (above - y < 13) continue;
         above = y;
-        const short = shortened(text, room);
+        const short = shortened(text, room(free));
         const node = svg("text", { class: "axis-tick", x: last ? x - 6 : x + 6, y: y + 4, "text-anchor": last ? "end" : "start" }, short);
         if (short !== text) node.append(svg("title", {}, text));
         parts.push(node);
@@ -247,15 +260,15 @@ class Parallel {
   }
 
   paintLabels() {
-    const wide = this.order.length > 1 ? this.x(1) - this.x(0) : this.width;
-    this.labels.replaceChildren(...this.order.map((index, slot) => {
+    const wide = this.slots.length > 1 ? this.x(1) - this.x(0) : this.width;
+    this.labels.replaceChildren(...this.slots.map((index, slot) => {
       const { label } = this.axes[index].column;
       const node = el("button", { type: "button", className: "axis-label", title: `${label}: drag, or use the arrow keys, to move this axis`,
         style: `left:${this.x(slot) - wide / 2}px;width:${wide - 6}px`,
         onkeydown: (event) => {
           const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
           if (by) { event.preventDefault(); this.move(slot, slot + by); }
-        } }, label);
+        } }, breakable(label));
       node.addEventListener("pointerdown", (event) => this.drag(event, node, slot));
       return node;
     }));
@@ -291,5 +304,6 @@ function parallelSection(view) {
   view.parallel.node.setAttribute("aria-label", "Parallel coordinates: each trial is a line through its hyperparameters to its score. The filters below do the same as dragging along an axis.");
   const form = el("details", {}, el("summary", {}, "Filter by value"), filters.form);
   return card("parallel", "Parallel coordinates", sweep.notes.parallel, filters.clear,
-    el("div", { className: "scroll" }, view.parallel.node), form);
+    el("div", { className: "scroll" }, view.parallel.node),
+    trials.dimensions.length > PARALLEL.paper && el("p", { className: "note paper" }, `On paper: the ${PARALLEL.paper - 1} of ${trials.dimensions.length - 1} hyperparameters that matter most.`), form);
 }

@@ -29,7 +29,7 @@ function progressSection(view) {
   if (view.sweep.scored < 2) return null;
   const node = plot(`Scores of ${count(view.sweep.scored)} trials in their order.`);
   const draw = (by) => show(node, view.sweep.figures.progress[by], { trials: view.trials, name: "progress", wire: view.clickable });
-  const ways = [["trial", "trial"], ["seconds", "training time"]].filter(([by]) => view.sweep.figures.progress[by]);
+  const ways = [["trial", "trial"], ["seconds", "training time"], ["epochs", "epochs"]].filter(([by]) => view.sweep.figures.progress[by]);
   const [by] = chooser("Along", ways, draw);
   draw("trial");
   return card("progress", "Progress", view.sweep.notes.progress, ways.length > 1 && by, node);
@@ -114,10 +114,16 @@ function brieflyLabelled(label, most) {
 function narrowed(spec, width) {
   if (width > 520) return spec;
   const short = (axis) => ({ ...axis, tickangle: 0, ...(axis.ticktext ? { ticktext: axis.ticktext.map((text) => brieflyLabelled(text, 12)) } : {}) });
-  const layout = { ...spec.layout, xaxis: { ...short(spec.layout.xaxis), tickangle: "auto" }, yaxis: short(spec.layout.yaxis) };
+  const across = short(spec.layout.xaxis);
+  const longest = Math.max(0, ...(across.ticktext || []).map((text) => text.length));
+  if ((longest + 1) * (across.ticktext || []).length * 7.5 > width - 120) across.tickangle = -90;
+  // Plotly moves the title of the axis if a scale above has one, which is why that is a text of its own.
+  const { title } = spec.data[0].colorbar;
+  const named = { text: title.text, showarrow: false, xref: "paper", yref: "paper", x: 0.5, y: 1, yanchor: "bottom", yshift: 46 };
+  const layout = { ...spec.layout, margin: { t: 86 }, annotations: [named], xaxis: across, yaxis: short(spec.layout.yaxis) };
   const above = { orientation: "h", y: 1.02, yanchor: "bottom", len: 1, nticks: 7 };
   const data = spec.data.map((trace) => (trace.colorbar
-    ? { ...trace, colorbar: { ...trace.colorbar, ...above, title: { ...trace.colorbar.title, side: "top" } } } : trace));
+    ? { ...trace, colorbar: { ...trace.colorbar, ...above, title: { text: "" } } } : trace));
   return { data, layout };
 }
 
@@ -174,8 +180,9 @@ function confusionTable({ classes, confusion, title }) {
     const all = counts.reduce((sum, value) => sum + value, 0);
     const cells = counts.map((value, guess) => {
       const share = all ? value / all : 0;
-      // Text stays readable on a cell that is at most half accent.
-      const style = `background:color-mix(in srgb, var(${truth === guess ? "--accent" : "--second"}) ${(45 * share).toFixed(1)}%, transparent)`;
+      // Blue is worse, here as elsewhere. A few errors show, and text stays readable on a cell that is at most half coloured.
+      const [colour, depth] = truth === guess ? ["--second", share] : ["--accent", Math.sqrt(share)];
+      const style = `background:color-mix(in srgb, var(${colour}) ${(45 * depth).toFixed(1)}%, transparent)`;
       return el("td", { style, title: `${classes[truth]} predicted as ${classes[guess]}: ${count(value)} of ${count(all)}` }, value ? count(value) : "");
     });
     return el("tr", {}, el("th", { scope: "row" }, classes[truth]), cells, el("td", { className: "spread" }, `${count(all)} (${percent(total ? all / total : 0)})`));
@@ -199,7 +206,7 @@ function provenanceSection(view) {
   if (figures.work && total) {
     const node = plot("Epochs that were trained, shared, and not needed.");
     show(node, figures.work, { name: "work" });
-    parts.push(node, el("p", { className: "note" }, notes.work));
+    parts.push(node, notes.work && el("p", { className: "note" }, notes.work));
   }
   if (total && work.length) parts.push(pairsOf(work));
   return card("provenance", "Provenance", notes.provenance, null, pairsOf(facts), parts,
@@ -207,8 +214,9 @@ function provenanceSection(view) {
 }
 
 function overviewSection() {
-  const node = plot("The best score so far of each sweep.");
-  show(node, payload.overview.figure, { name: "overview" });
+  const { figure } = payload.overview;
+  const node = figure && plot("The best score so far of each sweep.");
+  if (figure) show(node, figure, { name: "overview" });
   const rows = payload.sweeps.map((sweep, index) => [
     el("button", { type: "button", className: "pick", onclick: () => openSweep(index, true) }, sweep.name),
     ...sweep.summary]);
