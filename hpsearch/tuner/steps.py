@@ -183,7 +183,7 @@ class _Run:
         page = ReportFile(self.where, engine.tables, sweep)
         if self.settings.live:
             engine.watch = page.update
-        kept = sweep is not None or self.settings.report
+        kept = isinstance(sweep, Sweep) or self.settings.report
         directory = str(self.where.path) if kept else ""
         self.reporter.began(prepared.name, directory, engine.recipe, self.workers)
         self.reporter.described(prepared.profile)
