@@ -60,6 +60,7 @@ class UserProgram:
         environment: Variables that workers have and the program must not: name -> the value of the
             driver, or None.
         timeout_seconds: Longest time of a trial, or None.
+        fingerprint: Of its file when the run began; empty if it is not compared.
         mark: The text of the mark in `trials`, if other machines run the program; else empty.
     """
 
@@ -72,6 +73,7 @@ class UserProgram:
     trials: str = ""
     environment: Mapping[str, str | None] = field(default_factory=dict)
     timeout_seconds: float | None = None
+    fingerprint: str = ""
     mark: str = ""
 
     def values(self, config: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+from hpsearch.machine import version_of
 from hpsearch.programs.command import UserProgram
 
 _GIT_SECONDS = 20.0
@@ -39,6 +40,15 @@ def commit_of(program: UserProgram) -> str:
         return ""
     changed = _git(place, "status", "--porcelain", "--untracked-files=no")
     return commit[:_COMMIT_DIGITS] + ("+dirty" if changed else "")
+
+
+def program_versions(program: UserProgram, fingerprint: str) -> dict[str, str]:
+    """Return the cells of a new row that name what made it."""
+    return {
+        "version": version_of("hpsearch"),
+        "data": fingerprint,
+        "program_commit": commit_of(program),
+    }
 
 
 def _git(place: Path, *arguments: str) -> str:

@@ -18,7 +18,7 @@ from hpsearch.errors import InputError
 from hpsearch.models.problem import Recipe
 from hpsearch.programs.command import ProgramCall, UserProgram
 from hpsearch.programs.ending import Ending, Judge, Known
-from hpsearch.programs.fingerprint import fingerprint_of
+from hpsearch.programs.fingerprint import fingerprint_of, program_versions
 from hpsearch.programs.metrics import Epochs, TrialMetrics, aligned, history
 from hpsearch.programs.nodes import require_fit
 from hpsearch.programs.process import ProgramProcess
@@ -38,6 +38,9 @@ _TIMEOUT_MARGIN_SECONDS = 1.0
 
 #: A log of more is told of.
 _MUCH_BYTES = 2**30
+
+#: Fingerprints of edited programs that this process has told of.
+_EDITED: set[str] = set()
 
 OnEpoch = Callable[[int, Mapping[str, float]], None]
 Say = Callable[[str], None]
@@ -205,7 +208,7 @@ class _Trial:
             OSError: It cannot be started.
         """
         call, program = self.call, self.call.program
-        place = self.where.new_run()
+        place, versions = self.where.new_run(), self._versions()
         _write_values(place, self._values)
         (place / _ORIGIN).write_text(_origin(program), encoding="utf-8")
         arguments = program.arguments(self.training.values, call.seed, place)
@@ -242,7 +245,25 @@ class _Trial:
         with suppress(OSError):
             # The program may have removed its directory.
             (place / "seconds").write_text(f"{passed}\n", encoding="ascii")
-        return replace(result, seconds=passed)
+        return replace(result, seconds=passed, versions=versions)
+
+    def _versions(self) -> dict[str, str]:
+        """Return the cells of the row that name the program; none if they are the run's.
+
+        Raises:
+            OSError: The program's file cannot be read.
+        """
+        program = self.call.program
+        fingerprint = fingerprint_of(program)
+        if program.fingerprint in ("", fingerprint):
+            return {}
+        if fingerprint not in _EDITED:
+            _EDITED.add(fingerprint)
+            self.say(
+                f"{program.program} has been edited since the run began: from "
+                f"{self.training.label} on, rows have its new fingerprint in the column data"
+            )
+        return program_versions(program, fingerprint)
 
 
 @dataclass
@@ -404,15 +425,25 @@ def _storable(text: str) -> str:
 def _read(path: Path) -> str:
     """The text of a file; empty if there is none."""
     try:
-        return path.read_text(encoding="utf-8")
+        with open(path, encoding="utf-8", opener=_opened) as file:
+            return file.read()
     except (OSError, ValueError):
         return ""
+
+
+def _opened(path: str, flags: int) -> int:
+    """Open a file that a program may have replaced by a link or a FIFO.
+
+    Raises:
+        OSError: It is a link, or cannot be read.
+    """
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
 
 
 def _tail(path: Path) -> str:
     """The last lines of a file."""
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", opener=_opened) as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES))
             text = file.read().decode("utf-8", "replace")
     except OSError:

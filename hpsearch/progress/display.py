@@ -213,6 +213,10 @@ class Lines(Reporter):
         if already_done:
             self._say(have_results(len(already_done), "trial"))
         if summary.trials and not self._tally.expected:
+            if not summary.epochs_trained:
+                # Those of a function or a program are not known before.
+                self._say(f"{trials_text(summary)} to run")
+                return
             self._say(
                 f"{trials_text(summary)} to train in {counted(summary.trainings, 'training')} "
                 f"of {counted(summary.epochs_trained, 'epoch')} ({summary.epochs_saved:,} saved)"

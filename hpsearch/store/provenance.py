@@ -11,10 +11,8 @@ from typing import Any
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.specs import Task
 from hpsearch.errors import ChangedSweepError, InputError, StoreError
-from hpsearch.machine import version_of
 from hpsearch.models.problem import TASK_METRICS, EarlyStopping, Recipe
 from hpsearch.programs.command import DEFAULT_COMMAND, UserProgram
-from hpsearch.programs.fingerprint import commit_of
 from hpsearch.programs.sweep import ProgramSweep
 from hpsearch.space.keras_names import METRIC_CLASSES, METRICS
 from hpsearch.space.space import Kind
@@ -205,15 +203,6 @@ def program_identity(sweep: ProgramSweep, program: UserProgram, fingerprint: str
             "metrics_file": program.metrics_file,
         },
     )
-
-
-def program_versions(program: UserProgram, fingerprint: str) -> dict[str, str]:
-    """Return the cells of a new row that name what made it."""
-    return {
-        "version": version_of("hpsearch"),
-        "data": fingerprint,
-        "program_commit": commit_of(program),
-    }
 
 
 def require_same_program(

@@ -22,7 +22,7 @@ from hpsearch.machine import users_value
 from hpsearch.models.problem import METRIC, Problem, Recipe
 from hpsearch.native.extension import native_built
 from hpsearch.programs.command import UserProgram, variables_in
-from hpsearch.programs.fingerprint import fingerprint_of
+from hpsearch.programs.fingerprint import fingerprint_of, program_versions
 from hpsearch.programs.nodes import why_unfit
 from hpsearch.programs.sweep import ProgramSweep
 from hpsearch.reporting.page import ReportFile
@@ -40,7 +40,6 @@ from hpsearch.store.provenance import (
     identify,
     program_identity,
     program_recipe,
-    program_versions,
     require_same_program,
     require_unchanged,
 )
@@ -502,7 +501,7 @@ def _prepared_program(sweep: ProgramSweep, program: UserProgram) -> _Prepared:
         time_seconds=budget.time_seconds if budget else None,
         retries=sweep.execution.retries,
         text=dump_raw(sweep.raw()),
-        program=program,
+        program=replace(program, fingerprint=fingerprint),
         versions=program_versions(program, fingerprint),
     )
 

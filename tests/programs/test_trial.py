@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -50,6 +51,34 @@ def test_a_program_that_never_told_the_metric_is_failed_with_what_it_told(trial)
     assert "without telling 'loss'; it told acc 0.5" in result.error
     assert list(result.curve) == [{"acc": 0.5}]
     assert "without telling 'loss'" in trial("").error
+
+
+@pytest.mark.parametrize("put", ["os.mkfifo(log)", "os.symlink('/etc/hostname', log)"])
+def test_what_stands_in_the_place_of_a_log_is_not_read(trial, put):
+    result = trial(
+        f"""
+        import os, sys
+        log = os.path.join(os.environ["HPSEARCH_TRIAL_DIR"], "stderr.log")
+        os.unlink(log)
+        {put}
+        sys.exit(3)
+        """
+    )
+    assert result.error == "the program ended (exit status 3)"
+    assert not result.traceback
+
+
+def test_rows_of_a_program_that_is_edited_meanwhile_have_its_fingerprint(trial, tmp_path):
+    before = trial("print('loss: 1')", fingerprint="d0")
+    (said,) = trial.said
+    assert "program.py has been edited since the run began" in said
+    program = (tmp_path / "program.py").read_bytes()
+    fingerprint = "d" + hashlib.sha256(program).hexdigest()[:11]
+    assert before.versions["data"] == fingerprint
+    # Told once.
+    assert trial("print('loss: 1')", fingerprint="d0").versions == before.versions
+    assert len(trial.said) == 1
+    assert not trial("print('loss: 1')", fingerprint=fingerprint).versions
 
 
 def test_a_large_log_is_told_of_once_and_kept(trial, tmp_path, monkeypatch):
