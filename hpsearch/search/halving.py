@@ -146,7 +146,7 @@ class HalvingStrategy:
     """The base of both methods: the number of a proposal decides its bracket.
 
     Args:
-        proposer: Proposes the configs; it is told the score of the highest rung that each reached.
+        proposer: Proposes the configs; it is told the score at each rung that they reach.
         rungs: Epochs, ascending.
     """
 
@@ -240,11 +240,11 @@ class HalvingStrategy:
     def tell(self, outcomes: Sequence[Outcome]) -> None:
         """Learn scores at rungs; any other outcome is told to the proposer only."""
         self._enter(outcomes)
-        self._proposer.tell(_highest(outcomes))
+        self._proposer.tell(outcomes)
 
     def restore(self, configs: Sequence[Config], outcomes: Sequence[Outcome]) -> None:
         """Resume a search: see `Strategy.restore`."""
-        self._proposer.restore(configs, _highest(outcomes))
+        self._proposer.restore(configs, outcomes)
         for config in configs:
             self._begin(config)
         self._enter(outcomes)
@@ -261,16 +261,6 @@ class HalvingStrategy:
                 # It may have ended before the rung that it was to begin at.
                 index = max(index, bracket.first)
             bracket.enter(outcome.config, number, index, outcome.score)
-
-
-def _highest(outcomes: Sequence[Outcome]) -> list[Outcome]:
-    """Return each config's outcome with the most epochs, as if it had trained to its end."""
-    best: dict[str, Outcome] = {}
-    for outcome in outcomes:
-        known = best.get(outcome.config.id)
-        if known is None or (outcome.epochs or math.inf) >= (known.epochs or math.inf):
-            best[outcome.config.id] = outcome
-    return [Outcome(o.config, o.score) for o in best.values()]
 
 
 class AshaStrategy(HalvingStrategy):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.search.draws import FIXED_METHODS, DrawStrategy
@@ -22,13 +23,20 @@ _FACTOR = 3
 #: Times that a training halts below the top, unless `min_epochs` is given: after even fewer epochs,
 #: scores hardly tell which config is good in the end.
 _HALVINGS = 2
+#: Ladders of asha: the configs of the second, which begins a rung higher, tell the model what
+#: becomes of those that are slow at first.
+_BRACKETS = 2
 #: Trials up to which `auto` is `bayesian`.
 _FEW = 200
 
 
 @dataclass(frozen=True)
 class _Search:
-    """The arguments of `make_strategy`, and the method's checked options."""
+    """The arguments of `make_strategy`, and the method's checked options.
+
+    Attributes:
+        rungs: Epochs at which the scores are told, for the proposer of a halving method.
+    """
 
     space: Space
     listed: Sequence[Config]
@@ -37,6 +45,7 @@ class _Search:
     trials: int | None
     options: Mapping[str, Any]
     kinds: Collection[str]
+    rungs: tuple[int, ...] = ()
 
 
 def _drawn(method: str) -> Callable[[_Search], Strategy]:
@@ -58,9 +67,11 @@ def _study(search: _Search) -> Study | None:
 
 def _tpe(search: _Search) -> Strategy:
     # SciPy is slow to import.
+    from hpsearch.search.fidelity import RungTPEStrategy
     from hpsearch.search.tpe import TPEStrategy
 
-    return TPEStrategy(
+    make = partial(RungTPEStrategy, search.rungs) if search.rungs else TPEStrategy
+    return make(
         search.space,
         search.listed,
         goal=search.goal,
@@ -74,8 +85,10 @@ def _tpe(search: _Search) -> Strategy:
 def _bayesian(search: _Search) -> Strategy:
     # SciPy is slow to import.
     from hpsearch.search.bayesian import BayesianStrategy
+    from hpsearch.search.fidelity import RungBayesianStrategy
 
-    return BayesianStrategy(
+    make = partial(RungBayesianStrategy, search.rungs) if search.rungs else BayesianStrategy
+    return make(
         search.space,
         search.listed,
         goal=search.goal,
@@ -93,11 +106,11 @@ def _auto(search: _Search) -> Strategy:
     return _bayesian(search) if few else _tpe(search)
 
 
-def _proposer(search: _Search, default: str = "random") -> Strategy:
+def _proposer(search: _Search, rungs: tuple[int, ...], default: str) -> Strategy:
     """Make the strategy that proposes the configs of a halving method."""
     maker = _MAKERS[search.options.get("proposals", default)]
     prior = {"prior": search.options["prior"]} if "prior" in search.options else {}
-    return maker(replace(search, space=at_top(search.space), options=prior))
+    return maker(replace(search, space=at_top(search.space), options=prior, rungs=rungs))
 
 
 #: Rungs of a program of which nobody knows how many epochs it tells.
@@ -127,13 +140,15 @@ def _to_the_end(search: _Search, rungs: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _asha(search: _Search) -> Strategy:
+    """Make ASHA, by default with two brackets and configs that TPE proposes."""
     factor = search.options.get("factor", _FACTOR)
+    rungs = _rungs(search, factor)
     return AshaStrategy(
-        _proposer(search),
-        _rungs(search, factor),
+        _proposer(search, rungs, "tpe"),
+        rungs,
         goal=search.goal,
         factor=factor,
-        brackets=search.options.get("brackets", 1),
+        brackets=search.options.get("brackets", _BRACKETS),
         seed=search.seed,
     )
 
@@ -146,9 +161,10 @@ def _hyperband(search: _Search) -> Strategy:
     if "early_terminate" in search.options:
         return _early_terminate(search, search.options["early_terminate"])
     factor = search.options.get("factor", _FACTOR)
+    rungs = _rungs(search, factor)
     return HyperbandStrategy(
-        _proposer(search, "tpe"),
-        _rungs(search, factor),
+        _proposer(search, rungs, "tpe"),
+        rungs,
         goal=search.goal,
         factor=factor,
         iterations=search.options.get("hyperband_iterations"),
@@ -175,7 +191,9 @@ def _early_terminate(search: _Search, options: Mapping[str, Any]) -> Strategy:
         rungs = (*rungs, _top(search))
     else:
         rungs = _to_the_end(search, rungs)
-    return AshaStrategy(_proposer(search), rungs, goal=search.goal, factor=factor, seed=search.seed)
+    return AshaStrategy(
+        _proposer(search, rungs, "random"), rungs, goal=search.goal, factor=factor, seed=search.seed
+    )
 
 
 #: Method -> the function that makes its strategy.
