@@ -14,8 +14,8 @@ of random configs; it may be negative. Before the first whole training it is 1.
 
 Methods: `asha` and `hyperband` as in a sweep over functions, so without a prior; `asha` as it was
 before, with random configs and one ladder; both with proposers that take the score of the highest
-rung for that of a whole training, as before; Optuna's TPE with its pruner Hyperband, at the same rungs
-(3, 9 and 27), and with its median pruner; Ray Tune's ASHA at the same rungs over random configs.
+rung for that of a whole training, as before; Optuna's TPE with its pruner Hyperband, at the same
+rungs (3, 9 and 27), and with its median pruner; Ray Tune's ASHA at these rungs, random configs.
 Ray's scheduler decides at its rungs what goes on; no cluster runs. A config that a peer has
 stopped never continues.
 
@@ -31,8 +31,8 @@ the distance from the best to the median config. Intervals are Student's over th
 its mean over seeds, paired. All this was written down before the first search on a table that
 confirms.
 
-`search_fidelity_runs.csv.gz` keeps the runs, and later ones replace those of the same table, method
-and seed; `--report` runs none.
+`search_fidelity_runs.csv.gz` keeps the runs; later ones replace those of the same table, method and
+seed. `--report` runs none.
 """
 
 from __future__ import annotations

@@ -80,7 +80,9 @@ class History:
             if epochs < self._epochs.get(identity, 0):
                 continue
             self._epochs[identity] = epochs
-            loss = self._loss(outcome)
+            loss = math.inf
+            if outcome.score is not None and math.isfinite(outcome.score):
+                loss = self._sign * outcome.score
             self._further[identity] = outcome.losses
             place = self._places.get(identity)
             if place is not None:
@@ -89,12 +91,6 @@ class History:
                 self._foreign[identity] = (self._foreign[identity][0], loss)
             else:
                 self._foreign[identity] = (self._encoding.row_if_inside(outcome.config), loss)
-
-    def _loss(self, outcome: Outcome) -> float:
-        """Return a loss, infinite for a failure."""
-        if outcome.score is None or not math.isfinite(outcome.score):
-            return math.inf
-        return self._sign * outcome.score
 
     def observations(self, random: np.random.Generator) -> Observations:
         """Return the configs that the space can express.

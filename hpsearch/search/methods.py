@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.search.draws import FIXED_METHODS, DrawStrategy
@@ -16,6 +15,7 @@ from hpsearch.space.space import Config, Kind, Space
 from hpsearch.spec.method import MethodSpec
 
 if TYPE_CHECKING:
+    from hpsearch.search.adaptive import AdaptiveStrategy
     from hpsearch.search.prior import Study
 
 #: As in KerasTuner's Hyperband.
@@ -32,11 +32,7 @@ _FEW = 200
 
 @dataclass(frozen=True)
 class _Search:
-    """The arguments of `make_strategy`, and the method's checked options.
-
-    Attributes:
-        rungs: Epochs at which the scores are told, for the proposer of a halving method.
-    """
+    """The arguments of `make_strategy`, and the method's checked options."""
 
     space: Space
     listed: Sequence[Config]
@@ -45,7 +41,6 @@ class _Search:
     trials: int | None
     options: Mapping[str, Any]
     kinds: Collection[str]
-    rungs: tuple[int, ...] = ()
 
 
 def _drawn(method: str) -> Callable[[_Search], Strategy]:
@@ -65,13 +60,11 @@ def _study(search: _Search) -> Study | None:
     return shipped().of(search.kinds) if search.kinds else shipped()
 
 
-def _tpe(search: _Search) -> Strategy:
+def _tpe(search: _Search) -> AdaptiveStrategy:
     # SciPy is slow to import.
-    from hpsearch.search.fidelity import RungTPEStrategy
     from hpsearch.search.tpe import TPEStrategy
 
-    make = partial(RungTPEStrategy, search.rungs) if search.rungs else TPEStrategy
-    return make(
+    return TPEStrategy(
         search.space,
         search.listed,
         goal=search.goal,
@@ -85,10 +78,8 @@ def _tpe(search: _Search) -> Strategy:
 def _bayesian(search: _Search) -> Strategy:
     # SciPy is slow to import.
     from hpsearch.search.bayesian import BayesianStrategy
-    from hpsearch.search.fidelity import RungBayesianStrategy
 
-    make = partial(RungBayesianStrategy, search.rungs) if search.rungs else BayesianStrategy
-    return make(
+    return BayesianStrategy(
         search.space,
         search.listed,
         goal=search.goal,
@@ -106,11 +97,36 @@ def _auto(search: _Search) -> Strategy:
     return _bayesian(search) if few else _tpe(search)
 
 
+def _rung_bayesian(search: _Search) -> AdaptiveStrategy:
+    # SciPy is slow to import.
+    from hpsearch.search.bayesian import RungBayesianStrategy
+
+    return RungBayesianStrategy(
+        search.space,
+        search.listed,
+        goal=search.goal,
+        seed=search.seed,
+        initial=None,
+        alpha=None,
+        beta=None,
+        study=_study(search),
+    )
+
+
 def _proposer(search: _Search, rungs: tuple[int, ...], default: str) -> Strategy:
     """Make the strategy that proposes the configs of a halving method."""
-    maker = _MAKERS[search.options.get("proposals", default)]
+    name = search.options.get("proposals", default)
     prior = {"prior": search.options["prior"]} if "prior" in search.options else {}
-    return maker(replace(search, space=at_top(search.space), options=prior, rungs=rungs))
+    search = replace(search, space=at_top(search.space), options=prior)
+    if name not in ("tpe", "bayesian"):
+        return _MAKERS[name](search)
+    from hpsearch.search.fidelity import EveryRung, HighestRung
+
+    strategy, history = (
+        (_tpe(search), HighestRung) if name == "tpe" else (_rung_bayesian(search), EveryRung)
+    )
+    strategy.history = history(strategy.encoding, rungs, maximize=search.goal == "maximize")
+    return strategy
 
 
 #: Rungs of a program of which nobody knows how many epochs it tells.

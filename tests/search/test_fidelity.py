@@ -8,7 +8,7 @@ import pytest
 
 from hpsearch.search.halving import HalvingStrategy
 from hpsearch.search.methods import make_strategy
-from hpsearch.search.strategy import Outcome
+from hpsearch.search.strategy import Outcome, Proposal
 from hpsearch.space.space import Choices, Config, Kind, Parameter, Range, Space
 from hpsearch.spec.method import MethodSpec
 
@@ -93,3 +93,22 @@ def test_failures_and_other_epochs_do_no_harm(proposals: str) -> None:
     found = begun(strategy, score, 40)
     failed = [number(config) < 0.4 for config in found]
     assert sum(failed[-15:]) <= 5
+
+
+@pytest.mark.parametrize("proposals", ["bayesian", "tpe"])
+def test_taken_up_it_goes_on_as_if_nothing_had_been(proposals: str) -> None:
+    whole = halving("asha", proposals=proposals)
+    told: list[Outcome] = []
+
+    def step(strategy: HalvingStrategy) -> Proposal:
+        (proposal,) = strategy.ask(1)
+        assert proposal.epochs is not None
+        score = crossing(proposal.config, proposal.epochs)
+        told.append(Outcome(proposal.config, score, proposal.epochs))
+        strategy.tell(told[-1:])
+        return proposal
+
+    begun = {proposal.config.id: proposal.config for proposal in (step(whole) for _ in range(30))}
+    again = halving("asha", proposals=proposals)
+    again.restore([*begun.values()], [*told])
+    assert [step(again) for _ in range(4)] == [step(whole) for _ in range(4)]
