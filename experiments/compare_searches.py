@@ -29,8 +29,7 @@ from hpsearch.space.space import Choices, Config, Parameter, Range, Space
 from hpsearch.spec.method import MethodSpec
 
 METHODS = ("random", "asha", "tpe", "bayesian")
-_OPTIONS = {"asha": {"proposals": "random", "brackets": 1}}
-#: The methods that draw configs at random here, for which the interval of bests holds.
+#: The methods for whose tables `compare` gives the interval of bests.
 PROMISED = ("random", "asha")
 _EFFECTS = (0.0, 0.25, 0.5, 1.0, 2.0)
 _LEAST = 0.92
@@ -61,7 +60,7 @@ def _score(config: Config, epochs: int, rng: np.random.Generator) -> float:
 def _search(method: str, space: Space, configs: int, seed: int) -> dict[str, float]:
     """Config -> its score in one search, at the epoch that it reached."""
     rng = np.random.default_rng([seed, METHODS.index(method)])
-    spec = MethodSpec(method, _OPTIONS.get(method, {}))
+    spec = MethodSpec(name=method)
     strategy = make_strategy(spec, space, goal="maximize", seed=seed, trials=configs)
     scores: dict[str, float] = {}
     while True:

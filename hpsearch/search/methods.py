@@ -23,9 +23,6 @@ _FACTOR = 3
 #: Times that a training halts below the top, unless `min_epochs` is given: after even fewer epochs,
 #: scores hardly tell which config is good in the end.
 _HALVINGS = 2
-#: Ladders of asha: the configs of the second, which begins a rung higher, tell the model what
-#: becomes of those that are slow at first.
-_BRACKETS = 2
 #: Trials up to which `auto` is `bayesian`.
 _FEW = 200
 
@@ -156,15 +153,14 @@ def _to_the_end(search: _Search, rungs: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _asha(search: _Search) -> Strategy:
-    """Make ASHA, by default with two brackets and configs that TPE proposes."""
     factor = search.options.get("factor", _FACTOR)
     rungs = _rungs(search, factor)
     return AshaStrategy(
-        _proposer(search, rungs, "tpe"),
+        _proposer(search, rungs, "random"),
         rungs,
         goal=search.goal,
         factor=factor,
-        brackets=search.options.get("brackets", _BRACKETS),
+        brackets=search.options.get("brackets", 1),
         seed=search.seed,
     )
 
