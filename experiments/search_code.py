@@ -69,10 +69,10 @@ def modules(method: str) -> list[str]:
     # Methods with rungs have another method propose.
     proposer = getattr(strategy, "_proposer", None)
     if proposer is not None:
-        left.append(type(proposer).__module__)
+        left += [type(proposer).__module__, type(getattr(proposer, "history", None)).__module__]
     while left:
         name = left.pop()
-        if name not in found:
+        if name not in found and name.startswith(_WITHIN):
             found.add(name)
             left += _imports(name)
     return sorted(found)

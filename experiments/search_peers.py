@@ -28,6 +28,7 @@ __all__ = [
     "OptunaSearch",
     "SmacSearch",
     "make_peer",
+    "suggested",
 ]
 
 #: The peer that measures KerasTuner's time; `keras_tuner` measures its regrets.
@@ -102,11 +103,7 @@ class OptunaSearch:
 
     def _suggested(self) -> Config:
         trial = self._study.ask()
-        values: dict[str, Any] = {}
-        for parameter in self._space.parameters:
-            if not self._conditional or _is_active(parameter, values):
-                values[parameter.name] = _suggest(trial, parameter, self._pairs)
-        config = _config(self._space, values)
+        config = suggested(trial, self._space, conditional=self._conditional, pairs=self._pairs)
         self._pending.add(config, trial)
         return config
 
@@ -124,6 +121,15 @@ class OptunaSearch:
     def restore(self, configs: Sequence[Config], outcomes: Sequence[Outcome]) -> None:
         """Not supported."""
         raise NotImplementedError
+
+
+def suggested(trial: Any, space: Space, *, conditional: bool = True, pairs: bool = False) -> Config:
+    """The config that an Optuna trial suggests; for the arguments see `OptunaSearch`."""
+    values: dict[str, Any] = {}
+    for parameter in space.parameters:
+        if not conditional or _is_active(parameter, values):
+            values[parameter.name] = _suggest(trial, parameter, pairs)
+    return _config(space, values)
 
 
 def _is_active(parameter: Parameter, values: Mapping[str, Any]) -> bool:

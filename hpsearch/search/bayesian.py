@@ -276,6 +276,52 @@ class BayesianStrategy(AdaptiveStrategy):
         return np.where(changed, new, children)
 
 
+class _RungProcess(GaussianProcess):
+    """A process over configs and rungs; a row that lacks the rung is at the top."""
+
+    def predict(self, x: Array) -> tuple[Array, Array]:
+        """Return mean and standard deviation at rows, shape `(m,)` each."""
+        return super().predict(x if x.shape[1] == self._x.shape[1] else _topped(x))
+
+
+def _topped(x: Array) -> Array:
+    return np.column_stack([x, np.ones(len(x))])
+
+
+class RungBayesianStrategy(BayesianStrategy):
+    """Proposes by a process over configs and rungs, as Bayesian optimization does.
+
+    The expected improvement is that at the top rung over the best mean there, so that scores of
+    lower rungs count as far as they have told those of higher ones.
+
+    Source: Kandasamy et al., Multi-fidelity Bayesian Optimisation with Continuous Approximations
+    (2017).
+
+    Its history has to tell of the rungs.
+    """
+
+    def suggest(self, random: np.random.Generator) -> Config | None:
+        """Return a new config; None if fewer than two have a score, or none is found."""
+        known = _limited(self.history.observations(random))
+        if np.isfinite(known.losses).sum() < 2 or not self.encoding.dimensions:
+            return None
+        with threadpool_limits(1, "blas"):
+            rows, rungs = known.rows[:, :-1], known.rows[:, -1]
+            features = self._features(rows)
+            categories = np.append(self._categories, False)
+            process = _RungProcess(
+                np.column_stack([features, rungs]), _warped(known.losses), categories, self._alpha
+            )
+            means, _ = process.predict(features)
+            best = float(means.min()) - _MARGIN * (self.history.proposed % 2)
+            process.add_pending(_topped(self._features(known.pending)))
+            if self.table is not None:
+                return self._best_in_table(*self.table, process, best)
+            _, first = np.unique(features, axis=0, return_index=True)
+            parents = Observations(rows[first], means[first], known.pending)
+            return self._best_found(random, process, best, parents)
+
+
 def _limited(known: Observations) -> Observations:
     kept = _best_and_latest(known.losses, _MOST_KNOWN)
     return Observations(known.rows[kept], known.losses[kept], known.pending)

@@ -97,9 +97,8 @@ class _Bracket:
     over: bool = False
 
     def enter(self, config: Config, order: int, index: int, score: float | None) -> None:
-        if index >= self.first:
-            self.rungs[index].enter(config, order, score)
-            self.sent[config.id] = max(self.sent[config.id], index)
+        self.rungs[index].enter(config, order, score)
+        self.sent[config.id] = max(self.sent[config.id], index)
 
     def promotable(self, *, closed: bool) -> Iterator[tuple[Config, int]]:
         """Yield configs that may continue, each with the index of its next rung.
@@ -146,7 +145,7 @@ class HalvingStrategy:
     """The base of both methods: the number of a proposal decides its bracket.
 
     Args:
-        proposer: Proposes the configs; it is told the score of the highest rung that each reached.
+        proposer: Proposes the configs; it is told the score at each rung that they reach.
         rungs: Epochs, ascending.
     """
 
@@ -239,38 +238,36 @@ class HalvingStrategy:
 
     def tell(self, outcomes: Sequence[Outcome]) -> None:
         """Learn scores at rungs; any other outcome is told to the proposer only."""
-        self._enter(outcomes)
-        self._proposer.tell(_highest(outcomes))
+        self._proposer.tell(self._entered(outcomes))
 
     def restore(self, configs: Sequence[Config], outcomes: Sequence[Outcome]) -> None:
         """Resume a search: see `Strategy.restore`."""
-        self._proposer.restore(configs, _highest(outcomes))
         for config in configs:
             self._begin(config)
-        self._enter(outcomes)
+        self._proposer.restore(configs, self._entered(outcomes))
 
-    def _enter(self, outcomes: Sequence[Outcome]) -> None:
+    def _entered(self, outcomes: Sequence[Outcome]) -> list[Outcome]:
+        """Enter scores at rungs, and return what the proposer is told.
+
+        A resumed search is told the scores below the rung that a config began at, too, which are
+        left out, so that it goes on as if it had not been interrupted.
+        """
+        told = []
         last = {outcome.config.id: outcome for outcome in outcomes}
         for outcome in outcomes:
             number = self._orders.get(outcome.config.id)
             if number is None or outcome.epochs not in self.rungs:
+                told.append(outcome)
                 continue
             bracket = self._bracket(number)
             index = self.rungs.index(outcome.epochs)
             if outcome is last[outcome.config.id]:
                 # It may have ended before the rung that it was to begin at.
                 index = max(index, bracket.first)
-            bracket.enter(outcome.config, number, index, outcome.score)
-
-
-def _highest(outcomes: Sequence[Outcome]) -> list[Outcome]:
-    """Return each config's outcome with the most epochs, as if it had trained to its end."""
-    best: dict[str, Outcome] = {}
-    for outcome in outcomes:
-        known = best.get(outcome.config.id)
-        if known is None or (outcome.epochs or math.inf) >= (known.epochs or math.inf):
-            best[outcome.config.id] = outcome
-    return [Outcome(o.config, o.score) for o in best.values()]
+            if index >= bracket.first:
+                bracket.enter(outcome.config, number, index, outcome.score)
+                told.append(replace(outcome, epochs=self.rungs[index]))
+        return told
 
 
 class AshaStrategy(HalvingStrategy):

@@ -15,6 +15,7 @@ from hpsearch.space.space import Config, Kind, Space
 from hpsearch.spec.method import MethodSpec
 
 if TYPE_CHECKING:
+    from hpsearch.search.adaptive import AdaptiveStrategy
     from hpsearch.search.prior import Study
 
 #: As in KerasTuner's Hyperband.
@@ -56,7 +57,7 @@ def _study(search: _Search) -> Study | None:
     return shipped().of(search.kinds) if search.kinds else shipped()
 
 
-def _tpe(search: _Search) -> Strategy:
+def _tpe(search: _Search) -> AdaptiveStrategy:
     # SciPy is slow to import.
     from hpsearch.search.tpe import TPEStrategy
 
@@ -93,11 +94,36 @@ def _auto(search: _Search) -> Strategy:
     return _bayesian(search) if few else _tpe(search)
 
 
-def _proposer(search: _Search, default: str = "random") -> Strategy:
+def _rung_bayesian(search: _Search) -> AdaptiveStrategy:
+    # SciPy is slow to import.
+    from hpsearch.search.bayesian import RungBayesianStrategy
+
+    return RungBayesianStrategy(
+        search.space,
+        search.listed,
+        goal=search.goal,
+        seed=search.seed,
+        initial=None,
+        alpha=None,
+        beta=None,
+        study=_study(search),
+    )
+
+
+def _proposer(search: _Search, rungs: tuple[int, ...], default: str) -> Strategy:
     """Make the strategy that proposes the configs of a halving method."""
-    maker = _MAKERS[search.options.get("proposals", default)]
+    name = search.options.get("proposals", default)
     prior = {"prior": search.options["prior"]} if "prior" in search.options else {}
-    return maker(replace(search, space=at_top(search.space), options=prior))
+    search = replace(search, space=at_top(search.space), options=prior)
+    if name not in ("tpe", "bayesian"):
+        return _MAKERS[name](search)
+    from hpsearch.search.fidelity import EveryRung, HighestRung
+
+    strategy, history = (
+        (_tpe(search), HighestRung) if name == "tpe" else (_rung_bayesian(search), EveryRung)
+    )
+    strategy.history = history(strategy.encoding, rungs, maximize=search.goal == "maximize")
+    return strategy
 
 
 #: Rungs of a program of which nobody knows how many epochs it tells.
@@ -128,9 +154,10 @@ def _to_the_end(search: _Search, rungs: tuple[int, ...]) -> tuple[int, ...]:
 
 def _asha(search: _Search) -> Strategy:
     factor = search.options.get("factor", _FACTOR)
+    rungs = _rungs(search, factor)
     return AshaStrategy(
-        _proposer(search),
-        _rungs(search, factor),
+        _proposer(search, rungs, "random"),
+        rungs,
         goal=search.goal,
         factor=factor,
         brackets=search.options.get("brackets", 1),
@@ -146,9 +173,10 @@ def _hyperband(search: _Search) -> Strategy:
     if "early_terminate" in search.options:
         return _early_terminate(search, search.options["early_terminate"])
     factor = search.options.get("factor", _FACTOR)
+    rungs = _rungs(search, factor)
     return HyperbandStrategy(
-        _proposer(search, "tpe"),
-        _rungs(search, factor),
+        _proposer(search, rungs, "tpe"),
+        rungs,
         goal=search.goal,
         factor=factor,
         iterations=search.options.get("hyperband_iterations"),
@@ -175,7 +203,9 @@ def _early_terminate(search: _Search, options: Mapping[str, Any]) -> Strategy:
         rungs = (*rungs, _top(search))
     else:
         rungs = _to_the_end(search, rungs)
-    return AshaStrategy(_proposer(search), rungs, goal=search.goal, factor=factor, seed=search.seed)
+    return AshaStrategy(
+        _proposer(search, rungs, "random"), rungs, goal=search.goal, factor=factor, seed=search.seed
+    )
 
 
 #: Method -> the function that makes its strategy.

@@ -1,0 +1,107 @@
+"""What models know in searches with rungs: after how many epochs each score was taken."""
+
+from __future__ import annotations
+
+import bisect
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from hpsearch.search.adaptive import History, Observations
+from hpsearch.search.encoding import Array, Encoding
+from hpsearch.search.strategy import Outcome
+
+#: The place of the top rung, whose scores count; the lowest is at 0, those between evenly.
+_TOP = 1.0
+#: Scores at a rung, with which a Parzen estimator ignores those of lower rungs; more if the space
+#: has as many columns.
+_ENOUGH = 8
+
+
+class RungHistory(History):
+    """The base of both: a history with the score of each rung.
+
+    Args:
+        rungs: Epochs, ascending.
+    """
+
+    def __init__(self, encoding: Encoding, rungs: Sequence[int], *, maximize: bool) -> None:
+        super().__init__(encoding, maximize=maximize)
+        self._rungs = tuple(rungs)
+        self._at: dict[str, dict[float, float]] = {}
+
+    def tell(self, outcomes: Sequence[Outcome]) -> None:
+        """Note outcomes; of several for one config and rung, the last one counts."""
+        super().tell(outcomes)
+        for outcome in outcomes:
+            loss = math.inf
+            if outcome.score is not None and math.isfinite(outcome.score):
+                loss = self._sign * outcome.score
+            self._at.setdefault(outcome.config.id, {})[self._place(outcome)] = loss
+
+    def _place(self, outcome: Outcome) -> float:
+        """Return where the epochs of an outcome lie among the rungs, from 0 to 1."""
+        if outcome.epochs is None or len(self._rungs) == 1:
+            return _TOP
+        below = bisect.bisect_left(self._rungs, outcome.epochs)
+        return min(below / (len(self._rungs) - 1), _TOP)
+
+    def _usable(self) -> tuple[list[str], Array]:
+        """Return the ids and rows of the configs that the space can express."""
+        foreign = {n: row for n, (row, _) in sorted(self._foreign.items()) if row is not None}
+        count, columns = len(self._places), self._rows.shape[1]
+        added = np.array([*foreign.values()]).reshape(len(foreign), columns)
+        rows = np.concatenate([self._rows[:count], added])
+        usable = ~np.isinf(rows).any(axis=1)
+        names = [*self._places, *foreign]
+        return [name for name, here in zip(names, usable, strict=True) if here], rows[usable]
+
+    def _pending(self, names: Sequence[str]) -> npt.NDArray[np.bool_]:
+        return np.array([name not in self._at for name in names], bool)
+
+
+class HighestRung(RungHistory):
+    """Tells of the highest rung where enough configs have a score, for a model of one rung.
+
+    Source: Falkner et al., BOHB: Robust and Efficient Hyperparameter Optimization at Scale (2018).
+    """
+
+    def observations(self, random: np.random.Generator) -> Observations:
+        """Return the configs that have a score there, and those that failed below.
+
+        As long as no rung has enough, the score of each config's highest counts.
+        """
+        names, rows = self._usable()
+        enough = max(_ENOUGH, rows.shape[1] + 1)
+        for place in sorted({place for known in self._at.values() for place in known})[::-1]:
+            losses = np.array([self._loss_at(name, place) for name in names])
+            if np.isfinite(losses).sum() >= enough:
+                known = ~np.isnan(losses)
+                return Observations(rows[known], losses[known], rows[self._pending(names)])
+        return super().observations(random)
+
+    def _loss_at(self, name: str, place: float) -> float:
+        """Return a config's loss at a rung: NaN if unknown, infinite if it failed below."""
+        known = self._at.get(name, {})
+        return known.get(place, np.inf if np.inf in known.values() else np.nan)
+
+
+class EveryRung(RungHistory):
+    """Tells of every score, for a model of all rungs."""
+
+    def observations(self, random: np.random.Generator) -> Observations:
+        """Return a row for each score, with a last column: the place of its rung, 1 at the top."""
+        del random
+        names, rows = self._usable()
+        known = [
+            (row, place, loss)
+            for name, row in zip(names, rows, strict=True)
+            for place, loss in sorted(self._at.get(name, {}).items())
+        ]
+        columns = rows.shape[1]
+        told = np.array([[*row, place] for row, place, _ in known]).reshape(len(known), columns + 1)
+        return Observations(
+            told, np.array([loss for _, _, loss in known]), rows[self._pending(names)]
+        )

@@ -1,0 +1,114 @@
+"""Models of searches with rungs: a score counts as one of its rung."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from hpsearch.search.halving import HalvingStrategy
+from hpsearch.search.methods import make_strategy
+from hpsearch.search.strategy import Outcome, Proposal
+from hpsearch.space.space import Choices, Config, Kind, Parameter, Range, Space
+from hpsearch.spec.method import MethodSpec
+
+SPACE = Space(
+    (
+        Parameter("x", Range(0.0, 1.0)),
+        Parameter("y", Range(0.0, 1.0)),
+        Parameter("epochs", Choices((27,))),
+    ),
+    kind=Kind.FUNCTION,
+)
+EARLY, LATE = 0.2, 0.8
+
+
+def number(config: Config, name: str = "x") -> float:
+    value = config.values[name]
+    assert isinstance(value, float)
+    return value
+
+
+def crossing(config: Config, epochs: int) -> float:
+    """A loss that is best near EARLY at first, and near LATE in the end."""
+    best = {3: EARLY, 9: (EARLY + LATE) / 2, 27: LATE}[epochs]
+    return (number(config) - best) ** 2 + 0.1 * (number(config, "y") - 0.5) ** 2
+
+
+def halving(method: str, **options: object) -> HalvingStrategy:
+    spec = MethodSpec(method, {"min_epochs": 3, **options})
+    strategy = make_strategy(spec, SPACE, goal="minimize", seed=2)
+    assert isinstance(strategy, HalvingStrategy)
+    return strategy
+
+
+def begun(
+    strategy: HalvingStrategy, score: Callable[[Config, int], float | None], configs: int
+) -> list[Config]:
+    """Run a search until so many configs have begun, and return them in order."""
+    found: dict[str, Config] = {}
+    while len(found) < configs:
+        (proposal,) = strategy.ask(1)
+        found[proposal.config.id] = proposal.config
+        assert proposal.epochs is not None
+        strategy.tell([Outcome(proposal.config, score(proposal.config, proposal.epochs),
+                               proposal.epochs)])  # fmt: skip
+    return list(found.values())
+
+
+@pytest.mark.parametrize("proposals", ["bayesian", "tpe"])
+def test_proposals_go_where_the_last_scores_are_good(proposals: str) -> None:
+    """Where brackets begin at the top, the model knows late scores of configs bad at first."""
+    last = begun(halving("hyperband", proposals=proposals), crossing, 50)[-15:]
+    near = [abs(number(config) - LATE) < 0.2 for config in last]
+    early = [abs(number(config) - EARLY) < 0.2 for config in last]
+    assert sum(near) >= 8
+    assert sum(near) > 2 * sum(early)
+
+
+@pytest.mark.parametrize("proposals", ["bayesian", "tpe"])
+def test_a_score_is_one_of_its_rung(proposals: str) -> None:
+    """The same scores, but as of the lowest rung or as of the top, lead to other proposals."""
+
+    def next_after(epochs: int) -> Config:
+        strategy = halving("asha", proposals=proposals)
+        asked = [p.config for p in strategy.ask(24)]
+        strategy.tell([Outcome(config, crossing(config, 27), 27) for config in asked[:12]])
+        strategy.tell([Outcome(config, crossing(config, 3), epochs) for config in asked[12:]])
+        strategy.close()
+        return strategy._proposer.ask(1)[0].config
+
+    low, top = next_after(3), next_after(27)
+    assert low != top
+
+
+@pytest.mark.parametrize("proposals", ["bayesian", "tpe"])
+def test_failures_and_other_epochs_do_no_harm(proposals: str) -> None:
+    def score(config: Config, epochs: int) -> float | None:
+        return None if number(config) < 0.4 else crossing(config, epochs)
+
+    strategy = halving("asha", proposals=proposals)
+    asked = [proposal.config for proposal in strategy.ask(3)]
+    strategy.tell([Outcome(c, 0.5, epochs) for c, epochs in zip(asked, (1, 40, None), strict=True)])
+    found = begun(strategy, score, 40)
+    failed = [number(config) < 0.4 for config in found]
+    assert sum(failed[-15:]) <= 5
+
+
+@pytest.mark.parametrize("proposals", ["bayesian", "tpe"])
+def test_taken_up_it_goes_on_as_if_nothing_had_been(proposals: str) -> None:
+    whole = halving("asha", proposals=proposals)
+    told: list[Outcome] = []
+
+    def step(strategy: HalvingStrategy) -> Proposal:
+        (proposal,) = strategy.ask(1)
+        assert proposal.epochs is not None
+        score = crossing(proposal.config, proposal.epochs)
+        told.append(Outcome(proposal.config, score, proposal.epochs))
+        strategy.tell(told[-1:])
+        return proposal
+
+    begun = {proposal.config.id: proposal.config for proposal in (step(whole) for _ in range(30))}
+    again = halving("asha", proposals=proposals)
+    again.restore([*begun.values()], [*told])
+    assert [step(again) for _ in range(4)] == [step(whole) for _ in range(4)]
