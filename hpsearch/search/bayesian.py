@@ -36,14 +36,16 @@ class GaussianProcess:
     Args:
         x: Shape `(n, D)`, without NaN.
         y: Shape `(n,)`, standardised.
-        categories: Shape `(D,)`, True for columns of categories, which are only equal or different.
+        categories: For the first columns, True for those of categories, which are only equal or
+            different; all others are numbers.
         noise: Variance of `y` about the process; fitted if None.
     """
 
     def __init__(
         self, x: Array, y: Array, categories: npt.NDArray[np.bool_], noise: float | None = None
     ) -> None:
-        self._categories = categories
+        self._categories = np.zeros(x.shape[1], bool)
+        self._categories[: len(categories)] = categories
         kept = _best_and_latest(y, _MOST_FITTED)
         self._x, self.y = x[kept], y[kept]
         self._fit(noise)
@@ -194,9 +196,7 @@ class BayesianStrategy(AdaptiveStrategy):
             return None
         with threadpool_limits(1, "blas"):
             features, losses = self._features(known.rows), _warped(known.losses)
-            ordered = np.zeros(features.shape[1] - len(self._categories), bool)
-            categories = np.concatenate([self._categories, ordered])
-            process = GaussianProcess(features, losses, categories, self._alpha)
+            process = GaussianProcess(features, losses, self._categories, self._alpha)
             best = float(process.y.min()) - _MARGIN * (self.history.proposed % 2)
             process.add_pending(self._features(known.pending))
             if self.table is not None:
@@ -307,11 +307,9 @@ class RungBayesianStrategy(BayesianStrategy):
             return None
         with threadpool_limits(1, "blas"):
             rows, rungs = known.rows[:, :-1], known.rows[:, -1]
-            features = self._features(rows)
-            categories = np.append(self._categories, False)
-            process = _RungProcess(
-                np.column_stack([features, rungs]), _warped(known.losses), categories, self._alpha
-            )
+            features, losses = self._features(rows), _warped(known.losses)
+            told = np.column_stack([features, rungs])
+            process = _RungProcess(told, losses, self._categories, self._alpha)
             means, _ = process.predict(features)
             best = float(means.min()) - _MARGIN * (self.history.proposed % 2)
             process.add_pending(_topped(self._features(known.pending)))
