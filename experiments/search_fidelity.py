@@ -140,7 +140,12 @@ def _optuna(pruner: str, seed: int, table: Curves) -> Iterator[tuple[str, int, f
         ),
         "median": optuna.pruners.MedianPruner,
     }
-    study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=seed), pruner=own[pruner]())
+    # The pruner derives a trial's bracket from the study's name, which would be random.
+    study = optuna.create_study(
+        study_name=str(seed),
+        sampler=optuna.samplers.TPESampler(seed=seed),
+        pruner=own[pruner](),
+    )
     while True:
         trial = study.ask()
         config = suggested(trial, table.space)
