@@ -140,7 +140,12 @@ def _optuna(pruner: str, seed: int, table: Curves) -> Iterator[tuple[str, int, f
         ),
         "median": optuna.pruners.MedianPruner,
     }
-    study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=seed), pruner=own[pruner]())
+    # The pruner derives a trial's bracket from the study's name, which would be random.
+    study = optuna.create_study(
+        study_name=str(seed),
+        sampler=optuna.samplers.TPESampler(seed=seed),
+        pruner=own[pruner](),
+    )
     while True:
         trial = study.ask()
         config = suggested(trial, table.space)
@@ -271,9 +276,8 @@ def means(runs: pd.DataFrame, counts: Sequence[str]) -> Iterator[dict[str, Any]]
 
 def promises(runs: pd.DataFrame, count: str) -> Iterator[dict[str, Any]]:
     """Each promise, and whether it holds."""
-    for ours, other, kind in itertools.product(
-        ("asha tpe", "hyperband"), _NO_WORSE, (*KINDS, _ALL)
-    ):
+    pairs = [*itertools.product(("asha tpe", "hyperband"), _NO_WORSE), *_FURTHER]
+    for (ours, other), kind in itertools.product(pairs, (*KINDS, _ALL)):
         chosen = runs if kind == _ALL else runs[runs["kind"] == kind]
         table = chosen.pivot_table(index="table", columns="method", values=count)
         if len(table) < 2 or not {ours, other} <= {*table}:
