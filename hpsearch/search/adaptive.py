@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 
 import numpy as np
 
@@ -67,10 +68,9 @@ class History:
         self._rows[place] = np.inf if row is None else row
         self._losses[place] = np.nan if known is None else known[1]
 
-    @property
-    def losses(self) -> Array:
-        """Of the proposals in order, shape `(n,)`; NaN if unknown, infinite if a trial failed."""
-        return self._losses[: self.proposed]
+    def losses(self) -> Iterator[tuple[str, float]]:
+        """Yield each proposal's id and loss in order: NaN if unknown, infinite if it failed."""
+        yield from zip(self._places, self._losses.tolist(), strict=False)
 
     def tell(self, outcomes: Sequence[Outcome]) -> None:
         """Note outcomes; of several for one config, the one with the most epochs counts."""
@@ -165,8 +165,8 @@ _STARTS = 5
 _POINTS = 4_096
 #: Weight of the prior beside one known config; so many configs outweigh it.
 _BELIEF = 5.0
-#: After so many proposals comes a random one. If it is better than all of them, the prior is wrong.
-_CONTROL = 10
+#: The first configs that a prior and the model chose, which the first random one is held against.
+_TRIED = 10
 
 
 class AdaptiveStrategy:
@@ -208,12 +208,13 @@ class AdaptiveStrategy:
         self.encoding = Encoding(space)
         self.history = History(self.encoding, maximize=goal == "maximize")
         self._listed = iter(listed)
-        self._listed_count = len(listed)
+        self._listed_ids = {config.id for config in listed}
         self._random = random_draws(space, seed)
         self._seed = seed
         self._stream = stream_of(type(self).__name__)
         self._prior = Prior(self.encoding, study) if study and self.encoding.dimensions else None
         self._initial = initial or (_INITIAL if self._prior is None else _STARTS)
+        self._doubts = self._prior is not None and initial is None
 
     @property
     def foreseen(self) -> int:
@@ -259,7 +260,7 @@ class AdaptiveStrategy:
         listed = self._first_new(self._listed)
         if listed is not None:
             return Proposal(listed)
-        if len(self.history) < self._listed_count + self._initial:
+        if len(self.history) < len(self._listed_ids) + self._initial:
             start = self._first_new(self._starts)
             if start is not None:
                 return Proposal(start, by=PRIOR)
@@ -274,17 +275,29 @@ class AdaptiveStrategy:
 
     def _draws(self) -> bool:
         """Whether a random config is due although the model could be asked."""
-        since = self.history.proposed - self._listed_count - _CONTROL
-        if self._prior is None or not 0 <= since < _INITIAL:
+        if not self._doubts or len(self._tried()) < _TRIED:
             return False
-        return since == 0 or self._misled
+        due = self._drawn if self._misled else self._drawn[:1]
+        return any(config not in self.history for config in due)
 
     @property
     def _misled(self) -> bool:
-        """Whether the random config was better than all that were proposed before it."""
-        place = self._listed_count + _CONTROL
-        losses = self.history.losses
-        return len(losses) > place and bool((losses[place] < losses[:place]).all())
+        """Whether the first random config is better than all that were tried instead."""
+        tried = self._tried()
+        if not self._doubts or len(tried) < _TRIED or not self._drawn:
+            return False
+        control = dict(self.history.losses()).get(self._drawn[0].id, math.nan)
+        return all(control < loss for loss in tried)
+
+    def _tried(self) -> list[float]:
+        """Return the losses of the first configs that the prior and the model chose."""
+        others = self._listed_ids | {config.id for config in self._drawn}
+        chosen = (loss for name, loss in self.history.losses() if name not in others)
+        return list(islice(chosen, _TRIED))
+
+    @cached_property
+    def _drawn(self) -> list[Config]:
+        return list(islice(random_draws(self.space, self._seed), _INITIAL))
 
     @property
     def has_prior(self) -> bool:

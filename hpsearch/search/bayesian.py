@@ -152,6 +152,8 @@ _STEPS = (0.1, 0.02)
 _REFINEMENTS = (0.05, 0.02, 0.008, 0.003)
 #: What a prior foresees varies by about 1 in the space, as a hyperparameter does, by this divisor.
 _SPREADS = 4.0
+#: Below it what a prior foresees differs by rounding alone.
+_LEAST_SPREAD = 1e-6
 
 
 class BayesianStrategy(AdaptiveStrategy):
@@ -187,7 +189,8 @@ class BayesianStrategy(AdaptiveStrategy):
     def _spread(self) -> float:
         """The spread of what a prior foresees in the space."""
         rows = self.encoding.rows(self.sample()) if self.table is None else self.table[1]
-        return float(self.foreseen_losses(rows).std()) or 1.0
+        spread = float(self.foreseen_losses(rows).std()) if len(rows) else 0.0
+        return spread if spread > _LEAST_SPREAD else 1.0
 
     def suggest(self, random: np.random.Generator) -> Config | None:
         """Return a new config; None if fewer than two have a score, or none is found."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -268,6 +268,56 @@ def test_a_random_config_is_held_against_it(method: str, wrong: bool) -> None:
     assert found[11] not in drawn or wrong
     assert found[20] not in drawn
     assert (strategy.belief == 0) is wrong
+
+
+def doubted(strategy: Any, score: Callable[[Config], float], width: int, count: int) -> list[str]:
+    """Ask for as many configs, so many at a time, and return their ids."""
+    found: list[str] = []
+    while len(found) < count:
+        asked = strategy.ask(width)
+        found += [proposal.config.id for proposal in asked]
+        strategy.tell([Outcome(p.config, score(p.config)) for p in asked])
+    return found
+
+
+@pytest.mark.parametrize("width", [1, 4, 8])
+def test_workers_in_parallel_doubt_it_too(width: int) -> None:
+    """Random configs that come early, for want of scores, are not the prior's."""
+    drawn = [p.config.id for p in make_strategy(MethodSpec("random"), SPACE).ask(10)]
+    strategy: Any = make_strategy(MethodSpec("bayesian"), SPACE, trials=50)
+    found = doubted(strategy, lambda config: float(config.id in drawn), width, 32)
+    assert strategy.belief == 0
+    assert {*drawn} <= {*found}
+
+
+def test_listed_configs_are_not_its_own() -> None:
+    """Nor does a longer list, when a run goes on, change what the random one is held against."""
+    listed = [p.config for p in make_strategy(MethodSpec("sobol"), SPACE).ask(3)]
+    (drawn,) = make_strategy(MethodSpec("random"), SPACE).ask(1)
+    scores = {drawn.config.id: 1.0, **{config.id: 2.0 for config in listed}}
+
+    def score(config: Config) -> float:
+        return scores.get(config.id, 0.0)
+
+    strategy: Any = make_strategy(MethodSpec("bayesian"), SPACE, listed[:1], trials=50)
+    known = []
+    for _ in range(14):
+        (proposal,) = strategy.ask(1)
+        known.append(proposal.config)
+        strategy.tell([Outcome(proposal.config, score(proposal.config))])
+    assert strategy.belief == 0
+    longer: Any = make_strategy(MethodSpec("bayesian"), SPACE, listed, trials=50)
+    longer.restore(known, [Outcome(config, score(config)) for config in known])
+    assert longer.belief == 0
+
+
+def test_a_space_with_hardly_any_valid_point_has_numbers_for_features() -> None:
+    units = space_of({"units": {"min": 1, "max": 1_000_000, "type": "int"}})
+    rare = Space(units.parameters, (parse("units <= 60"),))
+    strategy: Any = make_strategy(MethodSpec("bayesian"), rare, trials=20)
+    listed = [config for config in map(rare.config, ({"units": n} for n in (8, 16, 32))) if config]
+    strategy.restore(listed, [Outcome(config, 0.5) for config in listed])
+    assert np.isfinite(strategy._features(strategy.encoding.rows(np.full((2, 1), 0.5)))).all()
 
 
 def test_a_process_learns_that_it_is_wrong() -> None:
