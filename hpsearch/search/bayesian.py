@@ -9,6 +9,7 @@ from itertools import islice
 import numpy as np
 import numpy.typing as npt
 from scipy.linalg import LinAlgError, cho_solve, cholesky, solve_triangular
+from scipy.linalg.lapack import dpotri
 from scipy.optimize import minimize
 from scipy.spatial.distance import cdist
 from scipy.special import erfcx, ndtr, ndtri
@@ -23,7 +24,7 @@ _ROOT5 = np.sqrt(5.0)
 _LEAST_NOISE = 1e-6
 _FIT_STEPS = 50
 #: The process is fitted to so many configs; each step costs the cube of their number.
-_MOST_FITTED = 200
+_MOST_FITTED = 150
 _TINY = 1e-12
 
 
@@ -92,7 +93,8 @@ class GaussianProcess:
         except LinAlgError:
             return 1e10, np.zeros_like(parameters)
         solved = cho_solve((factor, True), self.y, check_finite=False)
-        weight = cho_solve((factor, True), np.eye(count), check_finite=False)
+        half, _ = dpotri(factor, lower=1)
+        weight = np.tril(half) + np.tril(half, -1).T
         weight -= np.outer(solved, solved)
         loss = 0.5 * self.y @ solved + np.log(np.diag(factor)).sum()
         slope = -5 / 6 * (1 + _ROOT5 * distance) * decay
@@ -113,9 +115,16 @@ class GaussianProcess:
         squared = cdist(a[:, ordered] * root, b[:, ordered] * root, "sqeuclidean")
         for column in np.flatnonzero(self._categories):
             squared += self._inverse[column] * (a[:, None, column] != b[None, :, column])
+        # In place, since with many rows new arrays take longer than the arithmetic.
         distance = np.sqrt(squared)
-        decay = np.exp(-_ROOT5 * distance)
-        kernel: Array = self._variance * (1 + _ROOT5 * distance + 5 / 3 * squared) * decay
+        distance *= _ROOT5
+        kernel: Array = squared
+        kernel *= 5 / 3
+        kernel += distance
+        kernel += 1
+        np.negative(distance, out=distance)
+        kernel *= np.exp(distance, out=distance)
+        kernel *= self._variance
         return kernel
 
     def _factor(self) -> None:
