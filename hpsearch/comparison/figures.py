@@ -31,7 +31,7 @@ _TICKS = 3
 #: Dashes of the tables' lines; with 7 colours, 21 tables look different.
 _DASHES = ("", "8 4", "2 3")
 STYLE = """
-.figures { display: grid; gap: 1.1rem; align-items: start;
+.figures { display: grid; gap: 1.1rem;
   grid-template-columns: repeat(auto-fit, minmax(min(300px, 100%), 1fr)); }
 figure { margin: 0; background: var(--panel); border: 1px solid var(--grid); border-radius: 12px;
   padding: .9rem 1rem; break-inside: avoid; }

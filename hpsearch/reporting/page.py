@@ -181,7 +181,7 @@ def _ways(source: ReportSource) -> list[str]:
     """What progress is drawn along: trials, and what they took, if it is known and differs."""
     if not source.has_work:
         return ["trial"]
-    alike = source.trials["epochs_trained"].nunique() < 2
+    alike = source.epochs_taken.nunique() < 2
     return ["trial", *(by for by in PROGRESS if not (alike and by == "epochs"))]
 
 

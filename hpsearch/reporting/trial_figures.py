@@ -66,8 +66,9 @@ def progress_figure(source: ReportSource, *, by: str = "trial", most: int = MOST
     axis: dict[str, Any] = {"title": {"text": "trial"}, "rangemode": "tozero"}
     if by != "trial":
         # Trials without a score took time, too.
-        taken = source.trials.sort_values("trial")["epochs_trained" if by == "epochs" else by]
-        x = taken.astype("float64").fillna(0.0).cumsum().loc[scored.index].to_numpy(np.float64)
+        taken = source.epochs_taken if by == "epochs" else source.trials[by]
+        taken = taken.astype("float64").fillna(0.0).loc[source.trials.sort_values("trial").index]
+        x = taken.cumsum().loc[scored.index].to_numpy(np.float64)
         axis["title"] = {"text": PROGRESS[by]}
     elif x.max(initial=0) <= _MOST_MARKED:
         axis["dtick"] = 1
@@ -209,7 +210,7 @@ def predictions_figure(pairs: Sequence[tuple[float, float]]) -> Spec:
 def overview_figure(sources: Sequence[ReportSource]) -> Spec | None:
     """The best score so far of each sweep that has the metric and goal of the first.
 
-    The order of a grid is no progress; None if there are only grids.
+    The order of a grid is no progress; None if only grids have that metric.
     """
     data = []
     metric = (sources[0].metric, sources[0].goal)

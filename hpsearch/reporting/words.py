@@ -59,9 +59,11 @@ def tiles(source: ReportSource) -> list[str]:
 def overview_note(sources: Sequence[ReportSource], *, compared: bool) -> str:
     """The note under the figure of several sweeps; `compared` if the page has their verdict."""
     first = sources[0]
-    others = [s.name for s in sources if (s.metric, s.goal) != (first.metric, first.goal)]
-    grids = [source.name for source in sources if source.in_order_of_a_grid]
-    drawn = len(grids) < len(sources)
+    of_first = [(s.metric, s.goal) == (first.metric, first.goal) for s in sources]
+    others = [s.name for s, same in zip(sources, of_first, strict=True) if not same]
+    alike = [s for s, same in zip(sources, of_first, strict=True) if same]
+    grids = [source.name for source in alike if source.in_order_of_a_grid]
+    drawn = len(grids) < len(alike)
     note = "The best score so far, by each sweep's own trials." if drawn else ""
     if drawn and grids:
         note += f" Not drawn, because the order of a grid is no progress: {', '.join(grids)}."
@@ -76,7 +78,10 @@ def overview_note(sources: Sequence[ReportSource], *, compared: bool) -> str:
 
 
 def notes(source: ReportSource, points: int, curves: int, effects: int) -> dict[str, str]:
-    """The note under each title, with the rule by which a large sweep was thinned."""
+    """The note under each title, with the rule by which a large sweep was thinned.
+
+    What the pointer can do is said by the script, since it does not hold on paper.
+    """
     scored = len(source.ranked)
     spread = f"{points:,} of {scored:,} trials, evenly spread. "
     best = int(curves * BEST_CURVES)
@@ -86,11 +91,10 @@ def notes(source: ReportSource, points: int, curves: int, effects: int) -> dict[
     found = source.importance
     strongest = f"The {effects} most important of {len(found.effects):,} hyperparameters. "
     return {
-        "progress": (spread if scored > points else "") + far + "Choose a point to see its trial.",
+        "progress": (spread if scored > points else "") + far,
         "distribution": "The share of trials that score at most so much.",
         "curves": (drawn if scored > curves else "")
-        + "Coloured by rank, from blue (worse) to orange (better); point at a line to see its "
-        "config. "
+        + "Coloured by rank, from blue (worse) to orange (better). "
         + (
             "The band is one standard deviation of the best's executions. "
             if source.repeated
@@ -98,9 +102,7 @@ def notes(source: ReportSource, points: int, curves: int, effects: int) -> dict[
         )
         + (f"Longer trainings are drawn with {MOST_EPOCHS} of their epochs." if is_long else ""),
         "front": _front_note(source),
-        "parallel": "A line for each trial, from blue (worse) to orange (better), the best on top. "
-        "Drag along an axis to keep a range, which the table follows; click it to remove it. "
-        "Drag a name to move its axis.",
+        "parallel": "A line for each trial, from blue (worse) to orange (better), the best on top.",
         "importance": f"The share of the variance of {source.metric} over the whole space that "
         "each hyperparameter explains, and each pair beyond its members (functional ANOVA). "
         f"From {counted(found.trials, 'trial')}; the model behind it explains "

@@ -64,6 +64,14 @@ def test_a_comparison_fits_the_window_in_the_systems_colours(
     background = seen.page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert background == {"light": "rgb(245, 247, 250)", "dark": "rgb(18, 22, 29)"}[scheme]
     assert seen.page.locator("section h2").count() == 5
+    # Figures side by side are of one height.
+    figures = (
+        "[...document.querySelectorAll('.figures figure')].map((f) => f.getBoundingClientRect())"
+    )
+    places = seen.page.evaluate(f"{figures}.map((r) => [r.top, r.height])")
+    heights = {top: {height for other, height in places if other == top} for top, _ in places}
+    assert len(heights) < len(places) or width == 400
+    assert all(len(each) == 1 for each in heights.values())
     seen.assert_quiet()
 
 
@@ -423,10 +431,13 @@ def test_everything_is_printed(visit, page_of, tmp_path):
         })"""
     )
     assert seen.page.evaluate("document.documentElement.dataset.print") == "tight"
+    assert "Drag" not in seen.page.inner_text("#parallel .note")
+    assert not re.search("Choose|Point at", seen.page.inner_text("main"))
     assert seen.page.locator(".controls:visible").count() == 0
     seen.page.emulate_media(media="screen")
     seen.page.evaluate("window.dispatchEvent(new Event('afterprint'))")
     assert seen.page.evaluate("document.documentElement.dataset.theme") == "dark"
+    assert "the best on top. Drag along an axis" in seen.page.inner_text("#parallel .note")
     seen.assert_quiet()
 
 

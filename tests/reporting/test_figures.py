@@ -33,6 +33,7 @@ from hpsearch.reporting.importance_figures import (
     contour_figure,
     effect_figure,
 )
+from hpsearch.reporting.page import _ways
 from hpsearch.reporting.pictures import as_figure, every_figure
 from hpsearch.reporting.source import ReportSource, load_source, plot_axis
 from hpsearch.reporting.trial_figures import (
@@ -72,6 +73,25 @@ def test_progress_keeps_every_improvement(source_of):
     assert by_epochs["x"][-1] <= source.trials["epochs_trained"].sum()
     by_time = progress_figure(source, by="seconds")["data"][1]
     assert by_time["x"][-1] <= source.table["seconds"].sum() + 1e-6
+
+
+def test_progress_by_epochs_ends_at_all_that_were_trained(source_of):
+    table = (
+        source_of(20)
+        .table.head(6)
+        .assign(
+            status="completed",
+            score=0.5,
+            epochs_trained=[2, 4, 8] * 2,
+            shared_with=[3, 3, None] * 2,
+        )
+    )
+    table["shared_with"] = table["shared_with"].astype("Int64")
+    repeated = pd.concat([table.assign(seed=seed) for seed in range(3)], ignore_index=True)
+    source = ReportSource(repeated, source_of(20).curves)
+    # A trial takes all epochs of its three executions, or none.
+    assert progress_figure(source, by="epochs")["data"][0]["x"] == [0, 0, 24, 24, 24, 48]
+    assert "epochs" in _ways(source)
 
 
 def test_curves_are_the_best_and_others_spread_and_the_best_is_on_top(source_of):
@@ -147,6 +167,18 @@ def test_a_grid_has_no_line_of_the_best_so_far(source_of):
     assert overview_figure([grid, grid]) is None
     assert "no progress: made-up" in overview_note([source, grid], compared=True)
     assert overview_note([grid], compared=True) == ""
+
+
+def test_a_sweep_that_is_not_drawn_beside_others_has_one_reason(source_of):
+    source = source_of(20)
+    table = source.table.assign(metric="val_loss:minimize:last", sweep="other")
+    other = replace(source, table=table)
+    grid, other_grid = (replace(s, table=s.table.assign(method="grid")) for s in (source, other))
+    assert overview_figure([grid, other]) is None
+    assert overview_note([grid, other], compared=True) == ""
+    assert overview_note([source, other_grid], compared=True).split(". ")[1:] == [
+        "Not drawn, because their metric is not val_accuracy: other."
+    ]
 
 
 def test_a_far_score_is_a_mark_at_the_edge(source_of):

@@ -303,7 +303,7 @@ function parallelSection(view) {
   view.parallel.node.setAttribute("role", "group");
   view.parallel.node.setAttribute("aria-label", "Parallel coordinates: each trial is a line through its hyperparameters to its score. The filters below do the same as dragging along an axis.");
   const form = el("details", {}, el("summary", {}, "Filter by value"), filters.form);
-  return card("parallel", "Parallel coordinates", sweep.notes.parallel, filters.clear,
+  return card("parallel", "Parallel coordinates", [sweep.notes.parallel, hint("Drag along an axis to keep a range, which the table follows; click it to remove it. Drag a name to move its axis.")], filters.clear,
     el("div", { className: "scroll" }, view.parallel.node),
     trials.dimensions.length > PARALLEL.paper && el("p", { className: "note paper" }, `On paper: the ${PARALLEL.paper - 1} of ${trials.dimensions.length - 1} hyperparameters that matter most.`), form);
 }

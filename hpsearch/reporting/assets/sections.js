@@ -6,6 +6,11 @@ function card(id, title, note, controls, ...content) {
     note && el("p", { className: "note" }, note), content);
 }
 
+/** What the pointer can do, which is not printed. */
+function hint(text) {
+  return el("span", { className: "hint" }, ` ${text}`);
+}
+
 function chooser(label, options, onChange, value) {
   const select = el("select", { onchange: () => onChange(select.value) },
     options.map(([key, text]) => el("option", { value: key }, text)));
@@ -22,7 +27,7 @@ function listTable(head, rows, classes) {
 
 function bestSection(view) {
   if (!view.sweep.total) return null;
-  return card("best", "Trials", `${view.sweep.scored > 1 ? "Best first, one line a config. " : ""}Choose a line to open it.`, view.table.controls(), view.table.node);
+  return card("best", "Trials", [view.sweep.scored > 1 && "Best first, one line a config.", hint("Choose a line to open it.")], view.table.controls(), view.table.node);
 }
 
 function progressSection(view) {
@@ -32,7 +37,7 @@ function progressSection(view) {
   const ways = [["trial", "trial"], ["seconds", "training time"], ["epochs", "epochs"]].filter(([by]) => view.sweep.figures.progress[by]);
   const [by] = chooser("Along", ways, draw);
   draw("trial");
-  return card("progress", "Progress", view.sweep.notes.progress, ways.length > 1 && by, node);
+  return card("progress", "Progress", [view.sweep.notes.progress, hint("Choose a point to see its trial.")], ways.length > 1 && by, node);
 }
 
 function timelineSection(view) {
@@ -63,7 +68,7 @@ function curvesSection(view) {
   const [metric] = chooser("Metric", names.map((name) => [name, name]), draw);
   view.curves = node;
   draw(names[0]);
-  return card("curves", "Learning curves", view.sweep.notes.curves, metric, node);
+  return card("curves", "Learning curves", [view.sweep.notes.curves, hint("Point at a line to see its config.")], metric, node);
 }
 
 /** Emphasize the line under the pointer, and choose its trial on a click. */
