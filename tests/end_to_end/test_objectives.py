@@ -171,5 +171,5 @@ def test_the_schema_and_the_resolved_sweep_have_them(tmp_path):
     assert [each.name for each in results.sweep.objectives] == ["val_accuracy", "weights"]
     assert results.sweep.scored.name == "val_accuracy"
     schema = json.loads(hpsearch("schema", cwd=tmp_path).stdout)
-    kinds = schema["properties"]["metric"]["anyOf"]
+    kinds = schema["else"]["properties"]["metric"]["anyOf"]
     assert any(kind.get("type") == "array" for kind in kinds)
