@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from hpsearch.programs import nodes
 from hpsearch.programs.command import UserProgram
 from hpsearch.programs.fingerprint import fingerprint_of
 from hpsearch.programs.nodes import MARK, why_unfit
 from hpsearch.store.directory import ResultsDirectory
+from hpsearch.workers.servers import ENVIRONMENT
 
 
 @pytest.fixture
@@ -68,6 +70,11 @@ def test_a_directory_that_cannot_be_written_is_told(program, monkeypatch):
     # Root may write anywhere.
     monkeypatch.setattr(os, "access", lambda path, _: path != Path(program.trials))
     assert "may not write" in why_unfit(program, fingerprint_of(program))
+
+
+def test_the_variables_that_a_node_does_not_decide_are_documented():
+    page = (Path(nodes.__file__).parent / "README.md").read_text(encoding="utf-8")
+    assert all(f"`{name}`" in page.partition("## On a cluster")[2] for name in ENVIRONMENT)
 
 
 def test_without_a_mark_nothing_is_looked_at(program):

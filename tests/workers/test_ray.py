@@ -225,9 +225,11 @@ def test_a_node_with_other_versions_is_not_used(starting, monkeypatch, job):
 
 
 def test_a_node_that_cannot_run_the_programs_is_named_and_not_used(starting):
-    with starting(ready=0, unfit=lambda: "the machine x does not have /data") as executor:
-        with pytest.raises(HpsearchError, match=r"can be used; the last: .* does not have /data"):
-            wait_for(executor, lambda _: False)
+    with (
+        starting(ready=0, unfit=lambda: "the machine x does not have /data") as executor,
+        pytest.raises(HpsearchError, match=r"can be used; the last: .* does not have /data"),
+    ):
+        wait_for(executor, lambda _: False)
 
 
 def test_without_a_node_it_waits_says_so_and_does_not_spin(on_ray):
