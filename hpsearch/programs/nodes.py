@@ -11,7 +11,7 @@ from hpsearch.errors import InputError
 from hpsearch.programs.command import UserProgram
 from hpsearch.programs.fingerprint import fingerprint_of
 
-#: In the directory of the trials, with a text that no other one has.
+#: In the directory of the trials, with a text that no other one has, new with each run.
 MARK = ".hpsearch"
 _NEEDED = (
     "all machines that run a program need the driver's results directory, working directory and "

@@ -59,12 +59,8 @@ def _parameter() -> dict[str, Any]:
     """A value, a list, a range, a distribution, or parameters of its own."""
     _, choices, mapping = parameter_schema(PLAIN)["anyOf"]
     properties = mapping["properties"]
-    # The others have arguments of their own.
-    names = [name for name in DISTRIBUTIONS if name not in ARGUMENTS]
-    mapping["properties"] = {
-        **properties,
-        "distribution": {**properties["distribution"], "enum": names},
-    }
+    own = {key: part for key, part in properties.items() if key not in ("distribution", "q")}
+    needed = [{"required": keys} for keys in (["values"], ["value"], ["min", "max"])]
     weights = {"type": "array", "items": {"type": "number", "minimum": 0}}
     weighted = {
         "values": properties["values"],
@@ -73,15 +69,26 @@ def _parameter() -> dict[str, Any]:
         "when": properties["when"],
     }
     drawn = (_drawn(name, arguments, properties["when"]) for name, arguments in ARGUMENTS.items())
+    # The others have arguments of their own.
+    named = (_named(name, properties) for name in DISTRIBUTIONS if name not in ARGUMENTS)
     kinds = [
         {"type": ["string", "number", "boolean", "null"]},
         choices,
-        mapping,
+        {**_closed(own), "anyOf": needed},
+        *named,
         _closed(weighted, "values", "probabilities"),
         *drawn,
         _closed({"parameters": {**_PARAMETERS, "minProperties": 1}}, "parameters"),
     ]
     return described({"anyOf": kinds}, "A value, choices, a range or a distribution.", [1, 2])
+
+
+def _named(name: str, properties: Mapping[str, Any]) -> dict[str, Any]:
+    """One of W&B's distributions that are lists, values and ranges of hpsearch's."""
+    keys = DISTRIBUTIONS[name]
+    parts = {key: properties[key] for key in (*keys, "when")}
+    known = {"distribution": {**properties["distribution"], "enum": [name]}, **parts}
+    return _closed(known, "distribution", *(key for key in keys if key != "q"))
 
 
 def _drawn(name: str, arguments: Mapping[str, float | None], when: Any) -> dict[str, Any]:

@@ -6,8 +6,8 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -33,9 +33,13 @@ _TAIL_BYTES = 4_096
 _TAIL_LINES = 20
 #: The file of a run with the fingerprint and the command of its program.
 _ORIGIN = "program.json"
+#: Locked by the process that runs a trial's program.
+_LOCK = ".lock"
 #: Time before a trial's timeout in which the worker sends its result.
 _TIMEOUT_MARGIN_SECONDS = 1.0
 
+#: How often to look whether another process still runs a trial.
+_LOCK_POLL_SECONDS = 0.1
 #: A log of more is told of.
 _MUCH_BYTES = 2**30
 
@@ -85,6 +89,35 @@ class TrialDirectory:
         path.mkdir()
         return path
 
+    @contextmanager
+    def alone(self, deadline: float, wait: Callable[[], None]) -> Iterator[None]:
+        """Hold the directory for one process: a killed driver's may still run the program.
+
+        On a file system without locks nothing is held.
+
+        Args:
+            deadline: By the monotonic clock.
+            wait: Called once if another process holds it.
+
+        Raises:
+            InputError: Another process holds it until the deadline.
+            OSError: The lock's file cannot be made.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        handle = _opened(str(self.path / _LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
+        try:
+            told = False
+            while _held_elsewhere(handle):
+                if time.monotonic() >= deadline:
+                    raise InputError(f"another process still runs this trial, in {self.path}")
+                if not told:
+                    wait()
+                told = True
+                time.sleep(_LOCK_POLL_SECONDS)
+            yield
+        finally:
+            os.close(handle)
+
     def has_checkpoint(self) -> bool:
         """Whether the program has left something to go on from."""
         return self.checkpoint.is_dir() and any(self.checkpoint.iterdir())
@@ -127,20 +160,23 @@ def run_trial(
     limit = call.program.timeout_seconds
     deadline = math.inf if limit is None else started + limit - _TIMEOUT_MARGIN_SECONDS
     trial = _Trial(call, training, recipe, floors, on_epoch, say, deadline)
+    where = trial.where
+    waits = f"{training.label}: waiting, since another process still runs it, in {where.path}"
     try:
         require_fit(call.program)
-        known, seconds = trial.look_back()
-        result = trial.run(known, seconds)
-        if result is None:
-            trial.where.set_aside("failed")
-            result = trial.run(Known(), 0.0)
-            assert result is not None
+        with where.alone(deadline, lambda: say(waits)):
+            known, seconds = trial.look_back()
+            result = trial.run(known, seconds)
+            if result is None:
+                where.set_aside("failed")
+                result = trial.run(Known(), 0.0)
+                assert result is not None
+            if result.status is Status.FAILED:
+                where.set_aside("failed")
     except (InputError, OSError) as error:
         # An OSError's text names the file.
         result = _failed(training, f"the program cannot be started: {error}", Ending())
         return replace(result, seconds=time.monotonic() - started)
-    if result.status is Status.FAILED:
-        trial.where.set_aside("failed")
     return result
 
 
@@ -438,6 +474,19 @@ def _opened(path: str, flags: int) -> int:
         OSError: It is a link, or cannot be read.
     """
     return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
+
+
+def _held_elsewhere(handle: int) -> bool:
+    """Try to lock an open file; not if it is locked, and false on a file system without locks."""
+    import fcntl  # missing on Windows, where no program runs
+
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _tail(path: Path) -> str:

@@ -185,7 +185,7 @@ class ResultsDirectory:
         return self.trials / MARK
 
     def prepare_trials(self) -> None:
-        """Create the directory of a program's trials.
+        """Create the directory of a program's trials, with a new mark.
 
         Raises:
             HpsearchError: It cannot be created.
@@ -203,9 +203,9 @@ class ResultsDirectory:
             self.trials.mkdir(exist_ok=True)
             # First, since a directory with a temporary file alone would not be a run's.
             self.mark_of_trials.touch()
-            if not self.mark_of_trials.stat().st_size:
-                with OpenDirectory(self.trials) as place:
-                    place.write(MARK, secrets.token_hex(16))
+            # Anew, since a copy of the directory has the former one.
+            with OpenDirectory(self.trials) as place:
+                place.write(MARK, secrets.token_hex(16))
         except OSError as error:
             raise HpsearchError(f"{self.trials}: cannot be made: {error.strerror}") from None
 

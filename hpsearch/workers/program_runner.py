@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import ExitStack
 from pathlib import Path
+from typing import IO, Any
 
 from hpsearch.errors import HpsearchError
 from hpsearch.workers.local import LocalExecutor
@@ -19,18 +24,21 @@ _WAIT_SECONDS = 1.0
 class ProgramRunner:
     """Runs programs one after the other, each in a forked worker as on the driver's machine.
 
-    Whatever a program has started ends with it, and with the thread that calls `run` first.
+    Whatever a program has started ends with it, and with this process. Any thread may call `run`,
+    one at a time.
     """
 
     def __init__(self) -> None:
         self._executor: LocalExecutor | None = None
+        self._made_for: tuple[int, float | None, int | None] | None = None
+        self._closing = ExitStack()
 
     def run(self, job: Job, number: int, most_bytes: int | None = None) -> Iterator[Event]:
         """Run a program and yield its events; the last one is Finished or Lost.
 
         Args:
             number: The worker's in its events.
-            most_bytes: Most memory of a forked worker with its program, the same in all calls.
+            most_bytes: Most memory of a forked worker with its program.
         """
         assert job.program is not None
         began = time.monotonic()
@@ -40,23 +48,65 @@ class ProgramRunner:
             while executor.busy:
                 for event in executor.events(_WAIT_SECONDS):
                     yield of_worker(event, number)
-        except HpsearchError as error:
+        # A RuntimeError: the system has no thread left.
+        except (HpsearchError, OSError, RuntimeError) as error:
             self.close()
             yield Lost(number, job.training, str(error), False, time.monotonic() - began)
 
     def _started(self, timeout_seconds: float | None, most_bytes: int | None) -> LocalExecutor:
+        wanted = (os.getpid(), timeout_seconds, most_bytes)
+        if self._made_for is not None and self._made_for[0] != wanted[0]:
+            # This process is a fork of the one whose servers these are.
+            self._executor, self._closing = None, ExitStack()
+        elif self._made_for != wanted:
+            self.close()
+        self._made_for = wanted
         if self._executor is None:
-            # What the worker itself prints, such as the trace of a crash, is lost.
-            with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
-                servers = Servers(nowhere, tensorflow=False)
-            self._executor = LocalExecutor(
-                servers, 1, timeout_seconds=timeout_seconds, memory_bytes=most_bytes
-            )
-            self._executor.provide(NO_ROWS)
+            with ExitStack() as stack:
+                servers = _lasting_servers(stack)
+                self._executor = stack.enter_context(
+                    LocalExecutor(
+                        servers, 1, timeout_seconds=timeout_seconds, memory_bytes=most_bytes
+                    )
+                )
+                self._executor.provide(NO_ROWS)
+                self._closing = stack.pop_all()
         return self._executor
 
     def close(self) -> None:
         """End the forked worker, and what it runs, at once."""
-        executor, self._executor = self._executor, None
-        if executor is not None:
-            executor.close()
+        self._executor = None
+        self._closing.close()
+
+
+def _lasting_servers(stack: ExitStack) -> Servers:
+    """Start servers in a thread that lives until a stack closes: they end with their thread.
+
+    The caller's may be one of a pool's, which ends when it has nothing to do.
+    """
+    made: Future[Servers] = Future()
+    over = threading.Event()
+
+    def make() -> None:
+        try:
+            made.set_result(_servers())
+        except BaseException as error:  # noqa: BLE001 - raised where it is waited for
+            made.set_exception(error)
+        else:
+            over.wait()
+
+    threading.Thread(target=make, name="hpsearch-programs", daemon=True).start()
+    stack.callback(over.set)
+    return made.result()
+
+
+def _servers() -> Servers:
+    """Start servers that write, such as the trace of a crash, to this process's standard error."""
+    log: IO[Any] | None = sys.stderr
+    try:
+        assert log is not None
+        log.fileno()
+    except (AssertionError, AttributeError, OSError, ValueError):
+        with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
+            return Servers(nowhere, tensorflow=False, log_name="the worker's log")
+    return Servers(log, tensorflow=False, log_name="the worker's standard error")

@@ -191,10 +191,11 @@ class Servers:
     Args:
         log: The output of the servers and their workers, open for reading and appending.
         tensorflow: Whether the second server imports TensorFlow, for work that needs it.
+        log_name: Of the log, for people.
     """
 
-    def __init__(self, log: IO[Any], *, tensorflow: bool = True) -> None:
-        self._log = log
+    def __init__(self, log: IO[Any], *, tensorflow: bool = True, log_name: str = "run.log") -> None:
+        self._log, self.log_name = log, log_name
         light, light_theirs = socket.socketpair()
         loaded, loaded_theirs = socket.socketpair()
         with light_theirs, loaded_theirs:

@@ -111,6 +111,8 @@ def test_the_tools_beside_which_programs_run_are_those_of_the_table():
             assert "without a result" not in measured_row
     (logging,) = re.findall(r"a further ([\d.]+ s)", " ".join(content["about"]))
     assert f"offline, take {logging} more" in " ".join(page.split())
+    (script,) = re.findall(r"takes ([\d.]+ ms) in a bare loop", " ".join(content["about"]))
+    assert f"The same shell script, which takes {script}, was searched" in page
 
 
 @pytest.mark.parametrize(

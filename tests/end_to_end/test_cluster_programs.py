@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import multiprocessing
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -188,3 +193,71 @@ def test_any_executor_runs_programs(home, monkeypatch):
         assert Path("out/trials/4/run-1/stderr.log").read_text().count("node mine") == 4
         # What its programs have started ends with them, not with the pool.
         assert not left(home)
+
+
+#: Fails beside another process of it.
+EXCLUSIVE = """\
+import os, time
+import hpsearch
+
+os.close(os.open("running", os.O_CREAT | os.O_EXCL))
+while not os.path.exists("go on"):
+    time.sleep(0.01)
+os.unlink("running")
+hpsearch.report(loss=1)
+"""
+DRIVER = """\
+import concurrent.futures, multiprocessing, hpsearch
+
+if __name__ == "__main__":
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as pool:
+        print(hpsearch.run("sweep.yaml", out="out", workers=1, executor=pool).table["score"][0])
+"""
+
+
+def test_a_program_that_outlives_its_driver_is_waited_for(home):
+    (home / "train.py").write_text(EXCLUSIVE)
+    (home / "sweep.yaml").write_text(SWEEP.replace("[1, 2, 3, 4]", "[1]"))
+    (home / "driver.py").write_text(DRIVER)
+    lock = str(home / "out" / "trials" / "1" / ".lock")
+    drivers = []
+
+    def drive():
+        drivers.append(
+            subprocess.Popen(
+                [sys.executable, "driver.py"],
+                cwd=home,
+                env=ENVIRONMENT | {"TOKEN": "mine"},
+                stdout=subprocess.PIPE,
+                text=True,
+                start_new_session=True,
+            )
+        )
+        return drivers[-1]
+
+    try:
+        first = drive()
+        wait_for((home / "running").exists)
+        first.kill()
+        second = drive()
+        wait_for(lambda: lock in _open_files(second.pid), what="the second run to come to the lock")
+        (home / "go on").touch()
+        said, _ = second.communicate(timeout=60)
+        assert said.splitlines()[-1] == "1.0"
+    finally:
+        for driver in drivers:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(driver.pid, signal.SIGKILL)
+            driver.communicate()
+
+
+def _open_files(pid):
+    """Files that a process and those that come from it have open."""
+    found = set()
+    with contextlib.suppress(psutil.NoSuchProcess):
+        driver = psutil.Process(pid)
+        for process in (driver, *driver.children(recursive=True)):
+            with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+                found |= {file.path for file in process.open_files()}
+    return found

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from hpsearch.programs import nodes
 from hpsearch.programs.command import UserProgram
 from hpsearch.programs.fingerprint import fingerprint_of
 from hpsearch.programs.nodes import MARK, why_unfit
 from hpsearch.store.directory import ResultsDirectory
+from hpsearch.workers.servers import ENVIRONMENT
 
 
 @pytest.fixture
@@ -35,14 +38,16 @@ def test_a_machine_with_the_same_files_is_fit(program):
     assert not why_unfit(program, fingerprint_of(program))
 
 
-def test_each_directory_has_a_mark_of_its_own_and_keeps_it(program, tmp_path):
+def test_a_copy_of_the_directory_is_another_one_from_the_next_run_on(program, tmp_path):
     where = ResultsDirectory(tmp_path / "out")
+    shutil.copytree(where.path, tmp_path / "copy")
+    copied = replace(program, trials=str(tmp_path / "copy" / "trials"))
     where.prepare_trials()
-    assert where.mark_of_trials.read_text() == program.mark
-    other = ResultsDirectory(tmp_path / "other")
-    other.path.mkdir()
-    other.prepare_trials()
-    assert other.mark_of_trials.read_text() != program.mark
+    current = where.mark_of_trials.read_text()
+    assert not why_unfit(replace(program, mark=current), "")
+    assert "has another directory" in why_unfit(replace(copied, mark=current), "")
+    # Neither does a task that a killed run has left in a pool run any more.
+    assert "has another directory" in why_unfit(program, "")
 
 
 def test_what_is_missing_is_named(program, tmp_path):
@@ -65,6 +70,11 @@ def test_a_directory_that_cannot_be_written_is_told(program, monkeypatch):
     # Root may write anywhere.
     monkeypatch.setattr(os, "access", lambda path, _: path != Path(program.trials))
     assert "may not write" in why_unfit(program, fingerprint_of(program))
+
+
+def test_the_variables_that_a_node_does_not_decide_are_documented():
+    page = (Path(nodes.__file__).parent / "README.md").read_text(encoding="utf-8")
+    assert all(f"`{name}`" in page.partition("## On a cluster")[2] for name in ENVIRONMENT)
 
 
 def test_without_a_mark_nothing_is_looked_at(program):

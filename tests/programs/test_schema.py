@@ -48,6 +48,12 @@ def test_wandb_files_are_valid_and_so_is_what_is_stored_of_them(validator):
         {**LEAST, "command": []},
         {**LEAST, "unknown": 1},
         {**LEAST, "parameters": [1]},
+        {**LEAST, "parameters": {"x": {}}},
+        {**LEAST, "parameters": {"x": {"min": 1}}},
+        {
+            **LEAST,
+            "parameters": {"x": {"distribution": "uniform", "min": 1, "max": 2, "scale": "log"}},
+        },
         {**LEAST, "parameters": {"x": {"distribution": "normall"}}},
         {**LEAST, "parameters": {"x": {"distribution": "q_uniform", "min": 1}}},
         {**LEAST, "parameters": {"x": {"distribution": "normal", "mu": "a"}}},

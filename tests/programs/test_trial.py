@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import hashlib
 import json
 import math
@@ -9,6 +11,7 @@ import os
 import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -101,6 +104,33 @@ def test_an_exit_status_is_a_failure_with_the_tail_of_stderr(trial):
     assert [epoch["loss"] for epoch in result.curve] == [1]
     killed = trial("import os; print('loss: 1', flush=True); os.kill(os.getpid(), 9)")
     assert killed.error == "the program ended (SIGKILL)"
+
+
+def test_a_trial_that_another_process_runs_is_waited_for(trial, tmp_path):
+    place = tmp_path / "trials" / "1"
+    place.mkdir(parents=True)
+    script = "import os; assert not os.path.exists('held'); print('loss: 1')"
+    (tmp_path / "held").touch()
+    with ThreadPoolExecutor(1) as thread, (place / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        # The timeout is over at once.
+        late = trial(script, timeout_seconds=1.0)
+        assert f"another process still runs this trial, in {place}" in late.error
+        waiting = thread.submit(trial, script)
+        wait_for(lambda: trial.said, what="the trial to wait")
+        assert "waiting, since another process still runs it" in trial.said[-1]
+        (tmp_path / "held").unlink()
+        fcntl.flock(lock, fcntl.LOCK_UN)
+        assert waiting.result().score == 1
+    assert [path.name for path in place.glob("run-*")] == ["run-1"]
+
+
+def test_without_locks_of_the_file_system_a_trial_runs(trial, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    assert trial("print('loss: 1')").score == 1
 
 
 def test_a_program_that_cannot_be_started_is_a_failed_row(trial):

@@ -27,6 +27,24 @@ def test_a_node_that_fails_again_and_again_is_avoided(nodes):
     assert nodes.avoided == {"a"}
 
 
+def test_none_is_left_once_each_that_has_room_is_avoided(nodes):
+    def node(name, cpus):
+        return {"Alive": True, "NodeID": name, "Resources": {"CPU": cpus}}
+
+    nodes._ray.nodes = lambda: [node("head", 0), node("a", 2), node("b", 1)]
+    assert not nodes.none_left
+    nodes.update()
+    nodes.avoid("a", "it has keras 2")
+    assert not nodes.none_left
+    nodes.avoid("b", "it has no such directory")
+    assert nodes.none_left
+    assert nodes.last_avoided.endswith("it has no such directory")
+    # A cluster without room may get some.
+    nodes._ray.nodes = lambda: [node("head", 0)]
+    nodes.update()
+    assert not nodes.none_left
+
+
 def test_failures_count_in_a_row(nodes):
     for _ in range(20):
         assert nodes.judge("a", "odd") == []

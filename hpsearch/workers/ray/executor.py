@@ -82,6 +82,8 @@ class RayExecutor(Executor):
         self._said_waiting = False
         self._hire_after = 0.0
         self._failed_starts = 0
+        #: Whether a worker was ever put to use.
+        self._used = False
         self._versions = package_versions()
 
     def provide(self, dataset: TrainingData) -> None:
@@ -215,6 +217,7 @@ class RayExecutor(Executor):
         if hello.node in self._nodes.avoided:
             self._dismiss(member)
             return [Said(said, warning=True)] if said else []
+        self._used = True
         member.node, member.pid = hello.node, hello.pid
         self._fleet.watch(member, self._memory_bytes, self._nodes.slots(hello.node))
         _LOG.info("worker %d: process %d on %s", member.number, hello.pid, hello.host)
@@ -311,11 +314,20 @@ class RayExecutor(Executor):
         self._checked = 0.0
 
     def _check_cluster(self) -> list[Event]:
-        """Check the head and the nodes, and ask for the workers that have room."""
+        """Check the head and the nodes, and ask for the workers that have room.
+
+        Raises:
+            HpsearchError: No node has ever been of use, and none is left to be tried.
+        """
         self._checked = time.monotonic()
         if not self._head.answers():
             return []
         self._nodes.update()
+        if not self._used and self._nodes.none_left:
+            raise HpsearchError(
+                "no node of the cluster with room for a worker can be used; "
+                f"the last: {self._nodes.last_avoided}"
+            )
         self._hire()
         if self._fleet.ready:
             self._waiting_since = self._checked

@@ -46,6 +46,8 @@ class Nodes:
     def __init__(self, ray: ModuleType, needed: Mapping[str, float]) -> None:
         self._ray, self.needed = ray, needed
         self.avoided: set[str] = set()
+        #: Why the last one is.
+        self.last_avoided = ""
         self._records: dict[str, _Record] = {}
         self._suspect_until: dict[str, float] = {}
         self._alive: list[dict[str, Any]] = []
@@ -79,7 +81,8 @@ class Nodes:
         if node in self.avoided:
             return ""
         self.avoided.add(node)
-        return f"{self.name(node)} is used no more in this run: {why}"
+        self.last_avoided = f"{self.name(node)} is used no more in this run: {why}"
+        return self.last_avoided
 
     def failures(self, node: str) -> int:
         """Return how many trainings in a row have failed on a node."""
@@ -122,6 +125,12 @@ class Nodes:
     def usable(self) -> list[dict[str, Any]]:
         """Nodes that are alive and not avoided, as Ray describes them."""
         return [node for node in self._alive if node["NodeID"] not in self.avoided]
+
+    @property
+    def none_left(self) -> bool:
+        """Whether there are nodes that have what a worker takes, and all of them are avoided."""
+        fitting = [node for node in self._alive if self._slots(node)]
+        return bool(fitting) and all(node["NodeID"] in self.avoided for node in fitting)
 
     @property
     def room(self) -> int:
