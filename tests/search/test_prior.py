@@ -280,7 +280,9 @@ def doubted(strategy: Any, score: Callable[[Config], float], width: int, count: 
     return found
 
 
-@pytest.mark.parametrize("width", [1, 4, 8])
+@pytest.mark.parametrize(
+    "width", [8, *(pytest.param(width, marks=pytest.mark.slow) for width in (1, 4))]
+)
 def test_workers_in_parallel_doubt_it_too(width: int) -> None:
     """Random configs that come early, for want of scores, are not the prior's."""
     drawn = [p.config.id for p in make_strategy(MethodSpec("random"), SPACE).ask(10)]
