@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 import hpsearch.tuners as kt
-from hpsearch.training.fit import EngineFit
+from hpsearch.data.dataset import several_target
+from hpsearch.data.specs import ArrayPart, Arrays
+from hpsearch.training.fit import EngineFit, FitTrainer
 
 MB = 2**20
 
@@ -84,6 +86,31 @@ def test_maps_give_the_scores_of_arrays(place, kind, given):
     maps = (mapped_copy(x, place / "x.npy"), mapped_copy(y, place / "y.npy"))
     given["validation_data"] = maps[0][:50], maps[1][:50]
     assert search(place, kind, *maps, **given) == expected
+
+
+class TellsRows(keras.Model):
+    """Its validation loss is the number of rows of the last batch."""
+
+    def test_step(self, data):
+        return {"loss": keras.ops.shape(data[0])[0]}
+
+
+def test_fit_trains_several_targets_in_batches_of_a_map(tmp_path):
+    random = np.random.default_rng(0)
+    x, y = random.random((70, 16), "float32"), random.random((70, 3), "float32")
+    parts = [ArrayPart("", (1,), whole=False), ArrayPart("", (2,), whole=False)]
+    curves = []
+    for each in (x, mapped_copy(x, tmp_path / "x.npy")):
+        inputs = keras.Input((16,))
+        outputs = [keras.layers.Dense(n, kernel_initializer="ones")(inputs) for n in (1, 2)]
+        model = TellsRows(inputs, outputs)
+        model.compile("sgd", ["mse", "mae"])
+        arrays = Arrays(each, y, each[:50], y[:50])
+        order = np.arange(70, dtype=np.int32)
+        trainer = FitTrainer(model, arrays, several_target(parts), 20, lambda _, o=order: o)
+        curves.append([trainer.run_epoch() for _ in range(2)])
+    assert curves[0] == curves[1]
+    assert curves[0][0]["val_loss"] == 10
 
 
 @pytest.mark.slow
