@@ -102,7 +102,8 @@ def test_fit_trains_several_targets_in_batches_of_a_map(tmp_path):
     curves = []
     for each in (x, mapped_copy(x, tmp_path / "x.npy")):
         inputs = keras.Input((16,))
-        outputs = [keras.layers.Dense(n, kernel_initializer="ones")(inputs) for n in (1, 2)]
+        dense = [keras.layers.Dense(n, kernel_initializer="ones", name=f"of_{n}") for n in (1, 2)]
+        outputs = [each(inputs) for each in dense]
         model = TellsRows(inputs, outputs)
         model.compile("sgd", ["mse", "mae"])
         arrays = Arrays(each, y, each[:50], y[:50])
