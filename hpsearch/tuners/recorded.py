@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import GeneratorType
 from typing import Any, Final
 
@@ -41,6 +41,7 @@ class Batches:
         endless: Whether the end was not seen.
         same: Whether all epochs have the same rows.
         error: What was raised after the last batch; None if nothing was.
+        counted: Whether the dataset tells how many batches it has.
         beyond: An epoch that no training gets, after the only one that each gets.
     """
 
@@ -49,11 +50,12 @@ class Batches:
     endless: bool
     same: bool
     error: Exception | None = None
+    counted: bool = False
     beyond: tuple[Any, ...] = ()
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         """Become a generator or a dataset in the other process."""
-        return _restored, (self.passes, self.spec, self.endless, self.error)
+        return _restored, (self.passes, self.spec, self.endless, self.error, self.counted)
 
     @property
     def rows(self) -> tuple[Any, ...]:
@@ -63,7 +65,11 @@ class Batches:
 
 
 def _restored(
-    passes: Sequence[Sequence[Any]], spec: Any, endless: bool, error: Exception | None
+    passes: Sequence[Sequence[Any]],
+    spec: Any,
+    endless: bool,
+    error: Exception | None,
+    counted: bool,
 ) -> Any:
     if spec is None:
         return _in_turn(passes, endless=endless, error=error)
@@ -80,7 +86,7 @@ def _restored(
 
     dataset = tf.data.Dataset.from_generator(elements, output_signature=spec)
     lengths = {len(each) for each in passes}
-    if endless or error is not None or len(lengths) > 1:
+    if not counted or endless or error is not None or len(lengths) > 1:
         return dataset
     return dataset.apply(tf.data.experimental.assert_cardinality(lengths.pop()))
 
@@ -146,10 +152,12 @@ class Recorder:
             unread = dataset_of(graph, value.element_spec)
             return self._same(elements(), value.element_spec, steps) or unread
         if steps is not None:
-            return self._of_steps(elements(), value.element_spec, steps)
-        if int(value.cardinality()) == tf.data.INFINITE_CARDINALITY:
+            found = self._of_steps(elements(), value.element_spec, steps)
+        elif int(value.cardinality()) == tf.data.INFINITE_CARDINALITY:
             raise NotOnEngine("a tf.data.Dataset that calls Python is endless")
-        return self._of_epochs(elements, value.element_spec)
+        else:
+            found = self._of_epochs(elements, value.element_spec)
+        return replace(found, counted=int(value.cardinality()) >= 0)
 
     def _noted(self, generator: Iterator[Any], read: list[Any]) -> Iterator[Any]:
         try:

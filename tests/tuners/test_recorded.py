@@ -161,7 +161,7 @@ def test_a_dataset_that_calls_python_is_read_in_each_epoch(noise, tmp_path):
     assert len(found.passes) == (3 if noise else 1)
     made = arguments.sent(((found,), {}), "it", tmp_path).load()[0][0]
     assert made.element_spec == called().element_spec
-    assert int(made.cardinality()) == 4
+    assert made.cardinality() == called().cardinality()
     expected = called(noise)
     for _ in range(3):
         for (x, y), (x_too, y_too) in zip(made, expected, strict=True):
