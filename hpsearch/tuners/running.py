@@ -229,7 +229,8 @@ def require_one_replica(tuner: keras_tuner.Tuner) -> None:
     """Check that a `distribution_strategy` changes nothing, and say so.
 
     Raises:
-        NotOnEngine: It trains several replicas, or in several processes.
+        NotOnEngine: It trains several replicas, in several processes or on a device that it names,
+            or a `run_trial` of the user's may use it.
     """
     # A tuner of scikit-learn's models has none.
     strategy = getattr(tuner, "distribution_strategy", None)
@@ -238,6 +239,12 @@ def require_one_replica(tuner: keras_tuner.Tuner) -> None:
     count = strategy.num_replicas_in_sync
     if count > 1 or not isinstance(strategy, _ONE_REPLICA):
         raise NotOnEngine(f"there is a distribution_strategy ({counted(count, 'replica')})")
+    if is_users(tuner, "run_trial"):
+        raise NotOnEngine("there is a distribution_strategy, which run_trial may use")
+    (device,) = strategy.extended.worker_devices
+    default = (tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU"))[0]
+    if not device.endswith(default.name):
+        raise NotOnEngine(f"there is a distribution_strategy on {device}")
     if tuner.oracle.verbose:
         said = "the distribution_strategy has one replica, and workers train without it"
         print(f"hpsearch: {said}")  # noqa: T201

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import tracemalloc
 from pathlib import Path
 
 import keras
@@ -13,7 +14,9 @@ import pytest
 import hpsearch.tuners as kt
 from hpsearch.data.dataset import several_target
 from hpsearch.data.specs import ArrayPart, Arrays
+from hpsearch.models.fit_arguments import request_of
 from hpsearch.training.fit import EngineFit, FitTrainer
+from hpsearch.tuners.search import _dataset_of
 
 MB = 2**20
 
@@ -112,6 +115,17 @@ def test_fit_trains_several_targets_in_batches_of_a_map(tmp_path):
         curves.append([trainer.run_epoch() for _ in range(2)])
     assert curves[0] == curves[1]
     assert curves[0][0]["val_loss"] == 10
+
+
+@pytest.mark.parametrize("kind", ["int32", "uint16"])
+def test_the_program_holds_no_copy_of_whole_numbers(kind, tmp_path):
+    x = np.lib.format.open_memmap(tmp_path / "x.npy", "w+", kind, (100_000, 64))
+    y = np.zeros(len(x), "float32")
+    tracemalloc.start()
+    _dataset_of(request_of((x, y), {"validation_data": (x[:64], y[:64])}))
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < x.nbytes / 4
 
 
 @pytest.mark.slow
