@@ -222,7 +222,8 @@ def overridden(tuner: keras_tuner.Tuner) -> str:
     asks for. A `run_trial` may call both.
     """
     loads = is_users(tuner, "run_trial") or isinstance(tuner, SCIKIT | keras_tuner.Hyperband)
-    return next((n for n in (*_HOOKS, *_OF_MODELS * loads) if is_users(tuner, n)), "")
+    names = (*_HOOKS, *_OF_MODELS) if loads else _HOOKS
+    return next((name for name in names if is_users(tuner, name)), "")
 
 
 def require_one_replica(tuner: keras_tuner.Tuner) -> None:

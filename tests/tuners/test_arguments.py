@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import fcntl
 import pickle
 import subprocess
 import sys
@@ -130,6 +132,19 @@ def test_subclasses_of_maps_keep_what_they_mean(tmp_path, small):
     assert (masked.mean(), masked.count()) == (1.5, 4)
     records = np.lib.format.open_memmap(tmp_path / "r.npy", "w+", [("a", "f4")], (3,))
     assert through(records.view(np.recarray), tmp_path).a.tolist() == [0, 0, 0]
+
+
+def test_a_file_system_without_locks(tmp_path, small, monkeypatch):
+    def missing(*_):
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(fcntl, "flock", missing)
+    made = arguments.sent(((np.arange(10_000),), {}), "it", tmp_path)
+    again = arguments.sent(((np.arange(10_000),), {}), "it", tmp_path)
+    for each in (made, again):
+        np.testing.assert_array_equal(each.load()[0][0], np.arange(10_000))
+        each.remove()
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_no_file_takes_is_refused(tmp_path, small):
