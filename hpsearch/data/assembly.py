@@ -281,14 +281,11 @@ def _add_array(digest: Any, values: npt.NDArray[Any]) -> None:
     )
     little = dtype.newbyteorder("<")
     _add_texts(digest, [little.str, *map(str, values.shape)])
-    plain = np.ascontiguousarray(values, little)
-    if dtype.kind != "f":
-        digest.update(plain)
-        return
-    flat = plain.reshape(-1)
+    flat = np.ascontiguousarray(values).reshape(-1)
     for begin in range(0, flat.size, _HASHED_VALUES):
-        block = flat[begin : begin + _HASHED_VALUES] + 0.0
-        digest.update(block.astype(little, copy=False))
+        # In blocks, for memory may be too small for a copy of a map.
+        block = flat[begin : begin + _HASHED_VALUES].astype(little, copy=False)
+        digest.update((block + 0.0).astype(little, copy=False) if dtype.kind == "f" else block)
 
 
 def _add_texts(digest: Any, texts: list[str]) -> None:

@@ -190,21 +190,43 @@ def read_idx(path: Path) -> npt.NDArray[np.uint8]:
 
 # Arrays in files
 
-#: Path, offset, dtype, shape and order of an array in a file.
-Place = tuple[str, int, Any, tuple[int, ...], str]
+#: Device, number and bytes of a file.
+Identity = tuple[int, int, int]
+#: Path, offset, dtype, shape and order of an array in a file, and which file that is.
+Place = tuple[str, int, Any, tuple[int, ...], str, Identity]
 #: Bytes of two arrays that are compared at a time.
 _COMPARED = 2**24
 
 
 def place_of(array: npt.NDArray[Any]) -> Place | None:
     """Return where a file holds an array's numbers; None if none does, or another one by now."""
-    place = _place(array)
-    return place if place is not None and _is_in_file(array, place) else None
+    try:
+        place = _place(array)
+        return place if place is not None and _is_in_file(array, place) else None
+    except (DataError, OSError, ValueError):
+        return None
 
 
-def array_at(path: str, offset: int, dtype: Any, shape: tuple[int, ...], order: Any) -> Any:
-    """Return an array in a file; changes stay in this process."""
-    return np.memmap(path, dtype, "c", offset, shape, order)
+def array_at(  # noqa: PLR0917 - a place
+    path: str, offset: int, dtype: Any, shape: tuple[int, ...], order: Any, identity: Identity
+) -> Any:
+    """Return an array in a file; changes stay in this process.
+
+    Raises:
+        DataError: The path leads to another file, or the file has another size.
+    """
+    with Path(path).open("rb") as file:
+        if _identity_of(os.fstat(file.fileno())) != identity:
+            raise DataError(
+                f"{path}: the file has changed since the search began, so that trials would train "
+                "on other data; keep it until the search ends"
+            )
+        return np.memmap(file, dtype, "c", offset, shape, order)
+
+
+def _identity_of(found: os.stat_result) -> Identity:
+    # Not its time, which changes as a program writes to its own map.
+    return found.st_dev, found.st_ino, found.st_size
 
 
 def map_of(array: npt.NDArray[Any]) -> np.memmap[Any, Any] | None:
@@ -216,6 +238,9 @@ def map_of(array: npt.NDArray[Any]) -> np.memmap[Any, Any] | None:
 
 
 def _place(array: npt.NDArray[Any]) -> Place | None:
+    if type(array) not in (np.ndarray, np.memmap):
+        # Of a subclass, such as a masked array, the numbers are not all.
+        return None
     base = map_of(array)
     is_contiguous = array.flags.c_contiguous or array.flags.f_contiguous
     if base is None or not is_contiguous or base.mode == "c":
@@ -227,15 +252,15 @@ def _place(array: npt.NDArray[Any]) -> Place | None:
     inside = array.__array_interface__["data"][0] - start
     offset = base.offset - base.offset % mmap.ALLOCATIONGRANULARITY + inside
     order = "C" if array.flags.c_contiguous else "F"
-    return os.fspath(Path(base.filename).absolute()), offset, array.dtype, array.shape, order
+    path = Path(base.filename).absolute()
+    identity = _identity_of(path.stat())
+    return os.fspath(path), offset, array.dtype, array.shape, order, identity
 
 
 def _is_in_file(array: npt.NDArray[Any], place: Place) -> bool:
     """Return whether the path still leads to an array's numbers: it may be another file's now."""
-    try:
-        other = array_at(*place)
-    except (OSError, ValueError):
-        return False
+    # The map does not tell its file's number.
+    other = array_at(*place)
     ours, theirs = (np.asarray(each).ravel("K").view(np.uint8) for each in (array, other))
     starts = range(0, len(ours), _COMPARED)
     return all(

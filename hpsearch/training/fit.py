@@ -108,9 +108,12 @@ class FitTrainer(KerasTrainer):
 
         def taken(rows: Any) -> tuple[Any, ...]:
             x, y, *rest = (tf.gather(each, rows) for each in tensors)
-            return x, unpacked(y, parts, as_tensor), *rest
+            targets = unpacked(y, parts, as_tensor)
+            # A dataset makes one tensor of a list.
+            return x, tuple(targets) if isinstance(targets, list) else targets, *rest
 
-        return {"x": tf.data.Dataset.from_tensor_slices(order).batch(size).map(taken)}
+        dataset = tf.data.Dataset.from_tensor_slices(order).batch(size).map(taken).prefetch(1)
+        return {"x": dataset, "shuffle": False, "validation_batch_size": size}
 
     def _state_variables(self) -> list[Any]:
         """Return all Keras variables; state that a layer keeps elsewhere is lost."""

@@ -104,8 +104,8 @@ class Engine:
     #: training may end only after the next one of its execution has begun.
     _open: dict[int, int] = field(default_factory=dict)
     _deaths: dict[int, int] = field(default_factory=dict)
-    #: Executions whose training raised -> its runs, and those that are to run again.
-    _raised: dict[int, int] = field(default_factory=dict)
+    #: Executions -> runs of their training that gave no score, and those that are to run again.
+    _runs_without_score: dict[int, int] = field(default_factory=dict)
     _again: set[int] = field(default_factory=set)
     _failures: list[str] = field(default_factory=list)
     _succeeded: bool = False
@@ -500,7 +500,8 @@ class Engine:
         """Whether the result is that of a training without a score that runs again."""
         if self.repeat is None or result.status not in (Status.FAILED, Status.DIVERGED):
             return False
-        runs = self._raised[result.number] = self._raised.get(result.number, 0) + 1
+        runs = self._runs_without_score.get(result.number, 0) + 1
+        self._runs_without_score[result.number] = runs
         if not self.repeat(result, runs):
             return False
         self._again.add(result.number)

@@ -106,7 +106,8 @@ class Stop:
 
     Attributes:
         at_once: Whether the first signal raises a KeyboardInterrupt, too, as the second does:
-            what a run does before it searches may take long, and checks nothing.
+            what a run does before it searches, and a training in this process, may take long, and
+            checks nothing.
     """
 
     signal: int | None = None

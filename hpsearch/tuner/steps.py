@@ -174,7 +174,8 @@ class _Run:
             RefusedError: The store is damaged, or older than its table.
             Interrupted: A signal came.
         """
-        self.stop.at_once = False
+        # A training in this process has no other way to end.
+        self.stop.at_once = self.settings.in_process
         self.check_signal()
         engine = self._engine_over(prepared, store)
         retried = _RETRIED if self.settings.retry else ()

@@ -152,8 +152,13 @@ def _new_file(folder: Path) -> tuple[int, str]:
     """Return the descriptor and the path of a new file that this process has locked."""
     while True:
         handle, path = tempfile.mkstemp(prefix=_PREFIX, dir=folder)
+        try:
+            is_locked = _is_locked_by(handle)
+        except OSError:
+            # A file system without locks, where `remove_old` removes none.
+            return handle, path
         # Another process may have removed it before it was locked.
-        if _is_locked_by(handle) and Path(path).exists():
+        if is_locked and Path(path).exists():
             return handle, path
         os.close(handle)
         Path(path).unlink(missing_ok=True)
@@ -175,8 +180,6 @@ def remove_old(folder: Path) -> None:
     for path in folder.glob(f"{_PREFIX}*"):
         # A process has the locks of its files as long as it lives.
         with contextlib.suppress(OSError):
-            if str(path) in _HELD:
-                continue
             handle = os.open(path, os.O_RDWR | NO_LINK)
             try:
                 if _is_locked_by(handle):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import warnings
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from keras_tuner.src import utils as kt_utils
 from keras_tuner.src.engine import trial as kt_trial
 
 from hpsearch.models.custom import fresh_names, seeded
+from hpsearch.tuners.running import is_users
 
 #: The store has the weights of every trial; a file takes as long as training a small model.
 MOST_CHECKPOINTS = 10
@@ -20,10 +22,16 @@ _MOST_BYTES = 2**26
 
 
 def write_checkpoints(tuner: keras_tuner.Tuner) -> None:
-    """Write the checkpoints of a tuner's best trials; one that cannot be written is left out."""
+    """Write the checkpoints of a tuner's best trials; one that cannot be written is left out.
+
+    A `load_model` of the user's may read that of any trial.
+    """
+    count, most = MOST_CHECKPOINTS, float(_MOST_BYTES)
+    if is_users(tuner, "load_model"):
+        count, most = len(tuner.oracle.trials), math.inf
     written = 0
-    for trial in tuner.oracle.get_best_trials(MOST_CHECKPOINTS):
-        if trial.status == kt_trial.TrialStatus.COMPLETED and written < _MOST_BYTES:
+    for trial in tuner.oracle.get_best_trials(count):
+        if trial.status == kt_trial.TrialStatus.COMPLETED and written < most:
             # The user's own code, or a full disk.
             with contextlib.suppress(Exception):
                 written += _write(tuner, trial)

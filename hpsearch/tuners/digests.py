@@ -127,7 +127,7 @@ def _of_batches(batches: Batches) -> list[Any]:
         return sorted(row_digests(batches.passes[0]))
     first = next((each for one in batches.passes for each in one), ())
     forms = (f"{each.dtype}{each.shape[1:]}" for each in arrays_in(first))
-    return [repr(batches.spec), *forms, *_kept(batches.passes[:2])]
+    return [repr(batches.spec), *forms, *_kept([*batches.passes, batches.beyond][:2])]
 
 
 def _kept(passes: Sequence[Sequence[Any]]) -> list[Any]:
@@ -146,12 +146,14 @@ def _kept(passes: Sequence[Sequence[Any]]) -> list[Any]:
     return [
         [place, *sorted(rows.elements())]
         for place, (rows, others) in pairs
-        if rows == others and _chance_of(rows) < _CHANCE
+        if rows and rows == others and _chance_of(rows) < _CHANCE
     ]
 
 
 def _rows_of(arrays: Sequence[Any]) -> Counter[bytes]:
-    """Count the rows of an array that comes in batches."""
+    """Count the rows of an array in batches; none of objects, such as tf.data's texts."""
+    if any(array.dtype.kind not in "biufSU" for array in arrays):
+        return Counter()
     return Counter(row_digests([(array,) for array in arrays]))
 
 

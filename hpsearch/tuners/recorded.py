@@ -5,10 +5,11 @@ from __future__ import annotations
 import copy
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import GeneratorType
 from typing import Any, Final
 
+import cloudpickle
 import tensorflow as tf
 
 from hpsearch.data.dataset import arrays_in, is_dataset, joined
@@ -40,6 +41,8 @@ class Batches:
         endless: Whether the end was not seen.
         same: Whether all epochs have the same rows.
         error: What was raised after the last batch; None if nothing was.
+        counted: Whether the dataset tells how many batches it has.
+        beyond: An epoch that no training gets, after the only one that each gets.
     """
 
     passes: tuple[tuple[Any, ...], ...]
@@ -47,10 +50,12 @@ class Batches:
     endless: bool
     same: bool
     error: Exception | None = None
+    counted: bool = False
+    beyond: tuple[Any, ...] = ()
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         """Become a generator or a dataset in the other process."""
-        return _restored, (self.passes, self.spec, self.endless, self.error)
+        return _restored, (self.passes, self.spec, self.endless, self.error, self.counted)
 
     @property
     def rows(self) -> tuple[Any, ...]:
@@ -60,7 +65,11 @@ class Batches:
 
 
 def _restored(
-    passes: Sequence[Sequence[Any]], spec: Any, endless: bool, error: Exception | None
+    passes: Sequence[Sequence[Any]],
+    spec: Any,
+    endless: bool,
+    error: Exception | None,
+    counted: bool,
 ) -> Any:
     if spec is None:
         return _in_turn(passes, endless=endless, error=error)
@@ -77,7 +86,7 @@ def _restored(
 
     dataset = tf.data.Dataset.from_generator(elements, output_signature=spec)
     lengths = {len(each) for each in passes}
-    if endless or error is not None or len(lengths) > 1:
+    if not counted or endless or error is not None or len(lengths) > 1:
         return dataset
     return dataset.apply(tf.data.experimental.assert_cardinality(lengths.pop()))
 
@@ -143,10 +152,12 @@ class Recorder:
             unread = dataset_of(graph, value.element_spec)
             return self._same(elements(), value.element_spec, steps) or unread
         if steps is not None:
-            return self._of_steps(elements(), value.element_spec, steps)
-        if int(value.cardinality()) == tf.data.INFINITE_CARDINALITY:
+            found = self._of_steps(elements(), value.element_spec, steps)
+        elif int(value.cardinality()) == tf.data.INFINITE_CARDINALITY:
             raise NotOnEngine("a tf.data.Dataset that calls Python is endless")
-        return self._of_epochs(elements, value.element_spec)
+        else:
+            found = self._of_epochs(elements, value.element_spec)
+        return replace(found, counted=int(value.cardinality()) >= 0)
 
     def _noted(self, generator: Iterator[Any], read: list[Any]) -> Iterator[Any]:
         try:
@@ -171,10 +182,24 @@ class Recorder:
             if found:
                 passes.append(found)
             if len(found) < steps:
-                return self._ended(passes, spec)
+                # One iterator of a dataset gives the batches of all epochs.
+                one = [(*itertools.chain(*passes),)]
+                return self._ended(passes if spec is None else one, spec)
             if len(passes) == 2 and _are_equal(*passes):
                 return Batches((passes[0],), spec, endless=True, same=True)
-        return Batches(tuple(passes), spec, endless=True, same=len(passes) == 1)
+        beyond = self._beyond(elements, steps) if len(passes) == 1 else ()
+        same = len(passes) == 1 and _are_equal(passes[0], beyond or passes[0])
+        return Batches(tuple(passes), spec, endless=True, same=same, beyond=beyond)
+
+    def _beyond(self, elements: Iterator[Any], steps: int) -> tuple[Any, ...]:
+        """Return an epoch beyond those of a training; empty if there is none."""
+        try:
+            found = self._pass(elements, steps)
+        except NotOnEngine:
+            return ()
+        finally:
+            self._error = None
+        return found if len(found) == steps else ()
 
     def _same(self, elements: Iterator[Any], spec: Any, steps: int | None) -> Batches | None:
         """Return the batches of an epoch if the next one has the same rows."""
@@ -212,7 +237,7 @@ class Recorder:
         self, elements: Iterator[Any], steps: int | None, most: int | None = None
     ) -> tuple[Any, ...]:
         found: list[Any] = []
-        for each in self._until_error(itertools.islice(elements, steps)):
+        for each in self._noting_error(itertools.islice(elements, steps)):
             found.append(each)
             size = sum(array.nbytes for array in arrays_in(each)) + _OVERHEAD_BYTES
             self._room -= size
@@ -221,12 +246,15 @@ class Recorder:
                 raise NotOnEngine("there are too many batches to read them once for all trainings")
         return tuple(found)
 
-    def _until_error(self, elements: Iterator[Any]) -> Iterator[Any]:
+    def _noting_error(self, elements: Iterator[Any]) -> Iterator[Any]:
         """Yield elements until the user's code raises, which each training does then as well."""
         try:
             yield from elements
+        except (MemoryError, tf.errors.ResourceExhaustedError):
+            # A training may have more, for it keeps no batches.
+            raise NotOnEngine("memory ended as its batches were read for all trainings") from None
         except Exception as error:  # noqa: BLE001 - whatever it is
-            self._error = error
+            self._error = _portable(error)
 
     def put_back(self, value: Any) -> Any:
         """Return a generator with all that was read of it; other values as they are."""
@@ -242,6 +270,15 @@ def _continued(read: Sequence[Any], rest: Iterator[Any]) -> Iterator[Any]:
             raise each
         yield each
     yield from rest
+
+
+def _portable(error: Exception) -> Exception:
+    """Return an exception that other processes can have: it, or one of its text."""
+    try:
+        cloudpickle.loads(cloudpickle.dumps(error))
+    except Exception:  # noqa: BLE001 - of the user's class
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    return error
 
 
 def _graph_of(dataset: Any) -> bytes | None:

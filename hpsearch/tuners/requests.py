@@ -109,6 +109,8 @@ def whole_request(
         if rows is not None:
             with contextlib.suppress(NotOnEngine):
                 return request_of((), {**rows, "callbacks": callbacks}), None
+        # Before there is a file, which an error here would leave.
+        of, former = digest_of(args, given, before), former_digest([*args, *given.values()])
         arguments = sent((tuple(args), given), "the arguments of search", _folder(tuner))
     except NotOnEngine as error:
         raise NotOnEngine(f"{also}{error}") from None
@@ -118,8 +120,6 @@ def whole_request(
     hypermodel = AsGiven(tuner, len(args), given, own=own, arguments=arguments, called=called)
     # Code of the user's may make other rows of them.
     shape = () if own else _row_shape(args, given)
-    of = digest_of(args, given, before)
-    former = former_digest([*args, *given.values()])
     request = _without_rows(given.get("epochs"), callbacks, shape)
     return replace(request, of=of, formerly=former), hypermodel
 

@@ -222,14 +222,16 @@ def overridden(tuner: keras_tuner.Tuner) -> str:
     asks for. A `run_trial` may call both.
     """
     loads = is_users(tuner, "run_trial") or isinstance(tuner, SCIKIT | keras_tuner.Hyperband)
-    return next((n for n in (*_HOOKS, *_OF_MODELS * loads) if is_users(tuner, n)), "")
+    names = (*_HOOKS, *_OF_MODELS) if loads else _HOOKS
+    return next((name for name in names if is_users(tuner, name)), "")
 
 
 def require_one_replica(tuner: keras_tuner.Tuner) -> None:
     """Check that a `distribution_strategy` changes nothing, and say so.
 
     Raises:
-        NotOnEngine: It trains several replicas, or in several processes.
+        NotOnEngine: It trains several replicas, in several processes or on a device that it names,
+            or a `run_trial` of the user's may use it.
     """
     # A tuner of scikit-learn's models has none.
     strategy = getattr(tuner, "distribution_strategy", None)
@@ -238,6 +240,12 @@ def require_one_replica(tuner: keras_tuner.Tuner) -> None:
     count = strategy.num_replicas_in_sync
     if count > 1 or not isinstance(strategy, _ONE_REPLICA):
         raise NotOnEngine(f"there is a distribution_strategy ({counted(count, 'replica')})")
+    if is_users(tuner, "run_trial"):
+        raise NotOnEngine("there is a distribution_strategy, which run_trial may use")
+    (device,) = strategy.extended.worker_devices
+    default = (tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU"))[0]
+    if not device.endswith(default.name):
+        raise NotOnEngine(f"there is a distribution_strategy on {device}")
     if tuner.oracle.verbose:
         said = "the distribution_strategy has one replica, and workers train without it"
         print(f"hpsearch: {said}")  # noqa: T201

@@ -24,7 +24,7 @@ from hpsearch.tuners.running import Told, copy_of, held, is_users
 from hpsearch.tuners.search import EngineSearch
 from hpsearch.tuners.signatures import like_keras_tuners
 
-#: Rows times columns times trials below which a search ends before workers have imported
+#: The most rows times columns times trials with which a search ends before workers have imported
 #: TensorFlow.
 _FEW_CELLS = 10_000
 #: Relative difference between the scores of a trial and of its repetition: another order of sums.
@@ -48,6 +48,9 @@ class SklearnSearch(EngineSearch):
         )
         own_run = is_users(self.tuner, "run_trial") and not self.in_process
         self._tell_what_stays(request, own_run=own_run)
+        if self.in_process and is_users(self.tuner, "run_trial") and self.tuner.oracle.verbose:
+            said = f"{type(self.tuner).__name__}.run_trial runs on copies of the tuner"
+            print(f"hpsearch: {said}: what it changes in self is lost")  # noqa: T201
         return request
 
     @property

@@ -370,8 +370,10 @@ class Driver(SweepTuner):
             RuntimeError: Too many trials failed one after another.
         """
         if isinstance(error, RuntimeError | kt_errors.FatalError):
-            if not isinstance(self.oracle, StrategyOracle) and self.oracle.end_order:
-                # The oracle raises as it is told of the last one.
+            ours = isinstance(self.oracle, StrategyOracle)
+            fatal = isinstance(error, kt_errors.FatalError)
+            if not ours and not fatal and self.oracle.end_order:
+                # The oracle raises as it is told of the last one, and of no trial that is fatal.
                 self._trials.tell_failure(self.oracle.trials[self.oracle.end_order[-1]])
             raise error
         return super().failed(error)

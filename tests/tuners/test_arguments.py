@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import fcntl
 import pickle
 import subprocess
 import sys
@@ -16,6 +18,7 @@ import pytest
 import tensorflow as tf
 from keras.src.legacy.preprocessing.image import ImageDataGenerator
 
+from hpsearch.errors import DataError
 from hpsearch.models.fit_arguments import NotOnEngine
 from hpsearch.tuners import arguments
 
@@ -109,6 +112,39 @@ def test_a_file_that_was_replaced_is_not_read_again(tmp_path, small):
     np.testing.assert_array_equal(through(mapped, tmp_path), np.arange(10.0))
     path.unlink()
     np.testing.assert_array_equal(through(mapped, tmp_path), np.arange(10.0))
+
+
+def test_a_file_that_is_replaced_later_is_refused(tmp_path, small):
+    path, other = tmp_path / "x.npy", tmp_path / "other.npy"
+    np.save(path, np.arange(10.0))
+    np.save(other, np.zeros(10))
+    made = arguments.sent(((np.load(path, mmap_mode="r"),), {}), "it", tmp_path)
+    np.testing.assert_array_equal(made.load()[0][0], np.arange(10.0))
+    other.replace(path)
+    with pytest.raises(DataError, match=r"x\.npy: the file has changed since the search began"):
+        made.load()
+
+
+def test_subclasses_of_maps_keep_what_they_mean(tmp_path, small):
+    np.save(tmp_path / "x.npy", np.arange(6.0))
+    whole = np.load(tmp_path / "x.npy", mmap_mode="r")
+    masked = through(np.ma.masked_greater(whole, 3, copy=False), tmp_path)
+    assert (masked.mean(), masked.count()) == (1.5, 4)
+    records = np.lib.format.open_memmap(tmp_path / "r.npy", "w+", [("a", "f4")], (3,))
+    assert through(records.view(np.recarray), tmp_path).a.tolist() == [0, 0, 0]
+
+
+def test_a_file_system_without_locks(tmp_path, small, monkeypatch):
+    def missing(*_):
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(fcntl, "flock", missing)
+    made = arguments.sent(((np.arange(10_000),), {}), "it", tmp_path)
+    again = arguments.sent(((np.arange(10_000),), {}), "it", tmp_path)
+    for each in (made, again):
+        np.testing.assert_array_equal(each.load()[0][0], np.arange(10_000))
+        each.remove()
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_no_file_takes_is_refused(tmp_path, small):

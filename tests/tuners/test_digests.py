@@ -129,6 +129,23 @@ def test_labels_of_augmented_rows_are_data():
     assert digest(recorded(labels)) == digest(recorded(labels)) != digest(recorded(other))
 
 
+def test_texts_among_changing_rows():
+    def noise(names):
+        while True:
+            random = np.random.default_rng()
+            yield random.random((len(names), 2)), names, np.arange(len(names))
+
+    def recorded(names):
+        given = {"x": noise(names), "steps_per_epoch": 2}
+        return Recorder(2, own=True).recorded((), given)[1]["x"]
+
+    # As `tf.data` gives them: the bytes of such arrays are addresses.
+    names = np.array([f"class-{place}" for place in range(20)], object)
+    assert digest(recorded(names)) == digest(recorded(names.copy())) != digest(recorded(names[:9]))
+    columns = [np.array([[f"class-{place}"] for place in range(20)], object) for _ in range(2)]
+    assert digest(recorded(columns[0])) == digest(recorded(columns[1]))
+
+
 def test_numbers_that_agree_by_chance_are_no_data():
     def drawn(ones):
         for number in range(4):

@@ -20,6 +20,7 @@ from hpsearch.errors import InputError, RefusedError
 from hpsearch.models.fit_arguments import NotOnEngine, request_of
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.tuners import checkpoints, servers
+from hpsearch.tuners.trials import Driver
 
 pytestmark = pytest.mark.usefixtures("place")
 
@@ -500,6 +501,18 @@ def test_a_training_without_a_score_runs_again(module, images, failing, status, 
     if status != "RUNNING":
         assert {each.status for each in tuner.oracle.trials.values()} == {status}
     assert [path.read_text() for path in Path().glob("runs-*")] == [str(runs)]
+
+
+@pytest.mark.parametrize(
+    ("error", "told"), [(RuntimeError("too many"), ["first"]), (kt.errors.FatalTypeError("no"), [])]
+)
+def test_a_fatal_error_is_not_that_of_the_trial_before(error, told):
+    said = []
+    oracle = SimpleNamespace(end_order=["0"], trials={"0": "first"})
+    driver = SimpleNamespace(oracle=oracle, _trials=SimpleNamespace(tell_failure=said.append))
+    with pytest.raises(type(error)):
+        Driver.failed(driver, error)
+    assert said == told
 
 
 @pytest.mark.slow

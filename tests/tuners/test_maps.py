@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import tracemalloc
 from pathlib import Path
 
 import keras
@@ -11,7 +12,11 @@ import numpy as np
 import pytest
 
 import hpsearch.tuners as kt
-from hpsearch.training.fit import EngineFit
+from hpsearch.data.dataset import several_target
+from hpsearch.data.specs import ArrayPart, Arrays
+from hpsearch.models.fit_arguments import request_of
+from hpsearch.training.fit import EngineFit, FitTrainer
+from hpsearch.tuners.search import _dataset_of
 
 MB = 2**20
 
@@ -84,6 +89,43 @@ def test_maps_give_the_scores_of_arrays(place, kind, given):
     maps = (mapped_copy(x, place / "x.npy"), mapped_copy(y, place / "y.npy"))
     given["validation_data"] = maps[0][:50], maps[1][:50]
     assert search(place, kind, *maps, **given) == expected
+
+
+class TellsRows(keras.Model):
+    """Its validation loss is the number of rows of the last batch."""
+
+    def test_step(self, data):
+        return {"loss": keras.ops.shape(data[0])[0]}
+
+
+def test_fit_trains_several_targets_in_batches_of_a_map(tmp_path):
+    random = np.random.default_rng(0)
+    x, y = random.random((70, 16), "float32"), random.random((70, 3), "float32")
+    parts = [ArrayPart("", (1,), whole=False), ArrayPart("", (2,), whole=False)]
+    curves = []
+    for each in (x, mapped_copy(x, tmp_path / "x.npy")):
+        inputs = keras.Input((16,))
+        dense = [keras.layers.Dense(n, kernel_initializer="ones", name=f"of_{n}") for n in (1, 2)]
+        outputs = [each(inputs) for each in dense]
+        model = TellsRows(inputs, outputs)
+        model.compile("sgd", ["mse", "mae"])
+        arrays = Arrays(each, y, each[:50], y[:50])
+        order = np.arange(70, dtype=np.int32)
+        trainer = FitTrainer(model, arrays, several_target(parts), 20, lambda _, o=order: o)
+        curves.append([trainer.run_epoch() for _ in range(2)])
+    assert curves[0] == curves[1]
+    assert curves[0][0]["val_loss"] == 10
+
+
+@pytest.mark.parametrize("kind", ["int32", "uint16"])
+def test_the_program_holds_no_copy_of_whole_numbers(kind, tmp_path):
+    x = np.lib.format.open_memmap(tmp_path / "x.npy", "w+", kind, (100_000, 64))
+    y = np.zeros(len(x), "float32")
+    tracemalloc.start()
+    _dataset_of(request_of((x, y), {"validation_data": (x[:64], y[:64])}))
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < x.nbytes / 4
 
 
 @pytest.mark.slow

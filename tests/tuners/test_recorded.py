@@ -15,6 +15,7 @@ from keras import layers
 import hpsearch.tuners as kt
 from hpsearch.models.fit_arguments import NotOnEngine, with_rows
 from hpsearch.tuners import arguments, recorded
+from hpsearch.tuners.arguments import copied
 from hpsearch.tuners.recorded import Batches, Recorder
 
 pytestmark = [
@@ -63,6 +64,64 @@ def test_an_end_is_an_end():
         assert sum(map(len, found.passes)) == 4
 
 
+@pytest.mark.parametrize(("noise", "same"), [(0.0, True), (1.0, False)])
+def test_an_epoch_beyond_the_only_one_tells_whether_rows_change(noise, same):
+    found, _ = read(passes(noise), 4, epochs=1)
+    assert (len(found.passes), found.same, found.endless) == (1, same, True)
+    # Each training has the first one again.
+    assert first_numbers(copied(found), 8) == first_numbers(passes(0.0), 8)
+
+
+def test_a_dataset_goes_on_through_its_epochs():
+    noise = itertools.count()
+
+    def five():
+        for _ in range(5):
+            yield X + next(noise), Y
+
+    spec = (tf.TensorSpec((40, 3)), tf.TensorSpec((40,)))
+    found, _ = read(tf.data.Dataset.from_generator(five, output_signature=spec), 3, epochs=2)
+    assert not found.same
+    assert len(list(copied(found))) == 5
+
+
+def test_what_a_dataset_raises_at_once():
+    missing = []
+
+    def broken():
+        yield X[: 1 // len(missing)]
+
+    spec = tf.TensorSpec((40, 3))
+    found, _ = read(tf.data.Dataset.from_generator(broken, output_signature=spec), 3, epochs=2)
+    with pytest.raises(tf.errors.OpError, match=r"division.*by zero"):
+        list(copied(found))
+
+
+class Damaged(Exception):
+    def __init__(self, path, line):
+        super().__init__(f"{path}, line {line}")
+
+
+def test_an_error_that_cannot_be_made_again_is_told():
+    def broken():
+        yield X, Y
+        raise Damaged("a.csv", 3)
+
+    found = copied(read(broken())[0])
+    next(found)
+    with pytest.raises(RuntimeError, match=r"^Damaged: a.csv, line 3$"):
+        next(found)
+
+
+def test_memory_that_ends_fails_no_training():
+    def large():
+        yield X, Y
+        raise MemoryError
+
+    with pytest.raises(NotOnEngine, match="memory ended"):
+        read(large())
+
+
 def test_arrays_that_are_filled_again_are_copied():
     def filled():
         x = np.zeros((1, 1))
@@ -102,7 +161,7 @@ def test_a_dataset_that_calls_python_is_read_in_each_epoch(noise, tmp_path):
     assert len(found.passes) == (3 if noise else 1)
     made = arguments.sent(((found,), {}), "it", tmp_path).load()[0][0]
     assert made.element_spec == called().element_spec
-    assert int(made.cardinality()) == 4
+    assert made.cardinality() == called().cardinality()
     expected = called(noise)
     for _ in range(3):
         for (x, y), (x_too, y_too) in zip(made, expected, strict=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import keras
@@ -14,7 +15,8 @@ from sklearn.model_selection import KFold
 
 import hpsearch.tuners as kt
 from hpsearch.models.fit_arguments import NotOnEngine
-from hpsearch.tuners.running import overridden
+from hpsearch.tuners import checkpoints
+from hpsearch.tuners.running import overridden, require_one_replica
 
 pytestmark = pytest.mark.usefixtures("place")
 WHERE = {"directory": "d", "project_name": "p", "seed": 2}
@@ -275,8 +277,22 @@ class Loaded(kt.RandomSearch):
         return model, super().load_model(trial)
 
 
+def test_strategies_that_change_what_is_trained():
+    one = tf.distribute.OneDeviceStrategy
+    usual = (tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU"))[0].name
+    for strategy, why in ((one("GPU:7"), "on /job.*GPU:7"), (one(usual), "")):
+        tuner = kt.RandomSearch(build, "loss", 1, distribution_strategy=strategy, **WHERE)
+        with pytest.raises(NotOnEngine, match=why) if why else contextlib.nullcontext():
+            require_one_replica(tuner)
+    tuner = Tuned(build, "loss", 1, distribution_strategy=one("CPU:0"), **WHERE)
+    with pytest.raises(NotOnEngine, match="which run_trial may use"):
+        require_one_replica(tuner)
+
+
 @pytest.mark.slow
-def test_own_load_model_and_a_strategy_of_one_replica(images, capsys):
+def test_own_load_model_and_a_strategy_of_one_replica(images, capsys, monkeypatch):
+    # Whatever models a program's own method may read.
+    monkeypatch.setattr(checkpoints, "MOST_CHECKPOINTS", 1)
     x, y, x_val, y_val = images
     strategy = tf.distribute.MirroredStrategy(["CPU:0"])
     tuner = Loaded(build, "val_loss", 2, distribution_strategy=strategy, **WHERE)
@@ -286,7 +302,8 @@ def test_own_load_model_and_a_strategy_of_one_replica(images, capsys):
     assert "in this process" not in said
     assert len(table()) == 2
     best = tuner.oracle.get_best_trials()[0].score
-    for model in tuner.get_best_models()[0]:
+    models = tuner.get_best_models(2)
+    for model in models[0]:
         assert model.evaluate(x_val, y_val, verbose=0)[0] == pytest.approx(best, rel=1e-4)
 
 

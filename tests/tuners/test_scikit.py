@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import threading
 from pathlib import Path
 
@@ -124,7 +125,7 @@ class Told(kt.SklearnTuner):
             raise KeyboardInterrupt
 
 
-def test_a_small_search_runs_in_this_process(monkeypatch):
+def test_a_small_search_runs_in_this_process(monkeypatch, capsys):
     monkeypatch.setattr("hpsearch.tuners.search.kept_servers", None)
     oracle = keras_tuner.oracles.RandomSearchOracle(SCORE, max_trials=4, seed=3)
     tuner = Told(oracle, unseeded, directory="d", project_name="p")
@@ -133,8 +134,36 @@ def test_a_small_search_runs_in_this_process(monkeypatch):
     assert random.getstate() == state
     assert Path("processes").read_text().split() == [str(os.getpid())] * 4
     assert set(table("p")["status"]) == {"completed"}
+    said = "Told.run_trial runs on copies of the tuner: what it changes in self is lost"
+    assert capsys.readouterr().out.count(said) == 1
     oracle.max_trials = 20
     assert not tuner._hpsearch.in_process
+
+
+class Stopped(Told):
+    """Is interrupted in its second trial."""
+
+    def run_trial(self, *args, **kwargs):
+        ran = super().run_trial(*args, **kwargs)
+        if len(Path("processes").read_text().split()) == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+            Path("ended").touch()
+        return ran
+
+
+def test_an_interrupt_ends_a_trial_in_this_process():
+    def tuner():
+        oracle = keras_tuner.oracles.RandomSearchOracle(SCORE, max_trials=3, seed=3)
+        return Stopped(oracle, unseeded, directory="d", project_name="p")
+
+    with pytest.raises(KeyboardInterrupt):
+        tuner().search(X, Y)
+    assert not Path("ended").exists()
+    assert len(table("p")) == 1
+    again = tuner()
+    again.search(X, Y)
+    assert len(again.oracle.end_order) == 3
+    assert len(Path("processes").read_text().split()) == 4
 
 
 @pytest.mark.slow
