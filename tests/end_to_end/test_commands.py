@@ -49,7 +49,7 @@ def run_and_list_imports(arguments, cwd):
         ["reproduce", "two", "--trial", "1"],
         ["reproduce", "two", "--trial", "1", "--script"],
         ["export", "two", "--out", "exported.keras"],
-        ["evaluate", "two", "--split", "validation"],
+        pytest.param(["evaluate", "two", "--split", "validation"], marks=pytest.mark.slow),
     ],
     ids=" ".join,
 )
@@ -263,6 +263,7 @@ def test_version(tmp_path):
     assert re.fullmatch(r"hpsearch \d+\.\d+.*\n", hpsearch("--version", cwd=tmp_path).stdout)
 
 
+@pytest.mark.slow
 def test_data_that_is_slow_to_load_is_told_of(tmp_path):
     (tmp_path / "slow_data.py").write_text(
         "import pathlib, time\nimport numpy as np\n\n\ndef load():\n"

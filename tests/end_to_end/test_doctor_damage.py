@@ -194,6 +194,7 @@ def test_a_pointer_that_names_no_file_is_none(home, capsys, place):
     assert "all is sound" in said
 
 
+@pytest.mark.slow
 def test_directories_of_every_kind(home, capsys):
     (home / "linked").symlink_to("out")
     (home / "empty").mkdir()

@@ -55,6 +55,7 @@ def test_a_sweep_finds_and_shows_the_front(tmp_path):
     assert len(results.plot_front().data[1].x) == len(front)
 
 
+@pytest.mark.slow
 def test_it_goes_on_as_if_it_had_never_stopped(tmp_path):
     whole = package.run(SWEEP, out=tmp_path / "whole").table
     package.run(SWEEP | {"budget": {"trials": 15}}, out=tmp_path / "parts")

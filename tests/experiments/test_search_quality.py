@@ -192,7 +192,7 @@ def test_with_workers_as_many_are_under_way(monkeypatch):
     assert list(done.regrets) == sorted(done.regrets, reverse=True)
 
 
-@pytest.mark.parametrize(("trials", "method"), [(100, "bayesian"), (1_000, "tpe")])
+@pytest.mark.parametrize(("trials", "method"), [(100, "bayesian"), (1_001, "tpe")])
 def test_auto_proposes_what_the_method_that_it_is_does(trials, method):
     import search_problems
     import search_runs

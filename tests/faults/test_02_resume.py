@@ -47,8 +47,8 @@ def test_every_method_is_here() -> None:
 
 
 def marked(method: Any) -> Any:
-    """All but three are slow, which are of each kind: fixed, adaptive, halting."""
-    always = method in ("grid", "tpe", "hyperband")
+    """All but two are slow: one adapts, one halts."""
+    always = method in ("tpe", "hyperband")
     return method if always else pytest.param(method, marks=pytest.mark.slow)
 
 

@@ -68,7 +68,7 @@ def test_reading_needs_no_working_directory(home):
     [
         pytest.param({"PYTHONIOENCODING": "ascii"}, marks=pytest.mark.slow, id="ascii"),
         pytest.param({"LC_ALL": "C"}, marks=pytest.mark.slow, id="C"),
-        pytest.param({"PYTHONUTF8": "0", "LC_ALL": "C"}, id="no-utf-8"),
+        pytest.param({"PYTHONUTF8": "0", "LC_ALL": "C"}, marks=pytest.mark.slow, id="no-utf-8"),
     ],
 )
 def test_names_beyond_ascii_on_any_stream(home, environ):

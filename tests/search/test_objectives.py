@@ -86,7 +86,7 @@ def found_by(method, seed):
     return area(points)
 
 
-@pytest.mark.parametrize("method", ["tpe", "bayesian"])
+@pytest.mark.parametrize("method", ["tpe", pytest.param("bayesian", marks=pytest.mark.slow)])
 def test_the_front_is_found_sooner_than_by_chance(method):
     gains = [found_by(method, seed) - found_by("random", seed) for seed in range(10)]
     # The whole front has 5/6; the margin was fixed before: random search leaves about 0.2.

@@ -39,6 +39,7 @@ class TestOracles(Conformance):
         return _make
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS_ONCE)
 def test_it_proposes_what_its_strategy_does(method: str) -> None:
     for space in (FINITE, *(() if method == "grid" else (MIXED,))):

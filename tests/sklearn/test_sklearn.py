@@ -46,9 +46,8 @@ def fitted(wine):
     return SweepClassifier(TWO).fit(*wine)
 
 
-@pytest.mark.parametrize(
-    "estimator", [SweepClassifier, pytest.param(SweepRegressor, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("estimator", [SweepClassifier, SweepRegressor])
 def test_scikit_learn_s_own_checks(estimator):
     with warnings.catch_warnings():
         # The checks' data has constant columns, and labels in a column.

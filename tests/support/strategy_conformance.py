@@ -134,7 +134,7 @@ class Conformance:
         for space in spaces_of(method).values():
             whole = search(make(method, space), 26)
             told = [outcome(proposal) for proposal in whole]
-            for cut in range(len(whole)):
+            for cut in range(0, len(whole), 3):
                 again = restored(make(method, space), whole[:cut], told[:cut])
                 assert again.ask(1) == whole[cut : cut + 1], cut
             for cut in range(1, len(whole), 5):

@@ -214,8 +214,11 @@ SETTINGS = {
 @pytest.mark.parametrize(
     "name",
     [
-        *("RandomSearch", "Hyperband"),
-        *(pytest.param(n, marks=pytest.mark.slow) for n in ("GridSearch", "BayesianOptimization")),
+        "RandomSearch",
+        *(
+            pytest.param(n, marks=pytest.mark.slow)
+            for n in ("Hyperband", "GridSearch", "BayesianOptimization")
+        ),
     ],
 )
 def test_an_interrupted_search_goes_on(images, name, again):

@@ -77,6 +77,7 @@ def test_other_work_waits_for_the_import_and_light_work_passes_it(start, ask, jo
         assert result.status is Status.COMPLETED
 
 
+@pytest.mark.slow
 def test_a_loaded_worker_takes_the_place_of_a_light_one(start, ask):
     with start(1) as executor:
         light, imported = ask(executor)
@@ -141,7 +142,7 @@ def test_a_light_worker_that_has_grown_is_replaced(start, ask):
         assert set(Counter(pids).values()) == {2}
 
 
-@pytest.mark.parametrize("tensorflow", [False, True])
+@pytest.mark.parametrize("tensorflow", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_worker_that_ends_within_a_call_is_told(start, drive, tensorflow):
     with start(1) as executor:
         drive_one = [Call(odd_calls.dying, (), tensorflow)]
