@@ -72,11 +72,12 @@ def _tpe(search: _Search) -> AdaptiveStrategy:
     )
 
 
-def _bayesian(search: _Search) -> Strategy:
+def _bayesian(search: _Search, *, of_rungs: bool = False) -> AdaptiveStrategy:
     # SciPy is slow to import.
-    from hpsearch.search.bayesian import BayesianStrategy
+    from hpsearch.search.bayesian import BayesianStrategy, RungBayesianStrategy
 
-    return BayesianStrategy(
+    kind = RungBayesianStrategy if of_rungs else BayesianStrategy
+    return kind(
         search.space,
         search.listed,
         goal=search.goal,
@@ -94,22 +95,6 @@ def _auto(search: _Search) -> Strategy:
     return _bayesian(search) if few else _tpe(search)
 
 
-def _rung_bayesian(search: _Search) -> AdaptiveStrategy:
-    # SciPy is slow to import.
-    from hpsearch.search.bayesian import RungBayesianStrategy
-
-    return RungBayesianStrategy(
-        search.space,
-        search.listed,
-        goal=search.goal,
-        seed=search.seed,
-        initial=None,
-        alpha=None,
-        beta=None,
-        study=_study(search),
-    )
-
-
 def _proposer(search: _Search, rungs: tuple[int, ...], default: str) -> Strategy:
     """Make the strategy that proposes the configs of a halving method."""
     name = search.options.get("proposals", default)
@@ -120,7 +105,9 @@ def _proposer(search: _Search, rungs: tuple[int, ...], default: str) -> Strategy
     from hpsearch.search.fidelity import EveryRung, HighestRung
 
     strategy, history = (
-        (_tpe(search), HighestRung) if name == "tpe" else (_rung_bayesian(search), EveryRung)
+        (_tpe(search), HighestRung)
+        if name == "tpe"
+        else (_bayesian(search, of_rungs=True), EveryRung)
     )
     strategy.history = history(strategy.encoding, rungs, maximize=search.goal == "maximize")
     return strategy
