@@ -109,6 +109,21 @@ class OpenDirectory:
             self.handle = -1
 
 
+def lock_without_waiting(handle: int) -> bool:
+    """Lock an open file for as long as it is open; return whether nobody else has.
+
+    Raises:
+        OSError: The file system has no locks.
+    """
+    import fcntl  # missing on Windows, which trains nothing
+
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
 def write_atomically(path: Path, content: str | bytes) -> None:
     """Write a file as a whole; readers see the old one or the new one.
 

@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from hpsearch.errors import InputError
+from hpsearch.files import NO_LINK, lock_without_waiting
 from hpsearch.models.problem import Recipe
 from hpsearch.programs.command import ProgramCall, UserProgram
 from hpsearch.programs.ending import Ending, Judge, Known
@@ -104,7 +105,7 @@ class TrialDirectory:
             OSError: The lock's file cannot be made.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        handle = _opened(str(self.path / _LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
+        handle = _opened(str(self.path / _LOCK), os.O_RDWR | os.O_CREAT)
         try:
             told = False
             while _held_elsewhere(handle):
@@ -473,20 +474,15 @@ def _opened(path: str, flags: int) -> int:
     Raises:
         OSError: It is a link, or cannot be read.
     """
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
+    return os.open(path, flags | NO_LINK)
 
 
 def _held_elsewhere(handle: int) -> bool:
     """Try to lock an open file; not if it is locked, and false on a file system without locks."""
-    import fcntl  # missing on Windows, where no program runs
-
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
+        return not lock_without_waiting(handle)
     except OSError:
         return False
-    return False
 
 
 def _tail(path: Path) -> str:

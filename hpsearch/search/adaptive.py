@@ -283,8 +283,10 @@ class AdaptiveStrategy:
     @property
     def _misled(self) -> bool:
         """Whether the first random config is better than all that were tried instead."""
+        if not self._doubts or not self._drawn:
+            return False
         tried = self._tried()
-        if not self._doubts or len(tried) < _TRIED or not self._drawn:
+        if len(tried) < _TRIED:
             return False
         control = dict(self.history.losses()).get(self._drawn[0].id, math.nan)
         return all(control < loss for loss in tried)

@@ -23,7 +23,7 @@ from keras.src.legacy.preprocessing.image import Iterator as ImageIterator
 from hpsearch.data.dataset import is_dataset
 from hpsearch.data.files import array_at, place_of
 from hpsearch.errors import InputError
-from hpsearch.files import NO_LINK
+from hpsearch.files import NO_LINK, lock_without_waiting
 from hpsearch.models.fit_arguments import NotOnEngine
 from hpsearch.models.shipping import shipped
 
@@ -153,7 +153,7 @@ def _new_file(folder: Path) -> tuple[int, str]:
     while True:
         handle, path = tempfile.mkstemp(prefix=_PREFIX, dir=folder)
         try:
-            is_locked = _is_locked_by(handle)
+            is_locked = lock_without_waiting(handle)
         except OSError:
             # A file system without locks, where `remove_old` removes none.
             return handle, path
@@ -164,17 +164,6 @@ def _new_file(folder: Path) -> tuple[int, str]:
         Path(path).unlink(missing_ok=True)
 
 
-def _is_locked_by(handle: int) -> bool:
-    """Lock a file; return whether nobody else has."""
-    import fcntl  # missing on Windows, which trains nothing
-
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
 def remove_old(folder: Path) -> None:
     """Remove the files of processes that have ended, here or in other containers."""
     for path in folder.glob(f"{_PREFIX}*"):
@@ -182,7 +171,7 @@ def remove_old(folder: Path) -> None:
         with contextlib.suppress(OSError):
             handle = os.open(path, os.O_RDWR | NO_LINK)
             try:
-                if _is_locked_by(handle):
+                if lock_without_waiting(handle):
                     path.unlink()
             finally:
                 os.close(handle)
