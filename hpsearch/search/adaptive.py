@@ -188,10 +188,15 @@ class AdaptiveStrategy:
     Attributes:
         encoding: Converts configs to rows of numbers, and back.
         history: The proposals and their outcomes.
+        random_every: One proposal in so many is random although the model could be asked; 0 for
+            none.
+        by: What proposals of the model say of who proposes them; see `Proposal`.
     """
 
     adaptive = True
     rungs: tuple[int, ...] = ()
+    random_every = 0
+    by = ""
 
     def __init__(
         self,
@@ -268,13 +273,15 @@ class AdaptiveStrategy:
             entropy = np.random.SeedSequence([self._seed, self.history.proposed, self._stream])
             config = self.suggest(np.random.default_rng(entropy))
             if config is not None:
-                return Proposal(config)
+                return Proposal(config, by=self.by)
         # The random draws also end if the space holds no new config.
         drawn = self._first_new(self._random)
         return None if drawn is None else Proposal(drawn)
 
     def _draws(self) -> bool:
         """Whether a random config is due although the model could be asked."""
+        if self.random_every and self.history.proposed % self.random_every == 0:
+            return True
         if not self._doubts or len(self._tried()) < _TRIED:
             return False
         due = self._drawn if self._misled else self._drawn[:1]

@@ -23,6 +23,11 @@ _FACTOR = 3
 #: Times that a training halts below the top, unless `min_epochs` is given: after even fewer epochs,
 #: scores hardly tell which config is good in the end.
 _HALVINGS = 2
+#: Of the configs that `asha` begins, one in so many is random: where scores at rungs mislead, so
+#: does a model of them.
+_RANDOM_EVERY = 2
+#: Of `asha`: the second bracket begins a rung higher, for configs that are bad at first.
+_BRACKETS = 2
 #: Trials up to which `auto` is `bayesian`.
 _FEW = 1_000
 
@@ -95,8 +100,15 @@ def _auto(search: _Search) -> Strategy:
     return _bayesian(search) if few else _tpe(search)
 
 
-def _proposer(search: _Search, rungs: tuple[int, ...], default: str) -> Strategy:
-    """Make the strategy that proposes the configs of a halving method."""
+def _proposer(
+    search: _Search, rungs: tuple[int, ...], default: str, *, random_every: int = 0
+) -> Strategy:
+    """Make the strategy that proposes the configs of a halving method.
+
+    Args:
+        random_every: Of a model's proposals, one in so many is random, and the others bear its
+            name; 0 for none.
+    """
     name = search.options.get("proposals", default)
     prior = {"prior": search.options["prior"]} if "prior" in search.options else {}
     search = replace(search, space=at_top(search.space), options=prior)
@@ -110,6 +122,8 @@ def _proposer(search: _Search, rungs: tuple[int, ...], default: str) -> Strategy
         else (_bayesian(search, of_rungs=True), EveryRung)
     )
     strategy.history = history(strategy.encoding, rungs, maximize=search.goal == "maximize")
+    if random_every:
+        strategy.random_every, strategy.by = random_every, name
     return strategy
 
 
@@ -140,14 +154,15 @@ def _to_the_end(search: _Search, rungs: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _asha(search: _Search) -> Strategy:
+    """Make ASHA, with configs that TPE proposes and random ones in turn by default."""
     factor = search.options.get("factor", _FACTOR)
     rungs = _rungs(search, factor)
     return AshaStrategy(
-        _proposer(search, rungs, "random"),
+        _proposer(search, rungs, "tpe", random_every=_RANDOM_EVERY),
         rungs,
         goal=search.goal,
         factor=factor,
-        brackets=search.options.get("brackets", 1),
+        brackets=search.options.get("brackets", _BRACKETS),
         seed=search.seed,
     )
 

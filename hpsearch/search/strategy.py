@@ -19,7 +19,7 @@ class Proposal:
     Attributes:
         epochs: Train the config up to this epoch, for now; None trains as many epochs as the config
             says. A config that was proposed before continues from where it stopped.
-        by: Who proposes it, if not the method itself: PRIOR.
+        by: Who proposes it, if not the method itself: PRIOR, or the model of `asha`.
     """
 
     config: Config

@@ -85,11 +85,14 @@ _OPTIONS: Final[dict[str, Rule]] = {
         "Epochs of the lowest rung; by default the largest epochs, divided by factor twice.", 2
     ),
     "brackets": integer(1).about(
-        "Ladders of rungs, each of which starts a rung higher; default 1.", 2
+        "Ladders of rungs, each of which starts a rung higher; default 2.", 1
     ),
     "proposals": one_of(
         ("random", "grid", "bayesian", "tpe", "sobol"), "method", {"bayes": "bayesian"}
-    ).about("Method that proposes new configs; default random, for hyperband tpe.", "tpe"),
+    ).about(
+        "Method that proposes new configs; default tpe. `asha` draws every second one at random.",
+        "random",
+    ),
     "prior": one_of(("mlp", "none"), "prior").about(
         "What is known of hyperparameters from MLPs on other tables: configs that are tried first, "
         "and a weight on later proposals that fades with the trials. Default mlp for sweeps over "
@@ -189,7 +192,7 @@ def parse_method(value: Any) -> MethodSpec:
             known = listing(accepted) if accepted else "none"
             hint = did_you_mean(key, accepted)
             faults.add(f"method {name} has no such option; it takes {known}{hint}", key)
-    proposals = options.get("proposals", "random" if name == "asha" else "tpe")
+    proposals = options.get("proposals", "tpe")
     if options.get("prior") == "mlp" and proposals not in ("bayesian", "tpe"):
         faults.add(f"{proposals} takes no prior: add proposals: tpe, or bayesian", "prior")
     faults.finish()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 
 import pytest
@@ -71,7 +72,7 @@ def test_a_score_is_one_of_its_rung(proposals: str) -> None:
     """The same scores, but as of the lowest rung or as of the top, lead to other proposals."""
 
     def next_after(epochs: int) -> Config:
-        strategy = halving("asha", proposals=proposals)
+        strategy = halving("hyperband", proposals=proposals)
         asked = [p.config for p in strategy.ask(24)]
         strategy.tell([Outcome(config, crossing(config, 27), 27) for config in asked[:12]])
         strategy.tell([Outcome(config, crossing(config, 3), epochs) for config in asked[12:]])
@@ -112,3 +113,19 @@ def test_taken_up_it_goes_on_as_if_nothing_had_been(proposals: str) -> None:
     again = halving("asha", proposals=proposals)
     again.restore([*begun.values()], [*told])
     assert [step(again) for _ in range(4)] == [step(whole) for _ in range(4)]
+
+
+def test_ashas_new_configs_are_random_and_the_models_in_turn() -> None:
+    own, drawn = halving("asha"), halving("asha", proposals="random")
+    first: dict[str, Proposal] = {}
+    while len(first) < 20:
+        (proposal,) = own.ask(1)
+        first.setdefault(proposal.config.id, proposal)
+        assert proposal.epochs is not None
+        score = crossing(proposal.config, proposal.epochs)
+        own.tell([Outcome(proposal.config, score, proposal.epochs)])
+    assert [each.by for each in first.values()] == [""] * 10 + ["", "tpe"] * 5
+    of_asha = [each for each in first.values() if not each.by]
+    assert [each.config for each in of_asha] == [each.config for each in drawn.ask(15)]
+    # A quarter of all configs begins a rung higher.
+    assert Counter(each.epochs for each in first.values()) == {3: 14, 9: 6}

@@ -26,8 +26,8 @@ SMALL = Space(
 def made(
     name: str, space: Space = SPACE, *, goal: str = "maximize", **options: Any
 ) -> HalvingStrategy:
-    """By default with random configs and rungs from the first epoch on."""
-    options = {"min_epochs": 1, "proposals": "random"} | options
+    """By default with random configs, rungs from the first epoch on, and one bracket of ASHA."""
+    options = {"min_epochs": 1, "proposals": "random", "brackets": 1} | options
     options = {name: value for name, value in options.items() if value is not None}
     strategy = make_strategy(MethodSpec(name, options), space, goal=goal, seed=3)
     assert isinstance(strategy, HalvingStrategy)
