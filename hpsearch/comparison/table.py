@@ -207,8 +207,8 @@ _OURS = ("trial", "config", "seed", "status", "score", "metric", "data")
 _PROVENANCE = ("data", "metric", "recipe", "version", "tensorflow", "keras")
 #: A column that the tables of programs alone have.
 _OF_PROGRAM = "program_commit"
-#: Methods that draw configs whatever the scores are. ASHA's scores decide how long each trains; a
-#: table does not say whether its `proposals` are others than random ones.
+#: Methods that draw configs whatever the scores are. ASHA's scores decide how long each trains;
+#: with a model's proposals the cell is `asha tpe`.
 _DRAWING = (*FIXED_METHODS, "asha", PRIOR)
 _DRAWING_ORACLE = re.compile(r"keras_tuner\b.*:(RandomSearch|GridSearch)(Oracle)?")
 _GOALS = ("maximize", "minimize")

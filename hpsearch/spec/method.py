@@ -119,6 +119,7 @@ METHODS: Final[dict[str, dict[str, Rule]]] = {
     "asha": _options("factor", "min_epochs", "brackets", "proposals", "prior"),
     "auto": _options("prior"),
 }
+_LEARNING: Final = ("bayesian", "tpe")
 _NAME = one_of(METHODS, "method", {"bayes": "bayesian"})
 _ORACLE = reference()
 
@@ -144,6 +145,13 @@ class MethodSpec:
     @property
     def _proposals(self) -> str:
         return str(self.options.get("proposals", self.name))
+
+    @property
+    def column(self) -> str:
+        """The cell of the column `method`: who chooses configs."""
+        # ASHA's own proposals are random, and a model's crowd around good configs.
+        learns = self.name == "asha" and self._proposals in _LEARNING
+        return f"{self.name} {self._proposals}" if learns else self.name
 
     @property
     def exhausts(self) -> bool:

@@ -527,7 +527,7 @@ def make_planner(
     space = at_top(search.space) if strategy is not None and strategy.rungs else search.space
     listed = {config.id for config in search.listed}
     every = tuple(map(Repetition, range(race.max))) if race else repetitions
-    method = search.method.name
+    method = search.method.column
     trials = Trials(space, listed, every, stored=stored, limit=search.limit, method=method)
     if strategy is not None and not strategy.adaptive and race is None:
         earlier = CurveReuse(recipe, dict(results), {}, stored)

@@ -39,7 +39,7 @@ def test_shared_configs_are_paired_and_the_rest_left_out(two):
     assert found.estimate.difference == pytest.approx(0.15)
 
 
-@pytest.mark.parametrize("method", ["tpe", "bayesian", "auto", "hyperband", "my:Oracle"])
+@pytest.mark.parametrize("method", ["tpe", "asha tpe", "auto", "hyperband", "my:Oracle"])
 def test_bests_of_configs_chosen_by_scores_get_no_interval(tmp_path, method):
     first = write(tmp_path / "a", Made(units([0.9 + i / 1000 for i in range(20)]), method=method))
     second = write(tmp_path / "b", Made(units([0.5 + i / 1000 for i in range(20)], first=50)))

@@ -28,7 +28,7 @@ def _on_path(monkeypatch):
 @pytest.mark.slow
 def test_searches_end_in_tables(tmp_path):
     arguments = ["--methods", "random", "tpe", "optuna_tpe", "keras_tuner"]
-    arguments += ["--problems", "branin", "mixed", "--seeds", "0-1", "--trials", 25]
+    arguments += ["--problems", "branin", "mixed", "--seeds", "0-1", "--trials", 12]
     told = run("search_quality.py", *arguments, out=tmp_path)
     table = rows("search_quality", tmp_path, about="seeds: 0 to 1")
     assert len(table) == 2 * (4 + 1)

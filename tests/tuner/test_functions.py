@@ -33,8 +33,8 @@ def test_every_method_optimizes_a_function(method: str) -> None:
     assert "units" not in results.table
 
 
-@pytest.mark.parametrize("method", ["asha", "hyperband"])
-def test_a_generator_is_halted_and_goes_on(method: str) -> None:
+@pytest.mark.parametrize("method", [{"name": "asha", "proposals": "tpe"}, "asha", "hyperband"])
+def test_a_generator_is_halted_and_goes_on(method: Any) -> None:
     steps: Counter[float] = Counter()
 
     def objective(config: dict[str, Any]) -> Iterator[float]:
@@ -45,6 +45,8 @@ def test_a_generator_is_halted_and_goes_on(method: str) -> None:
     results = hpsearch.optimize(objective, STEPWISE, method, trials=27)
     table = results.table
     assert set(table["epochs_trained"]) == {1, 3, 9}
+    # Comparisons ask who chose the configs.
+    assert set(table["method"]) == {method if isinstance(method, str) else "asha tpe"}
     assert (table["status"] == "stopped").sum() == (table["epochs_trained"] < 9).sum()
     # No step is taken twice: what halted waited in this process.
     assert steps == Counter(dict(zip(table["x"], table["epochs_trained"], strict=True)))
