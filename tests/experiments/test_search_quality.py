@@ -48,6 +48,8 @@ def test_searches_end_in_tables(tmp_path):
 
 
 @pytest.mark.slow
+# The directory that KerasTuner demands goes with the search.
+@pytest.mark.filterwarnings("ignore:Implicitly cleaning up:ResourceWarning")
 def test_a_search_of_kerastuner_s():
     """A short one: its Gaussian process takes seconds for each proposal."""
     import search_runs
