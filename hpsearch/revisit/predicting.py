@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _BATCH_ROWS = 1024
+#: How TensorFlow says that a token lies beyond an Embedding layer's vocabulary.
+_BEYOND = re.compile(r"\] = (-?\d+) is not in \[0, (\d+)\)")
 #: So alike must a name be that is suggested in place of another.
 _CLOSE = 0.75
 
@@ -171,7 +174,18 @@ class Predictor:
         return self._predict(rows) if n_rows(rows) else self._nothing
 
     def _predict(self, taken: Any) -> npt.NDArray[Any]:
-        return np.asarray(self.model.predict(taken, batch_size=_BATCH_ROWS, verbose=0))
+        from tensorflow.errors import InvalidArgumentError  # slow; the model needs it anyway
+
+        try:
+            return np.asarray(self.model.predict(taken, batch_size=_BATCH_ROWS, verbose=0))
+        except InvalidArgumentError as error:
+            beyond = _BEYOND.search(str(error))
+            if beyond is None:
+                raise
+            raise InputError(
+                f"rows hold {beyond[1]} where an Embedding layer of the model takes whole numbers "
+                f"from 0 to {int(beyond[2]) - 1}; give its vocabulary's place for unknown words"
+            ) from None
 
     @property
     def _nothing(self) -> npt.NDArray[Any]:

@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hpsearch.errors import InputError
 from hpsearch.models.installed import require_names
 from hpsearch.programs.sweep import ProgramSweep
 from hpsearch.spec.sweep import Sweep
@@ -45,6 +46,9 @@ def run_sweep(
         require_engine(sweep.execution)
     if isinstance(sweep, Sweep):
         require_names(sweep)
+        # Before there is a directory, which would be left behind.
+        for (name,), message in sweep.data.missing_files():
+            raise InputError(f"data.{name}: {message}")
     else:
         sweep.run_of("").require_variables()
     where = ResultsDirectory(settings.out or Path("experiments") / sweep.name)

@@ -22,6 +22,7 @@ from hpsearch.store.tables import hyperparameter_columns, values_of
 
 pytestmark = pytest.mark.slow
 
+WINDOWS = [(1400, "light"), (400, "dark")]
 #: The sections of a page by its number of trials: none is empty.
 SECTIONS = {
     0: ["provenance"],
@@ -33,8 +34,7 @@ SECTIONS = {
 }
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1400, 400])
+@pytest.mark.parametrize(("width", "scheme"), WINDOWS)
 @pytest.mark.parametrize("trials", [0, 1, 100])
 def test_it_renders_without_a_word(visit, page_of, trials, width, scheme):
     seen = visit(page_of(trials), width, scheme=scheme, touch=width < 500).draw_all()
@@ -52,8 +52,7 @@ def test_it_renders_without_a_word(visit, page_of, trials, width, scheme):
     seen.assert_quiet()
 
 
-@pytest.mark.parametrize("width", [1400, 400])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("width", "scheme"), WINDOWS)
 def test_a_comparison_fits_the_window_in_the_systems_colours(
     visit, sweep_of, tmp_path, width, scheme
 ):

@@ -16,9 +16,10 @@ from commands import hpsearch as command
 from small_sweeps import run_on_table
 
 import hpsearch
-from hpsearch.data.specs import TableSpec
+from hpsearch.data.specs import TableSpec, Task
 from hpsearch.errors import DataError, InputError
 from hpsearch.models.model_file import ModelFile
+from hpsearch.revisit.predicting import Predictor
 from hpsearch.search.draws import grid_draws
 from hpsearch.spec.sweep import load_sweep
 
@@ -81,6 +82,17 @@ def test_rows_that_do_not_fit_are_explained(results: hpsearch.Results, frame: pd
         results.predict(frame.assign(a=["1", "2", "3", "x", *["5"] * 36]))
     with pytest.raises(InputError, match=r"rows have shape \(40, 2\); the model takes 3 columns"):
         results.predict(frame[["a", "b"]].to_numpy())
+
+
+def test_tokens_beyond_a_vocabulary_are_explained() -> None:
+    import keras
+
+    chain = [keras.Input((2,)), keras.layers.Embedding(7, 2), keras.layers.Flatten()]
+    model = keras.Sequential([*chain, keras.layers.Dense(1)])
+    predictor = Predictor(model, ModelFile(Task.REGRESSION))
+    assert predictor.labels(np.array([[0, 6]])).shape == (1,)
+    with pytest.raises(InputError, match=r"rows hold 7 where .* takes whole numbers from 0 to 6"):
+        predictor.labels(np.array([[0, 7]]))
 
 
 def test_a_command_predicts_a_file(

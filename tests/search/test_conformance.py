@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
-from search_spaces import FINITE
-from strategy_conformance import Conformance, Make
+from search_spaces import FINITE, MIXED
+from strategy_conformance import METHODS_ONCE, Conformance, Make, search
 
 from hpsearch.search.methods import STRATEGIES, make_strategy
 from hpsearch.search.strategy import Strategy
@@ -18,10 +18,19 @@ def _make(method: str, space: Space, listed: Sequence[Config] = (), **settings: 
     return make_strategy(MethodSpec(method), space, listed, **settings)
 
 
+@pytest.mark.parametrize("method", METHODS_ONCE)
 class TestStrategies(Conformance):
     @pytest.fixture
     def make(self) -> Make:
         return _make
+
+
+@pytest.mark.parametrize(("trials", "method"), [(None, "tpe"), (1_000, "bayesian"), (1_001, "tpe")])
+def test_auto_is_another(trials: int | None, method: str) -> None:
+    settings = {"seed": 3, "trials": trials}
+    auto, other = (_make(each, MIXED, **settings) for each in ("auto", method))
+    assert type(auto) is type(other)
+    assert search(auto, 14, width=5) == search(other, 14, width=5)
 
 
 def test_every_method_of_a_sweep_file_has_a_strategy() -> None:

@@ -38,7 +38,7 @@ from hpsearch.tuner.run import run_sweep
 from hpsearch.tuner.settings import RunOutcome, Settings
 
 STORES = {
-    (2, "random"): 2, (2, "asha"): 4, (3, "random"): 2, (3, "asha"): 4, (3, "grid"): 4,
+    (2, "random"): 2, (2, "asha"): 4, (3, "asha"): 4, (3, "grid"): 4,
 }  # fmt: skip
 """Format and name -> trials."""
 _ALWAYS = {(2, "random"), (3, "asha")}

@@ -24,7 +24,8 @@ Make = Callable[..., Strategy]
 HALVING = {"asha", "hyperband"}
 #: The methods that propose more than a list.
 OWN = [method for method in STRATEGIES if method != "configs"]
-MODELS = [method for method in OWN if method in {"tpe", "bayesian", "auto"}]
+#: `auto` is one of the others, as test_conformance.py shows.
+METHODS_ONCE = [method for method in OWN if method != "auto"]
 SPACES = {"finite": FINITE, "mixed": MIXED, "continuous": CONTINUOUS, "function": FUNCTION}
 
 
@@ -54,17 +55,14 @@ def restored(strategy: Strategy, asked: Sequence[Proposal], told: Sequence[Outco
     return strategy
 
 
-def spaces_of(method: str) -> dict[str, Space]:
-    return {"finite": FINITE} if method == "grid" else SPACES
+def spaces_of(method: str, *, all_of_them: bool = True) -> dict[str, Space]:
+    """Spaces for a method; tests of many searches leave out one whose kinds "mixed" has, too."""
+    names = ["finite"] if method == "grid" else [*SPACES]
+    return {name: SPACES[name] for name in names if all_of_them or name != "continuous"}
 
 
-#: `auto`, which is one of the others, is for the full run.
-METHODS_ONCE = [pytest.param(m, marks=pytest.mark.slow) if m == "auto" else m for m in OWN]
-
-
-@pytest.mark.parametrize("method", METHODS_ONCE)
 class Conformance:
-    """Tests of every method."""
+    """Tests of a method; a class that inherits it is parametrized with `method`."""
 
     def test_it_proposes_exactly_a_finite_space(self, make: Make, method: str) -> None:
         strategy = make(method, FINITE)
@@ -75,18 +73,15 @@ class Conformance:
         assert strategy.exhausted
         assert strategy.ask(3) == []
 
-    def test_no_proposal_comes_twice(self, make: Make, method: str) -> None:
+    def test_no_proposal_comes_twice_and_all_lie_in_the_space(
+        self, make: Make, method: str
+    ) -> None:
         for space in spaces_of(method).values():
             asked = search(make(method, space), 60, width=8)
-            assert len({(p.config.id, p.epochs) for p in asked}) == len(asked)
+            assert len({(p.config.id, p.epochs) for p in asked}) == len(asked) > 20
+            assert all(space.contains(proposal.config) for proposal in asked)
             if method not in HALVING:
                 assert len(asked) == min(60, len(CONFIGS) if space is FINITE else 60)
-
-    def test_all_lie_in_the_space(self, make: Make, method: str) -> None:
-        for space in spaces_of(method).values():
-            asked = search(make(method, space), 40)
-            assert all(space.contains(proposal.config) for proposal in asked)
-            assert len(asked) > 20
 
     def test_eight_under_way_are_different(self, make: Make, method: str) -> None:
         for space in spaces_of(method).values():
@@ -103,7 +98,7 @@ class Conformance:
 
     def test_only_the_seed_makes_a_difference(self, make: Make, method: str) -> None:
         """Neither global random streams nor the number asked for at a time matter."""
-        for space in spaces_of(method).values():
+        for space in spaces_of(method, all_of_them=False).values():
             first = search(make(method, space, seed=5), 24, width=6)
             random.seed(99)
             again = make(method, space, seed=5)
@@ -111,12 +106,12 @@ class Conformance:
                 one, two = again.ask(2), again.ask(4)
                 assert [*one, *two] == first[step : step + 6]
                 again.tell([outcome(proposal) for proposal in [*two, *one]])
-            other = search(make(method, space, seed=6), 24, width=6)
-            assert (other != first) == (method != "grid")
+            other = search(make(method, space, seed=6), 12, width=6)
+            assert (other != first[:12]) == (method != "grid")
             assert len(make(method, space, seed=2**32 - 1).ask(5)) == 5
 
     def test_the_order_of_telling_makes_none(self, make: Make, method: str) -> None:
-        for name, space in spaces_of(method).items():
+        for name, space in spaces_of(method, all_of_them=False).items():
             forth, back = make(method, space), make(method, space)
             told = []
             for _ in range(3):
@@ -131,7 +126,7 @@ class Conformance:
 
     def test_killed_anywhere_it_goes_on(self, make: Make, method: str) -> None:
         """With every outcome known, and with the last proposal still in training."""
-        for space in spaces_of(method).values():
+        for space in spaces_of(method, all_of_them=False).values():
             whole = search(make(method, space), 26)
             told = [outcome(proposal) for proposal in whole]
             for cut in range(0, len(whole), 3):
@@ -177,7 +172,7 @@ class Conformance:
 
     def test_told_again_the_last_counts(self, make: Make, method: str) -> None:
         """More seeds change a mean."""
-        for space in spaces_of(method).values():
+        for space in spaces_of(method, all_of_them=False).values():
             once, twice = make(method, space), make(method, space)
             for _ in range(4):
                 asked = once.ask(5)

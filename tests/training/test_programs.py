@@ -60,23 +60,26 @@ def test_every_optimizer(digits, name):
     assert before[0] != again[0]
 
 
-SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in OPTIMIZERS if name != "muon"]
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("layer_type", "optimizer"),
+    [("dense", "muon"), ("dropout", "sgd"), ("batch_norm", "lion"), ("residual", "adamw")],
+)
+def test_under_xla(digits, layer_type, optimizer):
+    """What is compiled is the graph, with the same arguments."""
+    first, second = (
+        values(settings(optimizer, n), layer_type, l2=l2) for n, l2 in enumerate((0.001, 0.02))
+    )
+    assert_reused(digits, first, second, kind="xla")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["muon", *SLOW])
-def test_every_optimizer_under_xla(digits, name):
-    assert_reused(digits, values(settings(name, 0)), values(settings(name, 1)), kind="xla")
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", ["graph", "xla"])
 @pytest.mark.parametrize("layer_type", LAYER_TYPES)
-def test_every_layer_type(digits, layer_type, kind):
+def test_every_layer_type(digits, layer_type):
     first, second = (
         values(settings("lion", n), layer_type, l2=l2) for n, l2 in enumerate((0.001, 0.02))
     )
-    assert_reused(digits, first, second, kind=kind)
+    assert_reused(digits, first, second)
 
 
 @pytest.mark.slow

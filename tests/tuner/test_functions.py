@@ -33,8 +33,10 @@ def test_every_method_optimizes_a_function(method: str) -> None:
     assert "units" not in results.table
 
 
-@pytest.mark.parametrize("method", ["asha", "hyperband"])
-def test_a_generator_is_halted_and_goes_on(method: str) -> None:
+@pytest.mark.parametrize(
+    ("method", "by"), [("asha", {"asha", "tpe"}), ("hyperband", {"hyperband"})]
+)
+def test_a_generator_is_halted_and_goes_on(method: str, by: set[str]) -> None:
     steps: Counter[float] = Counter()
 
     def objective(config: dict[str, Any]) -> Iterator[float]:
@@ -45,6 +47,8 @@ def test_a_generator_is_halted_and_goes_on(method: str) -> None:
     results = hpsearch.optimize(objective, STEPWISE, method, trials=27)
     table = results.table
     assert set(table["epochs_trained"]) == {1, 3, 9}
+    # Comparisons ask who chose the configs.
+    assert set(table["method"]) == by
     assert (table["status"] == "stopped").sum() == (table["epochs_trained"] < 9).sum()
     # No step is taken twice: what halted waited in this process.
     assert steps == Counter(dict(zip(table["x"], table["epochs_trained"], strict=True)))

@@ -196,7 +196,7 @@ def run(directory: Path, method: Any, **changes: Any) -> tuple[dict[Any, Any], T
         return rows, executor
 
 
-METHODS = ["asha", "hyperband", {"name": "asha", "brackets": 2}, "tpe", "bayesian", "auto"]
+METHODS = ["asha", "hyperband", {"name": "asha", "brackets": 2}, "tpe", "bayesian"]
 
 
 @pytest.mark.parametrize("method", METHODS, ids=str)

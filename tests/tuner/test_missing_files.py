@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 import hpsearch
 from hpsearch.cli.app import main
-from hpsearch.errors import SweepFileError
-from hpsearch.spec.sweep import load_sweep
+from hpsearch.errors import InputError, SweepFileError
+from hpsearch.spec.sweep import load_sweep, sweep_from_mapping
 
 SWEEP = """\
 data:
@@ -49,6 +51,15 @@ def test_all_missing_files_are_named(tmp_path, sweep):
         (2, "data.csv"),
         (4, "data.validation"),
     ]
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("made", [dict, sweep_from_mapping])
+def test_a_mapping_leaves_nothing_behind(tmp_path, made):
+    gone = tmp_path / "gone.csv"
+    raw = {"data": {"csv": str(gone), "target": "y"}, "parameters": {"units": 4}}
+    with pytest.raises(InputError, match=rf"^data\.csv: no such file, {re.escape(str(gone))}$"):
+        hpsearch.run(made(raw), out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 

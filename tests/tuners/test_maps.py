@@ -79,8 +79,11 @@ def test_keras_gets_maps_as_tensors_over_the_same_memory(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", [keras.Sequential, OwnStep])
-@pytest.mark.parametrize("given", [{}, {"steps_per_epoch": 5}], ids=["", "steps"])
+@pytest.mark.parametrize(
+    ("kind", "given"),
+    [(keras.Sequential, {}), (OwnStep, {}), (OwnStep, {"steps_per_epoch": 5})],
+    ids=["engine", "fit", "steps"],
+)
 def test_maps_give_the_scores_of_arrays(place, kind, given):
     random = np.random.default_rng(0)
     x, y = random.random((200, 64), "float32"), random.random(200, "float32")
@@ -129,8 +132,11 @@ def test_the_program_holds_no_copy_of_whole_numbers(kind, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", [keras.Sequential, OwnStep])
-@pytest.mark.parametrize("given", [{}, {"steps_per_epoch": 3}], ids=["", "steps"])
+@pytest.mark.parametrize(
+    ("kind", "given"),
+    [(keras.Sequential, {}), (OwnStep, {"steps_per_epoch": 3})],
+    ids=["engine", "steps"],
+)
 def test_no_process_holds_a_large_map(place, kind, given):
     rows = 4_000_000
     # Zeros that take no room on the disk.

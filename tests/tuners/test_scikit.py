@@ -84,10 +84,13 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("frame", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
-    "case",
-    [each if each == "weighted" else pytest.param(each, marks=pytest.mark.slow) for each in CASES],
+    ("case", "frame"),
+    [
+        ("weighted", False),
+        pytest.param("weighted", True, marks=pytest.mark.slow),
+        *(pytest.param(n, False, marks=pytest.mark.slow) for n in CASES if n != "weighted"),
+    ],
 )
 def test_trials_and_models_are_kerastuners(case, frame):
     options, given, made = CASES[case]
