@@ -12,16 +12,22 @@ import yaml
 from commands import hpsearch
 from outcomes import assert_same, trainings_begun
 
+from hpsearch.spec.method import METHODS as ALL_METHODS
+
 _KILL_AT = Path(__file__).parent.parent / "support" / "kill_at.py"
 _TRIALS = 8
 #: After each result, before the last one, and, where halted trials go on, after further ones.
 _MOMENTS = [f"after:{n}" for n in range(1, _TRIALS)] + [f"before:{_TRIALS}"]
 _MOMENTS += [f"after:{_TRIALS}"] * 3
-#: One of each way to plan; tests/tuner/test_learning.py and tests/search/ have the other methods.
 METHODS: list[Any] = [
     "grid",
+    "random",
+    "sobol",
+    "bayesian",
     "tpe",
     "hyperband",
+    "asha",
+    "auto",
     {"name": "asha", "proposals": "bayesian"},
     {"name": "random", "median_stopping": True},
 ]
@@ -36,9 +42,14 @@ _PARAMETERS = {
 _GRID = {"hidden_layers": [1, 2], "units": [16, 32], "epochs": [3, 9]}
 
 
+def test_every_method_is_here() -> None:
+    assert {each["name"] if isinstance(each, dict) else each for each in METHODS} == {*ALL_METHODS}
+
+
 def marked(method: Any) -> Any:
-    """All are slow but one that adapts and halts."""
-    return method if method == "hyperband" else pytest.param(method, marks=pytest.mark.slow)
+    """All but two are slow: one adapts, one halts."""
+    always = method in ("tpe", "hyperband")
+    return method if always else pytest.param(method, marks=pytest.mark.slow)
 
 
 @pytest.mark.parametrize("method", list(map(marked, METHODS)), ids=str)
