@@ -271,8 +271,10 @@ def test_a_digest_is_of_the_code_that_proposes(monkeypatch):
         *search_code.modules("hyperband")
     }
     assert all("hpsearch.search.draws" in search_code.modules(m) for m in ("random", "asha", "tpe"))
-    before = {method: search_code.digest(method) for method in ("tpe", "bayesian", "asha")}
-    assert len(set(before.values())) == 3
+    before = {
+        method: search_code.digest(method) for method in ("tpe", "bayesian", "asha", "random")
+    }
+    assert len(set(before.values())) == 4
 
     def changed(name, source=search_code._tree):
         tree = source(name)
@@ -286,7 +288,7 @@ def test_a_digest_is_of_the_code_that_proposes(monkeypatch):
     search_code.digest.cache_clear()
     after = {method: search_code.digest(method) for method in before}
     search_code.digest.cache_clear()
-    assert [after[m] == before[m] for m in before] == [False, True, True]
+    assert [after[m] == before[m] for m in before] == [False, True, False, True]
 
 
 def test_a_digest_is_of_a_methods_own_defaults():

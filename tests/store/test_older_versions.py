@@ -329,6 +329,8 @@ def run(directory: Path, trials: int, new: int = 0) -> RunOutcome:
     budget, values = "budget: {trials: 8}", "units: [2, 3]"
     assert (budget in text) != (values in text)
     text = text.replace(budget, f"budget: {{trials: {trials + new}}}")
+    # These were the defaults.
+    text = text.replace("asha, factor: 2", "asha, factor: 2, proposals: random, brackets: 1")
     if new:
         text = text.replace(values, "units: [2, 3, 4]")
     sweep = sweep_from_text(text, "sweep.yaml")
