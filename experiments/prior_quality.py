@@ -96,7 +96,8 @@ def _left_out(output: str, path: Path) -> Study:
     return study.of((kind_of(output),))
 
 
-def _surrogate(output: str, path: Path, *, upside_down: bool) -> Problem:
+def surrogate(output: str, path: Path, *, upside_down: bool) -> Problem:
+    """A table whose losses are those of a forest that was fitted to the study's configs on it."""
     inputs, regrets, outputs = _study(path)
     encoding = Encoding(space())
     forest = ExtraTreesRegressor(60, min_samples_leaf=2, random_state=1)
@@ -106,8 +107,7 @@ def _surrogate(output: str, path: Path, *, upside_down: bool) -> Problem:
     def losses(rows: Any) -> Any:
         return sign * (np.exp(forest.predict(_matrix(features(encoding, rows)))) - 0.05)
 
-    points = np.random.default_rng(5).random((10_000, len(encoding.dimensions)))
-    every = losses(encoding.rows(encoding.uniform(points)))
+    every = losses(random_rows(encoding))
     return Problem(
         output,
         encoding.space,
@@ -115,6 +115,12 @@ def _surrogate(output: str, path: Path, *, upside_down: bool) -> Problem:
         least=float(every.min()),
         losses=tuple(every.tolist()),
     )
+
+
+def random_rows(encoding: Encoding) -> Any:
+    """The random configs by which a surrogate's least and median loss are found."""
+    points = np.random.default_rng(5).random((10_000, len(encoding.dimensions)))
+    return encoding.rows(encoding.uniform(points))
 
 
 def _matrix(inputs: Mapping[str, Any]) -> Any:
@@ -137,7 +143,8 @@ def _renamed(problem: Problem) -> Problem:
     return replace(problem, space=Space(tuple(parameters), kind=Kind.FUNCTION), loss=loss)
 
 
-def _search(method: str, problem: Problem, study: Study, seed: int) -> Any:
+def make_search(method: str, problem: Problem, study: Study, seed: int) -> Any:
+    """A strategy of hpsearch's or a peer's, with the same interface."""
     if method == "optuna_tpe":
         return make_peer(method, problem.space, seed, _TRIALS)
     if method == "random":
@@ -155,9 +162,10 @@ def _search(method: str, problem: Problem, study: Study, seed: int) -> Any:
     )
 
 
-def _regrets(search: Any, problem: Problem) -> list[float]:
+def least_regrets(search: Any, problem: Problem, trials: int) -> list[float]:
+    """The least regret so far after each trial."""
     best, found = math.inf, []
-    for _ in range(_TRIALS):
+    for _ in range(trials):
         (proposal,) = search.ask(1)
         loss = problem.loss(proposal.config)
         search.tell([Outcome(proposal.config, loss)])
@@ -173,11 +181,11 @@ def _run(
     if family == "unseen":
         problem, study = _renamed(make_problem(table)), shipped()
     else:
-        problem = _surrogate(table, path, upside_down=family == "upside down")
+        problem = surrogate(table, path, upside_down=family == "upside down")
         study = _left_out(table, path)
     rows = []
     for method, seed in itertools.product(methods, seeds):
-        regrets = _regrets(_search(method, problem, study, seed), problem)
+        regrets = least_regrets(make_search(method, problem, study, seed), problem, _TRIALS)
         cells = {str(count): float(f"{regrets[count - 1]:.5g}") for count in COUNTS}
         rows.append({"family": family, "table": table, "method": method, "seed": seed, **cells})
     return rows
