@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +28,14 @@ from hpsearch.search.encoding import Encoding
 from hpsearch.search.prior import OFFSET, features
 from hpsearch.space.space import Config
 
-__all__ = ["fit", "inputs_of", "kind_of", "regrets_of"]
+__all__ = ["EPOCHS", "fit", "inputs_of", "kind_of", "regrets_of"]
 
 Array = npt.NDArray[np.float64]
 OUT = HERE.parent / "hpsearch" / "search"
 #: Regrets above this count as this.
 _MOST = 3.0
 _HIDDEN = (64, 64)
+EPOCHS = 150
 _DIGITS = 4
 
 
@@ -59,6 +61,7 @@ def regrets_of(study: pd.DataFrame, tables: Sequence[str]) -> Array:
     return np.clip((losses - best) / (median - best), 0.0, _MOST)
 
 
+@cache
 def kind_of(output: str) -> str:
     """What an output, named `table:metric`, says of the table."""
     name, metric = output.split(":")
@@ -66,14 +69,16 @@ def kind_of(output: str) -> str:
     return metric.removeprefix("val_") if classes else "error"
 
 
-def fit(inputs: Mapping[str, Array], regrets: Array, kinds: Sequence[str]) -> dict[str, Any]:
+def fit(
+    inputs: Mapping[str, Array], regrets: Array, kinds: Sequence[str], epochs: int = EPOCHS
+) -> dict[str, Any]:
     """Fit the network; return what `hpsearch.search.prior.Study` holds, as JSON has it."""
     x = np.stack(list(inputs.values()), axis=1)
     y = np.log(regrets + OFFSET)
     centre, scale = y.mean(axis=0), y.std(axis=0)
     network = MLPRegressor(
-        hidden_layer_sizes=_HIDDEN, activation="tanh", alpha=1e-2, batch_size=256,
-        learning_rate_init=3e-3, max_iter=150, random_state=0,
+        hidden_layer_sizes=_HIDDEN, activation="tanh", alpha=1e-2, batch_size=min(256, len(x)),
+        learning_rate_init=3e-3, max_iter=epochs, random_state=0,
     ).fit(x, (y - centre) / scale)  # fmt: skip
     kernels, biases = [*network.coefs_], [*network.intercepts_]
     kernels[-1], biases[-1] = kernels[-1] * scale, biases[-1] * scale + centre

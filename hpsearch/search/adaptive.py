@@ -165,7 +165,7 @@ _STARTS = 5
 _POINTS = 4_096
 #: Weight of the prior beside one known config; so many configs outweigh it.
 _BELIEF = 5.0
-#: The first configs that a prior and the model chose, which the first random one is held against.
+#: So many configs that a prior and the model chose come before the first random one.
 _TRIED = 10
 
 
@@ -173,7 +173,7 @@ class AdaptiveStrategy:
     """Proposes listed configs, then random ones, then those that a model of the scores suggests.
 
     With a prior, some configs that it holds to be good come before random ones. Later a random one
-    is held against the prior's: if it wins, the search goes on as if there were no prior.
+    is held against them: if it beats most, the search goes on as if there were no prior.
 
     Subclasses implement `suggest`.
 
@@ -289,14 +289,14 @@ class AdaptiveStrategy:
 
     @property
     def _misled(self) -> bool:
-        """Whether the first random config is better than all that were tried instead."""
+        """Whether the first random config is better than most of the prior's first."""
         if not self._doubts or not self._drawn:
             return False
         tried = self._tried()
         if len(tried) < _TRIED:
             return False
         control = dict(self.history.losses()).get(self._drawn[0].id, math.nan)
-        return all(control < loss for loss in tried)
+        return sum(control < loss for loss in tried[:_STARTS]) > _STARTS / 2
 
     def _tried(self) -> list[float]:
         """Return the losses of the first configs that the prior and the model chose."""

@@ -200,6 +200,14 @@ def test_the_prior_is_made_and_measured(tmp_path):
     assert (runs["100"] <= runs["10"]).all()
     report = (tmp_path / "prior_quality.md").read_text(encoding="utf-8")
     assert "upside down" in report
+    alike = study.drop(columns="diabetes:val_loss")
+    alike.to_csv(tmp_path / "alike.csv", index=False)
+    sizes = ["--configs", "3", "--tables", "--draws", "1"]
+    run("prior_size.py", *sizes, "--study", tmp_path / "alike.csv", out=tmp_path)
+    part, whole = rows("prior_size", tmp_path, about="2 tables")
+    assert (part["configs"], whole["configs"], whole["tables"]) == (3, 6, 1)
+    assert float(whole["best of 10"]) <= float(whole["best of 5"])
+    assert "[" in part["rank correlation"]
 
 
 @pytest.mark.slow
