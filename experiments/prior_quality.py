@@ -28,7 +28,8 @@ was written down before the first search on an unseen table. They were searched 
 prior alone, when a random config came to be held against it and the Gaussian process to see what it
 foresees, and a third time when that config had to beat most of the prior's five starts, rather than
 all of the first ten configs: changes that were chosen by the other two families. The third time,
-searches in which the random config decides as before were not repeated, as they are the same.
+searches in which the random config decides as before were not repeated, as they are the same; all
+methods got three more seeds, and upside down the two that are compared two.
 """
 
 from __future__ import annotations
