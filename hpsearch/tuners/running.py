@@ -411,6 +411,10 @@ class TrialNames:
         with self._path.open("a", encoding="utf-8") as file:
             file.write(f"\n{config} {trial_id}")
 
+    def renamed(self, place: str) -> str:
+        """Return a place with the id in it, as KerasTuner names directories."""
+        return str(Path(self.of(place), place.partition("/")[2])) if place else place
+
     def of(self, place: str) -> str:
         """Return the id of the trial that trains at a place, or else its config."""
         config = place.partition("/")[0]

@@ -42,6 +42,7 @@ from hpsearch.tuners.requests import recorder_for, request_for
 from hpsearch.tuners.running import (
     AsGiven,
     Hooks,
+    TrialNames,
     builds_in,
     hooks_of,
     is_users,
@@ -544,6 +545,7 @@ class EngineSearch:
             **self._settings,
             callbacks=request.callbacks,
             arguments=request.arguments,
+            renamed=TrialNames(self.store.parent.absolute()).renamed,
         )
         try:
             return shipped(tailored, self._model_name, of=[*users, *request.callbacks])

@@ -23,7 +23,7 @@ from hpsearch.space.space import Config
 from hpsearch.store.store import Store
 from hpsearch.tuner.settings import Reporter, stack_level_of_caller
 from hpsearch.tuner.sweep_tuner import SweepTuner
-from hpsearch.tuners.running import SCIKIT, TrialNames, own_methods
+from hpsearch.tuners.running import TrialNames
 from hpsearch.wording import counted
 
 STATUS = kt_trial.TrialStatus
@@ -110,9 +110,8 @@ class TunerTrials:
         self.tuner.on_trial_begin(made)
 
     def name(self, config: Config, trial_id: str) -> None:
-        """Tell workers the id of a trial, if code of the user's may read it there."""
-        if isinstance(self.tuner, SCIKIT) or own_methods(self.tuner):
-            TrialNames(Path(self.tuner.project_dir)).note(config.id, trial_id)
+        """Tell workers the id of a trial, which names files of code of the user's there."""
+        TrialNames(Path(self.tuner.project_dir)).note(config.id, trial_id)
 
     def _add(self, config: Config, number: int) -> Any:
         oracle = self._oracle

@@ -158,7 +158,7 @@ def test_tensorboard_has_a_directory_for_each_training(images, place):
     tuner = kt.RandomSearch(build, "val_loss", 2, executions_per_trial=2, **WHERE)
     tuner.search(x, y, validation_data=(x_val, y_val), callbacks=[board], verbose=0)
     written = {str(path.parent.parent) for path in (place / "logs").rglob("train/events*")}
-    expected = {f"logs/{c}/execution{n}" for c in table()["config"] for n in (0, 1)}
+    expected = {f"logs/{trial}/execution{n}" for trial in tuner.oracle.trials for n in (0, 1)}
     assert {str(place / each) for each in expected} == written
 
 
@@ -413,3 +413,4 @@ def test_names_of_trials(tmp_path):
     for config, name in (("c1", "0"), ("c2", "1"), ("c1", "2")):
         names.note(config, name)
     assert [names.of(f"{each}/execution0") for each in ("c1", "c2", "c3")] == ["2", "1", "c3"]
+    assert names.renamed("c1/execution1") == "2/execution1"
