@@ -275,6 +275,19 @@ def like_keras_tuners(ours: TunerType) -> TunerType:
     return ours
 
 
+def unsent_attribute(tuner: keras_tuner.Tuner) -> str:
+    """Return why methods of the user's cannot have a tuner's attributes in workers, or nothing."""
+    for name, value in held(tuner).items() if own_methods(tuner) else ():
+        try:
+            cloudpickle.dumps(value)
+        except Exception as error:  # noqa: BLE001 - whatever the object raises
+            return (
+                f"other processes, where {type(tuner).__name__}.{own_methods(tuner)[0]} would run, "
+                f"cannot have self.{name} ({error}): make it in the method"
+            )
+    return ""
+
+
 class Hooks(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no types
     """Calls the user's own hooks of a tuner; subclasses have the methods that call them."""
 
@@ -384,7 +397,8 @@ class OracleSnapshot:
                 state = json.loads(path.read_text(encoding="utf-8"))
                 trial = kt_trial.Trial.from_state(state)
                 oracle.trials[trial.trial_id] = trial
-                for order in (oracle.start_order, oracle.end_order):
+                ended = trial.status != kt_trial.TrialStatus.RUNNING
+                for order in (oracle.start_order, *([oracle.end_order] if ended else ())):
                     if trial.trial_id not in order:
                         order.append(trial.trial_id)
         return oracle

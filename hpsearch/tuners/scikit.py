@@ -45,12 +45,15 @@ class SklearnSearch(EngineSearch):
         request, self._hypermodel = whole_request(
             self.tuner, args, kwargs, Recorder(None, own=True)
         )
+        return request
+
+    def _tell_what_stays(self, request: Request) -> None:
+        """Print what of the user's code works on copies of this process's objects."""
         if not self.in_process:
-            self._tell_what_stays(request)
+            super()._tell_what_stays(request)
         elif is_users(self.tuner, "run_trial") and self.tuner.oracle.verbose:
             said = f"{type(self.tuner).__name__}.run_trial runs on copies of the tuner"
             print(f"hpsearch: {said}: what it changes in self is lost")  # noqa: T201
-        return request
 
     @property
     def in_process(self) -> bool:

@@ -50,6 +50,7 @@ from hpsearch.tuners.running import (
     own_methods,
     require_one_replica,
     run_first,
+    unsent_attribute,
 )
 from hpsearch.tuners.servers import close_servers, copy_worker_log, kept_servers
 from hpsearch.tuners.sweep import dataset_of, method_of, row_shape_in, summed, sweep_of
@@ -323,7 +324,6 @@ class EngineSearch:
         if not own_run:
             request = replace(request, callbacks=(*request.callbacks, *hooks_of(tuner)))
         require_callbacks(request.callbacks)
-        self._tell_what_stays(request)
         return request
 
     def _require_engine(self) -> None:
@@ -355,6 +355,7 @@ class EngineSearch:
         sweep = sweep_of(tuner, request, hyperparameters, self._model_name, earlier=before)
         late = "drawn" if tuner.oracle.tune_new_entries else "default"
         code = self._code(request, hyperparameters)
+        self._tell_what_stays(request)
         both = summed(tuner.oracle.objective)
         model = CustomModel(code, hyperparameters, late, tolerant=True, summed=both)
         where = Path(tuner.project_dir)
@@ -550,7 +551,7 @@ class EngineSearch:
         try:
             return shipped(tailored, self._model_name, of=[*users, *request.callbacks])
         except InputError as error:
-            raise NotOnEngine(str(error)) from None
+            raise NotOnEngine(unsent_attribute(self.tuner) or str(error)) from None
 
     @property
     def _settings(self) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -382,6 +383,17 @@ def test_hooks_run_in_the_workers(images, capsys):
         assert Path(f"{name}.txt").read_text() == f"0 {units} accuracy\n1 {units} accuracy\n"
 
 
+def test_an_attribute_that_workers_cannot_have(place):
+    tuner = Hooked(build, "val_loss", 1, **WHERE)
+    assert not running.unsent_attribute(tuner)
+    with (place / "log.txt").open("w") as tuner.log:
+        said = running.unsent_attribute(tuner)
+    assert said.startswith(
+        "Hooked.on_epoch_end runs in other processes, which cannot have self.log ("
+    )
+    assert said.endswith("make it in the method")
+
+
 class Batched(Hooked):
     """Has both a `run_trial` and hooks."""
 
@@ -403,6 +415,14 @@ def test_what_other_processes_cannot_ask_of_an_oracle():
     told = running.Told(tuner.oracle.objective, trial, running.OracleSnapshot.of(tuner))
     assert told.max_trials == 2
     assert list(told.trials) == ["0"]
+    for name, status in (("1", "COMPLETED"), ("2", "RUNNING"), ("3", None)):
+        folder = Path(f"d/p/trial_{name}")
+        folder.mkdir(parents=True)
+        state = kt.engine.trial.Trial(kt.HyperParameters(), name, status).get_state()
+        (folder / "trial.json").write_text(json.dumps(state) if status else '{"trial')
+    assert list(told.trials) == ["1", "2", "0"]
+    assert (told.start_order, told.end_order) == (["1", "2"], ["1"])
+    assert told.get_trial("1").status == "COMPLETED"
     with pytest.raises(AttributeError, match="end_trial: this runs in another process"):
         _ = told.end_trial
 
