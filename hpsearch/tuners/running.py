@@ -146,7 +146,7 @@ class AsGiven(keras_tuner.HyperModel):  # type: ignore[misc]  # KerasTuner has n
         if execution not in ("", _FIRST):
             # Files that executions name by their trial are not the same.
             trial_id += f"-{execution}"
-        trial = kt_trial.Trial(hp, trial_id, kt_trial.TrialStatus.RUNNING)
+        trial = self._names_of_trials.trial(hp, trial_id)
         is_model = self._hypermodel is not None and not self._scikit
         tuner.hypermodel = _Built(self._hypermodel, model) if is_model else self._hypermodel
         tuner.oracle = Told(self._objective, trial, self._oracle)
@@ -305,8 +305,7 @@ class Hooks(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no typ
         del logs
         hp = built_with(self.model)
         if self.trial is None and hp is not None:
-            trial_id = self._names.of(hp.place)
-            self.trial = kt_trial.Trial(hp, trial_id, kt_trial.TrialStatus.RUNNING)
+            self.trial = self._names.trial(hp, self._names.of(hp.place))
             self.tuner = copy_of(self._tuner_class, self._attributes)
             self.tuner.hypermodel = self._hypermodel
             self.tuner.oracle = Told(self._objective, self.trial, self._oracle)
@@ -414,16 +413,26 @@ class TrialNames:
     """KerasTuner's ids of trials, for workers, which know them by their configs.
 
     Args:
-        project: The directory with the file of the ids.
+        project: The directory with the file of the ids, and with KerasTuner's files.
     """
 
     def __init__(self, project: Path) -> None:
-        self._path = project / ".trials"
+        self._project, self._path = project, project / ".trials"
 
     def note(self, config: str, trial_id: str) -> None:
         """Write down the trial that a config is; the last one counts."""
-        with self._path.open("a", encoding="utf-8") as file:
+        # A full disk ends the search where it matters; workers then take the config for the id.
+        with contextlib.suppress(OSError), self._path.open("a", encoding="utf-8") as file:
             file.write(f"\n{config} {trial_id}")
+
+    def trial(self, hp: Any, trial_id: str) -> Any:
+        """Return a trial that runs, with what its oracle tells a tuner beside the config."""
+        path = self._project / f"trial_{trial_id}" / "trial.json"
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            values = json.loads(path.read_text(encoding="utf-8"))["hyperparameters"]["values"]
+            # Such as Hyperband's epochs, and the trial that it continues.
+            hp.values.update({n: each for n, each in values.items() if n.startswith("tuner/")})
+        return kt_trial.Trial(hp, trial_id, kt_trial.TrialStatus.RUNNING)
 
     def renamed(self, place: str) -> str:
         """Return a place with the id in it, as KerasTuner names directories."""

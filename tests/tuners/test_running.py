@@ -123,6 +123,51 @@ def test_hyperband_with_run_trial(images):
     assert set(table()["status"]) <= {"completed", "stopped"}
 
 
+class Continued(kt.Hyperband):
+    """Continues models that it saved, as KerasTuner's documentation of Hyperband has it."""
+
+    def run_trial(self, trial, x, y, validation_data):
+        values = trial.hyperparameters.values  # noqa: PD011 - no frame
+        earlier = values.get("tuner/trial_id")
+        if earlier is None:
+            model = self.hypermodel.build(trial.hyperparameters)
+        else:
+            model = self.load_model(self.oracle.get_trial(earlier))
+        history = model.fit(
+            x,
+            y,
+            validation_data=validation_data,
+            initial_epoch=values["tuner/initial_epoch"],
+            epochs=values["tuner/epochs"],
+            verbose=0,
+        )
+        self.save_model(trial.trial_id, model)
+        Path(f"{trial.trial_id}-{earlier}-{len(history.epoch)}.txt").touch()
+        return history
+
+    def save_model(self, trial_id, model, step=0):
+        model.save(f"{trial_id}.keras")
+
+    def load_model(self, trial):
+        return keras.models.load_model(f"{trial.trial_id}.keras")
+
+
+@pytest.mark.slow
+def test_hyperband_that_continues_its_own_models(images):
+    x, y, x_val, y_val = images
+    tuner = Continued(build, "val_loss", max_epochs=4, factor=2, **WHERE)
+    tuner.search(x, y, validation_data=(x_val, y_val))
+    found = {tuple(path.stem.split("-")) for path in Path().glob("*.txt")}
+    expected = set()
+    for name, trial in tuner.oracle.trials.items():
+        values = trial.hyperparameters.values  # noqa: PD011 - no frame
+        count = values["tuner/epochs"] - values["tuner/initial_epoch"]
+        expected.add((name, str(values.get("tuner/trial_id")), str(count)))
+    assert found == expected
+    assert {each.status for each in tuner.oracle.trials.values()} == {"COMPLETED"}
+    assert set(table()["epochs_trained"]) == {1, 2, 4}
+
+
 class Ended(kt.RandomSearch):
     begun, ended = 0, 0
 
