@@ -148,6 +148,7 @@ class Tailored(keras_tuner.HyperModel):  # type: ignore[misc]  # KerasTuner has 
         most_weights: Largest number of weights of a model; None for no limit.
         callbacks: Passed to `fit`; each training gets a copy.
         arguments: Further arguments of `fit`.
+        renamed: Returns the directory of a training's files for its `place`; None for the place.
     """
 
     def __init__(
@@ -161,10 +162,12 @@ class Tailored(keras_tuner.HyperModel):  # type: ignore[misc]  # KerasTuner has 
         most_weights: int | None = None,
         callbacks: Sequence[Any] = (),
         arguments: Mapping[str, Any] | None = None,
+        renamed: Callable[[str], str] | None = None,
     ) -> None:
         super().__init__()
         self.hypermodel = hypermodel
         self.custom_fit = custom_fit
+        self._renamed = renamed
         self._optimizer, self._loss, self._metrics = optimizer, loss, metrics
         self._most_weights = most_weights
         self._callbacks, self._arguments = list(callbacks), dict(arguments or {})
@@ -200,7 +203,9 @@ class Tailored(keras_tuner.HyperModel):  # type: ignore[misc]  # KerasTuner has 
 
     def fit(self, hp: Any, model: Any, *args: Any, **kwargs: Any) -> Any:
         """Call `fit` of the hypermodel with the callbacks and arguments added."""
-        callbacks = [*_logging_to(self.callbacks, hp), *kwargs.pop("callbacks", ())]
+        place = getattr(hp, "place", "")
+        folder = self._renamed(place) if self._renamed is not None else place
+        callbacks = [*_logging_to(self.callbacks, hp, folder), *kwargs.pop("callbacks", ())]
         return self.hypermodel.fit(
             hp, model, *args, callbacks=callbacks, **{**self._arguments, **kwargs}
         )
@@ -219,14 +224,14 @@ class Tailored(keras_tuner.HyperModel):  # type: ignore[misc]  # KerasTuner has 
         model.compile(**arguments)
 
 
-def _logging_to(callbacks: list[Any], hp: Any) -> list[Any]:
+def _logging_to(callbacks: list[Any], hp: Any, folder: str) -> list[Any]:
     """Return the callbacks; each training has TensorBoard's files in a directory of its own.
 
     With them come the hyperparameters, for TensorBoard's dashboard of these, as in KerasTuner.
     """
     boards = [each for each in callbacks if isinstance(each, keras.callbacks.TensorBoard)]
     for board in boards:
-        board.log_dir = str(Path(board.log_dir, getattr(hp, "place", "")))
+        board.log_dir = str(Path(board.log_dir, folder))
         with contextlib.suppress(ImportError):
             from tensorboard.plugins.hparams import api
 

@@ -455,7 +455,11 @@ def _epochs(given: Any, recipe: Recipe, logged: Sequence[frozenset[str]] = ()) -
         InputError: It is of another type.
     """
     if isinstance(given, keras.callbacks.History):
-        return _of_history(given.history, logged)
+        curve = _of_history(given.history, logged)
+        # A `fit` that takes an earlier model further, as in Hyperband, begins with a later epoch.
+        # What those before it gave is not known here; its own number counts for them.
+        begun = next(iter(getattr(given, "epoch", ())), 0) if recipe.tolerant else 0
+        return [*curve[:1] * begun, *curve]
     if isinstance(given, Mapping):
         return [{str(name): float(value) for name, value in given.items()}]
     if isinstance(given, list) and given:

@@ -9,8 +9,8 @@ from typing import Any
 
 import keras_tuner
 
+from hpsearch.tuners.running import hooks_of, like_keras_tuners
 from hpsearch.tuners.search import EngineSearch
-from hpsearch.tuners.signatures import like_keras_tuners
 
 #: KerasTuner's own, even if a program puts hpsearch's classes in their places.
 _TUNER, _HYPERBAND = keras_tuner.Tuner, keras_tuner.Hyperband
@@ -78,7 +78,8 @@ class Tuner(keras_tuner.Tuner):  # type: ignore[misc]  # KerasTuner has no types
             return super().run_trial(trial, *args, **kwargs)
         hp = trial.hyperparameters
         given = {**self._given, **kwargs}
-        given["callbacks"] = [*given.get("callbacks", ()), *self._watching]
+        hooks = hooks_of(self, trial)
+        given["callbacks"] = [*given.get("callbacks", ()), *hooks, *self._watching]
         return self.hypermodel.fit(hp, self.hypermodel.build(hp), *args, **given)
 
     def on_trial_end(self, trial: Any) -> None:

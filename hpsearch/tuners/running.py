@@ -1,13 +1,16 @@
-"""A hypermodel's own `fit`, and a tuner's own `run_trial`, in a worker."""
+"""A hypermodel's own `fit`, and a tuner's own `run_trial` and hooks, in a worker."""
 
 from __future__ import annotations
 
 import contextlib
 import copy
+import functools
+import inspect
 import json
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import cloudpickle
 import keras
@@ -16,7 +19,7 @@ import tensorflow as tf
 from keras_tuner.src.engine import trial as kt_trial
 
 from hpsearch.files import write_atomically
-from hpsearch.models.custom import seeded
+from hpsearch.models.custom import built_with, seeded
 from hpsearch.models.fit_arguments import NotOnEngine
 from hpsearch.training.fit import EngineFit, Watcher
 from hpsearch.tuners.arguments import Sent
@@ -25,20 +28,31 @@ from hpsearch.wording import counted
 #: KerasTuner's own, even if a program puts hpsearch's class in its place.
 SCIKIT = keras_tuner.SklearnTuner
 #: What a tuner has in its own process only.
+#: Whether a tuner has a `distribution_strategy`.
+_DISTRIBUTED = "_distributed"
+#: Of a place; see `TrackedHyperParameters`.
+_FIRST = "execution0"
 _LEFT = ("_hpsearch", "distribution_strategy", "hypermodel", "oracle")
 #: Methods that a subclass may override and that only KerasTuner's own loop calls.
-_HOOKS = (
-    "_build_and_fit_model",
-    "_build_hypermodel",
-    "on_batch_begin",
-    "on_batch_end",
-    "on_epoch_begin",
-    "on_epoch_end",
-    "pre_create_trial",
-)
-#: Methods whose argument names a trial as workers cannot.
+_PRIVATE = ("_build_and_fit_model", "_build_hypermodel")
+#: Those that a training calls.
+_HOOKS = ("on_batch_begin", "on_batch_end", "on_epoch_begin", "on_epoch_end")
+#: Methods whose files are named by the trial, of which executions would have the same.
 _OF_MODELS = ("load_model", "save_model")
+#: What other processes cannot ask of an oracle.
+_CHANGES = (
+    "create_trial",
+    "end_trial",
+    "populate_space",
+    "reload",
+    "save",
+    "set_state",
+    "update_space",
+)
 _ONE_REPLICA = tf.distribute.MirroredStrategy, tf.distribute.OneDeviceStrategy
+
+
+TunerType = TypeVar("TunerType", bound=type)
 
 
 class AsGiven(keras_tuner.HyperModel):  # type: ignore[misc]  # KerasTuner has no types
@@ -75,9 +89,13 @@ class AsGiven(keras_tuner.HyperModel):  # type: ignore[misc]  # KerasTuner has n
         self.arguments = arguments
         # Rows that `search` has seen to be none of the engine's.
         self._refused = not own
-        self._builds = builds_in(Path(tuner.project_dir).absolute())
+        project = Path(tuner.project_dir).absolute()
+        self._builds, self._names_of_trials = builds_in(project), TrialNames(project)
         self._tuner_class = type(tuner) if own_run else None
         self._attributes = held(tuner) if own_run else {}
+        self._oracle = OracleSnapshot.of(tuner) if own_run else None
+        # A run before the search leaves no other files than the trial that comes next.
+        self._next_id = next_id(tuner.oracle)
 
     def build(self, hp: keras_tuner.HyperParameters) -> Any:
         """Build the user's model; one without weights if a `run_trial` needs none."""
@@ -123,10 +141,15 @@ class AsGiven(keras_tuner.HyperModel):  # type: ignore[misc]  # KerasTuner has n
     def _run(
         self, tuner: Any, hp: Any, model: Any, args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> Any:
-        trial = kt_trial.Trial(hp, hp.place.replace("/", "-"), kt_trial.TrialStatus.RUNNING)
+        trial_id, execution = self._names_of_trials.of(hp.place), hp.place.partition("/")[2]
+        trial_id = trial_id or self._next_id
+        if execution not in ("", _FIRST):
+            # Files that executions name by their trial are not the same.
+            trial_id += f"-{execution}"
+        trial = self._names_of_trials.trial(hp, trial_id)
         is_model = self._hypermodel is not None and not self._scikit
         tuner.hypermodel = _Built(self._hypermodel, model) if is_model else self._hypermodel
-        tuner.oracle = Told(self._objective, trial)
+        tuner.oracle = Told(self._objective, trial, self._oracle)
         returned = tuner.run_trial(trial, *args, **kwargs)
         return tuner.oracle.history if returned is None else returned
 
@@ -163,21 +186,22 @@ def run_first(tuner: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Non
 
 
 class _Watched:
-    """An oracle that notes what is used of it beyond what it has in a worker."""
+    """An oracle that notes what is asked of it that it cannot do in a worker."""
 
     def __init__(self, oracle: Any) -> None:
         self._oracle = oracle
         self.read: list[str] = []
 
     def __getattr__(self, name: str) -> Any:
-        if name not in ("objective", "get_trial", "update_trial"):
+        if name in _CHANGES:
             self.read.append(name)
         return getattr(self._oracle, name)
 
 
 def held(tuner: keras_tuner.Tuner) -> dict[str, Any]:
     """Return the attributes that a tuner has in other processes as well."""
-    return {name: each for name, each in vars(tuner).items() if name not in _LEFT}
+    found = {name: each for name, each in vars(tuner).items() if name not in _LEFT}
+    return {**found, _DISTRIBUTED: getattr(tuner, "distribution_strategy", None) is not None}
 
 
 def copy_of(tuner_class: type, attributes: Mapping[str, Any]) -> Any:
@@ -187,7 +211,9 @@ def copy_of(tuner_class: type, attributes: Mapping[str, Any]) -> Any:
     """
     tuner: Any = object.__new__(tuner_class)
     vars(tuner).update(copy.deepcopy(dict(attributes)))
-    vars(tuner).update(_hpsearch=None, distribution_strategy=None)
+    # One replica is TensorFlow's default strategy.
+    strategy = tf.distribute.get_strategy() if vars(tuner).pop(_DISTRIBUTED, False) else None
+    vars(tuner).update(_hpsearch=None, distribution_strategy=strategy)
     return tuner
 
 
@@ -218,20 +244,97 @@ def is_users(tuner: keras_tuner.Tuner, name: str) -> bool:
 def overridden(tuner: keras_tuner.Tuner) -> str:
     """Return the first method that only KerasTuner's own loop could call; empty if there is none.
 
-    KerasTuner itself saves no model, and loads one in Hyperband only, apart from what the program
-    asks for. A `run_trial` may call both.
+    KerasTuner itself neither saves nor loads a model in a search; a `run_trial` may do both.
     """
-    loads = is_users(tuner, "run_trial") or isinstance(tuner, SCIKIT | keras_tuner.Hyperband)
-    names = (*_HOOKS, *_OF_MODELS) if loads else _HOOKS
+    several = getattr(tuner, "executions_per_trial", 1) > 1 and is_users(tuner, "run_trial")
+    names = (*_PRIVATE, *_OF_MODELS) if several else _PRIVATE
     return next((name for name in names if is_users(tuner, name)), "")
+
+
+def own_methods(tuner: keras_tuner.Tuner) -> list[str]:
+    """Return the tuner's methods that are the user's and run in workers."""
+    return [name for name in ("run_trial", *_HOOKS) if is_users(tuner, name)]
+
+
+def like_keras_tuners(ours: TunerType) -> TunerType:
+    """Give a class the arguments that its parent in KerasTuner has, and `workers`."""
+    changed: Any = ours
+    theirs: Any = next(each for each in ours.__mro__ if each.__module__.startswith("keras_tuner."))
+    parameters = list(inspect.signature(theirs.__init__).parameters.values())
+    workers = inspect.Parameter("workers", inspect.Parameter.KEYWORD_ONLY, default=None)
+    places = [place for place, each in enumerate(parameters) if each.kind is each.VAR_KEYWORD]
+    parameters.insert(places[0] if places else len(parameters), workers)
+    original = changed.__init__
+
+    @functools.wraps(theirs.__init__)
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807
+        original(self, *args, **kwargs)
+
+    changed.__init__ = __init__
+    changed.__init__.__signature__ = inspect.Signature(parameters)
+    return ours
+
+
+def unsent_attribute(tuner: keras_tuner.Tuner) -> str:
+    """Return why methods of the user's cannot have a tuner's attributes in workers, or nothing."""
+    for name, value in held(tuner).items() if own_methods(tuner) else ():
+        try:
+            cloudpickle.dumps(value)
+        except Exception as error:  # noqa: BLE001 - whatever the object raises
+            return (
+                f"other processes, where {type(tuner).__name__}.{own_methods(tuner)[0]} would run, "
+                f"cannot have self.{name} ({error}): make it in the method"
+            )
+    return ""
+
+
+class Hooks(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no types
+    """Calls the user's own hooks of a tuner; subclasses have the methods that call them."""
+
+    def __init__(self, tuner: Any, trial: Any = None) -> None:
+        super().__init__()
+        self.trial, self.tuner = trial, tuner if trial is not None else None
+        if trial is None:
+            self._tuner_class, self._attributes = type(tuner), held(tuner)
+            self._hypermodel, self._objective = tuner.hypermodel, tuner.oracle.objective
+            self._oracle = OracleSnapshot.of(tuner)
+            self._names = TrialNames(Path(tuner.project_dir).absolute())
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Take up the trial of the model that trains, unless there is one."""
+        del logs
+        hp = built_with(self.model)
+        if self.trial is None and hp is not None:
+            self.trial = self._names.trial(hp, self._names.of(hp.place))
+            self.tuner = copy_of(self._tuner_class, self._attributes)
+            self.tuner.hypermodel = self._hypermodel
+            self.tuner.oracle = Told(self._objective, self.trial, self._oracle)
+
+
+def hooks_of(tuner: keras_tuner.Tuner, trial: Any = None) -> list[Hooks]:
+    """Return the callback that calls a tuner's own hooks, if it has any.
+
+    Args:
+        trial: The one that is trained; None if only the worker will know.
+    """
+
+    def calling(name: str) -> Any:
+        def call(self: Hooks, index: int, logs: Any = None) -> None:
+            if self.trial is not None:
+                getattr(self.tuner, name)(self.trial, self.model, index, logs)
+
+        return call
+
+    # Callbacks that act on batches cost speed: only those that are there.
+    found = {name: calling(name) for name in _HOOKS if is_users(tuner, name)}
+    return [type(Hooks.__name__, (Hooks,), found)(tuner, trial)] if found else []
 
 
 def require_one_replica(tuner: keras_tuner.Tuner) -> None:
     """Check that a `distribution_strategy` changes nothing, and say so.
 
     Raises:
-        NotOnEngine: It trains several replicas, in several processes or on a device that it names,
-            or a `run_trial` of the user's may use it.
+        NotOnEngine: It trains several replicas, in several processes or on a device that it names.
     """
     # A tuner of scikit-learn's models has none.
     strategy = getattr(tuner, "distribution_strategy", None)
@@ -240,8 +343,6 @@ def require_one_replica(tuner: keras_tuner.Tuner) -> None:
     count = strategy.num_replicas_in_sync
     if count > 1 or not isinstance(strategy, _ONE_REPLICA):
         raise NotOnEngine(f"there is a distribution_strategy ({counted(count, 'replica')})")
-    if is_users(tuner, "run_trial"):
-        raise NotOnEngine("there is a distribution_strategy, which run_trial may use")
     (device,) = strategy.extended.worker_devices
     default = (tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU"))[0]
     if not device.endswith(default.name):
@@ -265,25 +366,119 @@ class _Built(keras_tuner.HyperModel):  # type: ignore[misc]
         return self._hypermodel.fit(hp, model, *args, **kwargs)
 
 
-class Told:
-    """An oracle that is told metrics, as `run_trial` did it in KerasTuner's first versions."""
+@dataclass(frozen=True)
+class OracleSnapshot:
+    """An oracle as it was before the search, for reading in other processes.
 
-    def __init__(self, objective: Any, trial: Any) -> None:
+    Attributes:
+        code: The oracle by cloudpickle.
+        project: The directory with KerasTuner's files of its trials.
+    """
+
+    code: bytes
+    project: Path
+
+    @classmethod
+    def of(cls, tuner: keras_tuner.Tuner) -> OracleSnapshot | None:
+        """Return the snapshot of a tuner's oracle; None if it cannot be pickled."""
+        try:
+            code = cloudpickle.dumps(tuner.oracle)
+        except Exception:  # noqa: BLE001 - of the user's class
+            return None
+        return cls(code, Path(tuner.project_dir).absolute())
+
+    def load(self) -> Any:
+        """Return the oracle with the trials that have ended since."""
+        oracle = cloudpickle.loads(self.code)
+        for path in sorted(self.project.glob("trial_*/trial.json")):
+            # One may be written at this moment.
+            with contextlib.suppress(OSError, ValueError, KeyError):
+                state = json.loads(path.read_text(encoding="utf-8"))
+                trial = kt_trial.Trial.from_state(state)
+                oracle.trials[trial.trial_id] = trial
+                ended = trial.status != kt_trial.TrialStatus.RUNNING
+                for order in (oracle.start_order, *([oracle.end_order] if ended else ())):
+                    if trial.trial_id not in order:
+                        order.append(trial.trial_id)
+        return oracle
+
+
+def next_id(oracle: Any) -> str:
+    """Return the id of the next trial, as KerasTuner pads it."""
+    number = max((int(each) for each in oracle.trials if each.isdecimal()), default=-1) + 1
+    return f"{number:0{len(str(oracle.max_trials))}d}"
+
+
+class TrialNames:
+    """KerasTuner's ids of trials, for workers, which know them by their configs.
+
+    Args:
+        project: The directory with the file of the ids, and with KerasTuner's files.
+    """
+
+    def __init__(self, project: Path) -> None:
+        self._project, self._path = project, project / ".trials"
+
+    def note(self, config: str, trial_id: str) -> None:
+        """Write down the trial that a config is; the last one counts."""
+        # A full disk ends the search where it matters; workers then take the config for the id.
+        with contextlib.suppress(OSError), self._path.open("a", encoding="utf-8") as file:
+            file.write(f"\n{config} {trial_id}")
+
+    def trial(self, hp: Any, trial_id: str) -> Any:
+        """Return a trial that runs, with what its oracle tells a tuner beside the config."""
+        path = self._project / f"trial_{trial_id}" / "trial.json"
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            values = json.loads(path.read_text(encoding="utf-8"))["hyperparameters"]["values"]
+            # Such as Hyperband's epochs, and the trial that it continues.
+            hp.values.update({n: each for n, each in values.items() if n.startswith("tuner/")})
+        return kt_trial.Trial(hp, trial_id, kt_trial.TrialStatus.RUNNING)
+
+    def renamed(self, place: str) -> str:
+        """Return a place with the id in it, as KerasTuner names directories."""
+        return str(Path(self.of(place), place.partition("/")[2])) if place else place
+
+    def of(self, place: str) -> str:
+        """Return the id of the trial that trains at a place, or else its config."""
+        config = place.partition("/")[0]
+        with contextlib.suppress(OSError):
+            for line in reversed(self._path.read_text(encoding="utf-8").splitlines()):
+                known, _, trial_id = line.partition(" ")
+                if known == config and trial_id:
+                    return trial_id
+        return config
+
+
+class Told:
+    """An oracle that is told metrics, as `run_trial` did it in KerasTuner's first versions.
+
+    Args:
+        trial: The one that runs.
+        known: Answers other questions; None if nothing does.
+    """
+
+    def __init__(self, objective: Any, trial: Any, known: OracleSnapshot | None = None) -> None:
         self.objective = objective
-        self._trial = trial
+        self._trial, self._known = trial, known
         #: Metric -> step -> values.
         self._reports: dict[str, dict[int, list[float]]] = {}
 
     def __getattr__(self, name: str) -> Any:
-        raise AttributeError(
-            f"{name}: run_trial runs in another process, where the oracle has only objective, "
-            "get_trial and update_trial"
-        )
+        known = None if name.startswith("__") else vars(self).get("_known")
+        if known is None or name in _CHANGES:
+            raise AttributeError(
+                f"{name}: this runs in another process, where an oracle can be read, and be told by"
+                " update_trial, but not do this: have run_trial return its numbers"
+            )
+        oracle = known.load()
+        oracle.trials[self._trial.trial_id] = self._trial
+        return getattr(oracle, name)
 
     def get_trial(self, trial_id: str) -> Any:
-        """Return the trial that runs."""
-        del trial_id
-        return self._trial
+        """Return the trial that runs, or another one that has ended."""
+        if self._known is None or trial_id == self._trial.trial_id:
+            return self._trial
+        return self._known.load().get_trial(trial_id)
 
     def update_trial(self, trial_id: str, metrics: Mapping[str, float], step: int = 0) -> Any:
         """Take metrics of a step; the best step counts, by the mean of what it was given."""

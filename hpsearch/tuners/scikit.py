@@ -20,9 +20,8 @@ from hpsearch.training.fit import seed_of_fit
 from hpsearch.tuner.settings import stack_level_of_caller
 from hpsearch.tuners.recorded import Recorder
 from hpsearch.tuners.requests import whole_request
-from hpsearch.tuners.running import Told, copy_of, held, is_users
+from hpsearch.tuners.running import Told, copy_of, held, is_users, like_keras_tuners
 from hpsearch.tuners.search import EngineSearch
-from hpsearch.tuners.signatures import like_keras_tuners
 
 #: The most rows times columns times trials with which a search ends before workers have imported
 #: TensorFlow.
@@ -46,12 +45,15 @@ class SklearnSearch(EngineSearch):
         request, self._hypermodel = whole_request(
             self.tuner, args, kwargs, Recorder(None, own=True)
         )
-        own_run = is_users(self.tuner, "run_trial") and not self.in_process
-        self._tell_what_stays(request, own_run=own_run)
-        if self.in_process and is_users(self.tuner, "run_trial") and self.tuner.oracle.verbose:
+        return request
+
+    def _tell_what_stays(self, request: Request) -> None:
+        """Print what of the user's code works on copies of this process's objects."""
+        if not self.in_process:
+            super()._tell_what_stays(request)
+        elif is_users(self.tuner, "run_trial") and self.tuner.oracle.verbose:
             said = f"{type(self.tuner).__name__}.run_trial runs on copies of the tuner"
             print(f"hpsearch: {said}: what it changes in self is lost")  # noqa: T201
-        return request
 
     @property
     def in_process(self) -> bool:

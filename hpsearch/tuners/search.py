@@ -4,25 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import inspect
 import io
 import json
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import keras_tuner
-from keras_tuner.src.engine import objective as kt_objective
 from keras_tuner.src.engine.hypermodel import DefaultHyperModel
 from keras_tuner.src.engine.tuner import maybe_distribute
 
-from hpsearch.data.assembly import fingerprint
-from hpsearch.data.dataset import Dataset, Split
-from hpsearch.data.memory import InMemoryRows
-from hpsearch.data.specs import Arrays
+from hpsearch.data.dataset import Dataset
 from hpsearch.errors import ChangedSweepError, HpsearchError, InputError, Interrupted, RefusedError
 from hpsearch.models.callbacks import require_callbacks, within_epochs
 from hpsearch.models.custom import Tailored, TrackedHyperParameters, trains_itself
@@ -34,7 +28,7 @@ from hpsearch.search.asking import Exchange
 from hpsearch.search.oracle import StrategyOracle
 from hpsearch.search.strategy import Strategy
 from hpsearch.space.space import Choices, Config, Parameter, Space
-from hpsearch.spec.sweep import Sweep, sweep_from_mapping, sweep_from_text
+from hpsearch.spec.sweep import sweep_from_text
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.store import Store
 from hpsearch.tuner.custom_model import LoaderWithModel
@@ -47,17 +41,20 @@ from hpsearch.tuners.recorded import Recorder
 from hpsearch.tuners.requests import recorder_for, request_for
 from hpsearch.tuners.running import (
     AsGiven,
+    Hooks,
+    TrialNames,
     builds_in,
+    hooks_of,
     is_users,
     overridden,
+    own_methods,
     require_one_replica,
     run_first,
+    unsent_attribute,
 )
 from hpsearch.tuners.servers import close_servers, copy_worker_log, kept_servers
+from hpsearch.tuners.sweep import dataset_of, method_of, row_shape_in, summed, sweep_of
 from hpsearch.tuners.trials import Driver, TrialReporter, TunerTrials
-
-#: Trials of a search that its oracle ends.
-_ENDLESS = 10**9
 
 
 class EngineSearch:
@@ -105,22 +102,9 @@ class EngineSearch:
         return self.store.with_name("earlier.json")
 
     @property
-    def method(self) -> Mapping[str, Any]:
-        """The `method` of a sweep file."""
-        tuner, oracle = self.tuner, self.tuner.oracle
-        if isinstance(tuner, keras_tuner.GridSearch):
-            return {"name": "grid"}
-        if isinstance(tuner, keras_tuner.BayesianOptimization):
-            return {"name": "bayesian", **_bayesian(oracle)}
-        for known in ("HyperbandOracle", "RandomSearchOracle"):
-            if isinstance(oracle, getattr(keras_tuner.oracles, known)):
-                return {"name": f"keras_tuner.oracles:{known}"}
-        return {"name": model_reference(type(oracle))}
-
-    @property
     def asks_the_oracle(self) -> bool:
         """Whether the tuner's own oracle proposes, and not a method of hpsearch in its place."""
-        return ":" in self.method["name"]
+        return ":" in method_of(self.tuner)["name"]
 
     @property
     def executions(self) -> int:
@@ -185,7 +169,10 @@ class EngineSearch:
         Raises:
             RuntimeError: They are not.
         """
-        before, now = sweep_from_text(store.facts().sweep).method.name, self.method["name"]
+        before, now = (
+            sweep_from_text(store.facts().sweep).method.name,
+            method_of(self.tuner)["name"],
+        )
         if before != now:
             raise RuntimeError(
                 f"{self.tuner.project_dir} holds the trials of a search by {before}, and this is "
@@ -286,7 +273,7 @@ class EngineSearch:
         known = not (request.of and self.own and oracle.allow_new_entries)
         if known or not oracle.tune_new_entries:
             return False
-        if self.method["name"] == "grid":
+        if method_of(self.tuner)["name"] == "grid":
             raise NotOnEngine(
                 "a grid needs all hyperparameters, and code of the program's own may request others"
                 " in each trial: give hyperparameters=, with allow_new_entries=False"
@@ -334,8 +321,9 @@ class EngineSearch:
         if passing is None:
             passing = AsGiven(tuner, len(args), kwargs) if self.own else tuner.hypermodel
         self._hypermodel = passing
+        if not own_run:
+            request = replace(request, callbacks=(*request.callbacks, *hooks_of(tuner)))
         require_callbacks(request.callbacks)
-        self._tell_what_stays(request, own_run=own_run)
         return request
 
     def _require_engine(self) -> None:
@@ -351,10 +339,10 @@ class EngineSearch:
             raise NotOnEngine(f"{type(tuner).__name__}.{hook} is overridden")
         require_one_replica(tuner)
 
-    def _tell_what_stays(self, request: Request, *, own_run: bool) -> None:
+    def _tell_what_stays(self, request: Request) -> None:
         """Print what of the user's code runs in workers, where it can change nothing here."""
-        names = [f"{type(self.tuner).__name__}.run_trial"] if own_run else []
-        users = (type(each) for each in request.callbacks)
+        names = [f"{type(self.tuner).__name__}.{each}" for each in own_methods(self.tuner)]
+        users = (type(each) for each in request.callbacks if not isinstance(each, Hooks))
         names += [each.__name__ for each in users if not each.__module__.startswith("keras.")]
         if names and self.tuner.oracle.verbose:
             said = f"{', '.join(dict.fromkeys(names))} runs in other processes"
@@ -363,11 +351,13 @@ class EngineSearch:
     def _run(self, request: Request) -> None:
         tuner, trials = self.tuner, self.trials
         hyperparameters = self._hyperparameters(request)
-        sweep = self._sweep(request, hyperparameters)
+        before = len(self.earlier.ended) if self.earlier is not None else 0
+        sweep = sweep_of(tuner, request, hyperparameters, self._model_name, earlier=before)
         late = "drawn" if tuner.oracle.tune_new_entries else "default"
         code = self._code(request, hyperparameters)
-        summed = _summed(tuner.oracle.objective)
-        model = CustomModel(code, hyperparameters, late, tolerant=True, summed=summed)
+        self._tell_what_stays(request)
+        both = summed(tuner.oracle.objective)
+        model = CustomModel(code, hyperparameters, late, tolerant=True, summed=both)
         where = Path(tuner.project_dir)
         settings = Settings(
             out=where,
@@ -405,12 +395,12 @@ class EngineSearch:
     def _dataset(self, request: Request) -> Dataset:
         """Return the request's rows; those of a directory of the first release as it names them."""
         if request.of and self.store.exists():
-            former = _dataset_of(replace(request, of=request.formerly))
+            former = dataset_of(replace(request, of=request.formerly))
             with Store(self.store, read_only=True) as store:
                 identity = store.facts().identity
             if identity is not None and identity.data == former.fingerprint:
                 return former
-        return _dataset_of(request)
+        return dataset_of(request)
 
     def _write_models(self) -> None:
         """Write the best models as KerasTuner would."""
@@ -466,7 +456,7 @@ class EngineSearch:
             # KerasTuner shows the end of those only whose begin it has shown.
             oracle._display.on_trial_begin(trial)  # noqa: SLF001 - there is no public way
 
-    # The sweep
+    # The sweep's hyperparameters and code
 
     def _hyperparameters(self, request: Request) -> ModelHyperparameters:
         """Return the hyperparameters, including those that KerasTuner's first build misses.
@@ -537,47 +527,11 @@ class EngineSearch:
 
     def _parameter(self, name: str, declared: Sequence[Any]) -> Parameter:
         parameter = described(name, declared)
-        if self.method["name"] == "grid" and parameter.choices is None:
+        if method_of(self.tuner)["name"] == "grid" and parameter.choices is None:
             # KerasTuner's grid takes these values of a range without a step.
             values = sorted(set(declared[0].values))
             return Parameter(name, Choices(tuple(values)), parameter.when)
         return parameter
-
-    def _sweep(self, request: Request, found: ModelHyperparameters) -> Sweep:
-        tuner, oracle = self.tuner, self.tuner.oracle
-        objective = oracle.objective
-        raw: dict[str, Any] = {
-            "name": _name(tuner.project_name),
-            "seed": int(oracle.seed),
-            "data": {"memory": _described(request.arrays)},
-            "model": self._model_name,
-            "metric": {
-                "name": objective.name,
-                "goal": "maximize" if objective.direction == "max" else "minimize",
-                "epoch": "best",
-            },
-            "method": dict(self.method),
-            "parameters": self._fixed(request, found),
-            "seeds": self.executions,
-            "keep": "all",
-        }
-        if oracle.max_trials and not self.asks_the_oracle:
-            before = len(self.earlier.ended) if self.earlier is not None else 0
-            raw["budget"] = {"trials": int(oracle.max_trials) - before}
-        elif self.method["name"] != "grid":
-            # The oracle ends the search.
-            raw["budget"] = {"trials": _ENDLESS}
-        return sweep_from_mapping(raw)
-
-    def _fixed(self, request: Request, found: ModelHyperparameters) -> dict[str, int]:
-        """Return the epochs and batch size of every trial, but for what the model declares."""
-        # Hyperband decides the epochs, not `search`.
-        epochs = getattr(self.tuner.oracle, "max_epochs", None) or request.epochs
-        fixed = {"epochs": epochs, "batch_size": request.batch_size}
-        if not found.custom_fit:
-            defaults_of_fit = {"epochs": 1, "batch_size": 32}
-            fixed = {name: value or defaults_of_fit[name] for name, value in fixed.items()}
-        return {n: int(v) for n, v in fixed.items() if v is not None and n not in found.defaults}
 
     def _code(self, request: Request, found: ModelHyperparameters) -> bytes:
         """Pickle the hypermodel for workers.
@@ -592,11 +546,12 @@ class EngineSearch:
             **self._settings,
             callbacks=request.callbacks,
             arguments=request.arguments,
+            renamed=TrialNames(self.store.parent.absolute()).renamed,
         )
         try:
             return shipped(tailored, self._model_name, of=[*users, *request.callbacks])
         except InputError as error:
-            raise NotOnEngine(str(error)) from None
+            raise NotOnEngine(unsent_attribute(self.tuner) or str(error)) from None
 
     @property
     def _settings(self) -> dict[str, Any]:
@@ -622,44 +577,11 @@ class EngineSearch:
         return model_reference(type(self.tuner) if given is None else given)
 
 
-def _described(arrays: Arrays) -> dict[str, str]:
-    """Return descriptions of the arrays for sweep.yaml."""
-    validation = arrays.x_val, arrays.y_val
-    return InMemoryRows(arrays.x_train, arrays.y_train, arrays.w_train, validation).described
-
-
-def _dataset_of(request: Request) -> Dataset:
-    """Return the arrays as a dataset, neither scaled, encoded nor standardised."""
-    arrays = request.arrays
-    train = Split(arrays.x_train, arrays.y_train, arrays.w_train)
-    validation = Split(arrays.x_val, arrays.y_val, arrays.w_val)
-    splits = {"train": train, "validation": validation}
-    parts = [each.in_fingerprint for each in (*request.parts, *request.inputs)]
-    parts += [request.of] if request.of else []
-    return Dataset(
-        name="memory",
-        input=request.input,
-        target=request.target,
-        train=train,
-        validation=validation,
-        test=None,
-        fingerprint=fingerprint(splits, parts),
-    )
-
-
 @contextlib.contextmanager
 def _silence() -> Iterator[None]:
     """Show nothing of what code prints that the trials will run again."""
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         yield
-
-
-def _summed(objective: Any) -> tuple[tuple[str, int], ...]:
-    """Return the metrics whose sum is minimized, with their signs, if there are several."""
-    if not isinstance(objective, kt_objective.MultiObjective):
-        return ()
-    directions = objective.name_to_direction
-    return tuple((name, 1 if way == "min" else -1) for name, way in directions.items())
 
 
 def _order(trials: dict[str, Any]) -> None:
@@ -675,26 +597,3 @@ def _order(trials: dict[str, Any]) -> None:
 def _is_shared() -> bool:
     """Return whether processes share the trials, as KerasTuner's distributed mode has it."""
     return bool(os.environ.get("KERASTUNER_ORACLE_IP"))
-
-
-def _bayesian(oracle: Any) -> dict[str, Any]:
-    options = {"beta": float(oracle.beta)}
-    default = inspect.signature(type(oracle).__init__).parameters["alpha"].default
-    if oracle.alpha != default:
-        # Else the noise is fitted.
-        options["alpha"] = float(oracle.alpha)
-    if oracle.num_initial_points is not None:
-        options["num_initial_points"] = int(oracle.num_initial_points)
-    return options
-
-
-def _name(project: str) -> str:
-    cleaned = re.sub(r"[^A-Za-z0-9._-]+", "-", str(project))[:64]
-    return cleaned if cleaned.strip(".") else "tuner"
-
-
-def row_shape_in(store: Store) -> tuple[int, ...]:
-    """Return the shape of a row of the data that a store's trials were trained on."""
-    memory = sweep_from_text(store.facts().sweep).data.memory
-    shape = re.match(r"\(([\d, ]*)\)", memory.x if memory is not None else "")
-    return tuple(int(n) for n in re.findall(r"\d+", shape.group(1) if shape else ""))[1:]

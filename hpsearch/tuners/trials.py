@@ -23,6 +23,7 @@ from hpsearch.space.space import Config
 from hpsearch.store.store import Store
 from hpsearch.tuner.settings import Reporter, stack_level_of_caller
 from hpsearch.tuner.sweep_tuner import SweepTuner
+from hpsearch.tuners.running import TrialNames
 from hpsearch.wording import counted
 
 STATUS = kt_trial.TrialStatus
@@ -104,8 +105,13 @@ class TunerTrials:
         oracle = self._oracle
         number = max((int(each) for each in oracle.trials if each.isdecimal()), default=-1) + 1
         made = self._add(config, number)
+        self.name(config, made.trial_id)
         oracle._display.on_trial_begin(made)  # noqa: SLF001 - there is no public way
         self.tuner.on_trial_begin(made)
+
+    def name(self, config: Config, trial_id: str) -> None:
+        """Tell workers the id of a trial, which names files of code of the user's there."""
+        TrialNames(Path(self.tuner.project_dir)).note(config.id, trial_id)
 
     def _add(self, config: Config, number: int) -> Any:
         oracle = self._oracle
@@ -338,7 +344,15 @@ class Driver(SweepTuner):
         if isinstance(self.oracle, StrategyOracle):
             self._trials.begin(self.oracle.proposals[trial.trial_id].config)
         else:
+            config = config_from(self.space, trial.hyperparameters.values)
+            if config is not None:
+                self._trials.name(config, trial.trial_id)
             self._trials.tuner.on_trial_begin(trial)
+
+    def _created(self) -> Any:
+        """Return the oracle's next trial."""
+        self._trials.tuner.pre_create_trial()
+        return super()._created()
 
     def on_trial_end(self, trial: Any) -> None:
         """Call the tuner's own method for a trial that its oracle proposed."""

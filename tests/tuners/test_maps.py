@@ -16,7 +16,7 @@ from hpsearch.data.dataset import several_target
 from hpsearch.data.specs import ArrayPart, Arrays
 from hpsearch.models.fit_arguments import request_of
 from hpsearch.training.fit import EngineFit, FitTrainer
-from hpsearch.tuners.search import _dataset_of
+from hpsearch.tuners.sweep import dataset_of
 
 MB = 2**20
 
@@ -125,7 +125,7 @@ def test_the_program_holds_no_copy_of_whole_numbers(kind, tmp_path):
     x = np.lib.format.open_memmap(tmp_path / "x.npy", "w+", kind, (100_000, 64))
     y = np.zeros(len(x), "float32")
     tracemalloc.start()
-    _dataset_of(request_of((x, y), {"validation_data": (x[:64], y[:64])}))
+    dataset_of(request_of((x, y), {"validation_data": (x[:64], y[:64])}))
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert most < x.nbytes / 4

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -15,8 +17,8 @@ from sklearn.model_selection import KFold
 
 import hpsearch.tuners as kt
 from hpsearch.models.fit_arguments import NotOnEngine
-from hpsearch.tuners import checkpoints
-from hpsearch.tuners.running import overridden, require_one_replica
+from hpsearch.tuners import checkpoints, running
+from hpsearch.tuners.running import TrialNames, overridden, require_one_replica
 
 pytestmark = pytest.mark.usefixtures("place")
 WHERE = {"directory": "d", "project_name": "p", "seed": 2}
@@ -121,6 +123,51 @@ def test_hyperband_with_run_trial(images):
     assert set(table()["status"]) <= {"completed", "stopped"}
 
 
+class Continued(kt.Hyperband):
+    """Continues models that it saved, as KerasTuner's documentation of Hyperband has it."""
+
+    def run_trial(self, trial, x, y, validation_data):
+        values = trial.hyperparameters.values  # noqa: PD011 - no frame
+        earlier = values.get("tuner/trial_id")
+        if earlier is None:
+            model = self.hypermodel.build(trial.hyperparameters)
+        else:
+            model = self.load_model(self.oracle.get_trial(earlier))
+        history = model.fit(
+            x,
+            y,
+            validation_data=validation_data,
+            initial_epoch=values["tuner/initial_epoch"],
+            epochs=values["tuner/epochs"],
+            verbose=0,
+        )
+        self.save_model(trial.trial_id, model)
+        Path(f"{trial.trial_id}-{earlier}-{len(history.epoch)}.txt").touch()
+        return history
+
+    def save_model(self, trial_id, model, step=0):
+        model.save(f"{trial_id}.keras")
+
+    def load_model(self, trial):
+        return keras.models.load_model(f"{trial.trial_id}.keras")
+
+
+@pytest.mark.slow
+def test_hyperband_that_continues_its_own_models(images):
+    x, y, x_val, y_val = images
+    tuner = Continued(build, "val_loss", max_epochs=4, factor=2, **WHERE)
+    tuner.search(x, y, validation_data=(x_val, y_val))
+    found = {tuple(path.stem.split("-")) for path in Path().glob("*.txt")}
+    expected = set()
+    for name, trial in tuner.oracle.trials.items():
+        values = trial.hyperparameters.values  # noqa: PD011 - no frame
+        count = values["tuner/epochs"] - values["tuner/initial_epoch"]
+        expected.add((name, str(values.get("tuner/trial_id")), str(count)))
+    assert found == expected
+    assert {each.status for each in tuner.oracle.trials.values()} == {"COMPLETED"}
+    assert set(table()["epochs_trained"]) == {1, 2, 4}
+
+
 class Ended(kt.RandomSearch):
     begun, ended = 0, 0
 
@@ -157,7 +204,7 @@ def test_tensorboard_has_a_directory_for_each_training(images, place):
     tuner = kt.RandomSearch(build, "val_loss", 2, executions_per_trial=2, **WHERE)
     tuner.search(x, y, validation_data=(x_val, y_val), callbacks=[board], verbose=0)
     written = {str(path.parent.parent) for path in (place / "logs").rglob("train/events*")}
-    expected = {f"logs/{c}/execution{n}" for c in table()["config"] for n in (0, 1)}
+    expected = {f"logs/{trial}/execution{n}" for trial in tuner.oracle.trials for n in (0, 1)}
     assert {str(place / each) for each in expected} == written
 
 
@@ -284,9 +331,6 @@ def test_strategies_that_change_what_is_trained():
         tuner = kt.RandomSearch(build, "loss", 1, distribution_strategy=strategy, **WHERE)
         with pytest.raises(NotOnEngine, match=why) if why else contextlib.nullcontext():
             require_one_replica(tuner)
-    tuner = Tuned(build, "loss", 1, distribution_strategy=one("CPU:0"), **WHERE)
-    with pytest.raises(NotOnEngine, match="which run_trial may use"):
-        require_one_replica(tuner)
 
 
 @pytest.mark.slow
@@ -311,11 +355,125 @@ def test_own_load_model_and_a_strategy_of_one_replica(images, capsys, monkeypatc
     ("base", "methods", "named"),
     [
         (kt.RandomSearch, ("load_model", "save_model"), ""),
-        (kt.RandomSearch, ("run_trial", "save_model"), "save_model"),
-        (kt.Hyperband, ("load_model",), "load_model"),
-        (kt.RandomSearch, ("on_epoch_end",), "on_epoch_end"),
+        (kt.RandomSearch, ("run_trial", "save_model"), ""),
+        (kt.Hyperband, ("load_model", "on_epoch_end", "pre_create_trial"), ""),
+        (kt.RandomSearch, ("_build_and_fit_model",), "_build_and_fit_model"),
     ],
 )
 def test_methods_that_only_kerastuner_calls(base, methods, named):
     own = type("Own", (base,), dict.fromkeys(methods, lambda *_: None))
     assert overridden(object.__new__(own)) == named
+
+
+def test_files_that_executions_would_share():
+    own = type("Own", (kt.RandomSearch,), dict.fromkeys(("run_trial", "save_model"), None))
+    tuner = object.__new__(own)
+    tuner.executions_per_trial = 2
+    assert overridden(tuner) == "save_model"
+
+
+class Storing(kt.RandomSearch):
+    """Saves its models under KerasTuner's ids, and asks the oracle."""
+
+    def run_trial(self, trial, x, y, validation_data):
+        model = self.hypermodel.build(trial.hyperparameters)
+        with self.distribution_strategy.scope():
+            history = model.fit(x, y, validation_data=validation_data, verbose=0)
+        self.save_model(trial.trial_id, model)
+        done = [each for each in self.oracle.get_best_trials(9) if each.score is not None]
+        assert self.oracle.get_trial(trial.trial_id) is trial
+        assert trial not in done
+        return {**{n: v[-1] for n, v in history.history.items()}, "done": len(done)}
+
+    def save_model(self, trial_id, model, step=0):
+        model.save(f"{trial_id}.keras")
+
+    def load_model(self, trial):
+        return keras.models.load_model(f"{trial.trial_id}.keras")
+
+
+@pytest.mark.slow
+def test_models_that_run_trial_saves_have_the_ids_of_trials(images, capsys):
+    x, y, x_val, y_val = images
+    one = tf.distribute.MirroredStrategy(["CPU:0"])
+    tuner = Storing(build, "val_loss", 3, distribution_strategy=one, workers=1, **WHERE)
+    tuner.search(x, y, validation_data=(x_val, y_val))
+    assert "in this process" not in capsys.readouterr().out
+    assert sorted(path.stem for path in Path().glob("*.keras")) == ["0", "1", "2"]
+    trials = tuner.oracle.get_best_trials(3)
+    counts = {each.trial_id: each.metrics.get_last_value("done") for each in trials}
+    assert counts == {"0": 0, "1": 1, "2": 2}
+    for trial, model in zip(trials, tuner.get_best_models(3), strict=True):
+        assert model.evaluate(x_val, y_val, verbose=0)[0] == pytest.approx(trial.score, rel=1e-4)
+
+
+class Hooked(kt.RandomSearch):
+    """Ends each training by a hook."""
+
+    def on_epoch_end(self, trial, model, epoch, logs=None):
+        with Path(f"{trial.trial_id}.txt").open("a") as file:
+            file.write(f"{epoch} {trial.hyperparameters.get('units')} {min(logs)}\n")
+        model.stop_training = epoch == 1
+
+
+def test_hooks_run_in_the_workers(images, capsys):
+    x, y, x_val, y_val = images
+    tuner = Hooked(build, "val_loss", 2, **WHERE)
+    tuner.search(x, y, epochs=4, validation_data=(x_val, y_val))
+    assert "Hooked.on_epoch_end runs in other processes" in capsys.readouterr().out
+    assert table()["epochs_trained"].tolist() == [2, 2]
+    assert set(table()["trainer"]) == {"graph"}
+    for name, trial in tuner.oracle.trials.items():
+        units = trial.hyperparameters.get("units")
+        assert Path(f"{name}.txt").read_text() == f"0 {units} accuracy\n1 {units} accuracy\n"
+
+
+def test_an_attribute_that_workers_cannot_have(place):
+    tuner = Hooked(build, "val_loss", 1, **WHERE)
+    assert not running.unsent_attribute(tuner)
+    with (place / "log.txt").open("w") as tuner.log:
+        said = running.unsent_attribute(tuner)
+    assert "Hooked.on_epoch_end would run, cannot have self.log (" in said
+    assert said.endswith("make it in the method")
+
+
+class Batched(Hooked):
+    """Has both a `run_trial` and hooks."""
+
+    def run_trial(self, trial, *args, **kwargs):
+        return super().run_trial(trial, *args, **kwargs, epochs=3)
+
+
+@pytest.mark.slow
+def test_hooks_of_a_tuner_with_a_run_trial(images):
+    x, y, x_val, y_val = images
+    tuner = Batched(build, "val_loss", 2, **WHERE)
+    tuner.search(x, y, validation_data=(x_val, y_val), verbose=0)
+    assert table()["epochs_trained"].tolist() == [2, 2]
+
+
+def test_what_other_processes_cannot_ask_of_an_oracle():
+    tuner = kt.RandomSearch(build, "val_loss", 2, **WHERE)
+    trial = SimpleNamespace(trial_id="0")
+    told = running.Told(tuner.oracle.objective, trial, running.OracleSnapshot.of(tuner))
+    assert told.max_trials == 2
+    assert list(told.trials) == ["0"]
+    for name, status in (("1", "COMPLETED"), ("2", "RUNNING"), ("3", None)):
+        folder = Path(f"d/p/trial_{name}")
+        folder.mkdir(parents=True)
+        state = kt.engine.trial.Trial(kt.HyperParameters(), name, status).get_state()
+        (folder / "trial.json").write_text(json.dumps(state) if status else '{"trial')
+    assert list(told.trials) == ["1", "2", "0"]
+    assert (told.start_order, told.end_order) == (["1", "2"], ["1"])
+    assert told.get_trial("1").status == "COMPLETED"
+    with pytest.raises(AttributeError, match="end_trial: this runs in another process"):
+        _ = told.end_trial
+
+
+def test_names_of_trials(tmp_path):
+    names = TrialNames(tmp_path)
+    assert names.of("c1/execution0") == "c1"
+    for config, name in (("c1", "0"), ("c2", "1"), ("c1", "2")):
+        names.note(config, name)
+    assert [names.of(f"{each}/execution0") for each in ("c1", "c2", "c3")] == ["2", "1", "c3"]
+    assert names.renamed("c1/execution1") == "2/execution1"

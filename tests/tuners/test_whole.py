@@ -336,15 +336,16 @@ def test_a_function_that_keeps_what_it_found_runs_here(capsys):
 
 
 @pytest.mark.slow
-def test_a_function_that_asks_the_oracle_runs_here(capsys):
+def test_a_function_that_changes_the_oracle_runs_here(capsys):
     class Asking(kt.RandomSearch):
         def run_trial(self, trial, **kwargs):
             hp = trial.hyperparameters
+            self.oracle.update_space(hp)
             return hp.Float("x", 0, 1) + len(self.oracle.start_order)
 
     tuner = Asking(max_trials=3, **WHERE)
     tuner.search()
-    assert "Asking.run_trial uses self.oracle.start_order" in capsys.readouterr().out
+    assert "Asking.run_trial uses self.oracle.update_space" in capsys.readouterr().out
     assert [int(each) for each in scores(tuner)] == [1, 2, 3]
 
 
