@@ -456,11 +456,17 @@ class AdaptivePlanner(Planner):
         self._tell(dict.fromkeys(self._config_of[number] for number in numbers))
 
     def _tell(self, configs: Iterable[str]) -> None:
-        self._outcomes += [
-            self._outcome(self._members[config][0].config, self._goals.get(config))
-            for config in configs
-            if self._complete(config, self._goals.get(config))
-        ]
+        for identity in configs:
+            members, goal = self._members[identity], self._goals.get(identity)
+            if not self._complete(identity, goal):
+                continue
+            config = members[0].config
+            rungs = self.strategy is not None and self.strategy.rungs
+            if rungs and len(members) > len(self._repetitions):
+                # A seed of the race changes the means at all rungs, as a resumed search sees them.
+                self._outcomes += self._known_outcomes([config])
+            else:
+                self._outcomes.append(self._outcome(config, goal))
 
     def _complete(self, config: str, epochs: int | None) -> bool:
         return all(self._reached(execution, epochs) for execution in self._members[config])

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import functools
-import inspect
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import cloudpickle
 import keras
@@ -27,11 +25,11 @@ from hpsearch.wording import counted
 
 #: KerasTuner's own, even if a program puts hpsearch's class in its place.
 SCIKIT = keras_tuner.SklearnTuner
-#: What a tuner has in its own process only.
 #: Whether a tuner has a `distribution_strategy`.
 _DISTRIBUTED = "_distributed"
 #: Of a place; see `TrackedHyperParameters`.
 _FIRST = "execution0"
+#: What a tuner has in its own process only.
 _LEFT = ("_hpsearch", "distribution_strategy", "hypermodel", "oracle")
 #: Methods that a subclass may override and that only KerasTuner's own loop calls.
 _PRIVATE = ("_build_and_fit_model", "_build_hypermodel")
@@ -50,9 +48,6 @@ _CHANGES = (
     "update_space",
 )
 _ONE_REPLICA = tf.distribute.MirroredStrategy, tf.distribute.OneDeviceStrategy
-
-
-TunerType = TypeVar("TunerType", bound=type)
 
 
 class AsGiven(keras_tuner.HyperModel):  # type: ignore[misc]  # KerasTuner has no types
@@ -254,25 +249,6 @@ def overridden(tuner: keras_tuner.Tuner) -> str:
 def own_methods(tuner: keras_tuner.Tuner) -> list[str]:
     """Return the tuner's methods that are the user's and run in workers."""
     return [name for name in ("run_trial", *_HOOKS) if is_users(tuner, name)]
-
-
-def like_keras_tuners(ours: TunerType) -> TunerType:
-    """Give a class the arguments that its parent in KerasTuner has, and `workers`."""
-    changed: Any = ours
-    theirs: Any = next(each for each in ours.__mro__ if each.__module__.startswith("keras_tuner."))
-    parameters = list(inspect.signature(theirs.__init__).parameters.values())
-    workers = inspect.Parameter("workers", inspect.Parameter.KEYWORD_ONLY, default=None)
-    places = [place for place, each in enumerate(parameters) if each.kind is each.VAR_KEYWORD]
-    parameters.insert(places[0] if places else len(parameters), workers)
-    original = changed.__init__
-
-    @functools.wraps(theirs.__init__)
-    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807
-        original(self, *args, **kwargs)
-
-    changed.__init__ = __init__
-    changed.__init__.__signature__ = inspect.Signature(parameters)
-    return ours
 
 
 def unsent_attribute(tuner: keras_tuner.Tuner) -> str:

@@ -196,7 +196,8 @@ def run(directory: Path, method: Any, **changes: Any) -> tuple[dict[Any, Any], T
         return rows, executor
 
 
-METHODS = ["asha", "hyperband", {"name": "asha", "brackets": 2}, "tpe", "bayesian"]
+RANDOM = {"name": "asha", "proposals": "random", "brackets": 1}
+METHODS = ["asha", "hyperband", RANDOM, "tpe", "bayesian"]
 
 
 @pytest.mark.parametrize("method", METHODS, ids=str)
@@ -217,7 +218,7 @@ def test_killed_anywhere_it_goes_on_as_if_nothing_had_been(
 
 
 def test_promoted_trials_go_on_from_their_state(tmp_path: Path) -> None:
-    rows, executor = run(tmp_path, "asha")
+    rows, executor = run(tmp_path, {"name": "asha", "brackets": 1})
     assert len(rows) == 30
     # Every epoch once: the epochs trained are those of the table.
     assert executor.epochs == sum(len(result.curve) for _, _, result in rows.values())
