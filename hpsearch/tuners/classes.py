@@ -2,42 +2,20 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 import math
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import keras_tuner
 
 from hpsearch.tuners.running import hooks_of
 from hpsearch.tuners.search import EngineSearch
+from hpsearch.tuners.signatures import like_keras_tuners
 
 #: KerasTuner's own, even if a program puts hpsearch's classes in their places.
 _TUNER, _HYPERBAND = keras_tuner.Tuner, keras_tuner.Hyperband
 _HYPERBAND_ORACLE = keras_tuner.oracles.HyperbandOracle
-
-
-TunerType = TypeVar("TunerType", bound=type)
-
-
-def like_keras_tuners(ours: TunerType) -> TunerType:
-    """Give a class the arguments that its parent in KerasTuner has, and `workers`."""
-    changed: Any = ours
-    theirs: Any = next(each for each in ours.__mro__ if each.__module__.startswith("keras_tuner."))
-    parameters = list(inspect.signature(theirs.__init__).parameters.values())
-    workers = inspect.Parameter("workers", inspect.Parameter.KEYWORD_ONLY, default=None)
-    places = [place for place, each in enumerate(parameters) if each.kind is each.VAR_KEYWORD]
-    parameters.insert(places[0] if places else len(parameters), workers)
-    original = changed.__init__
-
-    @functools.wraps(theirs.__init__)
-    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807
-        original(self, *args, **kwargs)
-
-    changed.__init__ = __init__
-    changed.__init__.__signature__ = inspect.Signature(parameters)
-    return ours
 
 
 @like_keras_tuners

@@ -18,11 +18,11 @@ from hpsearch.models.fit_arguments import Request
 from hpsearch.models.shipping import ModelHyperparameters
 from hpsearch.training.fit import seed_of_fit
 from hpsearch.tuner.settings import stack_level_of_caller
-from hpsearch.tuners.classes import like_keras_tuners
 from hpsearch.tuners.recorded import Recorder
 from hpsearch.tuners.requests import whole_request
 from hpsearch.tuners.running import Told, copy_of, held, is_users
 from hpsearch.tuners.search import EngineSearch
+from hpsearch.tuners.signatures import like_keras_tuners
 
 #: The most rows times columns times trials with which a search ends before workers have imported
 #: TensorFlow.

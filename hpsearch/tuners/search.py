@@ -35,7 +35,6 @@ from hpsearch.tuner.custom_model import LoaderWithModel
 from hpsearch.tuner.run import run_sweep
 from hpsearch.tuner.search import TunerSpec
 from hpsearch.tuner.settings import Settings
-from hpsearch.tuners.checkpoints import write_checkpoints
 from hpsearch.tuners.earlier import EarlierTrials
 from hpsearch.tuners.recorded import Recorder
 from hpsearch.tuners.requests import recorder_for, request_for
@@ -54,7 +53,7 @@ from hpsearch.tuners.running import (
 )
 from hpsearch.tuners.servers import close_servers, copy_worker_log, kept_servers
 from hpsearch.tuners.sweep import dataset_of, method_of, row_shape_in, summed, sweep_of
-from hpsearch.tuners.trials import Driver, TrialReporter, TunerTrials
+from hpsearch.tuners.trials import Driver, TrialReporter, TunerTrials, write_checkpoints
 
 
 class EngineSearch:

@@ -19,7 +19,7 @@ import hpsearch.tuners as kt
 from hpsearch.errors import InputError, RefusedError
 from hpsearch.models.fit_arguments import NotOnEngine, request_of
 from hpsearch.store.directory import ResultsDirectory
-from hpsearch.tuners import checkpoints, servers
+from hpsearch.tuners import servers, trials
 from hpsearch.tuners.trials import Driver
 
 pytestmark = pytest.mark.usefixtures("place")
@@ -675,7 +675,7 @@ def test_the_same_seed_proposes_what_kerastuner_does(images, tuner_class):
 
 
 def test_kerastuner_reads_what_is_written(search, images, place, monkeypatch):
-    monkeypatch.setattr(checkpoints, "MOST_CHECKPOINTS", 2)
+    monkeypatch.setattr(trials, "MOST_CHECKPOINTS", 2)
     ours = search(kt.RandomSearch, max_trials=3, seed=4, executions_per_trial=2)
     theirs = keras_tuner.RandomSearch(
         build, objective="val_accuracy", max_trials=3, seed=4, directory="d", project_name="p"

@@ -17,7 +17,7 @@ from sklearn.model_selection import KFold
 
 import hpsearch.tuners as kt
 from hpsearch.models.fit_arguments import NotOnEngine
-from hpsearch.tuners import checkpoints, running
+from hpsearch.tuners import running, trials
 from hpsearch.tuners.running import TrialNames, overridden, require_one_replica
 
 pytestmark = pytest.mark.usefixtures("place")
@@ -336,7 +336,7 @@ def test_strategies_that_change_what_is_trained():
 @pytest.mark.slow
 def test_own_load_model_and_a_strategy_of_one_replica(images, capsys, monkeypatch):
     # Whatever models a program's own method may read.
-    monkeypatch.setattr(checkpoints, "MOST_CHECKPOINTS", 1)
+    monkeypatch.setattr(trials, "MOST_CHECKPOINTS", 1)
     x, y, x_val, y_val = images
     strategy = tf.distribute.MirroredStrategy(["CPU:0"])
     tuner = Loaded(build, "val_loss", 2, distribution_strategy=strategy, **WHERE)
