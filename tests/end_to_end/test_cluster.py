@@ -217,7 +217,7 @@ def test_the_table_and_the_logs_are_those_of_one_machine(home, on_cluster):
 
 def test_programs_are_halted_at_a_rung_and_go_on_elsewhere(home, on_cluster):
     asha = (
-        *("--set", "method={name: asha, min_epochs: 1, factor: 2}"),
+        *("--set", "method={name: asha, min_epochs: 1, factor: 2, brackets: 1}"),
         *("--set", "budget.trials=6", "--set", "parameters.epochs=4"),
         *("--set", "parameters.x={min: 200, max: 300}"),
     )
