@@ -28,9 +28,9 @@ from hpsearch.search.strategy import Outcome
 from hpsearch.space.space import Choices, Config, Parameter, Range, Space
 from hpsearch.spec.method import MethodSpec
 
-METHODS = ("random", "asha random", "tpe", "bayesian")
+METHODS = ("random", "asha, random proposals", "tpe", "bayesian")
 #: The methods for whose tables `compare` gives the interval of bests.
-PROMISED = ("random", "asha random")
+PROMISED = ("random", "asha, random proposals")
 _EFFECTS = (0.0, 0.25, 0.5, 1.0, 2.0)
 _LEAST = 0.92
 _MOST_FALSE = 0.07
@@ -60,8 +60,8 @@ def _score(config: Config, epochs: int, rng: np.random.Generator) -> float:
 def _search(method: str, space: Space, configs: int, seed: int) -> dict[str, float]:
     """Config -> its score in one search, at the epoch that it reached."""
     rng = np.random.default_rng([seed, METHODS.index(method)])
-    name, _, proposals = method.partition(" ")
-    spec = MethodSpec(name, {"proposals": proposals} if proposals else {})
+    name, _, drawn = method.partition(", ")
+    spec = MethodSpec(name, {"proposals": "random"} if drawn else {})
     strategy = make_strategy(spec, space, goal="maximize", seed=seed, trials=configs)
     scores: dict[str, float] = {}
     while True:

@@ -52,7 +52,7 @@ NOTES: dict[str, Any] = {
 SEARCH: dict[str, Any] = {
     "name": "search",
     "data": _DATA,
-    "method": {"name": "asha", "factor": 3, "min_epochs": 3},
+    "method": {"name": "asha", "factor": 3, "min_epochs": 3, "proposals": "random", "brackets": 1},
     "budget": {"trials": 90},
     "parameters": {
         "hidden_layers": [1, 2, 3],

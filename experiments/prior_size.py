@@ -47,7 +47,7 @@ def _some_tables(others: Sequence[str], count: int, random: np.random.Generator)
     kept: set[str] = set()
     for kind in (True, False):
         names = [name for name, has_classes in classes.items() if has_classes is kind]
-        size = math.ceil(len(names) * count / len(classes) - 1e-9)
+        size = round(len(names) * count / len(classes)) if kind else count - len(kept)
         kept |= {*random.permutation(names)[:size].tolist()}
     return [output for output in others if output.partition(":")[0] in kept]
 
@@ -140,7 +140,7 @@ def main() -> None:
     """Measure, and write prior_size.md."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--configs", type=int, nargs="*", default=[64, 128, 256])
-    parser.add_argument("--tables", type=int, nargs="*", default=[8, 16, 24])
+    parser.add_argument("--tables", type=int, nargs="*", default=[9, 17, 25])
     parser.add_argument("--draws", type=int, default=2, help="draws of each size, a search each")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--study", type=Path, default=HERE / "prior_study.csv.gz")

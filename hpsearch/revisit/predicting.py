@@ -183,8 +183,8 @@ class Predictor:
             if beyond is None:
                 raise
             raise InputError(
-                f"rows hold {beyond[1]} where an Embedding layer of the model takes whole numbers "
-                f"from 0 to {int(beyond[2]) - 1}; give its vocabulary's place for unknown words"
+                f"rows hold {beyond[1]} where the model looks up whole numbers from 0 to "
+                f"{int(beyond[2]) - 1}; map unknown words to the vocabulary's place for them"
             ) from None
 
     @property

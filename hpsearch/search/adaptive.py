@@ -72,6 +72,11 @@ class History:
         """Yield each proposal's id and loss in order: NaN if unknown, infinite if it failed."""
         yield from zip(self._places, self._losses.tolist(), strict=False)
 
+    def beats(self, first: str, second: str) -> bool:
+        """Return whether a proposal's loss is below another's, by their ids; both must be known."""
+        losses = dict(self.losses())
+        return losses.get(first, math.nan) < losses.get(second, math.nan)
+
     def tell(self, outcomes: Sequence[Outcome]) -> None:
         """Note outcomes; of several for one config, the one with the most epochs counts."""
         for outcome in outcomes:
@@ -165,7 +170,7 @@ _STARTS = 5
 _POINTS = 4_096
 #: Weight of the prior beside one known config; so many configs outweigh it.
 _BELIEF = 5.0
-#: So many configs that a prior and the model chose come before the first random one.
+#: So many configs that a prior and the model chose are tried before the first random one is judged.
 _TRIED = 10
 
 
@@ -190,7 +195,7 @@ class AdaptiveStrategy:
         history: The proposals and their outcomes.
         random_every: One proposal in so many is random although the model could be asked; 0 for
             none.
-        by: What proposals of the model say of who proposes them; see `Proposal`.
+        by: Who proposes the model's configs, as `Proposal.by` says it.
     """
 
     adaptive = True
@@ -295,13 +300,13 @@ class AdaptiveStrategy:
         tried = self._tried()
         if len(tried) < _TRIED:
             return False
-        control = dict(self.history.losses()).get(self._drawn[0].id, math.nan)
-        return sum(control < loss for loss in tried[:_STARTS]) > _STARTS / 2
+        control = self._drawn[0].id
+        return sum(self.history.beats(control, each) for each in tried[:_STARTS]) > _STARTS / 2
 
-    def _tried(self) -> list[float]:
-        """Return the losses of the first configs that the prior and the model chose."""
+    def _tried(self) -> list[str]:
+        """Return the first configs that the prior and the model chose, by their ids."""
         others = self._listed_ids | {config.id for config in self._drawn}
-        chosen = (loss for name, loss in self.history.losses() if name not in others)
+        chosen = (name for name, _ in self.history.losses() if name not in others)
         return list(islice(chosen, _TRIED))
 
     @cached_property

@@ -41,6 +41,16 @@ class RungHistory(History):
                 loss = self._sign * outcome.score
             self._at.setdefault(outcome.config.id, {})[self._place(outcome)] = loss
 
+    def beats(self, first: str, second: str) -> bool:
+        """Return the same at the highest rung of which both have a score; what failed beats none."""
+        one, two = self._at.get(first, {}), self._at.get(second, {})
+        if math.inf in one.values() or not one:
+            return False
+        if math.inf in two.values():
+            return True
+        shared = max(one.keys() & two.keys(), default=None)
+        return shared is not None and one[shared] < two[shared]
+
     def _place(self, outcome: Outcome) -> float:
         """Return where the epochs of an outcome lie among the rungs, from 0 to 1."""
         if outcome.epochs is None or len(self._rungs) == 1:

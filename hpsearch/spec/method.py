@@ -90,7 +90,8 @@ _OPTIONS: Final[dict[str, Rule]] = {
     "proposals": one_of(
         ("random", "grid", "bayesian", "tpe", "sobol"), "method", {"bayes": "bayesian"}
     ).about(
-        "Method that proposes new configs; default tpe. `asha` draws every second one at random.",
+        "Method that proposes new configs; default tpe. With tpe or bayesian, `asha` draws every "
+        "second one at random.",
         "random",
     ),
     "prior": one_of(("mlp", "none"), "prior").about(

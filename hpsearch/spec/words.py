@@ -182,7 +182,7 @@ VALUES: Final[Mapping[str, Mapping[str, str]]] = {
         **_each("random_search RandomSearch randomized RandomizedSearchCV", "random"),
         **_each("grid_search GridSearch GridSearchCV GridSampler", "grid"),
         **_each("successive_halving ASHAScheduler HalvingRandomSearchCV", "asha"),
-        **_each("bohb BOHB", "write method: {name: asha, proposals: tpe}"),
+        **_each("bohb BOHB", "write method: hyperband, with configs from tpe"),
         **_each("TPESampler hyperopt optuna", "tpe"),
         **_each("qmc QMCSampler halton", "sobol"),
     },

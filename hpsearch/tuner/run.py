@@ -47,8 +47,9 @@ def run_sweep(
     if isinstance(sweep, Sweep):
         require_names(sweep)
         # Before there is a directory, which would be left behind.
-        for (name,), message in sweep.data.missing_files():
-            raise InputError(f"data.{name}: {message}")
+        missing = [f"data.{name}: {message}" for (name,), message in sweep.data.missing_files()]
+        if missing:
+            raise InputError("\n".join(missing))
     else:
         sweep.run_of("").require_variables()
     where = ResultsDirectory(settings.out or Path("experiments") / sweep.name)

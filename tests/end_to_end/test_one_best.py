@@ -61,6 +61,14 @@ def a_narrowed_space(home: Path) -> Ended:
     return ended
 
 
+def a_widened_space(home: Path) -> Ended:
+    text = _DIGITS + "parameters: {units: [8, 16], epochs: 2}\n"
+    run(home, text)
+    ended = run(home, text.replace("[8, 16]", "[8, 16, 256]"))
+    assert ended.results.best["units"] == 256
+    return ended
+
+
 def several_seeds(home: Path) -> Ended:
     return run(home, _WINE + "parameters: {units: [2, 3, 4], epochs: 15}\nseeds: 3\n")
 
@@ -197,6 +205,7 @@ def validation_metric(ended: Ended, model: Any, row: pd.Series[Any]) -> tuple[fl
             pytest.param(each, marks=pytest.mark.slow)
             for each in (
                 several_seeds,
+                a_widened_space,
                 seeds_that_came_later,
                 a_smaller_loss,
                 folds_of_a_file,

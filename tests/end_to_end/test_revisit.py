@@ -212,6 +212,8 @@ def test_a_trial_without_a_score_is_explained(own, command):
     command = [command[0], "digits", *command[1:]]
     said = hpsearch(*command, "--trial", 2, cwd=own, code=2).stderr
     assert "trial 2 has no score, it is diverged: epoch 1: loss is nan" in said
+    said = hpsearch(*command, "--trial", 99, cwd=own, code=2).stderr
+    assert f"there is no trial 99; its trials are 1 to {_TRIALS}" in said
     assert not (own / "m.keras").exists()
 
 

@@ -407,10 +407,10 @@ def test_what_an_ask_costs_too_much_is_told():
     ]
     assert list(shortcomings(fine)) == []
     steep = _costs("random", [0.1, 0.5, 1, 1.5, 1.7], 1)
-    slow = [*_costs("asha", [1] * 5, 1.0), *_costs("bayesian", [9, 90, 150, 150, 150], 120)]
+    slow = [*_costs("asha", [10] * 5, 10.0), *_costs("bayesian", [9, 90, 150, 150, 150], 120)]
     assert list(shortcomings([*steep, *slow])) == [
         "random: 0.5 ms an ask of the second fifth, 1.7 of the last",
-        "asha: 1.0 ms an ask, not under 1.0",
+        "asha: 10.0 ms an ask, not under 10.0",
         "bayesian: 120 ms an ask, not under 100.0",
     ]
     # A peer may be as slow as it is.

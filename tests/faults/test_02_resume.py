@@ -29,6 +29,7 @@ METHODS: list[Any] = [
     "asha",
     "auto",
     {"name": "asha", "proposals": "bayesian"},
+    {"name": "asha", "proposals": "random", "brackets": 1},
     {"name": "random", "median_stopping": True},
 ]
 _PARAMETERS = {

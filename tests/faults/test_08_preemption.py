@@ -9,14 +9,14 @@ from commands import hpsearch, in_sessions, start, wait_for
 from outcomes import assert_same, table
 
 _SWEEP = """\
-data: {dataset: digits, validation: 0.2, seed: 42}
-method: hyperband
+data: {{dataset: digits, validation: 0.2, seed: 42}}
+method: {method}
 parameters:
   hidden_layers: [1, 2]
-  units: {min: 16, max: 64, scale: log}
+  units: {units}
   epochs: [40, 120]
-budget: {trials: 12}
-execution: {workers: 1}
+budget: {{trials: 12}}
+execution: {{workers: {workers}}}
 """
 
 
@@ -39,7 +39,11 @@ def terminated_again_and_again(home, times):
 
 @pytest.mark.slow
 def test_terminated_and_run_again_it_is_the_run_that_was_left_alone(tmp_path):
-    (tmp_path / "sweep.yaml").write_text(_SWEEP)
-    hpsearch("run", "sweep.yaml", "--out", "undisturbed", cwd=tmp_path)
-    terminated_again_and_again(tmp_path, 2)
-    assert_same(tmp_path / "out", tmp_path / "undisturbed", 12)
+    ranged = "{min: 16, max: 64, scale: log}"
+    for method, units, workers in (("grid", "[16, 32, 48]", 2), ("hyperband", ranged, 1)):
+        home = tmp_path / method
+        home.mkdir()
+        (home / "sweep.yaml").write_text(_SWEEP.format(method=method, units=units, workers=workers))
+        hpsearch("run", "sweep.yaml", "--out", "undisturbed", cwd=home)
+        terminated_again_and_again(home, 2)
+        assert_same(home / "out", home / "undisturbed", 12)

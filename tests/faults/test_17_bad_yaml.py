@@ -7,10 +7,18 @@ from bad_sweeps import BAD, DATA, P
 from commands import Watched, watched
 
 _MOST_SECONDS, _MOST_BYTES = 1.0, 200 * 2**20
-#: One of each kind, and those that might take long; tests/spec/test_bad_files.py has all.
+#: Of all in `bad_sweeps`, one of each kind, and those that might take long.
 _CASES = (
     "empty", "tab", "alias", "python tag", "nested", "huge number", "unknown key", "activation",
     "huge grid", "when in a cycle", "constraint never", "config breaks", "no budget", "memory",
+)  # fmt: skip
+_SLOW_CASES = (
+    "list at top", "two documents", "duplicate key", "duplicate parameter", "anchor",
+    "empty value", "empty list", "name climbs", "seed is text", "unknown dataset",
+    "quoted rate", "negative rate", "batch 0", "layer type", "optimizer", "optimizer argument",
+    "unknown hyperparameter", "duplicate choice", "min above max", "nan bound", "log from 0",
+    "step does not divide", "grid without step", "when unknown", "when never",
+    "constraint calls", "method", "metric near", "loss",
 )  # fmt: skip
 
 
@@ -29,7 +37,9 @@ def refused(text: bytes, place) -> Watched:
     return said
 
 
-@pytest.mark.parametrize("name", _CASES)
+@pytest.mark.parametrize(
+    "name", [*_CASES, *(pytest.param(name, marks=pytest.mark.slow) for name in _SLOW_CASES)]
+)
 def test_a_mistake_is_told_by_its_line(tmp_path, name):
     case = BAD[name]
     said = refused(case.text.encode(), tmp_path)

@@ -8,8 +8,14 @@ import pytest
 from bad_tables import BROKEN, GOOD, numbers
 from commands import hpsearch, watched
 
-#: One of each kind; tests/data/test_csvfile.py has all.
+#: Of all in `bad_tables`, one of each kind.
 _CASES = ("missing target", "text in numbers", "duplicate names", "one class", "not UTF-8", "empty")
+_SLOW_CASES = (
+    "semicolons", "long row", "unknown target", "ambiguous",
+    "inf", "decimal commas", "no header", "short row", "unnamed index",
+    "a class with one row", "label among numbers", "UTF-16", "binary", "only a header",
+    "open quote", "too many words", "constant regression target",
+)  # fmt: skip
 
 
 def write(place, **data) -> None:
@@ -23,7 +29,9 @@ def trained_nothing(place) -> bool:
     return not list(place.glob("out/results.csv")) and not list(place.glob("out/sweep.db"))
 
 
-@pytest.mark.parametrize("name", _CASES)
+@pytest.mark.parametrize(
+    "name", [*_CASES, *(pytest.param(name, marks=pytest.mark.slow) for name in _SLOW_CASES)]
+)
 def test_a_broken_table_is_explained(tmp_path, name):
     content, message = BROKEN[name]
     write(tmp_path)

@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
+from hpsearch.search.encoding import Encoding
+from hpsearch.search.fidelity import EveryRung, HighestRung, RungHistory
 from hpsearch.search.halving import HalvingStrategy
 from hpsearch.search.methods import make_strategy
 from hpsearch.search.strategy import Outcome, Proposal
@@ -88,12 +90,28 @@ def test_failures_and_other_epochs_do_no_harm(proposals: str) -> None:
     def score(config: Config, epochs: int) -> float | None:
         return None if number(config) < 0.4 else crossing(config, epochs)
 
-    strategy = halving("asha", proposals=proposals)
+    strategy = halving("hyperband", proposals=proposals)
     asked = [proposal.config for proposal in strategy.ask(3)]
     strategy.tell([Outcome(c, 0.5, epochs) for c, epochs in zip(asked, (1, 40, None), strict=True)])
     found = begun(strategy, score, 40)
     failed = [number(config) < 0.4 for config in found]
     assert sum(failed[-15:]) <= 5
+
+
+@pytest.mark.parametrize("history", [HighestRung, EveryRung])
+def test_configs_are_compared_at_the_highest_rung_that_both_have_reached(
+    history: type[RungHistory],
+) -> None:
+    known = history(Encoding(SPACE), (3, 9, 27), maximize=True)
+    one, two, failed, new = (Config({"x": x, "y": 0.5, "epochs": 27}) for x in (0.1, 0.2, 0.3, 0.4))
+    known.tell([Outcome(one, 0.5, 3), Outcome(one, 0.9, 27), Outcome(two, 0.6, 3)])
+    known.tell([Outcome(failed, 0.9, 3), Outcome(failed, None, 9)])
+    assert known.beats(two.id, one.id)
+    assert not known.beats(one.id, two.id)
+    assert known.beats(two.id, failed.id)
+    assert not known.beats(failed.id, two.id)
+    assert not known.beats(new.id, one.id)
+    assert not known.beats(one.id, new.id)
 
 
 @pytest.mark.parametrize("proposals", ["bayesian", "tpe"])

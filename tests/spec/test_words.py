@@ -85,7 +85,7 @@ _OTHERS = {
     "method: random_search\nbudget: {trials: 3}\n": "'random'",
     "method: RandomSearch\nbudget: {trials: 3}\n": "'random'",
     "method: bayesian_optimization\nbudget: {trials: 3}\n": "'bayesian'",
-    "method: bohb\nbudget: {trials: 3}\n": "{name: asha, proposals: tpe}",
+    "method: bohb\nbudget: {trials: 3}\n": "write method: hyperband",
     "method: random\nbudget: {max_trials: 3}\n": "'trials'",
     "early_stopping: {patience: 3, restore_best_weights: true}\n": "epoch: best}",
     "early_stopping: {patience: 3, monitor: val_loss}\n": "it watches the sweep's metric",
