@@ -4,9 +4,9 @@
     python experiments/search_fidelity.py [--seeds 0-4] [--processes 2]
 
 The tables are those of fidelity_tables.py. On half of them, those that confirm, no method was
-chosen: with `--tables confirm`, the default, only these are searched. Early scores tell (`study`) or mislead
-(`adam`, `crossing`). Only `study` comes from real tables; `adam` are real trainings of made-up
-tasks, and `crossing` is made up.
+chosen: with `--tables confirm`, the default, only these are searched. Early scores tell (`study`)
+or mislead (`adam`, `crossing`). Only `study` comes from real tables; `adam` are real trainings of
+made-up tasks, and `crossing` is made up.
 
 A search spends the epochs of 50 whole trainings of 27 epochs, one training at a time. Only configs
 that reach their last epoch count. Regret is 0 for the best of a large sample and 1 for the median
@@ -31,8 +31,8 @@ the distance from the best to the median config. Intervals are Student's over th
 its mean over seeds, paired. All this was written down, and the code committed, before the first
 search by it on a table that confirms. An earlier `asha`, with all configs from TPE, had been
 searched on them with one seed and failed its promises, as `hyperband` failed most of its own; why
-half are random now was found on the other tables. One promise failed: where curves cross, `asha` is not shown to be no
-worse than Optuna's Hyperband.
+half are random now was found on the other tables. One promise failed: where curves cross, `asha`
+is not shown to be no worse than Optuna's Hyperband.
 
 `search_fidelity_runs.csv.gz` keeps the runs; later ones replace those of the same table, method and
 seed. `--report` runs none.

@@ -42,7 +42,7 @@ class RungHistory(History):
             self._at.setdefault(outcome.config.id, {})[self._place(outcome)] = loss
 
     def beats(self, first: str, second: str) -> bool:
-        """Return the same at the highest rung of which both have a score; what failed beats none."""
+        """Return the same at the highest rung that both have reached; what failed beats none."""
         one, two = self._at.get(first, {}), self._at.get(second, {})
         if math.inf in one.values() or not one:
             return False
