@@ -344,7 +344,7 @@ def build_custom_model(recipe: Recipe, values: Mapping[str, Any], seed: int) -> 
     """
     hypermodel = load_hypermodel(recipe.model, recipe.code)
     hp = TrackedHyperParameters(values, _late(recipe, values))
-    with seeded(derive(recipe.sweep_seed, seed)), fresh_names():
+    with seeded(derive(recipe.sweep_seed, seed)), apart():
         model = hypermodel.build(hp)
     hp.place = f"{hashed(dict(values))}/execution{seed}"
     require_model(model, recipe.model)
@@ -413,16 +413,18 @@ def seeded(seed: int) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def fresh_names() -> Iterator[None]:
-    """Name layers and metrics as a new process would.
+def apart() -> Iterator[None]:
+    """Name layers and metrics as a new process would, and undo a dtype policy that code sets.
 
     Otherwise an unnamed metric would be `auc` in the first model of a process and `auc_1` in the
-    next, and the score is read by name. `keras.utils.clear_session` would reset much more.
+    next, and the score is read by name; and a config would train in the precision that another one
+    has asked for. `keras.utils.clear_session` would reset much more.
     """
     key = "object_name_uids"
-    before = global_state.get_global_attribute(key)
+    before, policy = global_state.get_global_attribute(key), keras.config.dtype_policy()
     global_state.set_global_attribute(key, None)
     try:
         yield
     finally:
         global_state.set_global_attribute(key, before)
+        keras.config.set_dtype_policy(policy)

@@ -18,8 +18,8 @@ from hpsearch.data.specs import ArrayPart, Target
 from hpsearch.errors import InputError
 from hpsearch.models.custom import (
     TrackedHyperParameters,
+    apart,
     callbacks_of,
-    fresh_names,
     labels_for,
     load_hypermodel,
     require_model,
@@ -258,7 +258,7 @@ class _Probe:
         for epochs in ({}, {"epochs": 1}):
             values = TrackedHyperParameters(self._values({}), self._default)
             try:
-                with seeded(0), fresh_names():
+                with seeded(0), apart():
                     model = self.hypermodel.build(values)
                     targets = [y, y_val]
                     if target is not None:
@@ -291,7 +291,7 @@ class _Probe:
         self.builds += 1
         values = TrackedHyperParameters(fixed, self._default)
         try:
-            with seeded(0), fresh_names():
+            with seeded(0), apart():
                 model = self.hypermodel.build(values)
                 if self.row is not None and isinstance(model, keras.Model) and not model.built:
                     give_weights(model, self.row)

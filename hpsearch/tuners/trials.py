@@ -16,7 +16,7 @@ from keras_tuner.src import utils as kt_utils
 from keras_tuner.src.engine import metrics_tracking as kt_metrics
 from keras_tuner.src.engine import trial as kt_trial
 
-from hpsearch.models.custom import fresh_names, seeded
+from hpsearch.models.custom import apart, seeded
 from hpsearch.search.asking import OracleEvent, Reply
 from hpsearch.search.oracle import StrategyOracle, config_from, epochs_of
 from hpsearch.search.strategy import Outcome
@@ -437,7 +437,7 @@ def write_checkpoints(tuner: keras_tuner.Tuner) -> None:
 def _write_checkpoint(tuner: Any, trial: Any) -> int:
     """Write a trial's checkpoint, and return its bytes."""
     # Nothing that the program does later may depend on these builds.
-    with warnings.catch_warnings(), seeded(0), fresh_names():
+    with warnings.catch_warnings(), seeded(0), apart():
         # A trial that a later one continued has the later weights.
         warnings.simplefilter("ignore", UserWarning)
         model = tuner._hpsearch.model_of(trial)  # noqa: SLF001 - its own package's

@@ -8,6 +8,7 @@ import keras_tuner
 import pytest
 
 from hpsearch.errors import InputError
+from hpsearch.models.custom import build_custom_model
 from hpsearch.models.discovery import discover
 from hpsearch.models.problem import Recipe
 from hpsearch.models.shipping import space_of
@@ -27,6 +28,19 @@ def of_function(build):
 
 def by_name(found):
     return {parameter.name: parameter for parameter in found.parameters}
+
+
+def test_a_precision_is_that_of_its_own_config():
+    def build(hp):
+        if hp.Boolean("mixed"):
+            keras.config.set_dtype_policy("mixed_bfloat16")
+        return keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+
+    recipe = Recipe(0, "", "", "val_loss", "minimize", model="build", code=cloudpickle.dumps(build))
+    asked = [True, False, True]
+    built = [build_custom_model(recipe, {"mixed": mixed}, 0) for mixed in asked]
+    assert [model.layers[0].compute_dtype == "bfloat16" for model in built] == asked
+    assert keras.config.dtype_policy().name == "float32"
 
 
 def test_every_kind_of_hyperparameter():
