@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-__all__ = ["HERE", "machine", "report", "report_parts", "versions"]
+__all__ = ["HERE", "machine", "measured", "report", "report_parts", "versions"]
 
 HERE = Path(__file__).resolve().parent
 Row = Mapping[str, Any]

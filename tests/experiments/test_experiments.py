@@ -45,12 +45,20 @@ def test_the_benchmark_runs_contenders(tmp_path):
 @pytest.mark.slow
 def test_kerastuners_programs(tmp_path):
     run("drop_in.py", "MLP on images", "run_trial", "--smoke", out=tmp_path)
-    found = rows("drop_in", tmp_path, about="runs of each: 1")
+    found = rows("drop_in", tmp_path, about="tiny searches for a test")
     assert [each["search"] for each in found] == ["MLP on images", "run_trial"]
     assert all(each["same configs"] == "yes" for each in found)
     assert all(each["trainer"] == "native" for each in found)
     assert all(each["times"] > 0 for each in found)
     assert all(0 <= each["a config's scores apart by"] < 0.5 for each in found)
+
+
+@pytest.mark.slow
+def test_the_limit_of_the_cores(tmp_path):
+    run("two_cores.py", "LSTM", "--smoke", "--runs", "1", out=tmp_path)
+    (found,) = rows("two_cores", tmp_path, about="runs of each: 1")
+    assert (found["search"], found["trials"], found["epochs"]) == ("LSTM", 2, 2)
+    assert 0 < found["training, s"] <= found["search, s"]
 
 
 @pytest.mark.slow
