@@ -89,6 +89,7 @@ class TrackedHyperParameters(keras_tuner.HyperParameters):  # type: ignore[misc]
 
     Attributes:
         place: A path of the config and its seed, apart from those of other trainings.
+        policy: The dtype policy that the build left.
         late: The values that `choose` returned, by name.
         read: Names that were read by `get` or `[]`.
     """
@@ -97,6 +98,7 @@ class TrackedHyperParameters(keras_tuner.HyperParameters):  # type: ignore[misc]
         super().__init__()
         self.values = dict(values)
         self.place = ""
+        self.policy: Any = None
         self.late: dict[str, Any] = {}
         self.read: set[str] = set()
         self._choose = choose
@@ -206,6 +208,9 @@ class Tailored(keras_tuner.HyperModel):  # type: ignore[misc]  # KerasTuner has 
         place = getattr(hp, "place", "")
         folder = self._renamed(place) if self._renamed is not None else place
         callbacks = [*_logging_to(self.callbacks, hp, folder), *kwargs.pop("callbacks", ())]
+        for each in callbacks:
+            if isinstance(each, TrialCallback):
+                each.begin(hp)
         return self.hypermodel.fit(
             hp, model, *args, callbacks=callbacks, **{**self._arguments, **kwargs}
         )
@@ -222,6 +227,14 @@ class Tailored(keras_tuner.HyperModel):  # type: ignore[misc]  # KerasTuner has 
         replacements = {"optimizer": optimizer, "loss": self._loss, "metrics": metrics}
         arguments.update({name: each for name, each in replacements.items() if each is not None})
         model.compile(**arguments)
+
+
+class TrialCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no types
+    """A callback that is told the hyperparameters of the training before it begins."""
+
+    def begin(self, hp: Any) -> None:
+        """Take them."""
+        raise NotImplementedError
 
 
 def _logging_to(callbacks: list[Any], hp: Any, folder: str) -> list[Any]:
@@ -346,6 +359,7 @@ def build_custom_model(recipe: Recipe, values: Mapping[str, Any], seed: int) -> 
     hp = TrackedHyperParameters(values, _late(recipe, values))
     with seeded(derive(recipe.sweep_seed, seed)), apart():
         model = hypermodel.build(hp)
+        hp.policy = keras.config.dtype_policy()
     hp.place = f"{hashed(dict(values))}/execution{seed}"
     require_model(model, recipe.model)
     _BUILT_WITH[model] = hp
@@ -417,14 +431,28 @@ def apart() -> Iterator[None]:
     """Name layers and metrics as a new process would, and undo a dtype policy that code sets.
 
     Otherwise an unnamed metric would be `auc` in the first model of a process and `auc_1` in the
-    next, and the score is read by name; and a config would train in the precision that another one
-    has asked for. `keras.utils.clear_session` would reset much more.
+    next, and the score is read by name. `keras.utils.clear_session` would reset much more.
     """
     key = "object_name_uids"
-    before, policy = global_state.get_global_attribute(key), keras.config.dtype_policy()
+    before = global_state.get_global_attribute(key)
     global_state.set_global_attribute(key, None)
     try:
-        yield
+        with precision():
+            yield
     finally:
         global_state.set_global_attribute(key, before)
-        keras.config.set_dtype_policy(policy)
+
+
+@contextlib.contextmanager
+def precision(policy: Any = None) -> Iterator[None]:
+    """Set a dtype policy, if one is given, and undo it and others that code sets at the end.
+
+    Otherwise a config would train in the precision that another one has asked for.
+    """
+    before = keras.config.dtype_policy()
+    try:
+        if policy is not None:
+            keras.config.set_dtype_policy(policy)
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)

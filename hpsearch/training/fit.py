@@ -18,7 +18,7 @@ from hpsearch.data.dataset import unpacked
 from hpsearch.data.files import map_of
 from hpsearch.data.specs import ArrayPart, Arrays, Target, Task
 from hpsearch.errors import InputError
-from hpsearch.models.custom import built_with, seeded
+from hpsearch.models.custom import built_with, precision, seeded
 from hpsearch.models.fit_arguments import POSITIONS, NotOnEngine, Request, request_of
 from hpsearch.models.problem import Patience
 from hpsearch.space.seeds import derive
@@ -383,9 +383,11 @@ class CustomFitTrainer(KerasTrainer):
         arguments = self._arguments()
         # An attribute of this model only: others that the user's code builds keep Keras' method.
         self.model.fit = self._engine = EngineFit(self.model, self._make)
-        with seeded(seed_of_fit(self._recipe.sweep_seed, self._seed)):
+        hp = built_with(self.model)
+        policy = hp.policy if hp is not None else None
+        with seeded(seed_of_fit(self._recipe.sweep_seed, self._seed)), precision(policy):
             given = self._hypermodel.fit(
-                built_with(self.model),
+                hp,
                 self.model,
                 unpacked(self._arrays.x_train, self._inputs),
                 unpacked(self._arrays.y_train, self._target.parts),

@@ -16,9 +16,11 @@ import keras_tuner
 import tensorflow as tf
 from keras_tuner.src.engine import trial as kt_trial
 
+from hpsearch.errors import InputError
 from hpsearch.files import write_atomically
-from hpsearch.models.custom import built_with, seeded
+from hpsearch.models.custom import TrialCallback, built_with, seeded
 from hpsearch.models.fit_arguments import NotOnEngine
+from hpsearch.models.shipping import shipped
 from hpsearch.training.fit import EngineFit, Watcher
 from hpsearch.tuners.arguments import Sent
 from hpsearch.wording import counted
@@ -26,7 +28,7 @@ from hpsearch.wording import counted
 #: KerasTuner's own, even if a program puts hpsearch's class in its place.
 SCIKIT = keras_tuner.SklearnTuner
 #: Whether a tuner has a `distribution_strategy`.
-_DISTRIBUTED = "_distributed"
+_DISTRIBUTED = "_hpsearch_distributed"
 #: Of a place; see `TrackedHyperParameters`.
 _FIRST = "execution0"
 #: What a tuner has in its own process only.
@@ -35,8 +37,18 @@ _LEFT = ("_hpsearch", "distribution_strategy", "hypermodel", "oracle")
 _PRIVATE = ("_build_and_fit_model", "_build_hypermodel")
 #: Those that a training calls.
 _HOOKS = ("on_batch_begin", "on_batch_end", "on_epoch_begin", "on_epoch_end")
+#: Those that the program calls around a training.
+AROUND = (
+    "on_search_begin",
+    "pre_create_trial",
+    "on_trial_begin",
+    "on_trial_end",
+    "on_search_end",
+)
 #: Methods whose files are named by the trial, of which executions would have the same.
 _OF_MODELS = ("load_model", "save_model")
+#: What `Told` has of every oracle.
+_TOLD = ("get_trial", "objective", "update_trial")
 #: What other processes cannot ask of an oracle.
 _CHANGES = (
     "create_trial",
@@ -136,17 +148,25 @@ class AsGiven(keras_tuner.HyperModel):  # type: ignore[misc]  # KerasTuner has n
     def _run(
         self, tuner: Any, hp: Any, model: Any, args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> Any:
-        trial_id, execution = self._names_of_trials.of(hp.place), hp.place.partition("/")[2]
-        trial_id = trial_id or self._next_id
-        if execution not in ("", _FIRST):
-            # Files that executions name by their trial are not the same.
-            trial_id += f"-{execution}"
-        trial = self._names_of_trials.trial(hp, trial_id)
+        trial = _trial_of(hp, self._names_of_trials, self._next_id)
         is_model = self._hypermodel is not None and not self._scikit
         tuner.hypermodel = _Built(self._hypermodel, model) if is_model else self._hypermodel
         tuner.oracle = Told(self._objective, trial, self._oracle)
         returned = tuner.run_trial(trial, *args, **kwargs)
-        return tuner.oracle.history if returned is None else returned
+        return tuner.oracle.history if tuner.oracle.is_told else returned
+
+
+def _trial_of(hp: Any, ids: TrialNames, next_one: str = "") -> Any:
+    """Return the trial that trains, whose further executions have their number in its id.
+
+    Args:
+        next_one: The id if nothing trains yet.
+    """
+    trial, execution = ids.trial(hp, ids.of(hp.place) or next_one), hp.place.partition("/")[2]
+    if execution not in ("", _FIRST):
+        # Files that executions name by their trial are not the same.
+        trial.trial_id += f"-{execution}"
+    return trial
 
 
 def run_first(tuner: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
@@ -163,7 +183,7 @@ def run_first(tuner: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Non
         if trial.status != kt_trial.TrialStatus.RUNNING:
             return
         tuner.on_trial_begin(trial)
-        before, tuner.oracle = _attributes_of(tuner), _Watched(oracle)
+        before, tuner.oracle = _attributes_of(tuner), _Watched(oracle, OracleSnapshot.of(tuner))
         try:
             with seeded(oracle.seed):
                 tuner._try_run_and_update_trial(trial, *args, **kwargs)  # noqa: SLF001
@@ -181,16 +201,23 @@ def run_first(tuner: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Non
 
 
 class _Watched:
-    """An oracle that notes what is asked of it that it cannot do in a worker."""
+    """An oracle that notes what is asked of it that it cannot do in a worker.
 
-    def __init__(self, oracle: Any) -> None:
-        self._oracle = oracle
-        self.read: list[str] = []
+    Args:
+        snapshot: What workers know of it; None if nothing.
+    """
+
+    def __init__(self, oracle: Any, snapshot: OracleSnapshot | None) -> None:
+        vars(self).update(_oracle=oracle, _known=snapshot is not None, read=[])
 
     def __getattr__(self, name: str) -> Any:
-        if name in _CHANGES:
+        if name in _CHANGES or not (self._known or name in _TOLD):
             self.read.append(name)
         return getattr(self._oracle, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self.read.append(name)
+        setattr(self._oracle, name, value)
 
 
 def held(tuner: keras_tuner.Tuner) -> dict[str, Any]:
@@ -242,13 +269,17 @@ def overridden(tuner: keras_tuner.Tuner) -> str:
     KerasTuner itself neither saves nor loads a model in a search; a `run_trial` may do both.
     """
     several = getattr(tuner, "executions_per_trial", 1) > 1 and is_users(tuner, "run_trial")
-    names = (*_PRIVATE, *_OF_MODELS) if several else _PRIVATE
+    within = any(is_users(tuner, name) for name in _HOOKS)
+    # Those within a training would not have the attributes that those around it set.
+    names = (*_PRIVATE, *_OF_MODELS * several, *AROUND * within)
     return next((name for name in names if is_users(tuner, name)), "")
 
 
 def own_methods(tuner: keras_tuner.Tuner) -> list[str]:
     """Return the tuner's methods that are the user's and run in workers."""
-    return [name for name in ("run_trial", *_HOOKS) if is_users(tuner, name)]
+    saves = isinstance(tuner, SCIKIT) or is_users(tuner, "run_trial")
+    names = ("run_trial", *_HOOKS, *_OF_MODELS[1:] * saves)
+    return [name for name in names if is_users(tuner, name)]
 
 
 def unsent_attribute(tuner: keras_tuner.Tuner) -> str:
@@ -264,7 +295,7 @@ def unsent_attribute(tuner: keras_tuner.Tuner) -> str:
     return ""
 
 
-class Hooks(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no types
+class Hooks(TrialCallback):
     """Calls the user's own hooks of a tuner; subclasses have the methods that call them."""
 
     def __init__(self, tuner: Any, trial: Any = None) -> None:
@@ -274,17 +305,26 @@ class Hooks(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no typ
             self._tuner_class, self._attributes = type(tuner), held(tuner)
             self._hypermodel, self._objective = tuner.hypermodel, tuner.oracle.objective
             self._oracle = OracleSnapshot.of(tuner)
-            self._names = TrialNames(Path(tuner.project_dir).absolute())
+            self._ids = TrialNames(Path(tuner.project_dir).absolute())
 
-    def on_train_begin(self, logs: Any = None) -> None:
-        """Take up the trial of the model that trains, unless there is one."""
-        del logs
-        hp = built_with(self.model)
-        if self.trial is None and hp is not None:
-            self.trial = self._names.trial(hp, self._names.of(hp.place))
+    def __deepcopy__(self, memo: Any) -> Hooks:
+        # It has no state of a training yet, and takes its own copies at the begin of one.
+        del memo
+        return copy.copy(self)
+
+    def begin(self, hp: Any) -> None:
+        """Take up the trial that trains, unless there is one."""
+        if self.trial is None:
+            self.trial = _trial_of(hp, self._ids)
             self.tuner = copy_of(self._tuner_class, self._attributes)
             self.tuner.hypermodel = self._hypermodel
-            self.tuner.oracle = Told(self._objective, self.trial, self._oracle)
+            self.tuner.oracle = Told(self._objective, self.trial, self._oracle, hears=False)
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Take up the trial of the model that trains."""
+        del logs
+        if (hp := built_with(self.model)) is not None:
+            self.begin(hp)
 
 
 def hooks_of(tuner: keras_tuner.Tuner, trial: Any = None) -> list[Hooks]:
@@ -296,8 +336,7 @@ def hooks_of(tuner: keras_tuner.Tuner, trial: Any = None) -> list[Hooks]:
 
     def calling(name: str) -> Any:
         def call(self: Hooks, index: int, logs: Any = None) -> None:
-            if self.trial is not None:
-                getattr(self.tuner, name)(self.trial, self.model, index, logs)
+            getattr(self.tuner, name)(self.trial, self.model, index, logs=logs)
 
         return call
 
@@ -357,26 +396,36 @@ class OracleSnapshot:
     @classmethod
     def of(cls, tuner: keras_tuner.Tuner) -> OracleSnapshot | None:
         """Return the snapshot of a tuner's oracle; None if it cannot be pickled."""
+        oracle = tuner.oracle
         try:
-            code = cloudpickle.dumps(tuner.oracle)
-        except Exception:  # noqa: BLE001 - of the user's class
+            code = shipped(oracle, type(oracle).__name__)
+        except InputError:
             return None
         return cls(code, Path(tuner.project_dir).absolute())
 
     def load(self) -> Any:
-        """Return the oracle with the trials that have ended since."""
-        oracle = cloudpickle.loads(self.code)
+        """Return the oracle."""
+        return cloudpickle.loads(self.code)
+
+    def read_trials(self, oracle: Any, seen: dict[Path, tuple[int, int]]) -> None:
+        """Give an oracle the trials that have begun or ended since.
+
+        Args:
+            seen: Files that were read -> time and size then.
+        """
         for path in sorted(self.project.glob("trial_*/trial.json")):
             # One may be written at this moment.
             with contextlib.suppress(OSError, ValueError, KeyError):
-                state = json.loads(path.read_text(encoding="utf-8"))
-                trial = kt_trial.Trial.from_state(state)
+                found = path.stat()
+                if seen.get(path) == (version := (found.st_mtime_ns, found.st_size)):
+                    continue
+                trial = kt_trial.Trial.from_state(json.loads(path.read_text(encoding="utf-8")))
+                seen[path] = version
                 oracle.trials[trial.trial_id] = trial
                 ended = trial.status != kt_trial.TrialStatus.RUNNING
                 for order in (oracle.start_order, *([oracle.end_order] if ended else ())):
                     if trial.trial_id not in order:
                         order.append(trial.trial_id)
-        return oracle
 
 
 def next_id(oracle: Any) -> str:
@@ -431,11 +480,21 @@ class Told:
     Args:
         trial: The one that runs.
         known: Answers other questions; None if nothing does.
+        hears: Whether anybody asks what it was told.
     """
 
-    def __init__(self, objective: Any, trial: Any, known: OracleSnapshot | None = None) -> None:
+    def __init__(
+        self,
+        objective: Any,
+        trial: Any,
+        known: OracleSnapshot | None = None,
+        *,
+        hears: bool = True,
+    ) -> None:
         self.objective = objective
-        self._trial, self._known = trial, known
+        self._trial, self._known, self._hears = trial, known, hears
+        self._oracle: Any = None
+        self._seen: dict[Path, tuple[int, int]] = {}
         #: Metric -> step -> values.
         self._reports: dict[str, dict[int, list[float]]] = {}
 
@@ -443,22 +502,43 @@ class Told:
         known = None if name.startswith("__") else vars(self).get("_known")
         if known is None or name in _CHANGES:
             raise AttributeError(
-                f"{name}: this runs in another process, where an oracle can be read, and be told by"
-                " update_trial, but not do this: have run_trial return its numbers"
+                f"{name}: this runs in another process, where an oracle "
+                f"{'cannot be pickled' if known is None else 'can be read'}, and be told by "
+                "update_trial, but not do this: have run_trial return its numbers"
             )
-        oracle = known.load()
-        oracle.trials[self._trial.trial_id] = self._trial
-        return getattr(oracle, name)
+        return getattr(self._read(known), name)
+
+    def _read(self, known: OracleSnapshot) -> Any:
+        """Return the oracle with the trials as they are now."""
+        if self._oracle is None:
+            self._oracle = known.load()
+        known.read_trials(self._oracle, self._seen)
+        self._oracle.trials[self._trial.trial_id] = self._trial
+        return self._oracle
 
     def get_trial(self, trial_id: str) -> Any:
         """Return the trial that runs, or another one that has ended."""
         if self._known is None or trial_id == self._trial.trial_id:
             return self._trial
-        return self._known.load().get_trial(trial_id)
+        return self._read(self._known).get_trial(trial_id)
+
+    @property
+    def is_told(self) -> bool:
+        """Whether it was told the objective, which then counts rather than what is returned."""
+        return self.objective.name in self._reports
 
     def update_trial(self, trial_id: str, metrics: Mapping[str, float], step: int = 0) -> Any:
-        """Take metrics of a step; the best step counts, by the mean of what it was given."""
+        """Take metrics of a step; the best step counts, by the mean of what it was given.
+
+        Raises:
+            RuntimeError: Nobody would ask for them.
+        """
         del trial_id
+        if not self._hears:
+            raise RuntimeError(
+                "update_trial: hooks run in another process, where nobody hears it: have fit or "
+                "run_trial return the numbers"
+            )
         for name, value in metrics.items():
             self._reports.setdefault(name, {}).setdefault(step, []).append(float(value))
         return self._trial

@@ -20,7 +20,7 @@ from hpsearch.training.fit import seed_of_fit
 from hpsearch.tuner.settings import stack_level_of_caller
 from hpsearch.tuners.recorded import Recorder
 from hpsearch.tuners.requests import whole_request
-from hpsearch.tuners.running import Told, copy_of, held, is_users
+from hpsearch.tuners.running import Told, copy_of, held, own_methods
 from hpsearch.tuners.search import EngineSearch
 from hpsearch.tuners.signatures import like_keras_tuners
 
@@ -52,8 +52,8 @@ class SklearnSearch(EngineSearch):
         """Print what of the user's code works on copies of this process's objects."""
         if not self.in_process:
             super()._tell_what_stays(request)
-        elif is_users(self.tuner, "run_trial") and self.tuner.oracle.verbose:
-            said = f"{type(self.tuner).__name__}.run_trial runs on copies of the tuner"
+        elif (own := own_methods(self.tuner)) and self.tuner.oracle.verbose:
+            said = f"{type(self.tuner).__name__}.{own[0]} runs on copies of the tuner"
             print(f"hpsearch: {said}: what it changes in self is lost")  # noqa: T201
 
     @property

@@ -19,7 +19,7 @@ from keras_tuner.src.engine.tuner import maybe_distribute
 from hpsearch.data.dataset import Dataset
 from hpsearch.errors import ChangedSweepError, HpsearchError, InputError, Interrupted, RefusedError
 from hpsearch.models.callbacks import require_callbacks, within_epochs
-from hpsearch.models.custom import Tailored, TrackedHyperParameters, trains_itself
+from hpsearch.models.custom import Tailored, TrackedHyperParameters, apart, trains_itself
 from hpsearch.models.discovery import declared_in, described
 from hpsearch.models.fit_arguments import NotOnEngine, Request
 from hpsearch.models.mlp import give_weights
@@ -39,6 +39,7 @@ from hpsearch.tuners.earlier import EarlierTrials
 from hpsearch.tuners.recorded import Recorder
 from hpsearch.tuners.requests import recorder_for, request_for
 from hpsearch.tuners.running import (
+    AROUND,
     AsGiven,
     Hooks,
     TrialNames,
@@ -196,7 +197,8 @@ class EngineSearch:
             return None
         values = TrackedHyperParameters(trial.hyperparameters.values, lambda each: each.default)
         # Not the tuner's own method: KerasTuner's Hyperband would load a checkpoint there.
-        model = keras_tuner.Tuner._build_hypermodel(self.tuner, values)  # noqa: SLF001
+        with apart():
+            model = keras_tuner.Tuner._build_hypermodel(self.tuner, values)  # noqa: SLF001
         with Store(self.store, read_only=True) as store:
             weights, shape = store.weights(number), row_shape_in(store)
         if weights is None:
@@ -335,7 +337,9 @@ class EngineSearch:
         if _is_shared():
             raise NotOnEngine("KERASTUNER_ORACLE_IP is set, so that processes share the trials")
         if hook := overridden(tuner):
-            raise NotOnEngine(f"{type(tuner).__name__}.{hook} is overridden")
+            shares = own_methods(tuner) if hook in AROUND else []
+            why = f" beside {shares[-1]}, which would not have what it sets" if shares else ""
+            raise NotOnEngine(f"{type(tuner).__name__}.{hook} is overridden{why}")
         require_one_replica(tuner)
 
     def _tell_what_stays(self, request: Request) -> None:

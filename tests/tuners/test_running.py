@@ -356,7 +356,9 @@ def test_own_load_model_and_a_strategy_of_one_replica(images, capsys, monkeypatc
     [
         (kt.RandomSearch, ("load_model", "save_model"), ""),
         (kt.RandomSearch, ("run_trial", "save_model"), ""),
-        (kt.Hyperband, ("load_model", "on_epoch_end", "pre_create_trial"), ""),
+        (kt.Hyperband, ("load_model", "on_epoch_end", "save_model"), ""),
+        (kt.Hyperband, ("on_trial_begin", "pre_create_trial"), ""),
+        (kt.Hyperband, ("on_epoch_end", "on_trial_end"), "on_trial_end"),
         (kt.RandomSearch, ("_build_and_fit_model",), "_build_and_fit_model"),
     ],
 )
@@ -426,6 +428,45 @@ def test_hooks_run_in_the_workers(images, capsys):
     for name, trial in tuner.oracle.trials.items():
         units = trial.hyperparameters.get("units")
         assert Path(f"{name}.txt").read_text() == f"0 {units} accuracy\n1 {units} accuracy\n"
+
+
+class Looping(kt.HyperModel):
+    """A training loop of one's own, which calls its callbacks as KerasTuner's guide does."""
+
+    def build(self, hp):
+        return build(hp)
+
+    def fit(self, hp, model, *rows, validation_data, callbacks):
+        for each in callbacks:
+            each.set_model(model)
+        for epoch in range(2):
+            model.fit(*rows, verbose=0)
+            loss = model.evaluate(*validation_data, verbose=0)[0]
+            for each in callbacks:
+                each.on_epoch_end(epoch, logs={"val_loss": loss})
+        return loss
+
+
+@pytest.mark.slow
+def test_hooks_run_in_a_loop_of_ones_own_and_in_each_execution(images):
+    x, y, x_val, y_val = images
+    tuner = Hooked(Looping(), "val_loss", 1, executions_per_trial=2, **WHERE)
+    tuner.search(x, y, validation_data=(x_val, y_val))
+    assert sorted(path.stem for path in Path().glob("*.txt")) == ["0", "0-execution1"]
+    for path in Path().glob("*.txt"):
+        assert [line[-9:] for line in path.read_text().splitlines()] == [" val_loss"] * 2
+
+
+def test_what_an_oracle_is_told_counts_before_what_is_returned():
+    tuner = kt.RandomSearch(build, "val_loss", 2, **WHERE)
+    told = running.Told(tuner.oracle.objective, SimpleNamespace(trial_id="0"))
+    told.update_trial("0", {"other": 1.0})
+    assert not told.is_told
+    told.update_trial("0", {"val_loss": 2.0}, step=1)
+    assert told.is_told
+    assert told.history.history == {"other": [1.0], "val_loss": [2.0]}
+    with pytest.raises(RuntimeError, match="hooks run in another process"):
+        running.Told(told.objective, None, hears=False).update_trial("0", {"val_loss": 2.0})
 
 
 def test_an_attribute_that_workers_cannot_have(place):
