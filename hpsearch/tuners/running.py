@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import json
+import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ import tensorflow as tf
 from keras_tuner.src.engine import trial as kt_trial
 
 from hpsearch.errors import InputError
-from hpsearch.files import write_atomically
+from hpsearch.files import NO_LINK, write_atomically
 from hpsearch.models.custom import TrialCallback, built_with, seeded
 from hpsearch.models.fit_arguments import NotOnEngine
 from hpsearch.models.shipping import shipped
@@ -444,11 +445,19 @@ class TrialNames:
     def __init__(self, project: Path) -> None:
         self._project, self._path = project, project / ".trials"
 
-    def note(self, config: str, trial_id: str) -> None:
-        """Write down the trial that a config is; the last one counts."""
+    def note(self, ids: Mapping[str, str]) -> None:
+        """Write down the trials that configs are; the last one of a config counts."""
+        lines = "".join(f"\n{config} {trial_id}" for config, trial_id in ids.items())
         # A full disk ends the search where it matters; workers then take the config for the id.
-        with contextlib.suppress(OSError), self._path.open("a", encoding="utf-8") as file:
-            file.write(f"\n{config} {trial_id}")
+        with contextlib.suppress(OSError), self._open("a") as file:
+            file.write(lines)
+
+    def _open(self, mode: str) -> Any:
+        def opened(path: str, flags: int) -> int:
+            return os.open(path, flags | NO_LINK, 0o666)
+
+        # A program may have written bytes that are no text.
+        return open(self._path, mode, encoding="utf-8", errors="replace", opener=opened)
 
     def trial(self, hp: Any, trial_id: str) -> Any:
         """Return a trial that runs, with what its oracle tells a tuner beside the config."""
@@ -466,12 +475,16 @@ class TrialNames:
     def of(self, place: str) -> str:
         """Return the id of the trial that trains at a place, or else its config."""
         config = place.partition("/")[0]
-        with contextlib.suppress(OSError):
-            for line in reversed(self._path.read_text(encoding="utf-8").splitlines()):
-                known, _, trial_id = line.partition(" ")
-                if known == config and trial_id:
-                    return trial_id
-        return config
+        return self.known.get(config, config)
+
+    @property
+    def known(self) -> dict[str, str]:
+        """The ids by config."""
+        lines: Sequence[str] = ()
+        with contextlib.suppress(OSError), self._open("r") as file:
+            lines = file.read().splitlines()
+        pairs = (line.partition(" ") for line in lines)
+        return {config: trial_id for config, _, trial_id in pairs if trial_id}
 
 
 class Told:

@@ -156,6 +156,8 @@ class EngineSearch:
         self.trials.clear()
         if self.earlier is not None:
             self.earlier.add_ended(self.tuner.oracle)
+        if not self.asks_the_oracle:
+            self.trials.reserve(executions)
         for execution in executions:
             if execution.number in results:
                 self.trials.take(execution, results[execution.number])

@@ -18,7 +18,14 @@ from keras_tuner.src.engine import trial as kt_trial
 
 from hpsearch.models.custom import apart, seeded
 from hpsearch.search.asking import OracleEvent, Reply
-from hpsearch.search.oracle import StrategyOracle, config_from, epochs_of
+from hpsearch.search.oracle import (
+    EPOCHS,
+    INITIAL_EPOCH,
+    TRIAL_ID,
+    StrategyOracle,
+    config_from,
+    epochs_of,
+)
 from hpsearch.search.strategy import Outcome
 from hpsearch.space.execution import Epoch, Execution, ExecutionResult, Status
 from hpsearch.space.space import Config
@@ -48,6 +55,8 @@ class TunerTrials:
         self._results: dict[str, dict[int, ExecutionResult]] = {}
         #: Config -> trial.
         self._ids: dict[str, str] = {}
+        #: Config -> number of its trial, of stored ones whose trainings may have no result yet.
+        self._reserved: dict[str, int] = {}
         #: Hyperparameters that trainings have requested, and no build before the search.
         self._late: set[str] = set()
 
@@ -104,28 +113,46 @@ class TunerTrials:
 
     # Trials that a method of hpsearch proposes
 
+    def reserve(self, executions: Sequence[Execution]) -> None:
+        """Keep the ids of stored trials, also of those that have no result yet.
+
+        Their trainings may go on at once, in files that are named by the ids.
+        """
+        self._reserved = {each.config.id: self._first + each.trial for each in executions}
+        ids = {config: self._padded(number) for config, number in self._reserved.items()}
+        names = TrialNames(Path(self.tuner.project_dir))
+        known = names.known
+        names.note({config: each for config, each in ids.items() if known.get(config) != each})
+
     def begin(self, config: Config) -> None:
         """Add a trial that was proposed, unless it is known."""
         if config.id in self._ids:
             return
         oracle = self._oracle
-        number = max((int(each) for each in oracle.trials if each.isdecimal()), default=-1) + 1
-        made = self._add(config, number)
+        made = self._add(config, self._reserved.get(config.id, self._next))
         self.name(config, made.trial_id)
         oracle._display.on_trial_begin(made)  # noqa: SLF001 - there is no public way
         self.tuner.on_trial_begin(made)
 
+    @property
+    def _next(self) -> int:
+        """A number above those of all trials."""
+        known = (int(each) for each in self._oracle.trials if each.isdecimal())
+        return max((*known, *self._reserved.values()), default=-1) + 1
+
+    def _padded(self, number: int) -> str:
+        """Return an id as KerasTuner pads it."""
+        return f"{number:0{len(str(self._oracle.max_trials))}d}"
+
     def name(self, config: Config, trial_id: str) -> None:
         """Tell workers the id of a trial, which names files of code of the user's there."""
-        TrialNames(Path(self.tuner.project_dir)).note(config.id, trial_id)
+        TrialNames(Path(self.tuner.project_dir)).note({config.id: trial_id})
 
     def _add(self, config: Config, number: int) -> Any:
-        oracle = self._oracle
-        # KerasTuner pads the numbers so.
-        trial_id = f"{number:0{len(str(oracle.max_trials))}d}"
-        if trial_id in oracle.trials:
-            # A later trial came first after a kill, or KerasTuner's own loop has added it.
-            return self._add(config, number + 1)
+        trial_id = self._padded(number)
+        if trial_id in self._oracle.trials:
+            # KerasTuner's own loop has added it.
+            return self._add(config, self._next)
         self._ids[config.id] = trial_id
         return self._made(config, trial_id)
 
@@ -257,7 +284,19 @@ class TunerTrials:
                 _raise_if_fatal(each)
         if outcome.score is None or not results:
             return {}, 0
-        return self._measured(results, outcome.epochs)
+        objective = self._oracle.objective
+        # A trial that continued the config has replaced its results: they tell nothing if it
+        # failed, and a `fit` that began with a later epoch does not tell those before it.
+        means: Mapping[str, float] = dict.fromkeys(
+            getattr(objective, "name_to_direction", ()), math.nan
+        )
+        step = 0
+        if all(self._is_measured(each.curve[: outcome.epochs]) for each in results):
+            means, step = self._measured(results, outcome.epochs)
+        return {**means, objective.name: outcome.score}, step
+
+    def _is_measured(self, curve: Sequence[Epoch]) -> bool:
+        return any(math.isfinite(each[self._oracle.objective.name]) for each in curve)
 
     def complete(self, trial: Any, config: Config) -> None:
         """Add to a trial that has ended what its oracle was not told.
@@ -311,6 +350,7 @@ class TunerTrials:
         """Forget all rows."""
         self._results.clear()
         self._ids.clear()
+        self._reserved.clear()
         if not self.tuner._hpsearch.asks_the_oracle:  # noqa: SLF001 - its own package's
             for known in (self._oracle.trials, self._oracle.start_order, self._oracle.end_order):
                 known.clear()
@@ -343,6 +383,7 @@ class Driver(SweepTuner):
 
     def __init__(self, trials: TunerTrials, *args: Any, **kwargs: Any) -> None:
         self._trials = trials
+        self._replays = False
         super().__init__(*args, **kwargs)
 
     def on_trial_begin(self, trial: Any) -> None:
@@ -357,8 +398,34 @@ class Driver(SweepTuner):
 
     def _created(self) -> Any:
         """Return the oracle's next trial."""
-        self._trials.tuner.pre_create_trial()
+        if not self._replays:
+            self._trials.tuner.pre_create_trial()
         return super()._created()
+
+    def replay(self, events: Sequence[OracleEvent]) -> None:
+        """Repeat what the oracle did; the tuner's own methods were called then."""
+        self._replays = True
+        super().replay(events)
+        self._replays = False
+
+    def _adopt(self, trial: Any, found: Config, stored: Config, epochs: int | None) -> bool:
+        """Give a trial the stored values; whether its oracle proposed others."""
+        differs = super()._adopt(trial, found, stored, epochs)
+        if differs and epochs is not None:
+            self._continue(trial.hyperparameters.values, stored, epochs)
+        if differs:
+            # Workers read which trial it continues.
+            self.oracle._save_trial(trial)  # noqa: SLF001 - there is no public way
+        return differs
+
+    def _continue(self, values: dict[str, Any], config: Config, epochs: int) -> None:
+        """Name the stored trial that one of a config continues, and not the oracle's choice."""
+        values.pop(TRIAL_ID, None)
+        values.update({EPOCHS: epochs, INITIAL_EPOCH: 0})
+        for name, each in self._stored.items():
+            reached = epochs_of(self.oracle.trials[name].hyperparameters.values) or 0
+            if each.id == config.id and values[INITIAL_EPOCH] < reached < epochs:
+                values.update({TRIAL_ID: name, INITIAL_EPOCH: reached})
 
     def on_trial_end(self, trial: Any) -> None:
         """Call the tuner's own method for a trial that its oracle proposed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -14,7 +15,12 @@ from keras import layers
 
 import hpsearch.tuners as kt
 from hpsearch.errors import HpsearchError
+from hpsearch.search.asking import Inquiry, OracleEvent
+from hpsearch.space.execution import Execution, ExecutionResult, Status
+from hpsearch.space.space import Config, Kind, Space
 from hpsearch.tuners.earlier import EarlierTrials
+from hpsearch.tuners.running import TrialNames
+from hpsearch.tuners.trials import Driver
 
 pytestmark = [
     pytest.mark.usefixtures("place"),
@@ -166,3 +172,69 @@ def test_a_damaged_file_is_said(place):
     path.write_text("{")
     with pytest.raises(HpsearchError, match="overwrite=True"):
         EarlierTrials.read(path)
+
+
+def test_stored_trials_keep_their_ids():
+    """Also those whose trainings were interrupted, whatever ends or is proposed first."""
+    ours = tuner(kt, "GridSearch", "p")
+    trials = ours._hpsearch.trials
+    configs = [Config({"units": 4 + n, "f": "relu"}, Kind.MODEL) for n in range(5)]
+    executions = [Execution(n + 1, n + 1, each, 0) for n, each in enumerate(configs[:4])]
+    result = ExecutionResult(1, Status.COMPLETED, 0.5, [{"val_accuracy": 0.5}])
+    trials.reserve(executions)
+    trials.take(executions[0], result)
+    trials.begin(configs[4])
+    trials.begin(configs[1])
+    trials.take(executions[3], result)
+    trials.take(executions[2], result)
+    found = {name: values(each)["units"] for name, each in ours.oracle.trials.items()}
+    assert found == {"0": 4, "1": 5, "2": 6, "3": 7, "4": 8}
+    names = TrialNames(Path(ours.project_dir))
+    assert [names.of(each.id) for each in configs] == ["0", "1", "2", "3", "4"]
+
+
+class Counting(kt.Hyperband):
+    """Counts its calls, which a stored trial had in the process that proposed it."""
+
+    created = 0
+
+    def pre_create_trial(self):
+        self.created += 1
+
+
+@pytest.mark.parametrize("case", ["continued", "failed", "oracle's choice differs"])
+def test_a_resumed_hyperband_continues_the_stored_trial(case):
+    ours = Counting(build, "val_accuracy", 2, 2, directory="d", project_name="p", seed=3)
+    ours.oracle.verbose = 0
+    space = Space(tuple(ours._hpsearch._parameters()), kind=Kind.MODEL)
+    first, second = (space.config({"units": n, "f": "relu"}) for n in (4, 5))
+    # The later round, whose numbers a program's own `fit` gives for the epochs before it, too.
+    later = ExecutionResult(1, Status.COMPLETED, 0.2, [{"val_accuracy": 0.2}] * 2)
+    if case == "failed":
+        later = ExecutionResult(1, Status.FAILED, error="ValueError: no")
+    other = ExecutionResult(2, Status.COMPLETED, 0.5, [{"val_accuracy": 0.5}])
+    trials = ours._hpsearch.trials
+    trials._results = {first.id: {1: later}, second.id: {2: other}}
+    continued, earlier = (second, "0001") if "differs" in case else (first, "0000")
+    driver = Driver(trials, ours.oracle, ours.hypermodel, space, name="Counting")
+    driver.replay(
+        [
+            OracleEvent("0000", first, 1),
+            OracleEvent("0001", second, 1),
+            OracleEvent("0000", score=0.9),
+            OracleEvent("0001", score=0.5),
+            OracleEvent("0002", continued, 2),
+        ]
+    )
+    known = ours.oracle.trials
+    assert [known[name].score for name in ("0000", "0001")] == [0.9, 0.5]
+    path = Path(ours.oracle._project_dir, "trial_0002", "trial.json")
+    # Of the file, too, which workers read.
+    for found in (values(known["0002"]), json.loads(path.read_text())["hyperparameters"]["values"]):
+        assert found["units"] == (5 if "differs" in case else 4)
+        assert found["tuner/trial_id"] == earlier
+        assert (found["tuner/initial_epoch"], found["tuner/epochs"]) == (1, 2)
+    assert ours.created == 0
+    proposals = driver.answer(Inquiry((), 2)).proposals
+    assert proposals[0].config == continued
+    assert (len(proposals), ours.created) == (2, 1)

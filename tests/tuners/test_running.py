@@ -515,6 +515,18 @@ def test_names_of_trials(tmp_path):
     names = TrialNames(tmp_path)
     assert names.of("c1/execution0") == "c1"
     for config, name in (("c1", "0"), ("c2", "1"), ("c1", "2")):
-        names.note(config, name)
+        names.note({config: name})
+    with (tmp_path / ".trials").open("ab") as file:
+        file.write(b"\n\xff \xfe\nc3")
     assert [names.of(f"{each}/execution0") for each in ("c1", "c2", "c3")] == ["2", "1", "c3"]
     assert names.renamed("c1/execution1") == "2/execution1"
+
+
+def test_a_link_in_the_place_of_the_names(tmp_path):
+    other = tmp_path / "other"
+    other.write_text("c1 5")
+    (tmp_path / ".trials").symlink_to(other)
+    names = TrialNames(tmp_path)
+    names.note({"c1": "0"})
+    assert names.of("c1/execution0") == "c1"
+    assert other.read_text() == "c1 5"

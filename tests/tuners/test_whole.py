@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from pathlib import Path
 
 import keras
@@ -101,6 +102,96 @@ def test_interrupted_it_goes_on(name):
     # Those that only some trials request, too.
     assert any("y" in each for each in values(whole)[:5])
     assert scores(again) == scores(whole)
+
+
+class Reversed(kt.Hyperband):
+    """Ranks its trials the other way round in later rounds, and tells only their own epochs."""
+
+    stops_after = 0
+
+    def on_trial_end(self, trial):
+        super().on_trial_end(trial)
+        self.stops_after -= 1
+        if not self.stops_after:
+            raise KeyboardInterrupt
+
+    def run_trial(self, trial, **kwargs):
+        x = trial.hyperparameters.get("x")
+        given = trial.hyperparameters.values  # noqa: PD011 - no frame
+        begun = given["tuner/initial_epoch"]
+        history = keras.callbacks.History()
+        history.epoch = list(range(begun, given["tuner/epochs"]))
+        history.history = {"val_loss": [-x if begun else x] * len(history.epoch)}
+        return history
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("most", [6, 8])
+def test_an_interrupted_hyperband_continues_the_same_trials(most):
+    hp = kt.HyperParameters()
+    hp.Float("x", 0.0, 1.0)
+
+    def tuner(project):
+        where = WHERE | {"project_name": project, "hyperparameters": hp}
+        return Reversed(objective="val_loss", max_epochs=4, factor=2, workers=1, **where)
+
+    whole, first = tuner("whole"), tuner("p")
+    whole.search(verbose=0)
+    first.stops_after = most
+    with pytest.raises(KeyboardInterrupt):
+        first.search(verbose=0)
+    again = tuner("p")
+    again.search(verbose=0)
+    assert any("tuner/trial_id" in each for each in values(whole)[:most])
+    assert values(again) == values(whole)
+    assert scores(again) == scores(whole)
+
+
+def named(base):
+    """A tuner that writes a file named by the trial, and is interrupted in its fourth one."""
+
+    class Named(black_box(base)):
+        def on_trial_end(self, trial):
+            if self.stops_after == 1:
+                Path("interrupted").touch()
+            super().on_trial_end(trial)
+
+        def run_trial(self, trial, **kwargs):
+            x = trial.hyperparameters.get("x")
+            Path(f"{trial.trial_id}.txt").write_text(str(x))
+            awaited = {"2": "3.txt", "3": "interrupted"}.get(trial.trial_id, ".")
+            for _ in range(6000):
+                if Path(awaited).exists():
+                    return x * x
+                time.sleep(0.01)
+            raise TimeoutError(awaited)
+
+    return Named
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["GridSearch", "BayesianOptimization"])
+def test_trials_keep_their_ids_over_an_interruption(name):
+    hp = kt.HyperParameters()
+    hp.Float("x", -1, 1, step=0.25)
+
+    def tuner(trials):
+        given = {"hyperparameters": hp, "allow_new_entries": False, "max_trials": trials}
+        return named(getattr(kt, name))(workers=2, **given, **WHERE)
+
+    def given(tuner):
+        return {n: each.hyperparameters.get("x") for n, each in tuner.oracle.trials.items()}
+
+    first = tuner(4)
+    first.stops_after = 3
+    with pytest.raises(KeyboardInterrupt):
+        first.search(verbose=0)
+    again = tuner(8)
+    assert sorted(again.oracle.trials) == ["0", "1", "2"]
+    again.search(verbose=0)
+    assert len(given(again)) == 8
+    assert given(first).items() <= given(again).items()
+    assert given(again) == {path.stem: float(path.read_text()) for path in Path().glob("*.txt")}
 
 
 @pytest.mark.slow
