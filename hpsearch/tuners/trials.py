@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -337,7 +337,8 @@ class TunerTrials:
                 outcome = Outcome(first.config, event.score, first.epochs)
                 metrics, step = self.measured(outcome)
                 if metrics:
-                    self._complete(trial, metrics, step)
+                    with _without_some_metrics():
+                        self._complete(trial, metrics, step)
                 else:
                     trial.status = STATUS.FAILED
                     self.complete(trial, first.config)
@@ -360,6 +361,14 @@ class TunerTrials:
         with contextlib.suppress(OSError):
             self._oracle.save()
             self.tuner.save()
+
+
+@contextlib.contextmanager
+def _without_some_metrics() -> Iterator[None]:
+    """Let KerasTuner's trials have metrics that are not known any more."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "All-NaN", RuntimeWarning)
+        yield
 
 
 def _raise_if_fatal(result: ExecutionResult) -> None:
@@ -405,7 +414,8 @@ class Driver(SweepTuner):
     def replay(self, events: Sequence[OracleEvent]) -> None:
         """Repeat what the oracle did; the tuner's own methods were called then."""
         self._replays = True
-        super().replay(events)
+        with _without_some_metrics():
+            super().replay(events)
         self._replays = False
 
     def _adopt(self, trial: Any, found: Config, stored: Config, epochs: int | None) -> bool:

@@ -238,3 +238,17 @@ def test_a_resumed_hyperband_continues_the_stored_trial(case):
     proposals = driver.answer(Inquiry((), 2)).proposals
     assert proposals[0].config == continued
     assert (len(proposals), ours.created) == (2, 1)
+
+
+def test_the_stored_sum_of_several_objectives():
+    """Of a trial whose later round failed, so that nothing else is known of the earlier one."""
+    objectives = ["val_loss", "val_accuracy"]
+    ours = kt.Hyperband(build, objectives, 2, 2, directory="d", project_name="p", seed=3)
+    ours.oracle.verbose = 0
+    space = Space(tuple(ours._hpsearch._parameters()), kind=Kind.MODEL)
+    config = space.config({"units": 4, "f": "relu"})
+    ours._hpsearch.trials._results = {config.id: {1: ExecutionResult(1, Status.FAILED)}}
+    driver = Driver(ours._hpsearch.trials, ours.oracle, ours.hypermodel, space)
+    driver.replay([OracleEvent("0000", config, 1), OracleEvent("0000", score=0.9)])
+    trial = ours.oracle.trials["0000"]
+    assert (trial.status, trial.score) == ("COMPLETED", 0.9)
