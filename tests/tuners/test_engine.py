@@ -665,12 +665,14 @@ def test_the_same_seed_proposes_what_kerastuner_does(images, tuner_class):
     many = {"max_epochs": 2, "factor": 2} if tuner_class == "Hyperband" else {"max_trials": 6}
     settings = {"objective": "val_loss", "seed": 11, "directory": "d", **many}
     theirs = getattr(keras_tuner, tuner_class)(sampled, project_name="theirs", **settings)
-    made = [theirs.oracle.create_trial(f"t{n}").hyperparameters for n in range(3)]
+    # Hyperband's third trial depends on whether the first two have ended.
+    count = 2 if tuner_class == "Hyperband" else 3
+    made = [theirs.oracle.create_trial(f"t{n}").hyperparameters for n in range(count)]
     expected = [vars(each)["values"] for each in made]
     ours = getattr(kt, tuner_class)(sampled, project_name="p", **settings)
     ours.search(x, y, validation_data=(x_val, y_val), verbose=0)
     found = [vars(trial.hyperparameters)["values"] for trial in ours.oracle.trials.values()]
-    assert found[:3] == expected
+    assert found[:count] == expected
     assert {trial.status for trial in ours.oracle.trials.values()} == {"COMPLETED"}
 
 
