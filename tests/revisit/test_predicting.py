@@ -91,7 +91,9 @@ def test_tokens_beyond_a_vocabulary_are_explained() -> None:
     model = keras.Sequential([*chain, keras.layers.Dense(1)])
     predictor = Predictor(model, ModelFile(Task.REGRESSION))
     assert predictor.labels(np.array([[0, 6]])).shape == (1,)
-    with pytest.raises(InputError, match=r"rows hold 7 where the model looks up whole numbers from 0 to 6"):
+    with pytest.raises(
+        InputError, match=r"rows hold 7 where the model looks up whole numbers from 0 to 6"
+    ):
         predictor.labels(np.array([[0, 7]]))
 
 
