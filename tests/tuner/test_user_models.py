@@ -64,7 +64,7 @@ def test_methods_that_learn(run, method):
 
 @pytest.mark.slow
 def test_halving_of_models_that_train_themselves(run, tmp_path):
-    text = "method: {name: asha, factor: 2}\nbudget: {trials: 4}\nparameters: {epochs: 2}\n"
+    text = "method: {name: asha, factor: 2, brackets: 1}\nbudget: {trials: 4}\nparameters: {epochs: 2}\n"
     text += "metric: {name: val_error, goal: minimize}\n"
     table, _ = run("Scored", text, _DIABETES)
     # It gives one score, whatever it was told; the best one is trained anew with more epochs.
