@@ -85,7 +85,7 @@ def test_a_search_that_is_suspended_for_longer_than_its_limits_goes_on(tmp_path)
         wait_for(family, what="two workers")
         # Only waits that were suspended count: just now it may be busy with their start.
         wait_for(lambda: driver.status() == psutil.STATUS_SLEEPING, what="the driver to wait")
-        members = family()
+        members = wait_for(family, what="two workers")
         for each in members:
             each.suspend()
         time.sleep(_SLEEP_SECONDS)

@@ -64,8 +64,8 @@ def test_methods_that_learn(run, method):
 
 @pytest.mark.slow
 def test_halving_of_models_that_train_themselves(run, tmp_path):
-    text = "method: {name: asha, factor: 2, brackets: 1}\nbudget: {trials: 4}\nparameters: {epochs: 2}\n"
-    text += "metric: {name: val_error, goal: minimize}\n"
+    text = "method: {name: asha, factor: 2, brackets: 1}\nbudget: {trials: 4}\n"
+    text += "parameters: {epochs: 2}\nmetric: {name: val_error, goal: minimize}\n"
     table, _ = run("Scored", text, _DIABETES)
     # It gives one score, whatever it was told; the best one is trained anew with more epochs.
     assert set(table["epochs_trained"]) == {1, 2}
