@@ -49,8 +49,7 @@ import numpy as np
 import pandas as pd
 from prior_fit import fit, inputs_of, kind_of, regrets_of
 from prior_study import SPACE, space
-from report import HERE, machine, report_parts, versions
-from scipy import stats
+from report import HERE, half_interval, machine, report_parts, versions
 from search_peers import make_peer
 from search_problems import UNSEEN, Problem, make_problem
 from search_quality import seed_range
@@ -243,7 +242,7 @@ def promises(runs: pd.DataFrame) -> Iterator[dict[str, Any]]:
             continue
         table = chosen.pivot_table(index="table", columns="method", values=str(count))
         ours, theirs = table["prior"], table[other]
-        half = stats.t.ppf(0.975, len(table) - 1) * stats.sem(ours - theirs)
+        half = half_interval(ours - theirs)
         low, high = (ours - theirs).mean() - half, (ours - theirs).mean() + half
         if share is None:
             holds = high < _MARGIN * theirs.mean()

@@ -30,7 +30,7 @@ import pandas as pd
 from prior_fit import EPOCHS, fit, inputs_of, kind_of, regrets_of
 from prior_quality import least_regrets, make_search, random_rows, scored, surrogate
 from prior_study import SHARES, SPACE
-from report import HERE, machine, report, versions
+from report import HERE, half_interval, machine, report, versions
 from scipy import stats
 from search_problems import Problem
 from sklearn.exceptions import ConvergenceWarning
@@ -117,9 +117,7 @@ def _compared(means: pd.DataFrame, size: tuple[int, int], whole: tuple[int, int]
     cells = {}
     for measure in _MEASURES:
         part, full = means.loc[size, measure], means.loc[whole, measure]
-        apart = part - full
-        half = stats.t.ppf(0.975, len(apart) - 1) * stats.sem(apart)
-        mean = apart.mean()
+        mean, half = (part - full).mean(), half_interval(part - full)
         cells[measure] = f"{part.mean():.3f}"
         if size != whole:
             cells[measure] += f" ({mean:+.3f} [{mean - half:+.3f}, {mean + half:+.3f}])"

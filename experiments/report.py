@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-__all__ = ["HERE", "machine", "measured", "report", "report_parts", "versions"]
+__all__ = ["HERE", "half_interval", "machine", "measured", "report", "report_parts", "versions"]
 
 HERE = Path(__file__).resolve().parent
 Row = Mapping[str, Any]
@@ -58,6 +58,13 @@ def measured() -> str:
     else:
         commit = done.stdout.strip()
     return f"measured at commit {commit}, {datetime.now(UTC):%Y-%m-%d}"
+
+
+def half_interval(differences: Any) -> float:
+    """Half of Student's 95% interval of the mean of differences, a Series."""
+    from scipy import stats
+
+    return float(stats.t.ppf(0.975, len(differences) - 1) * stats.sem(differences))
 
 
 def report(

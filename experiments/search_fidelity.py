@@ -52,8 +52,7 @@ from typing import Any
 
 import pandas as pd
 from fidelity_tables import KINDS, TOP, Curves, confirms, curves_of
-from report import HERE, machine, report_parts, versions
-from scipy import stats
+from report import HERE, half_interval, machine, report_parts, versions
 from search_peers import suggested
 from search_quality import seed_range
 from tabulate import write
@@ -261,7 +260,7 @@ def promises(runs: pd.DataFrame, count: str) -> Iterator[dict[str, Any]]:
         better = promised and kind in _BETTER[other]
         difference = table[ours] - table[other]
         mean = difference.mean()
-        half = stats.t.ppf(0.975, len(difference) - 1) * stats.sem(difference)
+        half = half_interval(difference)
         yield {
             "ours": ours, "than": other, "kind": kind,
             "promise": ("better" if better else "no worse") if promised else "",

@@ -68,14 +68,17 @@ class History:
         self._rows[place] = np.inf if row is None else row
         self._losses[place] = np.nan if known is None else known[1]
 
-    def losses(self) -> Iterator[tuple[str, float]]:
-        """Yield each proposal's id and loss in order: NaN if unknown, infinite if it failed."""
-        yield from zip(self._places, self._losses.tolist(), strict=False)
+    def __iter__(self) -> Iterator[str]:
+        """Yield the proposals' ids in order."""
+        return iter(self._places)
 
     def beats(self, first: str, second: str) -> bool:
         """Return whether a proposal's loss is below another's, by their ids; both must be known."""
-        losses = dict(self.losses())
-        return losses.get(first, math.nan) < losses.get(second, math.nan)
+        one, two = self._places.get(first), self._places.get(second)
+        if one is None or two is None:
+            return False
+        # A loss that is not known yet is NaN.
+        return bool(self._losses[one] < self._losses[two])
 
     def tell(self, outcomes: Sequence[Outcome]) -> None:
         """Note outcomes; of several for one config, the one with the most epochs counts."""
@@ -306,8 +309,7 @@ class AdaptiveStrategy:
     def _tried(self) -> list[str]:
         """Return the first configs that the prior and the model chose, by their ids."""
         others = self._listed_ids | {config.id for config in self._drawn}
-        chosen = (name for name, _ in self.history.losses() if name not in others)
-        return list(islice(chosen, _TRIED))
+        return list(islice((name for name in self.history if name not in others), _TRIED))
 
     @cached_property
     def _drawn(self) -> list[Config]:

@@ -98,12 +98,12 @@ class AsGiven(keras_tuner.HyperModel):  # type: ignore[misc]  # KerasTuner has n
         # Rows that `search` has seen to be none of the engine's.
         self._refused = not own
         project = Path(tuner.project_dir).absolute()
-        self._builds, self._names_of_trials = builds_in(project), TrialNames(project)
+        self._builds, self._ids = builds_in(project), TrialNames(project)
         self._tuner_class = type(tuner) if own_run else None
         self._attributes = held(tuner) if own_run else {}
         self._oracle = OracleSnapshot.of(tuner) if own_run else None
         # A run before the search leaves no other files than the trial that comes next.
-        self._next_id = next_id(tuner.oracle)
+        self._next_id = padded(tuner.oracle, next_number(tuner.oracle))
 
     def build(self, hp: keras_tuner.HyperParameters) -> Any:
         """Build the user's model; one without weights if a `run_trial` needs none."""
@@ -149,7 +149,7 @@ class AsGiven(keras_tuner.HyperModel):  # type: ignore[misc]  # KerasTuner has n
     def _run(
         self, tuner: Any, hp: Any, model: Any, args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> Any:
-        trial = _trial_of(hp, self._names_of_trials, self._next_id)
+        trial = _trial_of(hp, self._ids, self._next_id)
         is_model = self._hypermodel is not None and not self._scikit
         tuner.hypermodel = _Built(self._hypermodel, model) if is_model else self._hypermodel
         tuner.oracle = Told(self._objective, trial, self._oracle)
@@ -285,13 +285,14 @@ def own_methods(tuner: keras_tuner.Tuner) -> list[str]:
 
 def unsent_attribute(tuner: keras_tuner.Tuner) -> str:
     """Return why methods of the user's cannot have a tuner's attributes in workers, or nothing."""
-    for name, value in held(tuner).items() if own_methods(tuner) else ():
+    own = own_methods(tuner)
+    for name, value in held(tuner).items() if own else ():
         try:
             cloudpickle.dumps(value)
         except Exception as error:  # noqa: BLE001 - whatever the object raises
             return (
-                f"other processes, where {type(tuner).__name__}.{own_methods(tuner)[0]} would run, "
-                f"cannot have self.{name} ({error}): make it in the method"
+                f"other processes, where {type(tuner).__name__}.{own[0]} would run, cannot have "
+                f"self.{name} ({error}): make it in the method"
             )
     return ""
 
@@ -429,9 +430,14 @@ class OracleSnapshot:
                         order.append(trial.trial_id)
 
 
-def next_id(oracle: Any) -> str:
-    """Return the id of the next trial, as KerasTuner pads it."""
-    number = max((int(each) for each in oracle.trials if each.isdecimal()), default=-1) + 1
+def next_number(oracle: Any, reserved: Collection[int] = ()) -> int:
+    """Return a number above those of an oracle's trials, and above others."""
+    known = (int(each) for each in oracle.trials if each.isdecimal())
+    return max((*known, *reserved), default=-1) + 1
+
+
+def padded(oracle: Any, number: int) -> str:
+    """Return the id of a trial, as KerasTuner pads it."""
     return f"{number:0{len(str(oracle.max_trials))}d}"
 
 

@@ -58,6 +58,7 @@ def sweep_of(
         earlier: The trials of the project that did not run on the engine.
     """
     oracle, objective, method = tuner.oracle, tuner.oracle.objective, method_of(tuner)
+    engine = tuner._hpsearch  # noqa: SLF001 - its own package's
     raw: dict[str, Any] = {
         "name": _name(tuner.project_name),
         "seed": int(oracle.seed),
@@ -70,10 +71,10 @@ def sweep_of(
         },
         "method": dict(method),
         "parameters": _fixed(oracle, request, found),
-        "seeds": int(tuner._hpsearch.executions),  # noqa: SLF001 - its own package's
+        "seeds": int(engine.executions),
         "keep": "all",
     }
-    if oracle.max_trials and ":" not in method["name"]:
+    if oracle.max_trials and not engine.asks_the_oracle:
         raw["budget"] = {"trials": int(oracle.max_trials) - earlier}
     elif method["name"] != "grid":
         # The oracle ends the search.

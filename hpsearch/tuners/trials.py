@@ -32,7 +32,7 @@ from hpsearch.space.space import Config
 from hpsearch.store.store import Store
 from hpsearch.tuner.settings import Reporter, stack_level_of_caller
 from hpsearch.tuner.sweep_tuner import SweepTuner
-from hpsearch.tuners.running import TrialNames, is_users
+from hpsearch.tuners.running import TrialNames, is_users, next_number, padded
 from hpsearch.wording import counted
 
 STATUS = kt_trial.TrialStatus
@@ -119,7 +119,7 @@ class TunerTrials:
         Their trainings may go on at once, in files that are named by the ids.
         """
         self._reserved = {each.config.id: self._first + each.trial for each in executions}
-        ids = {config: self._padded(number) for config, number in self._reserved.items()}
+        ids = {config: padded(self._oracle, n) for config, n in self._reserved.items()}
         names = TrialNames(Path(self.tuner.project_dir))
         known = names.known
         names.note({config: each for config, each in ids.items() if known.get(config) != each})
@@ -137,19 +137,14 @@ class TunerTrials:
     @property
     def _next(self) -> int:
         """A number above those of all trials."""
-        known = (int(each) for each in self._oracle.trials if each.isdecimal())
-        return max((*known, *self._reserved.values()), default=-1) + 1
-
-    def _padded(self, number: int) -> str:
-        """Return an id as KerasTuner pads it."""
-        return f"{number:0{len(str(self._oracle.max_trials))}d}"
+        return next_number(self._oracle, self._reserved.values())
 
     def name(self, config: Config, trial_id: str) -> None:
         """Tell workers the id of a trial, which names files of code of the user's there."""
         TrialNames(Path(self.tuner.project_dir)).note({config.id: trial_id})
 
     def _add(self, config: Config, number: int) -> Any:
-        trial_id = self._padded(number)
+        trial_id = padded(self._oracle, number)
         if trial_id in self._oracle.trials:
             # KerasTuner's own loop has added it.
             return self._add(config, self._next)

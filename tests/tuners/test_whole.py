@@ -38,18 +38,22 @@ def scores(tuner):
     return [each.score for each in tuner.oracle.trials.values()]
 
 
+class Stopping:
+    """What ends a search of a tuner after so many trials, as Ctrl-C does."""
+
+    stops_after = 0
+
+    def on_trial_end(self, trial):
+        super().on_trial_end(trial)
+        self.stops_after -= 1
+        if not self.stops_after:
+            raise KeyboardInterrupt
+
+
 def black_box(base, gives="score"):
     """A tuner of a function, which notes the process of each call."""
 
-    class Tuned(base):
-        stops_after = 0
-
-        def on_trial_end(self, trial):
-            super().on_trial_end(trial)
-            self.stops_after -= 1
-            if not self.stops_after:
-                raise KeyboardInterrupt
-
+    class Tuned(Stopping, base):
         def run_trial(self, trial, scale=1.0, **kwargs):
             hp = trial.hyperparameters
             x = hp.Float("x", -1.0, 1.0)
@@ -104,16 +108,8 @@ def test_interrupted_it_goes_on(name):
     assert scores(again) == scores(whole)
 
 
-class Reversed(kt.Hyperband):
+class Reversed(Stopping, kt.Hyperband):
     """Ranks its trials the other way round in later rounds, and tells only their own epochs."""
-
-    stops_after = 0
-
-    def on_trial_end(self, trial):
-        super().on_trial_end(trial)
-        self.stops_after -= 1
-        if not self.stops_after:
-            raise KeyboardInterrupt
 
     def run_trial(self, trial, **kwargs):
         x = trial.hyperparameters.get("x")
