@@ -28,7 +28,7 @@ from hpsearch.programs.loading import load_any, names_program, program_sweep
 from hpsearch.programs.sweep import ProgramSweep
 from hpsearch.progress.display import make_reporter
 from hpsearch.results import Results
-from hpsearch.revisit.rescoring import Rescorer
+from hpsearch.revisit.settling import Settler
 from hpsearch.revisit.trust import roles_of, trusted
 from hpsearch.search.asking import Exchange
 from hpsearch.search.strategy import Strategy
@@ -201,7 +201,8 @@ def compare(
     params: Sequence[str] = (),
     goal: str | None = None,
     anyway: bool = False,
-    rescore: int | None = None,
+    random: bool = False,
+    settle: int | None = None,
     workers: int | None = None,
     trust: Collection[str] = (),
     out: str | os.PathLike[str] | None = None,
@@ -222,10 +223,12 @@ def compare(
         params: The columns of hyperparameters in such tables.
         goal: `maximize` or `minimize`; needed if the score's name does not decide it.
         anyway: Whether to compare tables that are not comparable, and say so.
-        rescore: Train each table's best config again with this many fresh seeds, in place of
+        random: Whether the configs of such tables are random draws, and each row was trained with
+            random numbers of its own.
+        settle: Train each table's best config again with this many fresh seeds, in place of
             the tables' own rows of their bests. Needs results directories.
-        workers: Trainings at a time, for `rescore`.
-        trust: As for `hpsearch.load`, for `rescore`.
+        workers: Trainings at a time, for `settle`.
+        trust: As for `hpsearch.load`, for `settle`.
         out: A .md, .json or .html file to write the comparison to.
 
     Raises:
@@ -238,9 +241,9 @@ def compare(
     may_run = trusted(trust) | frozenset(own)
     compared = compare_tables(
         [table.directory if isinstance(table, Results) else table for table in tables],
-        Columns(score, tuple(params), goal),
+        Columns(score, tuple(params), goal, random),
         anyway=anyway,
-        rescore=None if rescore is None else Rescorer(rescore, workers, trust=may_run),
+        settle=None if settle is None else Settler(settle, workers, trust=may_run),
     )
     if out is not None:
         compared.write(out)

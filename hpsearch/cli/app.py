@@ -20,7 +20,7 @@ from hpsearch.machine import set_default, shortage, version_of, working_director
 from hpsearch.progress.console import make_console, silence, tell
 
 if TYPE_CHECKING:
-    from hpsearch.revisit.rescoring import Rescorer
+    from hpsearch.revisit.settling import Settler
     from hpsearch.tuner.settings import Reporter
 
 # Each command imports its own modules, so that `--help` answers at once and `run` starts its
@@ -235,17 +235,26 @@ def compare(
     anyway: Annotated[
         bool, typer.Option("--anyway", help="Compare despite different data, splits and metrics.")
     ] = False,
-    rescore: Annotated[
-        int | None,
-        typer.Option(
-            min=1, max=10_000, metavar="K", help="Train the best configs with K fresh seeds."
-        ),
-    ] = None,
+    random: Annotated[
+        bool,
+        typer.Option("--random", help="Foreign tables: random configs, each row a seed of its own."),
+    ] = False,
+    settle: Annotated[
+        bool, typer.Option("--settle", help="Train the best of each again with fresh seeds.")
+    ] = False,
+    seeds: Annotated[
+        int, typer.Option(min=2, max=10_000, metavar="K", help="Fresh seeds, for --settle.")
+    ] = 10,
     workers: Annotated[
-        int | None, typer.Option(min=1, max=1024, help="Trainings at a time, for --rescore.")
+        int | None, typer.Option(min=1, max=1024, help="Trainings at a time, for --settle.")
     ] = None,
     trust: Trust = None,
     sweep: TrustedSweep = None,
+    fail_if_worse: Annotated[
+        bool,
+        typer.Option("--fail-if-worse", help="Exit with 1 if A is better, 3 if nothing can tell."),
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Also write a file: .md, .json or .html.")
     ] = None,
@@ -254,30 +263,33 @@ def compare(
     from hpsearch.cli.show import print_comparison
     from hpsearch.comparison.comparing import compare_tables
     from hpsearch.comparison.table import Columns
-    from hpsearch.comparison.writing import require_suffix
+    from hpsearch.comparison.writing import as_json, require_suffix
 
     if out is not None:
         require_suffix(out)
-    columns = Columns(score, tuple(params.split(",")) if params else (), goal)
-    rescorer = None if rescore is None else _rescorer(rescore, workers, trust or (), sweep)
-    compared = compare_tables(tables, columns, anyway=anyway, rescore=rescorer)
+    columns = Columns(score, tuple(params.split(",")) if params else (), goal, random)
+    settler = _settler(seeds, workers, trust or (), sweep) if settle else None
+    compared = compare_tables(tables, columns, anyway=anyway, settle=settler)
     # The file first: stdout may be closed before the end, as `head` does.
     if out is not None:
         compared.write(out)
-    print_comparison(compared, make_console())
+    if json:
+        typer.echo(as_json(compared), nl=False)
+    else:
+        print_comparison(compared, make_console())
+    if fail_if_worse and compared.worse_than_first():
+        raise typer.Exit(1)
 
 
-def _rescorer(
-    count: int, workers: int | None, trust: Sequence[str], sweep: Path | None
-) -> Rescorer:
+def _settler(count: int, workers: int | None, trust: Sequence[str], sweep: Path | None) -> Settler:
     from hpsearch.cli.revisit import trust_of
     from hpsearch.progress.display import make_display
-    from hpsearch.revisit.rescoring import Rescorer
+    from hpsearch.revisit.settling import Settler
 
     def reporter() -> Reporter:
         return make_display(make_console(stderr=True))
 
-    return Rescorer(count, workers, reporter, trust_of(trust, sweep))
+    return Settler(count, workers, reporter, trust_of(trust, sweep))
 
 
 @app.command()

@@ -4,22 +4,31 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from hpsearch.comparison.findings import Findings, best_of_table, equal_budgets, explained, verdicts
-from hpsearch.comparison.questions import Fresh, answer, answer_rescored
+from hpsearch.comparison.findings import (
+    Findings,
+    Pair,
+    best_of_table,
+    equal_budgets,
+    explained,
+    verdicts,
+)
+from hpsearch.comparison.pairing import Change
+from hpsearch.comparison.questions import LEAST, Fresh, Question, answer, answer_settled
 from hpsearch.comparison.table import Columns, Table, read_tables
 from hpsearch.comparison.writing import WRITERS, as_dict, as_html, as_markdown, require_suffix
 from hpsearch.errors import HpsearchError, RefusedError
 from hpsearch.files import write_atomically
 from hpsearch.spec.sweep import load_sweep
 
-#: Trains the best config of each table with seeds that no table has: label -> seed -> score.
-Rescore = Callable[[Sequence[Table]], Mapping[str, Fresh]]
+#: Trains the best config of each table with seeds that no table has: label -> draw -> score.
+Settle = Callable[[Sequence[Table]], Mapping[str, Fresh]]
 
 
 class Comparison(Findings):
@@ -28,6 +37,23 @@ class Comparison(Findings):
     def to_dict(self) -> dict[str, Any]:
         """Return everything that the JSON file holds."""
         return as_dict(self)
+
+    def worse_than_first(self) -> bool:
+        """Return whether a table is worse than the first one, by the interval of their difference.
+
+        Raises:
+            RefusedError: There is no interval that could tell.
+        """
+        pairs = [pair for pair in self.pairs if pair.first == self.labels[0]]
+        if any(pair.winner == pair.first for pair in pairs):
+            return True
+        for pair in pairs:
+            if not pair.estimate.bounded or pair.answer.count < LEAST:
+                raise RefusedError(
+                    f"{pair.second}: nothing tells whether it is worse than {pair.first}: "
+                    f"{pair.reason}\n" + "\n".join(self.advice)
+                )
+        return False
 
     def write(self, path: str | os.PathLike[str]) -> None:
         """Write the comparison as Markdown, JSON or HTML, by the file's suffix.
@@ -55,7 +81,7 @@ def compare_tables(
     columns: Columns | None = None,
     *,
     anyway: bool = False,
-    rescore: Rescore | None = None,
+    settle: Settle | None = None,
 ) -> Comparison:
     """Compare results tables.
 
@@ -63,7 +89,7 @@ def compare_tables(
         paths: Results directories or CSV files, two or more.
         columns: The columns to use in tables of other programs.
         anyway: Compare tables that are not comparable too; the comparison then says so.
-        rescore: Trains the best configs again; these scores replace those in the tables.
+        settle: Trains the best configs again; these scores replace those in the tables.
 
     Raises:
         InputError: A table is missing, or is not a results table.
@@ -72,22 +98,63 @@ def compare_tables(
     tables = read_tables(paths, columns)
     found = differences(tables)
     require_comparable(tables, found, anyway=anyway)
-    fresh = rescore(tables) if rescore else None
-    answers = [
-        (one.label, two.label, answer_rescored(one, two, fresh) if fresh else answer(one, two))
-        for one, two in combinations(tables, 2)
-    ]
-    by_label = {table.label: table for table in tables}
+    fresh = settle(tables) if settle else {}
+    pairs = _pairs(tables, fresh)
     return Comparison(
-        labels=tuple(by_label),
+        labels=tuple(table.label for table in tables),
         differences=tuple(map(str, found)),
         assumed=tuple(assumptions(tables)),
         notes=tuple(side_notes(tables)),
         metric=str(tables[0].metric),
-        bests=tuple(best_of_table(table, (fresh or {}).get(table.label)) for table in tables),
-        pairs=tuple(explained(pair, by_label) for pair in verdicts(answers)),
+        bests=tuple(best_of_table(table, fresh.get(table.label)) for table in tables),
+        pairs=pairs,
         budgets=tuple(equal_budgets(tables)),
+        advice=tuple(advice(tables, pairs)),
     )
+
+
+def _pairs(tables: Sequence[Table], fresh: Mapping[str, Fresh]) -> tuple[Pair, ...]:
+    both = list(combinations(tables, 2))
+    if fresh:
+        asked = [(answer_settled(one, two, fresh), None) for one, two in both]
+    else:
+        asked = [answer(one, two) for one, two in both]
+    judged = verdicts(
+        [(one.label, two.label, given) for (one, two), (given, _) in zip(both, asked, strict=True)]
+    )
+    return tuple(
+        explained(pair, scores, _settings(one, two))
+        for pair, (one, two), (_, scores) in zip(judged, both, asked, strict=True)
+    )
+
+
+def _settings(first: Table, second: Table) -> list[Change]:
+    """The settings of two sweep files that differ, apart from those of the space and of seeds."""
+    if first.provenance.get("recipe") == second.provenance.get("recipe"):
+        return []
+    found = _sweep_differences((first, second), _RECIPE)
+    return [
+        Change(part.what, *(text.strip('"').lstrip("-") for text in part.values.values()))
+        for part in found
+        if part.what != "seed"
+    ]
+
+
+def advice(tables: Sequence[Table], pairs: Sequence[Pair]) -> Iterator[str]:
+    """Return the commands that would give a verdict where there is none."""
+    open_pairs = [pair.answer for pair in pairs if pair.winner is None]
+    paths = [shlex.quote(str(table.path)) for table in tables]
+    if any(given.question is Question.BEST for given in open_pairs):
+        if all(table.directory for table in tables):
+            command = f"hpsearch compare {' '.join(paths)} --settle"
+            yield f"train the best of each again with fresh seeds, which settles it: {command}"
+        else:
+            yield "give the results directories rather than CSV files, and --settle settles it"
+    elif any(not given.estimate.bounded for given in open_pairs):
+        for table, path in zip(tables, paths, strict=True):
+            if table.directory and (table.directory / "sweep.yaml").is_file():
+                sweep = shlex.quote(str(table.directory / "sweep.yaml"))
+                yield f"for more seeds: hpsearch run {sweep} --out {path} --set seeds=5"
 
 
 #: Parts of a sweep file that belong to the recipe.

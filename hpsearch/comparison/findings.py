@@ -2,36 +2,22 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
-from hpsearch.comparison.questions import (
-    ALPHA,
-    LEAST,
-    LEVEL,
-    Answer,
-    Estimate,
-    Fresh,
-    Question,
-    config_differences,
-    holm,
-    mean_difference,
-    optimism,
-)
-from hpsearch.comparison.table import Floats, Table
+from hpsearch.comparison.estimates import ALPHA, Estimate, Floats, holm, selection_luck
+from hpsearch.comparison.pairing import Change
+from hpsearch.comparison.questions import LEAST, Answer, Fresh, PairedScores, Question
+from hpsearch.comparison.table import Table
 from hpsearch.store.cells import groups, in_order, text_of, varies
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _MOST_MOVES = 5
-#: If the others predict a value up to this variance, its effect cannot be separated from theirs.
-_COLLINEAR = 1e-9
 
 
 @dataclass(frozen=True)
@@ -39,34 +25,14 @@ class Dependence:
     """The dependence of the paired difference on one hyperparameter.
 
     Attributes:
-        share: The share of the differences' variance that its values explain (eta squared).
-        p_value: Of no dependence, by Alexander and Govern's test, which allows unequal variances;
-            adjusted for all hyperparameters (Holm). NaN unless every value has several configs.
+        share: The share of the differences' variance that its values explain beyond chance.
+            Source: Kelley (1935), An unbiased correlation ratio measure (epsilon squared).
         by_value: Value -> the mean difference of its configs, and their number.
     """
 
     name: str
     share: float
-    p_value: float
     by_value: dict[str, tuple[Estimate, int]]
-
-
-@dataclass(frozen=True)
-class Change:
-    """A hyperparameter in which the two best configs differ.
-
-    Attributes:
-        first, second: Its value in the best config of each table; a range if there are many.
-        estimate: The gain of the first value over the second, all other hyperparameters equal;
-            empty if the data cannot separate it from the effect of others.
-        counts: The number of configs with the first value and with the second.
-    """
-
-    name: str
-    first: str
-    second: str
-    estimate: Estimate
-    counts: tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -81,119 +47,60 @@ class Move:
     ranks: tuple[int, int]
 
 
-def within_pairs(first: Table, differences: pd.DataFrame) -> list[Dependence]:
-    """Return the dependence of the paired differences on each hyperparameter, largest share first.
-
-    Args:
-        first: A table that has all the configs.
-        differences: The result of `config_differences`.
-    """
-    cells = first.firsts.loc[differences.index]
-    each = differences["difference"].to_numpy(dtype=np.float64)
-    effects = [_effect(str(name), groups(cells[name]), each) for name in cells]
-    effects = [effect for effect in effects if len(effect.by_value) > 1 and np.ptp(each) > 0]
-    adjusted = holm([effect.p_value for effect in effects])
-    effects = [replace(e, p_value=p_value) for e, p_value in zip(effects, adjusted, strict=True)]
-    return sorted(effects, key=lambda effect: -effect.share)
+def dependences(scores: PairedScores) -> list[Dependence]:
+    """Return the hyperparameters that explain some of the paired differences, the largest first."""
+    cells = scores.table.firsts.loc[scores.configs]
+    found = [_dependence(str(name), groups(cells[name]), scores) for name in cells]
+    return sorted((one for one in found if one.share > 0), key=lambda one: -one.share)
 
 
-def _effect(name: str, texts: pd.Series[Any], differences: Floats) -> Dependence:
-    from scipy import stats  # slow to import
-
-    members = {value: differences[(texts == value).to_numpy()] for value in in_order(texts)}
-    total = float(differences.var())
-    between = sum(len(m) * (m.mean() - differences.mean()) ** 2 for m in members.values())
-    share = float(between / len(differences) / total) if total > 0 else 0.0
-    tested = [m for m in members.values() if len(m) > 1 and np.ptp(m) > 0]
-    several = len(tested) > 1 and len(tested) == len(members)
-    p_value = float(stats.alexandergovern(*tested).pvalue) if several else math.nan
-    by_value = {value: (mean_difference(m), len(m)) for value, m in members.items()}
-    return Dependence(name, share, p_value, by_value)
-
-
-def between_bests(first: Table, second: Table) -> list[Change]:
-    """Return the hyperparameters in which the best configs differ, largest gain first."""
-    import pandas as pd  # slow to import
-
-    if first.best is None or second.best is None:
-        return []
-    scored = [table.firsts.loc[table.means.index].astype(object) for table in (first, second)]
-    cells = pd.concat(scored, keys=[0, 1])
-    texts = cells.apply(lambda column: groups(column.infer_objects()))
-    scores = first.sign * pd.concat([first.means["mean"], second.means["mean"]], keys=[0, 1])
-    changes = []
-    for name, column in texts.items():
-        one, two = str(column[(0, first.best)]), str(column[(1, second.best)])
-        if one != two:
-            rows = column.isin([one, two])
-            has_first = (column[rows] == one).to_numpy(dtype=np.bool_)
-            estimate = _all_else_equal(
-                scores[rows].to_numpy(dtype=np.float64), has_first, texts[rows].drop(columns=name)
-            )
-            counts = (int(has_first.sum()), int((~has_first).sum()))
-            changes.append(Change(str(name), one, two, estimate, counts))
-    return sorted(changes, key=lambda change: -abs(change.estimate.difference or 0.0))
+def _dependence(name: str, texts: pd.Series[Any], scores: PairedScores) -> Dependence:
+    gains, values = scores.gains, in_order(texts)
+    rows = {value: np.flatnonzero((texts == value).to_numpy()) for value in values}
+    freedom = len(gains) - len(values)
+    within = sum(float(((gains[row] - gains[row].mean()) ** 2).sum()) for row in rows.values())
+    total = float(((gains - gains.mean()) ** 2).sum())
+    if len(values) < 2 or freedom < 1 or not np.ptp(gains) > 0:
+        return Dependence(name, 0.0, {})
+    share = 1 - (within / freedom) / (total / (len(gains) - 1))
+    if share <= 0:
+        return Dependence(name, 0.0, {})
+    by_value = {value: (scores.estimate(row), len(row)) for value, row in rows.items()}
+    return Dependence(name, share, by_value)
 
 
-def _all_else_equal(
-    scores: Floats, has_first: npt.NDArray[np.bool_], others: pd.DataFrame
-) -> Estimate:
-    """Estimate a value's gain in an additive model of all hyperparameters (Student's interval).
-
-    Args:
-        scores: The scores of the configs with either value, `(n_configs,)`.
-        has_first: Whether a config has the first value, `(n_configs,)`.
-        others: The other hyperparameters' values, a row for each config.
-
-    Source: Frisch and Waugh (1933): take what the other hyperparameters explain away from both
-    `scores` and `has_first`; the slope of the rests is the coefficient of the regression on all.
-    """
-    import pandas as pd  # slow to import, as SciPy is
-    from scipy import stats
-
-    dummies = pd.get_dummies(others.astype(str), dtype=np.float64).to_numpy()
-    design = np.column_stack([np.ones(len(scores)), dummies])
-    both = np.column_stack([has_first.astype(np.float64), scores])
-    fit, _, rank, _ = np.linalg.lstsq(design, both, rcond=None)
-    x, y = (both - design @ fit).T
-    if np.square(x).mean() < _COLLINEAR:
-        return Estimate()
-    line = stats.linregress(x, y)
-    freedom = len(scores) - int(rank) - 1
-    if freedom < 1 or not line.stderr > 0:
-        return Estimate(float(line.slope))
-    # linregress assumes two coefficients; there are rank + 1.
-    error = line.stderr * math.sqrt((len(scores) - 2) / freedom)
-    low, high = stats.t.interval(LEVEL, freedom, line.slope, error)
-    p_value = 2 * stats.t.sf(abs(line.slope) / error, freedom)
-    return Estimate(float(line.slope), float(low), float(high), float(p_value))
-
-
-def moves(first: Table, differences: pd.DataFrame) -> list[Move]:
+def moves(scores: PairedScores) -> list[Move]:
     """Return the configs with the largest differences; ranks are among paired configs, from 1."""
-    better = first.sign * differences[["first", "second"]]
-    ranks = better.rank(ascending=False, method="min").astype(int)
-    size = differences["difference"].abs().sort_values(ascending=False, kind="stable")
-    cells = first.firsts
+    table, (first, second) = scores.table, scores.means
+    ranks = [_ranks(table.sign * means) for means in (first, second)]
+    order = np.argsort(-np.abs(scores.gains), kind="stable")[:_MOST_MOVES]
+    cells = table.firsts
     varying = [str(name) for name in cells if varies(cells[name])]
     return [
         Move(
-            config=str(config),
-            values={name: text_of(cells[name][config]) for name in varying},
-            first=float(differences["first"][config]),
-            second=float(differences["second"][config]),
-            difference=float(differences["difference"][config]),
-            ranks=(int(ranks["first"][config]), int(ranks["second"][config])),
+            config=scores.configs[row],
+            values={name: text_of(cells[name][scores.configs[row]]) for name in varying},
+            first=float(first[row]),
+            second=float(second[row]),
+            difference=float(scores.gains[row]),
+            ranks=(int(ranks[0][row]), int(ranks[1][row])),
         )
-        for config in size.index[:_MOST_MOVES]
-        if size[config] > 0
+        for row in order
+        if scores.gains[row]
     ]
+
+
+def _ranks(scores: Floats) -> Floats:
+    from scipy import stats  # slow to import
+
+    ranks: Floats = stats.rankdata(-scores, method="min")
+    return ranks
 
 
 _COUNTED = {
     Question.PAIRED: "configs to pair",
     Question.BEST: "configs in one table",
-    Question.RESCORED: "fresh seeds",
+    Question.SETTLED: "fresh seeds",
 }
 
 
@@ -206,8 +113,8 @@ class Pair:
         p_value: The p-value of `answer`, adjusted for the number of pairs (Holm).
         winner: A label, or None for a tie.
         reason: Why there is no winner; empty if there is one.
+        settings: The settings of the sweep files that differ, apart from the space's.
         effects: If configs were paired: the hyperparameters that explain the differences.
-        changes: If bests were compared: the hyperparameters in which they differ.
         moves: If configs were paired: those with the largest differences.
         shared: If configs were paired: the mean score of each in both tables, and its gain.
     """
@@ -218,8 +125,8 @@ class Pair:
     p_value: float
     winner: str | None
     reason: str
+    settings: tuple[Change, ...] = ()
     effects: Sequence[Dependence] = field(default=(), repr=False)
-    changes: Sequence[Change] = field(default=(), repr=False)
     moves: Sequence[Move] = field(default=(), repr=False)
     shared: Sequence[tuple[float, float, float]] = field(default=(), repr=False)
 
@@ -248,13 +155,17 @@ def _no_winner(answer: Answer, p_value: float) -> str:
         (estimate.difference is None, "a table has no score"),
         (
             answer.learned,
-            f"{' and '.join(answer.learned)} may choose configs by the scores of others: an "
-            "interval for the best of them could be too short (--rescore K gives one by fresh "
-            "seeds)",
+            f"the configs were chosen by the scores of others ({' and '.join(answer.learned)}), "
+            "so that the best of them are no random draws",
         ),
         (
             answer.count < LEAST,
             f"{_COUNTED[answer.question]}: {answer.count}, and it takes {LEAST}",
+        ),
+        (
+            not estimate.bounded and min(answer.n_draws) < 2,
+            "one seed: it moves all configs of a table together, and does not show what another "
+            "seed would change",
         ),
         (not estimate.excludes_zero, "the interval includes zero"),
         (
@@ -371,7 +282,7 @@ class Best:
         trial: Its trial, None if the table has no trials.
         values: Its hyperparameters, as text.
         mean, sd, seeds: Mean, standard deviation and number of its scores; no sd with one seed.
-        optimism: The estimated part of its mean that is luck (see `optimism`).
+        luck: The estimated part of its mean that is luck (see `selection_luck`).
         fresh: Its mean score over fresh seeds; None if it was not trained again.
         scores: The mean score of each of the table's configs.
     """
@@ -386,7 +297,7 @@ class Best:
     mean: float | None = None
     sd: float | None = None
     seeds: int = 0
-    optimism: float | None = None
+    luck: float | None = None
     fresh: float | None = None
     scores: Sequence[float] = field(default=(), repr=False)
 
@@ -404,6 +315,7 @@ class Findings:
         bests: The best config of each table.
         pairs: The verdict on each two tables, in their order.
         budgets: The best scores at equal budgets.
+        advice: Commands that give a verdict where there is none.
     """
 
     labels: tuple[str, ...]
@@ -414,6 +326,7 @@ class Findings:
     bests: tuple[Best, ...]
     pairs: tuple[Pair, ...]
     budgets: tuple[EqualBudget, ...]
+    advice: tuple[str, ...] = ()
 
     @property
     def comparable(self) -> bool:
@@ -467,23 +380,20 @@ def best_of_table(table: Table, fresh: Fresh | None) -> Best:
         mean=mean,
         sd=sd if seeds > 1 else None,
         seeds=int(seeds),
-        optimism=optimism(table.sign * scores),
+        luck=selection_luck(table.sign * scores),
         fresh=sum(fresh.values()) / len(fresh) if fresh else None,
         scores=tuple(map(float, table.means["mean"])),
     )
 
 
-def explained(pair: Pair, tables: Mapping[str, Table]) -> Pair:
-    """Add the hyperparameters that explain a pair's difference; `tables` is by label."""
-    first, second = tables[pair.first], tables[pair.second]
-    if pair.answer.question is not Question.PAIRED:
-        return replace(pair, changes=between_bests(first, second))
-    differences = config_differences(first, second)
+def explained(pair: Pair, scores: PairedScores | None, settings: Sequence[Change]) -> Pair:
+    """Add what distinguishes the tables of a pair, and what explains the difference."""
+    if scores is None:
+        return replace(pair, settings=tuple(settings))
     return replace(
         pair,
-        effects=within_pairs(first, differences),
-        moves=moves(first, differences),
-        shared=tuple(
-            differences[["first", "second", "difference"]].itertuples(index=False, name=None)
-        ),
+        settings=tuple(settings),
+        effects=dependences(scores),
+        moves=moves(scores),
+        shared=tuple(zip(*(map(float, part) for part in (*scores.means, scores.gains)), strict=True)),
     )

@@ -1,238 +1,41 @@
-"""Compare two tables, by paired configs or by their bests, with an interval and a test."""
+"""What a comparison of two tables asks, and its answer with an interval and a test."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import lru_cache
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from hpsearch.comparison.table import Floats, Table, training_units
+from hpsearch.comparison.estimates import (
+    Estimate,
+    Floats,
+    Variance,
+    best_difference,
+    config_difference,
+    draw_variance,
+    mean_interval,
+    paired_difference,
+    selection_luck,
+    unpaired_difference,
+)
+from hpsearch.comparison.pairing import Change, Pairing, pair_configs
+from hpsearch.comparison.table import UNSEEDED, Table, training_units
 
 if TYPE_CHECKING:
     import pandas as pd
 
-#: The level of all intervals.
-LEVEL = 0.95
-#: The level of all tests.
-ALPHA = 0.05
 #: No winner is named with fewer pairs or configs, which do not show how scores vary.
 LEAST = 5
 #: Configs are paired if they are at least this share of the smaller table's.
 _LEAST_SHARE = 0.1
-#: Relative size of a sum of scores below which it is rounding.
-_ROUNDING = 1e-12
 
-
-@dataclass(frozen=True)
-class Estimate:
-    """A difference between two tables, with its 95% interval and its test.
-
-    Attributes:
-        difference: The first minus the second, positive if the first is better; None without
-            scores.
-        low, high: The ends of the interval; infinite if the data do not bound them.
-        p_value: The two-sided p-value of no difference; NaN without a test.
-    """
-
-    difference: float | None = None
-    low: float = -math.inf
-    high: float = math.inf
-    p_value: float = math.nan
-
-    @property
-    def excludes_zero(self) -> bool:
-        """True if the interval lies on one side of zero."""
-        return self.low > 0 or self.high < 0
-
-
-def settled(value: float, scale: float) -> float:
-    """Return zero if `value` is within rounding of scores of size `scale`, else `value`."""
-    return 0.0 if abs(value) <= _ROUNDING * scale else value
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjust p-values for their number; NaN, the result of no test, does not count.
-
-    Source: Holm (1979), A simple sequentially rejective multiple test procedure.
-    """
-    p = np.asarray(p_values, dtype=np.float64)
-    known = np.flatnonzero(~np.isnan(p))
-    order = known[np.argsort(p[known], kind="stable")]
-    factors = np.arange(len(order), 0, -1)
-    adjusted = p.copy()
-    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(factors * p[order]))
-    return [float(value) for value in adjusted]
-
-
-def mean_difference(
-    differences: Floats, units: npt.NDArray[Any] | None = None, scale: float = 1.0
-) -> Estimate:
-    """Estimate the mean of paired differences, with Student's interval and test over clusters.
-
-    Args:
-        differences: The difference of each config, `(n_configs,)`.
-        units: The cluster of each config, `(n_configs,)`: configs that shared a training share its
-            noise. None if each config is a cluster.
-        scale: The size of the scores, which decides what is rounding.
-
-    Source: the mean is a ratio of cluster sums. Its linearised cluster values (Cochran 1977,
-    Sampling Techniques, chapter 9A) have the same mean and variance, so that the test is
-    `scipy.stats.ttest_1samp` of them. For clusters of one they are the differences.
-    """
-    from scipy import stats  # slow to import
-
-    if not len(differences):
-        return Estimate()
-    mean = settled(float(differences.mean()), scale)
-    values = _cluster_values(differences, units)
-    if len(values) < 2:
-        return Estimate(mean)
-    if not settled(float(np.ptp(values)), scale):
-        return Estimate(mean, mean, mean, 0.0 if mean else 1.0)
-    test = stats.ttest_1samp(values, 0.0)
-    low, high = test.confidence_interval(LEVEL)
-    return Estimate(mean, float(low), float(high), float(test.pvalue))
-
-
-def _cluster_values(differences: Floats, units: npt.NDArray[Any] | None) -> Floats:
-    if units is None:
-        return differences
-    _, codes = np.unique(units, return_inverse=True)
-    mean = differences.mean()
-    residuals = np.bincount(codes, weights=differences - mean)
-    return np.asarray(mean + residuals * len(residuals) / len(differences))
-
-
-#: Spreads count as different if Levene's p-value is below. It is above 0.05 because missing a
-#: difference costs coverage, while a false one costs only some width.
-_SPREADS_DIFFER = 0.2
-
-
-@lru_cache(maxsize=256)
-def _tails(count: int, others: int) -> Floats:
-    """Probabilities that the r best of all configs are from the table of `count` of them.
-
-    Returns:
-        `(count,)`, for r = 1, 2, ..., strictly falling.
-    """
-    from scipy import stats  # slow to import
-
-    ranks = np.arange(1, count + 1)
-    tails: Floats = stats.hypergeom.pmf(ranks, count + others, count, ranks)
-    tails.flags.writeable = False
-    return tails
-
-
-@dataclass(frozen=True)
-class _Side:
-    """One table's configs.
-
-    Attributes:
-        gaps: The distance of each config below the best, `(n,)`, rising from 0.
-        tails: The result of `_tails`, `(n,)`.
-    """
-
-    gaps: Floats
-    tails: Floats
-
-    def depth(self, level: float) -> float:
-        """The distance that the expected best may lie below the best, at a one-sided level."""
-        if level >= self.tails[0]:
-            return 0.0
-        if level < self.tails[-1]:
-            return math.inf
-        return float(np.interp(level, self.tails[::-1], self.gaps[::-1]))
-
-    def tail(self, depth: float) -> float:
-        """The level at which `depth` is reached; the inverse of `self.depth`."""
-        above = int(np.searchsorted(self.gaps, depth, side="left"))
-        if above == len(self.gaps):
-            return float(self.tails[-1])
-        if above == 0:
-            return 1.0
-        low, high = self.gaps[above - 1], self.gaps[above]
-        share = (depth - low) / (high - low)
-        return float((1 - share) * self.tails[above - 1] + share * self.tails[above])
-
-
-def best_difference(first: Floats, second: Floats, scale: float = 1.0) -> Estimate:
-    """Estimate the difference of the tables' best config means, with interval and test.
-
-    If the means of the two tables spread differently (Levene's test), the wider side is used for
-    both.
-
-    Args:
-        first, second: The mean score of each config over equally many seeds, larger is better,
-            `(n_configs,)`; of configs that shared a training, only the best.
-        scale: The size of the scores, which decides what is rounding.
-    """
-    if not len(first) or not len(second):
-        return Estimate()
-    difference = settled(float(first.max() - second.max()), scale)
-    sides = (_side(first, len(second), scale), _side(second, len(first), scale))
-    down, up = sides
-    alike = _spread_alike(first, second)
-    depths = [side.depth(ALPHA / 2) for side in sides]
-    below, above = depths if alike else [max(depths)] * 2
-    if not difference:
-        p_value = 1.0
-    elif alike:
-        p_value = 2 * (down if difference > 0 else up).tail(abs(difference))
-    else:
-        p_value = 2 * max(side.tail(abs(difference)) for side in sides)
-    return Estimate(
-        difference,
-        settled(difference - below, scale),
-        settled(difference + above, scale),
-        min(1.0, p_value),
-    )
-
-
-def _side(means: Floats, others: int, scale: float) -> _Side:
-    gaps = means.max() - np.sort(means)[::-1]
-    gaps[np.abs(gaps) <= _ROUNDING * scale] = 0.0
-    return _Side(gaps, _tails(len(means), others))
-
-
-def _spread_alike(first: Floats, second: Floats) -> bool:
-    from scipy import stats  # slow to import
-
-    if min(len(first), len(second)) < 2:
-        return True
-    # If all deviations of a table are equal, Levene's test divides by zero; 0 / 0 is no test.
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return not stats.levene(first, second).pvalue < _SPREADS_DIFFER
-
-
-def optimism(scores: Floats) -> float | None:
-    """Estimate the part of the best config's mean score that is luck of having been chosen.
-
-    Leave out each seed in turn: choose the best config by the other seeds, and take its mean over
-    them less its score with the seed left out. Return the mean over the seeds.
-
-    Args:
-        scores: `(n_configs, n_seeds)`, larger is better, without NaN.
-
-    Returns:
-        None with a single seed, which cannot tell.
-    """
-    count, seeds = scores.shape
-    if seeds < 2 or not count:
-        return None
-    others = (scores.sum(axis=1, keepdims=True) - scores) / (seeds - 1)
-    chosen = others.argmax(axis=0)
-    each = np.arange(seeds)
-    return float((others[chosen, each] - scores[chosen, each]).mean())
-
-
-#: Seed -> score of one config.
-Fresh = Mapping[int, float]
+#: Draw, that is seed and fold -> score of one config.
+Fresh = Mapping[str, float]
 
 
 class Question(StrEnum):
@@ -240,7 +43,7 @@ class Question(StrEnum):
 
     PAIRED = "paired"
     BEST = "best"
-    RESCORED = "rescored"
+    SETTLED = "settled"
 
 
 @dataclass(frozen=True)
@@ -252,10 +55,13 @@ class Answer:
         n_pairs: The number of paired configs, or of paired fresh seeds; else 0.
         n_configs: The number of configs used from each table.
         n_units: The number of groups of configs, from each table, that shared no training.
-        n_seeds: The largest number of scores used of a config.
+        n_draws: The number of seeds, times folds, used from each table.
+        same_draws: Whether both tables have the same seeds, and with them the same random numbers.
         n_shared: The number of configs that could be paired, but are too few to be asked about.
         n_lost: The number of configs that both tables tried, but that have no score in one of them
             or were stopped at different epochs.
+        n_equal: The number of configs left out because what distinguishes the tables is not in them.
+        changes: If configs were paired: the hyperparameters that distinguish the tables.
         corrected: The difference of the bests less the estimated luck in them; None if unknown.
         learned: If bests are compared: the methods that chose configs by others' scores, for which
             there is no interval and no test.
@@ -266,9 +72,12 @@ class Answer:
     n_pairs: int
     n_configs: tuple[int, int]
     n_units: tuple[int, int]
-    n_seeds: int
+    n_draws: tuple[int, int]
+    same_draws: bool = True
     n_shared: int = 0
     n_lost: int = 0
+    n_equal: int = 0
+    changes: tuple[Change, ...] = ()
     corrected: float | None = None
     learned: tuple[str, ...] = ()
 
@@ -278,93 +87,174 @@ class Answer:
         return min(self.n_configs) if self.question is Question.BEST else self.n_pairs
 
 
-def answer(first: Table, second: Table) -> Answer:
-    """Pair the configs that both tables have, or compare the bests if they have few in common.
+@dataclass(frozen=True, eq=False)
+class PairedScores:
+    """The scores of the configs that two tables have in common.
 
-    A verdict on few configs would say nothing about the tables.
+    Attributes:
+        table: The first table.
+        configs: Their ids in the first table.
+        first, second: `(n_configs, n_draws)`, NaN where a score is missing.
+        same_draws: Whether the columns of both are the same draws.
+        clusters: Equal for configs that shared a training, `(n_configs,)`.
+        overlap: As for `draw_variance`.
+        n_lost: As in `Answer`.
+        independent: As in `Table`, for both.
     """
-    differences = config_differences(first, second)
-    shared = len(differences)
-    # Of those that both tried, some cannot be compared.
-    smaller = min(len(first.means), len(second.means)) - (_tried_by_both(first, second) - shared)
-    few = shared < _LEAST_SHARE * smaller or (shared < LEAST and smaller >= 2 * LEAST)
-    if few or not shared:
-        return _best(first, second, shared)
-    return _paired(first, second, differences)
+
+    table: Table
+    configs: Sequence[str]
+    first: Floats
+    second: Floats
+    same_draws: bool
+    clusters: npt.NDArray[Any]
+    overlap: float
+    n_lost: int
+    independent: bool = False
+
+    @cached_property
+    def means(self) -> tuple[Floats, Floats]:
+        """The mean score of each config in each table, over draws that both have if they are the same."""
+        if not self.same_draws:
+            return np.nanmean(self.first, axis=1), np.nanmean(self.second, axis=1)
+        both = ~np.isnan(self.first - self.second)
+        one, two = (np.where(both, scores, np.nan) for scores in (self.first, self.second))
+        return np.nanmean(one, axis=1), np.nanmean(two, axis=1)
+
+    @cached_property
+    def gains(self) -> Floats:
+        """The difference of each config's means, positive if the first is better."""
+        return self.table.sign * (self.means[0] - self.means[1])
+
+    def estimate(self, rows: npt.NDArray[Any] | slice = slice(None)) -> Estimate:
+        """Estimate the mean gain of these configs."""
+        first, second = self.table.sign * self.first[rows], self.table.sign * self.second[rows]
+        clusters, scale = self.clusters[rows], _scale(self.first, self.second)
+        if self.independent:
+            return config_difference(self.gains[rows], clusters, scale=scale)
+        if self.same_draws:
+            return paired_difference(
+                first - second, clusters, overlap=self.overlap, scale=scale
+            )
+        return unpaired_difference(first, second, clusters, overlap=self.overlap, scale=scale)
 
 
-def config_differences(first: Table, second: Table) -> pd.DataFrame:
-    """Return the differences of the configs that have a score in both tables.
+def _scale(*scores: Floats) -> float:
+    return max((float(np.nanmax(np.abs(part))) for part in scores if part.size), default=1.0)
+
+
+def paired_scores(first: Table, second: Table, pairing: Pairing) -> PairedScores:
+    """Return the scores of the pairs that have one in both tables.
 
     Configs that the method stopped in one of them, or at different epochs, are left out: their
     scores are from trainings of different lengths.
+    """
+    import pandas as pd  # slow to import
+
+    pairs = pd.Series(pairing.configs, dtype=object)
+    stops = [
+        table.means["stopped"].reindex(configs).to_numpy(dtype=np.float64)
+        for table, configs in ((first, pairs.index), (second, pairs))
+    ]
+    pairs = pairs[stops[0] == stops[1]]
+    same, draws = _draws_of(first, second)
+    one = first.matrix(list(pairs.index), draws[0])
+    two = second.matrix(list(pairs), draws[1])
+    kept = ~np.isnan(one - two).all(axis=1) if same else np.full(len(pairs), fill_value=True)
+    if not same:
+        kept = ~(np.isnan(one).all(axis=1) | np.isnan(two).all(axis=1))
+    pairs, one, two = pairs[kept], one[kept], two[kept]
+    return PairedScores(
+        first,
+        list(pairs.index),
+        one,
+        two,
+        same,
+        _clusters(first, second, pairs),
+        max(first.overlap, second.overlap),
+        len(pairing.configs) - len(pairs),
+        first.independent and second.independent,
+    )
+
+
+def _clusters(first: Table, second: Table, pairs: pd.Series[str]) -> npt.NDArray[np.intp]:
+    """A number for each pair, equal if their configs shared a training in either table."""
+    names = dict(zip(pairs, pairs.index, strict=True))
+    renamed = second.executions.assign(config=second.executions["config"].map(names))
+    rows = {first.label: first.executions, second.label: renamed}
+    return training_units(rows, pairs.index)
+
+
+def _draws_of(first: Table, second: Table) -> tuple[bool, tuple[list[str], list[str]]]:
+    """Whether both tables have the same draws, and those to use of each.
+
+    Seeds mean the same random numbers in two sweeps with the same `seed`. Two draws are needed to
+    tell what others would change, so that one in common is not used where there are more.
+    """
+    one, two = (sorted(set(table.scored["draw"])) for table in (first, second))
+    common = [draw for draw in one if draw in set(two) and not draw.startswith(UNSEEDED)]
+    if not common or not _same_streams(first, second):
+        return False, (one, two)
+    if len(common) < 2 <= min(len(one), len(two)):
+        return False, (one, two)
+    return True, (common, common)
+
+
+def _same_streams(first: Table, second: Table) -> bool:
+    """Whether a seed gives both tables the same random numbers, as far as is known."""
+    recipes = [table.provenance.get("recipe") for table in (first, second)]
+    if recipes[0] == recipes[1]:
+        return True
+    seeds = [table.sweep_seed for table in (first, second)]
+    return None in seeds or seeds[0] == seeds[1]
+
+
+def answer(first: Table, second: Table) -> tuple[Answer, PairedScores | None]:
+    """Pair the configs that both tables have, or compare the bests if they have few in common.
+
+    A verdict on few configs would say nothing about the tables.
 
     Returns:
-        By config, in the first table's order: the means `first` and `second`, of the seeds that
-        they share if there are any, their `difference` (positive if the first is better; seed by
-        seed then) and the number of `seeds` used.
+        The answer, and the paired scores if it is of them.
     """
-    sides = ("_first", "_second")
-    means = first.means.merge(second.means, left_index=True, right_index=True, suffixes=sides)
-    means = means[means["stopped_first"] == means["stopped_second"]]
-    table = means[["mean_first", "mean_second"]].set_axis(["first", "second"], axis=1)
-    table["difference"] = table["first"] - table["second"]
-    table["seeds"] = means[["seeds_first", "seeds_second"]].min(axis=1)
-    seeded = [each.scored[each.scored["seed"].notna()] for each in (first, second)]
-    same = seeded[0].merge(seeded[1], on=["config", "draw"], suffixes=sides)
-    means = same.groupby("config")[["score_first", "score_second"]].mean().reindex(table.index)
-    for name in ("first", "second"):
-        table[name] = means[f"score_{name}"].fillna(table[name])
-    groups = (same["score_first"] - same["score_second"]).groupby(same["config"])
-    by_seed = groups.agg(["mean", "size"]).reindex(table.index)
-    table["difference"] = first.sign * by_seed["mean"].fillna(table["difference"])
-    table["seeds"] = by_seed["size"].fillna(table["seeds"]).astype(int)
-    return table
-
-
-def _scale(*scores: Floats | pd.Series[Any]) -> float:
-    return max((float(np.abs(each).max()) for each in scores if len(each)), default=1.0)
-
-
-def _paired(first: Table, second: Table, table: pd.DataFrame) -> Answer:
-    tables = {each.label: each for each in (first, second)}
-    units = training_units(tables, table.index)
-    estimate = mean_difference(
-        table["difference"].to_numpy(dtype=np.float64),
-        units,
-        _scale(table["first"], table["second"]),
-    )
-    count, groups = len(table), len(np.unique(units))
-    return Answer(
+    pairing = pair_configs(first, second)
+    scores = paired_scores(first, second, pairing)
+    shared, lost = len(scores.configs), scores.n_lost
+    # Of those that both tried, some cannot be compared.
+    smaller = min(len(first.means), len(second.means)) - pairing.n_equal - lost
+    few = shared < _LEAST_SHARE * smaller or (shared < LEAST and smaller >= 2 * LEAST)
+    if few or not shared:
+        return _best(first, second, shared, lost), None
+    groups = len(np.unique(scores.clusters))
+    found = Answer(
         question=Question.PAIRED,
-        estimate=estimate,
-        n_pairs=count,
-        n_configs=(count, count),
+        estimate=scores.estimate(),
+        n_pairs=shared,
+        n_configs=(shared, shared),
         n_units=(groups, groups),
-        n_seeds=int(table["seeds"].max()),
-        n_lost=_tried_by_both(first, second) - count,
+        n_draws=(scores.first.shape[1], scores.second.shape[1]),
+        same_draws=scores.same_draws,
+        n_lost=lost,
+        n_equal=pairing.n_equal,
+        changes=pairing.changes,
     )
+    return found, scores
 
 
-def _tried_by_both(first: Table, second: Table) -> int:
-    return len(set(first.executions["config"]) & set(second.executions["config"]))
-
-
-def _best(first: Table, second: Table, shared: int = 0) -> Answer:
+def _best(first: Table, second: Table, shared: int, lost: int) -> Answer:
     tables = (first, second)
     most = min((int(table.eligible["seeds"].max()) for table in tables if table.best), default=0)
-    common = frozenset(first.scored["draw"]) & frozenset(second.scored["draw"])
+    same, draws = _draws_of(first, second)
+    common = frozenset(draws[0] if same else ())
     scores = [
         table.sign * table.draws(table.eligible.index, most, common) if most else np.empty((0, 0))
         for table in tables
     ]
-    bests = [_of_units(table, each) for table, each in zip(tables, scores, strict=True)]
-    estimate = best_difference(bests[0], bests[1], _scale(*bests))
+    bests = [_of_units(table, part) for table, part in zip(tables, scores, strict=True)]
     learned = tuple(dict.fromkeys((*first.learned, *second.learned)))
-    if learned:
-        # Permutations take configs for a random sample. These crowd around the best.
-        estimate = Estimate(estimate.difference)
-    luck = [optimism(each) for each in scores]
+    variance = None if learned or not most else _variance_of_draws(first, second)
+    estimate = best_difference(bests[0], bests[1], variance, _scale(*scores))
+    luck = [selection_luck(part) for part in scores]
     corrected = None
     if estimate.difference is not None and luck[0] is not None and luck[1] is not None:
         corrected = estimate.difference - (luck[0] - luck[1])
@@ -374,40 +264,60 @@ def _best(first: Table, second: Table, shared: int = 0) -> Answer:
         n_pairs=0,
         n_configs=(len(scores[0]), len(scores[1])),
         n_units=(len(bests[0]), len(bests[1])),
-        n_seeds=most,
+        n_draws=(most, most),
+        same_draws=same,
         n_shared=shared,
-        n_lost=_tried_by_both(first, second) - shared,
+        n_lost=lost,
         corrected=corrected,
         learned=learned,
     )
+
+
+def _variance_of_draws(first: Table, second: Table) -> Variance | None:
+    """The variance that the draws give the difference of two tables; None if they cannot tell."""
+    if first.independent and second.independent:
+        return Variance(0.0, 1.0)
+    same, draws = _draws_of(first, second)
+    if min(map(len, draws)) < 2:
+        return None
+    one, two = (
+        table.matrix(list(table.eligible.index), used)
+        for table, used in zip((first, second), draws, strict=True)
+    )
+    overlap = max(first.overlap, second.overlap)
+    if same:
+        shifts = np.nanmean(one, axis=0) - np.nanmean(two, axis=0)
+        return draw_variance(shifts[None, :], overlap)
+    return draw_variance(one, overlap) + draw_variance(two, overlap)
 
 
 def _of_units(table: Table, scores: Floats) -> Floats:
     """The best mean of each group of configs that shared trainings, `(n_units,)`."""
     if not len(scores):
         return np.empty(0)
-    units = training_units({table.label: table}, table.eligible.index)
+    units = training_units({table.label: table.executions}, table.eligible.index)
     best = np.full(units.max() + 1, -np.inf)
     np.maximum.at(best, units, scores.mean(axis=1))
     return best
 
 
-def answer_rescored(first: Table, second: Table, fresh: Mapping[str, Fresh]) -> Answer:
-    """Compare the tables' best configs by fresh seeds, seed by seed.
+def answer_settled(first: Table, second: Table, fresh: Mapping[str, Fresh]) -> Answer:
+    """Compare the tables' best configs by fresh draws, each against itself.
 
     Args:
         first, second: The tables whose best configs were trained again.
         fresh: Label -> the fresh scores of that table's best config.
     """
     one, two = fresh[first.label], fresh[second.label]
-    seeds = sorted(one.keys() & two.keys())
-    scores = np.array([[one[seed] for seed in seeds], [two[seed] for seed in seeds]])
+    draws = sorted(one.keys() & two.keys())
+    scores = np.array([[one[draw] for draw in draws], [two[draw] for draw in draws]])
     differences = first.sign * (scores[0] - scores[1])
+    overlap = max(first.overlap, second.overlap)
     return Answer(
-        question=Question.RESCORED,
-        estimate=mean_difference(differences, scale=_scale(scores.ravel())),
-        n_pairs=len(seeds),
+        question=Question.SETTLED,
+        estimate=mean_interval(differences, overlap, scale=_scale(scores)),
+        n_pairs=len(draws),
         n_configs=(1, 1),
         n_units=(1, 1),
-        n_seeds=len(seeds),
+        n_draws=(len(draws), len(draws)),
     )

@@ -16,20 +16,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from hpsearch.errors import InputError
+from hpsearch.comparison.estimates import Floats
+from hpsearch.errors import HpsearchError, InputError
 from hpsearch.search.draws import FIXED_METHODS
-from hpsearch.search.strategy import PRIOR
 from hpsearch.space.execution import Status
 from hpsearch.space.keras_names import METRICS
+from hpsearch.spec.sweep import load_sweep
 from hpsearch.store.tables import hyperparameter_columns, read_cells, typed_table
 from hpsearch.store.trials import ranked
 from hpsearch.wording import printable
 
 if TYPE_CHECKING:
     import pandas as pd
-
-Floats = npt.NDArray[np.float64]
-
 
 @dataclass(frozen=True)
 class Metric:
@@ -51,8 +49,8 @@ class Table:
         label: A name that no other table of the comparison has.
         directory: The directory with its sweep.yaml; None for a CSV file.
         executions: A row for each, by trial: `trial` (None in a table of another program),
-            `config`, `seed` (None if unknown), `draw` (the seed and fold, or the number of the
-            repetition), `score` (NaN if none counts), `stopped` (the epoch at which the method
+            `config`, `seed` (None if unknown), `fold` (None without folds), `draw` (the seed and
+            fold, or the number of the repetition), `score` (NaN if none counts), `stopped` (the epoch at which the method
             stopped it, else 0), `training` (equal for executions that shared one), `epochs` and
             `seconds` (NaN if unknown).
         settings: The hyperparameters' cells, with the rows and the index of `executions`.
@@ -60,7 +58,9 @@ class Table:
         provenance: Column -> its distinct values, for the columns that tell the origin of a score;
             empty for a table of another program.
         learned: The methods that chose its configs by the scores of others, so that they crowd
-            around good ones; empty if none did, or it is not known.
+            around good ones; empty if none did.
+        independent: Whether each row was trained with random numbers of its own, as the user says
+            of a table of another program. Seeds of hpsearch give all configs the same.
     """
 
     label: str
@@ -71,11 +71,22 @@ class Table:
     metric: Metric
     provenance: Mapping[str, tuple[str, ...]]
     learned: tuple[str, ...] = ()
+    independent: bool = False
 
     @property
     def sign(self) -> int:
         """1 if larger scores are better, else -1."""
         return -1 if self.metric.goal == "minimize" else 1
+
+    @cached_property
+    def sweep_seed(self) -> int | None:
+        """The seed of the sweep, from which those of executions derive; None if unknown."""
+        if self.directory is None or "program" in self.provenance:
+            return None
+        try:
+            return load_sweep(self.directory / "sweep.yaml").seed
+        except HpsearchError:
+            return None
 
     @cached_property
     def scored(self) -> pd.DataFrame:
@@ -110,9 +121,21 @@ class Table:
     @cached_property
     def best(self) -> str | None:
         """The best config (see `ranked`), or None without scores."""
-        groups = list(self.scored.groupby("config", sort=False)["score"])
-        scores = {place: [*map(float, found)] for place, (_, found) in enumerate(groups)}
-        return next((str(groups[place][0]) for place in ranked(scores, self.metric.goal)), None)
+        means = self.sign * self.eligible["mean"]
+        if means.empty:
+            return None
+        # Only those within rounding of the best can be it, and `ranked` takes them one by one.
+        close = means.index[means >= means.max() - 1e-9 * abs(means.max())]
+        rows = self.scored[self.scored["config"].isin(close)]
+        scores = dict(enumerate(rows.groupby("config", sort=False)["score"].agg(list)))
+        order = list(dict.fromkeys(rows["config"]))
+        return str(order[ranked(scores, self.metric.goal)[0]])
+
+    @cached_property
+    def overlap(self) -> float:
+        """A fold's validation rows over its training rows; 0 without folds."""
+        folds = self.executions["fold"].nunique()
+        return 1 / (folds - 1) if folds > 1 else 0.0
 
     def draws(self, configs: pd.Index[Any], most: int, first: frozenset[str]) -> Floats:
         """Return `most` scores of each config, with those of the draws in `first` first.
@@ -127,6 +150,18 @@ class Table:
         kept = rows.assign(rank=rank)[rank < most]
         wide = kept.pivot_table(index="config", columns="rank", values="score")
         return wide.loc[configs].to_numpy(dtype=np.float64)
+
+    def matrix(self, configs: Sequence[str], draws: Sequence[str]) -> Floats:
+        """Return the scores of configs by draw: `(n_configs, n_draws)`, NaN where there is none."""
+        import pandas as pd  # slow to import
+
+        scores = np.full((len(configs), len(draws)), np.nan)
+        places = [pd.Index(names, dtype=object) for names in (configs, draws)]
+        rows = places[0].get_indexer(self.scored["config"])
+        columns = places[1].get_indexer(self.scored["draw"])
+        used = (rows >= 0) & (columns >= 0)
+        scores[rows[used], columns[used]] = self.scored["score"].to_numpy()[used]
+        return scores
 
     def values(self, config: str) -> dict[str, Any]:
         """Return the hyperparameters' cells of a config."""
@@ -145,22 +180,27 @@ class Table:
         return self.settings.loc[first.index].set_axis(first)
 
 
-def training_units(tables: Mapping[str, Table], configs: pd.Index[Any]) -> npt.NDArray[np.intp]:
+def training_units(
+    executions: Mapping[str, pd.DataFrame], configs: pd.Index[Any]
+) -> npt.NDArray[np.intp]:
     """Return a number for each config, equal for configs that shared a training in any table.
 
     Configs that differ only in epochs can share a training, and so its noise.
+
+    Args:
+        executions: Label -> `config` and `training` of the table's rows.
     """
     import pandas as pd  # slow to import, as SciPy is
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
     parts = []
-    for label, table in tables.items():
-        rows = table.executions[table.executions["config"].isin(configs)]
+    for label, table in executions.items():
+        rows = table[table["config"].isin(configs)]
         parts.append(pd.DataFrame({"config": rows["config"], "training": rows["training"]}))
         parts[-1]["training"] = label + ":" + parts[-1]["training"].astype(str)
     edges = pd.concat(parts)
-    codes = configs.get_indexer(pd.Index(edges["config"]))
+    codes = configs.get_indexer(edges["config"])
     trainings = pd.factorize(edges["training"])[0]
     size = len(configs) + (trainings.max() + 1 if len(trainings) else 0)
     graph = coo_array(
@@ -201,15 +241,16 @@ def _unique(place: Path, places: Sequence[Path]) -> str:
     return printable(name, "\N{REPLACEMENT CHARACTER}") or "/"
 
 
+#: Begins the draw of a row without a seed.
+UNSEEDED = "#"
 #: Columns that every table of hpsearch has.
 _OURS = ("trial", "config", "seed", "status", "score", "metric", "data")
 #: Columns that tell the origin of a score.
 _PROVENANCE = ("data", "metric", "recipe", "version", "tensorflow", "keras")
 #: A column that the tables of programs alone have.
 _OF_PROGRAM = "program_commit"
-#: Methods that draw configs whatever the scores are. ASHA's scores decide how long each trains;
-#: configs that a model proposes to it bear the model's name.
-_DRAWING = (*FIXED_METHODS, "asha", PRIOR)
+#: The methods of a table of another program.
+_UNTOLD = ("another program",)
 _DRAWING_ORACLE = re.compile(r"keras_tuner\b.*:(RandomSearch|GridSearch)(Oracle)?")
 _GOALS = ("maximize", "minimize")
 _EPOCHS = ("epochs_trained", "epochs")
@@ -228,11 +269,13 @@ class Columns:
         score: The column to compare by; None for that of hpsearch's own tables.
         params: The hyperparameters' columns, which tell configs apart.
         goal: `maximize` or `minimize`; not needed if `score` is a known metric.
+        random: Whether their configs are random draws, each row trained with randomness of its own.
     """
 
     score: str | None = None
     params: tuple[str, ...] = ()
     goal: str | None = None
+    random: bool = False
 
 
 def read_tables(
@@ -283,7 +326,8 @@ def _read(path: Path, label: str, columns: Columns) -> Table:
         settings=settings,
         metric=_metric(path, columns, provenance.get("metric", ())),
         provenance=provenance,
-        learned=_learned(frame) if ours else (),
+        learned=_learned(frame) if ours else () if columns.random else _UNTOLD,
+        independent=columns.random and not ours,
     )
 
 
@@ -318,7 +362,7 @@ def _learned(frame: pd.DataFrame) -> tuple[str, ...]:
     return tuple(
         method
         for method in methods
-        if method not in _DRAWING and not _DRAWING_ORACLE.fullmatch(method)
+        if method not in FIXED_METHODS and not _DRAWING_ORACLE.fullmatch(method)
     )
 
 
@@ -357,12 +401,12 @@ def _executions(
         row = int(np.flatnonzero(rows["config"].isna())[0]) + 2
         raise InputError(f"{path}:{row}: not a results table of hpsearch: a row without a config")
     rows["seed"] = [_whole(cell) for cell in frame["seed"]] if "seed" in frame.columns else None
+    rows["fold"] = [_whole(cell) for cell in frame["fold"]] if "fold" in frame.columns else None
     repetition = rows.groupby("config").cumcount().astype(str)
-    seeded = rows["seed"].notna()
     draws = rows["seed"].astype(str)
-    if "fold" in frame.columns and frame["fold"].notna().any():
-        draws += " fold " + frame["fold"].astype(str)
-    rows["draw"] = draws.where(seeded, "#" + repetition)
+    if rows["fold"].notna().any():
+        draws += " fold " + rows["fold"].astype(str)
+    rows["draw"] = draws.where(rows["seed"].notna(), UNSEEDED + repetition)
     rows["score"] = _scores(path, frame, columns.score or "score")
     if ours:
         rows.loc[~frame["status"].isin(_SCORED).to_numpy(dtype=np.bool_), "score"] = np.nan
@@ -381,15 +425,40 @@ def _executions(
 
 def _configs(settings: pd.DataFrame) -> list[str]:
     """For each row, `p` and 11 hex digits of the hash of its hyperparameters' cells."""
-    rows = ([_normalised(cell) for cell in row] for row in settings.itertuples(index=False))
-    return ["p" + hashlib.sha256(json.dumps(row).encode()).hexdigest()[:11] for row in rows]
+    import pandas as pd  # slow to import
+
+    codes, keys = pd.factorize(joined(exact_texts(settings)))
+    ids = ["p" + hashlib.sha256(key.encode()).hexdigest()[:11] for key in keys]
+    return [ids[code] for code in codes]
 
 
-def _normalised(cell: Any) -> Any:
-    """The cell, with equal numbers written alike and without spaces around text."""
+def exact_texts(settings: pd.DataFrame) -> pd.DataFrame:
+    """Write cells so that equal values are equal texts; an empty cell is an empty text."""
+    import pandas as pd  # slow to import
+
+    texts = {}
+    for name, column in settings.items():
+        empty = column.isna()
+        texts[name] = [
+            "" if missing else _exact(cell) for cell, missing in zip(column, empty, strict=True)
+        ]
+    return pd.DataFrame(texts, index=settings.index, dtype=object)
+
+
+def _exact(cell: Any) -> str:
     if isinstance(cell, str):
-        return cell.strip()
-    return cell if isinstance(cell, bool) or cell is None else f"{float(cell):.15g}"
+        return json.dumps(cell.strip())
+    return str(cell) if isinstance(cell, bool) else f"{float(cell):.15g}"
+
+
+def joined(texts: pd.DataFrame) -> pd.Series[str]:
+    """Join the texts of each row to one."""
+    import pandas as pd  # slow to import
+
+    rows = pd.Series("", index=texts.index, dtype=object)
+    for name in texts:
+        rows = rows + "," + texts[name]
+    return rows
 
 
 def _whole(cell: Any) -> int | None:

@@ -14,20 +14,24 @@ from typing import Any
 
 from hpsearch.comparison.figures import STYLE as FIGURE_STYLE
 from hpsearch.comparison.figures import distributions, forest, scatter
-from hpsearch.comparison.findings import Best, Change, Dependence, Findings, Pair
-from hpsearch.comparison.questions import LEVEL, Estimate, Question, settled
+from hpsearch.comparison.estimates import LEVEL, Estimate, zero_if_rounding
+from hpsearch.comparison.findings import Best, Dependence, Findings, Pair
+from hpsearch.comparison.pairing import Change
+from hpsearch.comparison.questions import Answer, Question
 from hpsearch.errors import InputError
 from hpsearch.machine import version_of
-from hpsearch.wording import counted, css_variables, printable
+from hpsearch.wording import counted, css_variables, listing, printable
 
 _QUESTIONS = {
     Question.PAIRED: "do the same configs score better",
     Question.BEST: "is the best config better",
-    Question.RESCORED: "is the best config better, by fresh seeds",
+    Question.SETTLED: "is the best config better, by fresh seeds",
 }
 _NO_WINNER = "no table is better than all the others"
 #: The number of hyperparameters whose values are listed.
 _MOST_EFFECTS = 3
+#: The number of settings that the verdict names.
+_MOST_CHANGES = 4
 
 
 @dataclass(frozen=True)
@@ -47,13 +51,14 @@ class Section:
 
 
 def document(comparison: Findings) -> list[Section]:
-    """Return the sections in order: comparable, better, at equal budget, why, which configs."""
+    """Return the sections in order: comparable, better, at equal budget, why, which configs, what next."""
     return [
         _comparable(comparison),
         _better(comparison),
         _at_equal_budget(comparison),
         _explained(comparison),
         _moved(comparison),
+        *([Section("What would settle it?", comparison.advice)] if comparison.advice else []),
     ]
 
 
@@ -107,23 +112,55 @@ def _verdict(pair: Pair, *, adjusted: bool) -> str:
     estimate = pair.estimate
     if estimate.difference is None:
         return f"{pair.first} and {pair.second}: no verdict, {pair.reason}"
-    if pair.winner:
+    if _changes(pair):
+        head = f"{_ablation(pair)}: {_outcome(pair)}"
+    elif pair.winner:
         loser = pair.second if pair.winner == pair.first else pair.first
         size = _signed_estimate(estimate, positive=True)
         head = f"{pair.winner} is better than {loser} by {size}"
     else:
         head = (
-            f"{pair.first} and {pair.second}: no winner, {pair.reason}; "
+            f"{_outcome(pair)}; "
             f"the gain of {pair.first} over {pair.second} is {_signed_estimate(estimate)}"
         )
     return f"{head}, {_p(pair.p_value)}{' (Holm)' if adjusted else ''}; {_basis(pair)}"
+
+
+def _outcome(pair: Pair) -> str:
+    if pair.winner:
+        return f"{pair.winner} is better"
+    return f"{pair.first} and {pair.second}: no winner, {pair.reason}"
+
+
+def _changes(pair: Pair) -> tuple[Change, ...]:
+    """What distinguishes two tables whose configs are paired."""
+    if pair.answer.question is not Question.PAIRED:
+        return ()
+    return (*pair.answer.changes, *pair.settings)
+
+
+def _ablation(pair: Pair) -> str:
+    """What the second table changes, and what that does to the scores of the same configs."""
+    changes = _changes(pair)
+    sides = ([(c.name, c.first) for c in changes], [(c.name, c.second) for c in changes])
+    before, after = (
+        listing([f"{name} {value}" for name, value in side if value][:_MOST_CHANGES], "and")
+        or "the defaults"
+        for side in sides
+    )
+    gain = pair.estimate.difference or 0.0
+    outcome = "the same"
+    if gain:
+        size = _signed_estimate(pair.estimate, positive=True)
+        outcome = f"{'worse' if gain > 0 else 'better'} by {size}"
+    return f"with {after} instead of {before} the same configs score {outcome}"
 
 
 def _signed_estimate(estimate: Estimate, *, positive: bool = False) -> str:
     difference, low, high = estimate.difference or 0.0, estimate.low, estimate.high
     if positive and difference < 0:
         difference, low, high = -difference, -high, -low
-    if math.isinf(low) and math.isinf(high):
+    if not estimate.bounded:
         return f"{number(difference)} (no interval)"
     return f"{number(difference)} (95% interval {number(low)} to {number(high)})"
 
@@ -134,14 +171,22 @@ def _basis(pair: Pair) -> str:
         case Question.PAIRED:
             units = answer.n_units[0]
             shared = f", from {units} trainings" if units < answer.n_pairs else ""
-            basis = f"{counted(answer.n_pairs, 'config')} in both, each against itself{shared}"
+            counts = f"{counted(answer.n_pairs, 'config')} x {_draws(answer)}"
+            basis = f"{counts}, each against itself{shared}"
         case Question.BEST:
-            counts = answer.n_configs
+            configs = answer.n_configs
             both = f"{answer.n_shared or 'none'} in both"
-            basis = f"best of {counts[0]:,} and of {counted(counts[1], 'config')}, {both}"
-        case Question.RESCORED:
-            basis = f"best config of each with {counted(answer.n_pairs, 'fresh seed')}"
+            basis = f"best of {configs[0]:,} and of {counted(configs[1], 'config')}, {both}"
+        case Question.SETTLED:
+            basis = f"best config of each with {counted(answer.n_pairs, 'fresh score')}"
     return f"asked: {_QUESTIONS[answer.question]}? ({basis})"
+
+
+def _draws(answer: Answer) -> str:
+    first, second = answer.n_draws
+    if answer.same_draws:
+        return f"the same {counted(first, 'seed')}" if first > 1 else "the same seed"
+    return f"{first} and {second} other seeds" if first != second else f"{first} other seeds each"
 
 
 def _footnotes(pair: Pair) -> list[str]:
@@ -150,6 +195,11 @@ def _footnotes(pair: Pair) -> list[str]:
         notes.append(
             f"{counted(answer.n_lost, 'config')} that both {pair.first} and {pair.second} tried "
             "left out: no score in one of them, or halted at another epoch"
+        )
+    if answer.n_equal:
+        notes.append(
+            f"{counted(answer.n_equal, 'config')} left out, because they are the same in "
+            f"{pair.first} and {pair.second}: what distinguishes these is not in them"
         )
     if answer.question is Question.BEST and answer.corrected is not None:
         notes.append(
@@ -166,7 +216,7 @@ def _best_of_the_loser(pair: Pair, comparison: Findings) -> list[str]:
     ours = {best.label: best for best in comparison.bests}
     winner, loser = ours[pair.winner], ours[({pair.first, pair.second} - {pair.winner}).pop()]
     means = [winner.mean or 0.0, loser.mean or 0.0]
-    gain = settled(means[1] - means[0], max(map(abs, means)))
+    gain = zero_if_rounding(means[1] - means[0], max(map(abs, means)))
     if not (gain < 0 if ":minimize" in comparison.metric else gain > 0):
         return []
     return [
@@ -183,12 +233,12 @@ def _luck(comparison: Findings) -> list[str]:
         return []
     each = []
     for best in bests:
-        luck = best.optimism
+        luck = best.luck
         text = "unknown with one seed" if luck is None else f"about {number(luck)}"
         each.append(f"{best.label} {text} (best of {best.scored:,} configs)")
     return [
         "the best of many configs owes some of its score to luck, which seeds left out estimate "
-        f"and fresh seeds (--rescore K) remove: {', '.join(each)}"
+        f"and fresh seeds (--settle) remove: {', '.join(each)}"
     ]
 
 
@@ -201,7 +251,7 @@ def _bests(bests: Sequence[Best]) -> Grid:
     for best in bests:
         row = [best.label, *(f"{n:,}" for n in (best.trials, best.scored, best.executions))]
         row += ["-" if best.trial is None else str(best.trial), _maybe(best.mean), _maybe(best.sd)]
-        row += [str(best.seeds), _maybe(best.optimism), _maybe(best.fresh)]
+        row += [str(best.seeds), _maybe(best.luck), _maybe(best.fresh)]
         rows.append([*row, *((best.values or {}).get(name, "-") for name in shown)])
     # A column that is empty in each row tells nothing.
     kept = [at for at in range(len(header)) if any(row[at] != "-" for row in rows)]
@@ -250,21 +300,16 @@ def _explained(comparison: Findings) -> Section:
         if pair.effects:
             parts.append(f"{title}: how much of the configs' differences each explains")
             parts += [_effects(pair.effects), _by_value(pair.effects)]
-        elif pair.changes:
-            parts.append(f"{title}: what the best configs have otherwise, all else equal")
-            parts.append(_changes(pair.changes))
         elif pair.answer.question is Question.PAIRED:
             parts.append(f"{title}: the paired configs' differences depend on none")
         else:
-            parts.append(
-                f"{title}: the best configs have the same values, or values of one quarter"
-            )
+            parts.append(f"{title}: no config is paired, so that no difference has one cause")
     return Section("Which hyperparameters explain it?", tuple(parts))
 
 
 def _effects(effects: Sequence[Dependence]) -> Grid:
-    rows = tuple((e.name, f"{100 * e.share:.0f}%", _maybe(e.p_value)) for e in effects)
-    return Grid(("hyperparameter", "share of the variance", "p (Holm)"), rows)
+    rows = tuple((e.name, f"{100 * e.share:.0f}%") for e in effects)
+    return Grid(("hyperparameter", "share of the variance beyond chance"), rows)
 
 
 def _by_value(effects: Sequence[Dependence]) -> Grid:
@@ -274,22 +319,6 @@ def _by_value(effects: Sequence[Dependence]) -> Grid:
         for value, (estimate, count) in effect.by_value.items()
     )
     return Grid(("hyperparameter", "value", "gain", "low", "high", "configs"), rows)
-
-
-def _changes(changes: Sequence[Change]) -> Grid:
-    header = ("hyperparameter", "first's best", "second's best", "worth", "low", "high", "p")
-    rows = tuple(
-        (
-            change.name,
-            change.first,
-            change.second,
-            *_numbers(change.estimate),
-            _maybe(change.estimate.p_value),
-            f"{change.counts[0]}, {change.counts[1]}",
-        )
-        for change in changes
-    )
-    return Grid((*header, "configs"), rows)
 
 
 def _moved(comparison: Findings) -> Section:
@@ -436,8 +465,6 @@ def _gains(comparison: Findings) -> Iterator[tuple[str, Estimate]]:
     for effect in pair.effects[:1]:
         for value, (estimate, _) in effect.by_value.items():
             yield f"where {effect.name} is {'inactive' if value == '-' else value}", estimate
-    for change in pair.changes:
-        yield f"{change.name}: {change.first} over {change.second}", change.estimate
 
 
 def _section(section: Section, *, answered: bool) -> str:
@@ -503,6 +530,7 @@ def as_dict(comparison: Findings) -> dict[str, Any]:
         ],
         "pairs": [_pair(pair, several=several) for pair in comparison.pairs],
         "budgets": [asdict(each) for each in comparison.budgets],
+        "advice": list(comparison.advice),
     }
 
 
@@ -522,14 +550,14 @@ def _pair(pair: Pair, *, several: bool) -> dict[str, Any]:
         "n_pairs": answer.n_pairs,
         "n_configs": list(answer.n_configs),
         "n_units": list(answer.n_units),
-        "n_seeds": answer.n_seeds,
+        "n_draws": list(answer.n_draws),
+        "same_draws": answer.same_draws,
         "n_lost": answer.n_lost,
+        "n_equal": answer.n_equal,
+        "changes": [asdict(change) for change in _changes(pair)],
         "corrected": _known(answer.corrected),
         "learned": list(answer.learned),
-        "hyperparameters": [
-            *(_effect(effect) for effect in pair.effects),
-            *(_change(change) for change in pair.changes),
-        ],
+        "hyperparameters": [_effect(effect) for effect in pair.effects],
         "moved": [{**asdict(move), "ranks": list(move.ranks)} for move in pair.moves],
     }
 
@@ -546,21 +574,10 @@ def _effect(effect: Dependence) -> dict[str, Any]:
     return {
         "hyperparameter": effect.name,
         "share": effect.share,
-        "p_value": _known(effect.p_value),
         "by_value": [
             {"value": value, **_estimate(estimate), "n_configs": count}
             for value, (estimate, count) in effect.by_value.items()
         ],
-    }
-
-
-def _change(change: Change) -> dict[str, Any]:
-    return {
-        "hyperparameter": change.name,
-        "first_value": change.first,
-        "second_value": change.second,
-        **_estimate(change.estimate),
-        "n_configs": list(change.counts),
     }
 
 

@@ -14,6 +14,8 @@ from itertools import dropwhile, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from hpsearch.data.specs import Task
 from hpsearch.errors import InputError
 from hpsearch.files import write_atomically
@@ -27,6 +29,7 @@ from hpsearch.store.keras_tuner_files import Project, is_project, read_project
 from hpsearch.wording import printable
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     import pandas as pd
 
 _INTEGER, _FLOAT, _TEXT = "Int64", "float64", "string"
@@ -72,6 +75,8 @@ CURVES_TAIL = {"seed": _INTEGER, "fold": _INTEGER}
 _METRIC_NAMES = frozenset(name for names in TASK_METRICS.values() for name in names)
 _RESERVED = frozenset(HEAD | TAIL | CODE | CURVES) | _METRIC_NAMES
 _MOST_INT64 = 2**63
+#: Columns of a table that is read.
+MOST_COLUMNS = 10_000
 _PREFIXES = re.compile(r"\A(hp_)+")
 _INTEGER_NOTES = frozenset({"hidden_layers", "batch_size", "epochs"})
 
@@ -467,7 +472,9 @@ def read_cells(path: str | os.PathLike[str]) -> pd.DataFrame:
         raise InputError(f"{source}: is {kind}, not a file with a results table")
     try:
         header = pd.read_csv(source, dtype=str, keep_default_na=False, header=None, nrows=1)
-        raw = pd.read_csv(source, dtype=str, keep_default_na=False)
+        if header.shape[1] > MOST_COLUMNS:
+            raise ValueError(f"it has {header.shape[1]:,} columns, and at most {MOST_COLUMNS:,} are read")
+        raw = pd.read_csv(source, dtype=object, keep_default_na=False)
     except (OSError, ValueError) as error:
         raise InputError(f"{source}: not a results table: {str(error).strip()}") from None
     names = list(header.iloc[0])
@@ -477,12 +484,19 @@ def read_cells(path: str | os.PathLike[str]) -> pd.DataFrame:
             f"column, not {', '.join(names[:8])}"
         )
     raw.columns = [unescaped(column) for column in raw.columns]
-    table = raw.astype(object)
-    for column in raw.columns:
-        as_text = (HEAD | TAIL | CODE).get(column) == _TEXT
-        cells = [parsed(cell, as_text=as_text) for cell in raw[column]]
-        table[column] = pd.Series(cells, dtype=object, index=raw.index)
-    return table
+    cells = {name: _parsed_column(name, column) for name, column in raw.items()}
+    return pd.DataFrame(cells, index=raw.index, dtype=object)
+
+
+def _parsed_column(name: Any, column: pd.Series[Any]) -> npt.NDArray[Any]:
+    """The values of a column's cells; cells that are alike are parsed once."""
+    import pandas as pd  # slow to import
+
+    as_text = (HEAD | TAIL | CODE).get(name) == _TEXT
+    codes, texts = pd.factorize(column)
+    values = np.empty(len(texts), dtype=object)
+    values[:] = [parsed(text, as_text=as_text) for text in texts]
+    return values[codes]
 
 
 def _project_cells(project: Project, path: Path) -> pd.DataFrame:

@@ -26,7 +26,7 @@ _SAME = ("data", "metric", "recipe")
 
 
 @dataclass(frozen=True)
-class Rescorer:
+class Settler:
     """Trains each table's best config again.
 
     Attributes:
@@ -42,11 +42,11 @@ class Rescorer:
     trust: Collection[str] = ()
 
     def __post_init__(self) -> None:
-        if self.count < 1:
-            raise InputError(f"rescore: must be how many fresh seeds, 1 or more, not {self.count}")
+        if self.count < 2:
+            raise InputError(f"settle: must be how many fresh seeds, 2 or more, not {self.count}")
 
     def __call__(self, tables: Sequence[Table]) -> Mapping[str, Fresh]:
-        """Return the fresh scores: label -> seed -> score.
+        """Return the fresh scores: label -> draw, that is seed and fold -> score.
 
         Raises:
             InputError: A table is no results directory, or has no score or no usable sweep.yaml.
@@ -60,9 +60,9 @@ class Rescorer:
     def _scores(self, table: Table, sweep: Sweep, seeds: Sequence[int]) -> Fresh:
         values = _values(table)
         require_trusted(Path(table.path), _called(sweep, values), self.trust)
-        with tempfile.TemporaryDirectory(prefix="hpsearch-rescore-") as scratch:
+        with tempfile.TemporaryDirectory(prefix="hpsearch-settle-") as scratch:
             settings = Settings(out=Path(scratch) / "results", workers=self.workers)
-            again = sweep_of_configs(sweep, [values], seeds, "-rescored")
+            again = sweep_of_configs(sweep, [values], seeds, "-settled")
             outcome = run_sweep(again, settings, self.reporter())
             rows = read_table(outcome.directory)
         _require_same(table, rows)
@@ -70,21 +70,22 @@ class Rescorer:
         if scored.empty:
             reason = next(iter(rows["error"].dropna()), "no reason was given")
             raise InputError(f"{table.path}: no fresh seed of its best config completed: {reason}")
-        return {int(s): float(x) for s, x in zip(scored["seed"], scored["score"], strict=True)}
+        draws = scored["seed"].astype(str) + scored["fold"].map(" fold {}".format, na_action="ignore").fillna("")
+        return dict(zip(draws, map(float, scored["score"]), strict=True))
 
 
 def _sweep(table: Table) -> Sweep:
     if table.directory is None:
         raise InputError(
-            f"{table.path}: rescoring trains its best config again by the sweep.yaml beside it: "
-            "give the results directory, not a CSV"
+            f"{table.path}: to settle it, its best config is trained again by the sweep.yaml beside "
+            "it: give the results directory, not a CSV"
         )
     if table.best is None:
-        raise InputError(f"{table.path}: rescoring needs a best config, and no trial has a score")
+        raise InputError(f"{table.path}: it has no best config to train again: no trial has a score")
     sweep = load_sweep(table.directory / "sweep.yaml")
     if isinstance(sweep.model, str):
         raise InputError(
-            f"{table.path}: rescoring trains hpsearch's own MLPs again, and these are models of "
+            f"{table.path}: settling trains hpsearch's own MLPs again, and these are models of "
             f"{sweep.model}: run the sweep itself with other seeds, and compare its tables"
         )
     return sweep

@@ -1,0 +1,366 @@
+"""Differences between two tables of scores, with intervals and tests."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+
+#: The level of all intervals.
+LEVEL = 0.95
+#: The level of all tests.
+ALPHA = 0.05
+#: Relative size of a sum of scores below which it is rounding.
+_ROUNDING = 1e-12
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A difference between two tables, with its 95% interval and its test.
+
+    Attributes:
+        difference: The first minus the second, positive if the first is better; None without
+            scores.
+        low, high: The ends of the interval; infinite if the data do not bound them.
+        p_value: The two-sided p-value of no difference; NaN without a test.
+    """
+
+    difference: float | None = None
+    low: float = -math.inf
+    high: float = math.inf
+    p_value: float = math.nan
+
+    @property
+    def bounded(self) -> bool:
+        """True if there is an interval."""
+        return math.isfinite(self.low) or math.isfinite(self.high)
+
+    @property
+    def excludes_zero(self) -> bool:
+        """True if the interval lies on one side of zero."""
+        return self.low > 0 or self.high < 0
+
+
+def zero_if_rounding(value: float, scale: float) -> float:
+    """Return zero if `value` is within rounding of scores of size `scale`, else `value`."""
+    return 0.0 if abs(value) <= _ROUNDING * scale else value
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Adjust p-values for their number; NaN, the result of no test, does not count.
+
+    Source: Holm (1979), A simple sequentially rejective multiple test procedure.
+    """
+    p = np.asarray(p_values, dtype=np.float64)
+    tested = np.flatnonzero(~np.isnan(p))
+    order = tested[np.argsort(p[tested], kind="stable")]
+    factors = np.arange(len(order), 0, -1)
+    adjusted = p.copy()
+    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(factors * p[order]))
+    return [float(value) for value in adjusted]
+
+
+@dataclass(frozen=True)
+class Variance:
+    """The part of a mean's variance that comes from one kind of unit, and its freedom."""
+
+    value: float
+    freedom: float
+
+    def __add__(self, other: Variance) -> Variance:
+        """Add that of an independent sample; source of the freedom: Welch (1947)."""
+        total = self.value + other.value
+        if not total:
+            return Variance(0.0, self.freedom + other.freedom)
+        shares = (self.value / total) ** 2 / self.freedom + (other.value / total) ** 2 / other.freedom
+        return Variance(total, 1 / shares)
+
+
+def draw_variance(scores: Floats, overlap: float = 0.0) -> Variance:
+    """Return the variance of the mean score that comes from the draws.
+
+    A draw is a seed, or a seed and a fold. It moves all configs of a table together, since they
+    share its weights and the order of its rows, so that more configs do not average it out.
+
+    Args:
+        scores: `(n_configs, n_draws)`, two draws or more; NaN for a missing score.
+        overlap: The rows of a fold's validation part over those of its training part, 0 without
+            folds. Source: Nadeau and Bengio (2003), Inference for the generalization error.
+    """
+    count = scores.shape[1]
+    weights = 1 / ((~np.isnan(scores)).sum(axis=1, keepdims=True) * len(scores))
+    residuals = np.nan_to_num(scores - np.nanmean(scores, axis=1, keepdims=True))
+    shifts = (weights * residuals).sum(axis=0)
+    value = float((shifts**2).sum()) * count / (count - 1)
+    return Variance(value * (1 + count * overlap), count - 1)
+
+
+def config_variance(means: Floats, clusters: npt.NDArray[Any] | None = None) -> Variance:
+    """Return the variance of the mean over configs that comes from the configs.
+
+    Args:
+        means: The mean of each config, `(n_configs,)`.
+        clusters: The cluster of each config, `(n_configs,)`: configs that shared a training share
+            its noise. None if each config is a cluster.
+
+    Source: Cochran (1977), Sampling Techniques, chapter 9A: the mean is a ratio of cluster sums.
+    """
+    codes = np.arange(len(means))
+    if clusters is not None:
+        codes = np.unique(clusters, return_inverse=True)[1]
+    sums = np.bincount(codes, weights=means - means.mean()) / len(means)
+    count = len(sums)
+    return Variance(float((sums**2).sum()) * count / (count - 1), count - 1)
+
+
+def _half(level: float, parts: Sequence[Variance]) -> float:
+    """Half of the interval of a two-sided level.
+
+    Each part has Student's quantile of its own freedom. One quantile for their sum, of Satterthwaite's
+    freedom, is too small where a part of few draws is small by chance. Source: Cochran (1964),
+    Approximate significance levels of the Behrens-Fisher test, which weights the quantiles.
+    """
+    from scipy import special  # slow to import
+
+    squares = (float(special.stdtrit(p.freedom, 1 - level / 2)) ** 2 * p.value for p in parts)
+    return math.sqrt(sum(squares))
+
+
+def _level_of(reach: Callable[[float], float], distance: float) -> float:
+    """The level at which a falling `reach` comes down to `distance`, by bisection."""
+    low, high = 0.0, 1.0
+    for _ in range(50):
+        middle = (low + high) / 2
+        low, high = (middle, high) if reach(middle) > distance else (low, middle)
+    return high
+
+
+def _interval(difference: float, parts: Sequence[Variance], scale: float) -> Estimate:
+    """The estimate of a difference whose variance is the sum of independent parts."""
+    difference = zero_if_rounding(difference, scale)
+    half = zero_if_rounding(_half(ALPHA, parts), scale)
+    if not half:
+        return Estimate(difference, difference, difference, 0.0 if difference else 1.0)
+    p_value = _level_of(lambda level: _half(level, parts), abs(difference))
+    return Estimate(difference, difference - half, difference + half, p_value)
+
+
+def _crossed(
+    means: Floats, clusters: npt.NDArray[Any] | None, draws: Variance | None, scale: float
+) -> Estimate:
+    """The mean over configs, with the variance of both configs and draws.
+
+    Source: Cameron, Gelbach and Miller (2011), Robust inference with multiway clustering. Their
+    third term, the variance of the intersection, is not subtracted: with few draws the difference
+    is often too small.
+    """
+    single = len(means) < 2 or (clusters is not None and not np.ptp(clusters))
+    if draws is None or single:
+        return Estimate(zero_if_rounding(float(means.mean()), scale))
+    return _interval(float(means.mean()), (config_variance(means, clusters), draws), scale)
+
+
+def paired_difference(
+    differences: Floats,
+    clusters: npt.NDArray[Any] | None = None,
+    *,
+    overlap: float = 0.0,
+    scale: float = 1.0,
+) -> Estimate:
+    """Estimate the mean difference of configs that both tables have with the same draws.
+
+    With one draw there is no interval: it does not show what another would change.
+
+    Args:
+        differences: `(n_configs, n_draws)`, NaN where a score is missing; each row has one.
+        clusters: As for `config_variance`.
+        overlap: As for `draw_variance`.
+        scale: The size of the scores, which decides what is rounding.
+    """
+    if not differences.size:
+        return Estimate()
+    means = np.nanmean(differences, axis=1)
+    draws = draw_variance(differences, overlap) if differences.shape[1] > 1 else None
+    return _crossed(means, clusters, draws, scale)
+
+
+def unpaired_difference(
+    first: Floats,
+    second: Floats,
+    clusters: npt.NDArray[Any] | None = None,
+    *,
+    overlap: float = 0.0,
+    scale: float = 1.0,
+) -> Estimate:
+    """Estimate the mean difference of configs that both tables have with other draws.
+
+    There is no interval unless both tables have two draws or more.
+
+    Args:
+        first, second: The scores of the same configs, `(n_configs, n_draws)`, as for
+            `paired_difference`.
+        clusters, overlap, scale: As for `paired_difference`.
+    """
+    if not first.size or not second.size:
+        return Estimate()
+    means = np.nanmean(first, axis=1) - np.nanmean(second, axis=1)
+    draws = None
+    if min(first.shape[1], second.shape[1]) > 1:
+        draws = draw_variance(first, overlap) + draw_variance(second, overlap)
+    return _crossed(means, clusters, draws, scale)
+
+
+def config_difference(
+    differences: Floats, clusters: npt.NDArray[Any] | None = None, *, scale: float = 1.0
+) -> Estimate:
+    """Estimate the mean difference of configs whose noise is independent of each other.
+
+    Args:
+        differences: The mean difference of each config, `(n_configs,)`.
+        clusters, scale: As for `paired_difference`.
+    """
+    if not len(differences):
+        return Estimate()
+    return _crossed(differences, clusters, Variance(0.0, math.inf), scale)
+
+
+def mean_interval(scores: Floats, overlap: float = 0.0, *, scale: float | None = None) -> Estimate:
+    """Estimate the mean of one config's scores over its draws, with Student's interval.
+
+    Args:
+        scores: `(n_draws,)`.
+        overlap: As for `draw_variance`.
+        scale: As for `paired_difference`; by default the size of these scores.
+    """
+    if len(scores) < 2:
+        return Estimate(float(scores.mean()) if len(scores) else None)
+    size = float(np.abs(scores).max()) if scale is None else scale
+    return _interval(float(scores.mean()), (draw_variance(scores[None, :], overlap),), size)
+
+
+def selection_luck(scores: Floats) -> float | None:
+    """Estimate the part of the best config's mean score that is luck of having been chosen.
+
+    Leave out each draw in turn: choose the best config by the others, and take its mean over
+    them less its score with the draw left out. Return the mean over the draws.
+
+    Args:
+        scores: `(n_configs, n_draws)`, larger is better, without NaN.
+
+    Returns:
+        None with a single draw, which cannot tell.
+    """
+    count, draws = scores.shape
+    if draws < 2 or not count:
+        return None
+    others = (scores.sum(axis=1, keepdims=True) - scores) / (draws - 1)
+    chosen = others.argmax(axis=0)
+    order = np.arange(draws)
+    return float((others[chosen, order] - scores[chosen, order]).mean())
+
+
+#: Spreads count as different if Levene's p-value is below. It is above 0.05 because missing a
+#: difference costs coverage, while a false one costs only some width.
+_SPREADS_DIFFER = 0.2
+
+
+@lru_cache(maxsize=256)
+def _tails(count: int, others: int) -> Floats:
+    """Probabilities that the r best of all configs are from the table of `count` of them.
+
+    Returns:
+        `(count,)`, for r = 1, 2, ..., strictly falling.
+    """
+    from scipy import stats  # slow to import
+
+    ranks = np.arange(1, count + 1)
+    tails: Floats = stats.hypergeom.pmf(ranks, count + others, count, ranks)
+    tails.flags.writeable = False
+    return tails
+
+
+@dataclass(frozen=True)
+class _Side:
+    """One table's configs.
+
+    Attributes:
+        gaps: The distance of each config below the best, `(n,)`, rising from 0.
+        tails: The result of `_tails`, `(n,)`.
+    """
+
+    gaps: Floats
+    tails: Floats
+
+    def depth(self, level: float) -> float:
+        """Return how far the expected best may lie below the best, at a one-sided level."""
+        if level >= self.tails[0]:
+            return 0.0
+        if level < self.tails[-1]:
+            return math.inf
+        return float(np.interp(level, self.tails[::-1], self.gaps[::-1]))
+
+
+def best_difference(
+    first: Floats, second: Floats, draws: Variance | None, scale: float = 1.0
+) -> Estimate:
+    """Estimate the difference of the tables' best config means, for configs drawn at random.
+
+    The interval has two parts, added as independent ones: which configs were drawn, by an exact
+    permutation test that chooses the best config anew in each permutation, and which seeds, by
+    Student's distribution. If the means of the two tables spread differently (Levene's test), the
+    wider side is used for both.
+
+    Args:
+        first, second: The mean score of each config over equally many draws, larger is better,
+            `(n_configs,)`; of configs that shared a training, only the best.
+        draws: The variance of the difference that comes from the draws; None if there are too few
+            to tell: then there is no interval.
+        scale: The size of the scores, which decides what is rounding.
+    """
+    if not len(first) or not len(second):
+        return Estimate()
+    difference = zero_if_rounding(float(first.max() - second.max()), scale)
+    if draws is None:
+        return Estimate(difference)
+    sides = (_side(first, len(second), scale), _side(second, len(first), scale))
+    alike = _spread_alike(first, second)
+
+    def reach(level: float) -> tuple[float, float]:
+        """How far the interval of a two-sided level reaches below and above."""
+        depths = [side.depth(level / 2) for side in sides]
+        below, above = depths if alike else [max(depths)] * 2
+        half = _half(level, (draws,))
+        return math.hypot(below, half), math.hypot(above, half)
+
+    below, above = reach(ALPHA)
+    p_value = 1.0
+    if difference:
+        end = 0 if difference > 0 else 1
+        p_value = _level_of(lambda level: reach(level)[end], abs(difference))
+    low, high = difference - below, difference + above
+    return Estimate(
+        difference, zero_if_rounding(low, scale), zero_if_rounding(high, scale), p_value
+    )
+
+
+def _side(means: Floats, others: int, scale: float) -> _Side:
+    gaps = means.max() - np.sort(means)[::-1]
+    gaps[np.abs(gaps) <= _ROUNDING * scale] = 0.0
+    return _Side(gaps, _tails(len(means), others))
+
+
+def _spread_alike(first: Floats, second: Floats) -> bool:
+    from scipy import stats  # slow to import
+
+    if min(len(first), len(second)) < 2:
+        return True
+    # If all deviations of a table are equal, Levene's test divides by zero; 0 / 0 is no test.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return not stats.levene(first, second).pvalue < _SPREADS_DIFFER
