@@ -77,8 +77,8 @@ def _require_plain(recipe: Recipe) -> None:
         reason = f"model: {recipe.model!r} builds its own model, which is a program already"
     elif recipe.keras_metric or not recipe.metric.startswith("val_"):
         reason = (
-            f"metric: {recipe.metric} is the sweep's; a program measures val_loss, val_accuracy "
-            "and val_mae"
+            f"metric: the score is {recipe.metric}, and the program measures only val_loss, "
+            "val_accuracy and val_mae"
         )
     if reason:
         raise NotSupportedError(f"{reason}; `hpsearch reproduce` without --script trains it again")

@@ -185,8 +185,12 @@ def test_no_file_is_overwritten(wine: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("more", "error", "message"),
     [
-        ({"metric": "val_auc"}, NotSupportedError, "metric: val_auc is the sweep's; a program"),
-        ({"metric": "accuracy"}, NotSupportedError, "measures val_loss, val_accuracy and val_mae"),
+        ({"metric": "val_auc"}, NotSupportedError, "metric: the score is val_auc, and the program"),
+        (
+            {"metric": "accuracy"},
+            NotSupportedError,
+            "measures only val_loss, val_accuracy and val_mae",
+        ),
         (
             {"model": "mlp_models:guide"},
             NotSupportedError,
