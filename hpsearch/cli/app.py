@@ -9,10 +9,9 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from typer.core import TyperCommand
 
 from hpsearch.cli.signals import restore
 from hpsearch.errors import HpsearchError, InputError
@@ -403,19 +402,7 @@ def refit(
     revisit.refit(directory, out, (top, seeds, workers), make_console(), may_run, on=on)
 
 
-class _OptionalFile(TyperCommand):
-    """A command whose `--script` may be given without a file."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Add the dash that stands for stdout."""
-        if "--script" in args:
-            place = args.index("--script") + 1
-            if place == len(args) or args[place].startswith("--"):
-                args = [*args[:place], "-", *args[place:]]
-        return super().parse_args(ctx, args)
-
-
-@app.command(cls=_OptionalFile)
+@app.command()
 def reproduce(
     directory: DirectoryArgument,
     *,
@@ -425,10 +412,9 @@ def reproduce(
     script: Annotated[
         Path | None,
         typer.Option(
-            allow_dash=True,
-            metavar="[FILE]",
-            help="Instead, write a Keras program that reaches the score without hpsearch; "
-            "without a file, to stdout.",
+            metavar="OUTDIR",
+            help="Instead, write the trial's model and rows into a new directory, with a Keras "
+            "program that reaches the score without hpsearch.",
         ),
     ] = None,
     trust: Trust = None,

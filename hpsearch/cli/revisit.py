@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
@@ -18,7 +19,6 @@ from rich.text import Text
 from hpsearch.comparison.comparing import compare_tables
 from hpsearch.comparison.writing import answer_html
 from hpsearch.errors import HpsearchError, InputError, RefusedError
-from hpsearch.files import write_atomically
 from hpsearch.programs.loading import load_any
 from hpsearch.progress.console import make_console, tell
 from hpsearch.progress.display import line_printer, make_display, number_text
@@ -35,7 +35,7 @@ from hpsearch.revisit.rows import (
     export_model,
     reproduce_trial,
 )
-from hpsearch.revisit.script.program import trial_script
+from hpsearch.revisit.standalone import PROGRAM, write_standalone
 from hpsearch.revisit.trust import roles_of, trusted
 from hpsearch.spec.sweep import Sweep
 from hpsearch.store.facts import Evaluation, Measurement
@@ -295,15 +295,9 @@ def _versions(found: Reproduction) -> Iterable[str]:
 
 
 def write_script(
-    directory: Path, which: Choice, file: Path, console: Console, trust: Collection[str] = ()
+    directory: Path, which: Choice, out: Path, console: Console, trust: Collection[str] = ()
 ) -> None:
-    """Write the trial's program; to stdout if the file is a dash."""
-    text = trial_script(directory, Which(*which), trust)
-    if str(file) == "-":
-        typer.echo(text, nl=False)
-        return
-    try:
-        write_atomically(file, text)
-    except OSError as error:
-        raise InputError(f"{file}: the program cannot be written: {error.strerror}") from None
-    line_printer(console)(f"wrote {file}; next: python {file}")
+    """Write a trial as a directory with a program that trains it, and print where."""
+    execution = write_standalone(directory, out, Which(*which), trust)
+    program = shlex.quote(str(out / PROGRAM.name))
+    line_printer(console)(f"wrote {execution.label} to {out}; next: python {program}")

@@ -25,7 +25,7 @@ from hpsearch.store.records import file_digest
 from hpsearch.store.store import Store
 from hpsearch.training.kinds import needs_tensorflow
 from hpsearch.tuner.settings import signals
-from hpsearch.workers.calls import Answers, predict_validation, write_model
+from hpsearch.workers.calls import Answers, predict_validation, write_model, write_start
 from hpsearch.workers.local import LocalExecutor
 from hpsearch.workers.protocol import (
     Answered,
@@ -154,6 +154,18 @@ class Retrainer:
         which = (execution.fold, self._variant(execution))
         arguments = (*self._model(execution, weights), *which)
         return self.ask(Call(predict_validation, arguments, with_data=True)).value or {}
+
+    def write_start(
+        self, folder: Path, execution: Execution, result: ExecutionResult, tolerance: float
+    ) -> str:
+        """Have a worker write the model before the training of a row, and what it is trained on.
+
+        Returns:
+            Why it cannot be written, or empty.
+        """
+        problem, variant = self._problem(execution), self._variant(execution)
+        arguments = (folder, problem, execution, result, tolerance, variant)
+        return self.ask(Call(write_start, arguments, with_data=True)).error
 
     def _model(self, execution: Execution, weights: Weights) -> tuple[Any, ...]:
         """The arguments from which a call builds an execution's model."""

@@ -10,10 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from hpsearch.data.dataset import unpacked
-from hpsearch.data.specs import Target, Task, TrainingData, Variant, runs_in_graph
-from hpsearch.errors import HpsearchError
+from hpsearch.data.specs import Arrays, Target, Task, TrainingData, Variant, runs_in_graph
+from hpsearch.errors import HpsearchError, NotSupportedError
 from hpsearch.models.model_file import ModelFile
 from hpsearch.models.problem import Problem, Recipe
+from hpsearch.space.execution import Execution, ExecutionResult
+from hpsearch.space.mlp import MLPConfig
+from hpsearch.space.seeds import epoch_order
 from hpsearch.space.space import Parameter
 
 if TYPE_CHECKING:
@@ -55,6 +58,92 @@ def write_model(
     trained = build_model(problem, values, seed)
     trained.set_weights(list(weights))
     _save(full_model(trained, problem.input, problem.target), path, problem)
+
+
+def write_start(  # noqa: PLR0917 - calls pass arguments by position
+    folder: Path,
+    problem: Problem,
+    execution: Execution,
+    result: ExecutionResult,
+    tolerance: float,
+    variant: Variant,
+    data: TrainingData,
+) -> None:
+    """Write the model and the rows that begin the training of an MLP's row.
+
+    The program `hpsearch/revisit/train.py` reads them: model.keras, before its training, and the
+    arrays in rows.npz, of which those with the names of Keras' arguments are passed to it.
+
+    Args:
+        tolerance: The largest difference from the row's score that counts as reaching it.
+        variant: Which of the data the model is trained on.
+
+    Raises:
+        NotSupportedError: The model has code of the user's.
+        OSError: A file cannot be written.
+    """
+    from hpsearch.models.mlp import build_model  # imports Keras
+
+    model = build_model(problem, execution.config.trained, execution.seed)
+    compiled = {**model.get_compile_config(), "jit_compile": result.trainer == "xla"}
+    for layer in model._flatten_layers():  # noqa: SLF001 - those inside of others, too
+        if getattr(layer, "seed", 0) is None and hasattr(layer, "seed_generator"):
+            # Keras saves seeds, and no state.
+            layer.seed = int(layer.seed_generator.state[0])
+    # Also makes the optimizer's variables, without which loading it warns.
+    model.compile_from_config(compiled)
+    rows = _start_rows(problem, execution, result, data.of(execution.fold, variant).arrays)
+    model.save(folder / "model.keras")
+    _require_loadable(folder / "model.keras")
+    # Without allow_pickle, which savez of older NumPy would store as an array of that name.
+    np.savez(folder / "rows.npz", **rows, tolerance=np.float64(tolerance))
+
+
+def _require_loadable(path: Path) -> None:
+    """Check that Keras loads a model in a process that has not imported the user's code."""
+    import keras  # slow; the driver does without
+
+    registry = keras.saving.get_custom_objects()
+    registered = dict(registry)
+    registry.clear()
+    try:
+        keras.models.load_model(path, safe_mode=True)
+    except (ValueError, TypeError, LookupError) as error:
+        raise NotSupportedError(
+            "its layer type uses classes or functions that Keras does not load without their code"
+        ) from error
+    finally:
+        registry.update(registered)
+
+
+def _start_rows(
+    problem: Problem, execution: Execution, result: ExecutionResult, arrays: Arrays
+) -> dict[str, Any]:
+    """Return the arrays of `write_start`; validation targets are in their own units."""
+    from hpsearch.training.measures import prepared  # imports Keras
+
+    recipe, target = problem.recipe, problem.target
+    scale, offset = np.array(target.std, np.float32), np.array(target.mean, np.float32)
+    y_val = arrays.y_val
+    if target.task is Task.REGRESSION:
+        y_val = y_val * scale + offset
+    epochs = range(1, (result.scored_epoch or 0) + 1)
+    size = len(arrays.x_train)
+    rows = {
+        "x": arrays.x_train,
+        "y": prepared(arrays.y_train, recipe, target),
+        "sample_weight": arrays.w_train,
+        "val_x": arrays.x_val,
+        "val_y": prepared(y_val, recipe, target),
+        "val_sample_weight": arrays.w_val,
+        "order": [epoch_order(recipe.sweep_seed, execution.seed, n, size) for n in epochs],
+        "batch_size": MLPConfig(execution.config.values).batch_size,
+        "scale": scale,
+        "offset": offset,
+        "metric": recipe.metric,
+        "score": result.score,
+    }
+    return {name: np.asarray(values) for name, values in rows.items() if values is not None}
 
 
 #: The most validation rows, and numbers in them, that are predicted beside a written model.

@@ -11,9 +11,7 @@ from sklearn.datasets import load_diabetes, load_wine
 from sklearn.model_selection import KFold, StratifiedKFold, TimeSeriesSplit
 
 import hpsearch
-from hpsearch.errors import DataError, InputError, NotSupportedError, RefusedError, SweepFileError
-from hpsearch.revisit.rows import Which
-from hpsearch.revisit.script.program import trial_script
+from hpsearch.errors import DataError, InputError, RefusedError, SweepFileError
 from hpsearch.spec.sweep import load_sweep, sweep_from_mapping
 
 SMALL = {"units": [4, 8], "epochs": 2}
@@ -209,8 +207,6 @@ def test_a_sweep_file_asks_for_folds_too(tmp_path):
     ).stdout
     assert "2 trials, 4 executions: 2 completed" in shown
     assert "best trials by mean val_accuracy" in shown
-    with pytest.raises(NotSupportedError, match="not written for folds"):
-        trial_script(tmp_path / "f", Which(1))
     other = hpsearch.run({**sweep, "seed": 1}, out=tmp_path / "g")
     compared = hpsearch.compare(results, other)
     assert compared.n_pairs == 2

@@ -141,7 +141,7 @@ def test_the_commands_about_rows_that_the_readme_shows_work(tmp_path):
     run_commands("rows", tmp_path)
     held = tmp_path / "experiments" / "held"
     assert (held / "third.keras").exists()
-    assert "train_on_batch" in (held / "third.py").read_text(encoding="utf-8")
+    assert "train_on_batch" in (held / "third" / "train.py").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow

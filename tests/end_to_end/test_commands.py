@@ -47,7 +47,7 @@ def run_and_list_imports(arguments, cwd):
         pytest.param(["log", "two", "--to", "tensorboard:logs"], marks=pytest.mark.slow),
         pytest.param(["log", "two", "--to", "mlflow:sqlite:///mlflow.db"], marks=pytest.mark.slow),
         ["reproduce", "two", "--trial", "1"],
-        ["reproduce", "two", "--trial", "1", "--script"],
+        ["reproduce", "two", "--trial", "1", "--script", "standalone"],
         ["export", "two", "--out", "exported.keras"],
         pytest.param(["evaluate", "two", "--split", "validation"], marks=pytest.mark.slow),
     ],

@@ -1,4 +1,4 @@
-"""Rows revisited: exported, evaluated on the record, reproduced, as programs of their own."""
+"""Rows revisited: exported, evaluated on the record, reproduced, as directories of their own."""
 
 from __future__ import annotations
 
@@ -200,7 +200,7 @@ def mark(directory, trial, seeds, status, error=""):
 
 _COMMANDS = [
     ["reproduce"],
-    ["reproduce", "--script"],
+    ["reproduce", "--script", "standalone"],
     ["export", "--out", "m.keras"],
     ["evaluate", "--split", "test"],
 ]
@@ -429,68 +429,27 @@ def test_show_survives_a_damaged_record(own):
     assert "evaluations are not shown: " in hpsearch("show", "digits", cwd=own).stdout
 
 
-# Programs
-
-
-def run_program(path, *, cwd):
-    """Run a program where hpsearch cannot be imported; its exit code and what it said."""
-    code = (
-        "import runpy, sys\n"
-        "sys.modules['hpsearch'] = None\n"
-        "sys.path = [each for each in sys.path if each]\n"
-        "runpy.run_path(sys.argv[1], run_name='__main__')\n"
-    )
-    kept = {key: value for key, value in environment().items() if key != "PYTHONPATH"}
-    return subprocess.run(
-        [sys.executable, "-c", code, str(path)],
-        cwd=cwd, env=kept, capture_output=True, text=True, check=False, timeout=170,
-    )  # fmt: skip
+# Without hpsearch
 
 
 @pytest.mark.slow
 def test_a_program_reaches_the_score_without_hpsearch(past, tmp_path):
-    """Rows of every kind are in tests/revisit/test_script.py."""
-    which = ("--trial", 2, "--seed", 0)
-    said = hpsearch("reproduce", "shops", *which, "--script", tmp_path / "row.py", cwd=past)
-    assert f"wrote {tmp_path / 'row.py'}" in said.stdout
-    ran = run_program(tmp_path / "row.py", cwd=tmp_path)
+    """Rows of every kind are in tests/revisit/test_standalone.py."""
+    which, out = ("--trial", 2, "--seed", 0), tmp_path / "a b"
+    said = hpsearch("reproduce", "shops", *which, "--script", out, cwd=past).stdout
+    assert f"wrote trial 2 to {out}; next: python '{out}/train.py'" in " ".join(said.split())
+    refused = hpsearch("reproduce", "shops", *which, "--script", out, cwd=past, code=3).stderr
+    assert f"{out}: has files already" in " ".join(refused.split())
+    kept = {key: value for key, value in environment().items() if key != "PYTHONPATH"}
+    ran = subprocess.run(
+        [sys.executable, "-I", out / "train.py"],
+        cwd=tmp_path, env=kept, capture_output=True, text=True, check=False, timeout=170,
+    )  # fmt: skip
     assert ran.returncode == 0, ran.stdout + ran.stderr
     row = rows_of(past / "shops").loc[(2, 0)]
-    metric = row["metric"].split(":")[0]
-    last = ran.stdout.splitlines()[-1]
-    assert last.startswith(f"{metric} ")
-    assert last.endswith("reached")
-    assert float(last.split()[1].rstrip(",")) == pytest.approx(row["score"], rel=1e-3)
-
-
-@pytest.mark.slow
-def test_a_program_knows_its_data(own):
-    text = load_sweep(own / "shops.yaml")
-    with Store(own / "shops" / "sweep.db") as store:
-        store.set_meta({"sweep": dump_sweep(text)})
-    program = hpsearch("reproduce", "shops", "--trial", 1, "--script", cwd=own).stdout
-    assert "import hpsearch" not in program
-    (own / "row.py").write_text(program)
-    csv = own / "shops.csv"
-    csv.write_text(csv.read_text().replace("Ulm", "Ulk"))
-    ran = run_program(own / "row.py", cwd=own)
-    assert ran.returncode == 1
-    assert "the data is not that of the row" in ran.stderr
-
-
-@pytest.mark.slow
-def test_a_program_that_misses_the_score_says_so(past, tmp_path):
-    # A row that shares its training.
-    which = ("--trial", 3, "--seed", 1)
-    program = hpsearch("reproduce", "digits", "--script", *which, cwd=past).stdout
-    score = float(rows_of(past / "digits").loc[(3, 1), "score"])
-    assert f"SCORE = {score!r}" in program
-    (tmp_path / "row.py").write_text(program.replace(f"SCORE = {score!r}", "SCORE = 0.5"))
-    ran = run_program(tmp_path / "row.py", cwd=tmp_path)
-    assert ran.returncode == 1
-    last = ran.stdout.splitlines()[-1]
-    assert "in the row 0.5: not reached" in last
-    assert float(last.split()[1].rstrip(",")) == pytest.approx(score, rel=1e-3)
+    metric, score, *_, verdict = ran.stdout.splitlines()[-1].split()
+    assert (metric, verdict) == (ascii(row["metric"].split(":")[0]), "reached")
+    assert float(score.rstrip(",")) == pytest.approx(row["score"], rel=1e-3)
 
 
 # From Python, and ended

@@ -16,6 +16,7 @@ import pytest
 from commands import environment, hpsearch
 
 import hpsearch as package
+from hpsearch.revisit.standalone import PROGRAM
 from hpsearch.store.tables import read_table
 
 HOSTILE = ["../x", "<script>alert(1)</script>", "=cmd|' /C calc'!A0", "'); DROP TABLE trials; --"]
@@ -81,6 +82,18 @@ def test_columns_and_labels_are_escaped_wherever_they_are_told(hostile):
     page = (hostile / "c.html").read_text()
     assert "<b>out" not in page
     (hostile / "c.html").unlink()
+
+
+def test_a_program_of_a_trial_has_no_text_of_it(hostile, tmp_path):
+    hpsearch("reproduce", "<b>out", "--trial", 1, "--script", tmp_path / "kit", cwd=hostile)
+    assert (tmp_path / "kit" / "train.py").read_bytes() == PROGRAM.read_bytes()
+    for name in ("model.keras", "rows.npz"):
+        with zipfile.ZipFile(tmp_path / "kit" / name) as archive:
+            content = b"".join(map(archive.read, archive.namelist()))
+        for text in HOSTILE:
+            assert text.encode() not in content
+            # As NumPy stores text.
+            assert text.encode("utf-32-le") not in content
 
 
 _SCRIPT = """\

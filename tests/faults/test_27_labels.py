@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from decimal import Decimal
 
 import numpy as np
 import pandas as pd
@@ -14,12 +13,10 @@ from hypothesis import strategies as st
 
 import hpsearch
 from hpsearch.data.dataset import Options
-from hpsearch.data.loading import dataset_from_arrays, load_dataset, read_raw
+from hpsearch.data.loading import dataset_from_arrays, load_dataset
 from hpsearch.data.specs import Task
-from hpsearch.data.targets import Classes
 from hpsearch.errors import DataError, InputError
 from hpsearch.models.preprocessing import training_weights
-from hpsearch.revisit.script.data import target_code
 from hpsearch.sklearn import SweepClassifier
 from hpsearch.spec.data import DataSpec
 
@@ -149,22 +146,6 @@ def test_ids_are_counted_as_they_are(tmp_path):
     """Rounded, 30 ids would be few enough to be taken for classes."""
     with pytest.raises(DataError, match="30 different values, more than 20"):
         from_arrays(np.arange(2**60, 2**60 + 30).repeat(2), Options())
-
-
-@pytest.mark.parametrize(
-    "labels", [NEAR, LARGE, (2**53 + 1.0, 2**53 + 3), ("1", "01", "1.0"), ("1", "1.0", "2.5", "3")]
-)
-def test_a_program_of_a_row_reads_the_same_classes(tmp_path, labels):
-    """The program that `reproduce --script` writes."""
-    labels = [f"{label:.1f}" if isinstance(label, float) else label for label in labels]
-    spec = DataSpec(csv=csv_of(tmp_path, labels), target="y", task="classification")
-    source, _ = read_raw(spec)
-    dataset = load_dataset(spec)
-    program = {"np": np, "Decimal": Decimal}
-    exec(target_code(source, dataset.target), program)
-    codes = program["encoded"](source.train.y).tolist()
-    assert codes == Classes(source).codes(source.train).tolist()
-    assert set(codes) == set(range(len(dataset.target.classes)))
 
 
 def test_ids_name_weights():

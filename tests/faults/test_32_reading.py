@@ -107,7 +107,7 @@ _REVISITS = {
     "evaluate": ["evaluate", "OUT", "--split", "validation"],
     "reproduce": ["reproduce", "OUT", "--trial", "1"],
     "rescore": ["compare", "OUT", "other", "--anyway", "--rescore", "1"],
-    "script": ["reproduce", "OUT", "--trial", "1", "--script"],
+    "script": ["reproduce", "OUT", "--trial", "1", "--script", "standalone"],
 }
 
 
@@ -152,7 +152,7 @@ def command(name, out):
 @pytest.mark.parametrize(
     ("name", "out"),
     [
-        *itertools.product(["export", "evaluate", "reproduce"], _NAMED),
+        *itertools.product(["export", "evaluate", "reproduce", "script"], _NAMED),
         # Custom models are not rescored at all.
         *(("rescore", out) for out in ("data", "layer")),
     ],
@@ -176,7 +176,6 @@ def test_no_command_runs_it_unasked(hostile, out):
     """Nor does any run what proposed the trials."""
     for arguments in (["doctor", out], ["show", out], ["report", out], ["compare", out, "other"]):
         hpsearch(*arguments, cwd=hostile, code=None)
-    hpsearch("reproduce", out, "--trial", 1, "--script", cwd=hostile, code=None)
     hpsearch(*command("export", "method"), cwd=hostile)
     hpsearch(*command("evaluate", "method"), cwd=hostile)
     assert not (hostile / "RAN").exists()
