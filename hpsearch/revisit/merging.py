@@ -160,7 +160,6 @@ def merge_directories(paths: Sequence[Path], out: Path) -> list[str]:
     """
     if len(paths) < 2:
         raise InputError(f"merge: takes two results directories or more, not {len(paths)}")
-    _require_free(out)
     union = _Union()
     with ExitStack() as stack:
         for path in paths:
@@ -169,6 +168,7 @@ def merge_directories(paths: Sequence[Path], out: Path) -> list[str]:
                 _require_same(union.sources[0], source)
             union.add(source)
         try:
+            _require_free(out)
             out.parent.mkdir(parents=True, exist_ok=True)
             # Renamed when it is whole, which never replaces a directory with files.
             with tempfile.TemporaryDirectory(prefix=".hpsearch-", dir=out.parent) as scratch:
