@@ -292,6 +292,22 @@ def _settler(count: int, workers: int | None, trust: Sequence[str], sweep: Path 
 
 
 @app.command()
+def merge(
+    sources: Annotated[
+        list[Path],
+        typer.Argument(metavar="A B [C ...]", help="Results directories of one sweep."),
+    ],
+    *,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="The results directory to make.")],
+) -> None:
+    """Join the results of one sweep from several directories in a new one."""
+    from hpsearch.revisit.merging import merge_directories
+
+    for line in merge_directories(sources, out):
+        typer.echo(line)
+
+
+@app.command()
 def report(
     sources: Annotated[
         list[Path],

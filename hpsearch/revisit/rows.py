@@ -190,11 +190,7 @@ def open_run(directory: Path, load: Loader | None = None, trust: Collection[str]
     """
     may_run = trusted(trust)
     where = ResultsDirectory(directory)
-    if not where.store.exists():
-        raise InputError(
-            f"{directory}: no results directory: there is no {where.store.name} in it; "
-            "`hpsearch run` makes one"
-        )
+    where.require_store()
     with Store(where.store, read_only=True) as store:
         facts, executions, results = store.facts(), store.executions(), store.results()
     if facts.task is Task.OBJECTIVE:

@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hpsearch.data.specs import Task
-from hpsearch.errors import HpsearchError, RefusedError
+from hpsearch.errors import HpsearchError, RefusedError, StoreError
 from hpsearch.machine import odd_kind, shortage
 from hpsearch.space.execution import Execution, ExecutionKey, ExecutionResult, Repetition
 from hpsearch.space.space import Kind
 from hpsearch.store.cells import unescaped
 from hpsearch.store.directory import ResultsDirectory
+from hpsearch.store.facts import Facts
+from hpsearch.store.provenance import stored_sweep
 from hpsearch.store.records import PACKAGES
 from hpsearch.store.tables import (
     Provenance,
@@ -168,6 +170,24 @@ class Tables:
         """
         with _explained(self._where):
             self._where.write(self._where.sweep, text)
+
+
+def tables_of(where: ResultsDirectory, facts: Facts) -> Tables:
+    """Return the tables of a directory as its store's facts have them.
+
+    Raises:
+        StoreError: The store lacks facts that this takes, or its sweep cannot be read.
+    """
+    names: list[str] = []
+    name, task, identity = facts.name or where.path.name, facts.task, facts.identity
+    if task is None or identity is None:
+        raise StoreError(f"{where.store}: does not say what was run; run the sweep again")
+    if task is not Task.OBJECTIVE:
+        sweep = stored_sweep(facts, where)
+        name = sweep.name
+        names = [*sweep.parameters, *(each for point in sweep.configs for each in point)]
+    provenance = identity.provenance(name)
+    return Tables(where, task, list(dict.fromkeys(names)), provenance, kind=facts.kind)
 
 
 #: What reading a table raises that is not as a run writes it.

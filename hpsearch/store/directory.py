@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Self
 
-from hpsearch.errors import HpsearchError, LockedError, RefusedError
+from hpsearch.errors import HpsearchError, InputError, LockedError, RefusedError
 from hpsearch.files import OpenDirectory
 from hpsearch.machine import HARD_LINK, has_other_name, odd_kind
 from hpsearch.programs.nodes import MARK
@@ -80,6 +80,18 @@ class ResultsDirectory:
     def store(self) -> Path:
         """The store; outside this directory after a run with `--store`."""
         return self.store_elsewhere or self.path / "sweep.db"
+
+    def require_store(self) -> None:
+        """Check that a run has made this directory.
+
+        Raises:
+            InputError: It has no store.
+        """
+        if not self.store.exists():
+            raise InputError(
+                f"{self.path}: no results directory: there is no {self.store.name} in it; "
+                "`hpsearch run` makes one"
+            )
 
     @property
     def pointer(self) -> Path:

@@ -15,12 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.data.loading import load_dataset
-from hpsearch.data.specs import Task
 from hpsearch.errors import DataError, HpsearchError, InputError, LockedError, StoreError
 from hpsearch.machine import odd_kind, shortage
 from hpsearch.space.execution import Execution, ExecutionResult, label
 from hpsearch.spec.sweep import sweep_from_text
-from hpsearch.store.derived import Tables, with_versions
+from hpsearch.store.derived import tables_of, with_versions
 from hpsearch.store.directory import ResultsDirectory, logs_of_store
 from hpsearch.store.facts import Facts
 from hpsearch.store.lock import holder
@@ -226,19 +225,9 @@ def _tables_of(where: ResultsDirectory, contents: _Contents) -> tuple[pd.DataFra
     """Make results.csv and curves.csv from the store.
 
     Raises:
-        KeyError: The store lacks facts that this takes.
+        StoreError: The store lacks facts that this takes.
     """
-    facts, names = contents.facts, []
-    name = facts.name or where.path.name
-    task, identity = facts.task, facts.identity
-    if task is None or identity is None:
-        raise KeyError("task")
-    if task is not Task.OBJECTIVE:
-        sweep = sweep_from_text(facts.sweep, str(where.sweep))
-        name = sweep.name
-        names = [*sweep.parameters, *(each for point in sweep.configs for each in point)]
-    provenance = identity.provenance(name)
-    tables = Tables(where, task, list(dict.fromkeys(names)), provenance, kind=facts.kind)
+    tables = tables_of(where, contents.facts)
     records = tables.records(contents.executions, contents.results)
     return tables.results(records), tables.curves(records)
 

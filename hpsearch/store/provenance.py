@@ -151,19 +151,23 @@ def require_unchanged(stored: Identity | None, identity: Identity, directory: st
     """
     if stored is None:
         return
-    before, now = json.loads(stored.to_json()), json.loads(identity.to_json())
-    differences = [
+    lines = [
         f"  {path}: was {json.dumps(old)}, is {json.dumps(new)}"
-        for path, old, new in _differences(before, now, "")
+        for path, old, new in differences(stored, identity)
     ]
-    if differences:
+    if lines:
         raise ChangedSweepError(
             f"{directory}: its results were made with another sweep:\n"
-            + "\n".join(differences)
+            + "\n".join(lines)
             + "\nData, split, metric and recipe must stay, or scores could not be compared. Undo "
             "the change, give this run another directory (--out, out=), or move the old one aside "
             "(--fresh, fresh=True)"
         )
+
+
+def differences(before: Identity, now: Identity) -> list[tuple[str, Any, Any]]:
+    """Return the dotted name, the former value and the present one of each difference."""
+    return _differences(json.loads(before.to_json()), json.loads(now.to_json()), "")
 
 
 def _differences(before: Any, now: Any, path: str) -> list[tuple[str, Any, Any]]:

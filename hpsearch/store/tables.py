@@ -378,14 +378,41 @@ def typed_table(table: pd.DataFrame, path: str | os.PathLike[str]) -> pd.DataFra
         path: Named in error messages.
 
     Raises:
-        InputError: hpsearch did not write the table.
+        InputError: hpsearch did not write the table, or it is several tables.
     """
     if "trial" not in table.columns:
         raise InputError(
             f"{path}: not a results table of hpsearch: it has no column 'trial'; "
             f"its columns are {', '.join(table.columns[:8])}"
         )
-    return _renumbered(_checked(table, path))
+    typed = _checked(table, path)
+    _require_one_run(typed, path)
+    return _renumbered(typed)
+
+
+def _require_one_run(table: pd.DataFrame, path: str | os.PathLike[str]) -> None:
+    """Check that a trial has one config, and an execution one row.
+
+    Raises:
+        InputError: They have several, as in tables that were put one below the other.
+    """
+    found = ""
+    if "config" in table:
+        pairs = table[["trial", "config"]].dropna().drop_duplicates()
+        several = pairs[pairs["trial"].duplicated(keep=False)].sort_values("trial", kind="stable")
+        if len(several):
+            trial, configs = several["trial"].iloc[0], several["config"].iloc[:2]
+            found = f"trial {trial} has the configs {' and '.join(configs)}, and a trial has one"
+    keys = [key for key in (*KEY, "epoch") if key in table]
+    if not found and (repeated := table.duplicated(keys)).any():
+        row = table.loc[repeated, keys].iloc[0].dropna()
+        which = ", ".join(f"{key} {cell}" for key, cell in row.items())
+        found = f"{which} has several rows, and there is one of each"
+    if found:
+        raise InputError(
+            f"{path}: {found}: are these several tables, one below the other? `hpsearch merge A B "
+            "--out C` joins the results directories that they came from"
+        )
 
 
 def _checked(table: pd.DataFrame, path: str | os.PathLike[str]) -> pd.DataFrame:

@@ -1,0 +1,254 @@
+"""Join several results directories of one sweep in a new one."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from hpsearch.errors import ChangedSweepError, HpsearchError, InputError, RefusedError
+from hpsearch.space.execution import Execution, ExecutionKey, ExecutionResult, Status
+from hpsearch.store.derived import tables_of, with_versions
+from hpsearch.store.directory import ResultsDirectory
+from hpsearch.store.facts import Evaluation, Facts, Identity
+from hpsearch.store.provenance import differences
+from hpsearch.store.store import Store
+from hpsearch.wording import counted
+
+#: The encoded facts that the rows of all sources share; the first one's are taken.
+_SHARED_FACTS = frozenset(
+    ("identity", "sweep", "task", "classes", "kind", "asked", "guesses", "program", "name")
+)
+
+
+@dataclass(frozen=True)
+class _Source:
+    """A results directory to join; its store is open for reading.
+
+    Attributes:
+        results: By execution.
+    """
+
+    path: Path
+    store: Store
+    facts: Facts
+    identity: Identity
+    executions: Sequence[Execution]
+    results: Mapping[int, ExecutionResult]
+
+    @classmethod
+    def opened(cls, path: Path, stack: ExitStack) -> _Source:
+        """Open a directory, and read everything but the arrays.
+
+        Raises:
+            InputError: It is no results directory, or has no rows yet.
+            RefusedError: The store is damaged, or older than its table.
+        """
+        where = ResultsDirectory(path)
+        where.require_store()
+        store = stack.enter_context(Store(where.store, read_only=True))
+        # A run may be adding executions, and then their results.
+        facts, results, executions = store.facts(), store.results(), store.executions()
+        if facts.identity is None or not results:
+            raise InputError(f"{path}: has no results yet; run its sweep first")
+        tables_of(where, facts).require_known({e.key for e in executions if e.number in results})
+        executions.sort(key=lambda each: (each.trial, each.number))
+        results = with_versions(where, executions, results)
+        return cls(path, store, facts, facts.identity, executions, results)
+
+    @property
+    def configs(self) -> set[str]:
+        """The ids of the configs that have a row."""
+        return {each.config.id for each in self.executions if each.number in self.results}
+
+    def worth(self, execution: Execution) -> int:
+        """Return 0 without a row, 1 without a score, 2 if stopped, 3 if completed."""
+        result = self.results.get(execution.number)
+        if result is None:
+            return 0
+        return 1 + result.status.scored + (result.status is Status.COMPLETED)
+
+    def score(self, execution: Execution) -> float | None:
+        """Return the score of an execution that has a row."""
+        return self.results[execution.number].score
+
+
+@dataclass
+class _Union:
+    """The executions of all sources, each once, in the order of their new numbers.
+
+    Attributes:
+        kept: Where the row of each execution is taken from.
+        trials: Config -> new number of its trial.
+        unequal: The completed executions with several scores, of which the first is kept.
+    """
+
+    sources: list[_Source] = field(default_factory=list)
+    kept: dict[ExecutionKey, tuple[_Source, Execution]] = field(default_factory=dict)
+    trials: dict[str, int] = field(default_factory=dict)
+    unequal: set[ExecutionKey] = field(default_factory=set)
+
+    def add(self, source: _Source) -> None:
+        """Add the executions of a source; rows that are worth more replace others."""
+        self.sources.append(source)
+        for each in source.executions:
+            self.trials.setdefault(each.config.id, len(self.trials) + 1)
+            first, known = self.kept.setdefault(each.key, (source, each))
+            if source.worth(each) > first.worth(known):
+                self.kept[each.key] = (source, each)
+            elif source.worth(each) == 3 and source.score(each) != first.score(known):
+                self.unequal.add(each.key)
+
+    def executions(self) -> list[Execution]:
+        """Return the executions with their new numbers."""
+        return [
+            replace(execution, number=number, trial=self.trials[execution.config.id])
+            for number, (_, execution) in enumerate(self.kept.values(), 1)
+        ]
+
+    def results(self) -> Iterator[ExecutionResult]:
+        """Yield the results with their new numbers, and the arrays that are stored with them."""
+        numbers = {key: number for number, key in enumerate(self.kept, 1)}
+        keys = {
+            (source.path, each.number): each.key
+            for source in self.sources
+            for each in source.executions
+        }
+        for key, (source, execution) in self.kept.items():
+            result = source.results.get(execution.number)
+            if result is None:
+                continue
+            shared = result.shared_with
+            yield replace(
+                result,
+                number=numbers[key],
+                shared_with=None if shared is None else numbers[keys[source.path, shared]],
+                state=source.store.weights(execution.number),
+                snapshot=source.store.snapshot(execution.number),
+            )
+
+    def evaluations(self) -> tuple[Evaluation, ...]:
+        """Return what is recorded of evaluations, in order of time, each once."""
+        found: list[Evaluation] = []
+        for source in self.sources:
+            for each in source.facts.evaluations:
+                if each.config in self.trials:
+                    moved = replace(each, trial=self.trials[each.config])
+                    found += [moved] * (moved not in found)
+        return tuple(sorted(found, key=lambda each: each.time))
+
+
+def merge_directories(paths: Sequence[Path], out: Path) -> list[str]:
+    """Join results directories of one sweep in a new one; the given ones stay as they are.
+
+    A config is one trial, with the executions of all directories. Of several rows of one execution
+    the first that completed is kept, else the first that was stopped, else the first.
+
+    Args:
+        paths: Two or more, the first one's trials and sweep.yaml first.
+        out: Must be missing or empty.
+
+    Returns:
+        Lines that say what was joined.
+
+    Raises:
+        InputError: There are too few directories, or one is no results directory.
+        RefusedError: Their rows cannot share a table, or `out` has files.
+    """
+    if len(paths) < 2:
+        raise InputError(f"merge: takes two results directories or more, not {len(paths)}")
+    union = _Union()
+    with ExitStack() as stack:
+        for path in paths:
+            source = _Source.opened(path, stack)
+            if union.sources:
+                _require_same(union.sources[0], source)
+            union.add(source)
+        try:
+            _require_free(out)
+            out.parent.mkdir(parents=True, exist_ok=True)
+            # Renamed when it is whole, which never replaces a directory with files.
+            with tempfile.TemporaryDirectory(prefix=".hpsearch-", dir=out.parent) as scratch:
+                whole = Path(scratch) / out.absolute().name
+                whole.mkdir()
+                _write(ResultsDirectory(whole), union)
+                whole.rename(out.absolute())
+        except OSError as error:
+            raise HpsearchError(f"{out}: cannot be made: {error.strerror or error}") from None
+        return list(_summary(union, out))
+
+
+def _require_free(out: Path) -> None:
+    free = not out.exists() or (out.is_dir() and not any(out.iterdir()))
+    if out.is_symlink() or not free:
+        raise RefusedError(
+            f"{out}: is there already, and merge overwrites nothing; name a new directory with "
+            "--out"
+        )
+
+
+def _require_same(first: _Source, other: _Source) -> None:
+    """Check that the rows of two directories may share a table.
+
+    Raises:
+        ChangedSweepError: They may not; the message has each difference.
+    """
+    found = differences(first.identity, other.identity)
+    if first.facts.kind != other.facts.kind:
+        found.append(("kind", first.facts.kind, other.facts.kind))
+    if not found:
+        return
+    lines = [
+        f"  {name}: {json.dumps(ours)} in {first.path}, {json.dumps(theirs)} in {other.path}"
+        for name, ours, theirs in found
+    ]
+    advice = "keep such results apart"
+    if any(name == "recipe.seed" for name, _, _ in found):
+        advice = (
+            "the sweep's `seed` is part of the recipe: share one, and have each person train other "
+            "repetitions, as in seeds: [0, 1] and seeds: [2, 3]"
+        )
+    raise ChangedSweepError(
+        f"{other.path}: cannot be merged with {first.path}:\n"
+        + "\n".join(lines)
+        + f"\nRows of one directory share data, split, metric and recipe; {advice}"
+    )
+
+
+def _write(where: ResultsDirectory, union: _Union) -> None:
+    """Fill a new directory: the store, and the tables and the sweep that are derived from it."""
+    meta = union.sources[0].facts.meta
+    with Store(where.store) as store:
+        store.set_meta({key: meta[key] for key in sorted(_SHARED_FACTS & meta.keys())})
+        store.set_facts(evaluations=union.evaluations())
+        store.add_executions(union.executions())
+        for result in union.results():
+            # One by one: the arrays of all may not fit into memory.
+            store.add_results([result])
+        facts = store.facts()
+        tables = tables_of(where, facts)
+        tables.write(store.executions(), store.results())
+        if text := facts.sweep or facts.program:
+            tables.write_sweep(text)
+
+
+def _summary(union: _Union, out: Path) -> Iterator[str]:
+    sources, configs = union.sources, [source.configs for source in union.sources]
+    total = set[str]().union(*configs)
+    several = sum(sum(config in each for each in configs) > 1 for config in total)
+    parts = [f"{len(c):,} of {s.path}" for c, s in zip(configs, sources, strict=True)]
+    parts[0] = f"{counted(len(configs[0]), 'trial')} of {sources[0].path}"
+    both = "both" if len(sources) == 2 else "several"
+    yield f"{', '.join(parts)}, {several:,} in {both}: {counted(len(total), 'trial')} in {out}"
+    if union.unequal:
+        yield (
+            f"warning: {counted(len(union.unequal), 'execution')} scored otherwise in another "
+            "directory, by other versions or on another processor; the first score is kept"
+        )
+    if sources[0].facts.program:
+        yield "the files that the trials of the program left stay where they are"
+    elif sources[0].facts.sweep:
+        yield f"next: hpsearch run {out / 'sweep.yaml'} --out {out}, which writes best.keras"

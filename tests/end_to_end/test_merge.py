@@ -1,0 +1,97 @@
+"""`hpsearch merge` on real sweeps, and tables that were put one below the other."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pandas as pd
+import pytest
+from commands import hpsearch
+from small_sweeps import DIGITS
+
+KEY = ["config", "seed"]
+CHANGES = {
+    "ann": ["seeds=[0]", "parameters.hidden_layers=[0]"],
+    "ben": ["seeds=[1]"],
+    "other-data": ["data.seed=1", "parameters.hidden_layers=[0]"],
+}
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory):
+    """A directory with sweep.yaml, and a results directory for each of CHANGES."""
+    home = tmp_path_factory.mktemp("people")
+    (home / "sweep.yaml").write_text(DIGITS)
+    for out, changes in CHANGES.items():
+        settings = [word for change in changes for word in ("--set", change)]
+        hpsearch("run", "sweep.yaml", "--out", out, *settings, cwd=home)
+    return home
+
+
+def digests(directory):
+    files = (path for path in sorted(directory.iterdir()) if path.is_file())
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def test_two_peoples_results_become_one_sweep(people):
+    before = [digests(people / name) for name in ("ann", "ben")]
+    said = hpsearch("merge", "ann", "ben", "--out", "both", cwd=people)
+    assert [digests(people / name) for name in ("ann", "ben")] == before
+    tables = {name: pd.read_csv(people / name / "results.csv") for name in ("ann", "ben", "both")}
+    configs = {name: set(table["config"]) for name, table in tables.items()}
+    shared = len(configs["ann"] & configs["ben"])
+    assert said.stdout.splitlines()[0] == (
+        f"{len(configs['ann'])} trials of ann, {len(configs['ben'])} of ben, {shared} in both: "
+        f"{len(configs['both'])} trials in both"
+    )
+    assert 0 < shared < len(configs["both"])
+    expected = pd.concat([tables["ann"], tables["ben"]]).set_index(KEY).sort_index()
+    found = tables["both"].set_index(KEY).sort_index()
+    numbers = ["trial", "shared_with"]
+    found, expected = found.drop(columns=numbers), expected.drop(columns=numbers)
+    pd.testing.assert_frame_equal(found, expected, check_dtype=False)
+    assert tables["both"].groupby("config")["trial"].nunique().eq(1).all()
+    first = tables["both"][tables["both"]["trial"] <= len(configs["ann"])]
+    assert list(first["config"].drop_duplicates()) == list(tables["ann"]["config"])
+    assert "all is sound" in hpsearch("doctor", "both", cwd=people).stdout
+
+
+def test_a_run_goes_on_in_the_new_directory(people):
+    hpsearch("merge", "ben", "ann", "--out", "more", cwd=people)
+    hpsearch("export", "more", "--out", "best.keras", cwd=people)
+    again = hpsearch("run", "more/sweep.yaml", "--out", "more", cwd=people)
+    assert "20 trials, 20 completed, 0 trained now" in again.stdout
+    wider = hpsearch("run", "sweep.yaml", "--out", "more", "--set", "seeds=2", cwd=people)
+    assert "20 trials, 20 completed, 16 trained now" in wider.stdout
+    said = hpsearch("doctor", "more", cwd=people).stdout
+    assert "all is sound" in said
+    assert "best.keras   sound" in said
+
+
+def test_other_data_and_full_directories_are_refused(people):
+    said = hpsearch("merge", "ann", "other-data", "--out", "new", cwd=people, code=3).stderr
+    data = [pd.read_csv(people / name / "results.csv")["data"][0] for name in ("ann", "other-data")]
+    assert f'data: "{data[0]}" in ann, "{data[1]}" in other-data' in said
+    said = hpsearch("merge", "ann", "ben", "--out", "ann", cwd=people, code=3).stderr
+    assert "ann: is there already, and merge overwrites nothing" in said
+    assert not (people / "new").exists()
+
+
+@pytest.mark.parametrize(
+    ("below", "said"),
+    [("ben", "trial 1 has the configs "), ("ann", "trial 1, seed 0 has several rows")],
+)
+def test_tables_one_below_the_other_are_seen(people, below, said):
+    # The second table's trials begin with the last config of the first.
+    tables = [pd.read_csv(people / name / "results.csv") for name in ("ann", below)]
+    if below == "ben":
+        tables[1]["trial"] = tables[1]["trial"].max() + 1 - tables[1]["trial"]
+    pd.concat(tables).to_csv(people / "table.csv", index=False)
+    for command in (
+        ["show", "table.csv"],
+        ["compare", "table.csv", "ann"],
+        ["report", "table.csv"],
+    ):
+        error = hpsearch(*command, cwd=people, code=2).stderr
+        assert f"table.csv: {said}" in error
+        assert "hpsearch merge A B --out C" in error
