@@ -34,7 +34,8 @@ from hpsearch.search.asking import Exchange
 from hpsearch.search.strategy import Strategy
 from hpsearch.space.space import Kind
 from hpsearch.spec.sweep import Sweep, sweep_from_mapping
-from hpsearch.store.keras_tuner_files import is_project
+from hpsearch.store.directory import ResultsDirectory
+from hpsearch.store.tables import absence_of
 from hpsearch.trackers.targets import make_tracker
 from hpsearch.tuner.arguments import (
     method_of,
@@ -173,7 +174,7 @@ def _results_at_prompt(interruption: Interrupted) -> Results:
 
 
 def load(directory: str | os.PathLike[str], *, trust: Collection[str] = ()) -> Results:
-    """Return the results of an earlier run, or of a search whose directory KerasTuner wrote.
+    """Return the results of an earlier run.
 
     >>> import hpsearch
     >>> sweep = {"data": {"dataset": "wine"}, "parameters": {"units": 4, "epochs": 2}}
@@ -190,8 +191,9 @@ def load(directory: str | os.PathLike[str], *, trust: Collection[str] = ()) -> R
         InputError: There is no results table, or a name in `trust` is none of a function.
     """
     path = Path(directory)
-    if not (path / "results.csv").exists() and not is_project(path):
-        raise InputError(f"{path}: there is no results.csv; `hpsearch run` writes one")
+    table = ResultsDirectory(path).results
+    if not table.exists():
+        raise InputError(f"{table}: {absence_of(table)}")
     return Results(path, trust=trusted(trust))
 
 

@@ -15,7 +15,7 @@ from hpsearch.data.loading import Loader
 from hpsearch.errors import InputError
 from hpsearch.progress.display import make_reporter
 from hpsearch.reporting.pictures import ONE_OBJECTIVE, Pictures
-from hpsearch.reporting.source import ReportSource, load_source, resolved_sweep
+from hpsearch.reporting.source import ReportSource, resolved_sweep
 from hpsearch.revisit.refitting import REFIT_IN, score_intervals, sweep_of_best
 from hpsearch.revisit.rows import (
     Reproduction,
@@ -26,10 +26,10 @@ from hpsearch.revisit.rows import (
     reproduce_trial,
 )
 from hpsearch.spec.sweep import Sweep, load_sweep
+from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.facts import Evaluation
-from hpsearch.store.keras_tuner_files import is_project
-from hpsearch.store.store import evaluations_of
-from hpsearch.store.tables import hyperparameter_columns, read_curves, read_table, values_of
+from hpsearch.store.store import Store, evaluations_of
+from hpsearch.store.tables import hyperparameter_columns, read_table, values_of
 from hpsearch.store.trials import best_trial, front_of, ranked_trials, trials_of
 from hpsearch.tuner.run import run_sweep
 from hpsearch.tuner.settings import Settings
@@ -80,10 +80,8 @@ class Results(Pictures):
 
     @cached_property
     def curves(self) -> pd.DataFrame:
-        """curves.csv: one row for each execution and epoch; KerasTuner's files give none."""
-        if is_project(self.directory):
-            return load_source(self.directory).curves
-        return read_curves(self.directory)
+        """curves.csv: one row for each execution and epoch."""
+        return read_table(self.directory / "curves.csv")
 
     @cached_property
     def trials(self) -> pd.DataFrame:
@@ -163,13 +161,10 @@ class Results(Pictures):
         """Class names, in the order of `predict_proba`; empty for regression.
 
         Raises:
-            InputError, RefusedError: The store of an earlier version has none, and the data that
-                has them cannot be read or has changed.
+            RefusedError: There is no store, or it is damaged.
         """
-        # Starts slowly: NumPy, pandas.
-        from hpsearch.revisit.predicting import class_names
-
-        return class_names(self.directory, self.rows, self.trust)
+        with Store(ResultsDirectory(self.directory).store, read_only=True) as store:
+            return store.facts().classes
 
     def predict(self, rows: Any) -> npt.NDArray[Any]:
         """Predict rows by the best trial's model.

@@ -192,9 +192,7 @@ def plan(
 def show(
     source: Annotated[
         Path,
-        typer.Argument(
-            metavar="DIR|CSV", help="A results directory, KerasTuner's too, or a CSV file."
-        ),
+        typer.Argument(metavar="DIR|CSV", help="A results directory, or a CSV file."),
     ],
     top: Annotated[int, typer.Option(min=1, help="The number of best trials.")] = 10,
     *,
@@ -215,9 +213,7 @@ def show(
 def compare(
     tables: Annotated[
         list[Path],
-        typer.Argument(
-            metavar="A B [C ...]", help="Results directories, KerasTuner's too, or CSV files."
-        ),
+        typer.Argument(metavar="A B [C ...]", help="Results directories or CSV files."),
     ],
     *,
     score: Annotated[
@@ -311,9 +307,7 @@ def merge(
 def report(
     sources: Annotated[
         list[Path],
-        typer.Argument(
-            metavar="DIR...", help="Results directories, KerasTuner's too, or results.csv."
-        ),
+        typer.Argument(metavar="DIR...", help="Results directories, or results.csv."),
     ],
     *,
     out: Annotated[

@@ -71,7 +71,6 @@ class Request:
         parts: The targets whose columns the arrays hold, if there are several; else empty.
         inputs: The same of several inputs.
         of: A digest of rows that the arrays only stand for; empty if they are the rows.
-        formerly: The same in the form that directories of the first release hold.
     """
 
     arrays: Arrays
@@ -82,7 +81,6 @@ class Request:
     parts: tuple[ArrayPart, ...] = ()
     inputs: tuple[ArrayPart, ...] = ()
     of: str = ""
-    formerly: str = ""
 
     @property
     def input(self) -> InputSpec:

@@ -76,12 +76,12 @@ class ModelFile:
             classes, columns, text = (tuple(map(str, each)) for each in names)
             dates = tuple(
                 DateColumn(*(str(each[key]) for key in ("name", "format", "first")))
-                for each in found.get("dates", ())
+                for each in found["dates"]
             )
             for each in dates:
                 datetime.fromisoformat(each.first)
             table = TableSpec(columns, frozenset(text), dates)
-            numbers, fills = (found.get(key) is True for key in ("numbers", "fills"))
+            numbers, fills = (found[key] is True for key in ("numbers", "fills"))
             inputs = tuple(
                 ArrayPart(
                     str(each["name"]),
@@ -89,7 +89,7 @@ class ModelFile:
                     whole=each["whole"] is True,
                     image=each["image"] is True,
                 )
-                for each in found.get("inputs", ())
+                for each in found["inputs"]
             )
             return cls(Task(found["task"]), classes, numbers, table, fills, inputs)
         except (OSError, zipfile.BadZipFile, LookupError, TypeError, ValueError):

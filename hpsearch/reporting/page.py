@@ -129,7 +129,7 @@ def _sweep(source: ReportSource, limits: PageLimits) -> dict[str, Any]:
             "-" if best is None else int(best["trial"]),
             f"{len(source.trials):,}",
             f"{len(source.ranked):,}",
-            duration(source.savings.seconds) if source.has_work else "-",
+            duration(source.savings.seconds),
         ],
         "total": len(source.trials),
         "scored": len(source.ranked),
@@ -148,7 +148,7 @@ def _sweep(source: ReportSource, limits: PageLimits) -> dict[str, Any]:
         "failures": words.failures(source),
         "evaluations": words.evaluations(source),
         "predictions": [],
-        "work": words.work(source) if source.has_work else [],
+        "work": words.work(source),
         "facts": words.facts(source),
         "file": dump_raw(source.sweep.raw()) if source.sweep is not None else "",
         "notes": words.notes(source, limits.points, limits.curves, limits.effects)
@@ -178,9 +178,7 @@ def _figures(source: ReportSource, limits: PageLimits) -> dict[str, Any]:
 
 
 def _ways(source: ReportSource) -> list[str]:
-    """What progress is drawn along: trials, and what they took, if it is known and differs."""
-    if not source.has_work:
-        return ["trial"]
+    """What progress is drawn along: trials, and what they took, if it differs."""
     alike = source.epochs_taken.nunique() < 2
     return ["trial", *(by for by in PROGRESS if not (alike and by == "epochs"))]
 

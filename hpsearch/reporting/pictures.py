@@ -60,8 +60,7 @@ def as_figure(spec: Spec, source: ReportSource, theme: str = "light") -> Figure:
 def every_figure(source: ReportSource) -> Iterator[tuple[str, Spec]]:
     """Each figure of the report, with a name that is valid as a file's."""
     yield "progress", progress_figure(source)
-    if source.has_work:
-        yield "progress-by-time", progress_figure(source, by="seconds")
+    yield "progress-by-time", progress_figure(source, by="seconds")
     if len(source.ranked):
         yield "distribution", distribution_figure(source)
     if source.objectives:
@@ -78,8 +77,7 @@ def every_figure(source: ReportSource) -> Iterator[tuple[str, Spec]]:
             yield f"effect-{index}-{safe}", effect_figure(source, name)
         if len(found.paired) > 1:
             yield "contour", contour_figure(source, *found.paired[:2])
-    if source.has_work:
-        yield "work", work_figure([source])
+    yield "work", work_figure([source])
     if (timeline := timeline_figure(source)) is not None:
         yield "timeline", timeline
 

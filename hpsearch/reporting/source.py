@@ -33,7 +33,6 @@ from hpsearch.store.tables import (
     KEY,
     TAIL,
     hyperparameter_of,
-    read_curves,
     read_table,
     varying_columns,
 )
@@ -272,7 +271,7 @@ class ReportSource:
     def objectives(self) -> tuple[tuple[str, str], ...]:
         """The objectives by name with their goals, the score first; empty if there is only it.
 
-        Empty, too, if the rows of an older sweep lack one.
+        Empty, too, if the rows lack one.
         """
         found = self.sweep.goals if self.sweep is not None else ()
         return found if all(name in self.table for name, _ in found[1:]) else ()
@@ -395,12 +394,6 @@ class ReportSource:
         return importance_of(self.table, space, most_rows=self.most_rows)
 
     @cached_property
-    def has_work(self) -> bool:
-        """Whether epochs or seconds are known; KerasTuner's files do not tell them."""
-        known = self.table[["epochs_trained", "seconds"]].notna()
-        return self.table.empty or bool(known.to_numpy().any())
-
-    @cached_property
     def savings(self) -> Savings:
         """Epochs and trainings that sharing and early stopping saved."""
         table = self.table
@@ -459,7 +452,7 @@ def load_source(path: str | os.PathLike[str]) -> ReportSource:
     given = Path(path)
     directory = given if given.is_dir() else given.parent
     table = read_table(given)
-    missing = [name for name in (*HEAD, *TAIL) if name not in table and name != "method"]
+    missing = [name for name in (*HEAD, *TAIL) if name not in table]
     if missing:
         raise InputError(
             f"{given}: not a results table of hpsearch: it has no column {', '.join(missing)}"
@@ -468,7 +461,7 @@ def load_source(path: str | os.PathLike[str]) -> ReportSource:
     has_curves = curves.exists() and given.name in (directory.name, "results.csv")
     return ReportSource(
         table=table,
-        curves=read_curves(directory) if has_curves else pd.DataFrame(columns=[*CURVES]),
+        curves=read_table(curves) if has_curves else pd.DataFrame(columns=[*CURVES]),
         sweep=resolved_sweep(directory),
         directory=directory,
     )

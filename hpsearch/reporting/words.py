@@ -45,7 +45,7 @@ def tiles(source: ReportSource) -> list[str]:
         found[0] += f" in {counted(len(table), 'execution')}"
     lost = source.lost["status"].value_counts()
     found += [f"{count:,} {status}" for status, count in lost.items()]
-    if source.has_work and saved.seconds >= _LEAST_SECONDS:
+    if saved.seconds >= _LEAST_SECONDS:
         found.append(f"{duration(saved.seconds)} of training")
     if asked > saved.epochs_trained:
         found.append(f"{1 - saved.epochs_trained / asked:.0%} of {asked:,} epochs saved")

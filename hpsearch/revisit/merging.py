@@ -11,7 +11,7 @@ from pathlib import Path
 
 from hpsearch.errors import ChangedSweepError, HpsearchError, InputError, RefusedError
 from hpsearch.space.execution import Execution, ExecutionKey, ExecutionResult, Status
-from hpsearch.store.derived import tables_of, with_versions
+from hpsearch.store.derived import tables_of
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.facts import Evaluation, Facts, Identity
 from hpsearch.store.provenance import differences
@@ -56,7 +56,6 @@ class _Source:
             raise InputError(f"{path}: has no results yet; run its sweep first")
         tables_of(where, facts).require_known({e.key for e in executions if e.number in results})
         executions.sort(key=lambda each: (each.trial, each.number))
-        results = with_versions(where, executions, results)
         return cls(path, store, facts, facts.identity, executions, results)
 
     @property

@@ -16,12 +16,10 @@ from hpsearch.data.columns import parse_columns
 from hpsearch.data.dataset import Inputs, n_rows, packed, require_finite, unpacked
 from hpsearch.data.loading import Loader
 from hpsearch.data.tables import read_rows
-from hpsearch.errors import InputError
+from hpsearch.errors import InputError, RefusedError
 from hpsearch.models.model_file import ModelFile
 from hpsearch.revisit.own_objects import load_model
-from hpsearch.revisit.rows import Say, Which, model_file, open_run
-from hpsearch.store.directory import ResultsDirectory
-from hpsearch.store.store import Store
+from hpsearch.revisit.rows import Say, Which, model_file
 from hpsearch.wording import did_you_mean, quoted
 
 if TYPE_CHECKING:
@@ -32,21 +30,6 @@ _BATCH_ROWS = 1024
 _BEYOND = re.compile(r"\] = (-?\d+) is not in \[0, (\d+)\)")
 #: So alike must a name be that is suggested in place of another.
 _CLOSE = 0.75
-
-
-def class_names(directory: Path, load: Loader | None, trust: Collection[str]) -> tuple[str, ...]:
-    """Return the class names of a run, in the order of the model's outputs.
-
-    Raises:
-        InputError, RefusedError: The store of an earlier version has none; as for `open_run`.
-    """
-    where = ResultsDirectory(directory)
-    if where.store.exists():
-        with Store(where.store, read_only=True) as store:
-            known = store.facts().classes
-        if known:
-            return known
-    return open_run(directory, load, trust).dataset.target.classes
 
 
 def predictor_of(
@@ -65,9 +48,10 @@ def predictor_of(
         model = load_model(path, directory, load, trust)
         known = ModelFile.read(path)
     if known is None:
-        # The file of an earlier version.
-        data = open_run(directory, load, trust).dataset
-        known = ModelFile.of(data.input, data.target)
+        raise RefusedError(
+            f"{path}: is not as a run writes it: it does not say what its rows and outputs are; "
+            "remove it, and run the sweep again"
+        )
     return Predictor(model, known)
 
 

@@ -26,7 +26,7 @@ from hpsearch.space.execution import Execution, ExecutionResult
 from hpsearch.space.layer_types import is_custom
 from hpsearch.space.mlp import MLPConfig
 from hpsearch.spec.sweep import Sweep
-from hpsearch.store.derived import best_execution, with_versions
+from hpsearch.store.derived import best_execution
 from hpsearch.store.directory import HeldDirectory, ResultsDirectory
 from hpsearch.store.facts import Evaluation, Measurement, installed
 from hpsearch.store.provenance import identify, require_unchanged, stored_sweep
@@ -214,7 +214,6 @@ def open_run(directory: Path, load: Loader | None = None, trust: Collection[str]
         )
     require_unchanged(facts.identity, identify(sweep, dataset, recipe), str(directory))
     recipe = replace(recipe, asked=facts.asked)
-    results = with_versions(where, executions, results)
     return StoredRun(where, sweep, dataset, recipe, executions, results, may_run)
 
 

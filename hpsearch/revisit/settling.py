@@ -81,7 +81,7 @@ def _sweep(table: Table) -> Sweep:
             "it: give the results directory, not a CSV"
         )
     if table.best is None:
-        raise InputError(f"{table.path}: it has no best config to train again: no trial has a score")
+        raise InputError(f"{table.path}: no trial has a score, and so none is the best to train again")
     sweep = load_sweep(table.directory / "sweep.yaml")
     if isinstance(sweep.model, str):
         raise InputError(

@@ -184,7 +184,7 @@ class ExecutionResult:
         error: One line for people; `traceback` has the details.
         late: Hyperparameters that the model requested beyond those of the config.
         versions: The versions that made it, by column; empty until it is stored.
-        spans: When workers trained for it, earlier attempts included; empty in older stores.
+        spans: When workers trained for it, earlier attempts included.
         state: Weights at the scored epoch, if they are kept.
         snapshot: State of the training after the last epoch, if it may continue.
     """

@@ -1,6 +1,6 @@
 """The truth on disk.
 
-In: executions and their results; directories that KerasTuner wrote.
+In: executions and their results.
 Out: sweep.db, and the tables that are derived from it.
 Next: `comparison`, which reads the tables.
 """

@@ -5,21 +5,19 @@ from __future__ import annotations
 import csv
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hpsearch.data.specs import Task
 from hpsearch.errors import HpsearchError, RefusedError, StoreError
-from hpsearch.machine import odd_kind, shortage
+from hpsearch.machine import shortage
 from hpsearch.space.execution import Execution, ExecutionKey, ExecutionResult, Repetition
 from hpsearch.space.space import Kind
-from hpsearch.store.cells import unescaped
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.facts import Facts
 from hpsearch.store.provenance import stored_sweep
-from hpsearch.store.records import PACKAGES
 from hpsearch.store.tables import (
     Provenance,
     Record,
@@ -194,18 +192,6 @@ def tables_of(where: ResultsDirectory, facts: Facts) -> Tables:
 _ODD_ROW = (OSError, ValueError, LookupError, TypeError, csv.Error)
 
 
-def _cells_in(path: Path) -> Iterator[tuple[ExecutionKey, Mapping[str, str]]]:
-    """Yield the key and the cells of each row of a results table.
-
-    Raises:
-        _ODD_ROW: It cannot be read, or is not as a run writes it.
-    """
-    with path.open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            fold = int(row["fold"]) if row["fold"] else None
-            yield (row["config"], Repetition(int(row["seed"]), fold)), row
-
-
 def _rows_in(path: Path) -> list[tuple[int, ExecutionKey]]:
     """The trial and the key of each row of a results table; none if it is missing.
 
@@ -214,8 +200,11 @@ def _rows_in(path: Path) -> list[tuple[int, ExecutionKey]]:
     """
     found: list[tuple[int, ExecutionKey]] = []
     try:
-        for key, cells in _cells_in(path):
-            found.append((int(cells["trial"]), key))
+        with path.open(encoding="utf-8", newline="") as file:
+            for row in csv.DictReader(file):
+                fold = int(row["fold"]) if row["fold"] else None
+                key = row["config"], Repetition(int(row["seed"]), fold)
+                found.append((int(row["trial"]), key))
     except FileNotFoundError:
         return []
     except _ODD_ROW as error:
@@ -226,42 +215,6 @@ def _rows_in(path: Path) -> list[tuple[int, ExecutionKey]]:
             "sweep.db is not an older copy, move the table away: the run writes it anew"
         ) from None
     return found
-
-
-def with_versions(
-    where: ResultsDirectory,
-    executions: Iterable[Execution],
-    results: Mapping[int, ExecutionResult],
-) -> dict[int, ExecutionResult]:
-    """Return results of which those that name no versions, of older stores, have their row's.
-
-    They stay without if results.csv cannot be read or has no such row.
-    """
-    silent = {
-        each.key: each.number
-        for each in executions
-        if each.number in results and not results[each.number].versions
-    }
-    found = dict(results)
-    if not silent or odd_kind(where.results):
-        return found
-    with suppress(*_ODD_ROW):
-        for key, cells in _cells_in(where.results):
-            number = silent.get(key)
-            if number is not None and _is_row_of(results[number], cells):
-                versions = {name: unescaped(cells[name]) for name in PACKAGES if cells.get(name)}
-                found[number] = replace(results[number], versions=versions)
-    return found
-
-
-def _is_row_of(result: ExecutionResult, cells: Mapping[str, str]) -> bool:
-    """Whether a row shows this result, and not an earlier one of its execution."""
-    score = cells.get("score") or None
-    try:
-        same = (None if score is None else float(score)) == result.score
-    except ValueError:
-        return False
-    return same and cells.get("status") == result.status
 
 
 def record_of(

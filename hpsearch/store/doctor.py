@@ -19,20 +19,13 @@ from hpsearch.errors import DataError, HpsearchError, InputError, LockedError, S
 from hpsearch.machine import odd_kind, shortage
 from hpsearch.space.execution import Execution, ExecutionResult, label
 from hpsearch.spec.sweep import sweep_from_text
-from hpsearch.store.derived import tables_of, with_versions
+from hpsearch.store.derived import tables_of
 from hpsearch.store.directory import ResultsDirectory, logs_of_store
 from hpsearch.store.facts import Facts
 from hpsearch.store.lock import holder
 from hpsearch.store.records import PACKAGES, file_digest
 from hpsearch.store.store import Store
-from hpsearch.store.tables import (
-    KEY,
-    numbers_rows,
-    read_cells,
-    read_curves,
-    read_table,
-    write_csv,
-)
+from hpsearch.store.tables import KEY, read_cells, write_csv
 from hpsearch.wording import cell_text, counted
 
 if TYPE_CHECKING:
@@ -89,7 +82,6 @@ def examine(directory: Path) -> list[Finding]:
         text = "there is none, of which all else is derived; results.csv can still be read"
         return [Finding(where.store.name, Severity.WRONG, text)]
     contents = _contents(where.store)
-    contents.results = with_versions(where, contents.executions, contents.results)
     return [
         *_store(where, contents),
         *_tables(where, contents),
@@ -206,10 +198,6 @@ def _tables(where: ResultsDirectory, contents: _Contents) -> Iterator[Finding]:
             continue
         try:
             cells = read_cells(path)
-            if _is_old(path, cells):
-                text = "written by an older version; the next run writes it again"
-                yield Finding(path.name, Severity.NOTE, text)
-                cells = _written(read_curves(where.path) if "epoch" in keys else read_table(path))
             found = _rows(cells, keys)
         except (InputError, KeyError, TypeError) as error:
             text = f"cannot be read: {error}; the next run writes it again from the store"
@@ -244,13 +232,6 @@ def _written(table: pd.DataFrame) -> pd.DataFrame:
         path = Path(scratch) / "table.csv"
         write_csv(table, path)
         return read_cells(path)
-
-
-def _is_old(path: Path, cells: pd.DataFrame) -> bool:
-    """Return whether a table's rows are numbered as older versions did."""
-    if path.name == "curves.csv":
-        return "epoch" in cells and "seed" not in cells
-    return "trial" in cells and numbers_rows(cells)
 
 
 def _differences(name: str, found: Rows, expected: Rows) -> Iterator[Finding]:

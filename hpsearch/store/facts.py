@@ -134,8 +134,7 @@ class Evaluation:
         for each in metrics.values():
             require_types(vars(each), _MEASUREMENT)
         answers = {
-            name: tuple(tuple(row) for row in record.get(name, ()))
-            for name in ("confusion", "pairs")
+            name: tuple(tuple(row) for row in record[name]) for name in ("confusion", "pairs")
         }
         found = cls(**{**record, "metrics": metrics, **answers})
         require_types(vars(found), _EVALUATION)
@@ -228,7 +227,7 @@ class Facts:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Class names in the order of the model's outputs; empty in stores of earlier versions."""
+        """Class names in the order of the model's outputs; empty without classes."""
         return tuple(map(str, json.loads(self.meta.get("classes", "[]"))))
 
     @property
@@ -248,7 +247,7 @@ class Facts:
 
     @property
     def best_digest(self) -> str:
-        """The SHA-256 of best.keras as a run wrote it; empty in stores of earlier versions."""
+        """The SHA-256 of best.keras as a run wrote it."""
         return self.meta.get("best_digest", "")
 
     @property

@@ -138,8 +138,7 @@ def from_json(text: str) -> ExecutionResult:
         UNREADABLE: `text` is not a valid record.
     """
     record = mapping(text)
-    # Stores before format 4 say `trial`.
-    record["number"] = record.pop("trial" if "trial" in record else "execution")
+    record["number"] = record.pop("execution")
     record["status"] = Status(record["status"])
     require_types(record, _FIELDS)
     names = list(record["curve"])
@@ -147,8 +146,8 @@ def from_json(text: str) -> ExecutionResult:
         dict(zip(names, values, strict=True))
         for values in zip(*record["curve"].values(), strict=True)
     )
-    record["spans"] = _spans_of(record.get("spans", ()))
-    versions = record.get("versions", {})
+    record["spans"] = _spans_of(record["spans"])
+    versions = record["versions"]
     if not versions.keys() <= {*PACKAGES, *OF_PROGRAMS}:
         raise ValueError(f"versions are of {', '.join(PACKAGES)}, not {', '.join(versions)}")
     require_types(versions, dict.fromkeys(versions, (str,)))
@@ -161,13 +160,13 @@ def from_json(text: str) -> ExecutionResult:
 
 
 def spans_from_json(text: str) -> tuple[Span, ...]:
-    """Decode the spans in the output of `as_json`, and nothing else; older stores have none.
+    """Decode the spans in the output of `as_json`, and nothing else.
 
     Raises:
         UNREADABLE: They are no valid spans.
     """
     if not text.startswith(_SPANS_FIRST):
-        return _spans_of(mapping(text).get("spans", ()))
+        raise ValueError("it does not begin with its spans")
     return _spans_of(json.JSONDecoder().raw_decode(text, len(_SPANS_FIRST))[0])
 
 

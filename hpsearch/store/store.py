@@ -34,8 +34,7 @@ from hpsearch.store.records import (
     snapshot_of,
     spans_from_json,
 )
-from hpsearch.store.schema import EVENTS, EXECUTIONS, SCHEMA, SCHEMA_VERSION, schema_fault
-from hpsearch.store.tables import new_numbers
+from hpsearch.store.schema import SCHEMA, SCHEMA_VERSION, schema_fault
 
 _BUSY_MILLISECONDS = 10_000
 _EVENT = {
@@ -43,8 +42,6 @@ _EVENT = {
     "epochs": (int, type(None)),
     "score": (int, float, type(None)),
 }
-#: Format 2 had no column `fold`; its column `seed` held `fold * _FOLD + seed`.
-_FOLD = 2**32
 
 
 class Store:
@@ -52,7 +49,7 @@ class Store:
 
     Args:
         path: The file; a writer creates it if it is missing.
-        read_only: Open it for reading, without a lock; a file of an older format stays as it is.
+        read_only: Open it for reading, without a lock.
         check: Called before each transaction; raises to prevent it.
 
     Raises:
@@ -74,7 +71,7 @@ class Store:
                 # SQLite opens by name, and would follow a link.
                 self._require_file(links=read_only)
                 self._opened, self._version = self._now(), self._written_by_others()
-                self._check(read_only=read_only)
+                self._check()
                 if not read_only:
                     self._db.execute("PRAGMA synchronous=NORMAL")
             except BaseException:
@@ -146,20 +143,20 @@ class Store:
             raise
         return db
 
-    def _check(self, *, read_only: bool) -> None:
+    def _check(self) -> None:
         if not self.path.stat().st_size:
             raise StoreError(f"{self.path}: the store is empty (0 bytes); {self._advice()}")
         application = self._db.execute("PRAGMA application_id").fetchone()[0]
         version = self._db.execute("PRAGMA user_version").fetchone()[0]
         if application != APPLICATION_ID:
             raise StoreError(f"{self.path}: not a store of hpsearch; {self._advice()}")
-        if not 2 <= version <= SCHEMA_VERSION:
+        if version != SCHEMA_VERSION:
             raise StoreError(
                 f"{self.path}: the store has format {version}, this version of hpsearch reads "
-                f"2 to {SCHEMA_VERSION}"
+                f"{SCHEMA_VERSION}; {self._advice()}"
             )
         self._check_size()
-        if fault := schema_fault(self._db, version):
+        if fault := schema_fault(self._db):
             raise StoreError(f"{self.path}: the store is damaged: {fault}; {self._advice()}")
         # Checksums find a changed row, this finds a missing one, and cells of another type than
         # their column's; it takes 0.3 s per GB.
@@ -167,8 +164,6 @@ class Store:
         if found != "ok":
             found = " ".join(str(found).split())
             raise StoreError(f"{self.path}: the store is damaged: {found}; {self._advice()}")
-        if version < SCHEMA_VERSION:
-            self._upgrade(version, in_memory=read_only)
 
     def _check_size(self) -> None:
         """Refuse a file that ends within a page, whose rest would read as zeros.
@@ -182,46 +177,6 @@ class Store:
                 f"{self.path}: the store is truncated: {size} bytes are no whole number of pages "
                 f"of {page}; {self._advice()}"
             )
-
-    def _upgrade(self, version: int, *, in_memory: bool) -> None:
-        """Convert an older store, in the file or in a copy of it: each row was a trial there."""
-        if in_memory:
-            memory = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-            self._db.backup(memory)
-            self._db.close()
-            self._db = memory
-            self._version = self._written_by_others()
-        columns = ["number", "config", "seed", "fold", "hyperparameters", "checksum"]
-        if version == 2:
-            columns.remove("fold")
-        with self._transaction():
-            rows = self._rows("trials", "trial {}", columns=columns)
-            self._db.execute("DROP TABLE trials")
-            self._db.execute(EXECUTIONS)
-            self._db.execute(EVENTS)
-            trials = new_numbers((number, config) for number, config, *_ in rows)
-            folds = {}
-            for number, config, seed, *fold, values in rows:
-                place = (seed, *fold) if fold else divmod(seed, _FOLD)[::-1]
-                self._insert("executions", number, trials[number], config, *place, "", values)
-                folds[number] = place[1] or None
-            for table in ("results", "weights", "snapshots"):
-                self._db.execute(f"ALTER TABLE {table} RENAME COLUMN trial TO execution")
-            self._upgrade_evaluations(trials, folds)
-            self._db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
-        if in_memory:
-            self._db.execute("PRAGMA query_only=ON")
-
-    def _upgrade_evaluations(
-        self, trials: Mapping[int, int], folds: Mapping[int, int | None]
-    ) -> None:
-        """Give the recorded evaluations their trials and folds."""
-        with suppress(*UNREADABLE):
-            looks = json.loads(self.meta()["looks"])
-            for look in looks:
-                look["fold"] = folds[look["trial"]]
-                look["trial"] = trials[look["trial"]]
-            self._insert("meta", "looks", json.dumps(looks), replace=True)
 
     def _advice(self) -> str:
         return "move it away, or run with --fresh, to start anew; results.csv is untouched"
@@ -453,15 +408,6 @@ class Store:
                     blob = as_npz((*result.snapshot.state, *best))
                     self._insert("snapshots", number, result.snapshot.epoch, len(best), blob)
 
-    def amend_results(self, results: Sequence[ExecutionResult]) -> None:
-        """Store results over earlier ones, whose weights and snapshots stay."""
-        if not results:
-            return
-        with self._transaction():
-            for result in results:
-                row = (result.number, str(result.status), as_json(result))
-                self._insert("results", *row, replace=True)
-
     def results(self) -> dict[int, ExecutionResult]:
         """Return every result, by execution; without weights and snapshots."""
         what, results = "the result of execution {}", {}
@@ -479,10 +425,7 @@ class Store:
         return results
 
     def spans(self) -> list[tuple[int, Span]]:
-        """Return when workers trained, with the trial's number.
-
-        Nothing else of a result is decoded, unless an earlier version has stored it.
-        """
+        """Return when workers trained, with the trial's number; nothing else is decoded."""
         what = "the result of execution {}"
         trials = {number: trial for number, trial, *_ in self._rows("executions", "execution {}")}
         found = []

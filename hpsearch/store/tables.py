@@ -7,7 +7,6 @@ import io
 import math
 import os
 import re
-import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import dropwhile, takewhile
@@ -23,9 +22,8 @@ from hpsearch.machine import odd_kind
 from hpsearch.models.problem import TASK_METRICS
 from hpsearch.space.execution import ExecutionResult
 from hpsearch.space.mlp import NOTES
-from hpsearch.space.space import Config, Kind
+from hpsearch.space.space import Kind
 from hpsearch.store.cells import cell_of, escaped, parsed, unescaped, value_of, varies
-from hpsearch.store.keras_tuner_files import Project, is_project, read_project
 from hpsearch.wording import printable
 
 if TYPE_CHECKING:
@@ -385,9 +383,12 @@ def typed_table(table: pd.DataFrame, path: str | os.PathLike[str]) -> pd.DataFra
             f"{path}: not a results table of hpsearch: it has no column 'trial'; "
             f"its columns are {', '.join(table.columns[:8])}"
         )
-    typed = _checked(table, path)
+    try:
+        typed = _typed(table)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InputError(f"{path}: not a results table of hpsearch: {error}") from None
     _require_one_run(typed, path)
-    return _renumbered(typed)
+    return typed
 
 
 def _require_one_run(table: pd.DataFrame, path: str | os.PathLike[str]) -> None:
@@ -408,6 +409,10 @@ def _require_one_run(table: pd.DataFrame, path: str | os.PathLike[str]) -> None:
         row = table.loc[repeated, keys].iloc[0].dropna()
         which = ", ".join(f"{key} {cell}" for key, cell in row.items())
         found = f"{which} has several rows, and there is one of each"
+    for column in ("metric", "recipe"):
+        values = list(table[column].dropna().unique()) if column in table else []
+        if len(values) > 1:
+            found = f"{column} is {' and '.join(values[:2])}, and a sweep has one"
     if found:
         raise InputError(
             f"{path}: {found}: are these several tables, one below the other? `hpsearch merge A B "
@@ -415,96 +420,31 @@ def _require_one_run(table: pd.DataFrame, path: str | os.PathLike[str]) -> None:
         )
 
 
-def _checked(table: pd.DataFrame, path: str | os.PathLike[str]) -> pd.DataFrame:
-    try:
-        return _typed(table)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise InputError(f"{path}: not a results table of hpsearch: {error}") from None
-
-
-def _renumbered(table: pd.DataFrame) -> pd.DataFrame:
-    """Number the trials of a table of an older version, which numbered each row."""
-    if not numbers_rows(table):
-        return table
-    numbers = new_numbers(zip(table["trial"], table["config"], strict=True))
-    for column in ("trial", "shared_with"):
-        if column in table:
-            table[column] = table[column].map(numbers).astype("Int64")
-    return table.sort_values([key for key in KEY if key in table], ignore_index=True)
-
-
-def numbers_rows(table: pd.DataFrame) -> bool:
-    """Return whether an older version wrote this table, which gave each row of a config a number.
-
-    Of a table in which no config has two rows, it cannot be told, and makes no difference.
-    """
-    if "config" not in table:
-        return False
-    repeated = table["config"].duplicated().any() and not table["trial"].duplicated().any()
-    return bool(repeated and not table.duplicated(["config", *CURVES_TAIL]).any())
-
-
-def new_numbers(rows: Iterable[tuple[int, str]]) -> dict[int, int]:
-    """Return the trial's number for each row of an older version, which numbered each row.
-
-    Args:
-        rows: Number and config of each row.
-    """
-    trials: dict[str, int] = {}
-    return {number: trials.setdefault(config, len(trials) + 1) for number, config in sorted(rows)}
-
-
-def read_curves(directory: Path) -> pd.DataFrame:
-    """Read a directory's curves.csv.
-
-    Raises:
-        InputError: There is no such table, or hpsearch did not write it.
-    """
-    curves = read_table(directory / "curves.csv")
-    if "seed" in curves:
-        return curves
-    # An older version wrote it, where a curve has its row's number.
-    rows = _checked(read_cells(directory), directory / "results.csv").drop_duplicates("trial")
-    of_rows = rows.reindex(columns=[*KEY]).astype(dict.fromkeys(KEY, _INTEGER))
-    joined = curves.merge(of_rows, on="trial", how="left")
-    if numbers_rows(rows):
-        numbers = new_numbers(zip(rows["trial"], rows["config"], strict=True))
-        joined["trial"] = joined["trial"].map(numbers).astype("Int64")
-        # The table is written after the curves: a killed run may have left more of these.
-        joined = joined.dropna(subset="trial").sort_values([*KEY, "epoch"], ignore_index=True)
-    return joined
-
-
 def read_cells(path: str | os.PathLike[str]) -> pd.DataFrame:
     """Read any program's CSV file, or the results of a directory: numbers, booleans, text, None.
 
-    A directory has a results.csv, or KerasTuner's files, of which half-written ones are left out
-    with a warning.
-
     Raises:
-        InputError: There is no such file, or it is not a CSV file or as KerasTuner writes it.
+        InputError: There is no such file, or it is not a CSV file.
     """
     import pandas as pd  # slow to import
 
     source = Path(path)
-    if is_project(source):
-        project = read_project(source)
-        for line in project.left_out:
-            warnings.warn(line, UserWarning, stacklevel=2)
-        return _project_cells(project, source)
     source = source / "results.csv" if source.is_dir() else source
     if not source.exists():
-        raise InputError(f"{source}: there is no such results table")
+        raise InputError(f"{source}: {absence_of(source)}")
     if kind := odd_kind(source):
         raise InputError(f"{source}: is {kind}, not a file with a results table")
     try:
         header = pd.read_csv(source, dtype=str, keep_default_na=False, header=None, nrows=1)
-        if header.shape[1] > MOST_COLUMNS:
-            raise ValueError(f"it has {header.shape[1]:,} columns, and at most {MOST_COLUMNS:,} are read")
-        raw = pd.read_csv(source, dtype=object, keep_default_na=False)
+        names = list(header.iloc[0])
+        few = len(names) <= MOST_COLUMNS
+        raw = pd.read_csv(source, dtype=object, keep_default_na=False) if few else header
     except (OSError, ValueError) as error:
         raise InputError(f"{source}: not a results table: {str(error).strip()}") from None
-    names = list(header.iloc[0])
+    if not few:
+        raise InputError(
+            f"{source}: has {len(names):,} columns, and a results table has at most {MOST_COLUMNS:,}"
+        )
     if len(set(names)) < len(names) or not isinstance(raw.index, pd.RangeIndex):
         raise InputError(
             f"{source}: not a results table: its header must have a name of its own for each "
@@ -526,35 +466,14 @@ def _parsed_column(name: Any, column: pd.Series[Any]) -> npt.NDArray[Any]:
     return values[codes]
 
 
-def _project_cells(project: Project, path: Path) -> pd.DataFrame:
-    """The cells of a project of KerasTuner, in the columns of a custom model's table."""
-    import pandas as pd  # slow to import
-
-    columns = {name: column_of(cell_of(name)) for name in project.hyperparameters}
-    reported = (cell_of(name) for trial in project.trials for name in trial.metrics)
-    head = [*HEAD, *columns.values()]
-    metrics = _columns_of([*TASK_METRICS[Task.OWN], *reported], {*head, *TAIL})
-    header = [*head, *metrics.values(), *TAIL]
-    if len(set(header)) < len(header):
-        raise InputError(f"{path}: two of its hyperparameters or metrics have the same column")
-    rows = [
-        {
-            "trial": trial.number,
-            "config": Config(trial.config, Kind.MODEL).id,
-            "status": trial.status,
-            "score": trial.score,
-            **{columns[name]: cell_of(v) for name, v in trial.config.items()},
-            **{metrics[cell_of(name)]: v for name, v in trial.metrics.items()},
-            "best_epoch": trial.best_epoch,
-            "best_score": trial.score,
-            "error": trial.error or None,
-            "metric": project.metric or None,
-            "sweep": project.name,
-        }
-        for trial in project.trials
-    ]
-    table = pd.DataFrame(rows, columns=header, dtype=object)
-    return table.where(table.notna(), None)
+def absence_of(path: Path) -> str:
+    """Return what is wrong with a results.csv that is missing."""
+    if path.with_name("oracle.json").is_file():
+        return (
+            "there is no such table: KerasTuner wrote this directory, whose files are not read; "
+            "hpsearch.tuners goes on with the search, and writes a table of the trials it trains"
+        )
+    return "there is no such results table"
 
 
 def varying_columns(table: pd.DataFrame) -> list[str]:

@@ -226,7 +226,7 @@ class BestModel:
                 said = _move_aside(model)
             except OSError as error:
                 return f"{model} is not as the run wrote it, and stays: {error.strerror or error}"
-        if facts.best_model or facts.best_digest:
+        if facts.best_model:
             # A kill must not leave a new file that the store takes for the old one.
             self.store.set_facts(best_model="", best_digest="", predictions=None)
         model.unlink(missing_ok=True)

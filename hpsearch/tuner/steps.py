@@ -33,7 +33,7 @@ from hpsearch.spec.dump import dump_raw, dump_sweep
 from hpsearch.spec.rules import faults_of
 from hpsearch.spec.settings import ExecutionSettings
 from hpsearch.spec.sweep import Sweep
-from hpsearch.store.derived import Tables, best_execution, with_versions
+from hpsearch.store.derived import Tables, best_execution
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.facts import Changes, Identity, installed
 from hpsearch.store.provenance import (
@@ -211,7 +211,7 @@ class _Run:
         Every row is read first, so that a store that is refused stays as it is.
         """
         search, recipe = prepared.search, prepared.recipe
-        before = store.results()
+        results = store.results()
         tables = Tables(
             self.where,
             prepared.task,
@@ -221,8 +221,7 @@ class _Run:
             flush=store.flush,
         )
         stored = store.executions()
-        tables.require_known({each.key for each in stored if each.number in before})
-        results = with_versions(self.where, stored, before)
+        tables.require_known({each.key for each in stored if each.number in results})
         snapshots = Snapshots(store, results)
         at_median = search.method.options.get("median_stopping")
         engine = Engine(
@@ -259,8 +258,6 @@ class _Run:
         if search.space.kind is not Kind.MLP:
             facts["kind"] = search.space.kind
         store.set_facts(**facts)
-        # The tables, which alone have the versions of an older store's rows, may be lost.
-        store.amend_results([each for n, each in results.items() if each != before[n]])
         return engine
 
     def _drive(self, engine: Engine, prepared: _Prepared, ending: _Ending) -> None:

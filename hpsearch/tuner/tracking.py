@@ -12,7 +12,7 @@ from pathlib import Path
 from hpsearch.errors import HpsearchError, InputError
 from hpsearch.models.problem import Recipe
 from hpsearch.space.execution import Execution, ExecutionResult
-from hpsearch.store.derived import record_of, with_versions
+from hpsearch.store.derived import record_of
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.facts import Facts
 from hpsearch.store.provenance import stored_sweep
@@ -50,7 +50,6 @@ def _stored(where: ResultsDirectory) -> Iterator[Record]:
     provenance = _provenance(facts, where)
     if provenance is None:
         return
-    results = with_versions(where, executions, results)
     trials = {each.number: each.trial for each in executions}
     for execution in executions:
         if execution.number in results:

@@ -50,11 +50,6 @@ def states_of(values: Iterable[Any]) -> dict[int, State]:
     return {id(each): _state_of(each) for each in values if _is_pydataset(each)}
 
 
-def former_digest(values: Sequence[Any]) -> str:
-    """Return the digest that directories of the first release hold."""
-    return _hashed(_former_parts(values))
-
-
 def _hashed(parts: Iterable[Part]) -> str:
     digest = hashlib.sha256()
     for part in parts:
@@ -241,23 +236,3 @@ def _told(value: Any) -> bytes:
     # Of other objects only the class tells the same in every process.
     known = isinstance(value, int | float | str | date | np.generic | None)
     return repr(value if known else type(value).__qualname__).encode()
-
-
-def _former_parts(value: Any) -> Iterator[Part]:
-    if hasattr(value, "to_numpy"):
-        value = value.to_numpy()
-    if isinstance(value, np.ndarray):
-        yield f"{value.dtype}{value.shape}".encode()
-        if value.dtype.kind == "O":
-            yield from _former_parts(value.tolist())
-        elif value.size and value.itemsize:
-            yield _bytes_of(value)
-    elif isinstance(value, Mapping):
-        for name, each in value.items():
-            yield str(name).encode()
-            yield from _former_parts(each)
-    elif isinstance(value, list | tuple):
-        for each in value:
-            yield from _former_parts(each)
-    else:
-        yield _told(value)

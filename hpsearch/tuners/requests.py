@@ -17,7 +17,7 @@ from hpsearch.data.specs import Arrays
 from hpsearch.errors import InputError
 from hpsearch.models.fit_arguments import POSITIONS, NotOnEngine, Request, request_of
 from hpsearch.tuners.arguments import copied, sent
-from hpsearch.tuners.digests import State, digest_of, former_digest, states_of
+from hpsearch.tuners.digests import State, digest_of, states_of
 from hpsearch.tuners.recorded import Batches, Recorder, with_read_rows
 from hpsearch.tuners.running import AsGiven
 
@@ -110,7 +110,7 @@ def whole_request(
             with contextlib.suppress(NotOnEngine):
                 return request_of((), {**rows, "callbacks": callbacks}), None
         # Before there is a file, which an error here would leave.
-        of, former = digest_of(args, given, before), former_digest([*args, *given.values()])
+        of = digest_of(args, given, before)
         arguments = sent((tuple(args), given), "the arguments of search", _folder(tuner))
     except NotOnEngine as error:
         raise NotOnEngine(f"{also}{error}") from None
@@ -121,7 +121,7 @@ def whole_request(
     # Code of the user's may make other rows of them.
     shape = () if own else _row_shape(args, given)
     request = _without_rows(given.get("epochs"), callbacks, shape)
-    return replace(request, of=of, formerly=former), hypermodel
+    return replace(request, of=of), hypermodel
 
 
 def _without_rows(epochs: Any, callbacks: tuple[Any, ...], shape: tuple[int, ...]) -> Request:

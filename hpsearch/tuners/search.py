@@ -16,7 +16,6 @@ import keras_tuner
 from keras_tuner.src.engine.hypermodel import DefaultHyperModel
 from keras_tuner.src.engine.tuner import maybe_distribute
 
-from hpsearch.data.dataset import Dataset
 from hpsearch.errors import ChangedSweepError, HpsearchError, InputError, Interrupted, RefusedError
 from hpsearch.models.callbacks import require_callbacks, within_epochs
 from hpsearch.models.custom import Tailored, TrackedHyperParameters, apart, trains_itself
@@ -373,7 +372,7 @@ class EngineSearch:
             drive=self._drive,
             repeat=trials.repeats,
         )
-        dataset = self._dataset(request)
+        dataset = dataset_of(request)
         tuner.on_search_begin()
         try:
             loader = LoaderWithModel(lambda _: dataset, model)
@@ -396,16 +395,6 @@ class EngineSearch:
             failed = [trial for trial in tuner.oracle.trials.values() if trial.message]
             why = failed[-1].message if failed else "none was tried"
             raise RuntimeError(f"no trial completed; the last one: {why}")
-
-    def _dataset(self, request: Request) -> Dataset:
-        """Return the request's rows; those of a directory of the first release as it names them."""
-        if request.of and self.store.exists():
-            former = dataset_of(replace(request, of=request.formerly))
-            with Store(self.store, read_only=True) as store:
-                identity = store.facts().identity
-            if identity is not None and identity.data == former.fingerprint:
-                return former
-        return dataset_of(request)
 
     def _write_models(self) -> None:
         """Write the best models as KerasTuner would."""

@@ -14,6 +14,9 @@ from commands import hpsearch, start
 from outcomes import table
 from small_sweeps import run_on_table
 
+from hpsearch.store.records import file_digest
+from hpsearch.store.store import Store
+
 _SWEEP = """\
 data: {csv: table.csv, target: y, validation: 0.25}
 parameters:
@@ -89,10 +92,10 @@ def test_a_sound_directory(home):
     assert contents(home / "out") == before
 
 
-def forget_digest(out: Path) -> None:
-    """Make the store one of an earlier version, which has none of best.keras."""
-    with closing(sqlite3.connect(out / "sweep.db")) as store, store:
-        store.execute("DELETE FROM meta WHERE key = 'best_digest'")
+def record_digest(out: Path) -> None:
+    """Have the store take best.keras for the file that the run wrote."""
+    with Store(out / "sweep.db") as store:
+        store.set_facts(best_digest=file_digest(out / "best.keras"))
 
 
 def test_a_swapped_model_is_seen_and_never_loaded(home, finished):
@@ -127,7 +130,7 @@ def test_a_swapped_model_is_seen_where_its_score_would_take_a_users_code(home, t
 
 
 def test_a_model_of_other_shapes_is_seen_where_nothing_is_evaluated(home, finished):
-    """Its data is gone, and its digest too."""
+    """Its data is gone."""
     rows = table(home / "out")
     best = rows.loc[rows["val_loss"].idxmin()]
     other = rows[
@@ -136,7 +139,7 @@ def test_a_model_of_other_shapes_is_seen_where_nothing_is_evaluated(home, finish
     trial = other["trial"].iloc[0]
     hpsearch("export", "out", "--trial", trial, "--out", "other.keras", cwd=home)
     (home / "other.keras").replace(home / "out" / "best.keras")
-    forget_digest(home / "out")
+    record_digest(home / "out")
     hidden = (finished / "table.csv").rename(finished / "hidden.csv")
     try:
         said = hpsearch("doctor", "out", cwd=home, code=3).stdout
@@ -145,10 +148,10 @@ def test_a_model_of_other_shapes_is_seen_where_nothing_is_evaluated(home, finish
     assert "best.keras   WRONG: its weights are not those of the trial" in said
 
 
-def test_a_model_of_another_trial_in_place_of_the_best_of_an_older_store(home):
-    forget_digest(home / "out")
+def test_a_model_of_another_trial_in_place_of_the_best(home):
     hpsearch("export", "out", "--trial", worst(home / "out"), "--out", "other.keras", cwd=home)
     (home / "other.keras").replace(home / "out" / "best.keras")
+    record_digest(home / "out")
     said = hpsearch("doctor", "out", cwd=home, code=3)
     (line,) = (each for each in said.stdout.splitlines() if "WRONG" in each)
     assert line.startswith("best.keras   WRONG: is not the model of trial")
@@ -161,11 +164,11 @@ def worst(directory: Path) -> int:
 
 
 def test_a_file_that_is_no_model(home):
-    forget_digest(home / "out")
     with closing(sqlite3.connect(home / "out" / "sweep.db")) as store, store:
         store.execute("DELETE FROM weights")
     with zipfile.ZipFile(home / "out" / "best.keras", "w") as archive:
         archive.writestr("config.json", "{}")
+    record_digest(home / "out")
     said = hpsearch("doctor", "out", cwd=home, code=3)
     assert "best.keras   WRONG: Keras cannot load it" in said.stdout
 

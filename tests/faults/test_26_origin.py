@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-import sqlite3
 from collections.abc import Mapping
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +18,6 @@ from hpsearch.space.execution import Execution, ExecutionResult, Status
 from hpsearch.space.space import Config
 from hpsearch.spec.sweep import sweep_from_text
 from hpsearch.store.doctor import Severity, examine
-from hpsearch.store.records import checksum_of
 from hpsearch.store.trials import trials_of
 from hpsearch.trackers.tracker import tags
 from hpsearch.tuner.learning import CurveReuse
@@ -58,18 +54,6 @@ def run(out: Path, units: list[int], seeds: str = "0") -> None:
 
 def versions_in(table: pd.DataFrame) -> list[dict[str, str]]:
     return table[list(_NOW)].to_dict("records")
-
-
-def forget(out: Path) -> None:
-    """Make the store one that does not know versions."""
-    with closing(sqlite3.connect(out / "sweep.db")) as db, db:
-        for number, status, text in db.execute(
-            "SELECT execution, status, record FROM results"
-        ).fetchall():
-            record = json.loads(text)
-            record.pop("versions", None)
-            cells = (number, status, json.dumps(record))
-            db.execute("REPLACE INTO results VALUES (?, ?, ?, ?)", (*cells, checksum_of(*cells)))
 
 
 @pytest.fixture(scope="module")
@@ -151,47 +135,6 @@ def test_compare_names_the_versions_of_each_side_once(home: Path) -> None:
     # Within the tables alone.
     found = package.compare(home / "out", home / "out")
     assert len([each for each in found.notes if each.startswith("keras: ")]) == 1
-
-
-def test_a_store_that_knows_no_versions_takes_those_of_its_table(home: Path) -> None:
-    out = home / "out"
-    forget(out)
-    assert len(notes(out)) == 1
-    said = hpsearch("reproduce", "out", "--trial", 1, cwd=home).stdout
-    assert "keras was 3.99.0" in said
-    run(out, [4, 6, 8])
-    assert versions_in(package.load(out).table) == [_OLD, _NOW, _NOW]
-    # The store knows them from then on.
-    (out / "results.csv").unlink()
-    run(out, [4, 6, 8])
-    assert versions_in(package.load(out).table) == [_OLD, _NOW, _NOW]
-
-
-def test_what_nobody_knows_stays_empty(home: Path) -> None:
-    out = home / "out"
-    forget(out)
-    (out / "results.csv").unlink()
-    run(out, [4, 6, 8])
-    table = package.load(out).table
-    assert table["keras"].isna().tolist() == [True, True, False]
-    (text,) = notes(out)
-    assert f"keras unknown (2 rows), {_NOW['keras']} (1 row)" in text
-    said = hpsearch("reproduce", "out", "--trial", 1, cwd=home).stdout
-    assert "equal to its row" in said
-    assert " was " not in said
-    assert hpsearch("show", "out", cwd=home).stdout.startswith("3 trials")
-    package.load(out).report(home / "r.html")
-    assert f"{_NOW['keras']}, unknown" in (home / "r.html").read_text()
-    assert not [each for each in package.compare(out, out).notes if each.startswith("keras")]
-
-
-def test_a_row_that_the_table_has_of_another_result_tells_nothing(home: Path) -> None:
-    out = home / "out"
-    forget(out)
-    table = out / "results.csv"
-    table.write_text(table.read_text().replace("completed", "failed", 1))
-    run(out, [4, 6])
-    assert package.load(out).table["keras"].isna().tolist() == [True, False]
 
 
 def test_a_trial_of_several_versions_has_none(home: Path) -> None:

@@ -136,7 +136,7 @@ def hostile(made, tmp_path_factory):
 @pytest.mark.slow
 def test_a_run_builds_no_layers_that_only_a_stored_row_names(hostile):
     with Store(hostile / "layer" / "sweep.db") as store:
-        store.amend_results([replace(each, score=2.0) for each in store.results().values()])
+        store.add_results([replace(each, score=2.0) for each in store.results().values()])
     (hostile / "layer" / "best.keras").unlink()
     said = hpsearch("run", "other.yaml", "--out", "layer", cwd=hostile)
     assert 'best.keras is not written: the layers of trial 1 are built by "functions:layer"' in (

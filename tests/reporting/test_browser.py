@@ -6,7 +6,6 @@ import json
 import re
 from dataclasses import replace
 from importlib.resources import files
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -732,14 +731,4 @@ def test_predictions_are_shown_where_they_are_kept(visit, page_of):
     data = seen.page.evaluate("document.querySelector('#predictions .plot').data[1]")
     assert (data["x"], data["y"]) == ([1, 3], [2, 2.5])
     assert [each for each in seen.page.evaluate(CONTRASTS) if each[0] < 4.5] == []
-    seen.assert_quiet()
-
-
-def test_what_keras_tuner_does_not_tell_is_not_drawn(visit, tmp_path):
-    project = Path(__file__).parent.parent / "store" / "keras_tuner_projects" / "1.3"
-    write_page([load_source(project)], tmp_path / "page.html")
-    seen = visit(tmp_path / "page.html").draw_all()
-    assert seen.page.locator("#provenance .plot").count() == 0
-    assert "of training" not in seen.page.inner_text("#answer .facts")
-    assert seen.page.locator("#progress select").count() == 0
     seen.assert_quiet()

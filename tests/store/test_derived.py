@@ -201,9 +201,9 @@ def test_rows_that_the_store_lacks_are_told(tables: Tables, tmp_path: Path) -> N
         RefusedError, match=r"lacks 2 results that results\.csv has \(trials 1, 3\)"
     ):
         tables.require_known({EXECUTIONS[1].key})
-    # The key is config, seed and fold: an older version numbered each row.
-    old = (tmp_path / "results.csv").read_text().replace("\n3,", "\n7,")
-    (tmp_path / "results.csv").write_text(old)
+    # The key is config, seed and fold.
+    changed = (tmp_path / "results.csv").read_text().replace("\n3,", "\n7,")
+    (tmp_path / "results.csv").write_text(changed)
     tables.require_known([each.key for each in EXECUTIONS])
     with pytest.raises(RefusedError, match=r"\(trials 1, 7\)"):
         tables.require_known({EXECUTIONS[1].key})

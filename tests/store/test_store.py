@@ -292,19 +292,6 @@ def test_nothing_but_spans_is_decoded_for_the_timeline(store: Store) -> None:
         store.results()
 
 
-def test_spans_that_do_not_come_first_are_found(store: Store) -> None:
-    spans = (Span(12.5, 2, 0.25, 3.0),)
-    store.add_executions(EXECUTIONS)
-    record = json.loads(as_json(replace(RESULTS[0], spans=spans)))
-    for found in ({"late": {"spans": 3}, "spans": record.pop("spans")}, {"late": {"spans": 3}}):
-        with store._transaction():
-            text = json.dumps(record | found)
-            store._insert("results", 1, str(RESULTS[0].status), text, replace=True)
-        expected = spans if "spans" in found else ()
-        assert store.spans() == [(1, each) for each in expected]
-        assert store.results()[1].spans == expected
-
-
 @pytest.mark.parametrize(
     "span", [(1.0, 1.5, 0.0, 1.0), (1.0, 1), ("1", 1, 0.0, 1.0), (1.0, 1, 0.0, math.inf)]
 )

@@ -134,9 +134,12 @@ def test_an_empty_database_is_no_new_store(tmp_path: Path, *, read_only: bool) -
     assert "not a store of hpsearch" in refused(path, read_only=read_only)
 
 
-def test_another_format(damaged: Path) -> None:
-    change(damaged, "PRAGMA user_version=7")
-    assert "format 7, this version of hpsearch reads 2" in refused(damaged)
+@pytest.mark.parametrize("other", [3, 7])
+@pytest.mark.parametrize("read_only", [True, False])
+def test_another_format(damaged: Path, other: int, *, read_only: bool) -> None:
+    change(damaged, f"PRAGMA user_version={other}")
+    said = refused(damaged, read_only=read_only)
+    assert f"the store has format {other}, this version of hpsearch reads 4; move it away" in said
 
 
 def test_a_directory(tmp_path: Path) -> None:

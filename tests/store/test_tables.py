@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from hpsearch import load
 from hpsearch.data.specs import Task
 from hpsearch.errors import InputError
 from hpsearch.files import write_atomically
@@ -22,8 +23,6 @@ from hpsearch.store.tables import (
     column_of,
     curves_table,
     header_lines,
-    numbers_rows,
-    read_curves,
     read_table,
     results_table,
     varying_columns,
@@ -324,41 +323,13 @@ def test_a_shared_training_is_named_by_its_trial() -> None:
     assert table["shared_with"].tolist() == [5]
 
 
-def test_a_table_that_numbers_its_rows_gets_a_number_for_each_config(tmp_path: Path) -> None:
-    old = executions((1, "b", 0, None), (2, "a", 0, None), (3, "b", 1, None), (5, "c", 0, None))
-    old["shared_with"] = pd.array([5, None, None, None], "Int64")
-    write_csv(old, tmp_path / "results.csv")
-    table = read_table(tmp_path)
-    assert keys(table) == [(1, "b", 0, None), (1, "b", 1, None), (2, "a", 0, None),
-                           (3, "c", 0, None)]  # fmt: skip
-    assert [None if pd.isna(n) else n for n in table["shared_with"]] == [3, None, None, None]
-
-
-@pytest.mark.parametrize(
-    "rows",
-    [
-        [(1, "a", 0, None), (3, "b", 0, None)],
-        [(1, "a", 0, None), (1, "a", 1, None), (3, "b", 0, None)],
-        [(2, "a", 0, 1), (2, "a", 0, 2)],
-    ],
-)
-def test_numbers_of_trials_stay(
-    tmp_path: Path, rows: list[tuple[int, str, int, int | None]]
-) -> None:
-    """There are gaps where a trial has no result yet."""
-    table = executions(*rows)
-    assert not numbers_rows(table)
-    write_csv(table, tmp_path / "results.csv")
-    assert keys(read_table(tmp_path)) == rows
-
-
 def test_curves_name_their_execution(tmp_path: Path) -> None:
     records = [
         Record(1, "a", seed, NOTES, RESULT, PROVENANCE, fold) for seed in (1, 0) for fold in (2, 1)
     ]
     write_csv(results_table(records, Task.MULTICLASS), tmp_path / "results.csv")
     write_csv(curves_table(records, Task.MULTICLASS), tmp_path / "curves.csv")
-    curves = read_curves(tmp_path)
+    curves = read_table(tmp_path / "curves.csv")
     assert list(curves.columns) == ["trial", "epoch", *CURVE[0], "seed", "fold"]
     found = list(curves[["trial", "seed", "fold", "epoch"]].itertuples(index=False, name=None))
     assert found == [
@@ -366,19 +337,8 @@ def test_curves_name_their_execution(tmp_path: Path) -> None:
     ]
 
 
-def test_old_curves_are_read_beside_their_table_alone(tmp_path: Path) -> None:
-    table = executions((1, "a", 3, None), (2, "b", 3, None))
-    write_csv(table, tmp_path / "results.csv")
-    (tmp_path / "curves.csv").write_text("trial,epoch,loss\n1,1,0.5\n2,1,0.25\n9,1,0.125\n")
-    curves = read_curves(tmp_path)
-    assert curves["trial"].tolist() == [1, 2, 9]
-    # The table, which is written after the curves, lacks the last.
-    assert [None if pd.isna(seed) else seed for seed in curves["seed"]] == [3, 3, None]
-    write_csv(executions((1, "a", 3, None), (2, "a", 4, None)), tmp_path / "results.csv")
-    assert read_curves(tmp_path)[["trial", "seed"]].to_numpy().tolist() == [[1, 3], [1, 4]]
-    (tmp_path / "results.csv").write_text("trial,seed\nx,0\n")
-    with pytest.raises(InputError, match="not a results table of hpsearch"):
-        read_curves(tmp_path)
-    (tmp_path / "results.csv").unlink()
-    with pytest.raises(InputError, match="there is no such results table"):
-        read_curves(tmp_path)
+def test_a_directory_of_keras_tuner_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "oracle.json").write_text("{}")
+    for read in (read_table, load):
+        with pytest.raises(InputError, match="KerasTuner wrote this directory, whose files are"):
+            read(tmp_path)

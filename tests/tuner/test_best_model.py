@@ -128,14 +128,6 @@ def test_of_another_trial_too(directory: Directory) -> None:
     assert directory.files() == {"best-replaced.keras", "best.keras", "sweep.db", "sweep.db-wal"}
 
 
-def test_an_older_stores_file_stays(directory: Directory) -> None:
-    assert directory.save() == ""
-    directory.store.set_facts(best_digest="")
-    directory.where.model.write_bytes(b"unknown")
-    assert directory.save() == ""
-    assert directory.where.model.read_bytes() == b"unknown"
-
-
 def test_a_kill_before_its_digest_is_stored_leaves_no_old_one(
     directory: Directory, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import keras
 import keras_tuner
 import numpy as np
@@ -14,9 +12,7 @@ from scipy import sparse
 
 import hpsearch.tuners as kt
 from hpsearch.errors import RefusedError
-from hpsearch.store.store import Store
-from hpsearch.tuners import requests
-from hpsearch.tuners.digests import digest_of, former_digest, states_of
+from hpsearch.tuners.digests import digest_of, states_of
 from hpsearch.tuners.recorded import Recorder
 
 
@@ -200,20 +196,3 @@ def test_a_search_goes_on_with_the_same_data_only(place):
     assert search(3, [1, 11], verbose=1, epochs=3) == 3
     with pytest.raises(RefusedError, match="data: was"):
         search(4, [11, 1], verbose=0, epochs=2)
-
-
-def former(args, given, _):
-    return former_digest([*args, *given.values()])
-
-
-def test_a_directory_of_the_first_release_goes_on(place, monkeypatch):
-    with monkeypatch.context() as before:
-        before.setattr(requests, "digest_of", former)
-        assert search(2, [1, 12], epochs=2, verbose=0) == 2
-    with Store(Path("d/p/sweep.db"), read_only=True) as stored:
-        data = stored.facts().identity.data
-    assert search(3, [1, 12], epochs=2, verbose=0) == 3
-    with Store(Path("d/p/sweep.db"), read_only=True) as stored:
-        assert stored.facts().identity.data == data
-    with pytest.raises(RefusedError, match="data: was"):
-        search(4, [1, 13], epochs=2, verbose=0)

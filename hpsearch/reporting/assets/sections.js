@@ -37,7 +37,7 @@ function progressSection(view) {
   const ways = [["trial", "trial"], ["seconds", "training time"], ["epochs", "epochs"]].filter(([by]) => view.sweep.figures.progress[by]);
   const [by] = chooser("Along", ways, draw);
   draw("trial");
-  return card("progress", "Progress", [view.sweep.notes.progress, hint("Choose a point to see its trial.")], ways.length > 1 && by, node);
+  return card("progress", "Progress", [view.sweep.notes.progress, hint("Choose a point to see its trial.")], by, node);
 }
 
 function timelineSection(view) {
