@@ -110,7 +110,7 @@ MUTANTS = (
         "evaluate uses the first fold's rows for the model of any fold",
     ),
     Mutant(
-        "hpsearch/revisit/rescoring.py",
+        "hpsearch/revisit/settling.py",
         "(s for table in tables for s in table",
         "(s for table in tables[:1] for s in table",
         "fresh seeds may be those that another table was chosen by",

@@ -12,9 +12,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from hpsearch.comparison.estimates import LEVEL, Estimate, zero_if_rounding
 from hpsearch.comparison.figures import STYLE as FIGURE_STYLE
 from hpsearch.comparison.figures import distributions, forest, scatter
-from hpsearch.comparison.estimates import LEVEL, Estimate, zero_if_rounding
 from hpsearch.comparison.findings import Best, Dependence, Findings, Pair
 from hpsearch.comparison.pairing import Change
 from hpsearch.comparison.questions import Answer, Question
@@ -51,7 +51,7 @@ class Section:
 
 
 def document(comparison: Findings) -> list[Section]:
-    """Return the sections in order: comparable, better, at equal budget, why, which configs, what next."""
+    """Return the sections: comparable, better, at equal budget, why, which configs, what next."""
     return [
         _comparable(comparison),
         _better(comparison),

@@ -317,9 +317,10 @@ def _hyperparameter_dtype(column: str, cells: pd.Series[Any]) -> str:
     present = list(cells.dropna())
     if column in _INTEGER_NOTES and all(_is_whole(cell) for cell in present):
         return _INTEGER
-    if not present or any(isinstance(c, bool | str) for c in present):
+    kinds = set(map(type, present))
+    if not present or kinds & {bool, str}:
         return "object"
-    if all(isinstance(c, int) for c in present):
+    if kinds == {int}:
         return _INTEGER if all(abs(c) < _MOST_INT64 for c in present) else "object"
     return _FLOAT
 
@@ -443,7 +444,7 @@ def read_cells(path: str | os.PathLike[str]) -> pd.DataFrame:
         raise InputError(f"{source}: not a results table: {str(error).strip()}") from None
     if not few:
         raise InputError(
-            f"{source}: has {len(names):,} columns, and a results table has at most {MOST_COLUMNS:,}"
+            f"{source}: has {len(names):,} columns, and a results table at most {MOST_COLUMNS:,}"
         )
     if len(set(names)) < len(names) or not isinstance(raw.index, pd.RangeIndex):
         raise InputError(
