@@ -14,13 +14,12 @@ from hpsearch.reporting.drawing import (
     Spec,
     inert,
     log_marks,
-    number,
     number_axis,
-    plain,
     rounded,
     shortened,
     value_text,
 )
+from hpsearch.wording import number, plain
 
 if TYPE_CHECKING:
     from hpsearch.reporting.forest import Floats

@@ -14,11 +14,12 @@ import yaml
 
 from hpsearch.cli.revisit import write_report
 from hpsearch.comparison.comparing import compare_tables
-from hpsearch.reporting.drawing import inert, number, plain
+from hpsearch.reporting.drawing import inert
 from hpsearch.reporting.page import write_page
 from hpsearch.reporting.source import load_source
 from hpsearch.store.facts import Evaluation, Measurement
 from hpsearch.store.tables import hyperparameter_columns, values_of
+from hpsearch.wording import number, plain
 
 pytestmark = pytest.mark.slow
 

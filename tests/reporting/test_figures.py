@@ -18,8 +18,6 @@ from hpsearch.reporting.drawing import (
     duration,
     inert,
     log_marks,
-    number,
-    plain,
     robust_range,
     rounded,
     with_theme,
@@ -46,6 +44,7 @@ from hpsearch.reporting.trial_figures import (
 from hpsearch.reporting.words import facts, overview_note
 from hpsearch.spec.sweep import sweep_from_text
 from hpsearch.store.cells import text_of
+from hpsearch.wording import number, plain
 
 
 @pytest.mark.parametrize("trials", [0, 1, 100])

@@ -34,7 +34,8 @@ function configTable(values) {
 
 function mattered([name, share, low, high, best]) {
   return el("li", {}, el("div", { className: "named" }, el("strong", {}, name), el("span", {}, percent(share))),
-    bar(share, low, high, "one"), el("span", { className: "note" }, "best on average: ", breakable(best)));
+    bar(share, low, high, "one"), el("span", { className: "note" }, `${percent(low)} to ${percent(high)}; `,
+      best ? ["best on average: ", breakable(best)] : "no value is clearly better"));
 }
 
 /** A bar of a share, and its interval as a line, both of `most`. */
