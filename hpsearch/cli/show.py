@@ -31,7 +31,7 @@ from hpsearch.spec.sweep import Sweep, sweep_of_config
 from hpsearch.store.cells import groups, in_order, text_of
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.doctor import Severity, examine
-from hpsearch.store.facts import Evaluation
+from hpsearch.store.facts import Evaluation, errors_text
 from hpsearch.store.lock import holder
 from hpsearch.store.store import Store, evaluations_beside, facts_of
 from hpsearch.store.tables import (
@@ -42,7 +42,7 @@ from hpsearch.store.tables import (
     values_of,
     varying_columns,
 )
-from hpsearch.store.trials import best_trial, errors_text, front_of, ranked_trials, trials_of
+from hpsearch.store.trials import best_trial, front_of, ranked_trials, trials_of
 from hpsearch.tuner.settings import RunOutcome
 from hpsearch.wording import cell_text, counted, did_you_mean, listing, number
 

@@ -132,8 +132,8 @@ def _selection_note(source: ReportSource) -> str:
     if not source.selecting:
         return ""
     return (
-        f" The configs of {listing(source.selecting, 'and')} lie where scores are good, so the "
-        "effect of values that they rarely try is less sure than its interval."
+        f" The configs of {listing(source.selecting, 'and')} may crowd where scores are good: the "
+        "effect of values that they rarely try is then less sure than its interval."
     )
 
 

@@ -291,7 +291,7 @@ def test_the_first_screen_answers(visit, source_of, page_of):
     # It fits into the first view, with what follows in sight.
     assert box["y"] + box["height"] < 900
     assert f"{best['score']:.4f}" in seen.page.inner_text(".headline")
-    assert "better than the median trial" in seen.page.inner_text(".headline")
+    assert "the median trial has" in seen.page.inner_text(".headline")
     shares = first.locator(".mattered strong").all_inner_texts()
     assert shares == source_of(100).importance.singles[:3]
     assert first.locator(".advice li").count() >= 1
