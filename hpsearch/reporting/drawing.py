@@ -181,8 +181,8 @@ def log_marks(low: float, high: float) -> list[float]:
 _FAR = 4.0
 #: It is also cut beyond the median by this many times the range of the middle half.
 _VERY_FAR = 100.0
-#: An axis of smaller numbers has exponents.
-_SMALL = 1e-3
+#: An axis of smaller or of larger numbers has exponents.
+_SMALL, _LARGE = 1e-3, 1e7
 
 
 def number_axis(title: str, values: npt.ArrayLike = ()) -> dict[str, Any]:
@@ -191,10 +191,14 @@ def number_axis(title: str, values: npt.ArrayLike = ()) -> dict[str, Any]:
     axis: dict[str, Any] = {"title": {"text": inert(title)}}
     if limits is not None:
         axis["range"] = limits
-    finite = np.abs(np.asarray(values, dtype=np.float64))
-    if finite[np.isfinite(finite)].max(initial=0.0) < _SMALL and finite.size:
-        axis["exponentformat"] = "e"
-    return axis
+    shown = np.asarray(values if limits is None else limits, dtype=np.float64)
+    return axis | ({"exponentformat": exponent_format(shown)} if shown.size else {})
+
+
+def exponent_format(values: npt.NDArray[np.float64]) -> str:
+    """Plotly's word for the ticks of these values: `e` with an exponent, `none` without."""
+    largest = np.abs(values[np.isfinite(values)]).max(initial=0.0)
+    return "e" if largest < _SMALL or largest >= _LARGE else "none"
 
 
 def robust_range(values: npt.ArrayLike) -> list[float] | None:
