@@ -31,8 +31,8 @@ _NO_DIFFERENCE = 0.01
 #: It may still make one if the interval of its share goes beyond this.
 _PERHAPS = 0.05
 #: Nor is it idle unless the forest explains so much, from so many trials: what is unexplained may
-#: be due to it. In 110 simulated sweeps, 30 of 72 that had been called idle without these two
-#: bounds had 5% of the variance or more, and none of 21 with them.
+#: be due to it. Of the hyperparameters of 508 simulated sweeps that were called idle, 209 of
+#: 450 had 5% of the variance or more; with these bounds and the next one, 4 of 92.
 _SURELY_EXPLAINED, _FEWEST_TRIALS = 0.8, 30
 #: A value that was tried less often than this is not known to be as good as the others.
 _FEWEST_OF_VALUE = 5
