@@ -20,6 +20,8 @@ from hpsearch.errors import InputError
 from hpsearch.files import write_atomically
 from hpsearch.machine import odd_kind
 from hpsearch.models.problem import TASK_METRICS
+from hpsearch.search.draws import FIXED_METHODS
+from hpsearch.search.strategy import PRIOR
 from hpsearch.space.execution import ExecutionResult
 from hpsearch.space.mlp import NOTES
 from hpsearch.space.space import Kind
@@ -147,6 +149,40 @@ def values_of(row: pd.Series[Any], columns: Sequence[str]) -> dict[str, Any]:
     return {
         hyperparameter_of(name): value_of(row[name]) for name in columns if not pd.isna(row[name])
     }
+
+
+#: Methods that draw configs whatever the scores are. ASHA's scores decide how long each trains;
+#: configs that a model proposes to it bear the model's name.
+_DRAWING = (*FIXED_METHODS, "asha", PRIOR)
+_DRAWING_ORACLE = re.compile(r"keras_tuner\b.*:(RandomSearch|GridSearch)(Oracle)?")
+
+
+def adaptive_methods(table: pd.DataFrame) -> tuple[str, ...]:
+    """Return the methods that chose a table's configs by the scores of others."""
+    return tuple(
+        method
+        for method in _methods(table)
+        if method and method not in _DRAWING and not _DRAWING_ORACLE.fullmatch(method)
+    )
+
+
+def selecting_methods(table: pd.DataFrame) -> tuple[str, ...]:
+    """Return the methods whose configs are neither a grid nor a random sample.
+
+    They try some values mostly together with good others, so that the mean score of a value is not
+    its own.
+    """
+    methods = _methods(table)
+    chosen = [*adaptive_methods(table), *(name for name in (PRIOR,) if name in methods)]
+    # Configs that a user lists beside a grid or draws are few.
+    chosen += ["configs"] if methods == ("configs",) else []
+    return (*chosen, *(["an unknown method"] if "" in methods or not methods else []))
+
+
+def _methods(table: pd.DataFrame) -> tuple[str, ...]:
+    """The distinct methods of the rows; one of them is empty if a row names none."""
+    cells = table["method"].fillna("").unique() if "method" in table.columns else ()
+    return tuple(map(str, cells))
 
 
 def _row(record: Record, metrics: Mapping[str, str], names: Sequence[str]) -> dict[str, Any]:
