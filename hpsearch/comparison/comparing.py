@@ -140,13 +140,12 @@ def _settings(first: Table, second: Table) -> list[Change]:
     if first.provenance.get("recipe") == second.provenance.get("recipe"):
         return []
     found = _sweep_differences((first, second), _RECIPE)
-    return [
-        Change(
-            part.what, *("" if text == "-" else text.strip('"') for text in part.values.values())
-        )
+    changed = {
+        part.what: ["" if text == "-" else text.strip('"') for text in part.values.values()]
         for part in found
         if part.what != "seed"
-    ]
+    }
+    return [Change(name, *values) for name, values in changed.items()]
 
 
 def advice(tables: Sequence[Table], pairs: Sequence[Pair]) -> Iterator[str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,12 +17,11 @@ import numpy.typing as npt
 
 from hpsearch.comparison.estimates import Floats
 from hpsearch.errors import HpsearchError, InputError
-from hpsearch.search.draws import FIXED_METHODS
 from hpsearch.space.execution import Status
 from hpsearch.space.keras_names import METRICS
 from hpsearch.spec.sweep import load_sweep
 from hpsearch.store.cells import mapped
-from hpsearch.store.tables import hyperparameter_columns, read_cells, typed_table
+from hpsearch.store.tables import adaptive_methods, hyperparameter_columns, read_cells, typed_table
 from hpsearch.store.trials import ranked
 from hpsearch.wording import printable
 
@@ -260,7 +258,6 @@ _PROVENANCE = ("data", "metric", "recipe", "version", "tensorflow", "keras")
 _OF_PROGRAM = "program_commit"
 #: The methods of a table of another program.
 _UNTOLD = ("another program",)
-_DRAWING_ORACLE = re.compile(r"keras_tuner\b.*:(RandomSearch|GridSearch)(Oracle)?")
 _GOALS = ("maximize", "minimize")
 _EPOCHS = ("epochs_trained", "epochs")
 #: `Runtime` is W&B's.
@@ -335,7 +332,7 @@ def _read(path: Path, label: str, columns: Columns) -> Table:
         settings=settings,
         metric=_metric(path, columns, provenance.get("metric", ())),
         provenance=provenance,
-        learned=_learned(frame) if ours else () if columns.random else _UNTOLD,
+        learned=adaptive_methods(frame) if ours else () if columns.random else _UNTOLD,
         independent=columns.random and not ours,
     )
 
@@ -362,17 +359,6 @@ def _provenance(frame: pd.DataFrame) -> dict[str, tuple[str, ...]]:
         # Its data are its own; the fingerprint is that of its file.
         found["program"] = found.pop("data")
     return found
-
-
-def _learned(frame: pd.DataFrame) -> tuple[str, ...]:
-    if "method" not in frame.columns:
-        return ()
-    methods = filter(None, map(str, frame["method"].dropna().unique()))
-    return tuple(
-        method
-        for method in methods
-        if method not in FIXED_METHODS and not _DRAWING_ORACLE.fullmatch(method)
-    )
 
 
 def _metric(path: Path, columns: Columns, named: tuple[str, ...]) -> Metric:

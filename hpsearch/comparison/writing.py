@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from hpsearch import wording
 from hpsearch.comparison.estimates import LEVEL, Estimate, zero_if_rounding
 from hpsearch.comparison.figures import STYLE as FIGURE_STYLE
 from hpsearch.comparison.figures import distributions, forest, scatter
@@ -354,11 +355,8 @@ def _numbers(estimate: Estimate) -> tuple[str, str, str]:
 
 
 def number(value: float) -> str:
-    """Format with four decimals, or with three significant digits if very small or large."""
-    if math.isinf(value):
-        return "unbounded"
-    plain = value == 0 or 1e-3 <= abs(value) < 1e6
-    return f"{value:.4f}" if plain else f"{value:.3g}"
+    """Format a score; the end of an interval that the data do not bound is a word."""
+    return "unbounded" if math.isinf(value) else wording.number(value)
 
 
 def _maybe(value: float | None) -> str:

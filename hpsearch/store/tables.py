@@ -21,7 +21,6 @@ from hpsearch.files import write_atomically
 from hpsearch.machine import odd_kind
 from hpsearch.models.problem import TASK_METRICS
 from hpsearch.search.draws import FIXED_METHODS
-from hpsearch.search.strategy import PRIOR
 from hpsearch.space.execution import ExecutionResult
 from hpsearch.space.mlp import NOTES
 from hpsearch.space.space import Kind
@@ -151,18 +150,19 @@ def values_of(row: pd.Series[Any], columns: Sequence[str]) -> dict[str, Any]:
     }
 
 
-#: Methods that draw configs whatever the scores are. ASHA's scores decide how long each trains;
-#: configs that a model proposes to it bear the model's name.
-_DRAWING = (*FIXED_METHODS, "asha", PRIOR)
 _DRAWING_ORACLE = re.compile(r"keras_tuner\b.*:(RandomSearch|GridSearch)(Oracle)?")
 
 
 def adaptive_methods(table: pd.DataFrame) -> tuple[str, ...]:
-    """Return the methods that chose a table's configs by the scores of others."""
+    """Return the methods that do not draw configs whatever the scores are.
+
+    The scores of others decide which configs they try, or how long each trains; the configs of the
+    prior are the same in each sweep.
+    """
     return tuple(
         method
         for method in _methods(table)
-        if method and method not in _DRAWING and not _DRAWING_ORACLE.fullmatch(method)
+        if method and method not in FIXED_METHODS and not _DRAWING_ORACLE.fullmatch(method)
     )
 
 
@@ -173,9 +173,8 @@ def selecting_methods(table: pd.DataFrame) -> tuple[str, ...]:
     its own.
     """
     methods = _methods(table)
-    chosen = [*adaptive_methods(table), *(name for name in (PRIOR,) if name in methods)]
     # Configs that a user lists beside a grid or draws are few.
-    chosen += ["configs"] if methods == ("configs",) else []
+    chosen = adaptive_methods(table) + (("configs",) if methods == ("configs",) else ())
     return (*chosen, *(["an unknown method"] if "" in methods or not methods else []))
 
 

@@ -94,9 +94,7 @@ def test_an_ablation_is_one_sentence(sweeps):
     both = hidden[0].merge(hidden[1], on=keys)
     assert (told["n_pairs"], told["n_equal"]) == (8, 2)
     assert told["difference"] == pytest.approx((both["score_x"] - both["score_y"]).mean())
-    words = (
-        "with layer_type dropout and dropout 0.4 instead of layer_type dense the same configs score"
-    )
+    words = "with layer_type dropout and dropout 0.4 instead of layer_type dense the same configs"
     assert words in said.stdout
     assert "(8 configs x the same 3 seeds, each against itself)" in said.stdout
     assert "2 configs left out, because they are the same in plain and dropped" in said.stdout
@@ -312,9 +310,8 @@ def test_two_tables_of_100_000_rows(tmp_path):
         (tmp_path / name).mkdir(exist_ok=True)
         table.to_csv(tmp_path / name / "results.csv", index=False)
     before = processor_seconds()
-    assert (
-        "(20,000 configs x the same 5 seeds" in hpsearch("compare", "a", "b", cwd=tmp_path).stdout
-    )
+    said = hpsearch("compare", "a", "b", cwd=tmp_path)
+    assert "(20,000 configs x the same 5 seeds" in said.stdout
     # Idle it takes half as long; it is one thread's work, whatever other processes do.
     assert processor_seconds() - before < 10
 
