@@ -42,9 +42,9 @@ def _shown(directory):
 @pytest.mark.parametrize(
     ("method", "said"),
     [
-        *((each, "") for each in ("grid", "random", "sobol", "asha")),
+        *((each, "") for each in ("grid", "random", "sobol")),
         ("keras_tuner.src.tuners:RandomSearchOracle", ""),
-        *((each, each) for each in ("tpe", "bayesian", "prior", "hyperband", "configs")),
+        *((each, each) for each in ("tpe", "bayesian", "prior", "hyperband", "asha", "configs")),
         ("", "an unknown method"),
     ],
 )

@@ -255,10 +255,8 @@ def test_a_page_is_written_whole_or_not_at_all(plain, tmp_path):
 
 def test_numbers_read_as_people_write_them():
     assert number(0.12345) == "0.1235"
-    assert number(0.0) == "0.0000"
-    assert number(-0.00012) == "-0.00012"
-    assert number(3012.4) == "3012.4000"
-    assert number(4.2e9) == "4.2e+09"
+    assert number(0.0) == "0"
+    assert number(3012.4) == "3,012"
     assert number(float("inf")) == "unbounded"
 
 
