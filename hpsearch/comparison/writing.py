@@ -235,7 +235,9 @@ def _luck(comparison: Findings) -> list[str]:
     each = []
     for best in bests:
         luck = best.luck
-        text = "unknown with one seed" if luck is None else f"about {number(luck)}"
+        text = "unknown with one seed"
+        if luck is not None:
+            text = f"about {number(luck)}" if luck > 0 else "none that shows"
         each.append(f"{best.label} {text} (best of {best.scored:,} configs)")
     return [
         "the best of many configs owes some of its score to luck, which seeds left out estimate "
