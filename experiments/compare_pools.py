@@ -1,11 +1,11 @@
 """Train what compare_trainings.py draws its tables from: each config with 60 seeds.
 
-    python experiments/compare_pools.py [--seeds 60] [--random 90] [--searches 8] [--out DIR]
+    python experiments/compare_pools.py [--seeds 60] [--random 90] [--searches 5] [--out DIR]
 
-On digits, diabetes, breast_cancer, wine and 2,000 rows of Fashion-MNIST: a grid, random configs, and
-searches by `auto` and `asha` with 1, 2, 3 and 5 seeds. Writes compare_pools.csv.gz (a row for each
-execution of the grid and the random configs) and compare_searched.csv.gz (those of the searches).
-About half an hour on two cores.
+On digits, diabetes, breast_cancer, wine and 2,000 rows of Fashion-MNIST: a grid, random configs,
+and searches by `auto` and `asha` with 1, 2, 3 and 5 seeds. Writes compare_pools.csv.gz (a row for
+each execution of the grid and the random configs) and compare_searched.csv.gz (those of the
+searches). About half an hour on two cores.
 """
 
 from __future__ import annotations
@@ -123,7 +123,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--seeds", type=int, default=60, help="of the grid and the random configs")
     parser.add_argument("--random", type=int, default=90, help="random configs")
-    parser.add_argument("--searches", type=int, default=8, help="of each method and seeds")
+    parser.add_argument("--searches", type=int, default=5, help="of each method and seeds")
+    parser.add_argument("--parts", nargs="+", default=["pools", "searches"])
     parser.add_argument("--data", nargs="+", default=list(DATA), choices=list(DATA))
     parser.add_argument("--out", type=Path, default=HERE, help="where the tables go")
     arguments = parser.parse_args()
@@ -131,10 +132,12 @@ def main() -> None:
         folder = Path(scratch)
         if FASHION in arguments.data:
             fashion_rows(folder)
-        drawn = [pools(n, folder, arguments.seeds, arguments.random) for n in arguments.data]
-        pd.concat(drawn).to_csv(arguments.out / "compare_pools.csv.gz", index=False)
-        found = [searches(name, folder, arguments.searches) for name in arguments.data]
-        pd.concat(found).to_csv(arguments.out / "compare_searched.csv.gz", index=False)
+        if "pools" in arguments.parts:
+            drawn = [pools(n, folder, arguments.seeds, arguments.random) for n in arguments.data]
+            pd.concat(drawn).to_csv(arguments.out / "compare_pools.csv.gz", index=False)
+        if "searches" in arguments.parts:
+            found = [searches(name, folder, arguments.searches) for name in arguments.data]
+            pd.concat(found).to_csv(arguments.out / "compare_searched.csv.gz", index=False)
 
 
 if __name__ == "__main__":

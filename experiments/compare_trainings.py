@@ -46,7 +46,8 @@ def table_of(rows: pd.DataFrame, label: str, *, recipe: str = "r1", shift: float
             "draw": rows["seed"].astype(str),
             "score": (rows["score"] + shift).where(scored & np.isfinite(rows["score"])),
             "trial": rows["trial"],
-            "training": rows["shared_with"].fillna(rows["trial"]).astype(str) + rows["seed"].astype(str),
+            "training": rows["shared_with"].fillna(rows["trial"]).astype(str)
+            + rows["seed"].astype(str),
             "epochs": rows["epochs_trained"].astype(float),
             "seconds": np.nan,
             "stopped": np.where(rows["status"] == "stopped", rows["epochs_trained"], 0),
@@ -117,9 +118,7 @@ def null_row(name: str, pool: pd.DataFrame, seeds: int, pairs: int) -> dict[str,
     }
 
 
-def ablation_row(
-    name: str, pool: pd.DataFrame, key: str, seeds: int, pairs: int
-) -> dict[str, Any]:
+def ablation_row(name: str, pool: pd.DataFrame, key: str, seeds: int, pairs: int) -> dict[str, Any]:
     """How often the interval of an ablation with the same seeds holds the difference over all."""
     rng = np.random.default_rng([seeds, len(key)])
     sides = [pool[pool[key] == value] for value in ABLATIONS[key]]
@@ -187,8 +186,7 @@ def settled_row(name: str, pool: pd.DataFrame, seeds: int, pairs: int) -> dict[s
 def searched_row(name: str, method: str, seeds: int, found: pd.DataFrame) -> dict[str, Any]:
     """Winners of pairs of searches by a method that learns, which differ in the seed alone."""
     tables = [
-        table_of(rows, str(search), recipe=f"r{search}")
-        for search, rows in found.groupby("search")
+        table_of(rows, str(search), recipe=f"r{search}") for search, rows in found.groupby("search")
     ]
     given = [answer(one, two)[0] for one, two in combinations(tables, 2)]
     winners = [verdicts([("a", "b", one)])[0].winner for one in given]

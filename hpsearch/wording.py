@@ -1,9 +1,10 @@
-"""Text for messages: suggestions for misspelt names, lists, values. Colours of pages."""
+"""Text for people: suggestions for misspelt names, lists, values, numbers. Colours of pages."""
 
 from __future__ import annotations
 
 import difflib
 import json
+import math
 import re
 import signal
 import sys
@@ -130,6 +131,49 @@ def have_results(count: int, what: str = "") -> str:
     """Return `1 trial has results already`, `2 trials have results already`."""
     counting = counted(count, what) if what else f"{count:,}"
     return f"{counting} {'has' if count == 1 else 'have'} results already"
+
+
+#: Larger numbers have an exponent; from the second one on, commas separate thousands.
+_MOST_SPELT = 1e7
+_DIGITS_APART = 10_000
+#: A smaller measured value has an exponent, and a smaller hyperparameter.
+_SMALL, _SMALLEST = 1e-3, 1e-4
+
+
+def number(value: float, beside: float = 0.0) -> str:
+    """Format a measured value, such as a score: 0.9694, 12.35, 345.7, 20,050, 7.8e-6.
+
+    Args:
+        value: The value.
+        beside: A larger number next to it, whose decimals it gets: 3,054 ± 573.
+    """
+    size = abs(value)
+    if size == 0:
+        return "0"
+    if size < _SMALL or size >= _MOST_SPELT:
+        return _exponential(value)
+    size = max(size, abs(beside)) if abs(beside) < _MOST_SPELT else size
+    if size >= 999.95:
+        return f"{value:,.0f}"
+    return f"{value:.{1 if size >= 99.995 else 2 if size >= 9.99995 else 4}f}"
+
+
+def plain(value: float) -> str:
+    """Format a hyperparameter as one would write it: 32, 0.003, 20,000, 7.8e-6."""
+    size = abs(value)
+    if size and (size < _SMALLEST or size >= _MOST_SPELT):
+        return _exponential(value)
+    if float(value).is_integer() or size >= _DIGITS_APART:
+        return f"{value:,.0f}" if size >= _DIGITS_APART else f"{value:.0f}"
+    return str(float(f"{value:.3g}")).removesuffix(".0")
+
+
+def _exponential(value: float) -> str:
+    if not math.isfinite(value):
+        return str(value)
+    mantissa, exponent = f"{value:.2e}".split("e")
+    digits = mantissa.rstrip("0").rstrip(".") if "." in mantissa else mantissa
+    return f"{digits}e{int(exponent)}"
 
 
 def show(value: Any) -> str:

@@ -110,7 +110,7 @@ MUTANTS = (
         "evaluate uses the first fold's rows for the model of any fold",
     ),
     Mutant(
-        "hpsearch/revisit/rescoring.py",
+        "hpsearch/revisit/settling.py",
         "(s for table in tables for s in table",
         "(s for table in tables[:1] for s in table",
         "fresh seeds may be those that another table was chosen by",
@@ -213,14 +213,14 @@ MUTANTS = (
         "failures on a node add up although trainings succeed between them",
     ),
     Mutant(
-        "hpsearch/comparison/questions.py",
+        "hpsearch/comparison/estimates.py",
         "np.minimum(1.0, np.maximum.accumulate(factors * p[order]))",
         "np.minimum(1.0, factors * p[order])",
         "Holm's adjusted p-values do not rise with the p-values",
     ),
     Mutant(
         "hpsearch/comparison/questions.py",
-        '    means = means[means["stopped_first"] == means["stopped_second"]]\n',
+        "    pairs = pairs[stops[0] == stops[1]]\n",
         "",
         "configs that were halted at different epochs are paired",
     ),

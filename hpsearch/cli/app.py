@@ -232,7 +232,7 @@ def compare(
     ] = False,
     random: Annotated[
         bool,
-        typer.Option("--random", help="Foreign tables: random configs, each row a seed of its own."),
+        typer.Option("--random", help="Foreign tables: random draws, a seed a row."),
     ] = False,
     settle: Annotated[
         bool, typer.Option("--settle", help="Train the best of each again with fresh seeds.")

@@ -21,7 +21,7 @@ from hpsearch.comparison.writing import answer_html
 from hpsearch.errors import HpsearchError, InputError, RefusedError
 from hpsearch.programs.loading import load_any
 from hpsearch.progress.console import make_console, tell
-from hpsearch.progress.display import line_printer, make_display, number_text
+from hpsearch.progress.display import line_printer, make_display
 from hpsearch.reporting.page import write_page
 from hpsearch.reporting.pictures import save_figures
 from hpsearch.reporting.source import load_source
@@ -44,7 +44,7 @@ from hpsearch.store.store import evaluations_beside, evaluations_of
 from hpsearch.store.tables import write_csv
 from hpsearch.tuner.run import run_sweep
 from hpsearch.tuner.settings import Settings
-from hpsearch.wording import counted
+from hpsearch.wording import counted, number
 
 #: Trial, seed and fold, each None if it was not given.
 Choice = tuple[int | None, int | None, int | None]
@@ -181,7 +181,7 @@ def refit(
     for name in ("trial", "config", "mean", "95% interval", "executions"):
         shown.add_column(name, justify="left" if name == "config" else "right")
     for line in score_intervals(out).to_dict("records"):
-        low, mean, high = (number_text(line[name]) for name in ("low", "mean", "high"))
+        low, mean, high = (number(line[name]) for name in ("low", "mean", "high"))
         ends = "-" if line["executions"] < 2 else f"{low} to {high}"
         cells = (line["trial"], line["config"], mean, ends, line["executions"])
         shown.add_row(*(Text(str(cell)) for cell in cells))
@@ -203,7 +203,7 @@ def evaluate(
     say(f"{model} on the {split} split, {evaluation.rows} rows")
     shown = Table(box=None, pad_edge=False, show_header=False)
     for name, measured in evaluation.metrics.items():
-        shown.add_row(Text(name), Text(number_text(measured.value)), Text(_interval(measured)))
+        shown.add_row(Text(name), Text(number(measured.value)), Text(_interval(measured)))
     console.print(shown)
     recorded = [each for each in evaluations_of(directory) if each.split == split]
     say(f"recorded: evaluation {len(recorded)} on the {split} split of this directory")
@@ -218,7 +218,7 @@ def evaluate(
 def _interval(measured: Measurement) -> str:
     if measured.low is None or measured.high is None:
         return ""
-    ends = f"{number_text(measured.low)} to {number_text(measured.high)}"
+    ends = f"{number(measured.low)} to {number(measured.high)}"
     return f"95% interval {ends}, {_INTERVALS[measured.method]}"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from hpsearch.comparison.comparing import Comparison
 from hpsearch.comparison.writing import Grid, document
 from hpsearch.data.builtin import datasets
 from hpsearch.errors import InputError, RefusedError
-from hpsearch.progress.display import line_printer, number_text
+from hpsearch.progress.display import line_printer
 from hpsearch.reporting.source import resolved_sweep
 from hpsearch.revisit.best_file import examine_best_file
 from hpsearch.revisit.programs import holds_program, open_program
@@ -30,19 +31,20 @@ from hpsearch.spec.sweep import Sweep, sweep_of_config
 from hpsearch.store.cells import groups, in_order, text_of
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.doctor import Severity, examine
-from hpsearch.store.facts import Evaluation
+from hpsearch.store.facts import Evaluation, errors_text
 from hpsearch.store.lock import holder
-from hpsearch.store.store import Store, evaluations_beside
+from hpsearch.store.store import Store, evaluations_beside, facts_of
 from hpsearch.store.tables import (
     goal_of,
     hyperparameter_columns,
     read_table,
+    selecting_methods,
     values_of,
     varying_columns,
 )
 from hpsearch.store.trials import best_trial, front_of, ranked_trials, trials_of
 from hpsearch.tuner.settings import RunOutcome
-from hpsearch.wording import cell_text, counted, did_you_mean
+from hpsearch.wording import cell_text, counted, did_you_mean, listing, number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -164,7 +166,7 @@ def print_summary(outcome: RunOutcome, console: Console) -> None:
 
 
 def print_results(source: Path, top: int, console: Console) -> None:
-    """Print the best trials of a results table, and the means of each hyperparameter's values.
+    """Print the best trials of a results table, and the mean score of each value of a design.
 
     Raises:
         InputError: There is no such table.
@@ -183,8 +185,16 @@ def print_results(source: Path, top: int, console: Console) -> None:
     if running := _running(source):
         say(running)
     _print_best(table, names, top, console)
+    _print_errors(source, table, console)
     _print_front(source, table, names, top, console)
-    _print_means(table, names, console)
+    if chosen := selecting_methods(table):
+        say(
+            "mean scores by value are not shown, because "
+            f"{listing(chosen, 'and')} may try some values mostly beside good others; "
+            f"see the importance in the report (hpsearch report {source})"
+        )
+    else:
+        _print_means(table, names, console)
     try:
         _print_evaluations(evaluations_beside(source), console)
     except RefusedError as error:
@@ -236,8 +246,8 @@ def _print_evaluations(evaluations: Sequence[Evaluation], console: Console) -> N
     shown = _table(columns, "evaluations")
     for each in evaluations:
         score = each.score
-        ends = "-" if score.low is None else f"{score.low:.4f} to {score.high:.4f}"
-        value = number_text(score.value)
+        ends = "-" if score.low is None else f"{number(score.low)} to {number(score.high or 0.0)}"
+        value = number(score.value)
         cells = (each.time, each.execution, each.split, each.rows, each.metric, value, ends)
         shown.add_row(*(Text(cell_text(cell)) for cell in cells))
     console.print(shown)
@@ -254,13 +264,24 @@ def _print_best(table: pd.DataFrame, names: list[str], top: int, console: Consol
     scores = [f"mean {metric}", "sd", "executions"] if several else [metric]
     shown = _table(["trial", *scores, *names, *extra], f"best trials by {scores[0]}")
     for _, row in best.head(top).iterrows():
-        figures = [f"{row['score']:.4f}"]
+        figures = [number(row["score"])]
         if several:
-            sd = "-" if math.isnan(row["std"]) else f"{row['std']:.4f}"
+            sd = "-" if math.isnan(row["std"]) else number(row["std"], beside=row["score"])
             figures += [sd, str(row["executions"])]
         cells = [row[name] for name in [*names, *extra]]
         shown.add_row(_text(row["trial"]), *map(Text, figures), *map(_text, cells))
     console.print(shown)
+
+
+def _print_errors(source: Path, table: pd.DataFrame, console: Console) -> None:
+    best = best_trial(table)
+    if best is None or "data" not in table:
+        return
+    # That the store is damaged is said with the evaluations.
+    with suppress(RefusedError):
+        facts = facts_of(source if source.is_dir() else source.parent, table["data"].dropna())
+        if errors := errors_text(best, facts):
+            line_printer(console)(f"trial {best['trial']} on the validation split: {errors}")
 
 
 def _print_front(
@@ -279,7 +300,7 @@ def _print_front(
     columns = ["score", *(name for name, _ in objectives[1:])]
     for _, row in front.head(top).iterrows():
         values = [row[name] for name in columns]
-        figures = [number_text(x) if isinstance(x, float) else text_of(x) for x in values]
+        figures = [number(x) if isinstance(x, float) else text_of(x) for x in values]
         cells = map(_text, [row[name] for name in names])
         shown.add_row(_text(row["trial"]), *map(Text, figures), *cells)
     console.print(shown)
@@ -309,7 +330,7 @@ def _print_means(table: pd.DataFrame, names: list[str], console: Console) -> Non
         means = scored.groupby(keys, sort=False)["score"].agg(["mean", best, "size"])
         for index, key in enumerate(in_order(keys)):
             mean, extreme, size = map(float, means.loc[key])
-            figures = (f"{mean:.4f}", f"{extreme:.4f}", f"{size:.0f}")
+            figures = (number(mean), number(extreme), f"{size:.0f}")
             label = Text(name if index == 0 else "")
             shown.add_row(label, Text(str(key)), *map(Text, figures))
     console.print(shown)

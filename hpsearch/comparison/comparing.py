@@ -20,7 +20,15 @@ from hpsearch.comparison.findings import (
     verdicts,
 )
 from hpsearch.comparison.pairing import Change
-from hpsearch.comparison.questions import LEAST, Fresh, Question, answer, answer_settled
+from hpsearch.comparison.questions import (
+    LEAST,
+    Answer,
+    Fresh,
+    PairedScores,
+    Question,
+    answer,
+    answer_settled,
+)
 from hpsearch.comparison.table import Columns, Table, read_tables
 from hpsearch.comparison.writing import WRITERS, as_dict, as_html, as_markdown, require_suffix
 from hpsearch.errors import HpsearchError, RefusedError
@@ -115,10 +123,9 @@ def compare_tables(
 
 def _pairs(tables: Sequence[Table], fresh: Mapping[str, Fresh]) -> tuple[Pair, ...]:
     both = list(combinations(tables, 2))
-    if fresh:
-        asked = [(answer_settled(one, two, fresh), None) for one, two in both]
-    else:
-        asked = [answer(one, two) for one, two in both]
+    asked: list[tuple[Answer, PairedScores | None]] = [
+        (answer_settled(one, two, fresh), None) if fresh else answer(one, two) for one, two in both
+    ]
     judged = verdicts(
         [(one.label, two.label, given) for (one, two), (given, _) in zip(both, asked, strict=True)]
     )
@@ -133,24 +140,32 @@ def _settings(first: Table, second: Table) -> list[Change]:
     if first.provenance.get("recipe") == second.provenance.get("recipe"):
         return []
     found = _sweep_differences((first, second), _RECIPE)
-    return [
-        Change(part.what, *(text.strip('"').lstrip("-") for text in part.values.values()))
+    changed = {
+        part.what: ["" if text == "-" else text.strip('"') for text in part.values.values()]
         for part in found
         if part.what != "seed"
-    ]
+    }
+    return [Change(name, *values) for name, values in changed.items()]
 
 
 def advice(tables: Sequence[Table], pairs: Sequence[Pair]) -> Iterator[str]:
     """Return the commands that would give a verdict where there is none."""
     open_pairs = [pair.answer for pair in pairs if pair.winner is None]
+    unbounded = [given for given in open_pairs if not given.estimate.bounded]
+    foreign = [table.label for table in tables if not table.provenance]
+    if foreign and unbounded:
+        yield (
+            f"if the configs of {' and '.join(foreign)} are random draws, and each row was trained "
+            "with random numbers of its own, add --random"
+        )
     paths = [shlex.quote(str(table.path)) for table in tables]
     if any(given.question is Question.BEST for given in open_pairs):
         if all(table.directory for table in tables):
             command = f"hpsearch compare {' '.join(paths)} --settle"
             yield f"train the best of each again with fresh seeds, which settles it: {command}"
         else:
-            yield "give the results directories rather than CSV files, and --settle settles it"
-    elif any(not given.estimate.bounded for given in open_pairs):
+            yield "with results directories rather than CSV files, --settle settles it"
+    elif unbounded:
         for table, path in zip(tables, paths, strict=True):
             if table.directory and (table.directory / "sweep.yaml").is_file():
                 sweep = shlex.quote(str(table.directory / "sweep.yaml"))

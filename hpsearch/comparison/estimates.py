@@ -79,8 +79,8 @@ class Variance:
         total = self.value + other.value
         if not total:
             return Variance(0.0, self.freedom + other.freedom)
-        shares = (self.value / total) ** 2 / self.freedom + (other.value / total) ** 2 / other.freedom
-        return Variance(total, 1 / shares)
+        parts = (self, other)
+        return Variance(total, 1 / sum((p.value / total) ** 2 / p.freedom for p in parts))
 
 
 def draw_variance(scores: Floats, overlap: float = 0.0) -> Variance:
@@ -123,9 +123,10 @@ def config_variance(means: Floats, clusters: npt.NDArray[Any] | None = None) -> 
 def _half(level: float, parts: Sequence[Variance]) -> float:
     """Half of the interval of a two-sided level.
 
-    Each part has Student's quantile of its own freedom. One quantile for their sum, of Satterthwaite's
-    freedom, is too small where a part of few draws is small by chance. Source: Cochran (1964),
-    Approximate significance levels of the Behrens-Fisher test, which weights the quantiles.
+    Each part has Student's quantile of its own freedom. One quantile for their sum, with
+    Satterthwaite's freedom, is too small when the variance of few draws is small by chance.
+    Source: Cochran (1964), Approximate significance levels of the Behrens-Fisher test, which
+    weights the quantiles.
     """
     from scipy import special  # slow to import
 
@@ -138,7 +139,7 @@ def _level_of(reach: Callable[[float], float], distance: float) -> float:
     low, high = 0.0, 1.0
     for _ in range(50):
         middle = (low + high) / 2
-        low, high = (middle, high) if reach(middle) > distance else (low, middle)
+        low, high = (middle, high) if reach(middle) >= distance else (low, middle)
     return high
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hpsearch.comparison.estimates import ALPHA, Estimate, Floats, holm, selection_luck
+from hpsearch.comparison.estimates import ALPHA, Estimate, holm, selection_luck
 from hpsearch.comparison.pairing import Change
 from hpsearch.comparison.questions import LEAST, Answer, Fresh, PairedScores, Question
 from hpsearch.comparison.table import Table
@@ -49,7 +49,7 @@ class Move:
 
 def dependences(scores: PairedScores) -> list[Dependence]:
     """Return the hyperparameters that explain some of the paired differences, the largest first."""
-    cells = scores.table.firsts.loc[scores.configs]
+    cells = scores.table.firsts.loc[list(scores.configs)]
     found = [_dependence(str(name), groups(cells[name]), scores) for name in cells]
     return sorted((one for one in found if one.share > 0), key=lambda one: -one.share)
 
@@ -71,8 +71,10 @@ def _dependence(name: str, texts: pd.Series[Any], scores: PairedScores) -> Depen
 
 def moves(scores: PairedScores) -> list[Move]:
     """Return the configs with the largest differences; ranks are among paired configs, from 1."""
+    import pandas as pd  # slow to import
+
     table, (first, second) = scores.table, scores.means
-    ranks = [_ranks(table.sign * means) for means in (first, second)]
+    ranks = [pd.Series(-table.sign * means).rank(method="min") for means in (first, second)]
     order = np.argsort(-np.abs(scores.gains), kind="stable")[:_MOST_MOVES]
     cells = table.firsts
     varying = [str(name) for name in cells if varies(cells[name])]
@@ -88,13 +90,6 @@ def moves(scores: PairedScores) -> list[Move]:
         for row in order
         if scores.gains[row]
     ]
-
-
-def _ranks(scores: Floats) -> Floats:
-    from scipy import stats  # slow to import
-
-    ranks: Floats = stats.rankdata(-scores, method="min")
-    return ranks
 
 
 _COUNTED = {
@@ -390,10 +385,11 @@ def explained(pair: Pair, scores: PairedScores | None, settings: Sequence[Change
     """Add what distinguishes the tables of a pair, and what explains the difference."""
     if scores is None:
         return replace(pair, settings=tuple(settings))
+    shared = np.column_stack([*scores.means, scores.gains]).tolist()
     return replace(
         pair,
         settings=tuple(settings),
         effects=dependences(scores),
         moves=moves(scores),
-        shared=tuple(zip(*(map(float, part) for part in (*scores.means, scores.gains)), strict=True)),
+        shared=tuple((first, second, gain) for first, second, gain in shared),
     )

@@ -52,7 +52,7 @@ def pair_configs(first: Table, second: Table) -> Pairing:
     import pandas as pd  # slow to import
 
     cells = [exact_texts(table.firsts) for table in (first, second)]
-    names = list(dict.fromkeys(name for table in cells for name in table))
+    names = list(dict.fromkeys(str(name) for table in cells for name in table))
     cells = [table.reindex(columns=names, fill_value="") for table in cells]
     changed = [name for name in names if _distinguishes(*(table[name] for table in cells))]
     shared = cells[0].index.intersection(cells[1].index, sort=False)
@@ -76,5 +76,5 @@ def _distinguishes(first: pd.Series[str], second: pd.Series[str]) -> bool:
 
 def _value(table: Table, name: str) -> str:
     """The text of a hyperparameter's only value; empty if the table does not set it."""
-    cells = table.firsts[name].dropna() if name in table.firsts else ()
-    return text_of(cells.iloc[0]) if len(cells) else ""
+    cells = list(table.firsts[name].dropna()) if name in table.firsts else []
+    return text_of(cells[0]) if cells else ""

@@ -60,7 +60,7 @@ class Answer:
         n_shared: The number of configs that could be paired, but are too few to be asked about.
         n_lost: The number of configs that both tables tried, but that have no score in one of them
             or were stopped at different epochs.
-        n_equal: The number of configs left out because what distinguishes the tables is not in them.
+        n_equal: The number of configs left out because both tables have them as they are.
         changes: If configs were paired: the hyperparameters that distinguish the tables.
         corrected: The difference of the bests less the estimated luck in them; None if unknown.
         learned: If bests are compared: the methods that chose configs by others' scores, for which
@@ -114,7 +114,7 @@ class PairedScores:
 
     @cached_property
     def means(self) -> tuple[Floats, Floats]:
-        """The mean score of each config in each table, over draws that both have if they are the same."""
+        """The mean score of each config in each table, over the draws that are the same."""
         if not self.same_draws:
             return np.nanmean(self.first, axis=1), np.nanmean(self.second, axis=1)
         both = ~np.isnan(self.first - self.second)
@@ -133,9 +133,7 @@ class PairedScores:
         if self.independent:
             return config_difference(self.gains[rows], clusters, scale=scale)
         if self.same_draws:
-            return paired_difference(
-                first - second, clusters, overlap=self.overlap, scale=scale
-            )
+            return paired_difference(first - second, clusters, overlap=self.overlap, scale=scale)
         return unpaired_difference(first, second, clusters, overlap=self.overlap, scale=scale)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,16 +17,17 @@ import numpy.typing as npt
 
 from hpsearch.comparison.estimates import Floats
 from hpsearch.errors import HpsearchError, InputError
-from hpsearch.search.draws import FIXED_METHODS
 from hpsearch.space.execution import Status
 from hpsearch.space.keras_names import METRICS
 from hpsearch.spec.sweep import load_sweep
-from hpsearch.store.tables import hyperparameter_columns, read_cells, typed_table
+from hpsearch.store.cells import mapped
+from hpsearch.store.tables import adaptive_methods, hyperparameter_columns, read_cells, typed_table
 from hpsearch.store.trials import ranked
 from hpsearch.wording import printable
 
 if TYPE_CHECKING:
     import pandas as pd
+
 
 @dataclass(frozen=True)
 class Metric:
@@ -50,9 +50,9 @@ class Table:
         directory: The directory with its sweep.yaml; None for a CSV file.
         executions: A row for each, by trial: `trial` (None in a table of another program),
             `config`, `seed` (None if unknown), `fold` (None without folds), `draw` (the seed and
-            fold, or the number of the repetition), `score` (NaN if none counts), `stopped` (the epoch at which the method
-            stopped it, else 0), `training` (equal for executions that shared one), `epochs` and
-            `seconds` (NaN if unknown).
+            fold, or the number of the repetition), `score` (NaN if none counts), `stopped` (the
+            epoch at which the method stopped it, else 0), `training` (equal for executions that
+            shared one), `epochs` and `seconds` (NaN if unknown).
         settings: The hyperparameters' cells, with the rows and the index of `executions`.
         metric: The metric of the scores.
         provenance: Column -> its distinct values, for the columns that tell the origin of a score;
@@ -92,6 +92,9 @@ class Table:
     def scored(self) -> pd.DataFrame:
         """`config`, `draw`, `seed`, `score`, `stopped` of each draw with a score."""
         rows = self.executions[self.executions["score"].notna()]
+        if not rows.duplicated(["config", "draw"]).any():
+            columns = ["config", "draw", "seed", "score", "stopped"]
+            return rows[columns].reset_index(drop=True)
         groups = rows.groupby(["config", "draw"], sort=False)
         return groups.agg(
             seed=("seed", "first"), score=("score", "mean"), stopped=("stopped", "max")
@@ -106,7 +109,8 @@ class Table:
             seeds=("score", "size"),
             stopped=("stopped", "max"),
         )
-        return means
+        # pandas would keep its texts elsewhere, and look them up many times as slowly.
+        return means.set_axis(means.index.astype(object))
 
     @cached_property
     def eligible(self) -> pd.DataFrame:
@@ -153,12 +157,12 @@ class Table:
 
     def matrix(self, configs: Sequence[str], draws: Sequence[str]) -> Floats:
         """Return the scores of configs by draw: `(n_configs, n_draws)`, NaN where there is none."""
-        import pandas as pd  # slow to import
-
         scores = np.full((len(configs), len(draws)), np.nan)
-        places = [pd.Index(names, dtype=object) for names in (configs, draws)]
-        rows = places[0].get_indexer(self.scored["config"])
-        columns = places[1].get_indexer(self.scored["draw"])
+        at = [
+            self.scored[name].map({text: place for place, text in enumerate(names)})
+            for name, names in (("config", configs), ("draw", draws))
+        ]
+        rows, columns = (places.fillna(-1).to_numpy(dtype=np.intp) for places in at)
         used = (rows >= 0) & (columns >= 0)
         scores[rows[used], columns[used]] = self.scored["score"].to_numpy()[used]
         return scores
@@ -190,17 +194,20 @@ def training_units(
     Args:
         executions: Label -> `config` and `training` of the table's rows.
     """
-    import pandas as pd  # slow to import, as SciPy is
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
+    import pandas as pd  # slow to import
 
     parts = []
     for label, table in executions.items():
         rows = table[table["config"].isin(configs)]
         parts.append(pd.DataFrame({"config": rows["config"], "training": rows["training"]}))
         parts[-1]["training"] = label + ":" + parts[-1]["training"].astype(str)
-    edges = pd.concat(parts)
-    codes = configs.get_indexer(edges["config"])
+    edges = pd.concat(parts).drop_duplicates()
+    if edges["training"].is_unique:
+        return np.arange(len(configs))
+    from scipy.sparse import coo_array  # slow to import
+    from scipy.sparse.csgraph import connected_components
+
+    codes = configs.get_indexer(pd.Index(edges["config"]))
     trainings = pd.factorize(edges["training"])[0]
     size = len(configs) + (trainings.max() + 1 if len(trainings) else 0)
     graph = coo_array(
@@ -251,7 +258,6 @@ _PROVENANCE = ("data", "metric", "recipe", "version", "tensorflow", "keras")
 _OF_PROGRAM = "program_commit"
 #: The methods of a table of another program.
 _UNTOLD = ("another program",)
-_DRAWING_ORACLE = re.compile(r"keras_tuner\b.*:(RandomSearch|GridSearch)(Oracle)?")
 _GOALS = ("maximize", "minimize")
 _EPOCHS = ("epochs_trained", "epochs")
 #: `Runtime` is W&B's.
@@ -326,7 +332,7 @@ def _read(path: Path, label: str, columns: Columns) -> Table:
         settings=settings,
         metric=_metric(path, columns, provenance.get("metric", ())),
         provenance=provenance,
-        learned=_learned(frame) if ours else () if columns.random else _UNTOLD,
+        learned=adaptive_methods(frame) if ours else () if columns.random else _UNTOLD,
         independent=columns.random and not ours,
     )
 
@@ -353,17 +359,6 @@ def _provenance(frame: pd.DataFrame) -> dict[str, tuple[str, ...]]:
         # Its data are its own; the fingerprint is that of its file.
         found["program"] = found.pop("data")
     return found
-
-
-def _learned(frame: pd.DataFrame) -> tuple[str, ...]:
-    if "method" not in frame.columns:
-        return ()
-    methods = filter(None, map(str, frame["method"].dropna().unique()))
-    return tuple(
-        method
-        for method in methods
-        if method not in FIXED_METHODS and not _DRAWING_ORACLE.fullmatch(method)
-    )
 
 
 def _metric(path: Path, columns: Columns, named: tuple[str, ...]) -> Metric:
@@ -436,13 +431,11 @@ def exact_texts(settings: pd.DataFrame) -> pd.DataFrame:
     """Write cells so that equal values are equal texts; an empty cell is an empty text."""
     import pandas as pd  # slow to import
 
-    texts = {}
-    for name, column in settings.items():
-        empty = column.isna()
-        texts[name] = [
-            "" if missing else _exact(cell) for cell, missing in zip(column, empty, strict=True)
-        ]
-    return pd.DataFrame(texts, index=settings.index, dtype=object)
+    return pd.DataFrame(
+        {name: mapped(column, _exact, "") for name, column in settings.items()},
+        index=settings.index,
+        dtype=object,
+    )
 
 
 def _exact(cell: Any) -> str:

@@ -12,9 +12,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from hpsearch import wording
+from hpsearch.comparison.estimates import LEVEL, Estimate, zero_if_rounding
 from hpsearch.comparison.figures import STYLE as FIGURE_STYLE
 from hpsearch.comparison.figures import distributions, forest, scatter
-from hpsearch.comparison.estimates import LEVEL, Estimate, zero_if_rounding
 from hpsearch.comparison.findings import Best, Dependence, Findings, Pair
 from hpsearch.comparison.pairing import Change
 from hpsearch.comparison.questions import Answer, Question
@@ -51,7 +52,7 @@ class Section:
 
 
 def document(comparison: Findings) -> list[Section]:
-    """Return the sections in order: comparable, better, at equal budget, why, which configs, what next."""
+    """Return the sections: comparable, better, at equal budget, why, which configs, what next."""
     return [
         _comparable(comparison),
         _better(comparison),
@@ -354,11 +355,8 @@ def _numbers(estimate: Estimate) -> tuple[str, str, str]:
 
 
 def number(value: float) -> str:
-    """Format with four decimals, or with three significant digits if very small or large."""
-    if math.isinf(value):
-        return "unbounded"
-    plain = value == 0 or 1e-3 <= abs(value) < 1e6
-    return f"{value:.4f}" if plain else f"{value:.3g}"
+    """Format a score; the end of an interval that the data do not bound is a word."""
+    return "unbounded" if math.isinf(value) else wording.number(value)
 
 
 def _maybe(value: float | None) -> str:

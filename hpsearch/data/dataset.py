@@ -19,7 +19,7 @@ from hpsearch.data.specs import (
     n_features,
 )
 from hpsearch.errors import DataError
-from hpsearch.wording import counted, printable
+from hpsearch.wording import counted, number, plain, printable
 
 TaskName = Literal["classification", "regression"]
 Scale = Literal["auto", "none", "unit", "standard", "minmax", "robust"]
@@ -342,8 +342,8 @@ def _targets(target: Target, y: npt.NDArray[Any], guesses: Mapping[str, float]) 
     mae, mse = guesses["val_mae"], guesses["val_mse"]
     own = y.ravel().astype(float) * target.std[0] + target.mean[0]
     return (
-        f"targets from {own.min():.5g} to {own.max():.5g}; always guessing their mean, "
-        f"{target.mean[0]:.5g}, has val_mae {mae:.5g} and a mean squared error of {mse:.5g}"
+        f"targets from {plain(own.min())} to {plain(own.max())}; always guessing their mean, "
+        f"{plain(target.mean[0])}, has val_mae {number(mae)} and RMSE {number(mse**0.5)}"
     )
 
 

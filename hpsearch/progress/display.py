@@ -17,7 +17,7 @@ from hpsearch.progress.console import make_console
 from hpsearch.space.execution import Execution, ExecutionResult, Training
 from hpsearch.tuner.planning import Summary
 from hpsearch.tuner.settings import AsWarnings, Reporter
-from hpsearch.wording import counted, have_results
+from hpsearch.wording import counted, have_results, number
 from hpsearch.workers.protocol import EpochFinished, Event, Finished, Heard, Lost, Said, Started
 
 _LINE_EVERY_SECONDS = 1.0
@@ -70,11 +70,6 @@ def line_printer(console: Console) -> Callable[[str], None]:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     return say
-
-
-def number_text(value: float) -> str:
-    """Return a measured value as people read it."""
-    return f"{value:.4f}" if abs(value) < 1000 else f"{value:.6g}"
 
 
 def duration(seconds: float) -> str:
@@ -141,7 +136,7 @@ class _Tally:
     def best_text(self) -> str:
         if self.best is None or self.recipe is None:
             return "no score yet"
-        return f"best {self.recipe.metric} {self.best[1]:.4f} (trial {self.best[0]})"
+        return f"best {self.recipe.metric} {number(self.best[1])} (trial {self.best[0]})"
 
     def left_text(self) -> str:
         left, now = self.total - self.done, self.done - self.at_start
@@ -237,7 +232,7 @@ class Lines(Reporter):
         if not (is_best or failed or last or now - self._last >= self._every_seconds):
             return
         self._last = now
-        score = "" if result.score is None else f" {result.score:.4f}"
+        score = "" if result.score is None else f" {number(result.score)}"
         error = f": {' '.join(result.error.split())}" if result.error else ""
         which = execution.full_label if self._tally.repeated else execution.label
         self._say(

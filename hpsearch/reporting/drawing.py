@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hpsearch.store.cells import text_of
-from hpsearch.wording import COLOURS, SERIES
+from hpsearch.wording import COLOURS, SERIES, plain
 
 Spec = dict[str, Any]
 
@@ -124,9 +124,6 @@ BEST_CURVES = 0.3
 MOST_EPOCHS = 60
 _LONGEST = 60
 _DIGITS = 6
-#: Larger numbers have an exponent; from the second one on, commas separate thousands.
-_MOST_SPELT = 1e7
-_DIGITS_APART = 10_000
 
 
 def inert(text: Any, longest: int = _LONGEST) -> str:
@@ -148,48 +145,10 @@ def rounded(value: Any) -> float | int | None:
     return int(short) if short.is_integer() and abs(short) < 10**_DIGITS else short
 
 
-def number(value: float, beside: float = 0.0) -> str:
-    """A score or a loss for people: 0.9694, 12.35, 345.7, 20,050, 7.8e-6.
-
-    Args:
-        beside: A larger number next to it, whose decimals it gets: 3,054 ± 573.
-    """
-    size = abs(value)
-    if size == 0:
-        return "0"
-    if size < _SMALL or size >= _MOST_SPELT:
-        return _exponential(value)
-    size = max(size, abs(beside)) if abs(beside) < _MOST_SPELT else size
-    if size >= 999.95:
-        return f"{value:,.0f}"
-    return f"{value:.{1 if size >= 99.995 else 2 if size >= 9.99995 else 4}f}"
-
-
-def plain(value: float) -> str:
-    """A hyperparameter as one would write it: 32, 0.003, 20,000, 7.8e-6."""
-    size = abs(value)
-    if size and (size < 1e-4 or size >= _MOST_SPELT):
-        return _exponential(value)
-    if float(value).is_integer():
-        return f"{value:,.0f}" if size >= _DIGITS_APART else f"{value:.0f}"
-    if size >= _DIGITS_APART:
-        return f"{value:,.0f}"
-    text = np.format_float_positional(float(f"{value:.3g}"), trim="-")
-    return str(text)
-
-
 def value_text(value: Any) -> str:
     """A cell of the results table for people; see `plain` and `text_of`."""
     numeric = isinstance(value, int | float | np.number) and not isinstance(value, bool)
     return plain(float(value)) if numeric and not np.isnan(value) else text_of(value)
-
-
-def _exponential(value: float) -> str:
-    if not math.isfinite(value):
-        return str(value)
-    mantissa, exponent = f"{value:.2e}".split("e")
-    digits = mantissa.rstrip("0").rstrip(".") if "." in mantissa else mantissa
-    return f"{digits}e{int(exponent)}"
 
 
 def duration(seconds: float) -> str:
@@ -222,8 +181,8 @@ def log_marks(low: float, high: float) -> list[float]:
 _FAR = 4.0
 #: It is also cut beyond the median by this many times the range of the middle half.
 _VERY_FAR = 100.0
-#: Smaller numbers are written with an exponent.
-_SMALL = 1e-3
+#: An axis of smaller or of larger numbers has exponents.
+_SMALL, _LARGE = 1e-3, 1e7
 
 
 def number_axis(title: str, values: npt.ArrayLike = ()) -> dict[str, Any]:
@@ -232,10 +191,14 @@ def number_axis(title: str, values: npt.ArrayLike = ()) -> dict[str, Any]:
     axis: dict[str, Any] = {"title": {"text": inert(title)}}
     if limits is not None:
         axis["range"] = limits
-    finite = np.abs(np.asarray(values, dtype=np.float64))
-    if finite[np.isfinite(finite)].max(initial=0.0) < _SMALL and finite.size:
-        axis["exponentformat"] = "e"
-    return axis
+    shown = np.asarray(values if limits is None else limits, dtype=np.float64)
+    return axis | ({"exponentformat": exponent_format(shown)} if shown.size else {})
+
+
+def exponent_format(values: npt.NDArray[np.float64]) -> str:
+    """Plotly's word for the ticks of these values: `e` with an exponent, `none` without."""
+    largest = np.abs(values[np.isfinite(values)]).max(initial=0.0)
+    return "e" if largest < _SMALL or largest >= _LARGE else "none"
 
 
 def robust_range(values: npt.ArrayLike) -> list[float] | None:

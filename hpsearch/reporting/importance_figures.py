@@ -12,15 +12,15 @@ import numpy as np
 from hpsearch.comparison.figures import spread
 from hpsearch.reporting.drawing import (
     Spec,
+    exponent_format,
     inert,
     log_marks,
-    number,
     number_axis,
-    plain,
     rounded,
     shortened,
     value_text,
 )
+from hpsearch.wording import number, plain
 
 if TYPE_CHECKING:
     from hpsearch.reporting.forest import Floats
@@ -326,7 +326,7 @@ def contour_figure(source: ReportSource, x: str, y: str) -> Spec:
             "title": {"text": inert(source.metric), "side": "right"},
             "thickness": 12,
             "separatethousands": True,
-            "exponentformat": "e" if np.abs(grid).max() < 1e-3 else "none",
+            "exponentformat": exponent_format(grid),
         },
         "hovertemplate": "%{z:.5~g}<extra></extra>",
     }

@@ -29,7 +29,7 @@ from hpsearch.machine import version_of
 from hpsearch.programs.sweep import ProgramSweep
 from hpsearch.reporting import words
 from hpsearch.reporting.answer import answer_of
-from hpsearch.reporting.drawing import THEMES, Spec, colour_names, duration, number, template
+from hpsearch.reporting.drawing import THEMES, Spec, colour_names, duration, template
 from hpsearch.reporting.importance_figures import contour_figure, effect_figure
 from hpsearch.reporting.source import ReportSource, with_distinct_names
 from hpsearch.reporting.timeline import timeline_figure, timeline_note
@@ -52,7 +52,7 @@ from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.facts import Evaluation
 from hpsearch.store.store import evaluations_of
 from hpsearch.store.tables import Record
-from hpsearch.wording import COLOURS, css_variables
+from hpsearch.wording import COLOURS, css_variables, number
 
 _REFRESH_SECONDS = 5
 
@@ -131,6 +131,7 @@ def _sweep(source: ReportSource, limits: PageLimits) -> dict[str, Any]:
             f"{len(source.ranked):,}",
             duration(source.savings.seconds),
         ],
+        "sampled": not source.selecting,
         "total": len(source.trials),
         "scored": len(source.ranked),
         "columns": words.columns_of(source, limits.rows),

@@ -18,7 +18,7 @@ from hpsearch.comparison.table import labels
 from hpsearch.errors import HpsearchError, InputError
 from hpsearch.programs.loading import load_any
 from hpsearch.programs.sweep import ProgramSweep
-from hpsearch.reporting.drawing import Spec, inert, number, plain, robust_range, value_text
+from hpsearch.reporting.drawing import Spec, inert, robust_range, value_text
 from hpsearch.reporting.forest import is_log
 from hpsearch.reporting.importance import Importance, importance_of
 from hpsearch.space.execution import Span
@@ -34,9 +34,11 @@ from hpsearch.store.tables import (
     TAIL,
     hyperparameter_of,
     read_table,
+    selecting_methods,
     varying_columns,
 )
 from hpsearch.store.trials import front_of, ranked_trials, trials_of
+from hpsearch.wording import number, plain
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -373,6 +375,11 @@ class ReportSource:
     def is_cut(self) -> bool:
         """Whether a few scores lie so far from the others that figures cut them off."""
         return robust_range(self.ranked["score"].to_numpy(np.float64)) is not None
+
+    @cached_property
+    def selecting(self) -> tuple[str, ...]:
+        """The methods whose configs are neither a grid nor a random sample."""
+        return selecting_methods(self.table)
 
     @property
     def in_order_of_a_grid(self) -> bool:

@@ -16,10 +16,10 @@ from hpsearch.reporting.drawing import (
     line_colour,
     log_marks,
     number_axis,
-    plain,
     robust_range,
     rounded,
 )
+from hpsearch.wording import plain
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -11,14 +11,13 @@ from hpsearch.reporting.drawing import (
     BEST_CURVES,
     MOST_EPOCHS,
     duration,
-    number,
     rounded,
     value_text,
 )
 from hpsearch.spec.sweep import Sweep
 from hpsearch.store.cells import text_of, value_of
 from hpsearch.store.tables import hyperparameter_columns, hyperparameter_of
-from hpsearch.wording import counted
+from hpsearch.wording import counted, listing, number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -106,11 +105,13 @@ def notes(source: ReportSource, points: int, curves: int, effects: int) -> dict[
         "importance": f"The share of the variance of {source.metric} over the whole space that "
         "each hyperparameter explains, and each pair beyond its members (functional ANOVA). "
         f"From {counted(found.trials, 'trial')}; the model behind it explains "
-        f"{max(0.0, found.explained):.0%} of the variance of scores that it has not seen.",
+        f"{max(0.0, found.explained):.0%} of the variance of scores that it has not seen; any "
+        "hyperparameter may have a part in the others." + _selection_note(source),
         "effects": (strongest if len(found.effects) > effects else "")
-        + "Points: trials. Line: the mean score at each value over all values of the others, with "
-        "its 90% interval." + (" Points at an edge are beyond it." if source.is_cut else ""),
-        "contour": "The mean score over two hyperparameters, all others averaged out. "
+        + "Points: trials, whose other values differ. Line: the mean score that the model expects "
+        "at each value over all values of the others, with its 90% interval."
+        + (" Points at an edge are beyond it." if source.is_cut else ""),
+        "contour": "The expected mean score over two hyperparameters, all others averaged out. "
         "Circles: trials.",
         "failures": ("Executions" if source.repeated else "Trials")
         + " without a score, grouped by reason.",
@@ -125,6 +126,15 @@ def notes(source: ReportSource, points: int, curves: int, effects: int) -> dict[
         "provenance": "Everything that decides the scores. Tables whose data and recipe differ "
         "cannot be compared.",
     }
+
+
+def _selection_note(source: ReportSource) -> str:
+    if not source.selecting:
+        return ""
+    return (
+        f" The configs of {listing(source.selecting, 'and')} may crowd where scores are good: the "
+        "effect of values that they rarely try is then less sure than its interval."
+    )
 
 
 def _front_note(source: ReportSource) -> str:

@@ -70,18 +70,18 @@ class Settler:
         if scored.empty:
             reason = next(iter(rows["error"].dropna()), "no reason was given")
             raise InputError(f"{table.path}: no fresh seed of its best config completed: {reason}")
-        draws = scored["seed"].astype(str) + scored["fold"].map(" fold {}".format, na_action="ignore").fillna("")
-        return dict(zip(draws, map(float, scored["score"]), strict=True))
+        draws = zip(scored["seed"], scored["fold"].fillna(0), scored["score"], strict=True)
+        return {f"{seed} fold {fold}": float(score) for seed, fold, score in draws}
 
 
 def _sweep(table: Table) -> Sweep:
     if table.directory is None:
         raise InputError(
-            f"{table.path}: to settle it, its best config is trained again by the sweep.yaml beside "
-            "it: give the results directory, not a CSV"
+            f"{table.path}: to settle it, its best config is trained again by the sweep.yaml "
+            "beside it: give the results directory, not a CSV"
         )
     if table.best is None:
-        raise InputError(f"{table.path}: no trial has a score, and so none is the best to train again")
+        raise InputError(f"{table.path}: no trial has a score, so none is the best to train again")
     sweep = load_sweep(table.directory / "sweep.yaml")
     if isinstance(sweep.model, str):
         raise InputError(

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
+    import numpy.typing as npt
     import pandas as pd
 
 #: A numeric hyperparameter with more values than this is shown in quarters.
@@ -120,7 +123,20 @@ def groups(column: pd.Series[Any]) -> pd.Series[Any]:
         ends = column.groupby(quarters).agg(["min", "max"])
         names = {q: f"{low:.3g} to {high:.3g}" for q, (low, high) in ends.T.items()}
         return quarters.map(names).astype(object).fillna("-")
-    return pd.Series([text_of(cell) for cell in column], index=column.index, dtype=object)
+    return pd.Series(mapped(column, text_of, "-"), index=column.index, dtype=object)
+
+
+def mapped(column: pd.Series[Any], text: Callable[[Any], str], missing: str) -> npt.NDArray[Any]:
+    """Return the text of each cell, made once for cells that are alike, as an array of objects."""
+    import pandas as pd  # slow to import
+
+    cells = column.astype(object)
+    if pd.api.types.infer_dtype(cells, skipna=True).startswith("mixed"):
+        # `factorize` takes True for 1.
+        texts = [missing if pd.isna(cell) else text(cell) for cell in cells]
+        return np.array(texts, dtype=object)
+    codes, values = pd.factorize(cells)
+    return np.array([*map(text, values), missing], dtype=object)[codes]
 
 
 def in_order(texts: pd.Series[Any]) -> list[str]:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Self, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
 
 from hpsearch.data.specs import Task
 from hpsearch.machine import version_of
 from hpsearch.space.execution import label
 from hpsearch.space.space import Kind
 from hpsearch.store.records import PACKAGES, UNREADABLE, mapping, require_types
-from hpsearch.store.tables import Provenance
+from hpsearch.store.tables import Provenance, values_of
+from hpsearch.wording import listing, number
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -286,3 +291,37 @@ class Facts:
             del rows["evaluations"]
             rows["looks"] = json.dumps([asdict(each) for each in changes["evaluations"]])
         return {key: str(value) for key, value in rows.items()}
+
+
+def errors_text(trial: pd.Series[Any], facts: Facts) -> str:
+    """Describe the validation errors of a regression's trial in the target's unit, or return "".
+
+    RMSE and R squared need a loss that is the mean squared error of rows of equal weight, without
+    a penalty. R squared compares with always guessing the training mean, as the gains do.
+
+    Args:
+        trial: A line of `hpsearch.store.trials.trials_of`.
+        facts: Those of its sweep.
+    """
+    recipe = facts.identity.recipe if facts.identity is not None else {}
+    if facts.task is not Task.REGRESSION or recipe.get("model"):
+        return ""
+    guess, guess_mae = (facts.guesses.get(name, 0.0) for name in ("val_mse", "val_mae"))
+    errors = [("MAE", float(trial["val_mae"]), guess_mae)]
+    penalized = "l2" in trial.index and bool(values_of(trial, ["l2"]).get("l2"))
+    squares = recipe["loss"] == "mean_squared_error" and "sample_weight" not in recipe
+    end = ""
+    if squares and not penalized:
+        square = float(trial["val_loss"])
+        errors.insert(0, ("RMSE", math.sqrt(square), math.sqrt(guess)))
+        end = f"; R\N{SUPERSCRIPT TWO} {number(1 - square / guess)}" if guess else ""
+    text = listing((f"{name} {number(error)}" for name, error, _ in errors), "and")
+    if all(guessed for *_, guessed in errors):
+        gains = listing((_change(error, guessed) for _, error, guessed in errors), "and")
+        text += f", {gains} than guessing the training mean"
+    return text + end
+
+
+def _change(error: float, guess: float) -> str:
+    change = error / guess - 1
+    return f"{abs(change):.0%} {'less' if change < 0 else 'more'}"

@@ -20,6 +20,7 @@ from hpsearch.errors import InputError
 from hpsearch.files import write_atomically
 from hpsearch.machine import odd_kind
 from hpsearch.models.problem import TASK_METRICS
+from hpsearch.search.draws import FIXED_METHODS
 from hpsearch.space.execution import ExecutionResult
 from hpsearch.space.mlp import NOTES
 from hpsearch.space.space import Kind
@@ -147,6 +148,40 @@ def values_of(row: pd.Series[Any], columns: Sequence[str]) -> dict[str, Any]:
     return {
         hyperparameter_of(name): value_of(row[name]) for name in columns if not pd.isna(row[name])
     }
+
+
+_DRAWING_ORACLE = re.compile(r"keras_tuner\b.*:(RandomSearch|GridSearch)(Oracle)?")
+
+
+def adaptive_methods(table: pd.DataFrame) -> tuple[str, ...]:
+    """Return the methods that do not draw configs whatever the scores are.
+
+    The scores of others decide which configs they try, or how long each trains; the configs of the
+    prior are the same in each sweep.
+    """
+    return tuple(
+        method
+        for method in _methods(table)
+        if method and method not in FIXED_METHODS and not _DRAWING_ORACLE.fullmatch(method)
+    )
+
+
+def selecting_methods(table: pd.DataFrame) -> tuple[str, ...]:
+    """Return the methods whose configs are neither a grid nor a random sample.
+
+    They try some values mostly together with good others, so that the mean score of a value is not
+    its own.
+    """
+    methods = _methods(table)
+    # Configs that a user lists beside a grid or draws are few.
+    chosen = adaptive_methods(table) + (("configs",) if methods == ("configs",) else ())
+    return (*chosen, *(["an unknown method"] if "" in methods or not methods else []))
+
+
+def _methods(table: pd.DataFrame) -> tuple[str, ...]:
+    """The distinct methods of the rows; one of them is empty if a row names none."""
+    cells = table["method"].fillna("").unique() if "method" in table.columns else ()
+    return tuple(map(str, cells))
 
 
 def _row(record: Record, metrics: Mapping[str, str], names: Sequence[str]) -> dict[str, Any]:
@@ -317,9 +352,10 @@ def _hyperparameter_dtype(column: str, cells: pd.Series[Any]) -> str:
     present = list(cells.dropna())
     if column in _INTEGER_NOTES and all(_is_whole(cell) for cell in present):
         return _INTEGER
-    if not present or any(isinstance(c, bool | str) for c in present):
+    kinds = set(map(type, present))
+    if not present or kinds & {bool, str}:
         return "object"
-    if all(isinstance(c, int) for c in present):
+    if kinds == {int}:
         return _INTEGER if all(abs(c) < _MOST_INT64 for c in present) else "object"
     return _FLOAT
 
@@ -443,7 +479,7 @@ def read_cells(path: str | os.PathLike[str]) -> pd.DataFrame:
         raise InputError(f"{source}: not a results table: {str(error).strip()}") from None
     if not few:
         raise InputError(
-            f"{source}: has {len(names):,} columns, and a results table has at most {MOST_COLUMNS:,}"
+            f"{source}: has {len(names):,} columns, and a results table at most {MOST_COLUMNS:,}"
         )
     if len(set(names)) < len(names) or not isinstance(raw.index, pd.RangeIndex):
         raise InputError(

@@ -6,13 +6,18 @@ import io
 import os
 import re
 
+import numpy as np
+import pandas as pd
 import pytest
 from made_tables import ACCURACY, LOSS, Made, Row, write
 from rich.console import Console
 
 from hpsearch.cli.show import print_results
-from hpsearch.spec.sweep import sweep_from_text
+from hpsearch.spec.sweep import load_sweep, sweep_from_text
 from hpsearch.store.directory import ResultsDirectory
+from hpsearch.store.store import facts_of
+from hpsearch.store.tables import read_table
+from hpsearch.store.trials import best_trial
 from hpsearch.tuner.run import run_sweep
 from hpsearch.tuner.settings import Reporter, Settings
 
@@ -24,10 +29,62 @@ def test_the_best_score_of_each_value(tmp_path, metric, best):
     rows = [Row({"units": 8, "dropout": n / 10}, 0.5 + n / 10) for n in range(3)]
     rows.append(Row({"units": 16, "dropout": 0.0}, 0.6))
     write(tmp_path / "a", Made(rows, metric=metric))
-    out = io.StringIO()
-    print_results(tmp_path / "a", 10, Console(file=out, width=200))
-    (eight,) = (line for line in out.getvalue().splitlines() if line.startswith("units"))
+    (eight,) = (line for line in _shown(tmp_path / "a").splitlines() if line.startswith("units"))
     assert eight.split() == ["units", "8", "0.6000", best, "3"]
+
+
+def _shown(directory):
+    out = io.StringIO()
+    print_results(directory, 10, Console(file=out, width=200))
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("method", "said"),
+    [
+        *((each, "") for each in ("grid", "random", "sobol")),
+        ("keras_tuner.src.tuners:RandomSearchOracle", ""),
+        *((each, each) for each in ("tpe", "bayesian", "prior", "hyperband", "asha", "configs")),
+        ("", "an unknown method"),
+    ],
+)
+def test_means_by_value_are_those_of_a_design_alone(tmp_path, method, said):
+    rows = [Row({"units": units}, units / 20) for units in (4, 8, 16)]
+    shown = _shown(write(tmp_path / "a", Made(rows, method=method)))
+    assert ("mean score by value" in shown) == (not said)
+    reason = f"are not shown, because {said} may try some values mostly beside good others"
+    assert (reason in shown) == bool(said)
+
+
+_HOUSES = """
+data: {csv: houses.csv, target: price, task: regression}
+parameters: {hidden_layers: 0, epochs: 4, learning_rate: [0.1, 0.3]}
+model: {loss: LOSS}
+"""
+
+
+@pytest.mark.parametrize("loss", ["mse", "mae"])
+def test_a_regression_has_errors_in_the_targets_unit(tmp_path, loss):
+    rng = np.random.default_rng(0)
+    houses = pd.DataFrame({"rooms": rng.integers(1, 9, 60), "age": rng.uniform(0, 90, 60)})
+    houses["price"] = 2.5e7 + 2e6 * houses["rooms"] - 1e5 * houses["age"]
+    houses.to_csv(tmp_path / "houses.csv", index=False)
+    sweep = tmp_path / "s.yaml"
+    sweep.write_text(_HOUSES.replace("LOSS", loss))
+    settings = Settings(out=tmp_path / "out", report=False, model=False, in_process=True)
+    run_sweep(load_sweep(sweep), settings)
+    (said,) = (line for line in _shown(tmp_path / "out").splitlines() if "validation split" in line)
+    best = best_trial(read_table(tmp_path / "out"))
+    mae = f"MAE {best['val_mae']:,.0f}"
+    guesses = facts_of(tmp_path / "out", [best["data"]]).guesses
+    gains = [f"{1 - best['val_mae'] / guesses['val_mae']:.0%} less"]
+    if loss == "mse":
+        share = best["val_loss"] / guesses["val_mse"]
+        gains.insert(0, f"{1 - share**0.5:.0%} less")
+        assert said.endswith(f"guessing the training mean; R\N{SUPERSCRIPT TWO} {1 - share:.4f}")
+        mae = f"RMSE {best['val_loss'] ** 0.5:,.0f} and {mae}"
+    named = f"trial {best['trial']} on the validation split: {mae}, {' and '.join(gains)} than "
+    assert said.startswith(named)
 
 
 class Noting(Reporter):
@@ -54,9 +111,7 @@ def test_a_run_that_is_under_way_is_said(tmp_path):
     run_sweep(sweep_from_text(_SWEEP, "s.yaml"), settings)
 
     def lines() -> list[str]:
-        out = io.StringIO()
-        print_results(tmp_path / "out", 10, Console(file=out, width=200))
-        return out.getvalue().splitlines()
+        return _shown(tmp_path / "out").splitlines()
 
     assert not any("under way" in line for line in lines())
     with ResultsDirectory(tmp_path / "out").hold():

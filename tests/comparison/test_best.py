@@ -11,7 +11,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
 
-from hpsearch.comparison.questions import best_difference, optimism
+from hpsearch.comparison.estimates import Variance, best_difference, selection_luck
+
+#: Draws that move nothing, so that only the choice of configs counts.
+STILL = Variance(0.0, 1.0)
 
 #: Hundredths, so that there are ties.
 TABLES = (
@@ -45,7 +48,7 @@ def test_it_is_the_permutation_test_of_the_bests():
             continue
         compared += 1
         # Between two ranks, the p-value is interpolated: it lies between theirs.
-        p = best_difference(first, second).p_value
+        p = best_difference(first, second, STILL).p_value
         better, worse = sorted((first, second), key=np.max, reverse=True)
         rank = int((better > worse.max()).sum())
         below = exact(first, second)
@@ -56,16 +59,21 @@ def test_it_is_the_permutation_test_of_the_bests():
 
 @given(TABLES, TABLES)
 def test_the_interval_and_the_test_agree(first, second):
-    found = best_difference(first, second)
+    found = best_difference(first, second, STILL)
     # At 0.05 to the bit, rounding decides.
     assert found.excludes_zero == (found.p_value <= 0.05) or abs(found.p_value - 0.05) < 1e-9
+    wider = best_difference(first, second, Variance(0.01, 3))
+    assert wider.low <= found.low
+    assert found.high <= wider.high
+    assert wider.p_value >= found.p_value - 1e-12
+    assert not best_difference(first, second, None).bounded
     assert found.low <= found.difference <= found.high
     assert found.difference == pytest.approx(first.max() - second.max(), abs=1e-12)
 
 
 @given(TABLES, TABLES)
 def test_tables_that_are_swapped_change_the_sign_alone(first, second):
-    one, other = best_difference(first, second), best_difference(second, first)
+    one, other = best_difference(first, second, STILL), best_difference(second, first, STILL)
     assert (one.low, one.high) == pytest.approx((-other.high, -other.low))
     assert one.p_value == pytest.approx(other.p_value)
 
@@ -73,24 +81,24 @@ def test_tables_that_are_swapped_change_the_sign_alone(first, second):
 @given(TABLES, TABLES, st.integers(-100, 100), st.integers(1, 50))
 def test_the_interval_moves_and_stretches_with_the_scores(first, second, shift, factor):
     assume(np.ptp(first) and np.ptp(second))
-    before = best_difference(first, second)
-    after = best_difference(factor * first + shift, factor * second, scale=1000.0)
+    before = best_difference(first, second, STILL)
+    after = best_difference(factor * first + shift, factor * second, STILL, scale=1000.0)
     assert (after.low, after.high) == pytest.approx(
         (factor * before.low + shift, factor * before.high + shift), abs=1e-9
     )
 
 
 def test_few_configs_bound_nothing():
-    found = best_difference(np.array([0.9, 0.8, 0.7]), np.array([0.1, 0.2, 0.3]))
+    found = best_difference(np.array([0.9, 0.8, 0.7]), np.array([0.1, 0.2, 0.3]), STILL)
     assert found.difference == pytest.approx(0.6)
     assert found.low == -math.inf
     assert found.p_value == pytest.approx(0.1)
-    assert best_difference(np.empty(0), np.array([0.5])).difference is None
+    assert best_difference(np.empty(0), np.array([0.5]), STILL).difference is None
 
 
 def test_bests_that_are_equal_are_a_tie():
     table = np.array([0.5, 0.9, 0.7, 0.6, 0.8])
-    found = best_difference(table, table)
+    found = best_difference(table, table, STILL)
     assert (found.difference, found.p_value) == (0, 1)
     assert found.low < 0 < found.high
 
@@ -98,7 +106,7 @@ def test_bests_that_are_equal_are_a_tie():
 def test_a_table_does_not_win_by_its_size():
     rng = np.random.default_rng(2)
     named = sum(
-        best_difference(rng.standard_normal(200), rng.standard_normal(10)).excludes_zero
+        best_difference(rng.standard_normal(200), rng.standard_normal(10), STILL).excludes_zero
         for _ in range(400)
     )
     assert named / 400 <= 0.075
@@ -107,7 +115,7 @@ def test_a_table_does_not_win_by_its_size():
 def test_where_spreads_differ_the_wider_side_serves_as_both():
     narrow = 0.9 + 0.001 * np.arange(10)
     wide = 0.1 + 0.08 * np.arange(10)
-    found = best_difference(narrow, wide)
+    found = best_difference(narrow, wide, STILL)
     assert found.high - found.difference == pytest.approx(found.difference - found.low)
     assert not found.excludes_zero
 
@@ -122,23 +130,23 @@ def test_the_interval_covers_what_it_says_whatever_the_shape(count, shape):
             return rng.standard_normal(count)
         return rng.beta(5, 1.5, count) if shape == "beta" else rng.exponential(size=count)
 
-    estimates = [best_difference(draw() + 1, draw()) for _ in range(600)]
+    estimates = [best_difference(draw() + 1, draw(), STILL) for _ in range(600)]
     covered = sum(each.low <= 1 <= each.high for each in estimates)
     assert 0.93 <= covered / 600 <= 0.98
 
 
-def test_optimism_is_what_the_chosen_seeds_have_over_those_left_out():
+def test_luck_is_what_the_chosen_seeds_have_over_those_left_out():
     # Each config is the best by one seed, and nothing by the others.
-    assert optimism(np.eye(3)) == pytest.approx(0.5 - 0.0)
+    assert selection_luck(np.eye(3)) == pytest.approx(0.5 - 0.0)
     # One config is the best by all of them.
-    assert optimism(np.array([[0.9, 0.9], [0.1, 0.2]])) == 0
-    assert optimism(np.array([[0.9], [0.1]])) is None
-    assert optimism(np.empty((0, 3))) is None
+    assert selection_luck(np.array([[0.9, 0.9], [0.1, 0.2]])) == 0
+    assert selection_luck(np.array([[0.9], [0.1]])) is None
+    assert selection_luck(np.empty((0, 3))) is None
 
 
-def test_optimism_of_pure_noise_is_the_expected_maximum():
+def test_luck_of_pure_noise_is_the_expected_maximum():
     rng = np.random.default_rng(4)
-    found = np.mean([optimism(rng.standard_normal((50, 4))) for _ in range(300)])
+    found = np.mean([selection_luck(rng.standard_normal((50, 4))) for _ in range(300)])
     # The best of 50 means of three seeds.
     expected = rng.standard_normal((20_000, 50)).max(axis=1).mean() / math.sqrt(3)
     assert found == pytest.approx(expected, rel=0.03)

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from hpsearch.comparison.questions import Estimate, holm, settled
+from hpsearch.comparison.estimates import Estimate, holm, zero_if_rounding
 
 
 def test_holm_by_its_textbook():
@@ -34,5 +34,5 @@ def test_an_estimate_of_nothing_excludes_nothing():
 def test_rounding_is_no_difference():
     left_over = float(np.float64(0.1) + np.float64(0.2) - np.float64(0.3))
     assert left_over != 0
-    assert settled(left_over, 0.3) == 0
-    assert settled(1e-9, 1.0) == 1e-9
+    assert zero_if_rounding(left_over, 0.3) == 0
+    assert zero_if_rounding(1e-9, 1.0) == 1e-9

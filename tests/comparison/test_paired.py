@@ -1,4 +1,4 @@
-"""The mean of paired differences: scipy's test where configs stand alone, clusters where not."""
+"""Differences of configs crossed with seeds: both count, each with its own freedom."""
 
 from __future__ import annotations
 
@@ -8,65 +8,118 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from hpsearch.comparison.questions import mean_difference
-
-DIFFERENCES = np.array([0.02, -0.01, 0.03, 0.01, 0.0, 0.02])
-
-
-def test_it_is_student_s_interval_and_test():
-    found = mean_difference(DIFFERENCES)
-    expected = stats.ttest_1samp(DIFFERENCES, 0.0)
-    low, high = expected.confidence_interval(0.95)
-    assert (found.difference, found.low, found.high) == pytest.approx(
-        (DIFFERENCES.mean(), low, high)
-    )
-    assert found.p_value == pytest.approx(expected.pvalue)
+from hpsearch.comparison.estimates import (
+    Variance,
+    config_difference,
+    config_variance,
+    draw_variance,
+    mean_interval,
+    paired_difference,
+    unpaired_difference,
+)
 
 
-def test_equal_clusters_count_as_their_means():
-    units = np.array([0, 0, 1, 1, 2, 2])
-    found = mean_difference(DIFFERENCES, units)
-    means = mean_difference(DIFFERENCES.reshape(3, 2).mean(axis=1))
-    for name in ("difference", "low", "high", "p_value"):
-        assert getattr(found, name) == pytest.approx(getattr(means, name))
+def crossed(rng, configs, draws, *, config=0.0, draw=0.0, noise=0.01):
+    """Scores with effects of configs and draws, `(configs, draws)`."""
+    effects = config * rng.standard_normal((configs, 1)) + draw * rng.standard_normal(draws)
+    return effects + noise * rng.standard_normal((configs, draws))
+
+
+def test_each_part_has_the_quantile_of_its_own_freedom():
+    scores = crossed(np.random.default_rng(0), 8, 3, config=0.1, draw=0.2)
+    found = paired_difference(scores)
+    configs = stats.sem(scores.mean(axis=1)) * stats.t.ppf(0.975, 7)
+    draws = stats.sem(scores.mean(axis=0)) * stats.t.ppf(0.975, 2)
+    assert found.difference == pytest.approx(scores.mean())
+    assert found.high - found.difference == pytest.approx(math.hypot(configs, draws))
+
+
+def test_the_interval_excludes_zero_where_p_is_below_five_percent():
+    rng = np.random.default_rng(1)
+    for _ in range(50):
+        found = paired_difference(crossed(rng, 6, 4, config=0.1, draw=0.1) + 0.1)
+        assert found.excludes_zero == (found.p_value < 0.05)
+
+
+def test_one_draw_has_no_interval():
+    found = paired_difference(np.array([[0.1], [0.2], [0.3]]))
+    assert (found.difference, found.low, found.high) == (pytest.approx(0.2), -math.inf, math.inf)
+    assert math.isnan(found.p_value)
+    other = unpaired_difference(np.ones((3, 4)), np.zeros((3, 1)))
+    assert (other.difference, other.bounded) == (1.0, False)
+    assert paired_difference(np.empty((0, 3))).difference is None
+    assert not paired_difference(np.array([[0.1, 0.2]])).bounded
+
+
+def test_other_draws_are_two_samples():
+    rng = np.random.default_rng(2)
+    first, second = crossed(rng, 9, 3, draw=0.3), crossed(rng, 9, 5, draw=0.1)
+    expected = stats.ttest_ind(first.mean(axis=0), second.mean(axis=0), equal_var=False)
+    variance = draw_variance(first) + draw_variance(second)
+    assert variance.freedom == pytest.approx(expected.df)
+    found = unpaired_difference(first, second)
+    gains = first.mean(axis=1) - second.mean(axis=1)
+    half = stats.t.ppf(0.975, expected.df) * math.sqrt(variance.value)
+    configs = stats.sem(gains) * stats.t.ppf(0.975, 8)
+    assert found.high - found.low == pytest.approx(2 * math.hypot(half, configs))
 
 
 def test_unequal_clusters_keep_the_mean_over_configs():
-    units = np.array([0, 0, 0, 1, 1, 2])
-    found = mean_difference(DIFFERENCES, units)
-    assert found.difference == pytest.approx(DIFFERENCES.mean())
+    gains, clusters = np.array([0.02, -0.01, 0.03, 0.01, 0.0, 0.02]), np.array([0, 0, 0, 1, 1, 2])
     # The variance of a ratio of cluster sums, written out.
-    residuals = DIFFERENCES - DIFFERENCES.mean()
-    sums = np.array([residuals[units == unit].sum() for unit in range(3)])
-    error = math.sqrt(3 / 2 * (sums**2).sum()) / 6
-    assert found.high - found.low == pytest.approx(2 * stats.t.ppf(0.975, 2) * error)
+    residuals = gains - gains.mean()
+    sums = np.array([residuals[clusters == unit].sum() for unit in range(3)])
+    assert config_variance(gains, clusters) == Variance(
+        pytest.approx(3 / 2 * (sums**2).sum() / 36), 2
+    )
+    found = config_difference(gains)
+    expected = stats.ttest_1samp(gains, 0.0)
+    assert found.p_value == pytest.approx(expected.pvalue)
+    assert not config_difference(gains[:2], clusters[:2]).bounded
+
+
+def test_missing_scores_weigh_nothing():
+    scores = crossed(np.random.default_rng(3), 5, 4, config=0.1, draw=0.2)
+    scores[2, 1] = np.nan
+    found = paired_difference(scores)
+    assert found.difference == pytest.approx(np.nanmean(scores, axis=1).mean())
+    whole = draw_variance(np.delete(scores, 1, axis=1))
+    assert whole.value == pytest.approx(stats.sem(np.delete(scores, 1, axis=1).mean(axis=0)) ** 2)
+
+
+def test_dependent_folds_are_corrected():
+    """Nadeau and Bengio's example of scikit-learn's pages: 15 scores of five folds."""
+    scores = np.random.default_rng(4).normal(0.8, 0.01, 15)
+    found = mean_interval(scores, 1 / 4)
+    deviation = scores.std(ddof=1) * math.sqrt(1 / 15 + 1 / 4)
+    assert found.high - found.difference == pytest.approx(stats.t.ppf(0.975, 14) * deviation)
+    plain = mean_interval(scores)
+    ratio = (found.high - found.low) / (plain.high - plain.low)
+    assert ratio == pytest.approx(math.sqrt(1 + 15 / 4))
 
 
 def test_differences_that_are_all_one_leave_no_doubt():
-    found = mean_difference(np.array([0.91, 0.81, 0.71]) - np.array([0.9, 0.8, 0.7]))
+    scores = np.repeat([[0.91], [0.81], [0.71]], 2, axis=1)
+    found = paired_difference(scores - (scores - 0.01))
     assert found.low == found.high == found.difference == pytest.approx(0.01)
     assert found.p_value == 0
-    nothing = mean_difference(np.zeros(7))
+    nothing = paired_difference(np.zeros((7, 3)))
     assert (nothing.difference, nothing.low, nothing.high, nothing.p_value) == (0, 0, 0, 1)
 
 
-def test_too_few_bound_nothing():
-    assert mean_difference(np.empty(0)).difference is None
-    one = mean_difference(np.array([0.5]))
-    assert (one.difference, one.low, one.high) == (0.5, -math.inf, math.inf)
-    assert math.isnan(one.p_value)
-    cluster = mean_difference(np.array([0.5, 0.6]), np.array([3, 3]))
-    assert cluster.high == math.inf
-
-
-@pytest.mark.parametrize("per_unit", [1, 3])
-@pytest.mark.parametrize("count", [5, 20])
-def test_the_interval_covers_what_it_says(count, per_unit):
-    rng = np.random.default_rng(1)
-    units = np.repeat(np.arange(count), per_unit)
-    covered = 0
+@pytest.mark.parametrize("draws", [2, 3, 5])
+@pytest.mark.parametrize("draw", [0.0, 0.05, 0.5])
+@pytest.mark.parametrize("paired", [True, False])
+def test_the_interval_holds_the_truth_whatever_the_seed_does(draws, draw, paired):
+    """The design; experiments/compare_trainings.py shows it on trainings."""
+    rng = np.random.default_rng(5)
+    held = 0
     for _ in range(600):
-        differences = rng.standard_normal(count)[units] + 0.3 * rng.standard_normal(len(units))
-        found = mean_difference(1.0 + differences, units)
-        covered += found.low <= 1.0 <= found.high
-    assert 0.93 <= covered / 600 <= 0.97
+        one = crossed(rng, 12, draws, config=0.05, draw=draw, noise=0.1)
+        if paired:
+            found = paired_difference(one)
+        else:
+            other = crossed(rng, 12, draws, draw=draw, noise=0.1)
+            found = unpaired_difference(one, other)
+        held += found.low <= 0.0 <= found.high
+    assert held / 600 >= 0.93

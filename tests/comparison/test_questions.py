@@ -6,15 +6,25 @@ import math
 
 import numpy as np
 import pytest
-from made_tables import LOSS, Made, Row, units, write
+from made_tables import LOSS, Made, Row, seeded, units, write
 
 from hpsearch.comparison.comparing import compare_tables
-from hpsearch.comparison.questions import Question, answer, answer_rescored, config_differences
+from hpsearch.comparison.pairing import pair_configs
+from hpsearch.comparison.questions import Question, answer_settled, paired_scores
+from hpsearch.comparison.questions import answer as answer_of
 from hpsearch.comparison.table import Columns, read_tables
 from hpsearch.space.execution import Status
 
 #: Fresh scores of two configs.
-FRESH = tuple({seed: gain + seed / 1000 for seed in range(10, 16)} for gain in (0.9, 0.5))
+FRESH = tuple({str(seed): gain + seed / 1000 for seed in range(10, 16)} for gain in (0.9, 0.5))
+
+
+def answer(first, second):
+    return answer_of(first, second)[0]
+
+
+def pairs(first, second):
+    return paired_scores(first, second, pair_configs(first, second))
 
 
 @pytest.fixture
@@ -48,28 +58,49 @@ def test_bests_of_configs_chosen_by_scores_get_no_interval(tmp_path, method):
     assert found.difference == pytest.approx(0.4)
     assert found.interval == (-math.inf, math.inf)
     text = str(found).replace("\\", "")
-    assert f"no winner, {method} may choose configs by the scores of others" in text
+    assert f"the configs were chosen by the scores of others ({method})" in text
     assert "0.4000 (no interval), no test" in text
-    found = compare_tables([first, second], rescore=lambda _: {"a": FRESH[0], "b": FRESH[1]})
+    assert f"hpsearch compare {first} {second} --settle" in text
+    found = compare_tables([first, second], settle=lambda _: {"a": FRESH[0], "b": FRESH[1]})
     assert found.winner == "a"
 
 
 @pytest.mark.parametrize(
-    "method", ["random", "grid", "sobol", "asha", "", "keras_tuner.oracles:RandomSearchOracle"]
+    "method", ["random", "grid", "sobol", "", "keras_tuner.oracles:RandomSearchOracle"]
 )
 def test_bests_of_configs_that_were_drawn_get_an_interval(tmp_path, method):
-    first = write(tmp_path / "a", Made(units([0.9 + i / 1000 for i in range(20)]), method=method))
-    second = write(tmp_path / "b", Made(units([0.5 + i / 1000 for i in range(20)], first=50)))
+    scores = [[gain + i / 1000 for i in range(20)] for gain in (0.9, 0.5)]
+    rows = [seeded(units(scores[0]), 0.0, 0.01), seeded(units(scores[1], 50), 0.0, 0.01)]
+    first = write(tmp_path / "a", Made(rows[0], method=method))
+    second = write(tmp_path / "b", Made(rows[1]))
     assert compare_tables([first, second]).winner == "a"
+    paths = [write(tmp_path / name, Made(part[::2])) for name, part in zip("cd", rows, strict=True)]
+    found = compare_tables(paths)
+    assert found.winner is None
+    assert "no winner, one seed" in str(found)
 
 
 def test_shared_configs_are_paired_whatever_chose_them(tmp_path):
-    paths = [
-        write(tmp_path / name, Made(units([gain + i / 1000 for i in range(20)]), method="tpe"))
-        for name, gain in (("a", 0.9), ("b", 0.5))
-    ]
+    paths = []
+    for name, gain in (("a", 0.9), ("b", 0.5)):
+        rows = seeded(units([gain + i / 1000 for i in range(20)]), 0, 0.1)
+        paths.append(write(tmp_path / name, Made(rows, method="tpe")))
     found = compare_tables(paths)
     assert (found.winner, found.n_pairs) == ("a", 20)
+
+
+def test_one_seed_says_nothing_of_others(tmp_path):
+    paths = [
+        write(tmp_path / name, Made(units([gain + i / 1000 for i in range(20)])))
+        for name, gain in (("a", 0.9), ("b", 0.5))
+    ]
+    (paths[0] / "sweep.yaml").write_text("parameters: {units: [1, 2]}\n")
+    found = compare_tables(paths)
+    assert (found.winner, found.interval, found.n_pairs) == (None, (-math.inf, math.inf), 20)
+    assert "no winner, one seed: it moves all configs of a table together" in str(found)
+    assert found.advice == (
+        f"for more seeds: hpsearch run {paths[0]}/sweep.yaml --out {paths[0]} --set seeds=5",
+    )
 
 
 def test_smaller_is_better_where_it_is_minimised(two):
@@ -83,34 +114,40 @@ def test_smaller_is_better_where_it_is_minimised(two):
 def test_seeds_that_both_have_are_paired(two):
     first = [Row({"units": 1}, s, seed) for seed, s in ((0, 0.5), (1, 0.7), (2, 0.9))]
     second = [Row({"units": 1}, s, seed) for seed, s in ((1, 0.6), (2, 0.7), (3, 0.1))]
-    table = config_differences(*two(first, second))
+    found = pairs(*two(first, second))
     # Seeds 1 and 2: 0.1 and 0.2. The means over all would differ by more.
-    assert table["difference"].tolist() == pytest.approx([0.15])
-    assert table["seeds"].tolist() == [2]
+    assert found.gains == pytest.approx([0.15])
     # Both means are of the same seeds, so that they differ by the difference.
-    assert [*table[["first", "second"]].iloc[0]] == pytest.approx([0.8, 0.65])
+    assert [part[0] for part in found.means] == pytest.approx([0.8, 0.65])
+
+
+def test_one_seed_in_common_is_not_used_where_there_are_more(two):
+    first = [Row({"units": 1}, s, seed) for seed, s in ((0, 0.5), (1, 0.7))]
+    second = [Row({"units": 1}, s, seed) for seed, s in ((1, 0.6), (2, 0.8))]
+    found = pairs(*two(first, second))
+    assert not found.same_draws
+    assert found.gains == pytest.approx([-0.1])
 
 
 def test_without_common_seeds_means_are_compared(two):
     first = [Row({"units": 1}, s, seed) for seed, s in ((0, 0.5), (1, 0.7))]
     second = [Row({"units": 1}, 0.5, 7)]
-    table = config_differences(*two(first, second))
-    assert table["difference"].tolist() == pytest.approx([0.1])
+    assert pairs(*two(first, second)).gains == pytest.approx([0.1])
 
 
-def test_seeds_are_one_cluster_a_config(two):
-    rng = np.random.default_rng(0)
-    scores = rng.random((2, 6, 3))
-    rows = [
-        [Row({"units": 1 + c}, float(scores[t, c, s]), s) for c in range(6) for s in range(3)]
-        for t in range(2)
-    ]
-    found = answer(*two(*rows))
-    assert found.n_pairs == 6
-    assert found.n_seeds == 3
-    means = (scores[0] - scores[1]).mean(axis=1)
-    error = means.std(ddof=1) / np.sqrt(6)
-    assert found.estimate.high - found.estimate.low == pytest.approx(2 * 2.570582 * error)
+def test_seeds_of_sweeps_with_another_seed_are_others(tmp_path):
+    """The same numbers, 0 and 1, but other weights and another order of the rows."""
+    paths = []
+    for name, seed, recipe in (("a", 5, "r1"), ("b", 6, "r2"), ("c", 5, "r3")):
+        rows = seeded(units([0.5 + i / 100 for i in range(6)]), 0.0, 0.1)
+        paths.append(write(tmp_path / name, Made(rows, recipe=recipe)))
+        (paths[-1] / "sweep.yaml").write_text(
+            f"seed: {seed}\ndata: {{dataset: digits}}\nparameters: {{units: [1, 2]}}\n"
+        )
+    first, second, third = read_tables(paths)
+    assert not answer(first, second).same_draws
+    assert answer(first, third).same_draws
+    assert answer(first, second).n_draws == (2, 2)
 
 
 def test_configs_that_shared_a_training_are_one_cluster(two):
@@ -129,10 +166,7 @@ def test_configs_that_shared_a_training_are_one_cluster(two):
     found = answer(*two(rows(first.tolist()), rows(second.tolist())))
     assert found.n_pairs == 12
     assert found.n_units == (6, 6)
-    means = (first - second).reshape(6, 2).mean(axis=1)
-    assert found.estimate.difference == pytest.approx(means.mean())
-    error = means.std(ddof=1) / np.sqrt(6)
-    assert found.estimate.high - found.estimate.low == pytest.approx(2 * 2.570582 * error)
+    assert found.estimate.difference == pytest.approx((first - second).mean())
 
 
 def test_of_trainings_that_several_configs_shared_the_best_counts(two):
@@ -170,9 +204,7 @@ def test_configs_that_were_halted_pair_with_those_halted_alike(two):
     first = rows((stopped, 1), (stopped, 3), (stopped, 3), (completed, 9), (completed, 9))
     second = rows((stopped, 1), (stopped, 1), (completed, 3), (completed, 9), (completed, 7))
     tables = two(first, second)
-    assert list(config_differences(*tables).index) == [
-        tables[0].executions["config"][i] for i in (0, 3, 4)
-    ]
+    assert pairs(*tables).configs == [tables[0].executions["config"][i] for i in (0, 3, 4)]
     found = answer(*tables)
     assert (found.n_pairs, found.n_lost) == (3, 2)
 
@@ -195,7 +227,7 @@ def test_bests_are_means_of_equally_many_seeds(two):
         for seed, score in enumerate(scores)
     ]
     found = answer(*two(first, second))
-    assert found.n_seeds == 1
+    assert found.n_draws == (1, 1)
     assert found.estimate.difference == pytest.approx(0.9 - 0.8)
 
 
@@ -218,9 +250,9 @@ def test_a_table_without_scores_has_no_answer(two):
 
 def test_fresh_seeds_are_paired(two):
     first, second = two(units([0.9]), units([0.8], first=5))
-    fresh = {"a": {7: 0.5, 8: 0.6, 9: 0.7}, "b": {7: 0.4, 8: 0.6}}
-    found = answer_rescored(first, second, fresh)
-    assert found.question is Question.RESCORED
+    fresh = {"a": {"7": 0.5, "8": 0.6, "9": 0.7}, "b": {"7": 0.4, "8": 0.6}}
+    found = answer_settled(first, second, fresh)
+    assert found.question is Question.SETTLED
     assert found.n_pairs == 2
     assert found.estimate.difference == pytest.approx(0.05)
 
@@ -232,7 +264,18 @@ def test_tables_of_other_programs_are_paired_by_their_params(tmp_path):
     other.write_text("units,val_accuracy\n" + "\n".join(lines) + "\n")
     compared = compare_tables([ours, other], Columns("val_accuracy", ("units",)))
     assert compared.n_pairs == 5
-    assert compared.winner == "other"
+    assert compared.difference == pytest.approx(0.7 - 6)
+    assert compared.winner is None
+
+
+def test_rows_of_other_programs_are_independent_if_the_user_says_so(tmp_path):
+    for name, gain in (("a", 0.1), ("b", 0.0)):
+        lines = [f"{unit},{0.5 + gain + unit % 3 / 100 * gain}" for unit in range(9)]
+        (tmp_path / f"{name}.csv").write_text("units,acc\n" + "\n".join(lines) + "\n")
+    paths = [tmp_path / "a.csv", tmp_path / "b.csv"]
+    assert compare_tables(paths, Columns("acc", ("units",), "maximize")).winner is None
+    compared = compare_tables(paths, Columns("acc", ("units",), "maximize", random=True))
+    assert (compared.winner, compared.n_pairs) == ("a", 9)
 
 
 def test_repetitions_without_seeds_are_averaged(tmp_path):
@@ -274,3 +317,44 @@ def test_configs_that_cannot_be_compared_do_not_make_the_others_few(two):
     found = answer(*two(rows(1), rows(3)))
     assert found.question is Question.PAIRED
     assert (found.n_pairs, found.n_lost) == (6, 94)
+
+
+def test_an_ablation_is_paired_by_what_both_tables_vary(tmp_path):
+    layers = [1, 1, 2, 2, 3, 3]
+    rows = [
+        seeded(
+            [
+                Row({"hidden_layers": n, "units": 8 + i, **kind}, 0.5 + gain + i / 50)
+                for i, n in enumerate(layers)
+            ],
+            0.0,
+            0.02,
+        )
+        for kind, gain in (
+            ({"layer_type": "dense"}, 0.1),
+            ({"layer_type": "dropout", "dropout": 0.3}, 0.0),
+        )
+    ]
+    plain = [Row({"hidden_layers": 0}, 0.4, seed) for seed in (0, 1)]
+    paths = [write(tmp_path / n, Made(plain + r)) for n, r in zip("ab", rows, strict=True)]
+    first, second = read_tables(paths)
+    found = answer(first, second)
+    assert (found.n_pairs, found.n_equal, found.same_draws) == (6, 1, True)
+    assert [(c.name, c.first, c.second) for c in found.changes] == [
+        ("layer_type", "dense", "dropout"),
+        ("dropout", "", "0.3"),
+    ]
+    compared = compare_tables(paths)
+    assert compared.winner == "a"
+    assert (
+        "with layer_type dropout and dropout 0.3 instead of layer_type dense the same configs "
+        "score worse by 0.1000"
+    ) in str(compared).replace("\\", "")
+    assert "6 configs x the same 2 seeds" in str(compared)
+
+
+def test_numbers_that_are_almost_equal_are_other_configs(two):
+    first = [Row({"learning_rate": 0.1 + i * 1e-9, "units": 8}, 0.5) for i in range(6)]
+    second = [Row({"learning_rate": 0.1 + i * 1e-9, "units": 9}, 0.4) for i in range(6)]
+    found = answer(*two(first, second))
+    assert (found.n_pairs, [c.name for c in found.changes]) == (6, ["units"])

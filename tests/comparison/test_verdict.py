@@ -5,17 +5,19 @@ from __future__ import annotations
 import math
 
 import pytest
-from made_tables import LOSS, Made, Row, units, write
+from made_tables import LOSS, Made, Row, seeded, units, write
 
 from hpsearch.comparison.comparing import compare_tables
+from hpsearch.comparison.estimates import Estimate
 from hpsearch.comparison.findings import deciding, overall_winner, verdicts
-from hpsearch.comparison.questions import Answer, Estimate, Question
+from hpsearch.comparison.questions import Answer, Question
+from hpsearch.errors import RefusedError
 
 CLEAR = Estimate(0.2, 0.1, 0.3, 0.001)
 
 
 def asked(estimate=CLEAR, count=10, question=Question.PAIRED, **changes):
-    return Answer(question, estimate, count, (count, count), (count, count), 1, **changes)
+    return Answer(question, estimate, count, (count, count), (count, count), (2, 2), **changes)
 
 
 def only(answer):
@@ -38,7 +40,7 @@ def test_fewer_than_five_decide_nothing(question):
 
 
 def test_the_smaller_table_counts():
-    answer = Answer(Question.BEST, CLEAR, 0, (100, 4), (100, 4), 1)
+    answer = Answer(Question.BEST, CLEAR, 0, (100, 4), (100, 4), (2, 2))
     assert only(answer).winner is None
 
 
@@ -83,7 +85,7 @@ def test_the_winner_of_several_beats_each_other_one():
 
 
 def test_a_table_against_itself_is_a_tie(tmp_path):
-    path = write(tmp_path / "a", Made(units([0.5, 0.6, 0.7, 0.8, 0.9])))
+    path = write(tmp_path / "a", Made(seeded(units([0.5, 0.6, 0.7, 0.8, 0.9]), 0, 0.1)))
     compared = compare_tables([path, path])
     assert compared.labels == ("a", "a (2)")
     assert compared.winner is None
@@ -98,7 +100,8 @@ def test_three_tables_one_better_than_both(tmp_path):
         "good": [s + 0.1 for s in scores],
         "plain": scores,
     }
-    paths = [write(tmp_path / name, Made(units(each))) for name, each in made.items()]
+    rows = {name: seeded(units(part), 0, 0.1, 0.05) for name, part in made.items()}
+    paths = [write(tmp_path / name, Made(part)) for name, part in rows.items()]
     compared = compare_tables(paths)
     assert compared.winner == "good"
     assert [(p.first, p.second) for p in compared.pairs] == [
@@ -126,11 +129,25 @@ def test_the_best_config_may_be_in_the_table_whose_configs_are_worse(tmp_path, m
     ours = [1 + sign * (0.3 + i / 1000) for i in range(10)]
     theirs = [1 + sign * (0.2 + i / 900) for i in range(9)] + [1 + sign * 0.32]
     paths = [
-        write(tmp_path / name, Made(units(scores), metric))
+        write(tmp_path / name, Made(seeded(units(scores), 0, 0.1), metric))
         for name, scores in (("ours", ours), ("theirs", theirs))
     ]
     text = str(compare_tables(paths))
     assert "ours is better than theirs by" in text
     assert "yet the best config is theirs's: it scores" in text
-    level = compare_tables([paths[0], write(tmp_path / "c", Made(units(theirs[:9]), metric))])
+    nine = Made(seeded(units(theirs[:9]), 0, 0.1), metric)
+    level = compare_tables([paths[0], write(tmp_path / "c", nine)])
     assert "yet the best" not in str(level)
+
+
+def test_a_table_that_is_worse_than_the_first(tmp_path):
+    def table(name, gain, *effects):
+        scores = [gain + i / 100 for i in range(6)]
+        return write(tmp_path / name, Made(seeded(units(scores), *effects)))
+
+    good, bad = table("good", 0.8, 0.0, 0.01), table("bad", 0.5, 0.0, 0.01)
+    assert compare_tables([good, bad]).worse_than_first()
+    assert not compare_tables([bad, good]).worse_than_first()
+    assert not compare_tables([good, good]).worse_than_first()
+    with pytest.raises(RefusedError, match="nothing tells whether it is worse than good: one seed"):
+        compare_tables([good, table("short", 0.5, 0.0)]).worse_than_first()

@@ -20,10 +20,10 @@ from sklearn.datasets import load_wine
 import hpsearch as package
 from hpsearch.comparison.table import read_tables
 from hpsearch.data.loading import Loader, load_dataset
-from hpsearch.reporting.drawing import number
 from hpsearch.results import Results
 from hpsearch.space.execution import ExecutionResult, Status, label
 from hpsearch.store.store import Store
+from hpsearch.wording import number
 
 _DIGITS = "data: {dataset: digits, validation: 0.2, seed: 42}\n"
 _WINE = "data: {dataset: wine, validation: 0.25, seed: 1}\n"

@@ -106,7 +106,7 @@ _REVISITS = {
     "export": ["export", "OUT", "--out", "m.keras"],
     "evaluate": ["evaluate", "OUT", "--split", "validation"],
     "reproduce": ["reproduce", "OUT", "--trial", "1"],
-    "rescore": ["compare", "OUT", "other", "--anyway", "--rescore", "1"],
+    "settle": ["compare", "OUT", "other", "--anyway", "--settle"],
     "script": ["reproduce", "OUT", "--trial", "1", "--script", "standalone"],
 }
 
@@ -153,8 +153,8 @@ def command(name, out):
     ("name", "out"),
     [
         *itertools.product(["export", "evaluate", "reproduce", "script"], _NAMED),
-        # Custom models are not rescored at all.
-        *(("rescore", out) for out in ("data", "layer")),
+        # Custom models are not settled at all.
+        *(("settle", out) for out in ("data", "layer")),
     ],
 )
 def test_a_function_that_results_name_is_not_run(hostile, name, out):
@@ -188,7 +188,7 @@ def test_python_asks_as_commands_do(hostile, monkeypatch):
         lambda: results.export("m.keras"),
         lambda: results.evaluate("validation"),
         lambda: results.reproduce(1),
-        lambda: package.compare("data", "other", anyway=True, rescore=1),
+        lambda: package.compare("data", "other", anyway=True, settle=2),
     ):
         with pytest.raises(package.HpsearchError, match="going on would run that function"):
             revisit()

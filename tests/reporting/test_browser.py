@@ -13,11 +13,12 @@ import yaml
 
 from hpsearch.cli.revisit import write_report
 from hpsearch.comparison.comparing import compare_tables
-from hpsearch.reporting.drawing import inert, number, plain
+from hpsearch.reporting.drawing import inert
 from hpsearch.reporting.page import write_page
 from hpsearch.reporting.source import load_source
 from hpsearch.store.facts import Evaluation, Measurement
 from hpsearch.store.tables import hyperparameter_columns, values_of
+from hpsearch.wording import number, plain
 
 pytestmark = pytest.mark.slow
 
@@ -289,7 +290,7 @@ def test_the_first_screen_answers(visit, source_of, page_of):
     # It fits into the first view, with what follows in sight.
     assert box["y"] + box["height"] < 900
     assert f"{best['score']:.4f}" in seen.page.inner_text(".headline")
-    assert "better than the median trial" in seen.page.inner_text(".headline")
+    assert "the median trial has" in seen.page.inner_text(".headline")
     shares = first.locator(".mattered strong").all_inner_texts()
     assert shares == source_of(100).importance.singles[:3]
     assert first.locator(".advice li").count() >= 1

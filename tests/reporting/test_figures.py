@@ -18,8 +18,7 @@ from hpsearch.reporting.drawing import (
     duration,
     inert,
     log_marks,
-    number,
-    plain,
+    number_axis,
     robust_range,
     rounded,
     with_theme,
@@ -46,6 +45,7 @@ from hpsearch.reporting.trial_figures import (
 from hpsearch.reporting.words import facts, overview_note
 from hpsearch.spec.sweep import sweep_from_text
 from hpsearch.store.cells import text_of
+from hpsearch.wording import number, plain
 
 
 @pytest.mark.parametrize("trials", [0, 1, 100])
@@ -417,3 +417,18 @@ def test_without_a_browser_it_is_said(sweep_of, tmp_path, monkeypatch):
     monkeypatch.setattr(kaleido, "write_fig_from_object_sync", none)
     with pytest.raises(InputError, match="apt-get install chromium"):
         hpsearch.load(sweep_of(1)).save_figures(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("values", "form"),
+    [
+        ([1e-4, 2e-4], "e"),
+        ([0.1, 3e6], "none"),
+        ([1e12, 4e12], "e"),
+        # The axis is cut below the last one.
+        ([*np.linspace(1, 2, 20), 1e13], "none"),
+        ([np.inf, 2.0], "none"),
+    ],
+)
+def test_an_axis_of_very_small_or_large_numbers_has_exponents(values, form):
+    assert number_axis("loss", values)["exponentformat"] == form

@@ -55,7 +55,7 @@ def test_a_run_leaves_a_page_that_is_current(tmp_path):
     text = page.read_text(encoding="utf-8")
     assert '"live":false' in text
     assert "iris" in text
-    assert re.search(r" (better than|worse than|as good as) always guessing\.\"", text)
+    assert re.search(r" (better than|worse than|as good as) always guessing; the median", text)
     assert render([load_source(tmp_path / "out")]) == render([load_source(tmp_path / "out")])
     before = page.stat().st_mtime_ns
     # Nothing is trained, and nothing written again.

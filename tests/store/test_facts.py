@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import pytest
 
-from hpsearch.store.facts import Evaluation, Facts, Measurement
+from hpsearch.data.specs import Task
+from hpsearch.store.facts import Evaluation, Facts, Identity, Measurement, errors_text
 
 LOSS = Measurement(0.4, 0.3, 0.6, "bootstrap")
 LOOK = Evaluation(
@@ -40,3 +42,33 @@ def test_the_scores_of_guessing_are_kept():
     assert Facts(Facts.encoded(guesses={"val_mae": 0.1, "val_mse": 2})).guesses["val_mae"] == 0.1
     fault = Facts({"guesses": '{"val_mae": "x"}'}).fault
     assert fault.startswith("the sweep's guesses cannot be read: ")
+
+
+_GUESSES = {"val_mae": 20.0, "val_mse": 400.0}
+_MAE = "MAE 10.00, 50% less than guessing the training mean"
+
+
+@pytest.mark.parametrize(
+    ("columns", "recipe", "guesses", "text"),
+    [
+        (
+            *({}, {}, _GUESSES),
+            "RMSE 30.00 and MAE 10.00, 50% more and 50% less than guessing the training mean; "
+            "R\N{SUPERSCRIPT TWO} -1.2500",
+        ),
+        ({}, {}, {}, "RMSE 30.00 and MAE 10.00"),
+        ({}, {"loss": "huber"}, _GUESSES, _MAE),
+        ({}, {"sample_weight": True}, _GUESSES, _MAE),
+        # The loss has a penalty.
+        ({"l2": 0.1}, {}, _GUESSES, _MAE),
+        ({"l2": float("nan")}, {}, {}, "RMSE 30.00 and MAE 10.00"),
+        ({}, {"model": "module:build"}, _GUESSES, ""),
+    ],
+)
+def test_errors_follow_from_what_the_loss_is(columns, recipe, guesses, text):
+    common = {"loss": "mean_squared_error", "model": ""}
+    identity = Identity("d1", {}, "val_loss:minimize:last", common | recipe)
+    facts = Facts.encoded(identity=identity, task=Task.REGRESSION, guesses=guesses)
+    trial = pd.Series({"val_loss": 900.0, "val_mae": 10.0} | columns)
+    assert errors_text(trial, Facts(facts)) == text
+    assert errors_text(trial, Facts(facts | {"task": "binary"})) == ""

@@ -90,3 +90,12 @@ def _result(row: Row) -> ExecutionResult:
 def units(scores: Iterable[float | None], first: int = 1, **values: Any) -> list[Row]:
     """A row a score, whose configs differ in their units: `first`, `first + 1`, ..."""
     return [Row({"units": first + index, **values}, score) for index, score in enumerate(scores)]
+
+
+def seeded(rows: Iterable[Row], *effects: float) -> list[Row]:
+    """Each row with seeds 0, 1, ..., whose effects are added to its score."""
+    return [
+        Row(row.values, None if row.score is None else row.score + effect, seed, row.status)
+        for row in rows
+        for seed, effect in enumerate(effects)
+    ]

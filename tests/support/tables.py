@@ -92,7 +92,9 @@ def record_of(number: int, rng: np.random.Generator, *, hostile: bool = False) -
         error=reason if failed else "epoch 3: loss is nan" if diverged else "",
     )
     shared_with = number - 1 if kind == 3 else None
-    return Record(number, f"c{number:011x}", 0, values, result, PROVENANCE, shared_with=shared_with)
+    return Record(
+        number, f"c{number:011x}", 0, values, result, PROVENANCE, None, shared_with, "random"
+    )
 
 
 def write_sweep(directory: Path, trials: int, *, hostile: bool = False, seed: int = 0) -> Path:

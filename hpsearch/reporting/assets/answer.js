@@ -18,13 +18,18 @@ function answerSection(view) {
       answer.shares.length > 0 && panel("What mattered most",
         el("ol", { className: "mattered" }, answer.shares.map(mattered)),
         weak && el("p", { className: "note warn" }, `A hint at most: the model behind it explains ${percent(Math.max(0, importance.explained))} of the variance of scores that it has not seen.`)),
-      answer.advice.length > 0 && panel("What to try next", el("ul", { className: "advice" }, answer.advice.map((line) => el("li", {}, line))))),
+      answer.advice.length > 0 && panel("What to try next", el("ul", { className: "advice" }, answer.advice.map((line) => el("li", {}, withCode(line)))))),
     el("p", { className: "note facts" }, view.sweep.tiles.join(" · "),
       importance.reason && `. What mattered is not known: ${importance.reason}.`));
 }
 
 function panel(title, ...content) {
   return el("div", { className: "panel" }, el("h2", {}, title), content);
+}
+
+/** A text whose parts between backticks are code. */
+function withCode(text) {
+  return text.split("`").map((part, index) => (index % 2 ? el("code", {}, part) : part));
 }
 
 function configTable(values) {
@@ -34,7 +39,8 @@ function configTable(values) {
 
 function mattered([name, share, low, high, best]) {
   return el("li", {}, el("div", { className: "named" }, el("strong", {}, name), el("span", {}, percent(share))),
-    bar(share, low, high, "one"), el("span", { className: "note" }, "best on average: ", breakable(best)));
+    bar(share, low, high, "one"), el("span", { className: "note" }, `${percent(low)} to ${percent(high)}; `,
+      best ? ["best on average: ", breakable(best)] : "no value is clearly better"));
 }
 
 /** A bar of a share, and its interval as a line, both of `most`. */

@@ -42,7 +42,7 @@ function thousands(value) {
   return value.toLocaleString("en-US", { maximumFractionDigits: 0 });
 }
 
-/** A score or a loss, with the decimals of a larger one beside it; the same as `number` of drawing.py. */
+/** A score or a loss, with the decimals of a larger one beside it; the same as `number` of wording.py. */
 function score(value, beside = 0) {
   if (value === null || value === undefined) return "-";
   let size = Math.abs(value);
@@ -53,7 +53,7 @@ function score(value, beside = 0) {
   return value.toFixed(size >= 99.995 ? 1 : size >= 9.99995 ? 2 : 4);
 }
 
-/** A hyperparameter; the same as `plain` of drawing.py. */
+/** A hyperparameter; the same as `plain` of wording.py. */
 function brief(value) {
   if (value === null || value === undefined) return "-";
   const size = Math.abs(value);

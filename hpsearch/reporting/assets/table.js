@@ -162,7 +162,9 @@ class TrialTable {
     const scores = members.map((row) => this.trials.byName.get("score").values[row]).filter((value) => value !== null);
     const ends = [...scores].sort((a, b) => a - b);
     const [top, middle] = [ends[this.trials.sweep.minimize ? 0 : ends.length - 1], ends[Math.floor(ends.length / 2)]];
-    const best = ends.length ? `best ${score(top)}, median ${score(middle)}` : "no score";
+    // Methods that learn try values beside other good ones: a median of those is not the value's.
+    const median = this.trials.sweep.sampled ? `, median ${score(middle)}` : "";
+    const best = ends.length ? `best ${score(top)}${median}` : "no score";
     const isOpen = this.open.has(text);
     const button = el("button", { type: "button", className: "pick", "aria-expanded": String(isOpen), onclick: () => {
       if (isOpen) this.open.delete(text);
