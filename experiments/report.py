@@ -12,10 +12,21 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-__all__ = ["HERE", "half_interval", "machine", "measured", "report", "report_parts", "versions"]
+__all__ = [
+    "HERE",
+    "half_interval",
+    "machine",
+    "measured",
+    "page_text",
+    "report",
+    "report_parts",
+    "versions",
+]
 
 HERE = Path(__file__).resolve().parent
 Row = Mapping[str, Any]
+#: Heading -> rows; the heading "" is left out.
+Parts = Mapping[str, Sequence[Row]]
 
 
 def machine() -> str:
@@ -68,7 +79,13 @@ def half_interval(differences: Any) -> float:
 
 
 def report(
-    name: str, about: Sequence[str], rows: Sequence[Row], out: Path, at: str | None = None
+    name: str,
+    about: Sequence[str],
+    rows: Sequence[Row],
+    out: Path,
+    at: str | None = None,
+    *,
+    page: Parts | None = None,
 ) -> None:
     """Print a table, and write it as NAME.md and NAME.json.
 
@@ -79,13 +96,14 @@ def report(
         rows: Column -> cell of each row; missing cells are empty.
         out: The directory to write to.
         at: The commit and date of runs that were not all made now.
+        page: Tables of NAME.md, if it does not show all rows; NAME.json has them all.
     """
     content = {"rows": [dict(row) for row in rows]}
-    _write(name, about, _table(rows), content, out, at=at)
+    _write(name, about, page or {"": rows}, content, out, at=at, whole=page is None)
 
 
 def report_parts(
-    name: str, about: Sequence[str], parts: Mapping[str, Sequence[Row]], out: Path
+    name: str, about: Sequence[str], parts: Parts, out: Path, page: Parts | None = None
 ) -> None:
     """Print and write several tables as one file, as `report` does with one.
 
@@ -94,32 +112,41 @@ def report_parts(
         about: Lines above the tables.
         parts: Heading -> rows, in order.
         out: The directory to write to.
+        page: As `report` takes it.
     """
-    lines: list[str] = []
-    for heading, rows in parts.items():
-        lines += [f"## {heading}", "", *(_table(rows) if rows else ["None."]), ""]
     content = {"parts": {heading: [dict(row) for row in rows] for heading, rows in parts.items()}}
-    _write(name, about, lines[:-1], content, out)
+    _write(name, about, page or parts, content, out, whole=page is None)
 
 
 def _write(
     name: str,
     about: Sequence[str],
-    body: Sequence[str],
+    page: Parts,
     content: Mapping[str, Any],
     out: Path,
     *,
     at: str | None = None,
+    whole: bool,
 ) -> None:
     about = [*about[:1], at or measured(), *about[1:]]
-    lines = [f"# {name}", "", *(f"- {line}" for line in about), "", *body]
-    text = "\n".join(lines) + "\n"
+    text = page_text(name, about, page, whole=whole)
     print(text, flush=True)
     out.mkdir(parents=True, exist_ok=True)
     (out / f"{name}.md").write_text(text, encoding="utf-8")
     (out / f"{name}.json").write_text(
         json.dumps({"about": about, **content}, indent=1) + "\n", encoding="utf-8"
     )
+
+
+def page_text(name: str, about: Sequence[str], page: Parts, *, whole: bool) -> str:
+    """The text of NAME.md."""
+    lines = [f"# {name}", "", *(f"- {line}" for line in about)]
+    if not whole:
+        lines.append(f"- selected figures; [all of them]({name}.json)")
+    for heading, rows in page.items():
+        lines += ["", *([f"## {heading}", ""] if heading else [])]
+        lines += _table(rows) if rows else ["None."]
+    return "\n".join(lines) + "\n"
 
 
 def _table(rows: Sequence[Row]) -> list[str]:

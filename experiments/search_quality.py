@@ -172,8 +172,11 @@ def main() -> None:
     if old:
         about.append(f"of earlier code than the present one: {', '.join(old)}")
     claims = search_report.claims(kept)
-    report("search_quality", about, search_report.regrets(kept), arguments.out)
-    report("search_claims", about, claims, arguments.out)
+    regrets = search_report.regrets(kept)
+    page = {"": search_report.regrets_page(regrets)}
+    report("search_quality", about, regrets, arguments.out, page=page)
+    page = {"": search_report.claims_page(claims)}
+    report("search_claims", about, claims, arguments.out, page=page)
     search_report.plot(kept, arguments.out / "search_quality.svg")
     short = [f"{row['claim']}: {row['problem']}" for row in claims if row["holds"] != "yes"]
     short += [f"{method} has to be run again: its code has changed" for method in old]

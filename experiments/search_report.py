@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from search_peers import PEERS, STOCK
 from search_problems import PROBLEMS
 from search_runs import WITH_RUNGS, Run
 
-__all__ = ["Difference", "Results", "claims", "plot", "regrets"]
+__all__ = ["Difference", "Results", "claims", "claims_page", "plot", "regrets", "regrets_page"]
 
 #: Numbers of trials at which searches are compared.
 AT = (25, 50, 100)
@@ -28,6 +28,8 @@ _WORKERS = 8
 _MOST_PARALLEL = 1.1
 #: Largest share of KerasTuner's time.
 _MOST_TIME = 0.1
+#: Ends of the figures of claims that do not hold.
+_SHORT = ("NO", "open")
 #: A claim that is checked with few seeds, because KerasTuner takes long.
 _OF_TIME = "auto takes a tenth of the time of keras_tuner"
 Array = npt.NDArray[np.float64]
@@ -138,6 +140,40 @@ def _row(results: Results, problem: str, method: str, workers: int, at: int) -> 
     row["different"] = f"{np.mean([run.different for run in runs.values()]):.0f}"
     row["seconds"] = f"{np.mean([run.seconds for run in runs.values()]):.2f}"
     return row
+
+
+def regrets_page(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The mean regrets of `regrets`, with a column for each problem.
+
+    Left out are `auto`, which is another method, and KerasTuner's runs that only measure time.
+    """
+    rows = [row for row in rows if row["method"] not in {"auto", STOCK}]
+    lines = _by_problem(
+        (["trials", "method", "workers"], row, row["regret"].partition(" ")[0]) for row in rows
+    )
+    return sorted(lines, key=lambda line: int(line["trials"]))
+
+
+def claims_page(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The figures of `claims`, with a column for each problem; claims that fail come first."""
+    figures = (
+        (row, row["figure"] if row["holds"] == "yes" else f"{row['figure']} {row['holds']}")
+        for row in rows
+    )
+    lines = _by_problem((["claim", "trials"], row, figure) for row, figure in figures)
+    return sorted(lines, key=lambda line: not any(str(c).endswith(_SHORT) for c in line.values()))
+
+
+def _by_problem(
+    cells: Iterable[tuple[Sequence[str], Mapping[str, Any], str]],
+) -> list[dict[str, Any]]:
+    """Lines that have a cell for each problem, from the columns that name a line, row and cell."""
+    lines: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for names, row, cell in cells:
+        head = {name: row[name] for name in names}
+        line = lines.setdefault(tuple(head.values()), head | dict.fromkeys(PROBLEMS, ""))
+        line[row["problem"]] = cell
+    return list(lines.values())
 
 
 def claims(results: Results) -> list[dict[str, Any]]:

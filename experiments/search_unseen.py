@@ -136,7 +136,8 @@ def main() -> None:
     results = search_unseen_report.results(plan, runs.read().values())
     rows = search_unseen_report.family(plan, results)
     parts = search_unseen_report.parts(plan, results, rows)
-    report_parts("search_unseen", _about(plan), parts, arguments.out)
+    page = search_unseen_report.page(parts)
+    report_parts("search_unseen", _about(plan), parts, arguments.out, page)
     short = [row for row in rows if row["kind"] == "claim" and row["holds"] != "yes"]
     if arguments.check and short:
         raise SystemExit("\n".join(f"{r['claim']}: {r['table']}, {r['trials']}" for r in short))

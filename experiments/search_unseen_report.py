@@ -13,7 +13,18 @@ from scipy import stats
 from search_report import AT, Results
 from search_runs import Run
 
-__all__ = ["ALL", "OURS", "RANDOM", "Estimate", "Plan", "family", "holm", "parts", "results"]
+__all__ = [
+    "ALL",
+    "OURS",
+    "RANDOM",
+    "Estimate",
+    "Plan",
+    "family",
+    "holm",
+    "page",
+    "parts",
+    "results",
+]
 
 OURS = ("bayesian", "tpe")
 RANDOM = "random"
@@ -22,6 +33,14 @@ ALL = "all"
 #: Factor of the other's regret below which ours is no worse.
 _NO_WORSE = 1.1
 _LEVEL = 0.05
+#: Headings of the report.
+_FAIL = "Claims that fail"
+_LOSSES = "Where another method finds better configs (95%, unadjusted)"
+_HOLD = "Claims that hold"
+_BEATEN = "Peers that are beaten"
+_UNBEATEN = "Peers that are not shown to be beaten"
+_MEANS = "Mean regret"
+_SECONDS = "Seconds"
 Array = npt.NDArray[np.float64]
 Row = dict[str, Any]
 
@@ -242,14 +261,63 @@ def parts(plan: Plan, results: Results, rows: Sequence[Row]) -> dict[str, list[R
         return [{key: cell for key, cell in row.items() if key != "kind"} for row in kept]
 
     return {
-        "Claims that fail": only("claim", "NO", "open"),
-        "Where another method finds better configs (95%, unadjusted)": [*_losses(plan, results)],
-        "Claims that hold": only("claim", "yes"),
-        "Peers that are beaten": only("question", "yes"),
-        "Peers that are not shown to be beaten": only("question", "NO", "open"),
-        "Mean regret": [*_means(plan, results)],
-        "Seconds": [*_seconds(plan, results)],
+        _FAIL: only("claim", "NO", "open"),
+        _LOSSES: [*_losses(plan, results)],
+        _HOLD: only("claim", "yes"),
+        _BEATEN: only("question", "yes"),
+        _UNBEATEN: only("question", "NO", "open"),
+        _MEANS: [*_means(plan, results)],
+        _SECONDS: [*_seconds(plan, results)],
     }
+
+
+def page(parts: Mapping[str, Sequence[Row]]) -> dict[str, list[Row]]:
+    """The tables of the page, by heading: a selection of what `parts` returned."""
+    claims = [*parts[_FAIL], *parts[_HOLD]]
+    questions = [*parts[_BEATEN], *parts[_UNBEATEN]]
+    beats = {(*_pair(row), row["trials"]): _judgement(row) for row in questions}
+    last = max((row["trials"] for row in parts[_MEANS]), default=0)
+    return {
+        "Over all tables, claims that fail first; p after Holm": [
+            {
+                "ours": _pair(row)[0],
+                "other": _pair(row)[1],
+                "trials": row["trials"],
+                "difference": row.get("difference", ""),
+                "no worse": _judgement(row),
+                "beats": beats[*_pair(row), row["trials"]],
+            }
+            for row in claims
+            if row["table"] == ALL
+        ],
+        _LOSSES: [*parts[_LOSSES]],
+        "Less random search: no worse after 25 trials, else better; p after Holm": _by_trials(
+            row for row in claims if row["table"] != ALL
+        ),
+        _MEANS: [row for row in parts[_MEANS] if row["table"] == ALL or row["trials"] == last],
+        _SECONDS: [*parts[_SECONDS]],
+    }
+
+
+def _pair(row: Row) -> tuple[str, str]:
+    """Ours and the other method of a claim."""
+    ours, *_, theirs = row["claim"].split()
+    return ours, theirs
+
+
+def _judgement(row: Row) -> str:
+    return f"{row['p']} {row['holds']}"
+
+
+def _by_trials(rows: Iterable[Row]) -> list[Row]:
+    """One line for each method and table."""
+    lines: dict[tuple[str, str], Row] = {}
+    for row in sorted(rows, key=lambda row: int(row["trials"])):
+        ours, table = _pair(row)[0], row["table"]
+        line = lines.setdefault((ours, table), {"ours": ours, "table": table})
+        mean = row.get("difference", "").partition(" ")[0]
+        line[f"after {row['trials']}"] = f"{mean} ({row['p']}) {row['holds']}"
+    return [lines[key] for key in sorted(lines)]
 
 
 def _losses(plan: Plan, results: Results) -> Iterator[Row]:

@@ -13,6 +13,7 @@ finds everything done. `--check` fails if any of them takes more than two millis
 from __future__ import annotations
 
 import argparse
+import itertools
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -279,6 +280,18 @@ def check(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     ]
 
 
+def page(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The first, the slowest and the last stage of trials of each method, and all other rows."""
+    kept: list[Mapping[str, Any]] = []
+    for _, group in itertools.groupby(rows, key=lambda row: row["method"]):
+        method = list(group)
+        stages = [row for row in method if row["stage"].startswith("trials ")]
+        slowest = max(stages, key=lambda row: float(row["ms a trial"]))
+        left_out = [row for row in stages if row not in (stages[0], slowest, stages[-1])]
+        kept += [row for row in method if row not in left_out]
+    return kept
+
+
 def about(trials: int) -> list[str]:
     """The lines above the table."""
     return [
@@ -298,7 +311,7 @@ def main() -> None:
     parser.add_argument("--check", action="store_true")
     arguments = parser.parse_args()
     rows = [row for name in arguments.methods for row in measure(name, arguments.trials)]
-    report("trials", about(arguments.trials), rows, arguments.out)
+    report("trials", about(arguments.trials), rows, arguments.out, page={"": page(rows)})
     short = check(rows)
     if arguments.check and short:
         raise SystemExit("\n".join(short))

@@ -163,14 +163,6 @@ def test_importance_errs_little(tmp_path):
     assert sum(row["held out"] == "yes" for row in table) == 12
 
 
-def test_tables_of_searches(tmp_path):
-    run("compare_searches.py", "--simulations", 30, "--searches", 20, "--configs", 20, out=tmp_path)
-    table = rows("compare_searches", tmp_path, about="30 simulations")
-    (tpe,) = (row for row in table if row["world"] == "searches by tpe")
-    assert tpe["coverage"] < 0.95
-    assert tpe["promised"] == "no"
-
-
 def test_operations_are_those_of_the_matrix_products(monkeypatch):
     monkeypatch.syspath_prepend(EXPERIMENTS)
     import inner_loop
