@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hpsearch.api import compare, load, optimize, run, tune
-    from hpsearch.comparison.comparing import Comparison
     from hpsearch.errors import HpsearchError, Interrupted
     from hpsearch.programs.report import report
+    from hpsearch.reporting.comparison_page import Comparison
     from hpsearch.results import Results
     from hpsearch.spec.sweep import Sweep
 
@@ -43,7 +43,7 @@ _MODULES = {
     **dict.fromkeys(["compare", "load", "optimize", "run", "tune"], "hpsearch.api"),
     **dict.fromkeys(["HpsearchError", "Interrupted"], "hpsearch.errors"),
     "report": "hpsearch.programs.report",
-    "Comparison": "hpsearch.comparison.comparing",
+    "Comparison": "hpsearch.reporting.comparison_page",
     "Results": "hpsearch.results",
     "Sweep": "hpsearch.spec.sweep",
 }

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hpsearch.comparison.comparing import Comparison, compare_tables
+from hpsearch.comparison.comparing import compare_tables
 from hpsearch.comparison.table import Columns
 from hpsearch.comparison.writing import require_suffix
 from hpsearch.data.loading import Loader
@@ -27,6 +27,7 @@ from hpsearch.models.shipping import CustomModel, model_reference, shipped
 from hpsearch.programs.loading import load_any, names_program, program_sweep
 from hpsearch.programs.sweep import ProgramSweep
 from hpsearch.progress.display import make_reporter
+from hpsearch.reporting.comparison_page import Comparison
 from hpsearch.results import Results
 from hpsearch.revisit.settling import Settler
 from hpsearch.revisit.trust import roles_of, trusted
@@ -241,12 +242,13 @@ def compare(
         require_suffix(out)
     own = [name for table in tables if isinstance(table, Results) for name in table.trust]
     may_run = trusted(trust) | frozenset(own)
-    compared = compare_tables(
+    findings = compare_tables(
         [table.directory if isinstance(table, Results) else table for table in tables],
         Columns(score, tuple(params), goal, random),
         anyway=anyway,
         settle=None if settle is None else Settler(settle, workers, trust=may_run),
     )
+    compared = Comparison.of(findings)
     if out is not None:
         compared.write(out)
     return compared

@@ -1,4 +1,4 @@
-"""Text for people: suggestions for misspelt names, lists, values, numbers. Colours of pages."""
+"""Text for people: suggestions for misspelt names, lists, values, numbers."""
 
 from __future__ import annotations
 
@@ -12,55 +12,6 @@ import traceback
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Any
-
-#: Theme -> purpose -> colour.
-COLOURS: dict[str, dict[str, str]] = {
-    "light": {
-        "background": "#ffffff",
-        "page": "#f5f7fa",
-        "edge": "#c3cbd6",
-        "text": "#1c2430",
-        "muted": "#5b6675",
-        "grid": "#e4e8ee",
-        "panel": "#ffffff",
-        "accent": "#0072b2",
-        "soft": "rgba(0,114,178,0.16)",
-        "second": "#b34d00",
-        "band": "rgba(179,77,0,0.18)",
-        "good": "#00795a",
-        "bad": "#b5179e",
-        "ghost": "rgba(91,102,117,0.35)",
-    },
-    "dark": {
-        "background": "#1b212b",
-        "page": "#12161d",
-        "edge": "#46525f",
-        "text": "#e6ebf2",
-        "muted": "#9aa7b8",
-        "grid": "#2a323e",
-        "panel": "#1b212b",
-        "accent": "#56b4e9",
-        "soft": "rgba(86,180,233,0.20)",
-        "second": "#f0a030",
-        "band": "rgba(240,160,48,0.22)",
-        "good": "#35c79a",
-        "bad": "#f286d8",
-        "ghost": "rgba(154,167,184,0.35)",
-    },
-}
-
-#: Theme -> the colours of several tables or sweeps, in their order.
-SERIES = {
-    "light": ("#0072b2", "#b34d00", "#00795a", "#a64d79", "#7a6a00", "#3d7ea6", "#333333"),
-    "dark": ("#56b4e9", "#f0a030", "#35c79a", "#e69ac4", "#f0e442", "#8fd0f5", "#d0d0d0"),
-}
-
-
-def css_variables(theme: str) -> str:
-    """Declarations of a theme's colours as CSS variables, such as `--accent` and `--series0`."""
-    series = {f"series{index}": colour for index, colour in enumerate(SERIES[theme])}
-    return "".join(f"--{name}:{colour};" for name, colour in (COLOURS[theme] | series).items())
-
 
 _LONGEST = 60
 _NUMBER = re.compile(r"[-+]?(\.\d+|\d+(\.\d*)?)([eE][-+]?\d+)?\Z")

@@ -259,12 +259,13 @@ def compare(
     from hpsearch.comparison.comparing import compare_tables
     from hpsearch.comparison.table import Columns
     from hpsearch.comparison.writing import as_json, require_suffix
+    from hpsearch.reporting.comparison_page import Comparison
 
     if out is not None:
         require_suffix(out)
     columns = Columns(score, tuple(params.split(",")) if params else (), goal, random)
     settler = _settler(seeds, workers, trust or (), sweep) if settle else None
-    compared = compare_tables(tables, columns, anyway=anyway, settle=settler)
+    compared = Comparison.of(compare_tables(tables, columns, anyway=anyway, settle=settler))
     # The file first: stdout may be closed before the end, as `head` does.
     if out is not None:
         compared.write(out)

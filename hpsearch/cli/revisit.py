@@ -17,12 +17,12 @@ from rich.table import Table
 from rich.text import Text
 
 from hpsearch.comparison.comparing import compare_tables
-from hpsearch.comparison.writing import answer_html
 from hpsearch.errors import HpsearchError, InputError, RefusedError
 from hpsearch.programs.loading import load_any
 from hpsearch.progress.console import make_console, tell
 from hpsearch.progress.display import line_printer, make_display
-from hpsearch.reporting.page import write_page
+from hpsearch.reporting.comparison_page import section_of
+from hpsearch.reporting.page import Compared, write_page
 from hpsearch.reporting.pictures import save_figures
 from hpsearch.reporting.source import load_source
 from hpsearch.revisit.predicting import predictor_of
@@ -75,14 +75,14 @@ def _evaluations(source: Path) -> tuple[Evaluation, ...]:
         return ()
 
 
-def _compared(sources: Sequence[Path]) -> str:
-    """The verdict on several sweeps as HTML; empty if they cannot be compared."""
+def _compared(sources: Sequence[Path]) -> Compared | None:
+    """The comparison of several sweeps; None if they cannot be compared."""
     if len(set(sources)) < len(sources) or len(sources) < 2:
-        return ""
+        return None
     # The page tells of `hpsearch compare`, which says why.
     with suppress(HpsearchError):
-        return answer_html(compare_tables(sources))
-    return ""
+        return section_of(compare_tables(sources))
+    return None
 
 
 def write_report(

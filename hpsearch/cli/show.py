@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from hpsearch.comparison.comparing import Comparison
+from hpsearch.comparison.findings import Findings
 from hpsearch.comparison.writing import Grid, document
 from hpsearch.data.builtin import datasets
 from hpsearch.errors import InputError, RefusedError
@@ -113,7 +113,7 @@ def print_list(what: str, console: Console) -> None:
     console.print(table)
 
 
-def print_comparison(comparison: Comparison, console: Console) -> None:
+def print_comparison(comparison: Findings, console: Console) -> None:
     """Print the comparison's document."""
     for index, section in enumerate(document(comparison)):
         if index:

@@ -8,7 +8,6 @@ import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from pathlib import Path
 from typing import Any
 
 from hpsearch.comparison.findings import (
@@ -21,7 +20,6 @@ from hpsearch.comparison.findings import (
 )
 from hpsearch.comparison.pairing import Change
 from hpsearch.comparison.questions import (
-    LEAST,
     Answer,
     Fresh,
     PairedScores,
@@ -30,58 +28,11 @@ from hpsearch.comparison.questions import (
     answer_settled,
 )
 from hpsearch.comparison.table import Columns, Table, read_tables
-from hpsearch.comparison.writing import WRITERS, as_dict, as_html, as_markdown, require_suffix
 from hpsearch.errors import HpsearchError, RefusedError
-from hpsearch.files import write_atomically
 from hpsearch.spec.sweep import load_sweep
 
 #: Trains the best config of each table with seeds that no table has: label -> draw -> score.
 Settle = Callable[[Sequence[Table]], Mapping[str, Fresh]]
-
-
-class Comparison(Findings):
-    """The result of comparing two or more tables, which can be printed and written."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything that the JSON file holds."""
-        return as_dict(self)
-
-    def worse_than_first(self) -> bool:
-        """Return whether a table is worse than the first one, by the interval of their difference.
-
-        Raises:
-            RefusedError: There is no interval that could tell.
-        """
-        pairs = [pair for pair in self.pairs if pair.first == self.labels[0]]
-        if any(pair.winner == pair.first for pair in pairs):
-            return True
-        for pair in pairs:
-            if not pair.estimate.bounded or pair.answer.count < LEAST:
-                raise RefusedError(
-                    f"{pair.second}: nothing tells whether it is worse than {pair.first}: "
-                    f"{pair.reason}\n" + "\n".join(self.advice)
-                )
-        return False
-
-    def write(self, path: str | os.PathLike[str]) -> None:
-        """Write the comparison as Markdown, JSON or HTML, by the file's suffix.
-
-        Raises:
-            InputError: The suffix is not .md, .json or .html.
-            HpsearchError: The file cannot be written.
-        """
-        require_suffix(path)
-        target = Path(path)
-        try:
-            write_atomically(target, WRITERS[target.suffix.lower()](self))
-        except OSError as error:
-            raise HpsearchError(f"{path}: cannot be written: {error.strerror or error}") from None
-
-    def __str__(self) -> str:
-        return as_markdown(self)
-
-    def _repr_html_(self) -> str:
-        return as_html(self)
 
 
 def compare_tables(
@@ -90,7 +41,7 @@ def compare_tables(
     *,
     anyway: bool = False,
     settle: Settle | None = None,
-) -> Comparison:
+) -> Findings:
     """Compare results tables.
 
     Args:
@@ -108,7 +59,7 @@ def compare_tables(
     require_comparable(tables, found, anyway=anyway)
     fresh = settle(tables) if settle else {}
     pairs = _pairs(tables, fresh)
-    return Comparison(
+    return Findings(
         labels=tuple(table.label for table in tables),
         differences=tuple(map(str, found)),
         assumed=tuple(assumptions(tables)),

@@ -12,6 +12,7 @@ from hpsearch.comparison.estimates import ALPHA, Estimate, holm, selection_luck
 from hpsearch.comparison.pairing import Change
 from hpsearch.comparison.questions import LEAST, Answer, Fresh, PairedScores, Question
 from hpsearch.comparison.table import Table
+from hpsearch.errors import RefusedError
 from hpsearch.store.cells import groups, in_order, text_of, varies
 
 if TYPE_CHECKING:
@@ -357,6 +358,23 @@ class Findings:
     def n_pairs(self) -> int:
         """The number of paired configs, or of fresh seeds, of `decisive`; else 0."""
         return self.decisive.answer.n_pairs
+
+    def worse_than_first(self) -> bool:
+        """Return whether a table is worse than the first one, by the interval of their difference.
+
+        Raises:
+            RefusedError: There is no interval that could tell.
+        """
+        pairs = [pair for pair in self.pairs if pair.first == self.labels[0]]
+        if any(pair.winner == pair.first for pair in pairs):
+            return True
+        for pair in pairs:
+            if not pair.estimate.bounded or pair.answer.count < LEAST:
+                raise RefusedError(
+                    f"{pair.second}: nothing tells whether it is worse than {pair.first}: "
+                    f"{pair.reason}\n" + "\n".join(self.advice)
+                )
+        return False
 
 
 def best_of_table(table: Table, fresh: Fresh | None) -> Best:

@@ -1,4 +1,4 @@
-"""A comparison as sections of text and tables, and these as Markdown, HTML or JSON."""
+"""A comparison as sections of text and tables, and these as Markdown or JSON."""
 
 from __future__ import annotations
 
@@ -7,21 +7,19 @@ import json
 import math
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from hpsearch import wording
 from hpsearch.comparison.estimates import LEVEL, Estimate, zero_if_rounding
-from hpsearch.comparison.figures import STYLE as FIGURE_STYLE
-from hpsearch.comparison.figures import distributions, forest, scatter
 from hpsearch.comparison.findings import Best, Dependence, Findings, Pair
 from hpsearch.comparison.pairing import Change
 from hpsearch.comparison.questions import Answer, Question
 from hpsearch.errors import InputError
 from hpsearch.machine import version_of
-from hpsearch.wording import counted, css_variables, listing, printable
+from hpsearch.wording import counted, listing, printable
 
 _QUESTIONS = {
     Question.PAIRED: "do the same configs score better",
@@ -371,140 +369,6 @@ def _p(value: float) -> str:
     return "p < 0.001" if value < 1e-3 else f"p = {value:.3f}"
 
 
-_TITLE = "Comparison of sweeps"
-_COLOURS = f"""
-:root {{ color-scheme: light dark; {css_variables("light")} }}
-@media screen and (prefers-color-scheme: dark) {{ :root {{ {css_variables("dark")} }} }}"""
-_STYLE = """
-*, *::before { box-sizing: border-box; }
-body { margin: 0; background: var(--page); color: var(--text); overflow-wrap: anywhere;
-  font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif;
-  font-variant-numeric: tabular-nums; }
-main { max-width: 1240px; margin: 0 auto; padding: 1.6rem 1.25rem 3rem; display: grid; gap: 1.1rem;
-  grid-template-columns: minmax(0, 1fr); }
-h1, h2, p { margin: 0; }
-h1 { font-size: 1.7rem; line-height: 1.2; letter-spacing: -.015em; }
-h2 { font-size: 1.15rem; }
-section { background: var(--panel); border: 1px solid var(--grid); border-radius: 12px;
-  padding: 1.05rem 1.2rem 1.2rem; display: grid; gap: .7rem;
-  grid-template-columns: minmax(0, 1fr); }
-h1 { max-width: 40ch; }
-section p { max-width: 90ch; color: var(--muted); }
-section p.lead { color: var(--text); font-size: 1.08rem; font-weight: 600; }
-.scroll { overflow-x: auto; }
-.scroll:focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; }
-table { border-collapse: collapse; font-size: .88rem; }
-th, td { padding: .36rem .7rem; border-bottom: 1px solid var(--grid); text-align: right;
-  white-space: nowrap; }
-th { color: var(--muted); font-weight: 600; border-bottom-color: var(--edge); }
-.words { text-align: left; }
-@media print { @page { margin: 12mm; } section, figure, tr { break-inside: avoid; }
-  .scroll { overflow: visible; } table { font-size: 7pt; }
-  th, td { padding: .2rem .3rem; white-space: normal; } td { overflow-wrap: anywhere; }
-  th, td:first-child { overflow-wrap: normal; } }
-.stamp { border: 2px solid var(--bad); color: var(--bad); padding: .5em 1em; font-weight: bold;
-  border-radius: 12px; }
-"""
-
-
-def as_html(comparison: Findings) -> str:
-    """Return a self-contained page, light or dark as the reader's system; all names are escaped."""
-    parts = [answer_html(comparison)]
-    comparable, better, *others = document(comparison)
-    parts += [_section(section, answered=True) for section in (comparable, better)]
-    parts += [_section(section, answered=False) for section in others]
-    body = "\n".join(parts)
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
-        "style-src 'unsafe-inline'\">\n"
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{_TITLE}</title>\n<style>{_COLOURS}{_STYLE}{FIGURE_STYLE}</style>\n</head>\n<body>\n<main>\n"
-        f"{body}\n</main>\n</body>\n</html>\n"
-    )
-
-
-def answer_html(comparison: Findings) -> str:
-    """Return the verdict as a heading, and the figures, as HTML; they need `FIGURE_STYLE`."""
-    parts = [f"<h1>{html.escape(printable(headline(comparison)))}</h1>"]
-    if not comparison.comparable:
-        parts.append(f'<p class="stamp">{html.escape(stamp(comparison))}</p>')
-    drawn = _figures(comparison)
-    if drawn:
-        parts.append('<div class="figures">\n' + "\n".join(drawn) + "\n</div>")
-    return "\n".join(parts)
-
-
-#: Intervals that are drawn.
-_MOST_ROWS = 10
-
-
-def _figures(comparison: Findings) -> list[str]:
-    """The figures for which there are data."""
-    pair = comparison.decisive
-    gains = [
-        (text, each.difference, each.low, each.high)
-        for text, each in _gains(comparison)
-        if each.difference is not None
-    ]
-    means = [(best.label, best.scores) for best in comparison.bests if best.scores]
-    return [
-        *([forest(gains[:_MOST_ROWS])] if gains else []),
-        *([scatter(pair.first, pair.second, pair.shared)] if pair.shared else []),
-        *([distributions(comparison.metric.partition(":")[0], means)] if means else []),
-    ]
-
-
-def _gains(comparison: Findings) -> Iterator[tuple[str, Estimate]]:
-    """Each pair's gain; of two tables, also that at each value of what explains it best."""
-    for pair in comparison.pairs:
-        yield f"{pair.first} over {pair.second}", pair.estimate
-    if len(comparison.pairs) > 1:
-        return
-    pair = comparison.decisive
-    for effect in pair.effects[:1]:
-        for value, (estimate, _) in effect.by_value.items():
-            yield f"where {effect.name} is {'inactive' if value == '-' else value}", estimate
-
-
-def _section(section: Section, *, answered: bool) -> str:
-    """A question; with `answered`, its first line is emphasised as the answer."""
-    title = html.escape(section.title)
-    parts = [f"<section>\n<h2>{title}</h2>"]
-    for index, part in enumerate(section.parts):
-        if isinstance(part, Grid):
-            parts.append(_table(part, f"{title} Table {index}"))
-        else:
-            lead = ' class="lead"' if answered and not index else ""
-            parts.append(f"<p{lead}>{html.escape(printable(part))}</p>")
-    return "\n".join([*parts, "</section>"])
-
-
-def _table(grid: Grid, title: str) -> str:
-    textual = [_is_text(column) for column in zip(*grid.rows, strict=True)]
-    styles = [' class="words"' if text else "" for text in textual] or [""] * len(grid.header)
-
-    def row(cells: Iterable[str], tag: str) -> str:
-        made = (
-            f"<{tag}{style}>{html.escape(printable(cell))}</{tag}>"
-            for cell, style in zip(cells, styles, strict=True)
-        )
-        return "<tr>" + "".join(made) + "</tr>"
-
-    rows = [row(grid.header, "th"), *(row(cells, "td") for cells in grid.rows)]
-    # A wide table scrolls by itself, also by keyboard.
-    return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{title}">\n<table>\n'
-        + "\n".join(rows)
-        + "\n</table>\n</div>"
-    )
-
-
-def _is_text(column: Iterable[str]) -> bool:
-    """Return whether a column, aligned to the left then, holds anything but numbers."""
-    return not all(cell[:1].isdigit() or cell[:1] in "-+.<" for cell in column if cell)
-
-
 #: Characters with a meaning in Markdown.
 _MARKUP = re.compile(r"([\\`*_\[\]#|~$])")
 
@@ -593,7 +457,7 @@ def as_json(comparison: Findings) -> str:
 
 def as_markdown(comparison: Findings) -> str:
     """Return a page of Markdown; all names are escaped."""
-    parts = [f"# {_TITLE}"]
+    parts = ["# Comparison of sweeps"]
     if not comparison.comparable:
         parts.append(f"**{_markdown(stamp(comparison))}**")
     for section in document(comparison):
@@ -618,21 +482,13 @@ def _markdown_grid(grid: Grid) -> str:
     )
 
 
-#: Suffix of a file -> what makes its text.
-WRITERS: Mapping[str, Callable[[Findings], str]] = {
-    ".md": as_markdown,
-    ".json": as_json,
-    ".html": as_html,
-}
-
-
 def require_suffix(path: str | os.PathLike[str]) -> None:
     """Check that a comparison can be written to this file, before it is made.
 
     Raises:
         InputError: The suffix is not .md, .json or .html.
     """
-    if Path(path).suffix.lower() not in WRITERS:
+    if Path(path).suffix.lower() not in (".md", ".json", ".html"):
         raise InputError(
-            f"{path}: a comparison is written as {', '.join(WRITERS)}, by the file's suffix"
+            f"{path}: a comparison is written as .md, .json, .html, by the file's suffix"
         )

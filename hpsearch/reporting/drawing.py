@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hpsearch.store.cells import text_of
-from hpsearch.wording import COLOURS, SERIES, plain
+from hpsearch.wording import plain
 
 Spec = dict[str, Any]
 
@@ -27,19 +27,52 @@ _DARK_SCALE = (
     *("#b49092", "#c69583", "#d99971", "#ec9d5b", "#ffa03c"),
 )
 
+#: Theme -> purpose -> colour; `series` are those of several sweeps, in their order.
 THEMES: dict[str, dict[str, Any]] = {
     "light": {
-        **COLOURS["light"],
-        "series": [*SERIES["light"]],
+        "background": "#ffffff",
+        "page": "#f5f7fa",
+        "edge": "#c3cbd6",
+        "text": "#1c2430",
+        "muted": "#5b6675",
+        "grid": "#e4e8ee",
+        "panel": "#ffffff",
+        "accent": "#0072b2",
+        "soft": "rgba(0,114,178,0.16)",
+        "second": "#b34d00",
+        "band": "rgba(179,77,0,0.18)",
+        "good": "#00795a",
+        "bad": "#b5179e",
+        "ghost": "rgba(91,102,117,0.35)",
+        "series": ["#0072b2", "#b34d00", "#00795a", "#a64d79", "#7a6a00", "#3d7ea6", "#333333"],
         "lines": _LIGHT_SCALE,
     },
     "dark": {
-        **COLOURS["dark"],
-        "series": [*SERIES["dark"]],
+        "background": "#1b212b",
+        "page": "#12161d",
+        "edge": "#46525f",
+        "text": "#e6ebf2",
+        "muted": "#9aa7b8",
+        "grid": "#2a323e",
+        "panel": "#1b212b",
+        "accent": "#56b4e9",
+        "soft": "rgba(86,180,233,0.20)",
+        "second": "#f0a030",
+        "band": "rgba(240,160,48,0.22)",
+        "good": "#35c79a",
+        "bad": "#f286d8",
+        "ghost": "rgba(154,167,184,0.35)",
+        "series": ["#56b4e9", "#f0a030", "#35c79a", "#e69ac4", "#f0e442", "#8fd0f5", "#d0d0d0"],
         "lines": _DARK_SCALE,
     },
 }
 _COLOUR_KEYS = frozenset({"color", "colorscale", "fillcolor", "bgcolor", "bordercolor", "colorway"})
+
+
+def css_variables(theme: str) -> str:
+    """Declarations of a theme's colours as CSS variables, such as `--accent`."""
+    colours = {name: colour for name, colour in THEMES[theme].items() if isinstance(colour, str)}
+    return "".join(f"--{name}:{colour};" for name, colour in colours.items())
 
 
 def line_colour(share: float) -> str:
@@ -161,6 +194,13 @@ def duration(seconds: float) -> str:
     minutes, left = divmod(whole, 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{left:02d} h" if hours else f"{minutes}:{left:02d} min"
+
+
+def spread(count: int, most: int) -> list[int]:
+    """At most `most` of the indices below `count`, evenly spread, including both ends."""
+    if count <= most:
+        return list(range(count))
+    return sorted({round(i * (count - 1) / (most - 1)) for i in range(most)})
 
 
 #: Multiples of a power of ten with a tick on a log axis, by the axis' length in powers.

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hpsearch.comparison.figures import spread
 from hpsearch.reporting.drawing import (
     Spec,
     exponent_format,
@@ -18,6 +17,7 @@ from hpsearch.reporting.drawing import (
     number_axis,
     rounded,
     shortened,
+    spread,
     value_text,
 )
 from hpsearch.wording import number, plain

@@ -22,14 +22,13 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from hpsearch.comparison.figures import STYLE as FIGURE_STYLE
 from hpsearch.errors import InputError
 from hpsearch.files import write_atomically
 from hpsearch.machine import version_of
 from hpsearch.programs.sweep import ProgramSweep
 from hpsearch.reporting import words
 from hpsearch.reporting.answer import answer_of
-from hpsearch.reporting.drawing import THEMES, Spec, colour_names, duration, template
+from hpsearch.reporting.drawing import THEMES, Spec, colour_names, css_variables, duration, template
 from hpsearch.reporting.importance_figures import contour_figure, effect_figure
 from hpsearch.reporting.source import ReportSource, with_distinct_names
 from hpsearch.reporting.timeline import timeline_figure, timeline_note
@@ -52,7 +51,7 @@ from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.facts import Evaluation
 from hpsearch.store.store import evaluations_of
 from hpsearch.store.tables import Record
-from hpsearch.wording import COLOURS, css_variables, number
+from hpsearch.wording import number, printable
 
 _REFRESH_SECONDS = 5
 
@@ -86,8 +85,27 @@ class PageLimits:
         )
 
 
+@dataclass(frozen=True)
+class Compared:
+    """The section on a comparison of tables.
+
+    Attributes:
+        labels: The tables' names.
+        html: The section, with an element of the class `plot` for each figure.
+        figures: The figures, in the order of these elements.
+    """
+
+    labels: tuple[str, ...]
+    html: str
+    figures: tuple[Spec, ...]
+
+
 def payload_of(
-    sources: Sequence[ReportSource], limits: PageLimits, *, live: bool, compared: bool = False
+    sources: Sequence[ReportSource],
+    limits: PageLimits,
+    *,
+    live: bool,
+    compared: Compared | None = None,
 ) -> dict[str, Any]:
     """The JSON object that the page's script reads."""
     # A page that is complete depends on nothing but its inputs.
@@ -102,9 +120,10 @@ def payload_of(
             name: {"colours": colour_names(name), "template": template(name)}
             for name in sorted(THEMES)
         },
+        "comparison": compared.figures if compared else (),
         "overview": {
             "figure": overview_figure(sources),
-            "note": words.overview_note(sources, compared=compared),
+            "note": words.overview_note(sources, compared=compared is not None),
         }
         if len(sources) > 1
         else None,
@@ -236,7 +255,7 @@ def render(
     *,
     live: bool = False,
     inputs: str = "",
-    compared: str = "",
+    compared: Compared | None = None,
     wait: Callable[[], Any] = lambda: None,
 ) -> str:
     """The HTML of a page, marked with a digest of its inputs; see `write_page`."""
@@ -244,22 +263,24 @@ def render(
     plotly = _plotly()
     code = "\n".join(_asset(f"{name}.js") for name in _SCRIPTS)
     script = f'(function () {{\n"use strict";\n{code}}})();\n'
-    themes = [f':root[data-theme="{name}"]{{{css_variables(name)}}}' for name in COLOURS]
+    themes = [f':root[data-theme="{name}"]{{{css_variables(name)}}}' for name in THEMES]
+    names = [source.name for source in sources] or (compared.labels if compared else [])
     fixed = {
         "policy": _policy(plotly, script),
         "version": html.escape(version_of("hpsearch")),
         "inputs": html.escape(inputs),
-        "comparison": compared and f'<div class="compared">\n{compared}\n</div>',
-        "title": html.escape(", ".join(source.name for source in sources[:3]) + " - hpsearch"),
-        "style": "\n".join([*themes, FIGURE_STYLE, _asset("page.css")]),
+        "comparison": compared.html if compared else "",
+        "title": html.escape(printable(", ".join(names[:3])) + " - hpsearch"),
+        "style": "\n".join([*themes, _asset("page.css")]),
         "plotly": plotly,
         "script": script,
     }
     page = _asset("page.html")
     room = _MOST_BYTES - len(page) - sum(len(part.encode()) for part in fixed.values())
     for figures, rows in _SHARES:
-        limits = PageLimits().times(figures / len(sources), rows / len(sources))
-        payload = payload_of(sources, limits, live=live, compared=bool(compared))
+        several = max(1, len(sources))
+        limits = PageLimits().times(figures / several, rows / several)
+        payload = payload_of(sources, limits, live=live, compared=compared)
         wait()
         for sweep, source in zip(payload["sweeps"], sources, strict=True):
             sweep["predictions"] = _predictions(source)
@@ -315,17 +336,17 @@ def write_page(
     *,
     live: bool = False,
     write: Callable[[Path, str], None] = write_atomically,
-    compared: str = "",
+    compared: Compared | None = None,
     wait: Callable[[], Any] = lambda: None,
 ) -> None:
-    """Write a page about one or more sweeps, atomically.
+    """Write a page about sweeps, a comparison or both, atomically.
 
     Args:
         sources: The sweeps.
         path: The file to write.
         live: Whether the page reloads itself every few seconds.
         write: Writes text to a file, such as the `write` of a directory that is held.
-        compared: The verdict on several sweeps as HTML, the output of `answer_html`.
+        compared: The section on a comparison, which comes first.
         wait: Called when all is drawn but the predictions of the best model; returns when the
             store has them.
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hpsearch.comparison.figures import spread
 from hpsearch.reporting.drawing import (
     BEST_CURVES,
     MOST_EPOCHS,
@@ -18,6 +17,7 @@ from hpsearch.reporting.drawing import (
     number_axis,
     robust_range,
     rounded,
+    spread,
 )
 from hpsearch.wording import plain
 
@@ -117,24 +117,47 @@ def _point_look(count: int) -> dict[str, float]:
 
 
 def distribution_figure(source: ReportSource) -> Spec:
-    """The empirical distribution: the share of trials that score at most so much."""
-    scores = np.sort(source.ranked["score"].to_numpy(np.float64))
-    shown = spread(len(scores), _MOST_STEPS)
-    line = {
-        "type": "scatter",
-        "mode": "lines",
-        "x": [rounded(scores[i]) for i in shown],
-        "y": [rounded((i + 1) / len(scores)) for i in shown],
-        "line": {"color": "@accent", "width": 2.5, "shape": "hv", "simplify": False},
-        "hovertemplate": "%{y:.0%} score at most %{x:.5~g}<extra></extra>",
-    }
+    """The share of trials that score at most so much."""
+    return distributions_figure(source.metric, {"": source.ranked["score"]}, "trials")
+
+
+def distributions_figure(metric: str, scores: Mapping[str, npt.ArrayLike], what: str) -> Spec:
+    """The empirical distributions of scores.
+
+    Args:
+        metric: The name of the scores.
+        scores: Label in the legend -> scores; an empty label is not shown.
+        what: The plural of what has a score.
+    """
+    data: list[dict[str, Any]] = []
+    values = [np.sort(np.asarray(each, np.float64)) for each in scores.values()]
+    for index, (label, each) in enumerate(zip(scores, values, strict=True)):
+        shown = spread(len(each), _MOST_STEPS)
+        data.append(
+            {
+                "type": "scatter",
+                "mode": "lines",
+                "name": inert(label, 24),
+                "x": [rounded(each[i]) for i in shown],
+                "y": [rounded((i + 1) / len(each)) for i in shown],
+                "line": _series_line(index) | {"simplify": False},
+                "hovertemplate": "%{y:.0%} score at most %{x:.5~g}<extra></extra>",
+            }
+        )
+    share = {"title": {"text": f"share of {what}"}, "tickformat": ".0%", "range": [0, 1.02]}
     layout = {
-        "xaxis": number_axis(source.metric, scores),
-        "yaxis": {"title": {"text": "share of trials"}, "tickformat": ".0%", "range": [0, 1.02]},
-        "showlegend": False,
+        "xaxis": number_axis(metric, np.concatenate(values)),
+        "yaxis": share,
+        "showlegend": any(scores),
         "height": 300,
     }
-    return {"data": [line], "layout": layout}
+    return {"data": data, "layout": layout}
+
+
+def _series_line(index: int) -> dict[str, Any]:
+    """The look of one of several lines; 28 differ."""
+    dash = ("solid", "dash", "dot", "dashdot")[index % 4]
+    return {"color": f"@series{index % 7}", "width": 2.5, "shape": "hv", "dash": dash}
 
 
 def front_figure(source: ReportSource, *, most: int = MOST_POINTS) -> Spec:
@@ -179,32 +202,40 @@ def front_figure(source: ReportSource, *, most: int = MOST_POINTS) -> Spec:
 
 def predictions_figure(pairs: Sequence[tuple[float, float]]) -> Spec:
     """Predicted against true targets, and the line on which they are equal."""
-    truth, predicted = np.asarray(pairs, np.float64).T
-    ends = [rounded(truth.min()), rounded(truth.max())]
-    equal = {
-        "type": "scatter",
-        "mode": "lines",
-        "name": "equal",
-        "x": ends,
-        "y": ends,
-        "line": {"color": "@muted", "width": 1.5, "dash": "dash"},
-        "hoverinfo": "skip",
-    }
+    return equality_figure(pairs, ("true", "predicted"))
+
+
+def equality_figure(pairs: npt.ArrayLike, names: tuple[str, str]) -> Spec:
+    """Points by two numbers, and the line on which these are equal.
+
+    Args:
+        pairs: The numbers `(n, 2)`.
+        names: Titles of the axes.
+    """
+    values = np.asarray(pairs, np.float64).T
+    ends = [rounded(values[0].min()), rounded(values[0].max())]
+    x, y = (
+        [rounded(value) for value in np.clip(each, *(robust_range(each) or (-np.inf, np.inf)))]
+        for each in values
+    )
     points = {
         "type": "scatter",
         "mode": "markers",
-        "name": "row",
-        "x": [rounded(value) for value in truth],
-        "y": [rounded(value) for value in predicted],
+        "x": x,
+        "y": y,
         "marker": {"color": "@accent", "size": 6, "opacity": 0.6},
-        "hovertemplate": "true %{x}<br>predicted %{y}<extra></extra>",
+        "hovertemplate": "{} %{{x}}<br>{} %{{y}}<extra></extra>".format(*map(inert, names)),
+        "cliponaxis": False,
     }
-    layout = {
-        "xaxis": number_axis("true", truth),
-        "yaxis": number_axis("predicted", predicted),
-        "showlegend": False,
-    }
-    return {"data": [equal, points], "layout": layout}
+    axes = [number_axis(name, each) for name, each in zip(names, values, strict=True)]
+    layout = {"xaxis": axes[0], "yaxis": axes[1], "showlegend": False}
+    return {"data": [guide(ends, ends), points], "layout": layout}
+
+
+def guide(x: Sequence[Any], y: Sequence[Any]) -> dict[str, Any]:
+    """A dashed line to compare points with."""
+    line = {"color": "@muted", "width": 1.5, "dash": "dash"}
+    return {"type": "scatter", "mode": "lines", "x": x, "y": y, "line": line, "hoverinfo": "skip"}
 
 
 def overview_figure(sources: Sequence[ReportSource]) -> Spec | None:
@@ -227,12 +258,7 @@ def overview_figure(sources: Sequence[ReportSource]) -> Spec | None:
                 "name": inert(source.name),
                 "x": x,
                 "y": y,
-                "line": {
-                    "color": f"@series{index % 7}",
-                    "width": 2.5,
-                    "shape": "hv",
-                    "dash": ("solid", "dash", "dot", "dashdot")[index % 4],
-                },
+                "line": _series_line(index),
             }
         )
     layout = {

@@ -13,6 +13,7 @@ from hpsearch.comparison.pairing import pair_configs
 from hpsearch.comparison.questions import Question, answer_settled, paired_scores
 from hpsearch.comparison.questions import answer as answer_of
 from hpsearch.comparison.table import Columns, read_tables
+from hpsearch.comparison.writing import as_markdown
 from hpsearch.space.execution import Status
 
 #: Fresh scores of two configs.
@@ -57,7 +58,7 @@ def test_bests_of_configs_chosen_by_scores_get_no_interval(tmp_path, method):
     assert found.winner is None
     assert found.difference == pytest.approx(0.4)
     assert found.interval == (-math.inf, math.inf)
-    text = str(found).replace("\\", "")
+    text = as_markdown(found).replace("\\", "")
     assert f"the configs were chosen by the scores of others ({method})" in text
     assert "0.4000 (no interval), no test" in text
     assert f"hpsearch compare {first} {second} --settle" in text
@@ -77,7 +78,7 @@ def test_bests_of_configs_that_were_drawn_get_an_interval(tmp_path, method):
     paths = [write(tmp_path / name, Made(part[::2])) for name, part in zip("cd", rows, strict=True)]
     found = compare_tables(paths)
     assert found.winner is None
-    assert "no winner, one seed" in str(found)
+    assert "no winner, one seed" in as_markdown(found)
 
 
 def test_shared_configs_are_paired_whatever_chose_them(tmp_path):
@@ -97,7 +98,7 @@ def test_one_seed_says_nothing_of_others(tmp_path):
     (paths[0] / "sweep.yaml").write_text("parameters: {units: [1, 2]}\n")
     found = compare_tables(paths)
     assert (found.winner, found.interval, found.n_pairs) == (None, (-math.inf, math.inf), 20)
-    assert "no winner, one seed: it moves all configs of a table together" in str(found)
+    assert "no winner, one seed: it moves all configs of a table together" in as_markdown(found)
     assert found.advice == (
         f"for more seeds: hpsearch run {paths[0]}/sweep.yaml --out {paths[0]} --set seeds=5",
     )
@@ -349,8 +350,8 @@ def test_an_ablation_is_paired_by_what_both_tables_vary(tmp_path):
     assert (
         "with layer_type dropout and dropout 0.3 instead of layer_type dense the same configs "
         "score worse by 0.1000"
-    ) in str(compared).replace("\\", "")
-    assert "6 configs x the same 2 seeds" in str(compared)
+    ) in as_markdown(compared).replace("\\", "")
+    assert "6 configs x the same 2 seeds" in as_markdown(compared)
 
 
 def test_numbers_that_are_almost_equal_are_other_configs(two):

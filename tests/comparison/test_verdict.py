@@ -11,6 +11,7 @@ from hpsearch.comparison.comparing import compare_tables
 from hpsearch.comparison.estimates import Estimate
 from hpsearch.comparison.findings import deciding, overall_winner, verdicts
 from hpsearch.comparison.questions import Answer, Question
+from hpsearch.comparison.writing import as_markdown
 from hpsearch.errors import RefusedError
 
 CLEAR = Estimate(0.2, 0.1, 0.3, 0.001)
@@ -132,12 +133,12 @@ def test_the_best_config_may_be_in_the_table_whose_configs_are_worse(tmp_path, m
         write(tmp_path / name, Made(seeded(units(scores), 0, 0.1), metric))
         for name, scores in (("ours", ours), ("theirs", theirs))
     ]
-    text = str(compare_tables(paths))
+    text = as_markdown(compare_tables(paths))
     assert "ours is better than theirs by" in text
     assert "yet the best config is theirs's: it scores" in text
     nine = Made(seeded(units(theirs[:9]), 0, 0.1), metric)
     level = compare_tables([paths[0], write(tmp_path / "c", nine)])
-    assert "yet the best" not in str(level)
+    assert "yet the best" not in as_markdown(level)
 
 
 def test_a_table_that_is_worse_than_the_first(tmp_path):

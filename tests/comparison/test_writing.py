@@ -1,91 +1,30 @@
-"""A comparison as Markdown, HTML, JSON and on a terminal: whatever is in it is text."""
+"""A comparison as Markdown, JSON and on a terminal: whatever is in it is text."""
 
 from __future__ import annotations
 
 import io
 import json
-import math
 import re
-from html.parser import HTMLParser
 
 import pytest
-from made_tables import Made, Row, seeded, units, write
+from made_tables import Made, Row, better_tables, hostile_tables, units, write
 from rich.console import Console
 
 from hpsearch.cli.show import print_comparison
 from hpsearch.comparison.comparing import compare_tables
-from hpsearch.comparison.figures import distributions, forest, scatter
-from hpsearch.comparison.writing import as_html, as_markdown, number, require_suffix
+from hpsearch.comparison.writing import as_dict, as_markdown, number, require_suffix
 from hpsearch.errors import HpsearchError, InputError
-
-HOSTILE = [
-    "<script>alert(1)</script>",
-    "<img src=x onerror=alert(1)>",
-    "a|b",
-    "[click](javascript:alert(1))",
-    "`code` *bold* _it_ #h",
-    "[red]rich[/red]",
-    "&amp;",
-    "'; DROP TABLE trials; --",
-]
-ELEMENTS = {
-    "html", "head", "meta", "title", "style", "body", "main", "section", "h1", "h2", "p",
-    "div", "table", "tr", "th", "td", "figure", "figcaption", "svg", "text", "line", "circle",
-    "polyline",
-}  # fmt: skip
-
-
-class Elements(HTMLParser):
-    """Every element and attribute of a page, and its text."""
-
-    def __init__(self):
-        super().__init__()
-        self.tags, self.attributes, self.text = set(), set(), ""
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.add(tag)
-        self.attributes |= {name for name, _ in attrs}
-
-    def handle_data(self, data):
-        self.text += data
+from hpsearch.reporting.comparison_page import Comparison
 
 
 @pytest.fixture
 def hostile(tmp_path):
-    def rows(gain):
-        return [
-            Row({"activation": name, "optimizer": f"x{name}", "units": width + i}, 0.5 + gain * i)
-            for i, name in enumerate(HOSTILE)
-            for width in (3, 30)
-        ]
-
-    first = write(tmp_path / "<b>one|two`", Made(rows(0.01), data="<i>data</i>"))
-    second = write(tmp_path / "=cmd[two]", Made(rows(0.02)))
-    return compare_tables([first, second], anyway=True)
+    return compare_tables(hostile_tables(tmp_path), anyway=True)
 
 
 @pytest.fixture
 def plain(tmp_path):
-    rng_free = [0.5, 0.61, 0.7, 0.82, 0.9, 0.55]
-    better = seeded(units([s + 0.1 + s / 50 for s in rng_free]), 0, 0.01)
-    first = write(tmp_path / "first", Made(better))
-    second = write(tmp_path / "second", Made(seeded(units(rng_free), 0, 0.011)))
-    return compare_tables([first, second])
-
-
-def test_html_is_inert(hostile):
-    page = Elements()
-    page.feed(as_html(hostile))
-    assert page.tags <= ELEMENTS
-    assert page.attributes <= {
-        "lang", "charset", "http-equiv", "name", "content", "class", "tabindex", "role",
-        "aria-label", "viewbox", "x", "y", "x1", "x2", "y1", "y2", "cx", "cy", "r", "points",
-        "text-anchor", "stroke-dasharray",
-    }  # fmt: skip
-    for name in HOSTILE:
-        assert name in page.text
-    assert "NOT COMPARABLE" in page.text
-    assert "<i>data</i>" in page.text
+    return Comparison.of(compare_tables(better_tables(tmp_path)))
 
 
 def test_markdown_is_inert(hostile):
@@ -120,7 +59,6 @@ def test_cells_with_line_ends_stay_in_their_row(tmp_path):
     )
     text = as_markdown(compared)
     assert "\x1b" not in text
-    assert "\x1b" not in as_html(compared)
     file = io.StringIO()
     print_comparison(compared, Console(file=file, width=300))
     assert "\x1b" not in file.getvalue()
@@ -151,18 +89,17 @@ def test_json_holds_what_it_promises(plain, tmp_path):
 def test_json_has_null_where_there_is_nothing(tmp_path):
     paths = [write(tmp_path / "a", Made(units([0.5]))), write(tmp_path / "b", Made([]))]
     compared = compare_tables(paths)
-    told = json.loads(json.dumps(compared.to_dict(), allow_nan=False))
+    told = json.loads(json.dumps(as_dict(compared), allow_nan=False))
     assert told["winner"] is None
     assert told["difference"] is None
     assert told["interval"] == [None, None]
     assert told["p_value"] is None
     assert told["n_pairs"] == 0
     assert "no verdict" in told["verdict"]
-    for text in (as_html(compared), as_markdown(compared)):
-        assert "nan" not in text.lower()
+    assert "nan" not in as_markdown(compared).lower()
 
 
-def test_markdown_and_html_hold_the_answers_in_their_order(plain):
+def test_markdown_holds_the_answers_in_their_order(plain):
     titles = [
         "Are they comparable?",
         "Which is better?",
@@ -171,58 +108,9 @@ def test_markdown_and_html_hold_the_answers_in_their_order(plain):
         "Which configs moved most?",
     ]
     assert re.findall(r"^## (.*)$", as_markdown(plain), re.MULTILINE) == titles
-    assert re.findall(r"<h2>(.*)</h2>", as_html(plain)) == titles
     assert str(plain) == as_markdown(plain)
-    assert plain._repr_html_() == as_html(plain)
     assert "first is better than second by" in as_markdown(plain)
     assert "do the same configs score better?" in as_markdown(plain)
-
-
-def test_the_page_begins_with_the_verdict_and_its_figures(plain):
-    text = as_html(plain)
-    assert "<h1>first is better than second by 0.1131</h1>" in text
-    captions = re.findall(r"<figcaption>(.*)</figcaption>", text)
-    assert captions == [
-        "The gain and its interval",
-        "Configs in both: 6 of 6 are better in first",
-        "The share of configs that score at most so much",
-    ]
-    assert text.index("</h1>") < text.index("<figure>") < text.index("<h2>")
-    _, forest, scatter, distributions = text.split("<svg ")
-    # The verdict's own interval ends on the same side of zero.
-    zero = float(re.search(r'x1="([\d.]+)"[^>]*class="zero"', forest)[1])
-    low, high = re.search(r'x1="([\d.]+)"[^>]*x2="([\d.]+)"[^>]*class="interval"', forest).groups()
-    assert zero < float(low) < float(high)
-    # Larger scores of the first table lie above the diagonal; SVG counts y downwards.
-    points = re.findall(r'cx="([\d.]+)" cy="([\d.]+)" r="3.5"', scatter)
-    ends = re.search(
-        r'x1="([\d.]+)" y1="([\d.]+)" x2="([\d.]+)" y2="([\d.]+)" class="zero"', scatter
-    )
-    x1, y1, x2, y2 = map(float, ends.groups())
-    assert len(points) == 6
-    for x, y in points:
-        assert float(y) < y1 + (float(x) - x1) / (x2 - x1) * (y2 - y1)
-    # A line for each table, and one in the legend.
-    assert distributions.count("<polyline") == 4
-
-
-def test_a_gain_without_an_interval_has_no_line():
-    drawn = forest([("a over b", 0.1, -math.inf, math.inf), ("a over c", 0.2, 0.1, math.inf)])
-    assert drawn.count('class="interval"') == 1
-    assert "a over b: no interval" in drawn
-    # Not only zero tells how long the axis is.
-    assert drawn.count('class="muted"') > 1
-
-
-def test_equal_configs_are_better_in_neither():
-    assert "1 of 3 are better in a, 1 in b" in scatter("a", "b", [(1, 0, 1), (1, 1, 0), (0, 1, -1)])
-
-
-def test_a_figure_without_data_is_left_out(tmp_path):
-    paths = [write(tmp_path / "a", Made(units([0.5]))), write(tmp_path / "b", Made([]))]
-    text = as_html(compare_tables(paths))
-    assert text.count("<figure>") == 1
-    assert "<h1>a and b: no winner, a table has no score</h1>" in text
 
 
 def test_a_comparison_in_spite_of_all_is_stamped_everywhere(tmp_path):
@@ -232,9 +120,8 @@ def test_a_comparison_in_spite_of_all_is_stamped_everywhere(tmp_path):
     ]
     compared = compare_tables(paths, anyway=True)
     stamp = "NOT COMPARABLE, compared anyway: data: a d1, b d2"
-    assert compared.to_dict()["stamp"].startswith(stamp)
-    assert compared.to_dict()["comparable"] is False
-    assert stamp in as_html(compared)
+    assert as_dict(compared)["stamp"].startswith(stamp)
+    assert as_dict(compared)["comparable"] is False
     assert stamp in as_markdown(compared)
     file = io.StringIO()
     print_comparison(compared, Console(file=file, width=300))
@@ -260,15 +147,8 @@ def test_numbers_read_as_people_write_them():
     assert number(float("inf")) == "unbounded"
 
 
-def test_no_two_of_many_tables_look_alike():
-    figure = distributions("score", [(f"table {n}", [0.1 * n, 0.2]) for n in range(21)])
-    looks = re.findall(r'class="line (line-\d)" stroke-dasharray="([\d ]*)"', figure)
-    assert len(looks) == 42
-    assert len({*looks}) == 21
-
-
 def test_no_hash_where_a_name_will_do(plain):
-    text = as_html(plain)
+    text = as_markdown(plain)
     assert [best.trial for best in plain.bests] == [5, 5]
-    assert "<th>best trial</th>" in text
-    assert not re.search(r"<td[^>]*>[cp][0-9a-f]{11}</td>", text)
+    assert "| best trial |" in text
+    assert not re.search(r"\| [cp][0-9a-f]{11} \|", text)

@@ -83,8 +83,7 @@ class Visit:
 
     def open(self):
         self.page.goto(self.path.as_uri())
-        # A comparison holds no script.
-        self.wait("!document.scripts.length || document.documentElement.dataset.ready === 'yes'")
+        self.wait("document.documentElement.dataset.ready === 'yes'")
         return self
 
     def wait(self, condition, seconds=30):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hpsearch.comparison.comparing import compare_tables
+import hpsearch
 
 pytestmark = pytest.mark.slow
 
@@ -32,8 +32,8 @@ def test_the_report_breaks_no_rule(visit, page_of, scheme, width):
 def test_a_comparison_breaks_no_rule(visit, sweep_of, tmp_path, scheme):
     path = tmp_path / "comparison.html"
     tables = [sweep_of(100), sweep_of(100, seed=1), sweep_of(20)]
-    compare_tables(tables, anyway=True).write(path)
-    assert violations(visit(path, scheme=scheme)) == []
+    hpsearch.compare(*tables, anyway=True, out=path)
+    assert violations(visit(path, scheme=scheme).draw_all()) == []
 
 
 def test_each_control_is_reached_by_keyboard_in_the_order_of_the_page(visit, page_of):

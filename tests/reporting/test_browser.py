@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 import yaml
 
+import hpsearch
 from hpsearch.cli.revisit import write_report
-from hpsearch.comparison.comparing import compare_tables
 from hpsearch.reporting.drawing import inert
 from hpsearch.reporting.page import write_page
 from hpsearch.reporting.source import load_source
@@ -57,16 +57,14 @@ def test_a_comparison_fits_the_window_in_the_systems_colours(
     visit, sweep_of, tmp_path, width, scheme
 ):
     path = tmp_path / "comparison.html"
-    compare_tables([sweep_of(100), sweep_of(100, seed=1)], anyway=True).write(path)
-    seen = visit(path, width, scheme=scheme)
+    hpsearch.compare(sweep_of(100), sweep_of(100, seed=1), anyway=True, out=path)
+    seen = visit(path, width, scheme=scheme).draw_all()
     assert seen.page.evaluate("document.documentElement.scrollWidth") <= width
     background = seen.page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert background == {"light": "rgb(245, 247, 250)", "dark": "rgb(18, 22, 29)"}[scheme]
-    assert seen.page.locator("section h2").count() == 5
+    assert seen.page.locator(".card h2").count() == 5
     # Figures side by side are of one height.
-    figures = (
-        "[...document.querySelectorAll('.figures figure')].map((f) => f.getBoundingClientRect())"
-    )
+    figures = "[...document.querySelectorAll('.panel')].map((f) => f.getBoundingClientRect())"
     places = seen.page.evaluate(f"{figures}.map((r) => [r.top, r.height])")
     heights = {top: {height for other, height in places if other == top} for top, _ in places}
     assert len(heights) < len(places) or width == 400
@@ -76,11 +74,15 @@ def test_a_comparison_fits_the_window_in_the_systems_colours(
 
 def test_a_comparison_is_printed_in_light_colours(visit, sweep_of, tmp_path):
     path = tmp_path / "comparison.html"
-    compare_tables([sweep_of(100), sweep_of(20)], anyway=True).write(path)
+    hpsearch.compare(sweep_of(100), sweep_of(20), anyway=True, out=path)
     seen = visit(path, scheme="dark")
+    seen.page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
     seen.page.emulate_media(media="print", color_scheme="dark")
     colour = seen.page.evaluate("getComputedStyle(document.querySelector('h1')).color")
     assert colour == "rgb(28, 36, 48)"
+    seen.page.evaluate("window.dispatchEvent(new Event('afterprint'))")
+    assert seen.page.evaluate("document.documentElement.dataset.theme") == "dark"
+    seen.assert_quiet()
 
 
 def test_where_no_trial_has_a_score_the_table_says_how_each_ended(visit, source_of, tmp_path):
@@ -101,8 +103,11 @@ def test_sweeps_of_one_name_are_told_apart(visit, sweep_of, tmp_path):
     assert len({*names}) == 2
     assert all(name.startswith("made-up (") for name in names)
     # The verdict is the headline.
-    assert re.search("is better than|no winner", seen.page.inner_text(".compared h1"))
-    assert seen.page.locator(".compared figure").count() >= 2
+    assert re.search("is better than|no winner", seen.page.inner_text("#comparison h1"))
+    assert seen.page.locator("#comparison .plot").count() >= 2
+    # It stays as it is beside another sweep.
+    seen.draw_all().page.locator("#overview tbody .pick").nth(1).click()
+    assert seen.page.locator("#comparison .plot .main-svg").count() >= 2
     assert seen.page.locator("h1").count() == 1
     seen.draw_all().assert_quiet()
 

@@ -12,7 +12,6 @@ import pytest
 from tables import write_sweep
 
 import hpsearch
-from hpsearch.comparison.figures import spread
 from hpsearch.errors import InputError
 from hpsearch.reporting.drawing import (
     duration,
@@ -21,6 +20,7 @@ from hpsearch.reporting.drawing import (
     number_axis,
     robust_range,
     rounded,
+    spread,
     with_theme,
 )
 from hpsearch.reporting.forest import axes_of

@@ -99,3 +99,37 @@ def seeded(rows: Iterable[Row], *effects: float) -> list[Row]:
         for row in rows
         for seed, effect in enumerate(effects)
     ]
+
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    "a|b",
+    "[click](javascript:alert(1))",
+    "`code` *bold* _it_ #h",
+    "[red]rich[/red]",
+    "&amp;",
+    "'; DROP TABLE trials; --",
+]
+
+
+def hostile_tables(home: Path) -> list[Path]:
+    """Write two tables, not comparable, whose labels and values are markup."""
+
+    def rows(gain: float) -> list[Row]:
+        return [
+            Row({"activation": name, "optimizer": f"x{name}", "units": width + i}, 0.5 + gain * i)
+            for i, name in enumerate(HOSTILE)
+            for width in (3, 30)
+        ]
+
+    first = write(home / "<b>one|two`", Made(rows(0.01), data="<i>data</i>"))
+    return [first, write(home / "=cmd[two]", Made(rows(0.02)))]
+
+
+def better_tables(home: Path) -> list[Path]:
+    """Write two tables, `first` and `second`, of which the first is better."""
+    scores = [0.5, 0.61, 0.7, 0.82, 0.9, 0.55]
+    better = seeded(units([score + 0.1 + score / 50 for score in scores]), 0, 0.01)
+    first = write(home / "first", Made(better))
+    return [first, write(home / "second", Made(seeded(units(scores), 0, 0.011)))]

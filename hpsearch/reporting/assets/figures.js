@@ -119,7 +119,7 @@ function startPrinting() {
   window.addEventListener("afterprint", () => {
     printing = false;
     delete document.documentElement.dataset.print;
-    if (opened.table.listed) opened.table.list(false);
+    if (opened && opened.table.listed) opened.table.list(false);
     setTheme(before);
   });
 }

@@ -2,17 +2,18 @@
 
 const payload = JSON.parse(document.getElementById("payload").textContent);
 
-const SHORT = { answer: "Answer", best: "Trials", front: "Front", curves: "Curves", parallel: "Parallel", effects: "Effects", contour: "Pairs", scores: "Scores", timeline: "Workers" };
+const SHORT = { comparison: "Comparison", answer: "Answer", best: "Trials", front: "Front", curves: "Curves", parallel: "Parallel", effects: "Effects", contour: "Pairs", scores: "Scores", timeline: "Workers" };
 
 /** The view of the sweep that is shown. */
 let opened = null;
 
 function forgetFigures() {
   for (const [node, entry] of drawn) {
+    if (node.closest("#comparison")) continue;
     observer.unobserve(node);
     if (entry.ready && !entry.paint) Plotly.purge(node);
+    drawn.delete(node);
   }
-  drawn.clear();
 }
 
 function openSweep(index, focus) {
@@ -42,13 +43,17 @@ function openSweep(index, focus) {
     contourSection(view), bestSection(view), parallelSection(view), frontSection(view), progressSection(view), timelineSection(view),
     scoresSection(view), curvesSection(view), predictionsSection(view), failuresSection(view), evaluationsSection(view), provenanceSection(view),
   ].filter(Boolean);
-  const main = document.getElementById("content");
-  main.replaceChildren(...sections);
-  document.getElementById("nav").replaceChildren(...sections.filter((section) => section.id).map((section) =>
-    el("a", { href: `#${section.id}` }, SHORT[section.id] || section.querySelector("h2").textContent)));
+  const node = document.getElementById("view");
+  node.replaceChildren(...sections);
+  linkSections();
   document.getElementById("sweep").value = String(index);
   memory.set("sweep", index);
-  if (focus) main.focus();
+  if (focus) node.focus();
+}
+
+function linkSections() {
+  document.getElementById("nav").replaceChildren(...[...document.querySelectorAll("section[id]")].map((section) =>
+    el("a", { href: `#${section.id}` }, SHORT[section.id] || section.querySelector("h2").textContent)));
 }
 
 /** Emphasize the curve of the chosen trial. */
@@ -101,7 +106,10 @@ function start() {
   document.getElementById("footer").textContent = payload.footer;
   startTheme();
   startPrinting();
-  openSweep(Math.min(payload.live ? memory.get("sweep", 0) : 0, payload.sweeps.length - 1), false);
+  document.querySelectorAll("#comparison .plot").forEach((node, index) =>
+    show(node, payload.comparison[index], { name: `comparison-${index + 1}` }));
+  linkSections();
+  if (payload.sweeps.length) openSweep(Math.min(payload.live ? memory.get("sweep", 0) : 0, payload.sweeps.length - 1), false);
   startLive();
   document.documentElement.dataset.ready = "yes";
 }

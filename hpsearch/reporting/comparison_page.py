@@ -1,0 +1,241 @@
+"""A comparison of tables as a section of the page, in a notebook, and as a file."""
+
+from __future__ import annotations
+
+import html
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from hpsearch.comparison.estimates import Estimate
+from hpsearch.comparison.findings import Findings, Pair
+from hpsearch.comparison.writing import (
+    Grid,
+    Section,
+    as_dict,
+    as_json,
+    as_markdown,
+    document,
+    headline,
+    number,
+    require_suffix,
+    stamp,
+)
+from hpsearch.errors import HpsearchError
+from hpsearch.files import write_atomically
+from hpsearch.reporting.drawing import Spec, inert, number_axis, rounded, spread
+from hpsearch.reporting.page import Compared, render
+from hpsearch.reporting.trial_figures import (
+    MOST_POINTS,
+    distributions_figure,
+    equality_figure,
+    guide,
+)
+from hpsearch.wording import printable
+
+#: Intervals that are drawn.
+_MOST_ROWS = 10
+
+
+class Comparison(Findings):
+    """The result of comparing two or more tables, which can be printed and written."""
+
+    @classmethod
+    def of(cls, findings: Findings) -> Self:
+        """Return a comparison with these findings."""
+        return cls(**vars(findings))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything that the JSON file holds."""
+        return as_dict(self)
+
+    def write(self, path: str | os.PathLike[str]) -> None:
+        """Write the comparison as Markdown, JSON or HTML, by the file's suffix.
+
+        Raises:
+            InputError: The suffix is not .md, .json or .html.
+            HpsearchError: The file cannot be written.
+        """
+        require_suffix(path)
+        target = Path(path)
+        match target.suffix.lower():
+            case ".md":
+                text = as_markdown(self)
+            case ".json":
+                text = as_json(self)
+            case _:
+                text = render([], compared=section_of(self))
+        try:
+            write_atomically(target, text)
+        except OSError as error:
+            raise HpsearchError(f"{path}: cannot be written: {error.strerror or error}") from None
+
+    def __str__(self) -> str:
+        return as_markdown(self)
+
+    def _repr_html_(self) -> str:
+        return "\n".join([*_verdict(self), *_cards(self)])
+
+
+def section_of(findings: Findings) -> Compared:
+    """Return the page's section: the verdict, the figures, and the questions; names are text."""
+    figures = list(_figures(findings))
+    panels = [
+        f'<div class="panel">\n<h2>{_escaped(title)}</h2>\n<div class="plot" role="figure" '
+        f'aria-label="{_escaped(title)}"></div>\n</div>'
+        for title, _ in figures
+    ]
+    parts = [*_verdict(findings), '<div class="panels">', *panels, "</div>", *_cards(findings)]
+    body = "\n".join(parts)
+    section = f'<section id="comparison" aria-label="Comparison">\n{body}\n</section>'
+    return Compared(findings.labels, section, tuple(figure for _, figure in figures))
+
+
+def _escaped(text: str) -> str:
+    return html.escape(printable(text))
+
+
+def _verdict(findings: Findings) -> Iterator[str]:
+    yield f"<h1>{_escaped(headline(findings))}</h1>"
+    if not findings.comparable:
+        yield f'<p class="stamp">{_escaped(stamp(findings))}</p>'
+
+
+def _cards(findings: Findings) -> Iterator[str]:
+    """The questions; the first two begin with their answer."""
+    for index, section in enumerate(document(findings)):
+        yield from _card(section, "lead" if index < 2 else "note")
+
+
+def _card(section: Section, first: str) -> Iterator[str]:
+    yield f'<section class="card">\n<h2>{html.escape(section.title)}</h2>'
+    for index, part in enumerate(section.parts):
+        if isinstance(part, Grid):
+            yield _table(part, html.escape(f"{section.title} Table {index}"))
+        else:
+            yield f'<p class="{"note" if index else first}">{_escaped(part)}</p>'
+    yield "</section>"
+
+
+def _table(grid: Grid, title: str) -> str:
+    textual = [_is_text(column) for column in zip(*grid.rows, strict=True)]
+    styles = [' class="words"' if text else "" for text in textual] or [""] * len(grid.header)
+
+    def row(cells: Iterable[str], tag: str) -> str:
+        made = (
+            f"<{tag}{style}>{_escaped(cell)}</{tag}>"
+            for cell, style in zip(cells, styles, strict=True)
+        )
+        return "<tr>" + "".join(made) + "</tr>"
+
+    # A wide table scrolls by itself, also by keyboard.
+    return "\n".join(
+        [
+            f'<div class="scroll" tabindex="0" role="region" aria-label="{title}">\n<table>',
+            f"<thead>{row(grid.header, 'th')}</thead>\n<tbody>",
+            *(row(cells, "td") for cells in grid.rows),
+            "</tbody>\n</table>\n</div>",
+        ]
+    )
+
+
+def _is_text(column: Iterable[str]) -> bool:
+    """Return whether a column, aligned to the left then, holds anything but numbers."""
+    return not all(cell[:1].isdigit() or cell[:1] in "-+.<" for cell in column if cell)
+
+
+def _figures(findings: Findings) -> Iterator[tuple[str, Spec]]:
+    """The title and figure of whatever there are data for."""
+    gains = [
+        (text, estimate) for text, estimate in _gains(findings) if estimate.difference is not None
+    ]
+    if gains:
+        yield "The gain and its interval", gains_figure(gains[:_MOST_ROWS])
+    if findings.decisive.shared:
+        yield shared_figure(findings.decisive)
+    scores = {best.label: best.scores for best in findings.bests if best.scores}
+    if scores:
+        metric = findings.metric.partition(":")[0]
+        title = "The share of configs that score at most so much"
+        yield title, distributions_figure(metric, scores, "configs")
+
+
+def _gains(findings: Findings) -> Iterator[tuple[str, Estimate]]:
+    """Each pair's gain; of two tables, also that at each value of what explains it best."""
+    for pair in findings.pairs:
+        yield f"{pair.first} over {pair.second}", pair.estimate
+    if len(findings.pairs) > 1:
+        return
+    for effect in findings.decisive.effects[:1]:
+        for value, (estimate, _) in effect.by_value.items():
+            yield f"where {effect.name} is {'inactive' if value == '-' else value}", estimate
+
+
+def gains_figure(gains: list[tuple[str, Estimate]]) -> Spec:
+    """Gains with their intervals, a line for each; an unbounded end is that of the axis.
+
+    Args:
+        gains: A text and an estimate that has a difference.
+    """
+    ends = np.array([[e.difference, e.low, e.high] for _, e in gains], np.float64)
+    values = np.append(ends[np.isfinite(ends)], 0.0)
+    room = 0.05 * float(np.ptp(values)) or 1.0
+    start, end = float(values.min()) - room, float(values.max()) + room
+    middle, low, high = np.clip(ends, start, end).T
+    bounded = np.array([estimate.bounded for _, estimate in gains])
+    rows = list(range(len(gains)))
+    points = {
+        "type": "scatter",
+        "mode": "markers",
+        "x": [rounded(value) for value in middle],
+        "y": rows,
+        "marker": {"color": "@accent", "size": 9},
+        "error_x": {
+            "type": "data",
+            "symmetric": False,
+            "array": [rounded(value) for value in (high - middle) * bounded],
+            "arrayminus": [rounded(value) for value in (middle - low) * bounded],
+            "color": "@accent",
+            "thickness": 2,
+            "width": 0,
+        },
+        "hoverinfo": "text",
+        "hovertext": [f"{number(e.low)} to {number(e.high)}" for _, e in gains],
+    }
+    texts = [
+        {
+            "x": start,
+            "y": row - 0.4,
+            "text": inert(text, 46) + ("" if estimate.bounded else ": no interval"),
+            "xanchor": "left",
+            "showarrow": False,
+            "bgcolor": "@panel",
+        }
+        for row, (text, estimate) in enumerate(gains)
+    ]
+    bottom = len(rows) - 0.5
+    layout = {
+        "xaxis": number_axis("gain, with its 95% interval", values) | {"range": [start, end]},
+        "yaxis": {"range": [bottom, -0.8], "showticklabels": False, "showgrid": False},
+        "margin": {"l": 16},
+        "annotations": texts,
+        "showlegend": False,
+        "height": max(300, 90 + 40 * len(rows)),
+    }
+    return {"data": [guide([0, 0], [-0.8, bottom]), points], "layout": layout}
+
+
+def shared_figure(pair: Pair) -> tuple[str, Spec]:
+    """Return the title and figure of the configs that two tables share."""
+    shared = np.asarray(pair.shared, np.float64)
+    better, worse = (int((sign * shared[:, 2] > 0).sum()) for sign in (1, -1))
+    title = f"Configs in both: {better:,} of {len(shared):,} are better in {pair.first}"
+    if better + worse < len(shared):
+        title += f", {worse:,} in {pair.second}"
+    order = np.argsort(shared[:, 2], kind="stable")[spread(len(shared), MOST_POINTS)]
+    figure = equality_figure(shared[order][:, [1, 0]], (pair.second, pair.first))
+    figure["layout"]["height"] = 300
+    return title, figure

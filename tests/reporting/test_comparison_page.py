@@ -1,0 +1,144 @@
+"""A comparison on the page and in a notebook: the verdict, its figures, and names that are text."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+
+import pytest
+from made_tables import HOSTILE, Made, Row, better_tables, hostile_tables, units, write
+
+from hpsearch.comparison.comparing import compare_tables
+from hpsearch.comparison.estimates import Estimate
+from hpsearch.reporting.comparison_page import Comparison, gains_figure, section_of
+from hpsearch.reporting.page import render
+from hpsearch.reporting.trial_figures import distributions_figure
+
+ELEMENTS = {
+    *("section", "h1", "h2", "p", "div", "table", "thead", "tbody", "tr", "th", "td"),
+}
+
+
+class Elements(HTMLParser):
+    """Every element and attribute of a page, and its text."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.attributes, self.text = set(), set(), ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.add(tag)
+        self.attributes |= {name for name, _ in attrs}
+
+    def handle_data(self, data):
+        self.text += data
+
+
+@pytest.fixture
+def hostile(tmp_path):
+    return Comparison.of(compare_tables(hostile_tables(tmp_path), anyway=True))
+
+
+@pytest.fixture
+def plain(tmp_path):
+    return Comparison.of(compare_tables(better_tables(tmp_path)))
+
+
+def test_names_are_text(hostile, plain):
+    section = section_of(hostile)
+    for text in (section.html, hostile._repr_html_()):
+        page = Elements(text)
+        assert page.tags <= ELEMENTS
+        assert page.attributes <= {"id", "class", "tabindex", "role", "aria-label"}
+        for name in HOSTILE:
+            assert name in page.text
+        assert "NOT COMPARABLE" in page.text
+        assert "<i>data</i>" in page.text
+    drawn = json.dumps(section.figures)
+    assert "&lt;b&gt;one" in drawn
+    assert "<" not in drawn.replace("<br>", "").replace("<extra></extra>", "")
+    pages = [render([], compared=section_of(each)).lower() for each in (plain, hostile)]
+    for tag in ("<script", "</script", "<!--", "<img src=x", "<b>"):
+        assert pages[0].count(tag) == pages[1].count(tag)
+
+
+def test_line_ends_and_escapes_are_left_out(tmp_path):
+    rows = [Row({"activation": f"a\nb\x1b[31m{i}", "units": i}, 0.5 + i / 10) for i in range(1, 7)]
+    better = [Row(row.values, row.score + 0.1 + row.score / 90) for row in rows]
+    paths = [write(tmp_path / n, Made(r)) for n, r in (("a", rows), ("b", better))]
+    assert "\x1b" not in section_of(compare_tables(paths)).html
+
+
+def test_the_section_holds_the_verdict_the_figures_and_the_questions(plain):
+    section = section_of(plain)
+    text = section.html
+    assert "<h1>first is better than second by 0.1131</h1>" in text
+    figures = [
+        "The gain and its interval",
+        "Configs in both: 6 of 6 are better in first",
+        "The share of configs that score at most so much",
+    ]
+    questions = [
+        "Are they comparable?",
+        "Which is better?",
+        "At equal budget?",
+        "Which hyperparameters explain it?",
+        "Which configs moved most?",
+    ]
+    assert re.findall(r"<h2>(.*)</h2>", text) == [*figures, *questions]
+    assert re.findall(r'role="figure" aria-label="(.*?)"', text) == figures
+    gains, shared, distributions = section.figures
+    # The verdict's own interval ends on the same side of zero.
+    low, high = plain.interval
+    (gain,) = gains["data"][1]["x"]
+    assert gain - gains["data"][1]["error_x"]["arrayminus"][0] == pytest.approx(low, rel=1e-3)
+    assert gain + gains["data"][1]["error_x"]["array"][0] == pytest.approx(high, rel=1e-3)
+    points = shared["data"][1]
+    assert shared["layout"]["yaxis"]["title"]["text"] == "first"
+    assert all(y > x for x, y in zip(points["x"], points["y"], strict=True))
+    assert [line["name"] for line in distributions["data"]] == ["first", "second"]
+    assert distributions["layout"]["showlegend"]
+
+
+def test_a_notebook_shows_words_and_tables_without_a_script(plain):
+    text = plain._repr_html_()
+    assert text.startswith("<h1>first is better")
+    assert text.count('<section class="card">') == 5
+    assert "plot" not in text
+
+
+def test_an_unbounded_end_is_that_of_the_axis():
+    inf = float("inf")
+    spec = gains_figure(
+        [("a over b", Estimate(0.1, -inf, inf)), ("a over c", Estimate(0.2, 0.1, inf))]
+    )
+    bars = spec["data"][1]["error_x"]
+    assert bars["array"][0] == bars["arrayminus"][0] == 0
+    assert bars["arrayminus"][1] == pytest.approx(0.1)
+    end = spec["layout"]["xaxis"]["range"][1]
+    assert bars["array"][1] == pytest.approx(end - 0.2)
+    texts = [each["text"] for each in spec["layout"]["annotations"]]
+    assert texts == ["a over b: no interval", "a over c"]
+
+
+def test_equal_configs_are_better_in_neither(tmp_path):
+    scores = {"a": [0.5, 0.6, 0.7, 0.8, 0.9], "b": [0.5, 0.5, 0.6, 0.7, 0.95]}
+    paths = [write(tmp_path / name, Made(units(each))) for name, each in scores.items()]
+    text = section_of(compare_tables(paths)).html
+    assert "Configs in both: 3 of 5 are better in a, 1 in b" in text
+
+
+def test_a_figure_without_data_is_left_out(tmp_path):
+    paths = [write(tmp_path / "a", Made(units([0.5]))), write(tmp_path / "b", Made([]))]
+    section = section_of(compare_tables(paths))
+    assert len(section.figures) == section.html.count('class="plot"') == 1
+    assert "<h1>a and b: no winner, a table has no score</h1>" in section.html
+    assert "nan" not in section.html.lower()
+
+
+def test_no_two_of_many_tables_look_alike():
+    scores = {f"table {n}": [0.1 * n, 0.2] for n in range(21)}
+    lines = [each["line"] for each in distributions_figure("score", scores, "configs")["data"]]
+    assert len({(line["color"], line["dash"]) for line in lines}) == 21
