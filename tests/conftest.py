@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 from commands import ready_servers
 from hypothesis import settings
+from made_tables import better_tables, hostile_tables
 from zygote import subprocess_with
 
+import hpsearch
 from hpsearch.workers import servers
 
 settings.register_profile("here", deadline=None)
@@ -33,3 +35,15 @@ def _ready(request):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(servers, "subprocess", subprocess_with(ready_servers))
         yield
+
+
+@pytest.fixture
+def hostile_comparison(tmp_path):
+    """Two tables whose labels and values are markup."""
+    return hpsearch.compare(*hostile_tables(tmp_path), anyway=True)
+
+
+@pytest.fixture
+def comparison(tmp_path):
+    """Two tables, `first` and `second`, of which the first is better."""
+    return hpsearch.compare(*better_tables(tmp_path))

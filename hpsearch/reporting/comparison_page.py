@@ -14,7 +14,6 @@ from hpsearch.comparison.estimates import Estimate
 from hpsearch.comparison.findings import Findings, Pair
 from hpsearch.comparison.writing import (
     Grid,
-    Section,
     as_dict,
     as_json,
     as_markdown,
@@ -26,7 +25,7 @@ from hpsearch.comparison.writing import (
 )
 from hpsearch.errors import HpsearchError
 from hpsearch.files import write_atomically
-from hpsearch.reporting.drawing import Spec, inert, number_axis, rounded, spread
+from hpsearch.reporting.drawing import Spec, error_bars, inert, number_axis, rounded, spread
 from hpsearch.reporting.page import Compared, render
 from hpsearch.reporting.trial_figures import (
     MOST_POINTS,
@@ -61,15 +60,9 @@ class Comparison(Findings):
         """
         require_suffix(path)
         target = Path(path)
-        match target.suffix.lower():
-            case ".md":
-                text = as_markdown(self)
-            case ".json":
-                text = as_json(self)
-            case _:
-                text = render([], compared=section_of(self))
+        writers = {".md": as_markdown, ".json": as_json, ".html": page_of}
         try:
-            write_atomically(target, text)
+            write_atomically(target, writers[target.suffix.lower()](self))
         except OSError as error:
             raise HpsearchError(f"{path}: cannot be written: {error.strerror or error}") from None
 
@@ -78,6 +71,11 @@ class Comparison(Findings):
 
     def _repr_html_(self) -> str:
         return "\n".join([*_verdict(self), *_cards(self)])
+
+
+def page_of(findings: Findings) -> str:
+    """Return a page with nothing but the section."""
+    return render([], compared=section_of(findings))
 
 
 def section_of(findings: Findings) -> Compared:
@@ -106,18 +104,15 @@ def _verdict(findings: Findings) -> Iterator[str]:
 
 def _cards(findings: Findings) -> Iterator[str]:
     """The questions; the first two begin with their answer."""
-    for index, section in enumerate(document(findings)):
-        yield from _card(section, "lead" if index < 2 else "note")
-
-
-def _card(section: Section, first: str) -> Iterator[str]:
-    yield f'<section class="card">\n<h2>{html.escape(section.title)}</h2>'
-    for index, part in enumerate(section.parts):
-        if isinstance(part, Grid):
-            yield _table(part, html.escape(f"{section.title} Table {index}"))
-        else:
-            yield f'<p class="{"note" if index else first}">{_escaped(part)}</p>'
-    yield "</section>"
+    for place, section in enumerate(document(findings)):
+        yield f'<section class="card">\n<h2>{html.escape(section.title)}</h2>'
+        for index, part in enumerate(section.parts):
+            if isinstance(part, Grid):
+                yield _table(part, html.escape(f"{section.title} Table {index}"))
+            else:
+                style = "lead" if place < 2 and not index else "note"
+                yield f'<p class="{style}">{_escaped(part)}</p>'
+        yield "</section>"
 
 
 def _table(grid: Grid, title: str) -> str:
@@ -125,20 +120,15 @@ def _table(grid: Grid, title: str) -> str:
     styles = [' class="words"' if text else "" for text in textual] or [""] * len(grid.header)
 
     def row(cells: Iterable[str], tag: str) -> str:
-        made = (
-            f"<{tag}{style}>{_escaped(cell)}</{tag}>"
-            for cell, style in zip(cells, styles, strict=True)
-        )
+        pairs = zip(cells, styles, strict=True)
+        made = (f"<{tag}{style}>{_escaped(cell)}</{tag}>" for cell, style in pairs)
         return "<tr>" + "".join(made) + "</tr>"
 
+    rows = "\n".join(row(cells, "td") for cells in grid.rows)
     # A wide table scrolls by itself, also by keyboard.
-    return "\n".join(
-        [
-            f'<div class="scroll" tabindex="0" role="region" aria-label="{title}">\n<table>',
-            f"<thead>{row(grid.header, 'th')}</thead>\n<tbody>",
-            *(row(cells, "td") for cells in grid.rows),
-            "</tbody>\n</table>\n</div>",
-        ]
+    return (
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{title}">\n<table>\n'
+        f"<thead>{row(grid.header, 'th')}</thead>\n<tbody>\n{rows}\n</tbody>\n</table>\n</div>"
     )
 
 
@@ -185,7 +175,7 @@ def gains_figure(gains: list[tuple[str, Estimate]]) -> Spec:
     room = 0.05 * float(np.ptp(values)) or 1.0
     start, end = float(values.min()) - room, float(values.max()) + room
     middle, low, high = np.clip(ends, start, end).T
-    bounded = np.array([estimate.bounded for _, estimate in gains])
+    bounded = np.array([e.bounded for _, e in gains])
     rows = list(range(len(gains)))
     points = {
         "type": "scatter",
@@ -193,35 +183,19 @@ def gains_figure(gains: list[tuple[str, Estimate]]) -> Spec:
         "x": [rounded(value) for value in middle],
         "y": rows,
         "marker": {"color": "@accent", "size": 9},
-        "error_x": {
-            "type": "data",
-            "symmetric": False,
-            "array": [rounded(value) for value in (high - middle) * bounded],
-            "arrayminus": [rounded(value) for value in (middle - low) * bounded],
-            "color": "@accent",
-            "thickness": 2,
-            "width": 0,
-        },
+        "error_x": error_bars((middle - low) * bounded, (high - middle) * bounded)
+        | {"color": "@accent", "thickness": 2, "width": 0},
         "hoverinfo": "text",
         "hovertext": [f"{number(e.low)} to {number(e.high)}" for _, e in gains],
     }
-    texts = [
-        {
-            "x": start,
-            "y": row - 0.4,
-            "text": inert(text, 46) + ("" if estimate.bounded else ": no interval"),
-            "xanchor": "left",
-            "showarrow": False,
-            "bgcolor": "@panel",
-        }
-        for row, (text, estimate) in enumerate(gains)
-    ]
+    look = {"x": start, "xanchor": "left", "showarrow": False, "bgcolor": "@panel"}
+    texts = [inert(text, 46) + ("" if e.bounded else ": no interval") for text, e in gains]
     bottom = len(rows) - 0.5
     layout = {
         "xaxis": number_axis("gain, with its 95% interval", values) | {"range": [start, end]},
         "yaxis": {"range": [bottom, -0.8], "showticklabels": False, "showgrid": False},
         "margin": {"l": 16},
-        "annotations": texts,
+        "annotations": [look | {"y": row - 0.4, "text": texts[row]} for row in rows],
         "showlegend": False,
         "height": max(300, 90 + 40 * len(rows)),
     }

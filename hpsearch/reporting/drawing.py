@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from hpsearch.store.cells import text_of
-from hpsearch.wording import plain
+from hpsearch.wording import plain, printable
 
 Spec = dict[str, Any]
 
@@ -67,12 +67,6 @@ THEMES: dict[str, dict[str, Any]] = {
     },
 }
 _COLOUR_KEYS = frozenset({"color", "colorscale", "fillcolor", "bgcolor", "bordercolor", "colorway"})
-
-
-def css_variables(theme: str) -> str:
-    """Declarations of a theme's colours as CSS variables, such as `--accent`."""
-    colours = {name: colour for name, colour in THEMES[theme].items() if isinstance(colour, str)}
-    return "".join(f"--{name}:{colour};" for name, colour in colours.items())
 
 
 def line_colour(share: float) -> str:
@@ -160,8 +154,8 @@ _DIGITS = 6
 
 
 def inert(text: Any, longest: int = _LONGEST) -> str:
-    """Text with HTML escaped, which Plotly would read as tags and links; cut to `longest`."""
-    return html.escape(shortened(str(text), longest), quote=False)
+    """Printable text with HTML escaped, which Plotly would read as tags; cut to `longest`."""
+    return html.escape(printable(shortened(str(text), longest)), quote=False)
 
 
 def shortened(text: str, most: int) -> str:
@@ -201,6 +195,12 @@ def spread(count: int, most: int) -> list[int]:
     if count <= most:
         return list(range(count))
     return sorted({round(i * (count - 1) / (most - 1)) for i in range(most)})
+
+
+def error_bars(below: Iterable[float], above: Iterable[float]) -> Spec:
+    """Intervals around points by the distances of their ends."""
+    ends = {"arrayminus": [*map(rounded, below)], "array": [*map(rounded, above)]}
+    return {"type": "data", "symmetric": False, **ends}
 
 
 #: Multiples of a power of ten with a tick on a log axis, by the axis' length in powers.

@@ -11,6 +11,7 @@ import numpy as np
 
 from hpsearch.reporting.drawing import (
     Spec,
+    error_bars,
     exponent_format,
     inert,
     log_marks,
@@ -73,15 +74,10 @@ def shares_figure(importance: Importance) -> Spec:
                 "name": name,
                 "x": [rounded(s.share) for s in members],
                 "y": [kept.index(s) for s in members],
-                "error_x": {
-                    "type": "data",
-                    "symmetric": False,
-                    "array": [rounded(s.high - s.share) for s in members],
-                    "arrayminus": [rounded(s.share - s.low) for s in members],
-                    "color": "@text",
-                    "thickness": 1.4,
-                    "width": 4,
-                },
+                "error_x": error_bars(
+                    [s.share - s.low for s in members], [s.high - s.share for s in members]
+                )
+                | {"color": "@text", "thickness": 1.4, "width": 4},
                 "marker": {"color": colour},
                 "hoverinfo": "text",
                 "hovertext": [

@@ -28,7 +28,7 @@ from hpsearch.machine import version_of
 from hpsearch.programs.sweep import ProgramSweep
 from hpsearch.reporting import words
 from hpsearch.reporting.answer import answer_of
-from hpsearch.reporting.drawing import THEMES, Spec, colour_names, css_variables, duration, template
+from hpsearch.reporting.drawing import THEMES, Spec, colour_names, duration, template
 from hpsearch.reporting.importance_figures import contour_figure, effect_figure
 from hpsearch.reporting.source import ReportSource, with_distinct_names
 from hpsearch.reporting.timeline import timeline_figure, timeline_note
@@ -87,13 +87,7 @@ class PageLimits:
 
 @dataclass(frozen=True)
 class Compared:
-    """The section on a comparison of tables.
-
-    Attributes:
-        labels: The tables' names.
-        html: The section, with an element of the class `plot` for each figure.
-        figures: The figures, in the order of these elements.
-    """
+    """The section on tables with these labels; its HTML has a `plot` element for each figure."""
 
     labels: tuple[str, ...]
     html: str
@@ -263,7 +257,12 @@ def render(
     plotly = _plotly()
     code = "\n".join(_asset(f"{name}.js") for name in _SCRIPTS)
     script = f'(function () {{\n"use strict";\n{code}}})();\n'
-    themes = [f':root[data-theme="{name}"]{{{css_variables(name)}}}' for name in THEMES]
+    themes = [
+        f':root[data-theme="{name}"]{{'
+        + "".join(f"--{key}:{each};" for key, each in theme.items() if isinstance(each, str))
+        + "}"
+        for name, theme in THEMES.items()
+    ]
     names = [source.name for source in sources] or (compared.labels if compared else [])
     fixed = {
         "policy": _policy(plotly, script),
@@ -276,7 +275,9 @@ def render(
         "script": script,
     }
     page = _asset("page.html")
-    room = _MOST_BYTES - len(page) - sum(len(part.encode()) for part in fixed.values())
+    # The words about many tables cannot be thinned, and do not count.
+    parts = [part for name, part in fixed.items() if name != "comparison"]
+    room = _MOST_BYTES - len(page) - sum(len(part.encode()) for part in parts)
     for figures, rows in _SHARES:
         several = max(1, len(sources))
         limits = PageLimits().times(figures / several, rows / several)

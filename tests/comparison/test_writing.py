@@ -7,28 +7,18 @@ import json
 import re
 
 import pytest
-from made_tables import Made, Row, better_tables, hostile_tables, units, write
+from made_tables import Made, Row, units, write
 from rich.console import Console
 
 from hpsearch.cli.show import print_comparison
 from hpsearch.comparison.comparing import compare_tables
 from hpsearch.comparison.writing import as_dict, as_markdown, number, require_suffix
 from hpsearch.errors import HpsearchError, InputError
-from hpsearch.reporting.comparison_page import Comparison
+from hpsearch.reporting.comparison_page import section_of
 
 
-@pytest.fixture
-def hostile(tmp_path):
-    return compare_tables(hostile_tables(tmp_path), anyway=True)
-
-
-@pytest.fixture
-def plain(tmp_path):
-    return Comparison.of(compare_tables(better_tables(tmp_path)))
-
-
-def test_markdown_is_inert(hostile):
-    text = as_markdown(hostile)
+def test_markdown_is_inert(hostile_comparison):
+    text = as_markdown(hostile_comparison)
     assert "<" not in text
     # What could open a link, code or emphasis has a backslash before it.
     for line in text.splitlines():
@@ -44,9 +34,9 @@ def test_markdown_is_inert(hostile):
     assert text.count("**") == 2
 
 
-def test_a_terminal_shows_names_as_they_are(hostile):
+def test_a_terminal_shows_names_as_they_are(hostile_comparison):
     file = io.StringIO()
-    print_comparison(hostile, Console(file=file, width=300))
+    print_comparison(hostile_comparison, Console(file=file, width=300))
     for name in ("<script>alert(1)</script>", "[red]rich[/red]", "[click](javascript:alert(1))"):
         assert name in file.getvalue()
 
@@ -58,14 +48,14 @@ def test_cells_with_line_ends_stay_in_their_row(tmp_path):
         [write(tmp_path / n, Made(r)) for n, r in (("a", rows), ("b", better))]
     )
     text = as_markdown(compared)
-    assert "\x1b" not in text
+    assert "\x1b" not in text + str(section_of(compared))
     file = io.StringIO()
     print_comparison(compared, Console(file=file, width=300))
     assert "\x1b" not in file.getvalue()
 
 
-def test_json_holds_what_it_promises(plain, tmp_path):
-    plain.write(tmp_path / "c.json")
+def test_json_holds_what_it_promises(comparison, tmp_path):
+    comparison.write(tmp_path / "c.json")
     told = json.loads((tmp_path / "c.json").read_text())
     assert told["comparable"] is True
     assert told["winner"] == "first"
@@ -75,7 +65,7 @@ def test_json_holds_what_it_promises(plain, tmp_path):
     assert 0 < low < told["difference"] < high
     assert told["p_value"] < 0.05
     assert told["question"] == "paired"
-    assert told == plain.to_dict()
+    assert told == comparison.to_dict()
     (pair,) = told["pairs"]
     assert pair["winner"] == "first"
     assert {name: told[name] for name in pair if name != "winner"} == {
@@ -99,7 +89,7 @@ def test_json_has_null_where_there_is_nothing(tmp_path):
     assert "nan" not in as_markdown(compared).lower()
 
 
-def test_markdown_holds_the_answers_in_their_order(plain):
+def test_markdown_holds_the_answers_in_their_order(comparison):
     titles = [
         "Are they comparable?",
         "Which is better?",
@@ -107,10 +97,10 @@ def test_markdown_holds_the_answers_in_their_order(plain):
         "Which hyperparameters explain it?",
         "Which configs moved most?",
     ]
-    assert re.findall(r"^## (.*)$", as_markdown(plain), re.MULTILINE) == titles
-    assert str(plain) == as_markdown(plain)
-    assert "first is better than second by" in as_markdown(plain)
-    assert "do the same configs score better?" in as_markdown(plain)
+    assert re.findall(r"^## (.*)$", as_markdown(comparison), re.MULTILINE) == titles
+    assert str(comparison) == as_markdown(comparison)
+    assert "first is better than second by" in as_markdown(comparison)
+    assert "do the same configs score better?" in as_markdown(comparison)
 
 
 def test_a_comparison_in_spite_of_all_is_stamped_everywhere(tmp_path):
@@ -128,16 +118,16 @@ def test_a_comparison_in_spite_of_all_is_stamped_everywhere(tmp_path):
     assert stamp in file.getvalue()
 
 
-def test_a_page_is_written_whole_or_not_at_all(plain, tmp_path):
+def test_a_page_is_written_whole_or_not_at_all(comparison, tmp_path):
     for suffix in (".md", ".html", ".json", ".HTML"):
-        plain.write(tmp_path / f"c{suffix}")
+        comparison.write(tmp_path / f"c{suffix}")
         assert (tmp_path / f"c{suffix}").stat().st_size > 500
     with pytest.raises(InputError, match=r"\.md, \.json, \.html"):
-        plain.write(tmp_path / "c.pdf")
+        comparison.write(tmp_path / "c.pdf")
     with pytest.raises(InputError):
         require_suffix("none")
     with pytest.raises(HpsearchError, match="cannot be written"):
-        plain.write(tmp_path / "nowhere" / "c.md")
+        comparison.write(tmp_path / "nowhere" / "c.md")
 
 
 def test_numbers_read_as_people_write_them():
@@ -147,8 +137,8 @@ def test_numbers_read_as_people_write_them():
     assert number(float("inf")) == "unbounded"
 
 
-def test_no_hash_where_a_name_will_do(plain):
-    text = as_markdown(plain)
-    assert [best.trial for best in plain.bests] == [5, 5]
+def test_no_hash_where_a_name_will_do(comparison):
+    text = as_markdown(comparison)
+    assert [best.trial for best in comparison.bests] == [5, 5]
     assert "| best trial |" in text
     assert not re.search(r"\| [cp][0-9a-f]{11} \|", text)
