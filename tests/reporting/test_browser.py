@@ -62,7 +62,7 @@ def test_a_comparison_fits_the_window_in_the_systems_colours(
     assert seen.page.evaluate("document.documentElement.scrollWidth") <= width
     background = seen.page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert background == {"light": "rgb(245, 247, 250)", "dark": "rgb(18, 22, 29)"}[scheme]
-    assert seen.page.locator(".card h2").count() == 5
+    assert seen.page.locator(".card h2").count() == 6
     # Figures side by side are of one height.
     figures = "[...document.querySelectorAll('.panel')].map((f) => f.getBoundingClientRect())"
     places = seen.page.evaluate(f"{figures}.map((r) => [r.top, r.height])")
@@ -80,6 +80,8 @@ def test_a_comparison_is_printed_in_light_colours(visit, sweep_of, tmp_path):
     seen.page.emulate_media(media="print", color_scheme="dark")
     colour = seen.page.evaluate("getComputedStyle(document.querySelector('h1')).color")
     assert colour == "rgb(28, 36, 48)"
+    seen.page.set_viewport_size({"width": 703, "height": 900})
+    assert seen.page.evaluate("document.documentElement.scrollWidth") <= 703
     seen.page.evaluate("window.dispatchEvent(new Event('afterprint'))")
     assert seen.page.evaluate("document.documentElement.dataset.theme") == "dark"
     seen.assert_quiet()
