@@ -150,12 +150,13 @@ def number(value: float, beside: float = 0.0) -> str:
     size = abs(value)
     if size == 0:
         return "0"
+    size = max(size, abs(beside)) if abs(beside) < _MOST_SPELT else size
     if size < _SMALL or size >= _MOST_SPELT:
         return _exponential(value)
-    size = max(size, abs(beside)) if abs(beside) < _MOST_SPELT else size
-    if size >= 999.95:
-        return f"{value:,.0f}"
-    return f"{value:.{1 if size >= 99.995 else 2 if size >= 9.99995 else 4}f}"
+    digits = 0 if size >= 999.95 else 1 if size >= 99.995 else 2 if size >= 9.99995 else 4
+    text = f"{value:,.{digits}f}"
+    # Not zero, and not to be taken for it.
+    return text if float(text.replace(",", "")) else number(value)
 
 
 def plain(value: float) -> str:

@@ -238,8 +238,9 @@ def compare(
         bool, typer.Option("--settle", help="Train the best of each again with fresh seeds.")
     ] = False,
     seeds: Annotated[
-        int, typer.Option(min=2, max=10_000, metavar="K", help="Fresh seeds, for --settle.")
-    ] = 10,
+        int | None,
+        typer.Option(min=5, max=10_000, metavar="K", help="Fresh seeds, for --settle; else 10."),
+    ] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, max=1024, help="Trainings at a time, for --settle.")
     ] = None,
@@ -262,8 +263,10 @@ def compare(
 
     if out is not None:
         require_suffix(out)
+    if not settle and (seeds or workers):
+        raise InputError("--seeds and --workers are for --settle, which trains")
     columns = Columns(score, tuple(params.split(",")) if params else (), goal, random)
-    settler = _settler(seeds, workers, trust or (), sweep) if settle else None
+    settler = _settler(seeds or 10, workers, trust or (), sweep) if settle else None
     compared = compare_tables(tables, columns, anyway=anyway, settle=settler)
     # The file first: stdout may be closed before the end, as `head` does.
     if out is not None:
@@ -298,9 +301,10 @@ def merge(
 ) -> None:
     """Join the results of one sweep from several directories in a new one."""
     from hpsearch.revisit.merging import merge_directories
+    from hpsearch.wording import printable
 
     for line in merge_directories(sources, out):
-        typer.echo(line)
+        typer.echo(printable(line))
 
 
 @app.command()

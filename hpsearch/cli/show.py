@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -191,7 +192,7 @@ def print_results(source: Path, top: int, console: Console) -> None:
         say(
             "mean scores by value are not shown, because "
             f"{listing(chosen, 'and')} may try some values mostly beside good others; "
-            f"see the importance in the report (hpsearch report {source})"
+            f"see the importance in the report (hpsearch report {shlex.quote(str(source))})"
         )
     else:
         _print_means(table, names, console)

@@ -11,6 +11,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+from hpsearch.comparison.estimates import ALPHA, holm
 from hpsearch.comparison.findings import (
     Findings,
     Pair,
@@ -28,6 +29,7 @@ from hpsearch.comparison.questions import (
     Question,
     answer,
     answer_settled,
+    whole_scores,
 )
 from hpsearch.comparison.table import Columns, Table, read_tables
 from hpsearch.comparison.writing import WRITERS, as_dict, as_html, as_markdown, require_suffix
@@ -49,12 +51,16 @@ class Comparison(Findings):
     def worse_than_first(self) -> bool:
         """Return whether a table is worse than the first one, by the interval of their difference.
 
+        With several, all at 5% together (Holm).
+
         Raises:
             RefusedError: There is no interval that could tell.
         """
         pairs = [pair for pair in self.pairs if pair.first == self.labels[0]]
-        if any(pair.winner == pair.first for pair in pairs):
-            return True
+        p_values = holm([pair.estimate.p_value for pair in pairs])
+        for pair, p_value in zip(pairs, p_values, strict=True):
+            if pair.estimate.low > 0 and p_value <= ALPHA and pair.answer.count >= LEAST:
+                return True
         for pair in pairs:
             if not pair.estimate.bounded or pair.answer.count < LEAST:
                 raise RefusedError(
@@ -165,12 +171,11 @@ def advice(tables: Sequence[Table], pairs: Sequence[Pair]) -> Iterator[str]:
             yield f"train the best of each again with fresh seeds, which settles it: {command}"
         else:
             yield "give results directories of MLPs on data in files, and --settle settles it"
-    elif unbounded:
+    elif any(min(given.n_draws) < 2 for given in unbounded):
         for table, path in zip(tables, paths, strict=True):
-            sweep = shlex.quote(str(table.path / "sweep.yaml"))
-            command = f"hpsearch run {sweep} --out {path} --set seeds=5"
-            command = command if table.retrainable else f"seeds: 5 in {table.label}"
-            yield f"for more seeds: {command}"
+            if table.retrainable and whole_scores(table).shape[1] < 2:
+                sweep = shlex.quote(str(table.path / "sweep.yaml"))
+                yield f"for more seeds: hpsearch run {sweep} --out {path} --set seeds=5"
 
 
 #: Parts of a sweep file that belong to the recipe.
@@ -238,9 +243,17 @@ def require_comparable(
 def assumptions(tables: Sequence[Table]) -> list[str]:
     """Return what the tables do not say and the comparison assumes."""
     silent = [table.label for table in tables if not table.provenance.get("data")]
-    if not silent:
-        return []
-    return [f"data and split: not told by {', '.join(silent)}; taken to be the same"]
+    found = []
+    if silent:
+        found = [f"data and split: not told by {', '.join(silent)}; taken to be the same"]
+    recipes = {table.provenance["recipe"] for table in tables if "recipe" in table.provenance}
+    unknown = [table.label for table in tables if table.sweep_seed is None]
+    if len(recipes) > 1 and unknown:
+        found.append(
+            f"the sweep's seed: not known of {', '.join(unknown)}; equal seeds of executions are "
+            "taken to give equal random numbers"
+        )
+    return found
 
 
 def side_notes(tables: Sequence[Table]) -> list[str]:
@@ -276,7 +289,7 @@ def _sweep_differences(tables: Sequence[Table], parts: Sequence[str]) -> list[Di
         sweeps[table.label] = dict(_flat(raw, ""))
     found = []
     for key in dict.fromkeys(key for sweep in sweeps.values() for key in sweep):
-        if key.split(".")[0] in parts or ("seed" in parts and "scale" in key):
+        if key.split(".")[0] in parts or ("seed" in parts and key == "data.scale"):
             values = {label: sweep.get(key, "-") for label, sweep in sweeps.items()}
             if len(set(values.values())) > 1:
                 found.append(Difference(key, values))

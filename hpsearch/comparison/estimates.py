@@ -90,7 +90,8 @@ def draw_variance(scores: Floats, overlap: float = 0.0) -> Variance:
     share its weights and the order of its rows, so that more configs do not average it out.
 
     Args:
-        scores: `(n_configs, n_draws)`, two draws or more; NaN for a missing score.
+        scores: `(n_configs, n_draws)`, two draws or more; NaN for a missing score. Nearly all
+            configs have a score of each draw.
         overlap: The rows of a fold's validation part over those of its training part, 0 without
             folds. Source: Nadeau and Bengio (2003), Inference for the generalization error.
     """
@@ -148,7 +149,8 @@ def _interval(difference: float, parts: Sequence[Variance], scale: float) -> Est
     difference = zero_if_rounding(difference, scale)
     half = zero_if_rounding(_half(ALPHA, parts), scale)
     if not half:
-        return Estimate(difference, difference, difference, 0.0 if difference else 1.0)
+        # Differences that do not vary do not show how sure they are, unless there are none.
+        return Estimate(difference) if difference else Estimate(0.0, 0.0, 0.0, 1.0)
     p_value = _level_of(lambda level: _half(level, parts), abs(difference))
     return Estimate(difference, difference - half, difference + half, p_value)
 
@@ -162,10 +164,12 @@ def _crossed(
     third term, the variance of the intersection, is not subtracted: with few draws the difference
     is often too small.
     """
-    single = len(means) < 2 or (clusters is not None and not np.ptp(clusters))
-    if draws is None or single:
-        return Estimate(zero_if_rounding(float(means.mean()), scale))
-    return _interval(float(means.mean()), (config_variance(means, clusters), draws), scale)
+    mean, alike = float(means.mean()), clusters is not None and not np.ptp(clusters)
+    if draws is None or (len(means) > 1 and alike):
+        return Estimate(zero_if_rounding(mean, scale))
+    # A single config stands for itself.
+    parts = (draws,) if len(means) == 1 else (config_variance(means, clusters), draws)
+    return _interval(mean, parts, scale)
 
 
 def paired_difference(
@@ -229,7 +233,8 @@ def config_difference(
     """
     if not len(differences):
         return Estimate()
-    return _crossed(differences, clusters, Variance(0.0, math.inf), scale)
+    draws = Variance(0.0, math.inf) if len(differences) > 1 else None
+    return _crossed(differences, clusters, draws, scale)
 
 
 def mean_interval(scores: Floats, overlap: float = 0.0, *, scale: float | None = None) -> Estimate:

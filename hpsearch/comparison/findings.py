@@ -10,7 +10,14 @@ import numpy as np
 
 from hpsearch.comparison.estimates import ALPHA, Estimate, holm, selection_luck
 from hpsearch.comparison.pairing import Change
-from hpsearch.comparison.questions import LEAST, Answer, Fresh, PairedScores, Question
+from hpsearch.comparison.questions import (
+    LEAST,
+    Answer,
+    Fresh,
+    PairedScores,
+    Question,
+    whole_scores,
+)
 from hpsearch.comparison.table import Table
 from hpsearch.store.cells import groups, in_order, text_of, varies
 
@@ -161,6 +168,10 @@ def _no_winner(answer: Answer, p_value: float) -> str:
             not estimate.bounded and min(answer.n_draws) < 2,
             "one seed: it moves all configs of a table together, and does not show what another "
             "seed would change",
+        ),
+        (
+            not estimate.bounded,
+            "the differences do not vary, so that nothing shows how sure they are",
         ),
         (not estimate.excludes_zero, "the interval includes zero"),
         (
@@ -366,7 +377,6 @@ def best_of_table(table: Table, fresh: Fresh | None) -> Best:
     if table.best is None:
         return counts
     mean, sd, seeds = (float(table.means[name][table.best]) for name in ("mean", "sd", "seeds"))
-    scores = table.draws(table.eligible.index, int(seeds), frozenset())
     return replace(
         counts,
         config=table.best,
@@ -375,7 +385,7 @@ def best_of_table(table: Table, fresh: Fresh | None) -> Best:
         mean=mean,
         sd=sd if seeds > 1 else None,
         seeds=int(seeds),
-        luck=selection_luck(table.sign * scores),
+        luck=selection_luck(table.sign * whole_scores(table)),
         fresh=sum(fresh.values()) / len(fresh) if fresh else None,
         scores=tuple(map(float, table.means["mean"])),
     )

@@ -152,20 +152,6 @@ class Table:
         folds = self.executions["fold"].nunique()
         return 1 / (folds - 1) if folds > 1 else 0.0
 
-    def draws(self, configs: pd.Index[Any], most: int, first: frozenset[str]) -> Floats:
-        """Return `most` scores of each config, with those of the draws in `first` first.
-
-        Returns:
-            `(n_configs, most)`, in the order of `configs`.
-        """
-        rows = self.scored[self.scored["config"].isin(configs)]
-        rows = rows.assign(later=~rows["draw"].isin(first))
-        rows = rows.sort_values(["later", "draw"], kind="stable")
-        rank = rows.groupby("config").cumcount()
-        kept = rows.assign(rank=rank)[rank < most]
-        wide = kept.pivot_table(index="config", columns="rank", values="score")
-        return wide.loc[configs].to_numpy(dtype=np.float64)
-
     def matrix(self, configs: Sequence[str], draws: Sequence[str]) -> Floats:
         """Return the scores of configs by draw: `(n_configs, n_draws)`, NaN where there is none."""
         scores = np.full((len(configs), len(draws)), np.nan)
@@ -452,7 +438,10 @@ def exact_texts(settings: pd.DataFrame) -> pd.DataFrame:
 def _exact(cell: Any) -> str:
     if isinstance(cell, str):
         return json.dumps(cell.strip())
-    return str(cell) if isinstance(cell, bool) else f"{float(cell):.15g}"
+    if isinstance(cell, bool | np.bool_):
+        return str(bool(cell))
+    whole = isinstance(cell, int | np.integer) or float(cell).is_integer()
+    return str(int(cell)) if whole else f"{float(cell):.15g}"
 
 
 def joined(texts: pd.DataFrame) -> pd.Series[str]:

@@ -113,24 +113,20 @@ def _verdict(pair: Pair, *, adjusted: bool) -> str:
     estimate = pair.estimate
     if estimate.difference is None:
         return f"{pair.first} and {pair.second}: no verdict, {pair.reason}"
-    if _changes(pair):
-        head = f"{_ablation(pair)}: {_outcome(pair)}"
-    elif pair.winner:
+    what, size = _changes(pair), _signed_estimate(estimate)
+    if pair.winner:
         loser = pair.second if pair.winner == pair.first else pair.first
         size = _signed_estimate(estimate, positive=True)
         head = f"{pair.winner} is better than {loser} by {size}"
+        if what:
+            outcome = "worse" if pair.winner == pair.first else "better"
+            head = f"{_ablation(what)} the same configs score {outcome} by {size}"
+            head += f": {pair.winner} is better"
     else:
-        head = (
-            f"{_outcome(pair)}; "
-            f"the gain of {pair.first} over {pair.second} is {_signed_estimate(estimate)}"
-        )
+        head = f"{pair.first} and {pair.second}: no winner, {pair.reason}; "
+        head += f"the gain of {pair.first} over {pair.second} is {size}"
+        head = f"{_ablation(what)}, {head}" if what else head
     return f"{head}, {_p(pair.p_value)}{' (Holm)' if adjusted else ''}; {_basis(pair)}"
-
-
-def _outcome(pair: Pair) -> str:
-    if pair.winner:
-        return f"{pair.winner} is better"
-    return f"{pair.first} and {pair.second}: no winner, {pair.reason}"
 
 
 def _changes(pair: Pair) -> tuple[Change, ...]:
@@ -140,21 +136,15 @@ def _changes(pair: Pair) -> tuple[Change, ...]:
     return (*pair.answer.changes, *pair.settings)
 
 
-def _ablation(pair: Pair) -> str:
-    """What the second table changes, and what that does to the scores of the same configs."""
-    changes = _changes(pair)
+def _ablation(changes: Sequence[Change]) -> str:
+    """The settings of the second table in place of those of the first."""
     sides = ([(c.name, c.first) for c in changes], [(c.name, c.second) for c in changes])
     before, after = (
         listing([f"{name} {value}" for name, value in side if value][:_MOST_CHANGES], "and")
         or "the defaults"
         for side in sides
     )
-    gain = pair.estimate.difference or 0.0
-    outcome = "the same"
-    if gain:
-        size = _signed_estimate(pair.estimate, positive=True)
-        outcome = f"{'worse' if gain > 0 else 'better'} by {size}"
-    return f"with {after} instead of {before} the same configs score {outcome}"
+    return f"with {after} instead of {before}"
 
 
 def _signed_estimate(estimate: Estimate, *, positive: bool = False) -> str:
@@ -163,7 +153,9 @@ def _signed_estimate(estimate: Estimate, *, positive: bool = False) -> str:
         difference, low, high = -difference, -high, -low
     if not estimate.bounded:
         return f"{number(difference)} (no interval)"
-    return f"{number(difference)} (95% interval {number(low)} to {number(high)})"
+    size = max(abs(end) for end in (difference, low, high) if math.isfinite(end))
+    ends = f"{number(low, size)} to {number(high, size)}"
+    return f"{number(difference, size)} (95% interval {ends})"
 
 
 def _basis(pair: Pair) -> str:
@@ -356,9 +348,9 @@ def _numbers(estimate: Estimate) -> tuple[str, str, str]:
     return _maybe(estimate.difference), number(estimate.low), number(estimate.high)
 
 
-def number(value: float) -> str:
+def number(value: float, beside: float = 0.0) -> str:
     """Format a score; the end of an interval that the data do not bound is a word."""
-    return "unbounded" if math.isinf(value) else wording.number(value)
+    return "unbounded" if math.isinf(value) else wording.number(value, beside)
 
 
 def _maybe(value: float | None) -> str:

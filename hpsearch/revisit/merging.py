@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -116,15 +117,20 @@ class _Union:
             for source in self.sources
             for each in source.executions
         }
+        answers = {
+            key: keys[source.path, result.shared_with]
+            for key, (source, execution) in self.kept.items()
+            if (result := source.results.get(execution.number)) and result.shared_with
+        }
         for key, (source, execution) in self.kept.items():
             result = source.results.get(execution.number)
             if result is None:
                 continue
-            shared = result.shared_with
+            trained = _trained(key, answers)
             yield replace(
                 result,
                 number=numbers[key],
-                shared_with=None if shared is None else numbers[keys[source.path, shared]],
+                shared_with=None if trained == key else numbers[trained],
                 state=source.store.weights(execution.number),
                 snapshot=source.store.snapshot(execution.number),
             )
@@ -168,13 +174,14 @@ def merge_directories(paths: Sequence[Path], out: Path) -> list[str]:
             union.add(source)
         try:
             _require_free(out)
-            out.parent.mkdir(parents=True, exist_ok=True)
+            parent = out.absolute().resolve().parent
+            parent.mkdir(parents=True, exist_ok=True)
             # Renamed when it is whole, which never replaces a directory with files.
-            with tempfile.TemporaryDirectory(prefix=".hpsearch-", dir=out.parent) as scratch:
-                whole = Path(scratch) / out.absolute().name
+            with tempfile.TemporaryDirectory(prefix=".hpsearch-", dir=parent) as scratch:
+                whole = Path(scratch) / out.absolute().resolve().name
                 whole.mkdir()
                 _write(ResultsDirectory(whole), union)
-                whole.rename(out.absolute())
+                whole.rename(out.absolute().resolve())
         except OSError as error:
             raise HpsearchError(f"{out}: cannot be made: {error.strerror or error}") from None
         return list(_summary(union, out))
@@ -234,6 +241,18 @@ def _write(where: ResultsDirectory, union: _Union) -> None:
             tables.write_sweep(text)
 
 
+def _trained(key: ExecutionKey, answers: Mapping[ExecutionKey, ExecutionKey]) -> ExecutionKey:
+    """The execution whose training answered this one.
+
+    Its row may come from a source in which that of another one answered it.
+    """
+    passed = {key}
+    while key in answers and answers[key] not in passed:
+        key = answers[key]
+        passed.add(key)
+    return key
+
+
 def _summary(union: _Union, out: Path) -> Iterator[str]:
     sources, configs = union.sources, [source.configs for source in union.sources]
     total = set[str]().union(*configs)
@@ -250,4 +269,5 @@ def _summary(union: _Union, out: Path) -> Iterator[str]:
     if sources[0].facts.program:
         yield "the files that the trials of the program left stay where they are"
     elif sources[0].facts.sweep:
-        yield f"next: hpsearch run {out / 'sweep.yaml'} --out {out}, which writes best.keras"
+        command = shlex.join(["hpsearch", "run", str(out / "sweep.yaml"), "--out", str(out)])
+        yield f"next, to write best.keras: {command}"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hpsearch.comparison.questions import Fresh
+from hpsearch.comparison.questions import LEAST, Fresh
 from hpsearch.comparison.table import Table
 from hpsearch.errors import InputError, RefusedError
 from hpsearch.revisit.trust import DATA, LAYER, require_trusted
@@ -42,8 +42,8 @@ class Settler:
     trust: Collection[str] = ()
 
     def __post_init__(self) -> None:
-        if self.count < 2:
-            raise InputError(f"settle: must be how many fresh seeds, 2 or more, not {self.count}")
+        if self.count < LEAST:
+            raise InputError(f"settle: must be {LEAST} fresh seeds or more, not {self.count}")
 
     def __call__(self, tables: Sequence[Table]) -> Mapping[str, Fresh]:
         """Return the fresh scores: label -> draw, that is seed and fold -> score.

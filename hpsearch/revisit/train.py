@@ -47,8 +47,9 @@ def main() -> int:
     measured = judge.evaluate(**validation, batch_size=1024, verbose=0, return_dict=True)
     metric, expected = str(rows["metric"]), float(rows["score"])
     score = float(measured[metric.removeprefix("val_")])
-    reached = abs(score - expected) <= float(rows["tolerance"])
-    verdict = "reached" if reached else "not reached"
+    tolerance = float(rows["tolerance"])
+    reached = abs(score - expected) <= tolerance
+    verdict = f"{'' if reached else 'not '}equal within {tolerance:.3g}"
     # In ASCII, for a file may hold any text.
     print(f"{metric!a} {score!r}, in the row {expected!r}: {verdict}")
     return 0 if reached else 1
