@@ -152,7 +152,7 @@ class WeightArray:
 
     @property
     def trained(self) -> bool:
-        """Whether the optimizer changes it."""
+        """True if the optimizer changes it."""
         return self.code not in (MOVING_MEAN, MOVING_VARIANCE)
 
 

@@ -287,7 +287,7 @@ class AdaptiveStrategy:
         return None if drawn is None else Proposal(drawn)
 
     def _draws(self) -> bool:
-        """Whether a random config is due although the model could be asked."""
+        """Check if a random config is due although the model could be asked."""
         if self.random_every and self.history.proposed % self.random_every == 0:
             return True
         if not self._doubts or len(self._tried()) < _TRIED:
@@ -297,7 +297,7 @@ class AdaptiveStrategy:
 
     @property
     def _misled(self) -> bool:
-        """Whether the first random config is better than most of the prior's first."""
+        """True if the first random config is better than most of the prior's first."""
         if not self._doubts or not self._drawn:
             return False
         tried = self._tried()
@@ -317,7 +317,7 @@ class AdaptiveStrategy:
 
     @property
     def has_prior(self) -> bool:
-        """Whether something is known of the space before the first trial."""
+        """True if something is known of the space before the first trial."""
         return self._prior is not None
 
     def foreseen_losses(self, rows: Array) -> Array:

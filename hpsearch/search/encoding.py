@@ -40,7 +40,7 @@ class Dimension:
 
     @cached_property
     def ordered(self) -> bool:
-        """Whether its values are numbers, so that near ones are alike."""
+        """True if its values are numbers, so that near ones are alike."""
         choices = self.parameter.choices
         return choices is None or all(map(_is_number, choices))
 

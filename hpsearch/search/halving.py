@@ -161,7 +161,7 @@ class HalvingStrategy:
 
     @property
     def exhausted(self) -> bool:
-        """Whether no new config will begin."""
+        """True if no new config will begin."""
         return self._closed or self._proposer.exhausted or self._full(len(self._orders))
 
     @property
@@ -229,7 +229,7 @@ class HalvingStrategy:
         raise NotImplementedError
 
     def _full(self, number: int) -> bool:
-        """Whether there is no bracket for proposal `number`."""
+        """Check if there is no bracket for proposal `number`."""
         del number
         return False
 

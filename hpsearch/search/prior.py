@@ -50,7 +50,7 @@ KNOWN = (
 
 
 def is_known(name: str) -> bool:
-    """Whether the study tells something of a hyperparameter."""
+    """Check if the study tells something of a hyperparameter."""
     stem, _, layer = name.rpartition("_")
     return name in KNOWN or (stem in _OF_LAYERS and layer_of(f"units_{layer}") is not None)
 

@@ -55,7 +55,7 @@ class Strategy(Protocol):
 
     @property
     def exhausted(self) -> bool:
-        """Whether no new config will come, whatever is told.
+        """True if no new config will come, whatever is told.
 
         A config that was proposed may still be proposed to continue.
         """
@@ -63,7 +63,7 @@ class Strategy(Protocol):
 
     @property
     def adaptive(self) -> bool:
-        """Whether proposals depend on outcomes."""
+        """True if proposals depend on outcomes."""
         ...
 
     @property

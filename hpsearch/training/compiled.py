@@ -204,7 +204,7 @@ class CompiledTrainer(KerasTrainer):
 
     @property
     def restarts(self) -> bool:
-        """Whether `restart` is possible."""
+        """True if `restart` is possible."""
         return self._update.restarts
 
     def restart(

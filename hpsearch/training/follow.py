@@ -116,12 +116,12 @@ class _Run:
 
     @property
     def _ended(self) -> bool:
-        """Whether the training ended by itself."""
+        """True if the training ended by itself."""
         return self.finished or self.patience.exhausted or self.diverged
 
     @property
     def over(self) -> bool:
-        """Whether no further epoch is trained."""
+        """True if no further epoch is trained."""
         return self.below_floor or self._ended
 
     def resume(self, past: ResumePoint) -> None:

@@ -39,7 +39,7 @@ class Update:
 
     @property
     def restarts(self) -> bool:
-        """Whether `restart` is possible: all first values are known."""
+        """True if `restart` is possible: all first values are known."""
         return self._first.complete or self._begins_with_weights
 
     def restart(self) -> None:

@@ -311,7 +311,7 @@ class BestModel:
 
 
 def _is_recorded(model: Path, digest: str) -> bool:
-    """Whether a file is as the run wrote it that recorded its digest, if any did."""
+    """Check if a file is as the run wrote it that recorded its digest, if any did."""
     try:
         return not digest or file_digest(model) == digest
     except OSError:

@@ -140,7 +140,7 @@ class NetworkCosts:
     sizes: DataSizes
 
     def needs_tensorflow(self, training: Training) -> bool:
-        """Whether the training needs a worker with TensorFlow."""
+        """Check if the training needs a worker with TensorFlow."""
         return needs_tensorflow(self.problem, training.values)
 
     def seconds(self, training: Training) -> float | None:

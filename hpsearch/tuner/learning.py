@@ -99,7 +99,7 @@ class CurveReuse:
 
 
 def _ended(result: ExecutionResult, execution: Execution) -> bool:
-    """Whether the training ended by itself, so that more epochs would change nothing."""
+    """Check if the training ended by itself, so that more epochs would change nothing."""
     if result.status is Status.DIVERGED:
         return True
     return result.status is Status.COMPLETED and len(result.curve) < execution.epochs
@@ -239,7 +239,7 @@ class Snapshots:
 
     @property
     def has_room(self) -> bool:
-        """Whether another snapshot may be stored."""
+        """True if another snapshot may be stored."""
         return self._total < _MOST_BYTES
 
     def note(self, result: ExecutionResult) -> None:
@@ -301,7 +301,7 @@ class AdaptivePlanner(Planner):
         self._recipe, self._results, self._reuse = recipe, results, reuse
         self._race, self._longest = race, longest
         self._events = tuple(events)
-        #: Whether trainings may halt before the end of their config.
+        #: True if trainings may halt before the end of their config.
         self._halts = strategy is None or bool(strategy.rungs)
         self._members: dict[str, list[Execution]] = {}
         self._config_of: dict[int, str] = {}
@@ -472,7 +472,7 @@ class AdaptivePlanner(Planner):
         return all(self._reached(execution, epochs) for execution in self._members[config])
 
     def _reached(self, execution: Execution, epochs: int | None) -> bool:
-        """Whether an execution was trained for `epochs`, or ended before."""
+        """Check if an execution was trained for `epochs`, or ended before."""
         if execution.number in self._unanswered:
             return False
         return self._ended(execution, epochs) or (
@@ -480,7 +480,7 @@ class AdaptivePlanner(Planner):
         )
 
     def _ended(self, execution: Execution, epochs: int | None) -> bool:
-        """Whether an execution ended at or before `epochs`, and will not be trained further."""
+        """Check if an execution ended at or before `epochs`, and will not be trained further."""
         result = self._results[execution.number]
         short = len(result.curve) <= _least(epochs, execution.epochs)
         return short and (result.status is not Status.STOPPED or not self._halts)

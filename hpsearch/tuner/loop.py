@@ -113,9 +113,9 @@ class Engine:
     _shortest: int | None = None
     _came_late: set[str] = field(default_factory=set)
     _best_score: float | None = None
-    #: Whether requests can be answered.
+    #: True if requests can be answered.
     ready: bool = False
-    #: Whether the stored executions have been read.
+    #: True if the stored executions have been read.
     begun: bool = False
     _began: float = 0.0
     #: Unix time at which this run began, which names it, and the monotonic clock then.
@@ -128,14 +128,14 @@ class Engine:
     _idle_since: float = 0.0
     _has_waited: bool = False
     asked: Inquiry | None = None
-    #: Whether the request under way is for what was foreseen.
+    #: True if the request under way is for what was foreseen.
     _confirming: bool = False
     _exhausted: bool = False
-    #: Whether nothing more is proposed before an outcome is told.
+    #: True if nothing more is proposed before an outcome is told.
     _waits: bool = False
     #: Proposals that were planned before anyone was ready to make them.
     _foreseen: int = 0
-    #: Whether this run has planned anything.
+    #: True if this run has planned anything.
     _planned: bool = False
     _leader: Leader = field(init=False)
 
@@ -265,7 +265,7 @@ class Engine:
 
     @property
     def over(self) -> bool:
-        """Whether nothing is left to do."""
+        """True if nothing is left to do."""
         if self.stop.reason or self.stop.signal is not None:
             return True
         if self.executor.busy or (self._queue and not self._late):
@@ -276,7 +276,7 @@ class Engine:
 
     @property
     def settled(self) -> bool:
-        """Whether no result will come any more, although no tuner has confirmed it yet."""
+        """True if no result will come any more, although no tuner has confirmed it yet."""
         strategy = self.planner.strategy
         if self.planner.adaptive or strategy is None or self._queue or self.executor.busy:
             return False
@@ -284,7 +284,7 @@ class Engine:
 
     @property
     def _complete(self) -> bool:
-        """Whether earlier runs left nothing to do, which needs no answer."""
+        """True if earlier runs left nothing to do, which needs no answer."""
         strategy = self.planner.strategy
         if self.ready or self._planned or strategy is None or strategy.rungs:
             # What halted may have to continue.
@@ -293,7 +293,7 @@ class Engine:
 
     @property
     def _wants(self) -> bool:
-        """Whether `request` would return one."""
+        """True if `request` would return one."""
         untold = self._foreseen or self.planner.has_outcomes
         return bool(untold or not (self._waits or self._exhausted))
 
@@ -427,7 +427,7 @@ class Engine:
         return ProgramCall(self.program, self._executions[training.number].trial, training.seed)
 
     def _needs_snapshot(self, training: Training) -> bool:
-        """Whether the training's last state may be needed.
+        """Check if the training's last state may be needed.
 
         A model that knows how many epochs it trains starts anew for more of them, and a program
         keeps its checkpoints itself.
@@ -497,7 +497,7 @@ class Engine:
         return tuple(self._spans.pop(number))
 
     def _repeats(self, result: ExecutionResult) -> bool:
-        """Whether the result is that of a training without a score that runs again."""
+        """Check if the result is that of a training without a score that runs again."""
         if self.repeat is None or result.status not in (Status.FAILED, Status.DIVERGED):
             return False
         runs = self._runs_without_score.get(result.number, 0) + 1
@@ -615,7 +615,7 @@ class Engine:
             self.stop.reason += f" (under way, and without a row: trial {left})"
 
     def _may_do_with_less(self, training: Training) -> bool:
-        """Whether any training has had enough, or the shortest one is yet to be tried."""
+        """Check if any training has had enough, or the shortest one is yet to be tried."""
         if any(each.status not in _FAILURES for each in self.results.values()):
             return True
         if self._shortest is None and self._queue:

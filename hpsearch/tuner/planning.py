@@ -171,7 +171,7 @@ class Trials:
 
     @property
     def spent(self) -> bool:
-        """Whether the budget of trials is used up."""
+        """True if the budget of trials is used up."""
         return self.remaining is not None and self.remaining <= 0
 
     def new(
@@ -247,7 +247,7 @@ class Planner(ABC):
 
     @property
     def spent(self) -> bool:
-        """Whether the budget of trials is used up."""
+        """True if the budget of trials is used up."""
         return self._trials.spent
 
     @property
@@ -278,7 +278,7 @@ class Planner(ABC):
 
     @abstractmethod
     def may_continue(self, training: Training) -> bool:
-        """Whether the training may be continued later."""
+        """Check if the training may be continued later."""
 
     @property
     def has_outcomes(self) -> int:

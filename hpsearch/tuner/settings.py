@@ -84,7 +84,7 @@ class Settings:
 
     @property
     def trains_elsewhere(self) -> bool:
-        """Whether something other than the sweep's engine trains."""
+        """True if something other than the sweep's engine trains."""
         return self.in_process or self.pool is not None
 
     def workers_for(self, execution: ExecutionSettings) -> int | None:

@@ -208,7 +208,7 @@ class SweepTuner(keras_tuner.Tuner):  # type: ignore[misc]  # KerasTuner has no 
         return proposals, False
 
     def _continues(self, trial: Any) -> bool:
-        """Whether a trial takes an earlier config further."""
+        """Check if a trial takes an earlier config further."""
         config = self._config_of(trial)
         return self._of_strategy or (config is not None and config.id in self._met)
 

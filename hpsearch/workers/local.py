@@ -76,7 +76,7 @@ class Worker(WorkerState):
 
     @property
     def over(self) -> bool:
-        """Whether it will say nothing more that is not there already."""
+        """True if it will say nothing more that is not there already."""
         return self.ended or self.connection.spoilt
 
     def take(self, work: Work) -> None:
@@ -353,7 +353,7 @@ class LocalExecutor(Executor):
 
     @property
     def converses(self) -> bool:
-        """Whether a conversation's process has not ended."""
+        """True if a conversation's process has not ended."""
         return self._pool.partner is not None
 
     def say(self, message: Any) -> None:
@@ -500,7 +500,7 @@ class LocalCalls:
 
     @property
     def listens(self) -> bool:
-        """Whether there may be events."""
+        """True if there may be events."""
         return self._executor is not None and (self.busy > 0 or self._executor.converses)
 
     def _started(self) -> LocalExecutor:

@@ -307,7 +307,7 @@ class WorkerState:
 
     @property
     def limits_apply(self) -> bool:
-        """Whether the worker has a training or a timed call that the executor has not ended."""
+        """True if the worker has a training or a timed call that the executor has not ended."""
         limited = isinstance(self.work, Job) or (self.work is not None and self.work.timed)
         return limited and not self.end_reason
 

@@ -30,7 +30,7 @@ class Wire:
         self._identity = _identity(endpoint.fileno())
         self._received = bytearray()
         self._waiting = bytearray()
-        #: Whether what was received goes on with something that is no message.
+        #: True if what was received goes on with something that is no message.
         self.spoilt = False
 
     def fileno(self) -> int:
@@ -82,7 +82,7 @@ class Wire:
 
     @property
     def waits(self) -> bool:
-        """Whether `flush` has something left to send."""
+        """True if `flush` has something left to send."""
         return bool(self._waiting)
 
     def take(self) -> list[bytes]:

@@ -248,12 +248,12 @@ class Runner:
 
     @property
     def has_grown(self) -> bool:
-        """Whether the process has become too large."""
+        """True if the process has become too large."""
         return own_bytes(os.getpid()) - self._first_bytes > self._growth_bytes
 
 
 def _has_children() -> bool:
-    """Whether live processes come from this one (Linux)."""
+    """Check if live processes come from this one (Linux)."""
     if sys.platform != "linux":
         return False
     try:

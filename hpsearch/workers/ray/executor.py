@@ -82,7 +82,7 @@ class RayExecutor(Executor):
         self._said_waiting = False
         self._hire_after = 0.0
         self._failed_starts = 0
-        #: Whether a worker was ever put to use.
+        #: True if a worker was ever put to use.
         self._used = False
         self._versions = package_versions()
 

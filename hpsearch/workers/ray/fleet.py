@@ -64,7 +64,7 @@ class Nodes:
 
     @property
     def any_met(self) -> bool:
-        """Whether a worker has ever started."""
+        """True if a worker has ever started."""
         return bool(self._records)
 
     def met(self, node: str, host: str) -> None:
@@ -128,7 +128,7 @@ class Nodes:
 
     @property
     def none_left(self) -> bool:
-        """Whether there are nodes that have what a worker takes, and all of them are avoided."""
+        """True if there are nodes that have what a worker takes, and all of them are avoided."""
         fitting = [node for node in self._alive if self._slots(node)]
         return bool(fitting) and all(node["NodeID"] in self.avoided for node in fitting)
 
@@ -174,7 +174,7 @@ class Member(WorkerState):
 
     @property
     def idle(self) -> bool:
-        """Whether it can take work."""
+        """True if it can take work."""
         return bool(self.node) and self.work is None and not self.retired
 
     def take(self, work: Work) -> None:
