@@ -180,7 +180,7 @@ class TunerTrials:
         results[execution.number] = result
         known = {each.name for each in self._oracle.hyperparameters.space} | self._late
         if result.late.keys() - known:
-            # It builds the model, so once for each name is enough; a name may occur in `fit` only.
+            # It builds the model: try once for each name, since only `fit` may request it.
             self._late |= result.late.keys()
             self.tuner._hpsearch.note_late(config)  # noqa: SLF001 - its own package's
         if self.tuner._hpsearch.asks_the_oracle:  # noqa: SLF001 - its own package's
