@@ -251,7 +251,7 @@ class BayesianStrategy(AdaptiveStrategy):
         best: float,
         known: Observations,
     ) -> Config | None:
-        """Return the best of random points and of points near good ones, refined around the best."""
+        """Return the best of random points and points near good ones, after refining the best."""
         columns = len(self.encoding.dimensions)
         rows = known.rows[np.argsort(known.losses, kind="stable")]
         # Draw inactive values, since a child may activate them.

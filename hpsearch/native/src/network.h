@@ -33,7 +33,7 @@ typedef struct {
 /* A trained array and the optimizer's arrays for it. */
 typedef struct { float *value, *slot[2]; } Array;
 
-/* What a hidden layer adds to its product and activation. A normalisation comes between them, or
+/* Additions to a hidden layer's product and activation. A normalisation comes between them, or
    after the activation (BATCH_NORM_BEHIND). */
 enum block { DENSE, BATCH_NORM, LAYER_NORM, RESIDUAL, BATCH_NORM_BEHIND, BLOCKS };
 
