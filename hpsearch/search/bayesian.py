@@ -202,7 +202,7 @@ class BayesianStrategy(AdaptiveStrategy):
         return spread if spread > _LEAST_SPREAD else 1.0
 
     def suggest(self, random: np.random.Generator) -> Config | None:
-        """Return a new config; None if fewer than two have a score, or none is found."""
+        """Return a new config; None if fewer than two have a score, or if no new one is found."""
         known = _limited(self.history.observations(random))
         if np.isfinite(known.losses).sum() < 2 or not self.encoding.dimensions:
             return None
@@ -313,7 +313,7 @@ class RungBayesianStrategy(BayesianStrategy):
     """
 
     def suggest(self, random: np.random.Generator) -> Config | None:
-        """Return a new config; None if fewer than two have a score, or none is found."""
+        """Return a new config; None if fewer than two have a score, or if no new one is found."""
         known = _limited(self.history.observations(random))
         if np.isfinite(known.losses).sum() < 2 or not self.encoding.dimensions:
             return None

@@ -149,7 +149,7 @@ class TPEStrategy(AdaptiveStrategy):
         self._candidates = candidates
 
     def suggest(self, random: np.random.Generator) -> Config | None:
-        """Return a new config; None if fewer than two have a score, or none is found."""
+        """Return a new config; None if fewer than two have a score, or if no new one is found."""
         known = self.history.observations(random)
         finite = int(np.isfinite(known.losses).sum())
         if finite < 2 or not self.encoding.dimensions:

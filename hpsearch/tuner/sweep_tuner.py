@@ -119,7 +119,7 @@ class SweepTuner(keras_tuner.Tuner):  # type: ignore[misc]  # KerasTuner has no 
         """Do nothing: the store keeps everything."""
 
     def search(self, engine: Exchange) -> None:
-        """Get trials from the oracle, have them trained, and report back, until none is left."""
+        """Get trials from the oracle, have them trained and report back, until the search ends."""
         self.on_search_begin()
         search_with(self.answer, engine)
         self.on_search_end()

@@ -188,7 +188,7 @@ class EngineSearch:
         self.tuner.oracle.seed = self._new["seed"] = self._new["seed_state"] = seed
 
     def model_of(self, trial: Any) -> Any:
-        """Return a trial's model with the weights of its best epoch; None if none is stored.
+        """Return a trial's model with the weights of its best epoch; None without stored weights.
 
         Raises:
             HpsearchError: Its weights were not kept.
