@@ -51,7 +51,7 @@ def frozen_base(model: keras.Model, rows: int) -> BaseAndHead | None:
 
 
 def _last_fixed(nodes: Sequence[Node]) -> Any:
-    """Return the last tensor that only frozen layers determine and all later layers need."""
+    """Return the last tensor that only frozen layers determine and all later layers depend on."""
     fixed = next((n for n, each in enumerate(nodes) if not _is_fixed(each)), 0)
     for end in range(fixed, 0, -1):
         if not any(getattr(each.operation, "weights", ()) for each in nodes[:end]):

@@ -211,7 +211,7 @@ class DenseNetwork:
         shift, scale: One number a feature, or empty.
         measures: The reported metrics. The extension sums up accuracy for a crossentropy, and
             absolute error for other losses.
-        unit: For regression, each target's factor from standardised to original units; else empty.
+        unit: For error losses, each target's factor to its original unit; else empty.
         huber: The error above which Huber's loss is linear.
     """
 

@@ -546,7 +546,7 @@ class FunctionRun:
         goal: `maximize` or `minimize`.
         workers: 1 calls it in this process, unless `execution` names a cluster.
         time_seconds: No trial begins after it; None for no limit.
-        report: Whether to write report.html; if not, `out` is temporary.
+        report: Whether to write report.html; if not, nothing is kept.
     """
 
     objective: Objective

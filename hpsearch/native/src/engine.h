@@ -127,7 +127,7 @@ static void update_biases(Network *net, Layer *layer, const float *delta, long r
     update_units(net, &layer->part[BIAS], net->units[2], layer->out);
 }
 
-/* Compute the gradient by a layer's inputs from that by its sums (`delta`) and outputs (`outer`). */
+/* Compute the gradient by a layer's inputs from those by sums (`delta`) and outputs (`outer`). */
 static void descend(Network *net, Layer *layer, const float *delta, const float *outer, long rows,
                     float *below) {
     panels_product(layer->part[KERNEL].value, 1, layer->ld, layer->in, delta, layer->out, rows,
