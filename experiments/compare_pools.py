@@ -1,6 +1,6 @@
 """Train what compare_trainings.py draws its tables from: each config with 60 seeds.
 
-    python experiments/compare_pools.py [--seeds 60] [--random 90] [--searches 5] [--folds 60] [--out DIR]
+    python experiments/compare_pools.py [--out DIR]
 
 On digits, diabetes, breast_cancer, wine and 2,000 rows of Fashion-MNIST: a grid, random configs,
 and searches by `auto` and `asha` with 1, 2, 3 and 5 seeds. Writes compare_pools.csv.gz (a row for
