@@ -223,7 +223,7 @@ class Space:
 
     @cached_property
     def by_dependence(self) -> tuple[Parameter, ...]:
-        """Parameters in an order in which each follows those in its condition, deciding ones early."""
+        """Parameters, each after those in its condition, and deciding ones as early as possible."""
         deciding = self._with_ancestors(_DECIDING)
         ordered: dict[str, Parameter] = {}
         pending = sorted(self.parameters, key=lambda p: p.name not in deciding)
