@@ -1,4 +1,4 @@
-"""What a comparison of two tables asks, and its answer with an interval and a test."""
+"""The question of a comparison of two tables, and its answer with an interval and a test."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from hpsearch.comparison.table import UNSEEDED, Table, training_units
 if TYPE_CHECKING:
     import pandas as pd
 
-#: No winner is named with fewer pairs or configs, which do not show how scores vary.
+#: Fewest pairs or configs for a winner; fewer do not show how much scores vary.
 LEAST = 5
-#: Configs are paired if they are at least this share of the smaller table's.
+#: Configs are paired if the pairs are at least this share of the smaller table.
 _LEAST_SHARE = 0.1
 
-#: Draw, that is seed and fold -> score of one config.
+#: Draw (seed and fold) -> score, for one config.
 Fresh = Mapping[str, float]
 
 
@@ -51,20 +51,20 @@ class Answer:
     """The answer to a question about two tables.
 
     Attributes:
-        estimate: The first minus the second, positive if the first is better.
+        estimate: The first table minus the second, positive if the first is better.
         n_pairs: The number of paired configs, or of paired fresh seeds; else 0.
         n_configs: The number of configs used from each table.
         n_units: The number of groups of configs, from each table, that shared no training.
         n_draws: The number of seeds, times folds, used from each table.
-        same_draws: Whether both tables have the same seeds, and with them the same random numbers.
-        n_shared: The number of configs that could be paired, but are too few to be asked about.
+        same_draws: Whether both tables have the same seeds, and therefore the same random numbers.
+        n_shared: The number of configs that could be paired, but are too few for a verdict.
         n_lost: The number of configs that both tables tried, but that have no score in one of them
             or were stopped at different epochs.
-        n_equal: The number of configs left out because both tables have them as they are.
+        n_equal: The number of configs left out because both tables have them unchanged.
         changes: If configs were paired: the hyperparameters that distinguish the tables.
-        corrected: The difference of the bests less the estimated luck in them; None if unknown.
-        learned: If bests are compared: the methods that chose configs by others' scores, for which
-            there is no interval and no test.
+        corrected: The difference of the bests without the estimated luck in them; None if unknown.
+        learned: If bests are compared: the methods that chose configs by other configs' scores.
+            With these there is no interval and no test.
     """
 
     question: Question
@@ -114,7 +114,7 @@ class PairedScores:
 
     @cached_property
     def means(self) -> tuple[Floats, Floats]:
-        """The mean score of each config in each table, over the draws that are the same."""
+        """The mean score of each config in each table, over the draws that both have."""
         if not self.same_draws:
             return np.nanmean(self.first, axis=1), np.nanmean(self.second, axis=1)
         both = ~np.isnan(self.first - self.second)
@@ -142,7 +142,7 @@ def _scale(*scores: Floats) -> float:
 
 
 def paired_scores(first: Table, second: Table, pairing: Pairing) -> PairedScores:
-    """Return the scores of the pairs that have one in both tables.
+    """Return the scores of the pairs with a score in both tables.
 
     Configs that the method stopped in one of them, or at different epochs, are left out: their
     scores are from trainings of different lengths.
@@ -176,7 +176,7 @@ def paired_scores(first: Table, second: Table, pairing: Pairing) -> PairedScores
 
 
 def _clusters(first: Table, second: Table, pairs: pd.Series[str]) -> npt.NDArray[np.intp]:
-    """A number for each pair, equal if their configs shared a training in either table."""
+    """Number the pairs so that pairs whose configs shared a training in either table are equal."""
     names = dict(zip(pairs, pairs.index, strict=True))
     renamed = second.executions.assign(config=second.executions["config"].map(names))
     rows = {first.label: first.executions, second.label: renamed}
@@ -184,10 +184,10 @@ def _clusters(first: Table, second: Table, pairs: pd.Series[str]) -> npt.NDArray
 
 
 def _draws_of(first: Table, second: Table) -> tuple[bool, tuple[list[str], list[str]]]:
-    """Whether both tables have the same draws, and those to use of each.
+    """Return whether both tables have the same draws, and the draws to use of each.
 
     Seeds mean the same random numbers in two sweeps with the same `seed`. Two draws are needed to
-    tell what others would change, so that one in common is not used where there are more.
+    estimate the effect of others, so a single common draw is not used if there are more.
     """
     one, two = (sorted(set(table.scored["draw"])) for table in (first, second))
     common = [draw for draw in one if draw in set(two) and not draw.startswith(UNSEEDED)]
@@ -199,7 +199,7 @@ def _draws_of(first: Table, second: Table) -> tuple[bool, tuple[list[str], list[
 
 
 def _same_streams(first: Table, second: Table) -> bool:
-    """Whether a seed gives both tables the same random numbers, as far as is known."""
+    """Check if a seed gives both tables the same random numbers, as far as is known."""
     recipes = [table.provenance.get("recipe") for table in (first, second)]
     if recipes[0] == recipes[1]:
         return True
@@ -218,7 +218,7 @@ def answer(first: Table, second: Table) -> tuple[Answer, PairedScores | None]:
     pairing = pair_configs(first, second)
     scores = paired_scores(first, second, pairing)
     shared, lost = len(scores.configs), scores.n_lost
-    # Of those that both tried, some cannot be compared.
+    # Leave out configs that both tables tried but that cannot be compared.
     smaller = min(len(first.means), len(second.means)) - pairing.n_equal - lost
     few = shared < _LEAST_SHARE * smaller or (shared < LEAST and smaller >= 2 * LEAST)
     if few or not shared:
@@ -272,7 +272,7 @@ def _best(first: Table, second: Table, shared: int, lost: int) -> Answer:
 
 
 def _variance_of_draws(first: Table, second: Table) -> Variance | None:
-    """The variance that the draws give the difference of two tables; None if they cannot tell."""
+    """Return the variance that draws give the difference of two tables; None if unknown."""
     if first.independent and second.independent:
         return Variance(0.0, 1.0)
     same, draws = _draws_of(first, second)
@@ -290,7 +290,7 @@ def _variance_of_draws(first: Table, second: Table) -> Variance | None:
 
 
 def _of_units(table: Table, scores: Floats) -> Floats:
-    """The best mean of each group of configs that shared trainings, `(n_units,)`."""
+    """Return the best mean of each group of configs that shared trainings, `(n_units,)`."""
     if not len(scores):
         return np.empty(0)
     units = training_units({table.label: table.executions}, table.eligible.index)
@@ -300,7 +300,7 @@ def _of_units(table: Table, scores: Floats) -> Floats:
 
 
 def answer_settled(first: Table, second: Table, fresh: Mapping[str, Fresh]) -> Answer:
-    """Compare the tables' best configs by fresh draws, each against itself.
+    """Compare the tables' best configs by fresh draws, paired by draw.
 
     Args:
         first, second: The tables whose best configs were trained again.
