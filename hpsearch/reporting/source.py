@@ -290,7 +290,7 @@ class ReportSource:
 
     @cached_property
     def facts(self) -> Facts:
-        """The facts in the directory's store about the data of these rows; empty without a store."""
+        """The facts in the directory's store about the data of these rows; may be empty."""
         if self.directory is not None:
             # A damaged store is reported elsewhere.
             with suppress(HpsearchError):
