@@ -161,7 +161,7 @@ def _answered(
     stored: Sequence[Execution],
     results: Mapping[int, ExecutionResult],
 ) -> list[Execution]:
-    """Return the executions with a result, of their own or contained in an earlier one's curve."""
+    """Return the executions with a result, stored or contained in an earlier one's curve."""
     curves = CurveReuse(recipe, results, {}, stored)
     return [each for each in executions if each.number in results or curves.answer(each)]
 

@@ -241,7 +241,7 @@ def reproduce_of_program(
     """Print the command line of a program's trial, or run it if the user trusts it.
 
     Args:
-        sweep: The user's own sweep file, which names the same program.
+        sweep: The user's sweep file, which names the same program.
 
     Returns:
         The exit code.

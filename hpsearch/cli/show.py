@@ -202,7 +202,7 @@ def print_results(source: Path, top: int, console: Console) -> None:
 
 
 def _running(source: Path) -> str:
-    """Return a line about the run that is writing a directory; empty if there is none."""
+    """Return a line about the run that is writing a directory; empty without a run."""
     where = ResultsDirectory(source)
     process = holder(where.lock)
     if not process:

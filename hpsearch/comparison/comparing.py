@@ -150,7 +150,7 @@ def _settings(first: Table, second: Table) -> list[Change]:
 
 
 def advice(tables: Sequence[Table], pairs: Sequence[Pair]) -> Iterator[str]:
-    """Return the commands that would give a verdict where there is none."""
+    """Return the commands that would lead to a verdict where it is missing."""
     open_pairs = [pair.answer for pair in pairs if pair.winner is None]
     unbounded = [given for given in open_pairs if not given.estimate.bounded]
     foreign = [table.label for table in tables if not table.provenance]

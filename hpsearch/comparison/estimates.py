@@ -123,10 +123,10 @@ def config_variance(means: Floats, clusters: npt.NDArray[Any] | None = None) -> 
 def _half(level: float, parts: Sequence[Variance]) -> float:
     """Return half of the interval at a two-sided level.
 
-    Each part has Student's quantile of its own freedom. One quantile for their sum, with
-    Satterthwaite's freedom, is too small when the variance of few draws is small by chance.
-    Source: Cochran (1964), Approximate significance levels of the Behrens-Fisher test, which
-    weights the quantiles.
+    Each part has Student's quantile for its degrees of freedom. One quantile for their sum, with
+    Satterthwaite's freedom, is too small when the variance of few draws is small by chance. Source:
+    Cochran (1964), Approximate significance levels of the Behrens-Fisher test, which weights the
+    quantiles.
     """
     from scipy import special  # slow to import
 
@@ -183,7 +183,7 @@ def paired_difference(
         differences: `(n_configs, n_draws)`, NaN where a score is missing; each row has one.
         clusters: As for `config_variance`.
         overlap: As for `draw_variance`.
-        scale: The size of the scores, which decides what is rounding.
+        scale: The size of the scores, which decides how much is rounding.
     """
     if not differences.size:
         return Estimate()
@@ -323,7 +323,7 @@ def best_difference(
             `(n_configs,)`; only the best of configs that shared a training.
         draws: The variance of the difference that is due to the draws; None if there are too few,
             and then there is no interval.
-        scale: The size of the scores, which decides what is rounding.
+        scale: The size of the scores, which decides how much is rounding.
     """
     if not len(first) or not len(second):
         return Estimate()

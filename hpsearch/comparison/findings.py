@@ -181,7 +181,7 @@ def deciding(pairs: Sequence[Pair]) -> Pair:
 
 
 def overall_winner(pairs: Sequence[Pair]) -> str | None:
-    """Return the table that is better than each of the others; None if there is none."""
+    """Return the table that is better than each of the others; else None."""
     labels = dict.fromkeys(label for pair in pairs for label in (pair.first, pair.second))
     wins = {
         label: all(pair.winner == label for pair in pairs if label in (pair.first, pair.second))
@@ -311,7 +311,7 @@ class Findings:
         bests: The best config of each table.
         pairs: The verdict on each pair of tables, in their order.
         budgets: The best scores at equal budgets.
-        advice: Commands that give a verdict where there is none.
+        advice: Commands that lead to a verdict where it is missing.
     """
 
     labels: tuple[str, ...]

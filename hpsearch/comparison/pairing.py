@@ -46,8 +46,8 @@ class Pairing:
 def pair_configs(first: Table, second: Table) -> Pairing:
     """Pair the configs of two tables that agree in all hyperparameters that vary within a table.
 
-    A hyperparameter with a single value in each table, but another one in the other, is left out:
-    it is what the tables were made to compare.
+    A hyperparameter with a single value in each table, but not the same one, is left out: the
+    tables were made to compare it.
     """
     import pandas as pd  # slow to import
 

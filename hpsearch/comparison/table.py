@@ -156,7 +156,7 @@ class Table:
         return wide.loc[configs].to_numpy(dtype=np.float64)
 
     def matrix(self, configs: Sequence[str], draws: Sequence[str]) -> Floats:
-        """Return the scores of configs by draw: `(n_configs, n_draws)`, NaN where there is none."""
+        """Return the scores of configs by draw: `(n_configs, n_draws)`, NaN for a missing score."""
         scores = np.full((len(configs), len(draws)), np.nan)
         at = [
             self.scored[name].map({text: place for place, text in enumerate(names)})

@@ -456,7 +456,7 @@ def _figures(comparison: Findings) -> list[str]:
 
 
 def _gains(comparison: Findings) -> Iterator[tuple[str, Estimate]]:
-    """Each pair's gain; of two tables, also that at each value of what explains it best."""
+    """Yield each pair's gain; for only two tables, also by values of what explains it best."""
     for pair in comparison.pairs:
         yield f"{pair.first} over {pair.second}", pair.estimate
     if len(comparison.pairs) > 1:
@@ -618,7 +618,7 @@ def _markdown_grid(grid: Grid) -> str:
     )
 
 
-#: Suffix of a file -> what makes its text.
+#: Suffix of a file -> function that makes its text.
 WRITERS: Mapping[str, Callable[[Findings], str]] = {
     ".md": as_markdown,
     ".json": as_json,

@@ -530,7 +530,7 @@ def unpacked(
 
     Args:
         y: `(n_samples, columns)`, an array or a tensor.
-        parts: If empty, `y` is returned as it is.
+        parts: If empty, `y` is returned unchanged.
         convert: Function that gives a part's columns its shape and type; None for arrays.
     """
     if not parts:

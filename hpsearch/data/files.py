@@ -228,7 +228,7 @@ def _identity_of(found: os.stat_result) -> Identity:
 
 
 def map_of(array: npt.NDArray[Any]) -> np.memmap[Any, Any] | None:
-    """Return the memory map that an array is a part of; None if there is none."""
+    """Return the memory map that contains an array; else None."""
     base: Any = array
     while isinstance(base, np.ndarray) and not isinstance(base.base, mmap.mmap):
         base = base.base

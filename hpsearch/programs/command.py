@@ -275,7 +275,7 @@ def command_in(directory: Path, command: Sequence[str], program: str) -> tuple[s
     """Return a command that names the same script from a directory.
 
     Args:
-        program: The script's absolute path; empty if there is none.
+        program: The script's absolute path; empty without a script.
     """
     found = list(command)
     for index, item in enumerate(command):

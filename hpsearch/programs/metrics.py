@@ -200,7 +200,7 @@ class TrialMetrics:
 
     @property
     def epochs(self) -> Epochs:
-        """The epochs of the first source with the metric; empty if there is none."""
+        """The epochs of the first source with the metric; empty without such a source."""
         told = (each for each in self._sources.values() if each.found)
         return next(told, Epochs(self._metric))
 

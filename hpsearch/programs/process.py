@@ -22,7 +22,7 @@ _KILLED_SECONDS = 1.0
 
 
 class ProgramProcess:
-    """A process in a session and a process group of its own, without a terminal.
+    """A process in a new session and process group, without a terminal.
 
     Args:
         arguments: Its command line; no shell reads it.

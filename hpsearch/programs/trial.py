@@ -148,7 +148,7 @@ def run_trial(
     A program that cannot use its checkpoint begins anew.
 
     Args:
-        training: Its one stop is the number of epochs after which the program is halted.
+        training: Its only stop is the number of epochs after which the program is halted.
         floors: See `follow`.
         on_epoch: Called with each reported epoch.
         say: Called with a line of warning.

@@ -324,7 +324,7 @@ def write_page(
         sources: The sweeps.
         path: The file to write.
         live: Whether the page reloads itself every few seconds.
-        write: Writes text to a file, such as the `write` of a directory that is held.
+        write: Writes text to a file, such as the `write` of a held directory.
         compared: The verdict on several sweeps as HTML, the output of `answer_html`.
         wait: Called when all is drawn but the predictions of the best model; returns when the
             store has them.

@@ -1,4 +1,4 @@
-"""The timeline of workers: what each of them trained, and when it waited."""
+"""The timeline of workers: their trainings and their idle times."""
 
 from __future__ import annotations
 

@@ -117,7 +117,7 @@ def _point_look(count: int) -> dict[str, float]:
 
 
 def distribution_figure(source: ReportSource) -> Spec:
-    """The empirical distribution: the share of trials that score at most so much."""
+    """The empirical distribution: the share of trials up to each score."""
     scores = np.sort(source.ranked["score"].to_numpy(np.float64))
     shown = spread(len(scores), _MOST_STEPS)
     line = {

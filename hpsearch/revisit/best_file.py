@@ -1,4 +1,4 @@
-"""Check that best.keras is the best trial's model and scores what its row says."""
+"""Check that best.keras is the best trial's model and has the score of its row."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def _scores(run: StoredRun, execution: Execution, result: ExecutionResult) -> Fi
 
 
 def _differences(found: Mapping[str, float], row: Mapping[str, float]) -> str:
-    """Return the differences between a model's metrics and its row's; empty if there are none."""
+    """Return the differences between a model's metrics and its row's; empty if they agree."""
     said = []
     for name, value in found.items():
         expected = row.get(f"val_{name}")

@@ -141,7 +141,7 @@ class _Union:
 
 
 def merge_directories(paths: Sequence[Path], out: Path) -> list[str]:
-    """Join results directories of one sweep in a new one; the given ones stay as they are.
+    """Join results directories of one sweep in a new one; the given ones do not change.
 
     A config becomes one trial with the executions of all directories. If an execution has several
     rows, the first completed one is kept, else the first stopped one, else the first.

@@ -136,7 +136,7 @@ def _normal(value: float, mean: float, deviation: float) -> float:
 
 
 def _rounded(value: float, step: float) -> float:
-    """Return the multiple of `step` next to `value`; `value` itself if no float is one."""
+    """Return the multiple of `step` next to `value`; `value` itself if their ratio is infinite."""
     count = value / step
     return round(count) * step if math.isfinite(count) else value
 

@@ -41,8 +41,8 @@ class Training:
         seed: Seed of the executions.
         stops: `(epochs, execution number)`, ascending in epochs: the epochs after which a result
             for an execution is taken.
-        whole: Epochs of its one execution's config, if the method halts it earlier with status
-            `stopped`; None if it trains to the end.
+        whole: Epochs in the config of its only execution, if the method halts it earlier with
+            status `stopped`; None if it trains to the end.
         source: Execution whose snapshot the training continues; None for a new training.
         fold: Fold of cross-validation, from 1; None without.
         label: Readable name of the execution that trains longest.

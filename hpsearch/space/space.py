@@ -36,9 +36,9 @@ class Kind(StrEnum):
     STEPWISE = "stepwise"
     #: A Keras model that the user builds.
     MODEL = "model"
-    #: Such a model, but built for a number of epochs: a shorter training is not its beginning.
+    #: A Keras model built for a number of epochs: a shorter training is not its beginning.
     WHOLE_MODEL = "whole_model"
-    #: A program of the user; all its parameters, `epochs` too, are its own.
+    #: A program of the user, which alone defines its parameters, even `epochs`.
     PROGRAM = "program"
 
     @property
@@ -346,7 +346,7 @@ class Space:
         return self.assignment(config) is not None
 
     def assignment(self, config: Config) -> dict[str, Value] | None:
-        """Return an assignment whose config trains equally, or None if there is none."""
+        """Return an assignment whose config trains equally; None without one."""
         assignment = {name: v for name, v in config.values.items() if name in self.names}
         for parameter in self.parameters:
             name = parameter.name

@@ -88,7 +88,7 @@ class _Unsorted(GenerateJsonSchema):
 def sweep_schema() -> dict[str, Any]:
     """Return the JSON Schema (draft 2020-12) of the sweep file of a model.
 
-    `hpsearch.programs.schema` has that of any sweep file.
+    `hpsearch.programs.schema` covers any sweep file.
     """
     return {
         "$schema": SCHEMA_DIALECT,

@@ -292,5 +292,5 @@ def is_known(name: str) -> bool:
 
 
 def suggestion(name: str) -> str:
-    """Return a hint at the intended name of an unknown hyperparameter; empty if none is close."""
+    """Return a hint at the intended name of an unknown hyperparameter; empty if unknown."""
     return unknown_hint(name, words.HYPERPARAMETERS, HYPERPARAMETERS)

@@ -236,7 +236,7 @@ def sweep_from_text(
     Args:
         text: The file's content.
         filename: File name for messages; its stem is the sweep's default name.
-        base_dir: Directory that paths of data files are relative to; None leaves them as they are.
+        base_dir: Directory that paths of data files are relative to; None leaves them unchanged.
         overrides: As for `load_sweep`.
 
     Raises:

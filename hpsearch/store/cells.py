@@ -110,7 +110,7 @@ def _call(mapping: dict[str, Any]) -> str:
 
 
 def varies(column: pd.Series[Any]) -> bool:
-    """Return whether a column has several values, of which an empty cell is one."""
+    """Check if a column has several values; an empty cell counts as a value."""
     return column.astype(str).nunique(dropna=False) > 1
 
 

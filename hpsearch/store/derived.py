@@ -1,4 +1,4 @@
-"""results.csv, curves.csv and sweep.yaml, written from what the store holds."""
+"""Write results.csv, curves.csv and sweep.yaml from the content of the store."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class Tables:
         return curves_table(records, self._task, self._provenance.metric, kind=self._kind)
 
     def due(self, rows: int) -> bool:
-        """Return whether a rewrite of so many rows fits into its share of the time."""
+        """Check if a rewrite of this many rows fits into its share of the time."""
         elapsed = time.monotonic() - self._began
         spent = self._spent + self._slowness * _expected_seconds(rows)
         return elapsed >= _FIRST_AFTER_SECONDS and spent <= _SHARE_OF_TIME * elapsed

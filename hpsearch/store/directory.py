@@ -259,8 +259,8 @@ class ResultsDirectory:
 
         Raises:
             HpsearchError: It cannot be created or written.
-            RefusedError: It holds what no run made and this one would overwrite, results without a
-                store, or links; or another run holds it.
+            RefusedError: It holds files that no run made and this one would overwrite, results
+                without a store, or links; or another run holds it.
         """
         try:
             if fresh and self.path.is_dir():
@@ -339,7 +339,7 @@ class ResultsDirectory:
             return False
 
     def _move_aside(self) -> None:
-        """Move what a run made; its store elsewhere, too, which the next run would find."""
+        """Move a run's files aside, including a store elsewhere, which the next run would find."""
         store, aside = self.store_elsewhere, self._free_name()
         if store is None and not self.store.exists() and not self._has_results():
             return

@@ -38,7 +38,7 @@ def _statements(script: str) -> dict[str, str]:
 
 
 def schema_fault(db: sqlite3.Connection) -> str:
-    """Return a difference between a file's declarations and a store's; empty if there is none.
+    """Return a difference between a file's declarations and a store's; empty if they agree.
 
     A foreign view, trigger, index or expression would run when rows are read or written.
 

@@ -118,7 +118,7 @@ class Store:
         if not self.path.exists():
             raise StoreError(f"{self.path}: there is no such store")
         # Only a connection that may write removes the log that it makes. A log that is there
-        # already belongs to a driver, or to one that was killed, and stays as it is.
+        # already belongs to a driver, or to one that was killed, and is left alone.
         made = not any(log.exists() for log in logs_of_store(self.path))
         own_ids = os.access in os.supports_effective_ids
         if made and not os.access(self.path, os.W_OK, effective_ids=own_ids):
@@ -457,7 +457,7 @@ class Store:
             return self._db.execute(query).fetchall()
 
     def flush(self) -> None:
-        """Flush what was committed to the disk: a power cut then loses none of it."""
+        """Flush committed rows to the disk, so that a power cut does not lose them."""
         log = logs_of_store(self.path)[0]
         with suppress(FileNotFoundError):
             handle = os.open(log, os.O_RDONLY | NO_LINK)

@@ -372,7 +372,7 @@ def write_csv(
     Text that a spreadsheet would run as a formula is escaped with an apostrophe.
 
     Args:
-        write: Writes text to a file, such as the `write` of a directory that is held.
+        write: Writes text to a file, such as the `write` of a held directory.
 
     Raises:
         OSError: The file cannot be written; the old one is unchanged.
@@ -503,7 +503,7 @@ def _parsed_column(name: Any, column: pd.Series[Any]) -> npt.NDArray[Any]:
 
 
 def absence_of(path: Path) -> str:
-    """Return what is wrong with a results.csv that is missing."""
+    """Return a message about a missing results.csv, with advice if KerasTuner's files are there."""
     if path.with_name("oracle.json").is_file():
         return (
             "there is no such table: KerasTuner wrote this directory, whose files are not read; "

@@ -58,7 +58,7 @@ class _Config(dict):
 
 
 class _Summary(dict):
-    """A mapping whose items are also attributes; it reports what is set to hpsearch."""
+    """A mapping whose items are also attributes; new items are reported to hpsearch."""
 
     def __setitem__(self, name, value):
         self.update({name: value})
