@@ -1,4 +1,7 @@
-"""The data of a training: descriptions of its inputs and targets, and its arrays."""
+"""The data of a training: descriptions of its inputs and targets, and its arrays.
+
+These are plain values that cross processes. Importing this module does not import NumPy.
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,6 @@
 
 In: the sweep file of a program; a config and a seed.
 Out: a command to run; the result of an execution.
-Programs themselves import `report.py` and `hook/`. Next: `workers`, which run trainings of every
-kind.
+Programs themselves import `report.py` and `hook/`.
+Next: `workers`, which run trainings of every kind.
 """

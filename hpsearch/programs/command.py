@@ -103,7 +103,7 @@ class UserProgram:
 
         Args:
             trial_dir: The directory of `${args_json_file}`.
-            look_up: Whether to replace `${envvar:NAME}`. Do not for display: it may be a secret.
+            look_up: Whether to replace `${envvar:NAME}`. Not for display, since it may be a secret.
 
         Raises:
             InputError: The environment lacks a variable, or an argument cannot be passed.

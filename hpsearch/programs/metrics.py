@@ -118,8 +118,8 @@ class Epochs:
         """Add metrics that were reported together.
 
         Args:
-            number, step: Epoch number or step. Metrics with an earlier one belong to that epoch,
-                even the score's.
+            number, step: Number or step of the epoch. Metrics with one seen before are added to
+                that epoch, even the score.
         """
         key = number if step is None else step
         place = self._places.get(key)

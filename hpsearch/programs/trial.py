@@ -124,7 +124,11 @@ class TrialDirectory:
         return self.checkpoint.is_dir() and any(self.checkpoint.iterdir())
 
     def set_aside(self, why: str) -> None:
-        """Rename a checkpoint that no process is to continue from."""
+        """Rename a checkpoint that no process is to continue from.
+
+        Args:
+            why: `failed` or `unused`, the ending of its new name.
+        """
         with suppress(OSError):
             if not self.has_checkpoint():
                 return
@@ -281,7 +285,11 @@ class _Trial:
         return replace(result, seconds=passed, versions=versions)
 
     def _versions(self) -> dict[str, str]:
-        """Return the cells of the row that name the program; empty if it is the run's."""
+        """Return the cells of the row that name the program; empty if it is the run's.
+
+        Raises:
+            OSError: The program's file cannot be read.
+        """
         program = self.call.program
         fingerprint = fingerprint_of(program)
         if program.fingerprint in ("", fingerprint):

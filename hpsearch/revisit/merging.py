@@ -50,7 +50,7 @@ class _Source:
         where = ResultsDirectory(path)
         where.require_store()
         store = stack.enter_context(Store(where.store, read_only=True))
-        # Read results before executions, because a run may be adding both in the other order.
+        # Read results before executions, because a run adds executions first.
         facts, results, executions = store.facts(), store.results(), store.executions()
         if facts.identity is None or not results:
             raise InputError(f"{path}: has no results yet; run its sweep first")

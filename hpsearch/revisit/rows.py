@@ -275,7 +275,11 @@ def model_file(
     *,
     trust: Collection[str] = (),
 ) -> Iterator[Path]:
-    """Yield a trial's model file: best.keras, or an exported file that the context removes."""
+    """Yield a trial's model file: best.keras, or an exported file that the context removes.
+
+    Raises:
+        InputError, RefusedError: As for `export_model`.
+    """
     best = ResultsDirectory(directory).model
     if which == Which() and best.exists():
         yield best

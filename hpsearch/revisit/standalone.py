@@ -17,7 +17,8 @@ from hpsearch.space.mlp import MLPConfig
 #: Copied without changes, so that no text of a results directory becomes code.
 PROGRAM = Path(__file__).with_name("train.py")
 
-#: Allowed effect of rounding on a score after so many steps; more in proportion for more steps.
+#: Tolerance for rounding in a score up to this many steps; it grows with more steps, up to a
+#: maximum.
 _TOLERANCE, _STEPS, _MOST_TOLERANCE = 1e-3, 1_500, 1e-2
 #: Number of rows that rounding may turn right or wrong in an accuracy.
 _EDGE_ROWS = 2

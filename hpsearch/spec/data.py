@@ -311,7 +311,7 @@ class DataSpec(Spec):
                     yield (name,), f"no such file, {value}{near}"
 
     def check(self) -> Iterator[Fault]:
-        """Yield a fault unless there is exactly one source, and for each key that does not fit it."""
+        """Yield a fault unless there is exactly one source, and for each key that does not fit."""
         given = [name for name in _SOURCES if getattr(self, name) is not None]
         if len(given) != 1:
             found = f"{' and '.join(given)} are given" if given else "none is given"
