@@ -448,7 +448,7 @@ def _scales(columns: Floats, score: Floats) -> Floats:
         score: The scores of these rows `(n_rows,)`.
 
     Source: Hoerl and Kennard, "Ridge Regression", 1970; Breiman, "Stacked Regressions", 1996 (on
-        unseen rows, not negative).
+    unseen rows, not negative).
     """
     from scipy.optimize import nnls  # Slow to import.
 

@@ -157,7 +157,7 @@ class Savings:
         epochs_trained: Epochs of those trainings.
         shared: Executions that another trial's training answered.
         epochs_shared: Further epochs of executions that another trial's training answered.
-        epochs_stopped: Epochs of configs that early stopping or the method spared.
+        epochs_stopped: Epochs of the executions' configs that early stopping or the method spared.
         seconds: Training time.
         trainers: Number of executions by trainer.
     """

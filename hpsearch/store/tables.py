@@ -154,7 +154,7 @@ _DRAWING_ORACLE = re.compile(r"keras_tuner\b.*:(RandomSearch|GridSearch)(Oracle)
 
 
 def adaptive_methods(table: pd.DataFrame) -> tuple[str, ...]:
-    """Return the methods whose draws depend on the scores.
+    """Return the methods that use scores, unlike a grid or random draws.
 
     Other trials' scores decide which configs they try, or how long a config trains. The configs of
     the prior are the same in each sweep.
