@@ -16,7 +16,7 @@ from hpsearch.errors import InputError
 
 @contextlib.contextmanager
 def contained() -> Iterator[None]:
-    """Run a user's code without lasting effect on this process' directory and number.
+    """Run a user's code, but keep it from moving or duplicating this process.
 
     The working directory is restored; a forked process that returns here ends.
     """
@@ -43,7 +43,7 @@ def find_own_modules() -> None:
     """Let imports find a user's modules in the working directory, but after all packages.
 
     Call it only before such an import: packages try to import optional others, and a file of that
-        name would run.
+    name would run.
     """
     here = _working_directory()
     if here is not None and str(here) not in sys.path:

@@ -1,7 +1,7 @@
 """Random numbers derived from the sweep's seed, an execution's seed and a counter.
 
 They do not depend on the config: all configs of a sweep get the same shuffles, and layers of equal
-    shape get the same initial weights, so that scores can be compared in pairs.
+shape get the same initial weights, so that scores can be compared in pairs.
 """
 
 from __future__ import annotations

@@ -150,7 +150,7 @@ class Config:
 
     Attributes:
         values: The active values; an MLP's include the defaults of NOTES.
-        kind: The kind of thing described. Only for the MLP do names such as `units` have a meaning.
+        kind: The kind of thing described. Names such as `units` have a meaning only for the MLP.
     """
 
     values: Mapping[str, Value]
