@@ -161,16 +161,17 @@ def advice(tables: Sequence[Table], pairs: Sequence[Pair]) -> Iterator[str]:
         )
     paths = [shlex.quote(str(table.path)) for table in tables]
     if any(given.question is Question.BEST for given in open_pairs):
-        if all(table.directory for table in tables):
+        if all(table.retrainable for table in tables):
             command = f"hpsearch compare {' '.join(paths)} --settle"
             yield f"train the best of each again with fresh seeds, which settles it: {command}"
         else:
-            yield "with results directories rather than CSV files, --settle settles it"
+            yield "give results directories of MLPs on data in files, and --settle settles it"
     elif unbounded:
         for table, path in zip(tables, paths, strict=True):
-            if table.directory and (table.directory / "sweep.yaml").is_file():
-                sweep = shlex.quote(str(table.directory / "sweep.yaml"))
-                yield f"for more seeds: hpsearch run {sweep} --out {path} --set seeds=5"
+            sweep = shlex.quote(str(table.path / "sweep.yaml"))
+            command = f"hpsearch run {sweep} --out {path} --set seeds=5"
+            command = command if table.retrainable else f"seeds: 5 in {table.label}"
+            yield f"for more seeds: {command}"
 
 
 #: Parts of a sweep file that belong to the recipe.

@@ -19,7 +19,7 @@ from hpsearch.comparison.estimates import Floats
 from hpsearch.errors import HpsearchError, InputError
 from hpsearch.space.execution import Status
 from hpsearch.space.keras_names import METRICS
-from hpsearch.spec.sweep import load_sweep
+from hpsearch.spec.sweep import Sweep, load_sweep
 from hpsearch.store.cells import mapped
 from hpsearch.store.tables import adaptive_methods, hyperparameter_columns, read_cells, typed_table
 from hpsearch.store.trials import ranked
@@ -79,14 +79,25 @@ class Table:
         return -1 if self.metric.goal == "minimize" else 1
 
     @cached_property
-    def sweep_seed(self) -> int | None:
-        """The seed of the sweep, from which execution seeds derive; None if unknown."""
+    def sweep(self) -> Sweep | None:
+        """The sweep of MLPs or Keras models beside the table; else None."""
         if self.directory is None or "program" in self.provenance:
             return None
         try:
-            return load_sweep(self.directory / "sweep.yaml").seed
+            return load_sweep(self.directory / "sweep.yaml")
         except HpsearchError:
             return None
+
+    @property
+    def sweep_seed(self) -> int | None:
+        """The seed of the sweep, from which those of executions derive; None if unknown."""
+        return None if self.sweep is None else self.sweep.seed
+
+    @property
+    def retrainable(self) -> bool:
+        """Whether a command can train its configs again."""
+        sweep = self.sweep
+        return sweep is not None and sweep.data.memory is None and not isinstance(sweep.model, str)
 
     @cached_property
     def scored(self) -> pd.DataFrame:

@@ -53,6 +53,8 @@ def test_shared_configs_are_paired_and_the_rest_left_out(two):
 def test_bests_of_configs_chosen_by_scores_get_no_interval(tmp_path, method):
     first = write(tmp_path / "a", Made(units([0.9 + i / 1000 for i in range(20)]), method=method))
     second = write(tmp_path / "b", Made(units([0.5 + i / 1000 for i in range(20)], first=50)))
+    for path in (first, second):
+        (path / "sweep.yaml").write_text("data: {dataset: digits}\nparameters: {units: [1]}\n")
     found = compare_tables([first, second])
     assert found.winner is None
     assert found.difference == pytest.approx(0.4)
@@ -94,12 +96,14 @@ def test_one_seed_says_nothing_of_others(tmp_path):
         write(tmp_path / name, Made(units([gain + i / 1000 for i in range(20)])))
         for name, gain in (("a", 0.9), ("b", 0.5))
     ]
-    (paths[0] / "sweep.yaml").write_text("parameters: {units: [1, 2]}\n")
+    text = "data: {dataset: digits}\nparameters: {units: [1, 2]}\n"
+    (paths[0] / "sweep.yaml").write_text(text)
     found = compare_tables(paths)
     assert (found.winner, found.interval, found.n_pairs) == (None, (-math.inf, math.inf), 20)
     assert "no winner, one seed: it moves all configs of a table together" in str(found)
     assert found.advice == (
         f"for more seeds: hpsearch run {paths[0]}/sweep.yaml --out {paths[0]} --set seeds=5",
+        "for more seeds: seeds: 5 in b",
     )
 
 

@@ -78,7 +78,7 @@ def test_the_same_configs_are_paired(sweeps):
     assert told["comparable"] is True
     assert told["winner"] == "scaled"
     assert 0 < told["interval"][0] < told["difference"] < told["interval"][1]
-    assert 'with data.scale auto instead of data.scale standard the same configs' in said.stdout
+    assert "with data.scale auto instead of data.scale standard the same configs" in said.stdout
     assert "score better? (10 configs x the same 3 seeds, each against itself)" in said.stdout
     assert 'data.scale: scaled "standard", plain "auto"' in said.stdout
     turned = verdict("plain", "scaled", cwd=sweeps)[1]

@@ -163,6 +163,19 @@ def test_importance_errs_little(tmp_path):
     assert sum(row["held out"] == "yes" for row in table) == 12
 
 
+def test_comparisons_of_real_trainings(tmp_path):
+    small = ["--seeds", 12, "--random", 40, "--searches", 2, "--data", "wine"]
+    run("compare_pools.py", *small, out=tmp_path)
+    pools = pd.read_csv(tmp_path / "compare_pools.csv.gz")
+    assert pools.groupby("design")["config"].nunique().to_dict() == {"grid": 34, "random": 40}
+    run("compare_trainings.py", "--pairs", 4, "--pools", tmp_path, out=tmp_path)
+    parts = json.loads((tmp_path / "compare_trainings.json").read_text())["parts"]
+    null = parts["Nothing but the seed differs"]
+    assert [row["with interval"] for row in null] == [0, 1, 1, 1] * 2
+    assert all(row["winner"] == 0 for row in null if row["seeds"] == 1)
+    assert len(parts["Searches that learn"]) == 8
+
+
 def test_operations_are_those_of_the_matrix_products(monkeypatch):
     monkeypatch.syspath_prepend(EXPERIMENTS)
     import inner_loop
