@@ -203,14 +203,14 @@ def print_results(source: Path, top: int, console: Console) -> None:
 
 
 def _running(source: Path) -> str:
-    """A line about the run that writes a directory now; empty if none does."""
+    """Return a line about the run that is writing a directory; empty without a run."""
     where = ResultsDirectory(source)
     process = holder(where.lock)
     if not process:
         return ""
     with Store(where.store, read_only=True) as store:
         planned, done = len(store.executions()), len(store.results())
-    # The holder writes its lock once, when it begins.
+    # The holder writes its lock file once, at its start.
     since = time.strftime("%H:%M:%S", time.localtime(where.lock.stat().st_mtime))
     return (
         f"a run is under way since {since} (process {process}): "
@@ -278,7 +278,7 @@ def _print_errors(source: Path, table: pd.DataFrame, console: Console) -> None:
     best = best_trial(table)
     if best is None or "data" not in table:
         return
-    # That the store is damaged is said with the evaluations.
+    # A damaged store is reported with the evaluations.
     with suppress(RefusedError):
         facts = facts_of(source if source.is_dir() else source.parent, table["data"].dropna())
         if errors := errors_text(best, facts):

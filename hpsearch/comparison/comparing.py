@@ -37,24 +37,25 @@ from hpsearch.errors import HpsearchError, RefusedError
 from hpsearch.files import write_atomically
 from hpsearch.spec.sweep import load_sweep
 
-#: Trains the best config of each table with seeds that no table has: label -> draw -> score.
+#: Function that trains each table's best config with seeds that no table has: label -> draw ->
+#: score.
 Settle = Callable[[Sequence[Table]], Mapping[str, Fresh]]
 
 
 class Comparison(Findings):
-    """The result of comparing two or more tables, which can be printed and written."""
+    """The result of comparing two or more tables; it can be printed and written."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything that the JSON file holds."""
+        """Return everything that the JSON file contains."""
         return as_dict(self)
 
     def worse_than_first(self) -> bool:
-        """Return whether a table is worse than the first one, by the interval of their difference.
+        """Check if a table is worse than the first one, by the interval of their difference.
 
         With several, all at 5% together (Holm).
 
         Raises:
-            RefusedError: There is no interval that could tell.
+            RefusedError: There is no interval to decide it.
         """
         pairs = [pair for pair in self.pairs if pair.first == self.labels[0]]
         p_values = holm([pair.estimate.p_value for pair in pairs])
@@ -102,7 +103,7 @@ def compare_tables(
     Args:
         paths: Results directories or CSV files, two or more.
         columns: The columns to use in tables of other programs.
-        anyway: Compare tables that are not comparable too; the comparison then says so.
+        anyway: Also compare tables that are not comparable; the comparison then says so.
         settle: Trains the best configs again; these scores replace those in the tables.
 
     Raises:
@@ -142,7 +143,7 @@ def _pairs(tables: Sequence[Table], fresh: Mapping[str, Fresh]) -> tuple[Pair, .
 
 
 def _settings(first: Table, second: Table) -> list[Change]:
-    """The settings of two sweep files that differ, apart from those of the space and of seeds."""
+    """Return the settings in which two sweep files differ, except the space and the seeds."""
     if first.provenance.get("recipe") == second.provenance.get("recipe"):
         return []
     found = _sweep_differences((first, second), _RECIPE)
@@ -155,7 +156,7 @@ def _settings(first: Table, second: Table) -> list[Change]:
 
 
 def advice(tables: Sequence[Table], pairs: Sequence[Pair]) -> Iterator[str]:
-    """Return the commands that would give a verdict where there is none."""
+    """Return the commands that would lead to a verdict where it is missing."""
     open_pairs = [pair.answer for pair in pairs if pair.winner is None]
     unbounded = [given for given in open_pairs if not given.estimate.bounded]
     foreign = [table.label for table in tables if not table.provenance]
@@ -221,7 +222,7 @@ def require_comparable(
     Args:
         tables: All of the comparison's tables.
         found: Their `differences`.
-        anyway: Whether the user wants the comparison in spite of differences.
+        anyway: Whether the user wants the comparison despite differences.
 
     Raises:
         RefusedError: The tables are not comparable; the message lists each difference.
@@ -241,7 +242,7 @@ def require_comparable(
 
 
 def assumptions(tables: Sequence[Table]) -> list[str]:
-    """Return what the tables do not say and the comparison assumes."""
+    """Return the assumptions where the tables say nothing."""
     silent = [table.label for table in tables if not table.provenance.get("data")]
     found = []
     if silent:
@@ -257,7 +258,7 @@ def assumptions(tables: Sequence[Table]) -> list[str]:
 
 
 def side_notes(tables: Sequence[Table]) -> list[str]:
-    """Return other differences that may be the reason: those of recipe and software."""
+    """Return other differences, in recipe and software, that may be the reason of a result."""
     code = _provenance_differences(tables, ("program",))
     found = _provenance_differences(tables, ("recipe",))
     if found:
@@ -276,7 +277,7 @@ def _provenance_differences(tables: Sequence[Table], columns: Sequence[str]) -> 
 
 
 def _sweep_differences(tables: Sequence[Table], parts: Sequence[str]) -> list[Difference]:
-    """The differences between the tables' sweep files; none if one of them is not readable."""
+    """Return the differences between the tables' sweep files; empty if one is not readable."""
     sweeps: dict[str, dict[str, str]] = {}
     for table in tables:
         if table.directory is None:
@@ -284,7 +285,7 @@ def _sweep_differences(tables: Sequence[Table], parts: Sequence[str]) -> list[Di
         try:
             raw = load_sweep(table.directory / "sweep.yaml").raw()
         except HpsearchError:
-            # The file only explains a difference; a comparison does not need it.
+            # The sweep file only helps to explain a difference; a comparison works without it.
             return []
         sweeps[table.label] = dict(_flat(raw, ""))
     found = []

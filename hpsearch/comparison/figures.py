@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 #: Units of the view; the page scales a figure to its column.
 _WIDTH, _HEIGHT = 380, 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 58, 14, 12, 44
-#: The height of a row of the intervals.
+#: Height of a row of intervals.
 _ROW = 38
-#: Configs drawn as points, and steps of a distribution.
+#: Most configs drawn as points, and most steps of a distribution.
 _MOST_POINTS, _MOST_STEPS = 1_000, 300
 _LONGEST, _LONGEST_LABEL = 46, 18
-#: Least steps of an axis between two ticks.
+#: Least number of intervals between the ticks of an axis.
 _TICKS = 3
 
-#: Dashes of the tables' lines; with 7 colours, 21 tables look different.
+#: Dashes of the tables' lines; with 7 colours, they distinguish 21 tables.
 _DASHES = ("", "8 4", "2 3")
 STYLE = """
 .figures { display: grid; gap: 1.1rem;
@@ -64,7 +64,7 @@ class _Scale:
         return self.start + min(1.0, max(0.0, share)) * (self.end - self.start)
 
     def ticks(self) -> list[float]:
-        """Round numbers, at least two of them."""
+        """Return round numbers, at least two."""
         most = (self.high - self.low) / _TICKS
         unit = 10.0 ** math.floor(math.log10(most))
         step = max(each * unit for each in (1, 2, 5) if each * unit <= most * (1 + 1e-9))
@@ -108,7 +108,7 @@ def _tick(value: float) -> str:
 
 
 def _across(scale: _Scale, bottom: float, name: str) -> list[str]:
-    """An axis below, with lines up to the top."""
+    """A horizontal axis, with grid lines."""
     parts = []
     for tick in scale.ticks():
         x = scale(tick)
@@ -135,14 +135,14 @@ def forest(rows: Sequence[tuple[str, float, float, float]]) -> str:
         bounded = math.isfinite(low) or math.isfinite(high)
         parts.append(_text(14, y - 10, text if bounded else f"{text}: no interval"))
         if bounded:
-            # An end that the data do not bound is that of the axis.
+            # An unbounded end of an interval is drawn at the end of the axis.
             parts.append(_segment(scale(low), y, scale(high), y, "interval"))
         parts.append(_point(scale(gain), y, 5))
     return _figure("The gain and its interval", bottom + _BOTTOM, parts)
 
 
 def spread(count: int, most: int) -> list[int]:
-    """At most `most` of the indices below `count`, evenly spread, including both ends."""
+    """Return at most `most` of the indices below `count`, evenly spread, including both ends."""
     if count <= most:
         return list(range(count))
     return sorted({round(i * (count - 1) / (most - 1)) for i in range(most)})

@@ -1,4 +1,4 @@
-"""Which configs of two tables are the same, apart from what distinguishes the tables."""
+"""Find the configs that are equal in two tables, apart from what distinguishes the tables."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Pairing:
         configs: The first table's config -> the second's, in the first's order.
         changes: The hyperparameters that distinguish the tables; the configs of a pair are equal
             in all others.
-        n_equal: With `changes`: the number of configs that both tables have as they are, such as
+        n_equal: With `changes`: the number of configs that both tables have unchanged, such as
             networks without hidden layers if the layer type changes. They are not paired.
     """
 
@@ -44,10 +44,10 @@ class Pairing:
 
 
 def pair_configs(first: Table, second: Table) -> Pairing:
-    """Pair the configs of two tables that are equal in what varies within a table.
+    """Pair the configs of two tables that agree in all hyperparameters that vary within a table.
 
-    A hyperparameter that has one value in each table, and not the same one, is what the tables were
-    made to compare, and is left out.
+    A hyperparameter with a single value in each table, but not the same one, is left out: the
+    tables were made to compare it.
     """
     cells = [exact_texts(table.firsts) for table in (first, second)]
     names = list(dict.fromkeys(str(name) for table in cells for name in table))
@@ -97,7 +97,7 @@ def _equal_rows(first: pd.DataFrame, second: pd.DataFrame) -> dict[str, str]:
 
 
 def _value(table: Table, name: str) -> str:
-    """The text of a hyperparameter's only value; empty if the table does not set it."""
+    """Return the text of a hyperparameter's only value; empty if the table does not set it."""
     cells = list(table.firsts[name].dropna()) if name in table.firsts else []
     if not cells:
         return ""

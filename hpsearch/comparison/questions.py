@@ -1,4 +1,4 @@
-"""What a comparison of two tables asks, and its answer with an interval and a test."""
+"""The question of a comparison of two tables, and its answer with an interval and a test."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from hpsearch.comparison.table import UNSEEDED, Table, training_units
 if TYPE_CHECKING:
     import pandas as pd
 
-#: No winner is named with fewer pairs or configs, which do not show how scores vary.
+#: Fewest pairs or configs for a winner; fewer do not show how much scores vary.
 LEAST = 5
-#: Configs are paired if they are at least this share of the smaller table's.
+#: Configs are paired if the pairs are at least this share of the smaller table.
 _LEAST_SHARE = 0.1
 #: A draw counts if this share of the configs has a score of it.
 _MOST_CONFIGS = 0.8
 
-#: Draw, that is seed and fold -> score of one config.
+#: Draw (seed and fold) -> score, for one config.
 Fresh = Mapping[str, float]
 
 
@@ -53,20 +53,20 @@ class Answer:
     """The answer to a question about two tables.
 
     Attributes:
-        estimate: The first minus the second, positive if the first is better.
+        estimate: The first table minus the second, positive if the first is better.
         n_pairs: The number of paired configs, or of paired fresh seeds; else 0.
         n_configs: The number of configs used from each table.
         n_units: The number of groups of configs, from each table, that shared no training.
         n_draws: The number of seeds, times folds, used from each table.
-        same_draws: Whether both tables have the same seeds, and with them the same random numbers.
-        n_shared: The number of configs that could be paired, but are too few to be asked about.
+        same_draws: Whether both tables have the same seeds, and therefore the same random numbers.
+        n_shared: The number of configs that could be paired, but are too few for a verdict.
         n_lost: The number of configs that both tables tried, but that have no score in one of them
             or were stopped at different epochs.
-        n_equal: The number of configs left out because both tables have them as they are.
+        n_equal: The number of configs left out because both tables have them unchanged.
         changes: If configs were paired: the hyperparameters that distinguish the tables.
-        corrected: The difference of the bests less the estimated luck in them; None if unknown.
-        learned: If bests are compared: the methods that chose configs by others' scores, for which
-            there is no interval and no test.
+        corrected: The difference of the bests without the estimated luck in them; None if unknown.
+        learned: If bests are compared: the methods that chose configs by other configs' scores.
+            With these there is no interval and no test.
     """
 
     question: Question
@@ -118,7 +118,7 @@ class PairedScores:
 
     @cached_property
     def means(self) -> tuple[Floats, Floats]:
-        """The mean score of each config in each table, over the draws that are the same."""
+        """The mean score of each config in each table, over the draws that both have."""
         if not self.same_draws:
             return np.nanmean(self.first, axis=1), np.nanmean(self.second, axis=1)
         both = ~np.isnan(self.first - self.second)
@@ -146,7 +146,7 @@ def _scale(*scores: Floats) -> float:
 
 
 def paired_scores(first: Table, second: Table, pairing: Pairing) -> PairedScores:
-    """Return the scores of the pairs that have one in both tables.
+    """Return the scores of the pairs with a score in both tables.
 
     Configs that the method stopped in one of them, or at different epochs, are left out: their
     scores are from trainings of different lengths.
@@ -229,7 +229,7 @@ def _by_frequent_draws(scores: Floats) -> Floats:
 
 
 def _clusters(first: Table, second: Table, pairs: pd.Series[str]) -> npt.NDArray[np.intp]:
-    """A number for each pair, equal if their configs shared a training in either table."""
+    """Number the pairs so that pairs whose configs shared a training in either table are equal."""
     names = dict(zip(pairs, pairs.index, strict=True))
     renamed = second.executions.assign(config=second.executions["config"].map(names))
     rows = {first.label: first.executions, second.label: renamed}
@@ -237,7 +237,7 @@ def _clusters(first: Table, second: Table, pairs: pd.Series[str]) -> npt.NDArray
 
 
 def _same_streams(first: Table, second: Table) -> bool:
-    """Whether a seed gives both tables the same random numbers, as far as is known."""
+    """Check if a seed gives both tables the same random numbers, as far as is known."""
     recipes = [table.provenance.get("recipe") for table in (first, second)]
     if recipes[0] == recipes[1]:
         return True
@@ -256,7 +256,7 @@ def answer(first: Table, second: Table) -> tuple[Answer, PairedScores | None]:
     pairing = pair_configs(first, second)
     scores = paired_scores(first, second, pairing)
     shared, lost = len(scores.configs), scores.n_lost
-    # Of those that both tried, some cannot be compared.
+    # Leave out configs that both tables tried but that cannot be compared.
     smaller = min(len(first.means), len(second.means)) - pairing.n_equal - lost
     few = shared < _LEAST_SHARE * smaller or (shared < LEAST <= smaller)
     if few or not shared:
@@ -332,7 +332,7 @@ def _of_units(table: Table, configs: pd.Index[str], scores: Floats) -> Floats:
 
 
 def answer_settled(first: Table, second: Table, fresh: Mapping[str, Fresh]) -> Answer:
-    """Compare the tables' best configs by fresh draws, each against itself.
+    """Compare the tables' best configs by fresh draws, paired by draw.
 
     Args:
         first, second: The tables whose best configs were trained again.

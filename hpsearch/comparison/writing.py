@@ -1,4 +1,4 @@
-"""A comparison as sections of text and tables, and these as Markdown, HTML or JSON."""
+"""Write a comparison as sections of text and tables, in Markdown, HTML or JSON."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def headline(comparison: Findings) -> str:
         winner = comparison.winner
         return f"{winner} is better than each of the others" if winner else _NO_WINNER
     if pair.winner is None or difference is None:
-        # What follows a colon stands with the answer to the question.
+        # The text after a colon belongs to the answer to the question.
         return f"{pair.first} and {pair.second}: no winner, {pair.reason.partition(': ')[0]}"
     loser = pair.second if pair.winner == pair.first else pair.first
     return f"{pair.winner} is better than {loser} by {number(abs(difference))}"
@@ -130,7 +130,7 @@ def _verdict(pair: Pair, *, adjusted: bool) -> str:
 
 
 def _changes(pair: Pair) -> tuple[Change, ...]:
-    """What distinguishes two tables whose configs are paired."""
+    """Return what distinguishes two tables whose configs are paired; else nothing."""
     if pair.answer.question is not Question.PAIRED:
         return ()
     return (*pair.answer.changes, *pair.settings)
@@ -248,7 +248,7 @@ def _bests(bests: Sequence[Best]) -> Grid:
         row += ["-" if best.trial is None else str(best.trial), _maybe(best.mean), _maybe(best.sd)]
         row += [str(best.seeds), _maybe(best.luck), _maybe(best.fresh)]
         rows.append([*row, *((best.values or {}).get(name, "-") for name in shown)])
-    # A column that is empty in each row tells nothing.
+    # A column that is empty in every row says nothing.
     kept = [at for at in range(len(header)) if any(row[at] != "-" for row in rows)]
     return Grid(
         tuple(header[at] for at in kept), tuple(tuple(row[at] for at in kept) for row in rows)
@@ -448,7 +448,7 @@ def _figures(comparison: Findings) -> list[str]:
 
 
 def _gains(comparison: Findings) -> Iterator[tuple[str, Estimate]]:
-    """Each pair's gain; of two tables, also that at each value of what explains it best."""
+    """Yield each pair's gain; for only two tables, also by values of what explains it best."""
     for pair in comparison.pairs:
         yield f"{pair.first} over {pair.second}", pair.estimate
     if len(comparison.pairs) > 1:
@@ -460,7 +460,7 @@ def _gains(comparison: Findings) -> Iterator[tuple[str, Estimate]]:
 
 
 def _section(section: Section, *, answered: bool) -> str:
-    """A question; with `answered`, its first line is emphasised as the answer."""
+    """Write a section; with `answered`, its first line is emphasised as the answer."""
     title = html.escape(section.title)
     parts = [f"<section>\n<h2>{title}</h2>"]
     for index, part in enumerate(section.parts):
@@ -493,7 +493,7 @@ def _table(grid: Grid, title: str) -> str:
 
 
 def _is_text(column: Iterable[str]) -> bool:
-    """Return whether a column, aligned to the left then, holds anything but numbers."""
+    """Check if a column has more than numbers; it is then aligned to the left."""
     return not all(cell[:1].isdigit() or cell[:1] in "-+.<" for cell in column if cell)
 
 
@@ -610,7 +610,7 @@ def _markdown_grid(grid: Grid) -> str:
     )
 
 
-#: Suffix of a file -> what makes its text.
+#: Suffix of a file -> function that makes its text.
 WRITERS: Mapping[str, Callable[[Findings], str]] = {
     ".md": as_markdown,
     ".json": as_json,

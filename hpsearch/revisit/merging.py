@@ -19,7 +19,7 @@ from hpsearch.store.provenance import differences
 from hpsearch.store.store import Store
 from hpsearch.wording import counted
 
-#: The encoded facts that the rows of all sources share; the first one's are taken.
+#: Encoded facts that the rows of all sources share; taken from the first source.
 _SHARED_FACTS = frozenset(
     ("identity", "sweep", "task", "classes", "kind", "asked", "guesses", "program", "name")
 )
@@ -42,16 +42,16 @@ class _Source:
 
     @classmethod
     def opened(cls, path: Path, stack: ExitStack) -> _Source:
-        """Open a directory, and read everything but the arrays.
+        """Open a directory, and read everything except the arrays.
 
         Raises:
-            InputError: It is no results directory, or has no rows yet.
+            InputError: It is not a results directory, or has no rows yet.
             RefusedError: The store is damaged, or older than its table.
         """
         where = ResultsDirectory(path)
         where.require_store()
         store = stack.enter_context(Store(where.store, read_only=True))
-        # A run may be adding executions, and then their results.
+        # Read results before executions, because a run adds executions first.
         facts, results, executions = store.facts(), store.results(), store.executions()
         if facts.identity is None or not results:
             raise InputError(f"{path}: has no results yet; run its sweep first")
@@ -72,7 +72,7 @@ class _Source:
         return 1 + result.status.scored + (result.status is Status.COMPLETED)
 
     def score(self, execution: Execution) -> float | None:
-        """Return the score of an execution that has a row."""
+        """Return the score of an execution with a row."""
         return self.results[execution.number].score
 
 
@@ -81,7 +81,7 @@ class _Union:
     """The executions of all sources, each once, in the order of their new numbers.
 
     Attributes:
-        kept: Where the row of each execution is taken from.
+        kept: Execution -> the source of its row.
         trials: Config -> new number of its trial.
         unequal: The completed executions with several scores, of which the first is kept.
     """
@@ -136,7 +136,7 @@ class _Union:
             )
 
     def evaluations(self) -> tuple[Evaluation, ...]:
-        """Return what is recorded of evaluations, in order of time, each once."""
+        """Return the recorded evaluations in order of time, without duplicates."""
         found: list[Evaluation] = []
         for source in self.sources:
             for each in source.facts.evaluations:
@@ -147,20 +147,21 @@ class _Union:
 
 
 def merge_directories(paths: Sequence[Path], out: Path) -> list[str]:
-    """Join results directories of one sweep in a new one; the given ones stay as they are.
+    """Join results directories of one sweep in a new one; the given ones do not change.
 
-    A config is one trial, with the executions of all directories. Of several rows of one execution
-    the first that completed is kept, else the first that was stopped, else the first.
+    A config becomes one trial with the executions of all directories. If an execution has several
+    rows, the first completed one is kept, else the first stopped one, else the first.
 
     Args:
-        paths: Two or more, the first one's trials and sweep.yaml first.
+        paths: Two or more directories; the first one's trials come first, and its sweep.yaml is
+            kept.
         out: Must be missing or empty.
 
     Returns:
         Lines that say what was joined.
 
     Raises:
-        InputError: There are too few directories, or one is no results directory.
+        InputError: There are too few directories, or one is not a results directory.
         RefusedError: Their rows cannot share a table, or `out` has files.
     """
     if len(paths) < 2:
@@ -200,7 +201,7 @@ def _require_same(first: _Source, other: _Source) -> None:
     """Check that the rows of two directories may share a table.
 
     Raises:
-        ChangedSweepError: They may not; the message has each difference.
+        ChangedSweepError: They may not; the message lists the differences.
     """
     found = differences(first.identity, other.identity)
     if first.facts.kind != other.facts.kind:
@@ -225,14 +226,14 @@ def _require_same(first: _Source, other: _Source) -> None:
 
 
 def _write(where: ResultsDirectory, union: _Union) -> None:
-    """Fill a new directory: the store, and the tables and the sweep that are derived from it."""
+    """Fill a new directory with the store, and with the tables and the sweep derived from it."""
     meta = union.sources[0].facts.meta
     with Store(where.store) as store:
         store.set_meta({key: meta[key] for key in sorted(_SHARED_FACTS & meta.keys())})
         store.set_facts(evaluations=union.evaluations())
         store.add_executions(union.executions())
         for result in union.results():
-            # One by one: the arrays of all may not fit into memory.
+            # One at a time, because all arrays together may not fit into memory.
             store.add_results([result])
         facts = store.facts()
         tables = tables_of(where, facts)
