@@ -23,7 +23,7 @@ from compare_pools import SEED_COUNTS, SPACE
 from report import HERE, machine, report_parts, versions
 from scipy import stats
 
-from hpsearch.comparison.estimates import Estimate, selection_luck
+from hpsearch.comparison.estimates import Estimate, mean_interval, selection_luck
 from hpsearch.comparison.findings import verdicts
 from hpsearch.comparison.questions import Question, answer, answer_settled
 from hpsearch.comparison.table import Metric, Table
@@ -265,6 +265,24 @@ def luck_row(name: str, pool: pd.DataFrame, seeds: int, draws: int = 400) -> dic
     }
 
 
+def folded_row(name: str, found: pd.DataFrame) -> dict[str, Any]:
+    """How often the interval of a cross-validated mean holds the mean over all draws of rows."""
+    truth = float(found.groupby("rep")["score"].mean().mean())
+    scores = [rows["score"].to_numpy() for _, rows in found.groupby("rep")]
+    overlap = 1 / (found["fold"].nunique() - 1)
+
+    def held(overlap: float) -> float:
+        ends = [mean_interval(part, overlap) for part in scores]
+        return round(float(np.mean([end.low <= truth <= end.high for end in ends])), 3)
+
+    return {
+        "data": name,
+        "draws of rows": len(scores),
+        "Student's t holds it": held(0.0),
+        "with Nadeau and Bengio's correction": held(overlap),
+    }
+
+
 def broken(parts: dict[str, list[dict[str, Any]]]) -> list[str]:
     """The rows that break a promise: winners without a difference, and power with five seeds."""
     found = []
@@ -315,6 +333,10 @@ def main() -> None:
     ]
     parts["Luck in the best"] = [
         luck_row(name, rows, seeds) for name, rows in by_design for seeds in (2, 3, 5)
+    ]
+    folded = pd.read_csv(arguments.pools / "compare_folds.csv.gz")
+    parts["Cross-validation: 5 folds x 3 seeds"] = [
+        folded_row(str(name), rows) for name, rows in folded.groupby("data")
     ]
     parts["Common random numbers, or each config's own"] = [
         stream_row(name, rows) for name, rows in by_design

@@ -50,7 +50,7 @@ _MODULES = {
 
 
 if not TYPE_CHECKING:
-    # A type checker would conclude that the module has every attribute.
+    # Hidden from type checkers, which would conclude that the module has every attribute.
 
     def __getattr__(name: str) -> Any:
         """Import a public name on first use (PEP 562)."""
@@ -66,5 +66,5 @@ def __dir__() -> list[str]:
 
 
 if "HPSEARCH_REPORT" in os.environ:
-    # A trial's program will report: its output is not judged from here on.
+    # The program of a trial will report, so other output is not judged from now on.
     import_module("hpsearch.programs.report")

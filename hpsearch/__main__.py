@@ -1,4 +1,4 @@
-"""`python -m hpsearch` is `hpsearch`."""
+"""Run hpsearch by `python -m hpsearch`."""
 
 import sys
 
@@ -6,7 +6,7 @@ from hpsearch.cli.signals import end_at_once
 
 
 def main() -> None:
-    """Run the command line; a signal ends it in one line from the first import on."""
+    """Run the command line; from the first import on, a signal ends it with a single line."""
     end_at_once()
     from hpsearch.cli.app import main as run
 
@@ -14,7 +14,7 @@ def main() -> None:
 
 
 def _start() -> None:
-    # `-m` has put the working directory first, where its files would hide packages.
+    # `-m` put the working directory first, where its files would hide packages.
     if not sys.flags.safe_path:
         del sys.path[0]
     main()

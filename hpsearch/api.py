@@ -69,7 +69,7 @@ def run(
     anyway_code: bool = False,
     verbose: int | str = "auto",
 ) -> Results:
-    """Run a sweep to its end; what has a result is not trained again.
+    """Run a sweep to its end; executions that have a result are not trained again.
 
     >>> import hpsearch
     >>> sweep = {"data": {"dataset": "wine"}, "parameters": {"units": [4, 8], "epochs": 2}}
@@ -80,13 +80,13 @@ def run(
     Args:
         sweep: A file, a Sweep, or the mapping that a file would hold.
         out: The results directory; default `experiments/NAME`.
-        workers: Trainings at a time; overrides the sweep's setting.
+        workers: Number of parallel trainings; overrides the sweep's setting.
         retry: Whether to train failed, killed and timed-out executions again.
         fresh: Whether to move an existing results directory aside.
         live: Whether to rewrite report.html during the run.
         store: A file for the store, if the results directory's disk has no locks.
         log: Trackers to log to during the run, each as in `hpsearch run --log`.
-        executor: An executor whose processes train, in place of `execution.engine`: a
+        executor: An executor for the trainings, in place of `execution.engine`: a
             ProcessPoolExecutor, or Dask's `Client.get_executor()`. The caller closes it.
         anyway_code: Whether a program that was edited since its rows were made may add rows.
         verbose: 0 shows no progress, 1 a bar, 2 a line for each result; `auto` a bar on a terminal
@@ -95,8 +95,8 @@ def run(
     Raises:
         InputError: The sweep, its data or a tracker cannot be used.
         RefusedError: Another run holds the directory, or it has another sweep's results.
-        Interrupted: Ctrl-C or a SIGTERM came; its `results` are those so far. In an interactive
-            session (a notebook, a prompt) Ctrl-C returns them instead, with a warning.
+        Interrupted: Ctrl-C or SIGTERM ended the run; its `results` are those so far. In an
+            interactive session (a notebook, a prompt) Ctrl-C returns them instead, with a warning.
     """
     if isinstance(sweep, Mapping):
         read = program_sweep if names_program(sweep) else sweep_from_mapping
@@ -146,7 +146,7 @@ def _execute(
 def _results_with_interruption(
     rows: Loader | None = None, trust: Collection[str] = ()
 ) -> Iterator[None]:
-    """Give an interruption the results so far, if any trial has a row."""
+    """Add the results so far to an interruption, if any trial has a row."""
     try:
         yield
     except Interrupted as error:
@@ -159,8 +159,7 @@ def _results_with_interruption(
 def _results_at_prompt(interruption: Interrupted) -> Results:
     """Return the results so far if Ctrl-C ended a call at a prompt or in a notebook.
 
-    An exception would leave a notebook's variable unassigned. A script, though, must not go on
-    after Ctrl-C.
+    An exception would leave a notebook's variable unassigned. A script must not go on after Ctrl-C.
 
     Raises:
         Interrupted: In a script, after a SIGTERM, or without results.
@@ -185,11 +184,12 @@ def load(directory: str | os.PathLike[str], *, trust: Collection[str] = ()) -> R
 
     Args:
         trust: Functions that `export`, `evaluate`, `reproduce`, `model` and `tuner` may run if the
-            directory names them, as `package.module:name`: a model's, a layer type's, or that of
-            the data. Name only what you know, since the directory may come from anyone.
+            directory names them, as `package.module:name`: the builder of a model or a layer type,
+            or the reader of the data. Name only functions that you know, since anyone may have made
+            the directory.
 
     Raises:
-        InputError: There is no results table, or a name in `trust` is none of a function.
+        InputError: There is no results table, or a name in `trust` is not a function's.
     """
     path = Path(directory)
     table = ResultsDirectory(path).results
@@ -227,15 +227,15 @@ def compare(
         goal: `maximize` or `minimize`; needed if the score's name does not decide it.
         anyway: Whether to compare tables that are not comparable, and say so.
         random: Whether the configs of such tables are random draws, and each row was trained with
-            random numbers of its own.
-        settle: Train each table's best config again with this many fresh seeds, in place of
-            the tables' own rows of their bests. Needs results directories.
-        workers: Trainings at a time, for `settle`.
+            different random numbers.
+        settle: Train each table's best config again with this many fresh seeds, and use these
+            scores in place of the best configs' rows. Needs results directories.
+        workers: Number of parallel trainings, for `settle`.
         trust: As for `hpsearch.load`, for `settle`.
         out: A .md, .json or .html file to write the comparison to.
 
     Raises:
-        InputError: A table is missing, or a file is no table.
+        InputError: A table is missing, or a file is not a table.
         RefusedError: The tables differ in data, split or metric.
     """
     if out is not None:
@@ -301,7 +301,7 @@ def tune(
     log: Sequence[str] = (),
     verbose: int | str = "auto",
 ) -> Results:
-    """Search for the MLP, or the custom model, that is best on data in memory.
+    """Search for the best MLP, or the best custom model, for data in memory.
 
     >>> import hpsearch
     >>> from sklearn.datasets import load_wine
@@ -312,8 +312,8 @@ def tune(
     >>> results.model().predict(x[:5], verbose=0).shape
     (5, 3)
 
-    The arguments mean what the keys of a sweep file mean. Other processes train, and get the rows
-    through shared memory; a script needs no `if __name__` guard.
+    The arguments have the meaning of a sweep file's keys. Training happens in other processes,
+    which share the rows in memory; a script needs no `if __name__` guard.
 
     Args:
         x: `(n_samples, ...)` numbers, or a pandas frame, whose text columns the model one-hot
@@ -329,45 +329,46 @@ def tune(
             same form.
         parameters: Hyperparameters by name: a list means choices, a number or text is fixed,
             `{"min": 1e-4, "max": 0.1, "scale": "log"}` is a range. With a custom model, they
-            replace its own of the same names; `epochs` and `batch_size` may be added.
+            replace the model's hyperparameters of the same names; `epochs` and `batch_size` may be
+            added.
         model: A custom model: a function `build(hp)` that returns a Keras model, a KerasTuner
-            `HyperModel` (an instance or a class), or `package.module:name` of one. It gets scaled
-            rows in their own shape. Classes are integers, or one-hot for a loss such as
-            `categorical_crossentropy`; a regression's targets are left as they are.
+            `HyperModel` (an instance or a class), or `package.module:name` of one. It receives
+            scaled rows in their original shape. Classes are integers, or one-hot for a loss such as
+            `categorical_crossentropy`; a regression's targets are not changed.
         method: Default `grid`; with `trials` or `time_seconds`, `auto`; with `configs` and
             neither of them, exactly these configs.
-        trials: Upper bound on the trials, that is configs; seeds and folds do not count.
-        oracle: A KerasTuner oracle, which proposes the trials in place of `method`. It is asked in
-            this process, and keeps its trials. `trials` is by default its `max_trials`.
+        trials: Upper bound on the trials; seeds and folds of a config do not count.
+        oracle: A KerasTuner oracle, which proposes the trials in place of `method`. It runs in this
+            process, and keeps its trials. `trials` is by default its `max_trials`.
         validation_data: A pair of x and y to score on.
         validation_split: The share of rows to score on without such a pair. They are chosen at
             random, stratified for classes, whereas Keras takes the last rows.
-        test: A share of rows, or a pair, that no training and no score uses; for
+        test: A share of rows, or a pair, unused by trainings and scores; for
             `results.evaluate("test")`.
         cv: Cross-validation in place of a validation split: the number of folds (shuffled,
             stratified for classes), a scikit-learn splitter such as `TimeSeriesSplit(5)`, or pairs
-            of training and validation row numbers. Each fold of a trial is a row of the table, and
-            scaling and the like are fitted on its own training rows; the trial's score is their
-            mean. The best model is that of the best trial's best fold. A single pair, or a splitter
-            that makes one, such as `PredefinedSplit`, is a validation split. The workers' memory
-            holds the rows once for each fold.
+            of training and validation row numbers. Each fold of a trial is a row of the table, with
+            scaling and the like fitted on the fold's training rows; the trial's score is the mean
+            of the folds'. The best model is that of the best trial's best fold. A single pair, or a
+            splitter that makes one, such as `PredefinedSplit`, is a validation split. The workers'
+            memory holds the rows once for each fold.
         groups: `(n_samples,)`: rows of one group are on one side of every split.
         task: `classification` or `regression`; inferred if `y` is unambiguous.
-        scale: `auto`, `none`, `unit`, `standard`, `minmax` or `robust`: a layer, fitted on
-            training rows alone.
+        scale: `auto`, `none`, `unit`, `standard`, `minmax` or `robust`: a layer, fitted on the
+            training rows only.
         drop: Columns of a frame to leave out.
-        impute: What takes the place of missing numbers (NaN), `median` or `mean` of the training
-            rows, in the model itself; with `none` they are an error.
+        impute: `median` or `mean` of the training rows, with which the model replaces missing
+            numbers (NaN); with `none` they are an error.
         dates: `features`: a frame's dates become year, month, weekday, day of the year and seconds;
             or `drop`.
-        identifiers: `drop` leaves columns of a frame out that tell rows apart, and says so; or
+        identifiers: `drop` leaves out columns of a frame that identify rows, with a warning; or
             `keep`.
-        split_seed: Seed of the split, `data.seed` in a file.
-        metric: The score; default `val_accuracy`, for regression `val_loss`. Any metric of Keras
-            by its name, such as `val_auc`, `val_f1_score`, `val_top_5_accuracy` or
-            `val_r2_score`, which TensorFlow trains and which gets columns of its own. Or a mapping
-            as in a file: `{"name": "val_accuracy", "goal": "maximize", "epoch": "best"}`. Or a list
-            of two or three objectives such as `["val_accuracy", "weights"]`; see `Results.front`.
+        split_seed: Seed of the split; `data.seed` in a file.
+        metric: The score; default `val_accuracy`, for regression `val_loss`. Any metric of Keras by
+            its name, such as `val_auc`, `val_f1_score`, `val_top_5_accuracy` or `val_r2_score`,
+            which gets its own columns, and with which TensorFlow trains. Or a mapping as in a file:
+            `{"name": "val_accuracy", "goal": "maximize", "epoch": "best"}`. Or a list of two or
+            three objectives such as `["val_accuracy", "weights"]`; see `Results.front`.
         loss, output_activation: Keras names; the task decides the defaults.
         class_weight: Class -> its weight in the training loss, as in `keras.Model.fit`; or
             `balanced`, in inverse proportion to the rows of each class.
@@ -375,18 +376,17 @@ def tune(
             that are split off; `validation_data` may be a triple. As in Keras, accuracy and other
             metrics count rows alike. TensorFlow trains with weights, at half the native speed.
         seed: Seed of weights, shuffles, masks and proposals.
-        seeds: Repetitions of each trial: how many, which, or `{"min", "max", "race"}`.
+        seeds: Repetitions of each trial: a number, a list, or `{"min", "max", "race"}`.
         constraints, configs: As in a file.
         early_stopping: Such as `{"patience": 3, "min_delta": 0.0}`.
-        callbacks: Keras callbacks, one or a list, of a custom model's trainings, each of which
-            gets copies; they mean what they mean in `fit`. Those that act between epochs, such as
-            EarlyStopping, ReduceLROnPlateau, LearningRateScheduler, CSVLogger and most of one's
-            own, cost no speed; with others Keras' `fit` trains. With `restore_best_weights` the
-            best epoch counts. What a callback changes outside the model stays in the process that
-            trains.
-        keep: Whose weights are kept, `best` or `all`.
-        workers: Trainings at a time; default one a core.
-        time_seconds: No training begins after it.
+        callbacks: One or a list of Keras callbacks for a custom model, as for `fit`; each training
+            gets copies. Callbacks that act between epochs, such as EarlyStopping,
+            ReduceLROnPlateau, LearningRateScheduler, CSVLogger and most custom ones, cost no speed;
+            with others Keras' `fit` trains. With `restore_best_weights` the best epoch counts. A
+            callback's changes outside the model stay in the process that trains.
+        keep: Trials whose weights are kept, `best` or `all`.
+        workers: Number of parallel trainings; by default one for each core.
+        time_seconds: No training begins after this time.
         timeout_seconds: Longest time of one training.
         name: The sweep's name; default the name of `out`.
         out: The results directory, in which a later call with the same data continues. Default a
@@ -415,7 +415,7 @@ def tune(
     reference = model_reference(model) if in_memory else model
     called = {}
     if callbacks:
-        # Imports Keras, as the callbacks' module did.
+        # Imports Keras, which the callbacks' module has imported already.
         from hpsearch.models.callbacks import as_list, described, scored, with_callbacks
 
         callbacks = as_list(callbacks)
@@ -475,8 +475,8 @@ def tune(
 
 
 def _drive(oracle: Any) -> Drive:
-    """Return what searches with the oracle in this process."""
-    # Imports KerasTuner, as the oracle's module did.
+    """Return a search with the oracle in this process."""
+    # Imports KerasTuner, which the oracle's module has imported already.
     from hpsearch.tuner.sweep_tuner import drive
 
     search = drive(oracle)
@@ -498,7 +498,7 @@ def _run_in(
     name: str = "",
     keep: bool,
 ) -> Results:
-    """Do `work` in a results directory, or in a temporary one if `out` is None.
+    """Call `work` with a results directory, a temporary one if `out` is None.
 
     Args:
         name: The results directory's name within the temporary one.
@@ -525,7 +525,7 @@ def _work_in_scratch(work: Callable[[Path], Results], name: str, *, keep: bool) 
         try:
             return taken(work(Path(scratch, name)))
         except Interrupted as error:
-            # Does not name the directory: no later run can continue there.
+            # Leave the directory out of the message: no later run can continue there.
             interruption = Interrupted(error.number)
             if isinstance(error.results, Results):
                 interruption.results = taken(error.results)
@@ -555,7 +555,7 @@ def optimize(
     metric: str = METRIC,
     verbose: int | str = "auto",
 ) -> Results:
-    """Search for the config at which a function, or a program, is best.
+    """Search for the config with the best score of a function or a program.
 
     >>> import hpsearch
     >>> results = hpsearch.optimize(
@@ -568,22 +568,22 @@ def optimize(
 
     Args:
         objective: A function of a config that returns its score, or a generator that yields one
-            after each epoch: then `hyperband` and `asha` can halt it, and the last score counts.
-            An exception makes a failed row, a score that is not finite a diverged one.
+            after each epoch: then `hyperband` and `asha` can halt it, and the last score counts. An
+            exception makes a failed row; a score that is not finite, a diverged one.
         parameters: As in a sweep file, with any names; with `epochs` for `hyperband` and `asha`.
         method: As in a sweep file; `grid` needs no `trials`.
         trials: Upper bound on the trials.
         goal: `minimize` or `maximize`.
         seed: Seed of the proposals.
-        workers: Processes that call the function. 1 calls it in this process; more need a
-            function that can be imported by its module and name, and each trial is answered
-            whatever the function does to its process. In this process `sys.exit` makes a failed
-            row, too, and a changed working directory is restored, but `os._exit` and a crash end
-            the program, KeyboardInterrupt ends the search as Ctrl-C does, and open files are the
-            function's to close or overwrite.
+        workers: Processes that call the function. 1 calls it in this process; more need a function
+            that can be imported by its module and name, and each trial gets a result whatever the
+            function does to its process. In this process `sys.exit` makes a failed row, too, and a
+            changed working directory is restored, but `os._exit` and a crash end the program,
+            KeyboardInterrupt ends the search as Ctrl-C does, and the function must close or
+            overwrite open files itself.
         out: The results directory, in which a later call continues; None keeps nothing on disk.
         constraints, configs: As in a sweep file.
-        time_seconds: No trial begins after it.
+        time_seconds: No trial begins after this time.
         timeout_seconds: Longest time of one trial, with several workers or on a cluster.
         execution: As in a sweep file, for a cluster: `{"engine": "ray", "address": "auto"}`.
         prior: `mlp` if the function trains an MLP whose hyperparameters have the names of a sweep
@@ -591,7 +591,7 @@ def optimize(
             on other tables come first. The same as the method's option.
         command: In place of a function, a program's command line, as in a sweep file:
             `[sys.executable, "train.py", "${args}"]`.
-        metric: The score that the program tells.
+        metric: The score that the program reports.
         verbose: As for `hpsearch.run`.
 
     Raises:

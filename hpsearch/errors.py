@@ -24,7 +24,7 @@ from typing import Any
 
 
 class HpsearchError(Exception):
-    """Base of all errors that hpsearch raises on purpose."""
+    """Base class of all errors that hpsearch raises on purpose."""
 
     exit_code = 2
 
@@ -78,7 +78,7 @@ class LockedError(RefusedError):
 
 
 class ChangedSweepError(RefusedError):
-    """The sweep differs from the stored one in something that decides a score."""
+    """The sweep differs from the stored one in a property that affects scores."""
 
 
 class StoreError(RefusedError):

@@ -1,4 +1,4 @@
-"""Files that are named within an open directory: neither a link nor a move leads elsewhere."""
+"""Access files by name within an open directory, whatever becomes of its path."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
-#: A link or FIFO in the place of a file is not followed, and not waited for.
+#: Neither follow a link in the place of a file nor wait for a FIFO.
 NO_LINK = os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-#: Windows opens no directories; there, names are joined to the path.
+#: Windows cannot open directories; there, names are joined to the path.
 _INSIDE = os.open in os.supports_dir_fd
-#: On Linux a directory may be one that can be written but not listed.
+#: On Linux, a directory may be writable but not listable.
 _DIRECTORY = getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_PATH", os.O_RDONLY)
 
 
 class OpenDirectory:
-    """A directory that stays the same one whatever becomes of its path.
+    """An open directory, which stays the same whatever becomes of its path.
 
     Args:
-        path: The directory; a link to one is followed.
-        within: The open directory that has it, in which a link is not followed.
+        path: The directory, or a link to it.
+        within: The open directory that contains it; a link there is not followed.
 
     Raises:
         OSError: There is no such directory.
@@ -46,7 +46,7 @@ class OpenDirectory:
     def write(
         self, name: str, content: str | bytes, check: Callable[[], None] = lambda: None
     ) -> None:
-        """Write a temporary file, flush it to the disk, and give it the name of a file.
+        """Write a file as a whole: a temporary one is flushed to the disk, then renamed.
 
         Args:
             check: Called before the file gets its name; raises to prevent it.
@@ -71,7 +71,7 @@ class OpenDirectory:
             raise
 
     def take(self, source: OpenDirectory, old: str, new: str) -> None:
-        """Give a file of a directory on the same file system a name here, over an earlier file.
+        """Move a file here from a directory on the same file system, over an earlier file.
 
         Raises:
             OSError: It cannot be renamed.
@@ -81,7 +81,7 @@ class OpenDirectory:
 
     @contextmanager
     def scratch(self, prefix: str) -> Iterator[OpenDirectory]:
-        """Make a directory in this one for the context, which nobody else may enter."""
+        """Make a directory in this one for the context, closed to other users."""
         name = f"{prefix}{os.urandom(8).hex()}"
         os.mkdir(self._named(name), 0o700, **self._here("dir_fd"))  # noqa: PTH102
         try:
@@ -110,12 +110,12 @@ class OpenDirectory:
 
 
 def lock_without_waiting(handle: int) -> bool:
-    """Lock an open file for as long as it is open; return whether nobody else has.
+    """Lock a file while it is open; return False if another process has locked it.
 
     Raises:
         OSError: The file system has no locks.
     """
-    import fcntl  # missing on Windows, which trains nothing
+    import fcntl  # missing on Windows, which does not train
 
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,4 +1,4 @@
-"""Importing a user's code by its name."""
+"""Import a user's code by its name."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from hpsearch.errors import InputError
 
 @contextlib.contextmanager
 def contained() -> Iterator[None]:
-    """Run a user's code so that it moves this process to no other directory, nor doubles it.
+    """Run a user's code, but keep it from moving or duplicating this process.
 
-    A process that the code forks and that comes back here ends.
+    The working directory is restored; a forked process that returns here ends.
     """
     process, here = os.getpid(), _working_directory()
     try:
@@ -35,15 +35,15 @@ def _working_directory() -> Path | None:
     try:
         return Path.cwd()
     except OSError:
-        # It was removed, which says nothing about the user's code.
+        # The directory was removed, which says nothing about the user's code.
         return None
 
 
 def find_own_modules() -> None:
-    """Let imports find a user's modules in the working directory; last, so they hide no package.
+    """Let imports find a user's modules in the working directory, but after all packages.
 
-    Call it only before such an import: packages try to import others that may not be installed,
-    and a file of that name would run.
+    Call it only before such an import: packages try to import optional others, and a file of that
+    name would run.
     """
     here = _working_directory()
     if here is not None and str(here) not in sys.path:

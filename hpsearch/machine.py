@@ -33,15 +33,15 @@ def require_fork() -> None:
         )
 
 
-#: SQLite's primary result codes.
+#: Primary result codes of SQLite.
 _NO_MEMORY, _IO_ERROR, _FULL, _CANNOT_OPEN = 7, 10, 13, 14
 
 
 def shortage(error: BaseException | None) -> str:
-    """Return what the system lacks if a call failed for that, and what to do; else empty.
+    """Return the resource whose lack made a call fail, and what to do; else an empty text.
 
     Args:
-        error: Any exception, one of SQLite's too.
+        error: Any exception, including SQLite's.
     """
     number = getattr(error, "errno", None)
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
@@ -53,7 +53,7 @@ def shortage(error: BaseException | None) -> str:
             "another place), or check the disks"
         )
     if number in (errno.EMFILE, errno.ENFILE) or (code == _CANNOT_OPEN and not _opens_files()):
-        # Not by `resource`, which could not be imported now.
+        # Not with `resource`, which could not be imported in this state.
         most = os.sysconf("SC_OPEN_MAX") if hasattr(os, "sysconf") else "so many"
         return f"no more than {most} files may be open: raise the limit, as in: ulimit -n 1024"
     if isinstance(error, BlockingIOError) or "start new thread" in str(error):
@@ -72,7 +72,7 @@ def _opens_files() -> bool:
 
 
 def working_directory_lost() -> str:
-    """Return what to do if the working directory has been deleted; else empty."""
+    """Return what to do if the working directory has been deleted; else an empty text."""
     try:
         os.getcwd()
     except FileNotFoundError:
@@ -81,10 +81,10 @@ def working_directory_lost() -> str:
 
 
 def odd_kind(path: Path, *, links: bool = True) -> str:
-    """Name what a path is if opening it may wait or do harm, as `a device`; empty for files.
+    """Return the kind of a path that may block or do harm when opened, as `a device`; else empty.
 
     Args:
-        links: Whether a link to a file is taken for a file.
+        links: Whether a link to a file counts as a file.
     """
     try:
         mode = (path.stat() if links else path.lstat()).st_mode
@@ -102,12 +102,12 @@ _ODD_KINDS = {
 }
 
 
-#: A file that is no odd one, but what is written to it is written elsewhere too.
+#: A regular file, but one whose content also appears elsewhere.
 HARD_LINK = "a file that has another name elsewhere (a hard link)"
 
 
 def has_other_name(path: Path) -> bool:
-    """Whether a file has a hard link."""
+    """Check if a file has a hard link."""
     try:
         return path.is_file() and path.stat().st_nlink > 1
     except OSError:
@@ -115,7 +115,7 @@ def has_other_name(path: Path) -> bool:
 
 
 def version_of(package: str) -> str:
-    """Version of an installed package; `unknown` if it is not installed."""
+    """Return the version of an installed package; `unknown` if it is not installed."""
     try:
         return version(package)
     except PackageNotFoundError:
@@ -123,14 +123,14 @@ def version_of(package: str) -> str:
 
 
 def available_bytes() -> int:
-    """Bytes of memory that this process may still take: machine, control groups and rlimit."""
-    # psutil takes 10 ms to import; most commands do without it.
+    """Return the memory that this process may still use, by machine, control groups and rlimit."""
+    # psutil takes 10 ms to import; most commands do not need it.
     import psutil
 
     left = [int(psutil.virtual_memory().available)]
     left += [limit - used for limit, used in _control_groups()]
     with contextlib.suppress(ImportError, OSError, ValueError):
-        # Windows has no such module.
+        # The module is missing on Windows.
         import resource
 
         soft, _ = resource.getrlimit(resource.RLIMIT_AS)
@@ -140,16 +140,16 @@ def available_bytes() -> int:
     return max(0, min(left))
 
 
-#: The rest is for the driver, the fork servers and all other programs.
+#: The rest is left to the driver, the fork servers and all other programs.
 _SHARE = 0.8
-#: TensorFlow alone takes some 400 MB of a worker.
+#: TensorFlow alone takes some 400 MB in a worker.
 _LEAST_BYTES = 2**30
 
 
 def share_bytes(workers: int) -> int:
-    """Default memory limit of a worker: its part of four fifths of the machine's memory.
+    """Return a worker's default memory limit: its part of four fifths of the machine's memory.
 
-    At least 1 GiB, or four fifths of a smaller machine.
+    The limit is at least 1 GiB, or four fifths of a smaller machine.
     """
     machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     usable = int(_SHARE * min([machine, *(limit for limit, _ in _control_groups())]))
@@ -157,7 +157,7 @@ def share_bytes(workers: int) -> int:
 
 
 def _control_groups() -> Iterator[tuple[int, int]]:
-    """Limit and usage, in bytes, of the control groups around this process (Linux)."""
+    """Yield limit and usage, in bytes, of the control groups around this process (Linux)."""
     with contextlib.suppress(OSError, ValueError):
         for line in Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines():
             _, controllers, path = line.split(":", 2)
@@ -180,15 +180,15 @@ def _limits(root: Path, group: str, limit: str, used: str) -> Iterator[tuple[int
 
 
 def own_bytes(pid: int) -> int:
-    """Resident memory of a process without its shared pages, such as the data; 0 if it ended."""
-    # psutil takes 10 ms to import; most commands do without it.
+    """Return a process' resident memory without shared pages, such as the data; 0 if it ended."""
+    # psutil takes 10 ms to import; most commands do not need it.
     import psutil
 
     try:
         memory = psutil.Process(pid).memory_info()
     except psutil.Error:
         return 0
-    # Only Linux tells shared pages apart.
+    # Only Linux distinguishes shared pages.
     return int(memory.rss - getattr(memory, "shared", 0))
 
 
@@ -197,7 +197,7 @@ def descendants(pids: Iterable[int]) -> dict[int, list[int]]:
     children: dict[int, list[int]] = {}
     for path in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError, ValueError):
-            # A process may have any name, in brackets.
+            # A process name, in brackets here, may have any characters.
             state, parent = path.read_bytes().rpartition(b")")[2].split()[:2]
             if state not in (b"Z", b"X"):
                 children.setdefault(int(parent), []).append(int(path.parent.name))
@@ -210,7 +210,7 @@ def descendants(pids: Iterable[int]) -> dict[int, list[int]]:
 
 
 def private_bytes(pid: int) -> int:
-    """Resident memory of a process, of shared pages its part; 0 if it cannot be told."""
+    """Return a process' resident memory with its part of shared pages; 0 if unknown."""
     with contextlib.suppress(OSError, ValueError, IndexError):
         text = Path(f"/proc/{pid}/smaps_rollup").read_text("ascii")
         return 1024 * int(text.partition("Pss_Anon:")[2].split()[0])
@@ -218,8 +218,8 @@ def private_bytes(pid: int) -> int:
 
 
 def state_of(pid: int) -> str:
-    """State of a process in psutil's words, such as `stopped` or `zombie`; empty if it is gone."""
-    # psutil takes 10 ms to import; most commands do without it.
+    """Return a process' state in psutil's words, such as `stopped` or `zombie`; empty if gone."""
+    # psutil takes 10 ms to import; most commands do not need it.
     import psutil
 
     try:
@@ -234,17 +234,17 @@ def die_first() -> None:
         Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
 
 
-#: Variables of the environment that this process has set for itself.
+#: Environment variables that this process has set for itself.
 _SET_HERE: set[str] = set()
 
 
 def set_default(name: str, value: str) -> None:
-    """Set a variable of the environment that the user has not set, for this process's own use."""
+    """Set an environment variable for this process, unless the user has set it."""
     if name not in os.environ:
         os.environ[name] = value
         _SET_HERE.add(name)
 
 
 def users_value(name: str) -> str | None:
-    """Return the user's value of a variable of the environment; None without one."""
+    """Return the user's value of an environment variable; None without one."""
     return None if name in _SET_HERE else os.environ.get(name)

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from hpsearch.revisit.predicting import Predictor
 
-#: Columns of the table that say nothing of a trial as a whole, or the same of all.
+#: Columns of the table that belong to single executions, and columns that are equal for all.
 _OF_EXECUTIONS = ("seed", "fold", "best_epoch", "best_score", "shared_with", "error")
 _OF_ALL = ("metric", "sweep", "data", "recipe", "version", "tensorflow", "keras")
 
@@ -66,7 +66,7 @@ class Results(Pictures):
         directory: The results directory.
         rows: Loads data that was in memory; None reads the sweep's `data:`.
         trust: Functions that may run if the directory names them, as `package.module:name`.
-            Those of a sweep that this program has run are trusted.
+            Functions of a sweep that this program has run are trusted.
     """
 
     directory: Path
@@ -119,7 +119,7 @@ class Results(Pictures):
         """The line of the best trial, as in `trials`, with everything that all its rows share.
 
         The best has the best mean score over its executions, among the trials with the most of
-        them; of equal ones, the first.
+        them; the first of equal ones.
 
         Raises:
             InputError: No trial has a score.
@@ -131,7 +131,7 @@ class Results(Pictures):
 
     @property
     def best_params(self) -> dict[str, Any]:
-        """The best trial's hyperparameters, without those that are inactive.
+        """The best trial's active hyperparameters.
 
         Raises:
             InputError: No trial has a score.
@@ -141,7 +141,7 @@ class Results(Pictures):
     def model(self) -> Any:
         """Return the best trial's `keras.Model`, which takes raw rows.
 
-        Layers, metrics and losses of one's own come from the function that built the model.
+        Custom layers, metrics and losses come from the function that built the model.
 
         Raises:
             InputError: No trial completed, or Keras cannot load the model.
@@ -167,18 +167,18 @@ class Results(Pictures):
             return store.facts().classes
 
     def predict(self, rows: Any) -> npt.NDArray[Any]:
-        """Predict rows by the best trial's model.
+        """Predict rows with the best trial's model.
 
         Args:
-            rows: Such as the sweep had, without the target: a frame or a mapping of columns
-                (others are passed over), or an array.
+            rows: Rows like the sweep's, without the target: a frame or a mapping of columns
+                (further columns are ignored), or an array.
 
         Returns:
             The label of each row, a number where labels are numbers; for regression, the values in
             the target's own units, `(n_samples,)` or `(n_samples, outputs)`.
 
         Raises:
-            InputError: The rows are not such as the model takes; or as for `model`.
+            InputError: The model does not take such rows; or as for `model`.
         """
         return self._predictor.labels(rows)
 
@@ -195,7 +195,7 @@ class Results(Pictures):
 
     @cached_property
     def _predictor(self) -> Predictor:
-        # Starts slowly: NumPy, pandas.
+        # Imported here because it starts slowly, with NumPy and pandas.
         from hpsearch.revisit.predicting import predictor_of
 
         return predictor_of(self.directory, load=self.rows, trust=self.trust)
@@ -204,8 +204,8 @@ class Results(Pictures):
     def tuner(self) -> Any:
         """A KerasTuner tuner with all trials: `get_best_hyperparameters()`, `results_summary()`.
 
-        Its `hypermodel.build(hp)` gives an untrained model, and `get_best_models()` trained ones,
-        which take raw rows. Trials are named by their numbers.
+        `hypermodel.build(hp)` returns an untrained model, `get_best_models()` trained ones, which
+        take raw rows. The names of trials are their numbers.
 
         Raises:
             InputError: The rows are those of a function.
@@ -249,7 +249,7 @@ class Results(Pictures):
         seed: int | None = None,
         fold: int | None = None,
     ) -> Evaluation:
-        """Evaluate a trial on a split, and record that it was done.
+        """Evaluate a trial on a split, and record the evaluation.
 
         Args:
             split: `train`, `validation` or `test`.
@@ -275,18 +275,18 @@ class Results(Pictures):
         workers: int | None = None,
         verbose: int | str = "auto",
     ) -> Results:
-        """Train the best trials again with fresh seeds, and return the results of that.
+        """Train the best trials again with fresh seeds, and return the new results.
 
-        The best of many trials is partly so by luck; fresh seeds tell how good it is. The new
-        results have the means and their intervals as `intervals`, and the final model.
+        The best of many trials is best partly by luck; fresh seeds show how good it is. The new
+        results have the means with their intervals, as `intervals`, and the final model.
 
         Args:
             seeds: The number of fresh seeds.
             top: The number of best trials.
             on: `train+validation` trains on the validation rows, too, for a final model; its scores
-                are then of rows that it was trained on. `evaluate("test")` tells how good it is.
-            out: The new results directory; default `refit`, or `final`, in this one. What it has is
-                not trained again.
+                are then of rows that it was trained on. Use `evaluate("test")` to measure it.
+            out: The new results directory; default `refit`, or `final`, in this one. Executions
+                that it has are not trained again.
             workers, verbose: As for `hpsearch.run`.
 
         Raises:
@@ -298,7 +298,7 @@ class Results(Pictures):
         settings = Settings(out=where, workers=workers)
         run_sweep(sweep, settings, make_reporter(verbose), self.rows)
         again = Results(where, self.rows, self.trust)
-        # A temporary directory goes with the results that own it.
+        # The temporary directory is removed with the results that own it.
         vars(again)["_of"] = self
         return again
 
@@ -307,7 +307,7 @@ class Results(Pictures):
         """The mean score of each trial with its 95% interval over executions, the best first.
 
         Columns: `trial, config, mean, low, high, executions`; Student's interval, empty for one
-        execution. Of trials that were chosen by these scores the means are too good: see `refit`.
+        execution. The means are too good for trials that were chosen by these scores: see `refit`.
         """
         return score_intervals(self.directory)
 
@@ -319,7 +319,7 @@ class Results(Pictures):
     def reproduce(
         self, trial: int, seed: int | None = None, fold: int | None = None
     ) -> Reproduction:
-        """Train a trial again from its row; `equal` says whether it scored the same.
+        """Train a trial again from its row; `equal` is True if the scores are the same.
 
         Args:
             seed, fold: The execution; None for the trial's best one.
@@ -331,9 +331,9 @@ class Results(Pictures):
         return reproduce_trial(self.directory, Which(trial, seed, fold), self.rows, self.trust)
 
     def detached(self) -> Results:
-        """Return these results with their tables read, so that the directory may go."""
+        """Return these results with their tables read, so that the directory may be removed."""
         loaded = Results(self.directory, self.rows, self.trust)
-        # Sets cached properties.
+        # Sets the cached properties.
         vars(loaded).update(table=self.table, curves=self.curves)
         return loaded
 

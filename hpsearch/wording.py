@@ -1,4 +1,4 @@
-"""Text for people: suggestions for misspelt names, lists, values, numbers."""
+"""Text for people: suggestions for misspelt names, lists, values and numbers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _words(name: str) -> tuple[str, ...]:
 
 
 def nearest(word: Any, names: Iterable[str], cutoff: float = 0.6) -> str | None:
-    """Return the name most like `word`, if one is close.
+    """Return the name most similar to `word`, if one is close.
 
     Case, `_`, `-` and the order of words do not count.
     """
@@ -35,7 +35,7 @@ def nearest(word: Any, names: Iterable[str], cutoff: float = 0.6) -> str | None:
     return _nearest(word, tuple(names), cutoff)
 
 
-@lru_cache(maxsize=512)  # A list of thousands of items tends to repeat one mistake.
+@lru_cache(maxsize=512)  # A list of thousands of items often repeats the same mistake.
 def _nearest(word: str, names: tuple[str, ...], cutoff: float) -> str | None:
     by_words = {_words(name): name for name in names}
     if _words(word) in by_words:
@@ -55,9 +55,9 @@ def unknown_hint(word: Any, meanings: Mapping[str, str], names: Iterable[str]) -
     """Return `; did you mean ...?`, `; write ...`, or an empty string.
 
     Args:
-        word: What a user wrote.
-        meanings: Word -> name, or what to write.
-        names: The names there are, one of which may be misspelt.
+        word: The user's word.
+        meanings: Word -> name, or advice.
+        names: The valid names, one of which may be meant.
     """
     meaning = meanings.get(word) if isinstance(word, str) else None
     if meaning is None:
@@ -84,10 +84,10 @@ def have_results(count: int, what: str = "") -> str:
     return f"{counting} {'has' if count == 1 else 'have'} results already"
 
 
-#: Larger numbers have an exponent; from the second one on, commas separate thousands.
+#: Larger numbers have an exponent; beyond the second value, commas separate thousands.
 _MOST_SPELT = 1e7
 _DIGITS_APART = 10_000
-#: A smaller measured value has an exponent, and a smaller hyperparameter.
+#: Smaller measured values have an exponent, as have hyperparameters below the second value.
 _SMALL, _SMALLEST = 1e-3, 1e-4
 
 
@@ -96,21 +96,22 @@ def number(value: float, beside: float = 0.0) -> str:
 
     Args:
         value: The value.
-        beside: A larger number next to it, whose decimals it gets: 3,054 ± 573.
+        beside: A larger number next to it that sets the number of decimals: 3,054 ± 573.
     """
     size = abs(value)
     if size == 0:
         return "0"
+    size = max(size, abs(beside)) if abs(beside) < _MOST_SPELT else size
     if size < _SMALL or size >= _MOST_SPELT:
         return _exponential(value)
-    size = max(size, abs(beside)) if abs(beside) < _MOST_SPELT else size
-    if size >= 999.95:
-        return f"{value:,.0f}"
-    return f"{value:.{1 if size >= 99.995 else 2 if size >= 9.99995 else 4}f}"
+    digits = 0 if size >= 999.95 else 1 if size >= 99.995 else 2 if size >= 9.99995 else 4
+    text = f"{value:,.{digits}f}"
+    # Not zero, and not to be taken for it.
+    return text if float(text.replace(",", "")) else number(value)
 
 
 def plain(value: float) -> str:
-    """Format a hyperparameter as one would write it: 32, 0.003, 20,000, 7.8e-6."""
+    """Format a hyperparameter as people write it: 32, 0.003, 20,000, 7.8e-6."""
     size = abs(value)
     if size and (size < _SMALLEST or size >= _MOST_SPELT):
         return _exponential(value)
@@ -145,10 +146,10 @@ def show(value: Any) -> str:
 
 
 def said_by(error: BaseException) -> str:
-    """Return an exception's text, also if its own `__str__` fails."""
+    """Return an exception's text, even if its `__str__` fails."""
     try:
         return str(error)
-    # The code is a user's, and may raise anything.
+    # A user's code may raise anything.
     except BaseException as failure:  # noqa: BLE001
         return f"(its text cannot be had: {type(failure).__name__})"
 
@@ -194,22 +195,22 @@ def printable(text: str, instead: str = " ", keep: str = "") -> str:
     """Replace each character that could end the line, reorder text or command a terminal.
 
     Args:
-        keep: Characters that stay as they are.
+        keep: Characters to leave unchanged.
     """
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() or c in keep else instead for c in text)
 
 
-#: Of an error: more is for no reader, and a message may hold an array's every number.
+#: Most characters of an error's text: a message may contain every number of an array.
 MOST_CHARACTERS = 10_000
-#: Another tool's word is no misspelling of one here.
+#: Another tool's word is not a misspelling of one here.
 _CLOSE = 0.7
 _MOST_IN_CELL = 200
 
 
 def shortened(text: str, most: int = MOST_CHARACTERS) -> str:
-    """Return a text of bounded length: its first characters, and how many there are in all."""
+    """Return a text of bounded length: its first characters, and the total number."""
     if len(text) <= most:
         return text
     return f"{text[:most]}... ({len(text):,} characters in all)"

@@ -144,7 +144,7 @@ def run(
     with _logged(display, log or ()) as reporter:
         outcome = run_sweep(loaded, settings, reporter)
     if not quiet:
-        # Only now: it imports NumPy.
+        # Imported only now, because it imports NumPy.
         from hpsearch.cli.show import print_summary
 
         print_summary(outcome, make_console())
@@ -153,7 +153,7 @@ def run(
 
 @contextmanager
 def _logged(reporter: Reporter, targets: Sequence[str]) -> Iterator[Reporter]:
-    """Yield a reporter that logs to trackers, too."""
+    """Yield a reporter that also logs to trackers."""
     if not targets:
         yield reporter
         return
@@ -238,8 +238,9 @@ def compare(
         bool, typer.Option("--settle", help="Train the best of each again with fresh seeds.")
     ] = False,
     seeds: Annotated[
-        int, typer.Option(min=2, max=10_000, metavar="K", help="Fresh seeds, for --settle.")
-    ] = 10,
+        int | None,
+        typer.Option(min=5, max=10_000, metavar="K", help="Fresh seeds, for --settle; else 10."),
+    ] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, max=1024, help="Trainings at a time, for --settle.")
     ] = None,
@@ -263,10 +264,12 @@ def compare(
 
     if out is not None:
         require_suffix(out)
+    if not settle and (seeds or workers):
+        raise InputError("--seeds and --workers are for --settle, which trains")
     columns = Columns(score, tuple(params.split(",")) if params else (), goal, random)
-    settler = _settler(seeds, workers, trust or (), sweep) if settle else None
+    settler = _settler(seeds or 10, workers, trust or (), sweep) if settle else None
     compared = Comparison.of(compare_tables(tables, columns, anyway=anyway, settle=settler))
-    # The file first: stdout may be closed before the end, as `head` does.
+    # Write the file first: stdout may be closed early, as `head` does.
     if out is not None:
         compared.write(out)
     if json:
@@ -299,9 +302,10 @@ def merge(
 ) -> None:
     """Join the results of one sweep from several directories in a new one."""
     from hpsearch.revisit.merging import merge_directories
+    from hpsearch.wording import printable
 
     for line in merge_directories(sources, out):
-        typer.echo(line)
+        typer.echo(printable(line))
 
 
 @app.command()
@@ -542,12 +546,12 @@ def _show_warning(message: Warning | str, *_details: object, **_more: object) ->
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code; a user's mistake gives no traceback."""
-    # TensorFlow's messages about the machine do not concern users.
+    # Users do not need TensorFlow's messages about the machine.
     set_default("TF_CPP_MIN_LOG_LEVEL", "2")
     set_default("KERAS_BACKEND", "tensorflow")
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            # Not every terminal has all characters.
+            # Some terminals cannot show every character.
             stream.reconfigure(errors="backslashreplace")
     try:
         with warnings.catch_warnings():
@@ -561,7 +565,7 @@ def main(arguments: list[str] | None = None) -> None:
         tell("interrupted")
         raise SystemExit(130) from None
     except BrokenPipeError:
-        # `hpsearch show ... | head` is no error; Python would complain when it flushes stdout.
+        # `hpsearch show ... | head` is not an error, but Python would complain on flushing stdout.
         silence(sys.stdout)
         raise SystemExit(0) from None
     except (OSError, RuntimeError) as error:

@@ -1,4 +1,4 @@
-"""`hpsearch plan`: the trials and trainings of a run, and about how long they would take."""
+"""`hpsearch plan`: the trials and trainings of a run, and a rough estimate of their duration."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def print_plan(
 
 
 def _from_prior(search: Search, recipe: Recipe) -> Iterator[str]:
-    """The configs that a prior has tried first, a line each."""
+    """Yield the configs to try first because of a prior, a line each."""
     strategy = strategy_of(search, recipe)
     if strategy is None:
         return
@@ -133,7 +133,7 @@ def _executions(
 ) -> list[Execution]:
     drawn = draws(search.method.name, search.space, search.listed, search.seed)
     if sweep.method.name in {"random", "sobol"} and limit is None:
-        # Only time ends the search, so the plan is of its first trials.
+        # The search ends by time, so plan only its first trials.
         limit = 1_000
     listed = {config.id for config in search.listed}
     trials = Trials(search.space, listed, sweep.repetitions, stored=stored, limit=limit)
@@ -147,9 +147,9 @@ def _executions(
 
 
 def _stored(where: ResultsDirectory) -> tuple[list[Execution], dict[int, ExecutionResult]]:
-    """The executions of earlier runs, and their results."""
+    """Return the executions of earlier runs, and their results."""
     if where.store.exists():
-        # A run would say what is wrong with the store; a plan only counts.
+        # A run would report what is wrong with the store; a plan only counts.
         with suppress(RefusedError), Store(where.store, read_only=True) as store:
             return store.executions(), store.results()
     return [], {}
@@ -161,7 +161,7 @@ def _answered(
     stored: Sequence[Execution],
     results: Mapping[int, ExecutionResult],
 ) -> list[Execution]:
-    """The executions that have a result already, or whose result an earlier one's curve holds."""
+    """Return the executions with a result, stored or contained in an earlier one's curve."""
     curves = CurveReuse(recipe, results, {}, stored)
     return [each for each in executions if each.number in results or curves.answer(each)]
 

@@ -20,7 +20,7 @@ from hpsearch.tuner.search import program_search
 from hpsearch.wording import counted
 
 _MOST_VALUES = 6
-#: Trials that are counted one by one.
+#: Most trials to count one by one.
 _MOST_COUNTED = 100_000
 
 
@@ -53,9 +53,9 @@ def print_program_plan(sweep: ProgramSweep, out: Path | None, console: Console) 
 
 
 def _planned(sweep: ProgramSweep) -> tuple[list[Execution], bool]:
-    """The first executions of a method that ignores scores, and whether they are all.
+    """Return the first executions of a method that ignores scores, and whether they are all.
 
-    Of any other method, that of random draws.
+    For any other method, return the executions of one random draw.
     """
     search = program_search(sweep)
     fixed = search.method.name in FIXED_METHODS

@@ -46,7 +46,7 @@ from hpsearch.tuner.run import run_sweep
 from hpsearch.tuner.settings import Settings
 from hpsearch.wording import counted, number
 
-#: Trial, seed and fold, each None if it was not given.
+#: Trial, seed and fold; None for those not given.
 Choice = tuple[int | None, int | None, int | None]
 
 _INTERVALS = {
@@ -57,10 +57,10 @@ _INTERVALS = {
 
 
 def trust_of(names: Sequence[str], sweep: Path | None) -> frozenset[str]:
-    """Return the functions that may run: named one by one, or by the user's sweep file.
+    """Return the functions that may run: those in `names` and those in the user's sweep file.
 
     Raises:
-        InputError: One is no function's name, or the file is no sweep.
+        InputError: A name is not a function's, or the file is not a sweep.
     """
     named = None if sweep is None else load_any(sweep)
     return trusted(names) | frozenset(roles_of(named) if isinstance(named, Sweep) else ())
@@ -70,16 +70,16 @@ def _evaluations(source: Path) -> tuple[Evaluation, ...]:
     try:
         return evaluations_beside(source)
     except RefusedError as error:
-        # The store is damaged; the report needs only the tables.
+        # The store is damaged, but the report needs only the tables.
         tell(f"evaluations are not shown: {error}")
         return ()
 
 
 def _compared(sources: Sequence[Path]) -> Compared | None:
-    """The comparison of several sweeps; None if they cannot be compared."""
+    """Return the comparison of several sweeps; None if they cannot be compared."""
     if len(set(sources)) < len(sources) or len(sources) < 2:
         return None
-    # The page tells of `hpsearch compare`, which says why.
+    # The page refers to `hpsearch compare`, which reports the reason.
     with suppress(HpsearchError):
         return section_of(compare_tables(sources))
     return None
@@ -119,7 +119,7 @@ def export(
 
 
 def _import_tensorflow() -> None:
-    """Import it and have it look for GPUs without what it says to stderr meanwhile."""
+    """Import TensorFlow and let it look for GPUs, without its messages on stderr."""
     sys.stderr.flush()
     stderr = os.dup(2)
     nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -170,7 +170,7 @@ def refit(
     """Train the best trials again and print their means and intervals.
 
     Args:
-        numbers: Of trials, of fresh seeds, and of workers.
+        numbers: Numbers of trials, of fresh seeds and of workers.
     """
     top, seeds, workers = numbers
     sweep = sweep_of_best(directory, top, seeds, trust=trust, on=on)
@@ -231,7 +231,7 @@ def reproduce(directory: Path, which: Choice, console: Console, trust: Collectio
     return _print_reproduction(reproduce_trial(directory, Which(*which), trust=trust), console)
 
 
-#: How a line is printed that is to be copied.
+#: Options to print a line exactly, to be copied.
 _AS_IT_IS: Final[dict[str, Any]] = {"soft_wrap": True, "markup": False, "highlight": False}
 
 
@@ -241,7 +241,7 @@ def reproduce_of_program(
     """Print the command line of a program's trial, or run it if the user trusts it.
 
     Args:
-        sweep: The user's own sweep file, which names the same program.
+        sweep: The user's sweep file, which names the same program.
 
     Returns:
         The exit code.
@@ -289,7 +289,7 @@ def _verdict(found: Reproduction) -> Iterable[str]:
 
 
 def _versions(found: Reproduction) -> Iterable[str]:
-    """Lines about the versions that made the row, if others are installed."""
+    """Yield a line for each version that differs from the one that made the row."""
     for name, (then, now) in found.other_versions.items():
         yield f"  {PACKAGES[name]} was {then} and is {now} now"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -191,7 +192,7 @@ def print_results(source: Path, top: int, console: Console) -> None:
         say(
             "mean scores by value are not shown, because "
             f"{listing(chosen, 'and')} may try some values mostly beside good others; "
-            f"see the importance in the report (hpsearch report {source})"
+            f"see the importance in the report (hpsearch report {shlex.quote(str(source))})"
         )
     else:
         _print_means(table, names, console)
@@ -202,14 +203,14 @@ def print_results(source: Path, top: int, console: Console) -> None:
 
 
 def _running(source: Path) -> str:
-    """A line about the run that writes a directory now; empty if none does."""
+    """Return a line about the run that is writing a directory; empty without a run."""
     where = ResultsDirectory(source)
     process = holder(where.lock)
     if not process:
         return ""
     with Store(where.store, read_only=True) as store:
         planned, done = len(store.executions()), len(store.results())
-    # The holder writes its lock once, when it begins.
+    # The holder writes its lock file once, at its start.
     since = time.strftime("%H:%M:%S", time.localtime(where.lock.stat().st_mtime))
     return (
         f"a run is under way since {since} (process {process}): "
@@ -277,7 +278,7 @@ def _print_errors(source: Path, table: pd.DataFrame, console: Console) -> None:
     best = best_trial(table)
     if best is None or "data" not in table:
         return
-    # That the store is damaged is said with the evaluations.
+    # A damaged store is reported with the evaluations.
     with suppress(RefusedError):
         facts = facts_of(source if source.is_dir() else source.parent, table["data"].dropna())
         if errors := errors_text(best, facts):

@@ -1,4 +1,4 @@
-"""Signals before a run has handlers of its own: the command ends at once, in one line."""
+"""Signals before a run installs its handlers: the command ends at once, with one line."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def end_at_once() -> None:
     """Have SIGINT and SIGTERM end this process, whatever it is doing.
 
     An exception would be lost or printed if it came in the middle of an import. Nothing needs
-    cleaning up: what a run holds survives its death.
+    cleaning up: a run's files survive its death.
     """
     for number in _NUMBERS:
         _BEFORE[number] = signal.signal(number, _end)
@@ -31,7 +31,7 @@ def restore() -> None:
 
 
 def _end(number: int, _: FrameType | None) -> NoReturn:
-    # Not `sys.stderr`, which may be in the middle of a write.
+    # Not `sys.stderr`: the signal may have interrupted a write to it.
     with contextlib.suppress(OSError):
         os.write(2, b"interrupted\n" if number == signal.SIGINT else b"terminated\n")
     os._exit(128 + number)

@@ -1,4 +1,4 @@
-"""The documents, offline."""
+"""The documents, readable offline."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rich.markdown import Markdown
 from hpsearch.errors import InputError
 from hpsearch.wording import did_you_mean
 
-#: One file a topic; in a checkout each is a link to the README that it shows.
+#: A file for each topic; in a checkout, a link to the README that it shows.
 _TOPICS = {path.stem: path for path in sorted((Path(__file__).parent / "help").glob("*.md"))}
 
 
@@ -23,7 +23,7 @@ def print_topics(console: Console) -> None:
 
 
 def print_topic(topic: str, console: Console) -> None:
-    """Print a topic's document: laid out on a terminal, elsewhere as its Markdown.
+    """Print a topic's document: formatted on a terminal, as Markdown elsewhere.
 
     Raises:
         InputError: There is no such topic.
@@ -33,7 +33,7 @@ def print_topic(topic: str, console: Console) -> None:
             f"{topic}: no such topic; there are {', '.join(_TOPICS)}{did_you_mean(topic, _TOPICS)}"
         )
     text = _TOPICS[topic].read_text(encoding="utf-8")
-    # The tests' names for blocks of code.
+    # Remove the tests' names for code blocks.
     text = re.sub(r"^<!-- .* -->\n", "", text, flags=re.MULTILINE)
     if console.is_terminal:
         console.print(Markdown(text))

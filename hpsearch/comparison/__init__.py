@@ -1,6 +1,6 @@
-"""Tables to verdicts.
+"""Turn tables into verdicts.
 
 In: results tables, of hpsearch or of other programs.
-Out: which is better, by how much, how sure, and why.
+Out: which table is better, by how much, how sure, and why.
 Next: `report`, which draws one table.
 """

@@ -26,12 +26,14 @@ from hpsearch.comparison.questions import (
     Question,
     answer,
     answer_settled,
+    whole_scores,
 )
 from hpsearch.comparison.table import Columns, Table, read_tables
 from hpsearch.errors import HpsearchError, RefusedError
 from hpsearch.spec.sweep import load_sweep
 
-#: Trains the best config of each table with seeds that no table has: label -> draw -> score.
+#: Function that trains each table's best config with seeds that no table has: label -> draw ->
+#: score.
 Settle = Callable[[Sequence[Table]], Mapping[str, Fresh]]
 
 
@@ -47,7 +49,7 @@ def compare_tables(
     Args:
         paths: Results directories or CSV files, two or more.
         columns: The columns to use in tables of other programs.
-        anyway: Compare tables that are not comparable too; the comparison then says so.
+        anyway: Also compare tables that are not comparable; the comparison then says so.
         settle: Trains the best configs again; these scores replace those in the tables.
 
     Raises:
@@ -87,7 +89,7 @@ def _pairs(tables: Sequence[Table], fresh: Mapping[str, Fresh]) -> tuple[Pair, .
 
 
 def _settings(first: Table, second: Table) -> list[Change]:
-    """The settings of two sweep files that differ, apart from those of the space and of seeds."""
+    """Return the settings in which two sweep files differ, except the space and the seeds."""
     if first.provenance.get("recipe") == second.provenance.get("recipe"):
         return []
     found = _sweep_differences((first, second), _RECIPE)
@@ -100,7 +102,7 @@ def _settings(first: Table, second: Table) -> list[Change]:
 
 
 def advice(tables: Sequence[Table], pairs: Sequence[Pair]) -> Iterator[str]:
-    """Return the commands that would give a verdict where there is none."""
+    """Return the commands that would lead to a verdict where it is missing."""
     open_pairs = [pair.answer for pair in pairs if pair.winner is None]
     unbounded = [given for given in open_pairs if not given.estimate.bounded]
     foreign = [table.label for table in tables if not table.provenance]
@@ -116,12 +118,11 @@ def advice(tables: Sequence[Table], pairs: Sequence[Pair]) -> Iterator[str]:
             yield f"train the best of each again with fresh seeds, which settles it: {command}"
         else:
             yield "give results directories of MLPs on data in files, and --settle settles it"
-    elif unbounded:
+    elif any(min(given.n_draws) < 2 for given in unbounded):
         for table, path in zip(tables, paths, strict=True):
-            sweep = shlex.quote(str(table.path / "sweep.yaml"))
-            command = f"hpsearch run {sweep} --out {path} --set seeds=5"
-            command = command if table.retrainable else f"seeds: 5 in {table.label}"
-            yield f"for more seeds: {command}"
+            if table.retrainable and whole_scores(table).shape[1] < 2:
+                sweep = shlex.quote(str(table.path / "sweep.yaml"))
+                yield f"for more seeds: hpsearch run {sweep} --out {path} --set seeds=5"
 
 
 #: Parts of a sweep file that belong to the recipe.
@@ -167,7 +168,7 @@ def require_comparable(
     Args:
         tables: All of the comparison's tables.
         found: Their `differences`.
-        anyway: Whether the user wants the comparison in spite of differences.
+        anyway: Whether the user wants the comparison despite differences.
 
     Raises:
         RefusedError: The tables are not comparable; the message lists each difference.
@@ -187,15 +188,23 @@ def require_comparable(
 
 
 def assumptions(tables: Sequence[Table]) -> list[str]:
-    """Return what the tables do not say and the comparison assumes."""
+    """Return the assumptions where the tables say nothing."""
     silent = [table.label for table in tables if not table.provenance.get("data")]
-    if not silent:
-        return []
-    return [f"data and split: not told by {', '.join(silent)}; taken to be the same"]
+    found = []
+    if silent:
+        found = [f"data and split: not told by {', '.join(silent)}; taken to be the same"]
+    recipes = {table.provenance["recipe"] for table in tables if "recipe" in table.provenance}
+    unknown = [table.label for table in tables if table.sweep_seed is None]
+    if len(recipes) > 1 and unknown:
+        found.append(
+            f"the sweep's seed: not known of {', '.join(unknown)}; equal seeds of executions are "
+            "taken to give equal random numbers"
+        )
+    return found
 
 
 def side_notes(tables: Sequence[Table]) -> list[str]:
-    """Return other differences that may be the reason: those of recipe and software."""
+    """Return other differences, in recipe and software, that may be the reason of a result."""
     code = _provenance_differences(tables, ("program",))
     found = _provenance_differences(tables, ("recipe",))
     if found:
@@ -214,7 +223,7 @@ def _provenance_differences(tables: Sequence[Table], columns: Sequence[str]) -> 
 
 
 def _sweep_differences(tables: Sequence[Table], parts: Sequence[str]) -> list[Difference]:
-    """The differences between the tables' sweep files; none if one of them is not readable."""
+    """Return the differences between the tables' sweep files; empty if one is not readable."""
     sweeps: dict[str, dict[str, str]] = {}
     for table in tables:
         if table.directory is None:
@@ -222,12 +231,12 @@ def _sweep_differences(tables: Sequence[Table], parts: Sequence[str]) -> list[Di
         try:
             raw = load_sweep(table.directory / "sweep.yaml").raw()
         except HpsearchError:
-            # The file only explains a difference; a comparison does not need it.
+            # The sweep file only helps to explain a difference; a comparison works without it.
             return []
         sweeps[table.label] = dict(_flat(raw, ""))
     found = []
     for key in dict.fromkeys(key for sweep in sweeps.values() for key in sweep):
-        if key.split(".")[0] in parts or ("seed" in parts and "scale" in key):
+        if key.split(".")[0] in parts or ("seed" in parts and key == "data.scale"):
             values = {label: sweep.get(key, "-") for label, sweep in sweeps.items()}
             if len(set(values.values())) > 1:
                 found.append(Difference(key, values))

@@ -54,7 +54,7 @@ def zero_if_rounding(value: float, scale: float) -> float:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjust p-values for their number; NaN, the result of no test, does not count.
+    """Adjust p-values for their number; a NaN, where there was no test, does not count.
 
     Source: Holm (1979), A simple sequentially rejective multiple test procedure.
     """
@@ -69,13 +69,13 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 @dataclass(frozen=True)
 class Variance:
-    """The part of a mean's variance that comes from one kind of unit, and its freedom."""
+    """The part of a mean's variance due to one kind of unit, and its degrees of freedom."""
 
     value: float
     freedom: float
 
     def __add__(self, other: Variance) -> Variance:
-        """Add that of an independent sample; source of the freedom: Welch (1947)."""
+        """Add the variance of an independent sample; source of the freedom: Welch (1947)."""
         total = self.value + other.value
         if not total:
             return Variance(0.0, self.freedom + other.freedom)
@@ -84,13 +84,14 @@ class Variance:
 
 
 def draw_variance(scores: Floats, overlap: float = 0.0) -> Variance:
-    """Return the variance of the mean score that comes from the draws.
+    """Return the variance of the mean score that is due to the draws.
 
     A draw is a seed, or a seed and a fold. It moves all configs of a table together, since they
     share its weights and the order of its rows, so that more configs do not average it out.
 
     Args:
-        scores: `(n_configs, n_draws)`, two draws or more; NaN for a missing score.
+        scores: `(n_configs, n_draws)`, two draws or more; NaN for a missing score. Nearly all
+            configs have a score of each draw.
         overlap: The rows of a fold's validation part over those of its training part, 0 without
             folds. Source: Nadeau and Bengio (2003), Inference for the generalization error.
     """
@@ -103,7 +104,7 @@ def draw_variance(scores: Floats, overlap: float = 0.0) -> Variance:
 
 
 def config_variance(means: Floats, clusters: npt.NDArray[Any] | None = None) -> Variance:
-    """Return the variance of the mean over configs that comes from the configs.
+    """Return the variance of the mean over configs that is due to the configs.
 
     Args:
         means: The mean of each config, `(n_configs,)`.
@@ -121,12 +122,12 @@ def config_variance(means: Floats, clusters: npt.NDArray[Any] | None = None) -> 
 
 
 def _half(level: float, parts: Sequence[Variance]) -> float:
-    """Half of the interval of a two-sided level.
+    """Return half of the interval at a two-sided level.
 
-    Each part has Student's quantile of its own freedom. One quantile for their sum, with
-    Satterthwaite's freedom, is too small when the variance of few draws is small by chance.
-    Source: Cochran (1964), Approximate significance levels of the Behrens-Fisher test, which
-    weights the quantiles.
+    Each part has Student's quantile for its degrees of freedom. One quantile for their sum, with
+    Satterthwaite's freedom, is too small when the variance of few draws is small by chance. Source:
+    Cochran (1964), Approximate significance levels of the Behrens-Fisher test, which weights the
+    quantiles.
     """
     from scipy import special  # slow to import
 
@@ -135,7 +136,7 @@ def _half(level: float, parts: Sequence[Variance]) -> float:
 
 
 def _level_of(reach: Callable[[float], float], distance: float) -> float:
-    """The level at which a falling `reach` comes down to `distance`, by bisection."""
+    """Find by bisection the level at which a falling `reach` equals `distance`."""
     low, high = 0.0, 1.0
     for _ in range(50):
         middle = (low + high) / 2
@@ -144,11 +145,12 @@ def _level_of(reach: Callable[[float], float], distance: float) -> float:
 
 
 def _interval(difference: float, parts: Sequence[Variance], scale: float) -> Estimate:
-    """The estimate of a difference whose variance is the sum of independent parts."""
+    """Estimate a difference whose variance is the sum of independent parts."""
     difference = zero_if_rounding(difference, scale)
     half = zero_if_rounding(_half(ALPHA, parts), scale)
     if not half:
-        return Estimate(difference, difference, difference, 0.0 if difference else 1.0)
+        # Differences that do not vary do not show how sure they are, unless there are none.
+        return Estimate(difference) if difference else Estimate(0.0, 0.0, 0.0, 1.0)
     p_value = _level_of(lambda level: _half(level, parts), abs(difference))
     return Estimate(difference, difference - half, difference + half, p_value)
 
@@ -156,16 +158,18 @@ def _interval(difference: float, parts: Sequence[Variance], scale: float) -> Est
 def _crossed(
     means: Floats, clusters: npt.NDArray[Any] | None, draws: Variance | None, scale: float
 ) -> Estimate:
-    """The mean over configs, with the variance of both configs and draws.
+    """Estimate the mean over configs, with the variance of both configs and draws.
 
     Source: Cameron, Gelbach and Miller (2011), Robust inference with multiway clustering. Their
     third term, the variance of the intersection, is not subtracted: with few draws the difference
     is often too small.
     """
-    single = len(means) < 2 or (clusters is not None and not np.ptp(clusters))
-    if draws is None or single:
-        return Estimate(zero_if_rounding(float(means.mean()), scale))
-    return _interval(float(means.mean()), (config_variance(means, clusters), draws), scale)
+    mean, alike = float(means.mean()), clusters is not None and not np.ptp(clusters)
+    if draws is None or (len(means) > 1 and alike):
+        return Estimate(zero_if_rounding(mean, scale))
+    # A single config stands for itself.
+    parts = (draws,) if len(means) == 1 else (config_variance(means, clusters), draws)
+    return _interval(mean, parts, scale)
 
 
 def paired_difference(
@@ -177,13 +181,13 @@ def paired_difference(
 ) -> Estimate:
     """Estimate the mean difference of configs that both tables have with the same draws.
 
-    With one draw there is no interval: it does not show what another would change.
+    With one draw there is no interval, because it does not show the effect of another.
 
     Args:
         differences: `(n_configs, n_draws)`, NaN where a score is missing; each row has one.
         clusters: As for `config_variance`.
         overlap: As for `draw_variance`.
-        scale: The size of the scores, which decides what is rounding.
+        scale: The size of the scores, which decides how much is rounding.
     """
     if not differences.size:
         return Estimate()
@@ -229,7 +233,8 @@ def config_difference(
     """
     if not len(differences):
         return Estimate()
-    return _crossed(differences, clusters, Variance(0.0, math.inf), scale)
+    draws = Variance(0.0, math.inf) if len(differences) > 1 else None
+    return _crossed(differences, clusters, draws, scale)
 
 
 def mean_interval(scores: Floats, overlap: float = 0.0, *, scale: float | None = None) -> Estimate:
@@ -247,7 +252,7 @@ def mean_interval(scores: Floats, overlap: float = 0.0, *, scale: float | None =
 
 
 def selection_luck(scores: Floats) -> float | None:
-    """Estimate the part of the best config's mean score that is luck of having been chosen.
+    """Estimate the part of the best config's mean score that is due to the luck of being chosen.
 
     Leave out each draw in turn: choose the best config by the others, and take its mean over
     them less its score with the draw left out. Return the mean over the draws.
@@ -256,7 +261,7 @@ def selection_luck(scores: Floats) -> float | None:
         scores: `(n_configs, n_draws)`, larger is better, without NaN.
 
     Returns:
-        None with a single draw, which cannot tell.
+        None with a single draw, which is not enough.
     """
     count, draws = scores.shape
     if draws < 2 or not count:
@@ -274,7 +279,7 @@ _SPREADS_DIFFER = 0.2
 
 @lru_cache(maxsize=256)
 def _tails(count: int, others: int) -> Floats:
-    """Probabilities that the r best of all configs are from the table of `count` of them.
+    """Return the probabilities that the r best of all configs are all among the `count` of a table.
 
     Returns:
         `(count,)`, for r = 1, 2, ..., strictly falling.
@@ -320,10 +325,10 @@ def best_difference(
 
     Args:
         first, second: The mean score of each config over equally many draws, larger is better,
-            `(n_configs,)`; of configs that shared a training, only the best.
-        draws: The variance of the difference that comes from the draws; None if there are too few
-            to tell: then there is no interval.
-        scale: The size of the scores, which decides what is rounding.
+            `(n_configs,)`; only the best of configs that shared a training.
+        draws: The variance of the difference that is due to the draws; None if there are too few,
+            and then there is no interval.
+        scale: The size of the scores, which decides how much is rounding.
     """
     if not len(first) or not len(second):
         return Estimate()
@@ -362,6 +367,6 @@ def _spread_alike(first: Floats, second: Floats) -> bool:
 
     if min(len(first), len(second)) < 2:
         return True
-    # If all deviations of a table are equal, Levene's test divides by zero; 0 / 0 is no test.
+    # If all deviations of a table are equal, Levene's test divides by zero; a NaN means no test.
     with np.errstate(divide="ignore", invalid="ignore"):
         return not stats.levene(first, second).pvalue < _SPREADS_DIFFER

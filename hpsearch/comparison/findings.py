@@ -1,4 +1,4 @@
-"""The verdict on each pair of tables, what explains it, and the best of each table."""
+"""The verdict on each pair of tables, its explanation, and the best config of each table."""
 
 from __future__ import annotations
 
@@ -10,7 +10,14 @@ import numpy as np
 
 from hpsearch.comparison.estimates import ALPHA, Estimate, holm, selection_luck
 from hpsearch.comparison.pairing import Change
-from hpsearch.comparison.questions import LEAST, Answer, Fresh, PairedScores, Question
+from hpsearch.comparison.questions import (
+    LEAST,
+    Answer,
+    Fresh,
+    PairedScores,
+    Question,
+    whole_scores,
+)
 from hpsearch.comparison.table import Table
 from hpsearch.errors import RefusedError
 from hpsearch.store.cells import groups, in_order, text_of, varies
@@ -26,8 +33,9 @@ class Dependence:
     """The dependence of the paired difference on one hyperparameter.
 
     Attributes:
-        share: The share of the differences' variance that its values explain beyond chance.
-            Source: Kelley (1935), An unbiased correlation ratio measure (epsilon squared).
+        share: The share of the differences' variance that the hyperparameter's values explain
+            beyond chance. Source: Kelley (1935), An unbiased correlation ratio measure (epsilon
+            squared).
         by_value: Value -> the mean difference of its configs, and their number.
     """
 
@@ -109,9 +117,9 @@ class Pair:
         p_value: The p-value of `answer`, adjusted for the number of pairs (Holm).
         winner: A label, or None for a tie.
         reason: Why there is no winner; empty if there is one.
-        settings: The settings of the sweep files that differ, apart from the space's.
+        settings: The settings in which the sweep files differ, apart from the space.
         effects: If configs were paired: the hyperparameters that explain the differences.
-        moves: If configs were paired: those with the largest differences.
+        moves: If configs were paired: the configs with the largest differences.
         shared: If configs were paired: the mean score of each in both tables, and its gain.
     """
 
@@ -133,7 +141,7 @@ class Pair:
 
 
 def verdicts(answers: Sequence[tuple[str, str, Answer]]) -> list[Pair]:
-    """Return the verdict on each pair of labels and its answer, all at 5% together (Holm)."""
+    """Return the verdict on each pair of labels and its answer, at a joint level of 5% (Holm)."""
     adjusted = holm([answer.estimate.p_value for _, _, answer in answers])
     pairs = []
     for (first, second, answer), p_value in zip(answers, adjusted, strict=True):
@@ -163,6 +171,10 @@ def _no_winner(answer: Answer, p_value: float) -> str:
             "one seed: it moves all configs of a table together, and does not show what another "
             "seed would change",
         ),
+        (
+            not estimate.bounded,
+            "the differences do not vary, so that nothing shows how sure they are",
+        ),
         (not estimate.excludes_zero, "the interval includes zero"),
         (
             not p_value <= ALPHA,
@@ -181,7 +193,7 @@ def deciding(pairs: Sequence[Pair]) -> Pair:
 
 
 def overall_winner(pairs: Sequence[Pair]) -> str | None:
-    """Return the table that is better than each of the others; None if none is."""
+    """Return the table that is better than each of the others; else None."""
     labels = dict.fromkeys(label for pair in pairs for label in (pair.first, pair.second))
     wins = {
         label: all(pair.winner == label for pair in pairs if label in (pair.first, pair.second))
@@ -212,8 +224,8 @@ class EqualBudget:
 def best_so_far(table: Table) -> pd.DataFrame:
     """Return the budget spent and the best trial's mean score so far, after each execution.
 
-    A trial counts from its last execution on. Epochs of a shared training count once. Seconds are
-    those of training, whatever ran at the same time.
+    A trial counts once its last execution is done. Epochs of a shared training count once. Seconds
+    are those of training, whether or not other trainings ran at the same time.
 
     Returns:
         `trials`, `epochs`, `seconds` (NaN if unknown) and `best`, a row for each execution.
@@ -238,7 +250,7 @@ def best_so_far(table: Table) -> pd.DataFrame:
 
 
 def _total(numbers: pd.Series[float]) -> pd.Series[float] | float:
-    """The running sum, or NaN if all numbers are unknown."""
+    """Return the running sum, or NaN if all numbers are unknown."""
     return numbers.fillna(0.0).cumsum() if numbers.notna().any() else np.nan
 
 
@@ -255,7 +267,7 @@ def equal_budgets(tables: Sequence[Table]) -> list[EqualBudget]:
             if unit != "seconds":
                 budget = float(np.ceil(budget))
             best = {label: _best_within(curve, unit, budget) for label, curve in curves.items()}
-            # Two shares of few trials may be the same number of trials.
+            # With few trials, two shares may be the same number of trials.
             found[unit, budget] = EqualBudget(unit, budget, best)
     return list(found.values())
 
@@ -271,16 +283,16 @@ class Best:
     """A table's best config.
 
     Attributes:
-        trials: The number of trials, that is of configs.
+        trials: The number of trials, which is that of configs.
         scored: The number of trials with a score.
         executions: The number of rows: one for each trial, seed and fold.
         config: The best config's id, None if none has a score.
         trial: Its trial, None if the table has no trials.
         values: Its hyperparameters, as text.
-        mean, sd, seeds: Mean, standard deviation and number of its scores; no sd with one seed.
+        mean, sd, seeds: Mean, standard deviation and number of its scores; no `sd` with one seed.
         luck: The estimated part of its mean that is luck (see `selection_luck`).
         fresh: Its mean score over fresh seeds; None if it was not trained again.
-        scores: The mean score of each of the table's configs.
+        scores: The mean scores of the table's configs.
     """
 
     label: str
@@ -305,13 +317,13 @@ class Findings:
     Attributes:
         labels: The tables' names.
         differences: The differences that make them not comparable; empty if they are.
-        assumed: Assumptions where the tables say nothing.
+        assumed: Assumptions made where the tables say nothing.
         notes: Other differences, which may be the reason of a result.
         metric: `name:goal:epoch` of the first table.
         bests: The best config of each table.
-        pairs: The verdict on each two tables, in their order.
+        pairs: The verdict on each pair of tables, in their order.
         budgets: The best scores at equal budgets.
-        advice: Commands that give a verdict where there is none.
+        advice: Commands that lead to a verdict where it is missing.
     """
 
     labels: tuple[str, ...]
@@ -360,14 +372,18 @@ class Findings:
         return self.decisive.answer.n_pairs
 
     def worse_than_first(self) -> bool:
-        """Return whether a table is worse than the first one, by the interval of their difference.
+        """Check if a table is worse than the first one, by the interval of their difference.
+
+        With several, all at 5% together (Holm).
 
         Raises:
-            RefusedError: There is no interval that could tell.
+            RefusedError: There is no interval to decide it.
         """
         pairs = [pair for pair in self.pairs if pair.first == self.labels[0]]
-        if any(pair.winner == pair.first for pair in pairs):
-            return True
+        p_values = holm([pair.estimate.p_value for pair in pairs])
+        for pair, p_value in zip(pairs, p_values, strict=True):
+            if pair.estimate.low > 0 and p_value <= ALPHA and pair.answer.count >= LEAST:
+                return True
         for pair in pairs:
             if not pair.estimate.bounded or pair.answer.count < LEAST:
                 raise RefusedError(
@@ -384,7 +400,6 @@ def best_of_table(table: Table, fresh: Fresh | None) -> Best:
     if table.best is None:
         return counts
     mean, sd, seeds = (float(table.means[name][table.best]) for name in ("mean", "sd", "seeds"))
-    scores = table.draws(table.eligible.index, int(seeds), frozenset())
     return replace(
         counts,
         config=table.best,
@@ -393,14 +408,14 @@ def best_of_table(table: Table, fresh: Fresh | None) -> Best:
         mean=mean,
         sd=sd if seeds > 1 else None,
         seeds=int(seeds),
-        luck=selection_luck(table.sign * scores),
+        luck=selection_luck(table.sign * whole_scores(table)),
         fresh=sum(fresh.values()) / len(fresh) if fresh else None,
         scores=tuple(map(float, table.means["mean"])),
     )
 
 
 def explained(pair: Pair, scores: PairedScores | None, settings: Sequence[Change]) -> Pair:
-    """Add what distinguishes the tables of a pair, and what explains the difference."""
+    """Add the differences between the tables of a pair, and what explains the verdict."""
     if scores is None:
         return replace(pair, settings=tuple(settings))
     shared = np.column_stack([*scores.means, scores.gains]).tolist()

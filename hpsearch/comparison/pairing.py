@@ -1,4 +1,4 @@
-"""Which configs of two tables are the same, apart from what distinguishes the tables."""
+"""Find the configs that are equal in two tables, apart from what distinguishes the tables."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Pairing:
         configs: The first table's config -> the second's, in the first's order.
         changes: The hyperparameters that distinguish the tables; the configs of a pair are equal
             in all others.
-        n_equal: With `changes`: the number of configs that both tables have as they are, such as
+        n_equal: With `changes`: the number of configs that both tables have unchanged, such as
             networks without hidden layers if the layer type changes. They are not paired.
     """
 
@@ -44,37 +44,61 @@ class Pairing:
 
 
 def pair_configs(first: Table, second: Table) -> Pairing:
-    """Pair the configs of two tables that are equal in what varies within a table.
+    """Pair the configs of two tables that agree in all hyperparameters that vary within a table.
 
-    A hyperparameter that has one value in each table, and not the same one, is what the tables were
-    made to compare, and is left out.
+    A hyperparameter with a single value in each table, but not the same one, is left out: the
+    tables were made to compare it.
     """
-    import pandas as pd  # slow to import
-
     cells = [exact_texts(table.firsts) for table in (first, second)]
     names = list(dict.fromkeys(str(name) for table in cells for name in table))
-    cells = [table.reindex(columns=names, fill_value="") for table in cells]
-    changed = [name for name in names if _distinguishes(*(table[name] for table in cells))]
-    shared = cells[0].index.intersection(cells[1].index, sort=False)
+    one, two = (table.reindex(columns=names, fill_value="") for table in cells)
+    shared = one.index.intersection(two.index, sort=False)
+    # A config's id does not depend on how its values are spelt.
+    spelt = one.loc[shared].ne(two.loc[shared]).any()
+    changed = [name for name in _distinguishing(one, two) if not spelt[name]]
+    equal = Pairing({config: config for config in shared})
     if not changed:
-        return Pairing({config: config for config in shared})
-    keys = [name for name in names if name not in changed]
-    one, two = (joined(table.drop(index=shared)[keys]) for table in cells)
+        return equal
+    rest = [table.drop(index=shared)[names].drop(columns=changed) for table in (one, two)]
+    pairs = _equal_rows(*rest)
+    if len(pairs) < len(shared):
+        return equal
+    changes = (Change(name, _value(first, name), _value(second, name)) for name in changed)
+    return Pairing(pairs, tuple(changes), len(shared))
+
+
+def _distinguishing(first: pd.DataFrame, second: pd.DataFrame) -> list[str]:
+    """The hyperparameters with one value in each table, and not the same one.
+
+    One that only one table sets is among them if it has a value in all of its configs, or wherever
+    another one of them has one.
+    """
+    sides = [{str(n): set(table[n]) - {""} for n in table} for table in (first, second)]
+    values = {name: (sides[0][name], sides[1][name]) for name in sides[0]}
+    both = [n for n, (a, b) in values.items() if len(a) == len(b) == 1 and a != b]
+    single = [n for n, (a, b) in values.items() if sorted((len(a), len(b))) == [0, 1]]
+    for name in single:
+        table = first if values[name][0] else second
+        alive = table[name] != ""
+        if alive.all() or any(alive.equals(table[other] != "") for other in both):
+            both.append(name)
+    return [name for name in values if name in both]
+
+
+def _equal_rows(first: pd.DataFrame, second: pd.DataFrame) -> dict[str, str]:
+    """The rows of both tables that are equal, and of which each table has one."""
+    import pandas as pd  # slow to import
+
+    one, two = (joined(table) for table in (first, second))
+    one, two = (texts[~texts.duplicated(keep=False)] for texts in (one, two))
     partners = pd.Series(two.index, index=two)
     paired = one[one.isin(two)]
-    return Pairing(
-        dict(zip(paired.index, partners[paired], strict=True)),
-        tuple(Change(name, _value(first, name), _value(second, name)) for name in changed),
-        len(shared),
-    )
-
-
-def _distinguishes(first: pd.Series[str], second: pd.Series[str]) -> bool:
-    values = [set(texts) - {""} for texts in (first, second)]
-    return max(map(len, values)) == 1 and values[0] != values[1]
+    return dict(zip(paired.index, partners[paired], strict=True))
 
 
 def _value(table: Table, name: str) -> str:
-    """The text of a hyperparameter's only value; empty if the table does not set it."""
+    """Return the text of a hyperparameter's only value; empty if the table does not set it."""
     cells = list(table.firsts[name].dropna()) if name in table.firsts else []
-    return text_of(cells[0]) if cells else ""
+    if not cells:
+        return ""
+    return f"{cells[0]:.15g}" if isinstance(cells[0], float) else text_of(cells[0])

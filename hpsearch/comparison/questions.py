@@ -1,4 +1,4 @@
-"""What a comparison of two tables asks, and its answer with an interval and a test."""
+"""The question of a comparison of two tables, and its answer with an interval and a test."""
 
 from __future__ import annotations
 
@@ -29,12 +29,14 @@ from hpsearch.comparison.table import UNSEEDED, Table, training_units
 if TYPE_CHECKING:
     import pandas as pd
 
-#: No winner is named with fewer pairs or configs, which do not show how scores vary.
+#: Fewest pairs or configs for a winner; fewer do not show how much scores vary.
 LEAST = 5
-#: Configs are paired if they are at least this share of the smaller table's.
+#: Configs are paired if the pairs are at least this share of the smaller table.
 _LEAST_SHARE = 0.1
+#: A draw counts if this share of the configs has a score of it.
+_MOST_CONFIGS = 0.8
 
-#: Draw, that is seed and fold -> score of one config.
+#: Draw (seed and fold) -> score, for one config.
 Fresh = Mapping[str, float]
 
 
@@ -51,20 +53,20 @@ class Answer:
     """The answer to a question about two tables.
 
     Attributes:
-        estimate: The first minus the second, positive if the first is better.
+        estimate: The first table minus the second, positive if the first is better.
         n_pairs: The number of paired configs, or of paired fresh seeds; else 0.
         n_configs: The number of configs used from each table.
         n_units: The number of groups of configs, from each table, that shared no training.
         n_draws: The number of seeds, times folds, used from each table.
-        same_draws: Whether both tables have the same seeds, and with them the same random numbers.
-        n_shared: The number of configs that could be paired, but are too few to be asked about.
+        same_draws: Whether both tables have the same seeds, and therefore the same random numbers.
+        n_shared: The number of configs that could be paired, but are too few for a verdict.
         n_lost: The number of configs that both tables tried, but that have no score in one of them
             or were stopped at different epochs.
-        n_equal: The number of configs left out because both tables have them as they are.
+        n_equal: The number of configs left out because both tables have them unchanged.
         changes: If configs were paired: the hyperparameters that distinguish the tables.
-        corrected: The difference of the bests less the estimated luck in them; None if unknown.
-        learned: If bests are compared: the methods that chose configs by others' scores, for which
-            there is no interval and no test.
+        corrected: The difference of the bests without the estimated luck in them; None if unknown.
+        learned: If bests are compared: the methods that chose configs by other configs' scores.
+            With these there is no interval and no test.
     """
 
     question: Question
@@ -83,8 +85,10 @@ class Answer:
 
     @property
     def count(self) -> int:
-        """The number of pairs, or of configs in the smaller table."""
-        return min(self.n_configs) if self.question is Question.BEST else self.n_pairs
+        """The number of pairs, or of configs in the smaller table; of draws of a single config."""
+        if self.question is Question.BEST:
+            return min(self.n_configs)
+        return min(self.n_draws) if self.n_pairs == 1 else self.n_pairs
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +118,7 @@ class PairedScores:
 
     @cached_property
     def means(self) -> tuple[Floats, Floats]:
-        """The mean score of each config in each table, over the draws that are the same."""
+        """The mean score of each config in each table, over the draws that both have."""
         if not self.same_draws:
             return np.nanmean(self.first, axis=1), np.nanmean(self.second, axis=1)
         both = ~np.isnan(self.first - self.second)
@@ -142,7 +146,7 @@ def _scale(*scores: Floats) -> float:
 
 
 def paired_scores(first: Table, second: Table, pairing: Pairing) -> PairedScores:
-    """Return the scores of the pairs that have one in both tables.
+    """Return the scores of the pairs with a score in both tables.
 
     Configs that the method stopped in one of them, or at different epochs, are left out: their
     scores are from trainings of different lengths.
@@ -155,13 +159,11 @@ def paired_scores(first: Table, second: Table, pairing: Pairing) -> PairedScores
         for table, configs in ((first, pairs.index), (second, pairs))
     ]
     pairs = pairs[stops[0] == stops[1]]
-    same, draws = _draws_of(first, second)
-    one = first.matrix(list(pairs.index), draws[0])
-    two = second.matrix(list(pairs), draws[1])
-    kept = ~np.isnan(one - two).all(axis=1) if same else np.full(len(pairs), fill_value=True)
+    same, one, two = _matrices(first, list(pairs.index), second, list(pairs))
+    usable = ~np.isnan(one - two).all(axis=1)
     if not same:
-        kept = ~(np.isnan(one).all(axis=1) | np.isnan(two).all(axis=1))
-    pairs, one, two = pairs[kept], one[kept], two[kept]
+        usable = ~(np.isnan(one).all(axis=1) | np.isnan(two).all(axis=1))
+    pairs, one, two = pairs[usable], one[usable], two[usable]
     return PairedScores(
         first,
         list(pairs.index),
@@ -175,31 +177,67 @@ def paired_scores(first: Table, second: Table, pairing: Pairing) -> PairedScores
     )
 
 
+def _matrices(
+    first: Table, ours: Sequence[str], second: Table, theirs: Sequence[str]
+) -> tuple[bool, Floats, Floats]:
+    """Whether the draws are the same, and the scores of configs, `(n_configs, n_draws)` of each.
+
+    Draws that few configs have, such as those of a race, or of a run that was interrupted, say
+    nothing about a table. If there are no others, the only column is the mean of each config.
+    """
+    names = [sorted(set(table.scored["draw"])) for table in (first, second)]
+    one, two = first.matrix(ours, names[0]), second.matrix(theirs, names[1])
+    common = [n for n in names[0] if n in set(names[1]) and not n.startswith(UNSEEDED)]
+    if common and _same_streams(first, second) and not first.independent:
+        ours_in, theirs_in = (
+            scores[:, [own.index(name) for name in common]]
+            for scores, own in ((one, names[0]), (two, names[1]))
+        )
+        often = _frequent(ours_in) & _frequent(theirs_in)
+        several = min(_frequent(one).sum(), _frequent(two).sum()) > 1
+        if often.sum() > 1 or (often.any() and not several):
+            return True, ours_in[:, often], theirs_in[:, often]
+    return False, _by_frequent_draws(one), _by_frequent_draws(two)
+
+
+def whole_scores(table: Table) -> Floats:
+    """The scores of the draws that nearly all configs have, of those that have all of them.
+
+    Returns:
+        `(n_configs, n_draws)`.
+    """
+    draws = sorted(set(table.scored["draw"]))
+    scores = _by_frequent_draws(table.matrix(list(table.means.index), draws))
+    return scores[~np.isnan(scores).any(axis=1)]
+
+
+def _frequent(scores: Floats) -> npt.NDArray[np.bool_]:
+    """Whether nearly all configs have a score of each draw."""
+    configs = (~np.isnan(scores)).any(axis=1).sum()
+    often = (~np.isnan(scores)).sum(axis=0) >= _MOST_CONFIGS * configs
+    return np.asarray(often & (configs > 0))
+
+
+def _by_frequent_draws(scores: Floats) -> Floats:
+    often = _frequent(scores)
+    if often.any():
+        return scores[:, often]
+    means = np.full((len(scores), 1), np.nan)
+    scored = ~np.isnan(scores).all(axis=1)
+    means[scored, 0] = np.nanmean(scores[scored], axis=1)
+    return means
+
+
 def _clusters(first: Table, second: Table, pairs: pd.Series[str]) -> npt.NDArray[np.intp]:
-    """A number for each pair, equal if their configs shared a training in either table."""
+    """Number the pairs so that pairs whose configs shared a training in either table are equal."""
     names = dict(zip(pairs, pairs.index, strict=True))
     renamed = second.executions.assign(config=second.executions["config"].map(names))
     rows = {first.label: first.executions, second.label: renamed}
     return training_units(rows, pairs.index)
 
 
-def _draws_of(first: Table, second: Table) -> tuple[bool, tuple[list[str], list[str]]]:
-    """Whether both tables have the same draws, and those to use of each.
-
-    Seeds mean the same random numbers in two sweeps with the same `seed`. Two draws are needed to
-    tell what others would change, so that one in common is not used where there are more.
-    """
-    one, two = (sorted(set(table.scored["draw"])) for table in (first, second))
-    common = [draw for draw in one if draw in set(two) and not draw.startswith(UNSEEDED)]
-    if not common or not _same_streams(first, second):
-        return False, (one, two)
-    if len(common) < 2 <= min(len(one), len(two)):
-        return False, (one, two)
-    return True, (common, common)
-
-
 def _same_streams(first: Table, second: Table) -> bool:
-    """Whether a seed gives both tables the same random numbers, as far as is known."""
+    """Check if a seed gives both tables the same random numbers, as far as is known."""
     recipes = [table.provenance.get("recipe") for table in (first, second)]
     if recipes[0] == recipes[1]:
         return True
@@ -218,9 +256,9 @@ def answer(first: Table, second: Table) -> tuple[Answer, PairedScores | None]:
     pairing = pair_configs(first, second)
     scores = paired_scores(first, second, pairing)
     shared, lost = len(scores.configs), scores.n_lost
-    # Of those that both tried, some cannot be compared.
+    # Leave out configs that both tables tried but that cannot be compared.
     smaller = min(len(first.means), len(second.means)) - pairing.n_equal - lost
-    few = shared < _LEAST_SHARE * smaller or (shared < LEAST and smaller >= 2 * LEAST)
+    few = shared < _LEAST_SHARE * smaller or (shared < LEAST <= smaller)
     if few or not shared:
         return _best(first, second, shared, lost), None
     groups = len(np.unique(scores.clusters))
@@ -240,17 +278,22 @@ def answer(first: Table, second: Table) -> tuple[Answer, PairedScores | None]:
 
 
 def _best(first: Table, second: Table, shared: int, lost: int) -> Answer:
-    tables = (first, second)
-    most = min((int(table.eligible["seeds"].max()) for table in tables if table.best), default=0)
-    same, draws = _draws_of(first, second)
-    common = frozenset(draws[0] if same else ())
-    scores = [
-        table.sign * table.draws(table.eligible.index, most, common) if most else np.empty((0, 0))
-        for table in tables
-    ]
-    bests = [_of_units(table, part) for table, part in zip(tables, scores, strict=True)]
+    configs = [list(table.means.index) for table in (first, second)]
+    same, one, two = _matrices(first, configs[0], second, configs[1])
+    # A mean of fewer scores is more easily good by luck.
+    most = min(one.shape[1], two.shape[1])
+    scores, bests = [], []
+    for table, part in ((first, one[:, :most]), (second, two[:, :most])):
+        whole = np.flatnonzero(~np.isnan(part).any(axis=1))
+        scores.append(table.sign * part[whole])
+        bests.append(_of_units(table, table.means.index[whole], scores[-1]))
     learned = tuple(dict.fromkeys((*first.learned, *second.learned)))
-    variance = None if learned or not most else _variance_of_draws(first, second)
+    variance = None
+    if first.independent and second.independent:
+        variance = Variance(0.0, 1.0)
+    elif not learned and most > 1 and all(len(part) for part in scores):
+        overlap = max(first.overlap, second.overlap)
+        variance = _variance_of_draws(scores[0], scores[1], overlap, same=same)
     estimate = best_difference(bests[0], bests[1], variance, _scale(*scores))
     luck = [selection_luck(part) for part in scores]
     corrected = None
@@ -271,36 +314,25 @@ def _best(first: Table, second: Table, shared: int, lost: int) -> Answer:
     )
 
 
-def _variance_of_draws(first: Table, second: Table) -> Variance | None:
-    """The variance that the draws give the difference of two tables; None if they cannot tell."""
-    if first.independent and second.independent:
-        return Variance(0.0, 1.0)
-    same, draws = _draws_of(first, second)
-    if min(map(len, draws)) < 2:
-        return None
-    one, two = (
-        table.matrix(list(table.eligible.index), used)
-        for table, used in zip((first, second), draws, strict=True)
-    )
-    overlap = max(first.overlap, second.overlap)
+def _variance_of_draws(first: Floats, second: Floats, overlap: float, *, same: bool) -> Variance:
+    """The variance that the draws give the difference of two tables of other configs."""
     if same:
-        shifts = np.nanmean(one, axis=0) - np.nanmean(two, axis=0)
-        return draw_variance(shifts[None, :], overlap)
-    return draw_variance(one, overlap) + draw_variance(two, overlap)
+        return draw_variance((first.mean(axis=0) - second.mean(axis=0))[None, :], overlap)
+    return draw_variance(first, overlap) + draw_variance(second, overlap)
 
 
-def _of_units(table: Table, scores: Floats) -> Floats:
+def _of_units(table: Table, configs: pd.Index[str], scores: Floats) -> Floats:
     """The best mean of each group of configs that shared trainings, `(n_units,)`."""
     if not len(scores):
         return np.empty(0)
-    units = training_units({table.label: table.executions}, table.eligible.index)
+    units = training_units({table.label: table.executions}, configs)
     best = np.full(units.max() + 1, -np.inf)
     np.maximum.at(best, units, scores.mean(axis=1))
     return best
 
 
 def answer_settled(first: Table, second: Table, fresh: Mapping[str, Fresh]) -> Answer:
-    """Compare the tables' best configs by fresh draws, each against itself.
+    """Compare the tables' best configs by fresh draws, paired by draw.
 
     Args:
         first, second: The tables whose best configs were trained again.

@@ -1,4 +1,4 @@
-"""Results tables of hpsearch and of other programs, read into one form."""
+"""Read results tables of hpsearch and of other programs into one form."""
 
 from __future__ import annotations
 
@@ -46,21 +46,21 @@ class Table:
     """A results table of any program.
 
     Attributes:
-        label: A name that no other table of the comparison has.
+        label: A unique name among the tables of the comparison.
         directory: The directory with its sweep.yaml; None for a CSV file.
-        executions: A row for each, by trial: `trial` (None in a table of another program),
-            `config`, `seed` (None if unknown), `fold` (None without folds), `draw` (the seed and
-            fold, or the number of the repetition), `score` (NaN if none counts), `stopped` (the
-            epoch at which the method stopped it, else 0), `training` (equal for executions that
-            shared one), `epochs` and `seconds` (NaN if unknown).
+        executions: A row for each execution, by trial: `trial` (None in a table of another
+            program), `config`, `seed` (None if unknown), `fold` (None without folds), `draw` (the
+            seed and fold, or the number of the repetition), `score` (NaN if none counts), `stopped`
+            (the epoch at which the method stopped it, else 0), `training` (equal for executions
+            that shared one), `epochs` and `seconds` (NaN if unknown).
         settings: The hyperparameters' cells, with the rows and the index of `executions`.
         metric: The metric of the scores.
-        provenance: Column -> its distinct values, for the columns that tell the origin of a score;
-            empty for a table of another program.
-        learned: The methods that chose its configs by the scores of others, so that they crowd
-            around good ones; empty if none did.
-        independent: Whether each row was trained with random numbers of its own, as the user says
-            of a table of another program. Seeds of hpsearch give all configs the same.
+        provenance: Column -> its distinct values, for the columns with the origin of a score; empty
+            for a table of another program.
+        learned: The methods that chose its configs by other configs' scores, so that they crowd
+            around good ones; empty if no method did.
+        independent: Whether each row was trained with different random numbers, as the user states
+            for a table of another program. A seed of hpsearch gives all configs the same ones.
     """
 
     label: str
@@ -80,7 +80,7 @@ class Table:
 
     @cached_property
     def sweep(self) -> Sweep | None:
-        """The sweep of MLPs or Keras models beside the table; None if there is none."""
+        """The sweep of MLPs or Keras models beside the table; else None."""
         if self.directory is None or "program" in self.provenance:
             return None
         try:
@@ -120,14 +120,14 @@ class Table:
             seeds=("score", "size"),
             stopped=("stopped", "max"),
         )
-        # pandas would keep its texts elsewhere, and look them up many times as slowly.
+        # pandas would store these texts in another way, with lookups many times as slow.
         return means.set_axis(means.index.astype(object))
 
     @cached_property
     def eligible(self) -> pd.DataFrame:
         """`means` of the configs with as many scores as the one with the most.
 
-        Only these can be the best: a mean of fewer scores is more easily good by luck.
+        Only these can be the best: a mean of fewer scores is more often good by luck.
         """
         means = self.means
         full: pd.DataFrame = means[means["seeds"] == means["seeds"].max()]
@@ -139,7 +139,7 @@ class Table:
         means = self.sign * self.eligible["mean"]
         if means.empty:
             return None
-        # Only those within rounding of the best can be it, and `ranked` takes them one by one.
+        # Only configs within rounding of the best can be it; `ranked` is too slow for all of them.
         close = means.index[means >= means.max() - 1e-9 * abs(means.max())]
         rows = self.scored[self.scored["config"].isin(close)]
         scores = dict(enumerate(rows.groupby("config", sort=False)["score"].agg(list)))
@@ -148,26 +148,12 @@ class Table:
 
     @cached_property
     def overlap(self) -> float:
-        """A fold's validation rows over its training rows; 0 without folds."""
+        """Ratio of a fold's validation rows to its training rows; 0 without folds."""
         folds = self.executions["fold"].nunique()
         return 1 / (folds - 1) if folds > 1 else 0.0
 
-    def draws(self, configs: pd.Index[Any], most: int, first: frozenset[str]) -> Floats:
-        """Return `most` scores of each config, with those of the draws in `first` first.
-
-        Returns:
-            `(n_configs, most)`, in the order of `configs`.
-        """
-        rows = self.scored[self.scored["config"].isin(configs)]
-        rows = rows.assign(later=~rows["draw"].isin(first))
-        rows = rows.sort_values(["later", "draw"], kind="stable")
-        rank = rows.groupby("config").cumcount()
-        kept = rows.assign(rank=rank)[rank < most]
-        wide = kept.pivot_table(index="config", columns="rank", values="score")
-        return wide.loc[configs].to_numpy(dtype=np.float64)
-
     def matrix(self, configs: Sequence[str], draws: Sequence[str]) -> Floats:
-        """Return the scores of configs by draw: `(n_configs, n_draws)`, NaN where there is none."""
+        """Return the scores of configs by draw: `(n_configs, n_draws)`, NaN for a missing score."""
         scores = np.full((len(configs), len(draws)), np.nan)
         at = [
             self.scored[name].map({text: place for place, text in enumerate(names)})
@@ -228,9 +214,9 @@ def training_units(
 
 
 def labels(paths: Sequence[Path]) -> list[str]:
-    """Return a unique name for each table: its directory's or, unless results.csv, its file's.
+    """Return a unique name for each table: its directory's, or its file's unless it is results.csv.
 
-    Equal names get their parents' before them, and equal paths a number after them.
+    Equal names get their parents' names before them, and equal paths a number after them.
     """
     places = [_place(path) for path in paths]
     met: Counter[str] = Counter()
@@ -255,25 +241,25 @@ def _unique(place: Path, places: Sequence[Path]) -> str:
         if all(other.parts[-length:] != tail for other in places if other != place):
             name = "/".join(tail)
             break
-    # A directory's name may hold commands of a terminal.
+    # A directory's name may contain control codes of a terminal.
     return printable(name, "\N{REPLACEMENT CHARACTER}") or "/"
 
 
-#: Begins the draw of a row without a seed.
+#: First character of the draw of a row without a seed.
 UNSEEDED = "#"
-#: Columns that every table of hpsearch has.
+#: Columns of every table of hpsearch.
 _OURS = ("trial", "config", "seed", "status", "score", "metric", "data")
-#: Columns that tell the origin of a score.
+#: Columns with the origin of a score.
 _PROVENANCE = ("data", "metric", "recipe", "version", "tensorflow", "keras")
-#: A column that the tables of programs alone have.
+#: A column that only tables of programs have.
 _OF_PROGRAM = "program_commit"
 #: The methods of a table of another program.
 _UNTOLD = ("another program",)
 _GOALS = ("maximize", "minimize")
 _EPOCHS = ("epochs_trained", "epochs")
-#: `Runtime` is W&B's.
+#: `Runtime` is the name in W&B.
 _SECONDS = ("seconds", "Runtime")
-#: The metric of a table without rows, which does not name it.
+#: The metric of a table without rows, which does not say what it is.
 _UNKNOWN = Metric("score", "maximize")
 _SCORED = tuple(str(status) for status in Status if status.scored)
 
@@ -283,10 +269,11 @@ class Columns:
     """The columns to use in tables of other programs.
 
     Attributes:
-        score: The column to compare by; None for that of hpsearch's own tables.
-        params: The hyperparameters' columns, which tell configs apart.
+        score: The column to compare by; None for the score of hpsearch's own tables.
+        params: The hyperparameters' columns, which distinguish configs.
         goal: `maximize` or `minimize`; not needed if `score` is a known metric.
-        random: Whether their configs are random draws, each row trained with randomness of its own.
+        random: Whether the configs are random draws, each row trained with different random
+            numbers.
     """
 
     score: str | None = None
@@ -367,7 +354,7 @@ def _provenance(frame: pd.DataFrame) -> dict[str, tuple[str, ...]]:
     present = [name for name in _PROVENANCE if name in frame.columns]
     found = {name: tuple(map(str, frame[name].dropna().unique())) for name in present}
     if _OF_PROGRAM in frame.columns:
-        # Its data are its own; the fingerprint is that of its file.
+        # A program has no data in hpsearch's sense; the fingerprint is that of its file.
         found["program"] = found.pop("data")
     return found
 
@@ -452,11 +439,14 @@ def exact_texts(settings: pd.DataFrame) -> pd.DataFrame:
 def _exact(cell: Any) -> str:
     if isinstance(cell, str):
         return json.dumps(cell.strip())
-    return str(cell) if isinstance(cell, bool) else f"{float(cell):.15g}"
+    if isinstance(cell, bool | np.bool_):
+        return str(bool(cell))
+    whole = isinstance(cell, int | np.integer) or float(cell).is_integer()
+    return str(int(cell)) if whole else f"{float(cell):.15g}"
 
 
 def joined(texts: pd.DataFrame) -> pd.Series[str]:
-    """Join the texts of each row to one."""
+    """Join the texts of each row."""
     import pandas as pd  # slow to import
 
     rows = pd.Series("", index=texts.index, dtype=object)
@@ -498,7 +488,7 @@ def _numbers(frame: pd.DataFrame, candidates: Sequence[str]) -> Any:
 
 
 def _in_order(rows: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
-    """Sort by the trials' numbers, if there are any."""
+    """Sort by the trials' numbers, if they have numbers."""
     import pandas as pd  # slow to import
 
     if "trial" not in frame.columns:

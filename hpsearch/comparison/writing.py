@@ -1,4 +1,4 @@
-"""A comparison as sections of text and tables, and these as Markdown or JSON."""
+"""Write a comparison as sections of text and tables, in Markdown or JSON."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def headline(comparison: Findings) -> str:
         winner = comparison.winner
         return f"{winner} is better than each of the others" if winner else _NO_WINNER
     if pair.winner is None or difference is None:
-        # What follows a colon stands with the answer to the question.
+        # The text after a colon belongs to the answer to the question.
         return f"{pair.first} and {pair.second}: no winner, {pair.reason.partition(': ')[0]}"
     loser = pair.second if pair.winner == pair.first else pair.first
     return f"{pair.winner} is better than {loser} by {number(abs(difference))}"
@@ -111,48 +111,38 @@ def _verdict(pair: Pair, *, adjusted: bool) -> str:
     estimate = pair.estimate
     if estimate.difference is None:
         return f"{pair.first} and {pair.second}: no verdict, {pair.reason}"
-    if _changes(pair):
-        head = f"{_ablation(pair)}: {_outcome(pair)}"
-    elif pair.winner:
+    what, size = _changes(pair), _signed_estimate(estimate)
+    if pair.winner:
         loser = pair.second if pair.winner == pair.first else pair.first
         size = _signed_estimate(estimate, positive=True)
         head = f"{pair.winner} is better than {loser} by {size}"
+        if what:
+            outcome = "worse" if pair.winner == pair.first else "better"
+            head = f"{_ablation(what)} the same configs score {outcome} by {size}"
+            head += f": {pair.winner} is better"
     else:
-        head = (
-            f"{_outcome(pair)}; "
-            f"the gain of {pair.first} over {pair.second} is {_signed_estimate(estimate)}"
-        )
+        head = f"{pair.first} and {pair.second}: no winner, {pair.reason}; "
+        head += f"the gain of {pair.first} over {pair.second} is {size}"
+        head = f"{_ablation(what)}, {head}" if what else head
     return f"{head}, {_p(pair.p_value)}{' (Holm)' if adjusted else ''}; {_basis(pair)}"
 
 
-def _outcome(pair: Pair) -> str:
-    if pair.winner:
-        return f"{pair.winner} is better"
-    return f"{pair.first} and {pair.second}: no winner, {pair.reason}"
-
-
 def _changes(pair: Pair) -> tuple[Change, ...]:
-    """What distinguishes two tables whose configs are paired."""
+    """Return what distinguishes two tables whose configs are paired; else nothing."""
     if pair.answer.question is not Question.PAIRED:
         return ()
     return (*pair.answer.changes, *pair.settings)
 
 
-def _ablation(pair: Pair) -> str:
-    """What the second table changes, and what that does to the scores of the same configs."""
-    changes = _changes(pair)
+def _ablation(changes: Sequence[Change]) -> str:
+    """The settings of the second table in place of those of the first."""
     sides = ([(c.name, c.first) for c in changes], [(c.name, c.second) for c in changes])
     before, after = (
         listing([f"{name} {value}" for name, value in side if value][:_MOST_CHANGES], "and")
         or "the defaults"
         for side in sides
     )
-    gain = pair.estimate.difference or 0.0
-    outcome = "the same"
-    if gain:
-        size = _signed_estimate(pair.estimate, positive=True)
-        outcome = f"{'worse' if gain > 0 else 'better'} by {size}"
-    return f"with {after} instead of {before} the same configs score {outcome}"
+    return f"with {after} instead of {before}"
 
 
 def _signed_estimate(estimate: Estimate, *, positive: bool = False) -> str:
@@ -161,7 +151,9 @@ def _signed_estimate(estimate: Estimate, *, positive: bool = False) -> str:
         difference, low, high = -difference, -high, -low
     if not estimate.bounded:
         return f"{number(difference)} (no interval)"
-    return f"{number(difference)} (95% interval {number(low)} to {number(high)})"
+    size = max(abs(end) for end in (difference, low, high) if math.isfinite(end))
+    ends = f"{number(low, size)} to {number(high, size)}"
+    return f"{number(difference, size)} (95% interval {ends})"
 
 
 def _basis(pair: Pair) -> str:
@@ -254,7 +246,7 @@ def _bests(bests: Sequence[Best]) -> Grid:
         row += ["-" if best.trial is None else str(best.trial), _maybe(best.mean), _maybe(best.sd)]
         row += [str(best.seeds), _maybe(best.luck), _maybe(best.fresh)]
         rows.append([*row, *((best.values or {}).get(name, "-") for name in shown)])
-    # A column that is empty in each row tells nothing.
+    # A column that is empty in every row says nothing.
     kept = [at for at in range(len(header)) if any(row[at] != "-" for row in rows)]
     return Grid(
         tuple(header[at] for at in kept), tuple(tuple(row[at] for at in kept) for row in rows)
@@ -354,9 +346,9 @@ def _numbers(estimate: Estimate) -> tuple[str, str, str]:
     return _maybe(estimate.difference), number(estimate.low), number(estimate.high)
 
 
-def number(value: float) -> str:
+def number(value: float, beside: float = 0.0) -> str:
     """Format a score; the end of an interval that the data do not bound is a word."""
-    return "unbounded" if math.isinf(value) else wording.number(value)
+    return "unbounded" if math.isinf(value) else wording.number(value, beside)
 
 
 def _maybe(value: float | None) -> str:

@@ -1,4 +1,4 @@
-"""Raw data from arrays and frames: in memory, of a user's function, or in an NPZ file."""
+"""Raw data from arrays and frames in memory, from a user's function or from an NPZ file."""
 
 from __future__ import annotations
 
@@ -69,9 +69,9 @@ def _part(
         y: `(n_samples,)` labels or numbers, `(n_samples, n_classes)` one-hot rows, or
             `(n_samples, outputs)` numbers.
         where: Names the pair in messages.
-        task: With `regression`, rows of ones and zeros are no one-hot labels.
+        task: With `regression`, rows of ones and zeros are not one-hot labels.
         like: The training part, which this part must match.
-        weights: `(n_samples,)` of the rows in the loss, or None.
+        weights: `(n_samples,)` weights of the rows in the loss, or None.
 
     Raises:
         DataError: The shapes or types cannot be used.
@@ -106,7 +106,7 @@ def _several(  # noqa: PLR0917 - the rest of `_part`
     place: Callable[[int], str],
     weights: Any,
 ) -> RawPart:
-    """Return rows of several inputs, for a custom model."""
+    """Return the rows of several inputs, for a custom model."""
     if options.drop and like is None:
         raise DataError(f"{where}: drop: several inputs are no table; leave drop out")
     if not are_several_inputs(x, y) and not isinstance(x, Mapping):
@@ -162,7 +162,7 @@ def _require_like(x: Inputs, y: npt.NDArray[Any], like: RawPart, where: str) -> 
 
 
 def _is_pandas(value: Any, kind: str) -> bool:
-    """True for an object of that pandas class; does not import pandas."""
+    """True if `value` is an object of that pandas class; does not import pandas."""
     module = sys.modules.get("pandas")
     return module is not None and isinstance(value, getattr(module, kind))
 
@@ -210,9 +210,9 @@ def as_frame(x: Any, where: str) -> pd.DataFrame:
     """Return a frame, a mapping of columns or an array of objects as a frame with text as names.
 
     Raises:
-        DataError: Two columns have one name, or the values are no columns of equal length.
+        DataError: Two columns have one name, or the values are not columns of equal length.
     """
-    # pandas is slow to import, and arrays of numbers do without it.
+    # pandas is slow to import, and arrays of numbers do not need it.
     import pandas as pd
 
     for name, values in x.items() if isinstance(x, Mapping) else ():
@@ -275,7 +275,7 @@ def _finite(
                 f"({int(bad.sum())} such values); remove or repair the rows"
             )
         if gone.any():
-            # The bits of a NaN tell nothing, and would change the fingerprint.
+            # NaNs may differ in their bits, which would change the fingerprint.
             return np.where(gone, np.float32(np.nan), array.astype(np.float32))
     return np.ascontiguousarray(array, np.float32)
 
@@ -291,7 +291,7 @@ def _targets(y: Any, where: str, task: TaskName | None) -> npt.NDArray[Any]:
     array = _as_array(y, "y", where)
     rounded = array.dtype.kind == "f" and bool((np.abs(array) >= FLOAT64_WHOLE).any())
     if isinstance(y, list | tuple) and (rounded or array.dtype.kind == "U"):
-        # NumPy turns numbers beside text into text, and integers of two types into float64.
+        # NumPy converts mixed numbers and texts to text, and mixed integer types to float64.
         array = np.array(y, object)
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
@@ -321,9 +321,9 @@ def _as_text(array: npt.NDArray[Any], where: str) -> npt.NDArray[Any]:
 
 
 def _from_objects(array: npt.NDArray[Any], where: str) -> npt.NDArray[Any]:
-    """Convert objects to booleans or numbers if all are, else to text, empty if missing.
+    """Convert objects to booleans or numbers if all of them are, else to text, empty if missing.
 
-    Numbers that no type of NumPy's holds exactly become text, too.
+    Numbers that no NumPy type holds exactly also become text.
     """
     cells = array.ravel().tolist()
     if all(isinstance(cell, (bool, np.bool_)) for cell in cells):
@@ -451,7 +451,7 @@ def _function(reference: str) -> Callable[[], Any]:
 
 
 def _words(error: BaseException) -> str:
-    """Describe an exception, with the line of code that raised it."""
+    """Describe an exception and the line of code that raised it."""
     frames = traceback.extract_tb(error.__traceback__)
     at = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
     return f"{in_words(error)}{at}"
@@ -498,7 +498,7 @@ def read_npz(
         validation, test: Archives with `x, y` of these parts, or None.
 
     Raises:
-        DataError: A file is no archive or not safe to read, or its arrays do not fit together.
+        DataError: A file is not an archive or not safe to read, or its arrays do not fit together.
     """
     arrays, unused = read_arrays(path, _NPZ_NAMES)
     pair = partial(_pair, task=task, options=options)

@@ -1,4 +1,4 @@
-"""Raw data to a dataset: infer the task, split, encode, fit the scaling, fingerprint."""
+"""Turn raw data into a dataset: infer the task, split, encode, fit the scaling, fingerprint."""
 
 from __future__ import annotations
 
@@ -56,12 +56,12 @@ from hpsearch.space.mlp import variant_of
 from hpsearch.wording import quoted
 
 _BLOCK_VALUES = 1 << 22
-#: A float32 number in the encoded rows, and its copy that the workers share.
+#: Bytes of a float32 number in the encoded rows and in the copy that the workers share.
 _ENCODED_BYTES = 2 * 4
 _SHOWN_COLUMNS = 5
-#: Above it, that a value is missing may itself tell something.
+#: With a greater share of missing values, a missing value may itself be informative.
 _SHARE_WITH_INDICATOR = 0.01
-#: A block of so many numbers is still in the processor's cache when it is hashed.
+#: A block of this many numbers stays in the processor's cache while it is hashed.
 _HASHED_VALUES = 1 << 16
 
 
@@ -81,7 +81,7 @@ def fit_input(
         unit: The largest raw value of an image, by which `unit` divides; None for other rows, for
             which `unit` maps each feature's training range to 0..1.
         table: The columns' names.
-        impute: What takes the place of missing numbers; None if there are none in any part.
+        impute: The statistic that replaces missing numbers; None if no part has any.
         parts: Several inputs; see `InputSpec`.
     """
     if parts:
@@ -132,7 +132,7 @@ def read_as(dataset: Dataset, fold: int | None, values: Mapping[str, Any]) -> Da
 
     Args:
         fold: From 1; None without cross-validation.
-        values: Of an MLP's hyperparameters, which may say how rows become features.
+        values: Hyperparameters of an MLP, which may include how rows become features.
     """
     data = dataset.of_fold(fold)
     if not variant_of(values):
@@ -150,7 +150,7 @@ def _fit(x: Inputs, fitting: Fitting, like: InputSpec | RawPart) -> InputSpec:
 
 
 def _numeric(x: Inputs) -> npt.NDArray[Any]:
-    """The numeric features, `(n_samples, n_features)`."""
+    """Return the numeric features, `(n_samples, n_features)`."""
     if not isinstance(x, Mapping):
         return x.reshape(len(x), -1)
     numeric = [values for values in x.values() if values.dtype != object]
@@ -158,16 +158,16 @@ def _numeric(x: Inputs) -> npt.NDArray[Any]:
 
 
 def _has_missing(x: Inputs) -> bool:
-    """Whether a number is missing."""
+    """Check if a number is missing."""
     columns = x.values() if isinstance(x, Mapping) else (x,)
-    # The least of numbers with a NaN among them is NaN.
+    # The minimum is NaN if any number is.
     return any(bool(np.isnan(each.min())) for each in columns if each.dtype.kind == "f")
 
 
 def _imputed(
     x: npt.NDArray[Any], impute: Impute
 ) -> tuple[npt.NDArray[np.float32], Indices, npt.NDArray[Any]]:
-    """Return each feature's fill, the features with an indicator, and `x` without missing values.
+    """Return each feature's fill, the features with an indicator, and `x` with its gaps filled.
 
     A feature without any value is filled with 0.
     """
@@ -200,25 +200,25 @@ def _fitted(x: npt.NDArray[Any], scale: Scale, unit: float | None) -> dict[str, 
 
 
 def _affine(zero: npt.NDArray[np.float64], width: npt.NDArray[np.float64]) -> dict[str, Any]:
-    """The scaling that maps `zero` to 0 and `zero + width` to 1; a width of 0 counts as 1."""
+    """Return the scaling that maps `zero` to 0, `zero + width` to 1; a width of 0 counts as 1."""
     factor = 1.0 / np.where(width == 0, 1.0, width)
     return {"scale": _plain(factor), "offset": _plain(-zero * factor)}
 
 
 def _quartiles(x: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    """The quartiles of each feature, `(3, n_features)`, over blocks of features."""
+    """Return the quartiles of each feature, `(3, n_features)`, computed in blocks of features."""
     step = max(1, _BLOCK_VALUES // len(x))
     blocks = (x[:, i : i + step].astype(np.float64) for i in range(0, x.shape[1], step))
     return np.concatenate([np.quantile(each, (0.25, 0.5, 0.75), axis=0) for each in blocks], axis=1)
 
 
 def _moments(x: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """Mean and variance of each feature, in float64 and two passes over blocks of rows."""
+    """Return mean and variance of each feature, in float64 and two passes over blocks of rows."""
     step = max(1, _BLOCK_VALUES // x.shape[1])
     blocks = range(0, len(x), step)
     mean = sum(x[i : i + step].astype(np.float64).sum(axis=0) for i in blocks) / len(x)
     squares = sum(((x[i : i + step] - mean) ** 2).sum(axis=0) for i in blocks)
-    # The mean of a constant feature may be rounded, which must not become its scale.
+    # Rounding of a constant feature's mean must not become its scale.
     return mean, np.where(_constant(x), 0.0, squares / len(x))
 
 
@@ -231,7 +231,7 @@ def _plain(values: npt.NDArray[Any]) -> tuple[float, ...]:
 
 
 def _constant_features(x: Inputs, names: tuple[str, ...]) -> list[str]:
-    """Names (or indices) of the features that have the same value in all rows of `x`."""
+    """Return the names (or indices) of the features with the same value in all rows of `x`."""
     if isinstance(x, Mapping):
         return [name for name, values in x.items() if (values == values[0]).all()]
     constant = np.flatnonzero(_constant(x.reshape(len(x), -1)))
@@ -242,7 +242,7 @@ def fingerprint(parts: Mapping[str, Split | None], classes: Iterable[str]) -> st
     """Return `d` and 11 hex digits of a SHA-256 of values, classes and split.
 
     Args:
-        parts: From a part's name to its rows, if any, with targets that are not encoded.
+        parts: Part's name -> its rows, if any, with targets not yet encoded.
         classes: Class names in the order of their indices.
     """
     digest = hashlib.sha256()
@@ -283,7 +283,7 @@ def _add_array(digest: Any, values: npt.NDArray[Any]) -> None:
     _add_texts(digest, [little.str, *map(str, values.shape)])
     flat = np.ascontiguousarray(values).reshape(-1)
     for begin in range(0, flat.size, _HASHED_VALUES):
-        # In blocks, for memory may be too small for a copy of a map.
+        # In blocks, because a copy of a memory map may not fit into memory.
         block = flat[begin : begin + _HASHED_VALUES].astype(little, copy=False)
         digest.update((block + 0.0).astype(little, copy=False) if dtype.kind == "f" else block)
 
@@ -303,8 +303,8 @@ class Outline:
         size: Number of rows to split off.
         classes: Class names, empty for regression.
         task, outputs: As in `Target`.
-        train, validation, test: The source's parts, with targets that are not encoded.
-        warnings: Of the labels.
+        train, validation, test: The source's parts, with targets not yet encoded.
+        warnings: Warnings about the labels.
         numbers: As in `Target`.
     """
 
@@ -373,7 +373,7 @@ def assemble(source: RawData, options: Options) -> Dataset:
     outlined = outline(source, options)
     rows, size = outlined.train, outlined.size
     places = split_rows(len(rows), size, options.seed, outlined.strata, source.where)
-    # A part that is split off beats the source's own.
+    # A part that is split off replaces the source's own.
     validation = rows.take(places[1]) if size.validation else outlined.validation
     test = rows.take(places[2]) if size.test else outlined.test
     if validation is None:
@@ -385,7 +385,7 @@ def assemble(source: RawData, options: Options) -> Dataset:
 
 
 def _whole(source: RawData, options: Options) -> Dataset:
-    """Assemble a dataset that is trained on all rows but those for testing."""
+    """Assemble a dataset that is trained on all rows except the test rows."""
     outlined, places, test = _but_for_testing(source, options)
     whole = outlined.train.take(places)
     if outlined.validation is not None and options.validation is None:
@@ -396,9 +396,9 @@ def _whole(source: RawData, options: Options) -> Dataset:
 
 
 def _but_for_testing(source: RawData, options: Options) -> tuple[Outline, Indices, Split | None]:
-    """Return the places of the rows that are not for testing, in order, and the test part.
+    """Return the indices of all rows except the test rows, in order, and the test part.
 
-    The test part is split off first, so it is the same one with and without a validation part.
+    The test part is split off first, so it is the same with and without a validation part.
     """
     outlined = outline(source, replace(options, validation=None))
     rows, size = outlined.train, outlined.size
@@ -454,7 +454,7 @@ def _by_folds(source: RawData, options: Options) -> Dataset:
 
 
 def _require_memory(datasets: Sequence[Dataset], where: str) -> None:
-    """Refuse text columns whose one-hot encoding does not fit, before it is built."""
+    """Refuse text columns whose one-hot encoding would not fit into memory."""
     text = [column for column in datasets[0].input.columns or () if column.vocabulary is not None]
     if not text:
         return
@@ -509,12 +509,12 @@ def _dataset(
 
 
 def _oddities(source: RawData, train: Split, others: Mapping[str, Split | None]) -> Iterator[str]:
-    """Warn of constant features, and of training rows that other parts repeat."""
+    """Warn of constant features, and of training rows that recur in other parts."""
     if not source.user_data:
         return
     table = source.train.table
     parts = {part for each in table.dates for part in each.parts}
-    # The border of an image is constant.
+    # The pixels at the border of images are constant.
     columns = source.unit is None and not source.train.parts
     names = _constant_features(train.x, table.names) if columns else []
     if constant := [each for each in names if each not in parts]:
@@ -524,7 +524,7 @@ def _oddities(source: RawData, train: Split, others: Mapping[str, Split | None])
         )
     known = set(_keys(train))
     for name, part in others.items():
-        # A final model is validated on its training rows, which is on purpose.
+        # A final model is validated on its training rows on purpose.
         repeated = 0 if part is None or part is train else sum(key in known for key in _keys(part))
         if part is not None and repeated:
             yield (
@@ -537,7 +537,7 @@ def _keys(rows: Split) -> list[int]:
     """Hash each row with its target."""
     x, y = rows.x, rows.y
     if isinstance(x, Mapping):
-        # A missing number is no other number than a missing one.
+        # Compare bits, so that missing numbers are equal to each other.
         columns = [
             (values if values.dtype == object else (values + 0.0).view(np.int32)).tolist()
             for values in x.values()

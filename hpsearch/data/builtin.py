@@ -1,4 +1,4 @@
-"""The built-in datasets: descriptions that need no rows, and readers."""
+"""The built-in datasets: their descriptions, which need no rows, and their readers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Description:
 
     Attributes:
         rows: Number of rows for training and validation.
-        shape: Of one raw row.
+        shape: Shape of one raw row.
         source: Where the rows come from.
         class_counts: Number of rows of each class in `rows`; empty for regression.
         test_rows: Number of rows of the set's own test split, or 0.
@@ -87,7 +87,7 @@ _IMAGE_LABELS = {
     ),
     "mnist": _DIGITS,
 }
-#: Names of the folders that hold one of these sets.
+#: Folders that may hold one of these sets.
 _IMAGE_FOLDERS = {"mnist", "fashion-mnist", "fashion_mnist"}
 _FILES = (
     "train-images-idx3-ubyte",
@@ -130,7 +130,7 @@ def read_builtin(name: str, folder: str | None = None) -> RawData:
     task = describe(name).task
     if name in _IMAGE_LABELS:
         return _read_images(name, folder)
-    # scikit-learn's loaders, if it keeps its files elsewhere, give the same.
+    # If scikit-learn keeps its files elsewhere, its own loaders return the same data.
     read = read_shipped(name) or _fetch(name)
     if name == "digits":
         images = np.ascontiguousarray(read.data, np.uint8).reshape(-1, 8, 8)
@@ -167,7 +167,7 @@ def _part(name: str, x: npt.NDArray[Any], y: npt.NDArray[Any]) -> RawPart:
 
 
 def _fetch(name: str) -> Any:
-    # scikit-learn is slow to import, and the other sets do without it.
+    # scikit-learn is slow to import, and the other sets do not need it.
     import sklearn.datasets
 
     if name != "california_housing":
@@ -203,7 +203,7 @@ def _read_images(name: str, folder: str | None) -> RawData:
 
 
 def _image_arrays(name: str, folder: str | None) -> tuple[_Arrays, Path]:
-    """Read the arrays, and return the folder or archive that has them, too."""
+    """Read the arrays, and return them with the folder or archive that holds them."""
     found = image_folder(name, folder)
     if found is not None:
         place = Path(found)
@@ -234,13 +234,13 @@ def image_folder(name: str, folder: str | None = None) -> str | None:
 
 
 def _folders(name: str, folder: str | None) -> Iterator[Path]:
-    """Folders that may hold the files: given, environment, Debian's, Keras' cache."""
+    """Return the folders that may hold the files: given, environment, Debian's, Keras' cache."""
     for given in (folder, os.environ.get(ENVIRONMENT_VARIABLE)):
         if given:
             base = Path(given).expanduser()
             yield base / _folder_name(name)
             yield base / name
-            # File names are the same in both sets: /data/mnist must not serve as fashion_mnist.
+            # Both sets have the same file names, so /data/mnist must not be read as fashion_mnist.
             if base.name not in _IMAGE_FOLDERS - {name, _folder_name(name)}:
                 yield base
     yield _SYSTEM_FOLDER / _folder_name(name)
@@ -248,7 +248,7 @@ def _folders(name: str, folder: str | None) -> Iterator[Path]:
 
 
 def _image_files(folder: Path) -> list[Path]:
-    """Paths of the set's files in `folder`, of gzipped ones where they exist."""
+    """Return the paths of the set's files in `folder`, gzipped ones where they exist."""
     gzipped = [folder / f"{name}.gz" for name in _FILES]
     return [path if path.is_file() else path.with_suffix("") for path in gzipped]
 
@@ -276,7 +276,7 @@ def _download(name: str) -> _Arrays:
 
 def _keras_loader(name: str) -> Any:
     """Call Keras' own loader, which downloads and caches."""
-    # Keras imports TensorFlow.
+    # Imported here, because Keras imports TensorFlow.
     import keras
 
     return getattr(keras.datasets, name).load_data()

@@ -1,4 +1,4 @@
-"""The columns of a table: which are numbers, text, dates or of no use, and their values."""
+"""The columns of a table: their kinds (numbers, text, dates or unusable) and their values."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ MISSING = frozenset(
 """The cells that `pandas.read_csv` takes for missing values."""
 
 _MAX_PROBLEMS = 10
-#: In fewer rows a measurement, too, may have another value in each.
+#: With fewer rows, measurements may differ in every row, too, and are not taken for identifiers.
 _LEAST_TEXTS, _LEAST_NUMBERS = 20, 100
 _DISTINCT_SHARE_OF_IDENTIFIER = 0.95
 _NAME_OF_IDENTIFIER = re.compile(
@@ -41,15 +41,15 @@ _NAME_OF_IDENTIFIER = re.compile(
 _LIKE_A_DATE = re.compile(r"\s*\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}(?:[T ]\s*\d|\s*$)")
 _DAYS = ("%Y-%m-%d", "%Y/%m/%d", "%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", "%m-%d-%Y", "%d-%m-%Y")
 _TIMES = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
-#: As `pandas.read_csv` reads them.
+#: Texts of booleans, as `pandas.read_csv` reads them.
 _FLAGS = dict.fromkeys(("True", "TRUE", "true"), 1.0) | dict.fromkeys(
     ("False", "FALSE", "false"), 0.0
 )
-#: Such as 1,5 or 1.234,50 or 17 EUR or $3.20 or 31.12.24.
+#: Texts such as 1,5 or 1.234,50 or 17 EUR or $3.20 or 31.12.24.
 _LIKE_A_NUMBER = re.compile(
     r"\s*[-+]?\s*[$\u20ac\u00a3]?\s*\d[\d.,']*(?:\s*[%$\u20ac\u00a3]|\s+[A-Za-z]{1,4})?\s*\Z"
 )
-#: Of fewer different texts, such as 4,5 and 5,0, categories may be meant.
+#: Fewer different texts, such as 4,5 and 5,0, may be categories.
 _LEAST_DIFFERENT = 10
 _EMPTY = "the value is missing in every row"
 _FORMATS = ("ISO8601", *(day + time for day in _DAYS for time in _TIMES))
@@ -65,7 +65,7 @@ class _Problem:
 
 @dataclass(frozen=True)
 class _LeftOut:
-    """The reason why a column is no feature, and what to do if it shall be one."""
+    """The reason why a column is left out, and how to use it anyway."""
 
     reason: str
 
@@ -84,7 +84,7 @@ class ParsedTable:
     """A table's columns as a model takes them.
 
     Attributes:
-        columns: From name to `(n_samples,)` float32, NaN where a number is missing, or object
+        columns: Name -> values `(n_samples,)`: float32, NaN where a number is missing; or object
             `str`, empty where a text is missing.
         notices: One sentence for each column that was left out, or is likely to be misread.
     """
@@ -117,14 +117,14 @@ def parse_columns(
     """Check every cell of `frame`.
 
     Args:
-        frame: One column a feature, named by text.
+        frame: One column for each feature; the names are text.
         where: The source, for messages about a whole column.
         places: Maps row indices to their places, such as `iris.csv:17`.
         like: The training rows' columns, which `frame` must have; None for training rows.
 
     Raises:
-        DataError: Columns have cells that cannot be used, or too many distinct texts, the message
-            has a line for each of them; or no column is left.
+        DataError: Columns have cells that cannot be used, or too many distinct texts (the message
+            has a line for each of them); or no column is left.
     """
     parsed, problems = ParsedTable(), {}
     for name, found in _each(frame, options, like):
@@ -193,7 +193,7 @@ def require_column(where: str, names: Collection[str], name: str, key: str) -> N
     """Check that a table has the column that a key names.
 
     Raises:
-        DataError: It has not.
+        DataError: It does not have the column.
     """
     if name not in names:
         raise DataError(
@@ -211,8 +211,8 @@ def _training_column(series: pd.Series[Any], options: TableOptions) -> _Found:
         cells, missing = _cells(series)
         if missing.all():
             return _LeftOut(_EMPTY)
-        # A column that is half numbers, or dates, is taken for such with a few slips, which are
-        # errors; any other one for text with a few digits.
+        # If at least half of the cells are numbers or dates, the column is one of these, and other
+        # cells are errors. Otherwise it is text, even if a few cells are numbers.
         text = 2 * int(np.sum(~np.isnan(parse_numbers(cells)))) < int(np.sum(~missing))
         if text and (formats := _date_formats(cells[~missing])):
             return _new_dates(series, formats, options)
@@ -220,7 +220,7 @@ def _training_column(series: pd.Series[Any], options: TableOptions) -> _Found:
 
 
 def _known_column(series: pd.Series[Any], options: TableOptions, *, text: bool) -> _Found:
-    """Values of a column whose kind is known; an unknown text is no problem."""
+    """Return the values of a column whose kind is known."""
     if series.dtype.kind in "mMc":
         return _unusable(series)
     if text:
@@ -230,7 +230,7 @@ def _known_column(series: pd.Series[Any], options: TableOptions, *, text: bool) 
         return _numbers(values, series.array, options)
     cells, _ = _cells(series)
     values = parse_numbers(cells)
-    # pandas takes such a column for text once a cell is missing.
+    # pandas reads booleans as text if a cell is missing.
     flags = np.array([_FLAGS.get(cell, np.nan) for cell in cells])
     return _numbers(np.where(np.isnan(values), flags, values), cells, options)
 
@@ -240,7 +240,7 @@ def _unusable(series: pd.Series[Any]) -> _Problem:
 
 
 def _cells(series: pd.Series[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
-    """The cells as text, and which of them are missing."""
+    """Return the cells as text, and which of them are missing."""
     given = zip(series.astype(object), series.isna(), strict=True)
     cells = np.array(["" if gone else str(cell) for cell, gone in given], object)
     return cells, np.isin(cells, list(MISSING))
@@ -248,7 +248,7 @@ def _cells(series: pd.Series[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[np.boo
 
 def parse_numbers(cells: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     """Convert text cells to numbers: NaN for other text, infinity for an overflow."""
-    # pandas is slow to import, and image sets do without it.
+    # pandas is slow to import, and image sets do not need it.
     import pandas as pd
 
     return np.asarray(pd.to_numeric(pd.Series(cells, dtype=object), errors="coerce"), np.float64)
@@ -257,13 +257,13 @@ def parse_numbers(cells: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
 def _numbers(
     values: npt.NDArray[np.float64], cells: Any, options: TableOptions
 ) -> npt.NDArray[Any] | _Problem:
-    """Return `values` as float32, or the first of `cells` that is no finite number."""
+    """Return `values` as float32, or report the first of `cells` that is not a finite number."""
     bad = ~(np.abs(values) <= FLOAT32_MAX)
     if not bad.any():
         return values.astype(np.float32)
     gone = np.array([str(cell).strip() in MISSING for cell in cells[bad]])
     if options.missing and gone.all():
-        # The bits of a NaN tell nothing, and would change the fingerprint.
+        # NaNs may differ in their bits, which would change the fingerprint.
         return np.where(bad, np.float32(np.nan), values.astype(np.float32, copy=False))
     place = int(np.argmin(gone)) if options.missing else 0
     row = int(np.flatnonzero(bad)[place])
@@ -309,7 +309,7 @@ def _missing(bad: npt.NDArray[np.bool_], hint: str) -> _Problem:
 
 
 def _identified(found: _Found, series: pd.Series[Any], options: TableOptions) -> _Found:
-    """Leave a training column out that is empty or tells rows apart; bound other texts."""
+    """Leave out a training column that is empty or identifies rows; limit the different texts."""
     if not isinstance(found, np.ndarray):
         return found
     is_text = found.dtype == object
@@ -339,7 +339,7 @@ def _identified(found: _Found, series: pd.Series[Any], options: TableOptions) ->
 
 
 def _odd_number(values: npt.NDArray[Any]) -> str:
-    """Return a text of a column of texts that look like numbers in another notation, or nothing."""
+    """Return a text that looks like an oddly written number if most texts do; else nothing."""
     if values.dtype != object:
         return ""
     distinct = sorted(set(values.tolist()) - {""})
@@ -351,7 +351,7 @@ def _odd_number(values: npt.NDArray[Any]) -> str:
 
 
 def _may_identify(values: npt.NDArray[Any], name: str) -> bool:
-    """Whether numbers are whole, and follow each other or have an identifier's name."""
+    """Check if numbers are whole, and consecutive for the most part or named like an identifier."""
     if (values != np.floor(values)).any():
         return False
     span = float(values.max()) - float(values.min()) + 1
@@ -360,7 +360,7 @@ def _may_identify(values: npt.NDArray[Any], name: str) -> bool:
 
 
 def _date_formats(cells: npt.NDArray[Any]) -> list[str]:
-    """Return the format of dates, if half of the cells are such; several if that is not certain."""
+    """Return the date formats that match most cells, at least half of them; else an empty list."""
     known = len(cells)
     distinct, counts = np.unique(cells.astype(str), return_counts=True)
     like = np.array([_LIKE_A_DATE.match(cell) is not None for cell in distinct], bool)
@@ -380,7 +380,7 @@ def _date_formats(cells: npt.NDArray[Any]) -> list[str]:
 
 
 def _instants(cells: Sequence[Any] | npt.NDArray[Any], form: str) -> npt.NDArray[np.datetime64]:
-    """Return the moments in UTC, `(n_samples,)`, NaT for cells that are no such dates."""
+    """Return the moments in UTC, `(n_samples,)`, NaT for cells that are not such dates."""
     import pandas as pd
 
     texts = pd.Series(cells, dtype=object)
@@ -391,7 +391,7 @@ def _instants(cells: Sequence[Any] | npt.NDArray[Any], form: str) -> npt.NDArray
 def _moments(
     series: pd.Series[Any], form: str
 ) -> tuple[npt.NDArray[np.datetime64], npt.NDArray[Any], npt.NDArray[np.bool_]]:
-    """The moments, the cells as text, and which of these are missing."""
+    """Return the moments, the cells as text, and which of these are missing."""
     cells, missing = _cells(series)
     if series.dtype.kind == "M":
         plain = series if series.dt.tz is None else series.dt.tz_convert(None)

@@ -1,4 +1,4 @@
-"""The types of the data room, and several targets in one array."""
+"""The types of the data room, and functions that pack several targets in one array."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Folds = Callable[[Indices, Indices | None], FoldIndices]
 
 @dataclass(frozen=True)
 class TableOptions:
-    """What becomes of a table's columns.
+    """How a table's columns are used.
 
     Attributes:
         drop: Columns to leave out.
@@ -55,14 +55,15 @@ class Options:
     """Options of splitting, scaling and encoding.
 
     Attributes:
-        validation, test: Fractions to split off; None if the source has the part or, for `test`,
-            if there is none.
+        validation, test: Fractions to split off; None if the source has the part or, for `test`, if
+            no part is wanted.
         cv: Number of folds of cross-validation, which replace the validation part, or None.
-        folds: Makes the folds, or a single split without `cv`; None for shuffled ones.
-        parts: Of several targets; see `Target`.
-        impute: The number of the training split that takes the place of a missing one.
-        train_on: With `train+validation`, all rows but those for testing are the training part, and
-            the validation part as well.
+        folds: Function that makes the folds, or a single split without `cv`; None for shuffled
+            ones.
+        parts: The parts of several targets; see `Target`.
+        impute: The statistic of the training split that replaces a missing number.
+        train_on: With `train+validation`, all rows except the test rows are both the training part
+            and the validation part.
     """
 
     validation: float | None = 0.2
@@ -90,14 +91,14 @@ def n_rows(x: Inputs) -> int:
 
 @dataclass(frozen=True, eq=False)
 class RawPart:
-    """Rows as they were read.
+    """Rows as read from the source.
 
     Attributes:
         x: Raw rows.
         y: int64, uint64 or object `str` labels `(n_samples,)`, or float64 `(n_samples,)` or
             `(n_samples, outputs)`.
         place: Maps a row's index to its place in the source, such as `iris.csv:17`.
-        weights: Of the rows in the loss, float32 `(n_samples,)`, or None.
+        weights: Weights of the rows in the loss, float32 `(n_samples,)`, or None.
         table: The columns of `x`; empty for rows without names.
         notices: One sentence for each column that was left out, or is likely to be misread.
         parts: Several inputs; see `InputSpec`.
@@ -117,7 +118,7 @@ class RawData:
     """A source's rows, before they are split and encoded.
 
     Attributes:
-        name: Of the dataset.
+        name: Name of the dataset.
         where: The source in messages: a path, or `the built-in set 'iris'`.
         train: The rows that are split.
         validation, test: The source's own parts, if any.
@@ -125,7 +126,7 @@ class RawData:
         unit: The largest raw value of an image, else None.
         task: The source's task if it is known, else None.
         user_data: True for the user's rows, which are checked for oddities.
-        typed: False if the source, such as a CSV file, does not tell numbers from text.
+        typed: False if the source, such as a CSV file, does not distinguish numbers from text.
     """
 
     name: str
@@ -149,7 +150,7 @@ class Split:
         x: Raw rows.
         y: Encoded targets, as in `hpsearch.data.specs.Arrays`; before encoding, class indices
             `(n_samples,)` or regression values `(n_samples, outputs)` in their own units.
-        weights: Of the rows in the loss, float32 `(n_samples,)`, or None.
+        weights: Weights of the rows in the loss, float32 `(n_samples,)`, or None.
     """
 
     x: Inputs
@@ -161,7 +162,7 @@ class Split:
         return len(self.y)
 
     def take(self, rows: Indices) -> Split:
-        """Return the rows with these indices, in their order."""
+        """Return the rows with these indices, in the order of the indices."""
         if isinstance(self.x, Mapping):
             x: Inputs = {name: column[rows] for name, column in self.x.items()}
         else:
@@ -190,13 +191,13 @@ class Dataset:
     """Raw rows, encoded targets, and the conversion of rows to features.
 
     Attributes:
-        name: Of the built-in set, or the stem of the file.
+        name: Name of the built-in set, or stem of the file.
         input, target: Fitted on the training split only.
         test: None if there is no test split.
         fingerprint: `d` and 11 hex digits of the parsed values, labels and split.
         warnings: One sentence each, for the user.
-        folds: With cross-validation, a dataset for each fold, fitted on its own training split.
-            The fingerprint is then of all folds, and the other attributes are the first fold's.
+        folds: With cross-validation, a dataset for each fold, fitted on its own training split. The
+            fingerprint then covers all folds; the other attributes are the first fold's.
         fitting: How `input` was fitted.
     """
 
@@ -222,7 +223,7 @@ class Shape:
 
     Attributes:
         test_rows: 0 if there is no test split.
-        input_shape: Of one raw row.
+        input_shape: Shape of one raw row.
         features: Width of one row as the first Dense layer sees it.
         outputs: Units of the output layer.
     """
@@ -252,7 +253,7 @@ class Shape:
 
 
 def profile(dataset: Dataset) -> tuple[str, ...]:
-    """Describe the rows, and the targets with the score that needs no model, in a line each."""
+    """Describe the rows, the targets, and the score of guessing, each in a line."""
     folds = dataset.folds or (dataset,)
     train, validation = dataset.train, dataset.validation
     count = f"{len(folds)} folds of {len(train):,}" if dataset.folds else f"{len(train):,}"
@@ -284,7 +285,7 @@ def _features(dataset: Dataset) -> str:
         (dates, "date", ""),
     )
     listed = ", ".join(counted(n, noun) + more for n, noun, more in found if n)
-    # A date's parts are missing together.
+    # All parts of a date are missing together.
     whole = {part: each.name for each in spec.table.dates for part in each.parts}
     names: Iterable[Any] = spec.table.names or columns
     gaps = len(
@@ -308,7 +309,7 @@ def _commonest(codes: npt.NDArray[Any]) -> int:
 def guess_scores(dataset: Dataset) -> dict[str, float]:
     """Score always guessing the commonest class, or the mean target: metric -> value.
 
-    The values are means over the folds. There is none for other targets.
+    The values are means over the folds. Other targets have no such score.
     """
     folds, target = dataset.folds or (dataset,), dataset.target
     if target.classes:
@@ -394,7 +395,7 @@ def joined(parts: Sequence[Any], join: Any = np.concatenate) -> Any:
 
 
 def are_several(y: Any, rows: int) -> bool:
-    """True if `y` is a mapping of arrays, or a list of arrays with so many rows."""
+    """True if `y` is a mapping of arrays, or a list of arrays with `rows` rows each."""
     if isinstance(y, Mapping):
         return True
     if not isinstance(y, list | tuple) or not y or len(y) == rows:
@@ -403,7 +404,7 @@ def are_several(y: Any, rows: int) -> bool:
 
 
 def are_several_inputs(x: Any, y: Any) -> bool:
-    """True for a list of arrays with as many rows as y, or a mapping with more than columns.
+    """True for a list of arrays with as many rows as y, or a mapping with a wider array.
 
     A mapping of columns is a table.
     """
@@ -413,12 +414,12 @@ def are_several_inputs(x: Any, y: Any) -> bool:
 
 
 def row_counts(values: Any) -> set[int]:
-    """Return the numbers of rows that an array, or several in a list or a mapping, may have."""
+    """Return the possible numbers of rows of an array, or of several in a list or a mapping."""
     if isinstance(values, Mapping):
         return {len(each) for each in values.values() if hasattr(each, "__len__")}
     counts = {len(values)} if hasattr(values, "__len__") else set()
     if isinstance(values, list | tuple):
-        # Of more arrays than each has rows, each is a row.
+        # If a list has as many arrays as each has rows, or more, the arrays are rows.
         shapes = (getattr(each, "shape", ()) for each in values)
         counts |= {shape[0] for shape in shapes if shape and len(values) < shape[0]}
     return counts
@@ -432,14 +433,15 @@ def packed(
     Args:
         y: A mapping from name to array, or a list of arrays, each `(n_samples, ...)` numbers.
         where: The name of `y` in messages.
-        like: Those of the training rows, which these must match.
+        like: Descriptions of the training rows' arrays, which these must match.
         noun: `targets` or `inputs`.
 
     Returns:
         The columns of all arrays `(n_samples, columns)`, and a description of each array.
 
     Raises:
-        DataError: One is no array of numbers, or they differ in length or from `like`.
+        DataError: An item is not an array of numbers, or the arrays differ in length or from
+            `like`.
     """
     if not len(y):
         raise DataError(f"{where}: has no {noun}")
@@ -472,7 +474,7 @@ def packed(
 
 
 def _require_kinds(parts: Sequence[ArrayPart], like: Sequence[ArrayPart], where: str) -> None:
-    """Check that inputs have the kinds of numbers of the training rows; whole ones are numbers."""
+    """Check that inputs have the training rows' kinds of numbers; whole ones count as numbers."""
     for place, (ours, theirs) in enumerate(zip(parts, like, strict=True)):
         found, wanted = (_kind(each) for each in (ours, theirs))
         if found != wanted and (found, wanted) != ("whole numbers", "numbers"):
@@ -491,10 +493,10 @@ def require_finite(
     """Check that several inputs, side by side, have finite float32 numbers.
 
     Args:
-        where: Gives the place of a row.
+        where: Maps a row's index to its place.
 
     Raises:
-        DataError: One is not.
+        DataError: A number is not finite in float32.
     """
     bad = ~(np.abs(columns) <= FLOAT32_MAX)
     if not bad.any():
@@ -509,12 +511,12 @@ def require_finite(
 
 
 def are_images(x: npt.NDArray[Any]) -> bool:
-    """True for rows of uint8 numbers in two dimensions or more."""
+    """True if `x` has rows of uint8 numbers in two dimensions or more."""
     return x.dtype == np.uint8 and x.ndim >= _IMAGE_DIMENSIONS
 
 
 def several_target(parts: Sequence[ArrayPart]) -> Target:
-    """Return the target of a user's model with several outputs, which takes targets as they are."""
+    """Return the target of a user's model with several outputs, which takes raw targets."""
     outputs = sum(part.columns for part in parts)
     return Target(
         Task.OWN, outputs, mean=(0.0,) * outputs, std=(1.0,) * outputs, parts=tuple(parts)
@@ -528,8 +530,8 @@ def unpacked(
 
     Args:
         y: `(n_samples, columns)`, an array or a tensor.
-        parts: If empty, `y` is returned as it is.
-        convert: Gives a part's columns its shape and type; None for arrays.
+        parts: If empty, `y` is returned unchanged.
+        convert: Function that gives a part's columns its shape and type; None for arrays.
     """
     if not parts:
         return y

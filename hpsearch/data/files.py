@@ -83,8 +83,8 @@ def read_arrays(
     """Read arrays of an NPZ archive by lower-case name; also return the names of those left unread.
 
     Raises:
-        DataError: The file is no archive, holds object arrays or two arrays of one name, or does
-            not fit into memory.
+        DataError: The file is not an archive, holds object arrays or two arrays of one name, or
+            does not fit into memory.
     """
     file = require_file(path)
     try:
@@ -104,7 +104,7 @@ def read_arrays(
 
 
 def _members(archive: zipfile.ZipFile, path: str) -> dict[str, zipfile.ZipInfo]:
-    """The arrays in the archive's directory by lower-case name."""
+    """Return the arrays in the archive's directory by lower-case name."""
     infos = archive.infolist()
     if len(infos) > _MAX_ARRAYS:
         raise DataError(f"{path}: {len(infos)} members, at most {_MAX_ARRAYS} are read")
@@ -123,7 +123,7 @@ def _members(archive: zipfile.ZipFile, path: str) -> dict[str, zipfile.ZipInfo]:
 
 
 def _require_sizes(infos: Collection[zipfile.ZipInfo], path: str) -> None:
-    """Check what members unpack to, all together."""
+    """Refuse members whose total unpacked size does not fit."""
     size = sum(info.file_size for info in infos)
     ratio = size / max(1, sum(info.compress_size for info in infos))
     if size > _MAX_PACKED_BYTES and ratio > _MAX_RATIO:
@@ -188,18 +188,16 @@ def read_idx(path: Path) -> npt.NDArray[np.uint8]:
     return np.frombuffer(data, np.uint8).reshape(shape)
 
 
-# Arrays in files
-
-#: Device, number and bytes of a file.
+#: Device, inode and size of a file.
 Identity = tuple[int, int, int]
-#: Path, offset, dtype, shape and order of an array in a file, and which file that is.
+#: Path, offset, dtype, shape and order of an array in a file, and the file's identity.
 Place = tuple[str, int, Any, tuple[int, ...], str, Identity]
-#: Bytes of two arrays that are compared at a time.
+#: Bytes of two arrays to compare at a time.
 _COMPARED = 2**24
 
 
 def place_of(array: npt.NDArray[Any]) -> Place | None:
-    """Return where a file holds an array's numbers; None if none does, or another one by now."""
+    """Return where a file holds an array's numbers; None if no file does, or it was replaced."""
     try:
         place = _place(array)
         return place if place is not None and _is_in_file(array, place) else None
@@ -213,7 +211,7 @@ def array_at(  # noqa: PLR0917 - a place
     """Return an array in a file; changes stay in this process.
 
     Raises:
-        DataError: The path leads to another file, or the file has another size.
+        DataError: The path leads to another file, or the file's size has changed.
     """
     with Path(path).open("rb") as file:
         if _identity_of(os.fstat(file.fileno())) != identity:
@@ -225,12 +223,12 @@ def array_at(  # noqa: PLR0917 - a place
 
 
 def _identity_of(found: os.stat_result) -> Identity:
-    # Not its time, which changes as a program writes to its own map.
+    # Not the time of change: it changes when a program writes to its own memory map.
     return found.st_dev, found.st_ino, found.st_size
 
 
 def map_of(array: npt.NDArray[Any]) -> np.memmap[Any, Any] | None:
-    """Return the map of a file that an array is a part of; None if there is none."""
+    """Return the memory map that contains an array; else None."""
     base: Any = array
     while isinstance(base, np.ndarray) and not isinstance(base.base, mmap.mmap):
         base = base.base
@@ -239,12 +237,12 @@ def map_of(array: npt.NDArray[Any]) -> np.memmap[Any, Any] | None:
 
 def _place(array: npt.NDArray[Any]) -> Place | None:
     if type(array) not in (np.ndarray, np.memmap):
-        # Of a subclass, such as a masked array, the numbers are not all.
+        # A subclass, such as a masked array, has more to it than its numbers.
         return None
     base = map_of(array)
     is_contiguous = array.flags.c_contiguous or array.flags.f_contiguous
     if base is None or not is_contiguous or base.mode == "c":
-        # Of "c", changes are in this process only.
+        # Mode "c": changes exist in this process only.
         return None
     if base.filename is None or not array.size or array.dtype.hasobject:
         return None
@@ -258,8 +256,8 @@ def _place(array: npt.NDArray[Any]) -> Place | None:
 
 
 def _is_in_file(array: npt.NDArray[Any], place: Place) -> bool:
-    """Return whether the path still leads to an array's numbers: it may be another file's now."""
-    # The map does not tell its file's number.
+    """Check if the path still leads to an array's numbers; another file may have replaced it."""
+    # A memory map does not reveal which file it maps, so compare the bytes.
     other = array_at(*place)
     ours, theirs = (np.asarray(each).ravel("K").view(np.uint8) for each in (array, other))
     starts = range(0, len(ours), _COMPARED)

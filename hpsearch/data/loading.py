@@ -1,4 +1,4 @@
-"""Datasets, or only their sizes, from a sweep's `data:` or from arrays."""
+"""Load datasets, or only their sizes, from a sweep's `data:` or from arrays."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def load_dataset(spec: DataSpec) -> Dataset:
     """Read, split and encode the data of a sweep.
 
     Raises:
-        DataError: The data cannot be found, read or used. The message has a line for each problem,
-            with its place.
+        DataError: The data cannot be found, read or used. The message has a line with the place of
+            each problem.
     """
     return assemble(*read_raw(spec))
 
@@ -43,8 +43,8 @@ def load_dataset(spec: DataSpec) -> Dataset:
 def read_raw(spec: DataSpec) -> tuple[RawData, Options]:
     """Read the data of a sweep, and return it with the options for `assemble`.
 
-    A fraction for `test` beats the test split that a source has. A source's own validation part
-    beats a fraction for `validation`, which has a default.
+    A fraction for `test` overrides a source's own test split. A source's own validation part
+    overrides the fraction for `validation`, which has a default.
 
     Raises:
         DataError: As for `load_dataset`.
@@ -111,11 +111,11 @@ def dataset_from_arrays(
     Args:
         x: `(n_samples, ...)` numbers, or a frame (text columns allowed).
         y: `(n_samples,)` labels or numbers, one-hot rows, or `(n_samples, outputs)` numbers.
-        sample_weight: `(n_samples,)` of the rows in the loss, or None.
+        sample_weight: `(n_samples,)` weights of the rows in the loss, or None.
         validation_data, test_data: Pairs of x and y, or triples with the rows' weights; no rows are
             split off for such a part.
         options: None for the default options.
-        table: What becomes of a frame's columns.
+        table: How a frame's columns are used.
 
     Raises:
         DataError: The shapes, types or values cannot be used.
@@ -139,7 +139,7 @@ def dataset_from_arrays(
 
 
 def table_options(spec: DataSpec) -> TableOptions:
-    """Return what becomes of a table's columns."""
+    """Return how a sweep uses a table's columns."""
     return TableOptions(spec.drop, spec.impute != "none", spec.dates, spec.identifiers)
 
 
@@ -169,7 +169,7 @@ def _read_source(spec: DataSpec) -> RawData:
 
 
 def _fractions(spec: DataSpec) -> tuple[float, float | None]:
-    """Return `validation` and `test` of data that has no files."""
+    """Return `validation` and `test` as fractions; refuse files, which such data cannot have."""
     validation, test = spec.validation, spec.test
     if not isinstance(validation, str) and not isinstance(test, str):
         return validation, test

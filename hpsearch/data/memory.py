@@ -28,7 +28,7 @@ from hpsearch.errors import DataError
 from hpsearch.machine import available_bytes
 from hpsearch.spec.data import DataSpec
 
-#: Rows are copied twice, to encode them and to share them with the workers.
+#: Largest share of memory for the rows: they are copied twice, to encode and to share them.
 _SHARE_OF_MEMORY = 1 / 3
 _INFINITE = -1
 
@@ -38,10 +38,10 @@ def collect(dataset: Any, name: str) -> tuple[Any, ...]:
 
     Args:
         dataset: A finite `tf.data.Dataset` of batches, or of single rows if targets are scalars.
-        name: Names the dataset in messages.
+        name: The dataset's name in messages.
 
     Returns:
-        As many arrays as an element has; a mapping of arrays for an `x` that is a mapping.
+        One array for each item of an element; a mapping of arrays for an `x` that is a mapping.
 
     Raises:
         DataError: The dataset is endless, empty or too large, or has other elements.
@@ -78,7 +78,7 @@ def read_memory(
     """Return the rows that a program gives, with arrays for TensorFlow's datasets.
 
     Args:
-        custom: Whether they are for a custom model, to which a mapping of arrays of numbers is
+        custom: Whether the rows are for a custom model. A mapping of arrays of numbers is then
             several inputs, as in Keras.
 
     Raises:
@@ -105,7 +105,7 @@ def read_memory(
 
 
 def _are_inputs(x: Any) -> bool:
-    """True for a mapping of arrays of numbers."""
+    """Check if `x` is a mapping of arrays of numbers."""
     if not isinstance(x, Mapping) or not x:
         return False
     return all(getattr(each, "dtype", None) is not None for each in x.values()) and all(
@@ -114,7 +114,7 @@ def _are_inputs(x: Any) -> bool:
 
 
 def _as_columns(x: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arrays, those with one number a row as `(n_samples, 1)`."""
+    """Return the arrays, with `(n_samples,)` ones as `(n_samples, 1)`."""
     arrays = {name: np.asarray(each) for name, each in x.items()}
     return {n: each[:, np.newaxis] if each.ndim == 1 else each for n, each in arrays.items()}
 
@@ -130,7 +130,7 @@ def _are_several(y: Any, x: Any) -> bool:
 
 
 def _packed(pair: Any, name: str, parts: Sequence[ArrayPart]) -> Any:
-    """Put a pair's targets in columns; leave anything else as it is."""
+    """Pack a pair's targets in columns; leave anything else unchanged."""
     if not isinstance(pair, tuple | list) or len(pair) < 2:
         return pair
     x, y, *weights = pair
@@ -149,7 +149,7 @@ class InMemoryRows:
         parts: Several targets, whose columns are then in `y` and the pairs; else empty.
 
     Raises:
-        DataError: There is no `y`, or something else in place of a pair.
+        DataError: `y` is missing, or a pair has another form.
     """
 
     x: Any
@@ -199,7 +199,7 @@ class InMemoryRows:
             test=None if spec.test is None else float(spec.test),
             seed=spec.seed,
             scale=spec.scale,
-            # The columns of several targets are numbers, even if some are class indices.
+            # Several targets are packed as numbers, even if some of them are class indices.
             task="regression" if self.parts else spec.task,
             cv=spec.cv,
             folds=folding.maker(float(spec.validation)),
@@ -269,7 +269,7 @@ class Folding:
         """Check the arguments for validation and test rows.
 
         Raises:
-            DataError: There are validation rows as well, or a share of rows for testing is not
+            DataError: There are also validation rows, or a share of rows for testing is not
                 possible.
         """
         for name, value in (("cv", self.count or self.splitter), ("groups", self.groups)):

@@ -1,4 +1,4 @@
-"""The data of a training: descriptions of inputs and targets, and the arrays.
+"""The data of a training: descriptions of its inputs and targets, and its arrays.
 
 These are plain values that cross processes. Importing this module does not import NumPy.
 """
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 class Task(StrEnum):
     """The kind of prediction.
 
-    With `objective`, a user's function gives the score. With `own`, a user's model has its own loss
-    and metrics and takes the targets as they are.
+    With `objective`, a user's function returns the score. With `own`, a user's model has its own
+    loss and metrics and takes raw targets.
     """
 
     BINARY = "binary"
@@ -38,16 +38,16 @@ class ColumnSpec:
     vocabulary: tuple[str, ...] | None = None
 
 
-#: What a model takes in place of a date.
+#: The numbers that replace a date.
 DATE_PARTS = ("year", "month", "weekday", "day_of_year", "seconds")
 
 
 @dataclass(frozen=True)
 class DateColumn:
-    """A column of dates, in whose place a model takes numbers.
+    """A column of dates, which a model takes as numbers.
 
     Attributes:
-        format: Of its texts, as `pandas.to_datetime` takes it; empty for a frame's own dates.
+        format: Format of its texts, as `pandas.to_datetime` takes it; empty for dates of a frame.
         first: The training file's first date, in ISO 8601, from which seconds count.
     """
 
@@ -57,17 +57,18 @@ class DateColumn:
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """The names of the numbers."""
+        """The names of the numbers that replace a date."""
         return tuple(f"{self.name}.{part}" for part in DATE_PARTS)
 
 
 @dataclass(frozen=True)
 class TableSpec:
-    """The columns of a table, as the training rows decided them.
+    """The columns of a table, as determined from the training rows.
 
     Attributes:
-        names: As a model takes them, in order: of a date, its parts; empty for rows without names.
-        text: Those that are text.
+        names: Columns in the order in which a model takes them, a date as its parts; empty for rows
+            without names.
+        text: Names of the text columns.
         dates: The columns of dates.
     """
 
@@ -77,7 +78,7 @@ class TableSpec:
 
     @property
     def read(self) -> tuple[str, ...]:
-        """The table's own columns that are read, in order."""
+        """The columns to read from a table, in order; a date is one column."""
         whole = {part: each.name for each in self.dates for part in each.parts}
         return tuple(dict.fromkeys(whole.get(name, name) for name in self.names))
 
@@ -88,7 +89,7 @@ class ArrayPart:
 
     Attributes:
         name: Its key in a mapping; empty for a list.
-        shape: Of one row.
+        shape: Shape of one row.
         whole: True for whole numbers.
         image: True for an input of images, uint8 numbers.
     """
@@ -105,13 +106,13 @@ class ArrayPart:
 
     @property
     def in_fingerprint(self) -> str:
-        """The text that stands for it in a fingerprint."""
-        # The class had this name in the versions that wrote the first ones.
+        """The text that represents it in a fingerprint."""
+        # Keep the class' former name, with which the first fingerprints were made.
         return f"TargetPart(name={self.name!r}, shape={self.shape!r}, whole={self.whole!r})"
 
 
 def column_slices(parts: Sequence[ArrayPart]) -> list[slice]:
-    """Return where each part's columns stand."""
+    """Return the slice of columns that each part occupies."""
     ends = list(accumulate((part.columns for part in parts), initial=0))
     return [slice(*each) for each in pairwise(ends)]
 
@@ -121,19 +122,20 @@ class InputSpec:
     """The conversion of raw rows to features, fitted on the training split only.
 
     Attributes:
-        shape: Of one raw row; for a table with text columns, `(n_columns,)`.
-        dtype: Of the raw array, `uint8` or `float32`.
+        shape: Shape of one raw row; for a table with text columns, `(n_columns,)`.
+        dtype: Type of the raw array, `uint8` or `float32`.
         table: The columns of a table; empty for rows without names.
         columns: The columns of a table with text columns, else None.
-        fill: If values are missing, the number in place of a missing one, for each feature, or
+        fill: If values are missing, the number that replaces a missing one, for each feature, or
             for each numeric column of a table with text columns; else empty.
-        indicators: The places, among these, of those with a feature more: 1 where the value is
+        indicators: Indices into `fill` of the columns with an extra feature: 1 where the value is
             missing, else 0.
         mean, variance: With `scale: standard`, one number for each feature (of a flattened row),
             or for each numeric column of a table with text columns; else empty.
         scale, offset: With another scale, a feature becomes feature * scale + offset. One number
             for all features, or one for each; else empty.
-        parts: Several inputs of a custom model, whose columns a row has side by side; else empty.
+        parts: Several inputs of a custom model, whose columns stand side by side in a row; else
+            empty.
     """
 
     shape: tuple[int, ...]
@@ -155,10 +157,10 @@ class Target:
 
     Attributes:
         task: The kind of prediction.
-        outputs: Units of the output layer (1 for binary, one a class for multiclass).
+        outputs: Units of the output layer (1 for binary, one for each class for multiclass).
         classes: Class names in the order of their indices; empty for regression.
         numbers: True if labels are numbers, whose class names are their texts.
-        mean, std: Of the training split's regression targets, one number a target. Training
+        mean, std: Of the training split's regression targets, one number for each target. Training
             reads `(target - mean) / std`. 0 and 1 for classification.
         parts: Several targets, whose columns are side by side in one array; else empty.
     """
@@ -173,7 +175,7 @@ class Target:
 
     @property
     def standardised(self) -> bool:
-        """True if training reads the target in other units than its own."""
+        """True if training reads standardised targets instead of raw ones."""
         return any(self.mean) or any(std != 1 for std in self.std)
 
 
@@ -224,7 +226,7 @@ class TrainingData:
             fold: From 1; None without cross-validation.
 
         Raises:
-            LookupError: The sweep does not read rows in this way.
+            LookupError: The sweep does not read rows this way.
         """
         data = self if fold is None else self.folds[fold - 1]
         return data.variants[variant] if variant else data

@@ -1,4 +1,4 @@
-"""Training, validation and test rows: by fractions, folds, groups or time."""
+"""Split rows into training, validation and test parts: by fractions, folds, groups or time."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def _split_off(
     """Split `rows` into the remaining rows and `count` random ones.
 
     Source: scikit-learn's `ShuffleSplit` and `StratifiedShuffleSplit`, with random numbers drawn in
-    the same order. Importing scikit-learn would take longer than many a sweep.
+    the same order. Importing scikit-learn would take longer than many sweeps.
     """
     random = np.random.RandomState(seed)
     if codes is None:
@@ -215,10 +215,10 @@ def group_folds(groups: npt.NDArray[Any], count: int | None, validation: float, 
 
 
 def splitter_folds(splitter: Any, groups: npt.NDArray[Any] | None) -> Folds:
-    """Make the folds of a scikit-learn splitter, or take given ones.
+    """Return the folds of a scikit-learn splitter, or the given ones.
 
     Args:
-        splitter: A splitter, which sees the number of rows, their classes and groups; or a sequence
+        splitter: A splitter, which gets the number of rows, their classes and groups; or a sequence
             of pairs of row indices.
         groups: The group of every row, `(n_samples,)`, or None.
     """
@@ -252,7 +252,7 @@ def instants(cells: npt.NDArray[Any], where: str) -> npt.NDArray[Any]:
     Raises:
         DataError: A cell is neither.
     """
-    # pandas is slow to import, and image sets do without it.
+    # pandas is slow to import, and image sets do not need it.
     import pandas as pd
 
     numbers = parse_numbers(cells)
@@ -269,7 +269,7 @@ def instants(cells: npt.NDArray[Any], where: str) -> npt.NDArray[Any]:
 
 
 def time_folds(times: npt.NDArray[Any], count: int | None, validation: float, where: str) -> Folds:
-    """Make folds, or a single split, in which later rows validate earlier ones.
+    """Make folds, or a single split, in which the validation rows are later than the training rows.
 
     A fold trains on all rows that are earlier than its validation part, as in scikit-learn's
     `TimeSeriesSplit`. Rows of the same time stay together, so parts may be somewhat larger.
@@ -289,7 +289,7 @@ def time_folds(times: npt.NDArray[Any], count: int | None, validation: float, wh
         else:
             size = rows // (count + 1)
             cuts = [rows - (count - fold) * size for fold in range(count)]
-        # A part starts with the first row of the time at its cut.
+        # A part starts with the first row that has the same time as the row at its cut.
         starts = [int(np.searchsorted(ordered, ordered[min(cut, rows - 1)])) for cut in cuts]
         ends = [*starts[1:], rows]
         if any(start == 0 or start >= end for start, end in zip(starts, ends, strict=True)):

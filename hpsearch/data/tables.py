@@ -1,4 +1,4 @@
-"""CSV files: their structure, and their rows as columns of a table."""
+"""Read CSV files: their structure, and their rows as columns of a table."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from hpsearch.wording import did_you_mean, quoted
 if TYPE_CHECKING:
     import pandas as pd
 
-#: pandas holds 8 bytes a number of about 6 characters; parsing, the float32 copy and the split
-#: each take a part of that.
+#: Memory per byte of a file: pandas takes 8 bytes for a number of about 6 characters, and parsing,
+#: the float32 copy and the split each take a part of that.
 _MEMORY_FACTOR = 5
 _CHUNK_BYTES = 1 << 20
 
@@ -50,7 +50,7 @@ def read_csv(
     """Read a CSV file, and its validation and test files if there are any.
 
     Args:
-        split: A column that decides about splits, which is no feature, or None.
+        split: A column that decides the split and is not a feature, or None.
 
     Raises:
         DataError: A file is missing or malformed, or has cells that cannot be used.
@@ -147,12 +147,12 @@ def _part(
 
 
 def _as_text(known: TableSpec | None) -> frozenset[str]:
-    """The columns whose cells pandas must not convert."""
+    """Return the columns whose cells pandas must not convert."""
     return known.text | {each.name for each in known.dates} if known else frozenset()
 
 
 def read_rows(path: str, table: TableSpec) -> Inputs:
-    """Read the rows of a CSV file without a target; other columns are passed over.
+    """Read the rows of a CSV file without a target; other columns are ignored.
 
     Args:
         table: The columns of the training file.
@@ -170,7 +170,7 @@ def _places(path: str, rows: list[int]) -> list[str]:
 
 
 def _frame(path: str, layout: Layout, keep: Sequence[str], text: frozenset[str]) -> pd.DataFrame:
-    # pandas is slow to import, and image sets do without it.
+    # pandas is slow to import, and image sets do not need it.
     import pandas as pd
 
     for name in keep:

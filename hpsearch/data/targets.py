@@ -1,4 +1,4 @@
-"""Targets: inference of the task, class names, encoding."""
+"""Infer the task, name the classes and encode the targets."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from hpsearch.wording import quoted
 
 MAX_INFERRED_CLASSES = 20
 _NUMBER = re.compile(r"\s*[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\s*\Z", re.ASCII)
-#: An identifier such as a zip code, which is another one without its zeros.
+#: A number with a leading zero, such as a zip code, is an identifier: the zeros matter.
 _LEADING_ZERO = re.compile(r"\s*[+-]?0[0-9]")
 
 
@@ -28,7 +28,7 @@ class _Reading:
     """How labels become class names; the training rows decide it for all parts.
 
     Attributes:
-        numbers: True for numbers, of which 1 and 1.0 are one class; False for text as it is.
+        numbers: True for numbers, where 1 and 1.0 are one class; False for text.
         zeros: True if labels are text only because one starts with 0.
     """
 
@@ -74,7 +74,7 @@ Spellings = Mapping[str, list[str]]
 
 
 def _canonical(cell: str) -> str:
-    """Return the shortest text of a number, exact for whole ones; other text as it is."""
+    """Return the shortest text of a number, exact for whole ones; return other text unchanged."""
     value = _number(cell)
     if value is None:
         return cell
@@ -94,11 +94,11 @@ class Classes:
         source: Its `labels` are the names; without labels, the distinct values of `train.y` are.
 
     Attributes:
-        numbers: True if labels are read as numbers, of which 1 and 1.0 are one class.
-        warnings: Of labels that could be read in two ways.
+        numbers: True if labels are read as numbers, where 1 and 1.0 are one class.
+        warnings: Warnings of labels that could be read in two ways.
 
     Raises:
-        DataError: There is one class only, or labels are rounded numbers.
+        DataError: There is only one class, or labels are rounded numbers.
     """
 
     def __init__(self, source: RawData) -> None:
@@ -129,7 +129,7 @@ class Classes:
         self.warnings = tuple(self._ambiguous(spellings))
 
     def _ambiguous(self, spellings: Spellings) -> Iterator[str]:
-        """Warn of numbers that are written in several ways."""
+        """Warn of numbers that are written in several ways, such as 1 and 1.0."""
         if self.numbers:
             several = [written for written in map(_once, spellings.values()) if len(written) > 1]
             if several:
@@ -154,7 +154,7 @@ class Classes:
         """Return class indices `(n_samples,)`.
 
         Raises:
-            DataError: No training row has one of the labels.
+            DataError: A label does not occur in the training rows.
         """
         if self._indices:
             return part.y.astype(np.int32)
@@ -193,15 +193,15 @@ def _more(several: list[Any]) -> str:
 
 
 def _number(text: str) -> Decimal | None:
-    """Return the exact number that a text is; None for other text."""
+    """Return the exact number that a text represents; None for other text."""
     try:
         return Decimal(text.strip()) if _NUMBER.match(text) else None
-    except InvalidOperation:  # an exponent beyond all bounds
+    except InvalidOperation:  # the exponent is too large
         return None
 
 
 def _require_exact(part: RawPart) -> None:
-    """Refuse floating-point labels, of which some may have been rounded to others."""
+    """Refuse floating-point labels that rounding may have made equal."""
     if part.y.dtype.kind != "f":
         return
     large = np.abs(part.y) >= FLOAT64_WHOLE
@@ -214,12 +214,12 @@ def _require_exact(part: RawPart) -> None:
 
 
 def _numbers(y: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    """Targets as numbers, NaN for text."""
+    """Return targets as numbers, NaN for text."""
     return parse_numbers(y) if y.dtype == object else y.astype(np.float64)
 
 
 def infer_task(source: RawData, given: TaskName | None) -> TaskName:
-    """Return the given task, or else the one that the training targets suggest.
+    """Return the given task, or the task that the training targets suggest.
 
     Raises:
         DataError: Targets are missing or infinite, contradict `given`, or suggest both tasks.
@@ -337,7 +337,7 @@ def regression_target(values: npt.NDArray[np.float64], where: str) -> Target:
 
 
 def class_target(names: Sequence[str], *, numbers: bool = False) -> Target:
-    """Return a target of one sigmoid unit for two classes, else of one softmax unit a class."""
+    """Return a target for a sigmoid unit if there are two classes, else for a softmax unit each."""
     task, outputs = (Task.BINARY, 1) if len(names) == 2 else (Task.MULTICLASS, len(names))
     return Target(task=task, outputs=outputs, classes=tuple(names), numbers=numbers)
 

@@ -1,4 +1,4 @@
-"""Keras callbacks of a user's: which of them need `fit`, and how they reach the workers."""
+"""Handle the user's Keras callbacks: which of them need `fit`, and how workers get them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hpsearch.space.keras_names import METRICS
 from hpsearch.spec import words
 from hpsearch.wording import unknown_hint
 
-#: What `fit` calls within an epoch.
+#: The methods that `fit` calls within an epoch.
 _WITHIN_EPOCHS: Final = (
     "on_batch_begin",
     "on_batch_end",
@@ -28,7 +28,7 @@ _WITHIN_EPOCHS: Final = (
     "on_test_batch_begin",
     "on_test_batch_end",
 )
-#: Those that read logs and set the learning rate. EarlyStopping restores weights that nobody reads.
+#: Callbacks that read logs and set the learning rate. Weights restored by EarlyStopping are unused.
 _FOR_NUMBERS: Final = (
     keras.callbacks.CSVLogger,
     keras.callbacks.EarlyStopping,
@@ -39,26 +39,26 @@ _FOR_NUMBERS: Final = (
 )
 
 
-#: What Keras itself keeps in a callback.
+#: The attributes that Keras itself keeps in a callback.
 _OF_KERAS: Final = ("params", "_model", "validation_data")
 Metric = str | Mapping[str, Any] | Sequence[Any] | None
 """A metric, or several objectives, as `hpsearch.tune` takes them."""
 
 
 def as_list(callbacks: Any) -> list[Any]:
-    """Return callbacks, which may be one or None, as a list, as `fit` takes them."""
+    """Return the `callbacks` of `fit`, which may be one callback or None, as a list."""
     if callbacks is None:
         return []
     return list(callbacks) if isinstance(callbacks, list | tuple) else [callbacks]
 
 
 def within_epochs(callbacks: Iterable[Any]) -> list[str]:
-    """Return the classes of the callbacks that act on batches, which only `fit` can call."""
+    """Return the class names of callbacks that act on batches, which only `fit` can call."""
     return [type(each).__name__ for each in callbacks if not _acts_between_epochs(each)]
 
 
 def read_numbers(callbacks: Iterable[Any]) -> bool:
-    """Return whether the callbacks need no weights, so that the native trainer can serve them."""
+    """Check if the callbacks need no weights, so that the native trainer can call them."""
     return all(type(each) in _FOR_NUMBERS for each in callbacks)
 
 
@@ -74,15 +74,15 @@ def _acts_between_epochs(callback: Any) -> bool:
 
 
 def ends_diverging(callback: Any) -> bool:
-    """Return whether the callback does what happens anyway: a diverging training ends."""
+    """Check if the callback only ends a diverging training, which happens anyway."""
     return type(callback) is keras.callbacks.TerminateOnNaN and not callback.raise_error
 
 
 def scored(callbacks: Iterable[Any], metric: Metric) -> Metric:
     """Return the metric of trainings with these callbacks, as `hpsearch.tune` takes it.
 
-    The best epoch counts if a callback restores its weights: by the metric, or by what the callback
-    monitors.
+    If a callback restores the best weights, the best epoch counts: by the metric, or by default by
+    the value that the callback monitors.
 
     Raises:
         InputError: The metric asks for the last epoch of such a training.
@@ -112,7 +112,7 @@ def scored(callbacks: Iterable[Any], metric: Metric) -> Metric:
 
 
 def require_callbacks(callbacks: Sequence[Any]) -> None:
-    """Check that each is a callback.
+    """Check that all are Keras callbacks.
 
     Raises:
         InputError: One is not.
@@ -127,14 +127,14 @@ def require_callbacks(callbacks: Sequence[Any]) -> None:
 
 
 def with_callbacks(model: Any, name: str, callbacks: Sequence[Any]) -> Tailored:
-    """Return a hypermodel whose trainings have the callbacks.
+    """Return a hypermodel that trains with the callbacks.
 
     Args:
         model: As `hpsearch.tune` takes it.
-        name: `package.module:name` of it.
+        name: The model's `package.module:name`.
 
     Raises:
-        InputError: One of them is no callback, or the model cannot be loaded.
+        InputError: One of them is no Keras callback, or the model cannot be loaded.
     """
     require_callbacks(callbacks)
     hypermodel = as_hypermodel(load_object(model) if isinstance(model, str) else model, name)
@@ -148,7 +148,7 @@ def described(callbacks: Iterable[Any]) -> str:
 
 
 def _arguments(callback: Any) -> str:
-    """Return the arguments that differ from their defaults; of a user's class, all attributes."""
+    """Return arguments that differ from their defaults; for a user's class, all attributes."""
     if type(callback).__module__.partition(".")[0] != "keras":
         given = {n: value for n, value in vars(callback).items() if n not in _OF_KERAS}
         return ", ".join(f"{name.lstrip('_')}={_told(value)}" for name, value in given.items())
@@ -165,7 +165,7 @@ def _told(value: Any) -> str:
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, np.ndarray):
-        # The bytes of an array of objects are their addresses.
+        # The bytes of an array of objects would be addresses.
         content = np.ascontiguousarray(value).tobytes()
         if value.dtype.hasobject:
             content = _told(value.tolist()).encode()
@@ -178,5 +178,5 @@ def _told(value: Any) -> str:
         return "{" + ", ".join(f"{name}: {_told(each)}" for name, each in value.items()) + "}"
     if value is None or isinstance(value, str | int | float):
         return str(value)
-    # The text of any other object would have its address.
+    # The text of any other object may contain its address.
     return str(getattr(value, "__qualname__", type(value).__qualname__))

@@ -35,7 +35,7 @@ from hpsearch.space.seeds import derive
 
 Choose = Callable[[Any], Any]
 
-#: Methods that `fit` calls and a model may override.
+#: Methods that `fit` calls and that a model may override.
 FIT_METHODS: Final = frozenset(
     {
         "compute_metrics",
@@ -52,7 +52,7 @@ FIT_METHODS: Final = frozenset(
 class AnyChoice(hp_types.Choice):  # type: ignore[misc]  # KerasTuner has no types
     """A choice among values that KerasTuner's `Choice` refuses or converts.
 
-    These are None, values of several types, lists, and booleans.
+    These are None, values of several types, lists and booleans.
     """
 
     def __init__(
@@ -76,20 +76,20 @@ class AnyChoice(hp_types.Choice):  # type: ignore[misc]  # KerasTuner has no typ
         return None if None in self._values else self._values[0]
 
 
-# KerasTuner copies hyperparameters through their configs and looks up the classes here.
+# KerasTuner copies hyperparameters by their configs, and looks up the classes here.
 hp_types.ALL_CLASSES.setdefault(AnyChoice.__name__, AnyChoice)
 
 
 class TrackedHyperParameters(keras_tuner.HyperParameters):  # type: ignore[misc]
-    """The hyperparameters that a model is built with.
+    """The hyperparameters of a model's build, which record how it uses them.
 
     Args:
         values: Values of the active hyperparameters, by name.
-        choose: Returns a value for a hyperparameter that has none.
+        choose: Returns the value of a hyperparameter without one.
 
     Attributes:
-        place: A path of the config and its seed, apart from those of other trainings.
-        policy: The dtype policy that the build left.
+        place: A path made of the config and its seed, different for each training.
+        policy: The dtype policy after the build.
         late: The values that `choose` returned, by name.
         read: Names that were read by `get` or `[]`.
     """
@@ -141,16 +141,16 @@ class TrackedHyperParameters(keras_tuner.HyperParameters):  # type: ignore[misc]
 
 
 class Tailored(keras_tuner.HyperModel):  # type: ignore[misc]  # KerasTuner has no types
-    """A hypermodel with the settings of a tuner applied to it.
+    """A hypermodel that applies a tuner's settings to another one.
 
     Args:
-        hypermodel: Builds and fits.
+        hypermodel: Builds and fits the models.
         custom_fit: Whether its own `fit` must train the models; see `trains_itself`.
         optimizer, loss, metrics: Replace those that a model was compiled with; None keeps them.
         most_weights: Largest number of weights of a model; None for no limit.
         callbacks: Passed to `fit`; each training gets a copy.
         arguments: Further arguments of `fit`.
-        renamed: Returns the directory of a training's files for its `place`; None for the place.
+        renamed: Returns the directory of a training's files from its `place`; None uses the place.
     """
 
     def __init__(
@@ -179,9 +179,9 @@ class Tailored(keras_tuner.HyperModel):  # type: ignore[misc]  # KerasTuner has 
         """Copies of the callbacks for one training."""
         copies = copy.deepcopy(self._callbacks)
         for each in copies:
-            # Its path is that of all trainings, of which several may run at a time.
+            # All trainings share its path, and several may run at a time.
             if type(each) is keras.callbacks.ModelCheckpoint:
-                # A method, which belongs to the copy of a copy.
+                # A bound method, so that a further deep copy binds it to the new callback.
                 each._save_model = MethodType(_save_at_once, each)  # noqa: SLF001
         return copies
 
@@ -204,7 +204,7 @@ class Tailored(keras_tuner.HyperModel):  # type: ignore[misc]  # KerasTuner has 
         return model
 
     def fit(self, hp: Any, model: Any, *args: Any, **kwargs: Any) -> Any:
-        """Call `fit` of the hypermodel with the callbacks and arguments added."""
+        """Call the hypermodel's `fit` with the callbacks and arguments added."""
         place = getattr(hp, "place", "")
         folder = self._renamed(place) if self._renamed is not None else place
         callbacks = [*_logging_to(self.callbacks, hp, folder), *kwargs.pop("callbacks", ())]
@@ -230,17 +230,17 @@ class Tailored(keras_tuner.HyperModel):  # type: ignore[misc]  # KerasTuner has 
 
 
 class TrialCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no types
-    """A callback that is told the hyperparameters of the training before it begins."""
+    """A callback that gets the hyperparameters of a training before it begins."""
 
     def begin(self, hp: Any) -> None:
-        """Take them."""
+        """Take the hyperparameters."""
         raise NotImplementedError
 
 
 def _logging_to(callbacks: list[Any], hp: Any, folder: str) -> list[Any]:
-    """Return the callbacks; each training has TensorBoard's files in a directory of its own.
+    """Give TensorBoard a separate directory for each training, and return the callbacks.
 
-    With them come the hyperparameters, for TensorBoard's dashboard of these, as in KerasTuner.
+    As in KerasTuner, a further callback logs the hyperparameters for TensorBoard's dashboard.
     """
     boards = [each for each in callbacks if isinstance(each, keras.callbacks.TensorBoard)]
     for board in boards:
@@ -256,10 +256,10 @@ def _logging_to(callbacks: list[Any], hp: Any, folder: str) -> list[Any]:
 def _save_at_once(
     checkpoint: keras.callbacks.ModelCheckpoint, epoch: int, batch: int | None, logs: Any
 ) -> None:
-    """Save as ModelCheckpoint does, but replace its file as a whole, whoever else uses it."""
+    """Save as ModelCheckpoint does, but replace the file atomically, since trainings share it."""
     save = partial(keras.callbacks.ModelCheckpoint._save_model, checkpoint, epoch, batch, logs)  # noqa: SLF001
     given = str(checkpoint._get_file_path(epoch, batch, logs))  # noqa: SLF001
-    if "://" in given:  # Of a file system of Keras', which has no such replacement.
+    if "://" in given:  # Keras' remote file systems cannot replace a file atomically.
         save()
         return
     path = Path(given)
@@ -282,7 +282,7 @@ _ONE_HOT = frozenset(
         "kl_divergence",
     }
 )
-#: The hyperparameters that each existing model was built with.
+#: Each existing model -> the hyperparameters that it was built with.
 _BUILT_WITH: weakref.WeakKeyDictionary[keras.Model, TrackedHyperParameters] = (
     weakref.WeakKeyDictionary()
 )
@@ -290,7 +290,7 @@ _BUILT_WITH: weakref.WeakKeyDictionary[keras.Model, TrackedHyperParameters] = (
 
 @lru_cache(maxsize=8)
 def load_hypermodel(name: str, code: bytes) -> keras_tuner.HyperModel:
-    """Return a recipe's model as a hypermodel; the same object each time in a process.
+    """Return a recipe's model as a hypermodel, the same object throughout a process.
 
     Args:
         name, code: `Recipe.model` and `Recipe.code`.
@@ -305,10 +305,10 @@ def as_hypermodel(given: Any, name: str) -> keras_tuner.HyperModel:
     """Return a function, a hypermodel or its class as a hypermodel.
 
     Args:
-        name: Names it in messages.
+        name: The model's name in messages.
 
     Raises:
-        InputError: It is something else.
+        InputError: The model is something else.
     """
     if isinstance(given, type):
         if not issubclass(given, keras_tuner.HyperModel):
@@ -332,7 +332,7 @@ def as_hypermodel(given: Any, name: str) -> keras_tuner.HyperModel:
 
 
 def trains_itself(hypermodel: keras_tuner.HyperModel) -> bool:
-    """Return whether a hypermodel has its own `fit`."""
+    """Check if a hypermodel has its own `fit`."""
     if isinstance(hypermodel, Tailored):
         return hypermodel.custom_fit
     inherited = type(hypermodel).fit is keras_tuner.HyperModel.fit
@@ -340,17 +340,17 @@ def trains_itself(hypermodel: keras_tuner.HyperModel) -> bool:
 
 
 def untailored(hypermodel: keras_tuner.HyperModel) -> keras_tuner.HyperModel:
-    """Return the user's hypermodel itself."""
+    """Return the user's hypermodel without a `Tailored` around it."""
     return hypermodel.hypermodel if isinstance(hypermodel, Tailored) else hypermodel
 
 
 def callbacks_of(hypermodel: keras_tuner.HyperModel) -> list[Any]:
-    """Return copies of the callbacks that a hypermodel's trainings have."""
+    """Return copies of the callbacks for a hypermodel's trainings."""
     return hypermodel.callbacks if isinstance(hypermodel, Tailored) else []
 
 
 def build_custom_model(recipe: Recipe, values: Mapping[str, Any], seed: int) -> keras.Model:
-    """Build the model that the values describe, as its function returns it.
+    """Build the model that the values describe, and return it unchanged.
 
     Raises:
         InputError: The function cannot be loaded or does not return a model.
@@ -370,7 +370,7 @@ def require_model(model: Any, name: str) -> None:
     """Check that a function returned a model.
 
     Raises:
-        InputError: It did not.
+        InputError: It returned something else.
     """
     if not isinstance(model, keras.Model):
         raise InputError(f"{name}: must return a keras.Model, not {type(model).__name__}")
@@ -384,8 +384,8 @@ def built_with(model: keras.Model) -> TrackedHyperParameters | None:
 def labels_for(model: keras.Model, y: npt.NDArray[Any], target: Target) -> Any:
     """Return targets in the form that a compiled model's loss takes.
 
-    Class indices `(n_samples,)` become one-hot, float32 `(n_samples, outputs)`, for losses that
-    need it. Columns of several targets become a mapping by name or a list.
+    For losses that need it, class indices `(n_samples,)` become one-hot, float32 `(n_samples,
+    outputs)`. Columns of several targets become a mapping by name or a list.
     """
     if target.parts:
         return unpacked(y, target.parts)
@@ -398,9 +398,9 @@ def labels_for(model: keras.Model, y: npt.NDArray[Any], target: Target) -> Any:
 
 
 def _late(recipe: Recipe, values: Mapping[str, Any]) -> Choose:
-    """Return the function that chooses values of hyperparameters outside the space.
+    """Return the function that chooses values for hyperparameters outside the space.
 
-    Drawn values are a function of the config and the sweep's seed: the same in every worker.
+    Drawn values depend on the config and the sweep's seed only, so all workers draw the same.
     """
     if recipe.late == "default":
         return lambda hyperparameter: hyperparameter.default
@@ -416,7 +416,7 @@ def _late(recipe: Recipe, values: Mapping[str, Any]) -> Choose:
 
 @contextlib.contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Set Keras' seeds, and restore the caller's Python and NumPy random states at the end."""
+    """Set Keras' seeds; at the end, restore the random states of Python and NumPy."""
     python_state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002
     try:
         keras.utils.set_random_seed(seed)
@@ -428,10 +428,10 @@ def seeded(seed: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def apart() -> Iterator[None]:
-    """Name layers and metrics as a new process would, and undo a dtype policy that code sets.
+    """Name layers and metrics as in a new process, and undo a dtype policy that code sets.
 
-    Otherwise an unnamed metric would be `auc` in the first model of a process and `auc_1` in the
-    next, and the score is read by name. `keras.utils.clear_session` would reset much more.
+    Otherwise an unnamed metric would be `auc` in a process's first model and `auc_1` in the next,
+    although the score is read by name. `keras.utils.clear_session` would reset much more.
     """
     key = "object_name_uids"
     before = global_state.get_global_attribute(key)
@@ -445,9 +445,9 @@ def apart() -> Iterator[None]:
 
 @contextlib.contextmanager
 def precision(policy: Any = None) -> Iterator[None]:
-    """Set a dtype policy, if one is given, and undo it and others that code sets at the end.
+    """Set a dtype policy, if given; at the end, undo it and any other that code has set.
 
-    Otherwise a config would train in the precision that another one has asked for.
+    Otherwise a config would train in the precision that another config requested.
     """
     before = keras.config.dtype_policy()
     try:

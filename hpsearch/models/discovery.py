@@ -1,4 +1,4 @@
-"""Find a hypermodel's hyperparameters by building it until no new ones appear."""
+"""Find a hypermodel's hyperparameters by building it until it declares no new ones."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ from hpsearch.models.shipping import ModelHyperparameters
 from hpsearch.space.space import Choices, Parameter, Range
 from hpsearch.wording import in_words, quoted, write_trace
 
-#: Tolerance in steps, as in KerasTuner: a step that ends so little beyond a range belongs to it.
+#: Tolerance in steps, as in KerasTuner: a step that ends this little beyond a range still counts.
 _ROUNDING = 1e-8
-#: Builds of one model at most. A count, not a time: the result must not depend on the machine.
+#: Most builds of one model. A number, not a time: the result must not depend on the machine.
 _MOST_BUILDS = 64
-#: Values tried of one list at most.
+#: Most values tried of one list.
 _MOST_VALUES = 8
-#: Rows that a hypermodel's own `fit` is run on.
+#: Number of rows for the run of a hypermodel's own `fit`.
 _ROWS = 64
 
 _PACKAGE = str(Path(__file__).parents[1])
@@ -49,11 +49,11 @@ When = Mapping[str, tuple[Any, ...]]
 
 
 def described(name: str, declared: Sequence[Any]) -> Parameter:
-    """Merge all declarations of one name into a parameter.
+    """Merge all declarations of a name into one parameter.
 
-    A parameter declared under several conditions is active under any of them. If these differ in
-    more than one parent, it is active wherever their common part holds, so it may be active where
-    the model does not use it.
+    A parameter declared under several conditions is active under any of them. If the conditions
+    differ in more than one parent, it is active where their common part holds, even if the model
+    does not use it there.
 
     Raises:
         InputError: The declarations differ in more than their conditions.
@@ -80,7 +80,7 @@ def _conditions(hyperparameter: Any) -> When:
 
 
 def _either(one: When, other: When) -> When:
-    """Return a condition that holds wherever one of two does, and perhaps elsewhere."""
+    """Return a condition that holds if either of two holds, and perhaps in other cases."""
     shared = [name for name in one if name in other]
     differing = [name for name in shared if one[name] != other[name]]
     if len(shared) < max(len(one), len(other)) or len(differing) > 1:
@@ -95,7 +95,7 @@ def domain_of(hyperparameter: Any) -> Choices | Range:
     step on a logarithmic scale becomes a list. `reverse_log` without a step becomes linear.
 
     Raises:
-        InputError: The hyperparameter is of an unknown type.
+        InputError: The hyperparameter's type is unknown.
     """
     if isinstance(hyperparameter, hp_types.Boolean):
         return Choices((False, True))
@@ -137,9 +137,9 @@ def discover(
     """Return the hyperparameters of a recipe's model.
 
     Args:
-        given: Parameters of the sweep; they replace the model's own of the same name.
-        train, validation: x and y. The hypermodel's own `fit` is run once on some of the rows,
-            with the defaults, to find its hyperparameters.
+        given: Parameters of the sweep; they replace the model's parameters of the same name.
+        train, validation: x and y. The hypermodel's own `fit` runs once with the defaults, on
+            some of the rows, to find its hyperparameters.
         target: What is predicted, if y needs `labels_for`.
         inputs: Several inputs; see `InputSpec.parts`.
 
@@ -148,7 +148,7 @@ def discover(
     """
     loaded = load_hypermodel(recipe.model, recipe.code)
     whole = bool(callbacks_of(loaded))
-    # Callbacks could write files.
+    # Without the callbacks, which could write files.
     hypermodel = untailored(loaded)
     custom_fit = trains_itself(hypermodel)
     probe = _Probe(hypermodel, recipe.model, {parameter.name: parameter for parameter in given})
@@ -161,10 +161,10 @@ def discover(
 
 
 def _require_inputs(model: Any, inputs: Sequence[ArrayPart], name: str) -> None:
-    """Check that a model takes the inputs that the rows have, as far as it tells.
+    """Check that a model's inputs, if known, are those of the rows.
 
     Raises:
-        InputError: It does not.
+        InputError: They differ.
     """
     tensors = getattr(model, "inputs", None)
     if not tensors:
@@ -201,10 +201,10 @@ def declared_in(
     Args:
         name: The model's name in messages.
         given: As for `discover`.
-        rows: Training and validation data. If given, the hypermodel's `fit` is run on some of the
-            rows, in place of the builds.
+        rows: Training and validation data. If given, the hypermodel's `fit` runs on some of the
+            rows, instead of the builds.
         target, inputs: As for `discover`.
-        row: Shape of a row, for which models without weights get some: their layers may request
+        row: Shape of a row. Unbuilt models get weights for it, since their layers may request
             hyperparameters, too.
     """
     probe = _Probe(hypermodel, name, {parameter.name: parameter for parameter in given}, row)
@@ -217,11 +217,11 @@ def declared_in(
 
 @dataclass
 class _Probe:
-    """The builds of one model, and the KerasTuner hyperparameters that they declared, by name.
+    """Builds one model, and collects the KerasTuner hyperparameters that it declares, by name.
 
     Attributes:
         row: See `declared_in`.
-        model: The one that was built with the defaults.
+        model: The model built with the defaults.
     """
 
     hypermodel: Any
@@ -234,7 +234,7 @@ class _Probe:
     model: Any = None
 
     def run(self) -> None:
-        """Build with the defaults, under every condition, then with combinations of values."""
+        """Build with the defaults, then under each condition, then with combinations of values."""
         self._build({}, must_succeed=True)
         tried: list[dict[str, Any]] = []
         while self.builds < _MOST_BUILDS:
@@ -251,10 +251,10 @@ class _Probe:
         target: Target | None = None,
         inputs: Sequence[ArrayPart] = (),
     ) -> None:
-        """Run the hypermodel's own `fit` on a few rows; a failure will show again in the trials."""
+        """Run the hypermodel's own `fit` on a few rows; the trials will report any failure."""
         x, y, x_val, y_val = (array[:_ROWS] for array in (*train, *validation))
         x, x_val = unpacked(x, inputs), unpacked(x_val, inputs)
-        # It may set the epochs itself, or need them as an argument.
+        # `fit` may set the epochs itself, or need them as an argument.
         for epochs in ({}, {"epochs": 1}):
             values = TrackedHyperParameters(self._values({}), self._default)
             try:
@@ -267,7 +267,7 @@ class _Probe:
                     if len(y_val):
                         arguments["validation_data"] = x_val, targets[1]
                     self.hypermodel.fit(values, model, x, targets[0], **arguments)
-            # Code of the user; a trial will report the error.
+            # User code may raise anything; a trial will report the error.
             except (Exception, SystemExit) as error:  # noqa: BLE001
                 write_trace(error)
             else:
@@ -287,7 +287,7 @@ class _Probe:
             raise InputError(f"{self.name}: {error}") from None
 
     def _build(self, fixed: Mapping[str, Any], *, must_succeed: bool) -> None:
-        """Build once; not every combination of values makes a model."""
+        """Build once; a combination of values may fail, unless the build must succeed."""
         self.builds += 1
         values = TrackedHyperParameters(fixed, self._default)
         try:
@@ -320,7 +320,7 @@ class _Probe:
         return hyperparameter.default if ours is None else ours.at(0.0)
 
     def _values(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
-        """Return values of everything active under `wanted`, defaults for names not in it."""
+        """Return the values of all active parameters: the wanted ones, else their defaults."""
         values = {
             name: parameter.at(0.0)
             for name, parameter in self.given.items()
@@ -335,7 +335,7 @@ class _Probe:
     def _combinations(self) -> Iterator[dict[str, Any]]:
         """Yield the values to try, given the declarations so far.
 
-        First each condition is met once. Then all parameters take their second values together,
+        First meet each condition once. Then give all parameters their second values together, then
         their third, and so on, so that every value occurs; then their last values one at a time.
         """
         for declared in self.declared.values():
@@ -350,7 +350,7 @@ class _Probe:
                 yield {name: each[-1]}
 
     def _tried(self, name: str) -> Sequence[Any]:
-        """Return the default, then other values: all of a short list, the ends of a range."""
+        """Return the default, then other values: a list's first and last, or a range's ends."""
         ours, declared = self.given.get(name), self.declared[name][0]
         domain = domain_of(declared) if ours is None else ours.model_domain
         first = self._default(declared)

@@ -1,4 +1,4 @@
-"""The arguments of `keras.Model.fit`, read and checked for the engine."""
+"""Read and check the arguments of `keras.Model.fit` for the engine."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _UNDERSTOOD = frozenset(
         "validation_split", "verbose",
     }
 )  # fmt: skip
-#: Other arguments, with the values that change nothing.
+#: Other arguments, with the values that have no effect.
 _NEUTRAL: dict[str, Any] = {
     "class_weight": None,
     "initial_epoch": 0,
@@ -48,10 +48,10 @@ POSITIONS = (
 )  # fmt: skip
 
 
-#: Rows are held twice, to compare two readings, and once more by the workers.
+#: Small, as rows are held twice, to compare two readings, and again by the workers.
 SHARE_OF_MEMORY = 1 / 4
 _INFINITE = -1
-#: Arguments of `fit` that count batches of what is read.
+#: Arguments of `fit` that count batches of a dataset.
 _OF_STEPS = ("steps_per_epoch", "validation_steps", "initial_epoch")
 
 
@@ -65,12 +65,12 @@ class Request:
 
     Attributes:
         arrays: Rows to train on and to validate on, perhaps none, as Keras would take them.
-        epochs, batch_size: None if they were not given.
+        epochs, batch_size: None if omitted.
         callbacks: Keras' callbacks.
         arguments: Arguments of `fit` that only `fit` itself understands.
-        parts: The targets whose columns the arrays hold, if there are several; else empty.
-        inputs: The same of several inputs.
-        of: A digest of rows that the arrays only stand for; empty if they are the rows.
+        parts: Several targets, in the order of the arrays' columns; empty for one target.
+        inputs: The same for several inputs.
+        of: A digest of the real rows if the arrays only stand in for them; else empty.
     """
 
     arrays: Arrays
@@ -90,7 +90,7 @@ class Request:
 
     @property
     def target(self) -> Target:
-        """The target, neither encoded nor standardised."""
+        """The target, without encoding or standardisation."""
         if self.parts:
             return several_target(self.parts)
         outputs = int(np.prod(self.arrays.y_train.shape[1:], dtype=np.int64))
@@ -98,7 +98,7 @@ class Request:
 
 
 def request_of(args: Sequence[Any], kwargs: Mapping[str, Any], *, own_fit: bool = False) -> Request:
-    """Check the arguments of `fit(*args, **kwargs)`.
+    """Return the checked arguments of `fit(*args, **kwargs)`.
 
     Args:
         own_fit: Whether a hypermodel's own `fit` gets them.
@@ -137,7 +137,7 @@ def request_of(args: Sequence[Any], kwargs: Mapping[str, Any], *, own_fit: bool 
 def _rows(
     given: Mapping[str, Any],
 ) -> tuple[Arrays, tuple[ArrayPart, ...], tuple[ArrayPart, ...]]:
-    """Return the rows to train on and to validate on, and several targets and inputs."""
+    """Return the rows to train on and to validate on, and the parts of targets and inputs."""
     x, inputs = _inputs("x", given.get("x"), given.get("y"))
     y, parts = _targets("y", given.get("y"), x)
     if len(x) != len(y):
@@ -164,7 +164,7 @@ def _weights(name: str, given: Any, x: npt.NDArray[Any]) -> npt.NDArray[np.float
 
 
 def _with_class_weight(arrays: Arrays, weight_of: Mapping[Any, float]) -> Arrays:
-    """Return the arrays with the weight of each training row's class, as in Keras.
+    """Return the arrays with each training row weighted by its class, as in Keras.
 
     Source: `keras.src.trainers.data_adapters.data_adapter_utils.class_weight_to_sample_weights`.
     """
@@ -199,7 +199,7 @@ def _validation(
 def _inputs(
     name: str, given: Any, y: Any, like: tuple[ArrayPart, ...] = ()
 ) -> tuple[npt.NDArray[Any], tuple[ArrayPart, ...]]:
-    """Return the rows, and what the columns are if there are several inputs."""
+    """Return the rows, and with several inputs the input of each column."""
     if not isinstance(given, Mapping) and not are_several_inputs(given, y):
         if like:
             raise NotOnEngine(f"{name} has not the inputs of x")
@@ -208,7 +208,7 @@ def _inputs(
         columns, parts = packed(given, name, like or None, "inputs")
     except DataError as error:
         raise NotOnEngine(str(error)) from None
-    # Images are not scaled here, so that their numbers are as whole as any others.
+    # Images are not scaled here, so their whole numbers stay whole, like any others.
     parts = tuple(replace(each, whole=each.whole or each.image, image=False) for each in parts)
     return np.asarray(columns, np.float32), parts
 
@@ -216,7 +216,7 @@ def _inputs(
 def _targets(
     name: str, given: Any, x: npt.NDArray[Any], like: tuple[ArrayPart, ...] | None = None
 ) -> tuple[npt.NDArray[Any], tuple[ArrayPart, ...]]:
-    """Return the targets, and what the columns are if there are several."""
+    """Return the targets, and with several targets the target of each column."""
     if not are_several(given, len(x)):
         if like:
             raise NotOnEngine(f"{name} has not the targets of y")
@@ -246,7 +246,7 @@ def _array(name: str, given: Any) -> npt.NDArray[Any]:
 
 
 def is_read(value: Any) -> bool:
-    """Return whether `fit` would read batches from a value."""
+    """Check if `fit` would read batches from a value."""
     return is_dataset(value) or isinstance(value, keras.utils.PyDataset)
 
 
@@ -256,7 +256,7 @@ def with_rows(given: Mapping[str, Any]) -> dict[str, Any]:
     The rows of an epoch may come in any order: the engine shuffles them itself.
 
     Raises:
-        NotOnEngine: They are endless, too many, or change from one epoch to the next.
+        NotOnEngine: The rows are endless, too many, or change between epochs.
     """
     changed = dict(given)
     for name in _OF_STEPS:
@@ -305,7 +305,7 @@ def _until_error(batches: Iterator[Any]) -> Iterator[Any]:
     except NotOnEngine:
         raise
     except Exception as error:
-        # A training that reads it fails by that.
+        # A training that reads the dataset will fail with this error.
         raise NotOnEngine(f"reading it raised {type(error).__name__}: {error}") from error
 
 
@@ -324,10 +324,10 @@ def _batches(dataset: Any) -> Iterator[Any]:
 
 
 def batch_size_of(batches: Sequence[Batch]) -> int:
-    """Return the number of rows of each batch but one, which may have fewer, wherever it stands.
+    """Return the number of rows of a batch; one batch, in any place, may have fewer.
 
     Raises:
-        NotOnEngine: They have different numbers.
+        NotOnEngine: The batches differ in size.
     """
     sizes = sorted(len(next(arrays_in(batch[1]))) for batch in batches)
     if any(each != sizes[-1] for each in sizes[1:]):
@@ -336,7 +336,7 @@ def batch_size_of(batches: Sequence[Batch]) -> int:
 
 
 def has_equal_rows(first: Sequence[Batch], again: Sequence[Batch]) -> bool:
-    """Return whether two epochs have the same rows, in any order."""
+    """Check if two epochs have the same rows, in any order."""
     return sorted(row_digests(first)) == sorted(row_digests(again))
 
 

@@ -1,4 +1,4 @@
-"""Split a model into a frozen base, with the same outputs in each epoch, and its trained head."""
+"""Split a model into a frozen base, whose outputs never change, and a trained head."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ import numpy as np
 from keras.src.models.functional import Functional
 from keras.src.ops.node import Node
 
-#: Bound on the base's outputs of all rows. Fixed: free memory must not decide how a model trains.
+#: Most bytes of the base's outputs. Fixed: free memory must not decide how a model trains.
 MOST_BYTES = 2**30
 
-#: They may call anything, change weights in each step, or make a mask, which the head would lack.
+#: Layers that may call anything, change weights in each step, or make a mask that the head lacks.
 _IMPURE = (keras.layers.Lambda, keras.layers.SpectralNormalization, keras.layers.Masking)
 
 
 class BaseAndHead(NamedTuple):
-    """Two models that share the layers of one.
+    """Two models that together have the layers of one.
 
     Attributes:
-        base: The layers whose outputs for a row are the same in every epoch.
-        head: The other layers; takes the base's output.
+        base: The layers whose outputs for a row are the same in all epochs.
+        head: The other layers, which take the base's output.
     """
 
     base: keras.Model
@@ -33,8 +33,8 @@ class BaseAndHead(NamedTuple):
 def frozen_base(model: keras.Model, rows: int) -> BaseAndHead | None:
     """Return the longest frozen base of a functional or Sequential model, and its head.
 
-    None if there is no frozen layer with weights before the first trained one, or if the outputs
-    for `rows` rows are larger than `MOST_BYTES`.
+    None if no frozen layer with weights precedes the first trained one, or if the outputs for
+    `rows` rows are larger than `MOST_BYTES`.
     """
     functional = getattr(model, "_functional", model)
     if type(model) not in (keras.Sequential, Functional) or not isinstance(functional, Functional):
@@ -51,7 +51,7 @@ def frozen_base(model: keras.Model, rows: int) -> BaseAndHead | None:
 
 
 def _last_fixed(nodes: Sequence[Node]) -> Any:
-    """Return the last tensor that a frozen layer determines and that all else depends on."""
+    """Return the last tensor that only frozen layers determine and all later layers depend on."""
     fixed = next((n for n, each in enumerate(nodes) if not _is_fixed(each)), 0)
     for end in range(fixed, 0, -1):
         if not any(getattr(each.operation, "weights", ()) for each in nodes[:end]):
@@ -63,14 +63,14 @@ def _last_fixed(nodes: Sequence[Node]) -> Any:
 
 
 def _in_order(model: Functional) -> Iterator[Node]:
-    """Yield the nodes, each after those whose outputs it takes."""
+    """Yield the nodes; each node follows those whose outputs it takes."""
     by_depth = model._nodes_by_depth  # noqa: SLF001 - Keras has no public form
     for depth in sorted(by_depth, reverse=True):
         yield from by_depth[depth]
 
 
 def _is_fixed(node: Node) -> bool:
-    """Return whether an operation maps equal inputs to equal outputs in all epochs."""
+    """Check if an operation maps equal inputs to equal outputs in all epochs."""
     operation = node.operation
     if not isinstance(operation, keras.layers.Layer):
         return not hasattr(operation, "seed_generator")
@@ -87,13 +87,13 @@ def _is_pure(layer: Any) -> bool:
     if isinstance(layer, _IMPURE) or getattr(layer, "mask_zero", False):
         return False
     if isinstance(layer, keras.layers.BatchNormalization):
-        # Without weights to train it would still follow the batches.
+        # Even without trained weights, an unfrozen layer adapts to the batches.
         return not layer.trainable
     return not getattr(layer, "stateful", False)
 
 
 def _only_tensor_between(base: Sequence[Node], head: Sequence[Node]) -> Any:
-    """Return the only tensor of the base that the head takes; None if there are several."""
+    """Return the only tensor that the head takes from the base; None if there are several."""
     made = {id(each) for node in base for each in node.output_tensors}
     taken = {id(each): each for node in head for each in node.input_tensors if id(each) in made}
     return next(iter(taken.values())) if len(taken) == 1 else None

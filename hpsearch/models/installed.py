@@ -40,7 +40,7 @@ def require_names(sweep: Sweep) -> None:
     """Check that the installed Keras has every name that a sweep uses.
 
     Raises:
-        InputError: It lacks some.
+        InputError: Some are missing.
     """
     installed = version_of("keras")
     if installed == KERAS_VERSION:
@@ -73,7 +73,7 @@ def _names(sweep: Sweep) -> Iterator[_Name]:
     if metric in METRIC_CLASSES:
         yield "metric", metric, "metrics", METRIC_CLASSES[metric]
     if isinstance(sweep.model, str):
-        # The hyperparameters of a custom model have other meanings.
+        # A custom model's hyperparameters are not Keras' names.
         return
     if sweep.model.loss in LOSSES:
         yield "model.loss", sweep.model.loss, "losses", LOSSES[sweep.model.loss]

@@ -1,4 +1,4 @@
-"""From a config to a compiled Keras model, and to the full model, which takes raw rows."""
+"""Build a config's compiled Keras model, and the full model, which takes raw rows."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ from hpsearch.space.layer_types import RESHAPING_ACTIVATIONS
 from hpsearch.space.mlp import MLPConfig
 from hpsearch.space.seeds import derive
 
-#: The output layer's number in the derivation of seeds: the same at every depth.
+#: The output layer's number in the derivation of seeds, the same at any depth.
 _OUTPUT_LAYER = 0
-#: The random parts of a block.
+#: The parts of a block that draw random numbers.
 _KERNEL, _PROJECTION, _MASK = range(3)
 
 
@@ -50,9 +50,9 @@ class Block:
         units: Width of the Dense layer.
         activation: A Keras name.
         dropout: Rate of `dropout` blocks.
-        kernel_initializer: A Keras name, or `{name: ..., argument: ...}`; for all Dense kernels.
+        kernel_initializer: A Keras name, or `{name: ..., argument: ...}`, for all Dense kernels.
         l2: Weight of each Dense kernel's squared norm in the loss.
-        seed: Weights and masks derive from it.
+        seed: The source of weights and masks.
     """
 
     units: int
@@ -83,14 +83,14 @@ class Block:
         given = self.kernel_initializer
         arguments = {"name": given} if isinstance(given, str) else dict(given)
         name = arguments.pop("name")
-        # With the defaults: Keras makes no `constant` without a value.
+        # Pass the defaults, since Keras makes no `constant` without a value.
         config = {**INITIALIZERS.get(name, {}), **arguments}
         return _with_seed(keras.initializers.get({"class_name": name, "config": config}), seed)
 
     def activate(self, x: Any) -> Any:
         """Apply the activation."""
         if self.activation in RESHAPING_ACTIVATIONS:
-            # The function, not the layer: as an operation it knows its output's width.
+            # Not the layer Activation: only the function, as an operation, infers the new width.
             return keras.activations.get(self.activation)(x)
         return keras.layers.Activation(self.activation)(x)
 
@@ -105,7 +105,7 @@ def _hidden_block(x: Any, layer_type: str, block: Block, values: Mapping[str, An
         values: The active hyperparameters, which a user's function may take.
 
     Returns:
-        A symbolic tensor `(batch, units)`; another width for activations such as glu.
+        A symbolic tensor `(batch, units)`; activations such as glu give another width.
 
     Raises:
         InputError: The function cannot be loaded or does not return a tensor.
@@ -125,8 +125,8 @@ def _dropout(x: Any, block: Block) -> Any:
 
 
 def _batch_norm(x: Any, block: Block) -> Any:
-    # No bias: normalisation cancels it, so its gradient is rounding noise, which adam and rmsprop
-    # scale up to whole steps; trainings would then agree across trainers to 1e-5 only.
+    # No bias, which normalisation would cancel: its gradient is rounding noise, which adam and
+    # rmsprop scale up to full steps, so that trainers would agree to 1e-5 only.
     x = block.dense(use_bias=False)(x)
     return block.activate(keras.layers.BatchNormalization()(x))
 
@@ -156,7 +156,7 @@ def _user_block(x: Any, path: str, block: Block, values: Mapping[str, Any]) -> A
     if not callable(function):
         raise InputError(f"{path}: is not a function but {type(function).__name__}")
     arguments = _accepted(function, values)
-    # The function's layers draw their seeds from the global state, which each block sets anew.
+    # The function's layers draw their seeds from the global state, so set it for each block.
     keras.utils.set_random_seed(block.seed)
     y = function(x, **(arguments | {"units": block.units, "activation": block.activation}))
     if not keras.backend.is_keras_tensor(y):
@@ -184,10 +184,10 @@ def _with_seed(initializer: Any, seed: int) -> Any:
 
 
 class MLP(keras_tuner.HyperModel):  # type: ignore[misc]
-    """The MLPs of one sweep: `build(hp)` returns the compiled one that `hp.values` describes.
+    """The MLPs of one sweep: `build(hp)` returns the compiled MLP that `hp.values` describes.
 
-    The model is the trained part alone. Its input is the features, float32 `(n_features,)`, or,
-    for uint8 images, the raw image, which it flattens and scales.
+    The model is the trained part only. Its input is the features, float32 `(n_features,)`, or for
+    uint8 images the raw image, which it flattens and scales.
 
     Args:
         seed: The execution's seed.
@@ -240,11 +240,11 @@ class MLP(keras_tuner.HyperModel):  # type: ignore[misc]
 def build_model(problem: Problem, values: Mapping[str, Any], seed: int) -> keras.Model:
     """Return the compiled model of one training: an MLP, or a custom model.
 
-    A compiled custom model keeps its optimizer, loss and metrics; others get the sweep's. One that
-    is not built gets weights, unless rows have no shape: its own `fit` has them.
+    A compiled custom model keeps its optimizer, loss and metrics; others get the sweep's. An
+    unbuilt model gets weights, unless the rows have no shape because only its own `fit` has them.
 
     Raises:
-        InputError: A user's function cannot be loaded, or returns something else than it must.
+        InputError: A user's function cannot be loaded, or returns a wrong type.
     """
     recipe = problem.recipe
     if not recipe.model:
@@ -277,9 +277,9 @@ def _give_weights_for(model: keras.Model, spec: InputSpec) -> None:
 def rows_shape(model: keras.Model, shape: tuple[int, ...]) -> tuple[int, ...]:
     """Return the shape in which a model takes rows of the given shape.
 
-    This is the model's own input shape if it has as many numbers, so that an image of 28 x 28
-    pixels reaches an input of (28, 28, 1) or (784,). Otherwise it is the given shape, for which
-    the model will report the mismatch.
+    This is the model's input shape if it has as many numbers, so that an image of 28 x 28 pixels
+    fits an input of (28, 28, 1) or (784,). Otherwise it is the given shape, and the model will
+    report the mismatch.
     """
     try:
         wanted = model.input_shape
@@ -291,7 +291,7 @@ def rows_shape(model: keras.Model, shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def give_weights(model: keras.Model, shape: tuple[int, ...]) -> None:
-    """Make the weights of a model that is not built, for rows of the given shape."""
+    """Create the weights of an unbuilt model, for rows of the given shape."""
     if isinstance(model, keras.Sequential):
         model.build((None, *shape))
     else:
@@ -299,14 +299,14 @@ def give_weights(model: keras.Model, shape: tuple[int, ...]) -> None:
 
 
 class Seeds:
-    """The source of a built MLP's random numbers: a block and a part for each layer.
+    """Finds the source of a built MLP's random numbers: each layer's block and part.
 
     Args:
         model: A model of built-in layer types.
-        sweep_seed, seed: The seeds that it was built with.
+        sweep_seed, seed: The seeds of its build.
 
     Attributes:
-        complete: Whether each layer's source is certain; two might share a seed by chance.
+        complete: Whether each layer's source is certain; two sources might share a seed by chance.
     """
 
     def __init__(self, model: keras.Model, sweep_seed: int, seed: int) -> None:
@@ -325,7 +325,7 @@ class Seeds:
             self._sources.append((layer, (0, 0) if own is None else known.get(own, (0, 0))))
 
     def set(self, sweep_seed: int, seed: int) -> None:
-        """Reset kernels and masks to the first values that `build_model` gives for other seeds."""
+        """Set kernels and masks to the values that `build_model` gives for other seeds."""
         for layer, source in self._sources:
             own = _part_seed(sweep_seed, seed, source)
             if isinstance(layer, keras.layers.Dense):
@@ -361,8 +361,8 @@ def trained_model(
 def full_model(trained: keras.Model, input_spec: InputSpec, target: Target) -> keras.Model:
     """Return a model from raw rows to predictions in the target's own units.
 
-    It shares the trained model's weights, and is compiled with its optimizer's settings, loss
-    and metrics, so that `evaluate` on raw rows gives the reported numbers.
+    It shares the trained model's weights, and is compiled with the same loss, metrics and
+    optimizer settings, so that `evaluate` on raw rows gives the reported numbers.
 
     Args:
         trained: A model from `build_model`.
@@ -389,31 +389,31 @@ def full_model(trained: keras.Model, input_spec: InputSpec, target: Target) -> k
         model.compile(**_compile_arguments(trained))
     else:
         model.compile_from_config(trained.get_compile_config())
-    # Loading an optimizer that was saved without its variables warns.
+    # Keras warns when it loads an optimizer that was saved without its variables.
     model.optimizer.build(model.trainable_variables)
     return model
 
 
 def _compile_arguments(model: keras.Model) -> dict[str, Any]:
-    """Return what a model was compiled with: the user's objects, and a new optimizer like its."""
+    """Return a model's compile arguments: the user's objects, and a copy of the optimizer."""
     arguments = dict(model._compile_config.config)  # noqa: SLF001 - the public form is JSON
     optimizer = model.optimizer
     return {**arguments, "optimizer": type(optimizer).from_config(optimizer.get_config())}
 
 
 def _without_optimizer(trained: keras.Model) -> keras.Model:
-    """Return the same layers in a model that does not save the training's optimizer state."""
+    """Return a model of the same layers, which does not save the optimizer's state."""
     if not getattr(trained, "inputs", None):
         return trained
     outputs = _one(trained.outputs)
     if len(trained.outputs) > 1:
-        # Outputs by name, if the model has names for them.
+        # Keep the names of outputs, if they have names.
         outputs = getattr(trained, "_outputs_struct", outputs)
     return keras.Model(_one(trained.inputs), outputs, name=trained.name)
 
 
 def _named(outputs: Any, trained: keras.Model) -> Any:
-    """Give several outputs the names by which losses and metrics may refer to them."""
+    """Give several outputs the names that losses and metrics may use."""
     names = getattr(trained, "output_names", None)
     if not isinstance(outputs, list | tuple) or names is None or len(names) != len(outputs):
         return outputs
@@ -434,7 +434,7 @@ def _compile(model: keras.Model, values: Mapping[str, Any], problem: Problem) ->
 
 
 def build_optimizer(values: Mapping[str, Any]) -> keras.optimizers.Optimizer:
-    """Return the optimizer that the active hyperparameters describe, not built yet."""
+    """Return the optimizer that the active hyperparameters describe, not yet built."""
     name, settings = MLPConfig(values).optimizer
     if settings.get("learning_rate") is not None:
         settings = {**settings, "learning_rate": _learning_rate(settings["learning_rate"])}
@@ -442,7 +442,7 @@ def build_optimizer(values: Mapping[str, Any]) -> keras.optimizers.Optimizer:
 
 
 def _learning_rate(rate: float | Mapping[str, Any]) -> Any:
-    """Return a float, since Keras refuses `1`, or the schedule of `{name: ..., argument: ...}`."""
+    """Return a float, as Keras refuses `1`, or the schedule of `{name: ..., argument: ...}`."""
     if not isinstance(rate, Mapping):
         return float(rate)
     arguments = dict(rate)

@@ -1,4 +1,4 @@
-"""What a model's file says about its rows and its outputs, for whoever has only Keras."""
+"""Describe rows and outputs in a model's file, for programs that have only Keras."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from typing import Any, Self
 
 from hpsearch.data.specs import ArrayPart, DateColumn, InputSpec, TableSpec, Target, Task
 
-#: The member of a `.keras` archive; Keras passes it over.
+#: The name of the description in a `.keras` archive; Keras ignores it.
 _MEMBER = "hpsearch.json"
 _MOST_BYTES = 2**24
 
 
 @dataclass(frozen=True)
 class ModelFile:
-    """The names that a model's arrays lack.
+    """The names that belong to a model's arrays.
 
     Attributes:
         classes: Class names in the order of the outputs; empty for regression.
         numbers: As in `Target`.
         table: A table's columns; if any of them is text, the model takes a mapping.
-        fills: Whether the model fills missing numbers in.
+        fills: Whether the model fills in missing numbers.
         inputs: Several inputs; see `InputSpec.parts`.
     """
 
@@ -48,7 +48,7 @@ class ModelFile:
             OSError: The file cannot be written.
         """
         with zipfile.ZipFile(path, "a") as archive:
-            # With a time of its own the file would differ each time that it is written.
+            # A fixed time stamp, so that equal models give equal files.
             member = zipfile.ZipInfo(_MEMBER)
             archive.writestr(member, json.dumps(self._raw()))
 
@@ -66,7 +66,7 @@ class ModelFile:
 
     @classmethod
     def read(cls, path: Path) -> Self | None:
-        """Read the description from a model's file; None if there is none, or no sound one."""
+        """Read the description from a model's file; None if it is missing or damaged."""
         try:
             with zipfile.ZipFile(path) as archive:
                 if archive.getinfo(_MEMBER).file_size > _MOST_BYTES:

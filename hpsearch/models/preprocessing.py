@@ -1,4 +1,4 @@
-"""Raw rows to features in NumPy, and weights of rows; `preprocessing_layers` has the layers."""
+"""Convert raw rows to features in NumPy, and weigh rows; see also `preprocessing_layers`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hpsearch.wording import did_you_mean, quoted
 
 ClassWeight = Mapping[str, float] | str | None
 
-#: Values that are scaled at a time, so that temporary arrays stay small.
+#: The number of values to scale at a time, so that temporary arrays stay small.
 _BLOCK_VALUES = 1 << 22
 #: `keras.config.epsilon()`.
 _KERAS_EPSILON = 1e-7
@@ -26,8 +26,8 @@ def training_weights(dataset: Dataset, class_weight: ClassWeight) -> npt.NDArray
     """Return the weight of each training row, `(n_samples,)`; None if all are 1.
 
     Args:
-        class_weight: A mapping from class, or its index, to weight, 1 for classes that it does not
-            name, as in `keras.Model.fit`; or `balanced`.
+        class_weight: A mapping from class, or its index, to weight, as in `keras.Model.fit`, with
+            1 for missing classes; or `balanced`.
 
     Raises:
         DataError: The task is regression, or a class does not exist.
@@ -70,7 +70,7 @@ def _given(class_weight: Mapping[str, float], classes: tuple[str, ...]) -> npt.N
 
 
 def _class_of(label: str, classes: tuple[str, ...]) -> str:
-    """Return the class that a key names, or indexes, as in Keras, if no class name is a number."""
+    """Return the class that a key names, or indexes if no class name is a number, as in Keras."""
     if label in classes:
         return label
     number = label.removesuffix(".0")
@@ -88,11 +88,11 @@ def _is_number(name: str) -> bool:
 
 
 def features(spec: InputSpec, x: Inputs) -> npt.NDArray[Any]:
-    """Return the features of raw rows `x`: the same bits as from `input_model(spec)`.
+    """Return the features of raw rows `x`, identical to the output of `input_model(spec)`.
 
     Returns:
-        float32 `(n_samples, n_features)`; uint8 images as they are, since the training scales
-        them (see `runs_in_graph`).
+        float32 `(n_samples, n_features)`; uint8 images unchanged, since training scales them (see
+        `runs_in_graph`).
     """
     if runs_in_graph(spec):
         return np.asarray(x)
@@ -100,7 +100,7 @@ def features(spec: InputSpec, x: Inputs) -> npt.NDArray[Any]:
 
 
 def shaped_rows(spec: InputSpec, x: Inputs) -> npt.NDArray[np.float32]:
-    """Return raw rows `x` scaled, `(n_samples, *row_shape)`, as a custom model takes them."""
+    """Return raw rows `x`, scaled, as `(n_samples, *row_shape)` for a custom model."""
     if not isinstance(x, Mapping) and not spec.fill:
         if not (spec.mean or spec.scale):
             return np.ascontiguousarray(x, np.float32)
@@ -135,7 +135,7 @@ def _fill(
 ) -> None:
     """Replace missing numbers `(n_samples, n_features)`, and set the indicators, in place.
 
-    The operations are those of `preprocessing_layers`, so that signs of zeros are the same.
+    The operations are those of `preprocessing_layers`, so that even signs of zeros agree.
     """
     if not spec.fill:
         return
@@ -161,7 +161,7 @@ def _scale(spec: InputSpec, numbers: npt.NDArray[np.float32]) -> None:
     else:
         return
     step = max(1, _BLOCK_VALUES // numbers.shape[1])
-    # Keras does not warn of overflow either.
+    # Keras does not warn about overflow either.
     with np.errstate(all="ignore"):
         for start in range(0, len(numbers), step):
             block = numbers[start : start + step]
@@ -185,18 +185,18 @@ def _flush(values: npt.NDArray[np.float32]) -> None:
 def _one_hot(
     vocabulary: tuple[str, ...], words: npt.NDArray[Any], result: npt.NDArray[np.float32]
 ) -> None:
-    """Set the column of each word, the first one if the vocabulary lacks the word."""
+    """Set each word's column to 1; a word missing from the vocabulary has the first column."""
     places = {word: place for place, word in enumerate(vocabulary, start=1)}
     chosen = np.fromiter((places.get(word, 0) for word in words), np.intp, len(words))
     result[np.arange(len(words)), chosen] = 1.0
 
 
 def arrays(dataset: Dataset, class_weight: ClassWeight = None, *, shaped: bool = False) -> Arrays:
-    """Return the features and targets of a dataset's training and validation split.
+    """Return the features and targets of a dataset's training and validation splits.
 
     Args:
         class_weight: See `training_weights`.
-        shaped: Whether rows keep their shape, for a custom model (see `shaped_rows`).
+        shaped: Whether rows keep their shape, for a custom model; see `shaped_rows`.
 
     Raises:
         DataError: See `training_weights`.

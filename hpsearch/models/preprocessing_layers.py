@@ -1,4 +1,4 @@
-"""The Keras layers around the trained part: raw rows to features, outputs to target units."""
+"""Keras layers around the trained part: from raw rows to features, from outputs to target units."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def feature_layers(spec: InputSpec) -> list[keras.Layer]:
     """Return the layers from raw rows `(n_samples, *shape)` to `(n_samples, n_features)`.
 
     Raises:
-        ValueError: The input is a table with text columns, whose layers form no chain.
+        ValueError: The input is a table with text columns, whose layers do not form a chain.
     """
     if spec.columns is not None:
         raise ValueError("a table with text columns has no chain of layers: use input_model")
@@ -43,8 +43,8 @@ def _rescaling(
 def input_model(spec: InputSpec) -> keras.Model:
     """Return a model from raw rows to features `(n_samples, n_features)`.
 
-    It takes float32 or uint8 rows `(n_samples, *shape)`; for a table with text columns, a
-    mapping from column name to `(n_samples,)` float32 numbers or object `str`.
+    It takes float32 or uint8 rows `(n_samples, *shape)`; for a table with text columns, it takes a
+    mapping from column names to `(n_samples,)` float32 numbers or object `str`.
     """
     if spec.columns is not None:
         return _table_model(spec.columns, spec)
@@ -52,16 +52,16 @@ def input_model(spec: InputSpec) -> keras.Model:
     if spec.fill:
         return keras.Model(rows, _numbers(spec, rows), name="preprocessing")
     x = rows
-    # Keras 3.12 refuses a model whose output is its input.
+    # Keras 3.12 refuses a model whose input is its output.
     for layer in feature_layers(spec) or [keras.layers.Identity()]:
         x = layer(x)
     return keras.Model(rows, x, name="preprocessing")
 
 
 def several_inputs(spec: InputSpec) -> tuple[Any, Any]:
-    """Return the inputs of raw rows, and what a custom model takes of them.
+    """Return the inputs of raw rows, and the tensors that a custom model takes.
 
-    Both are a mapping or a list, as the rows were.
+    Both are a mapping or a list, like the rows.
     """
     taken = {part.name for part in spec.parts}
     inputs, outputs = [], []
@@ -95,7 +95,7 @@ def _table_model(columns: tuple[ColumnSpec, ...], spec: InputSpec) -> keras.Mode
             blocks.append(lookup(rows[column.name]))
     features = _concatenate(blocks, _free_name("features", rows))
     with warnings.catch_warnings():
-        # Keras wants keys equal to layer names, but forbids the slash in layer names only.
+        # Keras expects keys to equal layer names, but forbids the slash in layer names only.
         warnings.filterwarnings("ignore", "When providing `inputs` as a dict", UserWarning)
         return keras.Model(rows, features, name="preprocessing")
 
@@ -103,9 +103,9 @@ def _table_model(columns: tuple[ColumnSpec, ...], spec: InputSpec) -> keras.Mode
 def _numbers(
     spec: InputSpec, numbers: keras.KerasTensor, taken: Collection[str] = ()
 ) -> keras.KerasTensor:
-    """Fill and scale numbers `(n_samples, n_columns)`, and append the indicators of missing ones.
+    """Fill and scale numbers `(n_samples, n_columns)`; append indicators of missing numbers.
 
-    Only Keras' own operations serve, since the model's file is read where there is only Keras.
+    This uses Keras' operations only, so that Keras alone can load the model's file.
 
     Args:
         taken: Names that layers must not have.
@@ -153,7 +153,7 @@ def _free_name(name: str, taken: Collection[str]) -> str:
 def output_layers(target: Target) -> list[keras.Layer]:
     """Return the layers from the trained part's outputs to the target's own units.
 
-    A regression's standardised outputs `(n_samples, outputs)` are rescaled; probabilities are not
-    changed.
+    A regression's standardised outputs `(n_samples, outputs)` are rescaled; probabilities stay
+    unchanged.
     """
     return [_rescaling(target.std, target.mean)] if target.task is Task.REGRESSION else []

@@ -1,4 +1,4 @@
-"""The part of a score that is not config, seed or rows: loss, metric, early stopping, model."""
+"""The task of a training, except for config, seed and rows: loss, metric, early stopping, model."""
 
 from __future__ import annotations
 
@@ -39,25 +39,26 @@ class Recipe:
     """Everything that decides a score except the config, the seed and the data.
 
     Attributes:
-        sweep_seed: Weights, shuffles and masks derive from it and the execution's seed.
+        sweep_seed: With the execution's seed, the source of weights, shuffles and masks.
         loss, output_activation: Keras names.
-        metric, goal, epoch: The score: a metric's name, `maximize` or `minimize`, and the
-            epoch it is read at, `last` or `best`.
+        metric, goal, epoch: The score: a metric's name, `maximize` or `minimize`, and the epoch
+            that counts, `last` or `best`.
         model: `package.module:name` of the function or class that builds the model; empty for
             the MLP.
         code: That function or class by cloudpickle, if it cannot be imported by its name.
-        late: The value of a hyperparameter that the model requests and the config lacks:
+        late: How to choose a hyperparameter that the model requests and the config lacks:
             `default`, or `drawn` from its range by the config and the sweep's seed.
-        asked: Which of `epochs` and `batch_size` the model requests itself; they are not passed
-            to its own `fit`.
+        asked: The names among `epochs` and `batch_size` that the model requests itself; its own
+            `fit` does not get them.
         weighted: Whether rows have weights in the loss.
         further: Metrics beside the scored one that every epoch must report.
-        summed: Metrics and the sign of each, whose sum the scored one is; empty if the model itself
-            reports it.
-        tolerant: Whether only a loss that is not finite ends a training, and its best epoch with a
-            finite score counts then, as in KerasTuner. Else any metric that is not finite makes it
-            diverged.
-        alone: Whether that is so of the scored metric alone: a program tells others now and then.
+        summed: Metrics with their signs, whose sum is the scored metric; empty if the model
+            reports it itself.
+        tolerant: As in KerasTuner, only a loss that is not finite ends a training, whose best
+            epoch with a finite score then counts. If false, a training has diverged once any
+            metric is not finite.
+        alone: Whether only the scored metric can make a training diverge: a program reports other
+            metrics only in some epochs.
     """
 
     sweep_seed: int
@@ -79,12 +80,12 @@ class Recipe:
 
     @property
     def keras_metric(self) -> str:
-        """The scored metric without `val_`; empty if the model reports it anyway."""
+        """The scored metric without `val_`; empty if any model reports it."""
         name = self.metric.removeprefix("val_")
         return "" if self.model or name in _REPORTED else name
 
     def better(self, score: float, than: float) -> bool:
-        """Return whether `score` is strictly better than `than`."""
+        """Check if `score` is strictly better than `than`."""
         return score > than if self.goal == "maximize" else score < than
 
     @property
@@ -93,7 +94,7 @@ class Recipe:
         return (*([name for name, _ in self.summed] or [self.metric]), *self.further)
 
     def with_sum(self, metrics: Mapping[str, float]) -> Mapping[str, float]:
-        """Return an epoch's metrics with the scored one, if it is the sum of others.
+        """Return an epoch's metrics, with the scored metric added if it is a sum of others.
 
         Source: `keras_tuner.src.engine.objective.MultiObjective.get_value`.
         """
@@ -104,7 +105,7 @@ class Recipe:
         return {**metrics, self.metric: sum(parts)}
 
     def ends(self, metrics: Mapping[str, float]) -> bool:
-        """Return whether an epoch with these metrics is the last one, since one is not finite."""
+        """Check if an epoch with these metrics ends the training because one is not finite."""
         if self.alone:
             return not math.isfinite(metrics[self.metric])
         values = [metrics.get("loss", 0.0)] if self.tolerant else metrics.values()
@@ -142,7 +143,7 @@ class Patience:
 
 @dataclass(frozen=True)
 class Problem:
-    """The task that a model is built for and scored by, without the rows, which workers share.
+    """The task of a model and its score, without the rows, which workers share.
 
     Attributes:
         input: Describes how raw rows become features.

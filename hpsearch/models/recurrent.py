@@ -1,4 +1,4 @@
-"""TensorFlow's kernel for a whole sequence in place of an LSTM layer's loop over time steps."""
+"""Run LSTM layers by TensorFlow's kernel for whole sequences instead of a loop over time steps."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ Tensor = Any
 
 @contextlib.contextmanager
 def fused_lstms(model: keras.Model) -> Iterator[None]:
-    """Within this context, a graph runs the kernel for the LSTM layers whose formula it has."""
+    """Within this context, graphs run the kernel for LSTM layers that have its formula."""
     fused = []
-    if not tf.config.list_physical_devices("GPU"):  # Keras calls cuDNN there.
+    if not tf.config.list_physical_devices("GPU"):  # On a GPU Keras calls cuDNN.
         fused = [each for each in model._flatten_layers() if _has_kernel(each)]  # noqa: SLF001
     for layer in fused:
         layer.inner_loop = partial(_inner_loop, layer)
@@ -29,7 +29,7 @@ def fused_lstms(model: keras.Model) -> Iterator[None]:
 
 
 def _has_kernel(layer: Any) -> bool:
-    # Of the exact class: a subclass may have another formula.
+    # Only the exact class: a subclass may have another formula.
     return (
         type(layer) is keras.layers.LSTM
         and not {"call", "inner_loop"} & vars(layer).keys()
@@ -54,8 +54,8 @@ def _inner_loop(
         layer: The LSTM layer.
         sequences: `(rows, steps, features)`.
         initial_state: Two tensors `(rows, units)`.
-        mask: Of Keras' `LSTM.inner_loop`, which runs if there is one.
-        training: Whether the layer's dropout acts.
+        mask: A mask, with which Keras' `LSTM.inner_loop` runs, or None.
+        training: Whether to apply the layer's dropout.
     """
     if mask is not None:
         whole: tuple[Tensor, Tensor, list[Tensor]] = keras.layers.LSTM.inner_loop(
@@ -88,6 +88,6 @@ def _inner_loop(
 
 
 def _in_the_kernels_order(gates: Tensor) -> Tensor:
-    """Return gates `(..., 4 * units)` with the cell before the forget gate."""
+    """Return gates `(..., 4 * units)` in the kernel's order: the cell before the forget gate."""
     at_input, forget, cell, at_output = tf.split(tf.convert_to_tensor(gates), 4, axis=-1)
     return tf.concat([at_input, cell, forget, at_output], axis=-1)

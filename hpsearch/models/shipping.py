@@ -1,4 +1,4 @@
-"""A custom model on its way to the workers, and the hyperparameters that it requests."""
+"""Send a custom model to the workers, and describe the hyperparameters that it requests."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class ModelHyperparameters:
 
     Attributes:
         parameters: In the order in which the model requests them.
-        defaults: KerasTuner's default of each.
+        defaults: KerasTuner's default for each parameter.
         read: Names that the model reads without declaring their values.
         custom_fit: Whether its hypermodel has its own `fit`.
-        whole: Whether a training has a state that no other training can continue from.
+        whole: Whether no other training can continue from a training's state.
     """
 
     parameters: tuple[Parameter, ...]
@@ -43,7 +43,7 @@ class ModelHyperparameters:
 
     @property
     def kind(self) -> Kind:
-        """The kind of space, by whether `epochs` only says when a training ends."""
+        """The kind of space, which says if `epochs` does more than end a training."""
         declared = "epochs" in self.defaults or "epochs" in self.read
         whole = self.whole or self.custom_fit or declared
         return Kind.WHOLE_MODEL if whole else Kind.MODEL
@@ -51,10 +51,10 @@ class ModelHyperparameters:
 
 @dataclass(frozen=True)
 class CustomModel:
-    """A model from a Python program, on its way to the workers.
+    """A model from a Python program, in a form for the workers.
 
     Attributes:
-        code: The function or hypermodel by cloudpickle; empty if its name is enough.
+        code: The function or hypermodel, pickled by cloudpickle; empty if its name is enough.
         found: Its hyperparameters, if known.
         late: See `Recipe.late`; None for the method's default.
         tolerant, summed: See `Recipe`.
@@ -73,9 +73,9 @@ def space_of(
     """Return the space of a model's hyperparameters.
 
     Args:
-        given: Parameters of the sweep. Each replaces the model's own of the same name, under the
-            same conditions unless it has its own, or gives the values of a name that the model
-            only reads.
+        given: Parameters of the sweep. A parameter replaces the model's parameter of the same
+            name, and keeps its conditions unless it has others; or it gives the values of a name
+            that the model only reads.
     """
     rest = {parameter.name: parameter for parameter in given}
     parameters = []
@@ -85,16 +85,16 @@ def space_of(
         parameters.append(replace(replacement, when=when))
     parameters += rest.values()
     names = {parameter.name for parameter in parameters}
-    # A hypermodel's own `fit` gets only what the sweep names.
+    # A hypermodel's own `fit` gets these two only if the sweep names them.
     missing = () if found.custom_fit else ("batch_size", "epochs")
     parameters += [Parameter(n, Choices((DEFAULTS[n],))) for n in missing if n not in names]
     return Space(tuple(parameters), tuple(constraints), found.kind)
 
 
 def model_reference(model: Any) -> str:
-    """Return `module:name` of a function or of a hypermodel's class, as a sweep file names it.
+    """Return `module:name` of a function or a hypermodel's class, as in a sweep file.
 
-    Lambdas and local functions have no such name and get a similar one.
+    Lambdas and local functions, which have no valid name, get a similar one.
     """
     named = model if hasattr(model, "__qualname__") else type(model)
     parts = [re.sub(r"\W", "", part) for part in named.__qualname__.split(".")]
@@ -112,15 +112,15 @@ def shipped(
     of: Iterable[Any] = (),
     dumps: Callable[[Any], bytes] = cloudpickle.dumps,
 ) -> bytes:
-    """Return `value` by cloudpickle, with all of its modules that workers cannot import.
+    """Pickle `value` by cloudpickle, including its modules that workers cannot import.
 
     Args:
-        name: Its name in messages.
-        of: The user's objects within it.
-        dumps: Pickles it.
+        name: The value's name in messages.
+        of: The user's objects within the value.
+        dumps: Pickles the value.
 
     Raises:
-        InputError: It cannot be sent to another process.
+        InputError: The value cannot be sent to another process.
     """
     names = {getattr(each, "__module__", None) for each in (value, *of)}
     modules = {name: sys.modules[name] for name in names if name in sys.modules}
@@ -140,8 +140,8 @@ def shipped(
 
 
 def _is_importable(module: ModuleType) -> bool:
-    """Return whether a worker would import a module from the file it was loaded from."""
-    # From the top down: a parent that is loaded here may not be importable elsewhere.
+    """Check if a worker would import a module from the same file as this process."""
+    # Start at the top package: a parent loaded here may not be importable elsewhere.
     finders = [finder.find_spec for finder in sys.meta_path if hasattr(finder, "find_spec")]
     parts, path, found = module.__name__.split("."), None, None
     try:

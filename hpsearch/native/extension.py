@@ -1,4 +1,4 @@
-"""The C extension that trains dense networks, if it was built and the processor can run it."""
+"""Import the C extension that trains dense networks, if it was built and can run here."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SOFTMAX_LOSS, SIGMOID_LOSS, SQUARED_LOSS, ABSOLUTE_LOSS, HUBER_LOSS = range(5)
 try:
     _EXTENSION: ModuleType | None = importlib.import_module("hpsearch.native._native")
 except ImportError:
-    # Installed without a compiler: TensorFlow trains everything.
+    # hpsearch was installed without a compiler, so TensorFlow trains everything.
     _EXTENSION = None
 
 
@@ -19,7 +19,7 @@ def native_extension() -> ModuleType:
     """Return the extension; see `_native.pyi`.
 
     Raises:
-        RuntimeError: It was not built.
+        RuntimeError: The extension was not built.
     """
     if _EXTENSION is None:
         raise RuntimeError("hpsearch was installed without its extension in C")
@@ -27,15 +27,15 @@ def native_extension() -> ModuleType:
 
 
 def native_built() -> bool:
-    """Return whether the extension was built, whatever the processor."""
+    """Check if the extension was built, even if this processor cannot run it."""
     return _EXTENSION is not None
 
 
 def native_engines() -> tuple[str, ...]:
-    """Return the instruction sets that this processor supports, the best first."""
+    """Return the supported instruction sets of this processor, the best first."""
     return tuple(_EXTENSION.engines()) if _EXTENSION is not None else ()
 
 
 def native_available() -> bool:
-    """Return whether the extension can train networks here."""
+    """Check if the extension can train networks here."""
     return bool(native_engines())

@@ -1,4 +1,4 @@
-"""Describe the loss and the metrics of a compiled Keras model to the native trainer."""
+"""Describe a compiled Keras model's loss and metrics to the native trainer."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ def require(supported: object) -> None:
 
 @dataclass(frozen=True)
 class _Loss:
-    """A loss of the extension in Keras' terms.
+    """A loss of the extension, with Keras' classes and functions for it.
 
     Attributes:
         code: The extension's code.
-        function, loss: Keras' forms of the loss.
+        function, loss: The loss as Keras' function and class.
         metric: The class of the metric that the extension sums up.
         activation: The output layer's activation, if it is part of the loss; else None.
         sparse: Whether targets are classes.
@@ -98,8 +98,8 @@ class CompiledLoss:
 
     Attributes:
         kind: The extension's loss.
-        from_logits: Whether it takes the output layer's sums.
-        huber: The error from which Huber's loss is linear.
+        from_logits: Whether the loss takes logits.
+        huber: The error above which Huber's loss is linear.
     """
 
     kind: _Loss
@@ -120,7 +120,7 @@ class CompiledLoss:
         """Return targets in the extension's form.
 
         Raises:
-            UnsupportedError: They have another form, or other values than the extension takes.
+            UnsupportedError: The extension does not take their form or their values.
         """
         if self.kind.sparse or outputs == 1:
             require(y.shape in ((len(y),), (len(y), 1)))
@@ -136,7 +136,7 @@ class CompiledLoss:
             require(np.all((numbers >= 0) & (numbers <= 1)))
         if self.code != SOFTMAX_LOSS:
             return numbers
-        # Numbers between 0 and 1 would be partial classes.
+        # The extension has no partial classes, that is targets between 0 and 1.
         require(np.all((numbers == 0) | (numbers == 1)) and np.all(numbers.sum(axis=1) == 1))
         classes: npt.NDArray[Any] = numbers.argmax(axis=1).astype(np.int32)
         return classes
@@ -146,7 +146,7 @@ def loss_of(model: keras.Model) -> CompiledLoss:
     """Return a model's loss.
 
     Raises:
-        UnsupportedError: The extension does not have it.
+        UnsupportedError: The extension lacks the loss.
     """
     compiled = model._compile_config.config  # noqa: SLF001 - the public form is JSON
     require(compiled["loss_weights"] is None)
@@ -161,7 +161,7 @@ def loss_of(model: keras.Model) -> CompiledLoss:
             return CompiledLoss(kind)
         if type(given) is kind.loss and given.dtype == "float32":
             require(_settings(given, "from_logits") == _settings(kind.loss(), "from_logits"))
-            # Not in the config of Huber's loss.
+            # Huber's loss does not have it in its config.
             delta = given._fn_kwargs.get("delta", 1.0)  # noqa: SLF001
             return CompiledLoss(kind, bool(given.get_config().get("from_logits")), float(delta))
     raise UnsupportedError
@@ -172,7 +172,7 @@ def _settings(loss_or_metric: Any, *but: str) -> dict[str, Any]:
     return {key: value for key, value in settings.items() if key not in ("name", *but)}
 
 
-#: Keras' classes -> a function and the arguments that it takes, by their names in Keras.
+#: Keras' metric classes -> a function, and its arguments by their names in Keras.
 _METRICS: Final[dict[Any, tuple[Callable[..., float], tuple[str, ...]]]] = {
     keras.metrics.MeanSquaredError: (metrics.squared_error, ()),
     keras.metrics.RootMeanSquaredError: (metrics.root_of_squared_error, ()),
@@ -197,7 +197,7 @@ _OF_ROWS: Final = {
     keras.metrics.CategoricalAccuracy,
     keras.metrics.TopKCategoricalAccuracy,
 }
-#: Metrics that can be told to take sums in place of probabilities.
+#: Metrics that can take logits in place of probabilities.
 _OF_SUMS: Final = {keras.metrics.AUC, keras.metrics.BinaryAccuracy}
 _F_SCORES: Final = {keras.metrics.F1Score, keras.metrics.FBetaScore}
 _FUNCTIONS: Final = {
@@ -212,14 +212,14 @@ _FUNCTIONS: Final = {
 def measures_of(
     model: keras.Model, loss: CompiledLoss, arrays: Arrays, outputs: int
 ) -> tuple[Measure, ...]:
-    """Return the metrics under the names that `fit` gives them.
+    """Return the model's metrics, named as in `fit`.
 
     Args:
-        arrays: With the targets as `fit` would get them.
+        arrays: The data; targets are as `fit` would get them.
         outputs: Width of the output layer.
 
     Raises:
-        UnsupportedError: One of them cannot be computed.
+        UnsupportedError: A metric is not supported.
     """
     compiled = model._compile_config.config  # noqa: SLF001
     are_weighted = arrays.w_train is not None or arrays.w_val is not None
@@ -275,7 +275,7 @@ def _identified(
 
 
 def _accuracy(row: tuple[int, ...], outputs: int) -> Any:
-    """Return the class that `accuracy` stands for."""
+    """Return the metric class that `accuracy` means here."""
     if outputs == 1:
         return keras.metrics.BinaryAccuracy
     if not row or row[-1] == 1:
@@ -285,14 +285,14 @@ def _accuracy(row: tuple[int, ...], outputs: int) -> Any:
 
 @cache
 def _defaults(kind: Any) -> Mapping[str, Any]:
-    # With a name, or the next metric of this class would be numbered.
+    # Named, because an unnamed metric would number the next one of its class.
     return _settings(kind(name="any"))
 
 
 def _arguments(
     kind: Any, settings: Mapping[str, Any], loss: CompiledLoss, row: tuple[int, ...], outputs: int
 ) -> dict[str, Any]:
-    """Return the arguments of a metric's function, checked to suit targets and predictions."""
+    """Return the arguments of a metric's function; check that they suit the data."""
     names, defaults = _METRICS[kind][1], _defaults(kind)
     require(settings.keys() == defaults.keys())
     require(all(settings[each] == defaults[each] for each in settings.keys() - set(names)))
@@ -300,7 +300,7 @@ def _arguments(
     require(kind not in _OF_ROWS or outputs > 1)
     given = {each: settings[each] for each in names if each in settings}
     if loss.from_logits:
-        # The extension gives probabilities, which have the order of the sums.
+        # The extension returns probabilities, which order the rows as logits do.
         sums = loss.code == SIGMOID_LOSS and kind in _OF_SUMS
         require(sums or kind in _OF_ROWS)
     if "from_logits" in given:

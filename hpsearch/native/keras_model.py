@@ -54,7 +54,7 @@ _MOST_LAYERS = 64
 
 @dataclass(frozen=True)
 class _Layer:
-    """A Dense layer with its activation, and the BatchNormalization and Dropout after it."""
+    """A Dense layer with the activation, BatchNormalization and Dropout that follow it."""
 
     dense: Any
     activation: Any
@@ -69,7 +69,7 @@ class _Layer:
         return int(self.dense.units)
 
     def described(self) -> DenseLayer:
-        """Return the layer for the extension."""
+        """Return the layer's description for the extension."""
         block = BATCH_NORM_BEHIND if self.norm_is_behind else BATCH_NORM
         norm, l2 = self.norm, self.dense.kernel_regularizer
         return DenseLayer(
@@ -95,9 +95,9 @@ class _Layer:
 def dense_model(
     model: keras.Model, arrays: Arrays, batch_size: int
 ) -> tuple[DenseNetwork, Arrays] | None:
-    """Return the network of a built and compiled model, and the data for the extension.
+    """Return the network of a built and compiled model, and its data, for the extension.
 
-    The first weights are the model's. None if the extension cannot train the model.
+    The model holds the first weights. None if the extension cannot train the model.
     """
     try:
         require(type(model) in (keras.Sequential, Functional) and not model.run_eagerly)
@@ -132,7 +132,7 @@ def _require_weights(arrays: Arrays) -> None:
 
 
 def _chain(model: keras.Model) -> tuple[int, list[_Layer]]:
-    """Return the width of a row, and the layers from the first Dense one."""
+    """Return the width of a row, and the layers from the first Dense layer on."""
     require(len(model.inputs) == len(model.outputs) == 1)
     rows = model.inputs[0]
     require(rows.dtype == "float32" and model.trainable and None not in rows.shape[1:])
@@ -149,9 +149,9 @@ def _chain(model: keras.Model) -> tuple[int, list[_Layer]]:
 
 
 def _in_order(model: keras.Model) -> list[Any]:
-    """Return the layers if each takes the output of the one before.
+    """Return the layers if each layer takes the output of the one before.
 
-    In a Sequential model they do; in a functional model the tensors tell.
+    Always true in a Sequential model; in a functional model, the tensors are compared.
     """
     layers = list(model.layers)
     if isinstance(model, keras.Sequential):
@@ -162,7 +162,7 @@ def _in_order(model: keras.Model) -> list[Any]:
         (node, *others) = layer._inbound_nodes  # noqa: SLF001 - Keras has no public form
         require(not others and len(node.input_tensors) == 1)
         require(node.input_tensors[0] is before.output)
-        # Keras records `training=False` for a call without it, and sets it later.
+        # Keras records `training=False` if a call leaves it out, and sets it later.
         require(len(node.arguments.args) == 1 and not any(node.arguments.kwargs.values()))
     require(layers[-1].output is model.outputs[0])
     return layers[1:]
@@ -176,7 +176,7 @@ def _extended(chain: list[_Layer], layer: Any) -> list[_Layer]:
         return chain
     if kind is keras.layers.Dense:
         return [*chain, _dense(layer)]
-    # Any other layer changes the output of a Dense layer.
+    # Any other layer must follow a Dense layer.
     require(chain)
     *others, last = chain
     if kind is keras.layers.Activation or kind is keras.layers.ReLU:
@@ -205,7 +205,7 @@ def _dense(layer: Any) -> _Layer:
 
 
 def _is_plain(norm: Any) -> bool:
-    """Return whether a BatchNormalization is one that the extension knows."""
+    """Check if the extension supports a BatchNormalization."""
     unsupported = ("beta_regularizer", "gamma_regularizer", "beta_constraint", "gamma_constraint")
     return (
         norm.axis in (-1, 1)
@@ -223,7 +223,7 @@ def _activation(layer: Any) -> Any:
 
 
 def _before_the_loss(last: _Layer, loss: CompiledLoss) -> _Layer:
-    """Return the output layer, without its activation if the loss takes its sums."""
+    """Return the output layer, without its activation if the loss includes it."""
     require(last.norm is None and not last.dropout)
     require(last.width > 1 or loss.code != SOFTMAX_LOSS)
     if loss.activation is None:
@@ -253,7 +253,7 @@ def _optimizer(optimizer: Any) -> Optimizer:
     name = _OPTIMIZERS.get(type(optimizer))
     if name is None:
         raise UnsupportedError
-    # A learning rate schedule is not a variable.
+    # Refuse learning rate schedules, which are no variables.
     require(isinstance(optimizer._learning_rate, keras.Variable))  # noqa: SLF001
     require(not int(optimizer.iterations.numpy()))
     excluded = ("_exclude_from_weight_decay", "_exclude_from_weight_decay_pattern")
@@ -267,7 +267,7 @@ def _optimizer(optimizer: Any) -> Optimizer:
 
 
 def _rows(arrays: Arrays, width: int) -> dict[str, Any]:
-    """Return the description of x, which the extension reads as it is."""
+    """Return the description of x, which the extension reads unchanged."""
     x = arrays.x_train
     require(math.prod(x.shape[1:]) == width and x.dtype == arrays.x_val.dtype)
     if x.dtype == np.uint8:

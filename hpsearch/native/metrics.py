@@ -1,7 +1,7 @@
-"""Keras' metrics of an epoch's predictions, in NumPy.
+"""Compute Keras' metrics of an epoch's predictions, in NumPy.
 
-In every function, `y` and `p` are targets and predictions `(n_samples, outputs)`, float32, unless
-it says otherwise, and `w` are the weights of the rows `(n_samples,)`, or None.
+In all functions, `y` and `p` are targets and predictions `(n_samples, outputs)`, float32, unless
+stated otherwise, and `w` the weights of the rows `(n_samples,)`, or None.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ class Measure:
     """A metric that a training reports.
 
     Attributes:
-        name: Its name in the logs.
-        of: Computes it; None for the one that the extension sums up.
-        sparse: Whether `of` takes classes `(n_samples,)` for targets.
-        weighted: Whether rows count by their weights.
+        name: The metric's name in the logs.
+        of: Computes the metric; None if the extension sums it up.
+        sparse: Whether `of` takes classes `(n_samples,)` as targets.
+        weighted: Whether rows are weighted.
     """
 
     name: str
@@ -56,17 +56,17 @@ def absolute_error(y: Floats, p: Floats, w: Weights) -> float:
 
 
 def binary_accuracy(y: Floats, p: Floats, w: Weights, *, threshold: float = 0.5) -> float:
-    """Return the share of predictions on their target's side of the threshold."""
+    """Return the share of predictions on the same side of the threshold as their target."""
     return _mean(y == (p > threshold), w)
 
 
 def categorical_accuracy(y: Floats, p: Floats, w: Weights) -> float:
-    """Return the share of rows whose largest prediction is that of the largest target."""
+    """Return the share of rows whose largest prediction and largest target coincide."""
     return sparse_accuracy(y.argmax(axis=1), p, w)
 
 
 def sparse_accuracy(y: npt.NDArray[Any], p: Floats, w: Weights) -> float:
-    """Return the share of rows whose largest prediction is that of the class `y`."""
+    """Return the share of rows whose largest prediction is at the class `y`."""
     return _mean(p.argmax(axis=1) == y, w)
 
 
@@ -86,13 +86,13 @@ def sparse_top_k_accuracy(y: npt.NDArray[Any], p: Floats, w: Weights, *, k: int)
 
 
 def precision(y: Floats, p: Floats, w: Weights, *, threshold: float = 0.5) -> float:
-    """Return the share of true ones among the predicted ones, over all outputs."""
+    """Return the share of positive targets among positive predictions, over all outputs."""
     said = p > np.float32(threshold)
     return _ratio(_count(said & (y != 0), w), _count(said, w))
 
 
 def recall(y: Floats, p: Floats, w: Weights, *, threshold: float = 0.5) -> float:
-    """Return the share of predicted ones among the true ones, over all outputs."""
+    """Return the share of positive predictions among positive targets, over all outputs."""
     true = y != 0
     return _ratio(_count((p > np.float32(threshold)) & true, w), _count(true, w))
 
@@ -103,7 +103,7 @@ def f_score(
     """Return the mean F-score over the outputs.
 
     Args:
-        threshold: Of a positive prediction; None for the largest one of a row.
+        threshold: Predictions above it are positive; None takes each row's largest prediction.
         average: `micro`, `macro` or `weighted`.
 
     Source: `keras.metrics.FBetaScore`.
@@ -144,12 +144,12 @@ def auc(
 def _above_thresholds(
     y: Floats, p: Floats, w: Weights, thresholds: int
 ) -> list[npt.NDArray[np.float64]]:
-    """Return the weights of true ones and of zeros whose prediction is above each threshold.
+    """Return the weight of true and false positives above each threshold.
 
     The first threshold is below all predictions. Source: `keras.src.metrics.metrics_utils`.
     """
     steps = np.ceil(np.clip(p, 0, 1) * np.float32(thresholds - 1)) - 1
-    # NaN falls into the first bin; the loss is NaN then, too.
+    # NaN falls into the first bin; the loss is NaN, too.
     bins = np.nan_to_num(np.maximum(steps, 0)).astype(np.intp).ravel()
     weights = None if w is None else np.repeat(w.astype(np.float64), p.shape[1])
     true = (y != 0).ravel()
@@ -165,9 +165,9 @@ def _precision_recall_area(true: npt.NDArray[np.float64], said: npt.NDArray[np.f
     """Return the area under a curve of precision and recall.
 
     Args:
-        true, said: Weights of the true positives and of all positives above each threshold.
+        true, said: Weights of true positives and of all predicted positives at each threshold.
 
-    Source: Davis and Goadrich 2006, as `AUC.interpolate_pr_auc` has it.
+    Source: Davis and Goadrich 2006, as in Keras' `AUC.interpolate_pr_auc`.
     """
     gained, more = true[:-1] - true[1:], said[:-1] - said[1:]
     slope = np.divide(gained, more, out=np.zeros_like(gained), where=more > 0)

@@ -49,7 +49,7 @@ ACTIVATIONS: Final = {
     "mish": 16,
 }
 _SGD, _MOMENTUM, _NESTEROV, _ADAM, _RMSPROP, _RMSPROP_MOMENTUM, _ADAGRAD = range(7)
-#: The code of each optimizer without momentum, and the arguments that the extension takes.
+#: The code of each optimizer without momentum, and the arguments that the extension supports.
 OPTIMIZERS: Final = {
     "sgd": (_SGD, ("momentum",)),
     "adam": (_ADAM, ("beta_1", "beta_2", "epsilon")),
@@ -57,7 +57,7 @@ OPTIMIZERS: Final = {
     "rmsprop": (_RMSPROP, ("momentum", "rho", "epsilon")),
     "adagrad": (_ADAGRAD, ("initial_accumulator_value", "epsilon")),
 }
-#: Arrays that an optimizer keeps for each trained array.
+#: The number of arrays that an optimizer keeps for each trained array.
 _SLOTS: Final = {
     _SGD: 0,
     _MOMENTUM: 1,
@@ -87,7 +87,7 @@ _BLOCKS: Final = {
 }
 #: Parts of a layer.
 KERNEL, BIAS, GAMMA, BETA, _PROJECTION, MOVING_MEAN, MOVING_VARIANCE = range(7)
-#: Parts of each block in the order of Keras' `get_weights`; a projection would come first.
+#: Each block's parts in the order of Keras' `get_weights`, without a projection, which is first.
 _PARTS: Final = {
     DENSE: (KERNEL, BIAS),
     BATCH_NORM: (KERNEL, GAMMA, BETA, MOVING_MEAN, MOVING_VARIANCE),
@@ -114,7 +114,7 @@ _PLAIN: Final = {
     "truncated_normal": (_TRUNCATED, "mean", "stddev"),
 }
 _CONSTANTS: Final = {"zero": 0.0, "zeros": 0.0, "one": 1.0, "ones": 1.0}
-#: Standard deviation of a normal distribution that is cut at two standard deviations.
+#: Standard deviation of a normal distribution truncated at two standard deviations.
 _TRUNCATED_STDDEV = 0.87962566103423978
 
 
@@ -124,7 +124,7 @@ class Initial:
 
     Attributes:
         distribution: 0 uniform, 1 normal, 2 truncated normal, 3 constant.
-        first, second: Least and largest value, or mean and standard deviation, or the constant.
+        first, second: Minimum and maximum, or mean and standard deviation, or the constant.
         seed: A seed for TensorFlow's stateless operations.
     """
 
@@ -142,7 +142,7 @@ class WeightArray:
         layer: Index of the layer.
         code: The extension's code of the part: kernel, bias, gamma and so on.
         shape: Keras' shape.
-        initial: Its first values; None if a model has them.
+        initial: Its first values; None if a model holds them.
     """
 
     layer: int
@@ -152,13 +152,13 @@ class WeightArray:
 
     @property
     def trained(self) -> bool:
-        """Whether the optimizer changes it."""
+        """True if the optimizer changes it."""
         return self.code not in (MOVING_MEAN, MOVING_VARIANCE)
 
 
 @dataclass(frozen=True)
 class Optimizer:
-    """The extension's code of an optimizer, and the numbers of an update in its order."""
+    """The extension's code of an optimizer, and its numbers in the extension's order."""
 
     code: int
     rate: float
@@ -181,11 +181,11 @@ class DenseLayer:
     """One layer for the extension.
 
     Attributes:
-        block: The extension's code; that of the last layer is plain.
-        activation: The extension's code; the last layer's is linear if the loss takes its sums.
-        dropout, mask_seed: The rate is 0 without dropout.
-        l2: Of the kernel.
-        momentum, epsilon: Of batch normalisation.
+        block: The extension's code; always plain for the last layer.
+        activation: The extension's code; linear for a last layer whose activation is in the loss.
+        dropout, mask_seed: Rate and seed of dropout; the rate is 0 without dropout.
+        l2: The kernel's L2 weight.
+        momentum, epsilon: Settings of batch normalisation.
     """
 
     width: int
@@ -209,10 +209,10 @@ class DenseNetwork:
             error, 4 Huber's.
         rows: 0 float32, 1 bytes * scale + shift, 2 (bytes - shift) / scale.
         shift, scale: One number a feature, or empty.
-        measures: The reported metrics. The extension sums up the accuracy of a crossentropy, and
-            the absolute error of the other losses.
-        unit: For errors, the factor to each target's own unit; else empty.
-        huber: The error from which Huber's loss is linear.
+        measures: The reported metrics. The extension sums up accuracy for a crossentropy, and
+            absolute error for other losses.
+        unit: For error losses, each target's factor to its original unit; else empty.
+        huber: The error above which Huber's loss is linear.
     """
 
     features: int
@@ -254,7 +254,7 @@ def describe(problem: Problem, values: Mapping[str, Any], seed: int) -> DenseNet
     loss = _loss(problem)
     assert loss is not None
     last = ACTIVATIONS[recipe.output_activation] if target.task is Task.REGRESSION else 0
-    # The output layer has number 0 at every depth (see `models.mlp`).
+    # The output layer is number 0 at any depth (see `models.mlp`).
     seeds = [derive(recipe.sweep_seed, seed, n) for n in (*range(1, len(hidden) + 1), 0)]
     rows, shift, scale = _rows(problem.input)
     return DenseNetwork(
@@ -281,7 +281,7 @@ def describe(problem: Problem, values: Mapping[str, Any], seed: int) -> DenseNet
 
 
 def knows(problem: Problem, values: Mapping[str, Any]) -> bool:
-    """Return whether the extension supports all of a config."""
+    """Check if the extension supports all of a config."""
     recipe, config = problem.recipe, MLPConfig(values)
     if recipe.model or _loss(problem) is None:
         return False
@@ -314,13 +314,13 @@ def _measures(problem: Problem) -> tuple[Measure, ...]:
     return usual, scored
 
 
-#: Keras' class of a metric -> its function, for any task.
+#: Keras' metric class -> its function, for any task.
 _ERROR_METRICS: Final[dict[str, MetricOf]] = {
     "MeanSquaredError": metrics.squared_error,
     "RootMeanSquaredError": metrics.root_of_squared_error,
     "MeanAbsoluteError": metrics.absolute_error,
 }
-#: For classes.
+#: The same for classification.
 _CLASS_METRICS: Final[dict[str, MetricOf]] = {
     **_ERROR_METRICS,
     "AUC": metrics.auc,
@@ -332,11 +332,11 @@ _CLASS_METRICS: Final[dict[str, MetricOf]] = {
 
 
 def _measure(name: str, target: Target) -> Measure | None:
-    """Return a metric of an MLP, with the arguments that `training.measures` gives to Keras'."""
+    """Return a metric of an MLP, with the arguments that Keras' gets in `training.measures`."""
     kind = keras_names.METRIC_CLASSES.get(name, "")
     of: MetricOf | None
     if target.task is Task.REGRESSION:
-        # Others depend on the targets' mean, which training subtracts.
+        # Other metrics depend on the targets' mean, which training subtracts.
         of = _ERROR_METRICS.get(kind)
     elif kind in ("F1Score", "FBetaScore"):
         threshold = 0.5 if target.outputs == 1 else None
@@ -389,7 +389,7 @@ def _parts(
             codes = (_PROJECTION, *codes)
         for code in codes:
             if code in (KERNEL, _PROJECTION):
-                # Parts have the numbers of `models.mlp`.
+                # Parts are numbered as in `models.mlp`.
                 kernel_seed = _stateless(derive(seed, 0 if code == KERNEL else 1))
                 made.append(WeightArray(layer, code, shape, Initial(*numbers, seed=kernel_seed)))
             else:
@@ -428,7 +428,7 @@ def _initial_numbers(
 
 
 def optimizer_of(name: str, given: Mapping[str, Any]) -> Optimizer | None:
-    """Return Keras' optimizer with the given arguments, or None if it is not supported."""
+    """Return the extension's form of Keras' optimizer, or None if it is not supported."""
     if name not in OPTIMIZERS:
         return None
     defaults = keras_names.OPTIMIZERS[name]
@@ -445,8 +445,8 @@ def optimizer_of(name: str, given: Mapping[str, Any]) -> Optimizer | None:
         code = _RMSPROP_MOMENTUM
     elif momentum and name == "sgd":
         code = _NESTEROV if settings["nesterov"] else _MOMENTUM
-    # Any other argument, such as clipping, averaging or accumulation, is left to Keras. Without
-    # averaging `ema_momentum` has no effect, nor has `nesterov` without momentum.
+    # Keras trains with any other argument, such as clipping, averaging or accumulation.
+    # `ema_momentum` has no effect without averaging, nor `nesterov` without momentum.
     others = {key for key, value in settings.items() if value != defaults.get(key, ...)}
     if others - {*names, "ema_momentum", "nesterov"} or not _are_valid(name, used):
         return None

@@ -1,4 +1,4 @@
-"""A program as plain data, and the command line of a config: W&B's macros filled in."""
+"""A program as plain data, and its command line for a config, with W&B's macros replaced."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from typing import Any, Final
 
 from hpsearch.errors import InputError
 
-#: W&B's, for a file with `program` alone.
+#: W&B's default for a file with `program` but no `command`.
 DEFAULT_COMMAND: Final = ("${env}", "${interpreter}", "${program}", "${args}")
-#: Macros that stand for arguments that hold the values.
+#: Macros that expand to the arguments with the values.
 _OF_VALUES: Final = (
     "args",
     "args_no_boolean_flags",
@@ -26,17 +26,17 @@ _OF_VALUES: Final = (
     "args_override_hydra",
     "args_json",
 )
-#: Macros that are whole items of a command, as in W&B.
+#: Macros that must be whole items of a command, as in W&B.
 ITEMS: Final = ("env", "interpreter", "program", *_OF_VALUES, "args_json_file")
-#: Macros that may be parts of an item; W&B does not have these.
+#: Macros that may be parts of an item; W&B lacks them.
 PARTS: Final = ("seed", "trial_dir")
 _MACRO: Final = re.compile(r"\$\{([^{}]*)\}")
 _VARIABLE: Final = re.compile(r"envvar:([A-Za-z0-9_]+)\Z", re.ASCII)
-#: What may stand before a script: a Python, and such options of it as have no values.
+#: Items that may precede a script: a Python, and those of its options that take no values.
 _BEFORE_SCRIPT: Final = re.compile(
     r"(\$\{env\}|\$\{interpreter\}|(.*/)?python[0-9.]*|-[bBdEiIOPqsSuvx]+)\Z"
 )
-#: Endings of scripts, in small letters.
+#: Endings of scripts, in lower case.
 _SUFFIXES: Final = (
     *(".py", ".pyc", ".pyz", ".ipynb", ".sh", ".bash", ".zsh", ".r", ".jl", ".rb", ".pl"),
     *(".lua", ".js", ".mjs", ".ts", ".m", ".php", ".jar", ".groovy", ".tcl", ".awk"),
@@ -47,7 +47,7 @@ MOST_ARGUMENT_BYTES: Final = 131_071
 
 @dataclass(frozen=True)
 class UserProgram:
-    """A program of the user, and where it runs.
+    """A program of the user, and the place where it runs.
 
     Attributes:
         command: Its command line with macros.
@@ -57,10 +57,10 @@ class UserProgram:
         metrics_file: A file of the trial's directory that the program writes, or empty.
         directory: Its working directory; absolute.
         trials: The directory with one directory for each trial; absolute.
-        environment: Variables that workers have and the program must not: name -> the value of the
-            driver, or None.
+        environment: Variables that workers change: name -> the driver's value for the program, or
+            None to unset it.
         timeout_seconds: Longest time of a trial, or None.
-        fingerprint: Of its file when the run began; empty if it is not compared.
+        fingerprint: Fingerprint of its file at the start of the run; empty to skip the comparison.
         mark: The text of the mark in `trials`, if other machines run the program; else empty.
     """
 
@@ -77,7 +77,7 @@ class UserProgram:
     mark: str = ""
 
     def values(self, config: Mapping[str, Any]) -> dict[str, Any]:
-        """Return a config as the program gets it: nested as in the file."""
+        """Return a config as the program receives it: nested as in the file."""
         nested: dict[str, Any] = {}
         for name, value in config.items():
             *above, last = self.paths.get(name, (name,))
@@ -91,7 +91,7 @@ class UserProgram:
         """Check that the environment has each variable that the command names.
 
         Raises:
-            InputError: It lacks one.
+            InputError: A variable is missing.
         """
         for item in self.command:
             _MACRO.sub(self._variable, item)
@@ -102,9 +102,8 @@ class UserProgram:
         """Return the command line of a config.
 
         Args:
-            trial_dir: Where `${args_json_file}` is.
-            look_up: Whether `${envvar:NAME}` is replaced; it may be a secret, which is shown to
-                nobody.
+            trial_dir: The directory of `${args_json_file}`.
+            look_up: Whether to replace `${envvar:NAME}`. Not for display, since it may be a secret.
 
         Raises:
             InputError: The environment lacks a variable, or an argument cannot be passed.
@@ -113,7 +112,7 @@ class UserProgram:
         parts = {"seed": str(seed), "trial_dir": str(trial_dir)}
 
         def part(match: re.Match[str]) -> str:
-            # What is no macro is text of the program's own.
+            # Text that is not a macro belongs to the program.
             unknown = self._variable(match) if look_up else match[0]
             return parts.get(match[1], unknown)
 
@@ -130,12 +129,12 @@ class UserProgram:
         return found
 
     def shell_line(self, config: Mapping[str, Any], seed: int, trial: int) -> str:
-        """Return the command line as a shell would take it, with the place of a first process."""
+        """Return the command line as a shell would take it, for the trial's first process."""
         place = Path(self.trials) / str(trial) / "run-1"
         return " ".join(map(_quoted, self.arguments(config, seed, place, look_up=False)))
 
     def _variable(self, match: re.Match[str]) -> str:
-        """The value of an environment variable, if the macro is one's."""
+        """Return the variable's value if the macro names one; else the macro's text."""
         variable = _VARIABLE.match(match[1])
         if variable is None:
             return match[0]
@@ -146,7 +145,7 @@ class UserProgram:
         return value
 
     def _macros(self, values: Mapping[str, Any], trial_dir: Path) -> dict[str, Sequence[str]]:
-        # As `create_sweep_command_args` of W&B's wandb/sdk/launch/sweeps/utils.py, 0.31.
+        # Like `create_sweep_command_args` of W&B's wandb/sdk/launch/sweeps/utils.py, 0.31.
         pairs = [f"{name}={value}" for name, value in values.items()]
         return {
             "env": ["/usr/bin/env"],
@@ -165,10 +164,10 @@ class UserProgram:
 
 @dataclass(frozen=True)
 class ProgramCall:
-    """A program, and the trial for which it is to run.
+    """A program, and the trial to run it for.
 
     Attributes:
-        trial, seed: Of the execution.
+        trial, seed: The execution's trial and seed.
     """
 
     program: UserProgram
@@ -183,7 +182,7 @@ def variables_in(command: Sequence[str] | None) -> list[str]:
 
 
 def _flags(values: Mapping[str, Any]) -> Iterator[str]:
-    """A flag for each true value, none for a false one, and name and value for any other."""
+    """Yield a flag for a true value, nothing for a false one, and name and value for any other."""
     for name, value in values.items():
         if not isinstance(value, bool):
             yield f"--{name}={value}"
@@ -192,7 +191,7 @@ def _flags(values: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _quoted(argument: str) -> str:
-    """An argument as a shell reads it, in printable characters alone."""
+    """Return an argument quoted for a shell, in printable characters only."""
     if argument.isprintable():
         return shlex.quote(argument)
     escaped = (
@@ -205,7 +204,7 @@ def _quoted(argument: str) -> str:
 
 
 def _unfit(argument: str) -> str:
-    """Say why an argument cannot be passed; empty if it can."""
+    """Return why an argument cannot be passed; empty if it can."""
     if "\0" in argument:
         return "an argument has a zero byte, which no command line can hold"
     try:
@@ -224,8 +223,8 @@ def _unfit(argument: str) -> str:
 def script_of(command: Sequence[str], bases: Sequence[Path]) -> Path | None:
     """Return the first script that a command names.
 
-    An option's value is none, since it may be a file that the program writes. Nor is what the
-    command begins with, which may be an interpreter, unless it lies below the first base.
+    An option's value does not count, since it may be a file that the program writes. Nor does the
+    beginning of the command, which may be an interpreter, unless it lies below the first base.
 
     Args:
         bases: Directories in which a relative path is looked for, in order; absolute.
@@ -236,7 +235,7 @@ def script_of(command: Sequence[str], bases: Sequence[Path]) -> Path | None:
     begins, after_option = True, False
     for index, item in enumerate(command):
         is_value, is_option = after_option, item.startswith("-")
-        # Such flags of an interpreter's have no values.
+        # These flags of an interpreter take no values.
         begins = begins and (index == 0 or bool(_BEFORE_SCRIPT.match(item)))
         after_option = is_option and "=" not in item and not begins
         if is_value or is_option or "${" in item or "\0" in item:
@@ -244,7 +243,7 @@ def script_of(command: Sequence[str], bases: Sequence[Path]) -> Path | None:
         for base in bases if index else bases[:1]:
             path = Path(os.path.normpath(base / item))
             own = path.resolve().is_relative_to(base.resolve())
-            # Without a separator, the first item is found by PATH.
+            # A first item without a separator is looked up in PATH.
             if (index or (own and os.sep in item)) and _is_script(path, own=own):
                 return path
     return None
@@ -254,12 +253,12 @@ def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
     except OSError:
-        # Its name is too long for a file.
+        # The name is too long for a file.
         return False
 
 
 def _is_script(path: Path, *, own: bool) -> bool:
-    """Whether a file is a script, by its name or its first bytes, or the user's `own` binary."""
+    """Check if a file is a script, by its name or first bytes, or an `own` binary of the user."""
     if not _is_file(path):
         return False
     if path.suffix.lower() in _SUFFIXES:
@@ -276,7 +275,7 @@ def command_in(directory: Path, command: Sequence[str], program: str) -> tuple[s
     """Return a command that names the same script from a directory.
 
     Args:
-        program: The script's absolute path; empty if there is none.
+        program: The script's absolute path; empty without a script.
     """
     found = list(command)
     for index, item in enumerate(command):
@@ -288,7 +287,7 @@ def command_in(directory: Path, command: Sequence[str], program: str) -> tuple[s
 
 
 def _names(item: str, program: str) -> bool:
-    """Whether an item is the end of a path."""
+    """Check if an item is the end of a path."""
     if not program or "\0" in item or item.startswith("-"):
         return False
     parts = [part for part in Path(os.path.normpath(item)).parts if part != os.pardir]
@@ -296,7 +295,7 @@ def _names(item: str, program: str) -> bool:
 
 
 def command_faults(command: Sequence[str], *, program: bool) -> Iterator[tuple[int, str]]:
-    """Yield the items of a command that cannot be filled in, by their index, and why.
+    """Yield the index of each item of a command that cannot be filled in, and the reason.
 
     Args:
         program: Whether there is a file for `${program}`.

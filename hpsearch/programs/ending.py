@@ -1,4 +1,4 @@
-"""What a program told, how it ended, and after which epoch it has to be halted. Pure."""
+"""The reports of a program, its ending, and the epoch after which to halt it. Pure functions."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ Metrics = Mapping[str, float]
 
 @dataclass(frozen=True)
 class Known:
-    """The numbered epochs that earlier processes of a trial told; none for one that begins.
+    """The numbered epochs that earlier processes of a trial reported; empty for a new trial.
 
     Attributes:
-        first: The number of the first one.
+        first: The number of the first epoch.
     """
 
     epochs: Sequence[Metrics] = ()
     first: int = 1
 
     def before(self, numbers: Sequence[int | None]) -> Sequence[Metrics] | None:
-        """Return those before the epochs that a process tells.
+        """Return the epochs before those that a process reports.
 
         Args:
-            numbers: Of its epochs. One that tells none had nothing left to do.
+            numbers: Numbers of its epochs. A process that reports none had nothing left to do.
 
         Returns:
-            None if its epochs have no place: the first one has no number, or one before it is not
-            known.
+            None if its epochs cannot be placed: the first has no number, or an earlier one is
+                missing.
         """
         if not self.epochs or not numbers:
             return self.epochs
@@ -46,13 +46,13 @@ class Known:
 
 @dataclass(frozen=True)
 class Ending:
-    """What a process told, and how it ended.
+    """The reports of a process and its ending.
 
     Attributes:
         numbers: The number of each epoch that has one.
-        others: What it told instead of the metric.
+        others: Metrics reported instead of the score.
         code: Its exit code.
-        halted: Whether it was told to end.
+        halted: Whether hpsearch halted it.
         stderr: The last lines of its standard error.
     """
 
@@ -65,13 +65,13 @@ class Ending:
 
     @property
     def exit_error(self) -> str:
-        """Why it failed, by its exit code."""
+        """The reason of a failure, from the exit code."""
         last = [line.strip() for line in self.stderr.splitlines() if line.strip()][-1:]
         said = f": {last[0][:_MOST_SHOWN]}" if last else ""
         return f"the program ended ({exit_text(self.code)}){said}"
 
     def untold(self, metric: str) -> str:
-        """Why it failed, if it told no epoch."""
+        """Return the reason of a failure without any reported epoch."""
         if not self.others:
             return (
                 f"the program ended without telling {metric!r}: by hpsearch.report, wandb.log, a "
@@ -88,7 +88,7 @@ class Judge:
 
     Attributes:
         floors: See `follow`.
-        judged: How many epochs it has seen.
+        judged: Number of epochs seen so far.
     """
 
     training: Training
@@ -98,7 +98,7 @@ class Judge:
     _best: float | None = None
 
     def end(self, curve: Sequence[Metrics]) -> int | None:
-        """Return the number of the first new epoch that is the last; None if none is."""
+        """Return the number of the first new epoch after which to halt; None to go on."""
         for number in range(self.judged + 1, len(curve) + 1):
             self.judged = number
             if self._ends(number, curve[number - 1][self.recipe.metric]):

@@ -1,4 +1,4 @@
-"""What tells one state of a program from another: its file and its git commit."""
+"""The identity of a program's state: the fingerprint of its file, and its git commit."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def fingerprint_of(program: UserProgram) -> str:
 def commit_of(program: UserProgram) -> str:
     """Return the git commit of the program's file, with `+dirty` if tracked files have changes.
 
-    Empty if it is in no repository, or there is no git.
+    Empty if the file is not in a repository or git is missing.
     """
     place = Path(program.program).parent if program.program else Path(program.directory)
     commit = _git(place, "rev-parse", "--verify", "--quiet", "HEAD")
@@ -43,7 +43,7 @@ def commit_of(program: UserProgram) -> str:
 
 
 def program_versions(program: UserProgram, fingerprint: str) -> dict[str, str]:
-    """Return the cells of a new row that name what made it."""
+    """Return the cells of a new row that name the code that made it."""
     return {
         "version": version_of("hpsearch"),
         "data": fingerprint,
@@ -52,8 +52,8 @@ def program_versions(program: UserProgram, fingerprint: str) -> dict[str, str]:
 
 
 def _git(place: Path, *arguments: str) -> str:
-    """What git prints; empty if it fails."""
-    # It must neither run a repository's own monitor nor write its index.
+    """Return git's output; empty if it fails."""
+    # git must not run a repository's own monitor or write its index.
     command = ["git", "-c", "core.fsmonitor=false", "--no-optional-locks", "-C", str(place)]
     try:
         done = subprocess.run(  # noqa: S603 - a list of arguments, no shell
@@ -70,7 +70,7 @@ def _git(place: Path, *arguments: str) -> str:
 
 
 def code_lines(program: UserProgram) -> Iterator[str]:
-    """Yield lines for people: what is fingerprinted, and of which commit it is."""
+    """Yield lines that name the fingerprinted file and its commit."""
     commit = commit_of(program)
     name = program.program or "no file, so its edits are not noticed"
     yield f"program    {name}" + (f", commit {commit}" if commit else "")

@@ -23,7 +23,7 @@ _UNNOTICED = (
 
 
 def names_program(data: Any) -> bool:
-    """Whether the data of a sweep file is that of a program."""
+    """Check if the data of a sweep file is that of a program."""
     return isinstance(data, Mapping) and any(key in data for key in OF_PROGRAMS)
 
 
@@ -35,7 +35,7 @@ def load_any(
     Args:
         path: The file.
         overrides: Settings such as `parameters.epochs=[5]`, which replace the file's.
-        with_data: Whether a data file or a program that is missing is a problem.
+        with_data: Whether a missing data file or program is a problem.
 
     Raises:
         SweepFileError: With all problems, sorted by line.
@@ -94,7 +94,7 @@ def _validated(
 
 
 def _found(program: str, base_dir: Path) -> Path:
-    """The program's file: beside the sweep file, or as W&B has it from the working directory."""
+    """Return the program's file: beside the sweep file, or in the working directory as for W&B."""
     path = Path(program).expanduser()
     for base in (base_dir, Path.cwd()):
         if (base / path).is_file():

@@ -1,4 +1,4 @@
-"""The metrics that a program tells, as epochs: reports, lines of output, a file of metrics."""
+"""Read a program's metrics as epochs, from reports, lines of output or a file of metrics."""
 
 from __future__ import annotations
 
@@ -14,61 +14,61 @@ from typing import Any, Final
 
 from hpsearch.models.problem import METRIC
 
-#: Nothing is given back (`++`), so that a long run of digits takes linear time.
+#: Possessive (`++`): without backtracking, a long run of digits takes linear time.
 _NUMBER: Final = r"[-+]?+(?:(?:\d++(?:\.\d*+)?+|\.\d++)(?:[eE][-+]?\d++)?+|(?i:inf(?:inity)?+|nan))"
-#: What may follow a whole number: not `1,234.5`, `0,5`, `12:30`, `2024-01-02` or `0.5/1.0`.
+#: The end of a whole number; excludes `1,234.5`, `0,5`, `12:30`, `2024-01-02` and `0.5/1.0`.
 _END: Final = r"(?=[.!?*%]*+(?:[\s\x00-\x1f]|$|[,;)\]}|\"'<>](?!\d)))"
 _VALUE: Final = rf"[\"']?+\s*+[:=]\s*+[\"']?+(?:np\.\w++\()?+({_NUMBER}){_END}"
 _PAIR: Final = re.compile(rf"(?<![\w./-])([A-Za-z_][\w./-]*+){_VALUE}", re.ASCII)
-#: Colours and other sequences for terminals.
+#: Colours and other escape sequences of terminals.
 _ESCAPES: Final = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
-#: Bytes of a line that are kept: a progress bar may never end it.
+#: Most bytes of a line to keep: a progress bar may never end its line.
 _MOST_LINE_BYTES: Final = 1 << 20
 _READ_BYTES: Final = 1 << 20
 _MARK_BYTES: Final = 1 << 12
-#: Each has a column: a program may print any number of names.
+#: Each metric has a column, and a program may print any number of names.
 _MOST_METRICS: Final = 200
 _SOURCES: Final = ("report", "wandb", "summary", "output", "file")
-#: Names that repeat within an epoch.
+#: Names that may repeat within an epoch.
 _INDICES: Final = dict.fromkeys(("epoch", "step")).keys()
 
 
 class Tail:
-    """Reads what is appended to a file, a block at each look and whole lines only.
+    """Reads whole lines appended to a file, one block at a time.
 
-    At the end, it reads all that is left, and a last line without an end.
+    At the end it reads all that is left, including a last line without a line end.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._place = 0
         self._rest = b""
-        #: The last bytes that were read.
+        #: The last bytes read, to notice that the file was rewritten.
         self._mark = b""
 
     @property
     def rewritten(self) -> bool:
-        """Whether the file is no longer the one of which a part was read."""
+        """True if the bytes read last have changed, so that the file was rewritten."""
         before = Tail(self._path)
         before._place = self._place - len(self._mark)
         return next(before._blocks(ended=False), b"")[: len(self._mark)] != self._mark
 
     @property
     def exists(self) -> bool:
-        """Whether there is such a file."""
+        """True if the file exists."""
         return self._path.exists()
 
     def lines(self, *, ended: bool = False) -> Iterator[str]:
         """Yield the lines of the next block.
 
         Args:
-            ended: Whether nothing more will come.
+            ended: Whether the file is complete.
         """
         for block in self._blocks(ended=ended):
             *whole, self._rest = (self._rest + block).split(b"\n")
             yield from (line.decode("utf-8", "replace") for line in whole)
             if len(self._rest) > _MOST_LINE_BYTES:
-                # From a blank on, so that no number is cut.
+                # Cut at a blank, so that no number is split.
                 cut = self._rest[-_MOST_LINE_BYTES // 2 :]
                 self._rest = cut[cut.find(b" ") + 1 :]
         if ended and self._rest:
@@ -77,7 +77,7 @@ class Tail:
 
     def _blocks(self, *, ended: bool) -> Iterator[bytes]:
         try:
-            # Not a FIFO or a device, which a program may put in the file's place.
+            # Do not wait for a FIFO or device that a program puts in the file's place.
             handle = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError:
             return
@@ -87,7 +87,8 @@ class Tail:
                 self._mark = (self._mark + block)[-_MARK_BYTES:]
                 yield block
                 if not ended:
-                    # A program may write faster than this reads: it is judged in between.
+                    # A program may write faster than this reads, so let its epochs be judged in
+                    # between.
                     break
         except OSError:
             return
@@ -97,12 +98,12 @@ class Tail:
 
 @dataclass
 class Epochs:
-    """The epochs that one source tells: each mention of the metric is one.
+    """The epochs that one source reports: each mention of the metric is one.
 
     Attributes:
         found: Metrics of each epoch.
         numbers: The number that the program gave each epoch, or None.
-        pending: What was told since the last epoch, which belongs to the next one.
+        pending: Metrics since the last epoch; they belong to the next one.
     """
 
     metric: str
@@ -114,11 +115,11 @@ class Epochs:
     def see(
         self, values: Mapping[str, float], number: int | None = None, step: int | None = None
     ) -> None:
-        """Take what was told at once.
+        """Add metrics that were reported together.
 
         Args:
-            number, step: What is told with a number or a step that was told before belongs to that
-                epoch, also if it is the metric.
+            number, step: Number or step of the epoch. Metrics with one seen before are added to
+                that epoch, even the score.
         """
         key = number if step is None else step
         place = self._places.get(key)
@@ -136,7 +137,7 @@ class Epochs:
             self._places[key] = place
 
     def _belong_to_the_last(self, values: Mapping[str, float]) -> bool:
-        """Whether other metrics are of the last epoch: the next one begins when a name repeats."""
+        """Check if other metrics belong to the last epoch; a repeated name begins the next one."""
         if self.pending or not self.found:
             return False
         last = self.found[-1]
@@ -144,16 +145,16 @@ class Epochs:
         return next(equal, True) and last.keys().isdisjoint(values.keys() - _INDICES)
 
     def close(self) -> None:
-        """Add what was told after the last epoch to it."""
+        """Add metrics that followed the last epoch to that epoch."""
         if self.found:
             self.found[-1] = {**self.pending, **self.found[-1]}
             self.pending = {}
 
 
 def pairs_in(line: str, metric: str) -> dict[str, float]:
-    """Return the numbers that a line tells by name; of several for a name, the last.
+    """Return a line's numbers by name; the last one if a name repeats.
 
-    Lines are `name: value`, `name=value`, and the progress lines of Keras, which hold several.
+    Lines are `name: value`, `name=value`, and Keras' progress lines, which hold several.
 
     Args:
         metric: A name that may have blanks.
@@ -168,10 +169,10 @@ def pairs_in(line: str, metric: str) -> dict[str, float]:
 
 
 class TrialMetrics:
-    """The metrics that a trial's program tells, by their sources.
+    """The metrics that a trial's program reports, by source.
 
     Args:
-        directory: The trial's, with what it told in `reports.jsonl` and `stdout.log`.
+        directory: The trial's directory, with `reports.jsonl` and `stdout.log`.
         metric: The name of the score.
         metrics_file: A file in it: JSON, JSON lines or CSV; or empty.
     """
@@ -181,11 +182,11 @@ class TrialMetrics:
         self._reports = Tail(directory / "reports.jsonl")
         self._output = Tail(directory / "stdout.log")
         self._file = MetricsFile(directory / metrics_file, metric) if metrics_file else None
-        #: The first that tells the metric is believed.
+        #: In order of precedence: the first source with the metric counts.
         self._sources = {name: Epochs(metric) for name in _SOURCES}
 
     def read(self, *, ended: bool = False) -> None:
-        """Read what has been told since the last call, of each file a block at most."""
+        """Read the metrics since the last call, at most a block of each file."""
         for line in self._reports.lines(ended=ended):
             _take_report(line, self._sources)
         for line in self._output.lines(ended=ended):
@@ -199,16 +200,16 @@ class TrialMetrics:
 
     @property
     def epochs(self) -> Epochs:
-        """The epochs of the first source that told the metric; none if no source did."""
+        """The epochs of the first source with the metric; empty without such a source."""
         told = (each for each in self._sources.values() if each.found)
         return next(told, Epochs(self._metric))
 
     @property
     def judged(self) -> Epochs:
-        """Those of `epochs` by which a program may be halted while it runs.
+        """The epochs by which a program may be halted while it runs.
 
-        Once a program has imported `hpsearch` or called `wandb.init`, which makes the file of its
-        reports, what else it tells may come before them, and is not judged.
+        Importing `hpsearch` or calling `wandb.init` creates the file of reports. From then on only
+        reports are judged, since other output may precede them.
         """
         if not self._reports.exists:
             return self.epochs
@@ -217,7 +218,7 @@ class TrialMetrics:
 
     @property
     def others(self) -> dict[str, float]:
-        """What was told of other metrics, if the metric itself was not."""
+        """Other metrics that were reported, if the score was not."""
         found: dict[str, float] = {}
         for epochs in reversed(self._sources.values()):
             found.update(epochs.pending)
@@ -231,7 +232,7 @@ def _take_report(line: str, sources: Mapping[str, Epochs]) -> None:
         values = {str(name): float(value) for name, value in told["values"].items() if name}
         epochs = sources[by]
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
-        # Another program's line.
+        # A line that another program wrote.
         return
     epochs.see(values, *(each if isinstance(each, int) else None for each in (number, step)))
 
@@ -239,8 +240,8 @@ def _take_report(line: str, sources: Mapping[str, Epochs]) -> None:
 class MetricsFile:
     """A file of metrics that a program writes: CSV and JSON lines grow, JSON is read at the end.
 
-    A file that is written anew counts once it has as many epochs as before. At the end, all of it
-    is read again.
+    A rewritten file counts once it has as many epochs as before. At the end, the whole file is read
+    again.
     """
 
     def __init__(self, path: Path, metric: str) -> None:
@@ -253,9 +254,9 @@ class MetricsFile:
         self._found = Epochs(self._metric)
 
     def read(self, epochs: Epochs, *, ended: bool) -> None:
-        """Replace the epochs by those of the file, which may still be written."""
+        """Replace the epochs with those of the file, which may still be growing."""
         if not self._path.resolve().is_relative_to(self._path.parent.resolve()):
-            # A link that leads elsewhere.
+            # A link that leads out of the directory.
             return
         if self._path.suffix == ".json" and not ended:
             return
@@ -289,7 +290,7 @@ def _json(text: str) -> Any:
 
 
 def _each(epochs: Epochs, found: Any) -> None:
-    """Take a mapping of metrics, or a list of such, or a mapping of lists as of Keras' history."""
+    """Add a mapping of metrics, a list of these, or a mapping of lists as in Keras' history."""
     if isinstance(found, Mapping) and isinstance(found.get(epochs.metric), list):
         columns = {name: item for name, item in found.items() if isinstance(item, list)}
         rows = range(len(columns[epochs.metric]))
@@ -312,9 +313,9 @@ def _numbers(values: Mapping[Any, Any]) -> dict[str, float]:
 
 
 def aligned(epochs: Iterable[Mapping[str, float]], metric: str) -> tuple[dict[str, float], ...]:
-    """Return epochs that all have the same metrics, NaN where one was not told.
+    """Return epochs that all have the same metrics, NaN for those not reported.
 
-    The score is `objective`, too, as that of a function.
+    The score is also called `objective`, like the score of a function.
     """
     found = [{METRIC: epoch[metric], **epoch} for epoch in epochs]
     told = dict.fromkeys([METRIC, metric, *(name for epoch in found for name in epoch)])
@@ -323,9 +324,9 @@ def aligned(epochs: Iterable[Mapping[str, float]], metric: str) -> tuple[dict[st
 
 
 def history(reports: Sequence[Path], metric: str) -> tuple[list[dict[str, float]], int]:
-    """Return the numbered epochs that earlier processes of a trial told, and the first number.
+    """Return the numbered epochs that earlier processes of a trial reported, and the first number.
 
-    A process that went on replaces the epochs from its own first one on.
+    The epochs of a continued process replace earlier ones from its first epoch on.
 
     Args:
         reports: Their reports, in order.

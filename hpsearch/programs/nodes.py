@@ -1,4 +1,4 @@
-"""Whether a machine of a cluster sees the files of a program's trials."""
+"""Check that a machine of a cluster has access to the files of a program's trials."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hpsearch.errors import InputError
 from hpsearch.programs.command import UserProgram
 from hpsearch.programs.fingerprint import fingerprint_of
 
-#: In the directory of the trials, with a text that no other one has, new with each run.
+#: File in the directory of the trials, with a unique text, new with each run.
 MARK = ".hpsearch"
 _NEEDED = (
     "all machines that run a program need the driver's results directory, working directory and "
@@ -23,7 +23,8 @@ def require_fit(program: UserProgram, fingerprint: str = "") -> None:
     """Check that this machine can run a program's trials; the driver's, without a mark, can.
 
     Args:
-        fingerprint: The program's on the driver's machine; empty if it need not be the same.
+        fingerprint: Fingerprint of the program on the driver's machine; empty to skip the
+            comparison.
 
     Raises:
         InputError: It cannot.

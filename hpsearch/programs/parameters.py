@@ -1,4 +1,4 @@
-"""The key `parameters` of a program's sweep: hpsearch's grammar and all of W&B's."""
+"""The key `parameters` of a program's sweep, in hpsearch's grammar or W&B's."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _NAMES: Final = (*DISTRIBUTIONS, *ARGUMENTS, _WEIGHTED)
 
 
 def _value(value: Any) -> Any:
-    """Check that a value is plain data; None is one."""
+    """Check that a value is plain data, which includes None."""
     if isinstance(value, float) and not math.isfinite(value):
         raise InvalidValue.at(f"must be finite, not {show(value)}")
     if isinstance(value, list | tuple):
@@ -41,7 +41,7 @@ def _value(value: Any) -> Any:
     return value
 
 
-#: Any plain data: values are the program's own.
+#: Any plain data: the program defines the values.
 PLAIN: Final = Rule(_value, {}, kind="any")
 
 
@@ -51,8 +51,8 @@ class ProgramParameters:
 
     Attributes:
         given: The key as the file has it.
-        parameters: Of nested ones, the innermost, by their names with dots between.
-        paths: Name -> its path, of nested ones.
+        parameters: The innermost parameters, named by their path with dots.
+        paths: Name -> path, for nested parameters.
     """
 
     given: Mapping[str, Any]
@@ -64,7 +64,7 @@ class ProgramParameters:
         return dict(self.given)
 
     def for_grid(self) -> tuple[Parameter, ...]:
-        """Return the parameters with the lists that W&B's grid makes of some ranges."""
+        """Return the parameters, with lists for those ranges that W&B's grid turns into lists."""
         return tuple(map(_enumerated, self.parameters))
 
 
@@ -75,7 +75,7 @@ def _enumerated(parameter: Parameter) -> Parameter:
             return replace(parameter, domain=replace(domain, step=1))
     elif isinstance(domain, Drawn) and domain.distribution == "q_uniform":
         low, high, step = (domain.given[name] for name in ("min", "max", "q"))
-        # As `numpy.arange`, without the upper end.
+        # Like `numpy.arange`: the upper end is excluded.
         count = math.ceil((high - low) / step)
         if count <= MOST_STEPS:
             values = (low + index * step for index in range(count))
@@ -113,7 +113,7 @@ def parse_parameters(raw: Any) -> ProgramParameters:
 def _innermost(
     mapping: Mapping[str, Any], path: tuple[str, ...], place: Loc
 ) -> Iterator[tuple[tuple[str, ...], Loc, Any]]:
-    """Yield each parameter that holds no others: its path of names, its place, and its body."""
+    """Yield each parameter that holds no others: its path of names, its location, and its body."""
     for key, body in mapping.items():
         name, loc = str(key), (*place, str(key))
         if isinstance(body, Mapping) and set(body) == {"parameters"}:
@@ -143,7 +143,7 @@ def _parameter(name: str, raw: Any) -> Parameter:
 
 
 def _condition(name: str, body: dict[str, Any]) -> Mapping[str, tuple[Any, ...]]:
-    """Take `when` out of a body, checked as for any parameter."""
+    """Remove `when` from a body, and check it as for any parameter."""
     if "when" not in body:
         return {}
     when = body.pop("when")
@@ -165,7 +165,7 @@ def _weighted(name: str, body: dict[str, Any]) -> Parameter:
     checked = [number(minimum=0).check(weight) for weight in weights]
     if not math.isclose(sum(checked), 1.0, rel_tol=1e-6):
         raise InvalidValue.at(f"must add up to 1, not {sum(checked):g}", "probabilities")
-    # A value without a probability is never drawn.
+    # Without a probability, a value would never be drawn.
     kept = [pair for pair in zip(values, checked, strict=True) if pair[1] > 0]
     return Parameter(name, Choices(*zip(*kept, strict=True)), when)
 

@@ -1,4 +1,4 @@
-"""A program's process with everything that it starts: begun, watched, halted, and waited for."""
+"""A program's process and its children: start, watch, halt, wait."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from typing import Self
 
 #: Time between SIGTERM and SIGKILL, in which a program may save a checkpoint.
 GRACE_SECONDS = 30.0
-#: Longest sleep while nothing is known to happen.
+#: Longest sleep between two looks at a process.
 _POLL_SECONDS = 0.02
-#: Time in which a killed process is gone, unless it is in the kernel.
+#: Time for a killed process to disappear, unless it is stuck in the kernel.
 _KILLED_SECONDS = 1.0
 
 
 class ProgramProcess:
-    """A process in a session and a process group of its own, without a terminal.
+    """A process in a new session and process group, without a terminal.
 
     Args:
         arguments: Its command line; no shell reads it.
         directory: Its working directory.
         environment: All of its environment.
-        output: The directory of stdout.log and stderr.log.
+        output: The directory for stdout.log and stderr.log.
 
     Raises:
         OSError: It cannot be started.
@@ -56,7 +56,7 @@ class ProgramProcess:
             )
         self.pid = self._process.pid
         self._handle = -1
-        # Linux alone tells of an end by a descriptor; elsewhere it is looked for.
+        # Only Linux reports an end by a descriptor; elsewhere the process is polled.
         with contextlib.suppress(AttributeError, OSError):
             self._handle = os.pidfd_open(self.pid)
 
@@ -64,7 +64,7 @@ class ProgramProcess:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End what is left of it, and wait for it."""
+        """End the rest of the group, and wait for the process."""
         if self._process.returncode is None:
             self._signal(signal.SIGKILL)
             self.close()
@@ -73,7 +73,7 @@ class ProgramProcess:
 
     @property
     def ended(self) -> bool:
-        """Whether the process has ended; it keeps its PID until `close`."""
+        """True if the process has ended; it keeps its PID until `close`."""
         if self._process.returncode is not None:
             return True
         if not hasattr(os, "waitid"):
@@ -82,7 +82,7 @@ class ProgramProcess:
         return os.waitid(os.P_PID, self.pid, found) is not None
 
     def wait(self, seconds: float = _POLL_SECONDS) -> None:
-        """Wait until the process has ended, or for so long."""
+        """Wait until the process has ended, at most `seconds`."""
         if self._handle >= 0:
             watcher = select.poll()
             watcher.register(self._handle, select.POLLIN)
@@ -91,57 +91,57 @@ class ProgramProcess:
             time.sleep(seconds)
 
     def halt(self, most_seconds: float = math.inf) -> None:
-        """Send SIGTERM to the group, and wait until it has ended or its grace is over.
+        """Send SIGTERM to the group, and wait until it has ended or the grace period is over.
 
         Args:
-            most_seconds: Longest grace, if shorter than GRACE_SECONDS.
+            most_seconds: Limit of the grace period, if shorter than GRACE_SECONDS.
         """
         deadline = time.monotonic() + min(GRACE_SECONDS, most_seconds)
         self._signal(signal.SIGTERM)
-        # A stopped process would not take the signal.
+        # Continue a stopped process, which could not handle the signal.
         self._signal(signal.SIGCONT)
         while not self.ended and time.monotonic() < deadline:
             self.wait()
-        # The program itself may be a child, such as that of a shell.
+        # The process may be a shell, with the program as its child.
         while self._lives() and time.monotonic() < deadline:
             time.sleep(_POLL_SECONDS)
 
     def close(self) -> int:
-        """End what is left of the group, wait for it, and return the exit code.
+        """End the rest of the group, wait for it, and return the exit code.
 
         Returns:
             As `subprocess.Popen.returncode`: minus the signal's number for one that a signal ended.
         """
-        # Before the process is waited for: until then nobody else gets its number.
+        # Kill before waiting: the process number is not reused until then.
         self._signal(signal.SIGKILL)
         deadline = time.monotonic() + _KILLED_SECONDS
         while self._lives() and time.monotonic() < deadline:
             time.sleep(0.001)
         code = self._process.wait()
-        # Others of the group, which this process adopted.
+        # Other members of the group, which this process adopted.
         with contextlib.suppress(ChildProcessError):
             while os.waitpid(-self.pid, os.WNOHANG)[0]:
                 pass
         return code
 
     def _lives(self) -> bool:
-        """Whether a process of the group that can be ended is left (Linux; else not)."""
+        """Check if a process of the group is left that can be ended (Linux; elsewhere False)."""
         with contextlib.suppress(OSError):
             names = (path.name for path in Path("/proc").iterdir())
             return any(self._has(int(name)) for name in names if name.isdigit())
         return False
 
     def _has(self, pid: int) -> bool:
-        """Whether a process is of the group and alive: a dead one may wait for its parent long."""
+        """Check if a process is in the group and alive; a dead one may wait long for its parent."""
         try:
             if os.getpgid(pid) != self.pid:
                 return False
-            # Not one of another user's.
+            # Excludes another user's processes.
             os.kill(pid, 0)
             stat = Path(f"/proc/{pid}/stat").read_bytes()
         except OSError:
             return False
-        # A process may have any name, in brackets.
+        # A process name, in brackets here, may have any characters.
         return stat.rpartition(b")")[2].split()[0] not in (b"Z", b"X")
 
     def _signal(self, number: int) -> None:

@@ -1,4 +1,4 @@
-"""`hpsearch.report`, which a program calls; it imports nothing but the standard library."""
+"""`hpsearch.report`, which programs call; it imports only the standard library."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import SupportsFloat
 
 from hpsearch.programs.hook.hpsearch_report import append, make
 
-#: Names the file to which a trial's program tells its metrics.
+#: Environment variable that names the file for the metrics of a trial's program.
 REPORT_VARIABLE = "HPSEARCH_REPORT"
 
 
@@ -19,19 +19,19 @@ def report(
     epoch: int | None = None,
     **named: SupportsFloat,
 ) -> None:
-    """Tell hpsearch the metrics of an epoch; outside a trial, do nothing.
+    """Report the metrics of an epoch to hpsearch; outside a trial, do nothing.
 
     >>> import hpsearch
     >>> hpsearch.report(epoch=1, val_loss=0.5, val_accuracy=0.8)
 
     Args:
-        metrics: Metrics whose names are no Python names.
-        epoch: The epoch's number. Only a program that goes on from a checkpoint needs it: any other
-            one's epochs are counted.
+        metrics: Metrics whose names are not Python names.
+        epoch: The epoch's number. Only a program that goes on from a checkpoint needs it; otherwise
+            epochs are counted.
         named: Metrics by name.
 
     Raises:
-        TypeError: A metric is no number, or the epoch is no whole one.
+        TypeError: A metric is not a number, or the epoch not a whole number.
     """
     values = {**(metrics or {}), **named}
     line = {
@@ -64,5 +64,5 @@ def _whole(epoch: int) -> int:
 
 
 if REPORT_VARIABLE in os.environ:
-    # From here on what the program prints is not judged while it runs.
+    # From now on, printed metrics are not judged while the program runs.
     make(os.environ[REPORT_VARIABLE])

@@ -1,4 +1,4 @@
-"""The JSON Schema of any sweep file: of a program's, or of a model's."""
+"""The JSON Schema of any sweep file, of a program or of a model."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PARAMETERS: Final = {
 
 
 def file_schema() -> dict[str, Any]:
-    """Return the JSON Schema (draft 2020-12) of a sweep file: it is a program's if it names one."""
+    """Return the JSON Schema (draft 2020-12) of a sweep file, of a program if it names one."""
     model, program = sweep_schema(), program_schema()
     dialect, definitions = model.pop("$schema"), model.pop("$defs")
     return {
@@ -31,7 +31,7 @@ def file_schema() -> dict[str, Any]:
         "if": {"anyOf": [{"required": [key]} for key in OF_PROGRAMS]},
         "then": program,
         "else": model,
-        # References are to the whole schema's.
+        # References point into the whole schema.
         "$defs": {**definitions, **program.pop("$defs")},
     }
 
@@ -40,7 +40,7 @@ def program_schema() -> dict[str, Any]:
     """Return the JSON Schema of a program's sweep file, as a part of `file_schema`."""
     body = schema_of(ProgramFields, IGNORED_KEYS)
     properties = body["properties"]
-    # Of other names, as W&B takes them, the directory gets what it can.
+    # W&B allows any name; characters that a directory cannot have are replaced.
     name = {"type": "string", "minLength": 1}
     properties["name"] = described(name, "Name of the sweep, and of its directory.", "my-program")
     properties["parameters"] = described(_PARAMETERS, "The program's parameters.", {"x": [1, 2]})
@@ -56,7 +56,7 @@ def program_schema() -> dict[str, Any]:
 
 
 def _parameter() -> dict[str, Any]:
-    """A value, a list, a range, a distribution, or parameters of its own."""
+    """Return the schema of a parameter: a value, a list, a range, a distribution or a group."""
     _, choices, mapping = parameter_schema(PLAIN)["anyOf"]
     properties = mapping["properties"]
     own = {key: part for key, part in properties.items() if key not in ("distribution", "q")}
@@ -69,7 +69,7 @@ def _parameter() -> dict[str, Any]:
         "when": properties["when"],
     }
     drawn = (_drawn(name, arguments, properties["when"]) for name, arguments in ARGUMENTS.items())
-    # The others have arguments of their own.
+    # The other distributions have their own arguments.
     named = (_named(name, properties) for name in DISTRIBUTIONS if name not in ARGUMENTS)
     kinds = [
         {"type": ["string", "number", "boolean", "null"]},
@@ -84,7 +84,7 @@ def _parameter() -> dict[str, Any]:
 
 
 def _named(name: str, properties: Mapping[str, Any]) -> dict[str, Any]:
-    """One of W&B's distributions that are lists, values and ranges of hpsearch's."""
+    """Return the schema of a W&B distribution that is a list, a value or a range in hpsearch."""
     keys = DISTRIBUTIONS[name]
     parts = {key: properties[key] for key in (*keys, "when")}
     known = {"distribution": {**properties["distribution"], "enum": [name]}, **parts}

@@ -1,4 +1,4 @@
-"""The sweep file of a program: read, checked, and as a space."""
+"""The sweep file of a program: read it, check it, and turn it into a space."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ from hpsearch.spec.settings import (
 from hpsearch.spec.wandb import IGNORED, OF_PROGRAMS, translate_search
 from hpsearch.wording import did_you_mean, show
 
-#: Keys of W&B that say nothing about a run on this machine.
+#: Keys of W&B without meaning for a run on this machine.
 IGNORED_KEYS: Final = (*(key for key in IGNORED if key not in OF_PROGRAMS), "apiVersion", "kind")
 #: Keys of a metric that only W&B's service reads.
 METRIC_KEYS: Final = ("target", "impute", "impute_while_running")
@@ -168,7 +168,7 @@ class ProgramSweep(ProgramFields):
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """One line for each key that is ignored or setting that is probably not intended."""
+        """One line for each ignored key and each setting that is probably not intended."""
         return self._warnings
 
     @property
@@ -178,7 +178,7 @@ class ProgramSweep(ProgramFields):
 
     @property
     def goals(self) -> tuple[tuple[str, str], ...]:
-        """No objectives beside the score."""
+        """Empty: a program has no objectives beside the score."""
         return ()
 
     @property
@@ -188,12 +188,12 @@ class ProgramSweep(ProgramFields):
 
     @property
     def repetitions(self) -> tuple[Repetition, ...]:
-        """Each seed."""
+        """One repetition for each seed."""
         return tuple(Repetition(seed) for seed in seeds_of(self.seeds))
 
     @property
     def race(self) -> SeedRace | None:
-        """How configs compete for further seeds, or None."""
+        """The settings of the competition for further seeds, or None."""
         return self.seeds if isinstance(self.seeds, SeedRace) and self.seeds.race else None
 
     @cached_property
@@ -242,14 +242,14 @@ class ProgramSweep(ProgramFields):
         return written(super().raw(), self.method)
 
     def raw_of(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the sweep of a single config as a file has it."""
+        """Return the sweep of a single config, as a sweep file has it."""
         of_several = ("method", "budget", "constraints")
         raw = {key: value for key, value in self.raw().items() if key not in of_several}
         name = f"{self.name[: MOST_NAME - len('-best')]}-best"
         return raw | {"name": name, "configs": [dict(values)]}
 
     def __eq__(self, other: object) -> bool:
-        """Compare what the sweeps ask for, without their warnings."""
+        """Compare the settings, without the warnings."""
         return isinstance(other, ProgramFields) and self.raw() == other.raw()
 
     __hash__ = None  # type: ignore[assignment]
@@ -274,7 +274,7 @@ class ProgramSweep(ProgramFields):
 
 
 def _translated(data: Mapping[str, Any]) -> tuple[dict[str, Any], list[str], list[Fault]]:
-    """Replace W&B's keys by hpsearch's; the warnings, and the faults of these keys."""
+    """Return the data with W&B's keys replaced, the warnings, and the faults of these keys."""
     faults: list[Fault] = [
         (
             (key,),
@@ -301,7 +301,7 @@ def _translated(data: Mapping[str, Any]) -> tuple[dict[str, Any], list[str], lis
     elif isinstance(metric, str):
         metric = {"name": metric}
     if isinstance(metric, dict) and "goal" not in metric and isinstance(metric.get("name"), str):
-        # W&B's default, but for names of which everybody knows better.
+        # W&B's default is to minimize, but some names make the goal obvious.
         metric["goal"] = METRICS.get(metric["name"], "minimize")
         if metric["goal"] == "maximize":
             warnings.append(
@@ -313,7 +313,7 @@ def _translated(data: Mapping[str, Any]) -> tuple[dict[str, Any], list[str], lis
 
 
 def clean_name(name: str) -> str:
-    """Return a sweep's name in the characters of a directory's."""
+    """Return a sweep's name in the characters that a directory may have."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name)[:MOST_NAME].strip(".-") or "sweep"
 
 
@@ -383,7 +383,7 @@ def _condition_faults(sweep: ProgramSweep) -> Iterator[Fault]:
 
 
 def _length_faults(sweep: ProgramSweep) -> Iterator[Fault]:
-    """Yield a fault if the longest values make no command line."""
+    """Yield a fault if the longest values make the command line too long."""
     longest = {each.name: _longest(each) for each in sweep.space.parameters}
     configs = [longest, *({**longest, **config} for config in sweep.configs)]
     program = sweep.run_of("")

@@ -1,4 +1,4 @@
-"""One trial of a program: from a training to the result of its execution."""
+"""Run one trial of a program: from a training to the result of its execution."""
 
 from __future__ import annotations
 
@@ -27,24 +27,24 @@ from hpsearch.programs.report import REPORT_VARIABLE
 from hpsearch.space.execution import ENDLESS, ExecutionResult, Status, Training
 from hpsearch.training.follow import follow
 
-#: The cell `trainer` of a row: the program ran from its beginning, or went on from a checkpoint.
+#: The cell `trainer` of a row: the program started from the beginning, or from a checkpoint.
 BEGAN, WENT_ON = "program", "program+checkpoint"
 _HOOK = Path(__file__).parent / "hook"
 _TAIL_BYTES = 4_096
 _TAIL_LINES = 20
-#: The file of a run with the fingerprint and the command of its program.
+#: File in a process' directory with the fingerprint and the command of the program.
 _ORIGIN = "program.json"
-#: Locked by the process that runs a trial's program.
+#: Lock file, held by the process that runs a trial's program.
 _LOCK = ".lock"
-#: Time before a trial's timeout in which the worker sends its result.
+#: Time before a trial's timeout that is left to the worker to send its result.
 _TIMEOUT_MARGIN_SECONDS = 1.0
 
-#: How often to look whether another process still runs a trial.
+#: Time between checks if another process still runs a trial.
 _LOCK_POLL_SECONDS = 0.1
-#: A log of more is told of.
+#: Size of a log from which on a line reports it.
 _MUCH_BYTES = 2**30
 
-#: Fingerprints of edited programs that this process has told of.
+#: Fingerprints of edited programs that this process has reported.
 _EDITED: set[str] = set()
 
 OnEpoch = Callable[[int, Mapping[str, float]], None]
@@ -53,7 +53,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class TrialDirectory:
-    """The directory of an execution; each process of it has one of its own in it."""
+    """The directory of an execution, with a subdirectory for each of its processes."""
 
     path: Path
 
@@ -65,7 +65,7 @@ class TrialDirectory:
 
     @property
     def checkpoint(self) -> Path:
-        """Where the program may keep what it needs to go on."""
+        """The directory where the program may keep data to continue from."""
         return self.path / "checkpoint"
 
     @property
@@ -92,12 +92,12 @@ class TrialDirectory:
 
     @contextmanager
     def alone(self, deadline: float, wait: Callable[[], None]) -> Iterator[None]:
-        """Hold the directory for one process: a killed driver's may still run the program.
+        """Lock the directory for one process: a killed driver's process may still run the program.
 
-        On a file system without locks nothing is held.
+        Do nothing on a file system without locks.
 
         Args:
-            deadline: By the monotonic clock.
+            deadline: Time of the monotonic clock.
             wait: Called once if another process holds it.
 
         Raises:
@@ -120,11 +120,11 @@ class TrialDirectory:
             os.close(handle)
 
     def has_checkpoint(self) -> bool:
-        """Whether the program has left something to go on from."""
+        """Check if the program has left something to continue from."""
         return self.checkpoint.is_dir() and any(self.checkpoint.iterdir())
 
     def set_aside(self, why: str) -> None:
-        """Rename a checkpoint from which no process is to go on.
+        """Rename a checkpoint that no process is to continue from.
 
         Args:
             why: `failed` or `unused`, the ending of its new name.
@@ -149,12 +149,12 @@ def run_trial(
 ) -> ExecutionResult:
     """Run a program until it ends, or until it has to be halted, and return its result.
 
-    One that is given a checkpoint, and can do nothing with it, begins anew.
+    A program that cannot use its checkpoint begins anew.
 
     Args:
-        training: Its one stop is the number of epochs after which the program is halted.
+        training: Its only stop is the number of epochs after which the program is halted.
         floors: See `follow`.
-        on_epoch: Called with each epoch that is told.
+        on_epoch: Called with each reported epoch.
         say: Called with a line of warning.
     """
     started = time.monotonic()
@@ -175,7 +175,7 @@ def run_trial(
             if result.status is Status.FAILED:
                 where.set_aside("failed")
     except (InputError, OSError) as error:
-        # An OSError's text names the file.
+        # The text of an OSError names the file.
         result = _failed(training, f"the program cannot be started: {error}", Ending())
         return replace(result, seconds=time.monotonic() - started)
     return result
@@ -183,10 +183,10 @@ def run_trial(
 
 @dataclass(frozen=True)
 class _Trial:
-    """A program, and what its epochs are judged by.
+    """A program, and the data by which its epochs are judged.
 
     Attributes:
-        deadline: By the monotonic clock, when the processes have to be gone.
+        deadline: Time of the monotonic clock by which the processes must have ended.
     """
 
     call: ProgramCall
@@ -206,10 +206,10 @@ class _Trial:
         return self.call.program.values(self.training.values)
 
     def look_back(self) -> tuple[Known, float]:
-        """Return what a process that goes on from the checkpoint has to know; else set it aside.
+        """Return the epochs before the checkpoint, or set the checkpoint aside if they are unknown.
 
         Returns:
-            The epochs before it, and the seconds that they took.
+            The epochs, and the seconds that they took.
 
         Raises:
             OSError: A file of the program cannot be read.
@@ -222,7 +222,7 @@ class _Trial:
         ]
         known = Known(*history([run / "reports.jsonl" for run in runs], self.recipe.metric))
         if not known.epochs or not where.has_checkpoint():
-            # Nobody would know the numbers of the epochs of a program that went on from it.
+            # Without the earlier epochs, those of a continued program could not be numbered.
             where.set_aside("unused")
             return Known(), 0.0
         seconds = 0.0
@@ -238,11 +238,11 @@ class _Trial:
             seconds: The time that they took.
 
         Returns:
-            None if it has to begin anew.
+            None if the program has to begin anew.
 
         Raises:
-            InputError: Its arguments cannot be passed.
-            OSError: It cannot be started.
+            InputError: The arguments cannot be passed.
+            OSError: The process cannot be started.
         """
         call, program = self.call, self.call.program
         place, versions = self.where.new_run(), self._versions()
@@ -263,7 +263,7 @@ class _Trial:
                 process.halt(self.deadline - time.monotonic())
             code = process.close()
         passed = time.monotonic() - started
-        # What it told last, also after the signal, is in its files.
+        # The last reports, also those after the signal, are in the files.
         metrics.read(ended=True)
         epochs = metrics.epochs
         ending = Ending(
@@ -280,12 +280,12 @@ class _Trial:
         if result.trainer == WENT_ON:
             passed += seconds
         with suppress(OSError):
-            # The program may have removed its directory.
+            # The program may have removed the directory.
             (place / "seconds").write_text(f"{passed}\n", encoding="ascii")
         return replace(result, seconds=passed, versions=versions)
 
     def _versions(self) -> dict[str, str]:
-        """Return the cells of the row that name the program; none if they are the run's.
+        """Return the cells of the row that name the program; empty if it is the run's.
 
         Raises:
             OSError: The program's file cannot be read.
@@ -305,7 +305,7 @@ class _Trial:
 
 @dataclass
 class _Watch:
-    """Reads what a process tells while it runs, and judges it."""
+    """Reads the reports of a running process, and judges them."""
 
     metrics: TrialMetrics
     known: Known
@@ -315,13 +315,13 @@ class _Watch:
     _judge: Judge | None = None
 
     def halts(self) -> bool:
-        """Read what is new, and return whether the process has to be halted."""
+        """Read new reports, and return whether the process must be halted."""
         self.metrics.read()
         epochs, trial = self.metrics.judged, self.trial
         if not epochs.found:
             return False
         if self._judge is None or epochs is not self._source:
-            # A source that comes first has told the metric, too; the other one does not count.
+            # A source of higher precedence has now reported the metric; it replaces the other.
             self._source = epochs
             self._judge = Judge(trial.training, trial.recipe, trial.floors)
         earlier = self.known.before(epochs.numbers)
@@ -337,13 +337,13 @@ class _Watch:
 
 @dataclass
 class _Logs:
-    """The output of a process, which has no limit."""
+    """The logs of a process, whose size is not limited."""
 
     place: Path
     _seen: set[str] = field(default_factory=set)
 
     def grown(self) -> str:
-        """Return a line about a log that has become large, once for each."""
+        """Return a line about a log that has become large, once for each log."""
         for name in ("stdout.log", "stderr.log"):
             with suppress(OSError):
                 if name not in self._seen and (self.place / name).stat().st_size > _MUCH_BYTES:
@@ -354,7 +354,7 @@ class _Logs:
 
 
 def _origin(program: UserProgram) -> str:
-    """What made a run's epochs: other programs do not go on from its checkpoint.
+    """Return the identity of the program: only the same one continues from a checkpoint.
 
     Raises:
         OSError: A file of the program cannot be read.
@@ -371,12 +371,12 @@ def outcome(
 ) -> ExecutionResult | None:
     """Return the result of a trial, without its seconds.
 
-    A program that ended by itself, with exit code 0, keeps all its epochs. For any other the first
-    epoch after which it has to be halted decides, whether that came before its end or not.
+    A program that ended by itself, with exit code 0, keeps all its epochs. Any other keeps the
+    epochs up to the first after which it has to be halted, if there is one.
 
     Returns:
-        None if its checkpoint is of no use: it failed before it told an epoch, or went on after an
-        epoch that it had not told. It has to begin anew.
+        None if the program has to begin anew because its checkpoint is of no use: it failed before
+            it reported an epoch, or continued after an epoch that was never reported.
     """
     metric = recipe.metric
     earlier = known.before(ending.numbers)
@@ -391,7 +391,7 @@ def outcome(
     trainer = WENT_ON if earlier else BEGAN
     curve = aligned([*earlier, *ending.epochs], metric)
     if ending.code == 0 and not ending.halted:
-        # It need not run again for more epochs.
+        # It does not need to run again for more epochs.
         training = replace(training, stops=((ENDLESS, training.number),), whole=None)
         floors = ()
     else:
@@ -415,7 +415,7 @@ def outcome(
 
 
 class _Replayed:
-    """Epochs that a program has told, as a trainer."""
+    """The reported epochs of a program, in the role of a trainer."""
 
     weights_count = None
     model = None
@@ -443,7 +443,7 @@ def _failed(
     curve: Sequence[Mapping[str, float]] = (),
     trainer: str = BEGAN,
 ) -> ExecutionResult:
-    """The result of a failure, with what was told of other metrics if the metric was not."""
+    """Return the result of a failure, with other reported metrics if the score is missing."""
     others = (dict(ending.others),) if ending.others else ()
     return ExecutionResult(
         number=training.number,
@@ -460,7 +460,7 @@ def _storable(text: str) -> str:
 
 
 def _read(path: Path) -> str:
-    """The text of a file; empty if there is none."""
+    """Return the text of a file; empty if it cannot be read."""
     try:
         with open(path, encoding="utf-8", opener=_opened) as file:
             return file.read()
@@ -478,7 +478,7 @@ def _opened(path: str, flags: int) -> int:
 
 
 def _held_elsewhere(handle: int) -> bool:
-    """Try to lock an open file; not if it is locked, and false on a file system without locks."""
+    """Try to lock an open file; true if another process holds it, false without locks."""
     try:
         return not lock_without_waiting(handle)
     except OSError:
@@ -486,7 +486,7 @@ def _held_elsewhere(handle: int) -> bool:
 
 
 def _tail(path: Path) -> str:
-    """The last lines of a file."""
+    """Return the last lines of a file."""
     try:
         with open(path, "rb", opener=_opened) as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES))
@@ -497,13 +497,13 @@ def _tail(path: Path) -> str:
 
 
 def _write_values(place: Path, values: Mapping[str, Any]) -> None:
-    """Write the values as JSON, and as the settings of W&B in YAML.
+    """Write the values as JSON, and as W&B's settings in YAML.
 
-    In files, since an environment variable holds 128 KiB.
+    In files, because an environment variable holds at most 128 KiB.
     """
     text = json.dumps(values)
     (place / "values.json").write_text(text, encoding="utf-8")
-    # JSON is no YAML to W&B's reader, PyYAML: a number such as 1e-05 would be text.
+    # W&B reads with PyYAML, to which JSON's 1e-05 is text, so write YAML.
     settings = {name: {"value": value} for name, value in json.loads(text).items()}
     (place / "wandb.yaml").write_text(yaml.safe_dump(settings, sort_keys=False), encoding="ascii")
 
@@ -511,7 +511,7 @@ def _write_values(place: Path, values: Mapping[str, Any]) -> None:
 def _environment(
     call: ProgramCall, where: TrialDirectory, place: Path, *, goes_on: bool
 ) -> dict[str, str]:
-    """The environment of a program: the driver's, and what tells it of its trial."""
+    """Return a program's environment: the driver's, with variables that describe the trial."""
     program = call.program
     found = {n: v for n, v in os.environ.items() if n not in program.environment}
     found |= {name: value for name, value in program.environment.items() if value is not None}

@@ -1,4 +1,4 @@
-"""What commands print: safe for a terminal, whatever files hold, and nobody need read it."""
+"""Output of the commands: safe for a terminal whatever files hold, and when its reader has gone."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rich.segment import Segment
 
 from hpsearch.wording import printable
 
-#: Width of tables that are not printed on a terminal.
+#: Width of tables printed elsewhere than on a terminal.
 _FILE_WIDTH = 200
 
 
@@ -34,7 +34,7 @@ def make_console(*, stderr: bool = False) -> Console:
 
 
 def silence(stream: TextIO) -> None:
-    """Drop what is written to a stream from now on, and what is still in its buffer."""
+    """Discard a stream's buffer and everything written to it from now on."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, stream.fileno())
     os.close(nowhere)
@@ -42,13 +42,13 @@ def silence(stream: TextIO) -> None:
 
 class _SafeConsole(Console):
     def render(self, *args: Any, **options: Any) -> Iterable[Segment]:
-        """Render with safe text; control codes of the console itself stay."""
+        """Render with safe text; the console's own control codes stay."""
         for text, style, control in super().render(*args, **options):
             yield Segment(text if control else _safe(text), style, control)
 
 
 class _Unread:
-    """A stream whose reader may go away, as `head` and terminals do; the rest is dropped."""
+    """A stream that drops its output once the reader has gone, as `head` and terminals do."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -57,7 +57,7 @@ class _Unread:
         return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
-        """As the stream's."""
+        """Write to the stream, unless its reader has gone."""
         try:
             return self._stream.write(text)
         except OSError as error:
@@ -65,7 +65,7 @@ class _Unread:
             return len(text)
 
     def flush(self) -> None:
-        """As the stream's."""
+        """Flush the stream, unless its reader has gone."""
         try:
             self._stream.flush()
         except OSError as error:

@@ -21,9 +21,9 @@ from hpsearch.wording import counted, have_results, number
 from hpsearch.workers.protocol import EpochFinished, Event, Finished, Heard, Lost, Said, Started
 
 _LINE_EVERY_SECONDS = 1.0
-#: The most workers that get a line below the bar.
+#: Most workers that get a line below the bar.
 _MOST_WORKER_LINES = 16
-#: The time left is not told before so many results: the first ones share a start.
+#: Results needed to estimate the time left: the first ones share a start.
 _LEAST_RESULTS = 4
 
 
@@ -31,7 +31,7 @@ def make_display(console: Console, *, quiet: bool = False, verbose: bool = False
     """Return a command's display: a bar if `console` is a terminal, else lines.
 
     Args:
-        quiet: Show warnings alone.
+        quiet: Show only warnings.
         verbose: Show a line for each result.
     """
     if quiet:
@@ -42,19 +42,19 @@ def make_display(console: Console, *, quiet: bool = False, verbose: bool = False
 
 
 def make_reporter(verbose: int | str) -> Reporter:
-    """Return what shows a call's progress; warnings are Python's.
+    """Return the display of a call's progress; warnings are Python's.
 
     Args:
         verbose: 0 shows nothing, 1 a bar, 2 a line for each result, `auto` a bar on a terminal or
             in a notebook and nothing elsewhere.
 
     Raises:
-        InputError: It is something else.
+        InputError: `verbose` has another value.
     """
     if isinstance(verbose, bool) or verbose not in ("auto", 0, 1, 2):
         raise InputError(f"verbose: must be 0, 1, 2 or 'auto', as in Keras, not {verbose!r}")
     console = make_console(stderr=True)
-    # In a notebook a bar that moves needs ipywidgets.
+    # In notebooks, a moving bar needs ipywidgets.
     notebook = console.is_jupyter and importlib.util.find_spec("ipywidgets") is not None
     if verbose == 0 or (verbose == "auto" and not (console.is_terminal or console.is_jupyter)):
         return AsWarnings()
@@ -73,7 +73,7 @@ def line_printer(console: Console) -> Callable[[str], None]:
 
 
 def duration(seconds: float) -> str:
-    """Return seconds as people read them: 42 s, 3:20, 1:03:20."""
+    """Return seconds in a readable form: 42 s, 3:20, 1:03:20."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
@@ -123,7 +123,7 @@ class _Tally:
         self.best = (trial, score)
 
     def add(self, execution: Execution, result: ExecutionResult) -> None:
-        """Count a result; its trial is done with the last of its executions."""
+        """Count a result; a trial is done with the last of its executions."""
         self._waiting[execution.trial] -= 1
         if self._waiting[execution.trial] <= 0:
             self._done.add(execution.trial)
@@ -158,14 +158,14 @@ def _heading(name: str, directory: str, workers: int | None) -> str:
 
 
 def trials_text(summary: Summary) -> str:
-    """Return how many trials, and how many executions if they have several."""
+    """Return the number of trials, and of executions if trials have several."""
     more = summary.executions > summary.trials
     executions = counted(summary.executions, "execution")
     return counted(summary.trials, "trial") + (f", {executions}," if more else "")
 
 
 class Quiet(Reporter):
-    """Prints warnings alone."""
+    """Prints only warnings."""
 
     def __init__(self, console: Console) -> None:
         self._say = line_printer(console)
@@ -209,7 +209,7 @@ class Lines(Reporter):
             self._say(have_results(len(already_done), "trial"))
         if summary.trials and not self._tally.expected:
             if not summary.epochs_trained:
-                # Those of a function or a program are not known before.
+                # The epochs of a function or a program are not known in advance.
                 self._say(f"{trials_text(summary)} to run")
                 return
             self._say(
@@ -268,7 +268,7 @@ class Bar(Reporter):
         self._tally.start(recipe)
         heading = _heading(f"[bold]{escape(name)}[/]", escape(directory), workers)
         self._console.print(f"sweep {heading}")
-        # More lines than a terminal has would make it scroll all the time.
+        # More lines than the terminal has would make it scroll all the time.
         shown = workers if workers is not None and workers <= _MOST_WORKER_LINES else 0
         for worker in range(1, shown + 1):
             self._workers[worker] = self._bar.add_task(f"worker {worker}", total=1, text="idle")
@@ -331,7 +331,7 @@ class Bar(Reporter):
 
 
 class _PythonWarnings(Reporter):
-    """Issues warnings as Python's; what else there is to show, the display beside it shows."""
+    """Issues warnings as Python's, and leaves everything else to the display."""
 
     def note(self, message: str, *, warning: bool = False) -> None:
         if warning:

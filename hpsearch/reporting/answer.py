@@ -19,30 +19,30 @@ if TYPE_CHECKING:
     from hpsearch.reporting.importance import Share
     from hpsearch.reporting.source import PlotAxis, ReportSource
 
-#: Hyperparameters that the sentence names beyond the network itself, the most important ones.
+#: Most hyperparameters that the sentence names beyond the network itself.
 _MOST_NAMED = 3
 _MOST_SHARES = 3
 _MOST_ADVICE = 4
 _MOST_IDLE = 5
-#: A forest that explains less of unseen scores is no reason to change a sweep.
+#: A forest that explains less of the unseen scores is no reason to change a sweep.
 _LEAST_EXPLAINED = 0.3
-#: A hyperparameter that explains less, pairs included, makes no difference.
+#: A hyperparameter with a smaller share, pairs included, may be idle.
 _NO_DIFFERENCE = 0.01
-#: It may still make one if the interval of its share goes beyond this.
+#: It is not idle if the interval of its share goes beyond this.
 _PERHAPS = 0.05
-#: Nor is it idle unless the forest explains so much, from so many trials: what is unexplained may
-#: be due to it. Of the hyperparameters of 508 simulated sweeps that were called idle, 209 of
-#: 450 had 5% of the variance or more; with these bounds and the next one, 4 of 92.
+#: Nor is it idle if the forest explains less or has fewer trials: the unexplained part may be due
+#: to it. Of the hyperparameters of 508 simulated sweeps that were called idle, 209 of 450 had 5% of
+#: the variance or more; with these bounds and the next one, 4 of 92.
 _SURELY_EXPLAINED, _FEWEST_TRIALS = 0.8, 30
-#: A value that was tried less often than this is not known to be as good as the others.
+#: A value that was tried less often is not known to be as good as the others.
 _FEWEST_OF_VALUE = 5
-#: A hyperparameter that explains less is no reason to widen its range.
+#: With a smaller share, a hyperparameter is no reason to widen its range.
 _SOME_DIFFERENCE = 0.03
-#: Goal of an objective -> what is better.
+#: Goal of an objective -> the word for better.
 _BETTER = {"maximize": "higher", "minimize": "lower"}
-#: A larger whole number is written with an exponent.
+#: Larger whole numbers are written with an exponent.
 _MOST_WHOLE = 1e15
-#: The outer part of a range, on its scale, that counts as its edge.
+#: The outer part of a range, on its scale, that is its edge.
 _EDGE = 0.05
 
 
@@ -90,7 +90,7 @@ def _headline(source: ReportSource, values: Mapping[str, Any]) -> str:
     assert best is not None
     score = float(best["score"])
     gain = "" if source.guess is None else f", {_gain(source, score, source.guess)}"
-    # A gain over the median trial would be luck in part: the best score was chosen from many.
+    # A gain over the median trial would be partly luck: the best score was chosen from many.
     median = ""
     if len(source.ranked) > 2:
         middle = float(source.ranked["score"].median())
@@ -98,7 +98,7 @@ def _headline(source: ReportSource, values: Mapping[str, Any]) -> str:
     spread = f" ± {number(float(best['std']), beside=score)}" if best["executions"] > 1 else ""
     words = config_in_words(values, source)
     if not any(words.startswith(name) for name in values):
-        # A hyperparameter's name stays as it is.
+        # Do not capitalise the name of a hyperparameter.
         words = words[:1].upper() + words[1:]
     return f"{words}: {source.metric} {number(score)}{spread}{gain}{median}."
 
@@ -129,7 +129,7 @@ def _remark(source: ReportSource) -> str:
 
 
 def _place_on_front(source: ReportSource, best: pd.Series[Any]) -> str:
-    """Whether the best trial is on the Pareto front, and its other objectives."""
+    """Say if the best trial is on the Pareto front, with its other objectives."""
     front, others = source.front, [name for name, _ in source.objectives[1:]]
     known = [f"{name} {_measured(float(best[name]))}" for name in others if best.notna()[name]]
     told = f", with {listing(known, 'and')}" if known else ""
@@ -143,9 +143,9 @@ def _place_on_front(source: ReportSource, best: pd.Series[Any]) -> str:
 
 
 def _as_good(source: ReportSource, best: pd.Series[Any]) -> str:
-    """The trial of the front that is as good as the best one in each objective, better in one.
+    """Name the trial of the front that is as good as the best one everywhere and better somewhere.
 
-    No score is better than that of the best one, so theirs are equal.
+    No score is better than the best one's, so the two scores are equal.
     """
 
     def losses(trial: pd.Series[Any]) -> list[float]:
@@ -166,12 +166,12 @@ def _as_good(source: ReportSource, best: pd.Series[Any]) -> str:
 
 
 def _measured(value: float) -> str:
-    """An objective, such as a count of weights, which is whole."""
+    """Format an objective; whole numbers, such as a count of weights, without decimals."""
     return f"{value:,.0f}" if value.is_integer() and abs(value) < _MOST_WHOLE else number(value)
 
 
 def config_in_words(values: Mapping[str, Any], source: ReportSource) -> str:
-    """A config as one says it: `2 hidden layers of 64 relu units, adam at 0.003, 20 epochs`."""
+    """Describe a config in words: `2 hidden layers of 64 relu units, adam at 0.003, 20 epochs`."""
     parts, told = _network(values)
     least = _NO_DIFFERENCE if parts else 0.0
     order = [s.names[0] for s in _singles(source) if s.share >= least]
@@ -184,7 +184,7 @@ def config_in_words(values: Mapping[str, Any], source: ReportSource) -> str:
 
 
 def _network(values: Mapping[str, Any]) -> tuple[list[str], set[str]]:
-    """The parts that describe an MLP, and the hyperparameters that they tell; none for others."""
+    """Return the description of an MLP in parts, and the hyperparameters in it; else nothing."""
     layers, units = values.get("hidden_layers"), values.get("units")
     if not _is_whole(layers) or not (layers == 0 or isinstance(units, list) or _is_whole(units)):
         return [], set()
@@ -247,7 +247,7 @@ def _share(source: ReportSource, share: Share) -> list[Any]:
 
 
 def _best_levels(source: ReportSource, name: str) -> list[int]:
-    """The levels whose interval reaches the best mean, so that any of them may be best."""
+    """Return the levels that may be best: those whose interval reaches the best mean."""
     effect, best = source.importance.effects[name], _best_level(source, name)
     maximize = source.goal == "maximize"
     reached = effect.high >= effect.mean[best] if maximize else effect.low <= effect.mean[best]
@@ -281,7 +281,7 @@ def _advice(source: ReportSource) -> Iterator[str]:
 
 
 def _is_idle(source: ReportSource, name: str) -> bool:
-    """Whether a hyperparameter makes little difference, alone or in pairs, as far as is known."""
+    """Check if a hyperparameter makes little difference, alone and in pairs, as far as is known."""
     found, axis = source.importance, source.axes[name]
     if found.explained < _SURELY_EXPLAINED or found.trials < _FEWEST_TRIALS:
         return False
@@ -295,7 +295,7 @@ def _is_idle(source: ReportSource, name: str) -> bool:
 
 
 def _at_edge(source: ReportSource, name: str) -> Iterator[str]:
-    """A line if the best value of a range, or of several numbers, is the first or the last."""
+    """Yield a line if the best value of a range, or of several numbers, is at an end."""
     best, axis = source.best, source.axes[name]
     assert best is not None
     if not axis.numeric or best.isna()[name] or len(axis.marked) == 2:
@@ -305,7 +305,7 @@ def _at_edge(source: ReportSource, name: str) -> Iterator[str]:
     side = -1 if place <= _EDGE else 1 if place >= 1 - _EDGE else 0
     if not side or (side < 0 and low == 0):
         return
-    # A single winner may be at an edge by luck: the mean over all others must be best there, too.
+    # A single winner may be at an edge by luck, so the mean over all others must be best there.
     last = len(source.importance.effects[name].levels) - 1
     at = _best_level(source, name) / max(1, last)
     if abs(at - (side > 0)) > 2 * _EDGE or len(_best_levels(source, name)) > last:
@@ -317,7 +317,7 @@ def _at_edge(source: ReportSource, name: str) -> Iterator[str]:
 
 
 def _ends(source: ReportSource, axis: PlotAxis) -> tuple[float, float]:
-    """The ends of the range that the sweep searches; of the values tried without a sweep file."""
+    """The ends of the range that the sweep searches; without a sweep file, of the values tried."""
     searched = source.range_of(axis.name)
     if searched is not None:
         return float(searched.min), float(searched.max)
@@ -325,7 +325,7 @@ def _ends(source: ReportSource, axis: PlotAxis) -> tuple[float, float]:
 
 
 def _place(value: float, low: float, high: float, *, log: bool) -> float:
-    """The place of a value between the ends, 0 to 1."""
+    """The position of a value between the ends, from 0 to 1."""
     if log:
         value, low, high = math.log(value), math.log(low), math.log(high)
     return (value - low) / ((high - low) or 1.0)

@@ -16,8 +16,8 @@ from hpsearch.wording import plain, printable
 Spec = dict[str, Any]
 
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
-#: The one scale of the page, from worse (blue) to better (orange), in eleven even steps of Oklab.
-#: Hues that colour-blind readers tell apart; each step has a contrast of 3 with its background.
+#: The only scale of the page, from worse (blue) to better (orange), in eleven even steps of Oklab.
+#: Colour-blind readers can distinguish its hues; each step has a contrast of 3 with its background.
 _LIGHT_SCALE = (
     *("#6f93c6", "#768fbd", "#7d8bb4", "#8387aa", "#8983a1", "#8e7f98"),
     *("#9a7782", "#a56e6b", "#af6453", "#b85837", "#c04a00"),
@@ -154,12 +154,12 @@ _DIGITS = 6
 
 
 def inert(text: Any, longest: int = _LONGEST) -> str:
-    """Printable text with HTML escaped, which Plotly would read as tags; cut to `longest`."""
+    """Escape HTML, which Plotly would read as tags; make printable, and cut to `longest`."""
     return html.escape(printable(shortened(str(text), longest)), quote=False)
 
 
 def shortened(text: str, most: int) -> str:
-    """Both ends of a text of more than `most` characters, since names often differ at their end."""
+    """Keep both ends of a text of more than `most` characters: names often differ at the end."""
     half = most // 2
     return f"{text[: most - half]}…{text[len(text) - half + 1 :]}" if len(text) > most else text
 
@@ -173,13 +173,13 @@ def rounded(value: Any) -> float | int | None:
 
 
 def value_text(value: Any) -> str:
-    """A cell of the results table for people; see `plain` and `text_of`."""
+    """Format a cell of the results table for display; see `plain` and `text_of`."""
     numeric = isinstance(value, int | float | np.number) and not isinstance(value, bool)
     return plain(float(value)) if numeric and not np.isnan(value) else text_of(value)
 
 
 def duration(seconds: float) -> str:
-    """Seconds for people: 0.3 s, 42 s, 3:20 min or 1:03:20 h."""
+    """Format seconds: 0.3 s, 42 s, 3:20 min or 1:03:20 h."""
     if seconds < 10:
         return f"{seconds:.1f} s"
     whole = round(seconds)
@@ -191,7 +191,7 @@ def duration(seconds: float) -> str:
 
 
 def spread(count: int, most: int) -> list[int]:
-    """At most `most` of the indices below `count`, evenly spread, including both ends."""
+    """Return at most `most` of the indices below `count`, evenly spread, including both ends."""
     if count <= most:
         return list(range(count))
     return sorted({round(i * (count - 1) / (most - 1)) for i in range(most)})
@@ -203,7 +203,7 @@ def error_bars(below: Iterable[float], above: Iterable[float]) -> Spec:
     return {"type": "data", "symmetric": False, **ends}
 
 
-#: Multiples of a power of ten with a tick on a log axis, by the axis' length in powers.
+#: Multiples of a power of ten that get a tick on a log axis, by the axis' length in powers.
 _MULTIPLES = ((1.2, (1, 2, 3, 5, 7)), (3.0, (1, 3)), (math.inf, (1,)))
 
 
@@ -217,11 +217,11 @@ def log_marks(low: float, high: float) -> list[float]:
     return inside if len(inside) > 1 else [low, high]
 
 
-#: An axis is cut if values lie beyond the middle 90% by this many times their range.
+#: An axis is cut if values lie beyond the middle 90% by this many times the range of these.
 _FAR = 4.0
 #: It is also cut beyond the median by this many times the range of the middle half.
 _VERY_FAR = 100.0
-#: An axis of smaller or of larger numbers has exponents.
+#: An axis with smaller or larger numbers has exponents.
 _SMALL, _LARGE = 1e-3, 1e7
 
 
@@ -236,13 +236,13 @@ def number_axis(title: str, values: npt.ArrayLike = ()) -> dict[str, Any]:
 
 
 def exponent_format(values: npt.NDArray[np.float64]) -> str:
-    """Plotly's word for the ticks of these values: `e` with an exponent, `none` without."""
+    """Plotly's format for the ticks of these values: `e` with an exponent, `none` without."""
     largest = np.abs(values[np.isfinite(values)]).max(initial=0.0)
     return "e" if largest < _SMALL or largest >= _LARGE else "none"
 
 
 def robust_range(values: npt.ArrayLike) -> list[float] | None:
-    """The ends of an axis that a few far values would flatten; None if all values fit."""
+    """The ends of an axis that a few extreme values would flatten; None if all values fit."""
     finite = np.asarray(values, dtype=np.float64)
     finite = finite[np.isfinite(finite)]
     if len(finite) < 8:
@@ -254,7 +254,7 @@ def robust_range(values: npt.ArrayLike) -> list[float] | None:
     if not cut_bottom and not cut_top:
         first, third = np.quantile(finite, [0.25, 0.75])
         near = finite[np.abs(finite - np.median(finite)) <= _VERY_FAR * (third - first)]
-        # So many as are very far would else be all that the axis shows.
+        # Without the cut, the extreme values would hide all others.
         if third > first and len(near) < len(finite):
             room = 0.05 * float(near.max() - near.min())
             return [float(near.min()) - room, float(near.max()) + room]

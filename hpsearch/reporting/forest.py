@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _MOST_LEVELS = 24
 #: Without a sweep file, positive values get a log scale if their largest ratio reaches this.
 _LOG_SPAN = 100.0
-#: The column that says how long an execution trained before the method stopped it.
+#: The column with the length of the training until the method stopped the execution.
 _FIDELITY = "epochs_trained"
 
 Codes = npt.NDArray[np.intp]
@@ -32,12 +32,12 @@ class Axis:
     """One hyperparameter.
 
     Attributes:
-        name: Its column.
+        name: Column of the hyperparameter.
         levels: Its values in order; for a continuous one, the middles of equal intervals.
         codes: Index of each row's level `(n_rows,)`; -1 if it is inactive.
         numeric: Whether the levels are numbers, and therefore ordered.
         log: Whether the intervals are equal on a log scale.
-        fidelity: Whether it is the length of the training instead of a hyperparameter.
+        fidelity: True for the length of the training, which is not a hyperparameter.
     """
 
     name: str
@@ -96,7 +96,7 @@ def _axis(column: pd.Series[Any], ranges: Mapping[str, Range]) -> Axis:
 
 
 def _categories(name: str, column: pd.Series[Any]) -> Axis:
-    # As text, because True and 1 are the same key of a dict.
+    # As text, because True and 1 would be the same key of a dict.
     texts = column.dropna().astype(object).map(str)
     levels = tuple(dict.fromkeys(texts))
     index = {level: code for code, level in enumerate(levels)}
@@ -123,11 +123,11 @@ def _intervals(name: str, values: Floats, domain: Range | None) -> Axis:
 
 
 def is_log(distinct: Floats) -> bool:
-    """Whether sorted values are positive and far enough apart for a log scale."""
+    """Check if sorted values are positive and far enough apart for a log scale."""
     return bool(distinct[0] > 0 and distinct[-1] / distinct[0] >= _LOG_SPAN)
 
 
-#: Points of the space at which a forest's variance is computed; a smaller space is used whole.
+#: Most points of the space at which to compute a forest's variance; smaller spaces are used whole.
 _POINTS = 2_048
 #: Share of the columns that a split considers, so that trees differ and weak columns are used, too.
 _MAX_FEATURES = 0.7
@@ -190,7 +190,7 @@ def _encoding(axis: Axis) -> Floats:
 
 
 def fit(x: Floats, y: Floats, trees: int, seed: int) -> Any:
-    """A fitted `RandomForestRegressor`."""
+    """Return a fitted `RandomForestRegressor`."""
     from sklearn.ensemble import RandomForestRegressor  # Slow to import.
 
     forest = RandomForestRegressor(
@@ -206,7 +206,7 @@ def unseen(forest: Any, rows: int) -> Floats:
 
 def by_tree(forest: Any, x: Floats) -> Floats:
     """Each tree's prediction of each row `(n_trees, n_rows)`."""
-    # What trees check is done for all of them.
+    # Check the rows once instead of in each tree.
     single = np.asarray(x, dtype=np.float32)
     return np.stack([tree.predict(single, check_input=False) for tree in forest.estimators_])
 

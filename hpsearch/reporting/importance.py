@@ -78,7 +78,7 @@ class Importance:
     """The share of the score's variance that each hyperparameter and pair explains.
 
     Attributes:
-        shares: Those of all hyperparameters and of pairs of important ones, largest first.
+        shares: Shares of all hyperparameters and of pairs of important ones, largest first.
         effects: Column -> its effect, in the order of the columns.
         joints: Pair of columns -> the mean score `(n_first_levels, n_second_levels)`.
         explained: The forest's R squared on scores that it has not seen. Near 0 or below, the
@@ -117,7 +117,7 @@ class Importance:
         return [name for name in self.singles if name in known]
 
     def strongest_pair(self, names: Sequence[str]) -> Sequence[str]:
-        """The two of these names that explain most together; fewer if there are fewer."""
+        """The two of these names that explain most together; fewer if there are not two."""
 
         def together(pair: Sequence[str]) -> float:
             return sum(share.share for share in self.shares if {*share.names} <= {*pair})
@@ -165,19 +165,20 @@ class Importance:
         return f"<p>{self._head}</p>{self.table.to_html(index=False, float_format='{:.3f}'.format)}"
 
 
-#: A forest needs this many configs.
+#: Fewest configs that a forest needs.
 _FEWEST_CONFIGS = 8
-#: Trees of the forest that gives the shares.
+#: Number of trees in the forest for the shares.
 _TREES = 96
-#: Forests that give the intervals, each fitted to half of the configs, and their trees.
+#: Number of forests for the intervals, each fitted to half of the configs, and of their trees.
 _HALVES = 12
 _HALF_TREES = 24
-#: Pairs are formed among this many hyperparameters, those that the forest splits on most.
+#: Most hyperparameters to form pairs of: those that the forest splits on most.
 _MOST_PAIRED = 8
 #: 90% of a normal distribution lie within this many standard deviations.
 _WITHIN = 1.645
-#: The bias left with all configs, in steps of that from half of them to all, if the squared error
-#: falls as n to the -1/2: the best rate for Lipschitz functions of two variables (Stone 1982).
+#: The bias left with all configs, relative to the change from half of them to all, if the squared
+#: error falls as n to the -1/2: the best rate for Lipschitz functions of two variables (Stone
+#: 1982).
 _LEFT = 1 / (math.sqrt(2) - 1)
 
 #: Interquartile ranges beyond the quartiles at which scores are limited.
@@ -197,12 +198,12 @@ def importance_of(
     equally, however often the search tried them.
 
     A forest learns some parts less completely than others, pairs above all. So the shares are those
-    of parts that are scaled as scores demand that it has not seen (see `_scales`); effects and
-    joints are the forest's own.
+    of parts scaled to fit unseen scores (see `_scales`), while effects and joints are the forest's
+    own.
 
-    An inactive hyperparameter makes no difference, so its empty cells are filled with its values
-    at random. Its share refers to the whole space, too: the more rarely it is active, the smaller
-    the share. If a method stopped trials early, the forest also learns from the length of their
+    An inactive hyperparameter makes no difference, so its empty cells are filled with random values
+    of it. Its share also refers to the whole space: the more rarely it is active, the smaller the
+    share. If a method stopped trials early, the forest also learns from the length of their
     trainings, and the shares are those at the longest.
 
     Scores further from the quartiles than 5 interquartile ranges count as that far.
@@ -212,7 +213,7 @@ def importance_of(
     Args:
         table: A results table.
         space: The sweep's space, which gives the ends of ranges; if None, the values tried do.
-        most_rows: Most trials with a score that are used; of more, a random sample is drawn.
+        most_rows: Most trials with a score to use; of more, a random sample is drawn.
         seed: Seed of the forests.
 
     Sources: Hutter, Hoos and Leyton-Brown, ICML 2014 (the analysis); Politis, Romano and Wolf,
@@ -236,15 +237,15 @@ def importance_of(
     if reason:
         return Importance(reason=reason, trials=scored["config"].nunique())
     scored = scored.assign(score=_limited(scored["score"].to_numpy(np.float64)))
-    # The matrix products are too small for several threads.
+    # The matrix products are too small to gain from several threads.
     with threadpool_limits(1):
         return _Analysis(scored, axes, seed).importance()
 
 
 def _averaged(scored: pd.DataFrame) -> pd.DataFrame:
-    """A row for each config with its mean score; one for each length, if some were stopped.
+    """Return a row for each config with its mean score, or for each length if some were stopped.
 
-    A tree that has learned from one execution of a config knows the others.
+    Otherwise a tree that has learned from one execution of a config would know the others.
     """
     is_stopped = (scored["status"] == "stopped").any()
     key = ["config", "epochs_trained"] if is_stopped else ["config"]
@@ -255,7 +256,8 @@ def _averaged(scored: pd.DataFrame) -> pd.DataFrame:
 def _limited(scores: Floats) -> Floats:
     """Return the scores with those far outside the others' range moved to its ends.
 
-    A loss of 1e13 of a training that nearly diverged would be all of the variance.
+    Otherwise the loss of one nearly diverged training, such as 1e13, would make up all the
+    variance.
     """
     low, high = np.quantile(scores, (0.25, 0.75))
     far = _FAR * (high - low)
@@ -283,7 +285,7 @@ class _Means:
 
     Attributes:
         variance: The variance of the forest's predictions over the space.
-        scales: What each single, each pair, and the rest of the prediction are to be scaled by.
+        scales: Factors for each single, each pair, and the rest of the prediction.
         explained: R squared on rows that trees have not seen; 0 if their scores are equal.
     """
 
@@ -302,7 +304,7 @@ class _Analysis:
         self._axes = axes
         self._codes: Codes = np.stack([axis.codes for axis in axes], axis=1)
         score = scored["score"].to_numpy(np.float64)
-        #: Scores are divided by this power of two, so that no square of them overflows.
+        #: Divide scores by this power of two, so that no square of them overflows.
         self._exponent = math.frexp(np.abs(score).max())[1]
         self._score: Floats = np.ldexp(score, -self._exponent)
         self._configs: npt.NDArray[np.intp] = np.unique(scored["config"], return_inverse=True)[1]
@@ -328,7 +330,7 @@ class _Analysis:
         )
 
     def _filled(self, rows: npt.NDArray[np.intp], rng: np.random.Generator) -> Codes:
-        """Codes of some rows, with those of inactive values drawn from the other rows'."""
+        """Return the codes of some rows, with inactive values drawn from the other rows'."""
         codes = self._codes[rows].copy()
         for index, axis in enumerate(self._axes):
             inactive = codes[:, index] < 0
@@ -345,7 +347,7 @@ class _Analysis:
     def _pairs(self, forest: Any) -> list[Pair]:
         widths = [1 if a.numeric or a.size == 2 else a.size for a in self._axes]
         ends = np.cumsum(widths)
-        # Of all trees, at each look.
+        # Read only once: each access computes it over all trees.
         importances = forest.feature_importances_
         splits = [
             importances[end - width : end].sum() for width, end in zip(widths, ends, strict=True)
@@ -378,7 +380,7 @@ class _Analysis:
             columns.append((held * single[:, codes_of]).sum(axis=0) - base)
             singles.append(single.mean(axis=0))
         for i, j in self._paired:
-            # One at a time: each has all pairs of levels of every tree.
+            # One at a time, because each has all pairs of levels of every tree.
             pair = leaves.joints(i, j)
             both = (held * pair[:, at[i], at[j]]).sum(axis=0)
             columns.append(both - base - columns[i] - columns[j])
@@ -436,7 +438,7 @@ class _Analysis:
 
 
 def _scales(columns: Floats, score: Floats) -> Floats:
-    """What the parts of a forest's prediction are to be scaled by to predict scores best.
+    """Return the factors for the parts of a forest's prediction that predict scores best.
 
     The least squares fit, not negative, with a ridge towards 1: the mean of a normal prior with
     that mean and a standard deviation of 1, at the variance of the scores about the prediction.
@@ -445,8 +447,8 @@ def _scales(columns: Floats, score: Floats) -> Floats:
         columns: The parts at rows that the trees have not seen `(n_rows, n_parts)`.
         score: The scores of these rows `(n_rows,)`.
 
-    Source: Hoerl and Kennard, "Ridge Regression", 1970; Breiman, "Stacked Regressions", 1996 (out
-    of sample, not negative).
+    Source: Hoerl and Kennard, "Ridge Regression", 1970; Breiman, "Stacked Regressions", 1996 (on
+    unseen rows, not negative).
     """
     from scipy.optimize import nnls  # Slow to import.
 

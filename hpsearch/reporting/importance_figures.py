@@ -29,22 +29,22 @@ if TYPE_CHECKING:
     from hpsearch.reporting.source import ReportSource
 
 _MOST_SHARES = 16
-#: Pairs that explain less are left out.
+#: Pairs with a smaller share are left out.
 _LEAST_OF_PAIR = 0.005
 #: An axis of at most this many numbers has a tick at each.
 _MOST_MARKED = 8
-#: Characters that fit below the smallest figure of an effect, and the shortest label.
+#: Characters that fit below the smallest figure of an effect, and in the shortest label.
 _ROOM = 32
 _SHORTEST = 8
 #: Characters that fit below a contour.
 _WIDE = 60
 #: Most trials beside an effect, spread evenly over the ranking.
 MOST_EFFECT_POINTS = 300
-#: The part of an interval beyond the scores that is drawn, as a share of their range.
+#: Most of an interval beyond the scores to draw, as a share of their range.
 _BEYOND = 0.15
-#: The width of the trials of one category, and of one number as a share of the axis.
+#: Width of the band of trials of a category, and of a number as a share of the axis.
 _BESIDE, _NUDGE = 0.5, 0.03
-#: An axis of cells has at most this many ticks.
+#: Most ticks on an axis of cells.
 _MOST_TICKS = 12
 #: Most trials marked on a contour, spread evenly over the ranking.
 _MOST_TRIALS = 300
@@ -110,11 +110,11 @@ def _label(names: tuple[str, ...]) -> str:
 
 
 def effect_figure(source: ReportSource, name: str, *, most: int = MOST_EFFECT_POINTS) -> Spec:
-    """A hyperparameter's marginal effect, and trials; all effects have the same vertical axis."""
+    """A hyperparameter's marginal effect, with trials; all effects share one vertical axis."""
     effect = source.importance.effects[name]
     low, high = source.importance.span
     worst, best = source.scale
-    # An interval that is wider than the scores would flatten them.
+    # A wider interval than the scores' range would flatten them.
     room = _BEYOND * (best - worst)
     low, high = min(max(low, worst - room), worst), max(min(high, best + room), best)
     margin = 0.06 * (high - low)
@@ -211,12 +211,12 @@ def _hover_texts(effect: Effect) -> list[str]:
 
 
 def _positions(effect: Effect) -> list[float]:
-    """The positions of the levels: numbers as they are, categories one apart."""
+    """The positions of the levels: numbers at their value, categories at a distance of one."""
     return [*map(float, effect.levels if effect.numeric else range(len(effect.levels)))]
 
 
 def _value_axis(effect: Effect, room: int = _ROOM) -> dict[str, Any]:
-    """An axis of numbers, or of categories one apart, with labels for `room` characters."""
+    """An axis of numbers, or of categories at unit distance, with labels for `room` characters."""
     axis: dict[str, Any] = {"title": {"text": inert(effect.name, max(room - 4, _SHORTEST))}}
     at = _positions(effect)
     if effect.log:
@@ -230,7 +230,7 @@ def _value_axis(effect: Effect, room: int = _ROOM) -> dict[str, Any]:
             texts = _cut(texts, longest)
         axis["tickvals"] = at
         axis["ticktext"] = [inert(text) for text in texts]
-        # Upright labels need the height of a line each.
+        # Each upright label needs the height of a line.
         return axis | {"tickangle": 0 if _beside_each_other(texts, width) else -90}
     if effect.log or len(at) <= _MOST_MARKED:
         marks = log_marks(at[0], at[-1]) if len(at) > _MOST_MARKED else at
@@ -241,14 +241,14 @@ def _value_axis(effect: Effect, room: int = _ROOM) -> dict[str, Any]:
 
 
 def _beside_each_other(texts: Sequence[str], width: float) -> bool:
-    """Whether texts in the middle of cells of `width` characters do not overlap."""
+    """Check if texts in the middle of cells of `width` characters do not overlap."""
     lengths = [len(text) for text in texts]
     pairs = itertools.pairwise(lengths)
     return max(lengths) <= 1.5 * width and all((a + b) / 2 + 1 <= width for a, b in pairs)
 
 
 def _cut(texts: Sequence[str], longest: int) -> list[str]:
-    """Texts of at most `longest` characters: without arguments if that tells them apart."""
+    """Cut texts to `longest` characters, first by leaving out arguments if they stay distinct."""
     heads = [
         f"{text.partition('(')[0]}(…)" if len(text) > longest and text.endswith(")") else text
         for text in texts
@@ -258,10 +258,10 @@ def _cut(texts: Sequence[str], longest: int) -> list[str]:
 
 
 def _apart(marks: Sequence[float], ends: list[float], room: int, *, log: bool) -> list[float]:
-    """The marks whose labels do not overlap on an axis of `room` characters."""
+    """Return the marks whose labels do not overlap on an axis of `room` characters."""
     kept = _fitting(marks, ends, room, log=log)
     powers = [mark for mark in marks if log and math.log10(mark).is_integer()]
-    # Powers of ten are evenly spaced; marks that are left over would not be.
+    # Powers of ten stay evenly spaced; a selection of other marks would not.
     if len(kept) < len(marks) and len(powers) > 1:
         return _fitting(powers, ends, room, log=log)
     return kept
@@ -281,7 +281,7 @@ def _fitting(marks: Sequence[float], ends: list[float], room: int, *, log: bool)
 
 
 def _cell_axis(effect: Effect) -> dict[str, Any]:
-    """An axis of cells one apart."""
+    """An axis of cells at a distance of one."""
     places: list[float] = [float(i) for i in spread(len(effect.levels), _MOST_TICKS)]
     texts = [inert(value_text(effect.levels[int(place)]), 28) for place in places]
     if effect.log and len(effect.levels) > _MOST_MARKED:
@@ -307,7 +307,7 @@ def contour_figure(source: ReportSource, x: str, y: str) -> Spec:
     grid = source.importance.joint(x, y)
     effects = [source.importance.effects[name] for name in (x, y)]
     smooth = all(e.numeric and len(e.levels) > _SMOOTH for e in effects)
-    # Cells are one apart: on an axis of numbers, their widths would differ.
+    # Cells at a distance of one, because on an axis of numbers their widths would differ.
     across, up = (
         _positions(e) if smooth else [float(i) for i in range(len(e.levels))] for e in effects
     )

@@ -102,7 +102,7 @@ def payload_of(
     compared: Compared | None = None,
 ) -> dict[str, Any]:
     """The JSON object that the page's script reads."""
-    # A page that is complete depends on nothing but its inputs.
+    # A complete page depends only on its inputs.
     written = time.strftime("%Y-%m-%d %H:%M:%S") if live else ""
     return {
         "written": written,
@@ -192,7 +192,7 @@ def _figures(source: ReportSource, limits: PageLimits) -> dict[str, Any]:
 
 
 def _ways(source: ReportSource) -> list[str]:
-    """What progress is drawn along: trials, and what they took, if it differs."""
+    """Return the axes of progress: trials, seconds, and epochs if trials differ in them."""
     alike = source.epochs_taken.nunique() < 2
     return ["trial", *(by for by in PROGRESS if not (alike and by == "epochs"))]
 
@@ -215,7 +215,7 @@ def _contours(source: ReportSource, most: int) -> dict[str, Any]:
 def _predictions(source: ReportSource) -> list[dict[str, Any]]:
     """The predictions of the best model, and those of the last evaluation on each split."""
     last = {each.split: each for each in source.evaluations if each.confusion or each.pairs}
-    # An evaluation of the same model on the same rows says the same.
+    # An evaluation of the same model on the same rows would repeat the predictions.
     own = [source.predicted] if source.predicted is not None else []
     shown = {(each.split, each.execution): each for each in (*own, *last.values())}
     found: list[dict[str, Any]] = []
@@ -346,7 +346,7 @@ def write_page(
         sources: The sweeps.
         path: The file to write.
         live: Whether the page reloads itself every few seconds.
-        write: Writes text to a file, such as the `write` of a directory that is held.
+        write: Writes text to a file, such as the `write` of a held directory.
         compared: The section on a comparison, which comes first.
         wait: Called when all is drawn but the predictions of the best model; returns when the
             store has them.
@@ -362,7 +362,7 @@ def write_page(
 
 
 def is_current(path: Path, directory: Path, evaluations: tuple[Evaluation, ...]) -> bool:
-    """Whether this version wrote the page from the directory's tables and these evaluations."""
+    """Check if this version wrote the page from the directory's tables and these evaluations."""
     if not path.is_file():
         return False
     try:
@@ -389,7 +389,7 @@ def _digest(inputs: Sequence[tuple[Path, tuple[Evaluation, ...]]]) -> str:
 
 
 _LOG = logging.getLogger("hpsearch.reporting")
-#: Most rows that importance is learned from in a run; `hpsearch report` uses more.
+#: Most rows from which to learn importance during a run; `hpsearch report` uses more.
 _MOST_ROWS = 1_000
 #: Shortest pause between two pages of a run, and the largest share of time spent on them.
 _LIVE_SECONDS = 5.0

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from hpsearch.reporting.importance import Importance
     from hpsearch.reporting.source import ReportSource
 
-#: Why there is no Pareto front.
+#: The reason why there is no Pareto front.
 ONE_OBJECTIVE = (
     "there is one objective; a sweep with metric: [val_accuracy, weights] has several, and a front"
 )
@@ -225,7 +225,7 @@ class Pictures:
         """Plot when each worker trained.
 
         Raises:
-            InputError: The results have no store that tells.
+            InputError: The results have no store with these times.
         """
         spec = timeline_figure(self._source)
         if spec is None:

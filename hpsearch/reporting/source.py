@@ -59,7 +59,7 @@ class PlotAxis:
         marked: The distinct numbers if they are few, else empty.
         low, high: Smallest and largest number.
         log: Whether the axis is logarithmic.
-        gaps: Whether the column has empty cells, where the hyperparameter is inactive.
+        gaps: True if the column has empty cells, where the hyperparameter is inactive.
     """
 
     name: str
@@ -72,12 +72,12 @@ class PlotAxis:
 
     @property
     def numeric(self) -> bool:
-        """Whether the values are numbers."""
+        """True if the values are numbers."""
         return not self.levels
 
     @property
     def single(self) -> bool:
-        """Whether there is one value, which tells only where another hyperparameter needs it."""
+        """True for a single value, which only shows where the hyperparameter is active."""
         return len(self.levels or self.marked) == 1
 
     @property
@@ -114,7 +114,7 @@ class PlotAxis:
         return np.where(np.isnan(codes), self.gap_position, codes)
 
     def ticks(self) -> list[tuple[float, str]] | None:
-        """Position and text of each tick; None if Plotly's own will do.
+        """Position and text of each tick; None to leave ticks to Plotly.
 
         Brushes of parallel coordinates snap to ticks, so only axes with few values have them.
         """
@@ -157,7 +157,7 @@ class Savings:
         epochs_trained: Epochs of those trainings.
         shared: Executions that another trial's training answered.
         epochs_shared: Further epochs of executions that another trial's training answered.
-        epochs_stopped: Epochs that executions asked for but early stopping or the method spared.
+        epochs_stopped: Epochs of the executions' configs that early stopping or the method spared.
         seconds: Training time.
         trainers: Number of executions by trainer.
     """
@@ -172,7 +172,7 @@ class Savings:
 
     @property
     def any_saved(self) -> bool:
-        """Whether fewer epochs were trained than executions have."""
+        """True if fewer epochs were trained than the executions have."""
         return self.epochs_shared + self.epochs_stopped > 0
 
 
@@ -185,7 +185,7 @@ class ReportSource:
         curves: Its learning curves, or an empty table.
         sweep: The resolved sweep, if known.
         directory: The results directory, if any.
-        most_rows: Most rows that importance is learned from.
+        most_rows: Most rows from which to learn importance.
         evaluations: The recorded evaluations.
         label: A name that distinguishes it from other sweeps of the same name, or empty.
     """
@@ -243,7 +243,7 @@ class ReportSource:
     def epochs_taken(self) -> pd.Series[Any]:
         """The epochs trained for each line of `trials`, all executions together.
 
-        Those that another trial's training answered took none.
+        Epochs that another trial's training answered do not count.
         """
         own = self.table[self.table["shared_with"].isna()]
         epochs = own.groupby("trial")["epochs_trained"].sum().astype("float64")
@@ -273,7 +273,7 @@ class ReportSource:
     def objectives(self) -> tuple[tuple[str, str], ...]:
         """The objectives by name with their goals, the score first; empty if there is only it.
 
-        Empty, too, if the rows lack one.
+        Also empty if the rows lack an objective.
         """
         found = self.sweep.goals if self.sweep is not None else ()
         return found if all(name in self.table for name, _ in found[1:]) else ()
@@ -285,21 +285,21 @@ class ReportSource:
 
     @property
     def repeated(self) -> bool:
-        """Whether trials have several executions."""
+        """True if trials have several executions."""
         return len(self.table) > len(self.trials)
 
     @cached_property
     def facts(self) -> Facts:
-        """What the store of the directory knows about the data of these rows."""
+        """The facts in the directory's store about the data of these rows; may be empty."""
         if self.directory is not None:
-            # A damaged store is told of elsewhere.
+            # A damaged store is reported elsewhere.
             with suppress(HpsearchError):
                 return facts_of(self.directory, self.table["data"].dropna())
         return Facts({})
 
     @cached_property
     def spans(self) -> list[tuple[int, Span]]:
-        """When workers trained for these trials, if the store of the directory tells."""
+        """The periods in which workers trained for these trials; empty if the store lacks them."""
         if self.directory is not None:
             with suppress(HpsearchError):
                 trials = {*self.trials["trial"]}
@@ -313,9 +313,9 @@ class ReportSource:
 
     @cached_property
     def predicted(self) -> Evaluation | None:
-        """What the best trial's model predicts of its validation split, if that was kept.
+        """The predictions of the best trial's model for its validation split, if they were kept.
 
-        A run keeps it last, so the facts are read anew.
+        A run stores them last, so read the facts again.
         """
         if self.directory is None or self.best is None:
             return None
@@ -326,7 +326,7 @@ class ReportSource:
         return None
 
     def _has_row(self, model: Evaluation) -> bool:
-        """Whether the table has the execution of an evaluated model."""
+        """Check if the table has the execution of an evaluated model."""
         rows = self.table[self.table["trial"] == model.trial]
         rows = rows[(rows["config"] == model.config) & (rows["seed"] == model.seed)]
         folds = rows["fold"]
@@ -334,12 +334,12 @@ class ReportSource:
 
     @property
     def repeatable(self) -> bool:
-        """Whether another seed may give another score."""
+        """True if another seed may give another score."""
         return self.sweep is not None
 
     @cached_property
     def mean_curves(self) -> pd.DataFrame:
-        """The learning curve of each trial: the means of those of its executions."""
+        """The learning curve of each trial: the mean of its executions' curves."""
         curves = self.curves.drop(columns=[*CURVES_TAIL], errors="ignore")
         return curves.groupby([*CURVES], as_index=False).mean() if self.repeated else curves
 
@@ -351,7 +351,7 @@ class ReportSource:
         return {name: replace(axis, log=self._is_log(axis)) for name, axis in axes.items()}
 
     def _is_log(self, axis: PlotAxis) -> bool:
-        """Whether an axis is logarithmic: as the range that was searched, if it is one."""
+        """Check if an axis is logarithmic: like the range that was searched, if there was one."""
         searched = self.range_of(axis.name)
         return axis.log if searched is None else searched.log and axis.numeric and axis.low > 0
 
@@ -364,7 +364,7 @@ class ReportSource:
 
     @cached_property
     def scale(self) -> tuple[float, float]:
-        """The scores at the ends of the colour scale, without a few far ones."""
+        """The scores at the ends of the colour scale, without a few extreme ones."""
         scores = self.ranked["score"].to_numpy(np.float64)
         if not len(scores):
             return 0.0, 1.0
@@ -373,7 +373,7 @@ class ReportSource:
 
     @property
     def is_cut(self) -> bool:
-        """Whether a few scores lie so far from the others that figures cut them off."""
+        """True if figures cut off a few scores that lie far from the others."""
         return robust_range(self.ranked["score"].to_numpy(np.float64)) is not None
 
     @cached_property
@@ -383,7 +383,7 @@ class ReportSource:
 
     @property
     def in_order_of_a_grid(self) -> bool:
-        """Whether the order of trials is that of a grid or of a list, which is no progress."""
+        """True if trials are in the order of a grid or a list, which shows no progress."""
         methods = {*self.table["method"].dropna()} if "method" in self.table else set()
         return bool(methods) and methods <= {"grid", "configs"}
 
@@ -436,7 +436,7 @@ class ReportSource:
 
 
 def with_distinct_names(sources: Sequence[ReportSource]) -> list[ReportSource]:
-    """The same sweeps; those that share a name are labelled with their directories."""
+    """The same sweeps, with directories as labels for those that share a name."""
     counts = Counter(source.name for source in sources)
     if len(counts) == len(sources):
         return [*sources]

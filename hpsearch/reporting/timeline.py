@@ -1,4 +1,4 @@
-"""The timeline of workers: what each of them trained, and when it waited."""
+"""The timeline of workers: their trainings and their idle times."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Timeline:
 
 
 def timeline_of(spans: Iterable[tuple[int, Span]]) -> Timeline | None:
-    """Arrange when workers trained; None if nothing is known.
+    """Arrange the periods in which workers trained; None if nothing is known.
 
     Spans are clipped to their run, whose beginning is zero.
     """
@@ -129,7 +129,7 @@ def timeline_figure(source: ReportSource) -> Spec | None:
 
 
 def timeline_note(source: ReportSource) -> str:
-    """How much of the workers' time went into trainings."""
+    """Describe the share of the workers' time that went into trainings."""
     timeline = timeline_of(source.spans)
     if timeline is None:
         return ""

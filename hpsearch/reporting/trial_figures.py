@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
 #: Most trials drawn as points, spread evenly over the trials.
 MOST_POINTS = 2_000
-#: Up to so many points are large.
+#: Most points that are drawn large.
 _FEW_POINTS = 500
-#: What a trial takes of -> the title of its axis of progress.
+#: Resource that trials use -> title of its axis of progress.
 PROGRESS = {
     "seconds": "seconds of training, all trials so far",
     "epochs": "epochs of training, all trials so far",
@@ -43,11 +43,11 @@ MOST_CURVES = 100
 #: Most trials drawn as parallel coordinates, and the share of these that are the best.
 MOST_LINES = 2_000
 _BEST_LINES = 0.1
-#: Most axes of parallel coordinates, because more cannot be told apart on a screen.
+#: Most axes of parallel coordinates; more cannot be distinguished on a screen.
 _MOST_AXES = 14
 #: Half of the widest band of trials with one value, as a share of the distance between values.
 _BAND = 0.36
-#: Room beyond the ends of an axis, as a share of its length.
+#: Space beyond the ends of an axis, as a share of its length.
 _ROOM = 0.07
 #: An axis of positive values is logarithmic if their largest ratio reaches this.
 _LOG_RATIO = 30
@@ -58,14 +58,14 @@ _MOST_MARKED = 10
 def progress_figure(source: ReportSource, *, by: str = "trial", most: int = MOST_POINTS) -> Spec:
     """Every score and the best so far, by `trial` or by training up to each (see `PROGRESS`).
 
-    The order of a grid is no progress, so it has no line.
+    The order of a grid shows no progress, so there is no line.
     """
     scored = source.ranked.sort_values("trial")
     scores = scored["score"].to_numpy(np.float64)
     x = scored["trial"].to_numpy(np.float64)
     axis: dict[str, Any] = {"title": {"text": "trial"}, "rangemode": "tozero"}
     if by != "trial":
-        # Trials without a score took time, too.
+        # Trials without a score also took time.
         taken = source.epochs_taken if by == "epochs" else source.trials[by]
         taken = taken.astype("float64").fillna(0.0).loc[source.trials.sort_values("trial").index]
         x = taken.cumsum().loc[scored.index].to_numpy(np.float64)
@@ -182,7 +182,7 @@ def front_figure(source: ReportSource, *, most: int = MOST_POINTS) -> Spec:
     }
     best = {
         "type": "scatter",
-        # Of three objectives the front is no line in two.
+        # With three objectives, the front is not a line in two dimensions.
         "mode": "lines+markers" if len(source.objectives) == 2 else "markers",
         "name": "Pareto front",
         "line": {"color": "@second", "width": 2.5, "shape": "hv" if goal == "minimize" else "vh"},
@@ -241,7 +241,7 @@ def guide(x: Sequence[Any], y: Sequence[Any]) -> dict[str, Any]:
 def overview_figure(sources: Sequence[ReportSource]) -> Spec | None:
     """The best score so far of each sweep that has the metric and goal of the first.
 
-    The order of a grid is no progress; None if only grids have that metric.
+    Grids are left out, since their order shows no progress; None if only grids have that metric.
     """
     data = []
     metric = (sources[0].metric, sources[0].goal)
@@ -305,7 +305,7 @@ def curves_figure(
     best = int(source.best["trial"]) if source.best is not None else None
     shown: list[float] = []
     data = []
-    # The best trials are drawn last, on top of the others.
+    # Draw the best trials last, on top of the others.
     for place in reversed(range(len(trials))):
         trial = trials[place]
         trace = _curve(groups[trial], metric, trial)
@@ -353,7 +353,7 @@ def _curve(group: pd.DataFrame, metric: str, trial: int) -> dict[str, Any]:
     kept = group.iloc[spread(len(group), MOST_EPOCHS)]
     return {
         "type": "scatter",
-        # A single epoch is a point, which a line would not show.
+        # A line would not show a single epoch, so draw a point.
         "mode": "lines" if len(kept) > 1 else "markers",
         "name": f"trial {trial}",
         "x": [int(epoch) for epoch in kept["epoch"]],
@@ -364,7 +364,7 @@ def _curve(group: pd.DataFrame, metric: str, trial: int) -> dict[str, Any]:
 
 def parallel_figure(source: ReportSource, *, most: int = MOST_LINES) -> Spec:
     """Parallel coordinates: each scored trial as a line through axes that can be brushed."""
-    # The worst trials first, so that the best are drawn on top.
+    # The worst trials first, so that the best are drawn on top of them.
     kept = _best_and_spread(len(source.ranked), most, _BEST_LINES)[::-1]
     rows = source.ranked.iloc[kept]
     scores = rows["score"].to_numpy(np.float64)
@@ -398,7 +398,7 @@ def parallel_figure(source: ReportSource, *, most: int = MOST_LINES) -> Spec:
 
 
 def _parallel_axis(axis: PlotAxis, rows: pd.DataFrame) -> dict[str, Any]:
-    """An axis of `rows`, the worst first; trials of one value lie beside each other."""
+    """An axis of `rows`, the worst first; trials with equal values lie beside each other."""
     low, high = axis.ends
     ticks = axis.ticks()
     places = axis.positions(rows[axis.name])
@@ -419,7 +419,7 @@ def _parallel_axis(axis: PlotAxis, rows: pd.DataFrame) -> dict[str, Any]:
         "range": [rounded(low - room), rounded(high + room)],
     }
     if ticks is not None:
-        # Plotly shows these texts as they are, unlike labels, so they need no escaping.
+        # Plotly shows these texts without interpreting them, unlike labels, so do not escape them.
         drawn["tickvals"] = [rounded(position) for position, _ in ticks]
         drawn["ticktext"] = [text if len(text) <= 20 else text[:19] + "…" for _, text in ticks]
     return drawn
@@ -436,7 +436,7 @@ def _side_by_side(places: npt.NDArray[np.float64], half: float) -> npt.NDArray[n
 
 
 def work_figure(sources: Sequence[ReportSource]) -> Spec:
-    """The epochs that trials asked for: trained, answered by a shared training, or not needed."""
+    """The epochs of the trials' configs: trained, answered by a shared training, or not needed."""
     savings = [source.savings for source in sources]
     parts = (
         ("trained", "@accent", [s.epochs_trained for s in savings]),

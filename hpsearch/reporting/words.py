@@ -26,17 +26,17 @@ if TYPE_CHECKING:
     from hpsearch.store.facts import Measurement
 
 _MOST_REASONS = 50
-#: Below it, a number of JavaScript has all digits of a whole one.
+#: Below this, JavaScript's numbers have all digits of a whole number.
 _MOST_WHOLE = 2**53
 _MOST_NAMED = 12
 _LONGEST_REASON = 400
-#: Less training time is not worth a word.
+#: Less training time is not mentioned.
 _LEAST_SECONDS = 0.05
 _LABELS = {"std": "standard deviation"}
 
 
 def tiles(source: ReportSource) -> list[str]:
-    """The counts of a sweep, in a few words each."""
+    """The counts of a sweep, each in a few words."""
     table, saved = source.table, source.savings
     asked = saved.epochs_trained + saved.epochs_shared + saved.epochs_stopped
     found = [counted(len(source.trials), "trial")]
@@ -49,7 +49,7 @@ def tiles(source: ReportSource) -> list[str]:
     if asked > saved.epochs_trained:
         found.append(f"{1 - saved.epochs_trained / asked:.0%} of {asked:,} epochs saved")
     best = source.best
-    # An objective function has no weights.
+    # Objective functions have no weights.
     if best is not None and best.notna()["weights"]:
         found.append(f"the best has {int(best['weights']):,} weights")
     return found
@@ -77,9 +77,9 @@ def overview_note(sources: Sequence[ReportSource], *, compared: bool) -> str:
 
 
 def notes(source: ReportSource, points: int, curves: int, effects: int) -> dict[str, str]:
-    """The note under each title, with the rule by which a large sweep was thinned.
+    """The note under each title, including the rule by which a large sweep was thinned.
 
-    What the pointer can do is said by the script, since it does not hold on paper.
+    The script adds what the pointer can do, since that is not possible on paper.
     """
     scored = len(source.ranked)
     spread = f"{points:,} of {scored:,} trials, evenly spread. "
@@ -251,11 +251,11 @@ _DETAILS = ("std", "executions", "seed", "fold", "best_epoch", "shared_with", "t
 def columns_of(source: ReportSource, most: int) -> list[dict[str, Any]]:
     """The values of each column in at most `most` rows: best first, those without a score last.
 
-    A number is itself, a category the index of its text in `levels`, an empty cell null.
+    A number stands for itself, a category is the index of its text in `levels`, an empty cell null.
     """
     scored, unscored = source.ranked.index, source.unscored.index
     if len(source.trials) > most:
-        # Some failures stay, so that the page does not show only successes.
+        # Keep some failures, so that the page does not show only successes.
         failed = min(len(unscored), most // 10)
         scored, unscored = scored[: most - failed], unscored[:failed]
     rows = source.trials.loc[[*scored, *unscored]]
@@ -266,7 +266,7 @@ def columns_of(source: ReportSource, most: int) -> list[dict[str, Any]]:
     for name in (*_AFTER, *_DETAILS):
         column = source.trials[name]
         if column.notna().any():
-            # A column with one value tells nothing about a line.
+            # A column with only one value says nothing about a line.
             dull = column.nunique(dropna=False) < 2 or (
                 name == "epochs_trained" and _as_asked(rows)
             )
@@ -275,7 +275,7 @@ def columns_of(source: ReportSource, most: int) -> list[dict[str, Any]]:
 
 
 def _as_asked(trials: pd.DataFrame) -> bool:
-    """Whether each trial with a score trained for the epochs that its config asks for."""
+    """Check if each trial with a score trained for all epochs of its config."""
     ended = (
         trials[trials["score"].notna() & trials["epochs"].notna()] if "epochs" in trials else None
     )
@@ -306,7 +306,7 @@ def _score(source: ReportSource, rows: pd.DataFrame) -> dict[str, Any]:
 
 
 def _exact(code: Any) -> float | int | None:
-    """A whole number, such as a seed, with all digits; another one rounded."""
+    """Format a whole number, such as a seed, with all digits; round any other."""
     if code is not None and float(code).is_integer() and abs(code) < _MOST_WHOLE:
         return int(code)
     return rounded(code)
@@ -335,7 +335,7 @@ def _hyperparameter(axis: PlotAxis, column: pd.Series[Any]) -> dict[str, Any]:
 
 
 def constants_of(source: ReportSource) -> list[list[Any]]:
-    """The hyperparameters that have one value in all trials: name, its text, the value."""
+    """The hyperparameters with one value in all trials: name, text of the value, the value."""
     fixed = [n for n in hyperparameter_columns(source.table) if n not in source.axes]
     row = source.table.head(1)
     if row.empty:

@@ -1,4 +1,4 @@
-"""Check that best.keras is the best trial's model and scores what its row says."""
+"""Check that best.keras is the best trial's model and has the score of its row."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from hpsearch.tuner.custom_model import training_data
 from hpsearch.workers.calls import evaluate_file
 from hpsearch.workers.protocol import Call
 
-#: The rows of another batch size are added up in another order.
+#: Tolerance for rounding: another batch size adds the rows up in another order.
 _TOLERANCE = 1e-5
-#: The member of a Keras file that has the weights.
+#: Member of a Keras file that holds the weights.
 _WEIGHTS = "model.weights.h5"
 _OF_ITS_TRIAL = "those of the trial that the store names; remove it, and run the sweep again"
 _NOT_CHECKED = (
@@ -40,7 +40,7 @@ _NOT_CHECKED = (
 
 
 def examine_best_file(directory: Path) -> Iterator[Finding]:
-    """Examine the best.keras of a directory that is sound otherwise; a worker loads it."""
+    """Examine best.keras in an otherwise sound directory; a worker loads it."""
     where = ResultsDirectory(directory)
     if not where.model.is_file() or not where.store.exists():
         return
@@ -66,7 +66,7 @@ def examine_best_file(directory: Path) -> Iterator[Finding]:
         return
     execution = best[0]
     if facts.best_model != f"{execution.number}:{execution.config.id}":
-        # So a run leaves it that is killed before it has written the new one.
+        # A run killed before it has written the new file leaves the former one.
         text = f"is not that of the best trial, {execution.label}; the next run writes it again"
         yield Finding(where.model.name, Severity.NOTE, text)
     elif is_custom(MLPConfig(execution.config.values).layer_type):
@@ -76,15 +76,15 @@ def examine_best_file(directory: Path) -> Iterator[Finding]:
 
 
 def _not_checked(facts: Facts) -> Finding:
-    # Its digest has been compared.
+    # The file's digest has already been compared.
     known = "as the run wrote it; " if facts.best_digest else ""
     return Finding("best.keras", Severity.NOTE, known + _NOT_CHECKED)
 
 
 def _kept(store: Store) -> Weights | None:
-    """The weights of the execution whose model best.keras is, if they tell what the file has.
+    """Return the weights of the execution whose model is best.keras, unless its layers are custom.
 
-    Layers of the user may write theirs in other shapes.
+    A user's layers may write weights of other shapes to the file.
     """
     number = store.facts().best_model.partition(":")[0]
     for execution in store.executions():
@@ -95,7 +95,7 @@ def _kept(store: Store) -> Weights | None:
 
 
 def _has_shapes(path: Path, weights: Weights) -> bool:
-    """Whether a file that Keras wrote holds arrays of these shapes, which loads no model."""
+    """Check if a Keras file holds arrays of these shapes, without loading the model."""
     import h5py  # slow to import; Keras brings it
 
     found: Counter[tuple[int, ...]] = Counter()
@@ -106,7 +106,7 @@ def _has_shapes(path: Path, weights: Weights) -> bool:
 
     try:
         with zipfile.ZipFile(path) as archive:
-            # Keras does not compress; an archive may claim to unpack to more than the memory has.
+            # Keras does not compress. A compressed member may unpack to more than fits into memory.
             member = archive.getinfo(_WEIGHTS)
             if member.compress_type != zipfile.ZIP_STORED:
                 return False
@@ -121,7 +121,7 @@ def _scores(run: StoredRun, execution: Execution, result: ExecutionResult) -> Fi
     dataset = run.read_as(execution)
     rows = dataset.validation
     arguments = (run.where.model.absolute(), run.recipe, dataset.target, rows.x, rows.y)
-    # Nothing is written to the directory, not even to its log.
+    # Use a temporary log, so that nothing is written to the directory.
     with tempfile.TemporaryFile("a", encoding="utf-8") as log, one_worker(log) as (executor, check):
         data = training_data(run.dataset, run.sweep, [execution.config.values])
         executor.provide(data)
@@ -138,7 +138,7 @@ def _scores(run: StoredRun, execution: Execution, result: ExecutionResult) -> Fi
 
 
 def _differences(found: Mapping[str, float], row: Mapping[str, float]) -> str:
-    """What a model scores otherwise than its row says; empty if nothing."""
+    """Return the differences between a model's metrics and its row's; empty if they agree."""
     said = []
     for name, value in found.items():
         expected = row.get(f"val_{name}")

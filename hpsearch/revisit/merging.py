@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -18,7 +19,7 @@ from hpsearch.store.provenance import differences
 from hpsearch.store.store import Store
 from hpsearch.wording import counted
 
-#: The encoded facts that the rows of all sources share; the first one's are taken.
+#: Encoded facts that the rows of all sources share; taken from the first source.
 _SHARED_FACTS = frozenset(
     ("identity", "sweep", "task", "classes", "kind", "asked", "guesses", "program", "name")
 )
@@ -41,16 +42,16 @@ class _Source:
 
     @classmethod
     def opened(cls, path: Path, stack: ExitStack) -> _Source:
-        """Open a directory, and read everything but the arrays.
+        """Open a directory, and read everything except the arrays.
 
         Raises:
-            InputError: It is no results directory, or has no rows yet.
+            InputError: It is not a results directory, or has no rows yet.
             RefusedError: The store is damaged, or older than its table.
         """
         where = ResultsDirectory(path)
         where.require_store()
         store = stack.enter_context(Store(where.store, read_only=True))
-        # A run may be adding executions, and then their results.
+        # Read results before executions, because a run adds executions first.
         facts, results, executions = store.facts(), store.results(), store.executions()
         if facts.identity is None or not results:
             raise InputError(f"{path}: has no results yet; run its sweep first")
@@ -71,7 +72,7 @@ class _Source:
         return 1 + result.status.scored + (result.status is Status.COMPLETED)
 
     def score(self, execution: Execution) -> float | None:
-        """Return the score of an execution that has a row."""
+        """Return the score of an execution with a row."""
         return self.results[execution.number].score
 
 
@@ -80,7 +81,7 @@ class _Union:
     """The executions of all sources, each once, in the order of their new numbers.
 
     Attributes:
-        kept: Where the row of each execution is taken from.
+        kept: Execution -> the source of its row.
         trials: Config -> new number of its trial.
         unequal: The completed executions with several scores, of which the first is kept.
     """
@@ -116,21 +117,26 @@ class _Union:
             for source in self.sources
             for each in source.executions
         }
+        answers = {
+            key: keys[source.path, result.shared_with]
+            for key, (source, execution) in self.kept.items()
+            if (result := source.results.get(execution.number)) and result.shared_with
+        }
         for key, (source, execution) in self.kept.items():
             result = source.results.get(execution.number)
             if result is None:
                 continue
-            shared = result.shared_with
+            trained = _trained(key, answers)
             yield replace(
                 result,
                 number=numbers[key],
-                shared_with=None if shared is None else numbers[keys[source.path, shared]],
+                shared_with=None if trained == key else numbers[trained],
                 state=source.store.weights(execution.number),
                 snapshot=source.store.snapshot(execution.number),
             )
 
     def evaluations(self) -> tuple[Evaluation, ...]:
-        """Return what is recorded of evaluations, in order of time, each once."""
+        """Return the recorded evaluations in order of time, without duplicates."""
         found: list[Evaluation] = []
         for source in self.sources:
             for each in source.facts.evaluations:
@@ -141,20 +147,21 @@ class _Union:
 
 
 def merge_directories(paths: Sequence[Path], out: Path) -> list[str]:
-    """Join results directories of one sweep in a new one; the given ones stay as they are.
+    """Join results directories of one sweep in a new one; the given ones do not change.
 
-    A config is one trial, with the executions of all directories. Of several rows of one execution
-    the first that completed is kept, else the first that was stopped, else the first.
+    A config becomes one trial with the executions of all directories. If an execution has several
+    rows, the first completed one is kept, else the first stopped one, else the first.
 
     Args:
-        paths: Two or more, the first one's trials and sweep.yaml first.
+        paths: Two or more directories; the first one's trials come first, and its sweep.yaml is
+            kept.
         out: Must be missing or empty.
 
     Returns:
         Lines that say what was joined.
 
     Raises:
-        InputError: There are too few directories, or one is no results directory.
+        InputError: There are too few directories, or one is not a results directory.
         RefusedError: Their rows cannot share a table, or `out` has files.
     """
     if len(paths) < 2:
@@ -168,13 +175,14 @@ def merge_directories(paths: Sequence[Path], out: Path) -> list[str]:
             union.add(source)
         try:
             _require_free(out)
-            out.parent.mkdir(parents=True, exist_ok=True)
+            parent = out.absolute().resolve().parent
+            parent.mkdir(parents=True, exist_ok=True)
             # Renamed when it is whole, which never replaces a directory with files.
-            with tempfile.TemporaryDirectory(prefix=".hpsearch-", dir=out.parent) as scratch:
-                whole = Path(scratch) / out.absolute().name
+            with tempfile.TemporaryDirectory(prefix=".hpsearch-", dir=parent) as scratch:
+                whole = Path(scratch) / out.absolute().resolve().name
                 whole.mkdir()
                 _write(ResultsDirectory(whole), union)
-                whole.rename(out.absolute())
+                whole.rename(out.absolute().resolve())
         except OSError as error:
             raise HpsearchError(f"{out}: cannot be made: {error.strerror or error}") from None
         return list(_summary(union, out))
@@ -193,7 +201,7 @@ def _require_same(first: _Source, other: _Source) -> None:
     """Check that the rows of two directories may share a table.
 
     Raises:
-        ChangedSweepError: They may not; the message has each difference.
+        ChangedSweepError: They may not; the message lists the differences.
     """
     found = differences(first.identity, other.identity)
     if first.facts.kind != other.facts.kind:
@@ -218,20 +226,32 @@ def _require_same(first: _Source, other: _Source) -> None:
 
 
 def _write(where: ResultsDirectory, union: _Union) -> None:
-    """Fill a new directory: the store, and the tables and the sweep that are derived from it."""
+    """Fill a new directory with the store, and with the tables and the sweep derived from it."""
     meta = union.sources[0].facts.meta
     with Store(where.store) as store:
         store.set_meta({key: meta[key] for key in sorted(_SHARED_FACTS & meta.keys())})
         store.set_facts(evaluations=union.evaluations())
         store.add_executions(union.executions())
         for result in union.results():
-            # One by one: the arrays of all may not fit into memory.
+            # One at a time, because all arrays together may not fit into memory.
             store.add_results([result])
         facts = store.facts()
         tables = tables_of(where, facts)
         tables.write(store.executions(), store.results())
         if text := facts.sweep or facts.program:
             tables.write_sweep(text)
+
+
+def _trained(key: ExecutionKey, answers: Mapping[ExecutionKey, ExecutionKey]) -> ExecutionKey:
+    """The execution whose training answered this one.
+
+    Its row may come from a source in which that of another one answered it.
+    """
+    passed = {key}
+    while key in answers and answers[key] not in passed:
+        key = answers[key]
+        passed.add(key)
+    return key
 
 
 def _summary(union: _Union, out: Path) -> Iterator[str]:
@@ -250,4 +270,5 @@ def _summary(union: _Union, out: Path) -> Iterator[str]:
     if sources[0].facts.program:
         yield "the files that the trials of the program left stay where they are"
     elif sources[0].facts.sweep:
-        yield f"next: hpsearch run {out / 'sweep.yaml'} --out {out}, which writes best.keras"
+        command = shlex.join(["hpsearch", "run", str(out / "sweep.yaml"), "--out", str(out)])
+        yield f"next, to write best.keras: {command}"

@@ -1,4 +1,4 @@
-"""A trial's model from its file, with layers, metrics and losses of the user's own."""
+"""Load a trial's model from its file, including the user's layers, metrics and losses."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from hpsearch.store.store import Store
 from hpsearch.wording import in_words
 
 _UNREADABLE = (OSError, ValueError, TypeError, LookupError)
-#: What these packages define, Keras finds itself or saves as plain data.
+#: Packages whose classes Keras finds itself or saves as plain data.
 _KNOWN = frozenset({"builtins", "keras", "numpy", "tensorflow"})
 
 
 def load_model(
     path: Path, directory: Path, load: Loader | None = None, trust: Collection[str] = ()
 ) -> Any:
-    """Load a model's file; Keras is told of classes that are not registered with it.
+    """Load a model's file, including classes that are not registered with Keras.
 
-    These are found in a model that the run's own function builds again.
+    These classes are found in a model that the run's function builds again.
 
     Args:
         path: A file that takes raw rows.
@@ -35,7 +35,7 @@ def load_model(
 
     Raises:
         InputError: Keras cannot load it.
-        RefusedError: The store is damaged; or as for `open_run`, if the model was the user's own.
+        RefusedError: The store is damaged; or as for `open_run`, if the user built the model.
     """
     import keras  # slow to import
 
@@ -61,7 +61,7 @@ def _has_own_model(directory: Path) -> bool:
 
 
 def _own_objects(run: StoredRun) -> dict[str, Any]:
-    """Name -> class or function that the best trial's model is made of, without Keras' own."""
+    """Return the classes and functions of the best trial's model by name, except Keras'."""
     import keras
 
     from hpsearch.models.mlp import build_model  # imports Keras

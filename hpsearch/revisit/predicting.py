@@ -1,4 +1,4 @@
-"""Predictions of a trial's model for new rows, in the words of its data."""
+"""Predict new rows with a trial's model, with labels as in its data."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _BATCH_ROWS = 1024
-#: How TensorFlow says that a token lies beyond an Embedding layer's vocabulary.
+#: TensorFlow's message for a token beyond an Embedding layer's vocabulary.
 _BEYOND = re.compile(r"\] = (-?\d+) is not in \[0, (\d+)\)")
-#: So alike must a name be that is suggested in place of another.
+#: Least similarity of a name that is suggested in place of another.
 _CLOSE = 0.75
 
 
@@ -57,7 +57,7 @@ def predictor_of(
 
 @dataclass(frozen=True)
 class Predictor:
-    """Predicts rows such as those that the sweep had before preprocessing."""
+    """Predicts rows that look like the sweep's before preprocessing."""
 
     model: Any
     known: ModelFile
@@ -69,7 +69,7 @@ class Predictor:
             rows: As in `Results.predict`.
 
         Raises:
-            InputError: The rows are not such as the model takes.
+            InputError: The model does not take such rows.
         """
         return self._labels_of(self._outputs(rows))
 
@@ -86,7 +86,7 @@ class Predictor:
         return labels
 
     def _labels(self) -> npt.NDArray[Any]:
-        """The classes as labels: numbers and booleans as such, everything else as text."""
+        """The classes as labels: numbers and booleans by type, everything else as text."""
         classes = self.known.classes
         if classes == ("False", "True"):
             return np.array([False, True])
@@ -101,7 +101,7 @@ class Predictor:
         """Return the probability of each class, `(n_samples, n_classes)`.
 
         Raises:
-            InputError: The target has no classes, or the outputs are no probabilities.
+            InputError: The target has no classes, or the outputs are not probabilities.
         """
         self._require_classes()
         return self._probabilities_of(self._outputs(rows))
@@ -119,13 +119,13 @@ class Predictor:
         return np.asarray(outputs, np.float32)
 
     def table(self, path: Path, *, probabilities: bool = False) -> pd.DataFrame:
-        """Return the predictions for the rows of a CSV file, a line for each.
+        """Return the predictions for the rows of a CSV file, one line for each row.
 
         Args:
             probabilities: Whether to add a column for each class.
 
         Raises:
-            InputError: As for `labels`; or the model takes no table.
+            InputError: As for `labels`; or the model does not take a table.
         """
         import pandas as pd  # slow to import
 
@@ -177,7 +177,7 @@ class Predictor:
         return np.empty((0, *self.model.output_shape[1:]), np.float32)
 
     def _several(self, rows: Any) -> tuple[Any, int]:
-        """Several inputs as the model takes them, and the number of rows."""
+        """Return several inputs as the model takes them, and the number of rows."""
         parts = self.known.inputs
         kind = "mapping" if parts[0].name else "list"
         if not isinstance(rows, Mapping if parts[0].name else list | tuple):
@@ -211,7 +211,7 @@ class Predictor:
                 )
 
     def _inputs(self, rows: Any) -> Inputs:
-        """The rows as the model takes them."""
+        """Return the rows as the model takes them."""
         if _has_names(rows) or self.known.table.text:
             return self._table(rows)
         array = np.asarray(rows)

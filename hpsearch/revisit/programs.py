@@ -1,4 +1,4 @@
-"""Trials of a program, again: their command lines, and their scores."""
+"""Repeat trials of a program: print their command lines, or check their scores."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ _WAIT_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class StoredProgram:
-    """An earlier run of a program; reading it runs nothing.
+    """An earlier run of a program; reading it does not run any code.
 
     Attributes:
-        sweep: As the store has it.
+        sweep: The sweep in the store.
         results: By execution.
     """
 
@@ -48,10 +48,10 @@ class StoredProgram:
     results: Mapping[int, ExecutionResult]
 
     def find(self, which: Which) -> Execution:
-        """Return the execution that is meant, of several the best.
+        """Return the best of the executions that `which` names.
 
         Raises:
-            InputError: There is none.
+            InputError: No execution matches.
         """
         named = [each for each in self.executions if which.names(each)]
         best = best_execution(named, self.results, self.sweep.metric.direction)
@@ -62,13 +62,13 @@ class StoredProgram:
         return named[0]
 
     def program(self, trials: Path) -> UserProgram:
-        """Return the program, for trials in a directory."""
+        """Return the program, set up for trials in a directory."""
         around = {name: users_value(name) for name in ENVIRONMENT}
         return self.sweep.run_of(str(trials.absolute()), around)
 
 
 def holds_program(directory: Path) -> bool:
-    """Whether the results of a directory are those of a program."""
+    """Check if the results of a directory are those of a program."""
     return _facts(ResultsDirectory(directory)).kind is Kind.PROGRAM
 
 
@@ -83,7 +83,7 @@ def open_program(directory: Path) -> StoredProgram:
     """Open the results of a program.
 
     Raises:
-        InputError: They are those of something else.
+        InputError: They are not a program's.
         StoreError: The stored sweep cannot be read.
     """
     where = ResultsDirectory(directory)
@@ -104,12 +104,12 @@ def reproduce_program(directory: Path, which: Which, trusted: Path) -> Reproduct
     """Run a trial's program again, in a temporary directory.
 
     Args:
-        trusted: The user's sweep file, which names the same program: anyone may have made the
-            directory, and it names a command.
+        trusted: The user's sweep file, which must name the same program. The directory also names a
+            command, but anyone may have made the directory.
 
     Raises:
         InputError: There is no such trial, it has no score, or the file is not that of a program.
-        ChangedSweepError: The file's program or command is not the one that made the row.
+        ChangedSweepError: The file's program or command differs from the one that made the row.
         Interrupted: A signal came.
     """
     run = open_program(directory)
@@ -167,7 +167,7 @@ def _require_same(
 
 
 def _run(job: Job, log_path: Path) -> ExecutionResult:
-    """Run a job in a worker; nothing that it starts is left, whatever happens."""
+    """Run a job in a worker; end everything that it starts, whatever happens."""
     with (
         log_path.open("a+", encoding="utf-8") as log,
         signals() as stop,

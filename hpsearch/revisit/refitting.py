@@ -1,4 +1,4 @@
-"""The best trials trained again with fresh seeds: how good they are, and a model of one."""
+"""Train the best trials again with fresh seeds: mean scores, and a model of one of them."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from hpsearch.store.trials import fresh_seeds, ranked_trials
 if TYPE_CHECKING:
     import pandas as pd
 
-#: Rows to train on -> the folder of the results in that of the run.
+#: Rows to train on -> the subfolder of the run for the results.
 REFIT_IN = {"train": "refit", "train+validation": "final"}
 _CONFIDENCE = 0.95
-#: Metrics from 0 to 1.
+#: Metrics between 0 and 1.
 _SHARES = ("accuracy", "auc", "precision", "recall", "f1_score")
 
 
@@ -36,8 +36,8 @@ def sweep_of_best(
 ) -> Sweep:
     """Return the sweep that trains the best trials of a run again.
 
-    On `train+validation` a trial gets as many epochs as its executions were scored after, in the
-    mean, if early stopping, callbacks or the best epoch decided that.
+    On `train+validation`, if early stopping, callbacks or the best epoch decided the scored epochs
+    of a trial's executions, the trial is trained for the mean of these.
 
     Args:
         top: The number of best trials.
@@ -77,7 +77,7 @@ def _mean_epochs(run: StoredRun, trial: int) -> int:
 
 
 def _best(run: StoredRun, top: int) -> list[Execution]:
-    """An execution of each of the best trials, the best first."""
+    """Return an execution of each of the best trials, the best first."""
     best = best_trials(run.executions, run.results, run.recipe.goal)[:top]
     if not best:
         raise InputError(f"{run.where.path}: no trial has a score")
@@ -89,8 +89,8 @@ def score_intervals(directory: Path) -> pd.DataFrame:
     """Return a line for each trial, the best first: the mean of its scores and its interval.
 
     Columns: `trial, config, mean, low, high, executions`. The 95% interval of the mean is Student's
-    over the executions, empty for a single one, and within 0 to 1 for shares. Folds share training
-    rows, for which it is corrected. Source: Nadeau and Bengio (2003), Inference for the
+    over the executions, empty for a single one, and within 0 to 1 for shares. It is corrected for
+    the training rows that folds share. Source: Nadeau and Bengio (2003), Inference for the
     generalization error.
     """
     import pandas as pd  # slow to import

@@ -26,7 +26,7 @@ from hpsearch.tuner.sweep_tuner import SweepHyperModel, SweepTuner
 
 
 class ReopenedOracle(StrategyOracle):
-    """An oracle that has stored trials and proposes nothing; its best trials are hpsearch's."""
+    """An oracle that has stored trials and proposes none; it ranks them as hpsearch does."""
 
     def get_best_trials(self, num_trials: int = 1) -> list[kt_trial.Trial]:
         """Return the best completed trials, the best first (see `ranked`)."""
@@ -60,7 +60,7 @@ class ReopenedTuner(SweepTuner):
         )
 
     def search(self, engine: Exchange | None = None) -> None:
-        """Raise NotImplementedError: `hpsearch run` goes on with a sweep."""
+        """Raise NotImplementedError: only `hpsearch run` continues a sweep."""
         raise NotImplementedError(
             f"{self._where}: to go on with the search, run its sweep again into this directory"
         )
@@ -117,7 +117,7 @@ def reopened(
 def _space_of(run: StoredRun) -> Space:
     if not run.recipe.model:
         return run.sweep.space
-    # The stored sweep names everything that the model asked for.
+    # The stored sweep names every hyperparameter that the model requested.
     named = (spec.parameter(name) for name, spec in run.sweep.parameters.items())
     return Space(tuple(named), kind=run.executions[0].config.kind) if run.executions else Space(())
 

@@ -39,7 +39,7 @@ from hpsearch.workers.protocol import Call
 Say = Callable[[str], None]
 
 
-#: Executions that an error message names.
+#: Most executions to name in an error message.
 _MOST_NAMED = 6
 
 
@@ -48,7 +48,7 @@ class Which:
     """A trial and, where there are several, one of its executions.
 
     Attributes:
-        trial, seed, fold: None leaves it open; without a trial, the best one is meant.
+        trial, seed, fold: None matches any; without a trial, the best one is meant.
     """
 
     trial: int | None = None
@@ -56,7 +56,7 @@ class Which:
     fold: int | None = None
 
     def names(self, execution: Execution) -> bool:
-        """Whether it may mean this execution."""
+        """Check if an execution matches."""
         asked = (self.trial, self.seed, self.fold)
         found = (execution.trial, execution.seed, execution.fold)
         return all(one in (None, other) for one, other in zip(asked, found, strict=True))
@@ -129,7 +129,7 @@ class StoredRun:
             require_trusted(self.where.path, roles, self.trust)
 
     def read_as(self, execution: Execution) -> Dataset:
-        """The dataset as an execution reads it."""
+        """Return the dataset as an execution reads it."""
         values = {} if self.recipe.model else execution.config.values
         return read_as(self.dataset, execution.fold, values)
 
@@ -150,7 +150,7 @@ class StoredRun:
     def weights(
         self, retrainer: Retrainer, execution: Execution, result: ExecutionResult, say: Say
     ) -> Weights:
-        """Return the row's weights: those that were kept, or those of the same training again.
+        """Return the row's weights: the kept ones, or those of a repeated training.
 
         Raises:
             RefusedError: The training did not reach the row's score again.
@@ -168,7 +168,7 @@ class StoredRun:
 
 @contextmanager
 def _log(where: ResultsDirectory) -> Iterator[IO[Any]]:
-    """The run's log; a temporary file if the directory cannot be written."""
+    """Open the run's log; a temporary file if the directory cannot be written."""
     try:
         log: IO[Any] = where.open_log()
     except OSError:
@@ -218,7 +218,7 @@ def open_run(directory: Path, load: Loader | None = None, trust: Collection[str]
 
 
 def _called(sweep: Sweep, load: Loader | None) -> dict[str, str]:
-    """Return the functions that data and model need by their names, and their roles."""
+    """Return the functions that the data and the model import by name, and their roles."""
     rows, code = load, b""
     if isinstance(load, LoaderWithModel):
         rows, code = load.rows, load.model.code
@@ -242,8 +242,8 @@ def export_model(
     """Write a trial's model, preprocessing included, over an earlier file.
 
     Args:
-        which: The trial, or the execution of it; else its best one.
-        say: Takes a line about what takes a while.
+        which: The trial, or an execution of it; by default its best one.
+        say: Receives a line about slow steps.
         load, trust: As for `open_run`.
 
     Returns:
@@ -275,7 +275,7 @@ def model_file(
     *,
     trust: Collection[str] = (),
 ) -> Iterator[Path]:
-    """Yield a trial's model file: best.keras, or one that is exported and goes with the context.
+    """Yield a trial's model file: best.keras, or an exported file that the context removes.
 
     Raises:
         InputError, RefusedError: As for `export_model`.
@@ -315,12 +315,12 @@ class Reproduction:
 
     @property
     def equal(self) -> bool:
-        """Whether the scores are equal to the last bit."""
+        """True if the scores are equal to the last bit."""
         return self.again.score == self.row.score
 
     @property
     def other_versions(self) -> dict[str, tuple[str, str]]:
-        """Column -> the version that made the row and the installed one, where they differ."""
+        """Column -> the version that made the row and the installed one, if they differ."""
         now = installed()
         return {
             n: (then, now[n]) for n, then in self.row.versions.items() if then != now.get(n, then)
@@ -358,7 +358,7 @@ def reproduce_trial(
 
 SPLITS = ("train", "validation", "test")
 _CONFIDENCE = 0.95
-#: The mean of more rows is nearly normal, and a bootstrap of them would take seconds.
+#: With more rows, the mean is nearly normal, and a bootstrap would take seconds.
 _MOST_BOOTSTRAPPED = 2_000
 _RESAMPLES = 9_999
 
@@ -378,8 +378,8 @@ def evaluate_trial(
 
     Args:
         split: `train`, `validation` or `test`.
-        which: The trial, or the execution of it; else its best one.
-        say: Takes a line about what takes a while, or what the scores are of.
+        which: The trial, or an execution of it; by default its best one.
+        say: Receives a line about slow steps, or about the model that is evaluated.
         load, trust: As for `open_run`.
 
     Raises:
@@ -448,7 +448,7 @@ def _rows_of(run: StoredRun, split: str, execution: Execution) -> Split:
 def _measured(
     run: StoredRun, retrainer: Retrainer, execution: Execution, weights: Weights, rows: Split
 ) -> dict[str, Floats]:
-    """The output of `evaluate_rows`."""
+    """Return the output of `evaluate_rows`."""
     dataset = run.read_as(execution)
     problem = Problem(run.recipe, dataset.input, dataset.target)
     model = (problem, execution.config.trained, execution.seed, weights)
@@ -520,7 +520,7 @@ def _bootstrap(values: Floats) -> tuple[float, float]:
     from scipy.stats import DegenerateDataWarning, bootstrap  # slow to import
 
     with warnings.catch_warnings():
-        # Its interval is then NaN, which `mean_interval` leaves out.
+        # The interval is then NaN, which `mean_interval` leaves out.
         warnings.simplefilter("ignore", DegenerateDataWarning)
         result = bootstrap(
             (values,),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hpsearch.comparison.questions import Fresh
+from hpsearch.comparison.questions import LEAST, Fresh
 from hpsearch.comparison.table import Table
 from hpsearch.errors import InputError, RefusedError
 from hpsearch.revisit.trust import DATA, LAYER, require_trusted
@@ -31,7 +31,7 @@ class Settler:
 
     Attributes:
         count: The number of fresh seeds.
-        workers: Trainings at a time; None for the sweep files' setting.
+        workers: Number of parallel trainings; None for the sweep files' setting.
         reporter: Makes the reporter of a run.
         trust: Functions that may run if the directories name them, as `package.module:name`.
     """
@@ -42,14 +42,14 @@ class Settler:
     trust: Collection[str] = ()
 
     def __post_init__(self) -> None:
-        if self.count < 2:
-            raise InputError(f"settle: must be how many fresh seeds, 2 or more, not {self.count}")
+        if self.count < LEAST:
+            raise InputError(f"settle: must be {LEAST} fresh seeds or more, not {self.count}")
 
     def __call__(self, tables: Sequence[Table]) -> Mapping[str, Fresh]:
-        """Return the fresh scores: label -> draw, that is seed and fold -> score.
+        """Return the fresh scores: label -> (seed, fold) -> score.
 
         Raises:
-            InputError: A table is no results directory, or has no score or no usable sweep.yaml.
+            InputError: A table is not a results directory, or has no score or no usable sweep.yaml.
             RefusedError: The data, the metric or the recipe has changed, or a directory names
                 functions that are not trusted.
         """
@@ -92,22 +92,22 @@ def _sweep(table: Table) -> Sweep:
 
 
 def _called(sweep: Sweep, values: Mapping[str, Any]) -> dict[str, str]:
-    """Return the functions that training a config calls, and their roles."""
+    """Return the functions that the training of a config calls, and their roles."""
     roles = {} if sweep.data.python is None else {sweep.data.python: DATA}
     layer_type = str(MLPConfig(values).layer_type)
     return roles | ({layer_type: LAYER} if is_custom(layer_type) else {})
 
 
 def _fresh_seeds(tables: Sequence[Table], count: int) -> list[int]:
-    """The smallest seeds that no table uses."""
+    """Return the smallest seeds that no table uses."""
     return fresh_seeds((s for table in tables for s in table.executions["seed"].dropna()), count)
 
 
 def _values(table: Table) -> dict[str, Any]:
-    """The best config's active hyperparameters, as a sweep file writes them.
+    """Return the best config's active hyperparameters, as in a sweep file.
 
     Raises:
-        InputError: They do not give the config's id.
+        InputError: The config's id does not result from them.
     """
     import pandas as pd  # slow to import
 

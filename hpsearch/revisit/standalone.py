@@ -14,19 +14,20 @@ from hpsearch.revisit.rows import StoredRun, Which, open_run
 from hpsearch.space.execution import Execution, ExecutionResult
 from hpsearch.space.mlp import MLPConfig
 
-#: Copied as it is: no text of a results directory is part of it.
+#: Copied without changes, so that no text of a results directory becomes code.
 PROGRAM = Path(__file__).with_name("train.py")
 
-#: Rounding may change a score by the tolerance in so many steps, and in proportion in more.
+#: Tolerance for rounding in a score up to this many steps; it grows with more steps, up to a
+#: maximum.
 _TOLERANCE, _STEPS, _MOST_TOLERANCE = 1e-3, 1_500, 1e-2
-#: Rows of an accuracy that rounding may turn right or wrong.
+#: Number of rows that rounding may turn right or wrong in an accuracy.
 _EDGE_ROWS = 2
 
 
 def write_standalone(
     directory: Path, out: Path, which: Which, trust: Collection[str] = ()
 ) -> Execution:
-    """Write a trial's model before its training, its rows, and the program that trains it.
+    """Write a trial's untrained model, its rows, and the program that trains it.
 
     Args:
         out: A directory that does not exist yet, or is empty.
@@ -36,8 +37,8 @@ def write_standalone(
         Its execution.
 
     Raises:
-        InputError: There is no such trial, it has no score, it cannot be written so, or `out`
-            cannot be written.
+        InputError: There is no such trial, it has no score, it cannot be written as a program, or
+            `out` cannot be written.
         RefusedError: `out` has files, the data has changed, or the directory names functions
             that are not trusted.
     """
@@ -52,7 +53,7 @@ def write_standalone(
             raise InputError(f"{execution.label} cannot be written as a program: {failure}")
         try:
             out.mkdir(parents=True, exist_ok=True)
-            # The program last: a directory that has it is whole.
+            # Copy the program last: a directory that has it is complete.
             for file in (*sorted(Path(folder).iterdir()), PROGRAM):
                 shutil.copyfile(file, out / file.name)
         except OSError as error:

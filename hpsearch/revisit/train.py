@@ -3,7 +3,7 @@
 `python train.py` needs Keras on TensorFlow and NumPy, not hpsearch, which wrote this directory.
 model.keras is the model before its training. rows.npz has the training rows as the model takes
 them, their order in each epoch, and the validation rows. Trainers add numbers up in different
-orders, so the score agrees to a tolerance, which rows.npz has too, not to the bit.
+orders, so the score agrees not to the bit, but to a tolerance in rows.npz.
 
 Exit code 0: the score was reached; 1: it was not.
 """
@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 os.environ["KERAS_BACKEND"] = "tensorflow"
-# oneDNN would add numbers up in an order of its own.
+# oneDNN would add numbers up in yet another order.
 os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
 
 import keras
@@ -25,10 +25,10 @@ def main() -> int:
     here = Path(__file__).parent
     rows = dict(np.load(here / "rows.npz", allow_pickle=False))
     model = keras.models.load_model(here / "model.keras", safe_mode=True)
-    # XLA, if the model uses it, draws its own dropout masks, and trained only the full batches.
+    # XLA, if the model uses it, draws other dropout masks, and trained only the full batches.
     partial = keras.Model(model.inputs, model.outputs)
     partial.compile(optimizer=model.optimizer, loss=model.loss, jit_compile=False)
-    # The score is in the targets' own units; a regression is trained on standardised ones.
+    # The score is in the targets' units, but a regression is trained on standardised targets.
     outputs = keras.layers.Rescaling(rows["scale"], rows["offset"])(model.outputs[0])
     judge = keras.Model(model.inputs, outputs)
     judge.compile_from_config({**model.get_compile_config(), "jit_compile": False})
@@ -47,8 +47,9 @@ def main() -> int:
     measured = judge.evaluate(**validation, batch_size=1024, verbose=0, return_dict=True)
     metric, expected = str(rows["metric"]), float(rows["score"])
     score = float(measured[metric.removeprefix("val_")])
-    reached = abs(score - expected) <= float(rows["tolerance"])
-    verdict = "reached" if reached else "not reached"
+    tolerance = float(rows["tolerance"])
+    reached = abs(score - expected) <= tolerance
+    verdict = f"{'' if reached else 'not '}equal within {tolerance:.3g}"
     # In ASCII, for a file may hold any text.
     print(f"{metric!a} {score!r}, in the row {expected!r}: {verdict}")
     return 0 if reached else 1

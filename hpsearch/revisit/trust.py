@@ -1,4 +1,4 @@
-"""Whose functions may run: anyone may have made a results directory, and it names functions."""
+"""Decide whose functions may run: a results directory names functions, and anyone may make one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LAYER, ORACLE = "its layers are built by", "its trials are proposed by"
 
 
 def roles_of(sweep: Sweep) -> dict[str, str]:
-    """Return the users' functions that a sweep names, and the role of each, in words."""
+    """Return the user's functions that a sweep names, with the role of each in words."""
     found = {}
     if sweep.data.python is not None:
         found[sweep.data.python] = DATA
@@ -33,7 +33,7 @@ def trusted(names: str | Collection[str]) -> frozenset[str]:
     """Check the names of functions to trust.
 
     Raises:
-        InputError: One is no `package.module:function`.
+        InputError: A name is not a `package.module:function`.
     """
     given = frozenset([names] if isinstance(names, str) else names)
     for name in sorted(given):
@@ -45,14 +45,14 @@ def trusted(names: str | Collection[str]) -> frozenset[str]:
 
 
 def require_trusted(directory: Path, roles: Mapping[str, str], trust: Collection[str]) -> None:
-    """Check that the functions which a results directory names may run.
+    """Check that the functions that a results directory names may run.
 
     Args:
-        roles: As from `roles_of`.
+        roles: The result of `roles_of`.
         trust: Names of functions that the user trusts.
 
     Raises:
-        RefusedError: Some are not trusted; says how to trust them.
+        RefusedError: Some are not trusted; the message says how to trust them.
     """
     unknown = {name: role for name, role in roles.items() if name not in trust}
     if not unknown:

@@ -1,4 +1,4 @@
-"""The base of model-based strategies: the order of proposals, and the known outcomes."""
+"""Base of the model-based strategies: it orders proposals and records outcomes."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from hpsearch.space.space import Config, Space
 
 @dataclass(frozen=True)
 class Observations:
-    """The rows of configs, with `D` columns.
+    """Configs as rows with `D` columns.
 
     Attributes:
         rows: Configs that have an outcome, shape `(n, D)`; NaN where inactive.
-        losses: Shape `(n,)`, lower is better; infinite if a trial failed.
+        losses: Their losses, shape `(n,)`, lower is better; infinite if a trial failed.
         pending: Configs in training, shape `(p, D)`.
     """
 
@@ -33,7 +33,7 @@ class Observations:
 
 
 class History:
-    """Proposals in order, then other configs that have an outcome, ordered by id."""
+    """The proposals in order, then other configs with an outcome, ordered by id."""
 
     def __init__(self, encoding: Encoding, *, maximize: bool) -> None:
         self._encoding = encoding
@@ -53,18 +53,18 @@ class History:
 
     @property
     def proposed(self) -> int:
-        """The number of configs that were proposed."""
+        """The number of proposed configs."""
         return len(self._places)
 
     def propose(self, config: Config) -> None:
-        """Note a proposal, which may have an outcome already."""
+        """Add a proposal, which may have an outcome already."""
         place = self._places.setdefault(config.id, len(self._places))
         if place == len(self._rows):
             self._rows = np.concatenate([self._rows, np.empty_like(self._rows)])
             self._losses = np.concatenate([self._losses, np.empty_like(self._losses)])
         known = self._foreign.pop(config.id, None)
         row = self._encoding.row_if_inside(config)
-        # An infinite row keeps a config that the space cannot express out of the observations.
+        # An infinite row excludes a config that the space cannot express from the observations.
         self._rows[place] = np.inf if row is None else row
         self._losses[place] = np.nan if known is None else known[1]
 
@@ -73,15 +73,15 @@ class History:
         return iter(self._places)
 
     def beats(self, first: str, second: str) -> bool:
-        """Return whether a proposal's loss is below another's, by their ids; both must be known."""
+        """Check if a proposal's loss is below another's, by their ids; False if one is unknown."""
         one, two = self._places.get(first), self._places.get(second)
         if one is None or two is None:
             return False
-        # A loss that is not known yet is NaN.
+        # A loss that is not known yet is NaN, which compares as False.
         return bool(self._losses[one] < self._losses[two])
 
     def tell(self, outcomes: Sequence[Outcome]) -> None:
-        """Note outcomes; of several for one config, the one with the most epochs counts."""
+        """Record outcomes; a config's outcome with the most epochs counts."""
         for outcome in outcomes:
             identity = outcome.config.id
             epochs = math.inf if outcome.epochs is None else outcome.epochs
@@ -125,24 +125,24 @@ class History:
         return Observations(rows[known], found, rows[usable & ~known])
 
 
-#: How much the sum of the losses counts beside the greatest, as in ParEGO.
+#: Weight of the sum of the losses relative to the greatest, as in ParEGO.
 _SUM = 0.05
 
 
 def scalarised(
     losses: Array, further: Sequence[tuple[float, ...]], random: np.random.Generator
 ) -> Array:
-    """Return one loss for several objectives, by weights that are drawn anew for each proposal.
+    """Combine several objectives into one loss, with weights drawn for each proposal.
 
-    Each objective counts by its ranks, whatever its scale; the loss is the greatest of the weighted
-    ranks (augmented Chebyshev).
+    Objectives count by rank, so their scale does not matter. The loss is the greatest of the
+    weighted ranks (augmented Chebyshev).
 
     Source: Knowles, ParEGO (2006).
 
     Args:
-        losses: Of the score, shape `(n,)`; infinite for failures.
-        further: Of the other objectives, for each config; empty if it has none.
-        random: Draws the weights, uniformly among those that add up to 1.
+        losses: The score's losses, shape `(n,)`; infinite for failures.
+        further: Each config's losses for the other objectives; empty if it has none.
+        random: Draws the weights uniformly among weights that add up to 1.
     """
     count = max(map(len, further), default=0)
     finite = np.isfinite(losses) & np.array([len(each) == count for each in further], bool)
@@ -157,31 +157,31 @@ def scalarised(
 
 
 def _ranks(values: Array) -> Array:
-    """Return places in the order of values, from 0 to 1; equal values have their mean place."""
+    """Return the ranks of values, scaled from 0 to 1; equal values share their mean rank."""
     _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
     places = np.cumsum(counts) - (counts + 1) / 2
     found: Array = places[inverse] / max(len(values) - 1, 1)
     return found
 
 
-#: All configs of a finite space of at most this size are compared before each proposal.
+#: In a finite space of at most this size, each proposal is the best of all configs.
 _SMALL = 4_096
-#: Random configs before the model is asked: after fewer, one bad score rules a category out.
+#: Random configs before the model proposes: after fewer, one bad score rules a category out.
 _INITIAL = 10
-#: Configs that a prior has tried first, and the random points that they are chosen from.
+#: The number of configs that a prior proposes first, and of random points to choose them from.
 _STARTS = 5
 _POINTS = 4_096
-#: Weight of the prior beside one known config; so many configs outweigh it.
+#: Weight of the prior relative to one known config; this many known configs outweigh it.
 _BELIEF = 5.0
-#: So many configs that a prior and the model chose are tried before the first random one is judged.
+#: The number of configs chosen by the prior and the model before the first random one is judged.
 _TRIED = 10
 
 
 class AdaptiveStrategy:
-    """Proposes listed configs, then random ones, then those that a model of the scores suggests.
+    """Proposes listed configs, then random configs, then those that a model of scores suggests.
 
-    With a prior, some configs that it holds to be good come before random ones. Later a random one
-    is held against them: if it beats most, the search goes on as if there were no prior.
+    With a prior, some configs that it rates as good come before the random ones. Later a random
+    config is compared with them: if it beats most of them, the search ignores the prior.
 
     Subclasses implement `suggest`.
 
@@ -189,16 +189,15 @@ class AdaptiveStrategy:
         listed: Configs to try first.
         goal: `maximize` or `minimize`.
         seed: Seed of the proposals; not negative.
-        initial: The number of configs, known or in training, before the model is asked; None for
-            ten, or with a study as many as it proposes.
-        study: What is known of the space's hyperparameters, or None.
+        initial: The number of configs, known or in training, before the model proposes; None for
+            ten, or with a study for the number that it proposes.
+        study: Knowledge about the space's hyperparameters, or None.
 
     Attributes:
         encoding: Converts configs to rows of numbers, and back.
         history: The proposals and their outcomes.
-        random_every: One proposal in so many is random although the model could be asked; 0 for
-            none.
-        by: Who proposes the model's configs, as `Proposal.by` says it.
+        random_every: One proposal in this many is random in place of the model's; 0 for none.
+        by: `Proposal.by` of the model's configs.
     """
 
     adaptive = True
@@ -238,7 +237,7 @@ class AdaptiveStrategy:
         """Return a config that is not in `history`; None if the model finds none.
 
         Args:
-            random: A generator for this proposal alone.
+            random: A generator for this proposal only.
         """
         raise NotImplementedError
 
@@ -264,7 +263,7 @@ class AdaptiveStrategy:
         self.history.tell(outcomes)
 
     def restore(self, configs: Sequence[Config], outcomes: Sequence[Outcome]) -> None:
-        """Resume a search: none of these configs is proposed again."""
+        """Resume a search, without proposing these configs again."""
         for config in configs:
             self.history.propose(config)
         self.history.tell(outcomes)
@@ -282,12 +281,12 @@ class AdaptiveStrategy:
             config = self.suggest(np.random.default_rng(entropy))
             if config is not None:
                 return Proposal(config, by=self.by)
-        # The random draws also end if the space holds no new config.
+        # The random draws end, too, once the space holds no new config.
         drawn = self._first_new(self._random)
         return None if drawn is None else Proposal(drawn)
 
     def _draws(self) -> bool:
-        """Whether a random config is due although the model could be asked."""
+        """Check if a random config is due in place of the model's."""
         if self.random_every and self.history.proposed % self.random_every == 0:
             return True
         if not self._doubts or len(self._tried()) < _TRIED:
@@ -297,7 +296,7 @@ class AdaptiveStrategy:
 
     @property
     def _misled(self) -> bool:
-        """Whether the first random config is better than most of the prior's first."""
+        """True if the first random config is better than most of the prior's first."""
         if not self._doubts or not self._drawn:
             return False
         tried = self._tried()
@@ -307,7 +306,7 @@ class AdaptiveStrategy:
         return sum(self.history.beats(control, each) for each in tried[:_STARTS]) > _STARTS / 2
 
     def _tried(self) -> list[str]:
-        """Return the first configs that the prior and the model chose, by their ids."""
+        """Return the ids of the first configs that the prior and the model chose."""
         others = self._listed_ids | {config.id for config in self._drawn}
         return list(islice((name for name in self.history if name not in others), _TRIED))
 
@@ -317,7 +316,7 @@ class AdaptiveStrategy:
 
     @property
     def has_prior(self) -> bool:
-        """Whether something is known of the space before the first trial."""
+        """True if a study describes the space."""
         return self._prior is not None
 
     def foreseen_losses(self, rows: Array) -> Array:
@@ -329,7 +328,7 @@ class AdaptiveStrategy:
 
     @property
     def belief(self) -> float:
-        """What a model's logarithms lose by each unit of `foreseen_losses`: less with each trial.
+        """Weight of `foreseen_losses` against a model's logarithms; it falls with each trial.
 
         Source: Hvarfner et al., piBO: Augmenting Acquisition Functions with User Beliefs (2022).
         """
@@ -339,7 +338,7 @@ class AdaptiveStrategy:
 
     @cached_property
     def _starts(self) -> Iterator[Config]:
-        """The configs that the prior has tried first."""
+        """The configs that the prior proposes first."""
         if self._prior is None:
             return iter(())
         if self.table is not None:
@@ -347,7 +346,7 @@ class AdaptiveStrategy:
             return (configs[place] for place in self._prior.starts(rows, _STARTS))
         points = self.sample()
         if not len(points):
-            # Hardly any point satisfies the constraints.
+            # The constraints exclude nearly all points.
             return iter(())
         places = self._prior.starts(self.encoding.rows(points), _STARTS)
         found = (self.encoding.config(points[place]) for place in places)
@@ -364,7 +363,7 @@ class AdaptiveStrategy:
         return points
 
     def _first_new(self, draws: Iterator[Config]) -> Config | None:
-        """Return the next draw not in `history`; skipped draws are in it for good."""
+        """Return the next draw not in `history`; draws in it are skipped for good."""
         return next((config for config in draws if config not in self.history), None)
 
     @cached_property

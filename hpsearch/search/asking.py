@@ -1,4 +1,4 @@
-"""How an engine and whoever proposes talk: requests, answers, and the loop between them."""
+"""Messages between an engine and a proposer, and the loop that exchanges them."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class Inquiry:
     """The results so far, and a request for proposals.
 
     Attributes:
-        outcomes: Those since the last request.
-        room: The number of proposals that are wanted.
+        outcomes: The outcomes since the last request.
+        room: The number of proposals wanted.
         closed: Whether the budget of trials is spent, so that only earlier configs may continue.
     """
 
@@ -30,11 +30,11 @@ class Reply:
     """Proposals.
 
     Attributes:
-        proposals: As many as were wanted; fewer if further ones wait for outcomes, or none is left.
-        exhausted: Whether no new config will come, whatever is told.
-        events: What an oracle did, in order, so that it can be made anew; see `Event`.
+        proposals: As many as wanted; fewer if further ones need outcomes or do not exist.
+        exhausted: Whether no new config will come, even after further outcomes.
+        events: An oracle's actions, in order, from which it can be rebuilt.
         notes: Lines for the user.
-        error: Why it cannot go on, in one line; or empty.
+        error: The reason if the proposer cannot go on, in one line; else empty.
     """
 
     proposals: tuple[Proposal, ...] = ()
@@ -46,13 +46,13 @@ class Reply:
 
 @dataclass(frozen=True)
 class OracleEvent:
-    """A trial that an oracle created or was told the end of.
+    """The creation or the end of an oracle's trial.
 
     Attributes:
-        trial_id: KerasTuner's.
+        trial_id: KerasTuner's id.
         config: The trial's config, for its creation; None for its end.
         epochs: As in `Proposal`.
-        score: The score that was told; None for a failure.
+        score: The reported score; None for a failure.
     """
 
     trial_id: str
@@ -63,10 +63,10 @@ class OracleEvent:
 
 @dataclass(frozen=True)
 class Past:
-    """What earlier runs proposed and learnt; see `Strategy.restore`.
+    """The proposals and outcomes of earlier runs; see `Strategy.restore`.
 
     Attributes:
-        events: What an oracle of the user did.
+        events: The actions of the user's oracle.
     """
 
     configs: tuple[Config, ...] = ()
@@ -75,22 +75,22 @@ class Past:
 
 
 class Exchange(Protocol):
-    """Trains what is proposed."""
+    """Trains proposals."""
 
     def exchange(self, answer: Reply) -> Inquiry | None:
-        """Take proposals, and work until more are wanted; None when the run is over."""
+        """Take proposals, and work until more are wanted; None once the run is over."""
         ...
 
 
 def search_with(answer: Callable[[Inquiry], Reply], engine: Exchange) -> None:
-    """Search: the only loop between those who propose and those who train."""
+    """Search: the only loop between proposing and training."""
     request = engine.exchange(Reply())
     while request is not None:
         request = engine.exchange(answer(request))
 
 
 def reply_of(strategy: Strategy, request: Inquiry) -> Reply:
-    """Tell a strategy the outcomes, and ask it for proposals."""
+    """Report the outcomes to a strategy, and ask it for proposals."""
     strategy.tell(request.outcomes)
     if request.closed and not strategy.close():
         return Reply(exhausted=True)
@@ -99,5 +99,5 @@ def reply_of(strategy: Strategy, request: Inquiry) -> Reply:
 
 
 def foreseen(strategy: Strategy, count: int) -> Sequence[Proposal]:
-    """Return the next proposals, at most `count`, that no outcome will change."""
+    """Return at most `count` next proposals, as far as no outcome can change them."""
     return strategy.ask(min(count, strategy.foreseen))

@@ -23,22 +23,22 @@ from hpsearch.space.space import Config, Space
 _ROOT5 = np.sqrt(5.0)
 _LEAST_NOISE = 1e-6
 _FIT_STEPS = 50
-#: The process is fitted to so many configs; each step costs the cube of their number.
+#: The process is fitted to at most this many configs; a step costs the cube of their number.
 _MOST_FITTED = 150
 _TINY = 1e-12
 
 
 class GaussianProcess:
-    """A process with a Matern 5/2 kernel, fitted when it is made.
+    """A Gaussian process with a Matern 5/2 kernel, fitted on construction.
 
-    Length scales, variance and noise are those of the greatest posterior density given the best
-    rows and the latest.
+    Length scales, variance and noise maximise the posterior density, given the best and the latest
+    rows.
 
     Args:
         x: Shape `(n, D)`, without NaN.
         y: Shape `(n,)`, standardised.
-        categories: For the first columns, True for those of categories, which are only equal or
-            different; all others are numbers.
+        categories: For the first columns, True for categories, which are only equal or different;
+            all others are numbers.
         noise: Variance of `y` about the process; fitted if None.
     """
 
@@ -77,7 +77,7 @@ class GaussianProcess:
     def _loss(self, parameters: Array) -> tuple[float, Array]:
         """Return the negative log posterior and its gradient.
 
-        Parameters are the logarithms of inverse squared lengths, of the variance, of the noise.
+        Parameters are the logarithms of the inverse squared lengths, the variance and the noise.
         """
         count, columns = self._x.shape
         inverse, variance = np.exp(parameters[:columns]), np.exp(parameters[columns])
@@ -115,7 +115,7 @@ class GaussianProcess:
         squared = cdist(a[:, ordered] * root, b[:, ordered] * root, "sqeuclidean")
         for column in np.flatnonzero(self._categories):
             squared += self._inverse[column] * (a[:, None, column] != b[None, :, column])
-        # In place, since with many rows new arrays take longer than the arithmetic.
+        # In place: with many rows, allocating arrays takes longer than the arithmetic.
         distance = np.sqrt(squared)
         distance *= _ROOT5
         kernel: Array = squared
@@ -148,10 +148,10 @@ class GaussianProcess:
         return kernel @ self._solved, np.sqrt(np.maximum(variance, _TINY))
 
 
-#: The process knows so many configs; the limit bounds the cost of an ask.
+#: The process knows at most this many configs, which bounds the cost of an ask.
 _MOST_KNOWN = 1_000
-#: Standard deviations that every other proposal must improve by, which makes it explore more; the
-#: proposals between refine the best config.
+#: Every other proposal must improve by this many standard deviations, so that it explores more;
+#: the proposals between refine the best config.
 _MARGIN = 0.01
 _RANDOM, _NEAR = 500, 200
 _PARENTS = 10
@@ -159,17 +159,17 @@ _PARENTS = 10
 #: best candidates.
 _STEPS = (0.1, 0.02)
 _REFINEMENTS = (0.05, 0.02, 0.008, 0.003)
-#: What a prior foresees varies by about 1 in the space, as a hyperparameter does, by this divisor.
+#: Divisor of the prior's expected losses, so that they vary by about 1, as a hyperparameter does.
 _SPREADS = 4.0
-#: Below it what a prior foresees differs by rounding alone.
+#: With a smaller spread, the prior's expected losses differ by rounding only.
 _LEAST_SPREAD = 1e-6
 
 
 class BayesianStrategy(AdaptiveStrategy):
-    """Proposes the config with the greatest expected improvement over the best score.
+    """Proposes the config with the greatest expected improvement on the best score.
 
     Args:
-        initial: The number of configs, known or in training, before the process is asked; by
+        initial: The number of configs, known or in training, before the process proposes; by
             default see `AdaptiveStrategy`.
         alpha: Observation noise on the kernel matrix's diagonal, as in KerasTuner, for scores
             scaled to a variance of 1; fitted if None.
@@ -196,13 +196,13 @@ class BayesianStrategy(AdaptiveStrategy):
 
     @cached_property
     def _spread(self) -> float:
-        """The spread of what a prior foresees in the space."""
+        """The spread of the prior's expected losses in the space."""
         rows = self.encoding.rows(self.sample()) if self.table is None else self.table[1]
         spread = float(self.foreseen_losses(rows).std()) if len(rows) else 0.0
         return spread if spread > _LEAST_SPREAD else 1.0
 
     def suggest(self, random: np.random.Generator) -> Config | None:
-        """Return a new config; None if fewer than two have a score, or none is found."""
+        """Return a new config; None if fewer than two have a score, or if no new one is found."""
         known = _limited(self.history.observations(random))
         if np.isfinite(known.losses).sum() < 2 or not self.encoding.dimensions:
             return None
@@ -216,10 +216,10 @@ class BayesianStrategy(AdaptiveStrategy):
             return self._best_found(random, process, best, known)
 
     def _features(self, rows: Array, foreseen: Array | None = None) -> Array:
-        """Return rows without NaN: an inactive value is in the middle, or a category of its own.
+        """Return rows without NaN: an inactive number is 0.5, an inactive category a separate one.
 
-        What a prior foresees is one more feature, by which the process learns whether, and which
-        way, it tells something of these data.
+        The prior's expected loss is one more feature, from which the process learns if, and in
+        which direction, the prior predicts the scores.
         """
         inactive = np.where(self._categories, -1.0, 0.5)
         found = np.where(np.isnan(rows), inactive[None], rows)
@@ -251,10 +251,10 @@ class BayesianStrategy(AdaptiveStrategy):
         best: float,
         known: Observations,
     ) -> Config | None:
-        """Return the best of random points and points near good ones, refined around the best."""
+        """Return the best of random points and points near good ones, after refining the best."""
         columns = len(self.encoding.dimensions)
         rows = known.rows[np.argsort(known.losses, kind="stable")]
-        # Inactive values are drawn, so that a child may make them active.
+        # Draw inactive values, since a child may activate them.
         parents = np.where(np.isnan(rows), self.encoding.uniform(random.random(rows.shape)), rows)
         pools = [self.encoding.uniform(random.random((_RANDOM, columns)))]
         pools += [self._children(random, parents[:_PARENTS], step) for step in _STEPS]
@@ -271,12 +271,12 @@ class BayesianStrategy(AdaptiveStrategy):
         return self.first_new_config(points[np.argsort(-utilities, kind="stable")])
 
     def _valid(self, points: Array) -> Array:
-        """Return the first few points that break no constraint."""
+        """Return the first few points that satisfy the constraints."""
         places = (p for p, point in enumerate(points) if self.encoding.config(point) is not None)
         return points[list(islice(places, _PARENTS))]
 
     def _children(self, random: np.random.Generator, parents: Array, step: float) -> Array:
-        """Return points near parents; about two columns of each change."""
+        """Return points near parents, with about two columns changed."""
         columns = len(self.encoding.dimensions)
         children = parents[random.integers(len(parents), size=_NEAR)].copy()
         changed = random.random(children.shape) < min(1.0, 2.0 / columns)
@@ -289,7 +289,7 @@ class BayesianStrategy(AdaptiveStrategy):
 
 
 class _RungProcess(GaussianProcess):
-    """A process over configs and rungs; a row that lacks the rung is at the top."""
+    """A process over configs and rungs; a row without a rung is at the top rung."""
 
     def predict(self, x: Array) -> tuple[Array, Array]:
         """Return mean and standard deviation at rows, shape `(m,)` each."""
@@ -301,19 +301,19 @@ def _topped(x: Array) -> Array:
 
 
 class RungBayesianStrategy(BayesianStrategy):
-    """Proposes by a process over configs and rungs, as Bayesian optimization does.
+    """Bayesian optimization with a process over configs and rungs.
 
-    The expected improvement is that at the top rung over the best mean there, so that scores of
-    lower rungs count as far as they have told those of higher ones.
+    It maximises the expected improvement at the top rung on the best mean there. So scores at lower
+    rungs count as far as they have predicted scores at higher ones.
 
     Source: Kandasamy et al., Multi-fidelity Bayesian Optimisation with Continuous Approximations
     (2017).
 
-    Its history has to tell of the rungs.
+    It needs a history with rungs: `fidelity.EveryRung`.
     """
 
     def suggest(self, random: np.random.Generator) -> Config | None:
-        """Return a new config; None if fewer than two have a score, or none is found."""
+        """Return a new config; None if fewer than two have a score, or if no new one is found."""
         known = _limited(self.history.observations(random))
         if np.isfinite(known.losses).sum() < 2 or not self.encoding.dimensions:
             return None
@@ -338,7 +338,7 @@ def _limited(known: Observations) -> Observations:
 
 
 def _best_and_latest(losses: Array, most: int) -> npt.NDArray[np.intp]:
-    """Return the places of at most so many losses, in order: a quarter the best, others last."""
+    """Return the places of `most` losses, in order: the best for a quarter, then the latest."""
     if len(losses) <= most:
         return np.arange(len(losses))
     best = np.argsort(losses, kind="stable")[: most // 4]
@@ -347,7 +347,7 @@ def _best_and_latest(losses: Array, most: int) -> npt.NDArray[np.intp]:
 
 
 def _warped(losses: Array) -> Array:
-    """Standardise losses; those beyond the median count by rank only, failures as the worst.
+    """Standardise losses; those above the median count by rank only, failures as the worst.
 
     Source: Song et al., The Vizier Gaussian Process Bandit Algorithm (2024), "half rank".
     """
@@ -372,7 +372,7 @@ def _warped(losses: Array) -> Array:
 
 
 def _log_improvement(mean: Array, deviation: Array, best: float) -> Array:
-    """Return the logarithm of the expected improvement, even if that underflows to zero."""
+    """Return the logarithm of the expected improvement, accurate even if that underflows."""
     z = (best - mean) / deviation
     high = np.maximum(z, -1.0)
     likely = np.log(np.exp(-0.5 * high**2) / np.sqrt(2 * np.pi) + high * ndtr(high))

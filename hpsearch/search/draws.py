@@ -1,4 +1,4 @@
-"""Methods that ignore scores: listed configs, grid, random and Sobol' draws, in a fixed order."""
+"""Methods that ignore scores: listed configs, grid, random and Sobol' draws."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from hpsearch.space.space import Choices, Config, Space
 #: The methods whose proposals do not depend on scores; `configs` is a list without a method.
 FIXED_METHODS = ("grid", "random", "sobol", "configs")
 
-#: Only a space of at most this size is enumerated to tell when it is exhausted.
+#: Only a space of at most this size is enumerated to detect its exhaustion.
 _COUNTABLE = 100_000
-#: Draws in a row without a new config after which it is enumerated; that takes seconds.
+#: After this many draws without a new config, it is enumerated, which takes seconds.
 _SUSPICIOUS = 100
-#: Draws in a row without a new config after which a larger space counts as exhausted.
+#: After this many draws without a new config, a larger space counts as exhausted.
 _PATIENCE = 10_000
-#: Draws whose random numbers are made at once.
+#: The number of draws whose random numbers are made at once.
 _BLOCK = 256
 #: Bits of a coordinate of the Sobol' sequence, which has 2**_SOBOL_BITS points.
 _SOBOL_BITS = 40
@@ -33,7 +33,7 @@ def draws(method: str, space: Space, listed: Iterable[Config], seed: int) -> Ite
     """Return the proposals of a method of FIXED_METHODS, in order; `configs` takes `listed`.
 
     Raises:
-        ValueError: The method is another, or a grid's parameter is continuous.
+        ValueError: The method is not in FIXED_METHODS, or a grid's parameter is continuous.
     """
     match method:
         case "configs":
@@ -48,7 +48,7 @@ def draws(method: str, space: Space, listed: Iterable[Config], seed: int) -> Ite
 
 
 def distinct(configs: Iterable[Config | None]) -> Iterator[Config]:
-    """Yield each config once, in order, and skip None."""
+    """Yield the configs in order, without repetitions and None."""
     met: set[str] = set()
     for config in configs:
         if config is not None and config.id not in met:
@@ -71,7 +71,7 @@ def random_draws(space: Space, seed: int) -> Iterator[Config]:
     Draw k derives from (seed, k, parameter's name). Draws that break a constraint or repeat a
     config are skipped.
     """
-    # Nobody waits for values that have hardly a probability.
+    # Do not wait for values of tiny probability.
     countable = _is_countable(space) and not any(
         isinstance(p.domain, Choices) and p.domain.weights for p in space.parameters
     )
@@ -92,7 +92,7 @@ def random_draws(space: Space, seed: int) -> Iterator[Config]:
 
 
 def sobol_draws(space: Space, seed: int) -> Iterator[Config]:
-    """Yield points that fill the space evenly, each config once, until it is exhausted.
+    """Yield points that fill the space evenly, each config once, until the space is exhausted.
 
     Draw k is point k of a Sobol' sequence with a dimension for each parameter that varies,
     scrambled by (seed, method). Draws that break a constraint or repeat a config are skipped. After
@@ -137,12 +137,12 @@ def _random_assignments(space: Space, seed: int) -> Iterator[dict[str, Any]]:
 
 
 def _sobol_assignments(space: Space, seed: int) -> Iterator[dict[str, Any]]:
-    # Slow to import, and only this method needs it.
+    # Slow to import, and needed by this method only.
     from scipy.stats import qmc
 
     parameters = {p.name: p for p in space.parameters}
     fixed = {name: parameter.at(0.0) for name, parameter in parameters.items()}
-    # Sorted, so that reordering the file's lines changes no proposal.
+    # Sorted, so that the order of the file's lines does not matter.
     varying = sorted(p.name for p in space.parameters if p.choices is None or len(p.choices) > 1)
     if not varying:
         yield from itertools.repeat(fixed)
@@ -163,7 +163,7 @@ class DrawStrategy:
     """Proposes listed configs, then a method's draws, each config once.
 
     Args:
-        method: One of FIXED_METHODS; `configs` proposes `listed` and nothing else.
+        method: One of FIXED_METHODS; `configs` proposes `listed` only.
         listed: Configs to try first.
 
     Raises:
@@ -180,7 +180,7 @@ class DrawStrategy:
         self.exhausted = False
 
     def ask(self, count: int) -> list[Proposal]:
-        """Return at most `count` configs that were not proposed before; fewer once exhausted."""
+        """Return at most `count` new configs; fewer once the space is exhausted."""
         proposals: list[Proposal] = []
         new = (config for config in self._draws if config.id not in self._met)
         for config in itertools.islice(new, count):
@@ -198,6 +198,6 @@ class DrawStrategy:
         """Do nothing: outcomes do not change the draws."""
 
     def restore(self, configs: Sequence[Config], outcomes: Sequence[Outcome]) -> None:
-        """Skip the configs that were proposed before, wherever they come now."""
+        """Skip the configs that were proposed before, wherever they come in the order."""
         del outcomes
         self._met.update(config.id for config in configs)

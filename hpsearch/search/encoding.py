@@ -1,4 +1,4 @@
-"""Configs as rows of numbers, for strategies that fit a model to scores."""
+"""Encode configs as rows of numbers, for strategies that fit a model to scores."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Array = npt.NDArray[np.float64]
 
 
 def _key(value: Any) -> str:
-    """A text that is equal for equal values, whether integers or floats."""
+    """Return a text that is equal for equal values, also for integers and floats."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return json.dumps(value, sort_keys=True)
@@ -30,7 +30,7 @@ def _is_number(value: Any) -> bool:
 
 @dataclass(frozen=True)
 class Dimension:
-    """A parameter that varies, as one column.
+    """A varying parameter, as one column.
 
     The values of a discrete ordered parameter divide [0, 1] into cells; a value is encoded as the
     middle of its cell.
@@ -40,7 +40,7 @@ class Dimension:
 
     @cached_property
     def ordered(self) -> bool:
-        """Whether its values are numbers, so that near ones are alike."""
+        """True if its values are numbers, so that close values are alike."""
         choices = self.parameter.choices
         return choices is None or all(map(_is_number, choices))
 
@@ -56,7 +56,7 @@ class Dimension:
 
     @cached_property
     def _values(self) -> tuple[Any, ...]:
-        """Its choices: sorted if ordered, else as in the file."""
+        """Its choices, sorted if ordered, else in the file's order."""
         choices = self.parameter.choices or ()
         return tuple(sorted(choices)) if self.ordered else tuple(choices)
 
@@ -71,7 +71,7 @@ class Dimension:
         return self.parameter.domain
 
     def encode(self, value: Any) -> float | None:
-        """Return a number in [0, 1] if ordered, else the category's index; None if not a value."""
+        """Return a number in [0, 1], or a category's index; None if it is not a valid value."""
         if self._values:
             index = self._indices.get(_key(value))
             if index is None or not self.ordered:
@@ -87,21 +87,21 @@ class Dimension:
         return self._edge(value)
 
     def _edge(self, value: float) -> float:
-        """Return where the cell of a range's value begins in [0, 1]."""
+        """Return the lower edge, in [0, 1], of the cell of a range's value."""
         low, high = self._range.min, self._range.max + (1 if self._range.integer else 0)
         if self._range.log:
             return math.log(value / low) / math.log(high / low)
         return (value - low) / (high - low)
 
     def decode(self, number: float) -> Any:
-        """Return the value whose cell holds `number`, or the category of that index."""
+        """Return the value whose cell contains `number`, or the category with that index."""
         if self._values:
             index = int(number * len(self._values)) if self.ordered else int(number)
             return self._values[min(max(index, 0), len(self._values) - 1)]
         return self.parameter.at(min(max(number, 0.0), 1.0))
 
     def numbers(self, encoded: Array) -> Array:
-        """Return the numbers of a range without a step, for numbers in [0, 1]."""
+        """Convert numbers in [0, 1] to numbers of a range without a step."""
         low, high = self._range.min, self._range.max + (1 if self._range.integer else 0)
         if self._range.log:
             found = np.exp(math.log(low) + encoded * math.log(high / low))
@@ -113,7 +113,7 @@ class Dimension:
 
     @cached_property
     def cells(self) -> Array | None:
-        """Edges of the cells of a discrete ordered parameter, shape `(count + 1,)`."""
+        """The edges of a discrete ordered parameter's cells, shape `(count + 1,)`."""
         if self.count is None or not self.ordered:
             return None
         if self._values:
@@ -125,10 +125,10 @@ class Dimension:
 
 
 class Encoding:
-    """The columns of a space: its parameters that have more than one value.
+    """The columns of a space: its parameters with more than one value.
 
-    A row holds a config's values, NaN for inactive ones. A point has a value in every column; a
-    config ignores those that are inactive.
+    A row holds a config's values, with NaN for inactive ones. A point has a value in every column;
+    its config ignores inactive ones.
 
     Attributes:
         dimensions: The `D` columns, in the file's order.
@@ -147,8 +147,8 @@ class Encoding:
     def row(self, config: Config) -> Array:
         """Return the row of a config of this space, shape `(D,)`.
 
-        A value that another parameter decides is NaN, too, such as `hidden_layers` when `units` is
-        a list.
+        A value that another parameter determines is NaN, too, such as `hidden_layers` if `units`
+        is a list.
         """
         row = np.full(len(self.dimensions), np.nan)
         for column, dimension in enumerate(self.dimensions):
@@ -189,8 +189,8 @@ class Encoding:
     def rows(self, points: Array) -> Array:
         """Return the rows of points' configs, shape `(n, D)`, ignoring constraints.
 
-        Points that agree in the deciding parameters have the same active columns, so only one
-        config is made for each such group.
+        Points that agree in the deciding parameters have the same active columns, so one config
+        for each group of such points is enough.
         """
         snapped = self._snapped(points)
         _, first, group = np.unique(
@@ -202,7 +202,7 @@ class Encoding:
             assert config is not None
             pattern[:] = self.row(config)
         patterns = patterns[group.ravel()]
-        # Deciding columns come from the config: a list of units decides the number of layers.
+        # Take deciding columns from the config: a list of units decides the number of layers.
         return np.where(np.isnan(patterns) | self._deciding[None], patterns, snapped)
 
     def _snapped(self, points: Array) -> Array:

@@ -1,4 +1,4 @@
-"""What models know in searches with rungs: after how many epochs each score was taken."""
+"""Histories for models in searches with rungs, where scores differ in epochs."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from hpsearch.search.adaptive import History, Observations
 from hpsearch.search.encoding import Array, Encoding
 from hpsearch.search.strategy import Outcome
 
-#: The place of the top rung, whose scores count; the lowest is at 0, those between evenly.
+#: The place of the top rung, whose scores count; the lowest is at 0, the others evenly between.
 _TOP = 1.0
-#: Scores at a rung, with which a Parzen estimator ignores those of lower rungs; more if the space
-#: has as many columns.
+#: With this many scores at a rung, a Parzen estimator ignores lower rungs; it needs more scores if
+#: the space has more columns.
 _ENOUGH = 8
 
 
 class RungHistory(History):
-    """The base of both: a history with the score of each rung.
+    """Base class of both: a history with a score for each rung.
 
     Args:
         rungs: Epochs, ascending.
@@ -33,7 +33,7 @@ class RungHistory(History):
         self._at: dict[str, dict[float, float]] = {}
 
     def tell(self, outcomes: Sequence[Outcome]) -> None:
-        """Note outcomes; of several for one config and rung, the last one counts."""
+        """Record outcomes; the last one for a config and rung counts."""
         super().tell(outcomes)
         for outcome in outcomes:
             loss = math.inf
@@ -42,7 +42,7 @@ class RungHistory(History):
             self._at.setdefault(outcome.config.id, {})[self._place(outcome)] = loss
 
     def beats(self, first: str, second: str) -> bool:
-        """Return the same at the highest rung that both have reached; what failed beats none."""
+        """Compare two proposals at the highest rung that both reached; a failed one never wins."""
         one, two = self._at.get(first, {}), self._at.get(second, {})
         if math.inf in one.values() or not one:
             return False
@@ -52,7 +52,7 @@ class RungHistory(History):
         return shared is not None and one[shared] < two[shared]
 
     def _place(self, outcome: Outcome) -> float:
-        """Return where the epochs of an outcome lie among the rungs, from 0 to 1."""
+        """Return the place of an outcome's epochs among the rungs, from 0 to 1."""
         if outcome.epochs is None or len(self._rungs) == 1:
             return _TOP
         below = bisect.bisect_left(self._rungs, outcome.epochs)
@@ -73,15 +73,15 @@ class RungHistory(History):
 
 
 class HighestRung(RungHistory):
-    """Tells of the highest rung where enough configs have a score, for a model of one rung.
+    """Gives a model the scores of one rung: the highest one with enough scores.
 
     Source: Falkner et al., BOHB: Robust and Efficient Hyperparameter Optimization at Scale (2018).
     """
 
     def observations(self, random: np.random.Generator) -> Observations:
-        """Return the configs that have a score there, and those that failed below.
+        """Return the configs that have a score at that rung or failed below it.
 
-        As long as no rung has enough, the score of each config's highest counts.
+        Until a rung has enough scores, each config counts with its score at its highest rung.
         """
         names, rows = self._usable()
         enough = max(_ENOUGH, rows.shape[1] + 1)
@@ -99,10 +99,10 @@ class HighestRung(RungHistory):
 
 
 class EveryRung(RungHistory):
-    """Tells of every score, for a model of all rungs."""
+    """Gives a model the scores of all rungs."""
 
     def observations(self, random: np.random.Generator) -> Observations:
-        """Return a row for each score, with a last column: the place of its rung, 1 at the top."""
+        """Return a row for each score; the last column is its rung's place, 1 at the top."""
         del random
         names, rows = self._usable()
         known = [

@@ -1,4 +1,4 @@
-"""Successive halving over epochs: asha and hyperband."""
+"""Successive halving over epochs: `asha` and `hyperband`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hpsearch.space.space import Choices, Config, Kind, Parameter, Range, Space
 
 
 def rungs_of(top: int, first: int, factor: float) -> tuple[int, ...]:
-    """Return the epochs at which trainings halt: `first`, `factor` times more each, and `top`.
+    """Return the epochs at which trainings halt: from `first` up by `factor`, and `top`.
 
     Source: Li et al., A System for Massively Parallel Hyperparameter Tuning (2020).
     """
@@ -26,16 +26,16 @@ def rungs_of(top: int, first: int, factor: float) -> tuple[int, ...]:
 
 
 def rungs_below(top: int, factor: float, halvings: int) -> tuple[int, ...]:
-    """Return the epochs at which trainings halt: `top`, and `factor` times less each below."""
+    """Return the epochs at which trainings halt: `top`, and down from it by `factor`."""
     below = (max(1, round(top / factor**halving)) for halving in range(1, halvings + 1))
     return tuple(sorted({top, *below}))
 
 
 def at_top(space: Space) -> Space:
-    """Return a space with the largest `epochs` only, which is the top rung."""
+    """Return the space with its largest `epochs` only, which is the top rung."""
 
     def topped(parameter: Parameter) -> Parameter:
-        # The epochs that a program takes as an argument are a parameter like any other.
+        # A program's argument `epochs` is a parameter like any other.
         if parameter.name != "epochs" or space.kind is Kind.PROGRAM:
             return parameter
         if parameter.choices is not None:
@@ -47,7 +47,7 @@ def at_top(space: Space) -> Space:
 
 
 class Rung:
-    """The scores at one rung, best first; of equal scores, that of the earlier proposal first."""
+    """The scores at one rung, best first; equal scores are in the order of proposals."""
 
     def __init__(self, *, maximize: bool) -> None:
         self._sign = -1.0 if maximize else 1.0
@@ -59,7 +59,7 @@ class Rung:
         return len(self._ranked)
 
     def enter(self, config: Config, order: int, score: float | None) -> None:
-        """Record a config's score in place of an earlier one; None ranks last."""
+        """Record a config's score, replacing an earlier one; None ranks last."""
         known = self._entries.get(config.id)
         if known is not None:
             del self._ranked[bisect.bisect_left(self._ranked, known)]
@@ -72,7 +72,7 @@ class Rung:
         self._configs[config.id] = config
 
     def best(self, count: int) -> Iterator[Config]:
-        """Yield the best `count` configs, without those that failed."""
+        """Yield the best `count` configs, except for failed ones."""
         for loss, _, config in self._ranked[:count]:
             if loss < math.inf:
                 yield self._configs[config]
@@ -80,13 +80,13 @@ class Rung:
 
 @dataclass
 class _Bracket:
-    """A bracket's rungs, and how far it sent each of its configs.
+    """A bracket's rungs, and how far each config was sent.
 
     Attributes:
-        first: Index of the rung where its configs begin.
-        size: The number of configs that it takes; None for any number.
+        first: Index of the rung at which its configs begin.
+        size: The number of configs in the bracket; None for any number.
         sent: For each config, the index of the last rung that it was proposed for.
-        over: Whether no config will continue any more.
+        over: Whether no config will continue.
     """
 
     rungs: list[Rung]
@@ -104,7 +104,7 @@ class _Bracket:
         """Yield configs that may continue, each with the index of its next rung.
 
         Args:
-            closed: Whether no further config begins.
+            closed: Whether no new config will begin.
         """
         raise NotImplementedError
 
@@ -115,7 +115,7 @@ class _Bracket:
 
 
 class _AsynchronousBracket(_Bracket):
-    """Promotes a config as soon as it is among the best of those that a rung has seen."""
+    """Promotes a config as soon as it is among the best so far at its rung."""
 
     def promotable(self, *, closed: bool) -> Iterator[tuple[Config, int]]:
         del closed
@@ -125,7 +125,7 @@ class _AsynchronousBracket(_Bracket):
 
 
 class _SynchronousBracket(_Bracket):
-    """Promotes configs once all have reached a rung."""
+    """Promotes the best configs of a rung once all its configs have reached it."""
 
     def promotable(self, *, closed: bool) -> Iterator[tuple[Config, int]]:
         expected = len(self.sent) if closed or self.size is None else self.size
@@ -135,17 +135,17 @@ class _SynchronousBracket(_Bracket):
             if index == len(self.rungs) - 1 or not expected:
                 break
             best = list(self.rungs[index].best(int(expected / self.factor)))
-            # Those that failed are missing.
+            # Failed configs are missing.
             expected = len(best)
             yield from self._waiting_at(index, best)
         self.over = True
 
 
 class HalvingStrategy:
-    """The base of both methods: the number of a proposal decides its bracket.
+    """Base class of both methods: a proposal's number decides its bracket.
 
     Args:
-        proposer: Proposes the configs; it is told the score at each rung that they reach.
+        proposer: Proposes the configs; it learns the score at each rung that they reach.
         rungs: Epochs, ascending.
     """
 
@@ -161,26 +161,26 @@ class HalvingStrategy:
 
     @property
     def exhausted(self) -> bool:
-        """Whether no new config will begin."""
+        """True if no new config will begin."""
         return self._closed or self._proposer.exhausted or self._full(len(self._orders))
 
     @property
     def foreseen(self) -> int:
         """See `Strategy.foreseen`."""
-        # The outcomes of the first decide whether one of them continues, or another begins.
+        # The first outcomes decide if one of their configs continues, or another begins.
         return 0 if self._orders else self._proposer.foreseen
 
     def first_epochs(self, config: Config) -> int:
-        """Return the epochs at which a config that was proposed halts for the first time."""
+        """Return the epochs at which a proposed config first halts."""
         return self.rungs[self._bracket(self._orders[config.id]).first]
 
     def close(self) -> bool:
-        """Begin no further config: those that began are all that compete."""
+        """Begin no further config; the configs so far compete among themselves."""
         self._closed = True
         return True
 
     def ask(self, count: int) -> list[Proposal]:
-        """Return at most `count` proposals: configs that continue first, then new ones."""
+        """Return at most `count` proposals: continued configs first, then new ones."""
         proposals: list[Proposal] = []
         while len(proposals) < count:
             proposal = self._promotion() or self._beginning()
@@ -197,7 +197,7 @@ class HalvingStrategy:
         return None
 
     def _open(self) -> Iterable[_Bracket]:
-        """The brackets in which a config may continue."""
+        """Return the brackets in which a config may continue."""
         return self._brackets
 
     def _beginning(self) -> Proposal | None:
@@ -229,7 +229,7 @@ class HalvingStrategy:
         raise NotImplementedError
 
     def _full(self, number: int) -> bool:
-        """Whether there is no bracket for proposal `number`."""
+        """Check if no bracket has room for proposal `number`."""
         del number
         return False
 
@@ -237,7 +237,7 @@ class HalvingStrategy:
         return [Rung(maximize=self._maximize) for _ in self.rungs]
 
     def tell(self, outcomes: Sequence[Outcome]) -> None:
-        """Learn scores at rungs; any other outcome is told to the proposer only."""
+        """Learn scores at rungs; any other outcome goes to the proposer only."""
         self._proposer.tell(self._entered(outcomes))
 
     def restore(self, configs: Sequence[Config], outcomes: Sequence[Outcome]) -> None:
@@ -247,10 +247,10 @@ class HalvingStrategy:
         self._proposer.restore(configs, self._entered(outcomes))
 
     def _entered(self, outcomes: Sequence[Outcome]) -> list[Outcome]:
-        """Enter scores at rungs, and return what the proposer is told.
+        """Enter scores at rungs, and return the outcomes for the proposer.
 
-        A resumed search is told the scores below the rung that a config began at, too, which are
-        left out, so that it goes on as if it had not been interrupted.
+        A resumed search also gets scores from below the rung at which a config began. They are left
+        out, so that the search goes on as if it had not been interrupted.
         """
         told = []
         last = {outcome.config.id: outcome for outcome in outcomes}
@@ -262,7 +262,7 @@ class HalvingStrategy:
             bracket = self._bracket(number)
             index = self.rungs.index(outcome.epochs)
             if outcome is last[outcome.config.id]:
-                # It may have ended before the rung that it was to begin at.
+                # The training may have ended before its first rung.
                 index = max(index, bracket.first)
             if index >= bracket.first:
                 bracket.enter(outcome.config, number, index, outcome.score)
@@ -271,7 +271,7 @@ class HalvingStrategy:
 
 
 class AshaStrategy(HalvingStrategy):
-    """Asynchronous successive halving: no rung waits for another config.
+    """Asynchronous successive halving: promotions do not wait for other configs.
 
     Args:
         factor: One config in `factor` continues from each rung.
@@ -311,13 +311,13 @@ class AshaStrategy(HalvingStrategy):
 
 
 class HyperbandStrategy(HalvingStrategy):
-    """Brackets of successive halving, from the one that begins with most configs to fewest.
+    """Brackets of successive halving, from the one with the most configs to the fewest.
 
-    A bracket begins while another waits for its rung, so workers need not wait.
+    A bracket begins while another waits for a rung, so workers need not wait.
 
     Args:
         factor: One config in `factor` continues from each rung.
-        iterations: How often all brackets are run; None repeats them for as long as it is asked.
+        iterations: How often to run all brackets; None repeats them without end.
 
     Source: Li et al., Hyperband: A Novel Bandit-Based Approach to Hyperparameter Optimization
     (2018).
@@ -337,7 +337,7 @@ class HyperbandStrategy(HalvingStrategy):
         self._iterations = iterations
         self._finished = 0
         most = len(self.rungs)
-        # The paper's n of bracket s: the same epochs for each bracket, or a little more.
+        # The paper's n for bracket s: all brackets take the same epochs, or a little more.
         self._sizes = [
             math.ceil(most / (s + 1) * factor**s - 1e-9) for s in range(most - 1, -1, -1)
         ]
@@ -358,7 +358,7 @@ class HyperbandStrategy(HalvingStrategy):
         return self._iterations is not None and number >= self._iterations * sum(self._sizes)
 
     def _open(self) -> Iterable[_Bracket]:
-        # A bracket that is over stays so, and there may be hundreds of them.
+        # Skip brackets that are over, of which there may be hundreds.
         while self._finished < len(self._brackets) and self._brackets[self._finished].over:
             self._finished += 1
         return self._brackets[self._finished :]

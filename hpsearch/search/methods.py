@@ -18,17 +18,17 @@ if TYPE_CHECKING:
     from hpsearch.search.adaptive import AdaptiveStrategy
     from hpsearch.search.prior import Study
 
-#: As in KerasTuner's Hyperband.
+#: The factor of KerasTuner's Hyperband.
 _FACTOR = 3
-#: Times that a training halts below the top, unless `min_epochs` is given: after even fewer epochs,
-#: scores hardly tell which config is good in the end.
+#: How often a training halts below the top, unless `min_epochs` is given: after even fewer epochs,
+#: scores hardly predict the final score.
 _HALVINGS = 2
-#: Of the configs that `asha` begins, one in so many is random: where scores at rungs mislead, so
-#: does a model of them.
+#: `asha` draws one in this many new configs at random: if scores at rungs mislead, so does a model
+#: of them.
 _RANDOM_EVERY = 2
-#: Of `asha`: the second bracket begins a rung higher, for configs that are bad at first.
+#: `asha` has a second bracket, which begins a rung higher, for configs that are bad at first.
 _BRACKETS = 2
-#: Trials up to which `auto` is `bayesian`.
+#: Up to this many trials, `auto` is `bayesian`.
 _FEW = 1_000
 
 
@@ -50,7 +50,7 @@ def _drawn(method: str) -> Callable[[_Search], Strategy]:
 
 
 def _study(search: _Search) -> Study | None:
-    """Return what is known of the hyperparameters, unless the method's options decline it."""
+    """Return the study if it covers the hyperparameters and the options do not decline it."""
     default = "mlp" if search.space.kind is Kind.MLP else "none"
     if search.options.get("prior", default) == "none":
         return None
@@ -106,8 +106,8 @@ def _proposer(
     """Make the strategy that proposes the configs of a halving method.
 
     Args:
-        random_every: Of a model's proposals, one in so many is random, and the others bear its
-            name; 0 for none.
+        random_every: One in this many of a model's proposals is random, and the others have the
+            model's name; 0 for none.
     """
     name = search.options.get("proposals", default)
     prior = {"prior": search.options["prior"]} if "prior" in search.options else {}
@@ -127,7 +127,7 @@ def _proposer(
     return strategy
 
 
-#: Rungs of a program of which nobody knows how many epochs it tells.
+#: Most rungs of a program, whose number of epochs may be unknown.
 _MOST_RUNGS = 20
 
 
@@ -147,7 +147,7 @@ def _rungs(search: _Search, factor: float) -> tuple[int, ...]:
 
 
 def _to_the_end(search: _Search, rungs: tuple[int, ...]) -> tuple[int, ...]:
-    """Return rungs of which the last is a program's own end, which nobody halts."""
+    """Replace a program's last rung by its own end, at which it is not halted."""
     if search.space.kind is not Kind.PROGRAM:
         return rungs
     return (*rungs[:-1][:_MOST_RUNGS], ENDLESS)
@@ -188,8 +188,8 @@ def _hyperband(search: _Search) -> Strategy:
 def _early_terminate(search: _Search, options: Mapping[str, Any]) -> Strategy:
     """Make W&B's Hyperband: asynchronous, rungs by `min_iter` or by `max_iter` and `s`.
 
-    W&B stops a run that is not among the best at a rung; here it halts, and continues if it turns
-    out to be among the best.
+    W&B stops a run that is not among the best at a rung; here the run halts, and continues if it
+    later is among the best.
     """
     factor = options.get("eta", _FACTOR)
     top = _top(search)
@@ -199,7 +199,7 @@ def _early_terminate(search: _Search, options: Mapping[str, Any]) -> Strategy:
         first = max(1, round(top / factor ** options.get("s", 1)))
     rungs = rungs_of(top, min(first, top), factor)
     if "max_iter" in options and search.space.kind is Kind.PROGRAM:
-        # Beyond its last band W&B stops no run.
+        # W&B stops no run after its last band.
         rungs = (*(rung for rung in rungs if rung < top), ENDLESS)
     elif top < _top(search):
         rungs = (*rungs, _top(search))
@@ -241,7 +241,7 @@ def make_strategy(
         goal: `maximize` or `minimize`.
         seed: Seed of the proposals; not negative.
         trials: The number of configs that the budget allows; None if only time ends the search.
-        kinds: What the scores are like, for a prior: some of `prior.KINDS`; empty if unknown.
+        kinds: The kinds of score, for a prior: some of `prior.KINDS`; empty if unknown.
 
     Raises:
         ValueError: A grid's parameter is continuous.

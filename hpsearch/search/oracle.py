@@ -1,6 +1,6 @@
-"""KerasTuner's side of a search: spaces as its hyperparameters, and any strategy as its oracle.
+"""Turn a space into KerasTuner's hyperparameters, and a strategy into its oracle.
 
-Workarounds for KerasTuner 1.4.8 are here.
+This module holds the workarounds for KerasTuner 1.4.8.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from hpsearch.search.strategy import Outcome, Proposal, Strategy
 from hpsearch.space.space import Choices, Config, Parameter, Range, Space, matches
 
 STATUS = kt_trial.TrialStatus
-#: KerasTuner's own values, as its Hyperband writes them.
+#: The names of KerasTuner's own values, which its Hyperband writes.
 EPOCHS, INITIAL_EPOCH, TRIAL_ID = "tuner/epochs", "tuner/initial_epoch", "tuner/trial_id"
 
 
 def _codes(parameter: Parameter) -> dict[Any, Any] | None:
-    """KerasTuner's value of each choice -> the choice; None for a continuous parameter.
+    """Map KerasTuner's values to a parameter's choices; None for a continuous parameter.
 
     KerasTuner takes numbers, texts or booleans, all of one type; other values become JSON.
     """
@@ -50,7 +50,7 @@ def _code(parameter: Parameter, value: Any) -> Any:
 
 
 def hyperparameters_of(space: Space) -> keras_tuner.HyperParameters:
-    """Return the space as KerasTuner's, with the conditions that it can express."""
+    """Return the space as KerasTuner's hyperparameters, with all conditions it can express."""
     hp = keras_tuner.HyperParameters()
     by_name = {parameter.name: parameter for parameter in space.parameters}
     for parameter in space.by_dependence:
@@ -113,7 +113,7 @@ def _value(parameter: Parameter, value: Any) -> Any:
     if codes is not None:
         if not isinstance(value, list | dict) and value in codes:
             return codes[value]
-        # A program's own hyperparameters may have values that `hyperparameters_of` would code, and
+        # A program's own hyperparameters may have values that `hyperparameters_of` encodes, and
         # KerasTuner adds steps without rounding.
         for choice in codes.values():
             if type(choice) is type(value) and (choice == value or _is_close(choice, value)):
@@ -134,7 +134,7 @@ def _is_close(choice: Any, value: Any) -> bool:
 
 @contextmanager
 def released(oracle: keras_tuner.Oracle) -> Iterator[None]:
-    """Release KerasTuner's lock at the end, which an exception would leave held."""
+    """Release KerasTuner's lock at the end, even after an exception."""
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", category=DeprecationWarning, module="keras_tuner")
@@ -149,11 +149,11 @@ def released(oracle: keras_tuner.Oracle) -> Iterator[None]:
 class StrategyOracle(keras_tuner.Oracle):  # type: ignore[misc]  # KerasTuner has no types
     """Passes a strategy's proposals to KerasTuner's trials, and their scores back.
 
-    A proposal to train for a number of epochs has KerasTuner's own values, as its Hyperband writes
-    them: `tuner/epochs`, `tuner/initial_epoch` and, to continue an earlier trial, `tuner/trial_id`.
+    A proposal with a number of epochs sets the values of KerasTuner's Hyperband: `tuner/epochs`,
+    `tuner/initial_epoch` and, to continue an earlier trial, `tuner/trial_id`.
 
     Args:
-        strategy: New, or just restored; from now on only the oracle asks and tells it.
+        strategy: New or just restored; from now on only the oracle may call it.
         metric: The objective's name.
         goal: `maximize` or `minimize`.
         seed: Seed of the proposals.
@@ -166,7 +166,7 @@ class StrategyOracle(keras_tuner.Oracle):  # type: ignore[misc]  # KerasTuner ha
         self.strategy = strategy
         #: The proposal of each trial.
         self.proposals: dict[str, Proposal] = {}
-        #: The losses of further objectives of each trial that ends; see `Outcome`.
+        #: Each ended trial's losses for further objectives; see `Outcome`.
         self.losses: dict[str, tuple[float, ...]] = {}
         self._reached: dict[str, tuple[int, str]] = {}
         direction = "max" if goal == "maximize" else "min"
@@ -175,16 +175,16 @@ class StrategyOracle(keras_tuner.Oracle):  # type: ignore[misc]  # KerasTuner ha
             hyperparameters=hyperparameters_of(space),
             allow_new_entries=False,
             tune_new_entries=True,
-            # KerasTuner takes 0 for "choose one at random".
+            # KerasTuner would replace the seed 0 by a random one.
             seed=seed + 1,
             max_consecutive_failed_trials=None,
         )
         self.verbose = 0
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
-        """Return the values of the next trial.
+        """Return the values of the next trial, or a status.
 
-        Or a status: IDLE to wait for a trial in training, STOPPED if no trial will come.
+        The status is IDLE to wait for a trial in training, STOPPED if no trial will come.
         """
         proposals = self.strategy.ask(1)
         if not proposals:
@@ -205,7 +205,7 @@ class StrategyOracle(keras_tuner.Oracle):  # type: ignore[misc]  # KerasTuner ha
 
     @keras_tuner.synchronized  # type: ignore[untyped-decorator]
     def end_trial(self, trial: kt_trial.Trial) -> None:
-        """Tell the strategy of a trial that has ended, unless it is to be retried."""
+        """Report an ended trial to the strategy, unless it is to be retried."""
         super().end_trial(trial)
         ended, proposal = self.trials[trial.trial_id], self.proposals[trial.trial_id]
         if ended.status in (STATUS.COMPLETED, STATUS.FAILED):
@@ -216,7 +216,7 @@ class StrategyOracle(keras_tuner.Oracle):  # type: ignore[misc]  # KerasTuner ha
             self.strategy.tell([outcome])
 
     def correct(self, trial: kt_trial.Trial | None, outcome: Outcome) -> None:
-        """Take a later outcome of a trial that has ended; None if no trial had the config."""
+        """Record a later outcome of an ended trial; None if no trial had the config."""
         if trial is not None:
             metrics = metrics_of(self, outcome)
             _score(self, trial, metrics, outcome.error)
@@ -225,10 +225,10 @@ class StrategyOracle(keras_tuner.Oracle):  # type: ignore[misc]  # KerasTuner ha
         self.strategy.tell([outcome])
 
     def _record_values(self, trial: kt_trial.Trial) -> None:
-        """Do nothing: a config's identity finds duplicates, not KerasTuner's hash of values."""
+        """Do nothing: a config's id finds duplicates, not KerasTuner's hash of values."""
 
     def _check_consecutive_failures(self) -> None:
-        """Do nothing: the engine decides; KerasTuner's would walk over all trials each time."""
+        """Do nothing: the engine decides, and KerasTuner would go through all trials each time."""
 
     def save(self) -> None:
         """Do nothing: the store keeps everything."""
@@ -238,7 +238,7 @@ class StrategyOracle(keras_tuner.Oracle):  # type: ignore[misc]  # KerasTuner ha
 
 
 def metrics_of(oracle: keras_tuner.Oracle, outcome: Outcome) -> dict[str, float]:
-    """Return the metrics of an outcome that has a score, the objective alone."""
+    """Return an outcome's score as the metric of the objective; empty without a score."""
     if outcome.score is None or not math.isfinite(outcome.score):
         return {}
     return {oracle.objective.name: outcome.score}
@@ -252,7 +252,7 @@ def end(
     *,
     step: int = 0,
 ) -> None:
-    """Tell an oracle the metrics of one of its trials; without any, that it failed."""
+    """End an oracle's trial with its metrics; without metrics, as failed."""
     _score(oracle, trial, metrics, error, step)
     oracle.end_trial(trial)
 
@@ -273,6 +273,6 @@ def _score(
 
 
 def epochs_of(values: Mapping[str, Any]) -> int | None:
-    """Return the epochs at which KerasTuner's Hyperband wants a trial to halt, or None."""
+    """Return the epochs at which KerasTuner's Hyperband halts a trial, or None."""
     epochs = values.get(EPOCHS)
     return None if epochs is None else int(epochs)

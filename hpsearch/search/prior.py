@@ -1,7 +1,7 @@
-"""What is known of an MLP's hyperparameters before the first training.
+"""Prior knowledge about an MLP's hyperparameters, before the first training.
 
-A study trained the same configs on many small tables. A network with one output a table learnt from
-it how well a config does on each of them; its weights are in `prior.json`.
+A study trained the same configs on many small tables. From its results a network, with one output
+for each table, learnt how well a config does on the table; its weights are in `prior.json`.
 """
 
 from __future__ import annotations
@@ -20,29 +20,29 @@ from hpsearch.search.encoding import Array, Dimension, Encoding
 from hpsearch.space.mlp import DEFAULTS, OPTIMIZER_ALIASES, layer_of
 from hpsearch.space.space import Kind
 
-#: The activations of the study, and others that behave much like one of them.
+#: The study's activations, and other activations that behave much like one of them.
 _ACTIVATIONS = ("relu", "elu", "selu", "gelu", "silu", "tanh", "sigmoid")
 _LIKE = {
     "leaky_relu": "relu", "relu6": "relu", "celu": "elu", "swish": "silu", "hard_silu": "silu",
     "hard_swish": "silu", "mish": "silu", "hard_tanh": "tanh", "softsign": "tanh",
     "hard_sigmoid": "sigmoid", "softmax": "sigmoid", "linear": "tanh",
 }  # fmt: skip
-#: The optimizers of the study, and others that behave much like one of them.
+#: The study's optimizers, and other optimizers that behave much like one of them.
 _OPTIMIZERS = ("sgd", "adagrad", "rmsprop", "adam")
 _ALIKE = {"adamw": "adam", "adamax": "adam", "nadam": "adam", "lamb": "adam", "ftrl": "adagrad"}
 _MOST_MOMENTUM = 0.99
 _LEAST_L2 = 1e-7
 _NORMED = ("batch_norm", "layer_norm")
-#: Defaults of functions where they differ from those of sweep files.
+#: Defaults of functions that differ from those of sweep files.
 _OF_FUNCTIONS = {"optimizer": "adam", "epochs": 32}
-#: What an output of the study tells of a table: the accuracy or the loss of classes, or the squared
-#: error of a number.
+#: The kinds of score that an output of the study predicts: accuracy or loss in classification, or
+#: squared error in regression.
 KINDS = ("accuracy", "loss", "error")
-#: Added to losses before their logarithm, so that the best configs do not count for all.
+#: Added to losses before their logarithm, so that the best configs do not dominate.
 OFFSET = 0.1
 
 
-#: The hyperparameters of the study; those of the second line also for each layer, as `units_2`.
+#: The study's hyperparameters; those in the second line also by layer, such as `units_2`.
 KNOWN = (
     "hidden_layers", "layer_type", "batch_size", "epochs", "optimizer", "learning_rate", "momentum",
     "l2", *(_OF_LAYERS := ("units", "activation", "dropout")),
@@ -50,14 +50,14 @@ KNOWN = (
 
 
 def is_known(name: str) -> bool:
-    """Whether the study tells something of a hyperparameter."""
+    """Check if the study covers a hyperparameter."""
     stem, _, layer = name.rpartition("_")
     return name in KNOWN or (stem in _OF_LAYERS and layer_of(f"units_{layer}") is not None)
 
 
 @dataclass(frozen=True)
 class _Optimizer:
-    """An optimizer as the study has it; NaN where the optimizer leaves a value open."""
+    """An optimizer in the study's terms; NaN for values that it leaves open."""
 
     family: int
     rate: float
@@ -66,7 +66,7 @@ class _Optimizer:
 
 
 def _number(value: Any) -> float:
-    """Return a number as such; NaN for anything else, which a function may name alike."""
+    """Return a finite number as a float; NaN for any other value, which a function may have."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return float(value) if is_number and math.isfinite(value) else math.nan
 
@@ -82,7 +82,7 @@ def _optimizer(value: Any) -> _Optimizer:
     family = _ALIKE.get(name, name)
     momentum = _number(arguments.get("momentum")) if family == "sgd" else 0.0
     if family not in _OPTIMIZERS:
-        # Nothing is known of it: as adam with the default rate, whatever its own.
+        # The study does not cover it: take adam with the default rate.
         return _Optimizer(_OPTIMIZERS.index("adam"), 1e-3, 0.0, nesterov=False)
     return _Optimizer(
         _OPTIMIZERS.index(family), _number(rate), momentum, bool(arguments.get("nesterov", False))
@@ -90,7 +90,7 @@ def _optimizer(value: Any) -> _Optimizer:
 
 
 def _log_units(value: Any) -> float:
-    """The mean of the binary logarithms of one number, or one a layer."""
+    """Return the mean binary logarithm of a number, or of a list with one for each layer."""
     listed = [_number(each) for each in (value if isinstance(value, list) else [value])]
     if not listed or not all(each > 0 for each in listed):
         return math.nan
@@ -104,7 +104,7 @@ def _activation(value: Any) -> float:
 
 
 class _Columns:
-    """The values of rows, by hyperparameter.
+    """The values of rows by hyperparameter.
 
     Args:
         rows: Shape `(n, D)`, NaN where inactive.
@@ -119,7 +119,7 @@ class _Columns:
         self.names = (*self._dimensions, *self._fixed)
 
     def numbers(self, name: str, read: Callable[[Any], float] = _number) -> Array:
-        """Return what `read` makes of each row's value, shape `(n,)`; NaN without a value."""
+        """Apply `read` to each row's value, shape `(n,)`; NaN without a value."""
         if name in self._dimensions:
             at, dimension = self._dimensions[name]
             return _numbers(dimension, self._rows[:, at], read)
@@ -127,7 +127,7 @@ class _Columns:
         return np.full(len(self._rows), math.nan if value is None else read(value))
 
     def layers(self, name: str) -> list[int]:
-        """Return the layers K for which there is `name_K`."""
+        """Return the layers K that have a hyperparameter `name_K`."""
         found = (layer_of(f"units_{n.removeprefix(f'{name}_')}") for n in self.names)
         return sorted(k for k in found if k is not None and f"{name}_{k}" in self.names)
 
@@ -153,7 +153,7 @@ def _positive(values: Array, default: float | Array) -> Array:
 
 
 def _mean_of_layers(columns: _Columns, name: str, depth: Array, of_all: Array) -> Array:
-    """Return the mean over hidden layers of numbers that `name_K` overrides for layer K."""
+    """Return the mean over hidden layers of a number, which `name_K` overrides for layer K."""
     total = of_all * depth
     for layer in columns.layers(name):
         own = columns.numbers(f"{name}_{layer}", _log_units if name == "units" else _number)
@@ -173,7 +173,7 @@ def _depth(columns: _Columns) -> Array:
 
 
 def _activations(columns: _Columns, depth: Array) -> Array:
-    """Return shares of the activations in the hidden layers, shape `(n, activations)`."""
+    """Return the share of each activation in the hidden layers, shape `(n, activations)`."""
     shares = np.zeros((len(depth), len(_ACTIVATIONS)))
     layers = [f"activation_{k}" for k in columns.layers("activation")] or ["activation"]
     for name in layers:
@@ -194,7 +194,7 @@ def _dropout(columns: _Columns, depth: Array) -> Array:
 
 
 def features(encoding: Encoding, rows: Array) -> dict[str, Array]:
-    """Return what the network takes, by name: an array of shape `(n,)` for `n` rows."""
+    """Return the network's inputs by name: arrays of shape `(n,)` for `n` rows."""
     columns = _Columns(encoding, rows)
     depth = _depth(columns)
     hidden = depth > 0
@@ -222,7 +222,7 @@ def features(encoding: Encoding, rows: Array) -> dict[str, Array]:
 
 
 def _of_optimizer(columns: _Columns) -> dict[str, Array]:
-    """Return the family of the optimizer, its rate in each family, and its momentum."""
+    """Return the features of the optimizer: its family, its rate in each family, its momentum."""
     family = columns.numbers("optimizer", lambda value: _optimizer(value).family)
     nesterov = columns.numbers("optimizer", lambda value: _optimizer(value).nesterov)
     own = columns.numbers("optimizer", lambda value: _optimizer(value).momentum)
@@ -231,7 +231,7 @@ def _of_optimizer(columns: _Columns) -> dict[str, Array]:
     own = columns.numbers("optimizer", lambda value: _optimizer(value).rate)
     rate = _filled(own, columns.numbers("learning_rate"))
     default = np.where(family == 0, 1e-2, 1e-3)
-    # Momentum m multiplies a step by 1 / (1 - m) in the long run.
+    # In the long run, momentum m multiplies a step by 1 / (1 - m).
     log_rate = (np.log10(_positive(rate, default)) + heavy + 2.5) / 1.25
     found = {"nesterov": nesterov, "momentum": heavy}
     for place, name in enumerate(_OPTIMIZERS):
@@ -242,13 +242,13 @@ def _of_optimizer(columns: _Columns) -> dict[str, Array]:
 
 @dataclass(frozen=True)
 class Study:
-    """The network that learnt how configs do on tables.
+    """The network that predicts how configs do on tables.
 
     Attributes:
-        kinds: What each of the `T` outputs tells: one of KINDS.
+        kinds: The kind of score that each of the `T` outputs predicts: one of KINDS.
         inputs: Names of the features.
-        lows, highs: What each feature is clipped to: its limits in the study.
-        kernels, biases: Of the layers; tanh between them.
+        lows, highs: Limits to which each feature is clipped: its range in the study.
+        kernels, biases: Weights of the layers, with tanh between them.
     """
 
     kinds: tuple[str, ...]
@@ -260,7 +260,7 @@ class Study:
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Study:
-        """Return a study from what `prior.json` holds."""
+        """Return a study from the contents of `prior.json`."""
         return cls(
             tuple(plain["kinds"]),
             tuple(plain["inputs"]),
@@ -281,7 +281,7 @@ class Study:
         return found_logs
 
     def of(self, kinds: Collection[str]) -> Study:
-        """Return the study with the outputs of some kinds only."""
+        """Return the study with only the outputs of some kinds."""
         kept = [place for place, kind in enumerate(self.kinds) if kind in kinds]
         return replace(
             self,
@@ -299,7 +299,7 @@ def shipped() -> Study:
 
 
 class Prior:
-    """What a study says of a space's configs."""
+    """A study's predictions for the configs of a space."""
 
     def __init__(self, encoding: Encoding, study: Study) -> None:
         self._encoding = encoding
@@ -313,9 +313,9 @@ class Prior:
         return self._study(features(self._encoding, rows))
 
     def starts(self, rows: Array, count: int) -> list[int]:
-        """Return places of rows, each of which helps the tables that those before it do not.
+        """Return the places of rows that complement each other on the tables.
 
-        Each place minimises the mean over tables of the least regret so far.
+        Each row minimises the mean over tables of the lowest regret so far.
         """
         regrets = np.exp(self.logs(rows)) - OFFSET
         least = np.full(regrets.shape[1], np.inf)

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from hpsearch.space.space import Config
 
-#: What the column `method` says of a config that a prior has tried first.
+#: The value of the column `method` for a config that a prior proposed first.
 PRIOR = "prior"
 
 
@@ -17,9 +17,9 @@ class Proposal:
     """A config to train.
 
     Attributes:
-        epochs: Train the config up to this epoch, for now; None trains as many epochs as the config
-            says. A config that was proposed before continues from where it stopped.
-        by: Who proposes it, if not the method itself: PRIOR, or the model of `asha`.
+        epochs: Train the config up to this epoch, for now; None trains the config's `epochs`. A
+            config that was proposed before continues from where it stopped.
+        by: The proposer, if not the method itself: PRIOR, or the model of `asha`.
     """
 
     config: Config
@@ -32,10 +32,10 @@ class Outcome:
     """The score of a proposal; a later outcome of the same config and epochs replaces it.
 
     Attributes:
-        score: The mean over the seeds that are known; None if a trial failed or diverged.
-        losses: Of further objectives, the means, lower is better; empty if there are none.
+        score: The mean over the known seeds; None if a trial failed or diverged.
+        losses: The means of further objectives, lower is better; empty without any.
         epochs: As proposed.
-        error: Why there is no score, in one line; or empty.
+        error: The reason if there is no score, in one line; else empty.
     """
 
     config: Config
@@ -48,27 +48,27 @@ class Outcome:
 class Strategy(Protocol):
     """A search method at work.
 
-    Proposal k is a function of the space, the listed configs, the seed, k, and the outcomes that
-    were told before it was asked for; their order does not matter. So a driver that asks for one
-    proposal at a time, tells each outcome and is killed can continue as if nothing had happened.
+    Proposal k is a function of the space, the listed configs, the seed, k, and the outcomes known
+    when it is requested; their order does not matter. So a driver that requests one proposal at a
+    time and reports each outcome can continue after a kill as if nothing had happened.
     """
 
     @property
     def exhausted(self) -> bool:
-        """Whether no new config will come, whatever is told.
+        """True if no new config will come, even after further outcomes.
 
-        A config that was proposed may still be proposed to continue.
+        A proposed config may still be proposed to continue.
         """
         ...
 
     @property
     def adaptive(self) -> bool:
-        """Whether proposals depend on outcomes."""
+        """True if proposals depend on outcomes."""
         ...
 
     @property
     def foreseen(self) -> int:
-        """The number of next proposals that no outcome will change, or more."""
+        """The number of next proposals that no outcome will change; it may exceed those left."""
         ...
 
     @property

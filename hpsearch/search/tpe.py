@@ -13,7 +13,7 @@ from hpsearch.search.encoding import Array, Encoding
 from hpsearch.search.prior import Study
 from hpsearch.space.space import Config, Space
 
-#: Width of a kernel on [0, 1]: at first, and the least that it shrinks to as configs are added.
+#: Width of a kernel on [0, 1]: at first, and the minimum to which it shrinks with more configs.
 _WIDTH = 0.1
 _LEAST_WIDTH = 0.01
 #: The least width of a kernel, in cells of a discrete value.
@@ -22,11 +22,11 @@ _TINY = 1e-300
 
 
 class Parzen:
-    """A mixture of a kernel around each row and a uniform one.
+    """A mixture of one kernel around each row and a uniform kernel.
 
     Args:
         rows: Shape `(n, D)`; in a column where a row is inactive (NaN), its kernel is uniform.
-        weights: Weights of the rows' kernels, shape `(n,)`; the uniform one has their mean.
+        weights: Weights of the rows' kernels, shape `(n,)`; the uniform kernel has their mean.
     """
 
     def __init__(self, encoding: Encoding, rows: Array, weights: Array) -> None:
@@ -43,7 +43,7 @@ class Parzen:
                 least = _LEAST_CELLS / dimension.count if dimension.count else 0.0
                 self._widths[:, column] = max(shrunk, _LEAST_WIDTH, least)
             else:
-                # The share of a kernel that is spread evenly over all categories.
+                # The share of a kernel that is uniform over all categories.
                 self._widths[:, column] = 1.0 / (active + 2)
 
     def sample(self, random: np.random.Generator, count: int) -> Array:
@@ -98,7 +98,7 @@ class Parzen:
     def _ordered(
         self, column: int, values: Array, centres: Array, widths: Array
     ) -> tuple[Array, Array]:
-        """Return truncated normal kernels, integrated over a discrete value's cell, and uniform."""
+        """Return truncated normal kernels, integrated over discrete cells, and the uniform one."""
         value = np.where(np.isnan(values), 0.5, values)
         centre = np.where(np.isnan(centres), 0.5, centres)
         inside = ndtr((1 - centre) / widths) - ndtr(-centre / widths)
@@ -108,7 +108,7 @@ class Parzen:
             log = -0.5 * scaled**2 - np.log(widths * inside * np.sqrt(2 * np.pi))
             return log, np.zeros(len(value))
         place = np.clip(np.searchsorted(cells, value, side="right") - 1, 0, len(cells) - 2)
-        # Few of the many values differ.
+        # Compute each distinct place once: there are few.
         different, which = np.unique(place, return_inverse=True)
         low, high = cells[different], cells[different + 1]
         mass = ndtr((high[:, None] - centre) / widths) - ndtr((low[:, None] - centre) / widths)
@@ -118,7 +118,7 @@ class Parzen:
 
 _GOOD_SHARE = 0.1
 _MOST_GOOD = 25
-#: The latest of the other configs; the limit bounds the cost of an ask.
+#: At most this many of the other configs count, the latest ones, which bounds the cost of an ask.
 _MOST_OTHERS = 1_000
 _ATTEMPTS = 4
 
@@ -126,7 +126,7 @@ _ATTEMPTS = 4
 class TPEStrategy(AdaptiveStrategy):
     """Proposes the candidate with the greatest ratio of good configs' density to the others'.
 
-    Candidates are drawn near good configs. Configs that failed or are in training count as others.
+    Candidates are drawn near good configs. Failed configs and those in training count as others.
 
     Args:
         initial: The number of configs, known or in training, before a candidate is proposed; by
@@ -149,7 +149,7 @@ class TPEStrategy(AdaptiveStrategy):
         self._candidates = candidates
 
     def suggest(self, random: np.random.Generator) -> Config | None:
-        """Return a new config; None if fewer than two have a score, or none is found."""
+        """Return a new config; None if fewer than two have a score, or if no new one is found."""
         known = self.history.observations(random)
         finite = int(np.isfinite(known.losses).sum())
         if finite < 2 or not self.encoding.dimensions:

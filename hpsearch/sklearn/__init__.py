@@ -1,4 +1,4 @@
-"""Searches as scikit-learn's estimators: for pipelines, cross-validation and its other tools."""
+"""Searches as scikit-learn estimators, for pipelines, cross-validation and its other tools."""
 
 from hpsearch.sklearn.estimators import SweepClassifier, SweepRegressor
 

@@ -27,7 +27,7 @@ _DTYPES = (np.float64, np.float32)
 
 
 class _Sweep(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
-    """The base of both estimators."""
+    """Base class of both estimators."""
 
     _kind = ""
     n_features_in_: int
@@ -118,7 +118,7 @@ class _Sweep(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
         return self
 
     def _raw(self, seed: int) -> dict[str, Any]:
-        """Return the mapping of a sweep file, without `name` and `data`."""
+        """Return the parameters as a sweep file's mapping, without `name` and `data`."""
         bounded = self.trials is not None or self.time_seconds is not None
         default = "auto" if bounded else "grid"
         raw = {
@@ -217,7 +217,7 @@ class SweepClassifier(ClassifierMixin, _Sweep):  # type: ignore[misc]
         return outputs
 
     def predict(self, X: Any) -> npt.NDArray[Any]:
-        """Return the most probable label of each row, `(n_samples,)`."""
+        """Return each row's most probable label, `(n_samples,)`."""
         probabilities = self.predict_proba(X)
         labels: npt.NDArray[Any] = self.classes_[probabilities.argmax(axis=1)]
         return labels

@@ -1,4 +1,4 @@
-"""The search behind an estimator: holdout, sweep, network, `cv_results_`."""
+"""The search of an estimator: holdout, sweep, network and `cv_results_`."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ def holdout(
     random: np.random.RandomState,
     classes: npt.NDArray[np.intp] | None = None,
 ) -> tuple[Rows, Rows]:
-    """Return rows to train on and rows to score on, both in the order of the data.
+    """Split rows into training rows and scoring rows, both in the order of the data.
 
-    The fraction is set aside of each class, as nearly as whole rows allow, and each class keeps at
-    least one row in training. So a class with a single row is never scored on; scikit-learn's own
-    stratified splits refuse it.
+    The fraction applies to each class, as nearly as whole rows allow, and each class keeps at least
+    one training row. So a class with a single row is only trained on, where scikit-learn's
+    stratified splits would refuse it.
 
     Args:
         classes: Class indices `(n_samples,)`; None for regression.
@@ -67,7 +67,7 @@ def holdout(
 
 
 def _spread(rows: Rows, classes: npt.NDArray[np.intp]) -> Rows:
-    """Order rows so that the first k, for each k, hold about each class' share.
+    """Order rows so that the first k, for every k, contain about each class's share.
 
     Row k of a class with m rows gets the position (k + 1/2) / m.
     """
@@ -85,7 +85,7 @@ _BATCH = 256
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """A trained network, pickled and copied without Keras' objects.
+    """A trained network that can be pickled and copied without Keras' objects.
 
     Attributes:
         values: The active hyperparameters.
@@ -109,14 +109,14 @@ class Network:
     def predict(self, x: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         """Return the model's outputs `(n_samples, outputs)`.
 
-        `keras.Model.predict` would trace a graph first, which takes a second.
+        `keras.Model.predict` would first trace a graph, which takes a second.
         """
         parts = [self._batch(x[begin : begin + _BATCH]) for begin in range(0, len(x), _BATCH)]
         return np.concatenate(parts)
 
     def _batch(self, x: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-        # A matrix product's rounding depends on its shape: with a fixed number of rows, a
-        # prediction does not depend on the rows that it is made with.
+        # A matrix product's rounding depends on its shape. A fixed number of rows keeps each
+        # prediction independent of the other rows.
         rows = np.zeros((_BATCH, *x.shape[1:]), np.float32)
         rows[: len(x)] = x
         outputs = np.asarray(self.model(rows, training=False))
@@ -129,10 +129,11 @@ class Network:
 def cv_results(table: pd.DataFrame) -> pd.DataFrame:
     """Return one row for each trial, by number.
 
-    Columns: `mean_fit_time`; `param_NAME` for each hyperparameter; `params`, all of these in one
-    mapping; `mean_test_score` and `std_test_score` over seeds and folds; `rank_test_score`, from 1,
-    where trials with fewer seeds than others come after them; `status`: completed, or that of the
-    first execution that is not. A trial with a failed execution has no score and the last rank.
+    Columns: `mean_fit_time`; `param_NAME` for each hyperparameter; `params`, a mapping of all
+    hyperparameters; `mean_test_score` and `std_test_score` over seeds and folds;
+    `rank_test_score`, from 1, with trials that have fewer seeds after the others; `status`:
+    completed, or the status of the first execution that did not complete. A trial with a failed
+    execution has no score and the last rank.
 
     A score to minimise is negated, as in scikit-learn's `neg_` scores.
     """
@@ -155,7 +156,7 @@ def cv_results(table: pd.DataFrame) -> pd.DataFrame:
             }
         )
     frame = pd.DataFrame(rows)
-    # A trial with fewer scores than others cannot be the best one (see `ranked`).
+    # A trial with fewer scores than others cannot be the best (see `ranked`).
     mean = frame["mean_test_score"]
     sizes = table.groupby("config", sort=False).size().to_numpy()
     full = sizes == sizes[mean.notna()].max(initial=0)
@@ -251,7 +252,7 @@ def _run(sweep: Sweep, loaded: Dataset, workers: int | None, out: Path) -> Searc
         report=False,
         model=False,
         weights=True,
-        # Importing KerasTuner takes longer than many a fit.
+        # Importing KerasTuner takes longer than many fits.
         direct=True,
         in_process=workers == 1,
     )

@@ -46,14 +46,14 @@ _ALLOWED = "numbers, text, names of hyperparameters, + - * / // %, comparisons, 
 
 @dataclass(frozen=True)
 class Constraint:
-    """One parsed constraint; constraints of equal text are equal."""
+    """A parsed constraint; constraints of equal text are equal."""
 
     text: str
     names: frozenset[str] = field(compare=False)
     _tree: ast.expr = field(compare=False, repr=False)
 
     def holds(self, values: Mapping[str, Any]) -> bool:
-        """Whether `values` satisfy the constraint, or lack one of its names.
+        """Check if `values` satisfy the constraint, or lack one of its names.
 
         Every element of a list of units must satisfy it. An optimizer stands for its name.
 
@@ -91,7 +91,7 @@ def parse(text: str) -> Constraint:
     """Parse one constraint such as `hidden_layers * units <= 600`.
 
     Raises:
-        ConstraintError: The text is not an expression of the language, or compares nothing.
+        ConstraintError: The text is not an expression of the language, or has no comparison.
     """
     if len(text) > _MAX_LENGTH:
         raise ConstraintError(f"a constraint has at most {_MAX_LENGTH} characters, not {len(text)}")
@@ -163,7 +163,7 @@ def _evaluate(node: ast.expr, values: Mapping[str, Any]) -> Any:
 
 
 def _calculate(op: ast.operator, left: Any, right: Any) -> Any:
-    # Text times a number could take gigabytes.
+    # Refuse `*` between a text and a number, whose result could take gigabytes.
     if isinstance(left, str | list) or isinstance(right, str | list):
         raise TypeError("arithmetic needs numbers")
     return _ARITHMETIC[type(op)](left, right)

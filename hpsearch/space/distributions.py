@@ -1,4 +1,4 @@
-"""Distributions of W&B beyond uniform ones, each by its quantiles."""
+"""W&B's distributions beyond uniform ones, implemented by their quantiles."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Final
 
-#: The ends of [0, 1], of which some distributions have no quantile.
+#: The ends of [0, 1], slightly moved, since some distributions have no quantile there.
 _LEAST, _MOST = 2.0**-60, 1.0 - 2.0**-53
-#: Largest number that is drawn; the steps of a `q_` distribution may still be added to it.
+#: Largest number to draw; the steps of a `q_` distribution may still be added to it.
 _LARGEST = 1e307
 
-#: Distribution -> its arguments, and the values of those that may be left out.
+#: Distribution -> its arguments -> the default, or None if the argument is required.
 ARGUMENTS: Final[Mapping[str, Mapping[str, float | None]]] = {
     "q_uniform": {"min": None, "max": None, "q": 1},
     "log_uniform": {"min": None, "max": None},
@@ -32,7 +32,7 @@ ARGUMENTS: Final[Mapping[str, Mapping[str, float | None]]] = {
 
 @dataclass(frozen=True)
 class Drawn:
-    """A number of a distribution that W&B names.
+    """A number drawn from one of W&B's distributions.
 
     Source: `sweeps.params.HyperParameter.ppf` of the package `sweeps`, W&B's own, 0.3.0.
 
@@ -72,7 +72,7 @@ class Drawn:
             case "log_normal":
                 return _normal(_log(value), numbers["mu"], numbers["sigma"])
             case "beta":
-                # Slow to import, and only this distribution needs it.
+                # Imported here because it is slow, and only this distribution needs it.
                 from scipy.special import betainc
 
                 return float(betainc(numbers["a"], numbers["b"], min(max(value, 0.0), 1.0)))
@@ -81,7 +81,7 @@ class Drawn:
         return min(max((scaled - low) / (high - low), 0.0), 1.0)
 
     def contains(self, value: object) -> bool:
-        """Whether a draw may give `value`."""
+        """Check if the distribution can yield `value`."""
         if isinstance(value, bool) or not isinstance(value, int | float):
             return False
         step = self.given.get("q", 0)
@@ -97,13 +97,13 @@ class Drawn:
         low, high = self._ends
         if self.distribution != "q_uniform":
             low, high = math.exp(low), math.exp(high)
-        # A rounded number may lie beyond the ends, and so may one that `exp` has rounded.
+        # Rounding, also by `exp`, may move a number beyond the ends.
         margin = step / 2 + 1e-9 * max(abs(low), abs(high))
         return low - margin <= value <= high + margin
 
     @property
     def _ends(self) -> tuple[float, float]:
-        """The ends of what is uniform: a number, or its logarithm."""
+        """The ends of the uniform quantity: the number itself or its logarithm."""
         low, high = self.given["min"], self.given["max"]
         if self.distribution.endswith("_values"):
             return math.log(low), math.log(high)
@@ -117,7 +117,7 @@ class Drawn:
             case "log_normal":
                 return _exp(numbers["mu"] + numbers["sigma"] * _STANDARD(position))
             case "beta":
-                # Slow to import, and only this distribution needs it.
+                # Imported here because it is slow, and only this distribution needs it.
                 from scipy.special import betaincinv
 
                 return float(betaincinv(numbers["a"], numbers["b"], position))
@@ -136,7 +136,7 @@ def _normal(value: float, mean: float, deviation: float) -> float:
 
 
 def _rounded(value: float, step: float) -> float:
-    """The multiple of `step` next to `value`; `value` itself if floats have no such multiple."""
+    """Return the multiple of `step` next to `value`; `value` itself if their ratio is infinite."""
     count = value / step
     return round(count) * step if math.isfinite(count) else value
 

@@ -1,4 +1,4 @@
-"""Executions (trials with a seed and a fold), the trainings that answer them, their results."""
+"""Executions (trials with a seed and a fold), their trainings and their results."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Status(StrEnum):
-    """How an execution ended; an interrupted one has no status."""
+    """The way an execution ended; an interrupted one has no status."""
 
     COMPLETED = "completed"
     STOPPED = "stopped"
@@ -28,7 +28,7 @@ class Status(StrEnum):
 
     @property
     def scored(self) -> bool:
-        """Whether the score of such an execution counts."""
+        """True if the score of such an execution counts."""
         return self in (Status.COMPLETED, Status.STOPPED)
 
 
@@ -39,13 +39,13 @@ class Training:
     Attributes:
         values: The active hyperparameters without `epochs`.
         seed: Seed of the executions.
-        stops: `(epochs, execution number)`, ascending in epochs: the epochs after which an
-            execution is answered.
-        whole: Epochs that its one execution asks for, if the method halts it earlier with status
-            `stopped`; None if it trains to the end.
+        stops: `(epochs, execution number)`, ascending in epochs: the epochs after which a result
+            for an execution is taken.
+        whole: Epochs in the config of its only execution, if the method halts it earlier with
+            status `stopped`; None if it trains to the end.
         source: Execution whose snapshot the training continues; None for a new training.
         fold: Fold of cross-validation, from 1; None without.
-        label: The name for people of the execution that trains longest.
+        label: Readable name of the execution that trains longest.
     """
 
     values: Mapping[str, Any]
@@ -154,12 +154,12 @@ class ResumePoint:
 
 
 class Span(NamedTuple):
-    """A time in which a worker trained for an execution.
+    """A period in which a worker trained for an execution.
 
     Attributes:
         run: Unix time at which the run began.
         worker: The worker's number, from 1.
-        began_seconds: Since the run began.
+        began_seconds: Its start, in seconds since the run began.
         seconds: Its length.
     """
 
@@ -183,7 +183,7 @@ class ExecutionResult:
         weights: Number of the model's weights, or None if no model was built.
         error: One line for people; `traceback` has the details.
         late: Hyperparameters that the model requested beyond those of the config.
-        versions: The versions that made it, by column; empty until it is stored.
+        versions: Versions of the packages that made it, by column; empty until it is stored.
         spans: When workers trained for it, earlier attempts included.
         state: Weights at the scored epoch, if they are kept.
         snapshot: State of the training after the last epoch, if it may continue.
@@ -209,7 +209,7 @@ class ExecutionResult:
     snapshot: Snapshot | None = field(default=None, compare=False, repr=False)
 
     def value(self, objective: str) -> float | None:
-        """Return `weights`, or a metric at the scored epoch; None if it is not known."""
+        """Return `weights`, or a metric at the scored epoch; None if unknown."""
         if not self.status.scored or self.scored_epoch is None:
             return None
         if objective == "weights":
@@ -217,7 +217,7 @@ class ExecutionResult:
         return self.curve[self.scored_epoch - 1].get(objective)
 
 
-#: Epochs of a training that ends by itself.
+#: Number of epochs of a training that ends by itself.
 ENDLESS = 2**31
 
 
@@ -237,10 +237,10 @@ class Execution:
     """A trial with one seed and one fold: a row of the results table.
 
     Attributes:
-        number: From 1, in the order of planning; it is the store's, and users do not see it.
+        number: From 1, in the order of planning; internal to the store, not shown to users.
         trial: Number of its trial, from 1: fixed when the config is first planned.
         fold: Fold of cross-validation, from 1; None without.
-        method: The method that proposed the config: its name, or that of the user's oracle.
+        method: Name of the method that proposed the config, or of the user's oracle.
     """
 
     number: int
@@ -262,17 +262,17 @@ class Execution:
 
     @property
     def label(self) -> str:
-        """Its name for people, such as `trial 3, seed 1`."""
+        """Readable name, such as `trial 3, seed 1`."""
         return label(self.trial, self.seed, self.fold)
 
     @property
     def full_label(self) -> str:
-        """Its name for people, with the seed in any case."""
+        """Readable name that always includes the seed."""
         return label(self.trial, self.seed, self.fold, full=True)
 
     @property
     def epochs(self) -> int:
-        """Epochs that the config asks for; ENDLESS if its function or model decides."""
+        """Epochs of the config; ENDLESS if its function or model decides."""
         match self.config.kind:
             case Kind.FUNCTION:
                 return 1
@@ -284,10 +284,10 @@ class Execution:
 
 
 def label(trial: int, seed: int, fold: int | None = None, *, full: bool = False) -> str:
-    """Return an execution's name for people.
+    """Return a readable name of an execution.
 
     Args:
-        full: Whether to name seed 0, too: most sweeps' only one.
+        full: Whether to name seed 0 too, the only seed of most sweeps.
     """
     return (
         f"trial {trial}"

@@ -11,10 +11,10 @@ DESCRIPTIONS: dict[str, str] = {
     "residual": "Dense and activation added to the block's input (projected where widths differ)",
 }
 
-#: Activations that change the width, although Keras' layers assume that they do not.
+#: Activations that change the width of a layer, although Keras' layers assume the same width.
 RESHAPING_ACTIVATIONS = frozenset({"glu"})
 
 
 def is_custom(layer_type: str) -> bool:
-    """Return whether a layer type names a user's function, as `package.module:function`."""
+    """Check if a layer type names a user's function, as `package.module:function`."""
     return layer_type not in DESCRIPTIONS

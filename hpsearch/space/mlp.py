@@ -1,4 +1,4 @@
-"""The MLP's hyperparameters: their defaults, which are active, and when two configs are equal."""
+"""The MLP's hyperparameters: their defaults, their activity and the equality of configs."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ DEFAULTS: dict[str, Any] = {
 
 SCALES = ("none", "unit", "standard", "minmax", "robust", "auto")
 IMPUTATIONS = ("median", "mean")
-#: The hyperparameters that say how rows become features.
+#: Hyperparameters that control how rows become features.
 OF_ROWS = ("scale", "impute")
 
 #: Built-in layer types; any other is a function of the user.
@@ -61,7 +61,7 @@ ACTIVATION_ALIASES = {"swish": "silu", "hard_swish": "hard_silu"}
 
 #: Arguments of an optimizer that are hyperparameters if the optimizer does not set them.
 _SHARED_ARGUMENTS = ("learning_rate", "momentum", "weight_decay")
-#: JSON writes a whole float below this with the same digits as the equal integer.
+#: Below this, JSON writes a whole float with the same digits as the equal integer.
 _MOST_EXACT = 1e15
 MOST_LAYERS = 50
 _LAYER_WIDTH = re.compile(r"units_([1-9]\d*)\Z")
@@ -80,7 +80,7 @@ def optimizer_name(optimizer: Any) -> str:
 
 
 def variant_of(values: Values) -> tuple[tuple[str, str], ...]:
-    """Return those among an MLP's values that say how rows become features, by name."""
+    """Return the values that control how rows become features, by name."""
     return tuple((name, values[name]) for name in OF_ROWS if name in values)
 
 
@@ -92,7 +92,7 @@ def hashed(values: Values) -> str:
 
 @dataclass(frozen=True)
 class MLPConfig:
-    """The hyperparameters of one MLP, typed, with defaults for those that `values` lacks."""
+    """The typed hyperparameters of one MLP; those missing from `values` get defaults."""
 
     values: Values
 
@@ -181,7 +181,7 @@ class MLPConfig:
 
     @property
     def inactive(self) -> frozenset[str]:
-        """Names in `values` that have no effect on the MLP."""
+        """Names in `values` that do not affect the MLP."""
         layers = self._hidden_layers
         inactive = {name for name in self.values if (layer_of(name) or 0) > layers}
         if layers == 0:
@@ -196,13 +196,13 @@ class MLPConfig:
         return frozenset(inactive & self.values.keys())
 
     def require_readable(self) -> None:
-        """Check that the values have the types of an MLP's, as far as hpsearch reads them.
+        """Check that the values that hpsearch reads have an MLP's types.
 
         Raises:
-            TypeError, ValueError, LookupError, AttributeError: They have not.
+            TypeError, ValueError, LookupError, AttributeError: They do not.
         """
         layers = self.values.get("hidden_layers", 0)
-        # More would take the memory of a list as long.
+        # A greater number would create a list of that length.
         if not 0 <= layers <= MOST_LAYERS:
             raise ValueError(f"hidden_layers is {layers}")
         if min(self.batch_size, self.epochs, *self.widths) < 1:

@@ -1,7 +1,7 @@
 """Random numbers derived from the sweep's seed, an execution's seed and a counter.
 
-They do not depend on the config: all configs of a sweep have the same shuffles, and layers of equal
-shape the same initial weights, so that scores can be compared in pairs.
+They do not depend on the config: all configs of a sweep get the same shuffles, and layers of equal
+shape get the same initial weights, so that scores can be compared in pairs.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 _SEED_BITS = 64
-#: Words of 64 bits that Philox returns for one counter.
+#: Number of 64-bit words that Philox returns for one counter.
 _WORDS = 4
 
 

@@ -15,9 +15,9 @@ from hpsearch.space.constraints import Constraint
 from hpsearch.space.distributions import Drawn
 from hpsearch.space.mlp import DEFAULTS, NOTES, MLPConfig, hashed
 
-#: Hyperparameters of the MLP whose values decide which others are active.
+#: Hyperparameters of the MLP whose values decide which other ones are active.
 _DECIDING = frozenset({"hidden_layers", "units", "layer_type", "optimizer"})
-#: Largest space that is enumerated to find out what it contains.
+#: Largest space to enumerate in order to find out what it contains.
 _COUNTABLE = 10_000
 
 Value = Any
@@ -27,7 +27,7 @@ GRID_NEEDS = "a grid needs a list of values or a step"
 
 
 class Kind(StrEnum):
-    """The thing that a config describes."""
+    """The kind of thing that a config describes."""
 
     MLP = "mlp"
     #: A function of the user that returns one score.
@@ -36,14 +36,14 @@ class Kind(StrEnum):
     STEPWISE = "stepwise"
     #: A Keras model that the user builds.
     MODEL = "model"
-    #: The same, but built for a number of epochs, so that a shorter training is not its beginning.
+    #: A Keras model built for a number of epochs: a shorter training is not its beginning.
     WHOLE_MODEL = "whole_model"
-    #: A program of the user, whose parameters, `epochs` too, are its own.
+    #: A program of the user, which alone defines its parameters, even `epochs`.
     PROGRAM = "program"
 
     @property
     def is_model(self) -> bool:
-        """Whether the user builds the model."""
+        """True if the user builds the model."""
         return self in (Kind.MODEL, Kind.WHOLE_MODEL)
 
 
@@ -68,7 +68,7 @@ class Choices:
 
     @property
     def _last(self) -> int:
-        """The last value that has a probability: rounding may lead beyond it."""
+        """Return the last value with a probability above 0, since rounding may lead beyond it."""
         return max(place for place, weight in enumerate(self.weights) if weight > 0)
 
 
@@ -101,7 +101,7 @@ class Range:
         return self.min + position * (self.max - self.min)
 
     def _integer_at(self, position: float) -> int:
-        # Each integer has an interval of equal size, so that both ends are as likely.
+        # Integers get intervals of equal size, so that both ends are as likely as the others.
         low, high = self.min, self.max + 1
         if self.log:
             value = math.exp(math.log(low) + position * (math.log(high) - math.log(low)))
@@ -120,7 +120,7 @@ class Parameter:
 
     @property
     def model_domain(self) -> Choices | Range:
-        """The domain of a model's hyperparameter; distributions are of programs alone."""
+        """Return the domain of a model's hyperparameter; only programs have distributions."""
         assert not isinstance(self.domain, Drawn)
         return self.domain
 
@@ -131,7 +131,7 @@ class Parameter:
 
     @property
     def varies(self) -> bool:
-        """Whether it has more than one value."""
+        """True if it has more than one value."""
         return self.choices is None or len(self.choices) > 1
 
     def at(self, position: float) -> Value:
@@ -149,8 +149,8 @@ class Config:
     """One point of a space: its active values.
 
     Attributes:
-        values: An MLP's include the defaults of NOTES.
-        kind: For any kind but the MLP, `units` is a name like any other.
+        values: The active values; an MLP's include the defaults of NOTES.
+        kind: The kind of thing described. Names such as `units` have a meaning only for the MLP.
     """
 
     values: Mapping[str, Value]
@@ -164,16 +164,16 @@ class Config:
         return hashed(self.values)
 
     def require_readable(self) -> None:
-        """Check that values from elsewhere have the types of an MLP's, if it is one.
+        """Check that values read from elsewhere have the types that hpsearch needs.
 
         Raises:
-            TypeError, ValueError, LookupError, AttributeError: They have not.
+            TypeError, ValueError, LookupError, AttributeError: They do not.
         """
         if self.kind is Kind.MLP:
             MLPConfig(self.values).require_readable()
         elif self.kind not in (Kind.FUNCTION, Kind.PROGRAM) and "epochs" in self.values:
             int(self.values["epochs"])
-        # Computed once, and needed anyway.
+        # Computed here because it is needed anyway, and cached.
         _ = self.id
 
     @property
@@ -183,7 +183,7 @@ class Config:
 
     @property
     def trained(self) -> dict[str, Value]:
-        """The values that a training gets: without `epochs` if these only set its end."""
+        """The values that a training gets: without `epochs` if they only set its end."""
         return self.without_epochs if self.kind in (Kind.MLP, Kind.MODEL) else dict(self.values)
 
     @cached_property
@@ -212,7 +212,7 @@ class Space:
 
     @property
     def most_epochs(self) -> int | None:
-        """The largest value of `epochs`; None without it, or if one is no number."""
+        """The largest value of `epochs`; None if it is absent or not always a number."""
         parameter = next((p for p in self.parameters if p.name == "epochs"), None)
         if parameter is None or isinstance(parameter.domain, Drawn):
             return None
@@ -242,13 +242,13 @@ class Space:
 
     @cached_property
     def deciding(self) -> frozenset[str]:
-        """Parameters whose values decide which others are active."""
+        """Parameters whose values decide which other ones are active."""
         of_mlp = {
             p.name
             for p in self.parameters
             if self.kind is Kind.MLP
             and p.name in _DECIDING
-            # Only lists of units decide: they set the number of layers.
+            # Only lists of units decide, since they set the number of layers.
             and (p.name != "units" or any(isinstance(v, list) for v in p.choices or ()))
         }
         return frozenset(of_mlp) | self._when_names
@@ -340,13 +340,13 @@ class Space:
             yield dict(zip(self.names, point, strict=True))
 
     def contains(self, config: Config) -> bool:
-        """Whether a config of the space trains equally."""
+        """Check if a config of the space trains equally."""
         if self._ids is not None:
             return config.id in self._ids
         return self.assignment(config) is not None
 
     def assignment(self, config: Config) -> dict[str, Value] | None:
-        """Return an assignment whose config trains equally, or None if there is none."""
+        """Return an assignment whose config trains equally; None without one."""
         assignment = {name: v for name, v in config.values.items() if name in self.names}
         for parameter in self.parameters:
             name = parameter.name
@@ -374,7 +374,7 @@ class Space:
 
 
 def matches(value: Value, accepted: tuple[Value, ...]) -> bool:
-    """Whether a value is among the accepted ones; an optimizer with arguments, also by its name."""
+    """Check if a value is among the accepted ones; an optimizer with arguments also by its name."""
     if isinstance(value, Mapping):
         return any(
             item == value if isinstance(item, Mapping) else item == value.get("name")
@@ -393,7 +393,7 @@ def _lies_in(value: Value, parameter: Parameter) -> bool:
     return isinstance(domain, Range) and domain.min <= value <= domain.max
 
 
-#: With more combinations of deciding values, inactive values are not left out of a grid.
+#: Beyond this number of combinations of deciding values, a grid keeps inactive values.
 _MOST_COMBINATIONS = 20_000
 
 _Places = Mapping[str, int]
@@ -401,7 +401,7 @@ _Places = Mapping[str, int]
 
 @dataclass(frozen=True)
 class _Combination:
-    """Values of the deciding parameters, as indices of their choices, and the active names."""
+    """Values of the deciding parameters, as indices of their choices, and the active parameters."""
 
     places: _Places
     active: frozenset[str]
@@ -437,7 +437,7 @@ def _extended(
 ) -> Iterator[_Places]:
     for places in found:
         met = not parameter.when or parameter.name in space.met(_assignment(space, places, first))
-        # Without its condition the parameter has no effect, so its first value is enough.
+        # While its condition fails the parameter has no effect, so its first value is enough.
         for place in range(len(parameter.choices or ()) if met else 1):
             yield {**places, parameter.name: place}
 
@@ -445,7 +445,7 @@ def _extended(
 def _is_another(
     key: tuple[int, ...], names: Sequence[str], whole: Mapping[tuple[int, ...], _Combination]
 ) -> bool:
-    """Whether an earlier combination differs only in a value that is inactive in both."""
+    """Check if an earlier combination differs only in a value that is inactive in both."""
     active = whole[key].active
     for at, name in enumerate(names):
         if key[at] and name not in active:
@@ -464,7 +464,8 @@ def _points(
 ) -> Iterator[tuple[Any, ...]]:
     """Yield the points that begin with `chosen` and have one of the combinations.
 
-    `last` is the number of parameters up to the last deciding one, `position` that of `chosen`.
+    `last` is the number of parameters up to the last deciding one, `position` the number of values
+    in `chosen`.
     """
     if position == last:
         for combination in combinations:

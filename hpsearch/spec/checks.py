@@ -28,12 +28,12 @@ from hpsearch.wording import did_you_mean, listing, show
 #: Most points of a grid without `budget.trials`; planning more would take hours.
 MOST_POINTS: Final = 1_000_000
 _ACCURACY: Final = ("accuracy", "val_accuracy")
-#: Metrics of regressions alone.
+#: Metrics that only a regression can have.
 _ERRORS: Final = ("mae", "val_mae", "r2_score", "val_r2_score")
 
 
 def _takes_unknown(sweep: SweepFields) -> bool:
-    """Whether a custom model or layer type may take hyperparameters unknown to hpsearch."""
+    """Check if a custom model or layer type may take hyperparameters unknown to hpsearch."""
     if isinstance(sweep.model, str):
         return True
     spec = sweep.parameters.get("layer_type")
@@ -43,7 +43,7 @@ def _takes_unknown(sweep: SweepFields) -> bool:
 
 
 class Broken(NamedTuple):
-    """Keys and parameters that have faults of their own.
+    """Keys and parameters that are themselves faulty.
 
     They are left out of the sweep that is checked, so their absence is not reported.
     """
@@ -53,7 +53,7 @@ class Broken(NamedTuple):
 
     @classmethod
     def of(cls, faults: Iterable[Fault]) -> Broken:
-        """Return the parts that contain the faults."""
+        """Return the keys and parameters that contain the faults."""
         places = [loc for loc, _ in faults if loc]
         inner = {str(loc[1]) for loc in places if loc[0] == "parameters" and len(loc) > 1}
         keys = {str(loc[0]) for loc in places if loc[0] != "parameters" or len(loc) == 1}
@@ -61,11 +61,11 @@ class Broken(NamedTuple):
 
 
 def cross_faults(sweep: SweepFields, broken: Broken) -> Iterator[Fault]:
-    """Yield faults between the parts that are not broken."""
+    """Yield faults between valid parts; broken parts are skipped."""
     if not {"method", "early_terminate"} & broken.keys:
         yield from _budget(sweep, broken)
         yield from _grid(sweep, broken)
-    # The hyperparameters of a custom model are known once it is built.
+    # A custom model's hyperparameters are unknown until it is built.
     if "parameters" not in broken.keys and not isinstance(sweep.model, str):
         yield from _names(sweep, broken)
         yield from _rows(sweep)
@@ -85,7 +85,7 @@ def cross_faults(sweep: SweepFields, broken: Broken) -> Iterator[Fault]:
 
 
 def _rows(sweep: SweepFields) -> Iterator[Fault]:
-    """What says how rows are read is either a hyperparameter or a key of data."""
+    """Check that an option for reading rows is a hyperparameter or a key of data, not both."""
     named = {*sweep.parameters, *(name for point in sweep.configs for name in point)}
     for name in OF_ROWS:
         given = getattr(sweep.data, name)
@@ -167,7 +167,7 @@ def _conditions(sweep: SweepFields, broken: Broken) -> Iterator[Fault]:
 def _unreachable(
     sweep: SweepFields, loc: tuple[str | int, ...], parent: str, accepted: tuple[Any, ...]
 ) -> Iterator[Fault]:
-    """Yield a fault for each accepted value that the parent never has."""
+    """Yield a fault for each value in a condition that the parent never has."""
     spec = sweep.parameters[parent]
     units = sweep.parameters.get("units")
     lengths: set[int] = set()
@@ -230,7 +230,7 @@ def _cycles(parameters: Mapping[str, ParameterSpec]) -> Iterator[list[str]]:
                 stack.append((parent, iter(parameters[parent].when)))
 
 
-#: What an MLP reports whatever the score is.
+#: Metrics that an MLP always reports.
 _OBJECTIVES: Final = (
     *(prefix + name for prefix in ("val_", "") for name in ("accuracy", "loss", "mae")),
     WEIGHTS,
@@ -238,7 +238,7 @@ _OBJECTIVES: Final = (
 
 
 def _objectives(sweep: SweepFields) -> Iterator[Fault]:
-    """Objectives beside the score are among what is reported anyway."""
+    """Check that objectives beside the score are metrics that are always reported."""
     unfit = {"regression": _ACCURACY, "classification": _ERRORS}.get(
         sweep.data.known_task or "", ()
     )
@@ -270,7 +270,7 @@ def _metric(sweep: SweepFields) -> Iterator[Fault]:
 
 
 def is_regression(sweep: SweepFields) -> bool:
-    """Whether the metric settles the task, which the data alone may not tell."""
+    """Check if the metric makes the task a regression, which the data alone may leave open."""
     if sweep.scored is None or isinstance(sweep.model, str):
         return False
     return sweep.data.known_task is None and sweep.scored.name in _ERRORS
@@ -312,7 +312,7 @@ def advice(sweep: SweepFields) -> Iterator[str]:
 
 
 def _unequal_lists(sweep: SweepFields) -> Iterator[str]:
-    """Warn of lists of units with another length than every value of hidden_layers."""
+    """Warn of lists of units whose length differs from every value of hidden_layers."""
     layers, units = sweep.parameters.get("hidden_layers"), sweep.parameters.get("units")
     if layers is None or units is None or isinstance(layers.domain, Range):
         return
@@ -337,9 +337,9 @@ def _deepest(sweep: SweepFields) -> int | None:
     return int(max(depths))
 
 
-#: Points that are tried at most to find one that satisfies the constraints.
+#: Most points to try to find one that satisfies the constraints.
 MOST_TRIES: Final = 10_000
-#: Evaluations of single constraints at most, which bounds the time.
+#: Most evaluations of single constraints, to bound the time.
 _MOST_EVALUATIONS: Final = 40_000
 
 
@@ -409,7 +409,7 @@ def _search(
 
 
 def _drawn(space: Space) -> Iterator[dict[str, Any]]:
-    # A fixed seed, so that a file is always accepted or never.
+    # A fixed seed, so that the same file is always accepted or always refused.
     draw = random.Random(0)  # noqa: S311 - no secret
     while True:
         yield {parameter.name: parameter.at(draw.random()) for parameter in space.parameters}

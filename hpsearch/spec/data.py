@@ -37,7 +37,7 @@ DATASETS: Final[dict[str, Literal["classification", "regression"]]] = {
 }
 _FOR_FILES = ("dataset", "csv", "npz", "python")
 _SOURCES = (*_FOR_FILES, "memory")
-#: Key -> the sources that it goes with.
+#: Key -> the sources that it can be combined with.
 _ONLY_WITH = {
     "folder": ("dataset",),
     "target": ("csv",),
@@ -70,9 +70,9 @@ def _part() -> Rule:
 
 
 class MemorySpec(Spec):
-    """What `hpsearch.tune` was given, described in words such as `(150, 4) float32`.
+    """The arguments of `hpsearch.tune` in words, such as `(150, 4) float32`.
 
-    It tells a reader of sweep.yaml about the data; hpsearch does not read it back.
+    They describe the data to readers of sweep.yaml; hpsearch does not read them back.
     """
 
     x: Annotated[str, text(), about("Shape and type of the features.", "(150, 4) float64")]
@@ -104,7 +104,7 @@ class MemorySpec(Spec):
 
     @property
     def splits(self) -> str:
-        """The source of validation rows that are not a fraction of x; else empty."""
+        """The source of the validation rows; empty if they are a fraction of x."""
         return self.folds or ("in memory" if self.validation is not None else "")
 
 
@@ -266,7 +266,7 @@ class DataSpec(Spec):
 
     @property
     def weighted(self) -> bool:
-        """Whether each row has a weight."""
+        """True if each row has a weight."""
         return self.memory is not None and self.memory.sample_weight is not None
 
     @property
@@ -291,7 +291,7 @@ class DataSpec(Spec):
         return self.task or DATASETS.get(self.dataset or "")
 
     def resolved(self, base_dir: Path) -> DataSpec:
-        """Return a copy whose relative paths are made absolute against `base_dir`."""
+        """Return a copy in which paths relative to `base_dir` are absolute."""
         paths = {
             name: os.path.normpath(base_dir.absolute() / Path(value).expanduser())
             for name in _PATHS
@@ -303,7 +303,7 @@ class DataSpec(Spec):
         """Yield a fault for each data file that does not exist."""
         for name in _FILES:
             value = getattr(self, name)
-            # Why another file cannot be read is said when it is read.
+            # Other errors are reported when the file is read.
             with suppress(OSError):
                 if isinstance(value, str) and not Path(value).exists():
                     others = [each.name for each in Path(value).parent.glob("*")]
@@ -311,7 +311,7 @@ class DataSpec(Spec):
                     yield (name,), f"no such file, {value}{near}"
 
     def check(self) -> Iterator[Fault]:
-        """Yield faults unless there is one source, and for keys that do not go with it."""
+        """Yield a fault unless there is exactly one source, and for each key that does not fit."""
         given = [name for name in _SOURCES if getattr(self, name) is not None]
         if len(given) != 1:
             found = f"{' and '.join(given)} are given" if given else "none is given"

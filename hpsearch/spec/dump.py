@@ -34,8 +34,8 @@ def dump_sweep(sweep: Sweep, found: Sequence[Parameter] = ()) -> str:
 
     Args:
         sweep: The sweep.
-        found: Hyperparameters of a custom model. They become comments, so that a run of the file
-            asks the model again, which may have changed.
+        found: Hyperparameters of a custom model. They become comments, because the model may have
+            changed: a run of the file requests them anew.
     """
     text = dump_raw(sweep.raw())
     others = [parameter for parameter in found if parameter.name not in sweep.parameters]
@@ -43,7 +43,7 @@ def dump_sweep(sweep: Sweep, found: Sequence[Parameter] = ()) -> str:
         return text
     text += f"# Further hyperparameters that {sweep.model} requests, as in `parameters`:\n"
     for parameter in others:
-        # In one line, since it is a comment.
+        # A comment has one line.
         line = _dumped({parameter.name: _raw(parameter)}, flow=True, width=float("inf"))
         text += f"#   {line.strip()[1:-1]}\n"
     return text
@@ -81,14 +81,14 @@ def _raw(parameter: Parameter) -> Any:
 
 class _Unsorted(GenerateJsonSchema):
     def sort(self, value: Any, parent_key: str | None = None) -> Any:  # noqa: ARG002
-        """Keep the order of the fields, which pydantic would sort by name."""
+        """Keep the order of the fields; pydantic would sort them by name."""
         return value
 
 
 def sweep_schema() -> dict[str, Any]:
     """Return the JSON Schema (draft 2020-12) of the sweep file of a model.
 
-    `hpsearch.programs.schema` has that of any sweep file.
+    `hpsearch.programs.schema` covers any sweep file.
     """
     return {
         "$schema": SCHEMA_DIALECT,
@@ -102,10 +102,10 @@ def schema_of(model: type[Spec], ignored: Iterable[str]) -> dict[str, Any]:
     """Return the JSON Schema of a sweep file, from the model that validates it.
 
     Args:
-        ignored: Keys of W&B that have no meaning.
+        ignored: W&B's keys without meaning for such a sweep.
     """
     body = model.model_json_schema(by_alias=True, mode="validation", schema_generator=_Unsorted)
-    # A file's name defaults to its stem.
+    # `name` is optional in a file: it defaults to the file's stem.
     body["required"] = [key for key in body.get("required", ()) if key != "name"]
     properties = body["properties"] | KEYS
     for key, field in model.model_fields.items():

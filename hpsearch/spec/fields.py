@@ -58,7 +58,7 @@ def check_constraint(value: Any) -> str:
     """Check a constraint's grammar.
 
     Raises:
-        InvalidValue: It is no text, or no constraint.
+        InvalidValue: It is not text, or not a constraint.
     """
     constraint: str = _CONSTRAINT.check(value)
     try:
@@ -90,7 +90,7 @@ def check_items(check: Callable[[Any], Any], noun: str, most: int, value: Any) -
 
 
 def written(raw: dict[str, Any], method: MethodSpec) -> dict[str, Any]:
-    """Return a sweep's keys as a file has them: without empty ones, and without no method."""
+    """Return a sweep's keys as a file has them, without empty ones and the method `configs`."""
     if method.name == CONFIGS:
         del raw["method"]
     return {
@@ -205,7 +205,7 @@ class SweepFields(Spec):
 
     @property
     def objectives(self) -> tuple[MetricSpec, ...]:
-        """Two or more objectives; empty if there is only the score."""
+        """Two or more objectives; empty for a single score."""
         return self.metric if isinstance(self.metric, tuple) else ()
 
     @property
@@ -215,7 +215,7 @@ class SweepFields(Spec):
 
     @property
     def repetitions(self) -> tuple[Repetition, ...]:
-        """Each seed, with cross-validation once for each fold."""
+        """Each seed, repeated for each fold in cross-validation."""
         folds = range(1, self.data.cv + 1) if self.data.cv else (None,)
         return tuple(Repetition(seed, fold) for seed in self.trial_seeds for fold in folds)
 
@@ -226,7 +226,7 @@ class SweepFields(Spec):
 
     @property
     def trial_seeds(self) -> tuple[int, ...]:
-        """Seeds of a trial's executions; in a race, those that every trial has."""
+        """Seeds of a trial's executions; in a race, the seeds that every trial gets."""
         return seeds_of(self.seeds)
 
     @cached_property
@@ -249,7 +249,7 @@ class SweepFields(Spec):
 
     @cached_property
     def listed(self) -> tuple[Config, ...]:
-        """The configs of `points`, without those that break a constraint."""
+        """The configs of `points` that satisfy the constraints."""
         configs = map(self.space.config, self.points)
         return tuple(config for config in configs if config is not None)
 

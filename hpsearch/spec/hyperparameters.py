@@ -77,7 +77,7 @@ def _argument_rule(name: str, default: Any) -> Rule:
 
 
 def _with_arguments(noun: str, names: Mapping[str, Mapping[str, Any]], value: Any) -> Any:
-    """Check a name, or a mapping with a name and arguments of it.
+    """Check a name, or a mapping with a name and its arguments.
 
     Args:
         noun: The kind of thing that is named, for messages.
@@ -156,7 +156,7 @@ def _mapping_schema(names: Mapping[str, Any]) -> dict[str, Any]:
     return {"anyOf": [{"enum": list(names)}, named]}
 
 
-#: The rule of `units_2` and the like.
+#: Rule of `units_2` and the other widths of single layers.
 UNITS_OF_LAYER: Final = integer(1, 1_000_000).about(
     "Neurons of hidden layer 2 (or another layer, by its number), instead of units.",
     {"values": [25, 50], "when": {"hidden_layers": [2, 3]}},
@@ -260,7 +260,7 @@ HYPERPARAMETERS: Final[dict[str, Rule]] = {
     ),
 }
 
-#: Whether the hyperparameters are those of a custom model.
+#: True while the hyperparameters are those of a custom model.
 _CUSTOM: Final[ContextVar[bool]] = ContextVar("custom_model", default=False)
 #: Hyperparameters that a custom model shares with the MLP.
 _SHARED: Final = ("batch_size", "epochs")
@@ -268,7 +268,7 @@ _SHARED: Final = ("batch_size", "epochs")
 
 @contextlib.contextmanager
 def custom_names(are_custom: bool) -> Iterator[None]:
-    """Within this context, say whether hyperparameters are those of a custom model."""
+    """Set whether hyperparameters are those of a custom model, within this context."""
     before = _CUSTOM.set(are_custom)
     try:
         yield
@@ -286,11 +286,11 @@ def rule_of(name: str) -> Rule:
 
 
 def is_known(name: str) -> bool:
-    """Whether hpsearch's MLP has this hyperparameter; `units_51` is beyond its layers."""
+    """Check if hpsearch's MLP has this hyperparameter; it has too few layers for `units_51`."""
     layer = layer_of(name)
     return name in HYPERPARAMETERS or (layer is not None and layer <= MOST_LAYERS)
 
 
 def suggestion(name: str) -> str:
-    """Return what a misspelt hyperparameter, or another tool's, is here; or nothing."""
+    """Return a hint at the intended name of an unknown hyperparameter; empty if unknown."""
     return unknown_hint(name, words.HYPERPARAMETERS, HYPERPARAMETERS)

@@ -21,7 +21,7 @@ from hpsearch.spec.rules import (
 )
 from hpsearch.wording import did_you_mean, listing, show
 
-#: The method of a sweep with `configs` but no method, which trains exactly these. Not for files.
+#: Method of a sweep with `configs` but no method: it trains only these. Not allowed in files.
 CONFIGS: Final = "configs"
 
 _EARLY_TERMINATE_KEYS: Final[dict[str, Rule]] = {
@@ -142,7 +142,7 @@ class MethodSpec:
 
     @property
     def is_oracle(self) -> bool:
-        """Whether it is an oracle of the user."""
+        """True for a KerasTuner oracle of the user."""
         return ":" in self.name
 
     @property
@@ -151,12 +151,12 @@ class MethodSpec:
 
     @property
     def exhausts(self) -> bool:
-        """Whether the method ends by itself, so that it needs no budget."""
+        """True if the method ends by itself and so needs no budget."""
         return self._proposals in {"grid", CONFIGS}
 
     @property
     def enumerates(self) -> bool:
-        """Whether every parameter must have a finite list of values."""
+        """True if every parameter must have a finite list of values."""
         return self._proposals == "grid"
 
     def raw(self) -> Any:

@@ -32,7 +32,7 @@ from hpsearch.spec.words import RANGE
 from hpsearch.wording import listing, show, unknown_hint
 
 RANGE_KEYS: Final = ("min", "max", "step", "scale", "type")
-#: Most values of a range with a step, since all of them are kept in memory.
+#: Most values of a range with a step; all of them are kept in memory.
 MOST_STEPS: Final = 100_000
 _SCALE = one_of(("linear", "log"), "scale")
 _TYPE = one_of(("int", "float"), "type")
@@ -43,7 +43,7 @@ _INTEGER_STEP = integer(1)
 
 
 def _decimal(value: float) -> Decimal:
-    # From the written form, so that 0.1 + 0.2 is 0.3.
+    # Convert the text, so that 0.1 + 0.2 is 0.3.
     return Decimal(repr(value))
 
 
@@ -147,7 +147,7 @@ def _check_step(low: float, high: float, step: float, log: bool) -> None:
         )
 
 
-#: W&B's distribution -> the keys that go with it.
+#: W&B's distribution -> the keys that it takes.
 DISTRIBUTIONS: Final[dict[str, tuple[str, ...]]] = {
     "uniform": ("min", "max"),
     "int_uniform": ("min", "max"),
@@ -169,11 +169,11 @@ def _without_distribution(whole: bool, raw: Mapping[str, Any]) -> dict[str, Any]
     """Replace W&B's `distribution` and `q` in a parameter's mapping.
 
     Args:
-        whole: Whether the parameter is a whole number, which `uniform` then draws.
+        whole: Whether the parameter is a whole number; `uniform` then draws whole numbers.
         raw: The mapping without `when`.
 
     Raises:
-        InvalidValue: An unknown distribution, or keys that do not go with it.
+        InvalidValue: The distribution is unknown, or does not take one of the keys.
     """
     if "distribution" not in raw:
         if "q" in raw:
@@ -314,7 +314,7 @@ def _from_mapping(rule: Rule, raw: Mapping[str, Any]) -> ParameterSpec:
     body = faults.run(partial(_without_distribution, rule.kind == "int"), known)
     misspelt = bool(raw.keys() - {*_KEYS})
     domain = None
-    # A misspelt key is not also a missing one.
+    # A misspelt key is not also reported as missing.
     if body is not None and (not misspelt or _is_complete(body)):
         domain = faults.run(partial(_domain, rule), body)
     faults.finish()
@@ -363,7 +363,7 @@ def _values(rule: Rule, raw: Any) -> tuple[Any, ...]:
 
 
 def _identity(value: Any) -> Any:
-    """Return a key that is equal for values that are the same choice: 1 and 1.0, but not true."""
+    """Return a key that is equal for equal choices: for 1 and 1.0, but not for 1 and true."""
     if isinstance(value, bool):
         return ("bool", value)
     if isinstance(value, Mapping):
@@ -423,7 +423,7 @@ _RANGE: Final[dict[str, Any]] = {
 
 
 def parameter_schema(rule: Rule) -> dict[str, Any]:
-    """Return the JSON Schema of a parameter: of a value, of choices and of a mapping."""
+    """Return the JSON Schema of a parameter: a single value, choices or a mapping."""
     value = dict(rule.schema)
     choices = {"type": "array", "items": value, "minItems": 1}
     properties = {

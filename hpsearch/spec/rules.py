@@ -1,8 +1,8 @@
 """Rules for single values of a sweep file, with messages for people and a JSON Schema.
 
 pydantic builds and freezes the models and collects errors. Its own constraints are not used: their
-messages name only the bound that failed, without a hint such as "remove the quotes", and values of
-hyperparameters, which are no fields of a model, need the same rules.
+messages name only the bound that failed, without a hint such as "remove the quotes". The values of
+hyperparameters are not fields of a model, but need the same rules.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ Fault = tuple[Loc, str]
 K = TypeVar("K", bound=str | int)
 T = TypeVar("T")
 
-#: pydantic's error type for messages of hpsearch.
+#: pydantic's error type for hpsearch's messages.
 ERROR_TYPE = "hpsearch"
-#: Faults of one part that are reported at most.
+#: Most faults to report in one part.
 MOST_FAULTS = 500
 REFERENCE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*\Z", re.ASCII)
 
@@ -94,7 +94,7 @@ class Collector:
 
 
 def check_each(check: Callable[[Any], T], values: Iterable[tuple[K, Any]]) -> dict[K, T]:
-    """Check values by their places, and report the faults of all together.
+    """Check the value at each place, and report all faults together.
 
     Raises:
         InvalidValue: At least one value has a fault.
@@ -118,7 +118,7 @@ def mapping_of(data: Any) -> Mapping[str, Any]:
     """Return the data of a sweep file.
 
     Raises:
-        ValidationError: It is no mapping.
+        ValidationError: It is not a mapping.
     """
     if not isinstance(data, Mapping):
         raise as_validation_error([((), f"must be a mapping, not {show(data)}")], data)
@@ -323,7 +323,7 @@ def one_of(
 
 
 def reference() -> Rule:
-    """A function of the user, as `package.module:function`."""
+    """A reference to a function of the user, as `package.module:function`."""
     return text(REFERENCE, "must be a function as 'package.module:function'")
 
 
@@ -428,7 +428,7 @@ class Spec(BaseModel):
     """A frozen mapping of a sweep file with fixed keys, its fields; any other key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    #: What other tools call the keys (see `hpsearch.spec.words`).
+    #: Other tools' names for the keys (see `hpsearch.spec.words`).
     words: ClassVar[Mapping[str, str]] = MappingProxyType({})
 
     @classmethod
@@ -437,7 +437,7 @@ class Spec(BaseModel):
         return tuple(field.alias or name for name, field in cls.model_fields.items())
 
     def raw(self) -> Any:
-        """Return this part as a sweep file has it; reading that gives an equal part."""
+        """Return this part as a sweep file has it; reading the result gives an equal part."""
         fields = type(self).model_fields
         return {
             field.alias or name: plain(getattr(self, name))
@@ -483,7 +483,7 @@ def faults_of(
     """Return pydantic's errors about a mapping with these keys as faults.
 
     Args:
-        words: What other tools call the keys (see `hpsearch.spec.words`).
+        words: Other tools' names for the keys (see `hpsearch.spec.words`).
     """
     details = error.errors(include_url=False, include_context=False)
     meant = {
@@ -494,7 +494,7 @@ def faults_of(
     return [
         (tuple(detail["loc"]), _message(detail, keys, words))
         for detail in details
-        # A misspelt key is not also a missing one.
+        # A misspelt key is not also reported as missing.
         if not (detail["type"] == "missing" and detail["loc"][-1] in meant)
     ]
 

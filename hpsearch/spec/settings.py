@@ -31,7 +31,7 @@ from hpsearch.spec.rules import (
 )
 from hpsearch.wording import show, unknown_hint, unquote_hint
 
-#: The number of a model's weights, which may be an objective beside a metric.
+#: The number of a model's weights, which can be an objective beside a metric.
 WEIGHTS: Final = "weights"
 _MOST_OBJECTIVES: Final = 3
 #: Engines that are part of hpsearch.
@@ -186,7 +186,7 @@ Seeds = Annotated[int | tuple[int, ...] | SeedRace, Rule(_seeds, _SEEDS_SCHEMA)]
 
 
 def seeds_of(seeds: int | tuple[int, ...] | SeedRace) -> tuple[int, ...]:
-    """Return the seeds of a trial's executions; in a race, those that every trial has."""
+    """Return the seeds of a trial's executions; in a race, the seeds that every trial gets."""
     if isinstance(seeds, tuple):
         return seeds
     if isinstance(seeds, SeedRace):
@@ -292,7 +292,7 @@ class ExecutionSettings(Spec):
     ] = None
 
     def check(self) -> Iterator[Fault]:
-        """Yield faults for the cluster's keys without a cluster."""
+        """Yield a fault for each cluster key that is set without a cluster."""
         for name in ("address", "resources"):
             if getattr(self, name) is not None and self.engine == "local":
                 yield (name,), "has a meaning only with engine: ray"

@@ -32,7 +32,7 @@ from hpsearch.spec.yaml import (
 
 
 class Sweep(SweepFields):
-    """A validated sweep file; sweeps that ask for the same are equal.
+    """A validated sweep file; equal if the settings are, whatever the warnings.
 
     Build one with `load_sweep`, `sweep_from_text` or `sweep_from_mapping`, which raise
     SweepFileError, or with `Sweep.model_validate({"name": "s", "data": ...})`, which raises
@@ -43,7 +43,7 @@ class Sweep(SweepFields):
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """One line for each key that is ignored or setting that is probably not intended."""
+        """One line for each ignored key and each setting that is probably not intended."""
         return self._warnings
 
     @property
@@ -106,7 +106,7 @@ _NEITHER = (
 
 
 def _placed(loc: Loc, message: str) -> Fault:
-    """Say where a key belongs that is unknown at the top of the file, and what is missing."""
+    """Improve the messages for missing data and for a top-level key that belongs elsewhere."""
     if loc == ("data",) and message == "is missing":
         return loc, _NEITHER
     if len(loc) != 1 or not message.startswith("unknown key"):
@@ -195,7 +195,7 @@ def load_sweep(
     Args:
         path: The file; paths of data files in it are relative to its directory.
         overrides: Settings such as `parameters.epochs=[5]`, which replace the file's.
-        with_data: Whether a data file that is missing is a problem.
+        with_data: Whether a missing data file is a problem.
 
     Raises:
         SweepFileError: With all problems, sorted by line.
@@ -207,7 +207,7 @@ def load_sweep(
 
 
 def read_document(path: str | Path) -> Document:
-    """Read the YAML of a file, whatever it says.
+    """Read a file as YAML without checking its keys.
 
     Raises:
         SweepFileError: The file cannot be read.
@@ -236,7 +236,7 @@ def sweep_from_text(
     Args:
         text: The file's content.
         filename: File name for messages; its stem is the sweep's default name.
-        base_dir: Directory that paths of data files are relative to; None leaves them as they are.
+        base_dir: Directory that paths of data files are relative to; None leaves them unchanged.
         overrides: As for `load_sweep`.
 
     Raises:
@@ -269,7 +269,7 @@ def sweep_of_config(sweep: Sweep, values: Mapping[str, Any]) -> Sweep:
     """Return the sweep of a single config, with the data and all settings of another sweep.
 
     Raises:
-        SweepFileError: The values are none of a sweep file.
+        SweepFileError: A sweep file cannot have these values.
     """
     one = {"name": f"{sweep.name}-best", "method": "grid"}
     raw = {key: value for key, value in sweep.raw().items() if key not in _OF_SEVERAL}
@@ -284,20 +284,20 @@ def sweep_of_configs(
     *,
     whole: bool = False,
 ) -> Sweep:
-    """Return the sweep of exactly these configs and seeds, with another one's data and settings.
+    """Return the sweep of exactly these configs and seeds, with the data and settings of `sweep`.
 
     Args:
-        ending: Of its name.
-        whole: Train on all rows but those for testing. No row is left then that could end a
-            training early, or choose an epoch.
+        ending: Text to append to the name.
+        whole: Train on all rows except the test rows. No validation rows are left to end a training
+            early or to choose an epoch.
 
     Raises:
-        SweepFileError: The values are none of a sweep file.
+        SweepFileError: A sweep file cannot have these values.
     """
     asked = sweep.raw()
     raw = {key: value for key, value in asked.items() if key not in (*_OF_SEVERAL, "keep")}
     if isinstance(sweep.model, str) and "parameters" in asked:
-        # They bound the model's own hyperparameters.
+        # They bound the hyperparameters that the model itself requests.
         raw["parameters"] = asked["parameters"]
     if whole:
         raw.pop("early_stopping", None)
@@ -339,7 +339,7 @@ def _sweep(
 def problems_of(
     document: Document, faults: Iterable[Fault], sources: Mapping[Loc, str]
 ) -> list[InputProblem]:
-    """Return the problems of a document, and the faults of its data as such, by line.
+    """Return a document's YAML problems and the faults of its data, sorted by line.
 
     Args:
         sources: The result of `apply_overrides`.
@@ -357,7 +357,7 @@ def _validated_document(document: Document, stem: str) -> tuple[Sweep | None, li
         message = f"is {kind}; a sweep file is a mapping: name, data, parameters, ..."
         return None, [] if document.broken else [((), message)]
     if (said := program_fault(data)) is not None:
-        # Everything else in it is as a program's sweep has it.
+        # The file is a program's sweep, so the other keys are not checked against a model's.
         return None, [said]
     faults = list(_empty(data))
     if "name" not in data:
@@ -394,7 +394,7 @@ def _empty(data: Any) -> Iterable[Fault]:
 
 
 def _may_be_none(loc: Loc, data: Any) -> bool:
-    """Whether `loc` is an argument in a mapping with a `name` in parameters or configs."""
+    """Check if `loc` is an argument of a mapping with a `name`, in parameters or configs."""
     if len(loc) < 3 or loc[0] not in {"parameters", "configs"} or loc[-1] == "name":
         return False
     for step in loc[:-1]:

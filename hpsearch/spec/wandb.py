@@ -10,12 +10,12 @@ from hpsearch.spec.method import CONFIGS, METHODS, MethodSpec, early_terminate
 from hpsearch.spec.rules import Collector, Fault, InvalidValue, described, integer
 from hpsearch.wording import listing
 
-#: Methods that go with `early_terminate`.
+#: Methods that can be combined with `early_terminate`.
 _PROPOSING: Final = ("grid", "random", "bayes", "bayesian", "tpe", "sobol")
 
-#: Keys that say nothing about a sweep of a model.
+#: Keys that are ignored in the sweep of a model.
 IGNORED: Final = ("program", "project", "command", "entity", "controller", "job", "image_uri")
-#: Of these, the keys that make it the sweep of a program.
+#: The keys among IGNORED that make a sweep one of a program.
 OF_PROGRAMS: Final = ("program", "command")
 #: Keys that are translated -> their JSON Schema.
 KEYS: Final[dict[str, dict[str, Any]]] = {
@@ -52,9 +52,9 @@ def translate(data: Mapping[str, Any]) -> Translation:
 
 
 def translate_search(data: Mapping[str, Any]) -> tuple[dict[str, Any], list[Fault]]:
-    """Replace `run_cap` and `early_terminate`; the rest, and the faults of these.
+    """Return `data` with `run_cap` and `early_terminate` replaced, and the faults of these keys.
 
-    Listed configs without a method are the only ones.
+    Listed configs without a method get the method CONFIGS, which trains only these.
     """
     raw = {key: item for key, item in data.items() if key not in KEYS}
     faults = Collector()
@@ -68,7 +68,7 @@ def translate_search(data: Mapping[str, Any]) -> tuple[dict[str, Any], list[Faul
 
 
 def program_fault(data: Mapping[str, Any]) -> Fault | None:
-    """Return the place of a key that names a program, and why it has none here."""
+    """Return a fault at a key that names a program, since a model's sweep is needed; else None."""
     for key in OF_PROGRAMS:
         if key in data:
             return (key,), (
@@ -91,7 +91,7 @@ def _run_cap(raw: dict[str, Any], value: Any) -> None:
 def _early_terminate(raw: dict[str, Any], value: Any) -> None:
     options = early_terminate(value)
     method = raw.get("method", "grid")
-    # An unknown method is a fault of its own.
+    # An unknown method is reported separately.
     if isinstance(method, Mapping) or (method in tuple(METHODS) and method not in _PROPOSING):
         raise InvalidValue.at(
             f"goes with method: {listing(_PROPOSING)}; the options of hyperband are written "

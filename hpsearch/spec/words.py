@@ -1,4 +1,4 @@
-"""What other tools call the keys, hyperparameters and values of a sweep file."""
+"""Other tools' names for the keys, hyperparameters and values of a sweep file."""
 
 from __future__ import annotations
 

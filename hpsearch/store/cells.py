@@ -1,4 +1,4 @@
-"""Cells of results tables: written, parsed, decoded, and shown to people."""
+"""Write, parse, decode and display cells of results tables."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MOST_VALUES = 12
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
-#: How a cell begins that is JSON.
+#: Characters with which a cell in JSON begins.
 _JSON = ("[", "{", '"')
 _NONE = "null"
 
@@ -48,8 +48,8 @@ def escaped(text: str, *, typed: bool = False) -> str:
     """Put an apostrophe before text that a spreadsheet would run as a formula.
 
     Args:
-        typed: Whether the column holds numbers and booleans, too. Text that looks like one of
-            these, or like nothing, then gets an apostrophe as well.
+        typed: Whether the column also holds numbers and booleans. Text that looks like these, or is
+            empty, then also gets an apostrophe.
     """
     formula = text.startswith((*_FORMULA, "'"))
     if formula or (typed and not isinstance(parsed(text, as_text=False), str)):
@@ -82,7 +82,7 @@ def parsed(cell: str, *, as_text: bool) -> Any:
 
 
 def text_of(value: Any) -> str:
-    """Show a cell to people: optimizers as calls, three digits, a dash for an inactive value."""
+    """Format a cell for display: optimizers as calls, three digits, a dash if inactive."""
     import pandas as pd  # slow to import
 
     if pd.isna(value):
@@ -110,12 +110,12 @@ def _call(mapping: dict[str, Any]) -> str:
 
 
 def varies(column: pd.Series[Any]) -> bool:
-    """Return whether a column has several values, of which an empty cell is one."""
+    """Check if a column has several values; an empty cell counts as a value."""
     return column.astype(str).nunique(dropna=False) > 1
 
 
 def groups(column: pd.Series[Any]) -> pd.Series[Any]:
-    """The text of each cell; if numbers are many, the quarter of the column that it is in."""
+    """Return the text of each cell; for many numbers, the quarter of the column that it is in."""
     import pandas as pd  # slow to import
 
     if pd.api.types.is_numeric_dtype(column) and column.nunique() > _MOST_VALUES:
@@ -127,12 +127,12 @@ def groups(column: pd.Series[Any]) -> pd.Series[Any]:
 
 
 def mapped(column: pd.Series[Any], text: Callable[[Any], str], missing: str) -> npt.NDArray[Any]:
-    """Return the text of each cell, made once for cells that are alike, as an array of objects."""
+    """Return the text of each cell as an array of objects, made once for equal cells."""
     import pandas as pd  # slow to import
 
     cells = column.astype(object)
     if pd.api.types.infer_dtype(cells, skipna=True).startswith("mixed"):
-        # `factorize` takes True for 1.
+        # `factorize` takes True and 1 for equal.
         texts = [missing if pd.isna(cell) else text(cell) for cell in cells]
         return np.array(texts, dtype=object)
     codes, values = pd.factorize(cells)

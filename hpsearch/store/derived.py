@@ -1,4 +1,4 @@
-"""results.csv, curves.csv and sweep.yaml, written from what the store holds."""
+"""Write results.csv, curves.csv and sweep.yaml from the content of the store."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _SHARE_OF_TIME = 0.02
-#: An earlier rewrite would make a short sweep's workers wait for the import of pandas.
+#: With an earlier rewrite, a short sweep's workers would wait for the import of pandas.
 _FIRST_AFTER_SECONDS = 1.0
-#: Duration of a rewrite on a fast machine; the first rewrite tells how much slower this one is.
+#: Duration of a rewrite on a fast machine; the first rewrite shows how much slower this one is.
 _REWRITE_SECONDS = 3e-3
 _REWRITE_SECONDS_PER_ROW = 40e-6
 
@@ -94,7 +94,7 @@ class Tables:
         return curves_table(records, self._task, self._provenance.metric, kind=self._kind)
 
     def due(self, rows: int) -> bool:
-        """Return whether a rewrite of so many rows fits into its share of the time."""
+        """Check if a rewrite of this many rows fits into its share of the time."""
         elapsed = time.monotonic() - self._began
         spent = self._spent + self._slowness * _expected_seconds(rows)
         return elapsed >= _FIRST_AFTER_SECONDS and spent <= _SHARE_OF_TIME * elapsed
@@ -144,15 +144,16 @@ class Tables:
         Raises:
             HpsearchError: They cannot be written; the old files and the store are unchanged.
         """
-        # Imported before the clock starts: it happens once, and is no part of a rewrite.
+        # Imported before the clock starts: importing happens only once and is not part of a
+        # rewrite.
         import pandas as pd
 
         del pd
         began = time.monotonic()
         records = self.records(executions, results)
         with _explained(self._where):
-            # In this order a kill never leaves a row without its curve, or without its result in
-            # the store.
+            # This order ensures that a kill never leaves a row without its curve, or without its
+            # result in the store.
             self._flush()
             write_csv(self.curves(records), self._where.curves, self._where.write)
             write_csv(self.results(records), self._where.results, self._where.write)
@@ -171,10 +172,10 @@ class Tables:
 
 
 def tables_of(where: ResultsDirectory, facts: Facts) -> Tables:
-    """Return the tables of a directory as its store's facts have them.
+    """Return the tables of a directory, from its store's facts.
 
     Raises:
-        StoreError: The store lacks facts that this takes, or its sweep cannot be read.
+        StoreError: The store lacks necessary facts, or its sweep cannot be read.
     """
     names: list[str] = []
     name, task, identity = facts.name or where.path.name, facts.task, facts.identity
@@ -188,15 +189,15 @@ def tables_of(where: ResultsDirectory, facts: Facts) -> Tables:
     return Tables(where, task, list(dict.fromkeys(names)), provenance, kind=facts.kind)
 
 
-#: What reading a table raises that is not as a run writes it.
+#: Errors of reading a table that differs from what a run writes.
 _ODD_ROW = (OSError, ValueError, LookupError, TypeError, csv.Error)
 
 
 def _rows_in(path: Path) -> list[tuple[int, ExecutionKey]]:
-    """The trial and the key of each row of a results table; none if it is missing.
+    """Return the trial and the key of each row of a results table; empty without a table.
 
     Raises:
-        RefusedError: It is not as a run writes it.
+        RefusedError: The table differs from what a run writes.
     """
     found: list[tuple[int, ExecutionKey]] = []
     try:
@@ -223,7 +224,7 @@ def record_of(
     provenance: Provenance,
     trials: Mapping[int, int],
 ) -> Record:
-    """Make an execution's record, with the hyperparameters that its model requested in training.
+    """Make an execution's record, including hyperparameters that its model requested in training.
 
     Args:
         trials: Execution -> its trial, for every execution that may share a training.
@@ -260,7 +261,7 @@ def _explained(where: ResultsDirectory) -> Iterator[None]:
 def _scores(
     executions: Iterable[Execution], results: Mapping[int, ExecutionResult]
 ) -> dict[int, dict[int, float]]:
-    """Trial -> execution -> score, of those that have one."""
+    """Return trial -> execution -> score, for executions with a score."""
     scores: dict[int, dict[int, float]] = {}
     for execution in executions:
         result = results.get(execution.number)
@@ -289,7 +290,7 @@ def best_execution(
     """Return the best execution of the best trial, and the trial's mean score.
 
     Args:
-        trial: Look at this trial alone.
+        trial: Consider only this trial.
 
     Returns:
         None if no execution has a score.
@@ -300,6 +301,6 @@ def best_execution(
     if not numbers:
         return None
     found, sign = scores[numbers[0]], 1 if goal == "maximize" else -1
-    # Of equal ones, that of the first seed and fold.
+    # Among equal ones, choose the first seed and fold.
     best = min(found, key=lambda each: (-sign * found[each], by_number[each].repetition))
     return by_number[best], mean([*found.values()])

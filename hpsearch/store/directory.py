@@ -21,11 +21,11 @@ from hpsearch.machine import HARD_LINK, has_other_name, odd_kind
 from hpsearch.programs.nodes import MARK
 from hpsearch.store.lock import DirectoryLock, NoLocksError, lock_of_store
 
-#: In the header of each store.
+#: Marks a store, in its header.
 APPLICATION_ID = 0x68707331
 _HEADER_BYTES = 100
 _LONGEST_PATH = 4096
-#: How SQLite's log of writes begins.
+#: First bytes of SQLite's log of writes.
 _WAL = (b"\x37\x7f\x06\x82", b"\x37\x7f\x06\x83")
 
 
@@ -35,7 +35,7 @@ def logs_of_store(store: Path) -> tuple[Path, ...]:
 
 
 def _begins(path: Path) -> bytes:
-    """The first bytes of a file; none if it cannot be read."""
+    """Return the first bytes of a file; empty if it cannot be read."""
     try:
         with path.open("rb") as file:
             return file.read(_HEADER_BYTES)
@@ -44,13 +44,13 @@ def _begins(path: Path) -> bytes:
 
 
 def _is_store(path: Path) -> bool:
-    """Whether a file's header is that of a store of hpsearch."""
+    """Check if a file's header is that of a store of hpsearch."""
     header = _begins(path)
     return header[:16] == b"SQLite format 3\0" and header[68:72] == APPLICATION_ID.to_bytes(4)
 
 
 def _may_move(store: Path) -> bool:
-    """Whether a store that a pointer names is one, and not that of another directory."""
+    """Check if the store that a pointer names may be moved: it belongs to no other directory."""
     in_use = store.name == "sweep.db" and store.with_name("results.csv").exists()
     return not store.exists() or (_is_store(store) and not in_use)
 
@@ -134,7 +134,7 @@ class ResultsDirectory:
         with ExitStack() as stack:
             held, beside = stack.enter_context(self._locked(lock)), None
             if lock != own:
-                # Its file system may have no locks, which is why the store is elsewhere.
+                # Its file system may lack locks, which may be why the store is elsewhere.
                 with suppress(NoLocksError):
                     beside = stack.enter_context(self._locked(own))
             if self.lock != lock:
@@ -149,7 +149,7 @@ class ResultsDirectory:
             raise HpsearchError(f"{lock}: cannot be written: {error.strerror}") from None
 
     def check(self) -> None:
-        """Check that a directory that is held is still there; nothing for others."""
+        """Check that a held directory is still there; do nothing for others."""
 
     @contextmanager
     def opened(self) -> Iterator[OpenDirectory]:
@@ -188,12 +188,12 @@ class ResultsDirectory:
 
     @property
     def trials(self) -> Path:
-        """What the trials of a program leave, in a directory for each."""
+        """The files that a program's trials leave, in a directory for each trial."""
         return self.path / "trials"
 
     @property
     def mark_of_trials(self) -> Path:
-        """Tells the directory of a run from one of the user's, and from any other."""
+        """The file that marks the directory as a run's, not the user's or another run's."""
         return self.trials / MARK
 
     def prepare_trials(self) -> None:
@@ -213,9 +213,9 @@ class ResultsDirectory:
             )
         try:
             self.trials.mkdir(exist_ok=True)
-            # First, since a directory with a temporary file alone would not be a run's.
+            # First, because a directory with only a temporary file would not count as a run's.
             self.mark_of_trials.touch()
-            # Anew, since a copy of the directory has the former one.
+            # Write a new mark, because a copy of the directory has the former one.
             with OpenDirectory(self.trials) as place:
                 place.write(MARK, secrets.token_hex(16))
         except OSError as error:
@@ -259,8 +259,8 @@ class ResultsDirectory:
 
         Raises:
             HpsearchError: It cannot be created or written.
-            RefusedError: It holds what no run made and this one would overwrite, results without a
-                store, or links; or another run holds it.
+            RefusedError: It holds files that no run made and this one would overwrite, results
+                without a store, or links; or another run holds it.
         """
         try:
             if fresh and self.path.is_dir():
@@ -290,7 +290,7 @@ class ResultsDirectory:
             self._require_nothing_foreign()
 
     def _own(self) -> list[Path]:
-        """The files that a run writes here, the store first."""
+        """Return the files that a run writes here, the store first."""
         store = self.path / "sweep.db"
         trials = [self.trials] if self.mark_of_trials.is_file() else []
         return [store, *logs_of_store(store), self.pointer, *self._derived(), self.log, *trials]
@@ -329,7 +329,7 @@ class ResultsDirectory:
             )
 
     def _has_results(self) -> bool:
-        """Return whether results.csv is that of a run."""
+        """Check if results.csv is that of a run."""
         if not self.results.is_file():
             return False
         try:
@@ -339,7 +339,7 @@ class ResultsDirectory:
             return False
 
     def _move_aside(self) -> None:
-        """Move what a run made; its store elsewhere, too, which the next run would find."""
+        """Move a run's files aside, including a store elsewhere, which the next run would find."""
         store, aside = self.store_elsewhere, self._free_name()
         if store is None and not self.store.exists() and not self._has_results():
             return
@@ -370,10 +370,10 @@ class ResultsDirectory:
 
 @dataclass(frozen=True)
 class HeldDirectory(ResultsDirectory):
-    """A results directory that this process has locked, and alone may write.
+    """A results directory that this process has locked, so that no other process may write it.
 
-    As a context it releases the lock in the end, and raises RefusedError if the directory that it
-    held is no longer there.
+    As a context manager, it releases the lock at the end, and raises RefusedError if the directory
+    has disappeared.
     """
 
     held: DirectoryLock
@@ -389,7 +389,7 @@ class HeldDirectory(ResultsDirectory):
         """Check that the directory, its locks and its store are still the ones that are held.
 
         Raises:
-            RefusedError: They are not; the message says what is safe.
+            RefusedError: They are not; the message says which results are safe.
         """
         self.held.check()
         if self.beside is not None:

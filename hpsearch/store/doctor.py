@@ -96,7 +96,7 @@ def examine(directory: Path) -> list[Finding]:
 def _contents(store: Path) -> _Contents:
     contents = _Contents()
     with tempfile.TemporaryDirectory(prefix="hpsearch-") as scratch:
-        # Opening a store may change its log, so a copy is opened.
+        # Open a copy, because opening a store may change its log.
         copy = Path(scratch) / store.name
         log = logs_of_store(store)[0]
         for path in (store, log):
@@ -123,7 +123,7 @@ def _contents(store: Path) -> _Contents:
 
 
 def _require_room(path: Path, scratch: Path) -> None:
-    """Refuse to copy a file that has no end, or finds no room."""
+    """Refuse to copy a file that is not a regular one or does not fit on the disk."""
     if kind := odd_kind(path):
         raise StoreError(f"{path}: is {kind}, not a store")
     size = path.stat().st_size if path.exists() else 0
@@ -135,7 +135,7 @@ def _require_room(path: Path, scratch: Path) -> None:
 
 
 def _require_read(error: StoreError) -> None:
-    """Raise the error if the system lacked what reading needs, which says nothing of the store."""
+    """Raise the error if the system, not the store, is its cause."""
     if shortage(error.__cause__):
         raise error
 
@@ -213,7 +213,7 @@ def _tables_of(where: ResultsDirectory, contents: _Contents) -> tuple[pd.DataFra
     """Make results.csv and curves.csv from the store.
 
     Raises:
-        StoreError: The store lacks facts that this takes.
+        StoreError: The store lacks necessary facts.
     """
     tables = tables_of(where, contents.facts)
     records = tables.records(contents.executions, contents.results)
@@ -266,7 +266,7 @@ def _changed_cells(
 
 
 def _versions(contents: _Contents) -> Iterator[Finding]:
-    """A note if several versions made the rows."""
+    """Yield a note if several versions made the rows."""
     several = []
     for column, package in PACKAGES.items():
         made = Counter(each.versions.get(column, "unknown") for each in contents.results.values())

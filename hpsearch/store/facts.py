@@ -44,7 +44,7 @@ class Identity:
         return "r" + hashlib.sha256(text.encode()).hexdigest()[:11]
 
     def provenance(self, sweep: str) -> Provenance:
-        """Return the columns that all rows of the sweep of this name share."""
+        """Return the columns that all rows of a sweep with this name share."""
         return Provenance(
             metric=self.metric,
             sweep=sweep,
@@ -133,7 +133,7 @@ class Evaluation:
         """Decode an evaluation's `asdict`.
 
         Raises:
-            UNREADABLE: `record` is not one.
+            UNREADABLE: `record` is not an evaluation.
         """
         metrics = {name: Measurement(**numbers) for name, numbers in record["metrics"].items()}
         for each in metrics.values():
@@ -188,7 +188,7 @@ class Facts:
 
     @property
     def fault(self) -> str:
-        """What cannot be read, although its row's checksum fits; empty if all can."""
+        """The fact that cannot be read, although its row's checksum fits; empty if all can."""
         for name in (
             "identity",
             "task",
@@ -268,7 +268,7 @@ class Facts:
 
     @property
     def predictions(self) -> Evaluation | None:
-        """What best.keras predicts of its validation split, if the run that wrote it kept that."""
+        """The predictions of best.keras for its validation split, if the run kept them."""
         text = self.meta.get("predictions", "")
         return Evaluation.from_record(mapping(text)) if text else None
 
@@ -301,7 +301,7 @@ def errors_text(trial: pd.Series[Any], facts: Facts) -> str:
 
     Args:
         trial: A line of `hpsearch.store.trials.trials_of`.
-        facts: Those of its sweep.
+        facts: The facts of its sweep.
     """
     recipe = facts.identity.recipe if facts.identity is not None else {}
     if facts.task is not Task.REGRESSION or recipe.get("model"):

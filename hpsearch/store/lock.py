@@ -15,7 +15,7 @@ from hpsearch.errors import LockedError, RefusedError
 from hpsearch.files import NO_LINK, OpenDirectory
 from hpsearch.machine import HARD_LINK
 
-#: A new holder writes its process number within this time after it got the lock.
+#: Time within which a new holder writes its process number.
 _HOLDER_KNOWN_SECONDS = 0.4
 _EXCLUDED = 7
 _TRY_TO_LOCK = f"""\
@@ -50,7 +50,7 @@ class DirectoryLock:
     Raises:
         LockedError: Another driver holds the lock; the message names its process.
         NoLocksError: Locks do not work on this file system.
-        RefusedError: The file is no lock of a run.
+        RefusedError: The file is not the lock of a run.
     """
 
     def __init__(self, directory: Path, path: Path | None = None) -> None:
@@ -121,7 +121,7 @@ class DirectoryLock:
 
 
 def _no_lock_of_a_run(handle: int) -> str:
-    """Name what a locked file is, if a run did not make it."""
+    """Return the kind of a locked file if a run did not make it; else empty."""
     if os.fstat(handle).st_nlink > 1:
         return HARD_LINK
     first = os.pread(handle, 32, 0).partition(b"\n")[0]
@@ -129,20 +129,21 @@ def _no_lock_of_a_run(handle: int) -> str:
 
 
 def _is_at(handle: int, path: Path) -> bool:
-    """Whether an open file or directory is what the path names now."""
+    """Check if an open file or directory is still the one at the path."""
     try:
         return os.path.samestat(os.fstat(handle), path.stat())
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError as error:
-        # A hiccup of a network's file system, say: a write will tell.
+        # The file system may only be unavailable for a moment, so leave the verdict to the next
+        # write.
         return error.errno != errno.ELOOP
 
 
 def _lost(directory: Path, handle: int, *, elsewhere: bool) -> str:
     try:
         now = Path(f"/proc/self/fd/{handle}").readlink()
-    except OSError:  # only Linux tells
+    except OSError:  # only Linux reports the path
         now = None
     if now is not None and _is_at(handle, now):
         return (
@@ -163,14 +164,14 @@ def _holder_named_in(handle: int) -> str:
     while True:
         named = os.pread(handle, 32, 0).decode(errors="replace").strip()
         alive = named.isdecimal() and psutil.pid_exists(int(named))
-        # A holder on another machine or in another container never looks alive from here.
+        # The holder may run on another machine or in another container, where it cannot be seen.
         if alive or time.monotonic() > deadline:
             return named or "unknown"
         time.sleep(_HOLDER_KNOWN_SECONDS / 20)
 
 
 def _excludes_others(path: Path) -> bool:
-    """Try the lock that this process holds: some network file systems grant it to everybody."""
+    """Try the lock that this process holds, because some network file systems grant it twice."""
     import fcntl  # missing on Windows
 
     second = os.open(path, os.O_RDWR | NO_LINK)
@@ -180,7 +181,7 @@ def _excludes_others(path: Path) -> bool:
         return True
     finally:
         os.close(second)
-    # On some file systems a lock belongs to the process, so only another process can tell.
+    # On some file systems a lock belongs to the process, so only another process can test it.
     command = [sys.executable, "-IS", "-c", _TRY_TO_LOCK, str(path)]
     return subprocess.run(command, check=False).returncode == _EXCLUDED  # noqa: S603 - our own
 
@@ -194,7 +195,7 @@ def _no_locks(directory: Path, path: Path, why: str) -> str:
 
 
 def _type_of(path: Path) -> str:
-    """The type of a file's file system in brackets, if the system tells it (Linux)."""
+    """Return the type of a path's file system in brackets; empty if unknown (not Linux)."""
     try:
         lines = Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -206,10 +207,10 @@ def _type_of(path: Path) -> str:
 
 
 def holder(path: Path) -> str:
-    """Return the process that holds a file's lock, as text; empty if nobody does."""
+    """Return the number of the process that holds a file's lock, as text; empty if it is free."""
     try:
         import fcntl
-    except ImportError:  # on Windows nobody takes the lock
+    except ImportError:  # Windows, where no lock is taken
         return ""
     try:
         handle = os.open(path, os.O_RDONLY | NO_LINK)
@@ -220,7 +221,7 @@ def holder(path: Path) -> str:
     except BlockingIOError:
         return _holder_named_in(handle)
     except OSError:
-        # Without working locks nobody holds one.
+        # Without working locks, no process holds one.
         return ""
     finally:
         os.close(handle)
@@ -233,14 +234,14 @@ def _release_all() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    # A forked child shares the open file, and would hold the lock until it ends. A program that
-    # a child executes does not: the file closes then.
+    # A forked child shares the open file, and would hold the lock until it ends. A program that the
+    # child executes would not: the file is then closed.
     os.register_at_fork(after_in_child=_release_all)
 
 
 def lock_of_store(store: Path) -> Path:
     """Return the file to lock for a store outside its results directory."""
     if store.name == "sweep.db":
-        # There it may be the store of a run in that directory.
+        # Use the lock of the results directory that this store may belong to.
         return store.with_name(".lock")
     return store.with_name(f".{store.name}.lock")

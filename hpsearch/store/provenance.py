@@ -25,7 +25,7 @@ _OUTPUTS = {
     Task.BINARY: ("sigmoid", "binary_crossentropy"),
     Task.MULTICLASS: ("softmax", "sparse_categorical_crossentropy"),
     Task.REGRESSION: ("linear", "mean_squared_error"),
-    # A custom model brings its own.
+    # A custom model has its own.
     Task.OWN: ("", ""),
 }
 
@@ -66,11 +66,11 @@ def make_recipe(sweep: Sweep, task: Task) -> Recipe:
     )
 
 
-#: Parts of the names of metrics for classes; all other metrics are for any numbers.
+#: Parts of the names of metrics that need classes; other metrics work for any numbers.
 _OF_CLASSES = re.compile(
     r"accuracy|auc|precision|recall|f1|beta|iou|io_u|crossentropy|hinge|kl_divergence|top_"
 )
-#: Parts of the names of metrics for a choice among several classes, unfit for one sigmoid.
+#: Parts of the names of metrics that need several classes, and so do not work for one sigmoid.
 _OF_SEVERAL = re.compile(r"categorical|top_")
 
 
@@ -115,7 +115,7 @@ def identify(sweep: Sweep, dataset: Dataset, recipe: Recipe) -> Identity:
         split=sweep.data.how_split,
         metric=f"{recipe.metric}:{recipe.goal}:{recipe.epoch}",
         recipe={
-            # Absent unless given, so that the hash of a sweep without any stays the same.
+            # Added only if given, so that the hash of a sweep without it stays the same.
             **given,
             "loss": recipe.loss,
             "output_activation": recipe.output_activation,
@@ -128,7 +128,7 @@ def identify(sweep: Sweep, dataset: Dataset, recipe: Recipe) -> Identity:
 
 
 def stored_sweep(facts: Facts, where: ResultsDirectory) -> Sweep:
-    """Return the sweep that a store has.
+    """Return the sweep in a store.
 
     Raises:
         StoreError: It cannot be read.
@@ -183,7 +183,7 @@ def _differences(before: Any, now: Any, path: str) -> list[tuple[str, Any, Any]]
 
 
 def program_recipe(sweep: ProgramSweep) -> Recipe:
-    """Return the recipe of a program: its score."""
+    """Return the recipe of a program, which consists of its score."""
     metric = sweep.metric
     return Recipe(sweep.seed, "", "", metric.name, metric.direction, epoch=metric.epoch, alone=True)
 
@@ -192,7 +192,7 @@ def program_identity(sweep: ProgramSweep, program: UserProgram, fingerprint: str
     """Return the identity of the rows of a program.
 
     Args:
-        fingerprint: Of its files.
+        fingerprint: Fingerprint of its files.
     """
     metric = sweep.metric
     return Identity(
@@ -202,7 +202,7 @@ def program_identity(sweep: ProgramSweep, program: UserProgram, fingerprint: str
         recipe={
             "seed": sweep.seed,
             "kind": str(Kind.PROGRAM),
-            # As the file has it: the same from any working directory.
+            # As written in the file, so that it is the same from any working directory.
             "command": list(sweep.command or DEFAULT_COMMAND),
             "metrics_file": program.metrics_file,
         },
@@ -216,7 +216,7 @@ def require_same_program(
 
     Args:
         stored: None if nothing is stored yet.
-        anyway: Whether an edited program may.
+        anyway: Whether an edited program may add rows.
 
     Raises:
         ChangedSweepError: It may not.

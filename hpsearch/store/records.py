@@ -19,7 +19,7 @@ from hpsearch.space.execution import Curve, ExecutionResult, Snapshot, Span, Sta
 
 #: The columns that name versions -> the packages.
 PACKAGES = {"version": "hpsearch", "tensorflow": "tensorflow", "keras": "keras"}
-#: Further columns that name what made a row, of programs alone.
+#: Further columns, of programs only, that name the code that made a row.
 OF_PROGRAMS = ("data", "program_commit")
 
 #: The columns of each table; the last is the checksum of those before it.
@@ -163,7 +163,7 @@ def spans_from_json(text: str) -> tuple[Span, ...]:
     """Decode the spans in the output of `as_json`, and nothing else.
 
     Raises:
-        UNREADABLE: They are no valid spans.
+        UNREADABLE: They are not valid spans.
     """
     if not text.startswith(_SPANS_FIRST):
         raise ValueError("it does not begin with its spans")
@@ -180,10 +180,10 @@ def _spans_of(found: Iterable[Sequence[Any]]) -> tuple[Span, ...]:
 
 
 def require_types(record: Mapping[str, Any], types: Mapping[str, tuple[type, ...]]) -> None:
-    """Check the types of those values of a decoded record that are there.
+    """Check the types of the values that a decoded record has.
 
     Raises:
-        TypeError: One is of another type, or an integer that is no 64-bit one.
+        TypeError: A value has another type, or is an integer beyond 64 bits.
     """
     for name, allowed in types.items():
         value = record.get(name, allowed)
@@ -216,7 +216,7 @@ def from_npz(blob: bytes) -> tuple[npt.NDArray[Any], ...]:
     """
     with zipfile.ZipFile(io.BytesIO(blob)) as archive:
         members = archive.infolist()
-        # Members of a hostile archive may overlap, or unpack to more than there is.
+        # Members of a hostile archive may overlap, or unpack to more bytes than exist.
         if any(each.compress_type != zipfile.ZIP_STORED for each in members):
             raise ValueError("its arrays are compressed")
         if sum(each.file_size for each in members) > len(blob):
@@ -225,7 +225,7 @@ def from_npz(blob: bytes) -> tuple[npt.NDArray[Any], ...]:
 
 
 def _array_of(data: bytes) -> npt.NDArray[Any]:
-    """Decode the NPY format; what the header says is compared with the bytes that are there."""
+    """Decode the NPY format; compare the header's sizes with the number of bytes."""
     file = io.BytesIO(data)
     version = np.lib.format.read_magic(file)
     read = _HEADERS.get(version)
@@ -233,7 +233,7 @@ def _array_of(data: bytes) -> npt.NDArray[Any]:
         raise ValueError(f"an array has format {version}")
     shape, _, dtype = read(file)
     there = len(data) - file.tell()
-    # Elements without bytes would be as many as the header says.
+    # A header could claim any number of elements without bytes.
     if (
         not dtype.itemsize
         or min(shape, default=0) < 0

@@ -1,4 +1,4 @@
-"""The tables that a store declares, and what is wrong with those of a file."""
+"""The schema of a store, and its comparison with that of a file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hpsearch.store.records import COLUMNS
 from hpsearch.wording import printable
 
 SCHEMA_VERSION = 4
-#: Without folds, `fold` of an execution is 0. The events are those of a user's oracle, in order.
+#: `fold` of an execution is 0 without folds. The events are those of a user's oracle, in order.
 SCHEMA = """
 CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL, checksum TEXT NOT NULL) STRICT;
 CREATE TABLE executions(
@@ -38,9 +38,9 @@ def _statements(script: str) -> dict[str, str]:
 
 
 def schema_fault(db: sqlite3.Connection) -> str:
-    """Return what a file declares otherwise than a store; empty if nothing.
+    """Return a difference between a file's declarations and a store's; empty if they agree.
 
-    A view, trigger, index or expression of another origin would run when rows are read or written.
+    A foreign view, trigger, index or expression would run when rows are read or written.
 
     Raises:
         sqlite3.Error: The file cannot be read.

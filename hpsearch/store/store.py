@@ -1,4 +1,4 @@
-"""The store (SQLite): what was asked, planned and found; everything else is derived from it."""
+"""The store (SQLite): settings, planned executions and results; all else is derived from it."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Store:
         check: Called before each transaction; raises to prevent it.
 
     Raises:
-        StoreError: It is no store of hpsearch, is damaged, or cannot be opened.
+        StoreError: It is not a store of hpsearch, is damaged, or cannot be opened.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class Store:
             raise StoreError(f"{self.path}: is {kind}, not a store")
 
     def _written_by_others(self) -> int:
-        """A number that changes when another connection commits.
+        """Return a number that changes when another connection commits.
 
         Source: SQLite's documentation of `PRAGMA data_version`.
         """
@@ -96,11 +96,11 @@ class Store:
         return self.path.stat(follow_symlinks=False)
 
     def _create(self) -> None:
-        # SQLite would take the log of a removed store for that of the new one.
+        # SQLite would apply the log of a removed store to the new one.
         for leftover in logs_of_store(self.path):
             leftover.unlink(missing_ok=True)
         with _written_anew(self.path) as db:
-            # Removed weights and snapshots give their space back.
+            # Return the space of removed weights and snapshots to the file system.
             db.execute("PRAGMA auto_vacuum=INCREMENTAL")
             db.execute("PRAGMA journal_mode=WAL")
             db.executescript(f"BEGIN;{SCHEMA}COMMIT;")
@@ -118,12 +118,12 @@ class Store:
         if not self.path.exists():
             raise StoreError(f"{self.path}: there is no such store")
         # Only a connection that may write removes the log that it makes. A log that is there
-        # already belongs to a driver, or to one that was killed, and stays as it is.
+        # already belongs to a driver, or to one that was killed, and is left alone.
         made = not any(log.exists() for log in logs_of_store(self.path))
         own_ids = os.access in os.supports_effective_ids
         if made and not os.access(self.path, os.W_OK, effective_ids=own_ids):
-            # Nor does a connection to a file that it may not write: the log would stay, and keep
-            # the file's owner from writing.
+            # On a file that it may not write, the connection would leave its log, which would keep
+            # the owner from writing.
             return self._connect("ro&immutable=1")
         db = self._connect("rw" if made else "ro")
         try:
@@ -136,7 +136,7 @@ class Store:
                 log.exists() and log.stat().st_size
             ):
                 raise
-            # In a directory that cannot be written SQLite cannot make a log, and needs none.
+            # In a read-only directory SQLite can neither make a log nor needs one.
             return self._connect("ro&immutable=1")
         except BaseException:
             db.close()
@@ -158,7 +158,7 @@ class Store:
         self._check_size()
         if fault := schema_fault(self._db):
             raise StoreError(f"{self.path}: the store is damaged: {fault}; {self._advice()}")
-        # Checksums find a changed row, this finds a missing one, and cells of another type than
+        # Checksums detect a changed row. This detects a missing one, and cells of another type than
         # their column's; it takes 0.3 s per GB.
         found = self._db.execute("PRAGMA quick_check(1)").fetchone()[0]
         if found != "ok":
@@ -166,7 +166,7 @@ class Store:
             raise StoreError(f"{self.path}: the store is damaged: {found}; {self._advice()}")
 
     def _check_size(self) -> None:
-        """Refuse a file that ends within a page, whose rest would read as zeros.
+        """Refuse a file that ends within a page: the missing part would read as zeros.
 
         A log may hold the whole page.
         """
@@ -194,7 +194,7 @@ class Store:
 
     @contextmanager
     def _decoding(self, what: str) -> Iterator[None]:
-        """Turn the errors of a row that is damaged, although its checksum fits, into one line."""
+        """Turn the errors of decoding a row, damaged despite a correct checksum, into one line."""
         try:
             yield
         except UNREADABLE as error:
@@ -226,9 +226,9 @@ class Store:
             )
 
     def _require_there(self) -> None:
-        """Check that the open file is the store yet; else save its content, and raise.
+        """Check that the open file is still the store; else save its content, and raise.
 
-        What is committed to a file that was removed would be lost in silence.
+        Rows committed to a removed file would be lost silently.
         """
         if not self._lost:
             with suppress(OSError):
@@ -237,7 +237,7 @@ class Store:
             what, saved = "replaced", self._free_name()
             if not self.path.exists():
                 what, saved = "removed", self.path
-                # SQLite would take the log of the removed file for that of the new one.
+                # SQLite would apply the log of the removed file to the new one.
                 for log in logs_of_store(self.path):
                     log.unlink(missing_ok=True)
             self.copy_to(saved)
@@ -262,12 +262,12 @@ class Store:
         execution: int | None = None,
         columns: Sequence[str] | None = None,
     ) -> list[list[Any]]:
-        """Read rows in the order of their keys, without the checksums, which are checked.
+        """Read rows in the order of their keys, check their checksums, and leave these out.
 
         Args:
             what: Names a row in error messages; `{}` stands for its key.
             execution: Read only the row of this execution.
-            columns: Those of the table if None.
+            columns: Columns to read; all of them if None.
         """
         names = ", ".join(columns or COLUMNS[table])
         which = "" if execution is None else f"WHERE execution = {execution:d}"
@@ -340,7 +340,7 @@ class Store:
         """Store planned executions, whose numbers are then fixed; all of them or none.
 
         Args:
-            events: What an oracle of the user did when it proposed them.
+            events: Events of the user's oracle that proposed them.
         """
         with self._transaction():
             for event in events:
@@ -375,7 +375,7 @@ class Store:
         return (last or 0) + 1
 
     def events(self) -> list[OracleEvent]:
-        """Return everything that an oracle of the user did, in order."""
+        """Return every event of the user's oracle, in order."""
         kind, events = self._kind(), []
         for position, trial_id, text in self._rows("events", "event {}"):
             with self._decoding(f"event {position}"):
@@ -412,7 +412,7 @@ class Store:
         """Return every result, by execution; without weights and snapshots."""
         what, results = "the result of execution {}", {}
         rows = self._rows("results", what)
-        # Read later than the results, which a run may be adding.
+        # Read after the results, because a run may be adding executions.
         with self._explained():
             known = {number for (number,) in self._db.execute("SELECT number FROM executions")}
         for number, status, record in rows:
@@ -457,7 +457,7 @@ class Store:
             return self._db.execute(query).fetchall()
 
     def flush(self) -> None:
-        """Flush what was committed to the disk: a power cut then loses none of it."""
+        """Flush committed rows to the disk, so that a power cut does not lose them."""
         log = logs_of_store(self.path)[0]
         with suppress(FileNotFoundError):
             handle = os.open(log, os.O_RDONLY | NO_LINK)
@@ -499,7 +499,7 @@ def keep_store_at(where: ResultsDirectory, place: Path) -> None:
         HpsearchError: The place cannot be written.
     """
     wanted, elsewhere = place.absolute(), where.store_elsewhere
-    # SQLite takes no text with undecodable bytes.
+    # SQLite cannot store text with undecodable bytes.
     home = os.fsencode(where.path.absolute()).decode(errors="backslashreplace")
     if elsewhere is not None:
         if elsewhere.resolve() != wanted.resolve():
@@ -510,7 +510,7 @@ def keep_store_at(where: ResultsDirectory, place: Path) -> None:
         wanted.parent.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
             stack.enter_context(DirectoryLock(wanted.parent, lock_of_store(wanted)))
-            # Its file system may have no locks, often the reason for the move.
+            # Its file system may lack locks, often the reason for the move.
             with suppress(NoLocksError):
                 stack.enter_context(DirectoryLock(where.path, where.lock))
             if where.pointer.exists():
@@ -535,9 +535,9 @@ def keep_store_at(where: ResultsDirectory, place: Path) -> None:
 
 
 def _is_new(path: Path, home: str) -> bool:
-    """Return whether a store is empty, and no other directory's.
+    """Check if a store is empty and belongs to no other directory.
 
-    A run that was killed before it wrote the pointer leaves such a one.
+    A run that was killed before it wrote the pointer leaves such a store.
     """
     with Store(path, read_only=True) as store:
         return store.meta() in ({}, {"home": home}) and not store.executions()
@@ -554,7 +554,7 @@ def evaluations_of(directory: Path) -> tuple[Evaluation, ...]:
 
 
 def facts_of(directory: Path, data: Collection[str]) -> Facts:
-    """Return the facts of a results directory whose rows are of these data; else none.
+    """Return the facts of a results directory if its rows are of this data; else empty facts.
 
     Raises:
         RefusedError: The store is damaged.

@@ -74,7 +74,7 @@ CURVES_TAIL = {"seed": _INTEGER, "fold": _INTEGER}
 _METRIC_NAMES = frozenset(name for names in TASK_METRICS.values() for name in names)
 _RESERVED = frozenset(HEAD | TAIL | CODE | CURVES) | _METRIC_NAMES
 _MOST_INT64 = 2**63
-#: Columns of a table that is read.
+#: Most columns of a table that is read.
 MOST_COLUMNS = 10_000
 _PREFIXES = re.compile(r"\A(hp_)+")
 _INTEGER_NOTES = frozenset({"hidden_layers", "batch_size", "epochs"})
@@ -82,7 +82,7 @@ _INTEGER_NOTES = frozenset({"hidden_layers", "batch_size", "epochs"})
 
 @dataclass(frozen=True)
 class Provenance:
-    """The columns that tell the origin of a row.
+    """The columns with the origin of a row.
 
     The versions may differ between the rows of a sweep; they are empty if unknown. So may `data`,
     the state of a program's files, and `program_commit`.
@@ -118,7 +118,7 @@ class Record:
 
     @property
     def place(self) -> tuple[int, int, int]:
-        """Its place in the table."""
+        """The row's position in the order of the table."""
         return self.trial, self.seed, self.fold or 0
 
 
@@ -154,10 +154,10 @@ _DRAWING_ORACLE = re.compile(r"keras_tuner\b.*:(RandomSearch|GridSearch)(Oracle)
 
 
 def adaptive_methods(table: pd.DataFrame) -> tuple[str, ...]:
-    """Return the methods that do not draw configs whatever the scores are.
+    """Return the methods that use scores, unlike a grid or random draws.
 
-    The scores of others decide which configs they try, or how long each trains; the configs of the
-    prior are the same in each sweep.
+    Other trials' scores decide which configs they try, or how long a config trains. The configs of
+    the prior are the same in each sweep.
     """
     return tuple(
         method
@@ -169,17 +169,17 @@ def adaptive_methods(table: pd.DataFrame) -> tuple[str, ...]:
 def selecting_methods(table: pd.DataFrame) -> tuple[str, ...]:
     """Return the methods whose configs are neither a grid nor a random sample.
 
-    They try some values mostly together with good others, so that the mean score of a value is not
-    its own.
+    They try some values mostly together with other good ones, so the mean score of a value does not
+    reflect that value alone.
     """
     methods = _methods(table)
-    # Configs that a user lists beside a grid or draws are few.
+    # The configs that a user lists beside a grid or random draws are few, and do not count.
     chosen = adaptive_methods(table) + (("configs",) if methods == ("configs",) else ())
     return (*chosen, *(["an unknown method"] if "" in methods or not methods else []))
 
 
 def _methods(table: pd.DataFrame) -> tuple[str, ...]:
-    """The distinct methods of the rows; one of them is empty if a row names none."""
+    """Return the distinct methods of the rows; one is empty if a row does not name a method."""
     cells = table["method"].fillna("").unique() if "method" in table.columns else ()
     return tuple(map(str, cells))
 
@@ -271,7 +271,7 @@ def _header(columns: Sequence[str]) -> str:
 def _names_in_order(
     hyperparameters: Sequence[str], records: Sequence[Record], task: Task, kind: Kind
 ) -> list[str]:
-    """The notes' seven of an MLP, the sweep's in file order, then others that trials have."""
+    """Return an MLP's seven of the notes, the sweep's in file order, then others of the trials."""
     first = NOTES if kind is Kind.MLP and task is not Task.OBJECTIVE else ()
     met = (name for record in records for name in record.values)  # noqa: PD011 - a mapping
     return list(dict.fromkeys([*first, *hyperparameters, *met]))
@@ -295,7 +295,7 @@ def curves_table(
 
 
 def _metrics(records: Sequence[Record], task: Task, scored: str, kind: Kind) -> list[str]:
-    """The task's metrics and the scored one; for a custom model, those that it reports."""
+    """Return the task's metrics and the scored one; for a custom model, all that it reports."""
     usual = TASK_METRICS[task]
     if kind.is_model:
         curves = (record.result.curve for record in records)
@@ -310,12 +310,12 @@ def _metrics(records: Sequence[Record], task: Task, scored: str, kind: Kind) -> 
 
 
 def _columns_of(metrics: Iterable[str], taken: Collection[str]) -> dict[str, str]:
-    """Metric -> its column: its name, with `metric_` before it if that is taken."""
+    """Return metric -> column: its name, with `metric_` before it if the name is taken."""
     return {name: f"metric_{name}" if name in taken else name for name in metrics}
 
 
 def _columns_for(kind: Kind, metrics: Iterable[str], taken: Collection[str]) -> dict[str, str]:
-    """Metric -> its column; a program's may have any name, so `metric_` may come repeatedly."""
+    """Return metric -> column, with `metric_` repeated if need be: a program may use any name."""
     if kind is not Kind.PROGRAM:
         return _columns_of(metrics, taken)
     found: dict[str, str] = {}
@@ -328,7 +328,7 @@ def _columns_for(kind: Kind, metrics: Iterable[str], taken: Collection[str]) -> 
 
 
 def _typed(table: pd.DataFrame) -> pd.DataFrame:
-    """`table` with the schema's dtypes; columns of hyperparameters are numeric if all cells are."""
+    """Give a table the schema's dtypes; hyperparameters are numeric if all their cells are."""
     metrics = dict.fromkeys(metric_columns(table), _FLOAT)
     declared = HEAD | TAIL | CODE | CURVES | CURVES_TAIL | metrics
     for column in table.columns:
@@ -338,12 +338,12 @@ def _typed(table: pd.DataFrame) -> pd.DataFrame:
         if dtype == _FLOAT:
             table[column] = table[column].where(table[column].notna(), math.nan)
         table[column] = table[column].astype(dtype)  # type: ignore[call-overload]
-    # Each assignment adds a block, and pandas warns of hundreds.
+    # Each assignment adds a block, and pandas would warn of hundreds of them.
     return table.copy()
 
 
 def metric_columns(table: pd.DataFrame) -> list[str]:
-    """The columns from the first of the usual metrics to the first of the schema's others."""
+    """Return the columns from the first known metric to the first later column of the schema."""
     after = dropwhile(lambda column: column not in _METRIC_NAMES, table.columns)
     return list(takewhile(lambda column: column not in HEAD | TAIL | CURVES, after))
 
@@ -372,7 +372,7 @@ def write_csv(
     Text that a spreadsheet would run as a formula is escaped with an apostrophe.
 
     Args:
-        write: Writes text to a file, such as the `write` of a directory that is held.
+        write: Writes text to a file, such as the `write` of a held directory.
 
     Raises:
         OSError: The file cannot be written; the old one is unchanged.
@@ -387,7 +387,7 @@ def write_csv(
                 escaped(cell, typed=typed) if isinstance(cell, str) else cell
                 for cell in table[column].astype(object)
             ]
-            # From a plain list pandas would infer numbers, and round large ones.
+            # From a plain list, pandas would infer numbers and round large ones.
             written[column] = pd.Series(cells, dtype=object, index=table.index)
     written.columns = [escaped(column) for column in table.columns]
     write(path, written.to_csv(index=False, lineterminator="\n"))
@@ -492,7 +492,7 @@ def read_cells(path: str | os.PathLike[str]) -> pd.DataFrame:
 
 
 def _parsed_column(name: Any, column: pd.Series[Any]) -> npt.NDArray[Any]:
-    """The values of a column's cells; cells that are alike are parsed once."""
+    """Parse the cells of a column; equal cells are parsed once."""
     import pandas as pd  # slow to import
 
     as_text = (HEAD | TAIL | CODE).get(name) == _TEXT
@@ -503,7 +503,7 @@ def _parsed_column(name: Any, column: pd.Series[Any]) -> npt.NDArray[Any]:
 
 
 def absence_of(path: Path) -> str:
-    """Return what is wrong with a results.csv that is missing."""
+    """Return a message about a missing results.csv, with advice if KerasTuner's files are there."""
     if path.with_name("oracle.json").is_file():
         return (
             "there is no such table: KerasTuner wrote this directory, whose files are not read; "

@@ -1,4 +1,4 @@
-"""Trials: which of them is best, the only rule; and their table, one line a config."""
+"""Rank trials by the only rule for the best one, and make their table, one line for each config."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ STATISTICS = {"std": "float64", "executions": "Int64"}
 def ranked(scores: Mapping[int, Sequence[float]], goal: str) -> list[int]:
     """Return the trials with a score, the best first.
 
-    The best has the best mean over its executions. Trials with fewer scores than others come after
-    those with the most, since a mean of fewer is more easily good by luck. Of equal ones, the lower
+    The best has the best mean over its executions. Trials with fewer scores come after those with
+    the most, since a mean of few scores is more often good by luck. Among equal ones, the lower
     number comes first.
 
     Args:
@@ -52,7 +52,7 @@ def fresh_seeds(taken: Iterable[int], count: int) -> list[int]:
 
 
 class Leader:
-    """The best trial (see `ranked`) of scores that come one by one.
+    """Keeps track of the best trial (see `ranked`) while scores arrive one by one.
 
     Args:
         goal: `maximize` or `minimize`.
@@ -74,9 +74,9 @@ class Leader:
         return self._of(self._best) if self._best is not None else ()
 
     def note(self, trial: int, execution: int, score: float | None) -> None:
-        """Take note of an execution's score, which replaces an earlier one."""
+        """Record an execution's score, which replaces an earlier one."""
         found = self._scores.setdefault(trial, {})
-        # Only the leader's own change for the worse can make a third one the leader.
+        # Another trial can overtake the leader only if the leader itself gets worse.
         worse = self._best == trial and found.pop(execution, None) is not None
         if score is None:
             found.pop(execution, None)
@@ -96,8 +96,9 @@ def trials_of(table: pd.DataFrame) -> pd.DataFrame:
     It has the columns of the results table, where `score`, the metrics, `best_epoch` and
     `epochs_trained` are means over the executions with a score, and `seconds` is the sum. `seed`,
     `fold` and versions are empty if executions differ in them. `status` is `completed` or `stopped`
-    if every execution has a score, else that of the first without. Two columns follow: `std`, the
-    standard deviation of the scores (empty for one), and `executions`, the number of scores.
+    if every execution has a score, else the status of the first one without. Two columns follow:
+    `std`, the standard deviation of the scores (empty for one), and `executions`, the number of
+    scores.
     """
     counted = _scored(table).astype("Int64")
     if not table["trial"].duplicated().any():
@@ -173,10 +174,10 @@ def front_of(table: pd.DataFrame, objectives: Sequence[tuple[str, str]]) -> pd.D
 
 
 def _best_places(losses: Sequence[tuple[float, ...]]) -> list[int]:
-    """The places of points such that no other is as low everywhere and lower somewhere."""
+    """Return the indices of points for which no other is as low everywhere and lower somewhere."""
     found: list[int] = []
     known = [n for n, ours in enumerate(losses) if not any(map(math.isnan, ours))]
-    # In this order only an earlier point can be lower.
+    # Sorted, only an earlier point can be lower.
     for place in sorted(known, key=lambda each: losses[each]):
         ours = losses[place]
         if not any(

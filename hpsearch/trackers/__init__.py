@@ -1,4 +1,4 @@
-"""Rows and curves for other programs.
+"""Send rows and curves to other programs.
 
 In: records of executions.
 Out: TensorBoard's event files, MLflow's runs.

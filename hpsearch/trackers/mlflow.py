@@ -1,4 +1,4 @@
-"""Runs in an MLflow tracking store."""
+"""Log executions as runs in an MLflow tracking store."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hpsearch.space.execution import Status
 from hpsearch.store.tables import Record
 from hpsearch.trackers.tracker import TrackerError, hyperparameters, run_name, tags
 
-#: MLflow's own limit of one call.
+#: MLflow's limit for one call.
 _RUNS_A_CALL = 1_000
 _ROW, _RESULT = "hpsearch.row", "hpsearch.result"
 _RUN_STATUS = {
@@ -37,7 +37,7 @@ class _Run:
 
 
 class MLflow:
-    """Writes one run an execution; a run with the same result is left alone.
+    """Writes one run for each execution; a run with the same result is left alone.
 
     Args:
         uri: A tracking URI, such as `sqlite:///mlflow.db` or `http://127.0.0.1:5000`.
@@ -50,12 +50,12 @@ class MLflow:
 
     @cached_property
     def _client(self) -> Any:
-        # MLflow reports its use to its makers otherwise.
+        # Keep MLflow from reporting its use to its makers.
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         # MLflow is an optional package.
         from mlflow import MlflowClient
 
-        # Both log how they create tables.
+        # Both would log the creation of tables.
         for name in ("mlflow", "alembic"):
             logging.getLogger(name).setLevel(logging.WARNING)
         return MlflowClient(tracking_uri=self._uri)
@@ -131,7 +131,7 @@ class MLflow:
 
 
 def _row(record: Record) -> str:
-    """Return a key that is the same for the same execution with the same data and recipe."""
+    """Return a key that identifies an execution with its data and recipe."""
     where = record.provenance
     draw = str(record.seed) if record.fold is None else f"{record.seed}-{record.fold}"
     return f"{where.data}/{where.recipe}/{record.config}/{draw}"

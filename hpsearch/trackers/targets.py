@@ -1,4 +1,4 @@
-"""From `tensorboard:DIR` or `mlflow:URI` to a tracker."""
+"""Create the tracker that `tensorboard:DIR` or `mlflow:URI` names."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hpsearch.trackers.tracker import Tracker
 
 
 def make_tracker(target: str) -> Tracker:
-    """Return the tracker that `tensorboard:DIR` or `mlflow:URI` names; it writes nothing yet.
+    """Return the tracker that `tensorboard:DIR` or `mlflow:URI` names; nothing is written yet.
 
     Raises:
         InputError: There is no such tracker, or its library is not installed.

@@ -1,4 +1,4 @@
-"""Event files for TensorBoard."""
+"""Log executions as event files for TensorBoard."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from hpsearch.store.tables import Record
 from hpsearch.trackers.tracker import TrackerError, hyperparameters, run_name, tags
 
-#: One file a run, replaced as a whole; TensorBoard reads every name with `tfevents`.
+#: One file for each run, replaced as a whole; TensorBoard reads any name with `tfevents`.
 _FILE = "events.out.tfevents.hpsearch"
 
 

@@ -13,11 +13,11 @@ from hpsearch.store.tables import Record, column_of
 
 
 class TrackerError(InputError):
-    """A tracker's library refuses an execution or cannot reach its store."""
+    """Raised if a tracker's library refuses an execution or cannot reach its store."""
 
 
 class Tracker(Protocol):
-    """Shows executions in another program; logging one again replaces the earlier entry."""
+    """Shows executions in another program; logging an execution again replaces its entry."""
 
     def log(self, record: Record) -> None:
         """Log one execution: hyperparameters, metrics by epoch, tags.

@@ -1,4 +1,4 @@
-"""Keras callbacks around the epochs of a trainer that trains without `fit`."""
+"""Call Keras callbacks around the epochs of a trainer that trains without `fit`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hpsearch.training.trainer import State, Trainer
 
 
 class _Logs(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no types
-    """Keeps the numbers in the logs of the last epoch."""
+    """Keeps the numbers in the last epoch's logs."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -29,22 +29,22 @@ class _Logs(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no typ
 
 
 class CalledBack:
-    """Trains by another trainer, and calls callbacks between the epochs as `fit` does.
+    """Trains with another trainer, and calls callbacks between the epochs as `fit` does.
 
-    The weights are those of the last epoch, as its score is, also if a callback restores others.
-    As in the history of `fit`, an epoch's numbers include those that callbacks add to its logs.
+    The weights and the score are the last epoch's, even if a callback restores other weights. As in
+    the history of `fit`, an epoch's numbers include those that callbacks add to its logs.
 
     Args:
-        trainer: The native or the compiled one, before its first epoch. Its model is what callbacks
-            see.
-        callbacks: None acts within epochs; for the native trainer, they read numbers only (see
-            `models.callbacks`).
+        trainer: The native or the compiled trainer, before its first epoch. Callbacks see its
+            model.
+        callbacks: They must not act within epochs, and for the native trainer they may only read
+            numbers; see `models.callbacks`.
         set_rate: Takes the model's learning rate before each epoch; None if the trainer reads it.
-        ends: Whether an epoch with these numbers is the last one; see `Recipe.ends`.
-        epochs: Of the whole training.
-        steps: Of an epoch.
-        reads_weights: Whether the model gets each epoch's weights from the trainer, which the
-            native one has elsewhere.
+        ends: Checks if an epoch with these numbers is the last one; see `Recipe.ends`.
+        epochs: Number of epochs in the training.
+        steps: Number of steps in an epoch.
+        reads_weights: Whether to copy the trainer's weights to the model after each epoch, as the
+            native trainer keeps them elsewhere.
     """
 
     def __init__(
@@ -114,7 +114,7 @@ class CalledBack:
         return self._trainer.state()
 
     def resume(self, epoch: int, state: State) -> None:  # noqa: ARG002 - the protocol's
-        """Refuse to resume, since callbacks have a state of their own.
+        """Refuse to resume, since callbacks have a state that is not stored.
 
         Raises:
             ValueError: Always.

@@ -1,4 +1,4 @@
-"""The compiled trainer: an epoch and its validation are one call of one TensorFlow graph."""
+"""The compiled trainer: one call of a TensorFlow graph trains an epoch and validates."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Step = Callable[[Tensor, Tensor, Sums], Sums]
 Rows = tuple[Tensor, Tensor, Tensor | None]
 
 #: Rows of a validation step: enough to make dispatch negligible, few enough for the processor's
-#: cache. Predictions do not depend on it, except for the order of a sum.
+#: cache. Its only effect on results is the order of sums.
 _VALIDATION_ROWS = 1024
 
 
@@ -44,7 +44,7 @@ class Tensors(NamedTuple):
 
 
 class _Latest:
-    """The result for the arrays used last: a process trains on one data set."""
+    """Caches the result for the last arrays only: a process trains on one data set."""
 
     def __init__(self) -> None:
         self._arrays: Arrays | None = None
@@ -61,7 +61,7 @@ _tensors, _fitted = _Latest(), _Latest()
 
 
 def as_tensors(arrays: Arrays) -> Tensors:
-    """Return the arrays as tensors; the same tensors each time for the same object."""
+    """Return the arrays as tensors, which are cached."""
 
     def make() -> Tensors:
         return Tensors(
@@ -74,7 +74,7 @@ def as_tensors(arrays: Arrays) -> Tensors:
 
 
 def fitted(arrays: Arrays, shape: tuple[int, ...], *, classes: int | None) -> Arrays:
-    """Return the data as a custom model takes it; the same object each time for the same data.
+    """Return the data in the form that a custom model takes; the result is cached.
 
     Args:
         shape: Shape of a row; rows are not copied.
@@ -97,10 +97,10 @@ def fitted(arrays: Arrays, shape: tuple[int, ...], *, classes: int | None) -> Ar
 def expressible(
     model: keras.Model, *, several_inputs: bool = False, several_targets: bool = False
 ) -> bool:
-    """Return whether the compiled trainer trains this model as `fit` would.
+    """Check if the compiled trainer trains this model as `fit` would.
 
-    It does not if the model overrides a method of its training step, runs eagerly, has several
-    inputs for one array, or several outputs for one target, or if a layer keeps state in a
+    It does not if the model overrides a method of its training step, runs eagerly, or has several
+    inputs for one array or several outputs for one target. Nor does it if a layer keeps state in a
     `tf.Variable` that is not a Keras weight, or from one batch to the next. An overridden
     `compute_loss` is used.
 
@@ -131,12 +131,12 @@ def _keeps_state(layer: Any) -> bool:
 
 
 class CompiledTrainer(KerasTrainer):
-    """Trains by a `tf.while_loop` over batches that are gathered by the epoch's permutation.
+    """Trains by a `tf.while_loop` over batches, gathered by the epoch's permutation.
 
     Kind `graph`: one loop, whose last step may be shorter. Kind `xla`: XLA needs known shapes, so
-    it compiles the loop over the full batches, and the graph around it trains the partial batch
-    and validates. The data are arguments: as constants they would be copied into the graph,
-    which may not exceed 2 GB.
+    it compiles the loop over full batches, and the graph around it trains the partial batch and
+    validates. The data are arguments, because constants would be copied into the graph, which may
+    not exceed 2 GB.
 
     Args:
         model: Compiled; its optimizer is used, and the loss and metrics of a custom model.
@@ -146,8 +146,8 @@ class CompiledTrainer(KerasTrainer):
         order: Epoch (from 1) -> permutation of the training rows, int32.
         kind: `graph` or `xla`.
         inputs: Several inputs; see `InputSpec.parts`.
-        split: The model's frozen base and its head, if it has a base. The base is applied once, and
-            its outputs are kept.
+        split: The model's frozen base and its head, if there is a base. The base runs once, and its
+            outputs are kept.
     """
 
     def __init__(
@@ -165,7 +165,7 @@ class CompiledTrainer(KerasTrainer):
         super().__init__(model)
         self.kind = kind
         self._split = split
-        #: The data after the frozen base, or as they are.
+        #: The data after the frozen base, or without one unchanged.
         self._rows: Tensors | None = None if split else data
         self._called = split.head if split else model
         self._inputs = inputs
@@ -193,18 +193,18 @@ class CompiledTrainer(KerasTrainer):
 
     @property
     def traces(self) -> int:
-        """Number of times that the epoch was traced."""
+        """How often the epoch was traced."""
         return int(self._run.experimental_get_tracing_count())
 
     @property
     def nbytes(self) -> int:
-        """Memory of the variables of model and optimizer."""
+        """Bytes of the variables of model and optimizer."""
         variables = self._state_variables()
         return sum(math.prod(each.shape) * each.value.dtype.size for each in variables)
 
     @property
     def restarts(self) -> bool:
-        """Whether `restart` is possible."""
+        """True if `restart` is possible."""
         return self._update.restarts
 
     def restart(
@@ -216,15 +216,15 @@ class CompiledTrainer(KerasTrainer):
         optimizer: Any,
         l2: float,
     ) -> None:
-        """Begin another training with the same graph; to the bit that of a new trainer.
+        """Begin another training with the same graph; it equals that of a new trainer to the bit.
 
         Args:
             data: Tensors of the same shapes as before.
             order: See the class.
             set_random: Resets the model's random weights and seeds to their first values.
-            optimizer: The new training's optimizer. It may differ from the one before in numbers
-                only (see `programs.program_key`).
-            l2: Weight of the penalty, if there is one.
+            optimizer: The new training's optimizer, which may differ from the last one in numbers
+                only; see `programs.program_key`.
+            l2: Weight of the penalty, if any.
         """
         self._data = self._rows = data
         self._order, self._epoch = order, 0
@@ -234,7 +234,7 @@ class CompiledTrainer(KerasTrainer):
         self._numbers.take(optimizer, l2)
 
     def _build(self) -> None:
-        """Make all variables: a traced function may not."""
+        """Create all variables, since a traced function may not."""
         x = unpacked(self._data.x_train[:1], self._inputs, as_tensor)
         self._measures.build(x, self._data.y_train[:1])
         self._first = FirstValues(self.model.variables)
@@ -258,7 +258,7 @@ class CompiledTrainer(KerasTrainer):
         measures = self._measures
         with self._numbers.in_graph(), self._fused():
             trained = self._train((x, measures.prepare(y), w), order)
-            # Before validation, which uses the same metric objects of a custom model.
+            # Before validation, which reuses a custom model's metric objects.
             numbers = measures.result(trained, x.shape[0])
             rows = x_val.shape[0]
             if rows:
@@ -269,7 +269,7 @@ class CompiledTrainer(KerasTrainer):
         return tf.stack(list(numbers.values()))
 
     def _fused(self) -> contextlib.AbstractContextManager[None]:
-        # XLA has no such kernels.
+        # XLA lacks these kernels.
         return fused_lstms(self.model) if self.kind == "graph" else contextlib.nullcontext()
 
     def _train(self, data: Rows, order: Tensor) -> Sums:
@@ -311,7 +311,7 @@ class CompiledTrainer(KerasTrainer):
             batch = (x, y, self._call(x, training=True), weights)
             objective = self._measures.objective(batch)
             scaled = self.model.optimizer.scale_loss(objective)
-        # Before the update: regularisation is that of the weights that predicted.
+        # Before the update, as regularisation counts the weights that predicted.
         sums = self._measures.add(sums, batch, objective)
         gradients = tape.gradient(scaled, self._variables)
         self._update.apply(gradients, self._variables)
@@ -324,7 +324,7 @@ class CompiledTrainer(KerasTrainer):
 
 
 def _after(base: keras.Model, data: Tensors) -> Tensors:
-    """Return the data with the outputs of a base in place of x."""
+    """Return the data with the base's outputs in place of x."""
     apply = tf.function(lambda x: base(x, training=False), autograph=False, reduce_retracing=True)
 
     def applied(x: Tensor) -> Tensor:

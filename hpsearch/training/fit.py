@@ -1,4 +1,4 @@
-"""Training by `keras.Model.fit`, or by a hypermodel's own `fit`, if no graph can express it."""
+"""Train by `keras.Model.fit`, or by a hypermodel's own `fit`, where no graph can."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ if TYPE_CHECKING:
 _OWN_LOSS = "own_units_loss"
 _OWN_MAE = "own_units_mae"
 _SCALED_LOSS = "standardised_loss"
-#: Keras' default.
+#: Keras' default batch size.
 _BATCH_SIZE = 32
-#: Arguments of `fit` that have arrays.
+#: Arguments of `fit` that hold arrays.
 _ROWS = ("x", "y", "sample_weight", "validation_data")
 
 
 class FitTrainer(KerasTrainer):
-    """Trains by `keras.Model.fit` what cannot be one graph.
+    """Trains by `keras.Model.fit`, for models that one graph cannot express.
 
     For regression, additional metrics in the target's own units replace Keras' numbers, which
-    are on standardised targets; a custom training step must then update the compiled metrics
+    concern standardised targets; so a custom training step must update the compiled metrics
     (`self.compute_metrics`).
 
     Args:
@@ -75,7 +75,7 @@ class FitTrainer(KerasTrainer):
         self._restores = target.task is Task.REGRESSION and target.standardised
         if self._restores:
             _measure_in_own_units(model, target)
-        # Keras replaces weights by their average when `fit` ends, which is only an epoch here.
+        # When `fit` ends, Keras replaces weights by their average; here it ends after each epoch.
         model.optimizer.finalize_variable_values = lambda *_: None
 
     def run_epoch(self) -> dict[str, float]:
@@ -91,7 +91,7 @@ class FitTrainer(KerasTrainer):
         return _in_own_units(numbers) if self._restores else numbers
 
     def _rows(self, order: npt.NDArray[np.int32]) -> dict[str, Any]:
-        """Return arguments of `fit`: the training rows in this order."""
+        """Return the training rows, in this order, as arguments of `fit`."""
         arrays, weights = self._arrays, self._arrays.w_train
         parts, size = self._target.parts, self._batch_size
         if map_of(arrays.x_train) is None:
@@ -102,21 +102,21 @@ class FitTrainer(KerasTrainer):
                 "batch_size": size,
                 "shuffle": False,
             }
-        # Only a batch of them at a time, which memory may be too small for.
+        # Rows in a file may exceed memory, so gather one batch at a time.
         given = [arrays.x_train, arrays.y_train, *(() if weights is None else (weights,))]
         tensors = [*map(tensor_of, given)]
 
         def taken(rows: Any) -> tuple[Any, ...]:
             x, y, *rest = (tf.gather(each, rows) for each in tensors)
             targets = unpacked(y, parts, as_tensor)
-            # A dataset makes one tensor of a list.
+            # A dataset would stack a list into one tensor.
             return x, tuple(targets) if isinstance(targets, list) else targets, *rest
 
         dataset = tf.data.Dataset.from_tensor_slices(order).batch(size).map(taken).prefetch(1)
         return {"x": dataset, "shuffle": False, "validation_batch_size": size}
 
     def _state_variables(self) -> list[Any]:
-        """Return all Keras variables; state that a layer keeps elsewhere is lost."""
+        """Return all Keras variables; state kept elsewhere is lost."""
         if not self.model.built:
             self.model(unpacked(self._arrays.x_train[:1], self._inputs))
         self.model.optimizer.build(self.model.trainable_variables)
@@ -129,7 +129,7 @@ def _validation(arrays: Arrays, inputs: tuple[ArrayPart, ...], target: Target) -
 
 
 def _mapped(given: Any) -> Any:
-    """Return arrays in files as tensors over the same memory, for Keras copies other arrays."""
+    """Return arrays in files as tensors over the same memory, since Keras would copy them."""
 
     def tensor(each: Any) -> Any:
         is_map = isinstance(each, np.ndarray) and map_of(each) is not None
@@ -165,7 +165,7 @@ def _measure_in_own_units(model: keras.Model, target: Target) -> None:
 
 
 def _in_own_units(numbers: dict[str, float]) -> dict[str, float]:
-    """Return loss and mae in the target's units; the loss beyond its mean is regularisation."""
+    """Return loss and mae in the target's units, with the loss's regularisation unchanged."""
     restored = {}
     for prefix in ("", "val_"):
         try:
@@ -187,17 +187,17 @@ Make = Callable[[Request], "Trainer | None"]
 
 
 class EngineFit:
-    """Stands in for the `fit` of a model that a hypermodel's own `fit` trains.
+    """Replaces the `fit` of a model that a hypermodel's own `fit` trains.
 
-    What the native or the compiled trainer can do, they do, with the callbacks between epochs;
-    everything else, and every call after the first, is Keras' own.
+    If possible, the native or the compiled trainer trains, with the callbacks between epochs.
+    Otherwise, and in every call after the first, Keras' `fit` does.
 
     Args:
-        model: Compiled.
-        make: Called with the checked arguments.
+        model: The compiled model.
+        make: Makes the trainer from the checked arguments.
 
     Attributes:
-        kind: What trained last.
+        kind: The kind of trainer that trained last.
     """
 
     def __init__(self, model: keras.Model, make: Make) -> None:
@@ -208,7 +208,7 @@ class EngineFit:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Train as `keras.Model.fit` does, and return its History."""
-        # While it trains, the model is Keras' own, for whoever looks at its methods.
+        # Remove this object meanwhile: Keras and callbacks may inspect the model's methods.
         vars(self._model).pop("fit", None)
         try:
             if not self._called:
@@ -245,7 +245,7 @@ class EngineFit:
         epochs = 1 if request.epochs is None else request.epochs
         steps = math.ceil(rows / (request.batch_size or _BATCH_SIZE))
         callbacks = list(request.callbacks)
-        # The native trainer has weights, rate and state of its own; the graph has the model's.
+        # The native trainer keeps weights, rate and state outside the model; the graph does not.
         native = isinstance(trainer, HoldsState)
         called = CalledBack(
             trainer,
@@ -276,11 +276,11 @@ class HoldsState(Protocol):
     iterations: int
 
     def slots(self) -> Sequence[Sequence[npt.NDArray[np.float32]]]:
-        """Return the optimizer's arrays, one sequence a kind, in the order of the weights."""
+        """Return the optimizer's arrays: for each kind a sequence in the order of the weights."""
         ...
 
 
-#: Optimizers of the extension -> the lists of their arrays, in the extension's order.
+#: Supported optimizers -> the attributes with their arrays, in the extension's order.
 _SLOTS = {
     keras.optimizers.SGD: ("momentums",),
     keras.optimizers.Adam: ("_momentums", "_velocities"),
@@ -291,7 +291,7 @@ _SLOTS = {
 
 
 def _give_state(trainer: HoldsState, model: keras.Model) -> None:
-    """Put the state of a trainer's optimizer into the model's, so that Keras can go on."""
+    """Copy the state of a trainer's optimizer to the model's, so that Keras can continue."""
     optimizer = model.optimizer
     optimizer.build(model.trainable_variables)
     for name, arrays in zip(_SLOTS[type(optimizer)], trainer.slots(), strict=False):
@@ -300,12 +300,12 @@ def _give_state(trainer: HoldsState, model: keras.Model) -> None:
     optimizer.iterations.assign(trainer.iterations)
 
 
-#: The stream of `fit` in the derivation of seeds, apart from those of a config.
+#: The stream of `fit` in the derivation of seeds, different from a config's streams.
 _FIT = 1
 
 
 def seed_of_fit(sweep_seed: int, seed: int) -> int:
-    """Return the seed under which a `fit` of the user's own runs."""
+    """Return the seed for running a user's `fit`."""
     return derive(sweep_seed, seed, _FIT)
 
 
@@ -315,16 +315,16 @@ Epoch = dict[str, float]
 class CustomFitTrainer(KerasTrainer):
     """Calls `fit(hp, model, x, y, validation_data=..., callbacks=...)` once for all its epochs.
 
-    `epochs` and `batch_size` are passed if the config has them and the hypermodel does not
-    request them itself. As in KerasTuner, `fit` may return a History, a score, metrics by name,
-    or a list of those, which are averaged. A result without a History counts for every epoch. An
-    epoch without validation has NaN for its metrics if the recipe is tolerant.
+    It passes `epochs` and `batch_size` if the config has them and the hypermodel does not request
+    them itself. As in KerasTuner, `fit` may return a History, a score, metrics by name, or a list
+    of those, which is averaged. A result that is not a History counts for every epoch. If the
+    recipe is tolerant, the metrics of an epoch without validation are NaN.
 
     Args:
         hypermodel: Has its own `fit`.
         model: Built by `build_custom_model`.
         problem, values, seed, arrays, epochs: See `make_trainer`.
-        make: Makes the trainer of what `fit` asks of the model; see `EngineFit`.
+        make: Makes the trainer for a call of the model's `fit`; see `EngineFit`.
     """
 
     def __init__(  # noqa: PLR0917 - as `make_trainer`
@@ -351,7 +351,7 @@ class CustomFitTrainer(KerasTrainer):
 
     @property
     def kind(self) -> str:
-        """What trained the model, once it has; `fit` if Keras' own did at any time."""
+        """The kind of trainer that trained the model last; `fit` before any did."""
         return self._engine.kind if self._engine is not None else "fit"
 
     def run_epoch(self) -> Epoch | None:
@@ -364,7 +364,7 @@ class CustomFitTrainer(KerasTrainer):
         return self._curve[self._epoch - 1]
 
     def weights(self) -> State:
-        """Return the weights of the scored epoch if Keras' callbacks ran, else the last ones."""
+        """Return the weights of the scored epoch if `fit` called the callbacks, else the last."""
         return self._best or super().weights()
 
     def resume(self, epoch: int, state: State) -> None:  # noqa: ARG002 - the protocol's
@@ -381,7 +381,7 @@ class CustomFitTrainer(KerasTrainer):
     def _fit(self) -> list[Epoch]:
         watcher = Watcher(self._recipe)
         arguments = self._arguments()
-        # An attribute of this model only: others that the user's code builds keep Keras' method.
+        # Set on this model only: other models that user code builds keep Keras' method.
         self.model.fit = self._engine = EngineFit(self.model, self._make)
         hp = built_with(self.model)
         policy = hp.policy if hp is not None else None
@@ -399,7 +399,7 @@ class CustomFitTrainer(KerasTrainer):
         curve = _epochs(given, self._recipe, watcher.logged if self._recipe.tolerant else ())
         if isinstance(given, keras.callbacks.History):
             return curve
-        # The result does not say what each epoch gave, only what all of them did.
+        # The result has one value for all epochs.
         return curve * int(arguments.get("epochs", 1))
 
     def _arguments(self) -> dict[str, Any]:
@@ -409,7 +409,7 @@ class CustomFitTrainer(KerasTrainer):
             if name in self._values and name not in self._recipe.asked
         }
         if "epochs" in arguments and self._epochs is not None:
-            # As many as the trial has, or fewer if the method stops it earlier.
+            # The trial's epochs, or fewer if the method stops it earlier.
             arguments["epochs"] = self._epochs
         if self._arrays.w_train is not None:
             arguments["sample_weight"] = self._arrays.w_train
@@ -442,24 +442,24 @@ class Watcher(keras.callbacks.Callback):  # type: ignore[misc]
             if self._recipe.epoch == "best":
                 self.best = tuple(self.model.get_weights())
         self._patience.see(score)
-        # A training loop of the user's own may never have set it.
+        # A user's training loop may never have set it.
         stops = getattr(self.model, "stop_training", False)
         self.model.stop_training = stops or self._patience.exhausted
 
 
 def _epochs(given: Any, recipe: Recipe, logged: Sequence[frozenset[str]] = ()) -> list[Epoch]:
-    """Return the result of `fit` as one mapping an epoch.
+    """Return the result of `fit` as one mapping for each epoch.
 
     Args:
-        logged: The names in the logs of each epoch, as far as they are known.
+        logged: The names in each epoch's logs, as far as known.
 
     Raises:
-        InputError: It is of another type.
+        InputError: The result has a wrong type.
     """
     if isinstance(given, keras.callbacks.History):
         curve = _of_history(given.history, logged)
-        # A `fit` that takes an earlier model further, as in Hyperband, begins with a later epoch.
-        # What those before it gave is not known here; its own number counts for them.
+        # A `fit` that continues an earlier model, as in Hyperband, begins with a later epoch. The
+        # numbers of earlier epochs are unknown here: repeat its first one for them.
         begun = next(iter(getattr(given, "epoch", ())), 0) if recipe.tolerant else 0
         return [*curve[:1] * begun, *curve]
     if isinstance(given, Mapping):
@@ -477,10 +477,10 @@ def _epochs(given: Any, recipe: Recipe, logged: Sequence[frozenset[str]] = ()) -
 def _of_history(
     history: Mapping[str, Sequence[Any]], logged: Sequence[frozenset[str]]
 ) -> list[Epoch]:
-    """Return the columns of a History as one mapping an epoch.
+    """Return the columns of a History as one mapping for each epoch.
 
-    Epochs without validation, which `validation_freq` makes, are told by `logged`; without it a
-    shorter column is left out.
+    `logged` shows the epochs without validation, which `validation_freq` causes; without it,
+    shorter columns are left out.
     """
     longest = max(map(len, history.values()), default=0)
     known = all(len(each) == sum(n in names for names in logged) for n, each in history.items())

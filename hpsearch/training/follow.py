@@ -1,4 +1,4 @@
-"""From a trainer's epochs to the results of the executions that share its training. Pure."""
+"""Turn a trainer's epochs into the results of the executions that share its training. Pure."""
 
 from __future__ import annotations
 
@@ -29,23 +29,23 @@ def follow(
     floors: Sequence[float] = (),
     snapshot: bool = False,
 ) -> Iterator[ExecutionResult]:
-    """Train, and yield the result of each stop as soon as it is reached.
+    """Train, and yield each stop's result as soon as the stop is reached.
 
-    Each result equals that of its execution trained alone to that epoch, except for `seconds`,
-    which count from the previous stop. After an early stop or a divergence no further epoch is
-    trained, and every later stop has the same curve and no seconds.
+    A result equals that of its execution trained alone to that epoch, except for `seconds`, which
+    count from the previous stop. After an early stop or a divergence, training ends, and all later
+    stops have the same curve and no seconds.
 
     Args:
         training: The training and its stops.
         recipe: The score, and when to stop early.
         trainer: A new trainer.
         clock: Returns monotonic seconds.
-        started: The clock when the work on this training began; building and tracing count
-            towards the first stop.
+        started: The clock when work on this training began; building and tracing count towards
+            the first stop.
         on_epoch: Called with each epoch (from 1) and its metrics.
         keep: Returns whether the weights of an execution with this score are wanted.
         past: The point to resume from; its seconds count towards the first stop.
-        floors: For each epoch, the best score so far that the training needs to go on.
+        floors: For each epoch, the best score so far that the training needs to continue.
         snapshot: Whether the last result includes the state to resume from.
 
     Raises:
@@ -70,15 +70,15 @@ def follow(
             keep=keep,
             snapshot=snapshot and number == training.number,
         )
-        # The consumer's work on a result is not training time.
+        # Do not count the consumer's time as training time.
         started = clock()
 
 
 def followed(curve: Sequence[Mapping[str, float]], epochs: int, recipe: Recipe) -> ExecutionResult:
-    """Return the result of an execution of `epochs` from the curve of a training, without training.
+    """Return the result of an execution of `epochs` from a training's curve, without training.
 
     Args:
-        curve: At least so many epochs, unless the training ended by itself.
+        curve: At least `epochs` epochs, unless the training ended by itself.
 
     Returns:
         A result of execution 0 without seconds, trainer and weights.
@@ -92,14 +92,14 @@ def followed(curve: Sequence[Mapping[str, float]], epochs: int, recipe: Recipe) 
 def score_at(curve: Sequence[Mapping[str, float]], epochs: int, recipe: Recipe) -> float | None:
     """Return the score after `epochs`, or after the last epoch of a shorter training.
 
-    None if the training had diverged by then.
+    None if the training has diverged by then.
     """
     return followed(curve, epochs, recipe).score if curve else None
 
 
 @dataclass
 class _Run:
-    """A training so far; without a trainer, one whose curve is replayed."""
+    """The state of a training; without a trainer, a curve is replayed."""
 
     recipe: Recipe
     trainer: Trainer | None
@@ -116,16 +116,16 @@ class _Run:
 
     @property
     def _ended(self) -> bool:
-        """Whether the training ended by itself."""
+        """True if the training ended by itself."""
         return self.finished or self.patience.exhausted or self.diverged
 
     @property
     def over(self) -> bool:
-        """Whether no further epoch is trained."""
+        """True if no further epoch will be trained."""
         return self.below_floor or self._ended
 
     def resume(self, past: ResumePoint) -> None:
-        """Resume; `floors` apply to later epochs only."""
+        """Resume; `floors` apply only to later epochs."""
         assert self.trainer is not None
         for metrics in past.curve:
             self.see(metrics)

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 
 def keras_trainer(request: TrainerRequest, kind: str | None, programs: Programs | None) -> Trainer:
-    """Return the trainer of a request that `make_trainer` could not answer without Keras.
+    """Return the trainer of a request for which `make_trainer` needs Keras.
 
     Args:
         kind, programs: See `make_trainer`.
@@ -83,7 +83,7 @@ def _compiled_trainer(
 ) -> CompiledTrainer:
     problem, arrays = request.problem, request.arrays
     split = None
-    # A callback of the user's could change frozen weights.
+    # A user's callback could change frozen weights.
     if problem.recipe.model and all(type(c).__module__.startswith("keras.") for c in callbacks):
         split = frozen_base(model, len(arrays.x_train) + len(arrays.x_val))
     return CompiledTrainer(
@@ -99,10 +99,10 @@ def _compiled_trainer(
 
 
 def _as_input(model: keras.Model, request: TrainerRequest) -> Arrays:
-    """Return the data with rows in the shape, and labels in the form, that the model takes."""
+    """Return the data with the shape of rows and the form of labels that the model takes."""
     arrays, target = request.arrays, request.problem.target
     shape = arrays.x_train.shape[1:]
-    # A hypermodel's own `fit` gets images as they are.
+    # A hypermodel's own `fit` gets images unchanged.
     if len(shape) == 1 or not trains_itself(untailored(_hypermodel(request))):
         shape = rows_shape(model, shape)
     if target.parts:
@@ -112,7 +112,7 @@ def _as_input(model: keras.Model, request: TrainerRequest) -> Arrays:
 
 
 def _custom_trainer(model: keras.Model, request: TrainerRequest, kind: str | None) -> Trainer:
-    """Return the trainer of a custom model: its own `fit`, the native one, a graph, or `fit`."""
+    """Return a custom model's trainer: its own `fit`, the native one, a graph, or `fit`."""
     hypermodel = _hypermodel(request)
     if kind in (None, "fit") and trains_itself(hypermodel):
         return _own_fit(model, request)
@@ -121,7 +121,7 @@ def _custom_trainer(model: keras.Model, request: TrainerRequest, kind: str | Non
     if kind in (None, "native") and read_numbers(callbacks):
         trainer = _native_trainer(model, request)
         if callbacks and trainer is not None:
-            # They ask the metrics what is better.
+            # Callbacks find out from the metrics which direction is better.
             measures = make_measures(model, request.problem.recipe, request.problem.target)
             measures.build(request.arrays.x_train[:1], request.arrays.y_train[:1])
     if trainer is None:
@@ -154,12 +154,12 @@ def _own_fit(model: keras.Model, request: TrainerRequest) -> CustomFitTrainer:
     )
 
 
-#: Callbacks that read a model's weights, and change neither them nor the optimizer.
+#: Callbacks that read a model's weights but change neither them nor the optimizer.
 _READS_WEIGHTS = (Watcher, keras.callbacks.ModelCheckpoint)
 
 
 def _for_fit(model: keras.Model, request: TrainerRequest, asked: Request) -> Trainer | None:
-    """Return the trainer of what a hypermodel's own `fit` asks of its model; None for Keras'."""
+    """Return the trainer for a call of `fit` within a hypermodel's `fit`; None for Keras'."""
     rest = asked.arguments.keys() - {"shuffle"}
     shuffled = asked.arguments.get("shuffle", True)
     if rest or shuffled not in (True, False) or within_epochs(asked.callbacks):
@@ -202,7 +202,7 @@ def _hypermodel(request: TrainerRequest) -> keras_tuner.HyperModel:
 
 
 def _fit_trainer(model: keras.Model, request: TrainerRequest) -> FitTrainer:
-    """Return the trainer by `fit`, unless it could not give the numbers that others give."""
+    """Return the trainer by `fit`, unless its numbers would differ from other trainers'."""
     recipe, target = request.problem.recipe, request.problem.target
     if recipe.keras_metric:
         raise InputError(
@@ -230,7 +230,7 @@ def _kind(model: keras.Model, request: TrainerRequest, asked: str | None) -> str
         return "fit"
     if asked is not None:
         return asked
-    # XLA has no kernels for all Keras metrics, and weights are untested under it.
+    # XLA lacks kernels for some Keras metrics, and is untested with weighted rows.
     if recipe.weighted or recipe.keras_metric:
         return "graph"
     config = MLPConfig(request.values)

@@ -1,4 +1,4 @@
-"""The rules that choose a trainer; they depend on the config, the model and the data only."""
+"""Choose a trainer, by rules that depend only on the config, the model and the data."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ _COMPILE_SECONDS_PER_LAYER = 0.1
 _SAVED_SECONDS_PER_LAYER = 40e-6
 _SAVED_SECONDS_PER_LAYER_FUSED = 18e-6
 
-#: Multiplications in a layer's forward product above which dispatch no longer matters.
+#: With more multiplications in a layer's forward product, dispatch no longer matters.
 _LARGE_PRODUCT = 10_000_000
 
 _NVIDIA_DEVICE, _AMD_DEVICE = Path("/dev/nvidia0"), Path("/dev/kfd")
 _CUDNN = "libcudnn.so.9"
 
-#: Epochs within which a compilation must pay. Fixed: were it the training's own number, trials
-#: that differ only in `epochs` could not share a training.
+#: Epochs within which a compilation must pay. Fixed: if it were the training's number of epochs,
+#: trials that differ only in `epochs` could not share a training.
 _EPOCHS = 5
 
 
 @dataclass(frozen=True)
 class TrainerRequest:
-    """The arguments of `make_trainer` that say what is trained."""
+    """The arguments of `make_trainer` that describe the training."""
 
     problem: Problem
     values: Mapping[str, Any]
@@ -64,7 +64,7 @@ class TrainerRequest:
 
 
 def choose(widths: Sequence[int], batch_size: int, rows: int, *, fused: bool) -> str:
-    """Return `xla` if its compilation pays within five epochs, else `graph`.
+    """Return `xla` if compiling pays within five epochs, else `graph`.
 
     Args:
         widths: Widths of the input, every hidden layer and the output.
@@ -80,7 +80,7 @@ def choose(widths: Sequence[int], batch_size: int, rows: int, *, fused: bool) ->
 
 
 def needs_tensorflow(problem: Problem, values: Mapping[str, Any]) -> bool:
-    """Return whether training this config needs a process that can use TensorFlow.
+    """Check if training this config needs a process that can use TensorFlow.
 
     It does not if the extension is available and supports the config, unless a GPU trains layers
     with large products.
@@ -93,7 +93,7 @@ def needs_tensorflow(problem: Problem, values: Mapping[str, Any]) -> bool:
 
 
 def suits_gpu(widths: Sequence[int], batch_size: int) -> bool:
-    """Return whether TensorFlow can use a GPU and a layer is large enough for it.
+    """Check if TensorFlow can use a GPU and a layer is large enough for it.
 
     Args:
         widths: Widths of the input, every hidden layer and the output.
@@ -103,10 +103,10 @@ def suits_gpu(widths: Sequence[int], batch_size: int) -> bool:
 
 
 def gpu_is_usable() -> bool:
-    """Return whether there is a GPU and what TensorFlow needs for it; TensorFlow is not imported.
+    """Check for a GPU and the libraries that TensorFlow needs, without importing TensorFlow.
 
-    Source: https://www.tensorflow.org/install/pip, which has the libraries in packages of NVIDIA's
-    (`tensorflow[and-cuda]`) or in the system.
+    Source: https://www.tensorflow.org/install/pip, which takes the libraries from NVIDIA's packages
+    (`tensorflow[and-cuda]`) or from the system.
     """
     if os.environ.get("CUDA_VISIBLE_DEVICES", "all") in ("", "-1"):
         return False

@@ -28,7 +28,7 @@ def make_trainer(
 ) -> Trainer:
     """Build a model and its trainer.
 
-    If no kind is given, it depends on the config, the model and the data only:
+    If no kind is given, it depends only on the config, the model and the data:
 
     - `native` if the extension supports the config (see `needs_tensorflow`) or the custom model
       (see `native.keras_model`);
@@ -40,16 +40,16 @@ def make_trainer(
     Args:
         values: The active hyperparameters; `epochs` is ignored.
         seed: The execution's seed.
-        arrays: The data. They are kept, and not copied if possible, so they must not change
+        arrays: The data. They are kept, if possible without copying, so they must not change
             during trainings.
         kind: `native`, `graph`, `xla`, `fit`, or None.
-        programs: Trainers of finished trainings. One whose graph serves this training too is
-            restarted and returned.
+        programs: Trainers of finished trainings. If one has a suitable graph, it is restarted and
+            returned.
         epochs: Epochs of the training, for a hypermodel's own `fit`.
 
     Raises:
         InputError: A user's function cannot be loaded.
-        ValueError: The kind is unknown, or cannot train the model.
+        ValueError: The kind is unknown or cannot train the model.
     """
     if kind not in (None, "native", "graph", "xla", "fit"):
         raise ValueError(f"kind must be native, graph, xla, fit or None, not {kind!r}")

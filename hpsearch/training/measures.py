@@ -1,4 +1,4 @@
-"""Losses and metrics inside the compiled trainer's graph."""
+"""Compute losses and metrics inside the compiled trainer's graph."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 Tensor = Any
-#: TensorFlow shares memory only if it is aligned for Eigen's vector instructions.
+#: TensorFlow shares memory only if aligned for Eigen's vector instructions.
 _ALIGNMENT_BYTES = 64
 
 
 class KerasMetric:
     """A Keras metric of an MLP's predictions.
 
-    With several classes, all metrics except `sparse_...` get one-hot targets. F-scores are the
-    mean over classes (`average="macro"`). `auc`, `precision` and `recall` count each class of a
-    row as a separate row, which is Keras' default.
+    With several classes, all metrics except `sparse_...` get one-hot targets. F-scores average over
+    classes (`average="macro"`). `auc`, `precision` and `recall` count each class of a row as a
+    separate row, as Keras does by default.
 
     Args:
         name: A name in `METRIC_CLASSES`.
@@ -45,7 +45,7 @@ class KerasMetric:
         self._metric.reset_state()
 
     def add(self, y: Tensor, prediction: Tensor) -> None:
-        """Count rows.
+        """Add rows.
 
         Args:
             y: Classes `(rows,)`, one-hot classes or targets `(rows, outputs)`.
@@ -59,7 +59,7 @@ class KerasMetric:
         self._metric.update_state(y, prediction)
 
     def result(self) -> Tensor:
-        """Return the metric of all rows so far, a scalar."""
+        """Return the metric of all rows so far, as a scalar."""
         return tf.cast(self._metric.result(), tf.float32)
 
 
@@ -68,7 +68,7 @@ def _arguments(name: str, target: Target) -> dict[str, Any]:
         return {"k": int(found[1])}
     if METRIC_CLASSES[name] not in ("F1Score", "FBetaScore"):
         return {}
-    # Without a threshold Keras takes the most probable column, and binary targets have only one.
+    # Without a threshold Keras takes the largest column, but binary targets have only one.
     threshold = {"threshold": 0.5} if target.outputs == 1 else {}
     return {"average": "macro", **threshold}
 
@@ -77,17 +77,17 @@ Sums = tuple[Tensor, ...]
 #: x, y, prediction, and weights of the rows.
 Batch = tuple[Tensor, Tensor, Tensor, Tensor | None]
 
-#: Losses that depend on the error only: adding the target's mean would only cost precision.
+#: Losses that depend on the error only, where adding the target's mean would only cost precision.
 _SHIFT_INVARIANT = frozenset(
     {"huber", "log_cosh", "mae", "mean_absolute_error", "mean_squared_error", "mse"}
 )
 
 
 class Measures:
-    """The part of an epoch's graph that judges predictions.
+    """The part of an epoch's graph that computes loss and metrics.
 
-    Calls are `start`, `add` for each batch, and `result`; the loop carries the sums, the first of
-    which is that of the loss.
+    The calls are `start`, `add` for each batch, and `result`. The loop carries the sums, of which
+    the first is the loss.
     """
 
     def __init__(self, model: keras.Model, recipe: Recipe, target: Target) -> None:
@@ -101,22 +101,22 @@ class Measures:
         )
 
     def build(self, x: Tensor, y: Tensor) -> None:
-        """Make all variables, given a row `(1, ...)` of the data."""
+        """Create all variables, from a row `(1, ...)` of the data."""
         raise NotImplementedError
 
     def prepare(self, y: Tensor) -> Tensor:
-        """Return targets `(rows, ...)` in the form that the loss takes; called once an epoch."""
+        """Return targets `(rows, ...)` in the loss's form; called once an epoch."""
         return y
 
     def objective(self, batch: Batch) -> Tensor:
-        """Return the scalar to minimise on a batch, regularisation included.
+        """Return the scalar to minimise on a batch, including regularisation.
 
         As in Keras, a weighted sum is divided by the number of rows.
         """
         raise NotImplementedError
 
     def start(self) -> Sums:
-        """Return sums over no rows."""
+        """Return the sums before any row."""
         raise NotImplementedError
 
     def add(self, sums: Sums, batch: Batch, objective: Tensor) -> Sums:
@@ -132,7 +132,7 @@ class Measures:
         raise NotImplementedError
 
     def result(self, sums: Sums, rows: int) -> dict[str, Tensor]:
-        """Return the mean over `rows` samples by name."""
+        """Return means over `rows` samples, by name."""
         raise NotImplementedError
 
     def _in_own_units(self, tensor: Tensor) -> Tensor:
@@ -140,14 +140,14 @@ class Measures:
 
 
 def make_measures(model: keras.Model, recipe: Recipe, target: Target) -> Measures:
-    """Return the fast form for MLPs, the general one for custom models."""
+    """Return the fast measures for MLPs, the general ones for custom models."""
     return (_CompiledMeasures if recipe.model else _MLPMeasures)(model, recipe, target)
 
 
 def metric_of(recipe: Recipe, target: Target) -> tuple[str, Callable[[Tensor, Tensor], Tensor]]:
     """Return the name of an MLP's metric, and its function of targets and predictions.
 
-    Source of the choice of accuracy: `keras.src.trainers.compile_utils`.
+    Source of the kind of accuracy: `keras.src.trainers.compile_utils`.
     """
     if target.task is Task.REGRESSION:
         return "mae", keras.metrics.mean_absolute_error
@@ -172,7 +172,7 @@ def _is_sparse(recipe: Recipe) -> bool:
 
 
 class _MLPMeasures(Measures):
-    """A Keras loss by name, and accuracy or mae without Keras' metric objects."""
+    """Computes a Keras loss, and accuracy or mae without Keras' metric objects."""
 
     def __init__(self, model: keras.Model, recipe: Recipe, target: Target) -> None:
         super().__init__(model, recipe, target)
@@ -216,7 +216,7 @@ class _MLPMeasures(Measures):
 
 
 class _CompiledMeasures(Measures):
-    """The loss and metric objects that a model was compiled with."""
+    """Computes loss and metrics by the objects that a model was compiled with."""
 
     def build(self, x: Tensor, y: Tensor) -> None:
         batch = (x, y, self._model(x), None)
@@ -245,8 +245,8 @@ class _CompiledMeasures(Measures):
 
 
 def tensor_of(array: npt.NDArray[Any]) -> Any:
-    """Return an array as a tensor, over the same memory if TensorFlow can take it."""
-    # Read-only arrays have no DLPack form.
+    """Return an array as a tensor, if possible over the same memory."""
+    # DLPack does not support read-only arrays.
     shareable = array.size and array.flags.writeable and array.flags.c_contiguous
     if shareable and array.ctypes.data % _ALIGNMENT_BYTES == 0:
         return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
@@ -254,11 +254,11 @@ def tensor_of(array: npt.NDArray[Any]) -> Any:
 
 
 def as_tensor(columns: Tensor, part: ArrayPart) -> Tensor:
-    """Return one of several inputs or targets; `data.dataset` does the same for arrays."""
+    """Return one of several inputs or targets as a tensor, as `data.dataset` does for arrays."""
     shaped = tf.reshape(columns, (-1, *part.shape))
     return tf.cast(shaped, tf.int32 if part.whole else tf.float32)
 
 
 def _mean(total: Tensor, rows: int) -> Tensor:
-    """Divide as Keras' metrics do: TensorFlow turns `/` by a constant into a less exact product."""
+    """Divide as Keras' metrics do; TensorFlow turns `/` by a constant into a less exact product."""
     return tf.math.divide_no_nan(total, float(rows))

@@ -1,4 +1,4 @@
-"""The native trainer: an epoch is one call of the C extension."""
+"""The native trainer: one call of the C extension trains an epoch."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class NativeTrainer:
         arrays: Rows to train on and to validate on; contiguous arrays are not copied.
         order: Epoch (from 1) -> permutation of the training rows, int32.
         model: Returns the Keras model of this training.
-        weights: First weights in the order of `model.get_weights()`, if the network has none.
-        engine: The instruction set, or empty for the best.
+        weights: First weights in the order of `model.get_weights()`, if the network lacks them.
+        engine: The instruction set, or empty for the best one.
     """
 
     kind = "native"
@@ -66,7 +66,7 @@ class NativeTrainer:
         return model
 
     def set_learning_rate(self, rate: float) -> None:
-        """Update with this rate from now on."""
+        """Set the learning rate of later updates."""
         self._network.learning_rate = rate
 
     def run_epoch(self) -> dict[str, float]:
@@ -94,14 +94,14 @@ class NativeTrainer:
         return int(self._network.iterations)
 
     def slots(self) -> list[list[Floats]]:
-        """Return the optimizer's arrays, one list a kind, in the order of the trained weights."""
+        """Return the optimizer's arrays: for each kind a list in the order of trained weights."""
         trained = [part for part in self._parts if part.trained]
         kinds = range(1, 1 + self._slots)
         return [[self._numbers(part, which) for part in trained] for which in kinds]
 
     def state(self) -> State:
         numbers = [self._numbers(part, which) for part, which in self._arrays()]
-        # Dropout masks and adam's corrections derive from the iterations.
+        # Dropout masks and adam's corrections depend on the iterations.
         return (*numbers, np.array(self._network.iterations, np.int64))
 
     def resume(self, epoch: int, state: State) -> None:
@@ -113,7 +113,7 @@ class NativeTrainer:
         self._epoch = epoch
 
     def _arrays(self) -> list[tuple[WeightArray, int]]:
-        """Return each part with 0 for its values, and with 1 and 2 for the optimizer's arrays."""
+        """Return the network's arrays: parts with 0 for values, 1 and 2 for optimizer arrays."""
         return [
             (part, which)
             for part in self._parts
@@ -130,11 +130,12 @@ class NativeTrainer:
 
 
 class _Rows:
-    """Rows of one split, and what is reported of them.
+    """The rows of a split, and their loss and metrics.
 
     Attributes:
-        x, y, weights: As the extension takes them.
-        outputs: Filled by the extension, `(n_samples, outputs)`, if a metric needs it; else None.
+        x, y, weights: Arrays in the extension's form.
+        outputs: The outputs `(n_samples, outputs)`, filled by the extension if a metric needs
+            them; else None.
     """
 
     def __init__(
@@ -162,8 +163,8 @@ class _Rows:
         """Return loss and metrics by name.
 
         Args:
-            sums: The extension's.
-            order: That of the rows in `outputs`.
+            sums: The extension's sums of loss and metric.
+            order: The order of the rows in `outputs`.
         """
         loss, metric = (_rounded(total / len(self.y)) for total in sums)
         numbers = {"loss": loss}
@@ -180,7 +181,7 @@ class _Rows:
         if order is not None:
             targets = targets[order]
             weights = None if weights is None else weights[order]
-        # A training that diverges does so in its metrics, too.
+        # If a training diverges, so do its metrics.
         with np.errstate(over="ignore", invalid="ignore"):
             if self._unit is not None:
                 targets, predictions = targets * self._unit, predictions * self._unit
@@ -209,14 +210,14 @@ def _make(network: DenseNetwork, rows: int, engine: str) -> Network:
 
 
 def _described(network: DenseNetwork, number: int) -> tuple[float, ...]:
-    """Return a layer in the extension's terms; its parts are a bit each."""
+    """Return the extension's description of a layer, with one bit for each part."""
     width, block, *rest = astuple(network.layers[number])
     parts = sum(1 << part.code for part in network.parts if part.layer == number)
     return (width, block, parts, *rest)
 
 
 def _first_values(part: WeightArray) -> Floats:
-    """Return the first values of a part: to the bit those of Keras' initializer."""
+    """Return a part's first values, equal to the bit to those of Keras' initializer."""
     initial = part.initial
     assert initial is not None
     if initial.distribution == CONSTANT:
@@ -224,7 +225,7 @@ def _first_values(part: WeightArray) -> Floats:
     values = np.empty(part.shape, np.float32)
     native_extension().random(initial.distribution, initial.seed, values)
     first, second = np.float32(initial.first), np.float32(initial.second)
-    # The operations of tf.random.stateless_uniform and stateless_normal.
+    # The same operations as in tf.random.stateless_uniform and stateless_normal.
     values *= second - first if initial.distribution == UNIFORM else second
     values += first
     return values

@@ -1,4 +1,4 @@
-"""A user's function in place of a model: each score is an epoch."""
+"""Run a user's function in place of a model; each score is an epoch."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from typing import Any
 from hpsearch.models.problem import METRIC, Objective
 from hpsearch.training.trainer import State
 
-#: Stopped generators that may go on in this process; others run again from the start.
+#: Most stopped generators kept to continue in this process; others start again.
 _MOST_PAUSED = 1_000
 _paused: OrderedDict[tuple[str, int], tuple[Objective, Iterator[Any]]] = OrderedDict()
 
 
 class ObjectiveTrainer:
-    """Calls a function for its score, or for an iterator of one score an epoch.
+    """Calls a function for its score, or for an iterator with one score an epoch.
 
     Args:
-        objective: The function; it is called once, with a copy of the values.
+        objective: The function, called once with a copy of the values.
         values: The values of the config.
     """
 
@@ -37,7 +37,7 @@ class ObjectiveTrainer:
         """Return the next score as `METRIC`; None after the last one.
 
         Raises:
-            TypeError: The function did not give a number.
+            TypeError: The function did not return a number.
         """
         if self._scores is None:
             given = self._objective(dict(self._values))
@@ -57,7 +57,7 @@ class ObjectiveTrainer:
         return repr(sorted(values.items(), key=str)), self._epoch
 
     def state(self) -> State:
-        """Return nothing to store; in this process the iterator is kept and can go on."""
+        """Return nothing to store, but keep the iterator, so that it can continue here."""
         if self._scores is not None:
             _paused[self._key] = (self._objective, self._scores)
             while len(_paused) > _MOST_PAUSED:
@@ -65,7 +65,7 @@ class ObjectiveTrainer:
         return ()
 
     def resume(self, epoch: int, state: State) -> None:
-        """Continue after `epoch`; if another process stopped it, by running from the start."""
+        """Continue after `epoch`; if the iterator is not kept here, repeat it from the start."""
         del state
         self._epoch = epoch
         objective, scores = _paused.pop(self._key, (None, None))

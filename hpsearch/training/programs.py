@@ -1,4 +1,4 @@
-"""Compiled trainers, kept for later trainings that differ only in numbers."""
+"""Keep compiled trainers for later trainings that differ only in numbers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from hpsearch.data.specs import Arrays
     from hpsearch.models.problem import Problem
 
-#: Hyperparameters that a program's key leaves out or has in another form.
+#: Hyperparameters that a program's key leaves out or contains in another form.
 NUMBERS: Final = frozenset(
     {"epochs", "l2", "learning_rate", "momentum", "optimizer", "weight_decay"}
 )
@@ -31,7 +31,7 @@ _MOST_BYTES = 64 * 2**20
 
 @dataclass(frozen=True)
 class Program:
-    """A compiled trainer, and the source of its model's random numbers.
+    """A compiled trainer and the source of its model's random numbers.
 
     Attributes:
         trainer: A `compiled.CompiledTrainer`.
@@ -43,7 +43,7 @@ class Program:
 
 
 class Programs:
-    """The programs of a process, at most a few, the most recently used last.
+    """The few programs that a process keeps, the most recently used last.
 
     Args:
         most: Largest number of programs.
@@ -71,7 +71,7 @@ class Programs:
         return self._kept.get(key)
 
     def keep(self, key: Hashable, program: Program) -> None:
-        """Keep a new program if it can restart; drop the least recently used ones if needed."""
+        """Keep a new program if it can restart; drop the least recently used if necessary."""
         if not (program.trainer.restarts and program.seeds.complete):
             return
         self._kept[key] = program
@@ -106,7 +106,7 @@ def program_key(
 
 
 def _structure(config: MLPConfig) -> list[Any]:
-    """Return the optimizer's name and arguments; for variables, only what branches test."""
+    """Return the optimizer's name and arguments; of variable numbers, only what branches test."""
     name, given = config.optimizer
     settings = {**keras_names.OPTIMIZERS[name], **given}
     rate = settings.pop("learning_rate")

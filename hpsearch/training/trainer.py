@@ -1,4 +1,4 @@
-"""The trainer protocol, and the state from which a stopped training can resume."""
+"""The trainer protocol, including the state from which a stopped training can resume."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ SCHEDULE_NUMBERS: Final = ("initial_learning_rate",)
 
 
 class Trainer(Protocol):
-    """One model, or a user's function, in training, an epoch at a time.
+    """Trains one model, or runs a user's function, an epoch at a time.
 
-    Equal arguments give equal numbers, to the bit, in any process on one type of processor with
-    one TensorFlow thread.
+    Equal arguments give equal numbers, to the bit, in any process on the same type of processor
+    with one TensorFlow thread.
 
     Attributes:
         kind: `native`, `graph`, `xla`, `fit` or `function`.
-        weights_count: Number of weights, trainable and not; None for a function, and for a model
+        weights_count: Number of weights, trainable or not; None for a function, and for a model
             that was never built.
         model: The compiled `keras.Model` in training; None for a function.
     """
@@ -42,9 +42,9 @@ class Trainer(Protocol):
         """Train the next epoch, then validate; None if the training has ended by itself.
 
         Returns:
-            `loss`, `accuracy` (regression: `mae`), `val_loss`, `val_accuracy`, as
-            `keras.Model.fit` defines them, in the target's own units. Custom models report their
-            own metrics. NaN and infinity are returned as they are.
+            `loss`, `accuracy` (regression: `mae`), `val_loss`, `val_accuracy`, as defined by
+            `keras.Model.fit`, in the target's own units. Custom models report their own metrics.
+            NaN and infinity stay unchanged.
         """
         ...
 
@@ -53,26 +53,26 @@ class Trainer(Protocol):
         ...
 
     def state(self) -> State:
-        """Return copies of all that later epochs depend on, except the number of epochs so far.
+        """Return copies of all state that later epochs need, except for the number of epochs.
 
         That is the weights, the optimizer's variables and the states of random generators.
         """
         ...
 
     def resume(self, epoch: int, state: State) -> None:
-        """Continue after `epoch` epochs from the `state()` of that time.
+        """Continue after `epoch` epochs, from the `state()` at that time.
 
-        The next epochs are to the bit those of the stopped training, in any process, if the
-        trainer was made with the same arguments and is of the same kind.
+        In any process, the next epochs equal those of the stopped training to the bit if the
+        trainer is of the same kind and was made with the same arguments.
 
         Raises:
-            ValueError: The epoch is negative, or the arrays are not those of such a training.
+            ValueError: The epoch is negative, or the arrays do not fit the training.
         """
         ...
 
 
 class KerasTrainer:
-    """The part that trainers of a compiled Keras model share."""
+    """Base class of the trainers of a compiled Keras model."""
 
     def __init__(self, model: Any) -> None:
         self.model = model
@@ -80,7 +80,7 @@ class KerasTrainer:
 
     @property
     def weights_count(self) -> int | None:
-        # A `fit` of the user's may have trained another model.
+        # A user's `fit` may have trained another model.
         return int(self.model.count_params()) if self.model.built else None
 
     def weights(self) -> State:
@@ -101,13 +101,13 @@ class KerasTrainer:
 
 
 def require_fit(epoch: int, state: State, like: Sequence[npt.NDArray[Any]]) -> None:
-    """Check that a state can be that of a training after so many epochs.
+    """Check that a state fits a training after `epoch` epochs.
 
     Args:
         like: Arrays with the expected shapes and types.
 
     Raises:
-        ValueError: It cannot.
+        ValueError: It does not fit.
     """
     if epoch < 0:
         raise ValueError(f"epoch: a training goes on after 0 or more epochs, not {epoch}")

@@ -1,4 +1,4 @@
-"""The optimizer's update inside a compiled trainer's graph: fused kernels, numbers as variables."""
+"""Update weights inside a compiled trainer's graph, with fused kernels and variable numbers."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ Kernel = Callable[[Any, Tensor, Any], None]
 
 
 class Update:
-    """The update of weights by a built optimizer.
+    """Updates weights by a built optimizer.
 
     Args:
-        optimizer: A Keras optimizer. From now on it updates by fused kernels if there are any for
-            its formula.
+        optimizer: A Keras optimizer. From now on it uses fused kernels if they exist for its
+            formula.
     """
 
     def __init__(self, optimizer: Any) -> None:
@@ -30,7 +30,7 @@ class Update:
         self._scratch = _scratch(optimizer)
         _fuse(optimizer, self._scratch)
         self._first = FirstValues(optimizer.variables)
-        # By name: not every Keras has the class.
+        # Compare by name, since some versions of Keras lack the class.
         self._begins_with_weights = type(optimizer).__name__ == "ScheduleFreeAdamW"
 
     def apply(self, gradients: Sequence[Tensor], variables: Sequence[Any]) -> None:
@@ -39,11 +39,11 @@ class Update:
 
     @property
     def restarts(self) -> bool:
-        """Whether `restart` is possible: all first values are known."""
+        """True if `restart` is possible, that is if all first values are known."""
         return self._first.complete or self._begins_with_weights
 
     def restart(self) -> None:
-        """Reset the state to that before any update; the weights must have their first values."""
+        """Reset the state to before any update; the weights must have their first values."""
         self._first.restore()
         for variable in self._scratch:
             variable.assign(tf.zeros_like(variable))
@@ -55,13 +55,13 @@ class Update:
 
 
 class FirstValues:
-    """The values of Keras variables before a training, if each is one number throughout.
+    """The values of Keras variables before a training, for variables filled with one number.
 
     Args:
-        variables: Hold these values now.
+        variables: The variables, which hold these values now.
 
     Attributes:
-        complete: Whether all variables are such.
+        complete: Whether each variable is filled with one number.
     """
 
     def __init__(self, variables: Sequence[Any]) -> None:
@@ -74,13 +74,13 @@ class FirstValues:
         self.complete = len(self._numbers) == len(arrays)
 
     def restore(self) -> None:
-        """Reset those variables to these values."""
+        """Reset the variables to their first values."""
         for variable, number in self._numbers:
             variable.assign(np.full(variable.shape, number))
 
 
 def is_fused(optimizer: Any) -> bool:
-    """Return whether there is a kernel for this optimizer with its settings."""
+    """Check if there is a kernel for this optimizer with its settings."""
     return _maker(optimizer) is not None
 
 
@@ -103,7 +103,7 @@ def _fuse(optimizer: Any, scratch: Sequence[Any]) -> None:
 
 
 def _scratch(optimizer: Any) -> list[Any]:
-    """Return variables that a kernel writes to and Keras lacks; their values have no effect."""
+    """Return variables that a kernel writes to but Keras lacks; their values have no effect."""
     if not is_fused(optimizer) or not isinstance(optimizer, keras.optimizers.RMSprop):
         return []
     slots = [] if optimizer.momentum else optimizer._velocities  # noqa: SLF001
@@ -111,7 +111,7 @@ def _scratch(optimizer: Any) -> list[Any]:
 
 
 def _maker(optimizer: Any) -> Callable[[Any, Sequence[Any]], Kernel] | None:
-    # Of the exact class: a subclass may have another formula.
+    # Only the exact class: a subclass may have another formula.
     maker = _MAKERS.get(type(optimizer))
     if maker is None or not hasattr(optimizer, "_backend_update_step"):
         return None
@@ -175,10 +175,10 @@ def _adam(optimizer: Any, _: Sequence[Any]) -> Kernel:
 
 
 def _adam_correction(beta_2: float, step: Tensor, power: Tensor) -> Tensor:
-    """Return the factor of the learning rate that makes the kernel's step Keras' step.
+    """Return the factor on the learning rate that turns the kernel's step into Keras' step.
 
     The kernel weighs a squared gradient by `1 - float32(beta_2)`, Keras by `float32(1 - beta_2)`;
-    for 0.999 these differ by 1.3e-5. After t steps the kernel's velocity is Keras' times
+    for 0.999 these differ by 1.3e-5. After t steps the kernel's velocity is Keras' velocity times
     `(1 - float32(beta_2)^t) / (1 - beta_2^t)`: exactly if squared gradients are constant, and
     otherwise within 1e-8 for each step of their age.
     """
@@ -186,7 +186,7 @@ def _adam_correction(beta_2: float, step: Tensor, power: Tensor) -> Tensor:
 
 
 def _rmsprop(optimizer: Any, scratch: Sequence[Any]) -> Kernel:
-    # Without momentum, the kernel writes the increment to scratch variables.
+    # Without momentum, the kernel writes increments to scratch variables.
     momentums = scratch or [slot.value for slot in optimizer._momentums]  # noqa: SLF001
 
     def kernel(gradients: Sequence[Tensor], variables: Sequence[Any], rate: Tensor) -> None:
@@ -208,8 +208,8 @@ def _rmsprop(optimizer: Any, scratch: Sequence[Any]) -> Kernel:
 
 def _adagrad(optimizer: Any, _: Sequence[Any]) -> Kernel:
     for slot in optimizer._accumulators:  # noqa: SLF001
-        # Keras adds epsilon under the root at every step, the kernel never does: the sum of
-        # squares starts with it instead.
+        # Keras adds epsilon under the root at every step, but the kernel does not: start the sum
+        # of squares with epsilon instead.
         slot.value.assign_add(tf.fill(slot.shape, optimizer.epsilon))
 
     def kernel(gradients: Sequence[Tensor], variables: Sequence[Any], rate: Tensor) -> None:
@@ -232,7 +232,7 @@ _MAKERS: dict[type, Callable[[Any, Sequence[Any]], Kernel]] = {
 
 
 class OptimizerNumbers:
-    """Variables for the numbers that Keras keeps in Python and a graph would make constants.
+    """Variables for numbers that Keras keeps in Python, which a graph would turn into constants.
 
     Args:
         optimizer: A Keras optimizer; it and the regularizers keep Python numbers between traces.
@@ -259,7 +259,7 @@ class OptimizerNumbers:
             _set(self._places, values)
 
     def take(self, optimizer: Any, l2: float) -> None:
-        """Take the numbers of another optimizer with the same arguments, and an L2 weight."""
+        """Copy the numbers of another optimizer with the same arguments, and an L2 weight."""
         values = [*_values(_places(optimizer)), *[l2] * len(self._regularizers)]
         _set(self._places, values)
         for variable, value in zip(self._variables, values, strict=True):
@@ -270,7 +270,7 @@ class OptimizerNumbers:
 
 
 class _Number:
-    """A number in a graph: Python branches see its value, operations its variable."""
+    """A number in a graph, with its value for Python branches and a variable for operations."""
 
     def __init__(self, value: float, variable: Any) -> None:
         self._value = value
@@ -302,7 +302,7 @@ Place = tuple[Any, str]
 
 
 def _places(optimizer: Any) -> list[Place]:
-    """Return the objects and the names of their attributes that hold a number."""
+    """Return the objects and attribute names that hold a number."""
     places = [(optimizer, name) for name in OPTIMIZER_NUMBERS]
     rate = optimizer._learning_rate  # noqa: SLF001 - the property would call a schedule
     if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):

@@ -1,4 +1,4 @@
-"""The arguments of `hpsearch.tune`, checked, as a sweep."""
+"""Check the arguments of `hpsearch.tune` and turn them into a sweep."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from hpsearch.tuner.search import require_end
 def require_searchable(
     model: Any, parameters: Mapping[str, Any] | None, callbacks: Any, *of_mlps: Any
 ) -> None:
-    """Check that there is something to search, and that a custom model compiles itself.
+    """Check that the arguments say what to search, and that a custom model compiles itself.
 
     Args:
-        of_mlps: Arguments that only hpsearch's own MLPs take.
+        of_mlps: Arguments for hpsearch's own MLPs only.
 
     Raises:
-        InputError: There is nothing, or arguments do not go together.
+        InputError: There is nothing to search, or arguments contradict each other.
     """
     if model is None:
         if callbacks:
@@ -69,7 +69,7 @@ def sweep_name(name: str | None, out: str | os.PathLike[str] | None) -> str:
 
 
 def oracle_name(oracle: Any, method: Any) -> str:
-    """The name of an oracle's class, by which the rows tell what proposed them."""
+    """The name of an oracle's class, which its rows have as their method."""
     if method is not None:
         raise InputError("method, oracle: only one of them can propose the trials")
     if not hasattr(oracle, "create_trial") or isinstance(oracle, type):
@@ -86,7 +86,7 @@ def method_of(
     trials: int | None,
     time_seconds: float | None,
 ) -> str | Mapping[str, Any] | None:
-    """Return the given method, else the one that suits the other arguments.
+    """Return the given method, else one that suits the other arguments.
 
     Raises:
         InputError: Nothing ends the search.
@@ -94,13 +94,13 @@ def method_of(
     if method is None:
         ends = trials is not None or time_seconds is not None
         return "auto" if ends else None if has_configs else "grid"
-    # A method that is wrong is reported together with the other arguments that are.
+    # Report a wrong method together with other wrong arguments.
     with suppress(InvalidValue):
         require_end(parse_method(method), trials, time_seconds)
     return method
 
 
-#: Keys of a sweep file -> the arguments of `tune` that set them, if the names differ.
+#: Keys of a sweep file -> the arguments of `tune`, where the names differ.
 _ARGUMENTS = {
     "budget.time": "time_seconds",
     "data.validation": "validation_split",
@@ -113,7 +113,7 @@ def sweep_of(raw: Mapping[str, Any]) -> Sweep:
     """Return the sweep that a file with these keys describes.
 
     Raises:
-        InputError: Names every wrong argument, a line each.
+        InputError: Names every wrong argument, one a line.
     """
     try:
         return sweep_from_mapping(_without_none(_plain(raw)))
@@ -126,7 +126,7 @@ def program_sweep_of(raw: Mapping[str, Any]) -> ProgramSweep:
     """Return the sweep of a program that a file with these keys describes.
 
     Raises:
-        InputError: Names every wrong argument, a line each; or nothing ends the search.
+        InputError: Names every wrong argument, one a line; or nothing ends the search.
     """
     try:
         sweep = program_sweep(_without_none(_plain(raw)), base_dir=Path.cwd())
@@ -143,7 +143,7 @@ def _argument(path: str) -> str:
 
 
 def _without_none(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out arguments that were not given; values within an argument stay."""
+    """Leave out arguments that are None; keep None within an argument."""
     parts = {
         key: {k: v for k, v in value.items() if v is not None}
         if key in {"data", "budget", "execution", "model"} and isinstance(value, Mapping)
@@ -154,9 +154,9 @@ def _without_none(raw: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Replace tuples, ranges and arrays by lists, NumPy's numbers by Python's, and objectives."""
+    """Convert tuples, ranges, arrays, NumPy numbers and objectives to plain Python values."""
     if type(value).__name__ == "Objective" and hasattr(value, "direction"):
-        # KerasTuner's.
+        # KerasTuner's objectives.
         goal = {"min": "minimize", "max": "maximize"}.get(value.direction)
         return {"name": value.name, **({"goal": goal} if goal else {})}
     if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""Retrain an execution and write its model; best.keras."""
+"""Retrain an execution and write its model, as best.keras or elsewhere."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def one_worker(log: IO[Any]) -> Iterator[tuple[LocalExecutor, Callable[[], None]
         log: An open file for the worker's output.
 
     Yields:
-        The executor, and a function that raises Interrupted once a signal came.
+        The executor, and a function that raises Interrupted after a signal.
     """
     with signals() as stop, Servers(log) as servers, LocalExecutor(servers, 1) as executor:
         yield executor, stop.check
@@ -64,7 +64,7 @@ class Retrainer:
     """Trains, evaluates and writes single executions with an executor's workers.
 
     Attributes:
-        dataset: The data that the executor was given.
+        dataset: The executor's data.
         check: Called while a worker is busy; raises to end the wait.
     """
 
@@ -77,7 +77,7 @@ class Retrainer:
         """Train an execution alone.
 
         Args:
-            epochs: How long its row's training took.
+            epochs: The number of epochs that its row was trained.
 
         Returns:
             The result with its weights; its status is `killed` if the worker ended.
@@ -100,10 +100,10 @@ class Retrainer:
         return answer
 
     def weights(self, execution: Execution, result: ExecutionResult) -> Weights:
-        """Retrain a row for its weights.
+        """Retrain a row's execution and return its weights.
 
         Raises:
-            RefusedError: The training did not reach the row's score again.
+            RefusedError: The training did not reproduce the row's score.
         """
         again = self.train(execution, len(result.curve))
         if again.state is None or again.score != result.score:
@@ -127,17 +127,17 @@ class Retrainer:
         weights: Weights,
         check: Callable[[], None] = lambda: None,
     ) -> str:
-        """Have a worker, which may import Keras, write the model over an earlier file.
+        """Have a worker, which may import Keras, write the model, replacing an earlier file.
 
         Args:
             place: The file's directory.
             check: Called before the file gets its name; raises to prevent it.
 
         Returns:
-            Why it cannot be written, or empty.
+            The reason if it cannot be written, else empty.
         """
         try:
-            # Keras writes in place, and wants the suffix.
+            # Keras writes in place, and requires the suffix.
             with place.scratch(f".{Path(name).stem}-") as scratch:
                 written = scratch.path.absolute() / name
                 model = self._model(execution, weights)
@@ -158,10 +158,10 @@ class Retrainer:
     def write_start(
         self, folder: Path, execution: Execution, result: ExecutionResult, tolerance: float
     ) -> str:
-        """Have a worker write the model before the training of a row, and what it is trained on.
+        """Have a worker write a row's model before its training, and its training data.
 
         Returns:
-            Why it cannot be written, or empty.
+            The reason if they cannot be written, else empty.
         """
         problem, variant = self._problem(execution), self._variant(execution)
         arguments = (folder, problem, execution, result, tolerance, variant)
@@ -180,7 +180,7 @@ class Retrainer:
 
     def _events_of(self, work: Work) -> Iterator[Event]:
         while not self.executor.free:
-            # A sweep that gave up leaves trainings; their events are dropped.
+            # Drop events of trainings that a sweep left when it gave up.
             self.executor.events(_WAIT_SECONDS)
             self.check()
         self.executor.submit(work)
@@ -194,7 +194,7 @@ class BestModel:
     """Writes best.keras, or only stores the weights of the best trial's best execution.
 
     Attributes:
-        layer_types: Those of the sweep, whose functions may run.
+        layer_types: The sweep's layer types, whose functions may run.
     """
 
     where: ResultsDirectory
@@ -205,14 +205,14 @@ class BestModel:
     def save(self, execution: Execution, result: ExecutionResult, *, keep_all: bool) -> str:
         """Write the execution's model, unless best.keras is that model already.
 
-        A file that is not as a run wrote it is another program's, and is moved aside.
+        If the file is not as a run wrote it, it is another program's, and is moved aside.
 
         Args:
             keep_all: Whether to keep the weights of other executions.
 
         Returns:
-            Why there is no model, what was moved aside, or empty. Another model is removed in any
-            case.
+            Why there is no model, what was moved aside, or empty. An earlier model is removed in
+            any case.
         """
         model, facts = self.where.model, self.store.facts()
         mark = f"{execution.number}:{execution.config.id}"
@@ -227,7 +227,7 @@ class BestModel:
             except OSError as error:
                 return f"{model} is not as the run wrote it, and stays: {error.strerror or error}"
         if facts.best_model:
-            # A kill must not leave a new file that the store takes for the old one.
+            # After a kill, the store must not take a new file for the old one.
             self.store.set_facts(best_model="", best_digest="", predictions=None)
         model.unlink(missing_ok=True)
         try:
@@ -241,7 +241,7 @@ class BestModel:
         if not keep_all:
             self.store.keep_weights([execution.number])
         self.store.set_facts(best_model=mark, best_digest=file_digest(model))
-        # Last: the model is there, whatever happens to its predictions.
+        # Last, since the model is complete even if its predictions fail.
         if answers := self.retrainer.predictions(execution, weights):
             self.store.set_facts(predictions=self._predictions(execution, result, answers))
         return said
@@ -265,7 +265,7 @@ class BestModel:
         )
 
     def _write(self, execution: Execution, weights: Weights) -> str:
-        """Write best.keras; return why it cannot be written, or empty."""
+        """Write best.keras; return the reason if it cannot be written, else empty."""
         model, check = self.where.model, self.where.check
         with self.where.opened() as place:
             failure = self.retrainer.write(place, model.name, execution, weights, check)
@@ -275,7 +275,7 @@ class BestModel:
         """Store the execution's weights, unless they are stored already.
 
         Returns:
-            Why they are not stored, or empty.
+            The reason if they are not stored, else empty.
         """
         try:
             self._weights(execution, result)
@@ -294,10 +294,10 @@ class BestModel:
         return weights
 
     def _require_known_layers(self, execution: Execution) -> None:
-        """Check that no function runs which only a stored row names, and not the sweep.
+        """Check that a row's layers are built by no function that the sweep does not name.
 
         Raises:
-            RefusedError: The row's layers are built by such a function.
+            RefusedError: A function that only the stored row names builds them.
         """
         if execution.config.kind is not Kind.MLP:
             return
@@ -311,7 +311,7 @@ class BestModel:
 
 
 def _is_recorded(model: Path, digest: str) -> bool:
-    """Whether a file is as the run wrote it that recorded its digest, if any did."""
+    """Check if a file has the digest that a run recorded; True without a recorded digest."""
     try:
         return not digest or file_digest(model) == digest
     except OSError:
@@ -319,10 +319,10 @@ def _is_recorded(model: Path, digest: str) -> bool:
 
 
 def _move_aside(model: Path) -> str:
-    """Give a file a name of its own, and say so.
+    """Rename a file to a free name, and return a line that says so.
 
     Raises:
-        OSError: It cannot be moved.
+        OSError: The file cannot be moved.
     """
     names = (f"{model.stem}-replaced{'' if n == 1 else f'-{n}'}" for n in itertools.count(1))
     places = (model.with_name(f"{name}{model.suffix}") for name in names)

@@ -1,4 +1,4 @@
-"""The data, recipe and hyperparameters of a sweep, whether over MLPs or a custom model."""
+"""Load the data, recipe and hyperparameters of a sweep over MLPs or a custom model."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from hpsearch.wording import did_you_mean
 from hpsearch.workers.calls import find_in
 from hpsearch.workers.protocol import Call
 
-#: hpsearch compiles a model with these if its builder does not.
+#: hpsearch compiles a model with these if its builder does not compile it.
 _COMPILING = ("optimizer", "learning_rate", "momentum", "weight_decay")
 
 
@@ -65,7 +65,7 @@ def load_data(sweep: Sweep, loader: Loader | None = None) -> Dataset:
 
 
 def _for_custom_model(dataset: Dataset) -> Dataset:
-    # The model's input has the width of the rows, without indicators of missing numbers.
+    # Without indicators of missing numbers, the model's input is as wide as the rows.
     plain = replace(dataset, input=replace(dataset.input, indicators=()))
     return _in_own_units(replace(plain, folds=tuple(map(_for_custom_model, dataset.folds))))
 
@@ -94,7 +94,7 @@ def training_data(
     """Return the features, targets and weights of a dataset, and of each of its folds.
 
     Args:
-        configs: Hyperparameters of trainings beside those that the sweep asks for.
+        configs: Hyperparameters of further trainings, beside the sweep's.
 
     Raises:
         DataError: The sweep gives a weight to a class that does not exist.
@@ -105,7 +105,7 @@ def training_data(
 
 
 def _variants(sweep: Sweep, configs: Iterable[Mapping[str, Any]]) -> set[Variant]:
-    """The ways in which the sweep's trainings read rows, beside that of its `data`."""
+    """The ways in which the sweep's trainings prepare rows, beside that of its `data`."""
     if isinstance(sweep.model, str):
         return set()
     choices = []
@@ -126,7 +126,7 @@ def _training_data(loaded: Dataset, sweep: Sweep, variants: Iterable[Variant]) -
     for variant in sorted(variants):
         read = read_as(loaded, None, dict(variant))
         if read.input not in known:
-            # Images are scaled in the training: their rows are shared.
+            # Training scales images, so all variants share their rows.
             arrays = data.arrays if runs_in_graph(read.input) else _arrays(read, sweep)
             known[read.input] = replace(
                 arrays, y_train=data.arrays.y_train, y_val=data.arrays.y_val
@@ -140,7 +140,7 @@ def _arrays(loaded: Dataset, sweep: Sweep) -> Arrays:
     rows = loaded.input
     encoded = rows.mean or rows.scale or rows.fill or rows.columns
     if loaded.target.task is not Task.OWN or encoded:
-        # A custom model gets rows in their own shape.
+        # A custom model gets rows in their original shape.
         shaped = isinstance(sweep.model, str)
         return preprocessing.arrays(loaded, sweep.class_weight, shaped=shaped)
     assert not isinstance(train.x, dict)
@@ -162,7 +162,7 @@ def recipe_of(sweep: Sweep, task: Task, loader: Loader | None) -> Recipe:
 def find_hyperparameters(
     sweep: Sweep, recipe: Recipe, retrainer: Retrainer, loader: Loader | None = None
 ) -> ModelHyperparameters:
-    """Return the hyperparameters of the sweep's model; a worker builds it unless they are known.
+    """Return the hyperparameters of the sweep's model; if unknown, a worker builds it.
 
     Raises:
         InputError: It cannot be loaded or built.
@@ -180,10 +180,10 @@ def find_hyperparameters(
 
 
 def unused_parameters(sweep: Sweep, found: ModelHyperparameters) -> list[str]:
-    """Return a warning for each parameter of the sweep that the model never asked for.
+    """Return a warning for each parameter of the sweep that the model never requests.
 
     Raises:
-        InputError: It says how rows become features, which would change nothing.
+        InputError: A parameter says how rows become features, which would change nothing.
     """
     known = {*found.defaults, *found.read, "epochs", "batch_size", *_COMPILING}
     for name in OF_ROWS:
@@ -200,11 +200,11 @@ def unused_parameters(sweep: Sweep, found: ModelHyperparameters) -> list[str]:
 
 
 def plan_search(sweep: Sweep) -> Search:
-    """Return the search of a sweep without running it; a worker builds a custom model.
+    """Return a sweep's search without running it; a worker builds a custom model.
 
     Raises:
         InputError: The data cannot be read, the model cannot be built, or the sweep does not fit.
-        Interrupted: A signal came.
+        Interrupted: A signal arrived.
     """
     if not isinstance(sweep.model, str):
         return Search.of(sweep)

@@ -22,7 +22,7 @@ from hpsearch.training.make import make_trainer
 from hpsearch.tuner.planning import Summary, summarize, tally
 
 _START_SECONDS = 3.0
-#: A multiply and an add each for the outputs and the gradients of weights and inputs.
+#: A multiplication and an addition for the outputs, the weights' and the inputs' gradients.
 _OPERATIONS_PER_WEIGHT_AND_ROW = 6
 _DRIVER_BYTES = 150 * 2**20
 _MOST_WEIGHT_COPIES = 6
@@ -41,13 +41,13 @@ class _Costs:
 
 _NATIVE = _Costs(0.002, 5e-6, 1 / 80e9, 0.2e-9, 60 * 2**20)
 _TENSORFLOW = _Costs(0.15, 100e-6, 1 / 30e9, 0.5e-9, 500 * 2**20)
-#: The process that imports TensorFlow; best.keras needs it at the end.
+#: Memory of the process that imports TensorFlow, needed for best.keras at the end.
 _SERVER_BYTES = 500 * 2**20
 
 
 @dataclass(frozen=True)
 class DataSizes:
-    """The sizes of the data; `data_bytes` counts all arrays."""
+    """Sizes of the data; `data_bytes` covers all arrays."""
 
     rows: int
     validation_rows: int
@@ -107,17 +107,17 @@ def estimate_cost(
     """Estimate the time and memory of all `trainings`.
 
     Args:
-        workers: Trainings at a time.
-        tensorflow: Whether a training needs TensorFlow.
-        step: Measured seconds of a training's step, or None.
-        spread: The range is from `1 / spread` to `spread` times the estimate.
+        workers: Number of trainings at a time.
+        tensorflow: Whether any training needs TensorFlow.
+        step: Returns the measured seconds of a training's step; None estimates them.
+        spread: The range goes from `1 / spread` to `spread` times the estimate.
     """
     need = [tensorflow(each) for each in trainings]
     seconds = [
         training_seconds(t, sizes, None if step is None else step(t), tensorflow=needs)
         for t, needs in zip(trainings, need, strict=True)
     ]
-    # The longest training may start last.
+    # In the worst case the longest training starts last.
     wall = max(sum(seconds) / workers, max(seconds, default=0.0))
     weights = 4 * _MOST_WEIGHT_COPIES * max((_weights(t, sizes) for t in trainings), default=0)
     worker = (_TENSORFLOW if any(need) else _NATIVE).worker_bytes
@@ -134,17 +134,17 @@ def estimate_cost(
 
 @dataclass(frozen=True)
 class NetworkCosts:
-    """Estimates what trainings of MLPs need."""
+    """Estimates the time and memory that trainings of MLPs need."""
 
     problem: Problem
     sizes: DataSizes
 
     def needs_tensorflow(self, training: Training) -> bool:
-        """Whether the training needs a worker with TensorFlow."""
+        """Check if the training needs a worker with TensorFlow."""
         return needs_tensorflow(self.problem, training.values)
 
     def seconds(self, training: Training) -> float | None:
-        """About how long the training takes; None if unknown."""
+        """Estimate the seconds that the training takes; None if unknown."""
         needed = self.needs_tensorflow(training)
         return training_seconds(training, self.sizes, tensorflow=needed)
 
@@ -155,7 +155,7 @@ class NetworkCosts:
 
 @dataclass(frozen=True)
 class UnknownCosts:
-    """Stands in for `NetworkCosts` where sizes are unknown: for functions and custom models."""
+    """Replaces `NetworkCosts` for functions and custom models, whose sizes are unknown."""
 
     tensorflow: bool
 
@@ -185,8 +185,8 @@ def measure_steps(
     """Time steps of the smallest, the middle and the largest training.
 
     Returns:
-        A function that gives the seconds of a training's step: the formula's, times the median
-        factor by which it was wrong.
+        A function from a training to the seconds of its step: the formula's estimate, times the
+        median ratio of measured to estimated time.
     """
     if any(map(tensorflow, trainings)):
         import tensorflow as tf  # slow to import
@@ -220,7 +220,7 @@ def _measured(training: Training, problem: Problem, arrays: Arrays) -> float:
         w_val=None if arrays.w_val is None else arrays.w_val[:1],
     )
     trainer = make_trainer(problem, training.values, training.seed, part)
-    # The first epoch also builds the program.
+    # The first epoch includes building the program.
     trainer.run_epoch()
     began = time.perf_counter()
     trainer.run_epoch()

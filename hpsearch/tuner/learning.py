@@ -42,9 +42,9 @@ class CurveReuse:
     """Answers executions from the curves of others that differ only in epochs.
 
     Args:
-        results: By execution; the loop's, which grows.
-        snapshots: The epoch of each execution's stored snapshot; the loop's, which grows.
-        executions: The first ones.
+        results: The engine's results by execution, a growing mapping.
+        snapshots: The epoch of each execution's stored snapshot, a growing mapping.
+        executions: The executions so far.
     """
 
     def __init__(
@@ -66,10 +66,10 @@ class CurveReuse:
         self._alike.setdefault(prefix_of(execution), []).append(execution)
 
     def answer(self, execution: Execution, epochs: int | None = None) -> ExecutionResult | None:
-        """Return the result of an execution after `epochs` if another one's curve holds it.
+        """Return the result of an execution after `epochs`, if another one's curve contains it.
 
         Args:
-            epochs: None for all that the execution asks for.
+            epochs: None for all epochs of the execution.
         """
         epochs = execution.epochs if epochs is None else epochs
         for other in self._alike.get(prefix_of(execution), ()):
@@ -99,29 +99,30 @@ class CurveReuse:
 
 
 def _ended(result: ExecutionResult, execution: Execution) -> bool:
-    """Whether the training ended by itself, so that more epochs would change nothing."""
+    """Check if the training ended by itself, so that more epochs would change nothing."""
     if result.status is Status.DIVERGED:
         return True
     return result.status is Status.COMPLETED and len(result.curve) < execution.epochs
 
 
 _CONFIDENCE = 0.95
-#: With fewer, two scores that are close by chance would end a race.
+#: With fewer degrees of freedom, two scores that are close by chance could end a race.
 _FEWEST_DEGREES = 5
 
 
 class Race:
     """Gives further seeds to configs whose score may be the best.
 
-    These are the leader, which has the best mean, and the configs whose interval overlaps the
-    leader's. Intervals are Student's, of a config's mean. Their variance is pooled over all configs
-    with several seeds, as in an analysis of variance, which takes configs to be equally noisy. All
-    intervals overlap until the variance has a few degrees of freedom.
+    These are the leader, which has the best mean, and the configs whose confidence interval
+    overlaps the leader's. A config's interval is Student's interval of its mean. The variance is
+    pooled over all configs with several seeds, as in an analysis of variance, which assumes that
+    configs are equally noisy. All intervals overlap until the variance has a few degrees of
+    freedom.
 
     Source: Maron and Moore, Hoeffding Races (1994), with Student's intervals.
 
     Args:
-        most: The most seeds of a config.
+        most: The largest number of seeds of a config.
     """
 
     def __init__(self, most: int, *, maximize: bool) -> None:
@@ -129,7 +130,7 @@ class Race:
         self._sign = 1 if maximize else -1
 
     def next(self, scores: Mapping[str, Sequence[float]]) -> str | None:
-        """Return the racing config with the fewest seeds, then the best mean; None if none races.
+        """Return the racing config with the fewest seeds, then the best mean; None if all are out.
 
         Args:
             scores: Each config's scores, one for each seed.
@@ -170,7 +171,7 @@ def _quantile(freedom: int) -> float:
     return float(t.ppf((1 + _CONFIDENCE) / 2, freedom))
 
 
-#: Nothing stops at an epoch that fewer trainings have reached.
+#: No training stops at an epoch that fewer trainings have reached.
 _FEWEST = 5
 
 
@@ -186,7 +187,7 @@ class Medians:
         self._averages: list[list[float]] = []
 
     def note(self, result: ExecutionResult) -> None:
-        """Take note of a result; it counts if a training of its own completed."""
+        """Add a result, if it is a completed training and not another one's curve."""
         if result.status is not Status.COMPLETED or result.shared_with is not None:
             return
         total = 0.0
@@ -197,7 +198,7 @@ class Medians:
             bisect.insort(self._averages[index], total / (index + 1))
 
     def floors(self) -> tuple[float, ...]:
-        """Return the medians of the first epochs, as far as enough trainings came."""
+        """Return the medians of the epochs that enough trainings have reached."""
         floors = []
         for averages in self._averages:
             if len(averages) < _FEWEST:
@@ -208,17 +209,18 @@ class Medians:
         return tuple(floors)
 
 
-#: Snapshots beyond this are not stored; such trainings start anew, with the same numbers.
+#: No snapshot is stored beyond this size; without one a training starts anew, with equal results.
 _MOST_BYTES = 2**30
 
 
 class Snapshots:
     """Index of the stored snapshots.
 
-    One that other versions made is passed over: a row names the versions of its whole training.
+    Snapshots by other package versions are ignored, since a row names one version for its whole
+    training.
 
     Args:
-        results: By execution.
+        results: Results by execution.
 
     Attributes:
         epochs: The epoch of each execution's snapshot.
@@ -239,11 +241,11 @@ class Snapshots:
 
     @property
     def has_room(self) -> bool:
-        """Whether another snapshot may be stored."""
+        """True if another snapshot may be stored."""
         return self._total < _MOST_BYTES
 
     def note(self, result: ExecutionResult) -> None:
-        """Take note of a stored result, and of its snapshot if it has one."""
+        """Add a stored result's snapshot, and forget the execution's earlier one."""
         self._total -= self._bytes.pop(result.number, 0)
         self.epochs.pop(result.number, None)
         if result.snapshot is not None:
@@ -261,22 +263,22 @@ class Snapshots:
         if snapshot is None:
             return None
         result = results[training.source]
-        # The seconds of another execution stay in its row.
+        # The seconds of another execution count in its row only.
         own = training.source == training.number
         curve = tuple(result.curve[: snapshot.epoch])
         return ResumePoint(curve, snapshot, result.seconds if own else 0.0)
 
 
 class AdaptivePlanner(Planner):
-    """Plans what results decide; a config's outcome is its mean score over seeds and folds.
+    """Plans by results; a config's outcome is its mean score over seeds and folds.
 
     Args:
-        trials: The sweep's; in a race, their executions may have all its seeds.
-        results: By execution; the engine's, which grows.
+        trials: The sweep's trials; in a race, their executions may have all the race's seeds.
+        results: The engine's results by execution, a growing mapping.
         reuse: Answers executions from the curves of others.
         race: Gives trials further seeds, or None.
-        longest: The most epochs of the space, if trainings may be continued; else None.
-        events: What an oracle of the user did in earlier runs.
+        longest: The largest `epochs` of the space, if trainings may be continued; else None.
+        events: What the user's oracle did in earlier runs.
         further: Objectives beside the score; see `Search`.
     """
 
@@ -301,12 +303,12 @@ class AdaptivePlanner(Planner):
         self._recipe, self._results, self._reuse = recipe, results, reuse
         self._race, self._longest = race, longest
         self._events = tuple(events)
-        #: Whether trainings may halt before the end of their config.
+        #: True if trainings may halt before their config's last epoch.
         self._halts = strategy is None or bool(strategy.rungs)
         self._members: dict[str, list[Execution]] = {}
         self._config_of: dict[int, str] = {}
         self._unanswered: set[int] = set()
-        #: The epochs that each config was last proposed to reach; None for its own.
+        #: The epochs that each config was last proposed to reach; None for the config's `epochs`.
         self._goals: dict[str, int | None] = {}
 
     @property
@@ -317,7 +319,7 @@ class AdaptivePlanner(Planner):
     # From earlier runs
 
     def begin(self, answered: Collection[int]) -> Step:
-        """Take up the stored executions, and plan the rest of their trainings."""
+        """Add the stored executions, and plan the rest of their trainings."""
         for execution in self.current:
             self._join(execution)
             if execution.number in answered:
@@ -334,7 +336,7 @@ class AdaptivePlanner(Planner):
         return self._step(configs, added)
 
     def _begin_of_oracle(self, configs: Sequence[Config]) -> Step:
-        """Leave what is unfinished to the oracle, which proposes it again with its epochs."""
+        """Leave unfinished configs to the oracle, which proposes them again with their epochs."""
         self.past = Past(events=self._events)
         ended = {e.trial_id for e in self._events if e.config is None}
         last = {e.config.id: e for e in self._events if e.config is not None}
@@ -379,7 +381,7 @@ class AdaptivePlanner(Planner):
         return self._step([config], executions)
 
     def _raced(self) -> dict[str, list[float]]:
-        """The scores of configs that ended with every seed so far."""
+        """The scores of the configs for which every seed so far has ended."""
         raced: dict[str, list[float]] = {}
         for config, members in self._members.items():
             if not self._complete(config, None):
@@ -417,7 +419,7 @@ class AdaptivePlanner(Planner):
         self._reuse.add(execution)
 
     def _step(self, configs: Iterable[Config], added: Sequence[Execution]) -> Step:
-        """Plan what takes the executions of `configs` to their goals."""
+        """Plan the trainings that take the executions of `configs` to their goals."""
         trainings, answers = [], []
         for config in configs:
             members = self._members.get(config.id, ())
@@ -431,7 +433,7 @@ class AdaptivePlanner(Planner):
                 else:
                     trainings.append(self._training(execution, epochs))
             if members and not missing:
-                # It ended before its goal, so no result will come of it.
+                # It has already ended, so no new result would report it.
                 self._tell([config.id])
         return Step(tuple(added), tuple(trainings), tuple(answers))
 
@@ -450,7 +452,7 @@ class AdaptivePlanner(Planner):
     # Results
 
     def learn(self, results: Sequence[ExecutionResult]) -> None:
-        """Tell the strategy of each config whose last seed is answered."""
+        """Record the outcome of each config whose last seed is answered."""
         numbers = [result.number for result in results if result.number in self._config_of]
         self._unanswered.difference_update(numbers)
         self._tell(dict.fromkeys(self._config_of[number] for number in numbers))
@@ -463,7 +465,7 @@ class AdaptivePlanner(Planner):
             config = members[0].config
             rungs = self.strategy is not None and self.strategy.rungs
             if rungs and len(members) > len(self._repetitions):
-                # A seed of the race changes the means at all rungs, as a resumed search sees them.
+                # A race's seed changes the means at all rungs; a resumed search sees the new ones.
                 self._outcomes += self._known_outcomes([config])
             else:
                 self._outcomes.append(self._outcome(config, goal))
@@ -472,7 +474,7 @@ class AdaptivePlanner(Planner):
         return all(self._reached(execution, epochs) for execution in self._members[config])
 
     def _reached(self, execution: Execution, epochs: int | None) -> bool:
-        """Whether an execution was trained for `epochs`, or ended before."""
+        """Check if an execution was trained for `epochs` or ended earlier."""
         if execution.number in self._unanswered:
             return False
         return self._ended(execution, epochs) or (
@@ -480,7 +482,7 @@ class AdaptivePlanner(Planner):
         )
 
     def _ended(self, execution: Execution, epochs: int | None) -> bool:
-        """Whether an execution ended at or before `epochs`, and will not be trained further."""
+        """Check if an execution ended by `epochs` and will not be trained further."""
         result = self._results[execution.number]
         short = len(result.curve) <= _least(epochs, execution.epochs)
         return short and (result.status is not Status.STOPPED or not self._halts)
@@ -492,7 +494,7 @@ class AdaptivePlanner(Planner):
         return Outcome(config, mean_score(scores), epochs, error, self._losses(members))
 
     def _losses(self, members: Sequence[Execution]) -> tuple[float, ...]:
-        """The means of the further objectives, lower is better; empty if one is not known."""
+        """The means of the further objectives, lower is better; empty if one is unknown."""
         found = []
         for name, goal in self._further:
             values = [self._results[each.number].value(name) for each in members]
@@ -526,8 +528,8 @@ def make_planner(
 
     Args:
         stored: The executions of earlier runs.
-        results: By execution; the engine's, which grows, as `snapshots` does.
-        events: What an oracle of the user did in earlier runs.
+        results: The engine's results by execution; it grows, as `snapshots` does.
+        events: What the user's oracle did in earlier runs.
     """
     race, repetitions, strategy = search.race, search.repetitions, strategy_of(search, recipe)
     space = at_top(search.space) if strategy is not None and strategy.rungs else search.space
@@ -553,7 +555,7 @@ def make_planner(
 
 
 def _longest(space: Space, strategy: Strategy | None) -> int | None:
-    """The most epochs of the space, if a proposal may be an earlier one with more epochs."""
+    """The largest `epochs` of the space, if a proposal may repeat an earlier one with more."""
     epochs = next((p for p in space.parameters if p.name == "epochs"), None)
     if (
         epochs is None

@@ -1,4 +1,4 @@
-"""The engine of a run: it trains, stores and reports what is proposed."""
+"""The engine of a run, which trains proposals and stores and reports their results."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ from hpsearch.workers.protocol import (
     Said,
 )
 
-#: Machines that may be lost during one training before it is blamed for their loss.
+#: The machines that one training may lose before it is blamed for the losses.
 _MACHINES = 3
-#: The sweep gives up if so many trainings fail alike before any succeeds.
+#: The sweep gives up if this many trainings fail alike before any succeeds.
 _FAILURES_ALIKE = 5
 _FAILURES = {
     Status.FAILED: "failed alike",
@@ -46,11 +46,11 @@ _FAILURES = {
     Status.KILLED: "were killed",
 }
 _WAIT_SECONDS = 0.5
-#: Time in which TensorFlow is imported on a slow machine.
+#: Time for importing TensorFlow on a slow machine.
 _START_SECONDS = 60.0
-#: A longer wait for a proposal is worth a line.
+#: A longer wait for a proposal is reported.
 _LONG_SECONDS = 10.0
-#: So many outcomes are told at once, even if no proposal is wanted.
+#: This many outcomes are reported at once, even if no proposal is wanted.
 _MOST_OUTCOMES = 256
 
 
@@ -59,21 +59,21 @@ class Engine:
     """Trains the executions of proposals; an `asking.Engine`.
 
     Attributes:
-        results: Every stored result, by execution; at first those of earlier runs.
-        keep: `best` or `all`: whose weights are kept.
-        costs: Estimates what a training needs.
+        results: Every stored result, by execution; initially the results of earlier runs.
+        keep: `best` or `all`: the executions whose weights are kept.
+        costs: Estimates the time and memory of trainings.
         snapshots: Stored states from which trainings can continue.
-        medians: Floors that stop trainings worse than half of the earlier ones, or None.
-        objective: The function that gives the scores; None for models.
-        program: The program that tells the scores; None for models and functions.
-        versions: The cells of new rows that name what made them.
-        watch: Called with the rows so far whenever the tables are written, or None.
+        medians: Floors that stop trainings worse than half of the earlier trainings, or None.
+        objective: The function that returns the scores; None for models.
+        program: The program that reports the scores; None for models and functions.
+        versions: The package versions for new rows.
+        watch: Called with the rows so far after each write of the tables, or None.
         time_seconds: No training begins after it; None for no limit.
-        retries: How often a training is repeated whose worker died.
-        repeat: Returns whether a training that raised or diverged runs again, from its result and
-            the number of its runs; None for never.
-        method: Names in messages who proposes.
-        patience_seconds: Longest wait for a proposal while no worker has work.
+        retries: How often to repeat a training after its worker died.
+        repeat: Decides by the result and the number of runs whether to repeat a training that
+            raised or diverged; None never repeats.
+        method: The proposer's name in messages.
+        patience_seconds: The longest wait for a proposal while no worker has work.
     """
 
     planner: Planner
@@ -100,42 +100,42 @@ class Engine:
     _queue: deque[Training] = field(default_factory=deque)
     _executions: dict[int, Execution] = field(default_factory=dict)
     _stored: list[Execution] = field(default_factory=list)
-    #: Executions that were handed out and have no answer yet -> the epochs to reach, since a halted
-    #: training may end only after the next one of its execution has begun.
+    #: Submitted executions without an answer -> the epochs to reach: a halted training may end only
+    #: after its execution's next training has begun.
     _open: dict[int, int] = field(default_factory=dict)
     _deaths: dict[int, int] = field(default_factory=dict)
-    #: Executions -> runs of their training that gave no score, and those that are to run again.
+    #: Executions -> runs without a score; then the executions to run again.
     _runs_without_score: dict[int, int] = field(default_factory=dict)
     _again: set[int] = field(default_factory=set)
     _failures: list[str] = field(default_factory=list)
     _succeeded: bool = False
-    #: The shortest training that waited when the first ones had all exceeded a limit.
+    #: The shortest training in the queue when the first ones had all exceeded a limit.
     _shortest: int | None = None
     _came_late: set[str] = field(default_factory=set)
     _best_score: float | None = None
-    #: Whether requests can be answered.
+    #: True if the proposer can answer requests.
     ready: bool = False
-    #: Whether the stored executions have been read.
+    #: True if the stored executions have been read.
     begun: bool = False
     _began: float = 0.0
-    #: Unix time at which this run began, which names it, and the monotonic clock then.
+    #: This run's start, in Unix time, which identifies the run, and by the monotonic clock.
     _run: float = 0.0
     _origin_seconds: float = 0.0
-    #: The time that workers spent on executions without a result so far.
+    #: The time that workers have spent on executions without a result.
     _spans: dict[int, list[Span]] = field(default_factory=dict)
-    #: Worker -> the end of its last span, in seconds of the run.
+    #: Worker -> the end of its last span, in seconds since the run's start.
     _until: dict[int, float] = field(default_factory=dict)
     _idle_since: float = 0.0
     _has_waited: bool = False
     asked: Inquiry | None = None
-    #: Whether the request under way is for what was foreseen.
+    #: True if the current request is for foreseen proposals.
     _confirming: bool = False
     _exhausted: bool = False
-    #: Whether nothing more is proposed before an outcome is told.
+    #: True if the proposer needs an outcome before it proposes more.
     _waits: bool = False
-    #: Proposals that were planned before anyone was ready to make them.
+    #: The number of proposals planned before the proposer was ready.
     _foreseen: int = 0
-    #: Whether this run has planned anything.
+    #: True if this run has planned anything.
     _planned: bool = False
     _leader: Leader = field(init=False)
 
@@ -158,10 +158,10 @@ class Engine:
         return self.tables.records(self._stored, self.results)
 
     def begin(self, answered: Collection[int], stored: Callable[[], Sequence[Execution]]) -> None:
-        """Take up what earlier runs left; called once, first.
+        """Load what earlier runs left; called once, first.
 
         Args:
-            answered: Executions whose stored results count.
+            answered: The executions whose stored results count.
             stored: Returns every stored execution, for the tables.
         """
         self._began = self._idle_since = now()
@@ -186,7 +186,7 @@ class Engine:
     # Proposals
 
     def exchange(self, answer: Reply) -> Inquiry | None:
-        """Take proposals, and work until more are wanted; None when the run is over.
+        """Take proposals, and work until more are wanted; None once the run is over.
 
         Raises:
             HpsearchError: A worker cannot be started, or a file cannot be written.
@@ -199,10 +199,10 @@ class Engine:
         return None
 
     def take(self, answer: Reply) -> None:
-        """Take proposals; an empty answer says that requests can be answered from now on.
+        """Take proposals; an empty reply means that the proposer is ready for requests.
 
         Raises:
-            HpsearchError: The answer is an error.
+            HpsearchError: The reply is an error.
         """
         if answer.error:
             raise HpsearchError(answer.error)
@@ -210,16 +210,16 @@ class Engine:
             self.reporter.note(line, warning=True)
         self._exhausted = answer.exhausted
         self._waits = bool(self.asked and self.asked.room and not answer.proposals)
-        # What was foreseen is in training already.
+        # Foreseen proposals are in training already.
         confirms = self.ready and self._confirming
         step = Step() if confirms else self.planner.take(answer.proposals)
         self.ready, self.asked, self._confirming = True, None, False
         self._take(step, events=answer.events)
 
     def request(self) -> Inquiry | None:
-        """Return what to ask for now, if anything.
+        """Return the next request, if there is one now.
 
-        Proposals that are foreseen are trained before anyone is ready to make them.
+        Until the proposer is ready, train the proposals that can be foreseen.
         """
         while not (self.asked or self._late or self.stop.reason or self.stop.signal is not None):
             room = self._room()
@@ -231,7 +231,7 @@ class Engine:
                     continue
                 return None
             if self._foreseen:
-                # They are asked for before any outcome is told, as if nothing had been foreseen.
+                # Request them before reporting any outcome, as if nothing had been foreseen.
                 room, self._foreseen, self._confirming = self._foreseen, 0, True
                 return self._ask(Inquiry((), room))
             told = self.planner.has_outcomes
@@ -242,9 +242,9 @@ class Engine:
         return None
 
     def _room(self) -> int:
-        """The number of trainings to plan: none as long as all workers have work."""
-        # Plans that depend on results are made only for a worker that is free. If none is busy,
-        # one will be free.
+        """The number of trainings to plan; 0 while all workers have work."""
+        # Plans that depend on results wait for a free worker. If no worker is busy, one will be
+        # free.
         waits = self.planner.adaptive and self.executor.busy
         free = self.executor.free if waits else max(1, self.executor.free)
         return max(0, free - len(self._queue))
@@ -254,7 +254,7 @@ class Engine:
         return request
 
     def _foresee(self) -> bool:
-        """Plan proposals that no outcome changes; whether there are any."""
+        """Plan proposals that no outcome can change; return True if there are any."""
         if self.planner.strategy is None or self.planner.spent:
             return False
         room = self.planner.room(self._room())
@@ -265,7 +265,7 @@ class Engine:
 
     @property
     def over(self) -> bool:
-        """Whether nothing is left to do."""
+        """True if nothing is left to do."""
         if self.stop.reason or self.stop.signal is not None:
             return True
         if self.executor.busy or (self._queue and not self._late):
@@ -276,7 +276,7 @@ class Engine:
 
     @property
     def settled(self) -> bool:
-        """Whether no result will come any more, although no tuner has confirmed it yet."""
+        """True if no further result will come, although no tuner has confirmed that yet."""
         strategy = self.planner.strategy
         if self.planner.adaptive or strategy is None or self._queue or self.executor.busy:
             return False
@@ -284,16 +284,16 @@ class Engine:
 
     @property
     def _complete(self) -> bool:
-        """Whether earlier runs left nothing to do, which needs no answer."""
+        """True if earlier runs left nothing to do, so that no proposer is needed."""
         strategy = self.planner.strategy
         if self.ready or self._planned or strategy is None or strategy.rungs:
-            # What halted may have to continue.
+            # Halted trainings may have to continue.
             return False
         return self.planner.spent or strategy.exhausted
 
     @property
     def _wants(self) -> bool:
-        """Whether `request` would return one."""
+        """True if `request` would return a request."""
         untold = self._foreseen or self.planner.has_outcomes
         return bool(untold or not (self._waits or self._exhausted))
 
@@ -345,7 +345,7 @@ class Engine:
             self.reporter.best(self._leader.trial, mean(self._leader.scores))
 
     def _note_late(self, result: ExecutionResult) -> None:
-        """Report hyperparameters that no build before the run had asked for."""
+        """Report hyperparameters that no build before the run requested."""
         for name in result.late.keys() - self._came_late:
             self._came_late.add(name)
             how = "its default" if self.recipe.late == "default" else "drawn from its range"
@@ -362,7 +362,7 @@ class Engine:
         return self.costs.summary(executions, step.trainings)
 
     def say_exhausted(self) -> None:
-        """Say that the space has fewer configs than the budget allows, if so."""
+        """Report if the space has fewer configs than the budget allows."""
         if self.planner.spent and not self._planned:
             self.reporter.note("budget.trials is used up; a larger one tries more")
         if self._exhausted and self.planner.left_over > 0:
@@ -383,7 +383,7 @@ class Engine:
     def _take(
         self, step: Step, done: Collection[int] = (), events: Sequence[OracleEvent] = ()
     ) -> None:
-        """Store new executions, queue the trainings, and take the answers that need none."""
+        """Store new executions, queue the trainings, and store answers that need no training."""
         if step.executions or events:
             self.store.add_executions(step.executions, events)
             self._executions.update((execution.number, execution) for execution in step.executions)
@@ -396,7 +396,7 @@ class Engine:
             self._acknowledge(step.answers)
 
     def _in_order(self, trainings: Sequence[Training]) -> list[Training]:
-        """Sort trainings by estimated time, the longest first, so that workers end together.
+        """Sort trainings by estimated time, longest first, so that workers end together.
 
         With a time limit they keep the order of the proposals, so that more of them finish.
         """
@@ -427,10 +427,10 @@ class Engine:
         return ProgramCall(self.program, self._executions[training.number].trial, training.seed)
 
     def _needs_snapshot(self, training: Training) -> bool:
-        """Whether the training's last state may be needed.
+        """Check if the training's last state may be needed.
 
-        A model that knows how many epochs it trains starts anew for more of them, and a program
-        keeps its checkpoints itself.
+        A model that knows its number of epochs starts anew for more epochs, and a program keeps its
+        checkpoints itself.
         """
         kind = self._executions[training.number].config.kind
         anew = kind in (Kind.WHOLE_MODEL, Kind.PROGRAM)
@@ -472,11 +472,11 @@ class Engine:
             self._judge(training)
 
     def _note_spans(self, number: int, spans: Sequence[Span]) -> None:
-        """Note when a worker trained for an execution, in seconds of the run.
+        """Record when a worker trained an execution, in seconds since the run's start.
 
         Args:
-            spans: By the monotonic clock; clipped to the run so far and to what the worker has not
-                spent yet, as those of other machines are known only roughly.
+            spans: Times by the monotonic clock. They are clipped to the run so far and to after
+                the worker's last span, since times of other machines are imprecise.
         """
         if number not in self._spans:
             earlier = self.results.get(number)
@@ -497,7 +497,7 @@ class Engine:
         return tuple(self._spans.pop(number))
 
     def _repeats(self, result: ExecutionResult) -> bool:
-        """Whether the result is that of a training without a score that runs again."""
+        """Check if the training gave no score and is to run again."""
         if self.repeat is None or result.status not in (Status.FAILED, Status.DIVERGED):
             return False
         runs = self._runs_without_score.get(result.number, 0) + 1
@@ -508,7 +508,7 @@ class Engine:
         return True
 
     def _requeue(self, training: Training) -> bool:
-        """Queue a training again if it is to be repeated."""
+        """Queue a training again if it is to run again; return True if so."""
         left = tuple(stop for stop in training.stops if stop[1] in self._again)
         self._again.difference_update(training.executions)
         if left:
@@ -516,8 +516,8 @@ class Engine:
         return bool(left)
 
     def _acknowledge(self, results: Sequence[ExecutionResult]) -> None:
-        """Store results before anyone learns of them."""
-        # What another one's curve answers was made by the versions of that one.
+        """Store results, then report them."""
+        # A result from another execution's curve has that execution's versions.
         results = [
             replace(
                 each,
@@ -528,7 +528,7 @@ class Engine:
         ]
         self.store.add_results(results)
         for result in results:
-            # The weights are on disk; memory must not hold those of thousands of executions.
+            # The weights are on disk; those of thousands of executions would fill memory.
             kept = replace(result, state=None, snapshot=None, curve=Curve(result.curve))
             self.results[result.number] = kept
             self.snapshots.note(result)
@@ -542,11 +542,11 @@ class Engine:
         self.planner.learn(results)
 
     def _bury(self, lost: Lost, ended: list[Training]) -> list[ExecutionResult]:
-        """Repeat a training whose worker died, or return results that say so."""
+        """Repeat a training whose worker died, or return results with the failure."""
         training = lost.training
         span = Span(0.0, lost.worker, time.monotonic() - lost.seconds, lost.seconds)
         self._note_spans(training.number, (span,))
-        # Those that were to run again have had no answer, so they do.
+        # Executions to run again have no answer yet, so `left` includes them.
         self._again.difference_update(training.executions)
         left = tuple(stop for stop in training.stops if self._open.get(stop[1]) == stop[0])
         if not left:
@@ -571,7 +571,7 @@ class Engine:
         reason: str = "the training ended without an answer for it",
         seconds: float = 0.0,
     ) -> list[ExecutionResult]:
-        """Return results for those executions of a training that will get no answer."""
+        """Return results for a training's executions that will get no answer."""
         left = [n for epochs, n in training.stops if self._open.get(n) == epochs]
         for number in left:
             del self._open[number]
@@ -589,8 +589,8 @@ class Engine:
     def _judge(self, training: Training) -> None:
         """Give up if the first trainings all fail for the same reason.
 
-        Too little time or memory is no reason if any training ever had enough, and not before the
-        shortest one that waits has been tried, too: the longest come first.
+        Lack of time or memory counts only if no training ever had enough and the shortest one in
+        the queue was tried, too, since the longest trainings come first.
         """
         result = self.results.get(training.number)
         if result is None or self._succeeded:
@@ -598,7 +598,7 @@ class Engine:
         if result.status not in _FAILURES:
             self._succeeded = True
             return
-        # How much memory or time one took differs, and tells nothing more.
+        # Leave out the memory or time taken, which differs between trainings.
         limited = result.error.startswith("memory: ") or result.status is Status.TIMEOUT
         self._failures.append(result.status if limited else f"{result.status}: {result.error}")
         if len(self._failures) < _FAILURES_ALIKE or len(set(self._failures)) > 1:
@@ -615,7 +615,7 @@ class Engine:
             self.stop.reason += f" (under way, and without a row: trial {left})"
 
     def _may_do_with_less(self, training: Training) -> bool:
-        """Whether any training has had enough, or the shortest one is yet to be tried."""
+        """Check if any training has had enough, or the shortest one is yet to be tried."""
         if any(each.status not in _FAILURES for each in self.results.values()):
             return True
         if self._shortest is None and self._queue:

@@ -1,4 +1,4 @@
-"""Number trials and their executions, and group these into trainings. Pure."""
+"""Number trials and their executions, and group executions into trainings. Pure."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from hpsearch.space.space import Config, Space
 
 
 def prefix_of(execution: Execution) -> ExecutionKey:
-    """Return a key that executions share if they differ only in epochs."""
+    """Return a key that is equal for executions that differ only in epochs."""
     return execution.config.prefix, execution.repetition
 
 
 def group(executions: Iterable[Execution], answered: Collection[int] = ()) -> list[Training]:
-    """Return the trainings that answer `executions`, in the order of the first of each.
+    """Return the trainings that answer `executions`, ordered by their first executions.
 
     Args:
-        executions: At most one for each key.
+        executions: At most one execution for each key.
         answered: Numbers of executions that need no training.
     """
     groups: dict[ExecutionKey, list[Execution]] = {}
@@ -54,7 +54,7 @@ class Summary:
 
     Attributes:
         of_trials: The trial of each execution that the trainings answer.
-        weights: The least and the most weights of a model; None if unknown.
+        weights: The smallest and largest number of weights of a model; None if unknown.
     """
 
     of_trials: tuple[int, ...]
@@ -75,7 +75,7 @@ class Summary:
 
     @property
     def epochs_saved(self) -> int:
-        """Epochs that shared prefixes make unnecessary."""
+        """Epochs saved because trainings share prefixes."""
         return self.epochs_asked - self.epochs_trained
 
 
@@ -90,7 +90,7 @@ def summarize(
 
 
 def tally(executions: Sequence[Execution], trainings: Sequence[Training]) -> Summary:
-    """Count executions, trainings and the epochs of trainings that do not end by themselves."""
+    """Count executions, trainings, and the epochs of trainings with a fixed number."""
     bounded = [training for training in trainings if training.epochs < ENDLESS]
     answered = {number for training in trainings for number in training.executions}
     return Summary(
@@ -102,10 +102,10 @@ def tally(executions: Sequence[Execution], trainings: Sequence[Training]) -> Sum
     )
 
 
-#: Configs are asked for in windows. Trainings are shared within a window, so its size must not
-#: depend on the number of workers.
+#: The number of configs to request at once. Trainings are shared within such a window, so its size
+#: must not depend on the number of workers.
 _WINDOW = 4_096
-#: More trials than any search has: a budget of as many says that the oracle ends it.
+#: No search has more trials: with a larger budget, the oracle ends the search.
 _NO_BOUND = 10**8
 
 
@@ -114,7 +114,7 @@ class Step:
     """The next step of a run.
 
     Attributes:
-        executions: New executions, to be stored before anything trains.
+        executions: New executions, to be stored before any training.
         answers: Results that need no training.
     """
 
@@ -130,8 +130,8 @@ class Trials:
     """The trials of a sweep: numbered configs, within its budget, and their executions.
 
     Args:
-        listed: Ids of configs that belong to the sweep even outside its space.
-        repetitions: The seeds and folds that an execution of this sweep may have.
+        listed: Ids of configs that belong to the sweep even if they lie outside its space.
+        repetitions: The possible seeds and folds of this sweep's executions.
         stored: Executions of earlier runs.
         limit: Upper bound on the trials (`budget.trials`), or None.
         method: The method that proposes them.
@@ -164,25 +164,25 @@ class Trials:
             if each.repetition in allowed
             and (each.config.id in listed or space.contains(each.config))
         ]
-        #: Configs that count for the budget.
+        #: Configs that count towards the budget.
         self._counted = set(list(dict.fromkeys(each.config.id for each in wanted))[:limit])
         self.current = [each for each in wanted if each.config.id in self._counted]
         self.remaining = None if limit is None else limit - len(self._counted)
 
     @property
     def spent(self) -> bool:
-        """Whether the budget of trials is used up."""
+        """True if the budget of trials is used up."""
         return self.remaining is not None and self.remaining <= 0
 
     def new(
         self, configs: Iterable[Config], repetitions: Sequence[Repetition], by: str = ""
     ) -> list[Execution]:
-        """Return the executions of `configs` with each repetition that were not planned before.
+        """Return the new executions of `configs` with each repetition.
 
-        A config that is no trial of the sweep yet becomes one, as long as the budget allows it.
+        A config that is not yet a trial of the sweep becomes one if the budget allows.
 
         Args:
-            by: Who proposes the configs, if not the method itself.
+            by: The proposer, if not the method itself.
         """
         executions = []
         for config in configs:
@@ -215,13 +215,13 @@ class Planner(ABC):
     """Decides what the engine trains next.
 
     Args:
-        strategy: The method; None if only an oracle of the user knows what comes.
+        strategy: The method; None if the user's oracle proposes.
         trials: The sweep's trials.
         repetitions: The seeds and folds of every trial.
 
     Attributes:
-        adaptive: Whether plans depend on results; then nothing is planned in advance.
-        past: What the method is to know before it is asked; set by `begin`.
+        adaptive: Whether plans depend on results, so that nothing is planned in advance.
+        past: The results of earlier runs, for the method; set by `begin`.
     """
 
     adaptive: ClassVar[bool]
@@ -237,28 +237,28 @@ class Planner(ABC):
 
     @property
     def current(self) -> Sequence[Execution]:
-        """The executions of this sweep that are stored already."""
+        """The stored executions of this sweep."""
         return self._trials.current
 
     @property
     def expected(self) -> int | None:
-        """Upper bound on the trials, if they are not known in advance."""
+        """Upper bound on the trials, if their number is not known in advance."""
         return None
 
     @property
     def spent(self) -> bool:
-        """Whether the budget of trials is used up."""
+        """True if the budget of trials is used up."""
         return self._trials.spent
 
     @property
     def left_over(self) -> int:
-        """Trials that the budget has left, if it bounds them."""
+        """The number of trials left in the budget; 0 without a bound."""
         remaining = self._trials.remaining or 0
         return 0 if remaining > _NO_BOUND else remaining
 
     @abstractmethod
     def begin(self, answered: Collection[int]) -> Step:
-        """Return what was planned before and has no result; called once, first."""
+        """Plan the stored executions that have no result; called once, first."""
 
     def own(self) -> Step:
         """Plan executions that need no proposal."""
@@ -270,19 +270,19 @@ class Planner(ABC):
 
     @abstractmethod
     def take(self, proposals: Sequence[Proposal]) -> Step:
-        """Plan the executions of proposals; what is known already is passed over."""
+        """Plan the executions of proposals, except for those planned before."""
 
     @abstractmethod
     def learn(self, results: Sequence[ExecutionResult]) -> None:
-        """Take note of results that are stored."""
+        """Learn stored results."""
 
     @abstractmethod
     def may_continue(self, training: Training) -> bool:
-        """Whether the training may be continued later."""
+        """Check if the training may be continued later."""
 
     @property
     def has_outcomes(self) -> int:
-        """The number of outcomes that were not told yet."""
+        """The number of outcomes that `outcomes` has not returned yet."""
         return len(self._outcomes)
 
     def outcomes(self) -> tuple[Outcome, ...]:
@@ -291,20 +291,20 @@ class Planner(ABC):
         return told
 
     def _configs_within(self, most: int) -> int:
-        """At most `most`, and as many configs as the budget has trials for.
+        """Return `most`, or fewer if the budget has fewer trials left.
 
-        Known configs may be among them: they are proposed again and count for nothing.
+        Known configs may be proposed again; they do not count towards the budget.
         """
         remaining = self._trials.remaining
         return most if remaining is None else min(most, remaining)
 
 
 class FixedPlanner(Planner):
-    """Plans what no result changes, a window of proposals at a time.
+    """Plans independently of results, a window of proposals at a time.
 
     Args:
-        known: Gives an execution's result if one of an earlier run tells it, or None. It must not
-            depend on this run's results, which come in any order.
+        known: Returns an execution's result if an earlier run's curve contains it, else None. It
+            must not depend on this run's results, which arrive in any order.
     """
 
     adaptive = False
@@ -326,12 +326,12 @@ class FixedPlanner(Planner):
 
     def begin(self, answered: Collection[int]) -> Step:
         configs = {each.config.id: each.config for each in self.current}
-        # The file may have gained a seed since.
+        # The sweep file may have gained a seed since.
         added = self._trials.new(configs.values(), self._repetitions)
         return self._step(added, [*self.current, *added], answered)
 
     def room(self, free: int) -> int:
-        """Return the size of the next window, whatever the room."""
+        """Return the size of the next window, which does not depend on `free`."""
         del free
         return self._configs_within(_WINDOW)
 
@@ -390,7 +390,7 @@ def first_error(results: Iterable[ExecutionResult]) -> str:
 
 
 def mean_score(scores: Iterable[float | None]) -> float | None:
-    """Return the mean of scores; None if one is missing."""
+    """Return the mean of scores; None if any is missing."""
     found = list(scores)
     known = [score for score in found if score is not None]
     return sum(known) / len(known) if known and len(known) == len(found) else None

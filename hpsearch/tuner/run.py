@@ -1,4 +1,4 @@
-"""Run a sweep: the directory, its lock and log, signals and workers around the steps."""
+"""Run a sweep: open its directory, lock, log and workers, then take the steps."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def run_sweep(
     load: Loader | None = None,
     servers: Servers | None = None,
 ) -> RunOutcome:
-    """Run a sweep to its end: train what has no row, write the tables and the best model.
+    """Run a sweep to its end: train what lacks a row, write the tables and the best model.
 
     Args:
         load: Loads the rows; None reads the sweep's `data:`.
@@ -46,7 +46,7 @@ def run_sweep(
         require_engine(sweep.execution)
     if isinstance(sweep, Sweep):
         require_names(sweep)
-        # Before there is a directory, which would be left behind.
+        # Before the directory is made: an error would leave it behind.
         missing = [f"data.{name}: {message}" for (name,), message in sweep.data.missing_files()]
         if missing:
             raise InputError("\n".join(missing))
@@ -55,7 +55,7 @@ def run_sweep(
     where = ResultsDirectory(settings.out or Path("experiments") / sweep.name)
     where.prepare(fresh=settings.fresh)
     if settings.store is not None:
-        # Starts slowly: the store needs NumPy.
+        # Slow to import: the store needs NumPy.
         from hpsearch.store.store import keep_store_at
 
         keep_store_at(where, settings.store)
@@ -66,7 +66,7 @@ def run_sweep(
         forks = sweep.execution.engine == "local" and not settings.trains_elsewhere
         if forks and servers is None:
             servers = stack.enter_context(Servers(log, tensorflow=isinstance(sweep, Sweep)))
-        # NumPy and the like are imported while the servers import TensorFlow.
+        # Import NumPy and the like while the servers import TensorFlow.
         from hpsearch.tuner.steps import take_program_steps, take_steps
 
         if isinstance(sweep, ProgramSweep):

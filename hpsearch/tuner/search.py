@@ -1,4 +1,4 @@
-"""A search from a sweep, from a sweep and its custom model, or from a function's parameters."""
+"""Make a search from a sweep, from a custom model's sweep, or from a function's parameters."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _HALVING = ("hyperband", "asha")
 
 @dataclass(frozen=True)
 class Search:
-    """A space, and how to search it.
+    """A space and how to search it.
 
     Attributes:
         listed: Configs to try first.
@@ -39,7 +39,7 @@ class Search:
         limit: Upper bound on the trials, or None.
         seed: Seed of the proposals.
         race: How configs compete for further seeds, or None.
-        further: Objectives beside the score, each a name and `maximize` or `minimize`.
+        further: Objectives beside the score: pairs of a name and `maximize` or `minimize`.
     """
 
     method: MethodSpec
@@ -68,11 +68,11 @@ class Search:
 
 @dataclass(frozen=True)
 class TunerSpec:
-    """What a tuner is made of, as plain data.
+    """The parts of a tuner, as plain data.
 
     Attributes:
-        problem: What the models are made for.
-        past: What earlier runs did.
+        problem: The task of the models.
+        past: The configs and outcomes of earlier runs.
     """
 
     search: Search
@@ -81,7 +81,7 @@ class TunerSpec:
 
 
 def _kinds_of(recipe: Recipe) -> tuple[str, ...]:
-    """Return what scores are like, as a prior has it; empty if they are a function's or a model's.
+    """Return the prior's kinds of the scores; empty for a function or a custom model.
 
     Source: Keras' names of losses.
     """
@@ -93,7 +93,7 @@ def _kinds_of(recipe: Recipe) -> tuple[str, ...]:
 
 
 def strategy_of(search: Search, recipe: Recipe) -> Strategy | None:
-    """Return the strategy of a search; None if an oracle of the user proposes."""
+    """Return the strategy of a search; None if the user's oracle proposes."""
     if search.method.is_oracle:
         return None
     return make_strategy(
@@ -110,7 +110,7 @@ def strategy_of(search: Search, recipe: Recipe) -> Strategy | None:
 def _listed(
     space: Space, configs: Sequence[Mapping[str, Any]], defaults: Mapping[str, Any], where: str = ""
 ) -> tuple[Config, ...]:
-    """The configs to try first; each takes what it leaves open from `defaults`."""
+    """The configs to try first, completed from `defaults`."""
     listed = []
     for index, values in enumerate(configs):
         config = space.config({**defaults, **values})
@@ -143,7 +143,7 @@ def _unknown_names(sweep: Sweep, space: Space) -> Iterator[str]:
         (f"parameters.{parameter.name}.when", parameter.when) for parameter in space.parameters
     ]
     named += [(f"constraints[{i}]", sorted(c.names)) for i, c in enumerate(space.constraints)]
-    # A config may name these two although the model never asks for them.
+    # A config may name these two even if the model never requests them.
     named += [
         (f"configs[{i}]", [name for name in config if name not in ("batch_size", "epochs")])
         for i, config in enumerate(sweep.configs)
@@ -207,7 +207,7 @@ def function_search(
     seed: int = 0,
     prior: str | None = None,
 ) -> Search:
-    """Return the search of a function over parameters as a sweep file writes them.
+    """Return the search of a function over parameters, written as in a sweep file.
 
     Raises:
         InputError: A parameter, a constraint, a config or the method cannot be used, or nothing
@@ -216,7 +216,7 @@ def function_search(
     space = _function_space(parameters, constraints, kind)
     if prior is not None:
         options = {"name": method} if isinstance(method, str) else dict(method)
-        # A method that takes no prior has none.
+        # Methods without a prior do not use it.
         if prior != "none" or "prior" in METHODS.get(str(options.get("name")), {}):
             method = {**options, "prior": prior}
     chosen = _function_method(method, space, configs)

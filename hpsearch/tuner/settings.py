@@ -1,4 +1,4 @@
-"""The settings of a run, its outcome, who watches it and what interrupts it."""
+"""The settings of a run, its outcome, its reporter and its signals."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Drive(Protocol):
 
         Args:
             spec: A `TunerSpec`.
-            strategy: The sweep's method; None if an oracle of the user proposes.
+            strategy: The sweep's method; None if the user's oracle proposes.
         """
         ...
 
@@ -49,7 +49,7 @@ class Settings:
 
     Attributes:
         out: The results directory; None for `experiments/NAME`.
-        workers: Trainings at a time; None for the sweep's setting.
+        workers: Number of trainings at a time; None for the sweep's setting.
         retry: Whether to train failed, killed and timed-out executions again.
         fresh: Whether to move an existing directory aside.
         live: Whether to rewrite report.html during the run.
@@ -58,10 +58,10 @@ class Settings:
         model: Whether to write best.keras.
         weights: Whether to store the best trial's weights if best.keras is not written.
         direct: Whether to ask the strategy itself, without a KerasTuner tuner.
-        in_process: Whether this process trains, one training at a time, whatever the engine. It
+        in_process: Whether this process trains, one training at a time, instead of the engine. It
             asks the strategy itself, unless `drive` is given.
-        pool: An executor whose processes train, whatever the engine.
-        drive: Searches in this process; None has the sweep's method do so in one of its own.
+        pool: An executor whose processes train instead of the engine's.
+        drive: Searches in this process; None has the sweep's method search in another one.
         repeat: See `Engine`.
         anyway_code: Whether an edited program may add rows.
     """
@@ -84,14 +84,14 @@ class Settings:
 
     @property
     def trains_elsewhere(self) -> bool:
-        """Whether something other than the sweep's engine trains."""
+        """True if something other than the sweep's engine trains."""
         return self.in_process or self.pool is not None
 
     def workers_for(self, execution: ExecutionSettings) -> int | None:
-        """Return how many trainings run at a time.
+        """Return the number of trainings at a time.
 
-        `auto` is one for each core that this process may use. On a cluster it is None: as many
-        as there is room for.
+        `auto` is one for each core that this process may use. On a cluster it is None: as many as
+        have room.
         """
         asked = self.workers or execution.workers
         if asked == "auto":
@@ -102,12 +102,12 @@ class Settings:
 
 @dataclass
 class Stop:
-    """Why a run ends early; a signal handler may set it at any time.
+    """The reason why a run ends early; a signal handler may set it at any time.
 
     Attributes:
-        at_once: Whether the first signal raises a KeyboardInterrupt, too, as the second does:
-            what a run does before it searches, and a training in this process, may take long, and
-            checks nothing.
+        at_once: Whether the first signal already raises a KeyboardInterrupt, as the second does.
+            That serves work that may take long and cannot check for signals: the steps before
+            the search, and trainings in this process.
     """
 
     signal: int | None = None
@@ -115,10 +115,10 @@ class Stop:
     at_once: bool = False
 
     def check(self, where: Path | None = None) -> None:
-        """Raise Interrupted if a signal came.
+        """Raise Interrupted if a signal arrived.
 
         Args:
-            where: The directory that holds the results so far, or None.
+            where: The directory with the results so far, or None.
         """
         if self.signal is not None:
             raise Interrupted(self.signal, where)
@@ -132,8 +132,8 @@ class RunOutcome:
         completed: Trials of the sweep with a score.
         trials: Trials of the sweep with a result.
         trained: Trials to which this run added a result.
-        best: The best execution of the best trial of all rows, and the trial's mean score.
-        stopped: Why the run ended early, or empty.
+        best: The best execution of the best trial among all rows, and the trial's mean score.
+        stopped: The reason if the run ended early, else empty.
     """
 
     directory: Path
@@ -153,40 +153,40 @@ _LOG = logging.getLogger("hpsearch")
 
 
 class Reporter:
-    """Shows a run. A reporter decides nothing and must not raise; this one shows nothing."""
+    """Shows a run. A reporter decides nothing and must not raise; this base shows nothing."""
 
     def began(self, name: str, directory: str, recipe: Recipe, workers: int | None) -> None:
-        """The run is set up; its files go to `directory`, or nowhere if that is empty."""
+        """Show that the run is set up; an empty `directory` means that it writes no files."""
 
     def described(self, lines: Sequence[str]) -> None:
-        """Lines that describe the data."""
+        """Show lines that describe the data."""
         for line in lines:
             self.note(line)
 
     def expected(self, trials: int) -> None:
-        """Upper bound on the trials of a run that does not know them in advance."""
+        """Take an upper bound on the trials, if their number is not known in advance."""
 
     def planned(self, summary: Summary, already_done: Collection[int]) -> None:
-        """More executions are planned; the trials `already_done` had all their results before."""
+        """Add planned executions; the trials `already_done` had all their results before."""
 
     def event(self, event: Event) -> None:
-        """The executor reports an event."""
+        """Take an event of the executor."""
 
     def best(self, trial: int, score: float) -> None:
-        """This trial is the best so far, with this mean score."""
+        """Show the best trial so far, with its mean score."""
 
     def result(self, execution: Execution, result: ExecutionResult) -> None:
-        """A result is stored."""
+        """Take a stored result."""
 
     def note(self, message: str, *, warning: bool = False) -> None:
         """Show a line."""
 
     def ended(self) -> None:
-        """The run sends nothing further."""
+        """Finish: the run sends nothing further."""
 
 
 class AsWarnings(Reporter):
-    """Issues warnings as Python's, located at the caller's line; shows nothing else."""
+    """Issues a run's warnings as Python warnings at the caller's line; shows nothing else."""
 
     def note(self, message: str, *, warning: bool = False) -> None:
         """Issue a warning."""
@@ -243,24 +243,24 @@ def log_file(where: ResultsDirectory) -> Iterator[IO[str]]:
 
 
 class _Signalled(KeyboardInterrupt):
-    """A signal came.
+    """A signal arrived.
 
-    If a KeyboardInterrupt itself leaves an `exec`, as dataclasses and named tuples call, Python
-    ends as if killed by SIGINT, whoever catches it.
+    A subclass, because a plain KeyboardInterrupt that leaves an `exec`, as dataclasses and named
+    tuples call it, makes Python end as if killed by SIGINT, even if it is caught.
     """
 
 
 @contextmanager
 def signals(where: ResultsDirectory | None = None) -> Iterator[Stop]:
-    """Give a `Stop` that notes the first SIGINT or SIGTERM; the second is a KeyboardInterrupt.
+    """Yield a `Stop` that records the first SIGINT or SIGTERM; the second interrupts at once.
 
-    A terminal that is closed ends nothing: SIGHUP is ignored.
+    SIGHUP is ignored, so a closed terminal does not end the run.
 
     Args:
-        where: The directory of a run; the first signal ends what the run does before it searches.
+        where: The directory of a run; its first signal interrupts the steps before the search.
 
     Raises:
-        Interrupted: For a KeyboardInterrupt of these.
+        Interrupted: One of these signals interrupted the run.
     """
     stop = Stop()
     if threading.current_thread() is not threading.main_thread():
@@ -280,12 +280,12 @@ def signals(where: ResultsDirectory | None = None) -> Iterator[Stop]:
     try:
         if where is not None:
             stop.at_once = True
-            # One may have come in between.
+            # A signal may have arrived before `at_once` was set.
             stop.check()
         yield stop
     except KeyboardInterrupt:
         if stop.at_once and where is not None:
-            # The tables of an earlier run, which this one has not touched yet.
+            # Name the tables of an earlier run, which this run has not changed yet.
             stop.check(where.path if where.results.exists() else None)
         raise
     finally:

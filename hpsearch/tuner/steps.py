@@ -73,7 +73,7 @@ from hpsearch.workers.shared import NO_ROWS
 
 #: Longest wait for a proposal, unless `execution.timeout` sets another.
 _PATIENCE_SECONDS = 600.0
-#: A load of the data that takes longer is told of.
+#: A longer load of the data is reported.
 _MOMENT_SECONDS = 1.0
 #: The tuner that drives a run.
 _TUNER = "hpsearch.tuner.sweep_tuner:converse"
@@ -91,19 +91,19 @@ class _Prepared:
     """A search that is ready to run.
 
     Attributes:
-        identity: What its rows have in common.
-        name: The cell of the column `sweep`.
+        identity: What all its rows have in common.
+        name: The value of the column `sweep`.
         columns: Hyperparameters in file order.
         time_seconds, retries: As in `Engine`.
         text: The resolved sweep; empty for a function.
-        keep: `best` or `all`: whose weights are kept.
-        objective: The function that gives the scores; None for models.
-        program: The program that tells the scores, whose sweep `text` is; None without.
-        versions: As in `Engine`; None for those of the installed packages.
-        problem: What the models are made for; None for a function or a program.
+        keep: `best` or `all`: the executions whose weights are kept.
+        objective: The function that returns the scores; None for models.
+        program: The program that reports the scores, described by the sweep in `text`, or None.
+        versions: As in `Engine`; None for the installed packages' versions.
+        problem: The task of the models; None for a function or a program.
         patience_seconds: As in `Engine`.
         profile: Lines that describe the data.
-        guesses: The metrics of always guessing one value.
+        guesses: The metrics of a model that always predicts the same value.
     """
 
     search: Search
@@ -127,7 +127,7 @@ class _Prepared:
 
 
 class _Ending:
-    """The last tables and the report of a run, each made once."""
+    """Writes a run's last tables and its report, once."""
 
     def __init__(self, engine: Engine, page: ReportFile, *, report: bool) -> None:
         self._engine, self._page = engine, page
@@ -140,7 +140,7 @@ class _Ending:
             self._writes = False
 
     def draw(self, *, interrupted: bool) -> None:
-        """Begin the report, which is drawn in the background."""
+        """Start drawing the report in the background."""
         if self._draws:
             self._draws = False
             self._page.begin(self._engine.records, interrupted=interrupted)
@@ -148,7 +148,7 @@ class _Ending:
 
 @dataclass(frozen=True)
 class _Run:
-    """Runs a search in a results directory that is held."""
+    """Runs a search in a locked results directory."""
 
     settings: Settings
     reporter: Reporter
@@ -164,17 +164,17 @@ class _Run:
         finish: Callable[[Engine, Collection[int]], _Outcome],
         sweep: Sweep | ProgramSweep | None = None,
     ) -> _Outcome:
-        """Train what has no result, write the tables, and return what `finish` returns.
+        """Train what has no result, write the tables, and return the result of `finish`.
 
         Args:
-            finish: Called with the engine and the executions that counted as answered before,
-                while the report is drawn.
+            finish: Called, while the report is drawn, with the engine and the executions that
+                were answered before.
 
         Raises:
             RefusedError: The store is damaged, or older than its table.
-            Interrupted: A signal came.
+            Interrupted: A signal arrived.
         """
-        # A training in this process has no other way to end.
+        # Only an exception can end a training in this process.
         self.stop.at_once = self.settings.in_process
         self.check_signal()
         engine = self._engine_over(prepared, store)
@@ -206,9 +206,9 @@ class _Run:
             self.warn(page.finish(interrupted=self.stop.signal is not None))
 
     def _engine_over(self, prepared: _Prepared, store: Store) -> Engine:
-        """The engine over what the store holds; the store is claimed for the search.
+        """Return an engine that continues the store, and record the search in the store.
 
-        Every row is read first, so that a store that is refused stays as it is.
+        Every row is read first, so that a refused store stays unchanged.
         """
         search, recipe = prepared.search, prepared.recipe
         results = store.results()
@@ -263,7 +263,7 @@ class _Run:
     def _drive(self, engine: Engine, prepared: _Prepared, ending: _Ending) -> None:
         """Search with a KerasTuner tuner; a function's strategy is asked directly.
 
-        The tuner has a process of its own: this one would hand out no work while it imports
+        The tuner runs in another process: this one could submit no work while it imports
         KerasTuner.
         """
         direct = self.settings.direct or (self.settings.in_process and not self.settings.drive)
@@ -281,7 +281,7 @@ class _Run:
             if (request := engine.request()) is not None:
                 self.executor.say(request)
             if engine.settled:
-                # The tuner may still be importing KerasTuner.
+                # Do not wait for the tuner, which may still be importing KerasTuner.
                 ending.write()
                 ending.draw(interrupted=False)
             engine.work()
@@ -290,7 +290,7 @@ class _Run:
         """Return the outcome of a search.
 
         Args:
-            before: The executions that counted as answered before.
+            before: The executions that were answered before the run.
         """
         ended = [each for each in engine.executions if each.number in engine.results]
         scored = {e.trial for e in ended if engine.results[e.number].status.scored}
@@ -304,7 +304,7 @@ class _Run:
         )
 
     def check_signal(self) -> None:
-        """Raise Interrupted if a signal came."""
+        """Raise Interrupted if a signal arrived."""
         self.stop.check(self.where.path)
 
     def warn(self, warning: str) -> None:
@@ -324,10 +324,10 @@ def take_steps(
     servers: Servers | None = None,
     load: Loader | None = None,
 ) -> RunOutcome:
-    """Run a sweep in a directory that is held.
+    """Run a sweep in a locked directory.
 
     Args:
-        servers: Fork the workers; needed by the local engine alone.
+        servers: Fork the workers; needed by the local engine only.
         load: Loads the rows; None reads the sweep's `data:`.
 
     Raises:
@@ -399,13 +399,13 @@ class _SweepSteps:
     def _asked(
         self, store: Store, recipe: Recipe, rows: TrainingData
     ) -> tuple[Recipe, Search, str]:
-        """The recipe, the search and the sweep's text with what a custom model asks for."""
+        """Add to recipe, search and the sweep's text the hyperparameters of a custom model."""
         retrainer = Retrainer(self.run.executor, recipe, rows, self.run.check_signal)
         found = find_hyperparameters(self.sweep, recipe, retrainer, self.load)
         for warning in unused_parameters(self.sweep, found):
             self.run.warn(warning)
         search = model_search(self.sweep, found)
-        # The kind is stored before the rows are read: it says how. No write if nothing changes.
+        # Store the kind before the rows are read, as it says how to read them; write only changes.
         facts = store.facts()
         if (facts.kind, facts.asked) != (search.space.kind, found.asked):
             store.set_facts(kind=search.space.kind, asked=found.asked)
@@ -436,7 +436,7 @@ def take_program_steps(
     log: IO[str],
     servers: Servers | None,
 ) -> RunOutcome:
-    """Run the sweep of a program in a directory that is held.
+    """Run the sweep of a program in a locked directory.
 
     Args:
         servers: Fork the workers.
@@ -470,7 +470,7 @@ def take_program_steps(
 
 
 def _program_of(sweep: ProgramSweep, settings: Settings, where: ResultsDirectory) -> UserProgram:
-    """The program for trials in a directory, as any machine runs it."""
+    """The program for trials in a directory, in the form that any machine can run."""
     around = {name: users_value(name) for name in (*ENVIRONMENT, *variables_in(sweep.command))}
     program = sweep.run_of(str(where.trials.absolute()), around)
     if sweep.execution.engine == "local" and settings.pool is None:
@@ -506,7 +506,7 @@ def _prepared_program(sweep: ProgramSweep, program: UserProgram) -> _Prepared:
 
 @contextmanager
 def _told_if_slow(reporter: Reporter, line: str) -> Iterator[None]:
-    """Show a line if what follows takes more than a moment, and nothing else would be shown."""
+    """Show a line if the context takes more than a moment."""
     timer = threading.Timer(_MOMENT_SECONDS, reporter.note, [line])
     timer.daemon = True
     timer.start()
@@ -542,11 +542,11 @@ class FunctionRun:
     """A search over a function, and how to run it.
 
     Attributes:
-        objective: Gives the scores; several workers find it by its module and name.
+        objective: Returns the scores; if there are several workers, they import it by name.
         goal: `maximize` or `minimize`.
         workers: 1 calls it in this process, unless `execution` names a cluster.
         time_seconds: No trial begins after it; None for no limit.
-        report: Whether to write report.html; without one, nothing is kept.
+        report: Whether to write report.html; if not, nothing is kept.
     """
 
     objective: Objective
@@ -581,7 +581,7 @@ class FunctionRun:
         )
 
     def run(self, reporter: Reporter | None = None) -> ResultsDirectory:
-        """Search to the end; trials that have results are not run again.
+        """Search to the end, without repeating trials that have results.
 
         Raises:
             HpsearchError: Bad input (InputError), a refusal (RefusedError), or Interrupted.
@@ -623,10 +623,10 @@ class FunctionRun:
 def execution_of(
     given: Mapping[str, Any] | None, workers: int, timeout_seconds: float | None
 ) -> ExecutionSettings:
-    """Return where a function runs.
+    """Return the execution settings of a function.
 
     Raises:
-        InputError: It is no execution, or its engine cannot run here.
+        InputError: They are no valid `execution`, or its engine cannot run here.
     """
     if workers < 1:
         raise InputError(f"workers: must be at least 1, not {workers}")
@@ -645,13 +645,13 @@ def execution_of(
 
 
 def require_usable(objective: Objective, workers: int, *, elsewhere: bool) -> None:
-    """Check that the objective can be called by its workers.
+    """Check that the workers can call the objective.
 
     Args:
-        elsewhere: Whether they are on a cluster.
+        elsewhere: Whether the workers are on a cluster.
 
     Raises:
-        InputError: It is no function, or other processes cannot import it.
+        InputError: The objective is no function, or other processes cannot import it.
     """
     if not callable(objective):
         raise InputError(f"objective: must be a function, not {type(objective).__name__}")

@@ -1,4 +1,4 @@
-"""The driver of a search: a KerasTuner tuner between an oracle and the engine that trains."""
+"""The driver of a search: a KerasTuner tuner between an oracle and the training engine."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ from hpsearch.tuner.settings import Drive
 from hpsearch.wording import error_text, write_trace
 from hpsearch.workers.wire import Wire
 
-#: An oracle gives up after so many proposals in a row of which none can be trained.
+#: The search fails after this many proposals in a row that cannot be trained.
 _MOST_USELESS = 1_000
 
 
@@ -69,14 +69,14 @@ class SweepHyperModel(keras_tuner.HyperModel):  # type: ignore[misc]  # KerasTun
 
 
 class SweepTuner(keras_tuner.Tuner):  # type: ignore[misc]  # KerasTuner has no types
-    """Searches a space: an oracle proposes, an engine trains, and the oracle is told.
+    """Searches a space: an oracle proposes, an engine trains, and the oracle gets the outcomes.
 
     Args:
         oracle: Proposes trials.
         hypermodel: Builds their models.
         space: The sweep's space.
-        name: Names the oracle in messages.
-        directory, project_name: KerasTuner's; by default a directory that goes with the tuner.
+        name: The oracle's name in messages.
+        directory, project_name: As in KerasTuner; by default a directory removed with the tuner.
     """
 
     def __init__(
@@ -119,13 +119,13 @@ class SweepTuner(keras_tuner.Tuner):  # type: ignore[misc]  # KerasTuner has no 
         """Do nothing: the store keeps everything."""
 
     def search(self, engine: Exchange) -> None:
-        """Ask the oracle for trials, have them trained, and tell it, until nothing is left."""
+        """Get trials from the oracle, have them trained and report back, until the search ends."""
         self.on_search_begin()
         search_with(self.answer, engine)
         self.on_search_end()
 
     def answer(self, request: Inquiry) -> Reply:
-        """Tell the oracle outcomes, and ask it for trials."""
+        """Report outcomes to the oracle, and ask it for trials."""
         try:
             with released(self.oracle):
                 self._tell(request.outcomes)
@@ -137,7 +137,7 @@ class SweepTuner(keras_tuner.Tuner):  # type: ignore[misc]  # KerasTuner has no 
         return Reply(tuple(proposals), exhausted, events, notes)
 
     def failed(self, error: Exception) -> Reply:
-        """Return the answer that says why the oracle cannot go on."""
+        """Return the reply that says why the oracle cannot go on."""
         write_trace(error)
         return Reply(error=self._said(error))
 
@@ -171,14 +171,14 @@ class SweepTuner(keras_tuner.Tuner):  # type: ignore[misc]  # KerasTuner has no 
                 self.oracle.correct(self._ended.get(key), outcome)
 
     def measured(self, outcome: Outcome) -> tuple[Mapping[str, float], int]:
-        """Return the metrics that an oracle is told, and the step (from 0) that they are from."""
+        """Return the metrics for the oracle, and their step (from 0)."""
         return metrics_of(self.oracle, outcome), 0
 
     def on_trial_end(self, trial: Any) -> None:
-        """Do nothing: the oracle knows already."""
+        """Do nothing: the outcome has been reported to the oracle."""
 
     def _log(self, event: OracleEvent) -> None:
-        # A strategy is made anew from the trials and their outcomes alone.
+        # A strategy can be restored from the trials and their outcomes alone.
         if not self._of_strategy:
             self._events.append(event)
 
@@ -208,24 +208,24 @@ class SweepTuner(keras_tuner.Tuner):  # type: ignore[misc]  # KerasTuner has no 
         return proposals, False
 
     def _continues(self, trial: Any) -> bool:
-        """Whether a trial takes an earlier config further."""
+        """Check if a trial continues an earlier config."""
         config = self._config_of(trial)
         return self._of_strategy or (config is not None and config.id in self._met)
 
     def _created(self) -> Any:
-        """The oracle's next trial; its status is IDLE if it waits for a running one.
+        """The oracle's next trial; its status is IDLE if the oracle waits for a running trial.
 
         Raises:
-            HpsearchError: It waits although none is running.
+            HpsearchError: The oracle waits although no trial is running.
         """
-        # KerasTuner hands out one trial at a time to each tuner.
+        # KerasTuner gives a tuner one trial at a time, so each trial gets another tuner id.
         trial = self.oracle.create_trial(f"slot-{len(self.oracle.trials)}")
         if trial.status == STATUS.IDLE and not self._running and not self._of_strategy:
             raise HpsearchError("it waits for a trial to end, and none is running")
         return trial
 
     def _proposal(self, trial: Any) -> Proposal | None:
-        """The proposal of a trial; None if it breaks a constraint, of which the oracle is told."""
+        """Return a trial's proposal; if it breaks a constraint, end the trial and return None."""
         self.on_trial_begin(trial)
         config = self._config_of(trial)
         if config is None:
@@ -241,9 +241,9 @@ class SweepTuner(keras_tuner.Tuner):  # type: ignore[misc]  # KerasTuner has no 
     # Earlier runs
 
     def replay(self, events: Sequence[OracleEvent]) -> None:
-        """Ask and tell a new oracle what another one did, in the same order.
+        """Repeat in a new oracle the proposals and outcomes of another one, in the same order.
 
-        Trials whose end it was not told are proposed again.
+        Trials whose end was not reported are proposed again.
 
         Raises:
             HpsearchError: The oracle fails, or proposes fewer trials.
@@ -266,7 +266,7 @@ class SweepTuner(keras_tuner.Tuner):  # type: ignore[misc]  # KerasTuner has no 
             )
 
     def _repeat(self, event: OracleEvent) -> bool:
-        """Repeat an event; whether the oracle proposed something else."""
+        """Repeat an event; return True if the oracle proposed something else."""
         if event.config is None:
             for key, trials in list(self._running.items()):
                 for trial in [each for each in trials if each.trial_id == event.trial_id]:
@@ -290,14 +290,14 @@ class SweepTuner(keras_tuner.Tuner):  # type: ignore[misc]  # KerasTuner has no 
         return differs
 
     def _adopt(self, trial: Any, found: Config, stored: Config, epochs: int | None) -> bool:
-        """Give a trial the stored values; whether its oracle proposed others."""
+        """Give a trial the stored values; return True if its oracle proposed others."""
         values = trial.hyperparameters.values
         names = {each.name for each in self.oracle.hyperparameters.space}
         own, before = (
             {name: value for name, value in each.values.items() if name in names}
             for each in (found, stored)
         )
-        # What every trial has may have changed since, such as the epochs of a tuner's `search`.
+        # Leave out values that all trials share, such as a tuner's epochs: they may have changed.
         differs = (own, epochs_of(values)) != (before, epochs)
         if differs:
             values.update(values_of(self.space, stored))
@@ -305,7 +305,7 @@ class SweepTuner(keras_tuner.Tuner):  # type: ignore[misc]  # KerasTuner has no 
 
     def _config_of(self, trial: Any) -> Config | None:
         if self._of_strategy:
-            # Listed configs may lie outside the space, whose values KerasTuner's are.
+            # Listed configs may lie outside the space, which KerasTuner's values cannot express.
             config: Config = self.oracle.proposals[trial.trial_id].config
             return config
         try:
@@ -315,7 +315,7 @@ class SweepTuner(keras_tuner.Tuner):  # type: ignore[misc]  # KerasTuner has no 
 
 
 def drive(oracle: keras_tuner.Oracle) -> Drive:
-    """Return a function that searches in this process with an oracle of the user."""
+    """Return a function that searches in this process with the user's oracle."""
 
     def search(engine: Exchange, spec: TunerSpec, strategy: Strategy | None) -> None:
         del strategy
@@ -330,10 +330,10 @@ def drive(oracle: keras_tuner.Oracle) -> Drive:
 
 
 def make_tuner(spec: TunerSpec) -> SweepTuner:
-    """Return the tuner of a search, as earlier runs left it.
+    """Return the tuner of a search, in the state that earlier runs left.
 
     Raises:
-        HpsearchError: The oracle cannot be made (InputError), or does not repeat what it did.
+        HpsearchError: The oracle cannot be made (InputError), or does not repeat its proposals.
     """
     search, recipe = spec.search, spec.problem.recipe
     hypermodel = SweepHyperModel(search.space, spec.problem)
@@ -370,7 +370,7 @@ def _oracle_of(spec: TunerSpec) -> keras_tuner.Oracle:
 
 
 def _arguments(make: Any, spec: TunerSpec) -> dict[str, Any]:
-    """The arguments of KerasTuner's oracles that a class or function takes."""
+    """Select the arguments of KerasTuner's oracles that a class or function takes."""
     search, recipe = spec.search, spec.problem.recipe
     direction = "max" if recipe.goal == "maximize" else "min"
     known: dict[str, Any] = {
@@ -397,13 +397,13 @@ def _most_epochs(space: Space) -> int | None:
 
 
 class _Driver:
-    """The engine on the other side of a connection."""
+    """The engine at the other end of a connection."""
 
     def __init__(self, connection: Wire) -> None:
         self._connection = connection
 
     def exchange(self, answer: Reply) -> Inquiry | None:
-        """See `Exchange.exchange`; None once the driver has hung up."""
+        """See `Exchange.exchange`; None once the driver has closed the connection."""
         import cloudpickle  # not needed where the engine is in the same process
 
         try:
@@ -415,7 +415,7 @@ class _Driver:
 
 
 def converse(connection: Wire, spec: TunerSpec) -> None:
-    """Search in a process of its own, for an engine in the driver's."""
+    """Search in this process, for an engine in the driver's process."""
     engine = _Driver(connection)
     try:
         tuner = make_tuner(spec)

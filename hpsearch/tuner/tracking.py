@@ -1,4 +1,4 @@
-"""Log executions to trackers: those of a finished run, or during one."""
+"""Log executions to trackers, after a run or during it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from hpsearch.workers.protocol import Event
 
 
 def log_results(directory: Path, tracker: Tracker) -> int:
-    """Log every execution that has a result, and return their number.
+    """Log every execution that has a result; return the number of executions.
 
     Raises:
         InputError: There are no results, or the tracker fails (TrackerError).
@@ -57,7 +57,7 @@ def _stored(where: ResultsDirectory) -> Iterator[Record]:
 
 
 def _provenance(facts: Facts, where: ResultsDirectory) -> Provenance | None:
-    # A search over a function has no sweep, and is named after its directory.
+    # A search over a function has no sweep: take its directory's name.
     name = facts.name or where.path.resolve().name
     if facts.sweep:
         name = stored_sweep(facts, where).name
@@ -67,9 +67,9 @@ def _provenance(facts: Facts, where: ResultsDirectory) -> Provenance | None:
 
 @contextmanager
 def tracked(reporter: Reporter, trackers: Sequence[Tracker]) -> Iterator[Reporter]:
-    """Give a reporter that also logs results to trackers, and wait for these at the end.
+    """Yield a reporter that also logs to trackers; at the end, wait until all is logged.
 
-    After an interruption it does not wait; the next run logs what is missing.
+    After an interruption there is no wait; the next run logs what is missing.
     """
     if not trackers:
         yield reporter
@@ -90,8 +90,8 @@ class _Tracking(Reporter):
     """Logs in a thread, so that a slow tracker keeps no worker waiting.
 
     Attributes:
-        results: New results for the thread, which ends at a None.
-        abandoned: Set if the thread is to log nothing further.
+        results: New results for the thread; None ends it.
+        abandoned: Set to stop logging.
     """
 
     reporter: Reporter
@@ -158,7 +158,7 @@ class _Tracking(Reporter):
                     )
 
     def _records(self, where: ResultsDirectory) -> Iterator[Record]:
-        """Records of earlier runs, which may not have been logged, then those of this run."""
+        """Yield the records of earlier runs, which may be unlogged, then those of this run."""
         try:
             yield from _stored(where)
             yield from self._new(where)
@@ -174,7 +174,7 @@ class _Tracking(Reporter):
             execution, result = new
             trials[execution.number] = execution.trial
             if result.shared_with is not None and result.shared_with not in trials:
-                # Its training goes on. What was planned is stored before it trains.
+                # The shared training is running; planned executions are stored before training.
                 with Store(where.store, read_only=True) as store:
                     trials = {each.number: each.trial for each in store.executions()}
             yield record_of(execution, result, provenance, trials)

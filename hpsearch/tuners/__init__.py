@@ -20,7 +20,7 @@ import keras_tuner
 from hpsearch.tuners.classes import BayesianOptimization, GridSearch, Hyperband, RandomSearch, Tuner
 from hpsearch.tuners.scikit import SklearnTuner
 
-#: The names that `from keras_tuner import *` gives.
+#: The names that `from keras_tuner import *` imports.
 __all__ = [
     "BayesianOptimization",
     "GridSearch",
@@ -53,7 +53,7 @@ def _mirrored(theirs: ModuleType) -> ModuleType:
         is_part = isinstance(value, ModuleType) and value.__name__ == f"{theirs.__name__}.{key}"
         replaced = _OURS.get(value, value) if isinstance(value, type) else value
         setattr(ours, key, _mirrored(value) if is_part else replaced)
-    # An import statement looks here first.
+    # An import statement looks in `sys.modules` first.
     sys.modules[name] = ours
     return ours
 

@@ -1,4 +1,4 @@
-"""The arguments of `search` on their way to the workers."""
+"""Send the arguments of `search` to the workers."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from hpsearch.files import NO_LINK, lock_without_waiting
 from hpsearch.models.fit_arguments import NotOnEngine
 from hpsearch.models.shipping import shipped
 
-#: Each training is sent as much; arrays beyond it are in a file that all of them map.
+#: The most bytes that each training is sent; larger arrays go into a file that all of them map.
 MOST_BYTES: Final = 2**26
 _ALIGNMENT = 64
 _IGNORE_STATE = 1
-#: Operations that call Python, which is in one process only.
+#: Operations that call Python functions, which exist in one process only.
 _OF_PYTHON = frozenset({"EagerPyFunc", "PyFunc", "PyFuncStateless"})
 _LOCKS = {type(make()): make for make in (threading.Lock, threading.RLock)}
 
@@ -40,7 +40,7 @@ Given = tuple[tuple[Any, ...], dict[str, Any]]
 
 @dataclass(frozen=True)
 class Sent:
-    """Arguments by pickle, and perhaps a file with their arrays.
+    """Pickled arguments, with a file for large arrays.
 
     Attributes:
         code: The pickle.
@@ -53,7 +53,7 @@ class Sent:
     sizes: tuple[int, ...] = ()
 
     def load(self) -> Given:
-        """Return a copy of the arguments, which may be changed: each training begins with one."""
+        """Return a new copy of the arguments, which a training may change."""
         found: Given = cloudpickle.loads(self.code, buffers=self._buffers())
         return found
 
@@ -61,7 +61,7 @@ class Sent:
         if not self.path:
             return []
         with Path(self.path).open("rb") as file:
-            # What a training writes stays in its memory.
+            # Copy on write: a training's changes stay in its process.
             block = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY))
         views, start = [], 0
         for size in self.sizes:
@@ -70,7 +70,7 @@ class Sent:
         return views
 
     def remove(self) -> None:
-        """Remove the file; those who have mapped it keep it."""
+        """Remove the file; processes that have mapped it keep its contents."""
         if self.path:
             Path(self.path).unlink(missing_ok=True)
             if self.path in _HELD:
@@ -81,12 +81,12 @@ def sent(given: Given, name: str, folder: Path) -> Sent:
     """Pickle arguments for workers.
 
     Args:
-        name: Theirs in messages.
-        folder: Of the file for large arrays; one that a killed search left is removed.
+        name: The arguments' name in messages.
+        folder: Holds the file for large arrays; files that killed searches left are removed.
 
     Raises:
         InputError: Something cannot be pickled.
-        NotOnEngine: They are too large.
+        NotOnEngine: The arguments are too large.
     """
     args, kwargs = given
     buffers: list[PickleBuffer] = []
@@ -119,7 +119,7 @@ def sent(given: Given, name: str, folder: Path) -> Sent:
 
 
 def copied(value: Any) -> Any:
-    """Return a copy of an argument, as a training gets it; its arrays may be shared."""
+    """Copy an argument as for a training; the copy may share its arrays."""
     file = io.BytesIO()
     buffers: list[PickleBuffer] = []
     _Pickler(file, buffers.append).dump(value)
@@ -127,7 +127,7 @@ def copied(value: Any) -> Any:
 
 
 _PREFIX = ".arguments-"
-#: The files of this process, each open and locked until it is removed.
+#: This process's files; each stays open and locked until it is removed.
 _HELD: dict[str, int] = {}
 
 
@@ -149,15 +149,15 @@ def _written(blocks: Sequence[memoryview], folder: Path) -> str:
 
 
 def _new_file(folder: Path) -> tuple[int, str]:
-    """Return the descriptor and the path of a new file that this process has locked."""
+    """Create and lock a file; return its descriptor and path."""
     while True:
         handle, path = tempfile.mkstemp(prefix=_PREFIX, dir=folder)
         try:
             is_locked = lock_without_waiting(handle)
         except OSError:
-            # A file system without locks, where `remove_old` removes none.
+            # The file system has no locks, so `remove_old` removes nothing there.
             return handle, path
-        # Another process may have removed it before it was locked.
+        # Another process may have removed the file before it was locked.
         if is_locked and Path(path).exists():
             return handle, path
         os.close(handle)
@@ -165,9 +165,9 @@ def _new_file(folder: Path) -> tuple[int, str]:
 
 
 def remove_old(folder: Path) -> None:
-    """Remove the files of processes that have ended, here or in other containers."""
+    """Remove the files of ended processes, in this or other containers."""
     for path in folder.glob(f"{_PREFIX}*"):
-        # A process has the locks of its files as long as it lives.
+        # A process holds its files' locks until it ends.
         with contextlib.suppress(OSError):
             handle = os.open(path, os.O_RDWR | NO_LINK)
             try:
@@ -178,17 +178,17 @@ def remove_old(folder: Path) -> None:
 
 
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
-    """Also pickles what has a meaning in another process, though not by itself."""
+    """Pickles locks, datasets, image iterators and mapped arrays, too."""
 
     def __init__(self, file: io.BytesIO, keep: Callable[[PickleBuffer], Any] | None) -> None:
         super().__init__(file, protocol=5, buffer_callback=keep)
 
     def reducer_override(self, obj: Any) -> Any:
-        """Return how an object is made again; see `pickle`."""
+        """Return how to rebuild an object; see `pickle`."""
         if type(obj) in _LOCKS:
             return _LOCKS[type(obj)], ()
         if is_dataset(obj):
-            # An array, which may be in the file.
+            # As an array, the graph can go into the file.
             return _dataset, (np.frombuffer(graph_of(obj), np.uint8), obj.element_spec)
         if isinstance(obj, ImageIterator):
             state = {n: each for n, each in vars(obj).items() if n != "index_generator"}
@@ -198,27 +198,27 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no
             if found is not None:
                 return array_at, found
             if isinstance(obj, np.memmap):
-                # Its class would put the numbers into the pickle.
+                # `numpy.memmap` itself would put the numbers into the pickle.
                 return np.asarray, (np.array(obj, subok=False, order="C"),)
         return super().reducer_override(obj)
 
 
 def _image_iterator(kind: type, state: Mapping[str, Any]) -> Any:
-    """Return Keras' iterator over images, with a generator of its own."""
+    """Rebuild Keras' iterator over images with a new index generator."""
     made: Any = object.__new__(kind)
     vars(made).update(state)
     made.index_generator = made._flow_index()  # noqa: SLF001 - there is no public way
     return made
 
 
-# Datasets of TensorFlow
+# TensorFlow's datasets
 
 
 def graph_of(dataset: Any) -> bytes:
-    """Return the graph of a `tf.data.Dataset`, with all its tensors and its variables' values.
+    """Return the graph of a `tf.data.Dataset`, including its tensors and variables' values.
 
     Raises:
-        NotOnEngine: It calls Python, or writes a file.
+        NotOnEngine: The dataset calls Python, or writes a file.
     """
     try:
         graph = tf.raw_ops.DatasetToGraphV2(
@@ -244,7 +244,7 @@ def graph_of(dataset: Any) -> bytes:
 
 
 def dataset_of(graph: bytes, spec: Any) -> Any:
-    """Return the dataset of a graph, which begins anew."""
+    """Rebuild the dataset of a graph, starting from its first element."""
     variant = tf.raw_ops.DatasetFromGraph(graph_def=graph)
     return tf.data.experimental.from_variant(variant, structure=spec)
 

@@ -13,18 +13,18 @@ from hpsearch.tuners.running import hooks_of
 from hpsearch.tuners.search import EngineSearch
 from hpsearch.tuners.signatures import like_keras_tuners
 
-#: KerasTuner's own, even if a program puts hpsearch's classes in their places.
+#: KerasTuner's classes, even if a program replaces them by hpsearch's.
 _TUNER, _HYPERBAND = keras_tuner.Tuner, keras_tuner.Hyperband
 _HYPERBAND_ORACLE = keras_tuner.oracles.HyperbandOracle
 
 
 @like_keras_tuners
 class Tuner(keras_tuner.Tuner):  # type: ignore[misc]  # KerasTuner has no types
-    """Asks an oracle of the user; the base of the other tuners.
+    """Searches with an oracle that the user passes; the base of the other tuners.
 
     Workers train several trials at a time. The project's directory gets the files of
-    `hpsearch run`: results.csv, sweep.db, run.log, beside KerasTuner's own. What the engine cannot
-    do runs in this process, as KerasTuner runs it, and `search` prints why.
+    `hpsearch run`, results.csv, sweep.db and run.log, beside KerasTuner's. A search that the engine
+    cannot run is KerasTuner's, in this process, and `search` prints why.
 
     Args:
         args, kwargs: KerasTuner's.
@@ -40,10 +40,10 @@ class Tuner(keras_tuner.Tuner):  # type: ignore[misc]  # KerasTuner has no types
         self._hpsearch.begin()
 
     def _require_model(self, hypermodel: Any) -> None:
-        """Check that there is something to train.
+        """Check that a hypermodel or a `run_trial` says what to train.
 
         Raises:
-            ValueError: There is not.
+            ValueError: There is neither.
         """
         if hypermodel is None and type(self).run_trial is Tuner.run_trial:
             raise ValueError(
@@ -51,20 +51,20 @@ class Tuner(keras_tuner.Tuner):  # type: ignore[misc]  # KerasTuner has no types
             )
 
     def _populate_initial_space(self) -> None:
-        """Build the model once, unless the project holds a search whose space is known."""
+        """Build the model once, unless the project holds a search with a known space."""
         if not self._hpsearch.store.exists():
             super()._populate_initial_space()
 
     def _configure_tensorboard_dir(
         self, callbacks: Sequence[Any], trial: Any, execution: int = 0
     ) -> None:
-        """Call KerasTuner's only for TensorBoard: it needs the package tensorboard."""
+        """Configure TensorBoard's directory only if used: that imports the package tensorboard."""
         if any(type(callback).__name__ == "TensorBoard" for callback in callbacks):
             super()._configure_tensorboard_dir(callbacks, trial, execution)
 
     def load_model(self, trial: Any) -> Any:
         """Return the model of a trial, with the weights of its best epoch."""
-        # In a worker, a tuner has no search of its own.
+        # A worker's copy of the tuner has no search.
         found = self._hpsearch.model_of(trial) if self._hpsearch is not None else None
         return super().load_model(trial) if found is None else found
 
@@ -74,7 +74,7 @@ class Tuner(keras_tuner.Tuner):  # type: ignore[misc]  # KerasTuner has no types
             super().reload()
 
     def run_trial(self, trial: Any, *args: Any, **kwargs: Any) -> Any:
-        """Train a trial's model; in a worker once, for one execution."""
+        """Train a trial's model; a worker trains one execution."""
         if self._hpsearch is not None:
             return super().run_trial(trial, *args, **kwargs)
         hp = trial.hyperparameters
@@ -84,12 +84,12 @@ class Tuner(keras_tuner.Tuner):  # type: ignore[misc]  # KerasTuner has no types
         return self.hypermodel.fit(hp, self.hypermodel.build(hp), *args, **given)
 
     def on_trial_end(self, trial: Any) -> None:
-        """Tell the oracle that a trial has ended; on the engine it knows already."""
+        """Report a trial's end to the oracle, unless the engine did so."""
         if not self._hpsearch.searches:
             super().on_trial_end(trial)
 
     def search(self, *args: Any, **kwargs: Any) -> None:
-        """Search for the best hyperparameters; takes KerasTuner's arguments, and those of `fit`.
+        """Search for the best hyperparameters; takes KerasTuner's arguments and those of `fit`.
 
         Raises:
             HpsearchError: The project's directory holds another search's results, or cannot be
@@ -105,28 +105,29 @@ class Tuner(keras_tuner.Tuner):  # type: ignore[misc]  # KerasTuner has no types
 
 @like_keras_tuners
 class GridSearch(Tuner, keras_tuner.GridSearch):  # type: ignore[misc]  # it has no types
-    """Tries every combination; ten values of a range without a step, as KerasTuner does."""
+    """Tries every combination; like KerasTuner, takes ten values of a range without a step."""
 
 
 @like_keras_tuners
 class RandomSearch(Tuner, keras_tuner.RandomSearch):  # type: ignore[misc]
-    """Tries uniform points of the space."""
+    """Draws points uniformly from the space."""
 
 
 @like_keras_tuners
 class BayesianOptimization(Tuner, keras_tuner.BayesianOptimization):  # type: ignore[misc]
-    """Models scores by a Gaussian process; fits the noise unless `alpha` is given."""
+    """Models scores by a Gaussian process; fits its noise if `alpha` is omitted."""
 
 
 class HyperbandOracle(keras_tuner.oracles.HyperbandOracle):  # type: ignore[misc]
-    """KerasTuner's oracle, which also halves a bracket that the space is too small to fill.
+    """KerasTuner's oracle, corrected to halve brackets that a small space cannot fill.
 
-    In KerasTuner all configs of such a space end in the first round. With several workers it also
-    names the latest bracket in the values of a trial of an earlier one; this oracle names its own.
+    In KerasTuner all configs of such a space end in the first round. With several workers,
+    KerasTuner also writes the latest bracket's number into trials of earlier brackets; this oracle
+    writes each trial's actual bracket.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        #: The bracket for which no config was left, and how many it has.
+        #: The bracket that ran out of new configs, and its number of configs.
         self._last: tuple[int, int] | None = None
         super().__init__(*args, **kwargs)
 
@@ -157,18 +158,18 @@ class HyperbandOracle(keras_tuner.oracles.HyperbandOracle):  # type: ignore[misc
         return math.ceil(whole * self._last[1] / int(super()._get_size(bracket_num, 0)))
 
     def get_state(self) -> dict[str, Any]:
-        """Return KerasTuner's state, and the last bracket."""
+        """Return KerasTuner's state and the last bracket."""
         return {**super().get_state(), "last": self._last}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Take a state, which KerasTuner's own oracle may have written."""
+        """Restore a state, also one that KerasTuner's oracle wrote."""
         super().set_state(state)
         self._last = tuple(state["last"]) if state.get("last") else None
 
 
 @like_keras_tuners
 class Hyperband(Tuner, keras_tuner.Hyperband):  # type: ignore[misc]
-    """Halves brackets of configs; one that continues keeps its optimizer's state."""
+    """Halves brackets of configs; a continued config keeps its optimizer's state."""
 
     def __init__(self, *args: Any, workers: int | None = None, **kwargs: Any) -> None:
         given = inspect.signature(_HYPERBAND.__init__).bind(self, *args, **kwargs).arguments
@@ -178,6 +179,6 @@ class Hyperband(Tuner, keras_tuner.Hyperband):  # type: ignore[misc]
         rest = {name: value for name, value in rest.items() if name not in {*names, "kwargs"}}
         self._hpsearch = EngineSearch(self, seeded=bool(own.get("seed")), workers=workers)
         self._require_model(rest.get("hypermodel"))
-        # KerasTuner's constructor would make an oracle of its own.
+        # KerasTuner's constructor would make another oracle.
         _TUNER.__init__(self, oracle=HyperbandOracle(**own), **rest)
         self._hpsearch.begin()

@@ -1,4 +1,4 @@
-"""Digests of the arguments of `search`, by which other data are refused."""
+"""Digests of the arguments of `search`, used to refuse a project's search on other data."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from hpsearch.models.fit_arguments import NotOnEngine, row_digests
 from hpsearch.tuners.arguments import graph_of
 from hpsearch.tuners.recorded import Batches
 
-#: How probable it may be that rows of two epochs agree by chance.
+#: Rows that two epochs share count as data if chance explains them with at most this probability.
 _CHANCE: Final = 1e-6
 Part = bytes | memoryview
-#: Keyword arguments that are no data.
+#: Keyword arguments that the digest leaves out.
 _NO_DATA: Final = frozenset({"epochs", "verbose"})
-#: The attributes of a `PyDataset` that keep their values: pairs of name and digest.
+#: A `PyDataset`'s attributes, as pairs of name and digest.
 State = frozenset[tuple[str, str]]
 
 
 def digest_of(
     args: Sequence[Any], given: Mapping[str, Any], before: Mapping[int, State] | None = None
 ) -> str:
-    """Return a digest of the numbers and texts in arguments; epochs and the like do not count.
+    """Return a digest of the numbers and texts in arguments, except for epochs and the like.
 
     Args:
-        before: By `id`, states of datasets before they were read, which may have changed them.
+        before: The states of datasets, by `id`, before reading, which may have changed them.
     """
 
     def kept(value: Any) -> Any:
@@ -46,7 +46,7 @@ def digest_of(
 
 
 def states_of(values: Iterable[Any]) -> dict[int, State]:
-    """Return the states of those that are a `PyDataset`, by `id`."""
+    """Return the state of each `PyDataset` among the values, by `id`."""
     return {id(each): _state_of(each) for each in values if _is_pydataset(each)}
 
 
@@ -58,7 +58,7 @@ def _hashed(parts: Iterable[Part]) -> str:
 
 
 def _framed(parts: Iterable[Part]) -> Iterator[Part]:
-    """Yield each part after its length, so that none can be taken for two others."""
+    """Yield each part after its length, so that different divisions give different digests."""
     for part in parts:
         yield b"%d:" % len(part)
         yield part
@@ -88,7 +88,7 @@ def _parts(value: Any) -> Iterator[Part]:
 
 
 def _plain(value: Any) -> Any:
-    """Return arrays, lists and mappings with the values that an object is known to hold."""
+    """Return an object's values as arrays, lists and mappings, if its type is known."""
     if hasattr(value, "to_numpy"):
         names = [str(each) for each in getattr(value, "columns", ())]
         return [names, value.to_numpy()] if names else value.to_numpy()
@@ -117,7 +117,7 @@ def _of_dataset(value: Any) -> Any:
 
 
 def _of_batches(batches: Batches) -> list[Any]:
-    """Return the rows if all epochs have them; else another process may read others."""
+    """Return the rows if all epochs share them, else only what another process reads alike."""
     if batches.same:
         return sorted(row_digests(batches.passes[0]))
     first = next((each for one in batches.passes for each in one), ())
@@ -126,10 +126,10 @@ def _of_batches(batches: Batches) -> list[Any]:
 
 
 def _kept(passes: Sequence[Sequence[Any]]) -> list[Any]:
-    """Return the rows of those arrays that have the same ones in two epochs, in any order.
+    """Return the rows of the arrays whose rows two epochs share, in any order.
 
-    Such are the labels of images that are augmented. Few numbers may agree by chance; they are left
-    out, for another process would draw others.
+    An example is the labels of augmented images. Arrays with so few different numbers that the
+    epochs may agree by chance are left out: another process would draw other numbers.
     """
     batches = [[[*arrays_in(batch)] for batch in one] for one in passes]
     arrays = [array for one in batches for batch in one for array in batch]
@@ -146,25 +146,25 @@ def _kept(passes: Sequence[Sequence[Any]]) -> list[Any]:
 
 
 def _rows_of(arrays: Sequence[Any]) -> Counter[bytes]:
-    """Count the rows of an array in batches; none of objects, such as tf.data's texts."""
+    """Count an array's equal rows over all batches; empty for objects, such as tf.data's texts."""
     if any(array.dtype.kind not in "biufSU" for array in arrays):
         return Counter()
     return Counter(row_digests([(array,) for array in arrays]))
 
 
 def _chance_of(counts: Counter[bytes]) -> float:
-    """Return the probability that draws in these proportions have exactly these counts."""
+    """Return the probability that random draws in these proportions give exactly these counts."""
     total = counts.total()
     log = math.lgamma(total + 1)
     log += sum(n * math.log(n / total) - math.lgamma(n + 1) for n in counts.values())
     return math.exp(log)
 
 
-# Datasets of TensorFlow
+# TensorFlow's datasets
 
 
 def _of_graph(graph: bytes) -> list[Any]:
-    """Return operations and constants, without numbered names, and without seeds and states."""
+    """Return a graph's operations and constants, without numbered names, seeds and states."""
     found = tf.compat.v1.GraphDef.FromString(graph)
     left = set()
     for node in found.node:
@@ -173,7 +173,7 @@ def _of_graph(graph: bytes) -> list[Any]:
         elif node.op.startswith("RandomDataset"):
             left.update(node.input)
         elif node.op == "AssignVariableOp":
-            # Of random layers, too, which begin anew in each process.
+            # Includes the states of random layers, which start anew in each process.
             left.update(node.input)
     called = [_of_nodes(each.node_def, frozenset()) for each in found.library.function]
     return [_of_nodes(found.node, left), *sorted(map(_digest, called))]
@@ -193,7 +193,7 @@ def _digest(value: Any) -> str:
     return _hashed(_framed(_parts(value)))
 
 
-# Datasets of Keras
+# Keras' datasets
 
 
 def _is_pydataset(value: Any) -> bool:
@@ -201,9 +201,10 @@ def _is_pydataset(value: Any) -> bool:
 
 
 def _state_of(dataset: Any) -> State:
-    """Return a digest of each attribute, in whose rows the order does not count.
+    """Return a digest of each attribute, independent of the order of its rows.
 
-    Whole numbers, which may count, and the order of rows, which may be drawn, are no data.
+    Whole numbers are left out, since they may be counters, and so is the order of rows, which may
+    be random.
     """
     found = {}
     for name, value in vars(dataset).items():
@@ -233,6 +234,6 @@ def _bytes_of(array: Any) -> memoryview:
 
 
 def _told(value: Any) -> bytes:
-    # Of other objects only the class tells the same in every process.
+    # Other objects have only their class in common between processes.
     known = isinstance(value, int | float | str | date | np.generic | None)
     return repr(value if known else type(value).__qualname__).encode()

@@ -1,4 +1,4 @@
-"""The trials that a project had before the engine ran any of it."""
+"""A project's trials from before its first search on the engine."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _STATUS = kt_trial.TrialStatus
 
 @dataclass(frozen=True)
 class EarlierTrials:
-    """Trials that KerasTuner's own loop ran, and its oracle as it was after them.
+    """The trials that KerasTuner's own loop ran, and the oracle's state after them.
 
     Attributes:
-        state: The oracle's.
+        state: The oracle's state.
         trials: Each trial's state, by id.
     """
 
@@ -34,8 +34,8 @@ class EarlierTrials:
 
     @classmethod
     def of(cls, oracle: Any) -> Self:
-        """Take up what an oracle knows; a trial that was interrupted is to run again."""
-        # As KerasTuner does when it reloads an oracle.
+        """Copy an oracle's trials; an interrupted trial will run again."""
+        # KerasTuner does the same when it reloads an oracle.
         oracle._retry_queue += [each.trial_id for each in oracle.ongoing_trials.values()]  # noqa: SLF001
         oracle.ongoing_trials.clear()
         trials = {name: each.get_state() for name, each in oracle.trials.items()}
@@ -43,7 +43,7 @@ class EarlierTrials:
 
     @classmethod
     def read(cls, path: Path) -> Self | None:
-        """Read what `write` wrote; None if there is no file.
+        """Read the file of `write`; None if there is no file.
 
         Raises:
             HpsearchError: The file is damaged.
@@ -77,18 +77,18 @@ class EarlierTrials:
 
     @property
     def next_number(self) -> int:
-        """A number above those of all ids."""
+        """A number greater than those of all ids."""
         return max((int(each) for each in self.ended if each.isdecimal()), default=-1) + 1
 
     def restore(self, oracle: Any) -> None:
-        """Put an oracle in the state that it had after the trials."""
+        """Restore an oracle to its state after the trials."""
         oracle.trials.clear()
         for name in self.trials:
             self._add(oracle, name)
         oracle.set_state(copy.deepcopy(dict(self.state)))
 
     def add_ended(self, oracle: Any) -> None:
-        """Add the trials that ended to an oracle, unless it knows them."""
+        """Add the ended trials that an oracle lacks."""
         for name in self.ended:
             if name not in oracle.trials:
                 self._add(oracle, name)
@@ -100,7 +100,7 @@ class EarlierTrials:
         oracle.trials[name] = kt_trial.Trial.from_state(copy.deepcopy(dict(self.trials[name])))
 
     def outcomes(self, space: Space) -> Iterator[Outcome]:
-        """Yield the outcomes of the trials that ended and whose values are in the space."""
+        """Yield the outcomes of the ended trials whose values lie in the space."""
         for name in self.ended:
             trial = self.trials[name]
             try:

@@ -1,4 +1,4 @@
-"""Batches that only this process can make, read once, so that every training gets them."""
+"""Read batches that only this process can make, once, for all trainings."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from hpsearch.models.fit_arguments import (
 )
 from hpsearch.tuners.arguments import dataset_of, graph_of
 
-#: Read without a number of steps; a generator may be endless.
+#: The most bytes to read without a number of steps: a generator may be endless.
 MOST_BYTES: Final = 2**28
-#: Of a batch, beside its arrays.
+#: Memory of a batch beside its arrays.
 _OVERHEAD_BYTES: Final = 1000
 #: Argument of `fit` -> the one that counts its batches in an epoch.
 _STEPS: Final = {"x": "steps_per_epoch", "validation_data": "validation_steps"}
@@ -33,16 +33,16 @@ _STEPS: Final = {"x": "steps_per_epoch", "validation_data": "validation_steps"}
 
 @dataclass(frozen=True)
 class Batches:
-    """What a generator or a dataset gave.
+    """The batches that a generator or a dataset yielded.
 
     Attributes:
-        passes: What each epoch gets; all epochs in turn if there are fewer.
+        passes: The batches of each epoch; later epochs start again from the first one.
         spec: The dataset's `element_spec`; None for a generator.
-        endless: Whether the end was not seen.
+        endless: Whether reading stopped before the end.
         same: Whether all epochs have the same rows.
-        error: What was raised after the last batch; None if nothing was.
-        counted: Whether the dataset tells how many batches it has.
-        beyond: An epoch that no training gets, after the only one that each gets.
+        error: The exception raised after the last batch, or None.
+        counted: Whether the dataset knows its number of batches.
+        beyond: The epoch after the only one of each training, read to compare them.
     """
 
     passes: tuple[tuple[Any, ...], ...]
@@ -54,7 +54,7 @@ class Batches:
     beyond: tuple[Any, ...] = ()
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        """Become a generator or a dataset in the other process."""
+        """Restore a generator or a dataset in the other process."""
         return _restored, (self.passes, self.spec, self.endless, self.error, self.counted)
 
     @property
@@ -104,31 +104,31 @@ def _in_turn(
 
 
 class Recorder:
-    """Reads the generators among the arguments of `search`, and datasets that call Python.
+    """Reads generators, and datasets that call Python, among the arguments of `search`.
 
     Args:
-        epochs: Those of a training; None if they are not known.
-        own: Whether code of the user's gets the arguments.
+        epochs: The epochs of a training; None if unknown.
+        own: Whether user code gets the arguments.
     """
 
     def __init__(self, epochs: int | None, *, own: bool) -> None:
         self._epochs, self.own = epochs, own
         self._room = available_bytes() * SHARE_OF_MEMORY
-        #: Each generator that was begun, and what it has given.
+        #: Each generator that was read from, and its batches so far.
         self._begun: list[tuple[Any, list[Any]]] = []
-        #: What the generator or dataset that is read has raised.
+        #: The exception of the generator or dataset being read.
         self._error: Exception | None = None
 
     def recorded(
         self, args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Return arguments with `Batches` in the places of what was read.
+        """Return the arguments with `Batches` in place of generators and datasets.
 
         Raises:
-            NotOnEngine: There is too much to read, or it is not known how much.
+            NotOnEngine: There is too much to read, or the amount is unknown.
         """
         steps = {name: kwargs.get(count) for name, count in _STEPS.items()}
-        # The first argument by position is x.
+        # The first positional argument is x.
         named = itertools.chain(["x"], itertools.repeat(""))
         found = [
             self._recorded(each, steps.get(name)) for name, each in zip(named, args, strict=False)
@@ -148,7 +148,7 @@ class Recorder:
         if graph is not None and (steps is None or self.own):
             return value
         if graph is not None:
-            # Reading changes the order in which a dataset shuffles next.
+            # Reading advances the state by which a dataset shuffles.
             unread = dataset_of(graph, value.element_spec)
             return self._same(elements(), value.element_spec, steps) or unread
         if steps is not None:
@@ -162,7 +162,7 @@ class Recorder:
     def _noted(self, generator: Iterator[Any], read: list[Any]) -> Iterator[Any]:
         try:
             for each in generator:
-                # It may fill the same arrays again.
+                # A generator may reuse its arrays.
                 read.append(copy.deepcopy(each))
                 yield read[-1]
         except Exception as error:
@@ -170,7 +170,7 @@ class Recorder:
             raise
 
     def _of_steps(self, elements: Iterator[Any], spec: Any, steps: int | None) -> Batches:
-        """Read so many batches an epoch, or all of them."""
+        """Read `steps` batches an epoch, or all batches."""
         if steps is None:
             whole = self._pass(elements, None, MOST_BYTES)
             return self._ended([whole], spec)
@@ -182,7 +182,7 @@ class Recorder:
             if found:
                 passes.append(found)
             if len(found) < steps:
-                # One iterator of a dataset gives the batches of all epochs.
+                # A dataset's iterator runs on through all epochs.
                 one = [(*itertools.chain(*passes),)]
                 return self._ended(passes if spec is None else one, spec)
             if len(passes) == 2 and _are_equal(*passes):
@@ -192,7 +192,7 @@ class Recorder:
         return Batches(tuple(passes), spec, endless=True, same=same, beyond=beyond)
 
     def _beyond(self, elements: Iterator[Any], steps: int) -> tuple[Any, ...]:
-        """Return an epoch beyond those of a training; empty if there is none."""
+        """Return the epoch after a training's last one; empty if there are too few batches."""
         try:
             found = self._pass(elements, steps)
         except NotOnEngine:
@@ -202,7 +202,7 @@ class Recorder:
         return found if len(found) == steps else ()
 
     def _same(self, elements: Iterator[Any], spec: Any, steps: int | None) -> Batches | None:
-        """Return the batches of an epoch if the next one has the same rows."""
+        """Return an epoch's batches if the next epoch has the same rows."""
         try:
             first, again = self._pass(elements, steps), self._pass(elements, steps)
         except NotOnEngine:
@@ -212,7 +212,7 @@ class Recorder:
         return Batches((first,), spec, endless=True, same=True)
 
     def _of_epochs(self, begin: Callable[[], Iterator[Any]], spec: Any) -> Batches:
-        """Read a dataset from its begin in each epoch."""
+        """Read a dataset from its start in each epoch."""
         first = self._pass(begin(), None)
         if self._error is not None:
             return self._ended([first], spec)
@@ -247,17 +247,17 @@ class Recorder:
         return tuple(found)
 
     def _noting_error(self, elements: Iterator[Any]) -> Iterator[Any]:
-        """Yield elements until the user's code raises, which each training does then as well."""
+        """Yield elements; note an exception of user code, to be raised in each training."""
         try:
             yield from elements
         except (MemoryError, tf.errors.ResourceExhaustedError):
-            # A training may have more, for it keeps no batches.
+            # A training keeps no batches, so memory may suffice there.
             raise NotOnEngine("memory ended as its batches were read for all trainings") from None
         except Exception as error:  # noqa: BLE001 - whatever it is
             self._error = _portable(error)
 
     def put_back(self, value: Any) -> Any:
-        """Return a generator with all that was read of it; other values as they are."""
+        """Return a generator that repeats what was read; other values as they are."""
         for generator, read in self._begun:
             if value is generator:
                 return _continued(read, generator)
@@ -273,7 +273,7 @@ def _continued(read: Sequence[Any], rest: Iterator[Any]) -> Iterator[Any]:
 
 
 def _portable(error: Exception) -> Exception:
-    """Return an exception that other processes can have: it, or one of its text."""
+    """Return the exception if it can be pickled, else a RuntimeError with its text."""
     try:
         cloudpickle.loads(cloudpickle.dumps(error))
     except Exception:  # noqa: BLE001 - of the user's class
@@ -289,7 +289,7 @@ def _graph_of(dataset: Any) -> bytes | None:
 
 
 def _are_equal(first: Sequence[Any], again: Sequence[Any]) -> bool:
-    """Return whether two epochs have the same rows; False for what has none."""
+    """Check if two epochs have the same rows; False if they have no rows of numbers."""
     if not all(isinstance(each, tuple | list) and len(each) in (2, 3) for each in first):
         return False
     arrays = [array for each in (*first, *again) for array in arrays_in(each)]
@@ -299,9 +299,9 @@ def _are_equal(first: Sequence[Any], again: Sequence[Any]) -> bool:
 
 
 def with_read_rows(given: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return arguments of `fit` with arrays for generators whose epochs are all the same.
+    """Return arguments of `fit` with arrays in place of generators with equal epochs.
 
-    None if there are none, or the engine cannot have the rows as arrays.
+    None without such generators, or if the engine cannot take the rows as arrays.
     """
     changed = dict(given)
     if not any(isinstance(given.get(name), Batches) for name in _STEPS):

@@ -1,4 +1,4 @@
-"""What a tuner's `search` was given, as a request for the engine."""
+"""Turn the arguments of a tuner's `search` into a request for the engine."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from hpsearch.tuners.recorded import Batches, Recorder, with_read_rows
 from hpsearch.tuners.running import AsGiven
 
 _ROWS = ("x", "y")
-#: Their place among the positional arguments of `fit`.
+#: The rows among the positional arguments of `fit`.
 _EPOCHS = POSITIONS.index("epochs")
 
 
 def recorder_for(
     tuner: keras_tuner.Tuner, args: Sequence[Any], kwargs: Mapping[str, Any], *, own: bool
 ) -> Recorder:
-    """Return what reads batches that only this process can make; see `Recorder`."""
+    """Return the recorder of batches that only this process can make."""
     epochs = kwargs.get("epochs", None if own else 1)
     if not own and len(args) > _EPOCHS:
         epochs = args[_EPOCHS]
@@ -41,14 +41,14 @@ def recorder_for(
 def request_for(
     tuner: keras_tuner.Tuner, args: Sequence[Any], kwargs: Mapping[str, Any], recorder: Recorder
 ) -> tuple[Request, keras_tuner.HyperModel | None]:
-    """Return the request, and the hypermodel that passes the arguments on, if one has to.
+    """Return the request, and a hypermodel that passes the arguments on if they are no arrays.
 
-    Rows that are arrays are those of the request. Everything else is sent to the workers as it is.
+    The request holds rows that are arrays. Anything else is pickled for the workers.
 
     Raises:
-        NotOnEngine: Workers cannot have the arguments.
+        NotOnEngine: The arguments cannot be sent to workers.
     """
-    # Code of the user's reads them itself, in the workers.
+    # User code reads the datasets itself, in the workers.
     before = {} if recorder.own else states_of((*args, *kwargs.values()))
     try:
         if recorder.own:
@@ -59,10 +59,10 @@ def request_for(
 
 
 def _require_arrays(args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
-    """Check that code of the user's gets in a worker what `search` was given.
+    """Check that user code gets the same arguments in a worker as here.
 
     Raises:
-        NotOnEngine: It would not.
+        NotOnEngine: An argument would change.
     """
     if len(args) > len(_ROWS):
         raise NotOnEngine("arguments beyond x and y are given by position")
@@ -80,16 +80,17 @@ def whole_request(
     *,
     before: Mapping[int, State] | None = None,
 ) -> tuple[Request, keras_tuner.HyperModel | None]:
-    """Return a request without rows, and a hypermodel that has the arguments.
+    """Return a request without rows, and a hypermodel that holds the arguments.
 
-    Rows of generators that are the same in each epoch are those of the request, without one.
+    If generators have the same rows in each epoch, the request holds the rows, without a
+    hypermodel.
 
     Args:
-        reason: Why the arguments are no rows of the engine's; empty if they never are.
+        reason: Why the engine cannot take the arguments as rows; empty if it never can.
         before: See `digest_of`.
 
     Raises:
-        NotOnEngine: Workers cannot have the arguments.
+        NotOnEngine: The arguments cannot be sent to workers.
     """
     given, own = dict(kwargs), recorder.own
     if not own:
@@ -109,16 +110,16 @@ def whole_request(
         if rows is not None:
             with contextlib.suppress(NotOnEngine):
                 return request_of((), {**rows, "callbacks": callbacks}), None
-        # Before there is a file, which an error here would leave.
+        # Before the file is written: an error here would leave it behind.
         of = digest_of(args, given, before)
         arguments = sent((tuple(args), given), "the arguments of search", _folder(tuner))
     except NotOnEngine as error:
         raise NotOnEngine(f"{also}{error}") from None
     except InputError as error:
-        # The engine's own reason comes first: that is easier to change.
+        # The engine's reason comes first, as the user can change it more easily.
         raise NotOnEngine(f"{also}{_in_short(error)}") from None
     hypermodel = AsGiven(tuner, len(args), given, own=own, arguments=arguments, called=called)
-    # Code of the user's may make other rows of them.
+    # User code may turn them into other rows.
     shape = () if own else _row_shape(args, given)
     request = _without_rows(given.get("epochs"), callbacks, shape)
     return replace(request, of=of), hypermodel
@@ -145,13 +146,13 @@ def _in_short(error: InputError) -> str:
 
 
 def _row_shape(args: Sequence[Any], given: Mapping[str, Any]) -> tuple[int, ...]:
-    """Return the shape of a row of `x`, for models without an `Input`; empty if it is not known."""
+    """Return the shape of a row of `x`, for models without an `Input`; empty if unknown."""
     x = given.get("x", args[0] if args else None)
     if isinstance(x, Batches):
         first = next((each for one in x.passes for each in one), None)
         x = first[0] if isinstance(first, tuple | list) else first
     elif isinstance(x, keras.utils.PyDataset):
-        # Of a copy: reading a batch may change a dataset. Trainings tell what it raises.
+        # Copied, since reading a batch may change a dataset. Trainings report its errors.
         with contextlib.suppress(Exception):
             x = copied(x)[0][0]
     elif is_dataset(x):

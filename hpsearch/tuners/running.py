@@ -1,4 +1,4 @@
-"""A hypermodel's own `fit`, and a tuner's own `run_trial` and hooks, in a worker."""
+"""Run a hypermodel's `fit`, and a tuner's overridden `run_trial` and hooks, in workers."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ from hpsearch.training.fit import EngineFit, Watcher
 from hpsearch.tuners.arguments import Sent
 from hpsearch.wording import counted
 
-#: KerasTuner's own, even if a program puts hpsearch's class in its place.
+#: KerasTuner's class, even if a program replaces it by hpsearch's.
 SCIKIT = keras_tuner.SklearnTuner
-#: Whether a tuner has a `distribution_strategy`.
+#: Attribute that says whether a tuner has a `distribution_strategy`.
 _DISTRIBUTED = "_hpsearch_distributed"
-#: Of a place; see `TrackedHyperParameters`.
+#: The first execution in a place; see `TrackedHyperParameters`.
 _FIRST = "execution0"
-#: What a tuner has in its own process only.
+#: Attributes that stay in the tuner's process.
 _LEFT = ("_hpsearch", "distribution_strategy", "hypermodel", "oracle")
-#: Methods that a subclass may override and that only KerasTuner's own loop calls.
+#: Methods that a subclass may override but only KerasTuner's own loop calls.
 _PRIVATE = ("_build_and_fit_model", "_build_hypermodel")
-#: Those that a training calls.
+#: Hooks that a training calls.
 _HOOKS = ("on_batch_begin", "on_batch_end", "on_epoch_begin", "on_epoch_end")
-#: Those that the program calls around a training.
+#: Hooks that the program calls around a training.
 AROUND = (
     "on_search_begin",
     "pre_create_trial",
@@ -46,11 +46,11 @@ AROUND = (
     "on_trial_end",
     "on_search_end",
 )
-#: Methods whose files are named by the trial, of which executions would have the same.
+#: Methods whose files are named by the trial, so a trial's executions would share them.
 _OF_MODELS = ("load_model", "save_model")
-#: What `Told` has of every oracle.
+#: An oracle's members that `Told` has itself.
 _TOLD = ("get_trial", "objective", "update_trial")
-#: What other processes cannot ask of an oracle.
+#: Methods that change an oracle, and so cannot run in other processes.
 _CHANGES = (
     "create_trial",
     "end_trial",
@@ -64,16 +64,16 @@ _ONE_REPLICA = tf.distribute.MirroredStrategy, tf.distribute.OneDeviceStrategy
 
 
 class AsGiven(keras_tuner.HyperModel):  # type: ignore[misc]  # KerasTuner has no types
-    """A hypermodel whose `fit` gets the arguments as `search` did, by position or by name.
+    """A hypermodel that passes the arguments of `search` on to `fit`, by position or by name.
 
     Args:
-        tuner: Its attributes and hypermodel are copied; its oracle stays where it is.
-        positions: How many arguments `search` was given by position; x and y at most, unless
-            `arguments` has them.
-        names: The names of the others.
-        own: Whether a `run_trial` or `fit` of the user's gets them.
-        arguments: All of them, if rows are not what a training has.
-        called: Whether `search` was given callbacks; with `arguments` only.
+        tuner: Its attributes and hypermodel are copied, but not its oracle.
+        positions: The number of positional arguments of `search`; at most x and y unless
+            `arguments` is given.
+        names: The names of the keyword arguments.
+        own: Whether an overridden `run_trial` or `fit` gets them.
+        arguments: All arguments, if they replace the training's rows.
+        called: Whether `search` got callbacks; with `arguments` only.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class AsGiven(keras_tuner.HyperModel):  # type: ignore[misc]  # KerasTuner has n
         called: bool = False,
     ) -> None:
         super().__init__()
-        # Its hypermodel builds no Keras models.
+        # A SklearnTuner's hypermodel builds no Keras models.
         self._scikit = isinstance(tuner, SCIKIT)
         own_run = own and (self._scikit or is_users(tuner, "run_trial"))
         self._hypermodel, self._objective = tuner.hypermodel, tuner.oracle.objective
@@ -95,24 +95,24 @@ class AsGiven(keras_tuner.HyperModel):  # type: ignore[misc]  # KerasTuner has n
         if called:
             self._names |= {"callbacks"}
         self.arguments = arguments
-        # Rows that `search` has seen to be none of the engine's.
+        # `search` has found that the engine cannot take the rows.
         self._refused = not own
         project = Path(tuner.project_dir).absolute()
         self._builds, self._ids = builds_in(project), TrialNames(project)
         self._tuner_class = type(tuner) if own_run else None
         self._attributes = held(tuner) if own_run else {}
         self._oracle = OracleSnapshot.of(tuner) if own_run else None
-        # A run before the search leaves no other files than the trial that comes next.
+        # Use the next trial's id, so a trial run leaves only that trial's files.
         self._next_id = padded(tuner.oracle, next_number(tuner.oracle))
 
     def build(self, hp: keras_tuner.HyperParameters) -> Any:
-        """Build the user's model; one without weights if a `run_trial` needs none."""
+        """Build the user's model, or one without weights if `run_trial` needs none."""
         if self._hypermodel is None or self._scikit:
             return keras.Sequential([keras.Input((1,)), keras.layers.Identity()])
         return self._hypermodel.build(hp)
 
     def fit(self, hp: keras_tuner.HyperParameters, model: Any, *args: Any, **kwargs: Any) -> Any:
-        """Call the user's method for a model that is built."""
+        """Train the model by the user's `run_trial` or `fit`."""
         if self.arguments is not None:
             given_first, given = self.arguments.load()
             first = list(given_first)
@@ -125,7 +125,7 @@ class AsGiven(keras_tuner.HyperModel):  # type: ignore[misc]  # KerasTuner has n
         was_built = model.built
         returned = self._fit(hp, model, first, given)
         if hp.place and model.built and not was_built:
-            # Who loads its weights has no rows to build it for.
+            # Save the input shape: `load_model` has no rows to infer it from.
             with contextlib.suppress(OSError, TypeError, ValueError):
                 self._builds.mkdir(exist_ok=True)
                 path = self._builds / f"{hp.place.partition('/')[0]}.json"
@@ -158,20 +158,20 @@ class AsGiven(keras_tuner.HyperModel):  # type: ignore[misc]  # KerasTuner has n
 
 
 def _trial_of(hp: Any, ids: TrialNames, next_one: str = "") -> Any:
-    """Return the trial that trains, whose further executions have their number in its id.
+    """Return the trial in training; from its second execution on, the id ends in their number.
 
     Args:
         next_one: The id if nothing trains yet.
     """
     trial, execution = ids.trial(hp, ids.of(hp.place) or next_one), hp.place.partition("/")[2]
     if execution not in ("", _FIRST):
-        # Files that executions name by their trial are not the same.
+        # Executions that name files by their trial must not share them.
         trial.trial_id += f"-{execution}"
     return trial
 
 
 def run_first(tuner: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
-    """Run a tuner's first trial here, which tells what hyperparameters code of the user's has.
+    """Run a tuner's first trial here, to learn the hyperparameters that user code requests.
 
     Raises:
         NotOnEngine: The code needs this process.
@@ -202,10 +202,10 @@ def run_first(tuner: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Non
 
 
 class _Watched:
-    """An oracle that notes what is asked of it that it cannot do in a worker.
+    """An oracle that records each use that would fail in a worker.
 
     Args:
-        snapshot: What workers know of it; None if nothing.
+        snapshot: The oracle as workers see it; None if they cannot.
     """
 
     def __init__(self, oracle: Any, snapshot: OracleSnapshot | None) -> None:
@@ -222,15 +222,15 @@ class _Watched:
 
 
 def held(tuner: keras_tuner.Tuner) -> dict[str, Any]:
-    """Return the attributes that a tuner has in other processes as well."""
+    """Return the attributes of a tuner that go to other processes."""
     found = {name: each for name, each in vars(tuner).items() if name not in _LEFT}
     return {**found, _DISTRIBUTED: getattr(tuner, "distribution_strategy", None) is not None}
 
 
 def copy_of(tuner_class: type, attributes: Mapping[str, Any]) -> Any:
-    """Return a tuner for one training, which has neither engine, hypermodel nor oracle.
+    """Return a tuner for one training, without engine, hypermodel and oracle.
 
-    It begins with what the program had, whatever other trainings have changed.
+    Its attributes are the program's: changes by other trainings do not count.
     """
     tuner: Any = object.__new__(tuner_class)
     vars(tuner).update(copy.deepcopy(dict(attributes)))
@@ -241,10 +241,10 @@ def copy_of(tuner_class: type, attributes: Mapping[str, Any]) -> Any:
 
 
 def _attributes_of(tuner: keras_tuner.Tuner) -> dict[str, Any]:
-    """Return the values of a tuner's attributes, to see later whether they have changed."""
+    """Return the values of a tuner's attributes, to detect changes later."""
     found: dict[str, Any] = {}
     for name, each in held(tuner).items():
-        # What cannot be pickled is only known to be the same object.
+        # If an object cannot be pickled, compare its identity.
         found[name] = id(each)
         with contextlib.suppress(Exception):
             found[name] = cloudpickle.dumps(each)
@@ -252,12 +252,12 @@ def _attributes_of(tuner: keras_tuner.Tuner) -> dict[str, Any]:
 
 
 def builds_in(project: Path) -> Path:
-    """Return the folder with the build configs, by config, of models that only `fit` builds."""
+    """Return the folder of the build configs, by config, of models that only `fit` builds."""
     return project / "builds"
 
 
 def is_users(tuner: keras_tuner.Tuner, name: str) -> bool:
-    """Return whether a method is the user's, of a subclass or of this tuner."""
+    """Check if user code overrides a method, in a subclass or in this tuner."""
     if name in vars(tuner):
         return True
     homes = (base.__module__ for base in type(tuner).__mro__ if name in vars(base))
@@ -265,26 +265,26 @@ def is_users(tuner: keras_tuner.Tuner, name: str) -> bool:
 
 
 def overridden(tuner: keras_tuner.Tuner) -> str:
-    """Return the first method that only KerasTuner's own loop could call; empty if there is none.
+    """Return the first overridden method that only KerasTuner's own loop could call, or empty.
 
-    KerasTuner itself neither saves nor loads a model in a search; a `run_trial` may do both.
+    KerasTuner neither saves nor loads a model during a search, but a `run_trial` may do both.
     """
     several = getattr(tuner, "executions_per_trial", 1) > 1 and is_users(tuner, "run_trial")
     within = any(is_users(tuner, name) for name in _HOOKS)
-    # Those within a training would not have the attributes that those around it set.
+    # Hooks within a training would lack the attributes that hooks around it set.
     names = (*_PRIVATE, *_OF_MODELS * several, *AROUND * within)
     return next((name for name in names if is_users(tuner, name)), "")
 
 
 def own_methods(tuner: keras_tuner.Tuner) -> list[str]:
-    """Return the tuner's methods that are the user's and run in workers."""
+    """Return the tuner's overridden methods that run in workers."""
     saves = isinstance(tuner, SCIKIT) or is_users(tuner, "run_trial")
     names = ("run_trial", *_HOOKS, *_OF_MODELS[1:] * saves)
     return [name for name in names if is_users(tuner, name)]
 
 
 def unsent_attribute(tuner: keras_tuner.Tuner) -> str:
-    """Return why methods of the user's cannot have a tuner's attributes in workers, or nothing."""
+    """Return why overridden methods cannot get a tuner's attributes in workers, or empty."""
     own = own_methods(tuner)
     for name, value in held(tuner).items() if own else ():
         try:
@@ -298,7 +298,7 @@ def unsent_attribute(tuner: keras_tuner.Tuner) -> str:
 
 
 class Hooks(TrialCallback):
-    """Calls the user's own hooks of a tuner; subclasses have the methods that call them."""
+    """Calls a tuner's overridden hooks; subclasses have the methods that call them."""
 
     def __init__(self, tuner: Any, trial: Any = None) -> None:
         super().__init__()
@@ -310,12 +310,12 @@ class Hooks(TrialCallback):
             self._ids = TrialNames(Path(tuner.project_dir).absolute())
 
     def __deepcopy__(self, memo: Any) -> Hooks:
-        # It has no state of a training yet, and takes its own copies at the begin of one.
+        # `begin` copies the attributes at the start of each training.
         del memo
         return copy.copy(self)
 
     def begin(self, hp: Any) -> None:
-        """Take up the trial that trains, unless there is one."""
+        """Set the trial and a copy of the tuner, unless they are set."""
         if self.trial is None:
             self.trial = _trial_of(hp, self._ids)
             self.tuner = copy_of(self._tuner_class, self._attributes)
@@ -323,17 +323,17 @@ class Hooks(TrialCallback):
             self.tuner.oracle = Told(self._objective, self.trial, self._oracle, hears=False)
 
     def on_train_begin(self, logs: Any = None) -> None:
-        """Take up the trial of the model that trains."""
+        """Begin the trial of the model in training."""
         del logs
         if (hp := built_with(self.model)) is not None:
             self.begin(hp)
 
 
 def hooks_of(tuner: keras_tuner.Tuner, trial: Any = None) -> list[Hooks]:
-    """Return the callback that calls a tuner's own hooks, if it has any.
+    """Return the callback that calls a tuner's overridden hooks, if it has any.
 
     Args:
-        trial: The one that is trained; None if only the worker will know.
+        trial: The trial in training; None if only the worker will know it.
     """
 
     def calling(name: str) -> Any:
@@ -342,18 +342,18 @@ def hooks_of(tuner: keras_tuner.Tuner, trial: Any = None) -> list[Hooks]:
 
         return call
 
-    # Callbacks that act on batches cost speed: only those that are there.
+    # Define overridden hooks only: callbacks that act on batches cost speed.
     found = {name: calling(name) for name in _HOOKS if is_users(tuner, name)}
     return [type(Hooks.__name__, (Hooks,), found)(tuner, trial)] if found else []
 
 
 def require_one_replica(tuner: keras_tuner.Tuner) -> None:
-    """Check that a `distribution_strategy` changes nothing, and say so.
+    """Check that a `distribution_strategy` changes nothing, and print that it is left out.
 
     Raises:
-        NotOnEngine: It trains several replicas, in several processes or on a device that it names.
+        NotOnEngine: It trains several replicas, or in several processes, or names a device.
     """
-    # A tuner of scikit-learn's models has none.
+    # A SklearnTuner lacks the attribute.
     strategy = getattr(tuner, "distribution_strategy", None)
     if strategy is None:
         return
@@ -370,7 +370,7 @@ def require_one_replica(tuner: keras_tuner.Tuner) -> None:
 
 
 class _Built(keras_tuner.HyperModel):  # type: ignore[misc]
-    """A hypermodel whose first model exists already."""
+    """A hypermodel whose first build returns an existing model."""
 
     def __init__(self, hypermodel: keras_tuner.HyperModel, model: Any) -> None:
         super().__init__()
@@ -385,11 +385,11 @@ class _Built(keras_tuner.HyperModel):  # type: ignore[misc]
 
 @dataclass(frozen=True)
 class OracleSnapshot:
-    """An oracle as it was before the search, for reading in other processes.
+    """The oracle's state before the search, for reading in other processes.
 
     Attributes:
-        code: The oracle by cloudpickle.
-        project: The directory with KerasTuner's files of its trials.
+        code: The oracle, pickled by cloudpickle.
+        project: The directory that holds KerasTuner's files of its trials.
     """
 
     code: bytes
@@ -410,13 +410,13 @@ class OracleSnapshot:
         return cloudpickle.loads(self.code)
 
     def read_trials(self, oracle: Any, seen: dict[Path, tuple[int, int]]) -> None:
-        """Give an oracle the trials that have begun or ended since.
+        """Add to an oracle the trials that have begun or ended since.
 
         Args:
-            seen: Files that were read -> time and size then.
+            seen: Each file read so far -> its time and size then.
         """
         for path in sorted(self.project.glob("trial_*/trial.json")):
-            # One may be written at this moment.
+            # KerasTuner may be writing one of them.
             with contextlib.suppress(OSError, ValueError, KeyError):
                 found = path.stat()
                 if seen.get(path) == (version := (found.st_mtime_ns, found.st_size)):
@@ -431,30 +431,30 @@ class OracleSnapshot:
 
 
 def next_number(oracle: Any, reserved: Collection[int] = ()) -> int:
-    """Return a number above those of an oracle's trials, and above others."""
+    """Return a number greater than those of an oracle's trials and the reserved ones."""
     known = (int(each) for each in oracle.trials if each.isdecimal())
     return max((*known, *reserved), default=-1) + 1
 
 
 def padded(oracle: Any, number: int) -> str:
-    """Return the id of a trial, as KerasTuner pads it."""
+    """Return a trial's id, padded as in KerasTuner."""
     return f"{number:0{len(str(oracle.max_trials))}d}"
 
 
 class TrialNames:
-    """KerasTuner's ids of trials, for workers, which know them by their configs.
+    """Finds KerasTuner's trial ids by config, for workers.
 
     Args:
-        project: The directory with the file of the ids, and with KerasTuner's files.
+        project: The directory that holds the file of ids and KerasTuner's files.
     """
 
     def __init__(self, project: Path) -> None:
         self._project, self._path = project, project / ".trials"
 
     def note(self, ids: Mapping[str, str]) -> None:
-        """Write down the trials that configs are; the last one of a config counts."""
+        """Record trial ids by config; a config's last id counts."""
         lines = "".join(f"\n{config} {trial_id}" for config, trial_id in ids.items())
-        # A full disk ends the search where it matters; workers then take the config for the id.
+        # A full disk ends the search elsewhere; until then workers use the config as the id.
         with contextlib.suppress(OSError), self._open("a") as file:
             file.write(lines)
 
@@ -462,24 +462,24 @@ class TrialNames:
         def opened(path: str, flags: int) -> int:
             return os.open(path, flags | NO_LINK, 0o666)
 
-        # A program may have written bytes that are no text.
+        # A program may have written bytes that are not UTF-8.
         return open(self._path, mode, encoding="utf-8", errors="replace", opener=opened)
 
     def trial(self, hp: Any, trial_id: str) -> Any:
-        """Return a trial that runs, with what its oracle tells a tuner beside the config."""
+        """Return a running trial, with its oracle's `tuner/` values added to the config."""
         path = self._project / f"trial_{trial_id}" / "trial.json"
         with contextlib.suppress(OSError, ValueError, KeyError):
             values = json.loads(path.read_text(encoding="utf-8"))["hyperparameters"]["values"]
-            # Such as Hyperband's epochs, and the trial that it continues.
+            # For example Hyperband's epochs, and the trial to continue.
             hp.values.update({n: each for n, each in values.items() if n.startswith("tuner/")})
         return kt_trial.Trial(hp, trial_id, kt_trial.TrialStatus.RUNNING)
 
     def renamed(self, place: str) -> str:
-        """Return a place with the id in it, as KerasTuner names directories."""
+        """Return a place with the trial's id for the config, as KerasTuner names directories."""
         return str(Path(self.of(place), place.partition("/")[2])) if place else place
 
     def of(self, place: str) -> str:
-        """Return the id of the trial that trains at a place, or else its config."""
+        """Return the trial id of a place, or its config if unknown."""
         config = place.partition("/")[0]
         return self.known.get(config, config)
 
@@ -494,12 +494,12 @@ class TrialNames:
 
 
 class Told:
-    """An oracle that is told metrics, as `run_trial` did it in KerasTuner's first versions.
+    """A stand-in oracle that records metrics, as `run_trial` did in KerasTuner's first versions.
 
     Args:
-        trial: The one that runs.
-        known: Answers other questions; None if nothing does.
-        hears: Whether anybody asks what it was told.
+        trial: The running trial.
+        known: The oracle that answers everything else, or None.
+        hears: Whether the recorded metrics are read.
     """
 
     def __init__(
@@ -528,7 +528,7 @@ class Told:
         return getattr(self._read(known), name)
 
     def _read(self, known: OracleSnapshot) -> Any:
-        """Return the oracle with the trials as they are now."""
+        """Return the oracle with its trials up to date."""
         if self._oracle is None:
             self._oracle = known.load()
         known.read_trials(self._oracle, self._seen)
@@ -536,21 +536,21 @@ class Told:
         return self._oracle
 
     def get_trial(self, trial_id: str) -> Any:
-        """Return the trial that runs, or another one that has ended."""
+        """Return the running trial, or another one as the files have it."""
         if self._known is None or trial_id == self._trial.trial_id:
             return self._trial
         return self._read(self._known).get_trial(trial_id)
 
     @property
     def is_told(self) -> bool:
-        """Whether it was told the objective, which then counts rather than what is returned."""
+        """True if it got the objective, which then replaces what `run_trial` returns."""
         return self.objective.name in self._reports
 
     def update_trial(self, trial_id: str, metrics: Mapping[str, float], step: int = 0) -> Any:
-        """Take metrics of a step; the best step counts, by the mean of what it was given.
+        """Record metrics of a step; the step with the best mean counts.
 
         Raises:
-            RuntimeError: Nobody would ask for them.
+            RuntimeError: They would not be read.
         """
         del trial_id
         if not self._hears:
@@ -564,7 +564,7 @@ class Told:
 
     @property
     def history(self) -> keras.callbacks.History:
-        """The steps as the epochs of a training."""
+        """The recorded steps, as the epochs of a training."""
         history = keras.callbacks.History()
         history.history = {
             name: [sum(steps[step]) / len(steps[step]) for step in sorted(steps)]

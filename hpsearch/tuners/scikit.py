@@ -1,4 +1,4 @@
-"""KerasTuner's tuner of scikit-learn's models on hpsearch's engine."""
+"""KerasTuner's tuner for scikit-learn models, on hpsearch's engine."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ from hpsearch.tuners.running import Told, copy_of, held, own_methods
 from hpsearch.tuners.search import EngineSearch
 from hpsearch.tuners.signatures import like_keras_tuners
 
-#: The most rows times columns times trials with which a search ends before workers have imported
-#: TensorFlow.
+#: Up to this product of rows, columns and trials, a search in this process ends before workers
+#: could import TensorFlow.
 _FEW_CELLS = 10_000
-#: Relative difference between the scores of a trial and of its repetition: another order of sums.
+#: Relative difference allowed between a trial's score and its repetition's: sums may be reordered.
 _ROUNDING = 1e-6
 
 
 class SklearnSearch(EngineSearch):
     """The searches of a `SklearnTuner` on the engine; workers run its `run_trial`."""
 
-    #: What `search` was given; None before.
+    #: The arguments of `search`; None before it.
     data: tuple[Sequence[Any], Mapping[str, Any]] | None = None
-    #: `run_trial` has the folds.
+    #: One, since `run_trial` itself trains all folds.
     executions = 1
     starts_early = False
 
@@ -49,7 +49,7 @@ class SklearnSearch(EngineSearch):
         return request
 
     def _tell_what_stays(self, request: Request) -> None:
-        """Print what of the user's code works on copies of this process's objects."""
+        """Print which overridden methods work on copies of this process's objects."""
         if not self.in_process:
             super()._tell_what_stays(request)
         elif (own := own_methods(self.tuner)) and self.tuner.oracle.verbose:
@@ -58,14 +58,14 @@ class SklearnSearch(EngineSearch):
 
     @property
     def in_process(self) -> bool:
-        """Whether the search is too small for workers, and the user has not asked for them."""
+        """True if the search is too small for workers, and the user did not set `workers`."""
         x = None if self.data is None else self.data[0][0]
         trials, cells = self.tuner.oracle.max_trials, getattr(x, "size", None)
         known = bool(trials) and isinstance(cells, int) and self.workers is None
         return known and cells * trials <= _FEW_CELLS
 
     def _lacks_names(self, request: Request) -> bool:
-        """Return False: the hypermodel tells them, and a `run_trial` draws its own."""
+        """Return False: the hypermodel declares them, and a `run_trial` draws the others."""
         del request
         return False
 
@@ -76,22 +76,23 @@ class SklearnSearch(EngineSearch):
 
     @property
     def _settings(self) -> dict[str, Any]:
-        """None: they are of Keras models."""
+        """Empty: the settings concern Keras models only."""
         return {}
 
     def _model_file(self, trial_id: str) -> Path:
         return Path(self.tuner.get_trial_dir(trial_id), "model.pickle")
 
     def _write_models(self) -> None:
-        """Write none: KerasTuner pickles them."""
+        """Do nothing: KerasTuner pickles models."""
 
 
 @like_keras_tuners
 class SklearnTuner(keras_tuner.SklearnTuner):  # type: ignore[misc]  # KerasTuner has no types
-    """Tunes scikit-learn's models by cross-validation.
+    """Tunes scikit-learn models by cross-validation.
 
-    Workers run several trials at a time; a few trials on few numbers run in this process. No model
-    is pickled: `load_model` and `get_best_models` fit it again, for as long as the trial took.
+    Workers run several trials at a time; a few trials on small data run in this process. Models
+    are not pickled: `load_model` and `get_best_models` fit them again, which takes as long as the
+    trial did.
 
     Args:
         args, kwargs: KerasTuner's.
@@ -104,7 +105,7 @@ class SklearnTuner(keras_tuner.SklearnTuner):  # type: ignore[misc]  # KerasTune
         self._hpsearch.begin()
 
     def _populate_initial_space(self) -> None:
-        """Build the model once, unless the project holds a search whose space is known."""
+        """Build the model once, unless the project holds a search with a known space."""
         if not self._hpsearch.store.exists():
             super()._populate_initial_space()
 
@@ -127,7 +128,7 @@ class SklearnTuner(keras_tuner.SklearnTuner):  # type: ignore[misc]  # KerasTune
             super().search(X, y, **named)
 
     def on_trial_end(self, trial: Any) -> None:
-        """Tell the oracle that a trial has ended; on the engine it knows already."""
+        """Report a trial's end to the oracle, unless the engine did so."""
         if not self._hpsearch.searches:
             super().on_trial_end(trial)
 
@@ -137,7 +138,7 @@ class SklearnTuner(keras_tuner.SklearnTuner):  # type: ignore[misc]  # KerasTune
 
     @contextlib.contextmanager
     def _seeded(self) -> Iterator[None]:
-        """Give models without a `random_state` the seed that they have in a worker."""
+        """Seed models without a `random_state` as a worker does."""
         with seeded(seed_of_fit(self.oracle.seed, 0)):
             yield
 
@@ -147,10 +148,10 @@ class SklearnTuner(keras_tuner.SklearnTuner):  # type: ignore[misc]  # KerasTune
         self._fitted = model
 
     def load_model(self, trial: Any) -> Any:
-        """Return a trial's model, fitted again: as in KerasTuner, that of the last fold.
+        """Fit a trial's model again and return it; like KerasTuner, the last fold's.
 
         Raises:
-            HpsearchError: There are no data, or `run_trial` saves no model.
+            HpsearchError: `search` got no data yet, or `run_trial` saves no model.
         """
         if self._hpsearch.data is None:
             raise HpsearchError(
@@ -169,7 +170,7 @@ class SklearnTuner(keras_tuner.SklearnTuner):  # type: ignore[misc]  # KerasTune
         return twin._fitted  # noqa: SLF001 - of this class
 
     def _compare(self, trial: Any, found: Any) -> None:
-        """Warn if a trial that was repeated has another score."""
+        """Warn if a repeated trial has another score."""
         name = self.oracle.objective.name
         score = found.get(name) if isinstance(found, Mapping) else None
         if score is None or np.isclose(score, trial.score, rtol=_ROUNDING, equal_nan=True):

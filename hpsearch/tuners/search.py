@@ -1,4 +1,4 @@
-"""A tuner's search on the engine: what it can run, as which sweep, and who proposes."""
+"""Run a tuner's search on the engine, if the engine can, as a sweep."""
 
 from __future__ import annotations
 
@@ -60,12 +60,12 @@ class EngineSearch:
     """The searches of one of KerasTuner's tuners on the engine.
 
     Args:
-        tuner: Not initialised yet.
+        tuner: The tuner, not yet initialised.
         seeded: Whether the user gave a seed.
         workers: The number of trials at a time; None for one on each core.
     """
 
-    #: Whether workers are started before `search`.
+    #: True if workers are started before `search`.
     starts_early = True
 
     def __init__(self, tuner: keras_tuner.Tuner, *, seeded: bool, workers: int | None) -> None:
@@ -73,22 +73,22 @@ class EngineSearch:
         self.seeded = seeded
         self.workers = workers
         self.trials = TunerTrials(tuner)
-        #: The oracle's state before it has proposed a trial.
+        #: The oracle's state before its first proposal.
         self._new: dict[str, Any] = {}
-        #: Trials that did not run on the engine, before the first one that did.
+        #: Trials from before the first one on the engine.
         self.earlier: EarlierTrials | None = None
-        #: Whether the oracle has made the stored trials itself, in this process.
+        #: True if the oracle itself has created the stored trials, in this process.
         self._live = False
         self._begun = False
-        #: Whether a search is under way here.
+        #: True if a search is under way here.
         self.searches = False
         #: Builds and trains the models of the search under way.
         self._hypermodel: keras_tuner.HyperModel | None = None
-        #: Whether code of the user's, a `run_trial` or a `fit`, gets the arguments of `search`.
+        #: True if user code, a `run_trial` or a `fit`, gets the arguments of `search`.
         self.own = False
-        #: Has read the generators among the arguments of `search`.
+        #: Holds what was read of the generators among the arguments of `search`.
         self._recorder: Recorder | None = None
-        #: The shape of its rows, unless there are several inputs.
+        #: The shape of the search's rows, unless there are several inputs.
         self._row: tuple[int, ...] | None = None
 
     @property
@@ -102,23 +102,23 @@ class EngineSearch:
 
     @property
     def asks_the_oracle(self) -> bool:
-        """Whether the tuner's own oracle proposes, and not a method of hpsearch in its place."""
+        """True if the tuner's oracle proposes, False if a method of hpsearch replaces it."""
         return ":" in method_of(self.tuner)["name"]
 
     @property
     def executions(self) -> int:
-        """The executions of a trial."""
+        """The number of executions of a trial."""
         return int(self.tuner.executions_per_trial)
 
     @property
     def in_process(self) -> bool:
-        """Whether the trials run in this process."""
+        """True if the trials run in this process."""
         return False
 
     # The tuner's methods
 
     def begin(self) -> None:
-        """Take up the project, or start what imports TensorFlow for its workers."""
+        """Load the project, or start the servers that import TensorFlow for its workers."""
         self._begun = True
         if _is_shared():
             return
@@ -132,12 +132,12 @@ class EngineSearch:
     def reload(self) -> bool:
         """Load the trials of the store, if there is one.
 
-        The store's seed is the oracle's, as in KerasTuner, unless the user gave another one.
+        The oracle takes the store's seed, as in KerasTuner, unless the user gave another one.
         """
         if not self.store.exists():
             return False
         if not self._begun:
-            # KerasTuner's constructor asks before the tuner has all its attributes.
+            # KerasTuner's constructor calls this before the tuner has all its attributes.
             return True
         try:
             self.tuner.oracle.reload()
@@ -165,10 +165,10 @@ class EngineSearch:
         return True
 
     def _require_method(self, store: Store) -> None:
-        """Check that the project's trials are of the same kind of search.
+        """Check that the project's trials come from the same kind of search.
 
         Raises:
-            RuntimeError: They are not.
+            RuntimeError: They come from another one.
         """
         before, now = (
             sweep_from_text(store.facts().sweep).method.name,
@@ -188,7 +188,7 @@ class EngineSearch:
         self.tuner.oracle.seed = self._new["seed"] = self._new["seed_state"] = seed
 
     def model_of(self, trial: Any) -> Any:
-        """Return a trial's model with the weights of its best epoch; None without a stored one.
+        """Return a trial's model with the weights of its best epoch; None without stored weights.
 
         Raises:
             HpsearchError: Its weights were not kept.
@@ -197,7 +197,7 @@ class EngineSearch:
         if number is None:
             return None
         values = TrackedHyperParameters(trial.hyperparameters.values, lambda each: each.default)
-        # Not the tuner's own method: KerasTuner's Hyperband would load a checkpoint there.
+        # Not the tuner's method, in which KerasTuner's Hyperband would load a checkpoint.
         with apart():
             model = keras_tuner.Tuner._build_hypermodel(self.tuner, values)  # noqa: SLF001
         with Store(self.store, read_only=True) as store:
@@ -205,7 +205,7 @@ class EngineSearch:
         if weights is None:
             name = trial.trial_id
             raise HpsearchError(f"{self.store}: the weights of trial {name} were not kept")
-        # A layer that is built outside the strategy's scope has no part in it.
+        # The strategy replicates only layers that are built in its scope.
         with maybe_distribute(self.tuner.distribution_strategy):
             self._give_weights(model, trial, shape)
         model.set_weights(list(weights))
@@ -220,7 +220,7 @@ class EngineSearch:
                 give_weights(model, shape)
 
     def run(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
-        """Search on the engine with the arguments of `search`; False if that is not possible.
+        """Search on the engine with the arguments of `search`; False if it cannot run them.
 
         Raises:
             HpsearchError: The directory holds another search's results, or cannot be written.
@@ -239,7 +239,7 @@ class EngineSearch:
             self._take_up()
             self._run(request)
         except NotOnEngine as reason:
-            # They would take the cores of the trials in this process.
+            # The servers would take cores from the trials in this process.
             close_servers()
             if self.tuner.oracle.verbose:
                 print(f"hpsearch: the trials run in this process, one by one: {reason}")  # noqa: T201
@@ -253,7 +253,7 @@ class EngineSearch:
     def put_back(
         self, args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Return the arguments of `search`, with generators that give again what was read."""
+        """Return the arguments of `search`, with generators that repeat what was read."""
         if self._recorder is None:
             return tuple(args), dict(kwargs)
         back = self._recorder.put_back
@@ -261,15 +261,15 @@ class EngineSearch:
 
     @property
     def _is_complete(self) -> bool:
-        """Whether all of `max_trials` have ended, so that KerasTuner would do nothing."""
+        """True if all of `max_trials` have ended, so that KerasTuner would do nothing."""
         oracle = self.tuner.oracle
         return bool(oracle.max_trials) and len(oracle.end_order) >= oracle.max_trials
 
     def _lacks_names(self, request: Request) -> bool:
-        """Whether no build tells what hyperparameters code of the user's has.
+        """Check if user code may request hyperparameters that no build declares.
 
         Raises:
-            NotOnEngine: All of them have to be known.
+            NotOnEngine: A grid needs all of them.
         """
         oracle = self.tuner.oracle
         known = not (request.of and self.own and oracle.allow_new_entries)
@@ -283,23 +283,23 @@ class EngineSearch:
         return not oracle.trials
 
     def _take_up(self) -> None:
-        """Keep what KerasTuner's own loop has done before the first trial on the engine."""
+        """Store the trials of KerasTuner's own loop before the first trial on the engine."""
         oracle = self.tuner.oracle
         if self.store.exists():
             return
         self.earlier = None
         if not oracle.trials:
-            # A file of a store that was removed.
+            # A leftover of a store that was removed.
             self._earlier_file.unlink(missing_ok=True)
             return
         self.earlier = EarlierTrials.of(oracle)
         self.earlier.write(self._earlier_file)
         self._live = False
         for name in self.earlier.trials.keys() - set(self.earlier.ended):
-            # Of the interrupted training, and not of the one that takes its place.
+            # Remove the interrupted training's file: another training takes its place.
             self._model_file(name).unlink(missing_ok=True)
         if not self.asks_the_oracle:
-            # What was interrupted is proposed again, under another number.
+            # Interrupted trials are proposed again, under other numbers.
             self.trials.clear()
             self.earlier.add_ended(oracle)
 
@@ -311,7 +311,7 @@ class EngineSearch:
         """Return the request for the engine.
 
         Raises:
-            InputError: A callback is none.
+            InputError: A callback is no Keras callback.
             NotOnEngine: The engine cannot run this tuner or these arguments.
         """
         self._require_engine()
@@ -332,7 +332,7 @@ class EngineSearch:
         """Check that workers can run the tuner's trials.
 
         Raises:
-            NotOnEngine: They cannot.
+            NotOnEngine: Workers cannot run them.
         """
         tuner = self.tuner
         if _is_shared():
@@ -344,7 +344,7 @@ class EngineSearch:
         require_one_replica(tuner)
 
     def _tell_what_stays(self, request: Request) -> None:
-        """Print what of the user's code runs in workers, where it can change nothing here."""
+        """Print which user code runs in workers, where it cannot change objects of this process."""
         names = [f"{type(self.tuner).__name__}.{each}" for each in own_methods(self.tuner)]
         users = (type(each) for each in request.callbacks if not isinstance(each, Hooks))
         names += [each.__name__ for each in users if not each.__module__.startswith("keras.")]
@@ -402,7 +402,7 @@ class EngineSearch:
             write_checkpoints(self.tuner)
 
     def _drive(self, engine: Exchange, spec: TunerSpec, strategy: Strategy | None) -> None:
-        """Search with the tuner's oracle, or with an oracle around hpsearch's own method."""
+        """Search with the tuner's oracle, or with an oracle around a method of hpsearch."""
         tuner, search, recipe = self.tuner, spec.search, spec.problem.recipe
         oracle = tuner.oracle
         if not self.asks_the_oracle:
@@ -416,13 +416,13 @@ class EngineSearch:
         tuner.oracle._set_project_dir(tuner.directory, tuner.project_name)  # noqa: SLF001
         if self.asks_the_oracle and not self._live:
             self._replay(driver, spec)
-        # After an error or an interruption the oracle is made anew, as by another process.
+        # After an error or an interruption, rebuild the oracle as another process would.
         self._live = False
         driver.search(engine)
         self._live = True
 
     def _tell_earlier(self, strategy: Strategy, space: Space) -> None:
-        """Have a method propose none of the trials that did not run on the engine."""
+        """Keep a method from proposing trials that ran before the engine did."""
         if self.earlier is None:
             return
         outcomes = list(self.earlier.outcomes(space))
@@ -432,10 +432,10 @@ class EngineSearch:
             strategy.restore([each.config for each in outcomes], outcomes)
 
     def _replay(self, driver: Driver, spec: TunerSpec) -> None:
-        """Have the oracle repeat what it did in an earlier process, and show nothing of it."""
+        """Replay silently in the oracle what it did in an earlier process."""
         oracle = driver.oracle
         verbose, oracle.verbose = oracle.verbose, 0
-        # Trials that failed then end nothing now.
+        # Trials that failed in that process must not end this search.
         most, oracle.max_consecutive_failed_trials = oracle.max_consecutive_failed_trials, None
         hyperparameters = oracle.hyperparameters
         if self.earlier is not None:
@@ -447,13 +447,13 @@ class EngineSearch:
         driver.replay(spec.past.events)
         oracle.verbose, oracle.max_consecutive_failed_trials = verbose, most
         for trial in oracle.ongoing_trials.values():
-            # KerasTuner shows the end of those only whose begin it has shown.
+            # KerasTuner shows a trial's end only if it has shown its start.
             oracle._display.on_trial_begin(trial)  # noqa: SLF001 - there is no public way
 
     # The sweep's hyperparameters and code
 
     def _hyperparameters(self, request: Request) -> ModelHyperparameters:
-        """Return the hyperparameters, including those that KerasTuner's first build misses.
+        """Return the hyperparameters, including those that KerasTuner's first build missed.
 
         Raises:
             NotOnEngine: The engine cannot express them.
@@ -477,10 +477,10 @@ class EngineSearch:
         return ModelHyperparameters(found, defaults, custom_fit=by_fit, whole=whole)
 
     def note_late(self, config: Config) -> None:
-        """Take up hyperparameters that the model of a config requested, and none before."""
+        """Add the hyperparameters that a config's model is the first to request."""
         build = TrackedHyperParameters(config.values, lambda each: each.default)
         with contextlib.suppress(Exception), _silence():
-            # Code of the user, which a worker has run already.
+            # User code; its errors have been reported by a worker.
             model = self.tuner.hypermodel.build(build)
             if self._row is not None and not model.built:
                 give_weights(model, self._row)
@@ -522,7 +522,7 @@ class EngineSearch:
     def _parameter(self, name: str, declared: Sequence[Any]) -> Parameter:
         parameter = described(name, declared)
         if method_of(self.tuner)["name"] == "grid" and parameter.choices is None:
-            # KerasTuner's grid takes these values of a range without a step.
+            # From a range without a step, KerasTuner's grid takes these values.
             values = sorted(set(declared[0].values))
             return Parameter(name, Choices(tuple(values)), parameter.when)
         return parameter
@@ -549,7 +549,7 @@ class EngineSearch:
 
     @property
     def _settings(self) -> dict[str, Any]:
-        """The tuner's settings of every model; see `Tailored`."""
+        """The tuner's settings for all models; see `Tailored`."""
         tuner = self.tuner
         return {
             "optimizer": tuner.optimizer,
@@ -573,15 +573,15 @@ class EngineSearch:
 
 @contextlib.contextmanager
 def _silence() -> Iterator[None]:
-    """Show nothing of what code prints that the trials will run again."""
+    """Hide the output of code that the trials will run again."""
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         yield
 
 
 def _order(trials: dict[str, Any]) -> None:
-    """Put trials in the order of their ids, which decides between equal scores.
+    """Sort trials by id, which decides between equal scores.
 
-    KerasTuner reads their files in the order in which the file system names them.
+    KerasTuner reads their files in the file system's order.
     """
     ordered = sorted(trials.items())
     trials.clear()
@@ -589,5 +589,5 @@ def _order(trials: dict[str, Any]) -> None:
 
 
 def _is_shared() -> bool:
-    """Return whether processes share the trials, as KerasTuner's distributed mode has it."""
+    """Check if processes share the trials: KerasTuner's distributed mode."""
     return bool(os.environ.get("KERASTUNER_ORACLE_IP"))

@@ -1,4 +1,4 @@
-"""The servers that fork workers, which all tuners of a process share."""
+"""The servers that fork workers for all tuners of a process."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class _Kept:
     """The servers that all tuners of this process share.
 
     Attributes:
-        log: What the workers have printed that no project's log has yet.
-        pid: The process that started them; a fork of it starts its own.
+        log: The workers' output that is in no project's log yet.
+        pid: The process that started them; after a fork, the child starts others.
     """
 
     servers: Servers
@@ -32,7 +32,7 @@ _kept: list[_Kept] = []
 
 
 def kept_servers() -> Servers:
-    """Return this process's servers, starting them if there are none or they have ended."""
+    """Return this process's servers, starting them if absent or dead."""
     if _kept and _kept[0].pid == os.getpid() and _kept[0].servers.wait(0) is None:
         return _kept[0].servers
     close_servers()
@@ -42,7 +42,7 @@ def kept_servers() -> Servers:
 
 
 def copy_worker_log(where: ResultsDirectory) -> None:
-    """Move what the workers have written to the project's log, if any."""
+    """Move the workers' output to the project's log, if there is any."""
     if not _kept:
         return
     workers = _kept[0].log.fileno()
@@ -56,7 +56,7 @@ def copy_worker_log(where: ResultsDirectory) -> None:
 
 @atexit.register
 def close_servers() -> None:
-    """End the servers and all processes that they forked."""
+    """End the servers and the processes that they forked."""
     while _kept:
         kept = _kept.pop()
         if kept.pid == os.getpid():

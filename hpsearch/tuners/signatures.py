@@ -10,7 +10,7 @@ TunerType = TypeVar("TunerType", bound=type)
 
 
 def like_keras_tuners(ours: TunerType) -> TunerType:
-    """Give a class the arguments that its parent in KerasTuner has, and `workers`."""
+    """Give a class the signature of its KerasTuner parent, with `workers` added."""
     changed: Any = ours
     theirs: Any = next(each for each in ours.__mro__ if each.__module__.startswith("keras_tuner."))
     parameters = list(inspect.signature(theirs.__init__).parameters.values())

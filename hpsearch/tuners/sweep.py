@@ -1,4 +1,4 @@
-"""A tuner's search as a sweep: its method, its settings and its data."""
+"""Describe a tuner's search as a sweep: its method, settings and data."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from hpsearch.models.shipping import ModelHyperparameters, model_reference
 from hpsearch.spec.sweep import Sweep, sweep_from_mapping, sweep_from_text
 from hpsearch.store.store import Store
 
-#: Trials of a search that its oracle ends.
+#: Budget of a search that only its oracle ends.
 _ENDLESS = 10**9
 
 
 def method_of(tuner: keras_tuner.Tuner) -> Mapping[str, Any]:
-    """Return the `method` of a sweep file; a name with a colon is that of the tuner's oracle."""
+    """Return the `method` of a sweep file; the tuner's oracle has a name with a colon."""
     oracle = tuner.oracle
     if isinstance(tuner, keras_tuner.GridSearch):
         return {"name": "grid"}
@@ -40,7 +40,7 @@ def _bayesian(oracle: Any) -> dict[str, Any]:
     options = {"beta": float(oracle.beta)}
     default = inspect.signature(type(oracle).__init__).parameters["alpha"].default
     if oracle.alpha != default:
-        # Else the noise is fitted.
+        # If omitted, the noise is fitted.
         options["alpha"] = float(oracle.alpha)
     if oracle.num_initial_points is not None:
         options["num_initial_points"] = int(oracle.num_initial_points)
@@ -55,7 +55,7 @@ def sweep_of(
     Args:
         found: The hyperparameters.
         model: `module:name` of the hypermodel.
-        earlier: The trials of the project that did not run on the engine.
+        earlier: The number of the project's trials that did not run on the engine.
     """
     oracle, objective, method = tuner.oracle, tuner.oracle.objective, method_of(tuner)
     engine = tuner._hpsearch  # noqa: SLF001 - its own package's
@@ -83,7 +83,7 @@ def sweep_of(
 
 
 def _fixed(oracle: Any, request: Request, found: ModelHyperparameters) -> dict[str, int]:
-    """Return the epochs and batch size of every trial, but for what the model declares."""
+    """Return the epochs and batch size of all trials, unless the model declares them."""
     # Hyperband decides the epochs, not `search`.
     epochs = getattr(oracle, "max_epochs", None) or request.epochs
     fixed = {"epochs": epochs, "batch_size": request.batch_size}
@@ -94,7 +94,7 @@ def _fixed(oracle: Any, request: Request, found: ModelHyperparameters) -> dict[s
 
 
 def summed(objective: Any) -> tuple[tuple[str, int], ...]:
-    """Return the metrics whose sum is minimized, with their signs, if there are several."""
+    """Return the metrics in the minimized sum, with their signs; empty for a single metric."""
     if not isinstance(objective, kt_objective.MultiObjective):
         return ()
     directions = objective.name_to_direction
@@ -116,7 +116,7 @@ def _described(arrays: Arrays) -> dict[str, str]:
 
 
 def dataset_of(request: Request) -> Dataset:
-    """Return the arrays as a dataset, neither scaled, encoded nor standardised."""
+    """Return the arrays as a dataset, without scaling, encoding or standardising them."""
     arrays = request.arrays
     train = Split(arrays.x_train, arrays.y_train, arrays.w_train)
     validation = Split(arrays.x_val, arrays.y_val, arrays.w_val)
@@ -135,7 +135,7 @@ def dataset_of(request: Request) -> Dataset:
 
 
 def row_shape_in(store: Store) -> tuple[int, ...]:
-    """Return the shape of a row of the data that a store's trials were trained on."""
+    """Return the shape of a row of the data that a store's trials used."""
     memory = sweep_from_text(store.facts().sweep).data.memory
     shape = re.match(r"\(([\d, ]*)\)", memory.x if memory is not None else "")
     return tuple(int(n) for n in re.findall(r"\d+", shape.group(1) if shape else ""))[1:]

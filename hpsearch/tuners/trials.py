@@ -1,4 +1,4 @@
-"""The rows of a tuner's project as KerasTuner's trials of its oracle, and their checkpoints."""
+"""Turn the rows of a tuner's project into its oracle's trials, and write checkpoints."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ from hpsearch.tuners.running import TrialNames, is_users, next_number, padded
 from hpsearch.wording import counted
 
 STATUS = kt_trial.TrialStatus
-#: The store has the weights of every trial; a file takes as long as training a small model.
+#: Write few: the store has all weights, and a file takes as long as training a small model.
 MOST_CHECKPOINTS = 10
-#: No further file is begun once those of a search are as large.
+#: Write no further file once a search's files have this size.
 _MOST_BYTES = 2**26
 
 
 class TunerTrials:
     """The trials of a tuner's oracle.
 
-    A trial of KerasTuner is a config with all its executions. Its score is the mean of theirs, each
-    at its best epoch. An oracle that proposes itself makes its own trials.
+    A KerasTuner trial is a config with all its executions. Its score is the mean of the executions'
+    best epochs. If the tuner's oracle proposes, it creates the trials itself.
     """
 
     def __init__(self, tuner: keras_tuner.Tuner) -> None:
@@ -55,9 +55,9 @@ class TunerTrials:
         self._results: dict[str, dict[int, ExecutionResult]] = {}
         #: Config -> trial.
         self._ids: dict[str, str] = {}
-        #: Config -> number of its trial, of stored ones whose trainings may have no result yet.
+        #: Config -> number of its trial, for stored trials, also without a result yet.
         self._reserved: dict[str, int] = {}
-        #: Hyperparameters that trainings have requested, and no build before the search.
+        #: Hyperparameters that were first requested during training.
         self._late: set[str] = set()
 
     @property
@@ -65,9 +65,9 @@ class TunerTrials:
         return self.tuner.oracle
 
     def best_number(self, trial: Any) -> int | None:
-        """Return the number of a trial's best execution, whose weights are the trial's.
+        """Return the number of the trial's best execution, whose weights the trial's model gets.
 
-        Those of a trial that another one continued were not kept; a warning says so.
+        If another trial continued this one, its weights were not kept; a warning says so.
         """
         config = self.config_of(trial.trial_id)
         scored = [r for r in self._results.get(config or "", {}).values() if r.score is not None]
@@ -90,12 +90,12 @@ class TunerTrials:
 
     @property
     def any_completed(self) -> bool:
-        """Whether any trial has a score."""
+        """True if any trial has a score."""
         return any(each.status == STATUS.COMPLETED for each in self._oracle.trials.values())
 
     @property
     def _first(self) -> int:
-        """The number below that of the first trial on the engine, which counts from 1 there."""
+        """The number before the first trial on the engine, which counts trials from 1."""
         earlier = self.tuner._hpsearch.earlier  # noqa: SLF001 - its own package's
         return (earlier.next_number if earlier is not None else 0) - 1
 
@@ -111,12 +111,12 @@ class TunerTrials:
             made = {each.trial_id: each.config for each in opened.events() if each.config}
         return made[trial_id].id if trial_id in made else None
 
-    # Trials that a method of hpsearch proposes
+    # Trials proposed by a method of hpsearch
 
     def reserve(self, executions: Sequence[Execution]) -> None:
-        """Keep the ids of stored trials, also of those that have no result yet.
+        """Reserve the ids of stored trials, also without a result yet.
 
-        Their trainings may go on at once, in files that are named by the ids.
+        Their trainings may go on at once, in files named by the ids.
         """
         self._reserved = {each.config.id: self._first + each.trial for each in executions}
         ids = {config: padded(self._oracle, n) for config, n in self._reserved.items()}
@@ -125,7 +125,7 @@ class TunerTrials:
         names.note({config: each for config, each in ids.items() if known.get(config) != each})
 
     def begin(self, config: Config) -> None:
-        """Add a trial that was proposed, unless it is known."""
+        """Add a proposed trial, unless it exists."""
         if config.id in self._ids:
             return
         oracle = self._oracle
@@ -136,11 +136,11 @@ class TunerTrials:
 
     @property
     def _next(self) -> int:
-        """A number above those of all trials."""
+        """A number greater than those of all trials."""
         return next_number(self._oracle, self._reserved.values())
 
     def name(self, config: Config, trial_id: str) -> None:
-        """Tell workers the id of a trial, which names files of code of the user's there."""
+        """Record a trial's id for workers, where user code names files by it."""
         TrialNames(Path(self.tuner.project_dir)).note({config.id: trial_id})
 
     def _add(self, config: Config, number: int) -> Any:
@@ -166,10 +166,10 @@ class TunerTrials:
         return made
 
     def take(self, execution: Execution, result: ExecutionResult, *, show: bool = False) -> None:
-        """Add a row; the last execution of a config completes the trial.
+        """Add a row; a config's last execution completes the trial.
 
         Args:
-            show: Display a trial that is complete.
+            show: Whether to display a completed trial.
 
         Raises:
             FatalError: The user's code raised one.
@@ -180,7 +180,7 @@ class TunerTrials:
         results[execution.number] = result
         known = {each.name for each in self._oracle.hyperparameters.space} | self._late
         if result.late.keys() - known:
-            # It builds the model: once for a name, which only a `fit` may request.
+            # It builds the model: try once for each name, since only `fit` may request it.
             self._late |= result.late.keys()
             self.tuner._hpsearch.note_late(config)  # noqa: SLF001 - its own package's
         if self.tuner._hpsearch.asks_the_oracle:  # noqa: SLF001 - its own package's
@@ -200,10 +200,10 @@ class TunerTrials:
             self._oracle._check_consecutive_failures()  # noqa: SLF001
 
     def repeats(self, result: ExecutionResult, runs: int) -> bool:
-        """Return whether a training without a score so many times runs again, as in KerasTuner.
+        """Check if a training that gave no score in `runs` runs is repeated, as in KerasTuner.
 
-        One that diverged does so only if code of the user's may draw other numbers: the engine's
-        own would be the same.
+        A diverged training is repeated only if user code may draw other random numbers: the
+        engine would draw the same again.
         """
         if result.status is Status.DIVERGED and not self.tuner._hpsearch.own:  # noqa: SLF001
             return False
@@ -243,7 +243,7 @@ class TunerTrials:
     def _measured(
         self, results: Sequence[ExecutionResult], epochs: int | None
     ) -> tuple[dict[str, float], int]:
-        """Return means over the executions, each at its best of so many epochs, and the step."""
+        """Return the executions' mean metrics at their best epochs, and the mean best step."""
         curves = [each.curve[:epochs] for each in results]
         best = [self._best_epoch(curve) for curve in curves]
         rows = [curve[epoch] for curve, epoch in zip(curves, best, strict=True)]
@@ -257,7 +257,7 @@ class TunerTrials:
         return max(finite, key=lambda place: (self._sign * curve[place][name], -place))
 
     def _show(self, made: Any, seconds: float) -> None:
-        """Show a trial that has ended as KerasTuner does."""
+        """Display an ended trial as KerasTuner does."""
         display = self._oracle._display  # noqa: SLF001 - there is no public way
         now = datetime.now()  # noqa: DTZ005 - KerasTuner's clock has no zone
         display.search_start = display.search_start or now - timedelta(seconds=seconds)
@@ -265,7 +265,7 @@ class TunerTrials:
         display.trial_number.setdefault(made.trial_id, len(self._oracle.trials))
         display.on_trial_end(made)
 
-    # Trials that the oracle itself proposes
+    # Trials proposed by the tuner's oracle
 
     def measured(self, outcome: Outcome) -> tuple[Mapping[str, float], int]:
         """Return the metrics of a config after the epochs of an outcome, and the best step.
@@ -280,8 +280,8 @@ class TunerTrials:
         if outcome.score is None or not results:
             return {}, 0
         objective = self._oracle.objective
-        # A trial that continued the config has replaced its results: they tell nothing if it
-        # failed, and a `fit` that began with a later epoch does not tell those before it.
+        # A trial that continued the config has replaced its results. They are missing if it
+        # failed, and lack the first epochs if its `fit` began with a later one.
         means: Mapping[str, float] = dict.fromkeys(
             getattr(objective, "name_to_direction", ()), math.nan
         )
@@ -294,9 +294,9 @@ class TunerTrials:
         return any(math.isfinite(each[self._oracle.objective.name]) for each in curve)
 
     def complete(self, trial: Any, config: Config) -> None:
-        """Add to a trial that has ended what its oracle was not told.
+        """Add to an ended trial what its oracle does not know.
 
-        These are values that its training has drawn itself, and why it failed.
+        That is the values that its training has drawn, and the reason for a failure.
         """
         results = list(self._results.get(config.id, {}).values())
         late = self._late_of(config)
@@ -309,7 +309,7 @@ class TunerTrials:
             self._oracle._save_trial(trial)  # noqa: SLF001 - there is no public way
 
     def tell_failure(self, trial: Any) -> None:
-        """Print why a trial failed, if it did."""
+        """Print the reason if a trial failed."""
         if trial.status == STATUS.FAILED and self._oracle.verbose:
             why = (trial.message or "without a score").strip().splitlines()[-1]
             print(f"hpsearch: trial {trial.trial_id} failed: {why}")  # noqa: T201
@@ -319,7 +319,7 @@ class TunerTrials:
         return next((each.late for each in results if each.late), {})
 
     def restore(self, events: Sequence[OracleEvent]) -> None:
-        """Add what of an earlier process's trials is not in KerasTuner's files."""
+        """Add the parts of an earlier process's trials that KerasTuner's files lack."""
         proposed = {each.trial_id: each for each in events if each.config is not None}
         for event in events:
             first = proposed.get(event.trial_id)
@@ -352,7 +352,7 @@ class TunerTrials:
                 known.clear()
 
     def save(self) -> None:
-        """Write KerasTuner's own files of the project; the store remains the truth."""
+        """Write KerasTuner's files of the project; the store remains authoritative."""
         with contextlib.suppress(OSError):
             self._oracle.save()
             self.tuner.save()
@@ -360,14 +360,14 @@ class TunerTrials:
 
 @contextlib.contextmanager
 def _without_some_metrics() -> Iterator[None]:
-    """Let KerasTuner's trials have metrics that are not known any more."""
+    """Silence NumPy's warning about metrics that are not known any more."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "All-NaN", RuntimeWarning)
         yield
 
 
 def _raise_if_fatal(result: ExecutionResult) -> None:
-    """Raise what KerasTuner ends a search for."""
+    """Raise the error if KerasTuner would end the search for it."""
     kind = _fatal(result)
     if kind is not None:
         raise kind(result.error.partition(": ")[2] or result.error)
@@ -383,7 +383,7 @@ def _fatal(result: ExecutionResult) -> type[Exception] | None:
 
 
 class Driver(SweepTuner):
-    """The driver of a tuner's search, which keeps the tuner's own trials."""
+    """Drives a tuner's search, and updates the tuner's trials."""
 
     def __init__(self, trials: TunerTrials, *args: Any, **kwargs: Any) -> None:
         self._trials = trials
@@ -391,7 +391,7 @@ class Driver(SweepTuner):
         super().__init__(*args, **kwargs)
 
     def on_trial_begin(self, trial: Any) -> None:
-        """Add what hpsearch's own method proposes to the tuner's trials."""
+        """Add a trial that a method of hpsearch proposes, or name the oracle's."""
         if isinstance(self.oracle, StrategyOracle):
             self._trials.begin(self.oracle.proposals[trial.trial_id].config)
         else:
@@ -407,24 +407,24 @@ class Driver(SweepTuner):
         return super()._created()
 
     def replay(self, events: Sequence[OracleEvent]) -> None:
-        """Repeat what the oracle did; the tuner's own methods were called then."""
+        """Repeat the oracle's events, without the tuner's hooks, which ran at the time."""
         self._replays = True
         with _without_some_metrics():
             super().replay(events)
         self._replays = False
 
     def _adopt(self, trial: Any, found: Config, stored: Config, epochs: int | None) -> bool:
-        """Give a trial the stored values; whether its oracle proposed others."""
+        """Give a trial the stored values; return True if its oracle proposed others."""
         differs = super()._adopt(trial, found, stored, epochs)
         if differs and epochs is not None:
             self._continue(trial.hyperparameters.values, stored, epochs)
         if differs:
-            # Workers read which trial it continues.
+            # Workers read from the file which trial to continue.
             self.oracle._save_trial(trial)  # noqa: SLF001 - there is no public way
         return differs
 
     def _continue(self, values: dict[str, Any], config: Config, epochs: int) -> None:
-        """Name the stored trial that one of a config continues, and not the oracle's choice."""
+        """Have a trial continue the config's stored trial instead of the oracle's choice."""
         values.pop(TRIAL_ID, None)
         values.update({EPOCHS: epochs, INITIAL_EPOCH: 0})
         for name, each in self._stored.items():
@@ -433,7 +433,7 @@ class Driver(SweepTuner):
                 values.update({TRIAL_ID: name, INITIAL_EPOCH: reached})
 
     def on_trial_end(self, trial: Any) -> None:
-        """Call the tuner's own method for a trial that its oracle proposed."""
+        """Complete a trial that the oracle proposed, and call the tuner's hook."""
         if not isinstance(self.oracle, StrategyOracle):
             config = config_from(self.space, trial.hyperparameters.values)
             self._trials.complete(trial, config or Config({}))
@@ -441,7 +441,7 @@ class Driver(SweepTuner):
             self._trials.tuner.on_trial_end(trial)
 
     def _repeat(self, event: OracleEvent) -> bool:
-        """Repeat an event; a trial that ends gets what it was completed with."""
+        """Repeat an event, and complete a trial that it ends."""
         differs = super()._repeat(event)
         if event.config is None and event.trial_id in self._stored:
             trial = self.oracle.trials[event.trial_id]
@@ -449,13 +449,13 @@ class Driver(SweepTuner):
         return differs
 
     def measured(self, outcome: Outcome) -> tuple[Mapping[str, float], int]:
-        """Return the metrics that an oracle is told, and the best step."""
+        """Return the metrics for the oracle, and the best step."""
         if isinstance(self.oracle, StrategyOracle):
             return super().measured(outcome)
         return self._trials.measured(outcome)
 
     def failed(self, error: Exception) -> Reply:
-        """Raise what KerasTuner's own search raises.
+        """Raise the error if KerasTuner's own search would.
 
         Raises:
             FatalError: The user's code raised one.
@@ -465,7 +465,7 @@ class Driver(SweepTuner):
             ours = isinstance(self.oracle, StrategyOracle)
             fatal = isinstance(error, kt_errors.FatalError)
             if not ours and not fatal and self.oracle.end_order:
-                # The oracle raises as it is told of the last one, and of no trial that is fatal.
+                # The oracle raises when its last trial ends, before that failure is printed.
                 self._trials.tell_failure(self.oracle.trials[self.oracle.end_order[-1]])
             raise error
         return super().failed(error)
@@ -482,18 +482,18 @@ class TrialReporter(Reporter):
         self._trials.take(execution, result, show=True)
 
     def described(self, lines: Sequence[str]) -> None:
-        """Print nothing of the data: KerasTuner does not."""
+        """Print nothing about the data, as KerasTuner does."""
 
     def note(self, message: str, *, warning: bool = False) -> None:
-        """Print a line as KerasTuner does, unless it is to print nothing."""
+        """Print a line, unless the oracle is silent."""
         if self._trials.tuner.oracle.verbose:
             print(f"hpsearch: {'warning: ' * warning}{message}")  # noqa: T201
 
 
 def write_checkpoints(tuner: keras_tuner.Tuner) -> None:
-    """Write the checkpoints of a tuner's best trials; one that cannot be written is left out.
+    """Write the checkpoints of a tuner's best trials; skip any that cannot be written.
 
-    A `load_model` of the user's may read that of any trial.
+    With an overridden `load_model`, which may read any checkpoint, write those of all trials.
     """
     count, most = MOST_CHECKPOINTS, float(_MOST_BYTES)
     if is_users(tuner, "load_model"):
@@ -501,22 +501,22 @@ def write_checkpoints(tuner: keras_tuner.Tuner) -> None:
     written = 0
     for trial in tuner.oracle.get_best_trials(count):
         if trial.status == kt_trial.TrialStatus.COMPLETED and written < most:
-            # The user's own code, or a full disk.
+            # User code may raise anything, and the disk may be full.
             with contextlib.suppress(Exception):
                 written += _write_checkpoint(tuner, trial)
 
 
 def _write_checkpoint(tuner: Any, trial: Any) -> int:
-    """Write a trial's checkpoint, and return its bytes."""
-    # Nothing that the program does later may depend on these builds.
+    """Write a trial's checkpoint, and return its size in bytes."""
+    # These builds must not affect what the program does later.
     with warnings.catch_warnings(), seeded(0), apart():
-        # A trial that a later one continued has the later weights.
+        # The warning that a continued trial has the later trial's weights.
         warnings.simplefilter("ignore", UserWarning)
         model = tuner._hpsearch.model_of(trial)  # noqa: SLF001 - its own package's
     if model is None:
         return 0
     path = Path(tuner._get_checkpoint_fname(trial.trial_id))  # noqa: SLF001 - there is no public way
-    # Keras takes the format from the ending.
+    # Keras takes the format from the suffix.
     new = path.with_name(f".{path.name}")
     model.save_weights(new)
     new.replace(path)

@@ -1,4 +1,4 @@
-"""Functions that need Keras, which the driver has workers call."""
+"""Functions that need Keras, which workers call for the driver."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ def write_model(
     seed: int,
     weights: Sequence[npt.NDArray[Any]],
 ) -> None:
-    """Write the model of one training with its weights, input preprocessing included.
+    """Write a training's model with its weights, including input preprocessing.
 
     Beside Keras' own members, the archive names classes and columns (see `ModelFile`).
 
     Args:
         path: The file, written in place; Keras requires the suffix `.keras`.
-        values: The live hyperparameters; `epochs` is not read.
+        values: The active hyperparameters; `epochs` is ignored.
         seed: The execution's seed.
         weights: In the order of `model.get_weights()`.
 
@@ -69,17 +69,17 @@ def write_start(  # noqa: PLR0917 - calls pass arguments by position
     variant: Variant,
     data: TrainingData,
 ) -> None:
-    """Write the model and the rows that begin the training of an MLP's row.
+    """Write the untrained model and the data of an MLP's row.
 
-    The program `hpsearch/revisit/train.py` reads them: model.keras, before its training, and the
-    arrays in rows.npz, of which those with the names of Keras' arguments are passed to it.
+    The program `hpsearch/revisit/train.py` reads them: model.keras, as before training, and the
+    arrays in rows.npz. It passes arrays with the names of Keras' arguments to Keras.
 
     Args:
-        tolerance: The largest difference from the row's score that counts as reaching it.
-        variant: Which of the data the model is trained on.
+        tolerance: The largest difference from the row's score that counts as equal.
+        variant: The variant of the data that the model is trained on.
 
     Raises:
-        NotSupportedError: The model has code of the user's.
+        NotSupportedError: The model contains user code.
         OSError: A file cannot be written.
     """
     from hpsearch.models.mlp import build_model  # imports Keras
@@ -88,19 +88,19 @@ def write_start(  # noqa: PLR0917 - calls pass arguments by position
     compiled = {**model.get_compile_config(), "jit_compile": result.trainer == "xla"}
     for layer in model._flatten_layers():  # noqa: SLF001 - those inside of others, too
         if getattr(layer, "seed", 0) is None and hasattr(layer, "seed_generator"):
-            # Keras saves seeds, and no state.
+            # Keras saves seeds, but no state of random generators.
             layer.seed = int(layer.seed_generator.state[0])
-    # Also makes the optimizer's variables, without which loading it warns.
+    # Create the optimizer's variables, too, without which loading the model warns.
     model.compile_from_config(compiled)
     rows = _start_rows(problem, execution, result, data.of(execution.fold, variant).arrays)
     model.save(folder / "model.keras")
     _require_loadable(folder / "model.keras")
-    # Without allow_pickle, which savez of older NumPy would store as an array of that name.
+    # No allow_pickle: savez of older NumPy would store it as an array of that name.
     np.savez(folder / "rows.npz", **rows, tolerance=np.float64(tolerance))
 
 
 def _require_loadable(path: Path) -> None:
-    """Check that Keras loads a model in a process that has not imported the user's code."""
+    """Check that Keras can load a model in a process that has not imported user code."""
     import keras  # slow; the driver does without
 
     registry = keras.saving.get_custom_objects()
@@ -119,7 +119,7 @@ def _require_loadable(path: Path) -> None:
 def _start_rows(
     problem: Problem, execution: Execution, result: ExecutionResult, arrays: Arrays
 ) -> dict[str, Any]:
-    """Return the arrays of `write_start`; validation targets are in their own units."""
+    """Return the arrays for `write_start`, with validation targets in their own units."""
     from hpsearch.training.measures import prepared  # imports Keras
 
     recipe, target = problem.recipe, problem.target
@@ -146,7 +146,7 @@ def _start_rows(
     return {name: np.asarray(values) for name, values in rows.items() if values is not None}
 
 
-#: The most validation rows, and numbers in them, that are predicted beside a written model.
+#: The most validation rows, and numbers in them, to predict for a written model.
 _MOST_ROWS, _MOST_NUMBERS = 20_000, 20_000_000
 
 
@@ -159,11 +159,11 @@ def predict_validation(  # noqa: PLR0917 - calls pass arguments by position
     variant: Variant,
     data: TrainingData,
 ) -> Answers:
-    """Compare an MLP's predictions of up to 20,000 validation rows with the truth.
+    """Compare an MLP's predictions for up to 20,000 validation rows with the truth.
 
     Args:
         values, seed, weights: As for `write_model`.
-        fold, variant: Which of the data the model was trained on.
+        fold, variant: The fold and variant of the data that the model was trained on.
     """
     from hpsearch.models.mlp import build_model, full_model  # imports Keras
 
@@ -179,7 +179,7 @@ def predict_validation(  # noqa: PLR0917 - calls pass arguments by position
     raw = runs_in_graph(problem.input)
     if raw:
         judged = full_model(judged, problem.input, target)
-    # Keras' predict would trace a graph, which takes longer than so few rows.
+    # Keras' predict would trace a graph, which takes longer than predicting so few rows.
     steps = (x[at : at + _ROWS_A_STEP] for at in range(0, len(x), _ROWS_A_STEP))
     outputs = np.concatenate([np.asarray(judged(step, training=False)) for step in steps])
     predicted = predictions(outputs, target)
@@ -192,7 +192,7 @@ def predict_validation(  # noqa: PLR0917 - calls pass arguments by position
 
 Answers = dict[str, tuple[tuple[Any, ...], ...]]
 """`confusion` or `pairs` of an evaluation; empty if the predictions are not known."""
-#: The largest confusion matrix, and the most rows whose predictions are kept.
+#: The largest confusion matrix, and the most rows whose predictions to keep.
 _MOST_CLASSES, _MOST_PAIRS = 30, 300
 
 
@@ -219,7 +219,7 @@ def answers(predicted: npt.NDArray[Any], y: npt.NDArray[Any], target: Target) ->
 
 
 def predictions(outputs: npt.NDArray[Any], target: Target) -> npt.NDArray[Any] | None:
-    """Return an MLP's predicted classes or targets `(n_samples,)`; None for several targets."""
+    """Return an MLP's predicted classes or targets, `(n_samples,)`; None for several targets."""
     if target.task is Task.MULTICLASS:
         return np.asarray(np.argmax(outputs, axis=-1))
     if target.outputs != 1:
@@ -241,12 +241,12 @@ def find_in(recipe: Recipe, given: Sequence[Parameter], data: TrainingData) -> M
     return discover(recipe, given, *rows, data.target, inputs=data.input.parts)
 
 
-#: Name of the part of the loss that belongs to no row.
+#: The name of the part of the loss that belongs to no row.
 REGULARISATION = "regularisation"
-#: Name of the array of predicted classes or targets, one a row, in the output of `evaluate_rows`.
+#: The name of the predicted classes or targets, one a row, in the output of `evaluate_rows`.
 PREDICTED = "predicted"
 _ROWS_A_STEP = 1024
-#: From here on Keras' accuracy counts a probability as the second class.
+#: Keras' accuracy counts a probability above this as the second class.
 _HALF = 0.5
 
 
@@ -259,13 +259,13 @@ def evaluate_rows(  # noqa: PLR0917 - calls pass arguments by position
     x: Any,
     y: npt.NDArray[Any],
 ) -> None:
-    """Write loss and metrics of each row under the exported model, in the target's units.
+    """Write each row's loss and metrics under the exported model, in the target's units.
 
     Args:
-        path: The NumPy archive to write: `loss` and the metrics by name, each `(n_samples,)`, or
-            `()` if known only for all rows together; `regularisation`, `()`; and `predicted`, class
-            indices or targets `(n_samples,)`, if an MLP has one target.
-        values, seed: From which the model is built.
+        path: The NumPy archive to write. It holds `loss` and the metrics by name, `(n_samples,)`,
+            or `()` if known only for all rows together; `regularisation`, `()`; and, for an MLP
+            with one target, `predicted`, class indices or targets `(n_samples,)`.
+        values, seed: Hyperparameters and seed of the model.
         weights: In the order of `model.get_weights()`.
         x: Raw rows.
         y: Targets as in `hpsearch.data.specs.Arrays`.
@@ -285,7 +285,7 @@ def evaluate_rows(  # noqa: PLR0917 - calls pass arguments by position
     else:
         measured = _by_row(model, recipe, target, x, y)
     arrays: dict[str, Any] = {name: np.asarray(v, np.float64) for name, v in measured.items()}
-    # Without allow_pickle, which savez of older NumPy would store as an array of that name.
+    # No allow_pickle: savez of older NumPy would store it as an array of that name.
     np.savez(path, **arrays)
 
 
@@ -295,12 +295,12 @@ def evaluate_file(
     """Return the loss and the metrics of a saved MLP, in the target's own units.
 
     Args:
-        path: A `.keras` file; nothing that it names is run.
+        path: A `.keras` file; no code that it names is run.
         x: Raw rows.
         y: Targets as in `hpsearch.data.specs.Arrays`.
 
     Raises:
-        HpsearchError: It is no model for these rows.
+        HpsearchError: The file holds no model for these rows.
     """
     import keras  # slow; the driver does without
 
@@ -342,7 +342,7 @@ def _by_row(
 
 
 def _rows(values: Any, rows: int) -> npt.NDArray[np.float64]:
-    """Return one number a row, or their mean if there is not one for each row."""
+    """Return one number for each row, or a mean if there are fewer numbers."""
     array = np.asarray(values, np.float64)
     if array.shape[:1] != (rows,):
         return np.asarray(array.mean())

@@ -1,4 +1,4 @@
-"""A clock that stands still while this process is suspended."""
+"""A clock that stops while this process is suspended."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-#: A wait that ends later than asked by more was not late, but suspended.
+#: If a wait overruns by more than this, the process was suspended.
 _LATE_SECONDS = 1.0
 
 
 class _Clock(threading.local):
-    """Each thread has one: searches in several threads wait at the same time."""
+    """One clock for each thread, since several threads may search at the same time."""
 
     def __init__(self) -> None:
         self.suspended_seconds = 0.0
@@ -22,18 +22,18 @@ _CLOCK = _Clock()
 
 
 def now() -> float:
-    """Return monotonic seconds without those that this thread's waits were suspended.
+    """Return monotonic seconds, without the time for which this thread's waits were suspended.
 
-    The system's monotonic clock stands still while a machine sleeps, but not while its processes
-    are stopped, as by SLURM or a container's pause. Only waits are looked at, so a driver that is
-    busy extends no limit.
+    The system's monotonic clock stops while a machine sleeps, but not while its processes are
+    stopped, as by SLURM or a container's pause. Only waits count, so a busy driver extends no
+    limit.
     """
     return time.monotonic() - _CLOCK.suspended_seconds
 
 
 @contextmanager
 def waiting(seconds: float) -> Iterator[None]:
-    """Note how much longer than `seconds`, the longest time that was asked for, a wait takes."""
+    """Within this context, record by how much a wait of at most `seconds` overruns."""
     began = time.monotonic()
     try:
         yield

@@ -1,4 +1,4 @@
-"""From `execution.engine` to an executor."""
+"""Open the executor that `execution.engine` names."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ def opened_executor(
     in_process: bool = False,
     unfit: Callable[[], str] | None = None,
 ) -> Iterator[Executor]:
-    """Open the executor that an `execution:` block describes; it is closed with the context.
+    """Open the executor that an `execution:` block describes, and close it with the context.
 
     Args:
-        workers: Trainings at a time; None means one for each core, or on a cluster as many as
-            have room.
+        workers: Number of trainings at a time; None means one for each core, or on a cluster as
+            many as have room.
         log: An open file for what workers print.
-        servers: Running servers for the local engine, which closes them; None starts them.
+        servers: Running servers for the local engine, which closes them; None starts servers.
         pool: Trains in this pool's processes instead of the engine's.
         in_process: Trains in this process instead of the engine's.
-        unfit: Says on a node of a cluster why it cannot run the sweep's programs; None if it runs
-            none.
+        unfit: Returns, on a cluster's node, why the node cannot run the sweep's programs; None
+            without programs.
     """
     memory = None if execution.memory == "auto" else execution.memory
     with ExitStack() as stack:

@@ -36,18 +36,18 @@ def _end_with_parent(parent: int, number: int = signal.SIGKILL) -> None:
 
 
 def _adopt() -> None:
-    """Become the parent of each descendant that loses its own (Linux), so that none is lost."""
+    """Adopt descendants whose parent ends (Linux), so that they cannot escape."""
     _set(_ADOPTS, 1)
 
 
 def _end_family(*_: object) -> NoReturn:
-    """End every process that comes from this one, whatever session it has moved to, then this."""
+    """End all descendants of this process, even in other sessions, then this process."""
     own = os.getpid()
     while family := descendants([own])[own]:
         for pid in family:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        # Those that lose their parent by that are this process's children now.
+        # Processes whose parent was killed are now children of this one.
         try:
             os.waitpid(-1, 0)
         except ChildProcessError:
@@ -65,7 +65,7 @@ class _Server:
 
     Args:
         serve: `work.serve`, the loop of a worker.
-        other: The other server's PID if it is a child of this one.
+        other: The other server's PID, if it is a child of this one.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class _Server:
         self._wakeup, self._signalled = os.pipe()
 
     def run(self) -> None:
-        """Handle the driver's messages until it ends."""
+        """Handle the driver's messages until the driver ends."""
         for end in (self._wakeup, self._signalled):
             os.set_blocking(end, False)
         signal.set_wakeup_fd(self._signalled)
@@ -131,7 +131,7 @@ class _Server:
             _adopt()
             _set_name(f"hpsearch-{worker or 'tuner'}")
             if worker:
-                # The tuner is one small process that a run cannot do without.
+                # Not the tuner, which is small, and which a run needs.
                 die_first()
             self._channel.socket.close()
             os.close(self._wakeup)
@@ -145,10 +145,10 @@ class _Server:
                 write_trace(error)
         finally:
             for stream in (sys.stdout, sys.stderr):
-                # The worker's code may have closed or replaced them.
+                # The worker's code may have closed or replaced the streams.
                 with contextlib.suppress(Exception):
                     stream.flush()
-            # Neither atexit handlers nor TensorFlow's own teardown belong to a forked child.
+            # A forked child must run neither atexit handlers nor TensorFlow's teardown.
             os._exit(code)
 
     def _reap(self) -> None:
@@ -165,7 +165,7 @@ class _Server:
             self._end_adopted()
 
     def _end_adopted(self) -> None:
-        """End what a worker left: its children are this process's now."""
+        """End the processes that a worker left, which are this process's children now."""
         own = os.getpid()
         families = descendants([own, *self._own])
         kept = self._own.union(*(families[pid] for pid in self._own))
@@ -185,11 +185,11 @@ def main() -> None:
     signal.signal(END_SIGNAL, _end_family)
     _end_with_parent(driver, END_SIGNAL)
     _adopt()
-    # The driver alone decides what Ctrl-C does.
+    # Leave Ctrl-C to the driver.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # Imports leave little garbage, and collecting it takes a third of their time.
+    # Imports leave little garbage, but collecting it takes a third of their time.
     gc.disable()
-    # Imported before the fork and without garbage collection, so that workers are ready sooner.
+    # Import before the fork and without garbage collection, so that workers are ready sooner.
     from hpsearch.workers.work import preload_tensorflow, serve
 
     parent = os.getpid()
@@ -205,7 +205,7 @@ def main() -> None:
     else:
         os.close(loaded)
         channel = _introduce("hpsearch-fork", light)
-    # Only now: a package that one of the above imports if it is there is none of the user's files.
+    # Only now: optional imports of the packages above must not find the user's files.
     sys.path += [path for path in sys.argv[5:] if path not in sys.path]
     gc.freeze()
     gc.enable()

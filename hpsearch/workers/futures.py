@@ -1,4 +1,4 @@
-"""Executors that train in this process and on any `concurrent.futures` executor."""
+"""Executors that train in this process or on any `concurrent.futures` executor."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _NO_DATA = "no data"
 
 
 class InProcessExecutor(Executor):
-    """Runs one training or call at a time, when `events` is called."""
+    """Runs one training or call at a time, within `events`."""
 
     def __init__(self, dataset: TrainingData | None = None) -> None:
         self._dataset = dataset
@@ -48,30 +48,30 @@ class InProcessExecutor(Executor):
 
     @property
     def free(self) -> int:
-        """One, or none while a training or call waits."""
+        """1, or 0 while a training or call waits."""
         return 1 - self.busy
 
     @property
     def busy(self) -> int:
-        """Number of trainings and calls that wait."""
+        """Number of waiting trainings and calls."""
         return int(self._work is not None)
 
     def submit(self, work: Work) -> None:
-        """Take a training or a call, to be run by the next `events`."""
+        """Take a training or a call, which the next `events` runs."""
         if self._work is not None:
             raise RuntimeError("submit needs a free worker")
         self._work = work
 
     def converse(self, conversation: Conversation) -> None:
-        """Raise NotImplementedError: there is one process."""
+        """Raise NotImplementedError: there is no other process."""
         raise NotImplementedError(conversation)
 
     def say(self, message: Any) -> None:
-        """Raise NotImplementedError: there is one process."""
+        """Raise NotImplementedError: there is no other process."""
         raise NotImplementedError(message)
 
     def events(self, timeout_seconds: float) -> Sequence[Event]:
-        """Run what waits to its end, whatever the timeout, and return all its events."""
+        """Run the waiting work to its end, ignoring the timeout, and return its events."""
         del timeout_seconds
         work, self._work = self._work, None
         events: list[Event] = []
@@ -81,7 +81,7 @@ class InProcessExecutor(Executor):
         return events
 
     def close(self) -> None:
-        """Forget what waits."""
+        """Forget the waiting work."""
         self._work = None
 
 
@@ -95,12 +95,12 @@ class _Slot:
 
 
 class FuturesExecutor(Executor):
-    """Runs trainings as functions of the caller's pool, and calls in a worker of this machine.
+    """Runs trainings in the caller's pool, and calls in a worker of this machine.
 
     Each of the pool's processes receives the data once.
 
     Args:
-        pool: Its processes can import hpsearch and the user's modules.
+        pool: The pool, whose processes can import hpsearch and the user's modules.
         workers: Number of trainings at a time.
         log: Receives what calls print; None discards it.
     """
@@ -173,7 +173,7 @@ class FuturesExecutor(Executor):
     def _take(self, slot: _Slot, done: concurrent.futures.Future[Any]) -> Sequence[Event]:
         try:
             answer = done.result()
-        # Whatever the pool raises, the training gave no answer.
+        # The pool may raise anything: the training gave no answer.
         except (Exception, concurrent.futures.CancelledError) as error:  # noqa: BLE001
             del self._slots[slot.number]
             reason = f"the worker ended ({type(error).__name__}: {error})"
@@ -189,16 +189,16 @@ class FuturesExecutor(Executor):
         return shifted(events, time.monotonic())
 
     def close(self) -> None:
-        """Ignore trainings that still run, and end calls at once."""
+        """Ignore running trainings, and end calls at once."""
         self._slots.clear()
         self._calls.close()
 
 
-#: Runs the programs of this process of a pool.
+#: Runs programs in this process of a pool.
 _PROGRAMS = ProgramRunner()
-#: Datasets that this process of a pool has received, by digest.
+#: The datasets that this process of a pool has received, by digest.
 _datasets: dict[str, TrainingData] = {}
-#: A pool may have threads, but a process trains one model at a time.
+#: A pool may have threads, but a process must train one model at a time.
 _TRAINS = threading.Lock()
 
 

@@ -1,4 +1,4 @@
-"""Forked workers on this machine: the processes, their limits and their executor."""
+"""Run forked workers on this machine, and enforce their limits."""
 
 from __future__ import annotations
 
@@ -40,16 +40,16 @@ from hpsearch.workers.shared import share
 from hpsearch.workers.wire import CLOSED_STATUS, NoMessageError, Wire
 
 _LOG = logging.getLogger("hpsearch")
-#: TensorFlow keeps some megabytes of each model for good; a fresh worker costs milliseconds.
+#: TensorFlow never frees some megabytes of each model, and a new worker costs milliseconds.
 _GROWTH_BYTES = 250 * 2**20
 _POLL_SECONDS = 0.2
 #: Short, because a worker can take a gigabyte in half a second.
 _MEMORY_CHECK_SECONDS = 0.05
 _CHILDREN_CHECK_SECONDS = 0.5
-#: A look at all processes takes less than this part of the time: one in so many.
+#: Looking at all processes takes less than one part in this many of the time.
 _CHILDREN_CHECK_SHARE = 50
 _WAIT_FOR_EXIT_SECONDS = 1.0
-#: States of a process that has ended, and that a stopped server may not have reported.
+#: States of a process that has ended, which a stopped server may not have reported.
 _ENDED = ("", "zombie", "dead")
 _WROTE = (
     "its code wrote to a file descriptor that is not its own, the worker's connection to the driver"
@@ -64,7 +64,7 @@ class Worker(WorkerState):
 
     Attributes:
         pid: None until its server has reported it.
-        ended: Whether its server has reported its end. Children of its own may keep the other
+        ended: Whether its server has reported its end. The worker's children may keep the other
             side of the connection open.
     """
 
@@ -76,7 +76,7 @@ class Worker(WorkerState):
 
     @property
     def over(self) -> bool:
-        """Whether it will say nothing more that is not there already."""
+        """True if no further message will arrive."""
         return self.ended or self.connection.spoilt
 
     def take(self, work: Work) -> None:
@@ -85,14 +85,14 @@ class Worker(WorkerState):
         self.send(work)
 
     def send(self, message: Any) -> None:
-        """Send a message, once the process exists."""
+        """Send a message, or keep it until the process exists."""
         if self.pid is None:
             self._waiting.append(message)
         else:
             self.connection.post(cloudpickle.dumps(message))
 
     def forked(self, pid: int) -> None:
-        """Note the worker's process, and send what has waited for it."""
+        """Record the worker's process, and send the waiting messages."""
         self.pid, self.since = pid, now()
         while self._waiting:
             self.send(self._waiting.pop(0))
@@ -110,7 +110,7 @@ class Pool:
     def __init__(self, servers: Servers, limit: int, growth_bytes: int) -> None:
         self.servers = servers
         self.workers: dict[int, Worker] = {}
-        #: The process of the conversation, if there is one.
+        #: The conversation's process, if any.
         self.partner: Worker | None = None
         self._limit = limit
         self._growth_bytes = growth_bytes
@@ -131,11 +131,11 @@ class Pool:
         self.partner.send(conversation)
 
     def worker_for(self, work: Work) -> Worker:
-        """Return an able idle worker, or fork one; at the limit, it replaces an idle one."""
+        """Return a suitable idle worker, or fork one; at the limit, replace an idle one."""
         idle = [worker for worker in self.workers.values() if worker.work is None]
         able = [worker for worker in idle if worker.server.loaded or not work.tensorflow]
         if able:
-            # Light workers first, because only loaded ones can do other work.
+            # Light workers first, because only loaded workers can do other work.
             return min(able, key=lambda worker: worker.server.loaded)
         if len(self.workers) == self._limit:
             self.forget(idle[0])
@@ -146,7 +146,7 @@ class Pool:
 
     def _fork(self, server: Server, number: int) -> Worker:
         ours, theirs = socket.socketpair()
-        # Not everywhere does a flag of `send` keep it from waiting.
+        # Some systems lack a flag with which `send` does not wait.
         ours.setblocking(False)
         worker = Worker(number=number, server=server, connection=Wire(ours))
 
@@ -161,7 +161,7 @@ class Pool:
         return worker
 
     def forget(self, worker: Worker) -> None:
-        """Close the connection to a worker, which ends if it has not yet."""
+        """Close the connection to a worker, which then ends if it still runs."""
         self._selector.unregister(worker.connection)
         worker.connection.close()
         if worker is self.partner:
@@ -170,12 +170,12 @@ class Pool:
             del self.workers[worker.number]
 
     def ready(self, seconds: float) -> Sequence[Worker]:
-        """Wait for workers that have sent messages or ended; handle the servers' messages."""
+        """Wait for workers that sent messages or ended; handle the servers' messages."""
         self._flush()
         wait = 0.0 if any(worker.over for worker in self._all()) else max(0.0, seconds)
         with waiting(wait):
             ready = {key.data for key, _ in self._selector.select(wait)}
-        # Servers first: `how_ended` reads from them too, and a read after that could block.
+        # Servers first: `how_ended` reads from them, too, and a later read could block.
         for each in ready:
             if isinstance(each, Server):
                 self._hear(each)
@@ -185,7 +185,7 @@ class Pool:
         return [*self.workers.values(), *([self.partner] if self.partner else [])]
 
     def _flush(self) -> None:
-        """Send what workers had no room for, and look out for more room."""
+        """Send messages for which workers had no room, and watch for room for the others."""
         for worker in self._all():
             worker.connection.flush()
             wanted = selectors.EVENT_READ
@@ -205,7 +205,7 @@ class Pool:
                     worker.ended = worker.ended or own
 
     def how_ended(self, worker: Worker) -> str:
-        """Describe how a worker's process ended; end it if only its connection has."""
+        """Describe how a worker's process ended; if only its connection has, end the process."""
         code = self._exit_code(worker, worker.server)
         lives = code is None and worker.pid is not None and state_of(worker.pid) not in _ENDED
         if lives:
@@ -232,7 +232,7 @@ class Pool:
             yield
         except (EOFError, OSError, pickle.UnpicklingError) as error:
             if server.loaded:
-                # Its parent, the light server, reports its end.
+                # The light server, its parent, reports its end.
                 code = self._exit_code(server, self.servers.light)
             else:
                 code = self.servers.wait(_WAIT_FOR_EXIT_SECONDS)
@@ -243,13 +243,13 @@ class Pool:
             ) from error
 
     def require_servers(self, most_seconds: float | None) -> None:
-        """Check that the servers fork the workers that they were asked for.
+        """Check that the servers have forked the requested workers in time.
 
         Args:
             most_seconds: See `Server.silent_seconds`.
 
         Raises:
-            HpsearchError: One does not.
+            HpsearchError: A server has not.
         """
         for server in self.servers:
             if silent := server.silent_seconds(most_seconds):
@@ -270,7 +270,7 @@ class Pool:
 
 
 def end(worker: Worker) -> None:
-    """End a worker's process, whatever it does."""
+    """End a worker's process at once."""
     if worker.pid is not None and not worker.ended:
         with contextlib.suppress(ProcessLookupError):
             os.kill(worker.pid, signal.SIGKILL)
@@ -307,14 +307,14 @@ class LocalExecutor(Executor):
         self._timeout_seconds = timeout_seconds
         self._memory_bytes = memory_bytes
         self._memory_checked = 0.0
-        #: Bytes of the children of workers, by the workers' PIDs, and when to look again.
+        #: Bytes of workers' children, by the workers' PIDs, and when to look again.
         self._children_bytes: dict[int, int] = {}
         self._next_look = 0.0
         self._poll_seconds = _POLL_SECONDS if memory_bytes is None else _MEMORY_CHECK_SECONDS
         self._pool = Pool(servers, workers, growth_bytes)
 
     def provide(self, dataset: TrainingData) -> None:
-        """Put the data where every worker maps it; before the first `submit`."""
+        """Put the data where every worker maps them; called before the first `submit`."""
         handle = share(dataset)
         try:
             self._pool.provide(handle)
@@ -331,7 +331,7 @@ class LocalExecutor(Executor):
         return sum(worker.work is not None for worker in self._pool.workers.values())
 
     def submit(self, work: Work) -> None:
-        """Start a training or a call in an idle worker or a new one.
+        """Start a training or a call, in an idle worker or a new one.
 
         Raises:
             HpsearchError: A server has ended.
@@ -353,11 +353,11 @@ class LocalExecutor(Executor):
 
     @property
     def converses(self) -> bool:
-        """Whether a conversation's process has not ended."""
+        """True if a conversation's process is running."""
         return self._pool.partner is not None
 
     def say(self, message: Any) -> None:
-        """Send a message; an event tells if the process has ended."""
+        """Send a message; an event reports if the process has ended."""
         if self._pool.partner is not None:
             self._pool.partner.send(message)
 
@@ -369,7 +369,7 @@ class LocalExecutor(Executor):
             for worker in self._pool.ready(min(remaining, self._poll_seconds)):
                 if worker is self._pool.partner:
                     events += self._listen(worker)
-                # Handling the end of another worker may have replaced this one.
+                # Handling another worker's end may have replaced this worker.
                 elif worker in self._pool.workers.values():
                     events += self._hear(worker)
             self._enforce_limits()
@@ -401,7 +401,7 @@ class LocalExecutor(Executor):
         except NoMessageError:
             end(worker)
             return self._handle_end(worker, _WROTE)
-        # If there were messages, the end is handled next.
+        # After messages, the next call handles the end.
         if not received and worker.ended:
             return self._handle_end(worker)
         for message in received:
@@ -409,13 +409,13 @@ class LocalExecutor(Executor):
         return [message for message in received if not isinstance(message, Retired)]
 
     def _handle_end(self, worker: Worker, reason: str = "") -> list[Event]:
-        """Forget a worker that has ended, and report the work that is lost."""
+        """Forget an ended worker, and report its lost work."""
         self._pool.forget(worker)
         work = worker.work
         if work is None:
             return []
         if worker.retired:
-            # The worker had retired before the work reached it; a fresh one takes it.
+            # The worker had retired before the work reached it: give the work to a new worker.
             self.submit(work)
             return []
         reason = worker.end_reason or reason
@@ -445,7 +445,7 @@ class LocalExecutor(Executor):
                 end(worker)
 
     def _look_at_children(self, instant: float) -> None:
-        """Note what the children of workers use, now and then: it takes a look at all processes."""
+        """Record the memory of workers' children, now and then, as that inspects all processes."""
         if instant < self._next_look:
             return
         pids = [worker.pid for worker in self._pool.workers.values() if worker.pid is not None]
@@ -459,7 +459,7 @@ class LocalExecutor(Executor):
 
 
 class LocalCalls:
-    """One worker of this machine for calls; it starts with the first call.
+    """One worker on this machine for calls, started by the first call.
 
     Args:
         log: Receives what the worker prints; None discards it.
@@ -473,16 +473,16 @@ class LocalCalls:
         self._closing = ExitStack()
 
     def provide(self, dataset: TrainingData) -> None:
-        """Keep the data that calls may read."""
+        """Keep the data, which calls may read."""
         self._dataset = dataset
 
     @property
     def busy(self) -> int:
-        """Number of calls that wait or are under way."""
+        """Number of waiting and running calls."""
         return len(self._waiting) + (0 if self._executor is None else self._executor.busy)
 
     def submit(self, call: Call) -> None:
-        """Make a call after those that wait.
+        """Make a call, after the waiting ones.
 
         Raises:
             HpsearchError: The worker cannot be started.
@@ -500,7 +500,7 @@ class LocalCalls:
 
     @property
     def listens(self) -> bool:
-        """Whether there may be events."""
+        """True if there may be events."""
         return self._executor is not None and (self.busy > 0 or self._executor.converses)
 
     def _started(self) -> LocalExecutor:
@@ -517,7 +517,7 @@ class LocalCalls:
             executor.submit(self._waiting.popleft())
 
     def events(self, timeout_seconds: float) -> Sequence[Event]:
-        """Return new events; waits only if there may be some."""
+        """Return new events; wait only if there may be some."""
         if self._executor is None or not self.listens:
             return []
         events = self._executor.events(timeout_seconds)

@@ -1,4 +1,4 @@
-"""The log of what workers print, which has no end of its own."""
+"""Bound the log of workers' output, which could grow without end."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import re
 from typing import IO, Any
 
-#: A log of more than this loses all but its first and its last bytes.
+#: A larger log loses all but its first and its last bytes.
 _MOST_BYTES = 64 * 2**20
 _FIRST_BYTES = 2**20
 _LAST_BYTES = 8 * 2**20
@@ -15,19 +15,19 @@ _NOTICE = re.compile(rb"\n\[(\d+) bytes were cut here\]\n")
 
 
 def cut_middle(log: IO[Any]) -> None:
-    """Cut the middle out of a log that has grown beyond 64 MiB, and say how many bytes it had.
+    """Cut the middle out of a log that has grown beyond 64 MiB, and note the bytes cut.
 
-    What others append meanwhile is lost, and counted but for the last instant.
+    Lines that others append meanwhile are lost, and counted except for the last instant.
 
     Args:
-        log: A file that is open for reading and appending; another one stays as it is.
+        log: A file open for reading and appending; any other file stays unchanged.
     """
     with contextlib.suppress(OSError, ValueError):
         descriptor = log.fileno()
         size = os.fstat(descriptor).st_size
         if size <= _MOST_BYTES:
             return
-        # At an earlier cut others may have written before the notice.
+        # Others may have written before the notice during an earlier cut.
         head = os.pread(descriptor, _FIRST_BYTES + 2 * _LAST_BYTES, 0)
         earlier = _NOTICE.search(head)
         cut = int(earlier[1]) - len(earlier[0]) if earlier else 0
@@ -35,7 +35,7 @@ def cut_middle(log: IO[Any]) -> None:
         first = head[: min(end, _FIRST_BYTES)]
         last = os.pread(descriptor, _LAST_BYTES, size - _LAST_BYTES)
         last = last[last.find(b"\n") + 1 :]
-        # Others have appended meanwhile.
+        # Others may have appended meanwhile.
         cut += os.fstat(descriptor).st_size - len(first) - len(last)
         os.ftruncate(descriptor, len(first))
         os.write(descriptor, b"\n[%d bytes were cut here]\n" % cut + last)

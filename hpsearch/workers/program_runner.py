@@ -1,4 +1,4 @@
-"""Programs on the machines of a cluster: in a process of somebody else's, such as Ray's."""
+"""Run programs on a cluster's machines, inside another system's process, such as Ray's."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _WAIT_SECONDS = 1.0
 
 
 class ProgramRunner:
-    """Runs programs one after the other, each in a forked worker as on the driver's machine.
+    """Runs programs one by one, in forked workers as on the driver's machine.
 
-    Whatever a program has started ends with it, and with this process. Any thread may call `run`,
-    one at a time.
+    All processes that a program has started end with it, and with this process. Any thread may
+    call `run`, but only one at a time.
     """
 
     def __init__(self) -> None:
@@ -37,7 +37,7 @@ class ProgramRunner:
         """Run a program and yield its events; the last one is Finished or Lost.
 
         Args:
-            number: The worker's in its events.
+            number: The worker's number for the events.
             most_bytes: Most memory of a forked worker with its program.
         """
         assert job.program is not None
@@ -48,7 +48,7 @@ class ProgramRunner:
             while executor.busy:
                 for event in executor.events(_WAIT_SECONDS):
                     yield of_worker(event, number)
-        # A RuntimeError: the system has no thread left.
+        # RuntimeError: the system has no thread left.
         except (HpsearchError, OSError, RuntimeError) as error:
             self.close()
             yield Lost(number, job.training, str(error), False, time.monotonic() - began)
@@ -56,7 +56,7 @@ class ProgramRunner:
     def _started(self, timeout_seconds: float | None, most_bytes: int | None) -> LocalExecutor:
         wanted = (os.getpid(), timeout_seconds, most_bytes)
         if self._made_for is not None and self._made_for[0] != wanted[0]:
-            # This process is a fork of the one whose servers these are.
+            # This process is a fork, and the servers belong to its parent.
             self._executor, self._closing = None, ExitStack()
         elif self._made_for != wanted:
             self.close()
@@ -74,15 +74,15 @@ class ProgramRunner:
         return self._executor
 
     def close(self) -> None:
-        """End the forked worker, and what it runs, at once."""
+        """End the forked worker and its program at once."""
         self._executor = None
         self._closing.close()
 
 
 def _lasting_servers(stack: ExitStack) -> Servers:
-    """Start servers in a thread that lives until a stack closes: they end with their thread.
+    """Start servers in a thread that lives until a stack closes, since they end with their thread.
 
-    The caller's may be one of a pool's, which ends when it has nothing to do.
+    The caller's thread may belong to a pool, which ends idle threads.
     """
     made: Future[Servers] = Future()
     over = threading.Event()
@@ -101,7 +101,7 @@ def _lasting_servers(stack: ExitStack) -> Servers:
 
 
 def _servers() -> Servers:
-    """Start servers that write, such as the trace of a crash, to this process's standard error."""
+    """Start servers whose output, such as a crash's trace, goes to this process's stderr."""
     log: IO[Any] | None = sys.stderr
     try:
         assert log is not None

@@ -13,9 +13,9 @@ from hpsearch.programs.command import ProgramCall
 from hpsearch.space.execution import ExecutionResult, ResumePoint, Training
 from hpsearch.workers.clock import now
 
-#: A timed call may take as long as so many trainings, and at least so many seconds.
+#: A timed call may take as long as this many trainings, and at least this many seconds.
 _CALL_TRAININGS, _CALL_SECONDS = 10, 60.0
-#: A function from a config's values to a score, or to an iterator of one score an epoch.
+#: A function from a config's values to a score, or to an iterator with one score an epoch.
 Objective = Callable[[dict[str, Any]], float | Iterator[float]]
 
 
@@ -26,16 +26,16 @@ class Job:
     Attributes:
         recipe: Everything that decides the score besides config, seed and data.
         keep_better_than: Send back the weights of executions that score better; None sends back
-            those of every scored execution.
+            the weights of every scored execution.
         keep: Whether to send back any weights.
         tensorflow: Whether the training needs a worker that can use TensorFlow.
         past: The point to resume from; None starts from the beginning.
-        floors: The score that the training must have reached by each epoch, or it is stopped.
-            May be empty or shorter than the training.
+        floors: The score that the training must have reached by each epoch, or else it is
+            stopped. May be empty or shorter than the training.
         snapshot: Whether to send back the state at the last epoch.
-        objective: Replaces the MLP: called with the config for its score, or for a score an
+        objective: Replaces the MLP: a function from the config to its score, or to a score an
             epoch. The worker imports it by its module and name.
-        program: Replaces the MLP: run with the config as its arguments.
+        program: Replaces the MLP: a program that gets the config as its arguments.
     """
 
     training: Training
@@ -50,7 +50,7 @@ class Job:
     program: ProgramCall | None = None
 
     def wants(self, score: float) -> bool:
-        """Return whether to send back the weights of an execution with this score."""
+        """Check if the weights of an execution with this score are to be sent back."""
         if not self.keep:
             return False
         return self.keep_better_than is None or self.recipe.better(score, self.keep_better_than)
@@ -60,14 +60,14 @@ class Job:
 class Call:
     """A function to call in a worker, for its value or for a file that it writes.
 
-    Calls have no limit of memory.
+    The memory limit does not apply to calls.
 
     Attributes:
         function: Returns plain data or None. The worker imports it by its module and name.
         arguments: Plain data.
         tensorflow: Whether the function needs a worker that can use TensorFlow.
         with_data: Whether to append the training data to the arguments.
-        timed: Whether it may take no longer than a training, or than a minute.
+        timed: Whether a time limit, based on that of trainings, applies.
     """
 
     function: Callable[..., Any]
@@ -79,11 +79,11 @@ class Call:
 
 @dataclass(frozen=True)
 class Conversation:
-    """A function that talks with the driver, in a process of its own that can use TensorFlow.
+    """A function that talks with the driver from a separate process that can use TensorFlow.
 
     Attributes:
-        function: `package.module:name` of a function. It is called with a
-            `wire.Wire`, over which it sends and receives pickled messages, and the arguments.
+        function: `package.module:name` of a function. Its arguments are a `wire.Wire`, over which
+            it sends and receives pickled messages, and `arguments`.
     """
 
     function: str
@@ -115,7 +115,7 @@ class EpochFinished:
 class Answered:
     """An execution has its result.
 
-    Its spans begin by `time.monotonic()` of the driver's machine.
+    Its spans' times are those of `time.monotonic()` on the driver's machine.
     """
 
     worker: int
@@ -124,7 +124,7 @@ class Answered:
 
 @dataclass(frozen=True)
 class Finished:
-    """A training is over, and all its executions are answered."""
+    """A training ended, and all its executions are answered."""
 
     worker: int
     training: Training
@@ -139,8 +139,8 @@ class Lost:
         timed_out: Whether the executor ended the worker because it took too long.
         seconds: How long the training had run.
         too_large: Whether the executor ended the worker because it took too much memory.
-        machine_lost: Whether the worker's machine was lost or reassigned, which is most likely
-            no fault of the training.
+        machine_lost: Whether the worker's machine was lost or reassigned, which is probably not
+            the training's fault.
     """
 
     worker: int
@@ -154,10 +154,10 @@ class Lost:
 
 @dataclass(frozen=True)
 class Called:
-    """A call is over.
+    """A call ended.
 
     Attributes:
-        error: One line: the function's exception, or how the worker ended. Empty on success.
+        error: The function's exception, or how the worker ended, in one line; empty on success.
         value: The function's return value.
         ended: Whether the worker ended.
     """
@@ -178,7 +178,7 @@ class Said:
 
 @dataclass(frozen=True)
 class Heard:
-    """A conversation's process sent a message, or has ended.
+    """A conversation's process sent a message, or ended.
 
     Attributes:
         ended: How it ended, in one line; else empty.
@@ -192,16 +192,16 @@ Event = Started | EpochFinished | Answered | Finished | Lost | Called | Said | H
 
 
 def shifted(events: Iterable[Any], seconds: float) -> list[Any]:
-    """Shift the spans of answers.
+    """Shift the spans of answers by `seconds`.
 
-    Machines do not share a monotonic clock. Between two of them spans travel as seconds before they
-    were sent: shifted by `-time.monotonic()` there, and by `time.monotonic()` here.
+    Machines do not share a monotonic clock, so spans travel as seconds before sending: the sender
+    shifts them by `-time.monotonic()`, the receiver by `time.monotonic()`.
     """
     return [_shifted(each, seconds) if isinstance(each, Answered) else each for each in events]
 
 
 def of_worker(event: Any, number: int) -> Any:
-    """Return an event of a worker as that of another number."""
+    """Return a worker's event under another worker number."""
     if isinstance(event, Answered):
         spans = tuple(each._replace(worker=number) for each in event.result.spans)
         return Answered(number, replace(event.result, spans=spans))
@@ -232,11 +232,11 @@ class Executor(Protocol):
         ...
 
     def submit(self, work: Work) -> None:
-        """Start a training or a call; only while `free` is positive."""
+        """Start a training or a call; allowed only while `free` is positive."""
         ...
 
     def converse(self, conversation: Conversation) -> None:
-        """Start a conversation, whose messages are events; at most one."""
+        """Start a conversation, at most one; its messages are events."""
         ...
 
     def say(self, message: Any) -> None:
@@ -244,11 +244,11 @@ class Executor(Protocol):
         ...
 
     def events(self, timeout_seconds: float) -> Sequence[Event]:
-        """Return new events in order, after waiting for at least one or until the timeout."""
+        """Wait for at least one event or the timeout, then return new events in order."""
         ...
 
     def close(self) -> None:
-        """End all work at once; no process is left on return."""
+        """End all work at once; leave no process."""
         ...
 
     def __enter__(self) -> Self:
@@ -260,7 +260,7 @@ class Executor(Protocol):
 
 @dataclass(frozen=True)
 class Retired:
-    """A worker has grown too large and ends after its work; nothing is lost."""
+    """A worker ends after its work, usually because it has grown too large; nothing is lost."""
 
 
 @dataclass(eq=False, kw_only=True)
@@ -269,12 +269,12 @@ class WorkerState:
 
     Attributes:
         work: The current training or call, if any.
-        since: Clock time from which the work's time counts: its worker had it then.
+        since: Clock time from which the work's time counts, when the worker got it.
         began: Clock time at which the training began, if it has.
         end_reason: Why the executor ends this worker, in words; empty if it does not.
-        timed_out, too_large: Which limit the worker exceeded, if any.
+        timed_out, too_large: The limit that the worker exceeded, if any.
         retired: Whether the worker takes no more work.
-        importing_seconds: Time beyond its limit that a training may take to begin.
+        importing_seconds: Extra time that a training may take to begin.
     """
 
     number: int
@@ -288,13 +288,13 @@ class WorkerState:
     importing_seconds: float = 0.0
 
     def take(self, work: Work) -> None:
-        """Note new work."""
+        """Record new work."""
         self.work, self.began, self.end_reason = work, None, ""
         self.since = now()
         self.timed_out = self.too_large = False
 
     def hear(self, message: Event | Retired) -> None:
-        """Note a message of the worker."""
+        """Record a message of the worker."""
         match message:
             case Retired():
                 self.retired = True
@@ -307,7 +307,7 @@ class WorkerState:
 
     @property
     def limits_apply(self) -> bool:
-        """Whether the worker has a training or a timed call that the executor has not ended."""
+        """True if the worker has a training or a timed call that the executor has not ended."""
         limited = isinstance(self.work, Job) or (self.work is not None and self.work.timed)
         return limited and not self.end_reason
 
@@ -317,7 +317,7 @@ class WorkerState:
             return
         limit = f"execution.timeout, {most_seconds:g} s"
         if isinstance(self.work, Call):
-            # It builds a model many times.
+            # A timed call builds a model many times.
             most_seconds = max(_CALL_TRAININGS * most_seconds, _CALL_SECONDS)
             limit = f"{most_seconds:g} s"
         elif self.began is None:
@@ -331,7 +331,7 @@ class WorkerState:
         if used_bytes > most_bytes:
             self.too_large = True
             self.end_reason = (
-                # Rounded up, so that it reads as more than the limit.
+                # Rounded up, so that it exceeds the limit in print, too.
                 f"memory: the worker used {math.ceil(used_bytes / 2**20)} MB, more than "
                 f"execution.memory, {most_bytes / 2**20:.0f} MB"
             )
@@ -342,7 +342,7 @@ class WorkerState:
             return Called(self.number, reason, ended=True)
         if self.work is None:
             return None
-        # By the clock of the limit, a training that exceeded it took longer than the limit.
+        # Take the limit's clock, by which a training that timed out took longer than the limit.
         began = self.since if self.began is None or self.timed_out else self.began
         return Lost(
             self.number,

@@ -22,28 +22,28 @@ from hpsearch.machine import state_of
 from hpsearch.workers.clock import now
 from hpsearch.workers.output import cut_middle
 
-#: Read by TensorFlow's libraries when they are loaded. The servers must stay single-threaded to
-#: fork, and one thread a worker is fastest if every core has a worker.
+#: TensorFlow's libraries read these when loaded. The servers must stay single-threaded to fork, and
+#: one thread a worker is fastest if every core has a worker.
 ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
-    # Importing TensorFlow loads pyarrow if installed, and its allocator starts a thread.
+    # Importing TensorFlow loads pyarrow if installed, whose allocator would start a thread.
     "JE_ARROW_MALLOC_CONF": "background_thread:false",
     "KERAS_BACKEND": "tensorflow",
     "TF_CPP_MIN_LOG_LEVEL": "2",
     "CUDA_MODULE_LOADING": "LAZY",
 }
-#: In a Ray worker it says whether Ray kills the worker's children when it ends. The server that
-#: ends all processes of a program has to outlive the worker by a moment.
+#: In a Ray worker it decides if Ray kills the worker's children when the worker ends. The server
+#: that ends all processes of a program has to outlive the worker by a moment.
 CHILDREN_VARIABLE = "RAY_kill_child_processes_on_worker_exit"
 _HEADER_BYTES = 8
-#: Tells the light server to end all processes that come from it.
+#: Signal on which the light server ends all its descendants.
 END_SIGNAL = signal.SIGUSR1
 _END_SECONDS = 2.0
-#: In this time, a process that runs has forked a worker.
+#: A running process forks a worker within this time.
 _FORK_SECONDS = 60.0
-#: How often to look whether a process that is not ready was stopped.
+#: How often to check if a process that is not ready was stopped.
 _LOOK_SECONDS = 1.0
 
 
@@ -95,7 +95,7 @@ class Channel:
 
 
 class Server:
-    """A process that forks workers, as its driver sees it.
+    """The driver's view of a process that forks workers.
 
     Attributes:
         loaded: Whether its workers can use TensorFlow.
@@ -108,7 +108,7 @@ class Server:
         self._channel = channel
         self._on_forked: deque[Callable[[int], None]] = deque()
         self._ready = False
-        #: Clock time of the last sign of life.
+        #: Clock time of the process's last sign of life.
         self._heard = 0.0
 
     def fileno(self) -> int:
@@ -116,7 +116,7 @@ class Server:
         return self._channel.fileno()
 
     def provide(self, handle: int) -> None:
-        """Hand over a shared dataset for all workers forked from now on.
+        """Pass a shared dataset on to all workers forked from now on.
 
         Raises:
             OSError: The process has ended.
@@ -126,7 +126,7 @@ class Server:
     def fork(
         self, number: int, growth_bytes: int, connection: int, on_forked: Callable[[int], None]
     ) -> None:
-        """Ask for a worker, in the working directory of this process.
+        """Request a worker, in the current working directory.
 
         Args:
             connection: Descriptor of the worker's end.
@@ -139,13 +139,13 @@ class Server:
             self._heard = now()
         place = ""
         with contextlib.suppress(OSError):
-            # A program may have changed it since the process was started.
+            # A program may have changed the directory since the process started.
             place = os.getcwd()
         self._channel.send(("fork", number, growth_bytes, place), connection)
         self._on_forked.append(on_forked)
 
     def receive(self) -> tuple[int, int] | None:
-        """Handle the next message; return PID and wait status if it reports the end of a worker.
+        """Handle the next message; if it reports a worker's end, return PID and wait status.
 
         Raises:
             EOFError, OSError, pickle.UnpicklingError: The server has ended.
@@ -164,11 +164,11 @@ class Server:
         return None
 
     def silent_seconds(self, most: float | None) -> float:
-        """Return for how long the process has owed a worker, if that is too long; else 0.
+        """Return for how many seconds the process has owed a worker, if too long; else 0.
 
         Args:
-            most: Longest time if the process is stopped; None for a minute. One that runs has
-                a minute at least, and as long as it takes to import TensorFlow.
+            most: Longest time for a stopped process; None for a minute. A running process has at
+                least a minute, and as long as it takes to import TensorFlow.
         """
         silent = now() - self._heard
         most = _FORK_SECONDS if most is None else most
@@ -181,7 +181,7 @@ class Server:
         return silent if silent > most else 0.0
 
     def close(self) -> None:
-        """Close the channel; the process then ends."""
+        """Close the channel, which ends the process."""
         self._channel.socket.close()
 
 
@@ -191,7 +191,7 @@ class Servers:
     Args:
         log: The output of the servers and their workers, open for reading and appending.
         tensorflow: Whether the second server imports TensorFlow, for work that needs it.
-        log_name: Of the log, for people.
+        log_name: The log's name in messages.
     """
 
     def __init__(self, log: IO[Any], *, tensorflow: bool = True, log_name: str = "run.log") -> None:
@@ -220,7 +220,7 @@ class Servers:
                 start_new_session=True,
             )
         self.light = Server(Channel(light), loaded=False)
-        # It may be stopped before it can tell.
+        # The server may be stopped before it can report its PID.
         self.light.pid = self._process.pid
         self.loaded = Server(Channel(loaded), loaded=True)
 
@@ -244,19 +244,19 @@ class Servers:
         for server in self:
             server.close()
         self._end()
-        # What could not end them, because it was stopped, ends with the others of its group.
+        # A stopped server could not end the workers: kill its whole group.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
 
     def _end(self) -> None:
-        """Have the light server end all others and itself, and wait for it."""
+        """Have the light server end all other processes and itself, and wait for its end."""
         if self._process.returncode is not None or sys.platform != "linux":
             return
         pid, deadline = self._process.pid, time.monotonic() + _END_SECONDS
         with contextlib.suppress(ProcessLookupError, ChildProcessError):
             os.kill(pid, END_SIGNAL)
-            # The PID stays this process's until `close` has used it.
+            # Do not reap the process, so that its PID stays valid until `close` has used it.
             ended = os.WEXITED | os.WNOHANG | os.WNOWAIT
             while os.waitid(os.P_PID, pid, ended) is None and time.monotonic() < deadline:
                 time.sleep(0.002)
@@ -270,5 +270,5 @@ class Servers:
 
 def import_paths() -> list[str]:
     """Return the driver's module paths, so that workers find the user's modules."""
-    # Links are not resolved, because their targets may change.
+    # Do not resolve links, whose targets may change.
     return [str(Path(path).absolute()) for path in [*sys.path, "."]]

@@ -1,4 +1,4 @@
-"""A dataset in one block of anonymous memory that forked workers map instead of copying.
+"""Share a dataset in one block of anonymous memory, which forked workers map without copying.
 
 Arrays that a file holds (`numpy.memmap`) are not in the block: workers map the file.
 """
@@ -21,7 +21,7 @@ import numpy.typing as npt
 from hpsearch.data.files import array_at, place_of
 from hpsearch.data.specs import Arrays, InputSpec, Target, Task, TrainingData
 
-#: TensorFlow takes a buffer without copying it if its address is a multiple of this.
+#: TensorFlow uses a buffer without copying if its address is a multiple of this.
 _ALIGNMENT = 64
 _SIZE_BYTES = 8
 
@@ -32,20 +32,20 @@ def _no_rows() -> TrainingData:
     return TrainingData(InputSpec((1,), "float32"), Target(Task.OBJECTIVE, 1), arrays)
 
 
-#: The data of functions and programs.
+#: The data for functions and programs.
 NO_ROWS = _no_rows()
 
 
 def share(dataset: TrainingData) -> int:
     """Copy a dataset into anonymous memory: the arrays, a pickle of the rest, and its size.
 
-    Of arrays in files only the places are copied.
+    For arrays in files, it copies only their places.
 
     Returns:
-        A file descriptor, which the caller closes. No process can leave anything on disk.
+        A file descriptor, which the caller closes. Nothing can be left on disk.
     """
     buffers: list[pickle.PickleBuffer] = []
-    # Pickle separates contiguous arrays only, and workers get them in C order.
+    # Pickle passes only contiguous arrays as separate buffers, and workers take C order.
     contiguous = with_arrays(dataset, lambda array: np.asarray(array, order="C"))
     file = io.BytesIO()
     _Pickler(file, protocol=5, buffer_callback=buffers.append).dump(contiguous)
@@ -63,17 +63,17 @@ def share(dataset: TrainingData) -> int:
 
 
 class _Pickler(pickle.Pickler):
-    """Pickles arrays in files as their places."""
+    """Pickles arrays in files as places in the files."""
 
     def reducer_override(self, obj: Any) -> Any:
-        """Return how an object is made again; see `pickle`."""
+        """Return how to rebuild an object; see `pickle`."""
         place = place_of(obj) if isinstance(obj, np.ndarray) else None
         return NotImplemented if place is None else (array_at, place)
 
 
 def _seal(handle: int) -> None:
-    """Let no process change the memory (Linux): a worker's code can write to every descriptor."""
-    # On other systems, and in some builds of Python, the modules have no such names.
+    """Make the memory read-only (Linux): a worker's code can write to every descriptor."""
+    # Other systems, and some builds of Python, lack these names.
     if sys.platform == "linux" and hasattr(os, "memfd_create"):
         import fcntl
 
@@ -92,7 +92,7 @@ def _anonymous_file() -> int:
 def mapped(handle: int) -> TrainingData:
     """Return the dataset of a block.
 
-    The arrays are writable, as TensorFlow requires, but changes stay in this process.
+    The arrays are writable, as TensorFlow requires, but changes affect this process only.
     """
     block = memoryview(mmap.mmap(handle, 0, flags=mmap.MAP_PRIVATE))
     size = int.from_bytes(block[-_SIZE_BYTES:], "little")
@@ -108,7 +108,7 @@ def mapped(handle: int) -> TrainingData:
 def with_arrays(
     dataset: TrainingData, make: Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
 ) -> TrainingData:
-    """Return a dataset with `make` applied to its arrays; parts that share one still share it."""
+    """Apply `make` to a dataset's arrays; parts that share an array still do."""
     made: dict[int, npt.NDArray[Any]] = {}
 
     def once(array: npt.NDArray[Any]) -> npt.NDArray[Any]:

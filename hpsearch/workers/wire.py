@@ -1,4 +1,4 @@
-"""Messages between driver and worker over a socket that the worker's code can also reach."""
+"""Exchange messages between driver and worker over a socket that user code can also reach."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import socket
 import zlib
 
-#: Exit status of a worker without a connection to the driver, which the worker's code can close.
+#: Exit status of a worker whose code has closed the connection to the driver.
 CLOSED_STATUS = 74
 _MARK = b"hpsearch"
 _LENGTH_BYTES, _CHECKSUM_BYTES = 8, 4
@@ -15,14 +15,14 @@ _BLOCK_BYTES = 1 << 20
 
 
 class NoMessageError(Exception):
-    """There is something on the socket that the other side's `Wire` did not send."""
+    """The socket holds bytes that the other side's `Wire` did not send."""
 
 
 class Wire:
     """One side of a socket.
 
-    The driver posts and takes messages without ever waiting, because a worker may be stopped, or
-    its code may write to any descriptor. The worker sends and receives, and waits.
+    The driver posts and takes messages without waiting, because a worker may be stopped, or its
+    code may write to any descriptor. The worker sends and receives messages, and waits for them.
     """
 
     def __init__(self, endpoint: socket.socket) -> None:
@@ -30,7 +30,7 @@ class Wire:
         self._identity = _identity(endpoint.fileno())
         self._received = bytearray()
         self._waiting = bytearray()
-        #: Whether what was received goes on with something that is no message.
+        #: True if bytes that are no message were received.
         self.spoilt = False
 
     def fileno(self) -> int:
@@ -42,7 +42,7 @@ class Wire:
         self._socket.close()
 
     def send_bytes(self, body: bytes) -> None:
-        """Send a message, waiting until it is on its way.
+        """Send a message; wait until it is on its way.
 
         Raises:
             OSError: The other side has closed, or this side's descriptor is another file's.
@@ -65,12 +65,12 @@ class Wire:
         return body
 
     def post(self, body: bytes) -> None:
-        """Send a message, as much of it as fits now; `flush` sends the rest."""
+        """Send as much of a message as fits now; `flush` sends the rest."""
         self._waiting += _framed(body)
         self.flush()
 
     def flush(self) -> None:
-        """Send what fits of posted messages; nothing if the other side has closed."""
+        """Send as much of posted messages as fits; drop them if the other side has closed."""
         try:
             while self._waiting:
                 sent = self._socket.send(self._waiting[:_BLOCK_BYTES], socket.MSG_DONTWAIT)
@@ -82,15 +82,15 @@ class Wire:
 
     @property
     def waits(self) -> bool:
-        """Whether `flush` has something left to send."""
+        """True if `flush` has something left to send."""
         return bool(self._waiting)
 
     def take(self) -> list[bytes]:
-        """Return the whole messages that there are.
+        """Return the complete messages received so far.
 
         Raises:
-            EOFError: The other side has closed, and its messages are taken.
-            NoMessageError: Something else wrote to the socket, and messages before it are taken.
+            EOFError: The other side has closed, and all its messages were taken.
+            NoMessageError: Other code wrote to the socket, and all messages before were taken.
         """
         ended = False
         try:
@@ -106,7 +106,7 @@ class Wire:
             while (body := self._first()) is not None:
                 bodies.append(body)
         except NoMessageError:
-            # The next call raises, if nothing more comes, too.
+            # The next call will raise, even if nothing more arrives.
             self.spoilt = True
             if not bodies:
                 raise
@@ -115,7 +115,7 @@ class Wire:
         return bodies
 
     def _first(self) -> bytes | None:
-        """Remove and return the first message if all of it is there."""
+        """Remove and return the first message if it is complete."""
         received = self._received
         if received[: len(_MARK)] != _MARK[: len(received)]:
             raise NoMessageError

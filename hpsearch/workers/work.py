@@ -1,4 +1,4 @@
-"""One training or call inside a worker, from submission to events."""
+"""Run a training or a call inside a worker, and emit its events."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ from hpsearch.workers.wire import CLOSED_STATUS, NoMessageError, Wire
 
 _PROGRESS_EVERY_SECONDS = 0.2
 
-#: Programs that this process has compiled; it runs one training at a time.
+#: The programs that this process has compiled; it runs one training at a time.
 _PROGRAMS = Programs()
 
 
-#: What is a failure of the code that raises it. In a process that is not only a worker, Ctrl-C is
-#: for the process.
+#: Exceptions that count as the work's failure. Without KeyboardInterrupt: in a process that is not
+#: only a worker, Ctrl-C is for the process.
 _Failures = type[BaseException] | tuple[type[BaseException], ...]
 _OWN: _Failures = (Exception, SystemExit)
 
@@ -67,7 +67,7 @@ def run(
 
     Args:
         emit: Receives the events: from Started to Finished for a training, Called for a call.
-        failures: Exceptions of either that are reported; others are raised.
+        failures: Exceptions to report as failures; others are raised.
     """
     if isinstance(work, Call):
         emit(_call(work, worker, dataset, failures))
@@ -91,7 +91,7 @@ def _in_one_line(error: BaseException) -> str:
 
 
 def _storable(text: str) -> str:
-    """Replace what UTF-8 cannot encode, such as the bytes of an odd file's name."""
+    """Replace characters that UTF-8 cannot encode, such as odd bytes of a file's name."""
     return text.encode(errors="backslashreplace").decode()
 
 
@@ -112,7 +112,7 @@ def _train(
     def answer(result: ExecutionResult) -> None:
         nonlocal since
         instant = time.monotonic()
-        # The driver knows when its run began.
+        # Without the run's start, which the driver knows.
         span = Span(0.0, worker, since, instant - since)
         since = instant
         emit(Answered(worker, replace(result, spans=(span,))))
@@ -171,7 +171,7 @@ def _trainer(job: Job, dataset: TrainingData) -> Trainer:
     training = job.training
     if job.objective is not None:
         return ObjectiveTrainer(job.objective, training.values)
-    # A custom model may have a hyperparameter of any name.
+    # A custom model may use a variant's name for any hyperparameter.
     variant = () if job.recipe.model else variant_of(training.values)
     dataset = dataset.of(training.fold, variant)
     return make_trainer(
@@ -185,7 +185,7 @@ def _trainer(job: Job, dataset: TrainingData) -> Trainer:
 
 
 def _late_hyperparameters(job: Job, trainer: Trainer) -> Mapping[str, Any]:
-    """Return the values that a custom model requested beyond those of its config."""
+    """Return the values that a custom model requested beyond its config."""
     if not job.recipe.model or job.objective is not None:
         return {}
     # Imports Keras.
@@ -213,8 +213,8 @@ def _failures(
 
 @functools.cache
 def start_tensorflow() -> None:
-    """Start TensorFlow's runtime with one thread, taking no more of a GPU than it needs."""
-    # Light workers do without it.
+    """Start TensorFlow's runtime with one thread and only the GPU memory that it needs."""
+    # Imported here, since light workers need no TensorFlow.
     import tensorflow as tf
 
     tf.config.threading.set_intra_op_parallelism_threads(1)
@@ -228,8 +228,8 @@ class Runner:
 
     Args:
         worker: The worker's number.
-        growth_bytes: Most growth after the first training, or after the first one that uses
-            TensorFlow, whichever is later.
+        growth_bytes: Most growth since the first training, or since the first with TensorFlow,
+            whichever is later.
     """
 
     def __init__(self, worker: int, growth_bytes: int) -> None:
@@ -241,23 +241,23 @@ class Runner:
         """Run a training or a call and emit its events."""
         if work.tensorflow and not self._uses_tensorflow:
             start_tensorflow()
-            # TensorFlow's own memory is no growth.
+            # TensorFlow's own memory does not count as growth.
             self._uses_tensorflow, self._first_bytes = True, 0
         run(work, dataset, self._worker, emit, failures=BaseException)
         self._first_bytes = self._first_bytes or own_bytes(os.getpid())
 
     @property
     def has_grown(self) -> bool:
-        """Whether the process has become too large."""
+        """True if the process has grown too much."""
         return own_bytes(os.getpid()) - self._first_bytes > self._growth_bytes
 
 
 def _has_children() -> bool:
-    """Whether live processes come from this one (Linux)."""
+    """Check if this process has live descendants (Linux)."""
     if sys.platform != "linux":
         return False
     try:
-        # Does not take their exit statuses away from the code that waits for them.
+        # WNOWAIT leaves exit statuses to the code that waits for them.
         os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     except ChildProcessError:
         return False
@@ -266,7 +266,7 @@ def _has_children() -> bool:
 
 
 def _end_with_parent_by_polling() -> None:
-    """End this process with its parent on systems that cannot do so themselves (macOS)."""
+    """End this process with its parent, on systems that cannot do so themselves (macOS)."""
     if sys.platform == "linux":
         return
     parent = os.getppid()
@@ -280,7 +280,7 @@ def _end_with_parent_by_polling() -> None:
 
 
 def serve(worker: int, descriptor: int, dataset: TrainingData, growth_bytes: int) -> None:
-    """Run work until the driver closes the connection or the process has grown too large.
+    """Run work until the driver closes the connection or the worker retires.
 
     Args:
         growth_bytes: See `Runner`.
@@ -292,7 +292,7 @@ def serve(worker: int, descriptor: int, dataset: TrainingData, growth_bytes: int
 
     def emit(event: Event | Retired) -> None:
         if os.getpid() != process:
-            # A process that the user's code forked and that came back.
+            # User code has forked this process, which must not go on as a worker.
             os._exit(0)
         body = cloudpickle.dumps(event)
         try:
@@ -306,14 +306,14 @@ def serve(worker: int, descriptor: int, dataset: TrainingData, growth_bytes: int
         except EOFError:
             return
         except (OSError, NoMessageError):
-            # Code of an earlier training has closed the connection, or reads from it.
+            # An earlier training's code has closed the connection, or reads from it.
             os._exit(CLOSED_STATUS)
         if isinstance(work, Conversation):
             load_object(work.function)(connection, *work.arguments)
             return
         runner.run(work, dataset, emit)
         if runner.has_grown or (isinstance(work, Job) and _has_children()):
-            # A training's processes end with it: the server ends those of a worker that ends.
+            # Retire after leaving processes, too: the server ends them with the worker.
             emit(Retired())
             return
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from hpsearch.data.specs import Task
 from hpsearch.space.execution import ExecutionResult, Status
 from hpsearch.space.mlp import MLPConfig
@@ -93,12 +95,16 @@ def units(scores: Iterable[float | None], first: int = 1, **values: Any) -> list
 
 
 def seeded(rows: Iterable[Row], *effects: float) -> list[Row]:
-    """Each row with seeds 0, 1, ..., whose effects are added to its score."""
+    """Each row with seeds 0, 1, ..., whose effects are added to its score, and a little noise."""
     return [
-        Row(row.values, None if row.score is None else row.score + effect, seed, row.status)
+        Row(row.values, None if row.score is None else row.score + effect + _noise(row, seed), seed)
         for row in rows
         for seed, effect in enumerate(effects)
     ]
+
+
+def _noise(row: Row, seed: int) -> float:
+    return 1e-7 * float(np.random.default_rng([int(1e6 * abs(row.score or 0)), seed]).normal())
 
 
 HOSTILE = [

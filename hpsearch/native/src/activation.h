@@ -9,7 +9,7 @@
 
 INLINE vf exponential_unit(vf z, vf scale, vf alpha, vf *slope) {
     vf below = MUL(alpha, expm1_of(z));
-    /* (z > 0) is false for NaN, whose exponential is NaN. */
+    /* z > 0 is false for NaN, so NaN takes the exponential, which keeps it. */
     *slope = IF_GREATER(z, SET(0.0f), scale, MUL(scale, ADD(below, alpha)));
     return MUL(scale, IF_GREATER(z, SET(0.0f), z, below));
 }
@@ -20,7 +20,7 @@ INLINE vf clipped(vf z, vf low, vf high, vf within, vf *slope) {
     return MIN(high, MAX(low, z));
 }
 
-/* Return the output, and its derivative by z in `slope`. NaN stays NaN, to show divergence. */
+/* Return the output; store its derivative by z in `slope`. NaN stays NaN, to show divergence. */
 INLINE vf activate(int kind, vf z, vf *slope) {
     const vf zero = SET(0.0f), one = SET(1.0f);
     vf a, s;

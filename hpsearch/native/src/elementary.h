@@ -7,7 +7,7 @@
 #include "vector.h"
 
 INLINE vf exp_of(vf x) {
-    /* Out of range it saturates at the largest and the smallest normal number. */
+    /* Out of range, saturate at the largest or the smallest normal number. */
     x = MIN(SET(88.3762626f), MAX(SET(-87.3365447f), x));
     vi n = TO_INT(MUL(x, SET(1.44269504088896341f)));
     vf k = FROM_INT(n);
@@ -20,7 +20,7 @@ INLINE vf exp_of(vf x) {
     p = FMA(p, r, SET(1.6666665459e-1f));
     p = FMA(p, r, SET(5.0000001201e-1f));
     p = ADD(FMA(MUL(r, r), p, r), SET(1.0f));
-    /* In two halves of the exponent, since no float is 2^128. */
+    /* Scale by half of the exponent twice, since no float is 2^128. */
     vi half = ISUB(IRIGHT(IADD(n, ISET(256)), 1), ISET(128));
     vf first = FLOAT(ILEFT(IADD(half, ISET(127)), 23));
     vf second = FLOAT(ILEFT(IADD(ISUB(n, half), ISET(127)), 23));

@@ -1,4 +1,4 @@
-/* A training step, an epoch and an evaluation, in the vector instructions of vector.h. */
+/* Training steps, epochs and evaluations, in the vector instructions of vector.h. */
 
 #pragma once
 
@@ -109,7 +109,7 @@ static void update_matrix(Network *net, Layer *layer, Array *matrix, const float
     update_rest(&pending);
 }
 
-/* Update an array of one number a unit; the gradients have room for whole 16s. */
+/* Update an array with one number a unit; the gradients are padded to a multiple of 16. */
 static void update_units(Network *net, Array *array, const float *gradient, long units) {
     if (!array->value) return;
     const Update update = net->update; /* its l2_twice is 0 */
@@ -127,7 +127,7 @@ static void update_biases(Network *net, Layer *layer, const float *delta, long r
     update_units(net, &layer->part[BIAS], net->units[2], layer->out);
 }
 
-/* Compute the gradient by inputs from those by sums (`delta`) and outputs (`outer`) of a layer. */
+/* Compute the gradient by a layer's inputs from those by sums (`delta`) and outputs (`outer`). */
 static void descend(Network *net, Layer *layer, const float *delta, const float *outer, long rows,
                     float *below) {
     panels_product(layer->part[KERNEL].value, 1, layer->ld, layer->in, delta, layer->out, rows,
@@ -143,7 +143,7 @@ static void descend(Network *net, Layer *layer, const float *delta, const float 
     add_panels(below, outer, size);
 }
 
-/* Return the gradient by a layer's sums, given that by its outputs; store those by gamma and beta. */
+/* Return the gradient by a layer's sums from that by its outputs; store those by gamma and beta. */
 static float *descend_to_sums(Network *net, Layer *layer, long rows, float *outer) {
     const long size = panels_size(layer, rows);
     float *delta = net->delta[1];
@@ -166,7 +166,7 @@ static void backward(Network *net, long rows) {
         Layer *layer = &net->layer[l];
         const float *input = l ? net->layer[l - 1].ar : net->xr;
         const float *delta = descend_to_sums(net, layer, rows, outer);
-        /* Before the update, with the weights that predicted. */
+        /* Before the update: the gradient needs the weights of the forward pass. */
         if (l) descend(net, layer, delta, outer, rows, below);
         update_matrix(net, layer, &layer->part[KERNEL], delta, input, rows);
         update_biases(net, layer, delta, rows);

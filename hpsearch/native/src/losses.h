@@ -8,11 +8,11 @@
 #include "norms.h"
 #include "rows.h"
 
-/* One batch: `weight`, `loss` and `hit` have a number a row. */
+/* One batch; `weight`, `loss` and `hit` hold one number a row. */
 typedef struct {
     const int32_t *order;
     long rows;
-    int keeps_outputs;       /* whether the outputs take the place of the last layer's sums */
+    int keeps_outputs;       /* true: outputs replace the last layer's sums */
     float *weight, *loss, *hit;
 } Batch;
 
@@ -65,15 +65,15 @@ static void softmax_loss(Network *net, const int32_t *y, const Batch *batch, flo
     }
 }
 
-/* Return Huber's loss of an error of this size in the target's units. */
+/* Return Huber's loss of an absolute error, in the target's units. */
 INLINE vf huber_of(vf size, vf from) {
     const vf half = SET(0.5f), square = MUL(half, MUL(size, size));
     const vf line = MUL(from, SUB(size, MUL(half, from)));
     return IF_GREATER(size, from, line, square);
 }
 
-/* The losses that are a mean over the outputs of a function of each output and its target. Those
-   of standardised targets are in the target's units, but for the gradient. */
+/* Losses that average a function of output and target over the outputs. For standardised targets
+   the loss is in the target's units, but the gradient is not. */
 INLINE void mean_loss(const int kind, Network *net, const Batch *batch, float *delta) {
     const long units = net->outputs, rows = batch->rows;
     float *z = net->layer[net->layers - 1].at;
@@ -96,7 +96,7 @@ INLINE void mean_loss(const int kind, Network *net, const Batch *batch, float *d
             } else {
                 const vf error = SUB(x, t), size = ABS(error);
                 const vf own = MUL(size, SET(net->unit[(i - begin) / PANEL]));
-                /* Of an error of zero or NaN, the difference is the same. */
+                /* error - error keeps zero and NaN. */
                 const vf negative = IF_GREATER(zero, error, SET(-1.0f), SUB(error, error));
                 const vf sign = IF_GREATER(error, zero, one, negative);
                 hit = ADD(hit, own);

@@ -1,4 +1,4 @@
-/* The Python object of a network, and the memory that it owns. */
+/* The Python object of a network, which owns its memory. */
 #pragma once
 
 #include <Python.h>
@@ -18,7 +18,7 @@ typedef struct {
     const Engine *engine;
 } NetworkObject;
 
-/* Zeroed floats that are freed with the network; NULL with MemoryError. */
+/* Allocate zeroed floats, freed with the network; NULL with MemoryError. */
 static float *floats(NetworkObject *self, size_t count) {
     const size_t size = (count * sizeof(float) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
     void *block = NULL;
@@ -37,7 +37,7 @@ static float *copied(NetworkObject *self, const Py_buffer *from, size_t count) {
     return to;
 }
 
-/* Floats from one row to the next: with multiples of 512 bytes, rows would share few cache sets. */
+/* Return the floats from row to row: at multiples of 512 bytes, rows would share few cache sets. */
 static long row_length(long n) {
     const long ld = padded(n, 16);
     return ld % 128 ? ld : ld + 16;
@@ -47,7 +47,7 @@ static int is_matrix(int part) { return part == KERNEL || part == PROJECTION; }
 
 static int has_part(const Layer *layer, int part) { return layer->parts >> part & 1; }
 
-/* Whether a layer's block can work with the parts that it has. */
+/* Check if a layer has the parts that its block needs, and no others. */
 static int has_its_parts(const Layer *layer) {
     const unsigned moving = 1u << MOVING_MEAN | 1u << MOVING_VARIANCE;
     unsigned needed = 1u << KERNEL, allowed = needed | 1u << BIAS;
@@ -73,7 +73,7 @@ static int make_layer(NetworkObject *self, Layer *layer, float slot_start) {
         if (PyErr_Occurred()) return -1;
         for (size_t i = 0; i < size; i++) array->slot[0][i] = slot_start;
     }
-    /* With room for 16 more units: the last block of a transposition reads beyond the end. */
+    /* Add room for 16 units: the last block of a transposition reads beyond the end. */
     layer->at = floats(self, rows * out + 16 * PANEL), layer->ft = floats(self, rows * out);
     layer->ar = floats(self, rows * row_length(out));
     if (layer->block == BATCH_NORM_BEHIND) layer->mask = floats(self, rows * out);

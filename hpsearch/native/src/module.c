@@ -39,8 +39,8 @@ static const Engine *find_engine(const char *name) {
     return NULL;
 }
 
-/* Read one layer's description, (width, block, parts, activation, dropout, seed, l2, momentum,
-   epsilon), checked to be one that the engines can work with. */
+/* Read a layer's description (width, block, parts, activation, dropout, seed, l2, momentum,
+   epsilon), and check that the engines support it. */
 static int describe_layer(PyObject *given, int in, int last, Layer *layer) {
     double dropout, l2, momentum, epsilon;
     layer->in = in;
@@ -168,7 +168,7 @@ static int is_ready(NetworkObject *self) {
     return !PyErr_Occurred();
 }
 
-/* Return a part's values (`which` 0) or the optimizer's arrays for it (1, 2). */
+/* Return a part's values (`which` 0) or its optimizer arrays (1, 2). */
 static float *numbers_of(NetworkObject *self, int layer, int part, int which, size_t length,
                          Layer **found) {
     Network *net = self->net;
@@ -184,7 +184,7 @@ static float *numbers_of(NetworkObject *self, int layer, int part, int which, si
     return NULL;
 }
 
-/* Copy a float32 array into the network or out of it; matrices have Keras' shape `[in][out]`. */
+/* Copy a float32 array into or out of the network; matrices have Keras' shape `[in][out]`. */
 static PyObject *move_numbers(NetworkObject *self, PyObject *args, int into) {
     int layer, part, which;
     Py_buffer buffer;
@@ -247,7 +247,7 @@ static int network_set_learning_rate(NetworkObject *self, PyObject *value, void 
     return 0;
 }
 
-/* The buffers of an epoch or an evaluation; those that were not given are NULL. */
+/* The buffers of an epoch or an evaluation; NULL if omitted. */
 typedef struct { Py_buffer x, y, order, weights, outputs; } Buffers;
 
 static void release(Buffers *b) {
@@ -255,7 +255,7 @@ static void release(Buffers *b) {
     PyBuffer_Release(&b->weights), PyBuffer_Release(&b->outputs);
 }
 
-/* Check that all buffers have the same number of whole rows. */
+/* Describe the buffers, after checking that they have the same number of whole rows. */
 static int describe(const Network *net, const Buffers *b, Data *data) {
     const size_t width = net->n_features * (net->row_kind == FLOAT_ROWS ? sizeof(float) : 1);
     const size_t outputs = sizeof(float) * net->outputs;
@@ -277,7 +277,7 @@ static int describe(const Network *net, const Buffers *b, Data *data) {
     return valid;
 }
 
-/* Run one of the engine's functions over the rows, with other threads running. */
+/* Run one of the engine's functions over the rows; other Python threads may run meanwhile. */
 static PyObject *over_rows(NetworkObject *self, Sums (*run)(Network *, const Data *), Buffers *b,
                            PyObject *outputs) {
     Data data;

@@ -1,11 +1,11 @@
-/* A dense network in training: the data that the module owns and every engine works on. */
+/* A dense network in training; the module owns its data and the engines work on it. */
 #pragma once
 
 #include <stddef.h>
 #include <stdint.h>
 
-/* Columns of a panel: activations are kept transposed, `[panel][unit][PANEL rows of the batch]`,
-   so that the products run along the batch without a remainder. */
+/* Columns of a panel. Activations are transposed, `[panel][unit][PANEL rows of the batch]`, so
+   that products run along the batch without a remainder. */
 #define PANEL 32
 #define MAX_LAYERS 64
 
@@ -23,25 +23,25 @@ enum rows { FLOAT_ROWS, SCALED_BYTES, STANDARDISED_BYTES, ROW_KINDS };
 typedef struct {
     int kind;
     float rate, decay, l2_twice;
-    float momentum;          /* sgd's and rmsprop's */
+    float momentum;          /* of sgd and rmsprop */
     float rho, keep_rho;     /* rmsprop: rho and 1 - rho */
     float beta_1, beta_2, learn_1, learn_2; /* adam: learn = 1 - beta */
-    float alpha;             /* adam: the rate with its corrections */
+    float alpha;             /* adam: the corrected rate */
     float epsilon;
 } Update;
 
 /* A trained array and the optimizer's arrays for it. */
 typedef struct { float *value, *slot[2]; } Array;
 
-/* What a hidden layer has besides its product and activation; a normalisation stands between them,
-   or behind the activation. */
+/* Additions to a hidden layer's product and activation. A normalisation comes between them, or
+   after the activation (BATCH_NORM_BEHIND). */
 enum block { DENSE, BATCH_NORM, LAYER_NORM, RESIDUAL, BATCH_NORM_BEHIND, BLOCKS };
 
 enum part { KERNEL, BIAS, GAMMA, BETA, PROJECTION, MOVING_MEAN, MOVING_VARIANCE, PARTS };
 
 typedef struct {
     int in, out, block, activation;
-    unsigned parts;          /* a bit for each part that it has */
+    unsigned parts;          /* one bit for each part present */
     long ld;                 /* floats from one unit's weights to the next's */
     Array part[PARTS];       /* matrices are [out][ld], the transpose of Keras' kernel; else [out];
                                 parts that the layer lacks are NULL */
@@ -50,7 +50,7 @@ typedef struct {
     float dropout, kept;     /* the rate, or 0; the factor of kept outputs, 1 / (1 - rate) */
     uint32_t mask_seed;      /* first word of the masks' seed; the second counts the steps */
     float *at, *ft;          /* outputs and derivatives, transposed panels [out][PANEL] */
-    float *mask;             /* dropout's factors, if a normalisation is behind the activation */
+    float *mask;             /* dropout's factors, if a normalisation follows the activation */
     float *ar;               /* outputs by row, [rows][ld of the next layer] */
     float *normal, *scale;   /* normalised sums in panels; 1 / deviation, by unit or by row */
 } Layer;
@@ -58,7 +58,7 @@ typedef struct {
 typedef struct {
     int layers, batch, capacity; /* capacity: rows that the buffers hold */
     int loss, row_kind, n_features, outputs;
-    float huber;                 /* the error from which Huber's loss is linear */
+    float huber;                 /* the error above which Huber's loss is linear */
     const float *shift, *scale;  /* per feature: byte * scale + shift, or (byte - shift) / scale */
     const float *unit;           /* regression: the target's own units, per output */
     Update update;
@@ -103,7 +103,7 @@ static inline int is_normed(const Layer *layer) {
     return is_batch_norm(layer) || layer->block == LAYER_NORM;
 }
 
-/* Whether a loss and its metric are in the targets' own units. */
+/* Check if a loss and its metric are in the targets' own units. */
 static inline int has_units(const Network *net) {
     return net->loss != SOFTMAX_CROSSENTROPY && net->loss != SIGMOID_CROSSENTROPY;
 }

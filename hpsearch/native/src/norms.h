@@ -8,7 +8,7 @@
 
 #define NORM_EPSILON 1e-3f
 
-static float lanes_sum(const float *x, long n) { /* n a multiple of 16; the order is fixed */
+static float lanes_sum(const float *x, long n) { /* n: a multiple of 16; fixed order */
     float s[16] = {0};
     for (long i = 0; i < n; i += 16) {
         for (int l = 0; l < 16; l++) s[l] += x[i + l];
@@ -19,8 +19,8 @@ static float lanes_sum(const float *x, long n) { /* n a multiple of 16; the orde
     return s[0];
 }
 
-/* Sum one unit's numbers over the batch in panels, each times that of `by` if it is not NULL.
-   In `x`, rows that fill up the last 16 must be zeros. */
+/* Sum one unit's numbers over the batch in panels, multiplied by those of `by` unless it is NULL.
+   In `x`, the rows that pad the last 16 must be zero. */
 static float unit_sum(const float *x, const float *by, long units, long unit, long rows) {
     float total = 0;
     for (long row = 0; row < rows; row += PANEL) {
@@ -43,7 +43,7 @@ static void zero_filling_rows(float *x, long units, long rows) {
     }
 }
 
-/* Moments of the batch for one unit; stores the deviations from the mean in `normal`. */
+/* Compute one unit's moments over the batch; store deviations from the mean in `normal`. */
 static void batch_moments(Layer *layer, long rows, long unit, float *mean, float *variance) {
     const long units = layer->out, size = padded(rows, PANEL) / PANEL;
     *mean = unit_sum(layer->at, NULL, units, unit, rows) / (float)rows;
@@ -115,8 +115,8 @@ static void normalise(Layer *layer, long rows, int training) {
     else if (layer->block == LAYER_NORM) layer_norm(layer, rows);
 }
 
-/* Turn the gradient by normalised, scaled and shifted sums into that by the sums, in place; store
-   those by gamma and beta in `units`. Source: Ioffe and Szegedy 2015, section 3. */
+/* Turn the gradient by the normalisation's outputs into that by its inputs, in place; store those
+   by gamma and beta in `units`. Source: Ioffe and Szegedy 2015, section 3. */
 static void denormalise(Network *net, Layer *layer, long rows, float *delta) {
     const long units = layer->out, panels = padded(rows, PANEL) / PANEL;
     const float *gamma = layer->part[GAMMA].value, *normal = layer->normal;

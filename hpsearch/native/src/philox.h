@@ -14,7 +14,7 @@ static inline void philox_block(const Philox *generator, uint64_t skip, uint32_t
     uint32_t c[4], key_0 = generator->key[0], key_1 = generator->key[1];
     memcpy(c, generator->counter, sizeof c);
     const uint64_t low = ((uint64_t)c[1] << 32 | c[0]) + skip;
-    /* The counter's upper half takes the carry. */
+    /* Carry into the counter's upper half. */
     const uint64_t high = ((uint64_t)c[3] << 32 | c[2]) + (low < skip);
     c[0] = (uint32_t)low, c[1] = (uint32_t)(low >> 32);
     c[2] = (uint32_t)high, c[3] = (uint32_t)(high >> 32);
@@ -38,7 +38,7 @@ static inline Philox philox_of(uint64_t seed_0, uint64_t seed_1) {
     return (Philox){{0, 0, mix[2], mix[3]}, {mix[0], mix[1]}};
 }
 
-/* 23 bits of a random word as a float in [0, 1). */
+/* Turn 23 bits of a random word into a float in [0, 1). */
 static inline float unit_float(uint32_t bits) {
     const uint32_t word = (bits & 0x7fffffu) | 0x3f800000u;
     float x;
@@ -72,7 +72,7 @@ static inline void philox_normal(uint64_t seed_0, uint64_t seed_1, float *out, s
     }
 }
 
-/* Within two standard deviations; every four numbers draw from up to 256 blocks of words. */
+/* Draw within two standard deviations; four numbers take up to 256 blocks of words. */
 static inline void philox_truncated(uint64_t seed_0, uint64_t seed_1, float *out, size_t count) {
     const Philox generator = philox_of(seed_0, seed_1);
     for (size_t i = 0; i < count; i += 4) {

@@ -1,7 +1,7 @@
 /* The three products of a step, in tiles: C[i][j] = sum over n of P(i, n) * Q[n][j].
 
-   The sum runs over n in order, one fused multiply-add each, for any shape of the tile. So no
-   result depends on the processor's vector length, nor on which rows share a batch. */
+   The sum runs over n in order, one fused multiply-add a term, for any tile shape. So results do
+   not depend on the processor's vector length, nor on which rows share a batch. */
 #pragma once
 
 #include "network.h"
@@ -16,7 +16,7 @@ typedef struct {
     long blocks, p_block, q_block, last; /* blocks of n terms; the last one has `last` terms */
 } Product;
 
-/* A tile of gradients that waits for its update. */
+/* A tile of gradients, waiting for its update. */
 typedef struct {
     const Update *update;
     float *gradient;         /* vectors of the tile, row by row */
@@ -76,8 +76,8 @@ INLINE void update_vector(const Update *u, const float *gradient, float *w_, flo
     STORE(w_, w);
 }
 
-/* An update in three stages, so that square roots and divisions overlap the products: call t
-   runs the first stage of vector t, the second of t - 1 and the third of t - 2. */
+/* An update in three stages, so that square roots and divisions overlap with products: call t runs
+   the first stage of vector t, the second of t - 1 and the third of t - 2. */
 typedef struct { vf root, shift, quotient; } Stages;
 
 INLINE void adam_stage(const Pending *pending, int t, Stages *stages) {
@@ -113,8 +113,8 @@ INLINE void update_stage(const Pending *pending, const int adam, int t, Stages *
     }
 }
 
-/* Sum R rows by V vectors, and update the pending tile between the steps: the square roots and
-   divisions of an update take as long as the products, in units that the products leave idle. */
+/* Sum R rows by V vectors, and update the pending tile between the steps. Square roots and
+   divisions take as long as products, but in execution units that products leave idle. */
 INLINE void tile(const int R, const int V, const int adam, const Product *restrict c,
                  const Pending *pending, long next, vf sum[TILE_ROWS][TILE_VECTORS]) {
     UNROLL for (int r = 0; r < R; r++) {
@@ -148,7 +148,7 @@ INLINE void tile(const int R, const int V, const int adam, const Product *restri
     while (pending && t < stages_left) update_stage(pending, adam, t++, &stages);
 }
 
-/* One tile of the plain product: add bias[i] and store C. */
+/* Compute one tile of the plain product: add bias[i] and store C. */
 INLINE void store_tile(const int R, const int V, const Product *c, const float *bias, float *out,
                        long out_row) {
     vf sum[TILE_ROWS][TILE_VECTORS];
@@ -161,7 +161,7 @@ INLINE void store_tile(const int R, const int V, const Product *c, const float *
     }
 }
 
-/* One tile of gradients: update the tile before, and leave this one pending. */
+/* Compute one tile of gradients, and leave it pending while updating the tile before. */
 INLINE void update_tile(const int R, const int V, const Product *c, Pending *pending, long at) {
     vf sum[TILE_ROWS][TILE_VECTORS];
     if (pending->update->kind == ADAM) tile(R, V, 1, c, pending, at, sum);
@@ -230,7 +230,7 @@ static void update_rows(int rows, int whole, const Product *c, Pending *pending,
 
 #define TILE_COLUMNS (LANES * TILE_VECTORS)
 
-/* Rows of the next tile if `left` remain: all tiles get about the same height. */
+/* Return the next tile's rows if `left` remain; all tiles get about the same height. */
 static inline int tile_rows(long left, long most) {
     long tiles = (left + most - 1) / most;
     return (int)((left + tiles - 1) / tiles);

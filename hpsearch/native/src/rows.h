@@ -1,4 +1,4 @@
-/* Copies from data to batches and between rows and panels; dropout. */
+/* Copy from data to batches, and between rows and panels; apply dropout. */
 #pragma once
 
 #include <string.h>
@@ -73,7 +73,7 @@ static void rows_of_panels(const float *at, long units, long rows, float *ar, lo
         for (long unit = 0; unit < units; unit += 16) {
             transpose_block(panel + unit * PANEL, PANEL, ar + row * ld + unit, ld);
         }
-        /* The last block copied numbers from behind the panel's units. */
+        /* Clear the numbers that the last block copied from beyond the panel's units. */
         for (long r = row; r < row + 16; r++) {
             for (long unit = units; unit < padded(units, 16); unit++) ar[r * ld + unit] = 0;
         }
@@ -95,7 +95,7 @@ static void read_row(const Network *net, const Data *data, long row, float *rest
     }
 }
 
-/* Prefetch the rows of the next batch, which lie anywhere in memory. */
+/* Prefetch the next batch's rows, which are scattered in memory. */
 static void expect_rows(const Network *net, const Data *data, const int32_t *order, long rows) {
     const size_t size = net->n_features * (net->row_kind == FLOAT_ROWS ? sizeof(float) : 1);
     for (long r = 0; r < rows; r++) {
@@ -113,7 +113,7 @@ static void panel_of_rows(const float *from, long ld, long n, float *panel) {
     }
 }
 
-/* Copy the batch by row and into panels; fill its last 16 rows up with zeros. */
+/* Copy the batch by row and into panels; pad the last 16 rows with zeros. */
 static void take_rows(Network *net, const Data *data, const int32_t *order, long rows) {
     const long n = net->n_features, ld = net->ld_in;
     for (long r = 0; r < rows; r++) read_row(net, data, order[r], net->xr + r * ld);
@@ -123,7 +123,7 @@ static void take_rows(Network *net, const Data *data, const int32_t *order, long
     }
 }
 
-/* Copy the batch's targets into panels; the same. */
+/* Copy the batch's targets in the same way. */
 static void take_targets(Network *net, const float *y, const int32_t *order, long rows) {
     const long n = net->outputs;
     for (long row = 0; row < rows; row += 16) {
@@ -143,13 +143,13 @@ static void give_outputs(const Network *net, long rows, float *outputs) {
     for (long r = 0; r < rows; r++) memcpy(outputs + r * n, last->ar + r * ld, sizeof(float) * n);
 }
 
-/* Inverted dropout of outputs, and of the factors of their gradient, with the masks of Keras'
-   Dropout layer: those of `tf.nn.experimental.stateless_dropout` with the seed
+/* Apply inverted dropout to outputs and to the factors of their gradient, with the masks of Keras'
+   Dropout layer, which calls `tf.nn.experimental.stateless_dropout` with the seed
    `[mask_seed, step]`. */
 static void drop(Network *net, Layer *layer, float *factors, long rows) {
     const long units = layer->out, whole = padded(units, 16), count = rows * units;
     const float rate = layer->dropout, kept = layer->kept;
-    /* delta[0] is unused until the backward pass. */
+    /* Borrow delta[0], which is unused until the backward pass. */
     float *words = net->delta[0], mask[16 * 16], block[16 * 16];
     philox_uniform(layer->mask_seed, (uint64_t)net->iterations, words, (size_t)count);
     for (long row = 0; row < rows; row += 16) {

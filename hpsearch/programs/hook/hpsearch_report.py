@@ -1,4 +1,4 @@
-"""How a line comes into a trial's reports. Written for Python 3.8, by the standard library."""
+"""Append lines to a trial's reports. For Python 3.8, with the standard library only."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from contextlib import suppress
 
 
 def make(path: str) -> None:
-    """Make the file of a trial's reports, unless it is there."""
+    """Create the file of a trial's reports if it is missing."""
     _write(path, b"")
 
 
 def append(path: str, line: Mapping[str, object]) -> None:
-    """Append a line at once, so that lines of several processes do not mix."""
+    """Append a line in one write, so that lines of several processes do not mix."""
     _write(path, (json.dumps(line) + "\n").encode())
 
 
 def _write(path: str, text: bytes) -> None:
-    # The trial is over and its directory has been moved, or the disk is full: no reason to end the
-    # program.
+    # Ignore that the trial is over and its directory moved, or that the disk is full: the program
+    # must go on.
     with suppress(OSError):
         handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:

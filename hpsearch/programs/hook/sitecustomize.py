@@ -1,7 +1,7 @@
-"""Has a program tell hpsearch what it logs with `wandb.log` and sets in `run.summary`.
+"""Makes `wandb.log` and `run.summary` report a program's metrics to hpsearch, too.
 
 Python imports this file at its start, since a trial's PYTHONPATH begins with its directory. The
-program's Python may be another one than hpsearch's, so it imports only the standard library and is
+program's Python may differ from hpsearch's, so the file imports only the standard library and is
 written for Python 3.8.
 """
 
@@ -15,7 +15,7 @@ _HERE = os.path.dirname(os.path.abspath(__file__))
 _STAND_IN = os.path.join(_HERE, "without_wandb", "wandb.py")
 _LIBRARY = os.path.dirname(os.__file__) + os.sep
 _MODULES = ("wandb.sdk.wandb_run", "wandb.sdk.wandb_summary")
-#: What lies between an import and its finder.
+#: Modules on the stack between an import and its finder.
 _IMPORTING = (
     *("_frozen_importlib", "_frozen_importlib_external", "importlib"),
     *("importlib._bootstrap", "importlib._bootstrap_external"),
@@ -23,7 +23,7 @@ _IMPORTING = (
 
 
 class _Finder:
-    """Finds the modules of W&B that take metrics, and wraps what takes them."""
+    """Finds W&B's modules that take metrics, and wraps their methods."""
 
     @staticmethod
     def find_spec(name, path=None, target=None):
@@ -42,7 +42,7 @@ class _Finder:
                 module.Run.__init__ = announced(module.Run.__init__)
                 module.Run.log = log_wrapped(module.Run.log)
             else:
-                # Not that of the base class, by which nested items are set, too.
+                # Not the method of the base class, which also sets nested items.
                 module.Summary.update = summary_wrapped(module.Summary.update)
 
         spec.loader.exec_module = exec_module
@@ -50,9 +50,9 @@ class _Finder:
 
 
 class _StandInFinder:
-    """Finds the stand-in for a `wandb` that is not installed, if the program itself imports it.
+    """Finds the stand-in for `wandb` if it is not installed and the program itself imports it.
 
-    A library that looks for `wandb` is told the truth.
+    A library that looks for `wandb` does not find it.
     """
 
     @staticmethod
@@ -61,12 +61,12 @@ class _StandInFinder:
             return None
         from importlib.util import spec_from_file_location
 
-        # A package, so that a part that it lacks is a module that is not found.
+        # As a package, so that importing a missing part raises ModuleNotFoundError.
         return spec_from_file_location(name, _STAND_IN, submodule_search_locations=[])
 
 
 def _by_the_program(frame) -> bool:
-    """Whether a frame, or the one that imports by it, is neither a library's nor Python's."""
+    """Check if a frame, or the one that imports through it, is neither a library's nor Python's."""
     while frame is not None and frame.f_globals.get("__name__") in _IMPORTING:
         frame = frame.f_back
     if frame is None:
@@ -79,7 +79,7 @@ def _by_the_program(frame) -> bool:
 
 
 def _run_the_next() -> None:
-    """Run the `sitecustomize` that Python would have found without this one."""
+    """Run the `sitecustomize` that this one hides."""
     others = [path for path in sys.path if os.path.abspath(path or ".") != _HERE]
     spec = PathFinder.find_spec("sitecustomize", others)
     if spec is not None and spec.loader is not None:
@@ -90,6 +90,6 @@ def _run_the_next() -> None:
 
 if os.environ.get("HPSEARCH_REPORT"):
     sys.meta_path.insert(0, _Finder)
-    # Last, so that an installed wandb comes first.
+    # Last, so that an installed wandb takes precedence.
     sys.meta_path.append(_StandInFinder)
 _run_the_next()

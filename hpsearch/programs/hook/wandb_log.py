@@ -1,4 +1,4 @@
-"""What W&B is given, told to hpsearch. Written for Python 3.8, by the standard library."""
+"""Report W&B's metrics to hpsearch. For Python 3.8, with the standard library only."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hpsearch_report import append, make
 
 
 def log_wrapped(log):
-    """Return W&B's `Run.log` such that it tells hpsearch, too."""
+    """Return W&B's `Run.log`, wrapped to report to hpsearch, too."""
 
     @wraps(log)
     def log_and_tell(run, data, *arguments, **named):
@@ -21,7 +21,7 @@ def log_wrapped(log):
 
 
 def summary_wrapped(update):
-    """Return W&B's `Summary.update`, which each setting of an item calls, such that it tells."""
+    """Return W&B's `Summary.update`, which every assignment calls, wrapped to report, too."""
 
     @wraps(update)
     def update_and_tell(summary, data):
@@ -33,7 +33,7 @@ def summary_wrapped(update):
 
 
 def announced(begin):
-    """Return `Run.__init__` of W&B such that it tells hpsearch that there is a run."""
+    """Return W&B's `Run.__init__`, wrapped to announce the run to hpsearch."""
 
     @wraps(begin)
     def announce_and_begin(run, *arguments, **named):
@@ -44,7 +44,7 @@ def announced(begin):
 
 
 def announce():
-    """Tell hpsearch that there is a run: what the program prints is not judged from here on."""
+    """Announce a run to hpsearch: from now on, printed metrics are not judged."""
     path = os.environ.get("HPSEARCH_REPORT")
     if path:
         make(path)
@@ -63,7 +63,7 @@ def tell(data, step=None, *_, by="wandb", **__):
 
 
 def _numbers(data, prefix):
-    """Yield the numbers by name; W&B names those of nested mappings with dots."""
+    """Yield the numbers by name; like W&B, join the names of nested mappings with dots."""
     for name, value in data.items():
         if hasattr(value, "items"):
             yield from _numbers(value, "{}{}.".format(prefix, name))

@@ -1,4 +1,4 @@
-"""A worker on a cluster's node: an actor that trains in a thread and is polled for events."""
+"""A worker on a cluster's node: an actor that trains in a thread, polled for events."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ from hpsearch.workers.work import Runner, preload_tensorflow
 #: Events within this time of the first are reported with it.
 _GATHER_SECONDS = 0.02
 _MEMORY_CHECK_SECONDS = 0.05
-#: TensorFlow keeps some megabytes of each model for good; a fresh actor imports it for seconds.
+#: TensorFlow never frees some megabytes of each model, but a new actor imports it for seconds.
 _GROWTH_BYTES = 2**30
-#: Packages that decide the bits of a score.
+#: Packages whose versions affect the bits of a score.
 _PACKAGES = ("hpsearch", "tensorflow", "keras", "numpy")
 
 
@@ -43,7 +43,7 @@ class Hello:
         node: Ray's id of its node.
         host: The node's name, for people.
         versions: Of Python and of packages.
-        unfit: Why the node cannot run the sweep's programs; empty if it can.
+        unfit: The reason if the node cannot run the sweep's programs, else empty.
     """
 
     node: str
@@ -54,7 +54,7 @@ class Hello:
 
 
 def package_versions() -> dict[str, str]:
-    """Return the versions that must be the same on all nodes."""
+    """Return the package versions that must agree on all nodes."""
     python = ".".join(map(str, sys.version_info[:2]))
     return {"Python": python} | {name: version_of(name) for name in _PACKAGES}
 
@@ -64,7 +64,7 @@ class RayWorker:
 
     Args:
         number: The worker's number.
-        dataset: In the object store: its arrays are mapped, not copied.
+        dataset: The data in the object store, with mapped instead of copied arrays.
         paths: The driver's module paths.
         directory: The driver's working directory, used if the node has it.
         unfit: See `fleet.Fleet`.
@@ -78,7 +78,7 @@ class RayWorker:
         directory: str,
         unfit: Callable[[], str] | None = None,
     ) -> None:
-        # Read by TensorFlow when it is imported, later.
+        # TensorFlow reads these when it is imported, later.
         os.environ.update(ENVIRONMENT)
         sys.path += [path for path in paths if path not in sys.path]
         with contextlib.suppress(OSError):
@@ -103,7 +103,7 @@ class RayWorker:
         return Hello(node, socket.gethostname(), os.getpid(), package_versions(), unfit)
 
     def talk(self, work: Work | None) -> list[Event | Retired]:
-        """Take work, if any, then wait for events and return all that there are.
+        """Take work, if any, then wait for events and return all of them.
 
         Their spans are `shifted` to seconds before now.
         """
@@ -119,9 +119,9 @@ class RayWorker:
         return shifted(told, -time.monotonic())
 
     def watch(self, most_bytes: int | None, slots: int) -> tuple[int, int]:
-        """Wait until this process exceeds its memory; return its use and its limit.
+        """Wait until this process exceeds its memory limit; return its use and the limit.
 
-        The call also ends with the actor, which is how a driver learns of that at once.
+        The call also ends with the actor, so that a driver learns of its end at once.
 
         Args:
             most_bytes: The limit; None for this worker's share of the machine's memory.
@@ -145,14 +145,14 @@ class RayWorker:
             held: list[Event] = []
 
             def emit(event: Event, held: list[Event] = held) -> None:
-                # The last event comes after `Retired`, which says whether more work is welcome.
+                # Hold the last event back: `Retired`, which refuses more work, must precede it.
                 if _ends(event):
                     held.append(event)
                 else:
                     self._news.put(event)
 
             if work.tensorflow:
-                # Before the training starts, since its time excludes the import.
+                # Before the training starts, whose time excludes the import.
                 preload_tensorflow()
             runner.run(work, self._dataset_for(work), emit)
             if runner.has_grown:
@@ -161,7 +161,7 @@ class RayWorker:
                 self._news.put(event)
 
     def _dataset_for(self, work: Work) -> TrainingData:
-        """Return the mapped data, or a copy for a custom model or a call, which may write to it."""
+        """Return the mapped data; for a custom model or a call, which may write, return a copy."""
         if isinstance(work, Job) and not work.recipe.model:
             self._mapped = self._mapped or with_arrays(self._given, _writable_view)
             return self._mapped
@@ -170,9 +170,9 @@ class RayWorker:
 
 
 def _writable_view(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return an array over the same memory that reports to be writable, as TensorFlow requires.
+    """Return an array over the same memory that claims to be writable, as TensorFlow requires.
 
-    Writing to it would end the process, so no user code gets one. The caller must keep `array`.
+    Writing to it would end the process, so user code must not get it. The caller must keep `array`.
     """
     if array.flags.writeable or not (array.size and array.flags.c_contiguous):
         return array
@@ -182,5 +182,5 @@ def _writable_view(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def _ends(event: Event | Retired) -> bool:
-    """Return whether a worker is free after this event."""
+    """Check if a worker is free after this event."""
     return isinstance(event, Called | Finished | Lost)

@@ -1,4 +1,4 @@
-"""The connection to a Ray cluster: its address, its token, and whether its head answers."""
+"""Connect to a Ray cluster: find its address and token, and check that its head answers."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ _LOG = logging.getLogger("hpsearch")
 #: The first version whose token authentication covers every service of the cluster.
 _OLDEST = (2, 54)
 _MODE, _TOKEN, _TOKEN_PATH = "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"
-#: A head that restarts from a store of its own is back within this time.
+#: A head that restarts from a persistent store is back within this time.
 _PATIENCE_SECONDS = 20.0
 _ANSWER_SECONDS = 2.0
 
 
 def require_ray() -> None:
-    """Check that a version of Ray which hpsearch can use is installed.
+    """Check that a suitable version of Ray is installed.
 
     Raises:
-        InputError: With the command that installs one.
+        InputError: It is not; the message gives the command that installs it.
     """
     version = version_of("ray")
     numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
@@ -53,8 +53,8 @@ def connected(address: str | None, log: IO[str]) -> Iterator[ModuleType]:
     """Connect to a cluster and yield the `ray` module.
 
     Args:
-        address: `auto` or `HOST:PORT` of a running cluster. None means the one that
-            `RAY_ADDRESS` names, or else one on this machine alone, which ends with the context.
+        address: `auto` or `HOST:PORT` of a running cluster. None means the cluster that
+            `RAY_ADDRESS` names, or else one on this machine only, which ends with the context.
         log: Receives the cluster's messages and the output of its workers.
 
     Raises:
@@ -68,10 +68,10 @@ def connected(address: str | None, log: IO[str]) -> Iterator[ModuleType]:
         )
     existing = address or os.environ.get("RAY_ADDRESS")
     with _authenticated(own_cluster=existing is None):
-        # Ray reads the environment when it is imported; and it is an optional package.
+        # Ray is optional, and reads the environment when it is imported.
         ray = importlib.import_module("ray")
         if ray.is_initialized():
-            # The caller's connection stays open.
+            # Leave the caller's connection open.
             yield ray
             return
         with _output_to(log):
@@ -88,7 +88,7 @@ def _authenticated(*, own_cluster: bool) -> Iterator[None]:
     """Set up token authentication in the environment, which Ray's processes inherit.
 
     Args:
-        own_cluster: Whether the cluster starts here, and gets a token made here.
+        own_cluster: Whether this process starts the cluster and makes its token.
     """
     mode = os.environ.get(_MODE)
     if mode not in (None, "token"):
@@ -101,7 +101,7 @@ def _authenticated(*, own_cluster: bool) -> Iterator[None]:
             f"{_MODE} is not set, and Ray, which reads it once, is imported already: set "
             f"{_MODE}=token where Python is started"
         )
-    # Never unset: Ray reads it only once.
+    # Never unset it: Ray reads it only once.
     os.environ[_MODE] = "token"
     before = os.environ.get(_TOKEN)
     named = before or os.environ.get(_TOKEN_PATH)
@@ -121,7 +121,7 @@ def _authenticated(*, own_cluster: bool) -> Iterator[None]:
 
 @functools.cache
 def _own_token() -> str:
-    """Make the token of all clusters that this process starts; Ray reads it only once."""
+    """Make the token for all clusters that this process starts; Ray reads it only once."""
     return secrets.token_hex(32)
 
 
@@ -131,7 +131,7 @@ def _init(ray: ModuleType, address: str | None) -> None:
         options = {"address": _resolved(address)}
     try:
         with warnings.catch_warnings():
-            # Announces changes for workers without a GPU.
+            # Ray announces changes for workers without a GPU.
             warnings.filterwarnings("ignore", category=FutureWarning, module=r"ray\.")
             ray.init(logging_level=logging.ERROR, log_to_driver=True, **options)
     except (ConnectionError, OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
@@ -143,11 +143,11 @@ def _init(ray: ModuleType, address: str | None) -> None:
 
 @contextlib.contextmanager
 def _handlers_kept() -> Iterator[None]:
-    """Keep the handlers of signals, and deliver those that came only after Ray has started.
+    """Keep the signal handlers, and delay signals until Ray has started.
 
-    An exception in the middle of its start may leave Ray waiting for itself. Ray replaces the
-    handler of SIGTERM by one that ends the process: in Python as it starts, and in C++ over it once
-    it is connected.
+    An exception during its start may leave Ray waiting for itself. Ray replaces the handler of
+    SIGTERM by one that ends the process: in Python while it starts, and again in C++ once it is
+    connected.
     """
     utils = importlib.import_module("ray._private.utils")
     setter = getattr(utils, "set_sigterm_handler", None)
@@ -212,9 +212,9 @@ def _address_of(ray: ModuleType) -> str:
 
 @contextlib.contextmanager
 def _output_to(log: IO[str]) -> Iterator[None]:
-    """Redirect to the log what Ray would print among hpsearch's own output.
+    """Redirect Ray's output to the log, so that it does not mix with hpsearch's output.
 
-    Ray has no setting for that. If its internals have changed, it prints.
+    Ray has no setting for that. If its internals have changed, it prints as usual.
     """
     worker = importlib.import_module("ray._private.worker")
     before = getattr(worker, "print_to_stdstream", None)
@@ -223,7 +223,7 @@ def _output_to(log: IO[str]) -> Iterator[None]:
         return
 
     def write(data: dict[str, Any], *_: Any, **__: Any) -> None:
-        # The autoscaler repeats itself every few seconds.
+        # Skip the autoscaler, which repeats itself every few seconds.
         if data.get("pid") == "autoscaler":
             return
         with contextlib.suppress(OSError, ValueError):
@@ -241,10 +241,10 @@ def _output_to(log: IO[str]) -> Iterator[None]:
 class Head:
     """The head of a cluster, which may stop answering.
 
-    If it does, Ray's own calls block, and end this process after a minute.
+    Ray's calls would then block, and end this process after a minute.
 
     Attributes:
-        lost: Whether it was given up.
+        lost: Whether the head was given up.
     """
 
     lost = False
@@ -254,10 +254,10 @@ class Head:
         self._silent_since: float | None = None
 
     def answers(self) -> bool:
-        """Return whether it takes a connection.
+        """Check if the head accepts a connection.
 
         Raises:
-            HpsearchError: It has taken none for too long to come back by itself.
+            HpsearchError: It has not for so long that it will not come back by itself.
         """
         if _takes_connections(self.address):
             self._silent_since = None

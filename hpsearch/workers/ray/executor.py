@@ -1,4 +1,4 @@
-"""The Ray executor: trainings on a cluster, by the same protocol as on this machine."""
+"""The Ray executor, which trains on a cluster by the same protocol as on this machine."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ _DETAIL = re.compile(r"Worker exit detail: (.*?)(?: Some common causes|\n|$)")
 _LOG = logging.getLogger("hpsearch")
 _CHECK_SECONDS = 2.0
 _POLL_SECONDS = 0.2
-#: A worker starts within this time if a node has room for it.
+#: If a node has room, a worker starts within this time.
 _SAY_AFTER_SECONDS = 10.0
-#: Failed starts in a row after which the run ends, if no worker has ever started.
+#: After this many failed starts in a row, the run ends if no worker has ever started.
 _STARTS = 3
 _LONGEST_BACKOFF_SECONDS = 30.0
 
@@ -51,12 +51,12 @@ class RayExecutor(Executor):
     """Workers on the nodes of a cluster.
 
     Args:
-        ray: The module, connected.
+        ray: The module `ray`, connected.
         workers: Number of trainings at a time; None for as many as the cluster has room for.
         timeout_seconds: Longest time of a training, or None.
-        memory_bytes: Most memory of a worker during a training without the shared data; None for
-            its share of its node's.
-        resources: What one worker takes, by Ray's names; one CPU by default.
+        memory_bytes: Most memory of a worker during a training, without the shared data; None
+            for its share of the node's memory.
+        resources: The resources of one worker, by Ray's names; one CPU by default.
         log: Receives what calls print; None discards it.
         unfit: See `Fleet`.
     """
@@ -82,12 +82,12 @@ class RayExecutor(Executor):
         self._said_waiting = False
         self._hire_after = 0.0
         self._failed_starts = 0
-        #: Whether a worker was ever put to use.
+        #: True if a worker was ever put to use.
         self._used = False
         self._versions = package_versions()
 
     def provide(self, dataset: TrainingData) -> None:
-        """Put the data into the object store once; nodes fetch it, and their workers map it.
+        """Put the data into the object store once; nodes fetch them, and their workers map them.
 
         Raises:
             InputError: The object store has no room for it.
@@ -109,7 +109,7 @@ class RayExecutor(Executor):
         return len(self._idle())
 
     def _idle(self) -> list[Member]:
-        """Return the workers that can take work; those on doubtful nodes only without others."""
+        """Return the workers that can take work; use doubtful nodes only if there are no others."""
         ready = self._fleet.ready
         sound = any(not self._nodes.doubtful(member.node) for member in ready)
         return [
@@ -158,7 +158,7 @@ class RayExecutor(Executor):
         self._calls.say(message)
 
     def events(self, timeout_seconds: float) -> Sequence[Event]:
-        """Return new events in order, after waiting for at least one or until the timeout.
+        """Wait for at least one event or the timeout, then return new events in order.
 
         Raises:
             HpsearchError: The head is gone, or no worker can be started.
@@ -201,7 +201,7 @@ class RayExecutor(Executor):
                 return self._too_large(member, answer)
 
     def _welcome(self, member: Member, hello: Hello) -> list[Event]:
-        """Put a new worker to use, unless its node is unfit."""
+        """Use a new worker, unless its node is unfit."""
         self._nodes.met(hello.node, hello.host)
         self._failed_starts = 0
         differing = [
@@ -244,7 +244,7 @@ class RayExecutor(Executor):
         return events
 
     def _judge(self, node: str, failure: str) -> list[Event]:
-        """Judge a training's node, and dismiss idle workers of nodes to avoid from now on."""
+        """Judge a training's node, and dismiss idle workers on nodes that are now avoided."""
         said = self._nodes.judge(node, failure)
         if said:
             for member in self._fleet:
@@ -254,7 +254,7 @@ class RayExecutor(Executor):
 
     def _too_large(self, member: Member, found: tuple[int, int]) -> list[Event]:
         if member.work is None:
-            # Memory kept between trainings is no training's fault.
+            # No training caused memory that was kept between trainings.
             self._dismiss(member)
             return []
         member.check_memory(*found)
@@ -269,7 +269,7 @@ class RayExecutor(Executor):
                     self._fleet.end(member)
 
     def _handle_end(self, member: Member, error: Exception) -> list[Event]:
-        """Forget a worker that ended, and report the work that is lost."""
+        """Forget an ended worker, and report its lost work."""
         self._fleet.forget(member)
         name = self._nodes.name(member.node) if member.node else "its node"
         reason, machine_lost = member.end_reason, False
@@ -289,7 +289,7 @@ class RayExecutor(Executor):
         return [event, *self._judge(member.node, reason)]
 
     def _not_started(self, error: Exception, reason: str) -> list[Event]:
-        """Report a worker that did not start, and wait longer each time before the next one.
+        """Report a failed start, and wait longer after each before the next start.
 
         Raises:
             HpsearchError: No worker has ever started.
@@ -310,14 +310,14 @@ class RayExecutor(Executor):
         self._check_soon()
 
     def _check_soon(self) -> None:
-        # Not at once: asking for another worker blocks if the head does not answer.
+        # Not at once: requesting another worker blocks if the head does not answer.
         self._checked = 0.0
 
     def _check_cluster(self) -> list[Event]:
-        """Check the head and the nodes, and ask for the workers that have room.
+        """Check the head and the nodes, and request as many workers as have room.
 
         Raises:
-            HpsearchError: No node has ever been of use, and none is left to be tried.
+            HpsearchError: No node has ever been of use, and no other is left to try.
         """
         self._checked = time.monotonic()
         if not self._head.answers():
@@ -378,7 +378,7 @@ def _how_ended(ray: ModuleType, error: BaseException, node: str) -> tuple[str, b
 
 
 def _program(job: Job) -> str | None:
-    """Return a key that trainings of one traced graph share; None if no graph is traced."""
+    """Return a key shared by trainings with the same traced graph; None without a graph."""
     if not job.tensorflow or job.objective is not None:
         return None
     values = job.training.values

@@ -1,4 +1,4 @@
-"""The workers on a cluster and the nodes that they run on."""
+"""The workers on a cluster, and the nodes on which they run."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from hpsearch.workers.ray.actor import RayWorker
 from hpsearch.workers.servers import CHILDREN_VARIABLE, import_paths
 
 _LOG = logging.getLogger("hpsearch")
-#: Trainings in a row that must fail on a node, while others succeed elsewhere.
+#: A node is avoided if this many trainings in a row fail there while others succeed elsewhere.
 _FAILURES = 3
 _MOST_WORKERS = 1024
-#: A cluster goes on assigning work to a node for this long after its machine has vanished.
+#: A cluster assigns work to a node for up to this long after its machine has vanished.
 _SUSPECT_SECONDS = 60.0
 
 
@@ -39,14 +39,14 @@ class Nodes:
     """The cluster's nodes, by Ray's ids, and their history.
 
     Attributes:
-        needed: What one worker takes, by Ray's names of resources.
-        avoided: Nodes not to be used in this run.
+        needed: The resources of one worker, by Ray's names.
+        avoided: Nodes to avoid in this run.
     """
 
     def __init__(self, ray: ModuleType, needed: Mapping[str, float]) -> None:
         self._ray, self.needed = ray, needed
         self.avoided: set[str] = set()
-        #: Why the last one is.
+        #: Why the last avoided node is avoided.
         self.last_avoided = ""
         self._records: dict[str, _Record] = {}
         self._suspect_until: dict[str, float] = {}
@@ -54,21 +54,21 @@ class Nodes:
 
     @property
     def suspected(self) -> set[str]:
-        """Nodes that get no new workers for now, because one was lost there."""
+        """Nodes that get no new workers for now, because they lost one."""
         now = time.monotonic()
         return {node for node, until in self._suspect_until.items() if now < until}
 
     def lost(self, node: str) -> None:
-        """Note that a worker was lost with its node; a node that returns has another id."""
+        """Record that a worker was lost with its node; a node that returns has another id."""
         self._suspect_until[node] = time.monotonic() + _SUSPECT_SECONDS
 
     @property
     def any_met(self) -> bool:
-        """Whether a worker has ever started."""
+        """True if a worker has ever started."""
         return bool(self._records)
 
     def met(self, node: str, host: str) -> None:
-        """Note that a worker has started on a node."""
+        """Record that a worker has started on a node."""
         self._records.setdefault(node, _Record(host))
 
     def name(self, node: str) -> str:
@@ -77,7 +77,7 @@ class Nodes:
         return f"{record.host} (node {node[:8]})" if record else f"node {node[:8]}"
 
     def avoid(self, node: str, why: str) -> str:
-        """Stop using a node in this run; return a line about it the first time, else nothing."""
+        """Avoid a node in this run; return a line that says so the first time, else empty."""
         if node in self.avoided:
             return ""
         self.avoided.add(node)
@@ -85,23 +85,23 @@ class Nodes:
         return self.last_avoided
 
     def failures(self, node: str) -> int:
-        """Return how many trainings in a row have failed on a node."""
+        """Return the number of trainings in a row that have failed on a node."""
         return self._records[node].failures
 
     def doubtful(self, node: str) -> bool:
-        """Return whether a node has failed so often in a row that others come first."""
+        """Check if a node has failed so often in a row that others come first."""
         return self._records[node].failures >= _FAILURES
 
     def judge(self, node: str, failure: str) -> list[str]:
-        """Note how a training ended on a node, and avoid doubtful nodes if others work.
+        """Record a training's end on a node, and avoid doubtful nodes if others work.
 
-        If trainings fail on every node, the sweep is wrong, not a node.
+        If trainings fail on every node, the fault is the sweep's, not a node's.
 
         Args:
             failure: Empty if the training gave a score.
 
         Returns:
-            A line about each node that is avoided from now on.
+            A line for each node that is now avoided.
         """
         record = self._records[node]
         if failure:
@@ -123,22 +123,22 @@ class Nodes:
 
     @property
     def usable(self) -> list[dict[str, Any]]:
-        """Nodes that are alive and not avoided, as Ray describes them."""
+        """The nodes that are alive and not avoided, in Ray's description."""
         return [node for node in self._alive if node["NodeID"] not in self.avoided]
 
     @property
     def none_left(self) -> bool:
-        """Whether there are nodes that have what a worker takes, and all of them are avoided."""
+        """True if some nodes have the resources of a worker, but all of them are avoided."""
         fitting = [node for node in self._alive if self._slots(node)]
         return bool(fitting) and all(node["NodeID"] in self.avoided for node in fitting)
 
     @property
     def room(self) -> int:
-        """Number of workers that fit on the usable nodes without other users."""
+        """Number of workers for which the usable nodes have room without other users."""
         return min(sum(map(self._slots, self.usable)), _MOST_WORKERS)
 
     def slots(self, node: str) -> int:
-        """Return how many workers fit on a node; at least one."""
+        """Return the number of workers that fit on a node, at least one."""
         found = (each for each in self._alive if each["NodeID"] == node)
         return max(1, sum(self._slots(each) for each in found))
 
@@ -159,12 +159,12 @@ class Member(WorkerState):
 
     Attributes:
         node: Ray's id of its node; empty until it has started.
-        pid: Of its process there.
+        pid: The PID of its process there.
         failure: The error of its training, if that failed.
         programs: Keys of the graphs that it has traced.
     """
 
-    #: Its first training of a kind imports TensorFlow, perhaps over a network.
+    #: A worker's first training may import TensorFlow, perhaps over a network.
     importing_seconds: float = 120.0
     actor: Any
     node: str = ""
@@ -174,23 +174,23 @@ class Member(WorkerState):
 
     @property
     def idle(self) -> bool:
-        """Whether it can take work."""
+        """True if it can take work."""
         return bool(self.node) and self.work is None and not self.retired
 
     def take(self, work: Work) -> None:
-        """Note new work."""
+        """Record new work."""
         super().take(work)
         self.failure = ""
 
     def hear(self, message: Event | Retired) -> None:
-        """Note a message of the worker."""
+        """Record a message of the worker."""
         super().hear(message)
         # A divergence is the config's fault, not the node's.
         if isinstance(message, Answered) and message.result.status is Status.FAILED:
             self.failure = message.result.error
 
 
-#: A request to a worker, and a function that returns its answer or raises if it has ended.
+#: A request to a worker, and a function that returns the answer or raises if the worker ended.
 News = tuple[Member, Kind, Callable[[], Any]]
 
 
@@ -198,11 +198,11 @@ class Fleet:
     """Workers by number.
 
     Args:
-        needed: What one worker takes, by Ray's names of resources.
-        unfit: Says on a node why it cannot run programs; None for workers that run none.
+        needed: The resources of one worker, by Ray's names.
+        unfit: Returns, on a node, why the node cannot run programs; None without programs.
 
     Attributes:
-        data: Reference of the dataset in the object store; set before the first worker is hired.
+        data: Reference to the dataset in the object store; set before the first worker is hired.
     """
 
     data: Any = None
@@ -211,7 +211,7 @@ class Fleet:
         self, ray: ModuleType, needed: Mapping[str, float], unfit: Callable[[], str] | None = None
     ) -> None:
         self._ray = ray
-        # Ray has arguments of their own for CPUs and GPUs.
+        # Ray has separate arguments for CPUs and GPUs.
         others = {name: amount for name, amount in needed.items() if name not in ("CPU", "GPU")}
         self._class = ray.remote(RayWorker)
         self._options = {
@@ -219,7 +219,7 @@ class Fleet:
             "num_gpus": needed.get("GPU", 0),
             "resources": others,
             "max_restarts": 0,
-            # A worker is watched while it talks.
+            # A worker is watched while it talks, so it needs two threads.
             "max_concurrency": 2,
         }
         if unfit is not None:
@@ -239,14 +239,14 @@ class Fleet:
 
     @property
     def ready(self) -> list[Member]:
-        """Workers that have started."""
+        """The workers that have started."""
         return [member for member in self if member.node]
 
     def hire(self, unwanted: set[str]) -> Member:
-        """Ask for one more worker, which says hello once a node has room for it.
+        """Request one more worker, which says hello once a node has room for it.
 
         Args:
-            unwanted: Nodes on which it must not run.
+            unwanted: Nodes on which the worker must not run.
         """
         number = next(n for n in range(1, len(self._members) + 2) if n not in self._members)
         options = dict(self._options)
@@ -272,14 +272,14 @@ class Fleet:
         reference.future().add_done_callback(put)
 
     def news(self, wait_seconds: float) -> Iterator[News]:
-        """Wait for answers of workers, then yield all that there are."""
+        """Wait for answers of workers, then yield all of them."""
         with contextlib.suppress(queue.Empty):
             yield self._news.get(timeout=wait_seconds)
             while True:
                 yield self._news.get_nowait()
 
     def dismiss(self, member: Member) -> None:
-        """End a worker, whatever it does, and forget it."""
+        """End a worker at once, and forget it."""
         if member in self:
             self.forget(member)
             self.end(member)
@@ -289,7 +289,7 @@ class Fleet:
         del self._members[member.number]
 
     def end(self, member: Member) -> None:
-        """End a worker's process; the answers it owes then raise."""
+        """End a worker's process; answers that it still owes then raise."""
         try:
             self._ray.kill(member.actor, no_restart=True)
         except (self._ray.exceptions.RayError, ValueError) as error:

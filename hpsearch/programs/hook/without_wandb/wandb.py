@@ -1,7 +1,7 @@
-"""Stands in for W&B in a trial whose Python has none: settings in, metrics out.
+"""Stands in for W&B where it is not installed: provides the trial's settings, reports metrics.
 
 `init`, `config`, `log`, `summary` and `finish` do what a sweep needs; everything else does nothing.
-Written for Python 3.8, by the standard library.
+Written for Python 3.8, with the standard library only.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ import os
 
 from wandb_log import announce, tell
 
-#: The version of W&B whose calls it takes.
+#: The version of W&B whose calls it accepts.
 __version__ = "0.31.0"
 
 
 class _Config(dict):
-    """A mapping whose items are attributes, too; the trial's values do not change."""
+    """A mapping whose items are also attributes; the trial's values do not change."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ class _Config(dict):
             super().__setitem__(name, value)
 
     def update(self, values=(), **named):
-        """Set items that the trial leaves open."""
+        """Set items other than the trial's values."""
         for name, value in dict(_mapping(values), **named).items():
             self[name] = value
 
@@ -52,13 +52,13 @@ class _Config(dict):
         return dict(self)
 
     def setdefaults(self, values):
-        """Set items that nothing has set."""
+        """Set items that have no value yet."""
         for name, value in dict(values).items():
             self.setdefault(name, value)
 
 
 class _Summary(dict):
-    """A mapping whose items are attributes, too; it tells hpsearch what is set."""
+    """A mapping whose items are also attributes; new items are reported to hpsearch."""
 
     def __setitem__(self, name, value):
         self.update({name: value})
@@ -78,17 +78,17 @@ class _Summary(dict):
         tell(values, by="summary")
 
     def logged(self, values):
-        """Take what has been told by `log`."""
+        """Add metrics that `log` has reported."""
         super().update(values)
 
 
 def _mapping(values):
-    """Return the settings of a mapping, or of what argparse gives."""
+    """Return the settings in a mapping, or in the result of argparse."""
     return values if hasattr(values, "keys") or not hasattr(values, "__dict__") else vars(values)
 
 
 class _Inert:
-    """Takes every call and every attribute, and does nothing."""
+    """Accepts every call and every attribute, and does nothing."""
 
     def __init__(self, *_, **__):
         pass
@@ -112,7 +112,7 @@ class _Run(_Inert):
         self.dir = os.environ.get("HPSEARCH_TRIAL_DIR", ".")
 
     def log(self, data, *arguments, **named):
-        """Tell hpsearch the numbers."""
+        """Report the numbers to hpsearch."""
         summary.logged(data)
         tell(data, *arguments, **named)
 
@@ -132,7 +132,7 @@ run = None
 
 
 def init(*_, **named):
-    """Return the run, whose `config` holds the trial's values and `config=` besides."""
+    """Return the run, whose `config` has the trial's values and those of `config=`."""
     global run
     announce()
     given = named.get("config")
@@ -143,7 +143,7 @@ def init(*_, **named):
 
 
 def log(data, *arguments, **named):
-    """Tell hpsearch the numbers."""
+    """Report the numbers to hpsearch."""
     if run is None:
         raise RuntimeError("wandb.init comes before wandb.log")
     run.log(data, *arguments, **named)
