@@ -47,10 +47,11 @@ function score(value, beside = 0) {
   if (value === null || value === undefined) return "-";
   let size = Math.abs(value);
   if (size === 0) return "0";
-  if (size < 1e-3 || size >= MOST_SPELT) return exponential(value);
   if (Math.abs(beside) < MOST_SPELT) size = Math.max(size, Math.abs(beside));
-  if (size >= 999.95) return thousands(value);
-  return value.toFixed(size >= 99.995 ? 1 : size >= 9.99995 ? 2 : 4);
+  if (size < 1e-3 || size >= MOST_SPELT) return exponential(value);
+  const text = size >= 999.95 ? thousands(value) : value.toFixed(size >= 99.995 ? 1 : size >= 9.99995 ? 2 : 4);
+  // Not zero, and not to be taken for it.
+  return Number(text.replaceAll(",", "")) ? text : score(value);
 }
 
 /** A hyperparameter; the same as `plain` of wording.py. */
