@@ -20,7 +20,7 @@ from hpsearch.importing import contained, load_object
 from hpsearch.machine import descendants, own_bytes
 from hpsearch.models.problem import Problem
 from hpsearch.programs.trial import run_trial
-from hpsearch.space.execution import ExecutionResult, Span, Status
+from hpsearch.space.execution import ExecutionResult, Status
 from hpsearch.space.mlp import variant_of
 from hpsearch.training.follow import follow
 from hpsearch.training.make import make_trainer
@@ -107,15 +107,6 @@ def _train(
     started = time.monotonic()
     answered: set[int] = set()
     last_progress = 0.0
-    since = started
-
-    def answer(result: ExecutionResult) -> None:
-        nonlocal since
-        instant = time.monotonic()
-        # The driver knows when its run began.
-        span = Span(0.0, worker, since, instant - since)
-        since = instant
-        emit(Answered(worker, replace(result, spans=(span,))))
 
     def on_epoch(epoch: int, metrics: Mapping[str, float]) -> None:
         nonlocal last_progress
@@ -130,11 +121,11 @@ def _train(
     try:
         with contained():
             for result in _results(job, dataset, on_epoch, say, started):
-                answer(result)
+                emit(Answered(worker, result))
                 answered.add(result.number)
     except failures as error:  # the boundary: a failure is a row
         for result in _failures(job, error, answered, time.monotonic() - started):
-            answer(result)
+            emit(Answered(worker, result))
     emit(Finished(worker, training))
 
 
