@@ -21,6 +21,12 @@ _GOAL: Final = "write metric: {name: val_accuracy, goal: maximize}"
 _BEST_EPOCH: Final = (
     "the best epoch counts, and gives the model, with metric: {name: val_accuracy, epoch: best}"
 )
+#: Settings of the data, which a layer type of the user's cannot have as hyperparameters either.
+OF_DATA: Final[Mapping[str, str]] = {
+    name: f"it is a setting of the data: data: {{{name}: {value}}}; to try several, run two sweeps "
+    "and compare them: hpsearch compare"
+    for name, value in (("scale", "standard"), ("impute", "mean"))
+}
 
 
 def _each(names: str, meaning: str) -> dict[str, str]:
@@ -63,6 +69,7 @@ HYPERPARAMETERS: Final[Mapping[str, str]] = {
     **_each("loss loss_function criterion", "write model: {loss: mean_absolute_error}"),
     **_each("metric metrics objective", "write metric: val_accuracy at the top of the file"),
     **_each("scaler normalize standardize", "write data: {scale: standard}"),
+    **OF_DATA,
 }
 """Word -> a hyperparameter, or what to write."""
 

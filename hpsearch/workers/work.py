@@ -21,7 +21,6 @@ from hpsearch.machine import descendants, own_bytes
 from hpsearch.models.problem import Problem
 from hpsearch.programs.trial import run_trial
 from hpsearch.space.execution import ExecutionResult, Status
-from hpsearch.space.mlp import variant_of
 from hpsearch.training.follow import follow
 from hpsearch.training.make import make_trainer
 from hpsearch.training.objective import ObjectiveTrainer
@@ -162,9 +161,7 @@ def _trainer(job: Job, dataset: TrainingData) -> Trainer:
     training = job.training
     if job.objective is not None:
         return ObjectiveTrainer(job.objective, training.values)
-    # A custom model may have a hyperparameter of any name.
-    variant = () if job.recipe.model else variant_of(training.values)
-    dataset = dataset.of(training.fold, variant)
+    dataset = dataset.of_fold(training.fold)
     return make_trainer(
         Problem(job.recipe, dataset.input, dataset.target),
         training.values,
