@@ -14,7 +14,6 @@ import numpy.typing as npt
 
 from hpsearch.data.dataset import RawData, RawPart
 from hpsearch.data.files import read_arrays, read_idx
-from hpsearch.data.shipped import read_shipped
 from hpsearch.data.specs import TableSpec, Task
 from hpsearch.errors import DataError
 from hpsearch.wording import did_you_mean
@@ -130,8 +129,7 @@ def read_builtin(name: str, folder: str | None = None) -> RawData:
     task = describe(name).task
     if name in _IMAGE_LABELS:
         return _read_images(name, folder)
-    # If scikit-learn keeps its files elsewhere, its own loaders return the same data.
-    read = read_shipped(name) or _fetch(name)
+    read = _fetch(name)
     if name == "digits":
         images = np.ascontiguousarray(read.data, np.uint8).reshape(-1, 8, 8)
         return _raw_data(name, images, read.target, labels=_DIGITS, unit=_DIGITS_MAX)
