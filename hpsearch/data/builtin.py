@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from hpsearch.data.dataset import RawData, RawPart
 from hpsearch.data.files import read_arrays, read_idx
+from hpsearch.data.shipped import read_shipped
 from hpsearch.data.specs import TableSpec, Task
 from hpsearch.errors import DataError
 from hpsearch.wording import did_you_mean
@@ -129,7 +130,8 @@ def read_builtin(name: str, folder: str | None = None) -> RawData:
     task = describe(name).task
     if name in _IMAGE_LABELS:
         return _read_images(name, folder)
-    read = _fetch(name)
+    # scikit-learn's loaders, if it keeps its files elsewhere, give the same.
+    read = read_shipped(name) or _fetch(name)
     if name == "digits":
         images = np.ascontiguousarray(read.data, np.uint8).reshape(-1, 8, 8)
         return _raw_data(name, images, read.target, labels=_DIGITS, unit=_DIGITS_MAX)

@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import sklearn.datasets
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
+from hpsearch.data import shipped
 from hpsearch.data.builtin import datasets
 from hpsearch.data.dataset import Shape
 from hpsearch.data.loading import dataset_from_arrays, load_dataset, probe_dataset
@@ -56,6 +58,38 @@ def test_split_is_scikit_learns(request_data):
     np.testing.assert_array_equal(dataset.validation.x.reshape(len(x_val), -1), x_val)
     np.testing.assert_array_equal(dataset.train.y, y_train)
     np.testing.assert_array_equal(dataset.validation.y, y_val)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_shipped_sets_are_what_scikit_learn_loads(name):
+    theirs, ours = getattr(sklearn.datasets, f"load_{name}")(), shipped.read_shipped(name)
+    assert ours is not None
+    np.testing.assert_array_equal(ours.data, theirs.data)
+    np.testing.assert_array_equal(ours.target, theirs.target)
+    if name != "diabetes":
+        assert ours.target_names == tuple(map(str, theirs.target_names))
+    # An image's pixels get no names here.
+    assert ours.feature_names == (() if name == "digits" else tuple(theirs.feature_names))
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_shipped_sets_are_the_same_whoever_reads_them(request_data, monkeypatch, name):
+    direct = load_dataset(request_data(dataset=name))
+    monkeypatch.setattr(shipped, "find_spec", lambda _: None)
+    assert shipped.read_shipped(name) is None
+    assert load_dataset(request_data(dataset=name)).fingerprint == direct.fingerprint
+
+
+def test_shipped_sets_need_no_scikit_learn(request_data):
+    requests = [vars(request_data(dataset=name)) for name in SMALL]
+    code = (
+        "import sys, types\n"
+        "from hpsearch.data.loading import load_dataset as load\n"
+        f"for request in {requests!r}: load(types.SimpleNamespace(**request))\n"
+        "print(sorted({'sklearn', 'scipy', 'pandas', 'keras'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 def test_test_part_is_split_off_first(request_data):

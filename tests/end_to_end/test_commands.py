@@ -68,7 +68,7 @@ def test_a_run_s_driver_imports_no_tensorflow(tmp_path):
     """Its workers do: they write the model. A method that learns is in test_oracles.py."""
     (tmp_path / "sweep.yaml").write_text(_SMALL)
     imported = run_and_list_imports(["run", "sweep.yaml", "--out", "out"], tmp_path)
-    assert imported == {"pandas", "sklearn"}
+    assert imported == {"pandas"}
     model = keras.models.load_model(tmp_path / "out" / "best.keras")
     assert model.input_shape == (None, 8, 8)
     assert (pd.read_csv(tmp_path / "out" / "results.csv")["status"] == "completed").all()
