@@ -39,8 +39,8 @@ class Mutant(NamedTuple):
 MUTANTS = (
     Mutant(
         "hpsearch/data/assembly.py",
-        "_fit(train.x, fitting, source.train)",
-        "_fit(source.train.x, fitting, source.train)",
+        "            train.x,\n            options.scale,",
+        "            source.train.x,\n            options.scale,",
         "scaling and vocabulary fitted on all rows instead of the training split",
     ),
     Mutant(

@@ -13,7 +13,6 @@ import numpy.typing as npt
 from hpsearch.data.dataset import (
     IMAGE_MAX,
     Dataset,
-    Fitting,
     Impute,
     Indices,
     Inputs,
@@ -52,7 +51,6 @@ from hpsearch.data.targets import (
     regression_values,
 )
 from hpsearch.errors import DataError
-from hpsearch.space.mlp import variant_of
 from hpsearch.wording import quoted
 
 _BLOCK_VALUES = 1 << 22
@@ -125,28 +123,6 @@ def _fitted_parts(
         factors.append(factor)
         offsets.append(offset)
     return {"scale": _plain(np.concatenate(factors)), "offset": _plain(np.concatenate(offsets))}
-
-
-def read_as(dataset: Dataset, fold: int | None, values: Mapping[str, Any]) -> Dataset:
-    """Return the dataset that a training reads.
-
-    Args:
-        fold: From 1; None without cross-validation.
-        values: Hyperparameters of an MLP, which may include how rows become features.
-    """
-    data = dataset.of_fold(fold)
-    if not variant_of(values):
-        return data
-    fitted = data.fitting
-    scale, impute = values.get("scale", fitted.scale), values.get("impute", fitted.impute)
-    return replace(
-        data, input=_fit(data.train.x, replace(fitted, scale=scale, impute=impute), data.input)
-    )
-
-
-def _fit(x: Inputs, fitting: Fitting, like: InputSpec | RawPart) -> InputSpec:
-    impute = fitting.impute if fitting.missing else None
-    return fit_input(x, fitting.scale, fitting.unit, like.table, impute, parts=like.parts)
 
 
 def _numeric(x: Inputs) -> npt.NDArray[Any]:
@@ -494,11 +470,16 @@ def _dataset(
     def encoded(part: Split) -> Split:
         return replace(part, y=encode_target(target, part.y))
 
-    fitting = Fitting(options.scale, options.impute, source.unit, missing)
     return Dataset(
         name=source.name,
-        input=_fit(train.x, fitting, source.train),
-        fitting=fitting,
+        input=fit_input(
+            train.x,
+            options.scale,
+            source.unit,
+            source.train.table,
+            options.impute if missing else None,
+            parts=source.train.parts,
+        ),
         target=target,
         train=encoded(train),
         validation=encoded(validation),

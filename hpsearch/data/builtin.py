@@ -130,7 +130,7 @@ def read_builtin(name: str, folder: str | None = None) -> RawData:
     task = describe(name).task
     if name in _IMAGE_LABELS:
         return _read_images(name, folder)
-    # If scikit-learn keeps its files elsewhere, its own loaders return the same data.
+    # scikit-learn's loaders, if it keeps its files elsewhere, give the same.
     read = read_shipped(name) or _fetch(name)
     if name == "digits":
         images = np.ascontiguousarray(read.data, np.uint8).reshape(-1, 8, 8)

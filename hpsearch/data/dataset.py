@@ -170,22 +170,6 @@ class Split:
         return Split(x, self.y[rows], None if self.weights is None else self.weights[rows])
 
 
-@dataclass(frozen=True)
-class Fitting:
-    """How the conversion of a dataset's rows was fitted.
-
-    Attributes:
-        scale, impute: As in `Options`.
-        unit: As in `RawData`.
-        missing: Whether numbers are missing in any part.
-    """
-
-    scale: Scale = "auto"
-    impute: Impute = "median"
-    unit: float | None = None
-    missing: bool = False
-
-
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """Raw rows, encoded targets, and the conversion of rows to features.
@@ -196,9 +180,8 @@ class Dataset:
         test: None if there is no test split.
         fingerprint: `d` and 11 hex digits of the parsed values, labels and split.
         warnings: One sentence each, for the user.
-        folds: With cross-validation, a dataset for each fold, fitted on its own training split. The
-            fingerprint then covers all folds; the other attributes are the first fold's.
-        fitting: How `input` was fitted.
+        folds: With cross-validation, a dataset for each fold, fitted on its own training split.
+            The fingerprint is then of all folds, and the other attributes are the first fold's.
     """
 
     name: str
@@ -210,7 +193,6 @@ class Dataset:
     fingerprint: str
     warnings: tuple[str, ...] = ()
     folds: tuple[Dataset, ...] = ()
-    fitting: Fitting = Fitting()
 
     def of_fold(self, fold: int | None) -> Dataset:
         """Return the dataset of a fold (from 1), or this one without cross-validation."""

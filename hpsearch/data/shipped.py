@@ -1,4 +1,4 @@
-"""Read scikit-learn's small sets from its files: importing it takes longer than a sweep of them."""
+"""scikit-learn's small sets, read from its files: its import takes longer than a sweep of them."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Shipped:
     """A set as scikit-learn's `load_NAME` returns it.
 
     Attributes:
-        data: Shape (n_samples, n_features).
-        target: Shape (n_samples,).
-        target_names: Names of the classes; empty for regression.
+        data: Of shape (n_samples, n_features).
+        target: Of shape (n_samples,).
+        target_names: Of the classes; empty for regression.
         feature_names: Empty if scikit-learn's file has images.
     """
 
@@ -33,7 +33,7 @@ class Shipped:
 
 _CELLS = ("radius", "texture", "perimeter", "area", "smoothness", "compactness", "concavity",
           "concave points", "symmetry", "fractal dimension")  # fmt: skip
-#: Set -> its file with the target in the last column, or its two files; and its features' names.
+#: Set -> its file, whose last column is the target, or its two files, and names of its features.
 _SETS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "digits": (("digits.csv.gz",), ()),
     "iris": (
@@ -65,7 +65,7 @@ _DIGITS = tuple("0123456789")
 
 
 def read_shipped(name: str) -> Shipped | None:
-    """Read a set; None if it is not among these or scikit-learn keeps its files elsewhere."""
+    """Read a set; None if it is none of these, or scikit-learn keeps its files elsewhere."""
     package = find_spec("sklearn")
     if name not in _SETS or package is None or package.origin is None:
         return None
@@ -85,19 +85,19 @@ def read_shipped(name: str) -> Shipped | None:
 
 
 def _numbers(path: Path) -> Floats:
-    """Return the numbers of a text, separated by commas or blanks."""
+    """Numbers that are separated by commas or blanks."""
     with gzip.open(path, "rt", encoding="utf-8") as file:
         return np.array([line.replace(",", " ").split() for line in file], np.float64)
 
 
 def _headed(path: Path) -> tuple[Floats, tuple[str, ...]]:
-    """Return the numbers below a header line, and the class names in that line."""
+    """Numbers below a line of rows, columns and names of classes, which are returned, too."""
     with path.open(encoding="utf-8", newline="") as file:
         header, *lines = csv.reader(file)
     return np.array(lines, np.float64), tuple(header[2:])
 
 
 def _standardised(data: Floats) -> Floats:
-    """Scale columns to mean 0 and sum of squares 1, by the same operations as `load_diabetes`."""
+    """Columns of mean 0 and sum of squares 1, in the order of `load_diabetes`' operations."""
     scaled: Floats = (data - data.mean(axis=0)) / data.std(axis=0) / len(data) ** 0.5
     return scaled

@@ -5,8 +5,8 @@ These are plain values that cross processes. Importing this module does not impo
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from itertools import accumulate, pairwise
 from math import prod
@@ -200,36 +200,22 @@ class Arrays:
     w_val: npt.NDArray[Any] | None = None
 
 
-Variant = tuple[tuple[str, str], ...]
-"""Hyperparameters that say how rows become features, and their values."""
-
-
 @dataclass(frozen=True)
 class TrainingData:
     """The data that all trainings of a sweep share.
 
     Attributes:
         folds: With cross-validation, the data of each fold, which its trainings read instead.
-        variants: If hyperparameters say how rows become features, the data by their values.
     """
 
     input: InputSpec
     target: Target
     arrays: Arrays
     folds: tuple[TrainingData, ...] = ()
-    variants: Mapping[Variant, TrainingData] = field(default_factory=dict)
 
-    def of(self, fold: int | None, variant: Variant) -> TrainingData:
-        """Return the data that a training reads.
-
-        Args:
-            fold: From 1; None without cross-validation.
-
-        Raises:
-            LookupError: The sweep does not read rows this way.
-        """
-        data = self if fold is None else self.folds[fold - 1]
-        return data.variants[variant] if variant else data
+    def of_fold(self, fold: int | None) -> TrainingData:
+        """Return the data of a fold (from 1), or these without cross-validation."""
+        return self if fold is None else self.folds[fold - 1]
 
 
 def runs_in_graph(spec: InputSpec) -> bool:

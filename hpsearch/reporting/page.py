@@ -31,7 +31,6 @@ from hpsearch.reporting.answer import answer_of
 from hpsearch.reporting.drawing import THEMES, Spec, colour_names, duration, template
 from hpsearch.reporting.importance_figures import contour_figure, effect_figure
 from hpsearch.reporting.source import ReportSource, with_distinct_names
-from hpsearch.reporting.timeline import timeline_figure, timeline_note
 from hpsearch.reporting.trial_figures import (
     MOST_CURVES,
     MOST_POINTS,
@@ -165,8 +164,7 @@ def _sweep(source: ReportSource, limits: PageLimits) -> dict[str, Any]:
         "work": words.work(source),
         "facts": words.facts(source),
         "file": dump_raw(source.sweep.raw()) if source.sweep is not None else "",
-        "notes": words.notes(source, limits.points, limits.curves, limits.effects)
-        | {"timeline": timeline_note(source)},
+        "notes": words.notes(source, limits.points, limits.curves, limits.effects),
     }
 
 
@@ -187,7 +185,6 @@ def _figures(source: ReportSource, limits: PageLimits) -> dict[str, Any]:
         "effects": {name: effect_figure(source, name) for name in found.singles[: limits.effects]},
         "contours": _contours(source, limits.pairs),
         "work": work_figure([source]) if source.savings.any_saved else None,
-        "timeline": timeline_figure(source),
     }
 
 

@@ -14,7 +14,6 @@ from hpsearch.reporting.drawing import THEMES, Spec, template, with_theme
 from hpsearch.reporting.importance_figures import contour_figure, effect_figure, shares_figure
 from hpsearch.reporting.page import write_page
 from hpsearch.reporting.source import with_hover
-from hpsearch.reporting.timeline import timeline_figure
 from hpsearch.reporting.trial_figures import (
     curves_figure,
     distribution_figure,
@@ -78,8 +77,6 @@ def every_figure(source: ReportSource) -> Iterator[tuple[str, Spec]]:
         if len(found.paired) > 1:
             yield "contour", contour_figure(source, *found.paired[:2])
     yield "work", work_figure([source])
-    if (timeline := timeline_figure(source)) is not None:
-        yield "timeline", timeline
 
 
 def save_figures(source: ReportSource, directory: Path, kind: str = "svg") -> list[Path]:
@@ -220,17 +217,6 @@ class Pictures:
     def plot_work(self, *, theme: str = "light") -> Figure:
         """Plot the epochs that were trained, answered by a shared training, or not needed."""
         return self._drawn(work_figure([self._source]), theme)
-
-    def plot_timeline(self, *, theme: str = "light") -> Figure:
-        """Plot when each worker trained.
-
-        Raises:
-            InputError: The results have no store with these times.
-        """
-        spec = timeline_figure(self._source)
-        if spec is None:
-            raise InputError(f"{self._source.name}: no sweep.db tells when its workers trained")
-        return self._drawn(spec, theme)
 
     def save_figures(
         self, directory: str | os.PathLike[str] = "figures", kind: str = "svg"

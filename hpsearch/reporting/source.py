@@ -21,11 +21,10 @@ from hpsearch.programs.sweep import ProgramSweep
 from hpsearch.reporting.drawing import Spec, inert, robust_range, value_text
 from hpsearch.reporting.forest import is_log
 from hpsearch.reporting.importance import Importance, importance_of
-from hpsearch.space.execution import Span
 from hpsearch.space.space import Range
 from hpsearch.spec.sweep import Sweep
 from hpsearch.store.facts import Evaluation, Facts
-from hpsearch.store.store import facts_of, spans_in
+from hpsearch.store.store import facts_of
 from hpsearch.store.tables import (
     CURVES,
     CURVES_TAIL,
@@ -296,15 +295,6 @@ class ReportSource:
             with suppress(HpsearchError):
                 return facts_of(self.directory, self.table["data"].dropna())
         return Facts({})
-
-    @cached_property
-    def spans(self) -> list[tuple[int, Span]]:
-        """The periods in which workers trained for these trials; empty if the store lacks them."""
-        if self.directory is not None:
-            with suppress(HpsearchError):
-                trials = {*self.trials["trial"]}
-                return [each for each in spans_in(self.directory) if each[0] in trials]
-        return []
 
     @cached_property
     def guess(self) -> float | None:

@@ -118,12 +118,12 @@ def _has_shapes(path: Path, weights: Weights) -> bool:
 
 
 def _scores(run: StoredRun, execution: Execution, result: ExecutionResult) -> Finding:
-    dataset = run.read_as(execution)
+    dataset = run.dataset.of_fold(execution.fold)
     rows = dataset.validation
     arguments = (run.where.model.absolute(), run.recipe, dataset.target, rows.x, rows.y)
     # Use a temporary log, so that nothing is written to the directory.
     with tempfile.TemporaryFile("a", encoding="utf-8") as log, one_worker(log) as (executor, check):
-        data = training_data(run.dataset, run.sweep, [execution.config.values])
+        data = training_data(run.dataset, run.sweep)
         executor.provide(data)
         called = Retrainer(executor, run.recipe, data, check).ask(Call(evaluate_file, arguments))
     name = run.where.model.name

@@ -14,7 +14,6 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-from hpsearch.data.assembly import read_as
 from hpsearch.data.dataset import Dataset, Split
 from hpsearch.data.loading import Loader
 from hpsearch.data.specs import Task
@@ -128,11 +127,6 @@ class StoredRun:
             roles = dict.fromkeys(filter(is_custom, types), LAYER)
             require_trusted(self.where.path, roles, self.trust)
 
-    def read_as(self, execution: Execution) -> Dataset:
-        """Return the dataset as an execution reads it."""
-        values = {} if self.recipe.model else execution.config.values
-        return read_as(self.dataset, execution.fold, values)
-
     @contextmanager
     def retrainer(self, execution: Execution) -> Iterator[Retrainer]:
         """Open a worker that has the data, to build the model of an execution.
@@ -143,7 +137,7 @@ class StoredRun:
         """
         self.require_trusted(execution)
         with _log(self.where) as log, one_worker(log) as (executor, check):
-            rows = training_data(self.dataset, self.sweep, [execution.config.values])
+            rows = training_data(self.dataset, self.sweep)
             executor.provide(rows)
             yield Retrainer(executor, self.recipe, rows, check)
 
@@ -448,8 +442,8 @@ def _rows_of(run: StoredRun, split: str, execution: Execution) -> Split:
 def _measured(
     run: StoredRun, retrainer: Retrainer, execution: Execution, weights: Weights, rows: Split
 ) -> dict[str, Floats]:
-    """Return the output of `evaluate_rows`."""
-    dataset = run.read_as(execution)
+    """The output of `evaluate_rows`."""
+    dataset = run.dataset.of_fold(execution.fold)
     problem = Problem(run.recipe, dataset.input, dataset.target)
     model = (problem, execution.config.trained, execution.seed, weights)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:

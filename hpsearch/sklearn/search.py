@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from hpsearch.data.assembly import read_as
 from hpsearch.data.dataset import Dataset, Options
 from hpsearch.data.loading import dataset_from_arrays
 from hpsearch.data.memory import InMemoryRows
@@ -266,11 +265,8 @@ def _run(sweep: Sweep, loaded: Dataset, workers: int | None, out: Path) -> Searc
         weights = store.weights(best.number)
     if weights is None:
         raise ValueError(f"{best.label} is the best one, and its weights are lost")
-    recipe, rows = (
-        make_recipe(sweep, loaded.target.task),
-        read_as(loaded, best.fold, best.config.values),
-    )
-    problem = Problem(recipe, rows.input, rows.target)
+    rows = loaded.of_fold(best.fold)
+    problem = Problem(make_recipe(sweep, loaded.target.task), rows.input, rows.target)
     network = Network(problem, best.config.without_epochs, best.seed, weights)
     active = dict(best.config.values)
     params = {name: active[name] for name in sweep.parameters if name in active}

@@ -153,22 +153,6 @@ class ResumePoint:
     seconds: float = 0.0
 
 
-class Span(NamedTuple):
-    """A period in which a worker trained for an execution.
-
-    Attributes:
-        run: Unix time at which the run began.
-        worker: The worker's number, from 1.
-        began_seconds: Its start, in seconds since the run began.
-        seconds: Its length.
-    """
-
-    run: float
-    worker: int
-    began_seconds: float
-    seconds: float
-
-
 @dataclass(frozen=True)
 class ExecutionResult:
     """The result of one execution.
@@ -183,8 +167,7 @@ class ExecutionResult:
         weights: Number of the model's weights, or None if no model was built.
         error: One line for people; `traceback` has the details.
         late: Hyperparameters that the model requested beyond those of the config.
-        versions: Versions of the packages that made it, by column; empty until it is stored.
-        spans: When workers trained for it, earlier attempts included.
+        versions: The versions that made it, by column; empty until it is stored.
         state: Weights at the scored epoch, if they are kept.
         snapshot: State of the training after the last epoch, if it may continue.
     """
@@ -204,7 +187,6 @@ class ExecutionResult:
     traceback: str = ""
     late: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
-    spans: tuple[Span, ...] = field(default=(), compare=False, repr=False)
     state: tuple[npt.NDArray[Any], ...] | None = field(default=None, compare=False, repr=False)
     snapshot: Snapshot | None = field(default=None, compare=False, repr=False)
 

@@ -39,14 +39,7 @@ DEFAULTS: dict[str, Any] = {
     "kernel_initializer": "glorot_uniform",
     "l2": 0.0,
     "dropout": 0.5,
-    "scale": "auto",
-    "impute": "median",
 }
-
-SCALES = ("none", "unit", "standard", "minmax", "robust", "auto")
-IMPUTATIONS = ("median", "mean")
-#: Hyperparameters that control how rows become features.
-OF_ROWS = ("scale", "impute")
 
 #: Built-in layer types; any other is a function of the user.
 LAYER_TYPES = ("dense", "dropout", "batch_norm", "layer_norm", "residual")
@@ -77,11 +70,6 @@ def layer_of(name: str) -> int | None:
 def optimizer_name(optimizer: Any) -> str:
     """Return the name of an optimizer as in a sweep file, which may be an alias."""
     return str(optimizer["name"] if isinstance(optimizer, Mapping) else optimizer)
-
-
-def variant_of(values: Values) -> tuple[tuple[str, str], ...]:
-    """Return the values that control how rows become features, by name."""
-    return tuple((name, values[name]) for name in OF_ROWS if name in values)
 
 
 def hashed(values: Values) -> str:

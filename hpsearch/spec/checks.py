@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 from hpsearch.errors import ConstraintError
 from hpsearch.space.constraints import Constraint, parse
 from hpsearch.space.keras_names import ACTIVATIONS, INITIALIZERS, METRICS, OPTIMIZERS
-from hpsearch.space.mlp import DEFAULTS, LAYER_TYPES, NOTES, OF_ROWS, layer_of
+from hpsearch.space.mlp import LAYER_TYPES, NOTES, layer_of
 from hpsearch.space.space import GRID_NEEDS, Range, Space
 from hpsearch.spec.fields import SweepFields
 from hpsearch.spec.hyperparameters import is_known, suggestion
@@ -23,6 +23,7 @@ from hpsearch.spec.method import CONFIGS
 from hpsearch.spec.parameters import ParameterSpec
 from hpsearch.spec.rules import Fault
 from hpsearch.spec.settings import WEIGHTS, SeedRace
+from hpsearch.spec.words import OF_DATA
 from hpsearch.wording import did_you_mean, listing, show
 
 #: Most points of a grid without `budget.trials`; planning more would take hours.
@@ -68,7 +69,6 @@ def cross_faults(sweep: SweepFields, broken: Broken) -> Iterator[Fault]:
     # A custom model's hyperparameters are unknown until it is built.
     if "parameters" not in broken.keys and not isinstance(sweep.model, str):
         yield from _names(sweep, broken)
-        yield from _rows(sweep)
         conditions = list(_conditions(sweep, broken))
         yield from conditions
         yield from check_constraints(
@@ -82,18 +82,6 @@ def cross_faults(sweep: SweepFields, broken: Broken) -> Iterator[Fault]:
             "a race of seeds and cross-validation do not go together: give seeds as a number, "
             "or leave data.cv out",
         )
-
-
-def _rows(sweep: SweepFields) -> Iterator[Fault]:
-    """Check that an option for reading rows is a hyperparameter or a key of data, not both."""
-    named = {*sweep.parameters, *(name for point in sweep.configs for name in point)}
-    for name in OF_ROWS:
-        given = getattr(sweep.data, name)
-        if name in named and given != DEFAULTS[name]:
-            yield (
-                ("data", name),
-                f"is {given}, and {name} is a hyperparameter, too; leave one of them out",
-            )
 
 
 def _budget(sweep: SweepFields, broken: Broken) -> Iterator[Fault]:
@@ -130,14 +118,15 @@ def _grid(sweep: SweepFields, broken: Broken) -> Iterator[Fault]:
 
 
 def _names(sweep: SweepFields, broken: Broken) -> Iterator[Fault]:
-    if _takes_unknown(sweep) or "model" in broken.keys or "layer_type" in broken.parameters:
+    if "model" in broken.keys or "layer_type" in broken.parameters:
         return
+    takes_unknown = _takes_unknown(sweep)
     names = [*sweep.parameters, *sorted(broken.parameters)]
     places: list[tuple[str, tuple[str | int, ...]]] = [(n, ("parameters", n)) for n in names]
     for index, config in enumerate(sweep.configs):
         places += [(name, ("configs", index, name)) for name in config]
     for name, loc in places:
-        if not is_known(name):
+        if name in OF_DATA or not (takes_unknown or is_known(name)):
             yield loc, f"unknown hyperparameter{suggestion(name) or _ALL_NAMES}"
 
 

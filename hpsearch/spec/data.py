@@ -8,7 +8,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from hpsearch.space.mlp import IMPUTATIONS, SCALES
 from hpsearch.spec import words
 from hpsearch.spec.rules import (
     Fault,
@@ -172,7 +171,7 @@ class DataSpec(Spec):
     ] = ()
     impute: Annotated[
         Literal["median", "mean", "none"],
-        one_of((*IMPUTATIONS, "none"), "kind of imputation"),
+        one_of(("median", "mean", "none"), "kind of imputation"),
         about(
             "What takes a missing number's place, of the training split's numbers, by a layer; "
             "a missing text is a category of its own. With none, a missing value is an error.",
@@ -240,7 +239,7 @@ class DataSpec(Spec):
     seed: Annotated[int, integer(0, 2**32 - 1), about("Seed of the split.", 42)] = 42
     scale: Annotated[
         Literal["none", "unit", "standard", "minmax", "robust", "auto"],
-        one_of(SCALES, "scale"),
+        one_of(("none", "unit", "standard", "minmax", "robust", "auto"), "scale"),
         about(
             "Scaling of features, by a layer fitted on the training split only. unit divides "
             "images by their largest possible value and is minmax for tables; robust takes the "

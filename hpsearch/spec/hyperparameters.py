@@ -10,11 +10,9 @@ from typing import Any, Final
 
 from hpsearch.space.keras_names import ACTIVATIONS, INITIALIZERS, OPTIMIZERS, REQUIRED, SCHEDULES
 from hpsearch.space.mlp import (
-    IMPUTATIONS,
     LAYER_TYPES,
     MOST_LAYERS,
     OPTIMIZER_ALIASES,
-    SCALES,
     layer_of,
 )
 from hpsearch.spec import words
@@ -250,13 +248,6 @@ HYPERPARAMETERS: Final[dict[str, Rule]] = {
     "kernel_initializer": Rule(_initializer, _mapping_schema(INITIALIZERS), mapping=True).about(
         "A Keras initializer of every kernel, alone or with its arguments.",
         ["he_normal", {"name": "constant", "value": 0.1}],
-    ),
-    "scale": one_of(SCALES, "scale").about(
-        "Scaling of the rows, as data.scale, which is then left out.", ["unit", "standard"]
-    ),
-    "impute": one_of(IMPUTATIONS, "kind of imputation").about(
-        "What takes a missing number's place, as data.impute, which is then left out.",
-        ["median", "mean"],
     ),
 }
 

@@ -8,14 +8,14 @@ import json
 import math
 import zipfile
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from hpsearch.space.execution import Curve, ExecutionResult, Snapshot, Span, Status
+from hpsearch.space.execution import Curve, ExecutionResult, Snapshot, Status
 
 #: The columns that name versions -> the packages.
 PACKAGES = {"version": "hpsearch", "tensorflow": "tensorflow", "keras": "keras"}
@@ -91,7 +91,6 @@ _FIELDS = {
     "late": (dict,),
     "versions": (dict,),
 }
-_SPAN = {"run": _NUMBER, "worker": _WHOLE, "began_seconds": _NUMBER, "seconds": _NUMBER}
 
 
 def checksum_of(*parts: Any) -> str:
@@ -103,20 +102,17 @@ def checksum_of(*parts: Any) -> str:
     return digest.hexdigest()[:32]
 
 
-#: Spans come first, so that they are read without the curve.
-_SPANS_FIRST = '{"spans": '
-
-
 def as_json(result: ExecutionResult) -> str:
     """Encode a result without its arrays."""
     # `asdict` would copy every number of the curve.
     record = {**vars(result)}
-    del record["state"], record["snapshot"], record["number"], record["spans"]
+    del record["state"], record["snapshot"], record["number"]
     curve = result.curve
     # A list for each metric takes a tenth of the space of a mapping for each epoch.
     names = list(curve[0]) if curve else []
     record["curve"] = {name: [epoch[name] for epoch in curve] for name in names}
-    return json.dumps({"spans": result.spans, "execution": result.number, **record})
+    # Format 4 has `spans`, which earlier versions read.
+    return json.dumps({"spans": [], "execution": result.number, **record})
 
 
 def mapping(text: str) -> dict[str, Any]:
@@ -146,7 +142,7 @@ def from_json(text: str) -> ExecutionResult:
         dict(zip(names, values, strict=True))
         for values in zip(*record["curve"].values(), strict=True)
     )
-    record["spans"] = _spans_of(record["spans"])
+    record.pop("spans", None)
     versions = record["versions"]
     if not versions.keys() <= {*PACKAGES, *OF_PROGRAMS}:
         raise ValueError(f"versions are of {', '.join(PACKAGES)}, not {', '.join(versions)}")
@@ -157,26 +153,6 @@ def from_json(text: str) -> ExecutionResult:
     if result.status.scored and not math.isfinite(result.score or 0.0):
         raise ValueError(f"score is {result.score}, and it is {result.status}")
     return result
-
-
-def spans_from_json(text: str) -> tuple[Span, ...]:
-    """Decode the spans in the output of `as_json`, and nothing else.
-
-    Raises:
-        UNREADABLE: They are not valid spans.
-    """
-    if not text.startswith(_SPANS_FIRST):
-        raise ValueError("it does not begin with its spans")
-    return _spans_of(json.JSONDecoder().raw_decode(text, len(_SPANS_FIRST))[0])
-
-
-def _spans_of(found: Iterable[Sequence[Any]]) -> tuple[Span, ...]:
-    spans = tuple(Span(*each) for each in found)
-    for span in spans:
-        require_types(span._asdict(), _SPAN)
-        if not all(map(math.isfinite, span)):
-            raise ValueError(f"the span {[*span]} is not finite")
-    return spans
 
 
 def require_types(record: Mapping[str, Any], types: Mapping[str, tuple[type, ...]]) -> None:

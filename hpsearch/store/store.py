@@ -16,7 +16,7 @@ from hpsearch.errors import HpsearchError, RefusedError, StoreError
 from hpsearch.files import NO_LINK, OpenDirectory
 from hpsearch.machine import HARD_LINK, has_other_name, odd_kind, shortage
 from hpsearch.search.asking import OracleEvent
-from hpsearch.space.execution import Execution, ExecutionResult, Snapshot, Span
+from hpsearch.space.execution import Execution, ExecutionResult, Snapshot
 from hpsearch.space.space import Config, Kind
 from hpsearch.store.directory import APPLICATION_ID, ResultsDirectory, logs_of_store
 from hpsearch.store.facts import Changes, Evaluation, Facts
@@ -32,7 +32,6 @@ from hpsearch.store.records import (
     mapping,
     require_types,
     snapshot_of,
-    spans_from_json,
 )
 from hpsearch.store.schema import SCHEMA, SCHEMA_VERSION, schema_fault
 
@@ -424,16 +423,6 @@ class Store:
                     raise LookupError(f"there is no execution {result.shared_with} to share with")
         return results
 
-    def spans(self) -> list[tuple[int, Span]]:
-        """Return when workers trained, with the trial's number; nothing else is decoded."""
-        what = "the result of execution {}"
-        trials = {number: trial for number, trial, *_ in self._rows("executions", "execution {}")}
-        found = []
-        for number, _, record in self._rows("results", what):
-            with self._decoding(what.format(number)):
-                found += [(trials[number], span) for span in spans_from_json(record)]
-        return found
-
     def weights(self, execution: int) -> tuple[npt.NDArray[Any], ...] | None:
         """Return the kept weights of an execution, in the order of `model.get_weights()`."""
         what = f"the weights of execution {execution}"
@@ -566,19 +555,6 @@ def facts_of(directory: Path, data: Collection[str]) -> Facts:
         facts = opened.facts()
     same = facts.identity is not None and {*data} == {facts.identity.data}
     return facts if same else Facts({})
-
-
-def spans_in(directory: Path) -> list[tuple[int, Span]]:
-    """Return when workers trained for the rows of a directory; empty without its store.
-
-    Raises:
-        RefusedError: The store is damaged.
-    """
-    store = ResultsDirectory(directory).store
-    if not store.exists():
-        return []
-    with Store(store, read_only=True) as opened:
-        return opened.spans()
 
 
 def evaluations_beside(source: Path) -> tuple[Evaluation, ...]:

@@ -11,13 +11,13 @@ from typing import IO, Any
 
 import numpy.typing as npt
 
-from hpsearch.data.specs import TrainingData, Variant
+from hpsearch.data.specs import TrainingData
 from hpsearch.errors import RefusedError
 from hpsearch.files import OpenDirectory
 from hpsearch.models.problem import Problem, Recipe
 from hpsearch.space.execution import Execution, ExecutionResult, Status, Training
 from hpsearch.space.layer_types import is_custom
-from hpsearch.space.mlp import MLPConfig, variant_of
+from hpsearch.space.mlp import MLPConfig
 from hpsearch.space.space import Kind
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.facts import Evaluation, Measurement
@@ -151,8 +151,7 @@ class Retrainer:
 
     def predictions(self, execution: Execution, weights: Weights) -> Answers:
         """Have a worker predict the validation split; empty if it cannot."""
-        which = (execution.fold, self._variant(execution))
-        arguments = (*self._model(execution, weights), *which)
+        arguments = (*self._model(execution, weights), execution.fold)
         return self.ask(Call(predict_validation, arguments, with_data=True)).value or {}
 
     def write_start(
@@ -163,19 +162,15 @@ class Retrainer:
         Returns:
             The reason if they cannot be written, else empty.
         """
-        problem, variant = self._problem(execution), self._variant(execution)
-        arguments = (folder, problem, execution, result, tolerance, variant)
+        arguments = (folder, self._problem(execution), execution, result, tolerance)
         return self.ask(Call(write_start, arguments, with_data=True)).error
 
     def _model(self, execution: Execution, weights: Weights) -> tuple[Any, ...]:
         """The arguments from which a call builds an execution's model."""
         return (self._problem(execution), execution.config.trained, execution.seed, weights)
 
-    def _variant(self, execution: Execution) -> Variant:
-        return () if self.recipe.model else variant_of(execution.config.values)
-
     def _problem(self, execution: Execution) -> Problem:
-        dataset = self.dataset.of(execution.fold, self._variant(execution))
+        dataset = self.dataset.of_fold(execution.fold)
         return Problem(self.recipe, dataset.input, dataset.target)
 
     def _events_of(self, work: Work) -> Iterator[Event]:

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from itertools import product
-from typing import Any
 
 import numpy as np
 
-from hpsearch.data.assembly import read_as
 from hpsearch.data.dataset import Dataset, Split
 from hpsearch.data.loading import Loader, load_dataset
-from hpsearch.data.specs import Arrays, Task, TrainingData, Variant, runs_in_graph
+from hpsearch.data.specs import Arrays, Task, TrainingData
 from hpsearch.errors import InputError
 from hpsearch.models import preprocessing
 from hpsearch.models.problem import Recipe
 from hpsearch.models.shipping import CustomModel, ModelHyperparameters
-from hpsearch.space.mlp import OF_ROWS, variant_of
 from hpsearch.spec.data import DataSpec
 from hpsearch.spec.sweep import Sweep
 from hpsearch.store.provenance import make_recipe
@@ -88,51 +83,16 @@ def _in_own_units(dataset: Dataset) -> Dataset:
     )
 
 
-def training_data(
-    loaded: Dataset, sweep: Sweep, configs: Iterable[Mapping[str, Any]] = ()
-) -> TrainingData:
+def training_data(loaded: Dataset, sweep: Sweep) -> TrainingData:
     """Return the features, targets and weights of a dataset, and of each of its folds.
-
-    Args:
-        configs: Hyperparameters of further trainings, beside the sweep's.
 
     Raises:
         DataError: The sweep gives a weight to a class that does not exist.
     """
-    variants = _variants(sweep, configs)
-    folds = tuple(_training_data(fold, sweep, variants) for fold in loaded.folds)
-    return replace(folds[0], folds=folds) if folds else _training_data(loaded, sweep, variants)
-
-
-def _variants(sweep: Sweep, configs: Iterable[Mapping[str, Any]]) -> set[Variant]:
-    """The ways in which the sweep's trainings prepare rows, beside that of its `data`."""
-    if isinstance(sweep.model, str):
-        return set()
-    choices = []
-    for name in OF_ROWS:
-        parameter = sweep.parameters[name].parameter(name) if name in sweep.parameters else None
-        values = {None} if parameter is None or parameter.when else set()
-        choices.append(values | set((parameter and parameter.choices) or ()))
-    chosen = (dict(zip(OF_ROWS, each, strict=True)) for each in product(*choices))
-    variants = {variant_of({n: v for n, v in each.items() if v is not None}) for each in chosen}
-    listed = [config.values for config in sweep.listed]
-    return (variants | {variant_of(each) for each in (*listed, *configs)}) - {()}
-
-
-def _training_data(loaded: Dataset, sweep: Sweep, variants: Iterable[Variant]) -> TrainingData:
-    data = TrainingData(loaded.input, loaded.target, _arrays(loaded, sweep))
-    known = {loaded.input: data.arrays}
-    made: dict[Variant, TrainingData] = {}
-    for variant in sorted(variants):
-        read = read_as(loaded, None, dict(variant))
-        if read.input not in known:
-            # Training scales images, so all variants share their rows.
-            arrays = data.arrays if runs_in_graph(read.input) else _arrays(read, sweep)
-            known[read.input] = replace(
-                arrays, y_train=data.arrays.y_train, y_val=data.arrays.y_val
-            )
-        made[variant] = replace(data, input=read.input, arrays=known[read.input])
-    return replace(data, variants=made)
+    folds = tuple(training_data(fold, sweep) for fold in loaded.folds)
+    if folds:
+        return replace(folds[0], folds=folds)
+    return TrainingData(loaded.input, loaded.target, _arrays(loaded, sweep))
 
 
 def _arrays(loaded: Dataset, sweep: Sweep) -> Arrays:
@@ -180,18 +140,8 @@ def find_hyperparameters(
 
 
 def unused_parameters(sweep: Sweep, found: ModelHyperparameters) -> list[str]:
-    """Return a warning for each parameter of the sweep that the model never requests.
-
-    Raises:
-        InputError: A parameter says how rows become features, which would change nothing.
-    """
+    """Return a warning for each parameter of the sweep that the model never asked for."""
     known = {*found.defaults, *found.read, "epochs", "batch_size", *_COMPILING}
-    for name in OF_ROWS:
-        if name in sweep.parameters and name not in known:
-            raise InputError(
-                f"parameters.{name}: is a hyperparameter of hpsearch's own MLPs, and the model "
-                f"never asked for it; with a model of your own set data.{name}, in Python {name}="
-            )
     return [
         f"parameters.{name}: the model never asked for it{did_you_mean(name, known)}"
         for name in sweep.parameters

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,7 +10,7 @@ from hpsearch.errors import HpsearchError
 from hpsearch.models.problem import Recipe
 from hpsearch.programs.command import ProgramCall, UserProgram
 from hpsearch.search.asking import Inquiry, OracleEvent, Reply, foreseen
-from hpsearch.space.execution import Curve, Execution, ExecutionResult, Span, Status, Training
+from hpsearch.space.execution import Curve, Execution, ExecutionResult, Status, Training
 from hpsearch.space.space import Kind
 from hpsearch.store.derived import Tables
 from hpsearch.store.facts import installed
@@ -118,13 +117,6 @@ class Engine:
     #: True if the stored executions have been read.
     begun: bool = False
     _began: float = 0.0
-    #: This run's start, in Unix time, which identifies the run, and by the monotonic clock.
-    _run: float = 0.0
-    _origin_seconds: float = 0.0
-    #: The time that workers have spent on executions without a result.
-    _spans: dict[int, list[Span]] = field(default_factory=dict)
-    #: Worker -> the end of its last span, in seconds since the run's start.
-    _until: dict[int, float] = field(default_factory=dict)
     _idle_since: float = 0.0
     _has_waited: bool = False
     asked: Inquiry | None = None
@@ -165,7 +157,6 @@ class Engine:
             stored: Returns every stored execution, for the tables.
         """
         self._began = self._idle_since = now()
-        self._run, self._origin_seconds = round(time.time(), 3), time.monotonic()
         self._executions = {execution.number: execution for execution in self.planner.current}
         self._stored = [self._executions.get(each.number, each) for each in stored()]
         self.begun = True
@@ -442,7 +433,6 @@ class Engine:
         for event in events:
             match event:
                 case Answered():
-                    self._note_spans(event.result.number, event.result.spans)
                     if event.result.number not in self._open or self._repeats(event.result):
                         continue
                     del self._open[event.result.number]
@@ -471,31 +461,6 @@ class Engine:
         for training in ended:
             self._judge(training)
 
-    def _note_spans(self, number: int, spans: Sequence[Span]) -> None:
-        """Record when a worker trained an execution, in seconds since the run's start.
-
-        Args:
-            spans: Times by the monotonic clock. They are clipped to the run so far and to after
-                the worker's last span, since times of other machines are imprecise.
-        """
-        if number not in self._spans:
-            earlier = self.results.get(number)
-            self._spans[number] = [*earlier.spans] if earlier is not None else []
-        instant = time.monotonic() - self._origin_seconds
-        for each in spans:
-            first, began = self._until.get(each.worker, 0.0), each.began_seconds
-            began, end = (
-                min(max(at - self._origin_seconds, first), instant)
-                for at in (began, began + each.seconds)
-            )
-            self._until[each.worker] = end
-            span = Span(self._run, each.worker, round(began, 4), round(end - began, 4))
-            self._spans[number].append(span)
-
-    def _take_spans(self, number: int) -> tuple[Span, ...]:
-        self._note_spans(number, ())
-        return tuple(self._spans.pop(number))
-
     def _repeats(self, result: ExecutionResult) -> bool:
         """Check if the training gave no score and is to run again."""
         if self.repeat is None or result.status not in (Status.FAILED, Status.DIVERGED):
@@ -516,16 +481,9 @@ class Engine:
         return bool(left)
 
     def _acknowledge(self, results: Sequence[ExecutionResult]) -> None:
-        """Store results, then report them."""
-        # A result from another execution's curve has that execution's versions.
-        results = [
-            replace(
-                each,
-                versions=each.versions or self.versions,
-                spans=self._take_spans(each.number),
-            )
-            for each in results
-        ]
+        """Store results before anyone learns of them."""
+        # What another one's curve answers was made by the versions of that one.
+        results = [replace(each, versions=each.versions or self.versions) for each in results]
         self.store.add_results(results)
         for result in results:
             # The weights are on disk; those of thousands of executions would fill memory.
@@ -544,9 +502,7 @@ class Engine:
     def _bury(self, lost: Lost, ended: list[Training]) -> list[ExecutionResult]:
         """Repeat a training whose worker died, or return results with the failure."""
         training = lost.training
-        span = Span(0.0, lost.worker, time.monotonic() - lost.seconds, lost.seconds)
-        self._note_spans(training.number, (span,))
-        # Executions to run again have no answer yet, so `left` includes them.
+        # Those that were to run again have had no answer, so they do.
         self._again.difference_update(training.executions)
         left = tuple(stop for stop in training.stops if self._open.get(stop[1]) == stop[0])
         if not left:

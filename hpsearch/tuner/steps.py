@@ -13,7 +13,7 @@ from typing import IO, Any, TypeVar
 
 from pydantic import ValidationError
 
-from hpsearch.data.dataset import Dataset, guess_scores, profile
+from hpsearch.data.dataset import guess_scores, profile
 from hpsearch.data.loading import Loader
 from hpsearch.data.specs import Task, TrainingData, n_features
 from hpsearch.errors import HpsearchError, InputError
@@ -356,7 +356,7 @@ class _SweepSteps:
         sweep, run, path = self.sweep, self.run, self.run.where.path
         with _told_if_slow(run.reporter, f"sweep {sweep.name}: reading the data"):
             dataset = load_data(sweep, self.load)
-        for warning in (*sweep.warnings, *dataset.warnings, *_without_effect(sweep, dataset)):
+        for warning in (*sweep.warnings, *dataset.warnings):
             run.warn(warning)
         if not native_built() and not isinstance(sweep.model, str):
             run.warn(_NOT_BUILT)
@@ -515,12 +515,6 @@ def _told_if_slow(reporter: Reporter, line: str) -> Iterator[None]:
     finally:
         timer.cancel()
         timer.join()
-
-
-def _without_effect(sweep: Sweep, dataset: Dataset) -> Iterator[str]:
-    missing = any(each.fitting.missing for each in (dataset, *dataset.folds))
-    if "impute" in sweep.parameters and not isinstance(sweep.model, str) and not missing:
-        yield "parameters.impute changes nothing: no number is missing in the data"
 
 
 def _costs(recipe: Recipe, rows: TrainingData) -> Costs:

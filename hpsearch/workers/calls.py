@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hpsearch.data.dataset import unpacked
-from hpsearch.data.specs import Arrays, Target, Task, TrainingData, Variant, runs_in_graph
+from hpsearch.data.specs import Arrays, Target, Task, TrainingData, runs_in_graph
 from hpsearch.errors import HpsearchError, NotSupportedError
 from hpsearch.models.model_file import ModelFile
 from hpsearch.models.problem import Problem, Recipe
@@ -66,7 +66,6 @@ def write_start(  # noqa: PLR0917 - calls pass arguments by position
     execution: Execution,
     result: ExecutionResult,
     tolerance: float,
-    variant: Variant,
     data: TrainingData,
 ) -> None:
     """Write the untrained model and the data of an MLP's row.
@@ -75,8 +74,7 @@ def write_start(  # noqa: PLR0917 - calls pass arguments by position
     arrays in rows.npz. It passes arrays with the names of Keras' arguments to Keras.
 
     Args:
-        tolerance: The largest difference from the row's score that counts as equal.
-        variant: The variant of the data that the model is trained on.
+        tolerance: The largest difference from the row's score that counts as reaching it.
 
     Raises:
         NotSupportedError: The model contains user code.
@@ -92,7 +90,7 @@ def write_start(  # noqa: PLR0917 - calls pass arguments by position
             layer.seed = int(layer.seed_generator.state[0])
     # Create the optimizer's variables, too, without which loading the model warns.
     model.compile_from_config(compiled)
-    rows = _start_rows(problem, execution, result, data.of(execution.fold, variant).arrays)
+    rows = _start_rows(problem, execution, result, data.of_fold(execution.fold).arrays)
     model.save(folder / "model.keras")
     _require_loadable(folder / "model.keras")
     # No allow_pickle: savez of older NumPy would store it as an array of that name.
@@ -156,21 +154,20 @@ def predict_validation(  # noqa: PLR0917 - calls pass arguments by position
     seed: int,
     weights: Sequence[npt.NDArray[Any]],
     fold: int | None,
-    variant: Variant,
     data: TrainingData,
 ) -> Answers:
     """Compare an MLP's predictions for up to 20,000 validation rows with the truth.
 
     Args:
         values, seed, weights: As for `write_model`.
-        fold, variant: The fold and variant of the data that the model was trained on.
+        fold: Of the data that the model was trained on, from 1, or None.
     """
     from hpsearch.models.mlp import build_model, full_model  # imports Keras
 
     target = problem.target
     if problem.recipe.model or problem.input.parts or target.parts:
         return {}
-    arrays = data.of(fold, variant).arrays
+    arrays = data.of_fold(fold).arrays
     x = arrays.x_val
     if len(x) > _MOST_ROWS or x.size > _MOST_NUMBERS:
         return {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, Self
 
@@ -113,10 +113,7 @@ class EpochFinished:
 
 @dataclass(frozen=True)
 class Answered:
-    """An execution has its result.
-
-    Its spans' times are those of `time.monotonic()` on the driver's machine.
-    """
+    """An execution has its result."""
 
     worker: int
     result: ExecutionResult
@@ -191,27 +188,9 @@ class Heard:
 Event = Started | EpochFinished | Answered | Finished | Lost | Called | Said | Heard
 
 
-def shifted(events: Iterable[Any], seconds: float) -> list[Any]:
-    """Shift the spans of answers by `seconds`.
-
-    Machines do not share a monotonic clock, so spans travel as seconds before sending: the sender
-    shifts them by `-time.monotonic()`, the receiver by `time.monotonic()`.
-    """
-    return [_shifted(each, seconds) if isinstance(each, Answered) else each for each in events]
-
-
 def of_worker(event: Any, number: int) -> Any:
-    """Return a worker's event under another worker number."""
-    if isinstance(event, Answered):
-        spans = tuple(each._replace(worker=number) for each in event.result.spans)
-        return Answered(number, replace(event.result, spans=spans))
+    """Return an event of a worker as that of another number."""
     return event if isinstance(event, Said) else replace(event, worker=number)
-
-
-def _shifted(answered: Answered, seconds: float) -> Answered:
-    spans = answered.result.spans
-    moved = tuple(each._replace(began_seconds=each.began_seconds + seconds) for each in spans)
-    return replace(answered, result=replace(answered.result, spans=moved))
 
 
 class Executor(Protocol):

@@ -119,8 +119,6 @@ def with_arrays(
     def convert(part: TrainingData) -> TrainingData:
         given = {name: array for name, array in vars(part.arrays).items() if array is not None}
         arrays = Arrays(**{name: once(array) for name, array in given.items()})
-        variants = {variant: convert(each) for variant, each in part.variants.items()}
-        folds = tuple(map(convert, part.folds))
-        return replace(part, arrays=arrays, folds=folds, variants=variants)
+        return replace(part, arrays=arrays, folds=tuple(map(convert, part.folds)))
 
     return convert(dataset)

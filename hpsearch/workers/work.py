@@ -20,8 +20,7 @@ from hpsearch.importing import contained, load_object
 from hpsearch.machine import descendants, own_bytes
 from hpsearch.models.problem import Problem
 from hpsearch.programs.trial import run_trial
-from hpsearch.space.execution import ExecutionResult, Span, Status
-from hpsearch.space.mlp import variant_of
+from hpsearch.space.execution import ExecutionResult, Status
 from hpsearch.training.follow import follow
 from hpsearch.training.make import make_trainer
 from hpsearch.training.objective import ObjectiveTrainer
@@ -107,15 +106,6 @@ def _train(
     started = time.monotonic()
     answered: set[int] = set()
     last_progress = 0.0
-    since = started
-
-    def answer(result: ExecutionResult) -> None:
-        nonlocal since
-        instant = time.monotonic()
-        # Without the run's start, which the driver knows.
-        span = Span(0.0, worker, since, instant - since)
-        since = instant
-        emit(Answered(worker, replace(result, spans=(span,))))
 
     def on_epoch(epoch: int, metrics: Mapping[str, float]) -> None:
         nonlocal last_progress
@@ -130,11 +120,11 @@ def _train(
     try:
         with contained():
             for result in _results(job, dataset, on_epoch, say, started):
-                answer(result)
+                emit(Answered(worker, result))
                 answered.add(result.number)
     except failures as error:  # the boundary: a failure is a row
         for result in _failures(job, error, answered, time.monotonic() - started):
-            answer(result)
+            emit(Answered(worker, result))
     emit(Finished(worker, training))
 
 
@@ -171,9 +161,7 @@ def _trainer(job: Job, dataset: TrainingData) -> Trainer:
     training = job.training
     if job.objective is not None:
         return ObjectiveTrainer(job.objective, training.values)
-    # A custom model may use a variant's name for any hyperparameter.
-    variant = () if job.recipe.model else variant_of(training.values)
-    dataset = dataset.of(training.fold, variant)
+    dataset = dataset.of_fold(training.fold)
     return make_trainer(
         Problem(job.recipe, dataset.input, dataset.target),
         training.values,

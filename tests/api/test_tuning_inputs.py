@@ -273,9 +273,3 @@ def test_a_table_with_gaps_keeps_its_width():
     assert results.table["status"].tolist() == ["completed"]
     assert np.isfinite(results.predict(table)).all()
     assert results.reproduce(1).equal
-    with pytest.raises(
-        InputError, match=r"parameters.scale: is a hyperparameter of hpsearch's own"
-    ):
-        hpsearch.tune(
-            table, random.normal(size=80), model=of_a_table, parameters={"scale": ["unit", "none"]}
-        )

@@ -12,8 +12,6 @@ from commands import environment, hpsearch
 from outcomes import assert_same
 from preloaded import preload
 
-from hpsearch.store.store import Store
-
 _SWEEP = """\
 data: {dataset: digits, validation: 0.2, seed: 42}
 parameters:
@@ -45,11 +43,5 @@ def test_a_clock_that_jumps_disturbs_nothing(tmp_path):
     assert_same(tmp_path / "out", tmp_path / "undisturbed", 8)
     seconds = pd.read_csv(tmp_path / "out" / "results.csv")["seconds"]
     assert seconds.between(0, 60, inclusive="neither").all()
-    # A training's bar is as long as the training, within a run of less than an hour.
-    with Store(tmp_path / "out" / "sweep.db", read_only=True) as store:
-        spans = [span for _, span in store.spans()]
-    assert all(0 <= each.began_seconds < 3_000 for each in spans)
-    assert sum(each.seconds for each in spans) >= seconds.sum() - 0.001 * len(seconds)
-    assert sum(each.seconds for each in spans) < 3_000
     assert "left" in said.stderr
     assert not re.search(r"-\d+(:\d+| s) left", said.stderr)

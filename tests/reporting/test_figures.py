@@ -105,6 +105,20 @@ def test_curves_are_the_best_and_others_spread_and_the_best_is_on_top(source_of)
     assert trials[0] == ranking[-1]
 
 
+@pytest.mark.parametrize("goal", ["maximize", "minimize"])
+def test_better_has_the_same_colour_whatever_the_goal(source_of, goal):
+    table = source_of(100).table
+    source = ReportSource(
+        table.assign(metric=f"val_accuracy:{goal}:last"), source_of(100).curves, most_rows=2_000
+    )
+    best, worst = (int(source.ranked["trial"].iloc[place]) for place in (0, -1))
+    curves = {c["meta"]["trial"]: c["line"]["color"] for c in curves_figure(source)["data"]}
+    assert (curves[best], curves[worst]) == ("@second", "@line0")
+    for figure in (contour_figure(source, *source.importance.paired[:2]), parallel_figure(source)):
+        coloured = figure["data"][0].get("line", {}) | figure["data"][0]
+        assert coloured["reversescale"] is (goal == "minimize")
+
+
 def test_the_best_curve_has_its_spread(source_of):
     source = source_of(20)
     curves = [

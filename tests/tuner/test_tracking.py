@@ -97,19 +97,6 @@ def test_a_run_that_is_over(directory: Path) -> None:
     assert first.provenance.metric == "val_loss:minimize:last"
 
 
-def test_versions_are_those_of_the_row(directory: Path) -> None:
-    (directory / "results.csv").write_text(
-        "trial,config,seed,status,score,fold,version,tensorflow,keras\n"
-        f"1,{EXECUTIONS[0].config.id},0,{result_of(1).status},{result_of(1).score},,0.0.1,2.1,3.1\n",
-        encoding="utf-8",
-    )
-    tracker = Kept()
-    log_results(directory, tracker)
-    one, two = (record.provenance for record in tracker.told)
-    assert (one.version, one.tensorflow, one.keras) == ("0.0.1", "2.1", "3.1")
-    assert two.keras != "3.1"
-
-
 def test_no_results(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no results directory"):
         log_results(tmp_path, Kept())

@@ -104,17 +104,13 @@ def test_events_of_every_training_come_in_order(executor, jobs, drive):
 
 
 def test_results_do_not_depend_on_the_executor(executor, jobs, drive, expected):
-    before = time.monotonic()
     found = answers(drive(executor, jobs))
-    after = time.monotonic()
     assert found.keys() == expected.keys()
     for number, result in found.items():
         other = expected[number]
         assert replace(result, seconds=0) == replace(other, seconds=0)
         assert result.status is Status.COMPLETED
         assert result.seconds > 0
-        (span,) = result.spans
-        assert before <= span.began_seconds <= span.began_seconds + span.seconds <= after
         for ours, theirs in zip(result.state, other.state, strict=True):
             np.testing.assert_array_equal(ours, theirs)
 

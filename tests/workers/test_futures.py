@@ -7,15 +7,12 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
-from concurrent.futures import Executor, Future
 
 import pandas as pd
 import pytest
 
 import hpsearch
-from hpsearch.workers.futures import FuturesExecutor
-from hpsearch.workers.protocol import Answered, EpochFinished, Lost
+from hpsearch.workers.protocol import EpochFinished, Lost
 
 SWEEP = {
     "name": "pooled",
@@ -27,32 +24,6 @@ SWEEP = {
         "epochs": [1, 2],
     },
 }
-
-
-class OtherMachine(Executor):
-    """Runs at once, by a clock that began 10**6 seconds earlier."""
-
-    def submit(self, function, *arguments):
-        future, here = Future(), time.monotonic
-        time.monotonic = lambda: here() + 1e6
-        try:
-            future.set_result(function(*arguments))
-        finally:
-            time.monotonic = here
-        return future
-
-
-def test_spans_of_another_machine_are_by_the_clock_of_this_one(dataset, job):
-    before = time.monotonic()
-    with FuturesExecutor(OtherMachine(), workers=1) as executor:
-        executor.provide(dataset)
-        executor.submit(job((1, 1), (2, 2)))
-        # The first answer asks for the data.
-        events = [event for _ in range(2) for event in executor.events(0)]
-    after = time.monotonic()
-    first, second = (e.result.spans[0] for e in events if isinstance(e, Answered))
-    assert before <= first.began_seconds <= second.began_seconds
-    assert second.began_seconds + second.seconds <= after
 
 
 @pytest.mark.slow

@@ -2,7 +2,7 @@
 
 const payload = JSON.parse(document.getElementById("payload").textContent);
 
-const SHORT = { comparison: "Comparison", answer: "Answer", best: "Trials", front: "Front", curves: "Curves", parallel: "Parallel", effects: "Effects", contour: "Pairs", scores: "Scores", timeline: "Workers" };
+const SHORT = { answer: "Answer", best: "Trials", front: "Front", curves: "Curves", parallel: "Parallel", effects: "Effects", contour: "Pairs", scores: "Scores" };
 
 /** The view of the sweep that is shown. */
 let opened = null;
@@ -40,7 +40,7 @@ function openSweep(index, focus) {
   });
   const sections = [
     payload.sweeps.length > 1 && overviewSection(), answerSection(view), importanceSection(view), effectsSection(view),
-    contourSection(view), bestSection(view), parallelSection(view), frontSection(view), progressSection(view), timelineSection(view),
+    contourSection(view), bestSection(view), parallelSection(view), frontSection(view), progressSection(view),
     scoresSection(view), curvesSection(view), predictionsSection(view), failuresSection(view), evaluationsSection(view), provenanceSection(view),
   ].filter(Boolean);
   const node = document.getElementById("view");

@@ -40,14 +40,6 @@ function progressSection(view) {
   return card("progress", "Progress", [view.sweep.notes.progress, hint("Choose a point to see its trial.")], by, node);
 }
 
-function timelineSection(view) {
-  const { timeline } = view.sweep.figures;
-  if (!timeline) return null;
-  const node = plot("When each worker trained, and when it waited.");
-  show(node, timeline, { trials: view.trials, name: "timeline", wire: view.clickable });
-  return card("timeline", "Timeline of workers", view.sweep.notes.timeline, null, node);
-}
-
 function scoresSection(view) {
   const { distribution } = view.sweep.figures;
   if (!distribution) return null;

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from hpsearch.data.specs import TrainingData
 from hpsearch.machine import own_bytes, share_bytes, version_of
 from hpsearch.workers.program_runner import ProgramRunner
-from hpsearch.workers.protocol import Called, Event, Finished, Job, Lost, Retired, Work, shifted
+from hpsearch.workers.protocol import Called, Event, Finished, Job, Lost, Retired, Work
 from hpsearch.workers.servers import ENVIRONMENT
 from hpsearch.workers.shared import with_arrays
 from hpsearch.workers.work import Runner, preload_tensorflow
@@ -103,10 +103,7 @@ class RayWorker:
         return Hello(node, socket.gethostname(), os.getpid(), package_versions(), unfit)
 
     def talk(self, work: Work | None) -> list[Event | Retired]:
-        """Take work, if any, then wait for events and return all of them.
-
-        Their spans are `shifted` to seconds before now.
-        """
+        """Take work, if any, then wait for events and return all that there are."""
         if work is not None:
             self._work.put(work)
         told = [self._news.get()]
@@ -116,7 +113,7 @@ class RayWorker:
                 told.append(self._news.get(timeout=max(0.0, until - time.monotonic())))
             except queue.Empty:
                 break
-        return shifted(told, -time.monotonic())
+        return told
 
     def watch(self, most_bytes: int | None, slots: int) -> tuple[int, int]:
         """Wait until this process exceeds its memory limit; return its use and the limit.

@@ -27,7 +27,6 @@ from hpsearch.workers.protocol import (
     Retired,
     Said,
     Work,
-    shifted,
 )
 from hpsearch.workers.ray.actor import Hello, package_versions
 from hpsearch.workers.ray.connection import Head
@@ -228,7 +227,7 @@ class RayExecutor(Executor):
 
     def _hear(self, member: Member, messages: Sequence[Event | Retired]) -> list[Event]:
         events: list[Event] = []
-        for message in shifted(messages, time.monotonic()):
+        for message in messages:
             member.hear(message)
             if isinstance(message, Retired):
                 continue
