@@ -94,7 +94,7 @@ def test_an_ablation_is_one_sentence(sweeps):
     both = hidden[0].merge(hidden[1], on=keys)
     assert (told["n_pairs"], told["n_equal"]) == (8, 2)
     assert told["difference"] == pytest.approx((both["score_x"] - both["score_y"]).mean())
-    words = "with layer_type dropout and dropout 0.4 instead of layer_type dense the same configs"
+    words = "with layer_type dropout and dropout 0.4 instead of layer_type dense"
     assert words in said.stdout
     assert "(8 configs x the same 3 seeds, each against itself)" in said.stdout
     assert "2 configs left out, because they are the same in plain and dropped" in said.stdout
@@ -113,7 +113,7 @@ def test_one_seed_gets_no_interval_but_the_command_that_gives_one(sweeps):
     assert told["interval"] == [None, None]
     assert "no winner, one seed: it moves all configs of a table together" in said.stdout
     command = "hpsearch run single/sweep.yaml --out single --set seeds=5"
-    assert said.stdout.rstrip().splitlines()[-2].endswith(command)
+    assert said.stdout.rstrip().endswith(command)
 
 
 def test_exit_codes_for_a_pipeline(sweeps):

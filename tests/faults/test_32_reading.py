@@ -188,7 +188,7 @@ def test_python_asks_as_commands_do(hostile, monkeypatch):
         lambda: results.export("m.keras"),
         lambda: results.evaluate("validation"),
         lambda: results.reproduce(1),
-        lambda: package.compare("data", "other", anyway=True, settle=2),
+        lambda: package.compare("data", "other", anyway=True, settle=5),
     ):
         with pytest.raises(package.HpsearchError, match="going on would run that function"):
             revisit()

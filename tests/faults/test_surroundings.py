@@ -192,7 +192,7 @@ def test_a_full_disk_of_temporary_files_is_no_damage(tmp_path):
             ["run", "sweep.yaml", "--out", "out"],
             ["evaluate", "out", "--split", "test"],
             ["reproduce", "out", "--trial", "1", "--seed", "0"],
-            ["compare", "out", "out", "--settle", "--seeds", "2"],
+            ["compare", "out", "out", "--settle", "--seeds", "5"],
         ):
             done = hpsearch(*arguments, cwd=tmp_path, code=None, env=environ)
             assert "damaged" not in done.stderr

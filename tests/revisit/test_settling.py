@@ -48,7 +48,7 @@ def test_fresh_seeds_are_those_that_no_table_has(tmp_path):
 def test_what_cannot_be_trained_again_is_told_before_anything_trains(tmp_path):
     path = write(tmp_path / "a", Made([Row({"units": 1}, 0.5)]))
     with pytest.raises(InputError, match=r"sweep\.yaml"):
-        Settler(2)(read_tables([path, path]))
+        Settler(5)(read_tables([path, path]))
     empty = write(tmp_path / "b", Made([Row({"units": 1}, None)]))
     with pytest.raises(InputError, match="no trial has a score"):
-        Settler(2)(read_tables([empty, path]))
+        Settler(5)(read_tables([empty, path]))
