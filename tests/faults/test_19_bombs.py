@@ -80,7 +80,6 @@ def bounded(place, sweep, words) -> None:
         for _ in range(3):
             said = watched(*command, cwd=place, code=2)
             # A loaded machine may be slow, but not each time.
-            # Nor does the process that imports TensorFlow meanwhile, which counts, come far.
             if said.seconds < _MOST_SECONDS and said.peak_bytes < _MOST_BYTES:
                 break
         assert words in said.stderr
