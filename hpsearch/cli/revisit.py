@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shlex
 import sys
@@ -182,7 +183,7 @@ def refit(
         shown.add_column(name, justify="left" if name == "config" else "right")
     for line in score_intervals(out).to_dict("records"):
         low, mean, high = (number(line[name]) for name in ("low", "mean", "high"))
-        ends = "-" if line["executions"] < 2 else f"{low} to {high}"
+        ends = "-" if math.isnan(line["low"]) else f"{low} to {high}"
         cells = (line["trial"], line["config"], mean, ends, line["executions"])
         shown.add_row(*(Text(str(cell)) for cell in cells))
     console.print(shown)

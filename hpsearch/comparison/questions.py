@@ -185,13 +185,12 @@ def _matrices(
     Draws that few configs have, such as those of a race, or of a run that was interrupted, say
     nothing about a table. If there are no others, the only column is the mean of each config.
     """
-    names = [sorted(set(table.scored["draw"])) for table in (first, second)]
-    one, two = first.matrix(ours, names[0]), second.matrix(theirs, names[1])
-    common = [n for n in names[0] if n in set(names[1]) and not n.startswith(UNSEEDED)]
+    one, two = first.matrix(ours), second.matrix(theirs)
+    common = [n for n in first.draws if n in second.draws and not n.startswith(UNSEEDED)]
     if common and _same_streams(first, second) and not first.independent:
         ours_in, theirs_in = (
             scores[:, [own.index(name) for name in common]]
-            for scores, own in ((one, names[0]), (two, names[1]))
+            for scores, own in ((one, first.draws), (two, second.draws))
         )
         often = _frequent(ours_in) & _frequent(theirs_in)
         several = min(_frequent(one).sum(), _frequent(two).sum()) > 1
@@ -206,8 +205,7 @@ def whole_scores(table: Table) -> Floats:
     Returns:
         `(n_configs, n_draws)`.
     """
-    draws = sorted(set(table.scored["draw"]))
-    scores = _by_frequent_draws(table.matrix(list(table.means.index), draws))
+    scores = _by_frequent_draws(table.matrix(list(table.means.index)))
     return scores[~np.isnan(scores).any(axis=1)]
 
 
@@ -230,10 +228,10 @@ def _by_frequent_draws(scores: Floats) -> Floats:
 
 def _clusters(first: Table, second: Table, pairs: pd.Series[str]) -> npt.NDArray[np.intp]:
     """Number the pairs so that pairs whose configs shared a training in either table are equal."""
-    names = dict(zip(pairs, pairs.index, strict=True))
-    renamed = second.executions.assign(config=second.executions["config"].map(names))
-    rows = {first.label: first.executions, second.label: renamed}
-    return training_units(rows, pairs.index)
+    import pandas as pd  # slow to import
+
+    theirs = pd.Index(pairs, dtype=object)
+    return training_units((first.executions, second.executions), (pairs.index, theirs))
 
 
 def _same_streams(first: Table, second: Table) -> bool:
@@ -325,7 +323,7 @@ def _of_units(table: Table, configs: pd.Index[str], scores: Floats) -> Floats:
     """The best mean of each group of configs that shared trainings, `(n_units,)`."""
     if not len(scores):
         return np.empty(0)
-    units = training_units({table.label: table.executions}, configs)
+    units = training_units((table.executions,), (configs,))
     best = np.full(units.max() + 1, -np.inf)
     np.maximum.at(best, units, scores.mean(axis=1))
     return best

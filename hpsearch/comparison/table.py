@@ -152,17 +152,28 @@ class Table:
         folds = self.executions["fold"].nunique()
         return 1 / (folds - 1) if folds > 1 else 0.0
 
-    def matrix(self, configs: Sequence[str], draws: Sequence[str]) -> Floats:
-        """Return the scores of configs by draw: `(n_configs, n_draws)`, NaN for a missing score."""
-        scores = np.full((len(configs), len(draws)), np.nan)
-        at = [
-            self.scored[name].map({text: place for place, text in enumerate(names)})
-            for name, names in (("config", configs), ("draw", draws))
-        ]
-        rows, columns = (places.fillna(-1).to_numpy(dtype=np.intp) for places in at)
-        used = (rows >= 0) & (columns >= 0)
-        scores[rows[used], columns[used]] = self.scored["score"].to_numpy()[used]
+    @cached_property
+    def draws(self) -> list[str]:
+        """The draws with a score, sorted."""
+        return sorted(self.scored["draw"].unique())
+
+    @cached_property
+    def _scores(self) -> Floats:
+        """The scores of the configs in `means` by draw, and a row without scores."""
+        import pandas as pd  # slow to import
+
+        scores = np.full((len(self.means) + 1, len(self.draws)), np.nan)
+        rows = self.means.index.get_indexer(pd.Index(self.scored["config"], dtype=object))
+        columns = pd.Index(self.draws).get_indexer(pd.Index(self.scored["draw"]))
+        scores[rows, columns] = self.scored["score"]
         return scores
+
+    def matrix(self, configs: Sequence[str]) -> Floats:
+        """Return the scores of configs by draw: `(n_configs, n_draws)`, NaN for a missing score."""
+        import pandas as pd  # slow to import
+
+        # The position of a config without scores is -1, which is the last row.
+        return self._scores[self.means.index.get_indexer(pd.Index(configs, dtype=object))]
 
     def values(self, config: str) -> dict[str, Any]:
         """Return the hyperparameters' cells of a config."""
@@ -182,35 +193,35 @@ class Table:
 
 
 def training_units(
-    executions: Mapping[str, pd.DataFrame], configs: pd.Index[Any]
+    executions: Sequence[pd.DataFrame], configs: Sequence[pd.Index[Any]]
 ) -> npt.NDArray[np.intp]:
     """Return a number for each config, equal for configs that shared a training in any table.
 
     Configs that differ only in epochs can share a training, and so its noise.
 
     Args:
-        executions: Label -> `config` and `training` of the table's rows.
+        executions: `config` and `training` of each table's rows.
+        configs: Each table's ids of the same configs, in the same order.
     """
     import pandas as pd  # slow to import
 
-    parts = []
-    for label, table in executions.items():
-        rows = table[table["config"].isin(configs)]
-        parts.append(pd.DataFrame({"config": rows["config"], "training": rows["training"]}))
-        parts[-1]["training"] = label + ":" + parts[-1]["training"].astype(str)
-    edges = pd.concat(parts).drop_duplicates()
+    codes, trainings, count = [], [], 0
+    for rows, names in zip(executions, configs, strict=True):
+        codes.append(names.get_indexer(pd.Index(rows["config"], dtype=object)))
+        numbers, distinct = pd.factorize(rows["training"])
+        trainings.append(numbers + count)
+        count += len(distinct)
+    edges = pd.DataFrame({"code": np.concatenate(codes), "training": np.concatenate(trainings)})
+    edges = edges[edges["code"] >= 0].drop_duplicates()
+    size = len(configs[0])
     if edges["training"].is_unique:
-        return np.arange(len(configs))
+        return np.arange(size)
     from scipy.sparse import coo_array  # slow to import
     from scipy.sparse.csgraph import connected_components
 
-    codes = configs.get_indexer(pd.Index(edges["config"]))
-    trainings = pd.factorize(edges["training"])[0]
-    size = len(configs) + (trainings.max() + 1 if len(trainings) else 0)
-    graph = coo_array(
-        (np.ones(len(codes), dtype=np.int8), (codes, trainings + len(configs))), shape=(size, size)
-    )
-    return np.asarray(connected_components(graph, directed=False)[1][: len(configs)])
+    ends = (edges["code"].to_numpy(), edges["training"].to_numpy() + size)
+    graph = coo_array((np.ones(len(edges), dtype=np.int8), ends), shape=(size + count,) * 2)
+    return np.asarray(connected_components(graph, directed=False)[1][:size])
 
 
 def labels(paths: Sequence[Path]) -> list[str]:
@@ -393,8 +404,8 @@ def _executions(
     if rows["config"].isna().any():
         row = int(np.flatnonzero(rows["config"].isna())[0]) + 2
         raise InputError(f"{path}:{row}: not a results table of hpsearch: a row without a config")
-    rows["seed"] = [_whole(cell) for cell in frame["seed"]] if "seed" in frame.columns else None
-    rows["fold"] = [_whole(cell) for cell in frame["fold"]] if "fold" in frame.columns else None
+    for name in ("seed", "fold"):
+        rows[name] = mapped(frame[name], _whole, None) if name in frame.columns else None
     repetition = rows.groupby("config").cumcount().astype(str)
     draws = rows["seed"].astype(str)
     if rows["fold"].notna().any():
@@ -467,11 +478,10 @@ def _scores(path: Path, frame: pd.DataFrame, column: str) -> pd.Series[float]:
 
     cells = frame[column]
     scores = pd.to_numeric(cells, errors="coerce").astype(np.float64)
-    text = [index for index, cell in enumerate(cells) if isinstance(cell, str)]
-    if text:
+    texts = () if cells.dtype == np.float64 else enumerate(cells)
+    if wrong := next(((index, cell) for index, cell in texts if isinstance(cell, str)), None):
         raise InputError(
-            f"{path}:{text[0] + 2}: {column}: must be a number or empty, "
-            f"not {cells.iloc[text[0]]!r}"
+            f"{path}:{wrong[0] + 2}: {column}: must be a number or empty, not {wrong[1]!r}"
         )
     return scores.where(np.isfinite(scores))
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+import numpy as np
+
+from hpsearch.comparison.estimates import mean_interval
 from hpsearch.data.loading import Loader
 from hpsearch.errors import InputError
 from hpsearch.revisit.rows import StoredRun, open_run
@@ -20,7 +24,6 @@ if TYPE_CHECKING:
 
 #: Rows to train on -> the subfolder of the run for the results.
 REFIT_IN = {"train": "refit", "train+validation": "final"}
-_CONFIDENCE = 0.95
 #: Metrics between 0 and 1.
 _SHARES = ("accuracy", "auc", "precision", "recall", "f1_score")
 
@@ -88,33 +91,23 @@ def _best(run: StoredRun, top: int) -> list[Execution]:
 def score_intervals(directory: Path) -> pd.DataFrame:
     """Return a line for each trial, the best first: the mean of its scores and its interval.
 
-    Columns: `trial, config, mean, low, high, executions`. The 95% interval of the mean is Student's
-    over the executions, empty for a single one, and within 0 to 1 for shares. It is corrected for
-    the training rows that folds share. Source: Nadeau and Bengio (2003), Inference for the
-    generalization error.
+    Columns: `trial, config, mean, low, high, executions`. The 95% interval is that of
+    `mean_interval`, empty for a single execution, and within 0 to 1 for shares.
     """
     import pandas as pd  # slow to import
-    from scipy.stats import t
 
     table = read_table(directory)
-    trials = ranked_trials(table)
-    if trials.empty:
-        return pd.DataFrame(columns=["trial", "config", "mean", "low", "high", "executions"])
-    counts = trials["executions"].astype("int64")
     folds = table["fold"].nunique()
     overlap = 1 / (folds - 1) if folds > 1 else 0.0
-    error = trials["std"] * (1 / counts + overlap) ** 0.5
-    half = t.ppf((1 + _CONFIDENCE) / 2, (counts - 1).clip(lower=1)) * error
-    low, high = trials["score"] - half, trials["score"] + half
-    metrics = set(trials["metric"].str.partition(":")[0])
-    if all(metric.endswith(_SHARES) for metric in metrics):
-        low, high = low.clip(lower=0.0), high.clip(upper=1.0)
-    made: dict[str, Any] = {
-        "trial": trials["trial"],
-        "config": trials["config"],
-        "mean": trials["score"],
-        "low": low,
-        "high": high,
-        "executions": counts,
-    }
-    return pd.DataFrame(made).reset_index(drop=True)
+    lines = []
+    for trial in ranked_trials(table).to_dict("records"):
+        scores = table.loc[table["trial"] == trial["trial"], "score"].dropna()
+        interval = mean_interval(scores.to_numpy("float64"), overlap)
+        ends = np.array((interval.low, interval.high))
+        if trial["metric"].partition(":")[0].endswith(_SHARES):
+            ends = ends.clip(0.0, 1.0)
+        low, high = ends if interval.bounded else (math.nan, math.nan)
+        count = int(trial["executions"])
+        lines.append((trial["trial"], trial["config"], trial["score"], low, high, count))
+    columns = ["trial", "config", "mean", "low", "high", "executions"]
+    return pd.DataFrame(lines, columns=columns)

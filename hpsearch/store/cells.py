@@ -126,7 +126,7 @@ def groups(column: pd.Series[Any]) -> pd.Series[Any]:
     return pd.Series(mapped(column, text_of, "-"), index=column.index, dtype=object)
 
 
-def mapped(column: pd.Series[Any], text: Callable[[Any], str], missing: str) -> npt.NDArray[Any]:
+def mapped(column: pd.Series[Any], text: Callable[[Any], Any], missing: Any) -> npt.NDArray[Any]:
     """Return the text of each cell as an array of objects, made once for equal cells."""
     import pandas as pd  # slow to import
 

@@ -350,9 +350,9 @@ def metric_columns(table: pd.DataFrame) -> list[str]:
 
 def _hyperparameter_dtype(column: str, cells: pd.Series[Any]) -> str:
     present = list(cells.dropna())
-    if column in _INTEGER_NOTES and all(_is_whole(cell) for cell in present):
-        return _INTEGER
     kinds = set(map(type, present))
+    if column in _INTEGER_NOTES and not kinds & {bool, str} and _are_whole(present):
+        return _INTEGER
     if not present or kinds & {bool, str}:
         return "object"
     if kinds == {int}:
@@ -360,8 +360,9 @@ def _hyperparameter_dtype(column: str, cells: pd.Series[Any]) -> str:
     return _FLOAT
 
 
-def _is_whole(cell: Any) -> bool:
-    return not isinstance(cell, bool | str) and float(cell).is_integer()
+def _are_whole(cells: Sequence[Any]) -> bool:
+    numbers = np.asarray(cells, dtype=np.float64)
+    return bool((np.isfinite(numbers) & (numbers == np.floor(numbers))).all())
 
 
 def write_csv(
@@ -498,7 +499,7 @@ def _parsed_column(name: Any, column: pd.Series[Any]) -> npt.NDArray[Any]:
     as_text = (HEAD | TAIL | CODE).get(name) == _TEXT
     codes, texts = pd.factorize(column)
     values = np.empty(len(texts), dtype=object)
-    values[:] = [parsed(text, as_text=as_text) for text in texts]
+    values[:] = [parsed(text, as_text=as_text) for text in texts.to_numpy(dtype=object)]
     return values[codes]
 
 
