@@ -31,8 +31,7 @@ _NO_DIFFERENCE = 0.01
 #: It is not idle if the interval of its share goes beyond this.
 _PERHAPS = 0.05
 #: Nor is it idle if the forest explains less or has fewer trials: the unexplained part may be due
-#: to it. Of the hyperparameters of 508 simulated sweeps that were called idle, 209 of 450 had 5% of
-#: the variance or more; with these bounds and the next one, 4 of 92.
+#: to it.
 _SURELY_EXPLAINED, _FEWEST_TRIALS = 0.8, 30
 #: A value that was tried less often is not known to be as good as the others.
 _FEWEST_OF_VALUE = 5
