@@ -24,8 +24,8 @@ from report import HERE, machine, report, versions
 
 from hpsearch.spec.sweep import load_sweep
 from hpsearch.tuner.run import run_sweep
-from hpsearch.tuner.settings import Reporter, Settings
-from hpsearch.workers.protocol import Event, Finished, Started
+from hpsearch.tuner.settings import RunEvent, Settings
+from hpsearch.workers.protocol import Finished, Started
 
 _WORKERS = (1, 2)
 _LEAST_RATIO = 1.8
@@ -40,13 +40,13 @@ def run_once(sweep: Path, workers: int, directory: Path) -> dict[str, float]:
     return {"trainings": float(json.loads(trained.read_text(encoding="utf-8"))), "all": seconds}
 
 
-class Clock(Reporter):
-    """A reporter that records when trainings begin and end."""
+class Clock:
+    """A listener that records when trainings begin and end."""
 
     def __init__(self) -> None:
         self.moments: list[float] = []
 
-    def event(self, event: Event) -> None:
+    def __call__(self, event: RunEvent) -> None:
         """Record the time of a training's start or end."""
         if isinstance(event, Started | Finished):
             self.moments.append(time.monotonic())

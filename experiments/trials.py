@@ -28,7 +28,7 @@ from report import HERE, machine, report, versions
 from hpsearch.data.specs import InputSpec, Target, Task
 from hpsearch.models.problem import Problem, Recipe
 from hpsearch.search.asking import reply_of, search_with
-from hpsearch.space.execution import Execution, ExecutionResult, Status
+from hpsearch.space.execution import ExecutionResult, Status
 from hpsearch.spec.sweep import Sweep, sweep_from_text
 from hpsearch.store.derived import Tables
 from hpsearch.store.directory import ResultsDirectory
@@ -39,7 +39,7 @@ from hpsearch.tuner.learning import Snapshots, make_planner
 from hpsearch.tuner.loop import Engine
 from hpsearch.tuner.run import run_sweep
 from hpsearch.tuner.search import Search
-from hpsearch.tuner.settings import Reporter, Settings, Stop
+from hpsearch.tuner.settings import Began, RunEvent, Settings, Stop, Stored
 from hpsearch.workers.protocol import Answered, Event, Finished, Job, Started
 
 _LIMIT_MILLISECONDS = 2.0
@@ -151,8 +151,8 @@ def _events(worker: int, job: Job) -> Iterator[Event]:
     yield Finished(worker, training)
 
 
-class Stages(Reporter):
-    """A reporter that reads the clocks and the memory at the end of each stage.
+class Stages:
+    """A listener that reads the clocks and the memory at the end of each stage.
 
     Args:
         size: Trials per stage.
@@ -169,14 +169,16 @@ class Stages(Reporter):
         self._processor = time.process_time()
         self._longest = 0.0
 
-    def began(self, name: str, directory: str, recipe: Recipe, workers: int) -> None:
-        """Restart the clocks, because imports and reading the data do not count."""
-        del name, directory, recipe, workers
-        self._begin()
+    def __call__(self, event: RunEvent) -> None:
+        """Start the clocks after imports and reading the data, and count trials."""
+        match event:
+            case Began():
+                self._begin()
+            case Stored():
+                self._count()
 
-    def result(self, trial: Execution, result: ExecutionResult) -> None:
+    def _count(self) -> None:
         """Count a trial, and end the stage if it is complete."""
-        del trial, result
         now = time.perf_counter()
         self._longest = max(self._longest, now - self._last)
         self._last = now
@@ -226,7 +228,7 @@ def run_instantly(sweep: Sweep, directory: Path, stages: Stages) -> int:
             executor=executor,
             store=store,
             tables=Tables(where, Task.MULTICLASS, list(sweep.parameters), _PROVENANCE),
-            reporter=stages,
+            listener=stages,
             recipe=_RECIPE,
             stop=Stop(),
             results=results,

@@ -26,7 +26,7 @@ from hpsearch.models.problem import METRIC
 from hpsearch.models.shipping import CustomModel, model_reference, shipped
 from hpsearch.programs.loading import load_any, names_program, program_sweep
 from hpsearch.programs.sweep import ProgramSweep
-from hpsearch.progress.display import make_reporter
+from hpsearch.progress.display import make_listener
 from hpsearch.reporting.comparison_page import Comparison
 from hpsearch.results import Results
 from hpsearch.revisit.settling import Settler
@@ -49,10 +49,11 @@ from hpsearch.tuner.arguments import (
 from hpsearch.tuner.custom_model import LoaderWithModel
 from hpsearch.tuner.run import run_sweep
 from hpsearch.tuner.search import function_search
-from hpsearch.tuner.settings import Drive, Reporter, Settings, stack_level_of_caller
+from hpsearch.tuner.settings import Drive, Listener, Settings, stack_level_of_caller
 from hpsearch.tuner.steps import FunctionRun, execution_of, require_usable
 from hpsearch.tuner.tracking import tracked
 from hpsearch.wording import counted
+from hpsearch.workers.protocol import Said
 
 
 def run(
@@ -114,7 +115,7 @@ def run(
         anyway_code=anyway_code,
     )
     try:
-        return _execute(sweep, settings, make_reporter(verbose), log)
+        return _execute(sweep, settings, make_listener(verbose), log)
     except Interrupted as error:
         return _results_at_prompt(error)
 
@@ -122,7 +123,7 @@ def run(
 def _execute(
     sweep: Sweep | ProgramSweep,
     settings: Settings,
-    reporter: Reporter,
+    listener: Listener,
     log: Sequence[str],
     rows: Loader | None = None,
 ) -> Results:
@@ -134,11 +135,11 @@ def _execute(
     trust = tuple(roles_of(sweep)) if isinstance(sweep, Sweep) else ()
     with (
         _results_with_interruption(rows, trust),
-        tracked(reporter, [make_tracker(target) for target in log]) as watching,
+        tracked(listener, [make_tracker(target) for target in log]) as watching,
     ):
         outcome = run_sweep(sweep, settings, watching, rows)
         if outcome.stopped:
-            watching.note(outcome.stopped, warning=True)
+            watching(Said(outcome.stopped, warning=True))
     return Results(outcome.directory, rows, trust)
 
 
@@ -456,7 +457,7 @@ def tune(
         }
     )
     load: Loader = partial(rows.load, folds)
-    reporter = make_reporter(verbose)
+    listener = make_listener(verbose)
     if in_memory:
         load = LoaderWithModel(load, CustomModel(shipped(model, "model", of=own)))
 
@@ -469,7 +470,7 @@ def tune(
             report=out is not None,
             drive=None if oracle is None else _drive(oracle),
         )
-        return _execute(sweep, settings, reporter, log, load)
+        return _execute(sweep, settings, listener, log, load)
 
     return _run_in(out, work, name=sweep.name, keep=True)
 
@@ -635,11 +636,11 @@ def optimize(
         objective, search, goal, Path(), workers, time_seconds, where, report=out is not None
     )
 
-    reporter = make_reporter(verbose)
+    listener = make_listener(verbose)
 
     def work(directory: Path) -> Results:
         with _results_with_interruption():
-            return Results(replace(job, out=directory).run(reporter).path)
+            return Results(replace(job, out=directory).run(listener).path)
 
     return _run_in(out, work, keep=False)
 
@@ -649,9 +650,9 @@ def _optimize_program(
 ) -> Results:
     """Search for the best config of a program; see `optimize`."""
     sweep = program_sweep_of({"name": sweep_name(None, out), **raw})
-    reporter = make_reporter(verbose)
+    listener = make_listener(verbose)
 
     def work(directory: Path) -> Results:
-        return _execute(sweep, Settings(out=directory, report=out is not None), reporter, ())
+        return _execute(sweep, Settings(out=directory, report=out is not None), listener, ())
 
     return _run_in(out, work, name=sweep.name, keep=False)

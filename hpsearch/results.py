@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpsearch.data.loading import Loader
 from hpsearch.errors import InputError
-from hpsearch.progress.display import make_reporter
+from hpsearch.progress.display import make_listener
 from hpsearch.reporting.pictures import ONE_OBJECTIVE, Pictures
 from hpsearch.reporting.source import ReportSource, resolved_sweep
 from hpsearch.revisit.refitting import REFIT_IN, score_intervals, sweep_of_best
@@ -296,7 +296,7 @@ class Results(Pictures):
         sweep = sweep_of_best(self.directory, top, seeds, self.rows, self.trust, on=on)
         where = self.directory / REFIT_IN[on] if out is None else Path(out)
         settings = Settings(out=where, workers=workers)
-        run_sweep(sweep, settings, make_reporter(verbose), self.rows)
+        run_sweep(sweep, settings, make_listener(verbose), self.rows)
         again = Results(where, self.rows, self.trust)
         # The temporary directory is removed with the results that own it.
         vars(again)["_of"] = self

@@ -6,8 +6,9 @@ import io
 import json
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,7 +21,6 @@ from hpsearch.progress.console import make_console, silence, tell
 
 if TYPE_CHECKING:
     from hpsearch.revisit.settling import Settler
-    from hpsearch.tuner.settings import Reporter
 
 # Each command imports its own modules, so that `--help` answers at once and `run` starts its
 # workers before it imports NumPy.
@@ -141,27 +141,19 @@ def run(
         anyway_code=anyway_code,
     )
     display = make_display(make_console(stderr=True), quiet=quiet, verbose=verbose)
-    with _logged(display, log or ()) as reporter:
-        outcome = run_sweep(loaded, settings, reporter)
+    with ExitStack() as stack:
+        if log:
+            from hpsearch.trackers.targets import make_tracker
+            from hpsearch.tuner.tracking import tracked
+
+            display = stack.enter_context(tracked(display, list(map(make_tracker, log))))
+        outcome = run_sweep(loaded, settings, display)
     if not quiet:
         # Imported only now, because it imports NumPy.
         from hpsearch.cli.show import print_summary
 
         print_summary(outcome, make_console())
     raise typer.Exit(outcome.exit_code)
-
-
-@contextmanager
-def _logged(reporter: Reporter, targets: Sequence[str]) -> Iterator[Reporter]:
-    """Yield a reporter that also logs to trackers."""
-    if not targets:
-        yield reporter
-        return
-    from hpsearch.trackers.targets import make_tracker
-    from hpsearch.tuner.tracking import tracked
-
-    with tracked(reporter, [make_tracker(target) for target in targets]) as logging:
-        yield logging
 
 
 @app.command()
@@ -285,10 +277,8 @@ def _settler(count: int, workers: int | None, trust: Sequence[str], sweep: Path 
     from hpsearch.progress.display import make_display
     from hpsearch.revisit.settling import Settler
 
-    def reporter() -> Reporter:
-        return make_display(make_console(stderr=True))
-
-    return Settler(count, workers, reporter, trust_of(trust, sweep))
+    listener = partial(make_display, make_console(stderr=True))
+    return Settler(count, workers, listener, trust_of(trust, sweep))
 
 
 @app.command()

@@ -12,13 +12,21 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from hpsearch.errors import InputError
-from hpsearch.models.problem import Recipe
 from hpsearch.progress.console import make_console
-from hpsearch.space.execution import Execution, ExecutionResult, Training
+from hpsearch.space.execution import Execution, ExecutionResult
 from hpsearch.tuner.planning import Summary
-from hpsearch.tuner.settings import AsWarnings, Reporter
+from hpsearch.tuner.settings import (
+    Began,
+    Ended,
+    Listener,
+    Planned,
+    RunEvent,
+    Stored,
+    ignore,
+    with_python_warnings,
+)
 from hpsearch.wording import counted, have_results, number
-from hpsearch.workers.protocol import EpochFinished, Event, Finished, Heard, Lost, Said, Started
+from hpsearch.workers.protocol import EpochFinished, Finished, Lost, Said, Started
 
 _LINE_EVERY_SECONDS = 1.0
 #: Most workers that get a line below the bar.
@@ -27,7 +35,7 @@ _MOST_WORKER_LINES = 16
 _LEAST_RESULTS = 4
 
 
-def make_display(console: Console, *, quiet: bool = False, verbose: bool = False) -> Reporter:
+def make_display(console: Console, *, quiet: bool = False, verbose: bool = False) -> Listener:
     """Return a command's display: a bar if `console` is a terminal, else lines.
 
     Args:
@@ -35,13 +43,13 @@ def make_display(console: Console, *, quiet: bool = False, verbose: bool = False
         verbose: Show a line for each result.
     """
     if quiet:
-        return Quiet(console)
+        return _warnings_only(console)
     if verbose:
         return Lines(console, every_seconds=0.0)
     return Bar(console) if console.is_terminal else Lines(console)
 
 
-def make_reporter(verbose: int | str) -> Reporter:
+def make_listener(verbose: int | str) -> Listener:
     """Return the display of a call's progress; warnings are Python's.
 
     Args:
@@ -56,11 +64,14 @@ def make_reporter(verbose: int | str) -> Reporter:
     console = make_console(stderr=True)
     # In notebooks, a moving bar needs ipywidgets.
     notebook = console.is_jupyter and importlib.util.find_spec("ipywidgets") is not None
+    display: Listener
     if verbose == 0 or (verbose == "auto" and not (console.is_terminal or console.is_jupyter)):
-        return AsWarnings()
-    if verbose == 2:
-        return _LinesInPython(console, every_seconds=0.0)
-    return _BarInPython(console) if console.is_terminal or notebook else _LinesInPython(console)
+        display = ignore
+    elif verbose == 2:
+        display = Lines(console, every_seconds=0.0)
+    else:
+        display = Bar(console) if console.is_terminal or notebook else Lines(console)
+    return with_python_warnings(display)
 
 
 def line_printer(console: Console) -> Callable[[str], None]:
@@ -89,8 +100,8 @@ class _Tally:
         self.at_start = 0
         self.epochs_left = 0
         self.epochs_done = 0
-        self.recipe: Recipe | None = None
-        self.expected = 0
+        self.metric = ""
+        self.most_trials = 0
         self.best: tuple[int, float] | None = None
         self.best_is_new = False
         self.repeated = False
@@ -99,30 +110,39 @@ class _Tally:
         self._waiting: Counter[int] = Counter()
         self._done: set[int] = set()
 
+    def take(self, event: RunEvent) -> None:
+        """Count an event."""
+        match event:
+            case Began():
+                self.metric, self.most_trials = event.recipe.metric, event.most_trials or 0
+                self.began = time.monotonic()
+            case Planned():
+                self._lead(event.best)
+                self._plan(event.summary, event.already_done)
+            case Stored():
+                self._lead(event.best)
+                self._add(event.execution, event.result)
+
     @property
     def done(self) -> int:
         return len(self._done)
 
     @property
     def total(self) -> int:
-        return max(self.expected, len(self._waiting.keys() | self._done))
+        return max(self.most_trials, len(self._waiting.keys() | self._done))
 
-    def start(self, recipe: Recipe) -> None:
-        self.recipe = recipe
-        self.began = time.monotonic()
-
-    def plan(self, summary: Summary, already_done: Collection[int]) -> None:
+    def _plan(self, summary: Summary, already_done: Collection[int]) -> None:
         self._done.update(already_done)
         self.at_start += len(already_done)
         self.epochs_left += summary.epochs_trained
         self._waiting.update(summary.of_trials)
         self.repeated = self.repeated or summary.executions > summary.trials
 
-    def lead(self, trial: int, score: float) -> None:
-        self.best_is_new = self.best != (trial, score)
-        self.best = (trial, score)
+    def _lead(self, best: tuple[int, float] | None) -> None:
+        self.best_is_new = best is not None and best != self.best
+        self.best = best or self.best
 
-    def add(self, execution: Execution, result: ExecutionResult) -> None:
+    def _add(self, execution: Execution, result: ExecutionResult) -> None:
         """Count a result; a trial is done with the last of its executions."""
         self._waiting[execution.trial] -= 1
         if self._waiting[execution.trial] <= 0:
@@ -134,27 +154,24 @@ class _Tally:
         self.epochs_left = max(0, self.epochs_left - new)
 
     def best_text(self) -> str:
-        if self.best is None or self.recipe is None:
+        if self.best is None:
             return "no score yet"
-        return f"best {self.recipe.metric} {number(self.best[1])} (trial {self.best[0]})"
+        return f"best {self.metric} {number(self.best[1])} (trial {self.best[0]})"
 
     def left_text(self) -> str:
         left, now = self.total - self.done, self.done - self.at_start
         if not self.epochs_done or (now < _LEAST_RESULTS and left):
             return "time left unknown"
         elapsed = time.monotonic() - self.began
-        if self.expected:
+        if self.most_trials:
             return f"{duration(elapsed / max(1, now) * left)} left"
         return f"{duration(elapsed / self.epochs_done * self.epochs_left)} left"
 
 
 def _heading(name: str, directory: str, workers: int | None) -> str:
-    count = (
-        "as many workers as the cluster has room for"
-        if workers is None
-        else counted(workers, "worker")
-    )
-    return f"{name}: {count}" + (f", results in {directory}" if directory else "")
+    most = "as many workers as the cluster has room for"
+    count = most if workers is None else counted(workers, "worker")
+    return f"sweep {name}: {count}" + (f", results in {directory}" if directory else "")
 
 
 def trials_text(summary: Summary) -> str:
@@ -164,19 +181,18 @@ def trials_text(summary: Summary) -> str:
     return counted(summary.trials, "trial") + (f", {executions}," if more else "")
 
 
-class Quiet(Reporter):
-    """Prints only warnings."""
+def _warnings_only(console: Console) -> Listener:
+    say = line_printer(console)
 
-    def __init__(self, console: Console) -> None:
-        self._say = line_printer(console)
+    def listen(event: RunEvent) -> None:
+        if isinstance(event, Said) and event.warning:
+            say(f"warning: {event.message}")
 
-    def note(self, message: str, *, warning: bool = False) -> None:
-        if warning:
-            self._say(f"warning: {message}")
+    return listen
 
 
-class Lines(Reporter):
-    """Prints a line now and then, and for new bests, failures and notes.
+class Lines:
+    """Prints a line now and then, and for new bests, failures and messages.
 
     Args:
         every_seconds: The least time between two other lines.
@@ -194,60 +210,54 @@ class Lines(Reporter):
         self._tally = _Tally()
         self._last = 0.0
 
-    def began(self, name: str, directory: str, recipe: Recipe, workers: int | None) -> None:
-        self._tally.start(recipe)
-        self._say(f"sweep {_heading(name, directory, workers)}")
+    def __call__(self, event: RunEvent) -> None:
+        self._tally.take(event)
+        match event:
+            case Began():
+                self._say(_heading(event.name, event.directory, event.workers))
+                for line in event.profile:
+                    self._say(line)
+                if event.most_trials is not None:
+                    most = counted(event.most_trials, "trial")
+                    self._say(f"{most} at most, each chosen by the results of earlier ones")
+            case Planned():
+                self._show_plan(event.summary, event.already_done)
+            case Stored():
+                self._show_result(event.execution, event.result)
+            case Said():
+                self._say("warning: " * event.warning + event.message)
 
-    def expected(self, trials: int) -> None:
-        self._tally.expected = trials
-        most = counted(trials, "trial")
-        self._say(f"{most} at most, each chosen by the results of earlier ones")
-
-    def planned(self, summary: Summary, already_done: Collection[int]) -> None:
-        self._tally.plan(summary, already_done)
+    def _show_plan(self, summary: Summary, already_done: Collection[int]) -> None:
         if already_done:
             self._say(have_results(len(already_done), "trial"))
-        if summary.trials and not self._tally.expected:
-            if not summary.epochs_trained:
-                # The epochs of a function or a program are not known in advance.
-                self._say(f"{trials_text(summary)} to run")
-                return
-            self._say(
-                f"{trials_text(summary)} to train in {counted(summary.trainings, 'training')} "
-                f"of {counted(summary.epochs_trained, 'epoch')} ({summary.epochs_saved:,} saved)"
-            )
+        if not summary.trials or self._tally.most_trials:
+            return
+        if not summary.epochs_trained:
+            # The epochs of a function or a program are not known in advance.
+            self._say(f"{trials_text(summary)} to run")
+            return
+        self._say(
+            f"{trials_text(summary)} to train in {counted(summary.trainings, 'training')} "
+            f"of {counted(summary.epochs_trained, 'epoch')} ({summary.epochs_saved:,} saved)"
+        )
 
-    def event(self, event: Event) -> None:
-        """Do nothing: epochs are too many for lines."""
-
-    def best(self, trial: int, score: float) -> None:
-        self._tally.lead(trial, score)
-
-    def result(self, execution: Execution, result: ExecutionResult) -> None:
-        self._tally.add(execution, result)
-        is_best, self._tally.best_is_new = self._tally.best_is_new, False
-        now = self._clock()
-        failed = not result.status.scored
-        last = self._tally.done == self._tally.total
-        if not (is_best or failed or last or now - self._last >= self._every_seconds):
+    def _show_result(self, execution: Execution, result: ExecutionResult) -> None:
+        tally, now = self._tally, self._clock()
+        failed, last = not result.status.scored, tally.done == tally.total
+        due = now - self._last >= self._every_seconds
+        if not (tally.best_is_new or failed or last or due):
             return
         self._last = now
         score = "" if result.score is None else f" {number(result.score)}"
         error = f": {' '.join(result.error.split())}" if result.error else ""
-        which = execution.full_label if self._tally.repeated else execution.label
+        which = execution.full_label if tally.repeated else execution.label
         self._say(
-            f"[{self._tally.done}/{self._tally.total}] {which} {result.status}"
-            f"{score}{error}; {self._tally.best_text()}, {self._tally.left_text()}"
+            f"[{tally.done}/{tally.total}] {which} {result.status}"
+            f"{score}{error}; {tally.best_text()}, {tally.left_text()}"
         )
 
-    def note(self, message: str, *, warning: bool = False) -> None:
-        self._say("warning: " * warning + message)
 
-    def ended(self) -> None:
-        """Do nothing: nothing is open."""
-
-
-class Bar(Reporter):
+class Bar:
     """Shows a bar for the sweep, and a line for each worker with its trial and epoch."""
 
     def __init__(self, console: Console) -> None:
@@ -264,23 +274,37 @@ class Bar(Reporter):
         self._sweep = self._bar.add_task("trials", total=None, text="")
         self._workers = {}  # type: ignore[var-annotated]  # TaskID is rich's own int
 
-    def began(self, name: str, directory: str, recipe: Recipe, workers: int | None) -> None:
-        self._tally.start(recipe)
-        heading = _heading(f"[bold]{escape(name)}[/]", escape(directory), workers)
-        self._console.print(f"sweep {heading}")
+    def __call__(self, event: RunEvent) -> None:
+        self._tally.take(event)
+        match event:
+            case Began():
+                self._begin(event)
+            case Planned():
+                self._refresh()
+            case Stored():
+                self._show_result(event.execution, event.result)
+            case Said():
+                self._bar.console.print(escape("warning: " * event.warning + event.message))
+            case Started() | EpochFinished() | Finished() | Lost():
+                self._show_worker(event)
+            case Ended():
+                for task in self._workers.values():
+                    self._bar.remove_task(task)
+                self._bar.stop()
+
+    def _begin(self, event: Began) -> None:
+        name, directory = f"[bold]{escape(event.name)}[/]", escape(event.directory)
+        self._console.print(_heading(name, directory, event.workers))
         # More lines than the terminal has would make it scroll all the time.
-        shown = workers if workers is not None and workers <= _MOST_WORKER_LINES else 0
+        workers = event.workers or 0
+        shown = workers if workers <= _MOST_WORKER_LINES else 0
         for worker in range(1, shown + 1):
             self._workers[worker] = self._bar.add_task(f"worker {worker}", total=1, text="idle")
         self._bar.start()
-
-    def expected(self, trials: int) -> None:
-        self._tally.expected = trials
-        self._refresh()
-
-    def planned(self, summary: Summary, already_done: Collection[int]) -> None:
-        self._tally.plan(summary, already_done)
-        self._refresh()
+        for line in event.profile:
+            self._bar.console.print(escape(line))
+        if event.most_trials is not None:
+            self._refresh()
 
     def _refresh(self) -> None:
         tally = self._tally
@@ -291,58 +315,23 @@ class Bar(Reporter):
             text=f"{tally.best_text()}, {tally.left_text()}",
         )
 
-    def event(self, event: Event) -> None:
-        task = None if isinstance(event, Said | Heard) else self._workers.get(event.worker)
+    def _show_worker(self, event: Started | EpochFinished | Finished | Lost) -> None:
+        task, training = self._workers.get(event.worker), event.training
         if task is None:
             return
-        match event:
-            case Started():
-                self._show(task, event.training, 0)
-            case EpochFinished():
-                self._show(task, event.training, event.epoch)
-            case Finished() | Lost():
-                self._bar.update(task, completed=0, text="idle")
-
-    def _show(self, task: int, training: Training, epoch: int) -> None:
+        if isinstance(event, Finished | Lost):
+            self._bar.update(task, completed=0, text="idle")
+            return
+        epoch = event.epoch if isinstance(event, EpochFinished) else 0
         self._bar.update(
-            task,  # type: ignore[arg-type]
+            task,
             total=training.epochs,
             completed=epoch,
             text=f"{training.label}, epoch {epoch} of {training.epochs}",
         )
 
-    def best(self, trial: int, score: float) -> None:
-        self._tally.lead(trial, score)
-
-    def result(self, execution: Execution, result: ExecutionResult) -> None:
-        self._tally.add(execution, result)
+    def _show_result(self, execution: Execution, result: ExecutionResult) -> None:
         if not result.status.scored:
             error = " ".join(result.error.split())
             self._bar.console.print(f"{execution.label} {result.status}: {escape(error)}")
         self._refresh()
-
-    def note(self, message: str, *, warning: bool = False) -> None:
-        self._bar.console.print(escape("warning: " * warning + message))
-
-    def ended(self) -> None:
-        for task in self._workers.values():
-            self._bar.remove_task(task)
-        self._bar.stop()
-
-
-class _PythonWarnings(Reporter):
-    """Issues warnings as Python's, and leaves everything else to the display."""
-
-    def note(self, message: str, *, warning: bool = False) -> None:
-        if warning:
-            AsWarnings().note(message, warning=True)
-        else:
-            super().note(message)
-
-
-class _BarInPython(_PythonWarnings, Bar):
-    """A bar for callers in Python."""
-
-
-class _LinesInPython(_PythonWarnings, Lines):
-    """Lines for callers in Python."""

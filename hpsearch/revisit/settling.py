@@ -19,7 +19,7 @@ from hpsearch.store.cells import value_of
 from hpsearch.store.tables import hyperparameter_of, read_table
 from hpsearch.store.trials import fresh_seeds, ranked_rows
 from hpsearch.tuner.run import run_sweep
-from hpsearch.tuner.settings import Reporter, Settings
+from hpsearch.tuner.settings import Listener, Settings, ignore
 
 #: Columns in which the fresh rows must equal the table's.
 _SAME = ("data", "metric", "recipe")
@@ -32,13 +32,13 @@ class Settler:
     Attributes:
         count: The number of fresh seeds.
         workers: Number of parallel trainings; None for the sweep files' setting.
-        reporter: Makes the reporter of a run.
+        make_listener: Makes the listener of a run.
         trust: Functions that may run if the directories name them, as `package.module:name`.
     """
 
     count: int
     workers: int | None = None
-    reporter: Callable[[], Reporter] = Reporter
+    make_listener: Callable[[], Listener] = lambda: ignore
     trust: Collection[str] = ()
 
     def __post_init__(self) -> None:
@@ -63,7 +63,7 @@ class Settler:
         with tempfile.TemporaryDirectory(prefix="hpsearch-settle-") as scratch:
             settings = Settings(out=Path(scratch) / "results", workers=self.workers)
             again = sweep_of_configs(sweep, [values], seeds, "-settled")
-            outcome = run_sweep(again, settings, self.reporter())
+            outcome = run_sweep(again, settings, self.make_listener())
             rows = read_table(outcome.directory)
         _require_same(table, rows)
         scored = ranked_rows(rows)

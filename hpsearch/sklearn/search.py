@@ -24,7 +24,7 @@ from hpsearch.store.provenance import make_recipe
 from hpsearch.store.store import Store
 from hpsearch.store.tables import goal_of, hyperparameter_columns, hyperparameter_of, read_table
 from hpsearch.tuner.run import run_sweep
-from hpsearch.tuner.settings import AsWarnings, Settings
+from hpsearch.tuner.settings import Settings, ignore, with_python_warnings
 
 Rows = npt.NDArray[np.intp]
 
@@ -255,7 +255,7 @@ def _run(sweep: Sweep, loaded: Dataset, workers: int | None, out: Path) -> Searc
         direct=True,
         in_process=workers == 1,
     )
-    outcome = run_sweep(sweep, settings, AsWarnings(), lambda _: loaded)
+    outcome = run_sweep(sweep, settings, with_python_warnings(ignore), lambda _: loaded)
     table = read_table(outcome.directory / "results.csv")
     if outcome.best is None:
         first = next((error for error in table["error"] if isinstance(error, str)), "none ran")

@@ -20,7 +20,7 @@ from hpsearch.store.trials import Leader, mean
 from hpsearch.tuner.estimate import Costs
 from hpsearch.tuner.learning import Medians, Snapshots
 from hpsearch.tuner.planning import Planner, Step, Summary
-from hpsearch.tuner.settings import Reporter, Stop
+from hpsearch.tuner.settings import Listener, Planned, Stop, Stored
 from hpsearch.wording import counted
 from hpsearch.workers.clock import now
 from hpsearch.workers.protocol import (
@@ -79,7 +79,7 @@ class Engine:
     executor: Executor
     store: Store
     tables: Tables
-    reporter: Reporter
+    listener: Listener
     recipe: Recipe
     stop: Stop
     results: dict[int, ExecutionResult]
@@ -166,9 +166,6 @@ class Engine:
         for result in self.results.values():
             if self.medians is not None:
                 self.medians.note(result)
-        if self.planner.expected is not None:
-            self.reporter.expected(self.planner.expected)
-        self._tell_best()
         step = self.planner.begin(answered)
         known = [*self.planner.current, *step.executions]
         waiting = {each.trial for each in known if each.number not in answered}
@@ -198,7 +195,7 @@ class Engine:
         if answer.error:
             raise HpsearchError(answer.error)
         for line in answer.notes:
-            self.reporter.note(line, warning=True)
+            self.listener(Said(line, warning=True))
         self._exhausted = answer.exhausted
         self._waits = bool(self.asked and self.asked.room and not answer.proposals)
         # Foreseen proposals are in training already.
@@ -323,7 +320,10 @@ class Engine:
             )
         if waited > _LONG_SECONDS and not self._has_waited:
             self._has_waited = True
-            self.reporter.note(f"method: waiting for {self.method} to propose")
+            self._say(f"method: waiting for {self.method} to propose")
+
+    def _say(self, message: str) -> None:
+        self.listener(Said(message))
 
     def _note_score(self, execution: Execution, result: ExecutionResult) -> None:
         score, best = result.score if result.status.scored else None, self._best_score
@@ -331,16 +331,18 @@ class Engine:
         if score is not None and (best is None or self.recipe.better(score, best)):
             self._best_score = score
 
-    def _tell_best(self) -> None:
-        if self._leader.trial is not None:
-            self.reporter.best(self._leader.trial, mean(self._leader.scores))
+    @property
+    def _best(self) -> tuple[int, float] | None:
+        """The best trial so far and its mean score."""
+        leader = self._leader
+        return None if leader.trial is None else (leader.trial, mean(leader.scores))
 
     def _note_late(self, result: ExecutionResult) -> None:
         """Report hyperparameters that no build before the run requested."""
         for name in result.late.keys() - self._came_late:
             self._came_late.add(name)
             how = "its default" if self.recipe.late == "default" else "drawn from its range"
-            self.reporter.note(
+            self._say(
                 f"{self._executions[result.number].label}: the model asks for {name!r}, which no "
                 f"build before the run did: its value is {how}, and a column of the table; to have "
                 "it searched, name it under parameters"
@@ -355,7 +357,7 @@ class Engine:
     def say_exhausted(self) -> None:
         """Report if the space has fewer configs than the budget allows."""
         if self.planner.spent and not self._planned:
-            self.reporter.note("budget.trials is used up; a larger one tries more")
+            self._say("budget.trials is used up; a larger one tries more")
         if self._exhausted and self.planner.left_over > 0:
             trials = counted(len({each.trial for each in self.executions}), "trial")
             why = (
@@ -364,7 +366,7 @@ class Engine:
                 else f"{self.method} has ended the search after {trials}"
             )
             left = self.planner.left_over
-            self.reporter.note(f"{why}; budget.trials leaves room for {left} more")
+            self._say(f"{why}; budget.trials leaves room for {left} more")
 
     @property
     def _late(self) -> bool:
@@ -382,7 +384,7 @@ class Engine:
         self._planned = self._planned or bool(step)
         self._queue.extend(self._in_order(step.trainings))
         if step or done:
-            self.reporter.planned(self._summary(step), done)
+            self.listener(Planned(self._summary(step), done, self._best))
         if step.answers:
             self._acknowledge(step.answers)
 
@@ -443,9 +445,6 @@ class Engine:
                         ended.append(event.training)
                 case Lost():
                     results += self._bury(event, ended)
-                case Said():
-                    self.reporter.note(event.message, warning=event.warning)
-                    continue
                 case Heard():
                     if event.ended:
                         raise HpsearchError(
@@ -455,7 +454,7 @@ class Engine:
                         )
                     self.take(event.message)
                     continue
-            self.reporter.event(event)
+            self.listener(event)
         if results:
             self._acknowledge(results)
         for training in ended:
@@ -495,8 +494,7 @@ class Engine:
             self._note_late(result)
             if self.medians is not None:
                 self.medians.note(kept)
-            self._tell_best()
-            self.reporter.result(execution, kept)
+            self.listener(Stored(execution, kept, self._best))
         self.planner.learn(results)
 
     def _bury(self, lost: Lost, ended: list[Training]) -> list[ExecutionResult]:
@@ -513,7 +511,7 @@ class Engine:
         limited = lost.timed_out or lost.too_large
         retries = max(self.retries, _MACHINES) if lost.machine_lost else self.retries
         if not limited and deaths <= retries:
-            self.reporter.note(f"{training.label}: {lost.reason}; trying once more")
+            self._say(f"{training.label}: {lost.reason}; trying once more")
             self._queue.appendleft(replace(training, stops=left))
             return []
         ended.append(training)

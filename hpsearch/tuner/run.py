@@ -12,9 +12,10 @@ from hpsearch.programs.sweep import ProgramSweep
 from hpsearch.spec.sweep import Sweep
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.tuner.settings import (
-    Reporter,
+    Listener,
     RunOutcome,
     Settings,
+    ignore,
     log_file,
     require_engine,
     signals,
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 def run_sweep(
     sweep: Sweep | ProgramSweep,
     settings: Settings | None = None,
-    reporter: Reporter | None = None,
+    listener: Listener = ignore,
     load: Loader | None = None,
     servers: Servers | None = None,
 ) -> RunOutcome:
@@ -41,7 +42,7 @@ def run_sweep(
     Raises:
         HpsearchError: Bad input (InputError), a refusal (RefusedError), or Interrupted.
     """
-    settings, reporter = settings or Settings(), reporter or Reporter()
+    settings = settings or Settings()
     if not settings.trains_elsewhere:
         require_engine(sweep.execution)
     if isinstance(sweep, Sweep):
@@ -71,8 +72,8 @@ def run_sweep(
 
         if isinstance(sweep, ProgramSweep):
             return take_program_steps(
-                sweep, settings, reporter, where=where, stop=stop, log=log, servers=servers
+                sweep, settings, listener, where=where, stop=stop, log=log, servers=servers
             )
         return take_steps(
-            sweep, settings, reporter, where=where, stop=stop, log=log, servers=servers, load=load
+            sweep, settings, listener, where=where, stop=stop, log=log, servers=servers, load=load
         )

@@ -1,4 +1,4 @@
-"""The settings of a run, its outcome, its reporter and its signals."""
+"""The settings of a run, its outcome, its events and its signals."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from hpsearch.machine import cores, require_fork
 from hpsearch.space.execution import Execution
 from hpsearch.spec.settings import ExecutionSettings
 from hpsearch.store.directory import ResultsDirectory
+from hpsearch.workers.protocol import Event, Said
 
 if TYPE_CHECKING:
     from hpsearch.models.problem import Recipe
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from hpsearch.search.strategy import Strategy
     from hpsearch.space.execution import ExecutionResult
     from hpsearch.tuner.planning import Summary
-    from hpsearch.workers.protocol import Event
 
 
 class Drive(Protocol):
@@ -152,46 +152,73 @@ class RunOutcome:
 _LOG = logging.getLogger("hpsearch")
 
 
-class Reporter:
-    """Shows a run. A reporter decides nothing and must not raise; this base shows nothing."""
+@dataclass(frozen=True)
+class Began:
+    """The run is set up.
 
-    def began(self, name: str, directory: str, recipe: Recipe, workers: int | None) -> None:
-        """Show that the run is set up; an empty `directory` means that it writes no files."""
+    Attributes:
+        directory: The results directory; empty if the run writes no files.
+        workers: Number of trainings at a time; None for as many as the cluster has room for.
+        profile: Lines that describe the data.
+        most_trials: Upper bound on the trials, if their number is not known in advance.
+    """
 
-    def described(self, lines: Sequence[str]) -> None:
-        """Show lines that describe the data."""
-        for line in lines:
-            self.note(line)
-
-    def expected(self, trials: int) -> None:
-        """Take an upper bound on the trials, if their number is not known in advance."""
-
-    def planned(self, summary: Summary, already_done: Collection[int]) -> None:
-        """Add planned executions; the trials `already_done` had all their results before."""
-
-    def event(self, event: Event) -> None:
-        """Take an event of the executor."""
-
-    def best(self, trial: int, score: float) -> None:
-        """Show the best trial so far, with its mean score."""
-
-    def result(self, execution: Execution, result: ExecutionResult) -> None:
-        """Take a stored result."""
-
-    def note(self, message: str, *, warning: bool = False) -> None:
-        """Show a line."""
-
-    def ended(self) -> None:
-        """Finish: the run sends nothing further."""
+    name: str
+    directory: str
+    recipe: Recipe
+    workers: int | None
+    profile: Sequence[str] = ()
+    most_trials: int | None = None
 
 
-class AsWarnings(Reporter):
-    """Issues a run's warnings as Python warnings at the caller's line; shows nothing else."""
+@dataclass(frozen=True)
+class Planned:
+    """Executions were planned.
 
-    def note(self, message: str, *, warning: bool = False) -> None:
-        """Issue a warning."""
-        if warning:
-            warnings.warn(message, UserWarning, stacklevel=stack_level_of_caller())
+    Attributes:
+        already_done: Trials that had all their results before.
+        best: The best trial so far and its mean score.
+    """
+
+    summary: Summary
+    already_done: Collection[int] = ()
+    best: tuple[int, float] | None = None
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A result was stored; `best` as in `Planned`."""
+
+    execution: Execution
+    result: ExecutionResult
+    best: tuple[int, float] | None = None
+
+
+@dataclass(frozen=True)
+class Ended:
+    """The run sends nothing further, except lines to say."""
+
+
+#: An event of a run, or of its executor.
+RunEvent = Began | Planned | Stored | Ended | Event
+#: Shows a run, event by event. It decides nothing and must not raise.
+Listener = Callable[[RunEvent], None]
+
+
+def ignore(event: RunEvent) -> None:
+    """Show nothing."""
+
+
+def with_python_warnings(listener: Listener) -> Listener:
+    """Return a listener that issues warnings as Python's, at the caller's line."""
+
+    def listen(event: RunEvent) -> None:
+        if isinstance(event, Said) and event.warning:
+            warnings.warn(event.message, UserWarning, stacklevel=stack_level_of_caller())
+        else:
+            listener(event)
+
+    return listen
 
 
 def stack_level_of_caller() -> int:

@@ -57,7 +57,9 @@ from hpsearch.tuner.learning import Medians, Snapshots, make_planner
 from hpsearch.tuner.loop import Engine
 from hpsearch.tuner.search import Search, TunerSpec, model_search, program_search
 from hpsearch.tuner.settings import (
-    Reporter,
+    Began,
+    Ended,
+    Listener,
     RunOutcome,
     Settings,
     Stop,
@@ -67,7 +69,7 @@ from hpsearch.tuner.settings import (
 )
 from hpsearch.workers.engines import opened_executor
 from hpsearch.workers.futures import InProcessExecutor
-from hpsearch.workers.protocol import Conversation, Executor, Objective
+from hpsearch.workers.protocol import Conversation, Executor, Objective, Said
 from hpsearch.workers.servers import CHILDREN_VARIABLE, ENVIRONMENT, Servers
 from hpsearch.workers.shared import NO_ROWS
 
@@ -151,7 +153,7 @@ class _Run:
     """Runs a search in a locked results directory."""
 
     settings: Settings
-    reporter: Reporter
+    listener: Listener
     where: ResultsDirectory
     stop: Stop
     executor: Executor
@@ -185,8 +187,16 @@ class _Run:
             engine.watch = page.update
         kept = isinstance(sweep, Sweep) or self.settings.report
         directory = str(self.where.path) if kept else ""
-        self.reporter.began(prepared.name, directory, engine.recipe, self.workers)
-        self.reporter.described(prepared.profile)
+        self.listener(
+            Began(
+                prepared.name,
+                directory,
+                engine.recipe,
+                self.workers,
+                prepared.profile,
+                engine.planner.expected,
+            )
+        )
         engine.tables.begin()
         if prepared.text:
             engine.tables.write_sweep(prepared.text)
@@ -196,7 +206,7 @@ class _Run:
             self._drive(engine, prepared, ending)
             engine.say_exhausted()
         finally:
-            self.reporter.ended()
+            self.listener(Ended())
             ending.write()
         ending.draw(interrupted=self.stop.signal is not None)
         try:
@@ -229,7 +239,7 @@ class _Run:
             executor=self.executor,
             store=store,
             tables=tables,
-            reporter=self.reporter,
+            listener=self.listener,
             recipe=recipe,
             time_seconds=prepared.time_seconds,
             retries=prepared.retries,
@@ -310,13 +320,13 @@ class _Run:
     def warn(self, warning: str) -> None:
         """Show a warning, unless it is empty."""
         if warning:
-            self.reporter.note(warning, warning=True)
+            self.listener(Said(warning, warning=True))
 
 
 def take_steps(
     sweep: Sweep,
     settings: Settings,
-    reporter: Reporter,
+    listener: Listener,
     *,
     where: ResultsDirectory,
     stop: Stop,
@@ -342,7 +352,7 @@ def take_steps(
         pool=settings.pool,
         in_process=settings.in_process,
     ) as executor:
-        run = _Run(settings, reporter, where, stop, executor, workers)
+        run = _Run(settings, listener, where, stop, executor, workers)
         return _SweepSteps(run, sweep, load).take()
 
 
@@ -354,7 +364,7 @@ class _SweepSteps:
 
     def take(self) -> RunOutcome:
         sweep, run, path = self.sweep, self.run, self.run.where.path
-        with _told_if_slow(run.reporter, f"sweep {sweep.name}: reading the data"):
+        with _told_if_slow(run.listener, f"sweep {sweep.name}: reading the data"):
             dataset = load_data(sweep, self.load)
         for warning in (*sweep.warnings, *dataset.warnings):
             run.warn(warning)
@@ -429,7 +439,7 @@ class _SweepSteps:
 def take_program_steps(
     sweep: ProgramSweep,
     settings: Settings,
-    reporter: Reporter,
+    listener: Listener,
     *,
     where: ResultsDirectory,
     stop: Stop,
@@ -459,7 +469,7 @@ def take_program_steps(
         ) as executor,
         Store(where.store, check=where.check) as store,
     ):
-        run = _Run(settings, reporter, where, stop, executor, workers)
+        run = _Run(settings, listener, where, stop, executor, workers)
         require_same_program(
             store.facts().identity, prepared.identity, where.path, anyway=settings.anyway_code
         )
@@ -505,9 +515,9 @@ def _prepared_program(sweep: ProgramSweep, program: UserProgram) -> _Prepared:
 
 
 @contextmanager
-def _told_if_slow(reporter: Reporter, line: str) -> Iterator[None]:
+def _told_if_slow(listener: Listener, line: str) -> Iterator[None]:
     """Show a line if the context takes more than a moment."""
-    timer = threading.Timer(_MOMENT_SECONDS, reporter.note, [line])
+    timer = threading.Timer(_MOMENT_SECONDS, listener, [Said(line)])
     timer.daemon = True
     timer.start()
     try:
@@ -574,7 +584,7 @@ class FunctionRun:
             objective=self.objective,
         )
 
-    def run(self, reporter: Reporter | None = None) -> ResultsDirectory:
+    def run(self, listener: Listener) -> ResultsDirectory:
         """Search to the end, without repeating trials that have results.
 
         Raises:
@@ -594,8 +604,8 @@ class FunctionRun:
             Store(where.store, check=held.check) as store,
         ):
             require_unchanged(store.facts().identity, prepared.identity, str(where.path))
-            settings, watching = Settings(report=self.report), reporter or Reporter()
-            run = _Run(settings, watching, held, stop, executor, self.workers)
+            settings = Settings(report=self.report)
+            run = _Run(settings, listener, held, stop, executor, self.workers)
             run.search(prepared, store, finish)
         return where
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from hpsearch.errors import HpsearchError, InputError
-from hpsearch.models.problem import Recipe
-from hpsearch.space.execution import Execution, ExecutionResult
 from hpsearch.store.derived import record_of
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.facts import Facts
@@ -19,9 +17,8 @@ from hpsearch.store.provenance import stored_sweep
 from hpsearch.store.store import Store
 from hpsearch.store.tables import Provenance, Record
 from hpsearch.trackers.tracker import Tracker, TrackerError
-from hpsearch.tuner.planning import Summary
-from hpsearch.tuner.settings import Reporter
-from hpsearch.workers.protocol import Event
+from hpsearch.tuner.settings import Began, Listener, RunEvent, Stored
+from hpsearch.workers.protocol import Said
 
 
 def log_results(directory: Path, tracker: Tracker) -> int:
@@ -66,15 +63,15 @@ def _provenance(facts: Facts, where: ResultsDirectory) -> Provenance | None:
 
 
 @contextmanager
-def tracked(reporter: Reporter, trackers: Sequence[Tracker]) -> Iterator[Reporter]:
-    """Yield a reporter that also logs to trackers; at the end, wait until all is logged.
+def tracked(listener: Listener, trackers: Sequence[Tracker]) -> Iterator[Listener]:
+    """Yield a listener that also logs to trackers; at the end, wait until all is logged.
 
     After an interruption there is no wait; the next run logs what is missing.
     """
     if not trackers:
-        yield reporter
+        yield listener
         return
-    tracking = _Tracking(reporter, trackers)
+    tracking = _Tracking(listener, trackers)
     try:
         yield tracking
     except BaseException:
@@ -86,7 +83,7 @@ def tracked(reporter: Reporter, trackers: Sequence[Tracker]) -> Iterator[Reporte
 
 
 @dataclass
-class _Tracking(Reporter):
+class _Tracking:
     """Logs in a thread, so that a slow tracker keeps no worker waiting.
 
     Attributes:
@@ -94,53 +91,33 @@ class _Tracking(Reporter):
         abandoned: Set to stop logging.
     """
 
-    reporter: Reporter
+    listener: Listener
     trackers: Sequence[Tracker]
-    results: queue.SimpleQueue[tuple[Execution, ExecutionResult] | None] = field(
-        default_factory=queue.SimpleQueue
-    )
+    results: queue.SimpleQueue[Stored | None] = field(default_factory=queue.SimpleQueue)
     _failures: queue.SimpleQueue[str] = field(default_factory=queue.SimpleQueue)
     abandoned: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
 
-    def began(self, name: str, directory: str, recipe: Recipe, workers: int | None) -> None:
-        where = ResultsDirectory(Path(directory))
-        self._thread = threading.Thread(target=self._log_all, args=(where,), daemon=True)
-        self._thread.start()
-        self.reporter.began(name, directory, recipe, workers)
-
-    def expected(self, trials: int) -> None:
-        self.reporter.expected(trials)
-
-    def planned(self, summary: Summary, already_done: Collection[int]) -> None:
-        self.reporter.planned(summary, already_done)
-
-    def event(self, event: Event) -> None:
-        self.reporter.event(event)
-
-    def best(self, trial: int, score: float) -> None:
-        self.reporter.best(trial, score)
-
-    def result(self, execution: Execution, result: ExecutionResult) -> None:
-        self.results.put((execution, result))
-        self.reporter.result(execution, result)
-        self._note_failures()
-
-    def note(self, message: str, *, warning: bool = False) -> None:
-        self.reporter.note(message, warning=warning)
-
-    def ended(self) -> None:
-        self.reporter.ended()
+    def __call__(self, event: RunEvent) -> None:
+        match event:
+            case Began():
+                where = ResultsDirectory(Path(event.directory))
+                self._thread = threading.Thread(target=self._log_all, args=(where,), daemon=True)
+                self._thread.start()
+            case Stored():
+                self.results.put(event)
+        self.listener(event)
+        self._say_failures()
 
     def wait(self) -> None:
         """Wait until everything is logged."""
         if self._thread is not None:
             self._thread.join()
-        self._note_failures()
+        self._say_failures()
 
-    def _note_failures(self) -> None:
+    def _say_failures(self) -> None:
         while not self._failures.empty():
-            self.reporter.note(self._failures.get(), warning=True)
+            self.listener(Said(self._failures.get(), warning=True))
 
     def _log_all(self, where: ResultsDirectory) -> None:
         active = list(self.trackers)
@@ -171,7 +148,7 @@ class _Tracking(Reporter):
         trials: dict[int, int] = {}
         while (new := self.results.get()) is not None:
             assert provenance is not None, "a sweep claims its store before it trains"
-            execution, result = new
+            execution, result = new.execution, new.result
             trials[execution.number] = execution.trial
             if result.shared_with is not None and result.shared_with not in trials:
                 # The shared training is running; planned executions are stored before training.

@@ -53,7 +53,7 @@ from hpsearch.tuners.running import (
 )
 from hpsearch.tuners.servers import close_servers, copy_worker_log, kept_servers
 from hpsearch.tuners.sweep import dataset_of, method_of, row_shape_in, summed, sweep_of
-from hpsearch.tuners.trials import Driver, TrialReporter, TunerTrials, write_checkpoints
+from hpsearch.tuners.trials import Driver, TunerTrials, trial_listener, write_checkpoints
 
 
 class EngineSearch:
@@ -377,7 +377,7 @@ class EngineSearch:
         try:
             loader = LoaderWithModel(lambda _: dataset, model)
             servers = None if self.in_process else kept_servers()
-            outcome = run_sweep(sweep, settings, TrialReporter(trials), loader, servers)
+            outcome = run_sweep(sweep, settings, trial_listener(trials), loader, servers)
         except ChangedSweepError as error:
             raise RefusedError(
                 f"{error}\nFor a tuner: overwrite=True begins anew, another project_name keeps both"

@@ -30,10 +30,11 @@ from hpsearch.search.strategy import Outcome
 from hpsearch.space.execution import Epoch, Execution, ExecutionResult, Status
 from hpsearch.space.space import Config
 from hpsearch.store.store import Store
-from hpsearch.tuner.settings import Reporter, stack_level_of_caller
+from hpsearch.tuner.settings import Listener, RunEvent, Stored, stack_level_of_caller
 from hpsearch.tuner.sweep_tuner import SweepTuner
 from hpsearch.tuners.running import TrialNames, is_users, next_number, padded
 from hpsearch.wording import counted
+from hpsearch.workers.protocol import Said
 
 STATUS = kt_trial.TrialStatus
 #: Write few: the store has all weights, and a file takes as long as training a small model.
@@ -471,23 +472,20 @@ class Driver(SweepTuner):
         return super().failed(error)
 
 
-class TrialReporter(Reporter):
-    """Adds results to the tuner's trials, and prints notes."""
+def trial_listener(trials: TunerTrials) -> Listener:
+    """Return a listener that adds results to the tuner's trials, and prints lines.
 
-    def __init__(self, trials: TunerTrials) -> None:
-        self._trials = trials
+    It prints nothing about the data, as KerasTuner does, and no lines if the oracle is silent.
+    """
 
-    def result(self, execution: Execution, result: ExecutionResult) -> None:
-        """Add a row."""
-        self._trials.take(execution, result, show=True)
+    def listen(event: RunEvent) -> None:
+        match event:
+            case Stored():
+                trials.take(event.execution, event.result, show=True)
+            case Said() if trials.tuner.oracle.verbose:
+                print(f"hpsearch: {'warning: ' * event.warning}{event.message}")  # noqa: T201
 
-    def described(self, lines: Sequence[str]) -> None:
-        """Print nothing about the data, as KerasTuner does."""
-
-    def note(self, message: str, *, warning: bool = False) -> None:
-        """Print a line, unless the oracle is silent."""
-        if self._trials.tuner.oracle.verbose:
-            print(f"hpsearch: {'warning: ' * warning}{message}")  # noqa: T201
+    return listen
 
 
 def write_checkpoints(tuner: keras_tuner.Tuner) -> None:

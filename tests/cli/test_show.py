@@ -9,6 +9,7 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+from here import Notes
 from made_tables import ACCURACY, LOSS, Made, Row, write
 from rich.console import Console
 
@@ -19,7 +20,7 @@ from hpsearch.store.store import facts_of
 from hpsearch.store.tables import read_table
 from hpsearch.store.trials import best_trial
 from hpsearch.tuner.run import run_sweep
-from hpsearch.tuner.settings import Reporter, Settings
+from hpsearch.tuner.settings import Settings
 
 _SWEEP = "name: s\ndata: {dataset: iris}\nparameters: {units: [4, 6], epochs: 1}\n"
 
@@ -87,23 +88,15 @@ def test_a_regression_has_errors_in_the_targets_unit(tmp_path, loss):
     assert said.startswith(named)
 
 
-class Noting(Reporter):
-    def __init__(self) -> None:
-        self.notes: list[str] = []
-
-    def note(self, message: str, *, warning: bool = False) -> None:
-        self.notes.append(f"{warning}: {message}")
-
-
 @pytest.mark.parametrize("built", [True, False])
 def test_a_missing_engine_is_said_once(tmp_path, monkeypatch, built):
     monkeypatch.setattr("hpsearch.tuner.steps.native_built", lambda: built)
-    noting = Noting()
+    notes = Notes()
     settings = Settings(out=tmp_path / "out", report=False, model=False, in_process=True)
-    run_sweep(sweep_from_text(_SWEEP, "s.yaml"), settings, noting)
-    said = [note for note in noting.notes if "installed without its engine in C" in note]
+    run_sweep(sweep_from_text(_SWEEP, "s.yaml"), settings, notes)
+    said = [note for note in notes.said if "installed without its engine in C" in note]
     assert len(said) == (0 if built else 1)
-    assert all(note.startswith("True: ") and "pip install" in note for note in said)
+    assert all(note.startswith("warning: ") and "pip install" in note for note in said)
 
 
 def test_a_run_that_is_under_way_is_said(tmp_path):

@@ -10,12 +10,12 @@ from rich.console import Console
 
 from hpsearch.errors import InputError
 from hpsearch.models.problem import Recipe
-from hpsearch.progress.display import Bar, Lines, duration, make_display, make_reporter
+from hpsearch.progress.display import Bar, Lines, duration, make_display, make_listener
 from hpsearch.space.execution import Execution, ExecutionResult, Status, Training
 from hpsearch.space.space import Config
 from hpsearch.tuner.planning import Summary
-from hpsearch.tuner.settings import AsWarnings
-from hpsearch.workers.protocol import EpochFinished, Finished, Lost, Started
+from hpsearch.tuner.settings import Began, Ended, Planned, Stored
+from hpsearch.workers.protocol import EpochFinished, Finished, Lost, Said, Started
 
 RECIPE = Recipe(0, "mse", "linear", "val_accuracy", "maximize")
 HOSTILE = [
@@ -60,7 +60,7 @@ def shown(request):
     """A started display, and its screen."""
     screen = console(terminal=request.param is Bar)
     display = request.param(screen)
-    display.began("digits", "experiments/digits", RECIPE, 2)
+    display(Began("digits", "experiments/digits", RECIPE, 2))
     return display, screen
 
 
@@ -71,14 +71,13 @@ def test_the_console_decides():
 
 def test_both_say_what_is_done_what_is_best_and_how_long_it_takes(shown):
     display, screen = shown
-    display.planned(summary(6), range(7, 13))
-    display.result(execution(1), result(1, 0.25))
-    display.result(execution(2), result(2, 0.5))
-    display.result(execution(3), result(3, 0.25))
-    display.result(execution(4), result(4, 0.25))
-    display.best(5, 0.75)
-    display.result(execution(5), result(5, 0.75))
-    display.ended()
+    display(Planned(summary(6), range(7, 13)))
+    display(Stored(execution(1), result(1, 0.25)))
+    display(Stored(execution(2), result(2, 0.5)))
+    display(Stored(execution(3), result(3, 0.25)))
+    display(Stored(execution(4), result(4, 0.25)))
+    display(Stored(execution(5), result(5, 0.75), (5, 0.75)))
+    display(Ended())
     seen = text_of(screen)
     assert "sweep digits: 2 workers, results in experiments/digits" in seen
     assert re.search(r"\b11/12\b", seen)
@@ -88,10 +87,10 @@ def test_both_say_what_is_done_what_is_best_and_how_long_it_takes(shown):
 
 def test_both_name_a_failure_and_its_reason(shown):
     display, screen = shown
-    display.planned(summary(), ())
+    display(Planned(summary(), ()))
     failed = result(4, None, 0, Status.FAILED, "ValueError: no\nsuch thing")
-    display.result(execution(4), failed)
-    display.note("trial 9: trying once more")
+    display(Stored(execution(4), failed))
+    display(Said("trial 9: trying once more"))
     seen = text_of(screen)
     assert re.search(r"trial 4 failed: ValueError: no such thing", seen)
     assert "trial 9: trying once more" in seen
@@ -99,30 +98,28 @@ def test_both_name_a_failure_and_its_reason(shown):
 
 def test_a_diverged_trial_is_never_the_best_so_far(shown):
     display, screen = shown
-    display.planned(summary(), ())
-    display.result(execution(1), result(1, None, 2, Status.DIVERGED, "epoch 2: loss is nan"))
-    display.best(2, 0.125)
-    display.result(execution(2), result(2, 0.125))
-    display.ended()
+    display(Planned(summary(), ()))
+    display(Stored(execution(1), result(1, None, 2, Status.DIVERGED, "epoch 2: loss is nan")))
+    display(Stored(execution(2), result(2, 0.125), (2, 0.125)))
+    display(Ended())
     assert "best val_accuracy 0.1250 (trial 2)" in text_of(screen)
 
 
 def test_the_best_is_the_one_that_was_said():
     screen = console(terminal=False)
     lines = Lines(screen)
-    lines.began("s", "d", Recipe(0, "mse", "linear", "val_loss", "minimize"), 1)
-    lines.planned(summary(2), ())
-    lines.best(1, 0.25)
-    lines.result(execution(1), result(1, 0.25))
-    lines.result(execution(2), result(2, 0.75))
+    lines(Began("s", "d", Recipe(0, "mse", "linear", "val_loss", "minimize"), 1))
+    lines(Planned(summary(2), ()))
+    lines(Stored(execution(1), result(1, 0.25), (1, 0.25)))
+    lines(Stored(execution(2), result(2, 0.75)))
     assert "[2/2] trial 2 completed 0.7500; best val_loss 0.2500 (trial 1)" in text_of(screen)
 
 
 def test_lines_say_what_is_planned_and_what_was_there():
     screen = console(terminal=False)
     lines = Lines(screen)
-    lines.began("s", "d", RECIPE, 1)
-    lines.planned(summary(4, 20, 3), range(5, 11))
+    lines(Began("s", "d", RECIPE, 1))
+    lines(Planned(summary(4, 20, 3), range(5, 11)))
     assert "6 trials have results already" in text_of(screen)
     assert "4 trials to train in 4 trainings of 20 epochs (3 saved)" in text_of(screen)
 
@@ -131,18 +128,17 @@ def test_lines_are_few_but_tell_bests_failures_and_the_last():
     now = 100.0
     screen = console(terminal=False)
     lines = Lines(screen, clock=lambda: now)
-    lines.began("s", "d", RECIPE, 1)
-    lines.planned(summary(103, 500), ())
+    lines(Began("s", "d", RECIPE, 1))
+    lines(Planned(summary(103, 500), ()))
     before = text_of(screen).count("\n")
-    lines.best(1, 0.9)
-    lines.result(execution(1), result(1, 0.9))
+    lines(Stored(execution(1), result(1, 0.9), (1, 0.9)))
     for number in range(2, 102):
-        lines.result(execution(number), result(number, 0.1))
+        lines(Stored(execution(number), result(number, 0.1)))
     assert text_of(screen).count("\n") == before + 1
     now += 1.5
-    lines.result(execution(102), result(102, 0.1))
+    lines(Stored(execution(102), result(102, 0.1)))
     assert "[102/103]" in text_of(screen)
-    lines.result(execution(103), result(103, 0.1))
+    lines(Stored(execution(103), result(103, 0.1)))
     assert "[103/103]" in text_of(screen)
 
 
@@ -150,14 +146,13 @@ def test_a_trial_is_done_with_the_last_of_its_executions():
     now = 100.0
     screen = console(terminal=False)
     lines = Lines(screen, clock=lambda: now)
-    lines.began("s", "d", RECIPE, 1)
-    lines.planned(summary(2, 20, 0, seeds=2), ())
+    lines(Began("s", "d", RECIPE, 1))
+    lines(Planned(summary(2, 20, 0, seeds=2), ()))
     assert "2 trials, 4 executions, to train in 4 trainings of 20 epochs" in text_of(screen)
     said = []
     for number, (trial, seed) in enumerate([(1, 0), (2, 0), (1, 1), (2, 1)], start=1):
         now += 2
-        lines.best(1, 0.5)
-        lines.result(execution(number, trial, seed), result(number, 0.5))
+        lines(Stored(execution(number, trial, seed), result(number, 0.5), (1, 0.5)))
         said.append(text_of(screen).splitlines()[-1].split(" completed")[0])
     assert said == [
         "[0/2] trial 1, seed 0", "[0/2] trial 2, seed 0",
@@ -169,27 +164,26 @@ def test_a_trial_is_done_with_the_last_of_its_executions():
 def test_a_best_of_an_earlier_run_is_known_from_the_start(kind):
     screen = console(terminal=kind is Bar)
     display = kind(screen)
-    display.began("s", "d", RECIPE, 1)
-    display.best(7, 0.875)
-    display.planned(summary(1), range(2, 8))
-    display.result(execution(1), result(1, 0.5))
-    display.ended()
+    display(Began("s", "d", RECIPE, 1))
+    display(Planned(summary(1), range(2, 8), (7, 0.875)))
+    display(Stored(execution(1), result(1, 0.5)))
+    display(Ended())
     assert "best val_accuracy 0.8750 (trial 7)" in text_of(screen)
 
 
 def test_lines_do_not_break_at_an_edge_and_hold_no_codes():
     screen = console(terminal=False, width=40)
     lines = Lines(screen)
-    lines.began("s" * 60, "d" * 60, RECIPE, 1)
-    lines.note("word " * 40)
+    lines(Began("s" * 60, "d" * 60, RECIPE, 1))
+    lines(Said("word " * 40))
     assert text_of(screen).count("\n") == 2
     assert "\x1b" not in screen.file.getvalue()
 
 
 def bar(screen):
     display = Bar(screen)
-    display.began("s", "d", RECIPE, 2)
-    display.planned(summary(), ())
+    display(Began("s", "d", RECIPE, 2))
+    display(Planned(summary(), ()))
     return display
 
 
@@ -204,28 +198,28 @@ def drawn(display, screen):
 def test_the_bar_shows_each_workers_trial_and_epoch():
     screen = console(terminal=True)
     display = bar(screen)
-    display.event(Started(1, training(3, 20)))
-    display.event(Started(2, training(4, 10)))
-    display.event(EpochFinished(2, training(4, 10), 7, {"val_accuracy": 0.5}))
+    display(Started(1, training(3, 20)))
+    display(Started(2, training(4, 10)))
+    display(EpochFinished(2, training(4, 10), 7, {"val_accuracy": 0.5}))
     trials, first, second = drawn(display, screen)
     assert trials.startswith("trials")
     assert re.search(r"^worker 1 .*\b0/20\b.*trial 3, epoch 0 of 20", first)
     assert re.search(r"^worker 2 .*\b7/10\b.*trial 4, epoch 7 of 10", second)
-    display.event(Finished(1, training(3, 20)))
-    display.event(Lost(2, training(4, 10), "SIGKILL", timed_out=False, seconds=1.0))
+    display(Finished(1, training(3, 20)))
+    display(Lost(2, training(4, 10), "SIGKILL", timed_out=False, seconds=1.0))
     _, first, second = drawn(display, screen)
     assert "idle" in first
     assert "idle" in second
     # An event of a worker that has no line.
-    display.event(Started(9, training()))
-    display.ended()
+    display(Started(9, training()))
+    display(Ended())
 
 
 def test_the_bar_leaves_the_sweeps_line_and_frees_the_cursor():
     screen = console(terminal=True)
     display = bar(screen)
-    display.result(execution(1), result(1, 0.5))
-    display.ended()
+    display(Stored(execution(1), result(1, 0.5)))
+    display(Ended())
     last = [line for line in text_of(screen).splitlines() if line.strip()][-1]
     assert last.startswith("trials")
     assert "1/4" in last
@@ -237,13 +231,12 @@ def test_the_bar_leaves_the_sweeps_line_and_frees_the_cursor():
 def test_names_and_errors_are_text_whatever_they_say(kind, name):
     screen = console(terminal=kind is Bar)
     display = kind(screen)
-    display.began(name, f"/tmp/{name}", Recipe(0, "mse", "linear", name, "maximize"), 1)
-    display.planned(summary(), ())
-    display.result(execution(1), result(1, None, 0, Status.FAILED, f"KeyError: {name}"))
-    display.best(2, 0.5)
-    display.result(execution(2), result(2, 0.5))
-    display.note(name, warning=True)
-    display.ended()
+    display(Began(name, f"/tmp/{name}", Recipe(0, "mse", "linear", name, "maximize"), 1))
+    display(Planned(summary(), ()))
+    display(Stored(execution(1), result(1, None, 0, Status.FAILED, f"KeyError: {name}")))
+    display(Stored(execution(2), result(2, 0.5), (2, 0.5)))
+    display(Said(name, warning=True))
+    display(Ended())
     seen = text_of(screen)
     assert f"sweep {name}: 1 worker, results in /tmp/{name}" in seen
     assert f"KeyError: {name}" in seen
@@ -262,35 +255,35 @@ def test_durations(seconds, text):
 def test_a_quiet_run_shows_warnings_alone():
     screen = console(terminal=True)
     quiet = make_display(screen, quiet=True)
-    quiet.began("s", "d", RECIPE, 1)
-    quiet.planned(summary(1), ())
-    quiet.result(execution(1), result(1, 0.25))
-    quiet.note("three rows")
-    quiet.note("a constant column", warning=True)
-    quiet.ended()
+    quiet(Began("s", "d", RECIPE, 1))
+    quiet(Planned(summary(1), ()))
+    quiet(Stored(execution(1), result(1, 0.25)))
+    quiet(Said("three rows"))
+    quiet(Said("a constant column", warning=True))
+    quiet(Ended())
     assert text_of(screen) == "warning: a constant column\n"
 
 
 def test_a_verbose_one_has_a_line_for_each_result():
     screen = console(terminal=True)
     lines = make_display(screen, verbose=True)
-    lines.began("s", "d", RECIPE, 1)
-    lines.planned(summary(9), ())
+    lines(Began("s", "d", RECIPE, 1))
+    lines(Planned(summary(9), ()))
     for number in range(1, 10):
-        lines.result(execution(number), result(number, 0.25))
+        lines(Stored(execution(number), result(number, 0.25)))
     assert len(re.findall(r"trial \d completed", text_of(screen))) == 9
 
 
 def test_no_time_is_told_before_there_is_one_to_believe(shown):
     display, screen = shown
-    display.planned(summary(20), ())
+    display(Planned(summary(20), ()))
     for number in range(1, 4):
-        display.result(execution(number), result(number, 0.25))
+        display(Stored(execution(number), result(number, 0.25)))
     assert " left" not in text_of(screen).replace("time left unknown", "")
     for number in range(4, 12):
-        display.best(number, 0.25 + number / 100)
-        display.result(execution(number), result(number, 0.25 + number / 100))
-    display.ended()
+        score = 0.25 + number / 100
+        display(Stored(execution(number), result(number, score), (number, score)))
+    display(Ended())
     assert re.search(r"\d+ s left", text_of(screen))
 
 
@@ -304,17 +297,18 @@ def test_no_time_is_told_before_there_is_one_to_believe(shown):
 def test_in_python_verbose_decides_as_in_keras(monkeypatch, verbose, terminal, shows):
     screen = console(terminal=terminal)
     monkeypatch.setattr("hpsearch.progress.display.make_console", lambda **_: screen)
-    reporter = make_reporter(verbose)
-    kinds = {"bar": Bar, "lines": Lines, "nothing": AsWarnings}
-    assert isinstance(reporter, kinds[shows])
+    listener = make_listener(verbose)
     with pytest.warns(UserWarning, match="a constant column"):
-        reporter.note("a constant column", warning=True)
+        listener(Said("a constant column", warning=True))
     assert screen.file.getvalue() == ""
-    reporter.note("three rows")
+    listener(Said("three rows"))
     assert ("three rows" in screen.file.getvalue()) == (shows != "nothing")
+    listener(Began("s", "d", RECIPE, 1))
+    listener(Ended())
+    assert ("\x1b" in screen.file.getvalue()) == (shows == "bar")
 
 
 @pytest.mark.parametrize("verbose", [3, "loud", True, None])
 def test_other_levels_are_refused(verbose):
     with pytest.raises(InputError, match=r"verbose: must be 0, 1, 2 or 'auto'"):
-        make_reporter(verbose)
+        make_listener(verbose)

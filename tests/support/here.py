@@ -6,17 +6,22 @@ import pandas as pd
 
 from hpsearch.spec.sweep import sweep_from_text
 from hpsearch.tuner.run import run_sweep
-from hpsearch.tuner.settings import Reporter, Settings
+from hpsearch.tuner.settings import Began, Settings
+from hpsearch.workers.protocol import Said
 
 
-class Notes(Reporter):
+class Notes:
     """Keeps what is said."""
 
     def __init__(self):
         self.said = []
 
-    def note(self, message, *, warning=False):
-        self.said.append(("warning: " if warning else "") + message)
+    def __call__(self, event):
+        match event:
+            case Began():
+                self.said += event.profile
+            case Said():
+                self.said.append("warning: " * event.warning + event.message)
 
 
 def run_here(text, directory):

@@ -27,7 +27,7 @@ from hpsearch.tuner.estimate import DataSizes, NetworkCosts
 from hpsearch.tuner.learning import Medians, Snapshots, make_planner
 from hpsearch.tuner.loop import Engine
 from hpsearch.tuner.search import Search
-from hpsearch.tuner.settings import Reporter, Stop
+from hpsearch.tuner.settings import Stop, ignore
 from hpsearch.workers.protocol import Answered, Event, Finished, Job, Lost
 
 RECIPE = Recipe(0, "mse", "linear", "val_accuracy", "maximize")
@@ -170,7 +170,7 @@ def search(
             planner=make_planner(Search.of(sweep), recipe, store.executions(), results, snapshots),
             executor=executor, store=store, snapshots=snapshots,
             tables=Tables(where, Task.MULTICLASS, sweep.space.names, PROVENANCE),
-            reporter=Reporter(), recipe=recipe, costs=COSTS,
+            listener=ignore, recipe=recipe, costs=COSTS,
              stop=Stop(), results=results,
             keep="best",
             medians=Medians(recipe) if stops else None,

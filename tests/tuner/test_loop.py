@@ -16,7 +16,7 @@ from hpsearch.data.specs import InputSpec, Target, Task
 from hpsearch.models.problem import Problem, Recipe
 from hpsearch.search.draws import grid_draws
 from hpsearch.search.strategy import Outcome, Proposal
-from hpsearch.space.execution import Curve, Execution, ExecutionResult, Repetition, Status
+from hpsearch.space.execution import Curve, ExecutionResult, Repetition, Status
 from hpsearch.space.space import Choices, Config, Parameter, Space
 from hpsearch.store.derived import Tables
 from hpsearch.store.directory import ResultsDirectory
@@ -26,7 +26,7 @@ from hpsearch.tuner.estimate import DataSizes, NetworkCosts
 from hpsearch.tuner.learning import AdaptivePlanner, CurveReuse, Snapshots
 from hpsearch.tuner.loop import Engine
 from hpsearch.tuner.planning import FixedPlanner, Planner, Summary, Trials
-from hpsearch.tuner.settings import Reporter, Stop
+from hpsearch.tuner.settings import Planned, Stop, Stored
 from hpsearch.workers.protocol import Answered, Event, Finished, Job, Lost, Said
 
 RECIPE = Recipe(0, "mse", "linear", "val_accuracy", "maximize")
@@ -116,21 +116,21 @@ class Cluster(Instant):
         return super().events(seconds) if self.asked > 3 else [Said(f"waiting {self.asked}")]
 
 
-class Watcher(Reporter):
+class Watcher:
     def __init__(self) -> None:
         self.plans: list[Summary] = []
         self.notes: list[str] = []
         self.results: list[int] = []
 
-    def planned(self, summary: Summary, *_: int) -> None:
-        self.plans.append(summary)
-
-    def note(self, message: str, *, warning: bool = False) -> None:
-        self.notes.append(message)
-
-    def result(self, trial: Execution, result: ExecutionResult) -> None:
-        assert trial.number == result.number
-        self.results.append(result.number)
+    def __call__(self, event: Any) -> None:
+        match event:
+            case Planned():
+                self.plans.append(event.summary)
+            case Said():
+                self.notes.append(event.message)
+            case Stored():
+                assert event.execution.number == event.result.number
+                self.results.append(event.result.number)
 
 
 @contextmanager
@@ -155,7 +155,7 @@ def loop_of(
             executor=Instant(score_of),
             store=store,
             tables=Tables(where, Task.MULTICLASS, space.names, PROVENANCE),
-            reporter=Watcher(),
+            listener=Watcher(),
             recipe=RECIPE,
             costs=COSTS,
             stop=Stop(),
@@ -198,7 +198,7 @@ def test_work_waits_for_an_executor_that_has_no_room_yet(tmp_path: Path, adaptiv
         engine.executor = Cluster(lambda _: 0.5)
         run_engine(engine)
         assert sorted(engine.results) == [1, 2, 3]
-        assert engine.reporter.notes[:3] == ["waiting 1", "waiting 2", "waiting 3"]
+        assert engine.listener.notes[:3] == ["waiting 1", "waiting 2", "waiting 3"]
         # Nothing is left to wait for.
         engine.executor = Cluster(lambda _: 0.5)
         run_engine(engine, set(engine.results))
@@ -265,7 +265,7 @@ def test_an_executor_that_miscounts_costs_no_row(tmp_path: Path) -> None:
     with loop_of(tmp_path, space, learner(space, adaptive=False), lambda _: 0.5) as engine:
         engine.executor = Miscounting(lambda _: 0.5)
         run_engine(engine)
-        assert sorted(engine.reporter.results) == [1, 2, 3, 4]
+        assert sorted(engine.listener.results) == [1, 2, 3, 4]
         assert sorted(each.status for each in engine.results.values()) == [
             "completed", "completed", "failed", "failed",
         ]  # fmt: skip
@@ -341,9 +341,9 @@ def test_each_window_is_told_by_itself(tmp_path: Path, monkeypatch: Any) -> None
     space = space_of(units=[1, 2, 3], epochs=[1, 2])
     with loop_of(tmp_path, space, learner(space, adaptive=False), lambda _: 0.5) as engine:
         run_engine(engine)
-        told = [(s.trials, s.executions, s.trainings) for s in engine.reporter.plans]
+        told = [(s.trials, s.executions, s.trainings) for s in engine.listener.plans]
     assert told == [(4, 4, 2), (2, 2, 1)]
-    assert sorted(engine.reporter.results) == [1, 2, 3, 4, 5, 6]
+    assert sorted(engine.listener.results) == [1, 2, 3, 4, 5, 6]
 
 
 def test_rows_of_earlier_runs_stay_in_the_tables(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import commands
 import pytest
+from here import Notes
 
 from hpsearch.errors import InputError
 from hpsearch.models.problem import Recipe
@@ -19,7 +20,7 @@ from hpsearch.store.facts import Identity
 from hpsearch.store.store import Store
 from hpsearch.store.tables import Record
 from hpsearch.trackers.tracker import TrackerError
-from hpsearch.tuner.settings import Reporter
+from hpsearch.tuner.settings import Began, Ended, Stored, ignore
 from hpsearch.tuner.tracking import log_results, tracked
 
 RECIPE = Recipe(0, "mse", "linear", "val_loss", "minimize")
@@ -62,27 +63,17 @@ class Kept:
         self.told.append(record)
 
 
-class Noting(Reporter):
-    """Keeps notes."""
-
-    def __init__(self) -> None:
-        self.notes: list[str] = []
-
-    def note(self, message: str, *, warning: bool = False) -> None:
-        self.notes.append(("warning: " if warning else "") + message)
-
-
-def a_run(directory: Path, *trackers: Kept, shown: Any = None) -> None:
-    with tracked(shown or Reporter(), trackers) as reporter:
-        reporter.began("s", str(directory), RECIPE, 1)
+def a_run(directory: Path, *trackers: Kept, shown: Any = ignore) -> None:
+    with tracked(shown, trackers) as listener:
+        listener(Began("s", str(directory), RECIPE, 1))
         for execution in EXECUTIONS[2:]:
-            reporter.result(execution, result_of(execution.number))
-        reporter.ended()
+            listener(Stored(execution, result_of(execution.number)))
+        listener(Ended())
 
 
 def an_interrupted_run(directory: Path, tracker: Kept) -> None:
-    with tracked(Reporter(), [tracker]) as reporter:
-        reporter.began("s", str(directory), RECIPE, 1)
+    with tracked(ignore, [tracker]) as listener:
+        listener(Began("s", str(directory), RECIPE, 1))
         raise KeyboardInterrupt
 
 
@@ -133,14 +124,14 @@ def test_a_training_that_is_planned_after_the_run_began(directory: Path) -> None
     """Its longest execution, which names it, has no result yet."""
     tracker = Kept()
     shared, longest = (Execution(n, n - 1, Config({"units": 9, "epochs": n}), 0) for n in (5, 6))
-    with tracked(Reporter(), [tracker]) as reporter:
-        reporter.began("s", str(directory), RECIPE, 1)
+    with tracked(ignore, [tracker]) as listener:
+        listener(Began("s", str(directory), RECIPE, 1))
         commands.wait_for(lambda: len(tracker.told) == 2, what="earlier results")
         with Store(directory / "sweep.db") as store:
             store.add_executions([shared, longest])
-        reporter.result(shared, replace(result_of(5), shared_with=6))
-        reporter.result(longest, result_of(6))
-        reporter.ended()
+        listener(Stored(shared, replace(result_of(5), shared_with=6)))
+        listener(Stored(longest, result_of(6)))
+        listener(Ended())
     assert [(record.trial, record.shared_with) for record in tracker.told[2:]] == [
         (4, 5),
         (5, None),
@@ -148,28 +139,27 @@ def test_a_training_that_is_planned_after_the_run_began(directory: Path) -> None
 
 
 def test_no_tracker_no_thread(directory: Path) -> None:
-    reporter = Reporter()
-    with tracked(reporter, []) as given:
-        assert given is reporter
+    with tracked(ignore, []) as listener:
+        assert listener is ignore
 
 
 def test_a_tracker_that_fails_is_told_once_and_the_other_goes_on(directory: Path) -> None:
-    failing, sound, reporter = Kept(failing=2), Kept(), Noting()
-    a_run(directory, failing, sound, shown=reporter)
+    failing, sound, notes = Kept(failing=2), Kept(), Notes()
+    a_run(directory, failing, sound, shown=notes)
     assert failing.trials == [1]
     assert sound.trials == [1, 2, 3, 4]
-    (note,) = reporter.notes
+    (note,) = notes.said
     assert note.startswith("warning: no room left; nothing more is logged there")
     assert f"hpsearch log {directory} --to" in note
 
 
 def test_a_slow_tracker_keeps_nobody_waiting(directory: Path) -> None:
     slow = Kept(waiting=1)
-    with tracked(Reporter(), [slow]) as reporter:
-        reporter.began("s", str(directory), RECIPE, 1)
+    with tracked(ignore, [slow]) as listener:
+        listener(Began("s", str(directory), RECIPE, 1))
         for execution in EXECUTIONS[2:]:
-            reporter.result(execution, result_of(execution.number))
-        reporter.ended()
+            listener(Stored(execution, result_of(execution.number)))
+        listener(Ended())
         assert slow.trials == []
         slow.gate.set()
     assert slow.trials == [1, 2, 3, 4]
@@ -186,7 +176,7 @@ def test_after_an_interruption_nobody_waits(directory: Path) -> None:
 def test_a_damaged_store_is_a_warning(directory: Path) -> None:
     with Store(directory / "sweep.db") as store:
         store._db.execute("UPDATE results SET record = '{}' WHERE execution = 1")
-    reporter = Noting()
-    a_run(directory, Kept(), shown=reporter)
-    (note,) = reporter.notes
+    notes = Notes()
+    a_run(directory, Kept(), shown=notes)
+    (note,) = notes.said
     assert "does not match its checksum" in note
