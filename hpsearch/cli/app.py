@@ -517,19 +517,6 @@ def list_(
     print_list(what, make_console())
 
 
-@app.command("help")
-def help_(
-    topic: Annotated[str | None, typer.Argument(help="A topic; without one, list them.")] = None,
-) -> None:
-    """Print a page of the documentation, offline."""
-    from hpsearch.cli.topics import print_topic, print_topics
-
-    if topic is None:
-        print_topics(make_console())
-    else:
-        print_topic(topic, make_console())
-
-
 def _show_warning(message: Warning | str, *_details: object, **_more: object) -> None:
     tell(f"warning: {message}")
 
