@@ -87,30 +87,18 @@ class Judge:
     """Decides after which epoch a program is halted.
 
     Attributes:
-        floors: See `follow`.
         judged: Number of epochs seen so far.
     """
 
     training: Training
     recipe: Recipe
-    floors: Sequence[float] = ()
     judged: int = 0
-    _best: float | None = None
 
     def end(self, curve: Sequence[Metrics]) -> int | None:
         """Return the number of the first new epoch after which to halt; None to go on."""
         for number in range(self.judged + 1, len(curve) + 1):
             self.judged = number
-            if self._ends(number, curve[number - 1][self.recipe.metric]):
+            score = curve[number - 1][self.recipe.metric]
+            if not math.isfinite(score) or number >= self.training.epochs:
                 return number
         return None
-
-    def _ends(self, number: int, score: float) -> bool:
-        if not math.isfinite(score):
-            return True
-        if self._best is None or self.recipe.better(score, self._best):
-            self._best = score
-        below = number <= len(self.floors) and self.recipe.better(
-            self.floors[number - 1], self._best
-        )
-        return below or number >= self.training.epochs

@@ -142,7 +142,6 @@ def run_trial(
     call: ProgramCall,
     training: Training,
     recipe: Recipe,
-    floors: Sequence[float] = (),
     *,
     on_epoch: OnEpoch = lambda *_: None,
     say: Say = lambda _: None,
@@ -153,14 +152,13 @@ def run_trial(
 
     Args:
         training: Its only stop is the number of epochs after which the program is halted.
-        floors: See `follow`.
         on_epoch: Called with each reported epoch.
         say: Called with a line of warning.
     """
     started = time.monotonic()
     limit = call.program.timeout_seconds
     deadline = math.inf if limit is None else started + limit - _TIMEOUT_MARGIN_SECONDS
-    trial = _Trial(call, training, recipe, floors, on_epoch, say, deadline)
+    trial = _Trial(call, training, recipe, on_epoch, say, deadline)
     where = trial.where
     waits = f"{training.label}: waiting, since another process still runs it, in {where.path}"
     try:
@@ -192,7 +190,6 @@ class _Trial:
     call: ProgramCall
     training: Training
     recipe: Recipe
-    floors: Sequence[float]
     on_epoch: OnEpoch
     say: Say
     deadline: float
@@ -274,7 +271,7 @@ class _Trial:
             watch.halted,
             _tail(place / "stderr.log"),
         )
-        result = outcome(ending, known, self.training, self.recipe, self.floors)
+        result = outcome(ending, known, self.training, self.recipe)
         if result is None:
             return None
         if result.trainer == WENT_ON:
@@ -323,7 +320,7 @@ class _Watch:
         if self._judge is None or epochs is not self._source:
             # A source of higher precedence has now reported the metric; it replaces the other.
             self._source = epochs
-            self._judge = Judge(trial.training, trial.recipe, trial.floors)
+            self._judge = Judge(trial.training, trial.recipe)
         earlier = self.known.before(epochs.numbers)
         if earlier is None:
             self.halted = True
@@ -367,7 +364,6 @@ def outcome(
     known: Known,
     training: Training,
     recipe: Recipe,
-    floors: Sequence[float] = (),
 ) -> ExecutionResult | None:
     """Return the result of a trial, without its seconds.
 
@@ -393,9 +389,8 @@ def outcome(
     if ending.code == 0 and not ending.halted:
         # It does not need to run again for more epochs.
         training = replace(training, stops=((ENDLESS, training.number),), whole=None)
-        floors = ()
     else:
-        end = Judge(training, recipe, floors).end(curve)
+        end = Judge(training, recipe).end(curve)
         if end is None and not ending.halted:
             return _failed(training, ending.exit_error, ending, curve, trainer)
         training = replace(training, stops=((end or len(curve), training.number),))
@@ -409,7 +404,6 @@ def outcome(
         started=time.monotonic(),
         on_epoch=lambda *_: None,
         keep=lambda _: False,
-        floors=floors,
     )
     return result
 

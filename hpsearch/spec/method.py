@@ -57,11 +57,6 @@ def early_terminate(value: Any) -> dict[str, Any]:
 
 
 _OPTIONS: Final[dict[str, Rule]] = {
-    "median_stopping": flag().about(
-        "End a training whose best score is worse than the median of the average scores of "
-        "earlier trainings.",
-        True,
-    ),
     "num_initial_points": integer(1).about(
         "Configs before the first that the model proposes; default 10, or with a prior 5.",
         20,
@@ -112,9 +107,9 @@ def _options(*names: str) -> dict[str, Rule]:
 
 #: Method -> its options, named as in KerasTuner if it has the method.
 METHODS: Final[dict[str, dict[str, Rule]]] = {
-    "grid": _options("median_stopping"),
-    "random": _options("median_stopping"),
-    "sobol": _options("median_stopping"),
+    "grid": {},
+    "random": {},
+    "sobol": {},
     "bayesian": _options("num_initial_points", "alpha", "beta", "prior"),
     "tpe": _options("num_initial_points", "candidates", "prior"),
     "hyperband": _options(

@@ -26,7 +26,6 @@ def follow(
     on_epoch: Callable[[int, Mapping[str, float]], None],
     keep: Callable[[float], bool],
     past: ResumePoint | None = None,
-    floors: Sequence[float] = (),
     snapshot: bool = False,
 ) -> Iterator[ExecutionResult]:
     """Train, and yield each stop's result as soon as the stop is reached.
@@ -45,13 +44,12 @@ def follow(
         on_epoch: Called with each epoch (from 1) and its metrics.
         keep: Returns whether the weights of an execution with this score are wanted.
         past: The point to resume from; its seconds count towards the first stop.
-        floors: For each epoch, the best score so far that the training needs to continue.
         snapshot: Whether the last result includes the state to resume from.
 
     Raises:
         InputError: An epoch does not report the metric of the score.
     """
-    run = _Run(recipe, trainer, floors=floors)
+    run = _Run(recipe, trainer)
     if past is not None:
         started -= past.seconds
         run.resume(past)
@@ -104,9 +102,7 @@ class _Run:
     recipe: Recipe
     trainer: Trainer | None
     curve: list[Mapping[str, float]] = field(default_factory=list)
-    floors: Sequence[float] = ()
     diverged: bool = False
-    below_floor: bool = False
     finished: bool = False
     best_epoch: int = 0
     best_state: State | None = None
@@ -115,17 +111,12 @@ class _Run:
         self.patience = Patience(self.recipe)
 
     @property
-    def _ended(self) -> bool:
+    def over(self) -> bool:
         """True if the training ended by itself."""
         return self.finished or self.patience.exhausted or self.diverged
 
-    @property
-    def over(self) -> bool:
-        """True if no further epoch will be trained."""
-        return self.below_floor or self._ended
-
     def resume(self, past: ResumePoint) -> None:
-        """Resume; `floors` apply only to later epochs."""
+        """Resume."""
         assert self.trainer is not None
         for metrics in past.curve:
             self.see(metrics)
@@ -142,9 +133,6 @@ class _Run:
         self.see(metrics)
         if self.best_epoch == len(self.curve) and self.recipe.epoch == "best":
             self.best_state = self.trainer.weights()
-        if self.best_epoch and len(self.curve) <= len(self.floors):
-            floor = self.floors[len(self.curve) - 1]
-            self.below_floor = self.recipe.better(floor, self._score(self.best_epoch))
 
     def see(self, metrics: Mapping[str, float]) -> None:
         """Record the next epoch."""
@@ -198,10 +186,8 @@ class _Run:
         )
 
     def _status(self, training: Training) -> Status:
-        if self.below_floor:
-            return Status.STOPPED
         halted = training.whole is not None and len(self.curve) < training.whole
-        return Status.STOPPED if halted and not self._ended else Status.COMPLETED
+        return Status.STOPPED if halted and not self.over else Status.COMPLETED
 
     def _score(self, epoch: int) -> float:
         return self.curve[epoch - 1][self.recipe.metric]

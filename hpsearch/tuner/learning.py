@@ -1,8 +1,7 @@
-"""Plan by results: adaptive strategies, races of seeds, median stopping, reuse of curves."""
+"""Plan by results: adaptive strategies, races of seeds, reuse of curves."""
 
 from __future__ import annotations
 
-import bisect
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -169,44 +168,6 @@ def _quantile(freedom: int) -> float:
     from scipy.stats import t  # slow to import
 
     return float(t.ppf((1 + _CONFIDENCE) / 2, freedom))
-
-
-#: No training stops at an epoch that fewer trainings have reached.
-_FEWEST = 5
-
-
-class Medians:
-    """The median, at each epoch, of the completed trainings' running averages.
-
-    Source: Golovin et al., Google Vizier (2017): a trial stops at an epoch if its best score so
-    far is worse than the median of the running averages of all completed trials at that epoch.
-    """
-
-    def __init__(self, recipe: Recipe) -> None:
-        self._metric = recipe.metric
-        self._averages: list[list[float]] = []
-
-    def note(self, result: ExecutionResult) -> None:
-        """Add a result, if it is a completed training and not another one's curve."""
-        if result.status is not Status.COMPLETED or result.shared_with is not None:
-            return
-        total = 0.0
-        for index, metrics in enumerate(result.curve):
-            total += metrics[self._metric]
-            if index == len(self._averages):
-                self._averages.append([])
-            bisect.insort(self._averages[index], total / (index + 1))
-
-    def floors(self) -> tuple[float, ...]:
-        """Return the medians of the epochs that enough trainings have reached."""
-        floors = []
-        for averages in self._averages:
-            if len(averages) < _FEWEST:
-                break
-            middle = len(averages) // 2
-            pair = averages[middle], averages[middle if len(averages) % 2 else middle - 1]
-            floors.append(sum(pair) / 2)
-        return tuple(floors)
 
 
 #: No snapshot is stored beyond this size; without one a training starts anew, with equal results.

@@ -18,7 +18,7 @@ from hpsearch.store.store import Store
 from hpsearch.store.tables import Record
 from hpsearch.store.trials import Leader, mean
 from hpsearch.tuner.estimate import Costs
-from hpsearch.tuner.learning import Medians, Snapshots
+from hpsearch.tuner.learning import Snapshots
 from hpsearch.tuner.planning import Planner, Step, Summary
 from hpsearch.tuner.settings import Listener, Planned, Stop, Stored
 from hpsearch.wording import counted
@@ -62,7 +62,6 @@ class Engine:
         keep: `best` or `all`: the executions whose weights are kept.
         costs: Estimates the time and memory of trainings.
         snapshots: Stored states from which trainings can continue.
-        medians: Floors that stop trainings worse than half of the earlier trainings, or None.
         objective: The function that returns the scores; None for models.
         program: The program that reports the scores; None for models and functions.
         versions: The package versions for new rows.
@@ -86,7 +85,6 @@ class Engine:
     keep: str
     costs: Costs
     snapshots: Snapshots
-    medians: Medians | None = None
     objective: Objective | None = None
     program: UserProgram | None = None
     versions: Mapping[str, str] = field(default_factory=installed)
@@ -163,9 +161,6 @@ class Engine:
         for execution in self._stored:
             if (result := self.results.get(execution.number)) is not None:
                 self._note_score(execution, result)
-        for result in self.results.values():
-            if self.medians is not None:
-                self.medians.note(result)
         step = self.planner.begin(answered)
         known = [*self.planner.current, *step.executions]
         waiting = {each.trial for each in known if each.number not in answered}
@@ -407,7 +402,6 @@ class Engine:
                 threshold,
                 tensorflow=self.costs.needs_tensorflow(training),
                 past=self.snapshots.past(training, self.results),
-                floors=self.medians.floors() if self.medians else (),
                 snapshot=self._needs_snapshot(training) and self.snapshots.has_room,
                 objective=self.objective,
                 program=self._call_of(training),
@@ -492,8 +486,6 @@ class Engine:
             execution = self._executions[result.number]
             self._note_score(execution, result)
             self._note_late(result)
-            if self.medians is not None:
-                self.medians.note(kept)
             self.listener(Stored(execution, kept, self._best))
         self.planner.learn(results)
 

@@ -53,7 +53,7 @@ from hpsearch.tuner.custom_model import (
     unused_parameters,
 )
 from hpsearch.tuner.estimate import Costs, DataSizes, NetworkCosts, UnknownCosts
-from hpsearch.tuner.learning import Medians, Snapshots, make_planner
+from hpsearch.tuner.learning import Snapshots, make_planner
 from hpsearch.tuner.loop import Engine
 from hpsearch.tuner.search import Search, TunerSpec, model_search, program_search
 from hpsearch.tuner.settings import (
@@ -233,7 +233,6 @@ class _Run:
         stored = store.executions()
         tables.require_known({each.key for each in stored if each.number in results})
         snapshots = Snapshots(store, results)
-        at_median = search.method.options.get("median_stopping")
         engine = Engine(
             planner=make_planner(search, recipe, stored, results, snapshots, events=store.events()),
             executor=self.executor,
@@ -249,7 +248,6 @@ class _Run:
             keep=prepared.keep,
             costs=prepared.costs,
             snapshots=snapshots,
-            medians=Medians(recipe) if at_median else None,
             objective=prepared.objective,
             program=prepared.program,
             versions=installed() if prepared.versions is None else prepared.versions,

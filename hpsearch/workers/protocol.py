@@ -30,8 +30,6 @@ class Job:
         keep: Whether to send back any weights.
         tensorflow: Whether the training needs a worker that can use TensorFlow.
         past: The point to resume from; None starts from the beginning.
-        floors: The score that the training must have reached by each epoch, or else it is
-            stopped. May be empty or shorter than the training.
         snapshot: Whether to send back the state at the last epoch.
         objective: Replaces the MLP: a function from the config to its score, or to a score an
             epoch. The worker imports it by its module and name.
@@ -44,7 +42,6 @@ class Job:
     keep: bool = True
     tensorflow: bool = True
     past: ResumePoint | None = None
-    floors: tuple[float, ...] = ()
     snapshot: bool = False
     objective: Objective | None = None
     program: ProgramCall | None = None

@@ -136,9 +136,7 @@ def _results(
     started: float,
 ) -> Iterator[ExecutionResult]:
     if job.program is not None:
-        yield run_trial(
-            job.program, job.training, job.recipe, job.floors, on_epoch=on_epoch, say=say
-        )
+        yield run_trial(job.program, job.training, job.recipe, on_epoch=on_epoch, say=say)
         return
     trainer = _trainer(job, dataset)
     for result in follow(
@@ -150,7 +148,6 @@ def _results(
         on_epoch=on_epoch,
         keep=job.wants,
         past=job.past,
-        floors=job.floors,
         snapshot=job.snapshot,
     ):
         late = _late_hyperparameters(job, trainer)

@@ -30,7 +30,6 @@ METHODS: list[Any] = [
     "auto",
     {"name": "asha", "proposals": "bayesian"},
     {"name": "asha", "proposals": "random", "brackets": 1},
-    {"name": "random", "median_stopping": True},
 ]
 _PARAMETERS = {
     "hidden_layers": [1, 2],

@@ -30,7 +30,7 @@ def trial(tmp_path, write):
 
     said = []
 
-    def run(script, values=None, *, epochs=ENDLESS, floors=(), seed=0, metric="loss", **fields):
+    def run(script, values=None, *, epochs=ENDLESS, seed=0, metric="loss", **fields):
         command = fields.pop("command", ("${interpreter}", "${program}", "${args}"))
         program = UserProgram(
             command=command,
@@ -45,7 +45,7 @@ def trial(tmp_path, write):
         )
         recipe = Recipe(0, "", "", metric, "minimize", alone=True)
         call = ProgramCall(program, 1, seed)
-        return run_trial(call, training, recipe, floors, say=said.append)
+        return run_trial(call, training, recipe, say=said.append)
 
     run.said = said
     return run

@@ -18,12 +18,12 @@ def epochs(*scores):
     return [{"loss": score} for score in scores]
 
 
-def decided(known, first, told, code, halted, *, goal=ENDLESS, floors=(), base=1):
+def decided(known, first, told, code, halted, *, goal=ENDLESS, base=1):
     """The status, the scores and the trainer; None if the program begins anew."""
     training = Training({}, 0, ((goal, 1),), whole=ENDLESS if goal < ENDLESS else None)
     numbers = [None if first is None else first + n for n in range(len(told))]
     ending = Ending(epochs(*told), numbers, {}, code, halted)
-    result = outcome(ending, Known(epochs(*known), base), training, RECIPE, floors)
+    result = outcome(ending, Known(epochs(*known), base), training, RECIPE)
     if result is None:
         return None
     return result.status.value, [epoch["loss"] for epoch in result.curve], result.trainer
@@ -73,12 +73,6 @@ def test_from_epochs_exit_code_and_halting_to_curve_and_status(given, expected):
 def test_a_score_that_is_not_finite_is_diverged_always(code, halted):
     status, scores, _ = decided((), 1, (5, NAN), code, halted, goal=4)
     assert (status, len(scores)) == ("diverged", 2)
-
-
-def test_below_a_floor_is_stopped_whatever_the_exit_code():
-    for code, halted in ((1, False), (-15, True)):
-        found = decided((), 1, (5, 4, 3), code, halted, floors=(9.0, 3.5))
-        assert found == ("stopped", [5, 4], BEGAN)
 
 
 def test_numbers_may_begin_anywhere():

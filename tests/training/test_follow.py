@@ -218,7 +218,7 @@ class Resumable(FakeTrainer):
         self.epoch = epoch
 
 
-def leg(trainer, epochs, *, whole=None, past=None, floors=(), snapshot=True, **changes):
+def leg(trainer, epochs, *, whole=None, past=None, snapshot=True, **changes):
     ticks = itertools.count().__next__
     (result,) = follow(
         Training({}, 0, ((epochs, 1),), whole=whole),
@@ -229,7 +229,6 @@ def leg(trainer, epochs, *, whole=None, past=None, floors=(), snapshot=True, **c
         on_epoch=lambda *_: None,
         keep=lambda _: True,
         past=past,
-        floors=floors,
         snapshot=snapshot,
     )
     return result
@@ -262,15 +261,6 @@ def test_what_ended_by_itself_is_completed_and_does_not_go_on():
     assert (result.status, len(result.curve), result.snapshot) == (Status.COMPLETED, 4, None)
     result = leg(Resumable([0.1, math.nan, 0.2]), 3, whole=20)
     assert (result.status, result.snapshot) == (Status.DIVERGED, None)
-
-
-def test_a_training_below_the_floor_is_stopped():
-    result = leg(Resumable(WAVE), 6, floors=(0.1, 0.4, 0.5, 0.51, 0.0))
-    # Equal is not worse; the best so far counts.
-    assert (result.status, len(result.curve), result.score) == (Status.STOPPED, 4, 0.2)
-    assert result.snapshot is None
-    result = leg(Resumable(WAVE), 6, floors=(0.0,))
-    assert (result.status, len(result.curve)) == (Status.COMPLETED, 6)
 
 
 @pytest.mark.parametrize("epoch", ["last", "best"])

@@ -24,7 +24,7 @@ from hpsearch.store.store import Store
 from hpsearch.store.tables import Provenance
 from hpsearch.training.follow import follow
 from hpsearch.tuner.estimate import DataSizes, NetworkCosts
-from hpsearch.tuner.learning import Medians, Snapshots, make_planner
+from hpsearch.tuner.learning import Snapshots, make_planner
 from hpsearch.tuner.loop import Engine
 from hpsearch.tuner.search import Search
 from hpsearch.tuner.settings import Stop, ignore
@@ -110,7 +110,7 @@ class Trains:
                     Finished(1, job.training)]  # fmt: skip
         results = follow(
             job.training, job.recipe, Curve(job), clock=lambda: 0.0, started=0.0,
-            on_epoch=lambda *_: None, keep=job.wants, past=job.past, floors=job.floors,
+            on_epoch=lambda *_: None, keep=job.wants, past=job.past,
             snapshot=job.snapshot,
         )  # fmt: skip
         events: list[Event] = []
@@ -165,7 +165,6 @@ def search(
         results = store.results()
         snapshots = Snapshots(store, results)
         executor = Trains(workers, most, failing)
-        stops = sweep.method.options.get("median_stopping")
         engine = Engine(
             planner=make_planner(Search.of(sweep), recipe, store.executions(), results, snapshots),
             executor=executor, store=store, snapshots=snapshots,
@@ -173,7 +172,6 @@ def search(
             listener=ignore, recipe=recipe, costs=COSTS,
              stop=Stop(), results=results,
             keep="best",
-            medians=Medians(recipe) if stops else None,
         )  # fmt: skip
         engine.tables.due = lambda _: False  # type: ignore[method-assign]
         yield engine, executor
@@ -354,20 +352,6 @@ def test_a_race_that_is_none_repeats_every_config(tmp_path: Path) -> None:
     race = {"min": 1, "max": 3, "race": False}
     rows, _ = run(tmp_path, "random", seeds=race, budget={"trials": 3})
     assert sorted(seed for _, seed, _ in rows.values()) == [0, 0, 0, 1, 1, 1, 2, 2, 2]
-
-
-def test_median_stopping_spares_epochs_and_the_best_is_the_same(tmp_path: Path) -> None:
-    plain, one = run(tmp_path / "plain", "random", budget={"trials": 60})
-    method = {"name": "random", "median_stopping": True}
-    rows, two = run(tmp_path / "median", method, budget={"trials": 60})
-    assert two.epochs < 0.9 * one.epochs
-    assert Status.STOPPED in {result.status for *_, result in rows.values()}
-
-    def best(table: dict[Any, Any]) -> Any:
-        scored = [(r.score, config) for config, _, r in table.values() if len(r.curve) == 9]
-        return max(scored)
-
-    assert best(rows) == best(plain)
 
 
 @pytest.mark.parametrize("method", ["random", *METHODS], ids=str)

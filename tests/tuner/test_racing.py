@@ -1,4 +1,4 @@
-"""Who gets another seed, and who is stopped at the median."""
+"""Who gets another seed."""
 
 from __future__ import annotations
 
@@ -6,11 +6,7 @@ import random
 
 import pytest
 
-from hpsearch.models.problem import Recipe
-from hpsearch.space.execution import ExecutionResult, Status
-from hpsearch.tuner.learning import Medians, Race
-
-RECIPE = Recipe(0, "mse", "linear", "val_accuracy", "maximize")
+from hpsearch.tuner.learning import Race
 
 
 def test_before_anything_is_known_of_the_noise_everyone_overlaps() -> None:
@@ -47,23 +43,3 @@ def test_a_race_spends_its_seeds_on_leaders(seed: int) -> None:
     assert leaders / 3 >= 2
     assert rest / 12 < 1.5
     assert sum(map(len, scores.values())) < 0.5 * 10 * 20
-
-
-def result(trial: int, *accuracies: float, status: Status = Status.COMPLETED) -> ExecutionResult:
-    curve = tuple({"val_accuracy": accuracy} for accuracy in accuracies)
-    return ExecutionResult(trial, status, curve=curve)
-
-
-def test_floors_are_medians_of_running_averages() -> None:
-    medians = Medians(RECIPE)
-    for trial, end in enumerate((0.1, 0.5, 0.3, 0.9)):
-        medians.note(result(trial, 0.0, end))
-    assert medians.floors() == ()
-    medians.note(result(9, 0.7, 0.7, status=Status.STOPPED))
-    assert medians.floors() == ()
-    medians.note(result(5, 0.2))
-    assert medians.floors() == (0.0,)
-    medians.note(result(6, 0.2, 0.6, 0.6))
-    assert medians.floors() == pytest.approx((0.0, 0.25))
-    medians.note(result(7, 0.4, 0.8))
-    assert medians.floors() == pytest.approx((0.0, (0.25 + 0.4) / 2))
