@@ -63,7 +63,6 @@ def run(
     workers: int | None = None,
     retry: bool = False,
     fresh: bool = False,
-    live: bool = False,
     store: str | os.PathLike[str] | None = None,
     log: Sequence[str] = (),
     executor: concurrent.futures.Executor | None = None,
@@ -84,7 +83,6 @@ def run(
         workers: Number of parallel trainings; overrides the sweep's setting.
         retry: Whether to train failed, killed and timed-out executions again.
         fresh: Whether to move an existing results directory aside.
-        live: Whether to rewrite report.html during the run.
         store: A file for the store, if the results directory's disk has no locks.
         log: Trackers to log to during the run, each as in `hpsearch run --log`.
         executor: An executor for the trainings, in place of `execution.engine`: a
@@ -109,7 +107,6 @@ def run(
         workers=workers,
         retry=retry,
         fresh=fresh,
-        live=live,
         store=None if store is None else Path(store),
         pool=executor,
         anyway_code=anyway_code,
@@ -298,7 +295,6 @@ def tune(
     out: str | os.PathLike[str] | None = None,
     retry: bool = False,
     fresh: bool = False,
-    live: bool = False,
     log: Sequence[str] = (),
     verbose: int | str = "auto",
 ) -> Results:
@@ -392,7 +388,7 @@ def tune(
         name: The sweep's name; default the name of `out`.
         out: The results directory, in which a later call with the same data continues. Default a
             temporary one, removed when the results are no longer used.
-        retry, fresh, live, log, verbose: As for `hpsearch.run`.
+        retry, fresh, log, verbose: As for `hpsearch.run`.
 
     Raises:
         InputError: Arguments or the data cannot be used; the message names every such argument.
@@ -466,7 +462,6 @@ def tune(
             directory,
             retry=retry,
             fresh=fresh,
-            live=live,
             report=out is not None,
             drive=None if oracle is None else _drive(oracle),
         )

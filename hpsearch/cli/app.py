@@ -100,9 +100,6 @@ def run(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Move an existing results directory aside.")
     ] = False,
-    live: Annotated[
-        bool, typer.Option("--live", help="Rewrite report.html while the run is on.")
-    ] = False,
     store: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Keep the store there, not in the results directory."),
@@ -136,7 +133,6 @@ def run(
         workers=workers,
         retry=retry,
         fresh=fresh,
-        live=live,
         store=store,
         anyway_code=anyway_code,
     )

@@ -10,7 +10,6 @@ import logging
 import math
 import re
 import threading
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -52,8 +51,6 @@ from hpsearch.store.store import evaluations_of
 from hpsearch.store.tables import Record
 from hpsearch.wording import number, printable
 
-_REFRESH_SECONDS = 5
-
 
 @dataclass(frozen=True)
 class PageLimits:
@@ -94,19 +91,10 @@ class Compared:
 
 
 def payload_of(
-    sources: Sequence[ReportSource],
-    limits: PageLimits,
-    *,
-    live: bool,
-    compared: Compared | None = None,
+    sources: Sequence[ReportSource], limits: PageLimits, *, compared: Compared | None = None
 ) -> dict[str, Any]:
     """The JSON object that the page's script reads."""
-    # A complete page depends only on its inputs.
-    written = time.strftime("%Y-%m-%d %H:%M:%S") if live else ""
     return {
-        "written": written,
-        "live": live,
-        "refresh_seconds": _REFRESH_SECONDS,
         "footer": f"Written by hpsearch {version_of('hpsearch')}. This file holds "
         "everything on this page: it opens offline and loads nothing from a server.",
         "themes": {
@@ -244,7 +232,6 @@ _SHARES = (
 def render(
     sources: Sequence[ReportSource],
     *,
-    live: bool = False,
     inputs: str = "",
     compared: Compared | None = None,
     wait: Callable[[], Any] = lambda: None,
@@ -278,7 +265,7 @@ def render(
     for figures, rows in _SHARES:
         several = max(1, len(sources))
         limits = PageLimits().times(figures / several, rows / several)
-        payload = payload_of(sources, limits, live=live, compared=compared)
+        payload = payload_of(sources, limits, compared=compared)
         wait()
         for sweep, source in zip(payload["sweeps"], sources, strict=True):
             sweep["predictions"] = _predictions(source)
@@ -332,7 +319,6 @@ def write_page(
     sources: Sequence[ReportSource],
     path: Path,
     *,
-    live: bool = False,
     write: Callable[[Path, str], None] = write_atomically,
     compared: Compared | None = None,
     wait: Callable[[], Any] = lambda: None,
@@ -342,7 +328,6 @@ def write_page(
     Args:
         sources: The sweeps.
         path: The file to write.
-        live: Whether the page reloads itself every few seconds.
         write: Writes text to a file, such as the `write` of a held directory.
         compared: The section on a comparison, which comes first.
         wait: Called when all is drawn but the predictions of the best model; returns when the
@@ -354,8 +339,8 @@ def write_page(
     """
     has_importance = all(source.most_rows for source in sources)
     inputs = [(s.directory, s.evaluations) for s in sources if s.directory]
-    digest = _digest(inputs) if has_importance and not live else ""
-    write(path, render(sources, live=live, inputs=digest, compared=compared, wait=wait))
+    digest = _digest(inputs) if has_importance else ""
+    write(path, render(sources, inputs=digest, compared=compared, wait=wait))
 
 
 def is_current(path: Path, directory: Path, evaluations: tuple[Evaluation, ...]) -> bool:
@@ -388,9 +373,6 @@ def _digest(inputs: Sequence[tuple[Path, tuple[Evaluation, ...]]]) -> str:
 _LOG = logging.getLogger("hpsearch.reporting")
 #: Most rows from which to learn importance during a run; `hpsearch report` uses more.
 _MOST_ROWS = 1_000
-#: Shortest pause between two pages of a run, and the largest share of time spent on them.
-_LIVE_SECONDS = 5.0
-_LIVE_SHARE = 0.1
 #: Longest wait for a page when a signal has interrupted the run.
 _PATIENCE_SECONDS = 2.0
 
@@ -409,22 +391,17 @@ class ReportFile:
     ) -> None:
         self._where, self._tables, self._sweep = where, tables, sweep
         self._thread: threading.Thread | None = None
-        self._ready_at = time.monotonic() + 1.0
         self._error = ""
         #: Set when the run has written all that the page shows.
         self._complete = threading.Event()
 
-    def update(self, records: Sequence[Record]) -> None:
-        """Rewrite the live page, unless that is under way or was done a moment ago."""
-        busy = self._thread is not None and self._thread.is_alive()
-        if time.monotonic() >= self._ready_at and not busy:
-            self._start(records, live=True, importance=True)
-
     def begin(self, records: Sequence[Record], *, interrupted: bool) -> None:
-        """Begin the last page, without importance if there is no time for that."""
-        self.finish(interrupted=interrupted)
-        self._complete.clear()
-        self._start(records, live=False, importance=not interrupted)
+        """Begin the page, without importance if there is no time for that."""
+        # A daemon thread does not keep an interrupted process alive.
+        self._thread = threading.Thread(
+            target=self._write, args=(records, not interrupted), daemon=True
+        )
+        self._thread.start()
 
     def finish(self, *, interrupted: bool) -> str:
         """Wait for the page, but only briefly if the run was interrupted.
@@ -437,19 +414,10 @@ class ReportFile:
             self._thread.join(_PATIENCE_SECONDS if interrupted else None)
         return f"{self._where.report} is not written: {self._error}" if self._error else ""
 
-    def _start(self, records: Sequence[Record], *, live: bool, importance: bool) -> None:
-        # A daemon thread does not keep an interrupted process alive.
-        self._thread = threading.Thread(
-            target=self._write, args=(records, live, importance), daemon=True
-        )
-        self._thread.start()
-
-    def _write(self, records: Sequence[Record], live: bool, importance: bool) -> None:
-        began = time.monotonic()
-        self._error = ""
+    def _write(self, records: Sequence[Record], importance: bool) -> None:
         try:
             evaluations = evaluations_of(self._where.path)
-            if not live and is_current(self._where.report, self._where.path, evaluations):
+            if is_current(self._where.report, self._where.path, evaluations):
                 return
             source = ReportSource(
                 self._tables.results(records),
@@ -459,11 +427,10 @@ class ReportFile:
                 most_rows=_MOST_ROWS if importance else 0,
                 evaluations=evaluations,
             )
-            wait = (lambda: None) if live else self._complete.wait
-            write_page([source], self._where.report, live=live, write=self._where.write, wait=wait)
+            write_page(
+                [source], self._where.report, write=self._where.write, wait=self._complete.wait
+            )
         # The results do not depend on the report, so no error in it may end the run.
         except Exception as error:  # noqa: BLE001
             self._error = str(error) or type(error).__name__
             _LOG.info("the report failed", exc_info=True)
-        seconds = time.monotonic() - began
-        self._ready_at = time.monotonic() + max(_LIVE_SECONDS, seconds / _LIVE_SHARE)

@@ -65,7 +65,6 @@ class Engine:
         objective: The function that returns the scores; None for models.
         program: The program that reports the scores; None for models and functions.
         versions: The package versions for new rows.
-        watch: Called with the rows so far after each write of the tables, or None.
         time_seconds: No training begins after it; None for no limit.
         retries: How often to repeat a training after its worker died.
         repeat: Decides by the result and the number of runs whether to repeat a training that
@@ -88,7 +87,6 @@ class Engine:
     objective: Objective | None = None
     program: UserProgram | None = None
     versions: Mapping[str, str] = field(default_factory=installed)
-    watch: Callable[[Sequence[Record]], None] | None = None
     time_seconds: float | None = None
     retries: int = 1
     repeat: Callable[[ExecutionResult, int], bool] | None = None
@@ -289,8 +287,6 @@ class Engine:
         self._check_patience()
         if self.tables.due(len(self.results)):
             self.write_tables()
-            if self.watch is not None:
-                self.watch(self.records)
 
     def write_tables(self) -> None:
         """Write the tables of every stored execution.

@@ -52,7 +52,6 @@ class Settings:
         workers: Number of trainings at a time; None for the sweep's setting.
         retry: Whether to train failed, killed and timed-out executions again.
         fresh: Whether to move an existing directory aside.
-        live: Whether to rewrite report.html during the run.
         store: The store's file; None for one in the results directory.
         report: Whether to write report.html at the end.
         model: Whether to write best.keras.
@@ -70,7 +69,6 @@ class Settings:
     workers: int | None = None
     retry: bool = False
     fresh: bool = False
-    live: bool = False
     store: Path | None = None
     report: bool = True
     model: bool = True

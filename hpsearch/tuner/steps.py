@@ -183,8 +183,6 @@ class _Run:
         retried = _RETRIED if self.settings.retry else ()
         answered = {n for n, result in engine.results.items() if result.status not in retried}
         page = ReportFile(self.where, engine.tables, sweep)
-        if self.settings.live:
-            engine.watch = page.update
         kept = isinstance(sweep, Sweep) or self.settings.report
         directory = str(self.where.path) if kept else ""
         self.listener(

@@ -38,7 +38,7 @@ def test_a_clock_that_jumps_disturbs_nothing(tmp_path):
     assert float(jump) > 7_000
     (tmp_path / "sweep.yaml").write_text(_SWEEP)
     hpsearch("run", "sweep.yaml", "--out", "undisturbed", cwd=tmp_path)
-    said = hpsearch("run", "sweep.yaml", "--out", "out", "--live", cwd=tmp_path, env=jumping)
+    said = hpsearch("run", "sweep.yaml", "--out", "out", cwd=tmp_path, env=jumping)
     assert "8 trials, 8 completed" in said.stdout
     assert_same(tmp_path / "out", tmp_path / "undisturbed", 8)
     seconds = pd.read_csv(tmp_path / "out" / "results.csv")["seconds"]

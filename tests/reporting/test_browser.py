@@ -592,22 +592,6 @@ def test_several_sweeps_in_one_page(visit, sweep_of, tmp_path):
     seen.draw_all().assert_quiet()
 
 
-def test_a_live_page_reads_itself_again_and_keeps_what_was_chosen(visit, sweep_of, tmp_path):
-    path = tmp_path / "live.html"
-    write_page([load_source(sweep_of(1))], path, live=True)
-    seen = visit(path)
-    assert "live" in seen.page.inner_text("#live")
-    assert seen.matching() == 1
-    seen.page.click("#theme")
-    write_page([load_source(sweep_of(100))], path, live=True)
-    seen.wait("document.querySelector('#best [role=status]')?.dataset.matching === '90'")
-    assert seen.page.evaluate("document.documentElement.dataset.theme") == "dark"
-    # Its end is no longer live, and stays.
-    write_page([load_source(sweep_of(100))], path)
-    seen.wait("document.querySelector('#live').hidden")
-    seen.assert_quiet()
-
-
 def test_the_figures_are_told_to_those_who_cannot_see_them(visit, page_of):
     seen = visit(page_of(100)).draw_all()
     labels = seen.page.locator(".plot").evaluate_all(

@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from commands import hpsearch, start, wait_for
+from commands import hpsearch
 from tables import write_sweep
 
 from hpsearch.errors import InputError
@@ -53,7 +53,6 @@ def test_a_run_leaves_a_page_that_is_current(tmp_path):
     page = tmp_path / "out" / "report.html"
     assert is_current(page, tmp_path / "out", ())
     text = page.read_text(encoding="utf-8")
-    assert '"live":false' in text
     assert "iris" in text
     assert re.search(r" (better than|worse than|as good as) always guessing; the median", text)
     assert render([load_source(tmp_path / "out")]) == render([load_source(tmp_path / "out")])
@@ -74,22 +73,6 @@ def test_a_page_that_cannot_be_written_is_a_warning(tmp_path):
     assert re.search(r"warning: .*report\.html is not written", said.stderr)
     assert "20 trials, 20 completed" in said.stdout
     assert (tmp_path / "out" / "best.keras").exists()
-
-
-@pytest.mark.slow
-def test_a_live_page_is_there_before_the_end(tmp_path):
-    (tmp_path / "sweep.yaml").write_text(
-        "name: longer\ndata: {dataset: digits, validation: 0.3, seed: 1}\n"
-        "parameters: {units: {min: 16, max: 128, step: 1}, epochs: [60], optimizer: [adam]}\n"
-    )
-    running = start("sweep.yaml", "--live", cwd=tmp_path, out="out")
-    page = tmp_path / "out" / "report.html"
-    wait_for(lambda: page.exists() or running.process.poll() is not None, what="a live page")
-    while_on = page.read_text(encoding="utf-8")
-    out, err = running.process.communicate(timeout=120)
-    assert running.process.returncode == 0, (out, err)
-    assert '"live":true' in while_on
-    assert '"live":false' in page.read_text(encoding="utf-8")
 
 
 def test_writing_is_atomic_and_reading_tells_what_is_missing(sweep_of, tmp_path):

@@ -84,7 +84,7 @@ function inert(text) {
   return shortened(String(text), 60).replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
 }
 
-/** State that survives reloads of a live page, unless the browser forbids storage. */
+/** State that survives reloads of the page, unless the browser forbids storage. */
 const memory = {
   get(key, otherwise) {
     try {

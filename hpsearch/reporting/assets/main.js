@@ -1,4 +1,4 @@
-// The page: the chosen sweep, the theme, and reloads during a run.
+// The page: the chosen sweep and the theme.
 
 const payload = JSON.parse(document.getElementById("payload").textContent);
 
@@ -20,10 +20,7 @@ function openSweep(index, focus) {
   forgetFigures();
   const sweep = payload.sweeps[index];
   const view = { sweep, trials: new Trials(sweep) };
-  const kept = payload.live ? memory.get(`filters:${index}`, null) : null;
-  if (kept && kept.length === view.trials.filters.length) view.trials.filters = kept;
   view.changed = () => {
-    memory.set(`filters:${index}`, view.trials.filters);
     view.table.restart();
     if (view.parallel) view.parallel.paintSoon();
   };
@@ -47,7 +44,6 @@ function openSweep(index, focus) {
   node.replaceChildren(...sections);
   linkSections();
   document.getElementById("sweep").value = String(index);
-  memory.set("sweep", index);
   if (focus) node.focus();
 }
 
@@ -77,27 +73,6 @@ function startTheme() {
   });
 }
 
-/** During a run, reload the page regularly and keep its state and scroll position. */
-function startLive() {
-  if (!payload.live) return;
-  const node = document.getElementById("live");
-  let paused = memory.get("paused", false);
-  const button = el("button", { type: "button", className: "quiet", onclick: () => {
-    paused = !paused;
-    memory.set("paused", paused);
-    button.textContent = paused ? "Resume" : "Pause";
-  } }, paused ? "Resume" : "Pause");
-  node.append(`● live, ${payload.written}`, button);
-  node.hidden = false;
-  window.scrollTo(0, memory.get("scroll", 0));
-  const busy = () => document.activeElement && document.activeElement.matches("input, select");
-  setInterval(() => {
-    if (paused || busy()) return;
-    memory.set("scroll", window.scrollY);
-    window.location.reload();
-  }, payload.refresh_seconds * 1000);
-}
-
 function start() {
   const select = document.getElementById("sweep");
   select.replaceChildren(...payload.sweeps.map((sweep, index) => el("option", { value: index }, sweep.name)));
@@ -109,8 +84,7 @@ function start() {
   document.querySelectorAll("#comparison .plot").forEach((node, index) =>
     show(node, payload.comparison[index], { name: `comparison-${index + 1}` }));
   linkSections();
-  if (payload.sweeps.length) openSweep(Math.min(payload.live ? memory.get("sweep", 0) : 0, payload.sweeps.length - 1), false);
-  startLive();
+  if (payload.sweeps.length) openSweep(0, false);
   document.documentElement.dataset.ready = "yes";
 }
 
