@@ -65,7 +65,7 @@ def images(rows: int) -> Data:
     from hpsearch.spec.data import DataSpec
 
     name = "fashion_mnist" if rows >= 1000 else "digits"
-    split = load_dataset(DataSpec.model_validate({"dataset": name, "validation": 0.2})).train
+    split = load_dataset(DataSpec.parse({"dataset": name, "validation": 0.2})).train
     x = np.asarray(split.x, "float32") / np.max(split.x)
     if name == "digits":
         x = _enlarged(x.reshape(-1, 8, 8), 3, 2)

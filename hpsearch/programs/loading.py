@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
-
-from pydantic import ValidationError
 
 from hpsearch.errors import SweepFileError
 from hpsearch.programs.command import script_of
 from hpsearch.programs.sweep import ProgramSweep, clean_name
-from hpsearch.spec.rules import Fault, faults_of
+from hpsearch.spec.rules import Fault, InvalidValue
 from hpsearch.spec.sweep import Sweep, apply_overrides, load_sweep, problems_of, read_document
 from hpsearch.spec.wandb import OF_PROGRAMS
 from hpsearch.spec.yaml import Document
@@ -71,9 +70,9 @@ def _validated(
 ) -> tuple[ProgramSweep | None, list[Fault]]:
     data = {"name": clean_name(stem), **document.data}
     try:
-        sweep = ProgramSweep.model_validate(data)
-    except ValidationError as error:
-        return None, faults_of(error, ProgramSweep.keys())
+        sweep = ProgramSweep.parse(data)
+    except InvalidValue as error:
+        return None, list(error.faults)
     faults: list[Fault] = []
     if base_dir is None:
         return sweep, faults
@@ -85,12 +84,8 @@ def _validated(
             where = f"{base_dir / sweep.program} nor {Path.cwd() / sweep.program}"
             faults.append((("program",), f"no such file: neither {where}"))
     if found is None:
-        sweep._warnings = (*sweep.warnings, _UNNOTICED)  # noqa: SLF001 - its own
-    else:
-        warnings = sweep.warnings
-        sweep = sweep.model_copy(update={"program": str(found)})
-        sweep._warnings = warnings  # noqa: SLF001 - its own
-    return sweep, faults
+        return replace(sweep, warnings=(*sweep.warnings, _UNNOTICED)), faults
+    return replace(sweep, program=str(found)), faults
 
 
 def _found(program: str, base_dir: Path) -> Path:

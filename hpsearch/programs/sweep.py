@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import field, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Annotated, Any, Final, Self
-
-from pydantic import Field, ModelWrapValidatorHandler, PrivateAttr, ValidationError, model_validator
+from typing import Any, Final, Self
 
 from hpsearch.errors import InputError
 from hpsearch.programs.command import (
@@ -31,26 +30,25 @@ from hpsearch.spec.fields import (
     check_items,
     written,
 )
-from hpsearch.spec.method import Method, MethodSpec
+from hpsearch.spec.method import METHOD, MethodSpec
 from hpsearch.spec.rules import (
     Fault,
     InvalidValue,
     Rule,
     Spec,
-    about,
-    as_validation_error,
-    faults_of,
     integer,
+    key,
     mapping_of,
     require_mapping,
+    required,
     text,
 )
 from hpsearch.spec.settings import (
+    SEEDS,
     Budget,
     ExecutionSettings,
     MetricSpec,
     SeedRace,
-    Seeds,
     seeds_of,
 )
 from hpsearch.spec.wandb import IGNORED, OF_PROGRAMS, translate_search
@@ -65,7 +63,7 @@ _HALVING: Final = ("hyperband", "asha")
 
 
 def _metric(value: Any) -> MetricSpec:
-    return MetricSpec.model_validate({"name": value} if isinstance(value, str) else value)
+    return MetricSpec.parse({"name": value} if isinstance(value, str) else value)
 
 
 def _command(value: Any) -> tuple[str, ...]:
@@ -103,73 +101,70 @@ def _config(value: Any) -> dict[str, Any]:
 class ProgramFields(Spec):
     """The keys of a program's sweep file, each checked by itself."""
 
-    name: Annotated[
-        str,
+    name: str = required(
         text(NAME, "must be 1 to 64 of A-Z a-z 0-9 . _ - and not . or .."),
-        about("Name of the results directory; by default the file's stem.", "my-program"),
-    ]
-    description: Annotated[str | None, text(), about("Purpose of the sweep.", "How fast.")] = None
-    seed: Annotated[int, integer(0, 2**32 - 1), about("Seed of proposals.", 7)] = 0
-    program: Annotated[
-        str | None,
-        text(),
-        about("The program's file, relative to the sweep file or the working directory.", "run.py"),
-    ] = None
-    command: Annotated[
-        tuple[str, ...] | None,
+        "Name of the results directory; by default the file's stem.",
+        "my-program",
+    )
+    description: str | None = key(text(), "Purpose of the sweep.", "How fast.")
+    seed: int = key(integer(0, 2**32 - 1), "Seed of proposals.", 7, default=0)
+    program: str | None = key(
+        text(), "The program's file, relative to the sweep file or the working directory.", "run.py"
+    )
+    command: tuple[str, ...] | None = key(
         Rule(_command, {"type": "array", "items": {"type": "string"}, "minItems": 1}),
-        about("The command line, with W&B's macros.", ["${interpreter}", "${program}", "${args}"]),
-    ] = None
-    metrics_file: Annotated[
-        str | None,
+        "The command line, with W&B's macros.",
+        ["${interpreter}", "${program}", "${args}"],
+    )
+    metrics_file: str | None = key(
         Rule(_metrics_file, {"type": "string"}),
-        about("A CSV or JSON file that the program writes to its trial's directory.", "m.csv"),
-    ] = None
-    method: Annotated[Method, about("How configs are chosen.", "random")] = MethodSpec()
-    metric: Annotated[
-        MetricSpec,
-        Rule(_metric, {"anyOf": [{"type": "string"}, MetricSpec.model_json_schema()]}),
-        about("The score: a metric that the program tells.", {"name": "val_loss"}),
-    ]
-    parameters: Annotated[
-        ProgramParameters,
+        "A CSV or JSON file that the program writes to its trial's directory.",
+        "m.csv",
+    )
+    method: MethodSpec = key(METHOD, "How configs are chosen.", "random", default=MethodSpec())
+    metric: MetricSpec = required(
+        Rule(_metric, {"anyOf": [{"type": "string"}, MetricSpec.schema()]}),
+        "The score: a metric that the program tells.",
+        {"name": "val_loss"},
+    )
+    parameters: ProgramParameters = key(
         Rule(parse_parameters, {"type": "object"}),
-        Field(
-            default_factory=lambda: parse_parameters({}), description="The program's parameters."
-        ),
-    ]
-    constraints: Annotated[
-        tuple[str, ...],
+        "The program's parameters.",
+        factory=lambda: parse_parameters({}),
+    )
+    constraints: tuple[str, ...] = key(
         Rule(
             partial(check_items, check_constraint, "constraints in quotes", MOST_CONSTRAINTS),
             {"type": "array", "items": {"type": "string"}},
         ),
-        about("Conditions on numbers.", ["batch_size * steps <= 600"]),
-    ] = ()
-    configs: Annotated[
-        tuple[dict[str, Any], ...],
+        "Conditions on numbers.",
+        ["batch_size * steps <= 600"],
+        default=(),
+    )
+    configs: tuple[dict[str, Any], ...] = key(
         Rule(
             partial(check_items, _config, "mappings", MOST_CONFIGS),
             {"type": "array", "items": {"type": "object"}},
         ),
-        about("Points to try first; without a method, exactly these.", [{"x": 1}]),
-    ] = ()
-    seeds: Annotated[Seeds, about("Runs of each trial.", 3)] = 1
-    budget: Annotated[Budget | None, about("When to end the search.", {"trials": 50})] = None
-    execution: Annotated[ExecutionSettings, about("Where programs run.", {"workers": 4})] = (
-        ExecutionSettings()
+        "Points to try first; without a method, exactly these.",
+        [{"x": 1}],
+        default=(),
+    )
+    seeds: int | tuple[int, ...] | SeedRace = key(SEEDS, "Runs of each trial.", 3, default=1)
+    budget: Budget | None = key(Budget.rule(), "When to end the search.", {"trials": 50})
+    execution: ExecutionSettings = key(
+        ExecutionSettings.rule(), "Where programs run.", {"workers": 4}, default=ExecutionSettings()
     )
 
 
 class ProgramSweep(ProgramFields):
-    """A validated sweep file of a program; build one with `load_any` or `program_sweep`."""
+    """A validated sweep file of a program; build one with `load_any` or `program_sweep`.
 
-    _warnings: tuple[str, ...] = PrivateAttr(default=())
+    Attributes:
+        warnings: One line for each ignored key and each setting that is probably not intended.
+    """
 
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """One line for each ignored key and each setting that is probably not intended."""
-        return self._warnings
+    warnings: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def scored(self) -> MetricSpec:
@@ -248,29 +243,24 @@ class ProgramSweep(ProgramFields):
         name = f"{self.name[: MOST_NAME - len('-best')]}-best"
         return raw | {"name": name, "configs": [dict(values)]}
 
-    def __eq__(self, other: object) -> bool:
-        """Compare the settings, without the warnings."""
-        return isinstance(other, ProgramFields) and self.raw() == other.raw()
-
-    __hash__ = None  # type: ignore[assignment]
-
-    @model_validator(mode="wrap")
     @classmethod
-    def _check_all(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+    def parse(cls, data: Any) -> Self:
+        """Read a whole file.
+
+        Raises:
+            InvalidValue: With the place of every fault.
+        """
         if isinstance(data, cls):
             return data
         raw, warnings, faults = _translated(mapping_of(data))
-        sweep: Self | None = None
-        try:
-            sweep = handler(raw)
-        except ValidationError as error:
-            faults += faults_of(error, cls.keys())
-        if sweep is not None:
+        values, further = cls.read(raw)
+        faults += further
+        if not further:
+            sweep = cls(**values)
             faults += _cross_faults(sweep)
-        if sweep is None or faults:
-            raise as_validation_error(faults, data)
-        sweep._warnings = (*warnings, *_advice(sweep))  # noqa: SLF001 - its own
-        return sweep
+        if faults:
+            raise InvalidValue(faults)
+        return replace(sweep, warnings=(*warnings, *_advice(sweep)))
 
 
 def _translated(data: Mapping[str, Any]) -> tuple[dict[str, Any], list[str], list[Fault]]:

@@ -1,7 +1,7 @@
 """Checks across keys that are valid one by one: conditions, constraints, budgets and names.
 
-pydantic validates one model at a time and stops at an invalid field; these checks also run on the
-valid part of a sweep, so that all problems of a file are reported at once.
+These checks also run on the valid part of a sweep, so that all problems of a file are reported at
+once.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from hpsearch.spec.fields import SweepFields
 from hpsearch.spec.hyperparameters import is_known, suggestion
 from hpsearch.spec.method import CONFIGS
 from hpsearch.spec.parameters import ParameterSpec
-from hpsearch.spec.rules import Fault
+from hpsearch.spec.rules import Fault, is_number
 from hpsearch.spec.settings import WEIGHTS, SeedRace
 from hpsearch.spec.words import OF_DATA
 from hpsearch.wording import did_you_mean, listing, show
@@ -172,8 +172,7 @@ def _unreachable(
 
 def _takes(spec: ParameterSpec, value: Any) -> bool:
     if isinstance(spec.domain, Range):
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        return number and spec.domain.min <= value <= spec.domain.max
+        return is_number(value) and spec.domain.min <= value <= spec.domain.max
     return any(
         type(value) is type(choice) and value == choice
         if isinstance(value, bool) or isinstance(choice, bool)

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final, Literal
 
 from hpsearch.spec import words
 from hpsearch.spec.rules import (
     Fault,
-    InvalidValue,
     Rule,
     Spec,
-    about,
+    choice,
     integer,
+    is_number,
+    key,
     one_of,
+    plain,
     reference,
+    refused_unless,
+    required,
     sequence,
     text,
 )
-from hpsearch.wording import did_you_mean, listing, show, unquote_hint
+from hpsearch.wording import did_you_mean, listing, unquote_hint
 
 #: Built-in dataset -> its task.
 DATASETS: Final[dict[str, Literal["classification", "regression"]]] = {
@@ -54,18 +59,14 @@ def _part() -> Rule:
     """A fraction of the rows, or a file."""
     requirement = "must be a fraction between 0 and 1 (both excluded) or the path of a file"
 
-    def check(value: Any) -> float | str:
+    def convert(value: Any) -> float | str | None:
         if isinstance(value, str):
-            if not value.strip() or unquote_hint(value):
-                raise InvalidValue.at(f"{requirement}, not {show(value)}{unquote_hint(value)}")
-            return value
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1:
-            raise InvalidValue.at(f"{requirement}, not {show(value)}")
-        return float(value)
+            return value if value.strip() and not unquote_hint(value) else None
+        return float(value) if is_number(value) and 0 < value < 1 else None
 
     fraction = {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1}
     either = {"anyOf": [fraction, {"type": "string", "minLength": 1}], "errorMessage": requirement}
-    return Rule(check, either)
+    return Rule(refused_unless(requirement, convert), either)
 
 
 class MemorySpec(Spec):
@@ -74,32 +75,20 @@ class MemorySpec(Spec):
     They describe the data to readers of sweep.yaml; hpsearch does not read them back.
     """
 
-    x: Annotated[str, text(), about("Shape and type of the features.", "(150, 4) float64")]
-    y: Annotated[str, text(), about("Shape and type of the targets.", "(150,) int64")]
-    sample_weight: Annotated[
-        str | None, text(), about("Shape and type of the weights of rows in the loss.")
-    ] = None
-    folds: Annotated[
-        str | None, text(), about("Splitter that made the folds of cross-validation.")
-    ] = None
-    groups: Annotated[
-        str | None, text(), about("Shape and type of the groups that no split divides.")
-    ] = None
-    validation: Annotated[
-        str | None,
-        text(),
-        about("Shape and type of given validation rows.", "x (30, 4) float64, y (30,) int64"),
-    ] = None
-    test: Annotated[
-        str | None,
-        text(),
-        about("Shape and type of given test rows.", "x (30, 4) float64, y (30,) int64"),
-    ] = None
-    callbacks: Annotated[
-        str | None,
-        text(),
-        about("Keras callbacks of each training.", "EarlyStopping(patience=3)"),
-    ] = None
+    x: str = required(text(), "Shape and type of the features.", "(150, 4) float64")
+    y: str = required(text(), "Shape and type of the targets.", "(150,) int64")
+    sample_weight: str | None = key(text(), "Shape and type of the weights of rows in the loss.")
+    folds: str | None = key(text(), "Splitter that made the folds of cross-validation.")
+    groups: str | None = key(text(), "Shape and type of the groups that no split divides.")
+    validation: str | None = key(
+        text(), "Shape and type of given validation rows.", "x (30, 4) float64, y (30,) int64"
+    )
+    test: str | None = key(
+        text(), "Shape and type of given test rows.", "x (30, 4) float64, y (30,) int64"
+    )
+    callbacks: str | None = key(
+        text(), "Keras callbacks of each training.", "EarlyStopping(patience=3)"
+    )
 
     @property
     def splits(self) -> str:
@@ -110,20 +99,15 @@ class MemorySpec(Spec):
 class SplitSpec(Spec):
     """A column by which the rows are split."""
 
-    by: Annotated[
-        Literal["group", "time"],
+    by: Literal["group", "time"] = required(
         one_of(("group", "time"), "kind of split"),
-        about(
-            "group: rows with equal values stay together; time: train on earlier rows, validate on "
-            "later ones.",
-            "group",
-        ),
-    ]
-    column: Annotated[
-        str,
-        _COLUMN,
-        about("Column of groups or times in the CSV; it is not used as a feature.", "patient"),
-    ]
+        "group: rows with equal values stay together; time: train on earlier rows, validate on "
+        "later ones.",
+        "group",
+    )
+    column: str = required(
+        _COLUMN, "Column of groups or times in the CSV; it is not used as a feature.", "patient"
+    )
 
 
 class DataSpec(Spec):
@@ -135,124 +119,95 @@ class DataSpec(Spec):
 
     words = words.DATA
 
-    dataset: Annotated[
-        str | None, one_of(DATASETS, "dataset"), about("A built-in dataset.", "fashion_mnist")
-    ] = None
-    csv: Annotated[
-        str | None, text(), about("A CSV file, relative to the sweep file.", "houses.csv")
-    ] = None
-    npz: Annotated[
-        str | None, text(), about("An NPZ file, relative to the sweep file.", "houses.npz")
-    ] = None
-    python: Annotated[
-        str | None,
-        reference(),
-        about("A function that returns the data, as package.module:function.", "my.data:load"),
-    ] = None
-    memory: Annotated[
-        MemorySpec | None,
-        about(
-            "Arrays in memory; written by hpsearch.tune.",
-            {"x": "(150, 4) float64", "y": "(150,) int64"},
-        ),
-    ] = None
-    folder: Annotated[
-        str | None, text(), about("Folder with the files of a built-in dataset.", "/data/mnist")
-    ] = None
-    target: Annotated[
-        str | None,
-        _COLUMN,
-        about("Column of the CSV to predict.", "price"),
-    ] = None
-    drop: Annotated[
-        tuple[str, ...],
+    dataset: str | None = key(one_of(DATASETS, "dataset"), "A built-in dataset.", "fashion_mnist")
+    csv: str | None = key(text(), "A CSV file, relative to the sweep file.", "houses.csv")
+    npz: str | None = key(text(), "An NPZ file, relative to the sweep file.", "houses.npz")
+    python: str | None = key(
+        reference(), "A function that returns the data, as package.module:function.", "my.data:load"
+    )
+    memory: MemorySpec | None = key(
+        MemorySpec.rule(),
+        "Arrays in memory; written by hpsearch.tune.",
+        {"x": "(150, 4) float64", "y": "(150,) int64"},
+    )
+    folder: str | None = key(text(), "Folder with the files of a built-in dataset.", "/data/mnist")
+    target: str | None = key(_COLUMN, "Column of the CSV to predict.", "price")
+    drop: tuple[str, ...] = key(
         sequence(_COLUMN, "column names"),
-        about("Columns of a table to leave out.", ["colour"]),
-    ] = ()
-    impute: Annotated[
-        Literal["median", "mean", "none"],
-        one_of(("median", "mean", "none"), "kind of imputation"),
-        about(
-            "What takes a missing number's place, of the training split's numbers, by a layer; "
-            "a missing text is a category of its own. With none, a missing value is an error.",
-            "mean",
-        ),
-    ] = "median"
-    dates: Annotated[
-        Literal["features", "drop"],
-        one_of(("features", "drop"), "use of dates"),
-        about(
-            "Use a table's dates as year, month, weekday, day of the year and seconds since the "
-            "first, or leave them out.",
-            "drop",
-        ),
-    ] = "features"
-    identifiers: Annotated[
-        Literal["drop", "keep"],
-        one_of(("drop", "keep"), "use of identifiers"),
-        about(
-            "Leave out, or use, columns of a table that tell rows apart: texts of which nearly "
-            "each is another one, and such whole numbers that count rows or are named like an id.",
-            "keep",
-        ),
-    ] = "drop"
-    task: Annotated[
-        Literal["classification", "regression"] | None,
+        "Columns of a table to leave out.",
+        ["colour"],
+        default=(),
+    )
+    impute: Literal["median", "mean", "none"] = choice(
+        ("median", "mean", "none"),
+        "kind of imputation",
+        "What takes a missing number's place, of the training split's numbers, by a layer; "
+        "a missing text is a category of its own. With none, a missing value is an error.",
+        "mean",
+    )
+    dates: Literal["features", "drop"] = choice(
+        ("features", "drop"),
+        "use of dates",
+        "Use a table's dates as year, month, weekday, day of the year and seconds since the "
+        "first, or leave them out.",
+        "drop",
+    )
+    identifiers: Literal["drop", "keep"] = choice(
+        ("drop", "keep"),
+        "use of identifiers",
+        "Leave out, or use, columns of a table that tell rows apart: texts of which nearly "
+        "each is another one, and such whole numbers that count rows or are named like an id.",
+        "keep",
+    )
+    task: Literal["classification", "regression"] | None = key(
         one_of(("classification", "regression"), "task"),
-        about("Kind of prediction; inferred from the target if unambiguous.", "regression"),
-    ] = None
-    validation: Annotated[
-        float | str,
+        "Kind of prediction; inferred from the target if unambiguous.",
+        "regression",
+    )
+    validation: float | str = key(
         _part(),
-        about("Validation split: a fraction (stratified for classification) or a file.", 0.2),
-    ] = 0.2
-    test: Annotated[
-        float | str | None,
+        "Validation split: a fraction (stratified for classification) or a file.",
+        0.2,
+        default=0.2,
+    )
+    test: float | str | None = key(
         _part(),
-        about(
-            "Test split: a fraction or a file; by default the one of a built-in dataset.",
-            "test.csv",
-        ),
-    ] = None
-    cv: Annotated[
-        int | None,
+        "Test split: a fraction or a file; by default the one of a built-in dataset.",
+        "test.csv",
+    )
+    cv: int | None = key(
         integer(2, 1_000),
-        about(
-            "Number of folds (stratified for classification) of a cross-validation, which replaces "
-            "the validation split: each fold is a row, and their mean is a config's score.",
-            5,
-        ),
-    ] = None
-    split: Annotated[
-        SplitSpec | None,
-        about("Keep groups together, or split by time.", {"by": "group", "column": "patient"}),
-    ] = None
-    train_on: Annotated[
-        Literal["train", "train+validation"],
+        "Number of folds (stratified for classification) of a cross-validation, which replaces "
+        "the validation split: each fold is a row, and their mean is a config's score.",
+        5,
+    )
+    split: SplitSpec | None = key(
+        SplitSpec.rule(),
+        "Keep groups together, or split by time.",
+        {"by": "group", "column": "patient"},
+    )
+    train_on: Literal["train", "train+validation"] = key(
         one_of(("train", "train+validation"), "part"),
-        about(
-            "Rows to train on. With train+validation, for a final model, those of both parts; "
-            "the scores are then of rows that were trained on.",
-            "train+validation",
-        ),
-    ] = "train"
-    seed: Annotated[int, integer(0, 2**32 - 1), about("Seed of the split.", 42)] = 42
-    scale: Annotated[
-        Literal["none", "unit", "standard", "minmax", "robust", "auto"],
+        "Rows to train on. With train+validation, for a final model, those of both parts; "
+        "the scores are then of rows that were trained on.",
+        "train+validation",
+        default="train",
+    )
+    seed: int = key(integer(0, 2**32 - 1), "Seed of the split.", 42, default=42)
+    scale: Literal["none", "unit", "standard", "minmax", "robust", "auto"] = key(
         one_of(("none", "unit", "standard", "minmax", "robust", "auto"), "scale"),
-        about(
-            "Scaling of features, by a layer fitted on the training split only. unit divides "
-            "images by their largest possible value and is minmax for tables; robust takes the "
-            "median off and divides by the range of the middle half.",
-            "standard",
-        ),
-    ] = "auto"
+        "Scaling of features, by a layer fitted on the training split only. unit divides "
+        "images by their largest possible value and is minmax for tables; robust takes the "
+        "median off and divides by the range of the middle half.",
+        "standard",
+        default="auto",
+    )
 
     def raw(self) -> Any:
         """Return the data as a sweep file has it."""
         raw = super().raw()
         for name in ("drop", "impute", "dates", "identifiers", "train_on"):
-            if getattr(self, name) == type(self).model_fields[name].default:
+            if raw[name] == plain(self.keys()[name].default):
                 del raw[name]
         if self.cv is not None or (self.memory is not None and self.memory.splits):
             del raw["validation"]
@@ -291,12 +246,12 @@ class DataSpec(Spec):
 
     def resolved(self, base_dir: Path) -> DataSpec:
         """Return a copy in which paths relative to `base_dir` are absolute."""
-        paths = {
+        paths: dict[str, Any] = {
             name: os.path.normpath(base_dir.absolute() / Path(value).expanduser())
             for name in _PATHS
             if isinstance(value := getattr(self, name), str)
         }
-        return self.model_copy(update=paths)
+        return replace(self, **paths)
 
     def missing_files(self) -> Iterator[Fault]:
         """Yield a fault for each data file that does not exist."""
@@ -309,24 +264,24 @@ class DataSpec(Spec):
                     near = did_you_mean(Path(value).name, others)
                     yield (name,), f"no such file, {value}{near}"
 
-    def check(self) -> Iterator[Fault]:
+    def check(self, given: Collection[str]) -> Iterator[Fault]:
         """Yield a fault unless there is exactly one source, and for each key that does not fit."""
-        given = [name for name in _SOURCES if getattr(self, name) is not None]
-        if len(given) != 1:
-            found = f"{' and '.join(given)} are given" if given else "none is given"
+        sources = [name for name in _SOURCES if getattr(self, name) is not None]
+        if len(sources) != 1:
+            found = f"{' and '.join(sources)} are given" if sources else "none is given"
             yield (), f"needs exactly one of {listing(_FOR_FILES)}; {found}"
             return
-        for name, sources in _ONLY_WITH.items():
-            if getattr(self, name) and given[0] not in sources:
-                yield (name,), f"has a meaning only with {listing(sources)}, not {given[0]}"
+        for name, fit in _ONLY_WITH.items():
+            if getattr(self, name) and sources[0] not in fit:
+                yield (name,), f"has a meaning only with {listing(fit)}, not {sources[0]}"
         if self.dataset is not None and self.task is not None:
             yield ("task",), f"has no meaning with a built-in set: {self.dataset} has its task"
         for name in ("validation", "test"):
-            if isinstance(getattr(self, name), str) and given[0] not in {"csv", "npz"}:
-                yield (name,), f"a separate file needs csv or npz, not {given[0]}"
+            if isinstance(getattr(self, name), str) and sources[0] not in {"csv", "npz"}:
+                yield (name,), f"a separate file needs csv or npz, not {sources[0]}"
         if self.split is not None:
             yield from self._split_faults(self.split)
-        if self.cv is not None and "validation" in self.model_fields_set:
+        if self.cv is not None and "validation" in given:
             yield (
                 ("validation",),
                 f"cv: {self.cv} takes validation rows from the training rows; leave cv or "

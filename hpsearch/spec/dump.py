@@ -6,11 +6,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import yaml
-from pydantic.json_schema import GenerateJsonSchema
 
 from hpsearch.space.space import Parameter, Range
 from hpsearch.spec.parameters import raw_range
-from hpsearch.spec.rules import Spec, plain
+from hpsearch.spec.rules import Spec
 from hpsearch.spec.sweep import Sweep
 from hpsearch.spec.wandb import IGNORED, KEYS, OF_PROGRAMS
 from hpsearch.spec.yaml import add_core_resolvers
@@ -79,12 +78,6 @@ def _raw(parameter: Parameter) -> Any:
     return raw
 
 
-class _Unsorted(GenerateJsonSchema):
-    def sort(self, value: Any, parent_key: str | None = None) -> Any:  # noqa: ARG002
-        """Keep the order of the fields; pydantic would sort them by name."""
-        return value
-
-
 def sweep_schema() -> dict[str, Any]:
     """Return the JSON Schema (draft 2020-12) of the sweep file of a model.
 
@@ -104,15 +97,12 @@ def schema_of(model: type[Spec], ignored: Iterable[str]) -> dict[str, Any]:
     Args:
         ignored: W&B's keys without meaning for such a sweep.
     """
-    body = model.model_json_schema(by_alias=True, mode="validation", schema_generator=_Unsorted)
+    body = model.schema()
     # `name` is optional in a file: it defaults to the file's stem.
-    body["required"] = [key for key in body.get("required", ()) if key != "name"]
-    properties = body["properties"] | KEYS
-    for key, field in model.model_fields.items():
-        if "default" in properties[key]:
-            properties[key]["default"] = plain(field.default)
-    properties |= {key: {"description": "W&B's key; ignored."} for key in ignored}
-    return {**body, "properties": properties}
+    body["required"].remove("name")
+    body["properties"] |= KEYS
+    body["properties"] |= {key: {"description": "W&B's key; ignored."} for key in ignored}
+    return {**body, "$defs": {part.__name__: part.schema() for part in model.parts()}}
 
 
 #: Name of the schema file that the first line of the starter file refers to.

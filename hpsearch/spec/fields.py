@@ -1,13 +1,11 @@
-"""The fields of a sweep as a pydantic model, each valid by itself, and the space they span."""
+"""The keys of a sweep file, each valid by itself, and the space they span."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
 from functools import cached_property, partial
-from typing import Annotated, Any, Final, Literal
-
-from pydantic import Field
+from typing import Any, Final, Literal
 
 from hpsearch.errors import ConstraintError
 from hpsearch.space.constraints import parse
@@ -15,29 +13,31 @@ from hpsearch.space.execution import Repetition
 from hpsearch.space.space import Config, Kind, Space
 from hpsearch.spec.data import DataSpec
 from hpsearch.spec.hyperparameters import rule_of
-from hpsearch.spec.method import CONFIGS, Method, MethodSpec
-from hpsearch.spec.parameters import Parameters
+from hpsearch.spec.method import CONFIGS, METHOD, MethodSpec
+from hpsearch.spec.parameters import PARAMETERS, ParameterSpec
 from hpsearch.spec.rules import (
     Collector,
     InvalidValue,
     Rule,
     Spec,
-    about,
     check_each,
+    choice,
     integer,
-    one_of,
+    key,
     require_mapping,
+    required,
     text,
 )
 from hpsearch.spec.settings import (
+    METRIC,
+    MODEL,
+    SEEDS,
     Budget,
     EarlyStoppingSpec,
     ExecutionSettings,
-    Metric,
     MetricSpec,
-    Model,
     ModelSpec,
-    Seeds,
+    SeedRace,
     seeds_of,
 )
 from hpsearch.wording import show
@@ -101,102 +101,91 @@ def written(raw: dict[str, Any], method: MethodSpec) -> dict[str, Any]:
 class SweepFields(Spec):
     """The keys of a sweep file, each checked by itself; `Sweep` checks them together."""
 
-    name: Annotated[
-        str,
+    name: str = required(
         text(NAME, "must be 1 to 64 of A-Z a-z 0-9 . _ - and not . or .."),
-        about("Name of the results directory; by default the file's stem.", "fashion-mlp"),
-    ]
-    description: Annotated[
-        str | None, text(), about("Purpose of the sweep.", "How wide an MLP should be.")
-    ] = None
-    seed: Annotated[
-        int,
+        "Name of the results directory; by default the file's stem.",
+        "fashion-mlp",
+    )
+    description: str | None = key(text(), "Purpose of the sweep.", "How wide an MLP should be.")
+    seed: int = key(
         integer(0, 2**32 - 1),
-        about("Seed of weights, shuffles, dropout masks and proposals.", 7),
-    ] = 0
-    data: Annotated[DataSpec, about("Source of the rows, and their split.", {"dataset": "digits"})]
-    method: Annotated[
-        Method,
-        about(
-            "How configs are chosen; by default grid, or exactly `configs` if given.",
-            "random",
-            {"name": "hyperband", "factor": 3},
-        ),
-    ] = MethodSpec()
-    metric: Annotated[
-        Metric,
-        about(
-            "Score of an execution; by default val_accuracy, for regression val_loss. Or two or "
-            "three objectives, the first of which is the score; weights counts those of a model.",
-            "val_accuracy",
-            {"name": "val_loss", "goal": "minimize", "epoch": "best"},
-            ["val_accuracy", "weights"],
-        ),
-    ] = None
-    parameters: Annotated[
-        Parameters,
-        Field(
-            default_factory=dict,
-            description="Hyperparameters: a list means choices, a scalar a fixed value.",
-            examples=[{"units": [50, 100], "epochs": 10}],
-        ),
-    ]
-    constraints: Annotated[
-        tuple[str, ...],
+        "Seed of weights, shuffles, dropout masks and proposals.",
+        7,
+        default=0,
+    )
+    data: DataSpec = required(
+        DataSpec.rule(), "Source of the rows, and their split.", {"dataset": "digits"}
+    )
+    method: MethodSpec = key(
+        METHOD,
+        "How configs are chosen; by default grid, or exactly `configs` if given.",
+        "random",
+        {"name": "hyperband", "factor": 3},
+        default=MethodSpec(),
+    )
+    metric: MetricSpec | tuple[MetricSpec, ...] | None = key(
+        METRIC,
+        "Score of an execution; by default val_accuracy, for regression val_loss. Or two or "
+        "three objectives, the first of which is the score; weights counts those of a model.",
+        "val_accuracy",
+        {"name": "val_loss", "goal": "minimize", "epoch": "best"},
+        ["val_accuracy", "weights"],
+    )
+    parameters: dict[str, ParameterSpec] = key(
+        PARAMETERS,
+        "Hyperparameters: a list means choices, a scalar a fixed value.",
+        {"units": [50, 100], "epochs": 10},
+        factory=dict,
+    )
+    constraints: tuple[str, ...] = key(
         Rule(
             partial(check_items, check_constraint, "constraints in quotes", MOST_CONSTRAINTS),
             {"type": "array", "items": {"type": "string"}, "maxItems": MOST_CONSTRAINTS},
         ),
-        about(
-            "Conditions such as 'hidden_layers * units <= 600'.", ["hidden_layers * units <= 600"]
-        ),
-    ] = ()
-    configs: Annotated[
-        tuple[dict[str, Any], ...],
+        "Conditions such as 'hidden_layers * units <= 600'.",
+        ["hidden_layers * units <= 600"],
+        default=(),
+    )
+    configs: tuple[dict[str, Any], ...] = key(
         Rule(
             partial(check_items, _config, "mappings", MOST_CONFIGS),
             {"type": "array", "items": {"type": "object"}, "maxItems": MOST_CONFIGS},
         ),
-        about(
-            "Configs to train first; without a method, train only these.",
-            [{"hidden_layers": 0, "epochs": 5}],
-        ),
-    ] = ()
-    seeds: Annotated[
-        Seeds,
-        about(
-            "Executions of a trial: how many, a list of their seeds, or {min, max, race}.",
-            3,
-            [0, 7],
-            {"min": 1, "max": 5, "race": True},
-        ),
-    ] = 1
-    budget: Annotated[
-        Budget | None,
-        about(
-            "Limits of the search; required for every method but grid.",
-            {"trials": 200, "time": "30m"},
-        ),
-    ] = None
-    early_stopping: Annotated[
-        EarlyStoppingSpec | None, about("End trainings that no longer improve.", {"patience": 3})
-    ] = None
-    execution: Annotated[
-        ExecutionSettings,
-        about("Where and how trainings run; scores do not depend on it.", {"workers": 2}),
-    ] = ExecutionSettings()
-    model: Annotated[
-        Model,
-        about(
-            "The MLP with overrides of its output and loss, or your own builder.",
-            {"type": "mlp", "loss": "huber"},
-        ),
-    ] = ModelSpec()
-    keep: Annotated[
-        Literal["best", "all"],
-        one_of(("best", "all"), "keep"),
-        about("Keep the weights of the best trial or of all.", "all"),
-    ] = "best"
+        "Configs to train first; without a method, train only these.",
+        [{"hidden_layers": 0, "epochs": 5}],
+        default=(),
+    )
+    seeds: int | tuple[int, ...] | SeedRace = key(
+        SEEDS,
+        "Executions of a trial: how many, a list of their seeds, or {min, max, race}.",
+        3,
+        [0, 7],
+        {"min": 1, "max": 5, "race": True},
+        default=1,
+    )
+    budget: Budget | None = key(
+        Budget.rule(),
+        "Limits of the search; required for every method but grid.",
+        {"trials": 200, "time": "30m"},
+    )
+    early_stopping: EarlyStoppingSpec | None = key(
+        EarlyStoppingSpec.rule(), "End trainings that no longer improve.", {"patience": 3}
+    )
+    execution: ExecutionSettings = key(
+        ExecutionSettings.rule(),
+        "Where and how trainings run; scores do not depend on it.",
+        {"workers": 2},
+        default=ExecutionSettings(),
+    )
+    model: ModelSpec | str = key(
+        MODEL,
+        "The MLP with overrides of its output and loss, or your own builder.",
+        {"type": "mlp", "loss": "huber"},
+        default=ModelSpec(),
+    )
+    keep: Literal["best", "all"] = choice(
+        ("best", "all"), "keep", "Keep the weights of the best trial or of all.", "all"
+    )
 
     @property
     def scored(self) -> MetricSpec | None:
@@ -256,9 +245,3 @@ class SweepFields(Spec):
     def raw(self) -> Any:
         """Return the sweep as a file has it, including every default."""
         return written(super().raw(), self.method)
-
-    def __eq__(self, other: object) -> bool:
-        """Compare what the sweeps ask for, without their warnings."""
-        return isinstance(other, SweepFields) and self.raw() == other.raw()
-
-    __hash__ = None  # type: ignore[assignment]

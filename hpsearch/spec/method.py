@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 from hpsearch.spec.rules import (
     Collector,
@@ -226,5 +226,5 @@ def _schema() -> dict[str, Any]:
     return {"anyOf": [dict(_NAME.schema), *variants, dict(_ORACLE.schema), oracle]}
 
 
-#: Field type: a name, or a mapping with a name and options.
-Method = Annotated[MethodSpec, Rule(parse_method, _schema())]
+#: A name, or a mapping with a name and options.
+METHOD: Final = Rule(parse_method, _schema())

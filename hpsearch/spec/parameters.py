@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import partial
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 from hpsearch.space.mlp import DEFAULTS
 from hpsearch.space.space import Choices, Parameter, Range
@@ -468,5 +468,5 @@ _SCHEMA: Final = {
 }
 
 
-#: Field type: hyperparameter -> ParameterSpec, in the file's order.
-Parameters = Annotated[dict[str, ParameterSpec], Rule(_parameters, _SCHEMA)]
+#: Hyperparameter -> ParameterSpec, in the file's order.
+PARAMETERS: Final = Rule(_parameters, _SCHEMA)

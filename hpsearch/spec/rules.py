@@ -1,31 +1,15 @@
-"""Rules for single values of a sweep file, with messages for people and a JSON Schema.
-
-pydantic builds and freezes the models and collects errors. Its own constraints are not used: their
-messages name only the bound that failed, without a hint such as "remove the quotes". The values of
-hyperparameters are not fields of a model, but need the same rules.
-"""
+"""Rules for the values and keys of a sweep file, with messages for people and a JSON Schema."""
 
 from __future__ import annotations
 
+import inspect
 import math
 import operator
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal, Self, TypeVar
-
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    GetCoreSchemaHandler,
-    GetJsonSchemaHandler,
-    ModelWrapValidatorHandler,
-    ValidationError,
-    model_validator,
-)
-from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
+from typing import Any, ClassVar, Literal, Self, TypeVar, dataclass_transform
 
 from hpsearch.spec.words import VALUES
 from hpsearch.wording import (
@@ -43,8 +27,6 @@ Fault = tuple[Loc, str]
 K = TypeVar("K", bound=str | int)
 T = TypeVar("T")
 
-#: pydantic's error type for hpsearch's messages.
-ERROR_TYPE = "hpsearch"
 #: Most faults to report in one part.
 MOST_FAULTS = 500
 REFERENCE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*\Z", re.ASCII)
@@ -118,26 +100,11 @@ def mapping_of(data: Any) -> Mapping[str, Any]:
     """Return the data of a sweep file.
 
     Raises:
-        ValidationError: It is not a mapping.
+        InvalidValue: It is not a mapping.
     """
     if not isinstance(data, Mapping):
-        raise as_validation_error([((), f"must be a mapping, not {show(data)}")], data)
+        raise InvalidValue.at(f"must be a mapping, not {show(data)}")
     return data
-
-
-def as_validation_error(faults: Iterable[Fault], value: Any) -> ValidationError:
-    """Return the faults as pydantic's error, to which pydantic adds the place of the field."""
-    return ValidationError.from_exception_data(
-        "sweep",
-        [
-            InitErrorDetails(
-                type=PydanticCustomError(ERROR_TYPE, "{message}", {"message": message}),
-                loc=loc,
-                input=value,
-            )
-            for loc, message in faults
-        ],
-    )
 
 
 @dataclass(frozen=True)
@@ -151,6 +118,7 @@ class Rule:
         mapping: Whether a mapping with a `name` is a value, as for optimizers.
         description: Description of a key with this rule.
         examples: Examples of what a file has for the key.
+        part: The part of a file that the value is, if it is one.
     """
 
     check: Callable[[Any], Any]
@@ -159,28 +127,11 @@ class Rule:
     mapping: bool = False
     description: str = ""
     examples: tuple[Any, ...] = ()
+    part: type[Spec] | None = None
 
     def about(self, description: str, *examples: Any) -> Rule:
         """Return the rule with a description of its key."""
         return replace(self, description=description, examples=examples)
-
-    def __get_pydantic_core_schema__(
-        self, source: Any, handler: GetCoreSchemaHandler
-    ) -> CoreSchema:
-        """Let pydantic validate by the check alone."""
-        return core_schema.no_info_plain_validator_function(self._validate)
-
-    def __get_pydantic_json_schema__(
-        self, schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> dict[str, Any]:
-        """Give pydantic the rule's JSON Schema."""
-        return dict(self.schema)
-
-    def _validate(self, value: Any) -> Any:
-        try:
-            return self.check(value)
-        except InvalidValue as invalid:
-            raise as_validation_error(invalid.faults, value) from None
 
 
 #: Keyword of JSON Schema -> the comparison with a bound, and its name.
@@ -205,22 +156,40 @@ def _within(value: float, bounds: Mapping[str, float]) -> bool:
     return all(_BOUNDS[keyword][0](value, bound) for keyword, bound in bounds.items())
 
 
+def is_number(value: Any) -> bool:
+    """Check if a value is a number; true and false are none."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def refused_unless(requirement: str, convert: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Return a check with this requirement.
+
+    Args:
+        convert: Returns the value as the sweep keeps it, or None to refuse it.
+    """
+
+    def check(value: Any) -> Any:
+        if (converted := convert(value)) is None:
+            raise InvalidValue.at(f"{requirement}, not {show(value)}{unquote_hint(value)}")
+        return converted
+
+    return check
+
+
 def integer(minimum: int | None = None, maximum: int | None = None) -> Rule:
     """A whole number within inclusive bounds, but not true or false."""
     limits = {"minimum": minimum, "maximum": maximum}
     bounds = {keyword: bound for keyword, bound in limits.items() if bound is not None}
     requirement = f"must be a whole number{f' of {_worded(bounds)}' if bounds else ''}"
 
-    def check(value: Any) -> int:
+    def convert(value: Any) -> int | None:
         if isinstance(value, float) and value.is_integer():
             raise InvalidValue.at(f"{requirement}, not {show(value)}; write {int(value)}")
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise InvalidValue.at(f"{requirement}, not {show(value)}{unquote_hint(value)}")
-        if not _within(value, bounds):
-            raise InvalidValue.at(f"{requirement}, not {show(value)}")
-        return value
+        whole = is_number(value) and isinstance(value, int)
+        return value if whole and _within(value, bounds) else None
 
-    return Rule(check, {"type": "integer", **bounds, "errorMessage": requirement}, kind="int")
+    schema = {"type": "integer", **bounds, "errorMessage": requirement}
+    return Rule(refused_unless(requirement, convert), schema, kind="int")
 
 
 def number(
@@ -239,20 +208,19 @@ def number(
     bounds = {keyword: bound for keyword, bound in limits.items() if bound is not None}
     requirement = f"must be a number{f' {_worded(bounds)}' if bounds else ''}"
 
-    def check(value: Any) -> float:
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise InvalidValue.at(f"{requirement}, not {show(value)}{unquote_hint(value)}")
+    def convert(value: Any) -> float | None:
+        if not is_number(value):
+            return None
         try:
             result = float(value)
         except OverflowError:
             result = math.inf
         if not math.isfinite(result):
             raise InvalidValue.at(f"{requirement}, and finite, not {show(value)}")
-        if not _within(result, bounds):
-            raise InvalidValue.at(f"{requirement}, not {show(value)}")
-        return result
+        return result if _within(result, bounds) else None
 
-    return Rule(check, {"type": "number", **bounds, "errorMessage": requirement}, kind="float")
+    schema = {"type": "number", **bounds, "errorMessage": requirement}
+    return Rule(refused_unless(requirement, convert), schema, kind="float")
 
 
 def flag() -> Rule:
@@ -355,20 +323,12 @@ def duration() -> Rule:
     """A time as seconds or text such as `1h30m`, kept in seconds."""
     requirement = "must be a time such as 30m, 1h30m or 90s, or a number of seconds above 0"
 
-    def check(value: Any) -> float:
-        if isinstance(value, str):
-            match = _DURATION.match(value)
-            if match is None or len(value) > 40:
-                raise InvalidValue.at(f"{requirement}, not {show(value)}{unquote_hint(value)}")
+    def convert(value: Any) -> float | None:
+        seconds = value if is_number(value) else 0.0
+        if isinstance(value, str) and len(value) <= 40 and (match := _DURATION.match(value)):
             parts = zip(match.groups(), _SECONDS.values(), strict=True)
             seconds = sum(float(amount) * unit for amount, unit in parts if amount)
-        elif isinstance(value, bool) or not isinstance(value, int | float):
-            raise InvalidValue.at(f"{requirement}, not {show(value)}")
-        else:
-            seconds = value
-        if not 0 < seconds <= 1e10:
-            raise InvalidValue.at(f"{requirement}, not {show(value)}")
-        return float(seconds)
+        return float(seconds) if 0 < seconds <= 1e10 else None
 
     schema = {
         "anyOf": [
@@ -377,7 +337,7 @@ def duration() -> Rule:
         ],
         "errorMessage": requirement,
     }
-    return Rule(check, schema)
+    return Rule(refused_unless(requirement, convert), schema)
 
 
 _UNITS = {unit: 1000**power for power, unit in enumerate(("B", "KB", "MB", "GB", "TB"))}
@@ -389,18 +349,13 @@ def byte_size() -> Rule:
     """`auto`, or a size as bytes or text such as `2GB`, kept in bytes."""
     requirement = "must be auto or a size such as 2GB or 512MB"
 
-    def check(value: Any) -> int | Literal["auto"]:
+    def convert(value: Any) -> int | Literal["auto"] | None:
         if value == "auto":
             return "auto"
+        size = value if is_number(value) and isinstance(value, int) else 0
         if isinstance(value, str) and (match := _SIZE.match(value)):
             size = int(float(match.group(1)) * _UNITS[match.group(2)])
-        elif isinstance(value, int) and not isinstance(value, bool):
-            size = value
-        else:
-            raise InvalidValue.at(f"{requirement}, not {show(value)}{unquote_hint(value)}")
-        if not 0 < size <= 2**60:
-            raise InvalidValue.at(f"{requirement}, not {show(value)}")
-        return size
+        return size if 0 < size <= 2**60 else None
 
     schema = {
         "anyOf": [
@@ -410,7 +365,7 @@ def byte_size() -> Rule:
         ],
         "errorMessage": requirement,
     }
-    return Rule(check, schema)
+    return Rule(refused_unless(requirement, convert), schema)
 
 
 def plain(value: Any) -> Any:
@@ -424,52 +379,150 @@ def plain(value: Any) -> Any:
     return value
 
 
-class Spec(BaseModel):
-    """A frozen mapping of a sweep file with fixed keys, its fields; any other key is an error."""
+def key(
+    rule: Rule, description: str, *examples: Any, default: Any = None, factory: Any = MISSING
+) -> Any:
+    """Declare a key of a Spec that a file may omit.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    Args:
+        default: The value if the file omits the key.
+        factory: Makes the default.
+    """
+    default = default if factory is MISSING else MISSING
+    rule = rule.about(description, *examples)
+    return field(default=default, default_factory=factory, metadata={"rule": rule})
+
+
+def choice(names: Sequence[str], noun: str, description: str, *examples: Any) -> Any:
+    """Declare a key of a Spec that takes one of `names`, by default the first."""
+    return key(one_of(names, noun), description, *examples, default=names[0])
+
+
+def required(rule: Rule, description: str, *examples: Any) -> Any:
+    """Declare a key of a Spec that a file must have."""
+    return key(rule, description, *examples, default=MISSING)
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True)
+class Spec:
+    """A frozen mapping of a sweep file with fixed keys; any other key is an error.
+
+    Its constructor checks nothing: `parse` does.
+    """
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
     #: Other tools' names for the keys (see `hpsearch.spec.words`).
     words: ClassVar[Mapping[str, str]] = MappingProxyType({})
 
+    def __init_subclass__(cls) -> None:
+        """Make the class a dataclass."""
+        dataclass(frozen=True, kw_only=True)(cls)
+
     @classmethod
-    def keys(cls) -> tuple[str, ...]:
-        """Return the keys as a file has them."""
-        return tuple(field.alias or name for name, field in cls.model_fields.items())
+    def keys(cls) -> Mapping[str, Field[Any]]:
+        """Return the keys as a file has them, which has no units in names, with their fields."""
+        declared = (each for each in fields(cls) if "rule" in each.metadata)
+        return {each.name.removesuffix("_seconds"): each for each in declared}
+
+    @classmethod
+    def rule(cls) -> Rule:
+        """Return the rule of a key whose value is this part."""
+        return Rule(cls.parse, {"$ref": f"#/$defs/{cls.__name__}"}, part=cls)
+
+    @classmethod
+    def parse(cls, data: Any) -> Self:
+        """Read this part of a file.
+
+        Raises:
+            InvalidValue: With the place of every fault within `data`.
+        """
+        if isinstance(data, cls):
+            return data
+        if not isinstance(data, Mapping):
+            raise InvalidValue.at(
+                f"must be a mapping with the keys {listing(cls.keys())}, not {show(data)}"
+            )
+        values, faults = cls.read(data)
+        if not faults:
+            spec = cls(**values)
+            faults = list(spec.check(data.keys()))
+        if faults:
+            raise InvalidValue(faults)
+        return spec
+
+    @classmethod
+    def read(
+        cls, data: Mapping[Any, Any], others: Iterable[str] = ()
+    ) -> tuple[dict[str, Any], list[Fault]]:
+        """Return the attributes that the data gives, each valid by itself, and the faults.
+
+        Args:
+            others: Further keys that a file may have.
+        """
+        values: dict[str, Any] = {}
+        faults = Collector()
+        keys = cls.keys()
+        unknown = [name for name in data if name not in keys]
+        meant = {nearest(name, keys) for name in unknown}
+        for name, declared in keys.items():
+            rule = declared.metadata["rule"]
+            if name not in data:
+                # A misspelt key is not also reported as missing.
+                if _is_required(declared) and name not in meant:
+                    faults.add("is missing", name)
+            elif data[name] is not None or rule.part is None or declared.default is not None:
+                values[declared.name] = faults.run(rule.check, data[name], name)
+        for name in unknown:
+            faults.add(_unknown(name, (*keys, *others), cls.words), name)
+        return values, faults.faults
+
+    def check(self, given: Collection[str]) -> Iterator[Fault]:  # noqa: ARG002 - for subclasses
+        """Yield faults between keys that are valid one by one.
+
+        Args:
+            given: The keys that the file has.
+        """
+        return iter(())
 
     def raw(self) -> Any:
         """Return this part as a sweep file has it; reading the result gives an equal part."""
-        fields = type(self).model_fields
-        return {
-            field.alias or name: plain(getattr(self, name))
-            for name, field in fields.items()
-            if getattr(self, name) is not None
-        }
+        values = {name: getattr(self, each.name) for name, each in self.keys().items()}
+        return {name: plain(value) for name, value in values.items() if value is not None}
 
-    def check(self) -> Iterator[Fault]:
-        """Yield faults between keys that are valid one by one."""
-        return iter(())
-
-    @model_validator(mode="wrap")
     @classmethod
-    def _check_all(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
-        if not isinstance(data, Mapping | cls):
-            keys = listing(cls.keys())
-            raise as_validation_error(
-                [((), f"must be a mapping with the keys {keys}, not {show(data)}")], data
-            )
-        try:
-            spec = handler(data)
-        except ValidationError as error:
-            raise as_validation_error(faults_of(error, cls.keys(), cls.words), data) from None
-        faults = list(spec.check())
-        if faults:
-            raise as_validation_error(faults, data)
-        return spec
+    def schema(cls) -> dict[str, Any]:
+        """Return the JSON Schema, with references to the `parts`."""
+        properties: dict[str, Any] = {}
+        for name, declared in cls.keys().items():
+            rule, default = declared.metadata["rule"], declared.default
+            schema = dict(rule.schema)
+            if rule.part is None:
+                schema["title"] = name.replace("_", " ").title()
+            elif default is None:
+                schema = {"anyOf": [schema, {"type": "null"}]}
+            if default is not MISSING:
+                schema["default"] = plain(default)
+            schema["description"] = rule.description
+            if rule.examples:
+                schema["examples"] = list(rule.examples)
+            properties[name] = schema
+        schema = {
+            "type": "object",
+            "properties": properties,
+            "title": cls.__name__,
+            "description": inspect.cleandoc(cls.__doc__ or ""),
+            "additionalProperties": False,
+        }
+        needed = [name for name, declared in cls.keys().items() if _is_required(declared)]
+        return schema | {"required": needed} if needed else schema
 
-
-def about(description: str, *examples: Any) -> Any:
-    """Describe a field of a Spec."""
-    return Field(description=description, examples=list(examples) or None)
+    @classmethod
+    def parts(cls) -> Iterator[type[Spec]]:
+        """Yield the parts to which the schema refers, inner ones first."""
+        for declared in cls.keys().values():
+            if (part := declared.metadata["rule"].part) is not None:
+                yield from part.parts()
+                yield part
 
 
 def described(schema: Mapping[str, Any], description: str, *examples: Any) -> dict[str, Any]:
@@ -477,43 +530,16 @@ def described(schema: Mapping[str, Any], description: str, *examples: Any) -> di
     return {**schema, "description": description, "examples": list(examples)}
 
 
-def faults_of(
-    error: ValidationError, keys: tuple[str, ...], words: Mapping[str, str] = MappingProxyType({})
-) -> list[Fault]:
-    """Return pydantic's errors about a mapping with these keys as faults.
-
-    Args:
-        words: Other tools' names for the keys (see `hpsearch.spec.words`).
-    """
-    details = error.errors(include_url=False, include_context=False)
-    meant = {
-        nearest(detail["loc"][-1], keys)
-        for detail in details
-        if detail["type"] == "extra_forbidden"
-    }
-    return [
-        (tuple(detail["loc"]), _message(detail, keys, words))
-        for detail in details
-        # A misspelt key is not also reported as missing.
-        if not (detail["type"] == "missing" and detail["loc"][-1] in meant)
-    ]
+def _is_required(declared: Field[Any]) -> bool:
+    return declared.default is declared.default_factory is MISSING
 
 
-def _message(detail: Any, keys: tuple[str, ...], words: Mapping[str, str]) -> str:
-    kind, loc = detail["type"], detail["loc"]
-    if kind == ERROR_TYPE:
-        return str(detail["msg"])
-    if kind == "missing":
-        return "is missing"
-    if kind in {"extra_forbidden", "invalid_key"}:
-        space = space_hint(str(loc[-1])) if loc else ""
-        if space:
-            return f"unknown key; {space}"
-        if loc and loc[-1] in words:
-            return f"unknown key{unknown_hint(loc[-1], words, keys)}"
-        hint = unknown_hint(loc[-1], {}, keys) if loc else ""
-        return f"unknown key; allowed are {listing(keys)}{hint}"
-    return f"{detail['msg']}, not {show(detail['input'])}"
+def _unknown(name: Any, keys: Sequence[str], words: Mapping[str, str]) -> str:
+    if space := space_hint(str(name)):
+        return f"unknown key; {space}"
+    if name in words:
+        return f"unknown key{unknown_hint(name, words, keys)}"
+    return f"unknown key; allowed are {listing(keys)}{unknown_hint(name, {}, keys)}"
 
 
 def require_mapping(value: Any, requirement: str) -> Mapping[str, Any]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Final, Literal
-
-from pydantic import Field, ValidationError
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
+from typing import Any, Final, Literal
 
 from hpsearch.space.keras_names import ACTIVATIONS, LOSSES, METRICS
 from hpsearch.spec import words
@@ -16,20 +15,23 @@ from hpsearch.spec.rules import (
     InvalidValue,
     Rule,
     Spec,
-    about,
     byte_size,
     check_each,
+    choice,
     duration,
-    faults_of,
     flag,
     integer,
+    is_number,
+    key,
     number,
     one_of,
     reference,
+    refused_unless,
     require_mapping,
+    required,
     text,
 )
-from hpsearch.wording import show, unknown_hint, unquote_hint
+from hpsearch.wording import show, unknown_hint
 
 #: The number of a model's weights, which can be an objective beside a metric.
 WEIGHTS: Final = "weights"
@@ -45,19 +47,17 @@ class MetricSpec(Spec):
 
     words = words.METRIC_KEYS
 
-    name: Annotated[str, text(), about("Column of curves.csv, such as val_accuracy.", "val_loss")]
-    goal: Annotated[
-        Literal["maximize", "minimize"] | None,
+    name: str = required(text(), "Column of curves.csv, such as val_accuracy.", "val_loss")
+    goal: Literal["maximize", "minimize"] | None = key(
         one_of(("maximize", "minimize"), "goal"),
-        about("Required unless the metric is a known one.", "minimize"),
-    ] = None
-    epoch: Annotated[
-        Literal["last", "best"],
-        one_of(("last", "best"), "epoch"),
-        about("Epoch whose value is the score.", "best"),
-    ] = "last"
+        "Required unless the metric is a known one.",
+        "minimize",
+    )
+    epoch: Literal["last", "best"] = key(
+        one_of(("last", "best"), "epoch"), "Epoch whose value is the score.", "best", default="last"
+    )
 
-    def check(self) -> Iterator[Fault]:
+    def check(self, _: Collection[str]) -> Iterator[Fault]:
         """Yield a fault if the goal is neither known nor given."""
         if self.goal is None and self.name not in (*METRICS, WEIGHTS):
             yield (
@@ -87,22 +87,16 @@ def _metric(value: Any) -> MetricSpec | tuple[MetricSpec, ...]:
 
 
 def _one_metric(value: Any) -> MetricSpec:
-    metric = MetricSpec.model_validate({"name": value} if isinstance(value, str) else value)
-    return metric.model_copy(update={"goal": metric.direction})
+    metric = MetricSpec.parse({"name": value} if isinstance(value, str) else value)
+    return replace(metric, goal=metric.direction)
 
 
 def _objectives(value: list[Any] | tuple[Any, ...]) -> tuple[MetricSpec, ...]:
     """Check a list of objectives, the first of which is the score."""
     if not 2 <= len(value) <= _MOST_OBJECTIVES:
         raise InvalidValue.at(f"must list 2 or {_MOST_OBJECTIVES} objectives, not {len(value)}")
-    faults, found = Collector(), []
-    for place, item in enumerate(value):
-        try:
-            found.append(_one_metric(item))
-        except ValidationError as error:
-            for loc, message in faults_of(error, MetricSpec.keys(), MetricSpec.words):
-                faults.add(message, place, *loc)
-    faults.finish()
+    found = tuple(check_each(_one_metric, enumerate(value)).values())
+    faults = Collector()
     for place, each in enumerate(found):
         if each.name in [other.name for other in found[:place]]:
             faults.add(f"the objective {each.name} is listed twice", place)
@@ -111,52 +105,47 @@ def _objectives(value: list[Any] | tuple[Any, ...]) -> tuple[MetricSpec, ...]:
         elif place and each.epoch != "last":
             faults.add("the first objective says which epoch counts, for all of them", place)
     faults.finish()
-    return tuple(found)
+    return found
 
 
-_METRIC_SCHEMA = {"anyOf": [{"type": "string", "minLength": 1}, MetricSpec.model_json_schema()]}
-#: Field type: a name or a mapping, or a list of objectives.
-Metric = Annotated[
-    MetricSpec | tuple[MetricSpec, ...] | None,
-    Rule(
-        _metric,
-        {
-            "anyOf": [
-                *_METRIC_SCHEMA["anyOf"],
-                {
-                    "type": "array",
-                    "items": _METRIC_SCHEMA,
-                    "minItems": 2,
-                    "maxItems": _MOST_OBJECTIVES,
-                },
-            ]
-        },
-    ),
-]
+_METRIC_SCHEMA = {"anyOf": [{"type": "string", "minLength": 1}, MetricSpec.schema()]}
+#: A name or a mapping, or a list of objectives.
+METRIC: Final = Rule(
+    _metric,
+    {
+        "anyOf": [
+            *_METRIC_SCHEMA["anyOf"],
+            {
+                "type": "array",
+                "items": _METRIC_SCHEMA,
+                "minItems": 2,
+                "maxItems": _MOST_OBJECTIVES,
+            },
+        ]
+    },
+)
 
 
 class SeedRace(Spec):
     """Repeat each trial `min` times, and promising ones up to `max` times."""
 
-    min: Annotated[int, integer(1, _MOST_SEEDS), about("Executions of every trial.", 1)]
-    max: Annotated[int, integer(1, _MOST_SEEDS), about("Executions of the best trials.", 5)]
-    race: Annotated[bool, flag(), about("Drop trials that can no longer win.", True)] = True
+    min: int = required(integer(1, _MOST_SEEDS), "Executions of every trial.", 1)
+    max: int = required(integer(1, _MOST_SEEDS), "Executions of the best trials.", 5)
+    race: bool = key(flag(), "Drop trials that can no longer win.", True, default=True)
 
-    def check(self) -> Iterator[Fault]:
+    def check(self, _: Collection[str]) -> Iterator[Fault]:
         """Yield a fault if `min` exceeds `max`."""
         if self.min > self.max:
             yield ("min",), f"must be at most max, {self.max}, not {self.min}"
 
 
-def _seeds(value: Any) -> int | tuple[int, ...] | SeedRace:
+def _seeds(value: Any) -> int | tuple[int, ...] | SeedRace | None:
     if isinstance(value, Mapping | SeedRace):
-        return SeedRace.model_validate(value)
+        return SeedRace.parse(value)
     if isinstance(value, list | tuple):
         return _seed_list(value)
-    requirement = f"must be how many (1 to {_MOST_SEEDS}), a list of seeds, or {{min, max, race}}"
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _MOST_SEEDS:
-        raise InvalidValue.at(f"{requirement}, not {show(value)}{unquote_hint(value)}")
-    return value
+    whole = is_number(value) and isinstance(value, int)
+    return value if whole and 1 <= value <= _MOST_SEEDS else None
 
 
 def _seed_list(value: list[Any] | tuple[Any, ...]) -> tuple[int, ...]:
@@ -178,11 +167,14 @@ _SEEDS_SCHEMA = {
     "anyOf": [
         {"type": "integer", "minimum": 1, "maximum": _MOST_SEEDS},
         {"type": "array", "items": dict(_TRIAL_SEED.schema), "minItems": 1, "uniqueItems": True},
-        SeedRace.model_json_schema(),
+        SeedRace.schema(),
     ]
 }
-#: Field type: a number of seeds, a list of them, or a race.
-Seeds = Annotated[int | tuple[int, ...] | SeedRace, Rule(_seeds, _SEEDS_SCHEMA)]
+#: A number of seeds, a list of them, or a race.
+_SEEDS_REQUIREMENT: Final = (
+    f"must be how many (1 to {_MOST_SEEDS}), a list of seeds, or {{min, max, race}}"
+)
+SEEDS: Final = Rule(refused_unless(_SEEDS_REQUIREMENT, _seeds), _SEEDS_SCHEMA)
 
 
 def seeds_of(seeds: int | tuple[int, ...] | SeedRace) -> tuple[int, ...]:
@@ -199,22 +191,12 @@ class Budget(Spec):
 
     words = words.BUDGET
 
-    trials: Annotated[
-        int | None,
-        integer(1, 10**9),
-        about("Most trials, that is configs; seeds and folds do not count.", 200),
-    ] = None
-    time_seconds: Annotated[
-        float | None,
-        duration(),
-        Field(
-            alias="time",
-            description="Time after which no training starts.",
-            examples=["30m"],
-        ),
-    ] = None
+    trials: int | None = key(
+        integer(1, 10**9), "Most trials, that is configs; seeds and folds do not count.", 200
+    )
+    time_seconds: float | None = key(duration(), "Time after which no training starts.", "30m")
 
-    def check(self) -> Iterator[Fault]:
+    def check(self, _: Collection[str]) -> Iterator[Fault]:
         """Yield a fault if no limit is given."""
         if self.trials is None and self.time_seconds is None:
             yield (), "needs trials, time or both"
@@ -225,23 +207,17 @@ class EarlyStoppingSpec(Spec):
 
     words = words.EARLY_STOPPING
 
-    patience: Annotated[
-        int, integer(1, 10**6), about("Epochs without improvement after which a training ends.", 3)
-    ]
-    min_delta: Annotated[
-        float, number(minimum=0), about("Smallest change that counts as an improvement.", 0.001)
-    ] = 0.0
+    patience: int = required(
+        integer(1, 10**6), "Epochs without improvement after which a training ends.", 3
+    )
+    min_delta: float = key(
+        number(minimum=0), "Smallest change that counts as an improvement.", 0.001, default=0.0
+    )
 
 
-def _workers(value: Any) -> int | Literal["auto"]:
-    if value == "auto":
-        return "auto"
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 1024:
-        hint = unquote_hint(value)
-        raise InvalidValue.at(
-            f"must be auto or a whole number from 1 to 1024, not {show(value)}{hint}"
-        )
-    return value
+def _workers(value: Any) -> Any:
+    whole = is_number(value) and isinstance(value, int)
+    return value if value == "auto" or (whole and 1 <= value <= 1024) else None
 
 
 def _resources(value: Any) -> dict[str, float]:
@@ -254,44 +230,38 @@ class ExecutionSettings(Spec):
 
     words = words.EXECUTION
 
-    workers: Annotated[
-        int | Literal["auto"],
+    workers: int | Literal["auto"] = key(
         Rule(
-            _workers,
+            refused_unless("must be auto or a whole number from 1 to 1024", _workers),
             {"anyOf": [{"const": "auto"}, {"type": "integer", "minimum": 1, "maximum": 1024}]},
         ),
-        about("Single-threaded processes; auto: one per core.", 4),
-    ] = "auto"
-    timeout_seconds: Annotated[
-        float | None,
-        duration(),
-        Field(alias="timeout", description="Longest time of one training.", examples=["10m"]),
-    ] = None
-    memory: Annotated[
-        int | Literal["auto"],
+        "Single-threaded processes; auto: one per core.",
+        4,
+        default="auto",
+    )
+    timeout_seconds: float | None = key(duration(), "Longest time of one training.", "10m")
+    memory: int | Literal["auto"] = key(
         byte_size(),
-        about("Memory limit of a worker; auto: its share of 80% of the machine's memory.", "2GB"),
-    ] = "auto"
-    retries: Annotated[
-        int, integer(0, 100), about("How often to restart a training whose worker died.", 2)
-    ] = 1
-    engine: Annotated[
-        str,
-        one_of(ENGINES, "engine"),
-        about("Run trainings on this machine or on a Ray cluster.", "local"),
-    ] = "local"
-    address: Annotated[
-        str | None,
-        text(),
-        about("Address of the cluster: auto, or HOST:PORT of its head.", "10.0.0.5:6379"),
-    ] = None
-    resources: Annotated[
-        dict[str, float] | None,
+        "Memory limit of a worker; auto: its share of 80% of the machine's memory.",
+        "2GB",
+        default="auto",
+    )
+    retries: int = key(
+        integer(0, 100), "How often to restart a training whose worker died.", 2, default=1
+    )
+    engine: str = choice(
+        ENGINES, "engine", "Run trainings on this machine or on a Ray cluster.", "local"
+    )
+    address: str | None = key(
+        text(), "Address of the cluster: auto, or HOST:PORT of its head.", "10.0.0.5:6379"
+    )
+    resources: dict[str, float] | None = key(
         Rule(_resources, {"type": "object", "additionalProperties": {"type": "number"}}),
-        about("Resources of the cluster that a worker takes.", {"CPU": 1}),
-    ] = None
+        "Resources of the cluster that a worker takes.",
+        {"CPU": 1},
+    )
 
-    def check(self) -> Iterator[Fault]:
+    def check(self, _: Collection[str]) -> Iterator[Fault]:
         """Yield a fault for each cluster key that is set without a cluster."""
         for name in ("address", "resources"):
             if getattr(self, name) is not None and self.engine == "local":
@@ -334,30 +304,25 @@ class ModelSpec(Spec):
 
     words = words.MODEL
 
-    type: Annotated[
-        Literal["mlp"],
-        one_of(("mlp",), "model type"),
-        about("Build the MLP that `parameters` describe.", "mlp"),
-    ] = "mlp"
-    output_activation: Annotated[
-        str | None,
+    type: Literal["mlp"] = choice(
+        ("mlp",), "model type", "Build the MLP that `parameters` describe.", "mlp"
+    )
+    output_activation: str | None = key(
         one_of(ACTIVATIONS, "activation"),
-        about("Activation of the output layer; by default the task decides.", "softmax"),
-    ] = None
-    loss: Annotated[
-        str | None,
+        "Activation of the output layer; by default the task decides.",
+        "softmax",
+    )
+    loss: str | None = key(
         one_of(sorted(set(LOSSES.values())), "loss", LOSSES),
-        about("A Keras loss; by default the task decides.", "huber"),
-    ] = None
-    class_weight: Annotated[
-        dict[str, float] | Literal["balanced"] | None,
+        "A Keras loss; by default the task decides.",
+        "huber",
+    )
+    class_weight: dict[str, float] | Literal["balanced"] | None = key(
         Rule(_class_weight, _CLASS_WEIGHT_SCHEMA),
-        about(
-            "Weight of each class in the loss, by default 1; or balanced.",
-            "balanced",
-            {"0": 1, "1": 5},
-        ),
-    ] = None
+        "Weight of each class in the loss, by default 1; or balanced.",
+        "balanced",
+        {"0": 1, "1": 5},
+    )
 
 
 def _model(value: Any) -> ModelSpec | str:
@@ -368,11 +333,8 @@ def _model(value: Any) -> ModelSpec | str:
             "must be a mapping such as {type: mlp}, with output_activation, loss and class_weight, "
             f"or a function as 'package.module:build', not {show(value)}"
         )
-    return ModelSpec.model_validate(value)
+    return ModelSpec.parse(value)
 
 
-#: Field type: overrides of the MLP, or the user's builder as `package.module:function`.
-Model = Annotated[
-    ModelSpec | str,
-    Rule(_model, {"anyOf": [dict(reference().schema), ModelSpec.model_json_schema()]}),
-]
+#: Overrides of the MLP, or the user's builder as `package.module:function`.
+MODEL: Final = Rule(_model, {"anyOf": [dict(reference().schema), ModelSpec.schema()]})

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Self
-
-from pydantic import ModelWrapValidatorHandler, PrivateAttr, ValidationError, model_validator
 
 from hpsearch.errors import InputProblem, SweepFileError
 from hpsearch.machine import odd_kind
@@ -17,7 +16,7 @@ from hpsearch.spec.checks import Broken, advice, cross_faults, is_regression
 from hpsearch.spec.data import DataSpec
 from hpsearch.spec.fields import MOST_NAME, NAME, SweepFields
 from hpsearch.spec.hyperparameters import custom_names, is_known
-from hpsearch.spec.rules import MOST_FAULTS, Fault, Spec, as_validation_error, faults_of, mapping_of
+from hpsearch.spec.rules import MOST_FAULTS, Fault, InvalidValue, Spec, mapping_of
 from hpsearch.spec.settings import Budget, EarlyStoppingSpec, ExecutionSettings, ModelSpec
 from hpsearch.spec.wandb import KEYS, program_fault, translate
 from hpsearch.spec.yaml import (
@@ -35,16 +34,15 @@ class Sweep(SweepFields):
     """A validated sweep file; equal if the settings are, whatever the warnings.
 
     Build one with `load_sweep`, `sweep_from_text` or `sweep_from_mapping`, which raise
-    SweepFileError, or with `Sweep.model_validate({"name": "s", "data": ...})`, which raises
-    pydantic's ValidationError.
+    SweepFileError, or with `Sweep.parse({"name": "s", "data": ...})`, which raises InvalidValue.
+
+    Attributes:
+        warnings: One line for each ignored key and each setting that is probably not intended.
     """
 
-    _warnings: tuple[str, ...] = PrivateAttr(default=())
+    words = words.SWEEP
 
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """One line for each ignored key and each setting that is probably not intended."""
-        return self._warnings
+    warnings: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def layer_types(self) -> frozenset[str]:
@@ -54,40 +52,38 @@ class Sweep(SweepFields):
         listed = [point["layer_type"] for point in self.configs if "layer_type" in point]
         return frozenset(map(str, (*getattr(domain, "values", ()), *listed)))
 
-    @model_validator(mode="wrap")
     @classmethod
-    def _check_all(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+    def parse(cls, data: Any) -> Self:
+        """Read a whole file.
+
+        Raises:
+            InvalidValue: With the place of every fault.
+        """
         if isinstance(data, cls):
             return data
         translation = translate(mapping_of(data))
         raw = translation.raw
-        sweep: Self | None
         with custom_names(isinstance(raw.get("model"), str)):
-            sweep, faults = _validated(cls, raw, handler)
+            sweep, faults = cls._without_faults(raw)
         faults += translation.faults
         if sweep is not None:
             faults += islice(cross_faults(sweep, Broken.of(faults)), MOST_FAULTS)
         if sweep is None or faults:
-            raise as_validation_error(faults, data)
+            raise InvalidValue(faults)
         if is_regression(sweep):
-            data = sweep.data.model_copy(update={"task": "regression"})
-            sweep = sweep.model_copy(update={"data": data})
-        sweep._warnings = (*translation.warnings, *advice(sweep))  # noqa: SLF001  # its own
-        return sweep
+            sweep = replace(sweep, data=replace(sweep.data, task="regression"))
+        return replace(sweep, warnings=(*translation.warnings, *advice(sweep)))
 
-
-def _validated(
-    cls: type[Sweep], raw: dict[str, Any], handler: ModelWrapValidatorHandler[Any]
-) -> tuple[Any, list[Fault]]:
-    """Return the sweep and its faults; parts with faults are left out of the sweep."""
-    try:
-        return handler(raw), []
-    except ValidationError as error:
-        faults = [_placed(*fault) for fault in faults_of(error, (*cls.keys(), *KEYS), words.SWEEP)]
-    try:
-        return handler(_pruned(raw, faults)), faults
-    except ValidationError:
-        return None, faults
+    @classmethod
+    def _without_faults(cls, raw: dict[str, Any]) -> tuple[Self | None, list[Fault]]:
+        """Return the sweep of the parts without faults, and the faults."""
+        values, faults = cls.read(raw, KEYS)
+        if faults:
+            faults = [_placed(*fault) for fault in faults]
+            values, further = cls.read(_pruned(raw, faults))
+            if further:
+                return None, faults
+        return cls(**values), faults
 
 
 _PARTS: dict[str, type[Spec]] = {
@@ -304,7 +300,7 @@ def sweep_of_configs(
         data = {name: value for name, value in raw["data"].items() if name != "cv"}
         raw["data"] = data | {"train_on": "train+validation"}
         if sweep.scored is not None:
-            last = sweep.scored.model_copy(update={"epoch": "last"}).raw()
+            last = replace(sweep.scored, epoch="last").raw()
             raw["metric"] = [last, *raw["metric"][1:]] if sweep.objectives else last
     name = f"{sweep.name[: MOST_NAME - len(ending)]}{ending}"
     return sweep_from_mapping(
@@ -327,7 +323,7 @@ def _sweep(
         sources = apply_overrides(document, overrides)
         sweep, faults = _validated_document(document, stem)
         if sweep is not None and base_dir is not None:
-            sweep = sweep.model_copy(update={"data": sweep.data.resolved(Path(base_dir))})
+            sweep = replace(sweep, data=sweep.data.resolved(Path(base_dir)))
         if sweep is not None and with_data:
             faults += [(("data", *loc), message) for loc, message in sweep.data.missing_files()]
         problems += [_problem(document, loc, message, sources) for loc, message in faults]
@@ -369,9 +365,9 @@ def _validated_document(document: Document, stem: str) -> tuple[Sweep | None, li
             data["name"] = clean
     own = tuple(faults)
     try:
-        return Sweep.model_validate(data), faults
-    except ValidationError as error:
-        faults += faults_of(error, Sweep.keys())
+        return Sweep.parse(data), faults
+    except InvalidValue as error:
+        faults += error.faults
     hidden = document.broken | {loc for loc, _ in own if loc}
     return None, [
         fault

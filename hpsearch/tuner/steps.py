@@ -11,8 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
-from pydantic import ValidationError
-
 from hpsearch.data.dataset import guess_scores, profile
 from hpsearch.data.loading import Loader
 from hpsearch.data.specs import Task, TrainingData, n_features
@@ -30,7 +28,7 @@ from hpsearch.search.asking import reply_of, search_with
 from hpsearch.space.execution import Status
 from hpsearch.space.space import Kind
 from hpsearch.spec.dump import dump_raw, dump_sweep
-from hpsearch.spec.rules import faults_of
+from hpsearch.spec.rules import InvalidValue
 from hpsearch.spec.settings import ExecutionSettings
 from hpsearch.spec.sweep import Sweep
 from hpsearch.store.derived import Tables, best_execution
@@ -635,13 +633,13 @@ def execution_of(
     if twice:
         raise InputError(f"execution.{min(twice)}: is an argument of its own")
     try:
-        found = ExecutionSettings.model_validate(dict(given) | {"workers": workers})
-    except ValidationError as error:
-        place, message = faults_of(error, ExecutionSettings.keys())[0]
+        found = ExecutionSettings.parse(dict(given) | {"workers": workers})
+    except InvalidValue as error:
+        place, message = error.faults[0]
         raise InputError(f"{'.'.join(map(str, ('execution', *place)))}: {message}") from None
     if given:
         require_engine(found)
-    return found.model_copy(update={"timeout_seconds": timeout_seconds})
+    return replace(found, timeout_seconds=timeout_seconds)
 
 
 def require_usable(objective: Objective, workers: int, *, elsewhere: bool) -> None:

@@ -163,7 +163,7 @@ def test_an_objective_that_a_model_does_not_report_fails_its_trials(tmp_path):
 
 
 def test_a_method_that_halts_by_the_score_alone_says_so():
-    found = package.Sweep.model_validate(SWEEP | {"method": "asha", "name": "one"})
+    found = package.Sweep.parse(SWEEP | {"method": "asha", "name": "one"})
     assert any("asha searches by val_accuracy alone" in each for each in found.warnings)
 
 

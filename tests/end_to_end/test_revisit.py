@@ -234,7 +234,7 @@ def test_a_trial_that_is_not_there_is_explained(own):
 @pytest.mark.parametrize("command", _COMMANDS, ids=" ".join)
 def test_other_data_is_refused(own, command):
     before = rows_of(own / "shops")["data"].iloc[0]
-    text = load_sweep(own / "shops.yaml").model_copy()
+    text = load_sweep(own / "shops.yaml")
     with Store(own / "shops" / "sweep.db") as store:
         store.set_meta({"sweep": dump_sweep(text)})
     csv = own / "shops.csv"

@@ -22,7 +22,7 @@ def space_of(parameters: Mapping[str, Any], *constraints: str) -> Space:
         "parameters": dict(parameters),
         "constraints": list(constraints),
     }
-    return Sweep.model_validate(raw).space
+    return Sweep.parse(raw).space
 
 
 def grid(parameters: Mapping[str, Any], *constraints: str) -> list[dict[str, Any]]:

@@ -143,7 +143,7 @@ def test_any_change_of_a_good_file(data: st.DataObject) -> None:
 
 
 @quick
-@given(st.dictionaries(st.sampled_from(Sweep.keys()), anything))
+@given(st.dictionaries(st.sampled_from(list(Sweep.keys())), anything))
 def test_any_mapping(raw: dict[str, Any]) -> None:
     read(yaml.safe_dump(raw, allow_unicode=True))
 

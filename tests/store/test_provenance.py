@@ -23,7 +23,7 @@ DATASET: Any = SimpleNamespace(fingerprint="d0123456789a")
 
 def sweep(**changes: Any) -> Sweep:
     raw = {"name": "s", "data": {"dataset": "digits"}, "parameters": {"units": [1, 2]}}
-    return Sweep.model_validate(raw | changes)
+    return Sweep.parse(raw | changes)
 
 
 def identity(dataset: Any = DATASET, **changes: Any) -> Identity:
