@@ -20,7 +20,7 @@ from typing import IO, Any, Self
 
 from hpsearch.machine import state_of
 from hpsearch.workers.clock import now
-from hpsearch.workers.output import cut_middle
+from hpsearch.workers.output import cut_beginning
 from hpsearch.workers.wire import Wire
 
 #: TensorFlow's libraries read these when loaded. The servers must stay single-threaded to fork, and
@@ -215,8 +215,8 @@ class Servers:
         yield self.loaded
 
     def bound_log(self) -> None:
-        """Keep the log within bounds (see `cut_middle`)."""
-        cut_middle(self._log)
+        """Keep the log within bounds (see `cut_beginning`)."""
+        cut_beginning(self._log)
 
     def wait(self, seconds: float) -> int | None:
         """Wait for the light server to end; return its exit code, or None at the timeout."""

@@ -138,7 +138,7 @@ class Bomb:
 
 def test_pickled_arrays_are_refused(request_data, npz):
     path = npz(x=np.array([Bomb()], object), y=Y)
-    with pytest.raises(DataError, match="pickled Python objects"):
+    with pytest.raises(DataError, match="Object arrays cannot be loaded"):
         load_dataset(request_data(npz=path))
 
 
@@ -203,7 +203,7 @@ def test_a_header_that_lies_is_refused(request_data, tmp_path):
     )
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("x.npy", head.getvalue() + bytes(400))
-    with pytest.raises(DataError, match=r"claims shape \(10000000000000,\)"):
+    with pytest.raises(DataError, match="not a sound"):
         load_dataset(request_data(npz=str(path)))
 
 
