@@ -317,13 +317,7 @@ class ResultsDirectory:
 
     def _has_results(self) -> bool:
         """Check if results.csv is that of a run."""
-        if not self.results.is_file():
-            return False
-        try:
-            with self.results.open("rb") as file:
-                return file.read(6) == b"trial,"
-        except OSError:
-            return False
+        return self.results.is_file() and _begins(self.results).startswith(b"trial,")
 
     def _move_aside(self) -> None:
         """Move a run's files aside, including a store elsewhere, which the next run would find."""

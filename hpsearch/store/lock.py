@@ -6,6 +6,7 @@ import errno
 import os
 import time
 import weakref
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
@@ -166,23 +167,15 @@ def _no_locks(directory: Path, why: str) -> str:
 
 def holder(path: Path) -> str:
     """Return the number of the process that holds a file's lock, as text; empty if it is free."""
-    try:
+    # Windows has no fcntl, and takes no lock. Without working locks, no process holds one.
+    with suppress(ImportError, OSError):
         import fcntl
-    except ImportError:  # Windows, where no lock is taken
-        return ""
-    try:
-        handle = os.open(path, os.O_RDONLY | NO_LINK)
-    except OSError:
-        return ""
-    try:
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return _holder_named_in(handle)
-    except OSError:
-        # Without working locks, no process holds one.
-        return ""
-    finally:
-        os.close(handle)
+
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | NO_LINK)) as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return _holder_named_in(file.fileno())
     return ""
 
 
