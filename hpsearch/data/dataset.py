@@ -16,7 +16,6 @@ from hpsearch.data.specs import (
     Target,
     Task,
     column_slices,
-    n_features,
 )
 from hpsearch.errors import DataError
 from hpsearch.wording import counted, number, plain, printable
@@ -197,41 +196,6 @@ class Dataset:
     def of_fold(self, fold: int | None) -> Dataset:
         """Return the dataset of a fold (from 1), or this one without cross-validation."""
         return self if fold is None else self.folds[fold - 1]
-
-
-@dataclass(frozen=True)
-class Shape:
-    """The sizes of a dataset.
-
-    Attributes:
-        test_rows: 0 if there is no test split.
-        input_shape: Shape of one raw row.
-        features: Width of one row as the first Dense layer sees it.
-        outputs: Units of the output layer.
-    """
-
-    name: str
-    train_rows: int
-    validation_rows: int
-    test_rows: int
-    input_shape: tuple[int, ...]
-    features: int
-    task: Task
-    outputs: int
-
-    @classmethod
-    def of(cls, dataset: Dataset) -> Shape:
-        """Return the shape of a loaded dataset."""
-        return cls(
-            name=dataset.name,
-            train_rows=len(dataset.train),
-            validation_rows=len(dataset.validation),
-            test_rows=0 if dataset.test is None else len(dataset.test),
-            input_shape=dataset.input.shape,
-            features=n_features(dataset.input),
-            task=dataset.target.task,
-            outputs=dataset.target.outputs,
-        )
 
 
 def profile(dataset: Dataset) -> tuple[str, ...]:

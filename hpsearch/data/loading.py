@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from hpsearch.data.arrays import Pair, raw_from_pairs, read_function, read_npz
 from hpsearch.data.assembly import assemble
-from hpsearch.data.builtin import Description, describe, read_builtin
-from hpsearch.data.dataset import Dataset, Folds, Options, RawData, Shape, TableOptions, TaskName
-from hpsearch.data.specs import Task
+from hpsearch.data.builtin import read_builtin
+from hpsearch.data.dataset import Dataset, Folds, Options, RawData, TableOptions, TaskName
 from hpsearch.data.splitting import (
-    SplitSizes,
     group_folds,
     instants,
-    require_class_rows,
-    split_sizes,
     time_folds,
 )
 from hpsearch.data.tables import read_column, read_csv
@@ -55,19 +48,6 @@ def load_dataset(spec: DataSpec) -> Dataset:
         train_on=spec.train_on,
     )
     return assemble(source, options)
-
-
-def probe_dataset(spec: DataSpec) -> Shape:
-    """Return the sizes of the dataset that `load_dataset` returns, for planning.
-
-    The sizes of a built-in set are looked up.
-
-    Raises:
-        DataError: As for `load_dataset`.
-    """
-    if spec.dataset is not None:
-        return _probe_builtin(describe(spec.dataset), spec)
-    return Shape.of(load_dataset(spec))
 
 
 def dataset_from_arrays(
@@ -169,31 +149,3 @@ def _folds_by_column(spec: DataSpec) -> Folds | None:
 def _require_task(asked: TaskName | None, known: TaskName | None, where: str) -> None:
     if asked is not None and known is not None and asked != known:
         raise DataError(f"task: {where} is a {known}, not a {asked}; leave task out")
-
-
-def _probe_builtin(known: Description, spec: DataSpec) -> Shape:
-    where = f"the built-in set {known.name!r}"
-    kind: TaskName = "regression" if known.task is Task.REGRESSION else "classification"
-    _require_task(spec.task, kind, where)
-    validation, test = _fractions(spec)
-    size = split_sizes(known.rows, None if spec.cv else validation, test, where)
-    if spec.cv is not None:
-        held_out = math.ceil(size.train / spec.cv)
-        size = SplitSizes(size.train - held_out, held_out, size.test)
-    if spec.train_on == "train+validation":
-        whole = size.train + size.validation
-        size = SplitSizes(whole, whole, size.test)
-    if known.class_counts:
-        names = tuple(str(i) for i in range(len(known.class_counts)))
-        counts = np.array(known.class_counts)
-        require_class_rows(counts, names, size, where, lambda _: where)
-    return Shape(
-        name=known.name,
-        train_rows=size.train,
-        validation_rows=size.validation,
-        test_rows=size.test or known.test_rows,
-        input_shape=known.shape,
-        features=math.prod(known.shape),
-        task=known.task,
-        outputs=known.outputs,
-    )
