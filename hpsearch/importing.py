@@ -39,26 +39,19 @@ def _working_directory() -> Path | None:
         return None
 
 
-def find_own_modules() -> None:
-    """Let imports find a user's modules in the working directory, but after all packages.
-
-    Call it only before such an import: packages try to import optional others, and a file of that
-    name would run.
-    """
-    here = _working_directory()
-    if here is not None and str(here) not in sys.path:
-        sys.path.append(str(here))
-    importlib.invalidate_caches()
-
-
 def load_object(path: str) -> Any:
-    """Return the object that `package.module:name` names.
+    """Return the object that `package.module:name` names, also of the working directory.
 
     Raises:
         InputError: The module cannot be imported or has no such name.
     """
     module_name, _, name = path.partition(":")
-    find_own_modules()
+    here = _working_directory()
+    if here is not None and str(here) not in sys.path:
+        # Last, and only now: packages try to import optional others, and a file of that name would
+        # run.
+        sys.path.append(str(here))
+    importlib.invalidate_caches()
     try:
         return attrgetter(name)(importlib.import_module(module_name))
     except (ImportError, AttributeError, ValueError) as error:

@@ -80,17 +80,20 @@ def working_directory_lost() -> str:
     return ""
 
 
-def odd_kind(path: Path, *, links: bool = True) -> str:
+def odd_kind(path: Path, *, links: bool = True, names: bool = True) -> str:
     """Return the kind of a path that may block or do harm when opened, as `a device`; else empty.
 
     Args:
         links: Whether a link to a file counts as a file.
+        names: Whether a file with a second name counts as a file.
     """
     try:
-        mode = (path.stat() if links else path.lstat()).st_mode
+        status = path.stat() if links else path.lstat()
     except (OSError, ValueError):
         return ""
-    return _ODD_KINDS.get(stat.S_IFMT(mode), "")
+    if not names and stat.S_ISREG(status.st_mode) and status.st_nlink > 1:
+        return "a file that has another name elsewhere (a hard link)"
+    return _ODD_KINDS.get(stat.S_IFMT(status.st_mode), "")
 
 
 _ODD_KINDS = {
@@ -100,18 +103,6 @@ _ODD_KINDS = {
     stat.S_IFCHR: "a device",
     stat.S_IFBLK: "a device",
 }
-
-
-#: A regular file, but one whose content also appears elsewhere.
-HARD_LINK = "a file that has another name elsewhere (a hard link)"
-
-
-def has_other_name(path: Path) -> bool:
-    """Check if a file has a hard link."""
-    try:
-        return path.is_file() and path.stat().st_nlink > 1
-    except OSError:
-        return False
 
 
 def version_of(package: str) -> str:

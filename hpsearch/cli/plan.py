@@ -10,9 +10,9 @@ from typing import Any
 
 from rich.console import Console
 
-from hpsearch.data.dataset import Shape
-from hpsearch.data.loading import probe_dataset
-from hpsearch.data.specs import InputSpec, Target
+from hpsearch.data.dataset import Dataset
+from hpsearch.data.loading import load_dataset
+from hpsearch.data.specs import InputSpec, n_features
 from hpsearch.errors import RefusedError
 from hpsearch.machine import cores
 from hpsearch.models.problem import Problem, Recipe
@@ -49,12 +49,13 @@ def print_plan(
     """
     say = line_printer(console)
     custom = isinstance(sweep.model, str)
-    shape = probe_dataset(sweep.data)
+    dataset = load_dataset(sweep.data)
+    target, features = dataset.target, n_features(dataset.input)
     where = ResultsDirectory(out or Path("experiments") / sweep.name)
     search = plan_search(sweep)
     say(
-        f"sweep {sweep.name}: {shape.name}, {shape.train_rows:,} training and "
-        f"{shape.validation_rows:,} validation rows, {shape.features:,} features, {shape.task}"
+        f"sweep {sweep.name}: {dataset.name}, {len(dataset.train):,} training and "
+        f"{len(dataset.validation):,} validation rows, {features:,} features, {target.task}"
     )
     for warning in sweep.warnings:
         say(f"warning: {warning}")
@@ -68,12 +69,12 @@ def print_plan(
         name = sweep.method.name
         say(f"trials     {trials_text}; {name} chooses them by the scores of earlier ones")
         if not where.store.exists():
-            for line in _from_prior(search, make_recipe(sweep, shape.task)):
+            for line in _from_prior(search, make_recipe(sweep, target.task)):
                 say(line)
         return
     stored, results = _stored(where)
     executions = _executions(sweep, search, limit, stored)
-    done = _answered(executions, make_recipe(sweep, shape.task), stored, results)
+    done = _answered(executions, make_recipe(sweep, target.task), stored, results)
     trainings = group(executions, answered={each.number for each in done})
     if custom:
         lines = [
@@ -81,10 +82,10 @@ def print_plan(
             "time       unknown: the models are your own",
         ]
     else:
-        summary = summarize(executions, trainings, shape.features, shape.outputs)
+        summary = summarize(executions, trainings, features, target.outputs)
         asked = workers or sweep.execution.workers
         count = cores() if asked == "auto" else int(asked)
-        estimate = _estimate(sweep, shape, trainings, count, measure=measure)
+        estimate = _estimate(sweep, dataset, trainings, count, measure=measure)
         lines = [*_counts(summary, executions, done), *_costs(summary, estimate, count)]
         if search.method.name == "random" and limit is None:
             lines.append("only budget.time ends this search: the figures are of its first trials")
@@ -167,22 +168,19 @@ def _answered(
 
 
 def _estimate(
-    sweep: Sweep, shape: Shape, trainings: list[Training], workers: int, *, measure: bool
+    sweep: Sweep, dataset: Dataset, trainings: list[Training], workers: int, *, measure: bool
 ) -> CostEstimate:
-    rows = shape.train_rows + shape.validation_rows + shape.test_rows
-    bytes_per_value = 1 if len(shape.input_shape) > 1 else 4
+    target, features = dataset.target, n_features(dataset.input)
+    rows = sum(map(len, filter(None, (dataset.train, dataset.validation, dataset.test))))
+    bytes_per_value = 1 if len(dataset.input.shape) > 1 else 4
     sizes = DataSizes(
-        shape.train_rows,
-        shape.validation_rows,
-        shape.features,
-        shape.outputs,
-        rows * shape.features * bytes_per_value,
+        len(dataset.train),
+        len(dataset.validation),
+        features,
+        target.outputs,
+        rows * features * bytes_per_value,
     )
-    problem = Problem(
-        make_recipe(sweep, shape.task),
-        InputSpec((shape.features,), "float32"),
-        Target(shape.task, shape.outputs),
-    )
+    problem = Problem(make_recipe(sweep, target.task), InputSpec((features,), "float32"), target)
 
     def tensorflow(training: Training) -> bool:
         return needs_tensorflow(problem, training.values)

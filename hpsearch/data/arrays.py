@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
-import os
 import sys
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
-from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,9 +36,9 @@ from hpsearch.data.dataset import (
 )
 from hpsearch.data.files import read_arrays
 from hpsearch.data.specs import TableSpec
-from hpsearch.errors import DataError
-from hpsearch.importing import contained, find_own_modules
-from hpsearch.wording import did_you_mean, in_words, quoted
+from hpsearch.errors import DataError, InputError
+from hpsearch.importing import contained, load_object
+from hpsearch.wording import in_words, quoted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -431,20 +428,12 @@ def _function(reference: str) -> Callable[[], Any]:
     module_name, colon, name = reference.partition(":")
     if not colon or not module_name or not name:
         raise DataError(f"python: {reference!r} is not of the form package.module:function")
-    find_own_modules()
     try:
         with contained():
-            module = importlib.import_module(module_name)
+            function = load_object(reference)
     except (Exception, SystemExit) as error:
-        raise DataError(
-            f"{reference}: module {module_name!r} cannot be imported from {os.getcwd()} or the "
-            f"installed packages: {_words(error)}"
-        ) from error
-    try:
-        function = attrgetter(name)(module)
-    except AttributeError:
-        near = did_you_mean(name, [each for each in vars(module) if not each.startswith("_")])
-        raise DataError(f"{reference}: module {module_name!r} has no {name!r}{near}") from None
+        cause = error.__cause__ if isinstance(error, InputError) else error
+        raise DataError(f"{reference}: cannot be loaded: {_words(cause or error)}") from error
     if not callable(function):
         raise DataError(f"{reference}: is a {type(function).__name__}, not a function")
     return function  # type: ignore[no-any-return]

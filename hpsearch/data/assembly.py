@@ -30,7 +30,6 @@ from hpsearch.data.specs import (
     ColumnSpec,
     InputSpec,
     TableSpec,
-    Task,
     column_slices,
     n_features,
 )
@@ -278,7 +277,6 @@ class Outline:
     Attributes:
         size: Number of rows to split off.
         classes: Class names, empty for regression.
-        task, outputs: As in `Target`.
         train, validation, test: The source's parts, with targets not yet encoded.
         warnings: Warnings about the labels.
         numbers: As in `Target`.
@@ -286,8 +284,6 @@ class Outline:
 
     size: SplitSizes
     classes: tuple[str, ...]
-    task: Task
-    outputs: int
     train: Split
     validation: Split | None
     test: Split | None
@@ -317,10 +313,7 @@ def outline(source: RawData, options: Options) -> Outline:
         values, classes, warnings = known.codes, known.names, known.warnings
         numbers = known.numbers
     y = values(source.train)
-    task, outputs = Task.REGRESSION, y.shape[-1]
     if classes:
-        target = class_target(classes)
-        task, outputs = target.task, target.outputs
         require_class_rows(
             np.bincount(y, minlength=len(classes)),
             classes,
@@ -333,7 +326,7 @@ def outline(source: RawData, options: Options) -> Outline:
         None if part is None else Split(part.x, values(part), part.weights)
         for part in (source.validation, source.test)
     )
-    return Outline(size, classes, task, outputs, train, validation, test, warnings, numbers)
+    return Outline(size, classes, train, validation, test, warnings, numbers)
 
 
 def assemble(source: RawData, options: Options) -> Dataset:

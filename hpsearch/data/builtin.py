@@ -30,7 +30,6 @@ class Description:
         rows: Number of rows for training and validation.
         shape: Shape of one raw row.
         source: Where the rows come from.
-        class_counts: Number of rows of each class in `rows`; empty for regression.
         test_rows: Number of rows of the set's own test split, or 0.
     """
 
@@ -39,18 +38,10 @@ class Description:
     shape: tuple[int, ...]
     task: Task
     source: str
-    class_counts: tuple[int, ...] = ()
     test_rows: int = 0
-
-    @property
-    def outputs(self) -> int:
-        """Units of the output layer."""
-        return len(self.class_counts) if self.task is Task.MULTICLASS else 1
 
 
 _SKLEARN = "ships with scikit-learn"
-_MNIST_COUNTS = (5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949)
-_DIGITS_COUNTS = (178, 182, 177, 183, 181, 182, 181, 179, 174, 180)
 
 _DESCRIPTIONS = {
     each.name: each
@@ -58,19 +49,17 @@ _DESCRIPTIONS = {
         Description(
             *("fashion_mnist", 60_000, (28, 28), Task.MULTICLASS),
             source="a folder, Debian's dataset-fashion-mnist, Keras' cache or download",
-            class_counts=(6000,) * 10,
             test_rows=10_000,
         ),
         Description(
             *("mnist", 60_000, (28, 28), Task.MULTICLASS),
             source="a folder, Keras' cache or download",
-            class_counts=_MNIST_COUNTS,
             test_rows=10_000,
         ),
-        Description("digits", 1797, (8, 8), Task.MULTICLASS, _SKLEARN, _DIGITS_COUNTS),
-        Description("wine", 178, (13,), Task.MULTICLASS, _SKLEARN, (59, 71, 48)),
-        Description("breast_cancer", 569, (30,), Task.BINARY, _SKLEARN, (212, 357)),
-        Description("iris", 150, (4,), Task.MULTICLASS, _SKLEARN, (50, 50, 50)),
+        Description("digits", 1797, (8, 8), Task.MULTICLASS, _SKLEARN),
+        Description("wine", 178, (13,), Task.MULTICLASS, _SKLEARN),
+        Description("breast_cancer", 569, (30,), Task.BINARY, _SKLEARN),
+        Description("iris", 150, (4,), Task.MULTICLASS, _SKLEARN),
         Description("diabetes", 442, (10,), Task.REGRESSION, _SKLEARN),
         Description(
             *("california_housing", 20_640, (8,), Task.REGRESSION),

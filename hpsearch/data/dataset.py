@@ -16,7 +16,6 @@ from hpsearch.data.specs import (
     Target,
     Task,
     column_slices,
-    n_features,
 )
 from hpsearch.errors import DataError
 from hpsearch.wording import counted, number, plain, printable
@@ -199,41 +198,6 @@ class Dataset:
         return self if fold is None else self.folds[fold - 1]
 
 
-@dataclass(frozen=True)
-class Shape:
-    """The sizes of a dataset.
-
-    Attributes:
-        test_rows: 0 if there is no test split.
-        input_shape: Shape of one raw row.
-        features: Width of one row as the first Dense layer sees it.
-        outputs: Units of the output layer.
-    """
-
-    name: str
-    train_rows: int
-    validation_rows: int
-    test_rows: int
-    input_shape: tuple[int, ...]
-    features: int
-    task: Task
-    outputs: int
-
-    @classmethod
-    def of(cls, dataset: Dataset) -> Shape:
-        """Return the shape of a loaded dataset."""
-        return cls(
-            name=dataset.name,
-            train_rows=len(dataset.train),
-            validation_rows=len(dataset.validation),
-            test_rows=0 if dataset.test is None else len(dataset.test),
-            input_shape=dataset.input.shape,
-            features=n_features(dataset.input),
-            task=dataset.target.task,
-            outputs=dataset.target.outputs,
-        )
-
-
 def profile(dataset: Dataset) -> tuple[str, ...]:
     """Describe the rows, the targets, and the score of guessing, each in a line."""
     folds = dataset.folds or (dataset,)
@@ -337,6 +301,9 @@ _IMAGE_DIMENSIONS = 3
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 #: The largest value of an image.
 IMAGE_MAX = 255.0
+#: Small, because rows are held twice, to encode or to compare them, and again by the workers.
+SHARE_OF_MEMORY = 1 / 4
+_INFINITE = -1
 
 
 def is_dataset(value: Any) -> bool:
@@ -358,6 +325,43 @@ def arrays_in(value: Any) -> Iterator[npt.NDArray[Any]]:
             yield from arrays_in(each)
     else:
         yield np.asarray(value)
+
+
+def read_elements(dataset: Any, name: str, available_bytes: float) -> list[tuple[Any, ...]]:
+    """Read all elements of a dataset, each `(x, y)` or `(x, y, sample_weight)`.
+
+    Args:
+        dataset: A `tf.data.Dataset`, or an iterable of elements.
+        name: The dataset's name in messages.
+        available_bytes: The free memory.
+
+    Raises:
+        DataError: The dataset is endless, empty or too large, or has other elements.
+    """
+    given = dataset
+    if is_dataset(dataset):
+        if int(dataset.cardinality()) == _INFINITE:
+            raise DataError(f"{name}: the tf.data.Dataset is endless; take a part of it: .take(n)")
+        given = dataset.as_numpy_iterator()
+    room = available_bytes * SHARE_OF_MEMORY
+    elements = []
+    for element in given:
+        if not isinstance(element, tuple | list) or len(element) not in (2, 3):
+            raise DataError(
+                f"{name}: the dataset's elements are not (x, y) or (x, y, sample_weight), as "
+                "keras.Model.fit takes them"
+            )
+        room -= sum(array.nbytes for array in arrays_in(element))
+        if room < 0:
+            raise DataError(
+                f"{name}: the dataset is larger than a quarter of the free memory, from which "
+                "trainings read their rows: take a part of it, or smaller numbers, such as uint8 "
+                "images"
+            )
+        elements.append(tuple(element))
+    if not elements:
+        raise DataError(f"{name}: the dataset holds no rows")
+    return elements
 
 
 def joined(parts: Sequence[Any], join: Any = np.concatenate) -> Any:

@@ -1,4 +1,4 @@
-"""Checks of files before they are read, and readers of NPZ archives and IDX files."""
+"""Checks of data before it is read, and readers of NPZ archives and IDX files."""
 
 from __future__ import annotations
 
@@ -92,11 +92,14 @@ def read_arrays(
             members = _members(archive, path)
             found = {name: info for name, info in members.items() if name in wanted}
             _require_sizes(found.values(), path)
-            arrays = {name: _read(archive, info, path) for name, info in found.items()}
+            arrays: dict[str, npt.NDArray[Any]] = {}
+            for name, info in found.items():
+                with archive.open(info) as stream:
+                    arrays[name] = np.lib.format.read_array(stream, allow_pickle=False)
             return arrays, sorted(members.keys() - found.keys())
     except (
         *(zipfile.BadZipFile, zlib.error, lzma.LZMAError),
-        *(EOFError, RuntimeError, OSError, ValueError),
+        *(EOFError, RuntimeError, OSError, ValueError, MemoryError),
     ) as error:
         raise DataError(
             f"{path}: not a sound .npz archive (write it with numpy.savez): {error}"
@@ -136,29 +139,6 @@ def _require_sizes(infos: Collection[zipfile.ZipInfo], path: str) -> None:
     require_memory(_MEMORY_FACTOR * size, path)
 
 
-def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: str) -> npt.NDArray[Any]:
-    """Read one array; its header is checked first, because NumPy allocates what it claims."""
-    npy = np.lib.format
-    with archive.open(info) as stream:
-        if npy.read_magic(stream) == (1, 0):
-            shape, _, dtype = npy.read_array_header_1_0(stream)
-        else:
-            shape, _, dtype = npy.read_array_header_2_0(stream)
-        start = stream.tell()
-    if dtype.hasobject:
-        raise DataError(
-            f"{path}: {info.filename!r} holds pickled Python objects, which are never loaded; "
-            "save numbers or text (dtype=str)"
-        )
-    if math.prod(shape) * dtype.itemsize + start != info.file_size:
-        raise DataError(
-            f"{path}: {info.filename!r} claims shape {shape}, {dtype}, and the archive holds "
-            f"{info.file_size - start} bytes of it"
-        )
-    with archive.open(info) as stream:
-        return np.asarray(npy.read_array(stream, allow_pickle=False))
-
-
 def read_idx(path: Path) -> npt.NDArray[np.uint8]:
     """Read an IDX file of unsigned bytes, gzipped or not.
 
@@ -188,10 +168,8 @@ def read_idx(path: Path) -> npt.NDArray[np.uint8]:
     return np.frombuffer(data, np.uint8).reshape(shape)
 
 
-#: Device, inode and size of a file.
-Identity = tuple[int, int, int]
-#: Path, offset, dtype, shape and order of an array in a file, and the file's identity.
-Place = tuple[str, int, Any, tuple[int, ...], str, Identity]
+#: Path, offset, dtype, shape and order of an array in a file.
+Place = tuple[str, int, Any, tuple[int, ...], str]
 #: Bytes of two arrays to compare at a time.
 _COMPARED = 2**24
 
@@ -201,30 +179,13 @@ def place_of(array: npt.NDArray[Any]) -> Place | None:
     try:
         place = _place(array)
         return place if place is not None and _is_in_file(array, place) else None
-    except (DataError, OSError, ValueError):
+    except (OSError, ValueError):
         return None
 
 
-def array_at(  # noqa: PLR0917 - a place
-    path: str, offset: int, dtype: Any, shape: tuple[int, ...], order: Any, identity: Identity
-) -> Any:
-    """Return an array in a file; changes stay in this process.
-
-    Raises:
-        DataError: The path leads to another file, or the file's size has changed.
-    """
-    with Path(path).open("rb") as file:
-        if _identity_of(os.fstat(file.fileno())) != identity:
-            raise DataError(
-                f"{path}: the file has changed since the search began, so that trials would train "
-                "on other data; keep it until the search ends"
-            )
-        return np.memmap(file, dtype, "c", offset, shape, order)
-
-
-def _identity_of(found: os.stat_result) -> Identity:
-    # Not the time of change: it changes when a program writes to its own memory map.
-    return found.st_dev, found.st_ino, found.st_size
+def array_at(path: str, offset: int, dtype: Any, shape: tuple[int, ...], order: Any) -> Any:
+    """Return an array in a file; changes stay in this process."""
+    return np.memmap(path, dtype, "c", offset, shape, order)
 
 
 def map_of(array: npt.NDArray[Any]) -> np.memmap[Any, Any] | None:
@@ -250,9 +211,8 @@ def _place(array: npt.NDArray[Any]) -> Place | None:
     inside = array.__array_interface__["data"][0] - start
     offset = base.offset - base.offset % mmap.ALLOCATIONGRANULARITY + inside
     order = "C" if array.flags.c_contiguous else "F"
-    path = Path(base.filename).absolute()
-    identity = _identity_of(path.stat())
-    return os.fspath(path), offset, array.dtype, array.shape, order, identity
+    path = os.fspath(Path(base.filename).absolute())
+    return path, offset, array.dtype, array.shape, order
 
 
 def _is_in_file(array: npt.NDArray[Any], place: Place) -> bool:

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from hpsearch.data.arrays import Pair, raw_from_pairs, read_function, read_npz
-from hpsearch.data.assembly import assemble, outline
-from hpsearch.data.builtin import Description, describe, read_builtin
-from hpsearch.data.dataset import Dataset, Folds, Options, RawData, Shape, TableOptions, TaskName
-from hpsearch.data.specs import Task
+from hpsearch.data.assembly import assemble
+from hpsearch.data.builtin import read_builtin
+from hpsearch.data.dataset import Dataset, Folds, Options, RawData, TableOptions, TaskName
 from hpsearch.data.splitting import (
-    SplitSizes,
     group_folds,
     instants,
-    require_class_rows,
-    split_sizes,
     time_folds,
 )
 from hpsearch.data.tables import read_column, read_csv
@@ -33,21 +26,12 @@ Loader = Callable[[DataSpec], Dataset]
 def load_dataset(spec: DataSpec) -> Dataset:
     """Read, split and encode the data of a sweep.
 
-    Raises:
-        DataError: The data cannot be found, read or used. The message has a line with the place of
-            each problem.
-    """
-    return assemble(*read_raw(spec))
-
-
-def read_raw(spec: DataSpec) -> tuple[RawData, Options]:
-    """Read the data of a sweep, and return it with the options for `assemble`.
-
     A fraction for `test` overrides a source's own test split. A source's own validation part
     overrides the fraction for `validation`, which has a default.
 
     Raises:
-        DataError: As for `load_dataset`.
+        DataError: The data cannot be found, read or used. The message has a line with the place of
+            each problem.
     """
     source = _read_source(spec)
     _require_task(spec.task, source.task, source.where)
@@ -63,36 +47,7 @@ def read_raw(spec: DataSpec) -> tuple[RawData, Options]:
         impute=spec.impute,
         train_on=spec.train_on,
     )
-    return source, options
-
-
-def probe_dataset(spec: DataSpec) -> Shape:
-    """Return the sizes of the dataset that `load_dataset` returns, for planning.
-
-    The sizes of a built-in set are looked up. Other data is read and checked, but split only if it
-    has text columns or missing values, whose features depend on the split.
-
-    Raises:
-        DataError: As for `load_dataset`.
-    """
-    if spec.dataset is not None:
-        return _probe_builtin(describe(spec.dataset), spec)
-    source, options = read_raw(spec)
-    x = source.train.x
-    splits = spec.cv is not None or spec.split is not None or spec.train_on != "train"
-    if isinstance(x, Mapping) or np.isnan(x.min()) or splits:
-        return Shape.of(assemble(source, options))
-    outlined = outline(source, options)
-    return Shape(
-        name=source.name,
-        train_rows=outlined.size.train,
-        validation_rows=outlined.size.validation or len(outlined.validation or ()),
-        test_rows=outlined.size.test or len(outlined.test or ()),
-        input_shape=x.shape[1:],
-        features=math.prod(x.shape[1:]),
-        task=outlined.task,
-        outputs=outlined.outputs,
-    )
+    return assemble(source, options)
 
 
 def dataset_from_arrays(
@@ -194,31 +149,3 @@ def _folds_by_column(spec: DataSpec) -> Folds | None:
 def _require_task(asked: TaskName | None, known: TaskName | None, where: str) -> None:
     if asked is not None and known is not None and asked != known:
         raise DataError(f"task: {where} is a {known}, not a {asked}; leave task out")
-
-
-def _probe_builtin(known: Description, spec: DataSpec) -> Shape:
-    where = f"the built-in set {known.name!r}"
-    kind: TaskName = "regression" if known.task is Task.REGRESSION else "classification"
-    _require_task(spec.task, kind, where)
-    validation, test = _fractions(spec)
-    size = split_sizes(known.rows, None if spec.cv else validation, test, where)
-    if spec.cv is not None:
-        held_out = math.ceil(size.train / spec.cv)
-        size = SplitSizes(size.train - held_out, held_out, size.test)
-    if spec.train_on == "train+validation":
-        whole = size.train + size.validation
-        size = SplitSizes(whole, whole, size.test)
-    if known.class_counts:
-        names = tuple(str(i) for i in range(len(known.class_counts)))
-        counts = np.array(known.class_counts)
-        require_class_rows(counts, names, size, where, lambda _: where)
-    return Shape(
-        name=known.name,
-        train_rows=size.train,
-        validation_rows=size.validation,
-        test_rows=size.test or known.test_rows,
-        input_shape=known.shape,
-        features=math.prod(known.shape),
-        task=known.task,
-        outputs=known.outputs,
-    )

@@ -15,10 +15,10 @@ from hpsearch.data.dataset import (
     Options,
     are_several,
     are_several_inputs,
-    arrays_in,
     is_dataset,
     joined,
     packed,
+    read_elements,
     row_counts,
 )
 from hpsearch.data.loading import dataset_from_arrays, table_options
@@ -27,10 +27,6 @@ from hpsearch.data.splitting import group_folds, splitter_folds
 from hpsearch.errors import DataError
 from hpsearch.machine import available_bytes
 from hpsearch.spec.data import DataSpec
-
-#: Largest share of memory for the rows: they are copied twice, to encode and to share them.
-_SHARE_OF_MEMORY = 1 / 3
-_INFINITE = -1
 
 
 def collect(dataset: Any, name: str) -> tuple[Any, ...]:
@@ -46,29 +42,8 @@ def collect(dataset: Any, name: str) -> tuple[Any, ...]:
     Raises:
         DataError: The dataset is endless, empty or too large, or has other elements.
     """
-    spec = dataset.element_spec
-    if not isinstance(spec, tuple) or len(spec) not in (2, 3):
-        found = f"{len(spec)} parts" if isinstance(spec, tuple) else type(spec).__name__
-        raise DataError(
-            f"{name}: a tf.data.Dataset must give (x, y) or (x, y, sample_weight), as "
-            f"keras.Model.fit takes it, not {found}"
-        )
-    if int(dataset.cardinality()) == _INFINITE:
-        raise DataError(f"{name}: the tf.data.Dataset is endless; take a part of it: .take(n)")
-    limit = available_bytes() * _SHARE_OF_MEMORY
-    elements, size = [], 0
-    for element in dataset.as_numpy_iterator():
-        size += sum(array.nbytes for array in arrays_in(element))
-        if size > limit:
-            raise DataError(
-                f"{name}: the tf.data.Dataset is larger than a third of the free memory, "
-                f"{limit / 2**20:,.0f} MB; trainings read their rows from memory: take a part of "
-                "it, or smaller numbers, such as uint8 images"
-            )
-        elements.append(element)
-    if not elements:
-        raise DataError(f"{name}: the tf.data.Dataset holds no rows")
-    join = np.stack if getattr(spec[1], "shape", (0,)) == () else np.concatenate
+    elements = read_elements(dataset, name, available_bytes())
+    join = np.stack if getattr(elements[0][1], "shape", (0,)) == () else np.concatenate
     return tuple(joined(parts, join) for parts in zip(*elements, strict=True))
 
 

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 #: Memory per byte of a file: pandas takes 8 bytes for a number of about 6 characters, and parsing,
 #: the float32 copy and the split each take a part of that.
 _MEMORY_FACTOR = 5
-_CHUNK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -236,29 +235,19 @@ def scan(path: str) -> Layout:
 
 def _require_text(file: Path) -> None:
     """Refuse a file that is not UTF-8 text, naming the line."""
-    line = 1
-    decoder = codecs.getincrementaldecoder("utf-8")()
     with file.open("rb") as stream:
-        while chunk := stream.read(_CHUNK_BYTES):
-            if line == 1 and chunk[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        for number, line in enumerate(stream, 1):
+            if number == 1 and line[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
                 raise DataError(f"{file}: UTF-16 text; save it as UTF-8")
-            held = len(decoder.getstate()[0])
+            if b"\0" in line:
+                raise DataError(f"{file}:{number}: a NUL byte; this is not a text file")
             try:
-                decoder.decode(chunk)
-                nul = chunk.find(b"\0")
-                if nul >= 0:
-                    at = line + chunk.count(b"\n", 0, nul)
-                    raise DataError(f"{file}:{at}: a NUL byte; this is not a text file")
+                line.decode()
             except UnicodeDecodeError as error:
-                start = max(0, error.start - held)
-                at = line + chunk.count(b"\n", 0, start)
                 raise DataError(
-                    f"{file}:{at}: not UTF-8 (byte 0x{error.object[error.start]:02x}); "
+                    f"{file}:{number}: not UTF-8 (byte 0x{line[error.start]:02x}); "
                     "save the file as UTF-8"
                 ) from error
-            line += chunk.count(b"\n")
-    if decoder.getstate()[0]:
-        raise DataError(f"{file}:{line}: not UTF-8 (cut in a character); save the file as UTF-8")
 
 
 def _records(path: str) -> Iterator[tuple[int, list[str]]]:

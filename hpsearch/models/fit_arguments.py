@@ -18,6 +18,7 @@ from hpsearch.data.dataset import (
     is_dataset,
     joined,
     packed,
+    read_elements,
     several_target,
 )
 from hpsearch.data.specs import ArrayPart, Arrays, InputSpec, Target, Task
@@ -48,9 +49,6 @@ POSITIONS = (
 )  # fmt: skip
 
 
-#: Small, as rows are held twice, to compare two readings, and again by the workers.
-SHARE_OF_MEMORY = 1 / 4
-_INFINITE = -1
 #: Arguments of `fit` that count batches of a dataset.
 _OF_STEPS = ("steps_per_epoch", "validation_steps", "initial_epoch")
 
@@ -280,41 +278,24 @@ Batch = tuple[Any, ...]
 
 def _read(dataset: Any) -> list[Batch]:
     """Return the batches of one epoch, each (x, y) or (x, y, sample_weight)."""
-    batches: list[Batch] = []
-    room = available_bytes() * SHARE_OF_MEMORY
-    for batch in _until_error(_batches(dataset)):
-        if not isinstance(batch, tuple | list) or len(batch) not in (2, 3):
-            raise NotOnEngine("a batch of the dataset is not (x, y) or (x, y, sample_weight)")
+    try:
+        given = dataset if is_dataset(dataset) else _batches(dataset)
+        batches = read_elements(given, "fit", available_bytes())
+    except (NotOnEngine, DataError) as error:
+        raise NotOnEngine(str(error)) from None
+    except Exception as error:
+        # A training that reads the dataset will fail with this error.
+        raise NotOnEngine(f"reading it raised {type(error).__name__}: {error}") from error
+    for batch in batches:
         if any(each.dtype.kind not in "biuf" for each in arrays_in(batch)):
             raise NotOnEngine("the dataset has other values than numbers")
         lengths = {each.shape[:1] for each in arrays_in(batch)}
         if len(lengths) != 1 or () in lengths:
             raise NotOnEngine("the dataset gives no batches of equally many rows: call .batch(n)")
-        batches.append(tuple(batch))
-        room -= sum(each.nbytes for each in arrays_in(batch))
-        if room < 0:
-            raise NotOnEngine("the dataset is larger than a quarter of the free memory")
-    if not batches:
-        raise NotOnEngine("the dataset holds no rows")
     return batches
 
 
-def _until_error(batches: Iterator[Any]) -> Iterator[Any]:
-    try:
-        yield from batches
-    except NotOnEngine:
-        raise
-    except Exception as error:
-        # A training that reads the dataset will fail with this error.
-        raise NotOnEngine(f"reading it raised {type(error).__name__}: {error}") from error
-
-
-def _batches(dataset: Any) -> Iterator[Any]:
-    if is_dataset(dataset):
-        if int(dataset.cardinality()) == _INFINITE:
-            raise NotOnEngine("the tf.data.Dataset is endless")
-        yield from dataset.as_numpy_iterator()
-        return
+def _batches(dataset: keras.utils.PyDataset) -> Iterator[Any]:
     count = dataset.num_batches
     if count is None:
         raise NotOnEngine("the PyDataset does not tell how many batches it has")

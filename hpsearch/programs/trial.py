@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from hpsearch.errors import InputError
-from hpsearch.files import NO_LINK, lock_without_waiting
+from hpsearch.files import lock_without_waiting
 from hpsearch.models.problem import Recipe
 from hpsearch.programs.command import ProgramCall, UserProgram
 from hpsearch.programs.ending import Ending, Judge, Known
@@ -105,7 +105,7 @@ class TrialDirectory:
             OSError: The lock's file cannot be made.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        handle = _opened(str(self.path / _LOCK), os.O_RDWR | os.O_CREAT)
+        handle = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
             told = False
             while _held_elsewhere(handle):
@@ -456,19 +456,9 @@ def _storable(text: str) -> str:
 def _read(path: Path) -> str:
     """Return the text of a file; empty if it cannot be read."""
     try:
-        with open(path, encoding="utf-8", opener=_opened) as file:
-            return file.read()
+        return path.read_text(encoding="utf-8")
     except (OSError, ValueError):
         return ""
-
-
-def _opened(path: str, flags: int) -> int:
-    """Open a file that a program may have replaced by a link or a FIFO.
-
-    Raises:
-        OSError: It is a link, or cannot be read.
-    """
-    return os.open(path, flags | NO_LINK)
 
 
 def _held_elsewhere(handle: int) -> bool:
@@ -482,7 +472,7 @@ def _held_elsewhere(handle: int) -> bool:
 def _tail(path: Path) -> str:
     """Return the last lines of a file."""
     try:
-        with open(path, "rb", opener=_opened) as file:
+        with path.open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES))
             text = file.read().decode("utf-8", "replace")
     except OSError:

@@ -18,7 +18,6 @@ from hpsearch.data.dataset import Dataset, Split
 from hpsearch.data.loading import Loader
 from hpsearch.data.specs import Task
 from hpsearch.errors import ChangedSweepError, HpsearchError, InputError, RefusedError
-from hpsearch.files import OpenDirectory
 from hpsearch.models.problem import Problem, Recipe
 from hpsearch.revisit.trust import DATA, LAYER, MODEL, require_trusted, trusted
 from hpsearch.space.execution import Execution, ExecutionResult
@@ -253,8 +252,7 @@ def export_model(
     execution, result = run.scored(which)
     with run.retrainer(execution) as retrainer:
         weights = run.weights(retrainer, execution, result, say)
-        with OpenDirectory(out.parent) as place:
-            error = retrainer.write(place, out.name, execution, weights)
+        error = retrainer.write(out, execution, weights)
     if error:
         raise InputError(f"{out}: the model cannot be written: {error}")
     return execution

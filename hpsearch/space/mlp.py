@@ -183,22 +183,6 @@ class MLPConfig:
         inactive |= {key for key in _SHARED_ARGUMENTS if key in own or key not in accepted}
         return frozenset(inactive & self.values.keys())
 
-    def require_readable(self) -> None:
-        """Check that the values that hpsearch reads have an MLP's types.
-
-        Raises:
-            TypeError, ValueError, LookupError, AttributeError: They do not.
-        """
-        layers = self.values.get("hidden_layers", 0)
-        # A greater number would create a list of that length.
-        if not 0 <= layers <= MOST_LAYERS:
-            raise ValueError(f"hidden_layers is {layers}")
-        if min(self.batch_size, self.epochs, *self.widths) < 1:
-            raise ValueError("batch_size, epochs and units are at least 1")
-        if not isinstance(self._value("optimizer"), str | Mapping):
-            raise TypeError(f"optimizer is {self._value('optimizer')!r:.40}")
-        _ = self.dropout, self.l2
-
     @cached_property
     def id(self) -> str:
         """Hash of the canonical form."""

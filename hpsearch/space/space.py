@@ -163,19 +163,6 @@ class Config:
             return MLPConfig(self.values).id
         return hashed(self.values)
 
-    def require_readable(self) -> None:
-        """Check that values read from elsewhere have the types that hpsearch needs.
-
-        Raises:
-            TypeError, ValueError, LookupError, AttributeError: They do not.
-        """
-        if self.kind is Kind.MLP:
-            MLPConfig(self.values).require_readable()
-        elif self.kind not in (Kind.FUNCTION, Kind.PROGRAM) and "epochs" in self.values:
-            int(self.values["epochs"])
-        # Computed here because it is needed anyway, and cached.
-        _ = self.id
-
     @property
     def without_epochs(self) -> dict[str, Value]:
         """All values but `epochs`."""

@@ -9,15 +9,14 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Self
 
 from hpsearch.errors import HpsearchError, InputError, LockedError, RefusedError
-from hpsearch.files import OpenDirectory
-from hpsearch.machine import HARD_LINK, has_other_name, odd_kind
+from hpsearch.files import write_atomically
+from hpsearch.machine import odd_kind
 from hpsearch.programs.nodes import MARK
 from hpsearch.store.lock import DirectoryLock, NoLocksError, lock_of_store
 
@@ -26,7 +25,7 @@ APPLICATION_ID = 0x68707331
 _HEADER_BYTES = 100
 _LONGEST_PATH = 4096
 #: First bytes of SQLite's log of writes.
-_WAL = (b"\x37\x7f\x06\x82", b"\x37\x7f\x06\x83")
+WAL_BEGINS = (b"\x37\x7f\x06\x82", b"\x37\x7f\x06\x83")
 
 
 def logs_of_store(store: Path) -> tuple[Path, ...]:
@@ -151,16 +150,6 @@ class ResultsDirectory:
     def check(self) -> None:
         """Check that a held directory is still there; do nothing for others."""
 
-    @contextmanager
-    def opened(self) -> Iterator[OpenDirectory]:
-        """Open the directory, to write its files within it; a held one is open already.
-
-        Raises:
-            OSError: It cannot be opened.
-        """
-        with OpenDirectory(self.path) as place:
-            yield place
-
     def write(self, path: Path, content: str | bytes) -> None:
         """Write one of its files; readers see the old one or the new one, whole.
 
@@ -168,8 +157,8 @@ class ResultsDirectory:
             OSError: It cannot be written; the old file is unchanged.
             RefusedError: The directory is held, and is no longer there.
         """
-        with self.opened() as place:
-            place.write(path.name, content, self.check)
+        self.check()
+        write_atomically(path, content)
 
     @property
     def model(self) -> Path:
@@ -216,8 +205,7 @@ class ResultsDirectory:
             # First, because a directory with only a temporary file would not count as a run's.
             self.mark_of_trials.touch()
             # Write a new mark, because a copy of the directory has the former one.
-            with OpenDirectory(self.trials) as place:
-                place.write(MARK, secrets.token_hex(16))
+            write_atomically(self.mark_of_trials, secrets.token_hex(16))
         except OSError as error:
             raise HpsearchError(f"{self.trials}: cannot be made: {error.strerror}") from None
 
@@ -227,12 +215,9 @@ class ResultsDirectory:
         Raises:
             OSError: It cannot be written, or is a link or a FIFO.
         """
-        with self.opened() as place:
-            handle = place.open(self.log.name, os.O_RDWR | os.O_APPEND | os.O_CREAT)
-        if os.fstat(handle).st_nlink > 1:
-            os.close(handle)
-            raise OSError(errno.EMLINK, HARD_LINK)
-        return os.fdopen(handle, "a", encoding="utf-8")
+        if kind := self._odd(self.log):
+            raise OSError(errno.EINVAL, f"is {kind}")
+        return self.log.open("a+", encoding="utf-8")
 
     def leftovers(self) -> list[Path]:
         """Return the temporary files of a killed run; whole files get their own names."""
@@ -240,7 +225,7 @@ class ResultsDirectory:
         names = "|".join(re.escape(file.name) for file in files)
         store = re.escape(self.store.name)
         ours = re.compile(
-            rf"\.(?:{names})\.[0-9a-f]{{16}}\.tmp|\.{self.model.stem}-[0-9a-f]{{16}}|"
+            rf"\.(?:{names})\.[0-9a-f]{{16}}\.tmp|\.{self.model.stem}-[a-z0-9_]{{8}}\.tmp|"
             rf"\.{store}\.new(?:-wal|-shm|-journal)?"
         )
         return sorted(path for path in self.path.iterdir() if ours.fullmatch(path.name))
@@ -298,12 +283,14 @@ class ResultsDirectory:
     def _derived(self) -> list[Path]:
         return [self.results, self.curves, self.sweep, self.report, self.model]
 
+    def _odd(self, path: Path) -> str:
+        """Return the kind of what stands in the place of a file of a run; else empty."""
+        written_in_place = path in {self.lock, self.store, self.log}
+        return odd_kind(path, links=False, names=not written_in_place)
+
     def _require_plain(self) -> None:
         for path in (*self._own(), self.lock, self.store):
-            kind = odd_kind(path, links=False)
-            if not kind and path in {self.lock, self.store, self.log} and has_other_name(path):
-                kind = HARD_LINK
-            if kind:
+            if kind := self._odd(path):
                 raise RefusedError(
                     f"{path}: is {kind}, where a run writes a file of its own; remove it, or give "
                     "this run another directory with --out"
@@ -320,7 +307,7 @@ class ResultsDirectory:
         # A run that ended before it had a store leaves its log beside its lock.
         if _begins(log) and not (self.own_lock).exists():
             foreign.append(log.name)
-        if _begins(wal) and _begins(wal)[:4] not in _WAL:
+        if _begins(wal) and _begins(wal)[:4] not in WAL_BEGINS:
             foreign.append(wal.name)
         if foreign:
             raise RefusedError(
@@ -330,13 +317,7 @@ class ResultsDirectory:
 
     def _has_results(self) -> bool:
         """Check if results.csv is that of a run."""
-        if not self.results.is_file():
-            return False
-        try:
-            with self.results.open("rb") as file:
-                return file.read(6) == b"trial,"
-        except OSError:
-            return False
+        return self.results.is_file() and _begins(self.results).startswith(b"trial,")
 
     def _move_aside(self) -> None:
         """Move a run's files aside, including a store elsewhere, which the next run would find."""
@@ -399,11 +380,6 @@ class HeldDirectory(ResultsDirectory):
                 f"{self.path}: {self.pointer.name} names another store than {self.kept} now, and "
                 "the run ends; the results that it has stored are safe there"
             )
-
-    @contextmanager
-    def opened(self) -> Iterator[OpenDirectory]:
-        """The directory that is held; it stays open."""
-        yield self.held.place
 
     def __enter__(self) -> Self:
         return self

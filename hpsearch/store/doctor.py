@@ -20,7 +20,7 @@ from hpsearch.machine import odd_kind, shortage
 from hpsearch.space.execution import Execution, ExecutionResult, label
 from hpsearch.spec.sweep import sweep_from_text
 from hpsearch.store.derived import tables_of
-from hpsearch.store.directory import ResultsDirectory, logs_of_store
+from hpsearch.store.directory import WAL_BEGINS, ResultsDirectory, logs_of_store
 from hpsearch.store.facts import Facts
 from hpsearch.store.lock import holder
 from hpsearch.store.records import PACKAGES, file_digest
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _MOST_LINES = 10
-#: The first bytes of SQLite's write-ahead logs.
-_LOG_BEGINS = (b"\x37\x7f\x06\x82", b"\x37\x7f\x06\x83")
 
 
 class Severity(StrEnum):
@@ -143,7 +141,7 @@ def _require_read(error: StoreError) -> None:
 def _is_log(path: Path) -> bool:
     with path.open("rb") as file:
         begins = file.read(4)
-    return not begins or begins in _LOG_BEGINS
+    return not begins or begins in WAL_BEGINS
 
 
 def _read_all(store: Store, contents: _Contents) -> None:

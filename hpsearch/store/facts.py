@@ -13,7 +13,7 @@ from hpsearch.data.specs import Task
 from hpsearch.machine import version_of
 from hpsearch.space.execution import label
 from hpsearch.space.space import Kind
-from hpsearch.store.records import PACKAGES, UNREADABLE, mapping, require_types
+from hpsearch.store.records import PACKAGES
 from hpsearch.store.tables import Provenance, values_of
 from hpsearch.wording import listing, number
 
@@ -58,17 +58,8 @@ class Identity:
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Decode the output of `to_json`.
-
-        Raises:
-            UNREADABLE: `text` is not an identity.
-        """
-        found = cls(**mapping(text))
-        types: dict[str, tuple[type, ...]] = {"data": (str,), "metric": (str,)}
-        require_types(vars(found), types | {"split": (dict,), "recipe": (dict,)})
-        if found.metric.count(":") < 2:
-            raise ValueError(f"metric is {found.metric!r:.40}")
-        return found
+        """Decode the output of `to_json`."""
+        return cls(**json.loads(text))
 
 
 def installed() -> dict[str, str]:
@@ -130,36 +121,12 @@ class Evaluation:
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Self:
-        """Decode an evaluation's `asdict`.
-
-        Raises:
-            UNREADABLE: `record` is not an evaluation.
-        """
+        """Decode an evaluation's `asdict`."""
         metrics = {name: Measurement(**numbers) for name, numbers in record["metrics"].items()}
-        for each in metrics.values():
-            require_types(vars(each), _MEASUREMENT)
         answers = {
             name: tuple(tuple(row) for row in record[name]) for name in ("confusion", "pairs")
         }
-        found = cls(**{**record, "metrics": metrics, **answers})
-        require_types(vars(found), _EVALUATION)
-        if found.metric not in metrics:
-            raise LookupError(f"no metric {found.metric!r:.40}")
-        return found
-
-
-_NUMBER, _NOTHING = (int, float), (type(None),)
-_MEASUREMENT: dict[str, tuple[type, ...]] = {
-    "value": _NUMBER,
-    "low": (*_NUMBER, *_NOTHING),
-    "high": (*_NUMBER, *_NOTHING),
-    "method": (str,),
-}
-_EVALUATION: dict[str, tuple[type, ...]] = {
-    **dict.fromkeys(("time", "config", "split", "metric"), (str,)),
-    **dict.fromkeys(("trial", "seed", "rows"), (int,)),
-    "fold": (int, *_NOTHING),
-}
+        return cls(**{**record, "metrics": metrics, **answers})
 
 
 class Changes(TypedDict, total=False):
@@ -185,25 +152,6 @@ class Facts:
     """The decoded rows of the store's table `meta`; a missing fact is None or empty."""
 
     meta: Mapping[str, str]
-
-    @property
-    def fault(self) -> str:
-        """The fact that cannot be read, although its row's checksum fits; empty if all can."""
-        for name in (
-            "identity",
-            "task",
-            "classes",
-            "kind",
-            "evaluations",
-            "guesses",
-            "predictions",
-        ):
-            try:
-                getattr(self, name)
-            except UNREADABLE as error:
-                said = " ".join(str(error).split())
-                return f"the sweep's {name} cannot be read: {type(error).__name__}: {said}"
-        return ""
 
     @property
     def identity(self) -> Identity | None:
@@ -233,7 +181,7 @@ class Facts:
     @property
     def classes(self) -> tuple[str, ...]:
         """Class names in the order of the model's outputs; empty without classes."""
-        return tuple(map(str, json.loads(self.meta.get("classes", "[]"))))
+        return tuple(json.loads(self.meta.get("classes", "[]")))
 
     @property
     def kind(self) -> Kind:
@@ -263,14 +211,13 @@ class Facts:
     @property
     def guesses(self) -> dict[str, float]:
         """The metrics of always guessing one value; empty if not known."""
-        found = mapping(self.meta.get("guesses", "{}"))
-        return {name: float(value) for name, value in found.items()}
+        return dict(json.loads(self.meta.get("guesses", "{}")))
 
     @property
     def predictions(self) -> Evaluation | None:
         """The predictions of best.keras for its validation split, if the run kept them."""
         text = self.meta.get("predictions", "")
-        return Evaluation.from_record(mapping(text)) if text else None
+        return Evaluation.from_record(json.loads(text)) if text else None
 
     @staticmethod
     def encoded(**changes: Unpack[Changes]) -> dict[str, str]:

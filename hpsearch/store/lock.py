@@ -4,27 +4,17 @@ from __future__ import annotations
 
 import errno
 import os
-import subprocess
-import sys
 import time
 import weakref
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
 from hpsearch.errors import LockedError, RefusedError
-from hpsearch.files import NO_LINK, OpenDirectory
-from hpsearch.machine import HARD_LINK
+from hpsearch.files import NO_LINK, lock_without_waiting
 
 #: Time within which a new holder writes its process number.
 _HOLDER_KNOWN_SECONDS = 0.4
-_EXCLUDED = 7
-_TRY_TO_LOCK = f"""\
-import fcntl, os, sys
-try:
-    fcntl.flock(os.open(sys.argv[1], os.O_RDWR | os.O_NOFOLLOW), fcntl.LOCK_EX | fcntl.LOCK_NB)
-except BlockingIOError:
-    sys.exit({_EXCLUDED})
-"""
 
 _HELD: weakref.WeakSet[DirectoryLock] = weakref.WeakSet()
 
@@ -44,9 +34,6 @@ class DirectoryLock:
         directory: The directory, named in error messages.
         path: The file to lock; `.lock` in the directory if None.
 
-    Attributes:
-        place: The directory, open until the lock is released.
-
     Raises:
         LockedError: Another driver holds the lock; the message names its process.
         NoLocksError: Locks do not work on this file system.
@@ -54,64 +41,70 @@ class DirectoryLock:
     """
 
     def __init__(self, directory: Path, path: Path | None = None) -> None:
-        import fcntl  # missing on Windows, where directories are only read
-
         path = path or directory / ".lock"
         # The program may change its working directory.
         self._directory, self._path, self._at = directory, path.absolute(), directory.absolute()
-        self.place = OpenDirectory(directory)
+        self._handle = os.open(path, os.O_RDWR | os.O_CREAT | NO_LINK, 0o666)
         try:
-            with OpenDirectory(path.parent) as around:
-                self._handle = around.open(path.name, os.O_RDWR | os.O_CREAT)
-        except OSError:
-            self.place.close()
+            self._take()
+        except BaseException:
+            self.release()
             raise
-        try:
-            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            works = _excludes_others(path)
-        except BlockingIOError:
-            process = _holder_named_in(self._handle)
-            self.release()
-            raise LockedError(
-                f"{directory}: another run holds this directory (process {process}); "
-                "wait for it, stop it, or give this run another directory with --out"
-            ) from None
-        except OSError as error:
-            self.release()
-            raise NoLocksError(_no_locks(directory, path, str(error.strerror))) from None
-        if not works:
-            self.release()
-            raise NoLocksError(_no_locks(directory, path, "a lock keeps nobody out"))
-        if odd := _no_lock_of_a_run(self._handle):
-            self.release()
-            raise RefusedError(f"{path}: is {odd}, and a run would overwrite it; move it away")
         os.ftruncate(self._handle, 0)
         os.pwrite(self._handle, f"{os.getpid()}\n".encode(), 0)
         _HELD.add(self)
 
+    def _take(self) -> None:
+        directory, path = self._directory, self._path
+        try:
+            if not lock_without_waiting(self._handle):
+                process = _holder_named_in(self._handle)
+                raise LockedError(
+                    f"{directory}: another run holds this directory (process {process}); "
+                    "wait for it, stop it, or give this run another directory with --out"
+                )
+            works = _excludes_others(path)
+        except OSError as error:
+            raise NoLocksError(_no_locks(directory, str(error.strerror))) from None
+        if not works:
+            raise NoLocksError(_no_locks(directory, "a lock keeps nobody out"))
+        first = os.pread(self._handle, 32, 0).partition(b"\n")[0]
+        is_lock = os.fstat(self._handle).st_nlink == 1 and (not first or first.isdigit())
+        if not is_lock:
+            raise RefusedError(
+                f"{path}: is no lock of a run, and a run would overwrite it; move it away"
+            )
+
     def check(self) -> None:
-        """Check that the directory and the lock are still the ones that are held.
+        """Check that the lock is still the one that is held, in the same directory.
 
         Raises:
             RefusedError: The directory was moved or removed, or the lock was.
         """
-        directory, path = self._directory, self._path
-        if not _is_at(self.place.handle, self._at):
-            elsewhere = path.parent != self._at
-            raise RefusedError(_lost(directory, self.place.handle, elsewhere=elsewhere))
-        if not _is_at(self._handle, path):
+        if _is_at(self._handle, self._path):
+            return
+        directory, now = self._directory, _place_of(self._handle)
+        if self._path.parent == self._at and now is not None:
             raise RefusedError(
-                f"{directory}: its lock, {path.name}, was removed during the run, so another run "
-                "may have begun here, and this one ends; the results that it has stored are safe: "
-                "run the same command again to go on"
+                f"{directory}: was moved during the run, to {now.parent}, and the run ends; the "
+                "results that it has stored are safe there: move the directory back and run the "
+                "same command again, or run it with that directory"
             )
+        if not self._at.is_dir():
+            raise RefusedError(
+                f"{directory}: was removed during the run, with everything in it; the run ends"
+            )
+        raise RefusedError(
+            f"{directory}: its lock, {self._path.name}, was removed during the run, so another run "
+            "may have begun here, and this one ends; the results that it has stored are safe: "
+            "run the same command again to go on"
+        )
 
     def release(self) -> None:
         """Release the lock; a second call does nothing."""
         if self._handle >= 0:
             os.close(self._handle)
             self._handle = -1
-            self.place.close()
 
     def __enter__(self) -> Self:
         return self
@@ -120,16 +113,8 @@ class DirectoryLock:
         self.release()
 
 
-def _no_lock_of_a_run(handle: int) -> str:
-    """Return the kind of a locked file if a run did not make it; else empty."""
-    if os.fstat(handle).st_nlink > 1:
-        return HARD_LINK
-    first = os.pread(handle, 32, 0).partition(b"\n")[0]
-    return "" if not first or first.isdigit() else "no lock of a run"
-
-
 def _is_at(handle: int, path: Path) -> bool:
-    """Check if an open file or directory is still the one at the path."""
+    """Check if an open file is still the one at the path."""
     try:
         return os.path.samestat(os.fstat(handle), path.stat())
     except (FileNotFoundError, NotADirectoryError):
@@ -140,20 +125,13 @@ def _is_at(handle: int, path: Path) -> bool:
         return error.errno != errno.ELOOP
 
 
-def _lost(directory: Path, handle: int, *, elsewhere: bool) -> str:
+def _place_of(handle: int) -> Path | None:
+    """Return an open file's path; None if it was removed, or on systems other than Linux."""
     try:
-        now = Path(f"/proc/self/fd/{handle}").readlink()
-    except OSError:  # only Linux reports the path
-        now = None
-    if now is not None and _is_at(handle, now):
-        return (
-            f"{directory}: was moved during the run, to {now}, and the run ends; the results that "
-            "it has stored are safe there: move the directory back and run the same command "
-            "again, or run it with that directory"
-        )
-    what = "removed" if now else "moved or removed"
-    store = ", but for its store, which is elsewhere" if elsewhere else ""
-    return f"{directory}: was {what} during the run, with everything in it{store}; the run ends"
+        path = Path(f"/proc/self/fd/{handle}").readlink()
+    except OSError:
+        return None
+    return path if _is_at(handle, path) else None
 
 
 def _holder_named_in(handle: int) -> str:
@@ -172,59 +150,32 @@ def _holder_named_in(handle: int) -> str:
 
 def _excludes_others(path: Path) -> bool:
     """Try the lock that this process holds, because some network file systems grant it twice."""
-    import fcntl  # missing on Windows
-
     second = os.open(path, os.O_RDWR | NO_LINK)
     try:
-        fcntl.flock(second, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
+        return not lock_without_waiting(second)
     finally:
         os.close(second)
-    # On some file systems a lock belongs to the process, so only another process can test it.
-    command = [sys.executable, "-IS", "-c", _TRY_TO_LOCK, str(path)]
-    return subprocess.run(command, check=False).returncode == _EXCLUDED  # noqa: S603 - our own
 
 
-def _no_locks(directory: Path, path: Path, why: str) -> str:
+def _no_locks(directory: Path, why: str) -> str:
     return (
-        f"{directory}: its file system{_type_of(path)} has no working locks ({why}), so a "
+        f"{directory}: its file system has no working locks ({why}), so a "
         "second run could write the same store; give the store a place on a local disk with "
         "--store PATH, or this run another directory with --out"
     )
 
 
-def _type_of(path: Path) -> str:
-    """Return the type of a path's file system in brackets; empty if unknown (not Linux)."""
-    try:
-        lines = Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return ""
-    place = str(path.resolve())
-    mounts = [line.split()[1:3] for line in lines]
-    around = [m for m in mounts if place.startswith(m[0].rstrip("/") + "/")]
-    return f" ({max(around, key=lambda m: len(m[0]))[1]})" if around else ""
-
-
 def holder(path: Path) -> str:
     """Return the number of the process that holds a file's lock, as text; empty if it is free."""
-    try:
+    # Windows has no fcntl, and takes no lock. Without working locks, no process holds one.
+    with suppress(ImportError, OSError):
         import fcntl
-    except ImportError:  # Windows, where no lock is taken
-        return ""
-    try:
-        handle = os.open(path, os.O_RDONLY | NO_LINK)
-    except OSError:
-        return ""
-    try:
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return _holder_named_in(handle)
-    except OSError:
-        # Without working locks, no process holds one.
-        return ""
-    finally:
-        os.close(handle)
+
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | NO_LINK)) as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return _holder_named_in(file.fileno())
     return ""
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 
-from hpsearch.store.records import COLUMNS
 from hpsearch.wording import printable
 
 SCHEMA_VERSION = 4
@@ -59,13 +58,5 @@ def schema_fault(db: sqlite3.Connection) -> str:
         if name not in found:
             return f"the table {name} is missing"
         if " ".join(str(found[name]).split()) != statement:
-            return _difference(db, name)
+            return f"the table {name} is not declared as a run declares it"
     return ""
-
-
-def _difference(db: sqlite3.Connection, table: str) -> str:
-    columns = {name for (name,) in db.execute("SELECT name FROM pragma_table_info(?)", (table,))}
-    odd = printable(", ".join(sorted(columns ^ set(COLUMNS.get(table, columns)))))[:_MOST_SHOWN]
-    if odd:
-        return f"the table {table} has not the columns that it should: {odd}"
-    return f"the table {table} is not declared as a run declares it"

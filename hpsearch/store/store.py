@@ -13,11 +13,10 @@ from typing import Any, Self, Unpack
 import numpy.typing as npt
 
 from hpsearch.errors import HpsearchError, RefusedError, StoreError
-from hpsearch.files import NO_LINK, OpenDirectory
-from hpsearch.machine import HARD_LINK, has_other_name, odd_kind, shortage
+from hpsearch.machine import odd_kind, shortage
 from hpsearch.search.asking import OracleEvent
 from hpsearch.space.execution import Execution, ExecutionResult, Snapshot
-from hpsearch.space.space import Config, Kind
+from hpsearch.space.space import Config
 from hpsearch.store.directory import APPLICATION_ID, ResultsDirectory, logs_of_store
 from hpsearch.store.facts import Changes, Evaluation, Facts
 from hpsearch.store.lock import DirectoryLock, NoLocksError, lock_of_store
@@ -29,18 +28,12 @@ from hpsearch.store.records import (
     checksum_of,
     from_json,
     from_npz,
-    mapping,
-    require_types,
     snapshot_of,
 )
 from hpsearch.store.schema import SCHEMA, SCHEMA_VERSION, schema_fault
+from hpsearch.wording import in_words
 
 _BUSY_MILLISECONDS = 10_000
-_EVENT = {
-    "values": (dict, type(None)),
-    "epochs": (int, type(None)),
-    "score": (int, float, type(None)),
-}
 
 
 class Store:
@@ -69,7 +62,7 @@ class Store:
             try:
                 # SQLite opens by name, and would follow a link.
                 self._require_file(links=read_only)
-                self._opened, self._version = self._now(), self._written_by_others()
+                self._opened = self._now()
                 self._check()
                 if not read_only:
                     self._db.execute("PRAGMA synchronous=NORMAL")
@@ -78,18 +71,8 @@ class Store:
                 raise
 
     def _require_file(self, *, links: bool) -> None:
-        kind = odd_kind(self.path, links=links)
-        if not kind and not links and has_other_name(self.path):
-            kind = HARD_LINK
-        if kind:
+        if kind := odd_kind(self.path, links=links, names=links):
             raise StoreError(f"{self.path}: is {kind}, not a store")
-
-    def _written_by_others(self) -> int:
-        """Return a number that changes when another connection commits.
-
-        Source: SQLite's documentation of `PRAGMA data_version`.
-        """
-        return int(self._db.execute("PRAGMA data_version").fetchone()[0])
 
     def _now(self) -> os.stat_result:
         return self.path.stat(follow_symlinks=False)
@@ -192,37 +175,18 @@ class Store:
             raise StoreError(f"{self.path}: the store failed: {said}; {advice}") from error
 
     @contextmanager
-    def _decoding(self, what: str) -> Iterator[None]:
-        """Turn the errors of decoding a row, damaged despite a correct checksum, into one line."""
-        try:
-            yield
-        except UNREADABLE as error:
-            said = f"{type(error).__name__}: {' '.join(str(error).split())}"
-            advice = shortage(error) or self._advice()
-            raise StoreError(f"{self.path}: {what} cannot be read: {said}; {advice}") from error
-
-    @contextmanager
     def _transaction(self) -> Iterator[None]:
         self._may_write()
         with self._explained():
             self._require_there()
             self._db.execute("BEGIN IMMEDIATE")
             try:
-                self._require_alone()
                 yield
                 self._db.execute("COMMIT")
             except BaseException:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
                 raise
-
-    def _require_alone(self) -> None:
-        if self._written_by_others() != self._version:
-            raise StoreError(
-                f"{self.path}: another program has written to this store during the run, and the "
-                "run ends; what is stored is safe: run the same command again, and only one at a "
-                "time"
-            )
 
     def _require_there(self) -> None:
         """Check that the open file is still the store; else save its content, and raise.
@@ -312,10 +276,7 @@ class Store:
 
     def facts(self) -> Facts:
         """Return the facts that `set_facts` stored."""
-        facts = Facts(self.meta())
-        if fault := facts.fault:
-            raise StoreError(f"{self.path}: {fault}; {self._advice()}")
-        return facts
+        return Facts(self.meta())
 
     def set_facts(self, **changes: Unpack[Changes]) -> None:
         """Store facts about the sweep as a whole; other facts stay."""
@@ -353,21 +314,13 @@ class Store:
 
     def executions(self) -> list[Execution]:
         """Return every planned execution, by number."""
-        kind, executions = self._kind(), []
-        for number, trial, _, seed, fold, method, values in self._rows(
-            "executions", "execution {}"
-        ):
-            with self._decoding(f"execution {number}"):
-                if min(number, trial) < 1 or min(seed, fold) < 0:
-                    raise ValueError("trials count from 1, seeds and folds from 0")
-                config = Config(mapping(values), kind)
-                config.require_readable()
-                executions.append(Execution(number, trial, config, seed, fold or None, method))
-        return executions
-
-    def _kind(self) -> Kind:
-        with self._decoding("what its configs are of"):
-            return Facts(self.meta()).kind
+        kind = self.facts().kind
+        return [
+            Execution(number, trial, Config(json.loads(text), kind), seed, fold or None, method)
+            for number, trial, _, seed, fold, method, text in self._rows(
+                "executions", "execution {}"
+            )
+        ]
 
     def _next_event(self) -> int:
         last = self._db.execute("SELECT max(position) FROM events").fetchone()[0]
@@ -375,16 +328,12 @@ class Store:
 
     def events(self) -> list[OracleEvent]:
         """Return every event of the user's oracle, in order."""
-        kind, events = self._kind(), []
-        for position, trial_id, text in self._rows("events", "event {}"):
-            with self._decoding(f"event {position}"):
-                record = mapping(text)
-                require_types(record, _EVENT)
-                values = record.pop("values")
-                config = None if values is None else Config(values, kind)
-                if config is not None:
-                    config.require_readable()
-                events.append(OracleEvent(trial_id, config, **record))
+        kind, events = self.facts().kind, []
+        for _, trial_id, text in self._rows("events", "event {}"):
+            record = json.loads(text)
+            values = record.pop("values")
+            config = None if values is None else Config(values, kind)
+            events.append(OracleEvent(trial_id, config, **record))
         return events
 
     # Results
@@ -410,33 +359,28 @@ class Store:
     def results(self) -> dict[int, ExecutionResult]:
         """Return every result, by execution; without weights and snapshots."""
         what, results = "the result of execution {}", {}
-        rows = self._rows("results", what)
-        # Read after the results, because a run may be adding executions.
-        with self._explained():
-            known = {number for (number,) in self._db.execute("SELECT number FROM executions")}
-        for number, status, record in rows:
-            with self._decoding(what.format(number)):
-                results[number] = result = from_json(record)
-                if (result.number, str(result.status)) != (number, status):
-                    raise ValueError(f"it is that of execution {result.number}, {result.status}")
-                if result.shared_with is not None and result.shared_with not in known:
-                    raise LookupError(f"there is no execution {result.shared_with} to share with")
+        for number, _, record in self._rows("results", what):
+            try:
+                results[number] = from_json(record)
+            except UNREADABLE as error:
+                raise StoreError(
+                    f"{self.path}: {what.format(number)} cannot be read: {in_words(error)}; "
+                    f"another version of hpsearch may have written it; {self._advice()}"
+                ) from error
         return results
 
     def weights(self, execution: int) -> tuple[npt.NDArray[Any], ...] | None:
         """Return the kept weights of an execution, in the order of `model.get_weights()`."""
         what = f"the weights of execution {execution}"
         for _, blob in self._rows("weights", what, execution=execution):
-            with self._decoding(what):
-                return from_npz(blob)
+            return from_npz(blob)
         return None
 
     def snapshot(self, execution: int) -> Snapshot | None:
         """Return the snapshot from which the training of an execution can continue."""
         what = f"the snapshot of execution {execution}"
         for _, *cells in self._rows("snapshots", what, execution=execution):
-            with self._decoding(what):
-                return snapshot_of(*cells)
+            return snapshot_of(*cells)
         return None
 
     def snapshots(self) -> list[tuple[int, int, int]]:
@@ -448,12 +392,8 @@ class Store:
     def flush(self) -> None:
         """Flush committed rows to the disk, so that a power cut does not lose them."""
         log = logs_of_store(self.path)[0]
-        with suppress(FileNotFoundError):
-            handle = os.open(log, os.O_RDONLY | NO_LINK)
-            try:
-                os.fsync(handle)
-            finally:
-                os.close(handle)
+        with suppress(FileNotFoundError), log.open("rb") as file:
+            os.fsync(file.fileno())
 
     def keep_weights(self, executions: Iterable[int]) -> None:
         """Remove the weights of all other executions."""
@@ -473,11 +413,9 @@ def _written_anew(path: Path) -> Iterator[sqlite3.Connection]:
     temporary = path.with_name(f".{path.name}.new")
     for leftover in (temporary, *logs_of_store(temporary)):
         leftover.unlink(missing_ok=True)
-    with OpenDirectory(path.parent) as place:
-        os.close(place.open(temporary.name, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
-        with closing(sqlite3.connect(temporary, isolation_level=None)) as db:
-            yield db
-        place.take(place, temporary.name, path.name)
+    with closing(sqlite3.connect(temporary, isolation_level=None)) as db:
+        yield db
+    temporary.replace(path)
 
 
 def keep_store_at(where: ResultsDirectory, place: Path) -> None:

@@ -240,7 +240,7 @@ def results_table(
     records = sorted(records, key=lambda record: record.place)
     names = _names_in_order(hyperparameters, records, task, kind)
     head = [*HEAD, *map(column_of, names)]
-    metrics = _columns_for(kind, _metrics(records, task, scored, kind), {*head, *TAIL, *CODE})
+    metrics = _columns_of(_metrics(records, task, scored, kind), {*head, *TAIL, *CODE})
     rows = [_row(record, metrics, names) for record in records]
     columns = [*head, *metrics.values(), *_tail_of(kind)]
     return _typed(pd.DataFrame(rows, columns=columns, dtype=object))
@@ -284,7 +284,7 @@ def curves_table(
     import pandas as pd  # slow to import
 
     records = sorted(records, key=lambda record: record.place)
-    metrics = _columns_for(kind, _metrics(records, task, scored, kind), {*CURVES, *CURVES_TAIL})
+    metrics = _columns_of(_metrics(records, task, scored, kind), {*CURVES, *CURVES_TAIL})
     rows = [
         (record.trial, epoch, *(values.get(n, math.nan) for n in metrics), record.seed, record.fold)
         for record in records
@@ -297,27 +297,17 @@ def curves_table(
 def _metrics(records: Sequence[Record], task: Task, scored: str, kind: Kind) -> list[str]:
     """Return the task's metrics and the scored one; for a custom model, all that it reports."""
     usual = TASK_METRICS[task]
-    if kind.is_model:
+    if kind.is_model or kind is Kind.PROGRAM:
+        first = [] if kind.is_model else [scored.partition(":")[0]]
         curves = (record.result.curve for record in records)
         met = (name for curve in curves if len(curve) for name in curve[0])
-        return list(dict.fromkeys([*usual, *met]))
-    if kind is Kind.PROGRAM:
-        curves = (record.result.curve for record in records)
-        met = (name for curve in curves if len(curve) for name in curve[0])
-        return list(dict.fromkeys([*usual, scored.partition(":")[0], *met]))
+        return list(dict.fromkeys([*usual, *first, *met]))
     name = scored.partition(":")[0].removeprefix("val_")
     return [*usual] if not name or name in usual else [*usual, name, f"val_{name}"]
 
 
 def _columns_of(metrics: Iterable[str], taken: Collection[str]) -> dict[str, str]:
-    """Return metric -> column: its name, with `metric_` before it if the name is taken."""
-    return {name: f"metric_{name}" if name in taken else name for name in metrics}
-
-
-def _columns_for(kind: Kind, metrics: Iterable[str], taken: Collection[str]) -> dict[str, str]:
-    """Return metric -> column, with `metric_` repeated if need be: a program may use any name."""
-    if kind is not Kind.PROGRAM:
-        return _columns_of(metrics, taken)
+    """Return metric -> column: its name, with `metric_` before it until the name is free."""
     found: dict[str, str] = {}
     for name in metrics:
         column = name

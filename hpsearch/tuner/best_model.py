@@ -7,13 +7,13 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import IO, Any
 
 import numpy.typing as npt
 
 from hpsearch.data.specs import TrainingData
 from hpsearch.errors import RefusedError
-from hpsearch.files import OpenDirectory
 from hpsearch.models.problem import Problem, Recipe
 from hpsearch.space.execution import Execution, ExecutionResult, Status, Training
 from hpsearch.space.layer_types import is_custom
@@ -121,8 +121,7 @@ class Retrainer:
 
     def write(
         self,
-        place: OpenDirectory,
-        name: str,
+        path: Path,
         execution: Execution,
         weights: Weights,
         check: Callable[[], None] = lambda: None,
@@ -130,7 +129,6 @@ class Retrainer:
         """Have a worker, which may import Keras, write the model, replacing an earlier file.
 
         Args:
-            place: The file's directory.
             check: Called before the file gets its name; raises to prevent it.
 
         Returns:
@@ -138,13 +136,15 @@ class Retrainer:
         """
         try:
             # Keras writes in place, and requires the suffix.
-            with place.scratch(f".{Path(name).stem}-") as scratch:
-                written = scratch.path.absolute() / name
+            with TemporaryDirectory(
+                ".tmp", f".{path.stem}-", path.parent.absolute(), ignore_cleanup_errors=True
+            ) as scratch:
+                written = Path(scratch, path.name)
                 model = self._model(execution, weights)
                 error = self.ask(Call(write_model, (written, *model))).error
                 if not error:
                     check()
-                    place.take(scratch, name, name)
+                    written.replace(path)
                 return error
         except OSError as failure:
             return failure.strerror or str(failure)
@@ -261,9 +261,8 @@ class BestModel:
 
     def _write(self, execution: Execution, weights: Weights) -> str:
         """Write best.keras; return the reason if it cannot be written, else empty."""
-        model, check = self.where.model, self.where.check
-        with self.where.opened() as place:
-            failure = self.retrainer.write(place, model.name, execution, weights, check)
+        model = self.where.model
+        failure = self.retrainer.write(model, execution, weights, self.where.check)
         return failure and f"{model} cannot be written: {failure}"
 
     def keep(self, execution: Execution, result: ExecutionResult) -> str:

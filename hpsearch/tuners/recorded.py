@@ -12,10 +12,9 @@ from typing import Any, Final
 import cloudpickle
 import tensorflow as tf
 
-from hpsearch.data.dataset import arrays_in, is_dataset, joined
+from hpsearch.data.dataset import SHARE_OF_MEMORY, arrays_in, is_dataset, joined
 from hpsearch.machine import available_bytes
 from hpsearch.models.fit_arguments import (
-    SHARE_OF_MEMORY,
     NotOnEngine,
     batch_size_of,
     has_equal_rows,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import IO, Any
 
 from hpsearch.store.directory import ResultsDirectory
-from hpsearch.workers.output import cut_middle
+from hpsearch.workers.output import cut_beginning
 from hpsearch.workers.servers import Servers
 
 
@@ -51,7 +51,7 @@ def copy_worker_log(where: ResultsDirectory) -> None:
     with contextlib.suppress(OSError), where.open_log() as log:
         log.write(output.decode("utf-8", "replace"))
         log.flush()
-        cut_middle(log)
+        cut_beginning(log)
 
 
 @atexit.register

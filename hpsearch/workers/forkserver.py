@@ -69,7 +69,7 @@ class _Server:
     """
 
     def __init__(
-        self, channel: Channel, serve: Callable[[int, int, Any, int], None], other: int
+        self, channel: Channel, serve: Callable[[int, int, Any, int], int], other: int
     ) -> None:
         self._channel = channel
         self._serve = serve
@@ -95,8 +95,7 @@ class _Server:
                         self._receive()
 
     def _receive(self) -> None:
-        message, descriptor = self._channel.receive()
-        assert descriptor is not None
+        message, descriptor = self._channel.receive(), self._channel.receive_descriptor()
         match message:
             case ("data",):
                 self._dataset = mapped(descriptor)
@@ -133,11 +132,10 @@ class _Server:
             if worker:
                 # Not the tuner, which is small, and which a run needs.
                 die_first()
-            self._channel.socket.close()
+            self._channel.close()
             os.close(self._wakeup)
             os.close(self._signalled)
-            self._serve(worker, connection, self._dataset, growth_bytes)
-            code = 0
+            code = self._serve(worker, connection, self._dataset, growth_bytes)
         except KeyboardInterrupt:
             pass
         except BaseException as error:  # noqa: BLE001  # the end of the process: run.log has it

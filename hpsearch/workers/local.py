@@ -37,7 +37,7 @@ from hpsearch.workers.protocol import (
 )
 from hpsearch.workers.servers import Server, Servers
 from hpsearch.workers.shared import share
-from hpsearch.workers.wire import CLOSED_STATUS, NoMessageError, Wire
+from hpsearch.workers.wire import CLOSED_STATUS, Wire
 
 _LOG = logging.getLogger("hpsearch")
 #: TensorFlow never frees some megabytes of each model, and a new worker costs milliseconds.
@@ -51,9 +51,6 @@ _CHILDREN_CHECK_SHARE = 50
 _WAIT_FOR_EXIT_SECONDS = 1.0
 #: States of a process that has ended, which a stopped server may not have reported.
 _ENDED = ("", "zombie", "dead")
-_WROTE = (
-    "its code wrote to a file descriptor that is not its own, the worker's connection to the driver"
-)
 #: Number of the conversation's process; workers count from 1.
 _PARTNER = 0
 
@@ -73,11 +70,6 @@ class Worker(WorkerState):
     pid: int | None = None
     ended: bool = False
     _waiting: list[Any] = field(default_factory=list)
-
-    @property
-    def over(self) -> bool:
-        """True if no further message will arrive."""
-        return self.ended or self.connection.spoilt
 
     def take(self, work: Work) -> None:
         """Send the worker a training or a call."""
@@ -172,14 +164,14 @@ class Pool:
     def ready(self, seconds: float) -> Sequence[Worker]:
         """Wait for workers that sent messages or ended; handle the servers' messages."""
         self._flush()
-        wait = 0.0 if any(worker.over for worker in self._all()) else max(0.0, seconds)
+        wait = 0.0 if any(worker.ended for worker in self._all()) else max(0.0, seconds)
         with waiting(wait):
             ready = {key.data for key, _ in self._selector.select(wait)}
         # Servers first: `how_ended` reads from them, too, and a later read could block.
         for each in ready:
             if isinstance(each, Server):
                 self._hear(each)
-        return [worker for worker in self._all() if worker in ready or worker.over]
+        return [worker for worker in self._all() if worker in ready or worker.ended]
 
     def _all(self) -> list[Worker]:
         return [*self.workers.values(), *([self.partner] if self.partner else [])]
@@ -211,7 +203,7 @@ class Pool:
         if lives:
             end(worker)
         if lives or code == CLOSED_STATUS:
-            return "its code closed the connection to the driver"
+            return "its code closed the worker's connection to the driver, or wrote to it"
         return _reason(code)
 
     def _exit_code(self, ended: Worker | Server, parent: Server) -> int | None:
@@ -381,10 +373,6 @@ class LocalExecutor(Executor):
         """The conversation's next messages, or its end."""
         try:
             messages = partner.connection.take()
-        except NoMessageError:
-            end(partner)
-            self._pool.forget(partner)
-            return [Heard(ended=_WROTE)]
         except EOFError:
             messages = []
         else:
@@ -398,9 +386,6 @@ class LocalExecutor(Executor):
             received = [cloudpickle.loads(each) for each in worker.connection.take()]
         except EOFError:
             return self._handle_end(worker)
-        except NoMessageError:
-            end(worker)
-            return self._handle_end(worker, _WROTE)
         # After messages, the next call handles the end.
         if not received and worker.ended:
             return self._handle_end(worker)
@@ -408,7 +393,7 @@ class LocalExecutor(Executor):
             worker.hear(message)
         return [message for message in received if not isinstance(message, Retired)]
 
-    def _handle_end(self, worker: Worker, reason: str = "") -> list[Event]:
+    def _handle_end(self, worker: Worker) -> list[Event]:
         """Forget an ended worker, and report its lost work."""
         self._pool.forget(worker)
         work = worker.work
@@ -418,8 +403,7 @@ class LocalExecutor(Executor):
             # The worker had retired before the work reached it: give the work to a new worker.
             self.submit(work)
             return []
-        reason = worker.end_reason or reason
-        reason = reason or f"the worker ended ({self._pool.how_ended(worker)})"
+        reason = worker.end_reason or f"the worker ended ({self._pool.how_ended(worker)})"
         what = work.function.__qualname__ if isinstance(work, Call) else work.training.label
         _LOG.warning("worker %d: %s: %s", worker.number, what, reason)
         event = worker.lost(reason)

@@ -20,7 +20,8 @@ from typing import IO, Any, Self
 
 from hpsearch.machine import state_of
 from hpsearch.workers.clock import now
-from hpsearch.workers.output import cut_middle
+from hpsearch.workers.output import cut_beginning
+from hpsearch.workers.wire import Wire
 
 #: TensorFlow's libraries read these when loaded. The servers must stay single-threaded to fork, and
 #: one thread a worker is fastest if every core has a worker.
@@ -37,7 +38,6 @@ ENVIRONMENT = {
 #: In a Ray worker it decides if Ray kills the worker's children when the worker ends. The server
 #: that ends all processes of a program has to outlive the worker by a moment.
 CHILDREN_VARIABLE = "RAY_kill_child_processes_on_worker_exit"
-_HEADER_BYTES = 8
 #: Signal on which the light server ends all its descendants.
 END_SIGNAL = signal.SIGUSR1
 _END_SECONDS = 2.0
@@ -47,51 +47,37 @@ _FORK_SECONDS = 60.0
 _LOOK_SECONDS = 1.0
 
 
-class Channel:
-    """Pickled messages, each with at most one file descriptor, over a Unix socket."""
-
-    def __init__(self, endpoint: socket.socket) -> None:
-        self.socket = endpoint
-
-    def fileno(self) -> int:
-        """Return the descriptor for selectors."""
-        return self.socket.fileno()
+class Channel(Wire):
+    """Pickled messages and file descriptors over a Unix socket."""
 
     def send(self, message: Any, descriptor: int | None = None) -> None:
-        """Send a message; the descriptor stays open on this side.
+        """Send a message; a descriptor follows it, and stays open on this side.
 
         Raises:
             OSError: The other side has closed.
         """
-        body = pickle.dumps(message)
-        header = len(body).to_bytes(_HEADER_BYTES, "little")
-        if descriptor is None:
-            self.socket.sendall(header + body)
-        else:
-            socket.send_fds(self.socket, [header], [descriptor])
-            self.socket.sendall(body)
+        self.send_bytes(pickle.dumps(message))
+        if descriptor is not None:
+            socket.send_fds(self._socket, [b"\0"], [descriptor])
 
-    def receive(self) -> tuple[Any, int | None]:
-        """Wait for the next message; return it with its descriptor or None.
+    def receive(self) -> Any:
+        """Wait for the next message.
 
         Raises:
             EOFError: The other side has closed.
         """
-        header, descriptors, _, _ = socket.recv_fds(self.socket, _HEADER_BYTES, 1)
-        if not header:
-            raise EOFError
-        header += self._exactly(_HEADER_BYTES - len(header))
-        body = self._exactly(int.from_bytes(header, "little"))
-        return pickle.loads(body), (descriptors[0] if descriptors else None)  # noqa: S301 - our own
+        return pickle.loads(self.recv_bytes())  # noqa: S301 - our own
 
-    def _exactly(self, count: int) -> bytes:
-        received = bytearray()
-        while len(received) < count:
-            block = self.socket.recv(count - len(received))
-            if not block:
-                raise EOFError
-            received += block
-        return bytes(received)
+    def receive_descriptor(self) -> int:
+        """Wait for the descriptor that follows a message.
+
+        Raises:
+            EOFError: The other side has closed.
+        """
+        _, descriptors, _, _ = socket.recv_fds(self._socket, 1, 1)
+        if not descriptors:
+            raise EOFError
+        return descriptors[0]
 
 
 class Server:
@@ -150,7 +136,7 @@ class Server:
         Raises:
             EOFError, OSError, pickle.UnpicklingError: The server has ended.
         """
-        message, _ = self._channel.receive()
+        message = self._channel.receive()
         self._heard = now()
         match message:
             case ("started", pid):
@@ -182,7 +168,7 @@ class Server:
 
     def close(self) -> None:
         """Close the channel, which ends the process."""
-        self._channel.socket.close()
+        self._channel.close()
 
 
 class Servers:
@@ -229,8 +215,8 @@ class Servers:
         yield self.loaded
 
     def bound_log(self) -> None:
-        """Keep the log within bounds (see `cut_middle`)."""
-        cut_middle(self._log)
+        """Keep the log within bounds (see `cut_beginning`)."""
+        cut_beginning(self._log)
 
     def wait(self, seconds: float) -> int | None:
         """Wait for the light server to end; return its exit code, or None at the timeout."""

@@ -41,7 +41,7 @@ from hpsearch.workers.protocol import (
     Started,
     Work,
 )
-from hpsearch.workers.wire import CLOSED_STATUS, NoMessageError, Wire
+from hpsearch.workers.wire import CLOSED_STATUS, Wire
 
 _PROGRESS_EVERY_SECONDS = 0.2
 
@@ -264,8 +264,8 @@ def _end_with_parent_by_polling() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def serve(worker: int, descriptor: int, dataset: TrainingData, growth_bytes: int) -> None:
-    """Run work until the driver closes the connection or the worker retires.
+def serve(worker: int, descriptor: int, dataset: TrainingData, growth_bytes: int) -> int:
+    """Run work until the connection is closed or the worker retires; return the exit status.
 
     Args:
         growth_bytes: See `Runner`.
@@ -288,19 +288,17 @@ def serve(worker: int, descriptor: int, dataset: TrainingData, growth_bytes: int
     while True:
         try:
             work: Work | Conversation = cloudpickle.loads(connection.recv_bytes())
-        except EOFError:
-            return
-        except (OSError, NoMessageError):
-            # An earlier training's code has closed the connection, or reads from it.
-            os._exit(CLOSED_STATUS)
+        except (EOFError, OSError):
+            # The driver, or an earlier training's code, has closed the connection.
+            return CLOSED_STATUS
         if isinstance(work, Conversation):
             load_object(work.function)(connection, *work.arguments)
-            return
+            return 0
         runner.run(work, dataset, emit)
         if runner.has_grown or (isinstance(work, Job) and _has_children()):
             # Retire after leaving processes, too: the server ends them with the worker.
             emit(Retired())
-            return
+            return 0
 
 
 def preload_tensorflow() -> None:

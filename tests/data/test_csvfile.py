@@ -7,7 +7,7 @@ import pytest
 from bad_tables import BROKEN, GOOD, INCOMPLETE, numbers
 
 from hpsearch.data import files
-from hpsearch.data.loading import load_dataset, probe_dataset
+from hpsearch.data.loading import load_dataset
 from hpsearch.data.specs import Task
 from hpsearch.errors import DataError
 
@@ -31,16 +31,6 @@ def test_table_of_numbers_is_one_matrix(request_data, csv_file):
     assert dataset.input.columns is None
     assert dataset.train.x.shape == (24, 2)
     assert dataset.train.x.dtype == np.float32
-
-
-@pytest.mark.parametrize("drop", [(), ("t",)])
-@pytest.mark.parametrize("target", ["y", "b", "t"])
-def test_probe_says_what_load_gives(request_data, csv_file, drop, target):
-    from hpsearch.data.dataset import Shape
-
-    drop = tuple(name for name in drop if name != target)
-    spec = request_data(csv=csv_file(GOOD), target=target, drop=drop, test=0.1)
-    assert probe_dataset(spec) == Shape.of(load_dataset(spec))
 
 
 def test_byte_order_mark_blank_lines_and_quotes(request_data, csv_file):

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from hpsearch.data.loading import load_dataset, probe_dataset
+from hpsearch.data.loading import load_dataset
 from hpsearch.errors import DataError
 from hpsearch.spec.sweep import sweep_from_mapping
 
@@ -36,8 +36,6 @@ def test_later_rows_validate_earlier_ones(request_data, table):
     assert sorted(dataset.validation.x[:, 0]) == list(range(36, 60))
     assert sorted(dataset.train.x[:, 0]) == list(range(36))
     assert dataset.input.table.names == ("a",)
-    shape = probe_dataset(spec)
-    assert (shape.train_rows, shape.validation_rows, shape.features) == (36, 24, 1)
 
 
 def test_folds_go_on_in_time(request_data, table):

@@ -13,8 +13,7 @@ import pytest
 from bombs import archive_of_zeros
 
 from hpsearch.data import files
-from hpsearch.data.dataset import Shape
-from hpsearch.data.loading import load_dataset, probe_dataset
+from hpsearch.data.loading import load_dataset
 from hpsearch.data.specs import Task
 from hpsearch.errors import DataError
 
@@ -36,7 +35,6 @@ def test_x_and_y(request_data, npz):
     dataset = load_dataset(spec)
     assert dataset.train.x.dtype == np.float32
     assert dataset.target.task is Task.MULTICLASS
-    assert probe_dataset(spec) == Shape.of(dataset)
 
 
 def test_upper_case_names(request_data, npz):
@@ -50,7 +48,6 @@ def test_own_parts(request_data, npz):
     assert [len(dataset.train), len(dataset.validation)] == [30, 6]
     assert dataset.test is not None
     assert len(dataset.test) == 3
-    assert probe_dataset(spec) == Shape.of(dataset)
 
 
 def test_files_of_their_own(request_data, npz):
@@ -138,7 +135,7 @@ class Bomb:
 
 def test_pickled_arrays_are_refused(request_data, npz):
     path = npz(x=np.array([Bomb()], object), y=Y)
-    with pytest.raises(DataError, match="pickled Python objects"):
+    with pytest.raises(DataError, match="Object arrays cannot be loaded"):
         load_dataset(request_data(npz=path))
 
 
@@ -203,7 +200,7 @@ def test_a_header_that_lies_is_refused(request_data, tmp_path):
     )
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("x.npy", head.getvalue() + bytes(400))
-    with pytest.raises(DataError, match=r"claims shape \(10000000000000,\)"):
+    with pytest.raises(DataError, match="not a sound"):
         load_dataset(request_data(npz=str(path)))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import pickle
-import re
 import resource
 from pathlib import Path
 
@@ -64,7 +63,7 @@ def bare_pickle(path) -> None:
     ("make", "words"),
     [
         (archive_of_zeros, "looks like a zip bomb"),
-        (pickled_arrays, "pickled Python objects"),
+        (pickled_arrays, "Object arrays cannot be loaded"),
         (bare_pickle, "not a sound .npz archive"),
     ],
 )
@@ -100,17 +99,14 @@ def layer(x, units, activation):
 
 @pytest.mark.slow
 def test_a_bomb_of_printing(tmp_path):
-    """What a user's code prints fills no disk, and the log says how much it was."""
+    """What a user's code prints fills no disk, and the log says that its beginning is gone."""
     (tmp_path / "printing.py").write_text(_PRINTING)
     sweep = 'data: {dataset: iris}\nparameters: {layer_type: ["printing:layer"], epochs: 1}\n'
     (tmp_path / "sweep.yaml").write_text(sweep)
     hpsearch_command("run", "sweep.yaml", "--out", "out", cwd=tmp_path)
     log = (tmp_path / "out" / "run.log").read_bytes()
     assert len(log) < 70 * 2**20
-    cut = re.findall(rb"\n\[(\d+) bytes were cut here\]\n", log)
-    assert cut
-    # What was printed at the instant of a cut is not counted.
-    assert int(cut[0]) > 50 * 2**20
+    assert log.startswith(b"[the beginning was cut]\n")
 
 
 @contextlib.contextmanager

@@ -13,10 +13,10 @@ import pytest
 from commands import hpsearch, start, stored_results, wait_for
 
 from hpsearch import optimize
-from hpsearch.errors import LockedError, RefusedError, StoreError
+from hpsearch.errors import LockedError, RefusedError
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.lock import DirectoryLock
-from hpsearch.store.store import Store, keep_store_at
+from hpsearch.store.store import keep_store_at
 
 _SPACE = {"a": list(range(8))}
 
@@ -214,16 +214,6 @@ def test_no_store_is_moved_away_from_a_run(place):
     where.prepare(fresh=False)
     with where.hold(), pytest.raises(LockedError):
         keep_store_at(where, place / "a.db")
-
-
-def test_a_second_writer_is_noticed_whatever_the_locks_say(place):
-    """Such as one that ran while this process was stopped and its lock was put aside."""
-    with Store(place / "sweep.db") as first, Store(place / "sweep.db") as second:
-        first.set_meta({"a": "1"})
-        first.set_meta({"a": "2"})
-        with pytest.raises(StoreError, match="another program has written to this store"):
-            second.set_meta({"a": "3"})
-        assert first.meta() == {"a": "2"}
 
 
 def test_a_directory_that_became_a_link_to_itself_was_moved(place):

@@ -29,7 +29,7 @@ _FAILED = {
 _KILLED = {
     "os._exit": "the worker ended (exit status 0)",
     "daemon and exit": "the worker ended (exit status 3)",
-    "scribble": "its code wrote to a file descriptor that is not its own",
+    "scribble": "its code closed the worker's connection to the driver, or wrote to it",
     "close": "its code closed",
 }
 

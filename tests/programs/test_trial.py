@@ -56,21 +56,6 @@ def test_a_program_that_never_told_the_metric_is_failed_with_what_it_told(trial)
     assert "without telling 'loss'" in trial("").error
 
 
-@pytest.mark.parametrize("put", ["os.mkfifo(log)", "os.symlink('/etc/hostname', log)"])
-def test_what_stands_in_the_place_of_a_log_is_not_read(trial, put):
-    result = trial(
-        f"""
-        import os, sys
-        log = os.path.join(os.environ["HPSEARCH_TRIAL_DIR"], "stderr.log")
-        os.unlink(log)
-        {put}
-        sys.exit(3)
-        """
-    )
-    assert result.error == "the program ended (exit status 3)"
-    assert not result.traceback
-
-
 def test_rows_of_a_program_that_is_edited_meanwhile_have_its_fingerprint(trial, tmp_path):
     before = trial("print('loss: 1')", fingerprint="d0")
     (said,) = trial.said

@@ -36,10 +36,10 @@ def test_what_a_killed_run_left_over_goes_and_nothing_else(tmp_path: Path) -> No
     where.prepare(fresh=False)
     mark = "0123456789abcdef"
     kept = {".other", ".best-practices"}
-    for folder in (elsewhere, *(where.path / name for name in (f".best-{mark}", *kept))):
+    for folder in (elsewhere, *(where.path / name for name in (".best-ab_12cde.tmp", *kept))):
         folder.mkdir()
         (folder / "best.keras").write_text("half")
-    link = f".best-{mark[::-1]}"
+    link = ".best-12345678.tmp"
     (where.path / link).symlink_to(elsewhere)
     left = (f".report.html.{mark}.tmp", f".results.csv.{mark}.tmp", ".sweep.db.new")
     left += (".sweep.db.new-wal",)
@@ -48,7 +48,7 @@ def test_what_a_killed_run_left_over_goes_and_nothing_else(tmp_path: Path) -> No
     for name in (*left, *mine):
         (where.path / name).touch()
     names = {path.name for path in where.leftovers()}
-    assert names == {*left, f".best-{mark}", link}
+    assert names == {*left, ".best-ab_12cde.tmp", link}
     where.clear()
     assert {path.name for path in where.path.iterdir()} == {*mine, *kept}
     assert (elsewhere / "best.keras").read_text() == "half"

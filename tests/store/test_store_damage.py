@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import random
 import shutil
 import sqlite3
 from collections.abc import Callable
@@ -193,54 +192,13 @@ def test_one_flipped_bit_in_a_row_of_each_table(damaged: Path, table: str, text:
     assert "does not match its checksum" in refused(damaged), table
 
 
-@pytest.mark.parametrize(
-    "record",
-    ["", "[]", "{", "null", "{}", '{"status": "done"}', '"\\ud800"', "[" * 100_000,
-     '{"status": "failed", "curve": 3}', '{"status": "failed", "curve": {}, "more": 1}'],
-)  # fmt: skip
-def test_a_result_that_is_none_in_spite_of_its_checksum(damaged: Path, record: str) -> None:
+def test_a_result_of_another_version(damaged: Path) -> None:
+    record = '{"execution": 3, "status": "failed", "curve": {}, "more": 1}'
     checksum = checksum_of(3, "completed", record)
     change(damaged, "UPDATE results SET record=?, checksum=? WHERE execution=3", record, checksum)
-    assert "the result of execution 3 cannot be read" in refused(damaged)
-
-
-@pytest.mark.parametrize("values", ["", "[]", "{", "3", "nul"])
-def test_an_execution_that_is_none_in_spite_of_its_checksum(damaged: Path, values: str) -> None:
-    db = sqlite3.connect(damaged)
-    row = db.execute(
-        "SELECT number, trial, config, seed, fold, method FROM executions WHERE number=3"
-    ).fetchone()
-    db.close()
-    checksum = checksum_of(*row, values)
-    change(
-        damaged,
-        "UPDATE executions SET hyperparameters=?, checksum=? WHERE number=3",
-        values,
-        checksum,
-    )
-    assert "execution 3 cannot be read" in refused(damaged)
-
-
-def test_weights_that_are_none_in_spite_of_their_checksum(sound: Path, damaged: Path) -> None:
-    db = sqlite3.connect(sound)
-    blob = db.execute("SELECT arrays FROM weights WHERE execution=10").fetchone()[0]
-    db.close()
-    generator = random.Random(0)
-    blobs = [b"", b"PK\x03\x04", b"\x80\x04N.", blob[:-30], blob[30:], np.zeros(3).tobytes()]
-    for _ in range(60):
-        flipped = bytearray(blob)
-        flipped[generator.randrange(len(blob))] ^= 1 << generator.randrange(8)
-        blobs.append(bytes(flipped))
-    messages = []
-    for wrong in blobs:
-        checksum = checksum_of(10, wrong)
-        change(
-            damaged, "UPDATE weights SET arrays=?, checksum=? WHERE execution=10", wrong, checksum
-        )
-        with Store(damaged, read_only=True) as store:
-            messages.append(refusal(lambda store=store: store.weights(10)))
-    assert all(m is None or "the weights of execution 10 cannot be read" in m for m in messages)
-    assert messages.count(None) < len(blobs) / 2
+    said = refused(damaged)
+    assert "the result of execution 3 cannot be read" in said
+    assert "another version of hpsearch may have written it" in said
 
 
 def test_a_lost_row_is_no_silence(damaged: Path) -> None:

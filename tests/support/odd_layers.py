@@ -94,10 +94,3 @@ class OwnLayer(keras.layers.Dense):
 
 def classed(x, units, activation):
     return OwnLayer(units, activation=activation)(x)
-
-
-def broken_there(x, units, activation):
-    """Fails on machines whose environment says so."""
-    if os.environ.get("BROKEN_MACHINE"):
-        raise RuntimeError("no driver for this machine's device")
-    return plain(x, units, activation)

@@ -239,9 +239,8 @@ def test_a_model_is_written_without_predictions(
     weights = directory.store.weights(1)
     assert weights is not None
     retrainer = directory.keeper().retrainer
-    with directory.where.opened() as place:
-        assert retrainer.write(place, "exported.keras", TRIAL, weights) == ""
     exported = directory.where.path / "exported.keras"
+    assert retrainer.write(exported, TRIAL, weights) == ""
     assert accuracy(exported) == pytest.approx(directory.result.score)
 
 

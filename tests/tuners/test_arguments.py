@@ -18,7 +18,6 @@ import pytest
 import tensorflow as tf
 from keras.src.legacy.preprocessing.image import ImageDataGenerator
 
-from hpsearch.errors import DataError
 from hpsearch.models.fit_arguments import NotOnEngine
 from hpsearch.tuners import arguments
 
@@ -112,17 +111,6 @@ def test_a_file_that_was_replaced_is_not_read_again(tmp_path, small):
     np.testing.assert_array_equal(through(mapped, tmp_path), np.arange(10.0))
     path.unlink()
     np.testing.assert_array_equal(through(mapped, tmp_path), np.arange(10.0))
-
-
-def test_a_file_that_is_replaced_later_is_refused(tmp_path, small):
-    path, other = tmp_path / "x.npy", tmp_path / "other.npy"
-    np.save(path, np.arange(10.0))
-    np.save(other, np.zeros(10))
-    made = arguments.sent(((np.load(path, mmap_mode="r"),), {}), "it", tmp_path)
-    np.testing.assert_array_equal(made.load()[0][0], np.arange(10.0))
-    other.replace(path)
-    with pytest.raises(DataError, match=r"x\.npy: the file has changed since the search began"):
-        made.load()
 
 
 def test_subclasses_of_maps_keep_what_they_mean(tmp_path, small):

@@ -145,21 +145,6 @@ def _memory_of(pid):
     return shared, own
 
 
-def test_trainings_of_one_architecture_go_where_it_is_traced(starting, job, drive):
-    def made(trial, units, rate):
-        return job((1, trial), units=units, optimizer="adamax", learning_rate=rate, tensorflow=True)
-
-    with starting() as executor:
-        first = [made(1, 8, 0.1), made(2, 16, 0.1)]
-        second = [made(3, 16, 0.2), made(4, 8, 0.2)]
-        where = {}
-        for pair in (first, second):
-            for event in drive(executor, pair):
-                if isinstance(event, Started):
-                    where[event.training.number] = event.worker
-        assert where[3] == where[2] != where[1] == where[4]
-
-
 def test_fractions_of_a_gpu_are_asked_for(add, starting):
     node = add(cpus=2, num_gpus=1)
     recipe = Recipe(0, "", "", METRIC, "maximize")
@@ -195,22 +180,6 @@ def test_as_many_workers_as_there_is_room_for(add, starting):
         assert executor.free == 2
         add()
         wait_for(executor, lambda _: executor.free == 3)
-
-
-def test_a_node_that_keeps_failing_is_named_and_avoided(add, starting, job, drive):
-    bad = add(env={"BROKEN_MACHINE": "1"})
-    with starting(ready=3, workers=3) as executor:
-        # The others may be done with many before that node's worker has imported TensorFlow.
-        jobs = [job((1, n), layer_type="odd_layers:broken_there") for n in range(1, 1000)]
-        events = drive(executor, jobs, until=lambda event: isinstance(event, Said))
-        events += wait_for(executor, lambda _: not executor.busy)
-        (said,) = [e.message for e in events if isinstance(e, Said)]
-        assert f"(node {bad.node_id[:8]}) is used no more in this run" in said
-        assert "3 trainings in a row failed there, the last with: RuntimeError: no driver" in said
-        failed = [r for r in answers(events).values() if r.status is Status.FAILED]
-        assert len(failed) == 3
-        wait_for(executor, lambda _: executor.free == 2)
-        assert bad.node_id not in {m.node for m in members(executor)}
 
 
 def test_a_node_with_other_versions_is_not_used(starting, monkeypatch, job):

@@ -21,7 +21,7 @@ from typing import IO, Any
 
 from hpsearch.errors import HpsearchError, InputError
 from hpsearch.machine import version_of
-from hpsearch.workers.output import cut_middle
+from hpsearch.workers.output import cut_beginning
 
 _LOG = logging.getLogger("hpsearch")
 #: The first version whose token authentication covers every service of the cluster.
@@ -229,7 +229,7 @@ def _output_to(log: IO[str]) -> Iterator[None]:
         with contextlib.suppress(OSError, ValueError):
             for line in data.get("lines", ()):
                 log.write(f"({data.get('ip', 'ray')} {data.get('pid', '')}) {line}\n")
-            cut_middle(log)
+            cut_beginning(log)
 
     worker.print_to_stdstream = write  # type: ignore[attr-defined]
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 import time
@@ -12,8 +11,6 @@ from typing import IO, Any
 
 from hpsearch.data.specs import TrainingData
 from hpsearch.errors import HpsearchError, InputError
-from hpsearch.space.mlp import MLPConfig
-from hpsearch.training.programs import NUMBERS
 from hpsearch.workers.clock import waiting
 from hpsearch.workers.local import LocalCalls
 from hpsearch.workers.protocol import (
@@ -21,9 +18,6 @@ from hpsearch.workers.protocol import (
     Conversation,
     Event,
     Executor,
-    Finished,
-    Job,
-    Lost,
     Retired,
     Said,
     Work,
@@ -108,14 +102,7 @@ class RayExecutor(Executor):
         return len(self._idle())
 
     def _idle(self) -> list[Member]:
-        """Return the workers that can take work; use doubtful nodes only if there are no others."""
-        ready = self._fleet.ready
-        sound = any(not self._nodes.doubtful(member.node) for member in ready)
-        return [
-            member
-            for member in ready
-            if member.idle and not (sound and self._nodes.doubtful(member.node))
-        ]
+        return [member for member in self._fleet if member.idle]
 
     @property
     def busy(self) -> int:
@@ -129,17 +116,7 @@ class RayExecutor(Executor):
         idle = self._idle()
         if not idle:
             raise RuntimeError("submit needs a free worker")
-        program = _program(work)
-        member = min(
-            idle,
-            key=lambda each: (
-                self._nodes.failures(each.node),
-                program is not None and program not in each.programs,
-                each.number,
-            ),
-        )
-        if program is not None:
-            member.programs.add(program)
+        member = min(idle, key=lambda each: each.number)
         _LOG.info(
             "worker %d on %s: %s",
             member.number,
@@ -232,24 +209,11 @@ class RayExecutor(Executor):
             if isinstance(message, Retired):
                 continue
             events.append(message)
-            if isinstance(message, Finished):
-                events += self._judge(member.node, member.failure)
-            elif isinstance(message, Lost) and not (message.timed_out or message.too_large):
-                events += self._judge(member.node, message.reason)
         if member.work is not None:
             self._fleet.talk(member)
         elif member.retired or member.node in self._nodes.avoided:
             self._dismiss(member)
         return events
-
-    def _judge(self, node: str, failure: str) -> list[Event]:
-        """Judge a training's node, and dismiss idle workers on nodes that are now avoided."""
-        said = self._nodes.judge(node, failure)
-        if said:
-            for member in self._fleet:
-                if member.idle and member.node in self._nodes.avoided:
-                    self._dismiss(member)
-        return [Said(line, warning=True) for line in said]
 
     def _too_large(self, member: Member, found: tuple[int, int]) -> list[Event]:
         if member.work is None:
@@ -281,11 +245,7 @@ class RayExecutor(Executor):
         self._check_soon()
         _LOG.warning("worker %d on %s: %s", member.number, name, reason)
         event = member.lost(reason, machine=machine_lost)
-        if event is None:
-            return []
-        if machine_lost or member.end_reason:
-            return [event]
-        return [event, *self._judge(member.node, reason)]
+        return [] if event is None else [event]
 
     def _not_started(self, error: Exception, reason: str) -> list[Event]:
         """Report a failed start, and wait longer after each before the next start.
@@ -374,12 +334,3 @@ def _how_ended(ray: ModuleType, error: BaseException, node: str) -> tuple[str, b
         return f"memory: {node} ran out of it, so Ray ended the worker", False
     detail = _DETAIL.search(" ".join(text.split("\n")))
     return f"the worker on {node} ended ({detail.group(1) if detail else said[:200]})", False
-
-
-def _program(job: Job) -> str | None:
-    """Return a key shared by trainings with the same traced graph; None without a graph."""
-    if not job.tensorflow or job.objective is not None:
-        return None
-    values = job.training.values
-    others = {name: value for name, value in values.items() if name not in NUMBERS}
-    return json.dumps([MLPConfig(values).optimizer[0], others], sort_keys=True, default=repr)

@@ -8,35 +8,22 @@ import os
 import queue
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Literal
 
-from hpsearch.space.execution import Status
-from hpsearch.workers.protocol import Answered, Event, Retired, Work, WorkerState
+from hpsearch.workers.protocol import Work, WorkerState
 from hpsearch.workers.ray.actor import RayWorker
 from hpsearch.workers.servers import CHILDREN_VARIABLE, import_paths
 
 _LOG = logging.getLogger("hpsearch")
-#: A node is avoided if this many trainings in a row fail there while others succeed elsewhere.
-_FAILURES = 3
 _MOST_WORKERS = 1024
 #: A cluster assigns work to a node for up to this long after its machine has vanished.
 _SUSPECT_SECONDS = 60.0
 
 
-@dataclass
-class _Record:
-    """The history of a node."""
-
-    host: str
-    failures: int = 0
-    last: str = ""
-    succeeded: bool = False
-
-
 class Nodes:
-    """The cluster's nodes, by Ray's ids, and their history.
+    """The cluster's nodes, by Ray's ids.
 
     Attributes:
         needed: The resources of one worker, by Ray's names.
@@ -48,7 +35,7 @@ class Nodes:
         self.avoided: set[str] = set()
         #: Why the last avoided node is avoided.
         self.last_avoided = ""
-        self._records: dict[str, _Record] = {}
+        self._hosts: dict[str, str] = {}
         self._suspect_until: dict[str, float] = {}
         self._alive: list[dict[str, Any]] = []
 
@@ -65,16 +52,16 @@ class Nodes:
     @property
     def any_met(self) -> bool:
         """True if a worker has ever started."""
-        return bool(self._records)
+        return bool(self._hosts)
 
     def met(self, node: str, host: str) -> None:
         """Record that a worker has started on a node."""
-        self._records.setdefault(node, _Record(host))
+        self._hosts[node] = host
 
     def name(self, node: str) -> str:
         """Return a node's name for people."""
-        record = self._records.get(node)
-        return f"{record.host} (node {node[:8]})" if record else f"node {node[:8]}"
+        host = self._hosts.get(node)
+        return f"{host} (node {node[:8]})" if host else f"node {node[:8]}"
 
     def avoid(self, node: str, why: str) -> str:
         """Avoid a node in this run; return a line that says so the first time, else empty."""
@@ -83,39 +70,6 @@ class Nodes:
         self.avoided.add(node)
         self.last_avoided = f"{self.name(node)} is used no more in this run: {why}"
         return self.last_avoided
-
-    def failures(self, node: str) -> int:
-        """Return the number of trainings in a row that have failed on a node."""
-        return self._records[node].failures
-
-    def doubtful(self, node: str) -> bool:
-        """Check if a node has failed so often in a row that others come first."""
-        return self._records[node].failures >= _FAILURES
-
-    def judge(self, node: str, failure: str) -> list[str]:
-        """Record a training's end on a node, and avoid doubtful nodes if others work.
-
-        If trainings fail on every node, the fault is the sweep's, not a node's.
-
-        Args:
-            failure: Empty if the training gave a score.
-
-        Returns:
-            A line for each node that is now avoided.
-        """
-        record = self._records[node]
-        if failure:
-            record.failures += 1
-            record.last = failure
-        else:
-            record.succeeded, record.failures = True, 0
-        working = {each for each, record in self._records.items() if record.succeeded}
-        said = []
-        for each, record in self._records.items():
-            if self.doubtful(each) and each not in self.avoided and working - {each}:
-                why = f"{record.failures} trainings in a row failed there, the last with: "
-                said.append(f"{self.avoid(each, why + record.last)}; --retry trains them again")
-        return said
 
     def update(self) -> None:
         """Ask the cluster for its nodes."""
@@ -160,8 +114,6 @@ class Member(WorkerState):
     Attributes:
         node: Ray's id of its node; empty until it has started.
         pid: The PID of its process there.
-        failure: The error of its training, if that failed.
-        programs: Keys of the graphs that it has traced.
     """
 
     #: A worker's first training may import TensorFlow, perhaps over a network.
@@ -169,25 +121,11 @@ class Member(WorkerState):
     actor: Any
     node: str = ""
     pid: int = 0
-    failure: str = ""
-    programs: set[str] = field(default_factory=set)
 
     @property
     def idle(self) -> bool:
         """True if it can take work."""
         return bool(self.node) and self.work is None and not self.retired
-
-    def take(self, work: Work) -> None:
-        """Record new work."""
-        super().take(work)
-        self.failure = ""
-
-    def hear(self, message: Event | Retired) -> None:
-        """Record a message of the worker."""
-        super().hear(message)
-        # A divergence is the config's fault, not the node's.
-        if isinstance(message, Answered) and message.result.status is Status.FAILED:
-            self.failure = message.result.error
 
 
 #: A request to a worker, and a function that returns the answer or raises if the worker ended.
