@@ -5,12 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import inspect
 import os
-import shutil
-import sys
-import tempfile
-import warnings
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -30,14 +25,14 @@ from hpsearch.progress.display import make_listener
 from hpsearch.reporting.comparison_page import Comparison
 from hpsearch.results import Results
 from hpsearch.revisit.settling import Settler
-from hpsearch.revisit.trust import roles_of, trusted
+from hpsearch.revisit.trust import trusted
+from hpsearch.running import execute, results_at_prompt, results_with_interruption, run_in
 from hpsearch.search.asking import Exchange
 from hpsearch.search.strategy import Strategy
 from hpsearch.space.space import Kind
 from hpsearch.spec.sweep import Sweep, sweep_from_mapping
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.tables import absence_of
-from hpsearch.trackers.targets import make_tracker
 from hpsearch.tuner.arguments import (
     method_of,
     oracle_name,
@@ -47,13 +42,9 @@ from hpsearch.tuner.arguments import (
     sweep_of,
 )
 from hpsearch.tuner.custom_model import LoaderWithModel
-from hpsearch.tuner.run import run_sweep
 from hpsearch.tuner.search import function_search
-from hpsearch.tuner.settings import Drive, Listener, Settings, stack_level_of_caller
+from hpsearch.tuner.settings import Drive, Settings
 from hpsearch.tuner.steps import FunctionRun, execution_of, require_usable
-from hpsearch.tuner.tracking import tracked
-from hpsearch.wording import counted
-from hpsearch.workers.protocol import Said
 
 
 def run(
@@ -112,63 +103,9 @@ def run(
         anyway_code=anyway_code,
     )
     try:
-        return _execute(sweep, settings, make_listener(verbose), log)
+        return execute(sweep, settings, make_listener(verbose), log)
     except Interrupted as error:
-        return _results_at_prompt(error)
-
-
-def _execute(
-    sweep: Sweep | ProgramSweep,
-    settings: Settings,
-    listener: Listener,
-    log: Sequence[str],
-    rows: Loader | None = None,
-) -> Results:
-    """Run a sweep; see `run`.
-
-    Args:
-        rows: Loads data from memory.
-    """
-    trust = tuple(roles_of(sweep)) if isinstance(sweep, Sweep) else ()
-    with (
-        _results_with_interruption(rows, trust),
-        tracked(listener, [make_tracker(target) for target in log]) as watching,
-    ):
-        outcome = run_sweep(sweep, settings, watching, rows)
-        if outcome.stopped:
-            watching(Said(outcome.stopped, warning=True))
-    return Results(outcome.directory, rows, trust)
-
-
-@contextmanager
-def _results_with_interruption(
-    rows: Loader | None = None, trust: Collection[str] = ()
-) -> Iterator[None]:
-    """Add the results so far to an interruption, if any trial has a row."""
-    try:
-        yield
-    except Interrupted as error:
-        if error.where is not None and (error.where / "results.csv").exists():
-            found = Results(error.where, rows, trust)
-            error.results = found if len(found.table) else None
-        raise
-
-
-def _results_at_prompt(interruption: Interrupted) -> Results:
-    """Return the results so far if Ctrl-C ended a call at a prompt or in a notebook.
-
-    An exception would leave a notebook's variable unassigned. A script must not go on after Ctrl-C.
-
-    Raises:
-        Interrupted: In a script, after a SIGTERM, or without results.
-    """
-    interactive = hasattr(sys, "ps1") or bool(sys.flags.interactive)
-    found = interruption.results
-    if not (interactive and interruption.by_keyboard and isinstance(found, Results)):
-        raise interruption
-    message = f"interrupted: these are the results so far, {counted(len(found.table), 'row')}"
-    warnings.warn(message, UserWarning, stacklevel=stack_level_of_caller())
-    return found
+        return results_at_prompt(error)
 
 
 def load(directory: str | os.PathLike[str], *, trust: Collection[str] = ()) -> Results:
@@ -465,9 +402,9 @@ def tune(
             report=out is not None,
             drive=None if oracle is None else _drive(oracle),
         )
-        return _execute(sweep, settings, listener, log, load)
+        return execute(sweep, settings, listener, log, load)
 
-    return _run_in(out, work, name=sweep.name, keep=True)
+    return run_in(out, work, name=sweep.name, keep=True)
 
 
 def _drive(oracle: Any) -> Drive:
@@ -485,47 +422,6 @@ def _drive(oracle: Any) -> Drive:
             oracle.verbose = verbose
 
     return quietly
-
-
-def _run_in(
-    out: str | os.PathLike[str] | None,
-    work: Callable[[Path], Results],
-    *,
-    name: str = "",
-    keep: bool,
-) -> Results:
-    """Call `work` with a results directory, a temporary one if `out` is None.
-
-    Args:
-        name: The results directory's name within the temporary one.
-        keep: Whether the temporary directory exists as long as its results do.
-    """
-    try:
-        return work(Path(out)) if out is not None else _work_in_scratch(work, name, keep=keep)
-    except Interrupted as error:
-        return _results_at_prompt(error)
-
-
-def _work_in_scratch(work: Callable[[Path], Results], name: str, *, keep: bool) -> Results:
-    scratch = tempfile.mkdtemp(prefix="hpsearch-")
-
-    def taken(found: Results) -> Results:
-        if not keep:
-            return found.detached()
-        owner = found.owning(scratch)
-        removal.pop_all()
-        return owner
-
-    with ExitStack() as removal:
-        removal.callback(shutil.rmtree, scratch, ignore_errors=True)
-        try:
-            return taken(work(Path(scratch, name)))
-        except Interrupted as error:
-            # Leave the directory out of the message: no later run can continue there.
-            interruption = Interrupted(error.number)
-            if isinstance(error.results, Results):
-                interruption.results = taken(error.results)
-            raise interruption from None
 
 
 Objective = Callable[[dict[str, Any]], Any]
@@ -634,10 +530,10 @@ def optimize(
     listener = make_listener(verbose)
 
     def work(directory: Path) -> Results:
-        with _results_with_interruption():
+        with results_with_interruption():
             return Results(replace(job, out=directory).run(listener).path)
 
-    return _run_in(out, work, keep=False)
+    return run_in(out, work, keep=False)
 
 
 def _optimize_program(
@@ -648,6 +544,6 @@ def _optimize_program(
     listener = make_listener(verbose)
 
     def work(directory: Path) -> Results:
-        return _execute(sweep, Settings(out=directory, report=out is not None), listener, ())
+        return execute(sweep, Settings(out=directory, report=out is not None), listener, ())
 
-    return _run_in(out, work, name=sweep.name, keep=False)
+    return run_in(out, work, name=sweep.name, keep=False)
