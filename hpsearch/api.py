@@ -42,9 +42,9 @@ from hpsearch.tuner.arguments import (
     sweep_of,
 )
 from hpsearch.tuner.custom_model import LoaderWithModel
+from hpsearch.tuner.functions import FunctionRun, execution_of, require_usable
 from hpsearch.tuner.search import function_search
 from hpsearch.tuner.settings import Drive, Settings
-from hpsearch.tuner.steps import FunctionRun, execution_of, require_usable
 
 
 def run(

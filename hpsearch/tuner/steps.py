@@ -1,23 +1,20 @@
-"""The steps of a run, of a sweep or a function: data, store, engine, tables, report, model."""
+"""The steps of a sweep's run: data, store, engine, tables, report, model."""
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, TypeVar
 
 from hpsearch.data.dataset import guess_scores, profile
 from hpsearch.data.loading import Loader
 from hpsearch.data.specs import Task, TrainingData, n_features
 from hpsearch.errors import HpsearchError, InputError
-from hpsearch.importing import load_object
 from hpsearch.machine import users_value
-from hpsearch.models.problem import METRIC, Problem, Recipe
+from hpsearch.models.problem import Problem, Recipe
 from hpsearch.native.extension import native_built
 from hpsearch.programs.command import UserProgram, variables_in
 from hpsearch.programs.fingerprint import fingerprint_of, program_versions
@@ -28,8 +25,6 @@ from hpsearch.search.asking import reply_of, search_with
 from hpsearch.space.execution import Status
 from hpsearch.space.space import Kind
 from hpsearch.spec.dump import dump_raw, dump_sweep
-from hpsearch.spec.rules import InvalidValue
-from hpsearch.spec.settings import ExecutionSettings
 from hpsearch.spec.sweep import Sweep
 from hpsearch.store.derived import Tables, best_execution
 from hpsearch.store.directory import ResultsDirectory
@@ -61,12 +56,8 @@ from hpsearch.tuner.settings import (
     RunOutcome,
     Settings,
     Stop,
-    log_file,
-    require_engine,
-    signals,
 )
 from hpsearch.workers.engines import opened_executor
-from hpsearch.workers.futures import InProcessExecutor
 from hpsearch.workers.protocol import Conversation, Executor, Objective, Said
 from hpsearch.workers.servers import CHILDREN_VARIABLE, ENVIRONMENT, Servers
 from hpsearch.workers.shared import NO_ROWS
@@ -87,7 +78,7 @@ _Outcome = TypeVar("_Outcome")
 
 
 @dataclass(frozen=True)
-class _Prepared:
+class Prepared:
     """A search that is ready to run.
 
     Attributes:
@@ -147,7 +138,7 @@ class _Ending:
 
 
 @dataclass(frozen=True)
-class _Run:
+class Run:
     """Runs a search in a locked results directory."""
 
     settings: Settings
@@ -159,7 +150,7 @@ class _Run:
 
     def search(
         self,
-        prepared: _Prepared,
+        prepared: Prepared,
         store: Store,
         finish: Callable[[Engine, Collection[int]], _Outcome],
         sweep: Sweep | ProgramSweep | None = None,
@@ -211,7 +202,7 @@ class _Run:
         finally:
             self.warn(page.finish(interrupted=self.stop.signal is not None))
 
-    def _engine_over(self, prepared: _Prepared, store: Store) -> Engine:
+    def _engine_over(self, prepared: Prepared, store: Store) -> Engine:
         """Return an engine that continues the store, and record the search in the store.
 
         Every row is read first, so that a refused store stays unchanged.
@@ -264,7 +255,7 @@ class _Run:
         store.set_facts(**facts)
         return engine
 
-    def _drive(self, engine: Engine, prepared: _Prepared, ending: _Ending) -> None:
+    def _drive(self, engine: Engine, prepared: Prepared, ending: _Ending) -> None:
         """Search with a KerasTuner tuner; a function's strategy is asked directly.
 
         The tuner runs in another process: this one could submit no work while it imports
@@ -346,13 +337,13 @@ def take_steps(
         pool=settings.pool,
         in_process=settings.in_process,
     ) as executor:
-        run = _Run(settings, listener, where, stop, executor, workers)
+        run = Run(settings, listener, where, stop, executor, workers)
         return _SweepSteps(run, sweep, load).take()
 
 
 @dataclass(frozen=True)
 class _SweepSteps:
-    run: _Run
+    run: Run
     sweep: Sweep
     load: Loader | None
 
@@ -377,14 +368,14 @@ class _SweepSteps:
 
     def _prepared(
         self, store: Store, rows: TrainingData, recipe: Recipe, identity: Identity
-    ) -> _Prepared:
+    ) -> Prepared:
         sweep, budget = self.sweep, self.sweep.budget
         search, text, known = Search.of(sweep), dump_sweep(sweep), tuple(sweep.parameters)
         if recipe.model:
             recipe, search, text = self._asked(store, recipe, rows)
             known = search.space.names
         listed = (name for point in sweep.configs for name in point)
-        return _Prepared(
+        return Prepared(
             search=search,
             recipe=recipe,
             identity=identity,
@@ -463,7 +454,7 @@ def take_program_steps(
         ) as executor,
         Store(where.store, check=where.check) as store,
     ):
-        run = _Run(settings, listener, where, stop, executor, workers)
+        run = Run(settings, listener, where, stop, executor, workers)
         require_same_program(
             store.facts().identity, prepared.identity, where.path, anyway=settings.anyway_code
         )
@@ -486,13 +477,13 @@ def _program_of(sweep: ProgramSweep, settings: Settings, where: ResultsDirectory
         raise HpsearchError(f"{where.mark_of_trials}: cannot be read: {error}") from None
 
 
-def _prepared_program(sweep: ProgramSweep, program: UserProgram) -> _Prepared:
+def _prepared_program(sweep: ProgramSweep, program: UserProgram) -> Prepared:
     try:
         fingerprint = fingerprint_of(program)
     except OSError as error:
         raise InputError(f"program: {error.filename}: cannot be read: {error.strerror}") from None
     budget = sweep.budget
-    return _Prepared(
+    return Prepared(
         search=program_search(sweep),
         recipe=program_recipe(sweep),
         identity=program_identity(sweep, program, fingerprint),
@@ -533,136 +524,3 @@ def _costs(recipe: Recipe, rows: TrainingData) -> Costs:
         data_bytes=arrays.x_train.nbytes + arrays.x_val.nbytes,
     )
     return NetworkCosts(Problem(recipe, rows.input, rows.target), sizes)
-
-
-@dataclass(frozen=True)
-class FunctionRun:
-    """A search over a function, and how to run it.
-
-    Attributes:
-        objective: Returns the scores; if there are several workers, they import it by name.
-        goal: `maximize` or `minimize`.
-        workers: 1 calls it in this process, unless `execution` names a cluster.
-        time_seconds: No trial begins after it; None for no limit.
-        report: Whether to write report.html; if not, nothing is kept.
-    """
-
-    objective: Objective
-    search: Search
-    goal: str
-    out: Path
-    workers: int = 1
-    time_seconds: float | None = None
-    execution: ExecutionSettings = field(default_factory=ExecutionSettings)
-    report: bool = True
-
-    @property
-    def _prepared(self) -> _Prepared:
-        name = f"{self.objective.__module__}:{self.objective.__qualname__}"
-        seed, space = self.search.seed, self.search.space
-        return _Prepared(
-            search=self.search,
-            recipe=Recipe(seed, "", "", METRIC, self.goal),
-            identity=Identity(
-                data="d" + hashlib.sha256(name.encode()).hexdigest()[:11],
-                split={"function": name},
-                metric=f"{METRIC}:{self.goal}:last",
-                recipe={"seed": seed, "kind": str(space.kind)},
-            ),
-            task=Task.OBJECTIVE,
-            # A temporary directory's name would differ each time.
-            name=self.out.name if self.report else "optimize",
-            columns=space.names,
-            costs=UnknownCosts(tensorflow=False),
-            time_seconds=self.time_seconds,
-            objective=self.objective,
-        )
-
-    def run(self, listener: Listener) -> ResultsDirectory:
-        """Search to the end, without repeating trials that have results.
-
-        Raises:
-            HpsearchError: Bad input (InputError), a refusal (RefusedError), or Interrupted.
-        """
-        where, prepared = ResultsDirectory(self.out), self._prepared
-
-        def finish(engine: Engine, _: Collection[int]) -> None:
-            if engine.stop.reason:
-                raise HpsearchError(f"{where.path}: {engine.stop.reason}")
-
-        where.prepare(fresh=False)
-        with (
-            where.hold() as held,
-            signals(where) as stop,
-            self._executor(where) as executor,
-            Store(where.store, check=held.check) as store,
-        ):
-            require_unchanged(store.facts().identity, prepared.identity, str(where.path))
-            settings = Settings(report=self.report)
-            run = _Run(settings, listener, held, stop, executor, self.workers)
-            run.search(prepared, store, finish)
-        return where
-
-    @contextmanager
-    def _executor(self, where: ResultsDirectory) -> Iterator[Executor]:
-        local = self.execution.engine == "local"
-        with ExitStack() as stack:
-            if local and self.workers == 1:
-                executor: Executor = stack.enter_context(InProcessExecutor())
-            else:
-                log = stack.enter_context(log_file(where))
-                servers = stack.enter_context(Servers(log, tensorflow=False)) if local else None
-                opened = opened_executor(self.execution, self.workers, log, servers=servers)
-                executor = stack.enter_context(opened)
-            executor.provide(NO_ROWS)
-            yield executor
-
-
-def execution_of(
-    given: Mapping[str, Any] | None, workers: int, timeout_seconds: float | None
-) -> ExecutionSettings:
-    """Return the execution settings of a function.
-
-    Raises:
-        InputError: They are no valid `execution`, or its engine cannot run here.
-    """
-    if workers < 1:
-        raise InputError(f"workers: must be at least 1, not {workers}")
-    given = given or {}
-    twice = {"workers", "timeout"} & given.keys()
-    if twice:
-        raise InputError(f"execution.{min(twice)}: is an argument of its own")
-    try:
-        found = ExecutionSettings.parse(dict(given) | {"workers": workers})
-    except InvalidValue as error:
-        place, message = error.faults[0]
-        raise InputError(f"{'.'.join(map(str, ('execution', *place)))}: {message}") from None
-    if given:
-        require_engine(found)
-    return replace(found, timeout_seconds=timeout_seconds)
-
-
-def require_usable(objective: Objective, workers: int, *, elsewhere: bool) -> None:
-    """Check that the workers can call the objective.
-
-    Args:
-        elsewhere: Whether the workers are on a cluster.
-
-    Raises:
-        InputError: The objective is no function, or other processes cannot import it.
-    """
-    if not callable(objective):
-        raise InputError(f"objective: must be a function, not {type(objective).__name__}")
-    if workers == 1 and not elsewhere:
-        return
-    module, name = getattr(objective, "__module__", ""), getattr(objective, "__qualname__", "")
-    found: Any = None
-    if module != "__main__":
-        with suppress(InputError):
-            found = load_object(f"{module}:{name}")
-    if found is not objective:
-        raise InputError(
-            f"objective: {name or objective!r} of {module or 'no module'} cannot be imported, "
-            f"which {'a cluster' if elsewhere else f'workers={workers}'} needs: move it to the "
-            f"top level of a module{'' if elsewhere else ', or use workers=1'}"
-        )
