@@ -208,9 +208,6 @@ class Tailored(keras_tuner.HyperModel):  # type: ignore[misc]  # KerasTuner has 
         place = getattr(hp, "place", "")
         folder = self._renamed(place) if self._renamed is not None else place
         callbacks = [*_logging_to(self.callbacks, hp, folder), *kwargs.pop("callbacks", ())]
-        for each in callbacks:
-            if isinstance(each, TrialCallback):
-                each.begin(hp)
         return self.hypermodel.fit(
             hp, model, *args, callbacks=callbacks, **{**self._arguments, **kwargs}
         )
@@ -227,14 +224,6 @@ class Tailored(keras_tuner.HyperModel):  # type: ignore[misc]  # KerasTuner has 
         replacements = {"optimizer": optimizer, "loss": self._loss, "metrics": metrics}
         arguments.update({name: each for name, each in replacements.items() if each is not None})
         model.compile(**arguments)
-
-
-class TrialCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no types
-    """A callback that gets the hyperparameters of a training before it begins."""
-
-    def begin(self, hp: Any) -> None:
-        """Take the hyperparameters."""
-        raise NotImplementedError
 
 
 def _logging_to(callbacks: list[Any], hp: Any, folder: str) -> list[Any]:

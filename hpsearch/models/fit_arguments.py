@@ -264,10 +264,10 @@ def with_rows(given: Mapping[str, Any]) -> dict[str, Any]:
         if given.get("y") is not None or given.get("sample_weight") is not None:
             raise NotOnEngine("x is a dataset, and y or sample_weight are given as well")
         first, again = _read(given["x"]), _read(given["x"])
-        if not has_equal_rows(first, again):
+        if sorted(_row_digests(first)) != sorted(_row_digests(again)):
             raise NotOnEngine("x has other rows in each epoch, as data augmentation makes them")
         changed["x"], changed["y"], changed["sample_weight"] = (*joined(first), None)[:3]
-        changed["batch_size"] = batch_size_of(first)
+        changed["batch_size"] = _batch_size_of(first)
     if is_read(given.get("validation_data")):
         changed["validation_data"] = joined(_read(given["validation_data"]))
     return changed
@@ -304,7 +304,7 @@ def _batches(dataset: keras.utils.PyDataset) -> Iterator[Any]:
     dataset.on_epoch_end()
 
 
-def batch_size_of(batches: Sequence[Batch]) -> int:
+def _batch_size_of(batches: Sequence[Batch]) -> int:
     """Return the number of rows of a batch; one batch, in any place, may have fewer.
 
     Raises:
@@ -316,12 +316,7 @@ def batch_size_of(batches: Sequence[Batch]) -> int:
     return sizes[-1]
 
 
-def has_equal_rows(first: Sequence[Batch], again: Sequence[Batch]) -> bool:
-    """Check if two epochs have the same rows, in any order."""
-    return sorted(row_digests(first)) == sorted(row_digests(again))
-
-
-def row_digests(batches: Sequence[Batch]) -> list[bytes]:
+def _row_digests(batches: Sequence[Batch]) -> list[bytes]:
     """Return a digest of each row of an epoch, in order."""
     digests = []
     for batch in batches:

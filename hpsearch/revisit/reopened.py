@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import keras
-from keras_tuner.src.engine import metrics_tracking as kt_metrics
 from keras_tuner.src.engine import trial as kt_trial
 
 from hpsearch.data.loading import Loader
@@ -17,7 +16,7 @@ from hpsearch.revisit.own_objects import load_model
 from hpsearch.revisit.rows import StoredRun, Which, export_model, open_run
 from hpsearch.search.asking import Exchange
 from hpsearch.search.draws import DrawStrategy
-from hpsearch.search.oracle import STATUS, StrategyOracle, values_of
+from hpsearch.search.oracle import STATUS, StrategyOracle, complete, values_of
 from hpsearch.space.execution import Execution, ExecutionResult
 from hpsearch.space.space import Space
 from hpsearch.spec.method import CONFIGS
@@ -133,14 +132,11 @@ def _trial(
     if not trial.scores:
         trial.message = results[0].traceback or results[0].error or str(results[0].status)
         return trial
-    trial.status, trial.score = STATUS.COMPLETED, mean(trial.scores)
     epochs = [each.scored_epoch or 1 for each in scored]
-    trial.best_step = sum(epochs) // len(epochs) - 1
     at_score = [each.curve[epoch - 1] for each, epoch in zip(scored, epochs, strict=True)]
-    trial.metrics = kt_metrics.MetricsTracker()
-    for name in at_score[0]:
-        direction = oracle.objective.direction if name == oracle.objective.name else None
-        trial.metrics.register(name, direction)
-        values = [each[name] for each in at_score if name in each]
-        trial.metrics.update(name, mean(values), step=trial.best_step)
+    metrics = {
+        name: mean([each[name] for each in at_score if name in each]) for name in at_score[0]
+    }
+    metrics[oracle.objective.name] = mean(trial.scores)
+    complete(trial, oracle.objective, metrics, sum(epochs) // len(epochs) - 1)
     return trial

@@ -244,6 +244,17 @@ def metrics_of(oracle: keras_tuner.Oracle, outcome: Outcome) -> dict[str, float]
     return {oracle.objective.name: outcome.score}
 
 
+def complete(
+    trial: kt_trial.Trial, objective: Any, metrics: Mapping[str, float], step: int
+) -> None:
+    """Complete a trial with the metrics of its best step, among them the objective."""
+    trial.status, trial.metrics = STATUS.COMPLETED, kt_metrics.MetricsTracker()
+    for name, value in metrics.items():
+        trial.metrics.register(name, objective.direction if name == objective.name else None)
+        trial.metrics.update(name, value, step=step)
+    trial.score, trial.best_step = metrics[objective.name], step
+
+
 def end(
     oracle: keras_tuner.Oracle,
     trial: kt_trial.Trial,

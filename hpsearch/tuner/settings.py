@@ -58,7 +58,7 @@ class Settings:
         weights: Whether to store the best trial's weights if best.keras is not written.
         direct: Whether to ask the strategy itself, without a KerasTuner tuner.
         in_process: Whether this process trains, one training at a time, instead of the engine. It
-            asks the strategy itself, unless `drive` is given.
+            asks the strategy itself.
         pool: An executor whose processes train instead of the engine's.
         drive: Searches in this process; None has the sweep's method search in another one.
         repeat: See `Engine`.

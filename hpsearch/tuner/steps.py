@@ -261,7 +261,7 @@ class Run:
         The tuner runs in another process: this one could submit no work while it imports
         KerasTuner.
         """
-        direct = self.settings.direct or (self.settings.in_process and not self.settings.drive)
+        direct = self.settings.direct or self.settings.in_process
         if prepared.problem is None or direct:
             strategy = engine.planner.strategy
             assert strategy is not None

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import mmap
 import os
 import tempfile
-import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import PickleBuffer
-from typing import Any, Final
+from typing import IO, Any, Final
 
 import cloudpickle
+import keras
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
-from keras.src.legacy.preprocessing.image import Iterator as ImageIterator
 
 from hpsearch.data.dataset import is_dataset
 from hpsearch.data.files import array_at, place_of
 from hpsearch.errors import InputError
-from hpsearch.files import NO_LINK, lock_without_waiting
-from hpsearch.models.fit_arguments import NotOnEngine
+from hpsearch.models.fit_arguments import NotOnEngine, is_read
 from hpsearch.models.shipping import shipped
 
 #: The most bytes that each training is sent; larger arrays go into a file that all of them map.
@@ -33,7 +30,10 @@ _ALIGNMENT = 64
 _IGNORE_STATE = 1
 #: Operations that call Python functions, which exist in one process only.
 _OF_PYTHON = frozenset({"EagerPyFunc", "PyFunc", "PyFuncStateless"})
-_LOCKS = {type(make()): make for make in (threading.Lock, threading.RLock)}
+#: Rows of an array, or elements of a `tf.data.Dataset`, for a run that finds hyperparameters.
+_FEW_ROWS = 64
+_FEW_ELEMENTS = 8
+_FEW_BATCHES = 2
 
 Given = tuple[tuple[Any, ...], dict[str, Any]]
 
@@ -46,16 +46,22 @@ class Sent:
         code: The pickle.
         path: The file; empty if there is none.
         sizes: Bytes of each array in it.
+        few: Whether to load few rows and one epoch, for a run that finds hyperparameters.
     """
 
     code: bytes
     path: str = ""
     sizes: tuple[int, ...] = ()
+    few: bool = False
 
     def load(self) -> Given:
-        """Return a new copy of the arguments, which a training may change."""
-        found: Given = cloudpickle.loads(self.code, buffers=self._buffers())
-        return found
+        """Return a new copy of the arguments, which a training may change.
+
+        Raises:
+            NotOnEngine: Few rows are asked for, and there are none.
+        """
+        given: Given = cloudpickle.loads(self.code, buffers=self._buffers())
+        return _with_few_rows(given) if self.few else given
 
     def _buffers(self) -> list[memoryview]:
         if not self.path:
@@ -71,10 +77,8 @@ class Sent:
 
     def remove(self) -> None:
         """Remove the file; processes that have mapped it keep its contents."""
-        if self.path:
-            Path(self.path).unlink(missing_ok=True)
-            if self.path in _HELD:
-                os.close(_HELD.pop(self.path))
+        if self.path in _OPEN:
+            _OPEN.pop(self.path).close()
 
 
 def sent(given: Given, name: str, folder: Path) -> Sent:
@@ -82,7 +86,7 @@ def sent(given: Given, name: str, folder: Path) -> Sent:
 
     Args:
         name: The arguments' name in messages.
-        folder: Holds the file for large arrays; files that killed searches left are removed.
+        folder: On the disk that holds the file for large arrays.
 
     Raises:
         InputError: Something cannot be pickled.
@@ -118,81 +122,36 @@ def sent(given: Given, name: str, folder: Path) -> Sent:
         raise NotOnEngine(f"{name} cannot be written to {folder}: {error.strerror}") from None
 
 
-def copied(value: Any) -> Any:
-    """Copy an argument as for a training; the copy may share its arrays."""
-    file = io.BytesIO()
-    buffers: list[PickleBuffer] = []
-    _Pickler(file, buffers.append).dump(value)
-    return cloudpickle.loads(file.getvalue(), buffers=buffers)
-
-
-_PREFIX = ".arguments-"
-#: This process's files; each stays open and locked until it is removed.
-_HELD: dict[str, int] = {}
+#: This process's files, by path.
+_OPEN: dict[str, IO[bytes]] = {}
 
 
 def _written(blocks: Sequence[memoryview], folder: Path) -> str:
+    """Write a file without a name, which ends with this process; return a path to open it by."""
     folder.mkdir(parents=True, exist_ok=True)
-    remove_old(folder)
-    handle, path = _new_file(folder)
-    try:
-        with os.fdopen(os.dup(handle), "wb") as file:
-            for block in blocks:
-                file.write(block)
-                file.write(bytes(-block.nbytes % _ALIGNMENT))
-    except OSError:
-        Path(path).unlink()
-        os.close(handle)
-        raise
-    _HELD[path] = handle
+    file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - open until the search ends
+    for block in blocks:
+        file.write(block)
+        file.write(bytes(-block.nbytes % _ALIGNMENT))
+    file.flush()
+    path = f"/proc/{os.getpid()}/fd/{file.fileno()}"
+    # Only Linux has such paths.
+    Path(path).stat()
+    _OPEN[path] = file
     return path
 
 
-def _new_file(folder: Path) -> tuple[int, str]:
-    """Create and lock a file; return its descriptor and path."""
-    while True:
-        handle, path = tempfile.mkstemp(prefix=_PREFIX, dir=folder)
-        try:
-            is_locked = lock_without_waiting(handle)
-        except OSError:
-            # The file system has no locks, so `remove_old` removes nothing there.
-            return handle, path
-        # Another process may have removed the file before it was locked.
-        if is_locked and Path(path).exists():
-            return handle, path
-        os.close(handle)
-        Path(path).unlink(missing_ok=True)
-
-
-def remove_old(folder: Path) -> None:
-    """Remove the files of ended processes, in this or other containers."""
-    for path in folder.glob(f"{_PREFIX}*"):
-        # A process holds its files' locks until it ends.
-        with contextlib.suppress(OSError):
-            handle = os.open(path, os.O_RDWR | NO_LINK)
-            try:
-                if lock_without_waiting(handle):
-                    path.unlink()
-            finally:
-                os.close(handle)
-
-
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
-    """Pickles locks, datasets, image iterators and mapped arrays, too."""
+    """Pickles datasets and mapped arrays, too."""
 
     def __init__(self, file: io.BytesIO, keep: Callable[[PickleBuffer], Any] | None) -> None:
         super().__init__(file, protocol=5, buffer_callback=keep)
 
     def reducer_override(self, obj: Any) -> Any:
         """Return how to rebuild an object; see `pickle`."""
-        if type(obj) in _LOCKS:
-            return _LOCKS[type(obj)], ()
         if is_dataset(obj):
             # As an array, the graph can go into the file.
-            return _dataset, (np.frombuffer(graph_of(obj), np.uint8), obj.element_spec)
-        if isinstance(obj, ImageIterator):
-            state = {n: each for n, each in vars(obj).items() if n != "index_generator"}
-            return _image_iterator, (type(obj), state)
+            return _dataset, (np.frombuffer(_graph_of(obj), np.uint8), obj.element_spec)
         if isinstance(obj, np.ndarray):
             found = place_of(obj)
             if found is not None:
@@ -203,18 +162,10 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no
         return super().reducer_override(obj)
 
 
-def _image_iterator(kind: type, state: Mapping[str, Any]) -> Any:
-    """Rebuild Keras' iterator over images with a new index generator."""
-    made: Any = object.__new__(kind)
-    vars(made).update(state)
-    made.index_generator = made._flow_index()  # noqa: SLF001 - there is no public way
-    return made
-
-
 # TensorFlow's datasets
 
 
-def graph_of(dataset: Any) -> bytes:
+def _graph_of(dataset: Any) -> bytes:
     """Return the graph of a `tf.data.Dataset`, including its tensors and variables' values.
 
     Raises:
@@ -243,11 +194,49 @@ def graph_of(dataset: Any) -> bytes:
     return bytes(graph)
 
 
-def dataset_of(graph: bytes, spec: Any) -> Any:
+def _dataset(graph: npt.NDArray[np.uint8], spec: Any) -> Any:
     """Rebuild the dataset of a graph, starting from its first element."""
-    variant = tf.raw_ops.DatasetFromGraph(graph_def=graph)
+    variant = tf.raw_ops.DatasetFromGraph(graph_def=graph.tobytes())
     return tf.data.experimental.from_variant(variant, structure=spec)
 
 
-def _dataset(graph: npt.NDArray[np.uint8], spec: Any) -> Any:
-    return dataset_of(graph.tobytes(), spec)
+# Few rows, to find hyperparameters
+
+
+class _FirstBatches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras has no types
+    """The first batches of a dataset, with the dataset's other attributes."""
+
+    def __init__(self, dataset: keras.utils.PyDataset) -> None:
+        super().__init__()
+        self._dataset = dataset
+
+    def __len__(self) -> int:
+        return min(int(self._dataset.num_batches), _FEW_BATCHES)
+
+    def __getitem__(self, place: int) -> Any:
+        return self._dataset[place]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(vars(self)["_dataset"], name)
+
+
+def _has_rows(value: Any) -> bool:
+    return is_read(value) or isinstance(value, np.ndarray) or hasattr(value, "iloc")
+
+
+def _with_few_rows(given: Given) -> Given:
+    if not any(map(_has_rows, keras.tree.flatten(given))):
+        raise NotOnEngine(
+            "code of the program's own gets no rows, and may request hyperparameters in each trial:"
+            " give hyperparameters=, with allow_new_entries=False"
+        )
+    args, kwargs = keras.tree.map_structure(_few, given)
+    return args, kwargs | ({"epochs": 1} if "epochs" in kwargs else {})
+
+
+def _few(value: Any) -> Any:
+    if is_dataset(value):
+        return value.take(_FEW_ELEMENTS)
+    if isinstance(value, keras.utils.PyDataset):
+        return _FirstBatches(value)
+    return value[:_FEW_ROWS] if _has_rows(value) else value

@@ -9,7 +9,6 @@ from typing import Any
 
 import keras_tuner
 
-from hpsearch.tuners.running import hooks_of
 from hpsearch.tuners.search import EngineSearch
 from hpsearch.tuners.signatures import like_keras_tuners
 
@@ -79,14 +78,8 @@ class Tuner(keras_tuner.Tuner):  # type: ignore[misc]  # KerasTuner has no types
             return super().run_trial(trial, *args, **kwargs)
         hp = trial.hyperparameters
         given = {**self._given, **kwargs}
-        hooks = hooks_of(self, trial)
-        given["callbacks"] = [*given.get("callbacks", ()), *hooks, *self._watching]
+        given["callbacks"] = [*given.get("callbacks", ()), *self._watching]
         return self.hypermodel.fit(hp, self.hypermodel.build(hp), *args, **given)
-
-    def on_trial_end(self, trial: Any) -> None:
-        """Report a trial's end to the oracle, unless the engine did so."""
-        if not self._hpsearch.searches:
-            super().on_trial_end(trial)
 
     def search(self, *args: Any, **kwargs: Any) -> None:
         """Search for the best hyperparameters; takes KerasTuner's arguments and those of `fit`.
@@ -99,7 +92,6 @@ class Tuner(keras_tuner.Tuner):  # type: ignore[misc]  # KerasTuner has no types
         if "verbose" in kwargs:
             self.oracle.verbose = kwargs["verbose"]
         if not self._hpsearch.run(args, kwargs):
-            args, kwargs = self._hpsearch.put_back(args, kwargs)
             super().search(*args, **kwargs)
 
 

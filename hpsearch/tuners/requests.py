@@ -16,46 +16,34 @@ from hpsearch.data.dataset import is_dataset
 from hpsearch.data.specs import Arrays
 from hpsearch.errors import InputError
 from hpsearch.models.fit_arguments import POSITIONS, NotOnEngine, Request, request_of
-from hpsearch.tuners.arguments import copied, sent
-from hpsearch.tuners.digests import State, digest_of, states_of
-from hpsearch.tuners.recorded import Batches, Recorder, with_read_rows
-from hpsearch.tuners.running import AsGiven
+from hpsearch.tuners.arguments import sent
+from hpsearch.tuners.digests import digest_of
+from hpsearch.tuners.running import UserFit
 
-_ROWS = ("x", "y")
 #: The rows among the positional arguments of `fit`.
-_EPOCHS = POSITIONS.index("epochs")
-
-
-def recorder_for(
-    tuner: keras_tuner.Tuner, args: Sequence[Any], kwargs: Mapping[str, Any], *, own: bool
-) -> Recorder:
-    """Return the recorder of batches that only this process can make."""
-    epochs = kwargs.get("epochs", None if own else 1)
-    if not own and len(args) > _EPOCHS:
-        epochs = args[_EPOCHS]
-    # Hyperband decides the epochs, not `search`.
-    epochs = getattr(tuner.oracle, "max_epochs", None) or epochs
-    return Recorder(epochs if isinstance(epochs, int) else None, own=own)
+_ROWS = ("x", "y")
 
 
 def request_for(
-    tuner: keras_tuner.Tuner, args: Sequence[Any], kwargs: Mapping[str, Any], recorder: Recorder
+    tuner: keras_tuner.Tuner, args: Sequence[Any], kwargs: Mapping[str, Any], *, own: bool
 ) -> tuple[Request, keras_tuner.HyperModel | None]:
     """Return the request, and a hypermodel that passes the arguments on if they are no arrays.
 
     The request holds rows that are arrays. Anything else is pickled for the workers.
 
+    Args:
+        own: Whether user code gets the arguments.
+
     Raises:
         NotOnEngine: The arguments cannot be sent to workers.
     """
-    # User code reads the datasets itself, in the workers.
-    before = {} if recorder.own else states_of((*args, *kwargs.values()))
     try:
-        if recorder.own:
+        if own:
+            # User code reads the datasets itself, in the workers.
             _require_arrays(args, kwargs)
-        return request_of(args, kwargs, own_fit=recorder.own), None
+        return request_of(args, kwargs, own_fit=own), None
     except NotOnEngine as reason:
-        return whole_request(tuner, args, kwargs, recorder, str(reason), before=before)
+        return whole_request(tuner, args, kwargs, own=own, reason=str(reason))
 
 
 def _require_arrays(args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
@@ -72,57 +60,42 @@ def _require_arrays(args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
 
 
 def whole_request(
-    tuner: Any,
-    args: Sequence[Any],
-    kwargs: Mapping[str, Any],
-    recorder: Recorder,
-    reason: str = "",
-    *,
-    before: Mapping[int, State] | None = None,
-) -> tuple[Request, keras_tuner.HyperModel | None]:
+    tuner: Any, args: Sequence[Any], kwargs: Mapping[str, Any], *, own: bool, reason: str = ""
+) -> tuple[Request, keras_tuner.HyperModel]:
     """Return a request without rows, and a hypermodel that holds the arguments.
 
-    If generators have the same rows in each epoch, the request holds the rows, without a
-    hypermodel.
-
     Args:
+        own: Whether user code gets the arguments.
         reason: Why the engine cannot take the arguments as rows; empty if it never can.
-        before: See `digest_of`.
 
     Raises:
         NotOnEngine: The arguments cannot be sent to workers.
     """
-    given, own = dict(kwargs), recorder.own
+    given = dict(kwargs)
     if not own:
         if len(args) > len(POSITIONS):
             raise NotOnEngine(reason)
         given = {**dict(zip(POSITIONS, args, strict=False)), **given, "verbose": 0}
         args = ()
-    called = "callbacks" in given
     callbacks = given.pop("callbacks", None) or ()
     callbacks = tuple(callbacks) if isinstance(callbacks, list | tuple) else (callbacks,)
     also = f"{reason}, and " if reason else ""
     if not all(isinstance(each, keras.callbacks.Callback) for each in callbacks):
         raise NotOnEngine(reason)
     try:
-        args, given = recorder.recorded(args, given)
-        rows = None if own else with_read_rows(given)
-        if rows is not None:
-            with contextlib.suppress(NotOnEngine):
-                return request_of((), {**rows, "callbacks": callbacks}), None
         # Before the file is written: an error here would leave it behind.
-        of = digest_of(args, given, before)
+        digest = digest_of(args, given)
         arguments = sent((tuple(args), given), "the arguments of search", _folder(tuner))
     except NotOnEngine as error:
         raise NotOnEngine(f"{also}{error}") from None
     except InputError as error:
         # The engine's reason comes first, as the user can change it more easily.
         raise NotOnEngine(f"{also}{_in_short(error)}") from None
-    hypermodel = AsGiven(tuner, len(args), given, own=own, arguments=arguments, called=called)
+    hypermodel = UserFit(tuner, len(args), kwargs, own=own, arguments=arguments)
     # User code may turn them into other rows.
-    shape = () if own else _row_shape(args, given)
+    shape = () if own else _row_shape(arguments.load()[1].get("x"))
     request = _without_rows(given.get("epochs"), callbacks, shape)
-    return replace(request, of=of), hypermodel
+    return replace(request, of=digest), hypermodel
 
 
 def _without_rows(epochs: Any, callbacks: tuple[Any, ...], shape: tuple[int, ...]) -> Request:
@@ -145,16 +118,12 @@ def _in_short(error: InputError) -> str:
     )
 
 
-def _row_shape(args: Sequence[Any], given: Mapping[str, Any]) -> tuple[int, ...]:
+def _row_shape(x: Any) -> tuple[int, ...]:
     """Return the shape of a row of `x`, for models without an `Input`; empty if unknown."""
-    x = given.get("x", args[0] if args else None)
-    if isinstance(x, Batches):
-        first = next((each for one in x.passes for each in one), None)
-        x = first[0] if isinstance(first, tuple | list) else first
-    elif isinstance(x, keras.utils.PyDataset):
-        # Copied, since reading a batch may change a dataset. Trainings report its errors.
+    if isinstance(x, keras.utils.PyDataset):
+        # Trainings report its errors.
         with contextlib.suppress(Exception):
-            x = copied(x)[0][0]
+            x = x[0][0]
     elif is_dataset(x):
         spec = x.element_spec
         x = spec[0] if isinstance(spec, tuple) else spec

@@ -8,13 +8,11 @@ import io
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import keras_tuner
 from keras_tuner.src.engine.hypermodel import DefaultHyperModel
-from keras_tuner.src.engine.tuner import maybe_distribute
 
 from hpsearch.errors import ChangedSweepError, HpsearchError, InputError, Interrupted, RefusedError
 from hpsearch.models.callbacks import require_callbacks, within_epochs
@@ -26,7 +24,7 @@ from hpsearch.models.shipping import CustomModel, ModelHyperparameters, model_re
 from hpsearch.search.asking import Exchange
 from hpsearch.search.oracle import StrategyOracle
 from hpsearch.search.strategy import Strategy
-from hpsearch.space.space import Choices, Config, Parameter, Space
+from hpsearch.space.space import Choices, Config, Parameter
 from hpsearch.spec.sweep import sweep_from_text
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.store import Store
@@ -34,23 +32,8 @@ from hpsearch.tuner.custom_model import LoaderWithModel
 from hpsearch.tuner.run import run_sweep
 from hpsearch.tuner.search import TunerSpec
 from hpsearch.tuner.settings import Settings
-from hpsearch.tuners.earlier import EarlierTrials
-from hpsearch.tuners.recorded import Recorder
-from hpsearch.tuners.requests import recorder_for, request_for
-from hpsearch.tuners.running import (
-    AROUND,
-    AsGiven,
-    Hooks,
-    TrialNames,
-    builds_in,
-    hooks_of,
-    is_users,
-    overridden,
-    own_methods,
-    require_one_replica,
-    run_first,
-    unsent_attribute,
-)
+from hpsearch.tuners.requests import request_for
+from hpsearch.tuners.running import TrialNames, UserFit, builds_in, is_users, require_plain_tuner
 from hpsearch.tuners.servers import close_servers, copy_worker_log, kept_servers
 from hpsearch.tuners.sweep import dataset_of, method_of, row_shape_in, summed, sweep_of
 from hpsearch.tuners.trials import Driver, TunerTrials, trial_listener, write_checkpoints
@@ -75,19 +58,13 @@ class EngineSearch:
         self.trials = TunerTrials(tuner)
         #: The oracle's state before its first proposal.
         self._new: dict[str, Any] = {}
-        #: Trials from before the first one on the engine.
-        self.earlier: EarlierTrials | None = None
         #: True if the oracle itself has created the stored trials, in this process.
         self._live = False
         self._begun = False
-        #: True if a search is under way here.
-        self.searches = False
         #: Builds and trains the models of the search under way.
         self._hypermodel: keras_tuner.HyperModel | None = None
         #: True if user code, a `run_trial` or a `fit`, gets the arguments of `search`.
         self.own = False
-        #: Holds what was read of the generators among the arguments of `search`.
-        self._recorder: Recorder | None = None
         #: The shape of the search's rows, unless there are several inputs.
         self._row: tuple[int, ...] | None = None
 
@@ -95,10 +72,6 @@ class EngineSearch:
     def store(self) -> Path:
         """The store in the project's directory."""
         return Path(self.tuner.project_dir, "sweep.db")
-
-    @property
-    def _earlier_file(self) -> Path:
-        return self.store.with_name("earlier.json")
 
     @property
     def asks_the_oracle(self) -> bool:
@@ -110,11 +83,6 @@ class EngineSearch:
         """The number of executions of a trial."""
         return int(self.tuner.executions_per_trial)
 
-    @property
-    def in_process(self) -> bool:
-        """True if the trials run in this process."""
-        return False
-
     # The tuner's methods
 
     def begin(self) -> None:
@@ -124,10 +92,11 @@ class EngineSearch:
             return
         self._new = copy.deepcopy(self.tuner.oracle.get_state())
         if self.store.exists():
-            self.earlier = EarlierTrials.read(self._earlier_file)
             self.reload()
-        elif self.starts_early and not overridden(self.tuner):
-            kept_servers()
+        elif self.starts_early:
+            with contextlib.suppress(NotOnEngine):
+                self._require_engine()
+                kept_servers()
 
     def reload(self) -> bool:
         """Load the trials of the store, if there is one.
@@ -153,8 +122,6 @@ class EngineSearch:
         if identity is not None:
             self._take_seed(identity.recipe["seed"])
         self.trials.clear()
-        if self.earlier is not None:
-            self.earlier.add_ended(self.tuner.oracle)
         if not self.asks_the_oracle:
             self.trials.reserve(executions)
         for execution in executions:
@@ -181,9 +148,6 @@ class EngineSearch:
             )
 
     def _take_seed(self, stored: int) -> None:
-        if self.earlier is not None:
-            self.tuner.oracle.seed = stored
-            return
         seed = self._new["seed"] if self.seeded else stored
         self.tuner.oracle.seed = self._new["seed"] = self._new["seed_state"] = seed
 
@@ -205,9 +169,7 @@ class EngineSearch:
         if weights is None:
             name = trial.trial_id
             raise HpsearchError(f"{self.store}: the weights of trial {name} were not kept")
-        # The strategy replicates only layers that are built in its scope.
-        with maybe_distribute(self.tuner.distribution_strategy):
-            self._give_weights(model, trial, shape)
+        self._give_weights(model, trial, shape)
         model.set_weights(list(weights))
         return model
 
@@ -228,16 +190,9 @@ class EngineSearch:
             RuntimeError: No trial completed, or too many failed one after another.
         """
         try:
-            request = self._request(args, kwargs)
             if self._is_complete:
                 return True
-            if self._lacks_names(request):
-                run_first(self.tuner, *self.put_back(args, kwargs))
-                if self._is_complete:
-                    return True
-            self.searches = True
-            self._take_up()
-            self._run(request)
+            self._run(self._request(args, kwargs))
         except NotOnEngine as reason:
             # The servers would take cores from the trials in this process.
             close_servers()
@@ -245,67 +200,15 @@ class EngineSearch:
                 print(f"hpsearch: the trials run in this process, one by one: {reason}")  # noqa: T201
             return False
         finally:
-            self.searches = False
-            if isinstance(self._hypermodel, AsGiven) and self._hypermodel.arguments is not None:
+            if isinstance(self._hypermodel, UserFit) and self._hypermodel.arguments is not None:
                 self._hypermodel.arguments.remove()
         return True
-
-    def put_back(
-        self, args: Sequence[Any], kwargs: Mapping[str, Any]
-    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Return the arguments of `search`, with generators that repeat what was read."""
-        if self._recorder is None:
-            return tuple(args), dict(kwargs)
-        back = self._recorder.put_back
-        return tuple(map(back, args)), {name: back(each) for name, each in kwargs.items()}
 
     @property
     def _is_complete(self) -> bool:
         """True if all of `max_trials` have ended, so that KerasTuner would do nothing."""
         oracle = self.tuner.oracle
         return bool(oracle.max_trials) and len(oracle.end_order) >= oracle.max_trials
-
-    def _lacks_names(self, request: Request) -> bool:
-        """Check if user code may request hyperparameters that no build declares.
-
-        Raises:
-            NotOnEngine: A grid needs all of them.
-        """
-        oracle = self.tuner.oracle
-        known = not (request.of and self.own and oracle.allow_new_entries)
-        if known or not oracle.tune_new_entries:
-            return False
-        if method_of(self.tuner)["name"] == "grid":
-            raise NotOnEngine(
-                "a grid needs all hyperparameters, and code of the program's own may request others"
-                " in each trial: give hyperparameters=, with allow_new_entries=False"
-            )
-        return not oracle.trials
-
-    def _take_up(self) -> None:
-        """Store the trials of KerasTuner's own loop before the first trial on the engine."""
-        oracle = self.tuner.oracle
-        if self.store.exists():
-            return
-        self.earlier = None
-        if not oracle.trials:
-            # A leftover of a store that was removed.
-            self._earlier_file.unlink(missing_ok=True)
-            return
-        self.earlier = EarlierTrials.of(oracle)
-        self.earlier.write(self._earlier_file)
-        self._live = False
-        for name in self.earlier.trials.keys() - set(self.earlier.ended):
-            # Remove the interrupted training's file: another training takes its place.
-            self._model_file(name).unlink(missing_ok=True)
-        if not self.asks_the_oracle:
-            # Interrupted trials are proposed again, under other numbers.
-            self.trials.clear()
-            self.earlier.add_ended(oracle)
-
-    def _model_file(self, trial_id: str) -> Path:
-        """Return KerasTuner's own file of a trial's model."""
-        return Path(self.tuner._get_checkpoint_fname(trial_id))  # noqa: SLF001
 
     def _request(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Request:
         """Return the request for the engine.
@@ -316,15 +219,11 @@ class EngineSearch:
         """
         self._require_engine()
         tuner = self.tuner
-        own_run = is_users(tuner, "run_trial")
-        self.own = own_run or trains_itself(tuner.hypermodel)
-        self._recorder = recorder_for(tuner, args, kwargs, own=self.own)
-        request, passing = request_for(tuner, args, kwargs, self._recorder)
+        self.own = is_users(tuner, "run_trial") or trains_itself(tuner.hypermodel)
+        request, passing = request_for(tuner, args, kwargs, own=self.own)
         if passing is None:
-            passing = AsGiven(tuner, len(args), kwargs) if self.own else tuner.hypermodel
+            passing = UserFit(tuner, len(args), kwargs) if self.own else tuner.hypermodel
         self._hypermodel = passing
-        if not own_run:
-            request = replace(request, callbacks=(*request.callbacks, *hooks_of(tuner)))
         require_callbacks(request.callbacks)
         return request
 
@@ -334,19 +233,17 @@ class EngineSearch:
         Raises:
             NotOnEngine: Workers cannot run them.
         """
-        tuner = self.tuner
         if _is_shared():
             raise NotOnEngine("KERASTUNER_ORACLE_IP is set, so that processes share the trials")
-        if hook := overridden(tuner):
-            shares = own_methods(tuner) if hook in AROUND else []
-            why = f" beside {shares[-1]}, which would not have what it sets" if shares else ""
-            raise NotOnEngine(f"{type(tuner).__name__}.{hook} is overridden{why}")
-        require_one_replica(tuner)
+        if self.tuner.oracle.trials and not self.store.exists():
+            raise NotOnEngine("KerasTuner's own loop began this project")
+        require_plain_tuner(self.tuner)
 
     def _tell_what_stays(self, request: Request) -> None:
         """Print which user code runs in workers, where it cannot change objects of this process."""
-        names = [f"{type(self.tuner).__name__}.{each}" for each in own_methods(self.tuner)]
-        users = (type(each) for each in request.callbacks if not isinstance(each, Hooks))
+        runs = is_users(self.tuner, "run_trial")
+        names = [f"{type(self.tuner).__name__}.run_trial"] if runs else []
+        users = map(type, request.callbacks)
         names += [each.__name__ for each in users if not each.__module__.startswith("keras.")]
         if names and self.tuner.oracle.verbose:
             said = f"{', '.join(dict.fromkeys(names))} runs in other processes"
@@ -355,8 +252,7 @@ class EngineSearch:
     def _run(self, request: Request) -> None:
         tuner, trials = self.tuner, self.trials
         hyperparameters = self._hyperparameters(request)
-        before = len(self.earlier.ended) if self.earlier is not None else 0
-        sweep = sweep_of(tuner, request, hyperparameters, self._model_name, earlier=before)
+        sweep = sweep_of(tuner, request, hyperparameters, self._model_name)
         late = "drawn" if tuner.oracle.tune_new_entries else "default"
         code = self._code(request, hyperparameters)
         self._tell_what_stays(request)
@@ -368,16 +264,13 @@ class EngineSearch:
             workers=self.workers,
             report=False,
             model=False,
-            in_process=self.in_process,
             drive=self._drive,
             repeat=trials.repeats,
         )
         dataset = dataset_of(request)
-        tuner.on_search_begin()
         try:
             loader = LoaderWithModel(lambda _: dataset, model)
-            servers = None if self.in_process else kept_servers()
-            outcome = run_sweep(sweep, settings, trial_listener(trials), loader, servers)
+            outcome = run_sweep(sweep, settings, trial_listener(trials), loader, kept_servers())
         except ChangedSweepError as error:
             raise RefusedError(
                 f"{error}\nFor a tuner: overwrite=True begins anew, another project_name keeps both"
@@ -390,7 +283,6 @@ class EngineSearch:
             copy_worker_log(ResultsDirectory(where))
             trials.save()
         self._write_models()
-        tuner.on_search_end()
         if not (outcome.completed or self.trials.any_completed):
             failed = [trial for trial in tuner.oracle.trials.values() if trial.message]
             why = failed[-1].message if failed else "none was tried"
@@ -407,7 +299,6 @@ class EngineSearch:
         oracle = tuner.oracle
         if not self.asks_the_oracle:
             assert strategy is not None
-            self._tell_earlier(strategy, search.space)
             oracle = StrategyOracle(
                 strategy, search.space, metric=recipe.metric, goal=recipe.goal, seed=search.seed
             )
@@ -421,16 +312,6 @@ class EngineSearch:
         driver.search(engine)
         self._live = True
 
-    def _tell_earlier(self, strategy: Strategy, space: Space) -> None:
-        """Keep a method from proposing trials that ran before the engine did."""
-        if self.earlier is None:
-            return
-        outcomes = list(self.earlier.outcomes(space))
-        if strategy.adaptive:
-            strategy.tell(outcomes)
-        else:
-            strategy.restore([each.config for each in outcomes], outcomes)
-
     def _replay(self, driver: Driver, spec: TunerSpec) -> None:
         """Replay silently in the oracle what it did in an earlier process."""
         oracle = driver.oracle
@@ -438,11 +319,8 @@ class EngineSearch:
         # Trials that failed in that process must not end this search.
         most, oracle.max_consecutive_failed_trials = oracle.max_consecutive_failed_trials, None
         hyperparameters = oracle.hyperparameters
-        if self.earlier is not None:
-            self.earlier.restore(oracle)
-        else:
-            oracle.trials.clear()
-            oracle.set_state(copy.deepcopy(self._new))
+        oracle.trials.clear()
+        oracle.set_state(copy.deepcopy(self._new))
         oracle.hyperparameters = hyperparameters
         driver.replay(spec.past.events)
         oracle.verbose, oracle.max_consecutive_failed_trials = verbose, most
@@ -468,7 +346,7 @@ class EngineSearch:
                     self._note(declared_in(tuner.hypermodel, name, known, row=self._row))
             except InputError as error:
                 raise NotOnEngine(str(error)) from None
-            if self.own and not request.of:
+            if self.own:
                 self._note(self._declared_by_fit(request))
         defaults = {each.name: each.default for each in oracle.hyperparameters.space}
         by_fit = custom_fit or bool(request.arguments or within_epochs(request.callbacks))
@@ -489,7 +367,8 @@ class EngineSearch:
     def _declared_by_fit(self, request: Request) -> Sequence[Any]:
         arrays, name = request.arrays, self._model_name
         rows = (arrays.x_train, arrays.y_train), (arrays.x_val, arrays.y_val)
-        fitting = Tailored(self._hypermodel, custom_fit=True, arguments=request.arguments)
+        assert isinstance(self._hypermodel, UserFit)
+        fitting = Tailored(self._hypermodel.probe(), custom_fit=True, arguments=request.arguments)
         with _silence():
             return declared_in(
                 fitting,
@@ -545,7 +424,7 @@ class EngineSearch:
         try:
             return shipped(tailored, self._model_name, of=[*users, *request.callbacks])
         except InputError as error:
-            raise NotOnEngine(unsent_attribute(self.tuner) or str(error)) from None
+            raise NotOnEngine(str(error)) from None
 
     @property
     def _settings(self) -> dict[str, Any]:

@@ -47,15 +47,12 @@ def _bayesian(oracle: Any) -> dict[str, Any]:
     return options
 
 
-def sweep_of(
-    tuner: Any, request: Request, found: ModelHyperparameters, model: str, *, earlier: int
-) -> Sweep:
+def sweep_of(tuner: Any, request: Request, found: ModelHyperparameters, model: str) -> Sweep:
     """Return the sweep of a tuner's search.
 
     Args:
         found: The hyperparameters.
         model: `module:name` of the hypermodel.
-        earlier: The number of the project's trials that did not run on the engine.
     """
     oracle, objective, method = tuner.oracle, tuner.oracle.objective, method_of(tuner)
     engine = tuner._hpsearch  # noqa: SLF001 - its own package's
@@ -75,7 +72,7 @@ def sweep_of(
         "keep": "all",
     }
     if oracle.max_trials and not engine.asks_the_oracle:
-        raw["budget"] = {"trials": int(oracle.max_trials) - earlier}
+        raw["budget"] = {"trials": int(oracle.max_trials)}
     elif method["name"] != "grid":
         # The oracle ends the search.
         raw["budget"] = {"trials": _ENDLESS}

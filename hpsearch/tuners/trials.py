@@ -13,7 +13,6 @@ from typing import Any
 import keras_tuner
 from keras_tuner import errors as kt_errors
 from keras_tuner.src import utils as kt_utils
-from keras_tuner.src.engine import metrics_tracking as kt_metrics
 from keras_tuner.src.engine import trial as kt_trial
 
 from hpsearch.models.custom import apart, seeded
@@ -23,16 +22,16 @@ from hpsearch.search.oracle import (
     INITIAL_EPOCH,
     TRIAL_ID,
     StrategyOracle,
+    complete,
     config_from,
     epochs_of,
 )
 from hpsearch.search.strategy import Outcome
 from hpsearch.space.execution import Epoch, Execution, ExecutionResult, Status
 from hpsearch.space.space import Config
-from hpsearch.store.store import Store
 from hpsearch.tuner.settings import Listener, RunEvent, Stored, stack_level_of_caller
 from hpsearch.tuner.sweep_tuner import SweepTuner
-from hpsearch.tuners.running import TrialNames, is_users, next_number, padded
+from hpsearch.tuners.running import TrialNames, next_number, padded
 from hpsearch.wording import counted
 from hpsearch.workers.protocol import Said
 
@@ -54,8 +53,10 @@ class TunerTrials:
         self.tuner = tuner
         #: Config -> execution -> result.
         self._results: dict[str, dict[int, ExecutionResult]] = {}
-        #: Config -> trial.
+        #: Config -> trial that a method of hpsearch proposed.
         self._ids: dict[str, str] = {}
+        #: Trial -> config.
+        self._configs: dict[str, str] = {}
         #: Config -> number of its trial, for stored trials, also without a result yet.
         self._reserved: dict[str, int] = {}
         #: Hyperparameters that were first requested during training.
@@ -94,23 +95,9 @@ class TunerTrials:
         """True if any trial has a score."""
         return any(each.status == STATUS.COMPLETED for each in self._oracle.trials.values())
 
-    @property
-    def _first(self) -> int:
-        """The number before the first trial on the engine, which counts trials from 1."""
-        earlier = self.tuner._hpsearch.earlier  # noqa: SLF001 - its own package's
-        return (earlier.next_number if earlier is not None else 0) - 1
-
     def config_of(self, trial_id: str) -> str | None:
         """Return the config of a trial that ran on the engine."""
-        for config, known in self._ids.items():
-            if known == trial_id:
-                return config
-        store = Path(self.tuner.project_dir, "sweep.db")
-        if not store.exists():
-            return None
-        with Store(store, read_only=True) as opened:
-            made = {each.trial_id: each.config for each in opened.events() if each.config}
-        return made[trial_id].id if trial_id in made else None
+        return self._configs.get(trial_id)
 
     # Trials proposed by a method of hpsearch
 
@@ -119,7 +106,8 @@ class TunerTrials:
 
         Their trainings may go on at once, in files named by the ids.
         """
-        self._reserved = {each.config.id: self._first + each.trial for each in executions}
+        # The engine counts trials from 1.
+        self._reserved = {each.config.id: each.trial - 1 for each in executions}
         ids = {config: padded(self._oracle, n) for config, n in self._reserved.items()}
         names = TrialNames(Path(self.tuner.project_dir))
         known = names.known
@@ -133,7 +121,6 @@ class TunerTrials:
         made = self._add(config, self._reserved.get(config.id, self._next))
         self.name(config, made.trial_id)
         oracle._display.on_trial_begin(made)  # noqa: SLF001 - there is no public way
-        self.tuner.on_trial_begin(made)
 
     @property
     def _next(self) -> int:
@@ -141,7 +128,8 @@ class TunerTrials:
         return next_number(self._oracle, self._reserved.values())
 
     def name(self, config: Config, trial_id: str) -> None:
-        """Record a trial's id for workers, where user code names files by it."""
+        """Record a trial's id, also for workers, where user code names files by it."""
+        self._configs[trial_id] = config.id
         TrialNames(Path(self.tuner.project_dir)).note({config.id: trial_id})
 
     def _add(self, config: Config, number: int) -> Any:
@@ -150,6 +138,7 @@ class TunerTrials:
             # KerasTuner's own loop has added it.
             return self._add(config, self._next)
         self._ids[config.id] = trial_id
+        self._configs[trial_id] = config.id
         return self._made(config, trial_id)
 
     def _made(self, config: Config, trial_id: str) -> Any:
@@ -189,7 +178,7 @@ class TunerTrials:
         if len(results) < self.tuner._hpsearch.executions:  # noqa: SLF001 - its own package's
             return
         trial_id = self._ids.get(config.id)
-        made = self._oracle.trials.get(trial_id) or self._add(config, self._first + execution.trial)
+        made = self._oracle.trials.get(trial_id) or self._add(config, execution.trial - 1)
         self._end(made, list(results.values()))
         if made.trial_id not in self._oracle.end_order:
             self._oracle.end_order.append(made.trial_id)
@@ -197,7 +186,6 @@ class TunerTrials:
             self._oracle._save_trial(made)  # noqa: SLF001 - there is no public way
             self._show(made, sum(each.seconds for each in results.values()))
             self.tell_failure(made)
-            self.tuner.on_trial_end(made)
             self._oracle._check_consecutive_failures()  # noqa: SLF001
 
     def repeats(self, result: ExecutionResult, runs: int) -> bool:
@@ -224,16 +212,7 @@ class TunerTrials:
             self._fail(made, failed)
             _raise_if_fatal(failed)
             return
-        self._complete(made, *self._measured(results, None))
-
-    def _complete(self, made: Any, metrics: Mapping[str, float], step: int) -> None:
-        objective = self._oracle.objective
-        made.status = STATUS.COMPLETED
-        made.metrics = kt_metrics.MetricsTracker()
-        for name, value in metrics.items():
-            made.metrics.register(name, objective.direction if name == objective.name else None)
-            made.metrics.update(name, value, step=step)
-        made.score, made.best_step = metrics[objective.name], step
+        complete(made, self._oracle.objective, *self._measured(results, None))
 
     def _fail(self, made: Any, result: ExecutionResult) -> None:
         made.status = STATUS.FAILED
@@ -326,6 +305,7 @@ class TunerTrials:
             first = proposed.get(event.trial_id)
             if first is None or first.config is None:
                 continue
+            self._configs[event.trial_id] = first.config.id
             trial = self._oracle.trials.get(event.trial_id)
             if event.config is not None and trial is None:
                 self._made(first.config, event.trial_id)
@@ -334,7 +314,7 @@ class TunerTrials:
                 metrics, step = self.measured(outcome)
                 if metrics:
                     with _without_some_metrics():
-                        self._complete(trial, metrics, step)
+                        complete(trial, self._oracle.objective, metrics, step)
                 else:
                     trial.status = STATUS.FAILED
                     self.complete(trial, first.config)
@@ -347,6 +327,7 @@ class TunerTrials:
         """Forget all rows."""
         self._results.clear()
         self._ids.clear()
+        self._configs.clear()
         self._reserved.clear()
         if not self.tuner._hpsearch.asks_the_oracle:  # noqa: SLF001 - its own package's
             for known in (self._oracle.trials, self._oracle.start_order, self._oracle.end_order):
@@ -388,7 +369,6 @@ class Driver(SweepTuner):
 
     def __init__(self, trials: TunerTrials, *args: Any, **kwargs: Any) -> None:
         self._trials = trials
-        self._replays = False
         super().__init__(*args, **kwargs)
 
     def on_trial_begin(self, trial: Any) -> None:
@@ -399,20 +379,11 @@ class Driver(SweepTuner):
             config = config_from(self.space, trial.hyperparameters.values)
             if config is not None:
                 self._trials.name(config, trial.trial_id)
-            self._trials.tuner.on_trial_begin(trial)
-
-    def _created(self) -> Any:
-        """Return the oracle's next trial."""
-        if not self._replays:
-            self._trials.tuner.pre_create_trial()
-        return super()._created()
 
     def replay(self, events: Sequence[OracleEvent]) -> None:
-        """Repeat the oracle's events, without the tuner's hooks, which ran at the time."""
-        self._replays = True
+        """Repeat the oracle's events, perhaps without metrics that are unknown by now."""
         with _without_some_metrics():
             super().replay(events)
-        self._replays = False
 
     def _adopt(self, trial: Any, found: Config, stored: Config, epochs: int | None) -> bool:
         """Give a trial the stored values; return True if its oracle proposed others."""
@@ -434,12 +405,11 @@ class Driver(SweepTuner):
                 values.update({TRIAL_ID: name, INITIAL_EPOCH: reached})
 
     def on_trial_end(self, trial: Any) -> None:
-        """Complete a trial that the oracle proposed, and call the tuner's hook."""
+        """Complete a trial that the oracle proposed."""
         if not isinstance(self.oracle, StrategyOracle):
             config = config_from(self.space, trial.hyperparameters.values)
             self._trials.complete(trial, config or Config({}))
             self._trials.tell_failure(trial)
-            self._trials.tuner.on_trial_end(trial)
 
     def _repeat(self, event: OracleEvent) -> bool:
         """Repeat an event, and complete a trial that it ends."""
@@ -489,16 +459,10 @@ def trial_listener(trials: TunerTrials) -> Listener:
 
 
 def write_checkpoints(tuner: keras_tuner.Tuner) -> None:
-    """Write the checkpoints of a tuner's best trials; skip any that cannot be written.
-
-    With an overridden `load_model`, which may read any checkpoint, write those of all trials.
-    """
-    count, most = MOST_CHECKPOINTS, float(_MOST_BYTES)
-    if is_users(tuner, "load_model"):
-        count, most = len(tuner.oracle.trials), math.inf
+    """Write the checkpoints of a tuner's best trials; skip any that cannot be written."""
     written = 0
-    for trial in tuner.oracle.get_best_trials(count):
-        if trial.status == kt_trial.TrialStatus.COMPLETED and written < most:
+    for trial in tuner.oracle.get_best_trials(MOST_CHECKPOINTS):
+        if trial.status == STATUS.COMPLETED and written < _MOST_BYTES:
             # User code may raise anything, and the disk may be full.
             with contextlib.suppress(Exception):
                 written += _write_checkpoint(tuner, trial)

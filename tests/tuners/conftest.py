@@ -8,6 +8,7 @@ import tensorflow as tf
 from sklearn.datasets import load_digits
 
 import hpsearch.tuners as kt
+from hpsearch.tuners.trials import TunerTrials
 
 tf.config.threading.set_intra_op_parallelism_threads(1)
 tf.config.threading.set_inter_op_parallelism_threads(1)
@@ -44,3 +45,23 @@ def numbers():
 def tuners():
     """The module that replaces `keras_tuner`."""
     return kt
+
+
+@pytest.fixture
+def interrupt_after(monkeypatch):
+    """Return a function: the next search is interrupted, as by Ctrl-C, after so many trials."""
+    ends = TunerTrials.tell_failure
+
+    def interrupt(count, before=lambda: None):
+        ended = []
+
+        def ending(trials, trial):
+            ends(trials, trial)
+            ended.append(trial)
+            if len(ended) == count:
+                before()
+                raise KeyboardInterrupt
+
+        monkeypatch.setattr(TunerTrials, "tell_failure", ending)
+
+    return interrupt

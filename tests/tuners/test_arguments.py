@@ -1,14 +1,11 @@
-"""What `search` was given, in another process: arrays in files, datasets, locks."""
+"""What `search` was given, in another process: arrays in files, datasets."""
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import fcntl
 import pickle
 import subprocess
 import sys
-import threading
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -16,7 +13,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import tensorflow as tf
-from keras.src.legacy.preprocessing.image import ImageDataGenerator
 
 from hpsearch.models.fit_arguments import NotOnEngine
 from hpsearch.tuners import arguments
@@ -43,14 +39,15 @@ def test_arrays_are_mapped_and_each_training_has_a_copy(order, tmp_path, small):
     array = np.asarray(np.random.default_rng(0).random((50, 40)), order=order)
     made = arguments.sent(((frame,), {"x": array, "n": 3}), "it", tmp_path)
     assert len(made.code) < 6000
-    (file,) = tmp_path.iterdir()
+    # The file has no name, so that nothing of a killed search is left.
+    assert not list(tmp_path.iterdir())
     for _ in range(2):
         (first,), rest = made.load()
         pd.testing.assert_frame_equal(first, frame)
         np.testing.assert_array_equal(rest["x"], array)
         rest["x"][:] = 0
     made.remove()
-    assert not file.exists()
+    assert not Path(made.path).exists()
     # Those who have mapped it keep it.
     pd.testing.assert_frame_equal(first, frame)
 
@@ -76,32 +73,6 @@ def test_mapped_arrays_cross_by_their_place(tmp_path, small):
     assert through(mine, tmp_path)[0, 0] == -2
 
 
-def test_files_of_killed_searches_are_removed(tmp_path, small):
-    made = arguments.sent(((np.zeros(10_000),), {}), "it", tmp_path)
-    # Whatever its number, which says nothing in another container, a process has its file's lock.
-    with locked(tmp_path / ".arguments-1") as living:
-        (tmp_path / ".arguments-0").write_bytes(b"1")
-        again = arguments.sent(((np.zeros(10_000),), {}), "it", tmp_path)
-        assert set(tmp_path.iterdir()) == {Path(made.path), Path(again.path), living}
-    arguments.remove_old(tmp_path)
-    assert set(tmp_path.iterdir()) == {Path(made.path), Path(again.path)}
-    for each in (made, again):
-        each.remove()
-    assert not list(tmp_path.iterdir())
-
-
-@contextlib.contextmanager
-def locked(path):
-    """A file whose lock another process has."""
-    code = "import fcntl, sys; f = open(sys.argv[1], 'w'); fcntl.flock(f, fcntl.LOCK_EX)"
-    code += "; print(flush=True); sys.stdin.read()"
-    command = [sys.executable, "-c", code, str(path)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
-        other.stdout.readline()
-        yield path
-        other.kill()
-
-
 def test_a_file_that_was_replaced_is_not_read_again(tmp_path, small):
     path, other = tmp_path / "x.npy", tmp_path / "other.npy"
     np.save(path, np.arange(10.0))
@@ -122,48 +93,34 @@ def test_subclasses_of_maps_keep_what_they_mean(tmp_path, small):
     assert through(records.view(np.recarray), tmp_path).a.tolist() == [0, 0, 0]
 
 
-def test_a_file_system_without_locks(tmp_path, small, monkeypatch):
-    def missing(*_):
-        raise OSError(errno.ENOSYS, "Function not implemented")
+class Numbered(keras.utils.PyDataset):
+    step = 3
 
-    monkeypatch.setattr(fcntl, "flock", missing)
-    made = arguments.sent(((np.arange(10_000),), {}), "it", tmp_path)
-    again = arguments.sent(((np.arange(10_000),), {}), "it", tmp_path)
-    for each in (made, again):
-        np.testing.assert_array_equal(each.load()[0][0], np.arange(10_000))
-        each.remove()
-    assert not list(tmp_path.iterdir())
+    def __len__(self):
+        return 9
+
+    def __getitem__(self, place):
+        return X[: self.step], place
+
+
+def test_few_rows_are_loaded_to_find_hyperparameters(tmp_path):
+    frame = pd.DataFrame({"a": np.arange(100)})
+    given = (frame, np.zeros((100, 2)), pairs().repeat(9)), {"x": [Numbered(), {"a": Y}, 7]}
+    made = arguments.sent(given, "it", tmp_path)
+    (few, array, dataset), rest = replace(made, few=True).load()
+    assert (len(few), len(array), len(list(dataset))) == (64, 64, 8)
+    batches, mapping, number = rest["x"]
+    assert (len(batches), batches.step, batches[1][1], number) == (2, 3, 1, 7)
+    assert mapping["a"].tolist() == Y.tolist()
+    epochs = arguments.sent(((), {"epochs": 9, "x": X}), "it", tmp_path)
+    assert replace(epochs, few=True).load()[1]["epochs"] == 1
+    with pytest.raises(NotOnEngine, match="gets no rows"):
+        replace(arguments.sent(((3,), {}), "it", tmp_path), few=True).load()
 
 
 def test_what_no_file_takes_is_refused(tmp_path, small):
     with pytest.raises(NotOnEngine, match=r"it have 0 MB beside arrays.*give arrays"):
         arguments.sent(((["a" * 7000],), {}), "it", tmp_path)
-
-
-class Locked(keras.utils.PyDataset):
-    def __init__(self):
-        super().__init__()
-        self.lock, self.again = threading.Lock(), threading.RLock()
-
-    def __len__(self):
-        return 2
-
-    def __getitem__(self, place):
-        with self.lock, self.again:
-            return X[place : place + 2], Y[place : place + 2]
-
-
-def test_locks_are_new_ones(tmp_path):
-    np.testing.assert_array_equal(through(Locked(), tmp_path)[1][0], X[1:3])
-
-
-def test_image_iterators(tmp_path):
-    images = np.arange(32.0).reshape(8, 2, 2, 1)
-    flow = ImageDataGenerator(rescale=0.5).flow(images, Y, batch_size=4, shuffle=False)
-    found = through(flow, tmp_path)
-    assert len(found) == 2
-    np.testing.assert_array_equal(found[1][0], images[4:] / 2)
-    np.testing.assert_array_equal(next(found)[1], Y[:4])
 
 
 def pairs():

@@ -217,31 +217,25 @@ SETTINGS = {
         pytest.param("Hyperband", "the same tuner", marks=pytest.mark.slow),
     ],
 )
-def test_an_interrupted_search_goes_on(images, name, again):
+def test_an_interrupted_search_goes_on(images, name, again, interrupt_after):
     """In a notebook, by the cell run once more, or after the kernel was started anew."""
     x, y, x_val, y_val = images
-    ended = []
 
-    class Interrupted(getattr(kt, name)):
-        def on_trial_end(self, trial):
-            ended.append(trial.trial_id)
-            if len(ended) == 2:
-                raise KeyboardInterrupt
-
-    def tuner(cls, project):
+    def tuner(project):
         where = {"directory": "d", "project_name": project, "workers": 1, "seed": 3}
-        return cls(build, objective="val_accuracy", **where, **SETTINGS[name])
+        return getattr(kt, name)(build, objective="val_accuracy", **where, **SETTINGS[name])
 
     def run(tuner):
         tuner.search(x, y, validation_data=(x_val, y_val), verbose=0)
         rows = pd.read_csv(f"d/{tuner.project_name}/results.csv")
         return rows.drop(columns=["seconds", "sweep"]), tuner.oracle.trials
 
-    whole, trials = run(tuner(getattr(kt, name), "whole"))
-    first = tuner(Interrupted, "p")
+    whole, trials = run(tuner("whole"))
+    first = tuner("p")
+    interrupt_after(2)
     with pytest.raises(KeyboardInterrupt):
         run(first)
-    second = first if again == "the same tuner" else tuner(getattr(kt, name), "p")
+    second = first if again == "the same tuner" else tuner("p")
     rows, found = run(second)
     pd.testing.assert_frame_equal(rows, whole)
     assert {n: each.score for n, each in found.items()} == {
@@ -361,7 +355,7 @@ def test_the_sum_is_kerastuners(images):
             def run_trial(self, trial, *args, **kwargs):
                 hp = trial.hyperparameters
                 numbers = {"val_accuracy": hp.get("units") / 10, "val_loss": hp.get("rate")}
-                sums = self.oracle.objective.get_value(numbers)
+                sums = numbers["val_loss"] - numbers["val_accuracy"]
                 return {**numbers, "multi_objective": sums}
 
         tuner = Given(build, SEVERAL, 5, seed=1, directory="d", project_name=project)
@@ -511,28 +505,6 @@ def test_a_fatal_error_is_not_that_of_the_trial_before(error, told):
     with pytest.raises(type(error)):
         Driver.failed(driver, error)
     assert said == told
-
-
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:Skipping variable loading")
-def test_what_the_engine_cannot_do_runs_here(images, capsys):
-    x, y, x_val, y_val = images
-
-    class Fitted(kt.RandomSearch):
-        fitted = 0
-
-        def _build_and_fit_model(self, trial, *args, **kwargs):
-            Fitted.fitted += 1
-            return super()._build_and_fit_model(trial, *args, **kwargs)
-
-    arguments = {"objective": "val_loss", "max_trials": 1, "directory": "d", "project_name": "p"}
-    tuner = Fitted(build, **arguments)
-    tuner.search(x, y, epochs=2, validation_data=(x_val, y_val), verbose=1)
-    assert Fitted.fitted == 1
-    said = capsys.readouterr().out
-    assert "hpsearch: the trials run in this process, one by one" in said
-    assert "Fitted._build_and_fit_model is overridden" in said
-    assert tuner.get_best_models()[0].count_params() > 0
 
 
 @pytest.mark.parametrize(

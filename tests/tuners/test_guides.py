@@ -238,8 +238,8 @@ class TestGettingStarted:
 
         tuner = MyTuner(max_trials=20, project_name="tune_anything", **WHERE)
         tuner.search()
-        assert "MyTuner.run_trial runs in other processes" in capsys.readouterr().out
-        assert len(rows_of("tune_anything")) == 19
+        # It gets no rows that could be few.
+        assert "may request hyperparameters in each trial" in capsys.readouterr().out
         assert abs(tuner.get_best_hyperparameters()[0].get("x")) < 0.5
         assert len(tuner.oracle.trials) == 20
 

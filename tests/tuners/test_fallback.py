@@ -1,0 +1,229 @@
+"""Searches that run in KerasTuner's own loop: each says why, and gives KerasTuner's results."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+
+import keras
+import keras_tuner
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers
+from sklearn.linear_model import RidgeClassifier
+
+import hpsearch.tuners as kt
+
+pytestmark = [
+    pytest.mark.usefixtures("place"),
+    pytest.mark.filterwarnings("ignore:Skipping variable loading"),
+    pytest.mark.filterwarnings("ignore:The use case of calling"),
+]
+X = np.random.default_rng(0).normal(size=(40, 3)).astype("float32")
+Y = X.sum(axis=1)
+FIT = {"epochs": 2, "shuffle": False, "validation_data": (X, Y)}
+
+
+def build(hp):
+    model = keras.Sequential([keras.Input((3,)), layers.Dense(1, kernel_initializer="zeros")])
+    model.compile(keras.optimizers.SGD(hp.Float("rate", 0.01, 0.1)), "mse")
+    return model
+
+
+def batches():
+    while True:
+        yield X, Y
+
+
+def from_python():
+    def called(x, y):
+        return tf.ensure_shape(tf.numpy_function(np.abs, [x], tf.float32), (3,)), y
+
+    return tf.data.Dataset.from_tensor_slices((X, Y)).map(called).batch(20)
+
+
+class Endless(keras.utils.PyDataset):
+    @property
+    def num_batches(self):
+        return None
+
+    def __getitem__(self, place):
+        return X, Y
+
+
+class Locked(keras.utils.PyDataset):
+    def __init__(self):
+        super().__init__()
+        self.lock = threading.Lock()
+
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, place):
+        with self.lock:
+            return X, Y
+
+
+def with_methods(*names, **methods):
+    """Return a function that makes a tuner's class with methods of its own."""
+
+    def derived(base):
+        passed_on = {name: lambda *_, **__: None for name in names}
+        return type("Own", (base,), passed_on | {n: make(base) for n, make in methods.items()})
+
+    return derived
+
+
+def reporting(base):
+    del base
+
+    def run_trial(self, trial, *args, **kwargs):
+        history = self.hypermodel.build(trial.hyperparameters).fit(*args, **kwargs)
+        self.oracle.update_trial(trial.trial_id, {"val_loss": history.history["val_loss"][-1]})
+
+    return run_trial
+
+
+def function(base):
+    del base
+    return lambda _, trial, scale=1.0, **__: scale * trial.hyperparameters.Float("x", 0, 1)
+
+
+def scaled(base):
+    del base
+    return lambda _, trial, scaler, **__: scaler.at(trial.hyperparameters.Float("x", 0, 1))
+
+
+class Scaler:
+    def at(self, x):
+        return x * x
+
+
+def counted(base):
+    def on_trial_end(self, trial):
+        base.on_trial_end(self, trial)
+        self.ended = getattr(self, "ended", 0) + 1
+
+    return on_trial_end
+
+
+def wrapped(base):
+    return base._build_and_fit_model
+
+
+ROWS = ((X, Y), FIT)
+#: Name -> the line, the tuner's class, the arguments of `search`, and options of the tuner.
+CASES = {
+    "hook": ("Own.on_epoch_end is overridden", with_methods("on_epoch_end"), *ROWS),
+    "around": ("Own.on_trial_end is overridden", with_methods(on_trial_end=counted), *ROWS),
+    "models": ("Own.load_model is overridden", with_methods("save_model", "load_model"), *ROWS),
+    "private": ("_build_and_fit_model is", with_methods(_build_and_fit_model=wrapped), *ROWS),
+    "oracle": ("Own.run_trial uses self.oracle", with_methods(run_trial=reporting), *ROWS),
+    "function": ("gets no rows", with_methods(run_trial=function), (), {"scale": 2.0}),
+    "object": ("a Scaler is among", with_methods(run_trial=scaled), (), {"scaler": Scaler()}),
+    "generator": ("a generator is among", None, lambda: (batches(),), FIT | {"steps_per_epoch": 2}),
+    "dataset": (
+        "a dataset among the arguments is endless",
+        None,
+        (tf.data.Dataset.from_tensor_slices((X, Y)).batch(20).repeat(),),
+        FIT | {"steps_per_epoch": 2},
+    ),
+    "batches": ("is endless", None, (Endless(),), FIT | {"steps_per_epoch": 2}),
+    "python": ("calls Python", None, lambda: (from_python(),), FIT | {"steps_per_epoch": 2}),
+    "lock": ("cannot pickle '_thread.lock'", None, (Locked(),), FIT | {"steps_per_epoch": 2}),
+    "replicas": (
+        "there is a distribution_strategy",
+        None,
+        *ROWS,
+        {"distribution_strategy": tf.distribute.MirroredStrategy(["CPU:0"])},
+    ),
+}
+QUICK = ("generator", "hook", "oracle", "function")
+
+
+def trials_of(tuner):
+    return {
+        name: (vars(trial.hyperparameters)["values"], trial.score, trial.status)
+        for name, trial in tuner.oracle.trials.items()
+    }
+
+
+@pytest.mark.parametrize(
+    "case", [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in CASES]
+)
+def test_it_says_why_and_gives_kerastuners_results(case, capsys, place):
+    line, derived, args, given, *options = CASES[case]
+    trials = []
+    for module in (keras_tuner, kt):
+        base = module.RandomSearch
+        objective = None if case in ("function", "object") else "val_loss"
+        tuner = (derived(base) if derived else base)(
+            build,
+            objective,
+            max_trials=2,
+            seed=3,
+            directory="d",
+            project_name=module.__name__,
+            **(options[0] if options else {}),
+        )
+        tuner.search(*(args() if callable(args) else args), **given)
+        trials.append(trials_of(tuner))
+    said = capsys.readouterr().out
+    assert said.count("hpsearch: the trials run in this process, one by one: ") == 1
+    assert line in said
+    assert trials[0] == trials[1]
+    assert len(trials[0]) == 2
+    assert not (place / "d" / kt.__name__ / "results.csv").exists()
+
+
+@pytest.mark.parametrize(
+    "name", ["RandomSearch", pytest.param("BayesianOptimization", marks=pytest.mark.slow)]
+)
+def test_a_project_that_kerastuner_began_goes_on_in_its_loop(name, capsys, place):
+    def search(module, project, trials):
+        where = {"directory": "d", "project_name": project, "seed": 3, "max_trials": trials}
+        tuner = getattr(module, name)(build, "val_loss", **where)
+        tuner.search(X, Y, **FIT)
+        return tuner
+
+    first = search(keras_tuner, "p", 2)
+    shutil.copytree("d/p", "d/whole")
+    whole = search(keras_tuner, "whole", 3)
+    capsys.readouterr()
+    ours = search(kt, "p", 3)
+    assert "KerasTuner's own loop began this project" in capsys.readouterr().out
+    assert trials_of(first).items() <= trials_of(ours).items()
+    assert trials_of(ours) == trials_of(whole)
+    for trial in ours.oracle.get_best_trials(3):
+        loss = ours.load_model(trial).evaluate(X, Y, verbose=0)
+        assert loss == pytest.approx(trial.score, rel=1e-5)
+    complete = search(kt, "p", 3)
+    assert "in this process" not in capsys.readouterr().out
+    assert trials_of(complete) == trials_of(whole)
+    assert not (place / "d" / "p" / "results.csv").exists()
+
+
+def test_a_few_trials_of_scikit_learn(capsys):
+    found = []
+    for module in (keras_tuner, kt):
+        oracle = keras_tuner.oracles.RandomSearchOracle(
+            keras_tuner.Objective("score", "max"), max_trials=2, seed=3
+        )
+        tuner = module.SklearnTuner(
+            oracle,
+            lambda hp: RidgeClassifier(hp.Float("alpha", 0.1, 9)),
+            directory="d",
+            project_name=module.__name__,
+        )
+        tuner.search(X, Y > 0)
+        found.append((trials_of(tuner), tuner.get_best_models()[0].coef_.tolist()))
+    assert "so few that they end before workers could start" in capsys.readouterr().out
+    assert found[0] == found[1]
+
+
+def test_an_oracle_that_no_class_names_is_said_to_be_missing():
+    base = with_methods(run_trial=lambda _: lambda self, *_: vars(self)["oracle"].trials)
+    tuner = base(kt.RandomSearch)(build, "loss", max_trials=1, directory="d", project_name="p")
+    with pytest.raises(RuntimeError, match="run_trial runs in another process, without an oracle"):
+        tuner.search(X, Y)
