@@ -71,6 +71,7 @@ def test_the_readme_s_lines_for_slurm_work(tmp_path, alone):
         block("slurm", "bash")
         .replace("6379", str(free_port()))
         .replace("--num-cpus=16", "--num-cpus=1")
+        .replace("sleep 20", "sleep 8")
     )
     outside = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     (tmp_path / "job.sh").write_text(script)

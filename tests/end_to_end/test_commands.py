@@ -60,12 +60,14 @@ def test_commands_import_no_tensorflow(finished, arguments):
 
 _SMALL = """\
 data: {dataset: digits, validation: 0.2, seed: 42}
+method: tpe
+budget: {trials: 4}
 parameters: {units: [8, 16], epochs: [1, 2], layer_type: dense}
 """
 
 
 def test_a_run_s_driver_imports_no_tensorflow(tmp_path):
-    """Its workers do: they write the model. A method that learns is in test_oracles.py."""
+    """Its workers do: they write the model; the method's own process has KerasTuner."""
     (tmp_path / "sweep.yaml").write_text(_SMALL)
     imported = run_and_list_imports(["run", "sweep.yaml", "--out", "out"], tmp_path)
     assert imported == {"pandas"}
@@ -85,11 +87,6 @@ def test_workers_are_on_their_way_before_numpy_is_imported():
         [sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
-
-
-def test_importing_the_package_imports_nothing_slow():
-    code = "import hpsearch, sys; assert not {'tensorflow', 'pandas', 'keras'} & set(sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True, env=environment())
 
 
 def test_plan_counts_and_trains_nothing(finished):
@@ -203,11 +200,6 @@ def test_init_writes_a_sweep_that_can_be_planned(tmp_path):
     assert (tmp_path / "sweep.yaml").read_text() == before
 
 
-def test_schema_is_a_json_schema(tmp_path):
-    schema = json.loads(hpsearch("schema", cwd=tmp_path).stdout)
-    jsonschema.Draft202012Validator.check_schema(schema)
-
-
 @pytest.mark.parametrize(
     ("what", "names"),
     [
@@ -227,17 +219,6 @@ def test_list_gives_names(tmp_path, what, names):
 def test_list_of_something_else(tmp_path):
     said = hpsearch("list", "optimisers", cwd=tmp_path, code=2)
     assert "optimizers" in said.stderr
-
-
-def test_a_bad_file_is_told_by_its_lines(tmp_path):
-    (tmp_path / "bad.yaml").write_text(
-        "data: {dataset: digits}\nparameters:\n  unts: [16]\n  epochs: many\n"
-    )
-    said = hpsearch("run", "bad.yaml", cwd=tmp_path, code=2)
-    assert "bad.yaml:3: parameters.unts: " in said.stderr
-    assert "did you mean 'units'" in said.stderr
-    assert "bad.yaml:4: parameters.epochs: " in said.stderr
-    assert not (tmp_path / "experiments").exists()
 
 
 def test_a_missing_file_and_a_bad_option(tmp_path):

@@ -28,8 +28,6 @@ METHODS: list[Any] = [
     "hyperband",
     "asha",
     "auto",
-    {"name": "asha", "proposals": "bayesian"},
-    {"name": "asha", "proposals": "random", "brackets": 1},
     {"name": "random", "median_stopping": True},
 ]
 _PARAMETERS = {

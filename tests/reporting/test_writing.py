@@ -103,12 +103,6 @@ def test_writing_is_atomic_and_reading_tells_what_is_missing(sweep_of, tmp_path)
     assert not is_current(page, tmp_path, ())
 
 
-@pytest.mark.slow
-def test_many_large_sweeps_still_fit(source_of):
-    text = render([source_of(10_000)] * 3)
-    assert len(text.encode()) < 6_000_000
-
-
 def test_the_page_needs_no_tensorflow(sweep_of):
     code = (
         "import sys\nfrom hpsearch.cli.app import main\n"

@@ -155,13 +155,13 @@ _AT_START = _at_start(os.environ)
 
 
 @functools.cache
-def _zygote() -> Zygote:
+def zygote() -> Zygote:
     return Zygote()
 
 
 def ready_servers(command: Sequence[str], **arguments: Any) -> Any:
     """Start the fork servers of a search in this process, as a Popen does but for its imports."""
-    start = subprocess.Popen if _at_start(os.environ) != _AT_START else _zygote().servers
+    start = subprocess.Popen if _at_start(os.environ) != _AT_START else zygote().servers
     return start(command, **arguments)
 
 
@@ -180,7 +180,7 @@ def hpsearch(
     words = [*map(str, arguments)]
     environ = environment() | dict(env or {})
     if program is None and env is None and _at_start(environ) == _AT_START:
-        done = _zygote().run(words, cwd=cwd, env=environ, seconds=_LONGEST_COMMAND_SECONDS)
+        done = zygote().run(words, cwd=cwd, env=environ, seconds=_LONGEST_COMMAND_SECONDS)
     else:
         done = subprocess.run(
             [*(program or PROGRAM), *words],
