@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import sys
 
 import jsonschema
 import keras
 import pandas as pd
 import pytest
 import yaml
-from commands import PROGRAM, environment, hpsearch
+from commands import PROGRAM, hpsearch, python
 
 
 def run_and_list_imports(arguments, cwd):
@@ -25,11 +24,7 @@ def run_and_list_imports(arguments, cwd):
         "slow = {'tensorflow', 'keras', 'keras_tuner', 'sklearn', 'pandas'}\n"
         "print('IMPORTED', json.dumps(sorted(slow & set(sys.modules))))\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code, *arguments],
-        cwd=cwd, env=environment(), capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    return set(json.loads(done.stdout.rsplit("IMPORTED ", 1)[1]))
+    return set(json.loads(python(code, *arguments, cwd=cwd).rsplit("IMPORTED ", 1)[1]))
 
 
 @pytest.mark.parametrize(
@@ -83,10 +78,7 @@ def test_workers_are_on_their_way_before_numpy_is_imported():
         "import hpsearch.spec.dump, hpsearch.tuner.settings, hpsearch.trackers\n"
         "print(sorted({'numpy', 'sqlite3', 'pandas', 'sklearn'} & set(sys.modules)))"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=True
-    )
-    assert done.stdout.strip() == "[]"
+    assert python(code).strip() == "[]"
 
 
 def test_plan_counts_and_trains_nothing(finished):

@@ -144,7 +144,7 @@ def test_importance_errs_little(tmp_path):
 
 
 def test_comparisons_of_real_trainings(tmp_path):
-    small = ["--seeds", 30, "--random", 40, "--searches", 1, "--folds", 2, "--data", "wine"]
+    small = ["--seeds", 30, "--random", 40, "--searches", 2, "--folds", 2, "--data", "wine"]
     run("compare_pools.py", *small, out=tmp_path)
     pools = pd.read_csv(tmp_path / "compare_pools.csv.gz")
     assert pools.groupby("design")["config"].nunique().to_dict() == {"grid": 34, "random": 40}

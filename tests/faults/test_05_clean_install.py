@@ -28,7 +28,8 @@ for method in sys.argv[1:]:
         },
         out=method,
     )
-    assert results.table["status"].tolist() == ["completed"], method
+    # The only rung of hyperband's one trial stops it.
+    assert results.table["status"].isin(["completed", "stopped"]).tolist() == [True], method
     assert (results.directory / "best.keras").exists(), method
 """
 

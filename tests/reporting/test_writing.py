@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 
 import pytest
-from commands import hpsearch, start, wait_for
+from commands import hpsearch, python, start, wait_for
 from tables import write_sweep
 
 from hpsearch.errors import InputError
@@ -110,8 +108,7 @@ def test_the_page_needs_no_tensorflow(sweep_of):
         "except SystemExit as end: assert not end.code\n"
         "assert 'tensorflow' not in sys.modules and 'plotly' not in sys.modules"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    python(code)
 
 
 def test_no_name_ends_the_element_that_holds_the_data(tmp_path):

@@ -198,6 +198,16 @@ def hpsearch(
     return done
 
 
+def python(code: str, *arguments: str, cwd: Path | None = None) -> str:
+    """Run code in a fresh interpreter to its end, and return what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        cwd=cwd, env=environment(), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
 def start(*arguments: object, cwd: Path, out: str, env: Mapping[str, str] | None = None) -> Running:
     """Start `hpsearch run ... --out OUT` and return at once."""
     log = cwd / out / "run.log"
