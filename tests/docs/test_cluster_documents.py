@@ -52,7 +52,6 @@ def alone():
         yield
 
 
-@pytest.mark.slow
 def test_the_readme_s_lines_for_slurm_work(tmp_path, alone):
     home, bin_ = tmp_path / "home", tmp_path / "bin"
     home.mkdir()
@@ -103,7 +102,6 @@ def test_the_readme_s_lines_for_slurm_work(tmp_path, alone):
     assert "2 workers" in said
 
 
-@pytest.mark.slow
 def test_the_readme_s_lines_for_dask_work(tmp_path):
     (tmp_path / "sweeps").symlink_to(ROOT / "sweeps")
     (tmp_path / "program.py").write_text(block("dask", "py"))
