@@ -52,7 +52,6 @@ def alone():
         yield
 
 
-@pytest.mark.slow
 def test_the_readme_s_lines_for_slurm_work(tmp_path, alone):
     home, bin_ = tmp_path / "home", tmp_path / "bin"
     home.mkdir()
@@ -71,6 +70,7 @@ def test_the_readme_s_lines_for_slurm_work(tmp_path, alone):
         block("slurm", "bash")
         .replace("6379", str(free_port()))
         .replace("--num-cpus=16", "--num-cpus=1")
+        .replace("sleep 20", "sleep 8")
     )
     outside = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     (tmp_path / "job.sh").write_text(script)
@@ -102,12 +102,8 @@ def test_the_readme_s_lines_for_slurm_work(tmp_path, alone):
     assert "2 workers" in said
 
 
-@pytest.mark.slow
 def test_the_readme_s_lines_for_dask_work(tmp_path):
     (tmp_path / "sweeps").symlink_to(ROOT / "sweeps")
     (tmp_path / "program.py").write_text(block("dask", "py"))
-    done = subprocess.run(
-        [sys.executable, "program.py"], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
+    subprocess.run([sys.executable, "program.py"], cwd=tmp_path, check=True)
     assert len(pd.read_csv(tmp_path / "experiments" / "digits" / "results.csv")) == 102

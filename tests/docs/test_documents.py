@@ -6,7 +6,7 @@ import csv
 import io
 import re
 import subprocess
-import sys
+import warnings
 from collections import Counter
 from pathlib import Path
 
@@ -38,14 +38,21 @@ def test_every_sweep_file_of_a_document_plans(text, tmp_path):
     assert "trials" in hpsearch("plan", "shown.yaml", cwd=tmp_path).stdout
 
 
-def run_python(code: str, home: Path) -> str:
-    command = [sys.executable, "-c", code]
-    ran = subprocess.run(command, capture_output=True, text=True, cwd=home, check=False)
-    assert ran.returncode == 0, ran.stderr
-    return ran.stdout
+@pytest.fixture
+def run_python(tmp_path, monkeypatch, capsys):
+    """Run code in this process, which spares it the imports; what it printed."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(code: str) -> str:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            exec(code, {"__name__": "__main__"})
+        return capsys.readouterr().out
+
+    return run
 
 
-def test_the_readme_s_sweep_gives_its_table_and_its_python_runs(tmp_path):
+def test_the_readme_s_sweep_gives_its_table_and_its_python_runs(tmp_path, run_python):
     (sweep,) = blocks("README.md", "yaml")
     (shown,) = blocks("README.md", "console")
     (code,) = blocks("README.md", "python")
@@ -57,11 +64,11 @@ def test_the_readme_s_sweep_gives_its_table_and_its_python_runs(tmp_path):
         assert line.split()[:-1] in printed, line
     check = "\nassert len(table) == 60 and table['score'].max() > 0.98\n"
     check += "assert model.input_shape == (None, 8, 8)\n"
-    run_python(code + check, tmp_path)
+    run_python(code + check)
 
 
 @pytest.mark.slow
-def test_the_python_of_the_tuner_s_page_runs(tmp_path):
+def test_the_python_of_the_tuner_s_page_runs(tmp_path, run_python):
     code, tuned = blocks("hpsearch/tuner/README.md", "python")
     (tmp_path / "sweeps").symlink_to(ROOT / "sweeps")
     check = "\nassert len(results.table) == 102 and results.best['score'] > 0.95\n"
@@ -69,18 +76,18 @@ def test_the_python_of_the_tuner_s_page_runs(tmp_path):
     check += "assert len(hpsearch.load('experiments/digits').curves) == 1190\n"
     check += tuned + "\nassert tuned.table['fold'].tolist() == [1, 2, 3] * 12\n"
     check += "assert tuned.best['score'] == tuned.best['val_auc']\n"
-    run_python(code + check, tmp_path)
+    run_python(code + check)
 
 
 @pytest.mark.slow
-def test_custom_models_and_tuners_run(tmp_path):
+def test_custom_models_and_tuners_run(tmp_path, run_python):
     check = "assert len(results.table) == 4 and results.best['score'] > 0.3\n"
     check += "assert best.predict(x[:2, ..., None], verbose=0).shape == (2, 10)\n"
     check += block("oracle", "py") + block("tuner", "py")
     check += "assert len(found.trials) == len(oracle.trials) == 6\n"
     check += "assert model.count_params() == found.best['weights']\n"
     check += "assert trained.predict(x[:2], verbose=0).shape == (2, 10)\n"
-    said = run_python(block("models", "py") + block("tuners", "py") + check, tmp_path)
+    said = run_python(block("models", "py") + block("tuners", "py") + check)
     assert "Best val_accuracy So Far" in said
     # Which values three random trials have is chance, and so is whether they vary.
     told = hpsearch("show", "my_dir/digits", cwd=tmp_path).stdout
@@ -88,19 +95,19 @@ def test_custom_models_and_tuners_run(tmp_path):
 
 
 @pytest.mark.slow
-def test_several_inputs_and_callbacks_as_shown(tmp_path):
+def test_several_inputs_and_callbacks_as_shown(tmp_path, run_python):
     check = "assert len(results.table) == 4 and set(results.table['trainer']) == {'graph'}\n"
     check += "assert set(results.table['metric']) == {'val_loss:minimize:best'}\n"
     check += "assert (labels == y).mean() > 0.9\n"
     given = block("models", "py").split("def build")[0]
-    run_python(given + block("callbacks", "py") + check, tmp_path)
+    run_python(given + block("callbacks", "py") + check)
 
 
 @pytest.mark.slow
-def test_the_readme_s_keras_tuner_code_runs(tmp_path):
+def test_the_readme_s_keras_tuner_code_runs(tmp_path, run_python):
     built = block("models", "py").split("results =")[0]
     check = "assert model.predict(x[:2, ..., None], verbose=0).shape == (2, 10)\n"
-    run_python(built + block("keras-tuner", "py") + check, tmp_path)
+    run_python(built + block("keras-tuner", "py") + check)
 
 
 def test_the_error_that_is_shown_is_the_one_that_is_given(tmp_path):
@@ -113,7 +120,7 @@ def test_the_error_that_is_shown_is_the_one_that_is_given(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_model_s_file_predicts_as_shown(tmp_path):
+def test_the_model_s_file_predicts_as_shown(tmp_path, run_python):
     rows = "".join(
         f"{i % 13 or ''},{('Ulm', '', 'Bonn')[i % 3]},{['no', 'yes'][i % 2]}\n" for i in range(40)
     )
@@ -123,7 +130,7 @@ def test_the_model_s_file_predicts_as_shown(tmp_path):
     hpsearch("run", "sweep.yaml", "--out", "out", cwd=tmp_path)
     (tmp_path / "new.csv").write_text("size,town\n81.5,Ulm\n,\n")
     told = hpsearch("predict", "out", "new.csv", cwd=tmp_path).stdout.split()[1:]
-    run_python(block("predict", "py") + f"assert labels == {told}\n", tmp_path)
+    run_python(block("predict", "py") + f"assert labels == {told}\n")
 
 
 def run_commands(marker: str, home: Path) -> subprocess.CompletedProcess[str]:
@@ -175,22 +182,22 @@ def test_the_file_of_wandb_that_the_readme_shows_runs_unchanged(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_program_is_searched_by_its_command_line(tmp_path):
+def test_a_program_is_searched_by_its_command_line(tmp_path, run_python):
     (tmp_path / "sweeps").symlink_to(ROOT / "sweeps")
     check = "\nassert results.table['status'].tolist() == ['completed'] * 12\n"
-    run_python(block("program", "py") + check, tmp_path)
+    run_python(block("program", "py") + check)
 
 
 @pytest.mark.slow
-def test_the_estimator_works(tmp_path):
+def test_the_estimator_works(tmp_path, run_python):
     check = "assert accuracy > 0.8 and len(search.cv_results_) == 2, accuracy\n"
     check += "assert search.predict_proba(x).shape == (178, 3)\n"
-    run_python(block("scikit-learn", "py") + check, tmp_path)
+    run_python(block("scikit-learn", "py") + check)
 
 
-def test_the_search_over_a_function_works(tmp_path):
+def test_the_search_over_a_function_works(tmp_path, run_python):
     check = "assert len(found.table) == 30 and found.best['score'] < 0.5, found.best\n"
-    run_python(block("optimize", "py") + check, tmp_path)
+    run_python(block("optimize", "py") + check)
 
 
 #: Blocks of the documents by marker and language, and how many there are. Most run above; "main

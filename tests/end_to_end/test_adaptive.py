@@ -8,7 +8,8 @@ from typing import Any
 import pandas as pd
 import pytest
 import yaml
-from commands import end_all, hpsearch
+from commands import hpsearch
+from outcomes import table
 
 import hpsearch as package
 
@@ -33,12 +34,6 @@ PARAMETERS = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _nothing_left() -> Any:
-    yield
-    end_all()
-
-
 def write(home: Path, method: Any, **changes: Any) -> None:
     sweep = {
         "data": {"dataset": "digits"},
@@ -48,10 +43,6 @@ def write(home: Path, method: Any, **changes: Any) -> None:
         "execution": {"workers": 1},
     } | changes
     (home / "sweep.yaml").write_text(yaml.safe_dump(sweep, sort_keys=False), encoding="utf-8")
-
-
-def table(directory: Path) -> pd.DataFrame:
-    return pd.read_csv(directory / "results.csv").drop(columns="seconds")
 
 
 @pytest.mark.parametrize("method", ["asha", pytest.param("hyperband", marks=pytest.mark.slow)])

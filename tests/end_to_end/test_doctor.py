@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from commands import hpsearch, start
-from outcomes import table
+from outcomes import contents, table
 from small_sweeps import run_on_table
 
 from hpsearch.store.records import file_digest
@@ -75,10 +75,6 @@ def flip(path: Path, text: bytes) -> None:
                 store.execute(f"UPDATE {table_} SET {column} = ? WHERE rowid = ?", (changed, row))
                 return
     raise AssertionError(f"no cell reads {text!r}")
-
-
-def contents(directory: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in directory.iterdir()}
 
 
 def test_a_sound_directory(home):

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from commands import hpsearch
 from disks import read_only
-from outcomes import table
+from outcomes import contents, table
 from small_sweeps import run_on_table
 
 from hpsearch.cli.app import main
@@ -38,10 +38,6 @@ def home(finished, tmp_path, monkeypatch):
     shutil.copytree(finished / "out", tmp_path / "out")
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-def contents(directory: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in directory.iterdir() if path.is_file()}
 
 
 def doctor(capsys, *options: str) -> tuple[object, str]:

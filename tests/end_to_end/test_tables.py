@@ -17,40 +17,12 @@ from hpsearch.store.trials import best_trial
 
 _PINNED = ("results.csv", "curves.csv", "sweep.yaml", "sweep.db", "best.keras")
 _COLUMNS = [
-    "trial",
-    "config",
-    "seed",
-    "status",
-    "score",
-    "hidden_layers",
-    "units",
-    "activation",
-    "layer_type",
-    "batch_size",
-    "epochs",
-    "optimizer",
-    "loss",
-    "accuracy",
-    "val_loss",
-    "val_accuracy",
-    "best_epoch",
-    "best_score",
-    "epochs_trained",
-    "weights",
-    "seconds",
-    "shared_with",
-    "trainer",
-    "fold",
-    "error",
-    "metric",
-    "sweep",
-    "data",
-    "recipe",
-    "version",
-    "tensorflow",
-    "keras",
-    "method",
-]
+    "trial", "config", "seed", "status", "score", "hidden_layers", "units", "activation",
+    "layer_type", "batch_size", "epochs", "optimizer", "loss", "accuracy", "val_loss",
+    "val_accuracy", "best_epoch", "best_score", "epochs_trained", "weights", "seconds",
+    "shared_with", "trainer", "fold", "error", "metric", "sweep", "data", "recipe", "version",
+    "tensorflow", "keras", "method",
+]  # fmt: skip
 
 
 def contents(directory):
@@ -79,15 +51,8 @@ def test_the_files_are_as_documented(finished):
     assert (flat["weights"] == 65 * 10).all()
     curves = pd.read_csv(out / "curves.csv")
     assert list(curves.columns) == [
-        "trial",
-        "epoch",
-        "loss",
-        "accuracy",
-        "val_loss",
-        "val_accuracy",
-        "seed",
-        "fold",
-    ]
+        "trial", "epoch", "loss", "accuracy", "val_loss", "val_accuracy", "seed", "fold",
+    ]  # fmt: skip
     last = curves.groupby("trial").last()
     assert (last["val_accuracy"].to_numpy() == rows["val_accuracy"].to_numpy()).all()
     assert sorted(p.name for p in out.iterdir()) == sorted(

@@ -49,6 +49,7 @@ def test_a_grid_of_what_the_model_asks_for(place):
     assert table["shared_with"].notna().sum() == 4
     assert (table["score"] == table["val_accuracy"]).all()
     hpsearch("show", "out", cwd=out.parent)
+    assert "all is sound" in hpsearch("doctor", "out", cwd=out.parent).stdout
 
 
 @pytest.mark.slow
@@ -101,9 +102,3 @@ def test_a_model_that_fails_is_said_before_anything_trains(place):
     assert "user_models:fails: fails with the defaults" in said.stderr
     assert "no such luck" in said.stderr
     assert not (out / "results.csv").exists()
-
-
-@pytest.mark.slow
-def test_doctor_finds_a_models_directory_sound(place):
-    _, out = place("small", "parameters: {epochs: [1, 2]}\n")
-    assert "all is sound" in hpsearch("doctor", "out", cwd=out.parent).stdout

@@ -49,15 +49,6 @@ def test_searches_end_in_tables(tmp_path):
 
 @pytest.mark.slow
 # The directory that KerasTuner demands goes with the search.
-@pytest.mark.filterwarnings("ignore:Implicitly cleaning up:ResourceWarning")
-def test_a_search_of_kerastuner_s():
-    """A short one: its Gaussian process takes seconds for each proposal."""
-    import search_runs
-    from search_problems import make_problem
-
-    found = search_runs.run(make_problem("branin"), "keras_tuner", 0, trials=12)
-    assert len(found.regrets) == 12
-    assert 0 <= found.regrets[-1] <= found.regrets[0]
 
 
 def _made_by_others(path, method):
@@ -120,17 +111,6 @@ def test_functions_have_the_minima_of_the_literature(name, best):
     assert problem.loss(config) == pytest.approx(problem.least, abs=1e-5)
 
 
-def test_no_config_of_the_mixed_space_is_better_than_its_least():
-    from itertools import islice
-
-    import search_problems
-
-    problem = search_problems.make_problem("mixed")
-    losses = [problem.loss(config) for config in islice(random_draws(problem.space, 7), 5_000)]
-    assert problem.least < min(losses) < problem.least + 0.05
-    assert problem.regret(float(np.median(losses))) == pytest.approx(1, abs=0.05)
-
-
 class Climbing:
     """Begins two configs at epoch 1, then goes on with the first to 3 and to the end."""
 
@@ -173,36 +153,6 @@ def test_epochs_are_counted_from_where_a_training_stood(monkeypatch):
 
 def _configs(problem):
     return random_draws(problem.space, 0)
-
-
-def test_with_workers_as_many_are_under_way(monkeypatch):
-    import search_problems
-    import search_runs
-
-    problem = search_problems.make_problem("branin")
-
-    class Watched:
-        exhausted = False
-        rungs = ()
-
-        def __init__(self):
-            self.configs = _configs(problem)
-            self.asked = self.ended = self.most = 0
-
-        def ask(self, count):
-            self.asked += count
-            self.most = max(self.most, self.asked - self.ended)
-            return [Proposal(config) for config, _ in zip(self.configs, range(count), strict=False)]
-
-        def tell(self, outcomes):
-            self.ended += len(outcomes)
-
-    search = Watched()
-    monkeypatch.setattr(search_runs, "_search", lambda *_: search)
-    done = search_runs.run(problem, "random", 0, trials=20, workers=8)
-    assert (search.asked, search.ended, search.most) == (20, 20, 8)
-    assert len(done.regrets) == 20
-    assert list(done.regrets) == sorted(done.regrets, reverse=True)
 
 
 @pytest.mark.parametrize(("trials", "method"), [(100, "bayesian"), (1_001, "tpe")])
@@ -291,18 +241,6 @@ def test_a_digest_is_of_the_code_that_proposes(monkeypatch):
     assert [after[m] == before[m] for m in before] == [False, True, False, True]
 
 
-def test_a_digest_is_of_a_methods_own_defaults():
-    import search_code
-
-    def names(method):
-        return {getattr(node, "name", "") for node in search_code._defaults(method)}
-
-    assert "_bayesian" not in names("tpe")
-    assert names("asha") >= {"_asha", "_rungs", "_proposer"}
-    assert names("hyperband") >= {"_hyperband", "_rungs", "_tpe"}
-    assert names("sobol") == names("random") == {"_drawn"}
-
-
 def _run(method, seed, regrets, workers=1, problem="branin"):
     import search_runs
 
@@ -387,31 +325,3 @@ def test_what_an_ask_costs(tmp_path):
     assert table[5]["trials"] == "all 40"
     assert all(row["worst, ms"] >= row["ms an ask"] > 0 for row in table)
     assert all(row["ms to restore and ask"] > 0 for row in table[5::6])
-
-
-def _costs(method, fifths, whole):
-    ends = [(1, 80), (81, 160), (161, 240), (241, 320), (321, 400)]
-    rows = [
-        {"method": method, "trials": f"{first} to {last}", "ms an ask": ms}
-        for (first, last), ms in zip(ends, fifths, strict=True)
-    ]
-    return [*rows, {"method": method, "trials": "all 400", "ms an ask": whole}]
-
-
-def test_what_an_ask_costs_too_much_is_told():
-    from ask_cost import shortcomings
-
-    fine = [
-        *_costs("tpe", [1, 4, 7, 10, 12], 9.9),
-        *_costs("bayesian", [9, 60, 90, 120, 150], 99),
-    ]
-    assert list(shortcomings(fine)) == []
-    steep = _costs("random", [0.1, 0.5, 1, 1.5, 1.7], 1)
-    slow = [*_costs("asha", [10] * 5, 10.0), *_costs("bayesian", [9, 90, 150, 150, 150], 120)]
-    assert list(shortcomings([*steep, *slow])) == [
-        "random: 0.5 ms an ask of the second fifth, 1.7 of the last",
-        "asha: 10.0 ms an ask, not under 10.0",
-        "bayesian: 120 ms an ask, not under 100.0",
-    ]
-    # A peer may be as slow as it is.
-    assert list(shortcomings(_costs("optuna_tpe", [1, 1, 9, 9, 9], 9))) == []

@@ -9,8 +9,6 @@ import pytest
 from scipy import stats
 from scripts import EXPERIMENTS, run
 
-from hpsearch.space.space import Choices, Parameter
-
 TABLES = ("made_up_1", "made_up_2")
 
 
@@ -54,32 +52,6 @@ def test_no_search_runs_on_the_tables_with_other_code(monkeypatch, tmp_path):
     plan = _plan(tables=("hpobench_car", TABLES[0]))
     with pytest.raises(SystemExit, match="not the code of the protocol: bayesian, tpe, random"):
         search_unseen._run_missing(plan, Runs(tmp_path / "runs.csv.gz"), 1)
-
-
-def test_slow_peers_run_with_the_first_seeds():
-    import search_unseen
-
-    plan = _plan(methods=("smac", "tpe"), seeds=range(4), fewer={"smac": 2})
-    assert [(key[0], key[1], key[3]) for key in search_unseen.keys(plan)][-4:] == [
-        ("made_up_1", "tpe", 2),
-        ("made_up_2", "tpe", 2),
-        ("made_up_1", "tpe", 3),
-        ("made_up_2", "tpe", 3),
-    ]
-    assert sum(key[1] == "smac" for key in search_unseen.keys(plan)) == 2 * 2
-
-
-@pytest.mark.parametrize("name", TABLES)
-def test_a_table_without_epochs_has_its_own_median(name):
-    from search_problems import make_problem
-
-    from hpsearch.search.draws import grid_draws
-
-    problem = make_problem(name)
-    losses = sorted(problem.loss(config) for config in grid_draws(problem.space))
-    assert len(losses) == 216
-    assert problem.epochs is None
-    assert (problem.least, problem.median) == (losses[0], (losses[107] + losses[108]) / 2)
 
 
 def test_an_error_is_clustered_by_table_and_by_seed():
@@ -188,40 +160,3 @@ def test_easy_tables_count_as_much_as_hard_ones():
         "tpe": "0.4000",
         "optuna_tpe": "0.6000",
     }
-
-
-def test_losses_are_told_table_by_table():
-    plan = _plan()
-
-    def regrets(method, table, seed):
-        worse = method == "tpe" and table == TABLES[1]
-        return 0.5 + 0.01 * seed + (0.2 if worse else 0.0)
-
-    _, parts = _rows(plan, regrets)
-    _, losses, *_ = parts.values()
-    assert [(row["other"], row["table"], row["difference"]) for row in losses] == [
-        ("optuna_tpe", TABLES[1], "0.2000 [0.2000, 0.2000]"),
-        ("random", TABLES[1], "0.2000 [0.2000, 0.2000]"),
-    ]
-    _, parts = _rows(plan, lambda m, _t, _s: 0.7 if m == "tpe" else 0.5)
-    _, losses, *_ = parts.values()
-    assert [row["table"] for row in losses] == [*TABLES, "all"] * 2
-
-
-def test_cma_es_gets_pairs_of_categories_as_integers():
-    import search_peers
-
-    class Trial:
-        def suggest_int(self, name, low, high):
-            assert (name, low, high) == ("x", 0, 1)
-            return high
-
-        def suggest_categorical(self, name, choices):
-            return f"one of {len(choices)}"
-
-    def suggested(choices, pairs):
-        return search_peers._suggest(Trial(), Parameter("x", Choices(choices)), pairs)
-
-    assert suggested(("relu", "tanh"), True) == "tanh"
-    assert suggested(("relu", "tanh"), False) == "one of 2"
-    assert suggested(("relu", "tanh", "elu"), True) == "one of 3"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
 from scipy import stats
@@ -53,13 +51,6 @@ def test_scores_without_noise_are_judged_by_the_margin():
     assert equivalence(ours, ours, ["a", "b"]).p == 0
     assert equivalence(ours, [[0.25, 0.5]], ["a", "b"]).p == 1
     assert equivalence(ours, [[0.5 + MARGIN / 2, 0.75]], ["a", "b"]).p > 0.05
-
-
-def test_a_seeds_change_is_the_root_mean_square_of_differences():
-    from speed_scores import seeds_change
-
-    assert seeds_change([[0.5, 0.7], [0.6, 0.4]]) == pytest.approx(((0.1**2 + 0.3**2) / 2) ** 0.5)
-    assert seeds_change([[0.5, 0.7]]) is None
 
 
 ABOUT = {"machine": "m", "code": "c"}
@@ -129,29 +120,3 @@ def test_the_faster_variant_of_a_library_is_quoted(tmp_path):
     short = speed.check("digits", table)
     assert [message.split(" ")[1] for message in short] == ["keras_tuner", "scores", "scores"]
     assert "promised 40.0" in short[0]
-
-
-def test_peers_compile_with_the_fastest_settings_of_their_sweep(tmp_path, monkeypatch):
-    import speed
-    import speed_peers
-
-    keys = ("sweep", "steps_per_execution", "jit_compile", "processes", "s a trial")
-    rows = [
-        dict(zip(keys, values, strict=True))
-        for values in [
-            ("digits_single", 10, "off", 1, 0.5), ("digits_single", "epoch", "on", 1, 0.4),
-            ("digits_single", 10, "off", 2, 0.1), ("fashion_single", 1, "off", 2, 0.2),
-        ]
-    ]  # fmt: skip
-    (tmp_path / "speed_settings.json").write_text(json.dumps({"rows": rows}), encoding="utf-8")
-    sweep = speed.sweep_file("digits", tmp_path)
-    single = speed.sweep_file("digits_single", tmp_path)
-    monkeypatch.setattr(speed_peers, "HERE", tmp_path)
-    for each in (sweep, single):
-        assert speed_peers.best_settings(each, 1) == {
-            "steps_per_execution": "epoch", "jit_compile": True,
-        }  # fmt: skip
-        assert speed_peers.best_settings(each, 2)["steps_per_execution"] == 10
-    fashion = speed.sweep_file("fashion", tmp_path)
-    with pytest.raises(SystemExit, match="--sweeps fashion_single"):
-        speed_peers.best_settings(fashion, 1)

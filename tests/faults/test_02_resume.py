@@ -28,8 +28,6 @@ METHODS: list[Any] = [
     "hyperband",
     "asha",
     "auto",
-    {"name": "asha", "proposals": "bayesian"},
-    {"name": "asha", "proposals": "random", "brackets": 1},
 ]
 _PARAMETERS = {
     "hidden_layers": [1, 2],

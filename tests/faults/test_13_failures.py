@@ -100,22 +100,6 @@ def test_a_sweep_of_which_all_trials_fail_alike_stops_early(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_sweep_of_which_all_trials_take_too_long_stops_early(tmp_path):
-    shutil.copy(ODD_LAYERS, tmp_path)
-    (tmp_path / "sweep.yaml").write_text(_ALL_FAIL.replace("raising", "stuck"))
-    said = run(tmp_path, "--workers", 1, "--set", "execution.timeout=1s", code=1)
-    assert (
-        "stopped early: the first 6 trainings all took too long: took longer than "
-        "execution.timeout, 1 s; raise execution.timeout, then run it again with --retry"
-    ) in said.stdout
-    (tmp_path / "odd_layers.py").write_text(
-        (tmp_path / "odd_layers.py").read_text() + "\n\nstuck = plain\n"
-    )
-    raised = ("--set", "execution.timeout=2m", "--retry")
-    assert "7 completed, 7 trained now" in run(tmp_path, *raised).stdout
-
-
-@pytest.mark.slow
 def test_the_console_script_finds_functions_of_the_working_directory(tmp_path):
     shutil.copy(ODD_LAYERS, tmp_path)
     (tmp_path / "sweep.yaml").write_text(_ALL_FAIL.replace("raising", "noisy"))

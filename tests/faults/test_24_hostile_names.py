@@ -6,14 +6,12 @@ import csv
 import json
 import pickle
 import sqlite3
-import subprocess
-import sys
 import zipfile
 from contextlib import closing
 
 import pandas as pd
 import pytest
-from commands import environment, hpsearch
+from commands import hpsearch
 
 import hpsearch as package
 from hpsearch.revisit.standalone import PROGRAM
@@ -96,18 +94,10 @@ def test_a_program_of_a_trial_has_no_text_of_it(hostile, tmp_path):
             assert text.encode("utf-32-le") not in content
 
 
-_SCRIPT = """\
-import hpsearch
-names = {names!r}
-parameters = {{name: [1, 2] for name in names}} | {{"word": names}}
-hpsearch.optimize(lambda config: 1.0, parameters, method="grid", out="out")
-"""
-
-
 def test_hyperparameters_and_values_of_a_function(tmp_path):
     names = HOSTILE[1:]
-    (tmp_path / "search.py").write_text(_SCRIPT.format(names=names))
-    subprocess.run([sys.executable, "search.py"], cwd=tmp_path, env=environment(), check=True)
+    parameters = {name: [1, 2] for name in names} | {"word": names}
+    package.optimize(lambda _: 1.0, parameters, "grid", out=tmp_path / "out")
     with (tmp_path / "out" / "results.csv").open(newline="") as file:
         header, *rows = csv.reader(file)
     assert len(rows) == 24

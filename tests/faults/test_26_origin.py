@@ -169,18 +169,3 @@ def test_a_function_keeps_its_versions_too(tmp_path: Path) -> None:
         package.optimize(objective, {"x": [1, 2]}, method="grid", out=tmp_path / "out")
     found = package.optimize(objective, {"x": [1, 2, 3]}, method="grid", out=tmp_path / "out")
     assert versions_in(found.table) == [_OLD, _OLD, _NOW]
-
-
-@pytest.mark.slow
-def test_two_runs_of_the_command_under_two_versions(tmp_path: Path) -> None:
-    """The environment has other versions earlier on its path."""
-    (tmp_path / "sweep.yaml").write_text(_SWEEP)
-    earlier = {"PYTHONPATH": str(install(tmp_path / "earlier", _OLD))}
-    command = ("run", "sweep.yaml", "--out", "out")
-    hpsearch(*command, "--set", "parameters.units=[4]", cwd=tmp_path, env=earlier)
-    hpsearch(*command, cwd=tmp_path)
-    assert versions_in(pd.read_csv(tmp_path / "out" / "results.csv")) == [_OLD, _NOW]
-    assert "versions     note: " in hpsearch("doctor", "out", cwd=tmp_path).stdout
-    # The best model is one of these.
-    said = hpsearch("reproduce", "out", "--trial", 2, cwd=tmp_path, env=earlier).stdout
-    assert f"keras was {_NOW['keras']} and is 3.99.0 now" in said

@@ -61,14 +61,6 @@ def test_a_store_goes_over_no_other_file(place, content):
     assert (place / "things.txt").read_text() == content
 
 
-def test_a_store_of_another_directory_is_not_taken(place):
-    hpsearch("run", "study.yaml", "--out", "one", "--store", "a.db", cwd=place)
-    before = contents(place / "one")
-    done = hpsearch("run", "study.yaml", "--out", "two", "--store", "a.db", cwd=place, code=3)
-    assert "a.db" in done.stderr
-    assert contents(place / "one") == before
-
-
 def test_an_empty_store_of_another_directory_is_not_taken(place):
     for name in ("one", "two"):
         (place / name).mkdir()

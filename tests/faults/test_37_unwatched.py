@@ -49,12 +49,8 @@ def test_its_exit_code_is_the_sweeps(home):
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
     process.stdout.close()
-    code = process.wait(timeout=120)
-    watched = hpsearch(
-        "run", "sweep.yaml", "--out", "two", "--set", "parameters.layer_type=[odd:layer]",
-        cwd=home, code=None,
-    )  # fmt: skip
-    assert code == watched.returncode != 0
+    # No trial completed.
+    assert process.wait(timeout=120) == 1
 
 
 def test_its_terminal_is_closed(home):

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from commands import PROGRAM, hpsearch
+from disks import small_disk
 
 _SWEEP = "data: {dataset: wine}\nparameters: {units: [4, 8], epochs: 1}\n"
 _CSV = "data: {csv: rows.csv, target: kind}\nname: rows\nparameters: {units: [4, 8], epochs: 1}\n"
@@ -158,18 +157,6 @@ def test_few_processes():
 # Full disks
 
 
-@contextlib.contextmanager
-def small_disk(place):
-    """A disk of 1 MB with little room left."""
-    place.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", place], check=True)
-    try:
-        (place / "other").write_bytes(bytes((1 << 20) - (64 << 10)))
-        yield place
-    finally:
-        subprocess.run(["umount", place], check=True)
-
-
 @pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounts a disk")
 def test_a_full_disk_of_temporary_files_is_no_damage(tmp_path):
@@ -178,7 +165,9 @@ def test_a_full_disk_of_temporary_files_is_no_damage(tmp_path):
         f"data: {{dataset: wine, test: 0.2}}\nseeds: 10\nparameters: {parameters}\n"
     )
     hpsearch("run", "sweep.yaml", "--out", "out", cwd=tmp_path)
-    with small_disk(tmp_path / "small") as small:
+    with small_disk(tmp_path / "small", 2**20) as disk:
+        small = disk.path
+        (small / "other").write_bytes(bytes(2**20 - 2**16))
         environ = {"TMPDIR": str(small)}
         done = hpsearch("doctor", "out", cwd=tmp_path, code=None, env=environ)
         said = line_of(done)

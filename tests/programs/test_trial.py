@@ -9,14 +9,13 @@ import json
 import math
 import os
 import re
-import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
 import pytest
-from commands import session_of, wait_for
+from commands import python, session_of, wait_for
 
 import hpsearch
 from hpsearch.programs.metrics import TrialMetrics
@@ -532,7 +531,4 @@ def test_report_imports_nothing_heavy():
         "import sys, hpsearch; hpsearch.report(loss=1); "
         "print({'numpy', 'pandas', 'tensorflow', 'keras', 'pydantic'} & set(sys.modules))"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True
-    )
-    assert done.stdout == "set()\n"
+    assert python(script) == "set()\n"

@@ -28,29 +28,30 @@ def sweep_of(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def page_of(sweep_of):
-    """The path of a sweep's report by its number of trials, written once."""
-
-    def path(trials, **options):
-        directory = sweep_of(trials, **options)
-        page = directory / "report.html"
-        if not page.exists():
-            write_page([load_source(directory)], page)
-        return page
-
-    return path
-
-
-@pytest.fixture(scope="session")
 def source_of(sweep_of):
     """A sweep as a report sees it, loaded once: importance is computed once."""
     loaded = {}
 
     def source(trials, **options):
         directory = sweep_of(trials, **options)
-        return loaded.setdefault(directory, load_source(directory))
+        if directory not in loaded:
+            loaded[directory] = load_source(directory)
+        return loaded[directory]
 
     return source
+
+
+@pytest.fixture(scope="session")
+def page_of(sweep_of, source_of):
+    """The path of a sweep's report by its number of trials, written once."""
+
+    def path(trials, **options):
+        page = sweep_of(trials, **options) / "report.html"
+        if not page.exists():
+            write_page([source_of(trials, **options)], page)
+        return page
+
+    return path
 
 
 @pytest.fixture(scope="session")

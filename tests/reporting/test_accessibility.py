@@ -57,17 +57,3 @@ def test_each_control_is_reached_by_keyboard_in_the_order_of_the_page(visit, pag
         "parallel SUMMARY Filter by value",
     ]
     assert [each for each in reached if each in controls] == controls
-
-
-def test_enter_opens_a_trial_and_what_is_in_it_comes_next(visit, page_of):
-    seen = visit(page_of(100)).draw_all()
-    pick = seen.page.locator("#trials .pick").first
-    trial = pick.inner_text()
-    pick.focus()
-    seen.page.keyboard.press("Enter")
-    assert seen.page.locator("#trials .detail h3").inner_text() == f"Trial {trial}"
-    seen.page.keyboard.press("Tab")
-    focused = seen.page.evaluate(
-        "[document.activeElement.textContent, !!document.activeElement.closest('.detail')]"
-    )
-    assert focused == ["Copy as YAML", True]

@@ -14,8 +14,7 @@ import yaml
 import hpsearch
 from hpsearch.cli.revisit import write_report
 from hpsearch.reporting.drawing import inert
-from hpsearch.reporting.page import write_page
-from hpsearch.reporting.source import load_source
+from hpsearch.reporting.page import render, write_page
 from hpsearch.store.facts import Evaluation, Measurement
 from hpsearch.store.tables import hyperparameter_columns, values_of
 from hpsearch.wording import number, plain
@@ -34,8 +33,10 @@ SECTIONS = {
 }
 
 
-@pytest.mark.parametrize(("width", "scheme"), WINDOWS)
-@pytest.mark.parametrize("trials", [0, 1, 100])
+@pytest.mark.parametrize(
+    ("trials", "width", "scheme"),
+    [(0, *WINDOWS[1]), (1, *WINDOWS[1]), *((100, *window) for window in WINDOWS)],
+)
 def test_it_renders_without_a_word(visit, page_of, trials, width, scheme):
     seen = visit(page_of(trials), width, scheme=scheme, touch=width < 500).draw_all()
     assert (
@@ -49,6 +50,11 @@ def test_it_renders_without_a_word(visit, page_of, trials, width, scheme):
     scored = trials - 2 * (trials // 20)
     assert not trials or seen.matching() == scored
     assert seen.page.locator("#effects .plot").count() == (8 if trials == 100 else 0)
+    # Figures are told to those who cannot see them; test_accessibility.py has the rest.
+    labels = seen.page.locator(".plot").evaluate_all(
+        "(nodes) => nodes.map((node) => [node.getAttribute('role'), node.ariaLabel])"
+    )
+    assert all(role in ("figure", "group") and len(label) > 20 for role, label in labels)
     seen.assert_quiet()
 
 
@@ -124,6 +130,10 @@ def test_ten_thousand_trials_render(visit, page_of):
     assert "trials, evenly spread" in seen.page.inner_text("#progress .note")
     assert "the best" in seen.page.inner_text("#curves .note")
     seen.assert_quiet()
+
+
+def test_many_large_sweeps_still_fit(source_of):
+    assert len(render([source_of(10_000)] * 3).encode()) < 6_000_000
 
 
 def drag_brush(seen, axis, start, end):
@@ -284,6 +294,10 @@ def test_sorting_paging_and_choosing_a_trial_by_keyboard(visit, page_of):
     assert "batch_size" in detail.inner_text()
     opened = seen.page.locator("#trials .pick[aria-expanded=true]")
     assert opened.evaluate("(node) => node === document.activeElement")
+    seen.page.keyboard.press("Tab")
+    focused = "(node) => [node.textContent, !!node.closest('.detail')]"
+    assert seen.page.locator(":focus").evaluate(focused) == ["Copy as YAML", True]
+    opened.focus()
     seen.page.keyboard.press("Enter")
     assert seen.page.locator("#trials .detail").count() == 0
     seen.assert_quiet()
@@ -370,8 +384,8 @@ def test_words_columns_and_groups(visit, page_of):
     seen.assert_quiet()
 
 
-def test_executions_are_lines_of_their_trial(visit, tmp_path, sweep_of):
-    source = repeated(load_source(sweep_of(20)))
+def test_executions_are_lines_of_their_trial(visit, tmp_path, source_of):
+    source = repeated(source_of(20))
     path = tmp_path / "page.html"
     write_page([source], path)
     seen = visit(path).draw_all()
@@ -447,9 +461,8 @@ def test_everything_is_printed(visit, page_of, tmp_path):
     seen.assert_quiet()
 
 
-def test_a_table_of_many_columns_breaks_no_word(visit, page_of, tmp_path):
-    path = page_of(20)
-    source = load_source(path.parent)
+def test_a_table_of_many_columns_breaks_no_word(visit, source_of, tmp_path):
+    source = source_of(20)
     more = {f"gradient_clipping_norm_{n}": [n, n + 0.125] * 10 for n in range(12)}
     columns = [*source.table.columns]
     at = columns.index("learning_rate")
@@ -569,16 +582,9 @@ def test_the_browser_itself_forbids_requests_and_other_scripts(visit, page_of):
     assert not any("127.0.0.1" in url for url in seen.requests)
 
 
-def test_several_sweeps_in_one_page(visit, sweep_of, tmp_path):
+def test_several_sweeps_in_one_page(visit, source_of, tmp_path):
     path = tmp_path / "both.html"
-    write_page(
-        [
-            load_source(sweep_of(100)),
-            load_source(sweep_of(1)),
-            load_source(sweep_of(60, hostile=True)),
-        ],
-        path,
-    )
+    write_page([source_of(100), source_of(1), source_of(60, hostile=True)], path)
     assert path.stat().st_size < 6_000_000
     seen = visit(path).draw_all()
     assert seen.page.locator("#overview tbody tr").count() == 3
@@ -590,21 +596,6 @@ def test_several_sweeps_in_one_page(visit, sweep_of, tmp_path):
     seen.page.locator("#overview tbody .pick").first.click()
     assert seen.matching() == before
     seen.draw_all().assert_quiet()
-
-
-def test_the_figures_are_told_to_those_who_cannot_see_them(visit, page_of):
-    seen = visit(page_of(100)).draw_all()
-    labels = seen.page.locator(".plot").evaluate_all(
-        "(nodes) => nodes.map((node) => [node.getAttribute('role'), node.ariaLabel])"
-    )
-    assert all(role in ("figure", "group") and len(label) > 20 for role, label in labels)
-    names = seen.page.evaluate(
-        """[...document.querySelectorAll('button, select, input')].filter((node) =>
-          !(node.textContent.trim() || node.ariaLabel || node.closest('label'))).length"""
-    )
-    assert names == 0
-    headings = seen.page.locator("h1").count()
-    assert headings == 1
 
 
 #: The contrast of each text with what is behind it, by the colours that the browser computed.
@@ -678,13 +669,20 @@ def test_the_payload_is_json_that_ends_no_script(page_of):
     assert "window.hacked=1</script>" not in text
 
 
-def test_evaluations_are_shown_where_there_are_any(visit, page_of):
+def with_importance(source, **changes):
+    """The same sweep with other facts, whose importance is not computed again."""
+    made = replace(source, **changes)
+    made.__dict__["importance"] = source.importance
+    return made
+
+
+def test_evaluations_are_shown_where_there_are_any(visit, page_of, source_of):
     path = page_of(20)
     assert visit(path).page.locator("#evaluations").count() == 0
     metrics = {"loss": Measurement(0.41234, 0.3, 0.6, "t"), "accuracy": Measurement(0.9)}
     look = Evaluation("2026-01-02T03:04:05+00:00", 7, "c<b>", 0, "test", 1_360, "accuracy", metrics)
     evaluated = path.with_name("evaluated.html")
-    write_page([replace(load_source(path.parent), evaluations=(look,))], evaluated)
+    write_page([with_importance(source_of(20), evaluations=(look,))], evaluated)
     seen = visit(evaluated).draw_all()
     rows = seen.page.locator("#evaluations tbody tr")
     assert [row.split("\t") for row in rows.all_inner_texts()] == [
@@ -695,7 +693,7 @@ def test_evaluations_are_shown_where_there_are_any(visit, page_of):
     seen.assert_quiet()
 
 
-def test_predictions_are_shown_where_they_are_kept(visit, page_of):
+def test_predictions_are_shown_where_they_are_kept(visit, page_of, source_of):
     path = page_of(20)
     assert visit(path).page.locator("#predictions").count() == 0
     one = Measurement(0.9)
@@ -706,7 +704,7 @@ def test_predictions_are_shown_where_they_are_kept(visit, page_of):
         replace(look, split="train", pairs=((1.0, 2.0), (3.0, 2.5))),
     )
     shown = path.with_name("predicted.html")
-    write_page([replace(load_source(path.parent), evaluations=looks)], shown)
+    write_page([with_importance(source_of(20), evaluations=looks)], shown)
     seen = visit(shown).draw_all()
     # The last one of each split.
     rows = seen.page.locator("#predictions tbody tr").all_inner_texts()

@@ -20,13 +20,11 @@ from hpsearch.reporting.drawing import (
     number_axis,
     robust_range,
     rounded,
-    spread,
     with_theme,
 )
 from hpsearch.reporting.forest import axes_of
 from hpsearch.reporting.importance import Importance, Share
 from hpsearch.reporting.importance_figures import (
-    _apart,
     _beside_each_other,
     _cut,
     contour_figure,
@@ -227,15 +225,6 @@ def test_effects_have_the_trials_behind_them(source_of):
     assert len(means[0]["y"]) == 2
 
 
-@pytest.mark.parametrize("levels", [[16, 32, 64, 128, 256], [1, 2, 3], [0.001, 0.01, 0.1]])
-def test_labels_of_an_axis_do_not_overlap(levels):
-    ends = [float(levels[0]), float(levels[-1])]
-    kept = _apart(levels, ends, 32, log=False)
-    places = [(level - ends[0]) / (ends[1] - ends[0]) * 32 for level in kept]
-    for first, second, a, b in zip(places, places[1:], kept, kept[1:], strict=False):
-        assert second - first >= (len(str(a)) + len(str(b))) / 2
-
-
 def test_ticks_of_a_log_axis():
     assert log_marks(1e-4, 1e-1) == [1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1]
     assert log_marks(2, 8) == [2, 3, 5, 7]
@@ -338,11 +327,6 @@ def test_long_names_keep_both_ends():
 def test_a_number_beside_a_larger_one_has_its_decimals():
     assert [number(value, beside=3_054.2) for value in (572.81, 12.3456)] == ["573", "12"]
     assert number(0.0042, beside=0.9648) == "0.0042"
-
-
-def test_a_spread_has_both_ends():
-    assert spread(3, 10) == [0, 1, 2]
-    assert spread(100, 4) == [0, 33, 66, 99]
 
 
 def test_dimensions(source_of):

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import pickle
-import subprocess
-import sys
 import warnings
 
 import made_tables
 import numpy as np
 import pandas as pd
 import pytest
+from commands import python
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes, load_wine
 from sklearn.exceptions import NotFittedError
@@ -140,7 +139,7 @@ def test_a_copy_by_pickle_predicts_the_same_in_another_process(fitted, wine, tmp
         "assert 'tensorflow' not in sys.modules\n"
         "np.save('p.npy', fitted.predict_proba(np.load('x.npy')))\n"
     )
-    subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True)
+    python(program, cwd=tmp_path)
     expected = fitted.predict_proba(wine[0])
     np.testing.assert_allclose(np.load(tmp_path / "p.npy"), expected, atol=1e-6)
 

@@ -350,7 +350,7 @@ BAD = {
     "constraint syntax": bad(
         P + "  units: 3\nconstraints: [units <]\n", 4, "constraints[0]", "not an expression"
     ),
-    # Found by fuzzing: Python warned of it on stderr.
+    # Python itself would warn of it on stderr.
     "constraint runs together": bad(
         P + "  units: 3\nconstraints: [units < 3and units > 1]\n",
         4,

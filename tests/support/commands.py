@@ -155,13 +155,13 @@ _AT_START = _at_start(os.environ)
 
 
 @functools.cache
-def _zygote() -> Zygote:
+def zygote() -> Zygote:
     return Zygote()
 
 
 def ready_servers(command: Sequence[str], **arguments: Any) -> Any:
     """Start the fork servers of a search in this process, as a Popen does but for its imports."""
-    start = subprocess.Popen if _at_start(os.environ) != _AT_START else _zygote().servers
+    start = subprocess.Popen if _at_start(os.environ) != _AT_START else zygote().servers
     return start(command, **arguments)
 
 
@@ -180,7 +180,7 @@ def hpsearch(
     words = [*map(str, arguments)]
     environ = environment() | dict(env or {})
     if program is None and env is None and _at_start(environ) == _AT_START:
-        done = _zygote().run(words, cwd=cwd, env=environ, seconds=_LONGEST_COMMAND_SECONDS)
+        done = zygote().run(words, cwd=cwd, env=environ, seconds=_LONGEST_COMMAND_SECONDS)
     else:
         done = subprocess.run(
             [*(program or PROGRAM), *words],
@@ -196,6 +196,16 @@ def hpsearch(
     assert code is None or done.returncode == code, said
     done.stderr = _SLOW_DATA.sub("", done.stderr)
     return done
+
+
+def python(code: str, *arguments: str, cwd: Path | None = None) -> str:
+    """Run code in a fresh interpreter to its end, and return what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        cwd=cwd, env=environment(), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 def start(*arguments: object, cwd: Path, out: str, env: Mapping[str, str] | None = None) -> Running:

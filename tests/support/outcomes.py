@@ -15,6 +15,11 @@ def table(directory: Path, name: str = "results.csv") -> pd.DataFrame:
     return pd.read_csv(directory / name).drop(columns="seconds", errors="ignore")
 
 
+def contents(directory: Path) -> dict[str, bytes]:
+    """The files of a directory by name."""
+    return {path.name: path.read_bytes() for path in directory.iterdir() if path.is_file()}
+
+
 def acknowledged(directory: Path) -> dict[int, str]:
     """The records in the store, if there is one, by execution, as any SQLite reader finds them."""
     if not (directory / "sweep.db").exists():

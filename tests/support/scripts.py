@@ -3,30 +3,31 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+from commands import environment, zygote
+
 EXPERIMENTS = Path(__file__).resolve().parent.parent.parent / "experiments"
+_MOST_SECONDS = 600
 
 
-def run(script: str, *arguments: object, out: Path) -> str:
+def run(script: str, *arguments: object, out: Path, fresh: bool = False) -> str:
+    """Run a script; `fresh`: in an interpreter of its own, since it measures or runs TensorFlow."""
     before = {path.name for path in EXPERIMENTS.iterdir()}
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST", "KERAS"))}
-    done = subprocess.run(
-        [sys.executable, EXPERIMENTS / script, *map(str, arguments), "--out", out],
-        capture_output=True,
-        text=True,
-        env=environment,
-        cwd=out,
-        check=False,
-    )
+    words = [str(EXPERIMENTS / script), *map(str, arguments), "--out", str(out)]
+    if fresh:
+        done = subprocess.run(
+            [sys.executable, *words],
+            capture_output=True, text=True, env=environment(), cwd=out, check=False,
+        )  # fmt: skip
+    else:
+        done = zygote().run(words, cwd=out, env=environment(), seconds=_MOST_SECONDS)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert {path.name for path in EXPERIMENTS.iterdir()} - {"__pycache__"} == before - {
-        "__pycache__"
-    }
+    after = {path.name for path in EXPERIMENTS.iterdir()}
+    assert after - {"__pycache__"} == before - {"__pycache__"}
     return done.stdout
 
 

@@ -17,6 +17,7 @@ import functools
 import gc
 import json
 import os
+import runpy
 import signal
 import socket
 import subprocess
@@ -63,7 +64,7 @@ class Zygote:
     def run(
         self, arguments: Sequence[str], *, cwd: Path, env: Mapping[str, str], seconds: float
     ) -> subprocess.CompletedProcess[str]:
-        """Run `hpsearch ARGUMENTS` to its end.
+        """Run `hpsearch ARGUMENTS` to its end, or a script if the first argument is its path.
 
         Raises:
             subprocess.TimeoutExpired: It did not end in time, and was killed.
@@ -223,7 +224,7 @@ def _ending(call: Callable[[], None]) -> NoReturn:
 
 
 def _command(arguments: list[str], cwd: str, env: dict[str, str], out: int, err: int) -> None:
-    """Be `python -m hpsearch ARGUMENTS`."""
+    """Be `python -m hpsearch ARGUMENTS`, or `python SCRIPT ARGUMENTS`."""
     from hpsearch.cli.app import main
 
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -236,8 +237,13 @@ def _command(arguments: list[str], cwd: str, env: dict[str, str], out: int, err:
         setattr(sys, ("stdout", "stderr")[standard - 1], text)
     sys.stderr.reconfigure(line_buffering=True)
     os.closerange(3, os.sysconf("SC_OPEN_MAX"))
-    sys.argv = ["hpsearch", *arguments]
     servers.subprocess = subprocess_with(_fork_servers)
+    if arguments[0].endswith(".py"):
+        sys.argv = arguments
+        sys.path.insert(0, str(Path(arguments[0]).parent))
+        runpy.run_path(arguments[0], run_name="__main__")
+        return
+    sys.argv = ["hpsearch", *arguments]
     main()
 
 

@@ -9,36 +9,16 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
+from keras_curve import keras_curve
 
 from hpsearch.data.dataset import several_target
 from hpsearch.data.specs import ArrayPart, Target, Task
 from hpsearch.models.custom import labels_for
 from hpsearch.models.mlp import build_model
-from hpsearch.models.problem import EarlyStopping, Problem
-from hpsearch.space.seeds import epoch_order
+from hpsearch.models.problem import EarlyStopping
 from hpsearch.training.compiled import expressible
 
 SEED = 1
-
-
-def keras_curve(problem, epochs=2, size=32):
-    """The numbers of `train_on_batch` and `evaluate` for the problem's model."""
-    recipe, arrays = problem.recipe, problem.arrays
-    model = build_model(Problem(recipe, problem.input_spec, problem.target), {}, SEED)
-    shape = model.input_shape[1:]
-    x, x_val = arrays.x_train.reshape(-1, *shape), arrays.x_val.reshape(-1, *shape)
-    curve = []
-    for epoch in range(1, epochs + 1):
-        order = epoch_order(recipe.sweep_seed, SEED, epoch, len(x))
-        loss = 0.0
-        for begin in range(0, len(order), size):
-            rows = order[begin : begin + size]
-            model.reset_metrics()
-            batch = model.train_on_batch(x[rows], arrays.y_train[rows], return_dict=True)
-            loss += float(batch["loss"]) * len(rows)
-        validated = model.evaluate(x_val, arrays.y_val, batch_size=1024, verbose=0)
-        curve.append((loss / len(order), *validated))
-    return curve
 
 
 @pytest.mark.parametrize(
@@ -48,8 +28,9 @@ def test_the_graph_gives_kerass_numbers(digits, model):
     problem = digits.replace(model=f"user_models:{model}")
     trainer = problem.trainer({}, SEED, kind="graph")
     ours = [trainer.run_epoch() for _ in range(2)]
-    ours = [(each["loss"], each["val_loss"], each["val_accuracy"]) for each in ours]
-    np.testing.assert_allclose(ours, keras_curve(problem), rtol=1e-5)
+    model = build_model(problem.problem, {}, SEED)
+    for mine, theirs in zip(ours, keras_curve(model, problem, SEED, epochs=2), strict=True):
+        assert mine == pytest.approx(theirs, rel=1e-5)
 
 
 def test_a_frozen_base_is_applied_once(digits):

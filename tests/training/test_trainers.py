@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import subprocess
-import sys
 
 import keras
 import numpy as np
 import pytest
+from commands import python
 
 from hpsearch.errors import InputError
 from hpsearch.training.compiled import as_tensors
@@ -66,7 +65,7 @@ def test_choice_does_not_import_tensorflow():
         "import sys, hpsearch.training.make, hpsearch.space.layer_types; "
         "assert 'tensorflow' not in sys.modules and 'keras' not in sys.modules"
     )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    python(code)
 
 
 def test_choice():

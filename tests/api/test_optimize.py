@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import subprocess
-import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
@@ -14,6 +12,7 @@ from typing import Any
 import objectives
 import pandas as pd
 import pytest
+from commands import python
 
 import hpsearch
 from hpsearch.errors import InputError, RefusedError
@@ -198,4 +197,4 @@ import hpsearch
 hpsearch.optimize(lambda c: c["x"], {"x": {"min": 0.0, "max": 1.0}}, "random", trials=5)
 assert not {"tensorflow", "keras", "keras_tuner"} & set(sys.modules)
 """
-    subprocess.run([sys.executable, "-c", code], check=True)
+    python(code)

@@ -7,44 +7,18 @@ import dataclasses
 import mlp_models
 import numpy as np
 import pytest
+from keras_curve import keras_curve
 from keras_tuner import HyperParameters
 
 from hpsearch.data.specs import Arrays, Target, Task
-from hpsearch.models.mlp import build_model, rows_shape
-from hpsearch.models.problem import Problem
+from hpsearch.models.mlp import build_model
 from hpsearch.native.keras_model import dense_model
-from hpsearch.space.seeds import epoch_order
 from hpsearch.training.native import NativeTrainer
 
 SEED = 1
 EPOCHS = 3
 BATCH = 32
 KNOWN = ("guide", "functional", "logits", "separate_softmax", "without_metrics")
-
-
-def keras_curve(problem, epochs=EPOCHS):
-    """The numbers of `train_on_batch` and `evaluate`: one mapping for each epoch."""
-    recipe, arrays = problem.recipe, problem.arrays
-    model = build_model(Problem(recipe, problem.input_spec, problem.target), {}, SEED)
-    shape = rows_shape(model, arrays.x_train.shape[1:])
-    x, x_val = arrays.x_train.reshape(-1, *shape), arrays.x_val.reshape(-1, *shape)
-    curve = []
-    for epoch in range(1, epochs + 1):
-        order = epoch_order(recipe.sweep_seed, SEED, epoch, len(x))
-        sums: dict[str, float] = {}
-        for begin in range(0, len(order), BATCH):
-            rows = order[begin : begin + BATCH]
-            model.reset_metrics()
-            batch = model.train_on_batch(x[rows], arrays.y_train[rows], return_dict=True)
-            for name, value in batch.items():
-                sums[name] = sums.get(name, 0.0) + float(value) * len(rows)
-        numbers = {name: total / len(order) for name, total in sums.items()}
-        validated = model.evaluate(
-            x_val, arrays.y_val, batch_size=len(x_val), verbose=0, return_dict=True
-        )
-        numbers |= {f"val_{name}": float(value) for name, value in validated.items()}
-        curve.append(numbers)
-    return curve
 
 
 def of(problem, model, *, one_hot=False):
@@ -62,7 +36,9 @@ def assert_agrees(problem):
     trainer = problem.trainer({}, SEED)
     assert trainer.kind == "native"
     for mine, theirs in zip(
-        [trainer.run_epoch() for _ in range(EPOCHS)], keras_curve(problem), strict=True
+        [trainer.run_epoch() for _ in range(EPOCHS)],
+        keras_curve(build_model(problem.problem, {}, SEED), problem, SEED, epochs=EPOCHS),
+        strict=True,
     ):
         assert mine == pytest.approx(theirs, rel=1e-5)
 
@@ -162,12 +138,3 @@ def test_it_begins_with_the_models_weights_and_gives_them_back(digits):
     x = problem.arrays.x_val.reshape(-1, 8, 8, 1)
     measured = trainer.model.evaluate(x, problem.arrays.y_val, verbose=0, return_dict=True)
     assert measured["right"] == pytest.approx(told["val_right"], abs=1e-6)
-
-
-def test_a_training_goes_on_from_its_state(digits):
-    given = of(digits, "functional")
-    whole, first, second = (given.trainer({}, SEED) for _ in range(3))
-    curve = [whole.run_epoch() for _ in range(3)]
-    first.run_epoch()
-    second.resume(1, first.state())
-    assert [second.run_epoch() for _ in range(2)] == curve[1:]

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
+from commands import hpsearch as hpsearch_command
 from sklearn.datasets import load_diabetes, load_wine
 from sklearn.model_selection import KFold, StratifiedKFold, TimeSeriesSplit
 
@@ -199,12 +197,7 @@ def test_a_sweep_file_asks_for_folds_too(tmp_path):
     raced = {**sweep, "seeds": {"min": 1, "max": 3}}
     with pytest.raises(SweepFileError, match="a race of seeds and cross-validation"):
         sweep_from_mapping(raced)
-    shown = subprocess.run(
-        [sys.executable, "-m", "hpsearch", "show", str(tmp_path / "f")],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
+    shown = hpsearch_command("show", tmp_path / "f", cwd=tmp_path).stdout
     assert "2 trials, 4 executions: 2 completed" in shown
     assert "best trials by mean val_accuracy" in shown
     other = hpsearch.run({**sweep, "seed": 1}, out=tmp_path / "g")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import keras
 import numpy as np
 import pandas as pd
 import pytest
+from commands import python
 from keras import layers
 from sklearn.datasets import load_digits
 
@@ -106,7 +105,7 @@ def test_the_model_takes_raw_rows_and_predicts(tmp_path):
         "model = keras.models.load_model('best.keras'); "
         "np.save('predicted.npy', model.predict(rows, verbose=0))"
     )
-    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True)
+    python(code, cwd=tmp_path)
     np.testing.assert_allclose(np.load(tmp_path / "predicted.npy"), chances, rtol=1e-5)
     with pytest.raises(InputError, match="rows must be a mapping of the model's 3 inputs"):
         results.predict(raw["table"])
@@ -249,7 +248,7 @@ def test_a_file_names_a_function_that_returns_them(tmp_path, monkeypatch):
     home = Path(__file__).parent
     (tmp_path / "own_inputs.py").write_text(
         f"import sys\nsys.path.insert(0, {str(home)!r})\n"
-        "from test_tuning_inputs import build, rows as load\n"
+        "from test_tune_inputs import build, rows as load\n"
     )
     monkeypatch.chdir(tmp_path)
     sweep = {

@@ -8,13 +8,13 @@ import itertools
 import keras
 import numpy as np
 import pytest
+from keras_curve import keras_curve as curve_of
+from keras_curve import one_hot
 
 from hpsearch.data.specs import Task
 from hpsearch.models.mlp import build_model
-from hpsearch.models.problem import Problem
 from hpsearch.space import keras_names
 from hpsearch.space.mlp import LAYER_TYPES
-from hpsearch.space.seeds import epoch_order
 
 EPOCHS = 3
 SEED = 1
@@ -22,43 +22,24 @@ OPTIMIZERS = ("sgd", "nesterov", "rmsprop", "adam")
 EXACT_TYPES = tuple(name for name in LAYER_TYPES if name != "dropout")
 
 
-def keras_curve(values, problem, *, jit_compile=False, epochs=EPOCHS, metrics=None):
-    """The numbers that `train_on_batch` and `evaluate` report: one mapping an epoch."""
-    recipe, arrays = problem.recipe, problem.arrays
-    model = build_model(Problem(recipe, problem.input_spec, problem.target), values, SEED)
+def keras_curve(values, problem, *, jit_compile=False, metrics=None):
+    recipe, target = problem.recipe, problem.target
+    model = build_model(problem.problem, values, SEED)
     model.compile(
         optimizer=model.optimizer,
         loss=keras.losses.get(recipe.loss) if isinstance(recipe.loss, str) else recipe.loss,
-        metrics=metrics or ["mae" if problem.target.task is Task.REGRESSION else "accuracy"],
+        metrics=metrics or ["mae" if target.task is Task.REGRESSION else "accuracy"],
         jit_compile=jit_compile,
     )
     # As `fit` does: where `train_on_batch` builds it in its graph, ScheduleFreeAdamW's first
     # assignment is part of every step.
     model.optimizer.build(model.trainable_variables)
+
+    def targets(y):
+        return one_hot(y, target.outputs) if recipe.loss == "categorical_crossentropy" else y
+
     size = values.get("batch_size", 32)
-    y_train, y_val = targets(problem, arrays.y_train), targets(problem, arrays.y_val)
-    curve = []
-    for epoch in range(1, epochs + 1):
-        order = epoch_order(recipe.sweep_seed, SEED, epoch, len(arrays.x_train))
-        sums: dict[str, float] = {}
-        for begin in range(0, len(order), size):
-            rows = order[begin : begin + size]
-            model.reset_metrics()
-            batch = model.train_on_batch(arrays.x_train[rows], y_train[rows], return_dict=True)
-            for name, value in batch.items():
-                sums[name] = sums.get(name, 0.0) + float(value) * len(rows)
-        numbers = {name: total / len(order) for name, total in sums.items()}
-        validated = model.evaluate(
-            arrays.x_val, y_val, batch_size=len(y_val), verbose=0, return_dict=True
-        )
-        numbers.update({f"val_{name}": float(value) for name, value in validated.items()})
-        curve.append(numbers)
-    return curve
-
-
-def targets(problem, y):
-    one_hot = problem.recipe.loss == "categorical_crossentropy"
-    return np.eye(problem.target.outputs, dtype=np.float32)[y] if one_hot else y
+    return curve_of(model, problem, SEED, epochs=EPOCHS, size=size, targets=targets)
 
 
 def trainer_curve(values, problem, kind, *, epochs=EPOCHS):
