@@ -105,8 +105,8 @@ def _real(workers: int, seconds: float, trials: int) -> dict[str, Any]:
     from hpsearch.space.space import Kind
     from hpsearch.spec.method import MethodSpec
     from hpsearch.spec.settings import ExecutionSettings
-    from hpsearch.tuner.search import Search
     from hpsearch.tuner.functions import FunctionRun
+    from hpsearch.tuner.search import Search
 
     module = sys.modules["scale"]
     ray.init("local", num_cpus=workers, include_dashboard=False, log_to_driver=False)
