@@ -11,6 +11,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from hpsearch.arguments import (
+    method_of,
+    oracle_name,
+    program_sweep_of,
+    require_searchable,
+    sweep_name,
+    sweep_of,
+)
 from hpsearch.comparison.comparing import compare_tables
 from hpsearch.comparison.table import Columns
 from hpsearch.comparison.writing import require_suffix
@@ -23,24 +31,15 @@ from hpsearch.programs.loading import load_any, names_program, program_sweep
 from hpsearch.programs.sweep import ProgramSweep
 from hpsearch.progress.display import make_listener
 from hpsearch.reporting.comparison_page import Comparison
-from hpsearch.results import Results
+from hpsearch.results import Results, execute, results_at_prompt, results_with_interruption, run_in
 from hpsearch.revisit.settling import Settler
 from hpsearch.revisit.trust import trusted
-from hpsearch.running import execute, results_at_prompt, results_with_interruption, run_in
 from hpsearch.search.asking import Exchange
 from hpsearch.search.strategy import Strategy
 from hpsearch.space.space import Kind
 from hpsearch.spec.sweep import Sweep, sweep_from_mapping
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.tables import absence_of
-from hpsearch.tuner.arguments import (
-    method_of,
-    oracle_name,
-    program_sweep_of,
-    require_searchable,
-    sweep_name,
-    sweep_of,
-)
 from hpsearch.tuner.custom_model import LoaderWithModel
 from hpsearch.tuner.functions import FunctionRun, execution_of, require_usable
 from hpsearch.tuner.search import function_search
