@@ -1,4 +1,4 @@
-"""`Results`, the results directory of a run for Python and notebooks, and the calls that make it."""
+"""The results directory of a run, as `Results` for Python and notebooks, and its making."""
 
 from __future__ import annotations
 
