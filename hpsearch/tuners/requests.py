@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -94,15 +93,11 @@ def whole_request(
     hypermodel = UserFit(tuner, len(args), kwargs, own=own, arguments=arguments)
     # User code may turn them into other rows.
     shape = () if own else _row_shape(arguments.load()[1].get("x"))
-    request = _without_rows(given.get("epochs"), callbacks, shape)
-    return replace(request, of=digest), hypermodel
-
-
-def _without_rows(epochs: Any, callbacks: tuple[Any, ...], shape: tuple[int, ...]) -> Request:
     row = np.zeros((1, *shape), np.float32)
     arrays = Arrays(row, np.zeros((1, 1), np.float32), row[:0], np.zeros((0, 1), np.float32))
+    epochs = given.get("epochs")
     whole = epochs if isinstance(epochs, int) else None
-    return Request(arrays, whole, None, callbacks, {})
+    return Request(arrays, whole, None, callbacks, {}, of=digest), hypermodel
 
 
 def _folder(tuner: Any) -> Path:

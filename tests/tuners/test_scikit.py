@@ -74,8 +74,8 @@ CASES = {
         {},
     ),
     "weighted": ({"metrics": [accuracy_score], "workers": 2}, {"sample_weight": WEIGHTS}, {}),
-    "grouped": ({"cv": GroupKFold(3)}, {"groups": GROUPS}, {}),
-    "stratified": ({"cv": StratifiedKFold(4)}, {}, {"oracle": "GridSearchOracle"}),
+    "grouped": ({"cv": GroupKFold(3), "workers": 2}, {"groups": GROUPS}, {}),
+    "stratified": ({"cv": StratifiedKFold(4), "workers": 2}, {}, {"oracle": "GridSearchOracle"}),
     "modelled": ({"workers": 1}, {}, {"oracle": "BayesianOptimizationOracle"}),
     "piped": ({"cv": ShuffleSplit(2, random_state=1), "workers": 2}, {}, {"model": piped}),
 }
@@ -154,7 +154,8 @@ def test_a_trial_that_fails():
 
     statuses = []
     for module in (kt, keras_tuner):
-        tuner = tuner_of(module, greedy, "GridSearchOracle")
+        workers = {"workers": 2} if module is kt else {}
+        tuner = tuner_of(module, greedy, "GridSearchOracle", **workers)
         tuner.search(X, Y)
         statuses.append([each.status for each in tuner.oracle.trials.values()])
     assert statuses == [["COMPLETED", "FAILED", "COMPLETED"]] * 2
