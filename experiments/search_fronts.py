@@ -32,7 +32,8 @@ from scipy.stats import t
 from search_peers import OptunaSearch
 from search_problems import Problem, make_problem
 
-from hpsearch.data.loading import probe_dataset
+from hpsearch.data.loading import load_dataset
+from hpsearch.data.specs import n_features
 from hpsearch.search.methods import make_strategy
 from hpsearch.search.strategy import Outcome
 from hpsearch.space.mlp import MLPConfig
@@ -50,10 +51,10 @@ Point = tuple[float, float]
 def _problem(table: str) -> tuple[Problem, Mapping[str, Point], float]:
     """The table, the places of its configs in the unit square, and the area of its own front."""
     problem = make_problem(table)
-    shape = probe_dataset(load_sweep(HERE / f"tabulated_{table}.yaml").data)
+    data = load_dataset(load_sweep(HERE / f"tabulated_{table}.yaml").data)
     weights = {}
     for config in _configs(problem):
-        count = MLPConfig(config.values).weight_count(shape.features, shape.outputs)
+        count = MLPConfig(config.values).weight_count(n_features(data.input), data.target.outputs)
         assert count is not None
         weights[config.id] = math.log(count)
     least, most = min(weights.values()), max(weights.values())

@@ -71,7 +71,7 @@ def parsed(cell: str, *, as_text: bool) -> Any:
     if cell == "":
         return None
     if not as_text:
-        for number in (int, float):
+        for number in (float,) if "." in cell else (int, float):
             try:
                 return number(cell)
             except ValueError:

@@ -323,13 +323,23 @@ def _typed(table: pd.DataFrame) -> pd.DataFrame:
     declared = HEAD | TAIL | CODE | CURVES | CURVES_TAIL | metrics
     for column in table.columns:
         dtype = declared.get(column) or _hyperparameter_dtype(column, table[column])
-        if dtype == _TEXT:
-            table[column] = table[column].replace("", None)
-        if dtype == _FLOAT:
-            table[column] = table[column].where(table[column].notna(), math.nan)
-        table[column] = table[column].astype(dtype)  # type: ignore[call-overload]
+        if dtype != "object":
+            table[column] = _converted(table[column], dtype)
     # Each assignment adds a block, and pandas would warn of hundreds of them.
     return table.copy()
+
+
+def _converted(cells: pd.Series[Any], dtype: str) -> Any:
+    """Convert cells to a dtype; empty text becomes missing."""
+    import pandas as pd  # slow to import
+
+    if dtype == _FLOAT:
+        return cells.where(cells.notna(), math.nan).astype(np.float64)
+    # Convert equal cells once; of floats, 0.0 and -0.0 would be equal.
+    codes, values = pd.factorize(cells.astype(object))
+    if dtype == _TEXT:
+        values = values.where(values != "", None)
+    return pd.array(values, dtype=dtype).take(codes, allow_fill=True)  # type: ignore[call-overload]
 
 
 def metric_columns(table: pd.DataFrame) -> list[str]:

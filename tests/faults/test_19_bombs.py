@@ -106,7 +106,8 @@ def test_a_bomb_of_printing(tmp_path):
     hpsearch_command("run", "sweep.yaml", "--out", "out", cwd=tmp_path)
     log = (tmp_path / "out" / "run.log").read_bytes()
     assert len(log) < 70 * 2**20
-    assert log.startswith(b"[the beginning was cut]\n")
+    # The worker may write between the cut and the notice.
+    assert b"[the beginning was cut]\n" in log
 
 
 @contextlib.contextmanager
