@@ -139,7 +139,6 @@ CASES = {
         {"distribution_strategy": tf.distribute.MirroredStrategy(["CPU:0"])},
     ),
 }
-QUICK = ("generator", "hook", "oracle", "function")
 
 
 def trials_of(tuner):
@@ -149,9 +148,8 @@ def trials_of(tuner):
     }
 
 
-@pytest.mark.parametrize(
-    "case", [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in CASES]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("case", CASES)
 def test_it_says_why_and_gives_kerastuners_results(case, capsys, place):
     line, derived, args, given, *options = CASES[case]
     trials = []
@@ -177,9 +175,8 @@ def test_it_says_why_and_gives_kerastuners_results(case, capsys, place):
     assert not (place / "d" / kt.__name__ / "results.csv").exists()
 
 
-@pytest.mark.parametrize(
-    "name", ["RandomSearch", pytest.param("BayesianOptimization", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["RandomSearch", "BayesianOptimization"])
 def test_a_project_that_kerastuner_began_goes_on_in_its_loop(name, capsys, place):
     def search(module, project, trials):
         where = {"directory": "d", "project_name": project, "seed": 3, "max_trials": trials}
