@@ -58,7 +58,7 @@ class Sent:
         """Return a new copy of the arguments, which a training may change.
 
         Raises:
-            NotOnEngine: Few rows are asked for, and there are none.
+            NotOnEngine: Few rows are asked for, and no argument has rows.
         """
         given: Given = cloudpickle.loads(self.code, buffers=self._buffers())
         return _with_few_rows(given) if self.few else given

@@ -23,7 +23,7 @@ _SCALARS = bool | int | float | str | bytes | date | np.generic | None
 def digest_of(args: Sequence[Any], given: Mapping[str, Any]) -> str:
     """Return a digest of the numbers and texts in arguments, except for epochs and the like.
 
-    Of a dataset, only its form is in the digest: its rows may change.
+    The digest has only the form of a dataset, because its rows may change.
 
     Raises:
         NotOnEngine: An argument is of a kind that cannot be compared, or a dataset is endless.
