@@ -64,8 +64,11 @@ def dependences(scores: PairedScores) -> list[Dependence]:
 
 
 def _dependence(name: str, texts: pd.Series[Any], scores: PairedScores) -> Dependence:
+    import pandas as pd  # slow to import
+
     gains, values = scores.gains, in_order(texts)
-    rows = {value: np.flatnonzero((texts == value).to_numpy()) for value in values}
+    codes = pd.Index(values, dtype=object).get_indexer(pd.Index(texts, dtype=object))
+    rows = {value: np.flatnonzero(codes == code) for code, value in enumerate(values)}
     freedom = len(gains) - len(values)
     within = sum(float(((gains[row] - gains[row].mean()) ** 2).sum()) for row in rows.values())
     total = float(((gains - gains.mean()) ** 2).sum())

@@ -21,7 +21,13 @@ from hpsearch.space.execution import Status
 from hpsearch.space.keras_names import METRICS
 from hpsearch.spec.sweep import Sweep, load_sweep
 from hpsearch.store.cells import mapped
-from hpsearch.store.tables import adaptive_methods, hyperparameter_columns, read_cells, typed_table
+from hpsearch.store.tables import (
+    METRIC_NAMES,
+    adaptive_methods,
+    hyperparameter_columns,
+    read_cells,
+    typed_table,
+)
 from hpsearch.store.trials import ranked
 from hpsearch.wording import printable
 
@@ -262,6 +268,8 @@ UNSEEDED = "#"
 _OURS = ("trial", "config", "seed", "status", "score", "metric", "data")
 #: Columns with the origin of a score.
 _PROVENANCE = ("data", "metric", "recipe", "version", "tensorflow", "keras")
+#: Columns that a comparison uses only if the user names them.
+_UNUSED = METRIC_NAMES | {"best_epoch", "best_score", "weights", "trainer", "error", "sweep"}
 #: A column that only tables of programs have.
 _OF_PROGRAM = "program_commit"
 #: The methods of a table of another program.
@@ -319,11 +327,11 @@ def read_tables(
 
 
 def _read(path: Path, label: str, columns: Columns) -> Table:
-    cells = read_cells(path)
+    wanted = [*columns.params, *([columns.score] if columns.score else [])]
+    cells = read_cells(path, unused=_UNUSED - {*wanted})
     ours = all(name in cells.columns for name in _OURS)
     if not ours:
         _require_mapping(path, cells, columns)
-    wanted = [*columns.params, *([columns.score] if columns.score else [])]
     missing = [name for name in wanted if name not in cells.columns]
     if missing:
         raise InputError(
@@ -406,11 +414,13 @@ def _executions(
         raise InputError(f"{path}:{row}: not a results table of hpsearch: a row without a config")
     for name in ("seed", "fold"):
         rows[name] = mapped(frame[name], _whole, None) if name in frame.columns else None
-    repetition = rows.groupby("config").cumcount().astype(str)
     draws = rows["seed"].astype(str)
     if rows["fold"].notna().any():
         draws += " fold " + rows["fold"].astype(str)
-    rows["draw"] = draws.where(rows["seed"].notna(), UNSEEDED + repetition)
+    if rows["seed"].isna().any():
+        repetition = rows.groupby("config").cumcount().astype(str)
+        draws = draws.where(rows["seed"].notna(), UNSEEDED + repetition)
+    rows["draw"] = draws
     rows["score"] = _scores(path, frame, columns.score or "score")
     if ours:
         rows.loc[~frame["status"].isin(_SCORED).to_numpy(dtype=np.bool_), "score"] = np.nan

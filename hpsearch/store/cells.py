@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 #: A numeric hyperparameter with more values than this is shown in quarters.
 _MOST_VALUES = 12
+_FIRST_ROWS = 100
 #: A spreadsheet runs text that starts with one of these.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -111,7 +112,9 @@ def _call(mapping: dict[str, Any]) -> str:
 
 def varies(column: pd.Series[Any]) -> bool:
     """Check if a column has several values; an empty cell counts as a value."""
-    return column.astype(str).nunique(dropna=False) > 1
+    # The first rows mostly show it; texts of all cells take long.
+    parts = (column.head(_FIRST_ROWS), column)
+    return any(part.astype(str).nunique(dropna=False) > 1 for part in parts)
 
 
 def groups(column: pd.Series[Any]) -> pd.Series[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import math
@@ -71,8 +72,8 @@ KEY = ["trial", "seed", "fold"]
 #: Column -> dtype of the curves, before the metrics and after them.
 CURVES = {"trial": _INTEGER, "epoch": _INTEGER}
 CURVES_TAIL = {"seed": _INTEGER, "fold": _INTEGER}
-_METRIC_NAMES = frozenset(name for names in TASK_METRICS.values() for name in names)
-_RESERVED = frozenset(HEAD | TAIL | CODE | CURVES) | _METRIC_NAMES
+METRIC_NAMES = frozenset(name for names in TASK_METRICS.values() for name in names)
+_RESERVED = frozenset(HEAD | TAIL | CODE | CURVES) | METRIC_NAMES
 _MOST_INT64 = 2**63
 #: Most columns of a table that is read.
 MOST_COLUMNS = 10_000
@@ -344,7 +345,7 @@ def _converted(cells: pd.Series[Any], dtype: str) -> Any:
 
 def metric_columns(table: pd.DataFrame) -> list[str]:
     """Return the columns from the first known metric to the first later column of the schema."""
-    after = dropwhile(lambda column: column not in _METRIC_NAMES, table.columns)
+    after = dropwhile(lambda column: column not in METRIC_NAMES, table.columns)
     return list(takewhile(lambda column: column not in HEAD | TAIL | CURVES, after))
 
 
@@ -457,8 +458,11 @@ def _require_one_run(table: pd.DataFrame, path: str | os.PathLike[str]) -> None:
         )
 
 
-def read_cells(path: str | os.PathLike[str]) -> pd.DataFrame:
+def read_cells(path: str | os.PathLike[str], *, unused: Collection[str] = ()) -> pd.DataFrame:
     """Read any program's CSV file, or the results of a directory: numbers, booleans, text, None.
+
+    Args:
+        unused: Columns whose cells need not be parsed; they stay empty.
 
     Raises:
         InputError: There is no such file, or it is not a CSV file.
@@ -488,15 +492,18 @@ def read_cells(path: str | os.PathLike[str]) -> pd.DataFrame:
             f"column, not {', '.join(names[:8])}"
         )
     raw.columns = [unescaped(column) for column in raw.columns]
-    cells = {name: _parsed_column(name, column) for name, column in raw.items()}
+    cells = {n: None if n in unused else _parsed_column(n, column) for n, column in raw.items()}
     return pd.DataFrame(cells, index=raw.index, dtype=object)
 
 
-def _parsed_column(name: Any, column: pd.Series[Any]) -> npt.NDArray[Any]:
-    """Parse the cells of a column; equal cells are parsed once."""
+def _parsed_column(name: Any, column: pd.Series[Any]) -> Sequence[Any] | npt.NDArray[Any]:
+    """Parse the cells of a column; equal cells of mixed kinds are parsed once."""
     import pandas as pd  # slow to import
 
     as_text = (HEAD | TAIL | CODE).get(name) == _TEXT
+    for number in () if as_text else (int, float):
+        with contextlib.suppress(ValueError):
+            return [number(text) if text else None for text in column.tolist()]
     codes, texts = pd.factorize(column)
     values = np.empty(len(texts), dtype=object)
     values[:] = [parsed(text, as_text=as_text) for text in texts.to_numpy(dtype=object)]
