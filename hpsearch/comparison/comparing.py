@@ -71,6 +71,7 @@ def compare_tables(
         pairs=pairs,
         budgets=tuple(equal_budgets(tables)),
         advice=tuple(advice(tables, pairs)),
+        draw="execution" if any(table.overlap for table in tables) else "seed",
     )
 
 

@@ -269,7 +269,8 @@ def selection_luck(scores: Floats) -> float | None:
     others = (scores.sum(axis=1, keepdims=True) - scores) / (draws - 1)
     chosen = others.argmax(axis=0)
     order = np.arange(draws)
-    return float((others[chosen, order] - scores[chosen, order]).mean())
+    luck = float((others[chosen, order] - scores[chosen, order]).mean())
+    return zero_if_rounding(luck, float(np.abs(scores).max()))
 
 
 #: Spreads count as different if Levene's p-value is below. It is above 0.05 because missing a

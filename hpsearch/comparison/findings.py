@@ -327,6 +327,7 @@ class Findings:
         pairs: The verdict on each pair of tables, in their order.
         budgets: The best scores at equal budgets.
         advice: Commands that lead to a verdict where it is missing.
+        draw: Name of what a config has several of: `seed`, or with folds `execution`.
     """
 
     labels: tuple[str, ...]
@@ -338,6 +339,7 @@ class Findings:
     pairs: tuple[Pair, ...]
     budgets: tuple[EqualBudget, ...]
     advice: tuple[str, ...] = ()
+    draw: str = "seed"
 
     @property
     def comparable(self) -> bool:

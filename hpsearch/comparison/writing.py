@@ -14,7 +14,7 @@ from typing import Any
 
 from hpsearch import wording
 from hpsearch.comparison.estimates import LEVEL, Estimate, zero_if_rounding
-from hpsearch.comparison.findings import Best, Dependence, Findings, Pair
+from hpsearch.comparison.findings import Dependence, Findings, Pair
 from hpsearch.comparison.pairing import Change
 from hpsearch.comparison.questions import Answer, Question
 from hpsearch.errors import InputError
@@ -86,11 +86,11 @@ def _better(comparison: Findings) -> Section:
     if several:
         lines.append(headline(comparison))
     for pair in comparison.pairs:
-        lines += [_verdict(pair, adjusted=several), *_footnotes(pair)]
+        lines += [_verdict(pair, comparison.draw, adjusted=several), *_footnotes(pair)]
         lines += _best_of_the_loser(pair, comparison)
     if several:
         lines.append(_all_pairs(comparison.pairs))
-    return Section("Which is better?", (*lines, *_luck(comparison), _bests(comparison.bests)))
+    return Section("Which is better?", (*lines, *_luck(comparison), _bests(comparison)))
 
 
 def headline(comparison: Findings) -> str:
@@ -106,7 +106,7 @@ def headline(comparison: Findings) -> str:
     return f"{pair.winner} is better than {loser} by {number(abs(difference))}"
 
 
-def _verdict(pair: Pair, *, adjusted: bool) -> str:
+def _verdict(pair: Pair, draw: str, *, adjusted: bool) -> str:
     """A sentence with the winner, the difference, its interval and test, and the question."""
     estimate = pair.estimate
     if estimate.difference is None:
@@ -124,7 +124,7 @@ def _verdict(pair: Pair, *, adjusted: bool) -> str:
         head = f"{pair.first} and {pair.second}: no winner, {pair.reason}; "
         head += f"the gain of {pair.first} over {pair.second} is {size}"
         head = f"{_ablation(what)}, {head}" if what else head
-    return f"{head}, {_p(pair.p_value)}{' (Holm)' if adjusted else ''}; {_basis(pair)}"
+    return f"{head}, {_p(pair.p_value)}{' (Holm)' if adjusted else ''}; {_basis(pair, draw)}"
 
 
 def _changes(pair: Pair) -> tuple[Change, ...]:
@@ -156,13 +156,13 @@ def _signed_estimate(estimate: Estimate, *, positive: bool = False) -> str:
     return f"{number(difference, size)} (95% interval {ends})"
 
 
-def _basis(pair: Pair) -> str:
+def _basis(pair: Pair, draw: str) -> str:
     answer = pair.answer
     match answer.question:
         case Question.PAIRED:
             units = answer.n_units[0]
             shared = f", from {units} trainings" if units < answer.n_pairs else ""
-            counts = f"{counted(answer.n_pairs, 'config')} x {_draws(answer)}"
+            counts = f"{counted(answer.n_pairs, 'config')} x {_draws(answer, draw)}"
             basis = f"{counts}, each against itself{shared}"
         case Question.BEST:
             configs = answer.n_configs
@@ -173,11 +173,13 @@ def _basis(pair: Pair) -> str:
     return f"asked: {_QUESTIONS[answer.question]}? ({basis})"
 
 
-def _draws(answer: Answer) -> str:
+def _draws(answer: Answer, draw: str) -> str:
     first, second = answer.n_draws
     if answer.same_draws:
-        return f"the same {counted(first, 'seed')}" if first > 1 else "the same seed"
-    return f"{first} and {second} other seeds" if first != second else f"{first} other seeds each"
+        return f"the same {counted(first, draw)}" if first > 1 else f"the same {draw}"
+    return (
+        f"{first} and {second} other {draw}s" if first != second else f"{first} other {draw}s each"
+    )
 
 
 def _footnotes(pair: Pair) -> list[str]:
@@ -235,11 +237,17 @@ def _luck(comparison: Findings) -> list[str]:
     ]
 
 
-def _bests(bests: Sequence[Best]) -> Grid:
+def _bests(comparison: Findings) -> Grid:
+    bests = comparison.bests
     names = dict.fromkeys(name for best in bests for name in best.values or ())
     shown = [n for n in names if len({(b.values or {}).get(n, "-") for b in bests}) > 1]
     header = ["table", "trials", "with a score", "executions", "best trial", "mean score", "sd"]
-    header += ["seeds", "luck in it", "fresh mean", *shown]
+    header += [
+        "seeds" if comparison.draw == "seed" else "scores",
+        "luck in it",
+        "fresh mean",
+        *shown,
+    ]
     rows = []
     for best in bests:
         row = [best.label, *(f"{n:,}" for n in (best.trials, best.scored, best.executions))]
@@ -367,7 +375,7 @@ _MARKUP = re.compile(r"([\\`*_\[\]#|~$])")
 
 def as_dict(comparison: Findings) -> dict[str, Any]:
     """Return the comparison as values that JSON has; a missing value is None."""
-    several = len(comparison.pairs) > 1
+    pairs = [_pair(pair, comparison) for pair in comparison.pairs]
     return {
         "hpsearch": version_of("hpsearch"),
         "comparable": comparison.comparable,
@@ -378,26 +386,26 @@ def as_dict(comparison: Findings) -> dict[str, Any]:
         "labels": list(comparison.labels),
         "metric": comparison.metric,
         "level": LEVEL,
-        **_pair(comparison.decisive, several=several),
+        **_pair(comparison.decisive, comparison),
         "winner": comparison.winner,
         "tables": [
             {key: _known(value) for key, value in asdict(best).items() if key != "scores"}
             for best in comparison.bests
         ],
-        "pairs": [_pair(pair, several=several) for pair in comparison.pairs],
+        "pairs": pairs,
         "budgets": [asdict(each) for each in comparison.budgets],
         "advice": list(comparison.advice),
     }
 
 
-def _pair(pair: Pair, *, several: bool) -> dict[str, Any]:
-    answer = pair.answer
+def _pair(pair: Pair, comparison: Findings) -> dict[str, Any]:
+    answer, several = pair.answer, len(comparison.pairs) > 1
     return {
         "first": pair.first,
         "second": pair.second,
         "question": str(answer.question),
         "asked": _QUESTIONS[answer.question],
-        "verdict": _verdict(pair, adjusted=several),
+        "verdict": _verdict(pair, comparison.draw, adjusted=several),
         "winner": pair.winner,
         "reason": pair.reason or None,
         **_estimate(pair.estimate),

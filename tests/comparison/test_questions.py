@@ -357,6 +357,14 @@ def test_an_ablation_is_paired_by_what_both_tables_vary(tmp_path):
     assert "6 configs x the same 2 seeds" in as_markdown(compared)
 
 
+def test_scores_of_folds_are_executions(tmp_path):
+    rows = [
+        Row({"units": n}, n / 10 + fold / 100, fold=fold) for n in range(1, 7) for fold in (1, 2)
+    ]
+    paths = [write(tmp_path / name, Made(rows)) for name in "ab"]
+    assert "6 configs x the same 2 executions" in as_markdown(compare_tables(paths))
+
+
 def test_numbers_that_are_almost_equal_are_other_configs(two):
     first = [Row({"learning_rate": 0.1 + i * 1e-9, "units": 8}, 0.5) for i in range(6)]
     second = [Row({"learning_rate": 0.1 + i * 1e-9, "units": 9}, 0.4) for i in range(6)]

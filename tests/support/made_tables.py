@@ -32,6 +32,7 @@ class Row:
     epochs: int = 1
     seconds: float = 1.0
     shared_with: int | None = None
+    fold: int | None = None
 
 
 @dataclass
@@ -66,7 +67,7 @@ def _records(rows: Sequence[Row], where: Provenance, method: str) -> list[Record
     trials = [numbers.setdefault(config, len(numbers) + 1) for config in configs]
     shared = [None if row.shared_with is None else trials[row.shared_with - 1] for row in rows]
     return [
-        Record(trial, config, row.seed, row.values, _result(row), where, None, other, method)
+        Record(trial, config, row.seed, row.values, _result(row), where, row.fold, other, method)
         for trial, config, row, other in zip(trials, configs, rows, shared, strict=True)
     ]
 
