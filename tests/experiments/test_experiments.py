@@ -21,24 +21,20 @@ parameters: {units: [4, 8, 16], epochs: [1]}
 
 
 def test_the_benchmark_runs_contenders(tmp_path):
-    """One of each library but Ray, whose contender takes a minute."""
-    peers = ["keras_tuner_best", "optuna_best", "sklearn", "sklearn_glorot"]
+    """The quick ones: the peers that train with Keras take half a minute each."""
+    peers = ["optuna_best", "sklearn"]
     run("speed.py", "--smoke", "--contenders", *peers, out=tmp_path, fresh=True)
     table = rows("speed_digits", tmp_path, about="2 seeds")
     names = [row["contender"] for row in table]
     assert names == ["hpsearch", *peers]
     for row in table:
-        assert row["trials"] == 8
+        assert row["trials"] == 4
         assert row["seconds (median)"] > 0
         assert row["peak, MB"] > 50
         assert 0.05 < row["best"] <= 1
         assert row["contender"] == "hpsearch" or row["low"] < row["difference"] < row["high"]
     faster = {row["contender"].partition("_best")[0] for row in table if row.get("faster")}
     assert {"optuna", "sklearn"} <= faster
-    before = (tmp_path / "speed_digits_runs.jsonl").read_text(encoding="utf-8")
-    run("speed.py", "--smoke", "--contenders", "sklearn", out=tmp_path, fresh=True)
-    assert (tmp_path / "speed_digits_runs.jsonl").read_text(encoding="utf-8") == before
-    assert rows("speed_digits", tmp_path, about="2 seeds") == table
 
 
 def test_kerastuners_programs(tmp_path):
@@ -83,26 +79,24 @@ def test_what_a_trial_costs_with_real_workers(tmp_path):
 
 
 def test_the_memory_of_a_sweep(tmp_path):
-    arguments = ["--optimizer", "[lion]", "--trials", 30]
+    arguments = ["--optimizer", "[lion]", "--trials", 10, "--data", "digits"]
     run("memory.py", *arguments, out=tmp_path, fresh=True)
-    growth = rows("memory", tmp_path, about="30 trainings")
-    assert [row["trials"] for row in growth[-2:]] == ["25 to 30", "after the last"]
+    growth = rows("memory", tmp_path, about="10 trainings")
+    assert [row["trials"] for row in growth[-2:]] == ["9 to 10", "after the last"]
     assert growth[-2]["processes"] >= 4
     data = rows("memory_data", tmp_path, about="two workers")
-    # 60,000 rows of 784 bytes, whatever the number of workers.
-    assert 40 < data[-1]["its share of that (PSS), MB"] < 50
+    assert 0 < data[-1]["its share of that (PSS), MB"] < 1
 
 
 def test_how_many_workers_a_driver_keeps_busy(tmp_path):
     with only_cluster():
-        run("scale.py", "--runs", "2x0.5", "3x0.5", "--trials", 8, out=tmp_path, fresh=True)
-    real = [row for row in rows("scale", tmp_path, about="one run each") if "turnaround" in row]
-    assert [(row["workers"], row["trials"] > 0) for row in real] == [(2, True), (3, True)]
-    for row in real:
-        # With 8 trials the time for the whole sweep counts most, and machines differ.
-        assert 0 < float(row["driver for a trial"].split()[0]) < 500
-        lost, wait = (float(row[k].rstrip("% ms")) for k in ("lost in a real run", "turnaround"))
-        assert lost == pytest.approx(100 * wait / (wait + 500), abs=0.2)
+        run("scale.py", "--runs", "2x0.5", "--trials", 8, out=tmp_path, fresh=True)
+    (row,) = [row for row in rows("scale", tmp_path, about="one run each") if "turnaround" in row]
+    assert row["workers"] == 2
+    # With 8 trials the time for the whole sweep counts most, and machines differ.
+    assert 0 < float(row["driver for a trial"].split()[0]) < 500
+    lost, wait = (float(row[k].rstrip("% ms")) for k in ("lost in a real run", "turnaround"))
+    assert lost == pytest.approx(100 * wait / (wait + 500), abs=0.2)
 
 
 def test_how_workers_scale(tmp_path):

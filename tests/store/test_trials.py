@@ -98,14 +98,6 @@ def test_seeds_are_averaged() -> None:
     assert set(trials["metric"]) == {"val_accuracy:maximize:last"}
 
 
-def test_folds_are_averaged() -> None:
-    table = table_of(*(Row(1, score, 3, fold) for fold, score in ((1, 0.2), (2, 0.4), (3, 0.9))))
-    (line,) = trials_of(table).to_dict("records")
-    assert line["score"] == mean([0.2, 0.4, 0.9])
-    assert (line["seed"], line["executions"]) == (3, 3)
-    assert pd.isna(line["fold"])
-
-
 def test_folds_and_seeds_are_averaged() -> None:
     table = table_of(*(Row(1, seed + fold / 10, seed, fold) for seed in (0, 1) for fold in (1, 2)))
     (line,) = trials_of(table).to_dict("records")

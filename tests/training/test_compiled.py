@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 
 import keras
@@ -65,33 +64,10 @@ def cross(layer_types, optimizers):
     return [pair for pair in pairs if "adam" in pair or "dense" in pair]
 
 
-def grid(layer_types, optimizers):
-    """All pairs; those that are not in the cross are slow."""
-    quick = cross(layer_types, optimizers)
-    return [
-        pytest.param(*pair, marks=() if pair in quick else pytest.mark.slow)
-        for pair in itertools.product(layer_types, optimizers)
-    ]
-
-
-@pytest.fixture(scope="module")
-def keras_curve_of(digits):
-    """Keras' curve of a layer type and an optimizer, made once for both engines."""
-    return functools.cache(lambda *pair: keras_curve(small(*pair), digits))
-
-
 @pytest.mark.parametrize(("layer_type", "optimizer"), cross(LAYER_TYPES, OPTIMIZERS))
 def test_graph_equals_keras(digits, keras_curve_of, layer_type, optimizer):
     values = small(layer_type, optimizer)
     assert_equal(trainer_curve(values, digits, "graph"), keras_curve_of(layer_type, optimizer))
-
-
-@pytest.mark.parametrize(
-    ("layer_type", "optimizer"), grid(LAYER_TYPES, [*OPTIMIZERS, "adamw", "adagrad"])
-)
-def test_native_equals_keras(digits, keras_curve_of, layer_type, optimizer):
-    values = small(layer_type, optimizer)
-    assert_equal(trainer_curve(values, digits, "native"), keras_curve_of(layer_type, optimizer))
 
 
 # Keras' reference takes three compilations a case.

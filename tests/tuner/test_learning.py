@@ -298,16 +298,6 @@ def test_a_proposal_with_other_epochs_costs_the_difference(tmp_path: Path) -> No
     assert shared or any(job.past for job in executor.jobs)
 
 
-def test_configs_come_first_in_any_method(tmp_path: Path) -> None:
-    listed = [{"units": 7, "activation": "gelu"}, {"units": 9, "epochs": 3}]
-    for index, method in enumerate(METHODS):
-        with search(tmp_path / str(index), method, configs=listed, budget={"trials": 5}) as (
-            engine, _,
-        ):  # fmt: skip
-            run_engine(engine)
-            assert [t.config.values["units"] for t in engine.store.executions()[:2]] == [7, 9]
-
-
 def test_a_seed_that_is_added_trains_what_is_missing(tmp_path: Path) -> None:
     first, _ = run(tmp_path, "tpe", budget={"trials": 8})
     # The budget is spent; it counts configs, and none is new.
