@@ -32,8 +32,6 @@ VARIANTS = {
     "plain": [],
     "scaled": ["--set", "data.scale=standard"],
     "larger": ["--set", "parameters.units=[48, 64]", "--set", "parameters.hidden_layers=[1]"],
-    "dropped": ["--set", "parameters.layer_type=dropout", "--set", "parameters.dropout=0.4"],
-    "reseeded": ["--set", "seed=1"],
     "single": ["--set", "seeds=1"],
     "split": ["--set", "data.seed=1"],
     # Each step multiplies the weights by two million.

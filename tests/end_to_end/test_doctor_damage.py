@@ -110,6 +110,7 @@ _ODD_STORES: dict[str, tuple[Damage, str]] = {
     "zeros": (store(lambda data: bytes(len(data))), "is not a database"),
     "a foreign one": (foreign("CREATE TABLE t(x)"), "not a store of hpsearch"),
     "of another version": (sql("PRAGMA user_version=7"), "the store has format 7"),
+    "a changed row": (sql("UPDATE results SET record = '{}'"), "does not match its checksum"),
     "a column less": (sql("ALTER TABLE results DROP COLUMN status"), "is not declared as a run"),
     "no weights": (sql("DROP TABLE weights"), "the table weights is missing"),
     "a directory": (directory("sweep.db"), "cannot be read: Is a directory"),

@@ -150,21 +150,6 @@ def _configs(problem):
     return random_draws(problem.space, 0)
 
 
-@pytest.mark.parametrize(("trials", "method"), [(100, "bayesian"), (1_001, "tpe")])
-def test_auto_proposes_what_the_method_that_it_is_does(trials, method):
-    import search_problems
-    import search_runs
-
-    problem = search_problems.make_problem("branin")
-    assert search_runs.auto_is(problem, trials) == method
-    searches = [search_runs._search(problem, name, 3, trials) for name in ("auto", method)]
-    for _ in range(14):
-        (ours,), (theirs,) = (search.ask(1) for search in searches)
-        assert ours.config.id == theirs.config.id
-        for search in searches:
-            search.tell([Outcome(ours.config, problem.loss(ours.config))])
-
-
 def test_a_digest_is_of_the_code_that_proposes(monkeypatch):
     import ast
 

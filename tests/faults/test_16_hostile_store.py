@@ -118,15 +118,10 @@ _COMMANDS = {
     "show": ("show", "out"),
     "report": ("report", "out", "--out", "r.html"),
     "doctor": ("doctor", "out"),
-    "log": ("log", "out", "--to", "tensorboard:logs"),
     "export": ("export", "out", "--trial", "1", "--out", "m.keras"),
     "evaluate": ("evaluate", "out", "--trial", "1", "--split", "test"),
     "reproduce": ("reproduce", "out", "--trial", "1"),
-    "run": ("run", "sweep.yaml", "--out", "out"),
 }
-#: A run starts processes, and a log needs another library.
-_SLOW = ("log", "run")
-_QUICK = tuple(name for name in _COMMANDS if name not in _SLOW)
 #: The others need not read any.
 _READERS_OF_ROWS = ("doctor", "export", "evaluate", "reproduce")
 
@@ -174,7 +169,7 @@ def test_what_no_run_declares_is_refused_and_never_runs(
     home: Path, capsys: pytest.CaptureFixture[str], how: str
 ) -> None:
     before = damage(home / "out" / "sweep.db", _TABLES[how])
-    for name, code, said in answers(capsys, *_QUICK):
+    for name, code, said in answers(capsys, *_COMMANDS):
         # A comparison reads no store.
         assert is_refusal(name, code, said) or (name, code) == ("compare", 0), (name, said)
     assert (home / "out" / "sweep.db").read_bytes() == before
@@ -185,14 +180,3 @@ def test_a_row_of_another_type_or_shape_is_refused(
     home: Path, capsys: pytest.CaptureFixture[str], how: str
 ) -> None:
     require_refused(home, capsys, _ROWS[how], *_READERS_OF_ROWS)
-
-
-_ALL = _TABLES | _ROWS
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("how", list(_ALL)[::8])
-def test_a_run_and_a_log_refuse_it_too(
-    home: Path, capsys: pytest.CaptureFixture[str], how: str
-) -> None:
-    require_refused(home, capsys, _ALL[how], *_SLOW)

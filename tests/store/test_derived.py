@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tables import PROVENANCE
 
 from hpsearch.data.specs import Task
 from hpsearch.errors import HpsearchError, RefusedError
@@ -20,10 +21,9 @@ from hpsearch.space.space import Config
 from hpsearch.store import derived
 from hpsearch.store.derived import Tables, best_execution
 from hpsearch.store.directory import ResultsDirectory
-from hpsearch.store.tables import Provenance, read_table
+from hpsearch.store.tables import read_table
 from hpsearch.store.trials import best_trial
 
-PROVENANCE = Provenance("val_accuracy:maximize:last", "s", "d1", "r1", "0.1.0", "2.21.0", "3.15.1")
 CURVE = ({"loss": 0.5, "accuracy": 0.5, "val_loss": 0.5, "val_accuracy": 0.5},)
 
 

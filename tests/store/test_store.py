@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import sqlite3
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -386,15 +383,3 @@ def test_a_reader_who_may_not_write_the_store_leaves_no_log() -> None:
                 store.add_results(RESULTS)
         finally:
             os.seteuid(0)
-
-
-def test_many_results_stay_small_and_quick(store: Store) -> None:
-    curve = tuple({"loss": 1 / n, "accuracy": 1 / n} for n in range(1, 21))
-    store.add_executions([Execution(n, n, Config({"units": n}), 0) for n in range(1, 1001)])
-    began = time.perf_counter()
-    store.add_results([ExecutionResult(n, Status.COMPLETED, 0.5, curve) for n in range(1, 1001)])
-    assert len(store.results()) == 1000
-    assert time.perf_counter() - began < 2
-    with closing(sqlite3.connect(store.path)) as db:
-        row = db.execute("SELECT record FROM results").fetchone()[0]
-    assert list(json.loads(row)["curve"]) == ["loss", "accuracy"]

@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from tables import PROVENANCE
 
 from hpsearch import load
 from hpsearch.data.specs import Task
@@ -18,7 +19,6 @@ from hpsearch.errors import InputError
 from hpsearch.files import write_atomically
 from hpsearch.space.execution import ExecutionResult, Status
 from hpsearch.store.tables import (
-    Provenance,
     Record,
     column_of,
     curves_table,
@@ -29,15 +29,6 @@ from hpsearch.store.tables import (
     write_csv,
 )
 
-PROVENANCE = Provenance(
-    "val_accuracy:maximize:last",
-    "digits",
-    "d0123456789a",
-    "rabcdef01234",
-    "0.1.0",
-    "2.21.0",
-    "3.15.1",
-)
 NOTES: dict[str, Any] = {
     "hidden_layers": 1, "units": 32, "activation": "relu", "layer_type": "dense",
     "batch_size": 32, "epochs": 2, "optimizer": "adam",

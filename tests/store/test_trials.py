@@ -12,11 +12,12 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tables import PROVENANCE
 
 from hpsearch.data.specs import Task
 from hpsearch.errors import InputError
 from hpsearch.space.execution import ExecutionResult, Status
-from hpsearch.store.tables import Provenance, Record, read_table, results_table, write_csv
+from hpsearch.store.tables import Record, read_table, results_table, write_csv
 from hpsearch.store.trials import (
     STATISTICS,
     best_trial,
@@ -27,8 +28,6 @@ from hpsearch.store.trials import (
     ranked_trials,
     trials_of,
 )
-
-PROVENANCE = Provenance("val_accuracy:maximize:last", "s", "d1", "r1", "0.1.0", "2.21.0", "3.15.1")
 
 
 @dataclass

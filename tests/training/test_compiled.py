@@ -18,7 +18,6 @@ from hpsearch.space.mlp import LAYER_TYPES
 EPOCHS = 3
 SEED = 1
 OPTIMIZERS = ("sgd", "nesterov", "rmsprop", "adam")
-EXACT_TYPES = tuple(name for name in LAYER_TYPES if name != "dropout")
 
 
 def keras_curve(values, problem, *, jit_compile=False, metrics=None):
@@ -65,19 +64,21 @@ def cross(layer_types, optimizers):
 
 
 @pytest.mark.parametrize(("layer_type", "optimizer"), cross(LAYER_TYPES, OPTIMIZERS))
-def test_graph_equals_keras(digits, keras_curve_of, layer_type, optimizer):
+def test_graph_equals_keras(digits, layer_type, optimizer):
+    """The native trainer is held to the graph in test_native.py."""
     values = small(layer_type, optimizer)
-    assert_equal(trainer_curve(values, digits, "graph"), keras_curve_of(layer_type, optimizer))
+    assert_equal(trainer_curve(values, digits, "graph"), keras_curve(values, digits))
 
 
 # Keras' reference takes three compilations a case.
-XLA_CROSS = [
-    pytest.param(*pair, marks=() if pair == ("dense", "sgd") else pytest.mark.slow)
-    for pair in cross(EXACT_TYPES, OPTIMIZERS)
+XLA_PAIRS = [
+    ("dense", "sgd"),
+    pytest.param("batch_norm", "nesterov", marks=pytest.mark.slow),
+    pytest.param("residual", "adam", marks=pytest.mark.slow),
 ]
 
 
-@pytest.mark.parametrize(("layer_type", "optimizer"), XLA_CROSS)
+@pytest.mark.parametrize(("layer_type", "optimizer"), XLA_PAIRS)
 def test_xla_equals_keras_under_xla(digits, layer_type, optimizer):
     values = small(layer_type, optimizer)
     theirs = keras_curve(values, digits, jit_compile=True)

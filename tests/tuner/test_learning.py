@@ -11,31 +11,23 @@ from typing import Any
 
 import numpy as np
 import pytest
-from engines import run_engine, run_late
+from engines import COSTS, RECIPE, run_engine, run_late
+from tables import PROVENANCE
 
-from hpsearch.data.specs import InputSpec, Target, Task
-from hpsearch.models.problem import Problem, Recipe
+from hpsearch.data.specs import Task
 from hpsearch.space.execution import ExecutionResult, Status
 from hpsearch.spec.sweep import sweep_from_mapping
 from hpsearch.store.derived import Tables
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.records import PACKAGES
 from hpsearch.store.store import Store
-from hpsearch.store.tables import Provenance
 from hpsearch.training.follow import follow
-from hpsearch.tuner.estimate import DataSizes, NetworkCosts
 from hpsearch.tuner.learning import Snapshots, make_planner
 from hpsearch.tuner.loop import Engine
 from hpsearch.tuner.search import Search
 from hpsearch.tuner.settings import Stop, ignore
 from hpsearch.workers.protocol import Answered, Event, Finished, Job, Lost
 
-RECIPE = Recipe(0, "mse", "linear", "val_accuracy", "maximize")
-COSTS = NetworkCosts(
-    Problem(RECIPE, InputSpec((4,), "float32"), Target(Task.MULTICLASS, 2)),
-    DataSizes(100, 10, 4, 2, 1000),
-)
-PROVENANCE = Provenance("val_accuracy:maximize:last", "s", "d1", "r1", "0.1.0", "2.21.0", "3.15.1")
 PARAMETERS = {
     "units": {"min": 1, "max": 5000},
     "activation": ["relu", "tanh", "gelu"],
@@ -313,15 +305,6 @@ def test_a_budget_that_grew_promotes_further(tmp_path: Path) -> None:
     second, two = run(tmp_path, "asha", budget={"trials": 18})
     assert all(second[n][:2] == first[n][:2] for n in first)
     assert one.epochs + two.epochs == sum(len(r.curve) for *_, r in second.values())
-
-
-def test_a_finished_search_does_nothing(tmp_path: Path) -> None:
-    for index, method in enumerate(METHODS):
-        place = tmp_path / str(index)
-        first, _ = run(place, method, budget={"trials": 8})
-        again, executor = run(place, method, budget={"trials": 8})
-        assert again == first
-        assert not executor.jobs
 
 
 @pytest.mark.parametrize("method", ["random", "tpe", "asha"])
