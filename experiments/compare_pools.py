@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -101,11 +101,11 @@ def pools(name: str, folder: Path, seeds: int, configs: int) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
-def searches(name: str, folder: Path, count: int) -> pd.DataFrame:
+def searches(name: str, folder: Path, count: int, seed_counts: Sequence[int]) -> pd.DataFrame:
     """So many searches by each method that learns, with each number of seeds."""
     tables = []
     for method in ("auto", "asha"):
-        for seeds in SEED_COUNTS:
+        for seeds in seed_counts:
             for seed in range(count):
                 table = train(
                     name,
@@ -156,6 +156,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=60, help="of the grid and the random configs")
     parser.add_argument("--random", type=int, default=90, help="random configs")
     parser.add_argument("--searches", type=int, default=5, help="of each method and seeds")
+    parser.add_argument("--seed-counts", type=int, nargs="+", default=SEED_COUNTS)
     parser.add_argument("--parts", nargs="+", default=["pools", "searches", "folds"])
     parser.add_argument("--folds", type=int, default=60, help="draws of rows to cross-validate")
     parser.add_argument("--data", nargs="+", default=list(DATA), choices=list(DATA))
@@ -169,7 +170,8 @@ def main() -> None:
             drawn = [pools(n, folder, arguments.seeds, arguments.random) for n in arguments.data]
             pd.concat(drawn).to_csv(arguments.out / "compare_pools.csv.gz", index=False)
         if "searches" in arguments.parts:
-            found = [searches(name, folder, arguments.searches) for name in arguments.data]
+            numbers = arguments.searches, arguments.seed_counts
+            found = [searches(name, folder, *numbers) for name in arguments.data]
             pd.concat(found).to_csv(arguments.out / "compare_searched.csv.gz", index=False)
         if "folds" in arguments.parts:
             folded = [folds(name, arguments.folds) for name in FOLDED]

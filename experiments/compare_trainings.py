@@ -80,7 +80,7 @@ def seed_effect(pool: pd.DataFrame) -> float:
     return float(wide.mean().std())
 
 
-def subsets(pool: pd.DataFrame, seeds: int, rng: Any) -> Iterator[pd.DataFrame]:
+def subsets(pool: pd.DataFrame, seeds: int, rng: Any, most: int) -> Iterator[pd.DataFrame]:
     """Two tables' rows with other seeds; of random configs, also with other configs."""
     names = rng.permutation(pool["seed"].unique())
     configs = rng.permutation(pool["config"].unique())
@@ -88,17 +88,19 @@ def subsets(pool: pd.DataFrame, seeds: int, rng: Any) -> Iterator[pd.DataFrame]:
     for half in range(2):
         rows = pool[pool["seed"].isin(names[half * seeds : (half + 1) * seeds])]
         if drawn:
-            rows = rows[rows["config"].isin(configs[half * DRAWN : (half + 1) * DRAWN])]
+            rows = rows[rows["config"].isin(configs[half * most : (half + 1) * most])]
         yield rows
 
 
-def null_row(name: str, pool: pd.DataFrame, seeds: int, pairs: int) -> dict[str, Any]:
+def null_row(
+    name: str, pool: pd.DataFrame, seeds: int, pairs: int, most: int = DRAWN
+) -> dict[str, Any]:
     """Winners of pairs that differ in the seed alone, and of pairs with a true difference."""
     rng = np.random.default_rng([seeds, len(pool)])
     shift = EFFECT * seed_effect(pool)
     wrong, before, bounded, right = 0, 0, 0, 0
     for _ in range(pairs):
-        one, two = subsets(pool, seeds, rng)
+        one, two = subsets(pool, seeds, rng, most)
         first, second = table_of(one, "a"), table_of(two, "b", recipe="r2")
         won, estimate = verdict(first, second, other=True)
         wrong += won
@@ -150,31 +152,37 @@ def ablation_row(name: str, pool: pd.DataFrame, key: str, seeds: int, pairs: int
     }
 
 
-def settled_row(name: str, pool: pd.DataFrame, seeds: int, pairs: int) -> dict[str, Any]:
+def settled_row(
+    name: str,
+    pool: pd.DataFrame,
+    seeds: int,
+    pairs: int,
+    sizes: tuple[int, int] = (DRAWN, FRESH),
+) -> dict[str, Any]:
     """How often `--settle` holds the true difference of the best configs of two searches.
 
     The truth is the mean over the seeds that are left, whose own variance the interval gets, too.
     """
-    rng = np.random.default_rng([seeds, 7])
+    rng, (most, fresh_seeds) = np.random.default_rng([seeds, 7]), sizes
     wide = pool.pivot_table(index="config", columns="seed", values="score")
     held, wrong, right = 0, 0, 0
     for _ in range(pairs):
-        one, two = subsets(pool, seeds, rng)
+        one, two = subsets(pool, seeds, rng, most)
         first, second = table_of(one, "a"), table_of(two, "b", recipe="r2")
         left = rng.permutation(wide.columns.difference([*one["seed"], *two["seed"]]))
-        used, others = left[:FRESH], left[FRESH:]
+        used, others = left[:fresh_seeds], left[fresh_seeds:]
         rows = [wide.loc[table.best] for table in (first, second)]
         fresh = {label: settled_scores(row, used) for label, row in zip("ab", rows, strict=True)}
         truth = first.sign * float(rows[0][others].mean() - rows[1][others].mean())
         given = answer_settled(first, second, fresh)
         found = given.estimate
-        half = (found.high - found.low) / 2 * np.sqrt(1 + FRESH / len(others))
+        half = (found.high - found.low) / 2 * np.sqrt(1 + fresh_seeds / len(others))
         held += abs(found.difference - truth) <= half
         winner = verdicts([("a", "b", given)])[0].winner
         wrong += winner is not None and found.difference * truth < 0
         # The same config with other seeds, so that the shift is the true difference.
         shift = EFFECT * float(rows[0].std()) * first.sign
-        again = settled_scores(rows[0] - shift, others[:FRESH])
+        again = settled_scores(rows[0] - shift, others[:fresh_seeds])
         lower = dict(zip(fresh["a"], again.values(), strict=True))
         given = answer_settled(first, second, {"a": fresh["a"], "b": lower})
         right += verdicts([("a", "b", given)])[0].winner == "a"
@@ -304,31 +312,36 @@ def main() -> None:
     """Draw, compare, write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--pairs", type=int, default=100, help="of each row")
+    parser.add_argument("--seed-counts", type=int, nargs="+", default=SEED_COUNTS)
+    parser.add_argument("--drawn", type=int, default=DRAWN, help="configs of a random table")
+    parser.add_argument("--fresh", type=int, default=FRESH, help="fresh seeds of --settle")
     parser.add_argument("--pools", type=Path, default=HERE, help="where the pools are")
     parser.add_argument("--out", type=Path, default=HERE, help="where the tables go")
     parser.add_argument("--check", action="store_true")
     arguments = parser.parse_args()
     pools = pd.read_csv(arguments.pools / "compare_pools.csv.gz")
-    pairs = arguments.pairs
+    pairs, counts, most = arguments.pairs, arguments.seed_counts, arguments.drawn
     parts: dict[str, list[dict[str, Any]]] = {}
     by_design = [(str(name), rows) for (name, _), rows in pools.groupby(["dataset", "design"])]
     grids = [(name, rows) for name, rows in by_design if rows["design"].iloc[0] == "grid"]
     drawn = [(name, rows) for name, rows in by_design if rows["design"].iloc[0] == "random"]
     parts[NULL] = [
-        null_row(name, rows, seeds, pairs) for name, rows in by_design for seeds in SEED_COUNTS
+        null_row(name, rows, seeds, pairs, most) for name, rows in by_design for seeds in counts
     ]
     parts[LEARNED] = []
     parts["Ablations, the same seeds in both"] = [
         ablation_row(name, rows, key, seeds, pairs)
         for name, rows in grids
         for key in ABLATIONS
-        for seeds in SEED_COUNTS
+        for seeds in counts
     ]
-    parts[f"--settle: the best of each, {FRESH} fresh seeds"] = [
-        settled_row(name, rows, seeds, pairs) for name, rows in drawn for seeds in (1, 5)
+    parts[f"--settle: the best of each, {arguments.fresh} fresh seeds"] = [
+        settled_row(name, rows, seeds, pairs, (most, arguments.fresh))
+        for name, rows in drawn
+        for seeds in (counts[0], counts[-1])
     ]
     parts["Luck in the best"] = [
-        luck_row(name, rows, seeds) for name, rows in by_design for seeds in (2, 3, 5)
+        luck_row(name, rows, seeds) for name, rows in by_design for seeds in counts[1:]
     ]
     folded = pd.read_csv(arguments.pools / "compare_folds.csv.gz")
     parts["Cross-validation: 5 folds x 3 seeds"] = [
@@ -346,7 +359,7 @@ def main() -> None:
         machine(),
         versions("hpsearch", "tensorflow", "keras", "numpy", "scipy"),
         f"{pairs} pairs a row, from {pools['seed'].nunique()} seeds of each config; a table of "
-        f"random configs has {DRAWN}",
+        f"random configs has {most}",
     ]
     report_parts("compare_trainings", about, parts, arguments.out)
     if arguments.check and (wrong := broken(parts)):

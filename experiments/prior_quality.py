@@ -177,7 +177,13 @@ def least_regrets(search: Any, problem: Problem, trials: int) -> list[float]:
 
 
 def _run(
-    family: str, table: str, methods: Sequence[str], seeds: Sequence[int], path: Path
+    family: str,
+    table: str,
+    methods: Sequence[str],
+    seeds: Sequence[int],
+    path: Path,
+    *,
+    trials: int,
 ) -> list[dict[str, Any]]:
     """All searches on a table; called in a worker process."""
     if family == "unseen":
@@ -187,8 +193,9 @@ def _run(
         study = _left_out(table, path)
     rows = []
     for method, seed in itertools.product(methods, seeds):
-        regrets = least_regrets(make_search(method, problem, study, seed), problem, _TRIALS)
-        cells = {str(count): float(f"{regrets[count - 1]:.5g}") for count in COUNTS}
+        regrets = least_regrets(make_search(method, problem, study, seed), problem, trials)
+        counts = [count for count in COUNTS if count <= trials]
+        cells = {str(count): float(f"{regrets[count - 1]:.5g}") for count in counts}
         rows.append({"family": family, "table": table, "method": method, "seed": seed, **cells})
     return rows
 
@@ -199,6 +206,8 @@ def run(
     seeds: Sequence[int],
     processes: int,
     study: Path,
+    *,
+    trials: int,
 ) -> pd.DataFrame:
     """Run all searches."""
     jobs = [(family, table) for family in families
@@ -206,7 +215,7 @@ def run(
     rows: list[dict[str, Any]] = []
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, mp_context=context) as pool:
-        futures = [pool.submit(_run, *job, methods, seeds, study) for job in jobs]
+        futures = [pool.submit(_run, *job, methods, seeds, study, trials=trials) for job in jobs]
         for job, future in zip(jobs, futures, strict=True):
             rows += future.result()
             print(*job, flush=True)
@@ -218,9 +227,10 @@ def means(runs: pd.DataFrame) -> Iterator[dict[str, Any]]:
     for family, method in itertools.product(FAMILIES, METHODS):
         chosen = runs[(runs["family"] == family) & (runs["method"] == method)]
         if len(chosen):
-            cells = {str(count): f"{chosen[str(count)].mean():.4f}" for count in COUNTS}
-            counts = {"tables": chosen["table"].nunique(), "seeds": chosen["seed"].nunique()}
-            yield {"family": family, "method": method, **counts, **cells}
+            counts = [str(count) for count in COUNTS if str(count) in chosen]
+            cells = {count: f"{chosen[count].mean():.4f}" for count in counts}
+            sizes = {"tables": chosen["table"].nunique(), "seeds": chosen["seed"].nunique()}
+            yield {"family": family, "method": method, **sizes, **cells}
 
 
 #: Family, trials, the other method, and the greatest share of its regret; None for no worse.
@@ -238,7 +248,7 @@ def promises(runs: pd.DataFrame) -> Iterator[dict[str, Any]]:
     """Each promise, and whether it holds."""
     for family, count, other, share in _PROMISES:
         chosen = runs[runs["family"] == family]
-        if chosen.empty:
+        if chosen.empty or str(count) not in chosen:
             continue
         table = chosen.pivot_table(index="table", columns="method", values=str(count))
         ours, theirs = table["prior"], table[other]
@@ -268,6 +278,7 @@ def main() -> None:
     parser.add_argument("--families", nargs="+", choices=FAMILIES, default=FAMILIES)
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
     parser.add_argument("--seeds", type=seed_range, default="0-3", help="first and last seed")
+    parser.add_argument("--trials", type=int, default=_TRIALS, help="of a search")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--study", type=Path, default=HERE / "prior_study.csv.gz")
     parser.add_argument("--out", type=Path, default=HERE, help="where the tables go")
@@ -276,7 +287,8 @@ def main() -> None:
     path = arguments.out / "prior_runs.csv.gz"
     if not arguments.report:
         families, methods = arguments.families, arguments.methods
-        found = run(families, methods, arguments.seeds, arguments.processes, arguments.study)
+        settings = arguments.seeds, arguments.processes, arguments.study
+        found = run(families, methods, *settings, trials=arguments.trials)
         known = pd.read_csv(path) if path.exists() else found.iloc[:0]
         again = known["family"].isin(families) & known["method"].isin(methods)
         again &= known["seed"].isin(arguments.seeds)

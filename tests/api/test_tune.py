@@ -83,19 +83,6 @@ def test_nothing_temporary_is_left_of_a_call_that_fails(wine, tmp_path, monkeypa
 
 
 @pytest.mark.slow
-def test_a_directory_is_gone_on_with(wine, tmp_path):
-    out = tmp_path / "wine"
-    hpsearch.tune(*wine, parameters=SMALL, out=out)
-    more = hpsearch.tune(*wine, parameters={"units": [4, 8, 16], "epochs": 3}, out=out)
-    assert more.table["units"].tolist() == [4, 8, 16]
-    text = (out / "run.log").read_text(encoding="utf-8")
-    assert len(more.table) == 3, text
-    assert more.sweep.name == "wine"
-    assert hpsearch.load(out).table["score"].equals(more.table["score"])
-    assert {path.name for path in out.iterdir()} >= {"results.csv", "sweep.yaml", "report.html"}
-
-
-@pytest.mark.slow
 def test_other_data_is_refused_with_the_difference(wine, tmp_path):
     out = tmp_path / "wine"
     hpsearch.tune(*wine, parameters=SMALL, out=out)

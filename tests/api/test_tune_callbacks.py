@@ -118,14 +118,6 @@ def schedule(epoch, rate):
     return 0.001 * (1 + epoch)
 
 
-class OnBatches(keras.callbacks.Callback):
-    """Acts where only `fit` calls it."""
-
-    def on_train_batch_end(self, batch, logs=None):
-        if batch == 3:
-            self.model.stop_training = True
-
-
 @pytest.mark.slow
 def test_the_best_epoch_counts_for_the_first_of_several_objectives(digits):
     results = hpsearch.tune(
@@ -137,16 +129,6 @@ def test_the_best_epoch_counts_for_the_first_of_several_objectives(digits):
     )
     assert set(results.table["metric"]) == {"val_accuracy:maximize:best"}
     assert len(results.front) >= 1
-
-
-@pytest.mark.slow
-def test_callbacks_that_act_on_batches_train_by_fit(digits):
-    parameters = {"epochs": 7, "units": 8, "f": "relu"}
-    results = hpsearch.tune(
-        *digits, model=user_models.small, callbacks=[OnBatches()], parameters=parameters
-    )
-    (row,) = results.table.to_dict("records")
-    assert (row["trainer"], row["epochs_trained"], row["epochs"]) == ("fit", 1, 7)
 
 
 @pytest.mark.slow

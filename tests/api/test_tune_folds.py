@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from commands import hpsearch as hpsearch_command
 from sklearn.datasets import load_diabetes, load_wine
-from sklearn.model_selection import KFold, StratifiedKFold, TimeSeriesSplit
+from sklearn.model_selection import KFold, TimeSeriesSplit
 
 import hpsearch
 from hpsearch.errors import DataError, InputError, RefusedError, SweepFileError
@@ -58,17 +58,6 @@ def test_a_fold_is_the_sweep_over_its_own_split(folded):
         rows = folded.table[(folded.table["fold"] == number) & (folded.table["seed"] == 0)]
         for column in ("score", "loss", "val_loss"):
             assert rows[column].tolist() == alone.table[column].tolist()
-
-
-def test_the_usual_folds_are_scikit_learn_s(wine):
-    x, y = wine
-    results = hpsearch.tune(x, y, parameters={"epochs": 1}, cv=4, split_seed=7)
-    splitter = StratifiedKFold(4, shuffle=True, random_state=7)
-    for fold, (train, validation) in zip(
-        results.rows(results.sweep.data).folds, splitter.split(x, y), strict=True
-    ):
-        np.testing.assert_array_equal(fold.train.x, x[train].astype(np.float32))
-        np.testing.assert_array_equal(fold.validation.y, y[validation])
 
 
 def test_a_fold_is_evaluated_on_its_own_rows(folded):

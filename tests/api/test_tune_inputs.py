@@ -53,31 +53,14 @@ def listed(hp):
     return model
 
 
-class OwnStep(keras.Model):
-    """Has a training step of its own, so that `fit` trains it."""
-
-    def train_step(self, data):
-        return super().train_step(data)
-
-
-def own_step(hp):
-    made = build(hp)
-    model = OwnStep({each.name: each for each in made.inputs}, made.outputs[0])
-    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
-    return model
-
-
-@pytest.mark.parametrize(
-    ("model", "trainer"),
-    [(build, "graph"), pytest.param(own_step, "fit", marks=pytest.mark.slow)],
-)
-def test_a_mapping_of_arrays(model, trainer, tmp_path):
+def test_a_mapping_of_arrays(tmp_path):
+    """The graph trains it; tests/training/test_own_models.py has it by `fit`."""
     x, y = rows()
     results = hpsearch.tune(
-        x, y, model=model, parameters={"epochs": 15}, out=tmp_path / "out", test=0.2
+        x, y, model=build, parameters={"epochs": 15}, out=tmp_path / "out", test=0.2
     )
     assert results.table["status"].tolist() == ["completed"] * 2, results.table["error"].tolist()
-    assert set(results.table["trainer"]) == {trainer}
+    assert set(results.table["trainer"]) == {"graph"}
     best = results.best
     assert best["val_accuracy"] > 0.3
     for part in ("validation", "test"):

@@ -86,14 +86,11 @@ def test_what_cannot_be_sent_is_said(digits, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("model", "trainer", "listed"),
-    [
-        (user_models.two_outputs, "graph", False),
-        pytest.param(user_models.two_listed_outputs, "graph", True, marks=pytest.mark.slow),
-        pytest.param(user_models.two_outputs_own_step, "fit", False, marks=pytest.mark.slow),
-    ],
+    ("model", "listed"),
+    [(user_models.two_outputs, False), (user_models.two_listed_outputs, True)],
 )
-def test_several_targets(digits, model, trainer, listed):
+def test_several_targets(digits, model, listed):
+    """The graph trains them; tests/training/test_own_models.py has them by `fit`."""
     x, y = digits[0] * 15, digits[1]
     targets = [y, y % 2] if listed else {"digit": y, "odd": y % 2}
     results = hpsearch.tune(
@@ -105,7 +102,7 @@ def test_several_targets(digits, model, trainer, listed):
         workers=1,
     )
     assert results.table["status"].tolist() == ["completed"] * 2, results.table["error"].tolist()
-    assert set(results.table["trainer"]) == {trainer}
+    assert set(results.table["trainer"]) == {"graph"}
     best = results.best
     assert best["score"] == best["val_digit_accuracy"] > 0.25
     assert 0 < best["val_odd_loss"] < 0.8

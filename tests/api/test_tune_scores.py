@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
+from sklearn.datasets import load_breast_cancer, load_wine
 
 import hpsearch
 from hpsearch.errors import DataError, InputError, RefusedError
@@ -131,14 +131,3 @@ def test_a_sweep_file_names_such_a_metric_too(tmp_path):
             },
             out=tmp_path / "no",
         )
-
-
-@pytest.mark.slow
-def test_a_regression_is_scored_by_other_metrics():
-    x, y = load_diabetes(return_X_y=True)
-    results = hpsearch.tune(
-        x, y, parameters=SMALL, metric="val_r2_score", task="regression", method="tpe", trials=2
-    )
-    row = results.best
-    assert row["metric"] == "val_r2_score:maximize:last"
-    assert row["val_r2_score"] < 1

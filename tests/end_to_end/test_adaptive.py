@@ -75,39 +75,6 @@ def test_a_halted_trial_is_a_row_and_one_that_goes_on_is_as_if_it_had_not_halted
     assert (merged["loss"] == merged["loss_alone"]).all()
 
 
-def test_the_words_of_wandb_halt_trainings(tmp_path: Path) -> None:
-    sweep = {
-        "data": {"dataset": "digits"},
-        "method": "bayes",
-        "metric": {"name": "val_accuracy", "goal": "maximize"},
-        "early_terminate": {"type": "hyperband", "min_iter": 2, "eta": 3},
-        "run_cap": 12,
-        "parameters": {
-            "learning_rate": {"distribution": "log_uniform_values", "min": 1e-4, "max": 0.1},
-            "epochs": {"value": 18},
-        },
-    }
-    (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(sweep), encoding="utf-8")
-    hpsearch("run", "sweep.yaml", "--out", "out", cwd=tmp_path)
-    found = table(tmp_path / "out")
-    assert len(found) == 12
-    assert set(found["epochs_trained"]) <= {2, 6, 18}
-    assert (found["status"] == "stopped").any()
-
-
-def test_a_race_shows_every_seed(tmp_path: Path) -> None:
-    few = {"hidden_layers": [0, 1], "units": [8, 64], "epochs": [3]}
-    race = {"min": 1, "max": 4, "race": True}
-    write(tmp_path, "random", parameters=few, seeds=race, budget={"trials": 12})
-    hpsearch("run", "sweep.yaml", "--out", "out", cwd=tmp_path)
-    found = table(tmp_path / "out")
-    counts = found.groupby("config")["seed"].count()
-    assert counts.max() == 4
-    assert found["config"].nunique() == 3
-    best = found.groupby("config")["score"].mean()[counts == counts.max()].idxmax()
-    assert package.load(tmp_path / "out").best["config"] == best
-
-
 @pytest.mark.parametrize("method", METHODS, ids=str)
 def test_plan_says_what_there_will_be(tmp_path: Path, method: Any) -> None:
     write(tmp_path, method)

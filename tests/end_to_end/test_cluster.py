@@ -9,7 +9,6 @@ import concurrent.futures
 import contextlib
 import multiprocessing
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -27,7 +26,8 @@ from ray_cluster import ENVIRONMENT, ray_cluster
 import hpsearch as package
 
 pytestmark = pytest.mark.slow
-DIGITS = Path(__file__).parents[2] / "sweeps" / "digits.yaml"
+
+
 #: Every trainer but `fit`, a layer function, halted trainings that go on, several seeds.
 MIXED = {
     "data": {"dataset": "digits"},
@@ -64,16 +64,6 @@ def assert_equal(home: Path, *, least: int) -> None:
         here, there = (table(home / out, name) for out in ("here", "there"))
         assert len(here) >= least
         pd.testing.assert_frame_equal(here, there)
-
-
-def test_the_digits_grid_gives_the_same_tables(tmp_path, on_cluster):
-    hpsearch("run", DIGITS, "--out", "here", "--workers", 2, cwd=tmp_path)
-    said = hpsearch("run", DIGITS, "--out", "there", *on_cluster, cwd=tmp_path, env=ENVIRONMENT)
-    assert_equal(tmp_path, least=102)
-    assert (tmp_path / "there" / "best.keras").exists()
-    assert "2 workers" in said.stdout + said.stderr
-    log = (tmp_path / "there" / "run.log").read_text()
-    assert len(set(re.findall(r"worker \d+ on \S+ \(node (\w+)\): trial", log))) == 2
 
 
 def test_all_kinds_of_trainings_give_the_same_tables(tmp_path, on_cluster):

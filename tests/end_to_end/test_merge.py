@@ -68,15 +68,6 @@ def test_a_run_goes_on_in_the_new_directory(people):
     assert "best.keras   sound" in said
 
 
-def test_other_data_and_full_directories_are_refused(people):
-    said = hpsearch("merge", "ann", "other-data", "--out", "new", cwd=people, code=3).stderr
-    data = [pd.read_csv(people / name / "results.csv")["data"][0] for name in ("ann", "other-data")]
-    assert f'data: "{data[0]}" in ann, "{data[1]}" in other-data' in said
-    said = hpsearch("merge", "ann", "ben", "--out", "ann", cwd=people, code=3).stderr
-    assert "ann: is there already, and merge overwrites nothing" in said
-    assert not (people / "new").exists()
-
-
 @pytest.mark.parametrize(
     ("below", "said"),
     [("ben", "trial 1 has the configs "), ("ann", "trial 1, seed 0 has several rows")],

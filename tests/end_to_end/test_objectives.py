@@ -78,19 +78,6 @@ def test_it_goes_on_as_if_it_had_never_stopped(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:method. asha searches by val_accuracy alone")
-@pytest.mark.parametrize("method", ["bayesian", "asha"])
-def test_other_methods_and_seeds(tmp_path, method):
-    sweep = SWEEP | {"method": method, "seeds": 2, "budget": {"trials": 8}}
-    sweep["parameters"] = sweep["parameters"] | {"epochs": [3]}
-    sweep["execution"] = {"workers": 2}
-    results = package.run(sweep, out=tmp_path)
-    front = results.front
-    assert 1 <= len(front) <= 8
-    assert set(front["executions"]) == {2}
-
-
-@pytest.mark.slow
 def test_in_python_and_with_a_model_of_ones_own(tmp_path):
     import keras
     import keras_tuner

@@ -15,7 +15,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from commands import hpsearch
-from sklearn.datasets import load_wine
 
 import hpsearch as package
 from hpsearch.comparison.table import read_tables
@@ -73,12 +72,6 @@ def several_seeds(home: Path) -> Ended:
     return run(home, _WINE + "parameters: {units: [2, 3, 4], epochs: 15}\nseeds: 3\n")
 
 
-def seeds_that_came_later(home: Path) -> Ended:
-    text = _WINE + "parameters: {units: [2, 3, 4], epochs: 15}\n"
-    run(home, text)
-    return run(home, text, "--set", "seeds=[0, 5]")
-
-
 def a_smaller_loss(home: Path) -> Ended:
     text = _WINE + "parameters: {units: [2, 3, 4], epochs: [5, 15]}\nseeds: 2\n"
     return run(home, text + "metric: {name: val_loss, goal: minimize, epoch: best}\n")
@@ -87,12 +80,6 @@ def a_smaller_loss(home: Path) -> Ended:
 def folds_of_a_file(home: Path) -> Ended:
     text = "data: {dataset: wine, cv: 3, seed: 1}\nparameters: {units: [2, 3, 4], epochs: 8}\n"
     return run(home, text + "seeds: 2\n")
-
-
-def folds_of_arrays(home: Path) -> Ended:
-    x, y = load_wine(return_X_y=True)
-    parameters = {"units": [2, 3, 4], "epochs": 8}
-    return Ended(package.tune(x, y, parameters=parameters, cv=3, out=home / "out"))
 
 
 def a_race(home: Path) -> Ended:
@@ -206,10 +193,8 @@ def validation_metric(ended: Ended, model: Any, row: pd.Series[Any]) -> tuple[fl
             for each in (
                 several_seeds,
                 a_widened_space,
-                seeds_that_came_later,
                 a_smaller_loss,
                 folds_of_a_file,
-                folds_of_arrays,
                 a_race,
                 a_retry,
             )

@@ -76,31 +76,10 @@ def test_several_workers_and_seeds(tmp_path: Path, method: str) -> None:
     assert set(found["status"]) <= ({"stopped", "completed"} if halts else {"completed"})
 
 
-@pytest.mark.slow
-def test_an_oracle_without_a_fixed_seed_says_that_it_does_not_repeat(tmp_path: Path) -> None:
-    write(tmp_path, "own_oracles:Unseeded", execution={"workers": 1})
-    running = start("sweep.yaml", cwd=tmp_path, out="out")
-    running.wait_for_results(4)
-    running.send(signal.SIGKILL)
-    before = table(tmp_path / "out") if (tmp_path / "out" / "results.csv").exists() else None
-    done = hpsearch("run", "sweep.yaml", "--out", "out", cwd=tmp_path)
-    assert "the oracle own_oracles:Unseeded does not propose what it did before" in done.stderr
-    found = table(tmp_path / "out")
-    assert len(found) == 12
-    if before is not None:
-        assert set(before["config"]) <= set(found["config"])
-
-
 @pytest.mark.parametrize(
     ("method", "stored", "said"),
     [
         ("Raises", 3, "the oracle own_oracles:Raises failed: RuntimeError: no idea for a trial"),
-        pytest.param(
-            "Outside",
-            3,
-            "the oracle own_oracles:Outside failed: trial 03: 7 is no value of 'units'",
-            marks=pytest.mark.slow,
-        ),
         pytest.param(
             "Exits",
             0,
@@ -110,7 +89,6 @@ def test_an_oracle_without_a_fixed_seed_says_that_it_does_not_repeat(tmp_path: P
         pytest.param(
             "Sleeps", 0, "own_oracles:Sleeps gave no answer within 2 s", marks=pytest.mark.slow
         ),
-        pytest.param("Nobody", 0, "own_oracles:Nobody: cannot be loaded", marks=pytest.mark.slow),
     ],
 )
 def test_a_bad_oracle_is_named_and_what_was_finished_is_stored(

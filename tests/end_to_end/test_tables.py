@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import json
-import sqlite3
-from contextlib import closing
 
 import pandas as pd
 import pytest
 from commands import hpsearch
 from pandas.testing import assert_frame_equal
-
-from hpsearch.store.store import Store
-from hpsearch.store.tables import read_table
-from hpsearch.store.trials import best_trial
 
 _PINNED = ("results.csv", "curves.csv", "sweep.yaml", "sweep.db", "best.keras")
 _COLUMNS = [
@@ -63,15 +57,6 @@ def test_the_files_are_as_documented(finished):
     )
 
 
-def test_the_tables_read_back_with_their_dtypes(finished):
-    read = read_table(finished / "one")
-    bare = pd.read_csv(finished / "one" / "results.csv")
-    assert read["trial"].dtype == "Int64"
-    assert read["score"].dtype == "float64"
-    assert read["shared_with"].dtype == "Int64"
-    assert (read["score"] == bare["score"]).all()
-
-
 def test_the_resolved_sweep_is_one_and_finds_its_rows(finished):
     said = hpsearch("plan", "one/sweep.yaml", "--out", "one", cwd=finished)
     assert "20, 20 have results already" in said.stdout
@@ -85,18 +70,6 @@ def test_a_second_run_trains_nothing(home):
     after = contents(home / "out")
     for name in ("results.csv", "curves.csv", "sweep.yaml", "best.keras"):
         assert after[name] == before[name], name
-
-
-def test_fresh_moves_the_old_directory_aside(home):
-    before = contents(home / "out")
-    said = hpsearch(
-        "run", "sweep.yaml", "--out", "out", "--fresh", "--set", "data.seed=43",
-        "--set", "parameters.hidden_layers=[0]", cwd=home,
-    )  # fmt: skip
-    assert "4 trials, 4 completed, 4 trained now" in said.stdout
-    (aside,) = (p for p in home.iterdir() if p.name.startswith("out."))
-    assert contents(aside) == before
-    assert len(pd.read_csv(home / "out" / "results.csv")) == 4
 
 
 def test_a_shared_training_equals_each_trained_alone(finished, tmp_path, table):
@@ -114,61 +87,6 @@ def test_a_shared_training_equals_each_trained_alone(finished, tmp_path, table):
     assert len(alone) == 10
     ignored = ["trial", "shared_with", "sweep"]
     assert_frame_equal(alone.drop(columns=ignored), short.drop(columns=ignored).loc[alone.index])
-
-
-@pytest.mark.slow
-def test_the_best_of_several_seeds_is_the_trial_with_the_best_mean(tmp_path):
-    (tmp_path / "sweep.yaml").write_text(
-        "data: {dataset: wine, validation: 0.25, seed: 1}\n"
-        "parameters: {units: [2, 3, 4], epochs: 15, optimizer: adam}\n"
-        "seeds: 3\n"
-    )
-    hpsearch("run", "sweep.yaml", "--out", "out", cwd=tmp_path)
-    rows = pd.read_csv(tmp_path / "out" / "results.csv")
-    assert sorted(rows["seed"]) == [0] * 3 + [1] * 3 + [2] * 3
-    means = rows.groupby("config")["score"].mean()
-    best = best_trial(rows)
-    assert means[best["config"]] == means.max()
-    of_best = rows[rows["trial"] == best["trial"]]
-    seed = of_best.loc[of_best["score"].idxmax(), "seed"]
-    with Store(tmp_path / "out" / "sweep.db", read_only=True) as store:
-        (number,) = (
-            each.number
-            for each in store.executions()
-            if (each.trial, each.seed) == (best["trial"], seed)
-        )
-        assert store.meta()["best_model"] == f"{number}:{best['config']}"
-        weights = store.weights(number)
-    # They may be gone: with seeds, the best trial is known only at the end.
-    with closing(sqlite3.connect(tmp_path / "out" / "sweep.db")) as db, db:
-        db.execute("DELETE FROM weights")
-    (tmp_path / "out" / "best.keras").unlink()
-    said = hpsearch("run", "sweep.yaml", "--out", "out", cwd=tmp_path)
-    assert "0 trained now" in said.stdout
-    assert (tmp_path / "out" / "best.keras").exists()
-    with Store(tmp_path / "out" / "sweep.db", read_only=True) as store:
-        again = store.weights(number)
-    assert all((a == b).all() for a, b in zip(again, weights, strict=True))
-
-
-def test_keep_all_keeps_every_trials_weights(tmp_path, digits):
-    (tmp_path / "sweep.yaml").write_text(digits + "keep: all\n")
-    hpsearch(
-        "run", "sweep.yaml", "--out", "out", "--set", "parameters.hidden_layers=[0]", cwd=tmp_path
-    )
-    with Store(tmp_path / "out" / "sweep.db", read_only=True) as store:
-        for number, result in store.results().items():
-            weights = store.weights(number)
-            assert sum(array.size for array in weights) == result.weights == 650
-
-
-def test_best_keeps_one_trials_weights(finished):
-    with Store(finished / "one" / "sweep.db", read_only=True) as store:
-        kept = [number for number in store.results() if store.weights(number) is not None]
-        number, config = store.meta()["best_model"].split(":")
-    assert kept == [int(number)]
-    rows = pd.read_csv(finished / "one" / "results.csv")
-    assert best_trial(rows)["config"] == config
 
 
 @pytest.mark.slow

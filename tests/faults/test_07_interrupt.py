@@ -87,7 +87,7 @@ def test_a_second_one_ends_it_at_once(place):
 
 
 def test_one_before_the_work_begins_is_obeyed(place):
-    driver = start("sweep.yaml", cwd=place, out="out")
+    driver = start("sweep.yaml", cwd=place, out="out", env={})
     wait_for((place / "out" / "run.log").exists, what="the run to be set up")
     seconds, err = driver.send(signal.SIGINT)
     assert driver.process.returncode == 130, err

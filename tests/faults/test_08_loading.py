@@ -66,7 +66,7 @@ def catches_sigterm(pid):
 
 @both
 def test_while_the_users_function_reads_the_data(home, number):
-    driver = start("sweep.yaml", cwd=home, out="out")
+    driver = start("sweep.yaml", cwd=home, out="out", env={})
     wait_for((home / "reached").exists, what="the function")
     assert_ended(driver, number)
 
@@ -89,7 +89,7 @@ def test_a_function_that_catches_everything_is_ended_after_it(home):
     source = (home / "rows.py").read_text()
     slept = next(line for line in source.splitlines() if "time.sleep" in line)
     (home / "rows.py").write_text(source.replace(slept.strip(), swallowing))
-    driver = start("sweep.yaml", cwd=home, out="out")
+    driver = start("sweep.yaml", cwd=home, out="out", env={})
     wait_for((home / "reached").exists, what="the function")
     assert_ended(driver, signal.SIGTERM)
 
@@ -101,7 +101,7 @@ def test_at_any_time(home):
     delays = (0.0, 0.05, 0.2, 0.5, 1.0, 2.0, 4.0)
     for delay, number in zip(delays, itertools.cycle(_ENDS)):
         out = f"out-{delay}"
-        driver = start("sweep.yaml", cwd=home, out=out)
+        driver = start("sweep.yaml", cwd=home, out=out, env={})
         wait_for(lambda pid=driver.pid: catches_sigterm(pid), every=0.001, what="a handler")
         time.sleep(delay)
         assert_ended_in_words(driver, number)

@@ -78,7 +78,7 @@ def require_end(pids):
     ("status", "code", "limits"),
     [
         ("completed", _SLEEPER, {}),
-        pytest.param("timeout", _SLEEPER, {"timeout_seconds": 10}, marks=pytest.mark.slow),
+        pytest.param("timeout", _SLEEPER, {"timeout_seconds": 5}, marks=pytest.mark.slow),
         ("killed", _HUNGRY, {"execution": {"memory": "600MiB"}}),
     ],
 )

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pandas as pd
 import pytest
-from here import run_here
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -153,20 +150,6 @@ def test_ids_name_weights():
     weights = training_weights(dataset, {str(label): 1.0 + i for i, label in enumerate(NEAR)})
     expected = {sorted(NEAR).index(label): 1.0 + i for i, label in enumerate(NEAR)}
     assert weights.tolist() == [expected[code] for code in dataset.train.y.tolist()]
-
-
-def test_ids_name_weights_in_a_file(tmp_path):
-    """A class that weighs nothing is not learned."""
-    rows = [f"{i % 3},{NEAR[i % 3]}" for i in range(90)]
-    (tmp_path / "ids.csv").write_text("\n".join(["a,y", *rows]) + "\n")
-    sweep = {
-        "data": {"csv": str(tmp_path / "ids.csv"), "target": "y"},
-        "model": {"class_weight": {str(NEAR[0]): 0, str(NEAR[2]): 0}},
-        "parameters": {"hidden_layers": 0, "epochs": 20, "learning_rate": 0.1},
-    }
-    table, _ = run_here(json.dumps(sweep), tmp_path / "out")
-    assert table.status.tolist() == ["completed"]
-    assert table.val_accuracy[0] == pytest.approx(1 / 3, abs=0.06)
 
 
 def test_two_keys_of_one_class_are_refused():

@@ -51,7 +51,7 @@ def swept(tmp_path_factory):
 
 
 def of_commands():
-    for command in ("show", "report", "doctor"):
+    for command in ("show", "doctor"):
         for name in ("results.csv", "curves.csv", "sweep.db", ".store", "sweep.yaml", "best.keras"):
             marks = () if command == "show" else (pytest.mark.slow,)
             yield pytest.param(command, name, marks=marks)

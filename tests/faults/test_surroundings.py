@@ -66,7 +66,6 @@ def test_reading_needs_no_working_directory(home):
     "environ",
     [
         pytest.param({"PYTHONIOENCODING": "ascii"}, marks=pytest.mark.slow, id="ascii"),
-        pytest.param({"LC_ALL": "C"}, marks=pytest.mark.slow, id="C"),
         pytest.param({"PYTHONUTF8": "0", "LC_ALL": "C"}, marks=pytest.mark.slow, id="no-utf-8"),
     ],
 )
@@ -108,11 +107,10 @@ def test_paths_that_are_no_utf_8(undecodable, within):
 # Limits
 
 
-@pytest.mark.parametrize("most", [8, pytest.param(12, marks=pytest.mark.slow)])
-def test_few_open_files(home, most):
-    arguments = ("run", "sweep.yaml", "--out", f"files-{most}")
-    done = hpsearch(*arguments, cwd=home, code=2, program=after(f"ulimit -n {most}"))
-    assert f"no more than {most} files may be open" in done.stderr.splitlines()[-1]
+def test_few_open_files(home):
+    arguments = ("run", "sweep.yaml", "--out", "files")
+    done = hpsearch(*arguments, cwd=home, code=2, program=after("ulimit -n 8"))
+    assert "no more than 8 files may be open" in done.stderr.splitlines()[-1]
     hpsearch(*arguments, cwd=home)
 
 
@@ -160,7 +158,7 @@ def test_few_processes():
 @pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounts a disk")
 def test_a_full_disk_of_temporary_files_is_no_damage(tmp_path):
-    parameters = "{units: {min: 1, max: 40, step: 1, type: int}, epochs: 1}"
+    parameters = "{units: {min: 1, max: 20, step: 1, type: int}, epochs: 1}"
     (tmp_path / "sweep.yaml").write_text(
         f"data: {{dataset: wine, test: 0.2}}\nseeds: 10\nparameters: {parameters}\n"
     )
@@ -180,8 +178,6 @@ def test_a_full_disk_of_temporary_files_is_no_damage(tmp_path):
             ["show", "out"],
             ["run", "sweep.yaml", "--out", "out"],
             ["evaluate", "out", "--split", "test"],
-            ["reproduce", "out", "--trial", "1", "--seed", "0"],
-            ["compare", "out", "out", "--settle", "--seeds", "5"],
         ):
             done = hpsearch(*arguments, cwd=tmp_path, code=None, env=environ)
             assert "damaged" not in done.stderr

@@ -62,7 +62,7 @@ CASES = {
         {"dataset": "wine", "validation": 0.25},
         more={"metric": "val_loss", "model": {"class_weight": {"class_0": 3.0}}},
     ),
-    "images": case({"dataset": "fashion_mnist"}, batch_size=500, epochs=1),
+    "images": case({"dataset": "digits"}),
     "a file to validate on": case(
         {"csv": "words.csv", "target": "price", "validation": "more.csv"}, more=MAE
     ),

@@ -50,24 +50,6 @@ def test_grid_of_ranges_with_steps() -> None:
     ]  # fmt: skip
 
 
-def test_an_empty_space_has_one_config() -> None:
-    assert len(ids(grid_draws(Space(())))) == len(ids(random_draws(Space(()), 0))) == 1
-
-
-@pytest.mark.parametrize("seed", [0, 1, 2**32 - 1])
-def test_random_draws_the_whole_space_once(seed: int) -> None:
-    drawn = ids(random_draws(SMALL, seed))
-    assert len(set(drawn)) == len(drawn) == 10
-    assert set(drawn) == set(ids(grid_draws(SMALL)))
-
-
-def test_random_draws_depend_on_the_seed_alone() -> None:
-    assert ids(random_draws(SMALL, 0)) == ids(random_draws(SMALL, 0))
-    assert ids(islice(random_draws(LARGE, 0), 50)) == ids(islice(random_draws(LARGE, 0), 50))
-    assert ids(random_draws(SMALL, 0)) != ids(random_draws(SMALL, 1))
-    assert ids(random_draws(SMALL, 0)) != ids(grid_draws(SMALL))
-
-
 def test_a_draw_depends_on_names_not_on_places() -> None:
     """Reordering the file's lines changes no proposal."""
     moved = Space(LARGE.parameters[::-1])

@@ -362,10 +362,3 @@ def test_optimize_uses_it_if_asked() -> None:
 def test_a_prior_that_cannot_be_used(method: Any, prior: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         hpsearch.optimize(lambda _: 0.0, {"x": [1, 2]}, method, trials=2, prior=prior, verbose=0)
-
-
-def test_a_method_without_a_prior_takes_none() -> None:
-    table = hpsearch.optimize(
-        lambda config: config["x"], {"x": [1.0, 2.0]}, "grid", prior="none", verbose=0
-    ).table
-    assert len(table) == 2

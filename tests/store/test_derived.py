@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tables import PROVENANCE
 
 from hpsearch.data.specs import Task
 from hpsearch.errors import HpsearchError, RefusedError
@@ -20,10 +21,9 @@ from hpsearch.space.space import Config
 from hpsearch.store import derived
 from hpsearch.store.derived import Tables, best_execution
 from hpsearch.store.directory import ResultsDirectory
-from hpsearch.store.tables import Provenance, read_table
+from hpsearch.store.tables import read_table
 from hpsearch.store.trials import best_trial
 
-PROVENANCE = Provenance("val_accuracy:maximize:last", "s", "d1", "r1", "0.1.0", "2.21.0", "3.15.1")
 CURVE = ({"loss": 0.5, "accuracy": 0.5, "val_loss": 0.5, "val_accuracy": 0.5},)
 
 
@@ -119,14 +119,6 @@ def test_a_failed_write_leaves_the_old_files(
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
-@pytest.mark.parametrize(("goal", "number"), [("maximize", 2), ("minimize", 1)])
-def test_best_of_single_seeds(goal: str, number: int) -> None:
-    found = {1: scored(1, 0.25), 2: scored(2, 0.75), 3: scored(3, 0.75)}
-    best = best_execution(EXECUTIONS, found, goal)
-    assert best is not None
-    assert (best[0].number, best[1]) == (number, found[number].score)
-
-
 def test_only_what_counts_can_win() -> None:
     found = {
         1: scored(1, 0.25, Status.STOPPED),
@@ -139,22 +131,6 @@ def test_only_what_counts_can_win() -> None:
     del found[1]
     assert best_execution(EXECUTIONS, found, "maximize") is None
     assert best_execution([], {}, "maximize") is None
-
-
-def test_best_mean_of_all_seeds() -> None:
-    executions = [
-        execution(1, 10), execution(2, 10, 1), execution(3, 20), execution(4, 20, 1),
-        execution(5, 30),
-    ]  # fmt: skip
-    scores = {1: 0.5, 2: 0.75, 3: 0.875, 4: 0.25, 5: 1.0}
-    found = {number: scored(number, score) for number, score in scores.items()}
-    best = best_execution(executions, found, "maximize")
-    assert best is not None
-    assert (best[0].trial, best[0].number, best[1]) == (1, 2, 0.625)
-    best = best_execution(executions, found, "maximize", trial=2)
-    assert best is not None
-    assert (best[0].trial, best[0].number, best[1]) == (2, 3, 0.5625)
-    assert best_execution(executions, found, "maximize", trial=4) is None
 
 
 def test_of_equal_executions_the_first_seed_and_fold_is_best() -> None:

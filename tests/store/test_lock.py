@@ -107,13 +107,6 @@ def test_released_it_is_free_and_a_leftover_file_locks_nobody(tmp_path: Path) ->
     DirectoryLock(tmp_path).release()
 
 
-def test_directories_are_locked_each_for_itself(tmp_path: Path) -> None:
-    (tmp_path / "a").mkdir()
-    (tmp_path / "b").mkdir()
-    with DirectoryLock(tmp_path / "a"), DirectoryLock(tmp_path / "b"):
-        pass
-
-
 def test_an_unreadable_holder_is_unknown(tmp_path: Path, hold) -> None:
     hold()
     (tmp_path / ".lock").write_bytes(b"\xff\xfe")

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
-import signal
 import sqlite3
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -255,23 +251,6 @@ def test_readers_disturb_nobody_and_see_whole_transactions(path: Path) -> None:
         assert len(store.results()) == 1000
 
 
-def test_kill_loses_nothing_that_was_acknowledged(path: Path) -> None:
-    for patience in (0.0, 0.003, 0.011):
-        path.unlink(missing_ok=True)
-        process = writer(path, rounds=1000)
-        assert process.stdout is not None
-        said = [process.stdout.readline() for _ in range(5)]
-        time.sleep(patience)
-        process.kill()
-        said += process.communicate()[0].splitlines()
-        assert process.returncode == -signal.SIGKILL
-        acknowledged = len([line for line in said if line.strip()])
-        with Store(path) as store:
-            found = store.results()
-        assert found.keys() >= set(range(1, acknowledged))
-        assert {-number for number in found} == found.keys()
-
-
 def test_spans_of_an_earlier_version_are_skipped() -> None:
     record = as_json(RESULTS[0])
     assert from_json(record.replace("[]", "[[12.5, 2, 0.25, 3.0]]", 1)) == from_json(record)
@@ -358,12 +337,6 @@ def test_a_missing_store_is_made_only_for_a_writer(tmp_path: Path) -> None:
         Store(tmp_path / "missing" / "sweep.db")
 
 
-def test_a_reader_cannot_write(path: Path) -> None:
-    Store(path).close()
-    with Store(path, read_only=True) as store, pytest.raises(StoreError, match="readonly"):
-        store.add_executions(EXECUTIONS)
-
-
 def test_a_read_only_directory_can_be_read() -> None:
     """As somebody who may not write there: root may everywhere."""
     with tempfile.TemporaryDirectory() as name:
@@ -410,15 +383,3 @@ def test_a_reader_who_may_not_write_the_store_leaves_no_log() -> None:
                 store.add_results(RESULTS)
         finally:
             os.seteuid(0)
-
-
-def test_many_results_stay_small_and_quick(store: Store) -> None:
-    curve = tuple({"loss": 1 / n, "accuracy": 1 / n} for n in range(1, 21))
-    store.add_executions([Execution(n, n, Config({"units": n}), 0) for n in range(1, 1001)])
-    began = time.perf_counter()
-    store.add_results([ExecutionResult(n, Status.COMPLETED, 0.5, curve) for n in range(1, 1001)])
-    assert len(store.results()) == 1000
-    assert time.perf_counter() - began < 2
-    with closing(sqlite3.connect(store.path)) as db:
-        row = db.execute("SELECT record FROM results").fetchone()[0]
-    assert list(json.loads(row)["curve"]) == ["loss", "accuracy"]

@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from tables import PROVENANCE
 
 from hpsearch import load
 from hpsearch.data.specs import Task
@@ -18,7 +19,6 @@ from hpsearch.errors import InputError
 from hpsearch.files import write_atomically
 from hpsearch.space.execution import ExecutionResult, Status
 from hpsearch.store.tables import (
-    Provenance,
     Record,
     column_of,
     curves_table,
@@ -29,15 +29,6 @@ from hpsearch.store.tables import (
     write_csv,
 )
 
-PROVENANCE = Provenance(
-    "val_accuracy:maximize:last",
-    "digits",
-    "d0123456789a",
-    "rabcdef01234",
-    "0.1.0",
-    "2.21.0",
-    "3.15.1",
-)
 NOTES: dict[str, Any] = {
     "hidden_layers": 1, "units": 32, "activation": "relu", "layer_type": "dense",
     "batch_size": 32, "epochs": 2, "optimizer": "adam",
@@ -124,11 +115,6 @@ def test_a_rows_values() -> None:
     assert row[["shared_with", "fold", "error"]].isna().all()
 
 
-def test_rows_stand_in_the_order_of_their_trials() -> None:
-    table = results_table([record(3), record(1), record(2)], Task.MULTICLASS)
-    assert table["trial"].tolist() == [1, 2, 3]
-
-
 def test_metrics_are_those_of_the_scored_epoch() -> None:
     table = results_table([record(scored_epoch=1, score=0.4)], Task.MULTICLASS)
     assert table.loc[0, "val_accuracy"] == table.loc[0, "score"] == 0.4
@@ -179,19 +165,6 @@ def test_a_hyperparameter_that_bears_a_columns_name_is_prefixed() -> None:
     ]  # fmt: skip
 
 
-def test_a_bare_read_csv_reads_the_same(tmp_path: Path) -> None:
-    table = table_of({"dropout": 0.1}, {"mine": "text", "learning_rate": 1e-4})
-    write_csv(table, tmp_path / "results.csv")
-    bare = pd.read_csv(tmp_path / "results.csv")
-    assert list(bare.columns) == list(table.columns)
-    pd.testing.assert_frame_equal(
-        bare.astype(object).where(bare.notna(), None),
-        table.astype(object).where(table.notna(), None),
-        check_dtype=False,
-        rtol=1e-15,
-    )
-
-
 FORMULAS = ["=cmd|' /C calc'!A0", "+1+1", "-2+3", "@SUM(A1)", "'=1", "'", "''", "'plain"]
 
 
@@ -204,29 +177,6 @@ def test_formulas_are_escaped_and_come_back(tmp_path: Path, text: str) -> None:
     cells = [*raw.columns, *raw.loc[0]]
     assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@", "\t", "\r"))]
     pd.testing.assert_frame_equal(read_table(tmp_path), table)
-
-
-@pytest.mark.parametrize(
-    "values",
-    [["1", 1], ["1e5", 2], ["inf", "nan"], ["True", True, "x"], ["", "x"], ["1_000", "x"],
-     [" 12 ", 3], [1.0, "x", 2], [0.1, 1], [True, False], [10**30, 1], ["a\rb", "a\nb", "a,b\"'"],
-     ["NA", "None"], ["\x00", "\ud800", "é"], ["[1]", [1]]],
-)  # fmt: skip
-def test_values_of_ones_own_come_back(tmp_path: Path, values: list[Any]) -> None:
-    table = table_of(*({"mine": value} for value in values))
-    write_csv(table, tmp_path / "results.csv")
-    again = read_table(tmp_path)
-    pd.testing.assert_frame_equal(again, table)
-    assert [type(cell) for cell in again["mine"]] == [type(cell) for cell in table["mine"]]
-
-
-def test_curves(tmp_path: Path) -> None:
-    table = curves_table([record(2), record(1, curve=CURVE[:1])], Task.MULTICLASS)
-    assert table[["trial", "epoch"]].to_numpy().tolist() == [[1, 1], [2, 1], [2, 2]]
-    assert table["val_accuracy"].tolist() == [0.4, 0.4, 2 / 3]
-    write_csv(table, tmp_path / "curves.csv")
-    pd.testing.assert_frame_equal(read_table(tmp_path / "curves.csv"), table)
-    assert len(curves_table([record(curve=())], Task.MULTICLASS)) == 0
 
 
 def test_the_lines_of_empty_tables_are_those_that_pandas_writes(tmp_path: Path) -> None:

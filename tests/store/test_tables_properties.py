@@ -10,12 +10,12 @@ from typing import Any
 import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tables import PROVENANCE
 
 from hpsearch.data.specs import Task
 from hpsearch.space.execution import ExecutionResult, Status
 from hpsearch.space.mlp import NOTES
 from hpsearch.store.tables import (
-    Provenance,
     Record,
     curves_table,
     read_table,
@@ -43,7 +43,6 @@ ANY_FLOAT = st.floats(width=64)
 METRICS = st.fixed_dictionaries(
     dict.fromkeys(("loss", "accuracy", "val_loss", "val_accuracy"), ANY_FLOAT)
 )
-PROVENANCE = Provenance("val_accuracy:maximize:last", "s", "d1", "r1", "0.1.0", "2.21.0", "3.15.1")
 
 
 @st.composite

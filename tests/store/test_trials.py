@@ -12,11 +12,12 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tables import PROVENANCE
 
 from hpsearch.data.specs import Task
 from hpsearch.errors import InputError
 from hpsearch.space.execution import ExecutionResult, Status
-from hpsearch.store.tables import Provenance, Record, read_table, results_table, write_csv
+from hpsearch.store.tables import Record, read_table, results_table, write_csv
 from hpsearch.store.trials import (
     STATISTICS,
     best_trial,
@@ -27,8 +28,6 @@ from hpsearch.store.trials import (
     ranked_trials,
     trials_of,
 )
-
-PROVENANCE = Provenance("val_accuracy:maximize:last", "s", "d1", "r1", "0.1.0", "2.21.0", "3.15.1")
 
 
 @dataclass
@@ -96,14 +95,6 @@ def test_seeds_are_averaged() -> None:
     assert column(trials, "dropout") == [0.5, None]
     assert trials["status"].tolist() == ["completed", "completed"]
     assert set(trials["metric"]) == {"val_accuracy:maximize:last"}
-
-
-def test_folds_are_averaged() -> None:
-    table = table_of(*(Row(1, score, 3, fold) for fold, score in ((1, 0.2), (2, 0.4), (3, 0.9))))
-    (line,) = trials_of(table).to_dict("records")
-    assert line["score"] == mean([0.2, 0.4, 0.9])
-    assert (line["seed"], line["executions"]) == (3, 3)
-    assert pd.isna(line["fold"])
 
 
 def test_folds_and_seeds_are_averaged() -> None:

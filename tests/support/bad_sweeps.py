@@ -24,7 +24,6 @@ def bad(text: str, line: int, path: str, *pieces: str) -> Bad:
 BAD = {
     # The YAML itself.
     "empty": bad("", 1, "", "empty", "hpsearch init"),
-    "only comments": bad("# nothing\n", 1, "", "empty"),
     "null": bad("---\nnull\n", 2, "", "empty"),
     "list at top": bad("- a\n- b\n", 1, "", "a list", "mapping"),
     "scalar at top": bad("digits\n", 1, "", "a single value"),
@@ -47,9 +46,7 @@ BAD = {
     "duplicate key": bad(DATA + "seed: 1\nseed: 2\n", 3, "seed", "twice", "line 2"),
     "hyperparameter at top": bad(DATA + "epochs: 3\n", 2, "epochs", "put it under parameters:"),
     "layer's units at top": bad(DATA + "units_2: 3\n", 2, "units_2", "under parameters:"),
-    "task at top": bad(DATA + "task: regression\n", 2, "task", "put it under data:"),
     "workers at top": bad(DATA + "workers: 2\n", 2, "workers", "put it under execution:"),
-    "trials at top": bad(DATA + "trials: 2\n", 2, "trials", "put it under budget:"),
     "metric the other way round": bad(
         DATA + "metric: accuracy_val\n", 2, "metric", "did you mean 'val_accuracy'?"
     ),
@@ -70,7 +67,6 @@ BAD = {
     "key is a number": bad(DATA + "1: 2\n", 2, "", "key 1 is not text"),
     "key is a list": bad(DATA + "? [a]\n: 2\n", 2, "", "cannot be a key"),
     "nested": bad(DATA + "x: " + "[" * 60 + "]" * 60, 2, "", "more than 50 deep"),
-    "depth 3000": bad(DATA + "x: " + "[" * 3000, 2, "", "more than 50 deep"),
     "depth 3000 mappings": bad("{a: " * 3000, 1, "", "more than 50 deep"),
     "huge number": bad(DATA + "seed: " + "9" * 5000, 2, "seed", "5000 digits"),
     # Unknown keys, missing keys, empty values.
@@ -86,9 +82,6 @@ BAD = {
     # Name and seeds.
     "name climbs": bad(DATA + "name: ../x\n", 2, "name", "A-Z", "'../x'"),
     "name is dots": bad(DATA + "name: ..\n", 2, "name", "not . or .."),
-    "name is markup": bad(DATA + "name: <script>\n", 2, "name", "A-Z"),
-    "name is a formula": bad(DATA + "name: '=cmd|x'\n", 2, "name", "A-Z"),
-    "name is SQL": bad(DATA + 'name: "\'); DROP"\n', 2, "name", "A-Z"),
     "name is a number": bad(DATA + "name: 12\n", 2, "name", "quotes"),
     "name too long": bad(DATA + f"name: {'a' * 65}\n", 2, "name", "1 to 64"),
     "seed is text": bad(DATA + 'seed: "1"\n', 2, "seed", "whole number", "remove the quotes"),
@@ -97,7 +90,6 @@ BAD = {
     "seeds zero": bad(DATA + "seeds: 0\n", 2, "seeds", "1 to 10000", "not 0"),
     "seeds twice": bad(DATA + "seeds: [0, 1, 1]\n", 2, "seeds[2]", "twice"),
     "seeds max below min": bad(DATA + "seeds: {min: 5, max: 3}\n", 2, "seeds.min", "at most max"),
-    "seeds key": bad(DATA + "seeds: {min: 1, mx: 3}\n", 2, "seeds.mx", "unknown", "'max'"),
     # Data.
     "unknown dataset": bad(
         "data: {dataset: fashion-mnist}\n", 1, "data.dataset", "unknown", "'fashion_mnist'"
@@ -137,7 +129,6 @@ BAD = {
         P + "  learning_rate: [0.1, -0.1]\n", 3, "parameters.learning_rate[1]", "above 0", "-0.1"
     ),
     "rate nan": bad(P + "  learning_rate: .nan\n", 3, "parameters.learning_rate", "finite"),
-    "rate inf": bad(P + "  learning_rate: .inf\n", 3, "parameters.learning_rate", "finite"),
     "schedule outside": bad(
         P + "  learning_rate: {name: cosine_decay, initial_learning_rate: 0.1, decay_steps: 9}\n",
         3,
@@ -145,20 +136,15 @@ BAD = {
         "belongs to an optimizer",
     ),
     "batch 0": bad(P + "  batch_size: [0]\n", 3, "parameters.batch_size[0]", "at least 1", "not 0"),
-    "epochs 0": bad(P + "  epochs: 0\n", 3, "parameters.epochs", "at least 1"),
     "epochs float": bad(P + "  epochs: 1e3\n", 3, "parameters.epochs", "write 1000"),
     "layers negative": bad(
         P + "  hidden_layers: [-1]\n", 3, "parameters.hidden_layers[0]", "0 or more"
     ),
-    "layers true": bad(P + "  hidden_layers: true\n", 3, "parameters.hidden_layers", "true"),
     "units 0": bad(P + "  units: [[10, 0]]\n", 3, "parameters.units[0][1]", "at least 1"),
     "units_0": bad(P + "  units_0: 3\n", 3, "parameters.units_0", "unknown", "'units'"),
     "dropout 1": bad(P + "  dropout: 1.0\n", 3, "parameters.dropout", "below 1"),
-    "momentum 1": bad(P + "  momentum: 1\n", 3, "parameters.momentum", "below 1"),
-    "decay negative": bad(P + "  weight_decay: -1\n", 3, "parameters.weight_decay", "0 or more"),
     "l2 negative": bad(P + "  l2: [-0.1]\n", 3, "parameters.l2[0]", "0 or more"),
     "activation": bad(P + "  activation: [rellu]\n", 3, "parameters.activation[0]", "'relu'"),
-    "activation yes": bad(P + "  activation: 3\n", 3, "parameters.activation", "not 3"),
     "layer type": bad(P + "  layer_type: batchnorm\n", 3, "parameters.layer_type", "'batch_norm'"),
     "layer type code": bad(
         P + '  layer_type: "a.b:"\n', 3, "parameters.layer_type", "package.module:function"
@@ -173,9 +159,6 @@ BAD = {
     ),
     "optimizer value": bad(
         P + "  optimizer: {name: adam, beta_1: 1.5}\n", 3, "parameters.optimizer.beta_1", "below 1"
-    ),
-    "optimizer nested name": bad(
-        P + "  optimizer: {name: adamm}\n", 3, "parameters.optimizer.name", "'adam'"
     ),
     "optimizer without name": bad(
         P + "  optimizer: [{momentum: 0.9}]\n", 3, "parameters.optimizer[0]", "name is missing"
@@ -212,7 +195,6 @@ BAD = {
     ),
     "unknown hyperparameter": bad(P + "  unit: 3\n", 3, "parameters.unit", "did you mean 'units'?"),
     "lr": bad(P + "  lr: 0.1\n", 3, "parameters.lr", "did you mean 'learning_rate'?"),
-    "neurons": bad(P + "  neurons: [3]\n", 3, "parameters.neurons", "'units'"),
     "scale as hyperparameter": bad(
         P + "  layer_type: own:layer\n  scale: [unit, none]\n",
         4,
@@ -235,7 +217,6 @@ BAD = {
     ),
     "min is max": bad(P + "  units: {min: 3, max: 3}\n", 3, "parameters.units.min", "both 3"),
     "nan bound": bad(P + "  l2: {min: .nan, max: 1}\n", 3, "parameters.l2.min", "finite"),
-    "inf bound": bad(P + "  l2: {min: 0, max: .inf}\n", 3, "parameters.l2.max", "finite"),
     "no max": bad(P + "  l2: {min: 0}\n", 3, "parameters.l2", "max is missing"),
     "log from 0": bad(
         P + "  l2: {min: 0, max: 1, scale: log}\n", 3, "parameters.l2.min", "above 0 on a log"
@@ -468,9 +449,6 @@ BAD = {
         3,
         "parameters.l2.min",
         "has no meaning",
-    ),
-    "distribution bound": bad(
-        P + "  l2: {distribution: uniform, min: 0}\n", 3, "parameters.l2", "max is missing"
     ),
     "q": bad(P + "  l2: {min: 0, max: 1, q: 0.1}\n", 3, "parameters.l2.q", "write step"),
     "q in quotes": bad(

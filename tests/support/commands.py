@@ -20,7 +20,7 @@ from typing import Any
 
 import psutil
 import pytest
-from zygote import Zygote
+from zygote import Started, Zygote
 
 ODD_LAYERS = Path(__file__).with_name("odd_layers.py")
 USER_MODELS = Path(__file__).with_name("user_models.py")
@@ -64,7 +64,7 @@ def in_sessions(sessions: Iterable[int]) -> list[int]:
 class Running:
     """A command that was started and is to be disturbed."""
 
-    process: subprocess.Popen[str]
+    process: subprocess.Popen[str] | Started
     directory: Path
     log_begins: int = 0
     #: What stderr got, once it was read to the end.
@@ -209,17 +209,18 @@ def python(code: str, *arguments: str, cwd: Path | None = None) -> str:
 
 
 def start(*arguments: object, cwd: Path, out: str, env: Mapping[str, str] | None = None) -> Running:
-    """Start `hpsearch run ... --out OUT` and return at once."""
+    """Start `hpsearch run ... --out OUT`, as `hpsearch` does, and return at once."""
     log = cwd / out / "run.log"
     log_begins = log.stat().st_size if log.exists() else 0
-    process = subprocess.Popen(
-        [*PROGRAM, "run", *map(str, arguments), "--out", out],
-        cwd=cwd,
-        env=environment() | dict(env or {}),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    words, environ = ["run", *map(str, arguments), "--out", out], environment() | dict(env or {})
+    process: subprocess.Popen[str] | Started
+    if env is None and _at_start(environ) == _AT_START:
+        process = zygote().start(words, cwd=cwd, env=environ)
+    else:
+        pipe = subprocess.PIPE
+        process = subprocess.Popen(
+            [*PROGRAM, *words], cwd=cwd, env=environ, stdout=pipe, stderr=pipe, text=True
+        )
     running = Running(process, cwd / out, log_begins)
     _STARTED.append(running)
     return running

@@ -6,9 +6,18 @@ import itertools
 from collections.abc import Collection
 from functools import partial
 
+from hpsearch.data.specs import InputSpec, Target, Task
+from hpsearch.models.problem import Problem, Recipe
 from hpsearch.search.asking import Reply, reply_of, search_with
 from hpsearch.search.strategy import Strategy
+from hpsearch.tuner.estimate import DataSizes, NetworkCosts
 from hpsearch.tuner.loop import Engine
+
+RECIPE = Recipe(0, "mse", "linear", "val_accuracy", "maximize")
+COSTS = NetworkCosts(
+    Problem(RECIPE, InputSpec((4,), "float32"), Target(Task.MULTICLASS, 2)),
+    DataSizes(100, 10, 4, 2, 1000),
+)
 
 
 def run_engine(engine: Engine, answered: Collection[int] = ()) -> None:

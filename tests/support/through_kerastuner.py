@@ -39,12 +39,4 @@ class Through:
         self.oracle.strategy.restore(configs, outcomes)
 
     def __getattr__(self, name: str) -> Any:
-        of_strategy = name in (
-            "adaptive",
-            "exhausted",
-            "foreseen",
-            "rungs",
-            "close",
-            "first_epochs",
-        )
-        return getattr(self.oracle.strategy if of_strategy else self.oracle, name)
+        return getattr(self.oracle.strategy if name in _OF_STRATEGY else self.oracle, name)

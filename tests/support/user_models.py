@@ -183,14 +183,14 @@ def no_model(hp):
     return hp.Int("units", 1, 2)
 
 
-def two_outputs(hp, *, own_step=False, listed=False):
+def two_outputs(hp, *, listed=False):
     """The digit, and whether it is odd."""
     inputs = keras.Input((8, 8))
     x = layers.Dense(hp.Choice("units", [8, 16]), activation="relu")(layers.Flatten()(inputs))
     digit = layers.Dense(10, activation="softmax", name="digit")(x)
     odd = layers.Dense(1, activation="sigmoid", name="odd")(x)
     outputs = [digit, odd] if listed else {"digit": digit, "odd": odd}
-    model = (OwnStep if own_step else keras.Model)(inputs, outputs)
+    model = keras.Model(inputs, outputs)
     model.compile(
         "adam",
         {"digit": "sparse_categorical_crossentropy", "odd": "binary_crossentropy"},
@@ -203,11 +203,6 @@ def two_outputs(hp, *, own_step=False, listed=False):
 def two_listed_outputs(hp):
     """The same, in a list."""
     return two_outputs(hp, listed=True)
-
-
-def two_outputs_own_step(hp):
-    """The same with a training step of its own."""
-    return two_outputs(hp, own_step=True)
 
 
 def transfer(hp):

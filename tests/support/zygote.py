@@ -34,6 +34,7 @@ from typing import Any, NoReturn
 from hpsearch.workers import forkserver, servers
 
 _MOST_BYTES = 1 << 16
+_MOST_SAID = 1 << 24
 _END_SECONDS = 10
 
 
@@ -88,15 +89,24 @@ class Zygote:
                 texts.append(file.read().decode())
         return subprocess.CompletedProcess(["hpsearch", *arguments], code, *texts)
 
+    def start(self, arguments: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> Started:
+        """Start `hpsearch ARGUMENTS` as a child of this process."""
+        request = "start", [*arguments], str(cwd.absolute()), dict(env)
+        files = [os.memfd_create("said") for _ in range(2)]
+        return Started(self._adopted(request, files), files)
+
     def servers(
         self, command: Sequence[str], *, pass_fds: Sequence[int], stdout: Any, env: Any, **_: Any
-    ) -> _Servers:
+    ) -> _Process:
         """Fork the servers of this process, in place of a Popen of their module."""
         request = "servers", list(command), os.getcwd(), dict(env)
+        return _Process(self._adopted(request, [stdout.fileno(), *pass_fds]))
+
+    def _adopted(self, request: Sequence[Any], descriptors: Sequence[int]) -> int:
         with self._lock:
             _adopt_orphans(1)
             try:
-                return _Servers(self._ask(request, [stdout.fileno(), *pass_fds]))
+                return self._ask(request, descriptors)
             finally:
                 _adopt_orphans(0)
 
@@ -117,25 +127,56 @@ def _adopt_orphans(on: int) -> None:
     ctypes.CDLL(None).prctl(forkserver._ADOPTS, on)
 
 
-class _Servers:
-    """Servers that were forked, where `hpsearch.workers.servers` has a Popen."""
+class _Process:
+    """A process that was forked, where others have a Popen."""
 
     def __init__(self, pid: int) -> None:
         self.returncode: int | None = None
         self.pid = pid
 
-    def wait(self, seconds: float | None = None) -> int:
+    def wait(self, timeout: float | None = None) -> int:
         """As `Popen.wait`."""
-        deadline = None if seconds is None else time.monotonic() + seconds
+        deadline = None if timeout is None else time.monotonic() + timeout
         while self.returncode is None:
             pid, status = os.waitpid(self.pid, 0 if deadline is None else os.WNOHANG)
             if pid:
                 self.returncode = os.waitstatus_to_exitcode(status)
             elif time.monotonic() > deadline:
-                raise subprocess.TimeoutExpired("forkserver", seconds)
+                raise subprocess.TimeoutExpired("hpsearch", timeout)
             else:
                 time.sleep(0.005)
         return self.returncode
+
+
+class Started(_Process):
+    """A command that was started, with what a Popen has."""
+
+    def __init__(self, pid: int, files: list[int]) -> None:
+        super().__init__(pid)
+        self._files, self._said = files, [""] * len(files)
+
+    def poll(self) -> int | None:
+        """As `Popen.poll`."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.wait(0)
+        return self.returncode
+
+    def communicate(self, timeout: float | None = None) -> tuple[str, ...]:
+        """As `Popen.communicate`."""
+        self.wait(timeout)
+        while self._files:
+            with os.fdopen(self._files.pop(), "rb") as file:
+                self._said[len(self._files)] = os.pread(file.fileno(), _MOST_SAID, 0).decode()
+        return tuple(self._said)
+
+    def send_signal(self, number: int) -> None:
+        """As `Popen.send_signal`."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """As `Popen.kill`."""
+        self.send_signal(signal.SIGKILL)
 
 
 def subprocess_with(popen: Callable[..., Any]) -> SimpleNamespace:
@@ -147,14 +188,14 @@ def subprocess_with(popen: Callable[..., Any]) -> SimpleNamespace:
 
 def _fork_servers(
     command: Sequence[str], *, pass_fds: Sequence[int], stdout: Any, env: Any, **_: Any
-) -> _Servers:
+) -> _Process:
     """Fork the servers of a command, which is this process."""
     sys.stdout.flush()
     sys.stderr.flush()
     pid = os.fork()
     if pid == 0:
         _ending(lambda: _be_servers(command, pass_fds, stdout.fileno(), env))
-    return _Servers(pid)
+    return _Process(pid)
 
 
 def _be_servers(
@@ -174,13 +215,19 @@ def _be_servers(
     forkserver.main()
 
 
-def _orphaned_servers(
+def _tests_servers(
     command: list[str], cwd: str, env: Mapping[str, str], log: int, *kept: int
-) -> int:
-    """Fork the servers of the tests' process by one that ends at once, so that they are its."""
+) -> None:
+    """Be the servers of the tests' process."""
     place = command.index("hpsearch.workers.forkserver") + 1
     command[place : place + 2] = map(str, kept)
-    driver = int(command[place + 2])
+    os.chdir(cwd)
+    _be_servers(command, kept, log, env)
+
+
+def _orphaned(call: Callable[[], None]) -> int:
+    """Fork by a process that ends at once, so that the child is the tests' process'."""
+    tests = os.getppid()
     readable, writable = os.pipe()
     between = os.fork()
     if between == 0:
@@ -191,10 +238,9 @@ def _orphaned_servers(
             os._exit(0)
         while (parent := os.getppid()) == middle:
             time.sleep(0.001)
-        if parent != driver:
+        if parent != tests:
             os._exit(1)
-        os.chdir(cwd)
-        _ending(lambda: _be_servers(command, kept, log, env))
+        _ending(call)
     os.waitpid(between, 0)
     pid = int(os.read(readable, 32))
     os.close(readable)
@@ -225,7 +271,7 @@ def _ending(call: Callable[[], None]) -> NoReturn:
 
 def _command(arguments: list[str], cwd: str, env: dict[str, str], out: int, err: int) -> None:
     """Be `python -m hpsearch ARGUMENTS`, or `python SCRIPT ARGUMENTS`."""
-    from hpsearch.cli.app import main
+    from hpsearch.__main__ import main
 
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.chdir(cwd)
@@ -272,12 +318,14 @@ def _serve(channel: socket.socket) -> None:
         if not message:
             return
         what, *request = json.loads(message)
-        if what == "servers":
-            pid = _orphaned_servers(*request, *descriptors)
-        else:
+        be = _tests_servers if what == "servers" else _command
+        call = functools.partial(be, *request, *descriptors)
+        if what == "command":
             pid = os.fork()
             if pid == 0:
-                _ending(functools.partial(_command, *request, *descriptors))
+                _ending(call)
+        else:
+            pid = _orphaned(call)
         for descriptor in descriptors:
             os.close(descriptor)
         channel.send(str(pid).encode())

@@ -144,12 +144,6 @@ def test_optimizers_that_keep_more(digits, optimizer):
 
 
 @pytest.mark.slow
-def test_accumulation_goes_on_in_fit(digits):
-    optimizer = {"name": "sgd", "momentum": 0.9, "gradient_accumulation_steps": 4}
-    assert_continues(values(optimizer), digits, "fit", halts=(1,), epochs=3)
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize("layer_type", ["dropout", "batch_norm"])
 def test_fit(digits, layer_type):
     assert_continues(values("nadam", layer_type), digits, "fit", halts=(2,), epochs=3)

@@ -215,15 +215,6 @@ def test_weights_go_in_and_out(digits):
         np.testing.assert_array_equal(mine, theirs)
 
 
-def test_the_keras_model_has_the_present_weights(digits):
-    made = trainer({"units": [16, 8]}, digits, "native")
-    numbers = made.run_epoch()
-    accuracy = made.model.evaluate(
-        digits.arrays.x_val, digits.arrays.y_val, verbose=0, return_dict=True
-    )["accuracy"]
-    assert accuracy == pytest.approx(numbers["val_accuracy"], abs=1e-6)
-
-
 @pytest.mark.parametrize(
     "values",
     [

@@ -42,24 +42,6 @@ def test_seeds_differ(digits):
     assert first.run_epoch() != second.run_epoch()
 
 
-def test_weights_are_copies_that_can_be_set(digits):
-    trainer = digits.trainer(VALUES, 0)
-    before = trainer.weights()
-    kept = [weight.copy() for weight in before]
-    trainer.run_epoch()
-    for ours, theirs in zip(before, kept, strict=True):
-        np.testing.assert_array_equal(ours, theirs)
-    trainer.set_weights(before)
-    np.testing.assert_array_equal(trainer.weights()[0], before[0])
-    assert trainer.weights_count == 64 * 16 + 16 + 16 * 10 + 10
-
-
-def test_divergence_is_reported_as_it_is(diabetes):
-    values = {"units": 8, "optimizer": {"name": "sgd", "learning_rate": 1e6}}
-    numbers = curve(diabetes.trainer(values, 0), 3)[-1]
-    assert not all(np.isfinite(list(numbers.values())))
-
-
 def test_choice_does_not_import_tensorflow():
     code = (
         "import sys, hpsearch.training.make, hpsearch.space.layer_types; "
@@ -93,18 +75,6 @@ def test_tensors_share_memory_where_they_can(digits):
     assert as_tensors(dataclasses.replace(arrays)) is not tensors
 
 
-def own_with_metrics(hp):
-    layers = [
-        keras.Input((64,)),
-        keras.layers.Dense(hp.values["units"], activation="relu"),
-        keras.layers.Dense(10, activation="softmax"),
-    ]
-    model = keras.Sequential(layers)
-    top2 = keras.metrics.SparseTopKCategoricalAccuracy(2, name="top2")
-    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy", top2])
-    return model
-
-
 class OwnStep(keras.Model):
     """Trains as Keras does, but in a step of its own."""
 
@@ -130,15 +100,6 @@ def not_a_model(hp):
 
 def own(problem, function):
     return problem.replace(model=f"{__name__}:{function.__name__}")
-
-
-def test_model_of_ones_own_reports_its_metrics(digits):
-    given = own(digits, own_with_metrics)
-    graph = given.trainer({"units": 8}, 0, kind="graph")
-    fit = given.trainer({"units": 8}, 0, kind="fit")
-    for ours, theirs in zip(curve(graph, 2), curve(fit, 2), strict=True):
-        assert set(ours) == {"loss", "accuracy", "top2", "val_loss", "val_accuracy", "val_top2"}
-        assert ours == pytest.approx(theirs, rel=1e-5)
 
 
 def test_own_training_step_falls_back_to_fit(diabetes):

@@ -11,31 +11,23 @@ from typing import Any
 
 import numpy as np
 import pytest
-from engines import run_engine, run_late
+from engines import COSTS, RECIPE, run_engine, run_late
+from tables import PROVENANCE
 
-from hpsearch.data.specs import InputSpec, Target, Task
-from hpsearch.models.problem import Problem, Recipe
+from hpsearch.data.specs import Task
 from hpsearch.space.execution import ExecutionResult, Status
 from hpsearch.spec.sweep import sweep_from_mapping
 from hpsearch.store.derived import Tables
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.records import PACKAGES
 from hpsearch.store.store import Store
-from hpsearch.store.tables import Provenance
 from hpsearch.training.follow import follow
-from hpsearch.tuner.estimate import DataSizes, NetworkCosts
 from hpsearch.tuner.learning import Snapshots, make_planner
 from hpsearch.tuner.loop import Engine
 from hpsearch.tuner.search import Search
 from hpsearch.tuner.settings import Stop, ignore
 from hpsearch.workers.protocol import Answered, Event, Finished, Job, Lost
 
-RECIPE = Recipe(0, "mse", "linear", "val_accuracy", "maximize")
-COSTS = NetworkCosts(
-    Problem(RECIPE, InputSpec((4,), "float32"), Target(Task.MULTICLASS, 2)),
-    DataSizes(100, 10, 4, 2, 1000),
-)
-PROVENANCE = Provenance("val_accuracy:maximize:last", "s", "d1", "r1", "0.1.0", "2.21.0", "3.15.1")
 PARAMETERS = {
     "units": {"min": 1, "max": 5000},
     "activation": ["relu", "tanh", "gelu"],
@@ -298,16 +290,6 @@ def test_a_proposal_with_other_epochs_costs_the_difference(tmp_path: Path) -> No
     assert shared or any(job.past for job in executor.jobs)
 
 
-def test_configs_come_first_in_any_method(tmp_path: Path) -> None:
-    listed = [{"units": 7, "activation": "gelu"}, {"units": 9, "epochs": 3}]
-    for index, method in enumerate(METHODS):
-        with search(tmp_path / str(index), method, configs=listed, budget={"trials": 5}) as (
-            engine, _,
-        ):  # fmt: skip
-            run_engine(engine)
-            assert [t.config.values["units"] for t in engine.store.executions()[:2]] == [7, 9]
-
-
 def test_a_seed_that_is_added_trains_what_is_missing(tmp_path: Path) -> None:
     first, _ = run(tmp_path, "tpe", budget={"trials": 8})
     # The budget is spent; it counts configs, and none is new.
@@ -323,15 +305,6 @@ def test_a_budget_that_grew_promotes_further(tmp_path: Path) -> None:
     second, two = run(tmp_path, "asha", budget={"trials": 18})
     assert all(second[n][:2] == first[n][:2] for n in first)
     assert one.epochs + two.epochs == sum(len(r.curve) for *_, r in second.values())
-
-
-def test_a_finished_search_does_nothing(tmp_path: Path) -> None:
-    for index, method in enumerate(METHODS):
-        place = tmp_path / str(index)
-        first, _ = run(place, method, budget={"trials": 8})
-        again, executor = run(place, method, budget={"trials": 8})
-        assert again == first
-        assert not executor.jobs
 
 
 @pytest.mark.parametrize("method", ["random", "tpe", "asha"])

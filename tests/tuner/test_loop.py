@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from engines import run_engine
+from engines import COSTS, RECIPE, run_engine
+from tables import PROVENANCE
 
-from hpsearch.data.specs import InputSpec, Target, Task
-from hpsearch.models.problem import Problem, Recipe
+from hpsearch.data.specs import Task
 from hpsearch.search.draws import grid_draws
 from hpsearch.search.strategy import Outcome, Proposal
 from hpsearch.space.execution import Curve, ExecutionResult, Repetition, Status
@@ -21,20 +21,11 @@ from hpsearch.space.space import Choices, Config, Parameter, Space
 from hpsearch.store.derived import Tables
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.store import Store
-from hpsearch.store.tables import Provenance
-from hpsearch.tuner.estimate import DataSizes, NetworkCosts
 from hpsearch.tuner.learning import AdaptivePlanner, CurveReuse, Snapshots
 from hpsearch.tuner.loop import Engine
 from hpsearch.tuner.planning import FixedPlanner, Planner, Summary, Trials
 from hpsearch.tuner.settings import Planned, Stop, Stored
 from hpsearch.workers.protocol import Answered, Event, Finished, Job, Lost, Said
-
-RECIPE = Recipe(0, "mse", "linear", "val_accuracy", "maximize")
-COSTS = NetworkCosts(
-    Problem(RECIPE, InputSpec((4,), "float32"), Target(Task.MULTICLASS, 2)),
-    DataSizes(100, 10, 4, 2, 1000),
-)
-PROVENANCE = Provenance("val_accuracy:maximize:last", "s", "d1", "r1", "0.1.0", "2.21.0", "3.15.1")
 
 
 def space_of(**choices: Sequence[Any]) -> Space:

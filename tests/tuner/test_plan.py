@@ -110,21 +110,6 @@ def test_default_epochs_count() -> None:
     assert [t.stops for t in trainings] == [((3, 2), (10, 1))]
 
 
-def test_digits_grid_trains_a_third() -> None:
-    found = configs(
-        hidden_layers=[0, 1, 2], units=[32, 64], activation=["relu", "sigmoid"],
-        layer_type=["dense", "dropout"], epochs=[5, 10, 20], optimizer=["rmsprop", "adam"],
-    )  # fmt: skip
-    trials = numbered(found)
-    trainings = group(trials)
-    assert len(trials) == 3 * len(trainings) == 3 * (1 + 2 * 2 * 2 * 2) * 2
-    summary = summarize(trials, trainings, 64, 10)
-    assert (summary.trials, summary.executions, summary.trainings) == (102, 102, 34)
-    assert summary.epochs_asked == 34 * 35
-    assert summary.epochs_saved == 34 * 15
-    assert summary.weights == (650, 64 * 64 + 64 + 64 * 64 + 64 + 650)
-
-
 def test_summary_of_nothing_and_of_ones_own_layers() -> None:
     assert summarize([], [], 4, 2).weights is None
     trials = numbered(configs(layer_type=["my.module:block", "dense"]))

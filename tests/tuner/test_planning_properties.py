@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from itertools import product
-from math import prod
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
@@ -13,8 +12,6 @@ from hpsearch.search.draws import draws
 from hpsearch.space.execution import Execution
 from hpsearch.spec.sweep import Sweep, sweep_from_mapping
 from hpsearch.tuner.planning import Trials, group
-
-_DEFAULTS = {"hidden_layers": 1, "units": 100, "activation": "relu", "layer_type": "dense"}
 
 
 def some(values: st.SearchStrategy[Any]) -> st.SearchStrategy[list[Any]]:
@@ -124,21 +121,3 @@ def test_a_plan_covers_exactly_its_space(
         assert training.seed == trial.seed
         asked = network({**training.values, "epochs": epochs})
         assert asked == network(dict(trial.config.values))
-
-
-@settings(max_examples=40, suppress_health_check=list(HealthCheck))
-@given(SWEEPS.filter(lambda drawn: prod(map(len, drawn[0].values())) <= 60))
-def test_random_points_come_to_cover_exactly_the_same_space(
-    drawn: tuple[dict[str, Any], str | None, int | None, int],
-) -> None:
-    raw = sweep_of(drawn)
-    if not expected(raw):
-        return
-    space = sweep_from_mapping(raw).space
-    ids = {
-        method: [config.id for config in draws(method, space, (), 3)]
-        for method in ("grid", "random", "sobol")
-    }
-    for found in ids.values():
-        assert len(set(found)) == len(found)
-        assert set(found) == set(ids["grid"])

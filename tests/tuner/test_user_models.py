@@ -31,17 +31,6 @@ def run(tmp_path):
     return running
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("model", "trainer"), [("convolutional", "graph"), ("recurrent", "graph"), ("own_step", "fit")]
-)
-def test_what_trains_it(run, model, trainer):
-    table, _ = run(model, "method: random\nbudget: {trials: 2}\nparameters: {epochs: 2}\n")
-    assert set(table["status"]) == {"completed"}, table["error"].tolist()
-    assert set(table["trainer"]) == {trainer}
-    assert table["val_loss"].between(0, 3).all()
-
-
 def test_dead_ones_have_empty_cells(run):
     table, _ = run("conditional", "method: sobol\nbudget: {trials: 6}\nparameters: {epochs: 1}\n")
     assert len(table) == 6
@@ -93,16 +82,6 @@ def test_configs_take_the_models_defaults(run):
     assert list(table["units_0"]) == [16, 8]
     assert list(table["num_layers"]) == [1, 2]
     assert list(table["lr"]) == [1e-3, 1e-3]
-
-
-@pytest.mark.slow
-def test_a_fit_of_its_own(run):
-    table, _ = run("Fitted", "method: random\nbudget: {trials: 4}\n")
-    assert set(table["status"]) == {"completed"}, table["error"].tolist()
-    assert set(table["trainer"]) == {"native"}
-    assert (table["epochs_trained"] == table["epochs"]).all()
-    assert table["batch_size"].isin([32, 64]).all()
-    assert table["normalize"].isin([True, False]).all()
 
 
 @pytest.mark.slow

@@ -21,7 +21,6 @@ from hpsearch.workers.protocol import (
     EpochFinished,
     Finished,
     Heard,
-    Lost,
     Started,
 )
 
@@ -195,10 +194,6 @@ def test_a_failed_call_says_why_and_others_go_on(executor, job, drive, tmp_path)
     assert errors == ["", "ZeroDivisionError: by zero", "no room left"]
     assert answers(events)[1].status is Status.COMPLETED
     assert (executor.busy, path.exists()) == (0, True)
-
-
-def test_nothing_is_lost(executor, jobs, drive):
-    assert not [event for event in drive(executor, jobs) if isinstance(event, Lost)]
 
 
 def heard(executor, count=1):

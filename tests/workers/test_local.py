@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from commands import in_sessions, session_of, wait_for
+from commands import wait_for
 
 from hpsearch.errors import HpsearchError
 from hpsearch.space.execution import Status
@@ -30,25 +30,6 @@ def pid_of(executor, worker):
     while executor._pool.workers[worker].pid is None:
         executor.events(0.1)
     return executor._pool.workers[worker].pid
-
-
-@pytest.mark.slow
-def test_a_killed_worker_costs_only_what_it_ran(start, job, drive):
-    with start(2) as executor:
-        slow = [job((1, n), layer_type="odd_layers:slow", units=n) for n in (1, 2)]
-        events = drive(executor, slow[:1], until=lambda e: isinstance(e, Started))
-        victim = events[0].worker
-        executor.submit(slow[1])
-        os.kill(pid_of(executor, victim), signal.SIGKILL)
-        events = drive(executor, [job((1, 3))])
-        (loss,) = lost(events)
-        assert loss.training == slow[0].training
-        assert loss.worker == victim
-        assert "SIGKILL" in loss.reason
-        assert not loss.timed_out
-        assert loss.seconds > 0
-        assert sorted(answered(events)) == [2, 3]
-        assert answered(drive(executor, slow[:1])) == [1]
 
 
 def test_what_was_answered_before_a_death_is_not_lost(start, job, drive):
@@ -78,50 +59,6 @@ def test_deaths_while_nobody_looks_are_told(start, job, drive, workers):
         losses = lost(drive(executor))
         assert sorted(loss.training.number for loss in losses) == list(numbers)
         assert all("SIGKILL" in loss.reason for loss in losses)
-
-
-def test_a_crash_in_native_code_is_told_by_its_name(start, job, drive):
-    with start() as executor:
-        (loss,) = lost(drive(executor, [job((1, 1), layer_type="odd_layers:dying")]))
-        assert "SIGSEGV" in loss.reason
-
-
-@pytest.mark.slow
-def test_a_hang_that_ignores_sigterm_ends_in_time(start, job, drive):
-    with start(2, timeout_seconds=4.0) as executor:
-        hanging = job((1, 1), layer_type="odd_layers:hanging")
-        drive(executor, [hanging], until=lambda e: isinstance(e, Started))
-        began = time.monotonic()
-        events = drive(executor, [job((1, 2))])
-        assert time.monotonic() - began < 4.0 + 5.0
-        (loss,) = lost(events)
-        assert loss.timed_out
-        assert "execution.timeout" in loss.reason
-        assert loss.seconds == pytest.approx(4.0, abs=4)
-        assert answered(events) == [2]
-
-
-@pytest.mark.slow
-def test_a_hungry_training_is_ended_alone(start, job, drive):
-    with start(2, memory_bytes=2**30) as executor:
-        hungry = job((1, 1), layer_type="odd_layers:hungry")
-        events = drive(executor, [hungry, job((1, 2)), job((1, 3))])
-        (loss,) = lost(events)
-        assert loss.training == hungry.training
-        assert loss.reason.startswith("memory: the worker used ")
-        assert not loss.timed_out
-        assert sorted(answered(events)) == [2, 3]
-
-
-def test_close_leaves_no_process(start, job, drive):
-    with start(2) as executor:
-        hangs = [job((1, n), layer_type="odd_layers:hanging", units=n) for n in (1, 2)]
-        for each in hangs:
-            drive(executor, [each], until=lambda e: isinstance(e, Started))
-        server = executor._pool.servers.light.pid
-        assert {session_of(pid_of(executor, n)) for n in (1, 2)} == {server}
-    # The workers' death signal was sent before close() returned; dying takes them a moment.
-    wait_for(lambda: not in_sessions([server]), seconds=2, what="workers to end")
 
 
 def test_the_servers_have_one_thread_whenever_they_fork(start, job, drive):
@@ -161,16 +98,6 @@ def _kilobytes(smaps):
     return data, other
 
 
-def test_what_workers_say_is_in_the_log(start, job, drive, capfd):
-    with start() as executor:
-        drive(executor, [job((1, 1), layer_type="odd_layers:noisy")])
-        pid = pid_of(executor, 1)
-    log = executor.log_path.read_text()
-    assert f"said by process {pid}\n" in log
-    assert "said on stderr\n" in log
-    assert "said" not in "".join(capfd.readouterr())
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_workers_that_have_grown_are_replaced_and_nothing_is_lost(start, job, drive, workers):
@@ -183,20 +110,6 @@ def test_workers_that_have_grown_are_replaced_and_nothing_is_lost(start, job, dr
     assert all(e.result.status is Status.COMPLETED for e in events if isinstance(e, Answered))
     log = executor.log_path.read_text().splitlines()
     assert len({line for line in log if line.startswith("said by")}) > workers
-
-
-def test_a_function_of_the_working_directory_is_found(start, job, drive, tmp_path, monkeypatch):
-    (tmp_path / "layers_at_hand.py").write_text(
-        "from keras.layers import Dense\n\n"
-        "def wide(x, units, activation):\n"
-        "    return Dense(2 * units, activation=activation)(x)\n"
-    )
-    monkeypatch.chdir(tmp_path)
-    with start() as executor:
-        events = drive(executor, [job((1, 1), layer_type="layers_at_hand:wide")])
-    (result,) = (e.result for e in events if isinstance(e, Answered))
-    assert result.error == ""
-    assert result.weights == (64 + 1) * 16 + (16 + 1) * 10
 
 
 @pytest.mark.slow
