@@ -3,9 +3,9 @@
 >>> import hpsearch.tuners as keras_tuner  # doctest: +SKIP
 >>> tuner = keras_tuner.RandomSearch(build_model, objective="val_accuracy")  # doctest: +SKIP
 
-`Tuner`, `GridSearch`, `RandomSearch`, `BayesianOptimization`, `Hyperband` and `SklearnTuner`
-subclass KerasTuner's and take the same arguments. Every other name is KerasTuner's, also in its
-modules, such as `hpsearch.tuners.engine.hypermodel`.
+`Tuner`, `GridSearch`, `RandomSearch`, `BayesianOptimization` and `Hyperband` subclass KerasTuner's
+and take the same arguments. Every other name is KerasTuner's, also in its modules, such as
+`hpsearch.tuners.engine.hypermodel`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from typing import Any
 import keras_tuner
 
 from hpsearch.tuners.classes import BayesianOptimization, GridSearch, Hyperband, RandomSearch, Tuner
-from hpsearch.tuners.scikit import SklearnTuner
 
 #: The names that `from keras_tuner import *` imports.
 __all__ = [
@@ -41,7 +40,7 @@ __all__ = [
 ]
 _OURS = {
     getattr(keras_tuner, ours.__name__): ours
-    for ours in (BayesianOptimization, GridSearch, Hyperband, RandomSearch, SklearnTuner, Tuner)
+    for ours in (BayesianOptimization, GridSearch, Hyperband, RandomSearch, Tuner)
 }
 
 

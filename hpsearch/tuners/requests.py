@@ -42,7 +42,7 @@ def request_for(
             _require_arrays(args, kwargs)
         return request_of(args, kwargs, own_fit=own), None
     except NotOnEngine as reason:
-        return whole_request(tuner, args, kwargs, own=own, reason=str(reason))
+        return _whole_request(tuner, args, kwargs, own=own, reason=str(reason))
 
 
 def _require_arrays(args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
@@ -58,14 +58,14 @@ def _require_arrays(args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
             raise NotOnEngine(f"{name} is no NumPy array, and code of the program's own gets it")
 
 
-def whole_request(
-    tuner: Any, args: Sequence[Any], kwargs: Mapping[str, Any], *, own: bool, reason: str = ""
+def _whole_request(
+    tuner: Any, args: Sequence[Any], kwargs: Mapping[str, Any], *, own: bool, reason: str
 ) -> tuple[Request, keras_tuner.HyperModel]:
     """Return a request without rows, and a hypermodel that holds the arguments.
 
     Args:
         own: Whether user code gets the arguments.
-        reason: Why the engine cannot take the arguments as rows; empty if it never can.
+        reason: Why the engine cannot take the arguments as rows.
 
     Raises:
         NotOnEngine: The arguments cannot be sent to workers.
@@ -78,7 +78,6 @@ def whole_request(
         args = ()
     callbacks = given.pop("callbacks", None) or ()
     callbacks = tuple(callbacks) if isinstance(callbacks, list | tuple) else (callbacks,)
-    also = f"{reason}, and " if reason else ""
     if not all(isinstance(each, keras.callbacks.Callback) for each in callbacks):
         raise NotOnEngine(reason)
     try:
@@ -86,10 +85,10 @@ def whole_request(
         digest = digest_of(args, given)
         arguments = sent((tuple(args), given), "the arguments of search", _folder(tuner))
     except NotOnEngine as error:
-        raise NotOnEngine(f"{also}{error}") from None
+        raise NotOnEngine(f"{reason}, and {error}") from None
     except InputError as error:
         # The engine's reason comes first, as the user can change it more easily.
-        raise NotOnEngine(f"{also}{_in_short(error)}") from None
+        raise NotOnEngine(f"{reason}, and {_in_short(error)}") from None
     hypermodel = UserFit(tuner, len(args), kwargs, own=own, arguments=arguments)
     # User code may turn them into other rows.
     shape = () if own else _row_shape(arguments.load()[1].get("x"))

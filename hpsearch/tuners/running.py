@@ -21,8 +21,6 @@ from hpsearch.models.fit_arguments import NotOnEngine
 from hpsearch.training.fit import EngineFit, Watcher
 from hpsearch.tuners.arguments import Sent
 
-#: KerasTuner's class, even if a program replaces it by hpsearch's.
-SCIKIT = keras_tuner.SklearnTuner
 #: The first execution in a place; see `TrackedHyperParameters`.
 _FIRST = "execution0"
 #: Attributes that stay in the tuner's process.
@@ -53,9 +51,7 @@ class UserFit(keras_tuner.HyperModel):  # type: ignore[misc]  # KerasTuner has n
         arguments: Sent | None = None,
     ) -> None:
         super().__init__()
-        # A SklearnTuner's hypermodel builds no Keras models.
-        self._scikit = isinstance(tuner, SCIKIT)
-        own_run = own and (self._scikit or is_users(tuner, "run_trial"))
+        own_run = own and is_users(tuner, "run_trial")
         self._hypermodel = tuner.hypermodel
         self._positions, self._names = positions, frozenset(names)
         self.arguments = arguments
@@ -71,7 +67,7 @@ class UserFit(keras_tuner.HyperModel):  # type: ignore[misc]  # KerasTuner has n
 
     def build(self, hp: keras_tuner.HyperParameters) -> Any:
         """Build the user's model, or one without weights if `run_trial` needs none."""
-        if self._hypermodel is None or self._scikit:
+        if self._hypermodel is None:
             return keras.Sequential([keras.Input((1,)), keras.layers.Identity()])
         return self._hypermodel.build(hp)
 
@@ -122,8 +118,8 @@ class UserFit(keras_tuner.HyperModel):  # type: ignore[misc]  # KerasTuner has n
         names = self._names | split
         rest = {name: each for name, each in given.items() if name not in names}
         vars(tuner).update(_watching=watching, _given=rest)
-        is_model = self._hypermodel is not None and not self._scikit
-        tuner.hypermodel = _Built(self._hypermodel, model) if is_model else self._hypermodel
+        if self._hypermodel is not None:
+            tuner.hypermodel = _Built(self._hypermodel, model)
         trial = self._ids.trial(hp, self._next_id)
         return tuner.run_trial(trial, *first, **{n: given[n] for n in given if n in names})
 

@@ -48,9 +48,6 @@ class EngineSearch:
         workers: The number of trials at a time; None for one on each core.
     """
 
-    #: True if workers are started before `search`.
-    starts_early = True
-
     def __init__(self, tuner: keras_tuner.Tuner, *, seeded: bool, workers: int | None) -> None:
         self.tuner = tuner
         self.seeded = seeded
@@ -93,7 +90,7 @@ class EngineSearch:
         self._new = copy.deepcopy(self.tuner.oracle.get_state())
         if self.store.exists():
             self.reload()
-        elif self.starts_early:
+        else:
             with contextlib.suppress(NotOnEngine):
                 self._require_engine()
                 kept_servers()
@@ -282,16 +279,12 @@ class EngineSearch:
         finally:
             copy_worker_log(ResultsDirectory(where))
             trials.save()
-        self._write_models()
+        with _silence():
+            write_checkpoints(tuner)
         if not (outcome.completed or self.trials.any_completed):
             failed = [trial for trial in tuner.oracle.trials.values() if trial.message]
             why = failed[-1].message if failed else "none was tried"
             raise RuntimeError(f"no trial completed; the last one: {why}")
-
-    def _write_models(self) -> None:
-        """Write the best models as KerasTuner would."""
-        with _silence():
-            write_checkpoints(self.tuner)
 
     def _drive(self, engine: Exchange, spec: TunerSpec, strategy: Strategy | None) -> None:
         """Search with the tuner's oracle, or with an oracle around a method of hpsearch."""

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from keras import layers
-from sklearn.linear_model import RidgeClassifier
 
 import hpsearch.tuners as kt
 
@@ -199,24 +198,6 @@ def test_a_project_that_kerastuner_began_goes_on_in_its_loop(name, capsys, place
     assert "in this process" not in capsys.readouterr().out
     assert trials_of(complete) == trials_of(whole)
     assert not (place / "d" / "p" / "results.csv").exists()
-
-
-def test_a_few_trials_of_scikit_learn(capsys):
-    found = []
-    for module in (keras_tuner, kt):
-        oracle = keras_tuner.oracles.RandomSearchOracle(
-            keras_tuner.Objective("score", "max"), max_trials=2, seed=3
-        )
-        tuner = module.SklearnTuner(
-            oracle,
-            lambda hp: RidgeClassifier(hp.Float("alpha", 0.1, 9)),
-            directory="d",
-            project_name=module.__name__,
-        )
-        tuner.search(X, Y > 0)
-        found.append((trials_of(tuner), tuner.get_best_models()[0].coef_.tolist()))
-    assert "so few that they end before workers could start" in capsys.readouterr().out
-    assert found[0] == found[1]
 
 
 def test_an_oracle_that_no_class_names_is_said_to_be_missing():

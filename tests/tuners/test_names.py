@@ -14,7 +14,7 @@ import pytest
 import hpsearch.tuners as kt
 
 _CLASSES = (
-    "BayesianOptimization", "GridSearch", "Hyperband", "RandomSearch", "SklearnTuner", "Tuner"
+    "BayesianOptimization", "GridSearch", "Hyperband", "RandomSearch", "Tuner"
 )  # fmt: skip
 _MODULES = [
     each.name.removeprefix("keras_tuner.")
