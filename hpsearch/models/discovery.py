@@ -31,7 +31,7 @@ from hpsearch.models.mlp import give_weights
 from hpsearch.models.problem import Recipe
 from hpsearch.models.shipping import ModelHyperparameters
 from hpsearch.space.space import Choices, Parameter, Range
-from hpsearch.wording import in_words, quoted, write_trace
+from hpsearch.wording import in_words, write_trace
 
 #: Tolerance in steps, as in KerasTuner: a step that ends this little beyond a range still counts.
 _ROUNDING = 1e-8
@@ -155,35 +155,7 @@ def discover(
     probe.run()
     if custom_fit:
         probe.fit(train, validation, target, inputs)
-    elif inputs and probe.model is not None:
-        _require_inputs(probe.model, inputs, recipe.model)
     return replace(probe.found(), custom_fit=custom_fit, whole=whole)
-
-
-def _require_inputs(model: Any, inputs: Sequence[ArrayPart], name: str) -> None:
-    """Check that a model's inputs, if known, are those of the rows.
-
-    Raises:
-        InputError: They differ.
-    """
-    tensors = getattr(model, "inputs", None)
-    if not tensors:
-        return
-    struct = getattr(model, "_inputs_struct", None)
-    taken = dict(struct) if isinstance(struct, Mapping) else {each.name: each for each in tensors}
-    if not inputs[0].name:
-        taken = dict(enumerate(tensors))
-    shapes = {part.name or place: part.shape for place, part in enumerate(inputs)}
-    if taken.keys() != shapes.keys():
-        told = (quoted(map(str, each)) for each in (taken, shapes))
-        raise InputError("{}: takes the inputs {}, and x has {}".format(name, *told))
-    for key, tensor in taken.items():
-        wanted = tuple(tensor.shape[1:])
-        if None not in wanted and math.prod(wanted) != math.prod(shapes[key]):
-            raise InputError(
-                f"{name}: its input {key!r} takes rows of shape {wanted}, and x[{key!r}] has "
-                f"{shapes[key]}"
-            )
 
 
 def declared_in(
@@ -221,7 +193,6 @@ class _Probe:
 
     Attributes:
         row: See `declared_in`.
-        model: The model built with the defaults.
     """
 
     hypermodel: Any
@@ -231,7 +202,6 @@ class _Probe:
     declared: dict[str, list[Any]] = field(default_factory=dict)
     read: set[str] = field(default_factory=set)
     builds: int = 0
-    model: Any = None
 
     def run(self) -> None:
         """Build with the defaults, then under each condition, then with combinations of values."""
@@ -305,7 +275,6 @@ class _Probe:
         else:
             if must_succeed:
                 require_model(model, self.name)
-                self.model = model
         self._note(values)
 
     def _note(self, values: TrackedHyperParameters) -> None:

@@ -13,8 +13,6 @@ _TABLE: Final[dict[str, Any]] = json.loads(
     Path(__file__).with_suffix(".json").read_text(encoding="utf-8")
 )
 
-KERAS_VERSION: Final[str] = _TABLE["keras"]
-
 #: Names that `keras.activations.get` takes.
 ACTIVATIONS: Final[tuple[str, ...]] = tuple(_TABLE["activations"])
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hpsearch.errors import InputError
-from hpsearch.models.installed import require_names
 from hpsearch.programs.sweep import ProgramSweep
 from hpsearch.spec.sweep import Sweep
 from hpsearch.store.directory import ResultsDirectory
@@ -46,7 +45,6 @@ def run_sweep(
     if not settings.trains_elsewhere:
         require_engine(sweep.execution)
     if isinstance(sweep, Sweep):
-        require_names(sweep)
         # Before the directory is made: an error would leave it behind.
         missing = [f"data.{name}: {message}" for (name,), message in sweep.data.missing_files()]
         if missing:

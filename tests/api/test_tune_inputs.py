@@ -211,12 +211,6 @@ def of_a_table(hp):
         ({"table": np.zeros((399, 4))}, {}, "x: its inputs have 399, 400, 400 rows"),
         ({"more": np.full((400, 1), "a")}, {}, r"x\['more'\]: must be an array of numbers"),
         ({}, {"drop": ["table"]}, "drop: several inputs are no table"),
-        (
-            {"words": None, "text": np.zeros((400, 3), int)},
-            {},
-            "takes the inputs 'table', 'image', 'words', and",
-        ),
-        ({"words": np.zeros((400, 5), int)}, {}, r"'words' takes rows of shape \(3,\), and x.*5"),
     ],
 )
 def test_mistakes(changes, arguments, message):
