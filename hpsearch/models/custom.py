@@ -23,7 +23,6 @@ import numpy.typing as npt
 from keras.src.backend.common import global_state
 from keras_tuner.src.engine import tuner_utils
 from keras_tuner.src.engine.hypermodel import get_hypermodel
-from keras_tuner.src.engine.hyperparameters import hp_types
 
 from hpsearch.data.dataset import unpacked
 from hpsearch.data.specs import Target, Task
@@ -47,37 +46,6 @@ FIT_METHODS: Final = frozenset(
         "train_step",
     }
 )
-
-
-class AnyChoice(hp_types.Choice):  # type: ignore[misc]  # KerasTuner has no types
-    """A choice among values that KerasTuner's `Choice` refuses or converts.
-
-    These are None, values of several types, lists and booleans.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        values: Sequence[Any],
-        ordered: bool | None = None,
-        default: Any = None,
-        **kwargs: Any,
-    ) -> None:
-        del ordered
-        super().__init__(name, list(range(len(values))), ordered=False, **kwargs)
-        self._values = list(values)
-        self._default = default
-
-    @property
-    def default(self) -> Any:
-        """The given default; else None if it is one of the values, else the first value."""
-        if self._default is not None:
-            return self._default
-        return None if None in self._values else self._values[0]
-
-
-# KerasTuner copies hyperparameters by their configs, and looks up the classes here.
-hp_types.ALL_CLASSES.setdefault(AnyChoice.__name__, AnyChoice)
 
 
 class TrackedHyperParameters(keras_tuner.HyperParameters):  # type: ignore[misc]
@@ -111,26 +79,6 @@ class TrackedHyperParameters(keras_tuner.HyperParameters):  # type: ignore[misc]
         """
         self.read.add(self._get_name(name))
         return super().get(name)
-
-    def Choice(  # noqa: N802, PLR0917 - KerasTuner's signature
-        self,
-        name: str,
-        values: Sequence[Any],
-        ordered: bool | None = None,
-        default: Any = None,
-        parent_name: str | None = None,
-        parent_values: Any = None,
-    ) -> Any:
-        """KerasTuner's `Choice`, with values of any type."""
-        types = {type(value) for value in values}
-        if len(types) == 1 and not types & {bool, type(None), list, tuple, dict}:
-            return super().Choice(name, values, ordered, default, parent_name, parent_values)
-        with self._maybe_conditional_scope(parent_name, parent_values):
-            return self._retrieve(
-                AnyChoice(
-                    self._get_name(name), values, default=default, conditions=self._conditions
-                )
-            )
 
     def _register(self, hyperparameter: Any, overwrite: bool = False) -> Any:
         name = hyperparameter.name

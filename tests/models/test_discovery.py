@@ -64,15 +64,6 @@ def test_conditions_of_scopes_and_of_parents():
     assert dict(config.values) == {"kind": "mlp", "units": 8, "rate": 0.1}
 
 
-def test_values_that_kerastuner_refuses():
-    parameters = by_name(found("odd_values"))
-    assert parameters["activation"].choices == (None, "relu")
-    assert parameters["flag"].choices == (True, False)
-    assert all(type(value) is bool for value in parameters["flag"].choices)
-    assert parameters["shape"].choices == ([8], [8, 4])
-    assert found("odd_values").defaults == {"activation": None, "flag": True, "shape": [8]}
-
-
 def test_defaults_are_kerastuners():
     def build(hp):
         hp.Int("i", 2, 8, step=2, default=6)

@@ -82,17 +82,6 @@ def conditional(hp):
     return _compiled(keras.Model(inputs, layers.Dense(10, activation="softmax")(x)))
 
 
-def odd_values(hp):
-    """Choices that KerasTuner itself refuses or turns into others."""
-    activation = hp.Choice("activation", [None, "relu"])
-    assert hp.Choice("flag", [True, False]) in (True, False)
-    assert type(hp.Choice("flag", [True, False])) is bool
-    units = hp.Choice("shape", [[8], [8, 4]])
-    hidden = [layers.Dense(width, activation=activation) for width in units]
-    model = keras.Sequential([layers.Flatten(), *hidden, layers.Dense(10, activation="softmax")])
-    return _compiled(model)
-
-
 def late(hp):
     """Asks for `hidden` where no build before a run looks: at a value in the middle."""
     units = hp.Int("units", 4, 12)
