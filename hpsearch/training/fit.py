@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from hpsearch.data.dataset import unpacked
 from hpsearch.data.files import map_of
-from hpsearch.data.specs import ArrayPart, Arrays, Target, Task
+from hpsearch.data.specs import ArrayPart, Arrays, Target
 from hpsearch.errors import InputError
 from hpsearch.models.custom import built_with, precision, seeded
 from hpsearch.models.fit_arguments import POSITIONS, NotOnEngine, Request, request_of
@@ -29,9 +29,6 @@ from hpsearch.training.trainer import KerasTrainer, State, Trainer
 if TYPE_CHECKING:
     from hpsearch.models.problem import Problem, Recipe
 
-_OWN_LOSS = "own_units_loss"
-_OWN_MAE = "own_units_mae"
-_SCALED_LOSS = "standardised_loss"
 #: Keras' default batch size.
 _BATCH_SIZE = 32
 #: Arguments of `fit` that hold arrays.
@@ -41,9 +38,7 @@ _ROWS = ("x", "y", "sample_weight", "validation_data")
 class FitTrainer(KerasTrainer):
     """Trains by `keras.Model.fit`, for models that one graph cannot express.
 
-    For regression, additional metrics in the target's own units replace Keras' numbers, which
-    concern standardised targets; so a custom training step must update the compiled metrics
-    (`self.compute_metrics`).
+    Its numbers are Keras', so that a regression's target must not be standardised.
 
     Args:
         model: Compiled.
@@ -72,9 +67,6 @@ class FitTrainer(KerasTrainer):
         self._batch_size = batch_size
         self._order = order
         self._target = target
-        self._restores = target.task is Task.REGRESSION and target.standardised
-        if self._restores:
-            _measure_in_own_units(model, target)
         # When `fit` ends, Keras replaces weights by their average; here it ends after each epoch.
         model.optimizer.finalize_variable_values = lambda *_: None
 
@@ -87,8 +79,7 @@ class FitTrainer(KerasTrainer):
             verbose=0,
         )
         self._epoch += 1
-        numbers = {name: float(values[-1]) for name, values in history.history.items()}
-        return _in_own_units(numbers) if self._restores else numbers
+        return {name: float(values[-1]) for name, values in history.history.items()}
 
     def _rows(self, order: npt.NDArray[np.int32]) -> dict[str, Any]:
         """Return the training rows, in this order, as arguments of `fit`."""
@@ -136,50 +127,6 @@ def _mapped(given: Any) -> Any:
         return tensor_of(each) if is_map else each
 
     return keras.tree.map_structure(tensor, given, none_is_leaf=False)
-
-
-def _measure_in_own_units(model: keras.Model, target: Target) -> None:
-    loss = keras.losses.get(model.loss)
-    std, mean = np.asarray(target.std, np.float32), np.asarray(target.mean, np.float32)
-
-    def measured(name: str, function: Callable[[Any, Any], Any], *, restore: bool) -> Any:
-        def restored(y_true: Any, y_pred: Any) -> Any:
-            y_true = keras.ops.reshape(y_true, keras.ops.shape(y_pred))
-            if restore:
-                y_true, y_pred = y_true * std + mean, y_pred * std + mean
-            return function(y_true, y_pred)
-
-        return keras.metrics.MeanMetricWrapper(restored, name=name)
-
-    model.compile(
-        optimizer=model.optimizer,
-        loss=model.loss,
-        metrics=[
-            measured(_OWN_LOSS, loss, restore=True),
-            measured(_OWN_MAE, keras.metrics.mean_absolute_error, restore=True),
-            measured(_SCALED_LOSS, loss, restore=False),
-        ],
-        run_eagerly=model.run_eagerly,
-        jit_compile=False,
-    )
-
-
-def _in_own_units(numbers: dict[str, float]) -> dict[str, float]:
-    """Return loss and mae in the target's units, with the loss's regularisation unchanged."""
-    restored = {}
-    for prefix in ("", "val_"):
-        try:
-            own = numbers[prefix + _OWN_LOSS]
-            mae = numbers[prefix + _OWN_MAE]
-            regularisation = numbers[f"{prefix}loss"] - numbers[prefix + _SCALED_LOSS]
-        except KeyError as error:
-            raise InputError(
-                "a model with its own training step must update and return the compiled metrics "
-                f"(self.compute_metrics) for a regression target; {error} is missing"
-            ) from error
-        restored[f"{prefix}loss"] = own + regularisation
-        restored[f"{prefix}mae"] = mae
-    return restored
 
 
 Make = Callable[[Request], "Trainer | None"]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 import keras_tuner
 
-from hpsearch.data.specs import Arrays, Task
+from hpsearch.data.specs import Arrays
 from hpsearch.errors import InputError
 from hpsearch.models.callbacks import ends_diverging, read_numbers, within_epochs
 from hpsearch.models.custom import (
@@ -210,10 +210,10 @@ def _fit_trainer(model: keras.Model, request: TrainerRequest) -> FitTrainer:
             "its own, which keras.Model.fit has to train; score loss, accuracy or mae, or leave "
             "the layer type out"
         )
-    if recipe.weighted and target.task is Task.REGRESSION and target.standardised:
+    if target.standardised:
         raise InputError(
-            "sample_weight: a layer type that keeps state of its own, which keras.Model.fit has "
-            "to train, takes no weights for a regression; leave the weights or the layer type out"
+            "layer_type: one that keeps state of its own, which keras.Model.fit has to train, "
+            "takes no regression; keep the state in weights of the layer (add_weight)"
         )
     inputs = request.problem.input.parts
     return FitTrainer(

@@ -149,5 +149,5 @@ def test_layers_with_a_state_of_their_own_are_refused(digits, diabetes):
     hiding = {**VALUES, "layer_type": "odd_layers:counting"}
     with pytest.raises(InputError, match="metric: auc is not reported of a layer type"):
         digits.replace(metric="val_auc").trainer(hiding, 1)
-    with pytest.raises(InputError, match="takes no weights for a regression"):
-        weighted(diabetes).trainer(hiding, 1)
+    with pytest.raises(InputError, match="takes no regression; keep the state in weights"):
+        diabetes.trainer(hiding, 1)
