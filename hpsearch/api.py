@@ -212,7 +212,7 @@ def tune(
     dates: str = "features",
     identifiers: str = "drop",
     split_seed: int = 42,
-    metric: str | Mapping[str, Any] | Sequence[Any] | None = None,
+    metric: str | Mapping[str, Any] | None = None,
     loss: str | None = None,
     output_activation: str | None = None,
     class_weight: Mapping[Any, float] | str | None = None,
@@ -300,8 +300,7 @@ def tune(
         metric: The score; default `val_accuracy`, for regression `val_loss`. Any metric of Keras by
             its name, such as `val_auc`, `val_f1_score`, `val_top_5_accuracy` or `val_r2_score`,
             which gets its own columns, and with which TensorFlow trains. Or a mapping as in a file:
-            `{"name": "val_accuracy", "goal": "maximize", "epoch": "best"}`. Or a list of two or
-            three objectives such as `["val_accuracy", "weights"]`; see `Results.front`.
+            `{"name": "val_accuracy", "goal": "maximize", "epoch": "best"}`.
         loss, output_activation: Keras names; the task decides the defaults.
         class_weight: Class -> its weight in the training loss, as in `keras.Model.fit`; or
             `balanced`, in inverse proportion to the rows of each class.

@@ -43,7 +43,7 @@ from hpsearch.store.tables import (
     values_of,
     varying_columns,
 )
-from hpsearch.store.trials import best_trial, front_of, ranked_trials, trials_of
+from hpsearch.store.trials import best_trial, ranked_trials, trials_of
 from hpsearch.tuner.settings import RunOutcome
 from hpsearch.wording import cell_text, counted, did_you_mean, listing, number
 
@@ -187,7 +187,6 @@ def print_results(source: Path, top: int, console: Console) -> None:
         say(running)
     _print_best(table, names, top, console)
     _print_errors(source, table, console)
-    _print_front(source, table, names, top, console)
     if chosen := selecting_methods(table):
         say(
             "mean scores by value are not shown, because "
@@ -283,28 +282,6 @@ def _print_errors(source: Path, table: pd.DataFrame, console: Console) -> None:
         facts = facts_of(source if source.is_dir() else source.parent, table["data"].dropna())
         if errors := errors_text(best, facts):
             line_printer(console)(f"trial {best['trial']} on the validation split: {errors}")
-
-
-def _print_front(
-    source: Path, table: pd.DataFrame, names: list[str], top: int, console: Console
-) -> None:
-    sweep = resolved_sweep(source) if source.is_dir() else None
-    objectives = sweep.goals if sweep else ()
-    known = all(name in table for name, _ in objectives[1:])
-    if not objectives or not known or not len(ranked_trials(table)):
-        return
-    front = front_of(table, objectives)
-    title = f"Pareto front of {', '.join(name for name, _ in objectives)}"
-    if len(front) > top:
-        title += f", {top} of {len(front)} trials"
-    shown = _table(["trial", *(name for name, _ in objectives), *names], title)
-    columns = ["score", *(name for name, _ in objectives[1:])]
-    for _, row in front.head(top).iterrows():
-        values = [row[name] for name in columns]
-        figures = [number(x) if isinstance(x, float) else text_of(x) for x in values]
-        cells = map(_text, [row[name] for name in names])
-        shown.add_row(_text(row["trial"]), *map(Text, figures), *cells)
-    console.print(shown)
 
 
 def _table(columns: Iterable[str], title: str | None = None) -> Table:

@@ -69,7 +69,7 @@ def _exported(folder: str) -> frozenset[str]:
 
 
 def _names(sweep: Sweep) -> Iterator[_Name]:
-    metric = sweep.scored.name.removeprefix("val_") if sweep.scored else ""
+    metric = sweep.metric.name.removeprefix("val_") if sweep.metric else ""
     if metric in METRIC_CLASSES:
         yield "metric", metric, "metrics", METRIC_CLASSES[metric]
     if isinstance(sweep.model, str):

@@ -49,6 +49,7 @@ from hpsearch.spec.settings import (
     ExecutionSettings,
     MetricSpec,
     SeedRace,
+    parse_metric,
     seeds_of,
 )
 from hpsearch.spec.wandb import IGNORED, OF_PROGRAMS, translate_search
@@ -60,10 +61,6 @@ IGNORED_KEYS: Final = (*(key for key in IGNORED if key not in OF_PROGRAMS), "api
 METRIC_KEYS: Final = ("target", "impute", "impute_while_running")
 _OF_MODELS: Final = ("data", "model")
 _HALVING: Final = ("hyperband", "asha")
-
-
-def _metric(value: Any) -> MetricSpec:
-    return MetricSpec.parse({"name": value} if isinstance(value, str) else value)
 
 
 def _command(value: Any) -> tuple[str, ...]:
@@ -123,7 +120,7 @@ class ProgramFields(Spec):
     )
     method: MethodSpec = key(METHOD, "How configs are chosen.", "random", default=MethodSpec())
     metric: MetricSpec = required(
-        Rule(_metric, {"anyOf": [{"type": "string"}, MetricSpec.schema()]}),
+        Rule(parse_metric, {"anyOf": [{"type": "string"}, MetricSpec.schema()]}),
         "The score: a metric that the program tells.",
         {"name": "val_loss"},
     )
@@ -165,16 +162,6 @@ class ProgramSweep(ProgramFields):
     """
 
     warnings: tuple[str, ...] = field(default=(), compare=False)
-
-    @property
-    def scored(self) -> MetricSpec:
-        """The metric that is the score."""
-        return self.metric
-
-    @property
-    def goals(self) -> tuple[tuple[str, str], ...]:
-        """Empty: a program has no objectives beside the score."""
-        return ()
 
     @property
     def limit(self) -> int | None:

@@ -36,7 +36,6 @@ from hpsearch.reporting.trial_figures import (
     PROGRESS,
     curves_figure,
     distribution_figure,
-    front_figure,
     overview_figure,
     predictions_figure,
     progress_figure,
@@ -168,7 +167,6 @@ def _figures(source: ReportSource, limits: PageLimits) -> dict[str, Any]:
             # A function that returns one score has no curve.
             if source.curves["epoch"].max() > 1
         },
-        "front": front_figure(source, most=limits.points) if source.objectives else None,
         "distribution": distribution_figure(source) if len(source.ranked) > 2 else None,
         "effects": {name: effect_figure(source, name) for name in found.singles[: limits.effects]},
         "contours": _contours(source, limits.pairs),

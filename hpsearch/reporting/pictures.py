@@ -17,7 +17,6 @@ from hpsearch.reporting.source import with_hover
 from hpsearch.reporting.trial_figures import (
     curves_figure,
     distribution_figure,
-    front_figure,
     parallel_figure,
     progress_figure,
     work_figure,
@@ -29,10 +28,6 @@ if TYPE_CHECKING:
     from hpsearch.reporting.importance import Importance
     from hpsearch.reporting.source import ReportSource
 
-#: The reason why there is no Pareto front.
-ONE_OBJECTIVE = (
-    "there is one objective; a sweep with metric: [val_accuracy, weights] has several, and a front"
-)
 FORMATS = ("svg", "png", "pdf")
 _WIDTH, _HEIGHT = 900, 500
 #: Pixels of a PNG per pixel of a screen.
@@ -62,8 +57,6 @@ def every_figure(source: ReportSource) -> Iterator[tuple[str, Spec]]:
     yield "progress-by-time", progress_figure(source, by="seconds")
     if len(source.ranked):
         yield "distribution", distribution_figure(source)
-    if source.objectives:
-        yield "front", front_figure(source)
     for metric in source.metrics:
         yield f"curves-{metric}", curves_figure(source, metric)
     if len(source.ranked):
@@ -155,16 +148,6 @@ class Pictures:
     def plot_progress(self, *, by: str = "trial", theme: str = "light") -> Figure:
         """Plot every score and the best so far, by `trial`, `seconds` or `epochs` of training."""
         return self._drawn(progress_figure(self._source, by=by), theme)
-
-    def plot_front(self, *, theme: str = "light") -> Figure:
-        """Plot the trials by the score and the second objective, with the Pareto front.
-
-        Raises:
-            InputError: The sweep has one objective.
-        """
-        if not self._source.objectives:
-            raise InputError(f"{self._source.name}: {ONE_OBJECTIVE}")
-        return self._drawn(front_figure(self._source), theme)
 
     def plot_curves(self, metric: str | None = None, *, theme: str = "light") -> Figure:
         """Plot the learning curves of a metric, a column of `curves`; None for the scored one.

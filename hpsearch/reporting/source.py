@@ -36,7 +36,7 @@ from hpsearch.store.tables import (
     selecting_methods,
     varying_columns,
 )
-from hpsearch.store.trials import front_of, ranked_trials, trials_of
+from hpsearch.store.trials import ranked_trials, trials_of
 from hpsearch.wording import number, plain
 
 if TYPE_CHECKING:
@@ -215,7 +215,7 @@ class ReportSource:
         if len(cells):
             metric, goal, epoch = [*str(cells.iloc[0]).split(":"), "", ""][:3]
             return metric or "score", goal or "maximize", epoch or "last"
-        spec = self.sweep.scored if self.sweep is not None else None
+        spec = self.sweep.metric if self.sweep is not None else None
         return (spec.name, spec.direction, spec.epoch) if spec else ("score", "maximize", "last")
 
     @property
@@ -267,20 +267,6 @@ class ReportSource:
     def best(self) -> pd.Series[Any] | None:
         """The best trial's line."""
         return None if self.ranked.empty else self.ranked.iloc[0]
-
-    @cached_property
-    def objectives(self) -> tuple[tuple[str, str], ...]:
-        """The objectives by name with their goals, the score first; empty if there is only it.
-
-        Also empty if the rows lack an objective.
-        """
-        found = self.sweep.goals if self.sweep is not None else ()
-        return found if all(name in self.table for name, _ in found[1:]) else ()
-
-    @cached_property
-    def front(self) -> pd.DataFrame:
-        """The lines of `trials` on the Pareto front of several objectives (see `front_of`)."""
-        return front_of(self.table, self.objectives)
 
     @property
     def repeated(self) -> bool:

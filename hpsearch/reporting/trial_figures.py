@@ -160,46 +160,6 @@ def _series_line(index: int) -> dict[str, Any]:
     return {"color": f"@series{index % 7}", "width": 2.5, "shape": "hv", "dash": dash}
 
 
-def front_figure(source: ReportSource, *, most: int = MOST_POINTS) -> Spec:
-    """Every trial by the score and the second objective, and the Pareto front of all of them."""
-    name, goal = source.objectives[1]
-    ranked, front = source.ranked, source.front.sort_values(name)
-    shown = ranked.iloc[spread(len(ranked), most)]
-
-    def places(trials: pd.DataFrame) -> dict[str, Any]:
-        return {
-            "x": [rounded(each) for each in trials[name].to_numpy(np.float64, na_value=np.nan)],
-            "y": [rounded(each) for each in trials["score"].to_numpy(np.float64)],
-            "meta": {"trials": [int(each) for each in trials["trial"]]},
-        }
-
-    trials = {
-        "type": "scatter",
-        "mode": "markers",
-        "name": "trial",
-        "marker": {"color": "@accent", **_point_look(len(shown))},
-        **places(shown),
-    }
-    best = {
-        "type": "scatter",
-        # With three objectives, the front is not a line in two dimensions.
-        "mode": "lines+markers" if len(source.objectives) == 2 else "markers",
-        "name": "Pareto front",
-        "line": {"color": "@second", "width": 2.5, "shape": "hv" if goal == "minimize" else "vh"},
-        "marker": {"color": "@second", "size": 9},
-        **places(front),
-    }
-    values = ranked[name].to_numpy(np.float64, na_value=np.nan)
-    values = values[np.isfinite(values)]
-    axis: dict[str, Any] = {"title": {"text": inert(name)}}
-    if len(values) and values.min() > 0 and values.max() > _LOG_RATIO * values.min():
-        marks = log_marks(values.min(), values.max())
-        axis |= {"type": "log", "tickvals": marks, "ticktext": [plain(mark) for mark in marks]}
-    scores = ranked["score"].to_numpy(np.float64)
-    layout = {"xaxis": axis, "yaxis": number_axis(source.metric, scores), "showlegend": True}
-    return {"data": [trials, best], "layout": layout}
-
-
 def predictions_figure(pairs: Sequence[tuple[float, float]]) -> Spec:
     """Predicted against true targets, and the line on which they are equal."""
     return equality_figure(pairs, ("true", "predicted"))

@@ -100,7 +100,6 @@ def notes(source: ReportSource, points: int, curves: int, effects: int) -> dict[
             else ""
         )
         + (f"Longer trainings are drawn with {MOST_EPOCHS} of their epochs." if is_long else ""),
-        "front": _front_note(source),
         "parallel": "A line for each trial, from blue (worse) to orange (better), the best on top.",
         "importance": f"The share of the variance of {source.metric} over the whole space that "
         "each hyperparameter explains, and each pair beyond its members (functional ANOVA). "
@@ -134,17 +133,6 @@ def _selection_note(source: ReportSource) -> str:
     return (
         f" The configs of {listing(source.selecting, 'and')} may crowd where scores are good: the "
         "effect of values that they rarely try is then less sure than its interval."
-    )
-
-
-def _front_note(source: ReportSource) -> str:
-    if not source.objectives:
-        return ""
-    names = [f"{name} ({goal})" for name, goal in source.objectives]
-    return (
-        f"{counted(len(source.front), 'trial')} on the Pareto front of {', '.join(names)}: no "
-        "other trial is as good in each of them and better in one. The best trial has the best "
-        f"{source.metric}."
     )
 
 

@@ -299,9 +299,8 @@ def sweep_of_configs(
         raw.pop("early_stopping", None)
         data = {name: value for name, value in raw["data"].items() if name != "cv"}
         raw["data"] = data | {"train_on": "train+validation"}
-        if sweep.scored is not None:
-            last = replace(sweep.scored, epoch="last").raw()
-            raw["metric"] = [last, *raw["metric"][1:]] if sweep.objectives else last
+        if sweep.metric is not None:
+            raw["metric"] = replace(sweep.metric, epoch="last").raw()
     name = f"{sweep.name[: MOST_NAME - len(ending)]}{ending}"
     return sweep_from_mapping(
         raw | {"name": name, "configs": [dict(each) for each in configs], "seeds": list(seeds)}

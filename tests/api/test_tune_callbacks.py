@@ -127,19 +127,6 @@ class OnBatches(keras.callbacks.Callback):
 
 
 @pytest.mark.slow
-def test_the_best_epoch_counts_for_the_first_of_several_objectives(digits):
-    results = hpsearch.tune(
-        *digits,
-        model=user_models.small,
-        callbacks=[stopping(restore_best_weights=True)],
-        parameters={"epochs": 4, "f": "relu"},
-        metric=["val_accuracy", "weights"],
-    )
-    assert set(results.table["metric"]) == {"val_accuracy:maximize:best"}
-    assert len(results.front) >= 1
-
-
-@pytest.mark.slow
 def test_callbacks_that_act_on_batches_train_by_fit(digits):
     parameters = {"epochs": 7, "units": 8, "f": "relu"}
     results = hpsearch.tune(

@@ -189,14 +189,6 @@ function confusionTable({ classes, confusion, title }) {
     el("table", { className: "confusion" }, el("thead", {}, el("tr", {}, head)), el("tbody", {}, rows)));
 }
 
-function frontSection(view) {
-  const { front } = view.sweep.figures;
-  if (!front || !view.sweep.scored) return null;
-  const node = plot("Every trial by two objectives, and the Pareto front.");
-  show(node, front, { trials: view.trials, name: "front", wire: view.clickable });
-  return card("front", "Pareto front", view.sweep.notes.front, null, node);
-}
-
 function provenanceSection(view) {
   const { facts, file, figures, notes, total, work } = view.sweep;
   const parts = [];
