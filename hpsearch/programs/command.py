@@ -61,7 +61,6 @@ class UserProgram:
             None to unset it.
         timeout_seconds: Longest time of a trial, or None.
         fingerprint: Fingerprint of its file at the start of the run; empty to skip the comparison.
-        mark: The text of the mark in `trials`, if other machines run the program; else empty.
     """
 
     command: tuple[str, ...]
@@ -74,7 +73,6 @@ class UserProgram:
     environment: Mapping[str, str | None] = field(default_factory=dict)
     timeout_seconds: float | None = None
     fingerprint: str = ""
-    mark: str = ""
 
     def values(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """Return a config as the program receives it: nested as in the file."""

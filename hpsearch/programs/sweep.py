@@ -300,6 +300,12 @@ def _cross_faults(sweep: ProgramSweep) -> Iterator[Fault]:
         sweep.command or DEFAULT_COMMAND, program=sweep.program is not None
     ):
         yield ("command", index), message
+    if sweep.execution.engine != "local":
+        yield (
+            ("execution", "engine"),
+            f"must be local, not {sweep.execution.engine}: programs run on this machine; models "
+            "run on a cluster",
+        )
     yield from _method_faults(sweep)
     yield from _condition_faults(sweep)
     names = {parameter.name for parameter in sweep.space.parameters}

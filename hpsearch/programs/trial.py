@@ -21,7 +21,6 @@ from hpsearch.programs.command import ProgramCall, UserProgram
 from hpsearch.programs.ending import Ending, Judge, Known
 from hpsearch.programs.fingerprint import fingerprint_of, program_versions
 from hpsearch.programs.metrics import Epochs, TrialMetrics, aligned, history
-from hpsearch.programs.nodes import require_fit
 from hpsearch.programs.process import ProgramProcess
 from hpsearch.programs.report import REPORT_VARIABLE
 from hpsearch.space.execution import ENDLESS, ExecutionResult, Status, Training
@@ -162,7 +161,6 @@ def run_trial(
     where = trial.where
     waits = f"{training.label}: waiting, since another process still runs it, in {where.path}"
     try:
-        require_fit(call.program)
         with where.alone(deadline, lambda: say(waits)):
             known, seconds = trial.look_back()
             result = trial.run(known, seconds)
