@@ -115,7 +115,7 @@ def load(directory: str | os.PathLike[str], *, trust: Collection[str] = ()) -> R
     4
 
     Args:
-        trust: Functions that `export`, `evaluate`, `reproduce`, `model` and `tuner` may run if the
+        trust: Functions that `export`, `evaluate`, `reproduce` and `model` may run if the
             directory names them, as `package.module:name`: the builder of a model or a layer type,
             or the reader of the data. Name only functions that you know, since anyone may have made
             the directory.

@@ -198,22 +198,6 @@ class Results(Pictures):
         return predictor_of(self.directory, load=self.rows, trust=self.trust)
 
     @cached_property
-    def tuner(self) -> Any:
-        """A KerasTuner tuner with all trials: `get_best_hyperparameters()`, `results_summary()`.
-
-        `hypermodel.build(hp)` returns an untrained model, `get_best_models()` trained ones, which
-        take raw rows. The names of trials are their numbers.
-
-        Raises:
-            InputError: The rows are those of a function.
-            RefusedError: The data has changed, or as for `export`.
-        """
-        # Imports KerasTuner.
-        from hpsearch.revisit.reopened import reopened
-
-        return reopened(self.directory, self.rows, self.trust)
-
-    @cached_property
     def _source(self) -> ReportSource:
         return ReportSource(self.table, self.curves, resolved_sweep(self.directory), self.directory)
 
