@@ -304,17 +304,11 @@ def report(
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="Default DIR/report.html.")
     ] = None,
-    figures: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Also write each figure to this directory.")
-    ] = None,
-    format_: Annotated[
-        str, typer.Option("--format", metavar="svg|png|pdf", help="The format of those figures.")
-    ] = "svg",
 ) -> None:
     """Write one page of figures about one or several sweeps; it opens offline."""
     from hpsearch.cli.revisit import write_report
 
-    write_report(sources, out, figures, format_)
+    write_report(sources, out)
 
 
 @app.command()

@@ -24,7 +24,6 @@ from hpsearch.progress.console import make_console, tell
 from hpsearch.progress.display import line_printer, make_display
 from hpsearch.reporting.comparison_page import section_of
 from hpsearch.reporting.page import Compared, write_page
-from hpsearch.reporting.pictures import save_figures
 from hpsearch.reporting.source import load_source
 from hpsearch.revisit.predicting import predictor_of
 from hpsearch.revisit.programs import open_program
@@ -86,10 +85,8 @@ def _compared(sources: Sequence[Path]) -> Compared | None:
     return None
 
 
-def write_report(
-    sources: Sequence[Path], out: Path | None, figures: Path | None, kind: str
-) -> None:
-    """Write the page, and each figure if `figures` is given.
+def write_report(sources: Sequence[Path], out: Path | None) -> None:
+    """Write the page.
 
     Raises:
         InputError: There is no such table, or the file cannot be written.
@@ -105,9 +102,6 @@ def write_report(
             f"{path}: cannot be written: {error.strerror}; name another file with --out"
         ) from None
     typer.echo(f"wrote {path}")
-    if figures is not None:
-        for written in save_figures(loaded[0], figures, kind):
-            typer.echo(f"wrote {written}")
 
 
 def export(

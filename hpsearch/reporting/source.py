@@ -37,10 +37,9 @@ from hpsearch.store.tables import (
     varying_columns,
 )
 from hpsearch.store.trials import ranked_trials, trials_of
-from hpsearch.wording import number, plain
+from hpsearch.wording import number
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
     import pandas as pd
 
 #: Numeric columns with at most this many distinct values get a tick at each.
@@ -80,14 +79,6 @@ class PlotAxis:
         return len(self.levels or self.marked) == 1
 
     @property
-    def ends(self) -> tuple[float, float]:
-        """The first and the last position."""
-        if not self.numeric:
-            return self.gap_position if self.gaps else 0.0, max(len(self.levels) - 1.0, 1.0)
-        low, high = self._scaled(self.low), self._scaled(self.high)
-        return (self.gap_position if self.gaps else low), high
-
-    @property
     def gap_position(self) -> float:
         """The position of empty cells, below all others."""
         if not self.numeric:
@@ -104,26 +95,6 @@ class PlotAxis:
             return [None if math.isnan(v) else v for v in column.astype("float64")]
         index = {level: code for code, level in enumerate(self.levels)}
         return [None if c is None else index[c] for c in _texts(column)]
-
-    def positions(self, column: pd.Series[Any]) -> npt.NDArray[np.float64]:
-        """The position of each cell on the axis `(n_rows,)`."""
-        codes = np.array([np.nan if c is None else c for c in self.codes(column)], np.float64)
-        if self.log:
-            codes = np.log10(codes)
-        return np.where(np.isnan(codes), self.gap_position, codes)
-
-    def ticks(self) -> list[tuple[float, str]] | None:
-        """Position and text of each tick; None to leave ticks to Plotly.
-
-        Brushes of parallel coordinates snap to ticks, so only axes with few values have them.
-        """
-        if self.numeric and not self.marked:
-            return None
-        ticks = [(self._scaled(value), plain(value)) for value in self.marked]
-        ticks += [(float(code), text) for code, text in enumerate(self.levels)]
-        if self.gaps:
-            ticks.append((self.gap_position, "-"))
-        return sorted(ticks)
 
 
 def plot_axis(column: pd.Series[Any]) -> PlotAxis:
@@ -168,11 +139,6 @@ class Savings:
     epochs_stopped: int
     seconds: float
     trainers: dict[str, int]
-
-    @property
-    def any_saved(self) -> bool:
-        """True if fewer epochs were trained than the executions have."""
-        return self.epochs_shared + self.epochs_stopped > 0
 
 
 @dataclass(frozen=True)

@@ -110,8 +110,6 @@ def notes(source: ReportSource, points: int, curves: int, effects: int) -> dict[
         + "Points: trials, whose other values differ. Line: the mean score that the model expects "
         "at each value over all values of the others, with its 90% interval."
         + (" Points at an edge are beyond it." if source.is_cut else ""),
-        "contour": "The expected mean score over two hyperparameters, all others averaged out. "
-        "Circles: trials.",
         "failures": ("Executions" if source.repeated else "Trials")
         + " without a score, grouped by reason.",
         "evaluations": "Evaluations of trials on a split, in their order. The more often a test "

@@ -59,7 +59,7 @@ function render(node) {
     return;
   }
   const look = payload.themes[theme];
-  const spec = themed(entry.fit ? entry.fit(entry.spec, node.clientWidth) : entry.spec, look.colours);
+  const spec = themed(entry.spec, look.colours);
   const coarse = window.matchMedia("(pointer: coarse)").matches;
   const data = spec.data.map((trace) => (entry.trials ? withHover(trace, entry.trials) : trace));
   const layout = {

@@ -1,5 +1,5 @@
 // Parallel coordinates: each trial is a line through its hyperparameters to its score.
-// Plotly's, which notebooks show (`parallel_figure`), can neither mark a trial nor be printed or read by keyboard.
+// Plotly's needs eval, which the page's policy forbids.
 
 const PARALLEL = { height: 400, top: 52, bottom: 18, gap: 34, side: 54, least: 104, zone: 26, paper: 9 };
 
@@ -31,10 +31,7 @@ class Parallel {
   constructor(view) {
     this.view = view;
     this.trials = view.trials;
-    this.order = memory.get(`axes:${view.sweep.name}`, null);
     const { dimensions } = this.trials;
-    const valid = this.order && this.order.length === dimensions.length && this.order.every((index) => dimensions[index]);
-    if (!valid) this.order = dimensions.map((_, index) => index);
     this.axes = dimensions.map((column) => this.axis(column));
     this.canvas = el("canvas", { "aria-hidden": "true" });
     this.overlay = document.createElementNS("http://www.w3.org/2000/svg", "svg");
@@ -107,11 +104,12 @@ class Parallel {
   /** The axes from left to right: on paper, those that fit, with the hyperparameters that matter most. */
   slotsNow() {
     const last = this.axes.length - 1;
-    if (!printing || last < PARALLEL.paper) return this.order;
+    const every = [...this.axes.keys()];
+    if (!printing || last < PARALLEL.paper) return every;
     const ranking = this.view.sweep.importance.shares.map(([names]) => names.join());
     const rank = (index) => (ranking.includes(this.axes[index].column.name) ? ranking.indexOf(this.axes[index].column.name) : Infinity);
-    const kept = [...this.axes.keys()].slice(0, last).sort((a, b) => rank(a) - rank(b) || a - b).slice(0, PARALLEL.paper - 1);
-    return this.order.filter((index) => index === last || kept.includes(index));
+    const kept = every.slice(0, last).sort((a, b) => rank(a) - rank(b) || a - b).slice(0, PARALLEL.paper - 1);
+    return every.filter((index) => index === last || kept.includes(index));
   }
 
   x(slot) {
@@ -263,37 +261,11 @@ class Parallel {
     const wide = this.slots.length > 1 ? this.x(1) - this.x(0) : this.width;
     this.labels.replaceChildren(...this.slots.map((index, slot) => {
       const { label } = this.axes[index].column;
-      const node = el("button", { type: "button", className: "axis-label", title: `${label}: drag, or use the arrow keys, to move this axis`,
-        style: `left:${this.x(slot) - wide / 2}px;width:${wide - 6}px`,
-        onkeydown: (event) => {
-          const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-          if (by) { event.preventDefault(); this.move(slot, slot + by); }
-        } }, breakable(label));
-      node.addEventListener("pointerdown", (event) => this.drag(event, node, slot));
-      return node;
+      const style = `left:${this.x(slot) - wide / 2}px;width:${wide - 6}px`;
+      return el("div", { className: "axis-label", title: label, style }, breakable(label));
     }));
   }
 
-  drag(event, node, slot) {
-    const start = event.clientX;
-    const move = (at) => { node.style.transform = `translateX(${at.clientX - start}px)`; };
-    window.addEventListener("pointermove", move);
-    window.addEventListener("pointerup", (at) => {
-      window.removeEventListener("pointermove", move);
-      node.style.transform = "";
-      const by = Math.round((at.clientX - start) / (this.x(1) - this.x(0)));
-      if (by) this.move(slot, slot + by);
-    }, { once: true });
-  }
-
-  move(from, to) {
-    const target = Math.min(Math.max(0, to), this.order.length - 1);
-    const [axis] = this.order.splice(from, 1);
-    this.order.splice(target, 0, axis);
-    memory.set(`axes:${this.view.sweep.name}`, this.order);
-    this.paint();
-    this.labels.children[target].focus();
-  }
 }
 
 function parallelSection(view) {
@@ -303,7 +275,7 @@ function parallelSection(view) {
   view.parallel.node.setAttribute("role", "group");
   view.parallel.node.setAttribute("aria-label", "Parallel coordinates: each trial is a line through its hyperparameters to its score. The filters below do the same as dragging along an axis.");
   const form = el("details", {}, el("summary", {}, "Filter by value"), filters.form);
-  return card("parallel", "Parallel coordinates", [sweep.notes.parallel, hint("Drag along an axis to keep a range, which the table follows; click it to remove it. Drag a name to move its axis.")], filters.clear,
+  return card("parallel", "Parallel coordinates", [sweep.notes.parallel, hint("Drag along an axis to keep a range, which the table follows; click it to remove it.")], filters.clear,
     el("div", { className: "scroll" }, view.parallel.node),
     trials.dimensions.length > PARALLEL.paper && el("p", { className: "note paper" }, `On paper: the ${PARALLEL.paper - 1} of ${trials.dimensions.length - 1} hyperparameters that matter most.`), form);
 }
