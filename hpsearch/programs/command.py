@@ -54,7 +54,6 @@ class UserProgram:
         program: The absolute path of the file that `${program}` stands for, or empty.
         metric: The name of the score.
         paths: Parameter -> its path in nested `parameters`, if it is nested.
-        metrics_file: A file of the trial's directory that the program writes, or empty.
         directory: Its working directory; absolute.
         trials: The directory with one directory for each trial; absolute.
         environment: Variables that workers change: name -> the driver's value for the program, or
@@ -67,7 +66,6 @@ class UserProgram:
     program: str
     metric: str
     paths: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    metrics_file: str = ""
     directory: str = "."
     trials: str = ""
     environment: Mapping[str, str | None] = field(default_factory=dict)

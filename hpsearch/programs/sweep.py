@@ -75,21 +75,6 @@ def _command(value: Any) -> tuple[str, ...]:
     return tuple(str(item) for item in value)
 
 
-def _metrics_file(value: Any) -> str:
-    path = text().check(value)
-    parts = Path(path).parts
-    if Path(path).is_absolute() or ".." in parts or "\0" in path or path.startswith("~"):
-        raise InvalidValue.at(
-            "must be a path within the trial's own directory, which ${trial_dir} and "
-            f"HPSEARCH_TRIAL_DIR name, such as metrics.csv, not {show(value)}"
-        )
-    if Path(path).suffix not in (".csv", ".json", ".jsonl"):
-        raise InvalidValue.at(f"must end in .csv, .json or .jsonl, not {show(value)}")
-    if str(Path(path)) in ("values.json", "reports.jsonl"):
-        raise InvalidValue.at(f"{path} is hpsearch's own file there; give it another name")
-    return str(path)
-
-
 def _config(value: Any) -> dict[str, Any]:
     config = require_mapping(value, "must be a mapping of parameters to values")
     return {name: PLAIN.check(item) for name, item in config.items()}
@@ -112,11 +97,6 @@ class ProgramFields(Spec):
         Rule(_command, {"type": "array", "items": {"type": "string"}, "minItems": 1}),
         "The command line, with W&B's macros.",
         ["${interpreter}", "${program}", "${args}"],
-    )
-    metrics_file: str | None = key(
-        Rule(_metrics_file, {"type": "string"}),
-        "A CSV or JSON file that the program writes to its trial's directory.",
-        "m.csv",
     )
     method: MethodSpec = key(METHOD, "How configs are chosen.", "random", default=MethodSpec())
     metric: MetricSpec = required(
@@ -212,7 +192,6 @@ class ProgramSweep(ProgramFields):
             program=self.file,
             metric=self.metric.name,
             paths=self.parameters.paths,
-            metrics_file=self.metrics_file or "",
             directory=str(here),
             trials=trials,
             environment=environment or {},

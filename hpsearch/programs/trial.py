@@ -245,7 +245,7 @@ class _Trial:
         (place / _ORIGIN).write_text(_origin(program), encoding="utf-8")
         arguments = program.arguments(self.training.values, call.seed, place)
         environment = _environment(call, self.where, place, goes_on=bool(known.epochs))
-        metrics = TrialMetrics(place, self.recipe.metric, program.metrics_file)
+        metrics = TrialMetrics(place, self.recipe.metric)
         watch = _Watch(metrics, known, self)
         logs = _Logs(place)
         started = time.monotonic()

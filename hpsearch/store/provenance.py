@@ -196,7 +196,8 @@ def program_identity(sweep: ProgramSweep, program: UserProgram, fingerprint: str
             "kind": str(Kind.PROGRAM),
             # As written in the file, so that it is the same from any working directory.
             "command": list(sweep.command or DEFAULT_COMMAND),
-            "metrics_file": program.metrics_file,
+            # A former setting: without it, the recipe's id would differ.
+            "metrics_file": "",
         },
     )
 

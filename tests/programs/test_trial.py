@@ -500,21 +500,6 @@ def test_the_environment_is_the_drivers_and_what_is_documented(trial, tmp_path, 
     assert not {"OMP_NUM_THREADS", "HPSEARCH_RESUME_FROM"} & found.keys()
 
 
-def test_a_file_of_metrics_is_of_the_trial_and_nothing_is_deleted(trial, tmp_path):
-    script = """
-        import os
-        with open(os.path.join(os.environ["HPSEARCH_TRIAL_DIR"], "m.csv"), "w") as file:
-            file.write("loss,acc\\n3,0.5\\n2,0.7")
-    """
-    (tmp_path / "m.csv").write_text("loss\n0\n")
-    first, second = trial(script, metrics_file="m.csv"), trial(script, metrics_file="m.csv")
-    assert first.score == second.score == 2
-    assert (tmp_path / "m.csv").read_text() == "loss\n0\n"
-    assert all((tmp_path / f"trials/1/run-{n}/m.csv").exists() for n in (1, 2))
-    # An earlier process's file is not this one's.
-    assert trial("", metrics_file="m.csv").status is Status.FAILED
-
-
 def test_report_outside_a_trial_does_nothing(capfd, monkeypatch, tmp_path):
     monkeypatch.delenv("HPSEARCH_REPORT", raising=False)
     assert hpsearch.report(epoch=1, loss=0.5) is None
