@@ -183,18 +183,11 @@ def show(
         typer.Argument(metavar="DIR|CSV", help="A results directory, or a CSV file."),
     ],
     top: Annotated[int, typer.Option(min=1, help="The number of best trials.")] = 10,
-    *,
-    best_yaml: Annotated[
-        bool, typer.Option("--best-yaml", help="Print a sweep file of the best config instead.")
-    ] = False,
 ) -> None:
     """Print the best trials, and the mean score of each hyperparameter's values."""
-    from hpsearch.cli.show import print_best_sweep, print_results
+    from hpsearch.cli.show import print_results
 
-    if best_yaml:
-        print_best_sweep(source)
-    else:
-        print_results(source, top, make_console())
+    print_results(source, top, make_console())
 
 
 @app.command()

@@ -10,7 +10,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -20,15 +19,11 @@ from hpsearch.comparison.writing import Grid, document
 from hpsearch.data.builtin import datasets
 from hpsearch.errors import InputError, RefusedError
 from hpsearch.progress.display import line_printer
-from hpsearch.reporting.source import resolved_sweep
 from hpsearch.revisit.best_file import examine_best_file
-from hpsearch.revisit.programs import holds_program, open_program
 from hpsearch.space.keras_names import ACTIVATIONS, OPTIMIZERS
 from hpsearch.space.layer_types import DESCRIPTIONS
 from hpsearch.space.mlp import OPTIMIZER_ALIASES
-from hpsearch.spec.dump import dump_raw, dump_sweep
 from hpsearch.spec.method import METHODS
-from hpsearch.spec.sweep import Sweep, sweep_of_config
 from hpsearch.store.cells import groups, in_order, text_of
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.doctor import Severity, examine
@@ -37,10 +32,8 @@ from hpsearch.store.lock import holder
 from hpsearch.store.store import Store, evaluations_beside, facts_of
 from hpsearch.store.tables import (
     goal_of,
-    hyperparameter_columns,
     read_table,
     selecting_methods,
-    values_of,
     varying_columns,
 )
 from hpsearch.store.trials import best_trial, ranked_trials, trials_of
@@ -215,28 +208,6 @@ def _running(source: Path) -> str:
         f"a run is under way since {since} (process {process}): "
         f"{done:,} of {counted(planned, 'planned execution')} done"
     )
-
-
-def print_best_sweep(directory: Path) -> None:
-    """Print a sweep file that trains the best trial's config on the same data.
-
-    Raises:
-        InputError: There is no such table, no trial has a score, or the data was in memory.
-    """
-    table = read_table(directory)
-    best = best_trial(table)
-    if best is None:
-        raise InputError(f"{directory}: no trial has a score")
-    values = values_of(best, hyperparameter_columns(table))
-    if holds_program(directory):
-        typer.echo(dump_raw(open_program(directory).sweep.raw_of(values)), nl=False)
-        return
-    sweep = resolved_sweep(directory)
-    if not isinstance(sweep, Sweep):
-        raise InputError(f"{directory}: there is no sweep.yaml with the data and settings")
-    if sweep.data.memory is not None:
-        raise InputError(f"{directory}: its data was in memory, which no sweep file can name")
-    typer.echo(dump_sweep(sweep_of_config(sweep, values)), nl=False)
 
 
 def _print_evaluations(evaluations: Sequence[Evaluation], console: Console) -> None:

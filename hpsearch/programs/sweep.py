@@ -202,13 +202,6 @@ class ProgramSweep(ProgramFields):
         """Return the sweep as a file has it, including every default."""
         return written(super().raw(), self.method)
 
-    def raw_of(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the sweep of a single config, as a sweep file has it."""
-        of_several = ("method", "budget", "constraints")
-        raw = {key: value for key, value in self.raw().items() if key not in of_several}
-        name = f"{self.name[: MOST_NAME - len('-best')]}-best"
-        return raw | {"name": name, "configs": [dict(values)]}
-
     @classmethod
     def parse(cls, data: Any) -> Self:
         """Read a whole file.
