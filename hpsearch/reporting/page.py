@@ -32,7 +32,6 @@ from hpsearch.reporting.source import ReportSource, with_distinct_names
 from hpsearch.reporting.trial_figures import (
     MOST_CURVES,
     MOST_POINTS,
-    PROGRESS,
     curves_figure,
     distribution_figure,
     overview_figure,
@@ -125,7 +124,6 @@ def _sweep(source: ReportSource, limits: PageLimits) -> dict[str, Any]:
             f"{len(source.ranked):,}",
             duration(source.savings.seconds),
         ],
-        "sampled": not source.selecting,
         "total": len(source.trials),
         "scored": len(source.ranked),
         "columns": words.columns_of(source, limits.rows),
@@ -153,9 +151,7 @@ def _sweep(source: ReportSource, limits: PageLimits) -> dict[str, Any]:
 def _figures(source: ReportSource, limits: PageLimits) -> dict[str, Any]:
     found = source.importance
     return {
-        "progress": {
-            by: progress_figure(source, by=by, most=limits.points) for by in _ways(source)
-        },
+        "progress": progress_figure(source, most=limits.points),
         "curves": {
             metric: curves_figure(source, metric, most=limits.curves)
             for metric in source.metrics
@@ -165,12 +161,6 @@ def _figures(source: ReportSource, limits: PageLimits) -> dict[str, Any]:
         "distribution": distribution_figure(source) if len(source.ranked) > 2 else None,
         "effects": {name: effect_figure(source, name) for name in found.singles[: limits.effects]},
     }
-
-
-def _ways(source: ReportSource) -> list[str]:
-    """Return the axes of progress: trials, seconds, and epochs if trials differ in them."""
-    alike = source.epochs_taken.nunique() < 2
-    return ["trial", *(by for by in PROGRESS if not (alike and by == "epochs"))]
 
 
 def _predictions(source: ReportSource) -> list[dict[str, Any]]:

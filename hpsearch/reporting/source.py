@@ -205,16 +205,6 @@ class ReportSource:
         return trials_of(self.table)
 
     @cached_property
-    def epochs_taken(self) -> pd.Series[Any]:
-        """The epochs trained for each line of `trials`, all executions together.
-
-        Epochs that another trial's training answered do not count.
-        """
-        own = self.table[self.table["shared_with"].isna()]
-        epochs = own.groupby("trial")["epochs_trained"].sum().astype("float64")
-        return self.trials["trial"].map(epochs).fillna(0.0)
-
-    @cached_property
     def ranked(self) -> pd.DataFrame:
         """The lines of `trials` with a score, the best first."""
         return ranked_trials(self.table)

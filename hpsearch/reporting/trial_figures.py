@@ -29,11 +29,6 @@ if TYPE_CHECKING:
 MOST_POINTS = 2_000
 #: Most points that are drawn large.
 _FEW_POINTS = 500
-#: Resource that trials use -> title of its axis of progress.
-PROGRESS = {
-    "seconds": "seconds of training, all trials so far",
-    "epochs": "epochs of training, all trials so far",
-}
 #: Most steps of an empirical distribution.
 _MOST_STEPS = 400
 #: Most trials drawn as learning curves.
@@ -42,8 +37,8 @@ MOST_CURVES = 100
 _MOST_MARKED = 10
 
 
-def progress_figure(source: ReportSource, *, by: str = "trial", most: int = MOST_POINTS) -> Spec:
-    """Every score and the best so far, by `trial` or by training up to each (see `PROGRESS`).
+def progress_figure(source: ReportSource, *, most: int = MOST_POINTS) -> Spec:
+    """Every score and the best so far, by trial.
 
     The order of a grid shows no progress, so there is no line.
     """
@@ -51,13 +46,7 @@ def progress_figure(source: ReportSource, *, by: str = "trial", most: int = MOST
     scores = scored["score"].to_numpy(np.float64)
     x = scored["trial"].to_numpy(np.float64)
     axis: dict[str, Any] = {"title": {"text": "trial"}, "rangemode": "tozero"}
-    if by != "trial":
-        # Trials without a score also took time.
-        taken = source.epochs_taken if by == "epochs" else source.trials[by]
-        taken = taken.astype("float64").fillna(0.0).loc[source.trials.sort_values("trial").index]
-        x = taken.cumsum().loc[scored.index].to_numpy(np.float64)
-        axis["title"] = {"text": PROGRESS[by]}
-    elif x.max(initial=0) <= _MOST_MARKED:
+    if x.max(initial=0) <= _MOST_MARKED:
         axis["dtick"] = 1
     shown = spread(len(scored), most)
     limits = robust_range(scores)

@@ -300,7 +300,7 @@ def test_a_config_is_copied_as_yaml(visit, page_of, source_of, hostile, tmp_path
     assert other == wanted
 
 
-def test_words_columns_and_groups(visit, page_of):
+def test_words_and_columns(visit, page_of):
     seen = visit(page_of(100))
     seen.page.locator("#best input[type=search]").fill("relu adam")
     assert set(column(seen, "activation")) == {"relu"}
@@ -312,20 +312,6 @@ def test_words_columns_and_groups(visit, page_of):
     head = seen.page.locator("#trials thead th").all_inner_texts()
     assert "optimizer" not in head
     assert "trainer" in head
-    seen.page.locator("#best label", has_text="Group by").locator("select").select_option(
-        label="activation"
-    )
-    groups = seen.page.locator("#trials .group")
-    assert groups.count() == 2
-    assert "median" in groups.nth(0).inner_text()
-    assert seen.page.locator("#trials tbody tr").count() == 2
-    groups.nth(1).locator("button").click()
-    assert set(column(seen, "activation")[2:]) == {"tanh"}
-    # A second click on a name sorts the other way, in each group.
-    for _ in range(2):
-        seen.page.locator("#trials thead button", has_text="learning_rate").click()
-    rates = [float(cell) for cell in column(seen, "learning_rate")[2:]]
-    assert rates == sorted(rates, reverse=True)
     # The columns are kept when the page is read again.
     seen.page.reload()
     seen.wait("document.documentElement.dataset.ready === 'yes'")

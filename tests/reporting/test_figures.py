@@ -28,7 +28,6 @@ from hpsearch.reporting.importance_figures import (
     _cut,
     effect_figure,
 )
-from hpsearch.reporting.page import _ways
 from hpsearch.reporting.pictures import _KINDS, as_figure
 from hpsearch.reporting.source import ReportSource, load_source, plot_axis
 from hpsearch.reporting.trial_figures import (
@@ -61,29 +60,6 @@ def test_progress_keeps_every_improvement(source_of):
     best = scored["score"].cummax()
     assert line["y"][-1] == pytest.approx(best.iloc[-1], rel=1e-5)
     assert len(set(line["y"])) == best.nunique()
-    by_epochs = progress_figure(source, by="epochs")["data"][1]
-    assert by_epochs["x"][-1] <= source.trials["epochs_trained"].sum()
-    by_time = progress_figure(source, by="seconds")["data"][1]
-    assert by_time["x"][-1] <= source.table["seconds"].sum() + 1e-6
-
-
-def test_progress_by_epochs_ends_at_all_that_were_trained(source_of):
-    table = (
-        source_of(20)
-        .table.head(6)
-        .assign(
-            status="completed",
-            score=0.5,
-            epochs_trained=[2, 4, 8] * 2,
-            shared_with=[3, 3, None] * 2,
-        )
-    )
-    table["shared_with"] = table["shared_with"].astype("Int64")
-    repeated = pd.concat([table.assign(seed=seed) for seed in range(3)], ignore_index=True)
-    source = ReportSource(repeated, source_of(20).curves)
-    # A trial takes all epochs of its three executions, or none.
-    assert progress_figure(source, by="epochs")["data"][0]["x"] == [0, 0, 24, 24, 24, 48]
-    assert "epochs" in _ways(source)
 
 
 def test_curves_are_the_best_and_others_spread_and_the_best_is_on_top(source_of):

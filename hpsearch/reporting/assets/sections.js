@@ -33,11 +33,8 @@ function bestSection(view) {
 function progressSection(view) {
   if (view.sweep.scored < 2) return null;
   const node = plot(`Scores of ${count(view.sweep.scored)} trials in their order.`);
-  const draw = (by) => show(node, view.sweep.figures.progress[by], { trials: view.trials, name: "progress", wire: view.clickable });
-  const ways = [["trial", "trial"], ["seconds", "training time"], ["epochs", "epochs"]].filter(([by]) => view.sweep.figures.progress[by]);
-  const [by] = chooser("Along", ways, draw);
-  draw("trial");
-  return card("progress", "Progress", [view.sweep.notes.progress, hint("Choose a point to see its trial.")], by, node);
+  show(node, view.sweep.figures.progress, { trials: view.trials, name: "progress", wire: view.clickable });
+  return card("progress", "Progress", [view.sweep.notes.progress, hint("Choose a point to see its trial.")], null, node);
 }
 
 function scoresSection(view) {
