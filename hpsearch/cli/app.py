@@ -93,7 +93,7 @@ def run(
     out: Out = None,
     workers: Workers = None,
     set_: Set = None,
-    engine: Annotated[str | None, typer.Option(help="See: hpsearch list engines.")] = None,
+    engine: Annotated[str | None, typer.Option(help="local or ray.")] = None,
     retry: Annotated[
         bool, typer.Option("--retry", help="Train failed, killed and timed-out executions again.")
     ] = False,
@@ -491,7 +491,7 @@ def schema() -> None:
 def list_(
     what: Annotated[
         str,
-        typer.Argument(metavar="datasets|methods|activations|optimizers|layer-types|engines"),
+        typer.Argument(metavar="datasets|methods|activations|optimizers|layer-types"),
     ],
 ) -> None:
     """List the names that a sweep file may use."""

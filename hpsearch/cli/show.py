@@ -83,10 +83,6 @@ _LISTS: dict[str, Callable[[], Rows]] = {
         *DESCRIPTIONS.items(),
         ("package.module:function", "your own: function(x, units, activation, ...) -> tensor"),
     ),
-    "engines": lambda: (
-        ("local", "workers on this machine, forked"),
-        ("ray", "workers on the nodes of a Ray cluster, with hpsearch[ray]"),
-    ),
 }
 
 

@@ -33,18 +33,6 @@ class TrialTable {
     return trials.columns.filter((column) => this.shown.has(column) && (said || column.name !== "status"));
   }
 
-  /** The columns that have cells of their own: on narrow paper, the others share one. */
-  get apart() {
-    return this.listed ? this.columns.filter((column) => ["trial", "score"].includes(column.name)) : this.columns;
-  }
-
-  /** Whether a line lists its values in one cell. */
-  list(listed) {
-    this.listed = listed;
-    this.drawHead();
-    this.update();
-  }
-
   /** Text filter, shown trials and columns. */
   controls() {
     const text = el("input", { type: "search", placeholder: "relu adam", "aria-label": "Filter by words", oninput: () => {
@@ -82,14 +70,14 @@ class TrialTable {
   }
 
   drawHead() {
-    const cells = this.apart.map((column) => {
+    const cells = this.columns.map((column) => {
       const on = this.sort.column === column;
       const mark = on ? (this.sort.down ? " ▼" : " ▲") : "";
       const button = el("button", { type: "button", onclick: () => this.sortBy(column) }, breakable(column.label), mark);
       const order = on ? (this.sort.down ? "descending" : "ascending") : "none";
       return el("th", { scope: "col", "aria-sort": order, className: column.levels ? "words" : "" }, button);
     });
-    this.head.replaceChildren(...cells, ...(this.listed ? [el("th", { scope: "col", className: "long" }, "config")] : []));
+    this.head.replaceChildren(...cells);
   }
 
   sortBy(column) {
@@ -143,9 +131,7 @@ class TrialTable {
   line(row) {
     const trial = this.trials.columns[0].values[row];
     const chosen = trial === this.chosen;
-    const cells = this.apart.map((column, index) => this.cell(column, row, index, chosen));
-    const rest = this.columns.filter((column) => this.listed && !this.apart.includes(column) && column.values[row] !== null);
-    if (this.listed) cells.push(el("td", { className: "long" }, rest.map((column) => `${column.label}\u00a0${this.trials.text(column, row)}`).join(", ")));
+    const cells = this.columns.map((column, index) => this.cell(column, row, index, chosen));
     const line = el("tr", { className: chosen ? "chosen" : "", onclick: (event) => {
       if (!event.target.closest("button, a") && !String(window.getSelection())) this.choose(chosen ? null : trial, false);
     } }, cells);
