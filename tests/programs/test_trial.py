@@ -68,18 +68,6 @@ def test_rows_of_a_program_that_is_edited_meanwhile_have_its_fingerprint(trial, 
     assert not trial("print('loss: 1')", fingerprint=fingerprint).versions
 
 
-def test_a_large_log_is_told_of_once_and_kept(trial, tmp_path, monkeypatch):
-    monkeypatch.setattr("hpsearch.programs.trial._MUCH_BYTES", 1_000)
-    result = trial("print('x' * 2_000, flush=True); print('loss: 1')")
-    assert result.status is Status.COMPLETED
-    log = tmp_path / "trials" / "1" / "run-1" / "stdout.log"
-    assert len(log.read_text()) > 2_000
-    (said,) = trial.said
-    assert said.endswith(f"all of which is in {log}")
-    trial("print('loss: 1')")
-    assert len(trial.said) == 1
-
-
 def test_an_exit_status_is_a_failure_with_the_tail_of_stderr(trial):
     result = trial("print('loss: 1', flush=True); raise ValueError('odd')")
     assert result.status is Status.FAILED
