@@ -262,5 +262,5 @@ function parallelSection(view) {
   view.parallel.node.setAttribute("aria-label", "Parallel coordinates: each trial is a line through its hyperparameters to its score. The filters below do the same as dragging along an axis.");
   const form = el("details", {}, el("summary", {}, "Filter by value"), filters.form);
   return card("parallel", "Parallel coordinates", [sweep.notes.parallel, hint("Drag along an axis to keep a range, which the table follows; click it to remove it.")], filters.clear,
-    el("div", { className: "scroll" }, view.parallel.node), form);
+    el("div", { className: "scroll", tabindex: "0", role: "region", "aria-label": "Lines of the trials" }, view.parallel.node), form);
 }
