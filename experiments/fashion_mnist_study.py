@@ -242,10 +242,10 @@ def _compress(table: Path, out: Path, name: str) -> None:
 
 def _draw(notes: hpsearch.Results, out: Path) -> None:
     pictures = {
-        "importance": notes.plot_importance(),
-        "effect_activation": notes.plot_effect("activation"),
-        "effect_optimizer": notes.plot_effect("optimizer"),
-        "progress": notes.plot_progress(),
+        "importance": notes.figure("importance"),
+        "effect_activation": notes.figure("effect", "activation"),
+        "effect_optimizer": notes.figure("effect", "optimizer"),
+        "progress": notes.figure("progress"),
     }
     for name, figure in pictures.items():
         figure.write_image(out / f"fashion_mnist_{name}.svg", width=900, height=420)

@@ -70,7 +70,6 @@ class OptunaSearch:
             all are, for samplers that only model parameters that every trial has.
         pairs: Whether lists of two categories are suggested as integers, for samplers that draw
             categories at random.
-        objectives: The number of losses of a config.
     """
 
     exhausted = False
@@ -85,7 +84,6 @@ class OptunaSearch:
         *,
         conditional: bool,
         pairs: bool = False,
-        objectives: int = 1,
     ) -> None:
         import optuna
 
@@ -94,8 +92,7 @@ class OptunaSearch:
         self._conditional = conditional
         self._pairs = pairs
         self._pending = _Pending()
-        directions = ["minimize"] * objectives
-        self._study = optuna.create_study(sampler=sampler(seed), directions=directions)
+        self._study = optuna.create_study(sampler=sampler(seed))
 
     def ask(self, count: int) -> list[Proposal]:
         """Propose `count` configs."""
@@ -116,7 +113,7 @@ class OptunaSearch:
             if outcome.score is None:
                 self._study.tell(trial, state=TrialState.FAIL)
             else:
-                self._study.tell(trial, [outcome.score, *outcome.losses])
+                self._study.tell(trial, outcome.score)
 
     def restore(self, configs: Sequence[Config], outcomes: Sequence[Outcome]) -> None:
         """Not supported."""

@@ -14,7 +14,6 @@ from typing import Any
 from hpsearch.arguments import (
     method_of,
     oracle_name,
-    program_sweep_of,
     require_searchable,
     sweep_name,
     sweep_of,
@@ -25,7 +24,6 @@ from hpsearch.comparison.writing import require_suffix
 from hpsearch.data.loading import Loader
 from hpsearch.data.memory import Folding, read_memory
 from hpsearch.errors import InputError, Interrupted
-from hpsearch.models.problem import METRIC
 from hpsearch.models.shipping import CustomModel, model_reference, shipped
 from hpsearch.programs.loading import load_any, names_program, program_sweep
 from hpsearch.programs.sweep import ProgramSweep
@@ -117,7 +115,7 @@ def load(directory: str | os.PathLike[str], *, trust: Collection[str] = ()) -> R
     4
 
     Args:
-        trust: Functions that `export`, `evaluate`, `reproduce`, `model` and `tuner` may run if the
+        trust: Functions that `export`, `evaluate`, `reproduce` and `model` may run if the
             directory names them, as `package.module:name`: the builder of a model or a layer type,
             or the reader of the data. Name only functions that you know, since anyone may have made
             the directory.
@@ -212,7 +210,7 @@ def tune(
     dates: str = "features",
     identifiers: str = "drop",
     split_seed: int = 42,
-    metric: str | Mapping[str, Any] | Sequence[Any] | None = None,
+    metric: str | Mapping[str, Any] | None = None,
     loss: str | None = None,
     output_activation: str | None = None,
     class_weight: Mapping[Any, float] | str | None = None,
@@ -300,8 +298,7 @@ def tune(
         metric: The score; default `val_accuracy`, for regression `val_loss`. Any metric of Keras by
             its name, such as `val_auc`, `val_f1_score`, `val_top_5_accuracy` or `val_r2_score`,
             which gets its own columns, and with which TensorFlow trains. Or a mapping as in a file:
-            `{"name": "val_accuracy", "goal": "maximize", "epoch": "best"}`. Or a list of two or
-            three objectives such as `["val_accuracy", "weights"]`; see `Results.front`.
+            `{"name": "val_accuracy", "goal": "maximize", "epoch": "best"}`.
         loss, output_activation: Keras names; the task decides the defaults.
         class_weight: Class -> its weight in the training loss, as in `keras.Model.fit`; or
             `balanced`, in inverse proportion to the rows of each class.
@@ -427,8 +424,8 @@ Objective = Callable[[dict[str, Any]], Any]
 
 
 def optimize(
-    objective: Objective | None = None,
-    parameters: Mapping[str, Any] | None = None,
+    objective: Objective,
+    parameters: Mapping[str, Any],
     method: str | Mapping[str, Any] = "auto",
     *,
     trials: int | None = None,
@@ -442,11 +439,11 @@ def optimize(
     timeout_seconds: float | None = None,
     execution: Mapping[str, Any] | None = None,
     prior: str | None = None,
-    command: Sequence[str] | None = None,
-    metric: str = METRIC,
     verbose: int | str = "auto",
 ) -> Results:
-    """Search for the config with the best score of a function or a program.
+    """Search for the config with the best score of a function.
+
+    For a program: `hpsearch.run({"command": [...], "metric": ..., "parameters": ...})`.
 
     >>> import hpsearch
     >>> results = hpsearch.optimize(
@@ -480,9 +477,6 @@ def optimize(
         prior: `mlp` if the function trains an MLP whose hyperparameters have the names of a sweep
             file, such as `learning_rate`, `units`, `units_2`, `dropout`: then configs that do well
             on other tables come first. The same as the method's option.
-        command: In place of a function, a program's command line, as in a sweep file:
-            `[sys.executable, "train.py", "${args}"]`.
-        metric: The score that the program reports.
         verbose: As for `hpsearch.run`.
 
     Raises:
@@ -492,23 +486,6 @@ def optimize(
     """
     if goal not in ("minimize", "maximize"):
         raise InputError(f"goal: must be minimize or maximize, not {goal!r}")
-    if command is not None:
-        if objective is not None:
-            raise InputError("objective, command: only one of them can give the scores")
-        raw = {
-            "command": command,
-            "metric": {"name": metric, "goal": goal},
-            "parameters": parameters,
-            "method": method,
-            "constraints": list(constraints),
-            "configs": [dict(each) for each in configs],
-            "seed": seed,
-            "budget": {"trials": trials, "time": time_seconds},
-            "execution": {**(execution or {}), "workers": workers, "timeout": timeout_seconds},
-        }
-        return _optimize_program(raw, out, verbose)
-    if objective is None or parameters is None:
-        raise InputError("optimize: give a function and its parameters, or command=[...]")
     where = execution_of(execution, workers, timeout_seconds)
     require_usable(objective, workers, elsewhere=where.engine != "local")
     search = function_search(
@@ -533,16 +510,3 @@ def optimize(
             return Results(replace(job, out=directory).run(listener).path)
 
     return run_in(out, work, keep=False)
-
-
-def _optimize_program(
-    raw: Mapping[str, Any], out: str | os.PathLike[str] | None, verbose: int | str
-) -> Results:
-    """Search for the best config of a program; see `optimize`."""
-    sweep = program_sweep_of({"name": sweep_name(None, out), **raw})
-    listener = make_listener(verbose)
-
-    def work(directory: Path) -> Results:
-        return execute(sweep, Settings(out=directory, report=out is not None), listener, ())
-
-    return run_in(out, work, name=sweep.name, keep=False)

@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from hpsearch.errors import InputError, SweepFileError
-from hpsearch.programs.loading import program_sweep
-from hpsearch.programs.sweep import ProgramSweep
 from hpsearch.spec.fields import NAME
 from hpsearch.spec.method import parse_method
 from hpsearch.spec.rules import InvalidValue
@@ -120,22 +118,6 @@ def sweep_of(raw: Mapping[str, Any]) -> Sweep:
     except SweepFileError as error:
         lines = [f"{_argument(each.path)}: {each.message}" for each in error.problems]
         raise InputError("\n".join(line.removeprefix(": ") for line in lines)) from None
-
-
-def program_sweep_of(raw: Mapping[str, Any]) -> ProgramSweep:
-    """Return the sweep of a program that a file with these keys describes.
-
-    Raises:
-        InputError: Names every wrong argument, one a line; or nothing ends the search.
-    """
-    try:
-        sweep = program_sweep(_without_none(_plain(raw)), base_dir=Path.cwd())
-    except SweepFileError as error:
-        lines = [f"{_argument(each.path)}: {each.message}" for each in error.problems]
-        raise InputError("\n".join(line.removeprefix(": ") for line in lines)) from None
-    budget = sweep.budget
-    require_end(sweep.method, sweep.limit, budget.time_seconds if budget else None)
-    return sweep
 
 
 def _argument(path: str) -> str:

@@ -19,7 +19,7 @@ from hpsearch.data.loading import Loader
 from hpsearch.errors import InputError, Interrupted
 from hpsearch.programs.sweep import ProgramSweep
 from hpsearch.progress.display import make_listener
-from hpsearch.reporting.pictures import ONE_OBJECTIVE, Pictures
+from hpsearch.reporting.pictures import Pictures
 from hpsearch.reporting.source import ReportSource, resolved_sweep
 from hpsearch.revisit.refitting import REFIT_IN, score_intervals, sweep_of_best
 from hpsearch.revisit.rows import (
@@ -36,7 +36,7 @@ from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.facts import Evaluation
 from hpsearch.store.store import Store, evaluations_of
 from hpsearch.store.tables import hyperparameter_columns, read_table, values_of
-from hpsearch.store.trials import best_trial, front_of, ranked_trials, trials_of
+from hpsearch.store.trials import best_trial, ranked_trials, trials_of
 from hpsearch.trackers.targets import make_tracker
 from hpsearch.tuner.run import run_sweep
 from hpsearch.tuner.settings import Listener, Settings, stack_level_of_caller
@@ -105,19 +105,6 @@ class Results(Pictures):
     def top(self, count: int = 10) -> pd.DataFrame:
         """The lines of the best trials, as in `trials`, the best first."""
         return _of_trials(ranked_trials(self.table).head(count))
-
-    @property
-    def front(self) -> pd.DataFrame:
-        """The trials on the Pareto front of several objectives, as in `trials`, the best first.
-
-        No other trial is as good in each objective and better in one.
-
-        Raises:
-            InputError: The sweep has one objective.
-        """
-        if not self.sweep.goals:
-            raise InputError(f"{self.directory}: {ONE_OBJECTIVE}")
-        return _of_trials(front_of(self.table, self.sweep.goals))
 
     @cached_property
     def sweep(self) -> Sweep:
@@ -209,22 +196,6 @@ class Results(Pictures):
         from hpsearch.revisit.predicting import predictor_of
 
         return predictor_of(self.directory, load=self.rows, trust=self.trust)
-
-    @cached_property
-    def tuner(self) -> Any:
-        """A KerasTuner tuner with all trials: `get_best_hyperparameters()`, `results_summary()`.
-
-        `hypermodel.build(hp)` returns an untrained model, `get_best_models()` trained ones, which
-        take raw rows. The names of trials are their numbers.
-
-        Raises:
-            InputError: The rows are those of a function.
-            RefusedError: The data has changed, or as for `export`.
-        """
-        # Imports KerasTuner.
-        from hpsearch.revisit.reopened import reopened
-
-        return reopened(self.directory, self.rows, self.trust)
 
     @cached_property
     def _source(self) -> ReportSource:

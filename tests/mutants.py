@@ -98,12 +98,6 @@ MUTANTS = (
         "names in the page's data can end its script element",
     ),
     Mutant(
-        "hpsearch/reporting/importance.py",
-        "return self.joints[second, first].T",
-        "return self.joints[second, first]",
-        "joint effect transposed if the pair is asked for in the other order",
-    ),
-    Mutant(
         "hpsearch/revisit/rows.py",
         "getattr(run.dataset.of_fold(execution.fold), split)",
         "getattr(run.dataset, split)",

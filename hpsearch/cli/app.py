@@ -93,7 +93,7 @@ def run(
     out: Out = None,
     workers: Workers = None,
     set_: Set = None,
-    engine: Annotated[str | None, typer.Option(help="See: hpsearch list engines.")] = None,
+    engine: Annotated[str | None, typer.Option(help="local or ray.")] = None,
     retry: Annotated[
         bool, typer.Option("--retry", help="Train failed, killed and timed-out executions again.")
     ] = False,
@@ -183,18 +183,11 @@ def show(
         typer.Argument(metavar="DIR|CSV", help="A results directory, or a CSV file."),
     ],
     top: Annotated[int, typer.Option(min=1, help="The number of best trials.")] = 10,
-    *,
-    best_yaml: Annotated[
-        bool, typer.Option("--best-yaml", help="Print a sweep file of the best config instead.")
-    ] = False,
 ) -> None:
     """Print the best trials, and the mean score of each hyperparameter's values."""
-    from hpsearch.cli.show import print_best_sweep, print_results
+    from hpsearch.cli.show import print_results
 
-    if best_yaml:
-        print_best_sweep(source)
-    else:
-        print_results(source, top, make_console())
+    print_results(source, top, make_console())
 
 
 @app.command()
@@ -304,17 +297,11 @@ def report(
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="Default DIR/report.html.")
     ] = None,
-    figures: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Also write each figure to this directory.")
-    ] = None,
-    format_: Annotated[
-        str, typer.Option("--format", metavar="svg|png|pdf", help="The format of those figures.")
-    ] = "svg",
 ) -> None:
     """Write one page of figures about one or several sweeps; it opens offline."""
     from hpsearch.cli.revisit import write_report
 
-    write_report(sources, out, figures, format_)
+    write_report(sources, out)
 
 
 @app.command()
@@ -423,20 +410,20 @@ def reproduce(
 ) -> None:
     """Train a trial again from its row; exit code 1 if its score differs.
 
-    Of a program's trial, print the command line; with --sweep, run it.
+    Of a program's trial, print the command line.
     """
     from hpsearch.cli import revisit
     from hpsearch.revisit.programs import holds_program
 
     which = (trial, seed, fold)
     if holds_program(directory):
-        if script is not None or trust:
-            option = "--trust" if script is None else "--script"
+        if script is not None or trust or sweep is not None:
             raise InputError(
-                f"{option}: is of models, and {directory} is of a program; without it, its command "
-                "line is printed, and --sweep FILE runs it"
+                f"{directory} is of a program: without --script, --trust and --sweep, which are "
+                "for models, the trial's command line is printed"
             )
-        raise typer.Exit(revisit.reproduce_of_program(directory, which, sweep, make_console()))
+        revisit.reproduce_of_program(directory, which, make_console())
+        return
     may_run = revisit.trust_of(trust or (), sweep)
     if script is not None:
         revisit.write_script(directory, which, script, make_console(), may_run)
@@ -504,7 +491,7 @@ def schema() -> None:
 def list_(
     what: Annotated[
         str,
-        typer.Argument(metavar="datasets|methods|activations|optimizers|layer-types|engines"),
+        typer.Argument(metavar="datasets|methods|activations|optimizers|layer-types"),
     ],
 ) -> None:
     """List the names that a sweep file may use."""

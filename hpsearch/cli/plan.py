@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
+from hpsearch.cli.programs import parameter_line
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.loading import load_dataset
 from hpsearch.data.specs import InputSpec, n_features
@@ -20,7 +21,6 @@ from hpsearch.progress.display import duration, line_printer
 from hpsearch.search.draws import FIXED_METHODS, draws
 from hpsearch.search.strategy import PRIOR
 from hpsearch.space.execution import Execution, ExecutionResult, Training
-from hpsearch.space.space import Choices, Parameter
 from hpsearch.spec.sweep import Sweep
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.provenance import make_recipe
@@ -32,8 +32,6 @@ from hpsearch.tuner.learning import CurveReuse
 from hpsearch.tuner.planning import Summary, Trials, group, summarize, tally
 from hpsearch.tuner.search import Search, strategy_of
 from hpsearch.wording import counted, have_results
-
-_MOST_VALUES = 6
 
 
 def print_plan(
@@ -62,7 +60,7 @@ def print_plan(
     if custom:
         say(f"{sweep.model} asks for")
         for parameter in search.space.parameters:
-            say(f"  {parameter.name}: {_domain(parameter)}{_when(parameter)}")
+            say(parameter_line(parameter))
     limit = sweep.budget.trials if sweep.budget else None
     if search.method.name not in FIXED_METHODS:
         trials_text = "as many as fit into budget.time" if limit is None else f"{limit:,} at most"
@@ -109,24 +107,6 @@ def _from_prior(search: Search, recipe: Recipe) -> Iterator[str]:
 
 def _short(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
-
-
-def _domain(parameter: Parameter) -> str:
-    domain, choices = parameter.model_domain, parameter.choices
-    if isinstance(domain, Choices) or (choices and len(choices) <= _MOST_VALUES):
-        choices = choices or ()
-        more = len(choices) - _MOST_VALUES
-        return ", ".join(map(str, choices[:_MOST_VALUES])) + (f" and {more} more" * (more > 0))
-    step = f", step {domain.step:g}" if domain.step is not None else ""
-    return f"{domain.min:g} to {domain.max:g}{step}{', log' if domain.log else ''}"
-
-
-def _when(parameter: Parameter) -> str:
-    conditions = [
-        f"{parent} is {' or '.join(map(str, accepted))}"
-        for parent, accepted in parameter.when.items()
-    ]
-    return f" (where {' and '.join(conditions)})" if conditions else ""
 
 
 def _executions(

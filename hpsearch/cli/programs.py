@@ -36,7 +36,7 @@ def print_program_plan(sweep: ProgramSweep, out: Path | None, console: Console) 
     for line in code_lines(program):
         say(line)
     for parameter in sweep.space.parameters:
-        say(f"  {parameter.name}: {_domain(parameter)}{_when(parameter)}")
+        say(parameter_line(parameter))
     executions, whole = _planned(sweep)
     if sweep.method.name in FIXED_METHODS and whole:
         trials = len({each.trial for each in executions})
@@ -72,23 +72,25 @@ def _planned(sweep: ProgramSweep) -> tuple[list[Execution], bool]:
     return executions, limit is not None or not trials.spent
 
 
-def _domain(parameter: Parameter) -> str:
-    domain = parameter.domain
-    if isinstance(domain, Drawn):
-        given = ", ".join(f"{name} {value:g}" for name, value in domain.arguments)
-        return f"{domain.distribution}, {given}"
-    if isinstance(domain, Range) and domain.step is None:
-        return f"{domain.min:g} to {domain.max:g}{', log' if domain.log else ''}"
-    choices = parameter.choices or ()
-    more = len(choices) - _MOST_VALUES
-    shown = ", ".join(str(value)[:40] for value in choices[:_MOST_VALUES])
-    weighted = ", weighted" if isinstance(domain, Choices) and domain.weights else ""
-    return shown + (f" and {more} more" * (more > 0)) + weighted
-
-
-def _when(parameter: Parameter) -> str:
+def parameter_line(parameter: Parameter) -> str:
+    """Return a parameter's name, values and conditions."""
     conditions = [
         f"{parent} is {' or '.join(map(str, accepted))}"
         for parent, accepted in parameter.when.items()
     ]
-    return f" (where {' and '.join(conditions)})" if conditions else ""
+    when = f" (where {' and '.join(conditions)})" if conditions else ""
+    return f"  {parameter.name}: {_domain(parameter)}{when}"
+
+
+def _domain(parameter: Parameter) -> str:
+    domain, choices = parameter.domain, parameter.choices or ()
+    if isinstance(domain, Drawn):
+        given = ", ".join(f"{name} {value:g}" for name, value in domain.arguments)
+        return f"{domain.distribution}, {given}"
+    if isinstance(domain, Range) and not 0 < len(choices) <= _MOST_VALUES:
+        step = f", step {domain.step:g}" if domain.step is not None else ""
+        return f"{domain.min:g} to {domain.max:g}{step}{', log' if domain.log else ''}"
+    more = len(choices) - _MOST_VALUES
+    shown = ", ".join(str(value)[:40] for value in choices[:_MOST_VALUES])
+    weighted = ", weighted" if isinstance(domain, Choices) and domain.weights else ""
+    return shown + (f" and {more} more" * (more > 0)) + weighted

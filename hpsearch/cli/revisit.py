@@ -24,10 +24,9 @@ from hpsearch.progress.console import make_console, tell
 from hpsearch.progress.display import line_printer, make_display
 from hpsearch.reporting.comparison_page import section_of
 from hpsearch.reporting.page import Compared, write_page
-from hpsearch.reporting.pictures import save_figures
 from hpsearch.reporting.source import load_source
 from hpsearch.revisit.predicting import predictor_of
-from hpsearch.revisit.programs import open_program, reproduce_program
+from hpsearch.revisit.programs import open_program
 from hpsearch.revisit.refitting import REFIT_IN, score_intervals, sweep_of_best
 from hpsearch.revisit.rows import (
     Reproduction,
@@ -86,10 +85,8 @@ def _compared(sources: Sequence[Path]) -> Compared | None:
     return None
 
 
-def write_report(
-    sources: Sequence[Path], out: Path | None, figures: Path | None, kind: str
-) -> None:
-    """Write the page, and each figure if `figures` is given.
+def write_report(sources: Sequence[Path], out: Path | None) -> None:
+    """Write the page.
 
     Raises:
         InputError: There is no such table, or the file cannot be written.
@@ -105,9 +102,6 @@ def write_report(
             f"{path}: cannot be written: {error.strerror}; name another file with --out"
         ) from None
     typer.echo(f"wrote {path}")
-    if figures is not None:
-        for written in save_figures(loaded[0], figures, kind):
-            typer.echo(f"wrote {written}")
 
 
 def export(
@@ -236,25 +230,13 @@ def reproduce(directory: Path, which: Choice, console: Console, trust: Collectio
 _AS_IT_IS: Final[dict[str, Any]] = {"soft_wrap": True, "markup": False, "highlight": False}
 
 
-def reproduce_of_program(
-    directory: Path, which: Choice, sweep: Path | None, console: Console
-) -> int:
-    """Print the command line of a program's trial, or run it if the user trusts it.
-
-    Args:
-        sweep: The user's sweep file, which names the same program.
-
-    Returns:
-        The exit code.
-    """
-    if sweep is not None:
-        return _print_reproduction(reproduce_program(directory, Which(*which), sweep), console)
+def reproduce_of_program(directory: Path, which: Choice, console: Console) -> None:
+    """Print the command line of a program's trial."""
     run = open_program(directory)
     execution = run.find(Which(*which))
     program = run.program(run.where.trials)
     line = program.shell_line(execution.config.values, execution.seed, execution.trial)
     console.print(line, **_AS_IT_IS)
-    return 0
 
 
 def _print_reproduction(reproduction: Reproduction, console: Console) -> int:

@@ -10,7 +10,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -20,15 +19,11 @@ from hpsearch.comparison.writing import Grid, document
 from hpsearch.data.builtin import datasets
 from hpsearch.errors import InputError, RefusedError
 from hpsearch.progress.display import line_printer
-from hpsearch.reporting.source import resolved_sweep
 from hpsearch.revisit.best_file import examine_best_file
-from hpsearch.revisit.programs import holds_program, open_program
 from hpsearch.space.keras_names import ACTIVATIONS, OPTIMIZERS
 from hpsearch.space.layer_types import DESCRIPTIONS
 from hpsearch.space.mlp import OPTIMIZER_ALIASES
-from hpsearch.spec.dump import dump_raw, dump_sweep
 from hpsearch.spec.method import METHODS
-from hpsearch.spec.sweep import Sweep, sweep_of_config
 from hpsearch.store.cells import groups, in_order, text_of
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.doctor import Severity, examine
@@ -37,13 +32,11 @@ from hpsearch.store.lock import holder
 from hpsearch.store.store import Store, evaluations_beside, facts_of
 from hpsearch.store.tables import (
     goal_of,
-    hyperparameter_columns,
     read_table,
     selecting_methods,
-    values_of,
     varying_columns,
 )
-from hpsearch.store.trials import best_trial, front_of, ranked_trials, trials_of
+from hpsearch.store.trials import best_trial, ranked_trials, trials_of
 from hpsearch.tuner.settings import RunOutcome
 from hpsearch.wording import cell_text, counted, did_you_mean, listing, number
 
@@ -89,10 +82,6 @@ _LISTS: dict[str, Callable[[], Rows]] = {
     "layer-types": lambda: (
         *DESCRIPTIONS.items(),
         ("package.module:function", "your own: function(x, units, activation, ...) -> tensor"),
-    ),
-    "engines": lambda: (
-        ("local", "workers on this machine, forked"),
-        ("ray", "workers on the nodes of a Ray cluster, with hpsearch[ray]"),
     ),
 }
 
@@ -187,7 +176,6 @@ def print_results(source: Path, top: int, console: Console) -> None:
         say(running)
     _print_best(table, names, top, console)
     _print_errors(source, table, console)
-    _print_front(source, table, names, top, console)
     if chosen := selecting_methods(table):
         say(
             "mean scores by value are not shown, because "
@@ -216,28 +204,6 @@ def _running(source: Path) -> str:
         f"a run is under way since {since} (process {process}): "
         f"{done:,} of {counted(planned, 'planned execution')} done"
     )
-
-
-def print_best_sweep(directory: Path) -> None:
-    """Print a sweep file that trains the best trial's config on the same data.
-
-    Raises:
-        InputError: There is no such table, no trial has a score, or the data was in memory.
-    """
-    table = read_table(directory)
-    best = best_trial(table)
-    if best is None:
-        raise InputError(f"{directory}: no trial has a score")
-    values = values_of(best, hyperparameter_columns(table))
-    if holds_program(directory):
-        typer.echo(dump_raw(open_program(directory).sweep.raw_of(values)), nl=False)
-        return
-    sweep = resolved_sweep(directory)
-    if not isinstance(sweep, Sweep):
-        raise InputError(f"{directory}: there is no sweep.yaml with the data and settings")
-    if sweep.data.memory is not None:
-        raise InputError(f"{directory}: its data was in memory, which no sweep file can name")
-    typer.echo(dump_sweep(sweep_of_config(sweep, values)), nl=False)
 
 
 def _print_evaluations(evaluations: Sequence[Evaluation], console: Console) -> None:
@@ -283,28 +249,6 @@ def _print_errors(source: Path, table: pd.DataFrame, console: Console) -> None:
         facts = facts_of(source if source.is_dir() else source.parent, table["data"].dropna())
         if errors := errors_text(best, facts):
             line_printer(console)(f"trial {best['trial']} on the validation split: {errors}")
-
-
-def _print_front(
-    source: Path, table: pd.DataFrame, names: list[str], top: int, console: Console
-) -> None:
-    sweep = resolved_sweep(source) if source.is_dir() else None
-    objectives = sweep.goals if sweep else ()
-    known = all(name in table for name, _ in objectives[1:])
-    if not objectives or not known or not len(ranked_trials(table)):
-        return
-    front = front_of(table, objectives)
-    title = f"Pareto front of {', '.join(name for name, _ in objectives)}"
-    if len(front) > top:
-        title += f", {top} of {len(front)} trials"
-    shown = _table(["trial", *(name for name, _ in objectives), *names], title)
-    columns = ["score", *(name for name, _ in objectives[1:])]
-    for _, row in front.head(top).iterrows():
-        values = [row[name] for name in columns]
-        figures = [number(x) if isinstance(x, float) else text_of(x) for x in values]
-        cells = map(_text, [row[name] for name in names])
-        shown.add_row(_text(row["trial"]), *map(Text, figures), *cells)
-    console.print(shown)
 
 
 def _table(columns: Iterable[str], title: str | None = None) -> Table:

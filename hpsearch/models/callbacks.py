@@ -41,8 +41,8 @@ _FOR_NUMBERS: Final = (
 
 #: The attributes that Keras itself keeps in a callback.
 _OF_KERAS: Final = ("params", "_model", "validation_data")
-Metric = str | Mapping[str, Any] | Sequence[Any] | None
-"""A metric, or several objectives, as `hpsearch.tune` takes them."""
+Metric = str | Mapping[str, Any] | None
+"""A metric as `hpsearch.tune` takes it."""
 
 
 def as_list(callbacks: Any) -> list[Any]:
@@ -90,9 +90,6 @@ def scored(callbacks: Iterable[Any], metric: Metric) -> Metric:
     restoring = [each for each in callbacks if getattr(each, "restore_best_weights", False)]
     if not restoring:
         return metric
-    if isinstance(metric, Sequence) and not isinstance(metric, str):
-        # The first of several objectives is the score.
-        return [*(scored(restoring, each) for each in metric[:1]), *metric[1:]]
     if isinstance(metric, Mapping) and metric.get("epoch", "best") != "best":
         raise InputError(
             f"callbacks: {described(restoring)} restores the weights of the best epoch, and "

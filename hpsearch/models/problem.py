@@ -51,7 +51,6 @@ class Recipe:
         asked: The names among `epochs` and `batch_size` that the model requests itself; its own
             `fit` does not get them.
         weighted: Whether rows have weights in the loss.
-        further: Metrics beside the scored one that every epoch must report.
         summed: Metrics with their signs, whose sum is the scored metric; empty if the model
             reports it itself.
         tolerant: As in KerasTuner, only a loss that is not finite ends a training, whose best
@@ -73,7 +72,6 @@ class Recipe:
     late: str = "drawn"
     asked: tuple[str, ...] = ()
     weighted: bool = False
-    further: tuple[str, ...] = ()
     tolerant: bool = False
     summed: tuple[tuple[str, int], ...] = ()
     alone: bool = False
@@ -91,7 +89,7 @@ class Recipe:
     @property
     def required(self) -> tuple[str, ...]:
         """The metrics that every epoch must report."""
-        return (*([name for name, _ in self.summed] or [self.metric]), *self.further)
+        return tuple(name for name, _ in self.summed) or (self.metric,)
 
     def with_sum(self, metrics: Mapping[str, float]) -> Mapping[str, float]:
         """Return an epoch's metrics, with the scored metric added if it is a sum of others.

@@ -54,27 +54,23 @@ class UserProgram:
         program: The absolute path of the file that `${program}` stands for, or empty.
         metric: The name of the score.
         paths: Parameter -> its path in nested `parameters`, if it is nested.
-        metrics_file: A file of the trial's directory that the program writes, or empty.
         directory: Its working directory; absolute.
         trials: The directory with one directory for each trial; absolute.
         environment: Variables that workers change: name -> the driver's value for the program, or
             None to unset it.
         timeout_seconds: Longest time of a trial, or None.
         fingerprint: Fingerprint of its file at the start of the run; empty to skip the comparison.
-        mark: The text of the mark in `trials`, if other machines run the program; else empty.
     """
 
     command: tuple[str, ...]
     program: str
     metric: str
     paths: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    metrics_file: str = ""
     directory: str = "."
     trials: str = ""
     environment: Mapping[str, str | None] = field(default_factory=dict)
     timeout_seconds: float | None = None
     fingerprint: str = ""
-    mark: str = ""
 
     def values(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """Return a config as the program receives it: nested as in the file."""

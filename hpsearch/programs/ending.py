@@ -74,8 +74,8 @@ class Ending:
         """Return the reason of a failure without any reported epoch."""
         if not self.others:
             return (
-                f"the program ended without telling {metric!r}: by hpsearch.report, wandb.log, a "
-                f"line '{metric}: 0.5' on standard output, or metrics_file"
+                f"the program ended without telling {metric!r}: by hpsearch.report, wandb.log, or "
+                f"a line '{metric}: 0.5' on standard output"
             )
         pairs = list(self.others.items())[:_MOST_NAMED]
         known = listing([f"{name} {value:g}" for name, value in pairs], "and")

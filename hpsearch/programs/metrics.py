@@ -1,8 +1,7 @@
-"""Read a program's metrics as epochs, from reports, lines of output or a file of metrics."""
+"""Read a program's metrics as epochs, from reports or lines of output."""
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 import os
@@ -10,7 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from hpsearch.models.problem import METRIC
 
@@ -25,10 +24,9 @@ _ESCAPES: Final = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 #: Most bytes of a line to keep: a progress bar may never end its line.
 _MOST_LINE_BYTES: Final = 1 << 20
 _READ_BYTES: Final = 1 << 20
-_MARK_BYTES: Final = 1 << 12
 #: Each metric has a column, and a program may print any number of names.
 _MOST_METRICS: Final = 200
-_SOURCES: Final = ("report", "wandb", "summary", "output", "file")
+_SOURCES: Final = ("report", "wandb", "summary", "output")
 #: Names that may repeat within an epoch.
 _INDICES: Final = dict.fromkeys(("epoch", "step")).keys()
 
@@ -43,15 +41,6 @@ class Tail:
         self._path = path
         self._place = 0
         self._rest = b""
-        #: The last bytes read, to notice that the file was rewritten.
-        self._mark = b""
-
-    @property
-    def rewritten(self) -> bool:
-        """True if the bytes read last have changed, so that the file was rewritten."""
-        before = Tail(self._path)
-        before._place = self._place - len(self._mark)
-        return next(before._blocks(ended=False), b"")[: len(self._mark)] != self._mark
 
     @property
     def exists(self) -> bool:
@@ -84,7 +73,6 @@ class Tail:
         try:
             while block := os.pread(handle, _READ_BYTES, self._place):
                 self._place += len(block)
-                self._mark = (self._mark + block)[-_MARK_BYTES:]
                 yield block
                 if not ended:
                     # A program may write faster than this reads, so let its epochs be judged in
@@ -174,14 +162,12 @@ class TrialMetrics:
     Args:
         directory: The trial's directory, with `reports.jsonl` and `stdout.log`.
         metric: The name of the score.
-        metrics_file: A file in it: JSON, JSON lines or CSV; or empty.
     """
 
-    def __init__(self, directory: Path, metric: str, metrics_file: str = "") -> None:
+    def __init__(self, directory: Path, metric: str) -> None:
         self._metric = metric
         self._reports = Tail(directory / "reports.jsonl")
         self._output = Tail(directory / "stdout.log")
-        self._file = MetricsFile(directory / metrics_file, metric) if metrics_file else None
         #: In order of precedence: the first source with the metric counts.
         self._sources = {name: Epochs(metric) for name in _SOURCES}
 
@@ -192,8 +178,6 @@ class TrialMetrics:
         for line in self._output.lines(ended=ended):
             if pairs := pairs_in(line, self._metric):
                 self._sources["output"].see(pairs)
-        if self._file is not None:
-            self._file.read(self._sources["file"], ended=ended)
         if ended:
             for epochs in self._sources.values():
                 epochs.close()
@@ -235,81 +219,6 @@ def _take_report(line: str, sources: Mapping[str, Epochs]) -> None:
         # A line that another program wrote.
         return
     epochs.see(values, *(each if isinstance(each, int) else None for each in (number, step)))
-
-
-class MetricsFile:
-    """A file of metrics that a program writes: CSV and JSON lines grow, JSON is read at the end.
-
-    A rewritten file counts once it has as many epochs as before. At the end, the whole file is read
-    again.
-    """
-
-    def __init__(self, path: Path, metric: str) -> None:
-        self._path, self._metric = path, metric
-        self._begin()
-
-    def _begin(self) -> None:
-        self._tail = Tail(self._path)
-        self._header: list[str] = []
-        self._found = Epochs(self._metric)
-
-    def read(self, epochs: Epochs, *, ended: bool) -> None:
-        """Replace the epochs with those of the file, which may still be growing."""
-        if not self._path.resolve().is_relative_to(self._path.parent.resolve()):
-            # A link that leads out of the directory.
-            return
-        if self._path.suffix == ".json" and not ended:
-            return
-        if ended or self._tail.rewritten:
-            self._begin()
-        lines = self._tail.lines(ended=ended)
-        if self._path.suffix == ".json":
-            lines = iter(["\n".join(lines)])
-        for line in lines:
-            if self._path.suffix == ".csv":
-                self._row(self._found, line)
-            else:
-                _each(self._found, _json(line))
-        if len(self._found.found) >= len(epochs.found):
-            epochs.found, epochs.numbers = self._found.found, self._found.numbers
-            epochs.pending = self._found.pending
-
-    def _row(self, epochs: Epochs, line: str) -> None:
-        cells = next(csv.reader([line.rstrip("\r")]), [])
-        if not self._header:
-            self._header = [cell.strip() for cell in cells]
-        elif values := _numbers(dict(zip(self._header, cells, strict=False))):
-            epochs.see(values)
-
-
-def _json(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-
-
-def _each(epochs: Epochs, found: Any) -> None:
-    """Add a mapping of metrics, a list of these, or a mapping of lists as in Keras' history."""
-    if isinstance(found, Mapping) and isinstance(found.get(epochs.metric), list):
-        columns = {name: item for name, item in found.items() if isinstance(item, list)}
-        rows = range(len(columns[epochs.metric]))
-        found = [{n: c[row] for n, c in columns.items() if row < len(c)} for row in rows]
-    for each in found if isinstance(found, list) else [found]:
-        if isinstance(each, Mapping) and (values := _numbers(each)):
-            epochs.see(values)
-
-
-def _numbers(values: Mapping[Any, Any]) -> dict[str, float]:
-    found = {}
-    for name, value in values.items():
-        if isinstance(value, bool) or not isinstance(value, int | float | str):
-            continue
-        try:
-            found[str(name)] = float(value)
-        except (ValueError, OverflowError):
-            continue
-    return found
 
 
 def aligned(epochs: Iterable[Mapping[str, float]], metric: str) -> tuple[dict[str, float], ...]:

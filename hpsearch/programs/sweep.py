@@ -49,6 +49,7 @@ from hpsearch.spec.settings import (
     ExecutionSettings,
     MetricSpec,
     SeedRace,
+    parse_metric,
     seeds_of,
 )
 from hpsearch.spec.wandb import IGNORED, OF_PROGRAMS, translate_search
@@ -62,10 +63,6 @@ _OF_MODELS: Final = ("data", "model")
 _HALVING: Final = ("hyperband", "asha")
 
 
-def _metric(value: Any) -> MetricSpec:
-    return MetricSpec.parse({"name": value} if isinstance(value, str) else value)
-
-
 def _command(value: Any) -> tuple[str, ...]:
     if not isinstance(value, list | tuple) or not value:
         raise InvalidValue.at(
@@ -76,21 +73,6 @@ def _command(value: Any) -> tuple[str, ...]:
         if isinstance(item, bool) or not isinstance(item, str | int | float):
             raise InvalidValue.at(f"must be text, not {show(item)}", index)
     return tuple(str(item) for item in value)
-
-
-def _metrics_file(value: Any) -> str:
-    path = text().check(value)
-    parts = Path(path).parts
-    if Path(path).is_absolute() or ".." in parts or "\0" in path or path.startswith("~"):
-        raise InvalidValue.at(
-            "must be a path within the trial's own directory, which ${trial_dir} and "
-            f"HPSEARCH_TRIAL_DIR name, such as metrics.csv, not {show(value)}"
-        )
-    if Path(path).suffix not in (".csv", ".json", ".jsonl"):
-        raise InvalidValue.at(f"must end in .csv, .json or .jsonl, not {show(value)}")
-    if str(Path(path)) in ("values.json", "reports.jsonl"):
-        raise InvalidValue.at(f"{path} is hpsearch's own file there; give it another name")
-    return str(path)
 
 
 def _config(value: Any) -> dict[str, Any]:
@@ -116,14 +98,9 @@ class ProgramFields(Spec):
         "The command line, with W&B's macros.",
         ["${interpreter}", "${program}", "${args}"],
     )
-    metrics_file: str | None = key(
-        Rule(_metrics_file, {"type": "string"}),
-        "A CSV or JSON file that the program writes to its trial's directory.",
-        "m.csv",
-    )
     method: MethodSpec = key(METHOD, "How configs are chosen.", "random", default=MethodSpec())
     metric: MetricSpec = required(
-        Rule(_metric, {"anyOf": [{"type": "string"}, MetricSpec.schema()]}),
+        Rule(parse_metric, {"anyOf": [{"type": "string"}, MetricSpec.schema()]}),
         "The score: a metric that the program tells.",
         {"name": "val_loss"},
     )
@@ -165,16 +142,6 @@ class ProgramSweep(ProgramFields):
     """
 
     warnings: tuple[str, ...] = field(default=(), compare=False)
-
-    @property
-    def scored(self) -> MetricSpec:
-        """The metric that is the score."""
-        return self.metric
-
-    @property
-    def goals(self) -> tuple[tuple[str, str], ...]:
-        """Empty: a program has no objectives beside the score."""
-        return ()
 
     @property
     def limit(self) -> int | None:
@@ -225,7 +192,6 @@ class ProgramSweep(ProgramFields):
             program=self.file,
             metric=self.metric.name,
             paths=self.parameters.paths,
-            metrics_file=self.metrics_file or "",
             directory=str(here),
             trials=trials,
             environment=environment or {},
@@ -235,13 +201,6 @@ class ProgramSweep(ProgramFields):
     def raw(self) -> Any:
         """Return the sweep as a file has it, including every default."""
         return written(super().raw(), self.method)
-
-    def raw_of(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the sweep of a single config, as a sweep file has it."""
-        of_several = ("method", "budget", "constraints")
-        raw = {key: value for key, value in self.raw().items() if key not in of_several}
-        name = f"{self.name[: MOST_NAME - len('-best')]}-best"
-        return raw | {"name": name, "configs": [dict(values)]}
 
     @classmethod
     def parse(cls, data: Any) -> Self:
@@ -313,6 +272,12 @@ def _cross_faults(sweep: ProgramSweep) -> Iterator[Fault]:
         sweep.command or DEFAULT_COMMAND, program=sweep.program is not None
     ):
         yield ("command", index), message
+    if sweep.execution.engine != "local":
+        yield (
+            ("execution", "engine"),
+            f"must be local, not {sweep.execution.engine}: programs run on this machine; models "
+            "run on a cluster",
+        )
     yield from _method_faults(sweep)
     yield from _condition_faults(sweep)
     names = {parameter.name for parameter in sweep.space.parameters}

@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,6 @@ from hpsearch.programs.command import ProgramCall, UserProgram
 from hpsearch.programs.ending import Ending, Judge, Known
 from hpsearch.programs.fingerprint import fingerprint_of, program_versions
 from hpsearch.programs.metrics import Epochs, TrialMetrics, aligned, history
-from hpsearch.programs.nodes import require_fit
 from hpsearch.programs.process import ProgramProcess
 from hpsearch.programs.report import REPORT_VARIABLE
 from hpsearch.space.execution import ENDLESS, ExecutionResult, Status, Training
@@ -41,8 +40,6 @@ _TIMEOUT_MARGIN_SECONDS = 1.0
 
 #: Time between checks if another process still runs a trial.
 _LOCK_POLL_SECONDS = 0.1
-#: Size of a log from which on a line reports it.
-_MUCH_BYTES = 2**30
 
 #: Fingerprints of edited programs that this process has reported.
 _EDITED: set[str] = set()
@@ -162,7 +159,6 @@ def run_trial(
     where = trial.where
     waits = f"{training.label}: waiting, since another process still runs it, in {where.path}"
     try:
-        require_fit(call.program)
         with where.alone(deadline, lambda: say(waits)):
             known, seconds = trial.look_back()
             result = trial.run(known, seconds)
@@ -247,15 +243,12 @@ class _Trial:
         (place / _ORIGIN).write_text(_origin(program), encoding="utf-8")
         arguments = program.arguments(self.training.values, call.seed, place)
         environment = _environment(call, self.where, place, goes_on=bool(known.epochs))
-        metrics = TrialMetrics(place, self.recipe.metric, program.metrics_file)
+        metrics = TrialMetrics(place, self.recipe.metric)
         watch = _Watch(metrics, known, self)
-        logs = _Logs(place)
         started = time.monotonic()
         with ProgramProcess(arguments, program.directory, environment, place) as process:
             while not (process.ended or watch.halts()):
                 process.wait()
-                if much := logs.grown():
-                    self.say(f"{self.training.label}: {much}")
             if watch.halted:
                 process.halt(self.deadline - time.monotonic())
             code = process.close()
@@ -330,24 +323,6 @@ class _Watch:
         for number in range(max(judged, len(earlier)) + 1, self._judge.judged + 1):
             trial.on_epoch(number, curve[number - 1])
         return self.halted
-
-
-@dataclass
-class _Logs:
-    """The logs of a process, whose size is not limited."""
-
-    place: Path
-    _seen: set[str] = field(default_factory=set)
-
-    def grown(self) -> str:
-        """Return a line about a log that has become large, once for each log."""
-        for name in ("stdout.log", "stderr.log"):
-            with suppress(OSError):
-                if name not in self._seen and (self.place / name).stat().st_size > _MUCH_BYTES:
-                    self._seen.add(name)
-                    much = f"more than {_MUCH_BYTES / 2**30:g} GiB of output, all of which is in"
-                    return f"its program has printed {much} {self.place / name}"
-        return ""
 
 
 def _origin(program: UserProgram) -> str:

@@ -14,8 +14,6 @@ from hpsearch.store.tables import hyperparameter_columns, hyperparameter_of, val
 from hpsearch.wording import counted, listing, number, plain
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from hpsearch.reporting.importance import Share
     from hpsearch.reporting.source import PlotAxis, ReportSource
 
@@ -37,10 +35,6 @@ _SURELY_EXPLAINED, _FEWEST_TRIALS = 0.8, 30
 _FEWEST_OF_VALUE = 5
 #: With a smaller share, a hyperparameter is no reason to widen its range.
 _SOME_DIFFERENCE = 0.03
-#: Goal of an objective -> the word for better.
-_BETTER = {"maximize": "higher", "minimize": "lower"}
-#: Larger whole numbers are written with an exponent.
-_MOST_WHOLE = 1e15
 #: The outer part of a range, on its scale, that is its edge.
 _EDGE = 0.05
 
@@ -121,52 +115,8 @@ def _remark(source: ReportSource) -> str:
         )
     else:
         said.append("scored once, so part of its lead may be luck")
-    if source.objectives:
-        said.append(_place_on_front(source, best))
     errors = errors_text(best, source.facts)
     return "; ".join(said) + "." + (f" On the validation split: {errors}." if errors else "")
-
-
-def _place_on_front(source: ReportSource, best: pd.Series[Any]) -> str:
-    """Say if the best trial is on the Pareto front, with its other objectives."""
-    front, others = source.front, [name for name, _ in source.objectives[1:]]
-    known = [f"{name} {_measured(float(best[name]))}" for name in others if best.notna()[name]]
-    told = f", with {listing(known, 'and')}" if known else ""
-    if (front["trial"] == best["trial"]).any():
-        which = f"one of {len(front):,}" if len(front) > 1 else "the only one"
-        return f"{which} on the Pareto front{told}"
-    unknown = [name for name in others if best.isna()[name]]
-    if unknown:
-        return f"not on the Pareto front, because it has no {listing(unknown, 'or')}{told}"
-    return f"not on the Pareto front{told}: {_as_good(source, best)}"
-
-
-def _as_good(source: ReportSource, best: pd.Series[Any]) -> str:
-    """Name the trial of the front that is as good as the best one everywhere and better somewhere.
-
-    No score is better than the best one's, so the two scores are equal.
-    """
-
-    def losses(trial: pd.Series[Any]) -> list[float]:
-        others = source.objectives[1:]
-        return [float(trial[name]) * (-1 if goal == "maximize" else 1) for name, goal in others]
-
-    ours, rows = losses(best), source.front[source.front["score"] == best["score"]]
-    found = ((trial["trial"], losses(trial)) for _, trial in rows.iterrows())
-    trial, theirs = next(
-        each for each in found if all(a <= b for a, b in zip(each[1], ours, strict=True))
-    )
-    better = [
-        "fewer weights" if name == "weights" else f"{_BETTER[goal]} {name}"
-        for (name, goal), a, b in zip(source.objectives[1:], theirs, ours, strict=True)
-        if a < b
-    ]
-    return f"trial {trial} is as good with {listing(better, 'and')}"
-
-
-def _measured(value: float) -> str:
-    """Format an objective; whole numbers, such as a count of weights, without decimals."""
-    return f"{value:,.0f}" if value.is_integer() and abs(value) < _MOST_WHOLE else number(value)
 
 
 def config_in_words(values: Mapping[str, Any], source: ReportSource) -> str:

@@ -82,12 +82,7 @@ def colour_names(theme: str) -> dict[str, Any]:
         **{f"@{name}": colour for name, colour in plain.items()},
         **{f"@line{index}": colour for index, colour in enumerate(lines)},
         **{f"@series{index}": colour for index, colour in enumerate(series)},
-        "@scale": _scale(lines),
     }
-
-
-def _scale(colours: tuple[str, ...]) -> list[list[Any]]:
-    return [[index / (len(colours) - 1), colour] for index, colour in enumerate(colours)]
 
 
 def template(theme: str) -> Spec:

@@ -80,7 +80,6 @@ class Importance:
     Attributes:
         shares: Shares of all hyperparameters and of pairs of important ones, largest first.
         effects: Column -> its effect, in the order of the columns.
-        joints: Pair of columns -> the mean score `(n_first_levels, n_second_levels)`.
         explained: The forest's R squared on scores that it has not seen. Near 0 or below, the
             forest has learned nothing, and its shares mean nothing.
         trials: Number of trials that the forest has learned from, each from all its executions.
@@ -89,7 +88,6 @@ class Importance:
 
     shares: tuple[Share, ...] = ()
     effects: Mapping[str, Effect] = field(default_factory=dict)
-    joints: Mapping[tuple[str, str], Floats] = field(default_factory=dict)
     explained: float = 0.0
     trials: int = 0
     reason: str = ""
@@ -110,44 +108,11 @@ class Importance:
         """The hyperparameters, most important first."""
         return [s.names[0] for s in self.shares if len(s.names) == 1]
 
-    @property
-    def paired(self) -> list[str]:
-        """The hyperparameters whose joint effects are known, most important first."""
-        known = {name for pair in self.joints for name in pair}
-        return [name for name in self.singles if name in known]
-
-    def strongest_pair(self, names: Sequence[str]) -> Sequence[str]:
-        """The two of these names that explain most together; fewer if there are not two."""
-
-        def together(pair: Sequence[str]) -> float:
-            return sum(share.share for share in self.shares if {*share.names} <= {*pair})
-
-        return max(itertools.combinations(names, 2), key=together, default=names)
-
     @cached_property
     def span(self) -> tuple[float, float]:
         """The lowest and highest end of all effects' intervals."""
         every = self.effects.values()
         return min(e.low.min() for e in every), max(e.high.max() for e in every)
-
-    def joint(self, first: str, second: str) -> Floats:
-        """The mean score at each pair of levels of two hyperparameters.
-
-        Returns:
-            `(n_first_levels, n_second_levels)`, in the order of `effects[...].levels`.
-
-        Raises:
-            InputError: There is no such pair.
-        """
-        if (first, second) in self.joints:
-            return self.joints[first, second]
-        if (second, first) in self.joints:
-            return self.joints[second, first].T
-        known = ", ".join(sorted(self.paired)) or "none"
-        raise InputError(
-            f"{first}, {second}: no two hyperparameters whose joint effect is known; choose two "
-            f"of: {known}"
-        )
 
     @property
     def _head(self) -> str:
@@ -198,8 +163,7 @@ def importance_of(
     equally, however often the search tried them.
 
     A forest learns some parts less completely than others, pairs above all. So the shares are those
-    of parts scaled to fit unseen scores (see `_scales`), while effects and joints are the forest's
-    own.
+    of parts scaled to fit unseen scores (see `_scales`), while effects are the forest's own.
 
     An inactive hyperparameter makes no difference, so its empty cells are filled with random values
     of it. Its share also refers to the whole space: the more rarely it is active, the smaller the
@@ -319,12 +283,6 @@ class _Analysis:
         return Importance(
             shares=self._shares(whole, halves),
             effects=self._effects(whole, halves),
-            joints={
-                (self._axes[i].name, self._axes[j].name): np.ldexp(
-                    whole.pairs[i, j], self._exponent
-                )
-                for i, j in self._paired
-            },
             explained=whole.explained,
             trials=int(self._configs.max()) + 1,
         )

@@ -1,4 +1,4 @@
-"""Figures of hyperparameters: importance, marginal effects and contours."""
+"""Figures of hyperparameters: importance and marginal effects."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import numpy as np
 from hpsearch.reporting.drawing import (
     Spec,
     error_bars,
-    exponent_format,
     inert,
     log_marks,
     number_axis,
@@ -36,22 +35,12 @@ _MOST_MARKED = 8
 #: Characters that fit below the smallest figure of an effect, and in the shortest label.
 _ROOM = 32
 _SHORTEST = 8
-#: Characters that fit below a contour.
-_WIDE = 60
 #: Most trials beside an effect, spread evenly over the ranking.
 MOST_EFFECT_POINTS = 300
 #: Most of an interval beyond the scores to draw, as a share of their range.
 _BEYOND = 0.15
 #: Width of the band of trials of a category, and of a number as a share of the axis.
 _BESIDE, _NUDGE = 0.5, 0.03
-#: Most ticks on an axis of cells.
-_MOST_TICKS = 12
-#: Most trials marked on a contour, spread evenly over the ranking.
-_MOST_TRIALS = 300
-#: With more numbers than this on both axes, contour lines replace cells.
-_SMOOTH = 8
-#: Trials are spread over a disc of this radius around the middle of their cell.
-_JITTER = 0.36
 _GOLDEN_ANGLE = np.pi * (3 - np.sqrt(5))
 
 
@@ -145,7 +134,8 @@ def _beside(effect: Effect, values: list[Any]) -> Floats:
     """Positions of trials; those of one value lie beside each other, evenly spread."""
     turn = np.arange(len(values)) * _GOLDEN_ANGLE / (2 * np.pi) % 1 - 0.5
     if not effect.numeric:
-        return np.asarray(_cell_positions(effect, values) + _BESIDE * turn, np.float64)
+        index = {level: float(i) for i, level in enumerate(effect.levels)}
+        return np.asarray([index[str(value)] for value in values] + _BESIDE * turn, np.float64)
     at = np.asarray(values, np.float64)
     if len(effect.levels) > _MOST_MARKED:
         return at
@@ -215,15 +205,15 @@ def _positions(effect: Effect) -> list[float]:
     return [*map(float, effect.levels if effect.numeric else range(len(effect.levels)))]
 
 
-def _value_axis(effect: Effect, room: int = _ROOM) -> dict[str, Any]:
-    """An axis of numbers, or of categories at unit distance, with labels for `room` characters."""
-    axis: dict[str, Any] = {"title": {"text": inert(effect.name, max(room - 4, _SHORTEST))}}
+def _value_axis(effect: Effect) -> dict[str, Any]:
+    """An axis of numbers, or of categories at unit distance."""
+    axis: dict[str, Any] = {"title": {"text": inert(effect.name, _ROOM - 4)}}
     at = _positions(effect)
     if effect.log:
         axis["type"] = "log"
     if not effect.numeric:
         axis["range"] = [-0.5, len(at) - 0.5]
-        width = room / len(at)
+        width = _ROOM / len(at)
         longest = max(_SHORTEST, int(width) - 1)
         texts = [value_text(level) for level in effect.levels]
         if not _beside_each_other(texts, width):
@@ -235,7 +225,7 @@ def _value_axis(effect: Effect, room: int = _ROOM) -> dict[str, Any]:
     if effect.log or len(at) <= _MOST_MARKED:
         marks = log_marks(at[0], at[-1]) if len(at) > _MOST_MARKED else at
         ends = [np.log10(value) if effect.log else value for value in (at[0], at[-1])]
-        shown = _apart(marks, ends, room, log=effect.log)
+        shown = _apart(marks, ends, log=effect.log)
         axis |= {"tickvals": shown, "ticktext": [plain(mark) for mark in shown], "tickangle": 0}
     return axis
 
@@ -257,115 +247,24 @@ def _cut(texts: Sequence[str], longest: int) -> list[str]:
     return [shortened(text, longest) for text in apart]
 
 
-def _apart(marks: Sequence[float], ends: list[float], room: int, *, log: bool) -> list[float]:
-    """Return the marks whose labels do not overlap on an axis of `room` characters."""
-    kept = _fitting(marks, ends, room, log=log)
+def _apart(marks: Sequence[float], ends: list[float], *, log: bool) -> list[float]:
+    """Return the marks whose labels do not overlap on the axis."""
+    kept = _fitting(marks, ends, log=log)
     powers = [mark for mark in marks if log and math.log10(mark).is_integer()]
     # Powers of ten stay evenly spaced; a selection of other marks would not.
     if len(kept) < len(marks) and len(powers) > 1:
-        return _fitting(powers, ends, room, log=log)
+        return _fitting(powers, ends, log=log)
     return kept
 
 
-def _fitting(marks: Sequence[float], ends: list[float], room: int, *, log: bool) -> list[float]:
+def _fitting(marks: Sequence[float], ends: list[float], *, log: bool) -> list[float]:
     kept: list[float] = []
     free = -math.inf
     for mark in marks:
         at = math.log10(mark) if log else mark
-        place = (at - ends[0]) / ((ends[1] - ends[0]) or 1.0) * room
+        place = (at - ends[0]) / ((ends[1] - ends[0]) or 1.0) * _ROOM
         half = len(plain(mark)) / 2
         if place - half >= free:
             kept.append(mark)
             free = place + half + 1
     return kept
-
-
-def _cell_axis(effect: Effect) -> dict[str, Any]:
-    """An axis of cells at a distance of one."""
-    places: list[float] = [float(i) for i in spread(len(effect.levels), _MOST_TICKS)]
-    texts = [inert(value_text(effect.levels[int(place)]), 28) for place in places]
-    if effect.log and len(effect.levels) > _MOST_MARKED:
-        low, high = (float(effect.levels[i]) for i in (0, -1))
-        marks = log_marks(low, high)
-        places = [float(place) for place in _cell_positions(effect, marks)]
-        texts = [plain(mark) for mark in marks]
-    return {
-        "title": {"text": inert(effect.name)},
-        "tickvals": places,
-        "ticktext": texts,
-        "range": [-0.5, len(effect.levels) - 0.5],
-        "showgrid": False,
-    }
-
-
-def contour_figure(source: ReportSource, x: str, y: str) -> Spec:
-    """The forest's mean score at each pair of values of two hyperparameters, and the trials.
-
-    Raises:
-        InputError: The joint effect of the two is not known.
-    """
-    grid = source.importance.joint(x, y)
-    effects = [source.importance.effects[name] for name in (x, y)]
-    smooth = all(e.numeric and len(e.levels) > _SMOOTH for e in effects)
-    # Cells at a distance of one, because on an axis of numbers their widths would differ.
-    across, up = (
-        _positions(e) if smooth else [float(i) for i in range(len(e.levels))] for e in effects
-    )
-    field: dict[str, Any] = {
-        "type": "contour" if smooth else "heatmap",
-        "x": across,
-        "y": up,
-        "z": [[rounded(v) for v in row] for row in grid.T],
-        "colorscale": "@scale",
-        "reversescale": source.goal == "minimize",
-        "colorbar": {
-            "title": {"text": inert(source.metric), "side": "right"},
-            "thickness": 12,
-            "separatethousands": True,
-            "exponentformat": exponent_format(grid),
-        },
-        "hovertemplate": "%{z:.5~g}<extra></extra>",
-    }
-    if smooth:
-        field |= {"contours": {"coloring": "heatmap"}, "line": {"width": 0.6}}
-    xaxis, yaxis = (_value_axis(e, _WIDE) if smooth else _cell_axis(e) for e in effects)
-    return {
-        "data": [field, _trials(source, effects, smooth=smooth)],
-        "layout": {"xaxis": xaxis, "yaxis": yaxis, "showlegend": False, "height": 460},
-    }
-
-
-def _trials(source: ReportSource, effects: list[Effect], *, smooth: bool) -> dict[str, Any]:
-    names = [effect.name for effect in effects]
-    rows = source.ranked.dropna(subset=names)
-    rows = rows.iloc[spread(len(rows), _MOST_TRIALS)]
-    if smooth:
-        x, y = (rows[name].to_numpy(np.float64) for name in names)
-    else:
-        x, y = (_cell_positions(effect, list(rows[effect.name])) for effect in effects)
-        # The golden angle spreads the trials of a cell evenly over a disc around the best.
-        cells = rows.groupby([np.round(x), np.round(y)])["score"]
-        turn, size = cells.cumcount().to_numpy(), cells.transform("size").to_numpy()
-        radius = _JITTER * np.sqrt((turn + 0.5) / size)
-        angle = (turn + cells.ngroup().to_numpy()) * _GOLDEN_ANGLE
-        x, y = x + radius * np.cos(angle), y - radius * np.sin(angle)
-    return {
-        "type": "scatter",
-        "mode": "markers",
-        "x": [rounded(v) for v in x],
-        "y": [rounded(v) for v in y],
-        "meta": {"trials": [int(trial) for trial in rows["trial"]]},
-        # White in black is visible on every colour of the field.
-        "marker": {"size": 5, "color": "#ffffff", "line": {"color": "#000000", "width": 1}},
-    }
-
-
-def _cell_positions(effect: Effect, values: list[Any]) -> Floats:
-    """The cell of each value, counted from 0; numbers between two levels fall between cells."""
-    if not effect.numeric:
-        index = {level: float(i) for i, level in enumerate(effect.levels)}
-        return np.array([index[str(value)] for value in values], dtype=np.float64)
-    levels, numbers = np.asarray(effect.levels, np.float64), np.asarray(values, np.float64)
-    if effect.log:
-        levels, numbers = np.log(levels), np.log(numbers)
-    return np.interp(numbers, levels, np.arange(len(levels)))

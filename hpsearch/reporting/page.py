@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import distribution
 from importlib.resources import files
-from itertools import combinations
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -28,19 +27,16 @@ from hpsearch.programs.sweep import ProgramSweep
 from hpsearch.reporting import words
 from hpsearch.reporting.answer import answer_of
 from hpsearch.reporting.drawing import THEMES, Spec, colour_names, duration, template
-from hpsearch.reporting.importance_figures import contour_figure, effect_figure
+from hpsearch.reporting.importance_figures import effect_figure
 from hpsearch.reporting.source import ReportSource, with_distinct_names
 from hpsearch.reporting.trial_figures import (
     MOST_CURVES,
     MOST_POINTS,
-    PROGRESS,
     curves_figure,
     distribution_figure,
-    front_figure,
     overview_figure,
     predictions_figure,
     progress_figure,
-    work_figure,
 )
 from hpsearch.spec.dump import dump_raw
 from hpsearch.spec.sweep import Sweep
@@ -60,14 +56,12 @@ class PageLimits:
         rows: Rows of the table, which are lines of the parallel coordinates.
         points: Trials in the figure of progress.
         curves: Trials in a figure of learning curves.
-        pairs: Hyperparameters that can be paired in a contour.
         effects: Hyperparameters whose marginal effect is drawn.
     """
 
     rows: int = 10_000
     points: int = MOST_POINTS
     curves: int = MOST_CURVES
-    pairs: int = 8
     effects: int = 40
 
     def times(self, figures: float, rows: float) -> PageLimits:
@@ -76,7 +70,6 @@ class PageLimits:
             rows=max(50, int(self.rows * rows)),
             points=max(100, int(self.points * figures)),
             curves=max(10, int(self.curves * figures)),
-            pairs=max(3, int(self.pairs * math.sqrt(figures))),
             effects=max(8, int(self.effects * math.sqrt(figures))),
         )
 
@@ -131,7 +124,6 @@ def _sweep(source: ReportSource, limits: PageLimits) -> dict[str, Any]:
             f"{len(source.ranked):,}",
             duration(source.savings.seconds),
         ],
-        "sampled": not source.selecting,
         "total": len(source.trials),
         "scored": len(source.ranked),
         "columns": words.columns_of(source, limits.rows),
@@ -159,41 +151,15 @@ def _sweep(source: ReportSource, limits: PageLimits) -> dict[str, Any]:
 def _figures(source: ReportSource, limits: PageLimits) -> dict[str, Any]:
     found = source.importance
     return {
-        "progress": {
-            by: progress_figure(source, by=by, most=limits.points) for by in _ways(source)
-        },
+        "progress": progress_figure(source, most=limits.points),
         "curves": {
             metric: curves_figure(source, metric, most=limits.curves)
             for metric in source.metrics
             # A function that returns one score has no curve.
             if source.curves["epoch"].max() > 1
         },
-        "front": front_figure(source, most=limits.points) if source.objectives else None,
         "distribution": distribution_figure(source) if len(source.ranked) > 2 else None,
         "effects": {name: effect_figure(source, name) for name in found.singles[: limits.effects]},
-        "contours": _contours(source, limits.pairs),
-        "work": work_figure([source]) if source.savings.any_saved else None,
-    }
-
-
-def _ways(source: ReportSource) -> list[str]:
-    """Return the axes of progress: trials, seconds, and epochs if trials differ in them."""
-    alike = source.epochs_taken.nunique() < 2
-    return ["trial", *(by for by in PROGRESS if not (alike and by == "epochs"))]
-
-
-def _contours(source: ReportSource, most: int) -> dict[str, Any]:
-    """Each pair in one orientation, keyed by the indices of its names; the page transposes it."""
-    important = source.importance.paired[:most]
-    names = [name for name in source.importance.effects if name in important]
-    specs: dict[str, Spec] = {
-        f"{i}|{j}": contour_figure(source, names[i], names[j])
-        for i, j in combinations(range(len(names)), 2)
-    }
-    return {
-        "names": names,
-        "specs": specs,
-        "first": [names.index(name) for name in source.importance.strongest_pair(important)],
     }
 
 

@@ -36,11 +36,10 @@ from hpsearch.store.tables import (
     selecting_methods,
     varying_columns,
 )
-from hpsearch.store.trials import front_of, ranked_trials, trials_of
-from hpsearch.wording import number, plain
+from hpsearch.store.trials import ranked_trials, trials_of
+from hpsearch.wording import number
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
     import pandas as pd
 
 #: Numeric columns with at most this many distinct values get a tick at each.
@@ -80,14 +79,6 @@ class PlotAxis:
         return len(self.levels or self.marked) == 1
 
     @property
-    def ends(self) -> tuple[float, float]:
-        """The first and the last position."""
-        if not self.numeric:
-            return self.gap_position if self.gaps else 0.0, max(len(self.levels) - 1.0, 1.0)
-        low, high = self._scaled(self.low), self._scaled(self.high)
-        return (self.gap_position if self.gaps else low), high
-
-    @property
     def gap_position(self) -> float:
         """The position of empty cells, below all others."""
         if not self.numeric:
@@ -104,26 +95,6 @@ class PlotAxis:
             return [None if math.isnan(v) else v for v in column.astype("float64")]
         index = {level: code for code, level in enumerate(self.levels)}
         return [None if c is None else index[c] for c in _texts(column)]
-
-    def positions(self, column: pd.Series[Any]) -> npt.NDArray[np.float64]:
-        """The position of each cell on the axis `(n_rows,)`."""
-        codes = np.array([np.nan if c is None else c for c in self.codes(column)], np.float64)
-        if self.log:
-            codes = np.log10(codes)
-        return np.where(np.isnan(codes), self.gap_position, codes)
-
-    def ticks(self) -> list[tuple[float, str]] | None:
-        """Position and text of each tick; None to leave ticks to Plotly.
-
-        Brushes of parallel coordinates snap to ticks, so only axes with few values have them.
-        """
-        if self.numeric and not self.marked:
-            return None
-        ticks = [(self._scaled(value), plain(value)) for value in self.marked]
-        ticks += [(float(code), text) for code, text in enumerate(self.levels)]
-        if self.gaps:
-            ticks.append((self.gap_position, "-"))
-        return sorted(ticks)
 
 
 def plot_axis(column: pd.Series[Any]) -> PlotAxis:
@@ -169,11 +140,6 @@ class Savings:
     seconds: float
     trainers: dict[str, int]
 
-    @property
-    def any_saved(self) -> bool:
-        """True if fewer epochs were trained than the executions have."""
-        return self.epochs_shared + self.epochs_stopped > 0
-
 
 @dataclass(frozen=True)
 class ReportSource:
@@ -215,7 +181,7 @@ class ReportSource:
         if len(cells):
             metric, goal, epoch = [*str(cells.iloc[0]).split(":"), "", ""][:3]
             return metric or "score", goal or "maximize", epoch or "last"
-        spec = self.sweep.scored if self.sweep is not None else None
+        spec = self.sweep.metric if self.sweep is not None else None
         return (spec.name, spec.direction, spec.epoch) if spec else ("score", "maximize", "last")
 
     @property
@@ -239,16 +205,6 @@ class ReportSource:
         return trials_of(self.table)
 
     @cached_property
-    def epochs_taken(self) -> pd.Series[Any]:
-        """The epochs trained for each line of `trials`, all executions together.
-
-        Epochs that another trial's training answered do not count.
-        """
-        own = self.table[self.table["shared_with"].isna()]
-        epochs = own.groupby("trial")["epochs_trained"].sum().astype("float64")
-        return self.trials["trial"].map(epochs).fillna(0.0)
-
-    @cached_property
     def ranked(self) -> pd.DataFrame:
         """The lines of `trials` with a score, the best first."""
         return ranked_trials(self.table)
@@ -267,20 +223,6 @@ class ReportSource:
     def best(self) -> pd.Series[Any] | None:
         """The best trial's line."""
         return None if self.ranked.empty else self.ranked.iloc[0]
-
-    @cached_property
-    def objectives(self) -> tuple[tuple[str, str], ...]:
-        """The objectives by name with their goals, the score first; empty if there is only it.
-
-        Also empty if the rows lack an objective.
-        """
-        found = self.sweep.goals if self.sweep is not None else ()
-        return found if all(name in self.table for name, _ in found[1:]) else ()
-
-    @cached_property
-    def front(self) -> pd.DataFrame:
-        """The lines of `trials` on the Pareto front of several objectives (see `front_of`)."""
-        return front_of(self.table, self.objectives)
 
     @property
     def repeated(self) -> bool:

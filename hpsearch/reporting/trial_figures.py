@@ -1,4 +1,4 @@
-"""Figures of trials: progress, learning curves, parallel coordinates, work saved."""
+"""Figures of trials: progress, distributions, learning curves."""
 
 from __future__ import annotations
 
@@ -13,50 +13,32 @@ from hpsearch.reporting.drawing import (
     Spec,
     inert,
     line_colour,
-    log_marks,
     number_axis,
     robust_range,
     rounded,
     spread,
 )
-from hpsearch.wording import plain
 
 if TYPE_CHECKING:
     import numpy.typing as npt
     import pandas as pd
 
-    from hpsearch.reporting.source import PlotAxis, ReportSource
+    from hpsearch.reporting.source import ReportSource
 
 #: Most trials drawn as points, spread evenly over the trials.
 MOST_POINTS = 2_000
 #: Most points that are drawn large.
 _FEW_POINTS = 500
-#: Resource that trials use -> title of its axis of progress.
-PROGRESS = {
-    "seconds": "seconds of training, all trials so far",
-    "epochs": "epochs of training, all trials so far",
-}
 #: Most steps of an empirical distribution.
 _MOST_STEPS = 400
 #: Most trials drawn as learning curves.
 MOST_CURVES = 100
-#: Most trials drawn as parallel coordinates, and the share of these that are the best.
-MOST_LINES = 2_000
-_BEST_LINES = 0.1
-#: Most axes of parallel coordinates; more cannot be distinguished on a screen.
-_MOST_AXES = 14
-#: Half of the widest band of trials with one value, as a share of the distance between values.
-_BAND = 0.36
-#: Space beyond the ends of an axis, as a share of its length.
-_ROOM = 0.07
-#: An axis of positive values is logarithmic if their largest ratio reaches this.
-_LOG_RATIO = 30
 #: An axis of at most this many trials has a tick at each.
 _MOST_MARKED = 10
 
 
-def progress_figure(source: ReportSource, *, by: str = "trial", most: int = MOST_POINTS) -> Spec:
-    """Every score and the best so far, by `trial` or by training up to each (see `PROGRESS`).
+def progress_figure(source: ReportSource, *, most: int = MOST_POINTS) -> Spec:
+    """Every score and the best so far, by trial.
 
     The order of a grid shows no progress, so there is no line.
     """
@@ -64,13 +46,7 @@ def progress_figure(source: ReportSource, *, by: str = "trial", most: int = MOST
     scores = scored["score"].to_numpy(np.float64)
     x = scored["trial"].to_numpy(np.float64)
     axis: dict[str, Any] = {"title": {"text": "trial"}, "rangemode": "tozero"}
-    if by != "trial":
-        # Trials without a score also took time.
-        taken = source.epochs_taken if by == "epochs" else source.trials[by]
-        taken = taken.astype("float64").fillna(0.0).loc[source.trials.sort_values("trial").index]
-        x = taken.cumsum().loc[scored.index].to_numpy(np.float64)
-        axis["title"] = {"text": PROGRESS[by]}
-    elif x.max(initial=0) <= _MOST_MARKED:
+    if x.max(initial=0) <= _MOST_MARKED:
         axis["dtick"] = 1
     shown = spread(len(scored), most)
     limits = robust_range(scores)
@@ -158,46 +134,6 @@ def _series_line(index: int) -> dict[str, Any]:
     """The look of one of several lines; 28 differ."""
     dash = ("solid", "dash", "dot", "dashdot")[index % 4]
     return {"color": f"@series{index % 7}", "width": 2.5, "shape": "hv", "dash": dash}
-
-
-def front_figure(source: ReportSource, *, most: int = MOST_POINTS) -> Spec:
-    """Every trial by the score and the second objective, and the Pareto front of all of them."""
-    name, goal = source.objectives[1]
-    ranked, front = source.ranked, source.front.sort_values(name)
-    shown = ranked.iloc[spread(len(ranked), most)]
-
-    def places(trials: pd.DataFrame) -> dict[str, Any]:
-        return {
-            "x": [rounded(each) for each in trials[name].to_numpy(np.float64, na_value=np.nan)],
-            "y": [rounded(each) for each in trials["score"].to_numpy(np.float64)],
-            "meta": {"trials": [int(each) for each in trials["trial"]]},
-        }
-
-    trials = {
-        "type": "scatter",
-        "mode": "markers",
-        "name": "trial",
-        "marker": {"color": "@accent", **_point_look(len(shown))},
-        **places(shown),
-    }
-    best = {
-        "type": "scatter",
-        # With three objectives, the front is not a line in two dimensions.
-        "mode": "lines+markers" if len(source.objectives) == 2 else "markers",
-        "name": "Pareto front",
-        "line": {"color": "@second", "width": 2.5, "shape": "hv" if goal == "minimize" else "vh"},
-        "marker": {"color": "@second", "size": 9},
-        **places(front),
-    }
-    values = ranked[name].to_numpy(np.float64, na_value=np.nan)
-    values = values[np.isfinite(values)]
-    axis: dict[str, Any] = {"title": {"text": inert(name)}}
-    if len(values) and values.min() > 0 and values.max() > _LOG_RATIO * values.min():
-        marks = log_marks(values.min(), values.max())
-        axis |= {"type": "log", "tickvals": marks, "ticktext": [plain(mark) for mark in marks]}
-    scores = ranked["score"].to_numpy(np.float64)
-    layout = {"xaxis": axis, "yaxis": number_axis(source.metric, scores), "showlegend": True}
-    return {"data": [trials, best], "layout": layout}
 
 
 def predictions_figure(pairs: Sequence[tuple[float, float]]) -> Spec:
@@ -360,114 +296,3 @@ def _curve(group: pd.DataFrame, metric: str, trial: int) -> dict[str, Any]:
         "y": [rounded(value) for value in kept[metric]],
         "meta": {"trial": trial},
     }
-
-
-def parallel_figure(source: ReportSource, *, most: int = MOST_LINES) -> Spec:
-    """Parallel coordinates: each scored trial as a line through axes that can be brushed."""
-    # The worst trials first, so that the best are drawn on top of them.
-    kept = _best_and_spread(len(source.ranked), most, _BEST_LINES)[::-1]
-    rows = source.ranked.iloc[kept]
-    scores = rows["score"].to_numpy(np.float64)
-    score_axis: dict[str, Any] = {
-        "label": inert(source.metric, 24),
-        "name": "score",
-        "values": [rounded(score) for score in scores],
-    }
-    line: dict[str, Any] = {
-        "color": score_axis["values"],
-        "colorscale": "@scale",
-        "reversescale": source.goal == "minimize",
-    }
-    limits = robust_range(scores)
-    if limits is not None:
-        score_axis["range"] = limits
-        line |= {"cmin": limits[0], "cmax": limits[1]}
-    axes = [axis for axis in source.axes.values() if not axis.single][:_MOST_AXES]
-    trace = {
-        "type": "parcoords",
-        "dimensions": [*(_parallel_axis(axis, rows) for axis in axes), score_axis],
-        "line": line,
-        "unselected": {"line": {"color": "@ghost", "opacity": 0.12}},
-        "labelfont": {"color": "@text", "size": 13},
-        "tickfont": {"color": "@muted", "size": 11},
-        "rangefont": {"color": "@muted", "size": 10},
-        "labelangle": -18,
-    }
-    layout = {"margin": {"l": 70, "r": 50, "t": 86, "b": 24}}
-    return {"data": [trace], "layout": layout}
-
-
-def _parallel_axis(axis: PlotAxis, rows: pd.DataFrame) -> dict[str, Any]:
-    """An axis of `rows`, the worst first; trials with equal values lie beside each other."""
-    low, high = axis.ends
-    ticks = axis.ticks()
-    places = axis.positions(rows[axis.name])
-    if ticks is not None:
-        at = sorted(place for place, _ in ticks)
-        half = _BAND * min(np.diff(at), default=1.0)
-        places = places + _side_by_side(places, half)
-        low, high = low - half, high + half
-    elif axis.log:
-        ticks = [(float(np.log10(mark)), plain(mark)) for mark in log_marks(axis.low, axis.high)]
-        ticks += [(axis.gap_position, "-")] if axis.gaps else []
-    # A brush can begin before the first value and end after the last.
-    room = _ROOM * ((high - low) or 1.0)
-    drawn: dict[str, Any] = {
-        "label": inert(axis.name, 24),
-        "name": "axis",
-        "values": [rounded(place) for place in places],
-        "range": [rounded(low - room), rounded(high + room)],
-    }
-    if ticks is not None:
-        # Plotly shows these texts without interpreting them, unlike labels, so do not escape them.
-        drawn["tickvals"] = [rounded(position) for position, _ in ticks]
-        drawn["ticktext"] = [text if len(text) <= 20 else text[:19] + "…" for _, text in ticks]
-    return drawn
-
-
-def _side_by_side(places: npt.NDArray[np.float64], half: float) -> npt.NDArray[np.float64]:
-    """Offsets of up to `half`, so that the width of a band shows how many trials have its value."""
-    found = np.zeros(len(places))
-    values, counts = np.unique(places, return_counts=True)
-    for value, count in zip(values, counts, strict=True):
-        around = np.arange(count) - (count - 1) / 2
-        found[places == value] = 2 * half * around / counts.max()
-    return found
-
-
-def work_figure(sources: Sequence[ReportSource]) -> Spec:
-    """The epochs of the trials' configs: trained, answered by a shared training, or not needed."""
-    savings = [source.savings for source in sources]
-    parts = (
-        ("trained", "@accent", [s.epochs_trained for s in savings]),
-        ("answered by a shared training", "@good", [s.epochs_shared for s in savings]),
-        ("not needed: stopped early", "@muted", [s.epochs_stopped for s in savings]),
-    )
-    places = list(range(len(savings)))
-    data = [
-        {
-            "type": "bar",
-            "orientation": "h",
-            "name": name,
-            "x": values,
-            "y": places,
-            "marker": {"color": colour},
-            "hoverinfo": "text",
-            "hovertext": [f"{name}: {value:,} epochs" for value in values],
-        }
-        for name, colour, values in parts
-        if any(values) or name == "trained"
-    ]
-    layout = {
-        "barmode": "stack",
-        "xaxis": {"title": {"text": "epochs"}},
-        "yaxis": {
-            "tickvals": places,
-            "ticktext": [inert(source.name, 24) for source in sources],
-            "range": [len(savings) - 0.5, -0.5],
-        },
-        "showlegend": True,
-        "legend": {"traceorder": "normal"},
-        "height": 130 + 44 * len(savings),
-    }
-    return {"data": data, "layout": layout}

@@ -100,7 +100,6 @@ def notes(source: ReportSource, points: int, curves: int, effects: int) -> dict[
             else ""
         )
         + (f"Longer trainings are drawn with {MOST_EPOCHS} of their epochs." if is_long else ""),
-        "front": _front_note(source),
         "parallel": "A line for each trial, from blue (worse) to orange (better), the best on top.",
         "importance": f"The share of the variance of {source.metric} over the whole space that "
         "each hyperparameter explains, and each pair beyond its members (functional ANOVA). "
@@ -111,8 +110,6 @@ def notes(source: ReportSource, points: int, curves: int, effects: int) -> dict[
         + "Points: trials, whose other values differ. Line: the mean score that the model expects "
         "at each value over all values of the others, with its 90% interval."
         + (" Points at an edge are beyond it." if source.is_cut else ""),
-        "contour": "The expected mean score over two hyperparameters, all others averaged out. "
-        "Circles: trials.",
         "failures": ("Executions" if source.repeated else "Trials")
         + " without a score, grouped by reason.",
         "evaluations": "Evaluations of trials on a split, in their order. The more often a test "
@@ -134,17 +131,6 @@ def _selection_note(source: ReportSource) -> str:
     return (
         f" The configs of {listing(source.selecting, 'and')} may crowd where scores are good: the "
         "effect of values that they rarely try is then less sure than its interval."
-    )
-
-
-def _front_note(source: ReportSource) -> str:
-    if not source.objectives:
-        return ""
-    names = [f"{name} ({goal})" for name, goal in source.objectives]
-    return (
-        f"{counted(len(source.front), 'trial')} on the Pareto front of {', '.join(names)}: no "
-        "other trial is as good in each of them and better in one. The best trial has the best "
-        f"{source.metric}."
     )
 
 

@@ -99,9 +99,9 @@ def score_intervals(directory: Path) -> pd.DataFrame:
     table = read_table(directory)
     folds = table["fold"].nunique()
     overlap = 1 / (folds - 1) if folds > 1 else 0.0
-    lines = []
+    groups, lines = table.groupby("trial")["score"], []
     for trial in ranked_trials(table).to_dict("records"):
-        scores = table.loc[table["trial"] == trial["trial"], "score"].dropna()
+        scores = groups.get_group(trial["trial"]).dropna()
         interval = mean_interval(scores.to_numpy("float64"), overlap)
         ends = np.array((interval.low, interval.high))
         if trial["metric"].partition(":")[0].endswith(_SHARES):

@@ -41,7 +41,6 @@ class History:
         self._places: dict[str, int] = {}
         self._rows = np.empty((64, len(encoding.dimensions)))
         self._losses = np.empty(64)
-        self._further: dict[str, tuple[float, ...]] = {}
         self._epochs: dict[str, float] = {}
         self._foreign: dict[str, tuple[Array | None, float]] = {}
 
@@ -91,7 +90,6 @@ class History:
             loss = math.inf
             if outcome.score is not None and math.isfinite(outcome.score):
                 loss = self._sign * outcome.score
-            self._further[identity] = outcome.losses
             place = self._places.get(identity)
             if place is not None:
                 self._losses[place] = loss
@@ -100,68 +98,19 @@ class History:
             else:
                 self._foreign[identity] = (self._encoding.row_if_inside(outcome.config), loss)
 
-    def observations(self, random: np.random.Generator) -> Observations:
-        """Return the configs that the space can express.
-
-        Args:
-            random: Chooses how several objectives become one loss.
-        """
+    def observations(self) -> Observations:
+        """Return the configs that the space can express."""
         count = len(self._places)
         rows, losses = self._rows[:count], self._losses[:count]
-        names = list(self._places)
         foreign = [
-            (name, row, loss)
-            for name, (row, loss) in sorted(self._foreign.items())
-            if row is not None
+            (row, loss) for _, (row, loss) in sorted(self._foreign.items()) if row is not None
         ]
         if foreign:
-            names += [name for name, _, _ in foreign]
-            rows = np.concatenate([rows, [row for _, row, _ in foreign]])
-            losses = np.concatenate([losses, [loss for _, _, loss in foreign]])
+            rows = np.concatenate([rows, [row for row, _ in foreign]])
+            losses = np.concatenate([losses, [loss for _, loss in foreign]])
         usable = ~np.isinf(rows).any(axis=1)
         known = usable & ~np.isnan(losses)
-        further = [self._further[name] for name, here in zip(names, known, strict=True) if here]
-        found = scalarised(losses[known], further, random)
-        return Observations(rows[known], found, rows[usable & ~known])
-
-
-#: Weight of the sum of the losses relative to the greatest, as in ParEGO.
-_SUM = 0.05
-
-
-def scalarised(
-    losses: Array, further: Sequence[tuple[float, ...]], random: np.random.Generator
-) -> Array:
-    """Combine several objectives into one loss, with weights drawn for each proposal.
-
-    Objectives count by rank, so their scale does not matter. The loss is the greatest of the
-    weighted ranks (augmented Chebyshev).
-
-    Source: Knowles, ParEGO (2006).
-
-    Args:
-        losses: The score's losses, shape `(n,)`; infinite for failures.
-        further: Each config's losses for the other objectives; empty if it has none.
-        random: Draws the weights uniformly among weights that add up to 1.
-    """
-    count = max(map(len, further), default=0)
-    finite = np.isfinite(losses) & np.array([len(each) == count for each in further], bool)
-    if not count or not finite.any():
-        return losses
-    others = [each for each, usable in zip(further, finite, strict=True) if usable]
-    ranks = np.column_stack([_ranks(column) for column in (losses[finite], *np.array(others).T)])
-    weighted = ranks * random.dirichlet(np.ones(count + 1))
-    found = np.full(len(losses), np.inf)
-    found[finite] = weighted.max(axis=1) + _SUM * weighted.sum(axis=1)
-    return found
-
-
-def _ranks(values: Array) -> Array:
-    """Return the ranks of values, scaled from 0 to 1; equal values share their mean rank."""
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    places = np.cumsum(counts) - (counts + 1) / 2
-    found: Array = places[inverse] / max(len(values) - 1, 1)
-    return found
+        return Observations(rows[known], losses[known], rows[usable & ~known])
 
 
 #: In a finite space of at most this size, each proposal is the best of all configs.

@@ -203,7 +203,7 @@ class BayesianStrategy(AdaptiveStrategy):
 
     def suggest(self, random: np.random.Generator) -> Config | None:
         """Return a new config; None if fewer than two have a score, or if no new one is found."""
-        known = _limited(self.history.observations(random))
+        known = _limited(self.history.observations())
         if np.isfinite(known.losses).sum() < 2 or not self.encoding.dimensions:
             return None
         with threadpool_limits(1, "blas"):
@@ -314,7 +314,7 @@ class RungBayesianStrategy(BayesianStrategy):
 
     def suggest(self, random: np.random.Generator) -> Config | None:
         """Return a new config; None if fewer than two have a score, or if no new one is found."""
-        known = _limited(self.history.observations(random))
+        known = _limited(self.history.observations())
         if np.isfinite(known.losses).sum() < 2 or not self.encoding.dimensions:
             return None
         with threadpool_limits(1, "blas"):

@@ -78,7 +78,7 @@ class HighestRung(RungHistory):
     Source: Falkner et al., BOHB: Robust and Efficient Hyperparameter Optimization at Scale (2018).
     """
 
-    def observations(self, random: np.random.Generator) -> Observations:
+    def observations(self) -> Observations:
         """Return the configs that have a score at that rung or failed below it.
 
         Until a rung has enough scores, each config counts with its score at its highest rung.
@@ -90,7 +90,7 @@ class HighestRung(RungHistory):
             if np.isfinite(losses).sum() >= enough:
                 known = ~np.isnan(losses)
                 return Observations(rows[known], losses[known], rows[self._pending(names)])
-        return super().observations(random)
+        return super().observations()
 
     def _loss_at(self, name: str, place: float) -> float:
         """Return a config's loss at a rung: NaN if unknown, infinite if it failed below."""
@@ -101,9 +101,8 @@ class HighestRung(RungHistory):
 class EveryRung(RungHistory):
     """Gives a model the scores of all rungs."""
 
-    def observations(self, random: np.random.Generator) -> Observations:
+    def observations(self) -> Observations:
         """Return a row for each score; the last column is its rung's place, 1 at the top."""
-        del random
         names, rows = self._usable()
         known = [
             (row, place, loss)

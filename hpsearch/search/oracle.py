@@ -166,8 +166,6 @@ class StrategyOracle(keras_tuner.Oracle):  # type: ignore[misc]  # KerasTuner ha
         self.strategy = strategy
         #: The proposal of each trial.
         self.proposals: dict[str, Proposal] = {}
-        #: Each ended trial's losses for further objectives; see `Outcome`.
-        self.losses: dict[str, tuple[float, ...]] = {}
         self._reached: dict[str, tuple[int, str]] = {}
         direction = "max" if goal == "maximize" else "min"
         super().__init__(
@@ -211,9 +209,7 @@ class StrategyOracle(keras_tuner.Oracle):  # type: ignore[misc]  # KerasTuner ha
         if ended.status in (STATUS.COMPLETED, STATUS.FAILED):
             completed = ended.status == STATUS.COMPLETED
             score = ended.score if completed else None
-            losses = self.losses.get(trial.trial_id, ())
-            outcome = Outcome(proposal.config, score, proposal.epochs, losses=losses)
-            self.strategy.tell([outcome])
+            self.strategy.tell([Outcome(proposal.config, score, proposal.epochs)])
 
     def correct(self, trial: kt_trial.Trial | None, outcome: Outcome) -> None:
         """Record a later outcome of an ended trial; None if no trial had the config."""

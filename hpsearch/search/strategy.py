@@ -33,7 +33,6 @@ class Outcome:
 
     Attributes:
         score: The mean over the known seeds; None if a trial failed or diverged.
-        losses: The means of further objectives, lower is better; empty without any.
         epochs: As proposed.
         error: The reason if there is no score, in one line; else empty.
     """
@@ -42,7 +41,6 @@ class Outcome:
     score: float | None
     epochs: int | None = None
     error: str = field(default="", compare=False)
-    losses: tuple[float, ...] = ()
 
 
 class Strategy(Protocol):

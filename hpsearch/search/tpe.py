@@ -150,7 +150,7 @@ class TPEStrategy(AdaptiveStrategy):
 
     def suggest(self, random: np.random.Generator) -> Config | None:
         """Return a new config; None if fewer than two have a score, or if no new one is found."""
-        known = self.history.observations(random)
+        known = self.history.observations()
         finite = int(np.isfinite(known.losses).sum())
         if finite < 2 or not self.encoding.dimensions:
             return None

@@ -190,14 +190,6 @@ class ExecutionResult:
     state: tuple[npt.NDArray[Any], ...] | None = field(default=None, compare=False, repr=False)
     snapshot: Snapshot | None = field(default=None, compare=False, repr=False)
 
-    def value(self, objective: str) -> float | None:
-        """Return `weights`, or a metric at the scored epoch; None if unknown."""
-        if not self.status.scored or self.scored_epoch is None:
-            return None
-        if objective == "weights":
-            return self.weights
-        return self.curve[self.scored_epoch - 1].get(objective)
-
 
 #: Number of epochs of a training that ends by itself.
 ENDLESS = 2**31

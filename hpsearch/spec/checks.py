@@ -22,7 +22,7 @@ from hpsearch.spec.hyperparameters import is_known, suggestion
 from hpsearch.spec.method import CONFIGS
 from hpsearch.spec.parameters import ParameterSpec
 from hpsearch.spec.rules import Fault, is_number
-from hpsearch.spec.settings import WEIGHTS, SeedRace
+from hpsearch.spec.settings import SeedRace
 from hpsearch.spec.words import OF_DATA
 from hpsearch.wording import did_you_mean, listing, show
 
@@ -75,7 +75,6 @@ def cross_faults(sweep: SweepFields, broken: Broken) -> Iterator[Fault]:
             sweep, broken.parameters, searchable=not conditions and not any(broken)
         )
     yield from _metric(sweep)
-    yield from _objectives(sweep)
     if sweep.data.cv is not None and isinstance(sweep.seeds, SeedRace):
         yield (
             ("seeds",),
@@ -218,50 +217,24 @@ def _cycles(parameters: Mapping[str, ParameterSpec]) -> Iterator[list[str]]:
                 stack.append((parent, iter(parameters[parent].when)))
 
 
-#: Metrics that an MLP always reports.
-_OBJECTIVES: Final = (
-    *(prefix + name for prefix in ("val_", "") for name in ("accuracy", "loss", "mae")),
-    WEIGHTS,
-)
-
-
-def _objectives(sweep: SweepFields) -> Iterator[Fault]:
-    """Check that objectives beside the score are metrics that are always reported."""
-    unfit = {"regression": _ACCURACY, "classification": _ERRORS}.get(
-        sweep.data.known_task or "", ()
-    )
-    reported = [name for name in _OBJECTIVES if name not in unfit]
-    for place, each in enumerate(sweep.objectives):
-        if place and not isinstance(sweep.model, str) and each.name not in _OBJECTIVES:
-            yield (
-                ("metric", place, "name"),
-                f"{each.name} is only reported as the score, the first objective; the others are "
-                f"among {listing(reported)}",
-            )
-
-
 def _metric(sweep: SweepFields) -> Iterator[Fault]:
-    if sweep.scored is None or isinstance(sweep.model, str):
+    if sweep.metric is None or isinstance(sweep.model, str):
         return
-    task = sweep.data.known_task
-    for name in [each.name for each in sweep.objectives or (sweep.scored,)]:
-        if task == "regression" and name in _ACCURACY:
-            yield (
-                ("metric",),
-                f"{name} is for classification, not regression; use val_mae or val_loss",
-            )
-        if task == "classification" and name in _ERRORS:
-            yield (
-                ("metric",),
-                f"{name} is for regression, not classification; use val_accuracy or val_loss",
-            )
+    task, name = sweep.data.known_task, sweep.metric.name
+    if task == "regression" and name in _ACCURACY:
+        yield ("metric",), f"{name} is for classification, not regression; use val_mae or val_loss"
+    if task == "classification" and name in _ERRORS:
+        yield (
+            ("metric",),
+            f"{name} is for regression, not classification; use val_accuracy or val_loss",
+        )
 
 
 def is_regression(sweep: SweepFields) -> bool:
     """Check if the metric makes the task a regression, which the data alone may leave open."""
-    if sweep.scored is None or isinstance(sweep.model, str):
+    if sweep.metric is None or isinstance(sweep.model, str):
         return False
-    return sweep.data.known_task is None and sweep.scored.name in _ERRORS
+    return sweep.data.known_task is None and sweep.metric.name in _ERRORS
 
 
 def advice(sweep: SweepFields) -> Iterator[str]:
@@ -272,12 +245,7 @@ def advice(sweep: SweepFields) -> Iterator[str]:
             f"without a method only the {len(sweep.configs)} configs are tried, and "
             f"{listing(varied)} not varied; add method: grid to try all"
         )
-    if sweep.objectives and sweep.method.name in ("asha", "hyperband"):
-        yield (
-            f"method: {sweep.method.name} searches by {sweep.objectives[0].name} alone; auto, tpe "
-            "and bayesian search for the front of all objectives"
-        )
-    training = sweep.scored.name if sweep.scored is not None else ""
+    training = sweep.metric.name if sweep.metric is not None else ""
     if training and f"val_{training}" in METRICS:
         yield (
             f"metric: {training} is the score on the training rows, which rewards overfitting; "

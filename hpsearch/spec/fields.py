@@ -123,13 +123,11 @@ class SweepFields(Spec):
         {"name": "hyperband", "factor": 3},
         default=MethodSpec(),
     )
-    metric: MetricSpec | tuple[MetricSpec, ...] | None = key(
+    metric: MetricSpec | None = key(
         METRIC,
-        "Score of an execution; by default val_accuracy, for regression val_loss. Or two or "
-        "three objectives, the first of which is the score; weights counts those of a model.",
+        "Score of an execution; by default val_accuracy, for regression val_loss.",
         "val_accuracy",
         {"name": "val_loss", "goal": "minimize", "epoch": "best"},
-        ["val_accuracy", "weights"],
     )
     parameters: dict[str, ParameterSpec] = key(
         PARAMETERS,
@@ -186,21 +184,6 @@ class SweepFields(Spec):
     keep: Literal["best", "all"] = choice(
         ("best", "all"), "keep", "Keep the weights of the best trial or of all.", "all"
     )
-
-    @property
-    def scored(self) -> MetricSpec | None:
-        """The metric that is the score, or None for the task's default."""
-        return self.metric[0] if isinstance(self.metric, tuple) else self.metric
-
-    @property
-    def objectives(self) -> tuple[MetricSpec, ...]:
-        """Two or more objectives; empty for a single score."""
-        return self.metric if isinstance(self.metric, tuple) else ()
-
-    @property
-    def goals(self) -> tuple[tuple[str, str], ...]:
-        """The objectives by name with their goals."""
-        return tuple((each.name, each.direction) for each in self.objectives)
 
     @property
     def repetitions(self) -> tuple[Repetition, ...]:

@@ -33,9 +33,6 @@ from hpsearch.spec.rules import (
 )
 from hpsearch.wording import show, unknown_hint
 
-#: The number of a model's weights, which can be an objective beside a metric.
-WEIGHTS: Final = "weights"
-_MOST_OBJECTIVES: Final = 3
 #: Engines that are part of hpsearch.
 ENGINES: Final = ("local", "ray")
 _TRIAL_SEED = integer(0, 2**32 - 1)
@@ -59,7 +56,7 @@ class MetricSpec(Spec):
 
     def check(self, _: Collection[str]) -> Iterator[Fault]:
         """Yield a fault if the goal is neither known nor given."""
-        if self.goal is None and self.name not in (*METRICS, WEIGHTS):
+        if self.goal is None and self.name not in METRICS:
             yield (
                 (),
                 f"goal is missing: maximize or minimize, as {self.name!r} is not a known metric"
@@ -74,56 +71,26 @@ class MetricSpec(Spec):
         return "maximize" if METRICS.get(self.name) == "maximize" else "minimize"
 
 
-_NO_SCORE = "weights is no score; put a metric first, such as [val_accuracy, weights]"
+def parse_metric(value: Any) -> MetricSpec:
+    """Check a metric, a name or a mapping.
 
-
-def _metric(value: Any) -> MetricSpec | tuple[MetricSpec, ...]:
+    Raises:
+        InvalidValue: It is neither, or a list of several.
+    """
     if isinstance(value, list | tuple):
-        return _objectives(value)
-    metric = _one_metric(value)
-    if metric.name == WEIGHTS:
-        raise InvalidValue.at(_NO_SCORE)
-    return metric
+        raise InvalidValue.at("a sweep has one metric; the others are columns of results.csv")
+    return MetricSpec.parse({"name": value} if isinstance(value, str) else value)
 
 
-def _one_metric(value: Any) -> MetricSpec:
-    metric = MetricSpec.parse({"name": value} if isinstance(value, str) else value)
+def _metric(value: Any) -> MetricSpec:
+    metric = parse_metric(value)
+    if metric.name == "weights":
+        raise InvalidValue.at("weights is no score; it is a column of results.csv")
     return replace(metric, goal=metric.direction)
 
 
-def _objectives(value: list[Any] | tuple[Any, ...]) -> tuple[MetricSpec, ...]:
-    """Check a list of objectives, the first of which is the score."""
-    if not 2 <= len(value) <= _MOST_OBJECTIVES:
-        raise InvalidValue.at(f"must list 2 or {_MOST_OBJECTIVES} objectives, not {len(value)}")
-    found = tuple(check_each(_one_metric, enumerate(value)).values())
-    faults = Collector()
-    for place, each in enumerate(found):
-        if each.name in [other.name for other in found[:place]]:
-            faults.add(f"the objective {each.name} is listed twice", place)
-        elif place == 0 and each.name == WEIGHTS:
-            faults.add(_NO_SCORE, place)
-        elif place and each.epoch != "last":
-            faults.add("the first objective says which epoch counts, for all of them", place)
-    faults.finish()
-    return found
-
-
-_METRIC_SCHEMA = {"anyOf": [{"type": "string", "minLength": 1}, MetricSpec.schema()]}
-#: A name or a mapping, or a list of objectives.
-METRIC: Final = Rule(
-    _metric,
-    {
-        "anyOf": [
-            *_METRIC_SCHEMA["anyOf"],
-            {
-                "type": "array",
-                "items": _METRIC_SCHEMA,
-                "minItems": 2,
-                "maxItems": _MOST_OBJECTIVES,
-            },
-        ]
-    },
-)
+#: A name or a mapping.
+METRIC: Final = Rule(_metric, {"anyOf": [{"type": "string", "minLength": 1}, MetricSpec.schema()]})
 
 
 class SeedRace(Spec):

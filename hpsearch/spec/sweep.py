@@ -261,17 +261,6 @@ def sweep_from_mapping(
     return _sweep(Document(data=dict(raw)), filename, "sweep", base_dir, ())
 
 
-def sweep_of_config(sweep: Sweep, values: Mapping[str, Any]) -> Sweep:
-    """Return the sweep of a single config, with the data and all settings of another sweep.
-
-    Raises:
-        SweepFileError: A sweep file cannot have these values.
-    """
-    one = {"name": f"{sweep.name}-best", "method": "grid"}
-    raw = {key: value for key, value in sweep.raw().items() if key not in _OF_SEVERAL}
-    return sweep_from_mapping(raw | one | {"parameters": {n: [v] for n, v in values.items()}})
-
-
 def sweep_of_configs(
     sweep: Sweep,
     configs: Iterable[Mapping[str, Any]],
@@ -299,9 +288,8 @@ def sweep_of_configs(
         raw.pop("early_stopping", None)
         data = {name: value for name, value in raw["data"].items() if name != "cv"}
         raw["data"] = data | {"train_on": "train+validation"}
-        if sweep.scored is not None:
-            last = replace(sweep.scored, epoch="last").raw()
-            raw["metric"] = [last, *raw["metric"][1:]] if sweep.objectives else last
+        if sweep.metric is not None:
+            raw["metric"] = replace(sweep.metric, epoch="last").raw()
     name = f"{sweep.name[: MOST_NAME - len(ending)]}{ending}"
     return sweep_from_mapping(
         raw | {"name": name, "configs": [dict(each) for each in configs], "seeds": list(seeds)}

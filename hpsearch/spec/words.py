@@ -9,7 +9,6 @@ _SCHEDULE: Final = (
     "a schedule belongs to an optimizer: optimizer: [{name: adam, learning_rate: {name: "
     "cosine_decay, initial_learning_rate: 0.01, decay_steps: 1000}}]"
 )
-_OF_OPTIMIZER: Final = "it is an argument of an optimizer: optimizer: [{{name: {}, {}: {}}}]"
 _SEEDS: Final = "write seeds: 3"
 #: Settings of the data, which a layer type of the user's cannot have as hyperparameters either.
 OF_DATA: Final[Mapping[str, str]] = {
@@ -26,20 +25,11 @@ def _each(names: str, meaning: str) -> dict[str, str]:
 HYPERPARAMETERS: Final[Mapping[str, str]] = {
     **_each("lr", "learning_rate"),
     **_each("neurons nodes hidden_units hidden_size hidden_dim hidden_layer_sizes", "units"),
-    **_each("fc_layer_size dense_units", "units"),
     **_each("layers num_layers depth", "hidden_layers"),
-    **_each("act", "activation"),
-    **_each("opt solver", "optimizer"),
     **_each("bs", "batch_size"),
-    **_each("max_iter", "epochs"),
     **_each("alpha regularization kernel_regularizer", "l2"),
-    **_each("wd decay", "weight_decay"),
-    **_each("init", "kernel_initializer"),
     **_each("batch_norm batch_normalization", "write layer_type: batch_norm"),
     **_each("lr_decay lr_schedule lr_scheduler learning_rate_schedule", _SCHEDULE),
-    **_each("beta_1", _OF_OPTIMIZER.format("adam", "beta_1", 0.9)),
-    **_each("clipnorm", _OF_OPTIMIZER.format("adam", "clipnorm", 1.0)),
-    **_each("nesterov", "write optimizer: nesterov"),
     **_each(
         "patience early_stopping", "write early_stopping: {patience: 3} at the top of the file"
     ),
@@ -54,15 +44,12 @@ HYPERPARAMETERS: Final[Mapping[str, str]] = {
 SWEEP: Final[Mapping[str, str]] = {
     **_each("max_trials n_trials", "write budget: {trials: 60}"),
     **_each("objective", "metric"),
-    **_each("goal direction mode", "write metric: {name: val_accuracy, goal: maximize}"),
     **_each("validation_split", "write data: {validation: 0.2}, a fraction or a file"),
     **_each("n_jobs", "write execution: {workers: 2}"),
     **_each("executions_per_trial", _SEEDS),
     **_each("random_state", "seed"),
     **_each("project_name directory", "it is an option: run SWEEP --out DIR"),
     **_each("overwrite", "it is an option: run SWEEP --fresh"),
-    **_each("tuner sampler", "method"),
-    **_each("pruner", "write method: asha, which halts trials early"),
     **_each("search_space param_grid param_distributions", "parameters"),
 }
 """Key at the top of a file -> a key, or what to write."""
@@ -74,7 +61,6 @@ DATA: Final[Mapping[str, str]] = {
     **_each("val_split", "validation"),
     **_each("test_split", "test"),
     **_each("path file", "csv"),
-    **_each("label y", "target"),
     **_each("normalize", "scale"),
     **_each("n_splits folds kfold", "cv"),
     **_each("name", "dataset"),
@@ -102,28 +88,20 @@ RANGE: Final[Mapping[str, str]] = {
     **_each("high max_value stop", "max"),
     **_each("log sampling", "write scale: log"),
     **_each("choices", "values"),
-    **_each("default", "there is none; leave it out"),
 }
 """Key of a hyperparameter's range -> a key, or what to write."""
 
 METRICS: Final[Mapping[str, str]] = {
     **_each("acc", "accuracy"),
     **_each("val_acc validation_accuracy", "val_accuracy"),
-    **_each("f1_macro", "val_f1_score"),
     **_each("roc_auc", "val_auc"),
-    **_each("r2 r_squared", "val_r2_score"),
-    **_each("test_accuracy", "the test split decides nothing; write val_accuracy"),
-    **_each("balanced_accuracy", "write val_recall or val_f1_score"),
 }
 
 VALUES: Final[Mapping[str, Mapping[str, str]]] = {
-    "activation": {"logistic": "sigmoid", "identity": "linear"},
-    "optimizer": {"lbfgs": "of Keras' optimizers there is none like it"},
     "method": {
         **_each("bayesian_optimization BayesianOptimization", "bayesian"),
         **_each("random_search RandomSearch RandomizedSearchCV", "random"),
         **_each("grid_search GridSearch GridSearchCV", "grid"),
-        "TPESampler": "tpe",
     },
     "distribution": {"loguniform": "log_uniform_values", "randint": "int_uniform"},
 }

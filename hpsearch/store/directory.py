@@ -6,7 +6,6 @@ import errno
 import itertools
 import os
 import re
-import secrets
 import shutil
 import time
 from contextlib import ExitStack, nullcontext, suppress
@@ -17,7 +16,6 @@ from typing import IO, Self
 from hpsearch.errors import HpsearchError, InputError, LockedError, RefusedError
 from hpsearch.files import write_atomically
 from hpsearch.machine import odd_kind
-from hpsearch.programs.nodes import MARK
 from hpsearch.store.lock import DirectoryLock, NoLocksError, lock_of_store
 
 #: Marks a store, in its header.
@@ -183,10 +181,10 @@ class ResultsDirectory:
     @property
     def mark_of_trials(self) -> Path:
         """The file that marks the directory as a run's, not the user's or another run's."""
-        return self.trials / MARK
+        return self.trials / ".hpsearch"
 
     def prepare_trials(self) -> None:
-        """Create the directory of a program's trials, with a new mark.
+        """Create the directory of a program's trials, with its mark.
 
         Raises:
             HpsearchError: It cannot be created.
@@ -202,10 +200,7 @@ class ResultsDirectory:
             )
         try:
             self.trials.mkdir(exist_ok=True)
-            # First, because a directory with only a temporary file would not count as a run's.
             self.mark_of_trials.touch()
-            # Write a new mark, because a copy of the directory has the former one.
-            write_atomically(self.mark_of_trials, secrets.token_hex(16))
         except OSError as error:
             raise HpsearchError(f"{self.trials}: cannot be made: {error.strerror}") from None
 

@@ -16,7 +16,7 @@ from hpsearch.programs.command import DEFAULT_COMMAND, UserProgram
 from hpsearch.programs.sweep import ProgramSweep
 from hpsearch.space.keras_names import METRIC_CLASSES, METRICS
 from hpsearch.space.space import Kind
-from hpsearch.spec.settings import WEIGHTS, ModelSpec
+from hpsearch.spec.settings import ModelSpec
 from hpsearch.spec.sweep import Sweep, sweep_from_text
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.facts import Facts, Identity
@@ -40,29 +40,21 @@ def make_recipe(sweep: Sweep, task: Task) -> Recipe:
     own = sweep.model if isinstance(sweep.model, str) else ""
     model = ModelSpec() if isinstance(sweep.model, str) else sweep.model
     default = "val_loss" if task in (Task.REGRESSION, Task.OWN) else "val_accuracy"
-    metric = sweep.scored.name if sweep.scored else default
-    further = tuple(each.name for each in sweep.objectives[1:] if each.name != WEIGHTS)
+    metric = sweep.metric.name if sweep.metric else default
     if not own:
         _require_metric(metric, task, sweep)
-        for name in further:
-            if name not in TASK_METRICS[task]:
-                raise InputError(
-                    f"metric: {name!r} is not reported for a {task} target; beside the score "
-                    f"there are {', '.join(TASK_METRICS[task])} and {WEIGHTS}"
-                )
     stopping = sweep.early_stopping
     return Recipe(
         sweep_seed=sweep.seed,
         loss=model.loss or loss,
         output_activation=model.output_activation or activation,
         metric=metric,
-        goal=sweep.scored.direction if sweep.scored else METRICS[metric],
-        epoch=sweep.scored.epoch if sweep.scored else "last",
+        goal=sweep.metric.direction if sweep.metric else METRICS[metric],
+        epoch=sweep.metric.epoch if sweep.metric else "last",
         early_stopping=(EarlyStopping(stopping.patience, stopping.min_delta) if stopping else None),
         model=own,
         late="default" if own and sweep.method.enumerates else "drawn",
         weighted=sweep.class_weight is not None or sweep.data.weighted,
-        further=further,
     )
 
 
@@ -204,7 +196,8 @@ def program_identity(sweep: ProgramSweep, program: UserProgram, fingerprint: str
             "kind": str(Kind.PROGRAM),
             # As written in the file, so that it is the same from any working directory.
             "command": list(sweep.command or DEFAULT_COMMAND),
-            "metrics_file": program.metrics_file,
+            # A former setting: without it, the recipe's id would differ.
+            "metrics_file": "",
         },
     )
 

@@ -7,7 +7,6 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from hpsearch.errors import InputError
 from hpsearch.space.execution import Status
 from hpsearch.store.records import PACKAGES
 from hpsearch.store.tables import goal_of, metric_columns
@@ -146,46 +145,6 @@ def ranked_trials(table: pd.DataFrame) -> pd.DataFrame:
     numbers, trials = ranked_rows(table)["trial"].drop_duplicates(), trials_of(table)
     place = dict(zip(trials["trial"], trials.index, strict=True))
     return trials.loc[[place[number] for number in numbers]]
-
-
-def front_of(table: pd.DataFrame, objectives: Sequence[tuple[str, str]]) -> pd.DataFrame:
-    """Return the lines of `trials_of` on the Pareto front, by the first objective, the best first.
-
-    No other trial is as good in every objective and better in one. Only trials with the most
-    scores count (see `ranked`), and equal ones are all on the front.
-
-    Args:
-        objectives: Columns, each with `maximize` or `minimize`; the first one is the score's.
-
-    Raises:
-        InputError: The table lacks a column.
-    """
-    trials = ranked_trials(table)
-    trials = trials[trials["executions"] == trials["executions"].max()]
-    losses = []
-    for place, (name, goal) in enumerate(objectives):
-        column = "score" if place == 0 else name
-        if column not in trials:
-            raise InputError(f"there is no column {column} in the results, which is an objective")
-        values = trials[column].to_numpy("float64", na_value=math.nan)
-        losses.append(-values if goal == "maximize" else values)
-    front: pd.DataFrame = trials.iloc[sorted(_best_places(list(zip(*losses, strict=True))))]
-    return front
-
-
-def _best_places(losses: Sequence[tuple[float, ...]]) -> list[int]:
-    """Return the indices of points for which no other is as low everywhere and lower somewhere."""
-    found: list[int] = []
-    known = [n for n, ours in enumerate(losses) if not any(map(math.isnan, ours))]
-    # Sorted, only an earlier point can be lower.
-    for place in sorted(known, key=lambda each: losses[each]):
-        ours = losses[place]
-        if not any(
-            losses[other] != ours and all(a <= b for a, b in zip(losses[other], ours, strict=True))
-            for other in found
-        ):
-            found.append(place)
-    return found
 
 
 def best_trial(table: pd.DataFrame) -> pd.Series[Any] | None:

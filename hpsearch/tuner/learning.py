@@ -240,7 +240,6 @@ class AdaptivePlanner(Planner):
         race: Gives trials further seeds, or None.
         longest: The largest `epochs` of the space, if trainings may be continued; else None.
         events: What the user's oracle did in earlier runs.
-        further: Objectives beside the score; see `Search`.
     """
 
     adaptive = True
@@ -257,10 +256,8 @@ class AdaptivePlanner(Planner):
         race: Race | None = None,
         longest: int | None = None,
         events: Sequence[OracleEvent] = (),
-        further: Sequence[tuple[str, str]] = (),
     ) -> None:
         super().__init__(strategy, trials, repetitions)
-        self._further = further
         self._recipe, self._results, self._reuse = recipe, results, reuse
         self._race, self._longest = race, longest
         self._events = tuple(events)
@@ -452,18 +449,7 @@ class AdaptivePlanner(Planner):
         members = self._members[config.id]
         scores = (self._score(execution, epochs) for execution in members)
         error = first_error(self._results[each.number] for each in members)
-        return Outcome(config, mean_score(scores), epochs, error, self._losses(members))
-
-    def _losses(self, members: Sequence[Execution]) -> tuple[float, ...]:
-        """The means of the further objectives, lower is better; empty if one is unknown."""
-        found = []
-        for name, goal in self._further:
-            values = [self._results[each.number].value(name) for each in members]
-            known = [value for value in values if value is not None]
-            if len(known) < len(values):
-                return ()
-            found.append((-1.0 if goal == "maximize" else 1.0) * sum(known) / len(known))
-        return tuple(found)
+        return Outcome(config, mean_score(scores), epochs, error)
 
     def _score(self, execution: Execution, epochs: int | None) -> float | None:
         result = self._results[execution.number]
@@ -511,7 +497,6 @@ def make_planner(
         race=Race(race.max, maximize=recipe.goal == "maximize") if race else None,
         longest=_longest(space, strategy),
         events=events,
-        further=search.further,
     )
 
 

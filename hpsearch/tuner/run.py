@@ -49,6 +49,8 @@ def run_sweep(
         missing = [f"data.{name}: {message}" for (name,), message in sweep.data.missing_files()]
         if missing:
             raise InputError("\n".join(missing))
+    elif settings.trains_elsewhere:
+        raise InputError("executor: programs run on this machine; models run on an executor")
     else:
         sweep.run_of("").require_variables()
     where = ResultsDirectory(settings.out or Path("experiments") / sweep.name)

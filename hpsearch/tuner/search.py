@@ -39,7 +39,6 @@ class Search:
         limit: Upper bound on the trials, or None.
         seed: Seed of the proposals.
         race: How configs compete for further seeds, or None.
-        further: Objectives beside the score: pairs of a name and `maximize` or `minimize`.
     """
 
     method: MethodSpec
@@ -49,7 +48,6 @@ class Search:
     limit: int | None
     seed: int
     race: SeedRace | None = None
-    further: tuple[tuple[str, str], ...] = ()
 
     @classmethod
     def of(cls, sweep: Sweep) -> Search:
@@ -62,7 +60,6 @@ class Search:
             limit=sweep.budget.trials if sweep.budget else None,
             seed=sweep.seed,
             race=sweep.seeds if isinstance(sweep.seeds, SeedRace) and sweep.seeds.race else None,
-            further=sweep.goals[1:],
         )
 
 

@@ -12,13 +12,12 @@ from typing import IO, TypeVar
 from hpsearch.data.dataset import guess_scores, profile
 from hpsearch.data.loading import Loader
 from hpsearch.data.specs import Task, TrainingData, n_features
-from hpsearch.errors import HpsearchError, InputError
+from hpsearch.errors import InputError
 from hpsearch.machine import users_value
 from hpsearch.models.problem import Problem, Recipe
 from hpsearch.native.extension import native_built
 from hpsearch.programs.command import UserProgram, variables_in
 from hpsearch.programs.fingerprint import fingerprint_of, program_versions
-from hpsearch.programs.nodes import why_unfit
 from hpsearch.programs.sweep import ProgramSweep
 from hpsearch.reporting.page import ReportFile
 from hpsearch.search.asking import reply_of, search_with
@@ -59,7 +58,7 @@ from hpsearch.tuner.settings import (
 )
 from hpsearch.workers.engines import opened_executor
 from hpsearch.workers.protocol import Conversation, Executor, Objective, Said
-from hpsearch.workers.servers import CHILDREN_VARIABLE, ENVIRONMENT, Servers
+from hpsearch.workers.servers import ENVIRONMENT, Servers
 from hpsearch.workers.shared import NO_ROWS
 
 #: Longest wait for a proposal, unless `execution.timeout` sets another.
@@ -440,7 +439,8 @@ def take_program_steps(
         HpsearchError: Bad input (InputError), a refusal (RefusedError), or Interrupted.
     """
     where.prepare_trials()
-    program = _program_of(sweep, settings, where)
+    around = {name: users_value(name) for name in (*ENVIRONMENT, *variables_in(sweep.command))}
+    program = sweep.run_of(str(where.trials.absolute()), around)
     workers = settings.workers_for(sweep.execution)
     prepared = _prepared_program(sweep, program)
     with (
@@ -449,8 +449,6 @@ def take_program_steps(
             workers,
             log,
             servers=servers,
-            pool=settings.pool,
-            unfit=partial(why_unfit, program, prepared.identity.data),
         ) as executor,
         Store(where.store, check=where.check) as store,
     ):
@@ -462,19 +460,6 @@ def take_program_steps(
             run.warn(warning)
         executor.provide(NO_ROWS)
         return run.search(prepared, store, run.outcome, sweep)
-
-
-def _program_of(sweep: ProgramSweep, settings: Settings, where: ResultsDirectory) -> UserProgram:
-    """The program for trials in a directory, in the form that any machine can run."""
-    around = {name: users_value(name) for name in (*ENVIRONMENT, *variables_in(sweep.command))}
-    program = sweep.run_of(str(where.trials.absolute()), around)
-    if sweep.execution.engine == "local" and settings.pool is None:
-        return program
-    around[CHILDREN_VARIABLE] = users_value(CHILDREN_VARIABLE)
-    try:
-        return replace(program, environment=around, mark=where.mark_of_trials.read_text("ascii"))
-    except (OSError, ValueError) as error:
-        raise HpsearchError(f"{where.mark_of_trials}: cannot be read: {error}") from None
 
 
 def _prepared_program(sweep: ProgramSweep, program: UserProgram) -> Prepared:

@@ -161,8 +161,6 @@ class SweepTuner(keras_tuner.Tuner):  # type: ignore[misc]  # KerasTuner has no 
             running = self._running.pop(key, [])
             for trial in running:
                 self._ended[key] = trial
-                if isinstance(self.oracle, StrategyOracle):
-                    self.oracle.losses[trial.trial_id] = outcome.losses
                 metrics, step = self.measured(outcome)
                 end(self.oracle, trial, metrics, outcome.error, step=step)
                 self.on_trial_end(trial)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import IO
 
@@ -26,7 +26,6 @@ def opened_executor(
     servers: Servers | None = None,
     pool: concurrent.futures.Executor | None = None,
     in_process: bool = False,
-    unfit: Callable[[], str] | None = None,
 ) -> Iterator[Executor]:
     """Open the executor that an `execution:` block describes, and close it with the context.
 
@@ -37,8 +36,6 @@ def opened_executor(
         servers: Running servers for the local engine, which closes them; None starts servers.
         pool: Trains in this pool's processes instead of the engine's.
         in_process: Trains in this process instead of the engine's.
-        unfit: Returns, on a cluster's node, why the node cannot run the sweep's programs; None
-            without programs.
     """
     memory = None if execution.memory == "auto" else execution.memory
     with ExitStack() as stack:
@@ -62,7 +59,6 @@ def opened_executor(
                 timeout_seconds=execution.timeout_seconds,
                 memory_bytes=memory,
                 resources=execution.resources or {},
-                unfit=unfit,
                 log=log,
             )
         stack.callback(executor.close)

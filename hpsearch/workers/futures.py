@@ -18,7 +18,6 @@ import cloudpickle
 from hpsearch.data.specs import TrainingData
 from hpsearch.workers.clock import waiting
 from hpsearch.workers.local import LocalCalls
-from hpsearch.workers.program_runner import ProgramRunner
 from hpsearch.workers.protocol import (
     Call,
     Conversation,
@@ -193,8 +192,6 @@ class FuturesExecutor(Executor):
         self._calls.close()
 
 
-#: Runs programs in this process of a pool.
-_PROGRAMS = ProgramRunner()
 #: The datasets that this process of a pool has received, by digest.
 _datasets: dict[str, TrainingData] = {}
 #: A pool may have threads, but a process must train one model at a time.
@@ -213,8 +210,5 @@ def _run(task: bytes, number: int, digest: str, data: bytes) -> Any:
         if job.tensorflow:
             start_tensorflow()
         events: list[Event] = []
-        if job.program is not None:
-            events += _PROGRAMS.run(job, number)
-        else:
-            run(job, _datasets[digest], number, events.append)
+        run(job, _datasets[digest], number, events.append)
         return pickle.dumps(events)

@@ -230,8 +230,7 @@ class Pool:
                 code = self.servers.wait(_WAIT_FOR_EXIT_SECONDS)
             raise HpsearchError(
                 f"the process that starts workers ended ({_reason(code)}); the last lines of "
-                f"{self.servers.log_name} say why; what was finished is stored, so run the same "
-                "command again"
+                "run.log say why; what was finished is stored, so run the same command again"
             ) from error
 
     def require_servers(self, most_seconds: float | None) -> None:

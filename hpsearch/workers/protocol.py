@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
 from hpsearch.data.specs import TrainingData
@@ -183,11 +183,6 @@ class Heard:
 
 
 Event = Started | EpochFinished | Answered | Finished | Lost | Called | Said | Heard
-
-
-def of_worker(event: Any, number: int) -> Any:
-    """Return an event of a worker as that of another number."""
-    return event if isinstance(event, Said) else replace(event, worker=number)
 
 
 class Executor(Protocol):

@@ -35,9 +35,6 @@ ENVIRONMENT = {
     "TF_CPP_MIN_LOG_LEVEL": "2",
     "CUDA_MODULE_LOADING": "LAZY",
 }
-#: In a Ray worker it decides if Ray kills the worker's children when the worker ends. The server
-#: that ends all processes of a program has to outlive the worker by a moment.
-CHILDREN_VARIABLE = "RAY_kill_child_processes_on_worker_exit"
 #: Signal on which the light server ends all its descendants.
 END_SIGNAL = signal.SIGUSR1
 _END_SECONDS = 2.0
@@ -177,11 +174,10 @@ class Servers:
     Args:
         log: The output of the servers and their workers, open for reading and appending.
         tensorflow: Whether the second server imports TensorFlow, for work that needs it.
-        log_name: The log's name in messages.
     """
 
-    def __init__(self, log: IO[Any], *, tensorflow: bool = True, log_name: str = "run.log") -> None:
-        self._log, self.log_name = log, log_name
+    def __init__(self, log: IO[Any], *, tensorflow: bool = True) -> None:
+        self._log = log
         light, light_theirs = socket.socketpair()
         loaded, loaded_theirs = socket.socketpair()
         with light_theirs, loaded_theirs:

@@ -119,19 +119,6 @@ def schedule(epoch, rate):
 
 
 @pytest.mark.slow
-def test_the_best_epoch_counts_for_the_first_of_several_objectives(digits):
-    results = hpsearch.tune(
-        *digits,
-        model=user_models.small,
-        callbacks=[stopping(restore_best_weights=True)],
-        parameters={"epochs": 4, "f": "relu"},
-        metric=["val_accuracy", "weights"],
-    )
-    assert set(results.table["metric"]) == {"val_accuracy:maximize:best"}
-    assert len(results.front) >= 1
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize("method", ["hyperband", "asha"])
 def test_methods_that_halt_trainings(digits, method):
     results = hpsearch.tune(

@@ -108,7 +108,7 @@ def test_any_metric_of_keras_is_the_score(tmp_path):
         out=out,
     )
     assert len(again.table) == 3
-    assert "auc" in results.plot_curves(metric="val_auc").to_json()
+    assert "auc" in results.figure("curves", "val_auc").to_json()
 
 
 def test_a_sweep_file_names_such_a_metric_too(tmp_path):

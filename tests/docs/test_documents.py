@@ -83,12 +83,9 @@ def test_the_python_of_the_tuner_s_page_runs(tmp_path, run_python):
 def test_custom_models_and_tuners_run(tmp_path, run_python):
     check = "assert len(results.table) == 4 and results.best['score'] > 0.3\n"
     check += "assert best.predict(x[:2, ..., None], verbose=0).shape == (2, 10)\n"
-    check += block("oracle", "py") + block("tuner", "py")
+    check += block("oracle", "py")
     check += "assert len(found.trials) == len(oracle.trials) == 6\n"
-    check += "assert model.count_params() == found.best['weights']\n"
-    check += "assert trained.predict(x[:2], verbose=0).shape == (2, 10)\n"
-    said = run_python(block("models", "py") + block("tuners", "py") + check)
-    assert "Best val_accuracy So Far" in said
+    run_python(block("models", "py") + block("tuners", "py") + check)
     # Which values three random trials have is chance, and so is whether they vary.
     told = hpsearch("show", "my_dir/digits", cwd=tmp_path).stdout
     assert "3 trials, 6 executions: 3 completed" in told
@@ -221,7 +218,6 @@ RUN = {
     ("sweep", "sh"): 1,
     ("tests", "sh"): 1,
     ("trackers", "sh"): 1,
-    ("tuner", "py"): 1,
     ("tuners", "py"): 1,
     ("wandb", "sh"): 1,
     ("", "console"): 2,

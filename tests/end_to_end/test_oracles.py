@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import keras_tuner
-import numpy as np
 import own_oracles
 import pandas as pd
 import pytest
@@ -168,23 +167,3 @@ def test_a_tuner_takes_an_oracle_as_kerastuners_does(tmp_path: Path) -> None:
     held_out = X[int(0.8 * len(X)) :], Y[int(0.8 * len(X)) :]
     score = oracle.get_best_trials()[0].score
     assert model.evaluate(*held_out, verbose=0)[1] == pytest.approx(score)
-
-
-def test_results_have_kerastuners_tuner(tmp_path: Path, capsys: Any) -> None:
-    results = package.tune(X, Y, parameters=FEW, trials=5, seeds=2, out=tmp_path / "out")
-    tuner = results.tuner
-    assert isinstance(tuner, keras_tuner.Tuner)
-    ranked = tuner.oracle.get_best_trials(9)
-    assert int(ranked[0].trial_id) == results.best["trial"]
-    assert [trial.score for trial in ranked] == sorted(results.trials["score"], reverse=True)
-    hp = tuner.get_best_hyperparameters()[0]
-    assert hp.get("units") == results.best["units"]
-    untrained = tuner.hypermodel.build(hp)
-    assert untrained.count_params() == results.best["weights"]
-    tuner.results_summary(1)
-    assert f"Trial {results.best['trial']} summary" in capsys.readouterr().out
-    trained = tuner.get_best_models()[0]
-    ours = results.model().predict(X[:20], verbose=0)
-    assert np.array_equal(trained.predict(X[:20], verbose=0), ours)
-    with pytest.raises(NotImplementedError, match="run its sweep again"):
-        tuner.search()

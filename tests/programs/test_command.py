@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from hpsearch import optimize
 from hpsearch.errors import InputError, SweepFileError
 from hpsearch.programs.command import UserProgram, command_faults, script_of
 from hpsearch.programs.loading import program_sweep
@@ -77,11 +76,6 @@ def test_an_argument_that_linux_does_not_take_is_refused_before_anything_runs(va
         program_sweep(raw)
     whole = program_sweep({**raw, "command": ["true", "${args_json_file}"]})
     assert whole.space.cardinality() == 2
-
-
-def test_a_command_as_text_is_refused_from_python_too():
-    with pytest.raises(InputError, match=r"command: must be a list of a program"):
-        optimize(command="echo 1", parameters={"x": [1]}, method="grid")
 
 
 def test_zero_bytes_are_refused():

@@ -94,12 +94,10 @@ def test_a_program_that_prints_fast_is_judged_between_blocks(tmp_path):
     assert len(metrics.epochs.found) == count
 
 
-def told(tmp_path, *, output="", reports=(), file=("", "")):
+def told(tmp_path, *, output="", reports=()):
     (tmp_path / "stdout.log").write_text(output)
     (tmp_path / "reports.jsonl").write_text("".join(json.dumps(each) + "\n" for each in reports))
-    if file[0]:
-        (tmp_path / file[0]).write_text(file[1])
-    metrics = TrialMetrics(tmp_path, "loss", file[0])
+    metrics = TrialMetrics(tmp_path, "loss")
     metrics.read(ended=True)
     return metrics
 
@@ -134,12 +132,6 @@ def test_a_number_that_was_told_is_that_epoch_and_a_new_one_is_another(tmp_path)
 
 
 def test_an_epoch_among_the_values_tells_them_apart(tmp_path):
-    # As Lightning writes it.
-    file = "epoch,step,acc,loss\n0,9,,1\n0,10,7,\n1,19,8,\n1,20,,2\n"
-    assert told(tmp_path, file=("m.csv", file)).epochs.found == [
-        {"epoch": 0, "step": 10, "loss": 1, "acc": 7},
-        {"epoch": 1, "step": 20, "loss": 2, "acc": 8},
-    ]
     output = "epoch: 0 loss: 1\nepoch: 1 acc: 2\nepoch: 1 loss: 3\n"
     assert told(tmp_path, output=output).epochs.found == [
         {"epoch": 0, "loss": 1},
@@ -155,76 +147,6 @@ def test_the_first_source_that_tells_the_metric_counts_alone(tmp_path):
     assert metrics.epochs.found == [{"loss": 4}]
     metrics = told(tmp_path, output=output, reports=[report(acc=1)])
     assert [epoch["loss"] for epoch in metrics.epochs.found] == [9, 8]
-
-
-@pytest.mark.parametrize(
-    ("name", "text", "expected"),
-    [
-        (
-            "m.csv",
-            "epoch,loss\n1,0.5\n2,0.25",
-            [{"epoch": 1, "loss": 0.5}, {"epoch": 2, "loss": 0.25}],
-        ),
-        ("m.jsonl", '{"loss": 1}\n{"loss": 2}', [{"loss": 1}, {"loss": 2}]),
-        ("m.json", '{"loss": 1, "name": "x"}', [{"loss": 1}]),
-        ("m.json", '[{"loss": 1}, {"loss": 2}]', [{"loss": 1}, {"loss": 2}]),
-        (
-            "m.json",
-            '{"loss": [1, 2], "acc": [3, 4]}',
-            [{"loss": 1, "acc": 3}, {"loss": 2, "acc": 4}],
-        ),
-        ("m.json", "{", []),
-    ],
-)
-def test_files_of_metrics(tmp_path, name, text, expected):
-    assert told(tmp_path, file=(name, text)).epochs.found == expected
-
-
-def test_a_file_of_metrics_that_is_written_anew_is_read_anew(tmp_path):
-    path = tmp_path / "m.csv"
-    metrics = TrialMetrics(tmp_path, "loss", "m.csv")
-
-    def read(text, *, ended=False):
-        path.write_text(text)
-        metrics.read(ended=ended)
-        return metrics.epochs.found
-
-    assert read("epoch,loss\n1,10.5\n") == [{"epoch": 1, "loss": 10.5}]
-    # Longer than before, with another last row.
-    read("epoch,loss\n1,1\n2,5\n3,10.75\n")
-    assert [epoch["loss"] for epoch in metrics.epochs.found] == [1, 5, 10.75]
-    # A new column moves all the others. While the file is being written, it has less.
-    assert len(read("epoch,new,loss\n1,")) == 3
-    assert read("epoch,new,loss\n1,7,1\n2,7,4\n3,7,3\n4,7,2\n")[1:3] == [
-        {"epoch": 2, "new": 7, "loss": 4},
-        {"epoch": 3, "new": 7, "loss": 3},
-    ]
-    # A row that was read long ago has changed.
-    rows = "".join(f"{n},7,{n}\n" for n in range(2, 2_000))
-    read(f"epoch,new,loss\n1,7,1\n{rows}")
-    assert read(f"epoch,new,loss\n1,7,9\n{rows}", ended=True)[0]["loss"] == 9
-    assert len(metrics.epochs.found) == 1_999
-
-
-def test_a_file_of_metrics_that_is_gone_at_the_end_keeps_its_epochs(tmp_path):
-    path = tmp_path / "m.jsonl"
-    path.write_text('{"loss": 1}\n')
-    metrics = TrialMetrics(tmp_path, "loss", "m.jsonl")
-    metrics.read()
-    path.unlink()
-    metrics.read(ended=True)
-    assert metrics.epochs.found == [{"loss": 1}]
-
-
-def test_a_file_of_metrics_that_leads_elsewhere_is_not_read(tmp_path):
-    (tmp_path / "secret.json").write_text('{"loss": 1}')
-    inside = tmp_path / "run"
-    inside.mkdir()
-    (inside / "m.json").symlink_to(tmp_path / "secret.json")
-    metrics = TrialMetrics(inside, "loss", "m.json")
-    metrics.read(ended=True)
-    assert metrics.epochs.found == []
-    assert (tmp_path / "secret.json").exists()
 
 
 def test_foreign_lines_among_the_reports_are_passed_over(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import shutil
 import subprocess
 import sys
@@ -107,21 +108,15 @@ def test_every_command_on_the_results_of_a_program(home):
     assert "trials     3" in planned
     assert "train.py --x=1" in planned
     assert "best trials by loss" in hpsearch("show", "out", cwd=home).stdout
-    best = hpsearch("show", "out", "--best-yaml", cwd=home).stdout
-    (home / "best.yaml").write_text(best)
-    hpsearch("run", "best.yaml", "--out", "best", cwd=home)
-    assert rows(home, "best")["x"].tolist() == [1]
+    hpsearch("run", "sweep.yaml", "--set", "parameters.x=[1]", "--out", "best", cwd=home)
     hpsearch("report", "out", cwd=home)
     hpsearch("compare", "out", "best", cwd=home)
     ran = len(started(home))
     line = hpsearch("reproduce", "out", "--trial", 2, cwd=home).stdout
     assert line.split()[-2:] == [str(home / "train.py"), "--x=2"]
     assert len(started(home)) == ran
-    again = hpsearch("reproduce", "out", "--trial", 2, "--sweep", "sweep.yaml", cwd=home)
-    assert "loss 1.0 again, equal to its row" in again.stdout
-    (home / "train.py").write_text("print('loss: 7')")
-    edited = hpsearch("reproduce", "out", "--trial", 2, "--sweep", "sweep.yaml", cwd=home, code=3)
-    assert "has been edited" in edited.stderr
+    refused = hpsearch("reproduce", "out", "--trial", 2, "--sweep", "sweep.yaml", cwd=home, code=2)
+    assert "is of a program" in refused.stderr
     for command in (("export", "out", "--out", "m.keras"), ("evaluate", "out", "--split", "test")):
         assert "of a function or a program" in hpsearch(*command, cwd=home, code=2).stderr
 
@@ -266,27 +261,43 @@ def test_trials_of_somebody_elses_are_not_touched(home):
 
 
 @pytest.mark.slow
-def test_optimize_takes_a_command(home, monkeypatch):
+def test_a_mapping_with_a_command_runs_from_python(home, monkeypatch):
     monkeypatch.chdir(home)
-    command = [sys.executable, "train.py", "${args}"]
-    results = package.optimize(
-        command=command,
-        parameters={"x": {"min": 1.0, "max": 2.0}},
-        method="random",
-        trials=3,
-        metric="loss",
-        out="out",
-    )
+    sweep = {
+        "command": [sys.executable, "train.py", "${args}"],
+        "parameters": {"x": {"min": 1.0, "max": 2.0}},
+        "method": "random",
+        "budget": {"trials": 3},
+        "metric": "loss",
+    }
+    results = package.run(sweep, out="out")
     assert (results.table["loss"] == results.table["x"] / 2).all()
     assert results.best["score"] == results.table["score"].min()
-    for wrong in ({"trials": None}, {"goal": "up"}, {"command": ["${x}"]}):
-        arguments = {"command": command, "parameters": {"x": {"min": 0.0, "max": 1.0}}}
-        with pytest.raises(package.HpsearchError):
-            package.optimize(**{**arguments, "method": "random", **wrong})
-    with pytest.raises(package.HpsearchError, match="only one of them"):
-        package.optimize(len, {"x": [1]}, command=command)
     again = package.run("sweep.yaml", out="again")
     assert again.table["status"].tolist() == ["completed"] * 3
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"execution": {"engine": "ray"}}, "programs run on this machine; models run on a cluster"),
+        ({"metric": ["loss", "x"]}, "metric: a sweep has one metric"),
+    ],
+)
+def test_what_only_models_can_have_is_refused(home, wrong, said):
+    sweep = {"command": ["true"], "parameters": {"x": [1]}, "metric": "loss"}
+    with pytest.raises(package.HpsearchError, match=said):
+        package.run({**sweep, **wrong}, out=home / "out")
+    assert not (home / "out").exists()
+
+
+def test_an_executor_is_refused(home):
+    with (
+        concurrent.futures.ThreadPoolExecutor(1) as pool,
+        pytest.raises(package.HpsearchError, match="executor: programs run on this machine"),
+    ):
+        package.run(home / "sweep.yaml", out=home / "out", executor=pool)
+    assert not (home / "out").exists()
 
 
 @pytest.mark.slow

@@ -68,18 +68,6 @@ def test_rows_of_a_program_that_is_edited_meanwhile_have_its_fingerprint(trial, 
     assert not trial("print('loss: 1')", fingerprint=fingerprint).versions
 
 
-def test_a_large_log_is_told_of_once_and_kept(trial, tmp_path, monkeypatch):
-    monkeypatch.setattr("hpsearch.programs.trial._MUCH_BYTES", 1_000)
-    result = trial("print('x' * 2_000, flush=True); print('loss: 1')")
-    assert result.status is Status.COMPLETED
-    log = tmp_path / "trials" / "1" / "run-1" / "stdout.log"
-    assert len(log.read_text()) > 2_000
-    (said,) = trial.said
-    assert said.endswith(f"all of which is in {log}")
-    trial("print('loss: 1')")
-    assert len(trial.said) == 1
-
-
 def test_an_exit_status_is_a_failure_with_the_tail_of_stderr(trial):
     result = trial("print('loss: 1', flush=True); raise ValueError('odd')")
     assert result.status is Status.FAILED
@@ -498,21 +486,6 @@ def test_the_environment_is_the_drivers_and_what_is_documented(trial, tmp_path, 
     }
     assert found["MINE"] == "yes"
     assert not {"OMP_NUM_THREADS", "HPSEARCH_RESUME_FROM"} & found.keys()
-
-
-def test_a_file_of_metrics_is_of_the_trial_and_nothing_is_deleted(trial, tmp_path):
-    script = """
-        import os
-        with open(os.path.join(os.environ["HPSEARCH_TRIAL_DIR"], "m.csv"), "w") as file:
-            file.write("loss,acc\\n3,0.5\\n2,0.7")
-    """
-    (tmp_path / "m.csv").write_text("loss\n0\n")
-    first, second = trial(script, metrics_file="m.csv"), trial(script, metrics_file="m.csv")
-    assert first.score == second.score == 2
-    assert (tmp_path / "m.csv").read_text() == "loss\n0\n"
-    assert all((tmp_path / f"trials/1/run-{n}/m.csv").exists() for n in (1, 2))
-    # An earlier process's file is not this one's.
-    assert trial("", metrics_file="m.csv").status is Status.FAILED
 
 
 def test_report_outside_a_trial_does_nothing(capfd, monkeypatch, tmp_path):

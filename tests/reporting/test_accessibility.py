@@ -53,7 +53,7 @@ def test_each_control_is_reached_by_keyboard_in_the_order_of_the_page(visit, pag
         "answer BUTTON Copy as YAML",
         "best SUMMARY Columns",
         "best BUTTON Next",
-        "parallel BUTTON units",
         "parallel SUMMARY Filter by value",
     ]
-    assert [each for each in reached if each in controls] == controls
+    # Beyond the last control, the first one follows.
+    assert [each for each in dict.fromkeys(reached) if each in controls] == controls

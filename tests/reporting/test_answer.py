@@ -196,63 +196,6 @@ def test_the_sentence_names_what_matters_beside_the_network(source_of, monkeypat
     assert config_in_words(values, source) == "1 hidden layer of 8 units, l2 0.1"
 
 
-def test_the_other_objectives_of_the_best_are_told(source_of, monkeypatch):
-    source = replace(source_of(20))
-    goals = (("val_accuracy", "maximize"), ("weights", "minimize"))
-    monkeypatch.setitem(source.__dict__, "objectives", goals)
-    assert (
-        f"on the Pareto front, with weights {source.best['weights']:,}."
-        in (answer_of(source)["remark"])
-    )
-
-
-@pytest.mark.parametrize(
-    ("objective", "values", "said"),
-    [
-        (
-            ("weights", "minimize"),
-            [515.0, 259.0, 131.0],
-            "not on the Pareto front, with weights 515: trial 3 is as good with fewer weights.",
-        ),
-        (
-            ("val_auc", "maximize"),
-            [0.5, 0.75, 0.25],
-            "not on the Pareto front, with val_auc 0.5000: trial 2 is as good with higher val_auc.",
-        ),
-        (
-            ("val_loss", "minimize"),
-            [np.inf, 0.75, 0.5],
-            "with val_loss inf: trial 3 is as good with lower val_loss.",
-        ),
-        (
-            ("val_auc", "maximize"),
-            [np.nan, 0.75, 0.25],
-            "not on the Pareto front, because it has no val_auc.",
-        ),
-        (
-            ("weights", "minimize"),
-            [131, 259, 515],
-            "the only one on the Pareto front, with weights 131.",
-        ),
-        (
-            ("weights", "minimize"),
-            [131, 259, 131],
-            "one of 2 on the Pareto front, with weights 131.",
-        ),
-    ],
-)
-def test_of_trials_with_equal_scores_the_best_may_not_be_on_the_front(
-    source_of, monkeypatch, objective, values, said
-):
-    table = source_of(20).table.head(3).assign(score=0.9667)
-    source = ReportSource(table.assign(**{objective[0]: values}), source_of(20).curves)
-    goals = (("val_accuracy", "maximize"), objective)
-    monkeypatch.setitem(source.__dict__, "objectives", goals)
-    remark = answer_of(source)["remark"]
-    assert remark.startswith("Trial 1 of 3; ")
-    assert remark.endswith(said)
-
-
 def test_a_model_that_knows_nothing_advises_nothing(source_of, monkeypatch):
     source = replace(source_of(100))
     weak = replace(source_of(100).importance, explained=0.1)

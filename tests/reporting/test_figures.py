@@ -23,21 +23,17 @@ from hpsearch.reporting.drawing import (
     with_theme,
 )
 from hpsearch.reporting.forest import axes_of
-from hpsearch.reporting.importance import Importance, Share
 from hpsearch.reporting.importance_figures import (
     _beside_each_other,
     _cut,
-    contour_figure,
     effect_figure,
 )
-from hpsearch.reporting.page import _ways
-from hpsearch.reporting.pictures import as_figure, every_figure
+from hpsearch.reporting.pictures import _KINDS, as_figure
 from hpsearch.reporting.source import ReportSource, load_source, plot_axis
 from hpsearch.reporting.trial_figures import (
     curves_figure,
     distribution_figure,
     overview_figure,
-    parallel_figure,
     progress_figure,
 )
 from hpsearch.reporting.words import facts, overview_note
@@ -46,17 +42,14 @@ from hpsearch.store.cells import text_of
 from hpsearch.wording import number, plain
 
 
-@pytest.mark.parametrize("trials", [0, 1, 100])
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_plotly_accepts_every_figure(source_of, trials, theme):
-    source = source_of(trials)
-    names = []
-    for name, spec in every_figure(source):
-        figure = as_figure(spec, source, theme)
-        figure.to_json()
+def test_plotly_accepts_every_figure(source_of, theme):
+    source = source_of(100)
+    specs = [draw(source, None) for draw in _KINDS.values()]
+    specs += [effect_figure(source, name) for name in source.importance.singles]
+    for spec in specs:
+        as_figure(spec, source, theme).to_json()
         assert "@" not in json.dumps(with_theme(spec, theme)).replace("e@", "")
-        names.append(name)
-    assert len(names) == len(set(names)) == {0: 3, 1: 9, 100: 19}[trials]
 
 
 def test_progress_keeps_every_improvement(source_of):
@@ -67,29 +60,6 @@ def test_progress_keeps_every_improvement(source_of):
     best = scored["score"].cummax()
     assert line["y"][-1] == pytest.approx(best.iloc[-1], rel=1e-5)
     assert len(set(line["y"])) == best.nunique()
-    by_epochs = progress_figure(source, by="epochs")["data"][1]
-    assert by_epochs["x"][-1] <= source.trials["epochs_trained"].sum()
-    by_time = progress_figure(source, by="seconds")["data"][1]
-    assert by_time["x"][-1] <= source.table["seconds"].sum() + 1e-6
-
-
-def test_progress_by_epochs_ends_at_all_that_were_trained(source_of):
-    table = (
-        source_of(20)
-        .table.head(6)
-        .assign(
-            status="completed",
-            score=0.5,
-            epochs_trained=[2, 4, 8] * 2,
-            shared_with=[3, 3, None] * 2,
-        )
-    )
-    table["shared_with"] = table["shared_with"].astype("Int64")
-    repeated = pd.concat([table.assign(seed=seed) for seed in range(3)], ignore_index=True)
-    source = ReportSource(repeated, source_of(20).curves)
-    # A trial takes all epochs of its three executions, or none.
-    assert progress_figure(source, by="epochs")["data"][0]["x"] == [0, 0, 24, 24, 24, 48]
-    assert "epochs" in _ways(source)
 
 
 def test_curves_are_the_best_and_others_spread_and_the_best_is_on_top(source_of):
@@ -112,9 +82,6 @@ def test_better_has_the_same_colour_whatever_the_goal(source_of, goal):
     best, worst = (int(source.ranked["trial"].iloc[place]) for place in (0, -1))
     curves = {c["meta"]["trial"]: c["line"]["color"] for c in curves_figure(source)["data"]}
     assert (curves[best], curves[worst]) == ("@second", "@line0")
-    for figure in (contour_figure(source, *source.importance.paired[:2]), parallel_figure(source)):
-        coloured = figure["data"][0].get("line", {}) | figure["data"][0]
-        assert coloured["reversescale"] is (goal == "minimize")
 
 
 def test_the_best_curve_has_its_spread(source_of):
@@ -135,20 +102,6 @@ def test_the_best_curve_has_its_spread(source_of):
     assert all("band" not in trace["meta"] for trace in curves_figure(source)["data"])
 
 
-def test_parallel_coordinates_place_inactive_values_below(source_of):
-    source = source_of(100)
-    (trace,) = parallel_figure(source)["data"]
-    labels = [dimension["label"] for dimension in trace["dimensions"]]
-    assert labels[-1] == "val_accuracy"
-    dropout = trace["dimensions"][labels.index("dropout")]
-    assert dropout["ticktext"][0] == "-"
-    inactive, first = dropout["tickvals"][:2]
-    assert 0.8 * len(dropout["values"]) > sum(v < (inactive + first) / 2 for v in dropout["values"])
-    rate = trace["dimensions"][labels.index("learning_rate")]
-    assert rate["ticktext"] == ["0.0003", "0.001", "0.003", "0.01", "0.03"]
-    assert rate["tickvals"][1] == pytest.approx(-3)
-
-
 @pytest.mark.parametrize("scale", ["log", "linear"])
 def test_an_axis_has_the_scale_of_the_range_that_was_searched(source_of, scale):
     sweep = sweep_from_text(
@@ -158,16 +111,6 @@ def test_an_axis_has_the_scale_of_the_range_that_was_searched(source_of, scale):
     )
     source = replace(source_of(100), sweep=sweep)
     assert source.axes["units"].log is (scale == "log")
-
-
-def test_lines_of_one_value_lie_side_by_side_and_the_best_on_top(source_of):
-    source = source_of(100)
-    (trace,) = parallel_figure(source)["data"]
-    activation = next(d for d in trace["dimensions"] if d["label"] == "activation")
-    near = [v for v in activation["values"] if abs(v - activation["tickvals"][0]) < 0.5]
-    assert len(set(near)) == len(near) > 20
-    # Lines are drawn from the worst to the best.
-    assert near == sorted(near)
 
 
 def test_a_grid_has_no_line_of_the_best_so_far(source_of):
@@ -278,24 +221,6 @@ def test_labels_of_categories_do_not_overlap():
     assert _cut(["sgd(momentum=0.5)", "sgd(momentum=0.9)"], 8) == ["sgd(….5)", "sgd(….9)"]
 
 
-def test_trials_of_a_cell_lie_around_the_best(source_of):
-    source = source_of(100)
-    drawn = contour_figure(source, "activation", "layer_type")["data"][1]
-    names = source.importance.effects["activation"].levels
-    first = drawn["meta"]["trials"].index(source.best["trial"])
-    assert abs(drawn["x"][first] - names.index(source.best["activation"])) < 0.2
-    places = np.array([drawn["x"], drawn["y"]])
-    assert np.abs(places - places.round()).max() <= 0.36
-    assert len({*zip(*places, strict=True)}) == places.shape[1]
-
-
-def test_the_pair_that_explains_most_comes_first():
-    shares = [(("a",), 0.5), (("b",), 0.3), (("c",), 0.1), (("a", "c"), 0.25)]
-    found = Importance(shares=tuple(Share(names, share, 0, 1) for names, share in shares))
-    assert [*found.strongest_pair(["a", "b", "c"])] == ["a", "c"]
-    assert [*found.strongest_pair(["a"])] == ["a"]
-
-
 def test_a_sweep_of_a_program_has_its_scales_and_settings(tmp_path):
     source = load_source(write_sweep(tmp_path, 30))
     (tmp_path / "sweep.yaml").write_text(
@@ -337,7 +262,6 @@ def test_dimensions(source_of):
     assert set(found["layer_type"].levels) == {"dense", "dropout", "batch_norm"}
     assert found["learning_rate"].log
     assert found["dropout"].gaps
-    assert found["dropout"].positions(table["dropout"]).min() == found["dropout"].gap_position
 
 
 def test_words():
@@ -368,53 +292,31 @@ def test_results_show_themselves_and_their_figures(sweep_of):
     best = re.search(r"<td>(\d+)</td>", shown)
     assert int(best[1]) == results.best["trial"]
     for figure in (
-        results.plot_progress(),
-        results.plot_progress(by="seconds", theme="dark"),
-        results.plot_curves(),
-        results.plot_curves("loss"),
-        results.plot_parallel(),
-        results.plot_importance(),
-        results.plot_effect("learning_rate"),
-        results.plot_contour(),
-        results.plot_contour("units", "learning_rate"),
-        results.plot_contour(y="dropout"),
-        results.plot_distribution(),
-        results.plot_work(),
+        results.figure("progress", theme="dark"),
+        results.figure("curves"),
+        results.figure("curves", "loss"),
+        results.figure("importance"),
+        results.figure("effect"),
+        results.figure("effect", "learning_rate"),
+        results.figure("distribution"),
     ):
         assert type(figure).__name__ == "Figure"
         assert len(figure.data) >= 1
     assert results.importance().table["share"].is_monotonic_decreasing
-    for call, message in (
-        (lambda: results.plot_curves("x"), "must be one of val_accuracy"),
-        (lambda: results.plot_effect("x"), "must be one of hidden_layers"),
-        (lambda: results.plot_contour("x", "units"), "no two hyperparameters"),
-        (lambda: results.plot_work(theme="pink"), "light or dark"),
-        (lambda: results.save_figures("x", "gif"), "must be one of svg, png, pdf"),
-        (lambda: hpsearch.load(sweep_of(1)).plot_importance(), "1 trial with a score"),
+    for arguments, message in (
+        (("pie",), "kind: must be one of progress"),
+        (("curves", "x"), "of: must be one of val_accuracy"),
+        (("effect", "x"), "of: must be one of "),
+        (("progress", "units"), "of: must be one of none"),
     ):
         with pytest.raises(InputError, match=message):
-            call()
-
-
-@pytest.mark.slow
-def test_figures_become_files(sweep_of, tmp_path):
-    paths = hpsearch.load(sweep_of(1)).save_figures(tmp_path / "figures", "svg")
-    assert "progress.svg" in [path.name for path in paths]
-    for path in paths:
-        assert path.read_text(encoding="utf-8").startswith("<svg")
-
-
-@pytest.mark.slow
-def test_without_a_browser_it_is_said(sweep_of, tmp_path, monkeypatch):
-    import kaleido
-    from choreographer.errors import ChromeNotFoundError
-
-    def none(*_args, **_options):
-        raise ChromeNotFoundError
-
-    monkeypatch.setattr(kaleido, "write_fig_from_object_sync", none)
-    with pytest.raises(InputError, match="apt-get install chromium"):
-        hpsearch.load(sweep_of(1)).save_figures(tmp_path)
+            results.figure(*arguments)
+    with pytest.raises(InputError, match="light or dark"):
+        results.figure("progress", theme="pink")
+    with pytest.raises(InputError, match="1 trial with a score"):
+        hpsearch.load(sweep_of(1)).figure("importance")
+    with pytest.raises(InputError, match="no trial has a score"):
+        hpsearch.load(sweep_of(0)).figure("progress")
 
 
 @pytest.mark.parametrize(

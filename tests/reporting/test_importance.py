@@ -306,14 +306,6 @@ def test_the_same_trials_give_the_same_shares_and_rows_are_limited():
     assert importance_of(table, most_rows=50).trials == 50
 
 
-def test_joint_effects_turn():
-    found = importance_of(mixed_table())
-    np.testing.assert_array_equal(found.joint("units", "rate"), found.joint("rate", "units").T)
-    assert found.joint("units", "rate").shape == (3, 24)
-    with pytest.raises(InputError, match="no two hyperparameters"):
-        found.joint("units", "nothing")
-
-
 @pytest.mark.parametrize("power", [-900, 900])
 def test_scores_of_any_size_have_the_same_shares(power):
     x = np.random.default_rng(1).random((30, 2))

@@ -36,7 +36,6 @@ def test_the_command_writes_one_page_of_several_sweeps(sweep_of, tmp_path):
         (("nowhere",), "there is no such results table"),
         (("second", "second"), "name the page's file"),
         (("second", "--out", "nowhere/x.html"), "cannot be written"),
-        (("second", "--figures", "f", "--format", "gif"), "must be one of svg, png, pdf"),
     ],
 )
 def test_what_the_command_cannot_do_is_said(tmp_path, arguments, message):

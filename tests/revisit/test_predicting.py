@@ -20,8 +20,6 @@ from hpsearch.data.specs import TableSpec, Task
 from hpsearch.errors import DataError, InputError, RefusedError
 from hpsearch.models.model_file import ModelFile
 from hpsearch.revisit.predicting import Predictor
-from hpsearch.search.draws import grid_draws
-from hpsearch.spec.sweep import load_sweep
 
 _SWEEP = """\
 data: {csv: table.csv, target: y}
@@ -179,24 +177,9 @@ def test_the_best_trials_hyperparameters(home: Path, results: hpsearch.Results) 
     assert top["trial"].iloc[0] == best["trial"]
     assert list(top) == list(results.trials)
     assert top["score"].is_monotonic_decreasing
-    (home / "best.yaml").write_text(command("show", "out", "--best-yaml", cwd=home).stdout)
-    sweep = load_sweep(home / "best.yaml")
-    (config,) = grid_draws(sweep.space)
-    assert config.id == best["config"]
-    assert sweep.data == load_sweep(home / "out" / "sweep.yaml").data
-    assert sweep.seeds == 2
 
 
 RNG = np.random.default_rng(0)
-
-
-def test_no_file_names_data_in_memory(tmp_path: Path) -> None:
-    hpsearch.tune(
-        RNG.normal(size=(60, 2)), np.arange(60) % 2, parameters={"units": 4, "epochs": 1},
-        out=tmp_path / "out",
-    )  # fmt: skip
-    said = command("show", "out", "--best-yaml", cwd=tmp_path, code=2)
-    assert said.stderr == "out: its data was in memory, which no sweep file can name\n"
 
 
 @pytest.mark.parametrize(

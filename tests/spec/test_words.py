@@ -15,20 +15,16 @@ _BASE = "data: {dataset: digits}\nparameters: {units: [8]}\n"
 #: Hyperparameters: what is meant, and what it is called elsewhere.
 _PARAMETERS = {
     "learning_rate": "lr learning_rate_init",
-    "units": "neurons n_units nodes hidden_units hidden_dim hidden_layer_sizes fc_layer_size",
+    "units": "neurons n_units nodes hidden_units hidden_dim hidden_layer_sizes",
     "hidden_layers": "layers n_layers num_layers depth",
-    "activation": "act activation_fn",
-    "optimizer": "opt optim solver",
+    "activation": "activation_fn",
+    "optimizer": "optim",
     "batch_size": "batch train_batch_size bs",
-    "epochs": "epoch n_epochs max_iter",
+    "epochs": "epoch n_epochs",
     "dropout": "dropout_rate",
     "l2": "alpha regularization kernel_regularizer",
-    "weight_decay": "wd decay",
-    "kernel_initializer": "init kernel_init",
     "write layer_type: batch_norm": "batch_norm batch_normalization",
     "cosine_decay": "lr_schedule learning_rate_schedule",
-    "argument of an optimizer": "beta_1 clipnorm",
-    "write optimizer: nesterov": "nesterov",
     "write early_stopping:": "patience early_stopping",
     "write seeds: 3": "seed random_state",
     "write model: {class_weight: balanced}": "class_weight",
@@ -41,7 +37,6 @@ _KEYS = {
     "put it under budget:": "trials time",
     "write budget: {trials:": "max_trials n_trials",
     "'metric'": "objective metrics",
-    "write metric: {name: val_accuracy, goal:": "goal direction",
     "put it under data:": "cv target drop scale task validation",
     "write data: {validation: 0.2}": "validation_split",
     "put it under early_stopping:": "patience",
@@ -53,17 +48,12 @@ _KEYS = {
     "'seed'": "random_state",
     "run SWEEP --out DIR": "project_name directory",
     "run SWEEP --fresh": "overwrite",
-    "'method'": "tuner sampler",
-    "write method: asha": "pruner",
     "'parameters'": "search_space hyperparameters param_grid",
 }
 _METRICS = {
     "'accuracy'": "acc",
     "'val_accuracy'": "val_acc",
-    "'val_f1_score'": "f1_macro",
     "'val_auc'": "roc_auc",
-    "'val_r2_score'": "r2",
-    "decides nothing": "test_accuracy",
     "use val_accuracy or val_loss": "mae val_mae",
 }
 _RANGES = {
@@ -74,7 +64,7 @@ _RANGES = {
 }
 _VALUES = {
     "optimizer": {"'adam'": "Adam", "'rmsprop'": "RMSprop"},
-    "activation": {"'relu'": "ReLU", "'leaky_relu'": "LeakyReLU", "'sigmoid'": "logistic"},
+    "activation": {"'relu'": "ReLU", "'leaky_relu'": "LeakyReLU"},
 }
 _OTHERS = {
     "method: RandomSearch\nbudget: {trials: 3}\n": "'random'",

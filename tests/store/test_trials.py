@@ -15,13 +15,11 @@ from hypothesis import strategies as st
 from tables import PROVENANCE
 
 from hpsearch.data.specs import Task
-from hpsearch.errors import InputError
 from hpsearch.space.execution import ExecutionResult, Status
 from hpsearch.store.tables import Record, read_table, results_table, write_csv
 from hpsearch.store.trials import (
     STATISTICS,
     best_trial,
-    front_of,
     mean,
     ranked,
     ranked_rows,
@@ -201,34 +199,3 @@ def test_a_table_that_was_written_gives_the_same_lines(tmp_path: Path) -> None:
     )
     write_csv(table, tmp_path / "results.csv")
     pd.testing.assert_frame_equal(trials_of(read_table(tmp_path)), trials_of(table))
-
-
-@given(
-    st.lists(
-        st.tuples(st.integers(0, 5), st.integers(0, 5), st.booleans()), min_size=1, max_size=12
-    )
-)
-def test_the_front_has_what_nothing_dominates(drawn: list[tuple[int, int, bool]]) -> None:
-    rows = [Row(n, score / 8) for n, (score, _, _) in enumerate(drawn, 1)]
-    table = table_of(*rows)
-    table["weights"] = pd.array(
-        [None if missing else weights for _, weights, missing in drawn], "Int64"
-    )
-    points = {n: (-a, b) for n, (a, b, missing) in enumerate(drawn, 1) if not missing}
-    expected = [
-        n
-        for n, ours in points.items()
-        if not any(t != ours and t[0] <= ours[0] and t[1] <= ours[1] for t in points.values())
-    ]
-    objectives = [("val_accuracy", "maximize"), ("weights", "minimize")]
-    front = front_of(table, objectives)
-    assert sorted(front["trial"]) == expected
-    assert front["score"].is_monotonic_decreasing
-    with pytest.raises(InputError, match="no column val_auc"):
-        front_of(table, [("val_accuracy", "maximize"), ("val_auc", "maximize")])
-
-
-def test_a_trial_with_fewer_scores_is_not_on_the_front() -> None:
-    table = table_of(Row(1, 0.5, 0), Row(1, 0.5, 1), Row(2, 0.9, 0), Row(2, None, 1))
-    found = front_of(table, [("val_accuracy", "maximize"), ("weights", "minimize")])
-    assert found["trial"].tolist() == [1]

@@ -404,6 +404,9 @@ BAD = {
     "budget quoted": bad(DATA + 'budget: {time: "30"}\n', 2, "budget.time", "remove the quotes"),
     "metric goal": bad(DATA + "metric: my_score\n", 2, "metric", "goal is missing"),
     "metric near": bad(DATA + "metric: val_acuracy\n", 2, "metric", "'val_accuracy'"),
+    "metric list": bad(
+        DATA + "metric: [val_accuracy, weights]\n", 2, "metric", "a sweep has one metric"
+    ),
     "metric word": bad(
         DATA + "metric: {name: val_loss, goal: minimise}\n", 2, "metric.goal", "'minimize'"
     ),

@@ -193,14 +193,6 @@ def test_a_node_with_other_versions_is_not_used(starting, monkeypatch, job):
         assert executor.free == 0
 
 
-def test_a_node_that_cannot_run_the_programs_is_named_and_not_used(starting):
-    with (
-        starting(ready=0, unfit=lambda: "the machine x does not have /data") as executor,
-        pytest.raises(HpsearchError, match=r"can be used; the last: .* does not have /data"),
-    ):
-        wait_for(executor, lambda _: False)
-
-
 def test_without_a_node_it_waits_says_so_and_does_not_spin(on_ray):
     with ray_cluster(nodes=0) as cluster, on_ray(cluster, ready=0, workers=1) as executor:
         before = psutil.Process().cpu_times()

@@ -1,4 +1,4 @@
-// A config as text to copy: YAML for a sweep file, or a Python dictionary.
+// A config as text to copy: YAML for a sweep file.
 
 const PLAIN = /^[A-Za-z_][A-Za-z0-9_-]*$/;
 // Characters that YAML reads otherwise than JSON does, or not at all.
@@ -28,20 +28,6 @@ function asYaml(pairs) {
   return `parameters:\n${lines.join("")}`;
 }
 
-function pythonValue(value) {
-  if (value === null) return "None";
-  if (value === true || value === false) return value ? "True" : "False";
-  if (Array.isArray(value)) return `[${value.map(pythonValue).join(", ")}]`;
-  if (typeof value === "object") {
-    return `{${Object.entries(value).map(([key, each]) => `${JSON.stringify(key)}: ${pythonValue(each)}`).join(", ")}}`;
-  }
-  return typeof value === "string" ? JSON.stringify(value) : String(value);
-}
-
-function asPython(pairs) {
-  return `config = {\n${pairs.map(([name, value]) => `    ${JSON.stringify(name)}: ${pythonValue(value)},\n`).join("")}}\n`;
-}
-
 async function copyText(text) {
   try {
     await navigator.clipboard.writeText(text);
@@ -66,5 +52,5 @@ function copyButtons(pairs) {
     } }, label);
     return node;
   };
-  return el("div", { className: "controls" }, button("Copy as YAML", asYaml), button("Copy as Python", asPython));
+  return el("div", { className: "controls" }, button("Copy as YAML", asYaml));
 }

@@ -59,7 +59,7 @@ function render(node) {
     return;
   }
   const look = payload.themes[theme];
-  const spec = themed(entry.fit ? entry.fit(entry.spec, node.clientWidth) : entry.spec, look.colours);
+  const spec = themed(entry.spec, look.colours);
   const coarse = window.matchMedia("(pointer: coarse)").matches;
   const data = spec.data.map((trace) => (entry.trials ? withHover(trace, entry.trials) : trace));
   const layout = {
@@ -107,19 +107,17 @@ function startPrinting() {
     printing = true;
     const table = document.getElementById("trials");
     const fits = () => !table || table.scrollWidth <= table.parentElement.clientWidth;
-    // The table is small only if it would be cut, and lists values only if it still would.
+    // The table is small only if it would be cut.
     for (const look of ["yes", "tight"]) {
       document.documentElement.dataset.print = look;
       if (fits()) break;
     }
-    if (!fits()) opened.table.list(true);
     for (const entry of drawn.values()) entry.ready = true;
     setTheme("light");
   });
   window.addEventListener("afterprint", () => {
     printing = false;
     delete document.documentElement.dataset.print;
-    if (opened && opened.table.listed) opened.table.list(false);
     setTheme(before);
   });
 }

@@ -2,7 +2,7 @@
 
 const payload = JSON.parse(document.getElementById("payload").textContent);
 
-const SHORT = { answer: "Answer", best: "Trials", front: "Front", curves: "Curves", parallel: "Parallel", effects: "Effects", contour: "Pairs", scores: "Scores" };
+const SHORT = { answer: "Answer", best: "Trials", curves: "Curves", parallel: "Parallel", effects: "Effects", scores: "Scores" };
 
 /** The view of the sweep that is shown. */
 let opened = null;
@@ -37,7 +37,7 @@ function openSweep(index, focus) {
   });
   const sections = [
     payload.sweeps.length > 1 && overviewSection(), answerSection(view), importanceSection(view), effectsSection(view),
-    contourSection(view), bestSection(view), parallelSection(view), frontSection(view), progressSection(view),
+    bestSection(view), parallelSection(view), progressSection(view),
     scoresSection(view), curvesSection(view), predictionsSection(view), failuresSection(view), evaluationsSection(view), provenanceSection(view),
   ].filter(Boolean);
   const node = document.getElementById("view");

@@ -1,7 +1,7 @@
 // Parallel coordinates: each trial is a line through its hyperparameters to its score.
-// Plotly's, which notebooks show (`parallel_figure`), can neither mark a trial nor be printed or read by keyboard.
+// Plotly's needs eval, which the page's policy forbids.
 
-const PARALLEL = { height: 400, top: 52, bottom: 18, gap: 34, side: 54, least: 104, zone: 26, paper: 9 };
+const PARALLEL = { height: 400, top: 52, bottom: 18, gap: 34, side: 54, least: 104, zone: 26 };
 
 /** Ticks of an axis of numbers between two positions, which are powers of ten on a log axis. */
 function numberTicks(low, high, log, text = brief) {
@@ -31,10 +31,7 @@ class Parallel {
   constructor(view) {
     this.view = view;
     this.trials = view.trials;
-    this.order = memory.get(`axes:${view.sweep.name}`, null);
     const { dimensions } = this.trials;
-    const valid = this.order && this.order.length === dimensions.length && this.order.every((index) => dimensions[index]);
-    if (!valid) this.order = dimensions.map((_, index) => index);
     this.axes = dimensions.map((column) => this.axis(column));
     this.canvas = el("canvas", { "aria-hidden": "true" });
     this.overlay = document.createElementNS("http://www.w3.org/2000/svg", "svg");
@@ -104,18 +101,8 @@ class Parallel {
     return this.y(axis, axis.at[row] + (axis.spread ? axis.spread.offset[row] : 0));
   }
 
-  /** The axes from left to right: on paper, those that fit, with the hyperparameters that matter most. */
-  slotsNow() {
-    const last = this.axes.length - 1;
-    if (!printing || last < PARALLEL.paper) return this.order;
-    const ranking = this.view.sweep.importance.shares.map(([names]) => names.join());
-    const rank = (index) => (ranking.includes(this.axes[index].column.name) ? ranking.indexOf(this.axes[index].column.name) : Infinity);
-    const kept = [...this.axes.keys()].slice(0, last).sort((a, b) => rank(a) - rank(b) || a - b).slice(0, PARALLEL.paper - 1);
-    return this.order.filter((index) => index === last || kept.includes(index));
-  }
-
   x(slot) {
-    const last = Math.max(1, this.slots.length - 1);
+    const last = Math.max(1, this.axes.length - 1);
     return PARALLEL.side + (slot / last) * (this.width - 2 * PARALLEL.side);
   }
 
@@ -130,7 +117,6 @@ class Parallel {
 
   paint() {
     this.width = this.node.clientWidth;
-    this.slots = this.slotsNow();
     this.node.style.height = `${PARALLEL.height}px`;
     this.paintLines();
     this.paintAxes();
@@ -170,7 +156,7 @@ class Parallel {
 
   line(pen, row) {
     pen.beginPath();
-    this.slots.forEach((index, slot) => pen.lineTo(this.x(slot), this.yOf(this.axes[index], row)));
+    this.axes.forEach((axis, slot) => pen.lineTo(this.x(slot), this.yOf(axis, row)));
     pen.stroke();
   }
 
@@ -185,14 +171,13 @@ class Parallel {
     this.overlay.setAttribute("height", PARALLEL.height);
     const parts = [];
     const room = (wide) => Math.max(4, Math.floor((wide - 18) / 6.6)) || 12;
-    this.slots.forEach((index, slot) => {
-      const axis = this.axes[index];
+    this.axes.forEach((axis, slot) => {
       const x = this.x(slot);
       const [top, floor] = [this.y(axis, axis.high), this.y(axis, axis.low)];
       parts.push(svg("line", { class: "axis-line", x1: x, x2: x, y1: top, y2: floor }));
-      const last = slot === this.slots.length - 1;
+      const last = slot === this.axes.length - 1;
       // The ticks of the last axis stand on its left.
-      const free = this.x(1) - this.x(0) - (slot === this.slots.length - 2 ? 40 : 0);
+      const free = this.x(1) - this.x(0) - (slot === this.axes.length - 2 ? 40 : 0);
       let above = Infinity;
       for (const [place, text] of [...axis.ticks].sort((a, b) => a[0] - b[0])) {
         const y = this.y(axis, place);
@@ -207,7 +192,7 @@ class Parallel {
         const y = PARALLEL.height - PARALLEL.bottom - 4;
         parts.push(svg("text", { class: "axis-tick", x: x + 6, y: y + 4 }, "inactive"));
       }
-      parts.push(...this.brushParts(svg, axis, index, x, top, floor));
+      parts.push(...this.brushParts(svg, axis, slot, x, top, floor));
     });
     this.overlay.replaceChildren(...parts);
   }
@@ -260,40 +245,13 @@ class Parallel {
   }
 
   paintLabels() {
-    const wide = this.slots.length > 1 ? this.x(1) - this.x(0) : this.width;
-    this.labels.replaceChildren(...this.slots.map((index, slot) => {
-      const { label } = this.axes[index].column;
-      const node = el("button", { type: "button", className: "axis-label", title: `${label}: drag, or use the arrow keys, to move this axis`,
-        style: `left:${this.x(slot) - wide / 2}px;width:${wide - 6}px`,
-        onkeydown: (event) => {
-          const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-          if (by) { event.preventDefault(); this.move(slot, slot + by); }
-        } }, breakable(label));
-      node.addEventListener("pointerdown", (event) => this.drag(event, node, slot));
-      return node;
+    const wide = this.axes.length > 1 ? this.x(1) - this.x(0) : this.width;
+    this.labels.replaceChildren(...this.axes.map(({ column: { label } }, slot) => {
+      const style = `left:${this.x(slot) - wide / 2}px;width:${wide - 6}px`;
+      return el("div", { className: "axis-label", title: label, style }, breakable(label));
     }));
   }
 
-  drag(event, node, slot) {
-    const start = event.clientX;
-    const move = (at) => { node.style.transform = `translateX(${at.clientX - start}px)`; };
-    window.addEventListener("pointermove", move);
-    window.addEventListener("pointerup", (at) => {
-      window.removeEventListener("pointermove", move);
-      node.style.transform = "";
-      const by = Math.round((at.clientX - start) / (this.x(1) - this.x(0)));
-      if (by) this.move(slot, slot + by);
-    }, { once: true });
-  }
-
-  move(from, to) {
-    const target = Math.min(Math.max(0, to), this.order.length - 1);
-    const [axis] = this.order.splice(from, 1);
-    this.order.splice(target, 0, axis);
-    memory.set(`axes:${this.view.sweep.name}`, this.order);
-    this.paint();
-    this.labels.children[target].focus();
-  }
 }
 
 function parallelSection(view) {
@@ -303,7 +261,6 @@ function parallelSection(view) {
   view.parallel.node.setAttribute("role", "group");
   view.parallel.node.setAttribute("aria-label", "Parallel coordinates: each trial is a line through its hyperparameters to its score. The filters below do the same as dragging along an axis.");
   const form = el("details", {}, el("summary", {}, "Filter by value"), filters.form);
-  return card("parallel", "Parallel coordinates", [sweep.notes.parallel, hint("Drag along an axis to keep a range, which the table follows; click it to remove it. Drag a name to move its axis.")], filters.clear,
-    el("div", { className: "scroll" }, view.parallel.node),
-    trials.dimensions.length > PARALLEL.paper && el("p", { className: "note paper" }, `On paper: the ${PARALLEL.paper - 1} of ${trials.dimensions.length - 1} hyperparameters that matter most.`), form);
+  return card("parallel", "Parallel coordinates", [sweep.notes.parallel, hint("Drag along an axis to keep a range, which the table follows; click it to remove it.")], filters.clear,
+    el("div", { className: "scroll", tabindex: "0", role: "region", "aria-label": "Lines of the trials" }, view.parallel.node), form);
 }

@@ -33,11 +33,8 @@ function bestSection(view) {
 function progressSection(view) {
   if (view.sweep.scored < 2) return null;
   const node = plot(`Scores of ${count(view.sweep.scored)} trials in their order.`);
-  const draw = (by) => show(node, view.sweep.figures.progress[by], { trials: view.trials, name: "progress", wire: view.clickable });
-  const ways = [["trial", "trial"], ["seconds", "training time"], ["epochs", "epochs"]].filter(([by]) => view.sweep.figures.progress[by]);
-  const [by] = chooser("Along", ways, draw);
-  draw("trial");
-  return card("progress", "Progress", [view.sweep.notes.progress, hint("Choose a point to see its trial.")], by, node);
+  show(node, view.sweep.figures.progress, { trials: view.trials, name: "progress", wire: view.clickable });
+  return card("progress", "Progress", [view.sweep.notes.progress, hint("Choose a point to see its trial.")], null, node);
 }
 
 function scoresSection(view) {
@@ -93,55 +90,6 @@ function effectsSection(view) {
   return card("effects", "Effects", view.sweep.notes.effects, null, el("div", { className: "effects" }, nodes));
 }
 
-/** The same figure with its axes exchanged. */
-function transposed(spec) {
-  const data = spec.data.map((trace) => ({
-    ...trace, x: trace.y, y: trace.x,
-    ...(trace.z ? { z: trace.z[0].map((_, column) => trace.z.map((row) => row[column])) } : {}),
-  }));
-  return { data, layout: { ...spec.layout, xaxis: spec.layout.yaxis, yaxis: spec.layout.xaxis } };
-}
-
-/** A label of Plotly with its ends alone. */
-function brieflyLabelled(label, most) {
-  return inert(shortened(label.replaceAll("&lt;", "<").replaceAll("&gt;", ">").replaceAll("&amp;", "&"), most));
-}
-
-/** On a narrow screen, short labels and the scale above leave the cells their room. */
-function narrowed(spec, width) {
-  if (width > 520) return spec;
-  const short = (axis) => ({ ...axis, tickangle: 0, ...(axis.ticktext ? { ticktext: axis.ticktext.map((text) => brieflyLabelled(text, 12)) } : {}) });
-  const across = short(spec.layout.xaxis);
-  const longest = Math.max(0, ...(across.ticktext || []).map((text) => text.length));
-  if ((longest + 1) * (across.ticktext || []).length * 7.5 > width - 120) across.tickangle = -90;
-  // Plotly moves the title of the axis if a scale above has one, which is why that is a text of its own.
-  const { title } = spec.data[0].colorbar;
-  const named = { text: title.text, showarrow: false, xref: "paper", yref: "paper", x: 0.5, y: 1, yanchor: "bottom", yshift: 46 };
-  const layout = { ...spec.layout, margin: { t: 86 }, annotations: [named], xaxis: across, yaxis: short(spec.layout.yaxis) };
-  const above = { orientation: "h", y: 1.02, yanchor: "bottom", len: 1, nticks: 7 };
-  const data = spec.data.map((trace) => (trace.colorbar
-    ? { ...trace, colorbar: { ...trace.colorbar, ...above, title: { text: "" } } } : trace));
-  return { data, layout };
-}
-
-function contourSection(view) {
-  const { names, specs } = view.sweep.figures.contours;
-  if (names.length < 2) return null;
-  const node = plot("The mean score over two hyperparameters.");
-  const options = names.map((name, index) => [String(index), name]);
-  const draw = () => {
-    const [x, y] = [Number(across.value), Number(up.value)];
-    const other = x === y ? (y + 1) % names.length : y;
-    up.value = String(other);
-    const spec = specs[`${x}|${other}`] || transposed(specs[`${other}|${x}`]);
-    show(node, spec, { trials: view.trials, name: "contour", wire: view.clickable, fit: narrowed });
-  };
-  const [first, across] = chooser("Across", options, draw, view.sweep.figures.contours.first[0]);
-  const [second, up] = chooser("Up", options, draw, view.sweep.figures.contours.first[1]);
-  draw();
-  return card("contour", "Two hyperparameters", view.sweep.notes.contour, [first, second], node);
-}
-
 function failuresSection(view) {
   const { failures } = view.sweep;
   if (!failures.length) return null;
@@ -189,22 +137,10 @@ function confusionTable({ classes, confusion, title }) {
     el("table", { className: "confusion" }, el("thead", {}, el("tr", {}, head)), el("tbody", {}, rows)));
 }
 
-function frontSection(view) {
-  const { front } = view.sweep.figures;
-  if (!front || !view.sweep.scored) return null;
-  const node = plot("Every trial by two objectives, and the Pareto front.");
-  show(node, front, { trials: view.trials, name: "front", wire: view.clickable });
-  return card("front", "Pareto front", view.sweep.notes.front, null, node);
-}
-
 function provenanceSection(view) {
-  const { facts, file, figures, notes, total, work } = view.sweep;
+  const { facts, file, notes, total, work } = view.sweep;
   const parts = [];
-  if (figures.work && total) {
-    const node = plot("Epochs that were trained, shared, and not needed.");
-    show(node, figures.work, { name: "work" });
-    parts.push(node, notes.work && el("p", { className: "note" }, notes.work));
-  }
+  if (total && notes.work) parts.push(el("p", { className: "note" }, notes.work));
   if (total && work.length) parts.push(pairsOf(work));
   return card("provenance", "Provenance", notes.provenance, null, pairsOf(facts), parts,
     file && el("details", {}, el("summary", {}, "The resolved sweep, sweep.yaml"), el("pre", { tabindex: "0" }, file)));

@@ -1,4 +1,4 @@
-// The table of trials: one line a config, which opens in place; columns, filters, order, groups.
+// The table of trials: one line a config, which opens in place; columns, filters, order.
 
 const PAGE = 20;
 
@@ -9,9 +9,7 @@ class TrialTable {
     this.sort = { column: null, down: false };
     this.page = 0;
     this.chosen = null;
-    this.group = null;
     if (!view.sweep.scored) this.trials.status = "all";
-    this.open = new Set();
     this.status = el("p", { className: "note", role: "status", "aria-live": "polite" });
     this.head = el("tr");
     this.body = el("tbody");
@@ -35,30 +33,12 @@ class TrialTable {
     return trials.columns.filter((column) => this.shown.has(column) && (said || column.name !== "status"));
   }
 
-  /** The columns that have cells of their own: on narrow paper, the others share one. */
-  get apart() {
-    return this.listed ? this.columns.filter((column) => ["trial", "score"].includes(column.name)) : this.columns;
-  }
-
-  /** Whether a line lists its values in one cell. */
-  list(listed) {
-    this.listed = listed;
-    this.drawHead();
-    this.update();
-  }
-
-  /** Text filter, shown trials, grouping and columns. */
+  /** Text filter, shown trials and columns. */
   controls() {
     const text = el("input", { type: "search", placeholder: "relu adam", "aria-label": "Filter by words", oninput: () => {
       this.trials.words = text.value.toLowerCase().split(/\s+/).filter(Boolean);
       this.view.changed();
     } });
-    const groups = this.trials.columns.filter((column) => column.hyperparameter && (column.levels || column.marked.length));
-    const [group] = chooser("Group by", [["", "nothing"], ...groups.map((column, index) => [String(index), column.label])], (value) => {
-      this.group = value === "" ? null : groups[Number(value)];
-      this.open.clear();
-      this.restart();
-    });
     const scored = this.trials.byName.get("score").values;
     const lost = scored.includes(null) && scored.some((value) => value !== null);
     const [which] = chooser("Show", [["scored", "trials with a score"], ["all", "all trials"], ["unscored", "trials without a score"]], (value) => {
@@ -66,7 +46,7 @@ class TrialTable {
       this.drawHead();
       this.restart();
     }, this.trials.status);
-    return [text, groups.length > 0 && group, lost && which, this.columnMenu()];
+    return [text, lost && which, this.columnMenu()];
   }
 
   columnMenu() {
@@ -90,14 +70,14 @@ class TrialTable {
   }
 
   drawHead() {
-    const cells = this.apart.map((column) => {
+    const cells = this.columns.map((column) => {
       const on = this.sort.column === column;
       const mark = on ? (this.sort.down ? " ▼" : " ▲") : "";
       const button = el("button", { type: "button", onclick: () => this.sortBy(column) }, breakable(column.label), mark);
       const order = on ? (this.sort.down ? "descending" : "ascending") : "none";
       return el("th", { scope: "col", "aria-sort": order, className: column.levels ? "words" : "" }, button);
     });
-    this.head.replaceChildren(...cells, ...(this.listed ? [el("th", { scope: "col", className: "long" }, "config")] : []));
+    this.head.replaceChildren(...cells);
   }
 
   sortBy(column) {
@@ -129,28 +109,18 @@ class TrialTable {
     });
   }
 
-  /** Rows, or the groups with the rows of those that are open; the group of the best comes first. */
-  items(rows) {
-    if (!this.group) return rows.map((row) => ({ row }));
-    const groups = grouped(rows, (row) => this.trials.text(this.group, row));
-    const best = new Map([...groups].map(([text, members]) => [text, members.reduce((a, b) => Math.min(a, b))]));
-    return [...groups].sort(([a], [b]) => best.get(a) - best.get(b)).flatMap(([text, members]) => [
-      { text, members }, ...(this.open.has(text) ? members.map((row) => ({ row })) : [])]);
-  }
-
   update() {
     const rows = this.rows();
-    const items = this.items(rows);
-    const pages = Math.max(1, Math.ceil(items.length / PAGE));
+    const pages = Math.max(1, Math.ceil(rows.length / PAGE));
     this.page = Math.min(Math.max(0, this.page), pages - 1);
     const first = this.page * PAGE;
-    const shown = items.slice(first, first + PAGE);
-    this.body.replaceChildren(...shown.flatMap((item) => (item.members ? [this.groupLine(item)] : this.line(item.row))));
+    const shown = rows.slice(first, first + PAGE);
+    this.body.replaceChildren(...shown.flatMap((row) => this.line(row)));
     this.back.hidden = this.forth.hidden = pages === 1;
     this.back.disabled = this.page === 0;
     this.forth.disabled = this.page >= pages - 1;
     const { sweep, size, filtered, words } = this.trials;
-    const span = pages > 1 && !this.group ? `${count(first + 1)} to ${count(first + shown.length)} of ` : "";
+    const span = pages > 1 ? `${count(first + 1)} to ${count(first + shown.length)} of ` : "";
     const which = rows.length === 1 ? "trial" : "trials";
     const cut = filtered || words.length ? " that pass the filters" : "";
     const left = sweep.total > size ? `; the page holds ${count(size)} of ${count(sweep.total)}` : "";
@@ -158,29 +128,10 @@ class TrialTable {
     this.status.dataset.matching = rows.length;
   }
 
-  groupLine({ text, members }) {
-    const scores = members.map((row) => this.trials.byName.get("score").values[row]).filter((value) => value !== null);
-    const ends = [...scores].sort((a, b) => a - b);
-    const [top, middle] = [ends[this.trials.sweep.minimize ? 0 : ends.length - 1], ends[Math.floor(ends.length / 2)]];
-    // Methods that learn try values beside other good ones: a median of those is not the value's.
-    const median = this.trials.sweep.sampled ? `, median ${score(middle)}` : "";
-    const best = ends.length ? `best ${score(top)}${median}` : "no score";
-    const isOpen = this.open.has(text);
-    const button = el("button", { type: "button", className: "pick", "aria-expanded": String(isOpen), onclick: () => {
-      if (isOpen) this.open.delete(text);
-      else this.open.add(text);
-      this.update();
-    } }, `${isOpen ? "▾" : "▸"} ${this.group.label} ${text}`);
-    return el("tr", { className: "group" }, el("td", { className: "words", colspan: this.columns.length },
-      button, el("span", { className: "note" }, ` ${count(members.length)} ${members.length === 1 ? "trial" : "trials"}, ${best}`)));
-  }
-
   line(row) {
     const trial = this.trials.columns[0].values[row];
     const chosen = trial === this.chosen;
-    const cells = this.apart.map((column, index) => this.cell(column, row, index, chosen));
-    const rest = this.columns.filter((column) => this.listed && !this.apart.includes(column) && column.values[row] !== null);
-    if (this.listed) cells.push(el("td", { className: "long" }, rest.map((column) => `${column.label}\u00a0${this.trials.text(column, row)}`).join(", ")));
+    const cells = this.columns.map((column, index) => this.cell(column, row, index, chosen));
     const line = el("tr", { className: chosen ? "chosen" : "", onclick: (event) => {
       if (!event.target.closest("button, a") && !String(window.getSelection())) this.choose(chosen ? null : trial, false);
     } }, cells);
@@ -212,7 +163,7 @@ class TrialTable {
   choose(trial, focus) {
     this.chosen = trial;
     const row = this.trials.rowOf.get(trial);
-    if (row !== undefined && !focus && !this.group) {
+    if (row !== undefined && !focus) {
       const at = this.rows().indexOf(row);
       if (at >= 0) this.page = Math.floor(at / PAGE);
     }

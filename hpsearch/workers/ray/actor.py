@@ -10,8 +10,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +19,6 @@ import numpy.typing as npt
 
 from hpsearch.data.specs import TrainingData
 from hpsearch.machine import own_bytes, share_bytes, version_of
-from hpsearch.workers.program_runner import ProgramRunner
 from hpsearch.workers.protocol import Called, Event, Finished, Job, Lost, Retired, Work
 from hpsearch.workers.servers import ENVIRONMENT
 from hpsearch.workers.shared import with_arrays
@@ -43,14 +41,12 @@ class Hello:
         node: Ray's id of its node.
         host: The node's name, for people.
         versions: Of Python and of packages.
-        unfit: The reason if the node cannot run the sweep's programs, else empty.
     """
 
     node: str
     host: str
     pid: int
     versions: Mapping[str, str]
-    unfit: str = ""
 
 
 def package_versions() -> dict[str, str]:
@@ -67,7 +63,6 @@ class RayWorker:
         dataset: The data in the object store, with mapped instead of copied arrays.
         paths: The driver's module paths.
         directory: The driver's working directory, used if the node has it.
-        unfit: See `fleet.Fleet`.
     """
 
     def __init__(
@@ -76,21 +71,18 @@ class RayWorker:
         dataset: TrainingData,
         paths: Sequence[str],
         directory: str,
-        unfit: Callable[[], str] | None = None,
     ) -> None:
         # TensorFlow reads these when it is imported, later.
         os.environ.update(ENVIRONMENT)
         sys.path += [path for path in paths if path not in sys.path]
         with contextlib.suppress(OSError):
             os.chdir(directory)
-        self._number, self._unfit = number, unfit
+        self._number = number
         self._given = dataset
         self._mapped: TrainingData | None = None
         self._copied: TrainingData | None = None
         self._work: queue.SimpleQueue[Work] = queue.SimpleQueue()
         self._news: queue.SimpleQueue[Event | Retired] = queue.SimpleQueue()
-        #: The most memory of a program, once it is known.
-        self._most_bytes: Future[int] = Future()
 
     def hello(self) -> Hello:
         """Start to serve and return the worker's introduction."""
@@ -99,8 +91,7 @@ class RayWorker:
 
         threading.Thread(target=self._serve, daemon=True).start()
         node = ray.get_runtime_context().get_node_id()
-        unfit = "" if self._unfit is None else self._unfit()
-        return Hello(node, socket.gethostname(), os.getpid(), package_versions(), unfit)
+        return Hello(node, socket.gethostname(), os.getpid(), package_versions())
 
     def talk(self, work: Work | None) -> list[Event | Retired]:
         """Take work, if any, then wait for events and return all that there are."""
@@ -125,20 +116,14 @@ class RayWorker:
             slots: Number of workers that share the machine's memory.
         """
         most = share_bytes(slots) if most_bytes is None else most_bytes
-        self._most_bytes.set_result(most)
         while (used := own_bytes(os.getpid())) <= most:
             time.sleep(_MEMORY_CHECK_SECONDS)
         return used, most
 
     def _serve(self) -> None:
         runner = Runner(self._number, _GROWTH_BYTES)
-        programs = ProgramRunner()
         while True:
             work = self._work.get()
-            if isinstance(work, Job) and work.program is not None:
-                for event in programs.run(work, self._number, self._most_bytes.result()):
-                    self._news.put(event)
-                continue
             held: list[Event] = []
 
             def emit(event: Event, held: list[Event] = held) -> None:

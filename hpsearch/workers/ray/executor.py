@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import IO, Any
 
@@ -51,7 +51,6 @@ class RayExecutor(Executor):
             for its share of the node's memory.
         resources: The resources of one worker, by Ray's names; one CPU by default.
         log: Receives what calls print; None discards it.
-        unfit: See `Fleet`.
     """
 
     def __init__(
@@ -63,13 +62,12 @@ class RayExecutor(Executor):
         memory_bytes: int | None = None,
         resources: Mapping[str, float] | None = None,
         log: IO[str] | None = None,
-        unfit: Callable[[], str] | None = None,
     ) -> None:
         self._ray, self._workers = ray, workers
         self._timeout_seconds, self._memory_bytes = timeout_seconds, memory_bytes
         self._nodes = Nodes(ray, {"CPU": 1.0, **(resources or {})})
         self._head = Head(ray)
-        self._fleet = Fleet(ray, self._nodes.needed, unfit)
+        self._fleet = Fleet(ray, self._nodes.needed)
         self._calls = LocalCalls(log)
         self._checked = self._waiting_since = 0.0
         self._said_waiting = False
@@ -177,7 +175,7 @@ class RayExecutor(Executor):
                 return self._too_large(member, answer)
 
     def _welcome(self, member: Member, hello: Hello) -> list[Event]:
-        """Use a new worker, unless its node is unfit."""
+        """Use a new worker, unless its node has other versions."""
         self._nodes.met(hello.node, hello.host)
         self._failed_starts = 0
         differing = [
@@ -188,8 +186,6 @@ class RayExecutor(Executor):
         said = ""
         if differing:
             said = self._nodes.avoid(hello.node, f"it has {', '.join(differing)}")
-        elif hello.unfit:
-            said = self._nodes.avoid(hello.node, hello.unfit)
         if hello.node in self._nodes.avoided:
             self._dismiss(member)
             return [Said(said, warning=True)] if said else []

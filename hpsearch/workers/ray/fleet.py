@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from hpsearch.workers.protocol import Work, WorkerState
 from hpsearch.workers.ray.actor import RayWorker
-from hpsearch.workers.servers import CHILDREN_VARIABLE, import_paths
+from hpsearch.workers.servers import import_paths
 
 _LOG = logging.getLogger("hpsearch")
 _MOST_WORKERS = 1024
@@ -137,7 +137,6 @@ class Fleet:
 
     Args:
         needed: The resources of one worker, by Ray's names.
-        unfit: Returns, on a node, why the node cannot run programs; None without programs.
 
     Attributes:
         data: Reference to the dataset in the object store; set before the first worker is hired.
@@ -145,9 +144,7 @@ class Fleet:
 
     data: Any = None
 
-    def __init__(
-        self, ray: ModuleType, needed: Mapping[str, float], unfit: Callable[[], str] | None = None
-    ) -> None:
+    def __init__(self, ray: ModuleType, needed: Mapping[str, float]) -> None:
         self._ray = ray
         # Ray has separate arguments for CPUs and GPUs.
         others = {name: amount for name, amount in needed.items() if name not in ("CPU", "GPU")}
@@ -160,9 +157,7 @@ class Fleet:
             # A worker is watched while it talks, so it needs two threads.
             "max_concurrency": 2,
         }
-        if unfit is not None:
-            self._options["runtime_env"] = {"env_vars": {CHILDREN_VARIABLE: "0"}}
-        self._surroundings = import_paths(), os.getcwd(), unfit
+        self._surroundings = import_paths(), os.getcwd()
         self._members: dict[int, Member] = {}
         self._news: queue.SimpleQueue[News] = queue.SimpleQueue()
 
