@@ -410,20 +410,20 @@ def reproduce(
 ) -> None:
     """Train a trial again from its row; exit code 1 if its score differs.
 
-    Of a program's trial, print the command line.
+    Of a program's trial, print the command line; with --sweep, run it.
     """
     from hpsearch.cli import revisit
     from hpsearch.revisit.programs import holds_program
 
     which = (trial, seed, fold)
     if holds_program(directory):
-        if script is not None or trust or sweep is not None:
+        if script is not None or trust:
+            option = "--trust" if script is None else "--script"
             raise InputError(
-                f"{directory} is of a program: without --script, --trust and --sweep, which are "
-                "for models, the trial's command line is printed"
+                f"{option}: is of models, and {directory} is of a program; without it, its command "
+                "line is printed, and --sweep FILE runs it"
             )
-        revisit.reproduce_of_program(directory, which, make_console())
-        return
+        raise typer.Exit(revisit.reproduce_of_program(directory, which, sweep, make_console()))
     may_run = revisit.trust_of(trust or (), sweep)
     if script is not None:
         revisit.write_script(directory, which, script, make_console(), may_run)

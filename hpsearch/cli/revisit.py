@@ -26,7 +26,7 @@ from hpsearch.reporting.comparison_page import section_of
 from hpsearch.reporting.page import Compared, write_page
 from hpsearch.reporting.source import load_source
 from hpsearch.revisit.predicting import predictor_of
-from hpsearch.revisit.programs import open_program
+from hpsearch.revisit.programs import open_program, reproduce_program
 from hpsearch.revisit.refitting import REFIT_IN, score_intervals, sweep_of_best
 from hpsearch.revisit.rows import (
     Reproduction,
@@ -230,13 +230,25 @@ def reproduce(directory: Path, which: Choice, console: Console, trust: Collectio
 _AS_IT_IS: Final[dict[str, Any]] = {"soft_wrap": True, "markup": False, "highlight": False}
 
 
-def reproduce_of_program(directory: Path, which: Choice, console: Console) -> None:
-    """Print the command line of a program's trial."""
+def reproduce_of_program(
+    directory: Path, which: Choice, sweep: Path | None, console: Console
+) -> int:
+    """Print the command line of a program's trial, or run it if the user trusts it.
+
+    Args:
+        sweep: The user's sweep file, which names the same program.
+
+    Returns:
+        The exit code.
+    """
+    if sweep is not None:
+        return _print_reproduction(reproduce_program(directory, Which(*which), sweep), console)
     run = open_program(directory)
     execution = run.find(Which(*which))
     program = run.program(run.where.trials)
     line = program.shell_line(execution.config.values, execution.seed, execution.trial)
     console.print(line, **_AS_IT_IS)
+    return 0
 
 
 def _print_reproduction(reproduction: Reproduction, console: Console) -> int:

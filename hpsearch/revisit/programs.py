@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 
-from hpsearch.errors import InputError, StoreError
+from hpsearch.errors import ChangedSweepError, InputError, StoreError
 from hpsearch.machine import users_value
-from hpsearch.programs.command import UserProgram
-from hpsearch.programs.loading import program_sweep
+from hpsearch.programs.command import ProgramCall, UserProgram
+from hpsearch.programs.fingerprint import fingerprint_of
+from hpsearch.programs.loading import load_any, program_sweep
 from hpsearch.programs.sweep import ProgramSweep
-from hpsearch.revisit.rows import Which
-from hpsearch.space.execution import Execution, ExecutionResult
+from hpsearch.revisit.rows import Reproduction, Which
+from hpsearch.space.execution import ENDLESS, Execution, ExecutionResult, Status, Training
 from hpsearch.space.space import Kind
 from hpsearch.spec.yaml import read_yaml
 from hpsearch.store.derived import best_execution
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.facts import Facts
+from hpsearch.store.provenance import program_recipe
 from hpsearch.store.store import Store
-from hpsearch.workers.servers import ENVIRONMENT
+from hpsearch.tuner.settings import signals
+from hpsearch.workers.local import LocalExecutor
+from hpsearch.workers.protocol import Answered, Job, Lost
+from hpsearch.workers.servers import ENVIRONMENT, Servers
+from hpsearch.workers.shared import NO_ROWS
+
+_WAIT_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -89,3 +98,88 @@ def open_program(directory: Path) -> StoredProgram:
         said = " ".join(str(error).split())
         raise StoreError(f"{where.store}: the sweep in it cannot be read: {said}") from None
     return StoredProgram(where, sweep, executions, results)
+
+
+def reproduce_program(directory: Path, which: Which, trusted: Path) -> Reproduction:
+    """Run a trial's program again, in a temporary directory.
+
+    Args:
+        trusted: The user's sweep file, which must name the same program. The directory also names a
+            command, but anyone may have made the directory.
+
+    Raises:
+        InputError: There is no such trial, it has no score, or the file is not that of a program.
+        ChangedSweepError: The file's program or command differs from the one that made the row.
+        Interrupted: A signal came.
+    """
+    run = open_program(directory)
+    execution = run.find(which)
+    row = run.results.get(execution.number)
+    if row is None or not row.status.scored:
+        status = "no result" if row is None else f"no score, it is {row.status}"
+        raise InputError(f"{directory}: {execution.label} has {status}")
+    sweep = load_any(trusted, with_data=True)
+    if not isinstance(sweep, ProgramSweep):
+        raise InputError(f"{trusted}: is not the sweep file of a program")
+    with tempfile.TemporaryDirectory(prefix="hpsearch-") as scratch:
+        around = {name: users_value(name) for name in ENVIRONMENT}
+        program = sweep.run_of(scratch, around)
+        _require_same(directory, run.sweep, sweep, program, row)
+        program.require_variables()
+        epochs = len(row.curve) if row.status is Status.STOPPED else ENDLESS
+        training = Training(
+            execution.config.trained,
+            execution.seed,
+            ((epochs, execution.number),),
+            whole=ENDLESS if epochs < ENDLESS else None,
+            label=execution.label,
+        )
+        job = Job(
+            training,
+            program_recipe(sweep),
+            tensorflow=False,
+            program=ProgramCall(program, execution.trial, execution.seed),
+        )
+        again = _run(job, Path(scratch) / "run.log")
+    return Reproduction(execution, sweep.metric.name, row, again)
+
+
+def _require_same(
+    directory: Path,
+    stored: ProgramSweep,
+    sweep: ProgramSweep,
+    program: UserProgram,
+    row: ExecutionResult,
+) -> None:
+    for key in ("command", "metric"):
+        if getattr(stored, key) != getattr(sweep, key):
+            raise ChangedSweepError(f"{directory}: was made with another {key}")
+    if Path(stored.file).name != Path(sweep.file).name:
+        raise ChangedSweepError(
+            f"{directory}: was made by the program {stored.file or '-'}, not {sweep.file or '-'}"
+        )
+    now, before = fingerprint_of(program), row.versions.get("data")
+    if before is not None and now != before:
+        raise ChangedSweepError(
+            f"{directory}: the program has been edited since the row was made: the fingerprint of "
+            f"its files was {before} and is {now} now"
+        )
+
+
+def _run(job: Job, log_path: Path) -> ExecutionResult:
+    """Run a job in a worker; end everything that it starts, whatever happens."""
+    with (
+        log_path.open("a+", encoding="utf-8") as log,
+        signals() as stop,
+        Servers(log, tensorflow=False) as servers,
+        LocalExecutor(servers, 1) as executor,
+    ):
+        executor.provide(NO_ROWS)
+        executor.submit(job)
+        while True:
+            for event in executor.events(_WAIT_SECONDS):
+                if isinstance(event, Answered):
+                    return event.result
+                if isinstance(event, Lost):
+                    return ExecutionResult(job.training.number, Status.KILLED, error=event.reason)
+            stop.check()
