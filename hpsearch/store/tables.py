@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import io
 import math
@@ -29,7 +28,6 @@ from hpsearch.store.cells import cell_of, escaped, parsed, unescaped, value_of, 
 from hpsearch.wording import printable
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
     import pandas as pd
 
 _INTEGER, _FLOAT, _TEXT = "Int64", "float64", "string"
@@ -75,6 +73,8 @@ CURVES_TAIL = {"seed": _INTEGER, "fold": _INTEGER}
 METRIC_NAMES = frozenset(name for names in TASK_METRICS.values() for name in names)
 _RESERVED = frozenset(HEAD | TAIL | CODE | CURVES) | METRIC_NAMES
 _MOST_INT64 = 2**63
+#: A float64 can differ from a whole number from here on.
+_MOST_EXACT = 2**53
 #: Most columns of a table that is read.
 MOST_COLUMNS = 10_000
 _PREFIXES = re.compile(r"\A(hp_)+")
@@ -336,6 +336,8 @@ def _converted(cells: pd.Series[Any], dtype: str) -> Any:
 
     if dtype == _FLOAT:
         return cells.where(cells.notna(), math.nan).astype(np.float64)
+    if dtype == _INTEGER and cells.dtype.kind != "O":
+        return cells.astype(pd.Int64Dtype())
     # Convert equal cells once; of floats, 0.0 and -0.0 would be equal.
     codes, values = pd.factorize(cells.astype(object))
     if dtype == _TEXT:
@@ -350,6 +352,8 @@ def metric_columns(table: pd.DataFrame) -> list[str]:
 
 
 def _hyperparameter_dtype(column: str, cells: pd.Series[Any]) -> str:
+    if cells.dtype == np.int64:
+        return _INTEGER
     present = list(cells.dropna())
     kinds = set(map(type, present))
     if column in _INTEGER_NOTES and not kinds & {bool, str} and _are_whole(present):
@@ -478,36 +482,81 @@ def read_cells(path: str | os.PathLike[str], *, unused: Collection[str] = ()) ->
     try:
         header = pd.read_csv(source, dtype=str, keep_default_na=False, header=None, nrows=1)
         names = list(header.iloc[0])
-        few = len(names) <= MOST_COLUMNS
-        raw = pd.read_csv(source, dtype=object, keep_default_na=False) if few else header
+        _require_columns(source, names)
+        first = pd.read_csv(source, dtype=object, keep_default_na=False, nrows=1)
+        if not isinstance(first.index, pd.RangeIndex):
+            # A row has more cells than the header.
+            raise _bad_header(source, names)
+        raw = _read_csv(source, names)
     except (OSError, ValueError) as error:
         raise InputError(f"{source}: not a results table: {str(error).strip()}") from None
-    if not few:
+    raw.columns = [unescaped(column) for column in raw.columns]
+    cells = {
+        name: None if name in unused else _parsed_column(str(name), column)
+        for name, column in raw.items()
+    }
+    return pd.DataFrame(cells, index=raw.index)
+
+
+def _require_columns(source: Path, names: Sequence[str]) -> None:
+    if len(names) > MOST_COLUMNS:
         raise InputError(
             f"{source}: has {len(names):,} columns, and a results table at most {MOST_COLUMNS:,}"
         )
-    if len(set(names)) < len(names) or not isinstance(raw.index, pd.RangeIndex):
-        raise InputError(
-            f"{source}: not a results table: its header must have a name of its own for each "
-            f"column, not {', '.join(names[:8])}"
-        )
-    raw.columns = [unescaped(column) for column in raw.columns]
-    cells = {n: None if n in unused else _parsed_column(n, column) for n, column in raw.items()}
-    return pd.DataFrame(cells, index=raw.index, dtype=object)
+    if len(set(names)) < len(names):
+        raise _bad_header(source, names)
 
 
-def _parsed_column(name: Any, column: pd.Series[Any]) -> Sequence[Any] | npt.NDArray[Any]:
-    """Parse the cells of a column; equal cells of mixed kinds are parsed once."""
+def _bad_header(source: Path, names: Sequence[str]) -> InputError:
+    return InputError(
+        f"{source}: not a results table: its header must have a name of its own for each "
+        f"column, not {', '.join(names[:8])}"
+    )
+
+
+def _read_csv(source: Path, names: Sequence[str]) -> pd.DataFrame:
+    """Read columns of numbers as numbers, and all others as texts."""
     import pandas as pd  # slow to import
 
-    as_text = (HEAD | TAIL | CODE).get(name) == _TEXT
-    for number in () if as_text else (int, float):
-        with contextlib.suppress(ValueError):
-            return [number(text) if text else None for text in column.tolist()]
+    options: dict[str, Any] = {"keep_default_na": False, "low_memory": False}
+    if tuple(map(int, pd.__version__.split(".")[:2])) < (3, 1):
+        # Later versions read exact numbers by default.
+        options["float_precision"] = "round_trip"
+    texts = {name: object for name in names if _holds_text(unescaped(name))}
+    raw: pd.DataFrame = pd.read_csv(source, dtype=texts, **options)
+    # pandas takes TRUE for a boolean, and rounds large numbers.
+    inexact = [str(name) for name in raw if not _is_exact(raw[name])]
+    if inexact:
+        raw = pd.read_csv(source, dtype=texts | dict.fromkeys(inexact, object), **options)
+    return raw
+
+
+def _holds_text(name: str) -> bool:
+    return (HEAD | TAIL | CODE).get(name) == _TEXT
+
+
+def _is_exact(column: pd.Series[Any]) -> bool:
+    """Check that a column holds the numbers of its texts, or the texts."""
+    import pandas as pd  # slow to import
+
+    if column.dtype == np.float64:
+        return bool((column.abs() < _MOST_EXACT).all())
+    # Whole numbers that int64 lacks are objects.
+    texts = column.dtype.kind == "O" and pd.api.types.infer_dtype(column) in {"string", "empty"}
+    return column.dtype == np.int64 or texts
+
+
+def _parsed_column(name: str, column: pd.Series[Any]) -> pd.Series[Any]:
+    """Parse the texts of a column; equal ones are parsed once."""
+    import pandas as pd  # slow to import
+
+    if column.dtype.kind != "O":
+        return column
     codes, texts = pd.factorize(column)
+    as_text = _holds_text(name)
     values = np.empty(len(texts), dtype=object)
     values[:] = [parsed(text, as_text=as_text) for text in texts.to_numpy(dtype=object)]
-    return values[codes]
+    return pd.Series(values[codes], dtype=object)
 
 
 def absence_of(path: Path) -> str:
