@@ -55,9 +55,10 @@ def pair_configs(first: Table, second: Table) -> Pairing:
     shared = first.firsts.index.intersection(second.firsts.index, sort=False)
     equal = Pairing({config: config for config in shared})
     one, two = _texts(first, second, _constants(first, second))
-    # A config's id does not depend on how its values are spelt.
-    spelt = one.loc[shared].ne(two.loc[shared]).any()
-    changed = [name for name in _distinguishing(one, two) if not spelt[name]]
+    if changed := _distinguishing(one, two):
+        # A config's id does not depend on how its values are spelt.
+        spelt = one.loc[shared, changed].ne(two.loc[shared, changed]).any()
+        changed = [name for name in changed if not spelt[name]]
     if not changed:
         return equal
     one, two = _texts(first, second)

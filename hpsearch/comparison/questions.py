@@ -153,7 +153,8 @@ def paired_scores(first: Table, second: Table, pairing: Pairing) -> PairedScores
     """
     import pandas as pd  # slow to import
 
-    pairs = pd.Series(pairing.configs, dtype=object)
+    ours, theirs = list(pairing.configs), list(pairing.configs.values())
+    pairs = pd.Series(theirs, index=pd.Index(ours, dtype=object), dtype=object)
     stops = [
         table.means["stopped"].reindex(configs).to_numpy(dtype=np.float64)
         for table, configs in ((first, pairs.index), (second, pairs))

@@ -194,8 +194,11 @@ class Table:
     @cached_property
     def firsts(self) -> pd.DataFrame:
         """The hyperparameters' cells of each config, from its first row."""
+        import pandas as pd  # slow to import
+
         first = self.executions.loc[~self.executions["config"].duplicated(), "config"]
-        return self.settings.loc[first.index].set_axis(first)
+        # As for `means`.
+        return self.settings.loc[first.index].set_axis(pd.Index(first, dtype=object))
 
 
 def training_units(
