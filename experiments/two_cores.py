@@ -133,6 +133,7 @@ def _loop(model: Any, data: Any, size: int) -> Any:
     """Make a graph that trains for an epoch and validates."""
     import tensorflow as tf
 
+    from hpsearch.models.recurrent import fused_lstms
     from hpsearch.training.update import Update
 
     x, y, x_val, _ = data
@@ -154,11 +155,12 @@ def _loop(model: Any, data: Any, size: int) -> Any:
         return begin + size, total + tf.reduce_mean(predicted)
 
     def epoch() -> Any:
-        start = (tf.constant(0), tf.constant(0.0))
-        whole = len(x) - len(x) % size, len(x_val) - len(x_val) % size
-        _, one = tf.while_loop(lambda n, _: n < whole[0], train, start)
-        _, two = tf.while_loop(lambda n, _: n < whole[1], validate, start)
-        return one + two
+        with fused_lstms(model):
+            start = (tf.constant(0), tf.constant(0.0))
+            whole = len(x) - len(x) % size, len(x_val) - len(x_val) % size
+            _, one = tf.while_loop(lambda n, _: n < whole[0], train, start)
+            _, two = tf.while_loop(lambda n, _: n < whole[1], validate, start)
+            return one + two
 
     return tf.function(epoch, autograph=False)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,6 +17,7 @@ from hpsearch.data.dataset import unpacked
 from hpsearch.data.specs import ArrayPart, Arrays
 from hpsearch.models.custom import FIT_METHODS
 from hpsearch.models.frozen import BaseAndHead
+from hpsearch.models.recurrent import fused_lstms
 from hpsearch.training.measures import Measures, Sums, as_tensor, tensor_of
 from hpsearch.training.trainer import KerasTrainer, State
 from hpsearch.training.update import FirstValues, OptimizerNumbers, Update
@@ -254,7 +256,7 @@ class CompiledTrainer(KerasTrainer):
         order: Tensor,
     ) -> Tensor:
         measures = self._measures
-        with self._numbers.in_graph():
+        with self._numbers.in_graph(), self._fused():
             trained = self._train((x, measures.prepare(y), w), order)
             # Before validation, which reuses a custom model's metric objects.
             numbers = measures.result(trained, x.shape[0])
@@ -265,6 +267,10 @@ class CompiledTrainer(KerasTrainer):
                 numbers |= {f"val_{name}": number for name, number in result.items()}
         self._names = tuple(numbers)
         return tf.stack(list(numbers.values()))
+
+    def _fused(self) -> contextlib.AbstractContextManager[None]:
+        # XLA lacks these kernels.
+        return fused_lstms(self.model) if self.kind == "graph" else contextlib.nullcontext()
 
     def _train(self, data: Rows, order: Tensor) -> Sums:
         x, y, w = data
