@@ -22,9 +22,10 @@ def problems_of(text: str) -> tuple[InputProblem, ...]:
 
 @pytest.mark.parametrize("case", BAD.values(), ids=BAD.keys())
 def test_bad_file_is_explained(case: Bad) -> None:
-    start = time.perf_counter()
+    # Of the processor: the machine may be busy.
+    start = time.process_time()
     problems = problems_of(case.text)
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
     found = [p for p in problems if (p.line, p.path) == (case.line, case.path)]
     assert found, problems
     messages = " / ".join(problem.message for problem in found)
@@ -132,7 +133,6 @@ def test_surrogates() -> None:
     ],
 )
 def test_bombs_are_refused_fast(text: str) -> None:
-    # Of the processor: the machine may be busy.
     start = time.process_time()
     problems_of(text)
     assert time.process_time() - start < 2

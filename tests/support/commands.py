@@ -257,3 +257,12 @@ def watched(*arguments: object, cwd: Path, code: int) -> Watched:
     assert "Traceback" not in done.stderr, said
     assert returncode == code, said
     return Watched(returncode, done.stdout, done.stderr, seconds, peak)
+
+
+@functools.cache
+def most_seconds() -> float:
+    """Processor time that a refusal may take: 1 s, and thrice an empty file's on a slow machine."""
+    with tempfile.TemporaryDirectory() as place:
+        Path(place, "empty.yaml").touch()
+        runs = [watched("run", "empty.yaml", cwd=Path(place), code=2) for _ in range(3)]
+    return max(1.0, 3 * min(run.seconds for run in runs))
