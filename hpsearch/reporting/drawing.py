@@ -113,6 +113,8 @@ def template(theme: str) -> Spec:
         },
         "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "xanchor": "left"},
         "hovermode": "closest",
+        # On the page, whose figures have no background, Plotly would draw a grey box.
+        "modebar": {"bgcolor": "rgba(0, 0, 0, 0)"},
     }
 
 
