@@ -6,8 +6,9 @@ import pandas as pd
 import pytest
 
 import hpsearch
+from hpsearch.errors import InputError
 from hpsearch.store.cells import cell_of, value_of
-from hpsearch.store.tables import read_table
+from hpsearch.store.tables import read_cells, read_table
 
 VALUES = [None, "null", [1], "[1]", {"a": 1}, '{"a": 1}', '"', "x", "Null", 'x"', "a\nb", 1, 1.5]
 
@@ -29,3 +30,32 @@ def test_in_a_table(tmp_path):
     table = read_table(tmp_path / "results.csv")
     assert [value_of(cell) for cell in table["a"]] == values
     assert pd.read_csv(tmp_path / "results.csv", keep_default_na=False)["a"].nunique() == 4
+
+
+@pytest.mark.parametrize(
+    ("texts", "values"),
+    [
+        (["1", "2"], [1, 2]),
+        (["1", "0.5"], [1.0, 0.5]),
+        (["1", ""], [1, None]),
+        (["1", "a"], [1, "a"]),
+        (["True", "False"], [True, False]),
+        (["TRUE", "true"], ["TRUE", "true"]),
+        (["nan", "None"], [float("nan"), "None"]),
+        (["9007199254740993", "0.5"], [2**53 + 1, 0.5]),
+        (["18446744073709551616", "1"], [2**64, 1]),
+        (["0.1234567890123456789", "1e400"], [0.12345678901234568, float("inf")]),
+    ],
+)
+def test_cells_are_what_they_say(tmp_path, texts, values):
+    (tmp_path / "t.csv").write_text("a,b\n" + "".join(f"{text},x\n" for text in texts))
+    cells = read_cells(tmp_path / "t.csv")["a"].tolist()
+    # Their types, too.
+    assert list(map(repr, cells)) == list(map(repr, values))
+
+
+def test_a_row_with_more_cells_than_the_header_is_refused(tmp_path):
+    # pandas would take the first cells for the names of the rows.
+    (tmp_path / "t.csv").write_text("a;b\n0,5;1\n1,5;2\n")
+    with pytest.raises(InputError, match="a name of its own for each column"):
+        read_cells(tmp_path / "t.csv")
