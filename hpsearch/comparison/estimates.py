@@ -53,6 +53,11 @@ def zero_if_rounding(value: float, scale: float) -> float:
     return 0.0 if abs(value) <= _ROUNDING * scale else value
 
 
+def overlap_of(n_folds: int) -> float:
+    """Return the ratio of a fold's validation rows to its training rows; 0 without folds."""
+    return 1 / (n_folds - 1) if n_folds > 1 else 0.0
+
+
 def holm(p_values: Sequence[float]) -> list[float]:
     """Adjust p-values for their number; a NaN, where there was no test, does not count.
 

@@ -18,7 +18,7 @@ from hpsearch.comparison.questions import (
     Question,
     whole_scores,
 )
-from hpsearch.comparison.table import Table
+from hpsearch.comparison.table import Table, plain_index
 from hpsearch.errors import RefusedError
 from hpsearch.store.cells import groups, in_order, text_of, varies
 
@@ -64,10 +64,8 @@ def dependences(scores: PairedScores) -> list[Dependence]:
 
 
 def _dependence(name: str, texts: pd.Series[Any], scores: PairedScores) -> Dependence:
-    import pandas as pd  # slow to import
-
     gains, values = scores.gains, in_order(texts)
-    codes = pd.Index(values, dtype=object).get_indexer(pd.Index(texts, dtype=object))
+    codes = plain_index(values).get_indexer(plain_index(texts))
     rows = {value: np.flatnonzero(codes == code) for code, value in enumerate(values)}
     freedom = len(gains) - len(values)
     within = sum(float(((gains[row] - gains[row].mean()) ** 2).sum()) for row in rows.values())

@@ -24,7 +24,7 @@ from hpsearch.comparison.estimates import (
     unpaired_difference,
 )
 from hpsearch.comparison.pairing import Change, Pairing, pair_configs
-from hpsearch.comparison.table import UNSEEDED, Table, training_units
+from hpsearch.comparison.table import UNSEEDED, Table, plain_index, training_units
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -154,7 +154,7 @@ def paired_scores(first: Table, second: Table, pairing: Pairing) -> PairedScores
     import pandas as pd  # slow to import
 
     ours, theirs = list(pairing.configs), list(pairing.configs.values())
-    pairs = pd.Series(theirs, index=pd.Index(ours, dtype=object), dtype=object)
+    pairs = pd.Series(theirs, index=plain_index(ours), dtype=object)
     stops = [
         table.means["stopped"].reindex(configs).to_numpy(dtype=np.float64)
         for table, configs in ((first, pairs.index), (second, pairs))
@@ -229,10 +229,8 @@ def _by_frequent_draws(scores: Floats) -> Floats:
 
 def _clusters(first: Table, second: Table, pairs: pd.Series[str]) -> npt.NDArray[np.intp]:
     """Number the pairs so that pairs whose configs shared a training in either table are equal."""
-    import pandas as pd  # slow to import
-
-    theirs = pd.Index(pairs, dtype=object)
-    return training_units((first.executions, second.executions), (pairs.index, theirs))
+    executions = (first.executions, second.executions)
+    return training_units(executions, (pairs.index, plain_index(pairs)))
 
 
 def _same_streams(first: Table, second: Table) -> bool:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from hpsearch.comparison.estimates import Floats
+from hpsearch.comparison.estimates import Floats, overlap_of
 from hpsearch.errors import HpsearchError, InputError
 from hpsearch.space.execution import Status
 from hpsearch.space.keras_names import METRICS
@@ -126,8 +126,7 @@ class Table:
             seeds=("score", "size"),
             stopped=("stopped", "max"),
         )
-        # pandas would store these texts in another way, with lookups many times as slow.
-        return means.set_axis(means.index.astype(object))
+        return means.set_axis(plain_index(means.index))
 
     @cached_property
     def eligible(self) -> pd.DataFrame:
@@ -155,8 +154,7 @@ class Table:
     @cached_property
     def overlap(self) -> float:
         """Ratio of a fold's validation rows to its training rows; 0 without folds."""
-        folds = self.executions["fold"].nunique()
-        return 1 / (folds - 1) if folds > 1 else 0.0
+        return overlap_of(self.executions["fold"].nunique())
 
     @cached_property
     def draws(self) -> list[str]:
@@ -169,17 +167,15 @@ class Table:
         import pandas as pd  # slow to import
 
         scores = np.full((len(self.means) + 1, len(self.draws)), np.nan)
-        rows = self.means.index.get_indexer(pd.Index(self.scored["config"], dtype=object))
+        rows = self.means.index.get_indexer(plain_index(self.scored["config"]))
         columns = pd.Index(self.draws).get_indexer(pd.Index(self.scored["draw"]))
         scores[rows, columns] = self.scored["score"]
         return scores
 
     def matrix(self, configs: Sequence[str]) -> Floats:
         """Return the scores of configs by draw: `(n_configs, n_draws)`, NaN for a missing score."""
-        import pandas as pd  # slow to import
-
         # The position of a config without scores is -1, which is the last row.
-        return self._scores[self.means.index.get_indexer(pd.Index(configs, dtype=object))]
+        return self._scores[self.means.index.get_indexer(plain_index(configs))]
 
     def values(self, config: str) -> dict[str, Any]:
         """Return the hyperparameters' cells of a config."""
@@ -194,11 +190,16 @@ class Table:
     @cached_property
     def firsts(self) -> pd.DataFrame:
         """The hyperparameters' cells of each config, from its first row."""
-        import pandas as pd  # slow to import
-
         first = self.executions.loc[~self.executions["config"].duplicated(), "config"]
-        # As for `means`.
-        return self.settings.loc[first.index].set_axis(pd.Index(first, dtype=object))
+        return self.settings.loc[first.index].set_axis(plain_index(first))
+
+
+def plain_index(texts: Any) -> pd.Index[Any]:
+    """Return an index of texts as objects; pandas' own type has lookups many times as slow."""
+    import pandas as pd  # slow to import
+
+    index: pd.Index[Any] = pd.Index(texts, dtype=object)
+    return index
 
 
 def training_units(
@@ -216,7 +217,7 @@ def training_units(
 
     codes, trainings, count = [], [], 0
     for rows, names in zip(executions, configs, strict=True):
-        codes.append(names.get_indexer(pd.Index(rows["config"], dtype=object)))
+        codes.append(names.get_indexer(plain_index(rows["config"])))
         numbers, distinct = pd.factorize(rows["training"])
         trainings.append(numbers + count)
         count += len(distinct)

@@ -80,7 +80,7 @@ class Pictures:
 
         Args:
             kind: `progress`, `distribution`, `curves`, `importance` or `effect`.
-            of: Of `curves`, a metric, by default the scored one; of `effect`, a hyperparameter,
+            of: The metric of `curves`, by default the scored one; the hyperparameter of `effect`,
                 by default the most important one.
             theme: `light` or `dark`.
 
@@ -95,8 +95,9 @@ class Pictures:
         learned = kind in ("importance", "effect")
         if learned and (reason := source.importance.reason):
             raise InputError(f"{source.name}: importance is not known: {reason}")
-        known = source.metrics if kind == "curves" else []
-        known = source.importance.singles if kind == "effect" else known
-        if of is not None and of not in known:
-            raise InputError(f"of: must be one of {', '.join(known) or 'none'}, not {of!r}")
+        choices = source.metrics if kind == "curves" else []
+        if kind == "effect":
+            choices = source.importance.singles
+        if of is not None and of not in choices:
+            raise InputError(f"of: must be one of {', '.join(choices) or 'none'}, not {of!r}")
         return as_figure(_KINDS[kind](source, of), source, theme)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hpsearch.comparison.estimates import mean_interval
+from hpsearch.comparison.estimates import mean_interval, overlap_of
 from hpsearch.data.loading import Loader
 from hpsearch.errors import InputError
 from hpsearch.revisit.rows import StoredRun, open_run
@@ -97,8 +97,7 @@ def score_intervals(directory: Path) -> pd.DataFrame:
     import pandas as pd  # slow to import
 
     table = read_table(directory)
-    folds = table["fold"].nunique()
-    overlap = 1 / (folds - 1) if folds > 1 else 0.0
+    overlap = overlap_of(table["fold"].nunique())
     groups, lines = table.groupby("trial")["score"], []
     for trial in ranked_trials(table).to_dict("records"):
         scores = groups.get_group(trial["trial"]).dropna()
