@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import signal
@@ -18,6 +19,8 @@ def end_at_once() -> None:
     An exception would be lost or printed if it came in the middle of an import. Nothing needs
     cleaning up: a run's files survive its death.
     """
+    # What is registered first runs last.
+    atexit.register(_ignore)
     for number in _NUMBERS:
         _BEFORE[number] = signal.signal(number, _end)
 
@@ -28,6 +31,16 @@ def restore() -> None:
         number, handler = _BEFORE.popitem()
         if signal.getsignal(number) is _end:
             signal.signal(number, handler)
+
+
+def _ignore() -> None:
+    """Have a signal no longer end a command whose work is done.
+
+    Python restores the default handlers before it frees its modules, which takes a while with
+    TensorFlow: a completed run would look killed.
+    """
+    for number in _NUMBERS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _end(number: int, _: FrameType | None) -> NoReturn:

@@ -81,9 +81,10 @@ def test_what_a_trial_costs_with_real_workers(tmp_path):
 def test_the_memory_of_a_sweep(tmp_path):
     arguments = ["--optimizer", "[lion]", "--trials", 10, "--data", "digits"]
     run("memory.py", *arguments, out=tmp_path, fresh=True)
-    growth = rows("memory", tmp_path, about="10 trainings")
-    assert [row["trials"] for row in growth[-2:]] == ["9 to 10", "after the last"]
-    assert growth[-2]["processes"] >= 4
+    # A training may be shorter than the time between two looks at the memory.
+    *fifths, end = rows("memory", tmp_path, about="10 trainings")
+    assert end["trials"] == "after the last"
+    assert max(row["processes"] for row in fifths) >= 4
     data = rows("memory_data", tmp_path, about="two workers")
     assert 0 < data[-1]["its share of that (PSS), MB"] < 1
 

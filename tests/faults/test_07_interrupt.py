@@ -12,7 +12,7 @@ import time
 
 import pandas as pd
 import pytest
-from commands import Running, environment, hpsearch, in_sessions, start, wait_for
+from commands import Running, environment, hpsearch, in_sessions, python, start, wait_for
 from outcomes import table
 
 _SWEEP = """\
@@ -55,6 +55,19 @@ def test_an_interrupted_run_keeps_its_rows(place):
     assert 0 < len(rows) == driver.results() < 6
     assert set(rows["status"]) == {"completed"}
     assert set(pd.read_csv(place / "out" / "curves.csv")["trial"]) == set(rows["trial"])
+
+
+def test_a_signal_while_python_ends_does_not_change_the_exit_code():
+    """Modules are freed after the handlers of signals."""
+    python(
+        "import os, signal, sys\n"
+        "from hpsearch.cli.signals import end_at_once\n"
+        "class Last:\n"
+        "    def __del__(self, kill=os.kill, pid=os.getpid(), number=signal.SIGTERM):\n"
+        "        kill(pid, number)\n"
+        "sys.last = Last()\n"
+        "end_at_once()\n"
+    )
 
 
 def test_a_training_that_hangs_does_not_delay_the_end(place):
