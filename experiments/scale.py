@@ -105,8 +105,9 @@ def _real(workers: int, seconds: float, trials: int) -> dict[str, Any]:
     from hpsearch.space.space import Kind
     from hpsearch.spec.method import MethodSpec
     from hpsearch.spec.settings import ExecutionSettings
-    from hpsearch.tuner.functions import FunctionRun
+    from hpsearch.tuner.functions import FunctionSearch
     from hpsearch.tuner.search import Search
+    from hpsearch.tuner.settings import Settings
 
     module = sys.modules["scale"]
     ray.init("local", num_cpus=workers, include_dashboard=False, log_to_driver=False)
@@ -119,16 +120,11 @@ def _real(workers: int, seconds: float, trials: int) -> dict[str, Any]:
         seed=0,
     )
     clock = _Clock(workers, trials)
-    job = FunctionRun(
-        module.sleeping,
-        search,
-        "minimize",
-        Path(scratch) / "run",
-        workers,
-        report=False,
-        execution=ExecutionSettings(engine="ray", workers=workers),
+    FunctionSearch(module.sleeping, search, "minimize").run(
+        Settings(Path(scratch) / "run", report=False),
+        ExecutionSettings(engine="ray", workers=workers),
+        clock,
     )
-    job.run(clock)
     ray.shutdown()
     shutil.rmtree(scratch)
     assert clock.start is not None

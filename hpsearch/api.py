@@ -6,7 +6,6 @@ import concurrent.futures
 import inspect
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -38,8 +37,8 @@ from hpsearch.space.space import Kind
 from hpsearch.spec.sweep import Sweep, sweep_from_mapping
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.tables import absence_of
-from hpsearch.tuner.custom_model import LoaderWithModel
-from hpsearch.tuner.functions import FunctionRun, execution_of, require_usable
+from hpsearch.tuner.functions import FunctionSearch, execution_of, require_usable
+from hpsearch.tuner.models import LoaderWithModel
 from hpsearch.tuner.search import function_search
 from hpsearch.tuner.settings import Drive, Settings
 
@@ -499,14 +498,13 @@ def optimize(
         seed=seed,
         prior=prior,
     )
-    job = FunctionRun(
-        objective, search, goal, Path(), workers, time_seconds, where, report=out is not None
-    )
-
+    job = FunctionSearch(objective, search, goal, time_seconds)
     listener = make_listener(verbose)
 
     def work(directory: Path) -> Results:
+        settings = Settings(directory, report=out is not None)
         with results_with_interruption():
-            return Results(replace(job, out=directory).run(listener).path)
+            job.run(settings, where, listener)
+        return Results(directory)
 
     return run_in(out, work, keep=False)

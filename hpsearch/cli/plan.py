@@ -26,9 +26,9 @@ from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.provenance import make_recipe
 from hpsearch.store.store import Store
 from hpsearch.training.kinds import needs_tensorflow
-from hpsearch.tuner.custom_model import plan_search
 from hpsearch.tuner.estimate import CostEstimate, DataSizes, estimate_cost, measure_steps
 from hpsearch.tuner.learning import CurveReuse
+from hpsearch.tuner.models import plan_search
 from hpsearch.tuner.planning import Summary, Trials, group, summarize, tally
 from hpsearch.tuner.search import Search, strategy_of
 from hpsearch.wording import counted, have_results

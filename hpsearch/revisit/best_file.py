@@ -24,7 +24,7 @@ from hpsearch.store.doctor import Finding, Severity
 from hpsearch.store.facts import Facts
 from hpsearch.store.store import Store
 from hpsearch.tuner.best_model import Retrainer, Weights, one_worker
-from hpsearch.tuner.custom_model import training_data
+from hpsearch.tuner.models import training_data
 from hpsearch.workers.calls import evaluate_file
 from hpsearch.workers.protocol import Call
 

@@ -30,7 +30,7 @@ from hpsearch.store.facts import Evaluation, Measurement, installed
 from hpsearch.store.provenance import identify, require_unchanged, stored_sweep
 from hpsearch.store.store import Store
 from hpsearch.tuner.best_model import Retrainer, Weights, one_worker
-from hpsearch.tuner.custom_model import LoaderWithModel, load_data, recipe_of, training_data
+from hpsearch.tuner.models import LoaderWithModel, load_data, recipe_of, training_data
 from hpsearch.workers.calls import PREDICTED, REGULARISATION, answers, evaluate_rows
 from hpsearch.workers.protocol import Call
 

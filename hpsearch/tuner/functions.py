@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,103 +16,76 @@ from hpsearch.importing import load_object
 from hpsearch.models.problem import METRIC, Recipe
 from hpsearch.spec.rules import InvalidValue
 from hpsearch.spec.settings import ExecutionSettings
-from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.facts import Identity
-from hpsearch.store.provenance import require_unchanged
-from hpsearch.store.store import Store
 from hpsearch.tuner.estimate import UnknownCosts
-from hpsearch.tuner.loop import Engine
+from hpsearch.tuner.opening import opened
 from hpsearch.tuner.search import Search
-from hpsearch.tuner.settings import Listener, Settings, log_file, require_engine, signals
-from hpsearch.tuner.steps import Prepared, Run
-from hpsearch.workers.engines import opened_executor
-from hpsearch.workers.futures import InProcessExecutor
-from hpsearch.workers.protocol import Executor, Objective
-from hpsearch.workers.servers import Servers
+from hpsearch.tuner.settings import Listener, RunOutcome, Settings, ignore, require_engine
+from hpsearch.tuner.steps import Prepared, Run, take_steps
+from hpsearch.workers.protocol import Objective
 from hpsearch.workers.shared import NO_ROWS
 
 
 @dataclass(frozen=True)
-class FunctionRun:
-    """A search over a function, and how to run it.
+class FunctionSearch:
+    """A search over a function.
 
     Attributes:
         objective: Returns the scores; if there are several workers, they import it by name.
         goal: `maximize` or `minimize`.
-        workers: 1 calls it in this process, unless `execution` names a cluster.
         time_seconds: No trial begins after it; None for no limit.
-        report: Whether to write report.html; if not, nothing is kept.
     """
 
     objective: Objective
     search: Search
     goal: str
-    out: Path
-    workers: int = 1
     time_seconds: float | None = None
-    execution: ExecutionSettings = field(default_factory=ExecutionSettings)
-    report: bool = True
 
-    @property
-    def _prepared(self) -> Prepared:
-        name = f"{self.objective.__module__}:{self.objective.__qualname__}"
-        seed, space = self.search.seed, self.search.space
-        return Prepared(
-            search=self.search,
-            recipe=Recipe(seed, "", "", METRIC, self.goal),
-            identity=Identity(
-                data="d" + hashlib.sha256(name.encode()).hexdigest()[:11],
-                split={"function": name},
-                metric=f"{METRIC}:{self.goal}:last",
-                recipe={"seed": seed, "kind": str(space.kind)},
-            ),
-            task=Task.OBJECTIVE,
-            # A temporary directory's name would differ each time.
-            name=self.out.name if self.report else "optimize",
-            columns=space.names,
-            costs=UnknownCosts(tensorflow=False),
-            time_seconds=self.time_seconds,
-            objective=self.objective,
-        )
-
-    def run(self, listener: Listener) -> ResultsDirectory:
+    def run(
+        self, settings: Settings, execution: ExecutionSettings, listener: Listener = ignore
+    ) -> RunOutcome:
         """Search to the end, without repeating trials that have results.
+
+        Args:
+            settings: Without a report, nothing is kept.
+            execution: A single worker of this machine is this process.
 
         Raises:
             HpsearchError: Bad input (InputError), a refusal (RefusedError), or Interrupted.
         """
-        where, prepared = ResultsDirectory(self.out), self._prepared
+        here = execution.engine == "local" and execution.workers == 1
+        settings = replace(settings, in_process=here)
+        with opened(Path(), execution, settings, tensorflow=False) as start:
+            # A temporary directory's name would differ each time.
+            name = start.where.path.name if settings.report else "optimize"
+            prepare = partial(self._prepare, name)
+            outcome = take_steps(prepare, start, execution, settings, listener)
+        if outcome.stopped:
+            raise HpsearchError(f"{outcome.directory}: {outcome.stopped}")
+        return outcome
 
-        def finish(engine: Engine, _: Collection[int]) -> None:
-            if engine.stop.reason:
-                raise HpsearchError(f"{where.path}: {engine.stop.reason}")
-
-        where.prepare(fresh=False)
-        with (
-            where.hold() as held,
-            signals(where) as stop,
-            self._executor(where) as executor,
-            Store(where.store, check=held.check) as store,
-        ):
-            require_unchanged(store.facts().identity, prepared.identity, str(where.path))
-            settings = Settings(report=self.report)
-            run = Run(settings, listener, held, stop, executor, self.workers)
-            run.search(prepared, store, finish)
-        return where
-
-    @contextmanager
-    def _executor(self, where: ResultsDirectory) -> Iterator[Executor]:
-        local = self.execution.engine == "local"
-        with ExitStack() as stack:
-            if local and self.workers == 1:
-                executor: Executor = stack.enter_context(InProcessExecutor())
-            else:
-                log = stack.enter_context(log_file(where))
-                servers = stack.enter_context(Servers(log, tensorflow=False)) if local else None
-                opened = opened_executor(self.execution, self.workers, log, servers=servers)
-                executor = stack.enter_context(opened)
-            executor.provide(NO_ROWS)
-            yield executor
+    def _prepare(self, name: str, run: Run) -> Prepared:
+        search = self.search
+        function = f"{self.objective.__module__}:{self.objective.__qualname__}"
+        identity = Identity(
+            data="d" + hashlib.sha256(function.encode()).hexdigest()[:11],
+            split={"function": function},
+            metric=f"{METRIC}:{self.goal}:last",
+            recipe={"seed": search.seed, "kind": str(search.space.kind)},
+        )
+        run.claim(identity)
+        run.executor.provide(NO_ROWS)
+        return Prepared(
+            search=search,
+            recipe=Recipe(search.seed, "", "", METRIC, self.goal),
+            identity=identity,
+            task=Task.OBJECTIVE,
+            name=name,
+            columns=search.space.names,
+            costs=UnknownCosts(tensorflow=False),
+            time_seconds=self.time_seconds,
+            objective=self.objective,
+        )
 
 
 def execution_of(

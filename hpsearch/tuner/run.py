@@ -1,24 +1,16 @@
-"""Run a sweep: open its directory, lock, log and workers, then take the steps."""
+"""Run a sweep: open its directory, prepare what is tried, then take the steps."""
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hpsearch.errors import InputError
 from hpsearch.programs.sweep import ProgramSweep
 from hpsearch.spec.sweep import Sweep
-from hpsearch.store.directory import ResultsDirectory
-from hpsearch.tuner.settings import (
-    Listener,
-    RunOutcome,
-    Settings,
-    ignore,
-    log_file,
-    require_engine,
-    signals,
-)
+from hpsearch.tuner.opening import opened
+from hpsearch.tuner.settings import Listener, RunOutcome, Settings, ignore
 from hpsearch.workers.servers import Servers
 
 if TYPE_CHECKING:
@@ -42,38 +34,24 @@ def run_sweep(
         HpsearchError: Bad input (InputError), a refusal (RefusedError), or Interrupted.
     """
     settings = settings or Settings()
-    if not settings.trains_elsewhere:
-        require_engine(sweep.execution)
-    if isinstance(sweep, Sweep):
-        # Before the directory is made: an error would leave it behind.
-        missing = [f"data.{name}: {message}" for (name,), message in sweep.data.missing_files()]
-        if missing:
-            raise InputError("\n".join(missing))
-    elif settings.trains_elsewhere:
-        raise InputError("executor: programs run on this machine; models run on an executor")
-    else:
+    if isinstance(sweep, ProgramSweep):
+        if settings.trains_elsewhere:
+            raise InputError("executor: programs run on this machine; models run on an executor")
         sweep.run_of("").require_variables()
-    where = ResultsDirectory(settings.out or Path("experiments") / sweep.name)
-    where.prepare(fresh=settings.fresh)
-    if settings.store is not None:
-        # Slow to import: the store needs NumPy.
-        from hpsearch.store.store import keep_store_at
-
-        keep_store_at(where, settings.store)
-    with ExitStack() as stack:
-        where = stack.enter_context(where.hold())
-        log = stack.enter_context(log_file(where))
-        stop = stack.enter_context(signals(where))
-        forks = sweep.execution.engine == "local" and not settings.trains_elsewhere
-        if forks and servers is None:
-            servers = stack.enter_context(Servers(log, tensorflow=isinstance(sweep, Sweep)))
+    # Before the directory is made: an error would leave it behind.
+    elif missing := [f"data.{name}: {said}" for (name,), said in sweep.data.missing_files()]:
+        raise InputError("\n".join(missing))
+    models = isinstance(sweep, Sweep)
+    path = Path("experiments") / sweep.name
+    with opened(path, sweep.execution, settings, servers, tensorflow=models) as start:
         # Import NumPy and the like while the servers import TensorFlow.
-        from hpsearch.tuner.steps import take_program_steps, take_steps
+        from hpsearch.tuner.models import prepare_models
+        from hpsearch.tuner.programs import prepare_program
+        from hpsearch.tuner.steps import take_steps
 
-        if isinstance(sweep, ProgramSweep):
-            return take_program_steps(
-                sweep, settings, listener, where=where, stop=stop, log=log, servers=servers
-            )
-        return take_steps(
-            sweep, settings, listener, where=where, stop=stop, log=log, servers=servers, load=load
+        prepare = (
+            partial(prepare_program, sweep)
+            if isinstance(sweep, ProgramSweep)
+            else partial(prepare_models, sweep, load)
         )
+        return take_steps(prepare, start, sweep.execution, settings, listener)

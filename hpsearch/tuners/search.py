@@ -28,7 +28,7 @@ from hpsearch.space.space import Choices, Config, Parameter
 from hpsearch.spec.sweep import sweep_from_text
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.store import Store
-from hpsearch.tuner.custom_model import LoaderWithModel
+from hpsearch.tuner.models import LoaderWithModel
 from hpsearch.tuner.run import run_sweep
 from hpsearch.tuner.search import TunerSpec
 from hpsearch.tuner.settings import Settings
