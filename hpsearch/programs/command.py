@@ -158,19 +158,6 @@ class UserProgram:
         }
 
 
-@dataclass(frozen=True)
-class ProgramCall:
-    """A program, and the trial to run it for.
-
-    Attributes:
-        trial, seed: The execution's trial and seed.
-    """
-
-    program: UserProgram
-    trial: int
-    seed: int
-
-
 def variables_in(command: Sequence[str] | None) -> list[str]:
     """Return the environment variables that a command names."""
     macros = (match[1] for item in command or () for match in _MACRO.finditer(item))

@@ -14,10 +14,11 @@ from typing import Any
 
 import yaml
 
+from hpsearch.data.specs import TrainingData
 from hpsearch.errors import InputError
 from hpsearch.files import lock_without_waiting
 from hpsearch.models.problem import Recipe
-from hpsearch.programs.command import ProgramCall, UserProgram
+from hpsearch.programs.command import UserProgram
 from hpsearch.programs.ending import Ending, Judge, Known
 from hpsearch.programs.fingerprint import fingerprint_of, program_versions
 from hpsearch.programs.metrics import Epochs, TrialMetrics, aligned, history
@@ -25,6 +26,7 @@ from hpsearch.programs.process import ProgramProcess
 from hpsearch.programs.report import REPORT_VARIABLE
 from hpsearch.space.execution import ENDLESS, ExecutionResult, Status, Training
 from hpsearch.training.follow import follow
+from hpsearch.training.subjects import Job, OnEpoch, Say
 
 #: The cell `trainer` of a row: the program started from the beginning, or from a checkpoint.
 BEGAN, WENT_ON = "program", "program+checkpoint"
@@ -44,9 +46,6 @@ _LOCK_POLL_SECONDS = 0.1
 #: Fingerprints of edited programs that this process has reported.
 _EDITED: set[str] = set()
 
-OnEpoch = Callable[[int, Mapping[str, float]], None]
-Say = Callable[[str], None]
-
 
 @dataclass(frozen=True)
 class TrialDirectory:
@@ -55,10 +54,10 @@ class TrialDirectory:
     path: Path
 
     @classmethod
-    def of(cls, call: ProgramCall) -> TrialDirectory:
-        """Return the directory of a call's execution."""
-        name = f"{call.trial}" if call.seed == 0 else f"{call.trial}-seed{call.seed}"
-        return cls(Path(call.program.trials) / name)
+    def of(cls, program: UserProgram, training: Training) -> TrialDirectory:
+        """Return the directory of a training of the program."""
+        name = f"{training.trial}" + (f"-seed{training.seed}" if training.seed else "")
+        return cls(Path(program.trials) / name)
 
     @property
     def checkpoint(self) -> Path:
@@ -135,8 +134,22 @@ class TrialDirectory:
             self.checkpoint.rename(aside)
 
 
+@dataclass(frozen=True)
+class Program:
+    """A program of the user, run once for each training."""
+
+    program: UserProgram
+
+    def results(
+        self, job: Job, dataset: TrainingData, on_epoch: OnEpoch, say: Say
+    ) -> Iterator[ExecutionResult]:
+        """Run the program with the values of the job's config."""
+        del dataset
+        yield run_trial(self.program, job.training, job.recipe, on_epoch=on_epoch, say=say)
+
+
 def run_trial(
-    call: ProgramCall,
+    program: UserProgram,
     training: Training,
     recipe: Recipe,
     *,
@@ -153,9 +166,9 @@ def run_trial(
         say: Called with a line of warning.
     """
     started = time.monotonic()
-    limit = call.program.timeout_seconds
+    limit = program.timeout_seconds
     deadline = math.inf if limit is None else started + limit - _TIMEOUT_MARGIN_SECONDS
-    trial = _Trial(call, training, recipe, on_epoch, say, deadline)
+    trial = _Trial(program, training, recipe, on_epoch, say, deadline)
     where = trial.where
     waits = f"{training.label}: waiting, since another process still runs it, in {where.path}"
     try:
@@ -183,7 +196,7 @@ class _Trial:
         deadline: Time of the monotonic clock by which the processes must have ended.
     """
 
-    call: ProgramCall
+    program: UserProgram
     training: Training
     recipe: Recipe
     on_epoch: OnEpoch
@@ -192,11 +205,11 @@ class _Trial:
 
     @property
     def where(self) -> TrialDirectory:
-        return TrialDirectory.of(self.call)
+        return TrialDirectory.of(self.program, self.training)
 
     @property
     def _values(self) -> dict[str, Any]:
-        return self.call.program.values(self.training.values)
+        return self.program.values(self.training.values)
 
     def look_back(self) -> tuple[Known, float]:
         """Return the epochs before the checkpoint, or set the checkpoint aside if they are unknown.
@@ -207,7 +220,7 @@ class _Trial:
         Raises:
             OSError: A file of the program cannot be read.
         """
-        where, program, text = self.where, _origin(self.call.program), json.dumps(self._values)
+        where, program, text = self.where, _origin(self.program), json.dumps(self._values)
         runs = [
             run
             for run in where.runs
@@ -237,12 +250,12 @@ class _Trial:
             InputError: The arguments cannot be passed.
             OSError: The process cannot be started.
         """
-        call, program = self.call, self.call.program
+        program, training = self.program, self.training
         place, versions = self.where.new_run(), self._versions()
         _write_values(place, self._values)
         (place / _ORIGIN).write_text(_origin(program), encoding="utf-8")
-        arguments = program.arguments(self.training.values, call.seed, place)
-        environment = _environment(call, self.where, place, goes_on=bool(known.epochs))
+        arguments = program.arguments(training.values, training.seed, place)
+        environment = _environment(program, training, self.where, place, goes_on=bool(known.epochs))
         metrics = TrialMetrics(place, self.recipe.metric)
         watch = _Watch(metrics, known, self)
         started = time.monotonic()
@@ -264,7 +277,7 @@ class _Trial:
             watch.halted,
             _tail(place / "stderr.log"),
         )
-        result = outcome(ending, known, self.training, self.recipe)
+        result = outcome(ending, known, training, self.recipe)
         if result is None:
             return None
         if result.trainer == WENT_ON:
@@ -280,7 +293,7 @@ class _Trial:
         Raises:
             OSError: The program's file cannot be read.
         """
-        program = self.call.program
+        program = self.program
         fingerprint = fingerprint_of(program)
         if program.fingerprint in ("", fingerprint):
             return {}
@@ -468,15 +481,14 @@ def _write_values(place: Path, values: Mapping[str, Any]) -> None:
 
 
 def _environment(
-    call: ProgramCall, where: TrialDirectory, place: Path, *, goes_on: bool
+    program: UserProgram, training: Training, where: TrialDirectory, place: Path, *, goes_on: bool
 ) -> dict[str, str]:
     """Return a program's environment: the driver's, with variables that describe the trial."""
-    program = call.program
     found = {n: v for n, v in os.environ.items() if n not in program.environment}
     found |= {name: value for name, value in program.environment.items() if value is not None}
     found |= {
-        "HPSEARCH_TRIAL": str(call.trial),
-        "HPSEARCH_SEED": str(call.seed),
+        "HPSEARCH_TRIAL": str(training.trial),
+        "HPSEARCH_SEED": str(training.seed),
         "HPSEARCH_TRIAL_DIR": str(place),
         "HPSEARCH_VALUES": str(place / "values.json"),
         "HPSEARCH_CHECKPOINT": str(where.checkpoint),

@@ -11,10 +11,11 @@ import yaml
 
 from hpsearch.errors import ChangedSweepError, InputError, StoreError
 from hpsearch.machine import users_value
-from hpsearch.programs.command import ProgramCall, UserProgram
+from hpsearch.programs.command import UserProgram
 from hpsearch.programs.fingerprint import fingerprint_of
 from hpsearch.programs.loading import load_any, program_sweep
 from hpsearch.programs.sweep import ProgramSweep
+from hpsearch.programs.trial import Program
 from hpsearch.revisit.rows import Reproduction, Which
 from hpsearch.space.execution import ENDLESS, Execution, ExecutionResult, Status, Training
 from hpsearch.space.space import Kind
@@ -24,9 +25,10 @@ from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.facts import Facts
 from hpsearch.store.provenance import program_recipe
 from hpsearch.store.store import Store
+from hpsearch.training.subjects import Job
 from hpsearch.tuner.settings import signals
 from hpsearch.workers.local import LocalExecutor
-from hpsearch.workers.protocol import Answered, Job, Lost
+from hpsearch.workers.protocol import Answered, Lost
 from hpsearch.workers.servers import ENVIRONMENT, Servers
 from hpsearch.workers.shared import NO_ROWS
 
@@ -132,13 +134,13 @@ def reproduce_program(directory: Path, which: Which, trusted: Path) -> Reproduct
             execution.seed,
             ((epochs, execution.number),),
             whole=ENDLESS if epochs < ENDLESS else None,
-            label=execution.label,
+            trial=execution.trial,
         )
         job = Job(
             training,
             program_recipe(sweep),
             tensorflow=False,
-            program=ProgramCall(program, execution.trial, execution.seed),
+            subject=Program(program),
         )
         again = _run(job, Path(scratch) / "run.log")
     return Reproduction(execution, sweep.metric.name, row, again)

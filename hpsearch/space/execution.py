@@ -45,7 +45,7 @@ class Training:
             status `stopped`; None if it trains to the end.
         source: Execution whose snapshot the training continues; None for a new training.
         fold: Fold of cross-validation, from 1; None without.
-        label: Readable name of the execution that trains longest.
+        trial: The trial of the execution that trains longest.
     """
 
     values: Mapping[str, Any]
@@ -54,7 +54,12 @@ class Training:
     whole: int | None = None
     source: int | None = None
     fold: int | None = None
-    label: str = ""
+    trial: int = 0
+
+    @property
+    def label(self) -> str:
+        """Readable name of the execution that trains longest."""
+        return label(self.trial, self.seed, self.fold)
 
     @property
     def number(self) -> int:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import numbers
+import time
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
+from hpsearch.data.specs import TrainingData
 from hpsearch.models.problem import METRIC, Objective
+from hpsearch.space.execution import ExecutionResult
+from hpsearch.training.subjects import Job, OnEpoch, Say
 from hpsearch.training.trainer import State
 
 #: Most stopped generators kept to continue in this process; others start again.
@@ -79,3 +84,22 @@ class ObjectiveTrainer:
     def weights(self) -> State:
         """Return no weights."""
         return ()
+
+
+@dataclass(frozen=True)
+class Function:
+    """A function from a config's values to its score, or to an iterator with a score an epoch.
+
+    Attributes:
+        objective: The function, which a worker imports by its module and name.
+    """
+
+    objective: Objective
+
+    def results(
+        self, job: Job, dataset: TrainingData, on_epoch: OnEpoch, say: Say
+    ) -> Iterator[ExecutionResult]:
+        """Call the function for the job's config."""
+        del dataset, say
+        trainer = ObjectiveTrainer(self.objective, job.training.values)
+        return job.follow(trainer, time.monotonic(), on_epoch)

@@ -24,6 +24,7 @@ from hpsearch.store.facts import Evaluation, Measurement
 from hpsearch.store.records import file_digest
 from hpsearch.store.store import Store
 from hpsearch.training.kinds import needs_tensorflow
+from hpsearch.training.subjects import Job
 from hpsearch.tuner.settings import signals
 from hpsearch.workers.calls import Answers, predict_validation, write_model, write_start
 from hpsearch.workers.local import LocalExecutor
@@ -34,7 +35,6 @@ from hpsearch.workers.protocol import (
     Event,
     Executor,
     Finished,
-    Job,
     Lost,
     Work,
 )
@@ -84,7 +84,7 @@ class Retrainer:
         """
         values, stops = execution.config.trained, ((epochs, execution.number),)
         training = Training(
-            values, execution.seed, stops, fold=execution.fold, label=execution.label
+            values, execution.seed, stops, fold=execution.fold, trial=execution.trial
         )
         tensorflow = needs_tensorflow(self._problem(execution), values)
         job = Job(training, self.recipe, tensorflow=tensorflow)

@@ -13,16 +13,16 @@ from typing import Any
 from hpsearch.data.specs import Task
 from hpsearch.errors import HpsearchError, InputError
 from hpsearch.importing import load_object
-from hpsearch.models.problem import METRIC, Recipe
+from hpsearch.models.problem import METRIC, Objective, Recipe
 from hpsearch.spec.rules import InvalidValue
 from hpsearch.spec.settings import ExecutionSettings
 from hpsearch.store.facts import Identity
+from hpsearch.training.objective import Function
 from hpsearch.tuner.estimate import UnknownCosts
 from hpsearch.tuner.opening import opened
 from hpsearch.tuner.search import Search
 from hpsearch.tuner.settings import Listener, RunOutcome, Settings, ignore, require_engine
 from hpsearch.tuner.steps import Prepared, Run, take_steps
-from hpsearch.workers.protocol import Objective
 from hpsearch.workers.shared import NO_ROWS
 
 
@@ -84,7 +84,7 @@ class FunctionSearch:
             columns=search.space.names,
             costs=UnknownCosts(tensorflow=False),
             time_seconds=self.time_seconds,
-            objective=self.objective,
+            subject=Function(self.objective),
         )
 
 

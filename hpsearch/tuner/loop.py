@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 
 from hpsearch.errors import HpsearchError
 from hpsearch.models.problem import Recipe
-from hpsearch.programs.command import ProgramCall, UserProgram
 from hpsearch.search.asking import Inquiry, OracleEvent, Reply, foreseen
 from hpsearch.space.execution import Curve, Execution, ExecutionResult, Status, Training
 from hpsearch.space.space import Kind
@@ -17,6 +16,7 @@ from hpsearch.store.facts import installed
 from hpsearch.store.store import Store
 from hpsearch.store.tables import Record
 from hpsearch.store.trials import Leader, mean
+from hpsearch.training.subjects import Job, Models, Subject
 from hpsearch.tuner.estimate import Costs
 from hpsearch.tuner.learning import Snapshots
 from hpsearch.tuner.planning import Planner, Step, Summary
@@ -29,9 +29,7 @@ from hpsearch.workers.protocol import (
     Executor,
     Finished,
     Heard,
-    Job,
     Lost,
-    Objective,
     Said,
 )
 
@@ -62,8 +60,7 @@ class Engine:
         keep: `best` or `all`: the executions whose weights are kept.
         costs: Estimates the time and memory of trainings.
         snapshots: Stored states from which trainings can continue.
-        objective: The function that returns the scores; None for models.
-        program: The program that reports the scores; None for models and functions.
+        subject: What is tried.
         versions: The package versions for new rows.
         time_seconds: No training begins after it; None for no limit.
         retries: How often to repeat a training after its worker died.
@@ -84,8 +81,7 @@ class Engine:
     keep: str
     costs: Costs
     snapshots: Snapshots
-    objective: Objective | None = None
-    program: UserProgram | None = None
+    subject: Subject = field(default_factory=Models)
     versions: Mapping[str, str] = field(default_factory=installed)
     time_seconds: float | None = None
     retries: int = 1
@@ -399,15 +395,9 @@ class Engine:
                 tensorflow=self.costs.needs_tensorflow(training),
                 past=self.snapshots.past(training, self.results),
                 snapshot=self._needs_snapshot(training) and self.snapshots.has_room,
-                objective=self.objective,
-                program=self._call_of(training),
+                subject=self.subject,
             )
         )
-
-    def _call_of(self, training: Training) -> ProgramCall | None:
-        if self.program is None:
-            return None
-        return ProgramCall(self.program, self._executions[training.number].trial, training.seed)
 
     def _needs_snapshot(self, training: Training) -> bool:
         """Check if the training's last state may be needed.

@@ -22,6 +22,7 @@ from hpsearch.spec.data import DataSpec
 from hpsearch.spec.dump import dump_sweep
 from hpsearch.spec.sweep import Sweep
 from hpsearch.store.derived import best_execution
+from hpsearch.store.facts import Changes
 from hpsearch.store.provenance import identify, make_recipe
 from hpsearch.tuner.best_model import BestModel, Retrainer, one_worker
 from hpsearch.tuner.estimate import Costs, DataSizes, NetworkCosts, UnknownCosts
@@ -214,6 +215,11 @@ def prepare_models(sweep: Sweep, load: Loader | None, run: Run) -> Prepared:
             run.warn(warning)
         search, text = model_search(sweep, found), dump_sweep(sweep, found.parameters)
         recipe, names = replace(recipe, asked=found.asked), search.space.names
+    facts = Changes(sweep=text)
+    if rows.target.classes:
+        facts["classes"] = rows.target.classes
+    if guesses := guess_scores(dataset):
+        facts["guesses"] = guesses
     listed = (name for point in sweep.configs for name in point)
     return Prepared(
         search=search,
@@ -231,7 +237,7 @@ def prepare_models(sweep: Sweep, load: Loader | None, run: Run) -> Prepared:
         problem=Problem(recipe, rows.input, rows.target),
         patience_seconds=sweep.execution.timeout_seconds or PATIENCE_SECONDS,
         profile=profile(dataset),
-        guesses=guess_scores(dataset),
+        facts=facts,
         finish=lambda engine: _keep_best(sweep, rows, run, engine),
     )
 

@@ -45,7 +45,7 @@ def _training(executions: list[Execution]) -> Training:
     stops = tuple((execution.epochs, execution.number) for execution in ordered)
     last = ordered[-1]
     values = last.config.trained
-    return Training(values, last.seed, stops, fold=last.fold, label=last.label)
+    return Training(values, last.seed, stops, fold=last.fold, trial=last.trial)
 
 
 @dataclass(frozen=True)

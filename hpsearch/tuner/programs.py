@@ -11,6 +11,7 @@ from hpsearch.machine import users_value
 from hpsearch.programs.command import variables_in
 from hpsearch.programs.fingerprint import fingerprint_of, program_versions
 from hpsearch.programs.sweep import ProgramSweep
+from hpsearch.programs.trial import Program
 from hpsearch.spec.dump import dump_raw
 from hpsearch.store.provenance import program_identity, program_recipe, require_same_program
 from hpsearch.tuner.estimate import UnknownCosts
@@ -40,6 +41,7 @@ def prepare_program(sweep: ProgramSweep, run: Run) -> Prepared:
     for warning in sweep.warnings:
         run.warn(warning)
     run.executor.provide(NO_ROWS)
+    text = dump_raw(sweep.raw())
     return Prepared(
         search=program_search(sweep),
         recipe=program_recipe(sweep),
@@ -51,7 +53,8 @@ def prepare_program(sweep: ProgramSweep, run: Run) -> Prepared:
         time_seconds=sweep.budget.time_seconds if sweep.budget else None,
         retries=sweep.execution.retries,
         sweep=sweep,
-        text=dump_raw(sweep.raw()),
-        program=replace(program, fingerprint=fingerprint),
+        text=text,
+        subject=Program(replace(program, fingerprint=fingerprint)),
+        facts={"program": text, "name": sweep.name},
         versions=program_versions(program, fingerprint),
     )

@@ -9,7 +9,6 @@ from functools import partial
 
 from hpsearch.data.specs import Task
 from hpsearch.models.problem import Problem, Recipe
-from hpsearch.programs.command import UserProgram
 from hpsearch.programs.sweep import ProgramSweep
 from hpsearch.reporting.page import ReportFile
 from hpsearch.search.asking import reply_of, search_with
@@ -22,6 +21,7 @@ from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.facts import Changes, Identity, installed
 from hpsearch.store.provenance import require_unchanged
 from hpsearch.store.store import Store
+from hpsearch.training.subjects import Models, Subject
 from hpsearch.tuner.estimate import Costs
 from hpsearch.tuner.learning import Snapshots, make_planner
 from hpsearch.tuner.loop import Engine
@@ -29,7 +29,7 @@ from hpsearch.tuner.opening import Opened
 from hpsearch.tuner.search import Search, TunerSpec
 from hpsearch.tuner.settings import Began, Ended, Listener, RunOutcome, Settings, Stop
 from hpsearch.workers.engines import opened_executor
-from hpsearch.workers.protocol import Conversation, Executor, Objective, Said
+from hpsearch.workers.protocol import Conversation, Executor, Said
 
 #: Longest wait for a proposal, unless `execution.timeout` sets another.
 PATIENCE_SECONDS = 600.0
@@ -49,13 +49,12 @@ class Prepared:
         time_seconds, retries: As in `Engine`.
         sweep, text: The sweep, and its text as resolved; None and empty for a function.
         keep: `best` or `all`: the executions whose weights are kept.
-        objective: The function that returns the scores; None for models.
-        program: The program that reports the scores, described by the sweep in `text`, or None.
+        subject: As in `Engine`.
         versions: As in `Engine`; None for the installed packages' versions.
         problem: The task of the models; None for a function or a program.
         patience_seconds: As in `Engine`.
         profile: Lines that describe the data.
-        guesses: The metrics of a model that always predicts the same value.
+        facts: What else the store records.
         finish: Keeps what the best trial leaves, while the report is drawn.
     """
 
@@ -71,13 +70,12 @@ class Prepared:
     sweep: Sweep | ProgramSweep | None = None
     text: str = ""
     keep: str = "best"
-    objective: Objective | None = None
-    program: UserProgram | None = None
+    subject: Subject = field(default_factory=Models)
     versions: Mapping[str, str] | None = None
     problem: Problem | None = None
     patience_seconds: float = PATIENCE_SECONDS
     profile: tuple[str, ...] = ()
-    guesses: Mapping[str, float] = field(default_factory=dict)
+    facts: Changes = field(default_factory=Changes)
     finish: Callable[[Engine], None] = lambda _: None
 
 
@@ -188,8 +186,8 @@ class Run:
         search, recipe, store = prepared.search, prepared.recipe, self._store
         if recipe.model:
             # How the rows are read depends on these facts; write only changes.
-            facts = store.facts()
-            if (facts.kind, facts.asked) != (search.space.kind, recipe.asked):
+            before = store.facts()
+            if (before.kind, before.asked) != (search.space.kind, recipe.asked):
                 store.set_facts(kind=search.space.kind, asked=recipe.asked)
         results = store.results()
         tables = Tables(
@@ -218,13 +216,15 @@ class Run:
             keep=prepared.keep,
             costs=prepared.costs,
             snapshots=snapshots,
-            objective=prepared.objective,
-            program=prepared.program,
+            subject=prepared.subject,
             versions=installed() if prepared.versions is None else prepared.versions,
             method=search.method.name,
             patience_seconds=prepared.patience_seconds,
         )
-        store.set_facts(**_facts_of(prepared))
+        facts = Changes(identity=prepared.identity, task=prepared.task, **prepared.facts)
+        if search.space.kind is not Kind.MLP:
+            facts["kind"] = search.space.kind
+        store.set_facts(**facts)
         return engine
 
     def _drive(self, engine: Engine, prepared: Prepared, ending: _Ending) -> None:
@@ -278,23 +278,6 @@ class Run:
         """Show a warning, unless it is empty."""
         if warning:
             self.listener(Said(warning, warning=True))
-
-
-def _facts_of(prepared: Prepared) -> Changes:
-    """Return what the store records of a search."""
-    facts = Changes(identity=prepared.identity, task=prepared.task)
-    if prepared.program is not None:
-        facts["program"], facts["name"] = prepared.text, prepared.name
-    elif prepared.text:
-        facts["sweep"] = prepared.text
-    if prepared.problem is not None and prepared.problem.target.classes:
-        facts["classes"] = prepared.problem.target.classes
-    if prepared.guesses:
-        facts["guesses"] = prepared.guesses
-    kind = prepared.search.space.kind
-    if kind is not Kind.MLP:
-        facts["kind"] = kind
-    return facts
 
 
 def take_steps(

@@ -16,6 +16,7 @@ from typing import IO, Any
 import cloudpickle
 
 from hpsearch.data.specs import TrainingData
+from hpsearch.training.subjects import Job
 from hpsearch.workers.clock import waiting
 from hpsearch.workers.local import LocalCalls
 from hpsearch.workers.protocol import (
@@ -23,7 +24,6 @@ from hpsearch.workers.protocol import (
     Conversation,
     Event,
     Executor,
-    Job,
     Lost,
     Work,
 )

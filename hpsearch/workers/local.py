@@ -22,6 +22,7 @@ import cloudpickle
 from hpsearch.data.specs import TrainingData
 from hpsearch.errors import HpsearchError
 from hpsearch.machine import descendants, own_bytes, private_bytes, state_of
+from hpsearch.training.subjects import Job
 from hpsearch.wording import exit_text
 from hpsearch.workers.clock import now, waiting
 from hpsearch.workers.protocol import (
@@ -30,7 +31,6 @@ from hpsearch.workers.protocol import (
     Event,
     Executor,
     Heard,
-    Job,
     Retired,
     Work,
     WorkerState,

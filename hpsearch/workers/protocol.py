@@ -3,54 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
 from hpsearch.data.specs import TrainingData
-from hpsearch.models.problem import Recipe
-from hpsearch.programs.command import ProgramCall
-from hpsearch.space.execution import ExecutionResult, ResumePoint, Training
+from hpsearch.space.execution import ExecutionResult, Training
+from hpsearch.training.subjects import Job
 from hpsearch.workers.clock import now
 
 #: A timed call may take as long as this many trainings, and at least this many seconds.
 _CALL_TRAININGS, _CALL_SECONDS = 10, 60.0
-#: A function from a config's values to a score, or to an iterator with one score an epoch.
-Objective = Callable[[dict[str, Any]], float | Iterator[float]]
-
-
-@dataclass(frozen=True)
-class Job:
-    """A training to run.
-
-    Attributes:
-        recipe: Everything that decides the score besides config, seed and data.
-        keep_better_than: Send back the weights of executions that score better; None sends back
-            the weights of every scored execution.
-        keep: Whether to send back any weights.
-        tensorflow: Whether the training needs a worker that can use TensorFlow.
-        past: The point to resume from; None starts from the beginning.
-        snapshot: Whether to send back the state at the last epoch.
-        objective: Replaces the MLP: a function from the config to its score, or to a score an
-            epoch. The worker imports it by its module and name.
-        program: Replaces the MLP: a program that gets the config as its arguments.
-    """
-
-    training: Training
-    recipe: Recipe
-    keep_better_than: float | None = None
-    keep: bool = True
-    tensorflow: bool = True
-    past: ResumePoint | None = None
-    snapshot: bool = False
-    objective: Objective | None = None
-    program: ProgramCall | None = None
-
-    def wants(self, score: float) -> bool:
-        """Check if the weights of an execution with this score are to be sent back."""
-        if not self.keep:
-            return False
-        return self.keep_better_than is None or self.recipe.better(score, self.keep_better_than)
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
-from typing import Any
 
 import cloudpickle
 
@@ -18,14 +16,8 @@ from hpsearch.data.specs import TrainingData
 from hpsearch.errors import HpsearchError
 from hpsearch.importing import contained, load_object
 from hpsearch.machine import descendants, own_bytes
-from hpsearch.models.problem import Problem
-from hpsearch.programs.trial import run_trial
 from hpsearch.space.execution import ExecutionResult, Status
-from hpsearch.training.follow import follow
-from hpsearch.training.make import make_trainer
-from hpsearch.training.objective import ObjectiveTrainer
-from hpsearch.training.programs import Programs
-from hpsearch.training.trainer import Trainer
+from hpsearch.training.subjects import Job
 from hpsearch.wording import in_words, shortened, trace_of, write_trace
 from hpsearch.workers.protocol import (
     Answered,
@@ -35,7 +27,6 @@ from hpsearch.workers.protocol import (
     EpochFinished,
     Event,
     Finished,
-    Job,
     Retired,
     Said,
     Started,
@@ -44,10 +35,6 @@ from hpsearch.workers.protocol import (
 from hpsearch.workers.wire import CLOSED_STATUS, Wire
 
 _PROGRESS_EVERY_SECONDS = 0.2
-
-#: The programs that this process has compiled; it runs one training at a time.
-_PROGRAMS = Programs()
-
 
 #: Exceptions that count as the work's failure. Without KeyboardInterrupt: in a process that is not
 #: only a worker, Ctrl-C is for the process.
@@ -119,65 +106,13 @@ def _train(
 
     try:
         with contained():
-            for result in _results(job, dataset, on_epoch, say, started):
+            for result in job.subject.results(job, dataset, on_epoch, say):
                 emit(Answered(worker, result))
                 answered.add(result.number)
     except failures as error:  # the boundary: a failure is a row
         for result in _failures(job, error, answered, time.monotonic() - started):
             emit(Answered(worker, result))
     emit(Finished(worker, training))
-
-
-def _results(
-    job: Job,
-    dataset: TrainingData,
-    on_epoch: Callable[[int, Mapping[str, float]], None],
-    say: Callable[[str], None],
-    started: float,
-) -> Iterator[ExecutionResult]:
-    if job.program is not None:
-        yield run_trial(job.program, job.training, job.recipe, on_epoch=on_epoch, say=say)
-        return
-    trainer = _trainer(job, dataset)
-    for result in follow(
-        job.training,
-        job.recipe,
-        trainer,
-        clock=time.monotonic,
-        started=started,
-        on_epoch=on_epoch,
-        keep=job.wants,
-        past=job.past,
-        snapshot=job.snapshot,
-    ):
-        late = _late_hyperparameters(job, trainer)
-        yield replace(result, late=late) if late else result
-
-
-def _trainer(job: Job, dataset: TrainingData) -> Trainer:
-    training = job.training
-    if job.objective is not None:
-        return ObjectiveTrainer(job.objective, training.values)
-    dataset = dataset.of_fold(training.fold)
-    return make_trainer(
-        Problem(job.recipe, dataset.input, dataset.target),
-        training.values,
-        training.seed,
-        dataset.arrays,
-        programs=_PROGRAMS,
-        epochs=training.epochs,
-    )
-
-
-def _late_hyperparameters(job: Job, trainer: Trainer) -> Mapping[str, Any]:
-    """Return the values that a custom model requested beyond its config."""
-    if not job.recipe.model or job.objective is not None:
-        return {}
-    # Imports Keras.
-    from hpsearch.models.custom import built_with
-
-    values = built_with(trainer.model)
-    return dict(values.late) if values is not None else {}
 
 
 def _failures(

@@ -7,7 +7,7 @@ import textwrap
 import pytest
 
 from hpsearch.models.problem import Recipe
-from hpsearch.programs.command import ProgramCall, UserProgram
+from hpsearch.programs.command import UserProgram
 from hpsearch.programs.trial import run_trial
 from hpsearch.space.execution import ENDLESS, Training
 
@@ -41,11 +41,14 @@ def trial(tmp_path, write):
             **fields,
         )
         training = Training(
-            values or {}, seed, ((epochs, 1),), whole=ENDLESS if epochs < ENDLESS else None
+            values or {},
+            seed,
+            ((epochs, 1),),
+            whole=ENDLESS if epochs < ENDLESS else None,
+            trial=1,
         )
         recipe = Recipe(0, "", "", metric, "minimize", alone=True)
-        call = ProgramCall(program, 1, seed)
-        return run_trial(call, training, recipe, say=said.append)
+        return run_trial(program, training, recipe, say=said.append)
 
     run.said = said
     return run

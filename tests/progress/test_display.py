@@ -38,7 +38,7 @@ def text_of(screen):
 
 
 def training(number=1, epochs=5):
-    return Training({"units": 8}, 0, ((epochs, number),), label=f"trial {number}")
+    return Training({"units": 8}, 0, ((epochs, number),), trial=number)
 
 
 def execution(number=1, trial=None, seed=0):

@@ -21,10 +21,11 @@ from hpsearch.space.execution import Execution, ExecutionResult, Status
 from hpsearch.space.space import Config
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.store import Store
+from hpsearch.training.subjects import Job
 from hpsearch.tuner.best_model import BestModel, Retrainer
 from hpsearch.workers.calls import write_model
 from hpsearch.workers.futures import InProcessExecutor
-from hpsearch.workers.protocol import Call, Called, Event, Job, Lost, Started
+from hpsearch.workers.protocol import Call, Called, Event, Lost, Started
 
 RECIPE = Recipe(3, "binary_crossentropy", "sigmoid", "val_accuracy", "maximize")
 RNG = np.random.default_rng(0)

@@ -22,11 +22,12 @@ from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.records import PACKAGES
 from hpsearch.store.store import Store
 from hpsearch.training.follow import follow
+from hpsearch.training.subjects import Job
 from hpsearch.tuner.learning import Snapshots, make_planner
 from hpsearch.tuner.loop import Engine
 from hpsearch.tuner.search import Search
 from hpsearch.tuner.settings import Stop, ignore
-from hpsearch.workers.protocol import Answered, Event, Finished, Job, Lost
+from hpsearch.workers.protocol import Answered, Event, Finished, Lost
 
 PARAMETERS = {
     "units": {"min": 1, "max": 5000},

@@ -21,11 +21,12 @@ from hpsearch.space.space import Choices, Config, Parameter, Space
 from hpsearch.store.derived import Tables
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.store import Store
+from hpsearch.training.subjects import Job
 from hpsearch.tuner.learning import AdaptivePlanner, CurveReuse, Snapshots
 from hpsearch.tuner.loop import Engine
 from hpsearch.tuner.planning import FixedPlanner, Planner, Summary, Trials
 from hpsearch.tuner.settings import Planned, Stop, Stored
-from hpsearch.workers.protocol import Answered, Event, Finished, Job, Lost, Said
+from hpsearch.workers.protocol import Answered, Event, Finished, Lost, Said
 
 
 def space_of(**choices: Sequence[Any]) -> Space:

@@ -96,7 +96,7 @@ def test_equal_prefixes_are_found_however_written() -> None:
     )  # fmt: skip
     trainings = group([Execution(1, 1, one, 0), Execution(2, 2, two, 0)])
     values = {n: v for n, v in two.values.items() if n != "epochs"}
-    assert trainings == [Training(values, 0, ((5, 1), (9, 2)), label="trial 2")]
+    assert trainings == [Training(values, 0, ((5, 1), (9, 2)), trial=2)]
 
 
 def test_default_epochs_count() -> None:

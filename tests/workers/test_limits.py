@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from hpsearch.training.subjects import Job
 from hpsearch.workers import protocol
-from hpsearch.workers.protocol import Job, Started, WorkerState
+from hpsearch.workers.protocol import Started, WorkerState
 
 
 @pytest.mark.parametrize("began", [None, 10.4])

@@ -19,7 +19,8 @@ import numpy.typing as npt
 
 from hpsearch.data.specs import TrainingData
 from hpsearch.machine import own_bytes, share_bytes, version_of
-from hpsearch.workers.protocol import Called, Event, Finished, Job, Lost, Retired, Work
+from hpsearch.training.subjects import Job
+from hpsearch.workers.protocol import Called, Event, Finished, Lost, Retired, Work
 from hpsearch.workers.servers import ENVIRONMENT
 from hpsearch.workers.shared import with_arrays
 from hpsearch.workers.work import Runner, preload_tensorflow
