@@ -38,9 +38,9 @@ from hpsearch.store.store import Store, evaluations_of
 from hpsearch.store.tables import hyperparameter_columns, read_table, values_of
 from hpsearch.store.trials import best_trial, ranked_trials, trials_of
 from hpsearch.trackers.targets import make_tracker
+from hpsearch.trackers.tracking import tracked
 from hpsearch.tuner.run import run_sweep
 from hpsearch.tuner.settings import Listener, Settings, stack_level_of_caller
-from hpsearch.tuner.tracking import tracked
 from hpsearch.wording import counted
 from hpsearch.workers.protocol import Said
 

@@ -140,7 +140,7 @@ def run(
     with ExitStack() as stack:
         if log:
             from hpsearch.trackers.targets import make_tracker
-            from hpsearch.tuner.tracking import tracked
+            from hpsearch.trackers.tracking import tracked
 
             display = stack.enter_context(tracked(display, list(map(make_tracker, log))))
         outcome = run_sweep(loaded, settings, display)
@@ -447,7 +447,7 @@ def log(
 ) -> None:
     """Log every execution to TensorBoard or MLflow, replacing an earlier log."""
     from hpsearch.trackers.targets import make_tracker
-    from hpsearch.tuner.tracking import log_results
+    from hpsearch.trackers.tracking import log_results
     from hpsearch.wording import counted
 
     for target, tracker in [(each, make_tracker(each)) for each in to]:

@@ -2,5 +2,5 @@
 
 In: records of executions.
 Out: TensorBoard's event files, MLflow's runs.
-Next: `tuner`, which drives everything above.
+Next: `progress`, which shows what the driver reports.
 """

@@ -2,5 +2,5 @@
 
 In: a sweep and settings.
 Out: a complete results directory.
-Next: `progress`, which shows what the driver reports.
+Next: `trackers`, which send the rows to other programs.
 """

@@ -19,7 +19,7 @@ from hpsearch.spec.settings import ExecutionSettings
 from hpsearch.store.facts import Identity
 from hpsearch.training.objective import Function
 from hpsearch.tuner.estimate import UnknownCosts
-from hpsearch.tuner.opening import opened
+from hpsearch.tuner.run import opened
 from hpsearch.tuner.search import Search
 from hpsearch.tuner.settings import Listener, RunOutcome, Settings, ignore, require_engine
 from hpsearch.tuner.steps import Prepared, Run, take_steps

@@ -2,19 +2,69 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hpsearch.errors import InputError
 from hpsearch.programs.sweep import ProgramSweep
+from hpsearch.spec.settings import ExecutionSettings
 from hpsearch.spec.sweep import Sweep
-from hpsearch.tuner.opening import opened
-from hpsearch.tuner.settings import Listener, RunOutcome, Settings, ignore
+from hpsearch.store.directory import ResultsDirectory
+from hpsearch.tuner.settings import (
+    Listener,
+    Opened,
+    RunOutcome,
+    Settings,
+    ignore,
+    log_file,
+    require_engine,
+    signals,
+)
 from hpsearch.workers.servers import Servers
 
 if TYPE_CHECKING:
     from hpsearch.data.loading import Loader
+
+
+@contextmanager
+def opened(
+    path: Path,
+    execution: ExecutionSettings,
+    settings: Settings,
+    servers: Servers | None = None,
+    *,
+    tensorflow: bool,
+) -> Iterator[Opened]:
+    """Open a results directory for a run, and start the servers that it needs.
+
+    Args:
+        path: The directory, unless the settings name another.
+        servers: Borrowed servers; None starts them for this run.
+        tensorflow: Whether trainings may need TensorFlow.
+
+    Raises:
+        HpsearchError: The engine cannot run here, or the directory cannot be used.
+    """
+    if not settings.trains_elsewhere:
+        require_engine(execution)
+    where = ResultsDirectory(settings.out or path)
+    where.prepare(fresh=settings.fresh)
+    if settings.store is not None:
+        # Slow to import: the store needs NumPy.
+        from hpsearch.store.store import keep_store_at
+
+        keep_store_at(where, settings.store)
+    with ExitStack() as stack:
+        where = stack.enter_context(where.hold())
+        log = stack.enter_context(log_file(where))
+        stop = stack.enter_context(signals(where))
+        forks = execution.engine == "local" and not settings.trains_elsewhere
+        if forks and servers is None:
+            servers = stack.enter_context(Servers(log, tensorflow=tensorflow))
+        yield Opened(where, log, stop, servers)
 
 
 def run_sweep(

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from hpsearch.search.strategy import Strategy
     from hpsearch.space.execution import ExecutionResult
     from hpsearch.tuner.planning import Summary
+    from hpsearch.workers.servers import Servers
 
 
 class Drive(Protocol):
@@ -120,6 +121,16 @@ class Stop:
         """
         if self.signal is not None:
             raise Interrupted(self.signal, where)
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A locked results directory with its log, caught signals, and servers that fork workers."""
+
+    where: ResultsDirectory
+    log: IO[str]
+    stop: Stop
+    servers: Servers | None
 
 
 @dataclass(frozen=True)

@@ -25,9 +25,8 @@ from hpsearch.training.subjects import Models, Subject
 from hpsearch.tuner.estimate import Costs
 from hpsearch.tuner.learning import Snapshots, make_planner
 from hpsearch.tuner.loop import Engine
-from hpsearch.tuner.opening import Opened
 from hpsearch.tuner.search import Search, TunerSpec
-from hpsearch.tuner.settings import Began, Ended, Listener, RunOutcome, Settings, Stop
+from hpsearch.tuner.settings import Began, Ended, Listener, Opened, RunOutcome, Settings, Stop
 from hpsearch.workers.engines import opened_executor
 from hpsearch.workers.protocol import Conversation, Executor, Said
 

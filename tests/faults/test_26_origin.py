@@ -20,10 +20,10 @@ from hpsearch.spec.sweep import sweep_from_text
 from hpsearch.store.doctor import Severity, examine
 from hpsearch.store.trials import trials_of
 from hpsearch.trackers.tracker import tags
+from hpsearch.trackers.tracking import log_results
 from hpsearch.tuner.learning import CurveReuse
 from hpsearch.tuner.run import run_sweep
 from hpsearch.tuner.settings import Settings
-from hpsearch.tuner.tracking import log_results
 
 _SWEEP = """\
 name: origin

@@ -20,8 +20,8 @@ from hpsearch.store.facts import Identity
 from hpsearch.store.store import Store
 from hpsearch.store.tables import Record
 from hpsearch.trackers.tracker import TrackerError
+from hpsearch.trackers.tracking import log_results, tracked
 from hpsearch.tuner.settings import Began, Ended, Stored, ignore
-from hpsearch.tuner.tracking import log_results, tracked
 
 RECIPE = Recipe(0, "mse", "linear", "val_loss", "minimize")
 IDENTITY = Identity("d0", {"validation": 0.2}, "val_loss:minimize:last", {"seed": 0})
