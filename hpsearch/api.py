@@ -23,6 +23,7 @@ from hpsearch.comparison.writing import require_suffix
 from hpsearch.data.loading import Loader
 from hpsearch.data.memory import Folding, read_memory
 from hpsearch.errors import InputError, Interrupted
+from hpsearch.models.arrays import LoaderWithModel
 from hpsearch.models.shipping import CustomModel, model_reference, shipped
 from hpsearch.programs.loading import load_any, names_program, program_sweep
 from hpsearch.programs.sweep import ProgramSweep
@@ -38,7 +39,6 @@ from hpsearch.spec.sweep import Sweep, sweep_from_mapping
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.tables import absence_of
 from hpsearch.tuner.functions import FunctionSearch, execution_of, require_usable
-from hpsearch.tuner.models import LoaderWithModel
 from hpsearch.tuner.search import function_search
 from hpsearch.tuner.settings import Drive, Settings
 

@@ -135,7 +135,7 @@ class TrialDirectory:
 
 
 @dataclass(frozen=True)
-class Program:
+class ProgramSubject:
     """A program of the user, run once for each training."""
 
     program: UserProgram

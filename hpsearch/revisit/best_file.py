@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from hpsearch.errors import HpsearchError
+from hpsearch.models.arrays import training_data
 from hpsearch.revisit.rows import StoredRun, open_run
 from hpsearch.space.execution import Execution, ExecutionResult
 from hpsearch.space.layer_types import is_custom
@@ -24,7 +25,6 @@ from hpsearch.store.doctor import Finding, Severity
 from hpsearch.store.facts import Facts
 from hpsearch.store.store import Store
 from hpsearch.tuner.best_model import Retrainer, Weights, one_worker
-from hpsearch.tuner.models import training_data
 from hpsearch.workers.calls import evaluate_file
 from hpsearch.workers.protocol import Call
 

@@ -15,7 +15,7 @@ from hpsearch.programs.command import UserProgram
 from hpsearch.programs.fingerprint import fingerprint_of
 from hpsearch.programs.loading import load_any, program_sweep
 from hpsearch.programs.sweep import ProgramSweep
-from hpsearch.programs.trial import Program
+from hpsearch.programs.trial import ProgramSubject
 from hpsearch.revisit.rows import Reproduction, Which
 from hpsearch.space.execution import ENDLESS, Execution, ExecutionResult, Status, Training
 from hpsearch.space.space import Kind
@@ -140,7 +140,7 @@ def reproduce_program(directory: Path, which: Which, trusted: Path) -> Reproduct
             training,
             program_recipe(sweep),
             tensorflow=False,
-            subject=Program(program),
+            subject=ProgramSubject(program),
         )
         again = _run(job, Path(scratch) / "run.log")
     return Reproduction(execution, sweep.metric.name, row, again)

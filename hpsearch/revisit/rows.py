@@ -18,6 +18,7 @@ from hpsearch.data.dataset import Dataset, Split
 from hpsearch.data.loading import Loader
 from hpsearch.data.specs import Task
 from hpsearch.errors import ChangedSweepError, HpsearchError, InputError, RefusedError
+from hpsearch.models.arrays import LoaderWithModel, load_data, training_data
 from hpsearch.models.problem import Problem, Recipe
 from hpsearch.revisit.trust import DATA, LAYER, MODEL, require_trusted, trusted
 from hpsearch.space.execution import Execution, ExecutionResult
@@ -27,10 +28,9 @@ from hpsearch.spec.sweep import Sweep
 from hpsearch.store.derived import best_execution
 from hpsearch.store.directory import HeldDirectory, ResultsDirectory
 from hpsearch.store.facts import Evaluation, Measurement, installed
-from hpsearch.store.provenance import identify, require_unchanged, stored_sweep
+from hpsearch.store.provenance import identify, recipe_of, require_unchanged, stored_sweep
 from hpsearch.store.store import Store
 from hpsearch.tuner.best_model import Retrainer, Weights, one_worker
-from hpsearch.tuner.models import LoaderWithModel, load_data, recipe_of, training_data
 from hpsearch.workers.calls import PREDICTED, REGULARISATION, answers, evaluate_rows
 from hpsearch.workers.protocol import Call
 

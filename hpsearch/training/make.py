@@ -1,19 +1,21 @@
-"""Make the trainer of a training."""
+"""Models as a subject: make the trainer of a training, and train."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
-from hpsearch.data.specs import Arrays
+from hpsearch.data.specs import Arrays, TrainingData
 from hpsearch.models.problem import Problem
 from hpsearch.native.network import describe
+from hpsearch.space.execution import ExecutionResult
 from hpsearch.training.kinds import TrainerRequest, needs_tensorflow
 from hpsearch.training.native import NativeTrainer
-
-if TYPE_CHECKING:
-    from hpsearch.training.programs import Programs
-    from hpsearch.training.trainer import Trainer
+from hpsearch.training.programs import Programs
+from hpsearch.training.subjects import Job, OnEpoch, Say
+from hpsearch.training.trainer import Trainer
 
 
 def make_trainer(
@@ -72,3 +74,40 @@ def _build(request: TrainerRequest) -> Any:
     from hpsearch.models.mlp import build_model
 
     return build_model(request.problem, request.values, request.seed)
+
+
+#: The programs that this process has compiled; it runs one training at a time.
+_PROGRAMS = Programs()
+
+
+@dataclass(frozen=True)
+class ModelSubject:
+    """Keras models: hpsearch's MLPs, or those that the recipe's function builds."""
+
+    def results(
+        self, job: Job, dataset: TrainingData, on_epoch: OnEpoch, say: Say
+    ) -> Iterator[ExecutionResult]:
+        """Train the model of the job's config on the dataset, or on one of its folds."""
+        del say
+        started, training = time.monotonic(), job.training
+        dataset = dataset.of_fold(training.fold)
+        trainer = make_trainer(
+            Problem(job.recipe, dataset.input, dataset.target),
+            training.values,
+            training.seed,
+            dataset.arrays,
+            programs=_PROGRAMS,
+            epochs=training.epochs,
+        )
+        for result in job.follow(trainer, started, on_epoch):
+            late = _late_hyperparameters(trainer) if job.recipe.model else {}
+            yield replace(result, late=late) if late else result
+
+
+def _late_hyperparameters(trainer: Trainer) -> Mapping[str, Any]:
+    """Return the values that a custom model requested beyond its config."""
+    # Imports Keras.
+    from hpsearch.models.custom import built_with
+
+    values = built_with(trainer.model)
+    return dict(values.late) if values is not None else {}

@@ -87,7 +87,7 @@ class ObjectiveTrainer:
 
 
 @dataclass(frozen=True)
-class Function:
+class FunctionSubject:
     """A function from a config's values to its score, or to an iterator with a score an epoch.
 
     Attributes:

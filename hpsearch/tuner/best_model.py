@@ -24,6 +24,7 @@ from hpsearch.store.facts import Evaluation, Measurement
 from hpsearch.store.records import file_digest
 from hpsearch.store.store import Store
 from hpsearch.training.kinds import needs_tensorflow
+from hpsearch.training.make import ModelSubject
 from hpsearch.training.subjects import Job
 from hpsearch.tuner.settings import signals
 from hpsearch.workers.calls import Answers, predict_validation, write_model, write_start
@@ -87,7 +88,7 @@ class Retrainer:
             values, execution.seed, stops, fold=execution.fold, trial=execution.trial
         )
         tensorflow = needs_tensorflow(self._problem(execution), values)
-        job = Job(training, self.recipe, tensorflow=tensorflow)
+        job = Job(training, self.recipe, ModelSubject(), tensorflow=tensorflow)
         answer = ExecutionResult(execution.number, Status.KILLED, error="the worker gave no result")
         for event in self._events_of(job):
             match event:

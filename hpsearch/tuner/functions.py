@@ -17,12 +17,12 @@ from hpsearch.models.problem import METRIC, Objective, Recipe
 from hpsearch.spec.rules import InvalidValue
 from hpsearch.spec.settings import ExecutionSettings
 from hpsearch.store.facts import Identity
-from hpsearch.training.objective import Function
+from hpsearch.training.objective import FunctionSubject
 from hpsearch.tuner.estimate import UnknownCosts
-from hpsearch.tuner.run import opened
+from hpsearch.tuner.run import opened, take_steps
 from hpsearch.tuner.search import Search
 from hpsearch.tuner.settings import Listener, RunOutcome, Settings, ignore, require_engine
-from hpsearch.tuner.steps import Prepared, Run, take_steps
+from hpsearch.tuner.steps import Prepared, Run
 from hpsearch.workers.shared import NO_ROWS
 
 
@@ -84,7 +84,7 @@ class FunctionSearch:
             columns=search.space.names,
             costs=UnknownCosts(tensorflow=False),
             time_seconds=self.time_seconds,
-            subject=Function(self.objective),
+            subject=FunctionSubject(self.objective),
         )
 
 

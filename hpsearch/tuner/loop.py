@@ -16,7 +16,7 @@ from hpsearch.store.facts import installed
 from hpsearch.store.store import Store
 from hpsearch.store.tables import Record
 from hpsearch.store.trials import Leader, mean
-from hpsearch.training.subjects import Job, Models, Subject
+from hpsearch.training.subjects import Job, Subject
 from hpsearch.tuner.estimate import Costs
 from hpsearch.tuner.learning import Snapshots
 from hpsearch.tuner.planning import Planner, Step, Summary
@@ -81,7 +81,7 @@ class Engine:
     keep: str
     costs: Costs
     snapshots: Snapshots
-    subject: Subject = field(default_factory=Models)
+    subject: Subject
     versions: Mapping[str, str] = field(default_factory=installed)
     time_seconds: float | None = None
     retries: int = 1
@@ -391,11 +391,11 @@ class Engine:
             Job(
                 training,
                 self.recipe,
+                self.subject,
                 threshold,
                 tensorflow=self.costs.needs_tensorflow(training),
                 past=self.snapshots.past(training, self.results),
                 snapshot=self._needs_snapshot(training) and self.snapshots.has_room,
-                subject=self.subject,
             )
         )
 

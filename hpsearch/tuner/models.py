@@ -6,24 +6,22 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-import numpy as np
-
-from hpsearch.data.dataset import Dataset, Split, guess_scores, profile
-from hpsearch.data.loading import Loader, load_dataset
-from hpsearch.data.specs import Arrays, Task, TrainingData, n_features
+from hpsearch.data.dataset import guess_scores, profile
+from hpsearch.data.loading import Loader
+from hpsearch.data.specs import TrainingData, n_features
 from hpsearch.errors import InputError
-from hpsearch.models import preprocessing
+from hpsearch.models.arrays import LoaderWithModel, load_data, training_data
 from hpsearch.models.problem import Problem, Recipe
-from hpsearch.models.shipping import CustomModel, ModelHyperparameters
+from hpsearch.models.shipping import ModelHyperparameters
 from hpsearch.native.extension import native_built
-from hpsearch.spec.data import DataSpec
 from hpsearch.spec.dump import dump_sweep
 from hpsearch.spec.sweep import Sweep
 from hpsearch.store.derived import best_execution
 from hpsearch.store.facts import Changes
-from hpsearch.store.provenance import identify, make_recipe
+from hpsearch.store.provenance import identify, make_recipe, recipe_of
+from hpsearch.training.make import ModelSubject
 from hpsearch.tuner.best_model import BestModel, Retrainer, one_worker
 from hpsearch.tuner.estimate import Costs, DataSizes, NetworkCosts, UnknownCosts
 from hpsearch.tuner.loop import Engine
@@ -43,98 +41,6 @@ _NOT_BUILT = (
 )
 #: hpsearch compiles a model with these if its builder does not compile it.
 _COMPILING = ("optimizer", "learning_rate", "momentum", "weight_decay")
-
-
-@dataclass(frozen=True)
-class LoaderWithModel:
-    """A loader that also carries the custom model of a Python program.
-
-    Attributes:
-        rows: Loads the rows; None reads the sweep's `data:`.
-    """
-
-    rows: Loader | None
-    model: CustomModel
-
-    def __call__(self, spec: DataSpec) -> Dataset:
-        """Load the rows."""
-        return (self.rows or load_dataset)(spec)
-
-
-def load_data(sweep: Sweep, loader: Loader | None = None) -> Dataset:
-    """Load a sweep's data; for a custom model, targets keep their own units.
-
-    Args:
-        loader: Loads the rows; None reads the sweep's `data:`.
-    """
-    dataset = (loader or load_dataset)(sweep.data)
-    if dataset.input.parts and not isinstance(sweep.model, str):
-        raise InputError(
-            f"{dataset.name}: x is {len(dataset.input.parts)} inputs, and hpsearch's own MLPs have "
-            "one; give a model of your own (model=build, in a file model: package.module:build), "
-            "or one array or table"
-        )
-    return _for_custom_model(dataset) if isinstance(sweep.model, str) else dataset
-
-
-def _for_custom_model(dataset: Dataset) -> Dataset:
-    # Without indicators of missing numbers, the model's input is as wide as the rows.
-    plain = replace(dataset, input=replace(dataset.input, indicators=()))
-    return _in_own_units(replace(plain, folds=tuple(map(_for_custom_model, dataset.folds))))
-
-
-def _in_own_units(dataset: Dataset) -> Dataset:
-    target = dataset.target
-    if target.task is not Task.REGRESSION:
-        return dataset
-    std, mean = np.array(target.std), np.array(target.mean)
-
-    def restored(split: Split) -> Split:
-        return replace(split, y=np.asarray(split.y * std + mean, np.float32))
-
-    return replace(
-        dataset,
-        target=replace(target, mean=(0.0,) * target.outputs, std=(1.0,) * target.outputs),
-        train=restored(dataset.train),
-        validation=restored(dataset.validation),
-        test=None if dataset.test is None else restored(dataset.test),
-    )
-
-
-def training_data(loaded: Dataset, sweep: Sweep) -> TrainingData:
-    """Return the features, targets and weights of a dataset, and of each of its folds.
-
-    Raises:
-        DataError: The sweep gives a weight to a class that does not exist.
-    """
-    folds = tuple(training_data(fold, sweep) for fold in loaded.folds)
-    if folds:
-        return replace(folds[0], folds=folds)
-    return TrainingData(loaded.input, loaded.target, _arrays(loaded, sweep))
-
-
-def _arrays(loaded: Dataset, sweep: Sweep) -> Arrays:
-    train, validation = loaded.train, loaded.validation
-    rows = loaded.input
-    encoded = rows.mean or rows.scale or rows.fill or rows.columns
-    if loaded.target.task is not Task.OWN or encoded:
-        # A custom model gets rows in their original shape.
-        shaped = isinstance(sweep.model, str)
-        return preprocessing.arrays(loaded, sweep.class_weight, shaped=shaped)
-    assert not isinstance(train.x, dict)
-    assert not isinstance(validation.x, dict)
-    return Arrays(train.x, train.y, validation.x, validation.y, train.weights, validation.weights)
-
-
-def recipe_of(sweep: Sweep, task: Task, loader: Loader | None) -> Recipe:
-    """Return the sweep's recipe, with the code of a model that the loader carries."""
-    recipe = make_recipe(sweep, task)
-    if not isinstance(loader, LoaderWithModel):
-        return recipe
-    model = loader.model
-    late = model.late or recipe.late
-    tolerant, summed = model.tolerant, model.summed
-    return replace(recipe, code=model.code, late=late, tolerant=tolerant, summed=summed)
 
 
 def find_hyperparameters(
@@ -223,6 +129,7 @@ def prepare_models(sweep: Sweep, load: Loader | None, run: Run) -> Prepared:
     listed = (name for point in sweep.configs for name in point)
     return Prepared(
         search=search,
+        subject=ModelSubject(),
         recipe=recipe,
         identity=identity,
         task=rows.target.task,

@@ -11,7 +11,7 @@ from hpsearch.machine import users_value
 from hpsearch.programs.command import variables_in
 from hpsearch.programs.fingerprint import fingerprint_of, program_versions
 from hpsearch.programs.sweep import ProgramSweep
-from hpsearch.programs.trial import Program
+from hpsearch.programs.trial import ProgramSubject
 from hpsearch.spec.dump import dump_raw
 from hpsearch.store.provenance import program_identity, program_recipe, require_same_program
 from hpsearch.tuner.estimate import UnknownCosts
@@ -54,7 +54,7 @@ def prepare_program(sweep: ProgramSweep, run: Run) -> Prepared:
         retries=sweep.execution.retries,
         sweep=sweep,
         text=text,
-        subject=Program(replace(program, fingerprint=fingerprint)),
+        subject=ProgramSubject(replace(program, fingerprint=fingerprint)),
         facts={"program": text, "name": sweep.name},
         versions=program_versions(program, fingerprint),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -27,6 +27,7 @@ from hpsearch.workers.servers import Servers
 
 if TYPE_CHECKING:
     from hpsearch.data.loading import Loader
+    from hpsearch.tuner.steps import Prepared, Run
 
 
 @contextmanager
@@ -67,6 +68,41 @@ def opened(
         yield Opened(where, log, stop, servers)
 
 
+def take_steps(
+    prepare: Callable[[Run], Prepared],
+    opened: Opened,
+    execution: ExecutionSettings,
+    settings: Settings,
+    listener: Listener,
+) -> RunOutcome:
+    """Run a search in an open directory.
+
+    Args:
+        prepare: Claims the run's store, and gives its executor the rows.
+
+    Raises:
+        HpsearchError: Bad input (InputError), a refusal (RefusedError), or Interrupted.
+    """
+    # Import NumPy and the like while the servers import TensorFlow.
+    from hpsearch.tuner.steps import Run
+    from hpsearch.workers.engines import opened_executor
+
+    workers = settings.workers_for(execution)
+    with (
+        opened_executor(
+            execution,
+            workers,
+            opened.log,
+            servers=opened.servers,
+            pool=settings.pool,
+            in_process=settings.in_process,
+        ) as executor,
+        ExitStack() as stack,
+    ):
+        run = Run(settings, listener, opened.where, opened.stop, executor, workers, stack)
+        return run.search(prepare(run))
+
+
 def run_sweep(
     sweep: Sweep | ProgramSweep,
     settings: Settings | None = None,
@@ -94,10 +130,9 @@ def run_sweep(
     models = isinstance(sweep, Sweep)
     path = Path("experiments") / sweep.name
     with opened(path, sweep.execution, settings, servers, tensorflow=models) as start:
-        # Import NumPy and the like while the servers import TensorFlow.
+        # As in `take_steps`.
         from hpsearch.tuner.models import prepare_models
         from hpsearch.tuner.programs import prepare_program
-        from hpsearch.tuner.steps import take_steps
 
         prepare = (
             partial(prepare_program, sweep)

@@ -14,20 +14,18 @@ from hpsearch.reporting.page import ReportFile
 from hpsearch.search.asking import reply_of, search_with
 from hpsearch.space.execution import Status
 from hpsearch.space.space import Kind
-from hpsearch.spec.settings import ExecutionSettings
 from hpsearch.spec.sweep import Sweep
 from hpsearch.store.derived import Tables, best_execution
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.facts import Changes, Identity, installed
 from hpsearch.store.provenance import require_unchanged
 from hpsearch.store.store import Store
-from hpsearch.training.subjects import Models, Subject
+from hpsearch.training.subjects import Subject
 from hpsearch.tuner.estimate import Costs
 from hpsearch.tuner.learning import Snapshots, make_planner
 from hpsearch.tuner.loop import Engine
 from hpsearch.tuner.search import Search, TunerSpec
-from hpsearch.tuner.settings import Began, Ended, Listener, Opened, RunOutcome, Settings, Stop
-from hpsearch.workers.engines import opened_executor
+from hpsearch.tuner.settings import Began, Ended, Listener, RunOutcome, Settings, Stop
 from hpsearch.workers.protocol import Conversation, Executor, Said
 
 #: Longest wait for a proposal, unless `execution.timeout` sets another.
@@ -42,13 +40,13 @@ class Prepared:
     """What a run tries, ready for the search.
 
     Attributes:
+        subject: As in `Engine`.
         identity: What all its rows have in common.
         name: The value of the column `sweep`.
         columns: Hyperparameters in file order.
         time_seconds, retries: As in `Engine`.
         sweep, text: The sweep, and its text as resolved; None and empty for a function.
         keep: `best` or `all`: the executions whose weights are kept.
-        subject: As in `Engine`.
         versions: As in `Engine`; None for the installed packages' versions.
         problem: The task of the models; None for a function or a program.
         patience_seconds: As in `Engine`.
@@ -58,6 +56,7 @@ class Prepared:
     """
 
     search: Search
+    subject: Subject
     recipe: Recipe
     identity: Identity
     task: Task
@@ -69,7 +68,6 @@ class Prepared:
     sweep: Sweep | ProgramSweep | None = None
     text: str = ""
     keep: str = "best"
-    subject: Subject = field(default_factory=Models)
     versions: Mapping[str, str] | None = None
     problem: Problem | None = None
     patience_seconds: float = PATIENCE_SECONDS
@@ -277,34 +275,3 @@ class Run:
         """Show a warning, unless it is empty."""
         if warning:
             self.listener(Said(warning, warning=True))
-
-
-def take_steps(
-    prepare: Callable[[Run], Prepared],
-    opened: Opened,
-    execution: ExecutionSettings,
-    settings: Settings,
-    listener: Listener,
-) -> RunOutcome:
-    """Run a search in an open directory.
-
-    Args:
-        prepare: Claims the run's store, and gives its executor the rows.
-
-    Raises:
-        HpsearchError: Bad input (InputError), a refusal (RefusedError), or Interrupted.
-    """
-    workers = settings.workers_for(execution)
-    with (
-        opened_executor(
-            execution,
-            workers,
-            opened.log,
-            servers=opened.servers,
-            pool=settings.pool,
-            in_process=settings.in_process,
-        ) as executor,
-        ExitStack() as stack,
-    ):
-        run = Run(settings, listener, opened.where, opened.stop, executor, workers, stack)
-        return run.search(prepare(run))

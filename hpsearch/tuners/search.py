@@ -15,6 +15,7 @@ import keras_tuner
 from keras_tuner.src.engine.hypermodel import DefaultHyperModel
 
 from hpsearch.errors import ChangedSweepError, HpsearchError, InputError, Interrupted, RefusedError
+from hpsearch.models.arrays import LoaderWithModel
 from hpsearch.models.callbacks import require_callbacks, within_epochs
 from hpsearch.models.custom import Tailored, TrackedHyperParameters, apart, trains_itself
 from hpsearch.models.discovery import declared_in, described
@@ -28,7 +29,6 @@ from hpsearch.space.space import Choices, Config, Parameter
 from hpsearch.spec.sweep import sweep_from_text
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.store import Store
-from hpsearch.tuner.models import LoaderWithModel
 from hpsearch.tuner.run import run_sweep
 from hpsearch.tuner.search import TunerSpec
 from hpsearch.tuner.settings import Settings

@@ -18,7 +18,7 @@ from hpsearch.data.specs import Arrays, InputSpec, Target, Task, TrainingData
 from hpsearch.errors import HpsearchError
 from hpsearch.models.problem import METRIC, Recipe
 from hpsearch.space.execution import Training
-from hpsearch.training.objective import Function
+from hpsearch.training.objective import FunctionSubject
 from hpsearch.training.subjects import Job
 from hpsearch.workers.local import LocalExecutor
 from hpsearch.workers.protocol import Answered, Call, Called, Lost
@@ -58,7 +58,7 @@ def executor(tmp_path):
 def job(number, objective=float):
     training = Training({"x": 1.0}, 0, ((1, number),))
     recipe = Recipe(0, "", "", METRIC, "minimize")
-    return Job(training, recipe, tensorflow=False, subject=Function(objective))
+    return Job(training, recipe, tensorflow=False, subject=FunctionSubject(objective))
 
 
 def events(executor, kind):

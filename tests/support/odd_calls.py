@@ -56,7 +56,7 @@ def tell_programs(path):
     """Say what this worker has compiled, and how much memory it has."""
     import psutil
 
-    from hpsearch.training.subjects import _PROGRAMS
+    from hpsearch.training.make import _PROGRAMS
 
     told = {
         "pid": os.getpid(),

@@ -17,6 +17,7 @@ from sklearn.datasets import load_digits
 from hpsearch.data.specs import Arrays, InputSpec, Target, Task, TrainingData
 from hpsearch.models.problem import Recipe
 from hpsearch.space.execution import Training
+from hpsearch.training.make import ModelSubject
 from hpsearch.training.subjects import Job
 from hpsearch.workers.futures import FuturesExecutor
 from hpsearch.workers.local import LocalExecutor
@@ -49,7 +50,14 @@ def job():
 
     def make(*stops, seed=0, keep=True, keep_better_than=None, tensorflow=True, **values):
         values = {"hidden_layers": 1, "units": 8, "optimizer": "adam"} | values
-        return Job(Training(values, seed, stops), RECIPE, keep_better_than, keep, tensorflow)
+        return Job(
+            Training(values, seed, stops),
+            RECIPE,
+            ModelSubject(),
+            keep_better_than,
+            keep,
+            tensorflow,
+        )
 
     return make
 

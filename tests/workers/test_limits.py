@@ -14,7 +14,7 @@ def test_a_training_that_exceeded_its_limit_took_longer_than_it(monkeypatch, beg
     clock = [10.0]
     monkeypatch.setattr(protocol, "now", lambda: clock[0])
     worker = WorkerState(number=0)
-    worker.take(Job("training", None))
+    worker.take(Job("training", None, None))
     if began is not None:
         clock[0] = began
         worker.hear(Started(0, "training"))
@@ -28,7 +28,7 @@ def test_a_training_that_is_lost_within_its_limit_counts_from_its_beginning(monk
     clock = [10.0]
     monkeypatch.setattr(protocol, "now", lambda: clock[0])
     worker = WorkerState(number=0)
-    worker.take(Job("training", None))
+    worker.take(Job("training", None, None))
     clock[0] = 10.4
     worker.hear(Started(0, "training"))
     clock[0] = 12.4

@@ -20,7 +20,7 @@ from hpsearch.errors import HpsearchError, InputError
 from hpsearch.models.problem import METRIC, Recipe
 from hpsearch.space.execution import Status, Training
 from hpsearch.spec.settings import ExecutionSettings
-from hpsearch.training.objective import Function
+from hpsearch.training.objective import FunctionSubject
 from hpsearch.training.subjects import Job
 from hpsearch.tuner.settings import require_engine
 from hpsearch.workers.protocol import Answered, EpochFinished, Lost, Said, Started
@@ -154,7 +154,9 @@ def test_fractions_of_a_gpu_are_asked_for(add, starting):
         assert {m.node for m in members(executor)} == {node.node_id}
         for number in (1, 2):
             training = Training({"variable": "CUDA_VISIBLE_DEVICES"}, 0, ((1, number),))
-            executor.submit(Job(training, recipe, subject=Function(objectives.environment_number)))
+            executor.submit(
+                Job(training, recipe, subject=FunctionSubject(objectives.environment_number))
+            )
         assert executor.ray.available_resources().get("GPU", 0) == 0
         found = answers(wait_for(executor, lambda _: not executor.busy))
     assert {(r.error, r.score) for r in found.values()} == {("", 0.0)}
