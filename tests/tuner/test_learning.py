@@ -22,6 +22,7 @@ from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.records import PACKAGES
 from hpsearch.store.store import Store
 from hpsearch.training.follow import follow
+from hpsearch.training.make import ModelSubject
 from hpsearch.training.subjects import Job
 from hpsearch.tuner.learning import Snapshots, make_planner
 from hpsearch.tuner.loop import Engine
@@ -160,7 +161,7 @@ def search(
         executor = Trains(workers, most, failing)
         engine = Engine(
             planner=make_planner(Search.of(sweep), recipe, store.executions(), results, snapshots),
-            executor=executor, store=store, snapshots=snapshots,
+            executor=executor, store=store, snapshots=snapshots, subject=ModelSubject(),
             tables=Tables(where, Task.MULTICLASS, sweep.space.names, PROVENANCE),
             listener=ignore, recipe=recipe, costs=COSTS,
              stop=Stop(), results=results,

@@ -21,6 +21,7 @@ from hpsearch.space.space import Choices, Config, Parameter, Space
 from hpsearch.store.derived import Tables
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.store import Store
+from hpsearch.training.make import ModelSubject
 from hpsearch.training.subjects import Job
 from hpsearch.tuner.learning import AdaptivePlanner, CurveReuse, Snapshots
 from hpsearch.tuner.loop import Engine
@@ -144,6 +145,7 @@ def loop_of(
         yield Engine(
             planner=planner,
             snapshots=snapshots,
+            subject=ModelSubject(),
             executor=Instant(score_of),
             store=store,
             tables=Tables(where, Task.MULTICLASS, space.names, PROVENANCE),
