@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from enum import Enum, auto
 
 from hpsearch.errors import HpsearchError
 from hpsearch.models.problem import Recipe
@@ -49,6 +50,57 @@ _START_SECONDS = 60.0
 _LONG_SECONDS = 10.0
 #: This many outcomes are reported at once, even if no proposal is wanted.
 _MOST_OUTCOMES = 256
+
+
+class Phase(Enum):
+    """What the proposer of a search can be asked."""
+
+    #: Nothing yet; only what can be foreseen is planned.
+    STARTING = auto()
+    OPEN = auto()
+    #: Nothing before it has answered.
+    ASKED = auto()
+    #: As ASKED, for proposals that were foreseen and are in training already.
+    CONFIRMING = auto()
+    #: No proposals before it has learnt an outcome.
+    WAITING = auto()
+    #: No proposals any more.
+    EXHAUSTED = auto()
+
+
+@dataclass
+class Failures:
+    """The failures of the first trainings: if all fail alike, the sweep gives up."""
+
+    _errors: list[str] = field(default_factory=list)
+    _succeeded: bool = False
+    #: The shortest training in the queue when the first ones had all exceeded a limit.
+    _shortest: int | None = None
+
+    def note(self, result: ExecutionResult) -> bool:
+        """Note the result of a training; return True if there are enough failures alike."""
+        if self._succeeded or result.status not in _FAILURES:
+            self._succeeded = True
+            return False
+        # Leave out the memory or time taken, which differs between trainings.
+        limited = result.error.startswith("memory: ") or result.status is Status.TIMEOUT
+        self._errors.append(result.status if limited else f"{result.status}: {result.error}")
+        return len(self._errors) >= _FAILURES_ALIKE and len(set(self._errors)) == 1
+
+    def may_do_with_less(self, training: Training, queue: deque[Training]) -> bool:
+        """Check if the shortest training is yet to be tried, and have it tried next."""
+        if self._shortest is None and queue:
+            queue.appendleft(queue.pop())
+            self._shortest = queue[0].number
+        return self._shortest is not None and training.number != self._shortest
+
+    def reason(self, result: ExecutionResult) -> str:
+        """Return why the sweep gives up."""
+        reason = f"the first {len(self._errors)} trainings all {_FAILURES[result.status]}"
+        reason += f": {result.error}"
+        if result.status is not Status.FAILED:
+            reason += f"; {_advice(result)}, then run it again with --retry"
+        return reason
 
 
 @dataclass
@@ -98,25 +150,17 @@ class Engine:
     #: Executions -> runs without a score; then the executions to run again.
     _runs_without_score: dict[int, int] = field(default_factory=dict)
     _again: set[int] = field(default_factory=set)
-    _failures: list[str] = field(default_factory=list)
-    _succeeded: bool = False
-    #: The shortest training in the queue when the first ones had all exceeded a limit.
-    _shortest: int | None = None
+    _failures: Failures = field(default_factory=Failures)
     _came_late: set[str] = field(default_factory=set)
     _best_score: float | None = None
-    #: True if the proposer can answer requests.
-    ready: bool = False
+    phase: Phase = Phase.STARTING
     #: True if the stored executions have been read.
     begun: bool = False
     _began: float = 0.0
     _idle_since: float = 0.0
     _has_waited: bool = False
-    asked: Inquiry | None = None
-    #: True if the current request is for foreseen proposals.
-    _confirming: bool = False
-    _exhausted: bool = False
-    #: True if the proposer needs an outcome before it proposes more.
-    _waits: bool = False
+    #: The number of proposals in the last request.
+    _room_asked: int = 0
     #: The number of proposals planned before the proposer was ready.
     _foreseen: int = 0
     #: True if this run has planned anything.
@@ -185,12 +229,14 @@ class Engine:
             raise HpsearchError(answer.error)
         for line in answer.notes:
             self.listener(Said(line, warning=True))
-        self._exhausted = answer.exhausted
-        self._waits = bool(self.asked and self.asked.room and not answer.proposals)
-        # Foreseen proposals are in training already.
-        confirms = self.ready and self._confirming
+        confirms = self.phase is Phase.CONFIRMING
         step = Step() if confirms else self.planner.take(answer.proposals)
-        self.ready, self.asked, self._confirming = True, None, False
+        if answer.exhausted:
+            self.phase = Phase.EXHAUSTED
+        elif self._room_asked and not answer.proposals:
+            self.phase = Phase.WAITING
+        else:
+            self.phase = Phase.OPEN
         self._take(step, events=answer.events)
 
     def request(self) -> Inquiry | None:
@@ -198,21 +244,21 @@ class Engine:
 
         Until the proposer is ready, train the proposals that can be foreseen.
         """
-        while not (self.asked or self._late or self.stop.reason or self.stop.signal is not None):
+        while not (self._is_asked or self._late or self._stopped):
             room = self._room()
             if room and (step := self.planner.own()):
                 self._take(step)
                 continue
-            if not self.ready:
+            if self.phase is Phase.STARTING:
                 if room and self._foresee():
                     continue
                 return None
             if self._foreseen:
                 # Request them before reporting any outcome, as if nothing had been foreseen.
-                room, self._foreseen, self._confirming = self._foreseen, 0, True
-                return self._ask(Inquiry((), room))
+                room, self._foreseen = self._foreseen, 0
+                return self._ask(Inquiry((), room), Phase.CONFIRMING)
             told = self.planner.has_outcomes
-            if told >= _MOST_OUTCOMES or (room and (told or not (self._waits or self._exhausted))):
+            if told >= _MOST_OUTCOMES or (room and (told or self.phase is Phase.OPEN)):
                 room = self.planner.room(room) if room else 0
                 return self._ask(Inquiry(self.planner.outcomes(), room, self.planner.spent))
             return None
@@ -226,9 +272,17 @@ class Engine:
         free = self.executor.free if waits else max(1, self.executor.free)
         return max(0, free - len(self._queue))
 
-    def _ask(self, request: Inquiry) -> Inquiry:
-        self.asked = request
+    def _ask(self, request: Inquiry, phase: Phase = Phase.ASKED) -> Inquiry:
+        self.phase, self._room_asked = phase, request.room
         return request
+
+    @property
+    def _is_asked(self) -> bool:
+        return self.phase in (Phase.ASKED, Phase.CONFIRMING)
+
+    @property
+    def _stopped(self) -> bool:
+        return bool(self.stop.reason) or self.stop.signal is not None
 
     def _foresee(self) -> bool:
         """Plan proposals that no outcome can change; return True if there are any."""
@@ -243,13 +297,15 @@ class Engine:
     @property
     def over(self) -> bool:
         """True if nothing is left to do."""
-        if self.stop.reason or self.stop.signal is not None:
+        if self._stopped:
             return True
         if self.executor.busy or (self._queue and not self._late):
             return False
         if self._late or self._complete:
             return True
-        return self.ready and self.asked is None and not self._wants
+        if self.phase is Phase.STARTING or self._is_asked:
+            return False
+        return not (self._foreseen or self.planner.has_outcomes or self.phase is Phase.OPEN)
 
     @property
     def settled(self) -> bool:
@@ -263,16 +319,10 @@ class Engine:
     def _complete(self) -> bool:
         """True if earlier runs left nothing to do, so that no proposer is needed."""
         strategy = self.planner.strategy
-        if self.ready or self._planned or strategy is None or strategy.rungs:
+        if self.phase is not Phase.STARTING or self._planned or strategy is None or strategy.rungs:
             # Halted trainings may have to continue.
             return False
         return self.planner.spent or strategy.exhausted
-
-    @property
-    def _wants(self) -> bool:
-        """True if `request` would return a request."""
-        untold = self._foreseen or self.planner.has_outcomes
-        return bool(untold or not (self._waits or self._exhausted))
 
     def work(self) -> None:
         """Start a training, or wait for events and handle them."""
@@ -296,11 +346,12 @@ class Engine:
         """Raise HpsearchError if an oracle has proposed nothing for too long."""
         instant = now()
         own = self.planner.strategy is not None
-        if own or self.executor.busy or (self.ready and self.asked is None):
+        starting = self.phase is Phase.STARTING
+        if own or self.executor.busy or not (starting or self._is_asked):
             self._idle_since = instant
             return
         waited = instant - self._idle_since
-        if waited > self.patience_seconds + (0.0 if self.ready else _START_SECONDS):
+        if waited > self.patience_seconds + (_START_SECONDS if starting else 0.0):
             raise HpsearchError(
                 f"method: {self.method} gave no answer within {self.patience_seconds:g} s; what "
                 "was finished is stored, so the same command continues once it is faster"
@@ -345,7 +396,7 @@ class Engine:
         """Report if the space has fewer configs than the budget allows."""
         if self.planner.spent and not self._planned:
             self._say("budget.trials is used up; a larger one tries more")
-        if self._exhausted and self.planner.left_over > 0:
+        if self.phase is Phase.EXHAUSTED and self.planner.left_over > 0:
             trials = counted(len({each.trial for each in self.executions}), "trial")
             why = (
                 f"the space is exhausted: all its configs are tried, {trials}"
@@ -525,35 +576,16 @@ class Engine:
         the queue was tried, too, since the longest trainings come first.
         """
         result = self.results.get(training.number)
-        if result is None or self._succeeded:
+        if result is None or not self._failures.note(result):
             return
-        if result.status not in _FAILURES:
-            self._succeeded = True
-            return
-        # Leave out the memory or time taken, which differs between trainings.
-        limited = result.error.startswith("memory: ") or result.status is Status.TIMEOUT
-        self._failures.append(result.status if limited else f"{result.status}: {result.error}")
-        if len(self._failures) < _FAILURES_ALIKE or len(set(self._failures)) > 1:
-            return
-        if result.status is not Status.FAILED and self._may_do_with_less(training):
-            return
-        count = len(self._failures)
-        self.stop.reason = f"the first {count} trainings all {_FAILURES[result.status]}"
-        self.stop.reason += f": {result.error}"
         if result.status is not Status.FAILED:
-            self.stop.reason += f"; {_advice(result)}, then run it again with --retry"
+            enough = any(each.status not in _FAILURES for each in self.results.values())
+            if enough or self._failures.may_do_with_less(training, self._queue):
+                return
+        self.stop.reason = self._failures.reason(result)
         if self._open:
             left = ", ".join(map(str, sorted({self._executions[n].trial for n in self._open})))
             self.stop.reason += f" (under way, and without a row: trial {left})"
-
-    def _may_do_with_less(self, training: Training) -> bool:
-        """Check if any training has had enough, or the shortest one is yet to be tried."""
-        if any(each.status not in _FAILURES for each in self.results.values()):
-            return True
-        if self._shortest is None and self._queue:
-            self._queue.appendleft(self._queue.pop())
-            self._shortest = self._queue[0].number
-        return self._shortest is not None and training.number != self._shortest
 
 
 def _advice(result: ExecutionResult) -> str:

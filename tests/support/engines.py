@@ -11,7 +11,7 @@ from hpsearch.models.problem import Problem, Recipe
 from hpsearch.search.asking import Reply, reply_of, search_with
 from hpsearch.search.strategy import Strategy
 from hpsearch.tuner.estimate import DataSizes, NetworkCosts
-from hpsearch.tuner.loop import Engine
+from hpsearch.tuner.loop import Engine, Phase
 
 RECIPE = Recipe(0, "mse", "linear", "val_accuracy", "maximize")
 COSTS = NetworkCosts(
@@ -43,7 +43,7 @@ def run_late(engine: Engine, proposer: Strategy, *, start: int, pause: int) -> N
             return
         if (inquiry := engine.request()) is not None:
             reply, due = reply_of(proposer, inquiry), step + pause
-        if step >= due and not (engine.ready and engine.asked is None):
+        if step >= due and engine.phase in (Phase.STARTING, Phase.ASKED, Phase.CONFIRMING):
             engine.take(reply)
         else:
             engine.work()
