@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import IO, TypeVar
+from typing import IO, Any, TypeVar
 
 from hpsearch.data.dataset import guess_scores, profile
 from hpsearch.data.loading import Loader
@@ -27,7 +27,7 @@ from hpsearch.spec.dump import dump_raw, dump_sweep
 from hpsearch.spec.sweep import Sweep
 from hpsearch.store.derived import Tables, best_execution
 from hpsearch.store.directory import ResultsDirectory
-from hpsearch.store.facts import Changes, Identity, installed
+from hpsearch.store.facts import Identity, installed
 from hpsearch.store.provenance import (
     identify,
     program_identity,
@@ -240,7 +240,7 @@ class Run:
             method=search.method.name,
             patience_seconds=prepared.patience_seconds,
         )
-        facts = Changes(identity=prepared.identity, task=prepared.task)
+        facts: dict[str, Any] = {"identity": prepared.identity, "task": prepared.task}
         if prepared.program is not None:
             facts["program"], facts["name"] = prepared.text, prepared.name
         elif prepared.text:
