@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from typing import Any, Protocol
 
 from hpsearch.errors import InputError
 from hpsearch.space.execution import label
-from hpsearch.store.tables import Record, column_of
+from hpsearch.store.cells import cell_of
+from hpsearch.store.tables import Record, cells_of, column_of
 
 
 class TrackerError(InputError):
@@ -36,30 +36,14 @@ def run_name(record: Record) -> str:
 def hyperparameters(record: Record) -> dict[str, bool | int | float | str]:
     """Return values by column, with lists and mappings as JSON, as in the table."""
     values: Mapping[str, Any] = record.values
-    return {
-        column_of(name): json.dumps(value) if isinstance(value, list | Mapping) else value
-        for name, value in values.items()
-    }
+    return {column_of(name): cell_of(value) for name, value in values.items()}
 
 
 def tags(record: Record) -> dict[str, str]:
     """Return the other cells of the row that are not empty, as text."""
-    result = record.result
-    cells = {
-        "trial": record.trial,
-        "config": record.config,
-        "seed": record.seed,
-        "fold": record.fold,
-        "status": result.status,
-        "scored_epoch": result.scored_epoch,
-        "epochs_trained": len(result.curve),
-        "best_epoch": result.best_epoch,
-        "best_score": result.best_score,
-        "weights": result.weights,
-        "seconds": round(result.seconds, 6),
-        "trainer": result.trainer,
-        "shared_with": record.shared_with,
-        "error": " ".join(result.error.split()),
-        **vars(record.provenance),
+    cells = cells_of(record) | {"scored_epoch": record.result.scored_epoch}
+    return {
+        name: str(value)
+        for name, value in cells.items()
+        if value not in (None, "") and name not in ("score", "method")
     }
-    return {name: str(value) for name, value in cells.items() if value not in (None, "")}
