@@ -24,8 +24,7 @@ from hpsearch.tuner.loop import Engine
 from hpsearch.tuner.search import Search
 from hpsearch.tuner.settings import Listener, Settings, log_file, require_engine, signals
 from hpsearch.tuner.steps import Prepared, Run
-from hpsearch.workers.engines import opened_executor
-from hpsearch.workers.futures import InProcessExecutor
+from hpsearch.workers.engines import InProcessExecutor, opened_executor
 from hpsearch.workers.protocol import Executor, Objective
 from hpsearch.workers.servers import Servers
 from hpsearch.workers.shared import NO_ROWS

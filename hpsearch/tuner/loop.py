@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from hpsearch.errors import HpsearchError
+from hpsearch.machine import now
 from hpsearch.models.problem import Recipe
 from hpsearch.programs.command import ProgramCall, UserProgram
 from hpsearch.search.asking import Inquiry, OracleEvent, Reply, foreseen
@@ -22,7 +23,6 @@ from hpsearch.tuner.learning import Snapshots
 from hpsearch.tuner.planning import Planner, Step, Summary
 from hpsearch.tuner.settings import Listener, Planned, Stop, Stored
 from hpsearch.wording import counted
-from hpsearch.workers.clock import now
 from hpsearch.workers.protocol import (
     Answered,
     Event,

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
 from hpsearch.data.specs import TrainingData
+from hpsearch.machine import now
 from hpsearch.models.problem import Recipe
 from hpsearch.programs.command import ProgramCall
 from hpsearch.space.execution import ExecutionResult, ResumePoint, Training
-from hpsearch.workers.clock import now
 
 #: A timed call may take as long as this many trainings, and at least this many seconds.
 _CALL_TRAININGS, _CALL_SECONDS = 10, 60.0

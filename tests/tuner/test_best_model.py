@@ -23,7 +23,7 @@ from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.store import Store
 from hpsearch.tuner.best_model import BestModel, Retrainer
 from hpsearch.workers.calls import write_model
-from hpsearch.workers.futures import InProcessExecutor
+from hpsearch.workers.engines import InProcessExecutor
 from hpsearch.workers.protocol import Call, Called, Event, Job, Lost, Started
 
 RECIPE = Recipe(3, "binary_crossentropy", "sigmoid", "val_accuracy", "maximize")

@@ -17,7 +17,7 @@ from sklearn.datasets import load_digits
 from hpsearch.data.specs import Arrays, InputSpec, Target, Task, TrainingData
 from hpsearch.models.problem import Recipe
 from hpsearch.space.execution import Training
-from hpsearch.workers.futures import FuturesExecutor
+from hpsearch.workers.engines import FuturesExecutor
 from hpsearch.workers.local import LocalExecutor
 from hpsearch.workers.protocol import Job
 from hpsearch.workers.ray.connection import connected

@@ -8,13 +8,13 @@ from typing import IO
 
 import pytest
 
-from hpsearch.workers import output
+from hpsearch import files
 
 
 @pytest.fixture
 def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[IO[str]]:
-    monkeypatch.setattr(output, "_MOST_BYTES", 1000)
-    monkeypatch.setattr(output, "_LAST_BYTES", 200)
+    monkeypatch.setattr(files, "_MOST_BYTES", 1000)
+    monkeypatch.setattr(files, "_LAST_BYTES", 200)
     with (tmp_path / "run.log").open("a+") as file:
         yield file
 
@@ -22,7 +22,7 @@ def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[IO[str]]:
 def printed(log: IO[str], numbers: range) -> str:
     log.writelines(f"line {number:04}\n" for number in numbers)
     log.flush()
-    output.cut_beginning(log)
+    files.cut_beginning(log)
     return Path(log.name).read_text()
 
 
@@ -43,6 +43,6 @@ def test_a_log_that_cannot_be_read_stays(log: IO[str]) -> None:
     with Path(log.name).open("a") as blind:
         blind.write(lines(range(200)))
         blind.flush()
-        output.cut_beginning(blind)
-    output.cut_beginning(blind)
+        files.cut_beginning(blind)
+    files.cut_beginning(blind)
     assert Path(log.name).read_text() == lines(range(200))
