@@ -26,7 +26,7 @@ _MOST_SEED = 2**31 - 1
 _DTYPES = (np.float64, np.float32)
 
 
-class _Sweep(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+class _Sweep(BaseEstimator):
     """Base class of both estimators."""
 
     _kind = ""
@@ -142,7 +142,7 @@ class _Sweep(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
         return self.network_.predict(validate_data(self, x, reset=False, dtype=_DTYPES))
 
 
-class SweepClassifier(ClassifierMixin, _Sweep):  # type: ignore[misc]
+class SweepClassifier(ClassifierMixin, _Sweep):
     """A classifier that trains many MLPs and keeps the one that scores best on held-out rows.
 
     >>> from sklearn.datasets import load_wine
@@ -223,7 +223,7 @@ class SweepClassifier(ClassifierMixin, _Sweep):  # type: ignore[misc]
         return labels
 
 
-class SweepRegressor(RegressorMixin, _Sweep):  # type: ignore[misc]
+class SweepRegressor(RegressorMixin, _Sweep):
     """A regressor that trains many MLPs and keeps the one that scores best on held-out rows.
 
     >>> from sklearn.datasets import load_diabetes

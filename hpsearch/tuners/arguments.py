@@ -141,7 +141,7 @@ def _written(blocks: Sequence[memoryview], folder: Path) -> str:
     return path
 
 
-class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
+class _Pickler(cloudpickle.Pickler):
     """Pickles datasets and mapped arrays, too."""
 
     def __init__(self, file: io.BytesIO, keep: Callable[[PickleBuffer], Any] | None) -> None:
@@ -173,7 +173,7 @@ def _graph_of(dataset: Any) -> bytes:
     """
     try:
         graph = tf.raw_ops.DatasetToGraphV2(
-            input_dataset=dataset._variant_tensor,  # noqa: SLF001 - there is no public way
+            input_dataset=dataset._variant_tensor,
             external_state_policy=_IGNORE_STATE,
         ).numpy()
     except Exception as error:  # noqa: BLE001 - whatever TensorFlow raises
@@ -203,7 +203,7 @@ def _dataset(graph: npt.NDArray[np.uint8], spec: Any) -> Any:
 # Few rows, to find hyperparameters
 
 
-class _FirstBatches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras has no types
+class _FirstBatches(keras.utils.PyDataset):
     """The first batches of a dataset, with the dataset's other attributes."""
 
     def __init__(self, dataset: keras.utils.PyDataset) -> None:

@@ -55,7 +55,7 @@ def sweep_of(tuner: Any, request: Request, found: ModelHyperparameters, model: s
         model: `module:name` of the hypermodel.
     """
     oracle, objective, method = tuner.oracle, tuner.oracle.objective, method_of(tuner)
-    engine = tuner._hpsearch  # noqa: SLF001 - its own package's
+    engine = tuner._hpsearch
     raw: dict[str, Any] = {
         "name": _name(tuner.project_name),
         "seed": int(oracle.seed),
