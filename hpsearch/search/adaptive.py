@@ -182,7 +182,6 @@ class AdaptiveStrategy:
 
     @property
     def foreseen(self) -> int:
-        """See `Strategy.foreseen`."""
         return max(0, self._initial - len(self.history))
 
     def suggest(self, random: np.random.Generator) -> Config | None:
@@ -206,7 +205,6 @@ class AdaptiveStrategy:
         return proposals
 
     def close(self) -> bool:
-        """See `Strategy.close`."""
         self.exhausted = True
         return False
 

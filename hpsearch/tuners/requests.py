@@ -1,9 +1,11 @@
-"""Turn the arguments of a tuner's `search` into a request for the engine."""
+"""Describe a tuner's search for the engine: its arguments as a request, all else as a sweep."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import inspect
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from pathlib import Path
@@ -13,14 +15,22 @@ import keras
 import keras_tuner
 import numpy as np
 import tensorflow as tf
+from keras_tuner.src.engine import objective as kt_objective
 
-from hpsearch.data.dataset import is_dataset
+from hpsearch.data.assembly import fingerprint
+from hpsearch.data.dataset import Dataset, Split, is_dataset
+from hpsearch.data.memory import InMemoryRows
 from hpsearch.data.specs import Arrays
 from hpsearch.errors import InputError
 from hpsearch.models.fit_arguments import POSITIONS, NotOnEngine, Request, request_of
+from hpsearch.models.shipping import ModelHyperparameters, model_reference
+from hpsearch.spec.sweep import Sweep, sweep_from_mapping, sweep_from_text
+from hpsearch.store.store import Store
 from hpsearch.tuners.arguments import sent
 from hpsearch.tuners.running import UserFit
 
+#: Budget of a search that only its oracle ends.
+_ENDLESS = 10**9
 #: The rows among the positional arguments of `fit`.
 _ROWS = ("x", "y")
 Part = bytes | memoryview
@@ -195,3 +205,115 @@ def _finite(count: int | None) -> int:
     if count is None:
         raise NotOnEngine("a dataset among the arguments is endless")
     return count
+
+
+def method_of(tuner: keras_tuner.Tuner) -> Mapping[str, Any]:
+    """Return the `method` of a sweep file; the tuner's oracle has a name with a colon."""
+    oracle = tuner.oracle
+    if isinstance(tuner, keras_tuner.GridSearch):
+        return {"name": "grid"}
+    if isinstance(tuner, keras_tuner.BayesianOptimization):
+        return {"name": "bayesian", **_bayesian(oracle)}
+    for known in ("HyperbandOracle", "RandomSearchOracle"):
+        if isinstance(oracle, getattr(keras_tuner.oracles, known)):
+            return {"name": f"keras_tuner.oracles:{known}"}
+    return {"name": model_reference(type(oracle))}
+
+
+def _bayesian(oracle: Any) -> dict[str, Any]:
+    options = {"beta": float(oracle.beta)}
+    default = inspect.signature(type(oracle).__init__).parameters["alpha"].default
+    if oracle.alpha != default:
+        # If omitted, the noise is fitted.
+        options["alpha"] = float(oracle.alpha)
+    if oracle.num_initial_points is not None:
+        options["num_initial_points"] = int(oracle.num_initial_points)
+    return options
+
+
+def sweep_of(tuner: Any, request: Request, found: ModelHyperparameters, model: str) -> Sweep:
+    """Return the sweep of a tuner's search.
+
+    Args:
+        found: The hyperparameters.
+        model: `module:name` of the hypermodel.
+    """
+    oracle, objective, method = tuner.oracle, tuner.oracle.objective, method_of(tuner)
+    engine = tuner._hpsearch
+    raw: dict[str, Any] = {
+        "name": _name(tuner.project_name),
+        "seed": int(oracle.seed),
+        "data": {"memory": _described(request.arrays)},
+        "model": model,
+        "metric": {
+            "name": objective.name,
+            "goal": "maximize" if objective.direction == "max" else "minimize",
+            "epoch": "best",
+        },
+        "method": dict(method),
+        "parameters": _fixed(oracle, request, found),
+        "seeds": int(engine.executions),
+        "keep": "all",
+    }
+    if oracle.max_trials and not engine.asks_the_oracle:
+        raw["budget"] = {"trials": int(oracle.max_trials)}
+    elif method["name"] != "grid":
+        # The oracle ends the search.
+        raw["budget"] = {"trials": _ENDLESS}
+    return sweep_from_mapping(raw)
+
+
+def _fixed(oracle: Any, request: Request, found: ModelHyperparameters) -> dict[str, int]:
+    """Return the epochs and batch size of all trials, unless the model declares them."""
+    # Hyperband decides the epochs, not `search`.
+    epochs = getattr(oracle, "max_epochs", None) or request.epochs
+    fixed = {"epochs": epochs, "batch_size": request.batch_size}
+    if not found.custom_fit:
+        defaults_of_fit = {"epochs": 1, "batch_size": 32}
+        fixed = {name: value or defaults_of_fit[name] for name, value in fixed.items()}
+    return {n: int(v) for n, v in fixed.items() if v is not None and n not in found.defaults}
+
+
+def summed(objective: Any) -> tuple[tuple[str, int], ...]:
+    """Return the metrics in the minimized sum, with their signs; empty for a single metric."""
+    if not isinstance(objective, kt_objective.MultiObjective):
+        return ()
+    directions = objective.name_to_direction
+    return tuple((name, 1 if way == "min" else -1) for name, way in directions.items())
+
+
+def _name(project: str) -> str:
+    cleaned = re.sub(r"[^A-Za-z0-9._-]+", "-", str(project))[:64]
+    return cleaned if cleaned.strip(".") else "tuner"
+
+
+def _described(arrays: Arrays) -> dict[str, str]:
+    """Return descriptions of the arrays for sweep.yaml."""
+    validation = arrays.x_val, arrays.y_val
+    return InMemoryRows(arrays.x_train, arrays.y_train, arrays.w_train, validation).described
+
+
+def dataset_of(request: Request) -> Dataset:
+    """Return the arrays as a dataset, without scaling, encoding or standardising them."""
+    arrays = request.arrays
+    train = Split(arrays.x_train, arrays.y_train, arrays.w_train)
+    validation = Split(arrays.x_val, arrays.y_val, arrays.w_val)
+    splits = {"train": train, "validation": validation}
+    parts = [each.in_fingerprint for each in (*request.parts, *request.inputs)]
+    parts += [request.of] if request.of else []
+    return Dataset(
+        name="memory",
+        input=request.input,
+        target=request.target,
+        train=train,
+        validation=validation,
+        test=None,
+        fingerprint=fingerprint(splits, parts),
+    )
+
+
+def row_shape_in(store: Store) -> tuple[int, ...]:
+    """Return the shape of a row of the data that a store's trials used."""
+    memory = sweep_from_text(store.facts().sweep).data.memory
+    shape = re.match(r"\(([\d, ]*)\)", memory.x if memory is not None else "")
+    return tuple(int(n) for n in re.findall(r"\d+", shape.group(1) if shape else ""))[1:]

@@ -32,10 +32,16 @@ from hpsearch.tuner.custom_model import LoaderWithModel
 from hpsearch.tuner.run import run_sweep
 from hpsearch.tuner.search import TunerSpec
 from hpsearch.tuner.settings import Settings
-from hpsearch.tuners.requests import request_for
+from hpsearch.tuners.requests import (
+    dataset_of,
+    method_of,
+    request_for,
+    row_shape_in,
+    summed,
+    sweep_of,
+)
 from hpsearch.tuners.running import TrialNames, UserFit, builds_in, is_users, require_plain_tuner
 from hpsearch.tuners.servers import close_servers, copy_worker_log, kept_servers
-from hpsearch.tuners.sweep import dataset_of, method_of, row_shape_in, summed, sweep_of
 from hpsearch.tuners.trials import Driver, TunerTrials, trial_listener, write_checkpoints
 
 
