@@ -143,30 +143,6 @@ def test_without_a_seed_the_same_code_goes_on(search):
         search(kt.RandomSearch, max_trials=4, seed=first.oracle.seed + 1)
 
 
-@pytest.mark.slow
-def test_a_search_goes_on_where_it_was(search):
-    first = search(kt.RandomSearch, max_trials=2, seed=5, executions_per_trial=2)
-    before = table()
-    again = kt.RandomSearch(
-        build,
-        objective="val_accuracy",
-        directory="d",
-        project_name="p",
-        max_trials=4,
-        seed=5,
-        executions_per_trial=2,
-    )
-    assert [t.score for t in again.oracle.get_best_trials(2)] == [
-        t.score for t in first.oracle.get_best_trials(2)
-    ]
-    more = search(kt.RandomSearch, max_trials=4, seed=5, executions_per_trial=2)
-    pd.testing.assert_frame_equal(table()[:4], before)
-    assert len(table()) == 8
-    assert len(more.oracle.trials) == 4
-    x = np.zeros((3, 8, 8, 1), "float32")
-    assert again.get_best_models()[0].predict(x, verbose=0).shape == (3, 10)
-
-
 def test_other_data_is_refused(search, images):
     search(kt.RandomSearch, max_trials=1, seed=5)
     x, y, _, _ = images
