@@ -10,7 +10,7 @@ import queue
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -150,21 +150,11 @@ class FuturesExecutor(CallsHere):
         future = self._pool.submit(_run, task, slot.number, self._digest, data)
         future.add_done_callback(lambda done: self._done.put((slot, done)))
 
-    def events(self, timeout_seconds: float) -> Sequence[Event]:
-        deadline = time.monotonic() + timeout_seconds
-        events: list[Event] = []
-        while not events:
-            remaining = deadline - time.monotonic()
-            events += super().events(min(max(0.0, remaining), _POLL_SECONDS / 10))
-            wait = _POLL_SECONDS / 10 if self.listens or events else max(0.0, remaining)
-            try:
-                with waiting(wait):
-                    done = self._done.get(timeout=wait)
-            except queue.Empty:
-                if remaining <= 0:
-                    break
-            else:
-                events += self._take(*done)
+    def _look(self, seconds: float) -> list[Event]:
+        events = super()._look(min(seconds, _POLL_SECONDS / 10))
+        wait = _POLL_SECONDS / 10 if self.listens or events else seconds
+        with suppress(queue.Empty), waiting(wait):
+            events += self._take(*self._done.get(timeout=wait))
         return events
 
     def _take(self, slot: _Slot, done: concurrent.futures.Future[Any]) -> Sequence[Event]:

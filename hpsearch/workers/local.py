@@ -27,9 +27,9 @@ from hpsearch.workers.protocol import (
     Call,
     Conversation,
     Event,
-    Executor,
     Heard,
     Job,
+    PolledExecutor,
     Retired,
     Work,
     WorkerState,
@@ -270,7 +270,7 @@ def _reason(code: int | None) -> str:
     return "no exit status" if code is None else exit_text(code)
 
 
-class LocalExecutor(Executor):
+class LocalExecutor(PolledExecutor):
     """Forked workers that share one copy of the data.
 
     Light workers (see `forkserver`) take trainings that need no TensorFlow. Loaded workers take
@@ -351,20 +351,15 @@ class LocalExecutor(Executor):
         if self._pool.partner is not None:
             self._pool.partner.send(message)
 
-    def events(self, timeout_seconds: float) -> Sequence[Event]:
-        deadline = time.monotonic() + timeout_seconds
+    def _look(self, seconds: float) -> list[Event]:
         events: list[Event] = []
-        while not events:
-            remaining = deadline - time.monotonic()
-            for worker in self._pool.ready(min(remaining, self._poll_seconds)):
-                if worker is self._pool.partner:
-                    events += self._listen(worker)
-                # Handling another worker's end may have replaced this worker.
-                elif worker in self._pool.workers.values():
-                    events += self._hear(worker)
-            self._enforce_limits()
-            if remaining <= 0:
-                break
+        for worker in self._pool.ready(min(seconds, self._poll_seconds)):
+            if worker is self._pool.partner:
+                events += self._listen(worker)
+            # Handling another worker's end may have replaced this worker.
+            elif worker in self._pool.workers.values():
+                events += self._hear(worker)
+        self._enforce_limits()
         return events
 
     def _listen(self, partner: Worker) -> list[Event]:
@@ -440,7 +435,7 @@ class LocalExecutor(Executor):
         self._pool.close()
 
 
-class CallsHere(Executor):
+class CallsHere(PolledExecutor):
     """Base of executors that train elsewhere: one worker on this machine makes calls.
 
     The first call or conversation starts it.
@@ -499,11 +494,11 @@ class CallsHere(Executor):
         while self._waiting and local.free:
             local.submit(self._waiting.popleft())
 
-    def events(self, timeout_seconds: float) -> Sequence[Event]:
+    def _look(self, seconds: float) -> list[Event]:
         """Return new events of calls; wait only if there may be some."""
         if self._local is None or not self.listens:
             return []
-        events = self._local.events(timeout_seconds)
+        events = [*self._local.events(seconds)]
         self._start_waiting(self._local)
         return events
 

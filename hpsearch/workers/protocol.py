@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
@@ -227,6 +228,23 @@ class Executor(Protocol):
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+class PolledExecutor(Executor):
+    """Base of executors that look for events until there are some."""
+
+    def events(self, timeout_seconds: float) -> Sequence[Event]:
+        deadline = time.monotonic() + timeout_seconds
+        events: list[Event] = []
+        left = 0.0
+        while not events and left >= 0:
+            left = deadline - time.monotonic()
+            events += self._look(max(0.0, left))
+        return events
+
+    def _look(self, seconds: float) -> list[Event]:
+        """Wait for at most so long, or less, and return new events."""
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)

@@ -121,28 +121,22 @@ class RayExecutor(CallsHere):
         member.take(work)
         self._fleet.talk(member, work)
 
-    def events(self, timeout_seconds: float) -> Sequence[Event]:
-        """Wait for at least one event or the timeout, then return new events in order.
+    def _look(self, seconds: float) -> list[Event]:
+        """Return new events.
 
         Raises:
             HpsearchError: The head is gone, or no worker can be started.
         """
-        deadline = time.monotonic() + timeout_seconds
-        events: list[Event] = []
-        while not events:
-            remaining = deadline - time.monotonic()
-            wait = min(max(0.0, remaining), _POLL_SECONDS)
-            events += super().events(wait if self.calling else 0.0)
-            wait = 0.0 if self.calling else wait
-            with waiting(wait):
-                told = list(self._fleet.news(wait))
-            for news in told:
-                events += self._take(news)
-            self._enforce_time()
-            if time.monotonic() - self._checked >= _CHECK_SECONDS:
-                events += self._check_cluster()
-            if remaining <= 0:
-                break
+        wait = min(seconds, _POLL_SECONDS)
+        here = wait if self.calling else 0.0
+        events = super()._look(here)
+        with waiting(wait - here):
+            told = list(self._fleet.news(wait - here))
+        for news in told:
+            events += self._take(news)
+        self._enforce_time()
+        if time.monotonic() - self._checked >= _CHECK_SECONDS:
+            events += self._check_cluster()
         return events
 
     def _take(self, news: News) -> list[Event]:
