@@ -320,27 +320,6 @@ def test_several_objectives_are_added_up(search, images, tuner_class):
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:Skipping variable loading")
-def test_the_sum_is_kerastuners(images):
-    """Of a tuner's own `run_trial`, and of KerasTuner's class."""
-    x, y, x_val, y_val = images
-    found = []
-    for cls, project in ((kt.RandomSearch, "ours"), (keras_tuner.RandomSearch, "theirs")):
-
-        class Given(cls):
-            def run_trial(self, trial, *args, **kwargs):
-                hp = trial.hyperparameters
-                numbers = {"val_accuracy": hp.get("units") / 10, "val_loss": hp.get("rate")}
-                sums = numbers["val_loss"] - numbers["val_accuracy"]
-                return {**numbers, "multi_objective": sums}
-
-        tuner = Given(build, SEVERAL, 5, seed=1, directory="d", project_name=project)
-        tuner.search(x, y, epochs=1, validation_data=(x_val, y_val), verbose=0)
-        found.append(sorted(each.score for each in tuner.oracle.trials.values()))
-    assert found[0] == found[1]
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize("frequency", [2, [1, 3]])
 def test_epochs_without_validation_have_no_score(search, images, frequency):
     """KerasTuner counts their metrics as those of the first epochs, and fails."""
