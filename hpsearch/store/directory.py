@@ -237,18 +237,19 @@ class ResultsDirectory:
         if not os.access(self.path, os.W_OK):
             raise HpsearchError(f"{self.path}: the results directory cannot be written")
         self._require_plain()
-        if self.store_elsewhere is not None and not self.store.exists():
+        if self.store_elsewhere is None:
+            if not self.store.exists():
+                self._require_nothing_foreign()
+        elif not self.store.exists():
             raise RefusedError(
                 f"{self.path}: its store is not where {self.pointer.name} says, at {self.store}; "
                 "bring it back, or use --fresh"
             )
-        if self.store_elsewhere is not None and not _is_store(self.store):
+        elif not _is_store(self.store):
             raise RefusedError(
                 f"{self.pointer}: names {self.store}, which is no store of hpsearch, or a damaged "
                 "one; correct the name, or use --fresh"
             )
-        if not self.store.exists():
-            self._require_nothing_foreign()
 
     def _own(self) -> list[Path]:
         """Return the files that a run writes here, the store first."""

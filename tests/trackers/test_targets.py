@@ -8,8 +8,7 @@ from dataclasses import replace
 import pytest
 
 from hpsearch.errors import InputError
-from hpsearch.trackers.targets import _row, make_tracker
-from hpsearch.trackers.tracker import hyperparameters, run_name, tags
+from hpsearch.trackers.targets import _row, hyperparameters, make_tracker, run_name, tags
 
 
 @pytest.mark.parametrize("target", ["", "tensorboard", "tensorboard:", "wandb:x", ":x", "mlflow"])

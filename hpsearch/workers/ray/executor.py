@@ -219,7 +219,7 @@ class RayExecutor(CallsHere):
             return self._not_started(error, reason)
         if machine_lost and member.node:
             self._nodes.lost(member.node)
-        self._check_soon()
+        self._checked = 0.0
         _LOG.warning("worker %d on %s: %s", member.number, name, reason)
         event = member.lost(reason, machine=machine_lost)
         return [] if event is None else [event]
@@ -243,10 +243,7 @@ class RayExecutor(CallsHere):
 
     def _dismiss(self, member: Member) -> None:
         self._fleet.dismiss(member)
-        self._check_soon()
-
-    def _check_soon(self) -> None:
-        # Not at once: requesting another worker blocks if the head does not answer.
+        # Request another one soon, not at once: that blocks if the head does not answer.
         self._checked = 0.0
 
     def _check_cluster(self) -> list[Event]:
