@@ -158,8 +158,6 @@ def make_search(method: str, problem: Problem, study: Study, seed: int) -> Any:
         goal="minimize",
         seed=seed,
         initial=max(10, 2 * columns) if method == "before" else None,
-        alpha=None,
-        beta=None,
         study=study if method == "prior" else None,
     )
 

@@ -34,13 +34,14 @@ from hpsearch.store.derived import Tables
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.store import Store
 from hpsearch.store.tables import Provenance
+from hpsearch.training.subjects import Job
 from hpsearch.tuner.estimate import DataSizes, NetworkCosts
 from hpsearch.tuner.learning import Snapshots, make_planner
 from hpsearch.tuner.loop import Engine
 from hpsearch.tuner.run import run_sweep
 from hpsearch.tuner.search import Search
 from hpsearch.tuner.settings import Began, RunEvent, Settings, Stop, Stored
-from hpsearch.workers.protocol import Answered, Event, Finished, Job, Started
+from hpsearch.workers.protocol import Answered, Event, Finished, Started
 
 _LIMIT_MILLISECONDS = 2.0
 _STAGES = 10

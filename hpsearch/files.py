@@ -1,9 +1,11 @@
-"""Write and lock files."""
+"""Write, lock and bound files."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
+from typing import IO, Any
 
 #: Neither follow a link in the place of a file nor wait for a FIFO.
 NO_LINK = os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
@@ -41,3 +43,23 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+#: A larger log loses all but its last bytes.
+_MOST_BYTES = 64 * 2**20
+_LAST_BYTES = 8 * 2**20
+
+
+def cut_beginning(log: IO[Any]) -> None:
+    """Cut all but the last 8 MiB of a log that has grown beyond 64 MiB.
+
+    Args:
+        log: A file open for reading and appending; any other file stays unchanged.
+    """
+    with contextlib.suppress(OSError, ValueError):
+        descriptor = log.fileno()
+        size = os.fstat(descriptor).st_size
+        if size > _MOST_BYTES:
+            last = os.pread(descriptor, _LAST_BYTES, size - _LAST_BYTES)
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, b"[the beginning was cut]\n" + last[last.find(b"\n") + 1 :])

@@ -1,4 +1,4 @@
-"""Facts about this machine: cores, memory within its control groups, forking, package versions."""
+"""Facts about this machine: cores, memory, processes, package versions, and a clock."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import contextlib
 import errno
 import os
 import stat
+import threading
+import time
 from collections.abc import Iterable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -239,3 +241,39 @@ def set_default(name: str, value: str) -> None:
 def users_value(name: str) -> str | None:
     """Return the user's value of an environment variable; None without one."""
     return None if name in _SET_HERE else os.environ.get(name)
+
+
+#: If a wait overruns by more than this, the process was suspended.
+_LATE_SECONDS = 1.0
+
+
+class _Clock(threading.local):
+    """One clock for each thread, since several threads may search at the same time."""
+
+    def __init__(self) -> None:
+        self.suspended_seconds = 0.0
+
+
+_CLOCK = _Clock()
+
+
+def now() -> float:
+    """Return monotonic seconds, without the time for which this thread's waits were suspended.
+
+    The system's monotonic clock stops while a machine sleeps, but not while its processes are
+    stopped, as by SLURM or a container's pause. Only waits count, so a busy driver extends no
+    limit.
+    """
+    return time.monotonic() - _CLOCK.suspended_seconds
+
+
+@contextlib.contextmanager
+def waiting(seconds: float) -> Iterator[None]:
+    """Within this context, record by how much a wait of at most `seconds` overruns."""
+    began = time.monotonic()
+    try:
+        yield
+    finally:
+        late = time.monotonic() - began - seconds
+        if late > _LATE_SECONDS:
+            _CLOCK.suspended_seconds += late

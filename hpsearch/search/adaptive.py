@@ -87,9 +87,7 @@ class History:
             if epochs < self._epochs.get(identity, 0):
                 continue
             self._epochs[identity] = epochs
-            loss = math.inf
-            if outcome.score is not None and math.isfinite(outcome.score):
-                loss = self._sign * outcome.score
+            loss = self._loss(outcome)
             place = self._places.get(identity)
             if place is not None:
                 self._losses[place] = loss
@@ -97,6 +95,11 @@ class History:
                 self._foreign[identity] = (self._foreign[identity][0], loss)
             else:
                 self._foreign[identity] = (self._encoding.row_if_inside(outcome.config), loss)
+
+    def _loss(self, outcome: Outcome) -> float:
+        if outcome.score is None or not math.isfinite(outcome.score):
+            return math.inf
+        return self._sign * outcome.score
 
     def observations(self) -> Observations:
         """Return the configs that the space can express."""
@@ -161,7 +164,7 @@ class AdaptiveStrategy:
         *,
         goal: str,
         seed: int,
-        initial: int | None,
+        initial: int | None = None,
         study: Study | None = None,
     ) -> None:
         self.space = space
@@ -179,7 +182,6 @@ class AdaptiveStrategy:
 
     @property
     def foreseen(self) -> int:
-        """See `Strategy.foreseen`."""
         return max(0, self._initial - len(self.history))
 
     def suggest(self, random: np.random.Generator) -> Config | None:
@@ -203,7 +205,6 @@ class AdaptiveStrategy:
         return proposals
 
     def close(self) -> bool:
-        """See `Strategy.close`."""
         self.exhausted = True
         return False
 

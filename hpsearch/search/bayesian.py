@@ -17,8 +17,7 @@ from threadpoolctl import threadpool_limits
 
 from hpsearch.search.adaptive import AdaptiveStrategy, Observations
 from hpsearch.search.encoding import Array
-from hpsearch.search.prior import Study
-from hpsearch.space.space import Config, Space
+from hpsearch.space.space import Config
 
 _ROOT5 = np.sqrt(5.0)
 _LEAST_NOISE = 1e-6
@@ -168,31 +167,19 @@ _LEAST_SPREAD = 1e-6
 class BayesianStrategy(AdaptiveStrategy):
     """Proposes the config with the greatest expected improvement on the best score.
 
-    Args:
-        initial: The number of configs, known or in training, before the process proposes; by
-            default see `AdaptiveStrategy`.
+    Attributes:
         alpha: Observation noise on the kernel matrix's diagonal, as in KerasTuner, for scores
             scaled to a variance of 1; fitted if None.
         beta: If given, the lower confidence bound `mean - beta * deviation` decides instead, as
             in KerasTuner.
     """
 
-    def __init__(
-        self,
-        space: Space,
-        listed: Sequence[Config],
-        *,
-        goal: str,
-        seed: int,
-        initial: int | None,
-        alpha: float | None,
-        beta: float | None,
-        study: Study | None = None,
-    ) -> None:
-        super().__init__(space, listed, goal=goal, seed=seed, initial=initial, study=study)
-        self._alpha = alpha
-        self._beta = beta
-        self._categories = np.array([not d.ordered for d in self.encoding.dimensions], bool)
+    alpha: float | None = None
+    beta: float | None = None
+
+    @cached_property
+    def _categories(self) -> npt.NDArray[np.bool_]:
+        return np.array([not d.ordered for d in self.encoding.dimensions], bool)
 
     @cached_property
     def _spread(self) -> float:
@@ -207,13 +194,19 @@ class BayesianStrategy(AdaptiveStrategy):
         if np.isfinite(known.losses).sum() < 2 or not self.encoding.dimensions:
             return None
         with threadpool_limits(1, "blas"):
-            features, losses = self._features(known.rows), _warped(known.losses)
-            process = GaussianProcess(features, losses, self._categories, self._alpha)
-            best = float(process.y.min()) - _MARGIN * (self.history.proposed % 2)
-            process.add_pending(self._features(known.pending))
+            process, lowest, parents = self._fitted(known)
+            best = lowest - _MARGIN * (self.history.proposed % 2)
             if self.table is not None:
                 return self._best_in_table(*self.table, process, best)
-            return self._best_found(random, process, best, known)
+            return self._best_found(random, process, best, parents)
+
+    def _fitted(self, known: Observations) -> tuple[GaussianProcess, float, Observations]:
+        """Return the process, the loss to improve on, and the configs to search around."""
+        features, losses = self._features(known.rows), _warped(known.losses)
+        process = GaussianProcess(features, losses, self._categories, self.alpha)
+        lowest = float(process.y.min())
+        process.add_pending(self._features(known.pending))
+        return process, lowest, known
 
     def _features(self, rows: Array, foreseen: Array | None = None) -> Array:
         """Return rows without NaN: an inactive number is 0.5, an inactive category a separate one.
@@ -232,8 +225,8 @@ class BayesianStrategy(AdaptiveStrategy):
     def _utility(self, rows: Array, process: GaussianProcess, best: float) -> Array:
         foreseen = self.foreseen_losses(rows)
         mean, deviation = process.predict(self._features(rows, foreseen))
-        if self._beta is not None:
-            return self._beta * deviation - mean
+        if self.beta is not None:
+            return self.beta * deviation - mean
         return _log_improvement(mean, deviation, best) - self.belief * foreseen
 
     def _best_in_table(
@@ -312,24 +305,15 @@ class RungBayesianStrategy(BayesianStrategy):
     It needs a history with rungs: `fidelity.EveryRung`.
     """
 
-    def suggest(self, random: np.random.Generator) -> Config | None:
-        """Return a new config; None if fewer than two have a score, or if no new one is found."""
-        known = _limited(self.history.observations())
-        if np.isfinite(known.losses).sum() < 2 or not self.encoding.dimensions:
-            return None
-        with threadpool_limits(1, "blas"):
-            rows, rungs = known.rows[:, :-1], known.rows[:, -1]
-            features, losses = self._features(rows), _warped(known.losses)
-            told = np.column_stack([features, rungs])
-            process = _RungProcess(told, losses, self._categories, self._alpha)
-            means, _ = process.predict(features)
-            best = float(means.min()) - _MARGIN * (self.history.proposed % 2)
-            process.add_pending(_topped(self._features(known.pending)))
-            if self.table is not None:
-                return self._best_in_table(*self.table, process, best)
-            _, first = np.unique(features, axis=0, return_index=True)
-            parents = Observations(rows[first], means[first], known.pending)
-            return self._best_found(random, process, best, parents)
+    def _fitted(self, known: Observations) -> tuple[GaussianProcess, float, Observations]:
+        rows, rungs = known.rows[:, :-1], known.rows[:, -1]
+        features, losses = self._features(rows), _warped(known.losses)
+        told = np.column_stack([features, rungs])
+        process = _RungProcess(told, losses, self._categories, self.alpha)
+        means, _ = process.predict(features)
+        process.add_pending(_topped(self._features(known.pending)))
+        _, first = np.unique(features, axis=0, return_index=True)
+        return process, float(means.min()), Observations(rows[first], means[first], known.pending)
 
 
 def _limited(known: Observations) -> Observations:

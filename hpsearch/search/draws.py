@@ -190,7 +190,6 @@ class DrawStrategy:
         return proposals
 
     def close(self) -> bool:
-        """See `Strategy.close`."""
         self.exhausted = True
         return False
 

@@ -36,10 +36,8 @@ class RungHistory(History):
         """Record outcomes; the last one for a config and rung counts."""
         super().tell(outcomes)
         for outcome in outcomes:
-            loss = math.inf
-            if outcome.score is not None and math.isfinite(outcome.score):
-                loss = self._sign * outcome.score
-            self._at.setdefault(outcome.config.id, {})[self._place(outcome)] = loss
+            reached = self._at.setdefault(outcome.config.id, {})
+            reached[self._place(outcome)] = self._loss(outcome)
 
     def beats(self, first: str, second: str) -> bool:
         """Compare two proposals at the highest rung that both reached; a failed one never wins."""

@@ -166,7 +166,6 @@ class HalvingStrategy:
 
     @property
     def foreseen(self) -> int:
-        """See `Strategy.foreseen`."""
         # The first outcomes decide if one of their configs continues, or another begins.
         return 0 if self._orders else self._proposer.foreseen
 

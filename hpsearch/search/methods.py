@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from hpsearch.search.draws import FIXED_METHODS, DrawStrategy
 from hpsearch.search.halving import AshaStrategy, HyperbandStrategy, at_top, rungs_below, rungs_of
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from hpsearch.search.adaptive import AdaptiveStrategy
     from hpsearch.search.prior import Study
 
+_Learner = TypeVar("_Learner", bound="AdaptiveStrategy")
 #: The factor of KerasTuner's Hyperband.
 _FACTOR = 3
 #: How often a training halts below the top, unless `min_epochs` is given: after even fewer epochs,
@@ -62,36 +63,33 @@ def _study(search: _Search) -> Study | None:
     return shipped().of(search.kinds) if search.kinds else shipped()
 
 
-def _tpe(search: _Search) -> AdaptiveStrategy:
-    # SciPy is slow to import.
-    from hpsearch.search.tpe import TPEStrategy
-
-    return TPEStrategy(
-        search.space,
-        search.listed,
-        goal=search.goal,
-        seed=search.seed,
-        initial=search.options.get("num_initial_points"),
-        candidates=search.options.get("candidates", 24),
-        study=_study(search),
-    )
-
-
-def _bayesian(search: _Search, *, of_rungs: bool = False) -> AdaptiveStrategy:
-    # SciPy is slow to import.
-    from hpsearch.search.bayesian import BayesianStrategy, RungBayesianStrategy
-
-    kind = RungBayesianStrategy if of_rungs else BayesianStrategy
+def _learner(search: _Search, kind: type[_Learner]) -> _Learner:
     return kind(
         search.space,
         search.listed,
         goal=search.goal,
         seed=search.seed,
         initial=search.options.get("num_initial_points"),
-        alpha=search.options.get("alpha"),
-        beta=search.options.get("beta"),
         study=_study(search),
     )
+
+
+def _tpe(search: _Search) -> AdaptiveStrategy:
+    # SciPy is slow to import.
+    from hpsearch.search.tpe import TPEStrategy
+
+    strategy = _learner(search, TPEStrategy)
+    strategy.candidates = search.options.get("candidates", strategy.candidates)
+    return strategy
+
+
+def _bayesian(search: _Search, *, of_rungs: bool = False) -> AdaptiveStrategy:
+    # SciPy is slow to import.
+    from hpsearch.search.bayesian import BayesianStrategy, RungBayesianStrategy
+
+    strategy = _learner(search, RungBayesianStrategy if of_rungs else BayesianStrategy)
+    strategy.alpha, strategy.beta = search.options.get("alpha"), search.options.get("beta")
+    return strategy
 
 
 def _auto(search: _Search) -> Strategy:

@@ -146,7 +146,7 @@ def released(oracle: keras_tuner.Oracle) -> Iterator[None]:
             lock.release()
 
 
-class StrategyOracle(keras_tuner.Oracle):  # type: ignore[misc]  # KerasTuner has no types
+class StrategyOracle(keras_tuner.Oracle):
     """Passes a strategy's proposals to KerasTuner's trials, and their scores back.
 
     A proposal with a number of epochs sets the values of KerasTuner's Hyperband: `tuner/epochs`,

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 from scipy.special import logsumexp, ndtr, ndtri
 
 from hpsearch.search.adaptive import AdaptiveStrategy
 from hpsearch.search.encoding import Array, Encoding
-from hpsearch.search.prior import Study
-from hpsearch.space.space import Config, Space
+from hpsearch.space.space import Config
 
 #: Width of a kernel on [0, 1]: at first, and the minimum to which it shrinks with more configs.
 _WIDTH = 0.1
@@ -128,25 +126,11 @@ class TPEStrategy(AdaptiveStrategy):
 
     Candidates are drawn near good configs. Failed configs and those in training count as others.
 
-    Args:
-        initial: The number of configs, known or in training, before a candidate is proposed; by
-            default see `AdaptiveStrategy`.
+    Attributes:
         candidates: The number drawn for each proposal.
     """
 
-    def __init__(
-        self,
-        space: Space,
-        listed: Sequence[Config],
-        *,
-        goal: str,
-        seed: int,
-        initial: int | None,
-        candidates: int,
-        study: Study | None = None,
-    ) -> None:
-        super().__init__(space, listed, goal=goal, seed=seed, initial=initial, study=study)
-        self._candidates = candidates
+    candidates = 24
 
     def suggest(self, random: np.random.Generator) -> Config | None:
         """Return a new config; None if fewer than two have a score, or if no new one is found."""
@@ -162,7 +146,7 @@ class TPEStrategy(AdaptiveStrategy):
         rest = np.concatenate([known.rows[others], known.pending])
         bad = Parzen(self.encoding, rest, np.ones(len(rest)))
         for attempt in range(_ATTEMPTS):
-            points = good.sample(random, self._candidates * 2**attempt)
+            points = good.sample(random, self.candidates * 2**attempt)
             rows = self.encoding.rows(points)
             ratio = good.log_density(rows) - bad.log_density(rows)
             ratio -= self.belief * self.foreseen_losses(rows)

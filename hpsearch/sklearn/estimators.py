@@ -26,7 +26,7 @@ _MOST_SEED = 2**31 - 1
 _DTYPES = (np.float64, np.float32)
 
 
-class _Sweep(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+class _Sweep(BaseEstimator):
     """Base class of both estimators."""
 
     _kind = ""
@@ -101,16 +101,8 @@ class _Sweep(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
             rows, aside = holdout(len(x), self.validation_fraction, random, classes)
             validation = tuple(each[aside] for each in train)
             train = tuple(each[rows] for each in train)
-        found = search(
-            self._raw(seed),
-            train,
-            validation,
-            cv=self.cv,
-            task=self._kind,
-            scale=self.scale,
-            workers=_workers(self.n_jobs),
-            out=None if self.out is None else Path(self.out),
-        )
+        out = None if self.out is None else Path(self.out)
+        found = search(self._raw(seed), train, validation, _workers(self.n_jobs), out)
         self.network_ = found.network
         sign = 1.0 if found.network.problem.recipe.goal == "maximize" else -1.0
         self.best_params_, self.best_score_ = found.params, sign * found.score
@@ -118,23 +110,19 @@ class _Sweep(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
         return self
 
     def _raw(self, seed: int) -> dict[str, Any]:
-        """Return the parameters as a sweep file's mapping, without `name` and `data`."""
-        bounded = self.trials is not None or self.time_seconds is not None
-        default = "auto" if bounded else "grid"
-        raw = {
+        """Return the parameters as a sweep file's mapping, without a name."""
+        return {
             "seed": seed,
-            "parameters": dict(self.parameters or {}),
-            "method": self.method or (None if self.configs and not bounded else default),
-            "budget": _given(trials=self.trials, time=self.time_seconds),
+            "data": {"scale": self.scale, "task": self._kind, "seed": seed, "cv": self.cv},
+            "parameters": self.parameters,
+            "method": self.method,
+            "budget": {"trials": self.trials, "time": self.time_seconds},
             "metric": self.metric,
-            "model": _given(loss=self.loss),
+            "model": {"loss": self.loss},
             "early_stopping": self.early_stopping,
-            "seeds": self.seeds if isinstance(self.seeds, int) else list(self.seeds),
-            "constraints": list(self.constraints),
-            "configs": [dict(config) for config in self.configs],
-        }
-        return {key: value for key, value in raw.items() if value not in (None, {}, [])} | {
-            "parameters": raw["parameters"]
+            "seeds": self.seeds,
+            "constraints": self.constraints,
+            "configs": self.configs,
         }
 
     def _outputs(self, x: Any) -> npt.NDArray[np.float32]:
@@ -142,7 +130,7 @@ class _Sweep(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
         return self.network_.predict(validate_data(self, x, reset=False, dtype=_DTYPES))
 
 
-class SweepClassifier(ClassifierMixin, _Sweep):  # type: ignore[misc]
+class SweepClassifier(ClassifierMixin, _Sweep):
     """A classifier that trains many MLPs and keeps the one that scores best on held-out rows.
 
     >>> from sklearn.datasets import load_wine
@@ -223,7 +211,7 @@ class SweepClassifier(ClassifierMixin, _Sweep):  # type: ignore[misc]
         return labels
 
 
-class SweepRegressor(RegressorMixin, _Sweep):  # type: ignore[misc]
+class SweepRegressor(RegressorMixin, _Sweep):
     """A regressor that trains many MLPs and keeps the one that scores best on held-out rows.
 
     >>> from sklearn.datasets import load_diabetes
@@ -276,7 +264,3 @@ def _workers(n_jobs: int | None) -> int | None:
     if n_jobs < 1:
         raise ValueError(f"n_jobs must be a number of processes, -1 or None, not {n_jobs}")
     return n_jobs
-
-
-def _given(**settings: Any) -> dict[str, Any]:
-    return {key: value for key, value in settings.items() if value is not None}

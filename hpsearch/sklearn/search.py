@@ -14,12 +14,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from hpsearch.arguments import method_of, sweep_of
 from hpsearch.data.dataset import Dataset, Options
 from hpsearch.data.loading import dataset_from_arrays
 from hpsearch.data.memory import InMemoryRows
-from hpsearch.errors import InputError, SweepFileError
+from hpsearch.errors import InputError
 from hpsearch.models.problem import Problem
-from hpsearch.spec.sweep import Sweep, sweep_from_mapping
+from hpsearch.spec.sweep import Sweep
 from hpsearch.store.provenance import make_recipe
 from hpsearch.store.store import Store
 from hpsearch.store.tables import goal_of, hyperparameter_columns, hyperparameter_of, read_table
@@ -196,19 +197,14 @@ def search(
     raw: Mapping[str, Any],
     train: tuple[Any, ...],
     validation: tuple[Any, ...] | None,
-    *,
-    cv: int | None,
-    task: Any,
-    scale: Any,
     workers: int | None,
     out: Path | None,
 ) -> SearchResult:
     """Run the sweep that `raw` describes on arrays.
 
     Args:
-        raw: The mapping of a sweep file, without `name` and `data`.
-        train, validation: x, y and optionally the rows' weights; no validation with `cv`.
-        cv: The number of folds of `train`, or None.
+        raw: The mapping of a sweep file, without a name.
+        train, validation: x, y and optionally the rows' weights; no validation with folds.
         workers: The number of processes that train; 1 trains in this one.
         out: The results directory; None keeps nothing on disk.
 
@@ -218,28 +214,20 @@ def search(
     """
     x, y, weights = (*train, None)[:3]
     about = InMemoryRows(x, y, weights, validation=validation).described
-    data: dict[str, Any] = {"scale": scale, "task": task, "seed": raw["seed"]}
-    if validation is None:
-        data["cv"] = cv
     try:
-        sweep = sweep_from_mapping({**raw, "name": "estimator", "data": {**data, "memory": about}})
+        method = method_of(raw["method"], bool(raw["configs"]), *raw["budget"].values())
+        data = {**raw["data"], "memory": about}
+        sweep = sweep_of({**raw, "name": "estimator", "data": data, "method": method})
+        options = Options(
+            seed=sweep.data.seed, scale=sweep.data.scale, task=sweep.data.task, cv=sweep.data.cv
+        )
         loaded = dataset_from_arrays(
-            x,
-            y,
-            sample_weight=weights,
-            validation_data=validation,
-            options=Options(
-                seed=sweep.data.seed, scale=sweep.data.scale, task=task, cv=sweep.data.cv
-            ),
-            name="fit",
+            x, y, sample_weight=weights, validation_data=validation, options=options, name="fit"
         )
         if out is not None:
             return _run(sweep, loaded, workers, out)
         with tempfile.TemporaryDirectory(prefix="hpsearch-") as scratch:
             return _run(sweep, loaded, workers, Path(scratch))
-    except SweepFileError as error:
-        lines = [f"{each.path}: {each.message}".removeprefix(": ") for each in error.problems]
-        raise ValueError("\n".join(lines)) from None
     except InputError as error:
         raise ValueError(str(error)) from error
 

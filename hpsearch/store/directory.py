@@ -52,26 +52,42 @@ def _may_move(store: Path) -> bool:
     return not store.exists() or (_is_store(store) and not in_use)
 
 
+class _File:
+    """The path of a file in a results directory."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, where: ResultsDirectory, owner: type) -> Path:
+        return where.path / self._name
+
+
 @dataclass(frozen=True)
 class ResultsDirectory:
     """The paths of a sweep's files; only this class knows their names."""
 
     path: Path
 
-    @property
-    def results(self) -> Path:
-        """The table of results, a row for each execution."""
-        return self.path / "results.csv"
-
-    @property
-    def curves(self) -> Path:
-        """The learning curves, a row for each epoch of an execution."""
-        return self.path / "curves.csv"
-
-    @property
-    def sweep(self) -> Path:
-        """The resolved sweep."""
-        return self.path / "sweep.yaml"
+    #: The table of results, a row for each execution.
+    results = _File("results.csv")
+    #: The learning curves, a row for each epoch of an execution.
+    curves = _File("curves.csv")
+    #: The resolved sweep.
+    sweep = _File("sweep.yaml")
+    #: The best trial's model.
+    model = _File("best.keras")
+    #: The report, a self-contained page.
+    report = _File("report.html")
+    #: The messages of driver and workers.
+    log = _File("run.log")
+    #: The files that a program's trials leave, in a directory for each trial.
+    trials = _File("trials")
+    #: Marks that directory as a run's, not the user's or another run's.
+    mark_of_trials = _File("trials/.hpsearch")
+    #: The file that names a store outside this directory.
+    pointer = _File(".store")
+    #: The lock of the directory itself.
+    own_lock = _File(".lock")
 
     @property
     def store(self) -> Path:
@@ -91,11 +107,6 @@ class ResultsDirectory:
             )
 
     @property
-    def pointer(self) -> Path:
-        """The file that names a store outside this directory."""
-        return self.path / ".store"
-
-    @property
     def store_elsewhere(self) -> Path | None:
         """The store that the pointer names; None if it names no file."""
         if not self.pointer.is_file():
@@ -108,11 +119,6 @@ class ResultsDirectory:
         # A run writes absolute paths.
         path = Path(place)
         return path if path.is_absolute() and path.name and "\0" not in place else None
-
-    @property
-    def own_lock(self) -> Path:
-        """The lock of the directory itself."""
-        return self.path / ".lock"
 
     @property
     def lock(self) -> Path:
@@ -157,31 +163,6 @@ class ResultsDirectory:
         """
         self.check()
         write_atomically(path, content)
-
-    @property
-    def model(self) -> Path:
-        """The best trial's model."""
-        return self.path / "best.keras"
-
-    @property
-    def report(self) -> Path:
-        """The report, a self-contained page."""
-        return self.path / "report.html"
-
-    @property
-    def log(self) -> Path:
-        """The messages of driver and workers."""
-        return self.path / "run.log"
-
-    @property
-    def trials(self) -> Path:
-        """The files that a program's trials leave, in a directory for each trial."""
-        return self.path / "trials"
-
-    @property
-    def mark_of_trials(self) -> Path:
-        """The file that marks the directory as a run's, not the user's or another run's."""
-        return self.trials / ".hpsearch"
 
     def prepare_trials(self) -> None:
         """Create the directory of a program's trials, with its mark.
@@ -256,18 +237,19 @@ class ResultsDirectory:
         if not os.access(self.path, os.W_OK):
             raise HpsearchError(f"{self.path}: the results directory cannot be written")
         self._require_plain()
-        if self.store_elsewhere is not None and not self.store.exists():
+        if self.store_elsewhere is None:
+            if not self.store.exists():
+                self._require_nothing_foreign()
+        elif not self.store.exists():
             raise RefusedError(
                 f"{self.path}: its store is not where {self.pointer.name} says, at {self.store}; "
                 "bring it back, or use --fresh"
             )
-        if self.store_elsewhere is not None and not _is_store(self.store):
+        elif not _is_store(self.store):
             raise RefusedError(
                 f"{self.pointer}: names {self.store}, which is no store of hpsearch, or a damaged "
                 "one; correct the name, or use --fresh"
             )
-        if not self.store.exists():
-            self._require_nothing_foreign()
 
     def _own(self) -> list[Path]:
         """Return the files that a run writes here, the store first."""

@@ -183,7 +183,9 @@ def _wrong(part: str, lines: Sequence[str]) -> Iterator[Finding]:
 def _tables(where: ResultsDirectory, contents: _Contents) -> Iterator[Finding]:
     files = (where.results, where.curves)
     try:
-        expected = _tables_of(where, contents)
+        tables = tables_of(where, contents.facts)
+        records = tables.records(contents.executions, contents.results)
+        expected = tables.results(records), tables.curves(records)
     except (KeyError, ValueError, TypeError, HpsearchError):
         for path in files:
             text = "cannot be compared with the store, which does not say what was run"
@@ -205,17 +207,6 @@ def _tables(where: ResultsDirectory, contents: _Contents) -> Iterator[Finding]:
             text = f"{counted(len(cells) - len(found), 'row')} repeated"
             yield Finding(path.name, Severity.WRONG, text)
         yield from _differences(path.name, found, _rows(_written(table), keys))
-
-
-def _tables_of(where: ResultsDirectory, contents: _Contents) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Make results.csv and curves.csv from the store.
-
-    Raises:
-        StoreError: The store lacks necessary facts.
-    """
-    tables = tables_of(where, contents.facts)
-    records = tables.records(contents.executions, contents.results)
-    return tables.results(records), tables.curves(records)
 
 
 Rows = Mapping[tuple[Any, ...], Mapping[Any, Any]]

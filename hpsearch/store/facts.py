@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from hpsearch.data.specs import Task
 from hpsearch.machine import version_of
@@ -19,6 +19,8 @@ from hpsearch.wording import listing, number
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_Value = TypeVar("_Value")
 
 
 @dataclass(frozen=True)
@@ -129,22 +131,30 @@ class Evaluation:
         return cls(**{**record, "metrics": metrics, **answers})
 
 
-class Changes(TypedDict, total=False):
-    """Facts to store; see the properties of `Facts`."""
+class _Fact(Generic[_Value]):
+    """A fact of `Facts`, and how a row of the table `meta` holds it.
 
-    identity: Identity
-    sweep: str
-    task: Task
-    classes: tuple[str, ...]
-    kind: Kind
-    asked: tuple[str, ...]
-    best_model: str
-    best_digest: str
-    evaluations: tuple[Evaluation, ...]
-    guesses: Mapping[str, float]
-    predictions: Evaluation | None
-    program: str
-    name: str
+    Args:
+        missing: The value without such a row.
+        decode, encode: Convert the row's text to the value, and back.
+        key: The row's key; by default the fact's name.
+    """
+
+    def __init__(
+        self,
+        missing: _Value,
+        decode: Callable[[str], _Value],
+        encode: Callable[[Any], str] = str,
+        key: str = "",
+    ) -> None:
+        self._missing, self._decode, self.encode, self.key = missing, decode, encode, key
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.key = self.key or name
+
+    def __get__(self, facts: Facts, owner: type) -> _Value:
+        text = facts.meta.get(self.key)
+        return self._missing if text is None else self._decode(text)
 
 
 @dataclass(frozen=True)
@@ -153,91 +163,45 @@ class Facts:
 
     meta: Mapping[str, str]
 
-    @property
-    def identity(self) -> Identity | None:
-        """The properties that all rows share."""
-        return Identity.from_json(self.meta["identity"]) if "identity" in self.meta else None
+    #: The properties that all rows share.
+    identity = _Fact[Identity | None](None, Identity.from_json, Identity.to_json)
+    #: The resolved sweep, as YAML.
+    sweep = _Fact("", str)
+    #: The resolved sweep of a program, as YAML, and its name; empty for any other.
+    program, name = _Fact("", str), _Fact("", str)
+    #: The task, such as classification.
+    task = _Fact[Task | None](None, Task)
+    #: Class names in the order of the model's outputs; empty without classes.
+    classes = _Fact[tuple[str, ...]]((), lambda text: tuple(json.loads(text)), json.dumps)
+    #: The kind of the configs; the store of an MLP sweep does not name it.
+    kind = _Fact(Kind.MLP, Kind)
+    #: `Recipe.asked` of a custom model.
+    asked = _Fact[tuple[str, ...]]((), lambda text: tuple(text.split()), " ".join)
+    #: `EXECUTION:CONFIG` of the model in best.keras.
+    best_model = _Fact("", str)
+    #: The SHA-256 of best.keras as a run wrote it.
+    best_digest = _Fact("", str)
+    #: Every recorded evaluation, in order of time.
+    evaluations = _Fact[tuple[Evaluation, ...]](
+        (),
+        lambda text: tuple(map(Evaluation.from_record, json.loads(text))),
+        lambda evaluations: json.dumps([asdict(each) for each in evaluations]),
+        key="looks",
+    )
+    #: The metrics of always guessing one value; empty if not known.
+    guesses = _Fact[Mapping[str, float]]({}, json.loads, json.dumps)
+    #: The predictions of best.keras for its validation split, if the run kept them.
+    predictions = _Fact[Evaluation | None](
+        None,
+        lambda text: Evaluation.from_record(json.loads(text)) if text else None,
+        lambda found: "" if found is None else json.dumps(asdict(found)),
+    )
 
-    @property
-    def sweep(self) -> str:
-        """The resolved sweep, as YAML."""
-        return self.meta.get("sweep", "")
-
-    @property
-    def program(self) -> str:
-        """The resolved sweep of a program, as YAML; empty for any other."""
-        return self.meta.get("program", "")
-
-    @property
-    def name(self) -> str:
-        """The name of a program's sweep; empty for any other."""
-        return self.meta.get("name", "")
-
-    @property
-    def task(self) -> Task | None:
-        """The task, such as classification."""
-        return Task(self.meta["task"]) if "task" in self.meta else None
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Class names in the order of the model's outputs; empty without classes."""
-        return tuple(json.loads(self.meta.get("classes", "[]")))
-
-    @property
-    def kind(self) -> Kind:
-        """The kind of the configs; the store of an MLP sweep does not name it."""
-        return Kind(self.meta.get("kind", Kind.MLP))
-
-    @property
-    def asked(self) -> tuple[str, ...]:
-        """`Recipe.asked` of a custom model."""
-        return tuple(self.meta.get("asked", "").split())
-
-    @property
-    def best_model(self) -> str:
-        """`EXECUTION:CONFIG` of the model in best.keras."""
-        return self.meta.get("best_model", "")
-
-    @property
-    def best_digest(self) -> str:
-        """The SHA-256 of best.keras as a run wrote it."""
-        return self.meta.get("best_digest", "")
-
-    @property
-    def evaluations(self) -> tuple[Evaluation, ...]:
-        """Every recorded evaluation, in order of time."""
-        return tuple(map(Evaluation.from_record, json.loads(self.meta.get("looks", "[]"))))
-
-    @property
-    def guesses(self) -> dict[str, float]:
-        """The metrics of always guessing one value; empty if not known."""
-        return dict(json.loads(self.meta.get("guesses", "{}")))
-
-    @property
-    def predictions(self) -> Evaluation | None:
-        """The predictions of best.keras for its validation split, if the run kept them."""
-        text = self.meta.get("predictions", "")
-        return Evaluation.from_record(json.loads(text)) if text else None
-
-    @staticmethod
-    def encoded(**changes: Unpack[Changes]) -> dict[str, str]:
-        """Encode some facts as rows of `meta`."""
-        rows: dict[str, Any] = dict(changes)
-        if "identity" in changes:
-            rows["identity"] = changes["identity"].to_json()
-        if "classes" in changes:
-            rows["classes"] = json.dumps(changes["classes"])
-        if "guesses" in changes:
-            rows["guesses"] = json.dumps(dict(changes["guesses"]))
-        if "predictions" in changes:
-            found = changes["predictions"]
-            rows["predictions"] = "" if found is None else json.dumps(asdict(found))
-        if "asked" in changes:
-            rows["asked"] = " ".join(changes["asked"])
-        if "evaluations" in changes:
-            del rows["evaluations"]
-            rows["looks"] = json.dumps([asdict(each) for each in changes["evaluations"]])
-        return {key: str(value) for key, value in rows.items()}
+    @classmethod
+    def encoded(cls, **changes: Any) -> dict[str, str]:
+        """Encode some facts, by name, as rows of `meta`."""
+        facts = {name: vars(cls)[name] for name in changes}
+        return {fact.key: fact.encode(changes[name]) for name, fact in facts.items()}
 
 
 def errors_text(trial: pd.Series[Any], facts: Facts) -> str:

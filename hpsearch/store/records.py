@@ -1,10 +1,11 @@
-"""The contents of the store's rows: JSON records, NPZ arrays, checksums."""
+"""The schema of a store, and its rows: JSON records, NPZ arrays, checksums."""
 
 from __future__ import annotations
 
 import hashlib
 import io
 import json
+import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,30 +14,37 @@ import numpy as np
 import numpy.typing as npt
 
 from hpsearch.space.execution import Curve, ExecutionResult, Snapshot, Status
+from hpsearch.wording import printable
 
 #: The columns that name versions -> the packages.
 PACKAGES = {"version": "hpsearch", "tensorflow": "tensorflow", "keras": "keras"}
 #: Further columns, of programs only, that name the code that made a row.
 OF_PROGRAMS = ("data", "program_commit")
 
-#: The columns of each table; the last is the checksum of those before it.
-COLUMNS = {
-    "meta": ("key", "value", "checksum"),
-    "executions": (
-        "number",
-        "trial",
-        "config",
-        "seed",
-        "fold",
-        "method",
-        "hyperparameters",
-        "checksum",
-    ),
-    "events": ("position", "trial_id", "record", "checksum"),
-    "results": ("execution", "status", "record", "checksum"),
-    "weights": ("execution", "arrays", "checksum"),
-    "snapshots": ("execution", "epoch", "best", "arrays", "checksum"),
-}
+SCHEMA_VERSION = 4
+#: The last column of a table is the checksum of those before it. `fold` of an execution is 0
+#: without folds. The events are those of a user's oracle, in order.
+SCHEMA = """
+CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL, checksum TEXT NOT NULL) STRICT;
+CREATE TABLE executions(
+    number INTEGER PRIMARY KEY, trial INTEGER NOT NULL, config TEXT NOT NULL,
+    seed INTEGER NOT NULL, fold INTEGER NOT NULL, method TEXT NOT NULL,
+    hyperparameters TEXT NOT NULL,
+    checksum TEXT NOT NULL, UNIQUE(config, seed, fold)) STRICT;
+CREATE TABLE events(
+    position INTEGER PRIMARY KEY, trial_id TEXT NOT NULL, record TEXT NOT NULL,
+    checksum TEXT NOT NULL) STRICT;
+CREATE TABLE results(
+    execution INTEGER PRIMARY KEY REFERENCES executions(number), status TEXT NOT NULL,
+    record TEXT NOT NULL, checksum TEXT NOT NULL) STRICT;
+CREATE TABLE weights(
+    execution INTEGER PRIMARY KEY REFERENCES executions(number), arrays BLOB NOT NULL,
+    checksum TEXT NOT NULL) STRICT;
+CREATE TABLE snapshots(
+    execution INTEGER PRIMARY KEY REFERENCES executions(number), epoch INTEGER NOT NULL,
+    best INTEGER NOT NULL, arrays BLOB NOT NULL, checksum TEXT NOT NULL) STRICT;
+"""
+_MOST_SHOWN = 60
 
 #: The errors of decoding a record that another version of hpsearch wrote.
 UNREADABLE = (ValueError, TypeError, LookupError)
@@ -117,3 +125,34 @@ def snapshot_of(epoch: int, best: int, blob: bytes) -> Snapshot:
     arrays = from_npz(blob)
     cut = len(arrays) - best
     return Snapshot(epoch, arrays[:cut], arrays[cut:] if best else None)
+
+
+def _statements(script: str) -> dict[str, str]:
+    statements = filter(None, (" ".join(each.split()) for each in script.split(";")))
+    return {each.partition("(")[0].removeprefix("CREATE TABLE "): each for each in statements}
+
+
+def schema_fault(db: sqlite3.Connection) -> str:
+    """Return a difference between a file's declarations and a store's; empty if they agree.
+
+    A foreign view, trigger, index or expression would run when rows are read or written.
+
+    Raises:
+        sqlite3.Error: The file cannot be read.
+    """
+    declared = _statements(SCHEMA)
+    found: dict[str, object] = {}
+    for kind, name, table, statement in db.execute(
+        "SELECT type, name, tbl_name, sql FROM sqlite_schema"
+    ):
+        if kind == "table" and name in declared:
+            found[name] = statement
+        elif not (kind == "index" and name == f"sqlite_autoindex_{table}_1" and statement is None):
+            what = printable(f"{kind} {name}")[:_MOST_SHOWN]
+            return f"it has the {what}, which no run makes"
+    for name, statement in declared.items():
+        if name not in found:
+            return f"the table {name} is missing"
+        if " ".join(str(found[name]).split()) != statement:
+            return f"the table {name} is not declared as a run declares it"
+    return ""

@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
-from typing import Any, Self, Unpack
+from typing import Any, Self
 
 import numpy.typing as npt
 
@@ -18,19 +18,20 @@ from hpsearch.search.asking import OracleEvent
 from hpsearch.space.execution import Execution, ExecutionResult, Snapshot
 from hpsearch.space.space import Config
 from hpsearch.store.directory import APPLICATION_ID, ResultsDirectory, logs_of_store
-from hpsearch.store.facts import Changes, Evaluation, Facts
+from hpsearch.store.facts import Evaluation, Facts
 from hpsearch.store.lock import DirectoryLock, NoLocksError, lock_of_store
 from hpsearch.store.records import (
-    COLUMNS,
+    SCHEMA,
+    SCHEMA_VERSION,
     UNREADABLE,
     as_json,
     as_npz,
     checksum_of,
     from_json,
     from_npz,
+    schema_fault,
     snapshot_of,
 )
-from hpsearch.store.schema import SCHEMA, SCHEMA_VERSION, schema_fault
 from hpsearch.wording import in_words
 
 _BUSY_MILLISECONDS = 10_000
@@ -127,25 +128,23 @@ class Store:
 
     def _check(self) -> None:
         if not self.path.stat().st_size:
-            raise StoreError(f"{self.path}: the store is empty (0 bytes); {self._advice()}")
+            raise self._error("the store is empty (0 bytes)")
         application = self._db.execute("PRAGMA application_id").fetchone()[0]
         version = self._db.execute("PRAGMA user_version").fetchone()[0]
         if application != APPLICATION_ID:
-            raise StoreError(f"{self.path}: not a store of hpsearch; {self._advice()}")
+            raise self._error("not a store of hpsearch")
         if version != SCHEMA_VERSION:
-            raise StoreError(
-                f"{self.path}: the store has format {version}, this version of hpsearch reads "
-                f"{SCHEMA_VERSION}; {self._advice()}"
+            raise self._error(
+                f"the store has format {version}, this version of hpsearch reads {SCHEMA_VERSION}"
             )
         self._check_size()
         if fault := schema_fault(self._db):
-            raise StoreError(f"{self.path}: the store is damaged: {fault}; {self._advice()}")
+            raise self._error(f"the store is damaged: {fault}")
         # Checksums detect a changed row. This detects a missing one, and cells of another type than
         # their column's; it takes 0.3 s per GB.
         found = self._db.execute("PRAGMA quick_check(1)").fetchone()[0]
         if found != "ok":
-            found = " ".join(str(found).split())
-            raise StoreError(f"{self.path}: the store is damaged: {found}; {self._advice()}")
+            raise self._error(f"the store is damaged: {' '.join(str(found).split())}")
 
     def _check_size(self) -> None:
         """Refuse a file that ends within a page: the missing part would read as zeros.
@@ -155,13 +154,15 @@ class Store:
         size, log = self.path.stat().st_size, logs_of_store(self.path)[0]
         page = self._db.execute("PRAGMA page_size").fetchone()[0]
         if size % page and not (log.exists() and log.stat().st_size):
-            raise StoreError(
-                f"{self.path}: the store is truncated: {size} bytes are no whole number of pages "
-                f"of {page}; {self._advice()}"
+            raise self._error(
+                f"the store is truncated: {size} bytes are no whole number of pages of {page}"
             )
 
-    def _advice(self) -> str:
-        return "move it away, or run with --fresh, to start anew; results.csv is untouched"
+    def _error(self, text: str, advice: str = "") -> StoreError:
+        advice = (
+            advice or "move it away, or run with --fresh, to start anew; results.csv is untouched"
+        )
+        return StoreError(f"{self.path}: {text}; {advice}")
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -171,8 +172,7 @@ class Store:
         except (sqlite3.Error, OSError, UnicodeDecodeError) as error:
             # SQLite quotes a damaged schema, line ends included.
             said = " ".join(str(error).split())
-            advice = shortage(error) or self._advice()
-            raise StoreError(f"{self.path}: the store failed: {said}; {advice}") from error
+            raise self._error(f"the store failed: {said}", shortage(error)) from error
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -217,40 +217,31 @@ class Store:
         names = (f"saved-{each}{self.path.name}" for each in counts)
         return next(path for path in map(self.path.with_name, names) if not path.exists())
 
-    def _rows(
-        self,
-        table: str,
-        what: str,
-        *,
-        execution: int | None = None,
-        columns: Sequence[str] | None = None,
-    ) -> list[list[Any]]:
+    def _rows(self, table: str, what: str, *, execution: int | None = None) -> list[list[Any]]:
         """Read rows in the order of their keys, check their checksums, and leave these out.
 
         Args:
             what: Names a row in error messages; `{}` stands for its key.
             execution: Read only the row of this execution.
-            columns: Columns to read; all of them if None.
         """
-        names = ", ".join(columns or COLUMNS[table])
         which = "" if execution is None else f"WHERE execution = {execution:d}"
         with self._explained():
-            query = f"SELECT {names} FROM {table} {which} ORDER BY 1"  # noqa: S608 - all our own
+            query = f"SELECT * FROM {table} {which} ORDER BY 1"  # noqa: S608 - all our own
             found = self._db.execute(query).fetchall()
         rows = []
         for *row, checksum in found:
             if checksum_of(*row) != checksum:
-                raise StoreError(
-                    f"{self.path}: {what.format(row[0])} does not match its checksum: the file was "
-                    f"damaged or edited; {self._advice()}"
+                raise self._error(
+                    f"{what.format(row[0])} does not match its checksum: the file was damaged or "
+                    "edited"
                 )
             rows.append(row)
         return rows
 
     def _insert(self, table: str, *row: Any, replace: bool = False) -> None:
         verb = "INSERT OR REPLACE" if replace else "INSERT"
-        marks = ", ".join("?" for _ in COLUMNS[table])
-        self._db.execute(f"{verb} INTO {table} VALUES ({marks})", (*row, checksum_of(*row)))
+        marks = "?, " * len(row)
+        self._db.execute(f"{verb} INTO {table} VALUES ({marks}?)", (*row, checksum_of(*row)))
 
     def __enter__(self) -> Self:
         return self
@@ -276,15 +267,11 @@ class Store:
 
     def facts(self) -> Facts:
         """Return the facts that `set_facts` stored."""
-        return Facts(self.meta())
+        return Facts(dict(self._rows("meta", "meta {!r}")))
 
-    def set_facts(self, **changes: Unpack[Changes]) -> None:
-        """Store facts about the sweep as a whole; other facts stay."""
+    def set_facts(self, **changes: Any) -> None:
+        """Store facts about the sweep, by the names of `Facts`; other facts stay."""
         self.set_meta(Facts.encoded(**changes))
-
-    def meta(self) -> dict[str, str]:
-        """Return the encoded facts; see `facts`."""
-        return dict(self._rows("meta", "meta {!r}"))
 
     def set_meta(self, values: Mapping[str, str]) -> None:
         """Store encoded facts; see `set_facts`."""
@@ -363,9 +350,9 @@ class Store:
             try:
                 results[number] = from_json(record)
             except UNREADABLE as error:
-                raise StoreError(
-                    f"{self.path}: {what.format(number)} cannot be read: {in_words(error)}; "
-                    f"another version of hpsearch may have written it; {self._advice()}"
+                raise self._error(
+                    f"{what.format(number)} cannot be read: {in_words(error)}; another version of "
+                    "hpsearch may have written it"
                 ) from error
         return results
 
@@ -467,7 +454,7 @@ def _is_new(path: Path, home: str) -> bool:
     A run that was killed before it wrote the pointer leaves such a store.
     """
     with Store(path, read_only=True) as store:
-        return store.meta() in ({}, {"home": home}) and not store.executions()
+        return store.facts().meta in ({}, {"home": home}) and not store.executions()
 
 
 def evaluations_of(directory: Path) -> tuple[Evaluation, ...]:

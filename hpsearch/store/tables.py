@@ -185,37 +185,39 @@ def _methods(table: pd.DataFrame) -> tuple[str, ...]:
     return tuple(map(str, cells))
 
 
-def _row(record: Record, metrics: Mapping[str, str], names: Sequence[str]) -> dict[str, Any]:
+def cells_of(record: Record) -> dict[str, Any]:
+    """Return the cells of an execution's row, but for hyperparameters and metrics."""
     result = record.result
-    at_score = result.curve[result.scored_epoch - 1] if result.scored_epoch else {}
-    last = result.curve[-1] if result.curve else {}
-    row: dict[str, Any] = {
+    return {
         "trial": record.trial,
         "config": record.config,
         "seed": record.seed,
         "status": str(result.status),
         "score": result.score,
-    }
-    values = record.values  # noqa: PD011 - a mapping
-    row.update(
-        (column_of(name), cell_of(values[name]) if name in values else None) for name in names
-    )
-    # A diverged trial has no scored epoch; its last epoch shows what happened.
-    row.update((column, at_score.get(n, last.get(n))) for n, column in metrics.items())
-    row.update(
-        best_epoch=result.best_epoch,
-        best_score=result.best_score,
-        epochs_trained=len(result.curve),
-        weights=result.weights,
-        seconds=round(result.seconds, 6),
-        shared_with=record.shared_with,
-        trainer=result.trainer,
-        fold=record.fold,
-        error=" ".join(printable(result.error).split()),
+        "best_epoch": result.best_epoch,
+        "best_score": result.best_score,
+        "epochs_trained": len(result.curve),
+        "weights": result.weights,
+        "seconds": round(result.seconds, 6),
+        "shared_with": record.shared_with,
+        "trainer": result.trainer,
+        "fold": record.fold,
+        "error": " ".join(printable(result.error).split()),
         **vars(record.provenance),
-        method=record.method,
-    )
-    return row
+        "method": record.method,
+    }
+
+
+def _row(record: Record, metrics: Mapping[str, str], names: Sequence[str]) -> dict[str, Any]:
+    result, values = record.result, record.values  # noqa: PD011 - a mapping
+    at_score = result.curve[result.scored_epoch - 1] if result.scored_epoch else {}
+    last = result.curve[-1] if result.curve else {}
+    return {
+        **cells_of(record),
+        **{column_of(n): cell_of(values[n]) if n in values else None for n in names},
+        # A diverged trial has no scored epoch; its last epoch shows what happened.
+        **{column: at_score.get(n, last.get(n)) for n, column in metrics.items()},
+    }
 
 
 def results_table(

@@ -16,7 +16,7 @@ from hpsearch.store.facts import Facts
 from hpsearch.store.provenance import stored_sweep
 from hpsearch.store.store import Store
 from hpsearch.store.tables import Provenance, Record
-from hpsearch.trackers.tracker import Tracker, TrackerError
+from hpsearch.trackers.targets import Tracker, TrackerError
 from hpsearch.tuner.settings import Began, Listener, RunEvent, Stored
 from hpsearch.workers.protocol import Said
 

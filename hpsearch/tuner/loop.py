@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
 from hpsearch.errors import HpsearchError
+from hpsearch.machine import now
 from hpsearch.models.problem import Recipe
 from hpsearch.search.asking import Inquiry, OracleEvent, Reply, foreseen
 from hpsearch.space.execution import Curve, Execution, ExecutionResult, Status, Training
@@ -23,7 +24,6 @@ from hpsearch.tuner.learning import Snapshots
 from hpsearch.tuner.planning import Planner, Step, Summary
 from hpsearch.tuner.settings import Listener, Planned, Stop, Stored
 from hpsearch.wording import counted
-from hpsearch.workers.clock import now
 from hpsearch.workers.protocol import (
     Answered,
     Event,

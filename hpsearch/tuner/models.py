@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 from hpsearch.data.dataset import guess_scores, profile
 from hpsearch.data.loading import Loader
@@ -19,7 +20,6 @@ from hpsearch.native.extension import native_built
 from hpsearch.spec.dump import dump_sweep
 from hpsearch.spec.sweep import Sweep
 from hpsearch.store.derived import best_execution
-from hpsearch.store.facts import Changes
 from hpsearch.store.provenance import identify, make_recipe, recipe_of
 from hpsearch.training.make import ModelSubject
 from hpsearch.tuner.best_model import BestModel, Retrainer, one_worker
@@ -121,7 +121,7 @@ def prepare_models(sweep: Sweep, load: Loader | None, run: Run) -> Prepared:
             run.warn(warning)
         search, text = model_search(sweep, found), dump_sweep(sweep, found.parameters)
         recipe, names = replace(recipe, asked=found.asked), search.space.names
-    facts = Changes(sweep=text)
+    facts: dict[str, Any] = {"sweep": text}
     if rows.target.classes:
         facts["classes"] = rows.target.classes
     if guesses := guess_scores(dataset):

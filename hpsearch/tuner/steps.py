@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 from hpsearch.data.specs import Task
 from hpsearch.models.problem import Problem, Recipe
@@ -17,7 +18,7 @@ from hpsearch.space.space import Kind
 from hpsearch.spec.sweep import Sweep
 from hpsearch.store.derived import Tables, best_execution
 from hpsearch.store.directory import ResultsDirectory
-from hpsearch.store.facts import Changes, Identity, installed
+from hpsearch.store.facts import Identity, installed
 from hpsearch.store.provenance import require_unchanged
 from hpsearch.store.store import Store
 from hpsearch.training.subjects import Subject
@@ -72,7 +73,7 @@ class Prepared:
     problem: Problem | None = None
     patience_seconds: float = PATIENCE_SECONDS
     profile: tuple[str, ...] = ()
-    facts: Changes = field(default_factory=Changes)
+    facts: Mapping[str, Any] = field(default_factory=dict)
     finish: Callable[[Engine], None] = lambda _: None
 
 
@@ -218,7 +219,7 @@ class Run:
             method=search.method.name,
             patience_seconds=prepared.patience_seconds,
         )
-        facts = Changes(identity=prepared.identity, task=prepared.task, **prepared.facts)
+        facts = {"identity": prepared.identity, "task": prepared.task, **prepared.facts}
         if search.space.kind is not Kind.MLP:
             facts["kind"] = search.space.kind
         store.set_facts(**facts)

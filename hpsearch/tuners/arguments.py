@@ -23,10 +23,10 @@ from hpsearch.data.files import array_at, place_of
 from hpsearch.errors import InputError
 from hpsearch.models.fit_arguments import NotOnEngine, is_read
 from hpsearch.models.shipping import shipped
+from hpsearch.workers.shared import blocks_in, write_blocks
 
 #: The most bytes that each training is sent; larger arrays go into a file that all of them map.
 MOST_BYTES: Final = 2**26
-_ALIGNMENT = 64
 _IGNORE_STATE = 1
 #: Operations that call Python functions, which exist in one process only.
 _OF_PYTHON = frozenset({"EagerPyFunc", "PyFunc", "PyFuncStateless"})
@@ -69,11 +69,7 @@ class Sent:
         with Path(self.path).open("rb") as file:
             # Copy on write: a training's changes stay in its process.
             block = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY))
-        views, start = [], 0
-        for size in self.sizes:
-            views.append(block[start : start + size])
-            start += size + -size % _ALIGNMENT
-        return views
+        return blocks_in(block, self.sizes)
 
     def remove(self) -> None:
         """Remove the file; processes that have mapped it keep its contents."""
@@ -130,9 +126,7 @@ def _written(blocks: Sequence[memoryview], folder: Path) -> str:
     """Write a file without a name, which ends with this process; return a path to open it by."""
     folder.mkdir(parents=True, exist_ok=True)
     file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - open until the search ends
-    for block in blocks:
-        file.write(block)
-        file.write(bytes(-block.nbytes % _ALIGNMENT))
+    write_blocks(file, blocks)
     file.flush()
     path = f"/proc/{os.getpid()}/fd/{file.fileno()}"
     # Only Linux has such paths.
@@ -141,7 +135,7 @@ def _written(blocks: Sequence[memoryview], folder: Path) -> str:
     return path
 
 
-class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
+class _Pickler(cloudpickle.Pickler):
     """Pickles datasets and mapped arrays, too."""
 
     def __init__(self, file: io.BytesIO, keep: Callable[[PickleBuffer], Any] | None) -> None:
@@ -173,7 +167,7 @@ def _graph_of(dataset: Any) -> bytes:
     """
     try:
         graph = tf.raw_ops.DatasetToGraphV2(
-            input_dataset=dataset._variant_tensor,  # noqa: SLF001 - there is no public way
+            input_dataset=dataset._variant_tensor,
             external_state_policy=_IGNORE_STATE,
         ).numpy()
     except Exception as error:  # noqa: BLE001 - whatever TensorFlow raises
@@ -203,7 +197,7 @@ def _dataset(graph: npt.NDArray[np.uint8], spec: Any) -> Any:
 # Few rows, to find hyperparameters
 
 
-class _FirstBatches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras has no types
+class _FirstBatches(keras.utils.PyDataset):
     """The first batches of a dataset, with the dataset's other attributes."""
 
     def __init__(self, dataset: keras.utils.PyDataset) -> None:

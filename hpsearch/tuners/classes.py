@@ -2,23 +2,43 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import keras_tuner
 
 from hpsearch.tuners.search import EngineSearch
-from hpsearch.tuners.signatures import like_keras_tuners
 
 #: KerasTuner's classes, even if a program replaces them by hpsearch's.
 _TUNER, _HYPERBAND = keras_tuner.Tuner, keras_tuner.Hyperband
 _HYPERBAND_ORACLE = keras_tuner.oracles.HyperbandOracle
+TunerType = TypeVar("TunerType", bound=type)
+
+
+def like_keras_tuners(ours: TunerType) -> TunerType:
+    """Give a class the signature of its KerasTuner parent, with `workers` added, for completion."""
+    changed: Any = ours
+    theirs: Any = next(each for each in ours.__mro__ if each.__module__.startswith("keras_tuner."))
+    parameters = list(inspect.signature(theirs.__init__).parameters.values())
+    workers = inspect.Parameter("workers", inspect.Parameter.KEYWORD_ONLY, default=None)
+    places = [place for place, each in enumerate(parameters) if each.kind is each.VAR_KEYWORD]
+    parameters.insert(places[0] if places else len(parameters), workers)
+    original = changed.__init__
+
+    @functools.wraps(theirs.__init__)
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807
+        original(self, *args, **kwargs)
+
+    changed.__init__ = __init__
+    changed.__init__.__signature__ = inspect.Signature(parameters)
+    return ours
 
 
 @like_keras_tuners
-class Tuner(keras_tuner.Tuner):  # type: ignore[misc]  # KerasTuner has no types
+class Tuner(keras_tuner.Tuner):
     """Searches with an oracle that the user passes; the base of the other tuners.
 
     Workers train several trials at a time. The project's directory gets the files of
@@ -96,21 +116,21 @@ class Tuner(keras_tuner.Tuner):  # type: ignore[misc]  # KerasTuner has no types
 
 
 @like_keras_tuners
-class GridSearch(Tuner, keras_tuner.GridSearch):  # type: ignore[misc]  # it has no types
+class GridSearch(Tuner, keras_tuner.GridSearch):
     """Tries every combination; like KerasTuner, takes ten values of a range without a step."""
 
 
 @like_keras_tuners
-class RandomSearch(Tuner, keras_tuner.RandomSearch):  # type: ignore[misc]
+class RandomSearch(Tuner, keras_tuner.RandomSearch):
     """Draws points uniformly from the space."""
 
 
 @like_keras_tuners
-class BayesianOptimization(Tuner, keras_tuner.BayesianOptimization):  # type: ignore[misc]
+class BayesianOptimization(Tuner, keras_tuner.BayesianOptimization):
     """Models scores by a Gaussian process; fits its noise if `alpha` is omitted."""
 
 
-class HyperbandOracle(keras_tuner.oracles.HyperbandOracle):  # type: ignore[misc]
+class HyperbandOracle(keras_tuner.oracles.HyperbandOracle):
     """KerasTuner's oracle, corrected to halve brackets that a small space cannot fill.
 
     In KerasTuner all configs of such a space end in the first round. With several workers,
@@ -160,7 +180,7 @@ class HyperbandOracle(keras_tuner.oracles.HyperbandOracle):  # type: ignore[misc
 
 
 @like_keras_tuners
-class Hyperband(Tuner, keras_tuner.Hyperband):  # type: ignore[misc]
+class Hyperband(Tuner, keras_tuner.Hyperband):
     """Halves brackets of configs; a continued config keeps its optimizer's state."""
 
     def __init__(self, *args: Any, workers: int | None = None, **kwargs: Any) -> None:

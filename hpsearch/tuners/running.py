@@ -29,7 +29,7 @@ _DRIVER_ONLY = ("_hpsearch", "hypermodel", "oracle")
 _OVERRIDABLE = frozenset({"run_trial", "search"})
 
 
-class UserFit(keras_tuner.HyperModel):  # type: ignore[misc]  # KerasTuner has no types
+class UserFit(keras_tuner.HyperModel):
     """A hypermodel that passes the arguments of `search` on to `fit`, by position or by name.
 
     Args:
@@ -181,7 +181,7 @@ def require_plain_tuner(tuner: keras_tuner.Tuner) -> None:
         codes += [each for each in code.co_consts if isinstance(each, CodeType)]
 
 
-class _Built(keras_tuner.HyperModel):  # type: ignore[misc]
+class _Built(keras_tuner.HyperModel):
     """A hypermodel whose first build returns an existing model."""
 
     def __init__(self, hypermodel: keras_tuner.HyperModel, model: Any) -> None:

@@ -32,10 +32,16 @@ from hpsearch.store.store import Store
 from hpsearch.tuner.run import run_sweep
 from hpsearch.tuner.search import TunerSpec
 from hpsearch.tuner.settings import Settings
-from hpsearch.tuners.requests import request_for
+from hpsearch.tuners.requests import (
+    dataset_of,
+    method_of,
+    request_for,
+    row_shape_in,
+    summed,
+    sweep_of,
+)
 from hpsearch.tuners.running import TrialNames, UserFit, builds_in, is_users, require_plain_tuner
 from hpsearch.tuners.servers import close_servers, copy_worker_log, kept_servers
-from hpsearch.tuners.sweep import dataset_of, method_of, row_shape_in, summed, sweep_of
 from hpsearch.tuners.trials import Driver, TunerTrials, trial_listener, write_checkpoints
 
 
@@ -52,7 +58,7 @@ class EngineSearch:
         self.tuner = tuner
         self.seeded = seeded
         self.workers = workers
-        self.trials = TunerTrials(tuner)
+        self.trials = TunerTrials(self)
         #: The oracle's state before its first proposal.
         self._new: dict[str, Any] = {}
         #: True if the oracle itself has created the stored trials, in this process.
@@ -109,7 +115,7 @@ class EngineSearch:
             self.tuner.oracle.reload()
         except Exception:  # noqa: BLE001 - whatever KerasTuner makes of incomplete files
             # The store is complete.
-            keras_tuner.Tuner._populate_initial_space(self.tuner)  # noqa: SLF001
+            keras_tuner.Tuner._populate_initial_space(self.tuner)
         _order(self.tuner.oracle.trials)
         with Store(self.store, read_only=True) as store:
             self._require_method(store)
@@ -160,7 +166,7 @@ class EngineSearch:
         values = TrackedHyperParameters(trial.hyperparameters.values, lambda each: each.default)
         # Not the tuner's method, in which KerasTuner's Hyperband would load a checkpoint.
         with apart():
-            model = keras_tuner.Tuner._build_hypermodel(self.tuner, values)  # noqa: SLF001
+            model = keras_tuner.Tuner._build_hypermodel(self.tuner, values)
         with Store(self.store, read_only=True) as store:
             weights, shape = store.weights(number), row_shape_in(store)
         if weights is None:
@@ -194,7 +200,7 @@ class EngineSearch:
             # The servers would take cores from the trials in this process.
             close_servers()
             if self.tuner.oracle.verbose:
-                print(f"hpsearch: the trials run in this process, one by one: {reason}")  # noqa: T201
+                print(f"hpsearch: the trials run in this process, one by one: {reason}")
             return False
         finally:
             if isinstance(self._hypermodel, UserFit) and self._hypermodel.arguments is not None:
@@ -244,7 +250,7 @@ class EngineSearch:
         names += [each.__name__ for each in users if not each.__module__.startswith("keras.")]
         if names and self.tuner.oracle.verbose:
             said = f"{', '.join(dict.fromkeys(names))} runs in other processes"
-            print(f"hpsearch: {said}: what it changes in this program stays there")  # noqa: T201
+            print(f"hpsearch: {said}: what it changes in this program stays there")
 
     def _run(self, request: Request) -> None:
         tuner, trials = self.tuner, self.trials
@@ -297,7 +303,7 @@ class EngineSearch:
             )
         name = type(tuner).__name__
         driver = Driver(self.trials, oracle, self._hypermodel, search.space, name=name)
-        tuner.oracle._set_project_dir(tuner.directory, tuner.project_name)  # noqa: SLF001
+        tuner.oracle._set_project_dir(tuner.directory, tuner.project_name)
         if self.asks_the_oracle and not self._live:
             self._replay(driver, spec)
         # After an error or an interruption, rebuild the oracle as another process would.
@@ -319,7 +325,7 @@ class EngineSearch:
         oracle.verbose, oracle.max_consecutive_failed_trials = verbose, most
         for trial in oracle.ongoing_trials.values():
             # KerasTuner shows a trial's end only if it has shown its start.
-            oracle._display.on_trial_begin(trial)  # noqa: SLF001 - there is no public way
+            oracle._display.on_trial_begin(trial)
 
     # The sweep's hyperparameters and code
 

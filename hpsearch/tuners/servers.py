@@ -9,8 +9,8 @@ import tempfile
 from dataclasses import dataclass
 from typing import IO, Any
 
+from hpsearch.files import cut_beginning
 from hpsearch.store.directory import ResultsDirectory
-from hpsearch.workers.output import cut_beginning
 from hpsearch.workers.servers import Servers
 
 

@@ -47,10 +47,13 @@ class TunerTrials:
 
     A KerasTuner trial is a config with all its executions. Its score is the mean of the executions'
     best epochs. If the tuner's oracle proposes, it creates the trials itself.
+
+    Args:
+        search: The tuner's `EngineSearch`.
     """
 
-    def __init__(self, tuner: keras_tuner.Tuner) -> None:
-        self.tuner = tuner
+    def __init__(self, search: Any) -> None:
+        self._search, self.tuner = search, search.tuner
         #: Config -> execution -> result.
         self._results: dict[str, dict[int, ExecutionResult]] = {}
         #: Config -> trial that a method of hpsearch proposed.
@@ -120,7 +123,7 @@ class TunerTrials:
         oracle = self._oracle
         made = self._add(config, self._reserved.get(config.id, self._next))
         self.name(config, made.trial_id)
-        oracle._display.on_trial_begin(made)  # noqa: SLF001 - there is no public way
+        oracle._display.on_trial_begin(made)
 
     @property
     def _next(self) -> int:
@@ -172,10 +175,10 @@ class TunerTrials:
         if result.late.keys() - known:
             # It builds the model: try once for each name, since only `fit` may request it.
             self._late |= result.late.keys()
-            self.tuner._hpsearch.note_late(config)  # noqa: SLF001 - its own package's
-        if self.tuner._hpsearch.asks_the_oracle:  # noqa: SLF001 - its own package's
+            self._search.note_late(config)
+        if self._search.asks_the_oracle:
             return
-        if len(results) < self.tuner._hpsearch.executions:  # noqa: SLF001 - its own package's
+        if len(results) < self._search.executions:
             return
         trial_id = self._ids.get(config.id)
         made = self._oracle.trials.get(trial_id) or self._add(config, execution.trial - 1)
@@ -183,10 +186,10 @@ class TunerTrials:
         if made.trial_id not in self._oracle.end_order:
             self._oracle.end_order.append(made.trial_id)
         if show:
-            self._oracle._save_trial(made)  # noqa: SLF001 - there is no public way
+            self._oracle._save_trial(made)
             self._show(made, sum(each.seconds for each in results.values()))
             self.tell_failure(made)
-            self._oracle._check_consecutive_failures()  # noqa: SLF001
+            self._oracle._check_consecutive_failures()
 
     def repeats(self, result: ExecutionResult, runs: int) -> bool:
         """Check if a training that gave no score in `runs` runs is repeated, as in KerasTuner.
@@ -194,7 +197,7 @@ class TunerTrials:
         A diverged training is repeated only if user code may draw other random numbers: the
         engine would draw the same again.
         """
-        if result.status is Status.DIVERGED and not self.tuner._hpsearch.own:  # noqa: SLF001
+        if result.status is Status.DIVERGED and not self._search.own:
             return False
         left = self._oracle.max_retries_per_trial + 1 - runs
         kind = getattr(kt_errors, result.error.partition(":")[0], None)
@@ -202,7 +205,7 @@ class TunerTrials:
             return False
         if self._oracle.verbose:
             said = f"a training failed {counted(runs, 'time')}, {left} left: {result.error}"
-            print(f"hpsearch: {said}")  # noqa: T201
+            print(f"hpsearch: {said}")
         return True
 
     def _end(self, made: Any, results: Sequence[ExecutionResult]) -> None:
@@ -238,7 +241,7 @@ class TunerTrials:
 
     def _show(self, made: Any, seconds: float) -> None:
         """Display an ended trial as KerasTuner does."""
-        display = self._oracle._display  # noqa: SLF001 - there is no public way
+        display = self._oracle._display
         now = datetime.now()  # noqa: DTZ005 - KerasTuner's clock has no zone
         display.search_start = display.search_start or now - timedelta(seconds=seconds)
         display.trial_start[made.trial_id] = now - timedelta(seconds=seconds)
@@ -286,13 +289,13 @@ class TunerTrials:
         if late:
             trial.hyperparameters.values.update(late)
         if late or failed:
-            self._oracle._save_trial(trial)  # noqa: SLF001 - there is no public way
+            self._oracle._save_trial(trial)
 
     def tell_failure(self, trial: Any) -> None:
         """Print the reason if a trial failed."""
         if trial.status == STATUS.FAILED and self._oracle.verbose:
             why = (trial.message or "without a score").strip().splitlines()[-1]
-            print(f"hpsearch: trial {trial.trial_id} failed: {why}")  # noqa: T201
+            print(f"hpsearch: trial {trial.trial_id} failed: {why}")
 
     def _late_of(self, config: Config) -> Mapping[str, Any]:
         results = self._results.get(config.id, {}).values()
@@ -329,7 +332,7 @@ class TunerTrials:
         self._ids.clear()
         self._configs.clear()
         self._reserved.clear()
-        if not self.tuner._hpsearch.asks_the_oracle:  # noqa: SLF001 - its own package's
+        if not self._search.asks_the_oracle:
             for known in (self._oracle.trials, self._oracle.start_order, self._oracle.end_order):
                 known.clear()
 
@@ -392,7 +395,7 @@ class Driver(SweepTuner):
             self._continue(trial.hyperparameters.values, stored, epochs)
         if differs:
             # Workers read from the file which trial to continue.
-            self.oracle._save_trial(trial)  # noqa: SLF001 - there is no public way
+            self.oracle._save_trial(trial)
         return differs
 
     def _continue(self, values: dict[str, Any], config: Config, epochs: int) -> None:
@@ -453,7 +456,7 @@ def trial_listener(trials: TunerTrials) -> Listener:
             case Stored():
                 trials.take(event.execution, event.result, show=True)
             case Said() if trials.tuner.oracle.verbose:
-                print(f"hpsearch: {'warning: ' * event.warning}{event.message}")  # noqa: T201
+                print(f"hpsearch: {'warning: ' * event.warning}{event.message}")
 
     return listen
 
@@ -474,14 +477,14 @@ def _write_checkpoint(tuner: Any, trial: Any) -> int:
     with warnings.catch_warnings(), seeded(0), apart():
         # The warning that a continued trial has the later trial's weights.
         warnings.simplefilter("ignore", UserWarning)
-        model = tuner._hpsearch.model_of(trial)  # noqa: SLF001 - its own package's
+        model = tuner._hpsearch.model_of(trial)
     if model is None:
         return 0
-    path = Path(tuner._get_checkpoint_fname(trial.trial_id))  # noqa: SLF001 - there is no public way
+    path = Path(tuner._get_checkpoint_fname(trial.trial_id))
     # Keras takes the format from the suffix.
     new = path.with_name(f".{path.name}")
     model.save_weights(new)
     new.replace(path)
-    build = tuner._get_build_config_fname(trial.trial_id)  # noqa: SLF001 - there is no public way
+    build = tuner._get_build_config_fname(trial.trial_id)
     kt_utils.save_json(build, model.get_build_config())
     return path.stat().st_size

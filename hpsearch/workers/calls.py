@@ -273,8 +273,7 @@ def evaluate_rows(  # noqa: PLR0917 - calls pass arguments by position
     recipe, target = problem.recipe, problem.target
     x = unpacked(x, problem.input.parts)
     model = trained_model(problem, values, seed, weights)
-    if target.task is Task.REGRESSION:
-        y = np.asarray(y * np.array(target.std) + np.array(target.mean), np.float32)
+    y = _in_own_units(y, target)
     if recipe.model:
         # A custom model has its own loss and metrics.
         labels = labels_for(model, y, target)
@@ -303,8 +302,7 @@ def evaluate_file(
 
     from hpsearch.training.measures import prepared  # imports Keras
 
-    if target.task is Task.REGRESSION:
-        y = np.asarray(y * np.array(target.std) + np.array(target.mean), np.float32)
+    y = _in_own_units(y, target)
     try:
         model = keras.models.load_model(path, safe_mode=True)
         labels = prepared(y, recipe, target)
@@ -312,6 +310,12 @@ def evaluate_file(
     except (OSError, ValueError, TypeError, LookupError) as error:
         raise HpsearchError(f"Keras cannot load it: {' '.join(str(error).split())}") from error
     return {name: float(value) for name, value in found.items()}
+
+
+def _in_own_units(y: npt.NDArray[Any], target: Target) -> npt.NDArray[Any]:
+    if target.task is not Task.REGRESSION:
+        return y
+    return np.asarray(y * np.array(target.std) + np.array(target.mean), np.float32)
 
 
 def _by_row(

@@ -1,20 +1,206 @@
-"""Open the executor that `execution.engine` names."""
+"""Open the executor that `execution.engine` names, or train in this process or in any pool."""
 
 from __future__ import annotations
 
 import concurrent.futures
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from typing import IO
+import hashlib
+import logging
+import pickle
+import queue
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from typing import IO, Any
 
-from hpsearch.machine import cores, share_bytes
+import cloudpickle
+
+from hpsearch.data.specs import TrainingData
+from hpsearch.machine import cores, share_bytes, waiting
 from hpsearch.spec.settings import ExecutionSettings
-from hpsearch.workers.futures import FuturesExecutor, InProcessExecutor
-from hpsearch.workers.local import LocalExecutor
-from hpsearch.workers.protocol import Executor
+from hpsearch.training.subjects import Job
+from hpsearch.workers.local import CallsHere, LocalExecutor
+from hpsearch.workers.protocol import (
+    Call,
+    Conversation,
+    Event,
+    Executor,
+    Lost,
+    Work,
+)
 from hpsearch.workers.ray.connection import connected
 from hpsearch.workers.ray.executor import RayExecutor
 from hpsearch.workers.servers import Servers
+from hpsearch.workers.work import run, start_tensorflow
+
+_LOG = logging.getLogger("hpsearch")
+_POLL_SECONDS = 0.2
+_NO_DATA = "no data"
+
+
+class InProcessExecutor(Executor):
+    """Runs one training or call at a time, within `events`."""
+
+    def __init__(self, dataset: TrainingData | None = None) -> None:
+        self._dataset = dataset
+        self._work: Work | None = None
+
+    def provide(self, dataset: TrainingData) -> None:
+        self._dataset = dataset
+
+    @property
+    def free(self) -> int:
+        """1, or 0 while a training or call waits."""
+        return 1 - self.busy
+
+    @property
+    def busy(self) -> int:
+        """Number of waiting trainings and calls."""
+        return int(self._work is not None)
+
+    def submit(self, work: Work) -> None:
+        """Take a training or a call, which the next `events` runs."""
+        if self._work is not None:
+            raise RuntimeError("submit needs a free worker")
+        self._work = work
+
+    def converse(self, conversation: Conversation) -> None:
+        """Raise NotImplementedError: there is no other process."""
+        raise NotImplementedError(conversation)
+
+    def say(self, message: Any) -> None:
+        """Raise NotImplementedError: there is no other process."""
+        raise NotImplementedError(message)
+
+    def events(self, timeout_seconds: float) -> Sequence[Event]:
+        """Run the waiting work to its end, ignoring the timeout, and return its events."""
+        del timeout_seconds
+        work, self._work = self._work, None
+        events: list[Event] = []
+        if work is not None:
+            assert self._dataset is not None
+            run(work, self._dataset, 1, events.append)
+        return events
+
+    def close(self) -> None:
+        """Forget the waiting work."""
+        self._work = None
+
+
+@dataclass(eq=False)
+class _Slot:
+    """A training under way."""
+
+    number: int
+    job: Job
+    began: float
+
+
+class FuturesExecutor(CallsHere):
+    """Runs trainings in the caller's pool, and calls in a worker of this machine.
+
+    Each of the pool's processes receives the data once.
+
+    Args:
+        pool: The pool, whose processes can import hpsearch and the user's modules.
+        workers: Number of trainings at a time.
+        log: Receives what calls print; None discards it.
+    """
+
+    def __init__(
+        self, pool: concurrent.futures.Executor, workers: int, log: IO[str] | None = None
+    ) -> None:
+        super().__init__(log)
+        self._pool = pool
+        self._workers = workers
+        self._digest, self._data = "", b""
+        self._slots: dict[int, _Slot] = {}
+        self._done: queue.SimpleQueue[tuple[_Slot, concurrent.futures.Future[Any]]] = (
+            queue.SimpleQueue()
+        )
+
+    def provide(self, dataset: TrainingData) -> None:
+        """Keep the data until a process of the pool asks for it."""
+        super().provide(dataset)
+        self._data = pickle.dumps(dataset)
+        self._digest = hashlib.sha256(self._data).hexdigest()
+
+    @property
+    def free(self) -> int:
+        return self._workers - len(self._slots)
+
+    @property
+    def busy(self) -> int:
+        return len(self._slots) + self.calling
+
+    def submit(self, work: Work) -> None:
+        """Send a training to the pool, or make a call here."""
+        if isinstance(work, Call):
+            super().submit(work)
+            return
+        if not self.free:
+            raise RuntimeError("submit needs a free worker")
+        number = next(n for n in range(1, self._workers + 1) if n not in self._slots)
+        slot = self._slots[number] = _Slot(number, work, time.monotonic())
+        self._send(slot, b"")
+
+    def _send(self, slot: _Slot, data: bytes) -> None:
+        task = cloudpickle.dumps(slot.job)
+        future = self._pool.submit(_run, task, slot.number, self._digest, data)
+        future.add_done_callback(lambda done: self._done.put((slot, done)))
+
+    def _look(self, seconds: float) -> list[Event]:
+        events = super()._look(min(seconds, _POLL_SECONDS / 10))
+        wait = _POLL_SECONDS / 10 if self.listens or events else seconds
+        with suppress(queue.Empty), waiting(wait):
+            events += self._take(*self._done.get(timeout=wait))
+        return events
+
+    def _take(self, slot: _Slot, done: concurrent.futures.Future[Any]) -> Sequence[Event]:
+        try:
+            answer = done.result()
+        # The pool may raise anything: the training gave no answer.
+        except (Exception, concurrent.futures.CancelledError) as error:  # noqa: BLE001
+            del self._slots[slot.number]
+            reason = f"the worker ended ({type(error).__name__}: {error})"
+            _LOG.warning("worker %d: %s", slot.number, reason)
+            seconds = time.monotonic() - slot.began
+            training = slot.job.training
+            return [Lost(slot.number, training, reason, False, seconds)]
+        if answer == _NO_DATA:
+            self._send(slot, self._data)
+            return []
+        del self._slots[slot.number]
+        events: list[Event] = pickle.loads(answer)  # noqa: S301 - our own
+        return events
+
+    def close(self) -> None:
+        """Ignore running trainings, and end calls at once."""
+        self._slots.clear()
+        super().close()
+
+
+#: The datasets that this process of a pool has received, by digest.
+_datasets: dict[str, TrainingData] = {}
+#: A pool may have threads, but a process must train one model at a time.
+_TRAINS = threading.Lock()
+
+
+def _run(task: bytes, number: int, digest: str, data: bytes) -> Any:
+    """Run a training in a process of the pool; return its events, or ask for the data."""
+    with _TRAINS:
+        if data:
+            _datasets.clear()
+            _datasets[digest] = pickle.loads(data)  # noqa: S301 - from the driver
+        if digest not in _datasets:
+            return _NO_DATA
+        job: Job = cloudpickle.loads(task)
+        if job.tensorflow:
+            start_tensorflow()
+        events: list[Event] = []
+        run(job, _datasets[digest], number, events.append)
+        return pickle.dumps(events)
 
 
 @contextmanager

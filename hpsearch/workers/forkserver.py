@@ -18,7 +18,8 @@ from hpsearch.wording import write_trace
 from hpsearch.workers.servers import END_SIGNAL, Channel
 from hpsearch.workers.shared import mapped
 
-#: Options of `prctl`.
+#: Options of `prctl`: the signal at the parent's end, the name for `ps` and `top`, and the adoption
+#: of descendants whose parent ends, so that they cannot escape.
 _DEATH_SIGNAL, _NAME, _ADOPTS = 1, 15, 36
 
 
@@ -35,11 +36,6 @@ def _end_with_parent(parent: int, number: int = signal.SIGKILL) -> None:
         os._exit(1)
 
 
-def _adopt() -> None:
-    """Adopt descendants whose parent ends (Linux), so that they cannot escape."""
-    _set(_ADOPTS, 1)
-
-
 def _end_family(*_: object) -> NoReturn:
     """End all descendants of this process, even in other sessions, then this process."""
     own = os.getpid()
@@ -53,11 +49,6 @@ def _end_family(*_: object) -> NoReturn:
         except ChildProcessError:
             break
     os._exit(0)
-
-
-def _set_name(name: str) -> None:
-    """Name this process for `ps` and `top`."""
-    _set(_NAME, name.encode())
 
 
 class _Server:
@@ -127,8 +118,8 @@ class _Server:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             signal.signal(END_SIGNAL, signal.SIG_DFL)
             _end_with_parent(server)
-            _adopt()
-            _set_name(f"hpsearch-{worker or 'tuner'}")
+            _set(_ADOPTS, 1)
+            _set(_NAME, f"hpsearch-{worker or 'tuner'}".encode())
             if worker:
                 # Not the tuner, which is small, and which a run needs.
                 die_first()
@@ -182,7 +173,7 @@ def main() -> None:
     light, loaded, driver = map(int, sys.argv[1:4])
     signal.signal(END_SIGNAL, _end_family)
     _end_with_parent(driver, END_SIGNAL)
-    _adopt()
+    _set(_ADOPTS, 1)
     # Leave Ctrl-C to the driver.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Imports leave little garbage, but collecting it takes a third of their time.
@@ -199,7 +190,7 @@ def main() -> None:
         os.close(light)
         signal.signal(END_SIGNAL, signal.SIG_DFL)
         _end_with_parent(parent)
-        _adopt()
+        _set(_ADOPTS, 1)
         channel = _introduce("hpsearch-tf", loaded)
         if sys.argv[4] == "tensorflow":
             preload_tensorflow()
@@ -220,7 +211,7 @@ def main() -> None:
 
 def _introduce(name: str, descriptor: int) -> Channel:
     """Name this process, and report its PID to the driver."""
-    _set_name(name)
+    _set(_NAME, name.encode())
     channel = Channel(socket.socket(fileno=descriptor))
     channel.send(("started", os.getpid()))
     return channel

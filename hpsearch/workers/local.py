@@ -21,16 +21,15 @@ import cloudpickle
 
 from hpsearch.data.specs import TrainingData
 from hpsearch.errors import HpsearchError
-from hpsearch.machine import descendants, own_bytes, private_bytes, state_of
+from hpsearch.machine import descendants, now, own_bytes, private_bytes, state_of, waiting
 from hpsearch.training.subjects import Job
 from hpsearch.wording import exit_text
-from hpsearch.workers.clock import now, waiting
 from hpsearch.workers.protocol import (
     Call,
     Conversation,
     Event,
-    Executor,
     Heard,
+    PolledExecutor,
     Retired,
     Work,
     WorkerState,
@@ -271,7 +270,7 @@ def _reason(code: int | None) -> str:
     return "no exit status" if code is None else exit_text(code)
 
 
-class LocalExecutor(Executor):
+class LocalExecutor(PolledExecutor):
     """Forked workers that share one copy of the data.
 
     Light workers (see `forkserver`) take trainings that need no TensorFlow. Loaded workers take
@@ -352,20 +351,15 @@ class LocalExecutor(Executor):
         if self._pool.partner is not None:
             self._pool.partner.send(message)
 
-    def events(self, timeout_seconds: float) -> Sequence[Event]:
-        deadline = time.monotonic() + timeout_seconds
+    def _look(self, seconds: float) -> list[Event]:
         events: list[Event] = []
-        while not events:
-            remaining = deadline - time.monotonic()
-            for worker in self._pool.ready(min(remaining, self._poll_seconds)):
-                if worker is self._pool.partner:
-                    events += self._listen(worker)
-                # Handling another worker's end may have replaced this worker.
-                elif worker in self._pool.workers.values():
-                    events += self._hear(worker)
-            self._enforce_limits()
-            if remaining <= 0:
-                break
+        for worker in self._pool.ready(min(seconds, self._poll_seconds)):
+            if worker is self._pool.partner:
+                events += self._listen(worker)
+            # Handling another worker's end may have replaced this worker.
+            elif worker in self._pool.workers.values():
+                events += self._hear(worker)
+        self._enforce_limits()
         return events
 
     def _listen(self, partner: Worker) -> list[Event]:
@@ -441,8 +435,10 @@ class LocalExecutor(Executor):
         self._pool.close()
 
 
-class LocalCalls:
-    """One worker on this machine for calls, started by the first call.
+class CallsHere(PolledExecutor):
+    """Base of executors that train elsewhere: one worker on this machine makes calls.
+
+    The first call or conversation starts it.
 
     Args:
         log: Receives what the worker prints; None discards it.
@@ -451,8 +447,8 @@ class LocalCalls:
     def __init__(self, log: IO[str] | None) -> None:
         self._log = log
         self._dataset: TrainingData | None = None
-        self._executor: LocalExecutor | None = None
-        self._waiting: deque[Call] = deque()
+        self._local: LocalExecutor | None = None
+        self._waiting: deque[Work] = deque()
         self._closing = ExitStack()
 
     def provide(self, dataset: TrainingData) -> None:
@@ -460,51 +456,50 @@ class LocalCalls:
         self._dataset = dataset
 
     @property
-    def busy(self) -> int:
+    def calling(self) -> int:
         """Number of waiting and running calls."""
-        return len(self._waiting) + (0 if self._executor is None else self._executor.busy)
+        return len(self._waiting) + (0 if self._local is None else self._local.busy)
 
-    def submit(self, call: Call) -> None:
+    def submit(self, work: Work) -> None:
         """Make a call, after the waiting ones.
 
         Raises:
             HpsearchError: The worker cannot be started.
         """
-        self._waiting.append(call)
+        self._waiting.append(work)
         self._start_waiting(self._started())
 
     def converse(self, conversation: Conversation) -> None:
-        """Start a conversation."""
+        """Start a conversation on this machine."""
         self._started().converse(conversation)
 
     def say(self, message: Any) -> None:
-        """Send a message to the conversation's process."""
         self._started().say(message)
 
     @property
     def listens(self) -> bool:
-        """True if there may be events."""
-        return self._executor is not None and (self.busy > 0 or self._executor.converses)
+        """True if there may be events of calls or of a conversation."""
+        return self._local is not None and (self._local.converses or self.calling > 0)
 
     def _started(self) -> LocalExecutor:
-        if self._executor is None:
+        if self._local is None:
             assert self._dataset is not None, "provide comes first"
             with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
                 servers = Servers(self._log or nowhere)
-            self._executor = self._closing.enter_context(LocalExecutor(servers, 1))
-            self._executor.provide(self._dataset)
-        return self._executor
+            self._local = self._closing.enter_context(LocalExecutor(servers, 1))
+            self._local.provide(self._dataset)
+        return self._local
 
-    def _start_waiting(self, executor: LocalExecutor) -> None:
-        while self._waiting and executor.free:
-            executor.submit(self._waiting.popleft())
+    def _start_waiting(self, local: LocalExecutor) -> None:
+        while self._waiting and local.free:
+            local.submit(self._waiting.popleft())
 
-    def events(self, timeout_seconds: float) -> Sequence[Event]:
-        """Return new events; wait only if there may be some."""
-        if self._executor is None or not self.listens:
+    def _look(self, seconds: float) -> list[Event]:
+        """Return new events of calls; wait only if there may be some."""
+        if self._local is None or not self.listens:
             return []
-        events = self._executor.events(timeout_seconds)
-        self._start_waiting(self._executor)
+        events = [*self._local.events(seconds)]
+        self._start_waiting(self._local)
         return events
 
     def close(self) -> None:

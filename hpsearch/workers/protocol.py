@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
 from hpsearch.data.specs import TrainingData
+from hpsearch.machine import now
 from hpsearch.space.execution import ExecutionResult, Training
 from hpsearch.training.subjects import Job
-from hpsearch.workers.clock import now
 
 #: A timed call may take as long as this many trainings, and at least this many seconds.
 _CALL_TRAININGS, _CALL_SECONDS = 10, 60.0
@@ -190,6 +191,23 @@ class Executor(Protocol):
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+class PolledExecutor(Executor):
+    """Base of executors that look for events until there are some."""
+
+    def events(self, timeout_seconds: float) -> Sequence[Event]:
+        deadline = time.monotonic() + timeout_seconds
+        events: list[Event] = []
+        left = 0.0
+        while not events and left >= 0:
+            left = deadline - time.monotonic()
+            events += self._look(max(0.0, left))
+        return events
+
+    def _look(self, seconds: float) -> list[Event]:
+        """Wait for at most so long, or less, and return new events."""
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any, Self
 
-from hpsearch.machine import state_of
-from hpsearch.workers.clock import now
-from hpsearch.workers.output import cut_beginning
+from hpsearch.files import cut_beginning
+from hpsearch.machine import now, state_of
 from hpsearch.workers.wire import Wire
 
 #: TensorFlow's libraries read these when loaded. The servers must stay single-threaded to fork, and

@@ -11,9 +11,9 @@ import os
 import pickle
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -54,9 +54,7 @@ def share(dataset: TrainingData) -> int:
     rest = pickle.dumps(([block.nbytes for block in blocks], body))
     handle = _anonymous_file()
     with open(handle, "wb", closefd=False) as memory:
-        for block in blocks:
-            memory.write(block)
-            memory.seek(-block.nbytes % _ALIGNMENT, os.SEEK_CUR)
+        write_blocks(memory, blocks)
         memory.write(rest + len(rest).to_bytes(_SIZE_BYTES, "little"))
     _seal(handle)
     return handle
@@ -97,12 +95,24 @@ def mapped(handle: int) -> TrainingData:
     block = memoryview(mmap.mmap(handle, 0, flags=mmap.MAP_PRIVATE))
     size = int.from_bytes(block[-_SIZE_BYTES:], "little")
     lengths, body = pickle.loads(block[-_SIZE_BYTES - size : -_SIZE_BYTES])  # noqa: S301 - our own
-    views, offset = [], 0
-    for length in lengths:
-        views.append(block[offset : offset + length])
-        offset += length + -length % _ALIGNMENT
-    dataset: TrainingData = pickle.loads(body, buffers=views)  # noqa: S301 - our own
+    dataset: TrainingData = pickle.loads(body, buffers=blocks_in(block, lengths))  # noqa: S301 - our own
     return dataset
+
+
+def write_blocks(file: IO[bytes], blocks: Iterable[memoryview]) -> None:
+    """Write blocks to a file, each at an aligned place; see `blocks_in`."""
+    for block in blocks:
+        file.write(block)
+        file.write(bytes(-block.nbytes % _ALIGNMENT))
+
+
+def blocks_in(memory: memoryview, sizes: Iterable[int]) -> list[memoryview]:
+    """Return the blocks of these sizes that `write_blocks` wrote."""
+    views, start = [], 0
+    for size in sizes:
+        views.append(memory[start : start + size])
+        start += size + -size % _ALIGNMENT
+    return views
 
 
 def with_arrays(

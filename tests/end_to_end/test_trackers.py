@@ -74,35 +74,6 @@ def test_a_run_logs_as_it_goes(finished, tmp_path):
         assert found == pytest.approx(dict(rows["val_loss"]), rel=1e-6)
 
 
-def test_a_tracker_that_fails_is_a_warning(finished, tmp_path):
-    (tmp_path / "file").write_text("")
-    said = hpsearch(
-        "run", finished / "sweep.yaml", "--set", "parameters.hidden_layers=[0]", "--out", "out",
-        "--log", "tensorboard:file", cwd=tmp_path,
-    )  # fmt: skip
-    assert "4 trials, 4 completed, 4 trained now" in said.stdout
-    assert said.stderr.count("nothing more is logged there") == 1
-
-
-def test_seeds_and_folds_have_runs_of_their_own(tmp_path):
-    """Also those of a trial that shares its training, and of trials that a run adds."""
-    (tmp_path / "sweep.yaml").write_text(
-        "name: many\ndata: {dataset: wine, cv: 2, seed: 1}\nseeds: 2\n"
-        "parameters: {units: 4, epochs: [1, 2]}\n"
-    )
-    log = ("--log", "tensorboard:logs")
-    hpsearch("run", "sweep.yaml", "--out", "out", *log, cwd=tmp_path)
-    rows = pd.read_csv(tmp_path / "out" / "results.csv")
-    names = {
-        f"trial-{trial}" + ("-seed-1" if seed else "") + f"-fold-{fold}"
-        for trial, seed, fold in zip(rows["trial"], rows["seed"], rows["fold"], strict=True)
-    }
-    assert len(names) == len(rows) == 8
-    assert set(event_files(tmp_path / "logs")) == names
-    found = last_losses(tmp_path / "logs", lambda run: run)
-    assert sorted(found.values()) == pytest.approx(sorted(rows["val_loss"]), rel=1e-6)
-
-
 def test_from_python(tmp_path):
     sweep = {
         "name": "mine",

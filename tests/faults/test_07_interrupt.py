@@ -99,15 +99,6 @@ def test_a_second_one_ends_it_at_once(place):
     assert "6 trials, 6 completed" in said.stdout
 
 
-def test_one_before_the_work_begins_is_obeyed(place):
-    driver = start("sweep.yaml", cwd=place, out="out", env={})
-    wait_for((place / "out" / "run.log").exists, what="the run to be set up")
-    seconds, err = driver.send(signal.SIGINT)
-    assert driver.process.returncode == 130, err
-    assert "Traceback" not in err
-    assert seconds < 10
-
-
 def at_a_terminal(command, place):
     """A process whose standard streams are a terminal of its own, and what it writes there."""
     ours, its = os.openpty()

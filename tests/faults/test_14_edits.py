@@ -7,11 +7,9 @@ import shutil
 import pandas as pd
 import pytest
 from commands import hpsearch
-from outcomes import acknowledged, table
+from outcomes import OF_A_RUN, acknowledged, contents, table
 from pandas.testing import assert_frame_equal
 from small_sweeps import DIGITS
-
-_FILES = ("results.csv", "curves.csv", "sweep.yaml", "sweep.db", "best.keras")
 
 
 @pytest.fixture(scope="module")
@@ -27,10 +25,6 @@ def finished(tmp_path_factory):
 def home(finished, tmp_path):
     """A fresh directory with sweep.yaml and its results in `out`."""
     return shutil.copytree(finished, tmp_path / "home")
-
-
-def contents(directory):
-    return {name: (directory / name).read_bytes() for name in _FILES}
 
 
 def edited(home, old, new):
@@ -103,8 +97,8 @@ def test_edits_train_only_what_is_new(home):
 )
 def test_what_decides_a_score_may_not_change(home, change, difference):
     """Each part of a sweep is in tests/store/test_provenance.py."""
-    before = contents(home / "out")
+    before = contents(home / "out", OF_A_RUN)
     said = hpsearch("run", "sweep.yaml", "--out", "out", "--set", change, cwd=home, code=3)
     assert difference in said.stderr
     assert "--fresh" in said.stderr
-    assert contents(home / "out") == before
+    assert contents(home / "out", OF_A_RUN) == before

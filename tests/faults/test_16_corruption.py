@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from commands import hpsearch, start, wait_for
+from outcomes import OF_A_RUN, contents
 from store_contents import everything
 
 from hpsearch.errors import StoreError
@@ -24,6 +25,8 @@ budget: {trials: 8}
 execution: {workers: 1}
 """
 _FLIPS = 200
+#: And the index of the log, which is made of it.
+_CHANGING = (*OF_A_RUN, "sweep.db-shm")
 
 
 @pytest.fixture(scope="module")
@@ -41,13 +44,6 @@ def finished(tmp_path_factory):
 @pytest.fixture
 def home(finished, tmp_path):
     return shutil.copytree(finished, tmp_path / "home")
-
-
-def contents(out: Path) -> dict[str, bytes]:
-    """But for what names the run itself, and the index of the log, which is made of it."""
-    own = (".lock", "run.log", "sweep.db-shm")
-    files = (path for path in out.rglob("*") if path.is_file() and path.name not in own)
-    return {str(path.relative_to(out)): path.read_bytes() for path in files}
 
 
 def flipped(data: bytes, text: bytes) -> bytes:
@@ -74,12 +70,12 @@ def test_a_damaged_store_is_refused_and_left_as_it_is(home, damage):
     out = home / "out"
     whole = (out / "sweep.db").read_bytes()
     (out / "sweep.db").write_bytes(damage(whole))
-    before = contents(out)
+    before = contents(out, _CHANGING)
     said = hpsearch("run", "sweep.yaml", "--out", "out", cwd=home, code=3)
     assert len(said.stderr.strip().splitlines()) == 1, said.stderr
     assert said.stderr.startswith("out/sweep.db: ")
     assert "--fresh" in said.stderr
-    assert contents(out) == before
+    assert contents(out, _CHANGING) == before
     shown = hpsearch("show", "out", cwd=home)
     assert shown.stdout.startswith("8 trials: ")
 
@@ -87,11 +83,11 @@ def test_a_damaged_store_is_refused_and_left_as_it_is(home, damage):
 def test_moved_aside_a_damaged_store_does_not_stand_in_the_way(home):
     out = home / "out"
     (out / "sweep.db").write_bytes((out / "sweep.db").read_bytes()[:5_000])
-    before = contents(out)
+    before = contents(out, _CHANGING)
     said = hpsearch("run", "sweep.yaml", "--out", "out", "--fresh", cwd=home)
     assert "8 trials, 8 completed" in said.stdout or "8 trained now" in said.stdout
     (aside,) = (path for path in home.iterdir() if path.name.startswith("out."))
-    assert contents(aside) == before
+    assert contents(aside, _CHANGING) == before
 
 
 def test_of_random_bit_flips_every_one_that_changes_a_row_is_refused(
@@ -134,13 +130,13 @@ def test_an_older_copy_of_the_store_is_refused(home: Path) -> None:
     with closing(sqlite3.connect(out / "sweep.db")) as store, store:
         for name in ("results", "weights", "snapshots"):
             store.execute(f"DELETE FROM {name} WHERE execution > 6")
-    before = contents(out)
+    before = contents(out, _CHANGING)
     said = hpsearch("run", "sweep.yaml", "--out", "out", cwd=home, code=3)
     assert len(said.stderr.strip().splitlines()) == 1, said.stderr
     assert (
         "out/sweep.db: the store lacks 2 results that results.csv has (trials 7, 8)" in said.stderr
     )
-    assert contents(out) == before
+    assert contents(out, _CHANGING) == before
     assert len(pd.read_csv(out / "results.csv")) == 8
 
 
@@ -197,10 +193,10 @@ def test_a_damaged_log_changes_no_row_and_a_lost_one_is_told(tmp_path: Path) -> 
     # Without its log the store lacks what the table has, which stays as it is.
     rows = pd.read_csv(out / "results.csv").set_index("trial")["score"]
     (out / "sweep.db-wal").unlink()
-    before = contents(out)
+    before = contents(out, _CHANGING)
     said = hpsearch("run", "sweep.yaml", "--out", "out", cwd=tmp_path, code=3)
     assert "out/sweep.db: the store lacks " in said.stderr
     assert "its log, sweep.db-wal, was lost" in said.stderr
-    assert contents(out) == before
+    assert contents(out, _CHANGING) == before
     still = pd.read_csv(out / "results.csv").set_index("trial")["score"]
     assert still.tolist() == rows.tolist()

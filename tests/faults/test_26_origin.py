@@ -19,7 +19,7 @@ from hpsearch.space.space import Config
 from hpsearch.spec.sweep import sweep_from_text
 from hpsearch.store.doctor import Severity, examine
 from hpsearch.store.trials import trials_of
-from hpsearch.trackers.tracker import tags
+from hpsearch.trackers.targets import tags
 from hpsearch.trackers.tracking import log_results
 from hpsearch.tuner.learning import CurveReuse
 from hpsearch.tuner.run import run_sweep

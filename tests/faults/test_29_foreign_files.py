@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from commands import hpsearch
+from outcomes import contents
 
 from hpsearch.errors import RefusedError
 from hpsearch.store.directory import ResultsDirectory
@@ -22,10 +23,6 @@ def place(tmp_path):
     return home
 
 
-def contents(home):
-    return {path.relative_to(home): path.read_bytes() for path in home.rglob("*") if path.is_file()}
-
-
 @pytest.mark.parametrize("options", [[], ["--fresh"]], ids=["plain", "fresh"])
 def test_ones_own_file_is_not_overwritten(place, options):
     (place / "sweep.yaml").write_text(_SWEEP)
@@ -34,7 +31,7 @@ def test_ones_own_file_is_not_overwritten(place, options):
     assert "sweep.yaml would be overwritten" in done.stderr
     kept = contents(place)
     assert {path: kept[path] for path in before} == before
-    assert {str(path) for path in kept.keys() - before.keys()} <= {".lock"}
+    assert {*kept.keys() - before.keys()} <= {".lock"}
 
 
 def test_beside_other_files_it_runs_and_fresh_leaves_them(place):

@@ -17,7 +17,7 @@ from commands import environment, wait_for
 _SUPPORT = Path(__file__).parent.parent / "support"
 _TICKS = """\
 import time
-from hpsearch.workers.clock import now, waiting
+from hpsearch.machine import now, waiting
 
 while True:
     with waiting(0.1):

@@ -19,7 +19,7 @@ from hpsearch.errors import HpsearchError, InputError, NotSupportedError, Refuse
 from hpsearch.revisit import rows
 from hpsearch.revisit.rows import Which
 from hpsearch.revisit.standalone import PROGRAM, write_standalone
-from hpsearch.workers.futures import InProcessExecutor
+from hpsearch.workers.engines import InProcessExecutor
 
 SUPPORT = Path(__file__).parents[1] / "support"
 FILES = ["model.keras", "rows.npz", "train.py"]

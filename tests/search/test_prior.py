@@ -242,15 +242,6 @@ def test_each_start_helps_where_those_before_it_do_not() -> None:
         assert means[places[count - 1]] == means.min()
 
 
-def test_its_weight_fades() -> None:
-    strategy: Any = make_strategy(MethodSpec("bayesian"), SPACE, trials=50)
-    strategy.tell([Outcome(proposal.config, 0.0) for proposal in strategy.ask(5)])
-    early = strategy.belief
-    assert early > 0
-    strategy.tell([Outcome(proposal.config, 0.0) for proposal in strategy.ask(5)])
-    assert strategy.belief == pytest.approx(early / 2)
-
-
 @pytest.mark.parametrize("method", ["bayesian", "tpe"])
 @pytest.mark.parametrize("beaten", [2, 3])
 def test_a_random_config_is_held_against_its_first(method: str, beaten: int) -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -57,16 +56,6 @@ def test_files_hold_what_has_a_result(tables: Tables, tmp_path: Path) -> None:
     assert set(table["metric"]) == {PROVENANCE.metric}
     assert read_table(tmp_path / "curves.csv")["trial"].tolist() == [1, 3]
     assert {path.name for path in tmp_path.iterdir()} == {"curves.csv", "results.csv"}
-
-
-def test_without_results_there_are_headers(tables: Tables, tmp_path: Path) -> None:
-    tables.write(EXECUTIONS, {})
-    assert len(read_table(tmp_path)) == len(pd.read_csv(tmp_path / "curves.csv")) == 0
-
-
-def test_the_sweep_is_written(tables: Tables, tmp_path: Path) -> None:
-    tables.write_sweep("name: é\n")
-    assert (tmp_path / "sweep.yaml").read_bytes() == "name: é\n".encode()
 
 
 def test_writing_takes_two_percent_of_the_time(

@@ -62,16 +62,6 @@ def hold(tmp_path: Path) -> Iterator:
         process.communicate()
 
 
-def test_the_second_process_is_refused_and_told_the_first(tmp_path: Path, hold) -> None:
-    process, _ = hold()
-    began = time.monotonic()
-    with pytest.raises(LockedError, match=rf"process {process.pid}\)") as caught:
-        DirectoryLock(tmp_path)
-    assert time.monotonic() - began < 1
-    assert caught.value.exit_code == 3
-    assert str(caught.value).startswith(f"{tmp_path}: ")
-
-
 @pytest.mark.parametrize("child", ["none", "exec", "fork"])
 def test_a_killed_holder_frees_it_at_once(tmp_path: Path, hold, child: str) -> None:
     """Whatever its children do: they inherit no lock."""

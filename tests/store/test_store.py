@@ -54,7 +54,7 @@ def store(path: Path) -> Iterator[Store]:
 
 
 def test_a_new_store_is_empty(store: Store) -> None:
-    assert (store.meta(), store.executions(), store.results(), store.weights(1)) == (
+    assert (store.facts().meta, store.executions(), store.results(), store.weights(1)) == (
         {},
         [],
         {},
@@ -70,7 +70,7 @@ def test_what_goes_in_comes_out_of_another_store(path: Path) -> None:
         store.add_results(RESULTS)
     for read_only in (False, True):
         with Store(path, read_only=read_only) as store:
-            assert store.meta() == {"sweep": "name: s\n", "identity": '{"a": 1}'}
+            assert store.facts().meta == {"sweep": "name: s\n", "identity": '{"a": 1}'}
             assert store.executions() == EXECUTIONS
             assert [each.config.id for each in store.executions()] == [
                 each.config.id for each in EXECUTIONS

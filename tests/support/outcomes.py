@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Collection
 from contextlib import closing
 from pathlib import Path
 
@@ -15,9 +16,14 @@ def table(directory: Path, name: str = "results.csv") -> pd.DataFrame:
     return pd.read_csv(directory / name).drop(columns="seconds", errors="ignore")
 
 
-def contents(directory: Path) -> dict[str, bytes]:
-    """The files of a directory by name."""
-    return {path.name: path.read_bytes() for path in directory.iterdir() if path.is_file()}
+#: Files that name the run itself, also one that is refused.
+OF_A_RUN = (".lock", "run.log")
+
+
+def contents(directory: Path, but: Collection[str] = ()) -> dict[str, bytes]:
+    """The files in a directory by path, except for those with some names."""
+    files = (path for path in directory.rglob("*") if path.is_file() and path.name not in but)
+    return {str(path.relative_to(directory)): path.read_bytes() for path in files}
 
 
 def acknowledged(directory: Path) -> dict[int, str]:

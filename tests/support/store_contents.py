@@ -15,7 +15,7 @@ def everything(path: Path, *, read_only: bool = True) -> Any:
         weights = [store.weights(number) for number in results]
         snapshots = [store.snapshot(number) for number in results]
         return (
-            store.meta(),
+            store.facts().meta,
             store.executions(),
             results,
             [w and [(a.dtype.str, a.shape, a.tobytes()) for a in w] for w in weights],

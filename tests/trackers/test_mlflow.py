@@ -9,8 +9,7 @@ from dataclasses import replace
 import pytest
 
 from hpsearch.errors import InputError
-from hpsearch.trackers.targets import make_tracker
-from hpsearch.trackers.tracker import hyperparameters, tags
+from hpsearch.trackers.targets import hyperparameters, make_tracker, tags
 
 pytestmark = [
     pytest.mark.slow,

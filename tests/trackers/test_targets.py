@@ -8,9 +8,7 @@ from dataclasses import replace
 import pytest
 
 from hpsearch.errors import InputError
-from hpsearch.trackers.mlflow import _row
-from hpsearch.trackers.targets import make_tracker
-from hpsearch.trackers.tracker import hyperparameters, run_name, tags
+from hpsearch.trackers.targets import _row, hyperparameters, make_tracker, run_name, tags
 
 
 @pytest.mark.parametrize("target", ["", "tensorboard", "tensorboard:", "wandb:x", ":x", "mlflow"])

@@ -19,7 +19,7 @@ from hpsearch.space.space import Config
 from hpsearch.store.facts import Identity
 from hpsearch.store.store import Store
 from hpsearch.store.tables import Record
-from hpsearch.trackers.tracker import TrackerError
+from hpsearch.trackers.targets import TrackerError
 from hpsearch.trackers.tracking import log_results, tracked
 from hpsearch.tuner.settings import Began, Ended, Stored, ignore
 

@@ -24,7 +24,7 @@ from hpsearch.store.store import Store
 from hpsearch.training.subjects import Job
 from hpsearch.tuner.best_model import BestModel, Retrainer
 from hpsearch.workers.calls import write_model
-from hpsearch.workers.futures import InProcessExecutor
+from hpsearch.workers.engines import InProcessExecutor
 from hpsearch.workers.protocol import Call, Called, Event, Lost, Started
 
 RECIPE = Recipe(3, "binary_crossentropy", "sigmoid", "val_accuracy", "maximize")
@@ -209,12 +209,12 @@ def test_what_cannot_be_written_is_a_warning(
     directory: Directory, monkeypatch: pytest.MonkeyPatch, place: str, function: Any, words: str
 ) -> None:
     directory.where.model.write_bytes(b"an earlier one")
-    before = directory.store.meta()
+    before = directory.store.facts().meta
     monkeypatch.setattr(place, function)
     assert directory.save() == f"{directory.where.model} cannot be written: {words}"
     monkeypatch.undo()
     assert directory.files() == {"sweep.db", "sweep.db-wal"}
-    assert directory.store.meta() == before
+    assert directory.store.facts().meta == before
     assert directory.save() == ""
 
 

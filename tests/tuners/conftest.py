@@ -31,6 +31,13 @@ def images():
 
 
 @pytest.fixture(scope="session")
+def data(images):
+    """The images as arguments of `search`."""
+    x, y, x_val, y_val = images
+    return {"x": x, "y": y, "validation_data": (x_val, y_val)}
+
+
+@pytest.fixture(scope="session")
 def numbers():
     """Random data for a regression, as in the guide."""
     random = np.random.default_rng(0)

@@ -23,6 +23,7 @@ from hpsearch.tuners import servers, trials
 from hpsearch.tuners.trials import Driver
 
 pytestmark = pytest.mark.usefixtures("place")
+WHERE = {"directory": "d", "project_name": "p"}
 
 
 def build(hp):
@@ -116,8 +117,7 @@ def test_hyperband_is_kerastuners_on_the_engine(search):
     assert "epochs" not in best
 
 
-def test_hyperband_fills_the_top_round_of_a_small_space(images):
-    x, y, x_val, y_val = images
+def test_hyperband_fills_the_top_round_of_a_small_space(data):
 
     def small(hp):
         units = hp.Choice("units", [4, 5, 6, 7, 8])
@@ -125,9 +125,8 @@ def test_hyperband_fills_the_top_round_of_a_small_space(images):
         model.compile("adam", "mse")
         return model
 
-    where = {"directory": "d", "project_name": "p"}
-    tuner = kt.Hyperband(small, "val_loss", max_epochs=9, factor=3, seed=1, **where)
-    tuner.search(x, y, validation_data=(x_val, y_val), verbose=0)
+    tuner = kt.Hyperband(small, "val_loss", max_epochs=9, factor=3, seed=1, **WHERE)
+    tuner.search(**data, verbose=0)
     assert table()["epochs_trained"].value_counts().to_dict() == {1: 3, 3: 1, 9: 1}
 
 
@@ -141,30 +140,6 @@ def test_without_a_seed_the_same_code_goes_on(search):
     assert len(table()) == 3
     with pytest.raises(RefusedError, match=r"recipe\.seed"):
         search(kt.RandomSearch, max_trials=4, seed=first.oracle.seed + 1)
-
-
-@pytest.mark.slow
-def test_a_search_goes_on_where_it_was(search):
-    first = search(kt.RandomSearch, max_trials=2, seed=5, executions_per_trial=2)
-    before = table()
-    again = kt.RandomSearch(
-        build,
-        objective="val_accuracy",
-        directory="d",
-        project_name="p",
-        max_trials=4,
-        seed=5,
-        executions_per_trial=2,
-    )
-    assert [t.score for t in again.oracle.get_best_trials(2)] == [
-        t.score for t in first.oracle.get_best_trials(2)
-    ]
-    more = search(kt.RandomSearch, max_trials=4, seed=5, executions_per_trial=2)
-    pd.testing.assert_frame_equal(table()[:4], before)
-    assert len(table()) == 8
-    assert len(more.oracle.trials) == 4
-    x = np.zeros((3, 8, 8, 1), "float32")
-    assert again.get_best_models()[0].predict(x, verbose=0).shape == (3, 10)
 
 
 def test_other_data_is_refused(search, images):
@@ -217,16 +192,15 @@ SETTINGS = {
         pytest.param("Hyperband", "the same tuner", marks=pytest.mark.slow),
     ],
 )
-def test_an_interrupted_search_goes_on(images, name, again, interrupt_after):
+def test_an_interrupted_search_goes_on(data, name, again, interrupt_after):
     """In a notebook, by the cell run once more, or after the kernel was started anew."""
-    x, y, x_val, y_val = images
 
     def tuner(project):
         where = {"directory": "d", "project_name": project, "workers": 1, "seed": 3}
         return getattr(kt, name)(build, objective="val_accuracy", **where, **SETTINGS[name])
 
     def run(tuner):
-        tuner.search(x, y, validation_data=(x_val, y_val), verbose=0)
+        tuner.search(**data, verbose=0)
         rows = pd.read_csv(f"d/{tuner.project_name}/results.csv")
         return rows.drop(columns=["seconds", "sweep"]), tuner.oracle.trials
 
@@ -253,9 +227,7 @@ def test_a_lost_oracle_json_loses_nothing(search, place):
     (place / "d" / "p" / "oracle.json").unlink()
     for path in (place / "d" / "p").glob("trial_*/trial.json"):
         path.unlink()
-    again = kt.Hyperband(
-        build, "val_accuracy", max_epochs=4, factor=2, directory="d", project_name="p"
-    )
+    again = kt.Hyperband(build, "val_accuracy", max_epochs=4, factor=2, **WHERE)
     assert {n: (each.score, each.status) for n, each in again.oracle.trials.items()} == {
         n: (each.score, each.status) for n, each in first.oracle.trials.items()
     }
@@ -273,9 +245,8 @@ def test_the_model_of_a_trial_that_was_continued_has_the_later_weights(search):
         tuner.load_model(tuner.oracle.trials[before])
 
 
-def test_steps_are_added_without_rounding(images):
+def test_steps_are_added_without_rounding(data):
     """KerasTuner's 0.1 + 0.2 is no 0.3."""
-    x, y, x_val, y_val = images
 
     def stepped(hp):
         hp.Float("dropout", 0.0, 0.5, step=0.1)
@@ -283,9 +254,8 @@ def test_steps_are_added_without_rounding(images):
         hp.Float("momentum", 1e-3, 1e-1, step=10, sampling="log")
         return build(hp)
 
-    where = {"directory": "d", "project_name": "p"}
-    tuner = kt.RandomSearch(stepped, "val_loss", max_trials=12, seed=1, **where)
-    tuner.search(x, y, validation_data=(x_val, y_val), verbose=0)
+    tuner = kt.RandomSearch(stepped, "val_loss", max_trials=12, seed=1, **WHERE)
+    tuner.search(**data, verbose=0)
     assert {each.status for each in tuner.oracle.trials.values()} == {"COMPLETED"}
     assert set(table()["dropout"].round(9)) <= {0.0, 0.1, 0.2, 0.3, 0.4, 0.5}
 
@@ -344,27 +314,6 @@ def test_several_objectives_are_added_up(search, images, tuner_class):
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:Skipping variable loading")
-def test_the_sum_is_kerastuners(images):
-    """Of a tuner's own `run_trial`, and of KerasTuner's class."""
-    x, y, x_val, y_val = images
-    found = []
-    for cls, project in ((kt.RandomSearch, "ours"), (keras_tuner.RandomSearch, "theirs")):
-
-        class Given(cls):
-            def run_trial(self, trial, *args, **kwargs):
-                hp = trial.hyperparameters
-                numbers = {"val_accuracy": hp.get("units") / 10, "val_loss": hp.get("rate")}
-                sums = numbers["val_loss"] - numbers["val_accuracy"]
-                return {**numbers, "multi_objective": sums}
-
-        tuner = Given(build, SEVERAL, 5, seed=1, directory="d", project_name=project)
-        tuner.search(x, y, epochs=1, validation_data=(x_val, y_val), verbose=0)
-        found.append(sorted(each.score for each in tuner.oracle.trials.values()))
-    assert found[0] == found[1]
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize("frequency", [2, [1, 3]])
 def test_epochs_without_validation_have_no_score(search, images, frequency):
     """KerasTuner counts their metrics as those of the first epochs, and fails."""
@@ -395,17 +344,12 @@ def test_weights_train_on_the_engine(search, images, as_series):
     assert losses[0] != losses[2]
 
 
-def test_a_lambda_crosses(images):
-    x, y, x_val, y_val = images
+def test_a_lambda_crosses(data):
     scale = 2
     tuner = kt.RandomSearch(
-        lambda hp: build(hp) if scale else None,
-        objective="val_loss",
-        max_trials=2,
-        directory="d",
-        project_name="p",
+        lambda hp: build(hp) if scale else None, objective="val_loss", max_trials=2, **WHERE
     )
-    tuner.search(x, y, validation_data=(x_val, y_val), verbose=0)
+    tuner.search(**data, verbose=0)
     assert set(table()["status"]) == {"completed"}
     assert (table()["score"] == table()["val_loss"]).all()
 
@@ -413,25 +357,23 @@ def test_a_lambda_crosses(images):
 @pytest.mark.parametrize(
     ("most", "said"), [(2, "consecutive failures.* limit of 2"), (None, "no trial completed")]
 )
-def test_models_that_all_fail(images, most, said):
+def test_models_that_all_fail(data, most, said):
     def broken(hp):
         model = build(hp)
         if hp.Boolean("on", default=False) or hp.Fixed("always", True):
             model.compile("adam", "no_such_loss")
         return model
 
-    x, y, x_val, y_val = images
     tuner = kt.RandomSearch(
         broken,
         objective="val_loss",
         max_trials=3,
         max_consecutive_failed_trials=most,
-        directory="d",
-        project_name="p",
+        **WHERE,
         workers=1,
     )
     with pytest.raises(RuntimeError, match=said):
-        tuner.search(x, y, validation_data=(x_val, y_val), verbose=0)
+        tuner.search(**data, verbose=0)
     failed = [each for each in tuner.oracle.trials.values() if each.status == "FAILED"]
     assert len(failed) == (most or 3)
     assert "no_such_loss" in failed[0].message
@@ -475,21 +417,19 @@ class Failing(kt.HyperModel):
 )
 @pytest.mark.parametrize("module", [kt, pytest.param(keras_tuner, marks=pytest.mark.slow)])
 @pytest.mark.filterwarnings("ignore:All-NaN axis")
-def test_a_training_without_a_score_runs_again(module, images, failing, status, runs):
+def test_a_training_without_a_score_runs_again(module, data, failing, status, runs):
     """The same for KerasTuner's own class."""
     if module is keras_tuner and failing._kind is None:
         # It runs again, but the mean with the first run's number stays NaN.
         status = "FAILED"
-    x, y, x_val, y_val = images
     hp = keras_tuner.HyperParameters()
     hp.Fixed("rate", 0.01)
     arguments = {"max_trials": 1, "max_retries_per_trial": 2, "max_consecutive_failed_trials": None}
-    where = {"directory": "d", "project_name": "p"}
-    tuner = module.GridSearch(failing, "val_loss", hyperparameters=hp, **arguments, **where)
+    tuner = module.GridSearch(failing, "val_loss", hyperparameters=hp, **arguments, **WHERE)
     raised = {"FAILED": RuntimeError} if module is kt else {}
     raised["RUNNING"] = kt.errors.FatalError
     with pytest.raises(raised[status]) if status in raised else contextlib.nullcontext():
-        tuner.search(x, y, validation_data=(x_val, y_val), verbose=0)
+        tuner.search(**data, verbose=0)
     if status != "RUNNING":
         assert {each.status for each in tuner.oracle.trials.values()} == {status}
     assert [path.read_text() for path in Path().glob("runs-*")] == [str(runs)]
@@ -560,11 +500,7 @@ def test_several_targets(images, model):
         return {"digit": digit, "odd": odd} if by_name else [digit, odd]
 
     tuner = kt.RandomSearch(
-        model,
-        objective=kt.Objective("val_digit_accuracy", "max"),
-        max_trials=2,
-        directory="d",
-        project_name="p",
+        model, objective=kt.Objective("val_digit_accuracy", "max"), max_trials=2, **WHERE
     )
     tuner.search(x, targets(y), epochs=4, validation_data=(x_val, targets(y_val)), verbose=0)
     assert set(table()["trainer"]) == {"graph"}
@@ -612,7 +548,7 @@ def test_several_inputs_train_on_the_engine(images, named):
         upper, lower = rows[:, :4], rows[:, 4:]
         return {"upper": upper, "lower": lower} if named else [upper, lower]
 
-    tuner = kt.GridSearch(built, objective="val_accuracy", directory="d", project_name="p")
+    tuner = kt.GridSearch(built, objective="val_accuracy", **WHERE)
     tuner.search(halves(x), y, epochs=3, validation_data=(halves(x_val), y_val), verbose=0)
     assert set(table()["trainer"]) == {"graph"}
     best = tuner.get_best_models()[0]
@@ -621,9 +557,8 @@ def test_several_inputs_train_on_the_engine(images, named):
 
 
 @pytest.mark.parametrize("tuner_class", ["RandomSearch", "Hyperband"])
-def test_the_same_seed_proposes_what_kerastuner_does(images, tuner_class):
+def test_the_same_seed_proposes_what_kerastuner_does(data, tuner_class):
     """The first configs of KerasTuner's own tuner, with every way of sampling a range."""
-    x, y, x_val, y_val = images
 
     def sampled(hp):
         hp.Choice("activation", ["relu", "tanh"])
@@ -642,7 +577,7 @@ def test_the_same_seed_proposes_what_kerastuner_does(images, tuner_class):
     made = [theirs.oracle.create_trial(f"t{n}").hyperparameters for n in range(count)]
     expected = [vars(each)["values"] for each in made]
     ours = getattr(kt, tuner_class)(sampled, project_name="p", **settings)
-    ours.search(x, y, validation_data=(x_val, y_val), verbose=0)
+    ours.search(**data, verbose=0)
     found = [vars(trial.hyperparameters)["values"] for trial in ours.oracle.trials.values()]
     assert found[:count] == expected
     assert {trial.status for trial in ours.oracle.trials.values()} == {"COMPLETED"}
@@ -652,7 +587,7 @@ def test_kerastuner_reads_what_is_written(search, images, place, monkeypatch):
     monkeypatch.setattr(trials, "MOST_CHECKPOINTS", 2)
     ours = search(kt.RandomSearch, max_trials=3, seed=4, executions_per_trial=2)
     theirs = keras_tuner.RandomSearch(
-        build, objective="val_accuracy", max_trials=3, seed=4, directory="d", project_name="p"
+        build, objective="val_accuracy", max_trials=3, seed=4, **WHERE
     )
     assert sorted(theirs.oracle.trials) == list(ours.oracle.trials) == ["0", "1", "2"]
     for one, other in zip(
@@ -693,7 +628,7 @@ def test_a_project_is_reopened_without_a_build(search, tuner_class, capsys):
 def test_a_project_of_another_search_is_refused(search):
     search(kt.RandomSearch, max_trials=1)
     with pytest.raises(RuntimeError, match="overwrite=True"):
-        kt.GridSearch(build, objective="val_accuracy", directory="d", project_name="p")
+        kt.GridSearch(build, objective="val_accuracy", **WHERE)
 
 
 def test_nothing_is_printed_unless_wanted(search, capsys):
@@ -701,8 +636,7 @@ def test_nothing_is_printed_unless_wanted(search, capsys):
     assert capsys.readouterr().out == ""
 
 
-def test_progress_is_kerastuners(images, capsys):
-    x, y, x_val, y_val = images
+def test_progress_is_kerastuners(data, capsys):
     for tuner_class, many in (
         (kt.RandomSearch, {"max_trials": 2}),
         (kt.GridSearch, {"max_trials": 2}),
@@ -710,7 +644,7 @@ def test_progress_is_kerastuners(images, capsys):
         tuner = tuner_class(
             build, "val_loss", directory="d", project_name=tuner_class.__name__, **many
         )
-        tuner.search(x, y, validation_data=(x_val, y_val))
+        tuner.search(**data)
         said = capsys.readouterr().out
         assert said.count("Search: Running Trial #") == 2
         assert "Value             |Best Value So Far |Hyperparameter" in said
@@ -720,9 +654,7 @@ def test_progress_is_kerastuners(images, capsys):
 
 def test_processes_that_share_trials_run_kerastuners_loop(monkeypatch, search):
     """KerasTuner's distributed mode, which one variable announces."""
-    tuner = kt.RandomSearch(
-        build, objective="val_loss", max_trials=1, directory="d", project_name="p"
-    )
+    tuner = kt.RandomSearch(build, objective="val_loss", max_trials=1, **WHERE)
     monkeypatch.setenv("KERASTUNER_ORACLE_IP", "127.0.0.1")
     with pytest.raises(NotOnEngine, match="KERASTUNER_ORACLE_IP"):
         tuner._hpsearch._request((np.ones((3, 2)), np.ones(3)), {})

@@ -146,25 +146,6 @@ class TestGettingStarted:
         tuner.search(x_train, y_train, epochs=2, validation_data=(x_val, y_val), verbose=0)
         assert set(rows_of("whole")["trainer"]) <= {"fit", "native"}
 
-    def test_a_built_in_metric_as_the_objective(self, numbers):
-        def build_regressor(hp):
-            units = hp.Int("units", 32, 128, 32)
-            model = keras.Sequential([layers.Dense(units, activation="relu"), layers.Dense(1)])
-            model.compile("adam", "mean_squared_error", metrics=[keras.metrics.MeanAbsoluteError()])
-            return model
-
-        tuner = keras_tuner.RandomSearch(
-            hypermodel=build_regressor,
-            objective=keras_tuner.Objective("val_mean_absolute_error", direction="min"),
-            max_trials=3,
-            project_name="built_in_metrics",
-            **WHERE,
-        )
-        tuner.search(**numbers, verbose=0)
-        best = tuner.oracle.get_best_trials(3)
-        assert best[0].score == min(trial.score for trial in best) > 0
-        assert (rows_of("built_in_metrics")["epochs_trained"] == 1).all()
-
     def test_a_custom_metric_as_the_objective(self, numbers):
         class CustomMetric(keras.metrics.Metric):
             def __init__(self, **kwargs):
@@ -242,31 +223,6 @@ class TestGettingStarted:
         assert "may request hyperparameters in each trial" in capsys.readouterr().out
         assert abs(tuner.get_best_hyperparameters()[0].get("x")) < 0.5
         assert len(tuner.oracle.trials) == 20
-
-    def test_keras_code_of_its_own(self, place):
-        def keras_code(units, optimizer, saving_path):
-            random = np.random.default_rng(1)
-            model = keras.Sequential([layers.Dense(units, activation="relu"), layers.Dense(1)])
-            model.compile(optimizer=optimizer, loss="mean_squared_error")
-            x, y = random.random((100, 10)), random.random((100, 1))
-            model.fit(x, y, verbose=0)
-            model.save(saving_path)
-            return np.mean(np.abs(model.predict(x[:20], verbose=0) - y[:20]))
-
-        class MyTuner(keras_tuner.RandomSearch):
-            def run_trial(self, trial, **kwargs):
-                hp = trial.hyperparameters
-                return keras_code(
-                    units=hp.Int("units", 32, 128, 32),
-                    optimizer=hp.Choice("optimizer", ["adam", "adadelta"]),
-                    saving_path=str(place / f"{trial.trial_id}.keras"),
-                )
-
-        tuner = MyTuner(max_trials=2, project_name="keep_code_separate", **WHERE)
-        tuner.search(verbose=0)
-        best_hp = tuner.get_best_hyperparameters()[0]
-        keras_code(**best_hp.values, saving_path=str(place / "best_model.keras"))
-        assert len(list(place.glob("*.keras"))) == 3
 
 
 class TestTailoringTheSearchSpace:

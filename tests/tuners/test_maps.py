@@ -16,7 +16,7 @@ from hpsearch.data.dataset import several_target
 from hpsearch.data.specs import ArrayPart, Arrays
 from hpsearch.models.fit_arguments import request_of
 from hpsearch.training.fit import EngineFit, FitTrainer
-from hpsearch.tuners.sweep import dataset_of
+from hpsearch.tuners.requests import dataset_of
 
 MB = 2**20
 

@@ -94,10 +94,9 @@ class Halved(kt.Hyperband):
 
 
 @pytest.mark.slow
-def test_hyperband_with_run_trial(images):
-    x, y, x_val, y_val = images
+def test_hyperband_with_run_trial(data):
     tuner = Halved(build, "val_loss", max_epochs=4, factor=2, **WHERE)
-    tuner.search(x, y, validation_data=(x_val, y_val), verbose=0)
+    tuner.search(**data, verbose=0)
     assert set(table()["epochs_trained"]) == {1, 2, 4}
     assert set(table()["status"]) <= {"completed", "stopped"}
 
@@ -112,11 +111,10 @@ def test_training_metrics_are_objectives_without_validation_data(images):
 
 
 @pytest.mark.slow
-def test_tensorboard_has_a_directory_for_each_training(images, place):
-    x, y, x_val, y_val = images
+def test_tensorboard_has_a_directory_for_each_training(data, place):
     board = keras.callbacks.TensorBoard("logs")
     tuner = kt.RandomSearch(build, "val_loss", 2, executions_per_trial=2, **WHERE)
-    tuner.search(x, y, validation_data=(x_val, y_val), callbacks=[board], verbose=0)
+    tuner.search(**data, callbacks=[board], verbose=0)
     written = {str(path.parent.parent) for path in (place / "logs").rglob("train/events*")}
     expected = {f"logs/{trial}/execution{n}" for trial in tuner.oracle.trials for n in (0, 1)}
     assert {str(place / each) for each in expected} == written
@@ -200,15 +198,14 @@ def test_every_tuner_is_a_tuner():
         kt.Hyperband(None, "loss")
 
 
-def test_a_model_that_is_none_ends_the_search(images):
-    x, y, x_val, y_val = images
+def test_a_model_that_is_none_ends_the_search(data):
 
     def nothing(hp):
         return build(hp) if hp.Choice("n", [1, 2, 3, 4]) == 1 else None
 
     tuner = kt.GridSearch(nothing, "val_loss", directory="d", project_name="p")
     with pytest.raises(kt.errors.FatalTypeError, match=r"must return a keras\.Model"):
-        tuner.search(x, y, validation_data=(x_val, y_val), verbose=0)
+        tuner.search(**data, verbose=0)
 
 
 def test_names_of_trials(tmp_path):

@@ -235,13 +235,6 @@ class Passed(kt.HyperModel):
         return model.fit(*args, **kwargs)
 
 
-@pytest.mark.slow
-def test_hyperband_sets_the_epochs():
-    tuner = kt.Hyperband(build, "val_loss", max_epochs=4, factor=2, **WHERE)
-    tuner.search(Noisy(), validation_data=(X, Y), verbose=0)
-    assert set(table()["epochs_trained"]) == {1, 2, 4}
-
-
 class Framed(kt.HyperModel):
     """Its own `fit` gets a frame."""
 

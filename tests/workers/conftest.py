@@ -19,7 +19,7 @@ from hpsearch.models.problem import Recipe
 from hpsearch.space.execution import Training
 from hpsearch.training.make import ModelSubject
 from hpsearch.training.subjects import Job
-from hpsearch.workers.futures import FuturesExecutor
+from hpsearch.workers.engines import FuturesExecutor
 from hpsearch.workers.local import LocalExecutor
 from hpsearch.workers.ray.connection import connected
 from hpsearch.workers.ray.executor import RayExecutor

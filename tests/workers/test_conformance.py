@@ -12,7 +12,7 @@ import pytest
 from ray_cluster import ray_cluster
 
 from hpsearch.space.execution import Status
-from hpsearch.workers.futures import InProcessExecutor
+from hpsearch.workers.engines import InProcessExecutor
 from hpsearch.workers.protocol import (
     Answered,
     Call,

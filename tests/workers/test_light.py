@@ -109,13 +109,6 @@ def forked_by(server):
     return {child.pid for child in psutil.Process(server.pid).children()}
 
 
-def test_light_workers_import_nothing_before_their_work(start, ask):
-    with start(1) as executor:
-        ask(executor, tensorflow=True)
-        assert maps_tensorflow(executor._pool.servers.loaded.pid)
-        assert not maps_tensorflow(executor._pool.servers.light.pid)
-
-
 @pytest.mark.slow
 def test_a_training_that_needs_tensorflow_after_all_is_not_lost(start, job, drive):
     """The flag is about time: a light worker can import it, too."""

@@ -187,7 +187,7 @@ def test_as_many_workers_as_there_is_room_for(add, starting):
 
 
 def test_a_node_with_other_versions_is_not_used(starting, monkeypatch, job):
-    from hpsearch.workers.ray.actor import package_versions
+    from hpsearch.workers.ray.fleet import package_versions
 
     here = package_versions() | {"keras": "3.0.0"}
     monkeypatch.setattr(executor_module, "package_versions", lambda: here)

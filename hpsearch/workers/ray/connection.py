@@ -20,8 +20,8 @@ from types import ModuleType
 from typing import IO, Any
 
 from hpsearch.errors import HpsearchError, InputError
+from hpsearch.files import cut_beginning
 from hpsearch.machine import version_of
-from hpsearch.workers.output import cut_beginning
 
 _LOG = logging.getLogger("hpsearch")
 #: The first version whose token authentication covers every service of the cluster.

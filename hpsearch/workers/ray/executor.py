@@ -7,24 +7,21 @@ import re
 import time
 from collections.abc import Mapping, Sequence
 from types import ModuleType
-from typing import IO, Any
+from typing import IO
 
 from hpsearch.data.specs import TrainingData
 from hpsearch.errors import HpsearchError, InputError
-from hpsearch.workers.clock import waiting
-from hpsearch.workers.local import LocalCalls
+from hpsearch.machine import waiting
+from hpsearch.workers.local import CallsHere
 from hpsearch.workers.protocol import (
     Call,
-    Conversation,
     Event,
-    Executor,
     Retired,
     Said,
     Work,
 )
-from hpsearch.workers.ray.actor import Hello, package_versions
 from hpsearch.workers.ray.connection import Head
-from hpsearch.workers.ray.fleet import Fleet, Member, News, Nodes
+from hpsearch.workers.ray.fleet import Fleet, Hello, Member, News, Nodes, package_versions
 
 _LOST_NODE = re.compile(
     r"node (?:has|was|is) (?:died|dead|drained|removed|terminated|preempt)", re.IGNORECASE
@@ -40,7 +37,7 @@ _STARTS = 3
 _LONGEST_BACKOFF_SECONDS = 30.0
 
 
-class RayExecutor(Executor):
+class RayExecutor(CallsHere):
     """Workers on the nodes of a cluster.
 
     Args:
@@ -63,12 +60,12 @@ class RayExecutor(Executor):
         resources: Mapping[str, float] | None = None,
         log: IO[str] | None = None,
     ) -> None:
+        super().__init__(log)
         self._ray, self._workers = ray, workers
         self._timeout_seconds, self._memory_bytes = timeout_seconds, memory_bytes
         self._nodes = Nodes(ray, {"CPU": 1.0, **(resources or {})})
         self._head = Head(ray)
         self._fleet = Fleet(ray, self._nodes.needed)
-        self._calls = LocalCalls(log)
         self._checked = self._waiting_since = 0.0
         self._said_waiting = False
         self._hire_after = 0.0
@@ -83,7 +80,7 @@ class RayExecutor(Executor):
         Raises:
             InputError: The object store has no room for it.
         """
-        self._calls.provide(dataset)
+        super().provide(dataset)
         try:
             self._fleet.data = self._ray.put(dataset)
         except self._ray.exceptions.ObjectStoreFullError:
@@ -104,12 +101,12 @@ class RayExecutor(Executor):
 
     @property
     def busy(self) -> int:
-        return self._calls.busy + sum(member.work is not None for member in self._fleet)
+        return self.calling + sum(member.work is not None for member in self._fleet)
 
     def submit(self, work: Work) -> None:
         """Start a training on a node, or a call on the driver's machine."""
         if isinstance(work, Call):
-            self._calls.submit(work)
+            super().submit(work)
             return
         idle = self._idle()
         if not idle:
@@ -124,38 +121,22 @@ class RayExecutor(Executor):
         member.take(work)
         self._fleet.talk(member, work)
 
-    def converse(self, conversation: Conversation) -> None:
-        """Start a conversation on the driver's machine."""
-        self._calls.converse(conversation)
-
-    def say(self, message: Any) -> None:
-        self._calls.say(message)
-
-    def events(self, timeout_seconds: float) -> Sequence[Event]:
-        """Wait for at least one event or the timeout, then return new events in order.
+    def _look(self, seconds: float) -> list[Event]:
+        """Return new events.
 
         Raises:
             HpsearchError: The head is gone, or no worker can be started.
         """
-        deadline = time.monotonic() + timeout_seconds
-        events: list[Event] = []
-        while not events:
-            remaining = deadline - time.monotonic()
-            wait = min(max(0.0, remaining), _POLL_SECONDS)
-            if self._calls.busy:
-                events += self._calls.events(wait)
-                wait = 0.0
-            elif self._calls.listens:
-                events += self._calls.events(0.0)
-            with waiting(wait):
-                told = list(self._fleet.news(wait))
-            for news in told:
-                events += self._take(news)
-            self._enforce_time()
-            if time.monotonic() - self._checked >= _CHECK_SECONDS:
-                events += self._check_cluster()
-            if remaining <= 0:
-                break
+        wait = min(seconds, _POLL_SECONDS)
+        here = wait if self.calling else 0.0
+        events = super()._look(here)
+        with waiting(wait - here):
+            told = list(self._fleet.news(wait - here))
+        for news in told:
+            events += self._take(news)
+        self._enforce_time()
+        if time.monotonic() - self._checked >= _CHECK_SECONDS:
+            events += self._check_cluster()
         return events
 
     def _take(self, news: News) -> list[Event]:
@@ -238,7 +219,7 @@ class RayExecutor(Executor):
             return self._not_started(error, reason)
         if machine_lost and member.node:
             self._nodes.lost(member.node)
-        self._check_soon()
+        self._checked = 0.0
         _LOG.warning("worker %d on %s: %s", member.number, name, reason)
         event = member.lost(reason, machine=machine_lost)
         return [] if event is None else [event]
@@ -262,10 +243,7 @@ class RayExecutor(Executor):
 
     def _dismiss(self, member: Member) -> None:
         self._fleet.dismiss(member)
-        self._check_soon()
-
-    def _check_soon(self) -> None:
-        # Not at once: requesting another worker blocks if the head does not answer.
+        # Request another one soon, not at once: that blocks if the head does not answer.
         self._checked = 0.0
 
     def _check_cluster(self) -> list[Event]:
@@ -306,7 +284,7 @@ class RayExecutor(Executor):
             self._fleet.hire(self._nodes.avoided | self._nodes.suspected)
 
     def close(self) -> None:
-        self._calls.close()
+        super().close()
         if not self._head.lost:
             self._fleet.close()
 
