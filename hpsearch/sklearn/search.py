@@ -14,9 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from hpsearch.data.dataset import Dataset, Options
-from hpsearch.data.loading import dataset_from_arrays
-from hpsearch.data.memory import InMemoryRows
+from hpsearch.data.dataset import Dataset
+from hpsearch.data.loading import InMemoryRows
 from hpsearch.errors import InputError, SweepFileError
 from hpsearch.models.problem import Problem
 from hpsearch.spec.sweep import Sweep, sweep_from_mapping
@@ -217,22 +216,15 @@ def search(
         HpsearchError: See `hpsearch.run`.
     """
     x, y, weights = (*train, None)[:3]
-    about = InMemoryRows(x, y, weights, validation=validation).described
+    rows = InMemoryRows(x, y, weights, validation, name="fit")
     data: dict[str, Any] = {"scale": scale, "task": task, "seed": raw["seed"]}
     if validation is None:
         data["cv"] = cv
     try:
-        sweep = sweep_from_mapping({**raw, "name": "estimator", "data": {**data, "memory": about}})
-        loaded = dataset_from_arrays(
-            x,
-            y,
-            sample_weight=weights,
-            validation_data=validation,
-            options=Options(
-                seed=sweep.data.seed, scale=sweep.data.scale, task=task, cv=sweep.data.cv
-            ),
-            name="fit",
+        sweep = sweep_from_mapping(
+            {**raw, "name": "estimator", "data": {**data, "memory": rows.described}}
         )
+        loaded = rows.load(sweep.data)
         if out is not None:
             return _run(sweep, loaded, workers, out)
         with tempfile.TemporaryDirectory(prefix="hpsearch-") as scratch:

@@ -12,7 +12,7 @@ from keras_tuner.src.engine import objective as kt_objective
 
 from hpsearch.data.assembly import fingerprint
 from hpsearch.data.dataset import Dataset, Split
-from hpsearch.data.memory import InMemoryRows
+from hpsearch.data.loading import InMemoryRows
 from hpsearch.data.specs import Arrays
 from hpsearch.models.fit_arguments import Request
 from hpsearch.models.shipping import ModelHyperparameters, model_reference
