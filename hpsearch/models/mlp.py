@@ -32,8 +32,7 @@ from hpsearch.models.preprocessing_layers import (
 )
 from hpsearch.models.problem import Problem, Recipe
 from hpsearch.space.keras_names import INITIALIZERS, OPTIMIZER_CLASSES, SCHEDULE_CLASSES
-from hpsearch.space.layer_types import RESHAPING_ACTIVATIONS
-from hpsearch.space.mlp import MLPConfig
+from hpsearch.space.mlp import RESHAPING_ACTIVATIONS, MLPConfig
 from hpsearch.space.seeds import derive
 
 #: The output layer's number in the derivation of seeds, the same at any depth.

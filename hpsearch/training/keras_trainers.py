@@ -26,8 +26,7 @@ from hpsearch.models.frozen import frozen_base
 from hpsearch.models.mlp import Seeds, build_model, build_optimizer, rows_shape
 from hpsearch.native.extension import native_available
 from hpsearch.native.keras_model import dense_model
-from hpsearch.space.layer_types import is_custom
-from hpsearch.space.mlp import MLPConfig
+from hpsearch.space.mlp import MLPConfig, is_custom
 from hpsearch.training.callbacks import CalledBack
 from hpsearch.training.compiled import CompiledTrainer, as_tensors, expressible, fitted
 from hpsearch.training.fit import CustomFitTrainer, FitTrainer, Watcher

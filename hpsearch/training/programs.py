@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from hpsearch.space import keras_names
-from hpsearch.space.layer_types import is_custom
-from hpsearch.space.mlp import MLPConfig
+from hpsearch.space.mlp import MLPConfig, is_custom
 from hpsearch.training.trainer import OPTIMIZER_NUMBERS, SCHEDULE_NUMBERS
 
 if TYPE_CHECKING:
