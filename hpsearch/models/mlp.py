@@ -6,7 +6,6 @@ import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
 from typing import Any
 
 import keras
@@ -51,6 +50,7 @@ class Block:
         dropout: Rate of `dropout` blocks.
         kernel_initializer: A Keras name, or `{name: ..., argument: ...}`, for all Dense kernels.
         l2: Weight of each Dense kernel's squared norm in the loss.
+        layer: Its number.
         seed: The source of weights and masks.
     """
 
@@ -59,6 +59,7 @@ class Block:
     dropout: float
     kernel_initializer: str | Mapping[str, Any]
     l2: float
+    layer: int
     seed: int
 
     def dense(
@@ -70,13 +71,15 @@ class Block:
         part: int = _KERNEL,
     ) -> keras.layers.Dense:
         """Return a Dense layer with the block's initializer and L2."""
-        return keras.layers.Dense(
+        dense = keras.layers.Dense(
             self.units if units is None else units,
             activation=activation,
             use_bias=use_bias,
             kernel_initializer=self._initializer(derive(self.seed, part)),
             kernel_regularizer=keras.regularizers.L2(self.l2) if self.l2 else None,
         )
+        dense.seed_source = (self.layer, part)
+        return dense
 
     def _initializer(self, seed: int) -> Any:
         given = self.kernel_initializer
@@ -120,7 +123,9 @@ def _dense(x: Any, block: Block) -> Any:
 
 
 def _dropout(x: Any, block: Block) -> Any:
-    return keras.layers.Dropout(block.dropout, seed=derive(block.seed, _MASK))(_dense(x, block))
+    dropout = keras.layers.Dropout(block.dropout, seed=derive(block.seed, _MASK))
+    dropout.seed_source = (block.layer, _MASK)
+    return dropout(_dense(x, block))
 
 
 def _batch_norm(x: Any, block: Block) -> Any:
@@ -232,6 +237,7 @@ class MLP(keras_tuner.HyperModel):  # type: ignore[misc]
             dropout=config.dropout,
             kernel_initializer=config.kernel_initializer,
             l2=config.l2,
+            layer=layer,
             seed=derive(self._problem.recipe.sweep_seed, self._seed, layer),
         )
 
@@ -297,44 +303,24 @@ def give_weights(model: keras.Model, shape: tuple[int, ...]) -> None:
         model(keras.ops.zeros((1, *shape)))
 
 
-class Seeds:
-    """Finds the source of a built MLP's random numbers: each layer's block and part.
+def reseed(model: keras.Model, sweep_seed: int, seed: int) -> None:
+    """Set kernels and masks to the values that `build_model` gives for other seeds.
 
     Args:
         model: A model of built-in layer types.
-        sweep_seed, seed: The seeds of its build.
-
-    Attributes:
-        complete: Whether each layer's source is certain; two sources might share a seed by chance.
     """
-
-    def __init__(self, model: keras.Model, sweep_seed: int, seed: int) -> None:
-        self._sources: list[tuple[keras.Layer, tuple[int, int]]] = []
-        blocks, parts = range(len(model.layers)), (_KERNEL, _PROJECTION, _MASK)
-        known = {_part_seed(sweep_seed, seed, each): each for each in product(blocks, parts)}
-        self.complete = len(known) == len(blocks) * len(parts)
-        for layer in model.layers:
-            if isinstance(layer, keras.layers.Dense):
-                own = getattr(layer.kernel_initializer, "seed", None)
-            elif isinstance(layer, keras.layers.Dropout):
-                own = layer.seed
-            else:
-                continue
-            self.complete = self.complete and (own is None or own in known)
-            self._sources.append((layer, (0, 0) if own is None else known.get(own, (0, 0))))
-
-    def set(self, sweep_seed: int, seed: int) -> None:
-        """Set kernels and masks to the values that `build_model` gives for other seeds."""
-        for layer, source in self._sources:
-            own = _part_seed(sweep_seed, seed, source)
-            if isinstance(layer, keras.layers.Dense):
-                layer.kernel_initializer = _with_seed(layer.kernel_initializer, own)
-                kernel = layer.kernel
-                kernel.assign(layer.kernel_initializer(kernel.shape, kernel.dtype))
-            else:
-                layer.seed = own
-                if layer.rate > 0:
-                    layer.seed_generator.state.assign([own, 0])
+    for layer in model.layers:
+        if (source := getattr(layer, "seed_source", None)) is None:
+            continue
+        own = _part_seed(sweep_seed, seed, source)
+        if isinstance(layer, keras.layers.Dense):
+            layer.kernel_initializer = _with_seed(layer.kernel_initializer, own)
+            kernel = layer.kernel
+            kernel.assign(layer.kernel_initializer(kernel.shape, kernel.dtype))
+        else:
+            layer.seed = own
+            if layer.rate > 0:
+                layer.seed_generator.state.assign([own, 0])
 
 
 def _part_seed(sweep_seed: int, seed: int, source: tuple[int, int]) -> int:

@@ -10,20 +10,20 @@ from typing import Any, NamedTuple
 
 import keras
 import numpy as np
-import numpy.typing as npt
 import tensorflow as tf
 
 from hpsearch.data.dataset import unpacked
-from hpsearch.data.specs import ArrayPart, Arrays
+from hpsearch.data.specs import Arrays
 from hpsearch.models.custom import FIT_METHODS
 from hpsearch.models.frozen import BaseAndHead
+from hpsearch.models.mlp import build_optimizer, reseed
 from hpsearch.models.recurrent import fused_lstms
-from hpsearch.training.measures import Measures, Sums, as_tensor, tensor_of
-from hpsearch.training.trainer import KerasTrainer, State
+from hpsearch.space.mlp import MLPConfig
+from hpsearch.training.measures import Sums, as_tensor, make_measures, tensor_of
+from hpsearch.training.trainer import KerasTrainer, State, TrainerRequest
 from hpsearch.training.update import FirstValues, OptimizerNumbers, Update
 
 Tensor = Any
-Order = Callable[[int], npt.NDArray[np.int32]]
 Step = Callable[[Tensor, Tensor, Sums], Sums]
 Rows = tuple[Tensor, Tensor, Tensor | None]
 
@@ -140,12 +140,8 @@ class CompiledTrainer(KerasTrainer):
 
     Args:
         model: Compiled; its optimizer is used, and the loss and metrics of a custom model.
-        data: Rows to train on and to validate on.
-        measures: Loss and metrics.
-        batch_size: Rows of a step.
-        order: Epoch (from 1) -> permutation of the training rows, int32.
+        request: The training.
         kind: `graph` or `xla`.
-        inputs: Several inputs; see `InputSpec.parts`.
         split: The model's frozen base and its head, if there is a base. The base runs once, and its
             outputs are kept.
     """
@@ -153,30 +149,29 @@ class CompiledTrainer(KerasTrainer):
     def __init__(
         self,
         model: keras.Model,
-        data: Tensors,
-        measures: Measures,
-        *,
-        batch_size: int,
-        order: Order,
+        request: TrainerRequest,
         kind: str,
-        inputs: tuple[ArrayPart, ...] = (),
         split: BaseAndHead | None = None,
     ) -> None:
         super().__init__(model)
         self.kind = kind
         self._split = split
-        #: The data after the frozen base, or without one unchanged.
-        self._rows: Tensors | None = None if split else data
         self._called = split.head if split else model
-        self._inputs = inputs
-        self._data = data
-        self._measures = measures
-        self._order = order
-        self._batch_size = batch_size
+        problem = request.problem
+        self._inputs = problem.input.parts
+        self._measures = make_measures(model, problem.recipe, problem.target)
+        self._batch_size = request.batch_size
+        self._take(request)
         self._names: tuple[str, ...] = ()
         self._knows_training = bool(model._call_has_training_arg)  # noqa: SLF001
         self._build()
         self._run = tf.function(self._epoch_graph, autograph=False)
+
+    def _take(self, request: TrainerRequest) -> None:
+        """Take the rows of a training, and their orders."""
+        self._data, self._order, self._epoch = as_tensors(request.arrays), request.order, 0
+        #: The data after the frozen base, or without one unchanged.
+        self._rows: Tensors | None = None if self._split else self._data
 
     def run_epoch(self) -> dict[str, float]:
         self._epoch += 1
@@ -207,31 +202,18 @@ class CompiledTrainer(KerasTrainer):
         """True if `restart` is possible."""
         return self._update.restarts
 
-    def restart(
-        self,
-        data: Tensors,
-        *,
-        order: Order,
-        set_random: Callable[[], None],
-        optimizer: Any,
-        l2: float,
-    ) -> None:
+    def restart(self, request: TrainerRequest) -> None:
         """Begin another training with the same graph; it equals that of a new trainer to the bit.
 
         Args:
-            data: Tensors of the same shapes as before.
-            order: See the class.
-            set_random: Resets the model's random weights and seeds to their first values.
-            optimizer: The new training's optimizer, which may differ from the last one in numbers
-                only; see `programs.program_key`.
-            l2: Weight of the penalty, if any.
+            request: A training of an MLP with the same `programs.program_key`.
         """
-        self._data = self._rows = data
-        self._order, self._epoch = order, 0
+        self._take(request)
         self._first.restore()
-        set_random()
+        reseed(self.model, request.problem.recipe.sweep_seed, request.seed)
         self._update.restart()
-        self._numbers.take(optimizer, l2)
+        optimizer = build_optimizer(request.values)
+        self._numbers.take(optimizer, MLPConfig(request.values).l2)
 
     def _build(self) -> None:
         """Create all variables, since a traced function may not."""

@@ -68,13 +68,9 @@ def test_what_it_does_not_know_it_leaves_alone(digits, model):
 
 def test_the_largest_is_known(digits):
     deep = mlp_models.plain(hidden=63)
-    network, arrays = dense_model(deep, digits.arrays, BATCH)
+    network, _ = dense_model(deep, digits.arrays, BATCH)
     trainer = NativeTrainer(
-        network,
-        arrays,
-        lambda _: np.arange(len(arrays.x_train), dtype="i4"),
-        model=lambda: deep,
-        weights=deep.get_weights(),
+        network, digits.request(), model=lambda: deep, weights=deep.get_weights()
     )
     assert np.isfinite(trainer.run_epoch()["loss"])
 

@@ -11,7 +11,7 @@ from commands import python
 
 from hpsearch.errors import InputError
 from hpsearch.training.compiled import as_tensors
-from hpsearch.training.kinds import choose
+from hpsearch.training.trainer import choose
 
 VALUES = {"hidden_layers": 1, "units": 16, "layer_type": "dropout", "optimizer": "adam"}
 
