@@ -7,18 +7,11 @@ import pytest
 import tensorflow as tf
 
 from hpsearch.data import loading
-from hpsearch.data.dataset import is_dataset
 from hpsearch.data.loading import collect
 from hpsearch.errors import DataError
 
 X = np.arange(20, dtype=np.float32).reshape(10, 2)
 Y = np.arange(10) % 2
-
-
-def test_what_is_a_dataset():
-    assert is_dataset(tf.data.Dataset.range(3))
-    assert not is_dataset(X)
-    assert not is_dataset(tf.constant(3))
 
 
 def test_batches_and_single_rows_give_the_rows():

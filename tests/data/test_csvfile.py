@@ -33,30 +33,38 @@ def test_table_of_numbers_is_one_matrix(csv_file):
     assert dataset.train.x.dtype == np.float32
 
 
-def test_byte_order_mark_blank_lines_and_quotes(csv_file):
-    text = '\ufeff"a, 1",y\n' + '1,"p"\n\n2,"q"\n' * 6
+@pytest.mark.parametrize(
+    ("text", "columns", "classes"),
+    [
+        pytest.param(
+            '\ufeff"a, 1",y\n' + '1,"p"\n\n2,"q"\n' * 6,
+            {"a, 1": None},
+            ("p", "q"),
+            id="byte order mark, blank lines and quotes",
+        ),
+        pytest.param(
+            "a, t, y\n" + '1, u, p\n2, "v, w", q\n' * 6,
+            {"a": None, "t": ("u", "v, w")},
+            ("p", "q"),
+            id="spaces after commas",
+        ),
+        pytest.param(
+            GOOD.replace("\n", "\r\n"),
+            {"a": None, "b": None, "t": ("u", "v", "w")},
+            ("no", "yes"),
+            id="line ends of Windows",
+        ),
+        pytest.param(
+            "a,y\n" + "1,10\n2,2\n3,2.0\n4,1e1\n" * 5, {"a": None}, ("2", "10"), id="numbers"
+        ),
+    ],
+)
+def test_other_ways_to_write_a_table(csv_file, text, columns, classes):
     dataset = load(csv=csv_file(text), target="y")
-    assert dataset.input.table.names == ("a, 1",)
-    assert dataset.target.classes == ("p", "q")
-
-
-def test_spaces_after_commas(csv_file):
-    text = "a, t, y\n" + '1, u, p\n2, "v, w", q\n' * 6
-    dataset = load(csv=csv_file(text), target="y")
-    assert dataset.target.classes == ("p", "q")
-    assert dataset.input.columns is not None
-    assert dataset.input.columns[1].vocabulary == ("u", "v, w")
-
-
-def test_windows_line_ends(csv_file):
-    dataset = load(csv=csv_file(GOOD.replace("\n", "\r\n")), target="y")
-    assert dataset.target.classes == ("no", "yes")
-
-
-def test_whole_number_labels_are_named_and_sorted_as_numbers(csv_file):
-    rows = "".join(f"{i},{label}\n" for i, label in enumerate(["10", "2", "2.0", "1e1"] * 5))
-    dataset = load(csv=csv_file("a,y\n" + rows), target="y")
-    assert dataset.target.classes == ("2", "10")
+    assert dataset.input.table.names == tuple(columns)
+    assert dataset.target.classes == classes
+    found = {each.name: each.vocabulary for each in dataset.input.columns or ()}
+    assert not found or found == columns
 
 
 @pytest.mark.parametrize(("content", "message"), BROKEN.values(), ids=BROKEN)
@@ -98,7 +106,7 @@ def test_missing_file_suggests(csv_file, tmp_path):
         load(csv=str(tmp_path / "tabel.csv"), target="y")
 
 
-def test_folder_is_no_file(tmp_path):
+def test_a_folder_is_no_file(tmp_path):
     with pytest.raises(DataError, match="not a regular file"):
         load(csv=str(tmp_path), target="y")
 
@@ -129,18 +137,18 @@ def test_constant_columns_are_a_warning(csv_file):
     assert dataset.input.variance[1] == 1.0
 
 
-def test_training_rows_in_the_validation_file_are_counted(csv_file):
-    train = csv_file(GOOD)
-    validation = csv_file("y,t,b,a\nyes,u,0.5,0\nno,v,1.5,1\nno,v,1.5,99\n", "validation.csv")
-    dataset = load(csv=train, target="y", validation=validation)
-    assert (len(dataset.train), len(dataset.validation)) == (30, 3)
-    assert "2 of 3 validation rows also stand in the training part" in dataset.warnings[0]
-
-
-def test_repeated_rows_of_numbers_are_counted(csv_file):
-    train, other = csv_file(numbers(1, "a,b,y")), csv_file("a,b,y\n0,0.5,yes\n1,1,no\n", "v.csv")
-    dataset = load(csv=train, target="y", validation=other)
-    assert "1 of 2 validation rows" in dataset.warnings[0]
+@pytest.mark.parametrize(
+    ("train", "rows", "told"),
+    [
+        (GOOD, "y,t,b,a\nyes,u,0.5,0\nno,v,1.5,1\nno,v,1.5,99\n", "2 of 3 validation rows also"),
+        (numbers(1, "a,b,y"), "a,b,y\n0,0.5,yes\n1,1,no\n", "1 of 2 validation rows also"),
+    ],
+    ids=["table", "numbers"],
+)
+def test_training_rows_in_the_validation_file_are_counted(csv_file, train, rows, told):
+    validation = csv_file(rows, "validation.csv")
+    dataset = load(csv=csv_file(train), target="y", validation=validation)
+    assert told in dataset.warnings[0]
 
 
 @pytest.mark.parametrize(
@@ -160,13 +168,10 @@ def test_validation_file_must_fit(csv_file, content, message):
     assert str(caught.value).startswith(validation)
 
 
-def test_text_that_looks_like_numbers_in_the_validation_file_stays_text(csv_file):
+def test_numbers_of_the_validation_file_are_those_of_the_training_file(csv_file):
     validation = csv_file("a,b,t,y\n1,1,5,no\n", "validation.csv")
     dataset = load(csv=csv_file(GOOD), target="y", validation=validation)
     assert dataset.validation.x["t"].tolist() == ["5"]
-
-
-def test_numbers_out_of_range_in_the_validation_file(csv_file):
     train = csv_file("a,y\n" + "1,0\n2,1\n3,2\n" * 5)
     validation = csv_file("a,y\n1,0\n2,7\n", "validation.csv")
     with pytest.raises(DataError, match=r":3: label '7' is out of range: .* '0', '1', '2'"):

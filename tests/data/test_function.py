@@ -76,14 +76,11 @@ def test_returned_shapes(call, name, sizes):
     assert (len(dataset.train), len(dataset.validation), test) == sizes
 
 
-def test_booleans_are_classes(call):
-    assert call("booleans").target.classes == ("False", "True")
-
-
 def test_columns_follow_the_training_frame(call):
     dataset = call("frame_parts")
     assert list(dataset.validation.x) == ["n", "t"]
     assert set(dataset.validation.x["t"]) == {"new"}
+    assert call("booleans").target.classes == ("False", "True")
 
 
 def test_numbers_are_columns_of_the_training_table(call):
@@ -112,15 +109,15 @@ def test_failures_are_explained(call, name, message):
         call(name)
 
 
-def test_missing_module():
-    with pytest.raises(
-        DataError, match=r"cannot be loaded: ModuleNotFoundError: .*'no_such_module'"
-    ):
-        load(python="no_such_module:f")
-
-
-def test_module_that_fails(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("reference", "message"),
+    [
+        ("no_such_module:f", r"cannot be loaded: ModuleNotFoundError: .*'no_such_module'"),
+        ("bad_data:f", r"AttributeError.*bad_data.py:2"),
+    ],
+)
+def test_modules_that_cannot_be_loaded(tmp_path, monkeypatch, reference, message):
     (tmp_path / "bad_data.py").write_text("import math\nmath.nothing\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    with pytest.raises(DataError, match=r"AttributeError.*bad_data.py:2"):
-        load(python="bad_data:f")
+    with pytest.raises(DataError, match=message):
+        load(python=reference)

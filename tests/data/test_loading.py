@@ -74,21 +74,19 @@ def test_test_part_is_split_off_first():
     np.testing.assert_array_equal(with_test.validation.x.reshape(len(validation), -1), validation)
 
 
-def test_two_classes_are_binary():
-    dataset = load(dataset="breast_cancer")
-    assert dataset.target.task is Task.BINARY
-    assert dataset.target.outputs == 1
-    assert dataset.target.classes == ("malignant", "benign")
-    assert dataset.train.y.dtype == np.float32
-    assert set(dataset.train.y) == {0.0, 1.0}
-
-
-def test_more_classes_are_multiclass():
-    dataset = load(dataset="iris")
-    assert dataset.target.task is Task.MULTICLASS
-    assert dataset.target.outputs == 3
-    assert dataset.train.y.dtype == np.int32
-    assert np.bincount(dataset.validation.y).tolist() == [10, 10, 10]
+@pytest.mark.parametrize(
+    ("name", "task", "classes", "kind"),
+    [
+        ("breast_cancer", Task.BINARY, ("malignant", "benign"), np.float32),
+        ("iris", Task.MULTICLASS, ("setosa", "versicolor", "virginica"), np.int32),
+    ],
+)
+def test_classes(name, task, classes, kind):
+    dataset = load(dataset=name)
+    assert (dataset.target.task, dataset.target.classes) == (task, classes)
+    assert dataset.target.outputs == (1 if task is Task.BINARY else 3)
+    assert dataset.train.y.dtype == kind
+    assert set(dataset.validation.y.tolist()) == set(range(len(classes)))
 
 
 def test_regression_targets_are_standardised_on_train():
@@ -102,14 +100,16 @@ def test_regression_targets_are_standardised_on_train():
     np.testing.assert_allclose(own, np.round(own), atol=1e-3)
 
 
-def test_training_keeps_rows():
-    with pytest.raises(DataError, match="leaves none for training"):
-        load(dataset="diabetes", validation=0.6, test=0.5)
-
-
-def test_validation_needs_a_row_a_class():
-    with pytest.raises(DataError, match=r"validation part has 2 of 150 rows, fewer than the 3"):
-        load(dataset="iris", validation=0.01)
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({"dataset": "diabetes", "validation": 0.6, "test": 0.5}, "leaves none for training"),
+        ({"dataset": "iris", "validation": 0.01}, "validation part has 2 of 150 rows, fewer than"),
+    ],
+)
+def test_each_part_needs_rows(data, message):
+    with pytest.raises(DataError, match=message):
+        load(**data)
 
 
 def test_california_housing_from_scikit_learns_cache(monkeypatch, tmp_path):
@@ -135,13 +135,6 @@ def test_california_housing_without_network_is_one_line(monkeypatch, tmp_path):
     with pytest.raises(DataError, match="set SCIKIT_LEARN_DATA") as caught:
         load(dataset="california_housing")
     assert "\n" not in str(caught.value)
-
-
-def test_arrays_and_labels_of_text():
-    x = np.arange(20.0).reshape(10, 2)
-    dataset = made(x, ["b", "a"] * 5)
-    assert dataset.target.classes == ("a", "b")
-    assert len(dataset.validation) == 2
 
 
 def test_arrays_with_own_parts():

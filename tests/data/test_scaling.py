@@ -40,12 +40,9 @@ def test_unit_is_the_training_range():
     np.testing.assert_allclose(x.max(axis=0), 1, atol=1e-6)
 
 
-def test_unit_of_a_constant_is_zero():
+def test_unit_of_a_constant_is_zero_and_none_is_empty():
     dataset = made(np.full((50, 1), 3.0), Y, scale="unit")
     assert (dataset.input.scale, dataset.input.offset) == ((1.0,), (-3.0,))
-
-
-def test_none_is_empty():
     spec = made(X, Y, scale="none").input
     assert spec.mean == spec.variance == spec.scale == spec.offset == ()
 
@@ -64,16 +61,10 @@ def test_images_can_be_standardised_by_pixel():
     assert min(dataset.input.variance) > 0
 
 
-def test_text_columns_are_not_scaled():
+def test_text_columns_are_not_scaled_and_have_the_training_splits_vocabulary():
     frame = pd.DataFrame({"t": ["u", "v"] * 25, "n": X[:, 0], "m": X[:, 1]})
-    spec = made(frame, Y).input
+    new = pd.DataFrame({"t": ["new"], "n": [0.0], "m": [0.0]})
+    spec = made(frame, Y, validation_data=(new, [0])).input
     assert spec.shape == (3,)
     assert len(spec.mean) == 2
-
-
-def test_vocabulary_is_the_training_splits():
-    frame = pd.DataFrame({"t": ["u", "v"] * 25})
-    new = pd.DataFrame({"t": ["new"]})
-    spec = made(frame, Y, validation_data=(new, [0])).input
-    assert spec.columns is not None
     assert spec.columns[0].vocabulary == ("u", "v")
