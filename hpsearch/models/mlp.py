@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
-import keras_tuner
 import numpy as np
 
 from hpsearch.data.dataset import unpacked
@@ -29,7 +28,7 @@ from hpsearch.models.preprocessing_layers import (
     output_layers,
     several_inputs,
 )
-from hpsearch.models.problem import Problem, Recipe
+from hpsearch.models.problem import Problem
 from hpsearch.space.keras_names import INITIALIZERS, OPTIMIZER_CLASSES, SCHEDULE_CLASSES
 from hpsearch.space.mlp import RESHAPING_ACTIVATIONS, MLPConfig
 from hpsearch.space.seeds import derive
@@ -97,25 +96,6 @@ class Block:
         return keras.layers.Activation(self.activation)(x)
 
 
-def _hidden_block(x: Any, layer_type: str, block: Block, values: Mapping[str, Any]) -> Any:
-    """Return the output of one hidden block.
-
-    Args:
-        x: Symbolic input `(batch, width)`.
-        layer_type: One of `space.mlp.LAYER_TYPES`, or `package.module:function`.
-        block: Its settings.
-        values: The active hyperparameters, which a user's function may take.
-
-    Returns:
-        A symbolic tensor `(batch, units)`; activations such as glu give another width.
-
-    Raises:
-        InputError: The function cannot be loaded or does not return a tensor.
-    """
-    builder = _BUILDERS.get(layer_type)
-    return builder(x, block) if builder else _user_block(x, layer_type, block, values)
-
-
 def _dense(x: Any, block: Block) -> Any:
     if block.activation in RESHAPING_ACTIVATIONS:
         return block.activate(block.dense()(x))
@@ -156,6 +136,11 @@ _BUILDERS: dict[str, Callable[[Any, Block], Any]] = {
 
 
 def _user_block(x: Any, path: str, block: Block, values: Mapping[str, Any]) -> Any:
+    """Return the output of the user's function `path`, which may take any active hyperparameter.
+
+    Raises:
+        InputError: The function cannot be loaded or does not return a tensor.
+    """
     function = load_object(path)
     if not callable(function):
         raise InputError(f"{path}: is not a function but {type(function).__name__}")
@@ -187,50 +172,15 @@ def _with_seed(initializer: Any, seed: int) -> Any:
     return type(initializer).from_config({**config, "seed": seed})
 
 
-class MLP(keras_tuner.HyperModel):  # type: ignore[misc]
-    """The MLPs of one sweep: `build(hp)` returns the compiled MLP that `hp.values` describes.
+def _build_mlp(problem: Problem, values: Mapping[str, Any], seed: int) -> keras.Model:
+    """Build and compile the MLP that the active hyperparameters describe.
 
     The model is the trained part only. Its input is the features, float32 `(n_features,)`, or for
     uint8 images the raw image, which it flattens and scales.
-
-    Args:
-        seed: The execution's seed.
     """
+    recipe, config = problem.recipe, MLPConfig(values)
 
-    def __init__(self, problem: Problem, seed: int = 0) -> None:
-        super().__init__()
-        self._problem = problem
-        self._seed = seed
-
-    def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
-        """Build and compile the model that the active hyperparameters describe.
-
-        Raises:
-            InputError: A layer type or an optimizer cannot be made.
-        """
-        recipe, config = self._problem.recipe, MLPConfig(hp.values)
-        with seeded(derive(recipe.sweep_seed, self._seed)):
-            inputs, x = self._inputs()
-            for layer, units in enumerate(config.widths, start=1):
-                block = self._block(config, layer, units)
-                x = _hidden_block(x, config.layer_type, block, hp.values)
-            output = self._block(config, _OUTPUT_LAYER, self._problem.target.outputs)
-            outputs = output.dense(activation=recipe.output_activation)(x)
-            model = keras.Model(inputs, outputs, name="mlp")
-            _compile(model, hp.values, self._problem)
-        return model
-
-    def _inputs(self) -> tuple[Any, Any]:
-        spec = self._problem.input
-        if not runs_in_graph(spec):
-            inputs = keras.Input((n_features(spec),), dtype="float32")
-            return inputs, inputs
-        inputs = x = keras.Input(spec.shape, dtype=spec.dtype)
-        for layer in feature_layers(spec):
-            x = layer(x)
-        return inputs, x
-
-    def _block(self, config: MLPConfig, layer: int, units: int) -> Block:
+    def block(layer: int, units: int) -> Block:
         return Block(
             units=units,
             activation=config.activation,
@@ -238,8 +188,34 @@ class MLP(keras_tuner.HyperModel):  # type: ignore[misc]
             kernel_initializer=config.kernel_initializer,
             l2=config.l2,
             layer=layer,
-            seed=derive(self._problem.recipe.sweep_seed, self._seed, layer),
+            seed=derive(recipe.sweep_seed, seed, layer),
         )
+
+    with seeded(derive(recipe.sweep_seed, seed)):
+        inputs, x = _mlp_inputs(problem.input)
+        builder = _BUILDERS.get(config.layer_type)
+        for layer, units in enumerate(config.widths, start=1):
+            hidden = block(layer, units)
+            if builder is None:
+                x = _user_block(x, config.layer_type, hidden, values)
+            else:
+                x = builder(x, hidden)
+        output = block(_OUTPUT_LAYER, problem.target.outputs)
+        outputs = output.dense(activation=recipe.output_activation)(x)
+        model = keras.Model(inputs, outputs, name="mlp")
+        _compile(model, values, problem)
+    return model
+
+
+def _mlp_inputs(spec: InputSpec) -> tuple[Any, Any]:
+    """Return the symbolic input, and the features `(batch, n_features)`."""
+    if not runs_in_graph(spec):
+        inputs = keras.Input((n_features(spec),), dtype="float32")
+        return inputs, inputs
+    inputs = x = keras.Input(spec.shape, dtype=spec.dtype)
+    for layer in feature_layers(spec):
+        x = layer(x)
+    return inputs, x
 
 
 def build_model(problem: Problem, values: Mapping[str, Any], seed: int) -> keras.Model:
@@ -253,23 +229,19 @@ def build_model(problem: Problem, values: Mapping[str, Any], seed: int) -> keras
     """
     recipe = problem.recipe
     if not recipe.model:
-        hp = keras_tuner.HyperParameters()
-        hp.values = dict(values)
-        return MLP(problem, seed).build(hp)
+        return _build_mlp(problem, values, seed)
     model = build_custom_model(recipe, values, seed)
     with seeded(derive(recipe.sweep_seed, seed)):
         own = problem.target.task is Task.OWN
-        if not model.compiled and not (own and trains_itself(_hypermodel(recipe))):
+        if not model.compiled and not (
+            own and trains_itself(load_hypermodel(recipe.model, recipe.code))
+        ):
             if own:
                 raise InputError(f"{recipe.model}: must return a compiled model")
             _compile(model, values, problem)
         if not model.built and problem.input.shape:
             _give_weights_for(model, problem.input)
     return model
-
-
-def _hypermodel(recipe: Recipe) -> keras_tuner.HyperModel:
-    return load_hypermodel(recipe.model, recipe.code)
 
 
 def _give_weights_for(model: keras.Model, spec: InputSpec) -> None:

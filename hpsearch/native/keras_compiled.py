@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, partial
 from types import FunctionType
@@ -16,14 +16,14 @@ from keras.src.metrics import ALL_OBJECTS_DICT
 
 from hpsearch.data.specs import Arrays
 from hpsearch.native import metrics
-from hpsearch.native.extension import (
+from hpsearch.native.metrics import Measure
+from hpsearch.native.network import (
     ABSOLUTE_LOSS,
     HUBER_LOSS,
     SIGMOID_LOSS,
     SOFTMAX_LOSS,
     SQUARED_LOSS,
 )
-from hpsearch.native.metrics import Measure
 
 LINEAR = keras.activations.linear
 
@@ -172,22 +172,7 @@ def _settings(loss_or_metric: Any, *but: str) -> dict[str, Any]:
     return {key: value for key, value in settings.items() if key not in ("name", *but)}
 
 
-#: Keras' metric classes -> a function, and its arguments by their names in Keras.
-_METRICS: Final[dict[Any, tuple[Callable[..., float], tuple[str, ...]]]] = {
-    keras.metrics.MeanSquaredError: (metrics.squared_error, ()),
-    keras.metrics.RootMeanSquaredError: (metrics.root_of_squared_error, ()),
-    keras.metrics.MeanAbsoluteError: (metrics.absolute_error, ()),
-    keras.metrics.BinaryAccuracy: (metrics.binary_accuracy, ("threshold",)),
-    keras.metrics.CategoricalAccuracy: (metrics.categorical_accuracy, ()),
-    keras.metrics.TopKCategoricalAccuracy: (metrics.top_k_accuracy, ("k",)),
-    keras.metrics.SparseCategoricalAccuracy: (metrics.sparse_accuracy, ()),
-    keras.metrics.SparseTopKCategoricalAccuracy: (metrics.sparse_top_k_accuracy, ("k",)),
-    keras.metrics.Precision: (metrics.precision, ("thresholds",)),
-    keras.metrics.Recall: (metrics.recall, ("thresholds",)),
-    keras.metrics.F1Score: (metrics.f_score, ("threshold", "average", "beta")),
-    keras.metrics.FBetaScore: (metrics.f_score, ("threshold", "average", "beta")),
-    keras.metrics.AUC: (metrics.auc, ("curve", "num_thresholds", "from_logits")),
-}
+_METRICS: Final = {getattr(keras.metrics, name): each for name, each in metrics.KERAS.items()}
 _OF_CLASSES: Final = {
     keras.metrics.SparseCategoricalAccuracy,
     keras.metrics.SparseTopKCategoricalAccuracy,

@@ -13,7 +13,6 @@ from keras.src.models.functional import Functional
 
 from hpsearch.data.specs import Arrays
 from hpsearch.models.custom import FIT_METHODS
-from hpsearch.native.extension import SOFTMAX_LOSS
 from hpsearch.native.keras_compiled import (
     LINEAR,
     CompiledLoss,
@@ -36,6 +35,7 @@ from hpsearch.native.network import (
     MOVING_VARIANCE,
     OPTIMIZERS,
     SCALED_BYTES,
+    SOFTMAX_LOSS,
     DenseLayer,
     DenseNetwork,
     Optimizer,

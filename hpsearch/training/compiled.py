@@ -6,6 +6,7 @@ import contextlib
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import keras
@@ -15,9 +16,8 @@ import tensorflow as tf
 from hpsearch.data.dataset import unpacked
 from hpsearch.data.specs import Arrays
 from hpsearch.models.custom import FIT_METHODS
-from hpsearch.models.frozen import BaseAndHead
+from hpsearch.models.faster import BaseAndHead, fused_lstms
 from hpsearch.models.mlp import build_optimizer, reseed
-from hpsearch.models.recurrent import fused_lstms
 from hpsearch.space.mlp import MLPConfig
 from hpsearch.training.measures import Sums, as_tensor, make_measures, tensor_of
 from hpsearch.training.trainer import KerasTrainer, State, TrainerRequest
@@ -43,36 +43,16 @@ class Tensors(NamedTuple):
     w_val: Any = None
 
 
-class _Latest:
-    """Caches the result for the last arrays only: a process trains on one data set."""
-
-    def __init__(self) -> None:
-        self._arrays: Arrays | None = None
-        self._result: tuple[Any, Any] = (None, None)
-
-    def get(self, arrays: Arrays, key: Any, make: Callable[[], Any]) -> Any:
-        if self._arrays is not arrays or self._result[0] != key:
-            self._result = key, make()
-            self._arrays = arrays
-        return self._result[1]
-
-
-_tensors, _fitted = _Latest(), _Latest()
-
-
+# Only the last arrays' results are kept: a process trains on one data set.
+@lru_cache(maxsize=1)
 def as_tensors(arrays: Arrays) -> Tensors:
     """Return the arrays as tensors, which are cached."""
-
-    def make() -> Tensors:
-        return Tensors(
-            *map(tensor_of, (arrays.x_train, arrays.y_train, arrays.x_val, arrays.y_val)),
-            *(None if each is None else tensor_of(each) for each in (arrays.w_train, arrays.w_val)),
-        )
-
-    tensors: Tensors = _tensors.get(arrays, None, make)
-    return tensors
+    given = (arrays.x_train, arrays.y_train, arrays.x_val, arrays.y_val)
+    weights = (arrays.w_train, arrays.w_val)
+    return Tensors(*map(tensor_of, given), *(None if w is None else tensor_of(w) for w in weights))
 
 
+@lru_cache(maxsize=1)
 def fitted(arrays: Arrays, shape: tuple[int, ...], *, classes: int | None) -> Arrays:
     """Return the data in the form that a custom model takes; the result is cached.
 
@@ -82,16 +62,11 @@ def fitted(arrays: Arrays, shape: tuple[int, ...], *, classes: int | None) -> Ar
     """
     if arrays.x_train.shape[1:] == shape and classes is None:
         return arrays
-
-    def make() -> Arrays:
-        y_train, y_val = arrays.y_train, arrays.y_val
-        if classes is not None:
-            y_train, y_val = (np.eye(classes, dtype=np.float32)[y] for y in (y_train, y_val))
-        x_train, x_val = (x.reshape(-1, *shape) for x in (arrays.x_train, arrays.x_val))
-        return replace(arrays, x_train=x_train, x_val=x_val, y_train=y_train, y_val=y_val)
-
-    data: Arrays = _fitted.get(arrays, (shape, classes), make)
-    return data
+    y_train, y_val = arrays.y_train, arrays.y_val
+    if classes is not None:
+        y_train, y_val = (np.eye(classes, dtype=np.float32)[y] for y in (y_train, y_val))
+    x_train, x_val = (x.reshape(-1, *shape) for x in (arrays.x_train, arrays.x_val))
+    return replace(arrays, x_train=x_train, x_val=x_val, y_train=y_train, y_val=y_val)
 
 
 def expressible(

@@ -21,11 +21,11 @@ from hpsearch.models.custom import (
     trains_itself,
     untailored,
 )
+from hpsearch.models.faster import frozen_base
 from hpsearch.models.fit_arguments import Request
-from hpsearch.models.frozen import frozen_base
 from hpsearch.models.mlp import build_model, rows_shape
-from hpsearch.native.extension import native_available
 from hpsearch.native.keras_model import dense_model
+from hpsearch.native.network import native_available
 from hpsearch.space.mlp import MLPConfig, is_custom
 from hpsearch.training.callbacks import CalledBack
 from hpsearch.training.compiled import CompiledTrainer, expressible, fitted

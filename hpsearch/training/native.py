@@ -9,9 +9,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from hpsearch.native.extension import SOFTMAX_LOSS, native_extension
 from hpsearch.native.metrics import Measure
-from hpsearch.native.network import CONSTANT, UNIFORM, DenseNetwork, WeightArray
+from hpsearch.native.network import (
+    CONSTANT,
+    SOFTMAX_LOSS,
+    UNIFORM,
+    DenseNetwork,
+    WeightArray,
+    native_extension,
+)
 from hpsearch.training.trainer import State, TrainerRequest, require_fit
 
 if TYPE_CHECKING:

@@ -17,8 +17,7 @@ import numpy.typing as npt
 
 from hpsearch.data.specs import Arrays, n_features
 from hpsearch.models.problem import Problem
-from hpsearch.native.extension import native_available
-from hpsearch.native.network import knows
+from hpsearch.native.network import knows, native_available
 from hpsearch.space.mlp import MLPConfig
 from hpsearch.space.seeds import epoch_order
 

@@ -7,8 +7,8 @@ import pytest
 from keras import layers
 from user_models import transfer
 
-from hpsearch.models import frozen
-from hpsearch.models.frozen import frozen_base
+from hpsearch.models import faster
+from hpsearch.models.faster import frozen_base
 
 ROWS = 20
 
@@ -86,7 +86,7 @@ def test_no_mask_is_lost():
 
 
 def test_outputs_larger_than_the_bound_are_not_kept(monkeypatch):
-    monkeypatch.setattr(frozen, "MOST_BYTES", 4 * 3 * ROWS)
+    monkeypatch.setattr(faster, "MOST_BYTES", 4 * 3 * ROWS)
     assert head_names(frozen_dense()) == ["Dense"]
-    monkeypatch.setattr(frozen, "MOST_BYTES", 4 * 3 * ROWS - 1)
+    monkeypatch.setattr(faster, "MOST_BYTES", 4 * 3 * ROWS - 1)
     assert head_names(frozen_dense()) is None

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from hpsearch.models.recurrent import fused_lstms
+from hpsearch.models.faster import fused_lstms
 
 ROWS, STEPS, FEATURES, UNITS = 6, 5, 4, 3
 VARIANTS = {

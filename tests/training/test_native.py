@@ -13,8 +13,13 @@ import tensorflow as tf
 
 from hpsearch.data.specs import InputSpec
 from hpsearch.models.mlp import build_model
-from hpsearch.native.extension import native_available, native_engines, native_extension
-from hpsearch.native.network import ACTIVATIONS, describe
+from hpsearch.native.network import (
+    ACTIVATIONS,
+    describe,
+    native_available,
+    native_engines,
+    native_extension,
+)
 from hpsearch.space.keras_names import INITIALIZERS
 from hpsearch.space.mlp import LAYER_TYPES
 from hpsearch.training.native import NativeTrainer
