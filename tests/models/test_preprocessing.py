@@ -175,28 +175,6 @@ def test_the_raw_rows_are_left_alone():
         np.testing.assert_array_equal(x, X)
 
 
-def test_standardised_values():
-    dataset = made(X, Y)
-    arrays = preprocessing.arrays(dataset)
-    np.testing.assert_allclose(arrays.x_train.mean(axis=0), 0, atol=1e-5)
-    np.testing.assert_allclose(arrays.x_train.std(axis=0), 1, atol=1e-5)
-    train = dataset.train.x
-    expected = (dataset.validation.x - train.mean(axis=0)) / train.std(axis=0)
-    np.testing.assert_allclose(arrays.x_val, expected, rtol=1e-4, atol=1e-5)
-    np.testing.assert_array_equal(arrays.y_train, dataset.train.y)
-
-
-def test_images_stay_bytes_until_the_graph():
-    dataset = made(IMAGES, Y)
-    assert runs_in_graph(dataset.input)
-    assert preprocessing.arrays(dataset).x_train.dtype == np.uint8
-    x = dataset.train.x
-    for layer in preprocessing_layers.feature_layers(dataset.input):
-        x = layer(x)
-    expected = dataset.train.x.reshape(len(dataset.train), -1) / 255
-    np.testing.assert_allclose(x, expected, rtol=1e-6)
-
-
 def test_numbers_come_before_one_hot_words():
     frame = pd.DataFrame({"t": ["u", "v"] * 25, "n": X[:, 0]})
     new = pd.DataFrame({"t": ["v", "never seen"], "n": X[:2, 0]})
@@ -210,11 +188,6 @@ def test_big_data_is_cut_into_batches(monkeypatch):
     whole = preprocessing.features(dataset.input, dataset.train.x)
     monkeypatch.setattr(preprocessing, "_BLOCK_VALUES", 40)
     np.testing.assert_array_equal(preprocessing.features(dataset.input, dataset.train.x), whole)
-
-
-def test_a_table_has_no_chain_of_layers():
-    with pytest.raises(ValueError, match="use input_model"):
-        preprocessing_layers.feature_layers(made(TABLE, Y).input)
 
 
 @pytest.mark.parametrize("name", ["=cmd|' /C calc'!A0", "../x", "<script>", "a b", "ü", "dense"])
@@ -242,10 +215,6 @@ def test_outputs_return_to_the_targets_units(y, tmp_path):
     loaded = keras.models.load_model(tmp_path / "m.keras")
     own = loaded.predict(dataset.validation.y, verbose=0)
     np.testing.assert_allclose(own, y.reshape(50, -1), rtol=1e-4)
-
-
-def test_probabilities_stay_as_they_are():
-    assert preprocessing_layers.output_layers(made(X, Y).target) == []
 
 
 @pytest.mark.parametrize("class_weight", [{"0": 3.0, "1": 0.5}, "balanced"])

@@ -32,7 +32,17 @@ def of(problem, model, *, one_hot=False):
     return dataclasses.replace(problem, recipe=recipe, target=target, arrays=arrays)
 
 
-def assert_agrees(problem):
+@pytest.mark.parametrize(
+    ("data", "model"),
+    [
+        *(("digits", model) for model in KNOWN),
+        ("cancer", "binary"),
+        ("diabetes", "regressor"),
+        ("images", "without_metrics"),
+    ],
+)
+def test_native_gives_kerass_numbers(data, model, request):
+    problem = of(request.getfixturevalue(data), model, one_hot=model == "guide")
     trainer = problem.trainer({}, SEED)
     assert trainer.kind == "native"
     for mine, theirs in zip(
@@ -41,23 +51,6 @@ def assert_agrees(problem):
         strict=True,
     ):
         assert mine == pytest.approx(theirs, rel=1e-5)
-
-
-@pytest.mark.parametrize("model", KNOWN)
-def test_native_gives_kerass_numbers(digits, model):
-    assert_agrees(of(digits, model, one_hot=model == "guide"))
-
-
-def test_of_two_classes(cancer):
-    assert_agrees(of(cancer, "binary"))
-
-
-def test_of_numbers(diabetes):
-    assert_agrees(of(diabetes, "regressor"))
-
-
-def test_of_bytes(images):
-    assert_agrees(of(images, "without_metrics"))
 
 
 @pytest.mark.parametrize("model", mlp_models.UNKNOWN)

@@ -16,7 +16,6 @@ from hpsearch.models.mlp import build_model
 from hpsearch.native.network import (
     ACTIVATIONS,
     describe,
-    native_available,
     native_engines,
     native_extension,
 )
@@ -45,10 +44,6 @@ def assert_agree(values, problem, rel=1e-5, epochs=EPOCHS):
     for epoch, (mine, graph) in enumerate(zip(ours, theirs, strict=True), start=1):
         assert list(mine) == list(graph)
         assert mine == pytest.approx(graph, rel=rel), f"epoch {epoch}"
-
-
-def test_the_extension_is_built():
-    assert native_available()
 
 
 @pytest.mark.parametrize(
@@ -200,17 +195,6 @@ def test_divergence_shows(digits):
     made = trainer(values, digits, "native")
     numbers = [made.run_epoch() for _ in range(3)][-1]
     assert not math.isfinite(numbers["loss"])
-
-
-def test_weights_go_in_and_out(digits):
-    made = trainer({"units": [16, 8]}, digits, "native")
-    made.run_epoch()
-    kept = made.weights()
-    assert made.weights_count == sum(each.size for each in kept)
-    again = trainer({"units": [16, 8]}, digits, "native", seed=7)
-    again.set_weights(kept)
-    for mine, theirs in zip(again.weights(), kept, strict=True):
-        np.testing.assert_array_equal(mine, theirs)
 
 
 @pytest.mark.parametrize(

@@ -43,18 +43,6 @@ def test_a_frozen_base_is_applied_once(digits):
     assert np.isnan(trainer.run_epoch()["val_loss"])
 
 
-@pytest.mark.parametrize("model", ["convolutional", "transfer"])
-def test_a_training_goes_on_from_its_state(digits, model):
-    given = digits.replace(model=f"user_models:{model}")
-    whole = given.trainer({}, SEED)
-    curve = [whole.run_epoch() for _ in range(3)]
-    first = given.trainer({}, SEED)
-    first.run_epoch()
-    second = given.trainer({}, SEED)
-    second.resume(1, first.state())
-    assert [second.run_epoch() for _ in range(2)] == curve[1:]
-
-
 def test_early_stopping_of_a_fit_of_ones_own(digits):
     problem = digits.replace(
         model="user_models:Fitted",
