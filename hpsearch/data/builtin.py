@@ -235,11 +235,10 @@ def _read_images(name: str, folder: str | None) -> RawData:
 
 def _image_arrays(name: str, folder: str | None) -> tuple[_Arrays, Path]:
     """Read the arrays, and return them with the folder or archive that holds them."""
-    found = image_folder(name, folder)
-    if found is not None:
-        place = Path(found)
-        x_train, y_train, x_test, y_test = (read_idx(path) for path in _image_files(place))
-        return (x_train, y_train, x_test, y_test), place
+    for place in _folders(name, folder):
+        if all(path.is_file() for path in _image_files(place)):
+            x_train, y_train, x_test, y_test = map(read_idx, _image_files(place))
+            return (x_train, y_train, x_test, y_test), place
     archive = _keras_cache() / f"{_folder_name(name)}.npz"
     if not archive.is_file():
         return _download(name), archive
@@ -249,19 +248,6 @@ def _image_arrays(name: str, folder: str | None) -> tuple[_Arrays, Path]:
         return (x_train, y_train, arrays["x_test"], arrays["y_test"]), archive
     except KeyError as error:
         raise DataError(f"{archive}: no array {error}; delete the file") from error
-
-
-def image_folder(name: str, folder: str | None = None) -> str | None:
-    """Return the folder that has the files of a built-in image set.
-
-    None for any other set, or if only Keras' own loader can provide the images.
-    """
-    if name not in _IMAGE_LABELS:
-        return None
-    for place in _folders(name, folder):
-        if all(path.is_file() for path in _image_files(place)):
-            return str(place)
-    return None
 
 
 def _folders(name: str, folder: str | None) -> Iterator[Path]:

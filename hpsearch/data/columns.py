@@ -224,7 +224,7 @@ def _training_column(series: pd.Series[Any], spec: DataSpec) -> _Found:
 def _known_column(series: pd.Series[Any], spec: DataSpec, *, text: bool) -> _Found:
     """Return the values of a column whose kind is known."""
     if series.dtype.kind in "mMc":
-        return _unusable(series)
+        return _Problem(None, f"cells of type {series.dtype}; turn them into numbers or text first")
     if text:
         return _text(*_cells(series), spec)
     if series.dtype.kind in "biuf":
@@ -235,10 +235,6 @@ def _known_column(series: pd.Series[Any], spec: DataSpec, *, text: bool) -> _Fou
     # pandas reads booleans as text if a cell is missing.
     flags = np.array([_FLAGS.get(cell, np.nan) for cell in cells])
     return _numbers(np.where(np.isnan(values), flags, values), cells, spec)
-
-
-def _unusable(series: pd.Series[Any]) -> _Problem:
-    return _Problem(None, f"cells of type {series.dtype}; turn them into numbers or text first")
 
 
 def _cells(series: pd.Series[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:

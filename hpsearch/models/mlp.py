@@ -41,23 +41,17 @@ _KERNEL, _PROJECTION, _MASK = range(3)
 
 @dataclass(frozen=True)
 class Block:
-    """The settings of a hidden block or of the output layer.
+    """A hidden block or the output layer.
 
     Attributes:
+        config: The MLP's hyperparameters.
         units: Width of the Dense layer.
-        activation: A Keras name.
-        dropout: Rate of `dropout` blocks.
-        kernel_initializer: A Keras name, or `{name: ..., argument: ...}`, for all Dense kernels.
-        l2: Weight of each Dense kernel's squared norm in the loss.
         layer: Its number.
         seed: The source of weights and masks.
     """
 
+    config: MLPConfig
     units: int
-    activation: str
-    dropout: float
-    kernel_initializer: str | Mapping[str, Any]
-    l2: float
     layer: int
     seed: int
 
@@ -70,18 +64,19 @@ class Block:
         part: int = _KERNEL,
     ) -> keras.layers.Dense:
         """Return a Dense layer with the block's initializer and L2."""
+        l2 = self.config.l2
         dense = keras.layers.Dense(
             self.units if units is None else units,
             activation=activation,
             use_bias=use_bias,
             kernel_initializer=self._initializer(derive(self.seed, part)),
-            kernel_regularizer=keras.regularizers.L2(self.l2) if self.l2 else None,
+            kernel_regularizer=keras.regularizers.L2(l2) if l2 else None,
         )
         dense.seed_source = (self.layer, part)
         return dense
 
     def _initializer(self, seed: int) -> Any:
-        given = self.kernel_initializer
+        given = self.config.kernel_initializer
         arguments = {"name": given} if isinstance(given, str) else dict(given)
         name = arguments.pop("name")
         # Pass the defaults, since Keras makes no `constant` without a value.
@@ -90,20 +85,20 @@ class Block:
 
     def activate(self, x: Any) -> Any:
         """Apply the activation."""
-        if self.activation in RESHAPING_ACTIVATIONS:
+        if self.config.activation in RESHAPING_ACTIVATIONS:
             # Not the layer Activation: only the function, as an operation, infers the new width.
-            return keras.activations.get(self.activation)(x)
-        return keras.layers.Activation(self.activation)(x)
+            return keras.activations.get(self.config.activation)(x)
+        return keras.layers.Activation(self.config.activation)(x)
 
 
 def _dense(x: Any, block: Block) -> Any:
-    if block.activation in RESHAPING_ACTIVATIONS:
+    if block.config.activation in RESHAPING_ACTIVATIONS:
         return block.activate(block.dense()(x))
-    return block.dense(activation=block.activation)(x)
+    return block.dense(activation=block.config.activation)(x)
 
 
 def _dropout(x: Any, block: Block) -> Any:
-    dropout = keras.layers.Dropout(block.dropout, seed=derive(block.seed, _MASK))
+    dropout = keras.layers.Dropout(block.config.dropout, seed=derive(block.seed, _MASK))
     dropout.seed_source = (block.layer, _MASK)
     return dropout(_dense(x, block))
 
@@ -147,7 +142,7 @@ def _user_block(x: Any, path: str, block: Block, values: Mapping[str, Any]) -> A
     arguments = _accepted(function, values)
     # The function's layers draw their seeds from the global state, so set it for each block.
     keras.utils.set_random_seed(block.seed)
-    y = function(x, **(arguments | {"units": block.units, "activation": block.activation}))
+    y = function(x, **(arguments | {"units": block.units, "activation": block.config.activation}))
     if not keras.backend.is_keras_tensor(y):
         raise InputError(f"{path}: must return a Keras tensor, not {type(y).__name__}")
     return y
@@ -181,15 +176,7 @@ def _build_mlp(problem: Problem, values: Mapping[str, Any], seed: int) -> keras.
     recipe, config = problem.recipe, MLPConfig(values)
 
     def block(layer: int, units: int) -> Block:
-        return Block(
-            units=units,
-            activation=config.activation,
-            dropout=config.dropout,
-            kernel_initializer=config.kernel_initializer,
-            l2=config.l2,
-            layer=layer,
-            seed=derive(recipe.sweep_seed, seed, layer),
-        )
+        return Block(config, units, layer, derive(recipe.sweep_seed, seed, layer))
 
     with seeded(derive(recipe.sweep_seed, seed)):
         inputs, x = _mlp_inputs(problem.input)

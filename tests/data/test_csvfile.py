@@ -7,7 +7,6 @@ import pytest
 from bad_tables import BROKEN, GOOD, INCOMPLETE, numbers
 from datasets import load
 
-from hpsearch.data import files
 from hpsearch.data.specs import Task
 from hpsearch.errors import DataError
 
@@ -114,20 +113,6 @@ def test_a_folder_is_no_file(tmp_path):
 def test_dropping_everything(csv_file):
     with pytest.raises(DataError, match="no feature column is left"):
         load(csv=csv_file(GOOD), target="y", drop=("a", "b", "t"))
-
-
-def test_larger_than_memory(csv_file, monkeypatch):
-    monkeypatch.setattr(files, "available_bytes", lambda: 1000)
-    with pytest.raises(DataError, match=r"takes about 0\.0 MB of memory"):
-        load(csv=csv_file(GOOD), target="y")
-
-
-def test_a_sparse_terabyte_is_refused_at_once(tmp_path):
-    path = tmp_path / "huge.csv"
-    with path.open("wb") as stream:
-        stream.truncate(1 << 42)
-    with pytest.raises(DataError, match="use fewer rows"):
-        load(csv=str(path), target="y")
 
 
 def test_constant_columns_are_a_warning(csv_file):

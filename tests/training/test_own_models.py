@@ -104,9 +104,8 @@ def test_several_targets(digits, model):
                 assert ours[prefix + name] == pytest.approx(theirs[prefix + name], rel=2e-5)
 
 
-def two_inputs(hp):
+def two_inputs(_):
     """Takes the upper rows of an image, and places in a vocabulary."""
-    del hp
     upper = keras.Input((4, 8), name="upper")
     words = keras.Input((32,), name="words", dtype="int32")
     found = layers.Flatten()(layers.Embedding(17, 2)(words))
