@@ -20,8 +20,7 @@ from hpsearch.arguments import (
 from hpsearch.comparison.comparing import compare_tables
 from hpsearch.comparison.table import Columns
 from hpsearch.comparison.writing import require_suffix
-from hpsearch.data.loading import Loader
-from hpsearch.data.memory import Folding, read_memory
+from hpsearch.data.loading import Folding, Loader, read_memory
 from hpsearch.errors import InputError, Interrupted
 from hpsearch.models.arrays import LoaderWithModel
 from hpsearch.models.shipping import CustomModel, model_reference, shipped
@@ -384,7 +383,7 @@ def tune(
             "method": method_of(method, bool(configs), trials, time_seconds),
         }
     )
-    load: Loader = partial(rows.load, folds)
+    load: Loader = partial(rows.load, folding=folds)
     listener = make_listener(verbose)
     if in_memory:
         load = LoaderWithModel(load, CustomModel(shipped(model, "model", of=own)))

@@ -39,8 +39,8 @@ class Mutant(NamedTuple):
 MUTANTS = (
     Mutant(
         "hpsearch/data/assembly.py",
-        "            train.x,\n            options.scale,",
-        "            source.train.x,\n            options.scale,",
+        "_fitted_input(source, train.x, spec",
+        "_fitted_input(source, source.train.x, spec",
         "scaling and vocabulary fitted on all rows instead of the training split",
     ),
     Mutant(
@@ -226,8 +226,8 @@ MUTANTS = (
     ),
     Mutant(
         "hpsearch/sklearn/search.py",
-        "seed=sweep.data.seed, scale=",
-        "seed=0, scale=",
+        '"task": task, "seed": raw["seed"]}',
+        '"task": task, "seed": 0}',
         "the estimators' folds ignore random_state",
     ),
 )

@@ -25,7 +25,7 @@ from hpsearch.spec.sweep import Sweep
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.provenance import make_recipe
 from hpsearch.store.store import Store
-from hpsearch.training.kinds import needs_tensorflow
+from hpsearch.training.trainer import needs_tensorflow
 from hpsearch.tuner.estimate import CostEstimate, DataSizes, estimate_cost, measure_steps
 from hpsearch.tuner.learning import CurveReuse
 from hpsearch.tuner.models import plan_search

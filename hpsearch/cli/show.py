@@ -21,8 +21,7 @@ from hpsearch.errors import InputError, RefusedError
 from hpsearch.progress.display import line_printer
 from hpsearch.revisit.best_file import examine_best_file
 from hpsearch.space.keras_names import ACTIVATIONS, OPTIMIZERS
-from hpsearch.space.layer_types import DESCRIPTIONS
-from hpsearch.space.mlp import OPTIMIZER_ALIASES
+from hpsearch.space.mlp import LAYER_TYPES, OPTIMIZER_ALIASES
 from hpsearch.spec.method import METHODS
 from hpsearch.store.cells import groups, in_order, text_of
 from hpsearch.store.directory import ResultsDirectory
@@ -80,7 +79,7 @@ _LISTS: dict[str, Callable[[], Rows]] = {
     "activations": lambda: ((name, "") for name in ACTIVATIONS),
     "optimizers": _optimizers,
     "layer-types": lambda: (
-        *DESCRIPTIONS.items(),
+        *LAYER_TYPES.items(),
         ("package.module:function", "your own: function(x, units, activation, ...) -> tensor"),
     ),
 }

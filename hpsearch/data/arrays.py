@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,8 +25,6 @@ from hpsearch.data.dataset import (
     Inputs,
     RawData,
     RawPart,
-    TableOptions,
-    TaskName,
     are_images,
     are_several_inputs,
     n_rows,
@@ -35,9 +32,10 @@ from hpsearch.data.dataset import (
     require_finite,
 )
 from hpsearch.data.files import read_arrays
-from hpsearch.data.specs import TableSpec
+from hpsearch.data.specs import ArrayPart, TableSpec
 from hpsearch.errors import DataError, InputError
 from hpsearch.importing import contained, load_object
+from hpsearch.spec.data import DataSpec
 from hpsearch.wording import in_words, quoted
 
 if TYPE_CHECKING:
@@ -46,81 +44,66 @@ if TYPE_CHECKING:
 Pair = tuple[Any, Any] | tuple[Any, Any, Any]
 """Rows `x` and their targets `y`, perhaps with the rows' weights in the loss."""
 
+PARTS = ("train", "validation", "test")
 _INT64_MAX = 2**63 - 1
 
 
-def _part(
-    x: Any,
-    y: Any,
-    where: str,
-    task: TaskName | None = None,
-    like: RawPart | None = None,
-    *,
-    options: TableOptions,
-    weights: Any = None,
-) -> RawPart:
+def _part(pair: Pair, where: str, spec: DataSpec, like: RawPart | None) -> RawPart:
     """Check arrays, lists or pandas objects and return them as rows.
 
     Args:
-        x: `(n_samples, ...)` numbers, or a frame (text columns allowed).
-        y: `(n_samples,)` labels or numbers, `(n_samples, n_classes)` one-hot rows, or
-            `(n_samples, outputs)` numbers.
+        pair: x, `(n_samples, ...)` numbers, a frame (text columns allowed) or several inputs; y,
+            `(n_samples,)` labels or numbers, `(n_samples, n_classes)` one-hot rows, or
+            `(n_samples, outputs)` numbers; and perhaps the rows' weights `(n_samples,)`.
         where: Names the pair in messages.
-        task: With `regression`, rows of ones and zeros are not one-hot labels.
+        spec: The use of columns, and the task: in a regression, rows of ones and zeros are not
+            one-hot labels.
         like: The training part, which this part must match.
-        weights: `(n_samples,)` weights of the rows in the loss, or None.
 
     Raises:
         DataError: The shapes or types cannot be used.
     """
-
-    def place(row: int) -> str:
-        return f"{where}: row {row} (from 0)"
-
+    x, y, weights = (*pair, None)[:3]
+    about: dict[str, Any] = {}
+    features: Inputs
     if are_several_inputs(x, y) or (like is not None and like.parts):
-        return _several(x, _targets(y, where, task), where, like, options, place, weights)
-    found = _features(x, where, place, like, options)
-    features = found.inputs if isinstance(found, ParsedTable) else found
-    targets = _targets(y, where, task)
+        features, about["parts"] = _several(x, y, where, like, spec)
+    else:
+        read = _features(x, where, like, spec)
+        if isinstance(read, ParsedTable):
+            about = {"table": read.spec, "notices": tuple(read.notices)}
+        features = read.inputs if isinstance(read, ParsedTable) else read
+    targets = _targets(y, where, spec)
     if n_rows(features) != len(targets):
         raise DataError(f"{where}: x has {n_rows(features)} rows and y has {len(targets)}")
     if not len(targets):
         raise DataError(f"{where}: no rows")
-    if like is not None:
+    if like is not None and not like.parts:
         _require_like(features, targets, like, where)
-    part = RawPart(features, targets, place, _weights(weights, len(targets), where, place))
-    if not isinstance(found, ParsedTable):
-        return part
-    return replace(part, table=found.spec, notices=tuple(found.notices))
+    weights = _weights(weights, len(targets), where)
+    return RawPart(features, targets, partial(_place, where), weights, **about)
 
 
-def _several(  # noqa: PLR0917 - the rest of `_part`
-    x: Any,
-    y: npt.NDArray[Any],
-    where: str,
-    like: RawPart | None,
-    options: TableOptions,
-    place: Callable[[int], str],
-    weights: Any,
-) -> RawPart:
-    """Return the rows of several inputs, for a custom model."""
-    if options.drop and like is None:
+def _place(where: str, row: int) -> str:
+    return f"{where}: row {row} (from 0)"
+
+
+def _several(
+    x: Any, y: Any, where: str, like: RawPart | None, spec: DataSpec
+) -> tuple[npt.NDArray[np.float32], tuple[ArrayPart, ...]]:
+    """Return several inputs, for a custom model, and their parts."""
+    if spec.drop and like is None:
         raise DataError(f"{where}: drop: several inputs are no table; leave drop out")
     if not are_several_inputs(x, y) and not isinstance(x, Mapping):
         raise DataError(f"{where}: x is {type(x).__name__}; give the inputs of the training rows")
     columns, parts = packed(x, f"{where}: x", like.parts if like is not None else None, "inputs")
-    if len(columns) != len(y):
-        raise DataError(f"{where}: x has {len(columns)} rows and y has {len(y)}")
     if not columns.size:
         raise DataError(f"{where}: no rows")
-    require_finite(columns, parts, place)
-    rows = np.ascontiguousarray(columns, np.float32)
-    return RawPart(rows, y, place, _weights(weights, len(y), where, place), parts=parts)
+    require_finite(columns, parts, partial(_place, where))
+    return np.ascontiguousarray(columns, np.float32), parts
 
 
-def _weights(
-    weights: Any, rows: int, where: str, place: Callable[[int], str]
-) -> npt.NDArray[np.float32] | None:
+def _weights(weights: Any, rows: int, where: str) -> npt.NDArray[np.float32] | None:
     if weights is None:
         return None
     array = _as_array(weights, "sample_weight", where)
@@ -133,16 +116,11 @@ def _weights(
     if bad.any():
         row = int(np.argmax(bad))
         raise DataError(
-            f"{place(row)}: sample_weight is {array[row]}; it must be finite and at least 0"
+            f"{_place(where, row)}: sample_weight is {array[row]}; it must be finite and at least 0"
         )
     if not array.any():
         raise DataError(f"{where}: sample_weight is 0 in every row; there is nothing to learn")
     return np.ascontiguousarray(array, np.float32)
-
-
-def _image_unit(x: Inputs) -> float | None:
-    """Return 255 for images, else None."""
-    return IMAGE_MAX if not isinstance(x, Mapping) and are_images(x) else None
 
 
 def _require_like(x: Inputs, y: npt.NDArray[Any], like: RawPart, where: str) -> None:
@@ -182,25 +160,24 @@ def _as_array(value: Any, name: str, where: str) -> npt.NDArray[Any]:
 def _features(
     x: Any,
     where: str,
-    place: Callable[[int], str],
     like: RawPart | None,
-    options: TableOptions,
+    spec: DataSpec,
 ) -> ParsedTable | npt.NDArray[Any]:
     if isinstance(x, Mapping) or _is_pandas(x, "DataFrame"):
-        return _table(x, where, place, like, options)
+        return _table(x, where, like, spec)
     array = _as_array(x, "x", where)
     if array.ndim == 1:
         array = array[:, np.newaxis]
     if array.dtype.kind in "OUST" or (like is not None and isinstance(like.x, Mapping)):
         if array.ndim > 2:
             raise DataError(f"{where}: x has the type {array.dtype} in {array.ndim} dimensions")
-        return _table(array.astype(object), where, place, like, options)
+        return _table(array.astype(object), where, like, spec)
     if not array.size:
         raise DataError(f"{where}: x is empty, shape {array.shape}")
-    if options.drop and like is None:
+    if spec.drop and like is None:
         raise DataError(f"{where}: drop: the columns of {type(x).__name__} have no names")
-    missing = options.missing and array.ndim == 2
-    return array if are_images(array) else _finite(array, place, missing=missing)
+    missing = spec.impute != "none" and array.ndim == 2
+    return array if are_images(array) else _finite(array, where, missing=missing)
 
 
 def as_frame(x: Any, where: str) -> pd.DataFrame:
@@ -234,13 +211,14 @@ def as_frame(x: Any, where: str) -> pd.DataFrame:
 def _table(
     x: Any,
     where: str,
-    place: Callable[[int], str],
     like: RawPart | None,
-    options: TableOptions,
+    spec: DataSpec,
 ) -> ParsedTable:
-    frame = as_frame(x, where)
+    frame, known = as_frame(x, where), None
     if like is None:
-        frame, known = _kept(frame, where, options.drop), None
+        for name in spec.drop:
+            require_column(where, list(frame.columns), name, "drop")
+        frame = frame.drop(columns=list(spec.drop))
     else:
         known = like.table if like.table.names else TableSpec(tuple(frame.columns))
         missing = [name for name in known.read if name not in frame.columns]
@@ -248,18 +226,12 @@ def _table(
             raise DataError(f"{where}: no columns {quoted(missing)}, as the training part has")
     if not frame.shape[1]:
         raise DataError(f"{where}: x has no columns")
-    return parse_columns(frame, where, lambda rows: [place(row) for row in rows], options, known)
+    return parse_columns(
+        frame, where, lambda rows: [_place(where, row) for row in rows], spec, known
+    )
 
 
-def _kept(frame: pd.DataFrame, where: str, drop: tuple[str, ...]) -> pd.DataFrame:
-    for name in drop:
-        require_column(where, list(frame.columns), name, "drop")
-    return frame.drop(columns=list(drop)) if drop else frame
-
-
-def _finite(
-    array: npt.NDArray[Any], place: Callable[[int], str], *, missing: bool
-) -> npt.NDArray[Any]:
+def _finite(array: npt.NDArray[Any], where: str, *, missing: bool) -> npt.NDArray[Any]:
     if array.dtype.kind == "f":
         bad = ~(np.abs(array) <= FLOAT32_MAX)
         gone = np.isnan(array) if missing and bad.any() else np.zeros_like(bad)
@@ -267,7 +239,7 @@ def _finite(
             bad &= ~gone
             index = np.argwhere(bad)[0].tolist()
             raise DataError(
-                f"{place(index[0])}: column {', '.join(map(str, index[1:]))}: "
+                f"{_place(where, index[0])}: column {', '.join(map(str, index[1:]))}: "
                 f"{array[tuple(index)]} is not a finite float32 number "
                 f"({int(bad.sum())} such values); remove or repair the rows"
             )
@@ -277,7 +249,7 @@ def _finite(
     return np.ascontiguousarray(array, np.float32)
 
 
-def _targets(y: Any, where: str, task: TaskName | None) -> npt.NDArray[Any]:
+def _targets(y: Any, where: str, spec: DataSpec) -> npt.NDArray[Any]:
     if isinstance(y, Mapping):
         raise DataError(
             f"{where}: y is a {type(y).__name__}; several targets by name are taken by "
@@ -302,7 +274,7 @@ def _targets(y: Any, where: str, task: TaskName | None) -> npt.NDArray[Any]:
         array = np.where(array, "True", "False").astype(object)
     if array.dtype == object and array.ndim > 1:
         raise DataError(f"{where}: y has shape {array.shape} and holds text; give one column")
-    if array.ndim == 2 and task != "regression" and _one_hot(array):
+    if array.ndim == 2 and spec.task != "regression" and _one_hot(array):
         return np.asarray(array.argmax(axis=1), np.int64)
     if array.dtype.kind in "iu":
         beyond = array.dtype == np.uint64 and array.max() > _INT64_MAX
@@ -366,11 +338,7 @@ def _one_hot(array: npt.NDArray[Any]) -> bool:
     )
 
 
-def read_function(
-    reference: str,
-    task: TaskName | None = None,
-    options: TableOptions = TableOptions(),  # noqa: B008 - frozen
-) -> RawData:
+def read_function(reference: str, spec: DataSpec) -> RawData:
     """Call `package.module:function` and read the arrays, lists or pandas objects it returns.
 
     The function returns `(x, y)`, or `((x_train, y_train), (x_val, y_val))`, or the latter with a
@@ -385,49 +353,52 @@ def read_function(
             value = function()
     except (Exception, SystemExit) as error:
         raise DataError(f"{reference}: the function failed: {_words(error)}") from error
-    train, validation, test = _pairs(value, reference)
+    pairs = dict(zip(PARTS, _pairs(value, reference), strict=False))
     name = reference.rpartition(":")[2]
-    return raw_from_pairs(
-        train, validation, test, where=reference, name=name, task=task, options=options
-    )
+    return raw_from_pairs(name, reference, placed(reference, pairs), spec)
+
+
+def placed(where: str, pairs: Mapping[str, Pair | None]) -> dict[str, tuple[str, Pair]]:
+    """Return the pairs that are given, each with its place in messages."""
+    return {
+        part: (where if part == "train" else f"{where}: {part}", pair)
+        for part, pair in pairs.items()
+        if pair is not None
+    }
 
 
 def raw_from_pairs(
-    train: Pair,
-    validation: Pair | None,
-    test: Pair | None,
-    *,
-    where: str,
     name: str,
-    task: TaskName | None,
-    options: TableOptions,
+    where: str,
+    pairs: Mapping[str, tuple[str, Pair]],
+    spec: DataSpec,
+    warnings: tuple[str, ...] = (),
 ) -> RawData:
     """Check pairs of x and y and return them as raw data.
+
+    Args:
+        pairs: Name of each part, of which `train` is the first -> its place and its rows.
 
     Raises:
         DataError: The shapes or types cannot be used.
     """
-
-    def part(pair: Pair, place: str, like: RawPart | None = None) -> RawPart:
-        x, y, weights = (*pair, None)[:3]
-        return _part(x, y, place, task, like, options=options, weights=weights)
-
-    first = part(train, where)
+    parts: dict[str, RawPart] = {}
+    for part, (place, pair) in pairs.items():
+        parts[part] = _part(pair, place, spec, parts.get("train"))
+    train = parts["train"]
+    is_image = not isinstance(train.x, Mapping) and are_images(train.x)
     return RawData(
         name=name,
         where=where,
-        train=first,
-        validation=part(validation, f"{where}: validation", first) if validation else None,
-        test=part(test, f"{where}: test", first) if test else None,
-        unit=_image_unit(first.x),
-        warnings=first.notices,
+        train=train,
+        validation=parts.get("validation"),
+        test=parts.get("test"),
+        unit=IMAGE_MAX if is_image else None,
+        warnings=(*warnings, *train.notices),
     )
 
 
 def _function(reference: str) -> Callable[[], Any]:
-    module_name, colon, name = reference.partition(":")
-    if not colon or not module_name or not name:
-        raise DataError(f"python: {reference!r} is not of the form package.module:function")
     try:
         with contained():
             function = load_object(reference)
@@ -446,13 +417,12 @@ def _words(error: BaseException) -> str:
     return f"{in_words(error)}{at}"
 
 
-def _pairs(value: Any, where: str) -> tuple[Pair, Pair | None, Pair | None]:
+def _pairs(value: Any, where: str) -> list[Pair]:
     if isinstance(value, (tuple, list)) and len(value) in (2, 3):
         if all(_is_pair(each) for each in value):
-            train, validation, *test = map(tuple, value)
-            return train, validation, test[0] if test else None
+            return list(map(tuple, value))
         if len(value) == 2 and not isinstance(value[0], tuple):
-            return (value[0], value[1]), None, None
+            return [(value[0], value[1])]
     found = type(value).__name__
     if isinstance(value, (tuple, list)):
         found += f" of {len(value)} ({', '.join(type(each).__name__ for each in value[:5])})"
@@ -474,64 +444,46 @@ def _is_pair(value: Any) -> bool:
 _NPZ_NAMES = {"x", "y"} | {f"{a}_{part}" for a in "xy" for part in ("train", "val", "test")}
 
 
-def read_npz(
-    path: str,
-    task: TaskName | None = None,
-    validation: str | None = None,
-    test: str | None = None,
-    options: TableOptions = TableOptions(),  # noqa: B008 - frozen
-) -> RawData:
+def read_npz(path: str, spec: DataSpec) -> RawData:
     """Read arrays `x, y`, or `x_train, y_train` with `x_val, y_val` and `x_test, y_test`.
-
-    Args:
-        validation, test: Archives with `x, y` of these parts, or None.
 
     Raises:
         DataError: A file is not an archive or not safe to read, or its arrays do not fit together.
     """
     arrays, unused = read_arrays(path, _NPZ_NAMES)
-    pair = partial(_pair, task=task, options=options)
-    train = pair(arrays, path, "_train" if "x_train" in arrays else "", like=None)
+    train = _pair(arrays, path, "_train" if "x_train" in arrays else "")
     if train is None:
         raise DataError(
             f"{path}: needs arrays x and y, or x_train and y_train; it has "
             f"{quoted([*arrays, *unused])}"
         )
-    parts: dict[str, RawPart | None] = {}
-    for name, suffix, file in (("validation", "_val", validation), ("test", "_test", test)):
-        parts[name] = pair(arrays, path, suffix, like=train)
-        if file is None:
-            continue
-        if parts[name] is not None:
-            raise DataError(f"{path}: has x{suffix} itself, and {name} also names {file}; drop one")
-        others, unread = read_arrays(file, _NPZ_NAMES)
-        parts[name] = pair(others, file, "", like=train)
-        if parts[name] is None:
-            raise DataError(f"{file}: needs arrays x and y; it has {quoted([*others, *unread])}")
-    return RawData(
-        name=Path(path).stem,
-        where=path,
-        train=train,
-        validation=parts["validation"],
-        test=parts["test"],
-        unit=_image_unit(train.x),
-        warnings=(f"{path}: arrays {quoted(unused)} are not used",) if unused else (),
-    )
+    pairs = {"train": train}
+    others = (("validation", "_val", spec.validation), ("test", "_test", spec.test))
+    for name, suffix, file in others:
+        pair = _pair(arrays, path, suffix)
+        if isinstance(file, str):
+            if pair is not None:
+                raise DataError(
+                    f"{path}: has x{suffix} itself, and {name} also names {file}; drop one"
+                )
+            given, unread = read_arrays(file, _NPZ_NAMES)
+            pair = _pair(given, file, "")
+            if pair is None:
+                raise DataError(f"{file}: needs arrays x and y; it has {quoted([*given, *unread])}")
+        if pair is not None:
+            pairs[name] = pair
+    warnings = (f"{path}: arrays {quoted(unused)} are not used",) if unused else ()
+    return raw_from_pairs(Path(path).stem, path, pairs, spec, warnings)
 
 
 def _pair(
-    arrays: dict[str, npt.NDArray[Any]],
-    path: str,
-    suffix: str,
-    *,
-    task: TaskName | None,
-    like: RawPart | None,
-    options: TableOptions,
-) -> RawPart | None:
+    arrays: Mapping[str, npt.NDArray[Any]], path: str, suffix: str
+) -> tuple[str, Pair] | None:
+    """Return the place and the arrays of a part, if it is there."""
     x, y = f"x{suffix}", f"y{suffix}"
     if x not in arrays and y not in arrays:
         return None
     for name in (x, y):
         if name not in arrays:
             raise DataError(f"{path}: no array {name!r}; it has {quoted(arrays)}")
-    return _part(arrays[x], arrays[y], f"{path}: {x}, {y}", task, like, options=options)
+    return f"{path}: {x}, {y}", (arrays[x], arrays[y])

@@ -13,13 +13,11 @@ import numpy.typing as npt
 from hpsearch.data.dataset import (
     IMAGE_MAX,
     Dataset,
-    Impute,
+    Folds,
     Indices,
     Inputs,
-    Options,
     RawData,
     RawPart,
-    Scale,
     Split,
     n_rows,
     several_target,
@@ -29,7 +27,6 @@ from hpsearch.data.specs import (
     ArrayPart,
     ColumnSpec,
     InputSpec,
-    TableSpec,
     column_slices,
     n_features,
 )
@@ -50,6 +47,7 @@ from hpsearch.data.targets import (
     regression_values,
 )
 from hpsearch.errors import DataError
+from hpsearch.spec.data import DataSpec
 from hpsearch.wording import quoted
 
 _BLOCK_VALUES = 1 << 22
@@ -62,46 +60,31 @@ _SHARE_WITH_INDICATOR = 0.01
 _HASHED_VALUES = 1 << 16
 
 
-def fit_input(
-    x: Inputs,
-    scale: Scale,
-    unit: float | None,
-    table: TableSpec = TableSpec(),  # noqa: B008 - frozen
-    impute: Impute | None = None,
-    *,
-    parts: tuple[ArrayPart, ...] = (),
-) -> InputSpec:
-    """Fit scaling and imputation on the training rows `x`.
+def _fitted_input(source: RawData, x: Inputs, spec: DataSpec, *, missing: bool) -> InputSpec:
+    """Return the scaling and imputation, fitted on the training rows `x`.
 
     Args:
-        scale: `auto` is `unit` for images and `standard` for everything else.
-        unit: The largest raw value of an image, by which `unit` divides; None for other rows, for
-            which `unit` maps each feature's training range to 0..1.
-        table: The columns' names.
-        impute: The statistic that replaces missing numbers; None if no part has any.
-        parts: Several inputs; see `InputSpec`.
+        missing: Whether any part lacks a number.
     """
+    table, parts = source.train.table, source.train.parts
     if parts:
         assert not isinstance(x, Mapping)
-        return InputSpec(x.shape[1:], str(x.dtype), parts=parts, **_fitted_parts(x, scale, parts))
-    if scale == "auto":
-        scale = "standard" if unit is None else "unit"
+        fitted = _fitted_parts(x, spec.scale, parts)
+        return InputSpec(x.shape[1:], str(x.dtype), parts=parts, **fitted)
     numeric = _numeric(x)
-    fitted: dict[str, Any] = {"table": table}
-    if numeric.size and impute is not None:
-        fill, indicators, numeric = _imputed(numeric, impute)
+    fitted = {"table": table}
+    if numeric.size and missing and spec.impute != "none":
+        fill, indicators, numeric = _imputed(numeric, spec.impute)
         fitted |= {"fill": _plain(fill), "indicators": tuple(indicators.tolist())}
     if numeric.size:
-        fitted |= _fitted(numeric, scale, unit)
+        fitted |= _fitted(numeric, spec.scale, source.unit)
     if isinstance(x, Mapping):
         columns = tuple(ColumnSpec(name, _vocabulary(values)) for name, values in x.items())
         return InputSpec((len(columns),), "float32", columns, **fitted)
     return InputSpec(x.shape[1:], str(x.dtype), **fitted)
 
 
-def _fitted_parts(
-    x: npt.NDArray[Any], scale: Scale, parts: tuple[ArrayPart, ...]
-) -> dict[str, Any]:
+def _fitted_parts(x: npt.NDArray[Any], scale: str, parts: tuple[ArrayPart, ...]) -> dict[str, Any]:
     """Fit several inputs: images are divided, numbers standardised, whole numbers left alone."""
     if scale == "none":
         return {}
@@ -140,7 +123,7 @@ def _has_missing(x: Inputs) -> bool:
 
 
 def _imputed(
-    x: npt.NDArray[Any], impute: Impute
+    x: npt.NDArray[Any], impute: str
 ) -> tuple[npt.NDArray[np.float32], Indices, npt.NDArray[Any]]:
     """Return each feature's fill, the features with an indicator, and `x` with its gaps filled.
 
@@ -159,7 +142,9 @@ def _vocabulary(values: npt.NDArray[Any]) -> tuple[str, ...] | None:
     return tuple(sorted(set(values.tolist()))) if values.dtype == object else None
 
 
-def _fitted(x: npt.NDArray[Any], scale: Scale, unit: float | None) -> dict[str, Any]:
+def _fitted(x: npt.NDArray[Any], scale: str, unit: float | None) -> dict[str, Any]:
+    if scale == "auto":
+        scale = "standard" if unit is None else "unit"
     if scale == "none":
         return {}
     if scale == "standard":
@@ -276,103 +261,124 @@ class Outline:
 
     Attributes:
         size: Number of rows to split off.
-        classes: Class names, empty for regression.
+        classes: None for regression.
         train, validation, test: The source's parts, with targets not yet encoded.
-        warnings: Warnings about the labels.
-        numbers: As in `Target`.
     """
 
     size: SplitSizes
-    classes: tuple[str, ...]
+    classes: Classes | None
     train: Split
     validation: Split | None
     test: Split | None
-    warnings: tuple[str, ...] = ()
-    numbers: bool = False
 
     @property
     def strata(self) -> npt.NDArray[Any] | None:
         """Class indices of the training rows; None for regression."""
-        return self.train.y if self.classes else None
+        return None if self.classes is None else self.train.y
 
 
-def outline(source: RawData, options: Options) -> Outline:
+def _outline(source: RawData, spec: DataSpec, validation: float | None) -> Outline:
     """Infer the task and check that the split is possible.
 
+    Args:
+        validation: Share of the rows to split off for validation, if any.
+
     Raises:
         DataError: The targets cannot be used, or there are too few rows.
     """
-    kind = infer_task(source, options.task)
-    size = split_sizes(n_rows(source.train.x), options.validation, options.test, source.where)
+    kind = infer_task(source, spec.task or source.task)
+    test = None if isinstance(spec.test, str) else spec.test
+    size = split_sizes(n_rows(source.train.x), validation, test, source.where)
     values: Callable[[RawPart], npt.NDArray[Any]] = regression_values
-    classes: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
-    numbers = False
-    if kind == "classification":
-        known = Classes(source)
-        values, classes, warnings = known.codes, known.names, known.warnings
-        numbers = known.numbers
-    y = values(source.train)
-    if classes:
+    known = Classes(source) if kind == "classification" else None
+    if known is not None:
+        values = known.codes
+
+    def part(raw: RawPart) -> Split:
+        return Split(raw.x, values(raw), raw.weights)
+
+    train = part(source.train)
+    if known is not None:
         require_class_rows(
-            np.bincount(y, minlength=len(classes)),
-            classes,
+            np.bincount(train.y, minlength=len(known.names)),
+            known.names,
             size,
             source.where,
-            lambda index: source.train.place(int(np.argmax(y == index))),
+            lambda index: source.train.place(int(np.argmax(train.y == index))),
         )
-    train = Split(source.train.x, y, source.train.weights)
-    validation, test = (
-        None if part is None else Split(part.x, values(part), part.weights)
-        for part in (source.validation, source.test)
-    )
-    return Outline(size, classes, train, validation, test, warnings, numbers)
+    others = (None if raw is None else part(raw) for raw in (source.validation, source.test))
+    return Outline(size, known, train, *others)
 
 
-def assemble(source: RawData, options: Options) -> Dataset:
+def assemble(
+    source: RawData, spec: DataSpec, folds: Folds | None = None, parts: tuple[ArrayPart, ...] = ()
+) -> Dataset:
     """Split, encode, fit and fingerprint.
+
+    A fraction for `test` overrides the source's own test part. The source's own validation part
+    overrides the fraction for `validation`, which has a default.
+
+    Args:
+        folds: Makes the folds, or a single split without `cv`; None for shuffled ones.
+        parts: The parts of several targets; see `Target`.
 
     Raises:
         DataError: The targets cannot be used, or there are too few rows.
     """
-    if options.train_on == "train+validation":
-        return _whole(source, options)
-    if options.cv is not None or options.folds is not None:
-        return _by_folds(source, options)
-    outlined = outline(source, options)
-    rows, size = outlined.train, outlined.size
-    places = split_rows(len(rows), size, options.seed, outlined.strata, source.where)
-    # A part that is split off replaces the source's own.
-    validation = rows.take(places[1]) if size.validation else outlined.validation
-    test = rows.take(places[2]) if size.test else outlined.test
-    if validation is None:
-        raise DataError(f"{source.where}: no validation part; give a fraction or a file")
-    train = rows.take(places[0]) if size.validation or size.test else rows
-    dataset = _dataset(source, options, outlined, (train, validation, test))
-    _require_memory([dataset], source.where)
-    return dataset
+    whole = spec.train_on == "train+validation"
+    by_folds = not whole and (spec.cv is not None or folds is not None)
+    if by_folds and source.validation is not None:
+        raise DataError(
+            f"{source.where}: has its own validation part, and cross-validation makes one from "
+            "the training rows in each fold; leave one of them out"
+        )
+    given = whole or by_folds or source.validation is not None
+    outlined = _outline(source, spec, None if given else float(spec.validation))
+    rows, size, strata = outlined.train, outlined.size, outlined.strata
+    # The test part is split off first, so it is the same with and without a validation part.
+    indices, held_out, tested = split_rows(len(rows), size, spec.seed, strata, source.where)
+    test = rows.take(tested) if size.test else outlined.test
+    pairs: Iterable[tuple[Split, Split]]
+    if whole:
+        final = rows.take(np.sort(indices))
+        if outlined.validation is not None:
+            final = _joined(final, outlined.validation)
+        pairs = [(final, final)]
+    elif by_folds:
+        pairs = _fold_parts(outlined, np.sort(indices), spec, folds, source.where)
+    else:
+        train = rows.take(indices) if size.validation or size.test else rows
+        validation = outlined.validation
+        pairs = [(train, rows.take(held_out) if validation is None else validation)]
+    datasets = [_dataset(source, spec, outlined, (*pair, test), parts) for pair in pairs]
+    _require_memory(datasets, source.where)
+    return _of_folds(datasets) if by_folds and spec.cv is not None else datasets[0]
 
 
-def _whole(source: RawData, options: Options) -> Dataset:
-    """Assemble a dataset that is trained on all rows except the test rows."""
-    outlined, places, test = _but_for_testing(source, options)
-    whole = outlined.train.take(places)
-    if outlined.validation is not None and options.validation is None:
-        whole = _joined(whole, outlined.validation)
-    dataset = _dataset(source, options, outlined, (whole, whole, test))
-    _require_memory([dataset], source.where)
-    return dataset
+def _fold_parts(
+    outlined: Outline, indices: Indices, spec: DataSpec, folds: Folds | None, where: str
+) -> Iterator[tuple[Split, Split]]:
+    """Yield the training and the validation part of each fold of the rows with these indices."""
+    codes = None if outlined.strata is None else outlined.strata[indices]
+    if folds is None:
+        assert spec.cv is not None
+        pairs = shuffled_folds(indices, codes, spec.cv, spec.seed)
+    else:
+        pairs = folds(indices, codes)
+    require_sound_folds(pairs, len(indices), spec.cv or 1, where)
+    for train, validation in pairs:
+        yield outlined.train.take(indices[train]), outlined.train.take(indices[validation])
 
 
-def _but_for_testing(source: RawData, options: Options) -> tuple[Outline, Indices, Split | None]:
-    """Return the indices of all rows except the test rows, in order, and the test part.
-
-    The test part is split off first, so it is the same with and without a validation part.
-    """
-    outlined = outline(source, replace(options, validation=None))
-    rows, size = outlined.train, outlined.size
-    places, _, off = split_rows(len(rows), size, options.seed, outlined.strata, source.where)
-    return outlined, np.sort(places), rows.take(off) if size.test else outlined.test
+def _of_folds(datasets: Sequence[Dataset]) -> Dataset:
+    digest = hashlib.sha256()
+    _add_texts(digest, ["hpsearch folds 1", *(each.fingerprint for each in datasets)])
+    return replace(
+        datasets[0],
+        folds=tuple(datasets),
+        fingerprint=_identifier(digest),
+        warnings=tuple(dict.fromkeys(w for each in datasets for w in each.warnings)),
+    )
 
 
 def _joined(first: Split, second: Split) -> Split:
@@ -387,39 +393,6 @@ def _joined(first: Split, second: Split) -> Split:
         both = [one if own is None else own for one, own in zip(ones, given, strict=True)]
         weights = np.concatenate(both)
     return Split(x, np.concatenate([first.y, second.y]), weights)
-
-
-def _by_folds(source: RawData, options: Options) -> Dataset:
-    """Assemble a dataset for cross-validation, or with the single split of `options.folds`."""
-    if source.validation is not None:
-        raise DataError(
-            f"{source.where}: has its own validation part, and cross-validation makes one from "
-            "the training rows in each fold; leave one of them out"
-        )
-    outlined, places, test = _but_for_testing(source, options)
-    rows, strata = outlined.train, outlined.strata
-    codes = None if strata is None else strata[places]
-    if options.folds is not None:
-        pairs = options.folds(places, codes)
-    else:
-        assert options.cv is not None
-        pairs = shuffled_folds(places, codes, options.cv, options.seed)
-    require_sound_folds(pairs, len(places), options.cv or 1, source.where)
-    datasets = []
-    for pair in pairs:
-        train, validation = (rows.take(places[part]) for part in pair)
-        datasets.append(_dataset(source, options, outlined, (train, validation, test)))
-    _require_memory(datasets, source.where)
-    if options.cv is None:
-        return datasets[0]
-    digest = hashlib.sha256()
-    _add_texts(digest, ["hpsearch folds 1", *(each.fingerprint for each in datasets)])
-    return replace(
-        datasets[0],
-        folds=tuple(datasets),
-        fingerprint=_identifier(digest),
-        warnings=tuple(dict.fromkeys(w for each in datasets for w in each.warnings)),
-    )
 
 
 def _require_memory(datasets: Sequence[Dataset], where: str) -> None:
@@ -443,42 +416,40 @@ def _require_memory(datasets: Sequence[Dataset], where: str) -> None:
 
 def _dataset(
     source: RawData,
-    options: Options,
+    spec: DataSpec,
     outlined: Outline,
-    parts: tuple[Split, Split, Split | None],
+    splits: tuple[Split, Split, Split | None],
+    parts: tuple[ArrayPart, ...],
 ) -> Dataset:
-    train, validation, test = parts
-    classes = outlined.classes
-    if options.parts:
-        target = several_target(options.parts)
-    elif classes:
-        target = class_target(classes, numbers=outlined.numbers)
+    train, validation, test = splits
+    known = outlined.classes
+    if parts:
+        target = several_target(parts)
+    elif known is not None:
+        target = class_target(known.names, numbers=known.numbers)
     else:
         target = regression_target(train.y, source.where)
     others = {"validation": validation, "test": test}
-    described = [*(classes or (each.in_fingerprint for each in options.parts))]
-    described += [each.in_fingerprint for each in source.train.parts]
-    missing = any(_has_missing(part.x) for part in parts if part is not None)
+    described = known.names if known else tuple(part.in_fingerprint for part in parts)
+    described += tuple(part.in_fingerprint for part in source.train.parts)
+    missing = any(_has_missing(part.x) for part in splits if part is not None)
 
     def encoded(part: Split) -> Split:
         return replace(part, y=encode_target(target, part.y))
 
     return Dataset(
         name=source.name,
-        input=fit_input(
-            train.x,
-            options.scale,
-            source.unit,
-            source.train.table,
-            options.impute if missing else None,
-            parts=source.train.parts,
-        ),
+        input=_fitted_input(source, train.x, spec, missing=missing),
         target=target,
         train=encoded(train),
         validation=encoded(validation),
         test=None if test is None else encoded(test),
         fingerprint=fingerprint({"train": train, **others}, described),
-        warnings=(*source.warnings, *outlined.warnings, *_oddities(source, train, others)),
+        warnings=(
+            *source.warnings,
+            *(known.warnings if known else ()),
+            *_oddities(source, train, others),
+        ),
     )
 
 

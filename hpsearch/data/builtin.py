@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
-from types import MappingProxyType
+from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,8 @@ import numpy.typing as npt
 
 from hpsearch.data.dataset import RawData, RawPart
 from hpsearch.data.files import read_arrays, read_idx
-from hpsearch.data.shipped import read_shipped
 from hpsearch.data.specs import TableSpec, Task
 from hpsearch.errors import DataError
-from hpsearch.wording import did_you_mean
 
 ENVIRONMENT_VARIABLE = "HPSEARCH_DATA"
 
@@ -68,7 +67,37 @@ _DESCRIPTIONS = {
     )
 }
 
-_DIGITS = tuple("0123456789")
+_DIGITS = (*"0123456789",)
+_CELLS = ("radius", "texture", "perimeter", "area", "smoothness", "compactness", "concavity",
+          "concave points", "symmetry", "fractal dimension")  # fmt: skip
+#: Set -> scikit-learn's file, whose last column is the target, or two files, and its features.
+_SHIPPED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "digits": (("digits.csv.gz",), ()),
+    "iris": (
+        ("iris.csv",),
+        ("sepal length (cm)", "sepal width (cm)", "petal length (cm)", "petal width (cm)"),
+    ),
+    "wine": (
+        ("wine_data.csv",),
+        (
+            *("alcohol", "malic_acid", "ash", "alcalinity_of_ash", "magnesium", "total_phenols"),
+            *("flavanoids", "nonflavanoid_phenols", "proanthocyanins", "color_intensity", "hue"),
+            *("od280/od315_of_diluted_wines", "proline"),
+        ),
+    ),
+    "breast_cancer": (
+        ("breast_cancer.csv",),
+        (
+            *(f"mean {name}" for name in _CELLS),
+            *(f"{name} error" for name in _CELLS),
+            *(f"worst {name}" for name in _CELLS),
+        ),
+    ),
+    "diabetes": (
+        ("diabetes_data_raw.csv.gz", "diabetes_target.csv.gz"),
+        ("age", "sex", "bmi", "bp", "s1", "s2", "s3", "s4", "s5", "s6"),
+    ),
+}
 _IMAGE_LABELS = {
     "fashion_mnist": (
         *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
@@ -97,34 +126,20 @@ def datasets() -> Mapping[str, Description]:
     return MappingProxyType(_DESCRIPTIONS)
 
 
-def describe(name: str) -> Description:
-    """Return the description of a built-in set.
-
-    Raises:
-        DataError: There is no such set.
-    """
-    if name not in _DESCRIPTIONS:
-        known = ", ".join(_DESCRIPTIONS)
-        hint = did_you_mean(name, _DESCRIPTIONS)
-        raise DataError(f"dataset: no set {name!r}{hint}; there are {known}")
-    return _DESCRIPTIONS[name]
-
-
 def read_builtin(name: str, folder: str | None = None) -> RawData:
     """Read a built-in set, looking for image files in `folder` first.
 
     Raises:
-        DataError: There is no such set, or its files can be neither found nor downloaded.
+        DataError: Its files can be neither found nor downloaded.
     """
-    task = describe(name).task
     if name in _IMAGE_LABELS:
         return _read_images(name, folder)
     # scikit-learn's loaders, if it keeps its files elsewhere, give the same.
-    read = read_shipped(name) or _fetch(name)
+    read = _shipped(name) or _fetch(name)
     if name == "digits":
         images = np.ascontiguousarray(read.data, np.uint8).reshape(-1, 8, 8)
         return _raw_data(name, images, read.target, labels=_DIGITS, unit=_DIGITS_MAX)
-    labels = () if task is Task.REGRESSION else read.target_names
+    labels = () if _DESCRIPTIONS[name].task is Task.REGRESSION else read.target_names
     return _raw_data(
         name,
         np.asarray(read.data, np.float32),
@@ -137,22 +152,49 @@ def read_builtin(name: str, folder: str | None = None) -> RawData:
 def _raw_data(
     name: str, x: npt.NDArray[Any], y: npt.NDArray[Any], names: Iterable[str] = (), **options: Any
 ) -> RawData:
-    regression = describe(name).task is Task.REGRESSION
+    regression = _DESCRIPTIONS[name].task is Task.REGRESSION
     return RawData(
         name=name,
         where=f"the built-in set {name!r}",
-        train=replace(
-            _part(name, x, y.astype(np.float64 if regression else np.int64)),
-            table=TableSpec(tuple(map(str, names))),
-        ),
+        train=_part(name, x, y.astype(np.float64 if regression else np.int64), names),
         task="regression" if regression else "classification",
         user_data=False,
         **options,
     )
 
 
-def _part(name: str, x: npt.NDArray[Any], y: npt.NDArray[Any]) -> RawPart:
-    return RawPart(x, y, lambda row: f"the built-in set {name!r}: row {row} (from 0)")
+def _part(
+    name: str, x: npt.NDArray[Any], y: npt.NDArray[Any], names: Iterable[str] = ()
+) -> RawPart:
+    table = TableSpec(tuple(map(str, names)))
+    return RawPart(x, y, lambda row: f"the built-in set {name!r}: row {row} (from 0)", table=table)
+
+
+def _shipped(name: str) -> Any:
+    """Read a set from scikit-learn's files, since its import takes longer than a sweep of the set.
+
+    None if it is none of these sets, or if the files are elsewhere.
+    """
+    package = find_spec("sklearn")
+    if name not in _SHIPPED or package is None or package.origin is None:
+        return None
+    files, features = _SHIPPED[name]
+    paths = [Path(package.origin).parent / "datasets" / "data" / file for file in files]
+    if not all(path.is_file() for path in paths):
+        return None
+    if name == "diabetes":
+        data, target = map(np.loadtxt, paths)
+        # The order of `load_diabetes`' operations.
+        data = (data - data.mean(axis=0)) / data.std(axis=0) / len(data) ** 0.5
+        return SimpleNamespace(data=data, target=target, feature_names=features)
+    path, classes = paths[0], [*_DIGITS]
+    if name != "digits":
+        with path.open(encoding="utf-8") as file:
+            _, _, *classes = file.readline().strip().split(",")
+    table = np.loadtxt(path, delimiter=",", skiprows=int(name != "digits"))
+    return SimpleNamespace(
+        data=table[:, :-1], target=table[:, -1], target_names=classes, feature_names=features
+    )
 
 
 def _fetch(name: str) -> Any:
@@ -193,11 +235,10 @@ def _read_images(name: str, folder: str | None) -> RawData:
 
 def _image_arrays(name: str, folder: str | None) -> tuple[_Arrays, Path]:
     """Read the arrays, and return them with the folder or archive that holds them."""
-    found = image_folder(name, folder)
-    if found is not None:
-        place = Path(found)
-        x_train, y_train, x_test, y_test = (read_idx(path) for path in _image_files(place))
-        return (x_train, y_train, x_test, y_test), place
+    for place in _folders(name, folder):
+        if all(path.is_file() for path in _image_files(place)):
+            x_train, y_train, x_test, y_test = map(read_idx, _image_files(place))
+            return (x_train, y_train, x_test, y_test), place
     archive = _keras_cache() / f"{_folder_name(name)}.npz"
     if not archive.is_file():
         return _download(name), archive
@@ -207,19 +248,6 @@ def _image_arrays(name: str, folder: str | None) -> tuple[_Arrays, Path]:
         return (x_train, y_train, arrays["x_test"], arrays["y_test"]), archive
     except KeyError as error:
         raise DataError(f"{archive}: no array {error}; delete the file") from error
-
-
-def image_folder(name: str, folder: str | None = None) -> str | None:
-    """Return the folder that has the files of a built-in image set.
-
-    None for any other set, or if only Keras' own loader can provide the images.
-    """
-    if name not in _IMAGE_LABELS:
-        return None
-    for place in _folders(name, folder):
-        if all(path.is_file() for path in _image_files(place)):
-            return str(place)
-    return None
 
 
 def _folders(name: str, folder: str | None) -> Iterator[Path]:

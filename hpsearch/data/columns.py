@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from hpsearch.data.dataset import FLOAT32_MAX, Inputs, TableOptions
+from hpsearch.data.dataset import FLOAT32_MAX, Inputs
 from hpsearch.data.specs import DateColumn, TableSpec
 from hpsearch.errors import DataError
+from hpsearch.spec.data import DataSpec
 from hpsearch.wording import did_you_mean, quoted
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ _LIKE_A_NUMBER = re.compile(
 #: Fewer different texts, such as 4,5 and 5,0, may be categories.
 _LEAST_DIFFERENT = 10
 _EMPTY = "the value is missing in every row"
+_DEFAULTS = DataSpec()
 _FORMATS = ("ISO8601", *(day + time for day in _DAYS for time in _TIMES))
 
 
@@ -111,7 +113,7 @@ def parse_columns(
     frame: pd.DataFrame,
     where: str,
     places: Callable[[list[int]], list[str]],
-    options: TableOptions = TableOptions(),  # noqa: B008 - frozen
+    spec: DataSpec = _DEFAULTS,
     like: TableSpec | None = None,
 ) -> ParsedTable:
     """Check every cell of `frame`.
@@ -127,7 +129,7 @@ def parse_columns(
             has a line for each of them); or no column is left.
     """
     parsed, problems = ParsedTable(), {}
-    for name, found in _each(frame, options, like):
+    for name, found in _each(frame, spec, like):
         if isinstance(found, _Problem):
             problems[name] = found
         elif isinstance(found, _LeftOut):
@@ -149,18 +151,18 @@ def parse_columns(
 
 
 def _each(
-    frame: pd.DataFrame, options: TableOptions, like: TableSpec | None
+    frame: pd.DataFrame, spec: DataSpec, like: TableSpec | None
 ) -> Iterator[tuple[str, _Found]]:
     if like is None:
         for name in frame.columns:
-            yield name, _training_column(frame[name], options)
+            yield name, _training_column(frame[name], spec)
         return
     dates = {each.name: each for each in like.dates}
     for name in like.read:
         if name in dates:
-            yield name, _date_parts(frame[name], dates[name], options)
+            yield name, _date_parts(frame[name], dates[name], spec)
         else:
-            yield name, _known_column(frame[name], options, text=name in like.text)
+            yield name, _known_column(frame[name], spec, text=name in like.text)
 
 
 def _lines(
@@ -202,10 +204,10 @@ def require_column(where: str, names: Collection[str], name: str, key: str) -> N
         )
 
 
-def _training_column(series: pd.Series[Any], options: TableOptions) -> _Found:
+def _training_column(series: pd.Series[Any], spec: DataSpec) -> _Found:
     kind = series.dtype.kind
     if kind == "M":
-        return _new_dates(series, [""], options)
+        return _new_dates(series, [""], spec)
     text = False
     if kind not in "biufmc":
         cells, missing = _cells(series)
@@ -215,28 +217,24 @@ def _training_column(series: pd.Series[Any], options: TableOptions) -> _Found:
         # cells are errors. Otherwise it is text, even if a few cells are numbers.
         text = 2 * int(np.sum(~np.isnan(parse_numbers(cells)))) < int(np.sum(~missing))
         if text and (formats := _date_formats(cells[~missing])):
-            return _new_dates(series, formats, options)
-    return _identified(_known_column(series, options, text=text), series, options)
+            return _new_dates(series, formats, spec)
+    return _identified(_known_column(series, spec, text=text), series, spec)
 
 
-def _known_column(series: pd.Series[Any], options: TableOptions, *, text: bool) -> _Found:
+def _known_column(series: pd.Series[Any], spec: DataSpec, *, text: bool) -> _Found:
     """Return the values of a column whose kind is known."""
     if series.dtype.kind in "mMc":
-        return _unusable(series)
+        return _Problem(None, f"cells of type {series.dtype}; turn them into numbers or text first")
     if text:
-        return _text(*_cells(series), options)
+        return _text(*_cells(series), spec)
     if series.dtype.kind in "biuf":
         values = series.to_numpy(np.float64, na_value=np.nan)
-        return _numbers(values, series.array, options)
+        return _numbers(values, series.array, spec)
     cells, _ = _cells(series)
     values = parse_numbers(cells)
     # pandas reads booleans as text if a cell is missing.
     flags = np.array([_FLAGS.get(cell, np.nan) for cell in cells])
-    return _numbers(np.where(np.isnan(values), flags, values), cells, options)
-
-
-def _unusable(series: pd.Series[Any]) -> _Problem:
-    return _Problem(None, f"cells of type {series.dtype}; turn them into numbers or text first")
+    return _numbers(np.where(np.isnan(values), flags, values), cells, spec)
 
 
 def _cells(series: pd.Series[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
@@ -255,40 +253,40 @@ def parse_numbers(cells: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
 
 
 def _numbers(
-    values: npt.NDArray[np.float64], cells: Any, options: TableOptions
+    values: npt.NDArray[np.float64], cells: Any, spec: DataSpec
 ) -> npt.NDArray[Any] | _Problem:
     """Return `values` as float32, or report the first of `cells` that is not a finite number."""
     bad = ~(np.abs(values) <= FLOAT32_MAX)
     if not bad.any():
         return values.astype(np.float32)
-    gone = np.array([str(cell).strip() in MISSING for cell in cells[bad]])
-    if options.missing and gone.all():
-        # NaNs may differ in their bits, which would change the fingerprint.
-        return np.where(bad, np.float32(np.nan), values.astype(np.float32, copy=False))
-    place = int(np.argmin(gone)) if options.missing else 0
-    row = int(np.flatnonzero(bad)[place])
-    others = bad.copy()
-    others[bad] = ~gone if options.missing else True
+    missing = np.zeros_like(bad)
+    missing[bad] = [str(cell).strip() in MISSING for cell in cells[bad]]
+    if spec.impute != "none":
+        bad &= ~missing
+        if not bad.any():
+            # NaNs may differ in their bits, which would change the fingerprint.
+            return np.where(missing, np.float32(np.nan), values.astype(np.float32, copy=False))
+    row = int(np.argmax(bad))
     cell = str(cells[row]).strip()
     if not np.isnan(values[row]):
         return _Problem(
-            row, f"{cell} is not a finite float32 number{_others(others)}; remove or repair the row"
+            row, f"{cell} is not a finite float32 number{_others(bad)}; remove or repair the row"
         )
-    if cell in MISSING:
-        return _missing(others, f" ({cell!r})" if cell else "")
+    if missing[row]:
+        return _missing(bad, f" ({cell!r})" if cell else "")
     return _Problem(
         row,
-        f"{cell[:40]!r} is not a number{_others(others)}, the other cells are; repair it, or "
+        f"{cell[:40]!r} is not a number{_others(bad)}, the other cells are; repair it, or "
         "give every cell a letter if these are categories",
     )
 
 
 def _text(
-    cells: npt.NDArray[Any], missing: npt.NDArray[np.bool_], options: TableOptions
+    cells: npt.NDArray[Any], missing: npt.NDArray[np.bool_], spec: DataSpec
 ) -> npt.NDArray[Any] | _Problem:
     if not missing.any():
         return cells
-    if options.missing:
+    if spec.impute != "none":
         return np.where(missing, "", cells)
     cell = cells[np.argmax(missing)]
     hint = f" ({cell!r}; write another word if it is a category)" if cell else ""
@@ -308,7 +306,7 @@ def _missing(bad: npt.NDArray[np.bool_], hint: str) -> _Problem:
     )
 
 
-def _identified(found: _Found, series: pd.Series[Any], options: TableOptions) -> _Found:
+def _identified(found: _Found, series: pd.Series[Any], spec: DataSpec) -> _Found:
     """Leave out a training column that is empty or identifies rows; limit the different texts."""
     if not isinstance(found, np.ndarray):
         return found
@@ -320,7 +318,7 @@ def _identified(found: _Found, series: pd.Series[Any], options: TableOptions) ->
         return found
     distinct = len(set(known.tolist()))
     if (
-        options.identifiers == "drop"
+        spec.identifiers == "drop"
         and len(known) >= (_LEAST_TEXTS if is_text else _LEAST_NUMBERS)
         and distinct >= _DISTINCT_SHARE_OF_IDENTIFIER * len(known)
     ):
@@ -399,8 +397,8 @@ def _moments(
     return _instants(np.where(missing, "", cells), form or "ISO8601"), cells, missing
 
 
-def _new_dates(series: pd.Series[Any], formats: Sequence[str], options: TableOptions) -> _Found:
-    if options.dates == "drop":
+def _new_dates(series: pd.Series[Any], formats: Sequence[str], spec: DataSpec) -> _Found:
+    if spec.dates == "drop":
         return _LeftOut("dates; `dates: features` uses their year, month, weekday and so on")
     form, *others = formats
     if others:
@@ -411,10 +409,10 @@ def _new_dates(series: pd.Series[Any], formats: Sequence[str], options: TableOpt
     if np.isnat(moments).all():
         return _LeftOut(_EMPTY)
     first = np.nanmin(moments)
-    return _date_parts(series, DateColumn(str(series.name), form, str(first)), options)
+    return _date_parts(series, DateColumn(str(series.name), form, str(first)), spec)
 
 
-def _date_parts(series: pd.Series[Any], column: DateColumn, options: TableOptions) -> _Found:
+def _date_parts(series: pd.Series[Any], column: DateColumn, spec: DataSpec) -> _Found:
     import pandas as pd
 
     if series.dtype.kind not in "MO" and not pd.api.types.is_string_dtype(series.dtype):
@@ -429,7 +427,7 @@ def _date_parts(series: pd.Series[Any], column: DateColumn, options: TableOption
             f"{cells[row][:40]!r} is not a date of the form {form}{_others(bad)}, which the "
             "training rows have; repair it",
         )
-    if missing.any() and not options.missing:
+    if missing.any() and spec.impute == "none":
         return _missing(missing, "")
     at = pd.Series(moments).dt
     seconds = (moments - np.datetime64(column.first)) / np.timedelta64(1, "s")

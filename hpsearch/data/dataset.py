@@ -21,60 +21,12 @@ from hpsearch.errors import DataError
 from hpsearch.wording import counted, number, plain, printable
 
 TaskName = Literal["classification", "regression"]
-Scale = Literal["auto", "none", "unit", "standard", "minmax", "robust"]
-Impute = Literal["median", "mean", "none"]
-TrainOn = Literal["train", "train+validation"]
 
 Indices = npt.NDArray[np.intp]
 FoldIndices = Sequence[tuple[Indices, Indices]]
 """Training and validation rows of each fold."""
 Folds = Callable[[Indices, Indices | None], FoldIndices]
 """A function of row indices and their classes, if any, that divides the rows into folds."""
-
-
-@dataclass(frozen=True)
-class TableOptions:
-    """How a table's columns are used.
-
-    Attributes:
-        drop: Columns to leave out.
-        missing: Whether values may be missing.
-        dates: Whether dates become numbers, or are left out.
-        identifiers: Whether columns that look like identifiers are left out, or used.
-    """
-
-    drop: tuple[str, ...] = ()
-    missing: bool = True
-    dates: Literal["features", "drop"] = "features"
-    identifiers: Literal["drop", "keep"] = "drop"
-
-
-@dataclass(frozen=True)
-class Options:
-    """Options of splitting, scaling and encoding.
-
-    Attributes:
-        validation, test: Fractions to split off; None if the source has the part or, for `test`, if
-            no part is wanted.
-        cv: Number of folds of cross-validation, which replace the validation part, or None.
-        folds: Function that makes the folds, or a single split without `cv`; None for shuffled
-            ones.
-        parts: The parts of several targets; see `Target`.
-        impute: The statistic of the training split that replaces a missing number.
-        train_on: With `train+validation`, all rows except the test rows are both the training part
-            and the validation part.
-    """
-
-    validation: float | None = 0.2
-    test: float | None = None
-    seed: int = 42
-    scale: Scale = "auto"
-    task: TaskName | None = None
-    cv: int | None = None
-    folds: Folds | None = None
-    parts: tuple[ArrayPart, ...] = ()
-    impute: Impute = "median"
-    train_on: TrainOn = "train"
 
 
 Inputs = npt.NDArray[Any] | dict[str, npt.NDArray[Any]]

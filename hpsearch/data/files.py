@@ -176,11 +176,29 @@ _COMPARED = 2**24
 
 def place_of(array: npt.NDArray[Any]) -> Place | None:
     """Return where a file holds an array's numbers; None if no file does, or it was replaced."""
+    base = map_of(array)
+    is_contiguous = array.flags.c_contiguous or array.flags.f_contiguous
+    # A subclass, such as a masked array, has more to it than its numbers; in mode "c", changes
+    # exist in this process only.
+    if type(array) not in (np.ndarray, np.memmap) or base is None or base.mode == "c":
+        return None
+    if not is_contiguous or base.filename is None or not array.size or array.dtype.hasobject:
+        return None
     try:
-        place = _place(array)
-        return place if place is not None and _is_in_file(array, place) else None
+        start = np.frombuffer(cast("mmap.mmap", base.base), np.uint8)
+        inside = _address(array) - _address(start)
+        offset = base.offset - base.offset % mmap.ALLOCATIONGRANULARITY + inside
+        order = "C" if array.flags.c_contiguous else "F"
+        path = os.fspath(Path(base.filename).absolute())
+        place = path, offset, array.dtype, array.shape, order
+        return place if _is_in_file(array, place) else None
     except (OSError, ValueError):
         return None
+
+
+def _address(array: npt.NDArray[Any]) -> int:
+    address: int = array.__array_interface__["data"][0]
+    return address
 
 
 def array_at(path: str, offset: int, dtype: Any, shape: tuple[int, ...], order: Any) -> Any:
@@ -194,25 +212,6 @@ def map_of(array: npt.NDArray[Any]) -> np.memmap[Any, Any] | None:
     while isinstance(base, np.ndarray) and not isinstance(base.base, mmap.mmap):
         base = base.base
     return base if isinstance(base, np.memmap) else None
-
-
-def _place(array: npt.NDArray[Any]) -> Place | None:
-    if type(array) not in (np.ndarray, np.memmap):
-        # A subclass, such as a masked array, has more to it than its numbers.
-        return None
-    base = map_of(array)
-    is_contiguous = array.flags.c_contiguous or array.flags.f_contiguous
-    if base is None or not is_contiguous or base.mode == "c":
-        # Mode "c": changes exist in this process only.
-        return None
-    if base.filename is None or not array.size or array.dtype.hasobject:
-        return None
-    start = np.frombuffer(cast("mmap.mmap", base.base), np.uint8).__array_interface__["data"][0]
-    inside = array.__array_interface__["data"][0] - start
-    offset = base.offset - base.offset % mmap.ALLOCATIONGRANULARITY + inside
-    order = "C" if array.flags.c_contiguous else "F"
-    path = os.fspath(Path(base.filename).absolute())
-    return path, offset, array.dtype, array.shape, order
 
 
 def _is_in_file(array: npt.NDArray[Any], place: Place) -> bool:

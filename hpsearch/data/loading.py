@@ -1,22 +1,34 @@
-"""Load datasets, or only their sizes, from a sweep's `data:` or from arrays."""
+"""Load datasets from a sweep's `data:`, or from arrays, frames and `tf.data` datasets in memory."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from hpsearch.data.arrays import Pair, raw_from_pairs, read_function, read_npz
+import numpy as np
+import numpy.typing as npt
+
+from hpsearch.data.arrays import PARTS, placed, raw_from_pairs, read_function, read_npz
 from hpsearch.data.assembly import assemble
 from hpsearch.data.builtin import read_builtin
-from hpsearch.data.dataset import Dataset, Folds, Options, RawData, TableOptions, TaskName
-from hpsearch.data.splitting import (
-    group_folds,
-    instants,
-    time_folds,
+from hpsearch.data.dataset import (
+    Dataset,
+    Folds,
+    RawData,
+    are_several,
+    are_several_inputs,
+    is_dataset,
+    joined,
+    packed,
+    read_elements,
+    row_counts,
 )
+from hpsearch.data.specs import ArrayPart
+from hpsearch.data.splitting import group_folds, instants, splitter_folds, time_folds
 from hpsearch.data.tables import read_column, read_csv
 from hpsearch.errors import DataError
+from hpsearch.machine import available_bytes
 from hpsearch.spec.data import DataSpec
 
 Loader = Callable[[DataSpec], Dataset]
@@ -26,76 +38,11 @@ Loader = Callable[[DataSpec], Dataset]
 def load_dataset(spec: DataSpec) -> Dataset:
     """Read, split and encode the data of a sweep.
 
-    A fraction for `test` overrides a source's own test split. A source's own validation part
-    overrides the fraction for `validation`, which has a default.
-
     Raises:
         DataError: The data cannot be found, read or used. The message has a line with the place of
             each problem.
     """
-    source = _read_source(spec)
-    _require_task(spec.task, source.task, source.where)
-    fraction = None if isinstance(spec.validation, str) else spec.validation
-    options = Options(
-        validation=fraction if source.validation is None else None,
-        test=None if isinstance(spec.test, str) else spec.test,
-        seed=spec.seed,
-        scale=spec.scale,
-        task=spec.task or source.task,
-        cv=spec.cv,
-        folds=_folds_by_column(spec),
-        impute=spec.impute,
-        train_on=spec.train_on,
-    )
-    return assemble(source, options)
-
-
-def dataset_from_arrays(
-    x: Any,
-    y: Any,
-    *,
-    sample_weight: Any = None,
-    validation_data: Pair | None = None,
-    test_data: Pair | None = None,
-    options: Options | None = None,
-    table: TableOptions = TableOptions(),  # noqa: B008 - frozen
-    name: str = "arrays",
-) -> Dataset:
-    """Make a dataset from arrays, lists or pandas objects in memory.
-
-    Args:
-        x: `(n_samples, ...)` numbers, or a frame (text columns allowed).
-        y: `(n_samples,)` labels or numbers, one-hot rows, or `(n_samples, outputs)` numbers.
-        sample_weight: `(n_samples,)` weights of the rows in the loss, or None.
-        validation_data, test_data: Pairs of x and y, or triples with the rows' weights; no rows are
-            split off for such a part.
-        options: None for the default options.
-        table: How a frame's columns are used.
-
-    Raises:
-        DataError: The shapes, types or values cannot be used.
-    """
-    options = options or Options()
-    rows = (x, y, sample_weight)
-    raw = raw_from_pairs(
-        rows,
-        validation_data,
-        test_data,
-        where=name,
-        name=name,
-        task=options.task,
-        options=table,
-    )
-    if validation_data is not None:
-        options = replace(options, validation=None)
-    if test_data is not None:
-        options = replace(options, test=None)
-    return assemble(raw, options)
-
-
-def table_options(spec: DataSpec) -> TableOptions:
-    """Return how a sweep uses a table's columns."""
-    return TableOptions(spec.drop, spec.impute != "none", spec.dates, spec.identifiers)
+    return assemble(_read_source(spec), spec, _folds_by_column(spec))
 
 
 def _read_source(spec: DataSpec) -> RawData:
@@ -106,33 +53,14 @@ def _read_source(spec: DataSpec) -> RawData:
             "results evaluate, export and reproduce; or save the arrays with numpy.savez and name "
             "that file in data.npz"
         )
-    validation = spec.validation if isinstance(spec.validation, str) else None
-    test = spec.test if isinstance(spec.test, str) else None
     if spec.csv is not None:
-        split = None if spec.split is None else spec.split.column
-        return read_csv(
-            spec.csv, spec.target, validation, test, options=table_options(spec), split=split
-        )
+        return read_csv(spec.csv, spec)
     if spec.npz is not None:
-        return read_npz(spec.npz, spec.task, validation, test, table_options(spec))
-    _fractions(spec)
+        return read_npz(spec.npz, spec)
     if spec.python is not None:
-        return read_function(spec.python, spec.task, table_options(spec))
-    if spec.dataset is None:
-        raise DataError("data: name one of dataset, csv, npz, python")
+        return read_function(spec.python, spec)
+    assert spec.dataset is not None
     return read_builtin(spec.dataset, spec.folder)
-
-
-def _fractions(spec: DataSpec) -> tuple[float, float | None]:
-    """Return `validation` and `test` as fractions; refuse files, which such data cannot have."""
-    validation, test = spec.validation, spec.test
-    if not isinstance(validation, str) and not isinstance(test, str):
-        return validation, test
-    name, file = ("validation", validation) if isinstance(validation, str) else ("test", test)
-    raise DataError(
-        f"{name}: {file!r} is a file, which only csv and npz data can have; "
-        "give a fraction such as 0.2"
-    )
 
 
 def _folds_by_column(spec: DataSpec) -> Folds | None:
@@ -146,6 +74,267 @@ def _folds_by_column(spec: DataSpec) -> Folds | None:
     return time_folds(instants(cells, where), spec.cv, validation, where)
 
 
-def _require_task(asked: TaskName | None, known: TaskName | None, where: str) -> None:
-    if asked is not None and known is not None and asked != known:
-        raise DataError(f"task: {where} is a {known}, not a {asked}; leave task out")
+def collect(dataset: Any, name: str) -> tuple[Any, ...]:
+    """Read all rows of a dataset of `(x, y)` or `(x, y, sample_weight)`, as `fit` takes it.
+
+    Args:
+        dataset: A finite `tf.data.Dataset` of batches, or of single rows if targets are scalars.
+        name: The dataset's name in messages.
+
+    Returns:
+        One array for each item of an element; a mapping of arrays for an `x` that is a mapping.
+
+    Raises:
+        DataError: The dataset is endless, empty or too large, or has other elements.
+    """
+    elements = read_elements(dataset, name, available_bytes())
+    join = np.stack if getattr(elements[0][1], "shape", (0,)) == () else np.concatenate
+    return tuple(joined(parts, join) for parts in zip(*elements, strict=True))
+
+
+def read_memory(
+    x: Any, y: Any, sample_weight: Any, validation: Any, test: Any, *, custom: bool = False
+) -> InMemoryRows:
+    """Return the rows that a program gives, with arrays for TensorFlow's datasets.
+
+    Args:
+        custom: Whether the rows are for a custom model. A mapping of arrays of numbers is then
+            several inputs, as in Keras.
+
+    Raises:
+        DataError: The arguments cannot be used, or not together.
+    """
+    if is_dataset(x):
+        for name, value in (("y", y), ("sample_weight", sample_weight)):
+            if value is not None:
+                raise DataError(f"{name}: a tf.data.Dataset brings its own; leave {name} out")
+        x, y, sample_weight = (*collect(x, "x"), None)[:3]
+    if is_dataset(validation):
+        validation = collect(validation, "validation_data")
+    if is_dataset(test):
+        test = collect(test, "test")[:2]
+    test = test if isinstance(test, tuple | list) else None
+    if custom and _are_inputs(x):
+        x = _as_columns(x)
+        validation, test = (_with_columns(each) for each in (validation, test))
+    if not _are_several(y, x):
+        return InMemoryRows(x, y, sample_weight, validation, test)
+    columns, parts = packed(y, "y")
+    validation = _packed(validation, "validation_data", parts)
+    return InMemoryRows(x, columns, sample_weight, validation, _packed(test, "test", parts), parts)
+
+
+def _are_inputs(x: Any) -> bool:
+    """Check if `x` is a mapping of arrays of numbers."""
+    if not isinstance(x, Mapping) or not x:
+        return False
+    return all(getattr(each, "dtype", None) is not None for each in x.values()) and all(
+        np.asarray(each).dtype.kind in "biuf" for each in x.values()
+    )
+
+
+def _as_columns(x: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arrays, with `(n_samples,)` ones as `(n_samples, 1)`."""
+    arrays = {name: np.asarray(each) for name, each in x.items()}
+    return {n: each[:, np.newaxis] if each.ndim == 1 else each for n, each in arrays.items()}
+
+
+def _with_columns(pair: Any) -> Any:
+    if isinstance(pair, tuple | list) and pair and _are_inputs(pair[0]):
+        return (_as_columns(pair[0]), *pair[1:])
+    return pair
+
+
+def _are_several(y: Any, x: Any) -> bool:
+    return isinstance(y, Mapping) or any(are_several(y, rows) for rows in row_counts(x))
+
+
+def _packed(pair: Any, name: str, parts: Sequence[ArrayPart]) -> Any:
+    """Pack a pair's targets in columns; leave anything else unchanged."""
+    if not isinstance(pair, tuple | list) or len(pair) < 2:
+        return pair
+    x, y, *weights = pair
+    if not _are_several(y, x):
+        raise DataError(f"{name}: must have the targets that y has, {len(parts)}")
+    return (x, packed(y, f"{name}'s y", parts)[0], *weights)
+
+
+@dataclass(frozen=True, eq=False)
+class InMemoryRows:
+    """Rows that a program gives.
+
+    Attributes:
+        x: `(n_samples, ...)` numbers, or a frame (text columns allowed).
+        y: `(n_samples,)` labels or numbers, one-hot rows, or `(n_samples, outputs)` numbers.
+        weights: `(n_samples,)` weights of the rows in the loss, or None.
+        validation, test: Pairs of x and y, the first perhaps with weights, or None. No rows are
+            split off for such a part.
+        parts: Several targets, whose columns are then in `y` and the pairs; else empty.
+        name: Names the rows in messages.
+
+    Raises:
+        DataError: `y` is missing, or a pair has another form.
+    """
+
+    x: Any
+    y: Any
+    weights: Any = None
+    validation: Any = None
+    test: Any = None
+    parts: tuple[ArrayPart, ...] = ()
+    name: str = "arrays"
+
+    def __post_init__(self) -> None:
+        if self.y is None:
+            raise DataError("y: must be labels or targets, one a row of x, not None")
+        parts = (("validation_data", self.validation, (2, 3)), ("test", self.test, (2,)))
+        for name, pair, sizes in parts:
+            if pair is not None and not (isinstance(pair, tuple | list) and len(pair) in sizes):
+                size = f" of {len(pair)}" if hasattr(pair, "__len__") else ""
+                also = " or (x, y, sample_weight)" if 3 in sizes else ""
+                found = type(pair).__name__ + size
+                raise DataError(f"{name}: must be a pair (x, y){also}, not {found}")
+
+    @property
+    def described(self) -> dict[str, str]:
+        """Descriptions of the arrays for sweep.yaml."""
+        kinds = {True: "whole numbers", False: "numbers"}
+        targets = [
+            f"{part.name} {(len(self.y), *part.shape)} {kinds[part.whole]}".strip()
+            for part in self.parts
+        ]
+        found = {"x": _inputs(self.x, self.y), "y": ", ".join(targets) or _described(self.y)}
+        if self.weights is not None:
+            found["sample_weight"] = _described(self.weights)
+        for name, pair in (("validation", self.validation), ("test", self.test)):
+            if pair is not None:
+                found[name] = f"x {_inputs(*pair[:2])}, y {_described(pair[1])}"
+        return found
+
+    def load(self, spec: DataSpec, folding: Folding | None = None) -> Dataset:
+        """Make the dataset of a sweep.
+
+        Raises:
+            DataError: The rows cannot be used.
+        """
+        if self.parts:
+            if spec.task is not None:
+                raise DataError("task: several targets have each its own; leave task out")
+            # Several targets are packed as numbers, even if some of them are class indices.
+            spec = replace(spec, task="regression")
+        train = (self.x, self.y, self.weights)
+        pairs = dict(zip(PARTS, (train, self.validation, self.test), strict=True))
+        raw = raw_from_pairs(self.name, self.name, placed(self.name, pairs), spec)
+        folds = None if folding is None else folding.maker(float(spec.validation))
+        return assemble(raw, spec, folds, self.parts)
+
+
+@dataclass(eq=False)
+class Folding:
+    """Cross-validation and groups that a program asks for.
+
+    Attributes:
+        count: Number of folds, or None without cross-validation.
+        splitter: A scikit-learn splitter or pairs of row numbers; None for shuffled folds.
+        groups: The group of every row, `(n_samples,)`, or None.
+    """
+
+    count: int | None
+    splitter: Any
+    groups: npt.NDArray[Any] | None
+    seed: int
+    _made: Any = None
+
+    @classmethod
+    def of(cls, cv: Any, groups: Any, rows: InMemoryRows, seed: int) -> Folding:
+        """Check the arguments.
+
+        Raises:
+            DataError: One of them cannot be used.
+        """
+        members = None if groups is None else np.asarray(groups)
+        n_rows = len(rows.y) if hasattr(rows.y, "__len__") else 0
+        if members is not None and members.shape != (n_rows,):
+            raise DataError(
+                f"groups: has shape {members.shape}; give one group for each of the {n_rows} rows"
+            )
+        if cv is None or (isinstance(cv, int | np.integer) and not isinstance(cv, bool)):
+            return cls(None if cv is None else int(cv), None, members, seed)
+        if hasattr(cv, "split") and hasattr(cv, "get_n_splits"):
+            nothing = np.zeros((n_rows, 1), np.int8)
+            try:
+                count = int(cv.get_n_splits(nothing, np.asarray(rows.y), members))
+            except ValueError as error:
+                raise DataError(f"cv: {type(cv).__name__}: {error}") from None
+            return cls(count if count > 1 else None, cv, members, seed)
+        if isinstance(cv, Iterable) and not isinstance(cv, str | Mapping):
+            pairs = list(cv)
+            if all(isinstance(pair, tuple | list) and len(pair) == 2 for pair in pairs):
+                return cls(len(pairs) if len(pairs) > 1 else None, pairs, members, seed)
+        raise DataError(
+            "cv: must be how many folds, a scikit-learn splitter, or pairs of training and "
+            f"validation row numbers, not {type(cv).__name__}"
+        )
+
+    def require_fit(self, validation: Any, test: Any) -> None:
+        """Check the arguments for validation and test rows.
+
+        Raises:
+            DataError: There are also validation rows, or a share of rows for testing is not
+                possible.
+        """
+        for name, value in (("cv", self.count or self.splitter), ("groups", self.groups)):
+            if value is not None and validation is not None:
+                raise DataError(f"{name}: is for splits of x; leave {name} or validation_data out")
+        if isinstance(test, float) and (self.groups is not None or isinstance(self.splitter, list)):
+            raise DataError(
+                "test: a share of rows would tear groups apart, or move row numbers; give a pair "
+                "(x, y) of rows that x does not have"
+            )
+
+    @property
+    def described(self) -> dict[str, str]:
+        """Descriptions of folds and groups for sweep.yaml."""
+        found = {}
+        if self.splitter is not None:
+            given = isinstance(self.splitter, list)
+            found["folds"] = "row numbers" if given else " ".join(repr(self.splitter).split())
+        if self.groups is not None:
+            found["groups"] = _described(self.groups)
+        return found
+
+    def maker(self, validation: float) -> Folds | None:
+        """Return a function that makes the folds; None for shuffled folds.
+
+        Later calls return the first call's folds: a splitter without a seed would make other folds
+        when rows are loaded again for an evaluation.
+        """
+        if self.splitter is not None:
+            make = splitter_folds(self.splitter, self.groups)
+        elif self.groups is not None:
+            make = group_folds(self.groups, self.count, validation, self.seed)
+        else:
+            return None
+
+        def made(places: Any, codes: Any) -> Any:
+            if self._made is None:
+                self._made = make(places, codes)
+            return self._made
+
+        return made
+
+
+def _inputs(x: Any, y: Any) -> str:
+    if not are_several_inputs(x, y):
+        return _described(x)
+    named = x.items() if isinstance(x, Mapping) else (("", each) for each in x)
+    return ", ".join(f"{name} {_described(each)}".strip() for name, each in named)
+
+
+def _described(array: Any) -> str:
+    """Describe an array, such as `(150, 4) float64`."""
+    kind = type(array).__name__
+    shape = getattr(array, "shape", None)
+    if shape is None:
+        return f"{kind} of {len(array)}" if hasattr(array, "__len__") else kind
+    return f"{tuple(shape)} {getattr(array, 'dtype', kind)}"

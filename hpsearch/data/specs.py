@@ -179,9 +179,9 @@ class Target:
         return any(self.mean) or any(std != 1 for std in self.std)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Arrays:
-    """The arrays that a training reads.
+    """The arrays that a training reads; equal to themselves only.
 
     Attributes:
         x_train, x_val: Features `(n_samples, n_features)` float32, or raw images

@@ -28,13 +28,9 @@ def split_sizes(n: int, validation: float | None, test: float | None, where: str
     """Divide `n` rows; fractions of `n` are rounded up, as in scikit-learn.
 
     Raises:
-        DataError: A fraction is not between 0 and 1, or no row is left for training.
+        DataError: No row is left for training.
     """
-    counts = []
-    for name, fraction in (("validation", validation), ("test", test)):
-        if fraction is not None and not 0.0 < fraction < 1.0:
-            raise DataError(f"{where}: {name}: {fraction} is not a fraction between 0 and 1")
-        counts.append(0 if fraction is None else math.ceil(fraction * n))
+    counts = [0 if each is None else math.ceil(each * n) for each in (validation, test)]
     train = n - sum(counts)
     if train < 1:
         raise DataError(

@@ -15,10 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from hpsearch.data.columns import MISSING, parse_columns, parse_numbers, require_column
-from hpsearch.data.dataset import Inputs, RawData, RawPart, TableOptions
+from hpsearch.data.dataset import Inputs, RawData, RawPart
 from hpsearch.data.files import require_file, require_memory
 from hpsearch.data.specs import TableSpec
 from hpsearch.errors import DataError
+from hpsearch.spec.data import DataSpec
 from hpsearch.wording import did_you_mean, quoted
 
 if TYPE_CHECKING:
@@ -37,42 +38,31 @@ class Layout:
     rows: int
 
 
-def read_csv(
-    path: str,
-    target: str | None,
-    validation: str | None = None,
-    test: str | None = None,
-    *,
-    options: TableOptions = TableOptions(),  # noqa: B008 - frozen
-    split: str | None = None,
-) -> RawData:
+def read_csv(path: str, spec: DataSpec) -> RawData:
     """Read a CSV file, and its validation and test files if there are any.
-
-    Args:
-        split: A column that decides the split and is not a feature, or None.
 
     Raises:
         DataError: A file is missing or malformed, or has cells that cannot be used.
     """
-    layout, drop = scan(path), frozenset(options.drop)
-    if split is not None:
-        require_column(f"{path}:1", layout.names, split, "split")
-        drop |= {split}
-    features, target = _choose(path, layout.names, target, drop)
-    train = _part(path, layout, features, target, options=options)
+    layout, drop = scan(path), frozenset(spec.drop)
+    if spec.split is not None:
+        require_column(f"{path}:1", layout.names, spec.split.column, "split")
+        drop |= {spec.split.column}
+    target = spec.target or ""
+    features = _choose(path, layout.names, target, drop)
+    train = _part(path, layout, features, target, spec)
 
-    def other(file: str | None) -> RawPart | None:
-        if file is None:
+    def other(file: object) -> RawPart | None:
+        if not isinstance(file, str):
             return None
-        known = train.table
-        return _part(file, scan(file), known.read, target, options=options, like=known)
+        return _part(file, scan(file), train.table.read, target, spec, like=train.table)
 
     return RawData(
         name=Path(path).stem,
         where=path,
         train=train,
-        validation=other(validation),
-        test=other(test),
+        validation=other(spec.validation),
+        test=other(spec.test),
         warnings=train.notices,
         typed=False,
     )
@@ -98,15 +88,11 @@ def read_column(path: str, name: str) -> npt.NDArray[Any]:
 
 
 def _choose(
-    path: str, names: tuple[str, ...], target: str | None, drop: Collection[str]
-) -> tuple[tuple[str, ...], str]:
-    """Return the feature columns in file order, and the target."""
-    if target is None:
-        raise DataError(f"{path}: name the target column, `target:` is one of {quoted(names)}")
+    path: str, names: tuple[str, ...], target: str, drop: Collection[str]
+) -> tuple[str, ...]:
+    """Return the feature columns in file order."""
     for name in (target, *drop):
         require_column(f"{path}:1", names, name, "target" if name == target else "drop")
-    if target in drop:
-        raise DataError(f"{path}: {target!r} is the target and cannot be dropped")
     for index, name in enumerate(names, 1):
         if name == f"Unnamed: {index - 1}" and name not in drop:
             raise DataError(
@@ -116,7 +102,7 @@ def _choose(
     features = tuple(name for name in names if name != target and name not in drop)
     if not features:
         raise DataError(f"{path}: no feature column is left beside the target {target!r}")
-    return features, target
+    return features
 
 
 def _part(
@@ -124,8 +110,8 @@ def _part(
     layout: Layout,
     features: tuple[str, ...],
     target: str,
+    spec: DataSpec,
     *,
-    options: TableOptions,
     like: TableSpec | None = None,
 ) -> RawPart:
     """Read the rows of a file, whose columns may be in any order.
@@ -134,7 +120,7 @@ def _part(
         like: The columns of the training file; None for this file.
     """
     frame = _frame(path, layout, (*features, target), frozenset([target]) | _as_text(like))
-    parsed = parse_columns(frame[list(features)], path, partial(_places, path), options, like)
+    parsed = parse_columns(frame[list(features)], path, partial(_places, path), spec, like)
     y = frame[target].to_numpy(dtype=object)
     return RawPart(
         parsed.inputs,

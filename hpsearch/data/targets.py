@@ -131,7 +131,8 @@ class Classes:
     def _ambiguous(self, spellings: Spellings) -> Iterator[str]:
         """Warn of numbers that are written in several ways, such as 1 and 1.0."""
         if self.numbers:
-            several = [written for written in map(_once, spellings.values()) if len(written) > 1]
+            once = (list(dict.fromkeys(written)) for written in spellings.values())
+            several = [written for written in once if len(written) > 1]
             if several:
                 yield (
                     f"{self._where}: labels {_and(several[0])} are one class{_more(several)}, as "
@@ -178,10 +179,6 @@ class Classes:
             return ""
         same = [name for name in self.names if _canonical(name) == _canonical(label)]
         return f" (labels are text there, and {same[0]!r} is other text)" if same else ""
-
-
-def _once(written: list[str]) -> list[str]:
-    return list(dict.fromkeys(written))
 
 
 def _and(written: list[str]) -> str:

@@ -198,29 +198,31 @@ def _inputs(
     name: str, given: Any, y: Any, like: tuple[ArrayPart, ...] = ()
 ) -> tuple[npt.NDArray[Any], tuple[ArrayPart, ...]]:
     """Return the rows, and with several inputs the input of each column."""
-    if not isinstance(given, Mapping) and not are_several_inputs(given, y):
-        if like:
-            raise NotOnEngine(f"{name} has not the inputs of x")
-        return _array(name, given), ()
-    try:
-        columns, parts = packed(given, name, like or None, "inputs")
-    except DataError as error:
-        raise NotOnEngine(str(error)) from None
+    several = isinstance(given, Mapping) or are_several_inputs(given, y)
+    columns, parts = _columns(name, given, like, "inputs", several=several)
     # Images are not scaled here, so their whole numbers stay whole, like any others.
-    parts = tuple(replace(each, whole=each.whole or each.image, image=False) for each in parts)
-    return np.asarray(columns, np.float32), parts
+    return columns, tuple(
+        replace(each, whole=each.whole or each.image, image=False) for each in parts
+    )
 
 
 def _targets(
-    name: str, given: Any, x: npt.NDArray[Any], like: tuple[ArrayPart, ...] | None = None
+    name: str, given: Any, x: npt.NDArray[Any], like: tuple[ArrayPart, ...] = ()
 ) -> tuple[npt.NDArray[Any], tuple[ArrayPart, ...]]:
     """Return the targets, and with several targets the target of each column."""
-    if not are_several(given, len(x)):
+    return _columns(name, given, like, "targets", several=are_several(given, len(x)))
+
+
+def _columns(
+    name: str, given: Any, like: tuple[ArrayPart, ...], noun: str, *, several: bool
+) -> tuple[npt.NDArray[Any], tuple[ArrayPart, ...]]:
+    """Return an array, or several arrays as columns side by side, and their parts."""
+    if not several:
         if like:
-            raise NotOnEngine(f"{name} has not the targets of y")
+            raise NotOnEngine(f"{name} has not the {noun} of {'x' if noun == 'inputs' else 'y'}")
         return _array(name, given), ()
     try:
-        columns, parts = packed(given, name, like or None)
+        columns, parts = packed(given, name, like or None, noun)
     except DataError as error:
         raise NotOnEngine(str(error)) from None
     return np.asarray(columns, np.float32), parts

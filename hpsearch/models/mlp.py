@@ -6,11 +6,9 @@ import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
 from typing import Any
 
 import keras
-import keras_tuner
 import numpy as np
 
 from hpsearch.data.dataset import unpacked
@@ -30,10 +28,9 @@ from hpsearch.models.preprocessing_layers import (
     output_layers,
     several_inputs,
 )
-from hpsearch.models.problem import Problem, Recipe
+from hpsearch.models.problem import Problem
 from hpsearch.space.keras_names import INITIALIZERS, OPTIMIZER_CLASSES, SCHEDULE_CLASSES
-from hpsearch.space.layer_types import RESHAPING_ACTIVATIONS
-from hpsearch.space.mlp import MLPConfig
+from hpsearch.space.mlp import RESHAPING_ACTIVATIONS, MLPConfig
 from hpsearch.space.seeds import derive
 
 #: The output layer's number in the derivation of seeds, the same at any depth.
@@ -44,22 +41,18 @@ _KERNEL, _PROJECTION, _MASK = range(3)
 
 @dataclass(frozen=True)
 class Block:
-    """The settings of a hidden block or of the output layer.
+    """A hidden block or the output layer.
 
     Attributes:
+        config: The MLP's hyperparameters.
         units: Width of the Dense layer.
-        activation: A Keras name.
-        dropout: Rate of `dropout` blocks.
-        kernel_initializer: A Keras name, or `{name: ..., argument: ...}`, for all Dense kernels.
-        l2: Weight of each Dense kernel's squared norm in the loss.
+        layer: Its number.
         seed: The source of weights and masks.
     """
 
+    config: MLPConfig
     units: int
-    activation: str
-    dropout: float
-    kernel_initializer: str | Mapping[str, Any]
-    l2: float
+    layer: int
     seed: int
 
     def dense(
@@ -71,16 +64,19 @@ class Block:
         part: int = _KERNEL,
     ) -> keras.layers.Dense:
         """Return a Dense layer with the block's initializer and L2."""
-        return keras.layers.Dense(
+        l2 = self.config.l2
+        dense = keras.layers.Dense(
             self.units if units is None else units,
             activation=activation,
             use_bias=use_bias,
             kernel_initializer=self._initializer(derive(self.seed, part)),
-            kernel_regularizer=keras.regularizers.L2(self.l2) if self.l2 else None,
+            kernel_regularizer=keras.regularizers.L2(l2) if l2 else None,
         )
+        dense.seed_source = (self.layer, part)
+        return dense
 
     def _initializer(self, seed: int) -> Any:
-        given = self.kernel_initializer
+        given = self.config.kernel_initializer
         arguments = {"name": given} if isinstance(given, str) else dict(given)
         name = arguments.pop("name")
         # Pass the defaults, since Keras makes no `constant` without a value.
@@ -89,39 +85,22 @@ class Block:
 
     def activate(self, x: Any) -> Any:
         """Apply the activation."""
-        if self.activation in RESHAPING_ACTIVATIONS:
+        if self.config.activation in RESHAPING_ACTIVATIONS:
             # Not the layer Activation: only the function, as an operation, infers the new width.
-            return keras.activations.get(self.activation)(x)
-        return keras.layers.Activation(self.activation)(x)
-
-
-def _hidden_block(x: Any, layer_type: str, block: Block, values: Mapping[str, Any]) -> Any:
-    """Return the output of one hidden block.
-
-    Args:
-        x: Symbolic input `(batch, width)`.
-        layer_type: One of `space.mlp.LAYER_TYPES`, or `package.module:function`.
-        block: Its settings.
-        values: The active hyperparameters, which a user's function may take.
-
-    Returns:
-        A symbolic tensor `(batch, units)`; activations such as glu give another width.
-
-    Raises:
-        InputError: The function cannot be loaded or does not return a tensor.
-    """
-    builder = _BUILDERS.get(layer_type)
-    return builder(x, block) if builder else _user_block(x, layer_type, block, values)
+            return keras.activations.get(self.config.activation)(x)
+        return keras.layers.Activation(self.config.activation)(x)
 
 
 def _dense(x: Any, block: Block) -> Any:
-    if block.activation in RESHAPING_ACTIVATIONS:
+    if block.config.activation in RESHAPING_ACTIVATIONS:
         return block.activate(block.dense()(x))
-    return block.dense(activation=block.activation)(x)
+    return block.dense(activation=block.config.activation)(x)
 
 
 def _dropout(x: Any, block: Block) -> Any:
-    return keras.layers.Dropout(block.dropout, seed=derive(block.seed, _MASK))(_dense(x, block))
+    dropout = keras.layers.Dropout(block.config.dropout, seed=derive(block.seed, _MASK))
+    dropout.seed_source = (block.layer, _MASK)
+    return dropout(_dense(x, block))
 
 
 def _batch_norm(x: Any, block: Block) -> Any:
@@ -152,13 +131,18 @@ _BUILDERS: dict[str, Callable[[Any, Block], Any]] = {
 
 
 def _user_block(x: Any, path: str, block: Block, values: Mapping[str, Any]) -> Any:
+    """Return the output of the user's function `path`, which may take any active hyperparameter.
+
+    Raises:
+        InputError: The function cannot be loaded or does not return a tensor.
+    """
     function = load_object(path)
     if not callable(function):
         raise InputError(f"{path}: is not a function but {type(function).__name__}")
     arguments = _accepted(function, values)
     # The function's layers draw their seeds from the global state, so set it for each block.
     keras.utils.set_random_seed(block.seed)
-    y = function(x, **(arguments | {"units": block.units, "activation": block.activation}))
+    y = function(x, **(arguments | {"units": block.units, "activation": block.config.activation}))
     if not keras.backend.is_keras_tensor(y):
         raise InputError(f"{path}: must return a Keras tensor, not {type(y).__name__}")
     return y
@@ -183,58 +167,42 @@ def _with_seed(initializer: Any, seed: int) -> Any:
     return type(initializer).from_config({**config, "seed": seed})
 
 
-class MLP(keras_tuner.HyperModel):  # type: ignore[misc]
-    """The MLPs of one sweep: `build(hp)` returns the compiled MLP that `hp.values` describes.
+def _build_mlp(problem: Problem, values: Mapping[str, Any], seed: int) -> keras.Model:
+    """Build and compile the MLP that the active hyperparameters describe.
 
     The model is the trained part only. Its input is the features, float32 `(n_features,)`, or for
     uint8 images the raw image, which it flattens and scales.
-
-    Args:
-        seed: The execution's seed.
     """
+    recipe, config = problem.recipe, MLPConfig(values)
 
-    def __init__(self, problem: Problem, seed: int = 0) -> None:
-        super().__init__()
-        self._problem = problem
-        self._seed = seed
+    def block(layer: int, units: int) -> Block:
+        return Block(config, units, layer, derive(recipe.sweep_seed, seed, layer))
 
-    def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
-        """Build and compile the model that the active hyperparameters describe.
+    with seeded(derive(recipe.sweep_seed, seed)):
+        inputs, x = _mlp_inputs(problem.input)
+        builder = _BUILDERS.get(config.layer_type)
+        for layer, units in enumerate(config.widths, start=1):
+            hidden = block(layer, units)
+            if builder is None:
+                x = _user_block(x, config.layer_type, hidden, values)
+            else:
+                x = builder(x, hidden)
+        output = block(_OUTPUT_LAYER, problem.target.outputs)
+        outputs = output.dense(activation=recipe.output_activation)(x)
+        model = keras.Model(inputs, outputs, name="mlp")
+        _compile(model, values, problem)
+    return model
 
-        Raises:
-            InputError: A layer type or an optimizer cannot be made.
-        """
-        recipe, config = self._problem.recipe, MLPConfig(hp.values)
-        with seeded(derive(recipe.sweep_seed, self._seed)):
-            inputs, x = self._inputs()
-            for layer, units in enumerate(config.widths, start=1):
-                block = self._block(config, layer, units)
-                x = _hidden_block(x, config.layer_type, block, hp.values)
-            output = self._block(config, _OUTPUT_LAYER, self._problem.target.outputs)
-            outputs = output.dense(activation=recipe.output_activation)(x)
-            model = keras.Model(inputs, outputs, name="mlp")
-            _compile(model, hp.values, self._problem)
-        return model
 
-    def _inputs(self) -> tuple[Any, Any]:
-        spec = self._problem.input
-        if not runs_in_graph(spec):
-            inputs = keras.Input((n_features(spec),), dtype="float32")
-            return inputs, inputs
-        inputs = x = keras.Input(spec.shape, dtype=spec.dtype)
-        for layer in feature_layers(spec):
-            x = layer(x)
-        return inputs, x
-
-    def _block(self, config: MLPConfig, layer: int, units: int) -> Block:
-        return Block(
-            units=units,
-            activation=config.activation,
-            dropout=config.dropout,
-            kernel_initializer=config.kernel_initializer,
-            l2=config.l2,
-            seed=derive(self._problem.recipe.sweep_seed, self._seed, layer),
-        )
+def _mlp_inputs(spec: InputSpec) -> tuple[Any, Any]:
+    """Return the symbolic input, and the features `(batch, n_features)`."""
+    if not runs_in_graph(spec):
+        inputs = keras.Input((n_features(spec),), dtype="float32")
+        return inputs, inputs
+    inputs = x = keras.Input(spec.shape, dtype=spec.dtype)
+    for layer in feature_layers(spec):
+        x = layer(x)
+    return inputs, x
 
 
 def build_model(problem: Problem, values: Mapping[str, Any], seed: int) -> keras.Model:
@@ -248,23 +216,19 @@ def build_model(problem: Problem, values: Mapping[str, Any], seed: int) -> keras
     """
     recipe = problem.recipe
     if not recipe.model:
-        hp = keras_tuner.HyperParameters()
-        hp.values = dict(values)
-        return MLP(problem, seed).build(hp)
+        return _build_mlp(problem, values, seed)
     model = build_custom_model(recipe, values, seed)
     with seeded(derive(recipe.sweep_seed, seed)):
         own = problem.target.task is Task.OWN
-        if not model.compiled and not (own and trains_itself(_hypermodel(recipe))):
+        if not model.compiled and not (
+            own and trains_itself(load_hypermodel(recipe.model, recipe.code))
+        ):
             if own:
                 raise InputError(f"{recipe.model}: must return a compiled model")
             _compile(model, values, problem)
         if not model.built and problem.input.shape:
             _give_weights_for(model, problem.input)
     return model
-
-
-def _hypermodel(recipe: Recipe) -> keras_tuner.HyperModel:
-    return load_hypermodel(recipe.model, recipe.code)
 
 
 def _give_weights_for(model: keras.Model, spec: InputSpec) -> None:
@@ -298,44 +262,24 @@ def give_weights(model: keras.Model, shape: tuple[int, ...]) -> None:
         model(keras.ops.zeros((1, *shape)))
 
 
-class Seeds:
-    """Finds the source of a built MLP's random numbers: each layer's block and part.
+def reseed(model: keras.Model, sweep_seed: int, seed: int) -> None:
+    """Set kernels and masks to the values that `build_model` gives for other seeds.
 
     Args:
         model: A model of built-in layer types.
-        sweep_seed, seed: The seeds of its build.
-
-    Attributes:
-        complete: Whether each layer's source is certain; two sources might share a seed by chance.
     """
-
-    def __init__(self, model: keras.Model, sweep_seed: int, seed: int) -> None:
-        self._sources: list[tuple[keras.Layer, tuple[int, int]]] = []
-        blocks, parts = range(len(model.layers)), (_KERNEL, _PROJECTION, _MASK)
-        known = {_part_seed(sweep_seed, seed, each): each for each in product(blocks, parts)}
-        self.complete = len(known) == len(blocks) * len(parts)
-        for layer in model.layers:
-            if isinstance(layer, keras.layers.Dense):
-                own = getattr(layer.kernel_initializer, "seed", None)
-            elif isinstance(layer, keras.layers.Dropout):
-                own = layer.seed
-            else:
-                continue
-            self.complete = self.complete and (own is None or own in known)
-            self._sources.append((layer, (0, 0) if own is None else known.get(own, (0, 0))))
-
-    def set(self, sweep_seed: int, seed: int) -> None:
-        """Set kernels and masks to the values that `build_model` gives for other seeds."""
-        for layer, source in self._sources:
-            own = _part_seed(sweep_seed, seed, source)
-            if isinstance(layer, keras.layers.Dense):
-                layer.kernel_initializer = _with_seed(layer.kernel_initializer, own)
-                kernel = layer.kernel
-                kernel.assign(layer.kernel_initializer(kernel.shape, kernel.dtype))
-            else:
-                layer.seed = own
-                if layer.rate > 0:
-                    layer.seed_generator.state.assign([own, 0])
+    for layer in model.layers:
+        if (source := getattr(layer, "seed_source", None)) is None:
+            continue
+        own = _part_seed(sweep_seed, seed, source)
+        if isinstance(layer, keras.layers.Dense):
+            layer.kernel_initializer = _with_seed(layer.kernel_initializer, own)
+            kernel = layer.kernel
+            kernel.assign(layer.kernel_initializer(kernel.shape, kernel.dtype))
+        else:
+            layer.seed = own
+            if layer.rate > 0:
+                layer.seed_generator.state.assign([own, 0])
 
 
 def _part_seed(sweep_seed: int, seed: int, source: tuple[int, int]) -> int:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from types import FunctionType
 from typing import Any, Final
@@ -16,14 +16,14 @@ from keras.src.metrics import ALL_OBJECTS_DICT
 
 from hpsearch.data.specs import Arrays
 from hpsearch.native import metrics
-from hpsearch.native.extension import (
+from hpsearch.native.metrics import Measure
+from hpsearch.native.network import (
     ABSOLUTE_LOSS,
     HUBER_LOSS,
     SIGMOID_LOSS,
     SOFTMAX_LOSS,
     SQUARED_LOSS,
 )
-from hpsearch.native.metrics import Measure
 
 LINEAR = keras.activations.linear
 
@@ -39,82 +39,32 @@ def require(supported: object) -> None:
 
 
 @dataclass(frozen=True)
-class _Loss:
+class Loss:
     """A loss of the extension, with Keras' classes and functions for it.
 
     Attributes:
         code: The extension's code.
         function, loss: The loss as Keras' function and class.
         metric: The class of the metric that the extension sums up.
-        activation: The output layer's activation, if it is part of the loss; else None.
+        includes: The output layer's activation, if it is part of the loss; else None.
         sparse: Whether targets are classes.
+        from_logits: Whether the loss takes logits.
+        huber: The error above which Huber's loss is linear.
     """
 
     code: int
     function: Any
     loss: Any
     metric: Any
-    activation: Any = None
+    includes: Any = None
     sparse: bool = False
-
-
-_LOSSES: Final = (
-    _Loss(
-        SOFTMAX_LOSS,
-        keras.losses.sparse_categorical_crossentropy,
-        keras.losses.SparseCategoricalCrossentropy,
-        keras.metrics.SparseCategoricalAccuracy,
-        keras.activations.softmax,
-        sparse=True,
-    ),
-    _Loss(
-        SOFTMAX_LOSS,
-        keras.losses.categorical_crossentropy,
-        keras.losses.CategoricalCrossentropy,
-        keras.metrics.CategoricalAccuracy,
-        keras.activations.softmax,
-    ),
-    _Loss(
-        SIGMOID_LOSS,
-        keras.losses.binary_crossentropy,
-        keras.losses.BinaryCrossentropy,
-        keras.metrics.BinaryAccuracy,
-        keras.activations.sigmoid,
-    ),
-    *(
-        _Loss(code, function, loss, keras.metrics.MeanAbsoluteError)
-        for code, function, loss in (
-            (SQUARED_LOSS, keras.losses.mean_squared_error, keras.losses.MeanSquaredError),
-            (ABSOLUTE_LOSS, keras.losses.mean_absolute_error, keras.losses.MeanAbsoluteError),
-            (HUBER_LOSS, keras.losses.huber, keras.losses.Huber),
-        )
-    ),
-)
-
-
-@dataclass(frozen=True)
-class CompiledLoss:
-    """The loss that a model was compiled with.
-
-    Attributes:
-        kind: The extension's loss.
-        from_logits: Whether the loss takes logits.
-        huber: The error above which Huber's loss is linear.
-    """
-
-    kind: _Loss
     from_logits: bool = False
     huber: float = 1.0
 
     @property
-    def code(self) -> int:
-        """The extension's code."""
-        return self.kind.code
-
-    @property
     def activation(self) -> Any:
         """The activation that the output layer must have; None for any."""
-        return LINEAR if self.from_logits else self.kind.activation
+        return LINEAR if self.from_logits else self.includes
 
     def targets(self, y: npt.NDArray[Any], outputs: int) -> npt.NDArray[Any]:
         """Return targets in the extension's form.
@@ -122,12 +72,12 @@ class CompiledLoss:
         Raises:
             UnsupportedError: The extension does not take their form or their values.
         """
-        if self.kind.sparse or outputs == 1:
+        if self.sparse or outputs == 1:
             require(y.shape in ((len(y),), (len(y), 1)))
             y = y.reshape(-1)
         else:
             require(y.shape == (len(y), outputs))
-        if self.kind.sparse:
+        if self.sparse:
             whole = y.astype(np.int32)
             require(np.array_equal(whole, y) and np.all((whole >= 0) & (whole < outputs)))
             return whole
@@ -142,7 +92,41 @@ class CompiledLoss:
         return classes
 
 
-def loss_of(model: keras.Model) -> CompiledLoss:
+_LOSSES: Final = (
+    Loss(
+        SOFTMAX_LOSS,
+        keras.losses.sparse_categorical_crossentropy,
+        keras.losses.SparseCategoricalCrossentropy,
+        keras.metrics.SparseCategoricalAccuracy,
+        keras.activations.softmax,
+        sparse=True,
+    ),
+    Loss(
+        SOFTMAX_LOSS,
+        keras.losses.categorical_crossentropy,
+        keras.losses.CategoricalCrossentropy,
+        keras.metrics.CategoricalAccuracy,
+        keras.activations.softmax,
+    ),
+    Loss(
+        SIGMOID_LOSS,
+        keras.losses.binary_crossentropy,
+        keras.losses.BinaryCrossentropy,
+        keras.metrics.BinaryAccuracy,
+        keras.activations.sigmoid,
+    ),
+    *(
+        Loss(code, function, loss, keras.metrics.MeanAbsoluteError)
+        for code, function, loss in (
+            (SQUARED_LOSS, keras.losses.mean_squared_error, keras.losses.MeanSquaredError),
+            (ABSOLUTE_LOSS, keras.losses.mean_absolute_error, keras.losses.MeanAbsoluteError),
+            (HUBER_LOSS, keras.losses.huber, keras.losses.Huber),
+        )
+    ),
+)
+
+
+def loss_of(model: keras.Model) -> Loss:
     """Return a model's loss.
 
     Raises:
@@ -158,12 +142,13 @@ def loss_of(model: keras.Model) -> CompiledLoss:
             raise UnsupportedError from None
     for kind in _LOSSES:
         if given is kind.function:
-            return CompiledLoss(kind)
+            return kind
         if type(given) is kind.loss and given.dtype == "float32":
             require(_settings(given, "from_logits") == _settings(kind.loss(), "from_logits"))
             # Huber's loss does not have it in its config.
             delta = given._fn_kwargs.get("delta", 1.0)  # noqa: SLF001
-            return CompiledLoss(kind, bool(given.get_config().get("from_logits")), float(delta))
+            logits = bool(given.get_config().get("from_logits"))
+            return replace(kind, from_logits=logits, huber=float(delta))
     raise UnsupportedError
 
 
@@ -172,22 +157,7 @@ def _settings(loss_or_metric: Any, *but: str) -> dict[str, Any]:
     return {key: value for key, value in settings.items() if key not in ("name", *but)}
 
 
-#: Keras' metric classes -> a function, and its arguments by their names in Keras.
-_METRICS: Final[dict[Any, tuple[Callable[..., float], tuple[str, ...]]]] = {
-    keras.metrics.MeanSquaredError: (metrics.squared_error, ()),
-    keras.metrics.RootMeanSquaredError: (metrics.root_of_squared_error, ()),
-    keras.metrics.MeanAbsoluteError: (metrics.absolute_error, ()),
-    keras.metrics.BinaryAccuracy: (metrics.binary_accuracy, ("threshold",)),
-    keras.metrics.CategoricalAccuracy: (metrics.categorical_accuracy, ()),
-    keras.metrics.TopKCategoricalAccuracy: (metrics.top_k_accuracy, ("k",)),
-    keras.metrics.SparseCategoricalAccuracy: (metrics.sparse_accuracy, ()),
-    keras.metrics.SparseTopKCategoricalAccuracy: (metrics.sparse_top_k_accuracy, ("k",)),
-    keras.metrics.Precision: (metrics.precision, ("thresholds",)),
-    keras.metrics.Recall: (metrics.recall, ("thresholds",)),
-    keras.metrics.F1Score: (metrics.f_score, ("threshold", "average", "beta")),
-    keras.metrics.FBetaScore: (metrics.f_score, ("threshold", "average", "beta")),
-    keras.metrics.AUC: (metrics.auc, ("curve", "num_thresholds", "from_logits")),
-}
+_METRICS: Final = {getattr(keras.metrics, name): each for name, each in metrics.KERAS.items()}
 _OF_CLASSES: Final = {
     keras.metrics.SparseCategoricalAccuracy,
     keras.metrics.SparseTopKCategoricalAccuracy,
@@ -210,7 +180,7 @@ _FUNCTIONS: Final = {
 
 
 def measures_of(
-    model: keras.Model, loss: CompiledLoss, arrays: Arrays, outputs: int
+    model: keras.Model, loss: Loss, arrays: Arrays, outputs: int
 ) -> tuple[Measure, ...]:
     """Return the model's metrics, named as in `fit`.
 
@@ -240,7 +210,7 @@ def measures_of(
             arguments = _arguments(kind, settings, loss, arrays.y_train.shape[1:], outputs)
             weighted = argument == "weighted_metrics" and are_weighted
             of = None
-            if kind is not loss.kind.metric or weighted or arguments not in _SUMMED:
+            if kind is not loss.metric or weighted or arguments not in _SUMMED:
                 of = partial(_METRICS[kind][0], **arguments)
             measures.append(Measure(name, of, sparse=kind in _OF_CLASSES, weighted=weighted))
     return tuple(measures)
@@ -290,13 +260,13 @@ def _defaults(kind: Any) -> Mapping[str, Any]:
 
 
 def _arguments(
-    kind: Any, settings: Mapping[str, Any], loss: CompiledLoss, row: tuple[int, ...], outputs: int
+    kind: Any, settings: Mapping[str, Any], loss: Loss, row: tuple[int, ...], outputs: int
 ) -> dict[str, Any]:
     """Return the arguments of a metric's function; check that they suit the data."""
     names, defaults = _METRICS[kind][1], _defaults(kind)
     require(settings.keys() == defaults.keys())
     require(all(settings[each] == defaults[each] for each in settings.keys() - set(names)))
-    require((kind in _OF_CLASSES) is loss.kind.sparse)
+    require((kind in _OF_CLASSES) is loss.sparse)
     require(kind not in _OF_ROWS or outputs > 1)
     given = {each: settings[each] for each in names if each in settings}
     if loss.from_logits:

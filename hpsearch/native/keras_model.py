@@ -13,10 +13,9 @@ from keras.src.models.functional import Functional
 
 from hpsearch.data.specs import Arrays
 from hpsearch.models.custom import FIT_METHODS
-from hpsearch.native.extension import SOFTMAX_LOSS
 from hpsearch.native.keras_compiled import (
     LINEAR,
-    CompiledLoss,
+    Loss,
     UnsupportedError,
     loss_of,
     measures_of,
@@ -36,6 +35,7 @@ from hpsearch.native.network import (
     MOVING_VARIANCE,
     OPTIMIZERS,
     SCALED_BYTES,
+    SOFTMAX_LOSS,
     DenseLayer,
     DenseNetwork,
     Optimizer,
@@ -117,7 +117,7 @@ def dense_model(
             optimizer=_optimizer(model.optimizer),
             **_rows(arrays, width),
             measures=measures_of(model, loss, arrays, outputs),
-            unit=() if loss.kind.activation else (1.0,) * outputs,
+            unit=() if loss.includes else (1.0,) * outputs,
             huber=loss.huber,
         )
         y_train, y_val = (loss.targets(y, outputs) for y in (arrays.y_train, arrays.y_val))
@@ -222,7 +222,7 @@ def _activation(layer: Any) -> Any:
     return keras.activations.relu
 
 
-def _before_the_loss(last: _Layer, loss: CompiledLoss) -> _Layer:
+def _before_the_loss(last: _Layer, loss: Loss) -> _Layer:
     """Return the output layer, without its activation if the loss includes it."""
     require(last.norm is None and not last.dropout)
     require(last.width > 1 or loss.code != SOFTMAX_LOSS)

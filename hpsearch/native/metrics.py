@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -193,3 +193,21 @@ def _count(true: npt.NDArray[np.bool_], w: Weights) -> float:
 
 def _ratio(part: float, whole: float) -> float:
     return part / whole if whole else 0.0
+
+
+#: Keras' metric class -> its function, and the function's arguments by their names in Keras.
+KERAS: Final[dict[str, tuple[Callable[..., float], tuple[str, ...]]]] = {
+    "MeanSquaredError": (squared_error, ()),
+    "RootMeanSquaredError": (root_of_squared_error, ()),
+    "MeanAbsoluteError": (absolute_error, ()),
+    "BinaryAccuracy": (binary_accuracy, ("threshold",)),
+    "CategoricalAccuracy": (categorical_accuracy, ()),
+    "TopKCategoricalAccuracy": (top_k_accuracy, ("k",)),
+    "SparseCategoricalAccuracy": (sparse_accuracy, ()),
+    "SparseTopKCategoricalAccuracy": (sparse_top_k_accuracy, ("k",)),
+    "Precision": (precision, ("thresholds",)),
+    "Recall": (recall, ("thresholds",)),
+    "F1Score": (f_score, ("threshold", "average", "beta")),
+    "FBetaScore": (f_score, ("threshold", "average", "beta")),
+    "AUC": (auc, ("curve", "num_thresholds", "from_logits")),
+}

@@ -1,30 +1,60 @@
-"""Describe an MLP config to the C extension, if the extension supports it."""
+"""The C extension that trains dense networks, and descriptions of MLP configs for it."""
 
 from __future__ import annotations
 
+import importlib
 import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
+from types import ModuleType
 from typing import Any, Final
 
 from hpsearch.data.specs import InputSpec, Target, Task, n_features, runs_in_graph
 from hpsearch.models.problem import Problem
 from hpsearch.native import metrics
-from hpsearch.native.extension import (
-    ABSOLUTE_LOSS,
-    HUBER_LOSS,
-    SIGMOID_LOSS,
-    SOFTMAX_LOSS,
-    SQUARED_LOSS,
-)
-from hpsearch.native.metrics import Measure, MetricOf
+from hpsearch.native.metrics import Measure
 from hpsearch.space import keras_names
 from hpsearch.space.mlp import MLPConfig
 from hpsearch.space.seeds import derive
 
+try:
+    _EXTENSION: ModuleType | None = importlib.import_module("hpsearch.native._native")
+except ImportError:
+    # hpsearch was installed without a compiler, so TensorFlow trains everything.
+    _EXTENSION = None
+
+
+def native_extension() -> ModuleType:
+    """Return the extension; see `_native.pyi`.
+
+    Raises:
+        RuntimeError: The extension was not built.
+    """
+    if _EXTENSION is None:
+        raise RuntimeError("hpsearch was installed without its extension in C")
+    return _EXTENSION
+
+
+def native_built() -> bool:
+    """Check if the extension was built, even if this processor cannot run it."""
+    return _EXTENSION is not None
+
+
+def native_engines() -> tuple[str, ...]:
+    """Return the supported instruction sets of this processor, the best first."""
+    return tuple(_EXTENSION.engines()) if _EXTENSION is not None else ()
+
+
+def native_available() -> bool:
+    """Check if the extension can train networks here."""
+    return bool(native_engines())
+
+
+#: The extension's codes of losses (`hpsearch/native/src/network.h`).
+SOFTMAX_LOSS, SIGMOID_LOSS, SQUARED_LOSS, ABSOLUTE_LOSS, HUBER_LOSS = range(5)
 #: The extension's codes (`hpsearch/native/src/network.h`), by Keras' names.
 ACTIVATIONS: Final = {
     "linear": 0,
@@ -314,42 +344,30 @@ def _measures(problem: Problem) -> tuple[Measure, ...]:
     return usual, scored
 
 
-#: Keras' metric class -> its function, for any task.
-_ERROR_METRICS: Final[dict[str, MetricOf]] = {
-    "MeanSquaredError": metrics.squared_error,
-    "RootMeanSquaredError": metrics.root_of_squared_error,
-    "MeanAbsoluteError": metrics.absolute_error,
-}
-#: The same for classification.
-_CLASS_METRICS: Final[dict[str, MetricOf]] = {
-    **_ERROR_METRICS,
-    "AUC": metrics.auc,
-    "Precision": metrics.precision,
-    "Recall": metrics.recall,
-    "BinaryAccuracy": metrics.binary_accuracy,
-    "CategoricalAccuracy": metrics.categorical_accuracy,
-}
+_OF_ERRORS: Final = ("MeanSquaredError", "RootMeanSquaredError", "MeanAbsoluteError")
+_OF_CLASSES: Final = ("AUC", "Precision", "Recall", "BinaryAccuracy", "CategoricalAccuracy")
 
 
 def _measure(name: str, target: Target) -> Measure | None:
     """Return a metric of an MLP, with the arguments that Keras' gets in `training.measures`."""
     kind = keras_names.METRIC_CLASSES.get(name, "")
-    of: MetricOf | None
-    if target.task is Task.REGRESSION:
-        # Other metrics depend on the targets' mean, which training subtracts.
-        of = _ERROR_METRICS.get(kind)
-    elif kind in ("F1Score", "FBetaScore"):
+    # Other metrics of a regression depend on the targets' mean, which training subtracts.
+    regression = target.task is Task.REGRESSION
+    if kind in _OF_ERRORS or (kind in _OF_CLASSES and not regression):
+        return Measure(name, metrics.KERAS[kind][0])
+    if regression:
+        return None
+    if kind in ("F1Score", "FBetaScore"):
         threshold = 0.5 if target.outputs == 1 else None
         of = partial(metrics.f_score, beta=1.0, threshold=threshold, average="macro")
-    elif target.task is Task.MULTICLASS and kind == "SparseCategoricalAccuracy":
+        return Measure(name, of)
+    if target.task is Task.MULTICLASS and kind == "SparseCategoricalAccuracy":
         return Measure(name, metrics.sparse_accuracy, sparse=True)
-    elif target.task is Task.MULTICLASS and kind.endswith("TopKCategoricalAccuracy"):
+    if target.task is Task.MULTICLASS and kind.endswith("TopKCategoricalAccuracy"):
         found = re.fullmatch(r"top_(\d+)_accuracy", name)
         of = partial(metrics.sparse_top_k_accuracy, k=int(found[1]) if found else 5)
         return Measure(name, of, sparse=True)
-    else:
-        of = _CLASS_METRICS.get(kind)
-    return None if of is None else Measure(name, of)
+    return None
 
 
 def _stateless(seed: int) -> int:

@@ -15,8 +15,7 @@ from hpsearch.errors import HpsearchError
 from hpsearch.models.arrays import training_data
 from hpsearch.revisit.rows import StoredRun, open_run
 from hpsearch.space.execution import Execution, ExecutionResult
-from hpsearch.space.layer_types import is_custom
-from hpsearch.space.mlp import MLPConfig
+from hpsearch.space.mlp import MLPConfig, is_custom
 from hpsearch.space.space import Kind
 from hpsearch.spec.sweep import sweep_from_text
 from hpsearch.store.derived import best_execution

@@ -22,8 +22,7 @@ from hpsearch.models.arrays import LoaderWithModel, load_data, training_data
 from hpsearch.models.problem import Problem, Recipe
 from hpsearch.revisit.trust import DATA, LAYER, MODEL, require_trusted, trusted
 from hpsearch.space.execution import Execution, ExecutionResult
-from hpsearch.space.layer_types import is_custom
-from hpsearch.space.mlp import MLPConfig
+from hpsearch.space.mlp import MLPConfig, is_custom
 from hpsearch.spec.sweep import Sweep
 from hpsearch.store.derived import best_execution
 from hpsearch.store.directory import HeldDirectory, ResultsDirectory

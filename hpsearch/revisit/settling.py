@@ -12,8 +12,7 @@ from hpsearch.comparison.questions import LEAST, Fresh
 from hpsearch.comparison.table import Table
 from hpsearch.errors import InputError, RefusedError
 from hpsearch.revisit.trust import DATA, LAYER, require_trusted
-from hpsearch.space.layer_types import is_custom
-from hpsearch.space.mlp import MLPConfig
+from hpsearch.space.mlp import MLPConfig, is_custom
 from hpsearch.spec.sweep import Sweep, load_sweep, sweep_of_configs
 from hpsearch.store.cells import value_of
 from hpsearch.store.tables import hyperparameter_of, read_table

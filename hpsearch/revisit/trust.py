@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from hpsearch.errors import InputError, RefusedError
-from hpsearch.space.layer_types import is_custom
+from hpsearch.space.mlp import is_custom
 from hpsearch.spec.rules import REFERENCE
 from hpsearch.spec.sweep import Sweep
 

@@ -15,9 +15,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from hpsearch.arguments import method_of, sweep_of
-from hpsearch.data.dataset import Dataset, Options
-from hpsearch.data.loading import dataset_from_arrays
-from hpsearch.data.memory import InMemoryRows
+from hpsearch.data.dataset import Dataset
+from hpsearch.data.loading import InMemoryRows
 from hpsearch.errors import InputError
 from hpsearch.models.problem import Problem
 from hpsearch.spec.sweep import Sweep
@@ -213,17 +212,12 @@ def search(
         HpsearchError: See `hpsearch.run`.
     """
     x, y, weights = (*train, None)[:3]
-    about = InMemoryRows(x, y, weights, validation=validation).described
+    rows = InMemoryRows(x, y, weights, validation, name="fit")
     try:
         method = method_of(raw["method"], bool(raw["configs"]), *raw["budget"].values())
-        data = {**raw["data"], "memory": about}
+        data = {**raw["data"], "memory": rows.described}
         sweep = sweep_of({**raw, "name": "estimator", "data": data, "method": method})
-        options = Options(
-            seed=sweep.data.seed, scale=sweep.data.scale, task=sweep.data.task, cv=sweep.data.cv
-        )
-        loaded = dataset_from_arrays(
-            x, y, sample_weight=weights, validation_data=validation, options=options, name="fit"
-        )
+        loaded = rows.load(sweep.data)
         if out is not None:
             return _run(sweep, loaded, workers, out)
         with tempfile.TemporaryDirectory(prefix="hpsearch-") as scratch:

@@ -55,6 +55,8 @@ class Drawn:
     def at(self, position: float) -> float:
         """Return the quantile at `position` in [0, 1)."""
         value = self._quantile(min(max(position, _LEAST), _MOST))
+        if self._is_log:
+            value = math.exp(min(value, math.log(_LARGEST)))
         value = min(max(value, -_LARGEST), _LARGEST)
         step = self.given.get("q")
         if step is None:
@@ -66,19 +68,17 @@ class Drawn:
     def position(self, value: float) -> float:
         """Return the share of the distribution below `value`, from 0 to 1."""
         numbers = self.given
-        match self.distribution.removeprefix("q_"):
-            case "normal":
-                return _normal(value, numbers["mu"], numbers["sigma"])
-            case "log_normal":
-                return _normal(_log(value), numbers["mu"], numbers["sigma"])
-            case "beta":
-                # Imported here because it is slow, and only this distribution needs it.
-                from scipy.special import betainc
+        if self._is_log:
+            value = math.log(value) if value > 0 else -math.inf
+        if "mu" in numbers:
+            return _normal(value, numbers["mu"], numbers["sigma"])
+        if "a" in numbers:
+            # Imported here because it is slow, and only this distribution needs it.
+            from scipy.special import betainc
 
-                return float(betainc(numbers["a"], numbers["b"], min(max(value, 0.0), 1.0)))
+            return float(betainc(numbers["a"], numbers["b"], min(max(value, 0.0), 1.0)))
         low, high = self._ends
-        scaled = value if self.distribution == "q_uniform" else _log(value)
-        return min(max((scaled - low) / (high - low), 0.0), 1.0)
+        return min(max((value - low) / (high - low), 0.0), 1.0)
 
     def contains(self, value: object) -> bool:
         """Check if the distribution can yield `value`."""
@@ -95,7 +95,7 @@ class Drawn:
             case "beta":
                 return -step / 2 <= value <= 1 + step / 2
         low, high = self._ends
-        if self.distribution != "q_uniform":
+        if self._is_log:
             low, high = math.exp(low), math.exp(high)
         # Rounding, also by `exp`, may move a number beyond the ends.
         margin = step / 2 + 1e-9 * max(abs(low), abs(high))
@@ -109,21 +109,23 @@ class Drawn:
             return math.log(low), math.log(high)
         return (-high, -low) if self.distribution == "inv_log_uniform" else (low, high)
 
-    def _quantile(self, position: float) -> float:
-        numbers = self.given
-        match self.distribution.removeprefix("q_"):
-            case "normal":
-                return numbers["mu"] + numbers["sigma"] * _STANDARD(position)
-            case "log_normal":
-                return _exp(numbers["mu"] + numbers["sigma"] * _STANDARD(position))
-            case "beta":
-                # Imported here because it is slow, and only this distribution needs it.
-                from scipy.special import betaincinv
+    @property
+    def _is_log(self) -> bool:
+        """True if the logarithm of the number has the distribution."""
+        return "log" in self.distribution
 
-                return float(betaincinv(numbers["a"], numbers["b"], position))
+    def _quantile(self, position: float) -> float:
+        """Return the quantile of the number or its logarithm."""
+        numbers = self.given
+        if "mu" in numbers:
+            return numbers["mu"] + numbers["sigma"] * _STANDARD(position)
+        if "a" in numbers:
+            # Imported here because it is slow, and only this distribution needs it.
+            from scipy.special import betaincinv
+
+            return float(betaincinv(numbers["a"], numbers["b"], position))
         low, high = self._ends
-        uniform = low + position * (high - low)
-        return uniform if self.distribution == "q_uniform" else math.exp(uniform)
+        return low + position * (high - low)
 
 
 _STANDARD: Callable[[float], float] = NormalDist().inv_cdf
@@ -139,11 +141,3 @@ def _rounded(value: float, step: float) -> float:
     """Return the multiple of `step` next to `value`; `value` itself if their ratio is infinite."""
     count = value / step
     return round(count) * step if math.isfinite(count) else value
-
-
-def _exp(value: float) -> float:
-    return math.exp(min(value, math.log(_LARGEST)))
-
-
-def _log(value: float) -> float:
-    return math.log(value) if value > 0 else -math.inf

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple, overload
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hpsearch.space.mlp import MLPConfig
 from hpsearch.space.space import Config, Kind
@@ -99,11 +99,7 @@ class Curve(Sequence[Epoch]):
     def __len__(self) -> int:
         return len(self._numbers) // len(self._names) if self._names else 0
 
-    @overload
-    def __getitem__(self, index: int) -> Epoch: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Epoch]: ...
-    def __getitem__(self, index: int | slice) -> Epoch | Sequence[Epoch]:
+    def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
             return tuple(self[each] for each in range(len(self))[index])
         first = range(len(self))[index] * len(self._names)

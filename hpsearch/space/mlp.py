@@ -41,8 +41,16 @@ DEFAULTS: dict[str, Any] = {
     "dropout": 0.5,
 }
 
-#: Built-in layer types; any other is a function of the user.
-LAYER_TYPES = ("dense", "dropout", "batch_norm", "layer_norm", "residual")
+#: Built-in layer types, with the layers of their hidden blocks; any other is a user's function.
+LAYER_TYPES = {
+    "dense": "Dense, activation",
+    "dropout": "Dense, activation, Dropout (0.5 unless `dropout` says otherwise)",
+    "batch_norm": "Dense (its bias is the normalisation's), BatchNormalization, activation",
+    "layer_norm": "Dense, LayerNormalization, activation",
+    "residual": "Dense and activation added to the block's input (projected where widths differ)",
+}
+#: Activations that change the width of a layer, although Keras' layers assume the same width.
+RESHAPING_ACTIVATIONS = frozenset({"glu"})
 
 OPTIMIZER_ALIASES: dict[str, tuple[str, dict[str, Any]]] = {
     "momentum": ("sgd", {"momentum": 0.9}),
@@ -59,6 +67,11 @@ _MOST_EXACT = 1e15
 MOST_LAYERS = 50
 _LAYER_WIDTH = re.compile(r"units_([1-9]\d*)\Z")
 _HIDDEN_KEYS = frozenset({"units", "activation", "layer_type", "dropout"})
+
+
+def is_custom(layer_type: str) -> bool:
+    """Check if a layer type names a user's function, as `package.module:function`."""
+    return layer_type not in LAYER_TYPES
 
 
 def layer_of(name: str) -> int | None:
@@ -176,7 +189,7 @@ class MLPConfig:
             inactive |= _HIDDEN_KEYS
         elif all(f"units_{layer}" in self.values for layer in range(1, layers + 1)):
             inactive |= set() if isinstance(self.values.get("units"), list) else {"units"}
-        if self.layer_type in LAYER_TYPES and self.layer_type != "dropout":
+        if self.layer_type != "dropout" and not is_custom(self.layer_type):
             inactive.add("dropout")
         accepted = keras_names.OPTIMIZERS.get(self._keras_optimizer[0], {})
         own = self._own_arguments
@@ -230,7 +243,7 @@ class MLPConfig:
 
         Source: Keras' `Model.count_params` of the layers of each layer type.
         """
-        if self.widths and self.layer_type not in LAYER_TYPES:
+        if self.widths and is_custom(self.layer_type):
             return None
         # Keras' glu halves the width.
         halves = self.activation == "glu"

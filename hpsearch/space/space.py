@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import bisect
+import heapq
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 from itertools import accumulate, islice, product
+from operator import getitem
 from typing import Any
 
 from hpsearch.space.constraints import Constraint
@@ -317,9 +319,11 @@ class Space:
         combinations = _combinations(self)
         if combinations is None:
             return self.all_assignments()
-        deciding = [at for at, p in enumerate(self.parameters, 1) if p.name in self.deciding]
-        points = _points(self.parameters, max(deciding, default=0), 0, combinations)
-        return (dict(zip(self.names, point, strict=True)) for point in points)
+        # Each combination's points are in order, and so are those of all, merged.
+        points = heapq.merge(*(_points(self.parameters, *each) for each in combinations))
+        choices = [parameter.choices or () for parameter in self.parameters]
+        values = (map(getitem, choices, point) for point in points)
+        return (dict(zip(self.names, each, strict=True)) for each in values)
 
     def all_assignments(self) -> Iterator[dict[str, Value]]:
         """Yield every combination of the parameters' values in file order."""
@@ -384,34 +388,31 @@ def _lies_in(value: Value, parameter: Parameter) -> bool:
 _MOST_COMBINATIONS = 20_000
 
 _Places = Mapping[str, int]
-
-
-@dataclass(frozen=True)
-class _Combination:
-    """Values of the deciding parameters, as indices of their choices, and the active parameters."""
-
-    places: _Places
-    active: frozenset[str]
+_Combination = tuple[_Places, frozenset[str]]
+"""Values of the deciding parameters, as indices of their choices, and the active parameters."""
 
 
 def _combinations(space: Space) -> Sequence[_Combination] | None:
     """Return the combinations that differ in active values, or None if there are too many."""
-    deciding = [p for p in space.by_dependence if p.name in space.deciding]
     first = {p.name: p.choices[0] for p in space.parameters if p.choices}
     found: list[_Places] = [{}]
-    for parameter in deciding:
-        longer = _extended(space, found, parameter, first)
-        found = list(islice(longer, _MOST_COMBINATIONS + 1))
-        if len(found) > _MOST_COMBINATIONS:
-            return None
+    for parameter in space.by_dependence:
+        if parameter.name in space.deciding:
+            longer = _extended(space, found, parameter, first)
+            found = list(islice(longer, _MOST_COMBINATIONS + 1))
+            if len(found) > _MOST_COMBINATIONS:
+                return None
     whole = {
-        tuple(places.values()): _Combination(
-            places, frozenset(space.active(_assignment(space, places, first)))
-        )
+        tuple(places.values()): (places, frozenset(space.active(_assignment(space, places, first))))
         for places in found
     }
-    names = [parameter.name for parameter in deciding]
-    return [each for key, each in whole.items() if not _is_another(key, names, whole)]
+
+    def is_another(places: _Places, active: frozenset[str]) -> bool:
+        """Check if another combination differs only in values that are inactive in both."""
+        key = tuple(place if name in active else 0 for name, place in places.items())
+        return key != tuple(places.values()) and key in whole and whole[key][1] == active
+
+    return [each for each in whole.values() if not is_another(*each)]
 
 
 def _assignment(space: Space, places: _Places, first: Mapping[str, Any]) -> dict[str, Any]:
@@ -429,47 +430,15 @@ def _extended(
             yield {**places, parameter.name: place}
 
 
-def _is_another(
-    key: tuple[int, ...], names: Sequence[str], whole: Mapping[tuple[int, ...], _Combination]
-) -> bool:
-    """Check if an earlier combination differs only in a value that is inactive in both."""
-    active = whole[key].active
-    for at, name in enumerate(names):
-        if key[at] and name not in active:
-            earlier = whole.get((*key[:at], 0, *key[at + 1 :]))
-            if earlier is not None and earlier.active == active:
-                return True
-    return False
-
-
 def _points(
-    parameters: Sequence[Parameter],
-    last: int,
-    position: int,
-    combinations: Sequence[_Combination],
-    chosen: tuple[Any, ...] = (),
-) -> Iterator[tuple[Any, ...]]:
-    """Yield the points that begin with `chosen` and have one of the combinations.
-
-    `last` is the number of parameters up to the last deciding one, `position` the number of values
-    in `chosen`.
-    """
-    if position == last:
-        for combination in combinations:
-            values = [
-                (parameter.choices or ())[: None if parameter.name in combination.active else 1]
-                for parameter in parameters[last:]
-            ]
-            yield from (chosen + point for point in product(*values))
-        return
-    parameter = parameters[position]
-    for place, value in enumerate(parameter.choices or ()):
-        left = [c for c in combinations if _may_have(c, parameter.name, place)]
-        if left:
-            yield from _points(parameters, last, position + 1, left, (*chosen, value))
-
-
-def _may_have(combination: _Combination, name: str, place: int) -> bool:
-    if name in combination.places:
-        return combination.places[name] == place
-    return not place or name in combination.active
+    parameters: Sequence[Parameter], places: _Places, active: frozenset[str]
+) -> Iterator[tuple[int, ...]]:
+    """Return a combination's points, as indices of choices: of inactive values only the first."""
+    return product(
+        *(
+            (places[p.name],)
+            if p.name in places
+            else range(len(p.choices or ()) if p.name in active else 1)
+            for p in parameters
+        )
+    )

@@ -39,7 +39,6 @@ class CalledBack:
             model.
         callbacks: They must not act within epochs, and for the native trainer they may only read
             numbers; see `models.callbacks`.
-        set_rate: Takes the model's learning rate before each epoch; None if the trainer reads it.
         ends: Checks if an epoch with these numbers is the last one; see `Recipe.ends`.
         epochs: Number of epochs in the training.
         steps: Number of steps in an epoch.
@@ -51,7 +50,6 @@ class CalledBack:
         self,
         trainer: Trainer,
         callbacks: Sequence[Any],
-        set_rate: Callable[[float], None] | None,
         *,
         ends: Callable[[Mapping[str, float]], bool],
         epochs: int,
@@ -59,7 +57,9 @@ class CalledBack:
         reads_weights: bool = False,
     ) -> None:
         self._trainer, self._epochs, self._epoch = trainer, epochs, 0
-        self._set_rate, self._ends = set_rate, ends
+        # The native trainer does not read the model's learning rate.
+        self._set_rate = getattr(trainer, "set_learning_rate", None)
+        self._ends = ends
         self._last: State | None = None
         self._reads_weights = reads_weights
         self._model = trainer.model

@@ -6,24 +6,24 @@ import contextlib
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import keras
 import numpy as np
-import numpy.typing as npt
 import tensorflow as tf
 
 from hpsearch.data.dataset import unpacked
-from hpsearch.data.specs import ArrayPart, Arrays
+from hpsearch.data.specs import Arrays
 from hpsearch.models.custom import FIT_METHODS
-from hpsearch.models.frozen import BaseAndHead
-from hpsearch.models.recurrent import fused_lstms
-from hpsearch.training.measures import Measures, Sums, as_tensor, tensor_of
-from hpsearch.training.trainer import KerasTrainer, State
+from hpsearch.models.faster import BaseAndHead, fused_lstms
+from hpsearch.models.mlp import build_optimizer, reseed
+from hpsearch.space.mlp import MLPConfig
+from hpsearch.training.measures import Sums, as_tensor, make_measures, tensor_of
+from hpsearch.training.trainer import KerasTrainer, State, TrainerRequest
 from hpsearch.training.update import FirstValues, OptimizerNumbers, Update
 
 Tensor = Any
-Order = Callable[[int], npt.NDArray[np.int32]]
 Step = Callable[[Tensor, Tensor, Sums], Sums]
 Rows = tuple[Tensor, Tensor, Tensor | None]
 
@@ -43,36 +43,16 @@ class Tensors(NamedTuple):
     w_val: Any = None
 
 
-class _Latest:
-    """Caches the result for the last arrays only: a process trains on one data set."""
-
-    def __init__(self) -> None:
-        self._arrays: Arrays | None = None
-        self._result: tuple[Any, Any] = (None, None)
-
-    def get(self, arrays: Arrays, key: Any, make: Callable[[], Any]) -> Any:
-        if self._arrays is not arrays or self._result[0] != key:
-            self._result = key, make()
-            self._arrays = arrays
-        return self._result[1]
-
-
-_tensors, _fitted = _Latest(), _Latest()
-
-
+# Only the last arrays' results are kept: a process trains on one data set.
+@lru_cache(maxsize=1)
 def as_tensors(arrays: Arrays) -> Tensors:
     """Return the arrays as tensors, which are cached."""
-
-    def make() -> Tensors:
-        return Tensors(
-            *map(tensor_of, (arrays.x_train, arrays.y_train, arrays.x_val, arrays.y_val)),
-            *(None if each is None else tensor_of(each) for each in (arrays.w_train, arrays.w_val)),
-        )
-
-    tensors: Tensors = _tensors.get(arrays, None, make)
-    return tensors
+    given = (arrays.x_train, arrays.y_train, arrays.x_val, arrays.y_val)
+    weights = (arrays.w_train, arrays.w_val)
+    return Tensors(*map(tensor_of, given), *(None if w is None else tensor_of(w) for w in weights))
 
 
+@lru_cache(maxsize=1)
 def fitted(arrays: Arrays, shape: tuple[int, ...], *, classes: int | None) -> Arrays:
     """Return the data in the form that a custom model takes; the result is cached.
 
@@ -82,16 +62,11 @@ def fitted(arrays: Arrays, shape: tuple[int, ...], *, classes: int | None) -> Ar
     """
     if arrays.x_train.shape[1:] == shape and classes is None:
         return arrays
-
-    def make() -> Arrays:
-        y_train, y_val = arrays.y_train, arrays.y_val
-        if classes is not None:
-            y_train, y_val = (np.eye(classes, dtype=np.float32)[y] for y in (y_train, y_val))
-        x_train, x_val = (x.reshape(-1, *shape) for x in (arrays.x_train, arrays.x_val))
-        return replace(arrays, x_train=x_train, x_val=x_val, y_train=y_train, y_val=y_val)
-
-    data: Arrays = _fitted.get(arrays, (shape, classes), make)
-    return data
+    y_train, y_val = arrays.y_train, arrays.y_val
+    if classes is not None:
+        y_train, y_val = (np.eye(classes, dtype=np.float32)[y] for y in (y_train, y_val))
+    x_train, x_val = (x.reshape(-1, *shape) for x in (arrays.x_train, arrays.x_val))
+    return replace(arrays, x_train=x_train, x_val=x_val, y_train=y_train, y_val=y_val)
 
 
 def expressible(
@@ -140,12 +115,8 @@ class CompiledTrainer(KerasTrainer):
 
     Args:
         model: Compiled; its optimizer is used, and the loss and metrics of a custom model.
-        data: Rows to train on and to validate on.
-        measures: Loss and metrics.
-        batch_size: Rows of a step.
-        order: Epoch (from 1) -> permutation of the training rows, int32.
+        request: The training.
         kind: `graph` or `xla`.
-        inputs: Several inputs; see `InputSpec.parts`.
         split: The model's frozen base and its head, if there is a base. The base runs once, and its
             outputs are kept.
     """
@@ -153,30 +124,29 @@ class CompiledTrainer(KerasTrainer):
     def __init__(
         self,
         model: keras.Model,
-        data: Tensors,
-        measures: Measures,
-        *,
-        batch_size: int,
-        order: Order,
+        request: TrainerRequest,
         kind: str,
-        inputs: tuple[ArrayPart, ...] = (),
         split: BaseAndHead | None = None,
     ) -> None:
         super().__init__(model)
         self.kind = kind
         self._split = split
-        #: The data after the frozen base, or without one unchanged.
-        self._rows: Tensors | None = None if split else data
         self._called = split.head if split else model
-        self._inputs = inputs
-        self._data = data
-        self._measures = measures
-        self._order = order
-        self._batch_size = batch_size
+        problem = request.problem
+        self._inputs = problem.input.parts
+        self._measures = make_measures(model, problem.recipe, problem.target)
+        self._batch_size = request.batch_size
+        self._take(request)
         self._names: tuple[str, ...] = ()
         self._knows_training = bool(model._call_has_training_arg)  # noqa: SLF001
         self._build()
         self._run = tf.function(self._epoch_graph, autograph=False)
+
+    def _take(self, request: TrainerRequest) -> None:
+        """Take the rows of a training, and their orders."""
+        self._data, self._order, self._epoch = as_tensors(request.arrays), request.order, 0
+        #: The data after the frozen base, or without one unchanged.
+        self._rows: Tensors | None = None if self._split else self._data
 
     def run_epoch(self) -> dict[str, float]:
         self._epoch += 1
@@ -207,31 +177,18 @@ class CompiledTrainer(KerasTrainer):
         """True if `restart` is possible."""
         return self._update.restarts
 
-    def restart(
-        self,
-        data: Tensors,
-        *,
-        order: Order,
-        set_random: Callable[[], None],
-        optimizer: Any,
-        l2: float,
-    ) -> None:
+    def restart(self, request: TrainerRequest) -> None:
         """Begin another training with the same graph; it equals that of a new trainer to the bit.
 
         Args:
-            data: Tensors of the same shapes as before.
-            order: See the class.
-            set_random: Resets the model's random weights and seeds to their first values.
-            optimizer: The new training's optimizer, which may differ from the last one in numbers
-                only; see `programs.program_key`.
-            l2: Weight of the penalty, if any.
+            request: A training of an MLP with the same `programs.program_key`.
         """
-        self._data = self._rows = data
-        self._order, self._epoch = order, 0
+        self._take(request)
         self._first.restore()
-        set_random()
+        reseed(self.model, request.problem.recipe.sweep_seed, request.seed)
         self._update.restart()
-        self._numbers.take(optimizer, l2)
+        optimizer = build_optimizer(request.values)
+        self._numbers.take(optimizer, MLPConfig(request.values).l2)
 
     def _build(self) -> None:
         """Create all variables, since a traced function may not."""

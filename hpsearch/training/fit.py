@@ -6,7 +6,7 @@ import contextlib
 import math
 import numbers
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any
 
 import keras
 import keras_tuner
@@ -24,10 +24,11 @@ from hpsearch.models.problem import Patience
 from hpsearch.space.seeds import derive
 from hpsearch.training.callbacks import CalledBack
 from hpsearch.training.measures import as_tensor, tensor_of
-from hpsearch.training.trainer import KerasTrainer, State, Trainer
+from hpsearch.training.native import NativeTrainer
+from hpsearch.training.trainer import KerasTrainer, State, Trainer, TrainerRequest
 
 if TYPE_CHECKING:
-    from hpsearch.models.problem import Problem, Recipe
+    from hpsearch.models.problem import Recipe
 
 #: Keras' default batch size.
 _BATCH_SIZE = 32
@@ -42,31 +43,16 @@ class FitTrainer(KerasTrainer):
 
     Args:
         model: Compiled.
-        arrays: Rows to train on and to validate on.
-        target: What is predicted.
-        batch_size: Rows of a step.
-        order: Epoch (from 1) -> permutation of the training rows, int32.
-        inputs: Several inputs; see `InputSpec.parts`.
+        request: The training.
     """
 
     kind = "fit"
 
-    def __init__(
-        self,
-        model: keras.Model,
-        arrays: Arrays,
-        target: Target,
-        batch_size: int,
-        order: Callable[[int], npt.NDArray[np.int32]],
-        *,
-        inputs: tuple[ArrayPart, ...] = (),
-    ) -> None:
+    def __init__(self, model: keras.Model, request: TrainerRequest) -> None:
         super().__init__(model)
-        self._inputs = inputs
-        self._arrays = arrays
-        self._batch_size = batch_size
-        self._order = order
-        self._target = target
+        self._arrays, self._order = request.arrays, request.order
+        self._batch_size = request.batch_size
+        self._target, self._inputs = request.problem.target, request.problem.input.parts
         # When `fit` ends, Keras replaces weights by their average; here it ends after each epoch.
         model.optimizer.finalize_variable_values = lambda *_: None
 
@@ -193,11 +179,10 @@ class EngineFit:
         steps = math.ceil(rows / (request.batch_size or _BATCH_SIZE))
         callbacks = list(request.callbacks)
         # The native trainer keeps weights, rate and state outside the model; the graph does not.
-        native = isinstance(trainer, HoldsState)
+        native = isinstance(trainer, NativeTrainer)
         called = CalledBack(
             trainer,
             callbacks,
-            getattr(trainer, "set_learning_rate", None),
             ends=lambda _: False,
             epochs=epochs,
             steps=steps,
@@ -209,22 +194,11 @@ class EngineFit:
         history.on_train_begin()
         while (numbers := called.run_epoch()) is not None:
             history.on_epoch_end(len(history.epoch), dict(numbers))
-        if native and not callbacks:
-            self._model.set_weights(list(trainer.weights()))
-        if isinstance(trainer, HoldsState):
+        if isinstance(trainer, NativeTrainer):
+            if not callbacks:
+                self._model.set_weights(list(trainer.weights()))
             _give_state(trainer, self._model)
         return history
-
-
-@runtime_checkable
-class HoldsState(Protocol):
-    """A trainer whose optimizer's state is not in the model."""
-
-    iterations: int
-
-    def slots(self) -> Sequence[Sequence[npt.NDArray[np.float32]]]:
-        """Return the optimizer's arrays: for each kind a sequence in the order of the weights."""
-        ...
 
 
 #: Supported optimizers -> the attributes with their arrays, in the extension's order.
@@ -237,7 +211,7 @@ _SLOTS = {
 }
 
 
-def _give_state(trainer: HoldsState, model: keras.Model) -> None:
+def _give_state(trainer: NativeTrainer, model: keras.Model) -> None:
     """Copy the state of a trainer's optimizer to the model's, so that Keras can continue."""
     optimizer = model.optimizer
     optimizer.build(model.trainable_variables)
@@ -270,29 +244,24 @@ class CustomFitTrainer(KerasTrainer):
     Args:
         hypermodel: Has its own `fit`.
         model: Built by `build_custom_model`.
-        problem, values, seed, arrays, epochs: See `make_trainer`.
+        request: The training.
         make: Makes the trainer for a call of the model's `fit`; see `EngineFit`.
     """
 
-    def __init__(  # noqa: PLR0917 - as `make_trainer`
+    def __init__(
         self,
         hypermodel: keras_tuner.HyperModel,
         model: keras.Model,
-        problem: Problem,
-        values: Mapping[str, Any],
-        seed: int,
-        arrays: Arrays,
-        *,
-        epochs: int | None,
+        request: TrainerRequest,
         make: Make,
     ) -> None:
         super().__init__(model)
         self._make = make
         self._engine: EngineFit | None = None
-        self._hypermodel, self._arrays = hypermodel, arrays
+        self._hypermodel, self._request, self._arrays = hypermodel, request, request.arrays
+        problem = request.problem
         self._recipe, self._target = problem.recipe, problem.target
         self._inputs = problem.input.parts
-        self._values, self._seed, self._epochs = values, seed, epochs
         self._curve: list[Epoch] | None = None
         self._best: State | None = None
 
@@ -332,7 +301,7 @@ class CustomFitTrainer(KerasTrainer):
         self.model.fit = self._engine = EngineFit(self.model, self._make)
         hp = built_with(self.model)
         policy = hp.policy if hp is not None else None
-        with seeded(seed_of_fit(self._recipe.sweep_seed, self._seed)), precision(policy):
+        with seeded(seed_of_fit(self._recipe.sweep_seed, self._request.seed)), precision(policy):
             given = self._hypermodel.fit(
                 hp,
                 self.model,
@@ -350,14 +319,15 @@ class CustomFitTrainer(KerasTrainer):
         return curve * int(arguments.get("epochs", 1))
 
     def _arguments(self) -> dict[str, Any]:
+        values, epochs = self._request.values, self._request.epochs
         arguments: dict[str, Any] = {
-            name: int(self._values[name])
+            name: int(values[name])
             for name in ("batch_size", "epochs")
-            if name in self._values and name not in self._recipe.asked
+            if name in values and name not in self._recipe.asked
         }
-        if "epochs" in arguments and self._epochs is not None:
+        if "epochs" in arguments and epochs is not None:
             # The trial's epochs, or fewer if the method stops it earlier.
-            arguments["epochs"] = self._epochs
+            arguments["epochs"] = epochs
         if self._arrays.w_train is not None:
             arguments["sample_weight"] = self._arrays.w_train
         if len(self._arrays.y_val):

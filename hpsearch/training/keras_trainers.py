@@ -21,20 +21,19 @@ from hpsearch.models.custom import (
     trains_itself,
     untailored,
 )
+from hpsearch.models.faster import frozen_base
 from hpsearch.models.fit_arguments import Request
-from hpsearch.models.frozen import frozen_base
-from hpsearch.models.mlp import Seeds, build_model, build_optimizer, rows_shape
-from hpsearch.native.extension import native_available
+from hpsearch.models.mlp import build_model, rows_shape
 from hpsearch.native.keras_model import dense_model
-from hpsearch.space.layer_types import is_custom
-from hpsearch.space.mlp import MLPConfig
+from hpsearch.native.network import native_available
+from hpsearch.space.mlp import MLPConfig, is_custom
 from hpsearch.training.callbacks import CalledBack
-from hpsearch.training.compiled import CompiledTrainer, as_tensors, expressible, fitted
+from hpsearch.training.compiled import CompiledTrainer, expressible, fitted
 from hpsearch.training.fit import CustomFitTrainer, FitTrainer, Watcher
-from hpsearch.training.kinds import TrainerRequest, choose, suits_gpu
 from hpsearch.training.measures import make_measures
 from hpsearch.training.native import NativeTrainer
-from hpsearch.training.programs import Program, Programs, program_key
+from hpsearch.training.programs import Programs, program_key
+from hpsearch.training.trainer import TrainerRequest, choose, suits_gpu
 from hpsearch.training.update import is_fused
 
 if TYPE_CHECKING:
@@ -51,20 +50,12 @@ def keras_trainer(request: TrainerRequest, kind: str | None, programs: Programs 
         InputError, ValueError: See `make_trainer`.
     """
     problem, arrays = request.problem, request.arrays
-    seeds = (problem.recipe.sweep_seed, request.seed)
     key = None
     if programs is not None:
         key = program_key(problem, request.values, arrays, kind=kind)
-        if (program := programs.find(key)) is not None:
-            compiled: CompiledTrainer = program.trainer
-            compiled.restart(
-                as_tensors(arrays),
-                order=request.order,
-                set_random=partial(program.seeds.set, *seeds),
-                optimizer=build_optimizer(request.values),
-                l2=MLPConfig(request.values).l2,
-            )
-            return compiled
+        if (used := programs.find(key)) is not None:
+            used.restart(request)
+            return used
     model = build_model(problem, request.values, request.seed)
     if problem.recipe.model:
         request = replace(request, arrays=_as_input(model, request))
@@ -74,28 +65,19 @@ def keras_trainer(request: TrainerRequest, kind: str | None, programs: Programs 
         return _fit_trainer(model, request)
     trainer = _compiled_trainer(model, request, kind)
     if programs is not None and key is not None:
-        programs.keep(key, Program(trainer, Seeds(model, *seeds)))
+        programs.keep(key, trainer)
     return trainer
 
 
 def _compiled_trainer(
     model: keras.Model, request: TrainerRequest, kind: str, callbacks: Sequence[Any] = ()
 ) -> CompiledTrainer:
-    problem, arrays = request.problem, request.arrays
-    split = None
+    split, rows = None, request.arrays
     # A user's callback could change frozen weights.
-    if problem.recipe.model and all(type(c).__module__.startswith("keras.") for c in callbacks):
-        split = frozen_base(model, len(arrays.x_train) + len(arrays.x_val))
-    return CompiledTrainer(
-        model,
-        as_tensors(request.arrays),
-        make_measures(model, problem.recipe, problem.target),
-        batch_size=request.batch_size,
-        order=request.order,
-        kind=kind,
-        inputs=problem.input.parts,
-        split=split,
-    )
+    of_keras = all(type(each).__module__.startswith("keras.") for each in callbacks)
+    if request.problem.recipe.model and of_keras:
+        split = frozen_base(model, len(rows.x_train) + len(rows.x_val))
+    return CompiledTrainer(model, request, kind, split)
 
 
 def _as_input(model: keras.Model, request: TrainerRequest) -> Arrays:
@@ -136,22 +118,13 @@ def _custom_trainer(model: keras.Model, request: TrainerRequest, kind: str | Non
     rows, epochs = len(request.arrays.x_train), request.epochs
     assert epochs is not None
     steps = math.ceil(rows / request.batch_size)
-    set_rate = trainer.set_learning_rate if isinstance(trainer, NativeTrainer) else None
     ends = request.problem.recipe.ends
-    return CalledBack(trainer, callbacks, set_rate, ends=ends, epochs=epochs, steps=steps)
+    return CalledBack(trainer, callbacks, ends=ends, epochs=epochs, steps=steps)
 
 
 def _own_fit(model: keras.Model, request: TrainerRequest) -> CustomFitTrainer:
-    return CustomFitTrainer(
-        _hypermodel(request),
-        model,
-        request.problem,
-        request.values,
-        request.seed,
-        request.arrays,
-        epochs=request.epochs,
-        make=partial(_for_fit, model, request),
-    )
+    make = partial(_for_fit, model, request)
+    return CustomFitTrainer(_hypermodel(request), model, request, make)
 
 
 #: Callbacks that read a model's weights but change neither them nor the optimizer.
@@ -193,8 +166,9 @@ def _native_trainer(model: keras.Model, request: TrainerRequest) -> NativeTraine
     made = dense_model(model, request.arrays, request.batch_size)
     if made is None or suits_gpu(made[0].widths, request.batch_size):
         return None
-    weights = model.get_weights()
-    return NativeTrainer(*made, request.order, model=lambda: model, weights=weights)
+    network, arrays = made
+    request = replace(request, arrays=arrays)
+    return NativeTrainer(network, request, model=lambda: model, weights=model.get_weights())
 
 
 def _hypermodel(request: TrainerRequest) -> keras_tuner.HyperModel:
@@ -215,10 +189,7 @@ def _fit_trainer(model: keras.Model, request: TrainerRequest) -> FitTrainer:
             "layer_type: one that keeps state of its own, which keras.Model.fit has to train, "
             "takes no regression; keep the state in weights of the layer (add_weight)"
         )
-    inputs = request.problem.input.parts
-    return FitTrainer(
-        model, request.arrays, target, request.batch_size, request.order, inputs=inputs
-    )
+    return FitTrainer(model, request)
 
 
 def _kind(model: keras.Model, request: TrainerRequest, asked: str | None) -> str:

@@ -11,11 +11,10 @@ from hpsearch.data.specs import Arrays, TrainingData
 from hpsearch.models.problem import Problem
 from hpsearch.native.network import describe
 from hpsearch.space.execution import ExecutionResult
-from hpsearch.training.kinds import TrainerRequest, needs_tensorflow
 from hpsearch.training.native import NativeTrainer
 from hpsearch.training.programs import Programs
 from hpsearch.training.subjects import Job, OnEpoch, Say
-from hpsearch.training.trainer import Trainer
+from hpsearch.training.trainer import Trainer, TrainerRequest, needs_tensorflow
 
 
 def make_trainer(
@@ -60,7 +59,7 @@ def make_trainer(
     if kind in (None, "native") and not needs_tensorflow(problem, values):
         network = describe(problem, values, seed)
     if network is not None:
-        return NativeTrainer(network, arrays, request.order, model=lambda: _build(request))
+        return NativeTrainer(network, request, model=lambda: _build(request))
     if kind == "native" and not problem.recipe.model:
         raise ValueError("the extension cannot train this MLP")
     # Imports TensorFlow.

@@ -84,7 +84,7 @@ _SHIFT_INVARIANT = frozenset(
 
 
 class Measures:
-    """The part of an epoch's graph that computes loss and metrics.
+    """The part of an epoch's graph that computes loss and metrics, as a model was compiled.
 
     The calls are `start`, `add` for each batch, and `result`. The loop carries the sums, of which
     the first is the loss.
@@ -102,7 +102,9 @@ class Measures:
 
     def build(self, x: Tensor, y: Tensor) -> None:
         """Create all variables, from a row `(1, ...)` of the data."""
-        raise NotImplementedError
+        batch = (x, y, self._model(x), None)
+        self.objective(batch)
+        self._add_metrics((), batch)
 
     def prepare(self, y: Tensor) -> Tensor:
         """Return targets `(rows, ...)` in the loss's form; called once an epoch."""
@@ -113,11 +115,14 @@ class Measures:
 
         As in Keras, a weighted sum is divided by the number of rows.
         """
-        raise NotImplementedError
+        x, y, prediction, weights = batch
+        y = self._targets(y)
+        return self._model.compute_loss(x=x, y=y, y_pred=prediction, sample_weight=weights)
 
     def start(self) -> Sums:
         """Return the sums before any row."""
-        raise NotImplementedError
+        self._model.reset_metrics()
+        return (tf.constant(0.0),)
 
     def add(self, sums: Sums, batch: Batch, objective: Tensor) -> Sums:
         """Return the sums with a batch added."""
@@ -129,11 +134,16 @@ class Measures:
         return (sums[0] + objective * rows, *self._add_metrics(sums[1:], batch))
 
     def _add_metrics(self, sums: Sums, batch: Batch) -> Sums:
-        raise NotImplementedError
+        x, y, prediction, weights = batch
+        self._model.compute_metrics(x, self._targets(y), prediction, sample_weight=weights)
+        return sums
 
     def result(self, sums: Sums, rows: int) -> dict[str, Tensor]:
         """Return means over `rows` samples, by name."""
-        raise NotImplementedError
+        return {**self._model.get_metrics_result(), "loss": _mean(sums[0], rows)}
+
+    def _targets(self, y: Tensor) -> Any:
+        return unpacked(y, self._target.parts, as_tensor)
 
     def _in_own_units(self, tensor: Tensor) -> Tensor:
         return tensor * self._std + self._mean if self._standardised else tensor
@@ -141,7 +151,7 @@ class Measures:
 
 def make_measures(model: keras.Model, recipe: Recipe, target: Target) -> Measures:
     """Return the fast measures for MLPs, the general ones for custom models."""
-    return (_CompiledMeasures if recipe.model else _MLPMeasures)(model, recipe, target)
+    return (Measures if recipe.model else _MLPMeasures)(model, recipe, target)
 
 
 def metric_of(recipe: Recipe, target: Target) -> tuple[str, Callable[[Tensor, Tensor], Tensor]]:
@@ -213,35 +223,6 @@ class _MLPMeasures(Measures):
         if self._scored is not None:
             numbers[self._scored.name] = self._scored.result()
         return numbers
-
-
-class _CompiledMeasures(Measures):
-    """Computes loss and metrics by the objects that a model was compiled with."""
-
-    def build(self, x: Tensor, y: Tensor) -> None:
-        batch = (x, y, self._model(x), None)
-        self.objective(batch)
-        self._add_metrics((), batch)
-
-    def objective(self, batch: Batch) -> Tensor:
-        x, y, prediction, weights = batch
-        y = self._targets(y)
-        return self._model.compute_loss(x=x, y=y, y_pred=prediction, sample_weight=weights)
-
-    def start(self) -> Sums:
-        self._model.reset_metrics()
-        return (tf.constant(0.0),)
-
-    def _add_metrics(self, sums: Sums, batch: Batch) -> Sums:
-        x, y, prediction, weights = batch
-        self._model.compute_metrics(x, self._targets(y), prediction, sample_weight=weights)
-        return sums
-
-    def result(self, sums: Sums, rows: int) -> dict[str, Tensor]:
-        return {**self._model.get_metrics_result(), "loss": _mean(sums[0], rows)}
-
-    def _targets(self, y: Tensor) -> Any:
-        return unpacked(y, self._target.parts, as_tensor)
 
 
 def tensor_of(array: npt.NDArray[Any]) -> Any:

@@ -9,11 +9,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from hpsearch.data.specs import Arrays
-from hpsearch.native.extension import SOFTMAX_LOSS, native_extension
 from hpsearch.native.metrics import Measure
-from hpsearch.native.network import CONSTANT, UNIFORM, DenseNetwork, WeightArray
-from hpsearch.training.trainer import State, require_fit
+from hpsearch.native.network import (
+    CONSTANT,
+    SOFTMAX_LOSS,
+    UNIFORM,
+    DenseNetwork,
+    WeightArray,
+    native_extension,
+)
+from hpsearch.training.trainer import State, TrainerRequest, require_fit
 
 if TYPE_CHECKING:
     from hpsearch.native._native import Network
@@ -26,8 +31,7 @@ class NativeTrainer:
 
     Args:
         network: The network to train.
-        arrays: Rows to train on and to validate on; contiguous arrays are not copied.
-        order: Epoch (from 1) -> permutation of the training rows, int32.
+        request: The training; contiguous arrays are not copied.
         model: Returns the Keras model of this training.
         weights: First weights in the order of `model.get_weights()`, if the network lacks them.
         engine: The instruction set, or empty for the best one.
@@ -38,8 +42,7 @@ class NativeTrainer:
     def __init__(
         self,
         network: DenseNetwork,
-        arrays: Arrays,
-        order: Callable[[int], npt.NDArray[np.int32]],
+        request: TrainerRequest,
         *,
         model: Callable[[], Any],
         weights: Sequence[npt.NDArray[np.generic]] | None = None,
@@ -47,9 +50,10 @@ class NativeTrainer:
     ) -> None:
         self._parts = network.parts
         self._slots = network.optimizer.slots
-        self._order = order
+        self._order = request.order
         self._model = model
         self._epoch = 0
+        arrays = request.arrays
         self._train = _Rows(network, arrays.x_train, arrays.y_train, arrays.w_train)
         self._validation = _Rows(network, arrays.x_val, arrays.y_val, arrays.w_val)
         self._network = _make(network, len(arrays.x_train), engine)

@@ -5,12 +5,10 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections import OrderedDict
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from hpsearch.space import keras_names
-from hpsearch.space.layer_types import is_custom
-from hpsearch.space.mlp import MLPConfig
+from hpsearch.space.mlp import MLPConfig, is_custom
 from hpsearch.training.trainer import OPTIMIZER_NUMBERS, SCHEDULE_NUMBERS
 
 if TYPE_CHECKING:
@@ -18,6 +16,7 @@ if TYPE_CHECKING:
 
     from hpsearch.data.specs import Arrays
     from hpsearch.models.problem import Problem
+    from hpsearch.training.compiled import CompiledTrainer
 
 #: Hyperparameters that a program's key leaves out or contains in another form.
 NUMBERS: Final = frozenset(
@@ -29,21 +28,8 @@ _MOST_PROGRAMS = 8
 _MOST_BYTES = 64 * 2**20
 
 
-@dataclass(frozen=True)
-class Program:
-    """A compiled trainer and the source of its model's random numbers.
-
-    Attributes:
-        trainer: A `compiled.CompiledTrainer`.
-        seeds: A `models.mlp.Seeds`.
-    """
-
-    trainer: Any
-    seeds: Any
-
-
 class Programs:
-    """The few programs that a process keeps, the most recently used last.
+    """The few compiled trainers that a process keeps, the most recently used last.
 
     Args:
         most: Largest number of programs.
@@ -53,7 +39,7 @@ class Programs:
     def __init__(self, most: int = _MOST_PROGRAMS, most_bytes: int = _MOST_BYTES) -> None:
         self._most = most
         self._most_bytes = most_bytes
-        self._kept: OrderedDict[Hashable, Program] = OrderedDict()
+        self._kept: OrderedDict[Hashable, CompiledTrainer] = OrderedDict()
         self._traces = 0
 
     def __len__(self) -> int:
@@ -62,24 +48,24 @@ class Programs:
     @property
     def traces(self) -> int:
         """Number of traces of all programs that were ever kept."""
-        return self._traces + sum(int(each.trainer.traces) for each in self._kept.values())
+        return self._traces + sum(each.traces for each in self._kept.values())
 
-    def find(self, key: Hashable) -> Program | None:
-        """Return the program with that key, or None."""
+    def find(self, key: Hashable) -> CompiledTrainer | None:
+        """Return the trainer with that key, or None."""
         if key in self._kept:
             self._kept.move_to_end(key)
         return self._kept.get(key)
 
-    def keep(self, key: Hashable, program: Program) -> None:
-        """Keep a new program if it can restart; drop the least recently used if necessary."""
-        if not (program.trainer.restarts and program.seeds.complete):
+    def keep(self, key: Hashable, trainer: CompiledTrainer) -> None:
+        """Keep a new trainer if it can restart; drop the least recently used if necessary."""
+        if not trainer.restarts:
             return
-        self._kept[key] = program
+        self._kept[key] = trainer
         while len(self._kept) > self._most or (
-            sum(each.trainer.nbytes for each in self._kept.values()) > self._most_bytes
+            sum(each.nbytes for each in self._kept.values()) > self._most_bytes
         ):
             _, dropped = self._kept.popitem(last=False)
-            self._traces += dropped.trainer.traces
+            self._traces += dropped.traces
 
 
 def program_key(

@@ -14,7 +14,8 @@ import tensorflow as tf
 from hpsearch.training.trainer import OPTIMIZER_NUMBERS, SCHEDULE_NUMBERS
 
 Tensor = Any
-Kernel = Callable[[Any, Tensor, Any], None]
+Apply = Callable[[Tensor, Any, int], None]
+"""A function of a gradient, its variable's handle and index that updates the variable."""
 
 
 class Update:
@@ -29,6 +30,11 @@ class Update:
         self._optimizer = optimizer
         self._scratch = _scratch(optimizer)
         _fuse(optimizer, self._scratch)
+        if type(optimizer) is keras.optimizers.Adagrad and is_fused(optimizer):
+            for slot in optimizer._accumulators:  # noqa: SLF001
+                # Keras adds epsilon under the root at every step, but the kernel does not: start
+                # the sum of squares with epsilon instead.
+                slot.value.assign_add(tf.fill(slot.shape, optimizer.epsilon))
         self._first = FirstValues(optimizer.variables)
         # Compare by name, since some versions of Keras lack the class.
         self._begins_with_weights = type(optimizer).__name__ == "ScheduleFreeAdamW"
@@ -88,7 +94,6 @@ def _fuse(optimizer: Any, scratch: Sequence[Any]) -> None:
     maker = _maker(optimizer)
     if maker is None:
         return
-    kernel = maker(optimizer, scratch)
     unfused = optimizer._backend_update_step  # noqa: SLF001
 
     def update_step(
@@ -97,7 +102,9 @@ def _fuse(optimizer: Any, scratch: Sequence[Any]) -> None:
         if any(isinstance(g, tf.IndexedSlices) or g.dtype != tf.float32 for g in gradients):
             unfused(gradients, variables, learning_rate)
             return
-        kernel(gradients, variables, tf.cast(learning_rate, tf.float32))
+        apply = maker(optimizer, scratch, tf.cast(learning_rate, tf.float32))
+        for gradient, variable in zip(gradients, variables, strict=True):
+            apply(gradient, _handle(variable), int(optimizer._get_variable_index(variable)))  # noqa: SLF001
 
     optimizer._backend_update_step = update_step  # noqa: SLF001
 
@@ -110,7 +117,11 @@ def _scratch(optimizer: Any) -> list[Any]:
     return [tf.Variable(tf.zeros_like(slot.value), trainable=False) for slot in slots]
 
 
-def _maker(optimizer: Any) -> Callable[[Any, Sequence[Any]], Kernel] | None:
+Maker = Callable[[Any, Sequence[Any], Tensor], Apply]
+"""A function of an optimizer, its scratch variables and the learning rate."""
+
+
+def _maker(optimizer: Any) -> Maker | None:
     # Only the exact class: a subclass may have another formula.
     maker = _MAKERS.get(type(optimizer))
     if maker is None or not hasattr(optimizer, "_backend_update_step"):
@@ -126,52 +137,43 @@ def _handle(variable: Any) -> Any:
     return getattr(variable, "value", variable).handle
 
 
-def _index(optimizer: Any, variable: Any) -> int:
-    return int(optimizer._get_variable_index(variable))  # noqa: SLF001
+def _sgd(optimizer: Any, _: Sequence[Any], rate: Tensor) -> Apply:
+    def apply(gradient: Tensor, handle: Any, index: int) -> None:
+        if not optimizer.momentum:
+            tf.raw_ops.ResourceApplyGradientDescent(var=handle, alpha=rate, delta=gradient)
+            return
+        tf.raw_ops.ResourceApplyKerasMomentum(
+            var=handle,
+            accum=_handle(optimizer.momentums[index]),
+            lr=rate,
+            grad=gradient,
+            momentum=optimizer.momentum,
+            use_nesterov=optimizer.nesterov,
+        )
+
+    return apply
 
 
-def _sgd(optimizer: Any, _: Sequence[Any]) -> Kernel:
-    def kernel(gradients: Sequence[Tensor], variables: Sequence[Any], rate: Tensor) -> None:
-        for gradient, variable in zip(gradients, variables, strict=True):
-            if not optimizer.momentum:
-                tf.raw_ops.ResourceApplyGradientDescent(
-                    var=_handle(variable), alpha=rate, delta=gradient
-                )
-                continue
-            slot = optimizer.momentums[_index(optimizer, variable)]
-            tf.raw_ops.ResourceApplyKerasMomentum(
-                var=_handle(variable),
-                accum=_handle(slot),
-                lr=rate,
-                grad=gradient,
-                momentum=optimizer.momentum,
-                use_nesterov=optimizer.nesterov,
-            )
+def _adam(optimizer: Any, _: Sequence[Any], rate: Tensor) -> Apply:
+    step = tf.cast(optimizer.iterations + 1, tf.float32)
+    powers = tf.pow(optimizer.beta_1, step), tf.pow(optimizer.beta_2, step)
+    rate = rate * _adam_correction(optimizer.beta_2, step, powers[1])
 
-    return kernel
+    def apply(gradient: Tensor, handle: Any, index: int) -> None:
+        tf.raw_ops.ResourceApplyAdam(
+            var=handle,
+            m=_handle(optimizer._momentums[index]),  # noqa: SLF001
+            v=_handle(optimizer._velocities[index]),  # noqa: SLF001
+            beta1_power=powers[0],
+            beta2_power=powers[1],
+            lr=rate,
+            beta1=optimizer.beta_1,
+            beta2=optimizer.beta_2,
+            epsilon=optimizer.epsilon,
+            grad=gradient,
+        )
 
-
-def _adam(optimizer: Any, _: Sequence[Any]) -> Kernel:
-    def kernel(gradients: Sequence[Tensor], variables: Sequence[Any], rate: Tensor) -> None:
-        step = tf.cast(optimizer.iterations + 1, tf.float32)
-        powers = tf.pow(optimizer.beta_1, step), tf.pow(optimizer.beta_2, step)
-        rate = rate * _adam_correction(optimizer.beta_2, step, powers[1])
-        for gradient, variable in zip(gradients, variables, strict=True):
-            index = _index(optimizer, variable)
-            tf.raw_ops.ResourceApplyAdam(
-                var=_handle(variable),
-                m=_handle(optimizer._momentums[index]),  # noqa: SLF001
-                v=_handle(optimizer._velocities[index]),  # noqa: SLF001
-                beta1_power=powers[0],
-                beta2_power=powers[1],
-                lr=rate,
-                beta1=optimizer.beta_1,
-                beta2=optimizer.beta_2,
-                epsilon=optimizer.epsilon,
-                grad=gradient,
-            )
-
-    return kernel
+    return apply
 
 
 def _adam_correction(beta_2: float, step: Tensor, power: Tensor) -> Tensor:
@@ -185,44 +187,34 @@ def _adam_correction(beta_2: float, step: Tensor, power: Tensor) -> Tensor:
     return tf.sqrt((1.0 - power) / -tf.math.expm1(step * math.log(beta_2)))
 
 
-def _rmsprop(optimizer: Any, scratch: Sequence[Any]) -> Kernel:
+def _rmsprop(optimizer: Any, scratch: Sequence[Any], rate: Tensor) -> Apply:
     # Without momentum, the kernel writes increments to scratch variables.
     momentums = scratch or [slot.value for slot in optimizer._momentums]  # noqa: SLF001
 
-    def kernel(gradients: Sequence[Tensor], variables: Sequence[Any], rate: Tensor) -> None:
-        for gradient, variable in zip(gradients, variables, strict=True):
-            index = _index(optimizer, variable)
-            tf.raw_ops.ResourceApplyRMSProp(
-                var=_handle(variable),
-                ms=_handle(optimizer._velocities[index]),  # noqa: SLF001
-                mom=momentums[index].handle,
-                lr=rate,
-                rho=optimizer.rho,
-                momentum=optimizer.momentum,
-                epsilon=optimizer.epsilon,
-                grad=gradient,
-            )
+    def apply(gradient: Tensor, handle: Any, index: int) -> None:
+        tf.raw_ops.ResourceApplyRMSProp(
+            var=handle,
+            ms=_handle(optimizer._velocities[index]),  # noqa: SLF001
+            mom=momentums[index].handle,
+            lr=rate,
+            rho=optimizer.rho,
+            momentum=optimizer.momentum,
+            epsilon=optimizer.epsilon,
+            grad=gradient,
+        )
 
-    return kernel
+    return apply
 
 
-def _adagrad(optimizer: Any, _: Sequence[Any]) -> Kernel:
-    for slot in optimizer._accumulators:  # noqa: SLF001
-        # Keras adds epsilon under the root at every step, but the kernel does not: start the sum
-        # of squares with epsilon instead.
-        slot.value.assign_add(tf.fill(slot.shape, optimizer.epsilon))
+def _adagrad(optimizer: Any, _: Sequence[Any], rate: Tensor) -> Apply:
+    def apply(gradient: Tensor, handle: Any, index: int) -> None:
+        slot = _handle(optimizer._accumulators[index])  # noqa: SLF001
+        tf.raw_ops.ResourceApplyAdagrad(var=handle, accum=slot, lr=rate, grad=gradient)
 
-    def kernel(gradients: Sequence[Tensor], variables: Sequence[Any], rate: Tensor) -> None:
-        for gradient, variable in zip(gradients, variables, strict=True):
-            slot = optimizer._accumulators[_index(optimizer, variable)]  # noqa: SLF001
-            tf.raw_ops.ResourceApplyAdagrad(
-                var=_handle(variable), accum=_handle(slot), lr=rate, grad=gradient
-            )
-
-    return kernel
+    return apply
 
 
-_MAKERS: dict[type, Callable[[Any, Sequence[Any]], Kernel]] = {
+_MAKERS: dict[type, Maker] = {
     keras.optimizers.SGD: _sgd,
     keras.optimizers.Adam: _adam,
     keras.optimizers.AdamW: _adam,

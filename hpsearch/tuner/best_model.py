@@ -16,16 +16,15 @@ from hpsearch.data.specs import TrainingData
 from hpsearch.errors import RefusedError
 from hpsearch.models.problem import Problem, Recipe
 from hpsearch.space.execution import Execution, ExecutionResult, Status, Training
-from hpsearch.space.layer_types import is_custom
-from hpsearch.space.mlp import MLPConfig
+from hpsearch.space.mlp import MLPConfig, is_custom
 from hpsearch.space.space import Kind
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.facts import Evaluation, Measurement
 from hpsearch.store.records import file_digest
 from hpsearch.store.store import Store
-from hpsearch.training.kinds import needs_tensorflow
 from hpsearch.training.make import ModelSubject
 from hpsearch.training.subjects import Job
+from hpsearch.training.trainer import needs_tensorflow
 from hpsearch.tuner.settings import signals
 from hpsearch.workers.calls import Answers, predict_validation, write_model, write_start
 from hpsearch.workers.local import LocalExecutor

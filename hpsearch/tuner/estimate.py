@@ -17,8 +17,8 @@ from hpsearch.space.execution import Execution, Training
 from hpsearch.space.mlp import MLPConfig
 from hpsearch.spec.sweep import Sweep
 from hpsearch.store.provenance import make_recipe
-from hpsearch.training.kinds import needs_tensorflow
 from hpsearch.training.make import make_trainer
+from hpsearch.training.trainer import needs_tensorflow
 from hpsearch.tuner.planning import Summary, summarize, tally
 
 _START_SECONDS = 3.0

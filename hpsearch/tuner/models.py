@@ -16,7 +16,7 @@ from hpsearch.errors import InputError
 from hpsearch.models.arrays import LoaderWithModel, load_data, training_data
 from hpsearch.models.problem import Problem, Recipe
 from hpsearch.models.shipping import ModelHyperparameters
-from hpsearch.native.extension import native_built
+from hpsearch.native.network import native_built
 from hpsearch.spec.dump import dump_sweep
 from hpsearch.spec.sweep import Sweep
 from hpsearch.store.derived import best_execution

@@ -14,7 +14,7 @@ import keras_tuner
 from hpsearch.errors import HpsearchError, InputError
 from hpsearch.importing import load_object
 from hpsearch.models.custom import load_hypermodel
-from hpsearch.models.mlp import MLP
+from hpsearch.models.mlp import build_model
 from hpsearch.models.problem import Problem
 from hpsearch.search.asking import (
     Exchange,
@@ -58,14 +58,13 @@ class SweepHyperModel(keras_tuner.HyperModel):  # type: ignore[misc]  # KerasTun
         Raises:
             ValueError: A value is missing or lies outside the space.
         """
-        recipe, own = self._problem.recipe, keras_tuner.HyperParameters()
+        recipe = self._problem.recipe
         if recipe.model:
             return load_hypermodel(recipe.model, recipe.code).build(hp)
         config = config_from(self._space, hp.values)
         if config is None:
             raise ValueError("these values break a constraint of the sweep")
-        own.values = dict(config.values)
-        return MLP(self._problem).build(own)
+        return build_model(self._problem, config.values, 0)
 
 
 class SweepTuner(keras_tuner.Tuner):  # type: ignore[misc]  # KerasTuner has no types

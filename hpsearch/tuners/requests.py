@@ -19,7 +19,7 @@ from keras_tuner.src.engine import objective as kt_objective
 
 from hpsearch.data.assembly import fingerprint
 from hpsearch.data.dataset import Dataset, Split, is_dataset
-from hpsearch.data.memory import InMemoryRows
+from hpsearch.data.loading import InMemoryRows
 from hpsearch.data.specs import Arrays
 from hpsearch.errors import InputError
 from hpsearch.models.fit_arguments import POSITIONS, NotOnEngine, Request, request_of

@@ -6,19 +6,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from hpsearch.data import memory
-from hpsearch.data.dataset import is_dataset
-from hpsearch.data.memory import collect
+from hpsearch.data import loading
+from hpsearch.data.loading import collect
 from hpsearch.errors import DataError
 
 X = np.arange(20, dtype=np.float32).reshape(10, 2)
 Y = np.arange(10) % 2
-
-
-def test_what_is_a_dataset():
-    assert is_dataset(tf.data.Dataset.range(3))
-    assert not is_dataset(X)
-    assert not is_dataset(tf.constant(3))
 
 
 def test_batches_and_single_rows_give_the_rows():
@@ -47,6 +40,6 @@ def test_what_cannot_be_collect_is_told(monkeypatch):
         collect(tf.data.Dataset.range(3), "x")
     with pytest.raises(DataError, match="holds no rows"):
         collect(dataset.take(0), "x")
-    monkeypatch.setattr(memory, "available_bytes", lambda: 120)
+    monkeypatch.setattr(loading, "available_bytes", lambda: 120)
     with pytest.raises(DataError, match="larger than a quarter of the free memory"):
         collect(dataset, "x")

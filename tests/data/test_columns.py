@@ -7,9 +7,9 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+from datasets import load, made
 
-from hpsearch.data.dataset import Options, TableOptions, profile
-from hpsearch.data.loading import dataset_from_arrays, load_dataset
+from hpsearch.data.dataset import profile
 from hpsearch.data.specs import n_features
 from hpsearch.errors import DataError
 
@@ -35,18 +35,8 @@ def messy(rows=N):
     return frame, np.where(frame["rooms"] > 3, "dear", "cheap")
 
 
-def loaded(frame, y, **options):
-    table = {
-        name: options.pop(name) for name in ("drop", "dates", "identifiers") if name in options
-    }
-    missing = options.get("impute") != "none"
-    return dataset_from_arrays(
-        frame, y, options=Options(**options), table=TableOptions(missing=missing, **table)
-    )
-
-
 def test_what_is_left_out_is_said_with_what_to_do():
-    dataset = loaded(*messy())
+    dataset = made(*messy())
     names = dataset.input.table.names
     assert names[:3] == ("size", "rooms", "kind")
     assert names[3:] == tuple(
@@ -63,11 +53,11 @@ def test_what_is_left_out_is_said_with_what_to_do():
 
 def test_identifiers_can_be_kept_and_columns_dropped():
     frame, y = messy()
-    kept = loaded(frame, y, identifiers="keep", drop=("sold", "nothing"))
+    kept = made(frame, y, identifiers="keep", drop=("sold", "nothing"))
     assert kept.input.table.names == ("customer_id", "row", "size", "rooms", "kind", "note")
     assert kept.warnings == ()
     with pytest.raises(DataError, match=r"drop: no column 'sould'; did you mean 'sold'\?"):
-        loaded(frame, y, drop=("sould",))
+        made(frame, y, drop=("sould",))
 
 
 @pytest.mark.parametrize(
@@ -80,7 +70,7 @@ def test_identifiers_can_be_kept_and_columns_dropped():
     ],
 )
 def test_measurements_are_no_identifiers(values):
-    dataset = loaded(pd.DataFrame({"price": values}), ["a", "b"] * (len(values) // 2))
+    dataset = made(pd.DataFrame({"price": values}), ["a", "b"] * (len(values) // 2))
     assert dataset.input.table.names == ("price",)
     assert not any("left out" in line for line in dataset.warnings)
 
@@ -89,7 +79,7 @@ def test_measurements_are_no_identifiers(values):
 @pytest.mark.parametrize("scale", ["none", "standard", "minmax", "robust"])
 def test_missing_numbers_are_filled_from_training_rows(impute, scale):
     frame, y = messy()
-    dataset = loaded(frame[["size", "rooms"]], y, impute=impute, scale=scale)
+    dataset = made(frame[["size", "rooms"]], y, impute=impute, scale=scale)
     known = dataset.train.x[:, 0]
     fill = getattr(np, f"nan{impute}")(known.astype(float))
     assert dataset.input.fill[0] == pytest.approx(fill, rel=1e-6)
@@ -115,15 +105,15 @@ def test_a_value_that_is_missing_elsewhere_only_gets_no_indicator():
     frame, y = messy()
     whole, gap = frame[["rooms"]][:100], frame[["rooms"]][100:].astype(float)
     gap.iloc[3] = np.nan
-    dataset = dataset_from_arrays(whole, y[:100], validation_data=(gap, y[100:]))
+    dataset = made(whole, y[:100], validation_data=(gap, y[100:]))
     assert dataset.input.fill == (float(np.median(whole)),)
     assert dataset.input.indicators == ()
-    assert dataset_from_arrays(whole, y[:100]).input.fill == ()
+    assert made(whole, y[:100]).input.fill == ()
 
 
 def test_a_missing_text_is_a_category():
     frame, y = messy()
-    dataset = loaded(frame[["kind"]], y)
+    dataset = made(frame[["kind"]], y)
     (column,) = dataset.input.columns
     assert column.vocabulary == ("", "flat", "house")
 
@@ -136,15 +126,14 @@ def test_without_imputation_a_missing_value_is_an_error():
         (frame[["kind"]], "column 'kind': missing value"),
     ):
         with pytest.raises(DataError, match=where):
-            loaded(x, y, impute="none")
+            made(x, y, impute="none")
     with pytest.raises(DataError, match="column 0: inf is not a finite"):
-        loaded(np.array([[1.0], [np.nan], [np.inf], [2]] * 5), y[:20])
+        made(np.array([[1.0], [np.nan], [np.inf], [2]] * 5), y[:20])
 
 
-def test_numbers_stand_where_the_table_says_missing(request_data, csv_file):
+def test_numbers_stand_where_the_table_says_missing(csv_file):
     rows = "".join(f"{'NA' if i % 5 == 0 else i / 8},{'pq'[i % 2]}\n" for i in range(40))
-    spec = request_data(csv=csv_file("a,y\n" + rows), target="y")
-    dataset = load_dataset(spec)
+    dataset = load(csv=csv_file("a,y\n" + rows), target="y")
     assert dataset.input.indicators == (0,)
 
 
@@ -167,10 +156,8 @@ def test_dates_are_read_in_every_common_form(form):
     cells = DAYS if form is None else DAYS.strftime(form)
     frame = pd.DataFrame({"at": cells, "n": np.arange(40) % 7})
     frame.loc[5, "at"] = None
-    x = loaded(frame, ["a", "b"] * 20, validation=0.5, scale="none").train.x
-    dataset = dataset_from_arrays(
-        frame, ["a", "b"] * 20, validation_data=(frame[7:9], ["a", "b"]), options=Options()
-    )
+    x = made(frame, ["a", "b"] * 20, validation=0.5, scale="none").train.x
+    dataset = made(frame, ["a", "b"] * 20, validation_data=(frame[7:9], ["a", "b"]))
     found = dict(zip(dataset.input.table.names, dataset.validation.x.T, strict=True))
     assert found["at.year"].tolist() == [2023, 2023]
     assert found["at.month"].tolist() == [12, 12]
@@ -183,48 +170,48 @@ def test_dates_are_read_in_every_common_form(form):
 
 def test_dates_that_tell_no_order_are_left_out():
     frame = pd.DataFrame({"at": ["01/02/2024", "03/04/2024"] * 10, "n": range(20)})
-    dataset = loaded(frame, ["a", "b"] * 10)
+    dataset = made(frame, ["a", "b"] * 10)
     assert dataset.input.table.names == ("n",)
     assert "may have the day or the month first; write them as 2024-12-31" in dataset.warnings[0]
 
 
 def test_dates_can_be_left_out():
     frame, y = messy()
-    dataset = loaded(frame[["sold", "size"]], y, dates="drop")
+    dataset = made(frame[["sold", "size"]], y, dates="drop")
     assert dataset.input.table.names == ("size",)
     assert "column 'sold' is left out: dates; `dates: features` uses" in dataset.warnings[0]
 
 
-def test_a_slip_among_dates_is_named(request_data, csv_file):
+def test_a_slip_among_dates_is_named(csv_file):
     rows = "".join(f"2024-01-{i:02},{'pq'[i % 2]}\n" for i in range(1, 30))
     path = csv_file("at,y\n" + rows + "2024-02-31,p\n")
     with pytest.raises(DataError, match=r":31: column 'at': '2024-02-31' is not a date of the f"):
-        load_dataset(request_data(csv=path, target="y"))
+        load(csv=path, target="y")
 
 
 def test_texts_with_digits_are_no_dates():
     cells = ["1.2.3", "10-20-30", "555-1234", "12:30"] * 5
-    dataset = loaded(pd.DataFrame({"version": cells}), ["a", "b"] * 10)
+    dataset = made(pd.DataFrame({"version": cells}), ["a", "b"] * 10)
     (column,) = dataset.input.columns
     assert column.vocabulary == tuple(sorted(set(cells)))
 
 
-def test_a_validation_file_is_read_as_the_training_file(request_data, csv_file):
+def test_a_validation_file_is_read_as_the_training_file(csv_file):
     rows = [f"{i % 9},{day},{'pq'[i % 2]}" for i, day in enumerate(DAYS.strftime("%d.%m.%Y"))]
     train = csv_file("n,at,y\n" + "\n".join(rows) + "\n")
     other = csv_file("at,y,n\n21.12.2023,p,\n,q,3\n", "validation.csv")
-    dataset = load_dataset(request_data(csv=train, target="y", validation=other))
+    dataset = load(csv=train, target="y", validation=other)
     assert dataset.validation.x[:, -1].tolist()[0] == 86_400
     assert np.isnan(dataset.validation.x).sum(axis=1).tolist() == [1, 5]
     bad = csv_file("at,y,n\n2023-12-21,p,1\n", "bad.csv")
     with pytest.raises(DataError, match=r"bad.csv:2: column 'at': '2023-12-21' is not a date"):
-        load_dataset(request_data(csv=train, target="y", validation=bad))
+        load(csv=train, target="y", validation=bad)
 
 
 def test_parts_of_dates_do_not_hide_columns():
     frame = pd.DataFrame({"at": DAYS, "at.year": range(40)})
     with pytest.raises(DataError, match=r"the table has 'at\.year' too; rename one"):
-        loaded(frame, ["a", "b"] * 20)
+        made(frame, ["a", "b"] * 20)
 
 
 def test_how_values_are_missing_does_not_matter():
@@ -233,24 +220,24 @@ def test_how_values_are_missing_does_not_matter():
     prints = set()
     for gone in (None, np.nan, -np.nan, "NA", pd.NA):
         frame = pd.DataFrame({"n": [1.5, 2.5, gone, 4.0] * 5, "t": ["u", gone, "w", "v"] * 5})
-        prints.add(loaded(frame, y).fingerprint)
+        prints.add(made(frame, y).fingerprint)
     assert len(prints) == 1
 
 
 def test_a_profile_tells_rows_targets_and_the_score_of_guessing():
     frame, y = messy()
     frame.loc[5::9, "sold"] = None
-    dataset = loaded(frame, y, test=0.1)
+    dataset = made(frame, y, test=0.1)
     assert profile(dataset) == (
         "arrays: 84 training and 24 validation rows; 12 test rows; 2 numbers, "
         "1 text (3 values), 1 date; 3 columns with missing values",
         f"classes cheap {np.mean(dataset.train.y == 0):.1%}, dear {dataset.train.y.mean():.1%}; "
         f"always guessing cheap has val_accuracy {np.mean(dataset.validation.y == 0):.4f}",
     )
-    many = loaded(frame[["rooms"]], np.arange(N) % 5, cv=4)
+    many = made(frame[["rooms"]], np.arange(N) % 5, cv=4)
     assert profile(many)[0] == "arrays: 4 folds of 90 training and 30 validation rows; 1 number"
     assert profile(many)[1].startswith("5 classes, from ")
-    numbers = loaded(frame[["kind"]], frame["rooms"] * 10.0, task="regression")
+    numbers = made(frame[["kind"]], frame["rooms"] * 10.0, task="regression")
     target, parts = numbers.target, (numbers.train, numbers.validation)
     own = [part.y.ravel() * target.std[0] + target.mean[0] for part in parts]
     off = np.abs(own[1] - own[0].mean())
@@ -260,25 +247,25 @@ def test_a_profile_tells_rows_targets_and_the_score_of_guessing():
     assert float(found[2]) == pytest.approx((off**2).mean() ** 0.5, rel=1e-3)
 
 
-def test_a_gap_makes_no_text_of_true_and_false(request_data, csv_file):
+def test_a_gap_makes_no_text_of_true_and_false(csv_file):
     rows = "".join(f"{i / 8},{i % 3 == 0},{'pq'[i % 2]}\n" for i in range(40))
     train = csv_file("a,flag,y\n" + rows)
     other = csv_file("a,flag,y\n1.5,True,p\n2.5,,q\n3.5,false,q\n", "validation.csv")
-    dataset = load_dataset(request_data(csv=train, target="y", validation=other))
+    dataset = load(csv=train, target="y", validation=other)
     np.testing.assert_array_equal(dataset.validation.x[:, 1], [1, np.nan, 0])
 
 
 def test_rows_with_gaps_are_found_again():
     frame, y = messy()
     frame = frame[["size", "rooms", "kind"]]
-    dataset = dataset_from_arrays(frame, y, validation_data=(frame[:30], y[:30]))
+    dataset = made(frame, y, validation_data=(frame[:30], y[:30]))
     assert any("30 of 30 validation rows also stand" in line for line in dataset.warnings)
 
 
 def test_columns_of_unequal_length_are_explained():
     y = ["a", "b"] * 10
     with pytest.raises(DataError, match="is no table: "):
-        loaded({"a": np.arange(20), "b": np.arange(19)}, y)
+        made({"a": np.arange(20), "b": np.arange(19)}, y)
 
 
 @pytest.mark.parametrize(
@@ -294,7 +281,7 @@ def test_columns_of_unequal_length_are_explained():
 )
 def test_numbers_in_another_notation_are_told(write, shown):
     frame = pd.DataFrame({"a": [write(n // 2) for n in range(40)], "b": np.arange(40) / 7})
-    dataset = loaded(frame, ["p", "q"] * 20)
+    dataset = made(frame, ["p", "q"] * 20)
     (told,) = [each for each in dataset.warnings if "categories" in each]
     assert f"column 'a': texts such as {shown} are categories; write numbers as 1234.5" in told
 
@@ -303,5 +290,5 @@ def test_numbers_in_another_notation_are_told(write, shown):
     "texts", [["4,5", "5,0"] * 20, [f"room {n // 2}" for n in range(40)], [*"abcdefghij"] * 4]
 )
 def test_categories_are_not_taken_for_numbers(texts):
-    dataset = loaded(pd.DataFrame({"a": texts, "b": np.arange(40) / 7}), ["p", "q"] * 20)
+    dataset = made(pd.DataFrame({"a": texts, "b": np.arange(40) / 7}), ["p", "q"] * 20)
     assert not [each for each in dataset.warnings if "categories" in each]

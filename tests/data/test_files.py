@@ -11,7 +11,6 @@ import pytest
 from hpsearch.data.files import require_memory
 from hpsearch.errors import DataError
 from hpsearch.machine import available_bytes
-from hpsearch.wording import did_you_mean, quoted
 
 
 def test_available_bytes_is_a_part_of_the_machine():
@@ -33,9 +32,3 @@ def test_require_memory():
     require_memory(1000, "small")
     with pytest.raises(DataError, match=r"big: reading it takes about 1000000000\.0 GB"):
         require_memory(10**18, "big")
-
-
-def test_words():
-    assert quoted("abc", 2) == "'a', 'b', ... (3 in all)"
-    assert did_you_mean("iriss", ["iris"]) == "; did you mean 'iris'?"
-    assert did_you_mean("zzz", ["iris"]) == ""

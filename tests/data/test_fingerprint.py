@@ -2,96 +2,81 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from datasets import load, made
 
-from hpsearch.data.dataset import Options
-from hpsearch.data.loading import dataset_from_arrays, load_dataset
-
-HERE = str(Path(__file__).parent)
 X = np.arange(60.0).reshape(20, 3)
 Y = ["p", "q"] * 10
-BASE = dataset_from_arrays(X, Y).fingerprint
+BASE = made(X, Y).fingerprint
 
 
-def test_form():
-    assert re.fullmatch(r"d[0-9a-f]{11}", BASE)
-
-
-@pytest.mark.parametrize("kind", [np.float32, np.int64, np.uint16])
-def test_types_of_equal_values_do_not_matter(kind):
-    assert dataset_from_arrays(X.astype(kind), np.array(Y)).fingerprint == BASE
-
-
-def test_memory_layout_does_not_matter():
-    assert dataset_from_arrays(np.asfortranarray(X), Y).fingerprint == BASE
-    assert dataset_from_arrays(X.astype(">f8"), Y).fingerprint == BASE
-
-
-def test_scaling_and_name_do_not_matter():
-    assert (
-        dataset_from_arrays(X, Y, options=Options(scale="unit"), name="other").fingerprint == BASE
-    )
+@pytest.mark.parametrize(
+    ("x", "options"),
+    [
+        *((X.astype(kind), {}) for kind in (np.float32, np.int64, np.uint16, ">f8")),
+        (np.asfortranarray(X), {}),
+        (X, {"scale": "unit"}),
+    ],
+)
+def test_types_of_equal_values_memory_layout_and_scaling_do_not_matter(x, options):
+    assert made(x, np.array(Y), **options).fingerprint == BASE
 
 
 @pytest.mark.parametrize(
     "changes",
     [
-        {"options": Options(seed=43)},
-        {"options": Options(validation=0.25)},
-        {"options": Options(test=0.1)},
+        {"seed": 43},
+        {"validation": 0.25},
+        {"test": 0.1},
         {"validation_data": (X, Y)},
     ],
 )
 def test_the_split_matters(changes):
-    assert dataset_from_arrays(X, Y, **changes).fingerprint != BASE
+    assert made(X, Y, **changes).fingerprint != BASE
 
 
 def test_every_value_matters():
     changed = X.copy()
     changed[7, 1] = np.nextafter(np.float32(changed[7, 1]), np.float32(99))
-    assert dataset_from_arrays(changed, Y).fingerprint != BASE
+    assert made(changed, Y).fingerprint != BASE
 
 
 def test_labels_and_their_names_matter():
     swapped = list(Y)
     swapped[0], swapped[1] = swapped[1], swapped[0]
-    assert dataset_from_arrays(X, swapped).fingerprint != BASE
-    assert dataset_from_arrays(X, ["p", "r"] * 10).fingerprint != BASE
+    assert made(X, swapped).fingerprint != BASE
+    assert made(X, ["p", "r"] * 10).fingerprint != BASE
 
 
 def test_text_does_not_run_together():
     one = pd.DataFrame({"a": ["x", "xy"] * 10, "b": ["yz", "z"] * 10})
     two = pd.DataFrame({"a": ["xy", "x"] * 10, "b": ["z", "yz"] * 10})
-    assert dataset_from_arrays(one, Y).fingerprint != dataset_from_arrays(two, Y).fingerprint
+    assert made(one, Y).fingerprint != made(two, Y).fingerprint
 
 
-def test_a_byte_of_a_csv_file_matters(request_data, csv_file):
+def test_a_byte_of_a_csv_file_matters(csv_file):
     text = "a,y\n" + "".join(f"{i},{'pq'[i % 2]}\n" for i in range(20))
-    spec = request_data(csv=csv_file(text), target="y")
-    before = load_dataset(spec).fingerprint
+    data = {"csv": csv_file(text), "target": "y"}
+    before = load(**data).fingerprint
     csv_file(text.replace("\n7,", "\n8,"))
-    assert load_dataset(spec).fingerprint != before
+    assert load(**data).fingerprint != before
     csv_file(text.replace("\n7,", "\n7.0,"))
-    assert load_dataset(spec).fingerprint == before
+    assert load(**data).fingerprint == before
 
 
-def test_another_process_agrees(request_data):
-    code = f"""
-import sys
-sys.path[:0] = [{HERE!r}]
-from conftest import Request
-from hpsearch.data.loading import load_dataset as load
-print(load(Request(dataset="digits")).fingerprint)
-"""
+def test_another_process_agrees():
+    code = (
+        "from hpsearch.data.loading import load_dataset as load\n"
+        "from hpsearch.spec.data import DataSpec\n"
+        "print(load(DataSpec(dataset='digits')).fingerprint)"
+    )
     run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    assert run.stdout.strip() == load_dataset(request_data(dataset="digits")).fingerprint
+    assert run.stdout.strip() == load(dataset="digits").fingerprint
 
 
 def test_known_values_stay():

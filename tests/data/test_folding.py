@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
+from datasets import load
 
-from hpsearch.data.loading import load_dataset
 from hpsearch.errors import DataError
+from hpsearch.spec.data import SplitSpec
 from hpsearch.spec.sweep import sweep_from_mapping
 
 ROWS = 60
@@ -25,22 +24,20 @@ def table(csv_file):
 
 
 def asked(table, by, column, **options):
-    split = SimpleNamespace(by=by, column=column)
+    split = SplitSpec(by=by, column=column)
     return {"csv": table, "target": "label", "split": split, **options}
 
 
-def test_later_rows_validate_earlier_ones(request_data, table):
-    spec = request_data(**asked(table, "time", "when", drop=("who",), validation=0.3))
-    dataset = load_dataset(spec)
+def test_later_rows_validate_earlier_ones(table):
+    dataset = load(**asked(table, "time", "when", drop=("who",), validation=0.3))
     # A day stays together: two days, not one and a half.
     assert sorted(dataset.validation.x[:, 0]) == list(range(36, 60))
     assert sorted(dataset.train.x[:, 0]) == list(range(36))
     assert dataset.input.table.names == ("a",)
 
 
-def test_folds_go_on_in_time(request_data, table):
-    spec = request_data(**asked(table, "time", "when", drop=("who",), cv=4))
-    folds = load_dataset(spec).folds
+def test_folds_go_on_in_time(table):
+    folds = load(**asked(table, "time", "when", drop=("who",), cv=4)).folds
     assert [len(fold.train) for fold in folds] == [12, 24, 36, 48]
     for fold in folds:
         assert fold.train.x.max() < fold.validation.x.min()
@@ -48,10 +45,10 @@ def test_folds_go_on_in_time(request_data, table):
         np.testing.assert_allclose(fold.input.mean, fold.train.x.mean(axis=0), rtol=1e-6)
 
 
-def test_groups_of_a_file_stay_whole(request_data, table):
+def test_groups_of_a_file_stay_whole(table):
     drop = ("when",)
-    single = load_dataset(request_data(**asked(table, "group", "who", drop=drop)))
-    folds = load_dataset(request_data(**asked(table, "group", "who", drop=drop, cv=3))).folds
+    single = load(**asked(table, "group", "who", drop=drop))
+    folds = load(**asked(table, "group", "who", drop=drop, cv=3)).folds
     for each in (single, *folds):
         sides = [set(part.x[:, 0] % 7) for part in (each.train, each.validation)]
         assert not sides[0] & sides[1]
@@ -59,10 +56,10 @@ def test_groups_of_a_file_stay_whole(request_data, table):
     assert sum(len(fold.validation) for fold in folds) == ROWS
 
 
-def test_the_seed_draws_the_groups(request_data, table):
+def test_the_seed_draws_the_groups(table):
     def validated(seed):
-        spec = request_data(**asked(table, "group", "who", drop=("when",), seed=seed))
-        return frozenset(load_dataset(spec).validation.x[:, 0] % 7)
+        dataset = load(**asked(table, "group", "who", drop=("when",), seed=seed))
+        return frozenset(dataset.validation.x[:, 0] % 7)
 
     assert len({validated(seed) for seed in range(6)}) > 2
     assert validated(3) == validated(3)
@@ -77,21 +74,21 @@ def test_the_seed_draws_the_groups(request_data, table):
         ({"by": "group", "column": "who", "cv": 8}, "groups: there are 7, and each of 8 parts"),
     ],
 )
-def test_columns_that_cannot_split_are_told(request_data, table, options, message):
+def test_columns_that_cannot_split_are_told(table, options, message):
     with pytest.raises(DataError, match=message):
-        load_dataset(request_data(**asked(table, **options)))
+        load(**asked(table, **options))
 
 
-def test_a_missing_group_is_told(request_data, csv_file):
+def test_a_missing_group_is_told(csv_file):
     table = csv_file("a,who,label\n1,x,no\n2,,yes\n3,y,no\n4,x,yes\n")
     with pytest.raises(DataError, match=r"table\.csv:3: column 'who': missing value \(1 such"):
-        load_dataset(request_data(**asked(table, "group", "who")))
+        load(**asked(table, "group", "who"))
 
 
-def test_numbers_are_in_their_own_order(request_data, csv_file):
+def test_numbers_are_in_their_own_order(csv_file):
     rows = [f"{i},{i},{i % 2}" for i in (100, 9, 10, 8, 11, 7, 101, 6, 12, 5)]
     table = csv_file("a,when,label\n" + "\n".join(rows) + "\n")
-    dataset = load_dataset(request_data(**asked(table, "time", "when", validation=0.2)))
+    dataset = load(**asked(table, "time", "when", validation=0.2))
     assert sorted(dataset.validation.x[:, 0]) == [100, 101]
 
 

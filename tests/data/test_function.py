@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 
 import pytest
+from datasets import load
 
-from hpsearch.data.loading import load_dataset
 from hpsearch.errors import DataError
 
 MODULE = """
@@ -44,17 +44,14 @@ def other_columns(): return (pd.DataFrame({"t": list(y)}), y), (pd.DataFrame({"u
 
 
 @pytest.fixture
-def call(request_data, tmp_path, monkeypatch):
+def call(tmp_path, monkeypatch):
     """Load from a function of the module above."""
     (tmp_path / "my_data.py").write_text(MODULE)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.delitem(sys.modules, "my_data", raising=False)
 
-    def load_it(name, function=load_dataset, **options):
-        return function(request_data(python=f"my_data:{name}", **options))
-
-    return load_it
+    return lambda name: load(python=f"my_data:{name}")
 
 
 @pytest.mark.parametrize(
@@ -79,14 +76,11 @@ def test_returned_shapes(call, name, sizes):
     assert (len(dataset.train), len(dataset.validation), test) == sizes
 
 
-def test_booleans_are_classes(call):
-    assert call("booleans").target.classes == ("False", "True")
-
-
 def test_columns_follow_the_training_frame(call):
     dataset = call("frame_parts")
     assert list(dataset.validation.x) == ["n", "t"]
     assert set(dataset.validation.x["t"]) == {"new"}
+    assert call("booleans").target.classes == ("False", "True")
 
 
 def test_numbers_are_columns_of_the_training_table(call):
@@ -108,7 +102,6 @@ def test_numbers_are_columns_of_the_training_table(call):
         ("other_columns", r"my_data:other_columns: validation: no columns 't'"),
         ("pairs", "AttributeError: module 'my_data' has no attribute 'pairs'"),
         ("constant", "is a int, not a function"),
-        ("", "is not of the form package.module:function"),
     ],
 )
 def test_failures_are_explained(call, name, message):
@@ -116,15 +109,15 @@ def test_failures_are_explained(call, name, message):
         call(name)
 
 
-def test_missing_module(request_data):
-    with pytest.raises(
-        DataError, match=r"cannot be loaded: ModuleNotFoundError: .*'no_such_module'"
-    ):
-        load_dataset(request_data(python="no_such_module:f"))
-
-
-def test_module_that_fails(request_data, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("reference", "message"),
+    [
+        ("no_such_module:f", r"cannot be loaded: ModuleNotFoundError: .*'no_such_module'"),
+        ("bad_data:f", r"AttributeError.*bad_data.py:2"),
+    ],
+)
+def test_modules_that_cannot_be_loaded(tmp_path, monkeypatch, reference, message):
     (tmp_path / "bad_data.py").write_text("import math\nmath.nothing\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    with pytest.raises(DataError, match=r"AttributeError.*bad_data.py:2"):
-        load_dataset(request_data(python="bad_data:f"))
+    with pytest.raises(DataError, match=message):
+        load(python=reference)

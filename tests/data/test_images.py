@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from datasets import load
 
 from hpsearch.data import builtin
-from hpsearch.data.loading import load_dataset
 from hpsearch.errors import DataError
 
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
@@ -48,17 +48,15 @@ def nowhere(monkeypatch, tmp_path):
     return tmp_path
 
 
-def pixel(request_data, name="fashion_mnist", **options) -> int:
+def pixel(name="fashion_mnist", **options) -> int:
     """Which copy of the set was found."""
-    return int(
-        load_dataset(request_data(dataset=name, validation=0.25, **options)).train.x[0, 0, 0]
-    )
+    return int(load(dataset=name, validation=0.25, **options).train.x[0, 0, 0])
 
 
 @pytest.mark.slow
-def test_debians_fashion_mnist(request_data):
+def test_debians_fashion_mnist():
     assert DEBIAN.is_dir(), "apt-get install dataset-fashion-mnist"
-    dataset = load_dataset(request_data(dataset="fashion_mnist"))
+    dataset = load(dataset="fashion_mnist")
     assert dataset.train.x.shape == (48_000, 28, 28)
     assert dataset.train.x.dtype == np.uint8
     assert np.bincount(dataset.validation.y).tolist() == [1200] * 10
@@ -69,68 +67,54 @@ def test_debians_fashion_mnist(request_data):
     assert dataset.warnings == ()
 
 
-def test_order_of_places(request_data, nowhere, monkeypatch):
+def test_order_of_places(nowhere, monkeypatch):
     small_set(nowhere / "keras/datasets/fashion-mnist", 1)
-    assert pixel(request_data) == 1
+    assert pixel() == 1
     small_set(nowhere / "system/fashion-mnist", 2)
-    assert pixel(request_data) == 2
+    assert pixel() == 2
     monkeypatch.setenv("HPSEARCH_DATA", str(nowhere / "environment"))
-    assert pixel(request_data) == 2
+    assert pixel() == 2
     small_set(nowhere / "environment/fashion-mnist", 3)
-    assert pixel(request_data) == 3
+    assert pixel() == 3
     small_set(nowhere / "given", 4)
-    assert pixel(request_data, folder=str(nowhere / "given")) == 4
-    found = load_dataset(
-        request_data(dataset="fashion_mnist", validation=0.25, folder=str(nowhere))
-    )
-    assert f"not in {nowhere}" in found.warnings[0]
+    assert pixel(folder=str(nowhere / "given")) == 4
+    folder = str(nowhere / "elsewhere")
+    found = load(dataset="fashion_mnist", validation=0.25, folder=folder)
+    assert f"fashion_mnist is not in {folder}; read from" in found.warnings[0]
 
 
-def test_folder_of_the_other_set_is_passed_over(request_data, nowhere):
+def test_folder_of_the_other_set_is_passed_over(nowhere):
     folder = small_set(nowhere / "data/fashion-mnist", 5)
-    assert pixel(request_data, folder=str(folder)) == 5
+    assert pixel(folder=str(folder)) == 5
     with pytest.raises(DataError, match="mnist: its files are neither"):
-        pixel(request_data, "mnist", folder=str(folder))
+        pixel("mnist", folder=str(folder))
 
 
-def test_unpacked_files(request_data, nowhere):
+def test_unpacked_files(nowhere):
     folder = small_set(nowhere / "data", 6)
     for path in list(folder.iterdir()):
         path.with_suffix("").write_bytes(gzip.decompress(path.read_bytes()))
         path.unlink()
-    assert pixel(request_data, "mnist", folder=str(folder)) == 6
+    assert pixel("mnist", folder=str(folder)) == 6
 
 
-def test_keras_cache_of_mnist(request_data, nowhere):
+def test_keras_cache_and_loader_are_the_last_resort(nowhere, monkeypatch):
     cache = nowhere / "keras/datasets"
     cache.mkdir(parents=True)
     x, y = np.full((40, 28, 28), 7, np.uint8), (np.arange(40) % 10).astype(np.uint8)
     np.savez(cache / "mnist.npz", x_train=x, y_train=y, x_test=x, y_test=y)
-    assert pixel(request_data, "mnist") == 7
+    assert pixel("mnist") == 7
+    monkeypatch.setattr(builtin, "_keras_loader", lambda _: ((x + 1, y), (x, y)))
+    assert pixel() == 8
 
 
-def test_keras_loader_is_the_last_resort(request_data, nowhere, monkeypatch):
-    x, y = np.full((40, 28, 28), 8, np.uint8), (np.arange(40) % 10).astype(np.uint8)
-    monkeypatch.setattr(builtin, "_keras_loader", lambda _: ((x, y), (x, y)))
-    assert pixel(request_data) == 8
-
-
-def test_nowhere_is_one_line_that_says_what_to_do(request_data, nowhere):
+def test_nowhere_is_one_line_that_says_what_to_do(nowhere):
     with pytest.raises(DataError) as caught:
-        load_dataset(request_data(dataset="fashion_mnist"))
+        load(dataset="fashion_mnist")
     message = str(caught.value)
     assert "apt-get install dataset-fashion-mnist" in message
     assert "HPSEARCH_DATA" in message
     assert "\n" not in message
-
-
-def test_a_folder_that_was_passed_over_is_a_warning(request_data, nowhere):
-    small_set(nowhere / "system/fashion-mnist", 1)
-    folder = nowhere / "elsewhere"
-    dataset = load_dataset(
-        request_data(dataset="fashion_mnist", validation=0.25, folder=str(folder))
-    )
-    assert f"fashion_mnist is not in {folder}; read from" in dataset.warnings[0]
 
 
 @pytest.mark.parametrize(
@@ -141,18 +125,11 @@ def test_a_folder_that_was_passed_over_is_a_warning(request_data, nowhere):
         (idx(np.zeros((40, 28, 28))) + b"x", "31361 bytes where its header"),
         (bytes([0, 0, 8, 1, 255, 255, 255, 255]), "its header claims 4.3 GB"),
         (idx(np.zeros((39, 28, 28))), "labels do not fit uint8 images"),
+        (None, "cannot be read"),
     ],
 )
-def test_damaged_files(request_data, nowhere, content, message):
-    folder = small_set(nowhere / "data", 1)
-    (folder / NAMES[0]).write_bytes(gzip.compress(content))
+def test_damaged_files(nowhere, content, message):
+    path = small_set(nowhere / "data", 1) / NAMES[0]
+    path.write_bytes(path.read_bytes()[:-20] if content is None else gzip.compress(content))
     with pytest.raises(DataError, match=message):
-        load_dataset(request_data(dataset="fashion_mnist", folder=str(folder)))
-
-
-def test_cut_gzip(request_data, nowhere):
-    folder = small_set(nowhere / "data", 1)
-    path = folder / NAMES[0]
-    path.write_bytes(path.read_bytes()[:-20])
-    with pytest.raises(DataError, match="cannot be read"):
-        load_dataset(request_data(dataset="fashion_mnist", folder=str(folder)))
+        load(dataset="fashion_mnist", folder=str(path.parent))

@@ -4,35 +4,32 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-import sklearn.datasets
+from datasets import load, made
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-from hpsearch.data import shipped
+from hpsearch.data import builtin
 from hpsearch.data.builtin import datasets
-from hpsearch.data.loading import dataset_from_arrays, load_dataset
 from hpsearch.data.specs import Task
 from hpsearch.errors import DataError
 
-HERE = str(Path(__file__).parent)
 SMALL = ["digits", "wine", "breast_cancer", "iris", "diabetes"]
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_descriptions_match_the_sets(request_data, name):
-    dataset = load_dataset(request_data(dataset=name, test=None))
+def test_descriptions_match_the_sets(name):
+    dataset = load(dataset=name, test=None)
     known = datasets()[name]
     assert len(dataset.train) + len(dataset.validation) == known.rows
     assert dataset.target.task is known.task
 
 
-def test_split_is_scikit_learns(request_data):
-    dataset = load_dataset(request_data(dataset="digits"))
+def test_split_is_scikit_learns():
+    dataset = load(dataset="digits")
     x, y = load_digits(return_X_y=True)
     x_train, x_val, y_train, y_val = train_test_split(
         x, y, test_size=0.2, random_state=42, stratify=y
@@ -44,39 +41,31 @@ def test_split_is_scikit_learns(request_data):
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_shipped_sets_are_what_scikit_learn_loads(name):
-    theirs, ours = getattr(sklearn.datasets, f"load_{name}")(), shipped.read_shipped(name)
-    assert ours is not None
-    np.testing.assert_array_equal(ours.data, theirs.data)
-    np.testing.assert_array_equal(ours.target, theirs.target)
-    if name != "diabetes":
-        assert ours.target_names == tuple(map(str, theirs.target_names))
-    # An image's pixels get no names here.
-    assert ours.feature_names == (() if name == "digits" else tuple(theirs.feature_names))
+def test_shipped_sets_are_what_scikit_learn_loads(monkeypatch, name):
+    direct = load(dataset=name)
+    monkeypatch.setattr(builtin, "find_spec", lambda _: None)
+    assert builtin._shipped(name) is None
+    loaded = load(dataset=name)
+    assert loaded.fingerprint == direct.fingerprint
+    assert loaded.target == direct.target
+    if name != "digits":  # The pixels get no names here.
+        assert loaded.input == direct.input
 
 
-@pytest.mark.parametrize("name", SMALL)
-def test_shipped_sets_are_the_same_whoever_reads_them(request_data, monkeypatch, name):
-    direct = load_dataset(request_data(dataset=name))
-    monkeypatch.setattr(shipped, "find_spec", lambda _: None)
-    assert shipped.read_shipped(name) is None
-    assert load_dataset(request_data(dataset=name)).fingerprint == direct.fingerprint
-
-
-def test_shipped_sets_need_no_scikit_learn(request_data):
-    requests = [vars(request_data(dataset=name)) for name in SMALL]
+def test_shipped_sets_need_no_scikit_learn():
     code = (
-        "import sys, types\n"
-        "from hpsearch.data.loading import load_dataset as load\n"
-        f"for request in {requests!r}: load(types.SimpleNamespace(**request))\n"
-        "print(sorted({'sklearn', 'scipy', 'pandas', 'keras'} & set(sys.modules)))"
+        "import sys\n"
+        "from hpsearch.data.loading import load_dataset\n"
+        "from hpsearch.spec.data import DataSpec\n"
+        f"for name in {SMALL!r}: load_dataset(DataSpec(dataset=name))\n"
+        "print(sorted({'sklearn', 'scipy', 'pandas', 'keras', 'tensorflow'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
 
-def test_test_part_is_split_off_first(request_data):
-    with_test = load_dataset(request_data(dataset="digits", test=0.1))
+def test_test_part_is_split_off_first():
+    with_test = load(dataset="digits", test=0.1)
     x, y = load_digits(return_X_y=True)
     rest, test, y_rest, _ = train_test_split(x, y, test_size=0.1, random_state=42, stratify=y)
     assert with_test.test is not None
@@ -85,25 +74,23 @@ def test_test_part_is_split_off_first(request_data):
     np.testing.assert_array_equal(with_test.validation.x.reshape(len(validation), -1), validation)
 
 
-def test_two_classes_are_binary(request_data):
-    dataset = load_dataset(request_data(dataset="breast_cancer"))
-    assert dataset.target.task is Task.BINARY
-    assert dataset.target.outputs == 1
-    assert dataset.target.classes == ("malignant", "benign")
-    assert dataset.train.y.dtype == np.float32
-    assert set(dataset.train.y) == {0.0, 1.0}
+@pytest.mark.parametrize(
+    ("name", "task", "classes", "kind"),
+    [
+        ("breast_cancer", Task.BINARY, ("malignant", "benign"), np.float32),
+        ("iris", Task.MULTICLASS, ("setosa", "versicolor", "virginica"), np.int32),
+    ],
+)
+def test_classes(name, task, classes, kind):
+    dataset = load(dataset=name)
+    assert (dataset.target.task, dataset.target.classes) == (task, classes)
+    assert dataset.target.outputs == (1 if task is Task.BINARY else 3)
+    assert dataset.train.y.dtype == kind
+    assert set(dataset.validation.y.tolist()) == set(range(len(classes)))
 
 
-def test_more_classes_are_multiclass(request_data):
-    dataset = load_dataset(request_data(dataset="iris"))
-    assert dataset.target.task is Task.MULTICLASS
-    assert dataset.target.outputs == 3
-    assert dataset.train.y.dtype == np.int32
-    assert np.bincount(dataset.validation.y).tolist() == [10, 10, 10]
-
-
-def test_regression_targets_are_standardised_on_train(request_data):
-    dataset = load_dataset(request_data(dataset="diabetes"))
+def test_regression_targets_are_standardised_on_train():
+    dataset = load(dataset="diabetes")
     assert dataset.train.y.shape == (len(dataset.train), 1)
     assert dataset.train.y.dtype == np.float32
     assert abs(dataset.train.y.mean()) < 1e-5
@@ -113,50 +100,31 @@ def test_regression_targets_are_standardised_on_train(request_data):
     np.testing.assert_allclose(own, np.round(own), atol=1e-3)
 
 
-def test_unknown_set_suggests(request_data):
-    with pytest.raises(DataError, match="did you mean 'digits'"):
-        load_dataset(request_data(dataset="digit"))
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({"dataset": "diabetes", "validation": 0.6, "test": 0.5}, "leaves none for training"),
+        ({"dataset": "iris", "validation": 0.01}, "validation part has 2 of 150 rows, fewer than"),
+    ],
+)
+def test_each_part_needs_rows(data, message):
+    with pytest.raises(DataError, match=message):
+        load(**data)
 
 
-def test_built_in_sets_take_no_files(request_data):
-    with pytest.raises(DataError, match=r"validation: '/v\.csv' is a file"):
-        load_dataset(request_data(dataset="iris", validation="/v.csv"))
-
-
-def test_built_in_sets_know_their_task(request_data):
-    with pytest.raises(DataError, match="is a classification, not a regression"):
-        load_dataset(request_data(dataset="iris", task="regression"))
-
-
-@pytest.mark.parametrize("fraction", [0.0, 1.0, -0.2, 20])
-def test_fractions_lie_between_0_and_1(request_data, fraction):
-    with pytest.raises(DataError, match="is not a fraction"):
-        load_dataset(request_data(dataset="iris", validation=fraction))
-
-
-def test_training_keeps_rows(request_data):
-    with pytest.raises(DataError, match="leaves none for training"):
-        load_dataset(request_data(dataset="diabetes", validation=0.6, test=0.5))
-
-
-def test_validation_needs_a_row_a_class(request_data):
-    with pytest.raises(DataError, match=r"validation part has 2 of 150 rows, fewer than the 3"):
-        load_dataset(request_data(dataset="iris", validation=0.01))
-
-
-def test_california_housing_from_scikit_learns_cache(request_data, monkeypatch, tmp_path):
+def test_california_housing_from_scikit_learns_cache(monkeypatch, tmp_path):
     import joblib
 
     rows = np.random.default_rng(0).uniform(1, 9, (50, 9))
     joblib.dump(rows, tmp_path / "cal_housing_py3.pkz", compress=6)
     monkeypatch.setenv("SCIKIT_LEARN_DATA", str(tmp_path))
-    dataset = load_dataset(request_data(dataset="california_housing"))
+    dataset = load(dataset="california_housing")
     assert dataset.target.task is Task.REGRESSION
     assert len(dataset.train) == 40
     assert len(dataset.input.table.names) == 8
 
 
-def test_california_housing_without_network_is_one_line(request_data, monkeypatch, tmp_path):
+def test_california_housing_without_network_is_one_line(monkeypatch, tmp_path):
     import sklearn.datasets
 
     def unreachable():
@@ -165,22 +133,13 @@ def test_california_housing_without_network_is_one_line(request_data, monkeypatc
     monkeypatch.setattr(sklearn.datasets, "fetch_california_housing", unreachable)
     monkeypatch.setenv("SCIKIT_LEARN_DATA", str(tmp_path))
     with pytest.raises(DataError, match="set SCIKIT_LEARN_DATA") as caught:
-        load_dataset(request_data(dataset="california_housing"))
+        load(dataset="california_housing")
     assert "\n" not in str(caught.value)
-
-
-def test_arrays_and_labels_of_text():
-    x = np.arange(20.0).reshape(10, 2)
-    dataset = dataset_from_arrays(x, ["b", "a"] * 5)
-    assert dataset.target.classes == ("a", "b")
-    assert len(dataset.validation) == 2
 
 
 def test_arrays_with_own_parts():
     x, y = np.arange(20.0).reshape(10, 2), np.arange(10.0) + 0.5
-    dataset = dataset_from_arrays(
-        x, y, validation_data=(x[:3] + 50, y[:3]), test_data=(x[:1], y[:1])
-    )
+    dataset = made(x, y, validation_data=(x[:3] + 50, y[:3]), test_data=(x[:1], y[:1]))
     assert (len(dataset.train), len(dataset.validation)) == (10, 3)
     assert dataset.test is not None
     assert "1 of 1 test rows also stand" in dataset.warnings[0]
@@ -188,24 +147,21 @@ def test_arrays_with_own_parts():
 
 def test_frames_with_text_columns():
     frame = pd.DataFrame({"n": range(10), "t": ["u", "v"] * 5})
-    dataset = dataset_from_arrays(frame, pd.Series([1.5, 2.5] * 5))
+    dataset = made(frame, pd.Series([1.5, 2.5] * 5))
     assert dataset.input.columns is not None
     assert dataset.input.table.names == ("n", "t")
     assert dataset.train.x["t"].dtype == object
 
 
-def test_nothing_imports_tensorflow(tmp_path):
+def test_tables_need_no_tensorflow(tmp_path):
     table = tmp_path / "t.csv"
     table.write_text("a,t,y\n" + "1,u,p\n2,v,q\n" * 10)
-    code = f"""
-import sys
-sys.path[:0] = [{HERE!r}]
-from conftest import Request
-from hpsearch.data.loading import load_dataset as load
-load(Request(dataset="digits"))
-assert "sklearn" not in sys.modules and "pandas" not in sys.modules
-load(Request(csv={str(table)!r}, target="y"))
-load(Request(dataset="digits"))
-assert "tensorflow" not in sys.modules and "keras" not in sys.modules
-"""
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+    code = (
+        "import sys\n"
+        "from hpsearch.data.loading import load_dataset\n"
+        "from hpsearch.spec.data import DataSpec\n"
+        f"load_dataset(DataSpec(csv={str(table)!r}, target='y'))\n"
+        "print(sorted({'keras', 'tensorflow'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import io
-import pickle
-import resource
-import time
 import zipfile
 
 import numpy as np
 import pytest
-from bombs import archive_of_zeros
+from datasets import load
 
-from hpsearch.data import files
-from hpsearch.data.loading import load_dataset
 from hpsearch.data.specs import Task
 from hpsearch.errors import DataError
 
@@ -30,69 +25,46 @@ def npz(tmp_path):
     return write
 
 
-def test_x_and_y(request_data, npz):
-    spec = request_data(npz=npz(x=X, y=Y))
-    dataset = load_dataset(spec)
+def test_x_and_y(npz):
+    dataset = load(npz=npz(X=X, y=Y))
     assert dataset.train.x.dtype == np.float32
+    assert len(dataset.train) == 24
     assert dataset.target.task is Task.MULTICLASS
 
 
-def test_upper_case_names(request_data, npz):
-    assert len(load_dataset(request_data(npz=npz(X=X, Y=Y))).train) == 24
-
-
-def test_own_parts(request_data, npz):
-    path = npz(x_train=X, y_train=Y, x_val=X[:6] + 9, y_val=Y[:6], x_test=X[:3] + 5, y_test=Y[:3])
-    spec = request_data(npz=path)
-    dataset = load_dataset(spec)
-    assert [len(dataset.train), len(dataset.validation)] == [30, 6]
-    assert dataset.test is not None
-    assert len(dataset.test) == 3
-
-
-def test_files_of_their_own(request_data, npz):
+def test_own_parts(npz):
+    parts = {"x_val": X[:6] + 9, "y_val": Y[:6], "x_test": X[:3] + 5, "y_test": Y[:3]}
+    dataset = load(npz=npz(x_train=X, y_train=Y, **parts))
+    assert [len(dataset.train), len(dataset.validation), len(dataset.test)] == [30, 6, 3]
     validation = npz("v.npz", x=X[:6] + 9, y=Y[:6])
-    dataset = load_dataset(request_data(npz=npz(x=X, y=Y), validation=validation))
+    dataset = load(npz=npz(x=X, y=Y), validation=validation)
     assert [len(dataset.train), len(dataset.validation)] == [30, 6]
 
 
-def test_one_hot_rows_are_classes(request_data, npz):
-    dataset = load_dataset(request_data(npz=npz(x=X, y=np.eye(3)[Y])))
+def test_one_hot_rows_are_classes(npz):
+    dataset = load(npz=npz(x=X, y=np.eye(3)[Y]))
     assert dataset.target.classes == ("0", "1", "2")
-    as_numbers = load_dataset(request_data(npz=npz(x=X, y=np.eye(3)[Y]), task="regression"))
+    as_numbers = load(npz=npz(x=X, y=np.eye(3)[Y]), task="regression")
     assert as_numbers.target.outputs == 3
 
 
-def test_several_regression_targets(request_data, npz):
-    dataset = load_dataset(request_data(npz=npz(x=X, y=X[:, :2] * [1, 50])))
+def test_several_regression_targets(npz):
+    dataset = load(npz=npz(x=X, y=X[:, :2] * [1, 50]))
     assert dataset.target.outputs == 2
     assert len(dataset.target.std) == 2
     np.testing.assert_allclose(dataset.train.y.std(axis=0), 1, atol=1e-5)
 
 
-def test_images_stay_bytes(request_data, npz):
+def test_images_stay_bytes(npz):
     images = np.random.default_rng(0).integers(0, 256, (30, 5, 6)).astype(np.uint8)
-    dataset = load_dataset(request_data(npz=npz(x=images, y=Y)))
+    dataset = load(npz=npz(x=images, y=np.array(["p", "q", "r"])[Y]))
     assert dataset.train.x.dtype == np.uint8
     assert dataset.input.scale == (1 / 255,)
-    assert dataset.warnings == ()
-
-
-def test_bytes_in_two_dimensions_are_numbers(request_data, npz):
-    dataset = load_dataset(
-        request_data(npz=npz(x=np.arange(60).reshape(30, 2).astype(np.uint8), y=Y))
-    )
-    assert dataset.train.x.dtype == np.float32
-    assert dataset.input.mean
-
-
-def test_text_labels(request_data, npz):
-    dataset = load_dataset(request_data(npz=npz(x=X, y=np.array(["p", "q", "r"])[Y])))
     assert dataset.target.classes == ("p", "q", "r")
-
-
-def test_unused_arrays_are_a_warning(request_data, npz):
-    assert "'extra'" in load_dataset(request_data(npz=npz(x=X, y=Y, extra=Y))).warnings[0]
+    assert dataset.warnings == ()
+    dataset = load(npz=npz(x=images[:, 0], y=Y))
+    assert dataset.train.x.dtype == np.float32, "in two dimensions, bytes are numbers"
+    assert dataset.input.mean
 
 
 INFINITE = X.copy()
@@ -115,38 +87,19 @@ INFINITE[7, 2] = np.inf
         ({"x_train": X, "y_train": Y, "x_val": X, "y_val": Y + 1}, "label '3' is out of range"),
     ],
 )
-def test_broken_arrays(request_data, npz, arrays, message):
+def test_broken_arrays(npz, arrays, message):
     with pytest.raises(DataError, match=message):
-        load_dataset(request_data(npz=npz(**arrays)))
+        load(npz=npz(**arrays))
 
 
-def test_part_given_twice(request_data, npz):
+def test_part_given_twice(npz):
     path = npz(x_train=X, y_train=Y, x_val=X, y_val=Y)
     with pytest.raises(DataError, match="drop one"):
-        load_dataset(request_data(npz=path, validation=npz("v.npz", x=X, y=Y)))
-
-
-class Bomb:
-    """Unpickling it would be noticed."""
-
-    def __reduce__(self):
-        return (pytest.fail, ("a pickle was loaded",))
-
-
-def test_pickled_arrays_are_refused(request_data, npz):
-    path = npz(x=np.array([Bomb()], object), y=Y)
-    with pytest.raises(DataError, match="Object arrays cannot be loaded"):
-        load_dataset(request_data(npz=path))
-
-
-def test_a_bare_pickle_is_refused(request_data, tmp_path):
-    (tmp_path / "data.npz").write_bytes(pickle.dumps(Bomb()))
-    with pytest.raises(DataError, match=r"not a sound \.npz archive"):
-        load_dataset(request_data(npz=str(tmp_path / "data.npz")))
+        load(npz=path, validation=npz("v.npz", x=X, y=Y))
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2, zipfile.ZIP_DEFLATED])
-def test_a_corrupt_member_is_refused(request_data, tmp_path, npz, method):
+def test_a_corrupt_member_is_refused(tmp_path, npz, method):
     path = tmp_path / "corrupt.npz"
     with zipfile.ZipFile(npz(x=X, y=Y)) as whole, zipfile.ZipFile(path, "w", method) as packed:
         for name in whole.namelist():
@@ -155,44 +108,34 @@ def test_a_corrupt_member_is_refused(request_data, tmp_path, npz, method):
     content[60:120] = bytes(60)
     path.write_bytes(content)
     with pytest.raises(DataError, match=r"not a sound \.npz archive") as caught:
-        load_dataset(request_data(npz=str(path)))
+        load(npz=str(path))
     assert "\n" not in str(caught.value)
 
 
-def test_a_zip_bomb_is_refused_fast(request_data, tmp_path):
-    path = tmp_path / "bomb.npz"
-    archive_of_zeros(path)
-    before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
-    with pytest.raises(DataError, match="looks like a zip bomb"):
-        load_dataset(request_data(npz=str(path)))
-    assert time.monotonic() - start < 1
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000
-
-
-def test_two_names_that_differ_by_case_are_refused(request_data, npz):
+def test_two_names_that_differ_by_case_are_refused(npz):
     with pytest.raises(DataError, match=r"'x\.npy' and 'X\.npy' are both 'x'"):
-        load_dataset(request_data(npz=npz(x=X, X=X + 1, y=Y)))
+        load(npz=npz(x=X, X=X + 1, y=Y))
 
 
-def test_members_that_nobody_asks_for_are_not_read(request_data, npz):
-    path = npz(x=X, y=Y, extra=np.array([Bomb()], dtype=object))
+def test_members_that_nobody_asks_for_are_not_read(npz):
+    path = npz(x=X, y=Y, extra=np.array([{}], object))
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("more.npy", "not an array")
-    dataset = load_dataset(request_data(npz=path))
+    dataset = load(npz=path)
     assert len(dataset.train) == 24
     assert "'extra', 'more' are not used" in dataset.warnings[0]
 
 
-def test_members_are_bounded_together(request_data, tmp_path):
+def test_members_are_bounded_together(tmp_path):
     """Each alone is below the size from which the ratio counts."""
     np.savez_compressed(
         tmp_path / "data.npz", x=np.zeros((12_000_000, 2), "f4"), y=np.zeros(12_000_000, "f4")
     )
     with pytest.raises(DataError, match=r"'x\.npy' and 'y\.npy' unpack .*looks like a zip bomb"):
-        load_dataset(request_data(npz=str(tmp_path / "data.npz")))
+        load(npz=str(tmp_path / "data.npz"))
 
 
-def test_a_header_that_lies_is_refused(request_data, tmp_path):
+def test_a_header_that_lies_is_refused(tmp_path):
     path = tmp_path / "lie.npz"
     head = io.BytesIO()
     np.lib.format.write_array_header_1_0(
@@ -201,19 +144,4 @@ def test_a_header_that_lies_is_refused(request_data, tmp_path):
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("x.npy", head.getvalue() + bytes(400))
     with pytest.raises(DataError, match="not a sound"):
-        load_dataset(request_data(npz=str(path)))
-
-
-def test_larger_than_memory(request_data, npz, monkeypatch):
-    path = npz(x=X, y=Y)
-    monkeypatch.setattr(files, "available_bytes", lambda: 100)
-    with pytest.raises(DataError, match="use fewer rows"):
-        load_dataset(request_data(npz=path))
-
-
-def test_damaged_archive(request_data, npz, tmp_path):
-    content = bytearray((tmp_path / npz(x=X, y=Y)).read_bytes())
-    content[200] ^= 0xFF
-    (tmp_path / "data.npz").write_bytes(content)
-    with pytest.raises(DataError, match="not a sound"):
-        load_dataset(request_data(npz=str(tmp_path / "data.npz")))
+        load(npz=str(path))

@@ -5,9 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-
-from hpsearch.data.dataset import Options
-from hpsearch.data.loading import dataset_from_arrays, load_dataset
+from datasets import load, made
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(5, 3, size=(50, 3))
@@ -15,7 +13,7 @@ Y = np.arange(50) % 2
 
 
 def test_standard_is_the_training_splits():
-    dataset = dataset_from_arrays(X, Y)
+    dataset = made(X, Y)
     train = dataset.train.x.astype(np.float64)
     np.testing.assert_allclose(dataset.input.mean, train.mean(axis=0), rtol=1e-12)
     np.testing.assert_allclose(dataset.input.variance, train.var(axis=0), rtol=1e-12)
@@ -23,8 +21,8 @@ def test_standard_is_the_training_splits():
 
 
 def test_validation_rows_do_not_matter():
-    one = dataset_from_arrays(X, Y, validation_data=(X[:4], Y[:4]))
-    other = dataset_from_arrays(X, Y, validation_data=(X[:4] * 1e6, Y[:4]))
+    one = made(X, Y, validation_data=(X[:4], Y[:4]))
+    other = made(X, Y, validation_data=(X[:4] * 1e6, Y[:4]))
     assert one.input == other.input
 
 
@@ -32,50 +30,41 @@ def test_validation_rows_do_not_matter():
 def test_a_constant_feature_has_variance_one(value):
     x = X.copy()
     x[:, 1] = value
-    assert dataset_from_arrays(x, Y).input.variance[1] == 1.0
+    assert made(x, Y).input.variance[1] == 1.0
 
 
 def test_unit_is_the_training_range():
-    dataset = dataset_from_arrays(X, Y, options=Options(scale="unit"))
+    dataset = made(X, Y, scale="unit")
     x = dataset.train.x * np.array(dataset.input.scale) + np.array(dataset.input.offset)
     np.testing.assert_allclose(x.min(axis=0), 0, atol=1e-6)
     np.testing.assert_allclose(x.max(axis=0), 1, atol=1e-6)
 
 
-def test_unit_of_a_constant_is_zero():
-    dataset = dataset_from_arrays(np.full((50, 1), 3.0), Y, options=Options(scale="unit"))
+def test_unit_of_a_constant_is_zero_and_none_is_empty():
+    dataset = made(np.full((50, 1), 3.0), Y, scale="unit")
     assert (dataset.input.scale, dataset.input.offset) == ((1.0,), (-3.0,))
-
-
-def test_none_is_empty():
-    spec = dataset_from_arrays(X, Y, options=Options(scale="none")).input
+    spec = made(X, Y, scale="none").input
     assert spec.mean == spec.variance == spec.scale == spec.offset == ()
 
 
-def test_digits_are_divided_by_16(request_data):
-    dataset = load_dataset(request_data(dataset="digits"))
+def test_digits_are_divided_by_16():
+    dataset = load(dataset="digits")
     assert dataset.input.shape == (8, 8)
     assert dataset.input.dtype == "uint8"
     assert dataset.input.scale == (1 / 16,)
 
 
-def test_images_can_be_standardised_by_pixel(request_data):
-    dataset = load_dataset(request_data(dataset="digits", scale="standard"))
+def test_images_can_be_standardised_by_pixel():
+    dataset = load(dataset="digits", scale="standard")
     flat = dataset.train.x.reshape(-1, 64).astype(float)
     np.testing.assert_allclose(dataset.input.mean, flat.mean(axis=0))
     assert min(dataset.input.variance) > 0
 
 
-def test_text_columns_are_not_scaled():
+def test_text_columns_are_not_scaled_and_have_the_training_splits_vocabulary():
     frame = pd.DataFrame({"t": ["u", "v"] * 25, "n": X[:, 0], "m": X[:, 1]})
-    spec = dataset_from_arrays(frame, Y).input
+    new = pd.DataFrame({"t": ["new"], "n": [0.0], "m": [0.0]})
+    spec = made(frame, Y, validation_data=(new, [0])).input
     assert spec.shape == (3,)
     assert len(spec.mean) == 2
-
-
-def test_vocabulary_is_the_training_splits():
-    frame = pd.DataFrame({"t": ["u", "v"] * 25})
-    new = pd.DataFrame({"t": ["new"]})
-    spec = dataset_from_arrays(frame, Y, validation_data=(new, [0])).input
-    assert spec.columns is not None
     assert spec.columns[0].vocabulary == ("u", "v")

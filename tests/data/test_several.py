@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from datasets import made
 
 from hpsearch.data.dataset import are_several, packed, unpacked
-from hpsearch.data.loading import dataset_from_arrays
-from hpsearch.data.memory import Folding, read_memory
+from hpsearch.data.loading import read_memory
 from hpsearch.data.specs import ArrayPart
 from hpsearch.errors import DataError
+from hpsearch.spec.data import DataSpec
 
 CLASSES = np.array([2, 0, 1, 2])
 NUMBERS = np.linspace(0, 1, 8, dtype="f4").reshape(4, 2)
@@ -69,13 +70,10 @@ def test_other_parts_must_have_the_same():
 
 def test_elsewhere_they_are_refused():
     with pytest.raises(DataError, match=r"y is a dict; several targets.*hpsearch.tune"):
-        dataset_from_arrays(np.zeros((4, 1)), {"class": CLASSES})
+        made(np.zeros((4, 1)), {"class": CLASSES})
 
 
 def test_they_are_no_task():
-    class Spec:
-        task = "classification"
-
     read = read_memory(np.zeros((4, 1)), {"class": CLASSES}, None, None, None)
     with pytest.raises(DataError, match="task: several targets have each its own"):
-        read.load(Folding(None, None, None, 0), Spec())
+        read.load(DataSpec(task="classification"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.model_selection import train_test_split
@@ -34,14 +33,3 @@ def test_a_stratified_split(counts, fraction, seed):
     expected = train_test_split(np.arange(n), test_size=count, random_state=seed, stratify=codes)
     np.testing.assert_array_equal(train, expected[0])
     np.testing.assert_array_equal(validation, expected[1])
-
-
-@pytest.mark.parametrize("seed", [0, 42])
-def test_both_parts_are_split_off(seed):
-    codes = np.repeat(np.arange(3), [50, 30, 20])
-    train, validation, test = split_rows(100, SplitSizes(70, 20, 10), seed, codes, "here")
-    rest, last = train_test_split(np.arange(100), test_size=10, random_state=seed, stratify=codes)
-    first, middle = train_test_split(rest, test_size=20, random_state=seed, stratify=codes[rest])
-    np.testing.assert_array_equal(test, last)
-    np.testing.assert_array_equal(validation, middle)
-    np.testing.assert_array_equal(train, first)

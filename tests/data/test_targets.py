@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from datasets import made
 
-from hpsearch.data.dataset import Options
-from hpsearch.data.loading import dataset_from_arrays
 from hpsearch.data.specs import Task
 from hpsearch.data.targets import _number
 from hpsearch.errors import DataError
@@ -28,7 +27,7 @@ X = np.random.default_rng(0).normal(size=(60, 2))
     ],
 )
 def test_inferred(y, task):
-    assert dataset_from_arrays(X, y, options=Options(validation=0.5)).target.task is task
+    assert made(X, y, validation=0.5).target.task is task
 
 
 @pytest.mark.parametrize(
@@ -40,36 +39,34 @@ def test_inferred(y, task):
 )
 def test_ambiguous(y, why):
     with pytest.raises(DataError, match=why):
-        dataset_from_arrays(X, y)
-    assert (
-        dataset_from_arrays(X, y, options=Options(task="regression")).target.task is Task.REGRESSION
-    )
+        made(X, y)
+    assert made(X, y, task="regression").target.task is Task.REGRESSION
 
 
 @pytest.mark.parametrize("kind", [np.int64, np.uint64, str])
 def test_labels_that_float64_runs_together_are_classes(kind):
     y = np.array([2**53, 2**53 + 1] * 30).astype(kind)
-    assert dataset_from_arrays(X, y).target.classes == ("9007199254740992", "9007199254740993")
+    assert made(X, y).target.classes == ("9007199254740992", "9007199254740993")
 
 
 def test_classification_takes_one_column():
     with pytest.raises(DataError, match="one column of labels or one-hot"):
-        dataset_from_arrays(X, X, options=Options(task="classification"))
+        made(X, X, task="classification")
 
 
 def test_a_class_with_one_row_is_named_with_its_place():
     with pytest.raises(DataError, match=r"row 59 \(from 0\): class 'odd' has 1 row"):
-        dataset_from_arrays(X, ["a", "b"] * 29 + ["a", "odd"])
+        made(X, ["a", "b"] * 29 + ["a", "odd"])
 
 
 def test_a_class_that_the_test_part_uses_up():
     y = ["a"] * 58 + ["b"] * 2
     with pytest.raises(DataError, match="once the test part is split off"):
-        dataset_from_arrays(X, y, options=Options(validation=0.3, test=0.4))
+        made(X, y, validation=0.3, test=0.4)
 
 
 def test_fractions_as_classes_keep_their_digits():
-    dataset = dataset_from_arrays(X, [0.5, 10.25, 2.0] * 20, options=Options(task="classification"))
+    dataset = made(X, [0.5, 10.25, 2.0] * 20, task="classification")
     assert dataset.target.classes == ("0.5", "2", "10.25")
 
 
@@ -80,5 +77,5 @@ def test_a_label_with_an_exponent_beyond_all_bounds_is_text():
 def test_whole_numbers_of_several_types_are_of_one_kind_beside_text():
     y = np.array([np.int64(1), 1, "a", "a"] * 5, object)
     x = np.arange(20.0).reshape(20, 1)
-    data = dataset_from_arrays(x, y, options=Options(validation=0.5, task="classification"))
+    data = made(x, y, validation=0.5, task="classification")
     assert data.target.classes == ("1", "a")

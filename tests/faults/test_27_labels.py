@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from datasets import made
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import hpsearch
-from hpsearch.data.dataset import Options
-from hpsearch.data.loading import dataset_from_arrays, load_dataset
+from hpsearch.data.loading import load_dataset
 from hpsearch.data.specs import Task
 from hpsearch.errors import DataError, InputError
 from hpsearch.models.preprocessing import training_weights
@@ -21,7 +21,6 @@ from hpsearch.spec.data import DataSpec
 NEAR = (2**53 + 1, 2**53, 2**53 + 2)
 LARGE = (2**64 - 1, 2**63, 2**64 - 2)
 X = np.random.default_rng(0).normal(size=(60, 2))
-CLASSES = Options(task="classification")
 
 
 def names(labels) -> tuple[str, ...]:
@@ -39,8 +38,8 @@ def from_csv(place, labels, **more):
     return load_dataset(DataSpec(csv=csv_of(place, labels), target="y", **more))
 
 
-def from_arrays(y, options=CLASSES):
-    return dataset_from_arrays(X, y, options=options)
+def from_arrays(y, task="classification"):
+    return made(X, y, task=task)
 
 
 @pytest.mark.parametrize("labels", [NEAR, LARGE, (-1, *LARGE), (2**100, 2**100 + 1)])
@@ -142,7 +141,7 @@ def test_other_files_follow_the_training_file(tmp_path):
 def test_ids_are_counted_as_they_are(tmp_path):
     """Rounded, 30 ids would be few enough to be taken for classes."""
     with pytest.raises(DataError, match="30 different values, more than 20"):
-        from_arrays(np.arange(2**60, 2**60 + 30).repeat(2), Options())
+        from_arrays(np.arange(2**60, 2**60 + 30).repeat(2), task=None)
 
 
 def test_ids_name_weights():
@@ -177,9 +176,7 @@ def some_labels(draw):
 def test_as_many_classes_as_labels(labels):
     y = np.repeat(labels, 4)
     try:
-        dataset = dataset_from_arrays(
-            np.arange(len(y)), y, options=Options(0.5, task="classification")
-        )
+        dataset = made(np.arange(len(y)), y, validation=0.5, task="classification")
     except DataError as error:
         if "missing value" in str(error) or "not a finite" in str(error):
             return

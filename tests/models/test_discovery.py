@@ -172,12 +172,6 @@ def test_what_cannot_be_built_is_said(name, message):
         found(name)
 
 
-def test_a_module_that_is_not_there():
-    recipe = Recipe(0, "", "", "val_loss", "minimize", model="no_such_module:build")
-    with pytest.raises(InputError, match="no_such_module:build: cannot be loaded"):
-        discover(recipe, (), (None, None), (None, None))
-
-
 def test_builds_are_bounded():
     count = 0
 

@@ -19,7 +19,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
 import hpsearch
-from hpsearch.data.loading import dataset_from_arrays
+from hpsearch.data.loading import InMemoryRows
 from hpsearch.sklearn import SweepClassifier, SweepRegressor
 from hpsearch.sklearn.search import cv_results, holdout
 from hpsearch.store.tables import read_table
@@ -281,13 +281,13 @@ def test_regression_sets_aside_at_random():
 
 
 def test_random_state_draws_the_folds(wine, monkeypatch):
-    made = []
+    made, load = [], InMemoryRows.load
 
-    def making(*given, **options):
-        made.append(dataset_from_arrays(*given, **options))
+    def loading(*given):
+        made.append(load(*given))
         return made[-1]
 
-    monkeypatch.setattr("hpsearch.sklearn.search.dataset_from_arrays", making)
+    monkeypatch.setattr(InMemoryRows, "load", loading)
     for seed in (1, 2):
         SweepClassifier({"units": 2, "epochs": 1}, cv=3, random_state=seed).fit(*wine)
         splitter = StratifiedKFold(3, shuffle=True, random_state=seed)

@@ -256,11 +256,6 @@ def test_cardinality() -> None:
     assert Space(()).cardinality() == 1
 
 
-def test_a_grid_refuses_what_is_continuous() -> None:
-    with pytest.raises(ValueError, match="a grid needs a list of values or a step"):
-        next(space_of({"l2": {"min": 0.0, "max": 1.0}}).assignments())
-
-
 FINITE = {"hidden_layers": [0, 2], "units": [10, [30, 5]], "optimizer": ["rmsprop", "momentum"]}
 #: The same, in a space that is not enumerated.
 CONTINUOUS = {**FINITE, "l2": {"min": 1e-4, "max": 0.1, "scale": "log"}}

@@ -13,9 +13,8 @@ def _mlp(width, outputs, activation, *hidden, units=12):
     )
 
 
-def one_hot(hp):
+def one_hot(_):
     """Metrics of one-hot classes, by name and as objects."""
-    del hp
     model = _mlp(64, 10, "softmax")
     model.compile(
         ADAM,
@@ -37,9 +36,8 @@ def one_hot(hp):
     return model
 
 
-def sparse(hp):
+def sparse(_):
     """Metrics of classes, twice under one name."""
-    del hp
     model = _mlp(64, 10, "softmax")
     model.compile(
         keras.optimizers.SGD(0.05),
@@ -50,9 +48,8 @@ def sparse(hp):
     return model
 
 
-def binary(hp):
+def binary(_):
     """Metrics of two classes."""
-    del hp
     model = _mlp(30, 1, "sigmoid")
     model.compile(
         ADAM,
@@ -71,9 +68,8 @@ def binary(hp):
     return model
 
 
-def logits(hp):
+def logits(_):
     """A loss and metrics of sums."""
-    del hp
     model = _mlp(30, 1, None)
     loss = keras.losses.BinaryCrossentropy(from_logits=True)
     own = [metrics.AUC(from_logits=True), metrics.BinaryAccuracy(threshold=0.0)]
@@ -81,9 +77,8 @@ def logits(hp):
     return model
 
 
-def squared(hp):
+def squared(_):
     """Numbers, with metrics."""
-    del hp
     model = _mlp(10, 1, "softplus")
     model.compile(
         ADAM, "mse", metrics=["RootMeanSquaredError", "mae", "mse"], weighted_metrics=["mae"]
@@ -91,33 +86,29 @@ def squared(hp):
     return model
 
 
-def absolute(hp):
+def absolute(_):
     """Numbers, by their absolute error."""
-    del hp
     model = _mlp(10, 1, None)
     model.compile(keras.optimizers.SGD(0.01), "mae", metrics=["mse"])
     return model
 
 
-def huber(hp):
+def huber(_):
     """Numbers, by Huber's loss."""
-    del hp
     model = _mlp(10, 1, None)
     model.compile(ADAM, keras.losses.Huber(delta=0.7), metrics=["mae"])
     return model
 
 
-def autoencoder(hp):
+def autoencoder(_):
     """Rows from themselves, as numbers."""
-    del hp
     model = _mlp(64, 64, "sigmoid")
     model.compile(ADAM, "mse", metrics=["mae", "accuracy"])
     return model
 
 
-def shares(hp):
+def shares(_):
     """Rows from themselves, as shares of one."""
-    del hp
     model = _mlp(64, 64, "sigmoid")
     model.compile(ADAM, "binary_crossentropy", metrics=["accuracy", "binary_accuracy", "AUC"])
     return model
@@ -132,9 +123,8 @@ def _of_digits(*hidden, optimizer=ADAM, **last):
     return model
 
 
-def normed(hp):
+def normed(_):
     """Normalisation before the activation."""
-    del hp
     return _of_digits(
         layers.Dense(20, use_bias=False),
         layers.BatchNormalization(momentum=0.8, epsilon=1e-2),
@@ -149,9 +139,8 @@ def normed(hp):
     )
 
 
-def normed_behind(hp):
+def normed_behind(_):
     """Normalisation behind the activation."""
-    del hp
     return _of_digits(
         layers.Dense(20, "relu"),
         layers.BatchNormalization(momentum=0.9),
@@ -162,23 +151,20 @@ def normed_behind(hp):
     )
 
 
-def normed_by_adam(hp):
+def normed_by_adam(_):
     """A bias before the normalisation: its gradient is what rounding leaves of zero."""
-    del hp
     return _of_digits(
         layers.Dense(20), layers.BatchNormalization(), layers.ReLU(), layers.Dropout(0.2)
     )
 
 
-def without_biases(hp):
+def without_biases(_):
     """Kernels alone."""
-    del hp
     return _of_digits(layers.Dense(20, "relu", use_bias=False), use_bias=False)
 
 
-def penalised(hp):
+def penalised(_):
     """A penalty of each layer's own."""
-    del hp
     return _of_digits(
         layers.Dense(20, "relu", kernel_regularizer=keras.regularizers.L2(0.02)),
         layers.Dense(20, "elu"),

@@ -5,15 +5,13 @@ from __future__ import annotations
 import keras
 
 
-def dense(hp):
+def dense(_):
     """A model of the extension's."""
-    del hp
     return compiled(keras.Input((64,)))
 
 
-def convolutional(hp):
+def convolutional(_):
     """No model of the extension's."""
-    del hp
     inputs = keras.Input((8, 8, 1))
     return compiled(inputs, keras.layers.Conv2D(4, 3, activation="relu"), keras.layers.Flatten())
 

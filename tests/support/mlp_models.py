@@ -24,9 +24,8 @@ def guide(hp):
     return model
 
 
-def functional(hp):
+def functional(_):
     """With Dropout between, activations as layers, and losses as objects."""
-    del hp
     inputs = keras.Input((8, 8, 1))
     x = layers.Dense(20)(layers.Flatten()(inputs))
     x = layers.Dropout(0.4)(layers.ReLU()(x))
@@ -42,9 +41,8 @@ def functional(hp):
     return model
 
 
-def logits(hp):
+def logits(_):
     """A loss that takes the sums, and a bias that does not begin at zero."""
-    del hp
     model = _stack(layers.Dense(16, activation=keras.activations.gelu, bias_initializer="ones"))
     model.pop()
     model.add(layers.Dense(10))
@@ -53,9 +51,8 @@ def logits(hp):
     return model
 
 
-def separate_softmax(hp):
+def separate_softmax(_):
     """Softmax as a layer of its own, AdamW, a function for a loss."""
-    del hp
     model = _stack(layers.Dense(16, activation="elu"), activation=None)
     model.add(layers.Activation("softmax"))
     model.compile(
@@ -66,25 +63,22 @@ def separate_softmax(hp):
     return model
 
 
-def without_metrics(hp):
+def without_metrics(_):
     """Logistic regression."""
-    del hp
     model = _stack()
     model.compile(keras.optimizers.Adagrad(0.05), SPARSE)
     return model
 
 
-def binary(hp):
+def binary(_):
     """One probability."""
-    del hp
     model = _stack(layers.Dense(8, activation="silu"), rows=(30,), outputs=1, activation="sigmoid")
     model.compile("adam", "binary_crossentropy", metrics=["accuracy"])
     return model
 
 
-def regressor(hp):
+def regressor(_):
     """Numbers."""
-    del hp
     model = _stack(layers.Dense(8, activation="softplus"), rows=(10,), outputs=1, activation=None)
     model.compile("adam", "mse", metrics=["mae"])
     return model
@@ -95,9 +89,8 @@ def plain(hidden=1):
     return _compiled(_stack(*[layers.Dense(8) for _ in range(hidden)]))
 
 
-def unknown(hp):
+def unknown(_):
     """An MLP that the extension does not know."""
-    del hp
     return _compiled(_stack(layers.Dense(8), layers.LayerNormalization()))
 
 

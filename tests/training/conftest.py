@@ -12,6 +12,7 @@ from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits
 from hpsearch.data.specs import Arrays, InputSpec, Target, Task
 from hpsearch.models.problem import Problem, Recipe
 from hpsearch.training.make import make_trainer
+from hpsearch.training.trainer import TrainerRequest
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +30,9 @@ class Given:
 
     def trainer(self, values, seed, **options):
         return make_trainer(self.problem, values, seed, self.arrays, **options)
+
+    def request(self, values=None, seed=0):
+        return TrainerRequest(self.problem, values or {}, seed, self.arrays)
 
     def replace(self, **changes):
         """The same problem under another recipe."""

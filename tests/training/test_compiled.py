@@ -14,6 +14,7 @@ from hpsearch.data.specs import Task
 from hpsearch.models.mlp import build_model
 from hpsearch.space import keras_names
 from hpsearch.space.mlp import LAYER_TYPES
+from hpsearch.training.update import Update, is_fused
 
 EPOCHS = 3
 SEED = 1
@@ -193,3 +194,26 @@ def test_regression_reports_the_targets_units(diabetes, kind, l2):
 def test_fit_equals_graph(digits):
     values = small("dropout", {"name": "adam", "use_ema": True}, l2=0.001)
     assert_equal(trainer_curve(values, digits, "fit"), trainer_curve(values, digits, "graph"))
+
+
+OTHER_FORMULAS = {
+    "amsgrad": lambda: keras.optimizers.Adam(amsgrad=True),
+    "centered": lambda: keras.optimizers.RMSprop(centered=True),
+    "lion": keras.optimizers.Lion,
+    "subclass": type("Own", (keras.optimizers.SGD,), {}),
+}
+
+
+@pytest.mark.parametrize("name", OTHER_FORMULAS)
+def test_other_formulas_stay_keras(name):
+    assert not is_fused(OTHER_FORMULAS[name]())
+
+
+def test_fused_update_is_one_kernel_a_weight():
+    """Keras still calls the method that `Update` replaces; were it renamed, nothing would."""
+    optimizer = keras.optimizers.Adam(0.01)
+    variable = keras.Variable(np.ones(3, np.float32))
+    optimizer.build([variable])
+    optimizer.update_step = None
+    Update(optimizer).apply([keras.ops.ones(3)], [variable])
+    assert optimizer.iterations.numpy() == 1

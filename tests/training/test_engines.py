@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hpsearch.native.extension import native_engines
+from hpsearch.native.network import native_engines
 
 ROOT = Path(__file__).parents[2]
 SOURCES = ROOT / "hpsearch" / "native" / "src"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hpsearch.training import kinds
+from hpsearch.training import trainer as kinds
 
 LARGE = {"hidden_layers": 2, "units": 1024, "batch_size": 1024}
 

@@ -108,18 +108,6 @@ def test_a_training_that_diverges_says_so(model, request):
     assert not np.isfinite(told["val_loss"])
 
 
-@pytest.mark.parametrize("model", ["one_hot", "normed_behind"])
-def test_a_training_goes_on_from_its_state(model, request):
-    problem = of(request, model, weighted=True)
-    whole, first, second = (problem.trainer({}, SEED) for _ in range(3))
-    curve = [whole.run_epoch() for _ in range(3)]
-    first.run_epoch()
-    second.resume(1, first.state())
-    assert [second.run_epoch() for _ in range(2)] == curve[1:]
-    for mine, theirs in zip(second.weights(), whole.weights(), strict=True):
-        np.testing.assert_array_equal(mine, theirs)
-
-
 def test_without_rows_to_validate_on(request):
     problem = of(request, "binary", weighted=True)
     arrays = problem.arrays
@@ -127,15 +115,6 @@ def test_without_rows_to_validate_on(request):
     told = dataclasses.replace(problem, arrays=arrays).trainer({}, SEED).run_epoch()
     whole = problem.trainer({}, SEED).run_epoch()
     assert told == {name: each for name, each in whole.items() if not name.startswith("val_")}
-
-
-def test_the_model_has_the_numbers_that_are_told(request):
-    problem = of(request, "normed")
-    trainer = problem.trainer({}, SEED)
-    told = [trainer.run_epoch() for _ in range(2)][-1]
-    arrays = problem.arrays
-    measured = trainer.model.evaluate(arrays.x_val, arrays.y_val, verbose=0, return_dict=True)
-    assert told["val_loss"] == pytest.approx(measured["loss"], rel=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,17 @@ def of(problem, model, *, one_hot=False):
     return dataclasses.replace(problem, recipe=recipe, target=target, arrays=arrays)
 
 
-def assert_agrees(problem):
+@pytest.mark.parametrize(
+    ("data", "model"),
+    [
+        *(("digits", model) for model in KNOWN),
+        ("cancer", "binary"),
+        ("diabetes", "regressor"),
+        ("images", "without_metrics"),
+    ],
+)
+def test_native_gives_kerass_numbers(data, model, request):
+    problem = of(request.getfixturevalue(data), model, one_hot=model == "guide")
     trainer = problem.trainer({}, SEED)
     assert trainer.kind == "native"
     for mine, theirs in zip(
@@ -43,23 +53,6 @@ def assert_agrees(problem):
         assert mine == pytest.approx(theirs, rel=1e-5)
 
 
-@pytest.mark.parametrize("model", KNOWN)
-def test_native_gives_kerass_numbers(digits, model):
-    assert_agrees(of(digits, model, one_hot=model == "guide"))
-
-
-def test_of_two_classes(cancer):
-    assert_agrees(of(cancer, "binary"))
-
-
-def test_of_numbers(diabetes):
-    assert_agrees(of(diabetes, "regressor"))
-
-
-def test_of_bytes(images):
-    assert_agrees(of(images, "without_metrics"))
-
-
 @pytest.mark.parametrize("model", mlp_models.UNKNOWN)
 def test_what_it_does_not_know_it_leaves_alone(digits, model):
     assert dense_model(mlp_models.plain(), digits.arrays, BATCH) is not None
@@ -68,13 +61,9 @@ def test_what_it_does_not_know_it_leaves_alone(digits, model):
 
 def test_the_largest_is_known(digits):
     deep = mlp_models.plain(hidden=63)
-    network, arrays = dense_model(deep, digits.arrays, BATCH)
+    network, _ = dense_model(deep, digits.arrays, BATCH)
     trainer = NativeTrainer(
-        network,
-        arrays,
-        lambda _: np.arange(len(arrays.x_train), dtype="i4"),
-        model=lambda: deep,
-        weights=deep.get_weights(),
+        network, digits.request(), model=lambda: deep, weights=deep.get_weights()
     )
     assert np.isfinite(trainer.run_epoch()["loss"])
 

@@ -11,8 +11,8 @@ from sklearn import metrics as sklearn_metrics
 from hpsearch.data.specs import Target, Task
 from hpsearch.errors import InputError
 from hpsearch.space import keras_names
-from hpsearch.training.kinds import needs_tensorflow
 from hpsearch.training.measures import KerasMetric
+from hpsearch.training.trainer import needs_tensorflow
 
 #: With the graph in the full run only.
 KINDS = ["native", pytest.param("graph", marks=pytest.mark.slow)]

@@ -14,7 +14,7 @@ import pytest
 from keras import callbacks as kc
 from user_models import transfer
 
-from hpsearch.models.frozen import frozen_base
+from hpsearch.models.faster import frozen_base
 from hpsearch.models.mlp import build_model
 from hpsearch.models.problem import Problem
 from hpsearch.training import keras_trainers

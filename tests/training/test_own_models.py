@@ -43,18 +43,6 @@ def test_a_frozen_base_is_applied_once(digits):
     assert np.isnan(trainer.run_epoch()["val_loss"])
 
 
-@pytest.mark.parametrize("model", ["convolutional", "transfer"])
-def test_a_training_goes_on_from_its_state(digits, model):
-    given = digits.replace(model=f"user_models:{model}")
-    whole = given.trainer({}, SEED)
-    curve = [whole.run_epoch() for _ in range(3)]
-    first = given.trainer({}, SEED)
-    first.run_epoch()
-    second = given.trainer({}, SEED)
-    second.resume(1, first.state())
-    assert [second.run_epoch() for _ in range(2)] == curve[1:]
-
-
 def test_early_stopping_of_a_fit_of_ones_own(digits):
     problem = digits.replace(
         model="user_models:Fitted",
@@ -116,9 +104,8 @@ def test_several_targets(digits, model):
                 assert ours[prefix + name] == pytest.approx(theirs[prefix + name], rel=2e-5)
 
 
-def two_inputs(hp):
+def two_inputs(_):
     """Takes the upper rows of an image, and places in a vocabulary."""
-    del hp
     upper = keras.Input((4, 8), name="upper")
     words = keras.Input((32,), name="words", dtype="int32")
     found = layers.Flatten()(layers.Embedding(17, 2)(words))

@@ -13,9 +13,11 @@ import pytest
 
 import hpsearch.tuners as kt
 from hpsearch.data.dataset import several_target
-from hpsearch.data.specs import ArrayPart, Arrays
+from hpsearch.data.specs import ArrayPart, Arrays, InputSpec
 from hpsearch.models.fit_arguments import request_of
+from hpsearch.models.problem import Problem
 from hpsearch.training.fit import EngineFit, FitTrainer
+from hpsearch.training.trainer import TrainerRequest
 from hpsearch.tuners.requests import dataset_of
 
 MB = 2**20
@@ -113,8 +115,10 @@ def test_fit_trains_several_targets_in_batches_of_a_map(tmp_path):
         model = TellsRows(inputs, outputs)
         model.compile("sgd", ["mse", "mae"])
         arrays = Arrays(each, y, each[:50], y[:50])
-        order = np.arange(70, dtype=np.int32)
-        trainer = FitTrainer(model, arrays, several_target(parts), 20, lambda _, o=order: o)
+        problem = Problem(None, InputSpec((16,), "float32"), several_target(parts))
+        trainer = FitTrainer(
+            model, TrainerRequest(problem, {"batch_size": 20}, 0, arrays, shuffled=False)
+        )
         curves.append([trainer.run_epoch() for _ in range(2)])
     assert curves[0] == curves[1]
     assert curves[0][0]["val_loss"] == 10

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 
 import numpy as np
+from datasets import made
 
-from hpsearch.data.loading import dataset_from_arrays
 from hpsearch.data.specs import Arrays, TrainingData
 from hpsearch.workers.shared import mapped, share
 
@@ -14,7 +14,7 @@ X = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
 
 
 def test_what_a_worker_writes_stays_with_it():
-    dataset = dataset_from_arrays(X, np.arange(40) % 2)
+    dataset = made(X, np.arange(40) % 2)
     x, y = dataset.train.x, dataset.train.y
     arrays = Arrays(x_train=x, y_train=y, x_val=x, y_val=y)
     handle = share(TrainingData(dataset.input, dataset.target, arrays))
@@ -29,7 +29,7 @@ def test_what_a_worker_writes_stays_with_it():
 
 
 def test_arrays_in_files_are_mapped_from_there(tmp_path):
-    dataset = dataset_from_arrays(X, np.arange(40) % 2)
+    dataset = made(X, np.arange(40) % 2)
     x = np.random.default_rng(0).random((1000, 50), dtype=np.float32)
     np.save(tmp_path / "x.npy", x)
     given = np.load(tmp_path / "x.npy", mmap_mode="r")
