@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -108,6 +107,26 @@ def draw_variance(scores: Floats, overlap: float = 0.0) -> Variance:
     return Variance(value * (1 + count * overlap), count - 1)
 
 
+def draw_effect(
+    first: Floats, second: Floats, overlap: float = 0.0, *, same: bool
+) -> Variance | None:
+    """Return the variance of the difference of two tables' means that is due to the draws.
+
+    Args:
+        first, second: `(n_configs, n_draws)`, as for `draw_variance`.
+        overlap: As for `draw_variance`.
+        same: Whether the columns of both are the same draws.
+
+    Returns:
+        None if a table has one draw, because it does not show the effect of another.
+    """
+    if min(first.shape[1], second.shape[1]) < 2:
+        return None
+    if same:
+        return draw_variance(first - second, overlap)
+    return draw_variance(first, overlap) + draw_variance(second, overlap)
+
+
 def config_variance(means: Floats, clusters: npt.NDArray[Any] | None = None) -> Variance:
     """Return the variance of the mean over configs that is due to the configs.
 
@@ -160,86 +179,32 @@ def _interval(difference: float, parts: Sequence[Variance], scale: float) -> Est
     return Estimate(difference, difference - half, difference + half, p_value)
 
 
-def _crossed(
-    means: Floats, clusters: npt.NDArray[Any] | None, draws: Variance | None, scale: float
+def mean_difference(
+    gains: Floats,
+    draws: Variance | None,
+    clusters: npt.NDArray[Any] | None = None,
+    scale: float = 1.0,
 ) -> Estimate:
-    """Estimate the mean over configs, with the variance of both configs and draws.
+    """Estimate the mean difference of configs that both tables have.
 
     Source: Cameron, Gelbach and Miller (2011), Robust inference with multiway clustering. Their
     third term, the variance of the intersection, is not subtracted: with few draws the difference
     is often too small.
-    """
-    mean, alike = float(means.mean()), clusters is not None and not np.ptp(clusters)
-    if draws is None or (len(means) > 1 and alike):
-        return Estimate(zero_if_rounding(mean, scale))
-    # A single config stands for itself.
-    parts = (draws,) if len(means) == 1 else (config_variance(means, clusters), draws)
-    return _interval(mean, parts, scale)
-
-
-def paired_difference(
-    differences: Floats,
-    clusters: npt.NDArray[Any] | None = None,
-    *,
-    overlap: float = 0.0,
-    scale: float = 1.0,
-) -> Estimate:
-    """Estimate the mean difference of configs that both tables have with the same draws.
-
-    With one draw there is no interval, because it does not show the effect of another.
 
     Args:
-        differences: `(n_configs, n_draws)`, NaN where a score is missing; each row has one.
+        gains: The difference of each config, `(n_configs,)`.
+        draws: The result of `draw_effect`; without it there is no interval.
         clusters: As for `config_variance`.
-        overlap: As for `draw_variance`.
         scale: The size of the scores, which decides how much is rounding.
     """
-    if not differences.size:
+    if not len(gains):
         return Estimate()
-    means = np.nanmean(differences, axis=1)
-    draws = draw_variance(differences, overlap) if differences.shape[1] > 1 else None
-    return _crossed(means, clusters, draws, scale)
-
-
-def unpaired_difference(
-    first: Floats,
-    second: Floats,
-    clusters: npt.NDArray[Any] | None = None,
-    *,
-    overlap: float = 0.0,
-    scale: float = 1.0,
-) -> Estimate:
-    """Estimate the mean difference of configs that both tables have with other draws.
-
-    There is no interval unless both tables have two draws or more.
-
-    Args:
-        first, second: The scores of the same configs, `(n_configs, n_draws)`, as for
-            `paired_difference`.
-        clusters, overlap, scale: As for `paired_difference`.
-    """
-    if not first.size or not second.size:
-        return Estimate()
-    means = np.nanmean(first, axis=1) - np.nanmean(second, axis=1)
-    draws = None
-    if min(first.shape[1], second.shape[1]) > 1:
-        draws = draw_variance(first, overlap) + draw_variance(second, overlap)
-    return _crossed(means, clusters, draws, scale)
-
-
-def config_difference(
-    differences: Floats, clusters: npt.NDArray[Any] | None = None, *, scale: float = 1.0
-) -> Estimate:
-    """Estimate the mean difference of configs whose noise is independent of each other.
-
-    Args:
-        differences: The mean difference of each config, `(n_configs,)`.
-        clusters, scale: As for `paired_difference`.
-    """
-    if not len(differences):
-        return Estimate()
-    draws = Variance(0.0, math.inf) if len(differences) > 1 else None
-    return _crossed(differences, clusters, draws, scale)
+    mean, alike = float(gains.mean()), clusters is not None and not np.ptp(clusters)
+    if draws is None or (len(gains) > 1 and alike):
+        return Estimate(zero_if_rounding(mean, scale))
+    # A single config stands for itself.
+    parts = (draws,) if len(gains) == 1 else (config_variance(gains, clusters), draws)
+    return _interval(mean, parts, scale)
 
 
 def mean_interval(scores: Floats, overlap: float = 0.0, *, scale: float | None = None) -> Estimate:
@@ -248,7 +213,7 @@ def mean_interval(scores: Floats, overlap: float = 0.0, *, scale: float | None =
     Args:
         scores: `(n_draws,)`.
         overlap: As for `draw_variance`.
-        scale: As for `paired_difference`; by default the size of these scores.
+        scale: As for `mean_difference`; by default the size of these scores.
     """
     if len(scores) < 2:
         return Estimate(float(scores.mean()) if len(scores) else None)
@@ -283,40 +248,28 @@ def selection_luck(scores: Floats) -> float | None:
 _SPREADS_DIFFER = 0.2
 
 
-@lru_cache(maxsize=256)
-def _tails(count: int, others: int) -> Floats:
-    """Return the probabilities that the r best of all configs are all among the `count` of a table.
+def _depth(means: Floats, others: int, scale: float) -> Callable[[float], float]:
+    """Return how far the expected best may lie below the best, by the one-sided level.
 
-    Returns:
-        `(count,)`, for r = 1, 2, ..., strictly falling.
+    Args:
+        means: One table's configs.
+        others: The number of the other table's.
+        scale: As for `mean_difference`.
     """
     from scipy import stats  # slow to import
 
-    ranks = np.arange(1, count + 1)
+    gaps = means.max() - np.sort(means)[::-1]
+    gaps[np.abs(gaps) <= _ROUNDING * scale] = 0.0
+    count, ranks = len(means), np.arange(1, len(means) + 1)
+    # The probabilities that the r best of all configs are all of this table, strictly falling.
     tails: Floats = stats.hypergeom.pmf(ranks, count + others, count, ranks)
-    tails.flags.writeable = False
-    return tails
 
-
-@dataclass(frozen=True)
-class _Side:
-    """One table's configs.
-
-    Attributes:
-        gaps: The distance of each config below the best, `(n,)`, rising from 0.
-        tails: The result of `_tails`, `(n,)`.
-    """
-
-    gaps: Floats
-    tails: Floats
-
-    def depth(self, level: float) -> float:
-        """Return how far the expected best may lie below the best, at a one-sided level."""
-        if level >= self.tails[0]:
+    def depth(level: float) -> float:
+        if level >= tails[0]:
             return 0.0
-        if level < self.tails[-1]:
-            return math.inf
-        return float(np.interp(level, self.tails[::-1], self.gaps[::-1]))
+        return float(np.interp(level, tails[::-1], gaps[::-1])) if level >= tails[-1] else math.inf
+
+    return depth
 
 
 def best_difference(
@@ -341,12 +294,12 @@ def best_difference(
     difference = zero_if_rounding(float(first.max() - second.max()), scale)
     if draws is None:
         return Estimate(difference)
-    sides = (_side(first, len(second), scale), _side(second, len(first), scale))
+    sides = (_depth(first, len(second), scale), _depth(second, len(first), scale))
     alike = _spread_alike(first, second)
 
     def reach(level: float) -> tuple[float, float]:
         """How far the interval of a two-sided level reaches below and above."""
-        depths = [side.depth(level / 2) for side in sides]
+        depths = [depth(level / 2) for depth in sides]
         below, above = depths if alike else [max(depths)] * 2
         half = _half(level, (draws,))
         return math.hypot(below, half), math.hypot(above, half)
@@ -360,12 +313,6 @@ def best_difference(
     return Estimate(
         difference, zero_if_rounding(low, scale), zero_if_rounding(high, scale), p_value
     )
-
-
-def _side(means: Floats, others: int, scale: float) -> _Side:
-    gaps = means.max() - np.sort(means)[::-1]
-    gaps[np.abs(gaps) <= _ROUNDING * scale] = 0.0
-    return _Side(gaps, _tails(len(means), others))
 
 
 def _spread_alike(first: Floats, second: Floats) -> bool:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import html
+import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from hpsearch.store.cells import text_of
-from hpsearch.wording import plain, printable
+from hpsearch.wording import duration, plain, printable
 
 Spec = dict[str, Any]
 
@@ -66,7 +67,7 @@ THEMES: dict[str, dict[str, Any]] = {
         "lines": _DARK_SCALE,
     },
 }
-_COLOUR_KEYS = frozenset({"color", "colorscale", "fillcolor", "bgcolor", "bordercolor", "colorway"})
+_COLOUR_KEYS = frozenset({"color", "fillcolor", "bgcolor"})
 
 
 def line_colour(share: float) -> str:
@@ -120,26 +121,13 @@ def template(theme: str) -> Spec:
 
 def with_theme(spec: Spec, theme: str) -> Spec:
     """A figure with a theme's colours in place of their names."""
-    return dict(_replaced(spec, colour_names(theme)))
+    colours = colour_names(theme)
 
+    def coloured(part: dict[str, Any]) -> dict[str, Any]:
+        names = {key: part[key] for key in _COLOUR_KEYS & part.keys()}
+        return part | {key: colours.get(name, name) for key, name in names.items()}
 
-def _replaced(part: Any, colours: Mapping[str, Any]) -> Any:
-    if isinstance(part, dict):
-        return {
-            key: _coloured(value, colours) if key in _COLOUR_KEYS else _replaced(value, colours)
-            for key, value in part.items()
-        }
-    if isinstance(part, list):
-        return [_replaced(item, colours) for item in part]
-    return part
-
-
-def _coloured(value: Any, colours: Mapping[str, Any]) -> Any:
-    if isinstance(value, str):
-        return colours.get(value, value)
-    if isinstance(value, list):
-        return [_coloured(item, colours) for item in value]
-    return _replaced(value, colours)
+    return dict(json.loads(json.dumps(spec), object_hook=coloured))
 
 
 #: Share of the trials drawn as learning curves that are the best.
@@ -175,16 +163,10 @@ def value_text(value: Any) -> str:
     return plain(float(value)) if numeric and not np.isnan(value) else text_of(value)
 
 
-def duration(seconds: float) -> str:
-    """Format seconds: 0.3 s, 42 s, 3:20 min or 1:03:20 h."""
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    minutes, left = divmod(whole, 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{left:02d} h" if hours else f"{minutes}:{left:02d} min"
+def training_time(seconds: float) -> str:
+    """Format seconds with their unit: 0.3 s, 42 s, 3:20 min or 1:03:20 h."""
+    text = f"{seconds:.1f} s" if seconds < 10 else duration(seconds)
+    return text + {0: "", 1: " min", 2: " h"}[text.count(":")]
 
 
 def spread(count: int, most: int) -> list[int]:
@@ -192,6 +174,25 @@ def spread(count: int, most: int) -> list[int]:
     if count <= most:
         return list(range(count))
     return sorted({round(i * (count - 1) / (most - 1)) for i in range(most)})
+
+
+def trace(mode: str, x: Iterable[Any], y: Iterable[Any], **look: Any) -> dict[str, Any]:
+    """A Plotly trace of points, `markers`, or of the `lines` between them."""
+    places = {"x": [*map(rounded, x)], "y": [*map(rounded, y)]}
+    return {"type": "scatter", "mode": mode, **places, **look}
+
+
+def band(x: Iterable[Any], low: Iterable[Any], high: Iterable[Any], **look: Any) -> dict[str, Any]:
+    """A filled band between two lines."""
+    there, back = list(x), list(low)
+    look |= {"fill": "toself", "line": {"width": 0}, "hoverinfo": "skip"}
+    return trace("lines", [*there, *there[::-1]], [*high, *back[::-1]], **look)
+
+
+def guide(x: Sequence[Any], y: Sequence[Any]) -> dict[str, Any]:
+    """A dashed line to compare points with."""
+    line = {"color": "@muted", "width": 1.5, "dash": "dash"}
+    return trace("lines", x, y, line=line, hoverinfo="skip")
 
 
 def error_bars(below: Iterable[float], above: Iterable[float]) -> Spec:
@@ -229,13 +230,10 @@ def number_axis(title: str, values: npt.ArrayLike = ()) -> dict[str, Any]:
     if limits is not None:
         axis["range"] = limits
     shown = np.asarray(values if limits is None else limits, dtype=np.float64)
-    return axis | ({"exponentformat": exponent_format(shown)} if shown.size else {})
-
-
-def exponent_format(values: npt.NDArray[np.float64]) -> str:
-    """Plotly's format for the ticks of these values: `e` with an exponent, `none` without."""
-    largest = np.abs(values[np.isfinite(values)]).max(initial=0.0)
-    return "e" if largest < _SMALL or largest >= _LARGE else "none"
+    if shown.size:
+        largest = np.abs(shown[np.isfinite(shown)]).max(initial=0.0)
+        axis["exponentformat"] = "e" if largest < _SMALL or largest >= _LARGE else "none"
+    return axis
 
 
 def robust_range(values: npt.ArrayLike) -> list[float] | None:

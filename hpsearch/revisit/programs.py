@@ -22,7 +22,6 @@ from hpsearch.space.space import Kind
 from hpsearch.spec.yaml import read_yaml
 from hpsearch.store.derived import best_execution
 from hpsearch.store.directory import ResultsDirectory
-from hpsearch.store.facts import Facts
 from hpsearch.store.provenance import program_recipe
 from hpsearch.store.store import Store
 from hpsearch.training.subjects import Job
@@ -63,22 +62,25 @@ class StoredProgram:
             raise InputError(f"{self.where.path}: there is no {which}")
         return named[0]
 
-    def program(self, trials: Path) -> UserProgram:
-        """Return the program, set up for trials in a directory."""
+    def command_line(self, which: Which) -> str:
+        """Return the command line of an execution, for a shell.
+
+        Raises:
+            InputError: No execution matches.
+        """
+        execution = self.find(which)
         around = {name: users_value(name) for name in ENVIRONMENT}
-        return self.sweep.run_of(str(trials.absolute()), around)
+        program = self.sweep.run_of(str(self.where.trials.absolute()), around)
+        return program.shell_line(execution.config.values, execution.seed, execution.trial)
 
 
 def holds_program(directory: Path) -> bool:
     """Check if the results of a directory are those of a program."""
-    return _facts(ResultsDirectory(directory)).kind is Kind.PROGRAM
-
-
-def _facts(where: ResultsDirectory) -> Facts:
+    where = ResultsDirectory(directory)
     if not where.store.exists():
-        return Facts({})
+        return False
     with Store(where.store, read_only=True) as store:
-        return store.facts()
+        return store.facts().kind is Kind.PROGRAM
 
 
 def open_program(directory: Path) -> StoredProgram:

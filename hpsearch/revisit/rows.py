@@ -33,9 +33,6 @@ from hpsearch.tuner.best_model import Retrainer, Weights, one_worker
 from hpsearch.workers.calls import PREDICTED, REGULARISATION, answers, evaluate_rows
 from hpsearch.workers.protocol import Call
 
-Say = Callable[[str], None]
-
-
 #: Most executions to name in an error message.
 _MOST_NAMED = 6
 
@@ -71,6 +68,7 @@ class StoredRun:
         sweep: The stored sweep.
         results: By execution.
         trust: Functions that may run, as `package.module:name`.
+        say: Receives a line about each slow step.
     """
 
     where: ResultsDirectory
@@ -79,7 +77,8 @@ class StoredRun:
     recipe: Recipe
     executions: Sequence[Execution]
     results: Mapping[int, ExecutionResult]
-    trust: frozenset[str] = frozenset()
+    trust: frozenset[str]
+    say: Callable[[str], None]
 
     def scored(self, which: Which) -> tuple[Execution, ExecutionResult]:
         """Return the best of the executions that `which` names, and its result.
@@ -140,7 +139,7 @@ class StoredRun:
             yield Retrainer(executor, self.recipe, rows, check)
 
     def weights(
-        self, retrainer: Retrainer, execution: Execution, result: ExecutionResult, say: Say
+        self, retrainer: Retrainer, execution: Execution, result: ExecutionResult
     ) -> Weights:
         """Return the row's weights: the kept ones, or those of a repeated training.
 
@@ -151,7 +150,7 @@ class StoredRun:
             kept = store.weights(execution.number)
         if kept is not None:
             return kept
-        say(f"{execution.label}: its weights were not kept; training it again")
+        self.say(f"{execution.label}: its weights were not kept; training it again")
         try:
             return retrainer.weights(execution, result)
         except RefusedError as error:
@@ -169,18 +168,31 @@ def _log(where: ResultsDirectory) -> Iterator[IO[Any]]:
         yield log
 
 
-def open_run(directory: Path, load: Loader | None = None, trust: Collection[str] = ()) -> StoredRun:
-    """Open a results directory and load its data.
+@dataclass(frozen=True)
+class Source:
+    """A results directory, and how to go back to its models.
 
-    Args:
-        load: Loads the rows; None reads the sweep's `data:`.
+    Attributes:
+        load: Loads rows that were in memory; None reads the sweep's `data:`.
         trust: Functions that may run if the directory names them, as `package.module:name`.
+        say: Receives a line about each slow step.
+    """
+
+    directory: Path
+    load: Loader | None = None
+    trust: Collection[str] = ()
+    say: Callable[[str], None] = lambda _: None
+
+
+def open_run(source: Source) -> StoredRun:
+    """Open a results directory and load its data.
 
     Raises:
         InputError: There are no results, or the data cannot be read.
-        RefusedError: The store is damaged, the data has changed, or it names other functions.
+        RefusedError: The store is damaged, the data has changed, or the directory names functions
+            that are not trusted.
     """
-    may_run = trusted(trust)
+    directory, load, may_run = source.directory, source.load, trusted(source.trust)
     where = ResultsDirectory(directory)
     where.require_store()
     with Store(where.store, read_only=True) as store:
@@ -206,7 +218,7 @@ def open_run(directory: Path, load: Loader | None = None, trust: Collection[str]
         )
     require_unchanged(facts.identity, identify(sweep, dataset, recipe), str(directory))
     recipe = replace(recipe, asked=facts.asked)
-    return StoredRun(where, sweep, dataset, recipe, executions, results, may_run)
+    return StoredRun(where, sweep, dataset, recipe, executions, results, may_run, source.say)
 
 
 def _called(sweep: Sweep, load: Loader | None) -> dict[str, str]:
@@ -222,35 +234,21 @@ def _called(sweep: Sweep, load: Loader | None) -> dict[str, str]:
     return roles
 
 
-def export_model(
-    directory: Path,
-    out: Path,
-    which: Which = Which(),
-    say: Say = lambda _: None,
-    load: Loader | None = None,
-    *,
-    trust: Collection[str] = (),
-) -> Execution:
+def export_model(source: Source, out: Path, which: Which) -> Execution:
     """Write a trial's model, preprocessing included, over an earlier file.
-
-    Args:
-        which: The trial, or an execution of it; by default its best one.
-        say: Receives a line about slow steps.
-        load, trust: As for `open_run`.
 
     Returns:
         Its execution.
 
     Raises:
         InputError: There is no such trial, it has no score, or Keras cannot write the path.
-        RefusedError: The data has changed, the training did not reach the row's score again, or
-            the directory names functions that are not trusted.
+        RefusedError: As for `open_run`, or the training did not reach the row's score again.
     """
     _require_writable(out)
-    run = open_run(directory, load, trust)
+    run = open_run(source)
     execution, result = run.scored(which)
     with run.retrainer(execution) as retrainer:
-        weights = run.weights(retrainer, execution, result, say)
+        weights = run.weights(retrainer, execution, result)
         error = retrainer.write(out, execution, weights)
     if error:
         raise InputError(f"{out}: the model cannot be written: {error}")
@@ -258,26 +256,19 @@ def export_model(
 
 
 @contextmanager
-def model_file(
-    directory: Path,
-    which: Which = Which(),
-    say: Say = lambda _: None,
-    load: Loader | None = None,
-    *,
-    trust: Collection[str] = (),
-) -> Iterator[Path]:
+def model_file(source: Source, which: Which) -> Iterator[Path]:
     """Yield a trial's model file: best.keras, or an exported file that the context removes.
 
     Raises:
         InputError, RefusedError: As for `export_model`.
     """
-    best = ResultsDirectory(directory).model
+    best = ResultsDirectory(source.directory).model
     if which == Which() and best.exists():
         yield best
         return
     with tempfile.TemporaryDirectory(prefix="hpsearch-") as scratch:
         exported = Path(scratch) / best.name
-        export_model(directory, exported, which, say, load, trust=trust)
+        export_model(source, exported, which)
         yield exported
 
 
@@ -328,19 +319,14 @@ class Reproduction:
         return None
 
 
-def reproduce_trial(
-    directory: Path, which: Which, load: Loader | None = None, trust: Collection[str] = ()
-) -> Reproduction:
+def reproduce_trial(source: Source, which: Which) -> Reproduction:
     """Train a trial again from its row alone, for as many epochs as before.
-
-    Args:
-        load, trust: As for `open_run`.
 
     Raises:
         InputError: There is no such trial, or it has no score.
-        RefusedError: The data has changed, or the directory names functions that are not trusted.
+        RefusedError: As for `open_run`.
     """
-    run = open_run(directory, load, trust)
+    run = open_run(source)
     execution, result = run.scored(which)
     with run.retrainer(execution) as retrainer:
         again = retrainer.train(execution, len(result.curve))
@@ -356,39 +342,24 @@ _RESAMPLES = 9_999
 Floats = npt.NDArray[np.float64]
 
 
-def evaluate_trial(
-    directory: Path,
-    split: str,
-    which: Which = Which(),
-    say: Say = lambda _: None,
-    load: Loader | None = None,
-    *,
-    trust: Collection[str] = (),
-) -> Evaluation:
+def evaluate_trial(source: Source, split: str, which: Which) -> Evaluation:
     """Evaluate a trial's model on a split; record the evaluation before returning it.
-
-    Args:
-        split: `train`, `validation` or `test`.
-        which: The trial, or an execution of it; by default its best one.
-        say: Receives a line about slow steps, or about the model that is evaluated.
-        load, trust: As for `open_run`.
 
     Raises:
         InputError: There is no such trial or split, or the trial has no score.
-        RefusedError: Another run holds the directory, it cannot be written, the data has changed,
-            the training did not reach the row's score again, or the directory names functions
-            that are not trusted.
+        RefusedError: As for `export_model`; or another run holds the directory, or it cannot be
+            written.
     """
     if split not in SPLITS:
         raise InputError(f"split: must be one of {', '.join(SPLITS)}, not {split!r}")
-    run = open_run(directory, load, trust)
+    run = open_run(source)
     execution, result = run.scored(which)
     rows = _rows_of(run, split, execution)
     if split == "train" or (split == "validation" and run.sweep.data.train_on != "train"):
-        say(f"{execution.label} was trained on these rows, so that the scores are too good")
-    with _held(directory) as held:
+        source.say(f"{execution.label} was trained on these rows, so that the scores are too good")
+    with _held(source.directory) as held:
         with run.retrainer(execution) as retrainer:
-            weights = run.weights(retrainer, execution, result, say)
+            weights = run.weights(retrainer, execution, result)
             arrays = _measured(run, retrainer, execution, weights, rows)
         measured = _intervals(arrays, len(rows))
         scored = run.recipe.metric.removeprefix("val_")
@@ -494,26 +465,23 @@ def mean_interval(values: Floats) -> Measurement:
         return Measurement(mean)
     if np.ptp(values) == 0:
         return Measurement(mean, mean, mean, "bootstrap")
+    from scipy import stats  # slow to import
+
     few = len(values) <= _MOST_BOOTSTRAPPED
-    low, high = _bootstrap(values) if few else _student(values)
+    test = _bootstrapped(values) if few else stats.ttest_1samp(values, 0.0)
+    low, high = test.confidence_interval if few else test.confidence_interval(_CONFIDENCE)
     if not np.isfinite([low, high]).all():
         return Measurement(mean)
     return Measurement(mean, float(low), float(high), "bootstrap" if few else "t")
 
 
-def _student(values: Floats) -> tuple[float, float]:
-    from scipy.stats import ttest_1samp  # slow to import
-
-    return ttest_1samp(values, 0.0).confidence_interval(_CONFIDENCE)  # type: ignore[no-any-return]
-
-
-def _bootstrap(values: Floats) -> tuple[float, float]:
+def _bootstrapped(values: Floats) -> Any:
     from scipy.stats import DegenerateDataWarning, bootstrap  # slow to import
 
     with warnings.catch_warnings():
         # The interval is then NaN, which `mean_interval` leaves out.
         warnings.simplefilter("ignore", DegenerateDataWarning)
-        result = bootstrap(
+        return bootstrap(
             (values,),
             np.mean,
             confidence_level=_CONFIDENCE,
@@ -521,4 +489,3 @@ def _bootstrap(values: Floats) -> tuple[float, float]:
             batch=_RESAMPLES // 10,
             rng=np.random.default_rng(0),
         )
-    return result.confidence_interval  # type: ignore[no-any-return]

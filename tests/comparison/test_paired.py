@@ -9,13 +9,14 @@ import pytest
 from scipy import stats
 
 from hpsearch.comparison.estimates import (
+    Estimate,
     Variance,
-    config_difference,
     config_variance,
+    draw_effect,
     draw_variance,
+    holm,
+    mean_difference,
     mean_interval,
-    paired_difference,
-    unpaired_difference,
 )
 
 
@@ -23,6 +24,16 @@ def crossed(rng, configs, draws, *, config=0.0, draw=0.0, noise=0.01):
     """Scores with effects of configs and draws, `(configs, draws)`."""
     effects = config * rng.standard_normal((configs, 1)) + draw * rng.standard_normal(draws)
     return effects + noise * rng.standard_normal((configs, draws))
+
+
+def paired_difference(differences):
+    draws = draw_effect(differences, np.zeros_like(differences), same=True)
+    return mean_difference(np.nanmean(differences, axis=1), draws)
+
+
+def unpaired_difference(first, second):
+    draws = draw_effect(first, second, same=False)
+    return mean_difference(first.mean(axis=1) - second.mean(axis=1), draws)
 
 
 def test_each_part_has_the_quantile_of_its_own_freedom():
@@ -47,7 +58,7 @@ def test_one_draw_has_no_interval():
     assert math.isnan(found.p_value)
     other = unpaired_difference(np.ones((3, 4)), np.zeros((3, 1)))
     assert (other.difference, other.bounded) == (1.0, False)
-    assert paired_difference(np.empty((0, 3))).difference is None
+    assert mean_difference(np.empty(0), None).difference is None
     single = paired_difference(np.array([[0.1, 0.2, 0.15]]))
     assert single == mean_interval(np.array([0.1, 0.2, 0.15]))
 
@@ -73,10 +84,11 @@ def test_unequal_clusters_keep_the_mean_over_configs():
     assert config_variance(gains, clusters) == Variance(
         pytest.approx(3 / 2 * (sums**2).sum() / 36), 2
     )
-    found = config_difference(gains)
+    independent = Variance(0.0, math.inf)
+    found = mean_difference(gains, independent)
     expected = stats.ttest_1samp(gains, 0.0)
     assert found.p_value == pytest.approx(expected.pvalue)
-    assert not config_difference(gains[:2], clusters[:2]).bounded
+    assert not mean_difference(gains[:2], independent, clusters[:2]).bounded
 
 
 def test_missing_scores_weigh_nothing():
@@ -125,3 +137,24 @@ def test_the_interval_holds_the_truth_whatever_the_seed_does(draws, draw, paired
             found = unpaired_difference(one, other)
         held += found.low <= 0.0 <= found.high
     assert held / 600 >= 0.93
+
+
+def test_holm_by_its_textbook():
+    # Smallest times four, second times three, and so on, never less than the one before.
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.5, 0.9]) == [1.0, 1.0]
+    assert holm([0.2]) == [0.2]
+    assert holm([]) == []
+
+
+def test_holm_leaves_out_what_was_not_tested():
+    adjusted = holm([0.01, math.nan, 0.04])
+    assert adjusted[::2] == pytest.approx([0.02, 0.04])
+    assert math.isnan(adjusted[1])
+
+
+def test_an_estimate_of_nothing_excludes_nothing():
+    assert not Estimate().excludes_zero
+    assert not Estimate(0.0, 0.0, 0.0, 1.0).excludes_zero
+    assert Estimate(0.2, 0.1, 0.3).excludes_zero
+    assert Estimate(-0.2, -0.3, -0.1).excludes_zero
