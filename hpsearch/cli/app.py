@@ -119,15 +119,15 @@ def run(
     ] = False,
 ) -> None:
     """Run a sweep; run it again to train only what has no row yet."""
-    from hpsearch.programs.loading import load_any
     from hpsearch.progress.display import make_display
+    from hpsearch.spec.sweep import load_sweep
     from hpsearch.tuner.run import run_sweep
     from hpsearch.tuner.settings import Settings
 
     overrides = list(set_ or [])
     if engine is not None:
         overrides.append(f"execution.engine={engine}")
-    loaded = load_any(sweep, overrides, with_data=True)
+    loaded = load_sweep(sweep, overrides, with_data=True)
     settings = Settings(
         out=out,
         workers=workers,
@@ -165,14 +165,9 @@ def plan(
 ) -> None:
     """Print what a run would train, and about how long it would take."""
     from hpsearch.cli.plan import print_plan
-    from hpsearch.cli.programs import print_program_plan
-    from hpsearch.programs.loading import load_any
-    from hpsearch.programs.sweep import ProgramSweep
+    from hpsearch.spec.sweep import load_sweep
 
-    loaded = load_any(sweep, set_ or (), with_data=True)
-    if isinstance(loaded, ProgramSweep):
-        print_program_plan(loaded, out, make_console())
-        return
+    loaded = load_sweep(sweep, set_ or (), with_data=True)
     print_plan(loaded, out, workers, make_console(), measure=measure)
 
 
@@ -462,8 +457,7 @@ def init(
     ),
 ) -> None:
     """Write a commented sweep file to start from, and the schema for editors."""
-    from hpsearch.programs.schema import file_schema
-    from hpsearch.spec.dump import SCHEMA_NAME, STARTER
+    from hpsearch.spec.dump import SCHEMA_NAME, STARTER, file_schema
 
     target = path / "sweep.yaml" if path.is_dir() else path
     schema = target.with_name(SCHEMA_NAME)
@@ -482,7 +476,7 @@ def init(
 @app.command()
 def schema() -> None:
     """Print the JSON Schema of a sweep file, of models or of a program."""
-    from hpsearch.programs.schema import file_schema
+    from hpsearch.spec.dump import file_schema
 
     typer.echo(json.dumps(file_schema(), indent=2))
 

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.console import Console
 
-from hpsearch.cli.programs import parameter_line
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.loading import load_dataset
 from hpsearch.data.specs import InputSpec, n_features
 from hpsearch.errors import RefusedError
 from hpsearch.machine import cores
 from hpsearch.models.problem import Problem, Recipe
+from hpsearch.programs.fingerprint import code_lines
 from hpsearch.progress.display import duration, line_printer
 from hpsearch.search.draws import FIXED_METHODS, draws
 from hpsearch.search.strategy import PRIOR
+from hpsearch.space.distributions import Drawn
 from hpsearch.space.execution import Execution, ExecutionResult, Training
-from hpsearch.spec.sweep import Sweep
+from hpsearch.space.space import Choices, Parameter, Range
+from hpsearch.spec.checks import MOST_POINTS
+from hpsearch.spec.sweep import AnySweep, ProgramSweep, Sweep
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.provenance import make_recipe
 from hpsearch.store.store import Store
@@ -33,9 +36,13 @@ from hpsearch.tuner.planning import Summary, Trials, group, summarize, tally
 from hpsearch.tuner.search import Search, strategy_of
 from hpsearch.wording import counted, have_results
 
+_MOST_VALUES = 6
+#: Most trials to count of a search that only time ends.
+_MOST_DRAWN = 1_000
+
 
 def print_plan(
-    sweep: Sweep, out: Path | None, workers: int | None, console: Console, *, measure: bool
+    sweep: AnySweep, out: Path | None, workers: int | None, console: Console, *, measure: bool
 ) -> None:
     """Print the plan of a run of `sweep`.
 
@@ -46,48 +53,83 @@ def print_plan(
         DataError: The data cannot be used.
     """
     say = line_printer(console)
-    custom = isinstance(sweep.model, str)
+    where = ResultsDirectory(out or Path("experiments") / sweep.name)
+    if isinstance(sweep, ProgramSweep):
+        lines = _program_plan(sweep, where)
+    else:
+        lines = _model_plan(sweep, where, workers, measure=measure)
+    for line in lines:
+        say(line)
+
+
+def _head(sweep: AnySweep, subject: str) -> Iterator[str]:
+    yield f"sweep {sweep.name}: {subject}"
+    for warning in sweep.warnings:
+        yield f"warning: {warning}"
+
+
+def _program_plan(sweep: ProgramSweep, where: ResultsDirectory) -> Iterator[str]:
+    yield from _head(sweep, f"a program, {sweep.metric.direction} {sweep.metric.name}")
+    program = sweep.run_of(str(where.trials.absolute()))
+    yield from code_lines(program)
+    yield from map(_parameter_line, sweep.space.parameters)
+    search, (stored, results) = Search.of(sweep), _stored(where)
+    planned = _planned(search, stored)
+    if planned.all and search.method.name in FIXED_METHODS:
+        done = [each for each in planned.executions if each.number in results]
+        yield from _counts(planned.executions, done)
+    else:
+        yield _open_end(search)
+    if planned.executions:
+        first = planned.executions[0]
+        line = program.shell_line(first.config.values, first.seed, first.trial)
+        yield f"trial {first.trial}    {line}"
+
+
+def _model_plan(
+    sweep: Sweep, where: ResultsDirectory, workers: int | None, *, measure: bool
+) -> Iterator[str]:
     dataset = load_dataset(sweep.data)
     target, features = dataset.target, n_features(dataset.input)
-    where = ResultsDirectory(out or Path("experiments") / sweep.name)
-    search = plan_search(sweep)
-    say(
-        f"sweep {sweep.name}: {dataset.name}, {len(dataset.train):,} training and "
-        f"{len(dataset.validation):,} validation rows, {features:,} features, {target.task}"
+    custom = isinstance(sweep.model, str)
+    search, recipe = plan_search(sweep), make_recipe(sweep, target.task)
+    yield from _head(
+        sweep,
+        f"{dataset.name}, {len(dataset.train):,} training and {len(dataset.validation):,} "
+        f"validation rows, {features:,} features, {target.task}",
     )
-    for warning in sweep.warnings:
-        say(f"warning: {warning}")
     if custom:
-        say(f"{sweep.model} asks for")
-        for parameter in search.space.parameters:
-            say(parameter_line(parameter))
-    limit = sweep.budget.trials if sweep.budget else None
+        yield f"{sweep.model} asks for"
+        yield from map(_parameter_line, search.space.parameters)
     if search.method.name not in FIXED_METHODS:
-        trials_text = "as many as fit into budget.time" if limit is None else f"{limit:,} at most"
-        name = sweep.method.name
-        say(f"trials     {trials_text}; {name} chooses them by the scores of earlier ones")
+        yield _open_end(search)
         if not where.store.exists():
-            for line in _from_prior(search, make_recipe(sweep, target.task)):
-                say(line)
+            yield from _from_prior(search, recipe)
         return
     stored, results = _stored(where)
-    executions = _executions(sweep, search, limit, stored)
-    done = _answered(executions, make_recipe(sweep, target.task), stored, results)
+    planned = _planned(search, stored)
+    executions = planned.executions
+    done = _answered(executions, recipe, stored, results)
     trainings = group(executions, answered={each.number for each in done})
+    yield from _counts(executions, done)
     if custom:
-        lines = [
-            *_counts(tally(executions, trainings), executions, done),
-            "time       unknown: the models are your own",
-        ]
-    else:
-        summary = summarize(executions, trainings, features, target.outputs)
-        asked = workers or sweep.execution.workers
-        count = cores() if asked == "auto" else int(asked)
-        estimate = _estimate(sweep, dataset, trainings, count, measure=measure)
-        lines = [*_counts(summary, executions, done), *_costs(summary, estimate, count)]
-        if search.method.name == "random" and limit is None:
-            lines.append("only budget.time ends this search: the figures are of its first trials")
-    say("\n".join(lines))
+        yield from _shared(tally(executions, trainings))
+        yield "time       unknown: the models are your own"
+        return
+    summary = summarize(executions, trainings, features, target.outputs)
+    asked = workers or sweep.execution.workers
+    count = cores() if asked == "auto" else int(asked)
+    estimate = _estimate(sweep, dataset, trainings, count, measure=measure)
+    yield from (*_shared(summary), *_costs(summary, estimate, count))
+    if not planned.all:
+        yield "only budget.time ends this search: the figures are of its first trials"
+
+
+def _open_end(search: Search) -> str:
+    """Return the line of trials that are not known beforehand."""
+    count = "as many as there is time for" if search.limit is None else f"{search.limit:,} at most"
+    by = "" if search.method.name in FIXED_METHODS else " by the scores of earlier ones"
+    return f"trials     {count}; {search.method.name} chooses them{by}"
 
 
 def _from_prior(search: Search, recipe: Recipe) -> Iterator[str]:
@@ -109,22 +151,28 @@ def _short(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def _executions(
-    sweep: Sweep, search: Search, limit: int | None, stored: Sequence[Execution]
-) -> list[Execution]:
-    drawn = draws(search.method.name, search.space, search.listed, search.seed)
-    if sweep.method.name in {"random", "sobol"} and limit is None:
-        # The search ends by time, so plan only its first trials.
-        limit = 1_000
+class _Planned(NamedTuple):
+    """The first executions of a search, and whether they are all; of scores, those of one draw."""
+
+    executions: list[Execution]
+    all: bool
+
+
+def _planned(search: Search, stored: Sequence[Execution]) -> _Planned:
+    fixed = search.method.name in FIXED_METHODS
+    method = search.method.name if fixed else "random"
+    most = MOST_POINTS if search.method.exhausts else _MOST_DRAWN
+    limit = (search.limit or most) if fixed else 1
     listed = {config.id for config in search.listed}
-    trials = Trials(search.space, listed, sweep.repetitions, stored=stored, limit=limit)
+    trials = Trials(search.space, listed, search.repetitions, stored=stored, limit=limit)
     known = {each.config.id: each.config for each in trials.current}
-    executions = [*trials.current, *trials.new(known.values(), sweep.repetitions)]
+    executions = [*trials.current, *trials.new(known.values(), search.repetitions)]
+    drawn = draws(method, search.space, search.listed, search.seed)
     for config in itertools.chain(search.listed, drawn):
         if trials.spent:
             break
-        executions += trials.new([config], sweep.repetitions)
-    return executions
+        executions += trials.new([config], search.repetitions)
+    return _Planned(executions, search.limit is not None or not trials.spent)
 
 
 def _stored(where: ResultsDirectory) -> tuple[list[Execution], dict[int, ExecutionResult]]:
@@ -171,23 +219,23 @@ def _estimate(
     return estimate_cost(trainings, sizes, workers, tensorflow=tensorflow, step=step, spread=1.4)
 
 
-def _counts(
-    summary: Summary, executions: Sequence[Execution], done: Sequence[Execution]
-) -> list[str]:
+def _counts(executions: Sequence[Execution], done: Collection[Execution]) -> Iterator[str]:
+    numbers = {each.number for each in done}
     trials = {each.trial for each in executions}
-    complete = len(trials) - summary.trials
-    lines = [f"trials     {len(trials):,}" + (f", {have_results(complete)}" if complete else "")]
+    complete = len(trials - {each.trial for each in executions if each.number not in numbers})
+    yield f"trials     {len(trials):,}" + (f", {have_results(complete)}" if complete else "")
     if len(executions) > len(trials):
-        lines.append(
-            f"executions {len(executions):,} (a trial has one for each seed and fold)"
-            + (f", {have_results(len(done))}" if done else "")
+        yield f"executions {len(executions):,} (a trial has one for each seed and fold)" + (
+            f", {have_results(len(done))}" if done else ""
         )
-    return [
-        *lines,
-        f"trainings  {summary.trainings:,} (trials that differ only in epochs share one)",
+
+
+def _shared(summary: Summary) -> Iterator[str]:
+    yield f"trainings  {summary.trainings:,} (trials that differ only in epochs share one)"
+    yield (
         f"epochs     {summary.epochs_trained:,} of {summary.epochs_asked:,}"
-        f"; {summary.epochs_saved:,} saved",
-    ]
+        f"; {summary.epochs_saved:,} saved"
+    )
 
 
 def _costs(summary: Summary, estimate: CostEstimate, workers: int) -> list[str]:
@@ -202,3 +250,27 @@ def _costs(summary: Summary, estimate: CostEstimate, workers: int) -> list[str]:
     lines.append(f"time       {times} with {counted(workers, 'worker')}")
     lines.append(f"memory     about {estimate.memory_bytes / 2**30:.1f} GB")
     return lines
+
+
+def _parameter_line(parameter: Parameter) -> str:
+    """Return a parameter's name, values and conditions."""
+    conditions = [
+        f"{parent} is {' or '.join(map(str, accepted))}"
+        for parent, accepted in parameter.when.items()
+    ]
+    when = f" (where {' and '.join(conditions)})" if conditions else ""
+    return f"  {parameter.name}: {_domain(parameter)}{when}"
+
+
+def _domain(parameter: Parameter) -> str:
+    domain, choices = parameter.domain, parameter.choices or ()
+    if isinstance(domain, Drawn):
+        given = ", ".join(f"{name} {value:g}" for name, value in domain.arguments)
+        return f"{domain.distribution}, {given}"
+    if isinstance(domain, Range) and not 0 < len(choices) <= _MOST_VALUES:
+        step = f", step {domain.step:g}" if domain.step is not None else ""
+        return f"{domain.min:g} to {domain.max:g}{step}{', log' if domain.log else ''}"
+    more = len(choices) - _MOST_VALUES
+    shown = ", ".join(str(value)[:40] for value in choices[:_MOST_VALUES])
+    weighted = ", weighted" if isinstance(domain, Choices) and domain.weights else ""
+    return shown + (f" and {more} more" * (more > 0)) + weighted

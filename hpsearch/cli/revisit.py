@@ -19,7 +19,6 @@ from rich.text import Text
 
 from hpsearch.comparison.comparing import compare_tables
 from hpsearch.errors import HpsearchError, InputError, RefusedError
-from hpsearch.programs.loading import load_any
 from hpsearch.progress.console import make_console, tell
 from hpsearch.progress.display import line_printer, make_display
 from hpsearch.reporting.comparison_page import section_of
@@ -37,7 +36,7 @@ from hpsearch.revisit.rows import (
 )
 from hpsearch.revisit.standalone import PROGRAM, write_standalone
 from hpsearch.revisit.trust import roles_of, trusted
-from hpsearch.spec.sweep import Sweep
+from hpsearch.spec.sweep import Sweep, load_sweep
 from hpsearch.store.facts import Evaluation, Measurement
 from hpsearch.store.records import PACKAGES
 from hpsearch.store.store import evaluations_beside, evaluations_of
@@ -62,7 +61,7 @@ def trust_of(names: Sequence[str], sweep: Path | None) -> frozenset[str]:
     Raises:
         InputError: A name is not a function's, or the file is not a sweep.
     """
-    named = None if sweep is None else load_any(sweep)
+    named = None if sweep is None else load_sweep(sweep)
     return trusted(names) | frozenset(roles_of(named) if isinstance(named, Sweep) else ())
 
 

@@ -18,7 +18,7 @@ from hpsearch.space.execution import Execution, ExecutionResult
 from hpsearch.space.layer_types import is_custom
 from hpsearch.space.mlp import MLPConfig
 from hpsearch.space.space import Kind
-from hpsearch.spec.sweep import sweep_from_text
+from hpsearch.spec.sweep import model_sweep, sweep_from_text
 from hpsearch.store.derived import best_execution
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.doctor import Finding, Severity
@@ -48,7 +48,7 @@ def examine_best_file(directory: Path) -> Iterator[Finding]:
         facts, kept = store.facts(), _kept(store)
     if not facts.sweep:
         return
-    sweep = sweep_from_text(facts.sweep, str(where.sweep))
+    sweep = model_sweep(sweep_from_text(facts.sweep, str(where.sweep)))
     if kept is not None and not isinstance(sweep.model, str) and not _has_shapes(where.model, kept):
         yield Finding(where.model.name, Severity.WRONG, f"its weights are not {_OF_ITS_TRIAL}")
         return

@@ -19,7 +19,7 @@ from hpsearch.data.loading import dataset_from_arrays
 from hpsearch.data.memory import InMemoryRows
 from hpsearch.errors import InputError, SweepFileError
 from hpsearch.models.problem import Problem
-from hpsearch.spec.sweep import Sweep, sweep_from_mapping
+from hpsearch.spec.sweep import Sweep, model_sweep, sweep_from_mapping
 from hpsearch.store.provenance import make_recipe
 from hpsearch.store.store import Store
 from hpsearch.store.tables import goal_of, hyperparameter_columns, hyperparameter_of, read_table
@@ -222,7 +222,8 @@ def search(
     if validation is None:
         data["cv"] = cv
     try:
-        sweep = sweep_from_mapping({**raw, "name": "estimator", "data": {**data, "memory": about}})
+        raw = {**raw, "name": "estimator", "data": {**data, "memory": about}}
+        sweep = model_sweep(sweep_from_mapping(raw))
         loaded = dataset_from_arrays(
             x,
             y,

@@ -27,6 +27,9 @@ Fault = tuple[Loc, str]
 K = TypeVar("K", bound=str | int)
 T = TypeVar("T")
 
+#: A sweep's name is that of its results directory: no separator, not `.` or `..`.
+MOST_NAME = 64
+NAME = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._-]{1,64}\Z", re.ASCII)
 #: Most faults to report in one part.
 MOST_FAULTS = 500
 REFERENCE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*\Z", re.ASCII)
@@ -258,6 +261,11 @@ def text(pattern: re.Pattern[str] | None = None, requirement: str = "must be tex
     return Rule(check, schema)
 
 
+def clean_name(name: str) -> str:
+    """Return a sweep's name in the characters that a directory may have."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name)[:MOST_NAME].strip(".-") or "sweep"
+
+
 def _pattern(pattern: re.Pattern[str]) -> str:
     # JSON Schema's patterns are JavaScript's.
     return "^" + pattern.pattern.replace(r"\Z", "$")
@@ -310,6 +318,19 @@ def sequence(item: Rule, noun: str) -> Rule:
     return Rule(
         check, {"type": "array", "items": items, "minItems": 1, "errorMessage": requirement}
     )
+
+
+def bounded_list(check: Callable[[Any], Any], noun: str, most: int, item: str) -> Rule:
+    """A list of at most `most` items, kept as a tuple; `item` is their type in JSON Schema."""
+
+    def checked(value: Any) -> tuple[Any, ...]:
+        if not isinstance(value, list | tuple):
+            raise InvalidValue.at(f"must be a list of {noun}, not {show(value)}")
+        if len(value) > most:
+            raise InvalidValue.at(f"must have at most {most:,} {noun}, not {len(value):,}")
+        return tuple(check_each(check, enumerate(value)).values())
+
+    return Rule(checked, {"type": "array", "items": {"type": item}, "maxItems": most})
 
 
 _SECONDS = {"d": 86_400.0, "h": 3_600.0, "m": 60.0, "s": 1.0}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from hpsearch.programs.loading import load_any
+from hpsearch.spec.sweep import load_sweep
 from hpsearch.tuner.run import run_sweep
 from hpsearch.tuner.settings import Settings
 
@@ -101,7 +101,7 @@ def ran(tmp_path, monkeypatch):
     def run(script, sweep, *settings):
         (tmp_path / "train.py").write_text(script)
         (tmp_path / "sweep.yaml").write_text(sweep)
-        loaded = load_any(tmp_path / "sweep.yaml", settings, with_data=True)
+        loaded = load_sweep(tmp_path / "sweep.yaml", settings, with_data=True)
         run_sweep(loaded, Settings(out=tmp_path / "out", report=False))
         return [pd.read_csv(tmp_path / "out" / f"{name}.csv") for name in ("results", "curves")]
 

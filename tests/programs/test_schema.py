@@ -8,9 +8,8 @@ import jsonschema
 import pytest
 from wandb_files import wandb_file
 
-from hpsearch.programs.loading import program_sweep
-from hpsearch.programs.schema import file_schema, program_schema
-from hpsearch.spec.dump import sweep_schema
+from hpsearch.spec.dump import file_schema
+from hpsearch.spec.sweep import sweep_from_mapping
 from hpsearch.spec.yaml import read_yaml
 
 SWEEPS = Path(__file__).parents[2] / "sweeps"
@@ -37,7 +36,7 @@ def test_wandb_files_are_valid_and_so_is_what_is_stored_of_them(validator):
     for seed in range(60):
         raw = wandb_file(seed)
         assert errors(validator, raw) == [], seed
-        assert errors(validator, program_sweep(raw).raw()) == [], seed
+        assert errors(validator, sweep_from_mapping(raw).raw()) == [], seed
 
 
 @pytest.mark.parametrize(
@@ -66,12 +65,7 @@ def test_mistakes_are_not(validator, wrong):
     assert not validator.is_valid(wrong)
 
 
-def test_both_kinds_of_files_mean_the_same_by_a_name():
-    model, program = sweep_schema()["$defs"], program_schema()["$defs"]
-    common = model.keys() & program.keys()
-    assert {"Budget", "ExecutionSettings"} <= common
-    assert all(model[name] == program[name] for name in common)
-
-
-def test_every_key_of_a_program_is_described():
-    assert all("description" in part for part in program_schema()["properties"].values())
+def test_every_key_is_described():
+    schema = file_schema()
+    for kind in ("then", "else"):
+        assert all("description" in part for part in schema[kind]["properties"].values())

@@ -11,7 +11,7 @@ import jsonschema
 import pytest
 
 from hpsearch.space.space import Choices, Range
-from hpsearch.spec.dump import SCHEMA_NAME, STARTER, dump_sweep, sweep_schema
+from hpsearch.spec.dump import SCHEMA_NAME, STARTER, dump_sweep, file_schema
 from hpsearch.spec.settings import SeedRace
 from hpsearch.spec.sweep import load_sweep, sweep_from_mapping, sweep_from_text
 from hpsearch.spec.yaml import read_yaml
@@ -139,7 +139,7 @@ def test_is_accepted_and_survives_a_round_trip(text: str) -> None:
 
 @pytest.mark.parametrize("text", GOOD.values(), ids=GOOD.keys())
 def test_schema_accepts_it(text: str) -> None:
-    validator = jsonschema.Draft202012Validator(sweep_schema())
+    validator = jsonschema.Draft202012Validator(file_schema())
     for form in (text, dump_sweep(sweep_from_text(text))):
         errors = [error.message for error in validator.iter_errors(_data(form))]
         assert errors == []
@@ -150,9 +150,9 @@ def _data(text: str) -> Any:
 
 
 def test_schema_is_one_and_refuses_mistakes() -> None:
-    jsonschema.Draft202012Validator.check_schema(sweep_schema())
-    validator = jsonschema.Draft202012Validator(sweep_schema())
-    assert all("description" in part for part in sweep_schema()["properties"].values())
+    jsonschema.Draft202012Validator.check_schema(file_schema())
+    validator = jsonschema.Draft202012Validator(file_schema())
+    assert all("description" in part for part in file_schema()["else"]["properties"].values())
     for text in (
         "{}",
         DATA + "paramters: {}\n",

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from hpsearch.errors import InputError
+from hpsearch.spec.rules import InvalidValue, Rule
+from hpsearch.wording import show
 
 #: W&B's default for a file with `program` but no `command`.
 DEFAULT_COMMAND: Final = ("${env}", "${interpreter}", "${program}", "${args}")
@@ -43,6 +45,22 @@ _SUFFIXES: Final = (
 )
 #: Longest argument of a process on Linux in bytes: MAX_ARG_STRLEN without its zero byte.
 MOST_ARGUMENT_BYTES: Final = 131_071
+
+
+def _command(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple) or not value:
+        raise InvalidValue.at(
+            "must be a list of a program and its arguments, such as [python, train.py, "
+            f'"${{args}}"], not {show(value)}'
+        )
+    for index, item in enumerate(value):
+        if isinstance(item, bool) or not isinstance(item, str | int | float):
+            raise InvalidValue.at(f"must be text, not {show(item)}", index)
+    return tuple(map(str, value))
+
+
+#: A program and its arguments.
+COMMAND: Final = Rule(_command, {"type": "array", "items": {"type": "string"}, "minItems": 1})
 
 
 @dataclass(frozen=True)
