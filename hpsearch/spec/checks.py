@@ -39,12 +39,7 @@ _HALVING: Final = ("hyperband", "asha")
 
 def _takes_unknown(sweep: ModelFields) -> bool:
     """Check if a custom model or layer type may take hyperparameters unknown to hpsearch."""
-    if isinstance(sweep.model, str):
-        return True
-    spec = sweep.parameters.get("layer_type")
-    listed = spec.domain if spec is not None and isinstance(spec.domain, tuple) else ()
-    others = [config["layer_type"] for config in sweep.configs if "layer_type" in config]
-    return any(name not in LAYER_TYPES for name in (*listed, *others))
+    return isinstance(sweep.model, str) or not sweep.layer_types <= {*LAYER_TYPES}
 
 
 class Broken(NamedTuple):
@@ -248,27 +243,26 @@ def unknown_names(
         further: Names that constraints may have, too.
         skipped: Names of parameters that the space lacks because they are faulty.
     """
-    names = {*space.names, *skipped}
-    for parameter in space.parameters:
-        for parent in parameter.when.keys() - names:
-            hint = did_you_mean(parent, space.names)
-            if space.kind is Kind.MLP and not is_known(parent):
-                hint = hint or suggestion(parent)
-            yield ("parameters", parameter.name, "when", parent), _ABSENT.format(parent, hint)
+    names: list[tuple[Loc, str]] = [
+        (("parameters", parameter.name, "when", parent), parent)
+        for parameter in space.parameters
+        for parent in parameter.when
+    ]
     for index, constraint in enumerate(space.constraints):
-        for name in sorted(constraint.names - names - {*further}):
-            hint = did_you_mean(name, [*space.names, *further])
-            if name in _TEXTS:
-                hint = f"; to compare with the text, quote it: '{name}'"
-            yield ("constraints", index), _ABSENT.format(name, hint)
+        names += [(("constraints", index), name) for name in sorted(constraint.names - {*further})]
     for index, config in enumerate(configs):
-        for name in config:
-            if name not in names:
-                hint = did_you_mean(name, space.names)
-                yield ("configs", index, name), _ABSENT.format(name, hint)
+        names += [(("configs", index, name), name) for name in config]
+    known = {*space.names, *skipped}
+    for loc, name in names:
+        if name not in known:
+            hint = did_you_mean(name, [*space.names, *further])
+            if loc[0] == "constraints" and name in _TEXTS:
+                hint = f"; to compare with the text, quote it: '{name}'"
+            elif space.kind is Kind.MLP and not is_known(name):
+                hint = hint or suggestion(name)
+            yield loc, f"there is no parameter {name!r}{hint}"
 
 
-_ABSENT: Final = "there is no parameter {!r}{}"
 _TEXTS: Final = {*ACTIVATIONS, *INITIALIZERS, *OPTIMIZERS, *LAYER_TYPES, "momentum", "nesterov"}
 
 
@@ -417,44 +411,26 @@ def _model_advice(sweep: ModelFields) -> Iterator[str]:
         )
     if _takes_unknown(sweep):
         return
-    yield from _unequal_lists(sweep)
-    deepest = _deepest(sweep)
-    for name in sweep.parameters:
-        layer = layer_of(name)
-        if layer is not None and deepest is not None and layer > deepest:
-            yield f"parameters.{name} is never active: hidden_layers is at most {deepest}"
-    layers = sweep.parameters.get("layer_type")
-    listed = layers.domain if layers is not None else ("dense",)
-    if "dropout" in sweep.parameters and "dropout" not in (
-        listed if isinstance(listed, tuple) else ()
-    ):
-        yield "parameters.dropout is never active: it needs layer_type dropout"
-
-
-def _unequal_lists(sweep: ModelFields) -> Iterator[str]:
-    """Warn of lists of units whose length differs from every value of hidden_layers."""
-    layers, units = sweep.parameters.get("hidden_layers"), sweep.parameters.get("units")
-    if layers is None or units is None or isinstance(layers.domain, Range):
-        return
-    for value in () if isinstance(units.domain, Range) else units.domain:
-        if isinstance(value, list) and len(value) not in layers.domain:
+    parameters = {parameter.name: parameter for parameter in sweep.space.parameters}
+    listed = {name: _values_of(parameter) for name, parameter in parameters.items()}
+    layers = parameters.get("hidden_layers")
+    lists = [value for value in listed.get("units", ()) if isinstance(value, list)]
+    depths = listed.get("hidden_layers", ())
+    for value in lists:
+        if depths and len(value) not in depths:
             yield (
                 f"parameters.units: {value} is a network of {len(value)} hidden layers, which "
-                f"hidden_layers, {listing(map(str, layers.domain))}, does not list"
+                f"hidden_layers, {listing(map(str, depths))}, does not list"
             )
-
-
-def _deepest(sweep: ModelFields) -> int | None:
-    """Return the most hidden layers of any config; None if `configs` set them too."""
-    if any({"hidden_layers", "units"} & config.keys() for config in sweep.configs):
-        return None
-    depths: list[float] = [1]
-    layers, units = sweep.parameters.get("hidden_layers"), sweep.parameters.get("units")
-    if layers is not None:
-        depths += [layers.domain.max] if isinstance(layers.domain, Range) else layers.domain
-    if units is not None and not isinstance(units.domain, Range):
-        depths += [len(value) for value in units.domain if isinstance(value, list)]
-    return int(max(depths))
+    if layers is not None and isinstance(layers.domain, Range):
+        depths = (layers.domain.max,)
+    deepest = int(max([1, *depths, *map(len, lists)]))
+    configured = any({"hidden_layers", "units"} & config.keys() for config in sweep.configs)
+    for name in parameters:
+        if not configured and (layer_of(name) or 0) > deepest:
+            yield f"parameters.{name} is never active: hidden_layers is at most {deepest}"
+    if "dropout" in parameters and "dropout" not in listed.get("layer_type", ()):
+        yield "parameters.dropout is never active: it needs layer_type dropout"
 
 
 #: Most points to try to find one that satisfies the constraints.

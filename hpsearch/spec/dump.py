@@ -11,7 +11,7 @@ from hpsearch.space.distributions import ARGUMENTS
 from hpsearch.space.mlp import DEFAULTS
 from hpsearch.space.space import Parameter, Range
 from hpsearch.spec.hyperparameters import ANYTHING, HYPERPARAMETERS, UNITS_OF_LAYER
-from hpsearch.spec.parameters import DISTRIBUTIONS, PLAIN, raw_range
+from hpsearch.spec.parameters import DISTRIBUTIONS, PLAIN, ParameterSpec
 from hpsearch.spec.rules import Rule, Spec, described
 from hpsearch.spec.sweep import ProgramSweep, Sweep
 from hpsearch.spec.wandb import IGNORED, KEYS, METRIC_KEYS, OF_PROGRAMS
@@ -68,15 +68,8 @@ def _dumped(raw: Any, *, flow: bool | None, width: float) -> str:
 
 def _raw(parameter: Parameter) -> Any:
     domain = parameter.model_domain
-    if isinstance(domain, Range):
-        raw = raw_range(domain)
-    elif parameter.when:
-        raw = {"values": list(domain.values)}
-    else:
-        return list(domain.values)
-    if parameter.when:
-        raw["when"] = {name: list(values) for name, values in parameter.when.items()}
-    return raw
+    values = domain if isinstance(domain, Range) else domain.values
+    return ParameterSpec(values, parameter.when).raw()
 
 
 def file_schema() -> dict[str, Any]:

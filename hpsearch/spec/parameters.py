@@ -269,7 +269,12 @@ class ParameterSpec:
         """Return the hyperparameter as a sweep file has it."""
         domain = self.domain
         if isinstance(domain, Range):
-            body = {**raw_range(domain), "type": "int" if domain.integer else "float"}
+            body: dict[str, Any] = {"min": domain.min, "max": domain.max}
+            if domain.step is not None:
+                body["step"] = domain.step
+            if domain.log:
+                body["scale"] = "log"
+            body["type"] = "int" if domain.integer else "float"
         elif len(domain) == 1 and not isinstance(domain[0], list | Mapping):
             body = {"value": domain[0]}
         else:
@@ -281,16 +286,6 @@ class ParameterSpec:
             for parent, values in self.when.items()
         }
         return {**body, "when": plain(when)}
-
-
-def raw_range(domain: Range) -> dict[str, Any]:
-    """Return a range as a sweep file has it, without its type."""
-    raw: dict[str, Any] = {"min": domain.min, "max": domain.max}
-    if domain.step is not None:
-        raw["step"] = domain.step
-    if domain.log:
-        raw["scale"] = "log"
-    return raw
 
 
 def parse_parameter(rule: Rule, raw: Any) -> ParameterSpec:

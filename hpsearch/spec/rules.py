@@ -303,34 +303,21 @@ def reference() -> Rule:
     return text(REFERENCE, "must be a function as 'package.module:function'")
 
 
-def sequence(item: Rule, noun: str) -> Rule:
-    """A list of at least one item, kept as a tuple."""
+def sequence(item: Rule, noun: str, least: int = 1, most: int | None = None) -> Rule:
+    """A list of `least` (0 or 1) to `most` items, kept as a tuple."""
 
     def check(value: Any) -> tuple[Any, ...]:
         if not isinstance(value, list | tuple):
             raise InvalidValue.at(f"must be a list of {noun}, not {show(value)}")
-        if not value:
+        if len(value) < least:
             raise InvalidValue.at(f"must be a list of at least one of {noun}, and is empty")
+        if most is not None and len(value) > most:
+            raise InvalidValue.at(f"must have at most {most:,} {noun}, not {len(value):,}")
         return tuple(check_each(item.check, enumerate(value)).values())
 
-    requirement = f"must be a list of {noun}"
-    items = dict(item.schema)
-    return Rule(
-        check, {"type": "array", "items": items, "minItems": 1, "errorMessage": requirement}
-    )
-
-
-def bounded_list(check: Callable[[Any], Any], noun: str, most: int, item: str) -> Rule:
-    """A list of at most `most` items, kept as a tuple; `item` is their type in JSON Schema."""
-
-    def checked(value: Any) -> tuple[Any, ...]:
-        if not isinstance(value, list | tuple):
-            raise InvalidValue.at(f"must be a list of {noun}, not {show(value)}")
-        if len(value) > most:
-            raise InvalidValue.at(f"must have at most {most:,} {noun}, not {len(value):,}")
-        return tuple(check_each(check, enumerate(value)).values())
-
-    return Rule(checked, {"type": "array", "items": {"type": item}, "maxItems": most})
+    bounds = {"minItems": least} if most is None else {"maxItems": most}
+    schema = {"type": "array", "items": dict(item.schema), **bounds}
+    return Rule(check, {**schema, "errorMessage": f"must be a list of {noun}"})
 
 
 _SECONDS = {"d": 86_400.0, "h": 3_600.0, "m": 60.0, "s": 1.0}

@@ -12,7 +12,7 @@ from hpsearch.errors import ConstraintError
 from hpsearch.space.constraints import parse
 from hpsearch.space.execution import Repetition
 from hpsearch.space.keras_names import ACTIVATIONS, LOSSES, METRICS
-from hpsearch.space.space import Config, Kind, Parameter, Space
+from hpsearch.space.space import Config, Kind, Space
 from hpsearch.spec import words
 from hpsearch.spec.command import COMMAND, DEFAULT_COMMAND, UserProgram, command_in
 from hpsearch.spec.data import DataSpec
@@ -34,7 +34,6 @@ from hpsearch.spec.rules import (
     Loc,
     Rule,
     Spec,
-    bounded_list,
     byte_size,
     check_each,
     choice,
@@ -49,6 +48,7 @@ from hpsearch.spec.rules import (
     refused_unless,
     require_mapping,
     required,
+    sequence,
     text,
 )
 from hpsearch.wording import show, unknown_hint
@@ -304,10 +304,12 @@ def _model(value: Any) -> ModelSpec | str:
 
 
 #: Overrides of the MLP, or the user's builder as `package.module:function`.
-MODEL: Final = Rule(_model, {"anyOf": [dict(reference().schema), ModelSpec.schema()]})
+MODEL: Final = Rule(
+    _model,
+    {"anyOf": [dict(reference().schema), ModelSpec.rule().schema]},
+    part=ModelSpec,
+)
 
-MOST_CONSTRAINTS: Final = 100
-MOST_CONFIGS: Final = 10_000
 _CONSTRAINT: Final = text(
     requirement="must be a constraint as text, such as 'hidden_layers * units <= 600'"
 )
@@ -332,8 +334,9 @@ def _config(rule: Callable[[str], Rule], value: Any) -> dict[str, Any]:
 
 def _configs(rule: Callable[[str], Rule]) -> Any:
     """Declare the key `configs`, whose values follow the rule of their name."""
+    config = Rule(partial(_config, rule), {"type": "object"})
     return key(
-        bounded_list(partial(_config, rule), "mappings", MOST_CONFIGS, "object"),
+        sequence(config, "mappings", least=0, most=10_000),
         "Configs to try first; without a method, only these.",
         [{"hidden_layers": 0, "epochs": 5}],
         default=(),
@@ -380,7 +383,7 @@ class SweepFields(Spec):
         {"name": "val_loss", "goal": "minimize", "epoch": "best"},
     )
     constraints: tuple[str, ...] = key(
-        bounded_list(_constraint, "constraints in quotes", MOST_CONSTRAINTS, "string"),
+        sequence(Rule(_constraint, {"type": "string"}), "constraints in quotes", least=0, most=100),
         "Conditions such as 'hidden_layers * units <= 600'.",
         ["hidden_layers * units <= 600"],
         default=(),
@@ -413,13 +416,11 @@ class SweepFields(Spec):
         return {name: declared[name] for name in _ORDER if name in declared}
 
     @property
-    def kind(self) -> Kind:
-        """The kind of thing that a config describes."""
-        raise NotImplementedError
+    def space(self) -> Space:
+        """The parameters in file order, with the constraints.
 
-    @property
-    def varied(self) -> tuple[Parameter, ...]:
-        """The parameters in file order."""
+        Hyperparameters that only a custom model requests are not included.
+        """
         raise NotImplementedError
 
     @property
@@ -454,14 +455,6 @@ class SweepFields(Spec):
     def repetitions(self) -> tuple[Repetition, ...]:
         """One repetition for each seed."""
         return tuple(map(Repetition, self.trial_seeds))
-
-    @cached_property
-    def space(self) -> Space:
-        """The parameters in file order, with the constraints.
-
-        Hyperparameters that only a custom model requests are not included.
-        """
-        return Space(self.varied, tuple(map(parse, self.constraints)), self.kind)
 
     @cached_property
     def points(self) -> tuple[dict[str, Any], ...]:
@@ -512,15 +505,22 @@ class ModelFields(SweepFields):
         ("best", "all"), "keep", "Keep the weights of the best trial or of all.", "all"
     )
 
-    @property
-    def kind(self) -> Kind:
-        """An MLP, or a model of the user."""
-        return Kind.MODEL if isinstance(self.model, str) else Kind.MLP
+    @cached_property
+    def space(self) -> Space:
+        """The hyperparameters in file order, with the constraints."""
+        return Space(
+            tuple(spec.parameter(name) for name, spec in self.parameters.items()),
+            tuple(map(parse, self.constraints)),
+            Kind.MODEL if isinstance(self.model, str) else Kind.MLP,
+        )
 
     @property
-    def varied(self) -> tuple[Parameter, ...]:
-        """The hyperparameters in file order."""
-        return tuple(spec.parameter(name) for name, spec in self.parameters.items())
+    def layer_types(self) -> frozenset[str]:
+        """The layer types that its parameters and listed configs name."""
+        spec = self.parameters.get("layer_type")
+        domain = None if spec is None else spec.parameter("layer_type").domain
+        listed = [point["layer_type"] for point in self.configs if "layer_type" in point]
+        return frozenset(map(str, (*getattr(domain, "values", ()), *listed)))
 
     @property
     def first(self) -> Mapping[str, Any]:
@@ -563,16 +563,12 @@ class ProgramFields(SweepFields):
     )
     configs: tuple[dict[str, Any], ...] = _configs(lambda _: PLAIN)
 
-    @property
-    def kind(self) -> Kind:
-        """A program."""
-        return Kind.PROGRAM
-
-    @property
-    def varied(self) -> tuple[Parameter, ...]:
-        """The parameters in file order; in a grid, with lists for W&B's whole numbers."""
-        enumerates = self.method.enumerates
-        return self.parameters.for_grid() if enumerates else self.parameters.parameters
+    @cached_property
+    def space(self) -> Space:
+        """The parameters in file order, in a grid with lists for W&B's whole numbers."""
+        given = self.parameters
+        parameters = given.for_grid() if self.method.enumerates else given.parameters
+        return Space(parameters, tuple(map(parse, self.constraints)), Kind.PROGRAM)
 
     def place(self, name: str) -> Loc:
         """Return the place of a parameter in the file, where it may be nested."""

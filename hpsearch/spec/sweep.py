@@ -14,7 +14,6 @@ from hpsearch.machine import odd_kind
 from hpsearch.spec import words
 from hpsearch.spec.checks import Broken, advice, cross_faults, is_regression
 from hpsearch.spec.command import script_of
-from hpsearch.spec.data import DataSpec
 from hpsearch.spec.hyperparameters import custom_names, is_known
 from hpsearch.spec.rules import (
     MOST_FAULTS,
@@ -26,15 +25,7 @@ from hpsearch.spec.rules import (
     clean_name,
     mapping_of,
 )
-from hpsearch.spec.settings import (
-    Budget,
-    EarlyStoppingSpec,
-    ExecutionSettings,
-    ModelFields,
-    ModelSpec,
-    ProgramFields,
-    SweepFields,
-)
+from hpsearch.spec.settings import ModelFields, ProgramFields, SweepFields
 from hpsearch.spec.wandb import IGNORED, KEYS, names_program, translate
 from hpsearch.spec.yaml import (
     MOST_BYTES,
@@ -100,14 +91,6 @@ class Sweep(ModelFields, _CheckedSweep):
 
     words = words.SWEEP
     least: ClassVar[Mapping[str, Any]] = {"name": "unknown", "data": {"dataset": "digits"}}
-
-    @property
-    def layer_types(self) -> frozenset[str]:
-        """The layer types that its parameters and listed configs name."""
-        spec = self.parameters.get("layer_type")
-        domain = None if spec is None else spec.parameter("layer_type").domain
-        listed = [point["layer_type"] for point in self.configs if "layer_type" in point]
-        return frozenset(map(str, (*getattr(domain, "values", ()), *listed)))
 
     @classmethod
     def parse(cls, data: Any) -> Self:
@@ -184,15 +167,6 @@ def model_sweep(sweep: AnySweep) -> Sweep:
     return sweep
 
 
-_PARTS: dict[str, type[Spec]] = {
-    "data": DataSpec,
-    "budget": Budget,
-    "execution": ExecutionSettings,
-    "model": ModelSpec,
-    "early_stopping": EarlyStoppingSpec,
-}
-
-
 _NEITHER = (
     "is missing, such as data: {dataset: digits}; or, to run a program of yours for each trial, "
     "program: train.py"
@@ -206,8 +180,8 @@ def _placed(kind: type[Spec], loc: Loc, message: str) -> Fault:
     if len(loc) != 1 or not message.startswith("unknown key"):
         return loc, message
     key = str(loc[0])
-    keys = kind.keys()
-    parts = [part for part, spec in _PARTS.items() if part in keys and key in {*spec.keys()}]
+    inner = {name: declared.metadata["rule"].part for name, declared in kind.keys().items()}
+    parts = [name for name, part in inner.items() if part is not None and key in {*part.keys()}]
     parts += ["parameters"] if is_known(key) else []
     return loc, f"unknown key here; put it under {parts[0]}:" if parts else message
 
