@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from rich.console import Console
 
@@ -22,7 +22,7 @@ from hpsearch.search.draws import FIXED_METHODS, draws
 from hpsearch.search.strategy import PRIOR
 from hpsearch.space.distributions import Drawn
 from hpsearch.space.execution import Execution, ExecutionResult, Training
-from hpsearch.space.space import Choices, Parameter, Range
+from hpsearch.space.space import Choices, Kind, Parameter, Range
 from hpsearch.spec.checks import MOST_POINTS
 from hpsearch.spec.sweep import AnySweep, ProgramSweep, Sweep
 from hpsearch.store.directory import ResultsDirectory
@@ -39,6 +39,8 @@ from hpsearch.wording import counted, have_results
 _MOST_VALUES = 6
 #: Most trials to count of a search that only time ends.
 _MOST_DRAWN = 1_000
+#: Most trials of a program to count.
+_MOST_OF_PROGRAMS = 100_000
 
 
 def print_plan(
@@ -74,14 +76,14 @@ def _program_plan(sweep: ProgramSweep, where: ResultsDirectory) -> Iterator[str]
     yield from code_lines(program)
     yield from map(_parameter_line, sweep.space.parameters)
     search, (stored, results) = Search.of(sweep), _stored(where)
-    planned = _planned(search, stored)
-    if planned.all and search.method.name in FIXED_METHODS:
-        done = [each for each in planned.executions if each.number in results]
-        yield from _counts(planned.executions, done)
+    executions, complete = _planned(search, stored)
+    if complete and search.method.name in FIXED_METHODS:
+        done = [each for each in executions if each.number in results]
+        yield from _counts(executions, done)
     else:
         yield _open_end(search)
-    if planned.executions:
-        first = planned.executions[0]
+    if executions:
+        first = executions[0]
         line = program.shell_line(first.config.values, first.seed, first.trial)
         yield f"trial {first.trial}    {line}"
 
@@ -107,8 +109,7 @@ def _model_plan(
             yield from _from_prior(search, recipe)
         return
     stored, results = _stored(where)
-    planned = _planned(search, stored)
-    executions = planned.executions
+    executions, complete = _planned(search, stored)
     done = _answered(executions, recipe, stored, results)
     trainings = group(executions, answered={each.number for each in done})
     yield from _counts(executions, done)
@@ -121,7 +122,7 @@ def _model_plan(
     count = cores() if asked == "auto" else int(asked)
     estimate = _estimate(sweep, dataset, trainings, count, measure=measure)
     yield from (*_shared(summary), *_costs(summary, estimate, count))
-    if not planned.all:
+    if not complete:
         yield "only budget.time ends this search: the figures are of its first trials"
 
 
@@ -151,17 +152,16 @@ def _short(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-class _Planned(NamedTuple):
-    """The first executions of a search, and whether they are all; of scores, those of one draw."""
+def _planned(search: Search, stored: Sequence[Execution]) -> tuple[list[Execution], bool]:
+    """Return the first executions of a search, and whether they are all.
 
-    executions: list[Execution]
-    all: bool
-
-
-def _planned(search: Search, stored: Sequence[Execution]) -> _Planned:
+    For a method that needs scores, return the executions of one random draw.
+    """
     fixed = search.method.name in FIXED_METHODS
     method = search.method.name if fixed else "random"
-    most = MOST_POINTS if search.method.exhausts else _MOST_DRAWN
+    # A model's grid without a budget has no more points than MOST_POINTS.
+    whole = MOST_POINTS + 1 if search.space.kind is not Kind.PROGRAM else _MOST_OF_PROGRAMS
+    most = whole if search.method.exhausts else _MOST_DRAWN
     limit = (search.limit or most) if fixed else 1
     listed = {config.id for config in search.listed}
     trials = Trials(search.space, listed, search.repetitions, stored=stored, limit=limit)
@@ -172,7 +172,7 @@ def _planned(search: Search, stored: Sequence[Execution]) -> _Planned:
         if trials.spent:
             break
         executions += trials.new([config], search.repetitions)
-    return _Planned(executions, search.limit is not None or not trials.spent)
+    return executions, search.limit is not None or not trials.spent
 
 
 def _stored(where: ResultsDirectory) -> tuple[list[Execution], dict[int, ExecutionResult]]:

@@ -255,8 +255,9 @@ def unknown_names(
     known = {*space.names, *skipped}
     for loc, name in names:
         if name not in known:
-            hint = did_you_mean(name, [*space.names, *further])
-            if loc[0] == "constraints" and name in _TEXTS:
+            constrains = loc[0] == "constraints"
+            hint = did_you_mean(name, [*space.names, *(further if constrains else ())])
+            if constrains and name in _TEXTS:
                 hint = f"; to compare with the text, quote it: '{name}'"
             elif space.kind is Kind.MLP and not is_known(name):
                 hint = hint or suggestion(name)
@@ -457,7 +458,7 @@ def _search(space: Space, constraints: Mapping[int, Constraint]) -> Iterator[Fau
     wrong: dict[int, str] = {}
     assignments = space.all_assignments() if every else _drawn(space)
     for assignment in islice(assignments, tries):
-        values = _values(space, assignment)
+        values = space.active(assignment)
         holding = 0
         for index, constraint in constraints.items():
             try:
@@ -488,17 +489,11 @@ def _drawn(space: Space) -> Iterator[dict[str, Any]]:
         yield {parameter.name: parameter.at(draw.random()) for parameter in space.parameters}
 
 
-def _values(space: Space, assignment: Mapping[str, Any]) -> Mapping[str, Any]:
-    config = space.config(assignment)
-    assert config is not None, "the space has no constraints"
-    return config.values
-
-
 def _configs(
     sweep: SweepFields, space: Space, constraints: Collection[Constraint]
 ) -> Iterator[Fault]:
     for index, point in enumerate(sweep.points):
-        values = _values(space, point)
+        values = space.active(point)
         for constraint in constraints:
             try:
                 holds = constraint.holds(values)

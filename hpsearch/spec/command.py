@@ -138,8 +138,7 @@ class UserProgram:
             else:
                 found.append(_MACRO.sub(part, item))
         for argument in found:
-            if fault := _unfit(argument):
-                raise InputError(fault)
+            _require_passable(argument)
         return found
 
     def shell_line(self, config: Mapping[str, Any], seed: int, trial: int) -> str:
@@ -204,21 +203,21 @@ def _quoted(argument: str) -> str:
     return f"$'{''.join(escaped)}'"
 
 
-def _unfit(argument: str) -> str:
-    """Return why an argument cannot be passed; empty if it can."""
+def _require_passable(argument: str) -> None:
     if "\0" in argument:
-        return "an argument has a zero byte, which no command line can hold"
+        raise InputError("an argument has a zero byte, which no command line can hold")
     try:
         size = len(os.fsencode(argument))
     except UnicodeEncodeError:
-        return f"an argument has characters that no command line can hold: {argument[:40]!a}"
+        raise InputError(
+            f"an argument has characters that no command line can hold: {argument[:40]!a}"
+        ) from None
     if size > MOST_ARGUMENT_BYTES:
-        return (
+        raise InputError(
             f"an argument has {size:,} bytes, {argument[:40]!r}..., and Linux takes "
             f"{MOST_ARGUMENT_BYTES:,}: pass the values in a file, "
             'command: ["${interpreter}", "${program}", "${args_json_file}"]'
         )
-    return ""
 
 
 def script_of(command: Sequence[str], bases: Sequence[Path]) -> Path | None:

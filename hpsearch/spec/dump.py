@@ -90,7 +90,7 @@ def file_schema() -> dict[str, Any]:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "hpsearch sweep",
         "description": "A hyperparameter sweep over Keras MLPs, or over a program.",
-        "if": {"anyOf": [{"required": [key]} for key in OF_PROGRAMS]},
+        "if": {"anyOf": [{"required": [key]} for key in sorted(OF_PROGRAMS)]},
         "then": program,
         "else": model,
         "$defs": {**definitions, "ProgramParameter": _program_parameter()},

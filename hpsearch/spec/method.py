@@ -10,47 +10,49 @@ from hpsearch.spec.rules import (
     Collector,
     InvalidValue,
     Rule,
-    Spec,
     check_key,
     described,
     flag,
     integer,
-    key,
     number,
     one_of,
     plain,
     reference,
-    require_mapping,
-    required,
 )
-from hpsearch.wording import did_you_mean, listing
+from hpsearch.wording import did_you_mean, listing, show
 
 #: Method of a sweep with `configs` but no method: it trains only these. Not allowed in files.
 CONFIGS: Final = "configs"
 
-
-class _EarlyTerminate(Spec):
-    """W&B's `early_terminate`."""
-
-    type: str = required(one_of(("hyperband",), "early_terminate type"), "Its only kind.")
-    min_iter: int | None = key(integer(1), "Epochs of the first rung.")
-    max_iter: int | None = key(integer(1), "Epochs of the last rung.")
-    s: int | None = key(integer(1), "Number of rungs.")
-    eta: float | None = key(number(above=1), "Factor from a rung to the next.")
-    strict: bool | None = key(flag(), "Whether to halt all others.")
+_EARLY_TERMINATE_KEYS: Final[dict[str, Rule]] = {
+    "type": one_of(("hyperband",), "early_terminate type"),
+    "min_iter": integer(1),
+    "max_iter": integer(1),
+    "s": integer(1),
+    "eta": number(above=1),
+    "strict": flag(),
+}
 
 
 def early_terminate(value: Any) -> dict[str, Any]:
-    """Check W&B's `early_terminate`, and return the keys that it has.
+    """Check W&B's `early_terminate`.
 
     Raises:
         InvalidValue: With the place of every fault within `value`.
     """
-    checked, faults = _EarlyTerminate.read(
-        require_mapping(value, "must be a mapping such as {type: hyperband}")
-    )
-    if faults:
-        raise InvalidValue(faults)
+    if not isinstance(value, Mapping):
+        raise InvalidValue.at(f"must be a mapping such as {{type: hyperband}}, not {show(value)}")
+    faults = Collector()
+    if "type" not in value:
+        faults.add("type is missing; it is hyperband")
+    checked: dict[str, Any] = {}
+    for key, item in value.items():
+        if key not in _EARLY_TERMINATE_KEYS:
+            hint = did_you_mean(key, _EARLY_TERMINATE_KEYS)
+            faults.add(f"unknown key; allowed are {listing(_EARLY_TERMINATE_KEYS)}{hint}", key)
+        else:
+            checked[key] = faults.run(_EARLY_TERMINATE_KEYS[key].check, item, key)
+    faults.finish()
     return checked
 
 
@@ -177,15 +179,15 @@ def parse_method(value: Any) -> MethodSpec:
     accepted = METHODS.get(name, {})
     options: dict[str, Any] = {}
     faults = Collector()
-    for option, item in value.items():
-        if option == "name":
+    for key, item in value.items():
+        if key == "name":
             continue
-        if option in accepted:
-            options[option] = faults.run(accepted[option].check, item, option)
+        if key in accepted:
+            options[key] = faults.run(accepted[key].check, item, key)
         else:
             known = listing(accepted) if accepted else "none"
-            hint = did_you_mean(option, accepted)
-            faults.add(f"method {name} has no such option; it takes {known}{hint}", option)
+            hint = did_you_mean(key, accepted)
+            faults.add(f"method {name} has no such option; it takes {known}{hint}", key)
     proposals = options.get("proposals", "tpe")
     if options.get("prior") == "mlp" and proposals not in ("bayesian", "tpe"):
         faults.add(f"{proposals} takes no prior: add proposals: tpe, or bayesian", "prior")

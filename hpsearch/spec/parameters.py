@@ -239,16 +239,6 @@ class ParameterSpec:
     when: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
 
     @property
-    def count(self) -> int | None:
-        """Number of values; None for a continuous range."""
-        if not isinstance(self.domain, Range):
-            return len(self.domain)
-        low, high, step = self.domain.min, self.domain.max, self.domain.step
-        if step is None:
-            return None
-        return _steps(_decimal(low), _decimal(high), _decimal(step), self.domain.log)[0] + 1
-
-    @property
     def first(self) -> Any:
         """First value of the list, or least of the range."""
         return self.domain.min if isinstance(self.domain, Range) else self.domain[0]
@@ -262,7 +252,8 @@ class ParameterSpec:
             return Parameter(name, domain, self.when)
         low, factor = _decimal(domain.min), _decimal(domain.step)
         kind = int if domain.integer else float
-        values = tuple(kind(low * factor**power) for power in range(self.count or 0))
+        count, _, _ = _steps(low, _decimal(domain.max), factor, log=True)
+        values = tuple(kind(low * factor**power) for power in range(count + 1))
         return Parameter(name, Choices(values), self.when)
 
     def raw(self) -> Any:
@@ -561,11 +552,9 @@ def _drawn(distribution: str, body: Mapping[str, Any]) -> Drawn:
 
 
 def _check_ends(distribution: str, low: float, high: float) -> None:
-    if low >= high:
-        raise InvalidValue.at(f"must be below max, {show(high)}, not {show(low)}", "min")
-    if distribution.endswith("_values") and low <= 0:
-        raise InvalidValue.at(f"must be above 0 on a log scale, not {show(low)}", "min")
-    if distribution.endswith("_values") or "log" not in distribution:
+    is_log = distribution.endswith("_values")
+    _check_order(low, high, is_log)
+    if is_log or "log" not in distribution:
         return
     hint = f"{distribution}_values takes the values themselves"
     if distribution == "inv_log_uniform" and low < -700:

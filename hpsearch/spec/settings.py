@@ -310,13 +310,10 @@ MODEL: Final = Rule(
     part=ModelSpec,
 )
 
-_CONSTRAINT: Final = text(
-    requirement="must be a constraint as text, such as 'hidden_layers * units <= 600'"
-)
-
 
 def _constraint(value: Any) -> str:
-    constraint: str = _CONSTRAINT.check(value)
+    example = "'hidden_layers * units <= 600'"
+    constraint: str = text(None, f"must be a constraint as text, such as {example}").check(value)
     try:
         parse(constraint)
     except ConstraintError as error:
@@ -445,11 +442,10 @@ class SweepFields(Spec):
     @property
     def trial_seeds(self) -> tuple[int, ...]:
         """Seeds of a trial's executions; in a race, the seeds that every trial gets."""
-        if isinstance(self.seeds, tuple):
-            return self.seeds
-        if isinstance(self.seeds, SeedRace):
-            return tuple(range(self.seeds.min if self.seeds.race else self.seeds.max))
-        return tuple(range(self.seeds))
+        seeds = self.seeds
+        if isinstance(seeds, SeedRace):
+            seeds = seeds.min if seeds.race else seeds.max
+        return seeds if isinstance(seeds, tuple) else tuple(range(seeds))
 
     @property
     def repetitions(self) -> tuple[Repetition, ...]:
@@ -459,7 +455,8 @@ class SweepFields(Spec):
     @cached_property
     def points(self) -> tuple[dict[str, Any], ...]:
         """`configs`, each completed by the first value of every other parameter."""
-        return tuple({**self.first, **config} for config in self.configs)
+        first = self.first
+        return tuple({**first, **config} for config in self.configs)
 
     @cached_property
     def listed(self) -> tuple[Config, ...]:
@@ -548,9 +545,7 @@ class ProgramFields(SweepFields):
         text(), "The program's file, relative to the sweep file or the working directory.", "run.py"
     )
     command: tuple[str, ...] | None = key(
-        COMMAND,
-        "The command line, with W&B's macros.",
-        ["${interpreter}", "${program}", "${args}"],
+        COMMAND, "The command line, with W&B's macros.", ["${interpreter}", "run.py", "${args}"]
     )
     metric: MetricSpec = required(
         METRIC, "The score: a metric that the program reports.", {"name": "val_loss"}

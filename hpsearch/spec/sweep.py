@@ -26,7 +26,7 @@ from hpsearch.spec.rules import (
     mapping_of,
 )
 from hpsearch.spec.settings import ModelFields, ProgramFields, SweepFields
-from hpsearch.spec.wandb import IGNORED, KEYS, names_program, translate
+from hpsearch.spec.wandb import IGNORED, KEYS, OF_PROGRAMS, translate
 from hpsearch.spec.yaml import (
     MOST_BYTES,
     MOST_PROBLEMS,
@@ -59,16 +59,16 @@ class _CheckedSweep(SweepFields):
         """
         if isinstance(data, cls):
             return data
-        translation = translate(mapping_of(data), program=issubclass(cls, ProgramFields))
-        raw = translation.raw
+        program = issubclass(cls, ProgramFields)
+        raw, warnings, further = translate(mapping_of(data), program=program)
         with custom_names(isinstance(raw.get("model"), str)):
             sweep, faults = cls._without_faults(raw)
-        faults += translation.faults
+        faults += further
         if sweep is not None:
             faults += islice(cross_faults(sweep, Broken.of(faults)), MOST_FAULTS)
         if sweep is None or faults:
             raise InvalidValue(faults)
-        return replace(sweep, warnings=(*translation.warnings, *advice(sweep)))
+        return replace(sweep, warnings=(*warnings, *advice(sweep)))
 
     @classmethod
     def _without_faults(cls, raw: dict[str, Any]) -> tuple[Self | None, list[Fault]]:
@@ -398,7 +398,7 @@ def _validated(document: Document, stem: str) -> tuple[AnySweep | None, list[Fau
         form = "a list" if isinstance(data, list) else "a single value"
         message = f"is {form}; a sweep file is a mapping: name, data, parameters, ..."
         return None, [] if document.broken else [((), message)]
-    kind: type[AnySweep] = ProgramSweep if names_program(data) else Sweep
+    kind: type[AnySweep] = Sweep if OF_PROGRAMS.isdisjoint(data) else ProgramSweep
     faults = list(_empty(data, kind))
     if "name" not in data:
         if kind is Sweep and not NAME.match(stem):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from hpsearch.space.keras_names import METRICS
 from hpsearch.spec.method import CONFIGS, METHODS, MethodSpec, early_terminate
@@ -30,7 +30,7 @@ IGNORED: Final = (
 #: Keys of a metric that only W&B's service reads.
 METRIC_KEYS: Final = ("target", "impute", "impute_while_running")
 #: Keys that make a sweep one of a program.
-OF_PROGRAMS: Final = ("program", "command")
+OF_PROGRAMS: Final = frozenset({"program", "command"})
 _OF_MODELS: Final = ("data", "model")
 #: Keys that are translated -> their JSON Schema.
 KEYS: Final[dict[str, dict[str, Any]]] = {
@@ -43,24 +43,16 @@ KEYS: Final[dict[str, dict[str, Any]]] = {
 }
 
 
-class Translation(NamedTuple):
-    """A sweep file without W&B's keys, warnings about ignored keys, and faults of the others."""
-
-    raw: dict[str, Any]
-    warnings: list[str]
-    faults: list[Fault]
-
-
-def names_program(data: Any) -> bool:
-    """Check if the data of a sweep file is that of a program."""
-    return isinstance(data, Mapping) and any(key in data for key in OF_PROGRAMS)
-
-
-def translate(data: Mapping[str, Any], *, program: bool) -> Translation:
+def translate(
+    data: Mapping[str, Any], *, program: bool
+) -> tuple[dict[str, Any], list[str], list[Fault]]:
     """Replace W&B's top-level keys by hpsearch's.
 
     Args:
         program: Whether the sweep is one of a program.
+
+    Returns:
+        The new data, warnings about ignored keys, and faults of the others.
     """
     others = [key for key in _OF_MODELS if program and key in data]
     faults: list[Fault] = [((key,), _NOT_BOTH.format(key)) for key in others]
@@ -72,7 +64,7 @@ def translate(data: Mapping[str, Any], *, program: bool) -> Translation:
         _clean_name(raw, warnings)
         if "metric" in raw:
             raw["metric"] = _metric(raw["metric"], warnings)
-    return Translation(raw, warnings, faults + further)
+    return raw, warnings, faults + further
 
 
 _NOT_BOTH: Final = (
