@@ -9,32 +9,6 @@ from hpsearch.spec.sweep import load_sweep
 from hpsearch.tuner.run import run_sweep
 from hpsearch.tuner.settings import Settings
 
-PLAIN = """\
-import random
-import wandb
-
-def objective(config):
-    return config.x ** 3 + config.y
-
-def main():
-    wandb.init(project="my-first-sweep")
-    wandb.log({"score": objective(wandb.config)})
-
-main()
-"""
-PLAIN_SWEEP = """\
-program: train.py
-method: random
-metric:
-  goal: minimize
-  name: score
-parameters:
-  x:
-    max: 0.1
-    min: 0.01
-  y:
-    values: [1, 3, 7]
-"""
 SCIKIT_LEARN = """\
 import argparse
 import wandb
@@ -106,13 +80,6 @@ def ran(tmp_path, monkeypatch):
         return [pd.read_csv(tmp_path / "out" / f"{name}.csv") for name in ("results", "curves")]
 
     return run
-
-
-@pytest.mark.slow
-def test_a_plain_script(ran):
-    table, _ = ran(PLAIN, PLAIN_SWEEP, "budget.trials=4")
-    assert table["error"].isna().all()
-    assert table["score"].tolist() == pytest.approx((table["x"] ** 3 + table["y"]).tolist())
 
 
 @pytest.mark.slow

@@ -8,8 +8,6 @@ import pytest
 
 from hpsearch.errors import ChangedSweepError, InputError, SweepFileError
 from hpsearch.programs.fingerprint import fingerprint_of
-from hpsearch.space.distributions import Drawn
-from hpsearch.spec.dump import dump_raw
 from hpsearch.spec.sweep import ProgramSweep, Sweep, load_sweep, model_sweep, sweep_from_mapping
 from hpsearch.store.provenance import program_identity, require_same_program
 
@@ -39,6 +37,10 @@ def faults(raw):
         ({"parameters": {"seed": [1]}, "seeds": 2}, "list the seeds there"),
         ({"parameters": {"seed": [1]}, "command": ["a", "${seed}"]}, "by a parameter"),
         ({"unknown": 1}, "unknown key"),
+        ({"execution": {"engine": "ray"}}, "models run on a cluster"),
+        ({"metric": ["loss", "x"]}, "metric: a sweep has one metric"),
+        ({"constraints": ["x > 2"]}, "none of the 2 points of the grid does"),
+        ({"parameters": {"x": {"values": [1], "when": {"y": 3}}, "y": [1, 2]}}, "y never is 3"),
     ],
 )
 def test_what_is_refused(raw, said):
@@ -57,27 +59,6 @@ def test_any_name_and_value_is_the_programs_own():
     assert sweep.space.cardinality() == 4
     assert dict(sweep.listed) == {}
     assert sweep.space.names == tuple(parameters)
-
-
-def test_it_survives_a_round_trip():
-    raw = {
-        **LEAST,
-        "method": "bayes",
-        "run_cap": 9,
-        "early_terminate": {"type": "hyperband", "min_iter": 3},
-        "parameters": {
-            "x": {"distribution": "q_normal", "mu": 1, "sigma": 2, "q": 1},
-            "n": {"parameters": {"lr": {"values": [1, 2], "probabilities": [0.25, 0.75]}}},
-        },
-        "configs": [{"x": 3}],
-        "seeds": [1, 5],
-        "execution": {"workers": 2, "timeout": "10s"},
-    }
-    sweep = sweep_from_mapping(raw)
-    assert isinstance(sweep.space.parameters[0].domain, Drawn)
-    assert sweep_from_mapping(sweep.raw()) == sweep
-    assert sweep.method.name == "hyperband"
-    assert [each.seed for each in sweep.repetitions] == [1, 5]
 
 
 @pytest.fixture
@@ -187,15 +168,8 @@ def test_wandbs_words(file):
     assert sweep.name == "My-sweep-2"
     assert sweep.metric.direction == "maximize"
     said = "\n".join(sweep.warnings)
-    for part in (
-        "name:",
-        "project is W&B's",
-        "entity",
-        "apiVersion",
-        "metric.target",
-        "has no goal",
-    ):
-        assert part in said
+    ignored = ("project is W&B's", "entity", "apiVersion", "metric.target")
+    assert all(part in said for part in ("name:", *ignored, "has no goal"))
     assert "goes on until Ctrl-C" in said
     assert sweep_from_mapping({**LEAST, "metric": {"name": "my"}}).metric.direction == "minimize"
 
@@ -210,13 +184,6 @@ def test_wandbs_grid_enumerates_whole_numbers_and_steps():
     assert n.choices == (2, 3, 4)
     # As `numpy.arange`, which W&B takes: without the end.
     assert q.choices == (0, 0.25, 0.5, 0.75)
-
-
-def test_the_resolved_file_reads_as_the_same_sweep(file):
-    path = file("program: train.py\nmetric: loss\nparameters: {x: {values: [1, null, '2']}}\n")
-    sweep = load_sweep(path)
-    again = file(dump_raw(sweep.raw()), "again.yaml")
-    assert load_sweep(again) == sweep
 
 
 def test_a_command_without_a_file_is_told_of_since_its_edits_are_not_noticed(file):
