@@ -91,11 +91,11 @@ def open_program(directory: Path) -> StoredProgram:
         raise InputError(f"{directory}: its rows are not those of a program")
     try:
         sweep = sweep_from_text(facts.program, str(where.sweep))
-        if not isinstance(sweep, ProgramSweep):
-            raise InputError("it names no program")
     except InputError as error:
         said = " ".join(str(error).split())
         raise StoreError(f"{where.store}: the sweep in it cannot be read: {said}") from None
+    if not isinstance(sweep, ProgramSweep):
+        raise StoreError(f"{where.store}: the sweep in it names no program")
     return StoredProgram(where, sweep, executions, results)
 
 
