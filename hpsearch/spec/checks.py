@@ -150,8 +150,6 @@ def _lengths(sweep: ProgramFields) -> Iterator[Fault]:
     """Yield a fault if the longest values make the command line too long."""
     longest = {parameter.name: _longest(parameter) for parameter in sweep.space.parameters}
     program = sweep.run_of("")
-    if any(True for _ in command_faults(program.command, program=True)):
-        return
     for config in ({}, *sweep.configs):
         try:
             program.arguments({**longest, **config}, 0, Path(), look_up=False)
@@ -494,11 +492,13 @@ def _configs(
 ) -> Iterator[Fault]:
     for index, point in enumerate(sweep.points):
         values = space.active(point)
-        for constraint in constraints:
-            try:
-                holds = constraint.holds(values)
-            except ConstraintError:
-                holds = False
-            if not holds:
-                yield ("configs", index), f"breaks the constraint {constraint.text!r}"
-                break
+        broken = next((c.text for c in constraints if not _holds(c, values)), None)
+        if broken is not None:
+            yield ("configs", index), f"breaks the constraint {broken!r}"
+
+
+def _holds(constraint: Constraint, values: Mapping[str, Any]) -> bool:
+    try:
+        return constraint.holds(values)
+    except ConstraintError:
+        return False
