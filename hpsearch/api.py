@@ -24,8 +24,6 @@ from hpsearch.data.loading import Folding, Loader, read_memory
 from hpsearch.errors import InputError, Interrupted
 from hpsearch.models.arrays import LoaderWithModel
 from hpsearch.models.shipping import CustomModel, model_reference, shipped
-from hpsearch.programs.loading import load_any, names_program, program_sweep
-from hpsearch.programs.sweep import ProgramSweep
 from hpsearch.progress.display import make_listener
 from hpsearch.reporting.comparison_page import Comparison
 from hpsearch.results import Results, execute, results_at_prompt, results_with_interruption, run_in
@@ -34,7 +32,7 @@ from hpsearch.revisit.trust import trusted
 from hpsearch.search.asking import Exchange
 from hpsearch.search.strategy import Strategy
 from hpsearch.space.space import Kind
-from hpsearch.spec.sweep import Sweep, sweep_from_mapping
+from hpsearch.spec.sweep import ProgramSweep, Sweep, load_sweep, sweep_from_mapping
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.tables import absence_of
 from hpsearch.tuner.functions import FunctionSearch, execution_of, require_usable
@@ -84,10 +82,9 @@ def run(
             interactive session (a notebook, a prompt) Ctrl-C returns them instead, with a warning.
     """
     if isinstance(sweep, Mapping):
-        read = program_sweep if names_program(sweep) else sweep_from_mapping
-        sweep = read(sweep, base_dir=Path.cwd())
+        sweep = sweep_from_mapping(sweep, base_dir=Path.cwd(), with_data=True)
     elif not isinstance(sweep, Sweep | ProgramSweep):
-        sweep = load_any(os.fspath(sweep), with_data=True)
+        sweep = load_sweep(os.fspath(sweep), with_data=True)
     settings = Settings(
         out=None if out is None else Path(out),
         workers=workers,

@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from hpsearch.errors import InputError, SweepFileError
-from hpsearch.spec.fields import NAME
 from hpsearch.spec.method import parse_method
-from hpsearch.spec.rules import InvalidValue
-from hpsearch.spec.sweep import Sweep, sweep_from_mapping
+from hpsearch.spec.rules import NAME, InvalidValue
+from hpsearch.spec.sweep import Sweep, model_sweep, sweep_from_mapping
 from hpsearch.tuner.search import require_end
 
 
@@ -114,7 +113,7 @@ def sweep_of(raw: Mapping[str, Any]) -> Sweep:
         InputError: Names every wrong argument, one a line.
     """
     try:
-        return sweep_from_mapping(_without_none(_plain(raw)))
+        return model_sweep(sweep_from_mapping(_without_none(_plain(raw))))
     except SweepFileError as error:
         lines = [f"{_argument(each.path)}: {each.message}" for each in error.problems]
         raise InputError("\n".join(line.removeprefix(": ") for line in lines)) from None

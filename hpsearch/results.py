@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 
 from hpsearch.data.loading import Loader
 from hpsearch.errors import InputError, Interrupted
-from hpsearch.programs.sweep import ProgramSweep
 from hpsearch.progress.display import make_listener
 from hpsearch.reporting.pictures import Pictures
 from hpsearch.reporting.source import ReportSource, resolved_sweep
@@ -32,7 +31,7 @@ from hpsearch.revisit.rows import (
     reproduce_trial,
 )
 from hpsearch.revisit.trust import roles_of
-from hpsearch.spec.sweep import Sweep, load_sweep
+from hpsearch.spec.sweep import AnySweep, Sweep, load_sweep, model_sweep
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.facts import Evaluation
 from hpsearch.store.store import Store, evaluations_of
@@ -110,7 +109,7 @@ class Results(Pictures):
     @cached_property
     def sweep(self) -> Sweep:
         """The resolved sweep."""
-        return load_sweep(self.directory / "sweep.yaml")
+        return model_sweep(load_sweep(self.directory / "sweep.yaml"))
 
     @property
     def best(self) -> pd.Series[Any]:
@@ -326,7 +325,7 @@ def _of_trials(trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def execute(
-    sweep: Sweep | ProgramSweep,
+    sweep: AnySweep,
     settings: Settings,
     listener: Listener,
     log: Sequence[str],

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hpsearch.space.mlp import OPTIMIZER_ALIASES
-from hpsearch.spec.dump import sweep_schema
+from hpsearch.spec.dump import file_schema
 from hpsearch.spec.wandb import IGNORED, KEYS
 
 PATH = Path(__file__).parent.parent / "hpsearch" / "spec" / "REFERENCE.md"
@@ -256,9 +256,15 @@ def table(lines: list[tuple[str, ...]]) -> str:
     )
 
 
+def model_schema() -> Schema:
+    """Return the schema of a model's sweep file."""
+    schema = file_schema()
+    return {**schema["else"], "$defs": schema["$defs"]}
+
+
 def page() -> str:
     """Return the page of this version."""
-    return render(sweep_schema())
+    return render(model_schema())
 
 
 if __name__ == "__main__":

@@ -16,7 +16,6 @@ from rich.text import Text
 
 from hpsearch.cli.app import DirectoryArgument, Trust, TrustedSweep, Workers
 from hpsearch.errors import InputError
-from hpsearch.programs.loading import load_any
 from hpsearch.progress.display import line_printer, make_console, make_display
 from hpsearch.revisit.predicting import predictor_of
 from hpsearch.revisit.programs import holds_program, open_program, reproduce_program
@@ -31,7 +30,7 @@ from hpsearch.revisit.rows import (
 )
 from hpsearch.revisit.standalone import PROGRAM, write_standalone
 from hpsearch.revisit.trust import roles_of, trusted
-from hpsearch.spec.sweep import Sweep
+from hpsearch.spec.sweep import Sweep, load_sweep
 from hpsearch.store.facts import Measurement
 from hpsearch.store.records import PACKAGES
 from hpsearch.store.store import evaluations_of
@@ -63,7 +62,7 @@ def trust_of(names: Sequence[str] | None, sweep: Path | None) -> frozenset[str]:
     Raises:
         InputError: A name is not a function's, or the file is not a sweep.
     """
-    named = None if sweep is None else load_any(sweep)
+    named = None if sweep is None else load_sweep(sweep)
     return trusted(names or ()) | frozenset(roles_of(named) if isinstance(named, Sweep) else ())
 
 

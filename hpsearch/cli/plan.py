@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -19,14 +19,14 @@ from hpsearch.errors import RefusedError
 from hpsearch.machine import cores
 from hpsearch.models.problem import Problem, Recipe
 from hpsearch.programs.fingerprint import code_lines
-from hpsearch.programs.loading import load_any
-from hpsearch.programs.sweep import ProgramSweep
 from hpsearch.progress.display import line_printer, make_console
 from hpsearch.search.draws import FIXED_METHODS, draws
+from hpsearch.search.strategy import PRIOR
 from hpsearch.space.distributions import Drawn
-from hpsearch.space.execution import Execution, ExecutionResult, Repetition, Training
-from hpsearch.space.space import Choices, Parameter, Range
-from hpsearch.spec.sweep import Sweep
+from hpsearch.space.execution import Execution, ExecutionResult, Training
+from hpsearch.space.space import Choices, Kind, Parameter, Range
+from hpsearch.spec.checks import MOST_POINTS
+from hpsearch.spec.sweep import AnySweep, ProgramSweep, Sweep, load_sweep
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.provenance import make_recipe
 from hpsearch.store.store import Store
@@ -35,12 +35,14 @@ from hpsearch.tuner.estimate import CostEstimate, DataSizes, estimate_cost, meas
 from hpsearch.tuner.learning import CurveReuse
 from hpsearch.tuner.models import plan_search
 from hpsearch.tuner.planning import Summary, Trials, group, summarize, tally
-from hpsearch.tuner.search import Search, program_search
+from hpsearch.tuner.search import Search, strategy_of
 from hpsearch.wording import counted, duration, have_results
 
 _MOST_VALUES = 6
-#: Most trials to count one by one.
-_MOST_COUNTED = 100_000
+#: Most trials to count of a search that only time ends.
+_MOST_DRAWN = 1_000
+#: Most trials of a program to count.
+_MOST_OF_PROGRAMS = 100_000
 
 
 def plan(
@@ -54,15 +56,12 @@ def plan(
     ] = False,
 ) -> None:
     """Print the plan of a run of models or of a program."""
-    loaded = load_any(sweep, set_ or (), with_data=True)
-    if isinstance(loaded, ProgramSweep):
-        print_program_plan(loaded, out, make_console())
-    else:
-        print_plan(loaded, out, workers, make_console(), measure=measure)
+    loaded = load_sweep(sweep, set_ or (), with_data=True)
+    print_plan(loaded, out, workers, make_console(), measure=measure)
 
 
 def print_plan(
-    sweep: Sweep, out: Path | None, workers: int | None, console: Console, *, measure: bool
+    sweep: AnySweep, out: Path | None, workers: int | None, console: Console, *, measure: bool
 ) -> None:
     """Print the plan of a run of `sweep`.
 
@@ -73,71 +72,124 @@ def print_plan(
         DataError: The data cannot be used.
     """
     say = line_printer(console)
-    custom = isinstance(sweep.model, str)
+    where = ResultsDirectory(out or Path("experiments") / sweep.name)
+    if isinstance(sweep, ProgramSweep):
+        lines = _program_plan(sweep, where)
+    else:
+        lines = _model_plan(sweep, where, workers, measure=measure)
+    for line in lines:
+        say(line)
+
+
+def _head(sweep: AnySweep, subject: str) -> Iterator[str]:
+    yield f"sweep {sweep.name}: {subject}"
+    for warning in sweep.warnings:
+        yield f"warning: {warning}"
+
+
+def _program_plan(sweep: ProgramSweep, where: ResultsDirectory) -> Iterator[str]:
+    yield from _head(sweep, f"a program, {sweep.metric.direction} {sweep.metric.name}")
+    program = sweep.run_of(str(where.trials.absolute()))
+    yield from code_lines(program)
+    yield from map(_parameter_line, sweep.space.parameters)
+    search, (stored, results) = Search.of(sweep), _stored(where)
+    executions, complete = _planned(search, stored)
+    if complete and search.method.name in FIXED_METHODS:
+        done = [each for each in executions if each.number in results]
+        yield from _counts(executions, done)
+    else:
+        yield _open_end(search)
+    if executions:
+        first = executions[0]
+        line = program.shell_line(first.config.values, first.seed, first.trial)
+        yield f"trial {first.trial}    {line}"
+
+
+def _model_plan(
+    sweep: Sweep, where: ResultsDirectory, workers: int | None, *, measure: bool
+) -> Iterator[str]:
     dataset = load_dataset(sweep.data)
     target, features = dataset.target, n_features(dataset.input)
-    where = ResultsDirectory(out or Path("experiments") / sweep.name)
-    search = plan_search(sweep)
-    say(
-        f"sweep {sweep.name}: {dataset.name}, {len(dataset.train):,} training and "
-        f"{len(dataset.validation):,} validation rows, {features:,} features, {target.task}"
+    custom = isinstance(sweep.model, str)
+    search, recipe = plan_search(sweep), make_recipe(sweep, target.task)
+    yield from _head(
+        sweep,
+        f"{dataset.name}, {len(dataset.train):,} training and {len(dataset.validation):,} "
+        f"validation rows, {features:,} features, {target.task}",
     )
-    for warning in sweep.warnings:
-        say(f"warning: {warning}")
     if custom:
-        say(f"{sweep.model} asks for")
-        for parameter in search.space.parameters:
-            say(parameter_line(parameter))
-    limit = sweep.budget.trials if sweep.budget else None
+        yield f"{sweep.model} asks for"
+        yield from map(_parameter_line, search.space.parameters)
     if search.method.name not in FIXED_METHODS:
-        trials_text = "as many as fit into budget.time" if limit is None else f"{limit:,} at most"
-        name = sweep.method.name
-        say(f"trials     {trials_text}; {name} chooses them by the scores of earlier ones")
+        yield _open_end(search)
+        if not where.store.exists():
+            yield from _from_prior(search, recipe)
         return
     stored, results = _stored(where)
-    executions = _executions(sweep, search, limit, stored)
-    done = _answered(executions, make_recipe(sweep, target.task), stored, results)
+    executions, complete = _planned(search, stored)
+    done = _answered(executions, recipe, stored, results)
     trainings = group(executions, answered={each.number for each in done})
+    yield from _counts(executions, done)
     if custom:
-        lines = [
-            *_counts(tally(executions, trainings), executions, done),
-            "time       unknown: the models are your own",
-        ]
-    else:
-        summary = summarize(executions, trainings, features, target.outputs)
-        asked = workers or sweep.execution.workers
-        count = cores() if asked == "auto" else int(asked)
-        estimate = _estimate(sweep, dataset, trainings, count, measure=measure)
-        lines = [*_counts(summary, executions, done), *_costs(summary, estimate, count)]
-        if search.method.name == "random" and limit is None:
-            lines.append("only budget.time ends this search: the figures are of its first trials")
-    say("\n".join(lines))
+        yield from _shared(tally(executions, trainings))
+        yield "time       unknown: the models are your own"
+        return
+    summary = summarize(executions, trainings, features, target.outputs)
+    asked = workers or sweep.execution.workers
+    count = cores() if asked == "auto" else int(asked)
+    estimate = _estimate(sweep, dataset, trainings, count, measure=measure)
+    yield from (*_shared(summary), *_costs(summary, estimate, count))
+    if not complete:
+        yield "only budget.time ends this search: the figures are of its first trials"
 
 
-def _executions(
-    sweep: Sweep, search: Search, limit: int | None, stored: Sequence[Execution]
-) -> list[Execution]:
-    if sweep.method.name in {"random", "sobol"} and limit is None:
-        # The search ends by time, so plan only its first trials.
-        limit = 1_000
+def _open_end(search: Search) -> str:
+    """Return the line of trials that are not known beforehand."""
+    count = "as many as there is time for" if search.limit is None else f"{search.limit:,} at most"
+    by = "" if search.method.name in FIXED_METHODS else " by the scores of earlier ones"
+    return f"trials     {count}; {search.method.name} chooses them{by}"
+
+
+def _from_prior(search: Search, recipe: Recipe) -> Iterator[str]:
+    """Yield the configs to try first because of a prior, a line each."""
+    strategy = strategy_of(search, recipe)
+    if strategy is None:
+        return
+    count = len(search.listed) + strategy.foreseen
+    first = strategy.ask(min(count, search.limit or count))
+    known = [proposal.config.values for proposal in first if proposal.by == PRIOR]
+    if known:
+        yield "first      what does well on other tables (prior: mlp):"
+    varied = [parameter.name for parameter in search.space.parameters if parameter.varies]
+    for values in known:
+        yield "           " + ", ".join(f"{n} {_short(values[n])}" for n in varied if n in values)
+
+
+def _short(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _planned(search: Search, stored: Sequence[Execution]) -> tuple[list[Execution], bool]:
+    """Return the first executions of a search, and whether they are all.
+
+    For a method that needs scores, return the executions of one random draw.
+    """
+    fixed = search.method.name in FIXED_METHODS
+    method = search.method.name if fixed else "random"
+    # A model's grid without a budget has no more points than MOST_POINTS.
+    whole = MOST_POINTS + 1 if search.space.kind is not Kind.PROGRAM else _MOST_OF_PROGRAMS
+    most = whole if search.method.exhausts else _MOST_DRAWN
+    limit = (search.limit or most) if fixed else 1
     listed = {config.id for config in search.listed}
-    trials = Trials(search.space, listed, sweep.repetitions, stored=stored, limit=limit)
+    trials = Trials(search.space, listed, search.repetitions, stored=stored, limit=limit)
     known = {each.config.id: each.config for each in trials.current}
-    executions = [*trials.current, *trials.new(known.values(), sweep.repetitions)]
-    return executions + _drawn(trials, search, search.method.name, sweep.repetitions)
-
-
-def _drawn(
-    trials: Trials, search: Search, method: str, repetitions: Sequence[Repetition]
-) -> list[Execution]:
-    """Return the executions of a search's configs until there are as many trials as allowed."""
-    executions: list[Execution] = []
+    executions = [*trials.current, *trials.new(known.values(), search.repetitions)]
     drawn = draws(method, search.space, search.listed, search.seed)
     for config in itertools.chain(search.listed, drawn):
         if trials.spent:
             break
-        executions += trials.new([config], repetitions)
-    return executions
+        executions += trials.new([config], search.repetitions)
+    return executions, search.limit is not None or not trials.spent
 
 
 def _stored(where: ResultsDirectory) -> tuple[list[Execution], dict[int, ExecutionResult]]:
@@ -184,23 +236,23 @@ def _estimate(
     return estimate_cost(trainings, sizes, workers, tensorflow=tensorflow, step=step, spread=1.4)
 
 
-def _counts(
-    summary: Summary, executions: Sequence[Execution], done: Sequence[Execution]
-) -> list[str]:
+def _counts(executions: Sequence[Execution], done: Collection[Execution]) -> Iterator[str]:
+    numbers = {each.number for each in done}
     trials = {each.trial for each in executions}
-    complete = len(trials) - summary.trials
-    lines = [f"trials     {len(trials):,}" + (f", {have_results(complete)}" if complete else "")]
+    complete = len(trials - {each.trial for each in executions if each.number not in numbers})
+    yield f"trials     {len(trials):,}" + (f", {have_results(complete)}" if complete else "")
     if len(executions) > len(trials):
-        lines.append(
-            f"executions {len(executions):,} (a trial has one for each seed and fold)"
-            + (f", {have_results(len(done))}" if done else "")
+        yield f"executions {len(executions):,} (a trial has one for each seed and fold)" + (
+            f", {have_results(len(done))}" if done else ""
         )
-    return [
-        *lines,
-        f"trainings  {summary.trainings:,} (trials that differ only in epochs share one)",
+
+
+def _shared(summary: Summary) -> Iterator[str]:
+    yield f"trainings  {summary.trainings:,} (trials that differ only in epochs share one)"
+    yield (
         f"epochs     {summary.epochs_trained:,} of {summary.epochs_asked:,}"
-        f"; {summary.epochs_saved:,} saved",
-    ]
+        f"; {summary.epochs_saved:,} saved"
+    )
 
 
 def _costs(summary: Summary, estimate: CostEstimate, workers: int) -> list[str]:
@@ -217,50 +269,7 @@ def _costs(summary: Summary, estimate: CostEstimate, workers: int) -> list[str]:
     return lines
 
 
-def print_program_plan(sweep: ProgramSweep, out: Path | None, console: Console) -> None:
-    """Print the plan of a run of a program's sweep; nothing runs."""
-    say = line_printer(console)
-    metric = sweep.metric
-    where = ResultsDirectory(out or Path("experiments") / sweep.name)
-    program = sweep.run_of(str(where.trials.absolute()))
-    say(f"sweep {sweep.name}: a program, {metric.direction} {metric.name}")
-    for warning in sweep.warnings:
-        say(f"warning: {warning}")
-    for line in code_lines(program):
-        say(line)
-    for parameter in sweep.space.parameters:
-        say(parameter_line(parameter))
-    executions, whole = _planned(sweep)
-    if sweep.method.name in FIXED_METHODS and whole:
-        trials = len({each.trial for each in executions})
-        runs = "" if len(executions) == trials else f", {counted(len(executions), 'run')}"
-        say(f"trials     {trials:,}{runs}")
-    elif sweep.limit is not None:
-        say(f"trials     {sweep.limit:,} at most; {sweep.method.name} chooses them")
-    else:
-        say(f"trials     as many as there is time for; {sweep.method.name} chooses them")
-    if executions:
-        first = executions[0]
-        line = program.shell_line(first.config.values, first.seed, first.trial)
-        say(f"trial 1    {line}")
-
-
-def _planned(sweep: ProgramSweep) -> tuple[list[Execution], bool]:
-    """Return the first executions of a method that ignores scores, and whether they are all.
-
-    For any other method, return the executions of one random draw.
-    """
-    search = program_search(sweep)
-    fixed = search.method.name in FIXED_METHODS
-    method = search.method.name if fixed else "random"
-    limit = search.limit if fixed else 1
-    bound = _MOST_COUNTED if limit is None and sweep.method.exhausts else 1
-    trials = Trials(search.space, (), sweep.repetitions, limit=bound if limit is None else limit)
-    executions = _drawn(trials, search, method, sweep.repetitions)
-    return executions, limit is not None or not trials.spent
-
-
-def parameter_line(parameter: Parameter) -> str:
+def _parameter_line(parameter: Parameter) -> str:
     """Return a parameter's name, values and conditions."""
     conditions = [
         f"{parent} is {' or '.join(map(str, accepted))}"

@@ -11,10 +11,9 @@ import typer
 
 from hpsearch.cli.app import Out, Set, SweepArgument, Trackers, Workers
 from hpsearch.errors import InputError
-from hpsearch.programs.loading import load_any
-from hpsearch.programs.schema import file_schema
 from hpsearch.progress.display import make_console, make_display
-from hpsearch.spec.dump import SCHEMA_NAME, STARTER
+from hpsearch.spec.dump import SCHEMA_NAME, STARTER, file_schema
+from hpsearch.spec.sweep import load_sweep
 from hpsearch.tuner.run import run_sweep
 from hpsearch.tuner.settings import Settings
 
@@ -51,7 +50,7 @@ def run(
     overrides = list(set_ or [])
     if engine is not None:
         overrides.append(f"execution.engine={engine}")
-    loaded = load_any(sweep, overrides, with_data=True)
+    loaded = load_sweep(sweep, overrides, with_data=True)
     settings = Settings(
         out=out,
         workers=workers,

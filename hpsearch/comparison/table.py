@@ -19,7 +19,7 @@ from hpsearch.comparison.estimates import Floats, overlap_of
 from hpsearch.errors import HpsearchError, InputError
 from hpsearch.space.execution import Status
 from hpsearch.space.keras_names import METRICS
-from hpsearch.spec.sweep import Sweep, load_sweep
+from hpsearch.spec.sweep import Sweep, load_sweep, model_sweep
 from hpsearch.store.cells import mapped
 from hpsearch.store.tables import (
     METRIC_NAMES,
@@ -90,7 +90,7 @@ class Table:
         if self.directory is None or "program" in self.provenance:
             return None
         try:
-            return load_sweep(self.directory / "sweep.yaml")
+            return model_sweep(load_sweep(self.directory / "sweep.yaml"))
         except HpsearchError:
             return None
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hpsearch.machine import version_of
-from hpsearch.programs.command import UserProgram
+from hpsearch.spec.command import UserProgram
 
 _GIT_SECONDS = 20.0
 _COMMIT_DIGITS = 12

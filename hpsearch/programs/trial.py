@@ -18,13 +18,13 @@ from hpsearch.data.specs import TrainingData
 from hpsearch.errors import InputError
 from hpsearch.files import lock_without_waiting
 from hpsearch.models.problem import Recipe
-from hpsearch.programs.command import UserProgram
 from hpsearch.programs.ending import Ending, Judge, Known
 from hpsearch.programs.fingerprint import fingerprint_of, program_versions
 from hpsearch.programs.metrics import Epochs, TrialMetrics, aligned, history
 from hpsearch.programs.process import ProgramProcess
 from hpsearch.programs.report import REPORT_VARIABLE
 from hpsearch.space.execution import ENDLESS, ExecutionResult, Status, Training
+from hpsearch.spec.command import UserProgram
 from hpsearch.training.follow import follow
 from hpsearch.training.subjects import Job, OnEpoch, Say
 

@@ -23,7 +23,6 @@ from typing import Any
 from hpsearch.errors import InputError
 from hpsearch.files import write_atomically
 from hpsearch.machine import version_of
-from hpsearch.programs.sweep import ProgramSweep
 from hpsearch.reporting import words
 from hpsearch.reporting.answer import answer_of
 from hpsearch.reporting.drawing import THEMES, Spec, colour_names, template, training_time
@@ -39,7 +38,7 @@ from hpsearch.reporting.trial_figures import (
     progress_figure,
 )
 from hpsearch.spec.dump import dump_raw
-from hpsearch.spec.sweep import Sweep
+from hpsearch.spec.sweep import AnySweep
 from hpsearch.store.derived import Tables
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.facts import Evaluation
@@ -349,9 +348,7 @@ class ReportFile:
         sweep: The sweep; None if the run has no sweep file.
     """
 
-    def __init__(
-        self, where: ResultsDirectory, tables: Tables, sweep: Sweep | ProgramSweep | None
-    ) -> None:
+    def __init__(self, where: ResultsDirectory, tables: Tables, sweep: AnySweep | None) -> None:
         self._where, self._tables, self._sweep = where, tables, sweep
         self._thread: threading.Thread | None = None
         self._error = ""

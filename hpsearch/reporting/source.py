@@ -16,13 +16,11 @@ import numpy as np
 
 from hpsearch.comparison.table import labels
 from hpsearch.errors import HpsearchError, InputError
-from hpsearch.programs.loading import load_any
-from hpsearch.programs.sweep import ProgramSweep
 from hpsearch.reporting.drawing import Spec, inert, robust_range, value_text
 from hpsearch.reporting.forest import is_log
 from hpsearch.reporting.importance import Importance, importance_of
 from hpsearch.space.space import Range
-from hpsearch.spec.sweep import Sweep
+from hpsearch.spec.sweep import AnySweep, load_sweep
 from hpsearch.store.facts import Evaluation, Facts
 from hpsearch.store.store import facts_of
 from hpsearch.store.tables import (
@@ -157,7 +155,7 @@ class ReportSource:
 
     table: pd.DataFrame
     curves: pd.DataFrame
-    sweep: Sweep | ProgramSweep | None = None
+    sweep: AnySweep | None = None
     directory: Path | None = None
     most_rows: int = 2_000
     evaluations: tuple[Evaluation, ...] = ()
@@ -401,10 +399,10 @@ def load_source(path: str | os.PathLike[str]) -> ReportSource:
     )
 
 
-def resolved_sweep(directory: Path) -> Sweep | ProgramSweep | None:
+def resolved_sweep(directory: Path) -> AnySweep | None:
     """The sweep of a results directory; None if its file is missing or invalid."""
     try:
-        return load_any(directory / "sweep.yaml")
+        return load_sweep(directory / "sweep.yaml")
     except HpsearchError:
         return None
 

@@ -12,7 +12,7 @@ from hpsearch.models.arrays import training_data
 from hpsearch.revisit.rows import Source, StoredRun, open_run
 from hpsearch.space.execution import Execution, ExecutionResult
 from hpsearch.space.mlp import MLPConfig, is_custom
-from hpsearch.spec.sweep import sweep_from_text
+from hpsearch.spec.sweep import model_sweep, sweep_from_text
 from hpsearch.store.derived import best_execution
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.doctor import Finding, Severity
@@ -39,7 +39,7 @@ def examine_best_file(directory: Path) -> Iterator[Finding]:
         facts = store.facts()
     if not facts.sweep:
         return
-    sweep = sweep_from_text(facts.sweep, str(where.sweep))
+    sweep = model_sweep(sweep_from_text(facts.sweep, str(where.sweep)))
     if isinstance(sweep.model, str) or sweep.data.python or sweep.data.memory:
         yield _not_checked(facts)
         return

@@ -7,19 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
 from hpsearch.errors import ChangedSweepError, InputError, StoreError
 from hpsearch.machine import users_value
-from hpsearch.programs.command import UserProgram
 from hpsearch.programs.fingerprint import fingerprint_of
-from hpsearch.programs.loading import load_any, program_sweep
-from hpsearch.programs.sweep import ProgramSweep
 from hpsearch.programs.trial import ProgramSubject
 from hpsearch.revisit.rows import Reproduction, Which
 from hpsearch.space.execution import ENDLESS, Execution, ExecutionResult, Status, Training
 from hpsearch.space.space import Kind
-from hpsearch.spec.yaml import read_yaml
+from hpsearch.spec.command import UserProgram
+from hpsearch.spec.sweep import ProgramSweep, load_sweep, sweep_from_text
 from hpsearch.store.derived import best_execution
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.provenance import program_recipe
@@ -96,11 +92,12 @@ def open_program(directory: Path) -> StoredProgram:
     if facts.kind is not Kind.PROGRAM:
         raise InputError(f"{directory}: its rows are not those of a program")
     try:
-        document = read_yaml(facts.program.encode())
-        sweep = program_sweep(document.data or {}, str(where.sweep))
-    except (InputError, TypeError, yaml.YAMLError) as error:
+        sweep = sweep_from_text(facts.program, str(where.sweep))
+    except InputError as error:
         said = " ".join(str(error).split())
         raise StoreError(f"{where.store}: the sweep in it cannot be read: {said}") from None
+    if not isinstance(sweep, ProgramSweep):
+        raise StoreError(f"{where.store}: the sweep in it names no program")
     return StoredProgram(where, sweep, executions, results)
 
 
@@ -122,7 +119,7 @@ def reproduce_program(directory: Path, which: Which, trusted: Path) -> Reproduct
     if row is None or not row.status.scored:
         status = "no result" if row is None else f"no score, it is {row.status}"
         raise InputError(f"{directory}: {execution.label} has {status}")
-    sweep = load_any(trusted, with_data=True)
+    sweep = load_sweep(trusted, with_data=True)
     if not isinstance(sweep, ProgramSweep):
         raise InputError(f"{trusted}: is not the sweep file of a program")
     with tempfile.TemporaryDirectory(prefix="hpsearch-") as scratch:

@@ -22,7 +22,7 @@ from hpsearch.revisit.rows import Source, StoredRun, open_run
 from hpsearch.revisit.trust import require_trusted, roles_of
 from hpsearch.space.execution import Execution
 from hpsearch.space.mlp import MLPConfig
-from hpsearch.spec.sweep import Sweep, load_sweep, sweep_of_configs
+from hpsearch.spec.sweep import Sweep, load_sweep, model_sweep, sweep_of_configs
 from hpsearch.store.cells import value_of
 from hpsearch.store.derived import best_trials
 from hpsearch.store.tables import hyperparameter_of, read_table
@@ -173,7 +173,7 @@ def _sweep(table: Table) -> Sweep:
         )
     if table.best is None:
         raise InputError(f"{table.path}: no trial has a score, so none is the best to train again")
-    sweep = load_sweep(table.directory / "sweep.yaml")
+    sweep = model_sweep(load_sweep(table.directory / "sweep.yaml"))
     if isinstance(sweep.model, str):
         raise InputError(
             f"{table.path}: settling trains hpsearch's own MLPs again, and these are models of "

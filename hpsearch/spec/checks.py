@@ -8,21 +8,24 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from hpsearch.errors import ConstraintError
-from hpsearch.space.constraints import Constraint, parse
+from hpsearch.errors import ConstraintError, InputError
+from hpsearch.space.constraints import Constraint
+from hpsearch.space.distributions import Drawn
+from hpsearch.space.execution import Repetition
 from hpsearch.space.keras_names import ACTIVATIONS, INITIALIZERS, METRICS, OPTIMIZERS
 from hpsearch.space.mlp import LAYER_TYPES, NOTES, layer_of
-from hpsearch.space.space import GRID_NEEDS, Range, Space
-from hpsearch.spec.fields import SweepFields
+from hpsearch.space.space import GRID_NEEDS, Choices, Kind, Parameter, Range, Space
+from hpsearch.spec.command import DEFAULT_COMMAND, command_faults
 from hpsearch.spec.hyperparameters import is_known, suggestion
 from hpsearch.spec.method import CONFIGS
-from hpsearch.spec.parameters import ParameterSpec
-from hpsearch.spec.rules import Fault, is_number
-from hpsearch.spec.settings import SeedRace
+from hpsearch.spec.rules import Fault, Loc, is_number
+from hpsearch.spec.settings import ModelFields, ProgramFields, SeedRace, SweepFields
 from hpsearch.spec.words import OF_DATA
 from hpsearch.wording import did_you_mean, listing, show
 
@@ -31,16 +34,12 @@ MOST_POINTS: Final = 1_000_000
 _ACCURACY: Final = ("accuracy", "val_accuracy")
 #: Metrics that only a regression can have.
 _ERRORS: Final = ("mae", "val_mae", "r2_score", "val_r2_score")
+_HALVING: Final = ("hyperband", "asha")
 
 
-def _takes_unknown(sweep: SweepFields) -> bool:
+def _takes_unknown(sweep: ModelFields) -> bool:
     """Check if a custom model or layer type may take hyperparameters unknown to hpsearch."""
-    if isinstance(sweep.model, str):
-        return True
-    spec = sweep.parameters.get("layer_type")
-    listed = spec.domain if spec is not None and isinstance(spec.domain, tuple) else ()
-    others = [config["layer_type"] for config in sweep.configs if "layer_type" in config]
-    return any(name not in LAYER_TYPES for name in (*listed, *others))
+    return isinstance(sweep.model, str) or not sweep.layer_types <= {*LAYER_TYPES}
 
 
 class Broken(NamedTuple):
@@ -63,17 +62,39 @@ class Broken(NamedTuple):
 
 def cross_faults(sweep: SweepFields, broken: Broken) -> Iterator[Fault]:
     """Yield faults between valid parts; broken parts are skipped."""
-    if not {"method", "early_terminate"} & broken.keys:
+    searchable = not {"method", "early_terminate"} & broken.keys
+    if searchable:
         yield from _budget(sweep, broken)
         yield from _grid(sweep, broken)
     # A custom model's hyperparameters are unknown until it is built.
-    if "parameters" not in broken.keys and not isinstance(sweep.model, str):
-        yield from _names(sweep, broken)
-        conditions = list(_conditions(sweep, broken))
-        yield from conditions
-        yield from check_constraints(
-            sweep, broken.parameters, searchable=not conditions and not any(broken)
-        )
+    if "parameters" not in broken.keys and sweep.space.kind is not Kind.MODEL:
+        if isinstance(sweep, ModelFields):
+            yield from _names(sweep, broken)
+        further = [*(name for config in sweep.configs for name in config)]
+        further += NOTES if sweep.space.kind is Kind.MLP else ()
+        unknown = unknown_names(sweep.space, further=further, skipped=broken.parameters)
+        faults = [(_place(sweep, loc), message) for loc, message in unknown]
+        faults += _conditions(sweep)
+        yield from faults
+        whole = not faults and not any(broken)
+        yield from _constraints(sweep) if whole else ()
+        if isinstance(sweep, ProgramFields):
+            yield from _halving(sweep) if searchable and not broken.parameters else ()
+            yield from _lengths(sweep) if whole else ()
+    if isinstance(sweep, ModelFields):
+        yield from _of_model(sweep)
+    elif isinstance(sweep, ProgramFields):
+        yield from _of_program(sweep, broken)
+
+
+def _place(sweep: SweepFields, loc: Loc) -> Loc:
+    """Return the place in the file of a place within a parameter."""
+    return (*sweep.place(str(loc[1])), *loc[2:]) if loc[0] == "parameters" else loc
+
+
+def _of_model(sweep: ModelFields) -> Iterator[Fault]:
+    if sweep.metric is not None and sweep.metric.name == "weights":
+        yield ("metric",), "weights is no score; it is a column of results.csv"
     yield from _metric(sweep)
     if sweep.data.cv is not None and isinstance(sweep.seeds, SeedRace):
         yield (
@@ -83,9 +104,70 @@ def cross_faults(sweep: SweepFields, broken: Broken) -> Iterator[Fault]:
         )
 
 
+def _of_program(sweep: ProgramFields, broken: Broken) -> Iterator[Fault]:
+    if not {"program", "command"} & broken.keys:
+        command = sweep.command or DEFAULT_COMMAND
+        for index, message in command_faults(command, program=sweep.program is not None):
+            yield ("command", index), message
+    if sweep.execution.engine != "local":
+        yield (
+            ("execution", "engine"),
+            f"must be local, not {sweep.execution.engine}: programs run on this machine; models "
+            "run on a cluster",
+        )
+    if sweep.method.is_oracle:
+        yield ("method",), "an oracle of KerasTuner's proposes for Keras models alone"
+    if "seed" not in sweep.space.names:
+        return
+    if sweep.repetitions != (Repetition(0),) or sweep.race is not None:
+        yield (
+            ("seeds",),
+            "the program's own seed is a parameter, so it has the value that parameters gives it: "
+            "list the seeds there, or leave it out there and write ${seed} in command",
+        )
+    if _names_seed(sweep):
+        yield ("command",), "${seed} would give the program the seed that it has by a parameter"
+
+
+def _names_seed(sweep: ProgramFields) -> bool:
+    return any("${seed}" in item for item in sweep.command or ())
+
+
+def _halving(sweep: ProgramFields) -> Iterator[Fault]:
+    method = sweep.method
+    halves = method.name in _HALVING and "early_terminate" not in method.options
+    first = method.options.get("min_epochs") if method.name == "asha" else None
+    if halves and first is None and sweep.space.most_epochs is None:
+        hint = ", or method: {name: asha, min_epochs: 3}" if method.name == "asha" else ""
+        yield (
+            ("method",),
+            f"{method.name} halts a program by the epochs that it reports: the parameter epochs "
+            f"has to say how many there are{hint}",
+        )
+
+
+def _lengths(sweep: ProgramFields) -> Iterator[Fault]:
+    """Yield a fault if the longest values make the command line too long."""
+    longest = {parameter.name: _longest(parameter) for parameter in sweep.space.parameters}
+    program = sweep.run_of("")
+    for config in ({}, *sweep.configs):
+        try:
+            program.arguments({**longest, **config}, 0, Path(), look_up=False)
+        except InputError as error:
+            yield ("parameters",), str(error)
+            return
+
+
+def _longest(parameter: Parameter) -> Any:
+    if isinstance(parameter.domain, Choices):
+        return max(parameter.domain.values, key=lambda value: len(str(value)))
+    return parameter.at(0.5)
+
+
 def _budget(sweep: SweepFields, broken: Broken) -> Iterator[Fault]:
     if (
         sweep.budget is None
+        and not sweep.endless
         and not sweep.method.exhausts
         and not {"budget", "run_cap"} & broken.keys
     ):
@@ -99,16 +181,16 @@ def _budget(sweep: SweepFields, broken: Broken) -> Iterator[Fault]:
 def _grid(sweep: SweepFields, broken: Broken) -> Iterator[Fault]:
     if not sweep.method.enumerates:
         return
-    for name, spec in sweep.parameters.items():
-        if spec.count is None:
-            whole = isinstance(spec.domain, Range) and spec.domain.integer
+    for parameter in sweep.space.parameters:
+        domain = parameter.domain
+        if _count(parameter) is None:
+            whole = isinstance(domain, Range) and domain.integer
             hint = "; for every whole number write step: 1" if whole else ""
-            yield ("parameters", name), f"{GRID_NEEDS}{hint}"
-    points = math.prod(spec.count or 1 for spec in sweep.parameters.values())
-    limited = (
-        sweep.budget is not None and sweep.budget.trials is not None
-    ) or "budget" in broken.keys
-    if points > MOST_POINTS and not limited:
+            yield sweep.place(parameter.name), f"{GRID_NEEDS}{hint}"
+        elif isinstance(domain, Choices) and domain.weights:
+            yield sweep.place(parameter.name), "probabilities have no meaning in a grid"
+    points = math.prod(_count(parameter) or 1 for parameter in sweep.space.parameters)
+    if points > MOST_POINTS and not (sweep.limit or sweep.endless or "budget" in broken.keys):
         yield (
             ("parameters",),
             f"a grid of {points:,} points; above {MOST_POINTS:,} it needs budget.trials, "
@@ -116,12 +198,22 @@ def _grid(sweep: SweepFields, broken: Broken) -> Iterator[Fault]:
         )
 
 
-def _names(sweep: SweepFields, broken: Broken) -> Iterator[Fault]:
+def _count(parameter: Parameter) -> int | None:
+    """Return the number of values, without making them; None for a continuous range."""
+    domain = parameter.domain
+    if isinstance(domain, Choices):
+        return len(domain.values)
+    if isinstance(domain, Drawn) or domain.step is None:
+        return None
+    return round((domain.max - domain.min) / domain.step) + 1
+
+
+def _names(sweep: ModelFields, broken: Broken) -> Iterator[Fault]:
     if "model" in broken.keys or "layer_type" in broken.parameters:
         return
     takes_unknown = _takes_unknown(sweep)
     names = [*sweep.parameters, *sorted(broken.parameters)]
-    places: list[tuple[str, tuple[str | int, ...]]] = [(n, ("parameters", n)) for n in names]
+    places: list[tuple[str, Loc]] = [(n, ("parameters", n)) for n in names]
     for index, config in enumerate(sweep.configs):
         places += [(name, ("configs", index, name)) for name in config]
     for name, loc in places:
@@ -136,65 +228,109 @@ _ALL_NAMES: Final = (
 )
 
 
-def _conditions(sweep: SweepFields, broken: Broken) -> Iterator[Fault]:
-    for name, spec in sweep.parameters.items():
-        for parent, accepted in spec.when.items():
-            loc = ("parameters", name, "when", parent)
+def unknown_names(
+    space: Space,
+    configs: Sequence[Collection[str]] = (),
+    *,
+    further: Collection[str] = (),
+    skipped: Collection[str] = (),
+) -> Iterator[Fault]:
+    """Yield a fault for each name in conditions, constraints and configs that no parameter has.
+
+    Args:
+        further: Names that constraints may have, too.
+        skipped: Names of parameters that the space lacks because they are faulty.
+    """
+    names: list[tuple[Loc, str]] = [
+        (("parameters", parameter.name, "when", parent), parent)
+        for parameter in space.parameters
+        for parent in parameter.when
+    ]
+    for index, constraint in enumerate(space.constraints):
+        names += [(("constraints", index), name) for name in sorted(constraint.names - {*further})]
+    for index, config in enumerate(configs):
+        names += [(("configs", index, name), name) for name in config]
+    known = {*space.names, *skipped}
+    for loc, name in names:
+        if name not in known:
+            constrains = loc[0] == "constraints"
+            hint = did_you_mean(name, [*space.names, *(further if constrains else ())])
+            if constrains and name in _TEXTS:
+                hint = f"; to compare with the text, quote it: '{name}'"
+            elif space.kind is Kind.MLP and not is_known(name):
+                hint = hint or suggestion(name)
+            yield loc, f"there is no parameter {name!r}{hint}"
+
+
+_TEXTS: Final = {*ACTIVATIONS, *INITIALIZERS, *OPTIMIZERS, *LAYER_TYPES, "momentum", "nesterov"}
+
+
+def _conditions(sweep: SweepFields) -> Iterator[Fault]:
+    parameters = {parameter.name: parameter for parameter in sweep.space.parameters}
+    lengths: set[Any] = set()
+    if sweep.space.kind is Kind.MLP and "units" in parameters:
+        # A list of units sets the number of layers.
+        lengths = {len(v) for v in _values_of(parameters["units"]) if isinstance(v, list)}
+    for name, parameter in parameters.items():
+        for parent, accepted in parameter.when.items():
+            place = (*sweep.place(name), "when", parent)
             if parent == name:
-                yield loc, f"{name} cannot depend on itself"
-            elif parent in sweep.parameters:
-                yield from _unreachable(sweep, loc, parent, accepted)
-            elif parent not in broken.parameters:
-                hint = did_you_mean(parent, sweep.parameters) or suggestion(parent)
-                yield loc, f"{parent!r} is no parameter of this sweep{hint}"
-    for cycle in _cycles(sweep.parameters):
+                yield place, f"{name} cannot depend on itself"
+            elif parent in parameters:
+                others = lengths if parent == "hidden_layers" else ()
+                for message in _unreachable(parameters[parent], accepted, others):
+                    yield place, message
+    for cycle in _cycles(parameters):
         path = " -> ".join([*cycle, cycle[0]])
-        yield ("parameters", cycle[0], "when"), f"a cycle of conditions: {path}"
+        yield (*sweep.place(cycle[0]), "when"), f"a cycle of conditions: {path}"
 
 
 def _unreachable(
-    sweep: SweepFields, loc: tuple[str | int, ...], parent: str, accepted: tuple[Any, ...]
-) -> Iterator[Fault]:
-    """Yield a fault for each value in a condition that the parent never has."""
-    spec = sweep.parameters[parent]
-    units = sweep.parameters.get("units")
-    lengths: set[int] = set()
-    if parent == "hidden_layers" and units is not None and not isinstance(units.domain, Range):
-        lengths = {len(value) for value in units.domain if isinstance(value, list)}
+    parent: Parameter, accepted: tuple[Any, ...], others: Collection[Any]
+) -> Iterator[str]:
+    """Yield a message for each value in a condition that is neither the parent's nor in others."""
     for value in accepted:
-        if value not in lengths and not _takes(spec, value):
-            names = [name for name in _choices(spec) if isinstance(name, str)]
+        if value not in others and not _takes(parent, value):
+            names = [name for name in _choices(parent) if isinstance(name, str)]
             near = did_you_mean(value, names)
             shown = repr(value) if isinstance(value, str) else show(value)
-            yield loc, f"{parent} never is {shown}{_taken(spec)}{near}"
+            yield f"{parent.name} never is {shown}{_taken(parent)}{near}"
 
 
-def _takes(spec: ParameterSpec, value: Any) -> bool:
-    if isinstance(spec.domain, Range):
-        return is_number(value) and spec.domain.min <= value <= spec.domain.max
+def _takes(parameter: Parameter, value: Any) -> bool:
+    domain = parameter.domain
+    if isinstance(domain, Drawn):
+        return domain.contains(value)
+    if isinstance(domain, Range):
+        return is_number(value) and domain.min <= value <= domain.max
     return any(
         type(value) is type(choice) and value == choice
         if isinstance(value, bool) or isinstance(choice, bool)
         else value == choice
-        for choice in _choices(spec)
+        for choice in _choices(parameter)
     )
 
 
-def _choices(spec: ParameterSpec) -> list[Any]:
+def _values_of(parameter: Parameter) -> tuple[Any, ...]:
+    """Return the values of a list; nothing for a range."""
+    return parameter.domain.values if isinstance(parameter.domain, Choices) else ()
+
+
+def _choices(parameter: Parameter) -> list[Any]:
     """Return the values of a list, and the name of each mapping among them."""
-    domain = () if isinstance(spec.domain, Range) else spec.domain
-    names = [value["name"] for value in domain if isinstance(value, Mapping) and "name" in value]
-    return [*domain, *names]
+    values = _values_of(parameter)
+    names = [value["name"] for value in values if isinstance(value, Mapping) and "name" in value]
+    return [*values, *names]
 
 
-def _taken(spec: ParameterSpec) -> str:
-    if isinstance(spec.domain, Range):
-        return f"; it runs from {show(spec.domain.min)} to {show(spec.domain.max)}"
-    values = [str(value) for value in spec.domain if not isinstance(value, list | Mapping)]
+def _taken(parameter: Parameter) -> str:
+    if isinstance(parameter.domain, Range):
+        return f"; it runs from {show(parameter.domain.min)} to {show(parameter.domain.max)}"
+    values = [str(v) for v in _values_of(parameter) if not isinstance(v, list | Mapping)]
     return f"; it is {listing(values)}" if 0 < len(values) <= 12 else ""
 
 
-def _cycles(parameters: Mapping[str, ParameterSpec]) -> Iterator[list[str]]:
+def _cycles(parameters: Mapping[str, Parameter]) -> Iterator[list[str]]:
     """Yield each cycle among conditions, except a parameter's condition on itself."""
     done: set[str] = set()
     for start in parameters:
@@ -217,7 +353,7 @@ def _cycles(parameters: Mapping[str, ParameterSpec]) -> Iterator[list[str]]:
                 stack.append((parent, iter(parameters[parent].when)))
 
 
-def _metric(sweep: SweepFields) -> Iterator[Fault]:
+def _metric(sweep: ModelFields) -> Iterator[Fault]:
     if sweep.metric is None or isinstance(sweep.model, str):
         return
     task, name = sweep.data.known_task, sweep.metric.name
@@ -230,7 +366,7 @@ def _metric(sweep: SweepFields) -> Iterator[Fault]:
         )
 
 
-def is_regression(sweep: SweepFields) -> bool:
+def is_regression(sweep: ModelFields) -> bool:
     """Check if the metric makes the task a regression, which the data alone may leave open."""
     if sweep.metric is None or isinstance(sweep.model, str):
         return False
@@ -239,12 +375,33 @@ def is_regression(sweep: SweepFields) -> bool:
 
 def advice(sweep: SweepFields) -> Iterator[str]:
     """Yield warnings about settings that are allowed but probably not intended."""
-    varied = [name for name, spec in sweep.parameters.items() if spec.count != 1]
+    varied = [parameter.name for parameter in sweep.space.parameters if _count(parameter) != 1]
     if sweep.method.name == CONFIGS and varied:
         yield (
             f"without a method only the {len(sweep.configs)} configs are tried, and "
             f"{listing(varied)} not varied; add method: grid to try all"
         )
+    if isinstance(sweep, ModelFields):
+        yield from _model_advice(sweep)
+    elif isinstance(sweep, ProgramFields):
+        yield from _program_advice(sweep)
+
+
+def _program_advice(sweep: ProgramFields) -> Iterator[str]:
+    if sweep.budget is None and not sweep.method.exhausts:
+        yield (
+            f"no budget: method {sweep.method.name} goes on until Ctrl-C; run_cap: 50, or --set "
+            "budget.trials=50, ends it"
+        )
+    repeats = len(sweep.repetitions) > 1 or sweep.race is not None
+    if repeats and not _names_seed(sweep):
+        yield (
+            "seeds: no argument tells the program its seed: it has HPSEARCH_SEED, or write ${seed} "
+            "in command"
+        )
+
+
+def _model_advice(sweep: ModelFields) -> Iterator[str]:
     training = sweep.metric.name if sweep.metric is not None else ""
     if training and f"val_{training}" in METRICS:
         yield (
@@ -253,44 +410,26 @@ def advice(sweep: SweepFields) -> Iterator[str]:
         )
     if _takes_unknown(sweep):
         return
-    yield from _unequal_lists(sweep)
-    deepest = _deepest(sweep)
-    for name in sweep.parameters:
-        layer = layer_of(name)
-        if layer is not None and deepest is not None and layer > deepest:
-            yield f"parameters.{name} is never active: hidden_layers is at most {deepest}"
-    layers = sweep.parameters.get("layer_type")
-    listed = layers.domain if layers is not None else ("dense",)
-    if "dropout" in sweep.parameters and "dropout" not in (
-        listed if isinstance(listed, tuple) else ()
-    ):
-        yield "parameters.dropout is never active: it needs layer_type dropout"
-
-
-def _unequal_lists(sweep: SweepFields) -> Iterator[str]:
-    """Warn of lists of units whose length differs from every value of hidden_layers."""
-    layers, units = sweep.parameters.get("hidden_layers"), sweep.parameters.get("units")
-    if layers is None or units is None or isinstance(layers.domain, Range):
-        return
-    for value in () if isinstance(units.domain, Range) else units.domain:
-        if isinstance(value, list) and len(value) not in layers.domain:
+    parameters = {parameter.name: parameter for parameter in sweep.space.parameters}
+    listed = {name: _values_of(parameter) for name, parameter in parameters.items()}
+    layers = parameters.get("hidden_layers")
+    lists = [value for value in listed.get("units", ()) if isinstance(value, list)]
+    depths = listed.get("hidden_layers", ())
+    for value in lists:
+        if depths and len(value) not in depths:
             yield (
                 f"parameters.units: {value} is a network of {len(value)} hidden layers, which "
-                f"hidden_layers, {listing(map(str, layers.domain))}, does not list"
+                f"hidden_layers, {listing(map(str, depths))}, does not list"
             )
-
-
-def _deepest(sweep: SweepFields) -> int | None:
-    """Return the most hidden layers of any config; None if `configs` set them too."""
-    if any({"hidden_layers", "units"} & config.keys() for config in sweep.configs):
-        return None
-    depths: list[float] = [1]
-    layers, units = sweep.parameters.get("hidden_layers"), sweep.parameters.get("units")
-    if layers is not None:
-        depths += [layers.domain.max] if isinstance(layers.domain, Range) else layers.domain
-    if units is not None and not isinstance(units.domain, Range):
-        depths += [len(value) for value in units.domain if isinstance(value, list)]
-    return int(max(depths))
+    if layers is not None and isinstance(layers.domain, Range):
+        depths = (layers.domain.max,)
+    deepest = int(max([1, *depths, *map(len, lists)]))
+    configured = any({"hidden_layers", "units"} & config.keys() for config in sweep.configs)
+    for name in parameters:
+        if not configured and (layer_of(name) or 0) > deepest:
+            yield f"parameters.{name} is never active: hidden_layers is at most {deepest}"
+    if "dropout" in parameters and "dropout" not in listed.get("layer_type", ()):
+        yield "parameters.dropout is never active: it needs layer_type dropout"
 
 
 #: Most points to try to find one that satisfies the constraints.
@@ -299,40 +438,17 @@ MOST_TRIES: Final = 10_000
 _MOST_EVALUATIONS: Final = 40_000
 
 
-def check_constraints(
-    sweep: SweepFields, broken: Collection[str], *, searchable: bool
-) -> Iterator[Fault]:
-    """Yield unknown names, types that do not fit, and constraints that no config satisfies."""
-    named = [name for config in sweep.configs for name in config]
-    allowed = list(dict.fromkeys([*sweep.parameters, *NOTES, *named]))
-    sound: dict[int, Constraint] = {}
-    for index, text in enumerate(sweep.constraints):
-        constraint = parse(text)
-        unknown = sorted(constraint.names - {*allowed, *broken})
-        for name in unknown:
-            yield ("constraints", index), _unknown(name, allowed)
-        if not unknown:
-            sound[index] = constraint
-    if sound and searchable and len(sound) == len(sweep.constraints):
-        space = Space(tuple(s.parameter(n) for n, s in sweep.parameters.items()))
-        faults = list(_search(sweep, space, sound))
-        yield from faults
-        if not faults:
-            yield from _configs(sweep, space, sound.values())
+def _constraints(sweep: SweepFields) -> Iterator[Fault]:
+    """Yield types that do not fit, and constraints that no config satisfies."""
+    constraints = dict(enumerate(sweep.space.constraints))
+    space = replace(sweep.space, constraints=())
+    faults = list(_search(space, constraints)) if constraints else []
+    yield from faults or _configs(sweep, space, constraints.values())
 
 
-def _unknown(name: str, allowed: list[str]) -> str:
-    hint = did_you_mean(name, allowed)
-    if name in {*ACTIVATIONS, *INITIALIZERS, *OPTIMIZERS, *LAYER_TYPES, "momentum", "nesterov"}:
-        hint = f"; to compare with the text, quote it: '{name}'"
-    return f"{name!r} is no parameter of this sweep{hint}"
-
-
-def _search(
-    sweep: SweepFields, space: Space, constraints: Mapping[int, Constraint]
-) -> Iterator[Fault]:
+def _search(space: Space, constraints: Mapping[int, Constraint]) -> Iterator[Fault]:
     """Try points until one satisfies all constraints, and yield faults if none does."""
-    counts = [spec.count for spec in sweep.parameters.values()]
+    counts = [_count(parameter) for parameter in space.parameters]
     points = None if None in counts else math.prod(count or 1 for count in counts)
     tries = min(MOST_TRIES, max(200, _MOST_EVALUATIONS // len(constraints)))
     every = points is not None and points <= tries
@@ -340,7 +456,7 @@ def _search(
     wrong: dict[int, str] = {}
     assignments = space.all_assignments() if every else _drawn(space)
     for assignment in islice(assignments, tries):
-        values = _values(space, assignment)
+        values = space.active(assignment)
         holding = 0
         for index, constraint in constraints.items():
             try:
@@ -371,22 +487,18 @@ def _drawn(space: Space) -> Iterator[dict[str, Any]]:
         yield {parameter.name: parameter.at(draw.random()) for parameter in space.parameters}
 
 
-def _values(space: Space, assignment: Mapping[str, Any]) -> Mapping[str, Any]:
-    config = space.config(assignment)
-    assert config is not None, "the space has no constraints"
-    return config.values
-
-
 def _configs(
     sweep: SweepFields, space: Space, constraints: Collection[Constraint]
 ) -> Iterator[Fault]:
     for index, point in enumerate(sweep.points):
-        values = _values(space, point)
-        for constraint in constraints:
-            try:
-                holds = constraint.holds(values)
-            except ConstraintError:
-                holds = False
-            if not holds:
-                yield ("configs", index), f"breaks the constraint {constraint.text!r}"
-                break
+        values = space.active(point)
+        broken = next((c.text for c in constraints if not _holds(c, values)), None)
+        if broken is not None:
+            yield ("configs", index), f"breaks the constraint {broken!r}"
+
+
+def _holds(constraint: Constraint, values: Mapping[str, Any]) -> bool:
+    try:
+        return constraint.holds(values)
+    except ConstraintError:
+        return False

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import yaml
 
+from hpsearch.space.distributions import ARGUMENTS
+from hpsearch.space.mlp import DEFAULTS
 from hpsearch.space.space import Parameter, Range
-from hpsearch.spec.parameters import raw_range
-from hpsearch.spec.rules import Spec
-from hpsearch.spec.sweep import Sweep
-from hpsearch.spec.wandb import IGNORED, KEYS, OF_PROGRAMS
+from hpsearch.spec.hyperparameters import ANYTHING, HYPERPARAMETERS, UNITS_OF_LAYER
+from hpsearch.spec.parameters import DISTRIBUTIONS, PLAIN, ParameterSpec
+from hpsearch.spec.rules import Rule, Spec, described
+from hpsearch.spec.sweep import ProgramSweep, Sweep
+from hpsearch.spec.wandb import IGNORED, KEYS, METRIC_KEYS, OF_PROGRAMS
 from hpsearch.spec.yaml import add_core_resolvers
-
-SCHEMA_DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
 
 class _Dumper(yaml.SafeDumper):
@@ -67,42 +68,162 @@ def _dumped(raw: Any, *, flow: bool | None, width: float) -> str:
 
 def _raw(parameter: Parameter) -> Any:
     domain = parameter.model_domain
-    if isinstance(domain, Range):
-        raw = raw_range(domain)
-    elif parameter.when:
-        raw = {"values": list(domain.values)}
-    else:
-        return list(domain.values)
-    if parameter.when:
-        raw["when"] = {name: list(values) for name, values in parameter.when.items()}
-    return raw
+    values = domain if isinstance(domain, Range) else domain.values
+    return ParameterSpec(values, parameter.when).raw()
 
 
-def sweep_schema() -> dict[str, Any]:
-    """Return the JSON Schema (draft 2020-12) of the sweep file of a model.
-
-    `hpsearch.programs.schema` covers any sweep file.
-    """
+def file_schema() -> dict[str, Any]:
+    """Return the JSON Schema (draft 2020-12) of a sweep file, of a program if it names one."""
+    model = _schema_of(Sweep, "Keras MLPs", _HYPERPARAMETERS)
+    program = _schema_of(ProgramSweep, "a program", _PROGRAM_PARAMETERS)
+    # W&B allows any name; characters that a directory cannot have are replaced.
+    program["properties"]["name"] = described(
+        {"type": "string", "minLength": 1}, "Name of the sweep, and of its directory.", "my-program"
+    )
+    text, metric = program["properties"]["metric"]["anyOf"]
+    metric = {**metric, "properties": metric["properties"] | dict.fromkeys(METRIC_KEYS, _IGNORED)}
+    program["properties"]["metric"]["anyOf"] = [text, metric]
+    definitions = {
+        part.__name__: part.schema() for kind in (Sweep, ProgramSweep) for part in kind.parts()
+    }
     return {
-        "$schema": SCHEMA_DIALECT,
-        **schema_of(Sweep, (key for key in IGNORED if key not in OF_PROGRAMS)),
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "hpsearch sweep",
-        "description": "A hyperparameter sweep over Keras MLPs.",
+        "description": "A hyperparameter sweep over Keras MLPs, or over a program.",
+        "if": {"anyOf": [{"required": [key]} for key in sorted(OF_PROGRAMS)]},
+        "then": program,
+        "else": model,
+        "$defs": {**definitions, "ProgramParameter": _program_parameter()},
     }
 
 
-def schema_of(model: type[Spec], ignored: Iterable[str]) -> dict[str, Any]:
-    """Return the JSON Schema of a sweep file, from the model that validates it.
+_IGNORED: Final = {"description": "W&B's key; ignored."}
 
-    Args:
-        ignored: W&B's keys without meaning for such a sweep.
-    """
-    body = model.schema()
+
+def _schema_of(kind: type[Spec], subject: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the JSON Schema of one kind of file, from the class that validates it."""
+    body = kind.schema()
     # `name` is optional in a file: it defaults to the file's stem.
     body["required"].remove("name")
-    body["properties"] |= KEYS
-    body["properties"] |= {key: {"description": "W&B's key; ignored."} for key in ignored}
-    return {**body, "$defs": {part.__name__: part.schema() for part in model.parts()}}
+    body["properties"]["parameters"] |= parameters
+    body["properties"] |= KEYS | dict.fromkeys(IGNORED, _IGNORED)
+    return {
+        **body,
+        "title": f"hpsearch sweep over {subject}",
+        "description": f"A hyperparameter sweep over {subject}.",
+    }
+
+
+_POSITIVE: Final = {"type": "number", "exclusiveMinimum": 0}
+#: JSON Schema of a range's keys.
+_RANGE: Final[dict[str, Any]] = {
+    "min": described({"type": "number"}, "Least value.", 0.0001),
+    "max": described({"type": "number"}, "Greatest value (included).", 0.1),
+    "step": described(
+        _POSITIVE, "Take only min, min + step, ...; on a log scale min, min * step, ...", 0.01
+    ),
+    "scale": described(
+        {"enum": ["linear", "log"], "default": "linear"},
+        "Scale on which values are evenly spread.",
+        "log",
+    ),
+    "type": described(
+        {"enum": ["int", "float"]},
+        "Whole numbers or any; by default as min, max and step are written.",
+        "int",
+    ),
+    "q": described(_POSITIVE, "W&B's name of step.", 16),
+}
+
+
+def _parameter(rule: Rule) -> dict[str, Any]:
+    """Return the JSON Schema of a parameter: a single value, choices or a mapping."""
+    value = dict(rule.schema)
+    choices = {"type": "array", "items": value, "minItems": 1}
+    properties = {
+        "values": described(choices, "The choices.", [32, 128]),
+        "value": described(value, "The only value.", 32),
+        "when": described(
+            {"type": "object", "minProperties": 1},
+            "Active only when other hyperparameters have these values.",
+            {"optimizer": ["sgd", "adam"], "hidden_layers": 2},
+        ),
+        "distribution": described(
+            {"enum": list(DISTRIBUTIONS)}, "W&B's name of the kind of values.", "int_uniform"
+        ),
+    }
+    if rule.kind != "names":
+        properties |= _RANGE
+    mapping = {"type": "object", "properties": properties, "additionalProperties": False}
+    schema: dict[str, Any] = {
+        "anyOf": [value or {"type": ["string", "number", "boolean"]}, choices, mapping]
+    }
+    return described(schema, rule.description, *rule.examples)
+
+
+def _hyper_parameter(name: str, rule: Rule) -> dict[str, Any]:
+    schema = _parameter(rule)
+    if name in DEFAULTS:
+        schema["default"] = DEFAULTS[name]
+    if "errorMessage" in rule.schema:
+        schema["errorMessage"] = rule.schema["errorMessage"]
+    return schema
+
+
+_HYPERPARAMETERS: Final = {
+    "type": "object",
+    "properties": {name: _hyper_parameter(name, rule) for name, rule in HYPERPARAMETERS.items()},
+    "patternProperties": {r"^units_[1-9]\d*$": _hyper_parameter("units_2", UNITS_OF_LAYER)},
+    "additionalProperties": _parameter(
+        ANYTHING.about("An argument of your own layer type or model.", [1, 2])
+    ),
+}
+
+_PROGRAM_PARAMETERS: Final = {
+    "type": "object",
+    "additionalProperties": {"$ref": "#/$defs/ProgramParameter"},
+}
+
+
+def _program_parameter() -> dict[str, Any]:
+    """Return the schema of a parameter: a value, a list, a range, a distribution or a group."""
+    _, choices, mapping = _parameter(PLAIN)["anyOf"]
+    properties = mapping["properties"]
+    own = {key: part for key, part in properties.items() if key not in ("distribution", "q")}
+    needed = [{"required": keys} for keys in (["values"], ["value"], ["min", "max"])]
+    weights = {"type": "array", "items": {"type": "number", "minimum": 0}}
+    weighted = {
+        "values": properties["values"],
+        "probabilities": described(weights, "Of each value; they add up to 1.", [0.2, 0.8]),
+        "distribution": {"enum": ["categorical", "categorical_w_probabilities"]},
+        "when": properties["when"],
+    }
+    kinds = [
+        {"type": ["string", "number", "boolean", "null"]},
+        choices,
+        {**_closed(own), "anyOf": needed},
+        _closed(weighted, "values", "probabilities"),
+        *(_distribution(name, properties) for name in {**DISTRIBUTIONS, **ARGUMENTS}),
+        _closed({"parameters": {**_PROGRAM_PARAMETERS, "minProperties": 1}}, "parameters"),
+    ]
+    return described({"anyOf": kinds}, "A value, choices, a range or a distribution.", [1, 2])
+
+
+def _distribution(name: str, properties: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the schema of a parameter with one of W&B's distributions."""
+    arguments = ARGUMENTS.get(name) or DISTRIBUTIONS[name]
+    parts = {key: properties.get(key, {"type": "number"}) for key in (*arguments, "when")}
+    needed = [key for key, default in arguments.items() if default is None]
+    return _closed({"distribution": {"enum": [name]}, **parts}, "distribution", *needed)
+
+
+def _closed(properties: Mapping[str, Any], *required: str) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": dict(properties),
+        "required": list(required),
+        "additionalProperties": False,
+    }
 
 
 #: Name of the schema file that the first line of the starter file refers to.

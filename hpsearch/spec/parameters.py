@@ -1,27 +1,23 @@
-"""The key `parameters`: lists, fixed values, ranges, conditions and W&B's distributions."""
+"""The key `parameters`, of models and of programs, in hpsearch's grammar and W&B's."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import partial
 from typing import Any, Final
 
-from hpsearch.space.mlp import DEFAULTS
+from hpsearch.space.distributions import ARGUMENTS, Drawn
 from hpsearch.space.space import Choices, Parameter, Range
-from hpsearch.spec.hyperparameters import (
-    ANYTHING,
-    HYPERPARAMETERS,
-    UNITS_OF_LAYER,
-    rule_of,
-)
+from hpsearch.spec.hyperparameters import ANYTHING, rule_of
 from hpsearch.spec.rules import (
     Collector,
     InvalidValue,
+    Loc,
     Rule,
     check_key,
-    described,
     integer,
     number,
     one_of,
@@ -29,7 +25,7 @@ from hpsearch.spec.rules import (
     require_mapping,
 )
 from hpsearch.spec.words import RANGE
-from hpsearch.wording import listing, show, unknown_hint
+from hpsearch.wording import did_you_mean, listing, show, unknown_hint
 
 RANGE_KEYS: Final = ("min", "max", "step", "scale", "type")
 #: Most values of a range with a step; all of them are kept in memory.
@@ -147,14 +143,14 @@ def _check_step(low: float, high: float, step: float, log: bool) -> None:
         )
 
 
-#: W&B's distribution -> the keys that it takes.
-DISTRIBUTIONS: Final[dict[str, tuple[str, ...]]] = {
-    "uniform": ("min", "max"),
-    "int_uniform": ("min", "max"),
-    "q_uniform": ("min", "max", "q"),
-    "log_uniform_values": ("min", "max"),
-    "categorical": ("values",),
-    "constant": ("value",),
+#: W&B's distribution -> the keys that it takes, as in ARGUMENTS.
+DISTRIBUTIONS: Final[Mapping[str, Mapping[str, float | None]]] = {
+    "uniform": {"min": None, "max": None},
+    "int_uniform": {"min": None, "max": None},
+    "q_uniform": {"min": None, "max": None, "q": 1},
+    "log_uniform_values": {"min": None, "max": None},
+    "categorical": {"values": None},
+    "constant": {"value": None},
 }
 _DISTRIBUTION = one_of(DISTRIBUTIONS, "distribution")
 #: Distribution -> the keys of hpsearch that it implies.
@@ -163,6 +159,33 @@ _IMPLIED: Final[dict[str, dict[str, str]]] = {
     "uniform": {"type": "float"},
     "log_uniform_values": {"scale": "log", "type": "float"},
 }
+_LIMITS: Final[Mapping[str, Rule]] = {
+    "sigma": number(minimum=0),
+    "q": _STEP,
+    "a": number(above=0),
+    "b": number(above=0),
+}
+
+
+def _arguments(body: Mapping[str, Any], accepted: Mapping[str, float | None]) -> dict[str, Any]:
+    """Return the arguments of a distribution, with the defaults of those that are not given."""
+    name, faults = body["distribution"], Collector()
+    for key in body:
+        if key != "distribution" and key not in accepted:
+            takes = listing(accepted)
+            faults.add(f"has no meaning with distribution: {name}, which takes {takes}", key)
+    for key, default in accepted.items():
+        if key not in body and default is None:
+            faults.add(f"{key} is missing: distribution: {name} needs it")
+    faults.finish()
+    return {key: body.get(key, default) for key, default in accepted.items()}
+
+
+def _check_numbers(arguments: Mapping[str, Any]) -> None:
+    faults = Collector()
+    for key, value in arguments.items():
+        faults.run(_LIMITS.get(key, _NUMBER).check, value, key)
+    faults.finish()
 
 
 def _without_distribution(whole: bool, raw: Mapping[str, Any]) -> dict[str, Any]:
@@ -182,28 +205,15 @@ def _without_distribution(whole: bool, raw: Mapping[str, Any]) -> dict[str, Any]
             )
         return dict(raw)
     name = check_key(_DISTRIBUTION.check, raw, "distribution")
-    body = {key: item for key, item in raw.items() if key != "distribution"}
-    faults = Collector()
-    for key in body:
-        if key not in DISTRIBUTIONS[name]:
-            takes = listing(DISTRIBUTIONS[name])
-            faults.add(f"has no meaning with distribution: {name}, which takes {takes}", key)
-    for key in DISTRIBUTIONS[name]:
-        if key not in body and key != "q":
-            faults.add(f"{key} is missing: distribution: {name} needs it")
-    faults.finish()
-    body |= _IMPLIED.get(name, {})
+    body = _arguments(raw, DISTRIBUTIONS[name]) | _IMPLIED.get(name, {})
     if whole and body.get("type") == "float":
         del body["type"]
     return _quantised(body) if name == "q_uniform" else body
 
 
 def _quantised(body: dict[str, Any]) -> dict[str, Any]:
-    low, high, step = body["min"], body["max"], body.get("q", 1)
-    faults = Collector()
-    for key, value, rule in (("q", step, _STEP), ("min", low, _NUMBER), ("max", high, _NUMBER)):
-        faults.run(rule.check, value, key)
-    faults.finish()
+    _check_numbers(body)
+    low, high, step = body["min"], body["max"], body["q"]
     # W&B rounds to multiples of q; whole steps from min come nearest to that.
     exact, width = _decimal(low), _decimal(step)
     count = (_decimal(high) - exact) // width
@@ -229,16 +239,6 @@ class ParameterSpec:
     when: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
 
     @property
-    def count(self) -> int | None:
-        """Number of values; None for a continuous range."""
-        if not isinstance(self.domain, Range):
-            return len(self.domain)
-        low, high, step = self.domain.min, self.domain.max, self.domain.step
-        if step is None:
-            return None
-        return _steps(_decimal(low), _decimal(high), _decimal(step), self.domain.log)[0] + 1
-
-    @property
     def first(self) -> Any:
         """First value of the list, or least of the range."""
         return self.domain.min if isinstance(self.domain, Range) else self.domain[0]
@@ -252,14 +252,20 @@ class ParameterSpec:
             return Parameter(name, domain, self.when)
         low, factor = _decimal(domain.min), _decimal(domain.step)
         kind = int if domain.integer else float
-        values = tuple(kind(low * factor**power) for power in range(self.count or 0))
+        count, _, _ = _steps(low, _decimal(domain.max), factor, log=True)
+        values = tuple(kind(low * factor**power) for power in range(count + 1))
         return Parameter(name, Choices(values), self.when)
 
     def raw(self) -> Any:
         """Return the hyperparameter as a sweep file has it."""
         domain = self.domain
         if isinstance(domain, Range):
-            body = {**raw_range(domain), "type": "int" if domain.integer else "float"}
+            body: dict[str, Any] = {"min": domain.min, "max": domain.max}
+            if domain.step is not None:
+                body["step"] = domain.step
+            if domain.log:
+                body["scale"] = "log"
+            body["type"] = "int" if domain.integer else "float"
         elif len(domain) == 1 and not isinstance(domain[0], list | Mapping):
             body = {"value": domain[0]}
         else:
@@ -271,16 +277,6 @@ class ParameterSpec:
             for parent, values in self.when.items()
         }
         return {**body, "when": plain(when)}
-
-
-def raw_range(domain: Range) -> dict[str, Any]:
-    """Return a range as a sweep file has it, without its type."""
-    raw: dict[str, Any] = {"min": domain.min, "max": domain.max}
-    if domain.step is not None:
-        raw["step"] = domain.step
-    if domain.log:
-        raw["scale"] = "log"
-    return raw
 
 
 def parse_parameter(rule: Rule, raw: Any) -> ParameterSpec:
@@ -402,71 +398,167 @@ def _parameters(raw: Any) -> dict[str, ParameterSpec]:
     return specs
 
 
-_POSITIVE: Final = {"type": "number", "exclusiveMinimum": 0}
-#: JSON Schema of a range's keys.
-_RANGE: Final[dict[str, Any]] = {
-    "min": described({"type": "number"}, "Least value.", 0.0001),
-    "max": described({"type": "number"}, "Greatest value (included).", 0.1),
-    "step": described(
-        _POSITIVE, "Take only min, min + step, ...; on a log scale min, min * step, ...", 0.01
-    ),
-    "scale": described(
-        {**_SCALE.schema, "default": "linear"}, "Scale on which values are evenly spread.", "log"
-    ),
-    "type": described(
-        _TYPE.schema,
-        "Whole numbers or any; by default as min, max and step are written.",
-        "int",
-    ),
-    "q": described(_POSITIVE, "W&B's name of step.", 16),
-}
-
-
-def parameter_schema(rule: Rule) -> dict[str, Any]:
-    """Return the JSON Schema of a parameter: a single value, choices or a mapping."""
-    value = dict(rule.schema)
-    choices = {"type": "array", "items": value, "minItems": 1}
-    properties = {
-        "values": described(choices, "The choices.", [32, 128]),
-        "value": described(value, "The only value.", 32),
-        "when": described(
-            {"type": "object", "minProperties": 1},
-            "Active only when other hyperparameters have these values.",
-            {"optimizer": ["sgd", "adam"], "hidden_layers": 2},
-        ),
-        "distribution": described(
-            {"enum": list(DISTRIBUTIONS)}, "W&B's name of the kind of values.", "int_uniform"
-        ),
-    }
-    if rule.kind != "names":
-        properties |= _RANGE
-    mapping = {"type": "object", "properties": properties, "additionalProperties": False}
-    schema: dict[str, Any] = {
-        "anyOf": [value or {"type": ["string", "number", "boolean"]}, choices, mapping]
-    }
-    return described(schema, rule.description, *rule.examples)
-
-
-def _hyperparameter_schema(name: str, rule: Rule) -> dict[str, Any]:
-    schema = parameter_schema(rule)
-    if name in DEFAULTS:
-        schema["default"] = DEFAULTS[name]
-    if "errorMessage" in rule.schema:
-        schema["errorMessage"] = rule.schema["errorMessage"]
-    return schema
-
-
-_SCHEMA: Final = {
-    "type": "object",
-    "properties": {
-        name: _hyperparameter_schema(name, rule) for name, rule in HYPERPARAMETERS.items()
-    },
-    "patternProperties": {r"^units_[1-9]\d*$": _hyperparameter_schema("units_2", UNITS_OF_LAYER)},
-    "additionalProperties": parameter_schema(
-        ANYTHING.about("An argument of your own layer type or model.", [1, 2])
-    ),
-}
-
-
 #: Hyperparameter -> ParameterSpec, in the file's order.
-PARAMETERS: Final = Rule(_parameters, _SCHEMA)
+PARAMETERS: Final = Rule(_parameters, {"type": "object"})
+
+
+#: W&B's name of a list with probabilities.
+_WEIGHTED: Final = "categorical_w_probabilities"
+_NAMES: Final = (*DISTRIBUTIONS, *ARGUMENTS, _WEIGHTED)
+
+
+def _value(value: Any) -> Any:
+    """Check that a value is plain data, which includes None."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise InvalidValue.at(f"must be finite, not {show(value)}")
+    if isinstance(value, list | tuple):
+        return [_value(item) for item in value]
+    if isinstance(value, Mapping):
+        return {str(key): _value(item) for key, item in value.items()}
+    if isinstance(value, str) and "\0" in value:
+        raise InvalidValue.at("has a zero byte, which no command line can hold")
+    if value is not None and not isinstance(value, bool | int | float | str):
+        raise InvalidValue.at(f"must be text, a number, true, false, null or a list: {show(value)}")
+    return value
+
+
+#: Any plain data: the program defines the values.
+PLAIN: Final = Rule(_value, {}, kind="any")
+
+
+@dataclass(frozen=True)
+class ProgramParameters:
+    """The parameters of a program.
+
+    Attributes:
+        given: The key as the file has it.
+        parameters: The innermost parameters, named by their path with dots.
+        paths: Name -> path, for nested parameters.
+    """
+
+    given: Mapping[str, Any]
+    parameters: tuple[Parameter, ...]
+    paths: Mapping[str, tuple[str, ...]]
+
+    def raw(self) -> dict[str, Any]:
+        """Return the key as a sweep file has it."""
+        return dict(self.given)
+
+    def for_grid(self) -> tuple[Parameter, ...]:
+        """Return the parameters, with lists for those ranges that W&B's grid turns into lists."""
+        return tuple(map(_enumerated, self.parameters))
+
+
+def _enumerated(parameter: Parameter) -> Parameter:
+    domain = parameter.domain
+    if isinstance(domain, Range) and domain.integer and domain.step is None and not domain.log:
+        if domain.max - domain.min <= MOST_STEPS:
+            return replace(parameter, domain=replace(domain, step=1))
+    elif isinstance(domain, Drawn) and domain.distribution == "q_uniform":
+        low, high, step = (domain.given[name] for name in ("min", "max", "q"))
+        # Like `numpy.arange`: the upper end is excluded.
+        count = math.ceil((high - low) / step)
+        if count <= MOST_STEPS:
+            values = (low + index * step for index in range(count))
+            kept = tuple(v if isinstance(v, int) else float(f"{v:.12g}") for v in values)
+            return replace(parameter, domain=Choices(kept))
+    return parameter
+
+
+def _program_parameters(raw: Any) -> ProgramParameters:
+    if isinstance(raw, ProgramParameters):
+        return raw
+    mapping = require_mapping(raw, "must be a mapping of the program's parameters to their values")
+    faults = Collector()
+    found: dict[str, Parameter] = {}
+    paths: dict[str, tuple[str, ...]] = {}
+    for path, loc, body in _innermost(mapping, (), ()):
+        name = ".".join(path)
+        if any(not step or "\0" in step for step in path):
+            faults.add("a name is text without a zero byte, and not empty", *loc)
+        elif name in found:
+            faults.add(f"there are two parameters {name}", *loc)
+        elif parameter := faults.run(partial(_parameter, name), body, *loc):
+            found[name] = parameter
+            if len(path) > 1:
+                paths[name] = path
+    faults.finish()
+    return ProgramParameters(dict(mapping), tuple(found.values()), paths)
+
+
+#: Parameters by any names, with any values.
+PROGRAM_PARAMETERS: Final = Rule(_program_parameters, {"type": "object"})
+
+
+def _innermost(
+    mapping: Mapping[str, Any], path: tuple[str, ...], place: Loc
+) -> Iterator[tuple[tuple[str, ...], Loc, Any]]:
+    """Yield each parameter that holds no others: its path of names, its location, and its body."""
+    for key, body in mapping.items():
+        name, loc = str(key), (*place, str(key))
+        if isinstance(body, Mapping) and set(body) == {"parameters"}:
+            inner = body["parameters"]
+            if isinstance(inner, Mapping) and inner:
+                yield from _innermost(inner, (*path, name), (*loc, "parameters"))
+                continue
+        yield (*path, name), loc, body
+
+
+def _parameter(name: str, raw: Any) -> Parameter:
+    if not isinstance(raw, Mapping):
+        return parse_parameter(PLAIN, raw).parameter(name)
+    body = dict(require_mapping(raw, "must be a value, a list or a mapping"))
+    distribution = body.get("distribution")
+    if distribution is not None and distribution not in _NAMES:
+        hint = did_you_mean(distribution, _NAMES)
+        raise InvalidValue.at(
+            f"unknown distribution {show(distribution)}; there are {listing(_NAMES)}{hint}",
+            "distribution",
+        )
+    weighted = "probabilities" in body or distribution == _WEIGHTED
+    if not weighted and distribution not in ARGUMENTS:
+        return parse_parameter(PLAIN, body).parameter(name)
+    condition = {"when": body.pop("when")} if "when" in body else {}
+    when = parse_parameter(PLAIN, {"value": 0, **condition}).when
+    domain = _weighted(body) if weighted else _drawn(str(distribution), body)
+    return Parameter(name, domain, when)
+
+
+def _weighted(body: dict[str, Any]) -> Choices:
+    weights = body.pop("probabilities", None)
+    if body.get("distribution") in (_WEIGHTED, "categorical"):
+        del body["distribution"]
+    domain = parse_parameter(PLAIN, body).domain
+    values = () if isinstance(domain, Range) else domain
+    if not isinstance(weights, list) or len(weights) != len(values):
+        raise InvalidValue.at(
+            f"must list a probability for each of the {len(values)} values, not {show(weights)}",
+            "probabilities",
+        )
+    checked = [_LIMITS["sigma"].check(weight) for weight in weights]
+    if not math.isclose(sum(checked), 1.0, rel_tol=1e-6):
+        raise InvalidValue.at(f"must add up to 1, not {sum(checked):g}", "probabilities")
+    # Without a probability, a value would never be drawn.
+    kept = [pair for pair in zip(values, checked, strict=True) if pair[1] > 0]
+    return Choices(*zip(*kept, strict=True))
+
+
+def _drawn(distribution: str, body: Mapping[str, Any]) -> Drawn:
+    arguments = _arguments(body, ARGUMENTS[distribution])
+    _check_numbers(arguments)
+    if "min" in arguments:
+        _check_ends(distribution, arguments["min"], arguments["max"])
+    return Drawn(distribution, tuple(arguments.items()))
+
+
+def _check_ends(distribution: str, low: float, high: float) -> None:
+    is_log = distribution.endswith("_values")
+    _check_order(low, high, is_log)
+    if is_log or "log" not in distribution:
+        return
+    hint = f"{distribution}_values takes the values themselves"
+    if distribution == "inv_log_uniform" and low < -700:
+        said = f"is a negative exponent of e, -700 or more, not {show(low)}; {hint}"
+        raise InvalidValue.at(said, "min")
+    if distribution != "inv_log_uniform" and high > 700:
+        raise InvalidValue.at(f"is an exponent of e, at most 700, not {show(high)}; {hint}", "max")

@@ -27,6 +27,9 @@ Fault = tuple[Loc, str]
 K = TypeVar("K", bound=str | int)
 T = TypeVar("T")
 
+#: A sweep's name is that of its results directory: no separator, not `.` or `..`.
+MOST_NAME = 64
+NAME = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._-]{1,64}\Z", re.ASCII)
 #: Most faults to report in one part.
 MOST_FAULTS = 500
 REFERENCE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*\Z", re.ASCII)
@@ -258,6 +261,11 @@ def text(pattern: re.Pattern[str] | None = None, requirement: str = "must be tex
     return Rule(check, schema)
 
 
+def clean_name(name: str) -> str:
+    """Return a sweep's name in the characters that a directory may have."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name)[:MOST_NAME].strip(".-") or "sweep"
+
+
 def _pattern(pattern: re.Pattern[str]) -> str:
     # JSON Schema's patterns are JavaScript's.
     return "^" + pattern.pattern.replace(r"\Z", "$")
@@ -295,21 +303,21 @@ def reference() -> Rule:
     return text(REFERENCE, "must be a function as 'package.module:function'")
 
 
-def sequence(item: Rule, noun: str) -> Rule:
-    """A list of at least one item, kept as a tuple."""
+def sequence(item: Rule, noun: str, least: int = 1, most: int | None = None) -> Rule:
+    """A list of `least` (0 or 1) to `most` items, kept as a tuple."""
 
     def check(value: Any) -> tuple[Any, ...]:
         if not isinstance(value, list | tuple):
             raise InvalidValue.at(f"must be a list of {noun}, not {show(value)}")
-        if not value:
+        if len(value) < least:
             raise InvalidValue.at(f"must be a list of at least one of {noun}, and is empty")
+        if most is not None and len(value) > most:
+            raise InvalidValue.at(f"must have at most {most:,} {noun}, not {len(value):,}")
         return tuple(check_each(item.check, enumerate(value)).values())
 
-    requirement = f"must be a list of {noun}"
-    items = dict(item.schema)
-    return Rule(
-        check, {"type": "array", "items": items, "minItems": 1, "errorMessage": requirement}
-    )
+    bounds = {"minItems": least} if most is None else {"maxItems": most}
+    schema = {"type": "array", "items": dict(item.schema), **bounds}
+    return Rule(check, {**schema, "errorMessage": f"must be a list of {noun}"})
 
 
 _SECONDS = {"d": 86_400.0, "h": 3_600.0, "m": 60.0, "s": 1.0}

@@ -1,18 +1,37 @@
-"""The keys `metric`, `seeds`, `budget`, `early_stopping`, `execution` and `model`."""
+"""The keys of a sweep file, each checked by itself, and the space that they span."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import replace
-from typing import Any, Final, Literal
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import Field, replace
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any, ClassVar, Final, Literal
 
+from hpsearch.errors import ConstraintError
+from hpsearch.space.constraints import parse
+from hpsearch.space.execution import Repetition
 from hpsearch.space.keras_names import ACTIVATIONS, LOSSES, METRICS
+from hpsearch.space.space import Config, Kind, Space
 from hpsearch.spec import words
+from hpsearch.spec.command import COMMAND, DEFAULT_COMMAND, UserProgram, command_in
+from hpsearch.spec.data import DataSpec
+from hpsearch.spec.hyperparameters import rule_of
+from hpsearch.spec.method import CONFIGS, METHOD, MethodSpec
+from hpsearch.spec.parameters import (
+    PARAMETERS,
+    PLAIN,
+    PROGRAM_PARAMETERS,
+    ParameterSpec,
+    ProgramParameters,
+)
 from hpsearch.spec.rules import (
+    NAME,
     REFERENCE,
     Collector,
     Fault,
     InvalidValue,
+    Loc,
     Rule,
     Spec,
     byte_size,
@@ -29,6 +48,7 @@ from hpsearch.spec.rules import (
     refused_unless,
     require_mapping,
     required,
+    sequence,
     text,
 )
 from hpsearch.wording import show, unknown_hint
@@ -71,21 +91,10 @@ class MetricSpec(Spec):
         return "maximize" if METRICS.get(self.name) == "maximize" else "minimize"
 
 
-def parse_metric(value: Any) -> MetricSpec:
-    """Check a metric, a name or a mapping.
-
-    Raises:
-        InvalidValue: It is neither, or a list of several.
-    """
+def _metric(value: Any) -> MetricSpec:
     if isinstance(value, list | tuple):
         raise InvalidValue.at("a sweep has one metric; the others are columns of results.csv")
-    return MetricSpec.parse({"name": value} if isinstance(value, str) else value)
-
-
-def _metric(value: Any) -> MetricSpec:
-    metric = parse_metric(value)
-    if metric.name == "weights":
-        raise InvalidValue.at("weights is no score; it is a column of results.csv")
+    metric = MetricSpec.parse({"name": value} if isinstance(value, str) else value)
     return replace(metric, goal=metric.direction)
 
 
@@ -142,15 +151,6 @@ _SEEDS_REQUIREMENT: Final = (
     f"must be how many (1 to {_MOST_SEEDS}), a list of seeds, or {{min, max, race}}"
 )
 SEEDS: Final = Rule(refused_unless(_SEEDS_REQUIREMENT, _seeds), _SEEDS_SCHEMA)
-
-
-def seeds_of(seeds: int | tuple[int, ...] | SeedRace) -> tuple[int, ...]:
-    """Return the seeds of a trial's executions; in a race, the seeds that every trial gets."""
-    if isinstance(seeds, tuple):
-        return seeds
-    if isinstance(seeds, SeedRace):
-        return tuple(range(seeds.min if seeds.race else seeds.max))
-    return tuple(range(seeds))
 
 
 class Budget(Spec):
@@ -304,4 +304,294 @@ def _model(value: Any) -> ModelSpec | str:
 
 
 #: Overrides of the MLP, or the user's builder as `package.module:function`.
-MODEL: Final = Rule(_model, {"anyOf": [dict(reference().schema), ModelSpec.schema()]})
+MODEL: Final = Rule(
+    _model,
+    {"anyOf": [dict(reference().schema), ModelSpec.rule().schema]},
+    part=ModelSpec,
+)
+
+
+def _constraint(value: Any) -> str:
+    example = "'hidden_layers * units <= 600'"
+    constraint: str = text(None, f"must be a constraint as text, such as {example}").check(value)
+    try:
+        parse(constraint)
+    except ConstraintError as error:
+        raise InvalidValue.at(str(error)) from None
+    return constraint
+
+
+def _config(rule: Callable[[str], Rule], value: Any) -> dict[str, Any]:
+    config = require_mapping(value, "must be a mapping of parameters to values")
+    faults = Collector()
+    checked = {name: faults.run(rule(name).check, item, name) for name, item in config.items()}
+    faults.finish()
+    return checked
+
+
+def _configs(rule: Callable[[str], Rule]) -> Any:
+    """Declare the key `configs`, whose values follow the rule of their name."""
+    config = Rule(partial(_config, rule), {"type": "object"})
+    return key(
+        sequence(config, "mappings", least=0, most=10_000),
+        "Configs to try first; without a method, only these.",
+        [{"hidden_layers": 0, "epochs": 5}],
+        default=(),
+    )
+
+
+#: The keys of either kind of file, in the order in which a file is written.
+_ORDER: Final = (
+    *("name", "description", "seed", "data", "program", "command", "method", "metric"),
+    *("parameters", "constraints", "configs", "seeds", "budget", "early_stopping", "execution"),
+    *("model", "keep"),
+)
+
+
+class SweepFields(Spec):
+    """The keys of every sweep file, each checked by itself; `Sweep` checks them together."""
+
+    #: Whether a search without a budget may go on until Ctrl-C.
+    endless: ClassVar[bool] = False
+
+    name: str = required(
+        text(NAME, "must be 1 to 64 of A-Z a-z 0-9 . _ - and not . or .."),
+        "Name of the results directory; by default the file's stem.",
+        "fashion-mlp",
+    )
+    description: str | None = key(text(), "Purpose of the sweep.", "How wide an MLP should be.")
+    seed: int = key(
+        integer(0, 2**32 - 1),
+        "Seed of proposals, and of a model's weights, shuffles and dropout masks.",
+        7,
+        default=0,
+    )
+    method: MethodSpec = key(
+        METHOD,
+        "How configs are chosen; by default grid, or exactly `configs` if given.",
+        "random",
+        {"name": "hyperband", "factor": 3},
+        default=MethodSpec(),
+    )
+    metric: MetricSpec | None = key(
+        METRIC,
+        "Score of an execution; by default val_accuracy, for regression val_loss.",
+        "val_accuracy",
+        {"name": "val_loss", "goal": "minimize", "epoch": "best"},
+    )
+    constraints: tuple[str, ...] = key(
+        sequence(Rule(_constraint, {"type": "string"}), "constraints in quotes", least=0, most=100),
+        "Conditions such as 'hidden_layers * units <= 600'.",
+        ["hidden_layers * units <= 600"],
+        default=(),
+    )
+    configs: tuple[dict[str, Any], ...] = _configs(rule_of)
+    seeds: int | tuple[int, ...] | SeedRace = key(
+        SEEDS,
+        "Executions of a trial: how many, a list of their seeds, or {min, max, race}.",
+        3,
+        [0, 7],
+        {"min": 1, "max": 5, "race": True},
+        default=1,
+    )
+    budget: Budget | None = key(
+        Budget.rule(),
+        "Limits of the search; of models, required for every method but grid.",
+        {"trials": 200, "time": "30m"},
+    )
+    execution: ExecutionSettings = key(
+        ExecutionSettings.rule(),
+        "Where and how trainings run; scores do not depend on it.",
+        {"workers": 2},
+        default=ExecutionSettings(),
+    )
+
+    @classmethod
+    def keys(cls) -> Mapping[str, Field[Any]]:
+        """Return the keys in the order in which a file is written."""
+        declared = super().keys()
+        return {name: declared[name] for name in _ORDER if name in declared}
+
+    @property
+    def space(self) -> Space:
+        """The parameters in file order, with the constraints.
+
+        Hyperparameters that only a custom model requests are not included.
+        """
+        raise NotImplementedError
+
+    @property
+    def first(self) -> Mapping[str, Any]:
+        """The first value of each parameter."""
+        return {parameter.name: parameter.at(0.0) for parameter in self.space.parameters}
+
+    def place(self, name: str) -> Loc:
+        """Return the place of a parameter in the file."""
+        return ("parameters", name)
+
+    @property
+    def limit(self) -> int | None:
+        """Upper bound on the trials."""
+        return self.budget.trials if self.budget else None
+
+    @property
+    def race(self) -> SeedRace | None:
+        """The settings of the competition for further seeds, or None."""
+        return self.seeds if isinstance(self.seeds, SeedRace) and self.seeds.race else None
+
+    @property
+    def trial_seeds(self) -> tuple[int, ...]:
+        """Seeds of a trial's executions; in a race, the seeds that every trial gets."""
+        seeds = self.seeds
+        if isinstance(seeds, SeedRace):
+            seeds = seeds.min if seeds.race else seeds.max
+        return seeds if isinstance(seeds, tuple) else tuple(range(seeds))
+
+    @property
+    def repetitions(self) -> tuple[Repetition, ...]:
+        """One repetition for each seed."""
+        return tuple(map(Repetition, self.trial_seeds))
+
+    @cached_property
+    def points(self) -> tuple[dict[str, Any], ...]:
+        """`configs`, each completed by the first value of every other parameter."""
+        first = self.first
+        return tuple({**first, **config} for config in self.configs)
+
+    @cached_property
+    def listed(self) -> tuple[Config, ...]:
+        """The configs of `points` that satisfy the constraints."""
+        configs = map(self.space.config, self.points)
+        return tuple(config for config in configs if config is not None)
+
+    def raw(self) -> Any:
+        """Return the sweep as a file has it, including every default.
+
+        Empty keys are left out, and so is the method `configs`.
+        """
+        raw = super().raw()
+        if self.method.name == CONFIGS:
+            del raw["method"]
+        return {
+            key: value for key, value in raw.items() if value not in ({}, []) or key == "parameters"
+        }
+
+
+class ModelFields(SweepFields):
+    """The keys of a sweep over MLPs or Keras models."""
+
+    data: DataSpec = required(
+        DataSpec.rule(), "Source of the rows, and their split.", {"dataset": "digits"}
+    )
+    parameters: dict[str, ParameterSpec] = key(
+        PARAMETERS,
+        "Hyperparameters: a list means choices, a scalar a fixed value.",
+        {"units": [50, 100], "epochs": 10},
+        factory=dict,
+    )
+    early_stopping: EarlyStoppingSpec | None = key(
+        EarlyStoppingSpec.rule(), "End trainings that no longer improve.", {"patience": 3}
+    )
+    model: ModelSpec | str = key(
+        MODEL,
+        "The MLP with overrides of its output and loss, or your own builder.",
+        {"type": "mlp", "loss": "huber"},
+        default=ModelSpec(),
+    )
+    keep: Literal["best", "all"] = choice(
+        ("best", "all"), "keep", "Keep the weights of the best trial or of all.", "all"
+    )
+
+    @cached_property
+    def space(self) -> Space:
+        """The hyperparameters in file order, with the constraints."""
+        return Space(
+            tuple(spec.parameter(name) for name, spec in self.parameters.items()),
+            tuple(map(parse, self.constraints)),
+            Kind.MODEL if isinstance(self.model, str) else Kind.MLP,
+        )
+
+    @property
+    def layer_types(self) -> frozenset[str]:
+        """The layer types that its parameters and listed configs name."""
+        spec = self.parameters.get("layer_type")
+        domain = None if spec is None else spec.parameter("layer_type").domain
+        listed = [point["layer_type"] for point in self.configs if "layer_type" in point]
+        return frozenset(map(str, (*getattr(domain, "values", ()), *listed)))
+
+    @property
+    def first(self) -> Mapping[str, Any]:
+        """The first value of each hyperparameter."""
+        return {name: spec.first for name, spec in self.parameters.items()}
+
+    @property
+    def repetitions(self) -> tuple[Repetition, ...]:
+        """Each seed, repeated for each fold in cross-validation."""
+        folds = range(1, self.data.cv + 1) if self.data.cv else (None,)
+        return tuple(Repetition(seed, fold) for seed in self.trial_seeds for fold in folds)
+
+    @property
+    def class_weight(self) -> dict[str, float] | str | None:
+        """Weights of the classes in the loss; None if all are equal."""
+        return None if isinstance(self.model, str) else self.model.class_weight
+
+
+class ProgramFields(SweepFields):
+    """The keys of a sweep over a program."""
+
+    endless: ClassVar[bool] = True
+
+    program: str | None = key(
+        text(), "The program's file, relative to the sweep file or the working directory.", "run.py"
+    )
+    command: tuple[str, ...] | None = key(
+        COMMAND, "The command line, with W&B's macros.", ["${interpreter}", "run.py", "${args}"]
+    )
+    metric: MetricSpec = required(
+        METRIC, "The score: a metric that the program reports.", {"name": "val_loss"}
+    )
+    parameters: ProgramParameters = key(
+        PROGRAM_PARAMETERS,
+        "The program's parameters.",
+        {"x": [1, 2]},
+        factory=partial(PROGRAM_PARAMETERS.check, {}),
+    )
+    configs: tuple[dict[str, Any], ...] = _configs(lambda _: PLAIN)
+
+    @cached_property
+    def space(self) -> Space:
+        """The parameters in file order, in a grid with lists for W&B's whole numbers."""
+        given = self.parameters
+        parameters = given.for_grid() if self.method.enumerates else given.parameters
+        return Space(parameters, tuple(map(parse, self.constraints)), Kind.PROGRAM)
+
+    def place(self, name: str) -> Loc:
+        """Return the place of a parameter in the file, where it may be nested."""
+        path = self.parameters.paths.get(name, (name,))
+        return tuple(step for inner in path for step in ("parameters", inner))
+
+    @property
+    def file(self) -> str:
+        """The program's file as an absolute path; empty without one."""
+        return "" if self.program is None else str(Path(self.program).absolute())
+
+    def run_of(
+        self, trials: str, environment: Mapping[str, str | None] | None = None
+    ) -> UserProgram:
+        """Return the program as plain data, for this process's working directory.
+
+        Args:
+            trials: The directory with one directory for each trial.
+            environment: See `UserProgram`.
+        """
+        here = Path.cwd()
+        return UserProgram(
+            command=command_in(here, self.command or DEFAULT_COMMAND, self.file),
+            program=self.file,
+            metric=self.metric.name,
+            paths=self.parameters.paths,
+            directory=str(here),
+            trials=trials,
+            environment=environment or {},
+            timeout_seconds=self.execution.timeout_seconds,
+        )

@@ -1,24 +1,32 @@
-"""Read a file, a text or a mapping as a `Sweep`, and report every problem with its line."""
+"""Read a file, a text or a mapping as a sweep, and report every problem with its line."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import field, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Final, Self
 
-from hpsearch.errors import InputProblem, SweepFileError
+from hpsearch.errors import InputError, InputProblem, SweepFileError
 from hpsearch.machine import odd_kind
 from hpsearch.spec import words
 from hpsearch.spec.checks import Broken, advice, cross_faults, is_regression
-from hpsearch.spec.data import DataSpec
-from hpsearch.spec.fields import MOST_NAME, NAME, SweepFields
+from hpsearch.spec.command import script_of
 from hpsearch.spec.hyperparameters import custom_names, is_known
-from hpsearch.spec.rules import MOST_FAULTS, Fault, InvalidValue, Spec, mapping_of
-from hpsearch.spec.settings import Budget, EarlyStoppingSpec, ExecutionSettings, ModelSpec
-from hpsearch.spec.wandb import KEYS, program_fault, translate
+from hpsearch.spec.rules import (
+    MOST_FAULTS,
+    MOST_NAME,
+    NAME,
+    Fault,
+    InvalidValue,
+    Spec,
+    clean_name,
+    mapping_of,
+)
+from hpsearch.spec.settings import ModelFields, ProgramFields, SweepFields
+from hpsearch.spec.wandb import IGNORED, KEYS, OF_PROGRAMS, translate
 from hpsearch.spec.yaml import (
     MOST_BYTES,
     MOST_PROBLEMS,
@@ -30,27 +38,17 @@ from hpsearch.spec.yaml import (
 )
 
 
-class Sweep(SweepFields):
-    """A validated sweep file; equal if the settings are, whatever the warnings.
-
-    Build one with `load_sweep`, `sweep_from_text` or `sweep_from_mapping`, which raise
-    SweepFileError, or with `Sweep.parse({"name": "s", "data": ...})`, which raises InvalidValue.
+class _CheckedSweep(SweepFields):
+    """A sweep file whose keys also fit each other.
 
     Attributes:
         warnings: One line for each ignored key and each setting that is probably not intended.
     """
 
-    words = words.SWEEP
+    #: Keys that a file must have, so that the others are checked without them.
+    least: ClassVar[Mapping[str, Any]] = {}
 
     warnings: tuple[str, ...] = field(default=(), compare=False)
-
-    @property
-    def layer_types(self) -> frozenset[str]:
-        """The layer types that its parameters and listed configs name."""
-        spec = self.parameters.get("layer_type")
-        domain = None if spec is None else spec.parameter("layer_type").domain
-        listed = [point["layer_type"] for point in self.configs if "layer_type" in point]
-        return frozenset(map(str, (*getattr(domain, "values", ()), *listed)))
 
     @classmethod
     def parse(cls, data: Any) -> Self:
@@ -61,38 +59,112 @@ class Sweep(SweepFields):
         """
         if isinstance(data, cls):
             return data
-        translation = translate(mapping_of(data))
-        raw = translation.raw
+        program = issubclass(cls, ProgramFields)
+        raw, warnings, further = translate(mapping_of(data), program=program)
         with custom_names(isinstance(raw.get("model"), str)):
             sweep, faults = cls._without_faults(raw)
-        faults += translation.faults
+        faults += further
         if sweep is not None:
             faults += islice(cross_faults(sweep, Broken.of(faults)), MOST_FAULTS)
         if sweep is None or faults:
             raise InvalidValue(faults)
-        if is_regression(sweep):
-            sweep = replace(sweep, data=replace(sweep.data, task="regression"))
-        return replace(sweep, warnings=(*translation.warnings, *advice(sweep)))
+        return replace(sweep, warnings=(*warnings, *advice(sweep)))
 
     @classmethod
     def _without_faults(cls, raw: dict[str, Any]) -> tuple[Self | None, list[Fault]]:
         """Return the sweep of the parts without faults, and the faults."""
         values, faults = cls.read(raw, KEYS)
         if faults:
-            faults = [_placed(*fault) for fault in faults]
-            values, further = cls.read(_pruned(raw, faults))
+            faults = [_placed(cls, *fault) for fault in faults]
+            values, further = cls.read({**cls.least, **_pruned(raw, faults)})
             if further:
                 return None, faults
         return cls(**values), faults
 
 
-_PARTS: dict[str, type[Spec]] = {
-    "data": DataSpec,
-    "budget": Budget,
-    "execution": ExecutionSettings,
-    "model": ModelSpec,
-    "early_stopping": EarlyStoppingSpec,
-}
+class Sweep(ModelFields, _CheckedSweep):
+    """A validated sweep file of models; equal if the settings are, whatever the warnings.
+
+    Build one with `load_sweep`, `sweep_from_text` or `sweep_from_mapping`, which raise
+    SweepFileError, or with `Sweep.parse({"name": "s", "data": ...})`, which raises InvalidValue.
+    """
+
+    words = words.SWEEP
+    least: ClassVar[Mapping[str, Any]] = {"name": "unknown", "data": {"dataset": "digits"}}
+
+    @classmethod
+    def parse(cls, data: Any) -> Self:
+        """Read a whole file.
+
+        Raises:
+            InvalidValue: With the place of every fault.
+        """
+        sweep = super().parse(data)
+        if not is_regression(sweep):
+            return sweep
+        return replace(sweep, data=replace(sweep.data, task="regression"))
+
+    def resolved(self, base_dir: Path) -> Self:
+        """Return a copy in which paths relative to `base_dir` are absolute."""
+        return replace(self, data=self.data.resolved(base_dir))
+
+    def missing_files(self) -> Iterator[Fault]:
+        """Yield a fault for each data file that does not exist."""
+        for loc, message in self.data.missing_files():
+            yield ("data", *loc), message
+
+
+class ProgramSweep(ProgramFields, _CheckedSweep):
+    """A validated sweep file of a program, built as a `Sweep` is."""
+
+    least: ClassVar[Mapping[str, Any]] = {"name": "unknown", "metric": "loss"}
+
+    def resolved(self, base_dir: Path) -> Self:
+        """Return a copy with the program's file as an absolute path.
+
+        It is beside the sweep file, or in the working directory as for W&B; without the key, it is
+        the script that the command names.
+        """
+        bases = (base_dir.absolute(), Path.cwd())
+        if self.program is None:
+            path = script_of(self.command or (), bases)
+        else:
+            paths = [(base / Path(self.program).expanduser()).absolute() for base in bases]
+            path = next((path for path in paths if path.is_file()), paths[0])
+        if path is None:
+            return replace(self, warnings=(*self.warnings, _UNNOTICED))
+        return replace(self, program=str(path))
+
+    def missing_files(self) -> Iterator[Fault]:
+        """Yield a fault if the program's file does not exist."""
+        if self.program is not None and not Path(self.program).is_file():
+            yield (
+                ("program",),
+                f"no such file, {self.program}; it is looked for beside the sweep file, and then "
+                f"from {Path.cwd()}",
+            )
+
+
+AnySweep = Sweep | ProgramSweep
+
+_UNNOTICED: Final = (
+    "command: no file of yours is found in it, so edits of the program are not noticed; program: "
+    "FILE names it"
+)
+
+
+def model_sweep(sweep: AnySweep) -> Sweep:
+    """Return the sweep of a model.
+
+    Raises:
+        InputError: It is the sweep of a program.
+    """
+    if isinstance(sweep, ProgramSweep):
+        raise InputError(
+            f"{sweep.name}: this is the sweep of a program, and a model's is needed here: hpsearch "
+            "run, plan, show, compare, report and reproduce take a program's"
+        )
+    return sweep
 
 
 _NEITHER = (
@@ -101,14 +173,15 @@ _NEITHER = (
 )
 
 
-def _placed(loc: Loc, message: str) -> Fault:
+def _placed(kind: type[Spec], loc: Loc, message: str) -> Fault:
     """Improve the messages for missing data and for a top-level key that belongs elsewhere."""
     if loc == ("data",) and message == "is missing":
         return loc, _NEITHER
     if len(loc) != 1 or not message.startswith("unknown key"):
         return loc, message
     key = str(loc[0])
-    parts = [part for part, spec in _PARTS.items() if key in spec.keys()]  # noqa: SIM118
+    inner = {name: declared.metadata["rule"].part for name, declared in kind.keys().items()}
+    parts = [name for name, part in inner.items() if part is not None and key in {*part.keys()}]
     parts += ["parameters"] if is_known(key) else []
     return loc, f"unknown key here; put it under {parts[0]}:" if parts else message
 
@@ -123,8 +196,7 @@ def _pruned(raw: dict[str, Any], faults: list[Fault]) -> dict[str, Any]:
             }
         elif loc:
             sound.pop(str(loc[0]), None)
-    # The required keys must be there for the others to be checked.
-    return {"name": "unknown", "data": {"dataset": "digits"}, **sound}
+    return sound
 
 
 _PATH = re.compile(r"[A-Za-z_][\w-]*(\.[A-Za-z_][\w-]*|\.\d+|\[\d+\])*\Z", re.ASCII)
@@ -185,29 +257,22 @@ def _set(data: Any, loc: Loc, value: Any) -> None:
 
 def load_sweep(
     path: str | Path, overrides: Sequence[str] = (), *, with_data: bool = False
-) -> Sweep:
-    """Read a sweep file.
+) -> AnySweep:
+    """Read a sweep file, of models or of a program.
 
     Args:
-        path: The file; paths of data files in it are relative to its directory.
+        path: The file; paths of files in it are relative to its directory.
         overrides: Settings such as `parameters.epochs=[5]`, which replace the file's.
-        with_data: Whether a missing data file is a problem.
+        with_data: Whether a missing data file or program is a problem.
 
     Raises:
         SweepFileError: With all problems, sorted by line.
     """
-    file = Path(path)
-    base_dir = file.absolute().parent
-    document = read_document(path)
-    return _sweep(document, str(path), file.stem, base_dir, overrides, with_data=with_data)
+    base_dir = Path(path).absolute().parent
+    return _sweep(_document(path), str(path), base_dir, overrides, with_data=with_data)
 
 
-def read_document(path: str | Path) -> Document:
-    """Read a file as YAML without checking its keys.
-
-    Raises:
-        SweepFileError: The file cannot be read.
-    """
+def _document(path: str | Path) -> Document:
     file = Path(path)
     content, reason = b"", odd_kind(file)
     if not reason:
@@ -226,13 +291,13 @@ def sweep_from_text(
     filename: str = "sweep.yaml",
     base_dir: str | Path | None = None,
     overrides: Sequence[str] = (),
-) -> Sweep:
+) -> AnySweep:
     """Read the text of a sweep file.
 
     Args:
         text: The file's content.
         filename: File name for messages; its stem is the sweep's default name.
-        base_dir: Directory that paths of data files are relative to; None leaves them unchanged.
+        base_dir: Directory that paths of files are relative to; None leaves them unchanged.
         overrides: As for `load_sweep`.
 
     Raises:
@@ -243,7 +308,7 @@ def sweep_from_text(
     except UnicodeEncodeError as error:
         line = text.count("\n", 0, error.start) + 1
         raise SweepFileError(filename, [InputProblem(line, "", "is not UTF-8")]) from None
-    return _sweep(read_yaml(content), filename, Path(filename).stem, base_dir, overrides)
+    return _sweep(read_yaml(content), filename, base_dir, overrides)
 
 
 #: Keys that say which configs a sweep tries.
@@ -251,14 +316,21 @@ _OF_SEVERAL = ("parameters", "configs", "constraints", "budget", "method")
 
 
 def sweep_from_mapping(
-    raw: Mapping[str, Any], filename: str = "<python>", base_dir: str | Path | None = None
-) -> Sweep:
+    raw: Mapping[str, Any],
+    filename: str = "<python>",
+    base_dir: str | Path | None = None,
+    *,
+    with_data: bool = False,
+) -> AnySweep:
     """Read a mapping with a sweep file's keys.
+
+    Args:
+        filename, base_dir, with_data: As for the other readers.
 
     Raises:
         SweepFileError: With all problems, each on line 1.
     """
-    return _sweep(Document(data=dict(raw)), filename, "sweep", base_dir, ())
+    return _sweep(Document(data={"name": "sweep", **raw}), filename, base_dir, with_data=with_data)
 
 
 def sweep_of_configs(
@@ -291,69 +363,51 @@ def sweep_of_configs(
         if sweep.metric is not None:
             raw["metric"] = replace(sweep.metric, epoch="last").raw()
     name = f"{sweep.name[: MOST_NAME - len(ending)]}{ending}"
-    return sweep_from_mapping(
-        raw | {"name": name, "configs": [dict(each) for each in configs], "seeds": list(seeds)}
-    )
+    raw |= {"name": name, "configs": [dict(each) for each in configs], "seeds": list(seeds)}
+    return model_sweep(sweep_from_mapping(raw))
 
 
 def _sweep(
     document: Document,
     filename: str,
-    stem: str,
     base_dir: str | Path | None,
-    overrides: Sequence[str],
+    overrides: Sequence[str] = (),
     *,
     with_data: bool = False,
-) -> Sweep:
-    sweep = None
+) -> AnySweep:
+    sweep: AnySweep | None = None
     problems = document.problems
     if not document.fatal:
         sources = apply_overrides(document, overrides)
-        sweep, faults = _validated_document(document, stem)
+        sweep, faults = _validated(document, Path(filename).stem)
         if sweep is not None and base_dir is not None:
-            sweep = replace(sweep, data=sweep.data.resolved(Path(base_dir)))
+            sweep = sweep.resolved(Path(base_dir))
         if sweep is not None and with_data:
-            faults += [(("data", *loc), message) for loc, message in sweep.data.missing_files()]
+            faults += sweep.missing_files()
         problems += [_problem(document, loc, message, sources) for loc, message in faults]
     if problems or sweep is None:
         raise SweepFileError(filename, _in_order(problems))
     return sweep
 
 
-def problems_of(
-    document: Document, faults: Iterable[Fault], sources: Mapping[Loc, str]
-) -> list[InputProblem]:
-    """Return a document's YAML problems and the faults of its data, sorted by line.
-
-    Args:
-        sources: The result of `apply_overrides`.
-    """
-    found = [_problem(document, loc, message, sources) for loc, message in faults]
-    return _in_order([*document.problems, *found])
-
-
-def _validated_document(document: Document, stem: str) -> tuple[Sweep | None, list[Fault]]:
+def _validated(document: Document, stem: str) -> tuple[AnySweep | None, list[Fault]]:
     data = document.data
     if data is None:
         return None, [((), "the file is empty; `hpsearch init` writes one to start from")]
     if not isinstance(data, dict):
-        kind = "a list" if isinstance(data, list) else "a single value"
-        message = f"is {kind}; a sweep file is a mapping: name, data, parameters, ..."
+        form = "a list" if isinstance(data, list) else "a single value"
+        message = f"is {form}; a sweep file is a mapping: name, data, parameters, ..."
         return None, [] if document.broken else [((), message)]
-    if (said := program_fault(data)) is not None:
-        # The file is a program's sweep, so the other keys are not checked against a model's.
-        return None, [said]
-    faults = list(_empty(data))
+    kind: type[AnySweep] = Sweep if OF_PROGRAMS.isdisjoint(data) else ProgramSweep
+    faults = list(_empty(data, kind))
     if "name" not in data:
-        data = {"name": stem, **data}
-        if not NAME.match(stem):
-            clean = re.sub(r"[^A-Za-z0-9._-]+", "-", stem)[:64].strip(".") or "sweep"
+        if kind is Sweep and not NAME.match(stem):
             message = f"name is missing, and the file's own, {stem!r}, is not a valid one"
-            faults.append(((), f"{message}: write name: {clean}"))
-            data["name"] = clean
+            faults.append(((), f"{message}: write name: {clean_name(stem)}"))
+        data = {"name": clean_name(stem), **data}
     own = tuple(faults)
     try:
-        return Sweep.parse(data), faults
+        return kind.parse(data), faults
     except InvalidValue as error:
         faults += error.faults
     hidden = document.broken | {loc for loc, _ in own if loc}
@@ -364,11 +418,13 @@ def _validated_document(document: Document, stem: str) -> tuple[Sweep | None, li
     ]
 
 
-def _empty(data: Any) -> Iterable[Fault]:
-    """Yield the places of empty values, except Keras' None for an optimizer's argument."""
-    stack: list[tuple[Loc, Any]] = [((), data)]
+def _empty(data: Any, kind: type[AnySweep]) -> Iterator[Fault]:
+    """Yield the places of empty values, except those that a parameter may have."""
+    stack: list[tuple[Loc, Any]] = [((key,), item) for key, item in data.items()]
     while stack:
         loc, value = stack.pop()
+        if loc[0] in IGNORED or (kind is ProgramSweep and loc[0] in _OF_PROGRAMS):
+            continue
         if value is None and not _may_be_none(loc, data):
             yield loc, "has no value; write one, or delete the line"
         if isinstance(value, dict):
@@ -377,9 +433,14 @@ def _empty(data: Any) -> Iterable[Fault]:
             stack += [((*loc, index), item) for index, item in enumerate(value)]
 
 
+_OF_PARAMETERS: Final = ("parameters", "configs")
+#: Keys in whose place a program, or W&B, may have nothing.
+_OF_PROGRAMS: Final = (*_OF_PARAMETERS, "metric")
+
+
 def _may_be_none(loc: Loc, data: Any) -> bool:
-    """Check if `loc` is an argument of a mapping with a `name`, in parameters or configs."""
-    if len(loc) < 3 or loc[0] not in {"parameters", "configs"} or loc[-1] == "name":
+    """Check if `loc` is an argument of a mapping with a `name`, which may be Keras' None."""
+    if len(loc) < 3 or loc[0] not in _OF_PARAMETERS or loc[-1] == "name":
         return False
     for step in loc[:-1]:
         data = data[step]

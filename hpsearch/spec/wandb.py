@@ -4,19 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
+from hpsearch.space.keras_names import METRICS
 from hpsearch.spec.method import CONFIGS, METHODS, MethodSpec, early_terminate
-from hpsearch.spec.rules import Collector, Fault, InvalidValue, described, integer
+from hpsearch.spec.rules import (
+    NAME,
+    Collector,
+    Fault,
+    InvalidValue,
+    clean_name,
+    described,
+    integer,
+)
 from hpsearch.wording import listing
 
 #: Methods that can be combined with `early_terminate`.
 _PROPOSING: Final = ("grid", "random", "bayes", "bayesian", "tpe", "sobol")
 
-#: Keys that are ignored in the sweep of a model.
-IGNORED: Final = ("program", "project", "command", "entity", "controller", "job", "image_uri")
-#: The keys among IGNORED that make a sweep one of a program.
-OF_PROGRAMS: Final = ("program", "command")
+#: Keys without meaning for a run on this machine.
+IGNORED: Final = (
+    *("project", "entity", "controller", "job", "image_uri"),
+    *("apiVersion", "kind"),
+)
+#: Keys of a metric that only W&B's service reads.
+METRIC_KEYS: Final = ("target", "impute", "impute_while_running")
+#: Keys that make a sweep one of a program.
+OF_PROGRAMS: Final = frozenset({"program", "command"})
+_OF_MODELS: Final = ("data", "model")
 #: Keys that are translated -> their JSON Schema.
 KEYS: Final[dict[str, dict[str, Any]]] = {
     "run_cap": described({"type": "integer", "minimum": 1}, "W&B's name of budget.trials.", 40),
@@ -28,30 +43,63 @@ KEYS: Final[dict[str, dict[str, Any]]] = {
 }
 
 
-class Translation(NamedTuple):
-    """A sweep file without W&B's keys, warnings about ignored keys, and faults of the others."""
+def translate(
+    data: Mapping[str, Any], *, program: bool
+) -> tuple[dict[str, Any], list[str], list[Fault]]:
+    """Replace W&B's top-level keys by hpsearch's.
 
-    raw: dict[str, Any]
-    warnings: list[str]
-    faults: list[Fault]
+    Args:
+        program: Whether the sweep is one of a program.
+
+    Returns:
+        The new data, warnings about ignored keys, and faults of the others.
+    """
+    others = [key for key in _OF_MODELS if program and key in data]
+    faults: list[Fault] = [((key,), _NOT_BOTH.format(key)) for key in others]
+    raw, further = _translate_search(
+        {key: item for key, item in data.items() if key not in (*IGNORED, *others)}
+    )
+    warnings = [f"{key} is W&B's key; hpsearch ignores it" for key in IGNORED if key in data]
+    if program:
+        _clean_name(raw, warnings)
+        if "metric" in raw:
+            raw["metric"] = _metric(raw["metric"], warnings)
+    return raw, warnings, faults + further
 
 
-def translate(data: Mapping[str, Any]) -> Translation:
-    """Replace W&B's top-level keys by hpsearch's in the sweep file of a model."""
-    kept = {key: item for key, item in data.items() if key not in IGNORED}
-    raw, faults = translate_search(kept)
-    said = program_fault(data)
-    if said is not None:
-        faults.insert(0, said)
-    warnings = [
-        f"{key} is W&B's key; hpsearch ignores it"
-        for key in IGNORED
-        if key in data and key not in OF_PROGRAMS
-    ]
-    return Translation(raw, warnings, faults)
+_NOT_BOTH: Final = (
+    "a sweep trains models on data, or runs a program, not both: leave {} out, or program and "
+    "command"
+)
 
 
-def translate_search(data: Mapping[str, Any]) -> tuple[dict[str, Any], list[Fault]]:
+def _clean_name(raw: dict[str, Any], warnings: list[str]) -> None:
+    name = raw.get("name")
+    if isinstance(name, str) and name.strip() and not NAME.match(name):
+        raw["name"] = clean_name(name)
+        warnings.append(f"name: {name!r} is no directory's name; it is {raw['name']!r} here")
+
+
+def _metric(metric: Any, warnings: list[str]) -> Any:
+    """Return a program's metric without W&B's own keys, and with a goal."""
+    if isinstance(metric, str):
+        metric = {"name": metric}
+    if not isinstance(metric, Mapping):
+        return metric
+    ignored = [key for key in METRIC_KEYS if key in metric]
+    warnings += [f"metric.{key} is W&B's key; hpsearch ignores it" for key in ignored]
+    metric = {key: item for key, item in metric.items() if key not in ignored}
+    if "goal" not in metric and isinstance(metric.get("name"), str):
+        # W&B's default is to minimize, but some names make the goal obvious.
+        metric["goal"] = METRICS.get(metric["name"], "minimize")
+        if metric["goal"] == "maximize":
+            warnings.append(
+                f"metric: {metric['name']} has no goal: it is maximized; W&B would minimize it"
+            )
+    return metric
+
+
+def _translate_search(data: Mapping[str, Any]) -> tuple[dict[str, Any], list[Fault]]:
     """Return `data` with `run_cap` and `early_terminate` replaced, and the faults of these keys.
 
     Listed configs without a method get the method CONFIGS, which trains only these.
@@ -65,17 +113,6 @@ def translate_search(data: Mapping[str, Any]) -> tuple[dict[str, Any], list[Faul
     if raw.get("configs") and "method" not in raw:
         raw["method"] = MethodSpec(CONFIGS)
     return raw, faults.faults
-
-
-def program_fault(data: Mapping[str, Any]) -> Fault | None:
-    """Return a fault at a key that names a program, since a model's sweep is needed; else None."""
-    for key in OF_PROGRAMS:
-        if key in data:
-            return (key,), (
-                "this is the sweep of a program, and a model's is needed here: hpsearch run, plan, "
-                "show, compare, report and reproduce take a program's"
-            )
-    return None
 
 
 def _run_cap(raw: dict[str, Any], value: Any) -> None:

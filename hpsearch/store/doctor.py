@@ -18,7 +18,7 @@ from hpsearch.data.loading import load_dataset
 from hpsearch.errors import DataError, HpsearchError, InputError, LockedError, StoreError
 from hpsearch.machine import odd_kind, shortage
 from hpsearch.space.execution import Execution, ExecutionResult, label
-from hpsearch.spec.sweep import sweep_from_text
+from hpsearch.spec.sweep import model_sweep, sweep_from_text
 from hpsearch.store.derived import tables_of
 from hpsearch.store.directory import WAL_BEGINS, ResultsDirectory, logs_of_store
 from hpsearch.store.facts import Facts
@@ -289,7 +289,7 @@ def _data(where: ResultsDirectory, contents: _Contents) -> Iterator[Finding]:
     if identity is None or not contents.facts.sweep:
         return
     try:
-        sweep = sweep_from_text(contents.facts.sweep, str(where.sweep))
+        sweep = model_sweep(sweep_from_text(contents.facts.sweep, str(where.sweep)))
         if sweep.data.python:
             text = f"not compared: {sweep.data.python} makes it, and is not run here"
             yield Finding("data", Severity.NOTE, text)

@@ -14,12 +14,11 @@ from hpsearch.data.specs import Task
 from hpsearch.errors import ChangedSweepError, InputError, StoreError
 from hpsearch.models.arrays import LoaderWithModel
 from hpsearch.models.problem import TASK_METRICS, EarlyStopping, Recipe
-from hpsearch.programs.command import DEFAULT_COMMAND, UserProgram
-from hpsearch.programs.sweep import ProgramSweep
 from hpsearch.space.keras_names import METRIC_CLASSES, METRICS
 from hpsearch.space.space import Kind
+from hpsearch.spec.command import DEFAULT_COMMAND, UserProgram
 from hpsearch.spec.settings import ModelSpec
-from hpsearch.spec.sweep import Sweep, sweep_from_text
+from hpsearch.spec.sweep import ProgramSweep, Sweep, model_sweep, sweep_from_text
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.facts import Facts, Identity
 
@@ -139,7 +138,7 @@ def stored_sweep(facts: Facts, where: ResultsDirectory) -> Sweep:
         StoreError: It cannot be read.
     """
     try:
-        return sweep_from_text(facts.sweep, str(where.sweep))
+        return model_sweep(sweep_from_text(facts.sweep, str(where.sweep)))
     except InputError as error:
         said = " ".join(str(error).split())
         raise StoreError(f"{where.store}: the sweep in it cannot be read: {said}") from None

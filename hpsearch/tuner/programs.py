@@ -8,14 +8,14 @@ from functools import partial
 from hpsearch.data.specs import Task
 from hpsearch.errors import InputError
 from hpsearch.machine import users_value
-from hpsearch.programs.command import variables_in
 from hpsearch.programs.fingerprint import fingerprint_of, program_versions
-from hpsearch.programs.sweep import ProgramSweep
 from hpsearch.programs.trial import ProgramSubject
+from hpsearch.spec.command import variables_in
 from hpsearch.spec.dump import dump_raw
+from hpsearch.spec.sweep import ProgramSweep
 from hpsearch.store.provenance import program_identity, program_recipe, require_same_program
 from hpsearch.tuner.estimate import UnknownCosts
-from hpsearch.tuner.search import program_search
+from hpsearch.tuner.search import Search
 from hpsearch.tuner.steps import Prepared, Run
 from hpsearch.workers.servers import ENVIRONMENT
 from hpsearch.workers.shared import NO_ROWS
@@ -43,7 +43,7 @@ def prepare_program(sweep: ProgramSweep, run: Run) -> Prepared:
     run.executor.provide(NO_ROWS)
     text = dump_raw(sweep.raw())
     return Prepared(
-        search=program_search(sweep),
+        search=Search.of(sweep),
         recipe=program_recipe(sweep),
         identity=identity,
         task=Task.OBJECTIVE,

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hpsearch.errors import InputError
-from hpsearch.programs.sweep import ProgramSweep
 from hpsearch.spec.settings import ExecutionSettings
-from hpsearch.spec.sweep import Sweep
+from hpsearch.spec.sweep import AnySweep, ProgramSweep, Sweep
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.tuner.settings import (
     Listener,
@@ -104,7 +103,7 @@ def take_steps(
 
 
 def run_sweep(
-    sweep: Sweep | ProgramSweep,
+    sweep: AnySweep,
     settings: Settings | None = None,
     listener: Listener = ignore,
     load: Loader | None = None,

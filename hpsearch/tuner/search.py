@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from hpsearch.errors import ConstraintError, InputError
 from hpsearch.models.problem import Problem, Recipe
 from hpsearch.models.shipping import ModelHyperparameters, space_of
-from hpsearch.programs.sweep import ProgramSweep
 from hpsearch.search.asking import Past
 from hpsearch.search.methods import make_strategy
 from hpsearch.search.prior import KNOWN, is_known
@@ -17,14 +16,15 @@ from hpsearch.search.strategy import Strategy
 from hpsearch.space.constraints import parse
 from hpsearch.space.execution import Repetition
 from hpsearch.space.space import GRID_NEEDS, Config, Kind, Parameter, Space
-from hpsearch.spec.checks import MOST_POINTS
+from hpsearch.spec.checks import MOST_POINTS, unknown_names
 from hpsearch.spec.hyperparameters import ANYTHING, HYPERPARAMETERS
 from hpsearch.spec.method import CONFIGS, METHODS, MethodSpec, parse_method
 from hpsearch.spec.parameters import parse_parameter
 from hpsearch.spec.rules import InvalidValue
-from hpsearch.spec.settings import SeedRace
+from hpsearch.spec.settings import SeedRace, SweepFields
 from hpsearch.spec.sweep import Sweep
-from hpsearch.wording import did_you_mean, listing
+from hpsearch.spec.yaml import key_path
+from hpsearch.wording import listing
 
 _HALVING = ("hyperband", "asha")
 
@@ -50,16 +50,16 @@ class Search:
     race: SeedRace | None = None
 
     @classmethod
-    def of(cls, sweep: Sweep) -> Search:
-        """Return the search of a sweep over MLPs."""
+    def of(cls, sweep: SweepFields) -> Search:
+        """Return the search of a sweep over MLPs or a program."""
         return cls(
             method=sweep.method,
             space=sweep.space,
             listed=sweep.listed,
             repetitions=sweep.repetitions,
-            limit=sweep.budget.trials if sweep.budget else None,
+            limit=sweep.limit,
             seed=sweep.seed,
-            race=sweep.seeds if isinstance(sweep.seeds, SeedRace) and sweep.seeds.race else None,
+            race=sweep.race,
         )
 
 
@@ -126,30 +126,16 @@ def model_search(sweep: Sweep, found: ModelHyperparameters) -> Search:
     """
     given = [spec.parameter(name) for name, spec in sweep.parameters.items()]
     space = space_of(found, given, map(parse, sweep.constraints))
-    faults = [*_unknown_names(sweep, space), *_unfit(sweep, space)]
+    # A config may name these two even if the model never requests them.
+    configs = [config.keys() - {"batch_size", "epochs"} for config in sweep.configs]
+    unknown = (f"{key_path(loc)}: {message}" for loc, message in unknown_names(space, configs))
+    faults = [*unknown, *_unfit(sweep, space)]
     if faults:
         raise InputError("\n".join(f"{sweep.name}: {fault}" for fault in faults))
     own_defaults = {n: v for n, v in found.defaults.items() if n not in sweep.parameters}
     defaults = {p.name: own_defaults.get(p.name, p.at(0.0)) for p in space.parameters}
     listed = _listed(space, sweep.configs, defaults, f"{sweep.name}: ")
     return replace(Search.of(sweep), space=space, listed=listed)
-
-
-def _unknown_names(sweep: Sweep, space: Space) -> Iterator[str]:
-    named: list[tuple[str, Iterable[str]]] = [
-        (f"parameters.{parameter.name}.when", parameter.when) for parameter in space.parameters
-    ]
-    named += [(f"constraints[{i}]", sorted(c.names)) for i, c in enumerate(space.constraints)]
-    # A config may name these two even if the model never requests them.
-    named += [
-        (f"configs[{i}]", [name for name in config if name not in ("batch_size", "epochs")])
-        for i, config in enumerate(sweep.configs)
-    ]
-    for place, names in named:
-        for name in names:
-            if name not in space.names:
-                hint = did_you_mean(name, space.names)
-                yield f"{place}: {name!r} is no hyperparameter of the model{hint}"
 
 
 def _unfit(sweep: Sweep, space: Space) -> Iterator[str]:
@@ -179,19 +165,6 @@ def _continuous(space: Space) -> list[str]:
     return [parameter.name for parameter in space.parameters if parameter.choices is None]
 
 
-def program_search(sweep: ProgramSweep) -> Search:
-    """Return the search of a program's sweep."""
-    return Search(
-        method=sweep.method,
-        space=sweep.space,
-        listed=sweep.listed,
-        repetitions=sweep.repetitions,
-        limit=sweep.limit,
-        seed=sweep.seed,
-        race=sweep.race,
-    )
-
-
 def function_search(
     parameters: Mapping[str, Any],
     method: str | Mapping[str, Any],
@@ -210,7 +183,7 @@ def function_search(
         InputError: A parameter, a constraint, a config or the method cannot be used, or nothing
             ends the search.
     """
-    space = _function_space(parameters, constraints, kind)
+    space = _function_space(parameters, constraints, configs, kind)
     if prior is not None:
         options = {"name": method} if isinstance(method, str) else dict(method)
         # Methods without a prior do not use it.
@@ -225,24 +198,26 @@ def function_search(
     return Search(chosen, space, listed, (Repetition(0),), trials, seed)
 
 
-def _function_space(parameters: Mapping[str, Any], constraints: Sequence[str], kind: Kind) -> Space:
+def _function_space(
+    parameters: Mapping[str, Any],
+    constraints: Sequence[str],
+    configs: Sequence[Mapping[str, Any]],
+    kind: Kind,
+) -> Space:
     if not isinstance(parameters, Mapping) or not parameters:
         raise InputError("parameters: must be a mapping of names to their values, and not empty")
     found = tuple(_function_parameter(str(name), raw) for name, raw in parameters.items())
-    for parameter in found:
-        for parent in parameter.when:
-            if parent not in parameters:
-                raise InputError(
-                    f"parameters.{parameter.name}.when: there is no parameter {parent!r}"
-                )
     try:
-        Space(found, kind=kind).config({})
-    except ValueError as error:
-        raise InputError(f"parameters: {error}") from None
-    try:
-        return Space(found, tuple(map(parse, constraints)), kind)
+        space = Space(found, tuple(map(parse, constraints)), kind)
     except ConstraintError as error:
         raise InputError(f"constraints: {error}") from None
+    for loc, message in unknown_names(space, further=[n for config in configs for n in config]):
+        raise InputError(f"{key_path(loc)}: {message}")
+    try:
+        space.config({})
+    except ValueError as error:
+        raise InputError(f"parameters: {error}") from None
+    return space
 
 
 def _function_parameter(name: str, raw: Any) -> Parameter:

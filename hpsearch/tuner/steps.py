@@ -10,12 +10,11 @@ from typing import Any
 
 from hpsearch.data.specs import Task
 from hpsearch.models.problem import Problem, Recipe
-from hpsearch.programs.sweep import ProgramSweep
 from hpsearch.reporting.page import ReportFile
 from hpsearch.search.asking import reply_of, search_with
 from hpsearch.space.execution import Status
 from hpsearch.space.space import Kind
-from hpsearch.spec.sweep import Sweep
+from hpsearch.spec.sweep import AnySweep
 from hpsearch.store.derived import Tables, best_execution
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.facts import Identity, installed
@@ -66,7 +65,7 @@ class Prepared:
     costs: Costs
     time_seconds: float | None
     retries: int = 1
-    sweep: Sweep | ProgramSweep | None = None
+    sweep: AnySweep | None = None
     text: str = ""
     keep: str = "best"
     versions: Mapping[str, str] | None = None

@@ -24,7 +24,7 @@ from hpsearch.data.specs import Arrays
 from hpsearch.errors import InputError
 from hpsearch.models.fit_arguments import POSITIONS, NotOnEngine, Request, request_of
 from hpsearch.models.shipping import ModelHyperparameters, model_reference
-from hpsearch.spec.sweep import Sweep, sweep_from_mapping, sweep_from_text
+from hpsearch.spec.sweep import Sweep, model_sweep, sweep_from_mapping, sweep_from_text
 from hpsearch.store.store import Store
 from hpsearch.tuners.arguments import sent
 from hpsearch.tuners.running import UserFit
@@ -260,7 +260,7 @@ def sweep_of(tuner: Any, request: Request, found: ModelHyperparameters, model: s
     elif method["name"] != "grid":
         # The oracle ends the search.
         raw["budget"] = {"trials": _ENDLESS}
-    return sweep_from_mapping(raw)
+    return model_sweep(sweep_from_mapping(raw))
 
 
 def _fixed(oracle: Any, request: Request, found: ModelHyperparameters) -> dict[str, int]:
@@ -314,6 +314,6 @@ def dataset_of(request: Request) -> Dataset:
 
 def row_shape_in(store: Store) -> tuple[int, ...]:
     """Return the shape of a row of the data that a store's trials used."""
-    memory = sweep_from_text(store.facts().sweep).data.memory
+    memory = model_sweep(sweep_from_text(store.facts().sweep)).data.memory
     shape = re.match(r"\(([\d, ]*)\)", memory.x if memory is not None else "")
     return tuple(int(n) for n in re.findall(r"\d+", shape.group(1) if shape else ""))[1:]

@@ -7,9 +7,9 @@ import textwrap
 import pytest
 
 from hpsearch.models.problem import Recipe
-from hpsearch.programs.command import UserProgram
 from hpsearch.programs.trial import run_trial
 from hpsearch.space.execution import ENDLESS, Training
+from hpsearch.spec.command import UserProgram
 
 
 @pytest.fixture

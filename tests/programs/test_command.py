@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from hpsearch.errors import InputError, SweepFileError
-from hpsearch.programs.command import UserProgram, command_faults, script_of
-from hpsearch.programs.loading import program_sweep
+from hpsearch.spec.command import UserProgram, command_faults, script_of
+from hpsearch.spec.sweep import sweep_from_mapping
 from hpsearch.tuner.run import run_sweep
 from hpsearch.tuner.settings import Settings
 
@@ -73,14 +73,14 @@ def test_commands_that_cannot_be_filled_in(items, said):
 def test_an_argument_that_linux_does_not_take_is_refused_before_anything_runs(value):
     raw = {"command": ["true", "${args}"], "metric": "m", "parameters": {"p": ["a", value]}}
     with pytest.raises(SweepFileError, match=r"args_json_file"):
-        program_sweep(raw)
-    whole = program_sweep({**raw, "command": ["true", "${args_json_file}"]})
+        sweep_from_mapping(raw)
+    whole = sweep_from_mapping({**raw, "command": ["true", "${args_json_file}"]})
     assert whole.space.cardinality() == 2
 
 
 def test_zero_bytes_are_refused():
     with pytest.raises(SweepFileError, match="zero byte"):
-        program_sweep({"command": ["true"], "metric": "m", "parameters": {"p": "a\0b"}})
+        sweep_from_mapping({"command": ["true"], "metric": "m", "parameters": {"p": "a\0b"}})
     with pytest.raises(InputError, match="zero byte"):
         arguments("a\0")
 
@@ -88,7 +88,7 @@ def test_zero_bytes_are_refused():
 def test_a_variable_is_looked_up_where_a_program_runs_and_shown_to_nobody(monkeypatch, tmp_path):
     monkeypatch.delenv("SECRET", raising=False)
     raw = {"command": ["true", "--key=${envvar:SECRET}"], "metric": "m", "parameters": {"x": [1]}}
-    sweep = program_sweep(raw)
+    sweep = sweep_from_mapping(raw)
     program = sweep.run_of("")
     assert "${envvar:SECRET}" in program.shell_line({}, 0, 1)
     with pytest.raises(InputError, match="no variable SECRET"):

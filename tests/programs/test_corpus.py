@@ -13,8 +13,8 @@ import yaml
 from rich.console import Console
 from wandb_files import wandb_file
 
-from hpsearch.cli.plan import print_program_plan
-from hpsearch.programs.loading import load_any
+from hpsearch.cli.plan import print_plan
+from hpsearch.spec.sweep import load_sweep
 from hpsearch.tuner.run import run_sweep
 from hpsearch.tuner.settings import Settings
 
@@ -40,7 +40,7 @@ def load(tmp_path, monkeypatch):
         path = tmp_path / f"{seed}.yaml"
         path.write_text(yaml.safe_dump(raw, sort_keys=False))
         (tmp_path / "metric").write_text(raw["metric"]["name"])
-        return load_any(path, with_data=True)
+        return load_sweep(path, with_data=True)
 
     return loaded
 
@@ -53,7 +53,7 @@ def load(tmp_path, monkeypatch):
 def test_every_file_is_planned(load, seeds):
     for seed in seeds:
         text = io.StringIO()
-        print_program_plan(load(seed), None, Console(file=text, width=200))
+        print_plan(load(seed), None, None, Console(file=text, width=200), measure=False)
         assert "trials " in text.getvalue(), seed
         assert "trial 1 " in text.getvalue(), seed
 

@@ -6,8 +6,8 @@ import math
 
 import pytest
 
-from hpsearch.programs.parameters import parse_parameters
 from hpsearch.search.encoding import Dimension
+from hpsearch.spec.parameters import PROGRAM_PARAMETERS
 from hpsearch.spec.rules import InvalidValue
 
 POSITIONS = (0.01, 0.3, 0.5, 0.9)
@@ -52,7 +52,7 @@ QUANTILES = {
 
 
 def parameter(body):
-    (found,) = parse_parameters({"x": body}).parameters
+    (found,) = PROGRAM_PARAMETERS.check({"x": body}).parameters
     return found
 
 
@@ -118,7 +118,7 @@ def test_probabilities_are_those_of_the_values():
     ("body", "said"),
     [
         ({"distribution": "gauss"}, "unknown distribution"),
-        ({"distribution": "normal", "min": 1}, "has no meaning with normal"),
+        ({"distribution": "normal", "min": 1}, "has no meaning with distribution: normal"),
         ({"distribution": "log_uniform", "min": 1}, "max is missing"),
         ({"distribution": "log_uniform", "min": 1, "max": 800}, "is an exponent of e"),
         ({"distribution": "inv_log_uniform", "min": -800, "max": 1}, "-700 or more"),
@@ -137,8 +137,8 @@ def test_what_is_no_distribution_is_refused(body, said):
 
 def test_nested_parameters_have_paths_and_conflicts_are_refused():
     given = {"opt": {"parameters": {"name": ["a", "b"], "inner": {"parameters": {"lr": 0.1}}}}}
-    found = parse_parameters(given)
+    found = PROGRAM_PARAMETERS.check(given)
     assert found.paths == {"opt.name": ("opt", "name"), "opt.inner.lr": ("opt", "inner", "lr")}
     assert found.raw() == given
     with pytest.raises(InvalidValue, match="two parameters"):
-        parse_parameters({"a.b": 1, "a": {"parameters": {"b": 2}}})
+        PROGRAM_PARAMETERS.check({"a.b": 1, "a": {"parameters": {"b": 2}}})

@@ -5,36 +5,10 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from hpsearch.programs.loading import load_any
+from hpsearch.spec.sweep import load_sweep
 from hpsearch.tuner.run import run_sweep
 from hpsearch.tuner.settings import Settings
 
-PLAIN = """\
-import random
-import wandb
-
-def objective(config):
-    return config.x ** 3 + config.y
-
-def main():
-    wandb.init(project="my-first-sweep")
-    wandb.log({"score": objective(wandb.config)})
-
-main()
-"""
-PLAIN_SWEEP = """\
-program: train.py
-method: random
-metric:
-  goal: minimize
-  name: score
-parameters:
-  x:
-    max: 0.1
-    min: 0.01
-  y:
-    values: [1, 3, 7]
-"""
 SCIKIT_LEARN = """\
 import argparse
 import wandb
@@ -101,18 +75,11 @@ def ran(tmp_path, monkeypatch):
     def run(script, sweep, *settings):
         (tmp_path / "train.py").write_text(script)
         (tmp_path / "sweep.yaml").write_text(sweep)
-        loaded = load_any(tmp_path / "sweep.yaml", settings, with_data=True)
+        loaded = load_sweep(tmp_path / "sweep.yaml", settings, with_data=True)
         run_sweep(loaded, Settings(out=tmp_path / "out", report=False))
         return [pd.read_csv(tmp_path / "out" / f"{name}.csv") for name in ("results", "curves")]
 
     return run
-
-
-@pytest.mark.slow
-def test_a_plain_script(ran):
-    table, _ = ran(PLAIN, PLAIN_SWEEP, "budget.trials=4")
-    assert table["error"].isna().all()
-    assert table["score"].tolist() == pytest.approx((table["x"] ** 3 + table["y"]).tolist())
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ import pytest
 from hpsearch.models.problem import Recipe
 from hpsearch.programs.ending import Ending, Known
 from hpsearch.programs.trial import outcome
-from hpsearch.space.execution import ENDLESS, Status, Training
+from hpsearch.space.execution import ENDLESS, Training
 
 NAN = float("nan")
 RECIPE = Recipe(0, "", "", "loss", "minimize", alone=True)
@@ -81,14 +81,3 @@ def test_numbers_may_begin_anywhere():
     assert Known(epochs(*THREE), 0).before([4]) is None
     assert Known().before([7]) == ()
     assert decided(THREE, 3, (6,), 0, False, base=0)[1] == [9, 8, 7, 6]
-
-
-def test_a_failure_says_why():
-    training = Training({}, 0, ((ENDLESS, 1),))
-    for ending, said in (
-        (Ending(code=1, stderr="Traceback\nValueError: odd\n"), "exit status 1): ValueError: odd"),
-        (Ending(others={"acc": 0.5}), "without telling 'loss'; it told acc 0.5"),
-    ):
-        result = outcome(ending, Known(), training, RECIPE)
-        assert result.status is Status.FAILED
-        assert said in result.error

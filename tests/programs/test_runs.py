@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
-import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -263,37 +261,6 @@ def test_trials_of_somebody_elses_are_not_touched(home):
     assert (home / "out/trials/mine").read_text() == "x"
 
 
-@pytest.mark.slow
-def test_a_mapping_with_a_command_runs_from_python(home, monkeypatch):
-    monkeypatch.chdir(home)
-    sweep = {
-        "command": [sys.executable, "train.py", "${args}"],
-        "parameters": {"x": {"min": 1.0, "max": 2.0}},
-        "method": "random",
-        "budget": {"trials": 3},
-        "metric": "loss",
-    }
-    results = package.run(sweep, out="out")
-    assert (results.table["loss"] == results.table["x"] / 2).all()
-    assert results.best["score"] == results.table["score"].min()
-    again = package.run("sweep.yaml", out="again")
-    assert again.table["status"].tolist() == ["completed"] * 3
-
-
-@pytest.mark.parametrize(
-    ("wrong", "said"),
-    [
-        ({"execution": {"engine": "ray"}}, "programs run on this machine; models run on a cluster"),
-        ({"metric": ["loss", "x"]}, "metric: a sweep has one metric"),
-    ],
-)
-def test_what_only_models_can_have_is_refused(home, wrong, said):
-    sweep = {"command": ["true"], "parameters": {"x": [1]}, "metric": "loss"}
-    with pytest.raises(package.HpsearchError, match=said):
-        package.run({**sweep, **wrong}, out=home / "out")
-    assert not (home / "out").exists()
-
-
 def test_an_executor_is_refused(home):
     with (
         concurrent.futures.ThreadPoolExecutor(1) as pool,
@@ -301,13 +268,3 @@ def test_an_executor_is_refused(home):
     ):
         package.run(home / "sweep.yaml", out=home / "out", executor=pool)
     assert not (home / "out").exists()
-
-
-@pytest.mark.slow
-def test_the_example_runs(tmp_path):
-    for name in ("program.py", "program.yaml"):
-        shutil.copy(ROOT / "sweeps" / name, tmp_path)
-    hpsearch("run", "program.yaml", "--out", "out", cwd=tmp_path)
-    table = rows(tmp_path)
-    assert (table["status"] == "completed").all()
-    assert table["epochs_trained"].tolist() == [20] * 12

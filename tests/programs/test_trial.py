@@ -165,57 +165,6 @@ def test_a_halted_program_goes_on_from_its_checkpoint_with_every_epoch_that_it_t
     assert second.seconds > 0
 
 
-def comes_too_late(monkeypatch):
-    """Let whoever watches a program see nothing before its end."""
-    read = TrialMetrics.read
-    monkeypatch.setattr(
-        TrialMetrics, "read", lambda self, *, ended=False: ended and read(self, ended=True)
-    )
-
-
-def test_a_program_that_ended_before_it_could_be_halted_has_all_its_epochs(trial, monkeypatch):
-    comes_too_late(monkeypatch)
-    result = trial("for n in (3, 2, 1): print('loss:', n)", epochs=1)
-    assert result.status is Status.COMPLETED
-    assert [epoch["loss"] for epoch in result.curve] == [3, 2, 1]
-
-
-def test_a_program_with_nothing_left_to_do_keeps_what_it_told(trial):
-    script = """
-        import os, signal, hpsearch
-        if "HPSEARCH_RESUME_FROM" not in os.environ:
-            open(os.path.join(os.environ["HPSEARCH_CHECKPOINT"], "c"), "w").write("x")
-            hpsearch.report(epoch=1, loss=4)
-            hpsearch.report(epoch=2, loss=3)
-            signal.pause()
-    """
-    assert trial(script, epochs=2).status is Status.STOPPED
-    result = trial(script, epochs=9)
-    assert result.status is Status.COMPLETED, result.error
-    assert [epoch["loss"] for epoch in result.curve] == [4, 3]
-
-
-def test_other_values_never_go_on_from_that_checkpoint(trial, tmp_path, write):
-    write("stop", "3")
-    trial(GOING_ON, {"x": 2}, epochs=2)
-    result = trial(GOING_ON, {"x": 3}, epochs=3)
-    assert result.trainer == "program"
-    assert [epoch["loss"] for epoch in result.curve] == [9, 8, 7]
-    assert (tmp_path / "trials/1/checkpoint.unused-1/epoch").exists()
-
-
-def test_a_program_without_checkpoints_begins_anew(trial):
-    script = """
-        import signal
-        for epoch in range(1, 6):
-            print("loss:", 10 - epoch, flush=True)
-        signal.pause()
-    """
-    trial(script, epochs=2)
-    result = trial(script, epochs=4)
-    assert (result.trainer, len(result.curve)) == ("program", 4)
-
-
 def test_a_checkpoint_of_unnumbered_epochs_is_set_aside(trial, tmp_path):
     script = """
         import os
@@ -228,6 +177,16 @@ def test_a_checkpoint_of_unnumbered_epochs_is_set_aside(trial, tmp_path):
     assert trial(script).status is Status.COMPLETED
     assert "had []" in (tmp_path / "trials/1/run-2/stdout.log").read_text()
     assert (tmp_path / "trials/1/checkpoint.unused-1/c").exists()
+
+
+@pytest.mark.parametrize(("best", "x"), [(10, 3), (100, 2)], ids=["values", "program"])
+def test_another_trial_does_not_go_on_from_that_checkpoint(trial, tmp_path, write, best, x):
+    write("stop", "3")
+    trial(GOING_ON, {"x": 2}, epochs=2)
+    result = trial(GOING_ON.replace("10 - last", f"{best} - last"), {"x": x}, epochs=3)
+    assert result.trainer == "program"
+    assert [epoch["loss"] for epoch in result.curve] == [best - 1, best - 2, best - 3]
+    assert (tmp_path / "trials/1/checkpoint.unused-1/epoch").exists()
 
 
 @pytest.mark.parametrize("going_on", ["report(epoch=9, loss=1)", "raise SystemExit(3)"])
@@ -248,16 +207,6 @@ def test_a_program_that_can_do_nothing_with_its_checkpoint_begins_anew(trial, tm
     assert [epoch["loss"] for epoch in result.curve] == [5, 4]
     assert (tmp_path / "trials/1/checkpoint.failed-1/c").exists()
     assert (tmp_path / "trials/1/run-3").exists()
-
-
-def test_another_program_does_not_go_on_from_that_checkpoint(trial, tmp_path, write):
-    write("stop", "3")
-    trial(GOING_ON, epochs=3)
-    write("stop", "5")
-    result = trial(GOING_ON.replace("10 - last", "100 - last"), epochs=5)
-    assert result.trainer == "program"
-    assert [epoch["loss"] for epoch in result.curve] == [99, 98, 97, 96, 95]
-    assert (tmp_path / "trials/1/checkpoint.unused-1/epoch").exists()
 
 
 PAUSING = """\
@@ -317,23 +266,6 @@ def test_output_is_not_judged_once_a_program_can_report(trial, begin, monkeypatc
     result = trial(script, epochs=3)
     assert result.status is Status.STOPPED, result.error
     assert [epoch["loss"] for epoch in result.curve] == [3, 2, 1]
-
-
-def test_output_counts_where_a_program_that_can_report_told_nothing_else(trial):
-    result = trial("import hpsearch; print('loss: 5'); print('loss: 4')", epochs=1)
-    assert result.status is Status.COMPLETED
-    assert [epoch["loss"] for epoch in result.curve] == [5, 4]
-
-
-@pytest.mark.parametrize(
-    ("told", "status"), [("2", Status.STOPPED), ("nan", Status.DIVERGED)], ids=["rung", "nan"]
-)
-def test_what_ends_a_program_counts_though_it_failed_before_it_was_halted(
-    trial, told, status, monkeypatch
-):
-    comes_too_late(monkeypatch)
-    script = f"print('loss: {told}'); raise SystemExit(3)"
-    assert trial(script, epochs=1).status is status
 
 
 def test_the_grace_ends_before_the_timeout(trial, monkeypatch):

@@ -100,7 +100,7 @@ def test_missing_file(tmp_path: Path) -> None:
 def test_stem_that_is_no_name(tmp_path: Path) -> None:
     file = tmp_path / "my sweep (1).yaml"
     file.write_text(DATA)
-    with pytest.raises(SweepFileError, match="write name: my-sweep-1-"):
+    with pytest.raises(SweepFileError, match=r"write name: my-sweep-1$"):
         load_sweep(file)
 
 
@@ -136,12 +136,3 @@ def test_bombs_are_refused_fast(text: str) -> None:
     start = time.process_time()
     problems_of(text)
     assert time.process_time() - start < 2
-
-
-def test_a_file_that_names_a_program_is_none_of_a_model():
-    text = "parameters: {fc_layer_size: {values: [8, 16]}}\nprogram: train.py\n"
-    with pytest.raises(SweepFileError) as caught:
-        sweep_from_text(text)
-    (line,) = str(caught.value).splitlines()
-    said = "sweep.yaml:2: program: this is the sweep of a program, and a model's is needed here"
-    assert line.startswith(said)

@@ -9,11 +9,13 @@ from typing import Any
 
 import jsonschema
 import pytest
+import yaml
+from wandb_files import wandb_file
 
 from hpsearch.space.space import Choices, Range
-from hpsearch.spec.dump import SCHEMA_NAME, STARTER, dump_sweep, sweep_schema
+from hpsearch.spec.dump import SCHEMA_NAME, STARTER, dump_sweep, file_schema
 from hpsearch.spec.settings import SeedRace
-from hpsearch.spec.sweep import load_sweep, sweep_from_mapping, sweep_from_text
+from hpsearch.spec.sweep import load_sweep, sweep_from_text
 from hpsearch.spec.yaml import read_yaml
 
 DATA = "data: {dataset: digits}\n"
@@ -61,6 +63,8 @@ parameters:
   batch_size: {distribution: q_uniform, min: 16, max: 100, q: 16}
   learning_rate: {distribution: log_uniform_values, min: 1e-4, max: 1e-1}
   dropout: {distribution: uniform, min: 0, max: 0.5}
+  units_1: {distribution: uniform, min: 1, max: 9}
+  units_2: {distribution: log_uniform_values, min: 8, max: 512}
   layer_type: {distribution: categorical, values: [dense, dropout]}
   hidden_layers: {distribution: constant, value: 2}
   activation: {values: [relu, tanh]}
@@ -123,6 +127,20 @@ GOOD = {
     "big grid": P
     + "".join(f"  units_{k}: {list(range(1, 11))}\n" for k in range(1, 10))
     + "  hidden_layers: 9\nbudget: {trials: 5}\n",
+    "program": "program: a.py\nmetric: loss\nparameters: {x: {values: [1, null, '2']}}\n",
+    "program by W&B": """\
+command: [python, a.py, "${args}"]
+metric: loss
+method: bayes
+run_cap: 9
+early_terminate: {type: hyperband, min_iter: 3}
+parameters:
+  x: {distribution: q_normal, mu: 1, sigma: 2, q: 1}
+  n: {parameters: {lr: {values: [1, 2], probabilities: [0.25, 0.75]}}}
+configs: [{x: 3}]
+seeds: [1, 5]
+execution: {workers: 2, timeout: 10s}
+""",
     "text that is no bool": DATA + "description: no\nname: on\n",
 }
 
@@ -137,31 +155,58 @@ def test_is_accepted_and_survives_a_round_trip(text: str) -> None:
     assert again.space.names == sweep.space.names
 
 
-@pytest.mark.parametrize("text", GOOD.values(), ids=GOOD.keys())
-def test_schema_accepts_it(text: str) -> None:
-    validator = jsonschema.Draft202012Validator(sweep_schema())
+@pytest.fixture(scope="module")
+def validator() -> jsonschema.Draft202012Validator:
+    jsonschema.Draft202012Validator.check_schema(file_schema())
+    return jsonschema.Draft202012Validator(file_schema())
+
+
+SWEEPS = {path.name: path.read_text() for path in Path(__file__).parents[2].glob("sweeps/*.yaml")}
+WANDB_FILES = {f"wandb {seed}": yaml.safe_dump(wandb_file(seed)) for seed in range(60)}
+FILES = {**GOOD, **SWEEPS, **WANDB_FILES}
+
+
+@pytest.mark.parametrize("text", FILES.values(), ids=FILES.keys())
+def test_schema_accepts_it(text: str, validator: jsonschema.Draft202012Validator) -> None:
     for form in (text, dump_sweep(sweep_from_text(text))):
-        errors = [error.message for error in validator.iter_errors(_data(form))]
-        assert errors == []
+        assert [error.message for error in validator.iter_errors(_data(form))] == []
 
 
 def _data(text: str) -> Any:
     return read_yaml(text.encode()).data
 
 
-def test_schema_is_one_and_refuses_mistakes() -> None:
-    jsonschema.Draft202012Validator.check_schema(sweep_schema())
-    validator = jsonschema.Draft202012Validator(sweep_schema())
-    assert all("description" in part for part in sweep_schema()["properties"].values())
-    for text in (
-        "{}",
-        DATA + "paramters: {}\n",
-        P + "  activation: rellu\n",
-        P + "  batch_size: [0]\n",
-        DATA + "method: {name: grid, factor: 3}\n",
-        DATA + "budget: {time: 30min}\n",
-    ):
-        assert not validator.is_valid(_data(text)), text
+_PROGRAM = "program: a.py\nmetric: loss\n"
+_X = _PROGRAM + "parameters: {x: "
+MISTAKES = [
+    "{}",
+    DATA + "paramters: {}\n",
+    P + "  activation: rellu\n",
+    P + "  batch_size: [0]\n",
+    P + "  units: [wide]\n",
+    DATA + "method: {name: grid, factor: 3}\n",
+    DATA + "budget: {time: 30min}\n",
+    "program: a.py\n",
+    _PROGRAM + DATA,
+    _PROGRAM + "command: []\n",
+    _PROGRAM + "unknown: 1\n",
+    _PROGRAM + "parameters: [1]\n",
+    *(_X + body + "}" for body in ("{}", "{min: 1}", "{distribution: normall}")),
+    _X + "{distribution: uniform, min: 1, max: 2, scale: log}}",
+    _X + "{distribution: q_uniform, min: 1}}",
+    _X + "{distribution: normal, mu: a}}",
+    _X + "{parameters: {y: {vales: [1]}}}}",
+]
+
+
+@pytest.mark.parametrize("text", MISTAKES)
+def test_schema_refuses_mistakes(text: str, validator: jsonschema.Draft202012Validator) -> None:
+    assert not validator.is_valid(_data(text))
+
+
+@pytest.mark.parametrize("kind", ["then", "else"])
+def test_schema_describes_every_key(kind: str) -> None:
+    assert all("description" in part for part in file_schema()[kind]["properties"].values())
 
 
 def test_design_file() -> None:
@@ -195,17 +240,9 @@ def test_wandb_file() -> None:
     assert sweep.parameters["batch_size"].domain == Range(16, 96, 16, integer=True)
     assert sweep.parameters["learning_rate"].domain == Range(1e-4, 1e-1, log=True)
     assert sweep.parameters["hidden_layers"].domain == (2,)
+    assert sweep.parameters["units_1"].domain == Range(1, 9, integer=True)
+    assert sweep.parameters["units_2"].domain == Range(8, 512, log=True, integer=True)
     assert [line.split()[0] for line in sweep.warnings] == ["project"]
-
-
-def test_wandb_uniform_of_whole_numbers() -> None:
-    sweep = sweep_from_text(
-        P + "  units: {distribution: uniform, min: 1, max: 9}\n"
-        "  batch_size: {distribution: log_uniform_values, min: 8, max: 512}\n"
-        "method: random\nrun_cap: 3\n"
-    )
-    assert sweep.parameters["units"].domain == Range(1, 9, integer=True)
-    assert sweep.parameters["batch_size"].domain == Range(8, 512, log=True, integer=True)
 
 
 def test_names_and_paths(tmp_path: Path) -> None:
@@ -252,12 +289,6 @@ def test_log_steps_multiply() -> None:
     assert parameter.domain == Choices((1e-4, 1e-3, 1e-2, 1e-1))
 
 
-def test_metric_goal_is_inferred() -> None:
-    metric = sweep_from_text(DATA + "metric: val_loss\n").metric
-    assert metric is not None
-    assert (metric.goal, metric.epoch) == ("minimize", "last")
-
-
 def test_configs_without_a_method() -> None:
     sweep = sweep_from_text(P + "  epochs: 3\n  units: [4, 5]\nconfigs: [{units: 7}]\n")
     assert sweep.method.name == "configs"
@@ -276,11 +307,6 @@ def test_inactive_parameters_are_warned_of() -> None:
 
 def test_starter_points_editors_at_the_schema() -> None:
     assert STARTER.splitlines()[0] == f"# yaml-language-server: $schema=./{SCHEMA_NAME}"
-
-
-def test_parse_takes_a_mapping() -> None:
-    sweep = sweep_from_mapping({"data": {"dataset": "digits"}, "parameters": {"units": [3, 4]}})
-    assert sweep.space.cardinality() == 2
 
 
 def test_validation_imports_no_framework(tmp_path: Path) -> None:

@@ -288,14 +288,14 @@ BAD = {
         P + "  layer_type: [dense, dropout]\n  dropout: {value: 0.1, when: {layer_typ: dropout}}\n",
         4,
         "parameters.dropout.when.layer_typ",
-        "no parameter of this sweep",
+        "there is no parameter",
         "'layer_type'",
     ),
     "when absent": bad(
         P + "  dropout: {value: 0.1, when: {layer_type: dropout}}\n",
         3,
         "parameters.dropout.when.layer_type",
-        "no parameter of this sweep",
+        "there is no parameter",
     ),
     "when never": bad(
         P + "  layer_type: [dense, dropout]\n  dropout: {value: 0.1, when: {layer_type: dropot}}\n",

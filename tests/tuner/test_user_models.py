@@ -161,12 +161,12 @@ def test_a_regression_in_its_own_units(run, tmp_path):
     ("model", "text", "message"),
     [
         ("dense", "", r"a grid needs a list of values or a step, and the model's 'lr' has neither"),
-        ("small", "constraints: ['unit > 4']\n", r"'unit' is no hyperparameter.*did you mean"),
-        ("small", "configs: [{unit: 4}]\n", r"configs\[0\]: 'unit' is no hyperparameter"),
+        ("small", "constraints: ['unit > 4']\n", r"there is no parameter 'unit'; did you mean"),
+        ("small", "configs: [{unit: 4}]\n", r"configs\[0\].unit: there is no parameter 'unit'"),
         (
             "small",
             "parameters: {f: {values: [relu], when: {unit: 4}}}\n",
-            r"parameters.f.when: 'unit' is no hyperparameter of the model; did you mean 'units'",
+            r"parameters.f.when.unit: there is no parameter 'unit'; did you mean 'units'",
         ),
         (
             "Scored",

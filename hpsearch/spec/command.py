@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from hpsearch.errors import InputError
+from hpsearch.spec.rules import InvalidValue, Rule
+from hpsearch.wording import show
 
 #: W&B's default for a file with `program` but no `command`.
 DEFAULT_COMMAND: Final = ("${env}", "${interpreter}", "${program}", "${args}")
@@ -43,6 +45,22 @@ _SUFFIXES: Final = (
 )
 #: Longest argument of a process on Linux in bytes: MAX_ARG_STRLEN without its zero byte.
 MOST_ARGUMENT_BYTES: Final = 131_071
+
+
+def _command(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple) or not value:
+        raise InvalidValue.at(
+            "must be a list of a program and its arguments, such as [python, train.py, "
+            f'"${{args}}"], not {show(value)}'
+        )
+    for index, item in enumerate(value):
+        if isinstance(item, bool) or not isinstance(item, str | int | float):
+            raise InvalidValue.at(f"must be text, not {show(item)}", index)
+    return tuple(map(str, value))
+
+
+#: A program and its arguments.
+COMMAND: Final = Rule(_command, {"type": "array", "items": {"type": "string"}, "minItems": 1})
 
 
 @dataclass(frozen=True)
@@ -120,8 +138,7 @@ class UserProgram:
             else:
                 found.append(_MACRO.sub(part, item))
         for argument in found:
-            if fault := _unfit(argument):
-                raise InputError(fault)
+            _require_passable(argument)
         return found
 
     def shell_line(self, config: Mapping[str, Any], seed: int, trial: int) -> str:
@@ -186,21 +203,21 @@ def _quoted(argument: str) -> str:
     return f"$'{''.join(escaped)}'"
 
 
-def _unfit(argument: str) -> str:
-    """Return why an argument cannot be passed; empty if it can."""
+def _require_passable(argument: str) -> None:
     if "\0" in argument:
-        return "an argument has a zero byte, which no command line can hold"
+        raise InputError("an argument has a zero byte, which no command line can hold")
     try:
         size = len(os.fsencode(argument))
     except UnicodeEncodeError:
-        return f"an argument has characters that no command line can hold: {argument[:40]!a}"
+        raise InputError(
+            f"an argument has characters that no command line can hold: {argument[:40]!a}"
+        ) from None
     if size > MOST_ARGUMENT_BYTES:
-        return (
+        raise InputError(
             f"an argument has {size:,} bytes, {argument[:40]!r}..., and Linux takes "
             f"{MOST_ARGUMENT_BYTES:,}: pass the values in a file, "
             'command: ["${interpreter}", "${program}", "${args_json_file}"]'
         )
-    return ""
 
 
 def script_of(command: Sequence[str], bases: Sequence[Path]) -> Path | None:
