@@ -36,11 +36,12 @@ from hpsearch.store.store import Store
 from hpsearch.store.tables import Provenance
 from hpsearch.training.subjects import Job
 from hpsearch.tuner.estimate import DataSizes, NetworkCosts
-from hpsearch.tuner.learning import Snapshots, make_planner
+from hpsearch.tuner.learning import Snapshots
 from hpsearch.tuner.loop import Engine
 from hpsearch.tuner.run import run_sweep
 from hpsearch.tuner.search import Search
 from hpsearch.tuner.settings import Began, RunEvent, Settings, Stop, Stored
+from hpsearch.tuner.steps import make_planner
 from hpsearch.workers.protocol import Answered, Event, Finished, Started
 
 _LIMIT_MILLISECONDS = 2.0

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
+from statistics import median
 from typing import Annotated, Any
 
 import typer
@@ -14,9 +17,10 @@ from rich.console import Console
 from hpsearch.cli.app import Out, Set, SweepArgument, Workers
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.loading import load_dataset
-from hpsearch.data.specs import InputSpec, n_features
+from hpsearch.data.specs import Arrays, InputSpec, n_features
 from hpsearch.errors import RefusedError
 from hpsearch.machine import cores
+from hpsearch.models import preprocessing
 from hpsearch.models.problem import Problem, Recipe
 from hpsearch.programs.fingerprint import code_lines
 from hpsearch.progress.display import line_printer, make_console
@@ -24,14 +28,16 @@ from hpsearch.search.draws import FIXED_METHODS, draws
 from hpsearch.search.strategy import PRIOR
 from hpsearch.space.distributions import Drawn
 from hpsearch.space.execution import Execution, ExecutionResult, Training
+from hpsearch.space.mlp import MLPConfig
 from hpsearch.space.space import Choices, Kind, Parameter, Range
 from hpsearch.spec.checks import MOST_POINTS
 from hpsearch.spec.sweep import AnySweep, ProgramSweep, Sweep, load_sweep
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.provenance import make_recipe
 from hpsearch.store.store import Store
+from hpsearch.training.make import make_trainer
 from hpsearch.training.trainer import needs_tensorflow
-from hpsearch.tuner.estimate import CostEstimate, DataSizes, estimate_cost, measure_steps
+from hpsearch.tuner.estimate import CostEstimate, DataSizes, estimate_cost, step_seconds
 from hpsearch.tuner.learning import CurveReuse
 from hpsearch.tuner.models import plan_search
 from hpsearch.tuner.planning import Summary, Trials, group, summarize, tally
@@ -232,7 +238,7 @@ def _estimate(
 
     if not (measure and trainings):
         return estimate_cost(trainings, sizes, workers, tensorflow=tensorflow)
-    step = measure_steps(sweep, trainings, sizes, tensorflow)
+    step = _measure_steps(sweep, trainings, sizes, tensorflow)
     return estimate_cost(trainings, sizes, workers, tensorflow=tensorflow, step=step, spread=1.4)
 
 
@@ -291,3 +297,58 @@ def _domain(parameter: Parameter) -> str:
     shown = ", ".join(str(value)[:40] for value in choices[:_MOST_VALUES])
     weighted = ", weighted" if isinstance(domain, Choices) and domain.weights else ""
     return shown + (f" and {more} more" * (more > 0)) + weighted
+
+
+#: Steps of an epoch to time.
+_STEPS = 50
+
+
+def _measure_steps(
+    sweep: Sweep,
+    trainings: Sequence[Training],
+    sizes: DataSizes,
+    tensorflow: Callable[[Training], bool],
+) -> Callable[[Training], float]:
+    """Time steps of the smallest, the middle and the largest training.
+
+    Returns:
+        A function from a training to the seconds of its step: the formula's estimate, times the
+        median ratio of measured to estimated time.
+    """
+    if any(map(tensorflow, trainings)):
+        import tensorflow as tf  # slow to import
+
+        tf.config.threading.set_intra_op_parallelism_threads(1)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+    dataset = load_dataset(sweep.data)
+    problem = Problem(make_recipe(sweep, dataset.target.task), dataset.input, dataset.target)
+    arrays = preprocessing.arrays(dataset, sweep.class_weight)
+    ordered = sorted(trainings, key=lambda training: step_seconds(training, sizes))
+
+    def estimated(training: Training) -> float:
+        return step_seconds(training, sizes, tensorflow=tensorflow(training))
+
+    chosen = (ordered[0], ordered[len(ordered) // 2], ordered[-1])
+    factors = [_measured(each, problem, arrays) / estimated(each) for each in chosen]
+    factor = median(factors)
+    return lambda training: factor * estimated(training)
+
+
+def _measured(training: Training, problem: Problem, arrays: Arrays) -> float:
+    batch = MLPConfig(training.values).batch_size
+    rows = min(len(arrays.x_train), batch * _STEPS)
+    part = replace(
+        arrays,
+        x_train=arrays.x_train[:rows],
+        y_train=arrays.y_train[:rows],
+        x_val=arrays.x_val[:1],
+        y_val=arrays.y_val[:1],
+        w_train=None if arrays.w_train is None else arrays.w_train[:rows],
+        w_val=None if arrays.w_val is None else arrays.w_val[:1],
+    )
+    trainer = make_trainer(problem, training.values, training.seed, part)
+    # The first epoch includes building the program.
+    trainer.run_epoch()
+    began = time.perf_counter()
+    trainer.run_epoch()
+    return (time.perf_counter() - began) / max(1, rows // batch)

@@ -11,6 +11,7 @@ from hpsearch.data.loading import Loader, load_dataset
 from hpsearch.data.specs import Arrays, Task, TrainingData
 from hpsearch.errors import InputError
 from hpsearch.models import preprocessing
+from hpsearch.models.problem import Recipe
 from hpsearch.models.shipping import CustomModel
 from hpsearch.spec.data import DataSpec
 from hpsearch.spec.sweep import Sweep
@@ -30,6 +31,16 @@ class LoaderWithModel:
     def __call__(self, spec: DataSpec) -> Dataset:
         """Load the rows."""
         return (self.rows or load_dataset)(spec)
+
+
+def with_code(recipe: Recipe, loader: Loader | None) -> Recipe:
+    """Return a recipe with the code of the model that the loader carries, if it does."""
+    if not isinstance(loader, LoaderWithModel):
+        return recipe
+    model = loader.model
+    late = model.late or recipe.late
+    tolerant, summed = model.tolerant, model.summed
+    return replace(recipe, code=model.code, late=late, tolerant=tolerant, summed=summed)
 
 
 def load_data(sweep: Sweep, loader: Loader | None = None) -> Dataset:

@@ -18,7 +18,7 @@ from hpsearch.data.dataset import Dataset, Split
 from hpsearch.data.loading import Loader
 from hpsearch.data.specs import Task
 from hpsearch.errors import ChangedSweepError, HpsearchError, InputError, RefusedError
-from hpsearch.models.arrays import LoaderWithModel, load_data, training_data
+from hpsearch.models.arrays import LoaderWithModel, load_data, training_data, with_code
 from hpsearch.models.problem import Problem, Recipe
 from hpsearch.revisit.trust import DATA, LAYER, MODEL, require_trusted, trusted
 from hpsearch.space.execution import Execution, ExecutionResult
@@ -27,7 +27,7 @@ from hpsearch.spec.sweep import Sweep
 from hpsearch.store.derived import best_execution
 from hpsearch.store.directory import HeldDirectory, ResultsDirectory
 from hpsearch.store.facts import Evaluation, Measurement, installed
-from hpsearch.store.provenance import identify, recipe_of, require_unchanged, stored_sweep
+from hpsearch.store.provenance import identify, make_recipe, require_unchanged, stored_sweep
 from hpsearch.store.store import Store
 from hpsearch.tuner.best_model import Retrainer, Weights, one_worker
 from hpsearch.workers.calls import PREDICTED, REGULARISATION, answers, evaluate_rows
@@ -208,7 +208,7 @@ def open_run(source: Source) -> StoredRun:
     sweep = stored_sweep(facts, where)
     require_trusted(directory, _called(sweep, load), may_run)
     dataset = load_data(sweep, load)
-    recipe = recipe_of(sweep, dataset.target.task, load)
+    recipe = with_code(make_recipe(sweep, dataset.target.task), load)
     before = facts.identity.data
     if before != dataset.fingerprint:
         raise ChangedSweepError(

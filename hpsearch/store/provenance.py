@@ -9,10 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from hpsearch.data.dataset import Dataset
-from hpsearch.data.loading import Loader
 from hpsearch.data.specs import Task
 from hpsearch.errors import ChangedSweepError, InputError, StoreError
-from hpsearch.models.arrays import LoaderWithModel
 from hpsearch.models.problem import TASK_METRICS, EarlyStopping, Recipe
 from hpsearch.space.keras_names import METRIC_CLASSES, METRICS
 from hpsearch.space.space import Kind
@@ -57,17 +55,6 @@ def make_recipe(sweep: Sweep, task: Task) -> Recipe:
         late="default" if own and sweep.method.enumerates else "drawn",
         weighted=sweep.class_weight is not None or sweep.data.weighted,
     )
-
-
-def recipe_of(sweep: Sweep, task: Task, loader: Loader | None) -> Recipe:
-    """Return the sweep's recipe, with the code of a model that the loader carries."""
-    recipe = make_recipe(sweep, task)
-    if not isinstance(loader, LoaderWithModel):
-        return recipe
-    model = loader.model
-    late = model.late or recipe.late
-    tolerant, summed = model.tolerant, model.summed
-    return replace(recipe, code=model.code, late=late, tolerant=tolerant, summed=summed)
 
 
 #: Parts of the names of metrics that need classes; other metrics work for any numbers.

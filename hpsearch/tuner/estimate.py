@@ -3,21 +3,12 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-import numpy as np
-
-from hpsearch.data.loading import load_dataset
-from hpsearch.data.specs import Arrays
-from hpsearch.models import preprocessing
 from hpsearch.models.problem import Problem
 from hpsearch.space.execution import Execution, Training
 from hpsearch.space.mlp import MLPConfig
-from hpsearch.spec.sweep import Sweep
-from hpsearch.store.provenance import make_recipe
-from hpsearch.training.make import make_trainer
 from hpsearch.training.trainer import needs_tensorflow
 from hpsearch.tuner.planning import Summary, summarize, tally
 
@@ -172,56 +163,3 @@ class UnknownCosts:
 
 
 Costs = NetworkCosts | UnknownCosts
-
-_STEPS = 50
-
-
-def measure_steps(
-    sweep: Sweep,
-    trainings: Sequence[Training],
-    sizes: DataSizes,
-    tensorflow: Callable[[Training], bool],
-) -> Callable[[Training], float]:
-    """Time steps of the smallest, the middle and the largest training.
-
-    Returns:
-        A function from a training to the seconds of its step: the formula's estimate, times the
-        median ratio of measured to estimated time.
-    """
-    if any(map(tensorflow, trainings)):
-        import tensorflow as tf  # slow to import
-
-        tf.config.threading.set_intra_op_parallelism_threads(1)
-        tf.config.threading.set_inter_op_parallelism_threads(1)
-    dataset = load_dataset(sweep.data)
-    problem = Problem(make_recipe(sweep, dataset.target.task), dataset.input, dataset.target)
-    arrays = preprocessing.arrays(dataset, sweep.class_weight)
-    ordered = sorted(trainings, key=lambda training: step_seconds(training, sizes))
-
-    def estimated(training: Training) -> float:
-        return step_seconds(training, sizes, tensorflow=tensorflow(training))
-
-    chosen = (ordered[0], ordered[len(ordered) // 2], ordered[-1])
-    factors = [_measured(each, problem, arrays) / estimated(each) for each in chosen]
-    factor = float(np.median(factors))
-    return lambda training: factor * estimated(training)
-
-
-def _measured(training: Training, problem: Problem, arrays: Arrays) -> float:
-    batch = MLPConfig(training.values).batch_size
-    rows = min(len(arrays.x_train), batch * _STEPS)
-    part = replace(
-        arrays,
-        x_train=arrays.x_train[:rows],
-        y_train=arrays.y_train[:rows],
-        x_val=arrays.x_val[:1],
-        y_val=arrays.y_val[:1],
-        w_train=None if arrays.w_train is None else arrays.w_train[:rows],
-        w_val=None if arrays.w_val is None else arrays.w_val[:1],
-    )
-    trainer = make_trainer(problem, training.values, training.seed, part)
-    # The first epoch includes building the program.
-    trainer.run_epoch()
-    began = time.perf_counter()
-    trainer.run_epoch()
-    return (time.perf_counter() - began) / max(1, rows // batch)

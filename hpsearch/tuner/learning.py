@@ -9,7 +9,7 @@ from functools import cache
 
 from hpsearch.models.problem import Recipe
 from hpsearch.search.asking import OracleEvent, Past
-from hpsearch.search.halving import HalvingStrategy, at_top
+from hpsearch.search.halving import HalvingStrategy
 from hpsearch.search.strategy import Outcome, Proposal, Strategy
 from hpsearch.space.execution import (
     Execution,
@@ -20,12 +20,11 @@ from hpsearch.space.execution import (
     Status,
     Training,
 )
-from hpsearch.space.space import Config, Space
+from hpsearch.space.space import Config
 from hpsearch.store.facts import installed
 from hpsearch.store.store import Store
 from hpsearch.training.follow import followed, score_at
 from hpsearch.tuner.planning import (
-    FixedPlanner,
     Planner,
     Step,
     Trials,
@@ -34,7 +33,6 @@ from hpsearch.tuner.planning import (
     mean_score,
     prefix_of,
 )
-from hpsearch.tuner.search import Search, strategy_of
 
 
 class CurveReuse:
@@ -460,53 +458,3 @@ class AdaptivePlanner(Planner):
 
 def _least(goal: int | None, epochs: int) -> int:
     return epochs if goal is None else min(goal, epochs)
-
-
-def make_planner(
-    search: Search,
-    recipe: Recipe,
-    stored: Sequence[Execution],
-    results: Mapping[int, ExecutionResult],
-    snapshots: Snapshots,
-    *,
-    events: Sequence[OracleEvent] = (),
-) -> Planner:
-    """Return the planner of a search.
-
-    Args:
-        stored: The executions of earlier runs.
-        results: The engine's results by execution; it grows, as `snapshots` does.
-        events: What the user's oracle did in earlier runs.
-    """
-    race, repetitions, strategy = search.race, search.repetitions, strategy_of(search, recipe)
-    space = at_top(search.space) if strategy is not None and strategy.rungs else search.space
-    listed = {config.id for config in search.listed}
-    every = tuple(map(Repetition, range(race.max))) if race else repetitions
-    method = search.method.name
-    trials = Trials(space, listed, every, stored=stored, limit=search.limit, method=method)
-    if strategy is not None and not strategy.adaptive and race is None:
-        earlier = CurveReuse(recipe, dict(results), {}, stored)
-        return FixedPlanner(strategy, trials, repetitions, results, earlier.answer)
-    return AdaptivePlanner(
-        strategy,
-        trials,
-        repetitions,
-        recipe=recipe,
-        results=results,
-        reuse=CurveReuse(recipe, results, snapshots.epochs),
-        race=Race(race.max, maximize=recipe.goal == "maximize") if race else None,
-        longest=_longest(space, strategy),
-        events=events,
-    )
-
-
-def _longest(space: Space, strategy: Strategy | None) -> int | None:
-    """The largest `epochs` of the space, if a proposal may repeat an earlier one with more."""
-    epochs = next((p for p in space.parameters if p.name == "epochs"), None)
-    if (
-        epochs is None
-        or (strategy and strategy.rungs)
-        or (epochs.choices and len(epochs.choices) == 1)
-    ):
-        return None
-    return int(epochs.at(1 - 1e-12))

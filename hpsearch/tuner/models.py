@@ -13,14 +13,14 @@ from hpsearch.data.dataset import guess_scores, profile
 from hpsearch.data.loading import Loader
 from hpsearch.data.specs import TrainingData, n_features
 from hpsearch.errors import InputError
-from hpsearch.models.arrays import LoaderWithModel, load_data, training_data
+from hpsearch.models.arrays import LoaderWithModel, load_data, training_data, with_code
 from hpsearch.models.problem import Problem, Recipe
 from hpsearch.models.shipping import ModelHyperparameters
 from hpsearch.native.network import native_built
 from hpsearch.spec.dump import dump_sweep
 from hpsearch.spec.sweep import Sweep
 from hpsearch.store.derived import best_execution
-from hpsearch.store.provenance import identify, make_recipe, recipe_of
+from hpsearch.store.provenance import identify, make_recipe
 from hpsearch.training.make import ModelSubject
 from hpsearch.tuner.best_model import BestModel, Retrainer, one_worker
 from hpsearch.tuner.estimate import Costs, DataSizes, NetworkCosts, UnknownCosts
@@ -107,7 +107,7 @@ def prepare_models(sweep: Sweep, load: Loader | None, run: Run) -> Prepared:
         run.warn(warning)
     if not native_built() and not isinstance(sweep.model, str):
         run.warn(_NOT_BUILT)
-    recipe = recipe_of(sweep, dataset.target.task, load)
+    recipe = with_code(make_recipe(sweep, dataset.target.task), load)
     identity = identify(sweep, dataset, recipe)
     run.claim(identity)
     run.check_signal()

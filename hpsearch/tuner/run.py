@@ -83,6 +83,7 @@ def take_steps(
         HpsearchError: Bad input (InputError), a refusal (RefusedError), or Interrupted.
     """
     # Import NumPy and the like while the servers import TensorFlow.
+    from hpsearch.reporting.page import ReportFile
     from hpsearch.tuner.steps import Run
     from hpsearch.workers.engines import opened_executor
 
@@ -98,7 +99,9 @@ def take_steps(
         ) as executor,
         ExitStack() as stack,
     ):
-        run = Run(settings, listener, opened.where, opened.stop, executor, workers, stack)
+        run = Run(
+            settings, listener, opened.where, opened.stop, executor, workers, ReportFile, stack
+        )
         return run.search(prepare(run))
 
 

@@ -6,25 +6,28 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from hpsearch.data.specs import Task
 from hpsearch.models.problem import Problem, Recipe
-from hpsearch.reporting.page import ReportFile
-from hpsearch.search.asking import reply_of, search_with
-from hpsearch.space.execution import Status
-from hpsearch.space.space import Kind
+from hpsearch.search.asking import OracleEvent, reply_of, search_with
+from hpsearch.search.halving import at_top
+from hpsearch.search.strategy import Strategy
+from hpsearch.space.execution import Execution, ExecutionResult, Repetition, Status
+from hpsearch.space.space import Kind, Space
 from hpsearch.spec.sweep import AnySweep
 from hpsearch.store.derived import Tables, best_execution
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.facts import Identity, installed
 from hpsearch.store.provenance import require_unchanged
 from hpsearch.store.store import Store
+from hpsearch.store.tables import Record
 from hpsearch.training.subjects import Subject
 from hpsearch.tuner.estimate import Costs
-from hpsearch.tuner.learning import Snapshots, make_planner
+from hpsearch.tuner.learning import AdaptivePlanner, CurveReuse, Race, Snapshots
 from hpsearch.tuner.loop import Engine
-from hpsearch.tuner.search import Search, TunerSpec
+from hpsearch.tuner.planning import FixedPlanner, Planner, Trials
+from hpsearch.tuner.search import Search, TunerSpec, strategy_of
 from hpsearch.tuner.settings import Began, Ended, Listener, RunOutcome, Settings, Stop
 from hpsearch.workers.protocol import Conversation, Executor, Said
 
@@ -76,10 +79,22 @@ class Prepared:
     finish: Callable[[Engine], None] = lambda _: None
 
 
+class Page(Protocol):
+    """Draws the report of a run in the background."""
+
+    def begin(self, records: Sequence[Record], *, interrupted: bool) -> None:
+        """Begin."""
+        ...
+
+    def finish(self, *, interrupted: bool) -> str:
+        """Wait for the end; return why there is no report, or an empty text."""
+        ...
+
+
 class _Ending:
     """Writes a run's last tables and its report, once."""
 
-    def __init__(self, engine: Engine, page: ReportFile, *, report: bool) -> None:
+    def __init__(self, engine: Engine, page: Page, *, report: bool) -> None:
         self._engine, self._page = engine, page
         self._writes, self._draws = True, report
 
@@ -111,6 +126,7 @@ class Run:
     stop: Stop
     executor: Executor
     workers: int | None
+    make_page: Callable[[ResultsDirectory, Tables, AnySweep | None], Page]
     stack: ExitStack
 
     def claim(
@@ -143,7 +159,7 @@ class Run:
         engine = self._engine_over(prepared)
         retried = _RETRIED if self.settings.retry else ()
         answered = {n for n, result in engine.results.items() if result.status not in retried}
-        page = ReportFile(self.where, engine.tables, prepared.sweep)
+        page = self.make_page(self.where, engine.tables, prepared.sweep)
         kept = prepared.sweep is not None or self.settings.report
         directory = str(self.where.path) if kept else ""
         self.listener(
@@ -275,3 +291,53 @@ class Run:
         """Show a warning, unless it is empty."""
         if warning:
             self.listener(Said(warning, warning=True))
+
+
+def make_planner(
+    search: Search,
+    recipe: Recipe,
+    stored: Sequence[Execution],
+    results: Mapping[int, ExecutionResult],
+    snapshots: Snapshots,
+    *,
+    events: Sequence[OracleEvent] = (),
+) -> Planner:
+    """Return the planner of a search.
+
+    Args:
+        stored: The executions of earlier runs.
+        results: The engine's results by execution; it grows, as `snapshots` does.
+        events: What the user's oracle did in earlier runs.
+    """
+    race, repetitions, strategy = search.race, search.repetitions, strategy_of(search, recipe)
+    space = at_top(search.space) if strategy is not None and strategy.rungs else search.space
+    listed = {config.id for config in search.listed}
+    every = tuple(map(Repetition, range(race.max))) if race else repetitions
+    method = search.method.name
+    trials = Trials(space, listed, every, stored=stored, limit=search.limit, method=method)
+    if strategy is not None and not strategy.adaptive and race is None:
+        earlier = CurveReuse(recipe, dict(results), {}, stored)
+        return FixedPlanner(strategy, trials, repetitions, results, earlier.answer)
+    return AdaptivePlanner(
+        strategy,
+        trials,
+        repetitions,
+        recipe=recipe,
+        results=results,
+        reuse=CurveReuse(recipe, results, snapshots.epochs),
+        race=Race(race.max, maximize=recipe.goal == "maximize") if race else None,
+        longest=_longest(space, strategy),
+        events=events,
+    )
+
+
+def _longest(space: Space, strategy: Strategy | None) -> int | None:
+    """The largest `epochs` of the space, if a proposal may repeat an earlier one with more."""
+    epochs = next((p for p in space.parameters if p.name == "epochs"), None)
+    if (
+        epochs is None
+        or (strategy and strategy.rungs)
+        or (epochs.choices and len(epochs.choices) == 1)
+    ):
+        return None
+    return int(epochs.at(1 - 1e-12))

@@ -24,10 +24,11 @@ from hpsearch.store.store import Store
 from hpsearch.training.follow import follow
 from hpsearch.training.make import ModelSubject
 from hpsearch.training.subjects import Job
-from hpsearch.tuner.learning import Snapshots, make_planner
+from hpsearch.tuner.learning import Snapshots
 from hpsearch.tuner.loop import Engine
 from hpsearch.tuner.search import Search
 from hpsearch.tuner.settings import Stop, ignore
+from hpsearch.tuner.steps import make_planner
 from hpsearch.workers.protocol import Answered, Event, Finished, Lost
 
 PARAMETERS = {
