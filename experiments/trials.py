@@ -34,6 +34,7 @@ from hpsearch.store.derived import Tables
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.store import Store
 from hpsearch.store.tables import Provenance
+from hpsearch.training.make import ModelSubject
 from hpsearch.training.subjects import Job
 from hpsearch.tuner.estimate import DataSizes, NetworkCosts
 from hpsearch.tuner.learning import Snapshots
@@ -227,6 +228,7 @@ def run_instantly(sweep: Sweep, directory: Path, stages: Stages) -> int:
         engine = Engine(
             planner=make_planner(Search.of(sweep), _RECIPE, store.executions(), results, snapshots),
             snapshots=snapshots,
+            subject=ModelSubject(),
             executor=executor,
             store=store,
             tables=Tables(where, Task.MULTICLASS, list(sweep.parameters), _PROVENANCE),
