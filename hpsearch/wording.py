@@ -84,6 +84,16 @@ def have_results(count: int, what: str = "") -> str:
     return f"{counting} {'has' if count == 1 else 'have'} results already"
 
 
+def duration(seconds: float) -> str:
+    """Return seconds in a readable form: 42 s, 3:20, 1:03:20."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, seconds_left = divmod(whole, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds_left:02d}" if hours else f"{minutes}:{seconds_left:02d}"
+
+
 #: Larger numbers have an exponent; beyond the second value, commas separate thousands.
 _MOST_SPELT = 1e7
 _DIGITS_APART = 10_000

@@ -1,4 +1,4 @@
-"""`show`, `compare`, `doctor` and `list` on a terminal."""
+"""`show`, `doctor` and `list`."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from hpsearch.comparison.findings import Findings
-from hpsearch.comparison.writing import Grid, document
+from hpsearch.cli.app import DirectoryArgument
 from hpsearch.data.builtin import datasets
 from hpsearch.errors import InputError, RefusedError
-from hpsearch.progress.display import line_printer
+from hpsearch.progress.display import line_printer, make_console
 from hpsearch.revisit.best_file import examine_best_file
 from hpsearch.space.keras_names import ACTIVATIONS, OPTIMIZERS
 from hpsearch.space.layer_types import DESCRIPTIONS
@@ -86,7 +86,12 @@ _LISTS: dict[str, Callable[[], Rows]] = {
 }
 
 
-def print_list(what: str, console: Console) -> None:
+def list_names(
+    what: Annotated[
+        str,
+        typer.Argument(metavar="datasets|methods|activations|optimizers|layer-types"),
+    ],
+) -> None:
     """Print one list, a name on each line.
 
     Raises:
@@ -100,30 +105,11 @@ def print_list(what: str, console: Console) -> None:
     table.add_column()
     for name, text in _LISTS[what]():
         table.add_row(Text(name), Text(text))
-    console.print(table)
+    make_console().print(table)
 
 
-def print_comparison(comparison: Findings, console: Console) -> None:
-    """Print the comparison's document."""
-    for index, section in enumerate(document(comparison)):
-        if index:
-            console.print()
-        console.print(Text(section.title, style="bold"))
-        for part in section.parts:
-            if isinstance(part, Grid):
-                shown = _table(part.header)
-                for row in part.rows:
-                    shown.add_row(*map(Text, row))
-                console.print(shown)
-            else:
-                console.print(Text(part), soft_wrap=True)
-
-
-def print_examination(directory: Path, console: Console) -> int:
+def doctor(directory: DirectoryArgument) -> None:
     """Examine a results directory and print the findings.
-
-    Returns:
-        The exit code: 3 if something is wrong, else 0.
 
     Raises:
         HpsearchError: There is nothing to examine.
@@ -133,11 +119,23 @@ def print_examination(directory: Path, console: Console) -> int:
         closer = list(examine_best_file(directory))
         findings = [f for f in findings if f.part not in {each.part for each in closer}] + closer
     wrong = any(finding.level is Severity.WRONG for finding in findings)
-    say = line_printer(console)
+    say = line_printer(make_console())
     for finding in findings:
         say(f"{finding.part:12} {finding.level}: {finding.text}")
     say("something is wrong" if wrong else "all is sound")
-    return RefusedError.exit_code if wrong else 0
+    if wrong:
+        raise typer.Exit(RefusedError.exit_code)
+
+
+def show(
+    source: Annotated[
+        Path,
+        typer.Argument(metavar="DIR|CSV", help="A results directory, or a CSV file."),
+    ],
+    top: Annotated[int, typer.Option(min=1, help="The number of best trials.")] = 10,
+) -> None:
+    """Print the results."""
+    print_results(source, top, make_console())
 
 
 def print_summary(outcome: RunOutcome, console: Console) -> None:
@@ -210,7 +208,7 @@ def _print_evaluations(evaluations: Sequence[Evaluation], console: Console) -> N
     if not evaluations:
         return
     columns = ("time", "trial", "split", "rows", "metric", "value", "95% interval")
-    shown = _table(columns, "evaluations")
+    shown = make_table(columns, "evaluations")
     for each in evaluations:
         score = each.score
         ends = "-" if score.low is None else f"{number(score.low)} to {number(score.high or 0.0)}"
@@ -229,7 +227,7 @@ def _print_best(table: pd.DataFrame, names: list[str], top: int, console: Consol
     extra = [name for name in ("epochs_trained", "weights", "seconds") if name in best.columns]
     extra = [name for name in extra if best[name].notna().any()]
     scores = [f"mean {metric}", "sd", "executions"] if several else [metric]
-    shown = _table(["trial", *scores, *names, *extra], f"best trials by {scores[0]}")
+    shown = make_table(["trial", *scores, *names, *extra], f"best trials by {scores[0]}")
     for _, row in best.head(top).iterrows():
         figures = [number(row["score"])]
         if several:
@@ -251,7 +249,8 @@ def _print_errors(source: Path, table: pd.DataFrame, console: Console) -> None:
             line_printer(console)(f"trial {best['trial']} on the validation split: {errors}")
 
 
-def _table(columns: Iterable[str], title: str | None = None) -> Table:
+def make_table(columns: Iterable[str], title: str | None = None) -> Table:
+    """Return an empty table; headers and title are text, without markup."""
     heading = None if title is None else Text(title)
     table = Table(title=heading, title_justify="left", box=None, pad_edge=False)
     for column in columns:
@@ -267,7 +266,7 @@ def _print_means(table: pd.DataFrame, names: list[str], console: Console) -> Non
     scored = ranked_trials(table)
     if not len(scored) or not names:
         return
-    shown = _table(["hyperparameter", "value", "mean", "best", "trials"], "mean score by value")
+    shown = make_table(["hyperparameter", "value", "mean", "best", "trials"], "mean score by value")
     shown.columns[0].justify = "left"
     best = "min" if goal_of(table) == "minimize" else "max"
     for name in names:

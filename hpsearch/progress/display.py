@@ -1,18 +1,25 @@
-"""The progress of a run: a bar on a terminal and in a notebook, plain lines elsewhere."""
+"""The progress of a run: a bar on a terminal and in a notebook, plain lines elsewhere.
+
+All output is safe for a terminal whatever files hold, also when its reader has gone.
+"""
 
 from __future__ import annotations
 
+import errno
 import importlib.util
+import os
+import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.segment import Segment
 
 from hpsearch.errors import InputError
-from hpsearch.progress.console import make_console
 from hpsearch.space.execution import Execution, ExecutionResult
 from hpsearch.tuner.planning import Summary
 from hpsearch.tuner.settings import (
@@ -25,7 +32,7 @@ from hpsearch.tuner.settings import (
     ignore,
     with_python_warnings,
 )
-from hpsearch.wording import counted, have_results, number
+from hpsearch.wording import counted, duration, have_results, number, printable
 from hpsearch.workers.protocol import EpochFinished, Finished, Lost, Said, Started
 
 _LINE_EVERY_SECONDS = 1.0
@@ -33,6 +40,70 @@ _LINE_EVERY_SECONDS = 1.0
 _MOST_WORKER_LINES = 16
 #: Results needed to estimate the time left: the first ones share a start.
 _LEAST_RESULTS = 4
+
+
+#: Width of tables printed elsewhere than on a terminal.
+_FILE_WIDTH = 200
+
+
+def _safe(text: str) -> str:
+    return printable(text, "\N{REPLACEMENT CHARACTER}", keep="\n\t")
+
+
+def tell(text: str) -> None:
+    """Write a line to stderr."""
+    _Unread(sys.stderr).write(f"{_safe(text)}\n")
+
+
+def make_console(*, stderr: bool = False) -> Console:
+    """Return a console on stdout or stderr, wide unless that is a terminal or a notebook."""
+    file: Any = _Unread(sys.stderr if stderr else sys.stdout)
+    narrow = file.isatty() or Console().is_jupyter
+    return _SafeConsole(file=file, width=None if narrow else _FILE_WIDTH)
+
+
+def silence(stream: TextIO) -> None:
+    """Discard a stream's buffer and everything written to it from now on."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
+
+
+class _SafeConsole(Console):
+    def render(self, *args: Any, **options: Any) -> Iterable[Segment]:
+        """Render with safe text; the console's own control codes stay."""
+        for text, style, control in super().render(*args, **options):
+            yield Segment(text if control else _safe(text), style, control)
+
+
+class _Unread:
+    """A stream that drops its output once the reader has gone, as `head` and terminals do."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Write to the stream, unless its reader has gone."""
+        try:
+            return self._stream.write(text)
+        except OSError as error:
+            self._drop(error)
+            return len(text)
+
+    def flush(self) -> None:
+        """Flush the stream, unless its reader has gone."""
+        try:
+            self._stream.flush()
+        except OSError as error:
+            self._drop(error)
+
+    def _drop(self, error: OSError) -> None:
+        if error.errno not in (errno.EPIPE, errno.EIO):
+            raise error
+        silence(self._stream)
 
 
 def make_display(console: Console, *, quiet: bool = False, verbose: bool = False) -> Listener:
@@ -81,16 +152,6 @@ def line_printer(console: Console) -> Callable[[str], None]:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     return say
-
-
-def duration(seconds: float) -> str:
-    """Return seconds in a readable form: 42 s, 3:20, 1:03:20."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    minutes, seconds_left = divmod(whole, 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{seconds_left:02d}" if hours else f"{minutes}:{seconds_left:02d}"
 
 
 class _Tally:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hpsearch.store.cells import text_of
-from hpsearch.wording import plain, printable
+from hpsearch.wording import duration, plain, printable
 
 Spec = dict[str, Any]
 
@@ -175,16 +175,10 @@ def value_text(value: Any) -> str:
     return plain(float(value)) if numeric and not np.isnan(value) else text_of(value)
 
 
-def duration(seconds: float) -> str:
-    """Format seconds: 0.3 s, 42 s, 3:20 min or 1:03:20 h."""
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    minutes, left = divmod(whole, 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{left:02d} h" if hours else f"{minutes}:{left:02d} min"
+def training_time(seconds: float) -> str:
+    """Format seconds with their unit: 0.3 s, 42 s, 3:20 min or 1:03:20 h."""
+    text = f"{seconds:.1f} s" if seconds < 10 else duration(seconds)
+    return text + {0: "", 1: " min", 2: " h"}[text.count(":")]
 
 
 def spread(count: int, most: int) -> list[int]:

@@ -26,7 +26,7 @@ from hpsearch.machine import version_of
 from hpsearch.programs.sweep import ProgramSweep
 from hpsearch.reporting import words
 from hpsearch.reporting.answer import answer_of
-from hpsearch.reporting.drawing import THEMES, Spec, colour_names, duration, template
+from hpsearch.reporting.drawing import THEMES, Spec, colour_names, template, training_time
 from hpsearch.reporting.importance_figures import effect_figure
 from hpsearch.reporting.source import ReportSource, with_distinct_names
 from hpsearch.reporting.trial_figures import (
@@ -122,7 +122,7 @@ def _sweep(source: ReportSource, limits: PageLimits) -> dict[str, Any]:
             "-" if best is None else int(best["trial"]),
             f"{len(source.trials):,}",
             f"{len(source.ranked):,}",
-            duration(source.savings.seconds),
+            training_time(source.savings.seconds),
         ],
         "total": len(source.trials),
         "scored": len(source.ranked),

@@ -10,8 +10,8 @@ import numpy as np
 from hpsearch.reporting.drawing import (
     BEST_CURVES,
     MOST_EPOCHS,
-    duration,
     rounded,
+    training_time,
     value_text,
 )
 from hpsearch.spec.sweep import Sweep
@@ -45,7 +45,7 @@ def tiles(source: ReportSource) -> list[str]:
     lost = source.lost["status"].value_counts()
     found += [f"{count:,} {status}" for status, count in lost.items()]
     if saved.seconds >= _LEAST_SECONDS:
-        found.append(f"{duration(saved.seconds)} of training")
+        found.append(f"{training_time(saved.seconds)} of training")
     if asked > saved.epochs_trained:
         found.append(f"{1 - saved.epochs_trained / asked:.0%} of {asked:,} epochs saved")
     best = source.best

@@ -63,10 +63,16 @@ class StoredProgram:
             raise InputError(f"{self.where.path}: there is no {which}")
         return named[0]
 
-    def program(self, trials: Path) -> UserProgram:
-        """Return the program, set up for trials in a directory."""
+    def command_line(self, which: Which) -> str:
+        """Return the command line of an execution, for a shell.
+
+        Raises:
+            InputError: No execution matches.
+        """
+        execution = self.find(which)
         around = {name: users_value(name) for name in ENVIRONMENT}
-        return self.sweep.run_of(str(trials.absolute()), around)
+        program = self.sweep.run_of(str(self.where.trials.absolute()), around)
+        return program.shell_line(execution.config.values, execution.seed, execution.trial)
 
 
 def holds_program(directory: Path) -> bool:

@@ -10,7 +10,7 @@ import pytest
 from made_tables import Made, Row, units, write
 from rich.console import Console
 
-from hpsearch.cli.show import print_comparison
+from hpsearch.cli.tables import print_comparison
 from hpsearch.comparison.comparing import compare_tables
 from hpsearch.comparison.writing import as_dict, as_markdown, number, require_suffix
 from hpsearch.errors import HpsearchError, InputError

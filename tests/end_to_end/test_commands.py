@@ -74,7 +74,7 @@ def test_a_run_s_driver_imports_no_tensorflow(tmp_path):
 def test_workers_are_on_their_way_before_numpy_is_imported():
     code = (
         "import sys\n"
-        "import hpsearch.cli.app, hpsearch.progress.display, hpsearch.tuner.run\n"
+        "import hpsearch.cli.sweeps\n"
         "import hpsearch.spec.dump, hpsearch.tuner.settings, hpsearch.trackers\n"
         "print(sorted({'numpy', 'sqlite3', 'pandas', 'sklearn'} & set(sys.modules)))"
     )

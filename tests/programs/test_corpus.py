@@ -13,7 +13,7 @@ import yaml
 from rich.console import Console
 from wandb_files import wandb_file
 
-from hpsearch.cli.programs import print_program_plan
+from hpsearch.cli.plan import print_program_plan
 from hpsearch.programs.loading import load_any
 from hpsearch.tuner.run import run_sweep
 from hpsearch.tuner.settings import Settings

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 import hpsearch
-from hpsearch.cli.revisit import write_report
+from hpsearch.cli.tables import report
 from hpsearch.reporting.drawing import inert
 from hpsearch.reporting.page import render, write_page
 from hpsearch.store.facts import Evaluation, Measurement
@@ -105,7 +105,7 @@ def test_where_no_trial_has_a_score_the_table_says_how_each_ended(visit, source_
 
 
 def test_sweeps_of_one_name_are_told_apart(visit, sweep_of, tmp_path):
-    write_report([sweep_of(100), sweep_of(100, seed=1)], tmp_path / "page.html")
+    report([sweep_of(100), sweep_of(100, seed=1)], out=tmp_path / "page.html")
     seen = visit(tmp_path / "page.html")
     names = seen.page.locator("#overview tbody .pick").all_inner_texts()
     assert len({*names}) == 2

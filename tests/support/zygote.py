@@ -301,9 +301,10 @@ def _preload() -> None:
     import scipy.stats
     import sklearn.ensemble
 
+    import hpsearch.cli.models
     import hpsearch.cli.plan
-    import hpsearch.cli.revisit
     import hpsearch.cli.show
+    import hpsearch.cli.tables
     import hpsearch.tuner.steps
     import hpsearch.tuner.sweep_tuner
     from hpsearch.workers.work import preload_tensorflow

@@ -1,0 +1,287 @@
+"""`export`, `predict`, `evaluate`, `refit` and `reproduce`: what needs a run's models."""
+
+from __future__ import annotations
+
+import math
+import os
+import shlex
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from hpsearch.cli.app import DirectoryArgument, Trust, TrustedSweep, Workers
+from hpsearch.errors import InputError
+from hpsearch.programs.loading import load_any
+from hpsearch.progress.display import line_printer, make_console, make_display
+from hpsearch.revisit.predicting import predictor_of
+from hpsearch.revisit.programs import holds_program, open_program, reproduce_program
+from hpsearch.revisit.refitting import REFIT_IN, score_intervals, sweep_of_best
+from hpsearch.revisit.rows import (
+    Reproduction,
+    Which,
+    evaluate_trial,
+    export_model,
+    reproduce_trial,
+)
+from hpsearch.revisit.standalone import PROGRAM, write_standalone
+from hpsearch.revisit.trust import roles_of, trusted
+from hpsearch.spec.sweep import Sweep
+from hpsearch.store.facts import Measurement
+from hpsearch.store.records import PACKAGES
+from hpsearch.store.store import evaluations_of
+from hpsearch.store.tables import write_csv
+from hpsearch.tuner.run import run_sweep
+from hpsearch.tuner.settings import Settings
+from hpsearch.wording import counted, number
+
+Trial = Annotated[
+    int | None, typer.Option(min=1, help="The trial's number; default the best trial.")
+]
+Seed = Annotated[
+    int | None, typer.Option(min=0, help="The execution's seed; default that of the best one.")
+]
+Fold = Annotated[
+    int | None, typer.Option(min=1, help="The execution's fold; default that of the best one.")
+]
+
+_INTERVALS = {
+    "wilson": "Wilson's",
+    "bootstrap": "by the bootstrap",
+    "t": "Student's t",
+}
+
+
+def trust_of(names: Sequence[str] | None, sweep: Path | None) -> frozenset[str]:
+    """Return the functions that may run: those in `names` and those in the user's sweep file.
+
+    Raises:
+        InputError: A name is not a function's, or the file is not a sweep.
+    """
+    named = None if sweep is None else load_any(sweep)
+    return trusted(names or ()) | frozenset(roles_of(named) if isinstance(named, Sweep) else ())
+
+
+def export(
+    directory: DirectoryArgument,
+    *,
+    out: Annotated[Path, typer.Option(metavar="MODEL.keras", help="The file to write.")],
+    trial: Trial = None,
+    seed: Seed = None,
+    fold: Fold = None,
+    trust: Trust = None,
+    sweep: TrustedSweep = None,
+) -> None:
+    """Write a trial's model and print where."""
+    say = line_printer(make_console(stderr=True))
+    may_run = trust_of(trust, sweep)
+    execution = export_model(directory, out, Which(trial, seed, fold), say, trust=may_run)
+    line_printer(make_console())(
+        f"wrote the model of {execution.label} to {out}; it takes raw rows"
+    )
+
+
+def _import_tensorflow() -> None:
+    """Import TensorFlow and let it look for GPUs, without its messages on stderr."""
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        import tensorflow as tf
+
+        tf.config.list_physical_devices()
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.close(nowhere)
+
+
+def predict(
+    directory: DirectoryArgument,
+    rows: Annotated[Path, typer.Argument(metavar="ROWS.csv", help="The rows to predict.")],
+    *,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE.csv", help="The file to write; default stdout.")
+    ] = None,
+    proba: Annotated[
+        bool, typer.Option("--proba", help="Add the probability of each class.")
+    ] = False,
+    trial: Trial = None,
+    seed: Seed = None,
+    fold: Fold = None,
+    trust: Trust = None,
+    sweep: TrustedSweep = None,
+) -> None:
+    """Predict the rows of a file and write the predictions, a line for each row."""
+    say = line_printer(make_console(stderr=True))
+    may_run = trust_of(trust, sweep)
+    _import_tensorflow()
+    predictor = predictor_of(directory, Which(trial, seed, fold), say, trust=may_run)
+    table = predictor.table(rows, probabilities=proba)
+    if out is None:
+        write_csv(table, Path("-"), lambda _, text: typer.echo(text, nl=False))
+        return
+    try:
+        write_csv(table, out)
+    except OSError as error:
+        raise InputError(f"{out}: cannot be written: {error.strerror}") from None
+    say(f"wrote {counted(len(table), 'prediction')} to {out}")
+
+
+def evaluate(
+    directory: DirectoryArgument,
+    *,
+    split: Annotated[
+        str, typer.Option(metavar="test|validation|train", help="The rows to evaluate on.")
+    ],
+    trial: Trial = None,
+    seed: Seed = None,
+    fold: Fold = None,
+    trust: Trust = None,
+    sweep: TrustedSweep = None,
+) -> None:
+    """Evaluate a trial and print its metrics."""
+    progress = line_printer(make_console(stderr=True))
+    which, may_run = Which(trial, seed, fold), trust_of(trust, sweep)
+    evaluation = evaluate_trial(directory, split, which, progress, trust=may_run)
+    console = make_console()
+    say = line_printer(console)
+    in_fold = "" if evaluation.fold is None else f", fold {evaluation.fold}"
+    model = f"trial {evaluation.trial} ({evaluation.config}, seed {evaluation.seed}{in_fold})"
+    say(f"{model} on the {split} split, {evaluation.rows} rows")
+    shown = Table(box=None, pad_edge=False, show_header=False)
+    for name, measured in evaluation.metrics.items():
+        shown.add_row(Text(name), Text(number(measured.value)), Text(_interval(measured)))
+    console.print(shown)
+    recorded = [each for each in evaluations_of(directory) if each.split == split]
+    say(f"recorded: evaluation {len(recorded)} on the {split} split of this directory")
+    trials = {each.trial for each in recorded} | {evaluation.trial}
+    if split == "test" and len(trials) > 1:
+        say(
+            f"warning: the test split has judged {len(trials)} trials now; the best of their "
+            "test scores is too good to be expected of new rows"
+        )
+
+
+def _interval(measured: Measurement) -> str:
+    if measured.low is None or measured.high is None:
+        return ""
+    ends = f"{number(measured.low)} to {number(measured.high)}"
+    return f"95% interval {ends}, {_INTERVALS[measured.method]}"
+
+
+def refit(
+    directory: DirectoryArgument,
+    *,
+    top: Annotated[int, typer.Option(min=1, help="The number of best trials.")] = 1,
+    seeds: Annotated[int, typer.Option(min=1, max=10_000, help="Fresh seeds of each.")] = 5,
+    on: Annotated[
+        str,
+        typer.Option(metavar="train|train+validation", help="Rows to train on."),
+    ] = "train",
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Default DIR/refit, or DIR/final.")
+    ] = None,
+    workers: Workers = None,
+    trust: Trust = None,
+    sweep: TrustedSweep = None,
+) -> None:
+    """Train the best trials again and print their means and intervals."""
+    best = sweep_of_best(directory, top, seeds, trust=trust_of(trust, sweep), on=on)
+    out = out or directory / REFIT_IN[on]
+    run_sweep(best, Settings(out=out, workers=workers), make_display(make_console(stderr=True)))
+    shown = Table(box=None, pad_edge=False)
+    for name in ("trial", "config", "mean", "95% interval", "executions"):
+        shown.add_column(name, justify="left" if name == "config" else "right")
+    for line in score_intervals(out).to_dict("records"):
+        low, mean, high = (number(line[name]) for name in ("low", "mean", "high"))
+        ends = "-" if math.isnan(line["low"]) else f"{low} to {high}"
+        cells = (line["trial"], line["config"], mean, ends, line["executions"])
+        shown.add_row(*(Text(str(cell)) for cell in cells))
+    console = make_console()
+    console.print(shown)
+    if on != "train":
+        line_printer(console)("these scores are of rows that the models were trained on")
+    line_printer(console)(f"results and the best of these models, best.keras, are in {out}")
+
+
+def reproduce(
+    directory: DirectoryArgument,
+    *,
+    trial: Annotated[int, typer.Option(min=1, help="The trial's number.")],
+    seed: Seed = None,
+    fold: Fold = None,
+    script: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="OUTDIR",
+            help="Instead, write the trial's model and rows into a new directory, with a Keras "
+            "program that reaches the score without hpsearch.",
+        ),
+    ] = None,
+    trust: Trust = None,
+    sweep: TrustedSweep = None,
+) -> None:
+    """Train a trial again, or write or print what does it.
+
+    Raises:
+        Exit: With 1 if its score differs.
+    """
+    which, say = Which(trial, seed, fold), line_printer(make_console())
+    if holds_program(directory):
+        if script is not None or trust:
+            option = "--trust" if script is None else "--script"
+            raise InputError(
+                f"{option}: is of models, and {directory} is of a program; without it, its command "
+                "line is printed, and --sweep FILE runs it"
+            )
+        if sweep is None:
+            say(open_program(directory).command_line(which))
+            return
+        reproduction = reproduce_program(directory, which, sweep)
+    elif script is not None:
+        execution = write_standalone(directory, script, which, trust_of(trust, sweep))
+        program = shlex.quote(str(script / PROGRAM.name))
+        say(f"wrote {execution.label} to {script}; next: python {program}")
+        return
+    else:
+        reproduction = reproduce_trial(directory, which, trust=trust_of(trust, sweep))
+    for line in _verdict(reproduction):
+        say(line)
+    if not reproduction.equal:
+        raise typer.Exit(1)
+
+
+def _verdict(found: Reproduction) -> Iterable[str]:
+    again, row = found.again, found.row
+    if found.equal:
+        first = found.first_difference
+        curve = (
+            "so is every metric of every epoch"
+            if first is None
+            else f"other metrics differ from epoch {first} on"
+        )
+        which = found.execution.label
+        yield f"{which}: {found.metric} {row.score!r} again, equal to its row; {curve}"
+        yield from _versions(found)
+        return
+    score = repr(again.score) if again.score is not None else f"no score ({again.status})"
+    yield f"{found.execution.label}: {found.metric} {score}, not equal to its row's {row.score!r}"
+    if again.error:
+        yield f"  {' '.join(again.error.split())}"
+    if found.first_difference is not None:
+        yield f"  the first epoch that differs is {found.first_difference} of {len(row.curve)}"
+    if again.trainer != row.trainer:
+        yield f"  its row was trained by {row.trainer!r}, this time by {again.trainer!r}"
+    yield from _versions(found)
+
+
+def _versions(found: Reproduction) -> Iterable[str]:
+    """Yield a line for each version that differs from the one that made the row."""
+    for name, (then, now) in found.other_versions.items():
+        yield f"  {PACKAGES[name]} was {then} and is {now} now"

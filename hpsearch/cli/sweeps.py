@@ -1,0 +1,106 @@
+"""`run`, `init` and `schema`."""
+
+from __future__ import annotations
+
+import json
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hpsearch.cli.app import Out, Set, SweepArgument, Trackers, Workers
+from hpsearch.errors import InputError
+from hpsearch.programs.loading import load_any
+from hpsearch.programs.schema import file_schema
+from hpsearch.progress.display import make_console, make_display
+from hpsearch.spec.dump import SCHEMA_NAME, STARTER
+from hpsearch.tuner.run import run_sweep
+from hpsearch.tuner.settings import Settings
+
+
+def run(
+    sweep: SweepArgument,
+    *,
+    out: Out = None,
+    workers: Workers = None,
+    set_: Set = None,
+    engine: Annotated[str | None, typer.Option(help="local or ray.")] = None,
+    retry: Annotated[
+        bool, typer.Option("--retry", help="Train failed, killed and timed-out executions again.")
+    ] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Move an existing results directory aside.")
+    ] = False,
+    store: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Keep the store there, not in the results directory."),
+    ] = None,
+    log: Annotated[list[str] | None, Trackers] = None,
+    anyway_code: Annotated[
+        bool, typer.Option("--anyway-code", help="Add rows although the program was edited.")
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Print warnings and errors alone.")
+    ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Print a line for each result.")
+    ] = False,
+) -> None:
+    """Run a sweep and print its best trials."""
+    overrides = list(set_ or [])
+    if engine is not None:
+        overrides.append(f"execution.engine={engine}")
+    loaded = load_any(sweep, overrides, with_data=True)
+    settings = Settings(
+        out=out,
+        workers=workers,
+        retry=retry,
+        fresh=fresh,
+        store=store,
+        anyway_code=anyway_code,
+    )
+    display = make_display(make_console(stderr=True), quiet=quiet, verbose=verbose)
+    with ExitStack() as stack:
+        if log:
+            # Imported only now, because they import NumPy.
+            from hpsearch.trackers.targets import make_tracker
+            from hpsearch.tuner.tracking import tracked
+
+            display = stack.enter_context(tracked(display, list(map(make_tracker, log))))
+        outcome = run_sweep(loaded, settings, display)
+    if not quiet:
+        # As above.
+        from hpsearch.cli.show import print_summary
+
+        print_summary(outcome, make_console())
+    raise typer.Exit(outcome.exit_code)
+
+
+def init(
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write.")] = Path(
+        "sweep.yaml"
+    ),
+) -> None:
+    """Write the starter file and its schema.
+
+    Raises:
+        InputError: There is such a file, or it cannot be written.
+    """
+    target = path / "sweep.yaml" if path.is_dir() else path
+    schema = target.with_name(SCHEMA_NAME)
+    if target.exists():
+        raise InputError(
+            f"{target}: exists already; name another file, as in: hpsearch init my.yaml"
+        )
+    try:
+        target.write_text(STARTER, encoding="utf-8")
+        schema.write_text(json.dumps(file_schema(), indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{target}: cannot be written: {error.strerror}") from None
+    typer.echo(f"wrote {target} and {schema}; next: hpsearch run {target}")
+
+
+def schema() -> None:
+    """Print the JSON Schema."""
+    typer.echo(json.dumps(file_schema(), indent=2))
