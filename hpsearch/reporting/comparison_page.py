@@ -25,13 +25,12 @@ from hpsearch.comparison.writing import (
 )
 from hpsearch.errors import HpsearchError
 from hpsearch.files import write_atomically
-from hpsearch.reporting.drawing import Spec, error_bars, inert, number_axis, rounded, spread
+from hpsearch.reporting.drawing import Spec, error_bars, guide, inert, number_axis, spread, trace
 from hpsearch.reporting.page import Compared, render
 from hpsearch.reporting.trial_figures import (
     MOST_POINTS,
     distributions_figure,
     equality_figure,
-    guide,
 )
 from hpsearch.wording import printable
 
@@ -177,17 +176,14 @@ def gains_figure(gains: list[tuple[str, Estimate]]) -> Spec:
     middle, low, high = np.clip(ends, start, end).T
     bounded = np.array([e.bounded for _, e in gains])
     rows = list(range(len(gains)))
-    points = {
-        "type": "scatter",
-        "mode": "markers",
-        "x": [rounded(value) for value in middle],
-        "y": rows,
-        "marker": {"color": "@accent", "size": 9},
-        "error_x": error_bars((middle - low) * bounded, (high - middle) * bounded)
-        | {"color": "@accent", "thickness": 2, "width": 0},
-        "hoverinfo": "text",
-        "hovertext": [f"{number(e.low)} to {number(e.high)}" for _, e in gains],
-    }
+    bars = error_bars((middle - low) * bounded, (high - middle) * bounded)
+    points = trace(
+        *("markers", middle, rows),
+        marker={"color": "@accent", "size": 9},
+        error_x=bars | {"color": "@accent", "thickness": 2, "width": 0},
+        hoverinfo="text",
+        hovertext=[f"{number(e.low)} to {number(e.high)}" for _, e in gains],
+    )
     look = {"x": start, "xanchor": "left", "showarrow": False, "bgcolor": "@panel"}
     texts = [inert(text, 46) + ("" if e.bounded else ": no interval") for text, e in gains]
     bottom = len(rows) - 0.5

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import html
+import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -66,7 +67,7 @@ THEMES: dict[str, dict[str, Any]] = {
         "lines": _DARK_SCALE,
     },
 }
-_COLOUR_KEYS = frozenset({"color", "colorscale", "fillcolor", "bgcolor", "bordercolor", "colorway"})
+_COLOUR_KEYS = frozenset({"color", "fillcolor", "bgcolor"})
 
 
 def line_colour(share: float) -> str:
@@ -120,26 +121,13 @@ def template(theme: str) -> Spec:
 
 def with_theme(spec: Spec, theme: str) -> Spec:
     """A figure with a theme's colours in place of their names."""
-    return dict(_replaced(spec, colour_names(theme)))
+    colours = colour_names(theme)
 
+    def coloured(part: dict[str, Any]) -> dict[str, Any]:
+        names = {key: part[key] for key in _COLOUR_KEYS & part.keys()}
+        return part | {key: colours.get(name, name) for key, name in names.items()}
 
-def _replaced(part: Any, colours: Mapping[str, Any]) -> Any:
-    if isinstance(part, dict):
-        return {
-            key: _coloured(value, colours) if key in _COLOUR_KEYS else _replaced(value, colours)
-            for key, value in part.items()
-        }
-    if isinstance(part, list):
-        return [_replaced(item, colours) for item in part]
-    return part
-
-
-def _coloured(value: Any, colours: Mapping[str, Any]) -> Any:
-    if isinstance(value, str):
-        return colours.get(value, value)
-    if isinstance(value, list):
-        return [_coloured(item, colours) for item in value]
-    return _replaced(value, colours)
+    return dict(json.loads(json.dumps(spec), object_hook=coloured))
 
 
 #: Share of the trials drawn as learning curves that are the best.
@@ -186,6 +174,25 @@ def spread(count: int, most: int) -> list[int]:
     if count <= most:
         return list(range(count))
     return sorted({round(i * (count - 1) / (most - 1)) for i in range(most)})
+
+
+def trace(mode: str, x: Iterable[Any], y: Iterable[Any], **look: Any) -> dict[str, Any]:
+    """A Plotly trace of points, `markers`, or of the `lines` between them."""
+    places = {"x": [*map(rounded, x)], "y": [*map(rounded, y)]}
+    return {"type": "scatter", "mode": mode, **places, **look}
+
+
+def band(x: Iterable[Any], low: Iterable[Any], high: Iterable[Any], **look: Any) -> dict[str, Any]:
+    """A filled band between two lines."""
+    there, back = list(x), list(low)
+    look |= {"fill": "toself", "line": {"width": 0}, "hoverinfo": "skip"}
+    return trace("lines", [*there, *there[::-1]], [*high, *back[::-1]], **look)
+
+
+def guide(x: Sequence[Any], y: Sequence[Any]) -> dict[str, Any]:
+    """A dashed line to compare points with."""
+    line = {"color": "@muted", "width": 1.5, "dash": "dash"}
+    return trace("lines", x, y, line=line, hoverinfo="skip")
 
 
 def error_bars(below: Iterable[float], above: Iterable[float]) -> Spec:

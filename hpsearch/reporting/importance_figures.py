@@ -11,6 +11,7 @@ import numpy as np
 
 from hpsearch.reporting.drawing import (
     Spec,
+    band,
     error_bars,
     inert,
     log_marks,
@@ -18,6 +19,7 @@ from hpsearch.reporting.drawing import (
     rounded,
     shortened,
     spread,
+    trace,
     value_text,
 )
 from hpsearch.wording import number, plain
@@ -111,14 +113,9 @@ def effect_figure(source: ReportSource, name: str, *, most: int = MOST_EFFECT_PO
     rows = source.ranked[source.ranked[name].notna()]
     rows = rows.iloc[spread(len(rows), most)]
     scores = rows["score"].to_numpy(np.float64).clip(limits[0], limits[1])
-    points = {
-        "type": "scatter",
-        "mode": "markers",
-        "x": [rounded(x) for x in _beside(effect, list(rows[name]))],
-        "y": [rounded(y) for y in scores],
-        "meta": {"trials": [int(trial) for trial in rows["trial"]]},
-        "marker": {"color": "@ghost", "size": 5},
-    }
+    meta = {"trials": [int(trial) for trial in rows["trial"]]}
+    marker = {"color": "@ghost", "size": 5}
+    points = trace("markers", _beside(effect, list(rows[name])), scores, meta=meta, marker=marker)
     layout = {
         "xaxis": _value_axis(effect),
         "yaxis": number_axis(source.metric, scores)
@@ -126,8 +123,7 @@ def effect_figure(source: ReportSource, name: str, *, most: int = MOST_EFFECT_PO
         "showlegend": False,
         "height": 280,
     }
-    means = _line(effect) if effect.numeric else [_points(effect)]
-    return {"data": [points, *means], "layout": layout}
+    return {"data": [points, *_means(effect)], "layout": layout}
 
 
 def _beside(effect: Effect, values: list[Any]) -> Floats:
@@ -145,50 +141,19 @@ def _beside(effect: Effect, values: list[Any]) -> Floats:
     return np.asarray(at + _NUDGE * (levels[-1] - levels[0]) * turn)
 
 
-def _line(effect: Effect) -> list[dict[str, Any]]:
-    at = [rounded(position) for position in _positions(effect)]
-    band = {
-        "type": "scatter",
-        "mode": "lines",
-        "x": [*at, *at[::-1]],
-        "y": [rounded(v) for v in (*effect.high, *effect.low[::-1])],
-        "fill": "toself",
-        "fillcolor": "@soft",
-        "line": {"width": 0},
-        "hoverinfo": "skip",
-    }
-    line = {
-        "type": "scatter",
-        "mode": "lines+markers",
-        "x": at,
-        "y": [rounded(v) for v in effect.mean],
-        "line": {"color": "@accent", "width": 2.5},
-        "marker": {"color": "@accent", "size": 6},
-        "hoverinfo": "text",
-        "hovertext": _hover_texts(effect),
-    }
-    return [band, line]
-
-
-def _points(effect: Effect) -> dict[str, Any]:
-    return {
-        "type": "scatter",
-        "mode": "markers",
-        "x": _positions(effect),
-        "y": [rounded(v) for v in effect.mean],
-        "marker": {"color": "@accent", "size": 10},
-        "error_y": {
-            "type": "data",
-            "symmetric": False,
-            "array": [rounded(v) for v in effect.high - effect.mean],
-            "arrayminus": [rounded(v) for v in effect.mean - effect.low],
-            "color": "@accent",
-            "thickness": 1.6,
-            "width": 6,
-        },
-        "hoverinfo": "text",
-        "hovertext": _hover_texts(effect),
-    }
+def _means(effect: Effect) -> list[dict[str, Any]]:
+    """The mean at each level with its interval: a line in a band, or points with bars."""
+    at = _positions(effect)
+    look: dict[str, Any] = {"hoverinfo": "text", "hovertext": _hover_texts(effect)}
+    if effect.numeric:
+        line = {"color": "@accent", "width": 2.5}
+        look |= {"line": line, "marker": {"color": "@accent", "size": 6}}
+        interval = band(at, effect.low, effect.high, fillcolor="@soft")
+        return [interval, trace("lines+markers", at, effect.mean, **look)]
+    bars = error_bars(effect.mean - effect.low, effect.high - effect.mean)
+    bars |= {"color": "@accent", "thickness": 1.6, "width": 6}
+    marker = {"color": "@accent", "size": 10}
+    return [trace("markers", at, effect.mean, marker=marker, error_y=bars, **look)]
 
 
 def _hover_texts(effect: Effect) -> list[str]:

@@ -11,12 +11,15 @@ from hpsearch.reporting.drawing import (
     BEST_CURVES,
     MOST_EPOCHS,
     Spec,
+    band,
+    guide,
     inert,
     line_colour,
     number_axis,
     robust_range,
     rounded,
     spread,
+    trace,
 )
 
 if TYPE_CHECKING:
@@ -54,37 +57,21 @@ def progress_figure(source: ReportSource, *, most: int = MOST_POINTS) -> Spec:
     low, high = limits or (-np.inf, np.inf)
     places = np.clip(scores, low, high)
     symbols = np.select([scores < low, scores > high], ["triangle-down", "triangle-up"], "circle")
-    points: dict[str, Any] = {
-        "type": "scatter",
-        "mode": "markers",
-        "name": "trial",
-        "x": [rounded(x[i]) for i in shown],
-        "y": [rounded(places[i]) for i in shown],
-        "meta": {"trials": [int(scored["trial"].iloc[i]) for i in shown]},
-        "marker": {"color": "@accent", **_point_look(len(shown))},
-        "cliponaxis": False,
-    }
+    marker = {"color": "@accent", **_point_look(len(shown))}
     if limits:
-        points["marker"]["symbol"] = [str(symbols[i]) for i in shown]
-    data = [points]
+        marker["symbol"] = symbols[shown].tolist()
+    meta = {"trials": x[shown].astype(int).tolist()}
+    look = {"name": "trial", "meta": meta, "marker": marker, "cliponaxis": False}
+    data = [trace("markers", x[shown], places[shown], **look)]
     if not source.in_order_of_a_grid:
-        best_x, best_y = _best_so_far(x, scores, source.goal)
-        data.append(
-            {
-                "type": "scatter",
-                "mode": "lines",
-                "name": "best so far",
-                "x": best_x,
-                "y": best_y,
-                "line": {"color": "@second", "width": 2.5, "shape": "hv"},
-                "hoverinfo": "skip",
-            }
-        )
+        line = {"color": "@second", "width": 2.5, "shape": "hv"}
+        best = _best_so_far(x, scores, source.goal)
+        data.append(trace("lines", *best, name="best so far", line=line, hoverinfo="skip"))
     yaxis = number_axis(source.metric, scores)
     return {"data": data, "layout": {"xaxis": axis, "yaxis": yaxis, "showlegend": len(data) > 1}}
 
 
-def _point_look(count: int) -> dict[str, float]:
+def _point_look(count: int) -> dict[str, Any]:
     """The size and opacity of points, of which many are fainter, so that density shows."""
     return {
         "size": 7 if count <= _FEW_POINTS else 5,
@@ -109,17 +96,13 @@ def distributions_figure(metric: str, scores: Mapping[str, npt.ArrayLike], what:
     values = [np.sort(np.asarray(each, np.float64)) for each in scores.values()]
     for index, (label, each) in enumerate(zip(scores, values, strict=True)):
         shown = spread(len(each), _MOST_STEPS)
-        data.append(
-            {
-                "type": "scatter",
-                "mode": "lines",
-                "name": inert(label, 24),
-                "x": [rounded(each[i]) for i in shown],
-                "y": [rounded((i + 1) / len(each)) for i in shown],
-                "line": _series_line(index) | {"simplify": False},
-                "hovertemplate": "%{y:.0%} score at most %{x:.5~g}<extra></extra>",
-            }
-        )
+        shares = ((i + 1) / len(each) for i in shown)
+        look: dict[str, Any] = {
+            "name": inert(label, 24),
+            "line": _series_line(index) | {"simplify": False},
+            "hovertemplate": "%{y:.0%} score at most %{x:.5~g}<extra></extra>",
+        }
+        data.append(trace("lines", each[shown], shares, **look))
     share = {"title": {"text": f"share of {what}"}, "tickformat": ".0%", "range": [0, 1.02]}
     layout = {
         "xaxis": number_axis(metric, np.concatenate(values)),
@@ -149,29 +132,16 @@ def equality_figure(pairs: npt.ArrayLike, names: tuple[str, str]) -> Spec:
         names: Titles of the axes.
     """
     values = np.asarray(pairs, np.float64).T
-    ends = [rounded(values[0].min()), rounded(values[0].max())]
-    x, y = (
-        [rounded(value) for value in np.clip(each, *(robust_range(each) or (-np.inf, np.inf)))]
-        for each in values
-    )
-    points = {
-        "type": "scatter",
-        "mode": "markers",
-        "x": x,
-        "y": y,
+    ends = [values[0].min(), values[0].max()]
+    places = (np.clip(each, *(robust_range(each) or (-np.inf, np.inf))) for each in values)
+    look: dict[str, Any] = {
         "marker": {"color": "@accent", "size": 6, "opacity": 0.6},
         "hovertemplate": "{} %{{x}}<br>{} %{{y}}<extra></extra>".format(*map(inert, names)),
         "cliponaxis": False,
     }
     axes = [number_axis(name, each) for name, each in zip(names, values, strict=True)]
     layout = {"xaxis": axes[0], "yaxis": axes[1], "showlegend": False}
-    return {"data": [guide(ends, ends), points], "layout": layout}
-
-
-def guide(x: Sequence[Any], y: Sequence[Any]) -> dict[str, Any]:
-    """A dashed line to compare points with."""
-    line = {"color": "@muted", "width": 1.5, "dash": "dash"}
-    return {"type": "scatter", "mode": "lines", "x": x, "y": y, "line": line, "hoverinfo": "skip"}
+    return {"data": [guide(ends, ends), trace("markers", *places, **look)], "layout": layout}
 
 
 def overview_figure(sources: Sequence[ReportSource]) -> Spec | None:
@@ -186,17 +156,8 @@ def overview_figure(sources: Sequence[ReportSource]) -> Spec | None:
             continue
         scored = source.ranked.sort_values("trial")
         trials, scores = (scored[name].to_numpy(np.float64) for name in ("trial", "score"))
-        x, y = _best_so_far(trials, scores, source.goal)
-        data.append(
-            {
-                "type": "scatter",
-                "mode": "lines",
-                "name": inert(source.name),
-                "x": x,
-                "y": y,
-                "line": _series_line(index),
-            }
-        )
+        best = _best_so_far(trials, scores, source.goal)
+        data.append(trace("lines", *best, name=inert(source.name), line=_series_line(index)))
     layout = {
         "xaxis": {"title": {"text": "trial"}, "rangemode": "tozero"},
         "yaxis": number_axis(f"best {sources[0].metric} so far"),
@@ -207,14 +168,14 @@ def overview_figure(sources: Sequence[ReportSource]) -> Spec | None:
 
 def _best_so_far(
     x: npt.NDArray[np.float64], scores: npt.NDArray[np.float64], goal: str
-) -> tuple[list[float | int | None], list[float | int | None]]:
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """The points at which the best score so far changes, and the last one."""
     if not len(scores):
-        return [], []
+        return x, scores
     running = (np.maximum if goal == "maximize" else np.minimum).accumulate(scores)
     changed = np.flatnonzero(np.diff(running, prepend=np.nan) != 0)
     kept = np.unique([*changed, len(scores) - 1])
-    return [rounded(x[i]) for i in kept], [rounded(running[i]) for i in kept]
+    return x[kept], running[kept]
 
 
 def _best_and_spread(count: int, most: int, share: float) -> list[int]:
@@ -244,18 +205,17 @@ def curves_figure(
     # Draw the best trials last, on top of the others.
     for place in reversed(range(len(trials))):
         trial = trials[place]
-        trace = _curve(groups[trial], metric, trial)
-        is_best = trial == best
-        colour = line_colour(1 - place / max(1, len(trials) - 1))
-        trace["line"] = {
-            "color": "@second" if is_best else colour,
-            "width": 3 if is_best else 1.4,
+        curve = _curve(groups[trial], metric, trial)
+        curve |= {
+            "line": {"color": line_colour(1 - place / max(1, len(trials) - 1)), "width": 1.4},
+            "opacity": 0.75,
         }
-        trace["opacity"] = 1.0 if is_best else 0.75
-        shown += [y for y in trace["y"] if y is not None]
-        if is_best and source.repeated:
-            data.append(_spread_of(source.curves, metric, trial))
-        data.append(trace)
+        shown += [y for y in curve["y"] if y is not None]
+        if trial == best:
+            curve |= {"line": {"color": "@second", "width": 3}, "opacity": 1.0}
+            if source.repeated:
+                data.append(_spread_of(source.curves, metric, trial))
+        data.append(curve)
     layout = {
         "xaxis": {"title": {"text": "epoch"}, "rangemode": "tozero"},
         "yaxis": number_axis(metric, shown),
@@ -268,31 +228,12 @@ def _spread_of(curves: pd.DataFrame, metric: str, trial: int) -> dict[str, Any]:
     """A band of one standard deviation around the mean of a trial's executions."""
     found = curves[curves["trial"] == trial].groupby("epoch")[metric].agg(["mean", "std"])
     kept = found.fillna({"std": 0.0}).iloc[spread(len(found), MOST_EPOCHS)]
-    epochs = [int(epoch) for epoch in kept.index]
-    above, below = (
-        [rounded(value) for value in kept["mean"] + sign * kept["std"]] for sign in (1, -1)
-    )
-    return {
-        "type": "scatter",
-        "mode": "lines",
-        "x": [*epochs, *epochs[::-1]],
-        "y": [*above, *below[::-1]],
-        "fill": "toself",
-        "fillcolor": "@band",
-        "line": {"width": 0},
-        "hoverinfo": "skip",
-        "meta": {"band": trial},
-    }
+    low, high = (kept["mean"] + sign * kept["std"] for sign in (-1, 1))
+    return band(kept.index, low, high, fillcolor="@band", meta={"band": trial})
 
 
 def _curve(group: pd.DataFrame, metric: str, trial: int) -> dict[str, Any]:
     kept = group.iloc[spread(len(group), MOST_EPOCHS)]
-    return {
-        "type": "scatter",
-        # A line would not show a single epoch, so draw a point.
-        "mode": "lines" if len(kept) > 1 else "markers",
-        "name": f"trial {trial}",
-        "x": [int(epoch) for epoch in kept["epoch"]],
-        "y": [rounded(value) for value in kept[metric]],
-        "meta": {"trial": trial},
-    }
+    # A line would not show a single epoch, so draw a point.
+    mode = "lines" if len(kept) > 1 else "markers"
+    return trace(mode, kept["epoch"], kept[metric], name=f"trial {trial}", meta={"trial": trial})

@@ -14,12 +14,12 @@ from tables import write_sweep
 import hpsearch
 from hpsearch.errors import InputError
 from hpsearch.reporting.drawing import (
-    duration,
     inert,
     log_marks,
     number_axis,
     robust_range,
     rounded,
+    training_time,
     with_theme,
 )
 from hpsearch.reporting.forest import axes_of
@@ -280,7 +280,7 @@ def test_words():
     assert [plain(v) for v in values] == [
         *("32", "0.003", "20,000", "7.8e-6", "0.0168", "0.0001", "5", "1230"),
     ]
-    assert [duration(s) for s in (0.32, 42, 200, 3800)] == [
+    assert [training_time(s) for s in (0.32, 42, 200, 3800)] == [
         "0.3 s", "42 s", "3:20 min", "1:03:20 h",
     ]  # fmt: skip
 

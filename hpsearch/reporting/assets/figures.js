@@ -1,26 +1,13 @@
 // Figures: themes, hover texts, and drawing when a figure comes into view.
 
-const COLOURED = new Set(["color", "colorscale", "fillcolor", "bgcolor", "bordercolor", "colorway"]);
+const COLOURED = new Set(["color", "fillcolor", "bgcolor"]);
 const drawn = new Map();
 let theme = "light";
 let printing = false;
 
-function coloured(value, words) {
-  if (typeof value === "string") return value in words ? words[value] : value;
-  if (Array.isArray(value)) return value.map((item) => coloured(item, words));
-  return themed(value, words);
-}
-
-function themed(part, words) {
-  if (Array.isArray(part)) {
-    return part.length && typeof part[0] !== "object" ? part : part.map((item) => themed(item, words));
-  }
-  if (part === null || typeof part !== "object") return part;
-  const result = {};
-  for (const [key, value] of Object.entries(part)) {
-    result[key] = COLOURED.has(key) ? coloured(value, words) : themed(value, words);
-  }
-  return result;
+/** A figure with colours in place of their names. */
+function themed(spec, colours) {
+  return JSON.parse(JSON.stringify(spec), (key, value) => (COLOURED.has(key) && value in colours ? colours[value] : value));
 }
 
 function withHover(trace, trials) {
