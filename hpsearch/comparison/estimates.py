@@ -108,6 +108,26 @@ def draw_variance(scores: Floats, overlap: float = 0.0) -> Variance:
     return Variance(value * (1 + count * overlap), count - 1)
 
 
+def draw_effect(
+    first: Floats, second: Floats, overlap: float = 0.0, *, same: bool
+) -> Variance | None:
+    """Return the variance of the difference of two tables' means that is due to the draws.
+
+    Args:
+        first, second: `(n_configs, n_draws)`, as for `draw_variance`.
+        overlap: As for `draw_variance`.
+        same: Whether the columns of both are the same draws.
+
+    Returns:
+        None if a table has one draw, because it does not show the effect of another.
+    """
+    if min(first.shape[1], second.shape[1]) < 2:
+        return None
+    if same:
+        return draw_variance(first - second, overlap)
+    return draw_variance(first, overlap) + draw_variance(second, overlap)
+
+
 def config_variance(means: Floats, clusters: npt.NDArray[Any] | None = None) -> Variance:
     """Return the variance of the mean over configs that is due to the configs.
 
@@ -160,86 +180,32 @@ def _interval(difference: float, parts: Sequence[Variance], scale: float) -> Est
     return Estimate(difference, difference - half, difference + half, p_value)
 
 
-def _crossed(
-    means: Floats, clusters: npt.NDArray[Any] | None, draws: Variance | None, scale: float
+def mean_difference(
+    gains: Floats,
+    draws: Variance | None,
+    clusters: npt.NDArray[Any] | None = None,
+    scale: float = 1.0,
 ) -> Estimate:
-    """Estimate the mean over configs, with the variance of both configs and draws.
+    """Estimate the mean difference of configs that both tables have.
 
     Source: Cameron, Gelbach and Miller (2011), Robust inference with multiway clustering. Their
     third term, the variance of the intersection, is not subtracted: with few draws the difference
     is often too small.
-    """
-    mean, alike = float(means.mean()), clusters is not None and not np.ptp(clusters)
-    if draws is None or (len(means) > 1 and alike):
-        return Estimate(zero_if_rounding(mean, scale))
-    # A single config stands for itself.
-    parts = (draws,) if len(means) == 1 else (config_variance(means, clusters), draws)
-    return _interval(mean, parts, scale)
-
-
-def paired_difference(
-    differences: Floats,
-    clusters: npt.NDArray[Any] | None = None,
-    *,
-    overlap: float = 0.0,
-    scale: float = 1.0,
-) -> Estimate:
-    """Estimate the mean difference of configs that both tables have with the same draws.
-
-    With one draw there is no interval, because it does not show the effect of another.
 
     Args:
-        differences: `(n_configs, n_draws)`, NaN where a score is missing; each row has one.
+        gains: The difference of each config, `(n_configs,)`.
+        draws: The result of `draw_effect`; without it there is no interval.
         clusters: As for `config_variance`.
-        overlap: As for `draw_variance`.
         scale: The size of the scores, which decides how much is rounding.
     """
-    if not differences.size:
+    if not len(gains):
         return Estimate()
-    means = np.nanmean(differences, axis=1)
-    draws = draw_variance(differences, overlap) if differences.shape[1] > 1 else None
-    return _crossed(means, clusters, draws, scale)
-
-
-def unpaired_difference(
-    first: Floats,
-    second: Floats,
-    clusters: npt.NDArray[Any] | None = None,
-    *,
-    overlap: float = 0.0,
-    scale: float = 1.0,
-) -> Estimate:
-    """Estimate the mean difference of configs that both tables have with other draws.
-
-    There is no interval unless both tables have two draws or more.
-
-    Args:
-        first, second: The scores of the same configs, `(n_configs, n_draws)`, as for
-            `paired_difference`.
-        clusters, overlap, scale: As for `paired_difference`.
-    """
-    if not first.size or not second.size:
-        return Estimate()
-    means = np.nanmean(first, axis=1) - np.nanmean(second, axis=1)
-    draws = None
-    if min(first.shape[1], second.shape[1]) > 1:
-        draws = draw_variance(first, overlap) + draw_variance(second, overlap)
-    return _crossed(means, clusters, draws, scale)
-
-
-def config_difference(
-    differences: Floats, clusters: npt.NDArray[Any] | None = None, *, scale: float = 1.0
-) -> Estimate:
-    """Estimate the mean difference of configs whose noise is independent of each other.
-
-    Args:
-        differences: The mean difference of each config, `(n_configs,)`.
-        clusters, scale: As for `paired_difference`.
-    """
-    if not len(differences):
-        return Estimate()
-    draws = Variance(0.0, math.inf) if len(differences) > 1 else None
-    return _crossed(differences, clusters, draws, scale)
+    mean, alike = float(gains.mean()), clusters is not None and not np.ptp(clusters)
+    if draws is None or (len(gains) > 1 and alike):
+        return Estimate(zero_if_rounding(mean, scale))
+    # A single config stands for itself.
+    parts = (draws,) if len(gains) == 1 else (config_variance(gains, clusters), draws)
+    return _interval(mean, parts, scale)
 
 
 def mean_interval(scores: Floats, overlap: float = 0.0, *, scale: float | None = None) -> Estimate:
@@ -248,7 +214,7 @@ def mean_interval(scores: Floats, overlap: float = 0.0, *, scale: float | None =
     Args:
         scores: `(n_draws,)`.
         overlap: As for `draw_variance`.
-        scale: As for `paired_difference`; by default the size of these scores.
+        scale: As for `mean_difference`; by default the size of these scores.
     """
     if len(scores) < 2:
         return Estimate(float(scores.mean()) if len(scores) else None)

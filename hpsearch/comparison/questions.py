@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -16,12 +17,10 @@ from hpsearch.comparison.estimates import (
     Floats,
     Variance,
     best_difference,
-    config_difference,
-    draw_variance,
+    draw_effect,
+    mean_difference,
     mean_interval,
-    paired_difference,
     selection_luck,
-    unpaired_difference,
 )
 from hpsearch.comparison.pairing import Change, Pairing, pair_configs
 from hpsearch.comparison.table import UNSEEDED, Table, plain_index, training_units
@@ -132,13 +131,12 @@ class PairedScores:
 
     def estimate(self, rows: npt.NDArray[Any] | slice = slice(None)) -> Estimate:
         """Estimate the mean gain of these configs."""
-        first, second = self.table.sign * self.first[rows], self.table.sign * self.second[rows]
-        clusters, scale = self.clusters[rows], _scale(self.first, self.second)
+        first, second, gains = self.first[rows], self.second[rows], self.gains[rows]
         if self.independent:
-            return config_difference(self.gains[rows], clusters, scale=scale)
-        if self.same_draws:
-            return paired_difference(first - second, clusters, overlap=self.overlap, scale=scale)
-        return unpaired_difference(first, second, clusters, overlap=self.overlap, scale=scale)
+            draws = Variance(0.0, math.inf) if len(gains) > 1 else None
+        else:
+            draws = draw_effect(first, second, self.overlap, same=self.same_draws)
+        return mean_difference(gains, draws, self.clusters[rows], _scale(self.first, self.second))
 
 
 def _scale(*scores: Floats) -> float:
@@ -289,8 +287,8 @@ def _best(first: Table, second: Table, shared: int, lost: int) -> Answer:
     if first.independent and second.independent:
         variance = Variance(0.0, 1.0)
     elif not learned and most > 1 and all(len(part) for part in scores):
-        overlap = max(first.overlap, second.overlap)
-        variance = _variance_of_draws(scores[0], scores[1], overlap, same=same)
+        ours, theirs = (part.mean(axis=0)[None, :] for part in scores)
+        variance = draw_effect(ours, theirs, max(first.overlap, second.overlap), same=same)
     estimate = best_difference(bests[0], bests[1], variance, _scale(*scores))
     luck = [selection_luck(part) for part in scores]
     corrected = None
@@ -309,13 +307,6 @@ def _best(first: Table, second: Table, shared: int, lost: int) -> Answer:
         corrected=corrected,
         learned=learned,
     )
-
-
-def _variance_of_draws(first: Floats, second: Floats, overlap: float, *, same: bool) -> Variance:
-    """The variance that the draws give the difference of two tables of other configs."""
-    if same:
-        return draw_variance((first.mean(axis=0) - second.mean(axis=0))[None, :], overlap)
-    return draw_variance(first, overlap) + draw_variance(second, overlap)
 
 
 def _of_units(table: Table, configs: pd.Index[str], scores: Floats) -> Floats:

@@ -14,7 +14,7 @@ from typing import Any
 
 from hpsearch import wording
 from hpsearch.comparison.estimates import LEVEL, Estimate, zero_if_rounding
-from hpsearch.comparison.findings import Dependence, Findings, Pair
+from hpsearch.comparison.findings import Best, Dependence, Findings, Pair
 from hpsearch.comparison.pairing import Change
 from hpsearch.comparison.questions import Answer, Question
 from hpsearch.errors import InputError
@@ -375,63 +375,53 @@ _MARKUP = re.compile(r"([\\`*_\[\]#|~$])")
 
 def as_dict(comparison: Findings) -> dict[str, Any]:
     """Return the comparison as values that JSON has; a missing value is None."""
-    pairs = [_pair(pair, comparison) for pair in comparison.pairs]
-    return {
+    found = {
         "hpsearch": version_of("hpsearch"),
         "comparable": comparison.comparable,
         "stamp": stamp(comparison) or None,
-        "differences": list(comparison.differences),
-        "assumed": list(comparison.assumed),
-        "notes": list(comparison.notes),
-        "labels": list(comparison.labels),
+        "differences": comparison.differences,
+        "assumed": comparison.assumed,
+        "notes": comparison.notes,
+        "labels": comparison.labels,
         "metric": comparison.metric,
         "level": LEVEL,
         **_pair(comparison.decisive, comparison),
         "winner": comparison.winner,
-        "tables": [
-            {key: _known(value) for key, value in asdict(best).items() if key != "scores"}
-            for best in comparison.bests
-        ],
-        "pairs": pairs,
+        "tables": [_table(best) for best in comparison.bests],
+        "pairs": [_pair(pair, comparison) for pair in comparison.pairs],
         "budgets": [asdict(each) for each in comparison.budgets],
-        "advice": list(comparison.advice),
+        "advice": comparison.advice,
     }
+    return dict(_plain(found))
+
+
+def _table(best: Best) -> dict[str, Any]:
+    return {key: value for key, value in vars(best).items() if key != "scores"}
 
 
 def _pair(pair: Pair, comparison: Findings) -> dict[str, Any]:
-    answer, several = pair.answer, len(comparison.pairs) > 1
+    answer = asdict(pair.answer)
+    del answer["estimate"], answer["n_shared"]
     return {
         "first": pair.first,
         "second": pair.second,
-        "question": str(answer.question),
-        "asked": _QUESTIONS[answer.question],
-        "verdict": _verdict(pair, comparison.draw, adjusted=several),
+        "asked": _QUESTIONS[pair.answer.question],
+        "verdict": _verdict(pair, comparison.draw, adjusted=len(comparison.pairs) > 1),
         "winner": pair.winner,
         "reason": pair.reason or None,
         **_estimate(pair.estimate),
-        "p_value": _known(pair.p_value),
-        "p_value_alone": _known(pair.estimate.p_value),
-        "n_pairs": answer.n_pairs,
-        "n_configs": list(answer.n_configs),
-        "n_units": list(answer.n_units),
-        "n_draws": list(answer.n_draws),
-        "same_draws": answer.same_draws,
-        "n_lost": answer.n_lost,
-        "n_equal": answer.n_equal,
+        "p_value": pair.p_value,
+        "p_value_alone": pair.estimate.p_value,
+        **answer,
         "changes": [asdict(change) for change in _changes(pair)],
-        "corrected": _known(answer.corrected),
-        "learned": list(answer.learned),
         "hyperparameters": [_effect(effect) for effect in pair.effects],
-        "moved": [{**asdict(move), "ranks": list(move.ranks)} for move in pair.moves],
+        "moved": [asdict(move) for move in pair.moves],
     }
 
 
 def _estimate(estimate: Estimate) -> dict[str, Any]:
-    return {
-        "difference": _known(estimate.difference),
-        "interval": [_known(estimate.low), _known(estimate.high)],
-        "p_value": _known(estimate.p_value),
-    }
+    ends = (estimate.low, estimate.high)
+    return {"difference": estimate.difference, "interval": ends, "p_value": estimate.p_value}
 
 
 def _effect(effect: Dependence) -> dict[str, Any]:
@@ -445,8 +435,12 @@ def _effect(effect: Dependence) -> dict[str, Any]:
     }
 
 
-def _known(value: Any) -> Any:
-    """`value`, or None for NaN and infinity, which JSON does not have."""
+def _plain(value: Any) -> Any:
+    """Replace NaN and infinity, which JSON does not have, by None, and tuples by lists."""
+    if isinstance(value, dict):
+        return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

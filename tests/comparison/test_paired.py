@@ -10,12 +10,11 @@ from scipy import stats
 
 from hpsearch.comparison.estimates import (
     Variance,
-    config_difference,
     config_variance,
+    draw_effect,
     draw_variance,
+    mean_difference,
     mean_interval,
-    paired_difference,
-    unpaired_difference,
 )
 
 
@@ -23,6 +22,16 @@ def crossed(rng, configs, draws, *, config=0.0, draw=0.0, noise=0.01):
     """Scores with effects of configs and draws, `(configs, draws)`."""
     effects = config * rng.standard_normal((configs, 1)) + draw * rng.standard_normal(draws)
     return effects + noise * rng.standard_normal((configs, draws))
+
+
+def paired_difference(differences):
+    draws = draw_effect(differences, np.zeros_like(differences), same=True)
+    return mean_difference(np.nanmean(differences, axis=1), draws)
+
+
+def unpaired_difference(first, second):
+    draws = draw_effect(first, second, same=False)
+    return mean_difference(first.mean(axis=1) - second.mean(axis=1), draws)
 
 
 def test_each_part_has_the_quantile_of_its_own_freedom():
@@ -47,7 +56,7 @@ def test_one_draw_has_no_interval():
     assert math.isnan(found.p_value)
     other = unpaired_difference(np.ones((3, 4)), np.zeros((3, 1)))
     assert (other.difference, other.bounded) == (1.0, False)
-    assert paired_difference(np.empty((0, 3))).difference is None
+    assert mean_difference(np.empty(0), None).difference is None
     single = paired_difference(np.array([[0.1, 0.2, 0.15]]))
     assert single == mean_interval(np.array([0.1, 0.2, 0.15]))
 
@@ -73,10 +82,11 @@ def test_unequal_clusters_keep_the_mean_over_configs():
     assert config_variance(gains, clusters) == Variance(
         pytest.approx(3 / 2 * (sums**2).sum() / 36), 2
     )
-    found = config_difference(gains)
+    independent = Variance(0.0, math.inf)
+    found = mean_difference(gains, independent)
     expected = stats.ttest_1samp(gains, 0.0)
     assert found.p_value == pytest.approx(expected.pvalue)
-    assert not config_difference(gains[:2], clusters[:2]).bounded
+    assert not mean_difference(gains[:2], independent, clusters[:2]).bounded
 
 
 def test_missing_scores_weigh_nothing():
