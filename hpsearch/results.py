@@ -145,7 +145,7 @@ class Results(Pictures):
             RefusedError: As for `export`, if the run was interrupted before it wrote the model.
         """
         # Imports Keras.
-        from hpsearch.revisit.own_objects import load_model
+        from hpsearch.revisit.predicting import load_model
 
         path = self.directory / "best.keras"
         if not path.exists() and best_trial(self.table) is None:

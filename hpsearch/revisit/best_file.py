@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import math
 import tempfile
-import zipfile
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from hpsearch.errors import HpsearchError
 from hpsearch.models.arrays import training_data
@@ -17,22 +13,18 @@ from hpsearch.revisit.rows import StoredRun, open_run
 from hpsearch.space.execution import Execution, ExecutionResult
 from hpsearch.space.layer_types import is_custom
 from hpsearch.space.mlp import MLPConfig
-from hpsearch.space.space import Kind
 from hpsearch.spec.sweep import sweep_from_text
 from hpsearch.store.derived import best_execution
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.doctor import Finding, Severity
 from hpsearch.store.facts import Facts
 from hpsearch.store.store import Store
-from hpsearch.tuner.best_model import Retrainer, Weights, one_worker
+from hpsearch.tuner.best_model import Retrainer, one_worker
 from hpsearch.workers.calls import evaluate_file
 from hpsearch.workers.protocol import Call
 
 #: Tolerance for rounding: another batch size adds the rows up in another order.
 _TOLERANCE = 1e-5
-#: Member of a Keras file that holds the weights.
-_WEIGHTS = "model.weights.h5"
-_OF_ITS_TRIAL = "those of the trial that the store names; remove it, and run the sweep again"
 _NOT_CHECKED = (
     "its score is not checked, which would run code or needs data of a program; "
     "hpsearch evaluate --split validation does"
@@ -45,13 +37,10 @@ def examine_best_file(directory: Path) -> Iterator[Finding]:
     if not where.model.is_file() or not where.store.exists():
         return
     with Store(where.store, read_only=True) as store:
-        facts, kept = store.facts(), _kept(store)
+        facts = store.facts()
     if not facts.sweep:
         return
     sweep = sweep_from_text(facts.sweep, str(where.sweep))
-    if kept is not None and not isinstance(sweep.model, str) and not _has_shapes(where.model, kept):
-        yield Finding(where.model.name, Severity.WRONG, f"its weights are not {_OF_ITS_TRIAL}")
-        return
     if isinstance(sweep.model, str) or sweep.data.python or sweep.data.memory:
         yield _not_checked(facts)
         return
@@ -79,42 +68,6 @@ def _not_checked(facts: Facts) -> Finding:
     # The file's digest has already been compared.
     known = "as the run wrote it; " if facts.best_digest else ""
     return Finding("best.keras", Severity.NOTE, known + _NOT_CHECKED)
-
-
-def _kept(store: Store) -> Weights | None:
-    """Return the weights of the execution whose model is best.keras, unless its layers are custom.
-
-    A user's layers may write weights of other shapes to the file.
-    """
-    number = store.facts().best_model.partition(":")[0]
-    for execution in store.executions():
-        if str(execution.number) == number and execution.config.kind is Kind.MLP:
-            custom = is_custom(MLPConfig(execution.config.values).layer_type)
-            return None if custom else store.weights(execution.number)
-    return None
-
-
-def _has_shapes(path: Path, weights: Weights) -> bool:
-    """Check if a Keras file holds arrays of these shapes, without loading the model."""
-    import h5py  # slow to import; Keras brings it
-
-    found: Counter[tuple[int, ...]] = Counter()
-
-    def note(name: str, item: Any) -> None:
-        if isinstance(item, h5py.Dataset) and not name.startswith(("optimizer/", "metrics/")):
-            found[item.shape] += 1
-
-    try:
-        with zipfile.ZipFile(path) as archive:
-            # Keras does not compress. A compressed member may unpack to more than fits into memory.
-            member = archive.getinfo(_WEIGHTS)
-            if member.compress_type != zipfile.ZIP_STORED:
-                return False
-            with h5py.File(io.BytesIO(archive.read(member)), "r") as file:
-                file.visititems(note)
-    except (OSError, ValueError, LookupError, RuntimeError, zipfile.BadZipFile):
-        return False
-    return Counter(array.shape for array in weights) <= found
 
 
 def _scores(run: StoredRun, execution: Execution, result: ExecutionResult) -> Finding:

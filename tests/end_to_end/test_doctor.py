@@ -98,25 +98,6 @@ def test_a_swapped_model_is_seen_where_its_score_would_take_a_users_code(home, t
     assert not (tmp_path / "RAN").exists()
 
 
-def test_a_model_of_other_shapes_is_seen_where_nothing_is_evaluated(home, finished):
-    """Its data is gone."""
-    rows = table(home / "out")
-    best = rows.loc[rows["val_loss"].idxmin()]
-    other = rows[
-        (rows["units"] != best["units"]) | (rows["hidden_layers"] != best["hidden_layers"])
-    ]
-    trial = other["trial"].iloc[0]
-    hpsearch("export", "out", "--trial", trial, "--out", "other.keras", cwd=home)
-    (home / "other.keras").replace(home / "out" / "best.keras")
-    record_digest(home / "out")
-    hidden = (finished / "table.csv").rename(finished / "hidden.csv")
-    try:
-        said = hpsearch("doctor", "out", cwd=home, code=3).stdout
-    finally:
-        hidden.rename(finished / "table.csv")
-    assert "best.keras   WRONG: its weights are not those of the trial" in said
-
-
 def test_a_model_of_another_trial_in_place_of_the_best(home):
     hpsearch("export", "out", "--trial", worst(home / "out"), "--out", "other.keras", cwd=home)
     (home / "other.keras").replace(home / "out" / "best.keras")

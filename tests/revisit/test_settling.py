@@ -7,7 +7,7 @@ from made_tables import Made, Row, write
 
 from hpsearch.comparison.table import read_tables
 from hpsearch.errors import InputError
-from hpsearch.revisit.settling import Settler, _fresh_seeds, _values
+from hpsearch.revisit.refitting import Settler, _values
 
 
 @pytest.mark.parametrize(
@@ -35,14 +35,6 @@ def test_cells_that_were_changed_are_noticed(tmp_path):
     table, _ = read_tables([path, path])
     with pytest.raises(InputError, match=r"results\.csv was changed"):
         _values(table)
-
-
-def test_fresh_seeds_are_those_that_no_table_has(tmp_path):
-    paths = [
-        write(tmp_path / name, Made([Row({"units": 1}, 0.5, seed) for seed in seeds]))
-        for name, seeds in (("a", (0, 1, 4)), ("b", (2, 1)))
-    ]
-    assert _fresh_seeds(read_tables(paths), 3) == [3, 5, 6]
 
 
 def test_what_cannot_be_trained_again_is_told_before_anything_trains(tmp_path):
