@@ -24,6 +24,7 @@ from hpsearch.reporting.source import ReportSource, resolved_sweep
 from hpsearch.revisit.refitting import REFIT_IN, score_intervals, sweep_of_best
 from hpsearch.revisit.rows import (
     Reproduction,
+    Source,
     Which,
     evaluate_trial,
     export_model,
@@ -150,8 +151,8 @@ class Results(Pictures):
         path = self.directory / "best.keras"
         if not path.exists() and best_trial(self.table) is None:
             raise InputError(f"{path}: there is no model: no trial completed")
-        with model_file(self.directory, load=self.rows, trust=self.trust) as file:
-            return load_model(file, self.directory, self.rows, self.trust)
+        with model_file(self._files, Which()) as file:
+            return load_model(file, self._files)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -195,7 +196,11 @@ class Results(Pictures):
         # Imported here because it starts slowly, with NumPy and pandas.
         from hpsearch.revisit.predicting import predictor_of
 
-        return predictor_of(self.directory, load=self.rows, trust=self.trust)
+        return predictor_of(self._files, Which())
+
+    @property
+    def _files(self) -> Source:
+        return Source(self.directory, self.rows, self.trust)
 
     @cached_property
     def _source(self) -> ReportSource:
@@ -220,8 +225,7 @@ class Results(Pictures):
                 not reach its row's score; or the directory names a function that is not in
                 `trust`.
         """
-        which = Which(trial, seed, fold)
-        export_model(self.directory, Path(path), which, load=self.rows, trust=self.trust)
+        export_model(self._files, Path(path), Which(trial, seed, fold))
 
     def evaluate(
         self,
@@ -243,8 +247,7 @@ class Results(Pictures):
             InputError: There is no such trial or split, or the trial has no score.
             RefusedError: As for `export`; or the evaluation cannot be recorded.
         """
-        which = Which(trial, seed, fold)
-        return evaluate_trial(self.directory, split, which, load=self.rows, trust=self.trust)
+        return evaluate_trial(self._files, split, Which(trial, seed, fold))
 
     def refit(
         self,
@@ -274,7 +277,7 @@ class Results(Pictures):
             InputError: No trial has a score.
             RefusedError: The data has changed, or as for `export`; or `out` has other results.
         """
-        sweep = sweep_of_best(self.directory, top, seeds, self.rows, self.trust, on=on)
+        sweep = sweep_of_best(self._files, top, seeds, on)
         where = self.directory / REFIT_IN[on] if out is None else Path(out)
         settings = Settings(out=where, workers=workers)
         run_sweep(sweep, settings, make_listener(verbose), self.rows)
@@ -309,7 +312,7 @@ class Results(Pictures):
             InputError: There is no such trial, or it has no score.
             RefusedError: The data has changed, or as for `export`.
         """
-        return reproduce_trial(self.directory, Which(trial, seed, fold), self.rows, self.trust)
+        return reproduce_trial(self._files, Which(trial, seed, fold))
 
     def detached(self) -> Results:
         """Return these results with their tables read, so that the directory may be removed."""

@@ -23,6 +23,7 @@ from hpsearch.revisit.programs import holds_program, open_program, reproduce_pro
 from hpsearch.revisit.refitting import REFIT_IN, score_intervals, sweep_of_best
 from hpsearch.revisit.rows import (
     Reproduction,
+    Source,
     Which,
     evaluate_trial,
     export_model,
@@ -66,6 +67,11 @@ def trust_of(names: Sequence[str] | None, sweep: Path | None) -> frozenset[str]:
     return trusted(names or ()) | frozenset(roles_of(named) if isinstance(named, Sweep) else ())
 
 
+def _source(directory: Path, names: Sequence[str] | None, sweep: Path | None) -> Source:
+    say = line_printer(make_console(stderr=True))
+    return Source(directory, trust=trust_of(names, sweep), say=say)
+
+
 def export(
     directory: DirectoryArgument,
     *,
@@ -77,9 +83,7 @@ def export(
     sweep: TrustedSweep = None,
 ) -> None:
     """Write a trial's model and print where."""
-    say = line_printer(make_console(stderr=True))
-    may_run = trust_of(trust, sweep)
-    execution = export_model(directory, out, Which(trial, seed, fold), say, trust=may_run)
+    execution = export_model(_source(directory, trust, sweep), out, Which(trial, seed, fold))
     line_printer(make_console())(
         f"wrote the model of {execution.label} to {out}; it takes raw rows"
     )
@@ -118,11 +122,9 @@ def predict(
     sweep: TrustedSweep = None,
 ) -> None:
     """Predict the rows of a file and write the predictions, a line for each row."""
-    say = line_printer(make_console(stderr=True))
-    may_run = trust_of(trust, sweep)
+    source = _source(directory, trust, sweep)
     _import_tensorflow()
-    predictor = predictor_of(directory, Which(trial, seed, fold), say, trust=may_run)
-    table = predictor.table(rows, probabilities=proba)
+    table = predictor_of(source, Which(trial, seed, fold)).table(rows, probabilities=proba)
     if out is None:
         write_csv(table, Path("-"), lambda _, text: typer.echo(text, nl=False))
         return
@@ -130,7 +132,7 @@ def predict(
         write_csv(table, out)
     except OSError as error:
         raise InputError(f"{out}: cannot be written: {error.strerror}") from None
-    say(f"wrote {counted(len(table), 'prediction')} to {out}")
+    source.say(f"wrote {counted(len(table), 'prediction')} to {out}")
 
 
 def evaluate(
@@ -146,9 +148,8 @@ def evaluate(
     sweep: TrustedSweep = None,
 ) -> None:
     """Evaluate a trial and print its metrics."""
-    progress = line_printer(make_console(stderr=True))
-    which, may_run = Which(trial, seed, fold), trust_of(trust, sweep)
-    evaluation = evaluate_trial(directory, split, which, progress, trust=may_run)
+    source = _source(directory, trust, sweep)
+    evaluation = evaluate_trial(source, split, Which(trial, seed, fold))
     console = make_console()
     say = line_printer(console)
     in_fold = "" if evaluation.fold is None else f", fold {evaluation.fold}"
@@ -192,7 +193,7 @@ def refit(
     sweep: TrustedSweep = None,
 ) -> None:
     """Train the best trials again and print their means and intervals."""
-    best = sweep_of_best(directory, top, seeds, trust=trust_of(trust, sweep), on=on)
+    best = sweep_of_best(_source(directory, trust, sweep), top, seeds, on)
     out = out or directory / REFIT_IN[on]
     run_sweep(best, Settings(out=out, workers=workers), make_display(make_console(stderr=True)))
     shown = Table(box=None, pad_edge=False)
@@ -245,12 +246,12 @@ def reproduce(
             return
         reproduction = reproduce_program(directory, which, sweep)
     elif script is not None:
-        execution = write_standalone(directory, script, which, trust_of(trust, sweep))
+        execution = write_standalone(_source(directory, trust, sweep), script, which)
         program = shlex.quote(str(script / PROGRAM.name))
         say(f"wrote {execution.label} to {script}; next: python {program}")
         return
     else:
-        reproduction = reproduce_trial(directory, which, trust=trust_of(trust, sweep))
+        reproduction = reproduce_trial(_source(directory, trust, sweep), which)
     for line in _verdict(reproduction):
         say(line)
     if not reproduction.equal:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hpsearch.errors import HpsearchError
 from hpsearch.models.arrays import training_data
-from hpsearch.revisit.rows import StoredRun, open_run
+from hpsearch.revisit.rows import Source, StoredRun, open_run
 from hpsearch.space.execution import Execution, ExecutionResult
 from hpsearch.space.layer_types import is_custom
 from hpsearch.space.mlp import MLPConfig
@@ -45,7 +45,7 @@ def examine_best_file(directory: Path) -> Iterator[Finding]:
         yield _not_checked(facts)
         return
     try:
-        run = open_run(directory)
+        run = open_run(Source(directory))
     except HpsearchError as error:
         yield Finding(where.model.name, Severity.NOTE, f"its score is not checked: {error}")
         return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,12 +15,11 @@ import numpy.typing as npt
 from hpsearch.data.arrays import as_frame
 from hpsearch.data.columns import parse_columns
 from hpsearch.data.dataset import Inputs, n_rows, packed, require_finite, unpacked
-from hpsearch.data.loading import Loader
 from hpsearch.data.tables import read_rows
 from hpsearch.errors import InputError, RefusedError
 from hpsearch.models.model_file import ModelFile
 from hpsearch.models.problem import Problem
-from hpsearch.revisit.rows import Say, StoredRun, Which, model_file, open_run
+from hpsearch.revisit.rows import Source, StoredRun, Which, model_file, open_run
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.provenance import stored_sweep
 from hpsearch.store.store import Store
@@ -41,17 +40,14 @@ _UNREADABLE = (OSError, ValueError, TypeError, LookupError)
 _KNOWN = frozenset({"builtins", "keras", "numpy", "tensorflow"})
 
 
-def load_model(
-    path: Path, directory: Path, load: Loader | None = None, trust: Collection[str] = ()
-) -> Any:
+def load_model(path: Path, source: Source) -> Any:
     """Load a model's file, including classes that are not registered with Keras.
 
     These classes are found in a model that the run's function builds again.
 
     Args:
         path: A file that takes raw rows.
-        directory: The run that made it.
-        load, trust: As for `open_run`.
+        source: The run that made it.
 
     Raises:
         InputError: Keras cannot load it.
@@ -63,8 +59,8 @@ def load_model(
         return keras.models.load_model(path, safe_mode=True)
     except _UNREADABLE as error:
         why = in_words(error)
-    if _has_own_model(directory):
-        own = _own_objects(open_run(directory, load, trust))
+    if _has_own_model(source.directory):
+        own = _own_objects(open_run(source))
         try:
             return keras.models.load_model(path, own, safe_mode=True)
         except _UNREADABLE as error:
@@ -100,20 +96,14 @@ def _own_objects(run: StoredRun) -> dict[str, Any]:
     return found
 
 
-def predictor_of(
-    directory: Path,
-    which: Which = Which(),  # noqa: B008 - frozen
-    say: Say = lambda _: None,
-    load: Loader | None = None,
-    trust: Collection[str] = (),
-) -> Predictor:
+def predictor_of(source: Source, which: Which) -> Predictor:
     """Load a trial's model; the best one's is read from best.keras.
 
     Raises:
         InputError, RefusedError: As for `export_model`.
     """
-    with model_file(directory, which, say, load, trust=trust) as path:
-        model = load_model(path, directory, load, trust)
+    with model_file(source, which) as path:
+        model = load_model(path, source)
         known = ModelFile.read(path)
     if known is None:
         raise RefusedError(

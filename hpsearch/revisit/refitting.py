@@ -17,9 +17,8 @@ import numpy as np
 from hpsearch.comparison.estimates import mean_interval, overlap_of
 from hpsearch.comparison.questions import LEAST, Fresh
 from hpsearch.comparison.table import Table
-from hpsearch.data.loading import Loader
 from hpsearch.errors import InputError, RefusedError
-from hpsearch.revisit.rows import StoredRun, open_run
+from hpsearch.revisit.rows import Source, StoredRun, open_run
 from hpsearch.revisit.trust import require_trusted, roles_of
 from hpsearch.space.execution import Execution
 from hpsearch.space.mlp import MLPConfig
@@ -42,15 +41,7 @@ _SHARES = ("accuracy", "auc", "precision", "recall", "f1_score")
 _SAME = ("data", "metric", "recipe")
 
 
-def sweep_of_best(
-    directory: Path,
-    top: int,
-    seeds: int,
-    load: Loader | None = None,
-    trust: Collection[str] = (),
-    *,
-    on: str = "train",
-) -> Sweep:
+def sweep_of_best(source: Source, top: int, seeds: int, on: str = "train") -> Sweep:
     """Return the sweep that trains the best trials of a run again.
 
     On `train+validation`, if early stopping, callbacks or the best epoch decided the scored epochs
@@ -60,18 +51,17 @@ def sweep_of_best(
         top: The number of best trials.
         seeds: The number of fresh seeds.
         on: `train` or `train+validation`.
-        load, trust: As for `open_run`.
 
     Raises:
         InputError: There are no results, no trial has a score, or a number is less than 1.
-        RefusedError: The data has changed, or the directory names functions that are not trusted.
+        RefusedError: As for `open_run`.
     """
     for name, count in (("top", top), ("seeds", seeds)):
         if count < 1:
             raise InputError(f"{name}: must be 1 or more, not {count}")
     if on not in REFIT_IN:
         raise InputError(f"on: must be train or train+validation, not {on!r}")
-    run = open_run(directory, load, trust)
+    run = open_run(source)
     chosen = _best(run, top)
     run.require_trusted(*chosen)
     configs = [dict(execution.config.values) for execution in chosen]

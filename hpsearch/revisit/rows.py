@@ -34,9 +34,6 @@ from hpsearch.tuner.best_model import Retrainer, Weights, one_worker
 from hpsearch.workers.calls import PREDICTED, REGULARISATION, answers, evaluate_rows
 from hpsearch.workers.protocol import Call
 
-Say = Callable[[str], None]
-
-
 #: Most executions to name in an error message.
 _MOST_NAMED = 6
 
@@ -72,6 +69,7 @@ class StoredRun:
         sweep: The stored sweep.
         results: By execution.
         trust: Functions that may run, as `package.module:name`.
+        say: Receives a line about each slow step.
     """
 
     where: ResultsDirectory
@@ -80,7 +78,8 @@ class StoredRun:
     recipe: Recipe
     executions: Sequence[Execution]
     results: Mapping[int, ExecutionResult]
-    trust: frozenset[str] = frozenset()
+    trust: frozenset[str]
+    say: Callable[[str], None]
 
     def scored(self, which: Which) -> tuple[Execution, ExecutionResult]:
         """Return the best of the executions that `which` names, and its result.
@@ -141,7 +140,7 @@ class StoredRun:
             yield Retrainer(executor, self.recipe, rows, check)
 
     def weights(
-        self, retrainer: Retrainer, execution: Execution, result: ExecutionResult, say: Say
+        self, retrainer: Retrainer, execution: Execution, result: ExecutionResult
     ) -> Weights:
         """Return the row's weights: the kept ones, or those of a repeated training.
 
@@ -152,7 +151,7 @@ class StoredRun:
             kept = store.weights(execution.number)
         if kept is not None:
             return kept
-        say(f"{execution.label}: its weights were not kept; training it again")
+        self.say(f"{execution.label}: its weights were not kept; training it again")
         try:
             return retrainer.weights(execution, result)
         except RefusedError as error:
@@ -170,18 +169,31 @@ def _log(where: ResultsDirectory) -> Iterator[IO[Any]]:
         yield log
 
 
-def open_run(directory: Path, load: Loader | None = None, trust: Collection[str] = ()) -> StoredRun:
-    """Open a results directory and load its data.
+@dataclass(frozen=True)
+class Source:
+    """A results directory, and how to go back to its models.
 
-    Args:
-        load: Loads the rows; None reads the sweep's `data:`.
+    Attributes:
+        load: Loads rows that were in memory; None reads the sweep's `data:`.
         trust: Functions that may run if the directory names them, as `package.module:name`.
+        say: Receives a line about each slow step.
+    """
+
+    directory: Path
+    load: Loader | None = None
+    trust: Collection[str] = ()
+    say: Callable[[str], None] = lambda _: None
+
+
+def open_run(source: Source) -> StoredRun:
+    """Open a results directory and load its data.
 
     Raises:
         InputError: There are no results, or the data cannot be read.
-        RefusedError: The store is damaged, the data has changed, or it names other functions.
+        RefusedError: The store is damaged, the data has changed, or the directory names functions
+            that are not trusted.
     """
-    may_run = trusted(trust)
+    directory, load, may_run = source.directory, source.load, trusted(source.trust)
     where = ResultsDirectory(directory)
     where.require_store()
     with Store(where.store, read_only=True) as store:
@@ -207,7 +219,7 @@ def open_run(directory: Path, load: Loader | None = None, trust: Collection[str]
         )
     require_unchanged(facts.identity, identify(sweep, dataset, recipe), str(directory))
     recipe = replace(recipe, asked=facts.asked)
-    return StoredRun(where, sweep, dataset, recipe, executions, results, may_run)
+    return StoredRun(where, sweep, dataset, recipe, executions, results, may_run, source.say)
 
 
 def _called(sweep: Sweep, load: Loader | None) -> dict[str, str]:
@@ -223,35 +235,21 @@ def _called(sweep: Sweep, load: Loader | None) -> dict[str, str]:
     return roles
 
 
-def export_model(
-    directory: Path,
-    out: Path,
-    which: Which = Which(),
-    say: Say = lambda _: None,
-    load: Loader | None = None,
-    *,
-    trust: Collection[str] = (),
-) -> Execution:
+def export_model(source: Source, out: Path, which: Which) -> Execution:
     """Write a trial's model, preprocessing included, over an earlier file.
-
-    Args:
-        which: The trial, or an execution of it; by default its best one.
-        say: Receives a line about slow steps.
-        load, trust: As for `open_run`.
 
     Returns:
         Its execution.
 
     Raises:
         InputError: There is no such trial, it has no score, or Keras cannot write the path.
-        RefusedError: The data has changed, the training did not reach the row's score again, or
-            the directory names functions that are not trusted.
+        RefusedError: As for `open_run`, or the training did not reach the row's score again.
     """
     _require_writable(out)
-    run = open_run(directory, load, trust)
+    run = open_run(source)
     execution, result = run.scored(which)
     with run.retrainer(execution) as retrainer:
-        weights = run.weights(retrainer, execution, result, say)
+        weights = run.weights(retrainer, execution, result)
         error = retrainer.write(out, execution, weights)
     if error:
         raise InputError(f"{out}: the model cannot be written: {error}")
@@ -259,26 +257,19 @@ def export_model(
 
 
 @contextmanager
-def model_file(
-    directory: Path,
-    which: Which = Which(),
-    say: Say = lambda _: None,
-    load: Loader | None = None,
-    *,
-    trust: Collection[str] = (),
-) -> Iterator[Path]:
+def model_file(source: Source, which: Which) -> Iterator[Path]:
     """Yield a trial's model file: best.keras, or an exported file that the context removes.
 
     Raises:
         InputError, RefusedError: As for `export_model`.
     """
-    best = ResultsDirectory(directory).model
+    best = ResultsDirectory(source.directory).model
     if which == Which() and best.exists():
         yield best
         return
     with tempfile.TemporaryDirectory(prefix="hpsearch-") as scratch:
         exported = Path(scratch) / best.name
-        export_model(directory, exported, which, say, load, trust=trust)
+        export_model(source, exported, which)
         yield exported
 
 
@@ -329,19 +320,14 @@ class Reproduction:
         return None
 
 
-def reproduce_trial(
-    directory: Path, which: Which, load: Loader | None = None, trust: Collection[str] = ()
-) -> Reproduction:
+def reproduce_trial(source: Source, which: Which) -> Reproduction:
     """Train a trial again from its row alone, for as many epochs as before.
-
-    Args:
-        load, trust: As for `open_run`.
 
     Raises:
         InputError: There is no such trial, or it has no score.
-        RefusedError: The data has changed, or the directory names functions that are not trusted.
+        RefusedError: As for `open_run`.
     """
-    run = open_run(directory, load, trust)
+    run = open_run(source)
     execution, result = run.scored(which)
     with run.retrainer(execution) as retrainer:
         again = retrainer.train(execution, len(result.curve))
@@ -357,39 +343,24 @@ _RESAMPLES = 9_999
 Floats = npt.NDArray[np.float64]
 
 
-def evaluate_trial(
-    directory: Path,
-    split: str,
-    which: Which = Which(),
-    say: Say = lambda _: None,
-    load: Loader | None = None,
-    *,
-    trust: Collection[str] = (),
-) -> Evaluation:
+def evaluate_trial(source: Source, split: str, which: Which) -> Evaluation:
     """Evaluate a trial's model on a split; record the evaluation before returning it.
-
-    Args:
-        split: `train`, `validation` or `test`.
-        which: The trial, or an execution of it; by default its best one.
-        say: Receives a line about slow steps, or about the model that is evaluated.
-        load, trust: As for `open_run`.
 
     Raises:
         InputError: There is no such trial or split, or the trial has no score.
-        RefusedError: Another run holds the directory, it cannot be written, the data has changed,
-            the training did not reach the row's score again, or the directory names functions
-            that are not trusted.
+        RefusedError: As for `export_model`; or another run holds the directory, or it cannot be
+            written.
     """
     if split not in SPLITS:
         raise InputError(f"split: must be one of {', '.join(SPLITS)}, not {split!r}")
-    run = open_run(directory, load, trust)
+    run = open_run(source)
     execution, result = run.scored(which)
     rows = _rows_of(run, split, execution)
     if split == "train" or (split == "validation" and run.sweep.data.train_on != "train"):
-        say(f"{execution.label} was trained on these rows, so that the scores are too good")
-    with _held(directory) as held:
+        source.say(f"{execution.label} was trained on these rows, so that the scores are too good")
+    with _held(source.directory) as held:
         with run.retrainer(execution) as retrainer:
-            weights = run.weights(retrainer, execution, result, say)
+            weights = run.weights(retrainer, execution, result)
             arrays = _measured(run, retrainer, execution, weights, rows)
         measured = _intervals(arrays, len(rows))
         scored = run.recipe.metric.removeprefix("val_")

@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 import shutil
 import tempfile
-from collections.abc import Collection
 from pathlib import Path
 
 from hpsearch.errors import InputError, NotSupportedError, RefusedError
 from hpsearch.models.problem import Recipe
-from hpsearch.revisit.rows import StoredRun, Which, open_run
+from hpsearch.revisit.rows import Source, StoredRun, Which, open_run
 from hpsearch.space.execution import Execution, ExecutionResult
 from hpsearch.space.mlp import MLPConfig
 
@@ -24,14 +23,11 @@ _TOLERANCE, _STEPS, _MOST_TOLERANCE = 1e-3, 1_500, 1e-2
 _EDGE_ROWS = 2
 
 
-def write_standalone(
-    directory: Path, out: Path, which: Which, trust: Collection[str] = ()
-) -> Execution:
+def write_standalone(source: Source, out: Path, which: Which) -> Execution:
     """Write a trial's untrained model, its rows, and the program that trains it.
 
     Args:
         out: A directory that does not exist yet, or is empty.
-        trust: As for `open_run`.
 
     Returns:
         Its execution.
@@ -39,11 +35,10 @@ def write_standalone(
     Raises:
         InputError: There is no such trial, it has no score, it cannot be written as a program, or
             `out` cannot be written.
-        RefusedError: `out` has files, the data has changed, or the directory names functions
-            that are not trusted.
+        RefusedError: `out` has files, or as for `open_run`.
     """
     _require_new(out)
-    run = open_run(directory, trust=trust)
+    run = open_run(source)
     execution, result = run.scored(which)
     _require_plain(run.recipe)
     scratch = tempfile.TemporaryDirectory(prefix="hpsearch-")

@@ -17,7 +17,7 @@ from here import run_here
 
 from hpsearch.errors import HpsearchError, InputError, NotSupportedError, RefusedError
 from hpsearch.revisit import rows
-from hpsearch.revisit.rows import Which
+from hpsearch.revisit.rows import Source, Which
 from hpsearch.revisit.standalone import PROGRAM, write_standalone
 from hpsearch.workers.futures import InProcessExecutor
 
@@ -123,7 +123,7 @@ def trained(
         assert row["trainer"] == trainer, name
         fold = None if pd.isna(row["fold"]) else int(row["fold"])
         out = Path(f"out{number}")
-        write_standalone(home / f"run{number}", out, Which(1, 5, fold), trust=[OWN])
+        write_standalone(Source(home / f"run{number}", trust=[OWN]), out, Which(1, 5, fold))
         assert sorted(file.name for file in out.iterdir()) == FILES
         assert (out / "train.py").read_bytes() == PROGRAM.read_bytes()
     kept = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
@@ -157,7 +157,7 @@ def wine(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_another_score_is_not_reached(wine: Path, tmp_path: Path) -> None:
-    write_standalone(wine, tmp_path, Which())
+    write_standalone(Source(wine), tmp_path, Which())
     with np.load(tmp_path / "rows.npz", allow_pickle=False) as archive:
         arrays = dict(archive)
     assert arrays["order"].shape == (1, len(arrays["x"]))
@@ -175,9 +175,9 @@ def test_no_file_is_overwritten(wine: Path, tmp_path: Path) -> None:
     for out, message in (("", "has files already"), ("train.py", "is no directory"),
                          ("link", "is no directory")):  # fmt: skip
         with pytest.raises(RefusedError, match=message):
-            write_standalone(wine, tmp_path / out, Which())
+            write_standalone(Source(wine), tmp_path / out, Which())
     with pytest.raises(InputError, match=r"in/deep: cannot be (read|written)"):
-        write_standalone(wine, tmp_path / "train.py" / "in" / "deep", Which())
+        write_standalone(Source(wine), tmp_path / "train.py" / "in" / "deep", Which())
     assert sorted(file.name for file in tmp_path.iterdir()) == ["link", "train.py"]
     assert (tmp_path / "train.py").read_bytes() == b""
 
@@ -212,6 +212,6 @@ def test_what_is_not_written_is_explained(
     run_case(sweep, tmp_path / "run")
     trust = ["mlp_models:guide", "odd_layers:classed"]
     with pytest.raises(error, match=message) as raised:
-        write_standalone(tmp_path / "run", tmp_path / "out", Which(), trust)
+        write_standalone(Source(tmp_path / "run", trust=trust), tmp_path / "out", Which())
     assert "\n" not in str(raised.value)
     assert not (tmp_path / "out").exists()
