@@ -314,22 +314,9 @@ class Results(Pictures):
         """
         return reproduce_trial(self._files, Which(trial, seed, fold))
 
-    def detached(self) -> Results:
-        """Return these results with their tables read, so that the directory may be removed."""
-        loaded = Results(self.directory, self.rows, self.trust)
-        # Sets the cached properties.
-        vars(loaded).update(table=self.table, curves=self.curves)
-        return loaded
-
     def _repr_html_(self) -> str:
         ranked = ranked_trials(self.table)
         return str(ranked._repr_html_())  # type: ignore[operator]  # IPython's protocol
-
-    def owning(self, scratch: str) -> Results:
-        """Return these results; the directory `scratch` is removed with them."""
-        owner = self.detached()
-        weakref.finalize(owner, shutil.rmtree, scratch, ignore_errors=True)
-        return owner
 
 
 def _of_trials(trials: pd.DataFrame) -> pd.DataFrame:
@@ -415,11 +402,13 @@ def _work_in_scratch(work: Callable[[Path], Results], name: str, *, keep: bool) 
     scratch = tempfile.mkdtemp(prefix="hpsearch-")
 
     def taken(found: Results) -> Results:
-        if not keep:
-            return found.detached()
-        owner = found.owning(scratch)
-        removal.pop_all()
-        return owner
+        loaded = Results(found.directory, found.rows, found.trust)
+        # Sets the cached properties, since the directory will be removed.
+        vars(loaded).update(table=found.table, curves=found.curves)
+        if keep:
+            weakref.finalize(loaded, shutil.rmtree, scratch, ignore_errors=True)
+            removal.pop_all()
+        return loaded
 
     with ExitStack() as removal:
         removal.callback(shutil.rmtree, scratch, ignore_errors=True)

@@ -25,7 +25,7 @@ from hpsearch.progress.display import line_printer, make_console
 from hpsearch.search.draws import FIXED_METHODS, draws
 from hpsearch.search.strategy import PRIOR
 from hpsearch.space.distributions import Drawn
-from hpsearch.space.execution import Execution, ExecutionResult, Training
+from hpsearch.space.execution import Execution, ExecutionResult, Repetition, Training
 from hpsearch.space.space import Choices, Parameter, Range
 from hpsearch.spec.sweep import Sweep
 from hpsearch.store.directory import ResultsDirectory
@@ -140,7 +140,6 @@ def _short(value: Any) -> str:
 def _executions(
     sweep: Sweep, search: Search, limit: int | None, stored: Sequence[Execution]
 ) -> list[Execution]:
-    drawn = draws(search.method.name, search.space, search.listed, search.seed)
     if sweep.method.name in {"random", "sobol"} and limit is None:
         # The search ends by time, so plan only its first trials.
         limit = 1_000
@@ -148,10 +147,19 @@ def _executions(
     trials = Trials(search.space, listed, sweep.repetitions, stored=stored, limit=limit)
     known = {each.config.id: each.config for each in trials.current}
     executions = [*trials.current, *trials.new(known.values(), sweep.repetitions)]
+    return executions + _drawn(trials, search, search.method.name, sweep.repetitions)
+
+
+def _drawn(
+    trials: Trials, search: Search, method: str, repetitions: Sequence[Repetition]
+) -> list[Execution]:
+    """Return the executions of a search's configs until there are as many trials as allowed."""
+    executions: list[Execution] = []
+    drawn = draws(method, search.space, search.listed, search.seed)
     for config in itertools.chain(search.listed, drawn):
         if trials.spent:
             break
-        executions += trials.new([config], sweep.repetitions)
+        executions += trials.new([config], repetitions)
     return executions
 
 
@@ -269,14 +277,9 @@ def _planned(sweep: ProgramSweep) -> tuple[list[Execution], bool]:
     fixed = search.method.name in FIXED_METHODS
     method = search.method.name if fixed else "random"
     limit = search.limit if fixed else 1
-    drawn = itertools.chain(search.listed, draws(method, search.space, search.listed, search.seed))
     bound = _MOST_COUNTED if limit is None and sweep.method.exhausts else 1
     trials = Trials(search.space, (), sweep.repetitions, limit=bound if limit is None else limit)
-    executions: list[Execution] = []
-    for config in drawn:
-        if trials.spent:
-            break
-        executions += trials.new([config], sweep.repetitions)
+    executions = _drawn(trials, search, method, sweep.repetitions)
     return executions, limit is not None or not trials.spent
 
 

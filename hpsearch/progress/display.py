@@ -16,7 +16,14 @@ from typing import Any, TextIO
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
 from rich.segment import Segment
 
 from hpsearch.errors import InputError
@@ -333,7 +340,7 @@ class Bar:
             console=console,
         )
         self._sweep = self._bar.add_task("trials", total=None, text="")
-        self._workers = {}  # type: ignore[var-annotated]  # TaskID is rich's own int
+        self._workers: dict[int, TaskID] = {}
 
     def __call__(self, event: RunEvent) -> None:
         self._tally.take(event)

@@ -58,25 +58,19 @@ def shares_figure(importance: Importance) -> Spec:
         members = [share for share in kept if len(share.names) == size]
         if not members:
             continue
-        data.append(
-            {
-                "type": "bar",
-                "orientation": "h",
-                "name": name,
-                "x": [rounded(s.share) for s in members],
-                "y": [kept.index(s) for s in members],
-                "error_x": error_bars(
-                    [s.share - s.low for s in members], [s.high - s.share for s in members]
-                )
-                | {"color": "@text", "thickness": 1.4, "width": 4},
-                "marker": {"color": colour},
-                "hoverinfo": "text",
-                "hovertext": [
-                    f"<b>{_label(s.names)}</b><br>{s.share:.1%} ({s.low:.1%} to {s.high:.1%})"
-                    for s in members
-                ],
-            }
-        )
+        ends = zip(*((s.share - s.low, s.high - s.share) for s in members), strict=True)
+        bars = {
+            "name": name,
+            "x": [rounded(s.share) for s in members],
+            "y": [kept.index(s) for s in members],
+            "error_x": error_bars(*ends) | {"color": "@text", "thickness": 1.4, "width": 4},
+            "marker": {"color": colour},
+            "hovertext": [
+                f"<b>{_label(s.names)}</b><br>{s.share:.1%} ({s.low:.1%} to {s.high:.1%})"
+                for s in members
+            ],
+        }
+        data.append({"type": "bar", "orientation": "h", "hoverinfo": "text", **bars})
     layout = {
         "xaxis": {
             "title": {"text": "share of the variance"},

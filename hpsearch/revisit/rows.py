@@ -466,26 +466,23 @@ def mean_interval(values: Floats) -> Measurement:
         return Measurement(mean)
     if np.ptp(values) == 0:
         return Measurement(mean, mean, mean, "bootstrap")
+    from scipy import stats  # slow to import
+
     few = len(values) <= _MOST_BOOTSTRAPPED
-    low, high = _bootstrap(values) if few else _student(values)
+    test = _bootstrapped(values) if few else stats.ttest_1samp(values, 0.0)
+    low, high = test.confidence_interval if few else test.confidence_interval(_CONFIDENCE)
     if not np.isfinite([low, high]).all():
         return Measurement(mean)
     return Measurement(mean, float(low), float(high), "bootstrap" if few else "t")
 
 
-def _student(values: Floats) -> tuple[float, float]:
-    from scipy.stats import ttest_1samp  # slow to import
-
-    return ttest_1samp(values, 0.0).confidence_interval(_CONFIDENCE)  # type: ignore[no-any-return]
-
-
-def _bootstrap(values: Floats) -> tuple[float, float]:
+def _bootstrapped(values: Floats) -> Any:
     from scipy.stats import DegenerateDataWarning, bootstrap  # slow to import
 
     with warnings.catch_warnings():
         # The interval is then NaN, which `mean_interval` leaves out.
         warnings.simplefilter("ignore", DegenerateDataWarning)
-        result = bootstrap(
+        return bootstrap(
             (values,),
             np.mean,
             confidence_level=_CONFIDENCE,
@@ -493,4 +490,3 @@ def _bootstrap(values: Floats) -> tuple[float, float]:
             batch=_RESAMPLES // 10,
             rng=np.random.default_rng(0),
         )
-    return result.confidence_interval  # type: ignore[no-any-return]
