@@ -1,16 +1,64 @@
 """Run hpsearch by `python -m hpsearch`."""
 
-import sys
+from __future__ import annotations
 
-from hpsearch.cli.signals import end_at_once
+import atexit
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Callable
+from types import FrameType
+from typing import NoReturn
+
+
+_NUMBERS = (signal.SIGINT, signal.SIGTERM)
 
 
 def main() -> None:
-    """Run the command line; from the first import on, a signal ends it with a single line."""
-    end_at_once()
+    """Run the command line; until a command begins, a signal ends it with a single line."""
+    restore = end_at_once()
     from hpsearch.cli.app import main as run
 
-    run()
+    run(begin=restore)
+
+
+def end_at_once() -> Callable[[], None]:
+    """Have SIGINT and SIGTERM end this process, whatever it is doing.
+
+    An exception would be lost or printed if it came in the middle of an import. Nothing needs
+    cleaning up: a run's files survive its death.
+
+    Returns:
+        A function that undoes it, for a command with files or processes to clean up.
+    """
+    # What is registered first runs last.
+    atexit.register(_ignore)
+    before = {number: signal.signal(number, _end) for number in _NUMBERS}
+
+    def restore() -> None:
+        for number, handler in before.items():
+            if signal.getsignal(number) is _end:
+                signal.signal(number, handler)
+
+    return restore
+
+
+def _ignore() -> None:
+    """Have a signal no longer end a command whose work is done.
+
+    Python restores the default handlers before it frees its modules, which takes a while with
+    TensorFlow: a completed run would look killed.
+    """
+    for number in _NUMBERS:
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _end(number: int, _: FrameType | None) -> NoReturn:
+    # Not `sys.stderr`: the signal may have interrupted a write to it.
+    with contextlib.suppress(OSError):
+        os.write(2, b"interrupted\n" if number == signal.SIGINT else b"terminated\n")
+    os._exit(128 + number)
 
 
 def _start() -> None:

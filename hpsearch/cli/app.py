@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import sys
 import warnings
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,7 +13,6 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from hpsearch.cli.signals import restore
 from hpsearch.errors import HpsearchError, InputError
 from hpsearch.machine import set_default, shortage, version_of, working_directory_lost
 from hpsearch.progress.display import silence, tell
@@ -145,16 +145,21 @@ def _root(
     ] = False,
 ) -> None:
     del version
-    if context.invoked_subcommand != "run":
-        restore()
+    # A run has handlers of its own.
+    if context.invoked_subcommand != "run" and context.obj is not None:
+        context.obj()
 
 
 def _show_warning(message: Warning | str, *_details: object, **_more: object) -> None:
     tell(f"warning: {message}")
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Run the command line and exit with its code; a user's mistake gives no traceback."""
+def main(arguments: list[str] | None = None, begin: Callable[[], None] | None = None) -> None:
+    """Run the command line and exit with its code; a user's mistake gives no traceback.
+
+    Args:
+        begin: Called before a command with files or processes to clean up.
+    """
     # Users do not need TensorFlow's messages about the machine.
     set_default("TF_CPP_MIN_LOG_LEVEL", "2")
     set_default("KERAS_BACKEND", "tensorflow")
@@ -165,7 +170,7 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
-            app(arguments)
+            app(arguments, obj=begin)
     except HpsearchError as error:
         lost = working_directory_lost()
         tell(f"{error}; {lost}" if lost else str(error))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -23,7 +23,6 @@ from hpsearch.programs.loading import load_any
 from hpsearch.programs.sweep import ProgramSweep
 from hpsearch.progress.display import line_printer, make_console
 from hpsearch.search.draws import FIXED_METHODS, draws
-from hpsearch.search.strategy import PRIOR
 from hpsearch.space.distributions import Drawn
 from hpsearch.space.execution import Execution, ExecutionResult, Repetition, Training
 from hpsearch.space.space import Choices, Parameter, Range
@@ -36,7 +35,7 @@ from hpsearch.tuner.estimate import CostEstimate, DataSizes, estimate_cost, meas
 from hpsearch.tuner.learning import CurveReuse
 from hpsearch.tuner.models import plan_search
 from hpsearch.tuner.planning import Summary, Trials, group, summarize, tally
-from hpsearch.tuner.search import Search, program_search, strategy_of
+from hpsearch.tuner.search import Search, program_search
 from hpsearch.wording import counted, duration, have_results
 
 _MOST_VALUES = 6
@@ -94,9 +93,6 @@ def print_plan(
         trials_text = "as many as fit into budget.time" if limit is None else f"{limit:,} at most"
         name = sweep.method.name
         say(f"trials     {trials_text}; {name} chooses them by the scores of earlier ones")
-        if not where.store.exists():
-            for line in _from_prior(search, make_recipe(sweep, target.task)):
-                say(line)
         return
     stored, results = _stored(where)
     executions = _executions(sweep, search, limit, stored)
@@ -116,25 +112,6 @@ def print_plan(
         if search.method.name == "random" and limit is None:
             lines.append("only budget.time ends this search: the figures are of its first trials")
     say("\n".join(lines))
-
-
-def _from_prior(search: Search, recipe: Recipe) -> Iterator[str]:
-    """Yield the configs to try first because of a prior, a line each."""
-    strategy = strategy_of(search, recipe)
-    if strategy is None:
-        return
-    count = len(search.listed) + strategy.foreseen
-    first = strategy.ask(min(count, search.limit or count))
-    known = [proposal.config.values for proposal in first if proposal.by == PRIOR]
-    if known:
-        yield "first      what does well on other tables (prior: mlp):"
-    varied = [parameter.name for parameter in search.space.parameters if parameter.varies]
-    for values in known:
-        yield "           " + ", ".join(f"{n} {_short(values[n])}" for n in varied if n in values)
-
-
-def _short(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _executions(

@@ -184,10 +184,7 @@ def _predictions(source: ReportSource) -> list[dict[str, Any]]:
 
 #: Limit of the whole page; the figures are thinned until it fits.
 _MOST_BYTES = 6_000_000
-_SCRIPTS = (
-    *("basics", "config", "model", "figures", "filters", "sections", "answer", "detail", "table"),
-    *("parallel", "main"),
-)
+_SCRIPTS = (*("basics", "model", "figures", "sections", "answer", "table", "parallel", "main"),)
 #: Factors for the limits of the figures and of the table, tried in this order.
 _SHARES = (
     *((1.0, 1.0), (0.6, 1.0), (0.35, 1.0), (0.25, 0.7), (0.2, 0.45), (0.15, 0.3), (0.1, 0.2)),

@@ -61,7 +61,7 @@ def test_a_signal_while_python_ends_does_not_change_the_exit_code():
     """Modules are freed after the handlers of signals."""
     python(
         "import os, signal, sys\n"
-        "from hpsearch.cli.signals import end_at_once\n"
+        "from hpsearch.__main__ import end_at_once\n"
         "class Last:\n"
         "    def __del__(self, kill=os.kill, pid=os.getpid(), number=signal.SIGTERM):\n"
         "        kill(pid, number)\n"
