@@ -21,48 +21,34 @@ def asked(estimate=CLEAR, count=10, question=Question.PAIRED, **changes):
     return Answer(question, estimate, count, (count, count), (count, count), (2, 2), **changes)
 
 
-def only(answer):
+@pytest.mark.parametrize(
+    ("answer", "winner", "reason"),
+    [
+        (asked(), "a", ""),
+        (asked(Estimate(-0.2, -0.3, -0.1, 0.001)), "b", ""),
+        *((asked(count=5, question=question), "a", "") for question in Question),
+        *(
+            (asked(count=4, question=question), None, ": 4, and it takes 5")
+            for question in Question
+        ),
+        # The smaller table counts.
+        (Answer(Question.BEST, CLEAR, 0, (100, 4), (100, 4), (2, 2)), None, ": 4, and it takes 5"),
+        (asked(Estimate(0.2, -0.01, 0.41, 0.06)), None, "the interval includes zero"),
+        (asked(Estimate(0.0, 0.0, 0.0, 1.0)), None, "the interval includes zero"),
+        # However small p: the interval rules.
+        (asked(Estimate(0.2, 0.0, 0.41, 0.001)), None, "the interval includes zero"),
+        (asked(Estimate()), None, "a table has no score"),
+        (asked(Estimate(0.5)), None, "how sure they are"),
+        (asked(Estimate(0.5, 0.4, 0.6, math.nan)), None, "(Holm)"),
+        (asked(question=Question.BEST, corrected=-0.01), None, "luck has in the bests"),
+        (asked(question=Question.BEST, corrected=0.01), "a", ""),
+    ],
+)
+def test_who_wins_and_why_nobody_does(answer, winner, reason):
     (pair,) = verdicts([("a", "b", answer)])
-    return pair
-
-
-def test_a_clear_difference_has_a_winner():
-    assert only(asked()).winner == "a"
-    turned = Estimate(-0.2, -0.3, -0.1, 0.001)
-    assert only(asked(turned)).winner == "b"
-
-
-@pytest.mark.parametrize("question", list(Question))
-def test_fewer_than_five_decide_nothing(question):
-    assert only(asked(count=5, question=question)).winner == "a"
-    few = only(asked(count=4, question=question))
-    assert few.winner is None
-    assert few.reason.endswith(": 4, and it takes 5")
-
-
-def test_the_smaller_table_counts():
-    answer = Answer(Question.BEST, CLEAR, 0, (100, 4), (100, 4), (2, 2))
-    assert only(answer).winner is None
-
-
-def test_no_winner_where_the_interval_includes_zero():
-    tie = only(asked(Estimate(0.2, -0.01, 0.41, 0.06)))
-    assert (tie.winner, tie.reason) == (None, "the interval includes zero")
-    assert only(asked(Estimate(0.0, 0.0, 0.0, 1.0))).winner is None
-    # However small p: the interval rules.
-    assert only(asked(Estimate(0.2, 0.0, 0.41, 0.001))).winner is None
-
-
-def test_no_winner_without_a_score_or_a_test():
-    assert only(asked(Estimate())).reason == "a table has no score"
-    assert only(asked(Estimate(0.5))).winner is None
-    assert only(asked(Estimate(0.5, 0.4, 0.6, math.nan))).winner is None
-
-
-def test_no_winner_by_luck_alone():
-    lucky = asked(question=Question.BEST, corrected=-0.01)
-    assert "luck" in only(lucky).reason
-    assert only(asked(question=Question.BEST, corrected=0.01)).winner == "a"
+    assert pair.winner == winner
+    assert pair.reason.endswith(reason)
+    assert bool(pair.reason) == bool(reason)
 
 
 def test_holm_over_three_tables():

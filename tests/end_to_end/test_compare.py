@@ -176,14 +176,6 @@ def test_tables_of_other_programs(tmp_path):
     assert "--goal maximize" in said.stderr
 
 
-@pytest.mark.parametrize("text", ["", "nonsense", "trial,config\n1,2,3,4\n", "a,b\n1,2\n", "\0\0"])
-def test_what_is_no_table_is_told_without_a_traceback(sweeps, tmp_path, text):
-    (tmp_path / "bad.csv").write_text(text)
-    said = hpsearch("compare", sweeps / "plain", "bad.csv", cwd=tmp_path, code=2)
-    assert "bad.csv" in said.stderr
-    hpsearch("compare", "bad.csv", sweeps / "plain", cwd=tmp_path, code=2)
-
-
 def test_other_bad_input(sweeps, tmp_path):
     assert "nowhere" in hpsearch("compare", "plain", "nowhere", cwd=sweeps, code=2).stderr
     assert "two tables" in hpsearch("compare", "plain", cwd=sweeps, code=2).stderr
@@ -195,13 +187,6 @@ def test_other_bad_input(sweeps, tmp_path):
     assert "cannot be written" in said.stderr
     (tmp_path / "empty").mkdir()
     hpsearch("compare", "plain", tmp_path / "empty", cwd=sweeps, code=2)
-
-
-def test_pages_by_suffix(sweeps, tmp_path):
-    for suffix, start in ((".md", "# Comparison"), (".html", "<!doctype html>")):
-        out = tmp_path / f"c{suffix}"
-        hpsearch("compare", "plain", "scaled", "--out", out, cwd=sweeps)
-        assert out.read_text().startswith(start)
 
 
 @pytest.mark.slow

@@ -105,25 +105,6 @@ def test_a_diverged_trial_is_never_the_best_so_far(shown):
     assert "best val_accuracy 0.1250 (trial 2)" in text_of(screen)
 
 
-def test_the_best_is_the_one_that_was_said():
-    screen = console(terminal=False)
-    lines = Lines(screen)
-    lines(Began("s", "d", Recipe(0, "mse", "linear", "val_loss", "minimize"), 1))
-    lines(Planned(summary(2), ()))
-    lines(Stored(execution(1), result(1, 0.25), (1, 0.25)))
-    lines(Stored(execution(2), result(2, 0.75)))
-    assert "[2/2] trial 2 completed 0.7500; best val_loss 0.2500 (trial 1)" in text_of(screen)
-
-
-def test_lines_say_what_is_planned_and_what_was_there():
-    screen = console(terminal=False)
-    lines = Lines(screen)
-    lines(Began("s", "d", RECIPE, 1))
-    lines(Planned(summary(4, 20, 3), range(5, 11)))
-    assert "6 trials have results already" in text_of(screen)
-    assert "4 trials to train in 4 trainings of 20 epochs (3 saved)" in text_of(screen)
-
-
 def test_lines_are_few_but_tell_bests_failures_and_the_last():
     now = 100.0
     screen = console(terminal=False)

@@ -8,12 +8,11 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
-from tables import write_sweep
 
 from hpsearch.reporting import answer
 from hpsearch.reporting.answer import answer_of, config_in_words
 from hpsearch.reporting.importance import Importance, Share
-from hpsearch.reporting.source import ReportSource, load_source
+from hpsearch.reporting.source import ReportSource
 from hpsearch.store.facts import Evaluation, Measurement
 
 
@@ -203,14 +202,6 @@ def test_a_model_that_knows_nothing_advises_nothing(source_of, monkeypatch):
     assert answer_of(source)["advice"] == []
     monkeypatch.setitem(source.__dict__, "importance", Importance(reason="too few"))
     assert answer_of(source)["shares"] == []
-
-
-@pytest.mark.slow
-def test_values_are_those_of_the_best_trial(tmp_path):
-    source = load_source(write_sweep(tmp_path, 60, hostile=True))
-    values = {name: value for name, _, value in answer_of(source)["values"]}
-    assert values["units"] == source.best["units"]
-    assert "__proto__" in values
 
 
 def test_a_range_from_zero_whose_values_span_a_hundredfold(source_of, monkeypatch):

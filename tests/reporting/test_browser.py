@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import replace
 from importlib.resources import files
@@ -75,21 +74,6 @@ def test_a_comparison_fits_the_window_in_the_systems_colours(
     heights = {top: {height for other, height in places if other == top} for top, _ in places}
     assert len(heights) < len(places) or width == 400
     assert all(len(each) == 1 for each in heights.values())
-    seen.assert_quiet()
-
-
-def test_a_comparison_is_printed_in_light_colours(visit, sweep_of, tmp_path):
-    path = tmp_path / "comparison.html"
-    hpsearch.compare(sweep_of(100), sweep_of(20), anyway=True, out=path)
-    seen = visit(path, scheme="dark")
-    seen.page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
-    seen.page.emulate_media(media="print", color_scheme="dark")
-    colour = seen.page.evaluate("getComputedStyle(document.querySelector('h1')).color")
-    assert colour == "rgb(28, 36, 48)"
-    seen.page.set_viewport_size({"width": 703, "height": 900})
-    assert seen.page.evaluate("document.documentElement.scrollWidth") <= 703
-    seen.page.evaluate("window.dispatchEvent(new Event('afterprint'))")
-    assert seen.page.evaluate("document.documentElement.dataset.theme") == "dark"
     seen.assert_quiet()
 
 
@@ -500,44 +484,6 @@ def test_several_sweeps_in_one_page(visit, source_of, tmp_path):
     seen.draw_all().assert_quiet()
 
 
-#: The contrast of each text with what is behind it, by the colours that the browser computed.
-CONTRASTS = """() => {
-  const parse = (text) => (text.match(/[\\d.]+/g) || []).map(Number);
-  const over = ([r, g, b, a = 1], back) => [r, g, b].map((c, i) => c * a + back[i] * (1 - a));
-  const behind = (node) => {
-    const own = parse(getComputedStyle(node).backgroundColor);
-    if (own.length === 3 || own[3] === 1) return own.slice(0, 3);
-    return over(own, node.parentElement ? behind(node.parentElement) : [255, 255, 255]);
-  };
-  const light = (colour) => colour.map((c) => c / 255)
-    .map((c) => (c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4))
-    .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
-  const found = [];
-  for (const node of document.querySelectorAll('body *:not(script, style, option, noscript *)')) {
-    const own = [...node.childNodes].filter((each) => each.nodeType === 3);
-    const text = own.map((each) => each.data).join('').trim();
-    if (!text || !node.checkVisibility() || node.disabled) continue;
-    const style = getComputedStyle(node);
-    const back = behind(node);
-    const front = over(parse(node.ownerSVGElement ? style.fill : style.color), back);
-    const [high, low] = [light(front), light(back)].sort((a, b) => b - a);
-    found.push([(high + 0.05) / (low + 0.05), text.slice(0, 40)]);
-  }
-  return found;
-}"""
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_text_can_be_read(visit, page_of, scheme):
-    seen = visit(page_of(100), scheme=scheme).draw_all()
-    seen.page.locator("#trials .pick").nth(1).click()
-    seen.page.locator("#best .menu summary").click()
-    seen.page.locator("#parallel summary").click()
-    found = seen.page.evaluate(CONTRASTS)
-    assert len(found) > 300
-    assert [each for each in found if each[0] < 4.5] == []
-
-
 def contrast(first, second):
     """Of two colours, as WCAG 2 has it."""
 
@@ -560,15 +506,6 @@ def test_colours_have_contrast(theme):
             assert contrast(colours[text], colours[behind]) > 4.3, (text, behind)
     for line in [*colours["series"], *colours["lines"]]:
         assert contrast(line, colours["background"]) > 3
-
-
-def test_the_payload_is_json_that_ends_no_script(page_of):
-    text = page_of(60, hostile=True).read_text(encoding="utf-8")
-    (payload,) = re.findall(r'<script type="application/json" id="payload">(.*?)</script>', text)
-    sweep = json.loads(payload)["sweeps"][0]
-    assert "</script><script>window.hacked=2</script>" in [c["name"] for c in sweep["columns"]]
-    assert text.count("<script") == 3 + text.count("<script src=x")
-    assert "window.hacked=1</script>" not in text
 
 
 def with_importance(source, **changes):
@@ -622,5 +559,4 @@ def test_predictions_are_shown_where_they_are_kept(visit, page_of, source_of):
     assert "--accent" in wrong
     data = seen.page.evaluate("document.querySelector('#predictions .plot').data[1]")
     assert (data["x"], data["y"]) == ([1, 3], [2, 2.5])
-    assert [each for each in seen.page.evaluate(CONTRASTS) if each[0] < 4.5] == []
     seen.assert_quiet()

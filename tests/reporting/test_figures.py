@@ -24,15 +24,12 @@ from hpsearch.reporting.drawing import (
 )
 from hpsearch.reporting.forest import axes_of
 from hpsearch.reporting.importance_figures import (
-    _beside_each_other,
-    _cut,
     effect_figure,
 )
 from hpsearch.reporting.pictures import _KINDS, as_figure
-from hpsearch.reporting.source import ReportSource, load_source, plot_axis
+from hpsearch.reporting.source import ReportSource, load_source
 from hpsearch.reporting.trial_figures import (
     curves_figure,
-    distribution_figure,
     overview_figure,
     progress_figure,
 )
@@ -147,16 +144,6 @@ def test_a_far_score_is_a_mark_at_the_edge(source_of):
     assert points["marker"]["symbol"].count("triangle-down") == 1
 
 
-def test_the_distribution_ends_at_the_best(source_of):
-    source = source_of(100)
-    (line,) = distribution_figure(source)["data"]
-    assert line["y"] == sorted(line["y"])
-    assert line["y"][-1] == 1
-    assert line["x"][-1] == pytest.approx(source.best["score"], rel=1e-5)
-    median = source.ranked["score"].median()
-    assert line["y"][np.searchsorted(line["x"], median)] == pytest.approx(0.5, abs=0.02)
-
-
 def test_effects_have_the_trials_behind_them(source_of):
     source = source_of(100)
     points, *means = effect_figure(source, "activation")["data"]
@@ -212,15 +199,6 @@ def test_neither_do_several_very_far_ones():
     assert robust_range([0.1 + n / 100 for n in range(30)] + [0.9] * 10) is None
 
 
-def test_labels_of_categories_do_not_overlap():
-    names = ["batch_norm", "dense", "dropout"]
-    assert _beside_each_other(names, 32 / 3)
-    assert not _beside_each_other([*names, "group_norm"], 32 / 4)
-    # Arguments go first, unless they tell two apart.
-    assert _cut(["adam", "sgd(momentum=0.9)"], 8) == ["adam", "sgd(…)"]
-    assert _cut(["sgd(momentum=0.5)", "sgd(momentum=0.9)"], 8) == ["sgd(….5)", "sgd(….9)"]
-
-
 def test_a_sweep_of_a_program_has_its_scales_and_settings(tmp_path):
     source = load_source(write_sweep(tmp_path, 30))
     (tmp_path / "sweep.yaml").write_text(
@@ -247,21 +225,6 @@ def test_long_names_keep_both_ends():
     names = [f"a_rather_long_name_of_a_hyperparameter_{n}" for n in (7, 10)]
     assert [inert(name, 12) for name in names] == ["a_rath…ter_7", "a_rath…er_10"]
     assert inert("<b>", 12) == "&lt;b&gt;"
-
-
-def test_a_number_beside_a_larger_one_has_its_decimals():
-    assert [number(value, beside=3_054.2) for value in (572.81, 12.3456)] == ["573", "12"]
-    assert number(0.0042, beside=0.9648) == "0.0042"
-
-
-def test_dimensions(source_of):
-    table = source_of(100).table
-    columns = ["units", "layer_type", "learning_rate", "dropout"]
-    found = {name: plot_axis(table[name]) for name in columns}
-    assert found["units"].marked == (32.0, 64.0, 128.0)
-    assert set(found["layer_type"].levels) == {"dense", "dropout", "batch_norm"}
-    assert found["learning_rate"].log
-    assert found["dropout"].gaps
 
 
 def test_words():
