@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -249,40 +248,28 @@ def selection_luck(scores: Floats) -> float | None:
 _SPREADS_DIFFER = 0.2
 
 
-@lru_cache(maxsize=256)
-def _tails(count: int, others: int) -> Floats:
-    """Return the probabilities that the r best of all configs are all among the `count` of a table.
+def _depth(means: Floats, others: int, scale: float) -> Callable[[float], float]:
+    """Return how far the expected best may lie below the best, by the one-sided level.
 
-    Returns:
-        `(count,)`, for r = 1, 2, ..., strictly falling.
+    Args:
+        means: One table's configs.
+        others: The number of the other table's.
+        scale: As for `mean_difference`.
     """
     from scipy import stats  # slow to import
 
-    ranks = np.arange(1, count + 1)
+    gaps = means.max() - np.sort(means)[::-1]
+    gaps[np.abs(gaps) <= _ROUNDING * scale] = 0.0
+    count, ranks = len(means), np.arange(1, len(means) + 1)
+    # The probabilities that the r best of all configs are all of this table, strictly falling.
     tails: Floats = stats.hypergeom.pmf(ranks, count + others, count, ranks)
-    tails.flags.writeable = False
-    return tails
 
-
-@dataclass(frozen=True)
-class _Side:
-    """One table's configs.
-
-    Attributes:
-        gaps: The distance of each config below the best, `(n,)`, rising from 0.
-        tails: The result of `_tails`, `(n,)`.
-    """
-
-    gaps: Floats
-    tails: Floats
-
-    def depth(self, level: float) -> float:
-        """Return how far the expected best may lie below the best, at a one-sided level."""
-        if level >= self.tails[0]:
+    def depth(level: float) -> float:
+        if level >= tails[0]:
             return 0.0
-        if level < self.tails[-1]:
-            return math.inf
-        return float(np.interp(level, self.tails[::-1], self.gaps[::-1]))
+        return float(np.interp(level, tails[::-1], gaps[::-1])) if level >= tails[-1] else math.inf
+
+    return depth
 
 
 def best_difference(
@@ -307,12 +294,12 @@ def best_difference(
     difference = zero_if_rounding(float(first.max() - second.max()), scale)
     if draws is None:
         return Estimate(difference)
-    sides = (_side(first, len(second), scale), _side(second, len(first), scale))
+    sides = (_depth(first, len(second), scale), _depth(second, len(first), scale))
     alike = _spread_alike(first, second)
 
     def reach(level: float) -> tuple[float, float]:
         """How far the interval of a two-sided level reaches below and above."""
-        depths = [side.depth(level / 2) for side in sides]
+        depths = [depth(level / 2) for depth in sides]
         below, above = depths if alike else [max(depths)] * 2
         half = _half(level, (draws,))
         return math.hypot(below, half), math.hypot(above, half)
@@ -326,12 +313,6 @@ def best_difference(
     return Estimate(
         difference, zero_if_rounding(low, scale), zero_if_rounding(high, scale), p_value
     )
-
-
-def _side(means: Floats, others: int, scale: float) -> _Side:
-    gaps = means.max() - np.sort(means)[::-1]
-    gaps[np.abs(gaps) <= _ROUNDING * scale] = 0.0
-    return _Side(gaps, _tails(len(means), others))
 
 
 def _spread_alike(first: Floats, second: Floats) -> bool:

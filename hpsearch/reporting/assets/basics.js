@@ -1,4 +1,4 @@
-// HTML elements, number formats, and state that survives a reload.
+// HTML elements and number formats.
 
 /** Create an element; children that are strings become text, never markup. */
 function el(tag, attributes, ...children) {
@@ -83,22 +83,3 @@ function breakable(text) {
 function inert(text) {
   return shortened(String(text), 60).replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
 }
-
-/** State that survives reloads of the page, unless the browser forbids storage. */
-const memory = {
-  get(key, otherwise) {
-    try {
-      const text = sessionStorage.getItem("hpsearch:" + key);
-      return text === null ? otherwise : JSON.parse(text);
-    } catch {
-      return otherwise;
-    }
-  },
-  set(key, value) {
-    try {
-      sessionStorage.setItem("hpsearch:" + key, JSON.stringify(value));
-    } catch {
-      // The state is lost at the next reload.
-    }
-  },
-};

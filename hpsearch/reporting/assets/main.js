@@ -32,8 +32,8 @@ function openSweep(index, focus) {
   opened = view;
   view.filters = new Filters(view.trials, view.changed);
   view.clickable = (node) => node.on("plotly_click", ({ points }) => {
-    const shown = (points[0].data.meta || {}).trials;
-    if (shown) view.table.choose(shown[points[0].pointIndex], false);
+    const { trials, trial = trials && trials[points[0].pointIndex] } = points[0].data.meta || {};
+    if (trial !== undefined) view.table.choose(trial, false);
   });
   const sections = [
     payload.sweeps.length > 1 && overviewSection(), answerSection(view), importanceSection(view), effectsSection(view),
@@ -63,13 +63,12 @@ function markCurve(view, trial) {
 
 function startTheme() {
   const dark = window.matchMedia("(prefers-color-scheme: dark)");
-  const chosen = () => memory.get("theme", null);
-  setTheme(chosen() || (dark.matches ? "dark" : "light"));
-  dark.addEventListener("change", () => chosen() || setTheme(dark.matches ? "dark" : "light"));
+  const follow = () => setTheme(dark.matches ? "dark" : "light");
+  follow();
+  dark.addEventListener("change", follow);
   document.getElementById("theme").addEventListener("click", () => {
-    const next = theme === "dark" ? "light" : "dark";
-    memory.set("theme", next);
-    setTheme(next);
+    dark.removeEventListener("change", follow);
+    setTheme(theme === "dark" ? "light" : "dark");
   });
 }
 

@@ -52,31 +52,12 @@ function curvesSection(view) {
   const node = plot("Learning curves, one line for each trial, coloured by rank.");
   const draw = (metric) => {
     view.metric = metric;
-    show(node, curves[metric], { trials: view.trials, name: `curves-${metric}`, wire: (at) => highlight(at, view) });
+    show(node, curves[metric], { trials: view.trials, name: `curves-${metric}`, wire: view.clickable });
   };
   const [metric] = chooser("Metric", names.map((name) => [name, name]), draw);
   view.curves = node;
   draw(names[0]);
   return card("curves", "Learning curves", [view.sweep.notes.curves, hint("Point at a line to see its config.")], metric, node);
-}
-
-/** Emphasize the line under the pointer, and choose its trial on a click. */
-function highlight(node, view) {
-  const widths = (index, width) => Plotly.restyle(node, { "line.width": width, opacity: 1 }, [index]);
-  let last = null;
-  const rest = () => {
-    if (last === null) return;
-    const { line, opacity } = drawn.get(node).spec.data[last] || {};
-    if (line) Plotly.restyle(node, { "line.width": line.width, opacity }, [last]);
-    last = null;
-  };
-  node.on("plotly_hover", ({ points }) => {
-    rest();
-    last = points[0].curveNumber;
-    widths(last, 4);
-  });
-  node.on("plotly_unhover", rest);
-  node.on("plotly_click", ({ points }) => view.table.choose(points[0].data.meta.trial, false));
 }
 
 function effectsSection(view) {

@@ -15,10 +15,9 @@ class TrialTable {
     this.body = el("tbody");
     this.back = el("button", { type: "button", onclick: () => this.turn(-1) }, "Previous");
     this.forth = el("button", { type: "button", onclick: () => this.turn(1) }, "Next");
-    const hidden = memory.get(`columns:${view.sweep.name}`, null);
     // Where no trial has a score, how each ended is all there is.
     const detail = (column) => (view.sweep.scored ? column.detail : column.name === "score" || (column.detail && column.name !== "status"));
-    this.shown = new Set(this.trials.columns.filter((column) => (hidden ? !hidden.includes(column.name) : !detail(column))));
+    this.shown = new Set(this.trials.columns.filter((column) => !detail(column)));
     const region = el("div", { className: "scroll", tabindex: "0", role: "region", "aria-label": "Table of trials" },
       el("table", { id: "trials" }, el("thead", {}, this.head), this.body));
     this.node = el("div", {}, region, el("div", { className: "controls pages" }, this.back, this.forth, this.status));
@@ -54,7 +53,6 @@ class TrialTable {
       const box = el("input", { type: "checkbox", onchange: () => {
         if (box.checked) this.shown.add(column);
         else this.shown.delete(column);
-        memory.set(`columns:${this.view.sweep.name}`, this.trials.columns.filter((each) => !this.shown.has(each)).map((each) => each.name));
         this.drawHead();
         this.update();
       } });
