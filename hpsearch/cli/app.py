@@ -17,65 +17,35 @@ from hpsearch.errors import HpsearchError, InputError
 from hpsearch.machine import set_default, shortage, version_of, working_directory_lost
 from hpsearch.progress.display import silence, tell
 
-#: Command -> its function in this room, and its help. Its module is imported only when the command
-#: is used, so that `--help` answers at once and `run` starts its workers before it imports NumPy.
-_COMMANDS = {
-    "run": ("sweeps.run", "Run a sweep; run it again to train only what has no row yet."),
-    "plan": ("plan.plan", "Print what a run would train, and about how long it would take."),
-    "show": (
-        "show.show",
-        "Print the best trials, and the mean score of each hyperparameter's values.",
-    ),
-    "compare": (
-        "tables.compare",
-        "Say which of several results is better, by how much, how sure, and why.",
-    ),
-    "merge": (
-        "tables.merge",
-        "Join the results of one sweep from several directories in a new one.",
-    ),
-    "report": (
-        "tables.report",
-        "Write one page of figures about one or several sweeps; it opens offline.",
-    ),
-    "export": (
-        "models.export",
-        "Write a trial's model as a Keras file that takes raw rows; the best trial's by default.",
-    ),
-    "predict": (
-        "models.predict",
-        "Predict the rows of a CSV file by a trial's model; by the best trial's by default.",
-    ),
-    "evaluate": (
-        "models.evaluate",
-        "Evaluate a trial on a split, with 95% intervals; each evaluation is recorded.",
-    ),
-    "refit": (
-        "models.refit",
-        "Train the best trials again with fresh seeds: their means, intervals and final model.",
-    ),
-    "reproduce": (
-        "models.reproduce",
-        "Train a trial again from its row; exit code 1 if its score differs.\n\n"
-        "Of a program's trial, print the command line; with --sweep, run it.",
-    ),
-    "doctor": (
-        "show.doctor",
-        "Check that store, tables, curves, data and model are sound and agree; exit code 3 if not.",
-    ),
-    "log": (
-        "tables.log",
-        "Log every execution to TensorBoard or MLflow, replacing an earlier log.",
-    ),
-    "init": (
-        "sweeps.init",
-        "Write a commented sweep file to start from, and the schema for editors.",
-    ),
-    "schema": (
-        "sweeps.schema",
-        "Print the JSON Schema of a sweep file, of models or of a program.",
-    ),
-    "list": ("show.list_names", "List the names that a sweep file may use."),
+#: The module of each command, in which its function has its name. It is imported only when the
+#: command is used, so that `--help` answers at once and `run` starts its workers before it imports
+#: NumPy.
+_MODULES = {
+    **dict.fromkeys(["run", "init", "schema"], "sweeps"),
+    "plan": "plan",
+    **dict.fromkeys(["show", "doctor", "list"], "show"),
+    **dict.fromkeys(["compare", "merge", "report", "log"], "tables"),
+    **dict.fromkeys(["export", "predict", "evaluate", "refit", "reproduce"], "models"),
+}
+#: The commands in their order, and their helps.
+_HELPS = {
+    "run": "Run a sweep; run it again to train only what has no row yet.",
+    "plan": "Print what a run would train, and about how long it would take.",
+    "show": "Print the best trials, and the mean score of each hyperparameter's values.",
+    "compare": "Say which of several results is better, by how much, how sure, and why.",
+    "merge": "Join the results of one sweep from several directories in a new one.",
+    "report": "Write one page of figures about one or several sweeps; it opens offline.",
+    "export": "Write a trial's model, by default the best one's, as a Keras file for raw rows.",
+    "predict": "Predict the rows of a CSV file by a trial's model; by the best trial's by default.",
+    "evaluate": "Evaluate a trial on a split, with 95% intervals; each evaluation is recorded.",
+    "refit": "Train the best trials again with fresh seeds: means, intervals and a final model.",
+    "reproduce": "Train a trial again from its row; exit code 1 if its score differs.\n\n"
+    "Of a program's trial, print the command line; with --sweep, run it.",
+    "doctor": "Check that store, tables, data and model are sound and agree; exit code 3 if not.",
+    "log": "Log every execution to TensorBoard or MLflow, replacing an earlier log.",
+    "init": "Write a commented sweep file to start from, and the schema for editors.",
+    "schema": "Print the JSON Schema of a sweep file, of models or of a program.",
+    "list": "List the names that a sweep file may use.",
 }
 
 _OPTIONS: dict[str, Any] = {"add_completion": False, "rich_markup_mode": None}
@@ -86,11 +56,10 @@ class _Commands(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         name, _, others = super().resolve_command(ctx, args)
-        place, text = _COMMANDS[str(name)]
-        module, _, function = place.partition(".")
-        loaded = getattr(import_module(f"hpsearch.cli.{module}"), function)
+        module = import_module(f"hpsearch.cli.{_MODULES[str(name)]}")
         command = typer.Typer(**_OPTIONS)
-        command.command(name, help=text)(loaded)
+        function = getattr(module, "list_names" if name == "list" else str(name))
+        command.command(name, help=_HELPS[str(name)])(function)
         return name, typer.main.get_command(command), others
 
 
@@ -104,7 +73,7 @@ app = typer.Typer(
     **_OPTIONS,
 )
 
-for _name, (_, _text) in _COMMANDS.items():
+for _name, _text in _HELPS.items():
     app.command(_name, help=_text)(lambda: None)
 
 SweepArgument = Annotated[Path, typer.Argument(metavar="SWEEP", help="The sweep file (YAML).")]

@@ -62,8 +62,9 @@ def answer_of(source: ReportSource) -> dict[str, Any]:
         "headline": _headline(source, values),
         "remark": _remark(source),
         "values": [
-            [name, value_text(best[_column(columns, name)]), value]
-            for name, value in values.items()
+            [name, value_text(best[column]), values[name]]
+            for column in columns
+            if (name := hyperparameter_of(column)) in values
         ],
         "shares": [
             _share(source, share)
@@ -72,10 +73,6 @@ def answer_of(source: ReportSource) -> dict[str, Any]:
         ],
         "advice": list(_advice(source))[:_MOST_ADVICE],
     }
-
-
-def _column(columns: list[str], name: str) -> str:
-    return next(column for column in columns if hyperparameter_of(column) == name)
 
 
 def _headline(source: ReportSource, values: Mapping[str, Any]) -> str:

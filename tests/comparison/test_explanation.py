@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
-from made_tables import LOSS, Made, Row, seeded, write
+from made_tables import LOSS, Row, seeded, write_two
 
 from hpsearch.comparison.findings import dependences, moves
 from hpsearch.comparison.pairing import pair_configs
@@ -21,8 +21,7 @@ def grid(score, grid_=GRID):
 
 
 def scores(tmp_path, first, second, metric="val_accuracy:maximize:last"):
-    paths = [write(tmp_path / name, Made(r, metric)) for name, r in (("a", first), ("b", second))]
-    tables = read_tables(paths)
+    tables = read_tables(write_two(tmp_path, first, second, metric))
     return paired_scores(*tables, pair_configs(*tables))
 
 

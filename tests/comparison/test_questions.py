@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from made_tables import LOSS, Made, Row, seeded, units, write
+from made_tables import LOSS, Made, Row, seeded, units, write, write_two
 
 from hpsearch.comparison.comparing import compare_tables
 from hpsearch.comparison.pairing import pair_configs
@@ -32,14 +32,7 @@ def pairs(first, second):
 def two(tmp_path):
     """Two tables of some rows."""
 
-    def make(first, second, metric="val_accuracy:maximize:last"):
-        paths = [
-            write(tmp_path / name, Made(rows, metric))
-            for name, rows in (("a", first), ("b", second))
-        ]
-        return read_tables(paths)
-
-    return make
+    return lambda *rows: read_tables(write_two(tmp_path, *rows))
 
 
 def test_shared_configs_are_paired_and_the_rest_left_out(two):
@@ -84,10 +77,8 @@ def test_bests_of_configs_that_were_drawn_get_an_interval(tmp_path, method):
 
 
 def test_one_seed_says_nothing_of_others(tmp_path):
-    paths = [
-        write(tmp_path / name, Made(units([gain + i / 1000 for i in range(20)])))
-        for name, gain in (("a", 0.9), ("b", 0.5))
-    ]
+    rows = (units([gain + i / 1000 for i in range(20)]) for gain in (0.9, 0.5))
+    paths = write_two(tmp_path, *rows)
     text = "data: {dataset: digits}\nparameters: {units: [1, 2]}\n"
     (paths[0] / "sweep.yaml").write_text(text)
     found = compare_tables(paths)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from made_tables import LOSS, Made, Row, seeded, units, write
+from made_tables import LOSS, Made, Row, seeded, units, write, write_two
 
 from hpsearch.comparison.comparing import compare_tables
 from hpsearch.comparison.estimates import Estimate
@@ -104,8 +104,7 @@ def test_three_tables_one_better_than_both(tmp_path):
 def test_more_seeds_do_not_make_more_pairs(tmp_path):
     rows = [Row({"units": 1 + c}, 0.5 + s / 100, s) for c in range(3) for s in range(5)]
     better = [Row(row.values, row.score + 0.1 + row.seed / 1000, row.seed) for row in rows]
-    paths = [write(tmp_path / n, Made(r)) for n, r in (("a", rows), ("b", better))]
-    compared = compare_tables(paths)
+    compared = compare_tables(write_two(tmp_path, rows, better))
     assert compared.n_pairs == 3
     assert compared.winner is None
 

@@ -7,7 +7,7 @@ import json
 import re
 
 import pytest
-from made_tables import Made, Row, write
+from made_tables import Row, write_two
 from rich.console import Console
 
 from hpsearch.cli.tables import print_comparison
@@ -44,9 +44,7 @@ def test_a_terminal_shows_names_as_they_are(hostile_comparison):
 def test_cells_with_line_ends_stay_in_their_row(tmp_path):
     rows = [Row({"activation": f"a\nb\x1b[31m{i}", "units": i}, 0.5 + i / 10) for i in range(1, 7)]
     better = [Row(row.values, row.score + 0.1 + row.score / 90) for row in rows]
-    compared = compare_tables(
-        [write(tmp_path / n, Made(r)) for n, r in (("a", rows), ("b", better))]
-    )
+    compared = compare_tables(write_two(tmp_path, rows, better))
     text = as_markdown(compared)
     assert "\x1b" not in text + str(section_of(compared))
     file = io.StringIO()

@@ -55,13 +55,19 @@ def summary(trials=4, epochs=20, saved=3, seeds=1):
     return Summary(of_trials, trials * seeds, epochs + saved, epochs, (10, 20))
 
 
+def started(kind, planned=None, **options):
+    """A started display, and its screen."""
+    screen = console(terminal=kind is Bar)
+    display = kind(screen, **options)
+    display(Began("digits", "experiments/digits", RECIPE, 2))
+    if planned:
+        display(Planned(planned, ()))
+    return display, screen
+
+
 @pytest.fixture(params=[Bar, Lines])
 def shown(request):
-    """A started display, and its screen."""
-    screen = console(terminal=request.param is Bar)
-    display = request.param(screen)
-    display(Began("digits", "experiments/digits", RECIPE, 2))
-    return display, screen
+    return started(request.param)
 
 
 def test_the_console_decides():
@@ -107,10 +113,7 @@ def test_a_diverged_trial_is_never_the_best_so_far(shown):
 
 def test_lines_are_few_but_tell_bests_failures_and_the_last():
     now = 100.0
-    screen = console(terminal=False)
-    lines = Lines(screen, clock=lambda: now)
-    lines(Began("s", "d", RECIPE, 1))
-    lines(Planned(summary(103, 500), ()))
+    lines, screen = started(Lines, summary(103, 500), clock=lambda: now)
     before = text_of(screen).count("\n")
     lines(Stored(execution(1), result(1, 0.9), (1, 0.9)))
     for number in range(2, 102):
@@ -125,10 +128,7 @@ def test_lines_are_few_but_tell_bests_failures_and_the_last():
 
 def test_a_trial_is_done_with_the_last_of_its_executions():
     now = 100.0
-    screen = console(terminal=False)
-    lines = Lines(screen, clock=lambda: now)
-    lines(Began("s", "d", RECIPE, 1))
-    lines(Planned(summary(2, 20, 0, seeds=2), ()))
+    lines, screen = started(Lines, summary(2, 20, 0, seeds=2), clock=lambda: now)
     assert "2 trials, 4 executions, to train in 4 trainings of 20 epochs" in text_of(screen)
     said = []
     for number, (trial, seed) in enumerate([(1, 0), (2, 0), (1, 1), (2, 1)], start=1):
@@ -141,11 +141,8 @@ def test_a_trial_is_done_with_the_last_of_its_executions():
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", [Bar, Lines])
-def test_a_best_of_an_earlier_run_is_known_from_the_start(kind):
-    screen = console(terminal=kind is Bar)
-    display = kind(screen)
-    display(Began("s", "d", RECIPE, 1))
+def test_a_best_of_an_earlier_run_is_known_from_the_start(shown):
+    display, screen = shown
     display(Planned(summary(1), range(2, 8), (7, 0.875)))
     display(Stored(execution(1), result(1, 0.5)))
     display(Ended())
@@ -161,13 +158,6 @@ def test_lines_do_not_break_at_an_edge_and_hold_no_codes():
     assert "\x1b" not in screen.file.getvalue()
 
 
-def bar(screen):
-    display = Bar(screen)
-    display(Began("s", "d", RECIPE, 2))
-    display(Planned(summary(), ()))
-    return display
-
-
 def drawn(display, screen):
     """Return the lines of the bar as it is drawn now."""
     start = len(screen.file.getvalue())
@@ -177,8 +167,7 @@ def drawn(display, screen):
 
 
 def test_the_bar_shows_each_workers_trial_and_epoch():
-    screen = console(terminal=True)
-    display = bar(screen)
+    display, screen = started(Bar, summary())
     display(Started(1, training(3, 20)))
     display(Started(2, training(4, 10)))
     display(EpochFinished(2, training(4, 10), 7, {"val_accuracy": 0.5}))
@@ -197,8 +186,7 @@ def test_the_bar_shows_each_workers_trial_and_epoch():
 
 
 def test_the_bar_leaves_the_sweeps_line_and_frees_the_cursor():
-    screen = console(terminal=True)
-    display = bar(screen)
+    display, screen = started(Bar, summary())
     display(Stored(execution(1), result(1, 0.5)))
     display(Ended())
     last = [line for line in text_of(screen).splitlines() if line.strip()][-1]

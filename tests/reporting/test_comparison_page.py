@@ -7,7 +7,7 @@ import json
 import re
 
 import pytest
-from made_tables import HOSTILE, Made, units, write
+from made_tables import HOSTILE, units, write_two
 
 from hpsearch.comparison.comparing import compare_tables
 from hpsearch.comparison.estimates import Estimate
@@ -88,15 +88,13 @@ def test_an_unbounded_end_is_that_of_the_axis():
 
 
 def test_equal_configs_are_better_in_neither(tmp_path):
-    scores = {"a": [0.5, 0.6, 0.7, 0.8, 0.9], "b": [0.5, 0.5, 0.6, 0.7, 0.95]}
-    paths = [write(tmp_path / name, Made(units(each))) for name, each in scores.items()]
-    text = section_of(compare_tables(paths)).html
+    scores = [0.5, 0.6, 0.7, 0.8, 0.9], [0.5, 0.5, 0.6, 0.7, 0.95]
+    text = section_of(compare_tables(write_two(tmp_path, *map(units, scores)))).html
     assert "Configs in both: 3 of 5 are better in a, 1 in b" in text
 
 
 def test_a_figure_without_data_is_left_out(tmp_path):
-    paths = [write(tmp_path / "a", Made(units([0.5]))), write(tmp_path / "b", Made([]))]
-    section = section_of(compare_tables(paths))
+    section = section_of(compare_tables(write_two(tmp_path, units([0.5]), [])))
     assert len(section.figures) == section.html.count('class="plot"') == 1
     assert "<h1>a and b: no winner, a table has no score</h1>" in section.html
     assert "nan" not in section.html.lower()

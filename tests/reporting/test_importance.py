@@ -87,25 +87,6 @@ def test_known_shares_are_found(name, noise):
     assert ours == order
 
 
-@pytest.mark.slow
-def test_more_trials_give_narrower_intervals_that_hold_the_truth():
-    names = [f"x{i}" for i in range(4)]
-    widths, held = {}, []
-    for count in (60, 600):
-        widths[count] = 0.0
-        for seed in range(3):
-            x = np.random.default_rng(seed).random((count, 4))
-            found = importance_of(
-                table_of(dict(zip(names, x.T, strict=True)), linear(x)), unit_space(names)
-            )
-            for index, truth in KNOWN["linear"][2].items():
-                share = shares_of(found)[(names[index[0]],)]
-                widths[count] += share.high - share.low
-                held.append(share.low - 0.01 <= truth <= share.high + 0.01)
-    assert widths[600] < widths[60] / 2
-    assert np.mean(held) >= 0.8
-
-
 def exact_shares(levels, function):
     """By brute force over the whole space: shares of one and of two."""
     names = list(levels)
@@ -158,29 +139,6 @@ def test_a_conditional_hyperparameter_has_its_share_of_the_whole_space():
     assert shares["layer_type",].share == pytest.approx(truth["layer_type",], abs=0.06)
 
 
-@pytest.mark.slow
-def test_optunas_evaluator_agrees_on_the_same_trials():
-    import optuna
-
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    names = [f"x{i}" for i in range(4)]
-    x = np.random.default_rng(1).random((250, 4))
-    y = sobol_g(x)
-    study = optuna.create_study()
-    for row, score in zip(x, y, strict=True):
-        space = {n: optuna.distributions.FloatDistribution(0, 1) for n in names}
-        params = dict(zip(names, map(float, row), strict=True))
-        study.add_trial(
-            optuna.trial.create_trial(params=params, distributions=space, value=float(score))
-        )
-    theirs = optuna.importance.FanovaImportanceEvaluator(seed=0).evaluate(study)
-    found = importance_of(table_of(dict(zip(names, x.T, strict=True)), y), unit_space(names))
-    ours = {name: shares_of(found)[name,].share for name in names}
-    assert sorted(ours, key=ours.get)[-2:] == sorted(theirs, key=theirs.get)[-2:]
-    for name in names:
-        assert abs(ours[name] - theirs[name]) < 0.12, (ours, theirs)
-
-
 def mixed_table(count=80):
     rng = np.random.default_rng(0)
     columns = {
@@ -213,18 +171,6 @@ def test_a_forests_means_are_exact():
     for i, j in itertools.combinations(range(4), 2):
         others = tuple(k for k in range(4) if k not in (i, j))
         np.testing.assert_allclose(leaves.joints(i, j).mean(axis=0), cube.mean(axis=others))
-
-
-def test_a_large_space_is_sampled_evenly():
-    names = [f"x{i}" for i in range(5)]
-    x = np.random.default_rng(0).random((200, 5))
-    axes = axes_of(table_of(dict(zip(names, x.T, strict=True)), x[:, 0]), unit_space(names))
-    points, weights = sample(axes)
-    assert points.shape == (2048, 5)
-    assert weights.sum() == pytest.approx(1)
-    for column in points.T:
-        counts = np.bincount(column, minlength=24)
-        assert abs(counts / 2048 - 1 / 24).max() < 0.004
 
 
 def test_ranges_come_from_the_sweep_and_widen_for_old_rows():

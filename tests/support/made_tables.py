@@ -60,6 +60,14 @@ def write(directory: Path, made: Made) -> Path:
     return directory
 
 
+def write_two(
+    home: Path, first: Iterable[Row], second: Iterable[Row], metric: str = ACCURACY, **made: Any
+) -> list[Path]:
+    """Write two tables of these rows, `a` and `b`, to a directory."""
+    tables = (("a", first), ("b", second))
+    return [write(home / name, Made(rows, metric, **made)) for name, rows in tables]
+
+
 def _records(rows: Sequence[Row], where: Provenance, method: str) -> list[Record]:
     """Rows of one config are executions of one trial."""
     configs = [MLPConfig(row.values).id for row in rows]
