@@ -11,7 +11,6 @@ from collections.abc import Callable
 from types import FrameType
 from typing import NoReturn
 
-
 _NUMBERS = (signal.SIGINT, signal.SIGTERM)
 
 
