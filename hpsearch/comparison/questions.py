@@ -169,7 +169,7 @@ def paired_scores(first: Table, second: Table, pairing: Pairing) -> PairedScores
         one,
         two,
         same,
-        _clusters(first, second, pairs),
+        training_units((first.executions, second.executions), (pairs.index, plain_index(pairs))),
         max(first.overlap, second.overlap),
         len(pairing.configs) - len(pairs),
         first.independent and second.independent,
@@ -223,12 +223,6 @@ def _by_frequent_draws(scores: Floats) -> Floats:
     scored = ~np.isnan(scores).all(axis=1)
     means[scored, 0] = np.nanmean(scores[scored], axis=1)
     return means
-
-
-def _clusters(first: Table, second: Table, pairs: pd.Series[str]) -> npt.NDArray[np.intp]:
-    """Number the pairs so that pairs whose configs shared a training in either table are equal."""
-    executions = (first.executions, second.executions)
-    return training_units(executions, (pairs.index, plain_index(pairs)))
 
 
 def _same_streams(first: Table, second: Table) -> bool:

@@ -222,7 +222,8 @@ def _advice(source: ReportSource) -> Iterator[str]:
         )
     best = source.best
     assert best is not None
-    if best["executions"] == 1 and len(source.ranked) > 2 and source.repeatable:
+    # Without a sweep, there are no seeds to set.
+    if best["executions"] == 1 and len(source.ranked) > 2 and source.sweep is not None:
         yield "Set `seeds: 3` to measure how much scores vary between seeds."
 
 

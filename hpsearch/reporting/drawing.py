@@ -230,13 +230,10 @@ def number_axis(title: str, values: npt.ArrayLike = ()) -> dict[str, Any]:
     if limits is not None:
         axis["range"] = limits
     shown = np.asarray(values if limits is None else limits, dtype=np.float64)
-    return axis | ({"exponentformat": exponent_format(shown)} if shown.size else {})
-
-
-def exponent_format(values: npt.NDArray[np.float64]) -> str:
-    """Plotly's format for the ticks of these values: `e` with an exponent, `none` without."""
-    largest = np.abs(values[np.isfinite(values)]).max(initial=0.0)
-    return "e" if largest < _SMALL or largest >= _LARGE else "none"
+    if shown.size:
+        largest = np.abs(shown[np.isfinite(shown)]).max(initial=0.0)
+        axis["exponentformat"] = "e" if largest < _SMALL or largest >= _LARGE else "none"
+    return axis
 
 
 def robust_range(values: npt.ArrayLike) -> list[float] | None:

@@ -264,11 +264,6 @@ class ReportSource:
         folds = rows["fold"]
         return bool((folds.isna() if model.fold is None else folds == model.fold).any())
 
-    @property
-    def repeatable(self) -> bool:
-        """True if another seed may give another score."""
-        return self.sweep is not None
-
     @cached_property
     def mean_curves(self) -> pd.DataFrame:
         """The learning curve of each trial: the mean of its executions' curves."""

@@ -22,7 +22,6 @@ from hpsearch.space.space import Kind
 from hpsearch.spec.yaml import read_yaml
 from hpsearch.store.derived import best_execution
 from hpsearch.store.directory import ResultsDirectory
-from hpsearch.store.facts import Facts
 from hpsearch.store.provenance import program_recipe
 from hpsearch.store.store import Store
 from hpsearch.training.subjects import Job
@@ -77,14 +76,11 @@ class StoredProgram:
 
 def holds_program(directory: Path) -> bool:
     """Check if the results of a directory are those of a program."""
-    return _facts(ResultsDirectory(directory)).kind is Kind.PROGRAM
-
-
-def _facts(where: ResultsDirectory) -> Facts:
+    where = ResultsDirectory(directory)
     if not where.store.exists():
-        return Facts({})
+        return False
     with Store(where.store, read_only=True) as store:
-        return store.facts()
+        return store.facts().kind is Kind.PROGRAM
 
 
 def open_program(directory: Path) -> StoredProgram:

@@ -207,7 +207,6 @@ def test_a_sweep_of_a_program_has_its_scales_and_settings(tmp_path):
     )
     known = load_source(tmp_path)
     assert [each.axes["learning_rate"].log for each in (source, known)] == [True, False]
-    assert [each.repeatable for each in (source, known)] == [False, True]
     assert ["method", "random"] in facts(known)
 
 
