@@ -90,12 +90,6 @@ def test_the_best_config_has_the_most_seeds(tmp_path):
     assert table.values(table.best)["units"] == 2
 
 
-def test_minimised_scores_are_best_where_small(tmp_path):
-    table, _ = read_tables([write(tmp_path / "a", Made(units([0.9, 0.2, 0.5]), LOSS))] * 2)
-    assert table.sign == -1
-    assert table.values(table.best)["units"] == 2
-
-
 def test_another_program_s_table(wandb):
     columns = Columns("val_acc", ("lr", "units"), "maximize")
     table, _ = read_tables([wandb, wandb], columns)

@@ -12,7 +12,6 @@ from hpsearch.comparison.estimates import Estimate
 from hpsearch.comparison.findings import deciding, overall_winner, verdicts
 from hpsearch.comparison.questions import Answer, Question
 from hpsearch.comparison.writing import as_markdown
-from hpsearch.errors import RefusedError
 
 CLEAR = Estimate(0.2, 0.1, 0.3, 0.001)
 
@@ -124,16 +123,3 @@ def test_the_best_config_may_be_in_the_table_whose_configs_are_worse(tmp_path, m
     nine = Made(seeded(units(theirs[:9]), 0, 0.1), metric)
     level = compare_tables([paths[0], write(tmp_path / "c", nine)])
     assert "yet the best" not in as_markdown(level)
-
-
-def test_a_table_that_is_worse_than_the_first(tmp_path):
-    def table(name, gain, *effects):
-        scores = [gain + i / 100 for i in range(6)]
-        return write(tmp_path / name, Made(seeded(units(scores), *effects)))
-
-    good, bad = table("good", 0.8, 0.0, 0.01), table("bad", 0.5, 0.0, 0.01)
-    assert compare_tables([good, bad]).worse_than_first()
-    assert not compare_tables([bad, good]).worse_than_first()
-    assert not compare_tables([good, good]).worse_than_first()
-    with pytest.raises(RefusedError, match="nothing tells whether it is worse than good: one seed"):
-        compare_tables([good, table("short", 0.5, 0.0)]).worse_than_first()

@@ -154,22 +154,6 @@ def test_plan_counts_trials_and_their_executions(tmp_path):
     assert planned["time"] == "nothing to train"
 
 
-def test_one_of_anything_is_said_in_the_singular(tmp_path):
-    (tmp_path / "sweep.yaml").write_text(
-        "data: {dataset: wine, validation: 0.2}\nparameters: {units: 3, epochs: 1}\n"
-    )
-    planned = hpsearch("plan", "sweep.yaml", "--workers", 1, cwd=tmp_path).stdout
-    run = ("run", "sweep.yaml", "--out", "out", "--workers", 1)
-    first, second = (hpsearch(*run, cwd=tmp_path) for _ in range(2))
-    doctor = hpsearch("doctor", "out", cwd=tmp_path).stdout
-    assert "sweep sweep: 1 worker, results in out" in first.stderr
-    assert "1 trial to train in 1 training of 1 epoch (0 saved)" in first.stderr
-    assert "1 trial has results already" in second.stderr
-    assert "1 trial, 1 result, each as it was written" in doctor
-    for said in (planned, first.stdout, first.stderr, second.stdout, second.stderr, doctor):
-        assert not re.search(r"\b1 (trial|training|epoch|worker|row|execution|result)s\b", said)
-
-
 def test_show_prints_the_best_and_the_means(finished):
     by_directory = hpsearch("show", "two", "--top", 3, cwd=finished).stdout
     assert by_directory == hpsearch("show", "two/results.csv", "--top", 3, cwd=finished).stdout

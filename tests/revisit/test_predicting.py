@@ -65,14 +65,6 @@ def test_columns_are_found_by_name(results: hpsearch.Results, frame: pd.DataFram
     assert results.predict(frame.head(0)).tolist() == []
 
 
-def test_texts_that_are_new_are_predicted_too(
-    results: hpsearch.Results, frame: pd.DataFrame
-) -> None:
-    many = pd.DataFrame({"a": range(2000), "b": 1.5, "t": [f"text {n}" for n in range(2000)]})
-    assert len(results.predict(many)) == 2000
-    assert np.isfinite(results.predict_proba(many)).all()
-
-
 def test_rows_that_do_not_fit_are_explained(results: hpsearch.Results, frame: pd.DataFrame) -> None:
     with pytest.raises(InputError, match=r"rows have no column 'b', which the model takes"):
         results.predict(frame.rename(columns={"b": "bb"}))
