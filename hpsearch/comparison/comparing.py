@@ -29,8 +29,7 @@ from hpsearch.comparison.questions import (
     whole_scores,
 )
 from hpsearch.comparison.table import Columns, Table, read_tables
-from hpsearch.errors import HpsearchError, RefusedError
-from hpsearch.spec.sweep import load_sweep
+from hpsearch.errors import RefusedError
 
 #: Function that trains each table's best config with seeds that no table has: label -> draw ->
 #: score.
@@ -227,14 +226,10 @@ def _sweep_differences(tables: Sequence[Table], parts: Sequence[str]) -> list[Di
     """Return the differences between the tables' sweep files; empty if one is not readable."""
     sweeps: dict[str, dict[str, str]] = {}
     for table in tables:
-        if table.directory is None:
+        # The sweep file only helps to explain a difference; a comparison works without it.
+        if table.sweep is None:
             return []
-        try:
-            raw = load_sweep(table.directory / "sweep.yaml").raw()
-        except HpsearchError:
-            # The sweep file only helps to explain a difference; a comparison works without it.
-            return []
-        sweeps[table.label] = dict(_flat(raw, ""))
+        sweeps[table.label] = dict(_flat(table.sweep.raw(), ""))
     found = []
     for key in dict.fromkeys(key for sweep in sweeps.values() for key in sweep):
         if key.split(".")[0] in parts or ("seed" in parts and key == "data.scale"):
