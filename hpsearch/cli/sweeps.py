@@ -65,7 +65,7 @@ def run(
         if log:
             # Imported only now, because they import NumPy.
             from hpsearch.trackers.targets import make_tracker
-            from hpsearch.tuner.tracking import tracked
+            from hpsearch.trackers.tracking import tracked
 
             display = stack.enter_context(tracked(display, list(map(make_tracker, log))))
         outcome = run_sweep(loaded, settings, display)

@@ -30,7 +30,7 @@ from hpsearch.revisit.refitting import Settler
 from hpsearch.store.facts import Evaluation
 from hpsearch.store.store import evaluations_beside
 from hpsearch.trackers.targets import make_tracker
-from hpsearch.tuner.tracking import log_results
+from hpsearch.trackers.tracking import log_results
 from hpsearch.wording import counted, printable
 
 
