@@ -30,7 +30,7 @@ from hpsearch.programs.sweep import ProgramSweep
 from hpsearch.progress.display import make_listener
 from hpsearch.reporting.comparison_page import Comparison
 from hpsearch.results import Results, execute, results_at_prompt, results_with_interruption, run_in
-from hpsearch.revisit.refitting import Settler
+from hpsearch.revisit.settling import Settler
 from hpsearch.revisit.trust import trusted
 from hpsearch.search.asking import Exchange
 from hpsearch.search.strategy import Strategy

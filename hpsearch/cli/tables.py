@@ -26,7 +26,7 @@ from hpsearch.reporting.comparison_page import Comparison, section_of
 from hpsearch.reporting.page import Compared, write_page
 from hpsearch.reporting.source import load_source
 from hpsearch.revisit.merging import merge_directories
-from hpsearch.revisit.refitting import Settler
+from hpsearch.revisit.settling import Settler
 from hpsearch.store.facts import Evaluation
 from hpsearch.store.store import evaluations_beside
 from hpsearch.trackers.targets import make_tracker

@@ -7,7 +7,7 @@ from made_tables import Made, Row, write
 
 from hpsearch.comparison.table import read_tables
 from hpsearch.errors import InputError
-from hpsearch.revisit.refitting import Settler, _values
+from hpsearch.revisit.settling import Settler, _values
 
 
 @pytest.mark.parametrize(
