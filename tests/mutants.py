@@ -105,8 +105,8 @@ MUTANTS = (
     ),
     Mutant(
         "hpsearch/revisit/settling.py",
-        "(s for table in tables for s in table",
-        "(s for table in tables[:1] for s in table",
+        "(seed for table in tables for seed in table",
+        "(seed for table in tables[:1] for seed in table",
         "fresh seeds may be those that another table was chosen by",
     ),
     Mutant(
@@ -219,7 +219,7 @@ MUTANTS = (
         "show names the worst score of each value as its best",
     ),
     Mutant(
-        "hpsearch/cli/revisit.py",
+        "hpsearch/cli/models.py",
         "recorded = [each for each in evaluations_of(directory) if each.split == split]",
         "recorded = list(evaluations_of(directory))",
         "evaluate counts the evaluations on other splits, too",
