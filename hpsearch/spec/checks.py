@@ -433,7 +433,7 @@ def _model_advice(sweep: ModelFields) -> Iterator[str]:
 
 
 #: Most points to try to find one that satisfies the constraints.
-MOST_TRIES: Final = 10_000
+_MOST_TRIES: Final = 10_000
 #: Most evaluations of single constraints, to bound the time.
 _MOST_EVALUATIONS: Final = 40_000
 
@@ -450,7 +450,7 @@ def _search(space: Space, constraints: Mapping[int, Constraint]) -> Iterator[Fau
     """Try points until one satisfies all constraints, and yield faults if none does."""
     counts = [_count(parameter) for parameter in space.parameters]
     points = None if None in counts else math.prod(count or 1 for count in counts)
-    tries = min(MOST_TRIES, max(200, _MOST_EVALUATIONS // len(constraints)))
+    tries = min(_MOST_TRIES, max(200, _MOST_EVALUATIONS // len(constraints)))
     every = points is not None and points <= tries
     never = dict(constraints)
     wrong: dict[int, str] = {}

@@ -43,8 +43,10 @@ def dump_sweep(sweep: Sweep, found: Sequence[Parameter] = ()) -> str:
         return text
     text += f"# Further hyperparameters that {sweep.model} requests, as in `parameters`:\n"
     for parameter in others:
+        domain = parameter.model_domain
+        spec = ParameterSpec(domain if isinstance(domain, Range) else domain.values, parameter.when)
         # A comment has one line.
-        line = _dumped({parameter.name: _raw(parameter)}, flow=True, width=float("inf"))
+        line = _dumped({parameter.name: spec.raw()}, flow=True, width=float("inf"))
         text += f"#   {line.strip()[1:-1]}\n"
     return text
 
@@ -64,12 +66,6 @@ def _dumped(raw: Any, *, flow: bool | None, width: float) -> str:
         width=width,
     )
     return text
-
-
-def _raw(parameter: Parameter) -> Any:
-    domain = parameter.model_domain
-    values = domain if isinstance(domain, Range) else domain.values
-    return ParameterSpec(values, parameter.when).raw()
 
 
 def file_schema() -> dict[str, Any]:

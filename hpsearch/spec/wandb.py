@@ -55,7 +55,14 @@ def translate(
         The new data, warnings about ignored keys, and faults of the others.
     """
     others = [key for key in _OF_MODELS if program and key in data]
-    faults: list[Fault] = [((key,), _NOT_BOTH.format(key)) for key in others]
+    faults: list[Fault] = [
+        (
+            (key,),
+            f"a sweep trains models on data, or runs a program, not both: leave {key} out, or "
+            "program and command",
+        )
+        for key in others
+    ]
     raw, further = _translate_search(
         {key: item for key, item in data.items() if key not in (*IGNORED, *others)}
     )
@@ -65,12 +72,6 @@ def translate(
         if "metric" in raw:
             raw["metric"] = _metric(raw["metric"], warnings)
     return raw, warnings, faults + further
-
-
-_NOT_BOTH: Final = (
-    "a sweep trains models on data, or runs a program, not both: leave {} out, or program and "
-    "command"
-)
 
 
 def _clean_name(raw: dict[str, Any], warnings: list[str]) -> None:

@@ -85,15 +85,6 @@ def test_errors_are_in_our_words_here_too() -> None:
     assert [loc for loc, _ in caught.value.faults] == [("data", "dataset"), ("sed",)]
 
 
-@pytest.mark.parametrize(
-    ("name", "exhausts", "enumerates"),
-    [("grid", True, True), ("configs", True, False), ("random", False, False)],
-)
-def test_methods(name: str, *, exhausts: bool, enumerates: bool) -> None:
-    method = MethodSpec(name)
-    assert (method.exhausts, method.enumerates) == (exhausts, enumerates)
-
-
 def test_known_task() -> None:
     assert DataSpec(dataset="diabetes").known_task == "regression"
     assert DataSpec(npz="a.npz").known_task is None

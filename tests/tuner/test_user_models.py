@@ -118,7 +118,7 @@ def test_the_sweep_file_tells_what_the_model_asks_for(run, tmp_path):
     told = [line.removeprefix("#   ") for line in text.splitlines() if line.startswith("#   ")]
     assert told[:2] == [
         "kind: [mlp, cnn]",
-        "units: {min: 4, max: 12, step: 4, when: {kind: [mlp]}}",
+        "units: {min: 4, max: 12, step: 4, type: int, when: {kind: mlp}}",
     ]
     # `filters` is what the file says.
     assert [line.partition(":")[0] for line in told[2:]] == ["rate", "norm", "momentum"]
