@@ -225,9 +225,9 @@ MUTANTS = (
         "evaluate counts the evaluations on other splits, too",
     ),
     Mutant(
-        "hpsearch/sklearn/search.py",
-        '"task": task, "seed": raw["seed"]}',
-        '"task": task, "seed": 0}',
+        "hpsearch/sklearn/estimators.py",
+        '"task": self._kind, "seed": seed,',
+        '"task": self._kind, "seed": 0,',
         "the estimators' folds ignore random_state",
     ),
 )

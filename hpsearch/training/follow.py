@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 from hpsearch.errors import InputError
 from hpsearch.models.problem import Patience, Recipe
 from hpsearch.space.execution import ExecutionResult, ResumePoint, Snapshot, Status, Training
-from hpsearch.training.trainer import State, Trainer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+
+    from hpsearch.training.trainer import State, Trainer
 
 
 def follow(

@@ -5,13 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from hpsearch.data.specs import TrainingData
 from hpsearch.models.problem import Recipe
 from hpsearch.space.execution import ExecutionResult, ResumePoint, Training
 from hpsearch.training.follow import follow
-from hpsearch.training.trainer import Trainer
+
+if TYPE_CHECKING:
+    # It imports NumPy, which the driver loads only once its workers are on their way.
+    from hpsearch.training.trainer import Trainer
 
 #: Called with an epoch (from 1) and its metrics.
 OnEpoch = Callable[[int, Mapping[str, float]], None]

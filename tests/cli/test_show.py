@@ -90,7 +90,7 @@ def test_a_regression_has_errors_in_the_targets_unit(tmp_path, loss):
 
 @pytest.mark.parametrize("built", [True, False])
 def test_a_missing_engine_is_said_once(tmp_path, monkeypatch, built):
-    monkeypatch.setattr("hpsearch.tuner.steps.native_built", lambda: built)
+    monkeypatch.setattr("hpsearch.tuner.models.native_built", lambda: built)
     notes = Notes()
     settings = Settings(out=tmp_path / "out", report=False, model=False, in_process=True)
     run_sweep(sweep_from_text(_SWEEP, "s.yaml"), settings, notes)
