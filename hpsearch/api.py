@@ -82,7 +82,7 @@ def run(
             interactive session (a notebook, a prompt) Ctrl-C returns them instead, with a warning.
     """
     if isinstance(sweep, Mapping):
-        sweep = sweep_from_mapping(sweep, base_dir=Path.cwd(), with_data=True)
+        sweep = sweep_from_mapping(sweep, base_dir=Path.cwd())
     elif not isinstance(sweep, Sweep | ProgramSweep):
         sweep = load_sweep(os.fspath(sweep), with_data=True)
     settings = Settings(

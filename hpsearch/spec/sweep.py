@@ -319,18 +319,16 @@ def sweep_from_mapping(
     raw: Mapping[str, Any],
     filename: str = "<python>",
     base_dir: str | Path | None = None,
-    *,
-    with_data: bool = False,
 ) -> AnySweep:
     """Read a mapping with a sweep file's keys.
 
     Args:
-        filename, base_dir, with_data: As for the other readers.
+        filename, base_dir: As for the other readers.
 
     Raises:
         SweepFileError: With all problems, each on line 1.
     """
-    return _sweep(Document(data={"name": "sweep", **raw}), filename, base_dir, with_data=with_data)
+    return _sweep(Document(data={"name": "sweep", **raw}), filename, base_dir)
 
 
 def sweep_of_configs(

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from hpsearch.errors import InputError
 from hpsearch.spec.settings import ExecutionSettings
-from hpsearch.spec.sweep import AnySweep, ProgramSweep, Sweep
+from hpsearch.spec.sweep import AnySweep, ProgramSweep
+from hpsearch.spec.yaml import key_path
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.tuner.settings import (
     Listener,
@@ -122,14 +123,14 @@ def run_sweep(
         HpsearchError: Bad input (InputError), a refusal (RefusedError), or Interrupted.
     """
     settings = settings or Settings()
+    # Before the directory is made: an error would leave it behind.
+    if missing := [f"{key_path(loc)}: {message}" for loc, message in sweep.missing_files()]:
+        raise InputError("\n".join(missing))
+    models = not isinstance(sweep, ProgramSweep)
     if isinstance(sweep, ProgramSweep):
         if settings.trains_elsewhere:
             raise InputError("executor: programs run on this machine; models run on an executor")
         sweep.run_of("").require_variables()
-    # Before the directory is made: an error would leave it behind.
-    elif missing := [f"data.{name}: {said}" for (name,), said in sweep.data.missing_files()]:
-        raise InputError("\n".join(missing))
-    models = isinstance(sweep, Sweep)
     path = Path("experiments") / sweep.name
     with opened(path, sweep.execution, settings, servers, tensorflow=models) as start:
         # As in `take_steps`.
