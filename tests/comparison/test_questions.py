@@ -10,7 +10,7 @@ from made_tables import LOSS, Made, Row, seeded, units, write, write_two
 
 from hpsearch.comparison.comparing import compare_tables
 from hpsearch.comparison.pairing import pair_configs
-from hpsearch.comparison.questions import Question, paired_scores
+from hpsearch.comparison.questions import Question, answer_settled, paired_scores
 from hpsearch.comparison.questions import answer as answer_of
 from hpsearch.comparison.table import Columns, read_tables
 from hpsearch.comparison.writing import as_markdown
@@ -393,3 +393,64 @@ def test_random_numbers_of_csv_files_are_assumed(tmp_path):
         rows = seeded(units([0.5 + i / 100 for i in range(6)]), 0.0, 0.01)
         paths.append(write(tmp_path / name, Made(rows, recipe=f"r{name}")) / "results.csv")
     assert "the sweep's seed: not known of a, b" in str(compare_tables(paths))
+
+
+def test_without_common_seeds_means_are_compared(two):
+    first = [Row({"units": 1}, s, seed) for seed, s in ((0, 0.5), (1, 0.7))]
+    second = [Row({"units": 1}, 0.5, 7)]
+    assert pairs(*two(first, second)).gains == pytest.approx([0.1])
+
+
+def test_fresh_seeds_are_paired(two):
+    first, second = two(units([0.9]), units([0.8], first=5))
+    fresh = {"a": {"7": 0.5, "8": 0.6, "9": 0.7}, "b": {"7": 0.4, "8": 0.6}}
+    found = answer_settled(first, second, fresh)
+    assert found.question is Question.SETTLED
+    assert found.n_pairs == 2
+    assert found.estimate.difference == pytest.approx(0.05)
+
+
+def test_tables_of_other_programs_are_paired_by_their_params(tmp_path):
+    ours = write(tmp_path / "ours", Made(units([0.9, 0.8, 0.7, 0.6, 0.5])))
+    other = tmp_path / "other.csv"
+    lines = [f"{float(unit)},{score}" for unit, score in enumerate((8, 7, 6, 5, 4), start=1)]
+    other.write_text("units,val_accuracy\n" + "\n".join(lines) + "\n")
+    compared = compare_tables([ours, other], Columns("val_accuracy", ("units",)))
+    assert compared.n_pairs == 5
+    assert compared.difference == pytest.approx(0.7 - 6)
+    assert compared.winner is None
+
+
+def test_rows_of_other_programs_are_independent_if_the_user_says_so(tmp_path):
+    for name, gain in (("a", 0.1), ("b", 0.0)):
+        lines = [f"{unit},{0.5 + gain + unit % 3 / 100 * gain}" for unit in range(9)]
+        (tmp_path / f"{name}.csv").write_text("units,acc\n" + "\n".join(lines) + "\n")
+    paths = [tmp_path / "a.csv", tmp_path / "b.csv"]
+    assert compare_tables(paths, Columns("acc", ("units",), "maximize")).winner is None
+    compared = compare_tables(paths, Columns("acc", ("units",), "maximize", random=True))
+    assert (compared.winner, compared.n_pairs) == ("a", 9)
+
+
+def test_scores_of_folds_are_executions(tmp_path):
+    rows = [
+        Row({"units": n}, n / 10 + fold / 100, fold=fold) for n in range(1, 7) for fold in (1, 2)
+    ]
+    paths = [write(tmp_path / name, Made(rows)) for name in "ab"]
+    assert "6 configs x the same 2 executions" in as_markdown(compare_tables(paths))
+
+
+def test_survivors_of_a_race_are_compared_by_the_seeds_that_all_have(two):
+    rng = np.random.default_rng(9)
+    rows = []
+    for first in (1, 101):
+        scores = 0.5 + 0.1 * rng.standard_normal((40, 5))
+        best = np.argsort(-scores[:, :2].mean(axis=1))[:6]
+        rows.append(
+            [
+                Row({"units": first + c}, float(scores[c, s]), s)
+                for c in range(40)
+                for s in range(5 if c in best else 2)
+            ]
+        )
+    found = answer(*two(*rows))
+    assert (found.n_configs, found.n_draws) == ((40, 40), (2, 2))

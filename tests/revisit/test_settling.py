@@ -44,3 +44,14 @@ def test_what_cannot_be_trained_again_is_told_before_anything_trains(tmp_path):
     empty = write(tmp_path / "b", Made([Row({"units": 1}, None)]))
     with pytest.raises(InputError, match="no trial has a score"):
         Settler(5)(read_tables([empty, path]))
+
+
+def test_fresh_seeds_are_those_that_no_table_has(tmp_path, monkeypatch):
+    paths = [
+        write(tmp_path / name, Made([Row({"units": 1}, 0.5, seed) for seed in seeds]))
+        for name, seeds in (("a", (0, 1, 4)), ("b", (2, 1)))
+    ]
+    for path in paths:
+        (path / "sweep.yaml").write_text("data: {dataset: digits}\nparameters: {units: [1]}\n")
+    monkeypatch.setattr(Settler, "_scores", lambda *given: given[-1])
+    assert Settler(5)(read_tables(paths)) == {label: [3, 5, 6, 7, 8] for label in "ab"}
