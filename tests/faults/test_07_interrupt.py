@@ -143,3 +143,12 @@ def test_the_key_itself_at_a_terminal(place):
     assert "interrupted; results so far are in out" in text
     assert "Traceback" not in text
     assert 0 < len(table(place / "out")) == driver.results() < 6
+
+
+def test_one_before_the_work_begins_is_obeyed(place):
+    driver = start("sweep.yaml", cwd=place, out="out", env={})
+    wait_for((place / "out" / "run.log").exists, what="the run to be set up")
+    seconds, err = driver.send(signal.SIGINT)
+    assert driver.process.returncode == 130, err
+    assert "Traceback" not in err
+    assert seconds < 10

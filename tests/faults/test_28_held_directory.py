@@ -222,3 +222,22 @@ def test_a_directory_that_became_a_link_to_itself_was_moved(place):
         (place / "out").symlink_to("out")
 
     assert lost_by(loop).startswith(f"out: was moved during the run, to {place / 'away'}")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("gone", ["out", "out/.lock", "out/sweep.db"])
+def test_a_run_that_lost_what_it_held_ends_in_words(place, gone):
+    (place / "sweep.yaml").write_text(_SWEEP)
+    driver = start("sweep.yaml", cwd=place, out="out")
+    driver.wait_for_results(5)
+    if gone == "out":
+        while (place / gone).exists():
+            shutil.rmtree(place / gone, ignore_errors=True)
+    else:
+        (place / gone).unlink()
+    _, said = driver.process.communicate(timeout=60)
+    assert driver.process.returncode == 3, said
+    assert "removed during the run" in said
+    assert "Traceback" not in said
+    if gone != "out":
+        assert stored_results(place / "out") >= 5

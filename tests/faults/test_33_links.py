@@ -30,6 +30,18 @@ def test_a_run_follows_no_link(home):
     assert (home / "target").read_text() == "mine"
 
 
+def test_nor_a_link_to_nothing(home):
+    (home / "out" / "run.log").symlink_to(home / "target")
+    hpsearch("run", "sweep.yaml", "--out", "out", cwd=home, code=3)
+    assert not (home / "target").exists()
+
+
+def test_a_run_waits_at_no_fifo(home):
+    os.mkfifo(home / "out" / "run.log")
+    done = hpsearch("run", "sweep.yaml", "--out", "out", cwd=home, code=3)
+    assert "out/run.log: is a FIFO" in done.stderr
+
+
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory):
     home = tmp_path_factory.mktemp("swept")

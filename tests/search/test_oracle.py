@@ -1,8 +1,9 @@
-"""The faults of stock KerasTuner 1.4.8, one by one, are absent in our oracles."""
+"""The faults of stock KerasTuner 1.4.8, one by one, and their absence in our oracles."""
 
 from __future__ import annotations
 
 import math
+import random
 import sys
 import threading
 import warnings
@@ -10,6 +11,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import keras_tuner
 import pytest
 from keras_tuner.src.engine import oracle as kt_oracle
 from through_kerastuner import Through
@@ -41,6 +43,47 @@ def configs(oracle: Through, count: int) -> list[Config]:
     return [proposal.config for proposal in oracle.ask(count)]
 
 
+class Stock(keras_tuner.Oracle):  # type: ignore[misc]
+    """A minimal KerasTuner oracle."""
+
+    def __init__(self, **changes: Any) -> None:
+        hp = keras_tuner.HyperParameters()
+        hp.Int("x", 0, 1000)
+        super().__init__(
+            objective=keras_tuner.Objective("score", "max"), hyperparameters=hp, **changes
+        )
+
+    def populate_space(self, trial_id: str) -> dict[str, Any]:
+        return {"status": "RUNNING", "values": {"x": int(trial_id)}}
+
+
+class Quiet(Stock):
+    """A stock oracle without its files and tables."""
+
+    def __init__(self, **changes: Any) -> None:
+        super().__init__(**changes)
+        self.verbose = 0
+
+    def save(self) -> None:
+        pass
+
+    def _save_trial(self, trial: Any) -> None:
+        pass
+
+
+def end(oracle: keras_tuner.Oracle, trial: Any, *scores: float) -> None:
+    for step, score in enumerate(scores):
+        oracle.update_trial(trial.trial_id, {"score": score}, step=step)
+    trial.status = COMPLETED if scores else FAILED
+    oracle.end_trial(trial)
+
+
+def best(oracle: Through) -> Config | None:
+    """Return the config of KerasTuner's best completed trial."""
+    found = [t for t in oracle.get_best_trials(1) if t.status == COMPLETED]
+    return oracle.proposals[found[0].trial_id].config if found else None
+
+
 @pytest.fixture(autouse=True)
 def _quiet_threads() -> Any:
     with warnings.catch_warnings():
@@ -49,7 +92,9 @@ def _quiet_threads() -> Any:
         yield
 
 
-def test_seed_0_is_not_random() -> None:
+def test_seed_0_is_not_random(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(random, "randint", lambda *_: 4711)
+    assert Stock(seed=0).seed == 4711
     assert random_search(SPACE, seed=0).seed == 1
     assert random_search(SPACE, seed=0).ask(8) == random_search(SPACE, seed=0).ask(8)
     assert random_search(SPACE, seed=0).ask(8) != random_search(SPACE, seed=1).ask(8)
@@ -59,6 +104,13 @@ ODD = [True, False, 1.5, "text", [200, 100], {"name": "sgd", "momentum": 0.9}, N
 
 
 def test_choices_hold_any_value() -> None:
+    for values in ([None], [[200, 100]], [1, "text"]):
+        with pytest.raises(TypeError, match="can contain only"):
+            keras_tuner.HyperParameters().Choice("mine", values)
+    hp = keras_tuner.HyperParameters()
+    hp.Choice("mine", [True, False])
+    assert list(map(type, hp.space[0].values)) == [int, int]
+
     for oracle in (grid(space_of(mine=ODD)), random_search(space_of(mine=ODD))):
         asked = [config.values["mine"] for config in configs(oracle, 99)]
         assert sorted(map(repr, asked)) == sorted(map(repr, ODD))
@@ -94,6 +146,15 @@ def test_kerastuners_values_name_ours() -> None:
 
 
 def test_a_name_may_live_under_two_conditions() -> None:
+    hp = keras_tuner.HyperParameters()
+    hp.Choice("layer_type", ["dense", "dropout"])
+    with hp.conditional_scope("layer_type", ["dense"]):
+        hp.Int("width", 1, 3)
+    hp.values["layer_type"] = "dropout"
+    with hp.conditional_scope("layer_type", ["dropout"]):
+        # The value of the other branch, outside this one's range.
+        assert hp.Int("width", 10, 30) == 1
+
     when = {"layer_type": ("dense", "dropout")}
     space = Space(
         (
@@ -112,6 +173,10 @@ def test_a_name_may_live_under_two_conditions() -> None:
 
 
 def test_no_value_is_discovered_late() -> None:
+    stock = Quiet()
+    trial = stock.create_trial("a")
+    # A hyperparameter first declared during a trial is not drawn; it gets its default.
+    assert trial.hyperparameters.Float("late", 0.0, 1.0) == 0.0
     oracle = random_search(SPACE)
     oracle.ask(1)
     (trial,) = oracle.trials.values()
@@ -137,6 +202,13 @@ class Failing(DrawStrategy):
 
 
 def test_an_exception_leaves_no_lock_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    stock = Quiet()
+    with monkeypatch.context() as patch:
+        patch.setattr(stock, "populate_space", lambda _: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            stock.create_trial("a")
+    assert kt_oracle.LOCKS[stock].locked()
+
     oracle = Through(Failing("grid", SPACE, (), 0), SPACE)
     with pytest.raises(RuntimeError, match="ZeroDivisionError"):
         oracle.ask(5)
@@ -153,8 +225,27 @@ def test_an_exception_leaves_no_lock_held(monkeypatch: pytest.MonkeyPatch) -> No
     assert not kt_oracle.LOCKS[oracle.oracle].locked()
 
 
-def test_threads_that_take_turns_never_wait() -> None:
-    # KerasTuner's lock goes by the thread's name; ours holds none between calls.
+def test_locks_go_by_the_threads_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stock oracle lets in two threads with the same name at once."""
+    stock, inside = Quiet(), []
+
+    def populate(trial_id: str) -> dict[str, Any]:
+        if not inside:
+            inside.append(trial_id)
+            other = threading.Thread(
+                target=lambda: inside.append(stock.create_trial("b").trial_id),
+                name=threading.current_thread().name,
+            )
+            other.start()
+            other.join(timeout=10)
+        return {"status": "RUNNING", "values": {"x": 1}}
+
+    monkeypatch.setattr(stock, "populate_space", populate)
+    stock.create_trial("a")
+    assert len(inside) == 2
+    # Both got the same number.
+    assert len(stock.trials) == 1
+    # Ours holds no lock between calls, so threads that take turns never wait.
     oracle = grid(SPACE)
     asked: list[Config] = []
     for name in ("same", "same", "other"):
@@ -166,6 +257,10 @@ def test_threads_that_take_turns_never_wait() -> None:
 
 
 def test_asking_warns_of_nothing() -> None:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        Quiet().create_trial("a")
+    assert "currentThread" in str(caught[0].message)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         oracle = random_search(SPACE)
@@ -173,8 +268,22 @@ def test_asking_warns_of_nothing() -> None:
         oracle.tell([Outcome(config, 0.5)])
 
 
+def test_one_slot_is_not_asked_twice() -> None:
+    stock = Quiet()
+    assert stock.create_trial("tuner0") is stock.create_trial("tuner0")
+    asked = configs(grid(SPACE), 8)
+    assert len({config.id for config in asked}) == 8
+
+
 def test_nothing_is_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    stock = Stock()
+    stock.verbose = 0
+    stock._set_project_dir(str(tmp_path), "stock")
+    (tmp_path / "stock").mkdir()
+    end(stock, stock.create_trial("a"), 1.0)
+    assert len(list(tmp_path.rglob("*.json"))) == 2
+
     before = sorted(tmp_path.rglob("*"))
     oracle = grid(SPACE)
     oracle.tell([Outcome(config, 1.0) for config in configs(oracle, 8)])
@@ -182,13 +291,39 @@ def test_nothing_is_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_failures_in_a_row_end_nothing() -> None:
+    stock = Quiet()
+    for name in "ab":
+        end(stock, stock.create_trial(name))
+    with pytest.raises(RuntimeError, match="consecutive failures exceeded the limit of 3"):
+        end(stock, stock.create_trial("c"))
+
     oracle = grid(SPACE)
     for config in configs(oracle, 8):
         oracle.tell([Outcome(config, None)])
     assert [trial.status for trial in oracle.trials.values()] == [FAILED] * 8
 
 
+@pytest.mark.parametrize("goal", ["maximize", "minimize"])
+def test_an_infinite_score_does_not_win(goal: str) -> None:
+    stock = Quiet()
+    first, second = stock.create_trial("a"), stock.create_trial("b")
+    end(stock, first, 0.9)
+    end(stock, second, math.inf)
+    assert stock.get_best_trials(1)[0] is second
+
+    oracle = grid(SPACE, goal=goal)
+    asked = configs(oracle, 5)
+    scores = [math.inf, 0.5, -math.inf, math.nan, None]
+    oracle.tell([Outcome(c, score) for c, score in zip(asked, scores, strict=True)])
+    assert best(oracle) == asked[1]
+
+
 def test_a_trials_score_is_the_one_that_is_told() -> None:
+    stock = Quiet()
+    trial = stock.create_trial("a")
+    end(stock, trial, 0.2, 0.9, 0.1)
+    assert trial.score == 0.9
+
     oracle = grid(SPACE)
     (config,) = configs(oracle, 1)
     oracle.tell([Outcome(config, 0.1)])
@@ -196,6 +331,14 @@ def test_a_trials_score_is_the_one_that_is_told() -> None:
 
 
 def test_a_score_that_is_told_again_replaces_the_one_before() -> None:
+    stock = Quiet()
+    trial = stock.create_trial("a")
+    for score in (0.25, 0.75):
+        stock.update_trial(trial.trial_id, {"score": score})
+    trial.status = COMPLETED
+    stock.end_trial(trial)
+    assert trial.score == 0.5
+
     oracle = grid()
     (config,) = configs(oracle, 1)
     for score in (0.25, 0.75):
@@ -204,6 +347,10 @@ def test_a_score_that_is_told_again_replaces_the_one_before() -> None:
 
 
 def test_nothing_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    loud = Quiet()
+    loud.verbose = 1
+    end(loud, loud.create_trial("a"), 1.0)
+    assert "Trial" in capsys.readouterr().out
     oracle = random_search(SPACE)
     oracle.tell([Outcome(c, s) for c, s in zip(configs(oracle, 2), (1.0, math.nan), strict=True)])
     assert capsys.readouterr() == ("", "")

@@ -157,6 +157,15 @@ def test_the_ranking_of_single_executions() -> None:
     assert best_trial(table_of(Row(1, None))) is None
 
 
+def test_the_best_has_the_best_mean_and_the_most_scores() -> None:
+    table = table_of(
+        Row(1, 0.5, 0), Row(1, 0.9, 1), Row(2, 0.7, 0), Row(2, 0.6, 1),
+        Row(3, 1.0, 0), Row(3, None, 1),
+    )  # fmt: skip
+    assert ranked_trials(table)["trial"].tolist() == [1, 2, 3]
+    assert ranked_rows(table)["trial"].tolist() == [1, 1, 2, 2, 3]
+
+
 @pytest.mark.parametrize("goal", ["maximize", "minimize"])
 @given(
     rows=st.lists(
