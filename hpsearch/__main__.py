@@ -31,7 +31,7 @@ def end_at_once() -> Callable[[], None]:
     Returns:
         A function that undoes it, for a command with files or processes to clean up.
     """
-    # What is registered first runs last.
+    # Python runs the function that was registered first last.
     atexit.register(_ignore)
     before = {number: signal.signal(number, _end) for number in _NUMBERS}
 

@@ -114,7 +114,7 @@ def _root(
     ] = False,
 ) -> None:
     del version
-    # A run has handlers of its own.
+    # `run` installs its own handlers.
     if context.invoked_subcommand != "run" and context.obj is not None:
         context.obj()
 

@@ -238,7 +238,7 @@ def _estimate(
 
     if not (measure and trainings):
         return estimate_cost(trainings, sizes, workers, tensorflow=tensorflow)
-    step = _measure_steps(sweep, trainings, sizes, tensorflow)
+    step = _measure_steps(sweep, dataset, trainings, sizes, tensorflow)
     return estimate_cost(trainings, sizes, workers, tensorflow=tensorflow, step=step, spread=1.4)
 
 
@@ -305,6 +305,7 @@ _STEPS = 50
 
 def _measure_steps(
     sweep: Sweep,
+    dataset: Dataset,
     trainings: Sequence[Training],
     sizes: DataSizes,
     tensorflow: Callable[[Training], bool],
@@ -320,7 +321,6 @@ def _measure_steps(
 
         tf.config.threading.set_intra_op_parallelism_threads(1)
         tf.config.threading.set_inter_op_parallelism_threads(1)
-    dataset = load_dataset(sweep.data)
     problem = Problem(make_recipe(sweep, dataset.target.task), dataset.input, dataset.target)
     arrays = preprocessing.arrays(dataset, sweep.class_weight)
     ordered = sorted(trainings, key=lambda training: step_seconds(training, sizes))

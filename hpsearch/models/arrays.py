@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from hpsearch.data.dataset import Dataset, Split
 from hpsearch.data.loading import Loader, load_dataset
 from hpsearch.data.specs import Arrays, Task, TrainingData
@@ -69,10 +67,9 @@ def _in_own_units(dataset: Dataset) -> Dataset:
     target = dataset.target
     if target.task is not Task.REGRESSION:
         return dataset
-    std, mean = np.array(target.std), np.array(target.mean)
 
     def restored(split: Split) -> Split:
-        return replace(split, y=np.asarray(split.y * std + mean, np.float32))
+        return replace(split, y=preprocessing.in_own_units(split.y, target))
 
     return replace(
         dataset,

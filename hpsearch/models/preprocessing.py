@@ -9,7 +9,15 @@ import numpy as np
 import numpy.typing as npt
 
 from hpsearch.data.dataset import Dataset, Inputs, n_rows
-from hpsearch.data.specs import Arrays, ColumnSpec, InputSpec, Task, n_features, runs_in_graph
+from hpsearch.data.specs import (
+    Arrays,
+    ColumnSpec,
+    InputSpec,
+    Target,
+    Task,
+    n_features,
+    runs_in_graph,
+)
 from hpsearch.errors import DataError
 from hpsearch.wording import did_you_mean, quoted
 
@@ -20,6 +28,13 @@ _BLOCK_VALUES = 1 << 22
 #: `keras.config.epsilon()`.
 _KERAS_EPSILON = 1e-7
 _LEAST_NORMAL = np.finfo(np.float32).tiny
+
+
+def in_own_units(y: npt.NDArray[Any], target: Target) -> npt.NDArray[Any]:
+    """Return targets in their own units, float32; class indices stay as they are."""
+    if target.task is not Task.REGRESSION:
+        return y
+    return np.asarray(y * np.array(target.std) + np.array(target.mean), np.float32)
 
 
 def training_weights(dataset: Dataset, class_weight: ClassWeight) -> npt.NDArray[np.float32] | None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
+from functools import partial
 from typing import Any, Final
 
 from hpsearch.space.keras_names import ACTIVATIONS, INITIALIZERS, OPTIMIZERS, REQUIRED, SCHEDULES
@@ -178,20 +179,29 @@ def _layer_type(value: Any) -> Any:
     return rule.check(value)
 
 
-def _anything(value: Any) -> Any:
-    """Check that a value of an unknown hyperparameter is plain data."""
+def check_plain(check_scalar: Callable[[Any], Any], value: Any) -> Any:
+    """Check that a value is plain data: finite numbers and other scalars, in lists and mappings.
+
+    Raises:
+        InvalidValue: A number is not finite, or a scalar does not pass `check_scalar`.
+    """
     if isinstance(value, float) and not math.isfinite(value):
         raise InvalidValue.at(f"must be finite, not {show(value)}")
     if isinstance(value, list | tuple):
-        return [_anything(item) for item in value]
+        return [check_plain(check_scalar, item) for item in value]
     if isinstance(value, Mapping):
-        return {str(key): _anything(item) for key, item in value.items()}
+        return {str(key): check_plain(check_scalar, item) for key, item in value.items()}
+    return check_scalar(value)
+
+
+def _scalar(value: Any) -> Any:
     if not isinstance(value, bool | int | float | str):
         raise InvalidValue.at(f"must be text, a number, true, false or a list, not {show(value)}")
     return value
 
 
-ANYTHING: Final = Rule(_anything, {}, kind="any")
+#: Any plain data: the values of an unknown hyperparameter.
+ANYTHING: Final = Rule(partial(check_plain, _scalar), {}, kind="any")
 
 HYPERPARAMETERS: Final[dict[str, Rule]] = {
     "hidden_layers": integer(0, MOST_LAYERS).about(

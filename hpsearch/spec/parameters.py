@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from hpsearch.space.distributions import ARGUMENTS, Drawn
 from hpsearch.space.space import Choices, Parameter, Range
-from hpsearch.spec.hyperparameters import ANYTHING, rule_of
+from hpsearch.spec.hyperparameters import ANYTHING, check_plain, rule_of
 from hpsearch.spec.rules import (
     Collector,
     InvalidValue,
@@ -407,14 +407,7 @@ _WEIGHTED: Final = "categorical_w_probabilities"
 _NAMES: Final = (*DISTRIBUTIONS, *ARGUMENTS, _WEIGHTED)
 
 
-def _value(value: Any) -> Any:
-    """Check that a value is plain data, which includes None."""
-    if isinstance(value, float) and not math.isfinite(value):
-        raise InvalidValue.at(f"must be finite, not {show(value)}")
-    if isinstance(value, list | tuple):
-        return [_value(item) for item in value]
-    if isinstance(value, Mapping):
-        return {str(key): _value(item) for key, item in value.items()}
+def _scalar(value: Any) -> Any:
     if isinstance(value, str) and "\0" in value:
         raise InvalidValue.at("has a zero byte, which no command line can hold")
     if value is not None and not isinstance(value, bool | int | float | str):
@@ -423,7 +416,7 @@ def _value(value: Any) -> Any:
 
 
 #: Any plain data: the program defines the values.
-PLAIN: Final = Rule(_value, {}, kind="any")
+PLAIN: Final = Rule(partial(check_plain, _scalar), {}, kind="any")
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ class Job:
 
     Attributes:
         recipe: Everything that decides the score besides config, seed and data.
-        subject: What is tried.
+        subject: The kind of trial.
         keep_better_than: Send back the weights of executions that score better; None sends back
             the weights of every scored execution.
         keep: Whether to send back any weights.

@@ -53,18 +53,19 @@ _MOST_OUTCOMES = 256
 
 
 class Phase(Enum):
-    """What the proposer of a search can be asked."""
+    """The state of the talk with the proposer of a search."""
 
-    #: Nothing yet; only what can be foreseen is planned.
+    #: The proposer is not ready; only what can be foreseen is planned.
     STARTING = auto()
+    #: The proposer may be asked for proposals.
     OPEN = auto()
-    #: Nothing before it has answered.
+    #: It has not answered the last request.
     ASKED = auto()
-    #: As ASKED, for proposals that were foreseen and are in training already.
+    #: As ASKED, and the request is for proposals that were foreseen and are in training.
     CONFIRMING = auto()
-    #: No proposals before it has learnt an outcome.
+    #: It needs an outcome before it proposes more.
     WAITING = auto()
-    #: No proposals any more.
+    #: It proposes no new config any more.
     EXHAUSTED = auto()
 
 
@@ -112,7 +113,7 @@ class Engine:
         keep: `best` or `all`: the executions whose weights are kept.
         costs: Estimates the time and memory of trainings.
         snapshots: Stored states from which trainings can continue.
-        subject: What is tried.
+        subject: The kind of trial.
         versions: The package versions for new rows.
         time_seconds: No training begins after it; None for no limit.
         retries: How often to repeat a training after its worker died.

@@ -136,7 +136,7 @@ def prepare_models(sweep: Sweep, load: Loader | None, run: Run) -> Prepared:
         name=sweep.name,
         columns=list(dict.fromkeys([*names, *listed])),
         costs=_costs(recipe, rows),
-        time_seconds=sweep.budget.time_seconds if sweep.budget else None,
+        time_seconds=sweep.time_seconds,
         retries=sweep.execution.retries,
         sweep=sweep,
         text=text,

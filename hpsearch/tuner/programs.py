@@ -50,7 +50,7 @@ def prepare_program(sweep: ProgramSweep, run: Run) -> Prepared:
         name=sweep.name,
         columns=sweep.space.names,
         costs=UnknownCosts(tensorflow=False),
-        time_seconds=sweep.budget.time_seconds if sweep.budget else None,
+        time_seconds=sweep.time_seconds,
         retries=sweep.execution.retries,
         sweep=sweep,
         text=text,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from hpsearch.errors import InputError
 from hpsearch.spec.settings import ExecutionSettings
-from hpsearch.spec.sweep import AnySweep, ProgramSweep
+from hpsearch.spec.sweep import AnySweep, ProgramSweep, Sweep
 from hpsearch.spec.yaml import key_path
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.tuner.settings import (
@@ -126,20 +126,21 @@ def run_sweep(
     # Before the directory is made: an error would leave it behind.
     if missing := [f"{key_path(loc)}: {message}" for loc, message in sweep.missing_files()]:
         raise InputError("\n".join(missing))
-    models = not isinstance(sweep, ProgramSweep)
     if isinstance(sweep, ProgramSweep):
         if settings.trains_elsewhere:
             raise InputError("executor: programs run on this machine; models run on an executor")
         sweep.run_of("").require_variables()
     path = Path("experiments") / sweep.name
-    with opened(path, sweep.execution, settings, servers, tensorflow=models) as start:
+    with opened(
+        path, sweep.execution, settings, servers, tensorflow=isinstance(sweep, Sweep)
+    ) as start:
         # As in `take_steps`.
         from hpsearch.tuner.models import prepare_models
         from hpsearch.tuner.programs import prepare_program
 
         prepare = (
-            partial(prepare_program, sweep)
-            if isinstance(sweep, ProgramSweep)
-            else partial(prepare_models, sweep, load)
+            partial(prepare_models, sweep, load)
+            if isinstance(sweep, Sweep)
+            else partial(prepare_program, sweep)
         )
         return take_steps(prepare, start, sweep.execution, settings, listener)

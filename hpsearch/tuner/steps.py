@@ -40,7 +40,7 @@ _RETRIED = (Status.FAILED, Status.KILLED, Status.TIMEOUT)
 
 @dataclass(frozen=True)
 class Prepared:
-    """What a run tries, ready for the search.
+    """A search that is ready to run, and what it tries.
 
     Attributes:
         subject: As in `Engine`.
@@ -54,7 +54,7 @@ class Prepared:
         problem: The task of the models; None for a function or a program.
         patience_seconds: As in `Engine`.
         profile: Lines that describe the data.
-        facts: What else the store records.
+        facts: Further facts for the store.
         finish: Keeps what the best trial leaves, while the report is drawn.
     """
 
@@ -128,6 +128,7 @@ class Run:
     workers: int | None
     make_page: Callable[[ResultsDirectory, Tables, AnySweep | None], Page]
     stack: ExitStack
+    _store: Store = field(init=False)
 
     def claim(
         self,

@@ -13,6 +13,7 @@ from hpsearch.data.dataset import unpacked
 from hpsearch.data.specs import Arrays, Target, Task, TrainingData, runs_in_graph
 from hpsearch.errors import HpsearchError, NotSupportedError
 from hpsearch.models.model_file import ModelFile
+from hpsearch.models.preprocessing import in_own_units
 from hpsearch.models.problem import Problem, Recipe
 from hpsearch.space.execution import Execution, ExecutionResult
 from hpsearch.space.mlp import MLPConfig
@@ -273,7 +274,7 @@ def evaluate_rows(  # noqa: PLR0917 - calls pass arguments by position
     recipe, target = problem.recipe, problem.target
     x = unpacked(x, problem.input.parts)
     model = trained_model(problem, values, seed, weights)
-    y = _in_own_units(y, target)
+    y = in_own_units(y, target)
     if recipe.model:
         # A custom model has its own loss and metrics.
         labels = labels_for(model, y, target)
@@ -302,7 +303,7 @@ def evaluate_file(
 
     from hpsearch.training.measures import prepared  # imports Keras
 
-    y = _in_own_units(y, target)
+    y = in_own_units(y, target)
     try:
         model = keras.models.load_model(path, safe_mode=True)
         labels = prepared(y, recipe, target)
@@ -310,12 +311,6 @@ def evaluate_file(
     except (OSError, ValueError, TypeError, LookupError) as error:
         raise HpsearchError(f"Keras cannot load it: {' '.join(str(error).split())}") from error
     return {name: float(value) for name, value in found.items()}
-
-
-def _in_own_units(y: npt.NDArray[Any], target: Target) -> npt.NDArray[Any]:
-    if target.task is not Task.REGRESSION:
-        return y
-    return np.asarray(y * np.array(target.std) + np.array(target.mean), np.float32)
 
 
 def _by_row(
