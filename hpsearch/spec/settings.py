@@ -435,11 +435,6 @@ class SweepFields(Spec):
         return self.budget.trials if self.budget else None
 
     @property
-    def time_seconds(self) -> float | None:
-        """Time after which no trial begins."""
-        return self.budget.time_seconds if self.budget else None
-
-    @property
     def race(self) -> SeedRace | None:
         """The settings of the competition for further seeds, or None."""
         return self.seeds if isinstance(self.seeds, SeedRace) and self.seeds.race else None

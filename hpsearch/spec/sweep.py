@@ -50,6 +50,11 @@ class _CheckedSweep(SweepFields):
 
     warnings: tuple[str, ...] = field(default=(), compare=False)
 
+    @property
+    def time_seconds(self) -> float | None:
+        """Time after which no trial begins."""
+        return self.budget.time_seconds if self.budget else None
+
     @classmethod
     def parse(cls, data: Any) -> Self:
         """Read a whole file.
