@@ -102,7 +102,7 @@ def _real(workers: int, seconds: float, trials: int) -> dict[str, Any]:
     os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": os.urandom(32).hex()}
     import ray
 
-    from hpsearch.space.space import Kind
+    from hpsearch.space.kinds import Kind
     from hpsearch.spec.method import MethodSpec
     from hpsearch.spec.settings import ExecutionSettings
     from hpsearch.tuner.functions import FunctionSearch

@@ -31,7 +31,7 @@ from hpsearch.revisit.settling import Settler
 from hpsearch.revisit.trust import trusted
 from hpsearch.search.asking import Exchange
 from hpsearch.search.strategy import Strategy
-from hpsearch.space.space import Kind
+from hpsearch.space.kinds import Kind
 from hpsearch.spec.sweep import ProgramSweep, Sweep, load_sweep, sweep_from_mapping
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.tables import absence_of

@@ -39,6 +39,12 @@ def _working_directory() -> Path | None:
         return None
 
 
+def load_part(path: str) -> Any:
+    """Return hpsearch's own object that `module:name` names, so that its room can be absent."""
+    module_name, _, name = path.partition(":")
+    return getattr(importlib.import_module(module_name), name)
+
+
 def load_object(path: str) -> Any:
     """Return the object that `package.module:name` names, also of the working directory.
 

@@ -16,9 +16,9 @@ from rich.text import Text
 
 from hpsearch.cli.app import DirectoryArgument, Trust, TrustedSweep, Workers
 from hpsearch.errors import InputError
+from hpsearch.programs.repeat import holds_program, open_program, reproduce_program
 from hpsearch.progress.display import line_printer, make_console, make_display
 from hpsearch.revisit.predicting import predictor_of
-from hpsearch.revisit.programs import holds_program, open_program, reproduce_program
 from hpsearch.revisit.refitting import REFIT_IN, score_intervals, sweep_of_best
 from hpsearch.revisit.rows import (
     Reproduction,

@@ -28,8 +28,9 @@ from hpsearch.search.draws import FIXED_METHODS, draws
 from hpsearch.search.strategy import PRIOR
 from hpsearch.space.distributions import Drawn
 from hpsearch.space.execution import Execution, ExecutionResult, Training
+from hpsearch.space.kinds import Kind
 from hpsearch.space.mlp import MLPConfig
-from hpsearch.space.space import Choices, Kind, Parameter, Range
+from hpsearch.space.space import Choices, Parameter, Range
 from hpsearch.spec.checks import MOST_POINTS
 from hpsearch.spec.sweep import AnySweep, ProgramSweep, Sweep, load_sweep
 from hpsearch.store.directory import ResultsDirectory

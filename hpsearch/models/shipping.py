@@ -14,8 +14,9 @@ import cloudpickle
 
 from hpsearch.errors import InputError
 from hpsearch.space.constraints import Constraint
+from hpsearch.space.kinds import Kind
 from hpsearch.space.mlp import DEFAULTS
-from hpsearch.space.space import Choices, Kind, Parameter, Space
+from hpsearch.space.space import Choices, Parameter, Space
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,8 @@ from hpsearch.programs.fingerprint import fingerprint_of, program_versions
 from hpsearch.programs.metrics import Epochs, TrialMetrics, aligned, history
 from hpsearch.programs.process import ProgramProcess
 from hpsearch.programs.report import REPORT_VARIABLE
-from hpsearch.space.execution import ENDLESS, ExecutionResult, Status, Training
+from hpsearch.space.execution import ExecutionResult, Status, Training
+from hpsearch.space.kinds import ENDLESS
 from hpsearch.spec.command import UserProgram
 from hpsearch.training.follow import follow
 from hpsearch.training.subjects import Job, OnEpoch, Say

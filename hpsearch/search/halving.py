@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from hpsearch.search.strategy import Outcome, Proposal, Strategy
 from hpsearch.space.seeds import derive
-from hpsearch.space.space import Choices, Config, Kind, Parameter, Range, Space
+from hpsearch.space.space import Choices, Config, Parameter, Range, Space
 
 
 def rungs_of(top: int, first: int, factor: float) -> tuple[int, ...]:
@@ -36,7 +36,7 @@ def at_top(space: Space) -> Space:
 
     def topped(parameter: Parameter) -> Parameter:
         # A program's argument `epochs` is a parameter like any other.
-        if parameter.name != "epochs" or space.kind is Kind.PROGRAM:
+        if parameter.name != "epochs" or not space.kind.has_budget:
             return parameter
         if parameter.choices is not None:
             return replace(parameter, domain=Choices((max(parameter.choices),)))

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from hpsearch.search.draws import FIXED_METHODS, DrawStrategy
 from hpsearch.search.halving import AshaStrategy, HyperbandStrategy, at_top, rungs_below, rungs_of
 from hpsearch.search.strategy import Strategy
-from hpsearch.space.execution import ENDLESS
+from hpsearch.space.kinds import ENDLESS
 from hpsearch.space.mlp import DEFAULTS
-from hpsearch.space.space import Config, Kind, Space
+from hpsearch.space.space import Config, Space
 from hpsearch.spec.method import MethodSpec
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def _drawn(method: str) -> Callable[[_Search], Strategy]:
 
 def _study(search: _Search) -> Study | None:
     """Return the study if it covers the hyperparameters and the options do not decline it."""
-    default = "mlp" if search.space.kind is Kind.MLP else "none"
+    default = "mlp" if search.space.kind.is_predefined else "none"
     if search.options.get("prior", default) == "none":
         return None
     from hpsearch.search.prior import is_known, shipped
@@ -131,7 +131,7 @@ _MOST_RUNGS = 20
 
 def _top(search: _Search) -> int:
     """Return the largest `epochs` of the space."""
-    if search.space.kind is Kind.PROGRAM:
+    if not search.space.kind.has_budget:
         return search.space.most_epochs or ENDLESS
     parameter = next((p for p in at_top(search.space).parameters if p.name == "epochs"), None)
     return int(DEFAULTS["epochs"] if parameter is None else parameter.at(0.0))
@@ -146,7 +146,7 @@ def _rungs(search: _Search, factor: float) -> tuple[int, ...]:
 
 def _to_the_end(search: _Search, rungs: tuple[int, ...]) -> tuple[int, ...]:
     """Replace a program's last rung by its own end, at which it is not halted."""
-    if search.space.kind is not Kind.PROGRAM:
+    if search.space.kind.has_budget:
         return rungs
     return (*rungs[:-1][:_MOST_RUNGS], ENDLESS)
 
@@ -196,7 +196,7 @@ def _early_terminate(search: _Search, options: Mapping[str, Any]) -> Strategy:
         top = min(top, options["max_iter"])
         first = max(1, round(top / factor ** options.get("s", 1)))
     rungs = rungs_of(top, min(first, top), factor)
-    if "max_iter" in options and search.space.kind is Kind.PROGRAM:
+    if "max_iter" in options and not search.space.kind.has_budget:
         # W&B stops no run after its last band.
         rungs = (*(rung for rung in rungs if rung < top), ENDLESS)
     elif top < _top(search):

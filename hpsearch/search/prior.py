@@ -18,7 +18,6 @@ import numpy as np
 
 from hpsearch.search.encoding import Array, Dimension, Encoding
 from hpsearch.space.mlp import DEFAULTS, OPTIMIZER_ALIASES, layer_of
-from hpsearch.space.space import Kind
 
 #: The study's activations, and other activations that behave much like one of them.
 _ACTIVATIONS = ("relu", "elu", "selu", "gelu", "silu", "tanh", "sigmoid")
@@ -114,7 +113,7 @@ class _Columns:
         self._dimensions = {d.parameter.name: (at, d) for at, d in enumerate(encoding.dimensions)}
         self._fixed = encoding.fixed
         self._rows = rows
-        self.is_mlp = encoding.space.kind is Kind.MLP
+        self.is_mlp = encoding.space.kind.is_predefined
         self._defaults = DEFAULTS if self.is_mlp else DEFAULTS | _OF_FUNCTIONS
         self.names = (*self._dimensions, *self._fixed)
 

@@ -9,8 +9,7 @@ from enum import StrEnum
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hpsearch.space.mlp import MLPConfig
-from hpsearch.space.space import Config, Kind
+from hpsearch.space.space import Config
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -192,10 +191,6 @@ class ExecutionResult:
     snapshot: Snapshot | None = field(default=None, compare=False, repr=False)
 
 
-#: Number of epochs of a training that ends by itself.
-ENDLESS = 2**31
-
-
 class Repetition(NamedTuple):
     """A seed and, with cross-validation, a fold (from 1), for which a config is trained."""
 
@@ -248,14 +243,9 @@ class Execution:
     @property
     def epochs(self) -> int:
         """Epochs of the config; ENDLESS if its function or model decides."""
-        match self.config.kind:
-            case Kind.FUNCTION:
-                return 1
-            case Kind.PROGRAM:
-                return ENDLESS
-            case Kind.STEPWISE | Kind.WHOLE_MODEL:
-                return int(self.config.values.get("epochs", ENDLESS))
-        return MLPConfig(self.config.values).epochs
+        kind = self.config.kind
+        given = self.config.values.get("epochs") if kind.has_budget else None
+        return kind.default_epochs if given is None else int(given)
 
 
 def label(trial: int, seed: int, fold: int | None = None, *, full: bool = False) -> str:

@@ -7,7 +7,6 @@ import heapq
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from functools import cached_property
 from itertools import accumulate, islice, product
 from operator import getitem
@@ -15,6 +14,7 @@ from typing import Any
 
 from hpsearch.space.constraints import Constraint
 from hpsearch.space.distributions import Drawn
+from hpsearch.space.kinds import Kind
 from hpsearch.space.mlp import DEFAULTS, NOTES, MLPConfig, hashed
 
 #: Hyperparameters of the MLP whose values decide which other ones are active.
@@ -26,27 +26,6 @@ Value = Any
 
 #: Message for a parameter that a grid cannot enumerate.
 GRID_NEEDS = "a grid needs a list of values or a step"
-
-
-class Kind(StrEnum):
-    """The kind of thing that a config describes."""
-
-    MLP = "mlp"
-    #: A function of the user that returns one score.
-    FUNCTION = "function"
-    #: A function of the user that yields a score per epoch.
-    STEPWISE = "stepwise"
-    #: A Keras model that the user builds.
-    MODEL = "model"
-    #: A Keras model built for a number of epochs: a shorter training is not its beginning.
-    WHOLE_MODEL = "whole_model"
-    #: A program of the user, which alone defines its parameters, even `epochs`.
-    PROGRAM = "program"
-
-    @property
-    def is_model(self) -> bool:
-        """True if the user builds the model."""
-        return self in (Kind.MODEL, Kind.WHOLE_MODEL)
 
 
 @dataclass(frozen=True)
@@ -161,7 +140,7 @@ class Config:
     @cached_property
     def id(self) -> str:
         """`c` and 11 hex digits; equal for configs that train equally."""
-        if self.kind is Kind.MLP:
+        if self.kind.is_predefined:
             return MLPConfig(self.values).id
         return hashed(self.values)
 
@@ -173,12 +152,12 @@ class Config:
     @property
     def trained(self) -> dict[str, Value]:
         """The values that a training gets: without `epochs` if they only set its end."""
-        return self.without_epochs if self.kind in (Kind.MLP, Kind.MODEL) else dict(self.values)
+        return dict(self.values) if self.kind.gets_epochs else self.without_epochs
 
     @cached_property
     def prefix(self) -> str:
         """Hash that is equal for configs that can share one training."""
-        if self.kind in (Kind.FUNCTION, Kind.WHOLE_MODEL, Kind.PROGRAM):
+        if not self.kind.continues:
             return self.id
         return Config(self.without_epochs, self.kind).id
 
@@ -235,7 +214,7 @@ class Space:
         of_mlp = {
             p.name
             for p in self.parameters
-            if self.kind is Kind.MLP
+            if self.kind.is_predefined
             and p.name in _DECIDING
             # Only lists of units decide, since they set the number of layers.
             and (p.name != "units" or any(isinstance(v, list) for v in p.choices or ()))
@@ -254,7 +233,7 @@ class Space:
         active = self.active(assignment)
         if not all(constraint.holds(active) for constraint in self.constraints):
             return None
-        if self.kind is not Kind.MLP:
+        if not self.kind.is_predefined:
             return Config(active, self.kind)
         order = [*NOTES, *(name for name in active if name not in NOTES)]
         return Config({name: active[name] for name in order if name in active})
@@ -262,7 +241,7 @@ class Space:
     def active(self, assignment: Mapping[str, Value]) -> dict[str, Value]:
         """Return the active values of an assignment, even if a constraint fails."""
         active = self.met(assignment)
-        if self.kind is not Kind.MLP:
+        if not self.kind.is_predefined:
             return active
         for name in NOTES:
             if name not in self.names:
@@ -289,7 +268,7 @@ class Space:
             if parent not in active:
                 return False
             value = active[parent]
-            if self.kind is not Kind.MLP:
+            if not self.kind.is_predefined:
                 if not matches(value, accepted):
                     return False
                 continue

@@ -19,8 +19,9 @@ from hpsearch.space.constraints import Constraint
 from hpsearch.space.distributions import Drawn
 from hpsearch.space.execution import Repetition
 from hpsearch.space.keras_names import ACTIVATIONS, INITIALIZERS, METRICS, OPTIMIZERS
+from hpsearch.space.kinds import Kind
 from hpsearch.space.mlp import LAYER_TYPES, NOTES, layer_of
-from hpsearch.space.space import GRID_NEEDS, Choices, Kind, Parameter, Range, Space
+from hpsearch.space.space import GRID_NEEDS, Choices, Parameter, Range, Space
 from hpsearch.spec.command import DEFAULT_COMMAND, command_faults
 from hpsearch.spec.hyperparameters import is_known, suggestion
 from hpsearch.spec.method import CONFIGS

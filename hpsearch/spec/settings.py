@@ -12,7 +12,8 @@ from hpsearch.errors import ConstraintError
 from hpsearch.space.constraints import parse
 from hpsearch.space.execution import Repetition
 from hpsearch.space.keras_names import ACTIVATIONS, LOSSES, METRICS
-from hpsearch.space.space import Config, Kind, Space
+from hpsearch.space.kinds import Kind
+from hpsearch.space.space import Config, Space
 from hpsearch.spec import words
 from hpsearch.spec.command import COMMAND, DEFAULT_COMMAND, UserProgram, command_in
 from hpsearch.spec.data import DataSpec

@@ -47,6 +47,8 @@ class _CheckedSweep(SweepFields):
 
     #: Keys that a file must have, so that the others are checked without them.
     least: ClassVar[Mapping[str, Any]] = {}
+    #: True if its trainings may need TensorFlow.
+    uses_tensorflow: ClassVar[bool]
 
     warnings: tuple[str, ...] = field(default=(), compare=False)
 
@@ -54,6 +56,23 @@ class _CheckedSweep(SweepFields):
     def time_seconds(self) -> float | None:
         """Time after which no trial begins."""
         return self.budget.time_seconds if self.budget else None
+
+    def missing_files(self) -> Iterator[Fault]:
+        """Yield a fault for each file that does not exist."""
+        raise NotImplementedError
+
+    def require_runnable(self, *, elsewhere: bool) -> None:
+        """Check that it can run now.
+
+        Args:
+            elsewhere: Whether something other than its `execution.engine` trains.
+
+        Raises:
+            InputError: It cannot.
+        """
+        del elsewhere
+        if missing := [f"{key_path(loc)}: {message}" for loc, message in self.missing_files()]:
+            raise InputError("\n".join(missing))
 
     @classmethod
     def parse(cls, data: Any) -> Self:
@@ -96,6 +115,7 @@ class Sweep(ModelFields, _CheckedSweep):
 
     words = words.SWEEP
     least: ClassVar[Mapping[str, Any]] = {"name": "unknown", "data": {"dataset": "digits"}}
+    uses_tensorflow = True
 
     @classmethod
     def parse(cls, data: Any) -> Self:
@@ -123,6 +143,7 @@ class ProgramSweep(ProgramFields, _CheckedSweep):
     """A validated sweep file of a program, built as a `Sweep` is."""
 
     least: ClassVar[Mapping[str, Any]] = {"name": "unknown", "metric": "loss"}
+    uses_tensorflow = False
 
     def resolved(self, base_dir: Path) -> Self:
         """Return a copy with the program's file as an absolute path.
@@ -148,6 +169,13 @@ class ProgramSweep(ProgramFields, _CheckedSweep):
                 f"no such file, {self.program}; it is looked for beside the sweep file, and then "
                 f"from {Path.cwd()}",
             )
+
+    def require_runnable(self, *, elsewhere: bool) -> None:
+        """Check that the program can run now; see `Sweep`."""
+        super().require_runnable(elsewhere=elsewhere)
+        if elsewhere:
+            raise InputError("executor: programs run on this machine; models run on an executor")
+        self.run_of("").require_variables()
 
 
 AnySweep = Sweep | ProgramSweep

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 from hpsearch.data.specs import Task
 from hpsearch.machine import version_of
 from hpsearch.space.execution import label
-from hpsearch.space.space import Kind
+from hpsearch.space.kinds import Kind
 from hpsearch.store.records import PACKAGES
 from hpsearch.store.tables import Provenance, values_of
 from hpsearch.wording import listing, number

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import asdict, replace
-from pathlib import Path
+from dataclasses import asdict
 from typing import Any
 
 from hpsearch.data.dataset import Dataset
@@ -13,10 +12,8 @@ from hpsearch.data.specs import Task
 from hpsearch.errors import ChangedSweepError, InputError, StoreError
 from hpsearch.models.problem import TASK_METRICS, EarlyStopping, Recipe
 from hpsearch.space.keras_names import METRIC_CLASSES, METRICS
-from hpsearch.space.space import Kind
-from hpsearch.spec.command import DEFAULT_COMMAND, UserProgram
 from hpsearch.spec.settings import ModelSpec
-from hpsearch.spec.sweep import ProgramSweep, Sweep, model_sweep, sweep_from_text
+from hpsearch.spec.sweep import Sweep, model_sweep, sweep_from_text
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.facts import Facts, Identity
 
@@ -171,56 +168,3 @@ def _differences(before: Any, now: Any, path: str) -> list[tuple[str, Any, Any]]
             )
         ]
     return [] if before == now else [(path, before, now)]
-
-
-def program_recipe(sweep: ProgramSweep) -> Recipe:
-    """Return the recipe of a program, which consists of its score."""
-    metric = sweep.metric
-    return Recipe(sweep.seed, "", "", metric.name, metric.direction, epoch=metric.epoch, alone=True)
-
-
-def program_identity(sweep: ProgramSweep, program: UserProgram, fingerprint: str) -> Identity:
-    """Return the identity of the rows of a program.
-
-    Args:
-        fingerprint: Fingerprint of its files.
-    """
-    metric = sweep.metric
-    return Identity(
-        data=fingerprint,
-        split={"program": Path(program.program).name if program.program else ""},
-        metric=f"{metric.name}:{metric.direction}:{metric.epoch}",
-        recipe={
-            "seed": sweep.seed,
-            "kind": str(Kind.PROGRAM),
-            # As written in the file, so that it is the same from any working directory.
-            "command": list(sweep.command or DEFAULT_COMMAND),
-            # A former setting: without it, the recipe's id would differ.
-            "metrics_file": "",
-        },
-    )
-
-
-def require_same_program(
-    stored: Identity | None, identity: Identity, directory: Path, *, anyway: bool
-) -> None:
-    """Check that a program may add rows to the stored ones.
-
-    Args:
-        stored: None if nothing is stored yet.
-        anyway: Whether an edited program may add rows.
-
-    Raises:
-        ChangedSweepError: It may not.
-    """
-    if stored is None:
-        return
-    edited = replace(identity, data=stored.data)
-    if stored == edited != identity and not anyway:
-        raise ChangedSweepError(
-            f"{directory}: the program has been edited since its rows were made: the fingerprint "
-            f"of its files was {stored.data} and is {identity.data} now. Undo the edit, have the "
-            "edited program add rows with --anyway-code (the column data tells them apart), or "
-            "begin anew with --fresh"
-        )
-    require_unchanged(stored, edited if anyway else identity, str(directory))

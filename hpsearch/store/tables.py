@@ -22,8 +22,8 @@ from hpsearch.machine import odd_kind
 from hpsearch.models.problem import TASK_METRICS
 from hpsearch.search.draws import FIXED_METHODS
 from hpsearch.space.execution import ExecutionResult
+from hpsearch.space.kinds import Kind
 from hpsearch.space.mlp import NOTES
-from hpsearch.space.space import Kind
 from hpsearch.store.cells import cell_of, escaped, parsed, unescaped, value_of, varies
 from hpsearch.wording import printable
 

@@ -16,8 +16,8 @@ from hpsearch.data.specs import TrainingData
 from hpsearch.errors import RefusedError
 from hpsearch.models.problem import Problem, Recipe
 from hpsearch.space.execution import Execution, ExecutionResult, Status, Training
+from hpsearch.space.kinds import Kind
 from hpsearch.space.mlp import MLPConfig, is_custom
-from hpsearch.space.space import Kind
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.facts import Evaluation, Measurement
 from hpsearch.store.records import file_digest

@@ -12,7 +12,6 @@ from hpsearch.machine import now
 from hpsearch.models.problem import Recipe
 from hpsearch.search.asking import Inquiry, OracleEvent, Reply, foreseen
 from hpsearch.space.execution import Curve, Execution, ExecutionResult, Status, Training
-from hpsearch.space.space import Kind
 from hpsearch.store.derived import Tables
 from hpsearch.store.facts import installed
 from hpsearch.store.store import Store
@@ -452,14 +451,9 @@ class Engine:
         )
 
     def _needs_snapshot(self, training: Training) -> bool:
-        """Check if the training's last state may be needed.
-
-        A model that knows its number of epochs starts anew for more epochs, and a program keeps its
-        checkpoints itself.
-        """
+        """Check if the training's last state may be needed."""
         kind = self._executions[training.number].config.kind
-        anew = kind in (Kind.WHOLE_MODEL, Kind.PROGRAM)
-        return not anew and self.planner.may_continue(training)
+        return kind.continues and self.planner.may_continue(training)
 
     def _handle(self, events: Sequence[Event]) -> None:
         results: list[ExecutionResult] = []

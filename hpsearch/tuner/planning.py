@@ -9,14 +9,8 @@ from typing import ClassVar
 
 from hpsearch.search.asking import Past
 from hpsearch.search.strategy import Outcome, Proposal, Strategy
-from hpsearch.space.execution import (
-    ENDLESS,
-    Execution,
-    ExecutionKey,
-    ExecutionResult,
-    Repetition,
-    Training,
-)
+from hpsearch.space.execution import Execution, ExecutionKey, ExecutionResult, Repetition, Training
+from hpsearch.space.kinds import ENDLESS
 from hpsearch.space.mlp import MLPConfig
 from hpsearch.space.space import Config, Space
 

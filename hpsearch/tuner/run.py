@@ -8,10 +8,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hpsearch.errors import InputError
+from hpsearch.importing import load_part
 from hpsearch.spec.settings import ExecutionSettings
 from hpsearch.spec.sweep import AnySweep, ProgramSweep, Sweep
-from hpsearch.spec.yaml import key_path
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.tuner.settings import (
     Listener,
@@ -28,6 +27,12 @@ from hpsearch.workers.servers import Servers
 if TYPE_CHECKING:
     from hpsearch.data.loading import Loader
     from hpsearch.tuner.steps import Prepared, Run
+
+#: What prepares the search over a sweep. By name, so that no kind of trial imports another.
+_PREPARE = {
+    Sweep: "hpsearch.tuner.models:prepare_models",
+    ProgramSweep: "hpsearch.programs.search:prepare_program",
+}
 
 
 @contextmanager
@@ -84,7 +89,6 @@ def take_steps(
         HpsearchError: Bad input (InputError), a refusal (RefusedError), or Interrupted.
     """
     # Import NumPy and the like while the servers import TensorFlow.
-    from hpsearch.reporting.page import ReportFile
     from hpsearch.tuner.steps import Run
     from hpsearch.workers.engines import opened_executor
 
@@ -100,9 +104,7 @@ def take_steps(
         ) as executor,
         ExitStack() as stack,
     ):
-        run = Run(
-            settings, listener, opened.where, opened.stop, executor, workers, ReportFile, stack
-        )
+        run = Run(settings, listener, opened.where, opened.stop, executor, workers, stack)
         return run.search(prepare(run))
 
 
@@ -124,23 +126,9 @@ def run_sweep(
     """
     settings = settings or Settings()
     # Before the directory is made: an error would leave it behind.
-    if missing := [f"{key_path(loc)}: {message}" for loc, message in sweep.missing_files()]:
-        raise InputError("\n".join(missing))
-    if isinstance(sweep, ProgramSweep):
-        if settings.trains_elsewhere:
-            raise InputError("executor: programs run on this machine; models run on an executor")
-        sweep.run_of("").require_variables()
-    path = Path("experiments") / sweep.name
-    with opened(
-        path, sweep.execution, settings, servers, tensorflow=isinstance(sweep, Sweep)
-    ) as start:
+    sweep.require_runnable(elsewhere=settings.trains_elsewhere)
+    path, execution = Path("experiments") / sweep.name, sweep.execution
+    with opened(path, execution, settings, servers, tensorflow=sweep.uses_tensorflow) as start:
         # As in `take_steps`.
-        from hpsearch.tuner.models import prepare_models
-        from hpsearch.tuner.programs import prepare_program
-
-        prepare = (
-            partial(prepare_models, sweep, load)
-            if isinstance(sweep, Sweep)
-            else partial(prepare_program, sweep)
-        )
-        return take_steps(prepare, start, sweep.execution, settings, listener)
+        prepare = partial(load_part(_PREPARE[type(sweep)]), sweep, load)
+        return take_steps(prepare, start, execution, settings, listener)

@@ -15,7 +15,8 @@ from hpsearch.search.prior import KNOWN, is_known
 from hpsearch.search.strategy import Strategy
 from hpsearch.space.constraints import parse
 from hpsearch.space.execution import Repetition
-from hpsearch.space.space import GRID_NEEDS, Config, Kind, Parameter, Space
+from hpsearch.space.kinds import Kind
+from hpsearch.space.space import GRID_NEEDS, Config, Parameter, Space
 from hpsearch.spec.checks import MOST_POINTS, unknown_names
 from hpsearch.spec.hyperparameters import ANYTHING, HYPERPARAMETERS
 from hpsearch.spec.method import CONFIGS, METHODS, MethodSpec, parse_method
@@ -248,7 +249,7 @@ def _function_method(
             f"by their names in a sweep file: {listing(KNOWN)}"
         )
     if spec.name in _HALVING:
-        if space.kind is not Kind.STEPWISE:
+        if not space.kind.has_budget:
             raise InputError(
                 f"method: {spec.name} halts trainings between epochs: the objective must be a "
                 "generator function that yields a score after each epoch"

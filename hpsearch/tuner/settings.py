@@ -16,7 +16,8 @@ from types import FrameType
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
 from hpsearch.errors import HpsearchError, Interrupted
-from hpsearch.machine import cores, require_fork
+from hpsearch.importing import load_part
+from hpsearch.machine import cores
 from hpsearch.space.execution import Execution
 from hpsearch.spec.settings import ExecutionSettings
 from hpsearch.store.directory import ResultsDirectory
@@ -159,6 +160,11 @@ class RunOutcome:
 
 
 _LOG = logging.getLogger("hpsearch")
+#: What checks that an engine can run here, by name: its package may be optional.
+_REQUIREMENTS = {
+    "local": "hpsearch.machine:require_fork",
+    "ray": "hpsearch.ray.connection:require_ray",
+}
 
 
 @dataclass(frozen=True)
@@ -245,13 +251,7 @@ def require_engine(execution: ExecutionSettings) -> None:
         NotSupportedError: The system does not support it.
         InputError: A package that it needs is not installed.
     """
-    if execution.engine == "local":
-        require_fork()
-        return
-    # Ray is an optional package.
-    from hpsearch.workers.ray.connection import require_ray
-
-    require_ray()
+    load_part(_REQUIREMENTS[execution.engine])()
 
 
 @contextmanager

@@ -9,12 +9,14 @@ from functools import partial
 from typing import Any, Protocol
 
 from hpsearch.data.specs import Task
+from hpsearch.importing import load_part
 from hpsearch.models.problem import Problem, Recipe
 from hpsearch.search.asking import OracleEvent, reply_of, search_with
 from hpsearch.search.halving import at_top
 from hpsearch.search.strategy import Strategy
 from hpsearch.space.execution import Execution, ExecutionResult, Repetition, Status
-from hpsearch.space.space import Kind, Space
+from hpsearch.space.kinds import Kind
+from hpsearch.space.space import Space
 from hpsearch.spec.sweep import AnySweep
 from hpsearch.store.derived import Tables, best_execution
 from hpsearch.store.directory import ResultsDirectory
@@ -35,6 +37,8 @@ from hpsearch.workers.protocol import Conversation, Executor, Said
 PATIENCE_SECONDS = 600.0
 #: The tuner that drives a run.
 _TUNER = "hpsearch.tuner.sweep_tuner:converse"
+#: The report's page, by name, so that a run without a report needs no plots.
+_REPORT = "hpsearch.reporting.page:ReportFile"
 _RETRIED = (Status.FAILED, Status.KILLED, Status.TIMEOUT)
 
 
@@ -94,9 +98,9 @@ class Page(Protocol):
 class _Ending:
     """Writes a run's last tables and its report, once."""
 
-    def __init__(self, engine: Engine, page: Page, *, report: bool) -> None:
+    def __init__(self, engine: Engine, page: Page | None) -> None:
         self._engine, self._page = engine, page
-        self._writes, self._draws = True, report
+        self._writes = True
 
     def write(self) -> None:
         """Write the tables, unless the run ended before it had read its rows."""
@@ -106,9 +110,9 @@ class _Ending:
 
     def draw(self, *, interrupted: bool) -> None:
         """Start drawing the report in the background."""
-        if self._draws:
-            self._draws = False
-            self._page.begin(self._engine.records, interrupted=interrupted)
+        page, self._page = self._page, None
+        if page is not None:
+            page.begin(self._engine.records, interrupted=interrupted)
 
 
 @dataclass
@@ -126,7 +130,6 @@ class Run:
     stop: Stop
     executor: Executor
     workers: int | None
-    make_page: Callable[[ResultsDirectory, Tables, AnySweep | None], Page]
     stack: ExitStack
     _store: Store = field(init=False)
 
@@ -160,7 +163,9 @@ class Run:
         engine = self._engine_over(prepared)
         retried = _RETRIED if self.settings.retry else ()
         answered = {n for n, result in engine.results.items() if result.status not in retried}
-        page = self.make_page(self.where, engine.tables, prepared.sweep)
+        page: Page | None = None
+        if self.settings.report:
+            page = load_part(_REPORT)(self.where, engine.tables, prepared.sweep)
         kept = prepared.sweep is not None or self.settings.report
         directory = str(self.where.path) if kept else ""
         self.listener(
@@ -176,7 +181,7 @@ class Run:
         engine.tables.begin()
         if prepared.text:
             engine.tables.write_sweep(prepared.text)
-        ending = _Ending(engine, page, report=self.settings.report)
+        ending = _Ending(engine, page)
         try:
             engine.begin(answered, self._store.executions)
             self._drive(engine, prepared, ending)
@@ -190,7 +195,8 @@ class Run:
             prepared.finish(engine)
             return self._outcome(engine, answered)
         finally:
-            self.warn(page.finish(interrupted=self.stop.signal is not None))
+            if page is not None:
+                self.warn(page.finish(interrupted=self.stop.signal is not None))
 
     def _engine_over(self, prepared: Prepared) -> Engine:
         """Return an engine that continues the store, and record the search in the store.

@@ -17,6 +17,7 @@ from typing import IO, Any
 import cloudpickle
 
 from hpsearch.data.specs import TrainingData
+from hpsearch.importing import load_part
 from hpsearch.machine import cores, share_bytes, waiting
 from hpsearch.spec.settings import ExecutionSettings
 from hpsearch.training.subjects import Job
@@ -29,13 +30,13 @@ from hpsearch.workers.protocol import (
     Lost,
     Work,
 )
-from hpsearch.workers.ray.connection import connected
-from hpsearch.workers.ray.executor import RayExecutor
 from hpsearch.workers.servers import Servers
 from hpsearch.workers.work import run, start_tensorflow
 
 _LOG = logging.getLogger("hpsearch")
 _POLL_SECONDS = 0.2
+#: What opens an executor on a cluster, by name: its package is optional.
+_CLUSTERS = {"ray": "hpsearch.ray.executor:opened_ray"}
 _NO_DATA = "no data"
 
 
@@ -239,13 +240,8 @@ def opened_executor(
                 memory_bytes=share_bytes(workers) if memory is None else memory,
             )
         else:
-            executor = RayExecutor(
-                stack.enter_context(connected(execution.address, log)),
-                workers,
-                timeout_seconds=execution.timeout_seconds,
-                memory_bytes=memory,
-                resources=execution.resources or {},
-                log=log,
+            executor = stack.enter_context(
+                load_part(_CLUSTERS[execution.engine])(execution, workers, memory, log)
             )
         stack.callback(executor.close)
         yield executor

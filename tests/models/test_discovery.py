@@ -12,7 +12,8 @@ from hpsearch.models.custom import build_custom_model
 from hpsearch.models.discovery import discover
 from hpsearch.models.problem import Recipe
 from hpsearch.models.shipping import space_of
-from hpsearch.space.space import Choices, Kind, Parameter, Range
+from hpsearch.space.kinds import Kind
+from hpsearch.space.space import Choices, Parameter, Range
 
 
 def found(name, given=(), rows=((None, None), (None, None))):

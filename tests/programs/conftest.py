@@ -8,7 +8,8 @@ import pytest
 
 from hpsearch.models.problem import Recipe
 from hpsearch.programs.trial import run_trial
-from hpsearch.space.execution import ENDLESS, Training
+from hpsearch.space.execution import Training
+from hpsearch.space.kinds import ENDLESS
 from hpsearch.spec.command import UserProgram
 
 

@@ -7,7 +7,8 @@ import pytest
 from hpsearch.models.problem import Recipe
 from hpsearch.programs.ending import Ending, Known
 from hpsearch.programs.trial import outcome
-from hpsearch.space.execution import ENDLESS, Training
+from hpsearch.space.execution import Training
+from hpsearch.space.kinds import ENDLESS
 
 NAN = float("nan")
 RECIPE = Recipe(0, "", "", "loss", "minimize", alone=True)

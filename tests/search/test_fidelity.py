@@ -12,7 +12,8 @@ from hpsearch.search.fidelity import EveryRung, HighestRung, RungHistory
 from hpsearch.search.halving import HalvingStrategy
 from hpsearch.search.methods import make_strategy
 from hpsearch.search.strategy import Outcome, Proposal
-from hpsearch.space.space import Choices, Config, Kind, Parameter, Range, Space
+from hpsearch.space.kinds import Kind
+from hpsearch.space.space import Choices, Config, Parameter, Range, Space
 from hpsearch.spec.method import MethodSpec
 
 SPACE = Space(

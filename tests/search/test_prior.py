@@ -16,7 +16,8 @@ from hpsearch.search.methods import make_strategy
 from hpsearch.search.prior import Prior, features, is_known, shipped
 from hpsearch.search.strategy import PRIOR, Outcome
 from hpsearch.space.constraints import parse
-from hpsearch.space.space import Config, Kind, Space
+from hpsearch.space.kinds import Kind
+from hpsearch.space.space import Config, Space
 from hpsearch.spec.hyperparameters import ANYTHING, HYPERPARAMETERS
 from hpsearch.spec.method import MethodSpec
 from hpsearch.spec.parameters import parse_parameter

@@ -12,7 +12,8 @@ from keras import layers
 import hpsearch.tuners as kt
 from hpsearch.search.asking import Inquiry, OracleEvent
 from hpsearch.space.execution import Execution, ExecutionResult, Status
-from hpsearch.space.space import Config, Kind, Space
+from hpsearch.space.kinds import Kind
+from hpsearch.space.space import Config, Space
 from hpsearch.tuners.running import TrialNames
 from hpsearch.tuners.trials import Driver
 

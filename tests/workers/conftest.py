@@ -16,13 +16,13 @@ from sklearn.datasets import load_digits
 
 from hpsearch.data.specs import Arrays, InputSpec, Target, Task, TrainingData
 from hpsearch.models.problem import Recipe
+from hpsearch.ray.connection import connected
+from hpsearch.ray.executor import RayExecutor
 from hpsearch.space.execution import Training
 from hpsearch.training.make import ModelSubject
 from hpsearch.training.subjects import Job
 from hpsearch.workers.engines import FuturesExecutor
 from hpsearch.workers.local import LocalExecutor
-from hpsearch.workers.ray.connection import connected
-from hpsearch.workers.ray.executor import RayExecutor
 from hpsearch.workers.servers import Servers
 
 # As in a worker. At import, before any test: TensorFlow refuses once it has run something.

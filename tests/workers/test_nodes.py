@@ -7,7 +7,7 @@ from types import ModuleType
 import pytest
 
 # The module imports Ray only where it asks the cluster.
-from hpsearch.workers.ray.fleet import Nodes
+from hpsearch.ray.fleet import Nodes
 
 
 @pytest.fixture

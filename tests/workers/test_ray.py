@@ -18,15 +18,15 @@ from ray_cluster import ray_cluster
 
 from hpsearch.errors import HpsearchError, InputError
 from hpsearch.models.problem import METRIC, Recipe
+from hpsearch.ray import connection
+from hpsearch.ray import executor as executor_module
+from hpsearch.ray.connection import connected
 from hpsearch.space.execution import Status, Training
 from hpsearch.spec.settings import ExecutionSettings
 from hpsearch.training.objective import FunctionSubject
 from hpsearch.training.subjects import Job
 from hpsearch.tuner.settings import require_engine
 from hpsearch.workers.protocol import Answered, EpochFinished, Lost, Said, Started
-from hpsearch.workers.ray import connection
-from hpsearch.workers.ray import executor as executor_module
-from hpsearch.workers.ray.connection import connected
 
 pytestmark = pytest.mark.slow
 
@@ -187,7 +187,7 @@ def test_as_many_workers_as_there_is_room_for(add, starting):
 
 
 def test_a_node_with_other_versions_is_not_used(starting, monkeypatch, job):
-    from hpsearch.workers.ray.fleet import package_versions
+    from hpsearch.ray.fleet import package_versions
 
     here = package_versions() | {"keras": "3.0.0"}
     monkeypatch.setattr(executor_module, "package_versions", lambda: here)
@@ -249,7 +249,7 @@ def test_without_a_token_nothing_is_connected(monkeypatch, tmp_path):
 
 
 def test_a_head_that_is_gone_is_told_before_ray_ends_the_process(tmp_path, dataset, monkeypatch):
-    from hpsearch.workers.ray.connection import Head
+    from hpsearch.ray.connection import Head
 
     monkeypatch.setattr(connection, "_PATIENCE_SECONDS", 3.0)
     head = Head.__new__(Head)
@@ -264,7 +264,7 @@ def test_a_head_that_is_gone_is_told_before_ray_ends_the_process(tmp_path, datas
     ("version", "said"), [("unknown", "which is not installed"), ("2.53.1", "which is 2.53.1")]
 )
 def test_without_ray_or_with_an_old_one_it_is_said_what_to_install(version, said, monkeypatch):
-    monkeypatch.setattr("hpsearch.workers.ray.connection.version_of", lambda _: version)
+    monkeypatch.setattr("hpsearch.ray.connection.version_of", lambda _: version)
     with pytest.raises(InputError, match=said) as refused:
         require_engine(ExecutionSettings(engine="ray"))
     assert "pip install 'hpsearch[ray]'" in str(refused.value)

@@ -10,15 +10,15 @@ from pathlib import Path
 from hpsearch.errors import ChangedSweepError, InputError, StoreError
 from hpsearch.machine import users_value
 from hpsearch.programs.fingerprint import fingerprint_of
+from hpsearch.programs.search import program_recipe
 from hpsearch.programs.trial import ProgramSubject
 from hpsearch.revisit.rows import Reproduction, Which
-from hpsearch.space.execution import ENDLESS, Execution, ExecutionResult, Status, Training
-from hpsearch.space.space import Kind
+from hpsearch.space.execution import Execution, ExecutionResult, Status, Training
+from hpsearch.space.kinds import ENDLESS, Kind
 from hpsearch.spec.command import UserProgram
 from hpsearch.spec.sweep import ProgramSweep, load_sweep, sweep_from_text
 from hpsearch.store.derived import best_execution
 from hpsearch.store.directory import ResultsDirectory
-from hpsearch.store.provenance import program_recipe
 from hpsearch.store.store import Store
 from hpsearch.training.subjects import Job
 from hpsearch.tuner.settings import signals

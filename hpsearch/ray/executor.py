@@ -5,13 +5,17 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from types import ModuleType
 from typing import IO
 
 from hpsearch.data.specs import TrainingData
 from hpsearch.errors import HpsearchError, InputError
 from hpsearch.machine import waiting
+from hpsearch.ray.connection import Head, connected
+from hpsearch.ray.fleet import Fleet, Hello, Member, News, Nodes, package_versions
+from hpsearch.spec.settings import ExecutionSettings
 from hpsearch.workers.local import CallsHere
 from hpsearch.workers.protocol import (
     Call,
@@ -20,8 +24,6 @@ from hpsearch.workers.protocol import (
     Said,
     Work,
 )
-from hpsearch.workers.ray.connection import Head
-from hpsearch.workers.ray.fleet import Fleet, Hello, Member, News, Nodes, package_versions
 
 _LOST_NODE = re.compile(
     r"node (?:has|was|is) (?:died|dead|drained|removed|terminated|preempt)", re.IGNORECASE
@@ -35,6 +37,22 @@ _SAY_AFTER_SECONDS = 10.0
 #: After this many failed starts in a row, the run ends if no worker has ever started.
 _STARTS = 3
 _LONGEST_BACKOFF_SECONDS = 30.0
+
+
+@contextmanager
+def opened_ray(
+    execution: ExecutionSettings, workers: int | None, memory_bytes: int | None, log: IO[str]
+) -> Iterator[RayExecutor]:
+    """Connect to the cluster of `execution.address`, and yield its executor; see `connected`."""
+    with connected(execution.address, log) as ray:
+        yield RayExecutor(
+            ray,
+            workers,
+            timeout_seconds=execution.timeout_seconds,
+            memory_bytes=memory_bytes,
+            resources=execution.resources or {},
+            log=log,
+        )
 
 
 class RayExecutor(CallsHere):

@@ -1,0 +1,122 @@
+"""Prepare the search over a program."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from hpsearch.data.loading import Loader
+from hpsearch.data.specs import Task
+from hpsearch.errors import ChangedSweepError, InputError
+from hpsearch.machine import users_value
+from hpsearch.models.problem import Recipe
+from hpsearch.programs.fingerprint import fingerprint_of, program_versions
+from hpsearch.programs.trial import ProgramSubject
+from hpsearch.space.kinds import Kind
+from hpsearch.spec.command import DEFAULT_COMMAND, UserProgram, variables_in
+from hpsearch.spec.dump import dump_raw
+from hpsearch.spec.sweep import ProgramSweep
+from hpsearch.store.facts import Identity
+from hpsearch.store.provenance import require_unchanged
+from hpsearch.tuner.estimate import UnknownCosts
+from hpsearch.tuner.search import Search
+from hpsearch.tuner.steps import Prepared, Run
+from hpsearch.workers.servers import ENVIRONMENT
+from hpsearch.workers.shared import NO_ROWS
+
+
+def prepare_program(sweep: ProgramSweep, load: Loader | None, run: Run) -> Prepared:
+    """Claim the store for a program's rows.
+
+    Args:
+        load: Not used: the program reads its data.
+
+    Raises:
+        InputError: The program cannot be read.
+        RefusedError: The store has rows of another program.
+    """
+    del load
+    where = run.where
+    where.prepare_trials()
+    around = {name: users_value(name) for name in (*ENVIRONMENT, *variables_in(sweep.command))}
+    program = sweep.run_of(str(where.trials.absolute()), around)
+    try:
+        fingerprint = fingerprint_of(program)
+    except OSError as error:
+        raise InputError(f"program: {error.filename}: cannot be read: {error.strerror}") from None
+    identity = program_identity(sweep, program, fingerprint)
+    run.claim(identity, partial(require_same_program, anyway=run.settings.anyway_code))
+    for warning in sweep.warnings:
+        run.warn(warning)
+    run.executor.provide(NO_ROWS)
+    text = dump_raw(sweep.raw())
+    return Prepared(
+        search=Search.of(sweep),
+        recipe=program_recipe(sweep),
+        identity=identity,
+        task=Task.OBJECTIVE,
+        name=sweep.name,
+        columns=sweep.space.names,
+        costs=UnknownCosts(tensorflow=False),
+        time_seconds=sweep.time_seconds,
+        retries=sweep.execution.retries,
+        sweep=sweep,
+        text=text,
+        subject=ProgramSubject(replace(program, fingerprint=fingerprint)),
+        facts={"program": text, "name": sweep.name},
+        versions=program_versions(program, fingerprint),
+    )
+
+
+def program_recipe(sweep: ProgramSweep) -> Recipe:
+    """Return the recipe of a program, which consists of its score."""
+    metric = sweep.metric
+    return Recipe(sweep.seed, "", "", metric.name, metric.direction, epoch=metric.epoch, alone=True)
+
+
+def program_identity(sweep: ProgramSweep, program: UserProgram, fingerprint: str) -> Identity:
+    """Return the identity of the rows of a program.
+
+    Args:
+        fingerprint: Fingerprint of its files.
+    """
+    metric = sweep.metric
+    return Identity(
+        data=fingerprint,
+        split={"program": Path(program.program).name if program.program else ""},
+        metric=f"{metric.name}:{metric.direction}:{metric.epoch}",
+        recipe={
+            "seed": sweep.seed,
+            "kind": str(Kind.PROGRAM),
+            # As written in the file, so that it is the same from any working directory.
+            "command": list(sweep.command or DEFAULT_COMMAND),
+            # A former setting: without it, the recipe's id would differ.
+            "metrics_file": "",
+        },
+    )
+
+
+def require_same_program(
+    stored: Identity | None, identity: Identity, directory: Path, *, anyway: bool
+) -> None:
+    """Check that a program may add rows to the stored ones.
+
+    Args:
+        stored: None if nothing is stored yet.
+        anyway: Whether an edited program may add rows.
+
+    Raises:
+        ChangedSweepError: It may not.
+    """
+    if stored is None:
+        return
+    edited = replace(identity, data=stored.data)
+    if stored == edited != identity and not anyway:
+        raise ChangedSweepError(
+            f"{directory}: the program has been edited since its rows were made: the fingerprint "
+            f"of its files was {stored.data} and is {identity.data} now. Undo the edit, have the "
+            "edited program add rows with --anyway-code (the column data tells them apart), or "
+            "begin anew with --fresh"
+        )
+    require_unchanged(stored, edited if anyway else identity, str(directory))

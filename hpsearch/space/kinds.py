@@ -1,0 +1,61 @@
+"""The kinds of things that a config describes."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from hpsearch.space.mlp import DEFAULTS
+
+#: Number of epochs of a training that ends by itself.
+ENDLESS = 2**31
+
+
+class Kind(StrEnum):
+    """The kind of thing that a config describes, and what follows from it for a config."""
+
+    MLP = "mlp"
+    #: A function of the user that returns one score.
+    FUNCTION = "function"
+    #: A function of the user that yields a score per epoch.
+    STEPWISE = "stepwise"
+    #: A Keras model that the user builds.
+    MODEL = "model"
+    #: A Keras model built for a number of epochs: a shorter training is not its beginning.
+    WHOLE_MODEL = "whole_model"
+    #: A program of the user, which alone defines its parameters, even `epochs`.
+    PROGRAM = "program"
+
+    @property
+    def is_model(self) -> bool:
+        """True if the user builds the model."""
+        return self in (Kind.MODEL, Kind.WHOLE_MODEL)
+
+    @property
+    def is_predefined(self) -> bool:
+        """True if names such as `units` have a meaning, a default, and a bearing on others."""
+        return self is Kind.MLP
+
+    @property
+    def has_budget(self) -> bool:
+        """True if the hyperparameter `epochs` sets where a training ends."""
+        return self not in (Kind.FUNCTION, Kind.PROGRAM)
+
+    @property
+    def gets_epochs(self) -> bool:
+        """True if `epochs` is among the values that a training gets."""
+        return self not in (Kind.MLP, Kind.MODEL)
+
+    @property
+    def continues(self) -> bool:
+        """True if a longer training begins as a shorter one: it can go on from there, or be both.
+
+        A program keeps its checkpoints itself.
+        """
+        return self in (Kind.MLP, Kind.MODEL, Kind.STEPWISE)
+
+    @property
+    def default_epochs(self) -> int:
+        """The epochs of a training whose config has no budget; ENDLESS if it ends by itself."""
+        if self is Kind.FUNCTION:
+            return 1
+        return ENDLESS if self.gets_epochs else int(DEFAULTS["epochs"])
