@@ -22,9 +22,10 @@ from typing import Any
 from processes import timed
 from report import HERE, machine, report, versions
 
+from hpsearch.engine.events import RunEvent
+from hpsearch.engine.session import Settings
+from hpsearch.engine.sweep import run_sweep
 from hpsearch.spec.sweep import load_sweep
-from hpsearch.tuner.run import run_sweep
-from hpsearch.tuner.settings import RunEvent, Settings
 from hpsearch.workers.protocol import Finished, Started
 
 _WORKERS = (1, 2)

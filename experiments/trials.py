@@ -26,6 +26,14 @@ import psutil
 from report import HERE, machine, report, versions
 
 from hpsearch.data.specs import InputSpec, Target, Task
+from hpsearch.engine.costs import DataSizes, NetworkCosts
+from hpsearch.engine.events import Began, RunEvent, Stored
+from hpsearch.engine.learning import Snapshots
+from hpsearch.engine.loop import Engine
+from hpsearch.engine.run import make_planner
+from hpsearch.engine.search import Search
+from hpsearch.engine.session import Settings, Stop
+from hpsearch.engine.sweep import run_sweep
 from hpsearch.models.problem import Problem, Recipe
 from hpsearch.search.asking import reply_of, search_with
 from hpsearch.space.execution import ExecutionResult, Status
@@ -36,13 +44,6 @@ from hpsearch.store.store import Store
 from hpsearch.store.tables import Provenance
 from hpsearch.training.make import ModelSubject
 from hpsearch.training.subjects import Job
-from hpsearch.tuner.estimate import DataSizes, NetworkCosts
-from hpsearch.tuner.learning import Snapshots
-from hpsearch.tuner.loop import Engine
-from hpsearch.tuner.run import run_sweep
-from hpsearch.tuner.search import Search
-from hpsearch.tuner.settings import Began, RunEvent, Settings, Stop, Stored
-from hpsearch.tuner.steps import make_planner
 from hpsearch.workers.protocol import Answered, Event, Finished, Started
 
 _LIMIT_MILLISECONDS = 2.0

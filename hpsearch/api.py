@@ -18,26 +18,26 @@ from hpsearch.arguments import (
     sweep_of,
 )
 from hpsearch.comparison.comparing import compare_tables
+from hpsearch.comparison.settling import Settler
 from hpsearch.comparison.table import Columns
 from hpsearch.comparison.writing import require_suffix
 from hpsearch.data.loading import Folding, Loader, read_memory
+from hpsearch.engine.functions import FunctionSearch, execution_of, require_usable
+from hpsearch.engine.search import function_search
+from hpsearch.engine.session import Drive, Settings
 from hpsearch.errors import InputError, Interrupted
 from hpsearch.models.arrays import LoaderWithModel
 from hpsearch.models.shipping import CustomModel, model_reference, shipped
 from hpsearch.progress.display import make_listener
 from hpsearch.reporting.comparison_page import Comparison
 from hpsearch.results import Results, execute, results_at_prompt, results_with_interruption, run_in
-from hpsearch.revisit.settling import Settler
-from hpsearch.revisit.trust import trusted
+from hpsearch.runs.trust import trusted
 from hpsearch.search.asking import Exchange
 from hpsearch.search.strategy import Strategy
 from hpsearch.space.kinds import Kind
 from hpsearch.spec.sweep import ProgramSweep, Sweep, load_sweep, sweep_from_mapping
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.tables import absence_of
-from hpsearch.tuner.functions import FunctionSearch, execution_of, require_usable
-from hpsearch.tuner.search import function_search
-from hpsearch.tuner.settings import Drive, Settings
 
 
 def run(
@@ -401,7 +401,7 @@ def tune(
 def _drive(oracle: Any) -> Drive:
     """Return a search with the oracle in this process."""
     # Imports KerasTuner, which the oracle's module has imported already.
-    from hpsearch.tuner.sweep_tuner import drive
+    from hpsearch.kerastuner.sweep_tuner import drive
 
     search = drive(oracle)
 

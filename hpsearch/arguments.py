@@ -9,11 +9,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from hpsearch.engine.search import require_end
 from hpsearch.errors import InputError, SweepFileError
 from hpsearch.spec.method import parse_method
 from hpsearch.spec.rules import NAME, InvalidValue
 from hpsearch.spec.sweep import Sweep, model_sweep, sweep_from_mapping
-from hpsearch.tuner.search import require_end
 
 
 def require_searchable(

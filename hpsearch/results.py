@@ -15,13 +15,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hpsearch.comparison.refitting import REFIT_IN, score_intervals, sweep_of_best
 from hpsearch.data.loading import Loader
+from hpsearch.engine.events import Listener, stack_level_of_caller
+from hpsearch.engine.session import Settings
+from hpsearch.engine.sweep import run_sweep
 from hpsearch.errors import InputError, Interrupted
 from hpsearch.progress.display import make_listener
 from hpsearch.reporting.pictures import Pictures
 from hpsearch.reporting.source import ReportSource, resolved_sweep
-from hpsearch.revisit.refitting import REFIT_IN, score_intervals, sweep_of_best
-from hpsearch.revisit.rows import (
+from hpsearch.runs.trial import (
     Reproduction,
     Source,
     Which,
@@ -30,7 +33,7 @@ from hpsearch.revisit.rows import (
     model_file,
     reproduce_trial,
 )
-from hpsearch.revisit.trust import roles_of
+from hpsearch.runs.trust import roles_of
 from hpsearch.spec.sweep import AnySweep, Sweep, load_sweep, model_sweep
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.facts import Evaluation
@@ -39,8 +42,6 @@ from hpsearch.store.tables import hyperparameter_columns, read_table, values_of
 from hpsearch.store.trials import best_trial, ranked_trials, trials_of
 from hpsearch.trackers.targets import make_tracker
 from hpsearch.trackers.tracking import tracked
-from hpsearch.tuner.run import run_sweep
-from hpsearch.tuner.settings import Listener, Settings, stack_level_of_caller
 from hpsearch.wording import counted
 from hpsearch.workers.protocol import Said
 
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pandas as pd
 
-    from hpsearch.revisit.predicting import Predictor
+    from hpsearch.runs.predicting import Predictor
 
 #: Columns of the table that belong to single executions, and columns that are equal for all.
 _OF_EXECUTIONS = ("seed", "fold", "best_epoch", "best_score", "shared_with", "error")
@@ -145,7 +146,7 @@ class Results(Pictures):
             RefusedError: As for `export`, if the run was interrupted before it wrote the model.
         """
         # Imports Keras.
-        from hpsearch.revisit.predicting import load_model
+        from hpsearch.runs.predicting import load_model
 
         path = self.directory / "best.keras"
         if not path.exists() and best_trial(self.table) is None:
@@ -193,7 +194,7 @@ class Results(Pictures):
     @cached_property
     def _predictor(self) -> Predictor:
         # Imported here because it starts slowly, with NumPy and pandas.
-        from hpsearch.revisit.predicting import predictor_of
+        from hpsearch.runs.predicting import predictor_of
 
         return predictor_of(self._files, Which())
 

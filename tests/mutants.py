@@ -98,13 +98,13 @@ MUTANTS = (
         "names in the page's data can end its script element",
     ),
     Mutant(
-        "hpsearch/revisit/rows.py",
+        "hpsearch/runs/trial.py",
         "getattr(run.dataset.of_fold(execution.fold), split)",
         "getattr(run.dataset, split)",
         "evaluate uses the first fold's rows for the model of any fold",
     ),
     Mutant(
-        "hpsearch/revisit/settling.py",
+        "hpsearch/comparison/settling.py",
         "(seed for table in tables for seed in table",
         "(seed for table in tables[:1] for seed in table",
         "fresh seeds may be those that another table was chosen by",
@@ -177,19 +177,19 @@ MUTANTS = (
         "a resumed training forgets the weights of its best epoch",
     ),
     Mutant(
-        "hpsearch/tuner/planning.py",
+        "hpsearch/engine/planning.py",
         "return sum(known) / len(known) if known and len(known) == len(found) else None",
         "return sum(known) / len(known) if known else None",
         "a config with a failed seed is scored by its other seeds",
     ),
     Mutant(
-        "hpsearch/tuner/loop.py",
+        "hpsearch/engine/loop.py",
         "if not limited and deaths <= retries:",
         "if not limited and deaths < retries:",
         "a training whose worker died is repeated once too few",
     ),
     Mutant(
-        "hpsearch/tuners/classes.py",
+        "hpsearch/kerastuner/classes.py",
         "return math.ceil(whole * self._last[1] / int(super()._get_size(bracket_num, 0)))",
         "return whole",
         "KerasTuner's Hyperband halves no space that is smaller than its bracket",

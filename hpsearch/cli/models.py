@@ -15,12 +15,15 @@ from rich.table import Table
 from rich.text import Text
 
 from hpsearch.cli.app import DirectoryArgument, Trust, TrustedSweep, Workers
+from hpsearch.comparison.refitting import REFIT_IN, score_intervals, sweep_of_best
+from hpsearch.engine.session import Settings
+from hpsearch.engine.sweep import run_sweep
 from hpsearch.errors import InputError
 from hpsearch.programs.repeat import holds_program, open_program, reproduce_program
 from hpsearch.progress.display import line_printer, make_console, make_display
-from hpsearch.revisit.predicting import predictor_of
-from hpsearch.revisit.refitting import REFIT_IN, score_intervals, sweep_of_best
-from hpsearch.revisit.rows import (
+from hpsearch.runs.predicting import predictor_of
+from hpsearch.runs.standalone import PROGRAM, write_standalone
+from hpsearch.runs.trial import (
     Reproduction,
     Source,
     Which,
@@ -28,15 +31,12 @@ from hpsearch.revisit.rows import (
     export_model,
     reproduce_trial,
 )
-from hpsearch.revisit.standalone import PROGRAM, write_standalone
-from hpsearch.revisit.trust import roles_of, trusted
+from hpsearch.runs.trust import roles_of, trusted
 from hpsearch.spec.sweep import Sweep, load_sweep
 from hpsearch.store.facts import Measurement
 from hpsearch.store.records import PACKAGES
 from hpsearch.store.store import evaluations_of
 from hpsearch.store.tables import write_csv
-from hpsearch.tuner.run import run_sweep
-from hpsearch.tuner.settings import Settings
 from hpsearch.wording import counted, number
 
 Trial = Annotated[

@@ -18,6 +18,11 @@ from hpsearch.cli.app import Out, Set, SweepArgument, Workers
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.loading import load_dataset
 from hpsearch.data.specs import Arrays, InputSpec, n_features
+from hpsearch.engine.costs import CostEstimate, DataSizes, estimate_cost, step_seconds
+from hpsearch.engine.learning import CurveReuse
+from hpsearch.engine.models import plan_search
+from hpsearch.engine.planning import Summary, Trials, group, summarize, tally
+from hpsearch.engine.search import Search, strategy_of
 from hpsearch.errors import RefusedError
 from hpsearch.machine import cores
 from hpsearch.models import preprocessing
@@ -38,11 +43,6 @@ from hpsearch.store.provenance import make_recipe
 from hpsearch.store.store import Store
 from hpsearch.training.make import make_trainer
 from hpsearch.training.trainer import needs_tensorflow
-from hpsearch.tuner.estimate import CostEstimate, DataSizes, estimate_cost, step_seconds
-from hpsearch.tuner.learning import CurveReuse
-from hpsearch.tuner.models import plan_search
-from hpsearch.tuner.planning import Summary, Trials, group, summarize, tally
-from hpsearch.tuner.search import Search, strategy_of
 from hpsearch.wording import counted, duration, have_results
 
 _MOST_VALUES = 6

@@ -17,9 +17,10 @@ from rich.text import Text
 
 from hpsearch.cli.app import DirectoryArgument
 from hpsearch.data.builtin import datasets
+from hpsearch.engine.session import RunOutcome
 from hpsearch.errors import InputError, RefusedError
 from hpsearch.progress.display import line_printer, make_console
-from hpsearch.revisit.best_file import examine_best_file
+from hpsearch.runs.best_file import examine_best_file
 from hpsearch.space.keras_names import ACTIVATIONS, OPTIMIZERS
 from hpsearch.space.mlp import LAYER_TYPES, OPTIMIZER_ALIASES
 from hpsearch.spec.method import METHODS
@@ -36,7 +37,6 @@ from hpsearch.store.tables import (
     varying_columns,
 )
 from hpsearch.store.trials import best_trial, ranked_trials, trials_of
-from hpsearch.tuner.settings import RunOutcome
 from hpsearch.wording import cell_text, counted, did_you_mean, listing, number
 
 if TYPE_CHECKING:

@@ -10,12 +10,12 @@ from typing import Annotated
 import typer
 
 from hpsearch.cli.app import Out, Set, SweepArgument, Trackers, Workers
+from hpsearch.engine.session import Settings
+from hpsearch.engine.sweep import run_sweep
 from hpsearch.errors import InputError
 from hpsearch.progress.display import make_console, make_display
 from hpsearch.spec.dump import SCHEMA_NAME, STARTER, file_schema
 from hpsearch.spec.sweep import load_sweep
-from hpsearch.tuner.run import run_sweep
-from hpsearch.tuner.settings import Settings
 
 
 def run(

@@ -18,6 +18,7 @@ from hpsearch.cli.models import trust_of
 from hpsearch.cli.show import make_table
 from hpsearch.comparison.comparing import compare_tables
 from hpsearch.comparison.findings import Findings
+from hpsearch.comparison.settling import Settler
 from hpsearch.comparison.table import Columns
 from hpsearch.comparison.writing import Grid, as_json, document, require_suffix
 from hpsearch.errors import HpsearchError, InputError, RefusedError
@@ -25,8 +26,7 @@ from hpsearch.progress.display import make_console, make_display, tell
 from hpsearch.reporting.comparison_page import Comparison, section_of
 from hpsearch.reporting.page import Compared, write_page
 from hpsearch.reporting.source import load_source
-from hpsearch.revisit.merging import merge_directories
-from hpsearch.revisit.settling import Settler
+from hpsearch.runs.merging import merge_directories
 from hpsearch.store.facts import Evaluation
 from hpsearch.store.store import evaluations_beside
 from hpsearch.trackers.targets import make_tracker

@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from hpsearch.engine.session import signals
 from hpsearch.errors import ChangedSweepError, InputError, StoreError
 from hpsearch.machine import users_value
 from hpsearch.programs.fingerprint import fingerprint_of
 from hpsearch.programs.search import program_recipe
 from hpsearch.programs.trial import ProgramSubject
-from hpsearch.revisit.rows import Reproduction, Which
+from hpsearch.runs.trial import Reproduction, Which
 from hpsearch.space.execution import Execution, ExecutionResult, Status, Training
 from hpsearch.space.kinds import ENDLESS, Kind
 from hpsearch.spec.command import UserProgram
@@ -21,7 +22,6 @@ from hpsearch.store.derived import best_execution
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.store import Store
 from hpsearch.training.subjects import Job
-from hpsearch.tuner.settings import signals
 from hpsearch.workers.local import LocalExecutor
 from hpsearch.workers.protocol import Answered, Lost
 from hpsearch.workers.servers import ENVIRONMENT, Servers

@@ -8,6 +8,9 @@ from pathlib import Path
 
 from hpsearch.data.loading import Loader
 from hpsearch.data.specs import Task
+from hpsearch.engine.costs import UnknownCosts
+from hpsearch.engine.run import Prepared, Run
+from hpsearch.engine.search import Search
 from hpsearch.errors import ChangedSweepError, InputError
 from hpsearch.machine import users_value
 from hpsearch.models.problem import Recipe
@@ -19,9 +22,6 @@ from hpsearch.spec.dump import dump_raw
 from hpsearch.spec.sweep import ProgramSweep
 from hpsearch.store.facts import Identity
 from hpsearch.store.provenance import require_unchanged
-from hpsearch.tuner.estimate import UnknownCosts
-from hpsearch.tuner.search import Search
-from hpsearch.tuner.steps import Prepared, Run
 from hpsearch.workers.servers import ENVIRONMENT
 from hpsearch.workers.shared import NO_ROWS
 

@@ -26,10 +26,7 @@ from rich.progress import (
 )
 from rich.segment import Segment
 
-from hpsearch.errors import InputError
-from hpsearch.space.execution import Execution, ExecutionResult
-from hpsearch.tuner.planning import Summary
-from hpsearch.tuner.settings import (
+from hpsearch.engine.events import (
     Began,
     Ended,
     Listener,
@@ -39,6 +36,9 @@ from hpsearch.tuner.settings import (
     ignore,
     with_python_warnings,
 )
+from hpsearch.engine.planning import Summary
+from hpsearch.errors import InputError
+from hpsearch.space.execution import Execution, ExecutionResult
 from hpsearch.wording import counted, duration, have_results, number, printable
 from hpsearch.workers.protocol import EpochFinished, Finished, Lost, Said, Started
 

@@ -17,14 +17,15 @@ import pandas as pd
 from hpsearch.arguments import method_of, sweep_of
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.loading import InMemoryRows
+from hpsearch.engine.events import ignore, with_python_warnings
+from hpsearch.engine.session import Settings
+from hpsearch.engine.sweep import run_sweep
 from hpsearch.errors import InputError
 from hpsearch.models.problem import Problem
 from hpsearch.spec.sweep import Sweep
 from hpsearch.store.provenance import make_recipe
 from hpsearch.store.store import Store
 from hpsearch.store.tables import goal_of, hyperparameter_columns, hyperparameter_of, read_table
-from hpsearch.tuner.run import run_sweep
-from hpsearch.tuner.settings import Settings, ignore, with_python_warnings
 
 Rows = npt.NDArray[np.intp]
 

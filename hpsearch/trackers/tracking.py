@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from hpsearch.engine.events import Began, Listener, RunEvent, Stored
 from hpsearch.errors import HpsearchError, InputError
 from hpsearch.store.derived import record_of
 from hpsearch.store.directory import ResultsDirectory
@@ -17,7 +18,6 @@ from hpsearch.store.provenance import stored_sweep
 from hpsearch.store.store import Store
 from hpsearch.store.tables import Provenance, Record
 from hpsearch.trackers.targets import Tracker, TrackerError
-from hpsearch.tuner.settings import Began, Listener, RunEvent, Stored
 from hpsearch.workers.protocol import Said
 
 

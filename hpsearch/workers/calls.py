@@ -71,7 +71,7 @@ def write_start(  # noqa: PLR0917 - calls pass arguments by position
 ) -> None:
     """Write the untrained model and the data of an MLP's row.
 
-    The program `hpsearch/revisit/train.py` reads them: model.keras, as before training, and the
+    The program `hpsearch/runs/train.py` reads them: model.keras, as before training, and the
     arrays in rows.npz. It passes arrays with the names of Keras' arguments to Keras.
 
     Args:

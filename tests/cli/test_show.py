@@ -14,13 +14,13 @@ from made_tables import ACCURACY, LOSS, Made, Row, write
 from rich.console import Console
 
 from hpsearch.cli.show import print_results
+from hpsearch.engine.session import Settings
+from hpsearch.engine.sweep import run_sweep
 from hpsearch.spec.sweep import load_sweep, sweep_from_text
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.store import facts_of
 from hpsearch.store.tables import read_table
 from hpsearch.store.trials import best_trial
-from hpsearch.tuner.run import run_sweep
-from hpsearch.tuner.settings import Settings
 
 _SWEEP = "name: s\ndata: {dataset: iris}\nparameters: {units: [4, 6], epochs: 1}\n"
 
@@ -90,7 +90,7 @@ def test_a_regression_has_errors_in_the_targets_unit(tmp_path, loss):
 
 @pytest.mark.parametrize("built", [True, False])
 def test_a_missing_engine_is_said_once(tmp_path, monkeypatch, built):
-    monkeypatch.setattr("hpsearch.tuner.models.native_built", lambda: built)
+    monkeypatch.setattr("hpsearch.engine.models.native_built", lambda: built)
     notes = Notes()
     settings = Settings(out=tmp_path / "out", report=False, model=False, in_process=True)
     run_sweep(sweep_from_text(_SWEEP, "s.yaml"), settings, notes)

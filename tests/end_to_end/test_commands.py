@@ -75,7 +75,7 @@ def test_workers_are_on_their_way_before_numpy_is_imported():
     code = (
         "import sys\n"
         "import hpsearch.cli.sweeps\n"
-        "import hpsearch.spec.dump, hpsearch.tuner.settings, hpsearch.trackers\n"
+        "import hpsearch.spec.dump, hpsearch.engine.session, hpsearch.trackers\n"
         "print(sorted({'numpy', 'sqlite3', 'pandas', 'sklearn'} & set(sys.modules)))"
     )
     assert python(code).strip() == "[]"

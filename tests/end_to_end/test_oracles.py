@@ -46,7 +46,7 @@ def write(home: Path, method: Any, **changes: Any) -> None:
 
 @pytest.mark.slow
 def test_a_run_that_is_killed_goes_on_as_if_nothing_had_been(tmp_path: Path) -> None:
-    """Each oracle is made anew in tests/tuner/test_sweep_tuner.py."""
+    """Each oracle is made anew in tests/kerastuner/test_sweep_tuner.py."""
     method = KERASTUNERS[2]
     write(tmp_path, method, execution={"workers": 1})
     hpsearch("run", "sweep.yaml", "--out", "whole", cwd=tmp_path)

@@ -346,7 +346,7 @@ def test_a_directory_that_cannot_be_written(own):
 
 @pytest.mark.slow
 def test_a_program_reaches_the_score_without_hpsearch(past, tmp_path):
-    """Rows of every kind are in tests/revisit/test_standalone.py."""
+    """Rows of every kind are in tests/runs/test_standalone.py."""
     which, out = ("--trial", 2, "--seed", 0), tmp_path / "a b"
     said = hpsearch("reproduce", "shops", *which, "--script", out, cwd=past).stdout
     assert f"wrote trial 2 to {out}; next: python '{out}/train.py'" in " ".join(said.split())

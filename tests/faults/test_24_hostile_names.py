@@ -14,7 +14,7 @@ import pytest
 from commands import hpsearch
 
 import hpsearch as package
-from hpsearch.revisit.standalone import PROGRAM
+from hpsearch.runs.standalone import PROGRAM
 from hpsearch.store.tables import read_table
 
 HOSTILE = ["../x", "<script>alert(1)</script>", "=cmd|' /C calc'!A0", "'); DROP TABLE trials; --"]

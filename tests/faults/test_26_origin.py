@@ -12,6 +12,9 @@ import pytest
 from commands import hpsearch
 
 import hpsearch as package
+from hpsearch.engine.learning import CurveReuse
+from hpsearch.engine.session import Settings
+from hpsearch.engine.sweep import run_sweep
 from hpsearch.machine import version_of
 from hpsearch.models.problem import Recipe
 from hpsearch.space.execution import Execution, ExecutionResult, Status
@@ -21,9 +24,6 @@ from hpsearch.store.doctor import Severity, examine
 from hpsearch.store.trials import trials_of
 from hpsearch.trackers.targets import tags
 from hpsearch.trackers.tracking import log_results
-from hpsearch.tuner.learning import CurveReuse
-from hpsearch.tuner.run import run_sweep
-from hpsearch.tuner.settings import Settings
 
 _SWEEP = """\
 name: origin

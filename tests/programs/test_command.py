@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from hpsearch.engine.session import Settings
+from hpsearch.engine.sweep import run_sweep
 from hpsearch.errors import InputError, SweepFileError
 from hpsearch.spec.command import UserProgram, command_faults, script_of
 from hpsearch.spec.sweep import sweep_from_mapping
-from hpsearch.tuner.run import run_sweep
-from hpsearch.tuner.settings import Settings
 
 VALUES = {"lr": 0.1, "flag": True, "off": False, "text": "a b", "none": None}
 PLACE = Path("/trial")

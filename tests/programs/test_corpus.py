@@ -14,9 +14,9 @@ from rich.console import Console
 from wandb_files import wandb_file
 
 from hpsearch.cli.plan import print_plan
+from hpsearch.engine.session import Settings
+from hpsearch.engine.sweep import run_sweep
 from hpsearch.spec.sweep import load_sweep
-from hpsearch.tuner.run import run_sweep
-from hpsearch.tuner.settings import Settings
 
 # It keeps its arguments, and tells the metric that its sweep names.
 TRAIN = """\

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
+from hpsearch.engine.session import Settings
+from hpsearch.engine.sweep import run_sweep
 from hpsearch.spec.sweep import load_sweep
-from hpsearch.tuner.run import run_sweep
-from hpsearch.tuner.settings import Settings
 
 SCIKIT_LEARN = """\
 import argparse

@@ -8,13 +8,13 @@ import re
 import pytest
 from rich.console import Console
 
+from hpsearch.engine.events import Began, Ended, Planned, Stored
+from hpsearch.engine.planning import Summary
 from hpsearch.errors import InputError
 from hpsearch.models.problem import Recipe
 from hpsearch.progress.display import Bar, Lines, duration, make_display, make_listener
 from hpsearch.space.execution import Execution, ExecutionResult, Status, Training
 from hpsearch.space.space import Config
-from hpsearch.tuner.planning import Summary
-from hpsearch.tuner.settings import Began, Ended, Planned, Stored
 from hpsearch.workers.protocol import EpochFinished, Finished, Lost, Said, Started
 
 RECIPE = Recipe(0, "mse", "linear", "val_accuracy", "maximize")

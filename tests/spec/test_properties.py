@@ -15,12 +15,12 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from hpsearch.cli.app import main
+from hpsearch.engine.planning import Trials, group
 from hpsearch.errors import SweepFileError
 from hpsearch.search.draws import draws
 from hpsearch.space.keras_names import ACTIVATIONS, OPTIMIZERS
 from hpsearch.spec.dump import dump_sweep
 from hpsearch.spec.sweep import Sweep, sweep_from_mapping, sweep_from_text
-from hpsearch.tuner.planning import Trials, group
 
 names = st.from_regex(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,20}", fullmatch=True)
 texts = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), min_size=1).filter(

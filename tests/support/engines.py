@@ -7,11 +7,11 @@ from collections.abc import Collection
 from functools import partial
 
 from hpsearch.data.specs import InputSpec, Target, Task
+from hpsearch.engine.costs import DataSizes, NetworkCosts
+from hpsearch.engine.loop import Engine, Phase
 from hpsearch.models.problem import Problem, Recipe
 from hpsearch.search.asking import Reply, reply_of, search_with
 from hpsearch.search.strategy import Strategy
-from hpsearch.tuner.estimate import DataSizes, NetworkCosts
-from hpsearch.tuner.loop import Engine, Phase
 
 RECIPE = Recipe(0, "mse", "linear", "val_accuracy", "maximize")
 COSTS = NetworkCosts(

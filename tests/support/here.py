@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pandas as pd
 
+from hpsearch.engine.events import Began
+from hpsearch.engine.session import Settings
+from hpsearch.engine.sweep import run_sweep
 from hpsearch.spec.sweep import sweep_from_text
-from hpsearch.tuner.run import run_sweep
-from hpsearch.tuner.settings import Began, Settings
 from hpsearch.workers.protocol import Said
 
 

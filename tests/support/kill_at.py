@@ -20,12 +20,12 @@ import pandas as pd
 import scipy.optimize
 import scipy.stats
 
-import hpsearch.tuner.steps
+import hpsearch.engine.run
 from hpsearch.cli.app import main
+from hpsearch.engine.best_model import BestModel
+from hpsearch.engine.session import Settings
 from hpsearch.reporting.page import ReportFile
 from hpsearch.store.store import Store
-from hpsearch.tuner.best_model import BestModel
-from hpsearch.tuner.settings import Settings
 from hpsearch.workers.servers import Servers
 
 sweep, out, *moments = sys.argv[1:]

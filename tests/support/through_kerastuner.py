@@ -7,11 +7,11 @@ from typing import Any
 
 import keras_tuner
 
+from hpsearch.kerastuner.oracle import StrategyOracle
+from hpsearch.kerastuner.sweep_tuner import SweepTuner
 from hpsearch.search.asking import Inquiry
-from hpsearch.search.oracle import StrategyOracle
 from hpsearch.search.strategy import Outcome, Proposal, Strategy
 from hpsearch.space.space import Config, Space
-from hpsearch.tuner.sweep_tuner import SweepTuner
 
 _OF_STRATEGY = ("adaptive", "exhausted", "foreseen", "rungs", "close", "first_epochs")
 

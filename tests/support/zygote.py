@@ -305,8 +305,8 @@ def _preload() -> None:
     import hpsearch.cli.plan
     import hpsearch.cli.show
     import hpsearch.cli.tables
-    import hpsearch.tuner.steps
-    import hpsearch.tuner.sweep_tuner
+    import hpsearch.engine.run
+    import hpsearch.kerastuner.sweep_tuner
     from hpsearch.workers.work import preload_tensorflow
 
     preload_tensorflow()

@@ -12,6 +12,7 @@ import commands
 import pytest
 from here import Notes
 
+from hpsearch.engine.events import Began, Ended, Stored, ignore
 from hpsearch.errors import InputError
 from hpsearch.models.problem import Recipe
 from hpsearch.space.execution import Execution, ExecutionResult, Status
@@ -21,7 +22,6 @@ from hpsearch.store.store import Store
 from hpsearch.store.tables import Record
 from hpsearch.trackers.targets import TrackerError
 from hpsearch.trackers.tracking import log_results, tracked
-from hpsearch.tuner.settings import Began, Ended, Stored, ignore
 
 RECIPE = Recipe(0, "mse", "linear", "val_loss", "minimize")
 IDENTITY = Identity("d0", {"validation": 0.2}, "val_loss:minimize:last", {"seed": 0})

@@ -16,6 +16,7 @@ import pytest
 from events_until import wait_for
 from ray_cluster import ray_cluster
 
+from hpsearch.engine.session import require_engine
 from hpsearch.errors import HpsearchError, InputError
 from hpsearch.models.problem import METRIC, Recipe
 from hpsearch.ray import connection
@@ -25,7 +26,6 @@ from hpsearch.space.execution import Status, Training
 from hpsearch.spec.settings import ExecutionSettings
 from hpsearch.training.objective import FunctionSubject
 from hpsearch.training.subjects import Job
-from hpsearch.tuner.settings import require_engine
 from hpsearch.workers.protocol import Answered, EpochFinished, Lost, Said, Started
 
 pytestmark = pytest.mark.slow

@@ -1,0 +1,325 @@
+"""Retrain an execution and write its model, as best.keras or elsewhere."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import IO, Any
+
+import numpy.typing as npt
+
+from hpsearch.data.specs import TrainingData
+from hpsearch.engine.session import signals
+from hpsearch.errors import RefusedError
+from hpsearch.models.problem import Problem, Recipe
+from hpsearch.space.execution import Execution, ExecutionResult, Status, Training
+from hpsearch.space.kinds import Kind
+from hpsearch.space.mlp import MLPConfig, is_custom
+from hpsearch.store.directory import ResultsDirectory
+from hpsearch.store.facts import Evaluation, Measurement
+from hpsearch.store.records import file_digest
+from hpsearch.store.store import Store
+from hpsearch.training.make import ModelSubject
+from hpsearch.training.subjects import Job
+from hpsearch.training.trainer import needs_tensorflow
+from hpsearch.workers.calls import Answers, predict_validation, write_model, write_start
+from hpsearch.workers.local import LocalExecutor
+from hpsearch.workers.protocol import (
+    Answered,
+    Call,
+    Called,
+    Event,
+    Executor,
+    Finished,
+    Lost,
+    Work,
+)
+from hpsearch.workers.servers import Servers
+
+Weights = Sequence[npt.NDArray[Any]]
+
+_WAIT_SECONDS = 1.0
+
+
+@contextmanager
+def one_worker(log: IO[Any]) -> Iterator[tuple[LocalExecutor, Callable[[], None]]]:
+    """Open an executor with one worker and catch signals.
+
+    Args:
+        log: An open file for the worker's output.
+
+    Yields:
+        The executor, and a function that raises Interrupted after a signal.
+    """
+    with signals() as stop, Servers(log) as servers, LocalExecutor(servers, 1) as executor:
+        yield executor, stop.check
+
+
+@dataclass(frozen=True)
+class Retrainer:
+    """Trains, evaluates and writes single executions with an executor's workers.
+
+    Attributes:
+        dataset: The executor's data.
+        check: Called while a worker is busy; raises to end the wait.
+    """
+
+    executor: Executor
+    recipe: Recipe
+    dataset: TrainingData
+    check: Callable[[], None]
+
+    def train(self, execution: Execution, epochs: int) -> ExecutionResult:
+        """Train an execution alone.
+
+        Args:
+            epochs: The number of epochs that its row was trained.
+
+        Returns:
+            The result with its weights; its status is `killed` if the worker ended.
+        """
+        values, stops = execution.config.trained, ((epochs, execution.number),)
+        training = Training(
+            values, execution.seed, stops, fold=execution.fold, trial=execution.trial
+        )
+        tensorflow = needs_tensorflow(self._problem(execution), values)
+        job = Job(training, self.recipe, ModelSubject(), tensorflow=tensorflow)
+        answer = ExecutionResult(execution.number, Status.KILLED, error="the worker gave no result")
+        for event in self._events_of(job):
+            match event:
+                case Answered() if event.result.number == execution.number:
+                    answer = event.result
+                case Lost() if event.training == training:
+                    return ExecutionResult(execution.number, Status.KILLED, error=event.reason)
+                case Finished() if event.training == training:
+                    break
+        return answer
+
+    def weights(self, execution: Execution, result: ExecutionResult) -> Weights:
+        """Retrain a row's execution and return its weights.
+
+        Raises:
+            RefusedError: The training did not reproduce the row's score.
+        """
+        again = self.train(execution, len(result.curve))
+        if again.state is None or again.score != result.score:
+            found = again.error or f"it scored {again.score!r}"
+            raise RefusedError(
+                f"{execution.label} did not give its row's {self.recipe.metric}, "
+                f"{result.score!r}, when it was trained again: {found}; another processor type or "
+                "other versions than those of its row?"
+            )
+        return again.state
+
+    def ask(self, call: Call) -> Called:
+        """Call a function in a worker."""
+        return next(event for event in self._events_of(call) if isinstance(event, Called))
+
+    def write(
+        self,
+        path: Path,
+        execution: Execution,
+        weights: Weights,
+        check: Callable[[], None] = lambda: None,
+    ) -> str:
+        """Have a worker, which may import Keras, write the model, replacing an earlier file.
+
+        Args:
+            check: Called before the file gets its name; raises to prevent it.
+
+        Returns:
+            The reason if it cannot be written, else empty.
+        """
+        try:
+            # Keras writes in place, and requires the suffix.
+            with TemporaryDirectory(
+                ".tmp", f".{path.stem}-", path.parent.absolute(), ignore_cleanup_errors=True
+            ) as scratch:
+                written = Path(scratch, path.name)
+                model = self._model(execution, weights)
+                error = self.ask(Call(write_model, (written, *model))).error
+                if not error:
+                    check()
+                    written.replace(path)
+                return error
+        except OSError as failure:
+            return failure.strerror or str(failure)
+
+    def predictions(self, execution: Execution, weights: Weights) -> Answers:
+        """Have a worker predict the validation split; empty if it cannot."""
+        arguments = (*self._model(execution, weights), execution.fold)
+        return self.ask(Call(predict_validation, arguments, with_data=True)).value or {}
+
+    def write_start(
+        self, folder: Path, execution: Execution, result: ExecutionResult, tolerance: float
+    ) -> str:
+        """Have a worker write a row's model before its training, and its training data.
+
+        Returns:
+            The reason if they cannot be written, else empty.
+        """
+        arguments = (folder, self._problem(execution), execution, result, tolerance)
+        return self.ask(Call(write_start, arguments, with_data=True)).error
+
+    def _model(self, execution: Execution, weights: Weights) -> tuple[Any, ...]:
+        """The arguments from which a call builds an execution's model."""
+        return (self._problem(execution), execution.config.trained, execution.seed, weights)
+
+    def _problem(self, execution: Execution) -> Problem:
+        dataset = self.dataset.of_fold(execution.fold)
+        return Problem(self.recipe, dataset.input, dataset.target)
+
+    def _events_of(self, work: Work) -> Iterator[Event]:
+        while not self.executor.free:
+            # Drop events of trainings that a sweep left when it gave up.
+            self.executor.events(_WAIT_SECONDS)
+            self.check()
+        self.executor.submit(work)
+        while True:
+            yield from self.executor.events(_WAIT_SECONDS)
+            self.check()
+
+
+@dataclass(frozen=True)
+class BestModel:
+    """Writes best.keras, or only stores the weights of the best trial's best execution.
+
+    Attributes:
+        layer_types: The sweep's layer types, whose functions may run.
+    """
+
+    where: ResultsDirectory
+    store: Store
+    retrainer: Retrainer
+    layer_types: Collection[str] = ()
+
+    def save(self, execution: Execution, result: ExecutionResult, *, keep_all: bool) -> str:
+        """Write the execution's model, unless best.keras is that model already.
+
+        If the file is not as a run wrote it, it is another program's, and is moved aside.
+
+        Args:
+            keep_all: Whether to keep the weights of other executions.
+
+        Returns:
+            Why there is no model, what was moved aside, or empty. An earlier model is removed in
+            any case.
+        """
+        model, facts = self.where.model, self.store.facts()
+        mark = f"{execution.number}:{execution.config.id}"
+        foreign = model.exists() and not _is_recorded(model, facts.best_digest)
+        if model.exists() and not foreign and facts.best_model == mark:
+            return ""
+        self.where.check()
+        said = ""
+        if foreign:
+            try:
+                said = _move_aside(model)
+            except OSError as error:
+                return f"{model} is not as the run wrote it, and stays: {error.strerror or error}"
+        if facts.best_model:
+            # After a kill, the store must not take a new file for the old one.
+            self.store.set_facts(best_model="", best_digest="", predictions=None)
+        model.unlink(missing_ok=True)
+        try:
+            weights = self._weights(execution, result)
+        except RefusedError as error:
+            failure = f"{model} is not written: {error}"
+        else:
+            failure = self._write(execution, weights)
+        if failure:
+            return "; ".join(filter(None, (said, failure)))
+        if not keep_all:
+            self.store.keep_weights([execution.number])
+        self.store.set_facts(best_model=mark, best_digest=file_digest(model))
+        # Last, since the model is complete even if its predictions fail.
+        if answers := self.retrainer.predictions(execution, weights):
+            self.store.set_facts(predictions=self._predictions(execution, result, answers))
+        return said
+
+    def _predictions(
+        self, execution: Execution, result: ExecutionResult, answers: Answers
+    ) -> Evaluation:
+        dataset, metric = self.retrainer.dataset, self.retrainer.recipe.metric
+        rows = (dataset if execution.fold is None else dataset.folds[execution.fold - 1]).arrays
+        return Evaluation(
+            time="",
+            trial=execution.trial,
+            config=execution.config.id,
+            seed=execution.seed,
+            fold=execution.fold,
+            split="validation",
+            rows=len(rows.y_val),
+            metric=metric,
+            metrics={metric: Measurement(float(result.score or 0.0))},
+            **answers,
+        )
+
+    def _write(self, execution: Execution, weights: Weights) -> str:
+        """Write best.keras; return the reason if it cannot be written, else empty."""
+        model = self.where.model
+        failure = self.retrainer.write(model, execution, weights, self.where.check)
+        return failure and f"{model} cannot be written: {failure}"
+
+    def keep(self, execution: Execution, result: ExecutionResult) -> str:
+        """Store the execution's weights, unless they are stored already.
+
+        Returns:
+            The reason if they are not stored, else empty.
+        """
+        try:
+            self._weights(execution, result)
+        except RefusedError as error:
+            return str(error)
+        return ""
+
+    def _weights(self, execution: Execution, result: ExecutionResult) -> Weights:
+        self._require_known_layers(execution)
+        kept = self.store.weights(execution.number)
+        if kept is not None:
+            return kept
+        # With several seeds, the best trial is known only at the end.
+        weights = self.retrainer.weights(execution, result)
+        self.store.add_results([replace(result, state=tuple(weights))])
+        return weights
+
+    def _require_known_layers(self, execution: Execution) -> None:
+        """Check that a row's layers are built by no function that the sweep does not name.
+
+        Raises:
+            RefusedError: A function that only the stored row names builds them.
+        """
+        if execution.config.kind is not Kind.MLP:
+            return
+        layer_type = MLPConfig(execution.config.values).layer_type
+        if is_custom(layer_type) and layer_type not in self.layer_types:
+            raise RefusedError(
+                f'the layers of {execution.label} are built by "{layer_type}", which the sweep '
+                "does not name (any more), so it is not run; add it to layer_type, or use "
+                f"hpsearch export --trust {layer_type}"
+            )
+
+
+def _is_recorded(model: Path, digest: str) -> bool:
+    """Check if a file has the digest that a run recorded; True without a recorded digest."""
+    try:
+        return not digest or file_digest(model) == digest
+    except OSError:
+        return False
+
+
+def _move_aside(model: Path) -> str:
+    """Rename a file to a free name, and return a line that says so.
+
+    Raises:
+        OSError: The file cannot be moved.
+    """
+    names = (f"{model.stem}-replaced{'' if n == 1 else f'-{n}'}" for n in itertools.count(1))
+    places = (model.with_name(f"{name}{model.suffix}") for name in names)
+    place = next(each for each in places if not each.exists())
+    model.rename(place)
+    return f"{model}: was replaced since the run wrote it; what was there is {place.name} now"

@@ -1,0 +1,460 @@
+"""Plan by results: adaptive strategies, races of seeds, reuse of curves."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import cache
+
+from hpsearch.engine.planning import (
+    Planner,
+    Step,
+    Trials,
+    first_error,
+    group,
+    mean_score,
+    prefix_of,
+)
+from hpsearch.models.problem import Recipe
+from hpsearch.search.asking import OracleEvent, Past
+from hpsearch.search.halving import HalvingStrategy
+from hpsearch.search.strategy import Outcome, Proposal, Strategy
+from hpsearch.space.execution import (
+    Execution,
+    ExecutionKey,
+    ExecutionResult,
+    Repetition,
+    ResumePoint,
+    Status,
+    Training,
+)
+from hpsearch.space.space import Config
+from hpsearch.store.facts import installed
+from hpsearch.store.store import Store
+from hpsearch.training.follow import followed, score_at
+
+
+class CurveReuse:
+    """Answers executions from the curves of others that differ only in epochs.
+
+    Args:
+        results: The engine's results by execution, a growing mapping.
+        snapshots: The epoch of each execution's stored snapshot, a growing mapping.
+        executions: The executions so far.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        results: Mapping[int, ExecutionResult],
+        snapshots: Mapping[int, int],
+        executions: Iterable[Execution] = (),
+    ) -> None:
+        self._recipe = recipe
+        self._results = results
+        self._snapshots = snapshots
+        self._alike: dict[ExecutionKey, list[Execution]] = {}
+        for execution in executions:
+            self.add(execution)
+
+    def add(self, execution: Execution) -> None:
+        """Add an execution."""
+        self._alike.setdefault(prefix_of(execution), []).append(execution)
+
+    def answer(self, execution: Execution, epochs: int | None = None) -> ExecutionResult | None:
+        """Return the result of an execution after `epochs`, if another one's curve contains it.
+
+        Args:
+            epochs: None for all epochs of the execution.
+        """
+        epochs = execution.epochs if epochs is None else epochs
+        for other in self._alike.get(prefix_of(execution), ()):
+            result = self._results.get(other.number)
+            if other.number == execution.number or result is None or not result.curve:
+                continue
+            if len(result.curve) >= epochs or _ended(result, other):
+                known = followed(result.curve, epochs, self._recipe)
+                return replace(
+                    known,
+                    number=execution.number,
+                    shared_with=other.number,
+                    trainer=result.trainer,
+                    weights=result.weights,
+                    versions=result.versions,
+                )
+        return None
+
+    def source(self, execution: Execution, epochs: int) -> int | None:
+        """Return the most trained execution from which this one can continue, or None."""
+        able = [
+            (self._snapshots[other.number], -other.number)
+            for other in self._alike[prefix_of(execution)]
+            if self._snapshots.get(other.number, epochs) < epochs
+        ]
+        return -max(able)[1] if able else None
+
+
+def _ended(result: ExecutionResult, execution: Execution) -> bool:
+    """Check if the training ended by itself, so that more epochs would change nothing."""
+    if result.status is Status.DIVERGED:
+        return True
+    return result.status is Status.COMPLETED and len(result.curve) < execution.epochs
+
+
+_CONFIDENCE = 0.95
+#: With fewer degrees of freedom, two scores that are close by chance could end a race.
+_FEWEST_DEGREES = 5
+
+
+class Race:
+    """Gives further seeds to configs whose score may be the best.
+
+    These are the leader, which has the best mean, and the configs whose confidence interval
+    overlaps the leader's. A config's interval is Student's interval of its mean. The variance is
+    pooled over all configs with several seeds, as in an analysis of variance, which assumes that
+    configs are equally noisy. All intervals overlap until the variance has a few degrees of
+    freedom.
+
+    Source: Maron and Moore, Hoeffding Races (1994), with Student's intervals.
+
+    Args:
+        most: The largest number of seeds of a config.
+    """
+
+    def __init__(self, most: int, *, maximize: bool) -> None:
+        self._most = most
+        self._sign = 1 if maximize else -1
+
+    def next(self, scores: Mapping[str, Sequence[float]]) -> str | None:
+        """Return the racing config with the fewest seeds, then the best mean; None if all are out.
+
+        Args:
+            scores: Each config's scores, one for each seed.
+        """
+        if len(scores) < 2:
+            return None
+        means = {config: self._sign * sum(s) / len(s) for config, s in scores.items()}
+        leader = max(means, key=means.__getitem__)
+        spread, freedom = _pooled(scores)
+        half = {c: _half_width(spread, freedom, len(s)) for c, s in scores.items()}
+        floor = means[leader] - half[leader]
+        close = [c for c in scores if c != leader and means[c] + half[c] >= floor]
+        racing = [c for c in (leader, *close) if close and len(scores[c]) < self._most]
+        return min(racing, key=lambda c: (len(scores[c]), -means[c]), default=None)
+
+
+def _pooled(scores: Mapping[str, Sequence[float]]) -> tuple[float, int]:
+    """The standard deviation within configs, and its degrees of freedom."""
+    squares, freedom = 0.0, 0
+    for each in scores.values():
+        if len(each) > 1:
+            mean = sum(each) / len(each)
+            squares += sum((score - mean) ** 2 for score in each)
+            freedom += len(each) - 1
+    return (math.sqrt(squares / freedom) if freedom else math.inf), freedom
+
+
+def _half_width(spread: float, freedom: int, seeds: int) -> float:
+    if freedom < _FEWEST_DEGREES:
+        return math.inf
+    return _quantile(freedom) * spread / math.sqrt(seeds)
+
+
+@cache
+def _quantile(freedom: int) -> float:
+    from scipy.stats import t  # slow to import
+
+    return float(t.ppf((1 + _CONFIDENCE) / 2, freedom))
+
+
+#: No snapshot is stored beyond this size; without one a training starts anew, with equal results.
+_MOST_BYTES = 2**30
+
+
+class Snapshots:
+    """Index of the stored snapshots.
+
+    Snapshots by other package versions are ignored, since a row names one version for its whole
+    training.
+
+    Args:
+        results: Results by execution.
+
+    Attributes:
+        epochs: The epoch of each execution's snapshot.
+    """
+
+    def __init__(self, store: Store, results: Mapping[int, ExecutionResult]) -> None:
+        self._store = store
+        self.epochs: dict[int, int] = {}
+        self._bytes: dict[int, int] = {}
+        found = store.snapshots()
+        present = installed() if found else {}
+        for execution, epoch, size in found:
+            self._bytes[execution] = size
+            versions = results[execution].versions if execution in results else {}
+            if all(present[name] == version for name, version in versions.items()):
+                self.epochs[execution] = epoch
+        self._total = sum(self._bytes.values())
+
+    @property
+    def has_room(self) -> bool:
+        """True if another snapshot may be stored."""
+        return self._total < _MOST_BYTES
+
+    def note(self, result: ExecutionResult) -> None:
+        """Add a stored result's snapshot, and forget the execution's earlier one."""
+        self._total -= self._bytes.pop(result.number, 0)
+        self.epochs.pop(result.number, None)
+        if result.snapshot is not None:
+            size = self._bytes[result.number] = result.snapshot.nbytes
+            self._total += size
+            self.epochs[result.number] = result.snapshot.epoch
+
+    def past(
+        self, training: Training, results: Mapping[int, ExecutionResult]
+    ) -> ResumePoint | None:
+        """Return the point from which a training continues; None if it starts anew."""
+        if training.source is None or training.source not in self.epochs:
+            return None
+        snapshot = self._store.snapshot(training.source)
+        if snapshot is None:
+            return None
+        result = results[training.source]
+        # The seconds of another execution count in its row only.
+        own = training.source == training.number
+        curve = tuple(result.curve[: snapshot.epoch])
+        return ResumePoint(curve, snapshot, result.seconds if own else 0.0)
+
+
+class AdaptivePlanner(Planner):
+    """Plans by results; a config's outcome is its mean score over seeds and folds.
+
+    Args:
+        trials: The sweep's trials; in a race, their executions may have all the race's seeds.
+        results: The engine's results by execution, a growing mapping.
+        reuse: Answers executions from the curves of others.
+        race: Gives trials further seeds, or None.
+        longest: The largest `epochs` of the space, if trainings may be continued; else None.
+        events: What the user's oracle did in earlier runs.
+    """
+
+    adaptive = True
+
+    def __init__(
+        self,
+        strategy: Strategy | None,
+        trials: Trials,
+        repetitions: Sequence[Repetition],
+        *,
+        recipe: Recipe,
+        results: Mapping[int, ExecutionResult],
+        reuse: CurveReuse,
+        race: Race | None = None,
+        longest: int | None = None,
+        events: Sequence[OracleEvent] = (),
+    ) -> None:
+        super().__init__(strategy, trials, repetitions)
+        self._recipe, self._results, self._reuse = recipe, results, reuse
+        self._race, self._longest = race, longest
+        self._events = tuple(events)
+        #: True if trainings may halt before their config's last epoch.
+        self._halts = strategy is None or bool(strategy.rungs)
+        self._members: dict[str, list[Execution]] = {}
+        self._config_of: dict[int, str] = {}
+        self._unanswered: set[int] = set()
+        #: The epochs that each config was last proposed to reach; None for the config's `epochs`.
+        self._goals: dict[str, int | None] = {}
+
+    @property
+    def expected(self) -> int | None:
+        remaining, known = self._trials.remaining, {each.trial for each in self.current}
+        return None if remaining is None else len(known) + remaining
+
+    # From earlier runs
+
+    def begin(self, answered: Collection[int]) -> Step:
+        """Add the stored executions, and plan the rest of their trainings."""
+        for execution in self.current:
+            self._join(execution)
+            if execution.number in answered:
+                self._unanswered.discard(execution.number)
+        configs = [members[0].config for members in self._members.values()]
+        if self.strategy is None:
+            return self._begin_of_oracle(configs)
+        self.past = Past(tuple(configs), tuple(self._known_outcomes(configs)))
+        self.strategy.restore(self.past.configs, self.past.outcomes)
+        # The file may have gained a seed since.
+        added = self._new(configs, self._repetitions)
+        for config in configs:
+            self._goals[config.id] = self._goal_of(config)
+        return self._step(configs, added)
+
+    def _begin_of_oracle(self, configs: Sequence[Config]) -> Step:
+        """Leave unfinished configs to the oracle, which proposes them again with their epochs."""
+        self.past = Past(events=self._events)
+        ended = {e.trial_id for e in self._events if e.config is None}
+        last = {e.config.id: e for e in self._events if e.config is not None}
+        over = [each for each in configs if each.id in last and last[each.id].trial_id in ended]
+        self._goals.update((each.id, last[each.id].epochs) for each in over)
+        return self._step(over, self._new(over, self._repetitions))
+
+    def _goal_of(self, config: Config) -> int | None:
+        if not isinstance(self.strategy, HalvingStrategy):
+            return None
+        first = self.strategy.first_epochs(config)
+        reached = [
+            rung for rung in self.strategy.rungs if rung > first and self._complete(config.id, rung)
+        ]
+        return max(reached, default=first)
+
+    def _known_outcomes(self, configs: Iterable[Config]) -> Iterator[Outcome]:
+        rungs = self.strategy.rungs if self.strategy is not None else ()
+        for config in configs:
+            if not rungs:
+                if self._complete(config.id, None):
+                    yield self._outcome(config, None)
+                continue
+            for rung in rungs:
+                if not self._complete(config.id, rung):
+                    break
+                yield self._outcome(config, rung)
+                if all(self._ended(execution, rung) for execution in self._members[config.id]):
+                    break
+
+    # The next step
+
+    def own(self) -> Step:
+        """Plan a further seed of the race."""
+        if self._race is None:
+            return Step()
+        winner = self._race.next(self._raced())
+        if winner is None:
+            return Step()
+        config = self._members[winner][0].config
+        executions = self._new([config], [Repetition(len(self._members[winner]))])
+        return self._step([config], executions)
+
+    def _raced(self) -> dict[str, list[float]]:
+        """The scores of the configs for which every seed so far has ended."""
+        raced: dict[str, list[float]] = {}
+        for config, members in self._members.items():
+            if not self._complete(config, None):
+                continue
+            scores = [self._results[execution.number].score for execution in members]
+            known = [score for score in scores if score is not None]
+            if len(known) == len(members) >= len(self._repetitions):
+                raced[config] = known
+        return raced
+
+    def room(self, free: int) -> int:
+        count = max(1, free // len(self._repetitions))
+        return count if self.spent else self._configs_within(count)
+
+    def take(self, proposals: Sequence[Proposal]) -> Step:
+        added = []
+        for proposal in proposals:
+            self._goals[proposal.config.id] = proposal.epochs
+            if proposal.config.id not in self._members:
+                added += self._new([proposal.config], self._repetitions, proposal.by)
+        return self._step([proposal.config for proposal in proposals], added)
+
+    def _new(
+        self, configs: Iterable[Config], repetitions: Sequence[Repetition], by: str = ""
+    ) -> list[Execution]:
+        executions = self._trials.new(configs, repetitions, by)
+        for execution in executions:
+            self._join(execution)
+        return executions
+
+    def _join(self, execution: Execution) -> None:
+        self._members.setdefault(execution.config.id, []).append(execution)
+        self._config_of[execution.number] = execution.config.id
+        self._unanswered.add(execution.number)
+        self._reuse.add(execution)
+
+    def _step(self, configs: Iterable[Config], added: Sequence[Execution]) -> Step:
+        """Plan the trainings that take the executions of `configs` to their goals."""
+        trainings, answers = [], []
+        for config in configs:
+            members = self._members.get(config.id, ())
+            goal = self._goals.get(config.id)
+            missing = [execution for execution in members if not self._reached(execution, goal)]
+            for execution in missing:
+                epochs = _least(goal, execution.epochs)
+                answer = self._reuse.answer(execution, epochs)
+                if answer is not None:
+                    answers.append(answer)
+                else:
+                    trainings.append(self._training(execution, epochs))
+            if members and not missing:
+                # It has already ended, so no new result would report it.
+                self._tell([config.id])
+        return Step(tuple(added), tuple(trainings), tuple(answers))
+
+    def _training(self, execution: Execution, epochs: int) -> Training:
+        (training,) = group([execution])
+        return replace(
+            training,
+            stops=((epochs, execution.number),),
+            whole=execution.epochs if epochs < execution.epochs else None,
+            source=self._reuse.source(execution, epochs),
+        )
+
+    def may_continue(self, training: Training) -> bool:
+        return training.whole is not None or training.epochs < (self._longest or 0)
+
+    # Results
+
+    def learn(self, results: Sequence[ExecutionResult]) -> None:
+        """Record the outcome of each config whose last seed is answered."""
+        numbers = [result.number for result in results if result.number in self._config_of]
+        self._unanswered.difference_update(numbers)
+        self._tell(dict.fromkeys(self._config_of[number] for number in numbers))
+
+    def _tell(self, configs: Iterable[str]) -> None:
+        for identity in configs:
+            members, goal = self._members[identity], self._goals.get(identity)
+            if not self._complete(identity, goal):
+                continue
+            config = members[0].config
+            rungs = self.strategy is not None and self.strategy.rungs
+            if rungs and len(members) > len(self._repetitions):
+                # A race's seed changes the means at all rungs; a resumed search sees the new ones.
+                self._outcomes += self._known_outcomes([config])
+            else:
+                self._outcomes.append(self._outcome(config, goal))
+
+    def _complete(self, config: str, epochs: int | None) -> bool:
+        return all(self._reached(execution, epochs) for execution in self._members[config])
+
+    def _reached(self, execution: Execution, epochs: int | None) -> bool:
+        """Check if an execution was trained for `epochs` or ended earlier."""
+        if execution.number in self._unanswered:
+            return False
+        return self._ended(execution, epochs) or (
+            len(self._results[execution.number].curve) >= _least(epochs, execution.epochs)
+        )
+
+    def _ended(self, execution: Execution, epochs: int | None) -> bool:
+        """Check if an execution ended by `epochs` and will not be trained further."""
+        result = self._results[execution.number]
+        short = len(result.curve) <= _least(epochs, execution.epochs)
+        return short and (result.status is not Status.STOPPED or not self._halts)
+
+    def _outcome(self, config: Config, epochs: int | None) -> Outcome:
+        members = self._members[config.id]
+        scores = (self._score(execution, epochs) for execution in members)
+        error = first_error(self._results[each.number] for each in members)
+        return Outcome(config, mean_score(scores), epochs, error)
+
+    def _score(self, execution: Execution, epochs: int | None) -> float | None:
+        result = self._results[execution.number]
+        if epochs is None or len(result.curve) <= epochs:
+            return result.score if result.status.scored else None
+        return score_at(result.curve, epochs, self._recipe)
+
+
+def _least(goal: int | None, epochs: int) -> int:
+    return epochs if goal is None else min(goal, epochs)

@@ -1,0 +1,351 @@
+"""The steps of a run: claim the store, search, write tables and report, keep the best model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Protocol
+
+from hpsearch.data.specs import Task
+from hpsearch.engine.costs import Costs
+from hpsearch.engine.events import Began, Ended, Listener
+from hpsearch.engine.learning import AdaptivePlanner, CurveReuse, Race, Snapshots
+from hpsearch.engine.loop import Engine
+from hpsearch.engine.planning import FixedPlanner, Planner, Trials
+from hpsearch.engine.search import Search, TunerSpec, strategy_of
+from hpsearch.engine.session import RunOutcome, Settings, Stop
+from hpsearch.importing import load_part
+from hpsearch.models.problem import Problem, Recipe
+from hpsearch.search.asking import OracleEvent, reply_of, search_with
+from hpsearch.search.halving import at_top
+from hpsearch.search.strategy import Strategy
+from hpsearch.space.execution import Execution, ExecutionResult, Repetition, Status
+from hpsearch.space.kinds import Kind
+from hpsearch.space.space import Space
+from hpsearch.spec.sweep import AnySweep
+from hpsearch.store.derived import Tables, best_execution
+from hpsearch.store.directory import ResultsDirectory
+from hpsearch.store.facts import Identity, installed
+from hpsearch.store.provenance import require_unchanged
+from hpsearch.store.store import Store
+from hpsearch.store.tables import Record
+from hpsearch.training.subjects import Subject
+from hpsearch.workers.protocol import Conversation, Executor, Said
+
+#: Longest wait for a proposal, unless `execution.timeout` sets another.
+PATIENCE_SECONDS = 600.0
+#: The tuner that drives a run.
+_TUNER = "hpsearch.kerastuner.sweep_tuner:converse"
+#: The report's page, by name, so that a run without a report needs no plots.
+_REPORT = "hpsearch.reporting.page:ReportFile"
+_RETRIED = (Status.FAILED, Status.KILLED, Status.TIMEOUT)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A search that is ready to run, and what it tries.
+
+    Attributes:
+        subject: As in `Engine`.
+        identity: What all its rows have in common.
+        name: The value of the column `sweep`.
+        columns: Hyperparameters in file order.
+        time_seconds, retries: As in `Engine`.
+        sweep, text: The sweep, and its text as resolved; None and empty for a function.
+        keep: `best` or `all`: the executions whose weights are kept.
+        versions: As in `Engine`; None for the installed packages' versions.
+        problem: The task of the models; None for a function or a program.
+        patience_seconds: As in `Engine`.
+        profile: Lines that describe the data.
+        facts: Further facts for the store.
+        finish: Keeps what the best trial leaves, while the report is drawn.
+    """
+
+    search: Search
+    subject: Subject
+    recipe: Recipe
+    identity: Identity
+    task: Task
+    name: str
+    columns: Sequence[str]
+    costs: Costs
+    time_seconds: float | None
+    retries: int = 1
+    sweep: AnySweep | None = None
+    text: str = ""
+    keep: str = "best"
+    versions: Mapping[str, str] | None = None
+    problem: Problem | None = None
+    patience_seconds: float = PATIENCE_SECONDS
+    profile: tuple[str, ...] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    finish: Callable[[Engine], None] = lambda _: None
+
+
+class Page(Protocol):
+    """Draws the report of a run in the background."""
+
+    def begin(self, records: Sequence[Record], *, interrupted: bool) -> None:
+        """Begin."""
+        ...
+
+    def finish(self, *, interrupted: bool) -> str:
+        """Wait for the end; return why there is no report, or an empty text."""
+        ...
+
+
+class _Ending:
+    """Writes a run's last tables and its report, once."""
+
+    def __init__(self, engine: Engine, page: Page | None) -> None:
+        self._engine, self._page = engine, page
+        self._writes = True
+
+    def write(self) -> None:
+        """Write the tables, unless the run ended before it had read its rows."""
+        if self._writes and self._engine.begun:
+            self._engine.write_tables()
+            self._writes = False
+
+    def draw(self, *, interrupted: bool) -> None:
+        """Start drawing the report in the background."""
+        page, self._page = self._page, None
+        if page is not None:
+            page.begin(self._engine.records, interrupted=interrupted)
+
+
+@dataclass
+class Run:
+    """Runs a search in a locked results directory.
+
+    Attributes:
+        workers: Number of trainings at a time; None for as many as the cluster has room for.
+        stack: Closes the store.
+    """
+
+    settings: Settings
+    listener: Listener
+    where: ResultsDirectory
+    stop: Stop
+    executor: Executor
+    workers: int | None
+    stack: ExitStack
+    _store: Store = field(init=False)
+
+    def claim(
+        self,
+        identity: Identity,
+        require: Callable[[Identity | None, Identity, str], None] = require_unchanged,
+    ) -> None:
+        """Open the store for rows of an identity.
+
+        Args:
+            require: Checks that such rows may join those of the identity that is stored.
+
+        Raises:
+            ChangedSweepError: They may not.
+            StoreError: It is no store, or damaged.
+        """
+        self._store = self.stack.enter_context(Store(self.where.store, check=self.where.check))
+        require(self._store.facts().identity, identity, str(self.where.path))
+
+    def search(self, prepared: Prepared) -> RunOutcome:
+        """Train what has no result, and write the tables and the report.
+
+        Raises:
+            RefusedError: The store is damaged, or older than its table.
+            Interrupted: A signal arrived.
+        """
+        # Only an exception can end a training in this process; a function may return first.
+        self.stop.at_once = self.settings.in_process and prepared.problem is not None
+        self.check_signal()
+        engine = self._engine_over(prepared)
+        retried = _RETRIED if self.settings.retry else ()
+        answered = {n for n, result in engine.results.items() if result.status not in retried}
+        page: Page | None = None
+        if self.settings.report:
+            page = load_part(_REPORT)(self.where, engine.tables, prepared.sweep)
+        kept = prepared.sweep is not None or self.settings.report
+        directory = str(self.where.path) if kept else ""
+        self.listener(
+            Began(
+                prepared.name,
+                directory,
+                engine.recipe,
+                self.workers,
+                prepared.profile,
+                engine.planner.expected,
+            )
+        )
+        engine.tables.begin()
+        if prepared.text:
+            engine.tables.write_sweep(prepared.text)
+        ending = _Ending(engine, page)
+        try:
+            engine.begin(answered, self._store.executions)
+            self._drive(engine, prepared, ending)
+            engine.say_exhausted()
+        finally:
+            self.listener(Ended())
+            ending.write()
+        ending.draw(interrupted=self.stop.signal is not None)
+        try:
+            self.check_signal()
+            prepared.finish(engine)
+            return self._outcome(engine, answered)
+        finally:
+            if page is not None:
+                self.warn(page.finish(interrupted=self.stop.signal is not None))
+
+    def _engine_over(self, prepared: Prepared) -> Engine:
+        """Return an engine that continues the store, and record the search in the store.
+
+        Every row is read first, so that a refused store stays unchanged.
+        """
+        search, recipe, store = prepared.search, prepared.recipe, self._store
+        if recipe.model:
+            # How the rows are read depends on these facts; write only changes.
+            before = store.facts()
+            if (before.kind, before.asked) != (search.space.kind, recipe.asked):
+                store.set_facts(kind=search.space.kind, asked=recipe.asked)
+        results = store.results()
+        tables = Tables(
+            self.where,
+            prepared.task,
+            prepared.columns,
+            prepared.identity.provenance(prepared.name),
+            kind=search.space.kind,
+            flush=store.flush,
+        )
+        stored = store.executions()
+        tables.require_known({each.key for each in stored if each.number in results})
+        snapshots = Snapshots(store, results)
+        engine = Engine(
+            planner=make_planner(search, recipe, stored, results, snapshots, events=store.events()),
+            executor=self.executor,
+            store=store,
+            tables=tables,
+            listener=self.listener,
+            recipe=recipe,
+            time_seconds=prepared.time_seconds,
+            retries=prepared.retries,
+            repeat=self.settings.repeat,
+            stop=self.stop,
+            results=results,
+            keep=prepared.keep,
+            costs=prepared.costs,
+            snapshots=snapshots,
+            subject=prepared.subject,
+            versions=installed() if prepared.versions is None else prepared.versions,
+            method=search.method.name,
+            patience_seconds=prepared.patience_seconds,
+        )
+        facts = {"identity": prepared.identity, "task": prepared.task, **prepared.facts}
+        if search.space.kind is not Kind.MLP:
+            facts["kind"] = search.space.kind
+        store.set_facts(**facts)
+        return engine
+
+    def _drive(self, engine: Engine, prepared: Prepared, ending: _Ending) -> None:
+        """Search with a KerasTuner tuner; a function's strategy is asked directly.
+
+        The tuner runs in another process: this one could submit no work while it imports
+        KerasTuner.
+        """
+        direct = self.settings.direct or self.settings.in_process
+        if prepared.problem is None or direct:
+            strategy = engine.planner.strategy
+            assert strategy is not None
+            search_with(partial(reply_of, strategy), engine)
+            return
+        spec = TunerSpec(prepared.search, prepared.problem, engine.planner.past)
+        if self.settings.drive is not None:
+            self.settings.drive(engine, spec, engine.planner.strategy)
+            return
+        self.executor.converse(Conversation(_TUNER, (spec,)))
+        while not engine.over:
+            if (request := engine.request()) is not None:
+                self.executor.say(request)
+            if engine.settled:
+                # Do not wait for the tuner, which may still be importing KerasTuner.
+                ending.write()
+                ending.draw(interrupted=False)
+            engine.work()
+
+    def _outcome(self, engine: Engine, before: Collection[int]) -> RunOutcome:
+        """Return the outcome of a search.
+
+        Args:
+            before: The executions that were answered before the run.
+        """
+        ended = [each for each in engine.executions if each.number in engine.results]
+        scored = {e.trial for e in ended if engine.results[e.number].status.scored}
+        return RunOutcome(
+            directory=self.where.path,
+            completed=len(scored),
+            trials=len({each.trial for each in ended}),
+            trained=len({each.trial for each in ended if each.number not in before}),
+            best=best_execution(engine.stored, engine.results, engine.recipe.goal),
+            stopped=self.stop.reason,
+        )
+
+    def check_signal(self) -> None:
+        """Raise Interrupted if a signal arrived."""
+        self.stop.check(self.where.path)
+
+    def warn(self, warning: str) -> None:
+        """Show a warning, unless it is empty."""
+        if warning:
+            self.listener(Said(warning, warning=True))
+
+
+def make_planner(
+    search: Search,
+    recipe: Recipe,
+    stored: Sequence[Execution],
+    results: Mapping[int, ExecutionResult],
+    snapshots: Snapshots,
+    *,
+    events: Sequence[OracleEvent] = (),
+) -> Planner:
+    """Return the planner of a search.
+
+    Args:
+        stored: The executions of earlier runs.
+        results: The engine's results by execution; it grows, as `snapshots` does.
+        events: What the user's oracle did in earlier runs.
+    """
+    race, repetitions, strategy = search.race, search.repetitions, strategy_of(search, recipe)
+    space = at_top(search.space) if strategy is not None and strategy.rungs else search.space
+    listed = {config.id for config in search.listed}
+    every = tuple(map(Repetition, range(race.max))) if race else repetitions
+    method = search.method.name
+    trials = Trials(space, listed, every, stored=stored, limit=search.limit, method=method)
+    if strategy is not None and not strategy.adaptive and race is None:
+        earlier = CurveReuse(recipe, dict(results), {}, stored)
+        return FixedPlanner(strategy, trials, repetitions, results, earlier.answer)
+    return AdaptivePlanner(
+        strategy,
+        trials,
+        repetitions,
+        recipe=recipe,
+        results=results,
+        reuse=CurveReuse(recipe, results, snapshots.epochs),
+        race=Race(race.max, maximize=recipe.goal == "maximize") if race else None,
+        longest=_longest(space, strategy),
+        events=events,
+    )
+
+
+def _longest(space: Space, strategy: Strategy | None) -> int | None:
+    """The largest `epochs` of the space, if a proposal may repeat an earlier one with more."""
+    epochs = next((p for p in space.parameters if p.name == "epochs"), None)
+    if (
+        epochs is None
+        or (strategy and strategy.rungs)
+        or (epochs.choices and len(epochs.choices) == 1)
+    ):
+        return None
+    return int(epochs.at(1 - 1e-12))

@@ -1,0 +1,247 @@
+"""The settings of a run, its outcome, its events and its signals."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import logging
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import IO, TYPE_CHECKING, Any, Protocol
+
+from hpsearch.errors import HpsearchError, Interrupted
+from hpsearch.importing import load_part
+from hpsearch.machine import cores
+from hpsearch.space.execution import Execution
+from hpsearch.spec.settings import ExecutionSettings
+from hpsearch.store.directory import ResultsDirectory
+
+if TYPE_CHECKING:
+    from hpsearch.search.asking import Exchange
+    from hpsearch.search.strategy import Strategy
+    from hpsearch.space.execution import ExecutionResult
+    from hpsearch.workers.servers import Servers
+
+
+class Drive(Protocol):
+    """Searches with an engine."""
+
+    def __call__(self, engine: Exchange, spec: Any, strategy: Strategy | None) -> None:
+        """Search to the end.
+
+        Args:
+            spec: A `TunerSpec`.
+            strategy: The sweep's method; None if the user's oracle proposes.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to run a sweep.
+
+    Attributes:
+        out: The results directory; None for `experiments/NAME`.
+        workers: Number of trainings at a time; None for the sweep's setting.
+        retry: Whether to train failed, killed and timed-out executions again.
+        fresh: Whether to move an existing directory aside.
+        store: The store's file; None for one in the results directory.
+        report: Whether to write report.html at the end.
+        model: Whether to write best.keras.
+        weights: Whether to store the best trial's weights if best.keras is not written.
+        direct: Whether to ask the strategy itself, without a KerasTuner tuner.
+        in_process: Whether this process trains, one training at a time, instead of the engine. It
+            asks the strategy itself.
+        pool: An executor whose processes train instead of the engine's.
+        drive: Searches in this process; None has the sweep's method search in another one.
+        repeat: See `Engine`.
+        anyway_code: Whether an edited program may add rows.
+    """
+
+    out: Path | None = None
+    workers: int | None = None
+    retry: bool = False
+    fresh: bool = False
+    store: Path | None = None
+    report: bool = True
+    model: bool = True
+    weights: bool = False
+    direct: bool = False
+    in_process: bool = False
+    pool: concurrent.futures.Executor | None = None
+    drive: Drive | None = None
+    repeat: Callable[[ExecutionResult, int], bool] | None = None
+    anyway_code: bool = False
+
+    @property
+    def trains_elsewhere(self) -> bool:
+        """True if something other than the sweep's engine trains."""
+        return self.in_process or self.pool is not None
+
+    def workers_for(self, execution: ExecutionSettings) -> int | None:
+        """Return the number of trainings at a time.
+
+        `auto` is one for each core that this process may use. On a cluster it is None: as many as
+        have room.
+        """
+        asked = self.workers or execution.workers
+        if asked == "auto":
+            on_cluster = execution.engine == "ray" and self.pool is None
+            return None if on_cluster else cores()
+        return int(asked)
+
+
+@dataclass
+class Stop:
+    """The reason why a run ends early; a signal handler may set it at any time.
+
+    Attributes:
+        at_once: Whether the first signal already raises a KeyboardInterrupt, as the second does.
+            That serves work that may take long and cannot check for signals: the steps before
+            the search, and trainings in this process.
+    """
+
+    signal: int | None = None
+    reason: str = ""
+    at_once: bool = False
+
+    def check(self, where: Path | None = None) -> None:
+        """Raise Interrupted if a signal arrived.
+
+        Args:
+            where: The directory with the results so far, or None.
+        """
+        if self.signal is not None:
+            raise Interrupted(self.signal, where)
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A locked results directory with its log, caught signals, and servers that fork workers."""
+
+    where: ResultsDirectory
+    log: IO[str]
+    stop: Stop
+    servers: Servers | None
+
+
+@dataclass(frozen=True)
+class RunOutcome:
+    """The outcome of a run.
+
+    Attributes:
+        completed: Trials of the sweep with a score.
+        trials: Trials of the sweep with a result.
+        trained: Trials to which this run added a result.
+        best: The best execution of the best trial among all rows, and the trial's mean score.
+        stopped: The reason if the run ended early, else empty.
+    """
+
+    directory: Path
+    completed: int
+    trials: int
+    trained: int
+    best: tuple[Execution, float] | None
+    stopped: str = ""
+
+    @property
+    def exit_code(self) -> int:
+        """0, or 1 if no trial completed or the run ended early."""
+        return 0 if self.completed and not self.stopped else 1
+
+
+_LOG = logging.getLogger("hpsearch")
+#: What checks that an engine can run here, by name: its package may be optional.
+_REQUIREMENTS = {
+    "local": "hpsearch.machine:require_fork",
+    "ray": "hpsearch.ray.connection:require_ray",
+}
+
+
+def require_engine(execution: ExecutionSettings) -> None:
+    """Check that the engine can run here.
+
+    Raises:
+        NotSupportedError: The system does not support it.
+        InputError: A package that it needs is not installed.
+    """
+    load_part(_REQUIREMENTS[execution.engine])()
+
+
+@contextmanager
+def log_file(where: ResultsDirectory) -> Iterator[IO[str]]:
+    """Open run.log and send the driver's log messages to it.
+
+    Raises:
+        HpsearchError: It cannot be written.
+    """
+    try:
+        log = where.open_log()
+    except OSError as error:
+        raise HpsearchError(f"{where.log}: cannot be written: {error.strerror}") from None
+    handler = logging.StreamHandler(log)
+    handler.setFormatter(logging.Formatter("%(asctime)s driver: %(message)s"))
+    level = _LOG.level
+    _LOG.addHandler(handler)
+    _LOG.setLevel(logging.INFO)
+    try:
+        yield log
+    finally:
+        _LOG.removeHandler(handler)
+        _LOG.setLevel(level)
+        log.close()
+
+
+class _Signalled(KeyboardInterrupt):
+    """A signal arrived.
+
+    A subclass, because a plain KeyboardInterrupt that leaves an `exec`, as dataclasses and named
+    tuples call it, makes Python end as if killed by SIGINT, even if it is caught.
+    """
+
+
+@contextmanager
+def signals(where: ResultsDirectory | None = None) -> Iterator[Stop]:
+    """Yield a `Stop` that records the first SIGINT or SIGTERM; the second interrupts at once.
+
+    SIGHUP is ignored, so a closed terminal does not end the run.
+
+    Args:
+        where: The directory of a run; its first signal interrupts the steps before the search.
+
+    Raises:
+        Interrupted: One of these signals interrupted the run.
+    """
+    stop = Stop()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+
+    def on_signal(number: int, _: FrameType | None) -> None:
+        again = stop.signal is not None
+        if not again:
+            stop.signal = number
+        if again or stop.at_once:
+            raise _Signalled
+
+    before = {n: signal.signal(n, on_signal) for n in (signal.SIGINT, signal.SIGTERM)}
+    if hasattr(signal, "SIGHUP"):
+        before[signal.SIGHUP] = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        if where is not None:
+            stop.at_once = True
+            # A signal may have arrived before `at_once` was set.
+            stop.check()
+        yield stop
+    except KeyboardInterrupt:
+        if stop.at_once and where is not None:
+            # Name the tables of an earlier run, which this run has not changed yet.
+            stop.check(where.path if where.results.exists() else None)
+        raise
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

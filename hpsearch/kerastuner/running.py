@@ -1,0 +1,266 @@
+"""Run a hypermodel's `fit` and a tuner's overridden `run_trial` in workers."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import json
+import os
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import CodeType
+from typing import Any
+
+import keras
+import keras_tuner
+from keras_tuner.src.engine import trial as kt_trial
+
+from hpsearch.files import NO_LINK, write_atomically
+from hpsearch.kerastuner.arguments import Sent
+from hpsearch.models.fit_arguments import NotOnEngine
+from hpsearch.training.fit import EngineFit, Watcher
+
+#: The first execution in a place; see `TrackedHyperParameters`.
+_FIRST = "execution0"
+#: Attributes that stay in the tuner's process.
+_DRIVER_ONLY = ("_hpsearch", "hypermodel", "oracle")
+#: Methods of KerasTuner that user code may override in a search on the engine.
+_OVERRIDABLE = frozenset({"run_trial", "search"})
+
+
+class UserFit(keras_tuner.HyperModel):
+    """A hypermodel that passes the arguments of `search` on to `fit`, by position or by name.
+
+    Args:
+        tuner: Its attributes and hypermodel are copied, but not its oracle.
+        positions: The number of positional arguments of `search`; at most x and y unless
+            `arguments` is given.
+        names: The names of the keyword arguments.
+        own: Whether an overridden `run_trial` or `fit` gets them.
+        arguments: All arguments, if they replace the training's rows.
+    """
+
+    def __init__(
+        self,
+        tuner: keras_tuner.Tuner,
+        positions: int,
+        names: Collection[str],
+        *,
+        own: bool = True,
+        arguments: Sent | None = None,
+    ) -> None:
+        super().__init__()
+        own_run = own and is_users(tuner, "run_trial")
+        self._hypermodel = tuner.hypermodel
+        self._positions, self._names = positions, frozenset(names)
+        self.arguments = arguments
+        # `search` has found that the engine cannot take the rows.
+        self._refused = not own
+        project = Path(tuner.project_dir).absolute()
+        self._builds, self._ids = builds_in(project), TrialNames(project)
+        self._tuner_class = type(tuner) if own_run else None
+        shared = vars(tuner).items() if own_run else ()
+        self._attributes = {name: each for name, each in shared if name not in _DRIVER_ONLY}
+        # Use the next trial's id, so a trial run leaves only that trial's files.
+        self._next_id = padded(tuner.oracle, next_number(tuner.oracle))
+
+    def build(self, hp: keras_tuner.HyperParameters) -> Any:
+        """Build the user's model, or one without weights if `run_trial` needs none."""
+        if self._hypermodel is None:
+            return keras.Sequential([keras.Input((1,)), keras.layers.Identity()])
+        return self._hypermodel.build(hp)
+
+    def probe(self) -> UserFit:
+        """Return a copy for a run on few rows, which finds the hyperparameters.
+
+        Raises:
+            NotOnEngine: It gets no rows, so that such a run would take as long as a trial.
+        """
+        probe = copy.copy(self)
+        if self.arguments is not None:
+            probe.arguments = replace(self.arguments, few=True)
+            probe.arguments.load()
+        return probe
+
+    def fit(self, hp: keras_tuner.HyperParameters, model: Any, *args: Any, **kwargs: Any) -> Any:
+        """Train the model by the user's `run_trial` or `fit`."""
+        if self.arguments is not None:
+            given_first, given = self.arguments.load()
+            first = list(given_first)
+            given.update(kwargs)
+            if self._refused and isinstance(model.fit, EngineFit):
+                model.fit.leave()
+        else:
+            given = {**dict(zip(("x", "y"), args, strict=False)), **kwargs}
+            first = [given.pop(name) for name in ("x", "y")[: self._positions]]
+        was_built = model.built
+        returned = self._fit(hp, model, first, given)
+        if hp.place and model.built and not was_built:
+            # Save the input shape: `load_model` has no rows to infer it from.
+            with contextlib.suppress(OSError, TypeError, ValueError):
+                self._builds.mkdir(exist_ok=True)
+                path = self._builds / f"{hp.place.partition('/')[0]}.json"
+                write_atomically(path, json.dumps(model.get_build_config()))
+        return returned
+
+    def _fit(self, hp: Any, model: Any, first: Sequence[Any], given: dict[str, Any]) -> Any:
+        if self._tuner_class is None:
+            return self._hypermodel.fit(hp, model, *first, **given)
+        tuner: Any = object.__new__(self._tuner_class)
+        # Copies of the program's attributes: changes by other trainings do not count.
+        vars(tuner).update(copy.deepcopy(self._attributes), _hpsearch=None, oracle=_NoOracle())
+        callbacks = given.pop("callbacks", [])
+        watching = [each for each in callbacks if isinstance(each, Watcher)]
+        if "callbacks" in self._names:
+            given["callbacks"] = [each for each in callbacks if each not in watching]
+        split = {"validation_data"} if "validation_split" in self._names else set()
+        names = self._names | split
+        rest = {name: each for name, each in given.items() if name not in names}
+        vars(tuner).update(_watching=watching, _given=rest)
+        if self._hypermodel is not None:
+            tuner.hypermodel = _Built(self._hypermodel, model)
+        trial = self._ids.trial(hp, self._next_id)
+        return tuner.run_trial(trial, *first, **{n: given[n] for n in given if n in names})
+
+
+class _NoOracle:
+    """Stands for the oracle where `run_trial` runs without one."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(
+            f"{name}: run_trial runs in another process, without an oracle; name self.oracle in the"
+            " tuner's class, and the trials run in the program"
+        )
+
+
+def builds_in(project: Path) -> Path:
+    """Return the folder of the build configs, by config, of models that only `fit` builds."""
+    return project / "builds"
+
+
+def _user_members(tuner: keras_tuner.Tuner) -> dict[str, Any]:
+    """Return the attributes that user code gives a tuner, by its classes or directly."""
+    classes = [
+        base
+        for base in type(tuner).__mro__
+        if base.__module__.partition(".")[0] not in ("keras_tuner", "hpsearch", "builtins")
+    ]
+    members: dict[str, Any] = {}
+    for base in reversed(classes):
+        members.update(vars(base))
+    return {**members, **vars(tuner)}
+
+
+def is_users(tuner: keras_tuner.Tuner, name: str) -> bool:
+    """Check if user code overrides a method, in a subclass or in this tuner."""
+    return name in _user_members(tuner)
+
+
+def require_plain_tuner(tuner: keras_tuner.Tuner) -> None:
+    """Check that workers can run a tuner's trials.
+
+    Raises:
+        NotOnEngine: It has a strategy, or overrides what only KerasTuner's own loop calls, or its
+            `run_trial` uses the oracle, which workers lack.
+    """
+    if getattr(tuner, "distribution_strategy", None) is not None:
+        raise NotOnEngine("there is a distribution_strategy")
+    members, name = _user_members(tuner), type(tuner).__name__
+    theirs = (vars(base) for base in type(tuner).__mro__ if base.__module__.startswith("keras_t"))
+    methods = {key for each in theirs for key, value in each.items() if callable(value)}
+    for method in sorted(methods & members.keys() - _OVERRIDABLE):
+        if not method.startswith("__"):
+            raise NotOnEngine(f"{name}.{method} is overridden")
+    functions = (value for key, value in members.items() if key not in ("__init__", "search"))
+    codes = [value.__code__ for value in functions if hasattr(value, "__code__")]
+    while codes and "run_trial" in members:
+        code = codes.pop()
+        if "oracle" in code.co_names:
+            raise NotOnEngine(f"{name}.{code.co_name} uses self.oracle, which other processes lack")
+        codes += [each for each in code.co_consts if isinstance(each, CodeType)]
+
+
+class _Built(keras_tuner.HyperModel):
+    """A hypermodel whose first build returns an existing model."""
+
+    def __init__(self, hypermodel: keras_tuner.HyperModel, model: Any) -> None:
+        super().__init__()
+        self._hypermodel, self._models = hypermodel, [model]
+
+    def build(self, hp: keras_tuner.HyperParameters) -> Any:
+        return self._models.pop() if self._models else self._hypermodel.build(hp)
+
+    def fit(self, hp: keras_tuner.HyperParameters, model: Any, *args: Any, **kwargs: Any) -> Any:
+        return self._hypermodel.fit(hp, model, *args, **kwargs)
+
+
+def next_number(oracle: Any, reserved: Collection[int] = ()) -> int:
+    """Return a number greater than those of an oracle's trials and the reserved ones."""
+    known = (int(each) for each in oracle.trials if each.isdecimal())
+    return max((*known, *reserved), default=-1) + 1
+
+
+def padded(oracle: Any, number: int) -> str:
+    """Return a trial's id, padded as in KerasTuner."""
+    return f"{number:0{len(str(oracle.max_trials))}d}"
+
+
+class TrialNames:
+    """Finds KerasTuner's trial ids by config, for workers.
+
+    Args:
+        project: The directory that holds the file of ids and KerasTuner's files.
+    """
+
+    def __init__(self, project: Path) -> None:
+        self._project, self._path = project, project / ".trials"
+
+    def note(self, ids: Mapping[str, str]) -> None:
+        """Record trial ids by config; a config's last id counts."""
+        lines = "".join(f"\n{config} {trial_id}" for config, trial_id in ids.items())
+        # A full disk ends the search elsewhere; until then workers use the config as the id.
+        with contextlib.suppress(OSError), self._open("a") as file:
+            file.write(lines)
+
+    def _open(self, mode: str) -> Any:
+        def opened(path: str, flags: int) -> int:
+            return os.open(path, flags | NO_LINK, 0o666)
+
+        # A program may have written bytes that are not UTF-8.
+        return open(self._path, mode, encoding="utf-8", errors="replace", opener=opened)
+
+    def trial(self, hp: Any, next_id: str) -> Any:
+        """Return the trial in training, with its oracle's `tuner/` values added to the config.
+
+        Args:
+            next_id: The id if nothing trains yet.
+        """
+        trial_id, execution = self.of(hp.place) or next_id, hp.place.partition("/")[2]
+        path = self._project / f"trial_{trial_id}" / "trial.json"
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            values = json.loads(path.read_text(encoding="utf-8"))["hyperparameters"]["values"]
+            # For example Hyperband's epochs, and the trial to continue.
+            hp.values.update({n: each for n, each in values.items() if n.startswith("tuner/")})
+        if execution not in ("", _FIRST):
+            # Executions that name files by their trial must not share them.
+            trial_id += f"-{execution}"
+        return kt_trial.Trial(hp, trial_id, kt_trial.TrialStatus.RUNNING)
+
+    def renamed(self, place: str) -> str:
+        """Return a place with the trial's id for the config, as KerasTuner names directories."""
+        return str(Path(self.of(place), place.partition("/")[2])) if place else place
+
+    def of(self, place: str) -> str:
+        """Return the trial id of a place, or its config if unknown."""
+        config = place.partition("/")[0]
+        return self.known.get(config, config)
+
+    @property
+    def known(self) -> dict[str, str]:
+        """The ids by config."""
+        lines: Sequence[str] = ()
+        with contextlib.suppress(OSError), self._open("r") as file:
+            lines = file.read().splitlines()
+        pairs = (line.partition(" ") for line in lines)
+        return {config: trial_id for config, _, trial_id in pairs if trial_id}

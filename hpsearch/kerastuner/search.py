@@ -1,0 +1,477 @@
+"""Run a tuner's search on the engine, if the engine can, as a sweep."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import io
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras_tuner
+from keras_tuner.src.engine.hypermodel import DefaultHyperModel
+
+from hpsearch.engine.search import TunerSpec
+from hpsearch.engine.session import Settings
+from hpsearch.engine.sweep import run_sweep
+from hpsearch.errors import ChangedSweepError, HpsearchError, InputError, Interrupted, RefusedError
+from hpsearch.kerastuner.oracle import StrategyOracle
+from hpsearch.kerastuner.requests import (
+    dataset_of,
+    method_of,
+    request_for,
+    row_shape_in,
+    summed,
+    sweep_of,
+)
+from hpsearch.kerastuner.running import (
+    TrialNames,
+    UserFit,
+    builds_in,
+    is_users,
+    require_plain_tuner,
+)
+from hpsearch.kerastuner.servers import close_servers, copy_worker_log, kept_servers
+from hpsearch.kerastuner.trials import Driver, TunerTrials, trial_listener, write_checkpoints
+from hpsearch.models.arrays import LoaderWithModel
+from hpsearch.models.callbacks import require_callbacks, within_epochs
+from hpsearch.models.custom import Tailored, TrackedHyperParameters, apart, trains_itself
+from hpsearch.models.discovery import declared_in, described
+from hpsearch.models.fit_arguments import NotOnEngine, Request
+from hpsearch.models.mlp import give_weights
+from hpsearch.models.shipping import CustomModel, ModelHyperparameters, model_reference, shipped
+from hpsearch.search.asking import Exchange
+from hpsearch.search.strategy import Strategy
+from hpsearch.space.space import Choices, Config, Parameter
+from hpsearch.spec.sweep import sweep_from_text
+from hpsearch.store.directory import ResultsDirectory
+from hpsearch.store.store import Store
+
+
+class EngineSearch:
+    """The searches of one of KerasTuner's tuners on the engine.
+
+    Args:
+        tuner: The tuner, not yet initialised.
+        seeded: Whether the user gave a seed.
+        workers: The number of trials at a time; None for one on each core.
+    """
+
+    def __init__(self, tuner: keras_tuner.Tuner, *, seeded: bool, workers: int | None) -> None:
+        self.tuner = tuner
+        self.seeded = seeded
+        self.workers = workers
+        self.trials = TunerTrials(self)
+        #: The oracle's state before its first proposal.
+        self._new: dict[str, Any] = {}
+        #: True if the oracle itself has created the stored trials, in this process.
+        self._live = False
+        self._begun = False
+        #: Builds and trains the models of the search under way.
+        self._hypermodel: keras_tuner.HyperModel | None = None
+        #: True if user code, a `run_trial` or a `fit`, gets the arguments of `search`.
+        self.own = False
+        #: The shape of the search's rows, unless there are several inputs.
+        self._row: tuple[int, ...] | None = None
+
+    @property
+    def store(self) -> Path:
+        """The store in the project's directory."""
+        return Path(self.tuner.project_dir, "sweep.db")
+
+    @property
+    def asks_the_oracle(self) -> bool:
+        """True if the tuner's oracle proposes, False if a method of hpsearch replaces it."""
+        return ":" in method_of(self.tuner)["name"]
+
+    @property
+    def executions(self) -> int:
+        """The number of executions of a trial."""
+        return int(self.tuner.executions_per_trial)
+
+    # The tuner's methods
+
+    def begin(self) -> None:
+        """Load the project, or start the servers that import TensorFlow for its workers."""
+        self._begun = True
+        if _is_shared():
+            return
+        self._new = copy.deepcopy(self.tuner.oracle.get_state())
+        if self.store.exists():
+            self.reload()
+        else:
+            with contextlib.suppress(NotOnEngine):
+                self._require_engine()
+                kept_servers()
+
+    def reload(self) -> bool:
+        """Load the trials of the store, if there is one.
+
+        The oracle takes the store's seed, as in KerasTuner, unless the user gave another one.
+        """
+        if not self.store.exists():
+            return False
+        if not self._begun:
+            # KerasTuner's constructor calls this before the tuner has all its attributes.
+            return True
+        try:
+            self.tuner.oracle.reload()
+        except Exception:  # noqa: BLE001 - whatever KerasTuner makes of incomplete files
+            # The store is complete.
+            keras_tuner.Tuner._populate_initial_space(self.tuner)
+        _order(self.tuner.oracle.trials)
+        with Store(self.store, read_only=True) as store:
+            self._require_method(store)
+            executions, results = store.executions(), store.results()
+            events = store.events()
+            identity = store.facts().identity
+        if identity is not None:
+            self._take_seed(identity.recipe["seed"])
+        self.trials.clear()
+        if not self.asks_the_oracle:
+            self.trials.reserve(executions)
+        for execution in executions:
+            if execution.number in results:
+                self.trials.take(execution, results[execution.number])
+        if self.asks_the_oracle:
+            self.trials.restore(events)
+        return True
+
+    def _require_method(self, store: Store) -> None:
+        """Check that the project's trials come from the same kind of search.
+
+        Raises:
+            RuntimeError: They come from another one.
+        """
+        before, now = (
+            sweep_from_text(store.facts().sweep).method.name,
+            method_of(self.tuner)["name"],
+        )
+        if before != now:
+            raise RuntimeError(
+                f"{self.tuner.project_dir} holds the trials of a search by {before}, and this is "
+                f"{now}: change the `project_name`, or pass `overwrite=True` to begin anew"
+            )
+
+    def _take_seed(self, stored: int) -> None:
+        seed = self._new["seed"] if self.seeded else stored
+        self.tuner.oracle.seed = self._new["seed"] = self._new["seed_state"] = seed
+
+    def model_of(self, trial: Any) -> Any:
+        """Return a trial's model with the weights of its best epoch; None without stored weights.
+
+        Raises:
+            HpsearchError: Its weights were not kept.
+        """
+        number = self.trials.best_number(trial)
+        if number is None:
+            return None
+        values = TrackedHyperParameters(trial.hyperparameters.values, lambda each: each.default)
+        # Not the tuner's method, in which KerasTuner's Hyperband would load a checkpoint.
+        with apart():
+            model = keras_tuner.Tuner._build_hypermodel(self.tuner, values)
+        with Store(self.store, read_only=True) as store:
+            weights, shape = store.weights(number), row_shape_in(store)
+        if weights is None:
+            name = trial.trial_id
+            raise HpsearchError(f"{self.store}: the weights of trial {name} were not kept")
+        self._give_weights(model, trial, shape)
+        model.set_weights(list(weights))
+        return model
+
+    def _give_weights(self, model: Any, trial: Any, shape: tuple[int, ...]) -> None:
+        if not model.built:
+            found = builds_in(self.store.parent) / f"{self.trials.config_of(trial.trial_id)}.json"
+            if found.exists():
+                model.build_from_config(json.loads(found.read_text(encoding="utf-8")))
+            else:
+                give_weights(model, shape)
+
+    def run(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+        """Search on the engine with the arguments of `search`; False if it cannot run them.
+
+        Raises:
+            HpsearchError: The directory holds another search's results, or cannot be written.
+            KeyboardInterrupt: The user interrupted it.
+            RuntimeError: No trial completed, or too many failed one after another.
+        """
+        try:
+            if self._is_complete:
+                return True
+            self._run(self._request(args, kwargs))
+        except NotOnEngine as reason:
+            # The servers would take cores from the trials in this process.
+            close_servers()
+            if self.tuner.oracle.verbose:
+                print(f"hpsearch: the trials run in this process, one by one: {reason}")
+            return False
+        finally:
+            if isinstance(self._hypermodel, UserFit) and self._hypermodel.arguments is not None:
+                self._hypermodel.arguments.remove()
+        return True
+
+    @property
+    def _is_complete(self) -> bool:
+        """True if all of `max_trials` have ended, so that KerasTuner would do nothing."""
+        oracle = self.tuner.oracle
+        return bool(oracle.max_trials) and len(oracle.end_order) >= oracle.max_trials
+
+    def _request(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Request:
+        """Return the request for the engine.
+
+        Raises:
+            InputError: A callback is no Keras callback.
+            NotOnEngine: The engine cannot run this tuner or these arguments.
+        """
+        self._require_engine()
+        tuner = self.tuner
+        self.own = is_users(tuner, "run_trial") or trains_itself(tuner.hypermodel)
+        request, passing = request_for(tuner, args, kwargs, own=self.own)
+        if passing is None:
+            passing = UserFit(tuner, len(args), kwargs) if self.own else tuner.hypermodel
+        self._hypermodel = passing
+        require_callbacks(request.callbacks)
+        return request
+
+    def _require_engine(self) -> None:
+        """Check that workers can run the tuner's trials.
+
+        Raises:
+            NotOnEngine: Workers cannot run them.
+        """
+        if _is_shared():
+            raise NotOnEngine("KERASTUNER_ORACLE_IP is set, so that processes share the trials")
+        if self.tuner.oracle.trials and not self.store.exists():
+            raise NotOnEngine("KerasTuner's own loop began this project")
+        require_plain_tuner(self.tuner)
+
+    def _tell_what_stays(self, request: Request) -> None:
+        """Print which user code runs in workers, where it cannot change objects of this process."""
+        runs = is_users(self.tuner, "run_trial")
+        names = [f"{type(self.tuner).__name__}.run_trial"] if runs else []
+        users = map(type, request.callbacks)
+        names += [each.__name__ for each in users if not each.__module__.startswith("keras.")]
+        if names and self.tuner.oracle.verbose:
+            said = f"{', '.join(dict.fromkeys(names))} runs in other processes"
+            print(f"hpsearch: {said}: what it changes in this program stays there")
+
+    def _run(self, request: Request) -> None:
+        tuner, trials = self.tuner, self.trials
+        hyperparameters = self._hyperparameters(request)
+        sweep = sweep_of(tuner, request, hyperparameters, self._model_name)
+        late = "drawn" if tuner.oracle.tune_new_entries else "default"
+        code = self._code(request, hyperparameters)
+        self._tell_what_stays(request)
+        both = summed(tuner.oracle.objective)
+        model = CustomModel(code, hyperparameters, late, tolerant=True, summed=both)
+        where = Path(tuner.project_dir)
+        settings = Settings(
+            out=where,
+            workers=self.workers,
+            report=False,
+            model=False,
+            drive=self._drive,
+            repeat=trials.repeats,
+        )
+        dataset = dataset_of(request)
+        try:
+            loader = LoaderWithModel(lambda _: dataset, model)
+            outcome = run_sweep(sweep, settings, trial_listener(trials), loader, kept_servers())
+        except ChangedSweepError as error:
+            raise RefusedError(
+                f"{error}\nFor a tuner: overwrite=True begins anew, another project_name keeps both"
+            ) from None
+        except Interrupted as error:
+            if error.by_keyboard:
+                raise KeyboardInterrupt from error
+            raise
+        finally:
+            copy_worker_log(ResultsDirectory(where))
+            trials.save()
+        with _silence():
+            write_checkpoints(tuner)
+        if not (outcome.completed or self.trials.any_completed):
+            failed = [trial for trial in tuner.oracle.trials.values() if trial.message]
+            why = failed[-1].message if failed else "none was tried"
+            raise RuntimeError(f"no trial completed; the last one: {why}")
+
+    def _drive(self, engine: Exchange, spec: TunerSpec, strategy: Strategy | None) -> None:
+        """Search with the tuner's oracle, or with an oracle around a method of hpsearch."""
+        tuner, search, recipe = self.tuner, spec.search, spec.problem.recipe
+        oracle = tuner.oracle
+        if not self.asks_the_oracle:
+            assert strategy is not None
+            oracle = StrategyOracle(
+                strategy, search.space, metric=recipe.metric, goal=recipe.goal, seed=search.seed
+            )
+        name = type(tuner).__name__
+        driver = Driver(self.trials, oracle, self._hypermodel, search.space, name=name)
+        tuner.oracle._set_project_dir(tuner.directory, tuner.project_name)
+        if self.asks_the_oracle and not self._live:
+            self._replay(driver, spec)
+        # After an error or an interruption, rebuild the oracle as another process would.
+        self._live = False
+        driver.search(engine)
+        self._live = True
+
+    def _replay(self, driver: Driver, spec: TunerSpec) -> None:
+        """Replay silently in the oracle what it did in an earlier process."""
+        oracle = driver.oracle
+        verbose, oracle.verbose = oracle.verbose, 0
+        # Trials that failed in that process must not end this search.
+        most, oracle.max_consecutive_failed_trials = oracle.max_consecutive_failed_trials, None
+        hyperparameters = oracle.hyperparameters
+        oracle.trials.clear()
+        oracle.set_state(copy.deepcopy(self._new))
+        oracle.hyperparameters = hyperparameters
+        driver.replay(spec.past.events)
+        oracle.verbose, oracle.max_consecutive_failed_trials = verbose, most
+        for trial in oracle.ongoing_trials.values():
+            # KerasTuner shows a trial's end only if it has shown its start.
+            oracle._display.on_trial_begin(trial)
+
+    # The sweep's hyperparameters and code
+
+    def _hyperparameters(self, request: Request) -> ModelHyperparameters:
+        """Return the hyperparameters, including those that KerasTuner's first build missed.
+
+        Raises:
+            NotOnEngine: The engine cannot express them.
+        """
+        tuner, oracle = self.tuner, self.tuner.oracle
+        self._row = None if request.inputs else request.input.shape or None
+        custom_fit = trains_itself(self._hypermodel)
+        if oracle.tune_new_entries and oracle.allow_new_entries:
+            try:
+                known, name = self._parameters(), self._model_name
+                if tuner.hypermodel is not None:
+                    self._note(declared_in(tuner.hypermodel, name, known, row=self._row))
+            except InputError as error:
+                raise NotOnEngine(str(error)) from None
+            if self.own:
+                self._note(self._declared_by_fit(request))
+        defaults = {each.name: each.default for each in oracle.hyperparameters.space}
+        by_fit = custom_fit or bool(request.arguments or within_epochs(request.callbacks))
+        whole = bool(request.callbacks)
+        found = tuple(self._parameters())
+        return ModelHyperparameters(found, defaults, custom_fit=by_fit, whole=whole)
+
+    def note_late(self, config: Config) -> None:
+        """Add the hyperparameters that a config's model is the first to request."""
+        build = TrackedHyperParameters(config.values, lambda each: each.default)
+        with contextlib.suppress(Exception), _silence():
+            # User code; its errors have been reported by a worker.
+            model = self.tuner.hypermodel.build(build)
+            if self._row is not None and not model.built:
+                give_weights(model, self._row)
+            self._note(build.space)
+
+    def _declared_by_fit(self, request: Request) -> Sequence[Any]:
+        arrays, name = request.arrays, self._model_name
+        rows = (arrays.x_train, arrays.y_train), (arrays.x_val, arrays.y_val)
+        assert isinstance(self._hypermodel, UserFit)
+        fitting = Tailored(self._hypermodel.probe(), custom_fit=True, arguments=request.arguments)
+        with _silence():
+            return declared_in(
+                fitting,
+                name,
+                self._parameters(),
+                rows,
+                request.target,
+                inputs=request.inputs,
+            )
+
+    def _note(self, declared: Sequence[Any]) -> None:
+        hyperparameters = keras_tuner.HyperParameters()
+        hyperparameters.merge(declared)
+        self.tuner.oracle.update_space(hyperparameters)
+
+    def _parameters(self) -> list[Parameter]:
+        """Convert KerasTuner's space.
+
+        Raises:
+            NotOnEngine: A name has several meanings.
+        """
+        declared: dict[str, list[Any]] = {}
+        for hyperparameter in self.tuner.oracle.hyperparameters.space:
+            declared.setdefault(hyperparameter.name, []).append(hyperparameter)
+        try:
+            return [self._parameter(name, each) for name, each in declared.items()]
+        except InputError as error:
+            raise NotOnEngine(str(error)) from None
+
+    def _parameter(self, name: str, declared: Sequence[Any]) -> Parameter:
+        parameter = described(name, declared)
+        if method_of(self.tuner)["name"] == "grid" and parameter.choices is None:
+            # From a range without a step, KerasTuner's grid takes these values.
+            values = sorted(set(declared[0].values))
+            return Parameter(name, Choices(tuple(values)), parameter.when)
+        return parameter
+
+    def _code(self, request: Request, found: ModelHyperparameters) -> bytes:
+        """Pickle the hypermodel for workers.
+
+        Raises:
+            NotOnEngine: It cannot be pickled.
+        """
+        users = [self._given_model, type(self.tuner), *self._settings.values()]
+        tailored = Tailored(
+            self._hypermodel,
+            custom_fit=found.custom_fit,
+            **self._settings,
+            callbacks=request.callbacks,
+            arguments=request.arguments,
+            renamed=TrialNames(self.store.parent.absolute()).renamed,
+        )
+        try:
+            return shipped(tailored, self._model_name, of=[*users, *request.callbacks])
+        except InputError as error:
+            raise NotOnEngine(str(error)) from None
+
+    @property
+    def _settings(self) -> dict[str, Any]:
+        """The tuner's settings for all models; see `Tailored`."""
+        tuner = self.tuner
+        return {
+            "optimizer": tuner.optimizer,
+            "loss": tuner.loss,
+            "metrics": tuner.metrics,
+            "most_weights": tuner.max_model_size,
+        }
+
+    @property
+    def _given_model(self) -> Any:
+        """The function or hypermodel that the user passed."""
+        model = self.tuner.hypermodel
+        return model.build if isinstance(model, DefaultHyperModel) else model
+
+    @property
+    def _model_name(self) -> str:
+        """`module:name` of the hypermodel's function or class."""
+        given = self._given_model
+        return model_reference(type(self.tuner) if given is None else given)
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Hide the output of code that the trials will run again."""
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        yield
+
+
+def _order(trials: dict[str, Any]) -> None:
+    """Sort trials by id, which decides between equal scores.
+
+    KerasTuner reads their files in the file system's order.
+    """
+    ordered = sorted(trials.items())
+    trials.clear()
+    trials.update(ordered)
+
+
+def _is_shared() -> bool:
+    """Check if processes share the trials: KerasTuner's distributed mode."""
+    return bool(os.environ.get("KERASTUNER_ORACLE_IP"))

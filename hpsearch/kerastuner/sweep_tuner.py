@@ -1,0 +1,422 @@
+"""The driver of a search: a KerasTuner tuner between an oracle and the training engine."""
+
+from __future__ import annotations
+
+import inspect
+import shutil
+import tempfile
+import weakref
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras_tuner
+
+from hpsearch.engine.search import TunerSpec, strategy_of
+from hpsearch.engine.session import Drive
+from hpsearch.errors import HpsearchError, InputError
+from hpsearch.importing import load_object
+from hpsearch.kerastuner.oracle import (
+    STATUS,
+    StrategyOracle,
+    config_from,
+    end,
+    epochs_of,
+    hyperparameters_of,
+    metrics_of,
+    released,
+    values_of,
+)
+from hpsearch.models.custom import load_hypermodel
+from hpsearch.models.mlp import build_model
+from hpsearch.models.problem import Problem
+from hpsearch.search.asking import (
+    Exchange,
+    Inquiry,
+    OracleEvent,
+    Reply,
+    search_with,
+)
+from hpsearch.search.strategy import Outcome, Proposal, Strategy
+from hpsearch.space.space import Config, Space
+from hpsearch.wording import error_text, write_trace
+from hpsearch.workers.wire import Wire
+
+#: The search fails after this many proposals in a row that cannot be trained.
+_MOST_USELESS = 1_000
+
+
+class SweepHyperModel(keras_tuner.HyperModel):
+    """The models of a sweep, from KerasTuner's values of its space."""
+
+    def __init__(self, space: Space, problem: Problem) -> None:
+        super().__init__()
+        self._space, self._problem = space, problem
+
+    def build(self, hp: keras_tuner.HyperParameters) -> Any:
+        """Build and compile the model that the active hyperparameters describe.
+
+        Raises:
+            ValueError: A value is missing or lies outside the space.
+        """
+        recipe = self._problem.recipe
+        if recipe.model:
+            return load_hypermodel(recipe.model, recipe.code).build(hp)
+        config = config_from(self._space, hp.values)
+        if config is None:
+            raise ValueError("these values break a constraint of the sweep")
+        return build_model(self._problem, config.values, 0)
+
+
+class SweepTuner(keras_tuner.Tuner):
+    """Searches a space: an oracle proposes, an engine trains, and the oracle gets the outcomes.
+
+    Args:
+        oracle: Proposes trials.
+        hypermodel: Builds their models.
+        space: The sweep's space.
+        name: The oracle's name in messages.
+        directory, project_name: As in KerasTuner; by default a directory removed with the tuner.
+    """
+
+    def __init__(
+        self,
+        oracle: keras_tuner.Oracle,
+        hypermodel: keras_tuner.HyperModel,
+        space: Space,
+        *,
+        name: str = "",
+        directory: str | None = None,
+        project_name: str = "sweep",
+    ) -> None:
+        self.space = space
+        self.name = name or type(oracle).__name__
+        if directory is None:
+            directory = tempfile.mkdtemp(prefix="hpsearch-tuner-")
+            weakref.finalize(self, shutil.rmtree, directory, ignore_errors=True)
+        self._running: dict[tuple[str, int | None], list[Any]] = {}
+        self._ended: dict[tuple[str, int | None], Any] = {}
+        self._met: set[str] = set()
+        self._events: list[OracleEvent] = []
+        self._notes: list[str] = []
+        self._again: list[Proposal] = []
+        #: The stored config of each trial of an earlier run.
+        self._stored: dict[str, Config] = {}
+        super().__init__(
+            oracle=oracle,
+            hypermodel=hypermodel,
+            directory=directory,
+            project_name=project_name,
+        )
+
+    def _populate_initial_space(self) -> None:
+        """Do nothing: the space is known."""
+
+    def save(self) -> None:
+        """Do nothing: the store keeps everything."""
+
+    def reload(self) -> None:
+        """Do nothing: the store keeps everything."""
+
+    def search(self, engine: Exchange) -> None:
+        """Get trials from the oracle, have them trained and report back, until the search ends."""
+        self.on_search_begin()
+        search_with(self.answer, engine)
+        self.on_search_end()
+
+    def answer(self, request: Inquiry) -> Reply:
+        """Report outcomes to the oracle, and ask it for trials."""
+        try:
+            with released(self.oracle):
+                self._tell(request.outcomes)
+                proposals, exhausted = self._ask(request)
+        except Exception as error:  # noqa: BLE001 - code of the user
+            return self.failed(error)
+        events, self._events = tuple(self._events), []
+        notes, self._notes = tuple(self._notes), []
+        return Reply(tuple(proposals), exhausted, events, notes)
+
+    def failed(self, error: Exception) -> Reply:
+        """Return the reply that says why the oracle cannot go on."""
+        write_trace(error)
+        return Reply(error=self._said(error))
+
+    def _said(self, error: Exception) -> str:
+        said = error_text(error)
+        kind = "" if isinstance(error, HpsearchError) else f"{type(error).__name__}: "
+        return (
+            f"method: the oracle {self.name} failed: {kind}{said}; what was finished is stored, so "
+            "the same command continues once the oracle is mended"
+        )
+
+    @property
+    def _of_strategy(self) -> bool:
+        return isinstance(self.oracle, StrategyOracle)
+
+    # Outcomes
+
+    def _tell(self, outcomes: Sequence[Outcome]) -> None:
+        for outcome in outcomes:
+            key = outcome.config.id, outcome.epochs
+            running = self._running.pop(key, [])
+            for trial in running:
+                self._ended[key] = trial
+                metrics, step = self.measured(outcome)
+                end(self.oracle, trial, metrics, outcome.error, step=step)
+                self.on_trial_end(trial)
+                self._log(OracleEvent(trial.trial_id, score=outcome.score))
+            if not running and self._of_strategy:
+                self.oracle.correct(self._ended.get(key), outcome)
+
+    def measured(self, outcome: Outcome) -> tuple[Mapping[str, float], int]:
+        """Return the metrics for the oracle, and their step (from 0)."""
+        return metrics_of(self.oracle, outcome), 0
+
+    def on_trial_end(self, trial: Any) -> None:
+        """Do nothing: the outcome has been reported to the oracle."""
+
+    def _log(self, event: OracleEvent) -> None:
+        # A strategy can be restored from the trials and their outcomes alone.
+        if not self._of_strategy:
+            self._events.append(event)
+
+    # Proposals
+
+    def _ask(self, request: Inquiry) -> tuple[list[Proposal], bool]:
+        proposals, self._again = self._again, []
+        if request.closed and self._of_strategy and not self.oracle.strategy.close():
+            return proposals, True
+        useless = 0
+        while len(proposals) < request.room:
+            trial = self._created()
+            if trial.status != STATUS.RUNNING:
+                return proposals, trial.status == STATUS.STOPPED
+            if request.closed and not self._continues(trial):
+                end(self.oracle, trial, {})
+                return proposals, True
+            proposal = self._proposal(trial)
+            if proposal is not None:
+                proposals.append(proposal)
+                continue
+            useless += 1
+            if useless == _MOST_USELESS:
+                raise HpsearchError(
+                    f"its last {useless:,} trials all break a constraint of the sweep"
+                )
+        return proposals, False
+
+    def _continues(self, trial: Any) -> bool:
+        """Check if a trial continues an earlier config."""
+        config = self._config_of(trial)
+        return self._of_strategy or (config is not None and config.id in self._met)
+
+    def _created(self) -> Any:
+        """The oracle's next trial; its status is IDLE if the oracle waits for a running trial.
+
+        Raises:
+            HpsearchError: The oracle waits although no trial is running.
+        """
+        # KerasTuner gives a tuner one trial at a time, so each trial gets another tuner id.
+        trial = self.oracle.create_trial(f"slot-{len(self.oracle.trials)}")
+        if trial.status == STATUS.IDLE and not self._running and not self._of_strategy:
+            raise HpsearchError("it waits for a trial to end, and none is running")
+        return trial
+
+    def _proposal(self, trial: Any) -> Proposal | None:
+        """Return a trial's proposal; if it breaks a constraint, end the trial and return None."""
+        self.on_trial_begin(trial)
+        config = self._config_of(trial)
+        if config is None:
+            end(self.oracle, trial, {})
+            return None
+        by = self.oracle.proposals[trial.trial_id].by if self._of_strategy else ""
+        proposal = Proposal(config, epochs_of(trial.hyperparameters.values), by)
+        self._met.add(config.id)
+        self._running.setdefault((config.id, proposal.epochs), []).append(trial)
+        self._log(OracleEvent(trial.trial_id, config, proposal.epochs))
+        return proposal
+
+    # Earlier runs
+
+    def replay(self, events: Sequence[OracleEvent]) -> None:
+        """Repeat in a new oracle the proposals and outcomes of another one, in the same order.
+
+        Trials whose end was not reported are proposed again.
+
+        Raises:
+            HpsearchError: The oracle fails, or proposes fewer trials.
+        """
+        try:
+            with released(self.oracle):
+                differs = [self._repeat(event) for event in events]
+        except Exception as error:
+            raise HpsearchError(self._said(error)) from error
+        self._again = [
+            Proposal(config_from(self.space, trial.hyperparameters.values) or Config({}), epochs)
+            for (_, epochs), trials in self._running.items()
+            for trial in trials
+        ]
+        if any(differs):
+            self._notes.append(
+                f"method: the oracle {self.name} does not propose what it did before: it was given "
+                "the stored trials and goes on from them, but not as it would have without the "
+                "interruption; give it a fixed seed"
+            )
+
+    def _repeat(self, event: OracleEvent) -> bool:
+        """Repeat an event; return True if the oracle proposed something else."""
+        if event.config is None:
+            for key, trials in list(self._running.items()):
+                for trial in [each for each in trials if each.trial_id == event.trial_id]:
+                    outcome = Outcome(self._stored[trial.trial_id], event.score, key[1])
+                    metrics, step = self.measured(outcome)
+                    end(self.oracle, trial, metrics, step=step)
+                    trials.remove(trial)
+                if not trials:
+                    del self._running[key]
+            return False
+        trial, found = self._created(), None
+        while trial.status == STATUS.RUNNING and (found := self._config_of(trial)) is None:
+            end(self.oracle, trial, {})
+            trial = self._created()
+        if found is None:
+            raise HpsearchError(f"it no longer proposes its trial {event.trial_id}")
+        differs = self._adopt(trial, found, event.config, event.epochs)
+        self._running.setdefault((event.config.id, event.epochs), []).append(trial)
+        self._stored[trial.trial_id] = event.config
+        self._met.add(event.config.id)
+        return differs
+
+    def _adopt(self, trial: Any, found: Config, stored: Config, epochs: int | None) -> bool:
+        """Give a trial the stored values; return True if its oracle proposed others."""
+        values = trial.hyperparameters.values
+        names = {each.name for each in self.oracle.hyperparameters.space}
+        own, before = (
+            {name: value for name, value in each.values.items() if name in names}
+            for each in (found, stored)
+        )
+        # Leave out values that all trials share, such as a tuner's epochs: they may have changed.
+        differs = (own, epochs_of(values)) != (before, epochs)
+        if differs:
+            values.update(values_of(self.space, stored))
+        return differs
+
+    def _config_of(self, trial: Any) -> Config | None:
+        if self._of_strategy:
+            # Listed configs may lie outside the space, which KerasTuner's values cannot express.
+            config: Config = self.oracle.proposals[trial.trial_id].config
+            return config
+        try:
+            return config_from(self.space, trial.hyperparameters.values)
+        except ValueError as error:
+            raise HpsearchError(f"trial {trial.trial_id}: {error}") from None
+
+
+def drive(oracle: keras_tuner.Oracle) -> Drive:
+    """Return a function that searches in this process with the user's oracle."""
+
+    def search(engine: Exchange, spec: TunerSpec, strategy: Strategy | None) -> None:
+        del strategy
+        space = spec.search.space
+        oracle.hyperparameters.merge(hyperparameters_of(space))
+        hypermodel = SweepHyperModel(space, spec.problem)
+        tuner = SweepTuner(oracle, hypermodel, space, name=spec.search.method.name)
+        tuner.replay(spec.past.events)
+        tuner.search(engine)
+
+    return search
+
+
+def make_tuner(spec: TunerSpec) -> SweepTuner:
+    """Return the tuner of a search, in the state that earlier runs left.
+
+    Raises:
+        HpsearchError: The oracle cannot be made (InputError), or does not repeat its proposals.
+    """
+    search, recipe = spec.search, spec.problem.recipe
+    hypermodel = SweepHyperModel(search.space, spec.problem)
+    strategy = strategy_of(search, recipe)
+    if strategy is None:
+        tuner = SweepTuner(_oracle_of(spec), hypermodel, search.space, name=search.method.name)
+        tuner.replay(spec.past.events)
+        return tuner
+    if spec.past.configs:
+        strategy.restore(spec.past.configs, spec.past.outcomes)
+    oracle = StrategyOracle(
+        strategy, search.space, metric=recipe.metric, goal=recipe.goal, seed=search.seed
+    )
+    return SweepTuner(oracle, hypermodel, search.space, name=search.method.name)
+
+
+def _oracle_of(spec: TunerSpec) -> keras_tuner.Oracle:
+    name, options = spec.search.method.name, spec.search.method.options
+    try:
+        make = load_object(name)
+        oracle = make(**_arguments(make, spec) | dict(options))
+    except InputError as error:
+        raise InputError(f"method: {error}") from None
+    except Exception as error:  # noqa: BLE001 - code of the user
+        said = f"{type(error).__name__}: {error_text(error)}"
+        raise InputError(f"method: {name} cannot be made: {said}") from None
+    if not isinstance(oracle, keras_tuner.Oracle):
+        raise InputError(
+            f"method: {name} must be a keras_tuner.Oracle, or a function that returns one, not "
+            f"{type(oracle).__name__}"
+        )
+    oracle.verbose = 0
+    return oracle
+
+
+def _arguments(make: Any, spec: TunerSpec) -> dict[str, Any]:
+    """Select the arguments of KerasTuner's oracles that a class or function takes."""
+    search, recipe = spec.search, spec.problem.recipe
+    direction = "max" if recipe.goal == "maximize" else "min"
+    known: dict[str, Any] = {
+        "objective": keras_tuner.Objective(recipe.metric, direction),
+        "hyperparameters": hyperparameters_of(search.space),
+        "seed": search.seed + 1,
+        "allow_new_entries": False,
+        "max_consecutive_failed_trials": None,
+    }
+    if search.limit is not None:
+        known["max_trials"] = search.limit
+    if (epochs := _most_epochs(search.space)) is not None:
+        known["max_epochs"] = epochs
+    parameters = inspect.signature(make).parameters.values()
+    taken = {each.name for each in parameters}
+    if any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters):
+        taken |= set(inspect.signature(keras_tuner.Oracle).parameters)
+    return {name: value for name, value in known.items() if name in taken}
+
+
+def _most_epochs(space: Space) -> int | None:
+    epochs = next((each for each in space.parameters if each.name == "epochs"), None)
+    return None if epochs is None else int(epochs.at(1 - 1e-12))
+
+
+class _Driver:
+    """The engine at the other end of a connection."""
+
+    def __init__(self, connection: Wire) -> None:
+        self._connection = connection
+
+    def exchange(self, answer: Reply) -> Inquiry | None:
+        """See `Exchange.exchange`; None once the driver has closed the connection."""
+        import cloudpickle  # not needed where the engine is in the same process
+
+        try:
+            self._connection.send_bytes(cloudpickle.dumps(answer))
+            request: Inquiry = cloudpickle.loads(self._connection.recv_bytes())
+        except (EOFError, OSError):
+            return None
+        return request
+
+
+def converse(connection: Wire, spec: TunerSpec) -> None:
+    """Search in this process, for an engine in the driver's process."""
+    engine = _Driver(connection)
+    try:
+        tuner = make_tuner(spec)
+    except HpsearchError as error:
+        engine.exchange(Reply(error=str(error)))
+        return
+    tuner.search(engine)

@@ -1,0 +1,315 @@
+"""Load a trial's model, the user's layers, metrics and losses included, and predict new rows."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hpsearch.data.arrays import as_frame
+from hpsearch.data.columns import parse_columns
+from hpsearch.data.dataset import Inputs, n_rows, packed, require_finite, unpacked
+from hpsearch.data.tables import read_rows
+from hpsearch.errors import InputError, RefusedError
+from hpsearch.models.model_file import ModelFile
+from hpsearch.models.problem import Problem
+from hpsearch.runs.trial import Source, StoredRun, Which, model_file, open_run
+from hpsearch.store.directory import ResultsDirectory
+from hpsearch.store.provenance import stored_sweep
+from hpsearch.store.store import Store
+from hpsearch.wording import did_you_mean, in_words, quoted
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_BATCH_ROWS = 1024
+#: TensorFlow's message for a token beyond an Embedding layer's vocabulary.
+_BEYOND = re.compile(r"\] = (-?\d+) is not in \[0, (\d+)\)")
+#: Least similarity of a name that is suggested in place of another.
+_CLOSE = 0.75
+
+
+_UNREADABLE = (OSError, ValueError, TypeError, LookupError)
+#: Packages whose classes Keras finds itself or saves as plain data.
+_KNOWN = frozenset({"builtins", "keras", "numpy", "tensorflow"})
+
+
+def load_model(path: Path, source: Source) -> Any:
+    """Load a model's file, including classes that are not registered with Keras.
+
+    These classes are found in a model that the run's function builds again.
+
+    Args:
+        path: A file that takes raw rows.
+        source: The run that made it.
+
+    Raises:
+        InputError: Keras cannot load it.
+        RefusedError: The store is damaged; or as for `open_run`, if the user built the model.
+    """
+    import keras  # slow to import
+
+    try:
+        return keras.models.load_model(path, safe_mode=True)
+    except _UNREADABLE as error:
+        why = in_words(error)
+    if _has_own_model(source.directory):
+        own = _own_objects(open_run(source))
+        try:
+            return keras.models.load_model(path, own, safe_mode=True)
+        except _UNREADABLE as error:
+            why = in_words(error)
+    raise InputError(f"{path}: Keras cannot load it: {why}")
+
+
+def _has_own_model(directory: Path) -> bool:
+    where = ResultsDirectory(directory)
+    if not where.store.exists():
+        return False
+    with Store(where.store, read_only=True) as store:
+        return isinstance(stored_sweep(store.facts(), where).model, str)
+
+
+def _own_objects(run: StoredRun) -> dict[str, Any]:
+    """Return the classes and functions of the best trial's model by name, except Keras'."""
+    import keras
+
+    from hpsearch.models.mlp import build_model  # imports Keras
+
+    execution, _ = run.scored(Which())
+    problem = Problem(run.recipe, run.dataset.input, run.dataset.target)
+    model = build_model(problem, execution.config.trained, execution.seed)
+    compiled = getattr(model, "_compile_config", None)
+    parts = [*model._flatten_layers(), *keras.tree.flatten(compiled.config if compiled else {})]  # noqa: SLF001 - the public forms are JSON
+    parts += [value for part in parts for value in getattr(part, "__dict__", {}).values()]
+    found: dict[str, Any] = {}
+    for part in parts:
+        kind = part if inspect.isclass(part) or inspect.isfunction(part) else type(part)
+        if kind.__module__.partition(".")[0] not in _KNOWN:
+            found |= {kind.__name__: kind, keras.saving.get_registered_name(kind): kind}
+    return found
+
+
+def predictor_of(source: Source, which: Which) -> Predictor:
+    """Load a trial's model; the best one's is read from best.keras.
+
+    Raises:
+        InputError, RefusedError: As for `export_model`.
+    """
+    with model_file(source, which) as path:
+        model = load_model(path, source)
+        known = ModelFile.read(path)
+    if known is None:
+        raise RefusedError(
+            f"{path}: is not as a run writes it: it does not say what its rows and outputs are; "
+            "remove it, and run the sweep again"
+        )
+    return Predictor(model, known)
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """Predicts rows that look like the sweep's before preprocessing."""
+
+    model: Any
+    known: ModelFile
+
+    def labels(self, rows: Any) -> npt.NDArray[Any]:
+        """Return the label of each row; for regression, the predicted values.
+
+        Args:
+            rows: As in `Results.predict`.
+
+        Raises:
+            InputError: The model does not take such rows.
+        """
+        return self._labels_of(self._outputs(rows))
+
+    def _labels_of(self, outputs: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        classes = self.known.classes
+        if not classes:
+            return outputs.squeeze(axis=1) if outputs.shape[1:] == (1,) else outputs
+        if outputs.shape[1] == 1:
+            logits = getattr(self.model.loss, "from_logits", False)
+            places = (outputs[:, 0] > (0.0 if logits else 0.5)).astype(int)
+        else:
+            places = outputs.argmax(axis=1)
+        labels: npt.NDArray[Any] = self._labels()[places]
+        return labels
+
+    def _labels(self) -> npt.NDArray[Any]:
+        """The classes as labels: numbers and booleans by type, everything else as text."""
+        classes = self.known.classes
+        if classes == ("False", "True"):
+            return np.array([False, True])
+        if not self.known.numbers:
+            return np.array(classes, object)
+        try:
+            return np.array([int(name) for name in classes])
+        except ValueError:
+            return np.array([float(name) for name in classes])
+
+    def probabilities(self, rows: Any) -> npt.NDArray[np.float32]:
+        """Return the probability of each class, `(n_samples, n_classes)`.
+
+        Raises:
+            InputError: The target has no classes, or the outputs are not probabilities.
+        """
+        self._require_classes()
+        return self._probabilities_of(self._outputs(rows))
+
+    def _require_classes(self) -> None:
+        if not self.known.classes:
+            raise InputError(f"there are no classes: the task is {self.known.task}; use predict")
+
+    @staticmethod
+    def _probabilities_of(outputs: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        if ((outputs < 0) | (outputs > 1)).any():
+            raise InputError("the model's outputs are no probabilities: some are not in 0..1")
+        if outputs.shape[1] == 1:
+            outputs = np.concatenate([1 - outputs, outputs], axis=1)
+        return np.asarray(outputs, np.float32)
+
+    def table(self, path: Path, *, probabilities: bool = False) -> pd.DataFrame:
+        """Return the predictions for the rows of a CSV file, one line for each row.
+
+        Args:
+            probabilities: Whether to add a column for each class.
+
+        Raises:
+            InputError: As for `labels`; or the model does not take a table.
+        """
+        import pandas as pd  # slow to import
+
+        if not self.known.table.names:
+            raise InputError(
+                f"{path}: the model takes arrays and no table; in Python: "
+                "hpsearch.load(DIR).predict(array)"
+            )
+        if probabilities:
+            self._require_classes()
+        outputs = self._predicted(read_rows(str(path), self.known.table))
+        labels = self._labels_of(outputs)
+        names = [f"prediction_{n}" for n in range(1, labels[:1].size + 1)]
+        several = labels.ndim > 1 and len(names) > 1
+        made = pd.DataFrame(labels, columns=names if several else ["prediction"])
+        if probabilities:
+            chances = self._probabilities_of(outputs)
+            for place, name in enumerate(self.known.classes):
+                made[f"probability {name}"] = chances[:, place]
+        return made
+
+    def _outputs(self, rows: Any) -> npt.NDArray[Any]:
+        if not self.known.inputs:
+            return self._predicted(self._inputs(rows))
+        taken, count = self._several(rows)
+        return self._predict(taken) if count else self._nothing
+
+    def _predicted(self, rows: Inputs) -> npt.NDArray[Any]:
+        self._require_filled(rows)
+        return self._predict(rows) if n_rows(rows) else self._nothing
+
+    def _predict(self, taken: Any) -> npt.NDArray[Any]:
+        from tensorflow.errors import InvalidArgumentError  # slow; the model needs it anyway
+
+        try:
+            return np.asarray(self.model.predict(taken, batch_size=_BATCH_ROWS, verbose=0))
+        except InvalidArgumentError as error:
+            beyond = _BEYOND.search(str(error))
+            if beyond is None:
+                raise
+            raise InputError(
+                f"rows hold {beyond[1]} where the model looks up whole numbers from 0 to "
+                f"{int(beyond[2]) - 1}; map unknown words to the vocabulary's place for them"
+            ) from None
+
+    @property
+    def _nothing(self) -> npt.NDArray[Any]:
+        """The predictions for no rows."""
+        return np.empty((0, *self.model.output_shape[1:]), np.float32)
+
+    def _several(self, rows: Any) -> tuple[Any, int]:
+        """Return several inputs as the model takes them, and the number of rows."""
+        parts = self.known.inputs
+        kind = "mapping" if parts[0].name else "list"
+        if not isinstance(rows, Mapping if parts[0].name else list | tuple):
+            raise InputError(f"rows must be a {kind} of the model's {len(parts)} inputs")
+        arrays = dict(rows) if isinstance(rows, Mapping) else dict(enumerate(rows))
+        shapes = {part.name or place: part.shape for place, part in enumerate(parts)}
+        for name, each in arrays.items():
+            if shapes.get(name) == (1,) and np.ndim(each) == 1:
+                arrays[name] = np.asarray(each)[:, np.newaxis]
+        given = (
+            {name: arrays[name] for name in shapes} if shapes.keys() == arrays.keys() else arrays
+        )
+        columns, _ = packed(
+            given if parts[0].name else list(given.values()), "rows", parts, "inputs"
+        )
+        require_finite(columns, parts, lambda row: f"row {row} (from 0)")
+        return unpacked(columns.astype(np.float32), parts), len(columns)
+
+    def _require_filled(self, rows: Inputs) -> None:
+        """Refuse missing numbers that the model cannot fill in."""
+        if self.known.fills:
+            return
+        columns = rows if isinstance(rows, Mapping) else {"": rows}
+        for name, values in columns.items():
+            if values.dtype.kind == "f" and np.isnan(values).any():
+                row, *place = np.argwhere(np.isnan(values))[0].tolist()
+                called = name or (self.known.table.names or range(values[0].size))[place[0]]
+                raise InputError(
+                    f"row {row} (from 0): column {called!r}: missing value; the model cannot fill "
+                    "it in, since no number was missing in the rows that it was trained on"
+                )
+
+    def _inputs(self, rows: Any) -> Inputs:
+        """Return the rows as the model takes them."""
+        if _has_names(rows) or self.known.table.text:
+            return self._table(rows)
+        array = np.asarray(rows)
+        if array.ndim == 1 and self.model.input_shape[1:] == (1,):
+            array = array[:, np.newaxis]
+        if array.dtype.kind not in "biuf" or array.shape[1:] != self.model.input_shape[1:]:
+            raise InputError(
+                f"rows are {array.dtype} of shape {array.shape}; the model takes numbers of shape "
+                f"{('n', *self.model.input_shape[1:])}".replace("'n'", "n")
+            )
+        return array
+
+    def _table(self, rows: Any) -> Inputs:
+        columns = self.known.table.read
+        if not columns:
+            raise InputError("rows are a table, and the model takes arrays without column names")
+        if _has_names(rows):
+            frame = as_frame(rows, "rows")
+        else:
+            array = np.asarray(rows, object)
+            if array.ndim != 2 or array.shape[1] != len(columns):
+                raise InputError(
+                    f"rows have shape {array.shape}; the model takes {len(columns)} columns: "
+                    f"{quoted(columns, 5)}"
+                )
+            frame = as_frame(array, "rows").set_axis(list(columns), axis=1)
+        for name in columns:
+            if name not in frame.columns:
+                raise InputError(
+                    f"rows have no column {name!r}, which the model takes"
+                    f"{did_you_mean(name, list(frame.columns), _CLOSE)}"
+                )
+        if frame.empty:
+            return np.empty((0, len(columns)), np.float32)
+        return parse_columns(frame, "rows", _places, like=self.known.table).inputs
+
+
+def _has_names(rows: Any) -> bool:
+    return isinstance(rows, Mapping) or hasattr(rows, "columns")
+
+
+def _places(rows: list[int]) -> list[str]:
+    return [f"row {row} (from 0)" for row in rows]

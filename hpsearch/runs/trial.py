@@ -1,0 +1,491 @@
+"""Export, evaluate or reproduce a trial of an earlier run."""
+
+from __future__ import annotations
+
+import tempfile
+import warnings
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hpsearch.data.dataset import Dataset, Split
+from hpsearch.data.loading import Loader
+from hpsearch.data.specs import Task
+from hpsearch.engine.best_model import Retrainer, Weights, one_worker
+from hpsearch.errors import ChangedSweepError, HpsearchError, InputError, RefusedError
+from hpsearch.models.arrays import LoaderWithModel, load_data, training_data, with_code
+from hpsearch.models.problem import Problem, Recipe
+from hpsearch.runs.trust import DATA, LAYER, MODEL, require_trusted, trusted
+from hpsearch.space.execution import Execution, ExecutionResult
+from hpsearch.space.mlp import MLPConfig, is_custom
+from hpsearch.spec.sweep import Sweep
+from hpsearch.store.derived import best_execution
+from hpsearch.store.directory import HeldDirectory, ResultsDirectory
+from hpsearch.store.facts import Evaluation, Measurement, installed
+from hpsearch.store.provenance import identify, make_recipe, require_unchanged, stored_sweep
+from hpsearch.store.store import Store
+from hpsearch.workers.calls import PREDICTED, REGULARISATION, answers, evaluate_rows
+from hpsearch.workers.protocol import Call
+
+#: Most executions to name in an error message.
+_MOST_NAMED = 6
+
+
+@dataclass(frozen=True)
+class Which:
+    """A trial and, where there are several, one of its executions.
+
+    Attributes:
+        trial, seed, fold: None matches any; without a trial, the best one is meant.
+    """
+
+    trial: int | None = None
+    seed: int | None = None
+    fold: int | None = None
+
+    def names(self, execution: Execution) -> bool:
+        """Check if an execution matches."""
+        asked = (self.trial, self.seed, self.fold)
+        found = (execution.trial, execution.seed, execution.fold)
+        return all(one in (None, other) for one, other in zip(asked, found, strict=True))
+
+    def __str__(self) -> str:
+        parts = {"trial": self.trial, "seed": self.seed, "fold": self.fold}
+        return ", ".join(f"{name} {part}" for name, part in parts.items() if part is not None)
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """An earlier run with its data.
+
+    Attributes:
+        sweep: The stored sweep.
+        results: By execution.
+        trust: Functions that may run, as `package.module:name`.
+        say: Receives a line about each slow step.
+    """
+
+    where: ResultsDirectory
+    sweep: Sweep
+    dataset: Dataset
+    recipe: Recipe
+    executions: Sequence[Execution]
+    results: Mapping[int, ExecutionResult]
+    trust: frozenset[str]
+    say: Callable[[str], None]
+
+    def scored(self, which: Which) -> tuple[Execution, ExecutionResult]:
+        """Return the best of the executions that `which` names, and its result.
+
+        Raises:
+            InputError: There is no such execution, or none has a score.
+        """
+        named = [each for each in self.executions if which.names(each)]
+        best = best_execution(named, self.results, self.recipe.goal)
+        if best is None:
+            raise InputError(f"{self.where.path}: {self._why_none(which, named)}")
+        return best[0], self.results[best[0].number]
+
+    def _why_none(self, which: Which, named: Sequence[Execution]) -> str:
+        if which == Which():
+            return "no trial has a score"
+        if not named:
+            of_trial = [each for each in self.executions if each.trial == which.trial]
+            if of_trial:
+                known = ", ".join(f"({each.full_label})" for each in of_trial[:_MOST_NAMED])
+                more = f" and {len(of_trial) - _MOST_NAMED} more" * (len(of_trial) > _MOST_NAMED)
+                return f"there is no {which}; the trial has {known}{more}"
+            most = max((each.trial for each in self.executions), default=0)
+            known = f"1 to {most}" if most else "none yet"
+            return f"there is no {which}; its trials are {known}"
+        results = [self.results[each.number] for each in named if each.number in self.results]
+        if not results:
+            return f"{which} has no result yet; run the sweep again"
+        error = " ".join(results[0].error.split())
+        return (
+            f"{which} has no score, it is {results[0].status}{error and ': '}{error}; "
+            "name one that is completed or stopped"
+        )
+
+    def require_trusted(self, *executions: Execution) -> None:
+        """Check that the layers of executions may be built.
+
+        Raises:
+            RefusedError: Their layer type is a function that is not trusted.
+        """
+        if not self.recipe.model:
+            types = [str(MLPConfig(each.config.values).layer_type) for each in executions]
+            roles = dict.fromkeys(filter(is_custom, types), LAYER)
+            require_trusted(self.where.path, roles, self.trust)
+
+    @contextmanager
+    def retrainer(self, execution: Execution) -> Iterator[Retrainer]:
+        """Open a worker that has the data, to build the model of an execution.
+
+        Raises:
+            RefusedError: Its layer type is a function that is not trusted.
+            Interrupted: A signal came; no process is left.
+        """
+        self.require_trusted(execution)
+        with _log(self.where) as log, one_worker(log) as (executor, check):
+            rows = training_data(self.dataset, self.sweep)
+            executor.provide(rows)
+            yield Retrainer(executor, self.recipe, rows, check)
+
+    def weights(
+        self, retrainer: Retrainer, execution: Execution, result: ExecutionResult
+    ) -> Weights:
+        """Return the row's weights: the kept ones, or those of a repeated training.
+
+        Raises:
+            RefusedError: The training did not reach the row's score again.
+        """
+        with Store(self.where.store, read_only=True) as store:
+            kept = store.weights(execution.number)
+        if kept is not None:
+            return kept
+        self.say(f"{execution.label}: its weights were not kept; training it again")
+        try:
+            return retrainer.weights(execution, result)
+        except RefusedError as error:
+            raise RefusedError(f"{self.where.path}: {error}") from None
+
+
+@contextmanager
+def _log(where: ResultsDirectory) -> Iterator[IO[Any]]:
+    """Open the run's log; a temporary file if the directory cannot be written."""
+    try:
+        log: IO[Any] = where.open_log()
+    except OSError:
+        log = tempfile.TemporaryFile("a", encoding="utf-8")  # noqa: SIM115 - closed below
+    with log:
+        yield log
+
+
+@dataclass(frozen=True)
+class Source:
+    """A results directory, and how to go back to its models.
+
+    Attributes:
+        load: Loads rows that were in memory; None reads the sweep's `data:`.
+        trust: Functions that may run if the directory names them, as `package.module:name`.
+        say: Receives a line about each slow step.
+    """
+
+    directory: Path
+    load: Loader | None = None
+    trust: Collection[str] = ()
+    say: Callable[[str], None] = lambda _: None
+
+
+def open_run(source: Source) -> StoredRun:
+    """Open a results directory and load its data.
+
+    Raises:
+        InputError: There are no results, or the data cannot be read.
+        RefusedError: The store is damaged, the data has changed, or the directory names functions
+            that are not trusted.
+    """
+    directory, load, may_run = source.directory, source.load, trusted(source.trust)
+    where = ResultsDirectory(directory)
+    where.require_store()
+    with Store(where.store, read_only=True) as store:
+        facts, executions, results = store.facts(), store.executions(), store.results()
+    if facts.task is Task.OBJECTIVE:
+        raise InputError(
+            f"{directory}: its rows are those of a function or a program: there is no model "
+            "and no data to go back to; call the function with a row's config, or see `hpsearch "
+            "reproduce` for a program's command line"
+        )
+    if facts.identity is None or not facts.sweep:
+        raise InputError(f"{directory}: the run ended before it had planned; run the sweep again")
+    sweep = stored_sweep(facts, where)
+    require_trusted(directory, _called(sweep, load), may_run)
+    dataset = load_data(sweep, load)
+    recipe = with_code(make_recipe(sweep, dataset.target.task), load)
+    before = facts.identity.data
+    if before != dataset.fingerprint:
+        raise ChangedSweepError(
+            f"{directory}: the data is not that of its rows: its fingerprint was {before} and is "
+            f"{dataset.fingerprint} now (values, labels and split count, not the file's bytes); "
+            "put the old data back, or run the sweep anew with --fresh"
+        )
+    require_unchanged(facts.identity, identify(sweep, dataset, recipe), str(directory))
+    recipe = replace(recipe, asked=facts.asked)
+    return StoredRun(where, sweep, dataset, recipe, executions, results, may_run, source.say)
+
+
+def _called(sweep: Sweep, load: Loader | None) -> dict[str, str]:
+    """Return the functions that the data and the model import by name, and their roles."""
+    rows, code = load, b""
+    if isinstance(load, LoaderWithModel):
+        rows, code = load.rows, load.model.code
+    roles = {}
+    if rows is None and sweep.data.python is not None:
+        roles[sweep.data.python] = DATA
+    if isinstance(sweep.model, str) and not code:
+        roles[sweep.model] = MODEL
+    return roles
+
+
+def export_model(source: Source, out: Path, which: Which) -> Execution:
+    """Write a trial's model, preprocessing included, over an earlier file.
+
+    Returns:
+        Its execution.
+
+    Raises:
+        InputError: There is no such trial, it has no score, or Keras cannot write the path.
+        RefusedError: As for `open_run`, or the training did not reach the row's score again.
+    """
+    _require_writable(out)
+    run = open_run(source)
+    execution, result = run.scored(which)
+    with run.retrainer(execution) as retrainer:
+        weights = run.weights(retrainer, execution, result)
+        error = retrainer.write(out, execution, weights)
+    if error:
+        raise InputError(f"{out}: the model cannot be written: {error}")
+    return execution
+
+
+@contextmanager
+def model_file(source: Source, which: Which) -> Iterator[Path]:
+    """Yield a trial's model file: best.keras, or an exported file that the context removes.
+
+    Raises:
+        InputError, RefusedError: As for `export_model`.
+    """
+    best = ResultsDirectory(source.directory).model
+    if which == Which() and best.exists():
+        yield best
+        return
+    with tempfile.TemporaryDirectory(prefix="hpsearch-") as scratch:
+        exported = Path(scratch) / best.name
+        export_model(source, exported, which)
+        yield exported
+
+
+def _require_writable(out: Path) -> None:
+    if out.suffix != ".keras":
+        raise InputError(f"{out}: Keras' format has the suffix .keras; name it {out.stem}.keras")
+    if out.is_dir():
+        raise InputError(f"{out}: is a directory; name a file")
+    if not out.parent.is_dir():
+        raise InputError(f"{out}: there is no directory {out.parent}")
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """An execution, its row, and the result of training it again.
+
+    Attributes:
+        metric: The metric of the score.
+        row, again: The stored result and the new one.
+    """
+
+    execution: Execution
+    metric: str
+    row: ExecutionResult
+    again: ExecutionResult
+
+    @property
+    def equal(self) -> bool:
+        """True if the scores are equal to the last bit."""
+        return self.again.score == self.row.score
+
+    @property
+    def other_versions(self) -> dict[str, tuple[str, str]]:
+        """Column -> the version that made the row and the installed one, if they differ."""
+        now = installed()
+        return {
+            n: (then, now[n]) for n, then in self.row.versions.items() if then != now.get(n, then)
+        }
+
+    @property
+    def first_difference(self) -> int | None:
+        """The first epoch (from 1) in which a metric differs, or None."""
+        curves = list(self.row.curve), list(self.again.curve)
+        for epoch in range(max(map(len, curves))):
+            ours, theirs = (curve[epoch : epoch + 1] for curve in curves)
+            if ours != theirs:
+                return epoch + 1
+        return None
+
+
+def reproduce_trial(source: Source, which: Which) -> Reproduction:
+    """Train a trial again from its row alone, for as many epochs as before.
+
+    Raises:
+        InputError: There is no such trial, or it has no score.
+        RefusedError: As for `open_run`.
+    """
+    run = open_run(source)
+    execution, result = run.scored(which)
+    with run.retrainer(execution) as retrainer:
+        again = retrainer.train(execution, len(result.curve))
+    return Reproduction(execution, run.recipe.metric, result, again)
+
+
+SPLITS = ("train", "validation", "test")
+_CONFIDENCE = 0.95
+#: With more rows, the mean is nearly normal, and a bootstrap would take seconds.
+_MOST_BOOTSTRAPPED = 2_000
+_RESAMPLES = 9_999
+
+Floats = npt.NDArray[np.float64]
+
+
+def evaluate_trial(source: Source, split: str, which: Which) -> Evaluation:
+    """Evaluate a trial's model on a split; record the evaluation before returning it.
+
+    Raises:
+        InputError: There is no such trial or split, or the trial has no score.
+        RefusedError: As for `export_model`; or another run holds the directory, or it cannot be
+            written.
+    """
+    if split not in SPLITS:
+        raise InputError(f"split: must be one of {', '.join(SPLITS)}, not {split!r}")
+    run = open_run(source)
+    execution, result = run.scored(which)
+    rows = _rows_of(run, split, execution)
+    if split == "train" or (split == "validation" and run.sweep.data.train_on != "train"):
+        source.say(f"{execution.label} was trained on these rows, so that the scores are too good")
+    with _held(source.directory) as held:
+        with run.retrainer(execution) as retrainer:
+            weights = run.weights(retrainer, execution, result)
+            arrays = _measured(run, retrainer, execution, weights, rows)
+        measured = _intervals(arrays, len(rows))
+        scored = run.recipe.metric.removeprefix("val_")
+        evaluation = Evaluation(
+            time=datetime.now(UTC).isoformat(timespec="seconds"),
+            trial=execution.trial,
+            config=execution.config.id,
+            seed=execution.seed,
+            fold=execution.fold,
+            split=split,
+            rows=len(rows),
+            metric=scored if scored in measured else next(iter(measured)),
+            metrics=measured,
+            **(
+                answers(arrays[PREDICTED], rows.y, run.dataset.of_fold(execution.fold).target)
+                if PREDICTED in arrays
+                else {}
+            ),
+        )
+        with Store(run.where.store, check=held.check) as store:
+            store.set_facts(evaluations=(*store.facts().evaluations, evaluation))
+    return evaluation
+
+
+def _held(directory: Path) -> HeldDirectory:
+    try:
+        return ResultsDirectory(directory).hold()
+    except RefusedError:
+        raise
+    except HpsearchError as error:
+        raise RefusedError(
+            f"{directory}: each evaluation goes on the record, and the directory cannot be "
+            f"written: {error}"
+        ) from None
+
+
+def _rows_of(run: StoredRun, split: str, execution: Execution) -> Split:
+    rows: Split | None = getattr(run.dataset.of_fold(execution.fold), split)
+    if rows is None:
+        raise InputError(
+            f"{run.where.path}: there is no test split: {run.dataset.name} ships none, "
+            "and the sweep sets none aside. A sweep with data.test (a fraction or a file) has "
+            "one; since that makes another data set, give it a results directory of its own"
+        )
+    return rows
+
+
+def _measured(
+    run: StoredRun, retrainer: Retrainer, execution: Execution, weights: Weights, rows: Split
+) -> dict[str, Floats]:
+    """The output of `evaluate_rows`."""
+    dataset = run.dataset.of_fold(execution.fold)
+    problem = Problem(run.recipe, dataset.input, dataset.target)
+    model = (problem, execution.config.trained, execution.seed, weights)
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
+        path = Path(scratch) / "rows.npz"
+        error = retrainer.ask(Call(evaluate_rows, (path, *model, rows.x, rows.y))).error
+        if error:
+            raise HpsearchError(f"{execution.label} cannot be evaluated: {error}")
+        with np.load(path, allow_pickle=False) as archive:
+            return dict(archive)
+
+
+def _intervals(arrays: Mapping[str, Floats], rows: int) -> dict[str, Measurement]:
+    extra = float(arrays.get(REGULARISATION, np.zeros(())))
+    measured = {}
+    for name, values in arrays.items():
+        if name in (REGULARISATION, PREDICTED):
+            continue
+        if name == "accuracy":
+            right = round(float(values.mean()) * rows)
+            measured[name] = share_interval(right, rows)
+        elif values.ndim == 0:
+            measured[name] = Measurement(float(values))
+        else:
+            measured[name] = mean_interval(values + extra if name == "loss" else values)
+    return measured
+
+
+def share_interval(right: int, rows: int) -> Measurement:
+    """Return the share of rows that are right, with Wilson's 95% interval.
+
+    Source: E. B. Wilson, Journal of the American Statistical Association 22 (1927), by
+    `scipy.stats.binomtest`.
+    """
+    from scipy.stats import binomtest  # slow to import
+
+    interval = binomtest(right, rows).proportion_ci(_CONFIDENCE, method="wilson")
+    return Measurement(right / rows, float(interval.low), float(interval.high), "wilson")
+
+
+def mean_interval(values: Floats) -> Measurement:
+    """Return the mean of `(n_samples,)` numbers with a 95% interval.
+
+    Losses are skewed, so few rows get the bootstrap's interval (bias-corrected and accelerated,
+    with a fixed seed), which stays within the range of losses. Many rows get Student's.
+
+    Source: B. Efron, Journal of the American Statistical Association 82 (1987), by
+    `scipy.stats.bootstrap`; `scipy.stats.ttest_1samp`.
+    """
+    mean = float(values.mean())
+    if len(values) < 2 or not np.isfinite(mean):
+        return Measurement(mean)
+    if np.ptp(values) == 0:
+        return Measurement(mean, mean, mean, "bootstrap")
+    from scipy import stats  # slow to import
+
+    few = len(values) <= _MOST_BOOTSTRAPPED
+    test = _bootstrapped(values) if few else stats.ttest_1samp(values, 0.0)
+    low, high = test.confidence_interval if few else test.confidence_interval(_CONFIDENCE)
+    if not np.isfinite([low, high]).all():
+        return Measurement(mean)
+    return Measurement(mean, float(low), float(high), "bootstrap" if few else "t")
+
+
+def _bootstrapped(values: Floats) -> Any:
+    from scipy.stats import DegenerateDataWarning, bootstrap  # slow to import
+
+    with warnings.catch_warnings():
+        # The interval is then NaN, which `mean_interval` leaves out.
+        warnings.simplefilter("ignore", DegenerateDataWarning)
+        return bootstrap(
+            (values,),
+            np.mean,
+            confidence_level=_CONFIDENCE,
+            n_resamples=_RESAMPLES,
+            batch=_RESAMPLES // 10,
+            rng=np.random.default_rng(0),
+        )

@@ -1,0 +1,38 @@
+"""The seconds that `plan` says, against those that trainings take."""
+
+from __future__ import annotations
+
+import pytest
+from here import run_here
+
+from hpsearch.data.loading import load_dataset
+from hpsearch.engine.costs import DataSizes, training_seconds
+from hpsearch.space.execution import Training
+from hpsearch.spec.sweep import sweep_from_text
+
+_SWEEP = """\
+data: {{dataset: digits, validation: 0.2, seed: 42}}
+configs:
+  - {{hidden_layers: 2, units: 64, epochs: 40, optimizer: {optimizer}}}
+  - {{hidden_layers: 2, units: 256, epochs: 20, optimizer: {optimizer}, batch_size: 128}}
+execution: {{workers: 1}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("trainer", "optimizer"),
+    [("native", "adam"), pytest.param("graph", "adamax", marks=pytest.mark.slow)],
+)
+def test_a_training_takes_what_is_said_within_a_factor(tmp_path, trainer, optimizer):
+    """Three on an idle machine; a loaded one may take ten times as long as that."""
+    text = _SWEEP.format(optimizer=optimizer)
+    rows, _ = run_here(text, tmp_path / "out")
+    assert set(rows["trainer"]) == {trainer}
+    sweep = sweep_from_text(text, "sweep.yaml")
+    dataset = load_dataset(sweep.data)
+    sizes = DataSizes(len(dataset.train), len(dataset.validation), 64, 10, 8 * 10**5)
+    for config, seconds in zip(sweep.listed, rows["seconds"], strict=True):
+        epochs = int(config.values["epochs"])
+        training = Training(config.trained, 0, ((epochs, 1),))
+        said = training_seconds(training, sizes, tensorflow=trainer == "graph")
+        assert said / 10 < seconds < 30 * said

@@ -1,0 +1,363 @@
+"""The engine, with trainings that are over at once."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from engines import COSTS, RECIPE, run_engine
+from tables import PROVENANCE
+
+from hpsearch.data.specs import Task
+from hpsearch.engine.events import Planned, Stored
+from hpsearch.engine.learning import AdaptivePlanner, CurveReuse, Snapshots
+from hpsearch.engine.loop import Engine
+from hpsearch.engine.planning import FixedPlanner, Planner, Summary, Trials
+from hpsearch.engine.session import Stop
+from hpsearch.search.draws import grid_draws
+from hpsearch.search.strategy import Outcome, Proposal
+from hpsearch.space.execution import Curve, ExecutionResult, Repetition, Status
+from hpsearch.space.space import Choices, Config, Parameter, Space
+from hpsearch.store.derived import Tables
+from hpsearch.store.directory import ResultsDirectory
+from hpsearch.store.store import Store
+from hpsearch.training.make import ModelSubject
+from hpsearch.training.subjects import Job
+from hpsearch.workers.protocol import Answered, Event, Finished, Lost, Said
+
+
+def space_of(**choices: Sequence[Any]) -> Space:
+    return Space(tuple(Parameter(name, Choices(tuple(v))) for name, v in choices.items()))
+
+
+class Learner:
+    """Proposes a list, and remembers what it was told."""
+
+    foreseen = sys.maxsize
+    rungs = ()
+
+    def __init__(self, configs: Iterable[Config], *, adaptive: bool = True) -> None:
+        self.adaptive = adaptive
+        self.exhausted = False
+        self.told: list[Outcome] = []
+        self._pending = list(configs)
+
+    def ask(self, count: int) -> list[Proposal]:
+        asked, self._pending = self._pending[:count], self._pending[count:]
+        self.exhausted = len(asked) < count
+        return [Proposal(config) for config in asked]
+
+    def restore(self, configs: Sequence[Config], outcomes: Sequence[Outcome]) -> None:
+        known = {config.id for config in configs}
+        self._pending = [config for config in self._pending if config.id not in known]
+        self.told += outcomes
+
+    def close(self) -> bool:
+        self.exhausted = True
+        return False
+
+    def tell(self, outcomes: Sequence[Outcome]) -> None:
+        self.told += outcomes
+
+
+class Instant:
+    """Answers at once: `score_of` gives each trial's score, None for a failure."""
+
+    def __init__(self, score_of: Any) -> None:
+        self._score_of = score_of
+        self._jobs: list[Job] = []
+
+    @property
+    def free(self) -> int:
+        return 2 - len(self._jobs)
+
+    @property
+    def busy(self) -> int:
+        return len(self._jobs)
+
+    def submit(self, job: Job) -> None:
+        self._jobs.append(job)
+
+    def events(self, _: float) -> list[Event]:
+        jobs, self._jobs = self._jobs, []
+        return [event for job in jobs for event in self._events(job)]
+
+    def _events(self, job: Job) -> Iterator[Event]:
+        for epochs, number in job.training.stops:
+            score = self._score_of(number)
+            status = Status.FAILED if score is None else Status.COMPLETED
+            curve = tuple({"loss": 0.5, "val_accuracy": epoch / 10} for epoch in range(epochs))
+            yield Answered(1, ExecutionResult(number, status, score, curve, epochs))
+        yield Finished(1, job.training)
+
+
+class Cluster(Instant):
+    """Has no room before it was asked for events three times; says that it waits."""
+
+    asked = 0
+
+    @property
+    def free(self) -> int:
+        return super().free if self.asked >= 3 else 0
+
+    def events(self, seconds: float) -> list[Event]:
+        self.asked += 1
+        return super().events(seconds) if self.asked > 3 else [Said(f"waiting {self.asked}")]
+
+
+class Watcher:
+    def __init__(self) -> None:
+        self.plans: list[Summary] = []
+        self.notes: list[str] = []
+        self.results: list[int] = []
+
+    def __call__(self, event: Any) -> None:
+        match event:
+            case Planned():
+                self.plans.append(event.summary)
+            case Said():
+                self.notes.append(event.message)
+            case Stored():
+                assert event.execution.number == event.result.number
+                self.results.append(event.result.number)
+
+
+@contextmanager
+def loop_of(
+    directory: Path, space: Space, oracle: Learner, score_of: Any, seeds: Sequence[int] = (0,)
+) -> Iterator[Engine]:
+    where = ResultsDirectory(directory)
+    with Store(where.store) as store:
+        results, stored = store.results(), store.executions()
+        snapshots = Snapshots(store, results)
+        repetitions = list(map(Repetition, seeds))
+        numbers = Trials(space, (), repetitions, stored=stored, limit=None)
+        planner: Planner = FixedPlanner(oracle, numbers, repetitions, results)
+        if oracle.adaptive:
+            reuse = CurveReuse(RECIPE, results, snapshots.epochs)
+            planner = AdaptivePlanner(
+                oracle, numbers, repetitions, recipe=RECIPE, results=results, reuse=reuse
+            )
+        yield Engine(
+            planner=planner,
+            snapshots=snapshots,
+            subject=ModelSubject(),
+            executor=Instant(score_of),
+            store=store,
+            tables=Tables(where, Task.MULTICLASS, space.names, PROVENANCE),
+            listener=Watcher(),
+            recipe=RECIPE,
+            costs=COSTS,
+            stop=Stop(),
+            results=results,
+            keep="best",
+        )
+
+
+def learner(space: Space, *, adaptive: bool = True) -> Learner:
+    return Learner(grid_draws(space), adaptive=adaptive)
+
+
+def test_an_oracle_learns_the_mean_over_seeds_once_it_is_known(tmp_path: Path) -> None:
+    space = space_of(units=[1, 2, 3])
+    oracle = learner(space)
+    scores = {1: 0.25, 2: 0.75, 3: 0.5, 4: None, 5: 0.125, 6: 0.125}
+    with loop_of(tmp_path, space, oracle, scores.get, seeds=(0, 1)) as engine:
+        run_engine(engine)
+        configs = [trial.config for trial in engine.executions]
+    assert sorted(oracle.told, key=lambda o: configs.index(o.config)) == [
+        Outcome(configs[0], 0.5), Outcome(configs[2], None), Outcome(configs[4], 0.125),
+    ]  # fmt: skip
+
+
+def test_an_oracle_that_does_not_learn_is_told_all_the_same(tmp_path: Path) -> None:
+    space = space_of(units=[1, 2, 3])
+    oracle = learner(space, adaptive=False)
+    with loop_of(tmp_path, space, oracle, lambda _: 0.5) as engine:
+        run_engine(engine)
+        assert len(engine.results) == 3
+    assert sorted((each.config.values["units"], each.score) for each in oracle.told) == [
+        (1, 0.5), (2, 0.5), (3, 0.5),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("adaptive", [True, False])
+def test_work_waits_for_an_executor_that_has_no_room_yet(tmp_path: Path, adaptive: bool) -> None:
+    space = space_of(units=[1, 2, 3])
+    with loop_of(tmp_path, space, learner(space, adaptive=adaptive), lambda _: 0.5) as engine:
+        engine.executor = Cluster(lambda _: 0.5)
+        run_engine(engine)
+        assert sorted(engine.results) == [1, 2, 3]
+        assert engine.listener.notes[:3] == ["waiting 1", "waiting 2", "waiting 3"]
+        # Nothing is left to wait for.
+        engine.executor = Cluster(lambda _: 0.5)
+        run_engine(engine, set(engine.results))
+        assert engine.executor.asked == 0
+
+
+def test_a_lost_machine_is_no_fault_of_its_training(tmp_path: Path) -> None:
+    class Losing(Instant):
+        lost = 0
+
+        def events(self, seconds: float) -> list[Event]:
+            self.lost += 1
+            if self.lost > deaths:
+                return super().events(seconds)
+            job = self._jobs.pop()
+            return [Lost(1, job.training, "gone", False, 1.0, machine_lost=machine)]
+
+    # One retry is allowed, and three machines.
+    for deaths, machine, status in [
+        (1, False, "completed"),
+        (2, False, "killed"),
+        (3, True, "completed"),
+        (4, True, "killed"),
+    ]:
+        space = space_of(units=[1])
+        directory = tmp_path / f"{deaths}-{machine}"
+        directory.mkdir()
+        with loop_of(directory, space, learner(space), lambda _: 0.5) as engine:
+            engine.executor = Losing(lambda _: 0.5)
+            run_engine(engine)
+            assert engine.results[1].status == status
+
+
+def test_a_training_that_raised_runs_again(tmp_path: Path) -> None:
+    """Shared ones as a whole, and no row tells of it; the last run counts."""
+    scores: dict[int, list[float | None]] = {1: [None, None, 0.1], 2: [None, None, 0.2]}
+    asked: list[tuple[int, int]] = []
+
+    def repeat(result: ExecutionResult, runs: int) -> bool:
+        asked.append((result.number, runs))
+        return runs < 3
+
+    space = space_of(epochs=[1, 2], hidden_layers=[0])
+    oracle = learner(space, adaptive=False)
+    with loop_of(tmp_path, space, oracle, lambda number: scores[number].pop(0)) as engine:
+        engine.repeat = repeat
+        run_engine(engine)
+        assert {n: each.score for n, each in engine.results.items()} == {1: 0.1, 2: 0.2}
+    assert sorted(asked) == [(1, 1), (1, 2), (2, 1), (2, 2)]
+
+
+def test_an_executor_that_miscounts_costs_no_row(tmp_path: Path) -> None:
+    class Miscounting(Instant):
+        """Answers for another training, then twice, and not for the last execution."""
+
+        def _events(self, job: Job) -> Iterator[Event]:
+            *most, finished = super()._events(job)
+            last = job.training.number
+            yield Answered(1, ExecutionResult(99, Status.COMPLETED, 1.0, (), 1))
+            yield from (each for each in most if each.result.number != last for _ in range(2))
+            yield finished
+
+    space = space_of(units=[1, 2], epochs=[1, 2])
+    with loop_of(tmp_path, space, learner(space, adaptive=False), lambda _: 0.5) as engine:
+        engine.executor = Miscounting(lambda _: 0.5)
+        run_engine(engine)
+        assert sorted(engine.listener.results) == [1, 2, 3, 4]
+        assert sorted(each.status for each in engine.results.values()) == [
+            "completed", "completed", "failed", "failed",
+        ]  # fmt: skip
+        assert engine.store.results() == engine.results
+
+
+@pytest.mark.parametrize(
+    ("limit", "alike", "advice"),
+    [
+        ("timed_out", "took too long: took 3 s; raise execution.timeout, ", None),
+        ("too_large", r"were killed: memory: \d+ MB; raise execution.memory, ", None),
+        ("", r"were killed: the worker ended \(SIGKILL\); if memory ran out, lower ", None),
+        # One that is killed for another reason is not alike.
+        ("too_large", "", "timed_out"),
+    ],
+)
+def test_a_sweep_of_which_all_trials_are_ended_stops_early(
+    tmp_path: Path, limit: str, alike: str, advice: str | None
+) -> None:
+    class Ending(Instant):
+        def _events(self, job: Job) -> Iterator[Event]:
+            number = job.training.number
+            which = advice if advice and number == 10 else limit
+            reason = {
+                "timed_out": "took 3 s",
+                # No two of them took the same.
+                "too_large": f"memory: {sum(range(number + 1)) + 1} MB",
+            }.get(which, "the worker ended (SIGKILL)")
+            yield Lost(
+                1, job.training, reason, which == "timed_out", 3.0,
+                too_large=which == "too_large",
+            )  # fmt: skip
+
+    space = space_of(units=list(range(1, 13)))
+    with loop_of(tmp_path, space, learner(space, adaptive=False), lambda _: 0.5) as engine:
+        engine.executor = Ending(lambda _: 0.5)
+        engine.retries = 0
+        run_engine(engine)
+        if not alike:
+            assert len(engine.results) == 12
+            assert not engine.stop.reason
+            return
+        assert re.match(f"the first [67] trainings all {alike}", engine.stop.reason)
+        assert "run it again with --retry" in engine.stop.reason
+        # The shortest came before the others that waited; two are handed out at a time.
+        assert len(engine.results) == 8
+        assert not engine._open
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_limits_that_only_the_longest_trainings_exceed_stop_no_sweep(
+    tmp_path: Path, stored: bool
+) -> None:
+    class Long(Instant):
+        def _events(self, job: Job) -> Iterator[Event]:
+            if job.training.values["units"] <= 1 + stored:
+                yield from super()._events(job)
+            else:
+                yield Lost(1, job.training, "took 3 s", timed_out=True, seconds=3.0)
+
+    # The longest come first.
+    space = space_of(units=list(range(9, 0, -1)))
+    with loop_of(tmp_path, space, learner(space, adaptive=False), lambda _: 0.5) as engine:
+        engine.executor = Long(lambda _: 0.5)
+        run_engine(engine)
+        assert not engine.stop.reason
+        statuses = [str(engine.results[number].status) for number in range(1, 10)]
+        assert statuses == ["timeout"] * (8 - stored) + ["completed"] * (1 + stored)
+
+
+def test_each_window_is_told_by_itself(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr("hpsearch.engine.planning._WINDOW", 4)
+    space = space_of(units=[1, 2, 3], epochs=[1, 2])
+    with loop_of(tmp_path, space, learner(space, adaptive=False), lambda _: 0.5) as engine:
+        run_engine(engine)
+        told = [(s.trials, s.executions, s.trainings) for s in engine.listener.plans]
+    assert told == [(4, 4, 2), (2, 2, 1)]
+    assert sorted(engine.listener.results) == [1, 2, 3, 4, 5, 6]
+
+
+def test_rows_of_earlier_runs_stay_in_the_tables(tmp_path: Path) -> None:
+    narrow, wide = space_of(units=[1, 2]), space_of(units=[2, 3])
+    with loop_of(tmp_path, narrow, learner(narrow), lambda _: 0.5) as engine:
+        run_engine(engine)
+    written: list[list[int]] = []
+    with loop_of(tmp_path, wide, learner(wide), lambda _: 0.5) as engine:
+        engine.tables.due = lambda rows: rows > 0
+        engine.tables.write = lambda trials, _: written.append([t.number for t in trials])
+        run_engine(engine, set(engine.results))
+        assert [trial.number for trial in engine.executions] == [2, 3]
+    assert written == [[1, 2, 3]]
+
+
+def test_curves_are_kept_small(tmp_path: Path) -> None:
+    space = space_of(units=[1], epochs=[3])
+    with loop_of(tmp_path, space, learner(space), lambda _: 0.5) as engine:
+        run_engine(engine)
+        assert isinstance(engine.results[1].curve, Curve)
+        assert engine.results == engine.store.results()
+        assert [epoch["val_accuracy"] for epoch in engine.results[1].curve] == [0.0, 0.1, 0.2]

@@ -1,0 +1,150 @@
+"""Numbers, shared prefixes, duplicates and weight counts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from hpsearch.engine.planning import Trials, group, summarize
+from hpsearch.search.draws import grid_draws
+from hpsearch.space.execution import Execution, Repetition, Training
+from hpsearch.space.keras_names import ACTIVATIONS
+from hpsearch.space.mlp import LAYER_TYPES, MLPConfig
+from hpsearch.space.space import Choices, Config, Parameter, Space
+
+
+def configs(**choices: list[Any]) -> list[Config]:
+    parameters = tuple(Parameter(name, Choices(tuple(v))) for name, v in choices.items())
+    return list(grid_draws(Space(parameters)))
+
+
+SEEDS = (Repetition(0), Repetition(1))
+
+
+def trials_of(
+    stored: list[Execution] | None = None,
+    *,
+    seeds: tuple[int, ...] = (0,),
+    limit: int | None = None,
+) -> Trials:
+    anything = Space(())
+    return Trials(anything, (), list(map(Repetition, seeds)), stored=stored or [], limit=limit)
+
+
+def numbered(found: list[Config], seeds: tuple[int, ...] = (0,)) -> list[Execution]:
+    return trials_of(seeds=seeds).new(found, list(map(Repetition, seeds)))
+
+
+def test_a_trial_is_a_config_and_has_an_execution_for_each_seed() -> None:
+    found = configs(units=[10, 20])
+    trials = numbered(found, (3, 5))
+    assert [(t.number, t.trial, t.config.values["units"], t.seed) for t in trials] == [
+        (1, 1, 10, 3), (2, 1, 10, 5), (3, 2, 20, 3), (4, 2, 20, 5),
+    ]  # fmt: skip
+    assert trials[0].key == (found[0].id, Repetition(3))
+
+
+def test_known_and_repeated_configs_get_no_new_number() -> None:
+    first, second = configs(units=[10, 20])
+    same = Config({**first.values, "units": [10]})
+    trials = trials_of([Execution(7, 3, first, 0)]).new([first, second, same, second], SEEDS)
+    assert [(t.number, t.trial, t.config.id, t.seed) for t in trials] == [
+        (8, 3, first.id, 1), (9, 4, second.id, 0), (10, 4, second.id, 1),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("limit", "count"), [(None, 3), (9, 3), (3, 3), (2, 2), (0, 0)])
+def test_a_limit_counts_trials_whatever_their_executions(limit: int | None, count: int) -> None:
+    trials = trials_of(limit=limit)
+    found = trials.new(configs(units=[1, 2, 3]), SEEDS)
+    assert [t.trial for t in found] == [n for n in range(1, count + 1) for _ in SEEDS]
+    assert trials.spent == (limit is not None and limit <= 3)
+
+
+def test_trials_that_differ_only_in_epochs_share_a_training() -> None:
+    trainings = group(numbered(configs(epochs=[20, 5, 10], units=[10, 20])))
+    assert [t.stops for t in trainings] == [
+        ((5, 3), (10, 5), (20, 1)),
+        ((5, 4), (10, 6), (20, 2)),
+    ]
+    assert [(t.number, t.epochs, t.executions) for t in trainings] == [
+        (1, 20, (3, 5, 1)),
+        (2, 20, (4, 6, 2)),
+    ]
+    assert all("epochs" not in t.values for t in trainings)
+    assert [t.values["units"] for t in trainings] == [10, 20]
+
+
+def test_seeds_share_nothing() -> None:
+    trainings = group(numbered(configs(epochs=[5, 10]), (0, 1)))
+    assert [(t.seed, t.executions) for t in trainings] == [(0, (1, 3)), (1, (2, 4))]
+
+
+def test_what_is_answered_is_not_trained() -> None:
+    trials = numbered(configs(epochs=[5, 10, 20]))
+    assert group(trials, answered={3})[0].stops == ((5, 1), (10, 2))
+    assert group(trials, answered={1, 2})[0].stops == ((20, 3),)
+    assert group(trials, answered={1, 2, 3}) == []
+
+
+def test_equal_prefixes_are_found_however_written() -> None:
+    one = Config({"hidden_layers": 2, "units": 10, "epochs": 5, "optimizer": "momentum"})
+    two = Config(
+        {"hidden_layers": 2, "units": [10, 10], "epochs": 9,
+         "optimizer": {"name": "sgd", "momentum": 0.9}}
+    )  # fmt: skip
+    trainings = group([Execution(1, 1, one, 0), Execution(2, 2, two, 0)])
+    values = {n: v for n, v in two.values.items() if n != "epochs"}
+    assert trainings == [Training(values, 0, ((5, 1), (9, 2)), trial=2)]
+
+
+def test_default_epochs_count() -> None:
+    assert Execution(1, 1, Config({"units": 3}), 0).epochs == 10
+    trainings = group(
+        [
+            Execution(1, 1, Config({"units": 3}), 0),
+            Execution(2, 2, Config({"epochs": 3, "units": 3}), 0),
+        ]
+    )
+    assert [t.stops for t in trainings] == [((3, 2), (10, 1))]
+
+
+def test_summary_of_nothing_and_of_ones_own_layers() -> None:
+    assert summarize([], [], 4, 2).weights is None
+    trials = numbered(configs(layer_type=["my.module:block", "dense"]))
+    summary = summarize(trials, group(trials, answered={2}), 4, 2)
+    assert (summary.trials, summary.executions, summary.weights) == (1, 1, None)
+    assert summarize(trials, group(trials), 4, 2).weights == (702, 702)
+
+
+SHAPES: list[dict[str, Any]] = [
+    {"hidden_layers": 0},
+    {"hidden_layers": 1, "units": 8},
+    {"hidden_layers": 3, "units": 7},
+    {"units": [8, 8, 4]},
+    {"hidden_layers": 2, "units": 5, "units_2": 6},
+    {"units": [8, 4], "activation": "glu"},
+    {"units": [12, 6, 6], "activation": "glu"},
+]
+
+
+@pytest.mark.parametrize("layer_type", LAYER_TYPES)
+def test_weight_count_is_keras_own(layer_type: str) -> None:
+    from hpsearch.data.specs import InputSpec, Target, Task
+    from hpsearch.models.mlp import build_model
+    from hpsearch.models.problem import Problem, Recipe
+
+    recipe = Recipe(0, "sparse_categorical_crossentropy", "softmax", "val_accuracy", "maximize")
+    for shape in SHAPES:
+        values = {**shape, "layer_type": layer_type, "l2": 0.01}
+        problem = Problem(recipe, InputSpec((6,), "float32"), Target(Task.MULTICLASS, 3))
+        model = build_model(problem, values, 0)
+        assert MLPConfig(values).weight_count(6, 3) == model.count_params(), shape
+
+
+def test_ones_own_layers_are_not_counted() -> None:
+    assert MLPConfig({"layer_type": "my.module:block"}).weight_count(6, 3) is None
+    config = MLPConfig({"layer_type": "my.module:block", "hidden_layers": 0})
+    assert config.weight_count(6, 3) == 21
+    assert "glu" in ACTIVATIONS

@@ -1,0 +1,256 @@
+"""From proposals to numbered trials, within the budget and over earlier runs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import pytest
+
+from hpsearch.engine import planning
+from hpsearch.engine.planning import FixedPlanner, Trials, group
+from hpsearch.search.draws import grid_draws, random_draws
+from hpsearch.search.strategy import Outcome, Proposal
+from hpsearch.space.execution import Execution, ExecutionResult, Repetition, Status
+from hpsearch.space.space import Choices, Config, Parameter, Space
+
+
+def space_of(**choices: list[Any]) -> Space:
+    return Space(tuple(Parameter(name, Choices(tuple(v))) for name, v in choices.items()))
+
+
+class ListOracle:
+    """Proposes what it is given, and remembers what it was asked."""
+
+    adaptive = False
+    foreseen = sys.maxsize
+    rungs = ()
+
+    def __init__(self, configs: Iterable[Config]) -> None:
+        self._pending = list(configs)
+        self.exhausted = False
+        self.asked: list[int] = []
+
+    def ask(self, count: int) -> list[Proposal]:
+        self.asked.append(count)
+        asked, self._pending = self._pending[:count], self._pending[count:]
+        self.exhausted = len(asked) < count
+        return [Proposal(config) for config in asked]
+
+    def close(self) -> bool:
+        self.exhausted = True
+        return False
+
+    def tell(self, outcomes: Sequence[Outcome]) -> None:
+        raise AssertionError(outcomes)
+
+    def restore(self, configs: Sequence[Config], outcomes: Sequence[Outcome]) -> None:
+        raise AssertionError(configs, outcomes)
+
+
+def grid(space: Space, first: Sequence[Config] = ()) -> ListOracle:
+    listed = {config.id for config in first}
+    return ListOracle([*first, *(each for each in grid_draws(space) if each.id not in listed)])
+
+
+def over(asker: FixedPlanner) -> bool:
+    assert asker.strategy is not None
+    return asker.spent or asker.strategy.exhausted
+
+
+def window(asker: FixedPlanner) -> list[Execution]:
+    """The executions of the next window of proposals."""
+    assert asker.strategy is not None
+    return list(asker.take(asker.strategy.ask(asker.room(1))).executions)
+
+
+def all_of(asker: FixedPlanner) -> list[Execution]:
+    trials: list[Execution] = []
+    for _ in range(1000):
+        if over(asker):
+            return trials
+        trials += window(asker)
+    raise AssertionError("it never ends")
+
+
+def asker_of(space: Space, oracle: ListOracle | None = None, **changes: Any) -> FixedPlanner:
+    results: dict[int, ExecutionResult] = changes.pop("results", {})
+    settings = {"first": (), "seeds": (0,), "stored": (), "limit": None} | changes
+    first, repetitions = settings.pop("first"), list(map(Repetition, settings.pop("seeds")))
+    trials = Trials(space, {config.id for config in first}, repetitions, **settings)
+    return FixedPlanner(oracle or grid(space, first), trials, repetitions, results)
+
+
+def shown(trials: Iterable[Execution]) -> list[tuple[int, Any, int]]:
+    return [(t.trial, t.config.values["units"], t.seed) for t in trials]
+
+
+UNITS = space_of(units=[1, 2, 3])
+DONE = all_of(asker_of(UNITS, seeds=(0, 1)))
+
+
+def test_every_config_with_every_seed() -> None:
+    assert shown(DONE) == [(1, 1, 0), (1, 1, 1), (2, 2, 0), (2, 2, 1), (3, 3, 0), (3, 3, 1)]
+
+
+def test_listed_points_come_first_and_once() -> None:
+    (point,) = grid_draws(space_of(units=[3]))
+    assert shown(all_of(asker_of(UNITS, first=[point]))) == [(1, 3, 0), (2, 1, 0), (3, 2, 0)]
+
+
+def test_listed_points_may_lie_outside_the_space() -> None:
+    (point,) = grid_draws(space_of(units=[99]))
+    trials = all_of(asker_of(UNITS, first=[point]))
+    assert shown(trials)[0] == (1, 99, 0)
+    again = asker_of(UNITS, first=[point], stored=trials)
+    assert again.current == trials
+    # No longer listed, it is of this sweep no more; its row stays in the store.
+    assert shown(asker_of(UNITS, stored=trials).current) == [(2, 1, 0), (3, 2, 0), (4, 3, 0)]
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 4])
+def test_the_budget_counts_trials(limit: int) -> None:
+    oracle = grid(UNITS)
+    asker = asker_of(UNITS, oracle, seeds=(0, 1), limit=limit)
+    assert shown(all_of(asker)) == shown(DONE)[: 2 * limit]
+    assert over(asker)
+    # No proposal for which the budget has no trial.
+    assert oracle.asked[0] == limit
+
+
+def test_resuming_a_finished_sweep_adds_nothing() -> None:
+    results = {t.number: ExecutionResult(t.number, Status.COMPLETED, 0.5) for t in DONE}
+    asker = asker_of(UNITS, seeds=(0, 1), stored=DONE, results=results)
+    assert asker.current == DONE
+    assert not asker.begin({t.number for t in DONE})
+    assert all_of(asker) == []
+
+
+def test_what_has_no_result_is_pending() -> None:
+    asker = asker_of(UNITS, seeds=(0, 1), stored=DONE[:4])
+    assert asker.begin({1, 3}).trainings == tuple(group([DONE[1], DONE[3]]))
+    assert shown(all_of(asker)) == [(3, 3, 0), (3, 3, 1)]
+
+
+def test_new_values_and_seeds_add_only_what_is_missing() -> None:
+    wider = space_of(units=[3, 4, 1, 2])
+    asker = asker_of(wider, seeds=(0, 1, 5), stored=DONE)
+    assert asker.current == DONE
+    added = asker.begin({t.number for t in DONE}).executions
+    assert shown(added) == [(1, 1, 5), (2, 2, 5), (3, 3, 5)]
+    assert shown(all_of(asker)) == [(4, 4, 0), (4, 4, 1), (4, 4, 5)]
+
+
+def test_a_seed_is_added_to_the_trials_of_a_budget_that_is_spent() -> None:
+    asker = asker_of(UNITS, seeds=(0, 1, 5), stored=DONE, limit=3)
+    assert over(asker)
+    step = asker.begin({t.number for t in DONE})
+    assert shown(step.executions) == [(1, 1, 5), (2, 2, 5), (3, 3, 5)]
+    assert step.trainings == tuple(group(step.executions))
+
+
+def test_rows_outside_an_edited_space_are_not_of_this_sweep() -> None:
+    asker = asker_of(space_of(units=[2, 4]), seeds=(1,), stored=DONE)
+    assert shown(asker.current) == [(2, 2, 1)]
+    assert shown(all_of(asker)) == [(4, 4, 1)]
+
+
+def test_a_line_taken_out_of_the_file_leaves_its_default() -> None:
+    stored = all_of(asker_of(space_of(units=[1], optimizer=["rmsprop", "adam"])))
+    asker = asker_of(space_of(units=[1]), stored=stored)
+    assert asker.current == stored[:1]
+    assert all_of(asker) == []
+
+
+def test_a_config_written_otherwise_is_the_same_trial() -> None:
+    stored = all_of(asker_of(space_of(hidden_layers=[2], units=[5], optimizer=["momentum"])))
+    same = space_of(units=[[5, 5]], optimizer=[{"name": "sgd", "momentum": 0.9}])
+    asker = asker_of(same, stored=stored)
+    assert asker.current == stored
+    assert all_of(asker) == []
+
+
+def test_a_budget_that_shrank_keeps_the_first_trials() -> None:
+    asker = asker_of(UNITS, seeds=(0, 1), stored=DONE, limit=2)
+    assert asker.current == DONE[:4]
+    assert over(asker)
+
+
+@pytest.mark.parametrize("cut", range(13))
+def test_a_random_search_resumed_anywhere_is_the_same(cut: int) -> None:
+    space = space_of(units=list(range(1, 30)), epochs=[1, 2])
+
+    def oracle() -> ListOracle:
+        return ListOracle(random_draws(space, 7))
+
+    whole = all_of(asker_of(space, oracle(), seeds=(0, 1), limit=6))
+    assert len(whole) == 12
+    resumed = asker_of(space, oracle(), seeds=(0, 1), limit=6, stored=whole[:cut])
+    added = resumed.begin(()).executions
+    assert [*whole[:cut], *added, *all_of(resumed)] == whole
+
+
+def test_a_budget_that_grew_continues_where_it_ended() -> None:
+    space = space_of(units=list(range(1, 30)))
+    draws = list(random_draws(space, 3))
+    whole = all_of(asker_of(space, ListOracle(draws), limit=20))
+    first = all_of(asker_of(space, ListOracle(draws), limit=8))
+    rest = all_of(asker_of(space, ListOracle(draws), limit=20, stored=first))
+    assert [*first, *rest] == whole
+
+
+def test_windows_are_of_a_fixed_size() -> None:
+    """Whatever the number of workers: trainings are shared within one."""
+    space = space_of(units=list(range(1, 101)), batch_size=list(range(1, 101)))
+    oracle = grid(space)
+    asker = asker_of(space, oracle)
+    sizes = []
+    while not over(asker):
+        sizes.append(len(window(asker)))
+    assert sizes == [4096, 4096, 10_000 - 2 * 4096]
+    assert set(oracle.asked) == {4096}
+
+
+@pytest.mark.parametrize(("limit", "left"), [(None, 0), (4, 0), (5, 0), (9, 4)])
+def test_what_an_exhausted_space_leaves_of_the_budget(limit: int | None, left: int) -> None:
+    asker = asker_of(space_of(units=[1, 2, 3, 4, 5]), limit=limit)
+    all_of(asker)
+    assert asker.left_over == left
+
+
+def test_a_step_is_a_window_and_passes_over_what_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(planning, "_WINDOW", 2)
+    asker = asker_of(UNITS, seeds=(0, 1), stored=DONE[:4])
+    proposals = [Proposal(each.config) for each in DONE[::2]]
+    assert asker.room(1) == 2
+    step = asker.take(proposals)
+    assert list(step.executions) == DONE[4:]
+    assert step.trainings == tuple(group(DONE[4:]))
+    assert not step.answers
+    assert not asker.take(proposals)
+    assert not asker_of(UNITS, seeds=(0, 1), stored=DONE).take(proposals)
+
+
+def test_an_outcome_is_told_once_every_execution_is_answered() -> None:
+    results: dict[int, ExecutionResult] = {}
+    asker = asker_of(UNITS, seeds=(0, 1), results=results)
+    executions = window(asker)
+    for execution, score in zip(executions, [0.25, 0.75, 0.5, None, 1.0, 1.0], strict=True):
+        status = Status.FAILED if score is None else Status.COMPLETED
+        result = ExecutionResult(execution.number, status, score, error="" if score else "no")
+        results[execution.number] = result
+        asker.learn([result])
+    configs = [each.config for each in executions[::2]]
+    told = asker.outcomes()
+    assert told == (Outcome(configs[0], 0.5), Outcome(configs[1], None), Outcome(configs[2], 1.0))
+    assert [each.error for each in told] == ["", "no", ""]
+    assert asker.outcomes() == ()
+    # Proposed again, it is not told again.
+    asker.take([Proposal(each) for each in configs])
+    assert asker.outcomes() == ()
+    # A later run tells what an earlier one found, as soon as it is proposed.
+    later = asker_of(UNITS, seeds=(0, 1), stored=executions, results=results)
+    later.begin(set(results))
+    later.take([Proposal(each) for each in configs])
+    assert later.outcomes() == told

@@ -1,0 +1,660 @@
+"""KerasTuner's classes beyond its guides: methods, resuming, hooks, runs in process."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from pathlib import Path
+from types import SimpleNamespace
+
+import keras
+import keras_tuner
+import numpy as np
+import pandas as pd
+import pytest
+import user_models
+from keras import layers
+
+import hpsearch.tuners as kt
+from hpsearch.errors import InputError, RefusedError
+from hpsearch.kerastuner import servers, trials
+from hpsearch.kerastuner.trials import Driver
+from hpsearch.models.fit_arguments import NotOnEngine, request_of
+from hpsearch.store.directory import ResultsDirectory
+
+pytestmark = pytest.mark.usefixtures("place")
+WHERE = {"directory": "d", "project_name": "p"}
+
+
+def build(hp):
+    model = keras.Sequential(
+        [
+            layers.Flatten(),
+            layers.Dense(
+                hp.Int("units", 4, 8, step=4), activation=hp.Choice("f", ["relu", "tanh"])
+            ),
+            layers.Dense(10, activation="softmax"),
+        ]
+    )
+    rate = hp.Float("rate", 1e-3, 1e-1, sampling="log")
+    model.compile(keras.optimizers.Adam(rate), "categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+
+def table():
+    return pd.read_csv("d/p/results.csv")
+
+
+@pytest.fixture
+def search(images):
+    """Return a function that makes a tuner and searches with it."""
+    x, y, x_val, y_val = images
+
+    def searching(tuner_class, *, epochs=2, fit=None, **arguments):
+        arguments = {"objective": "val_accuracy", "directory": "d", "project_name": "p"} | arguments
+        tuner = tuner_class(build, **arguments)
+        tuner.search(x, y, epochs=epochs, validation_data=(x_val, y_val), verbose=0, **(fit or {}))
+        return tuner
+
+    return searching
+
+
+def test_a_grid_tries_each_combination_once(search):
+    tuner = search(kt.GridSearch, epochs=1)
+    # Ten rates, as in KerasTuner, since the range has no step.
+    assert len(table()) == 2 * 2 * 10
+    assert table()["rate"].nunique() == 10
+    assert len(tuner.oracle.trials) == 40
+    assert tuner.oracle.get_best_trials()[0].score == table()["score"].max()
+
+
+@pytest.mark.slow
+def test_rows_do_not_depend_on_the_workers(search):
+    tables = []
+    for workers in (1, 2):
+        search(
+            kt.RandomSearch,
+            max_trials=3,
+            seed=4,
+            executions_per_trial=2,
+            workers=workers,
+            overwrite=True,
+        )
+        tables.append(table().drop(columns="seconds"))
+    assert set(tables[0]["trainer"]) == {"native"}
+    pd.testing.assert_frame_equal(*tables)
+
+
+@pytest.mark.slow
+def test_bayesian(search):
+    settings = {"max_trials": 5, "num_initial_points": 2, "seed": 3, "workers": 1}
+    tuner = search(kt.BayesianOptimization, **settings)
+    rows = table()
+    assert len(rows) == 5
+    assert tuner.remaining_trials == 0
+    # The first are drawn; the scores decide what follows, so the opposite goal leads elsewhere.
+    opposite = kt.Objective("val_accuracy", "min")
+    search(kt.BayesianOptimization, objective=opposite, project_name="q", **settings)
+    other = pd.read_csv("d/q/results.csv")
+    assert rows["config"].tolist()[:2] == other["config"].tolist()[:2]
+    assert rows["config"].tolist()[3:] != other["config"].tolist()[3:]
+
+
+def test_hyperband_is_kerastuners_on_the_engine(search):
+    """As many configs, in the same brackets and rounds, for the same epochs."""
+    tuner = search(kt.Hyperband, max_epochs=4, factor=2, seed=3)
+    trials = tuner.oracle.trials.values()
+    names = ("tuner/bracket", "tuner/round", "tuner/epochs")
+    told = [tuple(map(each.hyperparameters.get, names)) for each in trials]
+    # Its sizes: three brackets, of 4 -> 2 -> 1, of 3 -> 2 and of 3 configs.
+    expected = [(2, 0, 1)] * 4 + [(2, 1, 2)] * 2 + [(2, 2, 4)] + [(1, 0, 2)] * 3 + [(1, 1, 4)] * 2
+    assert sorted(told) == sorted(expected + [(0, 0, 4)] * 3)
+    assert set(table()["epochs_trained"]) == {1, 2, 4}
+    assert len(table()) == 4 + 3 + 3
+    assert all(each.metrics.exists("val_loss") for each in trials)
+    best = tuner.get_best_hyperparameters()[0]
+    assert best.get("units") in (4, 8)
+    assert "epochs" not in best
+
+
+def test_hyperband_fills_the_top_round_of_a_small_space(data):
+
+    def small(hp):
+        units = hp.Choice("units", [4, 5, 6, 7, 8])
+        model = keras.Sequential([layers.Flatten(), layers.Dense(units), layers.Dense(10)])
+        model.compile("adam", "mse")
+        return model
+
+    tuner = kt.Hyperband(small, "val_loss", max_epochs=9, factor=3, seed=1, **WHERE)
+    tuner.search(**data, verbose=0)
+    assert table()["epochs_trained"].value_counts().to_dict() == {1: 3, 3: 1, 9: 1}
+
+
+def test_without_a_seed_the_same_code_goes_on(search):
+    """KerasTuner draws a seed for each tuner; the project keeps its first one."""
+    first = search(kt.RandomSearch, max_trials=2)
+    before = table()
+    again = search(kt.RandomSearch, max_trials=3)
+    assert again.oracle.seed == first.oracle.seed
+    pd.testing.assert_frame_equal(table().iloc[:2], before)
+    assert len(table()) == 3
+    with pytest.raises(RefusedError, match=r"recipe\.seed"):
+        search(kt.RandomSearch, max_trials=4, seed=first.oracle.seed + 1)
+
+
+def test_other_data_is_refused(search, images):
+    search(kt.RandomSearch, max_trials=1, seed=5)
+    x, y, _, _ = images
+    settings = {"objective": "val_accuracy", "seed": 5, "directory": "d", "project_name": "p"}
+    tuner = kt.RandomSearch(build, max_trials=2, **settings)
+    with pytest.raises(RefusedError, match="overwrite=True"):
+        tuner.search(x, y, epochs=2, validation_split=0.2, verbose=0)
+
+
+def test_a_search_that_has_its_trials_does_nothing(search, images):
+    """As in KerasTuner, whatever the arguments are; the trials keep their scores."""
+    tuner = search(kt.GridSearch, max_trials=2, seed=5)
+    before = [trial.get_state() for trial in tuner.oracle.get_best_trials(2)]
+    x, y, _, _ = images
+    tuner.search(x, y, epochs=1, validation_split=0.2, verbose=0)
+    again = search(kt.GridSearch, max_trials=2, seed=5, epochs=1)
+    for each in (tuner, again):
+        assert [trial.get_state() for trial in each.oracle.get_best_trials(2)] == before
+    assert len(table()) == 2
+
+
+def test_more_trials_may_have_other_epochs(search):
+    search(kt.RandomSearch, max_trials=2, seed=5, epochs=1)
+    first = table()
+    tuner = search(kt.RandomSearch, max_trials=4, seed=5, epochs=2)
+    trials = tuner.oracle.trials.values()
+    assert [each.status for each in trials] == ["COMPLETED"] * 4
+    assert table()["epochs_trained"].tolist() == [1, 1, 2, 2]
+    assert sorted(each.score for each in trials) == sorted(table()["score"])
+    pd.testing.assert_frame_equal(table()[:2], first)
+
+
+SETTINGS = {
+    "RandomSearch": {"max_trials": 5},
+    "GridSearch": {"max_trials": 5},
+    "BayesianOptimization": {"max_trials": 5, "num_initial_points": 2},
+    "Hyperband": {"max_epochs": 4, "factor": 2},
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "again"),
+    [
+        ("RandomSearch", "the same tuner"),
+        pytest.param("GridSearch", "a new one", marks=pytest.mark.slow),
+        pytest.param("BayesianOptimization", "a new one", marks=pytest.mark.slow),
+        pytest.param("Hyperband", "a new one", marks=pytest.mark.slow),
+        pytest.param("Hyperband", "the same tuner", marks=pytest.mark.slow),
+    ],
+)
+def test_an_interrupted_search_goes_on(data, name, again, interrupt_after):
+    """In a notebook, by the cell run once more, or after the kernel was started anew."""
+
+    def tuner(project):
+        where = {"directory": "d", "project_name": project, "workers": 1, "seed": 3}
+        return getattr(kt, name)(build, objective="val_accuracy", **where, **SETTINGS[name])
+
+    def run(tuner):
+        tuner.search(**data, verbose=0)
+        rows = pd.read_csv(f"d/{tuner.project_name}/results.csv")
+        return rows.drop(columns=["seconds", "sweep"]), tuner.oracle.trials
+
+    whole, trials = run(tuner("whole"))
+    first = tuner("p")
+    interrupt_after(2)
+    with pytest.raises(KeyboardInterrupt):
+        run(first)
+    second = first if again == "the same tuner" else tuner("p")
+    rows, found = run(second)
+    pd.testing.assert_frame_equal(rows, whole)
+    assert {n: each.score for n, each in found.items()} == {
+        n: each.score for n, each in trials.items()
+    }
+    assert {each.status for each in found.values()} == {"COMPLETED"}
+    for trial in second.oracle.get_best_trials(2):
+        model = second.load_model(trial)
+        hp = trial.hyperparameters
+        assert model.layers[1].units == hp.get("units")
+
+
+def test_a_lost_oracle_json_loses_nothing(search, place):
+    first = search(kt.Hyperband, max_epochs=4, factor=2, seed=3)
+    (place / "d" / "p" / "oracle.json").unlink()
+    for path in (place / "d" / "p").glob("trial_*/trial.json"):
+        path.unlink()
+    again = kt.Hyperband(build, "val_accuracy", max_epochs=4, factor=2, **WHERE)
+    assert {n: (each.score, each.status) for n, each in again.oracle.trials.items()} == {
+        n: (each.score, each.status) for n, each in first.oracle.trials.items()
+    }
+    assert again.get_best_hyperparameters()[0].get("units") in (4, 8)
+
+
+def test_the_model_of_a_trial_that_was_continued_has_the_later_weights(search):
+    tuner = search(kt.Hyperband, max_epochs=4, factor=2, seed=3)
+    trials = tuner.oracle.trials.values()
+    continued = next(
+        each for each in trials if "tuner/trial_id" in vars(each.hyperparameters)["values"]
+    )
+    before = continued.hyperparameters.get("tuner/trial_id")
+    with pytest.warns(UserWarning, match=f"trial {before} ended after .* a later one continued it"):
+        tuner.load_model(tuner.oracle.trials[before])
+
+
+def test_steps_are_added_without_rounding(data):
+    """KerasTuner's 0.1 + 0.2 is no 0.3."""
+
+    def stepped(hp):
+        hp.Float("dropout", 0.0, 0.5, step=0.1)
+        hp.Float("rate", 0.1, 0.5, step=0.1)
+        hp.Float("momentum", 1e-3, 1e-1, step=10, sampling="log")
+        return build(hp)
+
+    tuner = kt.RandomSearch(stepped, "val_loss", max_trials=12, seed=1, **WHERE)
+    tuner.search(**data, verbose=0)
+    assert {each.status for each in tuner.oracle.trials.values()} == {"COMPLETED"}
+    assert set(table()["dropout"].round(9)) <= {0.0, 0.1, 0.2, 0.3, 0.4, 0.5}
+
+
+class OnBatches(keras.callbacks.Callback):
+    def on_train_batch_end(self, batch, logs=None):
+        pass
+
+
+@pytest.mark.parametrize(("others", "trainer"), [([], "native"), ([OnBatches()], "fit")])
+def test_only_callbacks_that_act_on_batches_train_by_fit(search, others, trainer):
+    stop = keras.callbacks.EarlyStopping("val_loss", patience=1, min_delta=100)
+    search(kt.RandomSearch, max_trials=2, epochs=40, fit={"callbacks": [stop, *others]})
+    assert set(table()["trainer"]) == {trainer}
+    assert (table()["epochs_trained"] == 2).all()
+
+
+def test_what_is_no_callback_is_said(search):
+    with pytest.raises(InputError, match=r"callbacks\[0\]: must be.*not the class EarlyStopping"):
+        search(kt.RandomSearch, max_trials=1, fit={"callbacks": [keras.callbacks.EarlyStopping]})
+
+
+@pytest.mark.slow
+def test_arguments_of_fit_are_passed_on(search):
+    search(kt.RandomSearch, max_trials=1, fit={"validation_batch_size": 9, "batch_size": 16})
+    assert set(table()["trainer"]) == {"fit"}
+    assert set(table()["batch_size"]) == {16}
+
+
+SEVERAL = [kt.Objective("val_accuracy", "max"), "val_loss"]
+
+
+@pytest.mark.parametrize(
+    "tuner_class",
+    [
+        kt.RandomSearch,
+        pytest.param(kt.BayesianOptimization, marks=pytest.mark.slow),
+        pytest.param(kt.Hyperband, marks=pytest.mark.slow),
+    ],
+)
+def test_several_objectives_are_added_up(search, images, tuner_class):
+    many = {"max_epochs": 4} if tuner_class is kt.Hyperband else {"max_trials": 4}
+    tuner = search(tuner_class, objective=SEVERAL, epochs=3, seed=1, **many)
+    rows, curves = table(), pd.read_csv("d/p/curves.csv")
+    assert set(rows["trainer"]) == {"native"}
+    added = curves["val_loss"] - curves["val_accuracy"]
+    np.testing.assert_allclose(curves["multi_objective"], added, rtol=1e-12)
+    assert rows["score"].tolist() == curves.groupby("trial")["multi_objective"].min().tolist()
+    best = tuner.oracle.get_best_trials()[0]
+    assert best.score == min(each.score for each in tuner.oracle.trials.values())
+    assert best.metrics.get_best_value("multi_objective") == best.score
+    loss, accuracy = tuner.get_best_models()[0].evaluate(*images[2:], verbose=0)
+    assert loss - accuracy == pytest.approx(best.score, abs=1e-5)
+    with pytest.raises(RefusedError, match="sum_of"):
+        search(tuner_class, objective=["val_loss", "loss"], seed=1, **dict.fromkeys(many, 9))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("frequency", [2, [1, 3]])
+def test_epochs_without_validation_have_no_score(search, images, frequency):
+    """KerasTuner counts their metrics as those of the first epochs, and fails."""
+    tuner = search(kt.RandomSearch, max_trials=2, epochs=4, fit={"validation_freq": frequency})
+    validated = [2, 4] if frequency == 2 else frequency
+    curves = pd.read_csv("d/p/curves.csv")
+    scored = curves.dropna(subset="val_accuracy")
+    assert scored["epoch"].tolist() == validated * 2
+    assert len(curves.dropna(subset="loss")) == 8
+    assert set(table()["trainer"]) == {"fit"}
+    assert table()["score"].tolist() == scored.groupby("trial")["val_accuracy"].max().tolist()
+    best = tuner.get_best_models()[0].evaluate(*images[2:], verbose=0)[1]
+    assert best == pytest.approx(table()["score"].max(), abs=1e-6)
+
+
+@pytest.mark.parametrize("as_series", [pytest.param(False, marks=pytest.mark.slow), True])
+def test_weights_train_on_the_engine(search, images, as_series):
+    """The same rows by class and one by one; the loss of the first epoch tells them from none."""
+    y = images[1].argmax(1)
+    weights = np.where(y == 3, 5.0, 1.0)
+    weights = pd.Series(weights) if as_series else weights
+    losses = []
+    for fit in ({"class_weight": {3: 5.0}}, {"sample_weight": weights}, {}):
+        search(kt.RandomSearch, max_trials=2, seed=7, overwrite=True, fit=fit)
+        assert set(table()["trainer"]) <= {"native", "graph"}
+        losses.append(table()["loss"].tolist())
+    assert losses[0] == losses[1]
+    assert losses[0] != losses[2]
+
+
+def test_a_lambda_crosses(data):
+    scale = 2
+    tuner = kt.RandomSearch(
+        lambda hp: build(hp) if scale else None, objective="val_loss", max_trials=2, **WHERE
+    )
+    tuner.search(**data, verbose=0)
+    assert set(table()["status"]) == {"completed"}
+    assert (table()["score"] == table()["val_loss"]).all()
+
+
+@pytest.mark.parametrize(
+    ("most", "said"), [(2, "consecutive failures.* limit of 2"), (None, "no trial completed")]
+)
+def test_models_that_all_fail(data, most, said):
+    def broken(hp):
+        model = build(hp)
+        if hp.Boolean("on", default=False) or hp.Fixed("always", True):
+            model.compile("adam", "no_such_loss")
+        return model
+
+    tuner = kt.RandomSearch(
+        broken,
+        objective="val_loss",
+        max_trials=3,
+        max_consecutive_failed_trials=most,
+        **WHERE,
+        workers=1,
+    )
+    with pytest.raises(RuntimeError, match=said):
+        tuner.search(**data, verbose=0)
+    failed = [each for each in tuner.oracle.trials.values() if each.status == "FAILED"]
+    assert len(failed) == (most or 3)
+    assert "no_such_loss" in failed[0].message
+
+
+class Failing(kt.HyperModel):
+    """Raises in the first trainings of a trial, of which it keeps count in files."""
+
+    def __init__(self, kind, times):
+        super().__init__()
+        self._kind, self._times = kind, times
+
+    def build(self, hp):
+        return build(hp)
+
+    def fit(self, hp, model, x, *args, **kwargs):
+        if len(x) < 100:
+            # Some rows, to find hyperparameters.
+            return model.fit(x, *args, **kwargs)
+        path = Path(f"runs-{hp.get('units')}-{hp.get('f')}")
+        runs = int(path.read_text()) + 1 if path.exists() else 1
+        path.write_text(str(runs))
+        if runs <= self._times and self._kind is None:
+            return {"val_loss": math.nan}
+        if runs <= self._times:
+            raise self._kind("the disk is busy")
+        return model.fit(x, *args, **kwargs)
+
+
+@pytest.mark.parametrize(
+    ("failing", "status", "runs"),
+    [
+        (Failing(OSError, 2), "COMPLETED", 3),
+        pytest.param(Failing(OSError, 9), "FAILED", 3, marks=pytest.mark.slow),
+        # No error, but no number either.
+        pytest.param(Failing(None, 2), "COMPLETED", 3, marks=pytest.mark.slow),
+        pytest.param(Failing(None, 9), "FAILED", 3, marks=pytest.mark.slow),
+        pytest.param(Failing(kt.errors.FailedTrialError, 9), "FAILED", 1, marks=pytest.mark.slow),
+        pytest.param(Failing(kt.errors.FatalValueError, 9), "RUNNING", 1, marks=pytest.mark.slow),
+    ],
+)
+@pytest.mark.parametrize("module", [kt, pytest.param(keras_tuner, marks=pytest.mark.slow)])
+@pytest.mark.filterwarnings("ignore:All-NaN axis")
+def test_a_training_without_a_score_runs_again(module, data, failing, status, runs):
+    """The same for KerasTuner's own class."""
+    if module is keras_tuner and failing._kind is None:
+        # It runs again, but the mean with the first run's number stays NaN.
+        status = "FAILED"
+    hp = keras_tuner.HyperParameters()
+    hp.Fixed("rate", 0.01)
+    arguments = {"max_trials": 1, "max_retries_per_trial": 2, "max_consecutive_failed_trials": None}
+    tuner = module.GridSearch(failing, "val_loss", hyperparameters=hp, **arguments, **WHERE)
+    raised = {"FAILED": RuntimeError} if module is kt else {}
+    raised["RUNNING"] = kt.errors.FatalError
+    with pytest.raises(raised[status]) if status in raised else contextlib.nullcontext():
+        tuner.search(**data, verbose=0)
+    if status != "RUNNING":
+        assert {each.status for each in tuner.oracle.trials.values()} == {status}
+    assert [path.read_text() for path in Path().glob("runs-*")] == [str(runs)]
+
+
+@pytest.mark.parametrize(
+    ("error", "told"), [(RuntimeError("too many"), ["first"]), (kt.errors.FatalTypeError("no"), [])]
+)
+def test_a_fatal_error_is_not_that_of_the_trial_before(error, told):
+    said = []
+    oracle = SimpleNamespace(end_order=["0"], trials={"0": "first"})
+    driver = SimpleNamespace(oracle=oracle, _trials=SimpleNamespace(tell_failure=said.append))
+    with pytest.raises(type(error)):
+        Driver.failed(driver, error)
+    assert said == told
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs", "reason"),
+    [
+        (("data",), {}, "x is no array but str"),
+        ((np.ones((3, 2)), np.ones(2)), {"validation_split": 0.5}, "x has 3 rows, and y 2"),
+        ((np.ones((3, 2)), [1, 2, 3]), {"validation_split": 0.5}, "y is no array but list"),
+        (
+            ({"a": np.full(3, "b")}, np.ones(3)),
+            {"validation_split": 0.5},
+            "must be an array of numbers",
+        ),
+        ((np.ones((3, 2)), np.ones(3)), {"validation_data": np.ones(3)}, "no pair"),
+        (
+            (np.ones((3, 2)), np.ones(3)),
+            {"sample_weight": np.ones((3, 2)), "validation_split": 0.5},
+            r"sample_weight has shape \(3, 2\)",
+        ),
+        (
+            (np.ones((3, 2)), np.ones(3)),
+            {"sample_weight": np.ones(3), "class_weight": {1: 2.0}, "validation_split": 0.5},
+            "both a class_weight and a sample_weight",
+        ),
+    ],
+)
+def test_why_not(args, kwargs, reason):
+    with pytest.raises(NotOnEngine, match=reason):
+        request_of(args, kwargs)
+
+
+def test_the_rows_are_kerass():
+    x, y = np.arange(10.0)[:, None], np.arange(10)
+    request = request_of((x, y), {"validation_split": 0.3, "shuffle": True, "initial_epoch": 0})
+    np.testing.assert_array_equal(request.arrays.x_val[:, 0], [7, 8, 9])
+    assert request.arrays.x_train.dtype == np.float32
+    assert request.arrays.y_train.dtype == y.dtype
+    assert not request.arguments
+    assert request_of((x, y), {"validation_split": 0.3, "shuffle": False}).arguments == {
+        "shuffle": False
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", [user_models.two_outputs, user_models.two_listed_outputs])
+def test_several_targets(images, model):
+    x, y, x_val, y_val = (array.squeeze() for array in images)
+
+    def targets(one_hot):
+        digit = one_hot.argmax(1)
+        odd = (digit % 2).astype("float32")
+        by_name = model is user_models.two_outputs
+        return {"digit": digit, "odd": odd} if by_name else [digit, odd]
+
+    tuner = kt.RandomSearch(
+        model, objective=kt.Objective("val_digit_accuracy", "max"), max_trials=2, **WHERE
+    )
+    tuner.search(x, targets(y), epochs=4, validation_data=(x_val, targets(y_val)), verbose=0)
+    assert set(table()["trainer"]) == {"graph"}
+    best = tuner.oracle.get_best_trials()[0]
+    told = tuner.get_best_models()[0].evaluate(x_val, targets(y_val), verbose=0, return_dict=True)
+    assert told["digit_accuracy"] == pytest.approx(best.score, abs=1e-6)
+
+
+def test_other_targets_to_validate_on_run_here():
+    x, y = np.ones((3, 2)), {"a": np.ones(3)}
+    with pytest.raises(NotOnEngine, match="has not the targets of y"):
+        request_of((x, y), {"validation_data": (x, np.ones(3))})
+    with pytest.raises(NotOnEngine, match="its targets are"):
+        request_of((x, y), {"validation_data": (x, {"b": np.ones(3)})})
+
+
+@pytest.mark.parametrize("link", [False, True])
+def test_what_workers_say_is_in_the_project_s_log_and_behind_no_link(place, monkeypatch, link):
+    (place / "other").write_bytes(b"")
+    if link:
+        (place / "run.log").symlink_to("other")
+    with (place / "said").open("w+b") as log:
+        log.write(b"from a worker\n")
+        log.flush()
+        monkeypatch.setattr(servers, "_kept", [SimpleNamespace(log=log, read=0)])
+        servers.copy_worker_log(ResultsDirectory(place))
+    assert (place / "run.log").read_bytes() == (b"" if link else b"from a worker\n")
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_several_inputs_train_on_the_engine(images, named):
+    x, y, x_val, y_val = images
+
+    def built(hp):
+        upper, lower = keras.Input((4, 8), name="upper"), keras.Input((4, 8), name="lower")
+        parts = [layers.Flatten()(each) for each in (upper, lower)]
+        hidden = layers.Dense(hp.Choice("units", [4, 8]))(layers.Concatenate()(parts))
+        outputs = layers.Dense(10, activation="softmax")(hidden)
+        inputs = {"upper": upper, "lower": lower} if named else [upper, lower]
+        model = keras.Model(inputs, outputs)
+        model.compile("adam", "categorical_crossentropy", metrics=["accuracy"])
+        return model
+
+    def halves(rows):
+        upper, lower = rows[:, :4], rows[:, 4:]
+        return {"upper": upper, "lower": lower} if named else [upper, lower]
+
+    tuner = kt.GridSearch(built, objective="val_accuracy", **WHERE)
+    tuner.search(halves(x), y, epochs=3, validation_data=(halves(x_val), y_val), verbose=0)
+    assert set(table()["trainer"]) == {"graph"}
+    best = tuner.get_best_models()[0]
+    score = best.evaluate(halves(x_val), y_val, verbose=0)[1]
+    assert score == pytest.approx(table()["score"].max(), abs=1e-6)
+
+
+@pytest.mark.parametrize("tuner_class", ["RandomSearch", "Hyperband"])
+def test_the_same_seed_proposes_what_kerastuner_does(data, tuner_class):
+    """The first configs of KerasTuner's own tuner, with every way of sampling a range."""
+
+    def sampled(hp):
+        hp.Choice("activation", ["relu", "tanh"])
+        hp.Boolean("on")
+        hp.Fixed("always", True)
+        hp.Float("rate", 1e-4, 1e-1, sampling="log")
+        hp.Float("late", 1.0, 9.0, sampling="reverse_log")
+        hp.Int("step", 2, 64, step=2, sampling="log")
+        return build(hp)
+
+    many = {"max_epochs": 2, "factor": 2} if tuner_class == "Hyperband" else {"max_trials": 6}
+    settings = {"objective": "val_loss", "seed": 11, "directory": "d", **many}
+    theirs = getattr(keras_tuner, tuner_class)(sampled, project_name="theirs", **settings)
+    # Hyperband's third trial depends on whether the first two have ended.
+    count = 2 if tuner_class == "Hyperband" else 3
+    made = [theirs.oracle.create_trial(f"t{n}").hyperparameters for n in range(count)]
+    expected = [vars(each)["values"] for each in made]
+    ours = getattr(kt, tuner_class)(sampled, project_name="p", **settings)
+    ours.search(**data, verbose=0)
+    found = [vars(trial.hyperparameters)["values"] for trial in ours.oracle.trials.values()]
+    assert found[:count] == expected
+    assert {trial.status for trial in ours.oracle.trials.values()} == {"COMPLETED"}
+
+
+def test_kerastuner_reads_what_is_written(search, images, place, monkeypatch):
+    monkeypatch.setattr(trials, "MOST_CHECKPOINTS", 2)
+    ours = search(kt.RandomSearch, max_trials=3, seed=4, executions_per_trial=2)
+    theirs = keras_tuner.RandomSearch(
+        build, objective="val_accuracy", max_trials=3, seed=4, **WHERE
+    )
+    assert sorted(theirs.oracle.trials) == list(ours.oracle.trials) == ["0", "1", "2"]
+    for one, other in zip(
+        theirs.oracle.get_best_trials(3), ours.oracle.get_best_trials(3), strict=True
+    ):
+        assert one.get_state() == other.get_state()
+    assert theirs.oracle.get_state()["tried_so_far"]
+    # It builds the models, which have no Input, and loads the weights of the best trials.
+    for one, other in zip(theirs.get_best_models(2), ours.get_best_models(2), strict=True):
+        np.testing.assert_array_equal(*(m.predict(images[2], verbose=0) for m in (one, other)))
+    assert len(list((place / "d" / "p").glob("trial_*/*.weights.h5"))) == 2
+
+
+@pytest.mark.parametrize("tuner_class", [kt.RandomSearch, kt.Hyperband])
+def test_a_project_is_reopened_without_a_build(search, tuner_class, capsys):
+    many = {"max_epochs": 2} if tuner_class is kt.Hyperband else {"max_trials": 4}
+    first = search(tuner_class, **many)
+    builds = []
+
+    def counted(hp):
+        builds.append(hp)
+        return build(hp)
+
+    settings = {"objective": "val_accuracy", "directory": "d", "project_name": "p"} | many
+    again = tuner_class(counted, **settings)
+    assert builds == []
+    assert list(again.oracle.trials) == sorted(again.oracle.trials)
+    assert [each.get_state() for each in again.oracle.get_best_trials(4)] == [
+        each.get_state() for each in first.oracle.get_best_trials(4)
+    ]
+    again.results_summary()
+    assert again.get_best_models()[0].count_params() > 0
+    new = tuner_class(counted, **(settings | {"project_name": "other"}))
+    assert len(builds) == 2
+    assert len(new.oracle.hyperparameters.space) == 3
+
+
+def test_a_project_of_another_search_is_refused(search):
+    search(kt.RandomSearch, max_trials=1)
+    with pytest.raises(RuntimeError, match="overwrite=True"):
+        kt.GridSearch(build, objective="val_accuracy", **WHERE)
+
+
+def test_nothing_is_printed_unless_wanted(search, capsys):
+    search(kt.Hyperband, max_epochs=2)
+    assert capsys.readouterr().out == ""
+
+
+def test_progress_is_kerastuners(data, capsys):
+    for tuner_class, many in (
+        (kt.RandomSearch, {"max_trials": 2}),
+        (kt.GridSearch, {"max_trials": 2}),
+    ):
+        tuner = tuner_class(
+            build, "val_loss", directory="d", project_name=tuner_class.__name__, **many
+        )
+        tuner.search(**data)
+        said = capsys.readouterr().out
+        assert said.count("Search: Running Trial #") == 2
+        assert "Value             |Best Value So Far |Hyperparameter" in said
+        assert said.count("Best val_loss So Far") == 2
+        assert "budget" not in said
+
+
+def test_processes_that_share_trials_run_kerastuners_loop(monkeypatch, search):
+    """KerasTuner's distributed mode, which one variable announces."""
+    tuner = kt.RandomSearch(build, objective="val_loss", max_trials=1, **WHERE)
+    monkeypatch.setenv("KERASTUNER_ORACLE_IP", "127.0.0.1")
+    with pytest.raises(NotOnEngine, match="KERASTUNER_ORACLE_IP"):
+        tuner._hpsearch._request((np.ones((3, 2)), np.ones(3)), {})

@@ -1,0 +1,389 @@
+"""The faults of stock KerasTuner 1.4.8, one by one, and their absence in our oracles."""
+
+from __future__ import annotations
+
+import math
+import random
+import sys
+import threading
+import warnings
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import keras_tuner
+import pytest
+from keras_tuner.src.engine import oracle as kt_oracle
+from through_kerastuner import Through
+
+from hpsearch.kerastuner.oracle import config_from, hyperparameters_of
+from hpsearch.search.draws import DrawStrategy
+from hpsearch.search.strategy import Outcome, Proposal
+from hpsearch.space.space import Choices, Config, Parameter, Range, Space
+
+COMPLETED, FAILED = "COMPLETED", "FAILED"
+
+
+def space_of(**choices: list[Any]) -> Space:
+    return Space(tuple(Parameter(name, Choices(tuple(v))) for name, v in choices.items()))
+
+
+SPACE = space_of(units=[1, 2, 3, 4, 5, 6, 7, 8])
+
+
+def grid(space: Space = SPACE, *, goal: str = "maximize") -> Through:
+    return Through(DrawStrategy("grid", space, (), 0), space, goal)
+
+
+def random_search(space: Space = SPACE, *, seed: int = 0) -> Through:
+    return Through(DrawStrategy("random", space, (), seed), space, seed=seed)
+
+
+def configs(oracle: Through, count: int) -> list[Config]:
+    return [proposal.config for proposal in oracle.ask(count)]
+
+
+class Stock(keras_tuner.Oracle):  # type: ignore[misc]
+    """A minimal KerasTuner oracle."""
+
+    def __init__(self, **changes: Any) -> None:
+        hp = keras_tuner.HyperParameters()
+        hp.Int("x", 0, 1000)
+        super().__init__(
+            objective=keras_tuner.Objective("score", "max"), hyperparameters=hp, **changes
+        )
+
+    def populate_space(self, trial_id: str) -> dict[str, Any]:
+        return {"status": "RUNNING", "values": {"x": int(trial_id)}}
+
+
+class Quiet(Stock):
+    """A stock oracle without its files and tables."""
+
+    def __init__(self, **changes: Any) -> None:
+        super().__init__(**changes)
+        self.verbose = 0
+
+    def save(self) -> None:
+        pass
+
+    def _save_trial(self, trial: Any) -> None:
+        pass
+
+
+def end(oracle: keras_tuner.Oracle, trial: Any, *scores: float) -> None:
+    for step, score in enumerate(scores):
+        oracle.update_trial(trial.trial_id, {"score": score}, step=step)
+    trial.status = COMPLETED if scores else FAILED
+    oracle.end_trial(trial)
+
+
+def best(oracle: Through) -> Config | None:
+    """Return the config of KerasTuner's best completed trial."""
+    found = [t for t in oracle.get_best_trials(1) if t.status == COMPLETED]
+    return oracle.proposals[found[0].trial_id].config if found else None
+
+
+@pytest.fixture(autouse=True)
+def _quiet_threads() -> Any:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "currentThread", DeprecationWarning)
+        warnings.filterwarnings("ignore", "getName", DeprecationWarning)
+        yield
+
+
+def test_seed_0_is_not_random(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(random, "randint", lambda *_: 4711)
+    assert Stock(seed=0).seed == 4711
+    assert random_search(SPACE, seed=0).seed == 1
+    assert random_search(SPACE, seed=0).ask(8) == random_search(SPACE, seed=0).ask(8)
+    assert random_search(SPACE, seed=0).ask(8) != random_search(SPACE, seed=1).ask(8)
+
+
+ODD = [True, False, 1.5, "text", [200, 100], {"name": "sgd", "momentum": 0.9}, None]
+
+
+def test_choices_hold_any_value() -> None:
+    for values in ([None], [[200, 100]], [1, "text"]):
+        with pytest.raises(TypeError, match="can contain only"):
+            keras_tuner.HyperParameters().Choice("mine", values)
+    hp = keras_tuner.HyperParameters()
+    hp.Choice("mine", [True, False])
+    assert list(map(type, hp.space[0].values)) == [int, int]
+
+    for oracle in (grid(space_of(mine=ODD)), random_search(space_of(mine=ODD))):
+        asked = [config.values["mine"] for config in configs(oracle, 99)]
+        assert sorted(map(repr, asked)) == sorted(map(repr, ODD))
+    assert [v is w for v, w in zip(
+        [c.values["mine"] for c in configs(grid(space_of(mine=ODD)), 99)], ODD, strict=True
+    )] == [True] * len(ODD)  # fmt: skip
+
+
+def test_kerastuners_values_name_ours() -> None:
+    """A trial's values are in the declared space and convert back to its config."""
+    space = Space(
+        (
+            Parameter("units", Choices((10, [20, 5]))),
+            Parameter("l2", Range(0.0, 0.2, 0.1)),
+            Parameter("learning_rate", Range(1e-4, 0.1, log=True)),
+            Parameter("batch_size", Range(8, 64, integer=True)),
+            Parameter("optimizer", Choices(("sgd", {"name": "sgd", "momentum": 0.5}))),
+        )
+    )
+    kinds = {hp.name: type(hp).__name__ for hp in hyperparameters_of(space).space}
+    assert kinds == {
+        "units": "Choice", "l2": "Choice", "learning_rate": "Float", "batch_size": "Int",
+        "optimizer": "Choice",
+    }  # fmt: skip
+    oracle = random_search(space, seed=3)
+    asked = configs(oracle, 20)
+    for trial, config in zip(oracle.trials.values(), asked, strict=True):
+        values = trial.hyperparameters.values
+        assert config_from(space, values) == config
+        assert values["units"] in ("10", "[20, 5]")
+        assert values["optimizer"] in ("sgd", '{"momentum": 0.5, "name": "sgd"}')
+        assert set(values) == set(space.names)
+
+
+def test_a_name_may_live_under_two_conditions() -> None:
+    hp = keras_tuner.HyperParameters()
+    hp.Choice("layer_type", ["dense", "dropout"])
+    with hp.conditional_scope("layer_type", ["dense"]):
+        hp.Int("width", 1, 3)
+    hp.values["layer_type"] = "dropout"
+    with hp.conditional_scope("layer_type", ["dropout"]):
+        # The value of the other branch, outside this one's range.
+        assert hp.Int("width", 10, 30) == 1
+
+    when = {"layer_type": ("dense", "dropout")}
+    space = Space(
+        (
+            Parameter("layer_type", Choices(("dense", "dropout", "residual"))),
+            Parameter("width", Choices((1, 2)), when),
+        )
+    )
+    conditions = [hp.conditions for hp in hyperparameters_of(space).space]
+    assert [[(c.name, c.values) for c in found] for found in conditions] == [
+        [], [("layer_type", ["dense", "dropout"])],
+    ]  # fmt: skip
+    asked = [(c.values["layer_type"], c.values.get("width")) for c in configs(grid(space), 99)]
+    assert asked == [
+        ("dense", 1), ("dense", 2), ("dropout", 1), ("dropout", 2), ("residual", None),
+    ]  # fmt: skip
+
+
+def test_no_value_is_discovered_late() -> None:
+    stock = Quiet()
+    trial = stock.create_trial("a")
+    # A hyperparameter first declared during a trial is not drawn; it gets its default.
+    assert trial.hyperparameters.Float("late", 0.0, 1.0) == 0.0
+    oracle = random_search(SPACE)
+    oracle.ask(1)
+    (trial,) = oracle.trials.values()
+    trial.hyperparameters.Float("late", 0.0, 1.0)
+    trial.status = FAILED
+    with pytest.raises(RuntimeError, match="found new entries"):
+        oracle.end_trial(trial)
+    assert [hp.name for hp in oracle.get_space().space] == ["units"]
+    # KerasTuner's lock is still held; our next call releases it.
+    assert len(oracle.ask(1)) == 1
+
+
+class Failing(DrawStrategy):
+    """Its second proposal fails, once."""
+
+    left = 1
+
+    def ask(self, count: int) -> list[Proposal]:
+        if self._met and self.left:
+            self.left -= 1
+            raise ZeroDivisionError
+        return super().ask(count)
+
+
+def test_an_exception_leaves_no_lock_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    stock = Quiet()
+    with monkeypatch.context() as patch:
+        patch.setattr(stock, "populate_space", lambda _: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            stock.create_trial("a")
+    assert kt_oracle.LOCKS[stock].locked()
+
+    oracle = Through(Failing("grid", SPACE, (), 0), SPACE)
+    with pytest.raises(RuntimeError, match="ZeroDivisionError"):
+        oracle.ask(5)
+    assert not kt_oracle.LOCKS[oracle.oracle].locked()
+    asked: list[Config] = []
+    other = threading.Thread(target=lambda: asked.extend(configs(oracle, 3)))
+    other.start()
+    other.join(timeout=10)
+    assert [config.values["units"] for config in asked] == [2, 3, 4]
+    # The same after a `tell` that fails.
+    monkeypatch.setattr(oracle.oracle, "score_trial", lambda _: 1 / 0)
+    with pytest.raises(RuntimeError, match="ZeroDivisionError"):
+        oracle.tell([Outcome(asked[0], 1.0)])
+    assert not kt_oracle.LOCKS[oracle.oracle].locked()
+
+
+def test_locks_go_by_the_threads_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stock oracle lets in two threads with the same name at once."""
+    stock, inside = Quiet(), []
+
+    def populate(trial_id: str) -> dict[str, Any]:
+        if not inside:
+            inside.append(trial_id)
+            other = threading.Thread(
+                target=lambda: inside.append(stock.create_trial("b").trial_id),
+                name=threading.current_thread().name,
+            )
+            other.start()
+            other.join(timeout=10)
+        return {"status": "RUNNING", "values": {"x": 1}}
+
+    monkeypatch.setattr(stock, "populate_space", populate)
+    stock.create_trial("a")
+    assert len(inside) == 2
+    # Both got the same number.
+    assert len(stock.trials) == 1
+    # Ours holds no lock between calls, so threads that take turns never wait.
+    oracle = grid(SPACE)
+    asked: list[Config] = []
+    for name in ("same", "same", "other"):
+        thread = threading.Thread(target=lambda: asked.extend(configs(oracle, 2)), name=name)
+        thread.start()
+        thread.join(timeout=10)
+        assert kt_oracle.THREADS[oracle.oracle] is None
+    assert [config.values["units"] for config in asked] == [1, 2, 3, 4, 5, 6]
+
+
+def test_asking_warns_of_nothing() -> None:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        Quiet().create_trial("a")
+    assert "currentThread" in str(caught[0].message)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        oracle = random_search(SPACE)
+        (config,) = configs(oracle, 1)
+        oracle.tell([Outcome(config, 0.5)])
+
+
+def test_one_slot_is_not_asked_twice() -> None:
+    stock = Quiet()
+    assert stock.create_trial("tuner0") is stock.create_trial("tuner0")
+    asked = configs(grid(SPACE), 8)
+    assert len({config.id for config in asked}) == 8
+
+
+def test_nothing_is_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    stock = Stock()
+    stock.verbose = 0
+    stock._set_project_dir(str(tmp_path), "stock")
+    (tmp_path / "stock").mkdir()
+    end(stock, stock.create_trial("a"), 1.0)
+    assert len(list(tmp_path.rglob("*.json"))) == 2
+
+    before = sorted(tmp_path.rglob("*"))
+    oracle = grid(SPACE)
+    oracle.tell([Outcome(config, 1.0) for config in configs(oracle, 8)])
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_failures_in_a_row_end_nothing() -> None:
+    stock = Quiet()
+    for name in "ab":
+        end(stock, stock.create_trial(name))
+    with pytest.raises(RuntimeError, match="consecutive failures exceeded the limit of 3"):
+        end(stock, stock.create_trial("c"))
+
+    oracle = grid(SPACE)
+    for config in configs(oracle, 8):
+        oracle.tell([Outcome(config, None)])
+    assert [trial.status for trial in oracle.trials.values()] == [FAILED] * 8
+
+
+@pytest.mark.parametrize("goal", ["maximize", "minimize"])
+def test_an_infinite_score_does_not_win(goal: str) -> None:
+    stock = Quiet()
+    first, second = stock.create_trial("a"), stock.create_trial("b")
+    end(stock, first, 0.9)
+    end(stock, second, math.inf)
+    assert stock.get_best_trials(1)[0] is second
+
+    oracle = grid(SPACE, goal=goal)
+    asked = configs(oracle, 5)
+    scores = [math.inf, 0.5, -math.inf, math.nan, None]
+    oracle.tell([Outcome(c, score) for c, score in zip(asked, scores, strict=True)])
+    assert best(oracle) == asked[1]
+
+
+def test_a_trials_score_is_the_one_that_is_told() -> None:
+    stock = Quiet()
+    trial = stock.create_trial("a")
+    end(stock, trial, 0.2, 0.9, 0.1)
+    assert trial.score == 0.9
+
+    oracle = grid(SPACE)
+    (config,) = configs(oracle, 1)
+    oracle.tell([Outcome(config, 0.1)])
+    assert [t.score for t in oracle.trials.values()] == [0.1]
+
+
+def test_a_score_that_is_told_again_replaces_the_one_before() -> None:
+    stock = Quiet()
+    trial = stock.create_trial("a")
+    for score in (0.25, 0.75):
+        stock.update_trial(trial.trial_id, {"score": score})
+    trial.status = COMPLETED
+    stock.end_trial(trial)
+    assert trial.score == 0.5
+
+    oracle = grid()
+    (config,) = configs(oracle, 1)
+    for score in (0.25, 0.75):
+        oracle.tell([Outcome(config, score)])
+    assert [t.score for t in oracle.trials.values()] == [0.75]
+
+
+def test_nothing_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    loud = Quiet()
+    loud.verbose = 1
+    end(loud, loud.create_trial("a"), 1.0)
+    assert "Trial" in capsys.readouterr().out
+    oracle = random_search(SPACE)
+    oracle.tell([Outcome(c, s) for c, s in zip(configs(oracle, 2), (1.0, math.nan), strict=True)])
+    assert capsys.readouterr() == ("", "")
+
+
+def test_asking_stays_cheap() -> None:
+    """A call does not walk over all trials."""
+    oracle = random_search(Space((Parameter("l2", Range(0.0, 1.0)),)))
+
+    def executed(trials: int) -> int:
+        """How many bytecodes so many trials take: the same on every machine."""
+        counted = 0
+
+        def count(frame: FrameType, event: str, _: object) -> Any:
+            nonlocal counted
+            frame.f_trace_opcodes = True
+            counted += event == "opcode"
+            return count
+
+        before = sys.gettrace()
+        sys.settrace(count)
+        try:
+            for _ in range(trials):
+                (config,) = configs(oracle, 1)
+                oracle.tell([Outcome(config, 1.0)])
+        finally:
+            sys.settrace(before)
+        return counted
+
+    first = executed(100)
+    for _ in range(1800):
+        (config,) = configs(oracle, 1)
+        oracle.tell([Outcome(config, 1.0)])
+    assert executed(100) <= 1.1 * first
+    assert not oracle.ongoing_trials
+    assert len(oracle.trials) == 2000

@@ -1,0 +1,166 @@
+"""The conformance suite on strategies behind KerasTuner's Oracle, and the Oracle's own."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import pytest
+from search_spaces import CONFIGS, CONTINUOUS, FINITE, MIXED, score_of
+from strategy_conformance import HALVING, METHODS_ONCE, OWN, Conformance, Make, search
+from through_kerastuner import Through
+
+from hpsearch.kerastuner.oracle import config_from
+from hpsearch.search.methods import STRATEGIES, make_strategy
+from hpsearch.search.strategy import Outcome
+from hpsearch.space.space import Config, Space
+from hpsearch.spec.method import MethodSpec
+
+_OVER = {"COMPLETED", "FAILED"}
+
+
+def _make(
+    method: str,
+    space: Space,
+    listed: Sequence[Config] = (),
+    *,
+    goal: str = "maximize",
+    seed: int = 0,
+    trials: int | None = None,
+) -> Through:
+    strategy = make_strategy(MethodSpec(method), space, listed, goal=goal, seed=seed, trials=trials)
+    return Through(strategy, space, goal, seed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["tpe", "hyperband"])
+class TestOracles(Conformance):
+    """One with rungs and one without; the test below shows that any other is asked alike."""
+
+    @pytest.fixture
+    def make(self) -> Make:
+        return _make
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", METHODS_ONCE)
+def test_it_proposes_what_its_strategy_does(method: str) -> None:
+    for space in (FINITE, *(() if method == "grid" else (MIXED,))):
+        strategy = make_strategy(MethodSpec(method), space, seed=3)
+        oracle = _make(method, space, seed=3)
+        assert search(oracle, 25, width=5) == search(strategy, 25, width=5)
+        assert oracle.exhausted == strategy.exhausted
+        assert (oracle.adaptive, oracle.rungs) == (strategy.adaptive, strategy.rungs)
+
+
+@pytest.mark.parametrize("method", OWN)
+def test_each_trials_values_name_its_config(method: str) -> None:
+    space = FINITE if method == "grid" else MIXED
+    oracle = _make(method, space)
+    asked = search(oracle, 40, width=4)
+    assert len(oracle.trials) == len(asked)
+    for trial, proposal in zip(oracle.trials.values(), asked, strict=True):
+        values = trial.hyperparameters.values
+        found = config_from(space, values)
+        assert found is not None
+        assert found.id == proposal.config.id
+        assert set(proposal.config.values) & set(space.names) <= set(values)
+        assert trial.status in _OVER
+
+
+@pytest.mark.parametrize("method", OWN)
+@pytest.mark.parametrize("goal", ["maximize", "minimize"])
+def test_none_but_a_finite_score_wins(method: str, goal: str) -> None:
+    oracle = _make(method, FINITE, goal=goal)
+    asked = oracle.ask(6)
+    scores = [0.25, None, math.nan, math.inf, -math.inf, None]
+    oracle.tell(
+        [Outcome(p.config, score, p.epochs) for p, score in zip(asked, scores, strict=True)]
+    )
+    assert [trial.score for trial in oracle.get_best_trials(1)] == [0.25]
+    statuses = [trial.status for trial in oracle.trials.values()]
+    assert statuses == ["COMPLETED", *["FAILED"] * 5]
+    assert not oracle.ongoing_trials
+
+
+def run_as_kerastuner(oracle: Through, workers: int) -> list[str]:
+    """Run KerasTuner's own loop with several tuners in turn; return the statuses they got."""
+    running: dict[str, object] = {}
+    statuses: list[str] = []
+    while len(statuses) < 10_000:
+        for tuner in (f"tuner{number}" for number in range(workers)):
+            if tuner in running:
+                continue
+            trial = oracle.create_trial(tuner)
+            statuses.append(trial.status)
+            if trial.status == "RUNNING":
+                running[tuner] = trial
+        if not running:
+            return statuses
+        tuner, trial = next(iter(running.items()))
+        del running[tuner]
+        epochs = trial.hyperparameters.values.get("tuner/epochs")
+        score = score_of(config_from(FINITE, trial.hyperparameters.values), epochs)
+        if score is None:
+            trial.status = "FAILED"
+        else:
+            oracle.update_trial(trial.trial_id, {"score": score})
+            trial.status = "COMPLETED"
+        oracle.end_trial(trial)
+    raise AssertionError("it spins")
+
+
+@pytest.mark.filterwarnings("ignore:currentThread", "ignore:getName")
+@pytest.mark.parametrize("method", OWN)
+@pytest.mark.parametrize("workers", [1, 3])
+def test_kerastuners_own_loop_comes_to_an_end(method: str, workers: int) -> None:
+    oracle = _make(method, FINITE)
+    statuses = run_as_kerastuner(oracle, workers)
+    assert statuses[-1] == "STOPPED"
+    tried = {config_from(FINITE, t.hyperparameters.values).id for t in oracle.trials.values()}
+    assert tried == {config.id for config in CONFIGS}
+    if method not in HALVING:
+        assert "IDLE" not in statuses
+        assert len(oracle.trials) == len(CONFIGS)
+
+
+@pytest.mark.filterwarnings("ignore:currentThread", "ignore:getName")
+@pytest.mark.parametrize("method", sorted(HALVING))
+def test_promotions_carry_kerastuners_values(method: str) -> None:
+    oracle = _make(method, FINITE)
+    run_as_kerastuner(oracle, 2)
+    reached: dict[str, tuple[int, str]] = {}
+    went_on = 0
+    for trial_id, trial in oracle.trials.items():
+        values = trial.hyperparameters.values
+        config = config_from(FINITE, values).id
+        epochs, before = reached.get(config, (0, None))
+        assert values["tuner/initial_epoch"] == epochs
+        assert values.get("tuner/trial_id") == before
+        assert values["tuner/epochs"] > epochs
+        went_on += before is not None
+        reached[config] = values["tuner/epochs"], trial_id
+    assert went_on > 5
+    assert max(epochs for epochs, _ in reached.values()) == 9
+
+
+@pytest.mark.filterwarnings("ignore:currentThread", "ignore:getName")
+def test_it_waits_only_for_what_is_under_way() -> None:
+    oracle = _make("hyperband", FINITE)
+    running = [oracle.create_trial("0")]
+    while running[-1].status == "RUNNING":
+        running.append(oracle.create_trial(str(len(running))))
+    assert running.pop().status == "IDLE"
+    assert oracle.create_trial("late").status == "IDLE"
+    for trial in running:
+        trial.status = "FAILED"
+        oracle.end_trial(trial)
+    assert oracle.create_trial("late").status == "STOPPED"
+
+
+def test_an_oracle_of_a_list_or_of_a_ranges_grid() -> None:
+    assert {*STRATEGIES} == {*OWN, "configs"}
+    listed = _make("configs", FINITE, CONFIGS[3:5], goal="minimize")
+    assert [proposal.config for proposal in listed.ask(9)] == CONFIGS[3:5]
+    with pytest.raises(RuntimeError, match="a grid needs a list of values or a step"):
+        _make("grid", CONTINUOUS).ask(1)
