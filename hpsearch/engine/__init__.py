@@ -1,6 +1,6 @@
-"""The driver, which runs sweeps.
+"""The engine, which plans trainings, hands them out, and stores their results.
 
 In: a sweep and settings.
 Out: a complete results directory.
-Next: `trackers`, which send the rows to other programs.
+Next: `runs`, which reads it.
 """

@@ -3,5 +3,5 @@
 In: a program as plain data; a config and a seed.
 Out: the result of an execution.
 Programs themselves import `report.py` and `hook/`.
-Next: `workers`, which run trainings of every kind.
+Next: `engine`, which loads it by name.
 """

@@ -2,5 +2,5 @@
 
 In: the driver's reports.
 Out: text for the user, safe for a terminal.
-Next: `revisit`, whose commands print through the same console.
+Next: `cli`, which prints through the same console.
 """

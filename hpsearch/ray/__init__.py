@@ -2,5 +2,5 @@
 
 In: jobs and calls.
 Out: the events of `workers.protocol`.
-Next: `store`. Other engines do not import Ray.
+Next: `engine`, which loads it by name.
 """

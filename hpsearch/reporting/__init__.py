@@ -2,5 +2,5 @@
 
 In: a results table and its curves.
 Out: report.html, single figures, the importance of hyperparameters.
-Next: `tuner`, which drives everything above.
+Next: `results`, which offers them as methods.
 """

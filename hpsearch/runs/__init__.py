@@ -1,7 +1,7 @@
-"""Return to earlier runs.
+"""Stored runs.
 
 In: results directories.
-Out: a trial's model, its score on a split, a repetition of its training, its program; KerasTuner's
-    tuner; several directories joined in one.
-Next: `results`, which offers them as methods.
+Out: a trial's model, its score on a split, its training again, a program that trains it; several
+    directories joined in one.
+Next: the annexes, and `results`, which offers these as methods.
 """

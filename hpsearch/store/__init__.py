@@ -2,5 +2,5 @@
 
 In: executions and their results.
 Out: sweep.db, and the tables that are derived from it.
-Next: `comparison`, which reads the tables.
+Next: `engine`, which fills it.
 """

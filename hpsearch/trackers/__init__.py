@@ -2,5 +2,5 @@
 
 In: records of executions.
 Out: TensorBoard's event files, MLflow's runs.
-Next: `progress`, which shows what the driver reports.
+Next: `results`, which offers it as a method.
 """

@@ -69,7 +69,7 @@ def test_the_readme_s_sweep_gives_its_table_and_its_python_runs(tmp_path, run_py
 
 @pytest.mark.slow
 def test_the_python_of_the_tuner_s_page_runs(tmp_path, run_python):
-    code, tuned = blocks("hpsearch/tuner/README.md", "python")
+    code, tuned = blocks("hpsearch/engine/README.md", "python")
     (tmp_path / "sweeps").symlink_to(ROOT / "sweeps")
     check = "\nassert len(results.table) == 102 and results.best['score'] > 0.95\n"
     check += "assert results.model().input_shape == (None, 8, 8)\n"
@@ -254,7 +254,7 @@ def test_the_readme_is_short():
 
 
 def test_the_words_for_those_of_keras_tuner_are_a_sweep(tmp_path):
-    readme = (ROOT / "hpsearch/tuners/README.md").read_text(encoding="utf-8")
+    readme = (ROOT / "hpsearch/kerastuner/README.md").read_text(encoding="utf-8")
     words = re.findall(r"^\| `hp\..*\| `(\w+: \{.*\})` \|$", readme, re.MULTILINE)
     assert len(words) == 3
     metric = re.search(r"`(metric: \{.*?\})` \|$", readme, re.MULTILINE)

@@ -180,14 +180,14 @@ def test_no_command_runs_it_unasked(hostile, out):
 def test_python_asks_as_commands_do(hostile, monkeypatch):
     monkeypatch.chdir(hostile)
     results = package.load("model")
-    for revisit in (
+    for read in (
         lambda: results.export("m.keras"),
         lambda: results.evaluate("validation"),
         lambda: results.reproduce(1),
         lambda: package.compare("data", "other", anyway=True, settle=5),
     ):
         with pytest.raises(package.HpsearchError, match="going on would run that function"):
-            revisit()
+            read()
     with pytest.raises(package.HpsearchError, match="trust: must be a function"):
         package.load("model", trust=["os.abort"])
     assert not (hostile / "RAN").exists()

@@ -1,4 +1,4 @@
-"""Rows revisited: exported, evaluated on the record, reproduced, as directories of their own."""
+"""Stored trials: exported, evaluated on the record, reproduced, as directories of their own."""
 
 from __future__ import annotations
 
@@ -174,7 +174,7 @@ def test_other_versions_are_named_where_the_score_is_another(own):
     assert "tensorflow was" not in said.stdout
 
 
-# What cannot be revisited
+# What is refused
 
 
 def mark(directory, trial, seeds, status, error=""):
