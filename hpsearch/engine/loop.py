@@ -2,47 +2,34 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
-from hpsearch.engine.costs import Costs
 from hpsearch.engine.events import Listener, Planned, Stored
-from hpsearch.engine.learning import Snapshots
 from hpsearch.engine.planning import Planner, Step, Summary
 from hpsearch.engine.session import Stop
+from hpsearch.engine.trainings import Failures, Trainings
 from hpsearch.errors import HpsearchError
 from hpsearch.machine import now
 from hpsearch.models.problem import Recipe
 from hpsearch.search.asking import Inquiry, OracleEvent, Reply, foreseen
-from hpsearch.space.execution import Curve, Execution, ExecutionResult, Status, Training
+from hpsearch.space.execution import Curve, Execution, ExecutionResult, Training
 from hpsearch.store.derived import Tables
 from hpsearch.store.facts import installed
 from hpsearch.store.store import Store
 from hpsearch.store.tables import Record
 from hpsearch.store.trials import Leader, mean
-from hpsearch.training.subjects import Job, Subject
 from hpsearch.wording import counted
 from hpsearch.workers.protocol import (
     Answered,
     Event,
-    Executor,
     Finished,
     Heard,
     Lost,
     Said,
 )
 
-#: The machines that one training may lose before it is blamed for the losses.
-_MACHINES = 3
-#: The sweep gives up if this many trainings fail alike before any succeeds.
-_FAILURES_ALIKE = 5
-_FAILURES = {
-    Status.FAILED: "failed alike",
-    Status.TIMEOUT: "took too long",
-    Status.KILLED: "were killed",
-}
 _WAIT_SECONDS = 0.5
 #: Time for importing TensorFlow on a slow machine.
 _START_SECONDS = 60.0
@@ -70,87 +57,34 @@ class Phase(Enum):
 
 
 @dataclass
-class Failures:
-    """The failures of the first trainings: if all fail alike, the sweep gives up."""
-
-    _errors: list[str] = field(default_factory=list)
-    _succeeded: bool = False
-    #: The shortest training in the queue when the first ones had all exceeded a limit.
-    _shortest: int | None = None
-
-    def note(self, result: ExecutionResult) -> bool:
-        """Note the result of a training; return True if there are enough failures alike."""
-        if self._succeeded or result.status not in _FAILURES:
-            self._succeeded = True
-            return False
-        # Leave out the memory or time taken, which differs between trainings.
-        limited = result.error.startswith("memory: ") or result.status is Status.TIMEOUT
-        self._errors.append(result.status if limited else f"{result.status}: {result.error}")
-        return len(self._errors) >= _FAILURES_ALIKE and len(set(self._errors)) == 1
-
-    def may_do_with_less(self, training: Training, queue: deque[Training]) -> bool:
-        """Check if the shortest training is yet to be tried, and have it tried next."""
-        if self._shortest is None and queue:
-            queue.appendleft(queue.pop())
-            self._shortest = queue[0].number
-        return self._shortest is not None and training.number != self._shortest
-
-    def reason(self, result: ExecutionResult) -> str:
-        """Return why the sweep gives up."""
-        reason = f"the first {len(self._errors)} trainings all {_FAILURES[result.status]}"
-        reason += f": {result.error}"
-        if result.status is not Status.FAILED:
-            reason += f"; {_advice(result)}, then run it again with --retry"
-        return reason
-
-
-@dataclass
 class Engine:
-    """Trains the executions of proposals; an `asking.Engine`.
+    """Trains the executions of proposals; an `asking.Exchange`.
 
     Attributes:
+        trainings: The trainings, and the executor that runs them.
         results: Every stored result, by execution; initially the results of earlier runs.
-        keep: `best` or `all`: the executions whose weights are kept.
-        costs: Estimates the time and memory of trainings.
-        snapshots: Stored states from which trainings can continue.
-        subject: The kind of trial.
+        keeps_all: Whether the weights of every execution are kept, not only those of the best.
         versions: The package versions for new rows.
         time_seconds: No training begins after it; None for no limit.
-        retries: How often to repeat a training after its worker died.
-        repeat: Decides by the result and the number of runs whether to repeat a training that
-            raised or diverged; None never repeats.
         method: The proposer's name in messages.
         patience_seconds: The longest wait for a proposal while no worker has work.
     """
 
     planner: Planner
-    executor: Executor
+    trainings: Trainings
     store: Store
     tables: Tables
     listener: Listener
     recipe: Recipe
     stop: Stop
     results: dict[int, ExecutionResult]
-    keep: str
-    costs: Costs
-    snapshots: Snapshots
-    subject: Subject
+    keeps_all: bool = False
     versions: Mapping[str, str] = field(default_factory=installed)
     time_seconds: float | None = None
-    retries: int = 1
-    repeat: Callable[[ExecutionResult, int], bool] | None = None
     method: str = ""
     patience_seconds: float = 600.0
-    _queue: deque[Training] = field(default_factory=deque)
     _executions: dict[int, Execution] = field(default_factory=dict)
     _stored: list[Execution] = field(default_factory=list)
-    #: Submitted executions without an answer -> the epochs to reach: a halted training may end only
-    #: after its execution's next training has begun.
-    _open: dict[int, int] = field(default_factory=dict)
-    _deaths: dict[int, int] = field(default_factory=dict)
-    #: Executions -> runs without a score; then the executions to run again.
-    _runs_without_score: dict[int, int] = field(default_factory=dict)
-    _again: set[int] = field(default_factory=set)
     _failures: Failures = field(default_factory=Failures)
     _came_late: set[str] = field(default_factory=set)
     _best_score: float | None = None
@@ -267,11 +201,7 @@ class Engine:
 
     def _room(self) -> int:
         """The number of trainings to plan; 0 while all workers have work."""
-        # Plans that depend on results wait for a free worker. If no worker is busy, one will be
-        # free.
-        waits = self.planner.adaptive and self.executor.busy
-        free = self.executor.free if waits else max(1, self.executor.free)
-        return max(0, free - len(self._queue))
+        return self.trainings.room(waits=self.planner.adaptive)
 
     def _ask(self, request: Inquiry, phase: Phase = Phase.ASKED) -> Inquiry:
         self.phase, self._room_asked = phase, request.room
@@ -300,7 +230,7 @@ class Engine:
         """True if nothing is left to do."""
         if self._stopped:
             return True
-        if self.executor.busy or (self._queue and not self._late):
+        if self.trainings.executor.busy or (self.trainings.queue and not self._late):
             return False
         if self._late or self._complete:
             return True
@@ -312,7 +242,7 @@ class Engine:
     def settled(self) -> bool:
         """True if no further result will come, although no tuner has confirmed that yet."""
         strategy = self.planner.strategy
-        if self.planner.adaptive or strategy is None or self._queue or self.executor.busy:
+        if self.planner.adaptive or strategy is None or not self.trainings.are_over:
             return False
         return self.planner.spent or strategy.exhausted
 
@@ -327,10 +257,11 @@ class Engine:
 
     def work(self) -> None:
         """Start a training, or wait for events and handle them."""
-        if self._queue and self.executor.free and not self._late:
-            self._submit(self._queue.popleft())
+        executor, queue = self.trainings.executor, self.trainings.queue
+        if queue and executor.free and not self._late:
+            self._start(queue.popleft())
             return
-        self._handle(self.executor.events(_WAIT_SECONDS))
+        self._handle(executor.events(_WAIT_SECONDS))
         self._check_patience()
         if self.tables.due(len(self.results)):
             self.write_tables()
@@ -348,7 +279,7 @@ class Engine:
         instant = now()
         own = self.planner.strategy is not None
         starting = self.phase is Phase.STARTING
-        if own or self.executor.busy or not (starting or self._is_asked):
+        if own or self.trainings.executor.busy or not (starting or self._is_asked):
             self._idle_since = instant
             return
         waited = instant - self._idle_since
@@ -391,7 +322,7 @@ class Engine:
         numbers = {number for training in step.trainings for number in training.executions}
         numbers.update(answer.number for answer in step.answers)
         executions = [self._executions[number] for number in sorted(numbers)]
-        return self.costs.summary(executions, step.trainings)
+        return self.trainings.costs.summary(executions, step.trainings)
 
     def say_exhausted(self) -> None:
         """Report if the space has fewer configs than the budget allows."""
@@ -421,40 +352,23 @@ class Engine:
             self._executions.update((execution.number, execution) for execution in step.executions)
             self._stored += step.executions
         self._planned = self._planned or bool(step)
-        self._queue.extend(self._in_order(step.trainings))
+        if self.time_seconds is not None or self.planner.adaptive:
+            # In the order of proposals, so that more of them finish in time.
+            self.trainings.queue += step.trainings
+        else:
+            self.trainings.add_longest_first(step.trainings)
         if step or done:
             self.listener(Planned(self._summary(step), done, self._best))
         if step.answers:
             self._acknowledge(step.answers)
 
-    def _in_order(self, trainings: Sequence[Training]) -> list[Training]:
-        """Sort trainings by estimated time, longest first, so that workers end together.
-
-        With a time limit they keep the order of the proposals, so that more of them finish.
-        """
-        if self.time_seconds is not None or self.planner.adaptive:
-            return list(trainings)
-        return sorted(trainings, key=lambda each: self.costs.seconds(each) or 0.0, reverse=True)
-
-    def _submit(self, training: Training) -> None:
-        threshold = self._best_score if self.keep == "best" else None
-        self._open.update((number, epochs) for epochs, number in training.stops)
-        self.executor.submit(
-            Job(
-                training,
-                self.recipe,
-                self.subject,
-                threshold,
-                tensorflow=self.costs.needs_tensorflow(training),
-                past=self.snapshots.past(training, self.results),
-                snapshot=self._needs_snapshot(training) and self.snapshots.has_room,
-            )
-        )
-
-    def _needs_snapshot(self, training: Training) -> bool:
-        """Check if the training's last state may be needed."""
+    def _start(self, training: Training) -> None:
         kind = self._executions[training.number].config.kind
-        return kind.continues and self.planner.may_continue(training)
+        self.trainings.start(
+            training,
+            None if self.keeps_all else self._best_score,
+            snapshot=kind.continues and self.planner.may_continue(training),
+        )
 
     def _handle(self, events: Sequence[Event]) -> None:
         results: list[ExecutionResult] = []
@@ -462,16 +376,14 @@ class Engine:
         for event in events:
             match event:
                 case Answered():
-                    if event.result.number not in self._open or self._repeats(event.result):
+                    if not self.trainings.answered(event):
                         continue
-                    del self._open[event.result.number]
                     results.append(event.result)
-                case Finished():
-                    if not self._requeue(event.training):
-                        results += self._unanswered(event.training)
+                case Finished() | Lost():
+                    unanswered = self.trainings.ended(event)
+                    if unanswered is not None:
+                        results += unanswered
                         ended.append(event.training)
-                case Lost():
-                    results += self._bury(event, ended)
                 case Heard():
                     if event.ended:
                         raise HpsearchError(
@@ -487,25 +399,6 @@ class Engine:
         for training in ended:
             self._judge(training)
 
-    def _repeats(self, result: ExecutionResult) -> bool:
-        """Check if the training gave no score and is to run again."""
-        if self.repeat is None or result.status not in (Status.FAILED, Status.DIVERGED):
-            return False
-        runs = self._runs_without_score.get(result.number, 0) + 1
-        self._runs_without_score[result.number] = runs
-        if not self.repeat(result, runs):
-            return False
-        self._again.add(result.number)
-        return True
-
-    def _requeue(self, training: Training) -> bool:
-        """Queue a training again if it is to run again; return True if so."""
-        left = tuple(stop for stop in training.stops if stop[1] in self._again)
-        self._again.difference_update(training.executions)
-        if left:
-            self._queue.appendleft(replace(training, stops=left))
-        return bool(left)
-
     def _acknowledge(self, results: Sequence[ExecutionResult]) -> None:
         """Store results before anyone learns of them."""
         # What another one's curve answers was made by the versions of that one.
@@ -515,78 +408,20 @@ class Engine:
             # The weights are on disk; those of thousands of executions would fill memory.
             kept = replace(result, state=None, snapshot=None, curve=Curve(result.curve))
             self.results[result.number] = kept
-            self.snapshots.note(result)
+            self.trainings.snapshots.note(result)
             execution = self._executions[result.number]
             self._note_score(execution, result)
             self._note_late(result)
             self.listener(Stored(execution, kept, self._best))
         self.planner.learn(results)
 
-    def _bury(self, lost: Lost, ended: list[Training]) -> list[ExecutionResult]:
-        """Repeat a training whose worker died, or return results with the failure."""
-        training = lost.training
-        # Those that were to run again have had no answer, so they do.
-        self._again.difference_update(training.executions)
-        left = tuple(stop for stop in training.stops if self._open.get(stop[1]) == stop[0])
-        if not left:
-            ended.append(training)
-            return []
-        deaths = self._deaths[training.number] = self._deaths.get(training.number, 0) + 1
-        # A training that exceeded a limit would exceed it again.
-        limited = lost.timed_out or lost.too_large
-        retries = max(self.retries, _MACHINES) if lost.machine_lost else self.retries
-        if not limited and deaths <= retries:
-            self._say(f"{training.label}: {lost.reason}; trying once more")
-            self._queue.appendleft(replace(training, stops=left))
-            return []
-        ended.append(training)
-        status = Status.TIMEOUT if lost.timed_out else Status.KILLED
-        return self._unanswered(training, status, lost.reason, lost.seconds)
-
-    def _unanswered(
-        self,
-        training: Training,
-        status: Status = Status.FAILED,
-        reason: str = "the training ended without an answer for it",
-        seconds: float = 0.0,
-    ) -> list[ExecutionResult]:
-        """Return results for a training's executions that will get no answer."""
-        left = [n for epochs, n in training.stops if self._open.get(n) == epochs]
-        for number in left:
-            del self._open[number]
-        return [
-            ExecutionResult(
-                number=number,
-                status=status,
-                seconds=seconds / len(left),
-                shared_with=None if number == training.number else training.number,
-                error=reason,
-            )
-            for number in left
-        ]
-
     def _judge(self, training: Training) -> None:
-        """Give up if the first trainings all fail for the same reason.
-
-        Lack of time or memory counts only if no training ever had enough and the shortest one in
-        the queue was tried, too, since the longest trainings come first.
-        """
+        """Give up if the first trainings all fail for the same reason."""
         result = self.results.get(training.number)
-        if result is None or not self._failures.note(result):
+        if result is None:
             return
-        if result.status is not Status.FAILED:
-            enough = any(each.status not in _FAILURES for each in self.results.values())
-            if enough or self._failures.may_do_with_less(training, self._queue):
-                return
-        self.stop.reason = self._failures.reason(result)
-        if self._open:
-            left = ", ".join(map(str, sorted({self._executions[n].trial for n in self._open})))
-            self.stop.reason += f" (under way, and without a row: trial {left})"
-
-
-def _advice(result: ExecutionResult) -> str:
-    if result.status is Status.TIMEOUT:
-        return "raise execution.timeout"
-    if result.error.startswith("memory: "):
-        return "raise execution.memory, or lower execution.workers"
-    return "if memory ran out, lower execution.workers; run.log may say more: mend the cause"
+        reason = self._failures.reason_to_give_up(result, training, self.trainings)
+        if reason and self.trainings.running:
+            left = sorted({self._executions[number].trial for number in self.trainings.running})
+            reason += f" (under way, and without a row: trial {', '.join(map(str, left))})"
+        self.stop.reason = reason or self.stop.reason

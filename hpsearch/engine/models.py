@@ -140,7 +140,7 @@ def prepare_models(sweep: Sweep, load: Loader | None, run: Run) -> Prepared:
         retries=sweep.execution.retries,
         sweep=sweep,
         text=text,
-        keep=sweep.keep,
+        keeps_all=sweep.keep == "all",
         problem=Problem(recipe, rows.input, rows.target),
         patience_seconds=sweep.execution.timeout_seconds or PATIENCE_SECONDS,
         profile=profile(dataset),

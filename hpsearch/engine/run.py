@@ -16,6 +16,7 @@ from hpsearch.engine.loop import Engine
 from hpsearch.engine.planning import FixedPlanner, Planner, Trials
 from hpsearch.engine.search import Search, TunerSpec, strategy_of
 from hpsearch.engine.session import RunOutcome, Settings, Stop
+from hpsearch.engine.trainings import Trainings
 from hpsearch.importing import load_part
 from hpsearch.models.problem import Problem, Recipe
 from hpsearch.search.asking import OracleEvent, reply_of, search_with
@@ -48,13 +49,14 @@ class Prepared:
     """A search that is ready to run, and what it tries.
 
     Attributes:
-        subject: As in `Engine`.
+        subject: The kind of trial.
         identity: What all its rows have in common.
         name: The value of the column `sweep`.
         columns: Hyperparameters in file order.
-        time_seconds, retries: As in `Engine`.
+        time_seconds: As in `Engine`.
+        retries: As in `Trainings`.
         sweep, text: The sweep, and its text as resolved; None and empty for a function.
-        keep: `best` or `all`: the executions whose weights are kept.
+        keeps_all: As in `Engine`.
         versions: As in `Engine`; None for the installed packages' versions.
         problem: The task of the models; None for a function or a program.
         patience_seconds: As in `Engine`.
@@ -75,7 +77,7 @@ class Prepared:
     retries: int = 1
     sweep: AnySweep | None = None
     text: str = ""
-    keep: str = "best"
+    keeps_all: bool = False
     versions: Mapping[str, str] | None = None
     problem: Problem | None = None
     patience_seconds: float = PATIENCE_SECONDS
@@ -224,20 +226,25 @@ class Run:
         snapshots = Snapshots(store, results)
         engine = Engine(
             planner=make_planner(search, recipe, stored, results, snapshots, events=store.events()),
-            executor=self.executor,
+            trainings=Trainings(
+                self.executor,
+                prepared.subject,
+                recipe,
+                prepared.costs,
+                snapshots,
+                results,
+                retries=prepared.retries,
+                repeat=self.settings.repeat,
+                say=lambda line: self.listener(Said(line)),
+            ),
             store=store,
             tables=tables,
             listener=self.listener,
             recipe=recipe,
             time_seconds=prepared.time_seconds,
-            retries=prepared.retries,
-            repeat=self.settings.repeat,
             stop=self.stop,
             results=results,
-            keep=prepared.keep,
-            costs=prepared.costs,
-            snapshots=snapshots,
-            subject=prepared.subject,
+            keeps_all=prepared.keeps_all,
             versions=installed() if prepared.versions is None else prepared.versions,
             method=search.method.name,
             patience_seconds=prepared.patience_seconds,

@@ -21,6 +21,7 @@ from hpsearch.engine.loop import Engine
 from hpsearch.engine.run import make_planner
 from hpsearch.engine.search import Search
 from hpsearch.engine.session import Stop
+from hpsearch.engine.trainings import Trainings
 from hpsearch.space.execution import ExecutionResult, Status
 from hpsearch.spec.sweep import sweep_from_mapping
 from hpsearch.store.derived import Tables
@@ -163,11 +164,10 @@ def search(
         executor = Trains(workers, most, failing)
         engine = Engine(
             planner=make_planner(Search.of(sweep), recipe, store.executions(), results, snapshots),
-            executor=executor, store=store, snapshots=snapshots, subject=ModelSubject(),
+            trainings=Trainings(executor, ModelSubject(), recipe, COSTS, snapshots, results),
+            store=store,
             tables=Tables(where, Task.MULTICLASS, sweep.space.names, PROVENANCE),
-            listener=ignore, recipe=recipe, costs=COSTS,
-             stop=Stop(), results=results,
-            keep="best",
+            listener=ignore, recipe=recipe, stop=Stop(), results=results,
         )  # fmt: skip
         engine.tables.due = lambda _: False  # type: ignore[method-assign]
         yield engine, executor
@@ -226,7 +226,7 @@ def test_promoted_trials_go_on_from_their_state(tmp_path: Path) -> None:
 @pytest.mark.parametrize("lost", [False, True])
 def test_the_end_of_a_halted_training_may_come_after_it_goes_on(tmp_path: Path, lost: bool) -> None:
     with search(tmp_path, "asha") as (engine, _):
-        engine.executor = executor = EndsLate(lost)
+        engine.trainings.executor = executor = EndsLate(lost)
         run_engine(engine)
         assert len(engine.results) == 30
         for result in engine.results.values():

@@ -19,6 +19,7 @@ from hpsearch.engine.learning import AdaptivePlanner, CurveReuse, Snapshots
 from hpsearch.engine.loop import Engine
 from hpsearch.engine.planning import FixedPlanner, Planner, Summary, Trials
 from hpsearch.engine.session import Stop
+from hpsearch.engine.trainings import Trainings
 from hpsearch.search.draws import grid_draws
 from hpsearch.search.strategy import Outcome, Proposal
 from hpsearch.space.execution import Curve, ExecutionResult, Repetition, Status
@@ -145,17 +146,15 @@ def loop_of(
             )
         yield Engine(
             planner=planner,
-            snapshots=snapshots,
-            subject=ModelSubject(),
-            executor=Instant(score_of),
+            trainings=Trainings(
+                Instant(score_of), ModelSubject(), RECIPE, COSTS, snapshots, results
+            ),
             store=store,
             tables=Tables(where, Task.MULTICLASS, space.names, PROVENANCE),
             listener=Watcher(),
             recipe=RECIPE,
-            costs=COSTS,
             stop=Stop(),
             results=results,
-            keep="best",
         )
 
 
@@ -190,14 +189,14 @@ def test_an_oracle_that_does_not_learn_is_told_all_the_same(tmp_path: Path) -> N
 def test_work_waits_for_an_executor_that_has_no_room_yet(tmp_path: Path, adaptive: bool) -> None:
     space = space_of(units=[1, 2, 3])
     with loop_of(tmp_path, space, learner(space, adaptive=adaptive), lambda _: 0.5) as engine:
-        engine.executor = Cluster(lambda _: 0.5)
+        engine.trainings.executor = Cluster(lambda _: 0.5)
         run_engine(engine)
         assert sorted(engine.results) == [1, 2, 3]
         assert engine.listener.notes[:3] == ["waiting 1", "waiting 2", "waiting 3"]
         # Nothing is left to wait for.
-        engine.executor = Cluster(lambda _: 0.5)
+        engine.trainings.executor = Cluster(lambda _: 0.5)
         run_engine(engine, set(engine.results))
-        assert engine.executor.asked == 0
+        assert engine.trainings.executor.asked == 0
 
 
 def test_a_lost_machine_is_no_fault_of_its_training(tmp_path: Path) -> None:
@@ -222,7 +221,7 @@ def test_a_lost_machine_is_no_fault_of_its_training(tmp_path: Path) -> None:
         directory = tmp_path / f"{deaths}-{machine}"
         directory.mkdir()
         with loop_of(directory, space, learner(space), lambda _: 0.5) as engine:
-            engine.executor = Losing(lambda _: 0.5)
+            engine.trainings.executor = Losing(lambda _: 0.5)
             run_engine(engine)
             assert engine.results[1].status == status
 
@@ -239,7 +238,7 @@ def test_a_training_that_raised_runs_again(tmp_path: Path) -> None:
     space = space_of(epochs=[1, 2], hidden_layers=[0])
     oracle = learner(space, adaptive=False)
     with loop_of(tmp_path, space, oracle, lambda number: scores[number].pop(0)) as engine:
-        engine.repeat = repeat
+        engine.trainings.repeat = repeat
         run_engine(engine)
         assert {n: each.score for n, each in engine.results.items()} == {1: 0.1, 2: 0.2}
     assert sorted(asked) == [(1, 1), (1, 2), (2, 1), (2, 2)]
@@ -258,7 +257,7 @@ def test_an_executor_that_miscounts_costs_no_row(tmp_path: Path) -> None:
 
     space = space_of(units=[1, 2], epochs=[1, 2])
     with loop_of(tmp_path, space, learner(space, adaptive=False), lambda _: 0.5) as engine:
-        engine.executor = Miscounting(lambda _: 0.5)
+        engine.trainings.executor = Miscounting(lambda _: 0.5)
         run_engine(engine)
         assert sorted(engine.listener.results) == [1, 2, 3, 4]
         assert sorted(each.status for each in engine.results.values()) == [
@@ -296,8 +295,8 @@ def test_a_sweep_of_which_all_trials_are_ended_stops_early(
 
     space = space_of(units=list(range(1, 13)))
     with loop_of(tmp_path, space, learner(space, adaptive=False), lambda _: 0.5) as engine:
-        engine.executor = Ending(lambda _: 0.5)
-        engine.retries = 0
+        engine.trainings.executor = Ending(lambda _: 0.5)
+        engine.trainings.retries = 0
         run_engine(engine)
         if not alike:
             assert len(engine.results) == 12
@@ -307,7 +306,7 @@ def test_a_sweep_of_which_all_trials_are_ended_stops_early(
         assert "run it again with --retry" in engine.stop.reason
         # The shortest came before the others that waited; two are handed out at a time.
         assert len(engine.results) == 8
-        assert not engine._open
+        assert not engine.trainings.running
 
 
 @pytest.mark.parametrize("stored", [False, True])
@@ -324,7 +323,7 @@ def test_limits_that_only_the_longest_trainings_exceed_stop_no_sweep(
     # The longest come first.
     space = space_of(units=list(range(9, 0, -1)))
     with loop_of(tmp_path, space, learner(space, adaptive=False), lambda _: 0.5) as engine:
-        engine.executor = Long(lambda _: 0.5)
+        engine.trainings.executor = Long(lambda _: 0.5)
         run_engine(engine)
         assert not engine.stop.reason
         statuses = [str(engine.results[number].status) for number in range(1, 10)]
