@@ -102,9 +102,9 @@ def _real(workers: int, seconds: float, trials: int) -> dict[str, Any]:
     os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": os.urandom(32).hex()}
     import ray
 
-    from hpsearch.engine.functions import FunctionSearch
     from hpsearch.engine.search import Search
     from hpsearch.engine.session import Settings
+    from hpsearch.functions.search import FunctionSearch
     from hpsearch.space.kinds import Kind
     from hpsearch.spec.method import MethodSpec
     from hpsearch.spec.settings import ExecutionSettings

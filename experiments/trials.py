@@ -29,11 +29,13 @@ from hpsearch.data.specs import InputSpec, Target, Task
 from hpsearch.engine.costs import DataSizes, NetworkCosts
 from hpsearch.engine.events import Began, RunEvent, Stored
 from hpsearch.engine.learning import Snapshots
+from hpsearch.engine.ledger import Ledger
 from hpsearch.engine.loop import Engine
 from hpsearch.engine.run import make_planner
 from hpsearch.engine.search import Search
 from hpsearch.engine.session import Settings, Stop
 from hpsearch.engine.sweep import run_sweep
+from hpsearch.engine.trainings import Trainings
 from hpsearch.models.problem import Problem, Recipe
 from hpsearch.search.asking import reply_of, search_with
 from hpsearch.space.execution import ExecutionResult, Status
@@ -52,6 +54,9 @@ _WORKERS = 2
 _RECIPE = Recipe(0, "sparse_categorical_crossentropy", "softmax", "val_accuracy", "maximize")
 _PROVENANCE = Provenance("val_accuracy:maximize:last", "trials", "d0", "r0", "0", "0", "0")
 _SIZES = DataSizes(rows=1000, validation_rows=200, features=64, outputs=10, data_bytes=300_000)
+_COSTS = NetworkCosts(
+    Problem(_RECIPE, InputSpec((64,), "float32"), Target(Task.MULTICLASS, 10)), _SIZES
+)
 _WEIGHTS = (np.zeros((64, 100), np.float32), np.zeros((100, 10), np.float32))
 
 #: Method -> parameters; each space has at least ten thousand configs.
@@ -228,26 +233,23 @@ def run_instantly(sweep: Sweep, directory: Path, stages: Stages) -> int:
         snapshots = Snapshots(store, results)
         engine = Engine(
             planner=make_planner(Search.of(sweep), _RECIPE, store.executions(), results, snapshots),
-            snapshots=snapshots,
-            subject=ModelSubject(),
-            executor=executor,
-            store=store,
-            tables=Tables(where, Task.MULTICLASS, list(sweep.parameters), _PROVENANCE),
-            listener=stages,
-            recipe=_RECIPE,
-            stop=Stop(),
-            results=results,
-            keep="best",
-            costs=NetworkCosts(
-                Problem(_RECIPE, InputSpec((64,), "float32"), Target(Task.MULTICLASS, 10)), _SIZES
+            trainings=Trainings(executor, ModelSubject(), _RECIPE, _COSTS, snapshots, results),
+            ledger=Ledger(
+                store,
+                Tables(where, Task.MULTICLASS, list(sweep.parameters), _PROVENANCE),
+                stages,
+                _RECIPE,
+                results,
             ),
+            listener=stages,
+            stop=Stop(),
         )
-        engine.begin(set(engine.results), store.executions)
+        engine.begin(set(engine.ledger.results), store.executions)
         strategy = engine.planner.strategy
         assert strategy is not None
         search_with(partial(reply_of, strategy), engine)
-        engine.tables.write(store.executions(), engine.results)
-    return len(engine.results)
+        engine.ledger.write_tables()
+    return len(results)
 
 
 def run_pool(sweep: Sweep, directory: Path, stages: Stages) -> int:

@@ -22,10 +22,9 @@ from hpsearch.comparison.settling import Settler
 from hpsearch.comparison.table import Columns
 from hpsearch.comparison.writing import require_suffix
 from hpsearch.data.loading import Folding, Loader, read_memory
-from hpsearch.engine.functions import FunctionSearch, execution_of, require_usable
-from hpsearch.engine.search import function_search
 from hpsearch.engine.session import Drive, Settings
 from hpsearch.errors import InputError, Interrupted
+from hpsearch.functions.search import FunctionSearch, execution_of, function_search, require_usable
 from hpsearch.models.arrays import LoaderWithModel
 from hpsearch.models.shipping import CustomModel, model_reference, shipped
 from hpsearch.progress.display import make_listener

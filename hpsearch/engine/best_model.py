@@ -17,7 +17,6 @@ from hpsearch.engine.session import signals
 from hpsearch.errors import RefusedError
 from hpsearch.models.problem import Problem, Recipe
 from hpsearch.space.execution import Execution, ExecutionResult, Status, Training
-from hpsearch.space.kinds import Kind
 from hpsearch.space.mlp import MLPConfig, is_custom
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.facts import Evaluation, Measurement
@@ -293,7 +292,7 @@ class BestModel:
         Raises:
             RefusedError: A function that only the stored row names builds them.
         """
-        if execution.config.kind is not Kind.MLP:
+        if not execution.config.kind.is_predefined:
             return
         layer_type = MLPConfig(execution.config.values).layer_type
         if is_custom(layer_type) and layer_type not in self.layer_types:

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
 from enum import Enum, auto
 
-from hpsearch.engine.events import Listener, Planned, Stored
+from hpsearch.engine.events import Listener, Planned
+from hpsearch.engine.ledger import Ledger
 from hpsearch.engine.planning import Planner, Step, Summary
 from hpsearch.engine.session import Stop
 from hpsearch.engine.trainings import Failures, Trainings
 from hpsearch.errors import HpsearchError
 from hpsearch.machine import now
-from hpsearch.models.problem import Recipe
 from hpsearch.search.asking import Inquiry, OracleEvent, Reply, foreseen
-from hpsearch.space.execution import Curve, Execution, ExecutionResult, Training
-from hpsearch.store.derived import Tables
-from hpsearch.store.facts import installed
-from hpsearch.store.store import Store
-from hpsearch.store.tables import Record
-from hpsearch.store.trials import Leader, mean
+from hpsearch.space.execution import Execution, ExecutionResult, Training
 from hpsearch.wording import counted
 from hpsearch.workers.protocol import (
     Answered,
@@ -57,68 +52,66 @@ class Phase(Enum):
 
 
 @dataclass
+class Patience:
+    """Limits the wait for a proposer while no worker has work.
+
+    Attributes:
+        method: The proposer's name in messages.
+        seconds: The longest wait.
+    """
+
+    method: str = ""
+    seconds: float = 600.0
+    _since: float = field(default_factory=now)
+    _has_said: bool = False
+
+    def reset(self) -> None:
+        """Note that nobody waits."""
+        self._since = now()
+
+    def check(self, listener: Listener, *, starting: bool) -> None:
+        """Raise HpsearchError if the wait is too long; report a long one."""
+        waited = now() - self._since
+        if waited > self.seconds + (_START_SECONDS if starting else 0.0):
+            raise HpsearchError(
+                f"method: {self.method} gave no answer within {self.seconds:g} s; what was "
+                "finished is stored, so the same command continues once it is faster"
+            )
+        if waited > _LONG_SECONDS and not self._has_said:
+            self._has_said = True
+            listener(Said(f"method: waiting for {self.method} to propose"))
+
+
+@dataclass
 class Engine:
     """Trains the executions of proposals; an `asking.Exchange`.
 
     Attributes:
+        planner: Turns proposals into executions and trainings.
         trainings: The trainings, and the executor that runs them.
-        results: Every stored result, by execution; initially the results of earlier runs.
+        ledger: What is stored.
         keeps_all: Whether the weights of every execution are kept, not only those of the best.
-        versions: The package versions for new rows.
         time_seconds: No training begins after it; None for no limit.
-        method: The proposer's name in messages.
-        patience_seconds: The longest wait for a proposal while no worker has work.
+        phase: The state of the talk with the proposer.
     """
 
     planner: Planner
     trainings: Trainings
-    store: Store
-    tables: Tables
+    ledger: Ledger
     listener: Listener
-    recipe: Recipe
     stop: Stop
-    results: dict[int, ExecutionResult]
     keeps_all: bool = False
-    versions: Mapping[str, str] = field(default_factory=installed)
     time_seconds: float | None = None
-    method: str = ""
-    patience_seconds: float = 600.0
-    _executions: dict[int, Execution] = field(default_factory=dict)
-    _stored: list[Execution] = field(default_factory=list)
-    _failures: Failures = field(default_factory=Failures)
-    _came_late: set[str] = field(default_factory=set)
-    _best_score: float | None = None
+    patience: Patience = field(default_factory=Patience)
     phase: Phase = Phase.STARTING
-    #: True if the stored executions have been read.
-    begun: bool = False
+    _failures: Failures = field(default_factory=Failures)
     _began: float = 0.0
-    _idle_since: float = 0.0
-    _has_waited: bool = False
     #: The number of proposals in the last request.
     _room_asked: int = 0
     #: The number of proposals planned before the proposer was ready.
     _foreseen: int = 0
     #: True if this run has planned anything.
     _planned: bool = False
-    _leader: Leader = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._leader = Leader(self.recipe.goal)
-
-    @property
-    def executions(self) -> Sequence[Execution]:
-        """This sweep's executions so far, in the order of planning."""
-        return [self._executions[number] for number in sorted(self._executions)]
-
-    @property
-    def stored(self) -> Sequence[Execution]:
-        """Every stored execution, including those outside this sweep."""
-        return self._stored
-
-    @property
-    def records(self) -> list[Record]:
-        """The rows so far, including those of earlier runs."""
-        return self.tables.records(self._stored, self.results)
 
     def begin(self, answered: Collection[int], stored: Callable[[], Sequence[Execution]]) -> None:
         """Load what earlier runs left; called once, first.
@@ -127,13 +120,9 @@ class Engine:
             answered: The executions whose stored results count.
             stored: Returns every stored execution, for the tables.
         """
-        self._began = self._idle_since = now()
-        self._executions = {execution.number: execution for execution in self.planner.current}
-        self._stored = [self._executions.get(each.number, each) for each in stored()]
-        self.begun = True
-        for execution in self._stored:
-            if (result := self.results.get(execution.number)) is not None:
-                self._note_score(execution, result)
+        self._began = now()
+        self.patience.reset()
+        self.ledger.read(self.planner.current, stored)
         step = self.planner.begin(answered)
         known = [*self.planner.current, *step.executions]
         waiting = {each.trial for each in known if each.number not in answered}
@@ -262,66 +251,23 @@ class Engine:
             self._start(queue.popleft())
             return
         self._handle(executor.events(_WAIT_SECONDS))
-        self._check_patience()
-        if self.tables.due(len(self.results)):
-            self.write_tables()
+        if self.planner.strategy is None and not executor.busy and self._waits:
+            self.patience.check(self.listener, starting=self.phase is Phase.STARTING)
+        else:
+            self.patience.reset()
+        self.ledger.write_due_tables()
 
-    def write_tables(self) -> None:
-        """Write the tables of every stored execution.
-
-        Raises:
-            HpsearchError: They cannot be written.
-        """
-        self.tables.write(self._stored, self.results)
-
-    def _check_patience(self) -> None:
-        """Raise HpsearchError if an oracle has proposed nothing for too long."""
-        instant = now()
-        own = self.planner.strategy is not None
-        starting = self.phase is Phase.STARTING
-        if own or self.trainings.executor.busy or not (starting or self._is_asked):
-            self._idle_since = instant
-            return
-        waited = instant - self._idle_since
-        if waited > self.patience_seconds + (_START_SECONDS if starting else 0.0):
-            raise HpsearchError(
-                f"method: {self.method} gave no answer within {self.patience_seconds:g} s; what "
-                "was finished is stored, so the same command continues once it is faster"
-            )
-        if waited > _LONG_SECONDS and not self._has_waited:
-            self._has_waited = True
-            self._say(f"method: waiting for {self.method} to propose")
+    @property
+    def _waits(self) -> bool:
+        return self._is_asked or self.phase is Phase.STARTING
 
     def _say(self, message: str) -> None:
         self.listener(Said(message))
 
-    def _note_score(self, execution: Execution, result: ExecutionResult) -> None:
-        score, best = result.score if result.status.scored else None, self._best_score
-        self._leader.note(execution.trial, execution.number, score)
-        if score is not None and (best is None or self.recipe.better(score, best)):
-            self._best_score = score
-
-    @property
-    def _best(self) -> tuple[int, float] | None:
-        """The best trial so far and its mean score."""
-        leader = self._leader
-        return None if leader.trial is None else (leader.trial, mean(leader.scores))
-
-    def _note_late(self, result: ExecutionResult) -> None:
-        """Report hyperparameters that no build before the run requested."""
-        for name in result.late.keys() - self._came_late:
-            self._came_late.add(name)
-            how = "its default" if self.recipe.late == "default" else "drawn from its range"
-            self._say(
-                f"{self._executions[result.number].label}: the model asks for {name!r}, which no "
-                f"build before the run did: its value is {how}, and a column of the table; to have "
-                "it searched, name it under parameters"
-            )
-
     def _summary(self, step: Step) -> Summary:
         numbers = {number for training in step.trainings for number in training.executions}
         numbers.update(answer.number for answer in step.answers)
-        executions = [self._executions[number] for number in sorted(numbers)]
+        executions = [self.ledger[number] for number in sorted(numbers)]
         return self.trainings.costs.summary(executions, step.trainings)
 
     def say_exhausted(self) -> None:
@@ -329,11 +275,11 @@ class Engine:
         if self.planner.spent and not self._planned:
             self._say("budget.trials is used up; a larger one tries more")
         if self.phase is Phase.EXHAUSTED and self.planner.left_over > 0:
-            trials = counted(len({each.trial for each in self.executions}), "trial")
+            trials = counted(len({each.trial for each in self.ledger.executions}), "trial")
             why = (
                 f"the space is exhausted: all its configs are tried, {trials}"
                 if self.planner.strategy is not None
-                else f"{self.method} has ended the search after {trials}"
+                else f"{self.patience.method} has ended the search after {trials}"
             )
             left = self.planner.left_over
             self._say(f"{why}; budget.trials leaves room for {left} more")
@@ -347,10 +293,7 @@ class Engine:
         self, step: Step, done: Collection[int] = (), events: Sequence[OracleEvent] = ()
     ) -> None:
         """Store new executions, queue the trainings, and store answers that need no training."""
-        if step.executions or events:
-            self.store.add_executions(step.executions, events)
-            self._executions.update((execution.number, execution) for execution in step.executions)
-            self._stored += step.executions
+        self.ledger.add(step.executions, events)
         self._planned = self._planned or bool(step)
         if self.time_seconds is not None or self.planner.adaptive:
             # In the order of proposals, so that more of them finish in time.
@@ -358,15 +301,15 @@ class Engine:
         else:
             self.trainings.add_longest_first(step.trainings)
         if step or done:
-            self.listener(Planned(self._summary(step), done, self._best))
+            self.listener(Planned(self._summary(step), done, self.ledger.best))
         if step.answers:
             self._acknowledge(step.answers)
 
     def _start(self, training: Training) -> None:
-        kind = self._executions[training.number].config.kind
+        kind = self.ledger[training.number].config.kind
         self.trainings.start(
             training,
-            None if self.keeps_all else self._best_score,
+            None if self.keeps_all else self.ledger.best_score,
             snapshot=kind.continues and self.planner.may_continue(training),
         )
 
@@ -387,9 +330,9 @@ class Engine:
                 case Heard():
                     if event.ended:
                         raise HpsearchError(
-                            f"method: the process of {self.method} ended ({event.ended}); the last "
-                            "lines of run.log say why; what was finished is stored, so the same "
-                            "command continues"
+                            f"method: the process of {self.patience.method} ended ({event.ended}); "
+                            "the last lines of run.log say why; what was finished is stored, so "
+                            "the same command continues"
                         )
                     self.take(event.message)
                     continue
@@ -401,27 +344,18 @@ class Engine:
 
     def _acknowledge(self, results: Sequence[ExecutionResult]) -> None:
         """Store results before anyone learns of them."""
-        # What another one's curve answers was made by the versions of that one.
-        results = [replace(each, versions=each.versions or self.versions) for each in results]
-        self.store.add_results(results)
+        self.ledger.add_results(results)
         for result in results:
-            # The weights are on disk; those of thousands of executions would fill memory.
-            kept = replace(result, state=None, snapshot=None, curve=Curve(result.curve))
-            self.results[result.number] = kept
             self.trainings.snapshots.note(result)
-            execution = self._executions[result.number]
-            self._note_score(execution, result)
-            self._note_late(result)
-            self.listener(Stored(execution, kept, self._best))
         self.planner.learn(results)
 
     def _judge(self, training: Training) -> None:
         """Give up if the first trainings all fail for the same reason."""
-        result = self.results.get(training.number)
+        result = self.ledger.results.get(training.number)
         if result is None:
             return
         reason = self._failures.reason_to_give_up(result, training, self.trainings)
         if reason and self.trainings.running:
-            left = sorted({self._executions[number].trial for number in self.trainings.running})
-            reason += f" (under way, and without a row: trial {', '.join(map(str, left))})"
+            left = ", ".join(map(str, self.ledger.trials_of(self.trainings.running)))
+            reason += f" (under way, and without a row: trial {left})"
         self.stop.reason = reason or self.stop.reason

@@ -35,8 +35,8 @@ from hpsearch.workers.protocol import Call, Said
 #: A longer load of the data is reported.
 _MOMENT_SECONDS = 1.0
 _NOT_BUILT = (
-    "hpsearch was installed without its engine in C, so TensorFlow trains everything, which takes "
-    "several times as long; with a C compiler and Python's headers, install it again: "
+    "hpsearch was installed without its native trainer in C, so TensorFlow trains everything, which "
+    "takes several times as long; with a C compiler and Python's headers, install it again: "
     "pip install --force-reinstall --no-deps --no-cache-dir hpsearch"
 )
 #: hpsearch compiles a model with these if its builder does not compile it.
@@ -151,12 +151,13 @@ def prepare_models(sweep: Sweep, load: Loader | None, run: Run) -> Prepared:
 
 def _keep_best(sweep: Sweep, rows: TrainingData, run: Run, engine: Engine) -> None:
     settings = run.settings
-    best = best_execution(engine.stored, engine.results, engine.recipe.goal)
+    ledger = engine.ledger
+    best = best_execution(ledger.stored, ledger.results, ledger.recipe.goal)
     if best is None or not (settings.model or settings.weights):
         return
-    retrainer = Retrainer(run.executor, engine.recipe, rows, run.check_signal)
-    keeper = BestModel(run.where, engine.store, retrainer, sweep.layer_types)
-    result = engine.results[best[0].number]
+    retrainer = Retrainer(run.executor, ledger.recipe, rows, run.check_signal)
+    keeper = BestModel(run.where, ledger.store, retrainer, sweep.layer_types)
+    result = ledger.results[best[0].number]
     if settings.model:
         run.warn(keeper.save(best[0], result, keep_all=sweep.keep == "all"))
     else:

@@ -12,7 +12,8 @@ from hpsearch.data.specs import Task
 from hpsearch.engine.costs import Costs
 from hpsearch.engine.events import Began, Ended, Listener
 from hpsearch.engine.learning import AdaptivePlanner, CurveReuse, Race, Snapshots
-from hpsearch.engine.loop import Engine
+from hpsearch.engine.ledger import Ledger
+from hpsearch.engine.loop import Engine, Patience
 from hpsearch.engine.planning import FixedPlanner, Planner, Trials
 from hpsearch.engine.search import Search, TunerSpec, strategy_of
 from hpsearch.engine.session import RunOutcome, Settings, Stop
@@ -23,7 +24,6 @@ from hpsearch.search.asking import OracleEvent, reply_of, search_with
 from hpsearch.search.halving import at_top
 from hpsearch.search.strategy import Strategy
 from hpsearch.space.execution import Execution, ExecutionResult, Repetition, Status
-from hpsearch.space.kinds import Kind
 from hpsearch.space.space import Space
 from hpsearch.spec.sweep import AnySweep
 from hpsearch.store.derived import Tables, best_execution
@@ -57,7 +57,7 @@ class Prepared:
         retries: As in `Trainings`.
         sweep, text: The sweep, and its text as resolved; None and empty for a function.
         keeps_all: As in `Engine`.
-        versions: As in `Engine`; None for the installed packages' versions.
+        versions: As in `Ledger`; None for the installed packages' versions.
         problem: The task of the models; None for a function or a program.
         patience_seconds: As in `Engine`.
         profile: Lines that describe the data.
@@ -107,15 +107,15 @@ class _Ending:
 
     def write(self) -> None:
         """Write the tables, unless the run ended before it had read its rows."""
-        if self._writes and self._engine.begun:
-            self._engine.write_tables()
+        if self._writes and self._engine.ledger.is_read:
+            self._engine.ledger.write_tables()
             self._writes = False
 
     def draw(self, *, interrupted: bool) -> None:
         """Start drawing the report in the background."""
         page, self._page = self._page, None
         if page is not None:
-            page.begin(self._engine.records, interrupted=interrupted)
+            page.begin(self._engine.ledger.records, interrupted=interrupted)
 
 
 @dataclass
@@ -165,25 +165,26 @@ class Run:
         self.check_signal()
         engine = self._engine_over(prepared)
         retried = _RETRIED if self.settings.retry else ()
-        answered = {n for n, result in engine.results.items() if result.status not in retried}
+        ledger = engine.ledger
+        answered = {n for n, result in ledger.results.items() if result.status not in retried}
         page: Page | None = None
         if self.settings.report:
-            page = load_part(_REPORT)(self.where, engine.tables, prepared.sweep)
+            page = load_part(_REPORT)(self.where, ledger.tables, prepared.sweep)
         kept = prepared.sweep is not None or self.settings.report
         directory = str(self.where.path) if kept else ""
         self.listener(
             Began(
                 prepared.name,
                 directory,
-                engine.recipe,
+                prepared.recipe,
                 self.workers,
                 prepared.profile,
                 engine.planner.expected,
             )
         )
-        engine.tables.begin()
+        ledger.tables.begin()
         if prepared.text:
-            engine.tables.write_sweep(prepared.text)
+            ledger.tables.write_sweep(prepared.text)
         ending = _Ending(engine, page)
         try:
             engine.begin(answered, self._store.executions)
@@ -196,7 +197,7 @@ class Run:
         try:
             self.check_signal()
             prepared.finish(engine)
-            return self._outcome(engine, answered)
+            return self._outcome(ledger, answered)
         finally:
             if page is not None:
                 self.warn(page.finish(interrupted=self.stop.signal is not None))
@@ -207,26 +208,25 @@ class Run:
         Every row is read first, so that a refused store stays unchanged.
         """
         search, recipe, store = prepared.search, prepared.recipe, self._store
-        if recipe.model:
-            # How the rows are read depends on these facts; write only changes.
-            before = store.facts()
-            if (before.kind, before.asked) != (search.space.kind, recipe.asked):
-                store.set_facts(kind=search.space.kind, asked=recipe.asked)
+        kind, before = search.space.kind, store.facts()
+        if (before.kind, before.asked) != (kind, recipe.asked):
+            # How the rows are read depends on these facts.
+            store.set_facts(kind=kind, asked=recipe.asked)
         results = store.results()
         tables = Tables(
             self.where,
             prepared.task,
             prepared.columns,
             prepared.identity.provenance(prepared.name),
-            kind=search.space.kind,
+            kind=kind,
             flush=store.flush,
         )
         stored = store.executions()
         tables.require_known({each.key for each in stored if each.number in results})
         snapshots = Snapshots(store, results)
         engine = Engine(
-            planner=make_planner(search, recipe, stored, results, snapshots, events=store.events()),
-            trainings=Trainings(
+            make_planner(search, recipe, stored, results, snapshots, events=store.events()),
+            Trainings(
                 self.executor,
                 prepared.subject,
                 recipe,
@@ -237,22 +237,21 @@ class Run:
                 repeat=self.settings.repeat,
                 say=lambda line: self.listener(Said(line)),
             ),
-            store=store,
-            tables=tables,
-            listener=self.listener,
-            recipe=recipe,
-            time_seconds=prepared.time_seconds,
-            stop=self.stop,
-            results=results,
+            Ledger(
+                store,
+                tables,
+                self.listener,
+                recipe,
+                results,
+                installed() if prepared.versions is None else prepared.versions,
+            ),
+            self.listener,
+            self.stop,
             keeps_all=prepared.keeps_all,
-            versions=installed() if prepared.versions is None else prepared.versions,
-            method=search.method.name,
-            patience_seconds=prepared.patience_seconds,
+            time_seconds=prepared.time_seconds,
+            patience=Patience(search.method.name, prepared.patience_seconds),
         )
-        facts = {"identity": prepared.identity, "task": prepared.task, **prepared.facts}
-        if search.space.kind is not Kind.MLP:
-            facts["kind"] = search.space.kind
-        store.set_facts(**facts)
+        store.set_facts(identity=prepared.identity, task=prepared.task, **prepared.facts)
         return engine
 
     def _drive(self, engine: Engine, prepared: Prepared, ending: _Ending) -> None:
@@ -281,20 +280,20 @@ class Run:
                 ending.draw(interrupted=False)
             engine.work()
 
-    def _outcome(self, engine: Engine, before: Collection[int]) -> RunOutcome:
+    def _outcome(self, ledger: Ledger, before: Collection[int]) -> RunOutcome:
         """Return the outcome of a search.
 
         Args:
             before: The executions that were answered before the run.
         """
-        ended = [each for each in engine.executions if each.number in engine.results]
-        scored = {e.trial for e in ended if engine.results[e.number].status.scored}
+        ended = [each for each in ledger.executions if each.number in ledger.results]
+        scored = {e.trial for e in ended if ledger.results[e.number].status.scored}
         return RunOutcome(
             directory=self.where.path,
             completed=len(scored),
             trials=len({each.trial for each in ended}),
             trained=len({each.trial for each in ended if each.number not in before}),
-            best=best_execution(engine.stored, engine.results, engine.recipe.goal),
+            best=best_execution(ledger.stored, ledger.results, ledger.recipe.goal),
             stopped=self.stop.reason,
         )
 

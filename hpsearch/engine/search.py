@@ -1,4 +1,4 @@
-"""Make a search from a sweep, from a custom model's sweep, or from a function's parameters."""
+"""Make a search from a sweep, of MLPs or of a custom model."""
 
 from __future__ import annotations
 
@@ -6,28 +6,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from hpsearch.errors import ConstraintError, InputError
+from hpsearch.errors import InputError
 from hpsearch.models.problem import Problem, Recipe
 from hpsearch.models.shipping import ModelHyperparameters, space_of
 from hpsearch.search.asking import Past
 from hpsearch.search.methods import make_strategy
-from hpsearch.search.prior import KNOWN, is_known
 from hpsearch.search.strategy import Strategy
 from hpsearch.space.constraints import parse
 from hpsearch.space.execution import Repetition
-from hpsearch.space.kinds import Kind
-from hpsearch.space.space import GRID_NEEDS, Config, Parameter, Space
+from hpsearch.space.space import GRID_NEEDS, Config, Space
 from hpsearch.spec.checks import MOST_POINTS, unknown_names
-from hpsearch.spec.hyperparameters import ANYTHING, HYPERPARAMETERS
-from hpsearch.spec.method import CONFIGS, METHODS, MethodSpec, parse_method
-from hpsearch.spec.parameters import parse_parameter
-from hpsearch.spec.rules import InvalidValue
+from hpsearch.spec.method import MethodSpec
 from hpsearch.spec.settings import SeedRace, SweepFields
 from hpsearch.spec.sweep import Sweep
 from hpsearch.spec.yaml import key_path
-from hpsearch.wording import listing
 
-_HALVING = ("hyperband", "asha")
+#: The methods that halt trainings.
+HALVING = ("hyperband", "asha")
 
 
 @dataclass(frozen=True)
@@ -105,10 +100,14 @@ def strategy_of(search: Search, recipe: Recipe) -> Strategy | None:
     )
 
 
-def _listed(
+def listed_configs(
     space: Space, configs: Sequence[Mapping[str, Any]], defaults: Mapping[str, Any], where: str = ""
 ) -> tuple[Config, ...]:
-    """The configs to try first, completed from `defaults`."""
+    """Return the configs to try first, completed from `defaults`.
+
+    Raises:
+        InputError: One breaks a constraint.
+    """
     listed = []
     for index, values in enumerate(configs):
         config = space.config({**defaults, **values})
@@ -135,7 +134,7 @@ def model_search(sweep: Sweep, found: ModelHyperparameters) -> Search:
         raise InputError("\n".join(f"{sweep.name}: {fault}" for fault in faults))
     own_defaults = {n: v for n, v in found.defaults.items() if n not in sweep.parameters}
     defaults = {p.name: own_defaults.get(p.name, p.at(0.0)) for p in space.parameters}
-    listed = _listed(space, sweep.configs, defaults, f"{sweep.name}: ")
+    listed = listed_configs(space, sweep.configs, defaults, f"{sweep.name}: ")
     return replace(Search.of(sweep), space=space, listed=listed)
 
 
@@ -144,7 +143,7 @@ def _unfit(sweep: Sweep, space: Space) -> Iterator[str]:
         space.config({})
     except ValueError as error:
         yield f"parameters: {error}"
-    for name in _continuous(space) if sweep.method.enumerates else ():
+    for name in continuous_in(space) if sweep.method.enumerates else ():
         yield (
             f"method: {GRID_NEEDS}, and the model's {name!r} has neither: give parameters: "
             f"{{{name}: {{values: [...]}}}}, or a step where the model asks for it"
@@ -155,115 +154,13 @@ def _unfit(sweep: Sweep, space: Space) -> Iterator[str]:
             f"method: a grid of {points:,} points; above {MOST_POINTS:,} it needs budget.trials, "
             "or method: random"
         )
-    if sweep.method.name in _HALVING and "epochs" not in space.names:
+    if sweep.method.name in HALVING and "epochs" not in space.names:
         yield (
             f"method: {sweep.method.name} halts trainings at epochs, and the sweep gives the "
             "model's own fit none: add parameters: {epochs: 27}"
         )
 
 
-def _continuous(space: Space) -> list[str]:
+def continuous_in(space: Space) -> list[str]:
+    """Return the names of the parameters without a list of values."""
     return [parameter.name for parameter in space.parameters if parameter.choices is None]
-
-
-def function_search(
-    parameters: Mapping[str, Any],
-    method: str | Mapping[str, Any],
-    kind: Kind,
-    *,
-    constraints: Sequence[str] = (),
-    configs: Sequence[Mapping[str, Any]] = (),
-    trials: int | None = None,
-    time_seconds: float | None = None,
-    seed: int = 0,
-    prior: str | None = None,
-) -> Search:
-    """Return the search of a function over parameters, written as in a sweep file.
-
-    Raises:
-        InputError: A parameter, a constraint, a config or the method cannot be used, or nothing
-            ends the search.
-    """
-    space = _function_space(parameters, constraints, configs, kind)
-    if prior is not None:
-        options = {"name": method} if isinstance(method, str) else dict(method)
-        # Methods without a prior do not use it.
-        if prior != "none" or "prior" in METHODS.get(str(options.get("name")), {}):
-            method = {**options, "prior": prior}
-    chosen = _function_method(method, space, configs)
-    first = {parameter.name: parameter.at(0.0) for parameter in space.parameters}
-    listed = _listed(space, configs, first)
-    if trials is not None and (isinstance(trials, bool) or trials < 1):
-        raise InputError(f"trials: must be at least 1, not {trials}")
-    require_end(chosen, trials, time_seconds)
-    return Search(chosen, space, listed, (Repetition(0),), trials, seed)
-
-
-def _function_space(
-    parameters: Mapping[str, Any],
-    constraints: Sequence[str],
-    configs: Sequence[Mapping[str, Any]],
-    kind: Kind,
-) -> Space:
-    if not isinstance(parameters, Mapping) or not parameters:
-        raise InputError("parameters: must be a mapping of names to their values, and not empty")
-    found = tuple(_function_parameter(str(name), raw) for name, raw in parameters.items())
-    try:
-        space = Space(found, tuple(map(parse, constraints)), kind)
-    except ConstraintError as error:
-        raise InputError(f"constraints: {error}") from None
-    for loc, message in unknown_names(space, further=[n for config in configs for n in config]):
-        raise InputError(f"{key_path(loc)}: {message}")
-    try:
-        space.config({})
-    except ValueError as error:
-        raise InputError(f"parameters: {error}") from None
-    return space
-
-
-def _function_parameter(name: str, raw: Any) -> Parameter:
-    rule = HYPERPARAMETERS["epochs"] if name == "epochs" else ANYTHING
-    try:
-        return parse_parameter(rule, raw).parameter(name)
-    except InvalidValue as error:
-        place, message = error.faults[0]
-        path = ".".join(map(str, (name, *place)))
-        raise InputError(f"parameters.{path}: {message}") from None
-
-
-def _function_method(
-    method: str | Mapping[str, Any], space: Space, configs: Sequence[Mapping[str, Any]]
-) -> MethodSpec:
-    if method == CONFIGS and configs:
-        return MethodSpec(CONFIGS)
-    try:
-        spec = parse_method(method)
-    except InvalidValue as error:
-        raise InputError(f"method: {error}") from None
-    if spec.enumerates and (continuous := _continuous(space)):
-        raise InputError(f"parameters.{continuous[0]}: {GRID_NEEDS}")
-    varied = [parameter.name for parameter in space.parameters if parameter.varies]
-    if spec.options.get("prior") == "mlp" and not any(map(is_known, varied)):
-        raise InputError(
-            f"prior: mlp tells nothing of {listing(varied)}; it knows hyperparameters of MLPs "
-            f"by their names in a sweep file: {listing(KNOWN)}"
-        )
-    if spec.name in _HALVING:
-        if not space.kind.has_budget:
-            raise InputError(
-                f"method: {spec.name} halts trainings between epochs: the objective must be a "
-                "generator function that yields a score after each epoch"
-            )
-        if "epochs" not in space.names:
-            raise InputError(f"parameters: {spec.name} needs epochs, such as epochs: 27")
-    return spec
-
-
-def require_end(method: MethodSpec, trials: int | None, time_seconds: float | None) -> None:
-    """Check that the search ends.
-
-    Raises:
-        InputError: Nothing ends it.
-    """
-    if trials is None and time_seconds is None and not method.exhausts:
-        raise InputError(f"trials: method {method.name} needs trials, or time_seconds")

@@ -2,5 +2,5 @@
 
 In: a config and a `Problem`.
 Out: a compiled Keras model, and the full model, which takes raw rows.
-Next: `native`, which describes networks to the engine in C.
+Next: `native`, which describes networks to the trainer in C.
 """

@@ -21,7 +21,7 @@ from hpsearch.engine.best_model import Retrainer, Weights, one_worker
 from hpsearch.errors import ChangedSweepError, HpsearchError, InputError, RefusedError
 from hpsearch.models.arrays import LoaderWithModel, load_data, training_data, with_code
 from hpsearch.models.problem import Problem, Recipe
-from hpsearch.runs.trust import DATA, LAYER, MODEL, require_trusted, trusted
+from hpsearch.runs.trust import DATA, LAYER, MODEL, require_trusted, roles_of, trusted
 from hpsearch.space.execution import Execution, ExecutionResult
 from hpsearch.space.mlp import MLPConfig, is_custom
 from hpsearch.spec.sweep import Sweep
@@ -226,12 +226,9 @@ def _called(sweep: Sweep, load: Loader | None) -> dict[str, str]:
     rows, code = load, b""
     if isinstance(load, LoaderWithModel):
         rows, code = load.rows, load.model.code
-    roles = {}
-    if rows is None and sweep.data.python is not None:
-        roles[sweep.data.python] = DATA
-    if isinstance(sweep.model, str) and not code:
-        roles[sweep.model] = MODEL
-    return roles
+    provided = {DATA: rows is not None, MODEL: bool(code)}
+    roles = roles_of(sweep).items()
+    return {name: role for name, role in roles if not provided.get(role, True)}
 
 
 def export_model(source: Source, out: Path, which: Which) -> Execution:

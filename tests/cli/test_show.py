@@ -94,7 +94,7 @@ def test_a_missing_engine_is_said_once(tmp_path, monkeypatch, built):
     notes = Notes()
     settings = Settings(out=tmp_path / "out", report=False, model=False, in_process=True)
     run_sweep(sweep_from_text(_SWEEP, "s.yaml"), settings, notes)
-    said = [note for note in notes.said if "installed without its engine in C" in note]
+    said = [note for note in notes.said if "installed without its native trainer" in note]
     assert len(said) == (0 if built else 1)
     assert all(note.startswith("warning: ") and "pip install" in note for note in said)
 

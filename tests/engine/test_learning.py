@@ -17,6 +17,7 @@ from tables import PROVENANCE
 from hpsearch.data.specs import Task
 from hpsearch.engine.events import ignore
 from hpsearch.engine.learning import Snapshots
+from hpsearch.engine.ledger import Ledger
 from hpsearch.engine.loop import Engine
 from hpsearch.engine.run import make_planner
 from hpsearch.engine.search import Search
@@ -165,11 +166,13 @@ def search(
         engine = Engine(
             planner=make_planner(Search.of(sweep), recipe, store.executions(), results, snapshots),
             trainings=Trainings(executor, ModelSubject(), recipe, COSTS, snapshots, results),
-            store=store,
-            tables=Tables(where, Task.MULTICLASS, sweep.space.names, PROVENANCE),
-            listener=ignore, recipe=recipe, stop=Stop(), results=results,
+            ledger=Ledger(
+                store, Tables(where, Task.MULTICLASS, sweep.space.names, PROVENANCE), ignore,
+                recipe, results,
+            ),
+            listener=ignore, stop=Stop(),
         )  # fmt: skip
-        engine.tables.due = lambda _: False  # type: ignore[method-assign]
+        engine.ledger.tables.due = lambda _: False  # type: ignore[method-assign]
         yield engine, executor
 
 
@@ -177,15 +180,16 @@ def run(directory: Path, method: Any, **changes: Any) -> tuple[dict[Any, Any], T
     """The rows of the table, by execution."""
     with search(directory, method, **changes) as (engine, executor):
         try:
-            run_engine(engine, set(engine.results))
+            run_engine(engine, set(engine.ledger.results))
         except KeyboardInterrupt:
             assert executor.most is not None
+        results = engine.ledger.results
         rows = {
             each.number: (
                 each.config.id, each.seed,
-                engine.results.get(each.number) and replace(engine.results[each.number], seconds=0),
+                results.get(each.number) and replace(results[each.number], seconds=0),
             )
-            for each in engine.store.executions()
+            for each in engine.ledger.store.executions()
         }  # fmt: skip
         return rows, executor
 
@@ -228,11 +232,13 @@ def test_the_end_of_a_halted_training_may_come_after_it_goes_on(tmp_path: Path, 
     with search(tmp_path, "asha") as (engine, _):
         engine.trainings.executor = executor = EndsLate(lost)
         run_engine(engine)
-        assert len(engine.results) == 30
-        for result in engine.results.values():
+        assert len(engine.ledger.results) == 30
+        for result in engine.ledger.results.values():
             whole = len(result.curve) == 9
             assert result.status is (Status.COMPLETED if whole else Status.STOPPED), result.error
-        assert executor.epochs == sum(len(result.curve) for result in engine.results.values())
+        assert executor.epochs == sum(
+            len(result.curve) for result in engine.ledger.results.values()
+        )
 
 
 def test_a_state_that_is_lost_costs_epochs_and_changes_nothing(

@@ -16,6 +16,7 @@ from tables import PROVENANCE
 from hpsearch.data.specs import Task
 from hpsearch.engine.events import Planned, Stored
 from hpsearch.engine.learning import AdaptivePlanner, CurveReuse, Snapshots
+from hpsearch.engine.ledger import Ledger
 from hpsearch.engine.loop import Engine
 from hpsearch.engine.planning import FixedPlanner, Planner, Summary, Trials
 from hpsearch.engine.session import Stop
@@ -149,12 +150,15 @@ def loop_of(
             trainings=Trainings(
                 Instant(score_of), ModelSubject(), RECIPE, COSTS, snapshots, results
             ),
-            store=store,
-            tables=Tables(where, Task.MULTICLASS, space.names, PROVENANCE),
-            listener=Watcher(),
-            recipe=RECIPE,
+            ledger=Ledger(
+                store,
+                Tables(where, Task.MULTICLASS, space.names, PROVENANCE),
+                watcher := Watcher(),
+                RECIPE,
+                results,
+            ),
+            listener=watcher,
             stop=Stop(),
-            results=results,
         )
 
 
@@ -168,7 +172,7 @@ def test_an_oracle_learns_the_mean_over_seeds_once_it_is_known(tmp_path: Path) -
     scores = {1: 0.25, 2: 0.75, 3: 0.5, 4: None, 5: 0.125, 6: 0.125}
     with loop_of(tmp_path, space, oracle, scores.get, seeds=(0, 1)) as engine:
         run_engine(engine)
-        configs = [trial.config for trial in engine.executions]
+        configs = [trial.config for trial in engine.ledger.executions]
     assert sorted(oracle.told, key=lambda o: configs.index(o.config)) == [
         Outcome(configs[0], 0.5), Outcome(configs[2], None), Outcome(configs[4], 0.125),
     ]  # fmt: skip
@@ -179,7 +183,7 @@ def test_an_oracle_that_does_not_learn_is_told_all_the_same(tmp_path: Path) -> N
     oracle = learner(space, adaptive=False)
     with loop_of(tmp_path, space, oracle, lambda _: 0.5) as engine:
         run_engine(engine)
-        assert len(engine.results) == 3
+        assert len(engine.ledger.results) == 3
     assert sorted((each.config.values["units"], each.score) for each in oracle.told) == [
         (1, 0.5), (2, 0.5), (3, 0.5),
     ]  # fmt: skip
@@ -191,11 +195,11 @@ def test_work_waits_for_an_executor_that_has_no_room_yet(tmp_path: Path, adaptiv
     with loop_of(tmp_path, space, learner(space, adaptive=adaptive), lambda _: 0.5) as engine:
         engine.trainings.executor = Cluster(lambda _: 0.5)
         run_engine(engine)
-        assert sorted(engine.results) == [1, 2, 3]
+        assert sorted(engine.ledger.results) == [1, 2, 3]
         assert engine.listener.notes[:3] == ["waiting 1", "waiting 2", "waiting 3"]
         # Nothing is left to wait for.
         engine.trainings.executor = Cluster(lambda _: 0.5)
-        run_engine(engine, set(engine.results))
+        run_engine(engine, set(engine.ledger.results))
         assert engine.trainings.executor.asked == 0
 
 
@@ -223,7 +227,7 @@ def test_a_lost_machine_is_no_fault_of_its_training(tmp_path: Path) -> None:
         with loop_of(directory, space, learner(space), lambda _: 0.5) as engine:
             engine.trainings.executor = Losing(lambda _: 0.5)
             run_engine(engine)
-            assert engine.results[1].status == status
+            assert engine.ledger.results[1].status == status
 
 
 def test_a_training_that_raised_runs_again(tmp_path: Path) -> None:
@@ -240,7 +244,7 @@ def test_a_training_that_raised_runs_again(tmp_path: Path) -> None:
     with loop_of(tmp_path, space, oracle, lambda number: scores[number].pop(0)) as engine:
         engine.trainings.repeat = repeat
         run_engine(engine)
-        assert {n: each.score for n, each in engine.results.items()} == {1: 0.1, 2: 0.2}
+        assert {n: each.score for n, each in engine.ledger.results.items()} == {1: 0.1, 2: 0.2}
     assert sorted(asked) == [(1, 1), (1, 2), (2, 1), (2, 2)]
 
 
@@ -260,10 +264,10 @@ def test_an_executor_that_miscounts_costs_no_row(tmp_path: Path) -> None:
         engine.trainings.executor = Miscounting(lambda _: 0.5)
         run_engine(engine)
         assert sorted(engine.listener.results) == [1, 2, 3, 4]
-        assert sorted(each.status for each in engine.results.values()) == [
+        assert sorted(each.status for each in engine.ledger.results.values()) == [
             "completed", "completed", "failed", "failed",
         ]  # fmt: skip
-        assert engine.store.results() == engine.results
+        assert engine.ledger.store.results() == engine.ledger.results
 
 
 @pytest.mark.parametrize(
@@ -299,13 +303,13 @@ def test_a_sweep_of_which_all_trials_are_ended_stops_early(
         engine.trainings.retries = 0
         run_engine(engine)
         if not alike:
-            assert len(engine.results) == 12
+            assert len(engine.ledger.results) == 12
             assert not engine.stop.reason
             return
         assert re.match(f"the first [67] trainings all {alike}", engine.stop.reason)
         assert "run it again with --retry" in engine.stop.reason
         # The shortest came before the others that waited; two are handed out at a time.
-        assert len(engine.results) == 8
+        assert len(engine.ledger.results) == 8
         assert not engine.trainings.running
 
 
@@ -326,7 +330,7 @@ def test_limits_that_only_the_longest_trainings_exceed_stop_no_sweep(
         engine.trainings.executor = Long(lambda _: 0.5)
         run_engine(engine)
         assert not engine.stop.reason
-        statuses = [str(engine.results[number].status) for number in range(1, 10)]
+        statuses = [str(engine.ledger.results[number].status) for number in range(1, 10)]
         assert statuses == ["timeout"] * (8 - stored) + ["completed"] * (1 + stored)
 
 
@@ -346,10 +350,10 @@ def test_rows_of_earlier_runs_stay_in_the_tables(tmp_path: Path) -> None:
         run_engine(engine)
     written: list[list[int]] = []
     with loop_of(tmp_path, wide, learner(wide), lambda _: 0.5) as engine:
-        engine.tables.due = lambda rows: rows > 0
-        engine.tables.write = lambda trials, _: written.append([t.number for t in trials])
-        run_engine(engine, set(engine.results))
-        assert [trial.number for trial in engine.executions] == [2, 3]
+        engine.ledger.tables.due = lambda rows: rows > 0
+        engine.ledger.tables.write = lambda trials, _: written.append([t.number for t in trials])
+        run_engine(engine, set(engine.ledger.results))
+        assert [trial.number for trial in engine.ledger.executions] == [2, 3]
     assert written == [[1, 2, 3]]
 
 
@@ -357,6 +361,10 @@ def test_curves_are_kept_small(tmp_path: Path) -> None:
     space = space_of(units=[1], epochs=[3])
     with loop_of(tmp_path, space, learner(space), lambda _: 0.5) as engine:
         run_engine(engine)
-        assert isinstance(engine.results[1].curve, Curve)
-        assert engine.results == engine.store.results()
-        assert [epoch["val_accuracy"] for epoch in engine.results[1].curve] == [0.0, 0.1, 0.2]
+        assert isinstance(engine.ledger.results[1].curve, Curve)
+        assert engine.ledger.results == engine.ledger.store.results()
+        assert [epoch["val_accuracy"] for epoch in engine.ledger.results[1].curve] == [
+            0.0,
+            0.1,
+            0.2,
+        ]

@@ -16,9 +16,9 @@ from commands import session_of, wait_for
 import hpsearch
 from hpsearch.data.specs import Arrays, InputSpec, Target, Task, TrainingData
 from hpsearch.errors import HpsearchError
+from hpsearch.functions.trial import FunctionSubject
 from hpsearch.models.problem import METRIC, Recipe
 from hpsearch.space.execution import Training
-from hpsearch.training.objective import FunctionSubject
 from hpsearch.training.subjects import Job
 from hpsearch.workers.local import LocalExecutor
 from hpsearch.workers.protocol import Answered, Call, Called, Lost

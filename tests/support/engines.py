@@ -22,7 +22,7 @@ COSTS = NetworkCosts(
 
 def run_engine(engine: Engine, answered: Collection[int] = ()) -> None:
     """Train what is not answered until nothing is left."""
-    engine.begin(answered, engine.store.executions)
+    engine.begin(answered, engine.ledger.store.executions)
     strategy = engine.planner.strategy
     assert strategy is not None
     search_with(partial(reply_of, strategy), engine)
@@ -36,7 +36,7 @@ def run_late(engine: Engine, proposer: Strategy, *, start: int, pause: int) -> N
         start: Steps of the engine before anyone can answer.
         pause: Steps between an inquiry and its answer.
     """
-    engine.begin((), engine.store.executions)
+    engine.begin((), engine.ledger.store.executions)
     reply, due = Reply(), start
     for step in itertools.count():
         if engine.over:

@@ -18,13 +18,13 @@ from ray_cluster import ray_cluster
 
 from hpsearch.engine.session import require_engine
 from hpsearch.errors import HpsearchError, InputError
+from hpsearch.functions.trial import FunctionSubject
 from hpsearch.models.problem import METRIC, Recipe
 from hpsearch.ray import connection
 from hpsearch.ray import executor as executor_module
 from hpsearch.ray.connection import connected
 from hpsearch.space.execution import Status, Training
 from hpsearch.spec.settings import ExecutionSettings
-from hpsearch.training.objective import FunctionSubject
 from hpsearch.training.subjects import Job
 from hpsearch.workers.protocol import Answered, EpochFinished, Lost, Said, Started
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,16 +14,27 @@ from hpsearch.data.specs import Task
 from hpsearch.engine.costs import UnknownCosts
 from hpsearch.engine.events import Listener, ignore
 from hpsearch.engine.run import Prepared, Run
-from hpsearch.engine.search import Search
+from hpsearch.engine.search import HALVING, Search, continuous_in, listed_configs
 from hpsearch.engine.session import RunOutcome, Settings, require_engine
 from hpsearch.engine.sweep import opened, take_steps
-from hpsearch.errors import HpsearchError, InputError
+from hpsearch.errors import ConstraintError, HpsearchError, InputError
+from hpsearch.functions.trial import FunctionSubject
 from hpsearch.importing import load_object
 from hpsearch.models.problem import METRIC, Objective, Recipe
+from hpsearch.search.prior import KNOWN, is_known
+from hpsearch.space.constraints import parse
+from hpsearch.space.execution import Repetition
+from hpsearch.space.kinds import Kind
+from hpsearch.space.space import GRID_NEEDS, Parameter, Space
+from hpsearch.spec.checks import unknown_names
+from hpsearch.spec.hyperparameters import ANYTHING, HYPERPARAMETERS
+from hpsearch.spec.method import CONFIGS, METHODS, MethodSpec, parse_method
+from hpsearch.spec.parameters import parse_parameter
 from hpsearch.spec.rules import InvalidValue
 from hpsearch.spec.settings import ExecutionSettings
+from hpsearch.spec.yaml import key_path
 from hpsearch.store.facts import Identity
-from hpsearch.training.objective import FunctionSubject
+from hpsearch.wording import listing
 from hpsearch.workers.shared import NO_ROWS
 
 
@@ -137,3 +148,106 @@ def require_usable(objective: Objective, workers: int, *, elsewhere: bool) -> No
             f"which {'a cluster' if elsewhere else f'workers={workers}'} needs: move it to the "
             f"top level of a module{'' if elsewhere else ', or use workers=1'}"
         )
+
+
+def function_search(
+    parameters: Mapping[str, Any],
+    method: str | Mapping[str, Any],
+    kind: Kind,
+    *,
+    constraints: Sequence[str] = (),
+    configs: Sequence[Mapping[str, Any]] = (),
+    trials: int | None = None,
+    time_seconds: float | None = None,
+    seed: int = 0,
+    prior: str | None = None,
+) -> Search:
+    """Return the search of a function over parameters, written as in a sweep file.
+
+    Raises:
+        InputError: A parameter, a constraint, a config or the method cannot be used, or nothing
+            ends the search.
+    """
+    space = _function_space(parameters, constraints, configs, kind)
+    if prior is not None:
+        options = {"name": method} if isinstance(method, str) else dict(method)
+        # Methods without a prior do not use it.
+        if prior != "none" or "prior" in METHODS.get(str(options.get("name")), {}):
+            method = {**options, "prior": prior}
+    chosen = _function_method(method, space, configs)
+    first = {parameter.name: parameter.at(0.0) for parameter in space.parameters}
+    listed = listed_configs(space, configs, first)
+    if trials is not None and (isinstance(trials, bool) or trials < 1):
+        raise InputError(f"trials: must be at least 1, not {trials}")
+    require_end(chosen, trials, time_seconds)
+    return Search(chosen, space, listed, (Repetition(0),), trials, seed)
+
+
+def _function_space(
+    parameters: Mapping[str, Any],
+    constraints: Sequence[str],
+    configs: Sequence[Mapping[str, Any]],
+    kind: Kind,
+) -> Space:
+    if not isinstance(parameters, Mapping) or not parameters:
+        raise InputError("parameters: must be a mapping of names to their values, and not empty")
+    found = tuple(_function_parameter(str(name), raw) for name, raw in parameters.items())
+    try:
+        space = Space(found, tuple(map(parse, constraints)), kind)
+    except ConstraintError as error:
+        raise InputError(f"constraints: {error}") from None
+    for loc, message in unknown_names(space, further=[n for config in configs for n in config]):
+        raise InputError(f"{key_path(loc)}: {message}")
+    try:
+        space.config({})
+    except ValueError as error:
+        raise InputError(f"parameters: {error}") from None
+    return space
+
+
+def _function_parameter(name: str, raw: Any) -> Parameter:
+    rule = HYPERPARAMETERS["epochs"] if name == "epochs" else ANYTHING
+    try:
+        return parse_parameter(rule, raw).parameter(name)
+    except InvalidValue as error:
+        place, message = error.faults[0]
+        path = ".".join(map(str, (name, *place)))
+        raise InputError(f"parameters.{path}: {message}") from None
+
+
+def _function_method(
+    method: str | Mapping[str, Any], space: Space, configs: Sequence[Mapping[str, Any]]
+) -> MethodSpec:
+    if method == CONFIGS and configs:
+        return MethodSpec(CONFIGS)
+    try:
+        spec = parse_method(method)
+    except InvalidValue as error:
+        raise InputError(f"method: {error}") from None
+    if spec.enumerates and (continuous := continuous_in(space)):
+        raise InputError(f"parameters.{continuous[0]}: {GRID_NEEDS}")
+    varied = [parameter.name for parameter in space.parameters if parameter.varies]
+    if spec.options.get("prior") == "mlp" and not any(map(is_known, varied)):
+        raise InputError(
+            f"prior: mlp tells nothing of {listing(varied)}; it knows hyperparameters of MLPs "
+            f"by their names in a sweep file: {listing(KNOWN)}"
+        )
+    if spec.name in HALVING:
+        if not space.kind.has_budget:
+            raise InputError(
+                f"method: {spec.name} halts trainings between epochs: the objective must be a "
+                "generator function that yields a score after each epoch"
+            )
+        if "epochs" not in space.names:
+            raise InputError(f"parameters: {spec.name} needs epochs, such as epochs: 27")
+    return spec
+
+
+def require_end(method: MethodSpec, trials: int | None, time_seconds: float | None) -> None:
+    """Check that the search ends.
+
+    Raises:
+        InputError: Nothing ends it.
+    """
+    if trials is None and time_seconds is None and not method.exhausts:
+        raise InputError(f"trials: method {method.name} needs trials, or time_seconds")

@@ -1,0 +1,6 @@
+"""Functions: a user's function as a trial.
+
+In: a function of a config's values, and parameters as in a sweep file.
+Out: the result of an execution; an epoch is a score.
+Next: `api`, whose `optimize` searches.
+"""
