@@ -35,8 +35,8 @@ from hpsearch.workers.protocol import Call, Said
 #: A longer load of the data is reported.
 _MOMENT_SECONDS = 1.0
 _NOT_BUILT = (
-    "hpsearch was installed without its native trainer in C, so TensorFlow trains everything, which "
-    "takes several times as long; with a C compiler and Python's headers, install it again: "
+    "hpsearch was installed without its native trainer in C, so TensorFlow trains everything, "
+    "which takes several times as long; with a C compiler and Python's headers, install it again: "
     "pip install --force-reinstall --no-deps --no-cache-dir hpsearch"
 )
 #: hpsearch compiles a model with these if its builder does not compile it.
