@@ -9,8 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from hpsearch.engine.search import require_end
 from hpsearch.errors import InputError, SweepFileError
-from hpsearch.functions.search import require_end
 from hpsearch.spec.method import parse_method
 from hpsearch.spec.rules import NAME, InvalidValue
 from hpsearch.spec.sweep import Sweep, model_sweep, sweep_from_mapping

@@ -183,7 +183,7 @@ MUTANTS = (
         "a config with a failed seed is scored by its other seeds",
     ),
     Mutant(
-        "hpsearch/engine/loop.py",
+        "hpsearch/engine/trainings.py",
         "if not limited and deaths <= retries:",
         "if not limited and deaths < retries:",
         "a training whose worker died is repeated once too few",

@@ -52,7 +52,7 @@ class Phase(Enum):
 
 
 @dataclass
-class Patience:
+class ProposerWait:
     """Limits the wait for a proposer while no worker has work.
 
     Attributes:
@@ -102,7 +102,7 @@ class Engine:
     stop: Stop
     keeps_all: bool = False
     time_seconds: float | None = None
-    patience: Patience = field(default_factory=Patience)
+    patience: ProposerWait = field(default_factory=ProposerWait)
     phase: Phase = Phase.STARTING
     _failures: Failures = field(default_factory=Failures)
     _began: float = 0.0

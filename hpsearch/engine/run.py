@@ -13,7 +13,7 @@ from hpsearch.engine.costs import Costs
 from hpsearch.engine.events import Began, Ended, Listener
 from hpsearch.engine.learning import AdaptivePlanner, CurveReuse, Race, Snapshots
 from hpsearch.engine.ledger import Ledger
-from hpsearch.engine.loop import Engine, Patience
+from hpsearch.engine.loop import Engine, ProposerWait
 from hpsearch.engine.planning import FixedPlanner, Planner, Trials
 from hpsearch.engine.search import Search, TunerSpec, strategy_of
 from hpsearch.engine.session import RunOutcome, Settings, Stop
@@ -249,7 +249,7 @@ class Run:
             self.stop,
             keeps_all=prepared.keeps_all,
             time_seconds=prepared.time_seconds,
-            patience=Patience(search.method.name, prepared.patience_seconds),
+            patience=ProposerWait(search.method.name, prepared.patience_seconds),
         )
         store.set_facts(identity=prepared.identity, task=prepared.task, **prepared.facts)
         return engine

@@ -164,3 +164,13 @@ def _unfit(sweep: Sweep, space: Space) -> Iterator[str]:
 def continuous_in(space: Space) -> list[str]:
     """Return the names of the parameters without a list of values."""
     return [parameter.name for parameter in space.parameters if parameter.choices is None]
+
+
+def require_end(method: MethodSpec, trials: int | None, time_seconds: float | None) -> None:
+    """Check that the search ends.
+
+    Raises:
+        InputError: Nothing ends it.
+    """
+    if trials is None and time_seconds is None and not method.exhausts:
+        raise InputError(f"trials: method {method.name} needs trials, or time_seconds")

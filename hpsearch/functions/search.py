@@ -14,7 +14,7 @@ from hpsearch.data.specs import Task
 from hpsearch.engine.costs import UnknownCosts
 from hpsearch.engine.events import Listener, ignore
 from hpsearch.engine.run import Prepared, Run
-from hpsearch.engine.search import HALVING, Search, continuous_in, listed_configs
+from hpsearch.engine.search import HALVING, Search, continuous_in, listed_configs, require_end
 from hpsearch.engine.session import RunOutcome, Settings, require_engine
 from hpsearch.engine.sweep import opened, take_steps
 from hpsearch.errors import ConstraintError, HpsearchError, InputError
@@ -241,13 +241,3 @@ def _function_method(
         if "epochs" not in space.names:
             raise InputError(f"parameters: {spec.name} needs epochs, such as epochs: 27")
     return spec
-
-
-def require_end(method: MethodSpec, trials: int | None, time_seconds: float | None) -> None:
-    """Check that the search ends.
-
-    Raises:
-        InputError: Nothing ends it.
-    """
-    if trials is None and time_seconds is None and not method.exhausts:
-        raise InputError(f"trials: method {method.name} needs trials, or time_seconds")

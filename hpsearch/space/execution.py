@@ -9,6 +9,8 @@ from enum import StrEnum
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from hpsearch.space.kinds import ENDLESS
+from hpsearch.space.mlp import DEFAULTS
 from hpsearch.space.space import Config
 
 if TYPE_CHECKING:
@@ -244,8 +246,10 @@ class Execution:
     def epochs(self) -> int:
         """Epochs of the config; ENDLESS if its function or model decides."""
         kind = self.config.kind
-        given = self.config.values.get("epochs") if kind.has_budget else None
-        return kind.default_epochs if given is None else int(given)
+        if kind.scores_once:
+            return 1
+        default = ENDLESS if kind.gets_epochs else DEFAULTS["epochs"]
+        return int(self.config.values.get("epochs", default) if kind.has_budget else default)
 
 
 def label(trial: int, seed: int, fold: int | None = None, *, full: bool = False) -> str:

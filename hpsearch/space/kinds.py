@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from hpsearch.space.mlp import DEFAULTS
-
 #: Number of epochs of a training that ends by itself.
 ENDLESS = 2**31
 
@@ -54,8 +52,6 @@ class Kind(StrEnum):
         return self in (Kind.MLP, Kind.MODEL, Kind.STEPWISE)
 
     @property
-    def default_epochs(self) -> int:
-        """The epochs of a training whose config has no budget; ENDLESS if it ends by itself."""
-        if self is Kind.FUNCTION:
-            return 1
-        return ENDLESS if self.gets_epochs else int(DEFAULTS["epochs"])
+    def scores_once(self) -> bool:
+        """True if a training is a single epoch."""
+        return self is Kind.FUNCTION
