@@ -1,4 +1,4 @@
-"""What a run has stored so far: executions, results, and the best of them."""
+"""The executions and results that a run has stored, and the best of them."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class Ledger:
 
     def add_results(self, results: Sequence[ExecutionResult]) -> None:
         """Store results, then report them."""
-        # What another one's curve answers was made by the versions of that one.
+        # A result from the curve of another execution names the versions of that one.
         results = [replace(each, versions=each.versions or self.versions) for each in results]
         self.store.add_results(results)
         for result in results:

@@ -155,7 +155,7 @@ class RunOutcome:
 
 
 _LOG = logging.getLogger("hpsearch")
-#: What checks that an engine can run here, by name: its package may be optional.
+#: Checks that an engine can run here, by name: its package may be optional.
 _REQUIREMENTS = {
     "local": "hpsearch.machine:require_fork",
     "ray": "hpsearch.ray.connection:require_ray",

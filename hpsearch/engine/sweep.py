@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from hpsearch.data.loading import Loader
     from hpsearch.engine.run import Prepared, Run
 
-#: What prepares the search over a sweep. By name, so that no kind of trial imports another.
+#: Functions that prepare a search, by name, so that no kind of trial imports another.
 _PREPARE = {
     Sweep: "hpsearch.engine.models:prepare_models",
     ProgramSweep: "hpsearch.programs.search:prepare_program",

@@ -35,7 +35,7 @@ from hpsearch.workers.work import run, start_tensorflow
 
 _LOG = logging.getLogger("hpsearch")
 _POLL_SECONDS = 0.2
-#: What opens an executor on a cluster, by name: its package is optional.
+#: Functions that open an executor on a cluster, by name: its package is optional.
 _CLUSTERS = {"ray": "hpsearch.ray.executor:opened_ray"}
 _NO_DATA = "no data"
 

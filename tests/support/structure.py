@@ -9,6 +9,7 @@ nothing is a signpost and no module.
 from __future__ import annotations
 
 import ast
+import re
 import statistics
 import sys
 from collections import Counter, defaultdict
@@ -18,6 +19,8 @@ from functools import cache
 from pathlib import Path
 
 Graph = Mapping[str, frozenset[str]]
+#: Beginnings of what is no sentence.
+_ODD = re.compile(r'(?:"""|#:? )(?:What|Whether|Of|Those|Who|That of)\b')
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,10 @@ class Structure:
         deferred: Imports of the package's modules inside functions, as `FILE:LINE`.
         repeated: Public class names that stand for two or more classes.
         words: In the README.
+        shared: Names that rooms take from each other, as `room.name`.
+        classes: Name -> lines.
+        parameters: Of each function, as `FILE:LINE` -> count.
+        odd: Docstrings and comments that do not begin as a sentence, as `FILE:LINE`.
     """
 
     lines: Mapping[Path, int]
@@ -37,6 +44,10 @@ class Structure:
     deferred: tuple[str, ...]
     repeated: tuple[str, ...]
     words: int
+    shared: frozenset[str]
+    classes: Mapping[str, int]
+    parameters: Mapping[str, int]
+    odd: tuple[str, ...]
 
     @property
     def folders(self) -> Counter[Path]:
@@ -87,9 +98,13 @@ def measure(checkout: Path) -> Structure:
     package = checkout / "hpsearch"
     files = {_module(path, checkout): path for path in sorted(package.rglob("*.py"))}
     imports, deferred = {}, []
-    classes: dict[str, int] = defaultdict(int)
+    classes: dict[str, list[int]] = defaultdict(list)
+    shared, parameters, odd = set(), {}, []
     for name, path in files.items():
-        tree = ast.parse(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        tree = ast.parse(text)
+        place = path.relative_to(checkout)
+        odd += [f"{place}:{text.count(chr(10), 0, m.start()) + 1}" for m in _ODD.finditer(text)]
         found = list(_imports(tree, name, is_package=path.stem == "__init__"))
         targets = {_target(base, attribute, files) for base, attribute, _, _ in found}
         imports[name] = frozenset(targets - {None, name})
@@ -99,14 +114,25 @@ def measure(checkout: Path) -> Structure:
             if inside and _target(base, attribute, files)
         ]
         for node in ast.walk(tree):
-            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
-                classes[node.name] += 1
+            if isinstance(node, ast.ClassDef):
+                classes[node.name].append(node.end_lineno - node.lineno + 1)
+            elif isinstance(node, ast.FunctionDef):
+                given = node.args.posonlyargs + node.args.args + node.args.kwonlyargs
+                parameters[f"{place}:{node.lineno}"] = len(given)
+            elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("hpsearch."):
+                room = node.module.split(".")[1]
+                if [room] != name.split(".")[1:2]:
+                    shared |= {f"{room}.{alias.name}" for alias in node.names}
     return Structure(
         lines={path: len(path.read_text(encoding="utf-8").splitlines()) for path in files.values()},
         imports=imports,
         deferred=tuple(dict.fromkeys(deferred)),
-        repeated=tuple(sorted(name for name, count in classes.items() if count > 1)),
+        repeated=tuple(sorted(n for n, of in classes.items() if n[0] != "_" and len(of) > 1)),
         words=len((checkout / "README.md").read_text(encoding="utf-8").split()),
+        shared=frozenset(shared),
+        classes={name: max(of) for name, of in classes.items()},
+        parameters=parameters,
+        odd=tuple(odd),
     )
 
 
@@ -155,6 +181,7 @@ def main() -> None:
         "circles": len(found.circles),
         "imports inside functions": len(found.deferred),
         "class names with two meanings": len(found.repeated),
+        "names that rooms share": len(found.shared),
         "words in the README": f"{found.words:,}",
     }
     for name, value in rows.items():
