@@ -11,7 +11,6 @@ and take the same arguments. Every other name is KerasTuner's, also in its modul
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
@@ -54,17 +53,15 @@ def _mirrored(theirs: ModuleType) -> ModuleType:
     """Return a public module of KerasTuner, under hpsearch's name and with hpsearch's classes."""
     name = theirs.__name__.replace("keras_tuner", __name__, 1)
     ours = ModuleType(name, theirs.__doc__)
-    for key, value in _public(theirs).items():
+    for key, value in vars(theirs).items():
+        if key.startswith("_"):
+            continue
         is_part = isinstance(value, ModuleType) and value.__name__ == f"{theirs.__name__}.{key}"
         replaced = _OURS.get(value, value) if isinstance(value, type) else value
         setattr(ours, key, _mirrored(value) if is_part else replaced)
     # An import statement looks in `sys.modules` first.
     sys.modules[name] = ours
     return ours
-
-
-def _public(module: ModuleType) -> Mapping[str, Any]:
-    return {name: value for name, value in vars(module).items() if not name.startswith("_")}
 
 
 applications, engine, errors, oracles, tuners = (

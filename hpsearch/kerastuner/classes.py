@@ -22,10 +22,8 @@ def like_keras_tuners(ours: TunerType) -> TunerType:
     """Give a class the signature of its KerasTuner parent, with `workers` added, for completion."""
     changed: Any = ours
     theirs: Any = next(each for each in ours.__mro__ if each.__module__.startswith("keras_tuner."))
-    parameters = list(inspect.signature(theirs.__init__).parameters.values())
     workers = inspect.Parameter("workers", inspect.Parameter.KEYWORD_ONLY, default=None)
-    places = [place for place, each in enumerate(parameters) if each.kind is each.VAR_KEYWORD]
-    parameters.insert(places[0] if places else len(parameters), workers)
+    parameters = [*inspect.signature(theirs.__init__).parameters.values(), workers]
     original = changed.__init__
 
     @functools.wraps(theirs.__init__)
@@ -33,7 +31,9 @@ def like_keras_tuners(ours: TunerType) -> TunerType:
         original(self, *args, **kwargs)
 
     changed.__init__ = __init__
-    changed.__init__.__signature__ = inspect.Signature(parameters)
+    changed.__init__.__signature__ = inspect.Signature(
+        sorted(parameters, key=lambda each: each.kind)
+    )
     return ours
 
 

@@ -26,6 +26,7 @@ from hpsearch.kerastuner.arguments import sent
 from hpsearch.kerastuner.running import UserFit
 from hpsearch.models.fit_arguments import POSITIONS, NotOnEngine, Request, request_of
 from hpsearch.models.shipping import ModelHyperparameters, model_reference
+from hpsearch.spec.rules import clean_name
 from hpsearch.spec.sweep import Sweep, model_sweep, sweep_from_mapping, sweep_from_text
 from hpsearch.store.store import Store
 
@@ -99,7 +100,8 @@ def _whole_request(
     try:
         # Before the file is written: an error here would leave it behind.
         digest = digest_of(args, given)
-        arguments = sent((tuple(args), given), "the arguments of search", _folder(tuner))
+        project = Path(tuner.project_dir).absolute()
+        arguments = sent((tuple(args), given), "the arguments of search", project)
     except NotOnEngine as error:
         raise NotOnEngine(f"{reason}, and {error}") from None
     except InputError as error:
@@ -113,10 +115,6 @@ def _whole_request(
     epochs = given.get("epochs")
     whole = epochs if isinstance(epochs, int) else None
     return Request(arrays, whole, None, callbacks, {}, of=digest), hypermodel
-
-
-def _folder(tuner: Any) -> Path:
-    return Path(tuner.project_dir).absolute()
 
 
 def _in_short(error: InputError) -> str:
@@ -239,9 +237,8 @@ def sweep_of(tuner: Any, request: Request, found: ModelHyperparameters, model: s
         model: `module:name` of the hypermodel.
     """
     oracle, objective, method = tuner.oracle, tuner.oracle.objective, method_of(tuner)
-    engine = tuner._hpsearch
     raw: dict[str, Any] = {
-        "name": _name(tuner.project_name),
+        "name": clean_name(str(tuner.project_name)),
         "seed": int(oracle.seed),
         "data": {"memory": _described(request.arrays)},
         "model": model,
@@ -252,10 +249,10 @@ def sweep_of(tuner: Any, request: Request, found: ModelHyperparameters, model: s
         },
         "method": dict(method),
         "parameters": _fixed(oracle, request, found),
-        "seeds": int(engine.executions),
+        "seeds": int(tuner.executions_per_trial),
         "keep": "all",
     }
-    if oracle.max_trials and not engine.asks_the_oracle:
+    if oracle.max_trials and not tuner._hpsearch.asks_the_oracle:
         raw["budget"] = {"trials": int(oracle.max_trials)}
     elif method["name"] != "grid":
         # The oracle ends the search.
@@ -280,11 +277,6 @@ def summed(objective: Any) -> tuple[tuple[str, int], ...]:
         return ()
     directions = objective.name_to_direction
     return tuple((name, 1 if way == "min" else -1) for name, way in directions.items())
-
-
-def _name(project: str) -> str:
-    cleaned = re.sub(r"[^A-Za-z0-9._-]+", "-", str(project))[:64]
-    return cleaned if cleaned.strip(".") else "tuner"
 
 
 def _described(arrays: Arrays) -> dict[str, str]:

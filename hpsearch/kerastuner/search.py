@@ -18,7 +18,7 @@ from hpsearch.engine.search import TunerSpec
 from hpsearch.engine.session import Settings
 from hpsearch.engine.sweep import run_sweep
 from hpsearch.errors import ChangedSweepError, HpsearchError, InputError, Interrupted, RefusedError
-from hpsearch.kerastuner.oracle import StrategyOracle
+from hpsearch.kerastuner.oracle import STATUS, StrategyOracle
 from hpsearch.kerastuner.requests import (
     dataset_of,
     method_of,
@@ -87,11 +87,6 @@ class EngineSearch:
         """True if the tuner's oracle proposes, False if a method of hpsearch replaces it."""
         return ":" in method_of(self.tuner)["name"]
 
-    @property
-    def executions(self) -> int:
-        """The number of executions of a trial."""
-        return int(self.tuner.executions_per_trial)
-
     # The tuner's methods
 
     def begin(self) -> None:
@@ -122,7 +117,9 @@ class EngineSearch:
         except Exception:  # noqa: BLE001 - whatever KerasTuner makes of incomplete files
             # The store is complete.
             keras_tuner.Tuner._populate_initial_space(self.tuner)
-        _order(self.tuner.oracle.trials)
+        # KerasTuner reads the files in the file system's order, which would decide between equal
+        # scores.
+        self.tuner.oracle.trials = dict(sorted(self.tuner.oracle.trials.items()))
         with Store(self.store, read_only=True) as store:
             self._require_method(store)
             executions, results = store.executions(), store.results()
@@ -293,8 +290,9 @@ class EngineSearch:
             trials.save()
         with _silence():
             write_checkpoints(tuner)
-        if not (outcome.completed or self.trials.any_completed):
-            failed = [trial for trial in tuner.oracle.trials.values() if trial.message]
+        ended = tuner.oracle.trials.values()
+        if not (outcome.completed or any(each.status == STATUS.COMPLETED for each in ended)):
+            failed = [trial for trial in ended if trial.message]
             why = failed[-1].message if failed else "none was tried"
             raise RuntimeError(f"no trial completed; the last one: {why}")
 
@@ -460,16 +458,6 @@ def _silence() -> Iterator[None]:
     """Hide the output of code that the trials will run again."""
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         yield
-
-
-def _order(trials: dict[str, Any]) -> None:
-    """Sort trials by id, which decides between equal scores.
-
-    KerasTuner reads their files in the file system's order.
-    """
-    ordered = sorted(trials.items())
-    trials.clear()
-    trials.update(ordered)
 
 
 def _is_shared() -> bool:

@@ -93,11 +93,6 @@ class TunerTrials:
     def _sign(self) -> float:
         return 1.0 if self._oracle.objective.direction == "max" else -1.0
 
-    @property
-    def any_completed(self) -> bool:
-        """True if any trial has a score."""
-        return any(each.status == STATUS.COMPLETED for each in self._oracle.trials.values())
-
     def config_of(self, trial_id: str) -> str | None:
         """Return the config of a trial that ran on the engine."""
         return self._configs.get(trial_id)
@@ -178,7 +173,7 @@ class TunerTrials:
             self._search.note_late(config)
         if self._search.asks_the_oracle:
             return
-        if len(results) < self._search.executions:
+        if len(results) < self.tuner.executions_per_trial:
             return
         trial_id = self._ids.get(config.id)
         made = self._oracle.trials.get(trial_id) or self._add(config, execution.trial - 1)
@@ -269,12 +264,11 @@ class TunerTrials:
             getattr(objective, "name_to_direction", ()), math.nan
         )
         step = 0
-        if all(self._is_measured(each.curve[: outcome.epochs]) for each in results):
+        name = objective.name
+        curves = [each.curve[: outcome.epochs] for each in results]
+        if all(any(math.isfinite(epoch[name]) for epoch in curve) for curve in curves):
             means, step = self._measured(results, outcome.epochs)
-        return {**means, objective.name: outcome.score}, step
-
-    def _is_measured(self, curve: Sequence[Epoch]) -> bool:
-        return any(math.isfinite(each[self._oracle.objective.name]) for each in curve)
+        return {**means, name: outcome.score}, step
 
     def complete(self, trial: Any, config: Config) -> None:
         """Add to an ended trial what its oracle does not know.

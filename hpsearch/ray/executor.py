@@ -17,13 +17,7 @@ from hpsearch.ray.connection import Head, connected
 from hpsearch.ray.fleet import Fleet, Hello, Member, News, Nodes, package_versions
 from hpsearch.spec.settings import ExecutionSettings
 from hpsearch.workers.local import CallsHere
-from hpsearch.workers.protocol import (
-    Call,
-    Event,
-    Retired,
-    Said,
-    Work,
-)
+from hpsearch.workers.protocol import Call, Event, Retired, Said, Work
 
 _LOST_NODE = re.compile(
     r"node (?:has|was|is) (?:died|dead|drained|removed|terminated|preempt)", re.IGNORECASE
@@ -34,7 +28,7 @@ _CHECK_SECONDS = 2.0
 _POLL_SECONDS = 0.2
 #: If a node has room, a worker starts within this time.
 _SAY_AFTER_SECONDS = 10.0
-#: After this many failed starts in a row, the run ends if no worker has ever started.
+#: After this many failed starts in a row, the run ends if no worker was ever put to use.
 _STARTS = 3
 _LONGEST_BACKOFF_SECONDS = 30.0
 
@@ -65,7 +59,7 @@ class RayExecutor(CallsHere):
         memory_bytes: Most memory of a worker during a training, without the shared data; None
             for its share of the node's memory.
         resources: The resources of one worker, by Ray's names; one CPU by default.
-        log: Receives what calls print; None discards it.
+        log: Receives what calls print.
     """
 
     def __init__(
@@ -76,7 +70,7 @@ class RayExecutor(CallsHere):
         timeout_seconds: float | None = None,
         memory_bytes: int | None = None,
         resources: Mapping[str, float] | None = None,
-        log: IO[str] | None = None,
+        log: IO[str],
     ) -> None:
         super().__init__(log)
         self._ray, self._workers = ray, workers
@@ -198,12 +192,7 @@ class RayExecutor(CallsHere):
         return []
 
     def _hear(self, member: Member, messages: Sequence[Event | Retired]) -> list[Event]:
-        events: list[Event] = []
-        for message in messages:
-            member.hear(message)
-            if isinstance(message, Retired):
-                continue
-            events.append(message)
+        events = member.hear(messages)
         if member.work is not None:
             self._fleet.talk(member)
         elif member.retired or member.node in self._nodes.avoided:
@@ -238,19 +227,17 @@ class RayExecutor(CallsHere):
         if machine_lost and member.node:
             self._nodes.lost(member.node)
         self._checked = 0.0
-        _LOG.warning("worker %d on %s: %s", member.number, name, reason)
-        event = member.lost(reason, machine=machine_lost)
-        return [] if event is None else [event]
+        return member.lost(reason, machine=machine_lost, host=f" on {name}")
 
     def _not_started(self, error: Exception, reason: str) -> list[Event]:
         """Report a failed start, and wait longer after each before the next start.
 
         Raises:
-            HpsearchError: No worker has ever started.
+            HpsearchError: No worker was ever put to use.
         """
         _LOG.warning("a worker did not start: %s", error)
         self._failed_starts += 1
-        if self._failed_starts >= _STARTS and not self._nodes.any_met:
+        if self._failed_starts >= _STARTS and not self._used:
             raise HpsearchError(
                 f"no worker can be started on the cluster: {reason}; hpsearch and its packages "
                 "must be installed on every node, see run.log"

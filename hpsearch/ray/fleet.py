@@ -30,6 +30,7 @@ from hpsearch.workers.protocol import (
     Retired,
     Work,
     WorkerState,
+    free_number,
 )
 from hpsearch.workers.servers import ENVIRONMENT, import_paths
 from hpsearch.workers.shared import with_arrays
@@ -38,8 +39,6 @@ from hpsearch.workers.work import Runner, preload_tensorflow
 #: Events within this time of the first are reported with it.
 _GATHER_SECONDS = 0.02
 _MEMORY_CHECK_SECONDS = 0.05
-#: TensorFlow never frees some megabytes of each model, but a new actor imports it for seconds.
-_GROWTH_BYTES = 2**30
 #: Packages whose versions affect the bits of a score.
 _PACKAGES = ("hpsearch", "tensorflow", "keras", "numpy")
 
@@ -132,7 +131,9 @@ class RayWorker:
         return used, most
 
     def _serve(self) -> None:
-        runner = Runner(self._number, _GROWTH_BYTES)
+        runner = Runner(self._number)
+        # Importing TensorFlow in a new actor takes seconds.
+        runner.growth_bytes = 2**30
         while True:
             work = self._work.get()
             held: list[Event] = []
@@ -211,11 +212,6 @@ class Nodes:
     def lost(self, node: str) -> None:
         """Record that a worker was lost with its node; a node that returns has another id."""
         self._suspect_until[node] = time.monotonic() + _SUSPECT_SECONDS
-
-    @property
-    def any_met(self) -> bool:
-        """True if a worker has ever started."""
-        return bool(self._hosts)
 
     def met(self, node: str, host: str) -> None:
         """Record that a worker has started on a node."""
@@ -338,20 +334,19 @@ class Fleet:
         """The workers that have started."""
         return [member for member in self if member.node]
 
-    def hire(self, unwanted: set[str]) -> Member:
+    def hire(self, unwanted: set[str]) -> None:
         """Request one more worker, which says hello once a node has room for it.
 
         Args:
             unwanted: Nodes on which the worker must not run.
         """
-        number = next(n for n in range(1, len(self._members) + 2) if n not in self._members)
+        number = free_number(self._members)
         options = dict(self._options)
         if unwanted:
             options["label_selector"] = {"ray.io/node-id": f"!in({','.join(sorted(unwanted))})"}
         actor = self._class.options(**options).remote(number, self.data, *self._surroundings)
         member = self._members[number] = Member(number=number, actor=actor)
         self._ask(member, "hello", actor.hello.remote())
-        return member
 
     def watch(self, member: Member, most_bytes: int | None, slots: int) -> None:
         """Report when a worker grows too large or ends; see `RayWorker.watch`."""

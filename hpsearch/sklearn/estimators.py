@@ -102,11 +102,12 @@ class _Sweep(BaseEstimator):
             validation = tuple(each[aside] for each in train)
             train = tuple(each[rows] for each in train)
         out = None if self.out is None else Path(self.out)
-        found = search(self._raw(seed), train, validation, _workers(self.n_jobs), out)
-        self.network_ = found.network
-        sign = 1.0 if found.network.problem.recipe.goal == "maximize" else -1.0
-        self.best_params_, self.best_score_ = found.params, sign * found.score
-        self.cv_results_ = cv_results(found.table)
+        self.network_, self.best_params_, score, table = search(
+            self._raw(seed), train, validation, _workers(self.n_jobs), out
+        )
+        minimized = self.network_.problem.recipe.goal == "minimize"
+        self.best_score_ = -score if minimized else score
+        self.cv_results_ = cv_results(table)
         return self
 
     def _raw(self, seed: int) -> dict[str, Any]:

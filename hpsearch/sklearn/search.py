@@ -71,12 +71,9 @@ def _spread(rows: Rows, classes: npt.NDArray[np.intp]) -> Rows:
 
     Row k of a class with m rows gets the position (k + 1/2) / m.
     """
-    places = np.empty(len(rows))
-    of_rows = classes[rows]
-    for each in np.unique(of_rows):
-        chosen = of_rows == each
-        count = int(chosen.sum())
-        places[chosen] = (np.arange(count) + 0.5) / count
+    of_rows = pd.Series(classes[rows])
+    groups = of_rows.groupby(of_rows)
+    places = (groups.cumcount() + 0.5) / groups.transform("size")
     return rows[np.argsort(places, kind="stable")]
 
 
@@ -176,30 +173,13 @@ def _plain(value: Any) -> Any:
     return value.item() if hasattr(value, "item") else value
 
 
-@dataclass(frozen=True, eq=False)
-class SearchResult:
-    """The results of a search.
-
-    Attributes:
-        network: The network of the best trial's best execution.
-        params: The best trial's active values of the sweep's parameters.
-        score: The best trial's mean score.
-        table: `hpsearch.Results.table`.
-    """
-
-    network: Network
-    params: dict[str, Any]
-    score: float
-    table: pd.DataFrame
-
-
 def search(
     raw: Mapping[str, Any],
     train: tuple[Any, ...],
     validation: tuple[Any, ...] | None,
     workers: int | None,
     out: Path | None,
-) -> SearchResult:
+) -> tuple[Network, dict[str, Any], float, pd.DataFrame]:
     """Run the sweep that `raw` describes on arrays.
 
     Args:
@@ -207,6 +187,10 @@ def search(
         train, validation: x, y and optionally the rows' weights; no validation with folds.
         workers: The number of processes that train; 1 trains in this one.
         out: The results directory; None keeps nothing on disk.
+
+    Returns:
+        The network of the best trial's best execution; the best trial's active values of the
+        sweep's parameters, and its mean score; and `hpsearch.Results.table`.
 
     Raises:
         ValueError: The settings or the data cannot be used, or no trial completed.
@@ -227,7 +211,9 @@ def search(
         raise ValueError(str(error)) from error
 
 
-def _run(sweep: Sweep, loaded: Dataset, workers: int | None, out: Path) -> SearchResult:
+def _run(
+    sweep: Sweep, loaded: Dataset, workers: int | None, out: Path
+) -> tuple[Network, dict[str, Any], float, pd.DataFrame]:
     settings = Settings(
         out=out,
         workers=workers,
@@ -253,4 +239,4 @@ def _run(sweep: Sweep, loaded: Dataset, workers: int | None, out: Path) -> Searc
     network = Network(problem, best.config.without_epochs, best.seed, weights)
     active = dict(best.config.values)
     params = {name: active[name] for name in sweep.parameters if name in active}
-    return SearchResult(network, params, score, table)
+    return network, params, score, table

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import concurrent.futures
 import hashlib
-import logging
 import pickle
 import queue
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
 from typing import IO, Any
 
 import cloudpickle
@@ -22,18 +19,10 @@ from hpsearch.machine import cores, share_bytes, waiting
 from hpsearch.spec.settings import ExecutionSettings
 from hpsearch.training.subjects import Job
 from hpsearch.workers.local import CallsHere, LocalExecutor
-from hpsearch.workers.protocol import (
-    Call,
-    Conversation,
-    Event,
-    Executor,
-    Lost,
-    Work,
-)
+from hpsearch.workers.protocol import Call, Event, Executor, Work, WorkerState, free_number
 from hpsearch.workers.servers import Servers
 from hpsearch.workers.work import run, start_tensorflow
 
-_LOG = logging.getLogger("hpsearch")
 _POLL_SECONDS = 0.2
 #: Functions that open an executor on a cluster, by name: its package is optional.
 _CLUSTERS = {"ray": "hpsearch.ray.executor:opened_ray"}
@@ -52,12 +41,10 @@ class InProcessExecutor(Executor):
 
     @property
     def free(self) -> int:
-        """1, or 0 while a training or call waits."""
         return 1 - self.busy
 
     @property
     def busy(self) -> int:
-        """Number of waiting trainings and calls."""
         return int(self._work is not None)
 
     def submit(self, work: Work) -> None:
@@ -65,14 +52,6 @@ class InProcessExecutor(Executor):
         if self._work is not None:
             raise RuntimeError("submit needs a free worker")
         self._work = work
-
-    def converse(self, conversation: Conversation) -> None:
-        """Raise NotImplementedError: there is no other process."""
-        raise NotImplementedError(conversation)
-
-    def say(self, message: Any) -> None:
-        """Raise NotImplementedError: there is no other process."""
-        raise NotImplementedError(message)
 
     def events(self, timeout_seconds: float) -> Sequence[Event]:
         """Run the waiting work to its end, ignoring the timeout, and return its events."""
@@ -89,15 +68,6 @@ class InProcessExecutor(Executor):
         self._work = None
 
 
-@dataclass(eq=False)
-class _Slot:
-    """A training under way."""
-
-    number: int
-    job: Job
-    began: float
-
-
 class FuturesExecutor(CallsHere):
     """Runs trainings in the caller's pool, and calls in a worker of this machine.
 
@@ -106,18 +76,16 @@ class FuturesExecutor(CallsHere):
     Args:
         pool: The pool, whose processes can import hpsearch and the user's modules.
         workers: Number of trainings at a time.
-        log: Receives what calls print; None discards it.
+        log: Receives what calls print.
     """
 
-    def __init__(
-        self, pool: concurrent.futures.Executor, workers: int, log: IO[str] | None = None
-    ) -> None:
+    def __init__(self, pool: concurrent.futures.Executor, workers: int, log: IO[str]) -> None:
         super().__init__(log)
         self._pool = pool
         self._workers = workers
         self._digest, self._data = "", b""
-        self._slots: dict[int, _Slot] = {}
-        self._done: queue.SimpleQueue[tuple[_Slot, concurrent.futures.Future[Any]]] = (
+        self._slots: dict[int, WorkerState] = {}
+        self._done: queue.SimpleQueue[tuple[WorkerState, concurrent.futures.Future[Any]]] = (
             queue.SimpleQueue()
         )
 
@@ -142,12 +110,13 @@ class FuturesExecutor(CallsHere):
             return
         if not self.free:
             raise RuntimeError("submit needs a free worker")
-        number = next(n for n in range(1, self._workers + 1) if n not in self._slots)
-        slot = self._slots[number] = _Slot(number, work, time.monotonic())
+        slot = WorkerState(number=free_number(self._slots))
+        self._slots[slot.number] = slot
+        slot.take(work)
         self._send(slot, b"")
 
-    def _send(self, slot: _Slot, data: bytes) -> None:
-        task = cloudpickle.dumps(slot.job)
+    def _send(self, slot: WorkerState, data: bytes) -> None:
+        task = cloudpickle.dumps(slot.work)
         future = self._pool.submit(_run, task, slot.number, self._digest, data)
         future.add_done_callback(lambda done: self._done.put((slot, done)))
 
@@ -158,17 +127,13 @@ class FuturesExecutor(CallsHere):
             events += self._take(*self._done.get(timeout=wait))
         return events
 
-    def _take(self, slot: _Slot, done: concurrent.futures.Future[Any]) -> Sequence[Event]:
+    def _take(self, slot: WorkerState, done: concurrent.futures.Future[Any]) -> Sequence[Event]:
         try:
             answer = done.result()
         # The pool may raise anything: the training gave no answer.
         except (Exception, concurrent.futures.CancelledError) as error:  # noqa: BLE001
             del self._slots[slot.number]
-            reason = f"the worker ended ({type(error).__name__}: {error})"
-            _LOG.warning("worker %d: %s", slot.number, reason)
-            seconds = time.monotonic() - slot.began
-            training = slot.job.training
-            return [Lost(slot.number, training, reason, False, seconds)]
+            return slot.lost(f"the worker ended ({type(error).__name__}: {error})")
         if answer == _NO_DATA:
             self._send(slot, self._data)
             return []

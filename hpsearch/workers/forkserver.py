@@ -59,9 +59,7 @@ class _Server:
         other: The other server's PID, if it is a child of this one.
     """
 
-    def __init__(
-        self, channel: Channel, serve: Callable[[int, int, Any, int], int], other: int
-    ) -> None:
+    def __init__(self, channel: Channel, serve: Callable[[int, int, Any], int], other: int) -> None:
         self._channel = channel
         self._serve = serve
         self._dataset: Any = None
@@ -90,11 +88,11 @@ class _Server:
         match message:
             case ("data",):
                 self._dataset = mapped(descriptor)
-            case ("fork", number, growth_bytes, place):
-                self._fork(number, descriptor, growth_bytes, place)
+            case ("fork", number, place):
+                self._fork(number, descriptor, place)
         os.close(descriptor)
 
-    def _fork(self, worker: int, connection: int, growth_bytes: int, place: str) -> None:
+    def _fork(self, worker: int, connection: int, place: str) -> None:
         server = os.getpid()
         try:
             pid = os.fork()
@@ -105,13 +103,11 @@ class _Server:
         if pid == 0:
             with contextlib.suppress(OSError):
                 os.chdir(place)
-            self._become_worker(worker, connection, server, growth_bytes)
+            self._become_worker(worker, connection, server)
         self._own.add(pid)
         self._channel.send(("forked", pid))
 
-    def _become_worker(
-        self, worker: int, connection: int, server: int, growth_bytes: int
-    ) -> NoReturn:
+    def _become_worker(self, worker: int, connection: int, server: int) -> NoReturn:
         code = 1
         try:
             signal.set_wakeup_fd(-1)
@@ -126,7 +122,7 @@ class _Server:
             self._channel.close()
             os.close(self._wakeup)
             os.close(self._signalled)
-            code = self._serve(worker, connection, self._dataset, growth_bytes)
+            code = self._serve(worker, connection, self._dataset)
         except KeyboardInterrupt:
             pass
         except BaseException as error:  # noqa: BLE001  # the end of the process: run.log has it

@@ -14,7 +14,6 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import IO, Any
 
 import cloudpickle
@@ -25,22 +24,19 @@ from hpsearch.machine import descendants, now, own_bytes, private_bytes, state_o
 from hpsearch.training.subjects import Job
 from hpsearch.wording import exit_text
 from hpsearch.workers.protocol import (
-    Call,
     Conversation,
     Event,
     Heard,
     PolledExecutor,
-    Retired,
     Work,
     WorkerState,
+    free_number,
 )
 from hpsearch.workers.servers import Server, Servers
 from hpsearch.workers.shared import share
 from hpsearch.workers.wire import CLOSED_STATUS, Wire
 
 _LOG = logging.getLogger("hpsearch")
-#: TensorFlow never frees some megabytes of each model, and a new worker costs milliseconds.
-_GROWTH_BYTES = 250 * 2**20
 _POLL_SECONDS = 0.2
 #: Short, because a worker can take a gigabyte in half a second.
 _MEMORY_CHECK_SECONDS = 0.05
@@ -88,6 +84,14 @@ class Worker(WorkerState):
         while self._waiting:
             self.send(self._waiting.pop(0))
 
+    def received(self) -> list[Any] | None:
+        """Return the messages received so far; None once the worker has ended, and all are read."""
+        try:
+            messages = [cloudpickle.loads(each) for each in self.connection.take()]
+        except EOFError:
+            return None
+        return messages or (None if self.ended else [])
+
 
 class Pool:
     """Forked workers by number.
@@ -95,16 +99,14 @@ class Pool:
     Args:
         servers: Fork the workers; closed with the pool.
         limit: Most workers at a time.
-        growth_bytes: See `work.serve`.
     """
 
-    def __init__(self, servers: Servers, limit: int, growth_bytes: int) -> None:
+    def __init__(self, servers: Servers, limit: int) -> None:
         self.servers = servers
         self.workers: dict[int, Worker] = {}
         #: The conversation's process, if any.
         self.partner: Worker | None = None
         self._limit = limit
-        self._growth_bytes = growth_bytes
         self._exit_statuses: dict[int, int] = {}
         self._selector = selectors.DefaultSelector()
         for server in servers:
@@ -130,7 +132,7 @@ class Pool:
             return min(able, key=lambda worker: worker.server.loaded)
         if len(self.workers) == self._limit:
             self.forget(idle[0])
-        number = next(n for n in range(1, self._limit + 1) if n not in self.workers)
+        number = free_number(self.workers)
         server = self.servers.loaded if work.tensorflow else self.servers.light
         worker = self.workers[number] = self._fork(server, number)
         return worker
@@ -147,7 +149,7 @@ class Pool:
             worker.forked(pid)
 
         with theirs, self._required(server):
-            server.fork(number, self._growth_bytes, theirs.fileno(), on_forked)
+            server.fork(number, theirs.fileno(), on_forked)
         self._selector.register(worker.connection, selectors.EVENT_READ, worker)
         return worker
 
@@ -281,7 +283,6 @@ class LocalExecutor(PolledExecutor):
         workers: Number of trainings at a time.
         timeout_seconds: Longest time of a training, or None.
         memory_bytes: Most memory of a worker during a training without the shared data, or None.
-        growth_bytes: A worker that has grown by more since its first training is replaced.
     """
 
     def __init__(
@@ -291,7 +292,6 @@ class LocalExecutor(PolledExecutor):
         *,
         timeout_seconds: float | None = None,
         memory_bytes: int | None = None,
-        growth_bytes: int = _GROWTH_BYTES,
     ) -> None:
         self._limit = workers
         self._timeout_seconds = timeout_seconds
@@ -301,7 +301,7 @@ class LocalExecutor(PolledExecutor):
         self._children_bytes: dict[int, int] = {}
         self._next_look = 0.0
         self._poll_seconds = _POLL_SECONDS if memory_bytes is None else _MEMORY_CHECK_SECONDS
-        self._pool = Pool(servers, workers, growth_bytes)
+        self._pool = Pool(servers, workers)
 
     def provide(self, dataset: TrainingData) -> None:
         """Put the data where every worker maps them; called before the first `submit`."""
@@ -313,7 +313,6 @@ class LocalExecutor(PolledExecutor):
 
     @property
     def free(self) -> int:
-        """Number of trainings or calls that could start at once."""
         return self._limit - self.busy
 
     @property
@@ -364,27 +363,15 @@ class LocalExecutor(PolledExecutor):
 
     def _listen(self, partner: Worker) -> list[Event]:
         """The conversation's next messages, or its end."""
-        try:
-            messages = partner.connection.take()
-        except EOFError:
-            messages = []
-        else:
-            if messages or not partner.ended:
-                return [Heard(cloudpickle.loads(message)) for message in messages]
+        if (messages := partner.received()) is not None:
+            return [Heard(message) for message in messages]
         self._pool.forget(partner)
         return [Heard(ended=self._pool.how_ended(partner))]
 
     def _hear(self, worker: Worker) -> list[Event]:
-        try:
-            received = [cloudpickle.loads(each) for each in worker.connection.take()]
-        except EOFError:
+        if (messages := worker.received()) is None:
             return self._handle_end(worker)
-        # After messages, the next call handles the end.
-        if not received and worker.ended:
-            return self._handle_end(worker)
-        for message in received:
-            worker.hear(message)
-        return [message for message in received if not isinstance(message, Retired)]
+        return worker.hear(messages)
 
     def _handle_end(self, worker: Worker) -> list[Event]:
         """Forget an ended worker, and report its lost work."""
@@ -396,11 +383,9 @@ class LocalExecutor(PolledExecutor):
             # The worker had retired before the work reached it: give the work to a new worker.
             self.submit(work)
             return []
-        reason = worker.end_reason or f"the worker ended ({self._pool.how_ended(worker)})"
-        what = work.function.__qualname__ if isinstance(work, Call) else work.training.label
-        _LOG.warning("worker %d: %s: %s", worker.number, what, reason)
-        event = worker.lost(reason)
-        return [] if event is None else [event]
+        return worker.lost(
+            worker.end_reason or f"the worker ended ({self._pool.how_ended(worker)})"
+        )
 
     def _enforce_limits(self) -> None:
         self._pool.require_servers(self._timeout_seconds)
@@ -441,10 +426,10 @@ class CallsHere(PolledExecutor):
     The first call or conversation starts it.
 
     Args:
-        log: Receives what the worker prints; None discards it.
+        log: Receives what the worker prints.
     """
 
-    def __init__(self, log: IO[str] | None) -> None:
+    def __init__(self, log: IO[str]) -> None:
         self._log = log
         self._dataset: TrainingData | None = None
         self._local: LocalExecutor | None = None
@@ -484,9 +469,8 @@ class CallsHere(PolledExecutor):
     def _started(self) -> LocalExecutor:
         if self._local is None:
             assert self._dataset is not None, "provide comes first"
-            with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
-                servers = Servers(self._log or nowhere)
-            self._local = self._closing.enter_context(LocalExecutor(servers, 1))
+            executor = LocalExecutor(Servers(self._log), 1)
+            self._local = self._closing.enter_context(executor)
             self._local.provide(self._dataset)
         return self._local
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+import logging
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
@@ -13,6 +15,7 @@ from hpsearch.machine import now
 from hpsearch.space.execution import ExecutionResult, Training
 from hpsearch.training.subjects import Job
 
+_LOG = logging.getLogger("hpsearch")
 #: A timed call may take as long as this many trainings, and at least this many seconds.
 _CALL_TRAININGS, _CALL_SECONDS = 10, 60.0
 
@@ -171,12 +174,18 @@ class Executor(Protocol):
         ...
 
     def converse(self, conversation: Conversation) -> None:
-        """Start a conversation, at most one; its messages are events."""
-        ...
+        """Start a conversation, at most one; its messages are events.
+
+        Raises:
+            NotImplementedError: The executor has no other process.
+        """
+        del conversation
+        raise NotImplementedError
 
     def say(self, message: Any) -> None:
         """Send a message to the conversation's process."""
-        ...
+        del message
+        raise NotImplementedError
 
     def events(self, timeout_seconds: float) -> Sequence[Event]:
         """Wait for at least one event or the timeout, then return new events in order."""
@@ -245,17 +254,22 @@ class WorkerState:
         self.since = now()
         self.timed_out = self.too_large = False
 
-    def hear(self, message: Event | Retired) -> None:
-        """Record a message of the worker."""
-        match message:
-            case Retired():
-                self.retired = True
-            case Started():
-                self.began = now()
-                if self.importing_seconds:
-                    self.since = self.began
-            case Finished() | Called() | Lost():
-                self.work = None
+    def hear(self, messages: Iterable[Event | Retired]) -> list[Event]:
+        """Record messages of the worker, and return the events among them."""
+        events: list[Event] = []
+        for message in messages:
+            match message:
+                case Retired():
+                    self.retired = True
+                    continue
+                case Started():
+                    self.began = now()
+                    if self.importing_seconds:
+                        self.since = self.began
+                case Finished() | Called() | Lost():
+                    self.work = None
+            events.append(message)
+        return events
 
     @property
     def limits_apply(self) -> bool:
@@ -288,20 +302,28 @@ class WorkerState:
                 f"execution.memory, {most_bytes / 2**20:.0f} MB"
             )
 
-    def lost(self, reason: str, *, machine: bool = False) -> Lost | Called | None:
-        """Return the event of the worker's end; None if it was idle."""
-        if isinstance(self.work, Call):
-            return Called(self.number, reason, ended=True)
+    def lost(self, reason: str, *, machine: bool = False, host: str = "") -> list[Event]:
+        """Log the worker's end, and return its event; none if it was idle.
+
+        Args:
+            machine: See `Lost.machine_lost`.
+            host: The worker's machine, for the log, as ` on NAME`.
+        """
+        where = f"worker {self.number}{host}"
         if self.work is None:
-            return None
+            _LOG.warning("%s: %s", where, reason)
+            return []
+        if isinstance(self.work, Call):
+            _LOG.warning("%s: %s: %s", where, self.work.function.__qualname__, reason)
+            return [Called(self.number, reason, ended=True)]
+        _LOG.warning("%s: %s: %s", where, self.work.training.label, reason)
         # Take the limit's clock, by which a training that timed out took longer than the limit.
         began = self.since if self.began is None or self.timed_out else self.began
-        return Lost(
-            self.number,
-            self.work.training,
-            reason,
-            self.timed_out,
-            now() - began,
-            self.too_large,
-            machine,
-        )
+        training, seconds = self.work.training, now() - began
+        limits = self.timed_out, seconds, self.too_large
+        return [Lost(self.number, training, reason, *limits, machine)]
+
+
+def free_number(workers: Container[int]) -> int:
+    """Return the lowest number, from 1, that no worker has."""
+    return next(number for number in itertools.count(1) if number not in workers)

@@ -105,9 +105,7 @@ class Server:
         """
         self._channel.send(("data",), handle)
 
-    def fork(
-        self, number: int, growth_bytes: int, connection: int, on_forked: Callable[[int], None]
-    ) -> None:
+    def fork(self, number: int, connection: int, on_forked: Callable[[int], None]) -> None:
         """Request a worker, in the current working directory.
 
         Args:
@@ -123,7 +121,7 @@ class Server:
         with contextlib.suppress(OSError):
             # A program may have changed the directory since the process started.
             place = os.getcwd()
-        self._channel.send(("fork", number, growth_bytes, place), connection)
+        self._channel.send(("fork", number, place), connection)
         self._on_forked.append(on_forked)
 
     def receive(self) -> tuple[int, int] | None:

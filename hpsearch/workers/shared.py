@@ -26,14 +26,12 @@ _ALIGNMENT = 64
 _SIZE_BYTES = 8
 
 
-def _no_rows() -> TrainingData:
-    nothing = np.zeros((0, 1), np.float32)
-    arrays = Arrays(nothing, nothing, nothing, nothing)
-    return TrainingData(InputSpec((1,), "float32"), Target(Task.OBJECTIVE, 1), arrays)
-
-
 #: The data for functions and programs.
-NO_ROWS = _no_rows()
+NO_ROWS = TrainingData(
+    InputSpec((1,), "float32"),
+    Target(Task.OBJECTIVE, 1),
+    Arrays(*[np.zeros((0, 1), np.float32)] * 4),
+)
 
 
 def share(dataset: TrainingData) -> int:
@@ -47,12 +45,16 @@ def share(dataset: TrainingData) -> int:
     buffers: list[pickle.PickleBuffer] = []
     # Pickle passes only contiguous arrays as separate buffers, and workers take C order.
     contiguous = with_arrays(dataset, lambda array: np.asarray(array, order="C"))
-    file = io.BytesIO()
-    _Pickler(file, protocol=5, buffer_callback=buffers.append).dump(contiguous)
-    body = file.getvalue()
+    stream = io.BytesIO()
+    _Pickler(stream, protocol=5, buffer_callback=buffers.append).dump(contiguous)
+    body = stream.getvalue()
     blocks = [buffer.raw() for buffer in buffers]
     rest = pickle.dumps(([block.nbytes for block in blocks], body))
-    handle = _anonymous_file()
+    if not hasattr(os, "memfd_create"):
+        with tempfile.TemporaryFile() as file:
+            handle = os.dup(file.fileno())
+    else:
+        handle = os.memfd_create("hpsearch-data", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     with open(handle, "wb", closefd=False) as memory:
         write_blocks(memory, blocks)
         memory.write(rest + len(rest).to_bytes(_SIZE_BYTES, "little"))
@@ -78,13 +80,6 @@ def _seal(handle: int) -> None:
         if hasattr(fcntl, "F_ADD_SEALS"):
             seals = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
             fcntl.fcntl(handle, fcntl.F_ADD_SEALS, seals)
-
-
-def _anonymous_file() -> int:
-    if hasattr(os, "memfd_create"):
-        return os.memfd_create("hpsearch-data", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    with tempfile.TemporaryFile() as file:
-        return os.dup(file.fileno())
 
 
 def mapped(handle: int) -> TrainingData:

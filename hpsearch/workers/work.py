@@ -148,12 +148,17 @@ class Runner:
 
     Args:
         worker: The worker's number.
+
+    Attributes:
         growth_bytes: Most growth since the first training, or since the first with TensorFlow,
             whichever is later.
     """
 
-    def __init__(self, worker: int, growth_bytes: int) -> None:
-        self._worker, self._growth_bytes = worker, growth_bytes
+    #: TensorFlow never frees some megabytes of each model, and a new worker costs milliseconds.
+    growth_bytes = 250 * 2**20
+
+    def __init__(self, worker: int) -> None:
+        self._worker = worker
         self._first_bytes = 0
         self._uses_tensorflow = False
 
@@ -169,7 +174,7 @@ class Runner:
     @property
     def has_grown(self) -> bool:
         """True if the process has grown too much."""
-        return own_bytes(os.getpid()) - self._first_bytes > self._growth_bytes
+        return own_bytes(os.getpid()) - self._first_bytes > self.growth_bytes
 
 
 def _has_children() -> bool:
@@ -199,16 +204,12 @@ def _end_with_parent_by_polling() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def serve(worker: int, descriptor: int, dataset: TrainingData, growth_bytes: int) -> int:
-    """Run work until the connection is closed or the worker retires; return the exit status.
-
-    Args:
-        growth_bytes: See `Runner`.
-    """
+def serve(worker: int, descriptor: int, dataset: TrainingData) -> int:
+    """Run work until the connection is closed or the worker retires; return the exit status."""
     connection = Wire(socket.socket(fileno=descriptor))
     process = os.getpid()
     _end_with_parent_by_polling()
-    runner = Runner(worker, growth_bytes)
+    runner = Runner(worker)
 
     def emit(event: Event | Retired) -> None:
         if os.getpid() != process:

@@ -24,11 +24,6 @@ COMPARED = ["config", "seed", "status", "score", "loss", "val_loss", "val_accura
 
 
 @pytest.fixture(scope="module")
-def wine():
-    return load_wine(return_X_y=True)
-
-
-@pytest.fixture(scope="module")
 def tuned(wine):
     """A grid that keeps nothing on disk."""
     return hpsearch.tune(*wine, parameters=GRID, test=0.2)

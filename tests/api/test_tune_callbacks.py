@@ -10,18 +10,10 @@ import pandas as pd
 import pytest
 import user_models
 from keras import callbacks as kc
-from sklearn.datasets import load_digits
 
 import hpsearch
 from hpsearch.errors import ChangedSweepError, InputError
 from hpsearch.models.callbacks import described
-
-
-@pytest.fixture(scope="module")
-def digits():
-    loaded = load_digits()
-    # Images: hpsearch warns of columns of a table that are constant.
-    return loaded.images[:500].astype("uint8"), loaded.target[:500]
 
 
 def stopping(**changes):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from commands import hpsearch as hpsearch_command
-from sklearn.datasets import load_diabetes, load_wine
+from sklearn.datasets import load_diabetes
 from sklearn.model_selection import KFold, TimeSeriesSplit
 
 import hpsearch
@@ -13,11 +13,6 @@ from hpsearch.errors import DataError, InputError, RefusedError, SweepFileError
 from hpsearch.spec.sweep import load_sweep, sweep_from_mapping
 
 SMALL = {"units": [4, 8], "epochs": 2}
-
-
-@pytest.fixture(scope="module")
-def wine():
-    return load_wine(return_X_y=True)
 
 
 @pytest.fixture(scope="module")

@@ -6,17 +6,9 @@ import keras
 import pytest
 import user_models
 from keras import layers
-from sklearn.datasets import load_digits
 
 import hpsearch
 from hpsearch.errors import InputError
-
-
-@pytest.fixture(scope="module")
-def digits():
-    """Images of (8, 8) numbers, and their classes."""
-    loaded = load_digits()
-    return loaded.images[:500].astype("uint8"), loaded.target[:500]
 
 
 @pytest.mark.slow

@@ -5,17 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.datasets import load_breast_cancer, load_wine
+from sklearn.datasets import load_breast_cancer
 
 import hpsearch
 from hpsearch.errors import DataError, InputError, RefusedError
 
 SMALL = {"units": [4, 8], "epochs": 2}
-
-
-@pytest.fixture(scope="module")
-def wine():
-    return load_wine(return_X_y=True)
 
 
 @pytest.mark.slow

@@ -5,9 +5,8 @@ from __future__ import annotations
 import signal
 
 import pytest
-from commands import hpsearch, start
+from commands import hpsearch, preload, start
 from outcomes import assert_same, table
-from preloaded import preload
 
 _SWEEP = """\
 data: {dataset: digits, validation: 0.2, seed: 42}

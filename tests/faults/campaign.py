@@ -43,7 +43,7 @@ _ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path[:0] = [str(_ROOT / "tests" / "support"), str(_ROOT / "experiments")]
 
 from commands import Running, end_all, hpsearch, in_sessions, start, wait_for  # noqa: E402
-from outcomes import table, trainings_begun  # noqa: E402
+from outcomes import acknowledged, table, trainings_begun  # noqa: E402
 from report import machine, report, versions  # noqa: E402
 
 ENDED = {"SIGKILL": -signal.SIGKILL, "SIGTERM": 143, "SIGINT": 130, "moved": 3}
@@ -153,13 +153,7 @@ class Undisturbed:
 
 def records(directory: Path) -> dict[int, Record]:
     """The acknowledged results by execution."""
-    store = directory / "sweep.db"
-    if not store.exists():
-        return {}
-    with closing(sqlite3.connect(f"{store.as_uri()}?mode=ro", uri=True)) as db:
-        assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-        rows = db.execute("SELECT execution, record FROM results").fetchall()
-    return {execution: json.loads(record) for execution, record in rows}
+    return {number: json.loads(record) for number, record in acknowledged(directory).items()}
 
 
 def told_by(said: str) -> dict[int, tuple[str, str]]:
@@ -313,12 +307,9 @@ def differences(undisturbed: Undisturbed, directory: Path) -> tuple[int, int]:
 
 def _different_rows(left: Path, right: Path) -> int:
     wrong = 0
-    row = ["trial", "seed"]
-    for name, key in (("results.csv", row), ("curves.csv", [*row, "epoch"])):
-        one, two = (_texts(table(each, name)).set_index(key) for each in (left, right))
-        common = one.index.intersection(two.index)
-        wrong += len(one.index.symmetric_difference(two.index))
-        wrong += int((one.loc[common] != two.loc[common, one.columns]).any(axis=1).sum())
+    for name in ("results.csv", "curves.csv"):
+        one, two = (_texts(table(each, name)) for each in (left, right))
+        wrong += len({*one.itertuples(index=False)} ^ {*two.itertuples(index=False)})
     return wrong
 
 

@@ -6,15 +6,15 @@ import os
 import random
 import re
 import signal
+import struct
 import sys
 import time
 from pathlib import Path
 
 import pytest
 import yaml
-from commands import hpsearch, in_sessions, start, wait_for
+from commands import hpsearch, in_sessions, start, sweep, wait_for
 from outcomes import acknowledged, assert_same, table, trainings_begun
-from write_ahead_log import uncommitted_frames
 
 _KILL_AT_WRITE = Path(__file__).parent.parent / "support" / "kill_at_write.py"
 _KILLS = 30
@@ -36,6 +36,8 @@ parameters:
 execution: {workers: 2}
 """
 _KILLS_IN_COMMITS = 20
+#: Bytes of SQLite's write-ahead log.
+_HEADER, _FRAME_HEADER = 32, 24
 #: Weights of 2 MB a trial, all kept: to commit them takes a while.
 _LARGE_SWEEP = """\
 data: {dataset: digits, validation: 0.2, seed: 42}
@@ -48,6 +50,28 @@ parameters:
 execution: {workers: 1}
 keep: all
 """
+
+
+def uncommitted_frames(database: Path) -> int:
+    """Frames after the last commit: what a transaction had written when its process ended.
+
+    Source: the SQLite documentation, "WAL-mode File Format".
+    """
+    log = database.with_name(database.name + "-wal")
+    content = log.read_bytes() if log.exists() else b""
+    if len(content) < _HEADER:
+        return 0
+    page_size = struct.unpack(">I", content[8:12])[0]
+    salts = content[16:24]
+    count = 0
+    for at in range(_HEADER, len(content), _FRAME_HEADER + page_size):
+        frame = content[at : at + _FRAME_HEADER]
+        if len(frame) < _FRAME_HEADER or frame[8:16] != salts:
+            # What follows is of an earlier generation of the log.
+            break
+        committed = struct.unpack(">I", frame[4:8])[0]
+        count = 0 if committed else count + 1
+    return count
 
 
 def begin(home, out):
@@ -64,8 +88,7 @@ def begin(home, out):
 def end(driver, servers):
     """Kill a driver; whether it still ran. Nothing of it is left but what it told, stored."""
     hit = driver.process.poll() is None
-    driver.process.kill()
-    _, err = driver.process.communicate()
+    err = driver.kill()
     wait_for(lambda: not in_sessions(servers), seconds=5, what="orphans to end")
     told = set(map(int, re.findall(r"trial (\d+) completed", err)))
     assert told <= acknowledged(driver.directory).keys(), "what was told is not stored"
@@ -83,8 +106,7 @@ def kill_at_any_time(home, out, new_results, delay_seconds):
 
 @pytest.mark.slow
 def test_killed_at_random_instants_nothing_is_lost(tmp_path):
-    (tmp_path / "sweep.yaml").write_text(_SWEEP)
-    hpsearch("run", "sweep.yaml", "--out", "undisturbed", cwd=tmp_path)
+    sweep(tmp_path, _SWEEP, out="undisturbed")
     assert trainings_begun(tmp_path / "undisturbed") == _TRAININGS
     # One seed for the instants; what they hit differs from machine to machine.
     rng = random.Random(20)
@@ -137,8 +159,7 @@ def kill_in_a_commit(home, out):
 
 @pytest.mark.slow
 def test_killed_within_commits_the_store_is_sound(tmp_path):
-    (tmp_path / "sweep.yaml").write_text(_LARGE_SWEEP)
-    hpsearch("run", "sweep.yaml", "--out", "undisturbed", cwd=tmp_path)
+    sweep(tmp_path, _LARGE_SWEEP, out="undisturbed")
     within, known = 0, {}
     for _ in range(_KILLS_IN_COMMITS):
         _, torn = kill_in_a_commit(tmp_path, "out")
@@ -162,13 +183,12 @@ def test_killed_within_commits_the_store_is_sound(tmp_path):
 )
 def test_killed_as_it_puts_a_file_in_place(tmp_path, name):
     """Tables, the model (which TensorFlow trained), the report: the next run has each of them."""
-    sweep = {
+    small = {
         "data": {"dataset": "digits", "validation": 0.2, "seed": 42},
         "parameters": {"units": [8, 16], "optimizer": ["adam", "adamax"], "epochs": 2},
         "execution": {"workers": 2},
     }
-    (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(sweep))
-    hpsearch("run", "sweep.yaml", "--out", "undisturbed", cwd=tmp_path)
+    sweep(tmp_path, yaml.safe_dump(small), out="undisturbed")
     for when in ("before", "after"):
         hpsearch(
             "run", "sweep.yaml", "--out", "out",

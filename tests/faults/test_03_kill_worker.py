@@ -7,7 +7,7 @@ import signal
 
 import pandas as pd
 import pytest
-from commands import hpsearch, start, wait_for
+from commands import start, sweep, wait_for
 from outcomes import assert_same
 
 #: The first one takes seconds, the others go on meanwhile.
@@ -42,8 +42,7 @@ def kill_the_worker_of_trial_1(driver, times):
 
 @pytest.mark.slow
 def test_killed_once_a_worker_s_trial_is_tried_again_killed_twice_it_is_a_row(tmp_path):
-    (tmp_path / "sweep.yaml").write_text(_SWEEP)
-    hpsearch("run", "sweep.yaml", "--out", "undisturbed", cwd=tmp_path)
+    sweep(tmp_path, _SWEEP, out="undisturbed")
     driver = start("sweep.yaml", cwd=tmp_path, out="out")
     out, err = kill_the_worker_of_trial_1(driver, 2)
     assert err.count("trial 1: the worker ended (SIGKILL); trying once more") == 1

@@ -6,7 +6,7 @@ import math
 
 import pandas as pd
 import pytest
-from commands import hpsearch
+from commands import sweep
 
 from hpsearch import optimize
 
@@ -33,8 +33,7 @@ budget: {{trials: 12}}
     [("val_accuracy", "grid"), ("val_loss", "tpe"), ("val_accuracy", "asha")],
 )
 def test_a_training_that_diverges_is_a_row_that_cannot_win(tmp_path, metric, method):
-    (tmp_path / "sweep.yaml").write_text(_SWEEP.format(metric=metric, method=method))
-    said = hpsearch("run", "sweep.yaml", "--out", "out", cwd=tmp_path)
+    said = sweep(tmp_path, _SWEEP.format(metric=metric, method=method))
     rows = pd.read_csv(tmp_path / "out" / "results.csv")
     bad = rows[rows["optimizer"] != "adam"]
     assert len(bad)

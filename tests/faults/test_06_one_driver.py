@@ -33,8 +33,7 @@ def test_one_driver_a_directory(tmp_path):
             "plan", "sweep.yaml", "--out", "out", cwd=tmp_path
         ).stdout  # fmt: skip
     finally:
-        driver.process.kill()
-        driver.process.communicate()
+        driver.kill()
     # The lock is free at once, whatever the file says.
     assert str(driver.pid) in (tmp_path / "out" / ".lock").read_text()
     DirectoryLock(tmp_path / "out").release()
@@ -57,5 +56,4 @@ def test_of_two_that_are_started_at_once_one_runs(tmp_path):
         assert refused.process.returncode == 3, err
         assert f"process {runs.pid}" in err
         runs.wait_for_results(1)
-        runs.process.kill()
-        runs.process.communicate()
+        runs.kill()

@@ -35,8 +35,7 @@ def test_no_process_outlives_a_killed_driver(tmp_path):
     # And whatever else it may have started.
     family = psutil.Process(driver.pid).children(recursive=True)
     assert len(family) >= 4
-    driver.process.kill()
-    driver.process.communicate()
+    driver.kill()
     wait_for(
         lambda: not in_sessions(servers) and not any(session_of(one.pid) for one in family),
         seconds=5,

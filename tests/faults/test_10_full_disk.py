@@ -6,7 +6,7 @@ import re
 
 import pandas as pd
 import pytest
-from commands import hpsearch
+from commands import hpsearch, sweep
 from disks import small_disk
 from outcomes import acknowledged, assert_same
 
@@ -23,8 +23,7 @@ _TRIALS = 24
 
 @pytest.mark.slow
 def test_a_disk_that_is_full_ends_the_run_in_words_and_with_room_it_goes_on(tmp_path):
-    (tmp_path / "sweep.yaml").write_text(_SWEEP)
-    hpsearch("run", "sweep.yaml", "--out", "undisturbed", cwd=tmp_path)
+    sweep(tmp_path, _SWEEP, out="undisturbed")
     with small_disk(tmp_path / "disk", 2**20) as disk:
         out = disk.path / "out"
         command = ("run", "sweep.yaml", "--out", out)

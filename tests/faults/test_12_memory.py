@@ -7,7 +7,7 @@ import shutil
 
 import pandas as pd
 import pytest
-from commands import ODD_LAYERS, hpsearch
+from commands import ODD_LAYERS, sweep
 
 from hpsearch.machine import share_bytes
 
@@ -23,8 +23,7 @@ configs:
 def row_of(place, layer, *, workers=2, env=None):
     """The row of a trial with that layer; those beside it must complete."""
     shutil.copy(ODD_LAYERS, place)
-    (place / "sweep.yaml").write_text(_SWEEP.replace("LAYER", layer))
-    said = hpsearch("run", "sweep.yaml", "--out", "out", "--workers", workers, cwd=place, env=env)
+    said = sweep(place, _SWEEP.replace("LAYER", layer), "--workers", workers, env=env)
     assert "3 trials, 2 completed" in said.stdout
     rows = pd.read_csv(place / "out" / "results.csv")
     assert rows["status"].tolist()[1:] == ["completed"] * 2

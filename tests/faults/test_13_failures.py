@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from commands import ODD_LAYERS, hpsearch
+from commands import ODD_LAYERS, sweep
 
 from hpsearch.store.store import Store
 from hpsearch.store.trials import best_trial
@@ -35,14 +35,9 @@ parameters:
 """
 
 
-def run(place, *options, code=0):
-    return hpsearch("run", "sweep.yaml", "--out", "out", *options, cwd=place, code=code)
-
-
 def test_every_end_is_a_row_and_retry_trains_the_unlucky(tmp_path):
     shutil.copy(ODD_LAYERS, tmp_path)
-    (tmp_path / "sweep.yaml").write_text(_MIXED)
-    said = run(tmp_path)
+    said = sweep(tmp_path, _MIXED)
     rows = pd.read_csv(tmp_path / "out" / "results.csv")
     statuses = rows.groupby("layer_type")["status"].agg(list).to_dict()
     assert statuses == {
@@ -70,9 +65,9 @@ def test_every_end_is_a_row_and_retry_trains_the_unlucky(tmp_path):
     for name in ("raising", "hanging", "dying"):
         mended = mended.replace(f"def {name}(", f"def _{name}(") + f"\n\n{name} = plain\n"
     (tmp_path / "odd_layers.py").write_text(mended)
-    assert "2 completed, 0 trained now" in run(tmp_path).stdout
+    assert "2 completed, 0 trained now" in sweep(tmp_path).stdout
     # These take their time, on a busy machine the more.
-    said = run(tmp_path, "--retry", "--set", "execution.timeout=2m")
+    said = sweep(tmp_path, "", "--retry", "--set", "execution.timeout=2m")
     assert "8 completed, 12 trained now" in said.stdout
     again = pd.read_csv(tmp_path / "out" / "results.csv")
     assert (again["config"] == rows["config"]).all()
@@ -83,31 +78,27 @@ def test_every_end_is_a_row_and_retry_trains_the_unlucky(tmp_path):
 @pytest.mark.slow
 def test_a_sweep_of_which_all_trials_fail_alike_stops_early(tmp_path):
     shutil.copy(ODD_LAYERS, tmp_path)
-    (tmp_path / "sweep.yaml").write_text(_ALL_FAIL)
-    said = run(tmp_path, "--workers", 1, code=1)
+    said = sweep(tmp_path, _ALL_FAIL, "--workers", 1, code=1)
     assert "stopped early: the first 5 trainings all failed alike: RuntimeError: no" in said.stdout
     assert "no trial completed" in said.stdout
     rows = pd.read_csv(tmp_path / "out" / "results.csv")
     assert list(rows["status"]) == ["failed"] * 5
     assert not (tmp_path / "out" / "best.keras").exists()
     # What is left goes on; the failed ones come again when they are asked for.
-    said = run(tmp_path, "--workers", 1, code=1)
+    said = sweep(tmp_path, "", "--workers", 1, code=1)
     assert "7 trials, 0 completed, 2 trained now" in said.stdout
     (tmp_path / "odd_layers.py").write_text(
         (tmp_path / "odd_layers.py").read_text() + "\n\nraising = plain\n"
     )
-    assert "7 completed, 7 trained now" in run(tmp_path, "--retry").stdout
+    assert "7 completed, 7 trained now" in sweep(tmp_path, "", "--retry").stdout
 
 
 @pytest.mark.slow
 def test_the_console_script_finds_functions_of_the_working_directory(tmp_path):
     shutil.copy(ODD_LAYERS, tmp_path)
-    (tmp_path / "sweep.yaml").write_text(_ALL_FAIL.replace("raising", "noisy"))
-    script = Path(sys.executable).with_name("hpsearch")
-    said = hpsearch(
-        "run", "sweep.yaml", "--out", "out", "--set", "parameters.batch_size=[32]",
-        cwd=tmp_path, program=[str(script)],
-    )  # fmt: skip
+    script = [str(Path(sys.executable).with_name("hpsearch"))]
+    one = ("--set", "parameters.batch_size=[32]")
+    said = sweep(tmp_path, _ALL_FAIL.replace("raising", "noisy"), *one, program=script)
     assert "1 completed" in said.stdout
     # What a worker says is in run.log, not on the screen.
     assert "said by process" in (tmp_path / "out" / "run.log").read_text()

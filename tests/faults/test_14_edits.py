@@ -6,7 +6,7 @@ import shutil
 
 import pandas as pd
 import pytest
-from commands import hpsearch
+from commands import hpsearch, sweep
 from outcomes import OF_A_RUN, acknowledged, contents, table
 from pandas.testing import assert_frame_equal
 from small_sweeps import DIGITS
@@ -15,8 +15,7 @@ from small_sweeps import DIGITS
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     home = tmp_path_factory.mktemp("finished")
-    (home / "sweep.yaml").write_text(DIGITS)
-    said = hpsearch("run", "sweep.yaml", "--out", "out", cwd=home)
+    said = sweep(home, DIGITS)
     assert "20 trials, 20 completed, 20 trained now" in said.stdout
     return home
 
@@ -35,15 +34,12 @@ def edited(home, old, new):
 
 
 def test_fewer_epochs_are_in_the_curves_already(tmp_path):
-    def sweep(epochs):
-        return f"data: {{dataset: digits}}\nparameters: {{units: [4, 8], epochs: {epochs}}}\n"
-
     def run(epochs, out):
-        (tmp_path / "sweep.yaml").write_text(sweep(epochs))
-        return hpsearch("run", "sweep.yaml", "--out", out, cwd=tmp_path)
+        text = f"data: {{dataset: digits}}\nparameters: {{units: [4, 8], epochs: {epochs}}}\n"
+        return sweep(tmp_path, text, out=out)
 
     run([4], "out")
-    (tmp_path / "sweep.yaml").write_text(sweep([2, 4]))
+    edited(tmp_path, "[4]", "[2, 4]")
     planned = hpsearch("plan", "sweep.yaml", "--out", "out", cwd=tmp_path).stdout
     assert "trainings  0" in planned
     said = run([2, 4], "out")
@@ -65,7 +61,7 @@ def test_edits_train_only_what_is_new(home):
     before, out = table(home / "out"), home / "out"
     # A value more in a list; it stands before the old one.
     edited(home, "units: [16]", "units: [8, 16]")
-    said = hpsearch("run", "sweep.yaml", "--out", "out", cwd=home)
+    said = sweep(home)
     assert "36 trials, 36 completed, 16 trained now" in said.stdout
     wider = table(out)
     assert_frame_equal(wider[:20], before, check_dtype=False)
@@ -73,7 +69,7 @@ def test_edits_train_only_what_is_new(home):
     # Epochs and seeds more, values fewer: the rows of an abandoned value stay.
     edited(home, "units: [8, 16]", "units: [16]")
     edited(home, "epochs: [1, 3]", "epochs: [1, 2, 3]")
-    said = hpsearch("run", "sweep.yaml", "--out", "out", "--set", "seeds=2", cwd=home)
+    said = sweep(home, "", "--set", "seeds=2")
     # Each of the 30 configs has a second seed now, and 10 of them are new.
     assert "30 trials, 30 completed, 30 trained now" in said.stdout
     longer = table(out)
@@ -98,7 +94,7 @@ def test_edits_train_only_what_is_new(home):
 def test_what_decides_a_score_may_not_change(home, change, difference):
     """Each part of a sweep is in tests/store/test_provenance.py."""
     before = contents(home / "out", OF_A_RUN)
-    said = hpsearch("run", "sweep.yaml", "--out", "out", "--set", change, cwd=home, code=3)
+    said = sweep(home, "", "--set", change, code=3)
     assert difference in said.stderr
     assert "--fresh" in said.stderr
     assert contents(home / "out", OF_A_RUN) == before

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from commands import hpsearch, start, wait_for
+from commands import hpsearch, start, sweep, wait_for
 from outcomes import OF_A_RUN, contents
 from store_contents import everything
 
@@ -33,8 +33,7 @@ _CHANGING = (*OF_A_RUN, "sweep.db-shm")
 def finished(tmp_path_factory):
     """Results with weights and snapshots."""
     home = tmp_path_factory.mktemp("finished")
-    (home / "sweep.yaml").write_text(_SWEEP)
-    hpsearch("run", "sweep.yaml", "--out", "out", cwd=home)
+    sweep(home, _SWEEP)
     # A row that was replaced leaves bytes behind, which nobody reads.
     with closing(sqlite3.connect(home / "out" / "sweep.db")) as db:
         db.execute("VACUUM")
@@ -162,8 +161,7 @@ def killed_at_work(home: Path) -> Path:
         ) or driver.process.poll() is not None
 
     wait_for(has_both, what="rows in the table and in the log")
-    driver.process.kill()
-    driver.process.communicate()
+    driver.kill()
     return home / "out"
 
 

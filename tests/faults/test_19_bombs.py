@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import pickle
 import resource
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from bombs import archive_of_zeros
 from commands import hpsearch as hpsearch_command
 from commands import most_seconds, watched
 
@@ -49,6 +50,20 @@ def alias_bomb() -> bytes:
 def test_a_bomb_of_a_sweep_file(tmp_path, content, words):
     (tmp_path / "bad.yaml").write_bytes(content)
     bounded(tmp_path, "bad.yaml", words)
+
+
+def archive_of_zeros(path) -> None:
+    """Two hundred megabytes in two hundred kilobytes."""
+    head = io.BytesIO()
+    about = {"descr": "<f4", "fortran_order": False, "shape": (50_000_000,)}
+    np.lib.format.write_array_header_1_0(head, about)
+    with (
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+        archive.open("x.npy", "w", force_zip64=True) as stream,
+    ):
+        stream.write(head.getvalue())
+        for _ in range(200):
+            stream.write(bytes(1_000_000))
 
 
 def pickled_arrays(path) -> None:

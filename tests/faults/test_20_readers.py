@@ -9,7 +9,7 @@ import threading
 from contextlib import closing
 
 import pytest
-from commands import hpsearch, start, wait_for
+from commands import start, sweep, wait_for
 from outcomes import assert_same
 
 from hpsearch.store.store import Store
@@ -74,8 +74,7 @@ class Poller(threading.Thread):
 
 @pytest.mark.slow
 def test_pollers_and_a_run_do_not_meet(tmp_path):
-    (tmp_path / "sweep.yaml").write_text(_SWEEP)
-    hpsearch("run", "sweep.yaml", "--out", "undisturbed", cwd=tmp_path)
+    sweep(tmp_path, _SWEEP, out="undisturbed")
     driver = start("sweep.yaml", cwd=tmp_path, out="out")
     wait_for((tmp_path / "out" / "sweep.db").exists, what="the store")
     over = threading.Event()

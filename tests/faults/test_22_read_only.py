@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from commands import hpsearch
+from commands import hpsearch, sweep
 from disks import read_only
 
 _SWEEP = """\
@@ -15,8 +15,7 @@ parameters: {units: [4, 8], epochs: [1, 2]}
 @pytest.mark.slow
 def test_reading_works_and_running_is_refused_at_once(tmp_path):
     tmp_path.chmod(0o755)
-    (tmp_path / "sweep.yaml").write_text(_SWEEP)
-    hpsearch("run", "sweep.yaml", "--out", "out", cwd=tmp_path)
+    sweep(tmp_path, _SWEEP)
     (tmp_path / "other").mkdir()
     hpsearch("run", "sweep.yaml", "--out", "other/out", "--set", "seeds=[7]", cwd=tmp_path)
     out = tmp_path / "out"

@@ -8,9 +8,8 @@ import sys
 
 import pandas as pd
 import pytest
-from commands import environment, hpsearch
+from commands import environment, hpsearch, preload, sweep
 from outcomes import assert_same
-from preloaded import preload
 
 _SWEEP = """\
 data: {dataset: digits, validation: 0.2, seed: 42}
@@ -34,8 +33,7 @@ def test_a_clock_that_jumps_disturbs_nothing(tmp_path):
     look = [sys.executable, "-c", _LOOK]
     jump = subprocess.run(look, env=environment() | jumping, capture_output=True, check=True)
     assert float(jump.stdout) > 7_000
-    (tmp_path / "sweep.yaml").write_text(_SWEEP)
-    hpsearch("run", "sweep.yaml", "--out", "undisturbed", cwd=tmp_path)
+    sweep(tmp_path, _SWEEP, out="undisturbed")
     said = hpsearch("run", "sweep.yaml", "--out", "out", cwd=tmp_path, env=jumping)
     assert "8 trials, 8 completed" in said.stdout
     assert_same(tmp_path / "out", tmp_path / "undisturbed", 8)

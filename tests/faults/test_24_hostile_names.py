@@ -11,7 +11,7 @@ from contextlib import closing
 
 import pandas as pd
 import pytest
-from commands import hpsearch
+from commands import hpsearch, sweep
 
 import hpsearch as package
 from hpsearch.runs.standalone import PROGRAM
@@ -137,8 +137,7 @@ def lambda_model(path) -> None:
 
 @pytest.mark.slow
 def test_foreign_files_in_the_directory_are_never_loaded(tmp_path):
-    (tmp_path / "sweep.yaml").write_text("data: {dataset: iris}\nparameters: {units: [4, 8]}\n")
-    hpsearch("run", "sweep.yaml", "--out", "out", cwd=tmp_path)
+    sweep(tmp_path, "data: {dataset: iris}\nparameters: {units: [4, 8]}\n")
     out = tmp_path / "out"
     bomb = pickle.dumps(Bomb())
     names = ("model.h5", "weights.pkl", "state.pickle", "x.npz", "trial-1.weights.h5")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 
 import pytest
-from commands import hpsearch
+from commands import sweep
 from outcomes import OF_A_RUN, contents
 
 _SWEEP = "data: {dataset: digits}\nparameters: {units: [4, 8], epochs: 1}\n"
@@ -15,11 +15,9 @@ _SWEEP = "data: {dataset: digits}\nparameters: {units: [4, 8], epochs: 1}\n"
 def swept(tmp_path_factory):
     """A sweep of two trials with the store of its first."""
     home = tmp_path_factory.mktemp("guard")
-    (home / "sweep.yaml").write_text(_SWEEP)
-    run = ["run", "sweep.yaml", "--out", "out"]
-    hpsearch(*run, "--set", "parameters.units=[4]", cwd=home)
+    sweep(home, _SWEEP, "--set", "parameters.units=[4]")
     shutil.copy(home / "out" / "sweep.db", home / "older.db")
-    hpsearch(*run, cwd=home)
+    sweep(home)
     shutil.move(home / "older.db", home / "out" / "sweep.db")
     return home
 
@@ -55,7 +53,7 @@ def test_an_older_store_is_refused_whatever_saved_the_table(swept, saved):
     try:
         table.write_text(saved(original))
         before = contents(swept / "out", OF_A_RUN)
-        done = hpsearch("run", "sweep.yaml", "--out", "out", cwd=swept, code=3)
+        done = sweep(swept, code=3)
         assert "results.csv" in done.stderr
         assert contents(swept / "out", OF_A_RUN) == before
     finally:
@@ -66,5 +64,5 @@ def test_without_the_table_it_goes_on(swept, tmp_path):
     shutil.copytree(swept, tmp_path / "copy")
     table = tmp_path / "copy" / "out" / "results.csv"
     table.unlink()
-    hpsearch("run", "sweep.yaml", "--out", "out", cwd=tmp_path / "copy")
+    sweep(tmp_path / "copy")
     assert len(table.read_text().splitlines()) == 3

@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 
-import commands
 import odd_functions
 import pandas as pd
 import pytest
-from commands import ODD_LAYERS
+from commands import ODD_LAYERS, sweep
 
 import hpsearch
 
@@ -91,10 +90,9 @@ parameters: {{epochs: 1}}
 
 
 def run(place, text, *, code=0):
-    (place / "sweep.yaml").write_text(text)
     for name in ("odd_data.py", "odd_models.py"):
         shutil.copy(ODD_LAYERS.with_name(name), place)
-    return commands.hpsearch("run", "sweep.yaml", "--out", "out", cwd=place, code=code)
+    return sweep(place, text, code=code)
 
 
 @pytest.mark.parametrize("function", ["wandering", "doubling"])

@@ -7,7 +7,7 @@ import shutil
 import tracemalloc
 
 import pytest
-from commands import hpsearch
+from commands import hpsearch, sweep
 
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.doctor import examine
@@ -45,8 +45,7 @@ def test_a_run_waits_at_no_fifo(home):
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory):
     home = tmp_path_factory.mktemp("swept")
-    (home / "sweep.yaml").write_text(_SWEEP)
-    hpsearch("run", "sweep.yaml", "--out", "run", cwd=home)
+    sweep(home, _SWEEP, out="run")
     return home
 
 

@@ -8,13 +8,11 @@ import socket
 import time
 
 import odd_calls
-import pandas as pd
 import psutil
 import pytest
 from commands import session_of, wait_for
 
 import hpsearch
-from hpsearch.data.specs import Arrays, InputSpec, Target, Task, TrainingData
 from hpsearch.errors import HpsearchError
 from hpsearch.functions.trial import FunctionSubject
 from hpsearch.models.problem import METRIC, Recipe
@@ -23,6 +21,7 @@ from hpsearch.training.subjects import Job
 from hpsearch.workers.local import LocalExecutor
 from hpsearch.workers.protocol import Answered, Call, Called, Lost
 from hpsearch.workers.servers import Servers
+from hpsearch.workers.shared import NO_ROWS
 from hpsearch.workers.wire import Wire
 
 _LIMIT_SECONDS = 1.0
@@ -42,16 +41,12 @@ def score(config):
 @pytest.fixture
 def executor(tmp_path):
     """A worker for functions, whose time is limited."""
-    nothing = pd.Series([0.0]).to_numpy("float32").reshape(1, 1)
-    data = TrainingData(
-        InputSpec((1,), "float32"), Target(Task.OBJECTIVE, 1), Arrays(*[nothing] * 4)
-    )
     with (
         (tmp_path / "run.log").open("w") as log,
         Servers(log, tensorflow=False) as servers,
         LocalExecutor(servers, 1, timeout_seconds=_LIMIT_SECONDS) as executor,
     ):
-        executor.provide(data)
+        executor.provide(NO_ROWS)
         yield executor
 
 

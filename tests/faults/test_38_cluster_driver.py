@@ -54,16 +54,11 @@ class Marked:
         wait_for(lambda: not self.left(), seconds=_GONE_SECONDS, what=f"the end of {self.left()}")
 
 
-def wait_for_result(driver):
-    wait_for(lambda: driver.results() >= 1 or driver.process.poll() is not None, what="a result")
-    assert driver.process.poll() is None, driver.process.communicate()
-
-
 def test_a_signal_ends_it_as_elsewhere(tmp_path):
     """SIGTERM; SIGINT comes while the cluster starts."""
     marked = Marked(tmp_path, 1000)
     driver = marked.driver
-    wait_for_result(driver)
+    driver.wait_for_results(1)
     assert any("raylet" in each.name() for each in marked.left())
     seconds, err = driver.send(signal.SIGTERM)
     assert driver.process.returncode == 143, err
@@ -93,7 +88,6 @@ def test_a_normal_end(tmp_path):
 
 def test_a_killed_driver(tmp_path):
     marked = Marked(tmp_path, 1000)
-    wait_for_result(marked.driver)
-    marked.driver.process.kill()
-    marked.driver.process.communicate()
+    marked.driver.wait_for_results(1)
+    marked.driver.kill()
     marked.assert_nothing_left()

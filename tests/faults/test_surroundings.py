@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from commands import PROGRAM, hpsearch
+from commands import PROGRAM, hpsearch, sweep
 from disks import small_disk
 
 _SWEEP = "data: {dataset: wine}\nparameters: {units: [4, 8], epochs: 1}\n"
@@ -18,8 +18,7 @@ _CSV = "data: {csv: rows.csv, target: kind}\nname: rows\nparameters: {units: [4,
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
     home = tmp_path_factory.mktemp("home")
-    (home / "sweep.yaml").write_text(_SWEEP)
-    hpsearch("run", "sweep.yaml", "--out", "out", cwd=home)
+    sweep(home, _SWEEP)
     return home
 
 
@@ -144,9 +143,7 @@ def test_few_processes():
     home.mkdir(mode=0o777)
     try:
         home.chmod(0o777)
-        (home / "sweep.yaml").write_text(_SWEEP)
-        program = (sys.executable, "-c", _AS_NOBODY)
-        done = hpsearch("run", "sweep.yaml", "--out", "out", cwd=home, code=2, program=program)
+        done = sweep(home, _SWEEP, code=2, program=(sys.executable, "-c", _AS_NOBODY))
         assert "no more processes may be started" in done.stderr.splitlines()[-1]
     finally:
         shutil.rmtree(home)

@@ -47,7 +47,7 @@ class TestGettingStarted:
         tuner = keras_tuner.RandomSearch(
             hypermodel=dense,
             objective="val_accuracy",
-            max_trials=3,
+            max_trials=2,
             executions_per_trial=2,
             project_name="helloworld",
             **WHERE,
@@ -56,14 +56,14 @@ class TestGettingStarted:
         assert "units_0 (Int)" in capsys.readouterr().out
         tuner.search(x_train, y_train, epochs=2, validation_data=(x_val, y_val))
         said = capsys.readouterr().out
-        assert "Trial 3 Complete" in said
+        assert "Trial 2 Complete" in said
         assert "Best val_accuracy So Far" in said
 
-        trials = tuner.oracle.get_best_trials(3)
+        trials = tuner.oracle.get_best_trials(2)
         scores = [trial.score for trial in trials]
         assert scores == sorted(scores, reverse=True)
         table = rows_of("helloworld")
-        assert len(table) == 6
+        assert len(table) == 4
         assert set(table["trainer"]) == {"native"}
         assert table.groupby("config")["score"].mean().max() == pytest.approx(scores[0])
         assert trials[0].metrics.exists("val_loss")
@@ -82,7 +82,7 @@ class TestGettingStarted:
         tuner.results_summary()
         assert "Score: " in capsys.readouterr().out
         best_hps = tuner.get_best_hyperparameters(5)
-        assert len(best_hps) == 3
+        assert len(best_hps) == 2
         assert best_hps[0].get("units_0") in range(8, 33, 8)
         dense(best_hps[0]).fit(x_train, y_train, epochs=1, verbose=0)
 
@@ -119,7 +119,7 @@ class TestGettingStarted:
         tuner = keras_tuner.RandomSearch(
             MyHyperModel(),
             objective="val_accuracy",
-            max_trials=3,
+            max_trials=2,
             project_name="tune_hypermodel",
             **WHERE,
         )
@@ -139,7 +139,7 @@ class TestGettingStarted:
             MyHyperModel(),
             hyperparameters=whole,
             objective="val_accuracy",
-            max_trials=2,
+            max_trials=1,
             project_name="whole",
             **WHERE,
         )
@@ -260,7 +260,7 @@ class TestTailoringTheSearchSpace:
             hyperparameters=hp,
             tune_new_entries=False,
             objective="val_accuracy",
-            max_trials=3,
+            max_trials=2,
             project_name="search_a_few",
             **WHERE,
         )
@@ -268,7 +268,7 @@ class TestTailoringTheSearchSpace:
         assert [each.name for each in tuner.oracle.get_space().space] == ["learning_rate"]
         table = rows_of("search_a_few")
         assert table["learning_rate"].between(1e-4, 1e-2).all()
-        assert table["learning_rate"].nunique() == 3
+        assert table["learning_rate"].nunique() == 2
         assert set(table["units"]) == {64}
         assert set(table["dropout"]) == {False}
 
@@ -298,7 +298,7 @@ class TestTailoringTheSearchSpace:
             loss="mse",
             metrics=["sparse_categorical_crossentropy"],
             objective="val_loss",
-            max_trials=2,
+            max_trials=1,
             project_name="override_compile",
             **WHERE,
         )

@@ -26,6 +26,7 @@ _MODULES = [
 def test_the_classes_are_kerastuners():
     for name in _CLASSES:
         assert issubclass(getattr(kt, name), getattr(keras_tuner, name))
+        assert issubclass(getattr(kt, name), kt.Tuner)
     assert kt.HyperModel is keras_tuner.HyperModel
     assert kt.__version__ == keras_tuner.__version__
     with pytest.raises(AttributeError):

@@ -110,10 +110,10 @@ def test_a_search_with_one_trains_on_the_engine():
         model.compile("adam", loss, metrics=["accuracy"])
         return model
 
-    tuner = kt.RandomSearch(build, "val_loss", 3, seed=1, directory="d", project_name="p")
+    tuner = kt.RandomSearch(build, "val_loss", 2, seed=1, directory="d", project_name="p")
     stop = keras.callbacks.EarlyStopping("val_loss", patience=2)
     tuner.search(
-        batched(X, Y), epochs=5, validation_data=batched(X, Y), callbacks=[stop], verbose=0
+        batched(X, Y), epochs=3, validation_data=batched(X, Y), callbacks=[stop], verbose=0
     )
     table = pd.read_csv("d/p/results.csv")
     assert set(table["trainer"]) <= {"native", "graph"}

@@ -63,13 +63,13 @@ def test_a_function_is_tuned_in_workers(gives, monkeypatch, tmp_path):
     # Started elsewhere than the search begins.
     kept_servers()
     monkeypatch.chdir(tmp_path)
-    tuner = black_box(kt.RandomSearch, gives)(max_trials=6, **WHERE)
+    tuner = black_box(kt.RandomSearch, gives)(max_trials=4, **WHERE)
     tuner.search(pd.concat([FRAME] * 2), scale=2.0, verbose=0)
     # A run on few rows has found the hyperparameters here, under the first trial's id.
     assert Path(f"{os.getpid()}-64").read_text() == "0\n"
     assert not Path(f"{os.getpid()}-100").exists()
-    assert [each.status for each in tuner.oracle.trials.values()] == ["COMPLETED"] * 6
-    assert len(table()) == 6
+    assert [each.status for each in tuner.oracle.trials.values()] == ["COMPLETED"] * 4
+    assert len(table()) == 4
     for given, score in zip(values(tuner), scores(tuner), strict=True):
         y = given.get("y", 0.0) if given["both"] else 0.0
         assert score == pytest.approx(2 * (given["x"] ** 2 + y**2))
@@ -197,15 +197,15 @@ class Noisy(keras.utils.PyDataset):
 @pytest.mark.slow
 def test_rows_that_change_train_in_workers():
     def search(project):
-        tuner = kt.RandomSearch(build, "val_loss", 3, **WHERE | {"project_name": project})
+        tuner = kt.RandomSearch(build, "val_loss", 2, **WHERE | {"project_name": project})
         stop = keras.callbacks.EarlyStopping("val_loss", patience=2)
-        tuner.search(Noisy(), epochs=3, validation_data=(X, Y), callbacks=[stop], verbose=0)
+        tuner.search(Noisy(), epochs=2, validation_data=(X, Y), callbacks=[stop], verbose=0)
         return tuner
 
     tuner = search("p")
     assert set(table()["status"]) == {"completed"}, table()["error"].tolist()
     assert set(table()["trainer"]) == {"fit"}
-    assert (table()["epochs_trained"] == 3).all()
+    assert (table()["epochs_trained"] == 2).all()
     # Each training begins with the same rows.
     assert scores(search("q")) == scores(tuner)
     loss = tuner.get_best_models()[0].evaluate(X, Y, verbose=0)[0]
@@ -218,11 +218,11 @@ def test_datasets_that_change_train_in_workers(own):
     generator = tf.random.Generator.from_seed(1)
     pairs = tf.data.Dataset.from_tensor_slices((X, Y))
     augmented = pairs.map(lambda x, y: (x + generator.normal([4]), y)).batch(10)
-    tuner = kt.RandomSearch(Passed() if own else build, "val_loss", 3, **WHERE)
-    tuner.search(augmented, epochs=3, validation_data=pairs.batch(10), verbose=0)
-    assert table()["status"].tolist() == ["completed"] * 3
+    tuner = kt.RandomSearch(Passed() if own else build, "val_loss", 2, **WHERE)
+    tuner.search(augmented, epochs=2, validation_data=pairs.batch(10), verbose=0)
+    assert table()["status"].tolist() == ["completed"] * 2
     assert set(table()["trainer"]) == {"fit"}
-    assert (table()["epochs_trained"] == 3).all()
+    assert (table()["epochs_trained"] == 2).all()
     loss = tuner.get_best_models()[0].evaluate(X, Y, verbose=0)[0]
     assert loss == pytest.approx(min(scores(tuner)), abs=1e-5)
 
@@ -248,14 +248,14 @@ class Framed(kt.HyperModel):
 
 @pytest.mark.slow
 def test_frames_reach_a_fit_of_ones_own():
-    tuner = kt.RandomSearch(Framed(), "val_loss", 5, **WHERE)
+    tuner = kt.RandomSearch(Framed(), "val_loss", 3, **WHERE)
     tuner.search(FRAME, Y, epochs=2, validation_split=0.2, verbose=0)
     assert set(table()["status"]) == {"completed"}, table()["error"].tolist()
     # The rows are arrays where the engine trains for `model.fit`.
     assert set(table()["trainer"]) == {"native"}
-    assert len(table()) == 5
+    assert len(table()) == 3
     assert table()["few"].nunique() == 2
-    for trial in tuner.oracle.get_best_trials(5):
+    for trial in tuner.oracle.get_best_trials(3):
         assert tuner.load_model(trial).layers[0].units == trial.hyperparameters.get("units")
     again = kt.RandomSearch(Framed(), "val_loss", 9, **WHERE)
     with pytest.raises(RefusedError, match="data: was"):
@@ -270,7 +270,7 @@ def test_large_arguments_are_in_a_file_that_is_removed(monkeypatch, place):
         arguments, "_written", lambda *given: seen.append(written(*given)) or seen[-1]
     )
     frame = pd.DataFrame(X.repeat(20, axis=0), columns=list("abcd"))
-    tuner = kt.RandomSearch(Framed(), "val_loss", 3, **WHERE)
+    tuner = kt.RandomSearch(Framed(), "val_loss", 1, **WHERE)
     tuner.search(frame, Y.repeat(20), epochs=2, validation_split=0.2, verbose=0)
     assert set(table()["status"]) == {"completed"}, table()["error"].tolist()
     assert len(seen) == 1

@@ -11,6 +11,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -121,6 +122,26 @@ class Running:
         _, err = self.process.communicate(timeout=60)
         return time.monotonic() - began, _SLOW_DATA.sub("", err)
 
+    def ended_by(self, number: signal.Signals, within: float, *, left_for: float = 2.0) -> str:
+        """Send SIGINT or SIGTERM, after which it must end as a run does; stderr.
+
+        Args:
+            within: Seconds until its end.
+            left_for: Seconds after it until its servers and workers have ended.
+        """
+        servers = self.servers()
+        seconds, err = self.send(number)
+        assert self.process.returncode == 128 + number, err
+        assert seconds < within
+        assert "Traceback" not in err
+        wait_for(lambda: not in_sessions(servers), seconds=left_for, what="children to end")
+        return err
+
+    def kill(self) -> str:
+        """Kill it and wait for its end; stderr."""
+        self.process.kill()
+        return self.process.communicate()[1]
+
 
 _STARTED: list[Running] = []
 
@@ -198,6 +219,15 @@ def hpsearch(
     return done
 
 
+def sweep(
+    home: Path, text: str = "", *options: object, out: str = "out", **given: Any
+) -> subprocess.CompletedProcess[str]:
+    """Run `sweep.yaml` of a directory into `out`, as `hpsearch` does; write it first if given."""
+    if text:
+        (home / "sweep.yaml").write_text(text, encoding="utf-8")
+    return hpsearch("run", "sweep.yaml", "--out", out, *options, cwd=home, **given)
+
+
 def python(code: str, *arguments: str, cwd: Path | None = None) -> str:
     """Run code in a fresh interpreter to its end, and return what it printed."""
     done = subprocess.run(
@@ -229,10 +259,19 @@ def start(*arguments: object, cwd: Path, out: str, env: Mapping[str, str] | None
 def end_all() -> None:
     """End what `start` began and a failed test has left."""
     while _STARTED:
-        process = _STARTED.pop().process
-        if process.returncode is None:
-            process.kill()
-            process.communicate()
+        running = _STARTED.pop()
+        if running.process.returncode is None:
+            running.kill()
+
+
+def preload(name: str, scratch: Path) -> dict[str, str]:
+    """Compile `library_NAME.c`; the environment in which it stands before the system's."""
+    target = scratch / f"{name}.so"
+    compiler = sysconfig.get_config_var("CC").split()[0]
+    source = Path(__file__).with_name(f"library_{name}.c")
+    command = [compiler, "-shared", "-fPIC", "-O1", "-o", target, source, "-ldl"]
+    subprocess.run(command, check=True, capture_output=True)
+    return {"LD_PRELOAD": str(target)}
 
 
 @dataclass(frozen=True)

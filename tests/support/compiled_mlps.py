@@ -6,112 +6,92 @@ from keras import layers, metrics
 ADAM = "adam"
 
 
-def _mlp(width, outputs, activation, *hidden, units=12):
-    rest = hidden or [layers.Dense(units, "relu")]
+def _mlp(width, outputs, activation, *hidden):
+    rest = hidden or [layers.Dense(12, "relu")]
     return keras.Sequential(
         [keras.Input((width,)), *rest, layers.Dense(outputs, activation=activation)]
     )
 
 
+def _compiled(model, loss, metrics, weighted=None, optimizer=ADAM):
+    model.compile(optimizer, loss, metrics=metrics, weighted_metrics=weighted)
+    return model
+
+
 def one_hot(_):
     """Metrics of one-hot classes, by name and as objects."""
-    model = _mlp(64, 10, "softmax")
-    model.compile(
-        ADAM,
-        "categorical_crossentropy",
-        metrics=[
-            "AUC",
-            "accuracy",
-            metrics.AUC(),
-            metrics.TopKCategoricalAccuracy(3),
-            metrics.Precision(),
-            metrics.Recall(thresholds=0.3, name="found"),
-            metrics.F1Score("macro"),
-            metrics.FBetaScore("weighted", beta=2.0, threshold=0.4, name="f2"),
-            "mse",
-            "categorical_accuracy",
-        ],
-        weighted_metrics=["accuracy", metrics.AUC(name="area"), metrics.F1Score("micro")],
-    )
-    return model
+    measured = [
+        "AUC",
+        "accuracy",
+        metrics.AUC(),
+        metrics.TopKCategoricalAccuracy(3),
+        metrics.Precision(),
+        metrics.Recall(thresholds=0.3, name="found"),
+        metrics.F1Score("macro"),
+        metrics.FBetaScore("weighted", beta=2.0, threshold=0.4, name="f2"),
+        "mse",
+        "categorical_accuracy",
+    ]
+    weighted = ["accuracy", metrics.AUC(name="area"), metrics.F1Score("micro")]
+    return _compiled(_mlp(64, 10, "softmax"), "categorical_crossentropy", measured, weighted)
 
 
 def sparse(_):
     """Metrics of classes, twice under one name."""
-    model = _mlp(64, 10, "softmax")
-    model.compile(
-        keras.optimizers.SGD(0.05),
-        "sparse_categorical_crossentropy",
-        metrics=["sparse_top_k_categorical_accuracy", "acc", "acc"],
-        weighted_metrics=["acc", "sparse_categorical_accuracy"],
-    )
-    return model
+    measured = ["sparse_top_k_categorical_accuracy", "acc", "acc"]
+    weighted, sgd = ["acc", "sparse_categorical_accuracy"], keras.optimizers.SGD(0.05)
+    loss = "sparse_categorical_crossentropy"
+    return _compiled(_mlp(64, 10, "softmax"), loss, measured, weighted, sgd)
 
 
 def binary(_):
     """Metrics of two classes."""
-    model = _mlp(30, 1, "sigmoid")
-    model.compile(
-        ADAM,
-        "binary_crossentropy",
-        metrics=[
-            metrics.AUC(),
-            metrics.AUC(curve="PR", name="pr"),
-            metrics.Precision(0.3),
-            "Recall",
-            metrics.BinaryAccuracy(threshold=0.4),
-            "root_mean_squared_error",
-            metrics.mean_absolute_error,
-        ],
-        weighted_metrics=["accuracy", "AUC", "Precision"],
-    )
-    return model
+    measured = [
+        metrics.AUC(),
+        metrics.AUC(curve="PR", name="pr"),
+        metrics.Precision(0.3),
+        "Recall",
+        metrics.BinaryAccuracy(threshold=0.4),
+        "root_mean_squared_error",
+        metrics.mean_absolute_error,
+    ]
+    weighted = ["accuracy", "AUC", "Precision"]
+    return _compiled(_mlp(30, 1, "sigmoid"), "binary_crossentropy", measured, weighted)
 
 
 def logits(_):
     """A loss and metrics of sums."""
-    model = _mlp(30, 1, None)
     loss = keras.losses.BinaryCrossentropy(from_logits=True)
     own = [metrics.AUC(from_logits=True), metrics.BinaryAccuracy(threshold=0.0)]
-    model.compile(ADAM, loss, metrics=own)
-    return model
+    return _compiled(_mlp(30, 1, None), loss, own)
 
 
 def squared(_):
     """Numbers, with metrics."""
-    model = _mlp(10, 1, "softplus")
-    model.compile(
-        ADAM, "mse", metrics=["RootMeanSquaredError", "mae", "mse"], weighted_metrics=["mae"]
+    return _compiled(
+        _mlp(10, 1, "softplus"), "mse", ["RootMeanSquaredError", "mae", "mse"], ["mae"]
     )
-    return model
 
 
 def absolute(_):
     """Numbers, by their absolute error."""
-    model = _mlp(10, 1, None)
-    model.compile(keras.optimizers.SGD(0.01), "mae", metrics=["mse"])
-    return model
+    return _compiled(_mlp(10, 1, None), "mae", ["mse"], optimizer=keras.optimizers.SGD(0.01))
 
 
 def huber(_):
     """Numbers, by Huber's loss."""
-    model = _mlp(10, 1, None)
-    model.compile(ADAM, keras.losses.Huber(delta=0.7), metrics=["mae"])
-    return model
+    return _compiled(_mlp(10, 1, None), keras.losses.Huber(delta=0.7), ["mae"])
 
 
 def autoencoder(_):
     """Rows from themselves, as numbers."""
-    model = _mlp(64, 64, "sigmoid")
-    model.compile(ADAM, "mse", metrics=["mae", "accuracy"])
-    return model
+    return _compiled(_mlp(64, 64, "sigmoid"), "mse", ["mae", "accuracy"])
 
 
 def shares(_):
     """Rows from themselves, as shares of one."""
-    model = _mlp(64, 64, "sigmoid")
-    model.compile(ADAM, "binary_crossentropy", metrics=["accuracy", "binary_accuracy", "AUC"])
-    return model
+    measured = ["accuracy", "binary_accuracy", "AUC"]
+    return _compiled(_mlp(64, 64, "sigmoid"), "binary_crossentropy", measured)
 
 
 def _of_digits(*hidden, optimizer=ADAM, **last):

@@ -12,6 +12,7 @@ from typing import Any
 import cloudpickle
 
 from hpsearch.errors import HpsearchError
+from hpsearch.workers.work import Runner
 
 _KEPT = []
 
@@ -27,6 +28,7 @@ def note(path):
 
 
 def grow(path):
+    Runner.growth_bytes = 2**20
     _KEPT.append(bytearray(2**22))
     note(path)
 

@@ -47,6 +47,14 @@ def noisy(x, units, activation):
     return plain(x, units, activation)
 
 
+def growing(x, units, activation):
+    """Has its worker replaced once that has grown at all."""
+    from hpsearch.workers.work import Runner
+
+    Runner.growth_bytes = 1
+    return noisy(x, units, activation)
+
+
 def dying(x, units, activation):
     os.kill(os.getpid(), signal.SIGSEGV)
 

@@ -1,18 +1,19 @@
 """Figures of the package's structure: how much there is, and how it hangs together.
 
-    python tests/support/structure.py [CHECKOUT]
-
-Every import counts, those in functions and for type checkers too. A room's `__init__` that imports
-nothing is a signpost and no module.
+Every import counts, those in functions and for type checkers too.
 """
 
 from __future__ import annotations
 
 import ast
+<<<<<<< HEAD
 import re
 import statistics
 import sys
 from collections import Counter, defaultdict
+=======
+from collections import Counter
+>>>>>>> ebd78286ac3e54b9049e8ea4e4de96fd1b2a1373
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -30,24 +31,28 @@ class Structure:
     Attributes:
         lines: Of each module.
         imports: Module -> the package's modules that it imports.
-        deferred: Imports of the package's modules inside functions, as `FILE:LINE`.
         repeated: Public class names that stand for two or more classes.
+<<<<<<< HEAD
         words: In the README.
         shared: Names that rooms take from each other, as `room.name`.
         classes: Name -> lines.
         parameters: Of each function, as `FILE:LINE` -> count.
         odd: Docstrings and comments that do not begin as a sentence, as `FILE:LINE`.
+=======
+>>>>>>> ebd78286ac3e54b9049e8ea4e4de96fd1b2a1373
     """
 
     lines: Mapping[Path, int]
     imports: Graph
-    deferred: tuple[str, ...]
     repeated: tuple[str, ...]
+<<<<<<< HEAD
     words: int
     shared: frozenset[str]
     classes: Mapping[str, int]
     parameters: Mapping[str, int]
     odd: tuple[str, ...]
+=======
+>>>>>>> ebd78286ac3e54b9049e8ea4e4de96fd1b2a1373
 
     @property
     def folders(self) -> Counter[Path]:
@@ -97,6 +102,7 @@ def measure(checkout: Path) -> Structure:
     """The structure of the package in a checkout."""
     package = checkout / "hpsearch"
     files = {_module(path, checkout): path for path in sorted(package.rglob("*.py"))}
+<<<<<<< HEAD
     imports, deferred = {}, []
     classes: dict[str, list[int]] = defaultdict(list)
     shared, parameters, odd = set(), {}, []
@@ -107,12 +113,14 @@ def measure(checkout: Path) -> Structure:
         odd += [f"{place}:{text.count(chr(10), 0, m.start()) + 1}" for m in _ODD.finditer(text)]
         found = list(_imports(tree, name, is_package=path.stem == "__init__"))
         targets = {_target(base, attribute, files) for base, attribute, _, _ in found}
+=======
+    imports = {}
+    classes: Counter[str] = Counter()
+    for name, path in files.items():
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        targets = {_target(base, attribute, files) for base, attribute in _imports(tree)}
+>>>>>>> ebd78286ac3e54b9049e8ea4e4de96fd1b2a1373
         imports[name] = frozenset(targets - {None, name})
-        deferred += [
-            f"{path.relative_to(checkout)}:{line}"
-            for base, attribute, line, inside in found
-            if inside and _target(base, attribute, files)
-        ]
         for node in ast.walk(tree):
             if isinstance(node, ast.ClassDef):
                 classes[node.name].append(node.end_lineno - node.lineno + 1)
@@ -126,6 +134,7 @@ def measure(checkout: Path) -> Structure:
     return Structure(
         lines={path: len(path.read_text(encoding="utf-8").splitlines()) for path in files.values()},
         imports=imports,
+<<<<<<< HEAD
         deferred=tuple(dict.fromkeys(deferred)),
         repeated=tuple(sorted(n for n, of in classes.items() if n[0] != "_" and len(of) > 1)),
         words=len((checkout / "README.md").read_text(encoding="utf-8").split()),
@@ -133,6 +142,9 @@ def measure(checkout: Path) -> Structure:
         classes={name: max(of) for name, of in classes.items()},
         parameters=parameters,
         odd=tuple(odd),
+=======
+        repeated=tuple(sorted(name for name, count in classes.items() if count > 1)),
+>>>>>>> ebd78286ac3e54b9049e8ea4e4de96fd1b2a1373
     )
 
 
@@ -141,28 +153,19 @@ def _module(path: Path, checkout: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def _imports(
-    tree: ast.AST, module: str, *, is_package: bool
-) -> Iterator[tuple[str, str, int, bool]]:
-    """Each import of the package's own: base, name in it, line, and whether in a function."""
-    stack: list[tuple[ast.AST, bool]] = [(tree, False)]
-    while stack:
-        node, inside = stack.pop()
+def _imports(tree: ast.AST) -> Iterator[tuple[str, str]]:
+    """Each import: base and name in it. None in the package is relative."""
+    for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom):
-            base = node.module or ""
-            if node.level:
-                above = module.split(".")[: None if is_package and node.level == 1 else -1]
-                base = ".".join([*above[: len(above) - node.level + 1], *filter(None, [base])])
-            yield from ((base, alias.name, node.lineno, inside) for alias in node.names)
+            yield from ((node.module or "", alias.name) for alias in node.names)
         elif isinstance(node, ast.Import):
-            yield from ((alias.name, "", node.lineno, inside) for alias in node.names)
-        inside = inside or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-        stack += [(child, inside) for child in ast.iter_child_nodes(node)]
+            yield from ((alias.name, "") for alias in node.names)
 
 
 def _target(base: str, attribute: str, files: Mapping[str, Path]) -> str | None:
     whole = f"{base}.{attribute}" if attribute else base
     return whole if whole in files else base if base in files else None
+<<<<<<< HEAD
 
 
 def main() -> None:
@@ -191,3 +194,5 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+=======
+>>>>>>> ebd78286ac3e54b9049e8ea4e4de96fd1b2a1373

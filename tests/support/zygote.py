@@ -22,7 +22,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 import traceback
@@ -70,28 +69,18 @@ class Zygote:
         Raises:
             subprocess.TimeoutExpired: It did not end in time, and was killed.
         """
-        request = "command", [*arguments], str(cwd.absolute()), dict(env)
-        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-            pid = self._ask(request, [out.fileno(), err.fileno()])
-            self._socket.settimeout(seconds)
-            try:
-                code = int(self._socket.recv(_MOST_BYTES))
-            except TimeoutError:
-                os.kill(pid, signal.SIGKILL)
-                self._socket.settimeout(None)
-                self._socket.recv(_MOST_BYTES)
-                raise subprocess.TimeoutExpired(arguments, seconds) from None
-            finally:
-                self._socket.settimeout(None)
-            texts = []
-            for file in (out, err):
-                file.seek(0)
-                texts.append(file.read().decode())
-        return subprocess.CompletedProcess(["hpsearch", *arguments], code, *texts)
+        started = self.start(arguments, cwd=cwd, env=env)
+        try:
+            texts = started.communicate(seconds)
+        except BaseException:
+            started.kill()
+            started.communicate()
+            raise
+        return subprocess.CompletedProcess(["hpsearch", *arguments], started.returncode, *texts)
 
     def start(self, arguments: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> Started:
         """Start `hpsearch ARGUMENTS` as a child of this process."""
-        request = "start", [*arguments], str(cwd.absolute()), dict(env)
+        request = "command", [*arguments], str(cwd.absolute()), dict(env)
         files = [os.memfd_create("said") for _ in range(2)]
         return Started(self._adopted(request, files), files)
 
@@ -320,20 +309,10 @@ def _serve(channel: socket.socket) -> None:
             return
         what, *request = json.loads(message)
         be = _tests_servers if what == "servers" else _command
-        call = functools.partial(be, *request, *descriptors)
-        if what == "command":
-            pid = os.fork()
-            if pid == 0:
-                _ending(call)
-        else:
-            pid = _orphaned(call)
+        pid = _orphaned(functools.partial(be, *request, *descriptors))
         for descriptor in descriptors:
             os.close(descriptor)
         channel.send(str(pid).encode())
-        if what == "command":
-            _, status = os.waitpid(pid, 0)
-            with contextlib.suppress(BrokenPipeError):
-                channel.send(str(os.waitstatus_to_exitcode(status)).encode())
 
 
 if __name__ == "__main__":

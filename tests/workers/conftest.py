@@ -118,15 +118,16 @@ def large(dataset):
 
 
 @pytest.fixture(scope="session")
-def on_pool(dataset):
+def on_pool(tmp_path_factory, dataset):
     """An executor over a process pool of the standard library, `executor.pool`."""
 
     @contextmanager
     def starting(workers=2):
         context = multiprocessing.get_context("spawn")
         with (
+            (tmp_path_factory.mktemp("pool") / "run.log").open("w") as log,
             concurrent.futures.ProcessPoolExecutor(workers, mp_context=context) as pool,
-            FuturesExecutor(pool, workers) as executor,
+            FuturesExecutor(pool, workers, log) as executor,
         ):
             executor.pool = pool
             executor.provide(dataset)

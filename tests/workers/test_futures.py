@@ -18,8 +18,7 @@ SWEEP = {
     "name": "pooled",
     "data": {"dataset": "digits"},
     "parameters": {
-        "units": [8, 16],
-        "layer_type": ["dense", "batch_norm"],
+        "units": [8],
         "optimizer": ["adam", "adamax"],
         "epochs": [1, 2],
     },

@@ -130,7 +130,7 @@ def test_a_native_training_imports_no_tensorflow(start, job, ask, drive):
 
 
 def test_a_light_worker_that_has_grown_is_replaced(start, ask):
-    with start(1, growth_bytes=2**20) as executor, importing(executor):
+    with start(1) as executor, importing(executor):
         pids = [ask(executor, function=odd_calls.grow)[0] for _ in range(6)]
         assert set(Counter(pids).values()) == {2}
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections import Counter
-from pathlib import Path
 
 import psutil
 import pytest
 from commands import wait_for
+from events_until import memory_of
 
 from hpsearch.errors import HpsearchError
 from hpsearch.space.execution import Status
@@ -76,33 +75,19 @@ def test_the_data_is_mapped_not_copied(start, large, job, drive):
             [job((10**6, 1), batch_size=4096)],
             until=lambda e: isinstance(e, EpochFinished),
         )
-        smaps = Path(f"/proc/{pid_of(executor, 1)}/smaps").read_text()
-    data, other = _kilobytes(smaps)
-    size = given.arrays.x_train.nbytes // 1024
+        data, other = memory_of(pid_of(executor, 1), "memfd:hpsearch-data")
+    size = given.arrays.x_train.nbytes
     # All of it is read where it lies, no page of it was copied, nor is there another copy.
     assert data["Rss"] >= 0.9 * size
     assert data["Anonymous"] == 0
     assert other["Private_Dirty"] < size
 
 
-def _kilobytes(smaps):
-    """Sums over the mappings of the shared block, and over all others."""
-    data, other = Counter(), Counter()
-    total = other
-    for line in smaps.splitlines():
-        words = line.split()
-        if words[0].endswith(":"):
-            total[words[0][:-1]] += int(words[1]) if words[-1] == "kB" else 0
-        else:
-            total = data if "memfd:hpsearch-data" in line else other
-    return data, other
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_workers_that_have_grown_are_replaced_and_nothing_is_lost(start, job, drive, workers):
-    jobs = [job((1, n), layer_type="odd_layers:noisy", units=n) for n in range(1, 9)]
-    with start(workers, growth_bytes=1) as executor:
+    jobs = [job((1, n), layer_type="odd_layers:growing", units=n) for n in range(1, 9)]
+    with start(workers) as executor:
         events = drive(executor, jobs)
     assert not lost(events)
     assert sorted(answered(events)) == list(range(1, 9))

@@ -7,11 +7,12 @@ import json
 import numpy as np
 import odd_calls
 import pytest
+from events_until import answers
 
 from hpsearch.space.execution import Status
-from hpsearch.workers.protocol import Answered, Call
+from hpsearch.workers.protocol import Call
 
-RATES = 50
+RATES = 20
 
 
 @pytest.fixture
@@ -21,10 +22,6 @@ def tell(drive, tmp_path):
         return json.loads((tmp_path / "told").read_text())
 
     return telling
-
-
-def answers(events):
-    return {e.result.number: e.result for e in events if isinstance(e, Answered)}
 
 
 def test_learning_rates_of_one_architecture_are_traced_once_a_worker(start, job, drive, tell):

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from functools import partial
-from pathlib import Path
 
 import objectives
 import psutil
 import pytest
-from events_until import wait_for
+from commands import python
+from events_until import answers, memory_of, wait_for
 from ray_cluster import ray_cluster
 
 from hpsearch.engine.session import require_engine
@@ -26,7 +24,7 @@ from hpsearch.ray.connection import connected
 from hpsearch.space.execution import Status, Training
 from hpsearch.spec.settings import ExecutionSettings
 from hpsearch.training.subjects import Job
-from hpsearch.workers.protocol import Answered, EpochFinished, Lost, Said, Started
+from hpsearch.workers.protocol import EpochFinished, Lost, Said, Started
 
 pytestmark = pytest.mark.slow
 
@@ -43,31 +41,19 @@ def starting(cluster, on_ray):
     return partial(on_ray, cluster, ready=2)
 
 
-class _Added:
-    """Nodes that are there for one test."""
-
-    def __init__(self, cluster):
-        self._cluster, self.nodes = cluster, []
-
-    def __call__(self, *args, **options):
-        self.nodes.append(self._cluster.add(*args, **options))
-        return self.nodes[-1]
-
-    def kill(self, node):
-        self.nodes.remove(node)
-        self._cluster.kill(node)
+@pytest.fixture
+def light(job):
+    """Makes a job that needs no TensorFlow, whose import takes a worker seconds."""
+    return lambda epochs, number: job((epochs, number), tensorflow=False)
 
 
 @pytest.fixture
 def add(cluster):
-    added = _Added(cluster)
-    yield added
-    for node in list(added.nodes):
-        added.kill(node)
-
-
-def answers(events):
-    return {e.result.number: e.result for e in events if isinstance(e, Answered)}
+    """Adds nodes that are there for one test."""
+    before = [*cluster.nodes]
+    yield cluster.add
+    for node in [node for node in cluster.nodes if node not in before]:
+        cluster.kill(node)
 
 
 def members(executor):
@@ -83,10 +69,10 @@ def processes(executor):
     return {member.number: member.pid for member in members(executor)}
 
 
-def test_a_killed_worker_costs_only_what_it_ran(starting, job, drive):
+def test_a_killed_worker_costs_only_what_it_ran(starting, light, drive):
     with starting() as executor:
-        executor.submit(job((10**6, 1)))
-        executor.submit(job((1, 2)))
+        executor.submit(light(10**6, 1))
+        executor.submit(light(1, 2))
         events = wait_for(executor, lambda _: executor.free == 1 and all_began(executor))
         (started,) = [e for e in events if isinstance(e, Started) and e.training.number == 1]
         os.kill(processes(executor)[started.worker], signal.SIGKILL)
@@ -96,7 +82,7 @@ def test_a_killed_worker_costs_only_what_it_ran(starting, job, drive):
         assert (lost.machine_lost, lost.timed_out, lost.too_large) == (False, False, False)
         assert "ended" in lost.reason
         wait_for(executor, lambda _: executor.free == 2)
-        found = answers(drive(executor, [job((1, 3)), job((1, 4))]))
+        found = answers(drive(executor, [light(1, 3), light(1, 4)]))
         assert {result.status for result in found.values()} == {Status.COMPLETED}
 
 
@@ -123,28 +109,14 @@ def test_the_data_is_mapped_not_copied(starting, large, job):
             executor.submit(each)
         wait_for(executor, _both_progress)
         for pid in processes(executor).values():
-            shared, own = _memory_of(pid)
-            assert shared >= 0.9 * given.arrays.x_train.nbytes
+            store, _ = memory_of(pid, "plasma")
+            assert store["Rss"] >= 0.9 * given.arrays.x_train.nbytes
             # Ray and TensorFlow themselves take some 400 MB; the data would be another 134.
-            assert own["store"] == 0
+            assert store["Anonymous"] == 0
 
 
 def _both_progress(events):
     return len({e.worker for e in events if isinstance(e, EpochFinished)}) == 2
-
-
-def _memory_of(pid):
-    """Bytes of the object store that a process has mapped and read; and what it copied of them."""
-    shared, own, inside = 0, {"store": 0}, False
-    for line in Path(f"/proc/{pid}/smaps").read_text().splitlines():
-        words = line.split()
-        if not words[0].endswith(":"):
-            inside = "plasma" in line
-        elif inside and words[0] == "Rss:":
-            shared += int(words[1]) * 1024
-        elif inside and words[0] == "Anonymous:":
-            own["store"] += int(words[1]) * 1024
-    return shared, own
 
 
 def test_fractions_of_a_gpu_are_asked_for(add, starting):
@@ -162,20 +134,22 @@ def test_fractions_of_a_gpu_are_asked_for(add, starting):
     assert {(r.error, r.score) for r in found.values()} == {("", 0.0)}
 
 
-def test_a_lost_node_is_no_fault_of_its_trainings_and_a_new_one_gets_work(add, starting, job):
+def test_a_lost_node_is_no_fault_of_its_trainings_and_a_new_one_gets_work(
+    cluster, add, starting, light
+):
     doomed = add()
     with starting(ready=3, workers=3) as executor:
         for number in (1, 2, 3):
-            executor.submit(job((10**6, number)))
+            executor.submit(light(10**6, number))
         wait_for(executor, lambda _: all_began(executor))
-        add.kill(doomed)
+        cluster.kill(doomed)
         events = wait_for(executor, lambda _: executor.busy == 2)
         (lost,) = [e for e in events if isinstance(e, Lost)]
         assert lost.machine_lost
         assert lost.reason.endswith("went away")
         add()
         wait_for(executor, lambda _: executor.free == 1)
-        executor.submit(job((1, 4)))
+        executor.submit(light(1, 4))
         assert answers(wait_for(executor, lambda _: executor.busy == 2))[4].status.scored
 
 
@@ -197,65 +171,55 @@ def test_a_node_with_other_versions_is_not_used(starting, monkeypatch, job):
         assert executor.free == 0
 
 
-def test_without_a_node_it_waits_says_so_and_does_not_spin(on_ray):
-    with ray_cluster(nodes=0) as cluster, on_ray(cluster, ready=0, workers=1) as executor:
+def test_without_a_node_it_waits_says_so_and_does_not_spin(add, starting, monkeypatch):
+    monkeypatch.setattr(executor_module, "_SAY_AFTER_SECONDS", 3.0)
+    needed = {"special": 1}
+    with starting(ready=0, workers=1, resources=needed) as executor:
         before = psutil.Process().cpu_times()
         (said,) = executor.events(30)
         after = psutil.Process().cpu_times()
-        assert "waiting: none of the cluster's 1 usable nodes has room" in said.message
-        assert after.user - before.user < 3
-        cluster.add()
+        assert "waiting: none of the cluster's 3 usable nodes has room" in said.message
+        assert after.user - before.user < 1
+        add(resources=needed)
         events = wait_for(executor, lambda _: executor.free == 1)
         assert any("going on" in e.message for e in events if isinstance(e, Said))
 
 
+_TOKEN = {"RAY_AUTH_TOKEN": "0" * 64}
+
+
 @pytest.mark.parametrize(
-    ("address", "said"),
+    ("address", "environ", "said"),
     [
-        ("ray://10.0.0.1:10001", "is Ray Client's"),
-        ("127.0.0.1:9", "no Ray cluster answers at 127.0.0.1:9"),
-        ("nowhere", "must be auto, or HOST:PORT, not nowhere"),
+        ("ray://10.0.0.1:10001", _TOKEN, "is Ray Client's"),
+        ("127.0.0.1:9", _TOKEN, "no Ray cluster answers at 127.0.0.1:9"),
+        ("nowhere", _TOKEN, "must be auto, or HOST:PORT, not nowhere"),
+        ("127.0.0.1:6379", {}, "the cluster's token is not here"),
+        ("127.0.0.1:6379", {"RAY_AUTH_MODE": "disabled"}, "whoever reaches such a cluster"),
     ],
 )
-def test_a_cluster_that_is_not_there_is_told_at_once(address, said, monkeypatch, tmp_path):
-    monkeypatch.setenv("RAY_AUTH_TOKEN", "0" * 64)
-    began = time.monotonic()
-    with (
-        (tmp_path / "log").open("w") as log,
-        pytest.raises(InputError, match=said.replace("(", r"\(")),
-        connected(address, log),
-    ):
-        pass
-    assert time.monotonic() - began < 10
-
-
-def test_without_a_token_nothing_is_connected(monkeypatch, tmp_path):
+def test_a_cluster_that_cannot_be_used_is_told_at_once(
+    address, environ, said, monkeypatch, tmp_path
+):
     for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    with (
-        (tmp_path / "log").open("w") as log,
-        pytest.raises(InputError, match="the cluster's token is not here"),
-        connected("127.0.0.1:6379", log),
-    ):
+    for name, value in {"HOME": str(tmp_path), **environ}.items():
+        monkeypatch.setenv(name, value)
+    began = time.monotonic()
+    log = (tmp_path / "log").open("w")
+    with log, pytest.raises(InputError, match=said), connected(address, log):
         pass
-    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
-    with (
-        (tmp_path / "log").open("w") as log,
-        pytest.raises(InputError, match="whoever reaches such a cluster"),
-        connected("127.0.0.1:6379", log),
-    ):
-        pass
+    assert time.monotonic() - began < 10
 
 
 def test_a_head_that_is_gone_is_told_before_ray_ends_the_process(tmp_path, dataset, monkeypatch):
     from hpsearch.ray.connection import Head
 
-    monkeypatch.setattr(connection, "_PATIENCE_SECONDS", 3.0)
+    monkeypatch.setattr(connection, "_PATIENCE_SECONDS", 0.5)
     head = Head.__new__(Head)
     head.address, head._silent_since = "127.0.0.1:9", None
     assert not head.answers()
-    time.sleep(3.1)
+    time.sleep(0.6)
     with pytest.raises(HpsearchError, match=r"the head of the Ray cluster, 127.0.0.1:9"):
         head.answers()
 
@@ -271,13 +235,10 @@ def test_without_ray_or_with_an_old_one_it_is_said_what_to_install(version, said
 
 
 def test_nothing_of_ray_is_imported_for_other_engines(tmp_path):
-    program = (
+    said = python(
         "import sys, hpsearch\n"
-        "sweep = {'data': {'dataset': 'digits'}, 'parameters': {'units': 8, 'epochs': 1}}\n"
-        "hpsearch.run(sweep, out='out')\n"
-        "print([name for name in sys.modules if name.split('.')[0] == 'ray'])\n"
+        "hpsearch.optimize(lambda config: 1.0, {'x': [1, 2]}, 'grid')\n"
+        "print([name for name in sys.modules if name.split('.')[0] == 'ray'])\n",
+        cwd=tmp_path,
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True
-    )
-    assert done.stdout == "[]\n"
+    assert said == "[]\n"
