@@ -146,7 +146,7 @@ MUTANTS = (
         "files are renamed before they are flushed to the disk",
     ),
     Mutant(
-        "hpsearch/store/store.py",
+        "hpsearch/store/database.py",
         'self._db.execute("ROLLBACK")',
         'self._db.execute("COMMIT")',
         "a batch that fails half-way is committed instead of rolled back",

@@ -29,7 +29,7 @@ from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.doctor import Severity, examine
 from hpsearch.store.facts import Evaluation, errors_text
 from hpsearch.store.lock import holder
-from hpsearch.store.store import Store, evaluations_beside, facts_of
+from hpsearch.store.store import Store, evaluations_of, facts_of
 from hpsearch.store.tables import (
     goal_of,
     read_table,
@@ -182,7 +182,7 @@ def print_results(source: Path, top: int, console: Console) -> None:
     else:
         _print_means(table, names, console)
     try:
-        _print_evaluations(evaluations_beside(source), console)
+        _print_evaluations(evaluations_of(source), console)
     except RefusedError as error:
         say(f"evaluations are not shown: {error}")
 

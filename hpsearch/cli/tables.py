@@ -28,7 +28,7 @@ from hpsearch.reporting.page import Compared, write_page
 from hpsearch.reporting.source import load_source
 from hpsearch.runs.merging import merge_directories
 from hpsearch.store.facts import Evaluation
-from hpsearch.store.store import evaluations_beside
+from hpsearch.store.store import evaluations_of
 from hpsearch.trackers.targets import make_tracker
 from hpsearch.trackers.tracking import log_results
 from hpsearch.wording import counted, printable
@@ -160,7 +160,7 @@ def report(
 
 def _evaluations(source: Path) -> tuple[Evaluation, ...]:
     try:
-        return evaluations_beside(source)
+        return evaluations_of(source)
     except RefusedError as error:
         # The store is damaged, but the report needs only the tables.
         tell(f"evaluations are not shown: {error}")

@@ -419,13 +419,8 @@ def best_of_table(table: Table, fresh: Fresh | None) -> Best:
 
 def explained(pair: Pair, scores: PairedScores | None, settings: Sequence[Change]) -> Pair:
     """Add the differences between the tables of a pair, and what explains the verdict."""
+    pair = replace(pair, settings=tuple(settings))
     if scores is None:
-        return replace(pair, settings=tuple(settings))
-    shared = np.column_stack([*scores.means, scores.gains]).tolist()
-    return replace(
-        pair,
-        settings=tuple(settings),
-        effects=dependences(scores),
-        moves=moves(scores),
-        shared=tuple((first, second, gain) for first, second, gain in shared),
-    )
+        return pair
+    shared = tuple(zip(*(part.tolist() for part in (*scores.means, scores.gains)), strict=True))
+    return replace(pair, effects=dependences(scores), moves=moves(scores), shared=shared)

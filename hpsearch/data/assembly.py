@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from hpsearch.data.dataset import (
     RawData,
     RawPart,
     Split,
+    joined,
     n_rows,
     several_target,
 )
@@ -31,7 +32,6 @@ from hpsearch.data.specs import (
     n_features,
 )
 from hpsearch.data.splitting import (
-    SplitSizes,
     require_class_rows,
     require_sound_folds,
     shuffled_folds,
@@ -255,61 +255,6 @@ def _add_texts(digest: Any, texts: list[str]) -> None:
     digest.update(b"".join(encoded))
 
 
-@dataclass(frozen=True, eq=False)
-class Outline:
-    """The facts about a dataset that are known before its rows are split.
-
-    Attributes:
-        size: Number of rows to split off.
-        classes: None for regression.
-        train, validation, test: The source's parts, with targets not yet encoded.
-    """
-
-    size: SplitSizes
-    classes: Classes | None
-    train: Split
-    validation: Split | None
-    test: Split | None
-
-    @property
-    def strata(self) -> npt.NDArray[Any] | None:
-        """Class indices of the training rows; None for regression."""
-        return None if self.classes is None else self.train.y
-
-
-def _outline(source: RawData, spec: DataSpec, validation: float | None) -> Outline:
-    """Infer the task and check that the split is possible.
-
-    Args:
-        validation: Share of the rows to split off for validation, if any.
-
-    Raises:
-        DataError: The targets cannot be used, or there are too few rows.
-    """
-    kind = infer_task(source, spec.task or source.task)
-    test = None if isinstance(spec.test, str) else spec.test
-    size = split_sizes(n_rows(source.train.x), validation, test, source.where)
-    values: Callable[[RawPart], npt.NDArray[Any]] = regression_values
-    known = Classes(source) if kind == "classification" else None
-    if known is not None:
-        values = known.codes
-
-    def part(raw: RawPart) -> Split:
-        return Split(raw.x, values(raw), raw.weights)
-
-    train = part(source.train)
-    if known is not None:
-        require_class_rows(
-            np.bincount(train.y, minlength=len(known.names)),
-            known.names,
-            size,
-            source.where,
-            lambda index: source.train.place(int(np.argmax(train.y == index))),
-        )
-    others = (None if raw is None else part(raw) for raw in (source.validation, source.test))
-    return Outline(size, known, train, *others)
-
-
 def assemble(
     source: RawData, spec: DataSpec, folds: Folds | None = None, parts: tuple[ArrayPart, ...] = ()
 ) -> Dataset:
@@ -325,49 +270,62 @@ def assemble(
     Raises:
         DataError: The targets cannot be used, or there are too few rows.
     """
-    whole = spec.train_on == "train+validation"
-    by_folds = not whole and (spec.cv is not None or folds is not None)
+    by_folds = spec.train_on == "train" and (spec.cv is not None or folds is not None)
     if by_folds and source.validation is not None:
         raise DataError(
             f"{source.where}: has its own validation part, and cross-validation makes one from "
             "the training rows in each fold; leave one of them out"
         )
-    given = whole or by_folds or source.validation is not None
-    outlined = _outline(source, spec, None if given else float(spec.validation))
-    rows, size, strata = outlined.train, outlined.size, outlined.strata
-    # The test part is split off first, so it is the same with and without a validation part.
-    indices, held_out, tested = split_rows(len(rows), size, spec.seed, strata, source.where)
-    test = rows.take(tested) if size.test else outlined.test
-    pairs: Iterable[tuple[Split, Split]]
-    if whole:
-        final = rows.take(np.sort(indices))
-        if outlined.validation is not None:
-            final = _joined(final, outlined.validation)
-        pairs = [(final, final)]
-    elif by_folds:
-        pairs = _fold_parts(outlined, np.sort(indices), spec, folds, source.where)
-    else:
-        train = rows.take(indices) if size.validation or size.test else rows
-        validation = outlined.validation
-        pairs = [(train, rows.take(held_out) if validation is None else validation)]
-    datasets = [_dataset(source, spec, outlined, (*pair, test), parts) for pair in pairs]
+    kind = infer_task(source, spec.task or source.task)
+    by_fraction = spec.train_on == "train" and not by_folds and source.validation is None
+    validation = float(spec.validation) if by_fraction else None
+    test = None if isinstance(spec.test, str) else spec.test
+    sizes = split_sizes(n_rows(source.train.x), validation, test, source.where)
+    classes = Classes(source) if kind == "classification" else None
+    splits = _split(source, spec, folds, sizes, classes, by_folds=by_folds)
+    datasets = [_dataset(source, spec, classes, split, parts) for split in splits]
     _require_memory(datasets, source.where)
     return _of_folds(datasets) if by_folds and spec.cv is not None else datasets[0]
 
 
-def _fold_parts(
-    outlined: Outline, indices: Indices, spec: DataSpec, folds: Folds | None, where: str
-) -> Iterator[tuple[Split, Split]]:
-    """Yield the training and the validation part of each fold of the rows with these indices."""
-    codes = None if outlined.strata is None else outlined.strata[indices]
-    if folds is None:
-        assert spec.cv is not None
-        pairs = shuffled_folds(indices, codes, spec.cv, spec.seed)
+def _split(
+    source: RawData,
+    spec: DataSpec,
+    folds: Folds | None,
+    sizes: tuple[int, int, int],
+    classes: Classes | None,
+    *,
+    by_folds: bool,
+) -> Iterator[tuple[Split, Split, Split | None]]:
+    """Yield training, validation and test rows, with targets not yet encoded, once or by fold."""
+    values = regression_values if classes is None else classes.codes
+
+    def part(raw: RawPart) -> Split:
+        return Split(raw.x, values(raw), raw.weights)
+
+    rows, codes = part(source.train), None
+    if classes is not None:
+        codes = rows.y
+        require_class_rows(codes, classes.names, sizes, source.where, source.train.place)
+    validation = None if source.validation is None else part(source.validation)
+    test = None if source.test is None else part(source.test)
+    # The test part is split off first, so it is the same with and without a validation part.
+    indices, held_out, tested = split_rows(sizes, spec.seed, codes, source.where)
+    test = rows.take(tested) if len(tested) else test
+    if by_folds:
+        make = folds or shuffled_folds(spec.cv or 1, spec.seed)
+        places = np.sort(indices)
+        pairs = make(places, None if codes is None else codes[places])
+        require_sound_folds(pairs, len(places), spec.cv or 1, source.where)
+        for one, other in pairs:
+            yield rows.take(places[one]), rows.take(places[other]), test
+    elif spec.train_on == "train":
+        train = rows if len(indices) == len(rows) else rows.take(indices)
+        yield train, rows.take(held_out) if validation is None else validation, test
     else:
-        pairs = folds(indices, codes)
-    require_sound_folds(pairs, len(indices), spec.cv or 1, where)
-    for train, validation in pairs:
-        yield outlined.train.take(indices[train]), outlined.train.take(indices[validation])
+        final = rows.take(np.sort(indices))
+        final = final if validation is None else _joined(final, validation)
+        yield final, final, test
 
 
 def _of_folds(datasets: Sequence[Dataset]) -> Dataset:
@@ -381,18 +339,17 @@ def _of_folds(datasets: Sequence[Dataset]) -> Dataset:
     )
 
 
-def _joined(first: Split, second: Split) -> Split:
-    if isinstance(first.x, Mapping) and isinstance(second.x, Mapping):
-        x: Inputs = {n: np.concatenate([each, second.x[n]]) for n, each in first.x.items()}
-    else:
-        x = np.concatenate([first.x, second.x])
+def _joined(*both: Split) -> Split:
     weights = None
-    if first.weights is not None or second.weights is not None:
-        ones = (np.ones(len(each), np.float32) for each in (first, second))
-        given = (first.weights, second.weights)
-        both = [one if own is None else own for one, own in zip(ones, given, strict=True)]
-        weights = np.concatenate(both)
-    return Split(x, np.concatenate([first.y, second.y]), weights)
+    if any(part.weights is not None for part in both):
+        ones = (np.ones(len(part), np.float32) for part in both)
+        weights = joined(
+            [
+                one if part.weights is None else part.weights
+                for part, one in zip(both, ones, strict=True)
+            ]
+        )
+    return Split(joined([part.x for part in both]), joined([part.y for part in both]), weights)
 
 
 def _require_memory(datasets: Sequence[Dataset], where: str) -> None:
@@ -417,21 +374,20 @@ def _require_memory(datasets: Sequence[Dataset], where: str) -> None:
 def _dataset(
     source: RawData,
     spec: DataSpec,
-    outlined: Outline,
+    classes: Classes | None,
     splits: tuple[Split, Split, Split | None],
     parts: tuple[ArrayPart, ...],
 ) -> Dataset:
     train, validation, test = splits
-    known = outlined.classes
     if parts:
         target = several_target(parts)
-    elif known is not None:
-        target = class_target(known.names, numbers=known.numbers)
+    elif classes is not None:
+        target = class_target(classes.names, numbers=classes.numbers)
     else:
         target = regression_target(train.y, source.where)
     others = {"validation": validation, "test": test}
-    described = known.names if known else tuple(part.in_fingerprint for part in parts)
-    described += tuple(part.in_fingerprint for part in source.train.parts)
+    names = classes.names if classes else ()
+    described = [part.in_fingerprint for part in (*parts, *source.train.parts)]
     missing = any(_has_missing(part.x) for part in splits if part is not None)
 
     def encoded(part: Split) -> Split:
@@ -444,10 +400,10 @@ def _dataset(
         train=encoded(train),
         validation=encoded(validation),
         test=None if test is None else encoded(test),
-        fingerprint=fingerprint({"train": train, **others}, described),
+        fingerprint=fingerprint({"train": train, **others}, [*names, *described]),
         warnings=(
             *source.warnings,
-            *(known.warnings if known else ()),
+            *(classes.warnings if classes else ()),
             *_oddities(source, train, others),
         ),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -57,28 +57,16 @@ _DEFAULTS = DataSpec()
 _FORMATS = ("ISO8601", *(day + time for day in _DAYS for time in _TIMES))
 
 
-@dataclass(frozen=True)
-class _Problem:
-    """The reason why a column cannot be used, and the first row that shows it, if one does."""
+class _Unusable(Exception):
+    """A column cannot be used; `row` is the first row that shows it, if one does."""
 
-    row: int | None
-    message: str
-
-
-@dataclass(frozen=True)
-class _LeftOut:
-    """The reason why a column is left out, and how to use it anyway."""
-
-    reason: str
+    def __init__(self, row: int | None, message: str) -> None:
+        super().__init__(message)
+        self.row = row
 
 
-@dataclass(frozen=True)
-class _Dates:
-    column: DateColumn
-    parts: dict[str, npt.NDArray[np.float32]]
-
-
-_Found = npt.NDArray[Any] | _Dates | _LeftOut | _Problem
+class _LeftOut(Exception):
+    """A column is left out; the text gives the reason, and how to use it anyway."""
 
 
 @dataclass
@@ -129,49 +117,47 @@ def parse_columns(
             has a line for each of them); or no column is left.
     """
     parsed, problems = ParsedTable(), {}
-    for name, found in _each(frame, spec, like):
-        if isinstance(found, _Problem):
-            problems[name] = found
-        elif isinstance(found, _LeftOut):
-            parsed.notices.append(f"{where}: column {name!r} is left out: {found.reason}")
-        elif isinstance(found, _Dates):
-            parsed.dates.append(found.column)
-            parsed.columns |= found.parts
-        else:
-            parsed.columns[name] = found
-            if like is None and (odd := _odd_number(found)):
+    for name in frame.columns if like is None else like.read:
+        try:
+            values = _read(frame[name], spec, like)
+            if isinstance(values, DateColumn):
+                parsed.columns |= _date_parts(frame[name], values, spec)
+                parsed.dates.append(values)
+                continue
+            parsed.columns[name] = values
+            if like is None and (odd := _odd_number(values)):
                 parsed.notices.append(
                     f"{where}: column {name!r}: texts such as {odd!r} are categories; write "
                     "numbers as 1234.5 and dates as 2024-12-31 to have them used as such"
                 )
+        except _Unusable as problem:
+            problems[name] = problem
+        except _LeftOut as reason:
+            parsed.notices.append(f"{where}: column {name!r} is left out: {reason}")
     if problems:
         raise DataError("\n".join(_lines(problems, where, places)))
     _require_names(parsed, frame, where)
     return parsed
 
 
-def _each(
-    frame: pd.DataFrame, spec: DataSpec, like: TableSpec | None
-) -> Iterator[tuple[str, _Found]]:
+def _read(
+    series: pd.Series[Any], spec: DataSpec, like: TableSpec | None
+) -> npt.NDArray[Any] | DateColumn:
+    """Return a column's values, or the description of its dates."""
     if like is None:
-        for name in frame.columns:
-            yield name, _training_column(frame[name], spec)
-        return
+        return _training_column(series, spec)
     dates = {each.name: each for each in like.dates}
-    for name in like.read:
-        if name in dates:
-            yield name, _date_parts(frame[name], dates[name], spec)
-        else:
-            yield name, _known_column(frame[name], spec, text=name in like.text)
+    name = str(series.name)
+    return dates.get(name) or _known_column(series, spec, text=name in like.text)
 
 
 def _lines(
-    problems: Mapping[str, _Problem], where: str, places: Callable[[list[int]], list[str]]
+    problems: Mapping[str, _Unusable], where: str, places: Callable[[list[int]], list[str]]
 ) -> list[str]:
     shown = list(problems.items())[:_MAX_PROBLEMS]
     place = iter(places([problem.row for _, problem in shown if problem.row is not None]))
     lines = [
-        f"{where if problem.row is None else next(place)}: column {name!r}: {problem.message}"
+        f"{where if problem.row is None else next(place)}: column {name!r}: {problem}"
         for name, problem in shown
     ]
     if len(problems) > len(shown):
@@ -204,7 +190,7 @@ def require_column(where: str, names: Collection[str], name: str, key: str) -> N
         )
 
 
-def _training_column(series: pd.Series[Any], spec: DataSpec) -> _Found:
+def _training_column(series: pd.Series[Any], spec: DataSpec) -> npt.NDArray[Any] | DateColumn:
     kind = series.dtype.kind
     if kind == "M":
         return _new_dates(series, [""], spec)
@@ -212,7 +198,7 @@ def _training_column(series: pd.Series[Any], spec: DataSpec) -> _Found:
     if kind not in "biufmc":
         cells, missing = _cells(series)
         if missing.all():
-            return _LeftOut(_EMPTY)
+            raise _LeftOut(_EMPTY)
         # If at least half of the cells are numbers or dates, the column is one of these, and other
         # cells are errors. Otherwise it is text, even if a few cells are numbers.
         text = 2 * int(np.sum(~np.isnan(parse_numbers(cells)))) < int(np.sum(~missing))
@@ -221,10 +207,10 @@ def _training_column(series: pd.Series[Any], spec: DataSpec) -> _Found:
     return _identified(_known_column(series, spec, text=text), series, spec)
 
 
-def _known_column(series: pd.Series[Any], spec: DataSpec, *, text: bool) -> _Found:
+def _known_column(series: pd.Series[Any], spec: DataSpec, *, text: bool) -> npt.NDArray[Any]:
     """Return the values of a column whose kind is known."""
     if series.dtype.kind in "mMc":
-        return _Problem(None, f"cells of type {series.dtype}; turn them into numbers or text first")
+        raise _Unusable(None, f"cells of type {series.dtype}; turn them into numbers or text first")
     if text:
         return _text(*_cells(series), spec)
     if series.dtype.kind in "biuf":
@@ -252,10 +238,8 @@ def parse_numbers(cells: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     return np.asarray(pd.to_numeric(pd.Series(cells, dtype=object), errors="coerce"), np.float64)
 
 
-def _numbers(
-    values: npt.NDArray[np.float64], cells: Any, spec: DataSpec
-) -> npt.NDArray[Any] | _Problem:
-    """Return `values` as float32, or report the first of `cells` that is not a finite number."""
+def _numbers(values: npt.NDArray[np.float64], cells: Any, spec: DataSpec) -> npt.NDArray[Any]:
+    """Return `values` as float32; refuse the first of `cells` that is not a finite number."""
     bad = ~(np.abs(values) <= FLOAT32_MAX)
     if not bad.any():
         return values.astype(np.float32)
@@ -269,12 +253,12 @@ def _numbers(
     row = int(np.argmax(bad))
     cell = str(cells[row]).strip()
     if not np.isnan(values[row]):
-        return _Problem(
+        raise _Unusable(
             row, f"{cell} is not a finite float32 number{_others(bad)}; remove or repair the row"
         )
     if missing[row]:
-        return _missing(bad, f" ({cell!r})" if cell else "")
-    return _Problem(
+        raise _missing(bad, f" ({cell!r})" if cell else "")
+    raise _Unusable(
         row,
         f"{cell[:40]!r} is not a number{_others(bad)}, the other cells are; repair it, or "
         "give every cell a letter if these are categories",
@@ -283,14 +267,14 @@ def _numbers(
 
 def _text(
     cells: npt.NDArray[Any], missing: npt.NDArray[np.bool_], spec: DataSpec
-) -> npt.NDArray[Any] | _Problem:
+) -> npt.NDArray[Any]:
     if not missing.any():
         return cells
     if spec.impute != "none":
         return np.where(missing, "", cells)
     cell = cells[np.argmax(missing)]
     hint = f" ({cell!r}; write another word if it is a category)" if cell else ""
-    return _missing(missing, hint)
+    raise _missing(missing, hint)
 
 
 def _others(bad: npt.NDArray[np.bool_]) -> str:
@@ -298,22 +282,22 @@ def _others(bad: npt.NDArray[np.bool_]) -> str:
     return f" ({count} such cells in this column)" if count > 1 else ""
 
 
-def _missing(bad: npt.NDArray[np.bool_], hint: str) -> _Problem:
-    return _Problem(
+def _missing(bad: npt.NDArray[np.bool_], hint: str) -> _Unusable:
+    return _Unusable(
         int(np.argmax(bad)),
         f"missing value{hint}{_others(bad)}; fill it in, remove the row, drop the column, or "
         "leave `impute: none` out",
     )
 
 
-def _identified(found: _Found, series: pd.Series[Any], spec: DataSpec) -> _Found:
+def _identified(
+    found: npt.NDArray[Any], series: pd.Series[Any], spec: DataSpec
+) -> npt.NDArray[Any]:
     """Leave out a training column that is empty or identifies rows; limit the different texts."""
-    if not isinstance(found, np.ndarray):
-        return found
     is_text = found.dtype == object
     known = found[found != ""] if is_text else found[~np.isnan(found)]
     if not len(known):
-        return _LeftOut(_EMPTY)
+        raise _LeftOut(_EMPTY)
     if not is_text and not _may_identify(known, str(series.name)):
         return found
     distinct = len(set(known.tolist()))
@@ -323,12 +307,12 @@ def _identified(found: _Found, series: pd.Series[Any], spec: DataSpec) -> _Found
         and distinct >= _DISTINCT_SHARE_OF_IDENTIFIER * len(known)
     ):
         kind = "text" if is_text else "whole number"
-        return _LeftOut(
+        raise _LeftOut(
             f"another {kind} in nearly every row, {distinct:,} in {len(known):,}, looks like an "
             "identifier; `identifiers: keep` uses such columns"
         )
     if is_text and distinct > MAX_VOCABULARY:
-        return _Problem(
+        raise _Unusable(
             None,
             f"{distinct} different texts, at most {MAX_VOCABULARY} can be one-hot encoded; "
             f"add {series.name!r} to drop",
@@ -368,7 +352,7 @@ def _date_formats(cells: npt.NDArray[Any]) -> list[str]:
     best: list[str] = []
     most, moments = 0, np.empty(0, "datetime64[us]")
     for each in _FORMATS:
-        found = _instants(cells, each)
+        found = instants(cells, each)
         parsed = int(counts[~np.isnat(found)].sum())
         if parsed > most:
             best, most, moments = [each], parsed, found
@@ -377,8 +361,8 @@ def _date_formats(cells: npt.NDArray[Any]) -> list[str]:
     return best if 2 * most >= known else []
 
 
-def _instants(cells: Sequence[Any] | npt.NDArray[Any], form: str) -> npt.NDArray[np.datetime64]:
-    """Return the moments in UTC, `(n_samples,)`, NaT for cells that are not such dates."""
+def instants(cells: Sequence[Any] | npt.NDArray[Any], form: str) -> npt.NDArray[np.datetime64]:
+    """Return moments in UTC, `(n_samples,)`, NaT for cells that are not dates of this format."""
     import pandas as pd
 
     texts = pd.Series(cells, dtype=object)
@@ -394,46 +378,46 @@ def _moments(
     if series.dtype.kind == "M":
         plain = series if series.dt.tz is None else series.dt.tz_convert(None)
         return plain.to_numpy("datetime64[us]"), cells, missing
-    return _instants(np.where(missing, "", cells), form or "ISO8601"), cells, missing
+    return instants(np.where(missing, "", cells), form or "ISO8601"), cells, missing
 
 
-def _new_dates(series: pd.Series[Any], formats: Sequence[str], spec: DataSpec) -> _Found:
+def _new_dates(series: pd.Series[Any], formats: Sequence[str], spec: DataSpec) -> DateColumn:
     if spec.dates == "drop":
-        return _LeftOut("dates; `dates: features` uses their year, month, weekday and so on")
+        raise _LeftOut("dates; `dates: features` uses their year, month, weekday and so on")
     form, *others = formats
     if others:
-        return _LeftOut(
+        raise _LeftOut(
             "its dates may have the day or the month first; write them as 2024-12-31 to use them"
         )
     moments, _, _ = _moments(series, form)
     if np.isnat(moments).all():
-        return _LeftOut(_EMPTY)
-    first = np.nanmin(moments)
-    return _date_parts(series, DateColumn(str(series.name), form, str(first)), spec)
+        raise _LeftOut(_EMPTY)
+    return DateColumn(str(series.name), form, str(np.nanmin(moments)))
 
 
-def _date_parts(series: pd.Series[Any], column: DateColumn, spec: DataSpec) -> _Found:
+def _date_parts(
+    series: pd.Series[Any], column: DateColumn, spec: DataSpec
+) -> dict[str, npt.NDArray[np.float32]]:
     import pandas as pd
 
     if series.dtype.kind not in "MO" and not pd.api.types.is_string_dtype(series.dtype):
-        return _Problem(None, f"cells of type {series.dtype}; the training rows have dates")
+        raise _Unusable(None, f"cells of type {series.dtype}; the training rows have dates")
     moments, cells, missing = _moments(series, column.format)
     bad = np.isnat(moments) & ~missing
     if bad.any():
         row = int(np.argmax(bad))
         form = column.format or "ISO 8601"
-        return _Problem(
+        raise _Unusable(
             row,
             f"{cells[row][:40]!r} is not a date of the form {form}{_others(bad)}, which the "
             "training rows have; repair it",
         )
     if missing.any() and spec.impute == "none":
-        return _missing(missing, "")
+        raise _missing(missing, "")
     at = pd.Series(moments).dt
     seconds = (moments - np.datetime64(column.first)) / np.timedelta64(1, "s")
     numbers = (at.year, at.month, at.day_of_week, at.day_of_year, seconds)
-    parts = {
+    return {
         name: np.where(missing, np.float32(np.nan), np.asarray(each, np.float32))
         for name, each in zip(column.parts, numbers, strict=True)
     }
-    return _Dates(column, parts)

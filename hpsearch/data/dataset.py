@@ -78,6 +78,7 @@ class RawData:
         task: The source's task if it is known, else None.
         user_data: True for the user's rows, which are checked for oddities.
         typed: False if the source, such as a CSV file, does not distinguish numbers from text.
+        split_cells: The cells of the column that splits the rows, `(n_samples,)`, or None.
     """
 
     name: str
@@ -91,6 +92,7 @@ class RawData:
     warnings: tuple[str, ...] = ()
     user_data: bool = True
     typed: bool = True
+    split_cells: npt.NDArray[Any] | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,6 @@ from hpsearch.data.builtin import read_builtin
 from hpsearch.data.dataset import (
     Dataset,
     Folds,
-    RawData,
     are_several,
     are_several_inputs,
     is_dataset,
@@ -25,8 +24,8 @@ from hpsearch.data.dataset import (
     row_counts,
 )
 from hpsearch.data.specs import ArrayPart
-from hpsearch.data.splitting import group_folds, instants, splitter_folds, time_folds
-from hpsearch.data.tables import read_column, read_csv
+from hpsearch.data.splitting import group_folds, splitter_folds, time_folds, times_of
+from hpsearch.data.tables import read_csv
 from hpsearch.errors import DataError
 from hpsearch.machine import available_bytes
 from hpsearch.spec.data import DataSpec
@@ -42,10 +41,6 @@ def load_dataset(spec: DataSpec) -> Dataset:
         DataError: The data cannot be found, read or used. The message has a line with the place of
             each problem.
     """
-    return assemble(_read_source(spec), spec, _folds_by_column(spec))
-
-
-def _read_source(spec: DataSpec) -> RawData:
     if spec.memory is not None:
         raise DataError(
             "data.memory: the rows were arrays in the memory of a Python program, and no file has "
@@ -54,24 +49,24 @@ def _read_source(spec: DataSpec) -> RawData:
             "that file in data.npz"
         )
     if spec.csv is not None:
-        return read_csv(spec.csv, spec)
+        source = read_csv(spec.csv, spec)
+        return assemble(source, spec, _folds_by_column(source.split_cells, spec))
     if spec.npz is not None:
-        return read_npz(spec.npz, spec)
+        return assemble(read_npz(spec.npz, spec), spec)
     if spec.python is not None:
-        return read_function(spec.python, spec)
+        return assemble(read_function(spec.python, spec), spec)
     assert spec.dataset is not None
-    return read_builtin(spec.dataset, spec.folder)
+    return assemble(read_builtin(spec.dataset, spec.folder), spec)
 
 
-def _folds_by_column(spec: DataSpec) -> Folds | None:
-    if spec.split is None or spec.csv is None:
+def _folds_by_column(cells: npt.NDArray[Any] | None, spec: DataSpec) -> Folds | None:
+    if cells is None or spec.split is None:
         return None
-    cells = read_column(spec.csv, spec.split.column)
     validation = float(spec.validation)
     if spec.split.by == "group":
         return group_folds(cells, spec.cv, validation, spec.seed)
     where = f"{spec.csv}: column {spec.split.column!r}"
-    return time_folds(instants(cells, where), spec.cv, validation, where)
+    return time_folds(times_of(cells, where), spec.cv, validation, where)
 
 
 def collect(dataset: Any, name: str) -> tuple[Any, ...]:

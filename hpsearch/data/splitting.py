@@ -3,70 +3,65 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from hpsearch.data.columns import parse_numbers
+from hpsearch.data.columns import instants, parse_numbers
 from hpsearch.data.dataset import FoldIndices, Folds, Indices
 from hpsearch.errors import DataError
+from hpsearch.wording import counted
 
 
-@dataclass(frozen=True)
-class SplitSizes:
-    """Number of rows in each part; 0 for a part that is not split off."""
+def split_sizes(
+    n: int, validation: float | None, test: float | None, where: str
+) -> tuple[int, int, int]:
+    """Divide `n` rows into training, validation and test rows.
 
-    train: int
-    validation: int
-    test: int
-
-
-def split_sizes(n: int, validation: float | None, test: float | None, where: str) -> SplitSizes:
-    """Divide `n` rows; fractions of `n` are rounded up, as in scikit-learn.
+    Fractions of `n` are rounded up, as in scikit-learn.
 
     Raises:
         DataError: No row is left for training.
     """
-    counts = [0 if each is None else math.ceil(each * n) for each in (validation, test)]
+    counts = [math.ceil((share or 0) * n) for share in (validation, test)]
     train = n - sum(counts)
     if train < 1:
         raise DataError(
             f"{where}: validation takes {counts[0]} and test {counts[1]} of {n} rows, "
             "which leaves none for training; ask for smaller fractions or add rows"
         )
-    return SplitSizes(train, *counts)
+    return train, counts[0], counts[1]
 
 
 def require_class_rows(
-    counts: npt.NDArray[Any],
-    classes: tuple[str, ...],
-    size: SplitSizes,
+    codes: Indices,
+    classes: Sequence[str],
+    sizes: tuple[int, int, int],
     where: str,
     place: Callable[[int], str],
 ) -> None:
-    """Check that a stratified split is possible.
+    """Check that a stratified split into parts of these sizes is possible.
 
     Args:
-        counts: Number of rows of each class, `(n_classes,)`.
-        place: Maps a class index to the place of its first row.
+        place: Maps a row's index to its place.
 
     Raises:
         DataError: A class has fewer than two rows, or a part fewer rows than there are classes.
     """
-    parts = {"validation": size.validation, "test": size.test, "training": size.train}
+    train, validation, test = sizes
+    parts = {"validation": validation, "test": test, "training": train}
     used = {name: rows for name, rows in parts.items() if rows}
     if len(used) == 1:
         return
-    for index, count in enumerate(counts.tolist()):
+    for index, count in enumerate(np.bincount(codes, minlength=len(classes)).tolist()):
         if count < 2:
-            rows = "1 row" if count == 1 else f"{count} rows"
-            at = f"{place(index)}: " if count else f"{where}: "
+            at = place(int(np.argmax(codes == index))) if count else where
             raise DataError(
-                f"{at}class {classes[index]!r} has {rows}, and a stratified split into "
-                f"{' and '.join(used)} rows needs 2 or more; add rows or remove the class"
+                f"{at}: class {classes[index]!r} has {counted(count, 'row')}, and a stratified "
+                f"split into {' and '.join(used)} rows needs 2 or more; add rows or remove the "
+                "class"
             )
     for name, available in used.items():
         if available < len(classes):
@@ -77,7 +72,7 @@ def require_class_rows(
 
 
 def split_rows(
-    n: int, size: SplitSizes, seed: int, codes: npt.NDArray[Any] | None, where: str
+    sizes: tuple[int, int, int], seed: int, codes: Indices | None, where: str
 ) -> tuple[Indices, Indices, Indices]:
     """Return the row indices of training, validation and test.
 
@@ -85,23 +80,24 @@ def split_rows(
     `train_test_split(..., stratify=codes, random_state=seed)`.
 
     Args:
-        n: Number of all rows.
-        codes: Class indices `(n,)`, or None for an unstratified split.
+        sizes: The result of `split_sizes`.
+        codes: Class indices of all rows, or None for an unstratified split.
 
     Raises:
         DataError: A class has too few rows for the validation split after the test split.
     """
-    train, validation, test = np.arange(n), np.arange(0), np.arange(0)
-    if size.test:
-        train, test = _split_off(train, size.test, seed, codes)
+    train, validation, test = np.arange(sum(sizes)), np.arange(0), np.arange(0)
+    _, n_validation, n_test = sizes
+    if n_test:
+        train, test = _split_off(train, n_test, seed, codes)
         left = None if codes is None else np.bincount(codes[train], minlength=codes.max() + 1)
-        if size.validation and left is not None and (left < 2).any():
+        if n_validation and left is not None and (left < 2).any():
             raise DataError(
                 f"{where}: a class has fewer than 2 rows left once the test part is split off, and "
                 "the stratified validation split needs 2; add rows, or ask for a smaller test part"
             )
-    if size.validation:
-        train, validation = _split_off(train, size.validation, seed, codes)
+    if n_validation:
+        train, validation = _split_off(train, n_validation, seed, codes)
     return train, validation, test
 
 
@@ -152,28 +148,29 @@ def _shares(totals: Indices, count: int, random: np.random.RandomState) -> Indic
     return np.asarray(shares, np.intp)
 
 
-def shuffled_folds(places: Indices, codes: Indices | None, count: int, seed: int) -> FoldIndices:
+def shuffled_folds(count: int, seed: int) -> Folds:
     """Make shuffled folds, stratified if there are classes.
 
     Source: scikit-learn's `StratifiedKFold` and `KFold` with `shuffle=True`.
-
-    Raises:
-        DataError: There are fewer rows, or rows of a class, than folds.
     """
-    # scikit-learn is slow to import, and only cross-validation needs it.
-    from sklearn.model_selection import KFold, StratifiedKFold
 
-    if len(places) < count:
-        raise DataError(f"cv: {count} folds need as many rows, and there are {len(places)}")
-    if codes is not None:
-        fewest = int(np.bincount(codes)[np.unique(codes)].min())
-        if fewest < count:
-            raise DataError(
-                f"cv: a class has {fewest} rows, fewer than the {count} folds; ask for fewer "
-                "folds, add rows, or remove the class"
-            )
-    kind = KFold if codes is None else StratifiedKFold
-    return _fold_indices(kind(count, shuffle=True, random_state=seed), places, codes)
+    def folds(places: Indices, codes: Indices | None) -> FoldIndices:
+        # scikit-learn is slow to import, and only cross-validation needs it.
+        from sklearn.model_selection import KFold, StratifiedKFold
+
+        if len(places) < count:
+            raise DataError(f"cv: {count} folds need as many rows, and there are {len(places)}")
+        if codes is not None:
+            fewest = int(np.bincount(codes)[np.unique(codes)].min())
+            if fewest < count:
+                raise DataError(
+                    f"cv: a class has {fewest} rows, fewer than the {count} folds; ask for fewer "
+                    "folds, add rows, or remove the class"
+                )
+        kind = KFold if codes is None else StratifiedKFold
+        return _fold_indices(kind(count, shuffle=True, random_state=seed), places, codes)
+
+    return folds
 
 
 def group_folds(groups: npt.NDArray[Any], count: int | None, validation: float, seed: int) -> Folds:
@@ -240,28 +237,22 @@ def _fold_indices(
         raise DataError(f"cv: {type(splitter).__name__}: {error}") from None
 
 
-def instants(cells: npt.NDArray[Any], where: str) -> npt.NDArray[Any]:
-    """Convert text cells to numbers in the order of time.
-
-    The cells are all numbers, or all ISO 8601 dates and times.
+def times_of(cells: npt.NDArray[Any], where: str) -> npt.NDArray[Any]:
+    """Convert text cells, all numbers or all ISO 8601 dates, to numbers in the order of time.
 
     Raises:
         DataError: A cell is neither.
     """
-    # pandas is slow to import, and image sets do not need it.
-    import pandas as pd
-
     numbers = parse_numbers(cells)
     if np.isfinite(numbers).all():
         return numbers
-    dates = pd.to_datetime(pd.Series(cells), format="ISO8601", utc=True, errors="coerce")
-    if dates.isna().any():
-        row = int(np.argmax(dates.isna().to_numpy()))
+    moments = instants(cells, "ISO8601")
+    if np.isnat(moments).any():
         raise DataError(
-            f"{where}: {cells[row]!r} is neither a number, as all cells would have to be, nor a "
-            "date by ISO 8601, such as 2024-05-31 or 2024-05-31T12:00"
+            f"{where}: {cells[np.argmax(np.isnat(moments))]!r} is neither a number, as all cells "
+            "would have to be, nor a date by ISO 8601, such as 2024-05-31 or 2024-05-31T12:00"
         )
-    return dates.dt.tz_localize(None).to_numpy("datetime64[us]").astype(np.int64)
+    return moments.astype(np.int64)
 
 
 def time_folds(times: npt.NDArray[Any], count: int | None, validation: float, where: str) -> Folds:

@@ -6,7 +6,6 @@ import codecs
 import csv
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,13 +28,7 @@ if TYPE_CHECKING:
 #: the float32 copy and the split each take a part of that.
 _MEMORY_FACTOR = 5
 
-
-@dataclass(frozen=True)
-class Layout:
-    """The column names of a CSV file and its number of rows."""
-
-    names: tuple[str, ...]
-    rows: int
+Layout = tuple[tuple[str, ...], int]
 
 
 def read_csv(path: str, spec: DataSpec) -> RawData:
@@ -44,18 +37,18 @@ def read_csv(path: str, spec: DataSpec) -> RawData:
     Raises:
         DataError: A file is missing or malformed, or has cells that cannot be used.
     """
-    layout, drop = scan(path), frozenset(spec.drop)
-    if spec.split is not None:
-        require_column(f"{path}:1", layout.names, spec.split.column, "split")
-        drop |= {spec.split.column}
+    names, _ = layout = scan(path)
+    by = () if spec.split is None else (spec.split.column,)
+    for name in by:
+        require_column(f"{path}:1", names, name, "split")
     target = spec.target or ""
-    features = _choose(path, layout.names, target, drop)
-    train = _part(path, layout, features, target, spec)
+    features = _choose(path, names, target, {*spec.drop, *by})
+    train, cells = _part(path, layout, features, target, spec, by=by)
 
     def other(file: object) -> RawPart | None:
         if not isinstance(file, str):
             return None
-        return _part(file, scan(file), train.table.read, target, spec, like=train.table)
+        return _part(file, scan(file), train.table.read, target, spec, like=train.table)[0]
 
     return RawData(
         name=Path(path).stem,
@@ -65,26 +58,8 @@ def read_csv(path: str, spec: DataSpec) -> RawData:
         test=other(spec.test),
         warnings=train.notices,
         typed=False,
+        split_cells=cells,
     )
-
-
-def read_column(path: str, name: str) -> npt.NDArray[Any]:
-    """Read the cells of a column as text, `(n_samples,)`.
-
-    Raises:
-        DataError: There is no such column, or a cell is missing.
-    """
-    layout = scan(path)
-    require_column(f"{path}:1", layout.names, name, "split")
-    cells = _frame(path, layout, [name], frozenset([name]))[name].to_numpy(dtype=object)
-    missing = np.isin(cells, list(MISSING))
-    if missing.any():
-        (line,) = _lines_of(path, [int(np.argmax(missing))])
-        raise DataError(
-            f"{path}:{line}: column {name!r}: missing value ({int(missing.sum())} such rows) in "
-            "the column that splits the rows; fill it in, or remove the row"
-        )
-    return cells
 
 
 def _choose(
@@ -112,23 +87,38 @@ def _part(
     target: str,
     spec: DataSpec,
     *,
+    by: tuple[str, ...] = (),
     like: TableSpec | None = None,
-) -> RawPart:
+) -> tuple[RawPart, npt.NDArray[Any] | None]:
     """Read the rows of a file, whose columns may be in any order.
 
     Args:
+        by: The column that splits the rows, if there is one.
         like: The columns of the training file; None for this file.
+
+    Returns:
+        The rows, and the cells of the column that splits them.
     """
-    frame = _frame(path, layout, (*features, target), frozenset([target]) | _as_text(like))
+    frame = _frame(path, layout, (*features, target, *by), _as_text(like).union([target, *by]))
     parsed = parse_columns(frame[list(features)], path, partial(_places, path), spec, like)
-    y = frame[target].to_numpy(dtype=object)
-    return RawPart(
+    part = RawPart(
         parsed.inputs,
-        y,
+        frame[target].to_numpy(dtype=object),
         place=lambda row: _places(path, [row])[0],
         table=parsed.spec,
         notices=tuple(parsed.notices),
     )
+    for name in by:
+        cells = frame[name].to_numpy(dtype=object)
+        missing = np.isin(cells, list(MISSING))
+        if missing.any():
+            raise DataError(
+                f"{part.place(int(np.argmax(missing)))}: column {name!r}: missing value "
+                f"({int(missing.sum())} such rows) in the column that splits the rows; fill it in, "
+                "or remove the row"
+            )
+        return part, cells
+    return part, None
 
 
 def _as_text(known: TableSpec | None) -> frozenset[str]:
@@ -158,16 +148,17 @@ def _frame(path: str, layout: Layout, keep: Sequence[str], text: frozenset[str])
     # pandas is slow to import, and image sets do not need it.
     import pandas as pd
 
+    names, rows = layout
     for name in keep:
-        if name not in layout.names:
+        if name not in names:
             raise DataError(
                 f"{path}:1: no column {name!r}, which the training file has"
-                f"{did_you_mean(name, layout.names)}"
+                f"{did_you_mean(name, names)}"
             )
     try:
         frame = pd.read_csv(
             path,
-            names=list(layout.names),
+            names=list(names),
             header=0,
             usecols=list(keep),
             dtype=dict.fromkeys(text, str),
@@ -179,9 +170,9 @@ def _frame(path: str, layout: Layout, keep: Sequence[str], text: frozenset[str])
         )
     except (pd.errors.ParserError, ValueError, OverflowError) as error:
         raise DataError(f"{path}: pandas cannot read it: {error}") from error
-    if len(frame) != layout.rows:
+    if len(frame) != rows:
         raise DataError(
-            f"{path}: {layout.rows} rows by the csv rules and {len(frame)} by pandas'; "
+            f"{path}: {rows} rows by the csv rules and {len(frame)} by pandas'; "
             "look for unbalanced quotes"
         )
     return frame
@@ -189,6 +180,9 @@ def _frame(path: str, layout: Layout, keep: Sequence[str], text: frozenset[str])
 
 def scan(path: str) -> Layout:
     """Check the structure of a CSV file: encoding, header, number of cells in each row.
+
+    Returns:
+        The column names and the number of rows.
 
     Raises:
         DataError: The file cannot be read, or a line is malformed.
@@ -216,7 +210,7 @@ def scan(path: str) -> Layout:
         rows += 1
     if not rows:
         raise DataError(f"{path}: a header ({quoted(names, 5)}) and no row under it")
-    return Layout(names, rows)
+    return names, rows
 
 
 def _require_text(file: Path) -> None:

@@ -228,7 +228,7 @@ def infer_task(source: RawData, given: TaskName | None) -> TaskName:
     kind = given or _kind_of(source)
     if kind == "regression":
         for part in parts:
-            _require_numbers(part)
+            _require_numbers(part, "as task: regression needs")
         return kind
     if y.ndim > 1:
         raise DataError(
@@ -245,15 +245,10 @@ def _kind_of(source: RawData) -> TaskName:
     if part.y.ndim > 1:
         return "regression"
     values = _numbers(part.y)
-    text = np.isnan(values)
-    if text.any():
-        if 2 * int(text.sum()) <= len(text):
-            row = int(np.argmax(text))
-            raise DataError(
-                f"{part.place(row)}: target {part.y[row]!r} is not a number ({int(text.sum())} "
-                f"such rows), the others are; repair it, or say task: classification"
-            )
+    text = int(np.isnan(values).sum())
+    if 2 * text > len(values):
         return "classification"
+    _require_numbers(part, "the others are")
     if not np.equal(values, np.round(values)).all():
         return "regression"
     return _kind_of_whole(source)
@@ -297,15 +292,13 @@ def _require_values(part: RawPart) -> None:
         )
 
 
-def _require_numbers(part: RawPart) -> None:
-    if part.y.dtype != object:
-        return
-    text = np.isnan(parse_numbers(part.y))
+def _require_numbers(part: RawPart, why: str) -> None:
+    text = np.isnan(_numbers(part.y))
     if text.any():
-        row = int(np.argmax(text))
+        row = np.argmax(text)
         raise DataError(
-            f"{part.place(row)}: target {part.y[row]!r} is not a number, as task: regression "
-            f"needs ({int(text.sum())} such rows); repair it, or say task: classification"
+            f"{part.place(int(row))}: target {part.y[row]!r} is not a number, {why} "
+            f"({int(text.sum())} such rows); repair it, or say task: classification"
         )
 
 

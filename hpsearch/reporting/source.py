@@ -30,6 +30,7 @@ from hpsearch.store.tables import (
     KEY,
     TAIL,
     hyperparameter_of,
+    metric_parts,
     read_table,
     selecting_methods,
     varying_columns,
@@ -177,8 +178,7 @@ class ReportSource:
         """Metric, goal and epoch, from the rows if there are any, else from the sweep."""
         cells = self.table["metric"].dropna()
         if len(cells):
-            metric, goal, epoch = [*str(cells.iloc[0]).split(":"), "", ""][:3]
-            return metric or "score", goal or "maximize", epoch or "last"
+            return metric_parts(cells.iloc[0])
         spec = self.sweep.metric if self.sweep is not None else None
         return (spec.name, spec.direction, spec.epoch) if spec else ("score", "maximize", "last")
 

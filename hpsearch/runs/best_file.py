@@ -13,11 +13,11 @@ from hpsearch.models.arrays import training_data
 from hpsearch.runs.trial import Source, StoredRun, open_run
 from hpsearch.space.execution import Execution, ExecutionResult
 from hpsearch.space.mlp import MLPConfig, is_custom
-from hpsearch.spec.sweep import model_sweep, sweep_from_text
 from hpsearch.store.derived import best_execution
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.doctor import Finding, Severity
 from hpsearch.store.facts import Facts
+from hpsearch.store.provenance import stored_sweep
 from hpsearch.store.store import Store
 from hpsearch.workers.calls import evaluate_file
 from hpsearch.workers.protocol import Call
@@ -39,7 +39,7 @@ def examine_best_file(directory: Path) -> Iterator[Finding]:
         facts = store.facts()
     if not facts.sweep:
         return
-    sweep = model_sweep(sweep_from_text(facts.sweep, str(where.sweep)))
+    sweep = stored_sweep(facts, where)
     if isinstance(sweep.model, str) or sweep.data.python or sweep.data.memory:
         yield _not_checked(facts)
         return

@@ -6,7 +6,7 @@ import csv
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,10 +40,11 @@ _REWRITE_SECONDS = 3e-3
 _REWRITE_SECONDS_PER_ROW = 40e-6
 
 
+@dataclass(eq=False)
 class Tables:
     """results.csv and curves.csv, rewritten as a whole, for at most 2% of the run's time.
 
-    Args:
+    Attributes:
         where: The results directory.
         task: Decides the metric columns.
         names: Hyperparameters in file order.
@@ -52,24 +53,15 @@ class Tables:
         flush: Flushes the store to the disk, so that no table is ever ahead of it.
     """
 
-    def __init__(
-        self,
-        where: ResultsDirectory,
-        task: Task,
-        names: Sequence[str],
-        provenance: Provenance,
-        *,
-        kind: Kind = Kind.MLP,
-        flush: Callable[[], None] = lambda: None,
-    ) -> None:
-        self._where = where
-        self._task = task
-        self._names = tuple(names)
-        self._provenance = provenance
-        self._kind, self._flush = kind, flush
-        self._began = time.monotonic()
-        self._spent = 0.0
-        self._slowness = 1.0
+    where: ResultsDirectory
+    task: Task
+    names: Sequence[str]
+    provenance: Provenance
+    kind: Kind = Kind.MLP
+    flush: Callable[[], None] = lambda: None
+    _began: float = field(init=False, default_factory=time.monotonic)
+    _spent: float = field(init=False, default=0.0)
+    _slowness: float = field(init=False, default=1.0)
 
     def records(
         self, executions: Iterable[Execution], results: Mapping[int, ExecutionResult]
@@ -78,20 +70,18 @@ class Tables:
         executions = list(executions)
         trials = {each.number: each.trial for each in executions}
         return [
-            record_of(execution, results[execution.number], self._provenance, trials)
+            record_of(execution, results[execution.number], self.provenance, trials)
             for execution in executions
             if execution.number in results
         ]
 
     def results(self, records: Sequence[Record]) -> pd.DataFrame:
         """Make the results table."""
-        return results_table(
-            records, self._task, self._names, self._provenance.metric, kind=self._kind
-        )
+        return results_table(records, self.task, self.names, self.provenance.metric, kind=self.kind)
 
     def curves(self, records: Sequence[Record]) -> pd.DataFrame:
         """Make the table of learning curves."""
-        return curves_table(records, self._task, self._provenance.metric, kind=self._kind)
+        return curves_table(records, self.task, self.provenance.metric, kind=self.kind)
 
     def due(self, rows: int) -> bool:
         """Check if a rewrite of this many rows fits into its share of the time."""
@@ -108,16 +98,16 @@ class Tables:
         Raises:
             RefusedError: Rows are missing: the store is an older copy, or lost its log.
         """
-        path = self._where.results
+        path = self.where.results
         lost = [trial for trial, key in _rows_in(path) if key not in known]
         if lost:
             trials = list(dict.fromkeys(lost))
             some = ", ".join(map(str, trials[:5])) + (", ..." if len(trials) > 5 else "")
             which = f"trial {some}" if len(trials) == 1 else f"trials {some}"
             raise RefusedError(
-                f"{self._where.store}: the store lacks {counted(len(lost), 'result')} that "
+                f"{self.where.store}: the store lacks {counted(len(lost), 'result')} that "
                 f"{path.name} has ({which}): it is an older copy, or its log, "
-                f"{self._where.store.name}-wal, was lost or damaged; bring it back, or move this "
+                f"{self.where.store.name}-wal, was lost or damaged; bring it back, or move this "
                 "directory aside with --fresh"
             )
 
@@ -127,14 +117,14 @@ class Tables:
         Raises:
             HpsearchError: The tables cannot be written.
         """
-        self._where.check()
-        self._where.clear()
-        paths = (self._where.results, self._where.curves)
-        with _explained(self._where):
-            texts = header_lines(self._task, self._names, self._provenance.metric, kind=self._kind)
+        self.where.check()
+        self.where.clear()
+        paths = (self.where.results, self.where.curves)
+        with _explained(self.where):
+            texts = header_lines(self.task, self.names, self.provenance.metric, kind=self.kind)
             for path, text in zip(paths, texts, strict=True):
                 if not path.exists():
-                    self._where.write(path, text)
+                    self.where.write(path, text)
 
     def write(
         self, executions: Iterable[Execution], results: Mapping[int, ExecutionResult]
@@ -151,12 +141,12 @@ class Tables:
         del pd
         began = time.monotonic()
         records = self.records(executions, results)
-        with _explained(self._where):
+        with _explained(self.where):
             # This order ensures that a kill never leaves a row without its curve, or without its
             # result in the store.
-            self._flush()
-            write_csv(self.curves(records), self._where.curves, self._where.write)
-            write_csv(self.results(records), self._where.results, self._where.write)
+            self.flush()
+            write_csv(self.curves(records), self.where.curves, self.where.write)
+            write_csv(self.results(records), self.where.results, self.where.write)
         seconds = time.monotonic() - began
         self._spent += seconds
         self._slowness = seconds / _expected_seconds(len(records))
@@ -167,8 +157,8 @@ class Tables:
         Raises:
             HpsearchError: It cannot be written.
         """
-        with _explained(self._where):
-            self._where.write(self._where.sweep, text)
+        with _explained(self.where):
+            self.where.write(self.where.sweep, text)
 
 
 def tables_of(where: ResultsDirectory, facts: Facts) -> Tables:
@@ -178,7 +168,7 @@ def tables_of(where: ResultsDirectory, facts: Facts) -> Tables:
         StoreError: The store lacks necessary facts, or its sweep cannot be read.
     """
     names: list[str] = []
-    name, task, identity = facts.name or where.path.name, facts.task, facts.identity
+    name, task, identity = facts.name or where.path.absolute().name, facts.task, facts.identity
     if task is None or identity is None:
         raise StoreError(f"{where.store}: does not say what was run; run the sweep again")
     if task is not Task.OBJECTIVE:

@@ -52,6 +52,14 @@ def _may_move(store: Path) -> bool:
     return not store.exists() or (_is_store(store) and not in_use)
 
 
+def _free_name(place: Path) -> Path:
+    """Return a name with the time for a directory that is moved aside."""
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    suffixes = ("" if count == 0 else f"-{count}" for count in itertools.count())
+    names = (f"{place.name}.{stamp}{suffix}" for suffix in suffixes)
+    return next(path for path in map(place.with_name, names) if not path.exists())
+
+
 class _File:
     """The path of a file in a results directory."""
 
@@ -135,21 +143,15 @@ class ResultsDirectory:
         """
         store, lock, own = self.store, self.lock, self.own_lock
         with ExitStack() as stack:
-            held, beside = stack.enter_context(self._locked(lock)), None
+            held, beside = stack.enter_context(DirectoryLock(self.path, lock)), None
             if lock != own:
                 # Its file system may lack locks, which may be why the store is elsewhere.
                 with suppress(NoLocksError):
-                    beside = stack.enter_context(self._locked(own))
+                    beside = stack.enter_context(DirectoryLock(self.path, own))
             if self.lock != lock:
                 raise LockedError(f"{self.path}: another run has moved its store just now")
             stack.pop_all()
         return HeldDirectory(self.path, held, store, beside)
-
-    def _locked(self, lock: Path) -> DirectoryLock:
-        try:
-            return DirectoryLock(self.path, lock)
-        except OSError as error:
-            raise HpsearchError(f"{lock}: cannot be written: {error.strerror}") from None
 
     def check(self) -> None:
         """Check that a held directory is still there; do nothing for others."""
@@ -227,7 +229,7 @@ class ResultsDirectory:
             if fresh and self.path.is_dir():
                 store = self.store_elsewhere
                 own = self.own_lock if store and not _may_move(store) else self.lock
-                with self._locked(own):
+                with DirectoryLock(self.path, own):
                     self._move_aside()
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -298,7 +300,7 @@ class ResultsDirectory:
 
     def _move_aside(self) -> None:
         """Move a run's files aside, including a store elsewhere, which the next run would find."""
-        store, aside = self.store_elsewhere, self._free_name()
+        store, aside = self.store_elsewhere, _free_name(self._place)
         if store is None and not self.store.exists() and not self._has_results():
             return
         if store is not None and store.exists() and _may_move(store):
@@ -318,12 +320,6 @@ class ResultsDirectory:
     def _place(self) -> Path:
         # Links are not resolved: one may lead to a larger disk.
         return Path.cwd() / self.path if self.path.name else Path.cwd()
-
-    def _free_name(self) -> Path:
-        stamp = time.strftime("%Y%m%d-%H%M%S")
-        suffixes = ("" if count == 0 else f"-{count}" for count in itertools.count())
-        names = (f"{self._place.name}.{stamp}{suffix}" for suffix in suffixes)
-        return next(path for path in map(self._place.with_name, names) if not path.exists())
 
 
 @dataclass(frozen=True)

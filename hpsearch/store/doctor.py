@@ -9,6 +9,7 @@ import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -18,11 +19,11 @@ from hpsearch.data.loading import load_dataset
 from hpsearch.errors import DataError, HpsearchError, InputError, LockedError, StoreError
 from hpsearch.machine import odd_kind, shortage
 from hpsearch.space.execution import Execution, ExecutionResult, label
-from hpsearch.spec.sweep import model_sweep, sweep_from_text
 from hpsearch.store.derived import tables_of
 from hpsearch.store.directory import WAL_BEGINS, ResultsDirectory, logs_of_store
 from hpsearch.store.facts import Facts
 from hpsearch.store.lock import holder
+from hpsearch.store.provenance import stored_sweep
 from hpsearch.store.records import PACKAGES, file_digest
 from hpsearch.store.store import Store
 from hpsearch.store.tables import KEY, read_cells, write_csv
@@ -271,12 +272,11 @@ def _sweep(where: ResultsDirectory, contents: _Contents) -> Iterator[Finding]:
     text = contents.facts.sweep
     if not text:
         return
-    try:
-        expected = text.encode()
+    expected, same = text.encode(), False
+    with suppress(OSError):
+        # A file of another size may be huge.
         same = where.sweep.is_file() and where.sweep.stat().st_size == len(expected)
         same = same and where.sweep.read_bytes() == expected
-    except OSError:
-        same = False
     if same:
         yield Finding(where.sweep.name, Severity.SOUND, "the sweep that the store has")
     else:
@@ -289,17 +289,17 @@ def _data(where: ResultsDirectory, contents: _Contents) -> Iterator[Finding]:
     if identity is None or not contents.facts.sweep:
         return
     try:
-        sweep = model_sweep(sweep_from_text(contents.facts.sweep, str(where.sweep)))
-        if sweep.data.python:
-            text = f"not compared: {sweep.data.python} makes it, and is not run here"
+        data = stored_sweep(contents.facts, where).data
+        if data.python:
+            text = f"not compared: {data.python} makes it, and is not run here"
             yield Finding("data", Severity.NOTE, text)
             return
-        now = load_dataset(sweep.data).fingerprint
+        now = load_dataset(data).fingerprint
+    except StoreError as error:
+        yield Finding("data", Severity.WRONG, str(error))
+        return
     except DataError as error:
         yield Finding("data", Severity.NOTE, f"cannot be compared: {error}")
-        return
-    except HpsearchError as error:
-        yield Finding("data", Severity.WRONG, f"the sweep in the store cannot be read: {error}")
         return
     if now == identity.data:
         yield Finding("data", Severity.SOUND, f"{now}, as when the rows were made")

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
-from hpsearch.errors import LockedError, RefusedError
+from hpsearch.errors import HpsearchError, LockedError, RefusedError
 from hpsearch.files import NO_LINK, lock_without_waiting
 
 #: Time within which a new holder writes its process number.
@@ -38,13 +38,17 @@ class DirectoryLock:
         LockedError: Another driver holds the lock; the message names its process.
         NoLocksError: Locks do not work on this file system.
         RefusedError: The file is not the lock of a run.
+        HpsearchError: The file cannot be written.
     """
 
     def __init__(self, directory: Path, path: Path | None = None) -> None:
         path = path or directory / ".lock"
         # The program may change its working directory.
         self._directory, self._path, self._at = directory, path.absolute(), directory.absolute()
-        self._handle = os.open(path, os.O_RDWR | os.O_CREAT | NO_LINK, 0o666)
+        try:
+            self._handle = os.open(path, os.O_RDWR | os.O_CREAT | NO_LINK, 0o666)
+        except OSError as error:
+            raise HpsearchError(f"{path}: cannot be written: {error.strerror}") from None
         try:
             self._take()
         except BaseException:

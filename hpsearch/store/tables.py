@@ -489,7 +489,8 @@ def read_cells(path: str | os.PathLike[str], *, unused: Collection[str] = ()) ->
         if not isinstance(first.index, pd.RangeIndex):
             # A row has more cells than the header.
             raise _bad_header(source, names)
-        raw = _read_csv(source, names)
+        # pandas would take TRUE for a boolean, and round large numbers.
+        raw = pd.read_csv(source, dtype=object, keep_default_na=False)
     except (OSError, ValueError) as error:
         raise InputError(f"{source}: not a results table: {str(error).strip()}") from None
     raw.columns = [unescaped(column) for column in raw.columns]
@@ -516,49 +517,24 @@ def _bad_header(source: Path, names: Sequence[str]) -> InputError:
     )
 
 
-def _read_csv(source: Path, names: Sequence[str]) -> pd.DataFrame:
-    """Read columns of numbers as numbers, and all others as texts."""
-    import pandas as pd  # slow to import
-
-    options: dict[str, Any] = {"keep_default_na": False, "low_memory": False}
-    if tuple(map(int, pd.__version__.split(".")[:2])) < (3, 1):
-        # Later versions read exact numbers by default.
-        options["float_precision"] = "round_trip"
-    texts = {name: object for name in names if _holds_text(unescaped(name))}
-    raw: pd.DataFrame = pd.read_csv(source, dtype=texts, **options)
-    # pandas takes TRUE for a boolean, and rounds large numbers.
-    inexact = [str(name) for name in raw if not _is_exact(raw[name])]
-    if inexact:
-        raw = pd.read_csv(source, dtype=texts | dict.fromkeys(inexact, object), **options)
-    return raw
-
-
 def _holds_text(name: str) -> bool:
     return (HEAD | TAIL | CODE).get(name) == _TEXT
-
-
-def _is_exact(column: pd.Series[Any]) -> bool:
-    """Check that a column holds the numbers of its texts, or the texts."""
-    import pandas as pd  # slow to import
-
-    if column.dtype == np.float64:
-        return bool((column.abs() < _MOST_EXACT).all())
-    # Whole numbers that int64 lacks are objects.
-    texts = column.dtype.kind == "O" and pd.api.types.infer_dtype(column) in {"string", "empty"}
-    return column.dtype == np.int64 or texts
 
 
 def _parsed_column(name: str, column: pd.Series[Any]) -> pd.Series[Any]:
     """Parse the texts of a column; equal ones are parsed once."""
     import pandas as pd  # slow to import
 
-    if column.dtype.kind != "O":
-        return column
     codes, texts = pd.factorize(column)
     as_text = _holds_text(name)
     values = np.empty(len(texts), dtype=object)
     values[:] = [parsed(text, as_text=as_text) for text in texts.to_numpy(dtype=object)]
-    return pd.Series(values[codes], dtype=object)
+    kinds = set(map(type, values))
+    if kinds == {int} and all(-_MOST_INT64 <= value < _MOST_INT64 for value in values):
+        values = values.astype(np.int64)
+    elif kinds and kinds <= {int, float} and all(abs(value) < _MOST_EXACT for value in values):
+        values = values.astype(np.float64)
+    return pd.Series(values[codes], dtype=values.dtype)
 
 
 def absence_of(path: Path) -> str:
@@ -579,5 +555,10 @@ def varying_columns(table: pd.DataFrame) -> list[str]:
 def goal_of(table: pd.DataFrame) -> str:
     """Return `maximize` or `minimize` from the table's metric column."""
     metrics = table["metric"].dropna()
-    parts = str(metrics.iloc[0]).split(":") if len(metrics) else []
-    return parts[1] if len(parts) > 1 else "maximize"
+    return metric_parts(metrics.iloc[0] if len(metrics) else "")[1]
+
+
+def metric_parts(text: str) -> tuple[str, str, str]:
+    """Return name, goal and epoch of a table's metric, `name:goal:epoch`."""
+    name, goal, epoch = [*text.split(":"), "", ""][:3]
+    return name or "score", goal or "maximize", epoch or "last"

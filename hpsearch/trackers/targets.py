@@ -9,7 +9,6 @@ import os
 import re
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
@@ -69,15 +68,6 @@ _RUN_STATUS = {
 }
 
 
-@dataclass(frozen=True)
-class _Run:
-    """A stored run: its id, the digest of its result, and whether it is complete."""
-
-    id: str
-    result: str
-    complete: bool
-
-
 class MLflow:
     """Writes one run for each execution; a run with the same result is left alone.
 
@@ -88,7 +78,8 @@ class MLflow:
     def __init__(self, uri: str) -> None:
         self._uri = uri
         self._experiments: dict[str, str] = {}
-        self._runs: dict[str, _Run] = {}
+        #: Row -> its run, and the digest of the result that the run shows; empty if unfinished.
+        self._runs: dict[str, tuple[str, str]] = {}
 
     @cached_property
     def _client(self) -> Any:
@@ -113,13 +104,13 @@ class MLflow:
     def _log(self, record: Record) -> None:
         experiment = self._experiment(record.provenance.sweep)
         row, result = _row(record), _digest(record)
-        known = self._runs.get(row)
-        if known is not None:
-            if known.complete and known.result == result:
-                return
-            self._client.delete_run(known.id)
-        run = self._write(experiment, record, {_ROW: row, _RESULT: result})
-        self._runs[row] = _Run(run, result, complete=True)
+        run, shown = self._runs.get(row, ("", ""))
+        if shown == result:
+            return
+        if run:
+            self._client.delete_run(run)
+        marks = {_ROW: row, _RESULT: result}
+        self._runs[row] = self._write(experiment, record, marks), result
 
     def _experiment(self, name: str) -> str:
         if name not in self._experiments:
@@ -129,7 +120,7 @@ class MLflow:
             self._runs |= dict(self._stored_runs(made))
         return self._experiments[name]
 
-    def _stored_runs(self, experiment: str) -> Iterator[tuple[str, _Run]]:
+    def _stored_runs(self, experiment: str) -> Iterator[tuple[str, tuple[str, str]]]:
         token = None
         while True:
             page = self._client.search_runs(
@@ -138,8 +129,8 @@ class MLflow:
             for run in page:
                 marks = run.data.tags
                 if _ROW in marks:
-                    complete = run.info.status != "RUNNING"
-                    yield marks[_ROW], _Run(run.info.run_id, marks.get(_RESULT, ""), complete)
+                    shown = "" if run.info.status == "RUNNING" else marks.get(_RESULT, "")
+                    yield marks[_ROW], (run.info.run_id, shown)
             token = page.token
             if not token:
                 return

@@ -10,13 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hpsearch.engine.events import Began, Listener, RunEvent, Stored
-from hpsearch.errors import HpsearchError, InputError
-from hpsearch.store.derived import record_of
+from hpsearch.errors import HpsearchError
+from hpsearch.store.derived import record_of, tables_of
 from hpsearch.store.directory import ResultsDirectory
-from hpsearch.store.facts import Facts
-from hpsearch.store.provenance import stored_sweep
 from hpsearch.store.store import Store
-from hpsearch.store.tables import Provenance, Record
+from hpsearch.store.tables import Record
 from hpsearch.trackers.targets import Tracker, TrackerError
 from hpsearch.workers.protocol import Said
 
@@ -29,37 +27,20 @@ def log_results(directory: Path, tracker: Tracker) -> int:
         RefusedError: The store is damaged.
     """
     where = ResultsDirectory(directory)
-    if not where.store.exists():
-        raise InputError(
-            f"{directory}: no results directory: there is no {where.store.name} in it; "
-            "`hpsearch run` makes one"
-        )
-    count = 0
-    for record in _stored(where):
+    where.require_store()
+    records = _stored(where)
+    for record in records:
         tracker.log(record)
-        count += 1
-    return count
+    return len(records)
 
 
-def _stored(where: ResultsDirectory) -> Iterator[Record]:
+def _stored(where: ResultsDirectory) -> list[Record]:
     with Store(where.store, read_only=True) as store:
-        facts, executions, results = store.facts(), store.executions(), store.results()
-    provenance = _provenance(facts, where)
-    if provenance is None:
-        return
-    trials = {each.number: each.trial for each in executions}
-    for execution in executions:
-        if execution.number in results:
-            yield record_of(execution, results[execution.number], provenance, trials)
-
-
-def _provenance(facts: Facts, where: ResultsDirectory) -> Provenance | None:
-    # A search over a function has no sweep: take its directory's name.
-    name = facts.name or where.path.resolve().name
-    if facts.sweep:
-        name = stored_sweep(facts, where).name
-    identity = facts.identity
-    return None if identity is None else identity.provenance(name)
+        facts = store.facts()
+        # A run that has just begun has no identity yet.
+        if facts.identity is None:
+            return []
+        return tables_of(where, facts).records(store.executions(), store.results())
 
 
 @contextmanager
@@ -144,14 +125,13 @@ class _Tracking:
 
     def _new(self, where: ResultsDirectory) -> Iterator[Record]:
         with Store(where.store, read_only=True) as store:
-            provenance = _provenance(store.facts(), where)
+            tables = tables_of(where, store.facts())
         trials: dict[int, int] = {}
         while (new := self.results.get()) is not None:
-            assert provenance is not None, "a sweep claims its store before it trains"
             execution, result = new.execution, new.result
             trials[execution.number] = execution.trial
             if result.shared_with is not None and result.shared_with not in trials:
                 # The shared training is running; planned executions are stored before training.
                 with Store(where.store, read_only=True) as store:
                     trials = {each.number: each.trial for each in store.executions()}
-            yield record_of(execution, result, provenance, trials)
+            yield record_of(execution, result, tables.provenance, trials)

@@ -121,14 +121,14 @@ def test_differences_that_do_not_vary_show_nothing():
     assert (nothing.difference, nothing.low, nothing.high, nothing.p_value) == (0, 0, 0, 1)
 
 
-@pytest.mark.parametrize("draws", [2, 3, 5])
+@pytest.mark.parametrize("draws", [2, 5])
 @pytest.mark.parametrize("draw", [0.0, 0.05, 0.5])
 @pytest.mark.parametrize("paired", [True, False])
 def test_the_interval_holds_the_truth_whatever_the_seed_does(draws, draw, paired):
     """The design; experiments/compare_trainings.py shows it on trainings."""
     rng = np.random.default_rng(5)
     held = 0
-    for _ in range(600):
+    for _ in range(400):
         one = crossed(rng, 12, draws, config=0.05, draw=draw, noise=0.1)
         if paired:
             found = paired_difference(one)
@@ -136,7 +136,7 @@ def test_the_interval_holds_the_truth_whatever_the_seed_does(draws, draw, paired
             other = crossed(rng, 12, draws, draw=draw, noise=0.1)
             found = unpaired_difference(one, other)
         held += found.low <= 0.0 <= found.high
-    assert held / 600 >= 0.93
+    assert held / 400 >= 0.93
 
 
 def test_holm_by_its_textbook():

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import resource
-import subprocess
-import sys
-
 import pytest
 
 from hpsearch.data.files import require_memory
@@ -15,17 +11,6 @@ from hpsearch.machine import available_bytes
 
 def test_available_bytes_is_a_part_of_the_machine():
     assert 1_000_000 < available_bytes() < 1 << 46
-
-
-def test_an_address_space_limit_counts():
-    limit = 2_000_000_000
-    code = (
-        "import resource; "
-        f"resource.setrlimit(resource.RLIMIT_AS, ({limit}, {resource.RLIM_INFINITY})); "
-        "from hpsearch.machine import available_bytes; print(available_bytes())"
-    )
-    run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    assert int(run.stdout) < limit
 
 
 def test_require_memory():

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from datasets import load
 
+from hpsearch.data import files
 from hpsearch.data.specs import Task
 from hpsearch.errors import DataError
 
@@ -126,11 +127,11 @@ def test_members_that_nobody_asks_for_are_not_read(npz):
     assert "'extra', 'more' are not used" in dataset.warnings[0]
 
 
-def test_members_are_bounded_together(tmp_path):
+def test_members_are_bounded_together(tmp_path, monkeypatch):
     """Each alone is below the size from which the ratio counts."""
-    np.savez_compressed(
-        tmp_path / "data.npz", x=np.zeros((12_000_000, 2), "f4"), y=np.zeros(12_000_000, "f4")
-    )
+    monkeypatch.setattr(files, "_MAX_PACKED_BYTES", 1_000_000)
+    zeros = np.zeros(120_000, "f4")
+    np.savez_compressed(tmp_path / "data.npz", x=np.stack([zeros, zeros], axis=1), y=zeros)
     with pytest.raises(DataError, match=r"'x\.npy' and 'y\.npy' unpack .*looks like a zip bomb"):
         load(npz=str(tmp_path / "data.npz"))
 

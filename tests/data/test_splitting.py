@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.model_selection import train_test_split
 
-from hpsearch.data.splitting import SplitSizes, split_rows
+from hpsearch.data.splitting import split_rows
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -15,7 +15,7 @@ SEEDS = st.integers(0, 2**32 - 1)
 @given(st.integers(2, 300), st.floats(0.01, 0.9), SEEDS)
 def test_an_unstratified_split(n, fraction, seed):
     count = int(np.clip(round(fraction * n), 1, n - 1))
-    train, validation, test = split_rows(n, SplitSizes(n - count, count, 0), seed, None, "here")
+    train, validation, test = split_rows((n - count, count, 0), seed, None, "here")
     expected = train_test_split(np.arange(n), test_size=count, random_state=seed)
     np.testing.assert_array_equal(train, expected[0])
     np.testing.assert_array_equal(validation, expected[1])
@@ -29,7 +29,7 @@ def test_a_stratified_split(counts, fraction, seed):
     n, classes = sum(counts), len(counts)
     codes = np.random.default_rng(seed).permutation(np.repeat(np.arange(classes), counts))
     count = int(np.clip(round(fraction * n), classes, n - classes))
-    train, validation, _ = split_rows(n, SplitSizes(n - count, count, 0), seed, codes, "here")
+    train, validation, _ = split_rows((n - count, count, 0), seed, codes, "here")
     expected = train_test_split(np.arange(n), test_size=count, random_state=seed, stratify=codes)
     np.testing.assert_array_equal(train, expected[0])
     np.testing.assert_array_equal(validation, expected[1])

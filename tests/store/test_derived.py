@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from tables import PROVENANCE
 
 from hpsearch.data.specs import Task
@@ -21,7 +18,6 @@ from hpsearch.store import derived
 from hpsearch.store.derived import Tables, best_execution
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.tables import read_table
-from hpsearch.store.trials import best_trial
 
 CURVE = ({"loss": 0.5, "accuracy": 0.5, "val_loss": 0.5, "val_accuracy": 0.5},)
 
@@ -93,16 +89,17 @@ def test_writing_takes_two_percent_of_the_time(
     assert spent + 2 <= 0.02 * 3600
 
 
+@pytest.mark.parametrize("function", ["fsync", "replace"])
 def test_a_failed_write_leaves_the_old_files(
-    tables: Tables, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tables: Tables, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, function: str
 ) -> None:
     tables.write(EXECUTIONS, {1: scored(1, 0.5)})
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
 
-    def full(_: int) -> None:
+    def full(*_: Any, **__: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(os, "fsync", full)
+    monkeypatch.setattr(os, function, full)
     with pytest.raises(HpsearchError, match=r"No space left.*safe in the store"):
         tables.write(EXECUTIONS, {1: scored(1, 0.5), 2: scored(2, 0.5)})
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
@@ -128,35 +125,6 @@ def test_of_equal_executions_the_first_seed_and_fold_is_best() -> None:
     best = best_execution(executions, {n: scored(n, 0.5) for n in (1, 2, 3)}, "maximize")
     assert best is not None
     assert best[0].repetition == Repetition(0, 1)
-
-
-SCORES = st.lists(
-    st.tuples(
-        st.integers(1, 4),
-        st.one_of(st.none(), st.integers(-8, 8).map(lambda eighths: eighths / 8)),
-    ),
-    max_size=12,
-)
-
-
-@given(SCORES, st.sampled_from(["maximize", "minimize"]))
-def test_the_tables_best_trial_is_the_same(
-    scores: list[tuple[int, float | None]], goal: str
-) -> None:
-    """`show` reads the table, `best.keras` comes from the store: both name one trial."""
-    executions = [execution(n, 10 * trial, seed=n) for n, (trial, _) in enumerate(scores, 1)]
-    found = {
-        n: scored(n, score, Status.FAILED if score is None else Status.COMPLETED)
-        for n, (_, score) in enumerate(scores, 1)
-    }
-    where = ResultsDirectory(Path("nowhere"))
-    shared = replace(PROVENANCE, metric=f"val_accuracy:{goal}:last")
-    tables = Tables(where, Task.MULTICLASS, [], shared)
-    line = best_trial(tables.results(tables.records(executions, found)))
-    best = best_execution(executions, found, goal)
-    assert (None if line is None else (line["trial"], line["score"])) == (
-        None if best is None else (best[0].trial, best[1])
-    )
 
 
 def test_rows_that_the_store_lacks_are_told(tables: Tables, tmp_path: Path) -> None:

@@ -15,42 +15,33 @@ GOALS = ("maximize", "minimize")
 
 
 @pytest.mark.parametrize(
-    ("goal", "order"), [("maximize", [3, 1, 4, 2]), ("minimize", [2, 4, 1, 3])]
+    ("scores", "largest_first", "smallest_first"),
+    [
+        ({1: [0.5, 0.7], 2: [0.1, 0.2], 3: [0.6, 0.9], 4: [0.5, 0.5]}, [3, 1, 4, 2], [2, 4, 1, 3]),
+        # Of equal means, the lower number comes first.
+        ({7: [0.25, 0.75], 2: [0.75, 0.25], 5: [0.5, 0.5]}, [2, 5, 7], [2, 5, 7]),
+        # A mean does not depend on the order of its scores.
+        ({2: [0.1, 0.2, 0.3], 1: [0.3, 0.2, 0.1]}, [1, 2], [1, 2]),
+        # Those with fewer scores than the most come later, however many they have.
+        ({1: [0.9], 2: [0.5, 0.6], 3: [0.1], 4: [0.4, 0.3]}, [2, 4, 1, 3], [4, 2, 3, 1]),
+        ({1: [0.9], 2: [0.5, 0.6], 3: [0.5] * 3}, [3, 1, 2], [3, 2, 1]),
+        # A trial without a score has no place, infinite ones have.
+        ({1: [], 2: [0.5], 3: []}, [2], [2]),
+        ({1: []}, [], []),
+        ({}, [], []),
+        ({1: [math.inf], 2: [0.5], 3: [-math.inf]}, [1, 2, 3], [3, 2, 1]),
+    ],
 )
-def test_the_best_mean_comes_first(goal: str, order: list[int]) -> None:
-    scores = {1: [0.5, 0.7], 2: [0.1, 0.2], 3: [0.6, 0.9], 4: [0.5, 0.5]}
-    assert ranked(scores, goal) == order
-
-
-@pytest.mark.parametrize("goal", GOALS)
-def test_of_equal_means_the_lower_number_comes_first(goal: str) -> None:
-    assert ranked({7: [0.25, 0.75], 2: [0.75, 0.25], 5: [0.5, 0.5]}, goal) == [2, 5, 7]
+def test_the_best_mean_comes_first(
+    scores: dict[int, list[float]], largest_first: list[int], smallest_first: list[int]
+) -> None:
+    assert ranked(scores, "maximize") == largest_first
+    assert ranked(scores, "minimize") == smallest_first
 
 
 def test_a_mean_does_not_depend_on_the_order_of_its_scores() -> None:
     scores = [0.1, 0.2, 0.3, 1e-9, 1e9]
     assert mean(scores) == mean(scores[::-1]) == math.fsum(scores) / 5
-    assert ranked({2: [0.1, 0.2, 0.3], 1: [0.3, 0.2, 0.1]}, "maximize") == [1, 2]
-
-
-@pytest.mark.parametrize("goal", GOALS)
-def test_fewer_scores_come_after_the_most(goal: str) -> None:
-    scores = {1: [0.9], 2: [0.5, 0.6], 3: [0.1], 4: [0.4, 0.3]}
-    found = ranked(scores, goal)
-    assert set(found[:2]) == {2, 4}
-    # Among those with fewer, their number does not count.
-    scores = {1: [0.9], 2: [0.5, 0.6], 3: [0.5] * 3}
-    assert ranked(scores, goal) == ([3, 1, 2] if goal == "maximize" else [3, 2, 1])
-
-
-@pytest.mark.parametrize("goal", GOALS)
-def test_a_trial_without_a_score_has_no_place(goal: str) -> None:
-    assert ranked({1: [], 2: [0.5], 3: []}, goal) == [2]
-    assert ranked({1: []}, goal) == ranked({}, goal) == []
-
-
-def test_infinite_scores_have_a_place() -> None:
-    assert ranked({1: [math.inf], 2: [0.5], 3: [-math.inf]}, "minimize") == [3, 2, 1]
 
 
 #: Trial, execution within it, and a score, None if it is taken back; few values, so that there

@@ -19,6 +19,7 @@ import pytest
 from hpsearch.errors import StoreError
 from hpsearch.space.execution import Execution, ExecutionResult, Snapshot, Status
 from hpsearch.space.space import Config
+from hpsearch.store.database import Database
 from hpsearch.store.records import as_json, from_json
 from hpsearch.store.store import Store
 
@@ -288,14 +289,14 @@ def test_a_writer_follows_no_link(path: Path, monkeypatch: pytest.MonkeyPatch) -
     # Nor one that takes the store's place while it is opened.
     path.unlink()
     Store(path).close()
-    connect = Store._connect
+    connect = Database._connect
 
     def late(self: Store, mode: str) -> sqlite3.Connection:
         path.unlink()
         path.symlink_to(elsewhere)
         return connect(self, mode)
 
-    monkeypatch.setattr(Store, "_connect", late)
+    monkeypatch.setattr(Database, "_connect", late)
     with pytest.raises(StoreError, match=r"sweep\.db: is a symbolic link, not a store"):
         Store(path)
     assert elsewhere.read_bytes() == before

@@ -189,25 +189,6 @@ def test_the_lines_of_empty_tables_are_those_that_pandas_writes(tmp_path: Path) 
         assert curves_text == (tmp_path / "curves.csv").read_text()
 
 
-def test_a_failed_write_leaves_the_old_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "results.csv"
-    write_atomically(path, "old")
-    for function in ("fsync", "replace"):
-        with monkeypatch.context() as patch:
-
-            def full(*_: Any, **__: Any) -> None:
-                raise OSError(28, "No space left on device")
-
-            patch.setattr(os, function, full)
-            with pytest.raises(OSError, match="No space left"):
-                write_csv(table_of({}), path)
-        assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("results.csv", "old")]
-    write_atomically(path, b"new")
-    assert path.read_bytes() == b"new"
-
-
 def test_a_written_file_has_the_usual_permissions(tmp_path: Path) -> None:
     before = os.umask(0o022)
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -12,10 +11,12 @@ import commands
 import pytest
 from here import Notes
 
+from hpsearch.data.specs import Task
 from hpsearch.engine.events import Began, Ended, Stored, ignore
 from hpsearch.errors import InputError
 from hpsearch.models.problem import Recipe
 from hpsearch.space.execution import Execution, ExecutionResult, Status
+from hpsearch.space.kinds import Kind
 from hpsearch.space.space import Config
 from hpsearch.store.facts import Identity
 from hpsearch.store.store import Store
@@ -37,7 +38,7 @@ def result_of(number: int) -> ExecutionResult:
 def directory(tmp_path: Path) -> Path:
     """Four trials, of which the first two have results."""
     with Store(tmp_path / "sweep.db") as store:
-        store.set_meta({"identity": IDENTITY.to_json(), "sweep": SWEEP})
+        store.set_facts(identity=IDENTITY, sweep=SWEEP, task=Task.REGRESSION)
         store.add_executions(EXECUTIONS)
         store.add_results([result_of(1), result_of(2)])
     return tmp_path
@@ -95,20 +96,14 @@ def test_no_results(tmp_path: Path) -> None:
         assert log_results(tmp_path, Kept()) == 0
 
 
-def test_a_search_over_a_function_is_called_as_its_directory(directory: Path) -> None:
-    with Store(directory / "sweep.db") as store:
-        meta = {"identity": IDENTITY.to_json(), "kind": "function", "parameters": json.dumps([])}
-        store.set_meta(meta)
-    (directory / "sweep.db").rename(directory / "moved")
-    named = directory / "quadratic"
-    named.mkdir()
-    with Store(named / "sweep.db") as store:
-        store.set_meta(meta)
+def test_a_search_over_a_function_is_called_as_its_directory(tmp_path: Path) -> None:
+    with Store(tmp_path / "sweep.db") as store:
+        store.set_facts(identity=IDENTITY, kind=Kind.FUNCTION, task=Task.OBJECTIVE)
         store.add_executions(EXECUTIONS[:1])
         store.add_results([result_of(1)])
     tracker = Kept()
-    log_results(named, tracker)
-    assert tracker.told[0].provenance.sweep == "quadratic"
+    log_results(tmp_path, tracker)
+    assert tracker.told[0].provenance.sweep == tmp_path.name
 
 
 def test_earlier_results_and_new_ones(directory: Path) -> None:
