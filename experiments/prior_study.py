@@ -54,9 +54,7 @@ SHARES = (0.25, 0.5, 1.0)
 def space(least_epochs: int = 4) -> Space:
     """The study's space."""
     raw = {**SPACE, "epochs": {**SPACE["epochs"], "min": least_epochs}}
-    return Space(
-        tuple(parse_parameter(HYPERPARAMETERS[n], spec).parameter(n) for n, spec in raw.items())
-    )
+    return Space(tuple(parse_parameter(HYPERPARAMETERS[n], n, spec) for n, spec in raw.items()))
 
 
 def train(name: str, trials: int, out: Path) -> None:

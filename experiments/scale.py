@@ -148,7 +148,7 @@ def _space(seconds: float, kind: Any) -> Any:
     from hpsearch.spec.parameters import parse_parameter
 
     asked = {"x": {"min": 0.0, "max": 1.0}, "seconds": seconds}
-    found = [parse_parameter(ANYTHING, raw).parameter(name) for name, raw in asked.items()]
+    found = [parse_parameter(ANYTHING, name, raw) for name, raw in asked.items()]
     return Space(tuple(found), kind=kind)
 
 

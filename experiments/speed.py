@@ -223,7 +223,7 @@ def sweep_file(name: str, directory: Path, *, smoke: bool = False) -> Path:
     if smoke:
         return changed(sweep, directory, _TINY)
     if name.endswith("_single"):
-        epochs = load_sweep(sweep).parameters["epochs"].parameter("epochs").choices or ()
+        epochs = load_sweep(sweep).parameters["epochs"].choices or ()
         return changed(sweep, directory, [f"epochs=[{max(epochs)}]"])
     return sweep
 

@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
-from rich.text import Text
 
 from hpsearch.cli.app import DirectoryArgument, Trust, TrustedSweep, Workers
+from hpsearch.cli.show import print_table
 from hpsearch.comparison.refitting import REFIT_IN, score_intervals, sweep_of_best
 from hpsearch.engine.session import Settings
 from hpsearch.engine.sweep import run_sweep
@@ -154,10 +153,8 @@ def evaluate(
     in_fold = "" if evaluation.fold is None else f", fold {evaluation.fold}"
     model = f"trial {evaluation.trial} ({evaluation.config}, seed {evaluation.seed}{in_fold})"
     say(f"{model} on the {split} split, {evaluation.rows} rows")
-    shown = Table(box=None, pad_edge=False, show_header=False)
-    for name, measured in evaluation.metrics.items():
-        shown.add_row(Text(name), Text(number(measured.value)), Text(_interval(measured)))
-    console.print(shown)
+    measures = evaluation.metrics.items()
+    print_table(console, (), ((name, number(m.value), _interval(m)) for name, m in measures))
     recorded = [each for each in evaluations_of(directory) if each.split == split]
     say(f"recorded: evaluation {len(recorded)} on the {split} split of this directory")
     trials = {each.trial for each in recorded} | {evaluation.trial}
@@ -195,19 +192,19 @@ def refit(
     best = sweep_of_best(_source(directory, trust, sweep), top, seeds, on)
     out = out or directory / REFIT_IN[on]
     run_sweep(best, Settings(out=out, workers=workers), make_display(make_console(stderr=True)))
-    shown = Table(box=None, pad_edge=False)
-    for name in ("trial", "config", "mean", "95% interval", "executions"):
-        shown.add_column(name, justify="left" if name == "config" else "right")
+    rows = []
     for line in score_intervals(out).to_dict("records"):
         low, mean, high = (number(line[name]) for name in ("low", "mean", "high"))
         ends = "-" if math.isnan(line["low"]) else f"{low} to {high}"
         cells = (line["trial"], line["config"], mean, ends, line["executions"])
-        shown.add_row(*(Text(str(cell)) for cell in cells))
+        rows.append(list(map(str, cells)))
     console = make_console()
-    console.print(shown)
+    columns = ("trial", "config", "mean", "95% interval", "executions")
+    print_table(console, columns, rows, left="config")
+    say = line_printer(console)
     if on != "train":
-        line_printer(console)("these scores are of rows that the models were trained on")
-    line_printer(console)(f"results and the best of these models, best.keras, are in {out}")
+        say("these scores are of rows that the models were trained on")
+    say(f"results and the best of these models, best.keras, are in {out}")
 
 
 def reproduce(

@@ -17,17 +17,17 @@ from rich.console import Console
 from hpsearch.cli.app import Out, Set, SweepArgument, Workers
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.loading import load_dataset
-from hpsearch.data.specs import Arrays, InputSpec, n_features
-from hpsearch.engine.costs import CostEstimate, DataSizes, estimate_cost, step_seconds
+from hpsearch.data.specs import Arrays, n_features
+from hpsearch.engine.costs import CostEstimate, DataSizes, NetworkCosts, estimate_cost, step_seconds
 from hpsearch.engine.learning import CurveReuse
 from hpsearch.engine.models import plan_search
-from hpsearch.engine.planning import Summary, Trials, group, summarize, tally
+from hpsearch.engine.planning import Summary, Trials, group, tally
 from hpsearch.engine.search import Search, strategy_of
 from hpsearch.errors import RefusedError
 from hpsearch.machine import cores
 from hpsearch.models import preprocessing
 from hpsearch.models.problem import Problem, Recipe
-from hpsearch.programs.fingerprint import code_lines
+from hpsearch.programs.fingerprint import commit_of
 from hpsearch.progress.display import line_printer, make_console
 from hpsearch.search.draws import FIXED_METHODS, draws
 from hpsearch.search.strategy import PRIOR
@@ -42,7 +42,6 @@ from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.provenance import make_recipe
 from hpsearch.store.store import Store
 from hpsearch.training.make import make_trainer
-from hpsearch.training.trainer import needs_tensorflow
 from hpsearch.wording import counted, duration, have_results
 
 _MOST_VALUES = 6
@@ -95,9 +94,11 @@ def _head(sweep: AnySweep, subject: str) -> Iterator[str]:
 
 
 def _program_plan(sweep: ProgramSweep, where: ResultsDirectory) -> Iterator[str]:
-    yield from _head(sweep, f"a program, {sweep.metric.direction} {sweep.metric.name}")
+    yield from _head(sweep, f"a program, {sweep.metric.goal} {sweep.metric.name}")
     program = sweep.run_of(str(where.trials.absolute()))
-    yield from code_lines(program)
+    commit = commit_of(program)
+    name = program.program or "no file, so its edits are not noticed"
+    yield f"program    {name}" + (f", commit {commit}" if commit else "")
     yield from map(_parameter_line, sweep.space.parameters)
     search, (stored, results) = Search.of(sweep), _stored(where)
     executions, complete = _planned(search, stored)
@@ -141,10 +142,19 @@ def _model_plan(
         yield from _shared(tally(executions, trainings))
         yield "time       unknown: the models are your own"
         return
-    summary = summarize(executions, trainings, features, target.outputs)
+    costs = _costs_of(recipe, dataset)
+    summary = costs.summary(executions, trainings)
     asked = workers or sweep.execution.workers
     count = cores() if asked == "auto" else int(asked)
-    estimate = _estimate(sweep, dataset, trainings, count, measure=measure)
+    step = _measure_steps(sweep, dataset, trainings, costs) if measure and trainings else None
+    estimate = estimate_cost(
+        trainings,
+        costs.sizes,
+        count,
+        tensorflow=costs.needs_tensorflow,
+        step=step,
+        spread=2.0 if step is None else 1.4,
+    )
     yield from (*_shared(summary), *_costs(summary, estimate, count))
     if not complete:
         yield "only budget.time ends this search: the figures are of its first trials"
@@ -219,28 +229,18 @@ def _answered(
     return [each for each in executions if each.number in results or curves.answer(each)]
 
 
-def _estimate(
-    sweep: Sweep, dataset: Dataset, trainings: list[Training], workers: int, *, measure: bool
-) -> CostEstimate:
-    target, features = dataset.target, n_features(dataset.input)
+def _costs_of(recipe: Recipe, dataset: Dataset) -> NetworkCosts:
+    features, outputs = n_features(dataset.input), dataset.target.outputs
     rows = sum(map(len, filter(None, (dataset.train, dataset.validation, dataset.test))))
     bytes_per_value = 1 if len(dataset.input.shape) > 1 else 4
     sizes = DataSizes(
         len(dataset.train),
         len(dataset.validation),
         features,
-        target.outputs,
+        outputs,
         rows * features * bytes_per_value,
     )
-    problem = Problem(make_recipe(sweep, target.task), InputSpec((features,), "float32"), target)
-
-    def tensorflow(training: Training) -> bool:
-        return needs_tensorflow(problem, training.values)
-
-    if not (measure and trainings):
-        return estimate_cost(trainings, sizes, workers, tensorflow=tensorflow)
-    step = _measure_steps(sweep, dataset, trainings, sizes, tensorflow)
-    return estimate_cost(trainings, sizes, workers, tensorflow=tensorflow, step=step, spread=1.4)
+    return NetworkCosts(Problem(recipe, dataset.input, dataset.target), sizes)
 
 
 def _counts(executions: Sequence[Execution], done: Collection[Execution]) -> Iterator[str]:
@@ -305,11 +305,7 @@ _STEPS = 50
 
 
 def _measure_steps(
-    sweep: Sweep,
-    dataset: Dataset,
-    trainings: Sequence[Training],
-    sizes: DataSizes,
-    tensorflow: Callable[[Training], bool],
+    sweep: Sweep, dataset: Dataset, trainings: Sequence[Training], costs: NetworkCosts
 ) -> Callable[[Training], float]:
     """Time steps of the smallest, the middle and the largest training.
 
@@ -317,21 +313,20 @@ def _measure_steps(
         A function from a training to the seconds of its step: the formula's estimate, times the
         median ratio of measured to estimated time.
     """
-    if any(map(tensorflow, trainings)):
+    if any(map(costs.needs_tensorflow, trainings)):
         import tensorflow as tf  # slow to import
 
         tf.config.threading.set_intra_op_parallelism_threads(1)
         tf.config.threading.set_inter_op_parallelism_threads(1)
-    problem = Problem(make_recipe(sweep, dataset.target.task), dataset.input, dataset.target)
     arrays = preprocessing.arrays(dataset, sweep.class_weight)
-    ordered = sorted(trainings, key=lambda training: step_seconds(training, sizes))
 
     def estimated(training: Training) -> float:
-        return step_seconds(training, sizes, tensorflow=tensorflow(training))
+        needed = costs.needs_tensorflow(training)
+        return step_seconds(training, costs.sizes, tensorflow=needed)
 
+    ordered = sorted(trainings, key=lambda training: step_seconds(training, costs.sizes))
     chosen = (ordered[0], ordered[len(ordered) // 2], ordered[-1])
-    factors = [_measured(each, problem, arrays) / estimated(each) for each in chosen]
-    factor = median(factors)
+    factor = median(_measured(each, costs.problem, arrays) / estimated(each) for each in chosen)
     return lambda training: factor * estimated(training)
 
 

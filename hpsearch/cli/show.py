@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -99,12 +99,7 @@ def list_names(
     if what not in _LISTS:
         hint = did_you_mean(what, _LISTS)
         raise InputError(f"list: there is no list of {what!r}; there are {', '.join(_LISTS)}{hint}")
-    table = Table(box=None, show_header=False, pad_edge=False)
-    table.add_column(no_wrap=True)
-    table.add_column()
-    for name, text in _LISTS[what]():
-        table.add_row(Text(name), Text(text))
-    make_console().print(table)
+    print_table(make_console(), (), _LISTS[what]())
 
 
 def doctor(directory: DirectoryArgument) -> None:
@@ -206,15 +201,14 @@ def _running(source: Path) -> str:
 def _print_evaluations(evaluations: Sequence[Evaluation], console: Console) -> None:
     if not evaluations:
         return
-    columns = ("time", "trial", "split", "rows", "metric", "value", "95% interval")
-    shown = make_table(columns, "evaluations")
+    rows = []
     for each in evaluations:
         score = each.score
         ends = "-" if score.low is None else f"{number(score.low)} to {number(score.high or 0.0)}"
-        value = number(score.value)
-        cells = (each.time, each.execution, each.split, each.rows, each.metric, value, ends)
-        shown.add_row(*(Text(cell_text(cell)) for cell in cells))
-    console.print(shown)
+        cells = (each.time, each.execution, each.split, each.rows, each.metric)
+        rows.append([*map(cell_text, cells), number(score.value), ends])
+    columns = ("time", "trial", "split", "rows", "metric", "value", "95% interval")
+    print_table(console, columns, rows, "evaluations")
 
 
 def _print_best(table: pd.DataFrame, names: list[str], top: int, console: Console) -> None:
@@ -226,15 +220,16 @@ def _print_best(table: pd.DataFrame, names: list[str], top: int, console: Consol
     extra = [name for name in ("epochs_trained", "weights", "seconds") if name in best.columns]
     extra = [name for name in extra if best[name].notna().any()]
     scores = [f"mean {metric}", "sd", "executions"] if several else [metric]
-    shown = make_table(["trial", *scores, *names, *extra], f"best trials by {scores[0]}")
+    rows = []
     for _, row in best.head(top).iterrows():
         figures = [number(row["score"])]
         if several:
             sd = "-" if math.isnan(row["std"]) else number(row["std"], beside=row["score"])
             figures += [sd, str(row["executions"])]
-        cells = [row[name] for name in [*names, *extra]]
-        shown.add_row(_text(row["trial"]), *map(Text, figures), *map(_text, cells))
-    console.print(shown)
+        cells = [text_of(row[name]) for name in [*names, *extra]]
+        rows.append([text_of(row["trial"]), *figures, *cells])
+    columns = ["trial", *scores, *names, *extra]
+    print_table(console, columns, rows, f"best trials by {scores[0]}")
 
 
 def _print_errors(source: Path, table: pd.DataFrame, console: Console) -> None:
@@ -248,25 +243,36 @@ def _print_errors(source: Path, table: pd.DataFrame, console: Console) -> None:
             line_printer(console)(f"trial {best['trial']} on the validation split: {errors}")
 
 
-def make_table(columns: Iterable[str], title: str | None = None) -> Table:
-    """Return an empty table; headers and title are text, without markup."""
-    heading = None if title is None else Text(title)
+def print_table(
+    console: Console,
+    columns: Iterable[str],
+    rows: Iterable[Iterable[str]],
+    title: str = "",
+    left: str = "",
+) -> None:
+    """Print rows of text, without markup.
+
+    Args:
+        columns: The headers; empty without any.
+        left: The header of the column whose text is to the left.
+    """
+    headers = list(columns)
+    heading = Text(title) if title else None
     table = Table(title=heading, title_justify="left", box=None, pad_edge=False)
-    for column in columns:
-        table.add_column(Text(column), justify="right", overflow="fold")
-    return table
-
-
-def _text(value: Any) -> Text:
-    return Text(text_of(value))
+    table.show_header = bool(headers)
+    for name in headers:
+        justify: Literal["left", "right"] = "left" if name == left else "right"
+        table.add_column(Text(name), justify=justify, overflow="fold")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    console.print(table)
 
 
 def _print_means(table: pd.DataFrame, names: list[str], console: Console) -> None:
     scored = ranked_trials(table)
     if not len(scored) or not names:
         return
-    shown = make_table(["hyperparameter", "value", "mean", "best", "trials"], "mean score by value")
-    shown.columns[0].justify = "left"
+    rows = []
     best = "min" if goal_of(table) == "minimize" else "max"
     for name in names:
         keys = groups(scored[name])
@@ -274,6 +280,6 @@ def _print_means(table: pd.DataFrame, names: list[str], console: Console) -> Non
         for index, key in enumerate(in_order(keys)):
             mean, extreme, size = map(float, means.loc[key])
             figures = (number(mean), number(extreme), f"{size:.0f}")
-            label = Text(name if index == 0 else "")
-            shown.add_row(label, Text(str(key)), *map(Text, figures))
-    console.print(shown)
+            rows.append(("" if index else name, str(key), *figures))
+    columns = ("hyperparameter", "value", "mean", "best", "trials")
+    print_table(console, columns, rows, "mean score by value", left=columns[0])

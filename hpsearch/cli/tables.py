@@ -13,9 +13,9 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from hpsearch.cli.app import DirectoryArgument, Trackers, Trust, TrustedSweep
+from hpsearch.cli.app import DirectoryArgument, Trackers, Trust, TrustedSweep, Workers
 from hpsearch.cli.models import trust_of
-from hpsearch.cli.show import make_table
+from hpsearch.cli.show import print_table
 from hpsearch.comparison.comparing import compare_tables
 from hpsearch.comparison.findings import Findings
 from hpsearch.comparison.settling import Settler
@@ -65,9 +65,7 @@ def compare(
         int | None,
         typer.Option(min=5, max=10_000, metavar="K", help="Fresh seeds, for --settle; else 10."),
     ] = None,
-    workers: Annotated[
-        int | None, typer.Option(min=1, max=1024, help="Trainings at a time, for --settle.")
-    ] = None,
+    workers: Workers = None,
     trust: Trust = None,
     sweep: TrustedSweep = None,
     fail_if_worse: Annotated[
@@ -109,10 +107,7 @@ def print_comparison(comparison: Findings, console: Console) -> None:
         console.print(Text(section.title, style="bold"))
         for part in section.parts:
             if isinstance(part, Grid):
-                shown = make_table(part.header)
-                for row in part.rows:
-                    shown.add_row(*map(Text, row))
-                console.print(shown)
+                print_table(console, part.header, part.rows)
             else:
                 console.print(Text(part), soft_wrap=True)
 

@@ -53,7 +53,7 @@ def find_hyperparameters(
     """
     if isinstance(loader, LoaderWithModel) and loader.model.found is not None:
         return loader.model.found
-    given = tuple(spec.parameter(name) for name, spec in sweep.parameters.items())
+    given = tuple(sweep.parameters.values())
     called = retrainer.ask(Call(find_in, (recipe, given), with_data=True, timed=True))
     if called.ended:
         raise InputError(f"{sweep.model}: when it was built before the first trial, {called.error}")

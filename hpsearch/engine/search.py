@@ -124,8 +124,7 @@ def model_search(sweep: Sweep, found: ModelHyperparameters) -> Search:
         InputError: The sweep's parameters, constraints or configs do not fit the model, or the
             method does not fit the space.
     """
-    given = [spec.parameter(name) for name, spec in sweep.parameters.items()]
-    space = space_of(found, given, map(parse, sweep.constraints))
+    space = space_of(found, [*sweep.parameters.values()], map(parse, sweep.constraints))
     # A config may name these two even if the model never requests them.
     configs = [config.keys() - {"batch_size", "epochs"} for config in sweep.configs]
     unknown = (f"{key_path(loc)}: {message}" for loc, message in unknown_names(space, configs))

@@ -208,7 +208,7 @@ def _function_space(
 def _function_parameter(name: str, raw: Any) -> Parameter:
     rule = HYPERPARAMETERS["epochs"] if name == "epochs" else ANYTHING
     try:
-        return parse_parameter(rule, raw).parameter(name)
+        return parse_parameter(rule, name, raw)
     except InvalidValue as error:
         place, message = error.faults[0]
         path = ".".join(map(str, (name, *place)))

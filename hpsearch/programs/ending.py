@@ -22,10 +22,12 @@ class Known:
 
     Attributes:
         first: The number of the first epoch.
+        seconds: The time that they took.
     """
 
     epochs: Sequence[Metrics] = ()
     first: int = 1
+    seconds: float = 0.0
 
     def before(self, numbers: Sequence[int | None]) -> Sequence[Metrics] | None:
         """Return the epochs before those that a process reports.
@@ -82,23 +84,16 @@ class Ending:
         return f"the program ended without telling {metric!r}; it told {known}"
 
 
-@dataclass
-class Judge:
-    """Decides after which epoch a program is halted.
+def halting_epoch(
+    curve: Sequence[Metrics], training: Training, recipe: Recipe, judged: int = 0
+) -> int | None:
+    """Return the number of the first epoch after which to halt a program; None to go on.
 
-    Attributes:
-        judged: Number of epochs seen so far.
+    Args:
+        judged: Number of epochs after which it was not halted.
     """
-
-    training: Training
-    recipe: Recipe
-    judged: int = 0
-
-    def end(self, curve: Sequence[Metrics]) -> int | None:
-        """Return the number of the first new epoch after which to halt; None to go on."""
-        for number in range(self.judged + 1, len(curve) + 1):
-            self.judged = number
-            score = curve[number - 1][self.recipe.metric]
-            if not math.isfinite(score) or number >= self.training.epochs:
-                return number
-        return None
+    for number in range(judged + 1, len(curve) + 1):
+        score = curve[number - 1][recipe.metric]
+        if not math.isfinite(score) or number >= training.epochs:
+            return number
+    return None

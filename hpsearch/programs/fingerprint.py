@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 from hpsearch.machine import version_of
@@ -67,10 +66,3 @@ def _git(place: Path, *arguments: str) -> str:
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout.strip() if done.returncode == 0 else ""
-
-
-def code_lines(program: UserProgram) -> Iterator[str]:
-    """Yield lines that name the fingerprinted file and its commit."""
-    commit = commit_of(program)
-    name = program.program or "no file, so its edits are not noticed"
-    yield f"program    {name}" + (f", commit {commit}" if commit else "")

@@ -7,6 +7,7 @@ import math
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -53,35 +54,32 @@ class Tail:
         Args:
             ended: Whether the file is complete.
         """
-        for block in self._blocks(ended=ended):
+        while block := self._block():
             *whole, self._rest = (self._rest + block).split(b"\n")
             yield from (line.decode("utf-8", "replace") for line in whole)
             if len(self._rest) > _MOST_LINE_BYTES:
                 # Cut at a blank, so that no number is split.
                 cut = self._rest[-_MOST_LINE_BYTES // 2 :]
                 self._rest = cut[cut.find(b" ") + 1 :]
+            if not ended:
+                # A program may write faster than this reads, so let its epochs be judged between.
+                return
         if ended and self._rest:
             rest, self._rest = self._rest, b""
             yield rest.decode("utf-8", "replace")
 
-    def _blocks(self, *, ended: bool) -> Iterator[bytes]:
-        try:
+    def _block(self) -> bytes:
+        """Return the next bytes; none at the end, or if the file cannot be read."""
+        with suppress(OSError):
             # Do not wait for a FIFO or device that a program puts in the file's place.
             handle = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        except OSError:
-            return
-        try:
-            while block := os.pread(handle, _READ_BYTES, self._place):
+            try:
+                block = os.pread(handle, _READ_BYTES, self._place)
                 self._place += len(block)
-                yield block
-                if not ended:
-                    # A program may write faster than this reads, so let its epochs be judged in
-                    # between.
-                    break
-        except OSError:
-            return
-        finally:
-            os.close(handle)
+                return block
+            finally:
+                os.close(handle)
+        return b""
 
 
 @dataclass

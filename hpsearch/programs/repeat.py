@@ -51,7 +51,7 @@ class StoredProgram:
             InputError: No execution matches.
         """
         named = [each for each in self.executions if which.names(each)]
-        best = best_execution(named, self.results, self.sweep.metric.direction)
+        best = best_execution(named, self.results, self.sweep.metric.goal)
         if best is not None:
             return best[0]
         if not named:

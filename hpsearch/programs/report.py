@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from typing import SupportsFloat
 
-from hpsearch.programs.hook.hpsearch_report import append, make
+from hpsearch.programs.hook.hpsearch_report import append
 
 #: Environment variable that names the file for the metrics of a trial's program.
 REPORT_VARIABLE = "HPSEARCH_REPORT"
@@ -65,4 +65,4 @@ def _whole(epoch: int) -> int:
 
 if REPORT_VARIABLE in os.environ:
     # From now on, printed metrics are not judged while the program runs.
-    make(os.environ[REPORT_VARIABLE])
+    append(os.environ[REPORT_VARIABLE])

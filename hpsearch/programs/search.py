@@ -72,7 +72,7 @@ def prepare_program(sweep: ProgramSweep, load: Loader | None, run: Run) -> Prepa
 def program_recipe(sweep: ProgramSweep) -> Recipe:
     """Return the recipe of a program, which consists of its score."""
     metric = sweep.metric
-    return Recipe(sweep.seed, "", "", metric.name, metric.direction, epoch=metric.epoch, alone=True)
+    return Recipe(sweep.seed, "", "", metric.name, metric.goal, epoch=metric.epoch, alone=True)
 
 
 def program_identity(sweep: ProgramSweep, program: UserProgram, fingerprint: str) -> Identity:
@@ -85,7 +85,7 @@ def program_identity(sweep: ProgramSweep, program: UserProgram, fingerprint: str
     return Identity(
         data=fingerprint,
         split={"program": Path(program.program).name if program.program else ""},
-        metric=f"{metric.name}:{metric.direction}:{metric.epoch}",
+        metric=f"{metric.name}:{metric.goal}:{metric.epoch}",
         recipe={
             "seed": sweep.seed,
             "kind": str(Kind.PROGRAM),

@@ -18,7 +18,7 @@ from hpsearch.data.specs import TrainingData
 from hpsearch.errors import InputError
 from hpsearch.files import lock_without_waiting
 from hpsearch.models.problem import Recipe
-from hpsearch.programs.ending import Ending, Judge, Known
+from hpsearch.programs.ending import Ending, Known, halting_epoch
 from hpsearch.programs.fingerprint import fingerprint_of, program_versions
 from hpsearch.programs.metrics import Epochs, TrialMetrics, aligned, history
 from hpsearch.programs.process import ProgramProcess
@@ -26,7 +26,7 @@ from hpsearch.programs.report import REPORT_VARIABLE
 from hpsearch.space.execution import ExecutionResult, Status, Training
 from hpsearch.space.kinds import ENDLESS
 from hpsearch.spec.command import UserProgram
-from hpsearch.training.follow import follow
+from hpsearch.training.follow import followed
 from hpsearch.training.subjects import Job, OnEpoch, Say
 
 #: The cell `trainer` of a row: the program started from the beginning, or from a checkpoint.
@@ -174,11 +174,10 @@ def run_trial(
     waits = f"{training.label}: waiting, since another process still runs it, in {where.path}"
     try:
         with where.alone(deadline, lambda: say(waits)):
-            known, seconds = trial.look_back()
-            result = trial.run(known, seconds)
+            result = trial.run(trial.look_back())
             if result is None:
                 where.set_aside("failed")
-                result = trial.run(Known(), 0.0)
+                result = trial.run(Known())
                 assert result is not None
             if result.status is Status.FAILED:
                 where.set_aside("failed")
@@ -212,11 +211,8 @@ class _Trial:
     def _values(self) -> dict[str, Any]:
         return self.program.values(self.training.values)
 
-    def look_back(self) -> tuple[Known, float]:
+    def look_back(self) -> Known:
         """Return the epochs before the checkpoint, or set the checkpoint aside if they are unknown.
-
-        Returns:
-            The epochs, and the seconds that they took.
 
         Raises:
             OSError: A file of the program cannot be read.
@@ -231,18 +227,16 @@ class _Trial:
         if not known.epochs or not where.has_checkpoint():
             # Without the earlier epochs, those of a continued program could not be numbered.
             where.set_aside("unused")
-            return Known(), 0.0
-        seconds = 0.0
+            return Known()
         with suppress(ValueError):
-            seconds = float(_read(runs[-1] / "seconds"))
-        return known, seconds
+            known = replace(known, seconds=float(_read(runs[-1] / "seconds")))
+        return known
 
-    def run(self, known: Known, seconds: float) -> ExecutionResult | None:
+    def run(self, known: Known) -> ExecutionResult | None:
         """Run one process.
 
         Args:
             known: Epochs before its checkpoint, if it has one.
-            seconds: The time that they took.
 
         Returns:
             None if the program has to begin anew.
@@ -282,7 +276,7 @@ class _Trial:
         if result is None:
             return None
         if result.trainer == WENT_ON:
-            passed += seconds
+            passed += known.seconds
         with suppress(OSError):
             # The program may have removed the directory.
             (place / "seconds").write_text(f"{passed}\n", encoding="ascii")
@@ -315,8 +309,8 @@ class _Watch:
     known: Known
     trial: _Trial
     halted: bool = False
+    judged: int = 0
     _source: Epochs | None = None
-    _judge: Judge | None = None
 
     def halts(self) -> bool:
         """Read new reports, and return whether the process must be halted."""
@@ -324,18 +318,19 @@ class _Watch:
         epochs, trial = self.metrics.judged, self.trial
         if not epochs.found:
             return False
-        if self._judge is None or epochs is not self._source:
+        if epochs is not self._source:
             # A source of higher precedence has now reported the metric; it replaces the other.
-            self._source = epochs
-            self._judge = Judge(trial.training, trial.recipe)
+            self._source, self.judged = epochs, 0
         earlier = self.known.before(epochs.numbers)
         if earlier is None:
             self.halted = True
             return True
-        curve, judged = [*earlier, *epochs.found], self._judge.judged
-        self.halted = self._judge.end(curve) is not None
-        for number in range(max(judged, len(earlier)) + 1, self._judge.judged + 1):
+        curve = [*earlier, *epochs.found]
+        end = halting_epoch(curve, trial.training, trial.recipe, self.judged)
+        new, self.judged = max(self.judged, len(earlier)) + 1, end or len(curve)
+        for number in range(new, self.judged + 1):
             trial.on_epoch(number, curve[number - 1])
+        self.halted = end is not None
         return self.halted
 
 
@@ -378,45 +373,16 @@ def outcome(
     if ending.code == 0 and not ending.halted:
         # It does not need to run again for more epochs.
         training = replace(training, stops=((ENDLESS, training.number),), whole=None)
-    else:
-        end = Judge(training, recipe).end(curve)
-        if end is None and not ending.halted:
-            return _failed(training, ending.exit_error, ending, curve, trainer)
-        training = replace(training, stops=((end or len(curve), training.number),))
+    end = halting_epoch(curve, training, recipe)
+    if end is None and ending.code != 0 and not ending.halted:
+        return _failed(training, ending.exit_error, ending, curve, trainer)
     if not curve:
         return _failed(training, ending.untold(metric), ending)
-    (result,) = follow(
-        training,
-        recipe,
-        _Replayed(curve, trainer),
-        clock=time.monotonic,
-        started=time.monotonic(),
-        on_epoch=lambda *_: None,
-        keep=lambda _: False,
-    )
-    return result
-
-
-class _Replayed:
-    """The reported epochs of a program, in the role of a trainer."""
-
-    weights_count = None
-    model = None
-
-    def __init__(self, epochs: Sequence[Mapping[str, float]], kind: str) -> None:
-        self._epochs, self.kind = iter(epochs), kind
-
-    def run_epoch(self) -> Mapping[str, float] | None:
-        return next(self._epochs, None)
-
-    def weights(self) -> tuple[()]:
-        return ()
-
-    def state(self) -> tuple[()]:
-        return ()
-
-    def resume(self, epoch: int, state: object) -> None:
-        raise NotImplementedError(epoch, state)
+    result = followed(curve, end or len(curve), recipe)
+    stopped = training.whole is not None and len(result.curve) < training.whole
+    if stopped and result.status is Status.COMPLETED:
+        result = replace(result, status=Status.STOPPED)
+    return replace(result, number=training.number, trainer=trainer)
 
 
 def _failed(

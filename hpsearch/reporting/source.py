@@ -180,7 +180,7 @@ class ReportSource:
         if len(cells):
             return metric_parts(cells.iloc[0])
         spec = self.sweep.metric if self.sweep is not None else None
-        return (spec.name, spec.direction, spec.epoch) if spec else ("score", "maximize", "last")
+        return (spec.name, spec.goal, spec.epoch) if spec else ("score", "maximize", "last")
 
     @property
     def metric(self) -> str:

@@ -18,20 +18,16 @@ from hpsearch.errors import ConstraintError
 
 _MAX_LENGTH = 1_000
 _MAX_DEPTH = 40
-_ARITHMETIC: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
+_OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
     ast.Mult: operator.mul,
     ast.Div: operator.truediv,
     ast.FloorDiv: operator.floordiv,
     ast.Mod: operator.mod,
-}
-_UNARY: dict[type[ast.unaryop], Callable[[Any], Any]] = {
     ast.Not: operator.not_,
     ast.USub: operator.neg,
     ast.UAdd: operator.pos,
-}
-_COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
     ast.Eq: operator.eq,
     ast.NotEq: operator.ne,
     ast.Lt: operator.lt,
@@ -127,12 +123,10 @@ def _check(node: ast.AST, text: str, depth: int) -> None:
 
 def _is_allowed(node: ast.AST) -> bool:
     match node:
-        case ast.BinOp():
-            return type(node.op) in _ARITHMETIC
-        case ast.UnaryOp():
-            return type(node.op) in _UNARY
+        case ast.BinOp() | ast.UnaryOp():
+            return type(node.op) in _OPERATORS
         case ast.Compare():
-            return all(type(op) in _COMPARISONS for op in node.ops)
+            return all(type(op) in _OPERATORS for op in node.ops)
         case ast.Constant():
             return isinstance(node.value, int | float | str)
         case _:
@@ -152,7 +146,7 @@ def _evaluate(node: ast.expr, values: Mapping[str, Any]) -> Any:
             outcomes = (bool(_evaluate(item, values)) for item in items)
             result = all(outcomes) if isinstance(op, ast.And) else any(outcomes)
         case ast.UnaryOp(op=op, operand=operand):
-            result = _UNARY[type(op)](_evaluate(operand, values))
+            result = _OPERATORS[type(op)](_evaluate(operand, values))
         case ast.BinOp(left=left, op=op, right=right):
             result = _calculate(op, _evaluate(left, values), _evaluate(right, values))
         case ast.Compare():
@@ -166,14 +160,14 @@ def _calculate(op: ast.operator, left: Any, right: Any) -> Any:
     # Refuse `*` between a text and a number, whose result could take gigabytes.
     if isinstance(left, str | list) or isinstance(right, str | list):
         raise TypeError("arithmetic needs numbers")
-    return _ARITHMETIC[type(op)](left, right)
+    return _OPERATORS[type(op)](left, right)
 
 
 def _compare(node: ast.Compare, values: Mapping[str, Any]) -> bool:
     left = _evaluate(node.left, values)
     for op, comparator in zip(node.ops, node.comparators, strict=True):
         right = _evaluate(comparator, values)
-        if not _COMPARISONS[type(op)](left, right):
+        if not _OPERATORS[type(op)](left, right):
             return False
         left = right
     return True

@@ -33,7 +33,7 @@ class Choices:
     """A finite list of values, in the file's order.
 
     Attributes:
-        weights: The probability of each value in a random draw; empty if all are equal.
+        weights: The probability of each value in a random draw, above 0; empty if all are equal.
     """
 
     values: tuple[Value, ...]
@@ -45,12 +45,8 @@ class Choices:
             return self.values[min(int(position * len(self.values)), len(self.values) - 1)]
         reached = list(accumulate(self.weights))
         place = bisect.bisect_right(reached, position * reached[-1])
-        return self.values[min(place, self._last)]
-
-    @property
-    def _last(self) -> int:
-        """Return the last value with a probability above 0, since rounding may lead beyond it."""
-        return max(place for place, weight in enumerate(self.weights) if weight > 0)
+        # Rounding may lead beyond the last.
+        return self.values[min(place, len(self.values) - 1)]
 
 
 @dataclass(frozen=True)
@@ -63,41 +59,43 @@ class Range:
     log: bool = False
     integer: bool = False
 
+    @property
+    def count(self) -> int | None:
+        """The number of values of a range with a step; None for a continuous one."""
+        return None if self.step is None else round((self.max - self.min) / self.step) + 1
+
     def steps(self) -> tuple[float, ...] | None:
         """Return every value of a range with a step; None for a continuous one."""
-        if self.step is None:
+        if self.count is None or self.step is None:
             return None
-        count = round((self.max - self.min) / self.step) + 1
-        values = (self.min + index * self.step for index in range(count))
+        values = (self.min + index * self.step for index in range(self.count))
         # Twelve digits, so that 0.1 + 2 * 0.1 is 0.3.
         return tuple(int(v) if self.integer else float(f"{v:.12g}") for v in values)
 
     def at(self, position: float) -> float:
         """Return the value at `position` in [0, 1) of a range without a step."""
-        if self.integer:
-            return self._integer_at(position)
-        if self.log:
-            low, high = math.log(self.min), math.log(self.max)
-            return min(max(math.exp(low + position * (high - low)), self.min), self.max)
-        return self.min + position * (self.max - self.min)
-
-    def _integer_at(self, position: float) -> int:
         # Integers get intervals of equal size, so that both ends are as likely as the others.
-        low, high = self.min, self.max + 1
+        low, high = self.min, self.max + (1 if self.integer else 0)
         if self.log:
-            value = math.exp(math.log(low) + position * (math.log(high) - math.log(low)))
-        else:
-            value = low + position * (high - low)
-        return int(min(max(math.floor(value), self.min), self.max))
+            low, high = math.log(low), math.log(high)
+        value = low + position * (high - low)
+        value = math.exp(value) if self.log else value
+        value = min(max(math.floor(value) if self.integer else value, self.min), self.max)
+        return int(value) if self.integer else value
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """One hyperparameter: its values and the condition under which it is active."""
+    """One hyperparameter: its values and the condition under which it is active.
+
+    Attributes:
+        path: The names that lead to a nested parameter of a program; empty if it is not nested.
+    """
 
     name: str
     domain: Choices | Range | Drawn
     when: Mapping[str, tuple[Value, ...]] = field(default_factory=dict)
+    path: tuple[str, ...] = ()
 
     @property
     def model_domain(self) -> Choices | Range:
@@ -111,9 +109,16 @@ class Parameter:
         return self.domain.values if isinstance(self.domain, Choices) else self.domain.steps()
 
     @property
+    def count(self) -> int | None:
+        """The number of values; None if it is continuous."""
+        if isinstance(self.domain, Choices):
+            return len(self.domain.values)
+        return self.domain.count if isinstance(self.domain, Range) else None
+
+    @property
     def varies(self) -> bool:
         """True if it has more than one value."""
-        return self.choices is None or len(self.choices) > 1
+        return self.count != 1
 
     def at(self, position: float) -> Value:
         """Return the value at `position` in [0, 1)."""
@@ -280,9 +285,8 @@ class Space:
 
     def cardinality(self) -> int | None:
         """Return the number of assignments; None for a continuous space."""
-        sizes = [None if p.choices is None else len(p.choices) for p in self.parameters]
-        finite = [size for size in sizes if size is not None]
-        return math.prod(finite) if len(finite) == len(sizes) else None
+        counts = [p.count for p in self.parameters if p.count is not None]
+        return math.prod(counts) if len(counts) == len(self.parameters) else None
 
     def assignments(self) -> Iterator[dict[str, Value]]:
         """Yield assignments in file order, the last parameter varying fastest.
@@ -295,19 +299,15 @@ class Space:
         """
         if any(parameter.choices is None for parameter in self.parameters):
             raise ValueError(GRID_NEEDS)
+        choices = [parameter.choices or () for parameter in self.parameters]
         combinations = _combinations(self)
         if combinations is None:
-            return self.all_assignments()
-        # Each combination's points are in order, and so are those of all, merged.
-        points = heapq.merge(*(_points(self.parameters, *each) for each in combinations))
-        choices = [parameter.choices or () for parameter in self.parameters]
+            points: Iterator[tuple[int, ...]] = product(*(range(len(each)) for each in choices))
+        else:
+            # Each combination's points are in order, and so are those of all, merged.
+            points = heapq.merge(*(_points(self.parameters, *each) for each in combinations))
         values = (map(getitem, choices, point) for point in points)
         return (dict(zip(self.names, each, strict=True)) for each in values)
-
-    def all_assignments(self) -> Iterator[dict[str, Value]]:
-        """Yield every combination of the parameters' values in file order."""
-        for point in product(*(parameter.choices or () for parameter in self.parameters)):
-            yield dict(zip(self.names, point, strict=True))
 
     def contains(self, config: Config) -> bool:
         """Check if a config of the space trains equally."""

@@ -10,6 +10,7 @@ import math
 import random
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from graphlib import CycleError, TopologicalSorter
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -21,9 +22,9 @@ from hpsearch.space.execution import Repetition
 from hpsearch.space.keras_names import ACTIVATIONS, INITIALIZERS, METRICS, OPTIMIZERS
 from hpsearch.space.kinds import Kind
 from hpsearch.space.mlp import LAYER_TYPES, NOTES, layer_of
-from hpsearch.space.space import GRID_NEEDS, Choices, Parameter, Range, Space
+from hpsearch.space.space import GRID_NEEDS, Choices, Parameter, Range, Space, matches
 from hpsearch.spec.command import DEFAULT_COMMAND, command_faults
-from hpsearch.spec.hyperparameters import is_known, suggestion
+from hpsearch.spec.hyperparameters import HYPERPARAMETERS, is_known, suggestion
 from hpsearch.spec.method import CONFIGS
 from hpsearch.spec.rules import Fault, Loc, is_number
 from hpsearch.spec.settings import ModelFields, ProgramFields, SeedRace, SweepFields
@@ -59,6 +60,14 @@ class Broken(NamedTuple):
         inner = {str(loc[1]) for loc in places if loc[0] == "parameters" and len(loc) > 1}
         keys = {str(loc[0]) for loc in places if loc[0] != "parameters" or len(loc) == 1}
         return cls(frozenset(keys), frozenset(inner))
+
+    def without(self, raw: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a file's data without them."""
+        sound = {key: value for key, value in raw.items() if key not in self.keys}
+        if self.parameters and "parameters" in sound:
+            parameters = sound["parameters"].items()
+            sound["parameters"] = {n: p for n, p in parameters if n not in self.parameters}
+        return sound
 
 
 def cross_faults(sweep: SweepFields, broken: Broken) -> Iterator[Fault]:
@@ -184,29 +193,19 @@ def _grid(sweep: SweepFields, broken: Broken) -> Iterator[Fault]:
         return
     for parameter in sweep.space.parameters:
         domain = parameter.domain
-        if _count(parameter) is None:
+        if parameter.count is None:
             whole = isinstance(domain, Range) and domain.integer
             hint = "; for every whole number write step: 1" if whole else ""
             yield sweep.place(parameter.name), f"{GRID_NEEDS}{hint}"
         elif isinstance(domain, Choices) and domain.weights:
             yield sweep.place(parameter.name), "probabilities have no meaning in a grid"
-    points = math.prod(_count(parameter) or 1 for parameter in sweep.space.parameters)
+    points = math.prod(parameter.count or 1 for parameter in sweep.space.parameters)
     if points > MOST_POINTS and not (sweep.limit or sweep.endless or "budget" in broken.keys):
         yield (
             ("parameters",),
             f"a grid of {points:,} points; above {MOST_POINTS:,} it needs budget.trials, "
             "or method: random",
         )
-
-
-def _count(parameter: Parameter) -> int | None:
-    """Return the number of values, without making them; None for a continuous range."""
-    domain = parameter.domain
-    if isinstance(domain, Choices):
-        return len(domain.values)
-    if isinstance(domain, Drawn) or domain.step is None:
-        return None
-    return round((domain.max - domain.min) / domain.step) + 1
 
 
 def _names(sweep: ModelFields, broken: Broken) -> Iterator[Fault]:
@@ -223,9 +222,8 @@ def _names(sweep: ModelFields, broken: Broken) -> Iterator[Fault]:
 
 
 _ALL_NAMES: Final = (
-    "; known are hidden_layers, units, units_1 ..., activation, layer_type, batch_size, epochs, "
-    "optimizer, learning_rate, momentum, weight_decay, dropout, l2, kernel_initializer, and the "
-    "arguments of a layer type or model of your own"
+    f"; known are {', '.join(HYPERPARAMETERS)}, units_1 and so on for a layer, and the arguments "
+    "of a layer type or model of your own"
 )
 
 
@@ -267,7 +265,7 @@ _TEXTS: Final = {*ACTIVATIONS, *INITIALIZERS, *OPTIMIZERS, *LAYER_TYPES, "moment
 
 
 def _conditions(sweep: SweepFields) -> Iterator[Fault]:
-    parameters = {parameter.name: parameter for parameter in sweep.space.parameters}
+    parameters = sweep.parameters
     lengths: set[Any] = set()
     if sweep.space.kind is Kind.MLP and "units" in parameters:
         # A list of units sets the number of layers.
@@ -281,7 +279,7 @@ def _conditions(sweep: SweepFields) -> Iterator[Fault]:
                 others = lengths if parent == "hidden_layers" else ()
                 for message in _unreachable(parameters[parent], accepted, others):
                     yield place, message
-    for cycle in _cycles(parameters):
+    if cycle := _cycle(parameters):
         path = " -> ".join([*cycle, cycle[0]])
         yield (*sweep.place(cycle[0]), "when"), f"a cycle of conditions: {path}"
 
@@ -292,36 +290,25 @@ def _unreachable(
     """Yield a message for each value in a condition that is neither the parent's nor in others."""
     for value in accepted:
         if value not in others and not _takes(parent, value):
-            names = [name for name in _choices(parent) if isinstance(name, str)]
-            near = did_you_mean(value, names)
             shown = repr(value) if isinstance(value, str) else show(value)
+            values = _values_of(parent)
+            names = [str(v.get("name")) if isinstance(v, Mapping) else v for v in values]
+            near = did_you_mean(value, [name for name in names if isinstance(name, str)])
             yield f"{parent.name} never is {shown}{_taken(parent)}{near}"
 
 
 def _takes(parameter: Parameter, value: Any) -> bool:
     domain = parameter.domain
+    if isinstance(domain, Choices):
+        return any(matches(choice, (value,)) for choice in domain.values)
     if isinstance(domain, Drawn):
         return domain.contains(value)
-    if isinstance(domain, Range):
-        return is_number(value) and domain.min <= value <= domain.max
-    return any(
-        type(value) is type(choice) and value == choice
-        if isinstance(value, bool) or isinstance(choice, bool)
-        else value == choice
-        for choice in _choices(parameter)
-    )
+    return is_number(value) and domain.min <= value <= domain.max
 
 
 def _values_of(parameter: Parameter) -> tuple[Any, ...]:
     """Return the values of a list; nothing for a range."""
     return parameter.domain.values if isinstance(parameter.domain, Choices) else ()
-
-
-def _choices(parameter: Parameter) -> list[Any]:
-    """Return the values of a list, and the name of each mapping among them."""
-    values = _values_of(parameter)
-    names = [value["name"] for value in values if isinstance(value, Mapping) and "name" in value]
-    return [*values, *names]
 
 
 def _taken(parameter: Parameter) -> str:
@@ -331,27 +318,17 @@ def _taken(parameter: Parameter) -> str:
     return f"; it is {listing(values)}" if 0 < len(values) <= 12 else ""
 
 
-def _cycles(parameters: Mapping[str, Parameter]) -> Iterator[list[str]]:
-    """Yield each cycle among conditions, except a parameter's condition on itself."""
-    done: set[str] = set()
-    for start in parameters:
-        # Depth first without recursion, because a file may chain thousands of conditions.
-        path: list[str] = []
-        stack: list[tuple[str, Iterator[str]]] = []
-        if start not in done:
-            path, stack = [start], [(start, iter(parameters[start].when))]
-        while stack:
-            name, parents = stack[-1]
-            parent = next((p for p in parents if p in parameters and p != name), None)
-            if parent is None:
-                done.add(name)
-                stack.pop()
-                path.pop()
-            elif parent in path:
-                yield path[path.index(parent) :]
-            elif parent not in done:
-                path.append(parent)
-                stack.append((parent, iter(parameters[parent].when)))
+def _cycle(parameters: Mapping[str, Parameter]) -> list[str]:
+    """Return a cycle among the conditions, except a parameter's condition on itself."""
+    parents = {name: parameter.when.keys() - {name} for name, parameter in parameters.items()}
+    try:
+        TopologicalSorter(parents).prepare()
+    except CycleError as error:
+        # Reversed, each is followed by the one that its condition names.
+        cycle: list[str] = error.args[1][:0:-1]
+        place = cycle.index(next(name for name in parameters if name in cycle))
+        return cycle[place:] + cycle[:place]
+    return []
 
 
 def _metric(sweep: ModelFields) -> Iterator[Fault]:
@@ -376,7 +353,7 @@ def is_regression(sweep: ModelFields) -> bool:
 
 def advice(sweep: SweepFields) -> Iterator[str]:
     """Yield warnings about settings that are allowed but probably not intended."""
-    varied = [parameter.name for parameter in sweep.space.parameters if _count(parameter) != 1]
+    varied = [parameter.name for parameter in sweep.space.parameters if parameter.varies]
     if sweep.method.name == CONFIGS and varied:
         yield (
             f"without a method only the {len(sweep.configs)} configs are tried, and "
@@ -411,7 +388,7 @@ def _model_advice(sweep: ModelFields) -> Iterator[str]:
         )
     if _takes_unknown(sweep):
         return
-    parameters = {parameter.name: parameter for parameter in sweep.space.parameters}
+    parameters = sweep.parameters
     listed = {name: _values_of(parameter) for name, parameter in parameters.items()}
     layers = parameters.get("hidden_layers")
     lists = [value for value in listed.get("units", ()) if isinstance(value, list)]
@@ -449,13 +426,12 @@ def _constraints(sweep: SweepFields) -> Iterator[Fault]:
 
 def _search(space: Space, constraints: Mapping[int, Constraint]) -> Iterator[Fault]:
     """Try points until one satisfies all constraints, and yield faults if none does."""
-    counts = [_count(parameter) for parameter in space.parameters]
-    points = None if None in counts else math.prod(count or 1 for count in counts)
+    points = space.cardinality()
     tries = min(_MOST_TRIES, max(200, _MOST_EVALUATIONS // len(constraints)))
     every = points is not None and points <= tries
     never = dict(constraints)
     wrong: dict[int, str] = {}
-    assignments = space.all_assignments() if every else _drawn(space)
+    assignments = space.assignments() if every else _drawn(space)
     for assignment in islice(assignments, tries):
         values = space.active(assignment)
         holding = 0

@@ -13,25 +13,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from hpsearch.errors import InputError
-from hpsearch.spec.rules import InvalidValue, Rule
+from hpsearch.spec.rules import InvalidValue, Rule, is_number, sequence
 from hpsearch.wording import show
 
 #: W&B's default for a file with `program` but no `command`.
 DEFAULT_COMMAND: Final = ("${env}", "${interpreter}", "${program}", "${args}")
-#: Macros that expand to the arguments with the values.
-_OF_VALUES: Final = (
-    "args",
-    "args_no_boolean_flags",
-    "args_no_hyphens",
-    "args_no_equals",
-    "args_append_hydra",
-    "args_override_hydra",
-    "args_json",
-)
-#: Macros that must be whole items of a command, as in W&B.
-ITEMS: Final = ("env", "interpreter", "program", *_OF_VALUES, "args_json_file")
 #: Macros that may be parts of an item; W&B lacks them.
-PARTS: Final = ("seed", "trial_dir")
+_PARTS: Final = ("seed", "trial_dir")
 _MACRO: Final = re.compile(r"\$\{([^{}]*)\}")
 _VARIABLE: Final = re.compile(r"envvar:([A-Za-z0-9_]+)\Z", re.ASCII)
 #: Items that may precede a script: a Python, and those of its options that take no values.
@@ -47,20 +35,16 @@ _SUFFIXES: Final = (
 MOST_ARGUMENT_BYTES: Final = 131_071
 
 
-def _command(value: Any) -> tuple[str, ...]:
-    if not isinstance(value, list | tuple) or not value:
-        raise InvalidValue.at(
-            "must be a list of a program and its arguments, such as [python, train.py, "
-            f'"${{args}}"], not {show(value)}'
-        )
-    for index, item in enumerate(value):
-        if isinstance(item, bool) or not isinstance(item, str | int | float):
-            raise InvalidValue.at(f"must be text, not {show(item)}", index)
-    return tuple(map(str, value))
+def _argument(value: Any) -> str:
+    if not isinstance(value, str) and not is_number(value):
+        raise InvalidValue.at(f"must be text, not {show(value)}")
+    return str(value)
 
 
-#: A program and its arguments.
-COMMAND: Final = Rule(_command, {"type": "array", "items": {"type": "string"}, "minItems": 1})
+COMMAND: Final = sequence(
+    Rule(_argument, {"type": "string"}),
+    'a program and its arguments, such as [python, train.py, "${args}"]',
+)
 
 
 @dataclass(frozen=True)
@@ -122,7 +106,7 @@ class UserProgram:
         Raises:
             InputError: The environment lacks a variable, or an argument cannot be passed.
         """
-        macros = self._macros(self.values(config), trial_dir)
+        macros = _macros(self.program, self.values(config), trial_dir)
         parts = {"seed": str(seed), "trial_dir": str(trial_dir)}
 
         def part(match: re.Match[str]) -> str:
@@ -157,22 +141,28 @@ class UserProgram:
             raise InputError(f"command: the environment has no variable {name}")
         return value
 
-    def _macros(self, values: Mapping[str, Any], trial_dir: Path) -> dict[str, Sequence[str]]:
-        # Like `create_sweep_command_args` of W&B's wandb/sdk/launch/sweeps/utils.py, 0.31.
-        pairs = [f"{name}={value}" for name, value in values.items()]
-        return {
-            "env": ["/usr/bin/env"],
-            "interpreter": [sys.executable],
-            "program": [self.program],
-            "args": [f"--{pair}" for pair in pairs],
-            "args_no_hyphens": pairs,
-            "args_no_equals": [t for n, v in values.items() for t in (f"--{n}", str(v))],
-            "args_no_boolean_flags": list(_flags(values)),
-            "args_append_hydra": [f"+{pair}" for pair in pairs],
-            "args_override_hydra": [f"++{pair}" for pair in pairs],
-            "args_json": [json.dumps(values)],
-            "args_json_file": [str(trial_dir / "values.json")],
-        }
+
+def _macros(
+    program: str, values: Mapping[str, Any], trial_dir: Path
+) -> Mapping[str, Sequence[str]]:
+    """Return the items that stand for macros, which must be whole items of a command, as in W&B.
+
+    Source: `create_sweep_command_args` of W&B's wandb/sdk/launch/sweeps/utils.py, 0.31.
+    """
+    pairs = [f"{name}={value}" for name, value in values.items()]
+    return {
+        "env": ["/usr/bin/env"],
+        "interpreter": [sys.executable],
+        "program": [program],
+        "args": [f"--{pair}" for pair in pairs],
+        "args_no_boolean_flags": list(_flags(values)),
+        "args_no_hyphens": pairs,
+        "args_no_equals": [t for n, v in values.items() for t in (f"--{n}", str(v))],
+        "args_append_hydra": [f"+{pair}" for pair in pairs],
+        "args_override_hydra": [f"++{pair}" for pair in pairs],
+        "args_json": [json.dumps(values)],
+        "args_json_file": [str(trial_dir / "values.json")],
+    }
 
 
 def variables_in(command: Sequence[str] | None) -> list[str]:
@@ -300,15 +290,16 @@ def command_faults(command: Sequence[str], *, program: bool) -> Iterator[tuple[i
     Args:
         program: Whether there is a file for `${program}`.
     """
+    items = tuple(_macros("", {}, Path()))
     for index, item in enumerate(command):
         whole = item[2:-1] if item.startswith("${") and item.endswith("}") else ""
         for name in _MACRO.findall(item):
-            if name in PARTS or _VARIABLE.match(name):
+            if name in _PARTS or _VARIABLE.match(name):
                 continue
-            if name in ITEMS and name != whole:
+            if name in items and name != whole:
                 yield index, f"${{{name}}} is an item of its own, as in W&B, not a part of one"
             elif name == "program" and not program:
                 yield index, "${program} needs the key program, such as program: train.py"
-            elif whole and name not in ITEMS:
-                known = ", ".join(f"${{{each}}}" for each in (*ITEMS, *PARTS, "envvar:NAME"))
+            elif whole and name not in items:
+                known = ", ".join(f"${{{each}}}" for each in (*items, *_PARTS, "envvar:NAME"))
                 yield index, f"there is no macro {item}; there are {known}"

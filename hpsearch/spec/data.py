@@ -12,16 +12,16 @@ from typing import Any, Final, Literal
 from hpsearch.spec import words
 from hpsearch.spec.rules import (
     Fault,
-    Rule,
+    InvalidValue,
     Spec,
     choice,
+    either,
     integer,
-    is_number,
     key,
+    number,
     one_of,
     plain,
     reference,
-    refused_unless,
     required,
     sequence,
     text,
@@ -55,18 +55,17 @@ _PATHS = (*_FILES, "folder")
 _COLUMN = text(requirement="must be the name of a column")
 
 
-def _part() -> Rule:
-    """A fraction of the rows, or a file."""
-    requirement = "must be a fraction between 0 and 1 (both excluded) or the path of a file"
+def _path(value: str) -> str:
+    if hint := unquote_hint(value):
+        raise InvalidValue.at(f"no path{hint}")
+    return value
 
-    def convert(value: Any) -> float | str | None:
-        if isinstance(value, str):
-            return value if value.strip() and not unquote_hint(value) else None
-        return float(value) if is_number(value) and 0 < value < 1 else None
 
-    fraction = {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1}
-    either = {"anyOf": [fraction, {"type": "string", "minLength": 1}], "errorMessage": requirement}
-    return Rule(refused_unless(requirement, convert), either)
+_PART = either(
+    "must be a fraction between 0 and 1 (both excluded) or the path of a file",
+    number(above=0, below=1),
+    text().then(_path),
+)
 
 
 class MemorySpec(Spec):
@@ -165,13 +164,13 @@ class DataSpec(Spec):
         "regression",
     )
     validation: float | str = key(
-        _part(),
+        _PART,
         "Validation split: a fraction (stratified for classification) or a file.",
         0.2,
         default=0.2,
     )
     test: float | str | None = key(
-        _part(),
+        _PART,
         "Test split: a fraction or a file; by default the one of a built-in dataset.",
         "test.csv",
     )
@@ -186,21 +185,21 @@ class DataSpec(Spec):
         "Keep groups together, or split by time.",
         {"by": "group", "column": "patient"},
     )
-    train_on: Literal["train", "train+validation"] = key(
-        one_of(("train", "train+validation"), "part"),
+    train_on: Literal["train", "train+validation"] = choice(
+        ("train", "train+validation"),
+        "part",
         "Rows to train on. With train+validation, for a final model, those of both parts; "
         "the scores are then of rows that were trained on.",
         "train+validation",
-        default="train",
     )
     seed: int = key(integer(0, 2**32 - 1), "Seed of the split.", 42, default=42)
-    scale: Literal["none", "unit", "standard", "minmax", "robust", "auto"] = key(
-        one_of(("none", "unit", "standard", "minmax", "robust", "auto"), "scale"),
+    scale: Literal["auto", "none", "unit", "standard", "minmax", "robust"] = choice(
+        ("auto", "none", "unit", "standard", "minmax", "robust"),
+        "scale",
         "Scaling of features, by a layer fitted on the training split only. unit divides "
         "images by their largest possible value and is minmax for tables; robust takes the "
         "median off and divides by the range of the middle half.",
         "standard",
-        default="auto",
     )
 
     def raw(self) -> Any:

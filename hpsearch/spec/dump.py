@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import yaml
 
-from hpsearch.space.distributions import ARGUMENTS
 from hpsearch.space.mlp import DEFAULTS
-from hpsearch.space.space import Parameter, Range
-from hpsearch.spec.hyperparameters import ANYTHING, HYPERPARAMETERS, UNITS_OF_LAYER
-from hpsearch.spec.parameters import DISTRIBUTIONS, PLAIN, ParameterSpec
+from hpsearch.space.space import Parameter
+from hpsearch.spec.hyperparameters import ANYTHING, HYPERPARAMETERS, PLAIN, UNITS_OF_LAYER
+from hpsearch.spec.parameters import DISTRIBUTIONS, PROGRAM_DISTRIBUTIONS, raw_parameter
 from hpsearch.spec.rules import Rule, Spec, described
 from hpsearch.spec.sweep import ProgramSweep, Sweep
 from hpsearch.spec.wandb import IGNORED, KEYS, METRIC_KEYS, OF_PROGRAMS
@@ -43,10 +43,8 @@ def dump_sweep(sweep: Sweep, found: Sequence[Parameter] = ()) -> str:
         return text
     text += f"# Further hyperparameters that {sweep.model} requests, as in `parameters`:\n"
     for parameter in others:
-        domain = parameter.model_domain
-        spec = ParameterSpec(domain if isinstance(domain, Range) else domain.values, parameter.when)
         # A comment has one line.
-        line = _dumped({parameter.name: spec.raw()}, flow=True, width=float("inf"))
+        line = _dumped({parameter.name: raw_parameter(parameter)}, flow=True, width=float("inf"))
         text += f"#   {line.strip()[1:-1]}\n"
     return text
 
@@ -132,9 +130,14 @@ _RANGE: Final[dict[str, Any]] = {
 }
 
 
-def _parameter(rule: Rule) -> dict[str, Any]:
-    """Return the JSON Schema of a parameter: a single value, choices or a mapping."""
+def _parameter(rule: Rule, **further: Any) -> dict[str, Any]:
+    """Return the JSON Schema of a parameter: a single value, choices or a mapping.
+
+    Args:
+        further: Further keys of the mapping.
+    """
     value = dict(rule.schema)
+    single = {"type": ["string", "number", "boolean", *(["null"] if rule is PLAIN else [])]}
     choices = {"type": "array", "items": value, "minItems": 1}
     properties = {
         "values": described(choices, "The choices.", [32, 128]),
@@ -150,11 +153,16 @@ def _parameter(rule: Rule) -> dict[str, Any]:
     }
     if rule.kind != "names":
         properties |= _RANGE
-    mapping = {"type": "object", "properties": properties, "additionalProperties": False}
-    schema: dict[str, Any] = {
-        "anyOf": [value or {"type": ["string", "number", "boolean"]}, choices, mapping]
+    mapping = {
+        "type": "object",
+        "properties": properties | further,
+        "additionalProperties": False,
+        "minProperties": 1,
+        "dependentRequired": {"min": ["max"], "max": ["min"]},
     }
-    return described(schema, rule.description, *rule.examples)
+    return described(
+        {"anyOf": [value or single, choices, mapping]}, rule.description, *rule.examples
+    )
 
 
 def _hyper_parameter(name: str, rule: Rule) -> dict[str, Any]:
@@ -183,87 +191,18 @@ _PROGRAM_PARAMETERS: Final = {
 
 def _program_parameter() -> dict[str, Any]:
     """Return the schema of a parameter: a value, a list, a range, a distribution or a group."""
-    _, choices, mapping = _parameter(PLAIN)["anyOf"]
-    properties = mapping["properties"]
-    own = {key: part for key, part in properties.items() if key not in ("distribution", "q")}
-    needed = [{"required": keys} for keys in (["values"], ["value"], ["min", "max"])]
     weights = {"type": "array", "items": {"type": "number", "minimum": 0}}
-    weighted = {
-        "values": properties["values"],
-        "probabilities": described(weights, "Of each value; they add up to 1.", [0.2, 0.8]),
-        "distribution": {"enum": ["categorical", "categorical_w_probabilities"]},
-        "when": properties["when"],
-    }
-    kinds = [
-        {"type": ["string", "number", "boolean", "null"]},
-        choices,
-        {**_closed(own), "anyOf": needed},
-        _closed(weighted, "values", "probabilities"),
-        *(_distribution(name, properties) for name in {**DISTRIBUTIONS, **ARGUMENTS}),
-        _closed({"parameters": {**_PROGRAM_PARAMETERS, "minProperties": 1}}, "parameters"),
-    ]
-    return described({"anyOf": kinds}, "A value, choices, a range or a distribution.", [1, 2])
-
-
-def _distribution(name: str, properties: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the schema of a parameter with one of W&B's distributions."""
-    arguments = ARGUMENTS.get(name) or DISTRIBUTIONS[name]
-    parts = {key: properties.get(key, {"type": "number"}) for key in (*arguments, "when")}
-    needed = [key for key, default in arguments.items() if default is None]
-    return _closed({"distribution": {"enum": [name]}, **parts}, "distribution", *needed)
-
-
-def _closed(properties: Mapping[str, Any], *required: str) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "properties": dict(properties),
-        "required": list(required),
-        "additionalProperties": False,
-    }
+    names = {"enum": [*PROGRAM_DISTRIBUTIONS]}
+    return _parameter(
+        PLAIN,
+        distribution=described(names, "W&B's name of the kind of values.", "int_uniform"),
+        probabilities=described(weights, "Of each value; they add up to 1.", [0.2, 0.8]),
+        parameters={**_PROGRAM_PARAMETERS, "minProperties": 1},
+        **{key: {"type": "number"} for key in ("mu", "sigma", "a", "b")},
+    )
 
 
 #: Name of the schema file that the first line of the starter file refers to.
 SCHEMA_NAME: Final = "hpsearch.schema.json"
-
-STARTER: Final = f"""\
-# yaml-language-server: $schema=./{SCHEMA_NAME}
-#
-# A sweep for hpsearch. The line above gives completion and checks in VS Code (YAML extension),
-# JetBrains IDEs and Neovim; `hpsearch schema` prints the same schema.
-#   hpsearch plan THIS_FILE     how many trials, how long; trains nothing
-#   hpsearch run THIS_FILE      results in experiments/NAME/results.csv
-
-# name: my-sweep                  # default: this file's name
-description: How deep and how wide an MLP should be for handwritten digits.
-seed: 0                           # of weights, shuffles and dropout masks
-
-data:
-  dataset: digits                 # `hpsearch list datasets`; or a file of your own:
-  # csv: my_table.csv             # relative to this file
-  # target: price                 # the column to predict
-  validation: 0.2                 # fraction that is held out to score trials
-  seed: 42                        # of the split
-
-method: grid                      # every combination; or random, with a budget:
-# method: random
-# budget: {{trials: 50, time: 10m}}
-
-metric: val_accuracy              # or {{name: val_loss, goal: minimize, epoch: best}}
-
-parameters:                       # a list means choices, a scalar means fixed
-  hidden_layers: [0, 1, 2]        # 0: the output layer alone
-  units: [32, 64]                 # neurons per hidden layer
-  activation: relu                # `hpsearch list activations`
-  layer_type: dense               # dense, dropout, batch_norm, layer_norm, residual
-  batch_size: 32
-  epochs: [5, 10]                 # one training answers both
-  optimizer: [sgd, adam]          # `hpsearch list optimizers`
-  # learning_rate: {{min: 1e-4, max: 1e-1, scale: log}}            # for random
-  # dropout: {{values: [0.1, 0.3], when: {{layer_type: dropout}}}}
-
-# constraints: ["hidden_layers * units <= 100"]
-seeds: 1                          # 3: every config three times, for intervals
-# early_stopping: {{patience: 3}}
-# model: {{type: mlp, loss: huber}}  # what the task decides, otherwise
-# execution: {{workers: auto, timeout: 10m}}
-"""
+#: The file of `hpsearch init`.
+STARTER: Final = Path(__file__).with_name("starter.yaml").read_text(encoding="utf-8")

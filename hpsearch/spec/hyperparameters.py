@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-from collections.abc import Callable, Iterator, Mapping
-from contextvars import ContextVar
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
@@ -21,8 +20,8 @@ from hpsearch.spec.rules import (
     Collector,
     InvalidValue,
     Rule,
-    check_each,
     check_key,
+    either,
     flag,
     integer,
     number,
@@ -55,8 +54,8 @@ _RULES: Final[tuple[tuple[Rule, tuple[str, ...]], ...]] = (
     (integer(0), ("warmup_steps",)),
     (integer(1), ("decay_steps", "ema_overwrite_frequency", "first_decay_steps", "ns_steps")),
     (integer(2), ("gradient_accumulation_steps",)),
-    (sequence(integer(1), "steps"), ("boundaries",)),
-    (sequence(_LEARNING_RATE, "learning rates"), ("values",)),
+    (sequence(integer(1), "steps").then(list), ("boundaries",)),
+    (sequence(_LEARNING_RATE, "learning rates").then(list), ("values",)),
     (one_of(("fan_in", "fan_out", "fan_avg"), "mode"), ("mode",)),
     (
         one_of(("truncated_normal", "untruncated_normal", "uniform"), "distribution"),
@@ -115,12 +114,8 @@ def _with_arguments(noun: str, names: Mapping[str, Mapping[str, Any]], value: An
 
 def _schedule(value: Mapping[str, Any]) -> dict[str, Any]:
     schedule: dict[str, Any] = _with_arguments("learning rate schedule", SCHEDULES, value)
-    boundaries = schedule.get("boundaries")
-    if boundaries is not None:
-        schedule["boundaries"] = list(boundaries)
-        schedule["values"] = list(schedule["values"])
-        if len(schedule["values"]) != len(boundaries) + 1:
-            raise InvalidValue.at("needs one value more than it has boundaries", "values")
+    if "boundaries" in schedule and len(schedule["values"]) != len(schedule["boundaries"]) + 1:
+        raise InvalidValue.at("needs one value more than it has boundaries", "values")
     return schedule
 
 
@@ -130,8 +125,7 @@ _OPTIMIZERS: Final[dict[str, Mapping[str, Any]]] = {
 }
 
 
-def _optimizer(value: Any) -> Any:
-    checked = _with_arguments("optimizer", _OPTIMIZERS, value)
+def _one_clipping(checked: Any) -> Any:
     if isinstance(checked, dict):
         clipping = [key for key in _CLIPPING if checked.get(key) is not None]
         if len(clipping) > 1:
@@ -141,18 +135,16 @@ def _optimizer(value: Any) -> Any:
     return checked
 
 
-def _initializer(value: Any) -> Any:
-    return _with_arguments("initializer", INITIALIZERS, value)
-
-
-def _mapping_schema(names: Mapping[str, Any]) -> dict[str, Any]:
+def _named(noun: str, names: Mapping[str, Mapping[str, Any]]) -> Rule:
+    """A name of Keras', or a mapping with the name and arguments."""
     name = {
         "enum": list(names),
         "description": "Keras' name; the other keys are its arguments.",
         "examples": [next(iter(names))],
     }
-    named = {"type": "object", "properties": {"name": name}, "required": ["name"]}
-    return {"anyOf": [{"enum": list(names)}, named]}
+    mapping = {"type": "object", "properties": {"name": name}, "required": ["name"]}
+    schema = {"anyOf": [{"enum": list(names)}, mapping]}
+    return Rule(partial(_with_arguments, noun, names), schema, mapping=True)
 
 
 #: Rule of `units_2` and the other widths of single layers.
@@ -163,15 +155,11 @@ UNITS_OF_LAYER: Final = integer(1, 1_000_000).about(
 _LAYER_TYPE = one_of(LAYER_TYPES, "layer type")
 
 
-def _units(value: Any) -> int | list[int]:
-    if isinstance(value, list | tuple):
-        if not 1 <= len(value) <= MOST_LAYERS:
-            raise InvalidValue.at(
-                f"a list of units has one number per layer, 1 to {MOST_LAYERS}, not {len(value)}"
-            )
-        return list(check_each(UNITS_OF_LAYER.check, enumerate(value)).values())
-    width: int = UNITS_OF_LAYER.check(value)
-    return width
+_UNITS = either(
+    f"must be a whole number of at least 1, or a list of 1 to {MOST_LAYERS} such, one per layer",
+    UNITS_OF_LAYER,
+    sequence(UNITS_OF_LAYER, "whole numbers", most=MOST_LAYERS).then(list),
+)
 
 
 def _layer_type(value: Any) -> Any:
@@ -179,49 +167,35 @@ def _layer_type(value: Any) -> Any:
     return rule.check(value)
 
 
-def check_plain(check_scalar: Callable[[Any], Any], value: Any) -> Any:
-    """Check that a value is plain data: finite numbers and other scalars, in lists and mappings.
-
-    Raises:
-        InvalidValue: A number is not finite, or a scalar does not pass `check_scalar`.
-    """
+def _check_plain(value: Any, *, of_program: bool = False) -> Any:
+    """Return plain data: finite numbers and other scalars, in lists and mappings."""
+    if isinstance(value, list | tuple):
+        return [_check_plain(item, of_program=of_program) for item in value]
+    if isinstance(value, Mapping):
+        return {str(key): _check_plain(v, of_program=of_program) for key, v in value.items()}
     if isinstance(value, float) and not math.isfinite(value):
         raise InvalidValue.at(f"must be finite, not {show(value)}")
-    if isinstance(value, list | tuple):
-        return [check_plain(check_scalar, item) for item in value]
-    if isinstance(value, Mapping):
-        return {str(key): check_plain(check_scalar, item) for key, item in value.items()}
-    return check_scalar(value)
-
-
-def _scalar(value: Any) -> Any:
-    if not isinstance(value, bool | int | float | str):
+    if of_program and isinstance(value, str) and "\0" in value:
+        raise InvalidValue.at("has a zero byte, which no command line can hold")
+    if not isinstance(value, bool | int | float | str) and not (of_program and value is None):
         raise InvalidValue.at(f"must be text, a number, true, false or a list, not {show(value)}")
     return value
 
 
 #: Any plain data: the values of an unknown hyperparameter.
-ANYTHING: Final = Rule(partial(check_plain, _scalar), {}, kind="any")
+ANYTHING: Final = Rule(_check_plain, {}, kind="any")
+#: Values of a program's parameter, which may also be null.
+PLAIN: Final = Rule(partial(_check_plain, of_program=True), {}, kind="any").about(
+    "A value, choices, a range or a distribution.", [1, 2]
+)
 
 HYPERPARAMETERS: Final[dict[str, Rule]] = {
     "hidden_layers": integer(0, MOST_LAYERS).about(
         "Number of hidden layers; 0: only the output layer.", [0, 1, 2]
     ),
-    "units": Rule(
-        _units,
-        {
-            "anyOf": [
-                dict(UNITS_OF_LAYER.schema),
-                {
-                    "type": "array",
-                    "items": dict(UNITS_OF_LAYER.schema),
-                    "minItems": 1,
-                    "maxItems": MOST_LAYERS,
-                },
-            ]
-        },
-        kind="int",
-    ).about("Neurons per hidden layer, or a list with one number per layer.", [50, [200, 100]]),
+    "units": replace(_UNITS, kind="int").about(
+        "Neurons per hidden layer, or a list with one number per layer.", [50, [200, 100]]
+    ),
     "activation": one_of(ACTIVATIONS, "activation").about(
         "Activation of the hidden layers; see `hpsearch list activations`.", ["relu", "tanh"]
     ),
@@ -236,7 +210,9 @@ HYPERPARAMETERS: Final[dict[str, Rule]] = {
     "epochs": integer(1, 1_000_000).about(
         "Passes over the training rows; of several numbers, one training answers all.", [5, 10, 20]
     ),
-    "optimizer": Rule(_optimizer, _mapping_schema(_OPTIMIZERS), mapping=True).about(
+    "optimizer": _named("optimizer", _OPTIMIZERS)
+    .then(_one_clipping)
+    .about(
         "A Keras optimizer, alone or with its arguments; see `hpsearch list optimizers`.",
         ["adam", {"name": "sgd", "learning_rate": 0.1, "momentum": 0.95}],
     ),
@@ -255,35 +231,23 @@ HYPERPARAMETERS: Final[dict[str, Rule]] = {
         {"values": [0.1, 0.3], "when": {"layer_type": "dropout"}},
     ),
     "l2": number(minimum=0).about("Factor of the L2 penalty on every kernel.", [0.0, 0.0001]),
-    "kernel_initializer": Rule(_initializer, _mapping_schema(INITIALIZERS), mapping=True).about(
+    "kernel_initializer": _named("initializer", INITIALIZERS).about(
         "A Keras initializer of every kernel, alone or with its arguments.",
         ["he_normal", {"name": "constant", "value": 0.1}],
     ),
 }
 
-#: True while the hyperparameters are those of a custom model.
-_CUSTOM: Final[ContextVar[bool]] = ContextVar("custom_model", default=False)
-#: Hyperparameters that a custom model shares with the MLP.
-_SHARED: Final = ("batch_size", "epochs")
-
-
-@contextlib.contextmanager
-def custom_names(are_custom: bool) -> Iterator[None]:
-    """Set whether hyperparameters are those of a custom model, within this context."""
-    before = _CUSTOM.set(are_custom)
-    try:
-        yield
-    finally:
-        _CUSTOM.reset(before)
-
 
 def rule_of(name: str) -> Rule:
     """Return the rule of a hyperparameter; an unknown one takes any plain data."""
-    if _CUSTOM.get() and name not in _SHARED:
-        return ANYTHING
     if layer_of(name) is not None:
         return UNITS_OF_LAYER
     return HYPERPARAMETERS.get(name, ANYTHING)
+
+
+def custom_rule_of(name: str) -> Rule:
+    """Return the rule of a custom model's hyperparameter, which shares two with the MLP."""
+    return HYPERPARAMETERS[name] if name in ("batch_size", "epochs") else ANYTHING
 
 
 def is_known(name: str) -> bool:

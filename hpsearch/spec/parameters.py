@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from functools import partial
 from typing import Any, Final
 
 from hpsearch.space.distributions import ARGUMENTS, Drawn
 from hpsearch.space.space import Choices, Parameter, Range
-from hpsearch.spec.hyperparameters import ANYTHING, check_plain, rule_of
+from hpsearch.spec.hyperparameters import ANYTHING, PLAIN
 from hpsearch.spec.rules import (
     Collector,
     InvalidValue,
@@ -23,11 +23,14 @@ from hpsearch.spec.rules import (
     one_of,
     plain,
     require_mapping,
+    sequence,
 )
 from hpsearch.spec.words import RANGE
 from hpsearch.wording import did_you_mean, listing, show, unknown_hint
 
-RANGE_KEYS: Final = ("min", "max", "step", "scale", "type")
+_RANGE_KEYS: Final = ("min", "max", "step", "scale", "type")
+_KEYS: Final = ("values", "value", *_RANGE_KEYS, "distribution", "when")
+_WORDS: Final = {**RANGE, "q": "write step, or distribution: q_uniform"}
 #: Most values of a range with a step; all of them are kept in memory.
 MOST_STEPS: Final = 100_000
 _SCALE = one_of(("linear", "log"), "scale")
@@ -36,33 +39,126 @@ _NUMBER = number()
 _INTEGER = integer()
 _STEP = number(above=0)
 _INTEGER_STEP = integer(1)
+#: W&B's distribution -> the keys that it takes, as in ARGUMENTS.
+DISTRIBUTIONS: Final[Mapping[str, Mapping[str, float | None]]] = {
+    "uniform": {"min": None, "max": None},
+    "int_uniform": {"min": None, "max": None},
+    "q_uniform": {"min": None, "max": None, "q": 1},
+    "log_uniform_values": {"min": None, "max": None},
+    "categorical": {"values": None},
+    "constant": {"value": None},
+}
+#: W&B's name of a list with probabilities.
+_WEIGHTED: Final = "categorical_w_probabilities"
+#: Distributions of a program's parameters.
+PROGRAM_DISTRIBUTIONS: Final[Mapping[str, Mapping[str, float | None]]] = {
+    **DISTRIBUTIONS,
+    **ARGUMENTS,
+    _WEIGHTED: {"values": None, "probabilities": None},
+}
+#: Distribution -> the keys of hpsearch that it implies.
+_IMPLIED: Final[Mapping[str, Mapping[str, str]]] = {
+    "int_uniform": {"type": "int"},
+    "uniform": {"type": "float"},
+    "log_uniform_values": {"scale": "log", "type": "float"},
+}
+_LIMITS: Final[Mapping[str, Rule]] = {
+    "sigma": number(minimum=0),
+    "q": _STEP,
+    "a": _STEP,
+    "b": _STEP,
+}
+
+Domain = Choices | Range | Drawn
 
 
-def _decimal(value: float) -> Decimal:
-    # Convert the text, so that 0.1 + 0.2 is 0.3.
-    return Decimal(repr(value))
-
-
-def _steps(low: Decimal, high: Decimal, step: Decimal, log: bool) -> tuple[int, Decimal, Decimal]:
-    """Return the number of whole steps up to `high`, and the nearest valid maxima around it."""
-    if not log:
-        count = int((high - low) // step)
-        below = low + count * step
-        return count, below, below if below == high else below + step
-    count, below = 0, low
-    while below * step <= high and count <= MOST_STEPS:
-        count, below = count + 1, below * step
-    return count, below, below if below == high else below * step
-
-
-def parse_range(rule: Rule, body: Mapping[str, Any]) -> Range:
-    """Read a range whose bounds follow `rule`.
-
-    On a log scale a step is a factor (min, min * step, ...), as in KerasTuner.
+def parse_parameter(rule: Rule, name: str, raw: Any) -> Parameter:
+    """Read one hyperparameter whose values follow `rule`.
 
     Raises:
-        InvalidValue: With the place of every fault within `body`.
+        InvalidValue: With the place of every fault within `raw`.
     """
+    if isinstance(raw, Parameter):
+        return raw
+    if isinstance(raw, list | tuple):
+        return Parameter(name, _choices(rule, raw))
+    if not isinstance(raw, Mapping) or ("name" in raw and rule.mapping):
+        return Parameter(name, Choices((rule.check(raw),)))
+    if "name" in raw and "initial_learning_rate" in raw:
+        raise InvalidValue.at(
+            "a schedule belongs to an optimizer; write optimizer: {name: sgd, learning_rate: "
+            "{name: cosine_decay, ...}}"
+        )
+    body = require_mapping(raw, "must be a value, a list or a mapping")
+    faults = Collector()
+    when = faults.run(_when, body["when"], "when") if "when" in body else {}
+    domain = faults.run(partial(_domain, rule), {k: v for k, v in body.items() if k != "when"})
+    faults.finish()
+    assert domain is not None
+    assert when is not None
+    return Parameter(name, domain, when)
+
+
+def _domain(rule: Rule, body: Mapping[str, Any]) -> Domain:
+    if "distribution" in body:
+        return _of_distribution(rule, body)
+    keys = (*_KEYS, "probabilities") if rule is PLAIN else _KEYS
+    faults = Collector()
+    known = {}
+    for key, item in body.items():
+        if key in keys:
+            known[key] = item
+        else:
+            listed = "" if key in _WORDS else f"; allowed are {listing(keys)}"
+            faults.add(f"unknown key{listed}{unknown_hint(key, _WORDS, keys)}", key)
+    domain = None
+    # A misspelt key is not also reported as missing.
+    if (
+        len(known) == len(body)
+        or {"values", "value"} & known.keys()
+        or {"min", "max"} <= known.keys()
+    ):
+        domain = faults.run(partial(_of_keys, rule), known)
+    faults.finish()
+    assert domain is not None
+    return domain
+
+
+def _of_keys(rule: Rule, body: Mapping[str, Any]) -> Choices | Range:
+    given = [key for key in ("values", "value", "probabilities") if key in body]
+    ranged = [key for key in _RANGE_KEYS if key in body]
+    if {"values", "value"} <= {*given} or (given and ranged):
+        raise InvalidValue.at(f"give {listing([*given, *ranged])}, not more than one of them")
+    if ranged:
+        return _range(rule, body)
+    if given == ["value"]:
+        return Choices((check_key(rule.check, body, "value"),))
+    if "values" not in body:
+        raise InvalidValue.at("needs values, a value, or min and max")
+    choices = check_key(partial(_choices, rule), body, "values")
+    return _weighted(choices.values, body["probabilities"]) if len(given) > 1 else choices
+
+
+def _choices(rule: Rule, raw: Any) -> Choices:
+    return Choices(sequence(rule, "values", unique=True).check(raw))
+
+
+def _weighted(values: Sequence[Any], weights: Any) -> Choices:
+    if not isinstance(weights, list) or len(weights) != len(values):
+        raise InvalidValue.at(
+            f"must list a probability for each of the {len(values)} values, not {show(weights)}",
+            "probabilities",
+        )
+    checked = [_LIMITS["sigma"].check(weight) for weight in weights]
+    if not math.isclose(sum(checked), 1.0, rel_tol=1e-6):
+        raise InvalidValue.at(f"must add up to 1, not {sum(checked):g}", "probabilities")
+    # Without a probability, a value would never be drawn.
+    kept = [pair for pair in zip(values, checked, strict=True) if pair[1] > 0]
+    return Choices(*zip(*kept, strict=True))
+
+
+def _range(rule: Rule, body: Mapping[str, Any]) -> Choices | Range:
+    """Read a range; on a log scale a step is a factor (min, min * step, ...), as in KerasTuner."""
     if rule.kind == "names":
         raise InvalidValue.at("takes names, not a range; list them: [a, b]")
     faults = Collector()
@@ -82,9 +178,14 @@ def parse_range(rule: Rule, body: Mapping[str, Any]) -> Range:
     assert low is not None
     assert high is not None
     _check_order(low, high, log)
-    if step is not None:
-        _check_step(low, high, step, log)
-    return Range(low, high, step, log, whole)
+    if step is None:
+        return Range(low, high, log=log, integer=whole)
+    count = _count_steps(low, high, step, log)
+    if not log:
+        return Range(low, high, step, integer=whole)
+    first, factor = _decimal(low), _decimal(step)
+    kind = int if whole else float
+    return Choices(tuple(kind(first * factor**power) for power in range(count + 1)))
 
 
 def _is_integer(rule: Rule, body: Mapping[str, Any], faults: Collector) -> bool:
@@ -102,8 +203,6 @@ def _is_integer(rule: Rule, body: Mapping[str, Any], faults: Collector) -> bool:
 
 
 def _bound(rule: Rule, whole: bool, value: Any) -> float:
-    if isinstance(value, list | tuple | Mapping):
-        raise InvalidValue.at(f"must be a number, not {show(value)}")
     bound: float = (_INTEGER if whole and rule.kind != "int" else _NUMBER).check(value)
     if rule.kind in {"int", "float"}:
         bound = rule.check(value)
@@ -119,61 +218,70 @@ def _check_order(low: float, high: float, log: bool) -> None:
         raise InvalidValue.at(f"must be above 0 on a log scale, not {show(low)}", "min")
 
 
-def _check_step(low: float, high: float, step: float, log: bool) -> None:
+def _count_steps(low: float, high: float, step: float, log: bool) -> int:
+    """Return the number of steps from `low` to `high`, which they have to reach exactly."""
     if log and step <= 1:
         raise InvalidValue.at(
             f"on a log scale a step multiplies, so it must be above 1, not {show(step)}", "step"
         )
-    if not log and (high - low) / step > MOST_STEPS:
-        raise InvalidValue.at(
-            f"makes {(high - low) / step + 1:.4g} values; a range with a step has at most "
-            f"{MOST_STEPS}",
-            "step",
+    first, last, width = _decimal(low), _decimal(high), _decimal(step)
+    if log:
+        count, below = 0, first
+        while below * width <= last and count <= MOST_STEPS:
+            count, below = count + 1, below * width
+        above = below * width
+    else:
+        count = (
+            int((last - first) // width) if (high - low) / step <= MOST_STEPS else MOST_STEPS + 1
         )
-    exact = _decimal(high)
-    count, below, above = _steps(_decimal(low), exact, _decimal(step), log)
+        below = first + count * width
+        above = below + width
     if count > MOST_STEPS:
         raise InvalidValue.at(f"a range with a step has at most {MOST_STEPS} values", "step")
-    if below != exact:
-        near = below if exact - below <= above - exact and count else above
+    if below != last:
+        near = below if last - below <= above - last and count else above
         raise InvalidValue.at(
             f"the step {show(step)} does not divide the range from {show(low)} to {show(high)}; "
             f"the nearest valid max is {float(near):.12g}",
             "max",
         )
+    return count
 
 
-#: W&B's distribution -> the keys that it takes, as in ARGUMENTS.
-DISTRIBUTIONS: Final[Mapping[str, Mapping[str, float | None]]] = {
-    "uniform": {"min": None, "max": None},
-    "int_uniform": {"min": None, "max": None},
-    "q_uniform": {"min": None, "max": None, "q": 1},
-    "log_uniform_values": {"min": None, "max": None},
-    "categorical": {"values": None},
-    "constant": {"value": None},
-}
-_DISTRIBUTION = one_of(DISTRIBUTIONS, "distribution")
-#: Distribution -> the keys of hpsearch that it implies.
-_IMPLIED: Final[dict[str, dict[str, str]]] = {
-    "int_uniform": {"type": "int"},
-    "uniform": {"type": "float"},
-    "log_uniform_values": {"scale": "log", "type": "float"},
-}
-_LIMITS: Final[Mapping[str, Rule]] = {
-    "sigma": number(minimum=0),
-    "q": _STEP,
-    "a": number(above=0),
-    "b": number(above=0),
-}
+def _decimal(value: float) -> Decimal:
+    # Convert the text, so that 0.1 + 0.2 is 0.3.
+    return Decimal(repr(value))
 
 
-def _arguments(body: Mapping[str, Any], accepted: Mapping[str, float | None]) -> dict[str, Any]:
+def _of_distribution(rule: Rule, body: Mapping[str, Any]) -> Domain:
+    """Read a parameter with one of W&B's distributions."""
+    accepted = PROGRAM_DISTRIBUTIONS if rule is PLAIN else DISTRIBUTIONS
+    name: str = check_key(one_of(accepted, "distribution", shown=20).check, body, "distribution")
+    if name == "categorical" and "probabilities" in body and rule is PLAIN:
+        name = _WEIGHTED
+    arguments = _arguments(name, accepted[name], body)
+    if rule is PLAIN and name in ARGUMENTS:
+        _check_numbers(arguments)
+        if "min" in arguments:
+            _check_ends(name, arguments["min"], arguments["max"])
+        return Drawn(name, tuple(arguments.items()))
+    if name == "q_uniform":
+        arguments = _quantised(arguments)
+    implied = dict(_IMPLIED.get(name, {}))
+    # A whole number's `uniform` draws whole numbers.
+    if rule.kind == "int" and implied.get("type") == "float":
+        del implied["type"]
+    return _of_keys(rule, arguments | implied)
+
+
+def _arguments(
+    name: str, accepted: Mapping[str, float | None], body: Mapping[str, Any]
+) -> dict[str, Any]:
     """Return the arguments of a distribution, with the defaults of those that are not given."""
-    name, faults = body["distribution"], Collector()
-    for key in body:
-        if key != "distribution" and key not in accepted:
-            takes = listing(accepted)
-            faults.add(f"has no meaning with distribution: {name}, which takes {takes}", key)
+    faults = Collector()
+    for key in body.keys() - {"distribution", *accepted}:
+        takes = f"which takes {listing(accepted)}{did_you_mean(key, accepted)}"
+        faults.add(f"has no meaning with distribution: {name}, {takes}", key)
     for key, default in accepted.items():
         if key not in body and default is None:
             faults.add(f"{key} is missing: distribution: {name} needs it")
@@ -188,32 +296,22 @@ def _check_numbers(arguments: Mapping[str, Any]) -> None:
     faults.finish()
 
 
-def _without_distribution(whole: bool, raw: Mapping[str, Any]) -> dict[str, Any]:
-    """Replace W&B's `distribution` and `q` in a parameter's mapping.
-
-    Args:
-        whole: Whether the parameter is a whole number; `uniform` then draws whole numbers.
-        raw: The mapping without `when`.
-
-    Raises:
-        InvalidValue: The distribution is unknown, or does not take one of the keys.
-    """
-    if "distribution" not in raw:
-        if "q" in raw:
-            raise InvalidValue.at(
-                "has a meaning only with distribution: q_uniform; write step", "q"
-            )
-        return dict(raw)
-    name = check_key(_DISTRIBUTION.check, raw, "distribution")
-    body = _arguments(raw, DISTRIBUTIONS[name]) | _IMPLIED.get(name, {})
-    if whole and body.get("type") == "float":
-        del body["type"]
-    return _quantised(body) if name == "q_uniform" else body
+def _check_ends(distribution: str, low: float, high: float) -> None:
+    is_log = distribution.endswith("_values")
+    _check_order(low, high, is_log)
+    if is_log or "log" not in distribution:
+        return
+    hint = f"{distribution}_values takes the values themselves"
+    if distribution == "inv_log_uniform" and low < -700:
+        said = f"is a negative exponent of e, -700 or more, not {show(low)}; {hint}"
+        raise InvalidValue.at(said, "min")
+    if distribution != "inv_log_uniform" and high > 700:
+        raise InvalidValue.at(f"is an exponent of e, at most 700, not {show(high)}; {hint}", "max")
 
 
-def _quantised(body: dict[str, Any]) -> dict[str, Any]:
-    _check_numbers(body)
-    low, high, step = body["min"], body["max"], body["q"]
+def _quantised(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    _check_numbers(arguments)
+    low, high, step = (arguments[key] for key in ("min", "max", "q"))
     # W&B rounds to multiples of q; whole steps from min come nearest to that.
     exact, width = _decimal(low), _decimal(step)
     count = (_decimal(high) - exact) // width
@@ -221,154 +319,6 @@ def _quantised(body: dict[str, Any]) -> dict[str, Any]:
         top = exact + count * width
         high = int(top) if isinstance(low, int) and isinstance(step, int) else float(top)
     return {"min": low, "max": high, "step": step}
-
-
-_KEYS: Final = ("values", "value", *RANGE_KEYS, "distribution", "q", "when")
-
-
-@dataclass(frozen=True)
-class ParameterSpec:
-    """One hyperparameter as the file gives it.
-
-    Attributes:
-        domain: Its values (one if it is fixed) or its range.
-        when: Parent -> the values with which this hyperparameter is active.
-    """
-
-    domain: tuple[Any, ...] | Range
-    when: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
-
-    @property
-    def first(self) -> Any:
-        """First value of the list, or least of the range."""
-        return self.domain.min if isinstance(self.domain, Range) else self.domain[0]
-
-    def parameter(self, name: str) -> Parameter:
-        """Return the parameter of the space."""
-        domain = self.domain
-        if not isinstance(domain, Range):
-            return Parameter(name, Choices(domain), self.when)
-        if not domain.log or domain.step is None:
-            return Parameter(name, domain, self.when)
-        low, factor = _decimal(domain.min), _decimal(domain.step)
-        kind = int if domain.integer else float
-        count, _, _ = _steps(low, _decimal(domain.max), factor, log=True)
-        values = tuple(kind(low * factor**power) for power in range(count + 1))
-        return Parameter(name, Choices(values), self.when)
-
-    def raw(self) -> Any:
-        """Return the hyperparameter as a sweep file has it."""
-        domain = self.domain
-        if isinstance(domain, Range):
-            body: dict[str, Any] = {"min": domain.min, "max": domain.max}
-            if domain.step is not None:
-                body["step"] = domain.step
-            if domain.log:
-                body["scale"] = "log"
-            body["type"] = "int" if domain.integer else "float"
-        elif len(domain) == 1 and not isinstance(domain[0], list | Mapping):
-            body = {"value": domain[0]}
-        else:
-            body = {"values": plain(domain)}
-        if not self.when:
-            return body if isinstance(domain, Range) else next(iter(body.values()))
-        when = {
-            parent: values if len(values) > 1 or isinstance(values[0], list) else values[0]
-            for parent, values in self.when.items()
-        }
-        return {**body, "when": plain(when)}
-
-
-def parse_parameter(rule: Rule, raw: Any) -> ParameterSpec:
-    """Read one hyperparameter whose values follow `rule`.
-
-    Raises:
-        InvalidValue: With the place of every fault within `raw`.
-    """
-    if isinstance(raw, ParameterSpec):
-        return raw
-    if isinstance(raw, list | tuple):
-        return ParameterSpec(_values(rule, raw))
-    if not isinstance(raw, Mapping) or ("name" in raw and rule.mapping):
-        return ParameterSpec((rule.check(raw),))
-    if "name" in raw and "initial_learning_rate" in raw:
-        raise InvalidValue.at(
-            "a schedule belongs to an optimizer; write optimizer: {name: sgd, learning_rate: "
-            "{name: cosine_decay, ...}}"
-        )
-    return _from_mapping(rule, require_mapping(raw, "must be a value, a list or a mapping"))
-
-
-def _from_mapping(rule: Rule, raw: Mapping[str, Any]) -> ParameterSpec:
-    faults = Collector()
-    for key in raw:
-        if key not in _KEYS:
-            listed = "" if key in RANGE else f"; allowed are {listing(_KEYS)}"
-            faults.add(f"unknown key{listed}{unknown_hint(key, RANGE, _KEYS)}", key)
-    when = faults.run(_when, raw["when"], "when") if "when" in raw else {}
-    known = {key: item for key, item in raw.items() if key in _KEYS and key != "when"}
-    body = faults.run(partial(_without_distribution, rule.kind == "int"), known)
-    misspelt = bool(raw.keys() - {*_KEYS})
-    domain = None
-    # A misspelt key is not also reported as missing.
-    if body is not None and (not misspelt or _is_complete(body)):
-        domain = faults.run(partial(_domain, rule), body)
-    faults.finish()
-    assert domain is not None
-    assert when is not None
-    return ParameterSpec(domain, when)
-
-
-def _is_complete(body: Mapping[str, Any]) -> bool:
-    return "values" in body or "value" in body or {"min", "max"} <= body.keys()
-
-
-def _domain(rule: Rule, body: Mapping[str, Any]) -> tuple[Any, ...] | Range:
-    given = [key for key in ("values", "value") if key in body]
-    ranged = [key for key in RANGE_KEYS if key in body]
-    if len(given) > 1 or (given and ranged):
-        raise InvalidValue.at(f"give {listing([*given, *ranged])}, not more than one of them")
-    if ranged:
-        return parse_range(rule, body)
-    if given == ["value"]:
-        return (check_key(rule.check, body, "value"),)
-    if given == ["values"]:
-        return check_key(partial(_values, rule), body, "values")
-    raise InvalidValue.at("needs values, a value, or min and max")
-
-
-def _values(rule: Rule, raw: Any) -> tuple[Any, ...]:
-    if not isinstance(raw, list | tuple):
-        raise InvalidValue.at(f"must be a list of values, not {show(raw)}")
-    if not raw:
-        raise InvalidValue.at("must list at least one value, and is empty")
-    faults = Collector()
-    seen: dict[Any, int] = {}
-    values = []
-    for index, item in enumerate(raw):
-        before = len(faults.faults)
-        value = faults.run(rule.check, item, index)
-        values.append(value)
-        if len(faults.faults) > before:
-            continue
-        first = seen.setdefault(_identity(value), index)
-        if first != index:
-            faults.add(f"{show(value)} is listed twice; every value once", index)
-    faults.finish()
-    return tuple(values)
-
-
-def _identity(value: Any) -> Any:
-    """Return a key that is equal for equal choices: for 1 and 1.0, but not for 1 and true."""
-    if isinstance(value, bool):
-        return ("bool", value)
-    if isinstance(value, Mapping):
-        return tuple(sorted((key, _identity(item)) for key, item in value.items()))
-    if isinstance(value, list | tuple):
-        return ("list", *(_identity(item) for item in value))
-    if value is None:
-        return ("none",)
-    return ("text" if isinstance(value, str) else "number", value)
 
 
 def _when(raw: Any) -> dict[str, tuple[Any, ...]]:
@@ -387,99 +337,77 @@ def _when(raw: Any) -> dict[str, tuple[Any, ...]]:
     return accepted
 
 
-def _parameters(raw: Any) -> dict[str, ParameterSpec]:
-    mapping = require_mapping(raw, "must be a mapping of hyperparameters to their values")
-    faults = Collector()
-    specs: dict[str, Any] = {
-        name: faults.run(partial(parse_parameter, rule_of(name)), item, name)
-        for name, item in mapping.items()
-    }
-    faults.finish()
-    return specs
-
-
-#: Hyperparameter -> ParameterSpec, in the file's order.
-PARAMETERS: Final = Rule(_parameters, {"type": "object"})
-
-
-#: W&B's name of a list with probabilities.
-_WEIGHTED: Final = "categorical_w_probabilities"
-_NAMES: Final = (*DISTRIBUTIONS, *ARGUMENTS, _WEIGHTED)
-
-
-def _scalar(value: Any) -> Any:
-    if isinstance(value, str) and "\0" in value:
-        raise InvalidValue.at("has a zero byte, which no command line can hold")
-    if value is not None and not isinstance(value, bool | int | float | str):
-        raise InvalidValue.at(f"must be text, a number, true, false, null or a list: {show(value)}")
-    return value
-
-
-#: Any plain data: the program defines the values.
-PLAIN: Final = Rule(partial(check_plain, _scalar), {}, kind="any")
-
-
-@dataclass(frozen=True)
-class ProgramParameters:
-    """The parameters of a program.
-
-    Attributes:
-        given: The key as the file has it.
-        parameters: The innermost parameters, named by their path with dots.
-        paths: Name -> path, for nested parameters.
-    """
-
-    given: Mapping[str, Any]
-    parameters: tuple[Parameter, ...]
-    paths: Mapping[str, tuple[str, ...]]
-
-    def raw(self) -> dict[str, Any]:
-        """Return the key as a sweep file has it."""
-        return dict(self.given)
-
-    def for_grid(self) -> tuple[Parameter, ...]:
-        """Return the parameters, with lists for those ranges that W&B's grid turns into lists."""
-        return tuple(map(_enumerated, self.parameters))
-
-
-def _enumerated(parameter: Parameter) -> Parameter:
+def raw_parameter(parameter: Parameter) -> Any:
+    """Return a hyperparameter as a sweep file has it."""
     domain = parameter.domain
-    if isinstance(domain, Range) and domain.integer and domain.step is None and not domain.log:
-        if domain.max - domain.min <= MOST_STEPS:
-            return replace(parameter, domain=replace(domain, step=1))
-    elif isinstance(domain, Drawn) and domain.distribution == "q_uniform":
-        low, high, step = (domain.given[name] for name in ("min", "max", "q"))
-        # Like `numpy.arange`: the upper end is excluded.
-        count = math.ceil((high - low) / step)
-        if count <= MOST_STEPS:
-            values = (low + index * step for index in range(count))
-            kept = tuple(v if isinstance(v, int) else float(f"{v:.12g}") for v in values)
-            return replace(parameter, domain=Choices(kept))
-    return parameter
+    body: dict[str, Any]
+    if isinstance(domain, Drawn):
+        body = {"distribution": domain.distribution, **domain.given}
+    elif isinstance(domain, Range):
+        body = {"min": domain.min, "max": domain.max}
+        body |= {} if domain.step is None else {"step": domain.step}
+        body |= {"scale": "log"} if domain.log else {}
+        body["type"] = "int" if domain.integer else "float"
+    elif domain.weights:
+        body = {"values": plain(domain.values), "probabilities": list(domain.weights)}
+    elif len(domain.values) == 1 and not isinstance(domain.values[0], list | Mapping):
+        body = {"value": domain.values[0]}
+    else:
+        body = {"values": plain(domain.values)}
+    if not parameter.when:
+        return body if len(body) > 1 else next(iter(body.values()))
+    when = {
+        parent: values if len(values) > 1 or isinstance(values[0], list) else values[0]
+        for parent, values in parameter.when.items()
+    }
+    return {**body, "when": plain(when)}
 
 
-def _program_parameters(raw: Any) -> ProgramParameters:
-    if isinstance(raw, ProgramParameters):
-        return raw
+def raw_parameters(parameters: Mapping[str, Parameter]) -> dict[str, Any]:
+    """Return the key as a sweep file has it, nested as it was."""
+    raw: dict[str, Any] = {}
+    for name, parameter in parameters.items():
+        *above, last = parameter.path or (name,)
+        place = raw
+        for step in above:
+            place = place.setdefault(step, {"parameters": {}})["parameters"]
+        place[last] = raw_parameter(parameter)
+    return raw
+
+
+def parameters(rule_of: Callable[[str], Rule]) -> Rule:
+    """Hyperparameters, in the file's order, whose values follow the rules of their names."""
+
+    def check(raw: Any) -> dict[str, Parameter]:
+        mapping = require_mapping(raw, "must be a mapping of hyperparameters to their values")
+        faults = Collector()
+        found: dict[str, Any] = {
+            name: faults.run(partial(parse_parameter, rule_of(name), name), item, name)
+            for name, item in mapping.items()
+        }
+        faults.finish()
+        return found
+
+    return Rule(check, {"type": "object"})
+
+
+def _program_parameters(raw: Any) -> dict[str, Parameter]:
     mapping = require_mapping(raw, "must be a mapping of the program's parameters to their values")
     faults = Collector()
     found: dict[str, Parameter] = {}
-    paths: dict[str, tuple[str, ...]] = {}
     for path, loc, body in _innermost(mapping, (), ()):
         name = ".".join(path)
         if any(not step or "\0" in step for step in path):
             faults.add("a name is text without a zero byte, and not empty", *loc)
         elif name in found:
             faults.add(f"there are two parameters {name}", *loc)
-        elif parameter := faults.run(partial(_parameter, name), body, *loc):
-            found[name] = parameter
-            if len(path) > 1:
-                paths[name] = path
+        elif parameter := faults.run(partial(parse_parameter, PLAIN, name), body, *loc):
+            found[name] = replace(parameter, path=path) if len(path) > 1 else parameter
     faults.finish()
-    return ProgramParameters(dict(mapping), tuple(found.values()), paths)
+    return found
 
 
-#: Parameters by any names, with any values.
+#: Parameters by any names, with any values; nested ones are named by their path with dots.
 PROGRAM_PARAMETERS: Final = Rule(_program_parameters, {"type": "object"})
 
 
@@ -497,61 +425,18 @@ def _innermost(
         yield (*path, name), loc, body
 
 
-def _parameter(name: str, raw: Any) -> Parameter:
-    if not isinstance(raw, Mapping):
-        return parse_parameter(PLAIN, raw).parameter(name)
-    body = dict(require_mapping(raw, "must be a value, a list or a mapping"))
-    distribution = body.get("distribution")
-    if distribution is not None and distribution not in _NAMES:
-        hint = did_you_mean(distribution, _NAMES)
-        raise InvalidValue.at(
-            f"unknown distribution {show(distribution)}; there are {listing(_NAMES)}{hint}",
-            "distribution",
-        )
-    weighted = "probabilities" in body or distribution == _WEIGHTED
-    if not weighted and distribution not in ARGUMENTS:
-        return parse_parameter(PLAIN, body).parameter(name)
-    condition = {"when": body.pop("when")} if "when" in body else {}
-    when = parse_parameter(PLAIN, {"value": 0, **condition}).when
-    domain = _weighted(body) if weighted else _drawn(str(distribution), body)
-    return Parameter(name, domain, when)
-
-
-def _weighted(body: dict[str, Any]) -> Choices:
-    weights = body.pop("probabilities", None)
-    if body.get("distribution") in (_WEIGHTED, "categorical"):
-        del body["distribution"]
-    domain = parse_parameter(PLAIN, body).domain
-    values = () if isinstance(domain, Range) else domain
-    if not isinstance(weights, list) or len(weights) != len(values):
-        raise InvalidValue.at(
-            f"must list a probability for each of the {len(values)} values, not {show(weights)}",
-            "probabilities",
-        )
-    checked = [_LIMITS["sigma"].check(weight) for weight in weights]
-    if not math.isclose(sum(checked), 1.0, rel_tol=1e-6):
-        raise InvalidValue.at(f"must add up to 1, not {sum(checked):g}", "probabilities")
-    # Without a probability, a value would never be drawn.
-    kept = [pair for pair in zip(values, checked, strict=True) if pair[1] > 0]
-    return Choices(*zip(*kept, strict=True))
-
-
-def _drawn(distribution: str, body: Mapping[str, Any]) -> Drawn:
-    arguments = _arguments(body, ARGUMENTS[distribution])
-    _check_numbers(arguments)
-    if "min" in arguments:
-        _check_ends(distribution, arguments["min"], arguments["max"])
-    return Drawn(distribution, tuple(arguments.items()))
-
-
-def _check_ends(distribution: str, low: float, high: float) -> None:
-    is_log = distribution.endswith("_values")
-    _check_order(low, high, is_log)
-    if is_log or "log" not in distribution:
-        return
-    hint = f"{distribution}_values takes the values themselves"
-    if distribution == "inv_log_uniform" and low < -700:
-        said = f"is a negative exponent of e, -700 or more, not {show(low)}; {hint}"
-        raise InvalidValue.at(said, "min")
-    if distribution != "inv_log_uniform" and high > 700:
-        raise InvalidValue.at(f"is an exponent of e, at most 700, not {show(high)}; {hint}", "max")
+def enumerated(parameter: Parameter) -> Parameter:
+    """Return a program's parameter, with a list for a range that W&B's grid turns into one."""
+    domain = parameter.domain
+    if isinstance(domain, Range) and domain.integer and domain.step is None and not domain.log:
+        if domain.max - domain.min <= MOST_STEPS:
+            return replace(parameter, domain=replace(domain, step=1))
+    elif isinstance(domain, Drawn) and domain.distribution == "q_uniform":
+        low, high, step = (domain.given[name] for name in ("min", "max", "q"))
+        # Like `numpy.arange`: the upper end is excluded.
+        count = math.ceil((high - low) / step)
+        if count <= MOST_STEPS:
+            values = (low + index * step for index in range(count))
+            kept = tuple(v if isinstance(v, int) else float(f"{v:.12g}") for v in values)
+            return replace(parameter, domain=Choices(kept))
+    return parameter

@@ -8,6 +8,7 @@ import operator
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields, replace
+from functools import partial
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal, Self, TypeVar, dataclass_transform
 
@@ -32,6 +33,7 @@ MOST_NAME = 64
 NAME = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._-]{1,64}\Z", re.ASCII)
 #: Most faults to report in one part.
 MOST_FAULTS = 500
+_NO_VALUE = "has no value; write one, or delete the line"
 REFERENCE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*\Z", re.ASCII)
 
 
@@ -64,8 +66,9 @@ class Collector:
         try:
             return check(value)
         except InvalidValue as invalid:
+            faults = invalid.faults if value is not None else (((), _NO_VALUE),)
             if len(self.faults) < MOST_FAULTS:
-                self.faults.extend((loc + inner, message) for inner, message in invalid.faults)
+                self.faults.extend((loc + inner, message) for inner, message in faults)
             return None
 
     def finish(self) -> None:
@@ -99,17 +102,6 @@ def check_key(check: Callable[[Any], T], mapping: Mapping[str, Any], key: str) -
     return check_each(check, [(key, mapping[key])])[key]
 
 
-def mapping_of(data: Any) -> Mapping[str, Any]:
-    """Return the data of a sweep file.
-
-    Raises:
-        InvalidValue: It is not a mapping.
-    """
-    if not isinstance(data, Mapping):
-        raise InvalidValue.at(f"must be a mapping, not {show(data)}")
-    return data
-
-
 @dataclass(frozen=True)
 class Rule:
     """The values that a key accepts.
@@ -135,6 +127,10 @@ class Rule:
     def about(self, description: str, *examples: Any) -> Rule:
         """Return the rule with a description of its key."""
         return replace(self, description=description, examples=examples)
+
+    def then(self, convert: Callable[[Any], Any]) -> Rule:
+        """Return the rule of a value that the sweep keeps converted."""
+        return replace(self, check=lambda value: convert(self.check(value)))
 
 
 #: Keyword of JSON Schema -> the comparison with a bound, and its name.
@@ -164,35 +160,24 @@ def is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def refused_unless(requirement: str, convert: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Return a check with this requirement.
+def _refused(requirement: str, value: Any) -> InvalidValue:
+    return InvalidValue.at(f"{requirement}, not {show(value)}{unquote_hint(value)}")
 
-    Args:
-        convert: Returns the value as the sweep keeps it, or None to refuse it.
-    """
+
+def either(requirement: str, *rules: Rule) -> Rule:
+    """A value that one of the rules accepts; a fault inside a value is that of its rule."""
 
     def check(value: Any) -> Any:
-        if (converted := convert(value)) is None:
-            raise InvalidValue.at(f"{requirement}, not {show(value)}{unquote_hint(value)}")
-        return converted
+        for rule in rules:
+            try:
+                return rule.check(value)
+            except InvalidValue as invalid:
+                if any(loc for loc, _ in invalid.faults):
+                    raise
+        raise _refused(requirement, value)
 
-    return check
-
-
-def integer(minimum: int | None = None, maximum: int | None = None) -> Rule:
-    """A whole number within inclusive bounds, but not true or false."""
-    limits = {"minimum": minimum, "maximum": maximum}
-    bounds = {keyword: bound for keyword, bound in limits.items() if bound is not None}
-    requirement = f"must be a whole number{f' of {_worded(bounds)}' if bounds else ''}"
-
-    def convert(value: Any) -> int | None:
-        if isinstance(value, float) and value.is_integer():
-            raise InvalidValue.at(f"{requirement}, not {show(value)}; write {int(value)}")
-        whole = is_number(value) and isinstance(value, int)
-        return value if whole and _within(value, bounds) else None
-
-    schema = {"type": "integer", **bounds, "errorMessage": requirement}
-    return Rule(refused_unless(requirement, convert), schema, kind="int")
+    schema = {"anyOf": [dict(rule.schema) for rule in rules], "errorMessage": requirement}
+    return Rule(check, schema)
 
 
 def number(
@@ -200,6 +185,8 @@ def number(
     maximum: float | None = None,
     above: float | None = None,
     below: float | None = None,
+    *,
+    whole: bool = False,
 ) -> Rule:
     """A finite number within bounds, of which `above` and `below` are exclusive."""
     limits = {
@@ -209,21 +196,35 @@ def number(
         "exclusiveMaximum": below,
     }
     bounds = {keyword: bound for keyword, bound in limits.items() if bound is not None}
-    requirement = f"must be a number{f' {_worded(bounds)}' if bounds else ''}"
+    noun, of = ("whole number", "of ") if whole else ("number", "")
+    requirement = f"must be a {noun}{f' {of}{_worded(bounds)}' if bounds else ''}"
 
-    def convert(value: Any) -> float | None:
-        if not is_number(value):
-            return None
-        try:
-            result = float(value)
-        except OverflowError:
-            result = math.inf
-        if not math.isfinite(result):
+    def check(value: Any) -> float:
+        if whole and isinstance(value, float) and value.is_integer():
+            raise InvalidValue.at(f"{requirement}, not {show(value)}; write {int(value)}")
+        if not is_number(value) or (whole and isinstance(value, float)):
+            raise _refused(requirement, value)
+        if not whole and not _is_finite(value):
             raise InvalidValue.at(f"{requirement}, and finite, not {show(value)}")
-        return result if _within(result, bounds) else None
+        checked: float = value if whole else float(value)
+        if not _within(checked, bounds):
+            raise _refused(requirement, value)
+        return checked
 
-    schema = {"type": "number", **bounds, "errorMessage": requirement}
-    return Rule(refused_unless(requirement, convert), schema, kind="float")
+    schema = {"type": "integer" if whole else "number", **bounds, "errorMessage": requirement}
+    return Rule(check, schema, kind="int" if whole else "float")
+
+
+def _is_finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
+
+
+def integer(minimum: int | None = None, maximum: int | None = None) -> Rule:
+    """A whole number within inclusive bounds, but not true or false."""
+    return number(minimum, maximum, whole=True)
 
 
 def flag() -> Rule:
@@ -303,21 +304,54 @@ def reference() -> Rule:
     return text(REFERENCE, "must be a function as 'package.module:function'")
 
 
-def sequence(item: Rule, noun: str, least: int = 1, most: int | None = None) -> Rule:
+def sequence(
+    item: Rule, noun: str, least: int = 1, most: int | None = None, *, unique: bool = False
+) -> Rule:
     """A list of `least` (0 or 1) to `most` items, kept as a tuple."""
 
     def check(value: Any) -> tuple[Any, ...]:
         if not isinstance(value, list | tuple):
             raise InvalidValue.at(f"must be a list of {noun}, not {show(value)}")
         if len(value) < least:
-            raise InvalidValue.at(f"must be a list of at least one of {noun}, and is empty")
+            raise InvalidValue.at(f"must be a list of {noun}, at least one, and is empty")
         if most is not None and len(value) > most:
             raise InvalidValue.at(f"must have at most {most:,} {noun}, not {len(value):,}")
-        return tuple(check_each(item.check, enumerate(value)).values())
+        faults, first = Collector(), dict[Any, int]()
 
-    bounds = {"minItems": least} if most is None else {"maxItems": most}
-    schema = {"type": "array", "items": dict(item.schema), **bounds}
+        def check_item(index: int, part: Any) -> Any:
+            kept = item.check(part)
+            if unique and first.setdefault(_identity(kept), index) != index:
+                raise InvalidValue.at(f"{show(kept)} is listed twice; every value once")
+            return kept
+
+        checked = [faults.run(partial(check_item, n), part, n) for n, part in enumerate(value)]
+        faults.finish()
+        return tuple(checked)
+
+    schema: dict[str, Any] = {"type": "array", "items": dict(item.schema)}
+    schema |= {"minItems": least} if least else {}
+    schema |= {} if most is None else {"maxItems": most}
+    schema |= {"uniqueItems": True} if unique else {}
     return Rule(check, {**schema, "errorMessage": f"must be a list of {noun}"})
+
+
+def _identity(value: Any) -> Any:
+    """Return a key that is equal for equal values: for 1 and 1.0, but not for 1 and true."""
+    if isinstance(value, Mapping):
+        return tuple(sorted((key, _identity(item)) for key, item in value.items()))
+    if isinstance(value, list | tuple):
+        return ("list", *map(_identity, value))
+    return ("number" if is_number(value) else type(value).__name__, value)
+
+
+def mapping(item: Rule, requirement: str) -> Rule:
+    """A mapping of any names to values that follow a rule."""
+
+    def check(value: Any) -> dict[str, Any]:
+        return check_each(item.check, require_mapping(value, requirement).items())
+
+    schema = {"type": "object", "additionalProperties": dict(item.schema)}
+    return Rule(check, {**schema, "errorMessage": requirement})
 
 
 _SECONDS = {"d": 86_400.0, "h": 3_600.0, "m": 60.0, "s": 1.0}
@@ -325,55 +359,35 @@ _DURATION = re.compile(
     r"(?=\d)(?:(\d+(?:\.\d+)?)d)?(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?\Z",
     re.ASCII,
 )
+_UNITS = {unit: 1000**power for power, unit in enumerate(("B", "KB", "MB", "GB", "TB"))}
+_UNITS |= {unit: 1024**power for power, unit in enumerate(("KiB", "MiB", "GiB", "TiB"), 1)}
+_SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,15})?) ?([KMGT]i?B|B)\Z", re.ASCII)
+#: The setting that hpsearch chooses.
+AUTO = one_of(("auto",), "setting")
 
 
 def duration() -> Rule:
     """A time as seconds or text such as `1h30m`, kept in seconds."""
+
+    def read(value: str) -> Any:
+        parts = zip(_DURATION.findall(value)[0], _SECONDS.values(), strict=True)
+        return seconds.check(sum(float(amount) * unit for amount, unit in parts if amount))
+
+    seconds = number(above=0, maximum=1e10)
     requirement = "must be a time such as 30m, 1h30m or 90s, or a number of seconds above 0"
-
-    def convert(value: Any) -> float | None:
-        seconds = value if is_number(value) else 0.0
-        if isinstance(value, str) and len(value) <= 40 and (match := _DURATION.match(value)):
-            parts = zip(match.groups(), _SECONDS.values(), strict=True)
-            seconds = sum(float(amount) * unit for amount, unit in parts if amount)
-        return float(seconds) if 0 < seconds <= 1e10 else None
-
-    schema = {
-        "anyOf": [
-            {"type": "number", "exclusiveMinimum": 0},
-            {"type": "string", "pattern": _pattern(_DURATION)},
-        ],
-        "errorMessage": requirement,
-    }
-    return Rule(refused_unless(requirement, convert), schema)
-
-
-_UNITS = {unit: 1000**power for power, unit in enumerate(("B", "KB", "MB", "GB", "TB"))}
-_UNITS |= {unit: 1024**power for power, unit in enumerate(("KiB", "MiB", "GiB", "TiB"), 1)}
-_SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,15})?) ?([KMGT]i?B|B)\Z", re.ASCII)
+    return either(requirement, seconds, text(_DURATION).then(read))
 
 
 def byte_size() -> Rule:
     """`auto`, or a size as bytes or text such as `2GB`, kept in bytes."""
+
+    def read(value: str) -> Any:
+        amount, unit = _SIZE.findall(value)[0]
+        return size.check(int(float(amount) * _UNITS[unit]))
+
+    size = integer(1, 2**60)
     requirement = "must be auto or a size such as 2GB or 512MB"
-
-    def convert(value: Any) -> int | Literal["auto"] | None:
-        if value == "auto":
-            return "auto"
-        size = value if is_number(value) and isinstance(value, int) else 0
-        if isinstance(value, str) and (match := _SIZE.match(value)):
-            size = int(float(match.group(1)) * _UNITS[match.group(2)])
-        return size if 0 < size <= 2**60 else None
-
-    schema = {
-        "anyOf": [
-            {"const": "auto"},
-            {"type": "integer", "minimum": 1},
-            {"type": "string", "pattern": _pattern(_SIZE)},
-        ],
-        "errorMessage": requirement,
-    }
-    return Rule(refused_unless(requirement, convert), schema)
+    return either(requirement, AUTO, size, text(_SIZE).then(read))
 
 
 def plain(value: Any) -> Any:
@@ -478,7 +492,7 @@ class Spec:
                 # A misspelt key is not also reported as missing.
                 if _is_required(declared) and name not in meant:
                     faults.add("is missing", name)
-            elif data[name] is not None or rule.part is None or declared.default is not None:
+            else:
                 values[declared.name] = faults.run(rule.check, data[name], name)
         for name in unknown:
             faults.add(_unknown(name, (*keys, *others), cls.words), name)
@@ -506,9 +520,7 @@ class Spec:
             schema = dict(rule.schema)
             if rule.part is None:
                 schema["title"] = name.replace("_", " ").title()
-            elif default is None:
-                schema = {"anyOf": [schema, {"type": "null"}]}
-            if default is not MISSING:
+            if default not in (None, MISSING):
                 schema["default"] = plain(default)
             schema["description"] = rule.description
             if rule.examples:

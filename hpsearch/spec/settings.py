@@ -2,33 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import Field, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, ClassVar, Final, Literal
+from typing import Any, ClassVar, Final, Literal, Self
 
 from hpsearch.errors import ConstraintError
 from hpsearch.space.constraints import parse
 from hpsearch.space.execution import Repetition
 from hpsearch.space.keras_names import ACTIVATIONS, LOSSES, METRICS
 from hpsearch.space.kinds import Kind
-from hpsearch.space.space import Config, Space
+from hpsearch.space.space import Config, Parameter, Range, Space
 from hpsearch.spec import words
 from hpsearch.spec.command import COMMAND, DEFAULT_COMMAND, UserProgram, command_in
 from hpsearch.spec.data import DataSpec
-from hpsearch.spec.hyperparameters import rule_of
+from hpsearch.spec.hyperparameters import PLAIN, custom_rule_of, rule_of
 from hpsearch.spec.method import CONFIGS, METHOD, MethodSpec
 from hpsearch.spec.parameters import (
-    PARAMETERS,
-    PLAIN,
     PROGRAM_PARAMETERS,
-    ParameterSpec,
-    ProgramParameters,
+    enumerated,
+    parameters,
+    raw_parameters,
 )
 from hpsearch.spec.rules import (
+    AUTO,
     NAME,
-    REFERENCE,
     Collector,
     Fault,
     InvalidValue,
@@ -39,24 +38,21 @@ from hpsearch.spec.rules import (
     check_each,
     choice,
     duration,
+    either,
     flag,
     integer,
-    is_number,
     key,
+    mapping,
     number,
     one_of,
     reference,
-    refused_unless,
     require_mapping,
     required,
     sequence,
     text,
 )
-from hpsearch.wording import show, unknown_hint
+from hpsearch.wording import unknown_hint
 
-#: Engines that are part of hpsearch.
-ENGINES: Final = ("local", "ray")
-_TRIAL_SEED = integer(0, 2**32 - 1)
 _MOST_SEEDS: Final = 10_000
 
 
@@ -66,41 +62,37 @@ class MetricSpec(Spec):
     words = words.METRIC_KEYS
 
     name: str = required(text(), "Column of curves.csv, such as val_accuracy.", "val_loss")
-    goal: Literal["maximize", "minimize"] | None = key(
+    goal: Literal["maximize", "minimize"] = key(
         one_of(("maximize", "minimize"), "goal"),
         "Required unless the metric is a known one.",
         "minimize",
     )
-    epoch: Literal["last", "best"] = key(
-        one_of(("last", "best"), "epoch"), "Epoch whose value is the score.", "best", default="last"
+    epoch: Literal["last", "best"] = choice(
+        ("last", "best"), "epoch", "Epoch whose value is the score.", "best"
     )
 
     def check(self, _: Collection[str]) -> Iterator[Fault]:
         """Yield a fault if the goal is neither known nor given."""
-        if self.goal is None and self.name not in METRICS:
+        if not self.goal and self.name not in METRICS:
             yield (
                 (),
                 f"goal is missing: maximize or minimize, as {self.name!r} is not a known metric"
                 f"{unknown_hint(self.name, words.METRICS, METRICS)}",
             )
 
-    @property
-    def direction(self) -> Literal["maximize", "minimize"]:
-        """The goal, inferred if the file omits it."""
-        if self.goal is not None:
-            return self.goal
-        return "maximize" if METRICS.get(self.name) == "maximize" else "minimize"
-
-
-def _metric(value: Any) -> MetricSpec:
-    if isinstance(value, list | tuple):
-        raise InvalidValue.at("a sweep has one metric; the others are columns of results.csv")
-    metric = MetricSpec.parse({"name": value} if isinstance(value, str) else value)
-    return replace(metric, goal=metric.direction)
+    @classmethod
+    def parse(cls, data: Any) -> Self:
+        """Read a name or a mapping; the goal is inferred if the file omits it."""
+        if isinstance(data, list | tuple):
+            raise InvalidValue.at("a sweep has one metric; the others are columns of results.csv")
+        metric = super().parse({"name": data} if isinstance(data, str) else data)
+        return metric if metric.goal else replace(metric, goal=METRICS[metric.name])
 
 
 #: A name or a mapping.
-METRIC: Final = Rule(_metric, {"anyOf": [{"type": "string", "minLength": 1}, MetricSpec.schema()]})
+METRIC: Final = Rule(
+    MetricSpec.parse, {"anyOf": [{"type": "string", "minLength": 1}, MetricSpec.schema()]}
+)
 
 
 class SeedRace(Spec):
@@ -116,42 +108,13 @@ class SeedRace(Spec):
             yield ("min",), f"must be at most max, {self.max}, not {self.min}"
 
 
-def _seeds(value: Any) -> int | tuple[int, ...] | SeedRace | None:
-    if isinstance(value, Mapping | SeedRace):
-        return SeedRace.parse(value)
-    if isinstance(value, list | tuple):
-        return _seed_list(value)
-    whole = is_number(value) and isinstance(value, int)
-    return value if whole and 1 <= value <= _MOST_SEEDS else None
-
-
-def _seed_list(value: list[Any] | tuple[Any, ...]) -> tuple[int, ...]:
-    if not 1 <= len(value) <= _MOST_SEEDS:
-        raise InvalidValue.at(f"must list 1 to {_MOST_SEEDS} seeds, not {len(value)}")
-    faults = Collector()
-    seen: set[int] = set()
-    for index, item in enumerate(value):
-        seed = faults.run(_TRIAL_SEED.check, item, index)
-        if seed is not None and seed in seen:
-            faults.add(f"the seed {seed} is listed twice", index)
-        elif seed is not None:
-            seen.add(seed)
-    faults.finish()
-    return tuple(value)
-
-
-_SEEDS_SCHEMA = {
-    "anyOf": [
-        {"type": "integer", "minimum": 1, "maximum": _MOST_SEEDS},
-        {"type": "array", "items": dict(_TRIAL_SEED.schema), "minItems": 1, "uniqueItems": True},
-        SeedRace.schema(),
-    ]
-}
 #: A number of seeds, a list of them, or a race.
-_SEEDS_REQUIREMENT: Final = (
-    f"must be how many (1 to {_MOST_SEEDS}), a list of seeds, or {{min, max, race}}"
+SEEDS: Final = either(
+    f"must be how many (1 to {_MOST_SEEDS}), a list of seeds, or {{min, max, race}}",
+    integer(1, _MOST_SEEDS),
+    sequence(integer(0, 2**32 - 1), "seeds", most=_MOST_SEEDS, unique=True),
+    Rule(SeedRace.parse, SeedRace.schema()),
 )
-SEEDS: Final = Rule(refused_unless(_SEEDS_REQUIREMENT, _seeds), _SEEDS_SCHEMA)
 
 
 class Budget(Spec):
@@ -183,26 +146,13 @@ class EarlyStoppingSpec(Spec):
     )
 
 
-def _workers(value: Any) -> Any:
-    whole = is_number(value) and isinstance(value, int)
-    return value if value == "auto" or (whole and 1 <= value <= 1024) else None
-
-
-def _resources(value: Any) -> dict[str, float]:
-    requirement = "must be a mapping such as {CPU: 1, GPU: 0.5}"
-    return check_each(number(minimum=0).check, require_mapping(value, requirement).items())
-
-
 class ExecutionSettings(Spec):
     """Where and how trainings run; no key changes a score."""
 
     words = words.EXECUTION
 
     workers: int | Literal["auto"] = key(
-        Rule(
-            refused_unless("must be auto or a whole number from 1 to 1024", _workers),
-            {"anyOf": [{"const": "auto"}, {"type": "integer", "minimum": 1, "maximum": 1024}]},
-        ),
+        either("must be auto or a whole number from 1 to 1024", AUTO, integer(1, 1024)),
         "Single-threaded processes; auto: one per core.",
         4,
         default="auto",
@@ -218,13 +168,13 @@ class ExecutionSettings(Spec):
         integer(0, 100), "How often to restart a training whose worker died.", 2, default=1
     )
     engine: str = choice(
-        ENGINES, "engine", "Run trainings on this machine or on a Ray cluster.", "local"
+        ("local", "ray"), "engine", "Run trainings on this machine or on a Ray cluster.", "local"
     )
     address: str | None = key(
         text(), "Address of the cluster: auto, or HOST:PORT of its head.", "10.0.0.5:6379"
     )
     resources: dict[str, float] | None = key(
-        Rule(_resources, {"type": "object", "additionalProperties": {"type": "number"}}),
+        mapping(number(minimum=0), "must be a mapping such as {CPU: 1, GPU: 0.5}"),
         "Resources of the cluster that a worker takes.",
         {"CPU": 1},
     )
@@ -236,35 +186,26 @@ class ExecutionSettings(Spec):
                 yield (name,), "has a meaning only with engine: ray"
 
 
-_CLASS_WEIGHT_REQUIREMENT: Final = (
-    "must be balanced, or a mapping of classes to weights such as {'0': 1, '1': 5}"
-)
-
-
-def _class_weight(value: Any) -> dict[str, float] | Literal["balanced"]:
-    if value == "balanced":
-        return "balanced"
+def _weights(value: Any) -> dict[str, float]:
     if not isinstance(value, Mapping) or not value:
-        raise InvalidValue.at(f"{_CLASS_WEIGHT_REQUIREMENT}, not {show(value)}")
+        raise InvalidValue.at("must name a class")
     labelled: dict[str, Any] = {}
     for label, weight in value.items():
         if str(label) in labelled:
-            raise InvalidValue.at(f"{label!s} and {str(label)!r} are the same class; give it once")
+            said = f"{label!s} and {str(label)!r} are the same class; give it once"
+            raise InvalidValue.at(said, str(label))
         labelled[str(label)] = weight
     return check_each(number(minimum=0).check, labelled.items())
 
 
-_CLASS_WEIGHT_SCHEMA = {
-    "errorMessage": _CLASS_WEIGHT_REQUIREMENT,
-    "anyOf": [
-        {"const": "balanced"},
-        {
-            "type": "object",
-            "minProperties": 1,
-            "additionalProperties": {"type": "number", "minimum": 0},
-        },
-    ],
-}
+_CLASS_WEIGHT: Final = either(
+    "must be balanced, or a mapping of classes to weights such as {'0': 1, '1': 5}",
+    one_of(("balanced",), "weights"),
+    Rule(
+        _weights,
+        {"type": "object", "minProperties": 1, "additionalProperties": number(minimum=0).schema},
+    ),
+)
 
 
 class ModelSpec(Spec):
@@ -286,28 +227,21 @@ class ModelSpec(Spec):
         "huber",
     )
     class_weight: dict[str, float] | Literal["balanced"] | None = key(
-        Rule(_class_weight, _CLASS_WEIGHT_SCHEMA),
+        _CLASS_WEIGHT,
         "Weight of each class in the loss, by default 1; or balanced.",
         "balanced",
         {"0": 1, "1": 5},
     )
 
 
-def _model(value: Any) -> ModelSpec | str:
-    if isinstance(value, str):
-        if REFERENCE.match(value):
-            return value
-        raise InvalidValue.at(
-            "must be a mapping such as {type: mlp}, with output_activation, loss and class_weight, "
-            f"or a function as 'package.module:build', not {show(value)}"
-        )
-    return ModelSpec.parse(value)
-
-
 #: Overrides of the MLP, or the user's builder as `package.module:function`.
-MODEL: Final = Rule(
-    _model,
-    {"anyOf": [dict(reference().schema), ModelSpec.rule().schema]},
+MODEL: Final = replace(
+    either(
+        "must be a mapping such as {type: mlp}, with output_activation, loss and class_weight, "
+        "or a function as 'package.module:build'",
+        reference(),
+        ModelSpec.rule(),
+    ),
     part=ModelSpec,
 )
 
@@ -354,6 +288,7 @@ class SweepFields(Spec):
 
     #: Whether a search without a budget may go on until Ctrl-C.
     endless: ClassVar[bool] = False
+    parameters: dict[str, Parameter]
 
     name: str = required(
         text(NAME, "must be 1 to 64 of A-Z a-z 0-9 . _ - and not . or .."),
@@ -414,12 +349,21 @@ class SweepFields(Spec):
         return {name: declared[name] for name in _ORDER if name in declared}
 
     @property
+    def kind(self) -> Kind:
+        """The kind of thing that a config describes."""
+        return Kind.PROGRAM
+
+    @cached_property
     def space(self) -> Space:
         """The parameters in file order, with the constraints.
 
-        Hyperparameters that only a custom model requests are not included.
+        In a program's grid, W&B's whole numbers are lists. Hyperparameters that only a custom model
+        requests are not included.
         """
-        raise NotImplementedError
+        found: Iterable[Parameter] = self.parameters.values()
+        if self.kind is Kind.PROGRAM and self.method.enumerates:
+            found = map(enumerated, found)
+        return Space(tuple(found), tuple(map(parse, self.constraints)), self.kind)
 
     @property
     def first(self) -> Mapping[str, Any]:
@@ -427,8 +371,10 @@ class SweepFields(Spec):
         return {parameter.name: parameter.at(0.0) for parameter in self.space.parameters}
 
     def place(self, name: str) -> Loc:
-        """Return the place of a parameter in the file."""
-        return ("parameters", name)
+        """Return the place of a parameter in the file, where a program's may be nested."""
+        parameter = self.parameters.get(name)
+        path = (parameter.path if parameter is not None else ()) or (name,)
+        return tuple(step for inner in path for step in ("parameters", inner))
 
     @property
     def limit(self) -> int | None:
@@ -470,7 +416,7 @@ class SweepFields(Spec):
 
         Empty keys are left out, and so is the method `configs`.
         """
-        raw = super().raw()
+        raw = super().raw() | {"parameters": raw_parameters(self.parameters)}
         if self.method.name == CONFIGS:
             del raw["method"]
         return {
@@ -484,8 +430,8 @@ class ModelFields(SweepFields):
     data: DataSpec = required(
         DataSpec.rule(), "Source of the rows, and their split.", {"dataset": "digits"}
     )
-    parameters: dict[str, ParameterSpec] = key(
-        PARAMETERS,
+    parameters: dict[str, Parameter] = key(
+        parameters(rule_of),
         "Hyperparameters: a list means choices, a scalar a fixed value.",
         {"units": [50, 100], "epochs": 10},
         factory=dict,
@@ -503,27 +449,26 @@ class ModelFields(SweepFields):
         ("best", "all"), "keep", "Keep the weights of the best trial or of all.", "all"
     )
 
-    @cached_property
-    def space(self) -> Space:
-        """The hyperparameters in file order, with the constraints."""
-        return Space(
-            tuple(spec.parameter(name) for name, spec in self.parameters.items()),
-            tuple(map(parse, self.constraints)),
-            Kind.MODEL if isinstance(self.model, str) else Kind.MLP,
-        )
+    @property
+    def kind(self) -> Kind:
+        """The kind of model that a config describes."""
+        return Kind.MODEL if isinstance(self.model, str) else Kind.MLP
 
     @property
     def layer_types(self) -> frozenset[str]:
         """The layer types that its parameters and listed configs name."""
-        spec = self.parameters.get("layer_type")
-        domain = None if spec is None else spec.parameter("layer_type").domain
+        parameter = self.parameters.get("layer_type")
+        values = (parameter.choices if parameter is not None else None) or ()
         listed = [point["layer_type"] for point in self.configs if "layer_type" in point]
-        return frozenset(map(str, (*getattr(domain, "values", ()), *listed)))
+        return frozenset(map(str, (*values, *listed)))
 
     @property
     def first(self) -> Mapping[str, Any]:
         """The first value of each hyperparameter."""
-        return {name: spec.first for name, spec in self.parameters.items()}
+        return {
+            name: p.domain.min if isinstance(p.domain, Range) else p.at(0.0)
+            for name, p in self.parameters.items()
+        }
 
     @property
     def repetitions(self) -> tuple[Repetition, ...]:
@@ -535,6 +480,13 @@ class ModelFields(SweepFields):
     def class_weight(self) -> dict[str, float] | str | None:
         """Weights of the classes in the loss; None if all are equal."""
         return None if isinstance(self.model, str) else self.model.class_weight
+
+
+class CustomModelFields(ModelFields):
+    """The keys of a sweep over a custom model, whose hyperparameters take any values."""
+
+    parameters: dict[str, Parameter] = key(parameters(custom_rule_of), "", factory=dict)
+    configs: tuple[dict[str, Any], ...] = _configs(custom_rule_of)
 
 
 class ProgramFields(SweepFields):
@@ -551,25 +503,10 @@ class ProgramFields(SweepFields):
     metric: MetricSpec = required(
         METRIC, "The score: a metric that the program reports.", {"name": "val_loss"}
     )
-    parameters: ProgramParameters = key(
-        PROGRAM_PARAMETERS,
-        "The program's parameters.",
-        {"x": [1, 2]},
-        factory=partial(PROGRAM_PARAMETERS.check, {}),
+    parameters: dict[str, Parameter] = key(
+        PROGRAM_PARAMETERS, "The program's parameters.", {"x": [1, 2]}, factory=dict
     )
     configs: tuple[dict[str, Any], ...] = _configs(lambda _: PLAIN)
-
-    @cached_property
-    def space(self) -> Space:
-        """The parameters in file order, in a grid with lists for W&B's whole numbers."""
-        given = self.parameters
-        parameters = given.for_grid() if self.method.enumerates else given.parameters
-        return Space(parameters, tuple(map(parse, self.constraints)), Kind.PROGRAM)
-
-    def place(self, name: str) -> Loc:
-        """Return the place of a parameter in the file, where it may be nested."""
-        path = self.parameters.paths.get(name, (name,))
-        return tuple(step for inner in path for step in ("parameters", inner))
 
     @property
     def file(self) -> str:
@@ -590,7 +527,7 @@ class ProgramFields(SweepFields):
             command=command_in(here, self.command or DEFAULT_COMMAND, self.file),
             program=self.file,
             metric=self.metric.name,
-            paths=self.parameters.paths,
+            paths={name: each.path for name, each in self.parameters.items() if each.path},
             directory=str(here),
             trials=trials,
             environment=environment or {},

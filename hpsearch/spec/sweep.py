@@ -14,7 +14,7 @@ from hpsearch.machine import odd_kind
 from hpsearch.spec import words
 from hpsearch.spec.checks import Broken, advice, cross_faults, is_regression
 from hpsearch.spec.command import script_of
-from hpsearch.spec.hyperparameters import custom_names, is_known
+from hpsearch.spec.hyperparameters import is_known
 from hpsearch.spec.rules import (
     MOST_FAULTS,
     MOST_NAME,
@@ -23,10 +23,10 @@ from hpsearch.spec.rules import (
     InvalidValue,
     Spec,
     clean_name,
-    mapping_of,
+    require_mapping,
 )
-from hpsearch.spec.settings import ModelFields, ProgramFields, SweepFields
-from hpsearch.spec.wandb import IGNORED, KEYS, OF_PROGRAMS, translate
+from hpsearch.spec.settings import CustomModelFields, ModelFields, ProgramFields, SweepFields
+from hpsearch.spec.wandb import KEYS, OF_PROGRAMS, translate
 from hpsearch.spec.yaml import (
     MOST_BYTES,
     MOST_PROBLEMS,
@@ -84,9 +84,10 @@ class _CheckedSweep(SweepFields):
         if isinstance(data, cls):
             return data
         program = issubclass(cls, ProgramFields)
-        raw, warnings, further = translate(mapping_of(data), program=program)
-        with custom_names(isinstance(raw.get("model"), str)):
-            sweep, faults = cls._without_faults(raw)
+        raw, warnings, further = translate(
+            require_mapping(data, "must be a mapping"), program=program
+        )
+        sweep, faults = cls._without_faults(raw)
         faults += further
         if sweep is not None:
             faults += islice(cross_faults(sweep, Broken.of(faults)), MOST_FAULTS)
@@ -97,10 +98,11 @@ class _CheckedSweep(SweepFields):
     @classmethod
     def _without_faults(cls, raw: dict[str, Any]) -> tuple[Self | None, list[Fault]]:
         """Return the sweep of the parts without faults, and the faults."""
-        values, faults = cls.read(raw, KEYS)
+        keys = CustomModelFields if isinstance(raw.get("model"), str) else cls
+        values, faults = keys.read(raw, KEYS)
         if faults:
             faults = [_placed(cls, *fault) for fault in faults]
-            values, further = cls.read({**cls.least, **_pruned(raw, faults)})
+            values, further = keys.read({**cls.least, **Broken.of(faults).without(raw)})
             if further:
                 return None, faults
         return cls(**values), faults
@@ -219,19 +221,6 @@ def _placed(kind: type[Spec], loc: Loc, message: str) -> Fault:
     return loc, f"unknown key here; put it under {parts[0]}:" if parts else message
 
 
-def _pruned(raw: dict[str, Any], faults: list[Fault]) -> dict[str, Any]:
-    """Return `raw` without the top-level keys and the parameters that have faults."""
-    sound = {key: value for key, value in raw.items() if isinstance(key, str)}
-    for loc, _ in faults:
-        if loc[:1] == ("parameters",) and len(loc) > 1 and "parameters" in sound:
-            sound["parameters"] = {
-                name: spec for name, spec in sound["parameters"].items() if name != loc[1]
-            }
-        elif loc:
-            sound.pop(str(loc[0]), None)
-    return sound
-
-
 _PATH = re.compile(r"[A-Za-z_][\w-]*(\.[A-Za-z_][\w-]*|\.\d+|\[\d+\])*\Z", re.ASCII)
 _STEP = re.compile(r"\[?([\w-]+)\]?", re.ASCII)
 
@@ -336,11 +325,7 @@ def sweep_from_text(
     Raises:
         SweepFileError: With all problems, sorted by line.
     """
-    try:
-        content = text.encode("utf-8")
-    except UnicodeEncodeError as error:
-        line = text.count("\n", 0, error.start) + 1
-        raise SweepFileError(filename, [InputProblem(line, "", "is not UTF-8")]) from None
+    content = text.encode("utf-8", "surrogatepass")
     return _sweep(read_yaml(content), filename, base_dir, overrides)
 
 
@@ -430,52 +415,20 @@ def _validated(document: Document, stem: str) -> tuple[AnySweep | None, list[Fau
         message = f"is {form}; a sweep file is a mapping: name, data, parameters, ..."
         return None, [] if document.broken else [((), message)]
     kind: type[AnySweep] = Sweep if OF_PROGRAMS.isdisjoint(data) else ProgramSweep
-    faults = list(_empty(data, kind))
+    faults: list[Fault] = []
     if "name" not in data:
         if kind is Sweep and not NAME.match(stem):
             message = f"name is missing, and the file's own, {stem!r}, is not a valid one"
             faults.append(((), f"{message}: write name: {clean_name(stem)}"))
         data = {"name": clean_name(stem), **data}
-    own = tuple(faults)
     try:
         return kind.parse(data), faults
     except InvalidValue as error:
         faults += error.faults
-    hidden = document.broken | {loc for loc, _ in own if loc}
+    hidden = document.broken
     return None, [
-        fault
-        for fault in faults
-        if fault in own or not any(fault[0][: len(place)] == place for place in hidden)
+        fault for fault in faults if not any(fault[0][: len(place)] == place for place in hidden)
     ]
-
-
-def _empty(data: Any, kind: type[AnySweep]) -> Iterator[Fault]:
-    """Yield the places of empty values, except those that a parameter may have."""
-    stack: list[tuple[Loc, Any]] = [((key,), item) for key, item in data.items()]
-    while stack:
-        loc, value = stack.pop()
-        if loc[0] in IGNORED or (kind is ProgramSweep and loc[0] in _OF_PROGRAMS):
-            continue
-        if value is None and not _may_be_none(loc, data):
-            yield loc, "has no value; write one, or delete the line"
-        if isinstance(value, dict):
-            stack += [((*loc, key), item) for key, item in value.items()]
-        elif isinstance(value, list):
-            stack += [((*loc, index), item) for index, item in enumerate(value)]
-
-
-_OF_PARAMETERS: Final = ("parameters", "configs")
-#: Keys in whose place a program, or W&B, may have nothing.
-_OF_PROGRAMS: Final = (*_OF_PARAMETERS, "metric")
-
-
-def _may_be_none(loc: Loc, data: Any) -> bool:
-    """Check if `loc` is an argument of a mapping with a `name`, which may be Keras' None."""
-    if len(loc) < 3 or loc[0] not in _OF_PARAMETERS or loc[-1] == "name":
-        return False
-    for step in loc[:-1]:
-        data = data[step]
-    return isinstance(data, dict) and "name" in data
 
 
 def _problem(

@@ -45,14 +45,8 @@ def add_core_resolvers(cls: Any) -> None:
         cls.add_implicit_resolver(_PREFIX + tag, re.compile(pattern, re.ASCII), first)
 
 
-class _Broken:
-    """Placeholder for a value that could not be read and whose problem is reported."""
-
-    def __repr__(self) -> str:
-        return "what could not be read"
-
-
-_BROKEN: Final = _Broken()
+#: In place of a value that could not be read and whose problem is reported.
+_BROKEN: Final = object()
 
 
 def key_path(loc: Loc) -> str:
@@ -166,10 +160,7 @@ def yaml_scalar(text: str) -> Any:
     Raises:
         ValueError: The text is not valid.
     """
-    try:
-        document = read_yaml(text.encode("utf-8"))
-    except UnicodeEncodeError:
-        raise ValueError("not UTF-8") from None
+    document = read_yaml(text.encode("utf-8", "surrogatepass"))
     if document.problems:
         raise ValueError(document.problems[0].message)
     return document.data

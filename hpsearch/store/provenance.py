@@ -45,7 +45,7 @@ def make_recipe(sweep: Sweep, task: Task) -> Recipe:
         loss=model.loss or loss,
         output_activation=model.output_activation or activation,
         metric=metric,
-        goal=sweep.metric.direction if sweep.metric else METRICS[metric],
+        goal=sweep.metric.goal if sweep.metric else METRICS[metric],
         epoch=sweep.metric.epoch if sweep.metric else "last",
         early_stopping=(EarlyStopping(stopping.patience, stopping.min_delta) if stopping else None),
         model=own,

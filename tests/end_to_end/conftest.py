@@ -4,18 +4,11 @@ from __future__ import annotations
 
 import shutil
 
-import pandas as pd
 import pytest
 from commands import end_all, hpsearch
 from small_sweeps import DIGITS
 
 TRIALS = 20
-
-
-@pytest.fixture(scope="session")
-def digits():
-    """The text of a sweep: 20 trials in 10 trainings."""
-    return DIGITS
 
 
 @pytest.fixture(scope="session")
@@ -41,13 +34,3 @@ def home(finished, tmp_path):
     shutil.copy(finished / "sweep.yaml", tmp_path)
     shutil.copytree(finished / "two", tmp_path / "out")
     return tmp_path
-
-
-@pytest.fixture(scope="session")
-def table():
-    """Reads results.csv or curves.csv with pandas alone, but for the times."""
-
-    def read(directory, name="results.csv"):
-        return pd.read_csv(directory / name).drop(columns="seconds", errors="ignore")
-
-    return read

@@ -11,7 +11,10 @@ import yaml
 from commands import hpsearch
 from outcomes import table
 
-import hpsearch as package
+from hpsearch.engine.session import Settings
+from hpsearch.engine.sweep import run_sweep
+from hpsearch.spec.sweep import load_sweep, sweep_from_mapping
+from hpsearch.store.tables import read_table
 
 METHODS: list[Any] = [
     "asha",
@@ -30,7 +33,7 @@ PARAMETERS = {
     "dropout": {"values": [0.1, 0.3], "when": {"layer_type": "dropout"}},
     "optimizer": ["adam", {"name": "sgd", "momentum": 0.9}],
     "learning_rate": {"min": 1e-4, "max": 1e-1, "scale": "log"},
-    "epochs": [30, 90],
+    "epochs": [9, 27],
 }
 
 
@@ -49,26 +52,28 @@ def write(home: Path, method: Any, **changes: Any) -> None:
 def test_a_halted_trial_is_a_row_and_one_that_goes_on_is_as_if_it_had_not_halted(
     tmp_path: Path, method: str
 ) -> None:
-    write(tmp_path, {"name": method, "min_epochs": 3}, execution={"workers": 2})
-    hpsearch("run", "sweep.yaml", "--out", "halved", cwd=tmp_path)
+    write(tmp_path, {"name": method, "min_epochs": 1}, execution={"workers": 2})
+    settings = Settings(out=tmp_path / "halved", report=False, model=False)
+    run_sweep(load_sweep(tmp_path / "sweep.yaml"), settings)
     halved = table(tmp_path / "halved")
     assert halved["epochs_trained"].nunique() >= 3
-    assert set(halved["epochs"]) == {90}
-    assert ((halved["epochs_trained"] == 90) == (halved["status"] == "completed")).all()
+    assert set(halved["epochs"]) == {27}
+    assert ((halved["epochs_trained"] == 27) == (halved["status"] == "completed")).all()
     curves = pd.read_csv(tmp_path / "halved" / "curves.csv")
-    results = package.load(tmp_path / "halved")
     listed = [
         {name: value for name, value in row.items() if name in PARAMETERS and pd.notna(value)}
-        for row in results.table.to_dict("records")
+        for row in read_table(tmp_path / "halved").to_dict("records")
     ]
     for values in listed:
         if str(values["optimizer"]).startswith("{"):
             values["optimizer"] = yaml.safe_load(values["optimizer"])
     raw = yaml.safe_load((tmp_path / "sweep.yaml").read_text(encoding="utf-8"))
     del raw["method"], raw["budget"]
-    with pytest.warns(UserWarning, match="without a method only the 12 configs are tried"):
-        whole = package.run({**raw, "name": "alone", "configs": listed}, out=tmp_path / "alone")
-    alone = whole.curves
+    whole = sweep_from_mapping({**raw, "name": "alone", "configs": listed})
+    assert "without a method only the 12 configs are tried" in whole.warnings[0]
+    settings = Settings(out=tmp_path / "alone", report=False, model=False, in_process=True)
+    run_sweep(whole, settings)
+    alone = pd.read_csv(tmp_path / "alone" / "curves.csv")
     merged = curves.merge(alone, on=["trial", "epoch"], suffixes=("", "_alone"))
     assert len(merged) == len(curves)
     assert (merged["val_accuracy"] == merged["val_accuracy_alone"]).all()

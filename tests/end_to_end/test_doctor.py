@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import shutil
 import signal
 import sqlite3
 import zipfile
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -14,19 +16,15 @@ from commands import hpsearch, start
 from outcomes import contents, table
 from small_sweeps import run_on_table
 
+from hpsearch.cli.app import main
 from hpsearch.store.records import file_digest
 from hpsearch.store.store import Store
 
 _SWEEP = """\
 data: {csv: table.csv, target: y, validation: 0.25}
-parameters:
-  hidden_layers: [1, 2]
-  units: [4, [6, 3]]
-  optimizer: [adam, {name: sgd, learning_rate: 0.1}]
-  epochs: [2, 4]
+parameters: {units: [4, [6, 3]], optimizer: [adam, {name: sgd, learning_rate: 0.1}], epochs: [2, 4]}
 keep: all
 """
-_TRIALS = 12
 _ROWS = """\
 import numpy as np
 
@@ -34,20 +32,35 @@ def read():
     x = np.random.default_rng(0).normal(size=(60, 3))
     return x, (x[:, 0] > 0).astype(int)
 """
+Damage = Callable[[Path], object]
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     home = run_on_table(tmp_path_factory.mktemp("finished"), _SWEEP)
-    assert len(table(home / "out")) == _TRIALS
+    assert len(table(home / "out")) == 8
     return home
 
 
 @pytest.fixture
-def home(finished, tmp_path):
+def home(finished, tmp_path, monkeypatch):
     """The same, at the same place for the sweep: its data lies where it lay."""
     shutil.copytree(finished / "out", tmp_path / "out")
+    monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture
+def doctor(capsys):
+    """Exit code and words of the command, in this process, since there are many."""
+
+    def run(directory: str = "out") -> tuple[object, str]:
+        with pytest.raises(SystemExit) as ended:
+            main(["doctor", directory])
+        said = capsys.readouterr()
+        return ended.value.code, said.out + said.err
+
+    return run
 
 
 def test_a_sound_directory(home):
@@ -67,12 +80,21 @@ def record_digest(out: Path) -> None:
         store.set_facts(best_digest=file_digest(out / "best.keras"))
 
 
-def test_a_swapped_model_is_seen_and_never_loaded(home, finished):
-    hpsearch("export", "out", "--trial", worst(home / "out"), "--out", "other.keras", cwd=home)
+def test_a_swapped_model_is_seen_and_never_loaded(home, finished, doctor):
+    worst = int(table(home / "out").set_index("trial")["val_loss"].idxmax())
+    hpsearch("export", "out", "--trial", worst, "--out", "other.keras", cwd=home)
     shutil.copy(home / "other.keras", home / "out" / "best.keras")
-    said = hpsearch("doctor", "out", cwd=home, code=3)
-    (line,) = (each for each in said.stdout.splitlines() if "WRONG" in each)
+    code, said = doctor()
+    (line,) = (each for each in said.splitlines() if "WRONG" in each)
+    assert code == 3
     assert line.startswith("best.keras   WRONG: is not the file that the run wrote")
+    # Unless the store takes it for that file.
+    shutil.copytree(home / "out", home / "taken")
+    record_digest(home / "taken")
+    said = hpsearch("doctor", "taken", cwd=home, code=3)
+    (line,) = (each for each in said.stdout.splitlines() if "WRONG" in each)
+    assert line.startswith("best.keras   WRONG: is not the model of trial")
+    assert "its loss is" in line
     # The next run leaves whoever replaced it the file, and writes the best again.
     run = hpsearch("run", finished / "sweep.yaml", "--out", "out", cwd=home)
     assert "what was there is best-replaced.keras now" in run.stderr
@@ -98,21 +120,6 @@ def test_a_swapped_model_is_seen_where_its_score_would_take_a_users_code(home, t
     assert not (tmp_path / "RAN").exists()
 
 
-def test_a_model_of_another_trial_in_place_of_the_best(home):
-    hpsearch("export", "out", "--trial", worst(home / "out"), "--out", "other.keras", cwd=home)
-    (home / "other.keras").replace(home / "out" / "best.keras")
-    record_digest(home / "out")
-    said = hpsearch("doctor", "out", cwd=home, code=3)
-    (line,) = (each for each in said.stdout.splitlines() if "WRONG" in each)
-    assert line.startswith("best.keras   WRONG: is not the model of trial")
-    assert "its loss is" in line
-
-
-def worst(directory: Path) -> int:
-    rows = table(directory)
-    return int(rows.loc[rows["val_loss"].idxmax(), "trial"])
-
-
 def test_a_file_that_is_no_model(home):
     with closing(sqlite3.connect(home / "out" / "sweep.db")) as store, store:
         store.execute("DELETE FROM weights")
@@ -123,8 +130,8 @@ def test_a_file_that_is_no_model(home):
     assert "best.keras   WRONG: Keras cannot load it" in said.stdout
 
 
-def edit(name, old, new):
-    def damage(out):
+def edit(name: str, old: str, new: str) -> Damage:
+    def damage(out: Path) -> None:
         text = (out / name).read_text()
         assert old in text
         (out / name).write_text(text.replace(old, new, 1))
@@ -132,68 +139,177 @@ def edit(name, old, new):
     return damage
 
 
-def cut(name, lines):
-    def damage(out):
+def cut(name: str, lines: int) -> Damage:
+    def damage(out: Path) -> None:
         kept = (out / name).read_text().splitlines(keepends=True)[:-lines]
         (out / name).write_text("".join(kept))
 
     return damage
 
 
-def cells(out):
-    """The first score in the table."""
-    return str(table(out)["score"][0])
+def sql(*statements: str) -> Damage:
+    def damage(out: Path) -> None:
+        with closing(sqlite3.connect(out / "sweep.db")) as db, db:
+            for each in statements:
+                db.execute(each)
+
+    return damage
 
 
-@pytest.mark.parametrize(
-    ("damage", "words"),
-    [
-        (lambda out: (out / "sweep.db").write_bytes(b""), "the store is empty"),
-        (lambda out: (out / "sweep.db").unlink(), "results.csv can still be read"),
-        (lambda out: edit("results.csv", cells(out), "0.99")(out), "score is 0.99, in the store"),
-        (edit("results.csv", "completed", "failed"), "status is 'failed', in the store"),
-        (edit("curves.csv", "\n1,1,0", "\n1,1,7"), "trial 1, epoch 1: loss is 7"),
-        (edit("results.csv", "trial,", "number,"), "cannot be read"),
-        (lambda out: (out / "best.keras").write_bytes(b"PK"), "best.keras   WRONG: is damaged"),
-    ],
-)
-def test_damage_is_said_and_changes_nothing(home, damage, words):
+def removed(name: str) -> Damage:
+    return lambda out: (out / name).unlink()
+
+
+def file(name: str, content: bytes) -> Damage:
+    return lambda out: (out / name).write_bytes(content)
+
+
+def directory(name: str) -> Damage:
+    def damage(out: Path) -> None:
+        (out / name).unlink(missing_ok=True)
+        (out / name).mkdir()
+
+    return damage
+
+
+def link(name: str, target: str) -> Damage:
+    def damage(out: Path) -> None:
+        (out / name).unlink(missing_ok=True)
+        (out / name).symlink_to(target)
+
+    return damage
+
+
+def cell(name: str, column: str, text: str) -> Damage:
+    """Another text in the first row."""
+
+    def damage(out: Path) -> None:
+        with (out / name).open(newline="") as stream:
+            rows = list(csv.reader(stream))
+        rows[1][rows[0].index(column)] = text
+        with (out / name).open("w", newline="") as stream:
+            csv.writer(stream).writerows(rows)
+
+    return damage
+
+
+def foreign(out: Path) -> None:
+    (out / "sweep.db").unlink()
+    sql("CREATE TABLE t(x)")(out)
+
+
+def zeros(out: Path) -> None:
+    (out / "sweep.db").write_bytes(bytes((out / "sweep.db").stat().st_size))
+
+
+def twice(out: Path) -> None:
+    lines = (out / "results.csv").read_text().splitlines(keepends=True)
+    (out / "results.csv").write_text("".join([*lines, lines[1]]))
+
+
+_STORES = [
+    (file("sweep.db", b""), "the store is empty"),
+    (removed("sweep.db"), "results.csv can still be read"),
+    (zeros, "is not a database"),
+    (foreign, "not a store of hpsearch"),
+    (sql("PRAGMA user_version=7"), "the store has format 7"),
+    (sql("UPDATE results SET record = '{}'"), "does not match its checksum"),
+    (sql("ALTER TABLE results DROP COLUMN status"), "is not declared as a run"),
+    (sql("DROP TABLE weights"), "the table weights is missing"),
+    (directory("sweep.db"), "cannot be read: Is a directory"),
+    (link("sweep.db", "/nowhere/sweep.db"), "there is none"),
+    (file(".store", b"/tmp\n"), "cannot be read: Is a directory"),
+    (file("sweep.db-wal", bytes(range(256)) * 9), "what only the log held is lost"),
+    (directory("sweep.db-wal"), "cannot be read: Is a directory"),
+]
+_TABLES = [
+    (cell("results.csv", "score", "0.99"), "score is 0.99, in the store"),
+    (cell("results.csv", "score", "many"), "trial 1: score is 'many', in the store 0."),
+    (cell("results.csv", "trial", "x"), "trial x is not in the store"),
+    (edit("results.csv", "completed", "failed"), "status is 'failed', in the store"),
+    (edit("results.csv", "trial,", "number,"), "cannot be read"),
+    (twice, "results.csv  WRONG: 1 row repeated"),
+    (file("results.csv", bytes(range(256))), "cannot be read"),
+    (file("results.csv", b"trial,seed,fold\n\0,\0,\0\n"), "is not in the store"),
+    (directory("results.csv"), "results.csv  WRONG: cannot be read"),
+    (cell("curves.csv", "loss", "7"), "trial 1, epoch 1: loss is 7"),
+    (cell("curves.csv", "loss", "bad"), "trial 1, epoch 1: loss is 'bad', in the store"),
+    (cell("curves.csv", "epoch", "1.5"), "trial 1, epoch 1.5 is not in the store"),
+    (file("best.keras", b"PK"), "best.keras   WRONG: is damaged"),
+    (directory("best.keras"), "best.keras   WRONG: is damaged"),
+]
+
+
+@pytest.mark.parametrize(("damage", "words"), [*_STORES, *_TABLES])
+def test_damage_is_said_and_changes_nothing(home, doctor, damage, words):
     damage(home / "out")
     before = contents(home / "out")
-    said = hpsearch("doctor", "out", cwd=home, code=3)
-    assert words in said.stdout
-    assert said.stdout.endswith("something is wrong\n")
+    code, said = doctor()
+    assert code == 3
+    assert words in said
+    assert said.endswith("something is wrong\n")
     assert contents(home / "out") == before
 
 
 @pytest.mark.parametrize(
-    ("damage", "words"),
+    "damages",
     [
-        (cut("results.csv", 3), "results.csv  note: lacks 3 rows that the store has"),
-        (cut("curves.csv", 2), "curves.csv   note: lacks 2 epochs that the store has"),
-        (lambda out: (out / "curves.csv").unlink(), "curves.csv   note: there is none"),
-        (edit("sweep.yaml", "units", "unitz"), "sweep.yaml   note: is missing, or another"),
-        (lambda out: (out / "best.keras").unlink(), "best.keras   note: there is none"),
-        (
-            lambda out: (out / ".results.csv.0123456789abcdef.tmp").touch(),
-            "left by a run that was killed",
-        ),
+        {
+            cut("results.csv", 3): "results.csv  note: lacks 3 rows that the store has",
+            cut("curves.csv", 2): "curves.csv   note: lacks 2 epochs that the store has",
+            edit("sweep.yaml", "units", "unitz"): "sweep.yaml   note: is missing, or another",
+            removed("best.keras"): "best.keras   note: there is none",
+            file(".results.csv.0123456789abcdef.tmp", b""): "left by a run that was killed",
+        },
+        {
+            removed("curves.csv"): "curves.csv   note: there is none",
+            removed("best.keras"): "best.keras   note: there is none",
+        },
     ],
 )
-def test_what_a_killed_run_leaves_is_no_damage(home, damage, words):
-    damage(home / "out")
-    assert words in hpsearch("doctor", "out", cwd=home).stdout
+def test_what_a_killed_run_leaves_is_no_damage(home, doctor, damages):
+    for damage in damages:
+        damage(home / "out")
+    code, said = doctor()
+    assert code == 0
+    assert [words for words in damages.values() if words not in said] == []
 
 
-def test_other_data_is_said(finished, home):
+@pytest.mark.parametrize("place", [b"\n", b"a\0b\n", b"\xff\n"])
+def test_a_pointer_that_names_no_file_is_none(home, doctor, place):
+    (home / "out" / ".store").write_bytes(place)
+    (home / "out" / "best.keras").unlink()
+    code, said = doctor()
+    assert code == 0
+    assert "all is sound" in said
+
+
+def test_directories_of_every_kind(home, doctor):
+    (home / "out" / "best.keras").unlink()
+    (home / "linked").symlink_to("out")
+    (home / "empty").mkdir()
+    for place, code, words in (
+        ("linked", 0, "all is sound"),
+        ("empty", 3, "there is none"),
+        ("out/results.csv", 2, "no such directory"),
+    ):
+        found, said = doctor(place)
+        assert found == code
+        assert words in said
+
+
+def test_other_data_is_said(finished, home, doctor):
+    (home / "out" / "best.keras").unlink()
     data = (finished / "table.csv").read_text()
     try:
         (finished / "table.csv").write_text(data.replace("1.000", "1.001", 1))
-        said = hpsearch("doctor", "out", cwd=home, code=3)
-        assert "data         WRONG: its fingerprint is d" in said.stdout
+        code, said = doctor()
+        assert code == 3
+        assert "data         WRONG: its fingerprint is d" in said
         (finished / "table.csv").unlink()
-        said = hpsearch("doctor", "out", cwd=home)
-        assert "data         note: cannot be compared: " in said.stdout
+        code, said = doctor()
+        assert code == 0
+        assert "data         note: cannot be compared: " in said
     finally:
         (finished / "table.csv").write_text(data)
 

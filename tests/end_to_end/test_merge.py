@@ -9,11 +9,14 @@ import pytest
 from commands import hpsearch
 from small_sweeps import DIGITS
 
+from hpsearch.engine.session import Settings
+from hpsearch.engine.sweep import run_sweep
+from hpsearch.spec.sweep import sweep_from_text
+
 KEY = ["config", "seed"]
 CHANGES = {
     "ann": ["seeds=[0]", "parameters.hidden_layers=[0]"],
     "ben": ["seeds=[1]"],
-    "other-data": ["data.seed=1", "parameters.hidden_layers=[0]"],
 }
 
 
@@ -23,8 +26,8 @@ def people(tmp_path_factory):
     home = tmp_path_factory.mktemp("people")
     (home / "sweep.yaml").write_text(DIGITS)
     for out, changes in CHANGES.items():
-        settings = [word for change in changes for word in ("--set", change)]
-        hpsearch("run", "sweep.yaml", "--out", out, *settings, cwd=home)
+        settings = Settings(out=home / out, report=False, model=False, in_process=True)
+        run_sweep(sweep_from_text(DIGITS, overrides=changes), settings)
     return home
 
 

@@ -20,6 +20,8 @@ from commands import ODD_LAYERS, PROGRAM, environment, hpsearch, in_sessions, se
 
 import hpsearch as package
 from hpsearch.data.loading import load_dataset
+from hpsearch.engine.session import Settings
+from hpsearch.engine.sweep import run_sweep
 from hpsearch.space.execution import ExecutionResult, Status
 from hpsearch.spec.dump import dump_sweep
 from hpsearch.spec.sweep import load_sweep
@@ -77,7 +79,8 @@ def past(tmp_path_factory):
     write_shops(home / "shops.csv")
     for name, text in (("digits", _DIGITS), ("diabetes", _DIABETES), ("shops", _SHOPS)):
         (home / f"{name}.yaml").write_text(text)
-        hpsearch("run", f"{name}.yaml", "--out", name, cwd=home)
+        settings = Settings(out=home / name, in_process=True)
+        run_sweep(load_sweep(home / f"{name}.yaml"), settings)
     return home
 
 
@@ -307,9 +310,16 @@ def test_each_look_is_on_the_record_and_shown(own):
 def test_a_table_with_text_columns_is_evaluated_from_raw_rows(own):
     found = package.load(own / "shops").evaluate()
     assert (found.split, found.rows) == ("test", 48)
-    split = dataset_of(own, "shops").test
-    predicted = keras.models.load_model(own / "shops" / "best.keras").predict(split.x, verbose=0)
-    assert found.score.value == pytest.approx(((predicted[:, 0] > 0.5) == split.y).mean())
+    model, data = keras.models.load_model(own / "shops" / "best.keras"), dataset_of(own, "shops")
+    # Rows as pandas reads them from the user's file: numbers and words.
+    assert {"size", "town", "kind"} <= set(data.test.x)
+    assert data.test.x["town"].dtype == object
+    for split, score in (
+        (data.test, found.score.value),
+        (data.validation, best_row_of(own / "shops")["val_accuracy"]),
+    ):
+        right = (model.predict(split.x, verbose=0)[:, 0] > 0.5) == split.y
+        assert np.float32(right.mean()) == np.float32(score)
 
 
 def test_no_test_split(finished):

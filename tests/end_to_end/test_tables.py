@@ -7,9 +7,9 @@ import json
 import pandas as pd
 import pytest
 from commands import hpsearch
+from outcomes import contents, table
 from pandas.testing import assert_frame_equal
 
-_PINNED = ("results.csv", "curves.csv", "sweep.yaml", "sweep.db", "best.keras")
 _COLUMNS = [
     "trial", "config", "seed", "status", "score", "hidden_layers", "units", "activation",
     "layer_type", "batch_size", "epochs", "optimizer", "loss", "accuracy", "val_loss",
@@ -19,11 +19,7 @@ _COLUMNS = [
 ]  # fmt: skip
 
 
-def contents(directory):
-    return {name: (directory / name).read_bytes() for name in _PINNED}
-
-
-def test_one_worker_and_two_give_the_same_tables(finished, table):
+def test_one_worker_and_two_give_the_same_tables(finished):
     for name in ("results.csv", "curves.csv"):
         assert_frame_equal(table(finished / "one", name), table(finished / "two", name))
 
@@ -72,7 +68,7 @@ def test_a_second_run_trains_nothing(home):
         assert after[name] == before[name], name
 
 
-def test_a_shared_training_equals_each_trained_alone(finished, tmp_path, table):
+def test_a_shared_training_equals_each_trained_alone(finished, tmp_path):
     together = table(finished / "one").set_index("config")
     hpsearch(
         "run", finished / "sweep.yaml", "--set", "parameters.epochs=[1]", "--set", "name=alone",
@@ -90,7 +86,7 @@ def test_a_shared_training_equals_each_trained_alone(finished, tmp_path, table):
 
 
 @pytest.mark.slow
-def test_a_random_search_is_the_same_with_any_number_of_workers(tmp_path, table):
+def test_a_random_search_is_the_same_with_any_number_of_workers(tmp_path):
     (tmp_path / "sweep.yaml").write_text(
         "data: {dataset: iris, validation: 0.3, seed: 1}\n"
         "method: random\n"

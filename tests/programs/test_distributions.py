@@ -7,7 +7,7 @@ import math
 import pytest
 
 from hpsearch.search.encoding import Dimension
-from hpsearch.spec.parameters import PROGRAM_PARAMETERS
+from hpsearch.spec.parameters import PROGRAM_PARAMETERS, raw_parameters
 from hpsearch.spec.rules import InvalidValue
 
 POSITIONS = (0.01, 0.3, 0.5, 0.9)
@@ -52,8 +52,7 @@ QUANTILES = {
 
 
 def parameter(body):
-    (found,) = PROGRAM_PARAMETERS.check({"x": body}).parameters
-    return found
+    return PROGRAM_PARAMETERS.check({"x": body})["x"]
 
 
 @pytest.mark.parametrize("name", QUANTILES)
@@ -138,7 +137,8 @@ def test_what_is_no_distribution_is_refused(body, said):
 def test_nested_parameters_have_paths_and_conflicts_are_refused():
     given = {"opt": {"parameters": {"name": ["a", "b"], "inner": {"parameters": {"lr": 0.1}}}}}
     found = PROGRAM_PARAMETERS.check(given)
-    assert found.paths == {"opt.name": ("opt", "name"), "opt.inner.lr": ("opt", "inner", "lr")}
-    assert found.raw() == given
+    assert [found[name].path for name in found] == [("opt", "name"), ("opt", "inner", "lr")]
+    assert list(found) == ["opt.name", "opt.inner.lr"]
+    assert raw_parameters(found) == given
     with pytest.raises(InvalidValue, match="two parameters"):
         PROGRAM_PARAMETERS.check({"a.b": 1, "a": {"parameters": {"b": 2}}})

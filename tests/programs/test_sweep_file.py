@@ -166,12 +166,12 @@ def test_wandbs_words(file):
     )
     sweep = load_sweep(path)
     assert sweep.name == "My-sweep-2"
-    assert sweep.metric.direction == "maximize"
+    assert sweep.metric.goal == "maximize"
     said = "\n".join(sweep.warnings)
     ignored = ("project is W&B's", "entity", "apiVersion", "metric.target")
     assert all(part in said for part in ("name:", *ignored, "has no goal"))
     assert "goes on until Ctrl-C" in said
-    assert sweep_from_mapping({**LEAST, "metric": {"name": "my"}}).metric.direction == "minimize"
+    assert sweep_from_mapping({**LEAST, "metric": {"name": "my"}}).metric.goal == "minimize"
 
 
 def test_wandbs_grid_enumerates_whole_numbers_and_steps():

@@ -37,7 +37,7 @@ def space_of(parameters: Mapping[str, Any], kind: Kind = Kind.MLP) -> Space:
     rules = HYPERPARAMETERS if kind is Kind.MLP else {}
     return Space(
         tuple(
-            parse_parameter(rules.get(name, ANYTHING), raw).parameter(name)
+            parse_parameter(rules.get(name, ANYTHING), name, raw)
             for name, raw in parameters.items()
         ),
         kind=kind,

@@ -145,25 +145,25 @@ execution: {workers: 2, timeout: 10s}
 }
 
 
-@pytest.mark.parametrize("text", GOOD.values(), ids=GOOD.keys())
+SWEEPS = {path.name: path.read_text() for path in Path(__file__).parents[2].glob("sweeps/*.yaml")}
+WANDB_FILES = {f"wandb {seed}": yaml.safe_dump(wandb_file(seed)) for seed in range(60)}
+FILES = {**GOOD, **SWEEPS, **WANDB_FILES}
+
+
+@pytest.mark.parametrize("text", FILES.values(), ids=FILES.keys())
 def test_is_accepted_and_survives_a_round_trip(text: str) -> None:
     sweep = sweep_from_text(text)
     written = dump_sweep(sweep)
     again = sweep_from_text(written)
     assert again == sweep
     assert dump_sweep(again) == written
-    assert again.space.names == sweep.space.names
+    assert again.space == sweep.space
 
 
 @pytest.fixture(scope="module")
 def validator() -> jsonschema.Draft202012Validator:
     jsonschema.Draft202012Validator.check_schema(file_schema())
     return jsonschema.Draft202012Validator(file_schema())
-
-
-SWEEPS = {path.name: path.read_text() for path in Path(__file__).parents[2].glob("sweeps/*.yaml")}
-WANDB_FILES = {f"wandb {seed}": yaml.safe_dump(wandb_file(seed)) for seed in range(60)}
-FILES = {**GOOD, **SWEEPS, **WANDB_FILES}
 
 
 @pytest.mark.parametrize("text", FILES.values(), ids=FILES.keys())
@@ -192,7 +192,6 @@ MISTAKES = [
     _PROGRAM + "unknown: 1\n",
     _PROGRAM + "parameters: [1]\n",
     *(_X + body + "}" for body in ("{}", "{min: 1}", "{distribution: normall}")),
-    _X + "{distribution: uniform, min: 1, max: 2, scale: log}}",
     _X + "{distribution: q_uniform, min: 1}}",
     _X + "{distribution: normal, mu: a}}",
     _X + "{parameters: {y: {vales: [1]}}}}",
@@ -239,7 +238,7 @@ def test_wandb_file() -> None:
     assert sweep.parameters["units"].domain == Range(10, 200, integer=True)
     assert sweep.parameters["batch_size"].domain == Range(16, 96, 16, integer=True)
     assert sweep.parameters["learning_rate"].domain == Range(1e-4, 1e-1, log=True)
-    assert sweep.parameters["hidden_layers"].domain == (2,)
+    assert sweep.parameters["hidden_layers"].choices == (2,)
     assert sweep.parameters["units_1"].domain == Range(1, 9, integer=True)
     assert sweep.parameters["units_2"].domain == Range(8, 512, log=True, integer=True)
     assert [line.split()[0] for line in sweep.warnings] == ["project"]
@@ -277,11 +276,11 @@ def test_seeds_and_sizes() -> None:
 
 def test_values_keep_their_types() -> None:
     sweep = sweep_from_text(GOOD["own layer"])
-    assert sweep.parameters["gamma"].domain == (1, 2.5)
-    assert sweep.parameters["flag"].domain == (True, False)
+    assert sweep.parameters["gamma"].choices == (1, 2.5)
+    assert sweep.parameters["flag"].choices == (True, False)
     assert sweep.space.parameters[2].choices == (1, 2, 3)
-    assert sweep_from_text(P + "  l2: [0, 1]\n").parameters["l2"].domain == (0.0, 1.0)
-    assert sweep_from_text(GOOD["fixed list of units"]).parameters["units"].domain == ([200, 100],)
+    assert sweep_from_text(P + "  l2: [0, 1]\n").parameters["l2"].choices == (0.0, 1.0)
+    assert sweep_from_text(GOOD["fixed list of units"]).parameters["units"].choices == ([200, 100],)
 
 
 def test_log_steps_multiply() -> None:

@@ -35,13 +35,13 @@ def test_values_are_yaml(tmp_path: Path) -> None:
             "description=a=b",
         ],
     )
-    assert sweep.parameters["epochs"].domain == (7,)
-    assert sweep.parameters["learning_rate"].domain == (0.001,)
+    assert sweep.parameters["epochs"].choices == (7,)
+    assert sweep.parameters["learning_rate"].choices == (0.001,)
     assert sweep.name == "other"
     assert sweep.budget is not None
     assert sweep.budget.time_seconds == 1800
     assert sweep.configs == ({"units": 9},)
-    assert sweep.parameters["optimizer"].domain == ({"name": "sgd", "momentum": 0.5},)
+    assert sweep.parameters["optimizer"].choices == ({"name": "sgd", "momentum": 0.5},)
     assert sweep.description == "a=b"
 
 

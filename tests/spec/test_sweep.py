@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from hpsearch.search.draws import grid_draws
+from hpsearch.space.space import Choices, Parameter
 from hpsearch.spec.data import DataSpec
 from hpsearch.spec.method import MethodSpec
-from hpsearch.spec.parameters import ParameterSpec
 from hpsearch.spec.rules import InvalidValue, byte_size, duration
 from hpsearch.spec.sweep import Sweep
 from hpsearch.wording import listing, nearest, show
@@ -71,7 +71,7 @@ def test_parts_may_be_given_as_objects() -> None:
             "name": "s",
             "data": DataSpec(dataset="iris"),
             "method": MethodSpec("grid"),
-            "parameters": {"units": ParameterSpec((3, 4))},
+            "parameters": {"units": Parameter("units", Choices((3, 4)))},
         }
     )
     assert sweep.data.source == "dataset"

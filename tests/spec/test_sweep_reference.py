@@ -67,4 +67,4 @@ def test_each_key_is_described_with_an_example_that_holds(path):
 def test_examples_of_hyperparameters_are_sweeps(name):
     rule = HYPERPARAMETERS.get(name, UNITS_OF_LAYER)
     (example,) = rule.examples
-    assert parse_parameter(rule, example).parameter(name).varies
+    assert parse_parameter(rule, name, example).varies

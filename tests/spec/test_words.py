@@ -63,21 +63,43 @@ _RANGES = {
     "'values'": "choices",
 }
 _VALUES = {
-    "optimizer": {"'adam'": "Adam", "'rmsprop'": "RMSprop"},
-    "activation": {"'relu'": "ReLU", "'leaky_relu'": "LeakyReLU"},
+    "Adam": ("optimizer", "adam"),
+    "RMSprop": ("optimizer", "rmsprop"),
+    "ReLU": ("activation", "relu"),
+    "LeakyReLU": ("activation", "leaky_relu"),
 }
 _OTHERS = {
-    "method: RandomSearch\nbudget: {trials: 3}\n": "'random'",
-    "method: bayesian_optimization\nbudget: {trials: 3}\n": "'bayesian'",
-    "method: random\nbudget: {max_trials: 3}\n": "'trials'",
-    "early_stopping: {patience: 3, restore_best_weights: true}\n": "epoch: best}",
-    "early_stopping: {patience: 3, monitor: val_loss}\n": "it watches the sweep's metric",
-    "execution: {n_jobs: 2}\n": "'workers'",
+    "'random'": ("method: RandomSearch\nbudget: {trials: 3}",),
+    "'bayesian'": ("method: bayesian_optimization\nbudget: {trials: 3}",),
+    "'trials'": ("method: random\nbudget: {max_trials: 3}",),
+    "epoch: best}": ("early_stopping: {patience: 3, restore_best_weights: true}",),
+    "it watches the sweep's metric": ("early_stopping: {patience: 3, monitor: val_loss}",),
+    "'workers'": ("execution: {n_jobs: 2}",),
 }
 
 
-def each(table):
-    return [(word, meaning) for meaning, names in table.items() for word in names.split()]
+def cases():
+    """The text of a file with another tool's word, and what must be said of it."""
+    for meaning, names in _PARAMETERS.items():
+        meant = (
+            f"did you mean {meaning!r}?"
+            if " " not in meaning and meaning != "cosine_decay"
+            else meaning
+        )
+        for word in names.split():
+            place = f"s.yaml:2: parameters.{word}: unknown hyperparameter; "
+            yield _BASE.replace("units: [8]", f"units: [8], {word}: [1]"), place, meant
+    for form, table in (("{}: 1", _KEYS), ("metric: {}", _METRICS), ("{}", _OTHERS)):
+        for meaning, names in table.items():
+            for word in names if isinstance(names, tuple) else names.split():
+                yield f"{_BASE}{form.format(word)}\n", "", meaning
+    for meaning, names in _RANGES.items():
+        for word in names.split():
+            place = f"s.yaml:2: parameters.units.{word}: unknown key; "
+            yield _BASE.replace("[8]", f"{{min: 1, max: 9, {word}: 1}}"), place, meaning
+    for word, (name, meaning) in _VALUES.items():
+        text = _BASE.replace("units: [8]", f"units: [8], {name}: [{word}]")
+        yield text, "s.yaml:2: ", f"did you mean {meaning!r}?"
 
 
 def said(text):
@@ -86,43 +108,11 @@ def said(text):
     return str(caught.value)
 
 
-@pytest.mark.parametrize(("word", "meaning"), each(_PARAMETERS))
-def test_hyperparameters(word, meaning):
-    line = said(_BASE.replace("units: [8]", f"units: [8], {word}: [1]"))
-    assert line.startswith(f"s.yaml:2: parameters.{word}: unknown hyperparameter; ")
+@pytest.mark.parametrize(("text", "place", "meaning"), list(cases()))
+def test_a_word_of_another_tool_is_understood(text, place, meaning):
+    line = said(text)
+    assert line.startswith(place)
     assert meaning in line
-    assert ("did you mean" in line) == (" " not in meaning and meaning != "cosine_decay")
-
-
-@pytest.mark.parametrize(("word", "meaning"), each(_KEYS))
-def test_keys(word, meaning):
-    assert meaning in said(f"{_BASE}{word}: 1\n")
-
-
-@pytest.mark.parametrize(("word", "meaning"), each(_METRICS))
-def test_metrics(word, meaning):
-    assert meaning in said(f"{_BASE}metric: {word}\n")
-
-
-@pytest.mark.parametrize(("word", "meaning"), each(_RANGES))
-def test_ranges(word, meaning):
-    line = said(_BASE.replace("[8]", f"{{min: 1, max: 9, {word}: 1}}"))
-    assert line.startswith(f"s.yaml:2: parameters.units.{word}: unknown key; ")
-    assert meaning in line
-
-
-@pytest.mark.parametrize(
-    ("name", "word", "meaning"),
-    [(name, *pair) for name, table in _VALUES.items() for pair in each(table)],
-)
-def test_values(name, word, meaning):
-    line = said(_BASE.replace("units: [8]", f"units: [8], {name}: [{word}]"))
-    assert line.endswith(f"did you mean {meaning}?")
-
-
-@pytest.mark.parametrize(("text", "meaning"), _OTHERS.items())
-def test_keys_of_parts(text, meaning):
-    assert meaning in said(_BASE + text)
 
 
 @pytest.mark.parametrize("word", ["noise", "l1", "use_bias", "rate", "num_heads", "temperature"])

@@ -36,14 +36,16 @@ class _Finder:
 
         def exec_module(module):
             execute(module)
-            from wandb_log import announced, log_wrapped, summary_wrapped
+            from functools import partial
+
+            from hpsearch_report import announce, followed, tell
 
             if name.endswith("run"):
-                module.Run.__init__ = announced(module.Run.__init__)
-                module.Run.log = log_wrapped(module.Run.log)
+                module.Run.__init__ = followed(module.Run.__init__, announce)
+                module.Run.log = followed(module.Run.log, tell)
             else:
-                # Not the method of the base class, which also sets nested items.
-                module.Summary.update = summary_wrapped(module.Summary.update)
+                # Every assignment calls it; the base class' one also sets nested items.
+                module.Summary.update = followed(module.Summary.update, partial(tell, by="summary"))
 
         spec.loader.exec_module = exec_module
         return spec

@@ -9,28 +9,14 @@ from __future__ import annotations
 import json
 import os
 
-from wandb_log import announce, tell
+from hpsearch_report import announce, tell
 
 #: The version of W&B whose calls it accepts.
 __version__ = "0.31.0"
 
 
-class _Config(dict):
-    """A mapping whose items are also attributes; the trial's values do not change."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        path = os.environ.get("HPSEARCH_VALUES")
-        if path:
-            with open(path, encoding="utf-8") as file:
-                super().update(json.load(file))
-        self._fixed = frozenset(self)
-
-    def __setattr__(self, name, value):
-        if name.startswith("_"):
-            super().__setattr__(name, value)
-        else:
-            self[name] = value
+class _Items(dict):
+    """A mapping whose items are also attributes."""
 
     def __getattr__(self, name):
         try:
@@ -38,53 +24,42 @@ class _Config(dict):
         except KeyError:
             raise AttributeError(name) from None
 
+    def __setattr__(self, name, value):
+        self[name] = value
+
+
+class _Config(_Items):
+    """The settings, of which the trial's values do not change."""
+
     def __setitem__(self, name, value):
-        if name not in self._fixed:
+        if name not in _VALUES:
             super().__setitem__(name, value)
 
     def update(self, values=(), **named):
-        """Set items other than the trial's values."""
-        for name, value in dict(_mapping(values), **named).items():
+        """Set items from a mapping, or from the result of argparse."""
+        if not hasattr(values, "keys") and hasattr(values, "__dict__"):
+            values = vars(values)
+        for name, value in dict(values, **named).items():
             self[name] = value
-
-    def as_dict(self):
-        """Return a copy."""
-        return dict(self)
 
     def setdefaults(self, values):
         """Set items that have no value yet."""
-        for name, value in dict(values).items():
-            self.setdefault(name, value)
+        self.update({**values, **self})
+
+    as_dict = dict.copy
 
 
-class _Summary(dict):
-    """A mapping whose items are also attributes; new items are reported to hpsearch."""
+class _Summary(_Items):
+    """Items that are reported to hpsearch when they are set."""
 
     def __setitem__(self, name, value):
         self.update({name: value})
-
-    __setattr__ = __setitem__
-
-    def __getattr__(self, name):
-        try:
-            return self[name]
-        except KeyError:
-            raise AttributeError(name) from None
 
     def update(self, values=(), **named):
         """Set items."""
         values = dict(values, **named)
         super().update(values)
         tell(values, by="summary")
-
-    def logged(self, values):
-        """Add metrics that `log` has reported."""
-        super().update(values)
-
-
-def _mapping(values):
-    """Return the settings in a mapping, or in the result of argparse."""
-    return values if hasattr(values, "keys") or not hasattr(values, "__dict__") else vars(values)
 
 
 class _Inert:
@@ -113,11 +88,8 @@ class _Run(_Inert):
 
     def log(self, data, *arguments, **named):
         """Report the numbers to hpsearch."""
-        summary.logged(data)
+        dict.update(summary, data)
         tell(data, *arguments, **named)
-
-    def finish(self, *_, **__):
-        """Do nothing."""
 
     def __enter__(self):
         return self
@@ -126,7 +98,16 @@ class _Run(_Inert):
         return None
 
 
-config = _Config()
+def _values():
+    path = os.environ.get("HPSEARCH_VALUES")
+    if not path:
+        return {}
+    with open(path, encoding="utf-8") as file:
+        return json.load(file)
+
+
+_VALUES = _values()
+config = _Config(_VALUES)
 summary = _Summary()
 run = None
 
@@ -135,9 +116,7 @@ def init(*_, **named):
     """Return the run, whose `config` has the trial's values and those of `config=`."""
     global run
     announce()
-    given = named.get("config")
-    if given is not None:
-        config.update(given)
+    config.update(named.get("config") or {})
     run = _Run()
     return run
 
@@ -147,10 +126,6 @@ def log(data, *arguments, **named):
     if run is None:
         raise RuntimeError("wandb.init comes before wandb.log")
     run.log(data, *arguments, **named)
-
-
-def finish(*_, **__):
-    """Do nothing."""
 
 
 def __getattr__(name):
