@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from hpsearch.space.mlp import OPTIMIZER_ALIASES
+from hpsearch.space.keras_names import OPTIMIZERS
 from hpsearch.spec.dump import file_schema
 from hpsearch.spec.wandb import IGNORED, KEYS
 
@@ -201,7 +201,7 @@ def kind(part: Schema, schema: Schema) -> str:
 
 def among(names: Any) -> str:
     """List a few names, or count many."""
-    known = [name for name in names if name not in OPTIMIZER_ALIASES]
+    known = [name for name in names if name not in OPTIMIZERS or not OPTIMIZERS[name].implied]
     if len(known) > MOST_NAMES:
         return f"one of Keras' {len(known)} names"
     return ", ".join(code(name) for name in names)

@@ -165,9 +165,9 @@ MUTANTS = (
         "the MLflow runs of a config's folds replace each other",
     ),
     Mutant(
-        "hpsearch/training/measures.py",
-        'return {"average": "macro", **threshold}',
-        'return {"average": "weighted", **threshold}',
+        "hpsearch/space/keras_names.py",
+        'return {"average": "macro",',
+        'return {"average": "weighted",',
         "F-scores are weighted by class size instead of the mean over classes",
     ),
     Mutant(

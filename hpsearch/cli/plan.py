@@ -29,7 +29,7 @@ from hpsearch.models import preprocessing
 from hpsearch.models.problem import Problem, Recipe
 from hpsearch.programs.fingerprint import commit_of
 from hpsearch.progress.display import line_printer, make_console
-from hpsearch.search.draws import FIXED_METHODS, draws
+from hpsearch.search.draws import draws
 from hpsearch.search.strategy import PRIOR
 from hpsearch.space.distributions import Drawn
 from hpsearch.space.execution import Execution, ExecutionResult, Training
@@ -102,7 +102,7 @@ def _program_plan(sweep: ProgramSweep, where: ResultsDirectory) -> Iterator[str]
     yield from map(_parameter_line, sweep.space.parameters)
     search, (stored, results) = Search.of(sweep), _stored(where)
     executions, complete = _planned(search, stored)
-    if complete and search.method.name in FIXED_METHODS:
+    if complete and search.method.draws:
         done = [each for each in executions if each.number in results]
         yield from _counts(executions, done)
     else:
@@ -128,7 +128,7 @@ def _model_plan(
     if custom:
         yield f"{sweep.model} asks for"
         yield from map(_parameter_line, search.space.parameters)
-    if search.method.name not in FIXED_METHODS:
+    if not search.method.draws:
         yield _open_end(search)
         if not where.store.exists():
             yield from _from_prior(search, recipe)
@@ -163,7 +163,7 @@ def _model_plan(
 def _open_end(search: Search) -> str:
     """Return the line of trials that are not known beforehand."""
     count = "as many as there is time for" if search.limit is None else f"{search.limit:,} at most"
-    by = "" if search.method.name in FIXED_METHODS else " by the scores of earlier ones"
+    by = "" if search.method.draws else " by the scores of earlier ones"
     return f"trials     {count}; {search.method.name} chooses them{by}"
 
 
@@ -191,7 +191,7 @@ def _planned(search: Search, stored: Sequence[Execution]) -> tuple[list[Executio
 
     For a method that needs scores, return the executions of one random draw.
     """
-    fixed = search.method.name in FIXED_METHODS
+    fixed = search.method.draws
     method = search.method.name if fixed else "random"
     # A model's grid without a budget has no more points than MOST_POINTS.
     whole = MOST_POINTS + 1 if search.space.kind is not Kind.PROGRAM else _MOST_OF_PROGRAMS

@@ -22,7 +22,7 @@ from hpsearch.errors import InputError, RefusedError
 from hpsearch.progress.display import line_printer, make_console
 from hpsearch.runs.best_file import examine_best_file
 from hpsearch.space.keras_names import ACTIVATIONS, OPTIMIZERS
-from hpsearch.space.mlp import LAYER_TYPES, OPTIMIZER_ALIASES
+from hpsearch.space.mlp import LAYER_TYPES
 from hpsearch.spec.method import METHODS
 from hpsearch.store.cells import groups, in_order, text_of
 from hpsearch.store.directory import ResultsDirectory
@@ -52,34 +52,25 @@ def _datasets() -> Rows:
         yield name, f"{known.rows:,}{test} rows of {shape}, {known.task}; {known.source}"
 
 
-def _methods() -> Rows:
-    texts = {
-        "grid": "every config of the space, in file order",
-        "random": "uniform points, no config twice",
-        "sobol": "evenly spread points: a scrambled Sobol sequence",
-        "bayesian": "where a Gaussian process expects the greatest improvement",
-        "tpe": "where good configs are dense and others are not: Parzen estimators",
-        "hyperband": "successive halving in brackets: many configs for few epochs, then the best",
-        "asha": "asynchronous successive halving",
-        "auto": "bayesian up to 1,000 trials, else tpe",
-    }
-    yield from ((name, texts[name]) for name in METHODS)
-
-
 def _optimizers() -> Rows:
-    for alias, (name, settings) in OPTIMIZER_ALIASES.items():
-        yield alias, f"{name} with " + ", ".join(f"{k}={v}" for k, v in settings.items())
-    for name, arguments in OPTIMIZERS.items():
-        yield name, ", ".join(f"{k}={v}" for k, v in list(arguments.items())[:6])
+    for name, each in OPTIMIZERS.items():
+        if each.implied:
+            yield (
+                name,
+                f"{each.name} with " + ", ".join(f"{k}={v}" for k, v in each.implied.items()),
+            )
+    for name, each in OPTIMIZERS.items():
+        if not each.implied:
+            yield name, ", ".join(f"{k}={v}" for k, v in list(each.defaults.items())[:6])
 
 
 _LISTS: dict[str, Callable[[], Rows]] = {
     "datasets": _datasets,
-    "methods": _methods,
+    "methods": lambda: ((name, each.text) for name, each in METHODS.items()),
     "activations": lambda: ((name, "") for name in ACTIVATIONS),
     "optimizers": _optimizers,
     "layer-types": lambda: (
-        *LAYER_TYPES.items(),
+        *((name, each.text) for name, each in LAYER_TYPES.items()),
         ("package.module:function", "your own: function(x, units, activation, ...) -> tensor"),
     ),
 }

@@ -21,9 +21,6 @@ from hpsearch.spec.settings import SeedRace, SweepFields
 from hpsearch.spec.sweep import Sweep
 from hpsearch.spec.yaml import key_path
 
-#: The methods that halt trainings.
-HALVING = ("hyperband", "asha")
-
 
 @dataclass(frozen=True)
 class Search:
@@ -153,7 +150,7 @@ def _unfit(sweep: Sweep, space: Space) -> Iterator[str]:
             f"method: a grid of {points:,} points; above {MOST_POINTS:,} it needs budget.trials, "
             "or method: random"
         )
-    if sweep.method.name in HALVING and "epochs" not in space.names:
+    if sweep.method.halves and "epochs" not in space.names:
         yield (
             f"method: {sweep.method.name} halts trainings at epochs, and the sweep gives the "
             "model's own fit none: add parameters: {epochs: 27}"

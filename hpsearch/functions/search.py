@@ -14,7 +14,7 @@ from hpsearch.data.specs import Task
 from hpsearch.engine.costs import UnknownCosts
 from hpsearch.engine.events import Listener, ignore
 from hpsearch.engine.run import Prepared, Run
-from hpsearch.engine.search import HALVING, Search, continuous_in, listed_configs, require_end
+from hpsearch.engine.search import Search, continuous_in, listed_configs, require_end
 from hpsearch.engine.session import RunOutcome, Settings, require_engine
 from hpsearch.engine.sweep import opened, take_steps
 from hpsearch.errors import ConstraintError, HpsearchError, InputError
@@ -172,7 +172,8 @@ def function_search(
     if prior is not None:
         options = {"name": method} if isinstance(method, str) else dict(method)
         # Methods without a prior do not use it.
-        if prior != "none" or "prior" in METHODS.get(str(options.get("name")), {}):
+        known = METHODS.get(str(options.get("name")))
+        if prior != "none" or (known is not None and "prior" in known.options):
             method = {**options, "prior": prior}
     chosen = _function_method(method, space, configs)
     first = {parameter.name: parameter.at(0.0) for parameter in space.parameters}
@@ -232,7 +233,7 @@ def _function_method(
             f"prior: mlp tells nothing of {listing(varied)}; it knows hyperparameters of MLPs "
             f"by their names in a sweep file: {listing(KNOWN)}"
         )
-    if spec.name in HALVING:
+    if spec.halves:
         if not space.kind.has_budget:
             raise InputError(
                 f"method: {spec.name} halts trainings between epochs: the objective must be a "

@@ -29,8 +29,8 @@ from hpsearch.models.preprocessing_layers import (
     several_inputs,
 )
 from hpsearch.models.problem import Problem
-from hpsearch.space.keras_names import INITIALIZERS, OPTIMIZER_CLASSES, SCHEDULE_CLASSES
-from hpsearch.space.mlp import RESHAPING_ACTIVATIONS, MLPConfig
+from hpsearch.space.keras_names import INITIALIZERS, OPTIMIZERS, SCHEDULE_CLASSES
+from hpsearch.space.mlp import LAYER_TYPES, LayerType, MLPConfig
 from hpsearch.space.seeds import derive
 
 #: The output layer's number in the derivation of seeds, the same at any depth.
@@ -85,49 +85,42 @@ class Block:
 
     def activate(self, x: Any) -> Any:
         """Apply the activation."""
-        if self.config.activation in RESHAPING_ACTIVATIONS:
+        if self.config.known_activation.halves:
             # Not the layer Activation: only the function, as an operation, infers the new width.
             return keras.activations.get(self.config.activation)(x)
         return keras.layers.Activation(self.config.activation)(x)
 
+    def dropout(self) -> keras.layers.Dropout:
+        """Return a Dropout layer with the block's seed."""
+        dropout = keras.layers.Dropout(self.config.dropout, seed=derive(self.seed, _MASK))
+        dropout.seed_source = (self.layer, _MASK)
+        return dropout
 
-def _dense(x: Any, block: Block) -> Any:
-    if block.config.activation in RESHAPING_ACTIVATIONS:
-        return block.activate(block.dense()(x))
-    return block.dense(activation=block.config.activation)(x)
-
-
-def _dropout(x: Any, block: Block) -> Any:
-    dropout = keras.layers.Dropout(block.config.dropout, seed=derive(block.seed, _MASK))
-    dropout.seed_source = (block.layer, _MASK)
-    return dropout(_dense(x, block))
-
-
-def _batch_norm(x: Any, block: Block) -> Any:
-    # No bias, which normalisation would cancel: its gradient is rounding noise, which adam and
-    # rmsprop scale up to full steps, so that trainers would agree to 1e-5 only.
-    x = block.dense(use_bias=False)(x)
-    return block.activate(keras.layers.BatchNormalization()(x))
+    def added(self, x: Any, y: Any) -> Any:
+        """Return the sum of the block's input and output."""
+        if x.shape[-1] != y.shape[-1]:
+            x = self.dense(y.shape[-1], use_bias=False, part=_PROJECTION)(x)
+        return keras.layers.Add()([x, y])
 
 
-def _layer_norm(x: Any, block: Block) -> Any:
-    return block.activate(keras.layers.LayerNormalization()(block.dense()(x)))
-
-
-def _residual(x: Any, block: Block) -> Any:
-    y = _dense(x, block)
-    if x.shape[-1] != y.shape[-1]:
-        x = block.dense(y.shape[-1], use_bias=False, part=_PROJECTION)(x)
-    return keras.layers.Add()([x, y])
-
-
-_BUILDERS: dict[str, Callable[[Any, Block], Any]] = {
-    "dense": _dense,
-    "dropout": _dropout,
-    "batch_norm": _batch_norm,
-    "layer_norm": _layer_norm,
-    "residual": _residual,
-}
+def _apply_block(x: Any, block: Block, kind: LayerType) -> Any:
+    """Return the output of a block of a built-in layer type."""
+    layers, use_bias = kind.layers, "BIAS" in kind.parts
+    activation = None
+    if layers[0] == "activation" and not block.config.known_activation.halves:
+        activation, layers = block.config.activation, layers[1:]
+    y = block.dense(activation=activation, use_bias=use_bias)(x)
+    for layer in layers:
+        match layer:
+            case "activation":
+                y = block.activate(y)
+            case "Dropout":
+                y = block.dropout()(y)
+            case "Add":
+                y = block.added(x, y)
+            case _:
+                y = getattr(keras.layers, layer)()(y)
+    return y
 
 
 def _user_block(x: Any, path: str, block: Block, values: Mapping[str, Any]) -> Any:
@@ -180,13 +173,13 @@ def _build_mlp(problem: Problem, values: Mapping[str, Any], seed: int) -> keras.
 
     with seeded(derive(recipe.sweep_seed, seed)):
         inputs, x = _mlp_inputs(problem.input)
-        builder = _BUILDERS.get(config.layer_type)
+        kind = LAYER_TYPES.get(config.layer_type)
         for layer, units in enumerate(config.widths, start=1):
             hidden = block(layer, units)
-            if builder is None:
+            if kind is None:
                 x = _user_block(x, config.layer_type, hidden, values)
             else:
-                x = builder(x, hidden)
+                x = _apply_block(x, hidden, kind)
         output = block(_OUTPUT_LAYER, problem.target.outputs)
         outputs = output.dense(activation=recipe.output_activation)(x)
         model = keras.Model(inputs, outputs, name="mlp")
@@ -382,7 +375,7 @@ def build_optimizer(values: Mapping[str, Any]) -> keras.optimizers.Optimizer:
     name, settings = MLPConfig(values).optimizer
     if settings.get("learning_rate") is not None:
         settings = {**settings, "learning_rate": _learning_rate(settings["learning_rate"])}
-    return getattr(keras.optimizers, OPTIMIZER_CLASSES[name])(**settings)
+    return getattr(keras.optimizers, OPTIMIZERS[name].keras)(**settings)
 
 
 def _learning_rate(rate: float | Mapping[str, Any]) -> Any:

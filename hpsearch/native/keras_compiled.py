@@ -17,25 +17,10 @@ from keras.src.metrics import ALL_OBJECTS_DICT
 from hpsearch.data.specs import Arrays
 from hpsearch.native import metrics
 from hpsearch.native.metrics import Measure
-from hpsearch.native.network import (
-    ABSOLUTE_LOSS,
-    HUBER_LOSS,
-    SIGMOID_LOSS,
-    SOFTMAX_LOSS,
-    SQUARED_LOSS,
-)
+from hpsearch.native.network import UnsupportedError, require
+from hpsearch.space.keras_names import KERAS_METRICS
 
 LINEAR = keras.activations.linear
-
-
-class UnsupportedError(Exception):
-    """The extension cannot train the model."""
-
-
-def require(supported: object) -> None:
-    """Raise UnsupportedError unless `supported` is true."""
-    if not supported:
-        raise UnsupportedError
 
 
 @dataclass(frozen=True)
@@ -43,7 +28,7 @@ class Loss:
     """A loss of the extension, with Keras' classes and functions for it.
 
     Attributes:
-        code: The extension's code.
+        kind: The extension's name.
         function, loss: The loss as Keras' function and class.
         metric: The class of the metric that the extension sums up.
         includes: The output layer's activation, if it is part of the loss; else None.
@@ -52,7 +37,7 @@ class Loss:
         huber: The error above which Huber's loss is linear.
     """
 
-    code: int
+    kind: str
     function: Any
     loss: Any
     metric: Any
@@ -82,9 +67,9 @@ class Loss:
             require(np.array_equal(whole, y) and np.all((whole >= 0) & (whole < outputs)))
             return whole
         numbers = np.ascontiguousarray(y, np.float32)
-        if self.code == SIGMOID_LOSS:
+        if self.kind == "SIGMOID_CROSSENTROPY":
             require(np.all((numbers >= 0) & (numbers <= 1)))
-        if self.code != SOFTMAX_LOSS:
+        if self.kind != "SOFTMAX_CROSSENTROPY":
             return numbers
         # The extension has no partial classes, that is targets between 0 and 1.
         require(np.all((numbers == 0) | (numbers == 1)) and np.all(numbers.sum(axis=1) == 1))
@@ -94,7 +79,7 @@ class Loss:
 
 _LOSSES: Final = (
     Loss(
-        SOFTMAX_LOSS,
+        "SOFTMAX_CROSSENTROPY",
         keras.losses.sparse_categorical_crossentropy,
         keras.losses.SparseCategoricalCrossentropy,
         keras.metrics.SparseCategoricalAccuracy,
@@ -102,25 +87,25 @@ _LOSSES: Final = (
         sparse=True,
     ),
     Loss(
-        SOFTMAX_LOSS,
+        "SOFTMAX_CROSSENTROPY",
         keras.losses.categorical_crossentropy,
         keras.losses.CategoricalCrossentropy,
         keras.metrics.CategoricalAccuracy,
         keras.activations.softmax,
     ),
     Loss(
-        SIGMOID_LOSS,
+        "SIGMOID_CROSSENTROPY",
         keras.losses.binary_crossentropy,
         keras.losses.BinaryCrossentropy,
         keras.metrics.BinaryAccuracy,
         keras.activations.sigmoid,
     ),
     *(
-        Loss(code, function, loss, keras.metrics.MeanAbsoluteError)
-        for code, function, loss in (
-            (SQUARED_LOSS, keras.losses.mean_squared_error, keras.losses.MeanSquaredError),
-            (ABSOLUTE_LOSS, keras.losses.mean_absolute_error, keras.losses.MeanAbsoluteError),
-            (HUBER_LOSS, keras.losses.huber, keras.losses.Huber),
+        Loss(kind, function, loss, keras.metrics.MeanAbsoluteError)
+        for kind, function, loss in (
+            ("SQUARED_ERROR", keras.losses.mean_squared_error, keras.losses.MeanSquaredError),
+            ("ABSOLUTE_ERROR", keras.losses.mean_absolute_error, keras.losses.MeanAbsoluteError),
+            ("HUBER", keras.losses.huber, keras.losses.Huber),
         )
     ),
 )
@@ -157,25 +142,17 @@ def _settings(loss_or_metric: Any, *but: str) -> dict[str, Any]:
     return {key: value for key, value in settings.items() if key not in ("name", *but)}
 
 
-_METRICS: Final = {getattr(keras.metrics, name): each for name, each in metrics.KERAS.items()}
-_OF_CLASSES: Final = {
-    keras.metrics.SparseCategoricalAccuracy,
-    keras.metrics.SparseTopKCategoricalAccuracy,
-}
-_OF_ROWS: Final = {
-    *_OF_CLASSES,
-    keras.metrics.CategoricalAccuracy,
-    keras.metrics.TopKCategoricalAccuracy,
+#: Keras' class -> metric.
+_METRICS: Final = {
+    getattr(keras.metrics, each.keras): each for each in KERAS_METRICS.values() if each.native
 }
 #: Metrics that can take logits in place of probabilities.
 _OF_SUMS: Final = {keras.metrics.AUC, keras.metrics.BinaryAccuracy}
-_F_SCORES: Final = {keras.metrics.F1Score, keras.metrics.FBetaScore}
+#: Keras' function -> the class that averages it.
 _FUNCTIONS: Final = {
-    keras.metrics.mean_squared_error: keras.metrics.MeanSquaredError,
-    keras.metrics.mean_absolute_error: keras.metrics.MeanAbsoluteError,
-    keras.metrics.binary_accuracy: keras.metrics.BinaryAccuracy,
-    keras.metrics.categorical_accuracy: keras.metrics.CategoricalAccuracy,
-    keras.metrics.sparse_categorical_accuracy: keras.metrics.SparseCategoricalAccuracy,
+    getattr(keras.metrics, name): getattr(keras.metrics, each.keras)
+    for name, each in KERAS_METRICS.items()
+    if each.native and "k" not in each.arguments and hasattr(keras.metrics, name)
 }
 
 
@@ -211,8 +188,9 @@ def measures_of(
             weighted = argument == "weighted_metrics" and are_weighted
             of = None
             if kind is not loss.metric or weighted or arguments not in _SUMMED:
-                of = partial(_METRICS[kind][0], **arguments)
-            measures.append(Measure(name, of, sparse=kind in _OF_CLASSES, weighted=weighted))
+                of = partial(getattr(metrics, _METRICS[kind].native), **arguments)
+            sparse = _METRICS[kind].sparse
+            measures.append(Measure(name, of, sparse=sparse, weighted=weighted))
     return tuple(measures)
 
 
@@ -263,16 +241,17 @@ def _arguments(
     kind: Any, settings: Mapping[str, Any], loss: Loss, row: tuple[int, ...], outputs: int
 ) -> dict[str, Any]:
     """Return the arguments of a metric's function; check that they suit the data."""
-    names, defaults = _METRICS[kind][1], _defaults(kind)
+    metric, defaults = _METRICS[kind], _defaults(kind)
+    names = metric.arguments
     require(settings.keys() == defaults.keys())
     require(all(settings[each] == defaults[each] for each in settings.keys() - set(names)))
-    require((kind in _OF_CLASSES) is loss.sparse)
-    require(kind not in _OF_ROWS or outputs > 1)
+    require(metric.sparse is loss.sparse)
+    require(not metric.of_several or outputs > 1)
     given = {each: settings[each] for each in names if each in settings}
     if loss.from_logits:
         # The extension returns probabilities, which order the rows as logits do.
-        sums = loss.code == SIGMOID_LOSS and kind in _OF_SUMS
-        require(sums or kind in _OF_ROWS)
+        sums = loss.kind == "SIGMOID_CROSSENTROPY" and kind in _OF_SUMS
+        require(sums or metric.of_several)
     if "from_logits" in given:
         require(given.pop("from_logits") is loss.from_logits)
     if kind is keras.metrics.BinaryAccuracy and loss.from_logits:
@@ -283,7 +262,7 @@ def _arguments(
         require(threshold is None or isinstance(threshold, int | float))
         given["threshold"] = 0.5 if threshold is None else threshold
     require(given.get("curve", "ROC") in ("ROC", "PR"))
-    if kind in _F_SCORES:
+    if "average" in names:
         require(len(row) == 1 and given["average"] is not None)
         given.setdefault("beta", 1.0)
     return given

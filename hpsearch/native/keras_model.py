@@ -13,43 +13,26 @@ from keras.src.models.functional import Functional
 
 from hpsearch.data.specs import Arrays
 from hpsearch.models.custom import FIT_METHODS
-from hpsearch.native.keras_compiled import (
-    LINEAR,
-    Loss,
-    UnsupportedError,
-    loss_of,
-    measures_of,
-    require,
-)
+from hpsearch.native.keras_compiled import LINEAR, Loss, loss_of, measures_of
 from hpsearch.native.network import (
-    ACTIVATIONS,
-    BATCH_NORM,
-    BATCH_NORM_BEHIND,
-    BETA,
-    BIAS,
-    DENSE,
-    FLOATS,
-    GAMMA,
-    KERNEL,
-    MOVING_MEAN,
-    MOVING_VARIANCE,
-    OPTIMIZERS,
-    SCALED_BYTES,
-    SOFTMAX_LOSS,
     DenseLayer,
     DenseNetwork,
-    Optimizer,
+    NativeOptimizer,
+    UnsupportedError,
     WeightArray,
+    native_number,
     optimizer_of,
+    require,
 )
-from hpsearch.space.keras_names import OPTIMIZER_CLASSES
+from hpsearch.space.keras_names import ACTIVATIONS, OPTIMIZERS
 
+#: Keras' class -> name.
 _OPTIMIZERS: Final = {
-    getattr(keras.optimizers, OPTIMIZER_CLASSES[name]): name for name in OPTIMIZERS
+    getattr(keras.optimizers, each.keras): each.name for each in OPTIMIZERS.values() if each.native
 }
-_CODES: Final = [(keras.activations.get(name), code) for name, code in ACTIVATIONS.items()]
-#: `MAX_LAYERS` in `hpsearch/native/src/network.h`.
-_MOST_LAYERS = 64
+_ACTIVATIONS: Final = [
+    (keras.activations.get(name), each.native) for name, each in ACTIVATIONS.items() if each.native
+]
 
 
 @dataclass(frozen=True)
@@ -70,26 +53,26 @@ class _Layer:
 
     def described(self) -> DenseLayer:
         """Return the layer's description for the extension."""
-        block = BATCH_NORM_BEHIND if self.norm_is_behind else BATCH_NORM
+        block = "BATCH_NORM_BEHIND" if self.norm_is_behind else "BATCH_NORM"
         norm, l2 = self.norm, self.dense.kernel_regularizer
         return DenseLayer(
             self.width,
-            DENSE if norm is None else block,
-            _code(self.activation),
+            "DENSE" if norm is None else block,
+            _native(self.activation),
             self.dropout,
             self.mask_seed,
             0.0 if l2 is None else float(l2.l2),
             **({} if norm is None else {"momentum": norm.momentum, "epsilon": norm.epsilon}),
         )
 
-    def codes(self) -> list[int]:
+    def parts(self) -> list[str]:
         """Return the parts in the order of Keras' `get_weights`."""
-        codes = [KERNEL, *([BIAS] if self.dense.use_bias else [])]
+        parts = ["KERNEL", *(["BIAS"] if self.dense.use_bias else [])]
         if self.norm is not None:
-            codes += [GAMMA] if self.norm.scale else []
-            codes += [BETA] if self.norm.center else []
-            codes += [MOVING_MEAN, MOVING_VARIANCE]
-        return codes
+            parts += ["GAMMA"] if self.norm.scale else []
+            parts += ["BETA"] if self.norm.center else []
+            parts += ["MOVING_MEAN", "MOVING_VARIANCE"]
+        return parts
 
 
 def dense_model(
@@ -113,7 +96,7 @@ def dense_model(
             layers=tuple(layer.described() for layer in layers),
             parts=_parts(width, layers),
             batch_size=batch_size,
-            loss=loss.code,
+            loss=loss.kind,
             optimizer=_optimizer(model.optimizer),
             **_rows(arrays, width),
             measures=measures_of(model, loss, arrays, outputs),
@@ -142,7 +125,7 @@ def _chain(model: keras.Model) -> tuple[int, list[_Layer]]:
         require(layer.dtype_policy.name == "float32" and layer.trainable)
         require(layer.activity_regularizer is None and "call" not in vars(layer))
         chain = _extended(chain, layer)
-    require(0 < len(chain) <= _MOST_LAYERS)
+    require(0 < len(chain) <= native_number("MAX_LAYERS"))
     penalties = [each.dense for each in chain if each.dense.kernel_regularizer is not None]
     require(len(model.losses) == len(penalties))
     return math.prod(rows.shape[1:]), chain
@@ -225,31 +208,31 @@ def _activation(layer: Any) -> Any:
 def _before_the_loss(last: _Layer, loss: Loss) -> _Layer:
     """Return the output layer, without its activation if the loss includes it."""
     require(last.norm is None and not last.dropout)
-    require(last.width > 1 or loss.code != SOFTMAX_LOSS)
+    require(last.width > 1 or loss.kind != "SOFTMAX_CROSSENTROPY")
     if loss.activation is None:
         return last
     require(last.activation is loss.activation)
     return replace(last, activation=LINEAR)
 
 
-def _code(activation: Any) -> int:
-    code = next((code for function, code in _CODES if function is activation), None)
-    if code is None:
+def _native(activation: Any) -> str:
+    name = next((name for function, name in _ACTIVATIONS if function is activation), None)
+    if name is None:
         raise UnsupportedError
-    return code
+    return name
 
 
 def _parts(width: int, layers: list[_Layer]) -> tuple[WeightArray, ...]:
     parts = []
     for number, layer in enumerate(layers):
-        for code in layer.codes():
-            shape = (width, layer.width) if code == KERNEL else (layer.width,)
-            parts.append(WeightArray(number, code, shape, None))
+        for part in layer.parts():
+            shape = (width, layer.width) if part == "KERNEL" else (layer.width,)
+            parts.append(WeightArray(number, part, shape, None))
         width = layer.width
     return tuple(parts)
 
 
-def _optimizer(optimizer: Any) -> Optimizer:
+def _optimizer(optimizer: Any) -> NativeOptimizer:
     name = _OPTIMIZERS.get(type(optimizer))
     if name is None:
         raise UnsupportedError
@@ -260,10 +243,7 @@ def _optimizer(optimizer: Any) -> Optimizer:
     require(not any(getattr(optimizer, each, None) for each in excluded))
     settings = optimizer.get_config()
     del settings["name"]
-    known = optimizer_of(name, settings)
-    if known is None:
-        raise UnsupportedError
-    return known
+    return optimizer_of(name, settings)
 
 
 def _rows(arrays: Arrays, width: int) -> dict[str, Any]:
@@ -271,6 +251,6 @@ def _rows(arrays: Arrays, width: int) -> dict[str, Any]:
     x = arrays.x_train
     require(math.prod(x.shape[1:]) == width and x.dtype == arrays.x_val.dtype)
     if x.dtype == np.uint8:
-        return {"rows": SCALED_BYTES, "shift": (0.0,) * width, "scale": (1.0,) * width}
+        return {"rows": "SCALED_BYTES", "shift": (0.0,) * width, "scale": (1.0,) * width}
     require(x.dtype == np.float32)
-    return {"rows": FLOATS}
+    return {"rows": "FLOAT_ROWS"}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -70,12 +70,12 @@ def sparse_accuracy(y: npt.NDArray[Any], p: Floats, w: Weights) -> float:
     return _mean(p.argmax(axis=1) == y, w)
 
 
-def top_k_accuracy(y: Floats, p: Floats, w: Weights, *, k: int) -> float:
+def top_k_accuracy(y: Floats, p: Floats, w: Weights, *, k: int = 5) -> float:
     """Return the share of rows whose largest target is among the `k` largest predictions."""
     return sparse_top_k_accuracy(y.argmax(axis=1), p, w, k=k)
 
 
-def sparse_top_k_accuracy(y: npt.NDArray[Any], p: Floats, w: Weights, *, k: int) -> float:
+def sparse_top_k_accuracy(y: npt.NDArray[Any], p: Floats, w: Weights, *, k: int = 5) -> float:
     """Return the share of rows whose class `y` is among the `k` largest predictions.
 
     Source: `tf.math.in_top_k`, which counts no row with a prediction that is not finite.
@@ -98,7 +98,13 @@ def recall(y: Floats, p: Floats, w: Weights, *, threshold: float = 0.5) -> float
 
 
 def f_score(
-    y: Floats, p: Floats, w: Weights, *, beta: float, threshold: float | None, average: str
+    y: Floats,
+    p: Floats,
+    w: Weights,
+    *,
+    average: str,
+    beta: float = 1.0,
+    threshold: float | None = None,
 ) -> float:
     """Return the mean F-score over the outputs.
 
@@ -193,21 +199,3 @@ def _count(true: npt.NDArray[np.bool_], w: Weights) -> float:
 
 def _ratio(part: float, whole: float) -> float:
     return part / whole if whole else 0.0
-
-
-#: Keras' metric class -> its function, and the function's arguments by their names in Keras.
-KERAS: Final[dict[str, tuple[Callable[..., float], tuple[str, ...]]]] = {
-    "MeanSquaredError": (squared_error, ()),
-    "RootMeanSquaredError": (root_of_squared_error, ()),
-    "MeanAbsoluteError": (absolute_error, ()),
-    "BinaryAccuracy": (binary_accuracy, ("threshold",)),
-    "CategoricalAccuracy": (categorical_accuracy, ()),
-    "TopKCategoricalAccuracy": (top_k_accuracy, ("k",)),
-    "SparseCategoricalAccuracy": (sparse_accuracy, ()),
-    "SparseTopKCategoricalAccuracy": (sparse_top_k_accuracy, ("k",)),
-    "Precision": (precision, ("thresholds",)),
-    "Recall": (recall, ("thresholds",)),
-    "F1Score": (f_score, ("threshold", "average", "beta")),
-    "FBetaScore": (f_score, ("threshold", "average", "beta")),
-    "AUC": (auc, ("curve", "num_thresholds", "from_logits")),
-}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 import numpy as np
 
 from hpsearch.reporting.drawing import value_text
+from hpsearch.space.mlp import LAYER_TYPES
 from hpsearch.store.facts import errors_text
 from hpsearch.store.tables import hyperparameter_columns, hyperparameter_of, values_of
 from hpsearch.wording import counted, listing, number, plain
@@ -145,9 +146,9 @@ def _network(values: Mapping[str, Any]) -> tuple[list[str], set[str]]:
             f"{counted(layers, 'hidden layer')} of {_in_words(units)} {activation}".strip()
             + " units"
         )
-    blocks = {"dropout": "dropout", "batch_norm": "batch normalization"}
-    if layers and values.get("layer_type") in blocks:
-        network += f" with {blocks[values['layer_type']]}"
+    kind = LAYER_TYPES.get(str(values.get("layer_type")))
+    if layers and kind is not None and kind.words:
+        network += f" with {kind.words}"
         network += f" {_in_words(values['dropout'])}" if "dropout" in values else ""
     parts = [network]
     if "optimizer" in values:

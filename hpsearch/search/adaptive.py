@@ -9,6 +9,7 @@ from functools import cached_property
 from itertools import islice
 
 import numpy as np
+import numpy.typing as npt
 
 from hpsearch.search.draws import grid_draws, random_draws, stream_of
 from hpsearch.search.encoding import Array, Encoding
@@ -104,16 +105,19 @@ class History:
     def observations(self) -> Observations:
         """Return the configs that the space can express."""
         count = len(self._places)
-        rows, losses = self._rows[:count], self._losses[:count]
-        foreign = [
-            (row, loss) for _, (row, loss) in sorted(self._foreign.items()) if row is not None
-        ]
-        if foreign:
-            rows = np.concatenate([rows, [row for row, _ in foreign]])
-            losses = np.concatenate([losses, [loss for _, loss in foreign]])
-        usable = ~np.isinf(rows).any(axis=1)
+        _, rows, usable = self._expressible()
+        others = [loss for _, (row, loss) in sorted(self._foreign.items()) if row is not None]
+        losses = np.concatenate([self._losses[:count], others])
         known = usable & ~np.isnan(losses)
         return Observations(rows[known], losses[known], rows[usable & ~known])
+
+    def _expressible(self) -> tuple[list[str], Array, npt.NDArray[np.bool_]]:
+        """Return the ids and rows of all configs, and whether the space can express each."""
+        foreign = {name: row for name, (row, _) in sorted(self._foreign.items()) if row is not None}
+        count, columns = len(self._places), self._rows.shape[1]
+        added = np.array([*foreign.values()]).reshape(len(foreign), columns)
+        rows = np.concatenate([self._rows[:count], added])
+        return [*self._places, *foreign], rows, ~np.isinf(rows).any(axis=1)
 
 
 #: In a finite space of at most this size, each proposal is the best of all configs.

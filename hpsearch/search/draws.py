@@ -14,9 +14,6 @@ from hpsearch.search.strategy import Outcome, Proposal
 from hpsearch.space.seeds import uniform
 from hpsearch.space.space import Choices, Config, Space
 
-#: The methods whose proposals do not depend on scores; `configs` is a list without a method.
-FIXED_METHODS = ("grid", "random", "sobol", "configs")
-
 #: Only a space of at most this size is enumerated to detect its exhaustion.
 _COUNTABLE = 100_000
 #: After this many draws without a new config, it is enumerated, which takes seconds.
@@ -30,10 +27,10 @@ _SOBOL_BITS = 40
 
 
 def draws(method: str, space: Space, listed: Iterable[Config], seed: int) -> Iterator[Config]:
-    """Return the proposals of a method of FIXED_METHODS, in order; `configs` takes `listed`.
+    """Return the proposals of a method that ignores scores, in order; `configs` takes `listed`.
 
     Raises:
-        ValueError: The method is not in FIXED_METHODS, or a grid's parameter is continuous.
+        ValueError: The method depends on scores, or a grid's parameter is continuous.
     """
     match method:
         case "configs":
@@ -163,7 +160,7 @@ class DrawStrategy:
     """Proposes listed configs, then a method's draws, each config once.
 
     Args:
-        method: One of FIXED_METHODS; `configs` proposes `listed` only.
+        method: One that ignores scores; `configs` proposes `listed` only.
         listed: Configs to try first.
 
     Raises:

@@ -58,12 +58,7 @@ class RungHistory(History):
 
     def _usable(self) -> tuple[list[str], Array]:
         """Return the ids and rows of the configs that the space can express."""
-        foreign = {n: row for n, (row, _) in sorted(self._foreign.items()) if row is not None}
-        count, columns = len(self._places), self._rows.shape[1]
-        added = np.array([*foreign.values()]).reshape(len(foreign), columns)
-        rows = np.concatenate([self._rows[:count], added])
-        usable = ~np.isinf(rows).any(axis=1)
-        names = [*self._places, *foreign]
+        names, rows, usable = self._expressible()
         return [name for name, here in zip(names, usable, strict=True) if here], rows[usable]
 
     def _pending(self, names: Sequence[str]) -> npt.NDArray[np.bool_]:

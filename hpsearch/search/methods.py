@@ -6,13 +6,13 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from hpsearch.search.draws import FIXED_METHODS, DrawStrategy
+from hpsearch.search.draws import DrawStrategy
 from hpsearch.search.halving import AshaStrategy, HyperbandStrategy, at_top, rungs_below, rungs_of
 from hpsearch.search.strategy import Strategy
 from hpsearch.space.kinds import ENDLESS
 from hpsearch.space.mlp import DEFAULTS
 from hpsearch.space.space import Config, Space
-from hpsearch.spec.method import MethodSpec
+from hpsearch.spec.method import METHODS, MethodSpec
 
 if TYPE_CHECKING:
     from hpsearch.search.adaptive import AdaptiveStrategy
@@ -44,10 +44,6 @@ class _Search:
     trials: int | None
     options: Mapping[str, Any]
     kinds: Collection[str]
-
-
-def _drawn(method: str) -> Callable[[_Search], Strategy]:
-    return lambda search: DrawStrategy(method, search.space, search.listed, search.seed)
 
 
 def _study(search: _Search) -> Study | None:
@@ -110,8 +106,8 @@ def _proposer(
     name = search.options.get("proposals", default)
     prior = {"prior": search.options["prior"]} if "prior" in search.options else {}
     search = replace(search, space=at_top(search.space), options=prior)
-    if name not in ("tpe", "bayesian"):
-        return _MAKERS[name](search)
+    if METHODS[name].draws:
+        return DrawStrategy(name, search.space, search.listed, search.seed)
     from hpsearch.search.fidelity import EveryRung, HighestRung
 
     strategy, history = (
@@ -208,18 +204,14 @@ def _early_terminate(search: _Search, options: Mapping[str, Any]) -> Strategy:
     )
 
 
-#: Method -> the function that makes its strategy.
+#: Method that uses scores -> the function that makes its strategy.
 _MAKERS: dict[str, Callable[[_Search], Strategy]] = {
-    **{method: _drawn(method) for method in FIXED_METHODS},
     "tpe": _tpe,
     "bayesian": _bayesian,
     "auto": _auto,
     "asha": _asha,
     "hyperband": _hyperband,
 }
-
-#: The methods that have a strategy; `configs` is a list without a method.
-STRATEGIES: tuple[str, ...] = tuple(_MAKERS)
 
 
 def make_strategy(
@@ -244,4 +236,6 @@ def make_strategy(
     Raises:
         ValueError: A grid's parameter is continuous.
     """
+    if method.draws:
+        return DrawStrategy(method.name, space, listed, seed)
     return _MAKERS[method.name](_Search(space, listed, goal, seed, trials, method.options, kinds))

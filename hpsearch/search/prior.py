@@ -17,21 +17,15 @@ from typing import Any
 import numpy as np
 
 from hpsearch.search.encoding import Array, Dimension, Encoding
-from hpsearch.space.mlp import DEFAULTS, OPTIMIZER_ALIASES, layer_of
+from hpsearch.space.keras_names import ACTIVATIONS, OPTIMIZERS, Activation, Optimizer
+from hpsearch.space.mlp import DEFAULTS, LAYER_TYPES, LayerType, layer_of
 
-#: The study's activations, and other activations that behave much like one of them.
+#: The study's activations; others may behave much like one of them.
 _ACTIVATIONS = ("relu", "elu", "selu", "gelu", "silu", "tanh", "sigmoid")
-_LIKE = {
-    "leaky_relu": "relu", "relu6": "relu", "celu": "elu", "swish": "silu", "hard_silu": "silu",
-    "hard_swish": "silu", "mish": "silu", "hard_tanh": "tanh", "softsign": "tanh",
-    "hard_sigmoid": "sigmoid", "softmax": "sigmoid", "linear": "tanh",
-}  # fmt: skip
-#: The study's optimizers, and other optimizers that behave much like one of them.
+#: The study's optimizers; others may behave much like one of them.
 _OPTIMIZERS = ("sgd", "adagrad", "rmsprop", "adam")
-_ALIKE = {"adamw": "adam", "adamax": "adam", "nadam": "adam", "lamb": "adam", "ftrl": "adagrad"}
 _MOST_MOMENTUM = 0.99
 _LEAST_L2 = 1e-7
-_NORMED = ("batch_norm", "layer_norm")
 #: Defaults of functions that differ from those of sweep files.
 _OF_FUNCTIONS = {"optimizer": "adam", "epochs": 32}
 #: The kinds of score that an output of the study predicts: accuracy or loss in classification, or
@@ -72,15 +66,15 @@ def _number(value: Any) -> float:
 
 def _optimizer(value: Any) -> _Optimizer:
     given = dict(value) if isinstance(value, Mapping) else {"name": value}
-    alias = str(given.pop("name", "")).lower()
-    name, implied = OPTIMIZER_ALIASES.get(alias, (alias, {}))
-    arguments = {**implied, **given}
+    name = str(given.pop("name", "")).lower()
+    known = OPTIMIZERS.get(name) or Optimizer(name, {})
+    arguments = {**known.implied, **given}
     rate = arguments.get("learning_rate", math.nan)
     if isinstance(rate, Mapping):
         rate = rate.get("initial_learning_rate", math.nan)
-    family = _ALIKE.get(name, name)
+    family = known.like
     momentum = _number(arguments.get("momentum")) if family == "sgd" else 0.0
-    if family not in _OPTIMIZERS:
+    if not family:
         # The study does not cover it: take adam with the default rate.
         return _Optimizer(_OPTIMIZERS.index("adam"), 1e-3, 0.0, nesterov=False)
     return _Optimizer(
@@ -97,9 +91,12 @@ def _log_units(value: Any) -> float:
 
 
 def _activation(value: Any) -> float:
-    name = str(value).lower()
-    name = _LIKE.get(name, name)
-    return float(_ACTIVATIONS.index(name)) if name in _ACTIVATIONS else math.nan
+    name = ACTIVATIONS.get(str(value).lower(), Activation()).like
+    return float(_ACTIVATIONS.index(name)) if name else math.nan
+
+
+def _layer_type(value: Any) -> LayerType:
+    return LAYER_TYPES.get(str(value)) or LayerType("", (), "")
 
 
 class _Columns:
@@ -188,7 +185,7 @@ def _dropout(columns: _Columns, depth: Array) -> Array:
     if "layer_type" not in columns.names and not columns.is_mlp:
         named = "dropout" in columns.names or columns.layers("dropout")
         return np.where(depth > 0, rate, 0.0) if named else np.zeros(len(depth))
-    drops = columns.numbers("layer_type", lambda value: float(value == "dropout"))
+    drops = columns.numbers("layer_type", lambda value: "Dropout" in _layer_type(value).layers)
     return np.where((depth > 0) & (drops == 1), rate, 0.0)
 
 
@@ -200,7 +197,7 @@ def features(encoding: Encoding, rows: Array) -> dict[str, Array]:
     units = _filled(columns.numbers("units", _log_units), math.log2(DEFAULTS["units"]))
     width = np.where(hidden, (_mean_of_layers(columns, "units", depth, units) - 6) / 2, 0.0)
     deep = np.where(hidden, (depth - 2.5) / 1.5, 0.0)
-    normed = columns.numbers("layer_type", lambda value: float(value in _NORMED))
+    normed = columns.numbers("layer_type", lambda value: "GAMMA" in _layer_type(value).parts)
     batch = np.log2(_positive(columns.numbers("batch_size"), DEFAULTS["batch_size"]))
     epochs = np.log2(_positive(columns.numbers("epochs"), DEFAULTS["epochs"]))
     l2 = _filled(columns.numbers("l2"), 0.0)

@@ -10,7 +10,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from hpsearch.space import keras_names
+from hpsearch.space.keras_names import (
+    ACTIVATIONS,
+    INITIALIZERS,
+    OPTIMIZERS,
+    SCHEDULES,
+    Activation,
+    Optimizer,
+)
 
 #: Hyperparameter -> value as in a sweep file: an optimizer is a name or
 #: `{name: ..., argument: ...}`, units a number or a list.
@@ -41,24 +48,57 @@ DEFAULTS: dict[str, Any] = {
     "dropout": 0.5,
 }
 
-#: Built-in layer types, with the layers of their hidden blocks; any other is a user's function.
+
+@dataclass(frozen=True)
+class LayerType:
+    """A built-in type of hidden layers.
+
+    Attributes:
+        text: Its line in `hpsearch list layer-types`.
+        layers: The layers after Dense: `activation`, a class of `keras.layers` that needs no
+            arguments, `Dropout`, or `Add` for the block's input, projected if widths differ.
+        native: The extension's name of the block.
+        parts: The extension's names of its weights, in the order of Keras' `get_weights`.
+        words: The words for it in a report; empty for none.
+    """
+
+    text: str
+    layers: tuple[str, ...]
+    native: str
+    parts: tuple[str, ...] = ("KERNEL", "BIAS")
+    words: str = ""
+
+
+#: Name -> built-in layer type; any other is a user's function.
 LAYER_TYPES = {
-    "dense": "Dense, activation",
-    "dropout": "Dense, activation, Dropout (0.5 unless `dropout` says otherwise)",
-    "batch_norm": "Dense (its bias is the normalisation's), BatchNormalization, activation",
-    "layer_norm": "Dense, LayerNormalization, activation",
-    "residual": "Dense and activation added to the block's input (projected where widths differ)",
+    "dense": LayerType("Dense, activation", ("activation",), "DENSE"),
+    "dropout": LayerType(
+        "Dense, activation, Dropout (0.5 unless `dropout` says otherwise)",
+        ("activation", "Dropout"),
+        "DENSE",
+        words="dropout",
+    ),
+    # No bias, which normalisation would cancel: its gradient is rounding noise, which adam and
+    # rmsprop scale up to full steps, so that trainers would agree to 1e-5 only.
+    "batch_norm": LayerType(
+        "Dense (its bias is the normalisation's), BatchNormalization, activation",
+        ("BatchNormalization", "activation"),
+        "BATCH_NORM",
+        ("KERNEL", "GAMMA", "BETA", "MOVING_MEAN", "MOVING_VARIANCE"),
+        words="batch normalization",
+    ),
+    "layer_norm": LayerType(
+        "Dense, LayerNormalization, activation",
+        ("LayerNormalization", "activation"),
+        "LAYER_NORM",
+        ("KERNEL", "BIAS", "GAMMA", "BETA"),
+    ),
+    "residual": LayerType(
+        "Dense and activation added to the block's input (projected where widths differ)",
+        ("activation", "Add"),
+        "RESIDUAL",
+    ),
 }
-#: Activations that change the width of a layer, although Keras' layers assume the same width.
-RESHAPING_ACTIVATIONS = frozenset({"glu"})
-
-OPTIMIZER_ALIASES: dict[str, tuple[str, dict[str, Any]]] = {
-    "momentum": ("sgd", {"momentum": 0.9}),
-    "nesterov": ("sgd", {"momentum": 0.9, "nesterov": True}),
-}
-
-#: Names of activations -> Keras' other name of the same function.
-ACTIVATION_ALIASES = {"swish": "silu", "hard_swish": "hard_silu"}
 
 #: Arguments of an optimizer that are hyperparameters if the optimizer does not set them.
 _SHARED_ARGUMENTS = ("learning_rate", "momentum", "weight_decay")
@@ -104,6 +144,11 @@ class MLPConfig:
     def activation(self) -> str:
         """Activation of the hidden layers."""
         return str(self._value("activation"))
+
+    @property
+    def known_activation(self) -> Activation:
+        """What is known of the activation."""
+        return ACTIVATIONS.get(self.activation, Activation())
 
     @property
     def layer_type(self) -> str:
@@ -158,20 +203,18 @@ class MLPConfig:
         An optimizer's own arguments override the hyperparameters `learning_rate`, `momentum` and
         `weight_decay`, which in turn override those of an alias.
         """
-        name, arguments = self._keras_optimizer
-        accepted = keras_names.OPTIMIZERS.get(name, {})
+        known = self._known_optimizer
         shared = {
             key: self.values[key]
             for key in _SHARED_ARGUMENTS
-            if key in accepted and self.values.get(key) is not None
+            if key in known.defaults and self.values.get(key) is not None
         }
-        return name, {**arguments, **shared, **self._own_arguments}
+        return known.name, {**known.implied, **shared, **self._own_arguments}
 
     @property
-    def _keras_optimizer(self) -> tuple[str, dict[str, Any]]:
-        """Keras' name of the optimizer, and the arguments that an alias implies."""
+    def _known_optimizer(self) -> Optimizer:
         name = optimizer_name(self._value("optimizer"))
-        return OPTIMIZER_ALIASES.get(name, (name, {}))
+        return OPTIMIZERS.get(name) or Optimizer(name, {})
 
     @property
     def _own_arguments(self) -> dict[str, Any]:
@@ -189,10 +232,9 @@ class MLPConfig:
             inactive |= _HIDDEN_KEYS
         elif all(f"units_{layer}" in self.values for layer in range(1, layers + 1)):
             inactive |= set() if isinstance(self.values.get("units"), list) else {"units"}
-        if self.layer_type != "dropout" and not is_custom(self.layer_type):
+        if not is_custom(self.layer_type) and "Dropout" not in LAYER_TYPES[self.layer_type].layers:
             inactive.add("dropout")
-        accepted = keras_names.OPTIMIZERS.get(self._keras_optimizer[0], {})
-        own = self._own_arguments
+        accepted, own = self._known_optimizer.defaults, self._own_arguments
         inactive |= {key for key in _SHARED_ARGUMENTS if key in own or key not in accepted}
         return frozenset(inactive & self.values.keys())
 
@@ -214,8 +256,8 @@ class MLPConfig:
             and layer_of(key) is None
             and not _same(DEFAULTS.get(key), value)
         }
-        if merged.get("activation") in ACTIVATION_ALIASES:
-            merged["activation"] = ACTIVATION_ALIASES[merged["activation"]]
+        if "activation" in merged and self.known_activation.same_as:
+            merged["activation"] = self.known_activation.same_as
         initializer = _canonical_initializer(merged.pop("kernel_initializer", None))
         if initializer is not None:
             merged["kernel_initializer"] = initializer
@@ -231,11 +273,10 @@ class MLPConfig:
 
     def _canonical_optimizer(self) -> tuple[str, dict[str, Any]]:
         name, settings = self.optimizer
-        settings = _without_defaults({"name": name, **settings}, keras_names.OPTIMIZERS)
-        del settings["name"]
+        settings = _without_defaults(settings, self._known_optimizer.defaults)
         rate = settings.get("learning_rate")
         if isinstance(rate, Mapping):
-            settings["learning_rate"] = _without_defaults(rate, keras_names.SCHEDULES)
+            settings["learning_rate"] = _without_defaults(rate, SCHEDULES.get(rate["name"], {}))
         return name, settings
 
     def weight_count(self, features: int, outputs: int) -> int | None:
@@ -243,28 +284,24 @@ class MLPConfig:
 
         Source: Keras' `Model.count_params` of the layers of each layer type.
         """
-        if self.widths and is_custom(self.layer_type):
+        kind = LAYER_TYPES.get(self.layer_type if self.widths else "dense")
+        if kind is None:
             return None
-        # Keras' glu halves the width.
-        halves = self.activation == "glu"
         total, incoming = 0, features
         for width in self.widths:
-            total += (incoming + 1) * width
-            # In batch_norm, Dense has no bias and BatchNormalization four weights per unit.
-            total += {"batch_norm": 3, "layer_norm": 2}.get(self.layer_type, 0) * width
-            outgoing = width // 2 if halves else width
-            if self.layer_type == "residual" and incoming != outgoing:
+            total += incoming * width + (len(kind.parts) - 1) * width
+            outgoing = width // 2 if self.known_activation.halves else width
+            if "Add" in kind.layers and incoming != outgoing:
                 total += incoming * outgoing
             incoming = outgoing
         return total + (incoming + 1) * outputs
 
 
-def _without_defaults(named: Values, table: Mapping[str, Values]) -> dict[str, Any]:
-    """Return `{name: ..., argument: ...}` without the arguments that equal their defaults."""
-    defaults = table.get(named["name"], {})
+def _without_defaults(arguments: Values, defaults: Values) -> dict[str, Any]:
+    """Return the arguments that differ from their defaults."""
     return {
         key: value
-        for key, value in named.items()
+        for key, value in arguments.items()
         if key not in defaults or not _same(defaults[key], value)
     }
 
@@ -272,7 +309,7 @@ def _without_defaults(named: Values, table: Mapping[str, Values]) -> dict[str, A
 def _canonical_initializer(initializer: Any) -> Any:
     """Return a name if no argument is set, and None for the default."""
     if isinstance(initializer, Mapping):
-        named = _without_defaults(initializer, keras_names.INITIALIZERS)
+        named = _without_defaults(initializer, INITIALIZERS.get(initializer["name"], {}))
         initializer = named if len(named) > 1 else named["name"]
     return None if initializer == DEFAULTS["kernel_initializer"] else initializer
 

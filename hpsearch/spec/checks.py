@@ -36,7 +36,6 @@ MOST_POINTS: Final = 1_000_000
 _ACCURACY: Final = ("accuracy", "val_accuracy")
 #: Metrics that only a regression can have.
 _ERRORS: Final = ("mae", "val_mae", "r2_score", "val_r2_score")
-_HALVING: Final = ("hyperband", "asha")
 
 
 def _takes_unknown(sweep: ModelFields) -> bool:
@@ -145,7 +144,7 @@ def _names_seed(sweep: ProgramFields) -> bool:
 
 def _halving(sweep: ProgramFields) -> Iterator[Fault]:
     method = sweep.method
-    halves = method.name in _HALVING and "early_terminate" not in method.options
+    halves = method.halves and "early_terminate" not in method.options
     first = method.options.get("min_epochs") if method.name == "asha" else None
     if halves and first is None and sweep.space.most_epochs is None:
         hint = ", or method: {name: asha, min_epochs: 3}" if method.name == "asha" else ""
@@ -261,7 +260,7 @@ def unknown_names(
             yield loc, f"there is no parameter {name!r}{hint}"
 
 
-_TEXTS: Final = {*ACTIVATIONS, *INITIALIZERS, *OPTIMIZERS, *LAYER_TYPES, "momentum", "nesterov"}
+_TEXTS: Final = {*ACTIVATIONS, *INITIALIZERS, *OPTIMIZERS, *LAYER_TYPES}
 
 
 def _conditions(sweep: SweepFields) -> Iterator[Fault]:

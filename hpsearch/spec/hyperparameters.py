@@ -9,12 +9,7 @@ from functools import partial
 from typing import Any, Final
 
 from hpsearch.space.keras_names import ACTIVATIONS, INITIALIZERS, OPTIMIZERS, REQUIRED, SCHEDULES
-from hpsearch.space.mlp import (
-    LAYER_TYPES,
-    MOST_LAYERS,
-    OPTIMIZER_ALIASES,
-    layer_of,
-)
+from hpsearch.space.mlp import LAYER_TYPES, MOST_LAYERS, layer_of
 from hpsearch.spec import words
 from hpsearch.spec.rules import (
     Collector,
@@ -119,10 +114,7 @@ def _schedule(value: Mapping[str, Any]) -> dict[str, Any]:
     return schedule
 
 
-_OPTIMIZERS: Final[dict[str, Mapping[str, Any]]] = {
-    **OPTIMIZERS,
-    **{alias: OPTIMIZERS[name] for alias, (name, _) in OPTIMIZER_ALIASES.items()},
-}
+_OPTIMIZERS: Final = {name: each.defaults for name, each in OPTIMIZERS.items()}
 
 
 def _one_clipping(checked: Any) -> Any:

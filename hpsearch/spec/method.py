@@ -101,22 +101,52 @@ _OPTIONS: Final[dict[str, Rule]] = {
 }
 
 
+@dataclass(frozen=True)
+class Method:
+    """A search method; its strategy is made in `search.methods`.
+
+    Attributes:
+        text: Its line in `hpsearch list methods`.
+        options: Option -> rule, named as in KerasTuner if it has the method.
+        draws: Whether its proposals ignore scores; see `search.draws`.
+        halves: Whether it halts trainings at rungs.
+    """
+
+    text: str
+    options: Mapping[str, Rule] = field(default_factory=dict)
+    draws: bool = False
+    halves: bool = False
+
+
 def _options(*names: str) -> dict[str, Rule]:
     return {name: _OPTIONS[name] for name in names}
 
 
-#: Method -> its options, named as in KerasTuner if it has the method.
-METHODS: Final[dict[str, dict[str, Rule]]] = {
-    "grid": {},
-    "random": {},
-    "sobol": {},
-    "bayesian": _options("num_initial_points", "alpha", "beta", "prior"),
-    "tpe": _options("num_initial_points", "candidates", "prior"),
-    "hyperband": _options(
-        "factor", "hyperband_iterations", "min_epochs", "proposals", "prior", "early_terminate"
+METHODS: Final = {
+    "grid": Method("every config of the space, in file order", draws=True),
+    "random": Method("uniform points, no config twice", draws=True),
+    "sobol": Method("evenly spread points: a scrambled Sobol sequence", draws=True),
+    "bayesian": Method(
+        "where a Gaussian process expects the greatest improvement",
+        _options("num_initial_points", "alpha", "beta", "prior"),
     ),
-    "asha": _options("factor", "min_epochs", "brackets", "proposals", "prior"),
-    "auto": _options("prior"),
+    "tpe": Method(
+        "where good configs are dense and others are not: Parzen estimators",
+        _options("num_initial_points", "candidates", "prior"),
+    ),
+    "hyperband": Method(
+        "successive halving in brackets: many configs for few epochs, then the best",
+        _options(
+            "factor", "hyperband_iterations", "min_epochs", "proposals", "prior", "early_terminate"
+        ),
+        halves=True,
+    ),
+    "asha": Method(
+        "asynchronous successive halving",
+        _options("factor", "min_epochs", "brackets", "proposals", "prior"),
+        halves=True,
+    ),
+    "auto": Method("bayesian up to 1,000 trials, else tpe", _options("prior")),
 }
 _NAME = one_of(METHODS, "method", {"bayes": "bayesian"})
 _ORACLE = reference()
@@ -139,6 +169,16 @@ class MethodSpec:
     def is_oracle(self) -> bool:
         """True for a KerasTuner oracle of the user."""
         return ":" in self.name
+
+    @property
+    def draws(self) -> bool:
+        """True if proposals ignore scores."""
+        return self.name == CONFIGS or (self.name in METHODS and METHODS[self.name].draws)
+
+    @property
+    def halves(self) -> bool:
+        """True if the method halts trainings at rungs."""
+        return self.name in METHODS and METHODS[self.name].halves
 
     @property
     def _proposals(self) -> str:
@@ -176,7 +216,7 @@ def parse_method(value: Any) -> MethodSpec:
     name: str = check_key(_name, value, "name")
     if ":" in name:
         return MethodSpec(name, {key: item for key, item in value.items() if key != "name"})
-    accepted = METHODS.get(name, {})
+    accepted = METHODS[name].options
     options: dict[str, Any] = {}
     faults = Collector()
     for key, item in value.items():
@@ -189,7 +229,7 @@ def parse_method(value: Any) -> MethodSpec:
             hint = did_you_mean(key, accepted)
             faults.add(f"method {name} has no such option; it takes {known}{hint}", key)
     proposals = options.get("proposals", "tpe")
-    if options.get("prior") == "mlp" and proposals not in ("bayesian", "tpe"):
+    if options.get("prior") == "mlp" and "prior" not in METHODS[proposals].options:
         faults.add(f"{proposals} takes no prior: add proposals: tpe, or bayesian", "prior")
     faults.finish()
     return MethodSpec(name, options)
@@ -204,11 +244,11 @@ def _name(value: Any) -> str:
 
 def _schema() -> dict[str, Any]:
     variants = []
-    for name, options in METHODS.items():
+    for name, method in METHODS.items():
         properties: dict[str, Any] = {
             "name": {"enum": [name, "bayes"] if name == "bayesian" else [name]}
         }
-        for option, rule in options.items():
+        for option, rule in method.options.items():
             properties[option] = described(rule.schema, rule.description, *rule.examples)
         variants.append(
             {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import asdict
 from typing import Any
 
@@ -11,7 +10,7 @@ from hpsearch.data.dataset import Dataset
 from hpsearch.data.specs import Task
 from hpsearch.errors import ChangedSweepError, InputError, StoreError
 from hpsearch.models.problem import TASK_METRICS, EarlyStopping, Recipe
-from hpsearch.space.keras_names import METRIC_CLASSES, METRICS
+from hpsearch.space.keras_names import KERAS_METRICS, METRICS
 from hpsearch.spec.settings import ModelSpec
 from hpsearch.spec.sweep import Sweep, model_sweep, sweep_from_text
 from hpsearch.store.directory import ResultsDirectory
@@ -54,25 +53,17 @@ def make_recipe(sweep: Sweep, task: Task) -> Recipe:
     )
 
 
-#: Parts of the names of metrics that need classes; other metrics work for any numbers.
-_OF_CLASSES = re.compile(
-    r"accuracy|auc|precision|recall|f1|beta|iou|io_u|crossentropy|hinge|kl_divergence|top_"
-)
-#: Parts of the names of metrics that need several classes, and so do not work for one sigmoid.
-_OF_SEVERAL = re.compile(r"categorical|top_")
-
-
 def _require_metric(metric: str, task: Task, sweep: Sweep) -> None:
     name = metric.removeprefix("val_")
     usual = TASK_METRICS[task]
     if metric in usual:
         return
-    unfit = (
-        name not in METRIC_CLASSES
-        or (task is Task.REGRESSION and _OF_CLASSES.search(name))
-        or (task is Task.BINARY and _OF_SEVERAL.search(name))
-    )
-    if unfit:
+    known = KERAS_METRICS.get(name)
+    if (
+        known is None
+        or (task is Task.REGRESSION and known.of_classes)
+        or (task is Task.BINARY and known.of_several)
+    ):
         others = "val_r2_score, val_rmse" if task is Task.REGRESSION else "val_auc, val_f1_score"
         raise InputError(
             f"metric: {metric!r} is not reported for a {task} target; there are "

@@ -20,10 +20,10 @@ from hpsearch.errors import InputError
 from hpsearch.files import write_atomically
 from hpsearch.machine import odd_kind
 from hpsearch.models.problem import TASK_METRICS
-from hpsearch.search.draws import FIXED_METHODS
 from hpsearch.space.execution import ExecutionResult
 from hpsearch.space.kinds import Kind
 from hpsearch.space.mlp import NOTES
+from hpsearch.spec.method import MethodSpec
 from hpsearch.store.cells import cell_of, escaped, parsed, unescaped, value_of, varies
 from hpsearch.wording import printable
 
@@ -163,7 +163,7 @@ def adaptive_methods(table: pd.DataFrame) -> tuple[str, ...]:
     return tuple(
         method
         for method in _methods(table)
-        if method and method not in FIXED_METHODS and not _DRAWING_ORACLE.fullmatch(method)
+        if method and not MethodSpec(method).draws and not _DRAWING_ORACLE.fullmatch(method)
     )
 
 

@@ -21,6 +21,7 @@ from hpsearch.errors import InputError
 from hpsearch.models.custom import built_with, precision, seeded
 from hpsearch.models.fit_arguments import POSITIONS, NotOnEngine, Request, request_of
 from hpsearch.models.problem import Patience
+from hpsearch.space.keras_names import OPTIMIZERS
 from hpsearch.space.seeds import derive
 from hpsearch.training.callbacks import CalledBack
 from hpsearch.training.measures import as_tensor, tensor_of
@@ -201,21 +202,12 @@ class EngineFit:
         return history
 
 
-#: Supported optimizers -> the attributes with their arrays, in the extension's order.
-_SLOTS = {
-    keras.optimizers.SGD: ("momentums",),
-    keras.optimizers.Adam: ("_momentums", "_velocities"),
-    keras.optimizers.AdamW: ("_momentums", "_velocities"),
-    keras.optimizers.RMSprop: ("_velocities", "_momentums"),
-    keras.optimizers.Adagrad: ("_accumulators",),
-}
-
-
 def _give_state(trainer: NativeTrainer, model: keras.Model) -> None:
     """Copy the state of a trainer's optimizer to the model's, so that Keras can continue."""
     optimizer = model.optimizer
     optimizer.build(model.trainable_variables)
-    for name, arrays in zip(_SLOTS[type(optimizer)], trainer.slots(), strict=False):
+    slots = OPTIMIZERS[type(optimizer).__name__.lower()].slots
+    for name, arrays in zip(slots, trainer.slots(), strict=False):
         for variable, array in zip(getattr(optimizer, name), arrays, strict=True):
             variable.assign(array)
     optimizer.iterations.assign(trainer.iterations)

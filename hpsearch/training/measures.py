@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -13,7 +12,7 @@ import tensorflow as tf
 from hpsearch.data.dataset import unpacked
 from hpsearch.data.specs import ArrayPart, Target, Task
 from hpsearch.models.problem import Recipe
-from hpsearch.space.keras_names import METRIC_CLASSES
+from hpsearch.space.keras_names import KERAS_METRICS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,14 +30,15 @@ class KerasMetric:
     separate row, as Keras does by default.
 
     Args:
-        name: A name in `METRIC_CLASSES`.
+        name: A name in `KERAS_METRICS`.
     """
 
     def __init__(self, name: str, target: Target) -> None:
         self.name = name
         self._target = target
-        self._sparse = name.startswith("sparse_")
-        self._metric = getattr(keras.metrics, METRIC_CLASSES[name])(**_arguments(name, target))
+        known = KERAS_METRICS[name]
+        self._sparse = known.sparse
+        self._metric = getattr(keras.metrics, known.keras)(**known.settings(target.outputs))
 
     def reset(self) -> None:
         """Forget all rows."""
@@ -61,16 +61,6 @@ class KerasMetric:
     def result(self) -> Tensor:
         """Return the metric of all rows so far, as a scalar."""
         return tf.cast(self._metric.result(), tf.float32)
-
-
-def _arguments(name: str, target: Target) -> dict[str, Any]:
-    if found := re.fullmatch(r"top_(\d+)_accuracy", name):
-        return {"k": int(found[1])}
-    if METRIC_CLASSES[name] not in ("F1Score", "FBetaScore"):
-        return {}
-    # Without a threshold Keras takes the largest column, but binary targets have only one.
-    threshold = {"threshold": 0.5} if target.outputs == 1 else {}
-    return {"average": "macro", **threshold}
 
 
 Sums = tuple[Tensor, ...]

@@ -10,14 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hpsearch.native.metrics import Measure
-from hpsearch.native.network import (
-    CONSTANT,
-    SOFTMAX_LOSS,
-    UNIFORM,
-    DenseNetwork,
-    WeightArray,
-    native_extension,
-)
+from hpsearch.native.network import DenseNetwork, WeightArray, native_extension, native_number
 from hpsearch.training.trainer import State, TrainerRequest, require_fit
 
 if TYPE_CHECKING:
@@ -125,11 +118,12 @@ class NativeTrainer:
         ]
 
     def _set_numbers(self, part: WeightArray, which: int, values: npt.NDArray[np.generic]) -> None:
-        self._network.set(part.layer, part.code, which, np.ascontiguousarray(values, np.float32))
+        array = np.ascontiguousarray(values, np.float32)
+        self._network.set(part.layer, native_number(part.part), which, array)
 
     def _numbers(self, part: WeightArray, which: int) -> Floats:
         values = np.empty(part.shape, np.float32)
-        self._network.get(part.layer, part.code, which, values)
+        self._network.get(part.layer, native_number(part.part), which, values)
         return values
 
 
@@ -158,7 +152,7 @@ class _Rows:
         self.outputs = np.empty((len(y), width), np.float32) if own else None
         self._targets = self.y
         if any(not each.sparse for each in own):
-            is_class = network.loss == SOFTMAX_LOSS
+            is_class = network.loss == "SOFTMAX_CROSSENTROPY"
             self._targets = np.eye(width, dtype=np.float32)[y] if is_class else y.reshape(-1, width)
 
     def numbers(
@@ -199,12 +193,15 @@ def _rounded(number: float) -> float:
 
 
 def _make(network: DenseNetwork, rows: int, engine: str) -> Network:
-    optimizer, *numbers = astuple(network.optimizer)
+    kind, _, *numbers = astuple(network.optimizer)
     made: Network = native_extension().Network(
         engine,
         network.features,
         tuple(_described(network, number) for number in range(len(network.layers))),
-        (min(network.batch_size, rows), network.loss, network.rows, optimizer),
+        (
+            min(network.batch_size, rows),
+            *map(native_number, (network.loss, network.rows, kind)),
+        ),
         (*numbers, network.huber),
         np.asarray(network.shift, np.float32),
         np.asarray(network.scale, np.float32),
@@ -215,21 +212,21 @@ def _make(network: DenseNetwork, rows: int, engine: str) -> Network:
 
 def _described(network: DenseNetwork, number: int) -> tuple[float, ...]:
     """Return the extension's description of a layer, with one bit for each part."""
-    width, block, *rest = astuple(network.layers[number])
-    parts = sum(1 << part.code for part in network.parts if part.layer == number)
-    return (width, block, parts, *rest)
+    width, block, activation, *numbers = astuple(network.layers[number])
+    parts = sum(1 << native_number(each.part) for each in network.parts if each.layer == number)
+    return (width, native_number(block), parts, native_number(activation), *numbers)
 
 
 def _first_values(part: WeightArray) -> Floats:
     """Return a part's first values, equal to the bit to those of Keras' initializer."""
     initial = part.initial
     assert initial is not None
-    if initial.distribution == CONSTANT:
+    if initial.distribution == "CONSTANT":
         return np.full(part.shape, initial.first, np.float32)
     values = np.empty(part.shape, np.float32)
-    native_extension().random(initial.distribution, initial.seed, values)
+    native_extension().random(native_number(initial.distribution), initial.seed, values)
     first, second = np.float32(initial.first), np.float32(initial.second)
     # The same operations as in tf.random.stateless_uniform and stateless_normal.
-    values *= second - first if initial.distribution == UNIFORM else second
+    values *= second - first if initial.distribution == "UNIFORM" else second
     values += first
     return values

@@ -7,7 +7,7 @@ import json
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Final
 
-from hpsearch.space import keras_names
+from hpsearch.space.keras_names import OPTIMIZERS
 from hpsearch.space.mlp import MLPConfig, is_custom
 from hpsearch.training.trainer import OPTIMIZER_NUMBERS, SCHEDULE_NUMBERS
 
@@ -94,7 +94,7 @@ def program_key(
 def _structure(config: MLPConfig) -> list[Any]:
     """Return the optimizer's name and arguments; of variable numbers, only what branches test."""
     name, given = config.optimizer
-    settings = {**keras_names.OPTIMIZERS[name], **given}
+    settings = {**OPTIMIZERS[name].defaults, **given}
     rate = settings.pop("learning_rate")
     schedule = _without_numbers(rate, SCHEDULE_NUMBERS) if isinstance(rate, dict) else None
     return [name, schedule, _without_numbers(settings, OPTIMIZER_NUMBERS)]

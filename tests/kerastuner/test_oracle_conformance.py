@@ -7,14 +7,14 @@ from collections.abc import Sequence
 
 import pytest
 from search_spaces import CONFIGS, CONTINUOUS, FINITE, MIXED, score_of
-from strategy_conformance import HALVING, METHODS_ONCE, OWN, Conformance, Make, search
+from strategy_conformance import HALVING, METHODS_ONCE, Conformance, Make, search
 from through_kerastuner import Through
 
 from hpsearch.kerastuner.oracle import config_from
-from hpsearch.search.methods import STRATEGIES, make_strategy
+from hpsearch.search.methods import make_strategy
 from hpsearch.search.strategy import Outcome
 from hpsearch.space.space import Config, Space
-from hpsearch.spec.method import MethodSpec
+from hpsearch.spec.method import METHODS, MethodSpec
 
 _OVER = {"COMPLETED", "FAILED"}
 
@@ -53,7 +53,7 @@ def test_it_proposes_what_its_strategy_does(method: str) -> None:
         assert (oracle.adaptive, oracle.rungs) == (strategy.adaptive, strategy.rungs)
 
 
-@pytest.mark.parametrize("method", OWN)
+@pytest.mark.parametrize("method", METHODS)
 def test_each_trials_values_name_its_config(method: str) -> None:
     space = FINITE if method == "grid" else MIXED
     oracle = _make(method, space)
@@ -68,7 +68,7 @@ def test_each_trials_values_name_its_config(method: str) -> None:
         assert trial.status in _OVER
 
 
-@pytest.mark.parametrize("method", OWN)
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("goal", ["maximize", "minimize"])
 def test_none_but_a_finite_score_wins(method: str, goal: str) -> None:
     oracle = _make(method, FINITE, goal=goal)
@@ -111,7 +111,7 @@ def run_as_kerastuner(oracle: Through, workers: int) -> list[str]:
 
 
 @pytest.mark.filterwarnings("ignore:currentThread", "ignore:getName")
-@pytest.mark.parametrize("method", OWN)
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("workers", [1, 3])
 def test_kerastuners_own_loop_comes_to_an_end(method: str, workers: int) -> None:
     oracle = _make(method, FINITE)
@@ -159,7 +159,6 @@ def test_it_waits_only_for_what_is_under_way() -> None:
 
 
 def test_an_oracle_of_a_list_or_of_a_ranges_grid() -> None:
-    assert {*STRATEGIES} == {*OWN, "configs"}
     listed = _make("configs", FINITE, CONFIGS[3:5], goal="minimize")
     assert [proposal.config for proposal in listed.ask(9)] == CONFIGS[3:5]
     with pytest.raises(RuntimeError, match="a grid needs a list of values or a step"):

@@ -31,4 +31,3 @@ def test_names_of_the_notes_are_there() -> None:
     assert keras_names.METRICS["val_loss"] == "minimize"
     assert keras_names.SCHEDULE_CLASSES["cosine_decay"] == "CosineDecay"
     assert keras_names.SCHEDULE_CLASSES.keys() == keras_names.SCHEDULES.keys()
-    assert keras_names.OPTIMIZER_CLASSES.keys() == keras_names.OPTIMIZERS.keys()

@@ -55,7 +55,7 @@ parameters = st.fixed_dictionaries(
             max_size=3,
             unique_by=str,
         ),
-        "activation": listed(st.sampled_from(ACTIVATIONS)),
+        "activation": listed(st.sampled_from([*ACTIVATIONS])),
         "epochs": st.integers(1, 50).map(lambda n: {"min": n, "max": 3 * n, "step": n}),
         "optimizer": optimizers | st.lists(optimizers, min_size=1, max_size=3, unique_by=str),
         "learning_rate": listed(numbers),

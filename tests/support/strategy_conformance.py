@@ -14,18 +14,16 @@ from collections.abc import Callable, Sequence
 import pytest
 from search_spaces import CONFIGS, CONTINUOUS, FINITE, FUNCTION, MIXED, score_of
 
-from hpsearch.search.methods import STRATEGIES
 from hpsearch.search.strategy import Outcome, Proposal, Strategy
 from hpsearch.space.space import Choices, Config, Parameter, Space
+from hpsearch.spec.method import METHODS
 
 Make = Callable[..., Strategy]
 
 #: Methods that need scores to propose everything, since a rung waits for those below it.
 HALVING = {"asha", "hyperband"}
-#: The methods that propose more than a list.
-OWN = [method for method in STRATEGIES if method != "configs"]
 #: `auto` is one of the others, as test_conformance.py shows.
-METHODS_ONCE = [method for method in OWN if method != "auto"]
+METHODS_ONCE = [method for method in METHODS if method != "auto"]
 SPACES = {"finite": FINITE, "mixed": MIXED, "continuous": CONTINUOUS, "function": FUNCTION}
 
 

@@ -141,7 +141,7 @@ def test_metrics_of_several_classes():
 
 def test_every_metric_of_the_table_can_be_made():
     for task, outputs in ((Task.BINARY, 1), (Task.MULTICLASS, 3), (Task.REGRESSION, 1)):
-        for name in keras_names.METRIC_CLASSES:
+        for name in keras_names.KERAS_METRICS:
             KerasMetric(name, Target(task, outputs, ("a", "b", "c")[: max(2, outputs)]))
 
 

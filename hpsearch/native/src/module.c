@@ -315,15 +315,15 @@ static PyObject *network_evaluate(NetworkObject *self, PyObject *args) {
 
 /* random(distribution, seed, out): the numbers of tf.random.stateless_* with seed [seed, 0]. */
 static PyObject *random_numbers(PyObject *module, PyObject *args) {
-    static void (*const fill[])(uint64_t, uint64_t, float *, size_t) = {
+    static void (*const fill[DISTRIBUTIONS])(uint64_t, uint64_t, float *, size_t) = {
         philox_uniform, philox_normal, philox_truncated};
     int distribution;
     unsigned long long seed;
     Py_buffer out;
     (void)module;
     if (!PyArg_ParseTuple(args, "iKw*", &distribution, &seed, &out)) return NULL;
-    if (distribution < 0 || distribution > 2) {
-        PyErr_SetString(PyExc_ValueError, "distribution is 0, 1 or 2");
+    if (distribution < 0 || distribution >= DISTRIBUTIONS) {
+        PyErr_SetString(PyExc_ValueError, "no such distribution");
     } else {
         fill[distribution](seed, 0, out.buf, out.len / sizeof(float));
     }
@@ -390,14 +390,22 @@ static PyType_Spec network_spec = {"hpsearch.native._native.Network", sizeof(Net
 
 static PyMethodDef functions[] = {
     {"random", random_numbers, METH_VARARGS,
-     "random(distribution, seed, out): fills a float32 array with uniform numbers in [0, 1) (0), "
-     "normal (1) or truncated normal ones (2), as tf.random.stateless_* does."},
+     "random(distribution, seed, out): fills a float32 array with UNIFORM numbers in [0, 1), NORMAL "
+     "or TRUNCATED normal ones, as tf.random.stateless_* does."},
     {"activation", activation, METH_VARARGS,
      "activation(engine, kind, z, out, slope): fills out and slope with values and derivatives."},
     {"engines", engines, METH_NOARGS, "Names of the engines that run on this processor."},
     {NULL, NULL, 0, NULL}};
 
+#define NAMED(name) {#name, name},
+static const struct { const char *name; int value; } CONSTANTS[] = {
+    ACTIVATION_KINDS(NAMED) OPTIMIZER_KINDS(NAMED) LOSS_KINDS(NAMED) ROW_FORMATS(NAMED)
+    BLOCK_KINDS(NAMED) PART_KINDS(NAMED) DISTRIBUTION_KINDS(NAMED) NAMED(MAX_LAYERS)};
+
 static int execute(PyObject *module) {
+    for (size_t c = 0; c < sizeof CONSTANTS / sizeof *CONSTANTS; c++) {
+        if (PyModule_AddIntConstant(module, CONSTANTS[c].name, CONSTANTS[c].value) < 0) return -1;
+    }
     PyObject *type = PyType_FromModuleAndSpec(module, &network_spec, NULL);
     if (!type) return -1;
     const int added = PyModule_AddObjectRef(module, "Network", type);

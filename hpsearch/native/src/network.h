@@ -9,15 +9,29 @@
 #define PANEL 32
 #define MAX_LAYERS 64
 
-enum activation {
-    LINEAR, RELU, RELU6, LEAKY_RELU, SIGMOID, TANH, ELU, SELU, SOFTPLUS, SILU, SOFTSIGN,
-    EXPONENTIAL, HARD_SIGMOID, HARD_SILU, HARD_TANH, GELU, MISH, ACTIVATIONS
-};
-enum optimizer { SGD, MOMENTUM, NESTEROV, ADAM, RMSPROP, RMSPROP_MOMENTUM, ADAGRAD, OPTIMIZERS };
-enum loss {
-    SOFTMAX_CROSSENTROPY, SIGMOID_CROSSENTROPY, SQUARED_ERROR, ABSOLUTE_ERROR, HUBER, LOSSES
-};
-enum rows { FLOAT_ROWS, SCALED_BYTES, STANDARDISED_BYTES, ROW_KINDS };
+/* The kinds of everything that has several. Python has each as a constant of the module. */
+#define ACTIVATION_KINDS(K) \
+    K(LINEAR) K(RELU) K(RELU6) K(LEAKY_RELU) K(SIGMOID) K(TANH) K(ELU) K(SELU) K(SOFTPLUS) K(SILU) \
+    K(SOFTSIGN) K(EXPONENTIAL) K(HARD_SIGMOID) K(HARD_SILU) K(HARD_TANH) K(GELU) K(MISH)
+#define OPTIMIZER_KINDS(K) \
+    K(SGD) K(SGD_MOMENTUM) K(SGD_NESTEROV) K(ADAM) K(RMSPROP) K(RMSPROP_MOMENTUM) K(ADAGRAD)
+#define LOSS_KINDS(K) \
+    K(SOFTMAX_CROSSENTROPY) K(SIGMOID_CROSSENTROPY) K(SQUARED_ERROR) K(ABSOLUTE_ERROR) K(HUBER)
+#define ROW_FORMATS(K) K(FLOAT_ROWS) K(SCALED_BYTES) K(STANDARDISED_BYTES)
+/* Additions to a hidden layer's product and activation. A normalisation comes between them, or
+   after the activation (BATCH_NORM_BEHIND). */
+#define BLOCK_KINDS(K) K(DENSE) K(BATCH_NORM) K(LAYER_NORM) K(RESIDUAL) K(BATCH_NORM_BEHIND)
+#define PART_KINDS(K) \
+    K(KERNEL) K(BIAS) K(GAMMA) K(BETA) K(PROJECTION) K(MOVING_MEAN) K(MOVING_VARIANCE)
+#define DISTRIBUTION_KINDS(K) K(UNIFORM) K(NORMAL) K(TRUNCATED)
+#define ENUMERATED(name) name,
+enum activation { ACTIVATION_KINDS(ENUMERATED) ACTIVATIONS };
+enum optimizer { OPTIMIZER_KINDS(ENUMERATED) OPTIMIZERS };
+enum loss { LOSS_KINDS(ENUMERATED) LOSSES };
+enum rows { ROW_FORMATS(ENUMERATED) ROW_KINDS };
+enum block { BLOCK_KINDS(ENUMERATED) BLOCKS };
+enum part { PART_KINDS(ENUMERATED) PARTS };
+enum distribution { DISTRIBUTION_KINDS(ENUMERATED) DISTRIBUTIONS };
 
 /* Numbers of one update; `rate` and `alpha` change from step to step. */
 typedef struct {
@@ -32,12 +46,6 @@ typedef struct {
 
 /* A trained array and the optimizer's arrays for it. */
 typedef struct { float *value, *slot[2]; } Array;
-
-/* Additions to a hidden layer's product and activation. A normalisation comes between them, or
-   after the activation (BATCH_NORM_BEHIND). */
-enum block { DENSE, BATCH_NORM, LAYER_NORM, RESIDUAL, BATCH_NORM_BEHIND, BLOCKS };
-
-enum part { KERNEL, BIAS, GAMMA, BETA, PROJECTION, MOVING_MEAN, MOVING_VARIANCE, PARTS };
 
 typedef struct {
     int in, out, block, activation;

@@ -39,12 +39,12 @@ INLINE void update_vector(const Update *u, const float *gradient, float *w_, flo
     case SGD:
         w = SUB(w, MUL(g, rate));
         break;
-    case MOMENTUM:
+    case SGD_MOMENTUM:
         m = SUB(MUL(LOAD(s0), SET(u->momentum)), MUL(g, rate));
         STORE(s0, m);
         w = ADD(w, m);
         break;
-    case NESTEROV:
+    case SGD_NESTEROV:
         m = SUB(MUL(LOAD(s0), SET(u->momentum)), MUL(g, rate));
         STORE(s0, m);
         w = ADD(w, SUB(MUL(m, SET(u->momentum)), MUL(g, rate)));
