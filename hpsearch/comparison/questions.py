@@ -179,7 +179,7 @@ def paired_scores(first: Table, second: Table, pairing: Pairing) -> PairedScores
 def _matrices(
     first: Table, ours: Sequence[str], second: Table, theirs: Sequence[str]
 ) -> tuple[bool, Floats, Floats]:
-    """Whether the draws are the same, and the scores of configs, `(n_configs, n_draws)` of each.
+    """Return if the draws are the same, and the scores of both, each `(n_configs, n_draws)`.
 
     Draws that few configs have, such as those of a race, or of a run that was interrupted, say
     nothing about a table. If there are no others, the only column is the mean of each config.
@@ -209,7 +209,7 @@ def whole_scores(table: Table) -> Floats:
 
 
 def _frequent(scores: Floats) -> npt.NDArray[np.bool_]:
-    """Whether nearly all configs have a score of each draw."""
+    """Check for each draw if nearly all configs have a score of it."""
     configs = (~np.isnan(scores)).any(axis=1).sum()
     often = (~np.isnan(scores)).sum(axis=0) >= _MOST_CONFIGS * configs
     return np.asarray(often & (configs > 0))

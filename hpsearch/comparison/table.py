@@ -101,7 +101,7 @@ class Table:
 
     @property
     def retrainable(self) -> bool:
-        """Whether a command can train its configs again."""
+        """True if a command can train its configs again."""
         sweep = self.sweep
         return sweep is not None and sweep.data.memory is None and not isinstance(sweep.model, str)
 

@@ -130,7 +130,7 @@ class Trainings:
 
     def _lost(self, event: Lost) -> list[ExecutionResult] | None:
         training = event.training
-        # Those that were to run again have had no answer, so they do.
+        # Executions that were to run again have had no answer, so they do.
         self._again.difference_update(training.executions)
         left = tuple(stop for stop in training.stops if self.running.get(stop[1]) == stop[0])
         if not left:

@@ -147,7 +147,7 @@ class MLPConfig:
 
     @property
     def known_activation(self) -> Activation:
-        """What is known of the activation."""
+        """The activation's entry, without properties if Keras has none of that name."""
         return ACTIVATIONS.get(self.activation, Activation())
 
     @property

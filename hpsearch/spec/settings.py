@@ -286,7 +286,7 @@ _ORDER: Final = (
 class SweepFields(Spec):
     """The keys of every sweep file, each checked by itself; `Sweep` checks them together."""
 
-    #: Whether a search without a budget may go on until Ctrl-C.
+    #: True if a search without a budget may go on until Ctrl-C.
     endless: ClassVar[bool] = False
     parameters: dict[str, Parameter]
 

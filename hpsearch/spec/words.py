@@ -105,4 +105,4 @@ VALUES: Final[Mapping[str, Mapping[str, str]]] = {
     },
     "distribution": {"loguniform": "log_uniform_values", "randint": "int_uniform"},
 }
-"""What is named -> name elsewhere -> the name, or what to write."""
+"""A kind of name -> the name elsewhere -> the name here, or what to write."""
