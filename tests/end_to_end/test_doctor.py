@@ -17,6 +17,8 @@ from outcomes import contents, table
 from small_sweeps import run_on_table
 
 from hpsearch.cli.app import main
+from hpsearch.errors import StoreError
+from hpsearch.runs.best_file import examine_best_file
 from hpsearch.store.records import file_digest
 from hpsearch.store.store import Store
 
@@ -312,6 +314,16 @@ def test_other_data_is_said(finished, home, doctor):
         assert "data         note: cannot be compared: " in said
     finally:
         (finished / "table.csv").write_text(data)
+
+
+def test_a_stored_sweep_that_cannot_be_read_is_damage(home, doctor):
+    with Store(home / "out" / "sweep.db") as opened:
+        opened.set_facts(sweep="nonsense: 1\n")
+    code, said = doctor()
+    assert code == 3
+    assert "data         WRONG: out/sweep.db: the sweep in it cannot be read: " in said
+    with pytest.raises(StoreError, match="the sweep in it cannot be read"):
+        list(examine_best_file(home / "out"))
 
 
 def test_a_directory_at_which_a_run_works_is_left_alone(tmp_path):
