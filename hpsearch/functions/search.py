@@ -234,7 +234,7 @@ def _function_method(
             f"by their names in a sweep file: {listing(KNOWN)}"
         )
     if spec.halves:
-        if not space.kind.has_budget:
+        if space.kind.scores_once:
             raise InputError(
                 f"method: {spec.name} halts trainings between epochs: the objective must be a "
                 "generator function that yields a score after each epoch"

@@ -35,8 +35,8 @@ class Kind(StrEnum):
 
     @property
     def has_budget(self) -> bool:
-        """True if the hyperparameter `epochs` sets where a training ends."""
-        return self not in (Kind.FUNCTION, Kind.PROGRAM)
+        """True if the hyperparameter `epochs` sets where a training ends; else it ends by itself."""
+        return self is not Kind.PROGRAM
 
     @property
     def gets_epochs(self) -> bool:
