@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -145,20 +144,22 @@ def test_a_peer_without_the_token_cannot_submit_work(home: Path) -> None:
     assert "Traceback" not in refused
 
 
-def _end_of(source: str, environment: dict[str, str]) -> tuple[int, str]:
-    """How a program ends, and what it has said; once it is refused, it is killed, as it retries."""
-    command, pipe = [sys.executable, "-c", source], subprocess.PIPE
-    process = subprocess.Popen(
-        command, env=environment, stdout=pipe, stderr=subprocess.STDOUT, text=True
-    )
-    patience, said = threading.Timer(60, process.kill), ""
-    patience.start()
-    for line in process.stdout:
-        said += line
-        if "nauthenticated" in line:
-            process.kill()
-    patience.cancel()
-    return process.wait(), said
+def _end_of(source: str, environment: dict[str, str]) -> tuple[int | None, str]:
+    """How a program ends, or what it has said after a while of trying."""
+    command = [sys.executable, "-c", source]
+    try:
+        done = subprocess.run(
+            command,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as tried:
+        return None, (tried.stdout or b"").decode()
+    return done.returncode, done.stdout
 
 
 def _our_own(home: Path, address: str, environment: dict[str, str]) -> str:

@@ -1,7 +1,8 @@
 """KerasTuner's published guides, with the import changed and on small data.
 
 Guides: getting started, tailoring the search space, custom tuners. The steps and names are the
-guides'; where a guide's line fails on this Keras with KerasTuner, too, the test says so.
+guides'; where a guide's line fails on this Keras with KerasTuner, too, the test says so. The search
+over any function is in test_fallback.py.
 """
 
 from __future__ import annotations
@@ -209,20 +210,6 @@ class TestGettingStarted:
         x_val, y_val = numbers["validation_data"]
         error = np.mean(np.abs(tuner.get_best_models()[0].predict(x_val, verbose=0) - y_val))
         assert error == pytest.approx(abs(best.score), rel=1e-4)
-
-    def test_tuning_any_function(self, capsys):
-        class MyTuner(keras_tuner.RandomSearch):
-            def run_trial(self, trial, *args, **kwargs):
-                hp = trial.hyperparameters
-                x = hp.Float("x", min_value=-1.0, max_value=1.0)
-                return x * x + 1
-
-        tuner = MyTuner(max_trials=20, project_name="tune_anything", **WHERE)
-        tuner.search()
-        # It gets no rows that could be few.
-        assert "may request hyperparameters in each trial" in capsys.readouterr().out
-        assert abs(tuner.get_best_hyperparameters()[0].get("x")) < 0.5
-        assert len(tuner.oracle.trials) == 20
 
 
 class TestTailoringTheSearchSpace:
