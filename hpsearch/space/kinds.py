@@ -35,7 +35,7 @@ class Kind(StrEnum):
 
     @property
     def has_budget(self) -> bool:
-        """True if the hyperparameter `epochs` sets where a training ends; else it ends by itself."""
+        """True if the hyperparameter `epochs` sets where a training ends."""
         return self is not Kind.PROGRAM
 
     @property
