@@ -29,7 +29,7 @@ from hpsearch.models.preprocessing_layers import (
     several_inputs,
 )
 from hpsearch.models.problem import Problem
-from hpsearch.space.keras_names import INITIALIZERS, OPTIMIZERS, SCHEDULE_CLASSES
+from hpsearch.space.keras_names import OPTIMIZERS, SCHEDULE_CLASSES
 from hpsearch.space.mlp import LAYER_TYPES, LayerType, MLPConfig
 from hpsearch.space.seeds import derive
 
@@ -76,11 +76,8 @@ class Block:
         return dense
 
     def _initializer(self, seed: int) -> Any:
-        given = self.config.kernel_initializer
-        arguments = {"name": given} if isinstance(given, str) else dict(given)
-        name = arguments.pop("name")
-        # Pass the defaults, since Keras makes no `constant` without a value.
-        config = {**INITIALIZERS.get(name, {}), **arguments}
+        # With the defaults, since Keras makes no `constant` without a value.
+        name, config = self.config.initializer
         return _with_seed(keras.initializers.get({"class_name": name, "config": config}), seed)
 
     def activate(self, x: Any) -> Any:

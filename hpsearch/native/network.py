@@ -17,10 +17,10 @@ from hpsearch.native import metrics
 from hpsearch.native.metrics import Measure
 from hpsearch.space.keras_names import (
     ACTIVATIONS,
-    INITIALIZERS,
     KERAS_METRICS,
     LOSSES,
     OPTIMIZERS,
+    Activation,
 )
 from hpsearch.space.mlp import LAYER_TYPES, LayerType, MLPConfig
 from hpsearch.space.seeds import derive
@@ -274,7 +274,7 @@ def _network(problem: Problem, config: MLPConfig, seed: int) -> DenseNetwork:
 
 
 def _activation(name: str) -> str:
-    native = ACTIVATIONS[name].native
+    native = ACTIVATIONS.get(name, Activation()).native
     require(native)
     return native
 
@@ -296,7 +296,9 @@ def _measures(problem: Problem) -> tuple[Measure, ...]:
     usual = Measure("mae" if task is Task.REGRESSION else "accuracy")
     if not name:
         return (usual,)
-    known = KERAS_METRICS[name]
+    known = KERAS_METRICS.get(name)
+    if known is None:
+        raise UnsupportedError
     require(known.native and (task is Task.MULTICLASS or not known.of_several))
     # Other metrics of a regression depend on the targets' mean, which training subtracts.
     require(task is not Task.REGRESSION or not known.of_classes)
@@ -332,7 +334,7 @@ def _rows(spec: InputSpec) -> tuple[str, tuple[float, ...], tuple[float, ...]]:
 def _parts(
     config: MLPConfig, widths: tuple[int, ...], kind: LayerType, seeds: list[int]
 ) -> tuple[WeightArray, ...]:
-    name, settings = _initializer(config)
+    name, settings = config.initializer
     blocks = (*[kind] * (len(seeds) - 1), LAYER_TYPES["dense"])
     made = []
     for layer, (shape, block, seed) in enumerate(zip(pairwise(widths), blocks, seeds, strict=True)):
@@ -347,14 +349,6 @@ def _parts(
                 first = 1.0 if part in ("GAMMA", "MOVING_VARIANCE") else 0.0
                 made.append(WeightArray(layer, part, shape[1:], Initial("CONSTANT", first, 0.0, 0)))
     return tuple(made)
-
-
-def _initializer(config: MLPConfig) -> tuple[str, dict[str, Any]]:
-    """Return the initializer's name, and its arguments with Keras' defaults."""
-    initializer = config.kernel_initializer
-    given = {"name": initializer} if isinstance(initializer, str) else dict(initializer)
-    name = given.pop("name")
-    return name, {**INITIALIZERS.get(name, {}), **given}
 
 
 def _initial_numbers(
@@ -384,8 +378,9 @@ def optimizer_of(name: str, given: Mapping[str, Any]) -> NativeOptimizer:
     Raises:
         UnsupportedError: The extension does not support it.
     """
-    known = OPTIMIZERS[name]
-    require(known.native)
+    known = OPTIMIZERS.get(name)
+    if known is None or not known.native:
+        raise UnsupportedError
     settings = {**known.defaults, **given}
     rate, decay = settings.pop("learning_rate"), settings.pop("weight_decay")
     numbers = [rate] if decay is None else [rate, decay]

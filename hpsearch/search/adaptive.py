@@ -332,4 +332,4 @@ class AdaptiveStrategy:
     def first_new_config(self, points: Array) -> Config | None:
         """Return the config of the first point whose config is valid and not in `history`."""
         configs = map(self.encoding.config, points)
-        return next((c for c in configs if c is not None and c not in self.history), None)
+        return self._first_new(config for config in configs if config is not None)

@@ -166,10 +166,12 @@ class MLPConfig:
         return float(self._value("l2"))
 
     @property
-    def kernel_initializer(self) -> str | Mapping[str, Any]:
-        """Initializer of every kernel: Keras' name, or a mapping with its arguments."""
-        initializer: str | Mapping[str, Any] = self._value("kernel_initializer")
-        return initializer
+    def initializer(self) -> tuple[str, dict[str, Any]]:
+        """Keras' name of every kernel's initializer, and all its arguments but the seed."""
+        given = self._value("kernel_initializer")
+        arguments = {"name": given} if isinstance(given, str) else dict(given)
+        name = arguments.pop("name")
+        return name, {**INITIALIZERS.get(name, {}), **arguments}
 
     @property
     def batch_size(self) -> int:

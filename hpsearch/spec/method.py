@@ -229,7 +229,8 @@ def parse_method(value: Any) -> MethodSpec:
             hint = did_you_mean(key, accepted)
             faults.add(f"method {name} has no such option; it takes {known}{hint}", key)
     proposals = options.get("proposals", "tpe")
-    if options.get("prior") == "mlp" and "prior" not in METHODS[proposals].options:
+    proposer = METHODS.get(proposals)
+    if options.get("prior") == "mlp" and (proposer is None or "prior" not in proposer.options):
         faults.add(f"{proposals} takes no prior: add proposals: tpe, or bayesian", "prior")
     faults.finish()
     return MethodSpec(name, options)
