@@ -33,7 +33,6 @@ from hpsearch.search.draws import draws
 from hpsearch.search.strategy import PRIOR
 from hpsearch.space.distributions import Drawn
 from hpsearch.space.execution import Execution, ExecutionResult, Training
-from hpsearch.space.kinds import Kind
 from hpsearch.space.mlp import MLPConfig
 from hpsearch.space.space import Choices, Parameter, Range
 from hpsearch.spec.checks import MOST_POINTS
@@ -194,7 +193,7 @@ def _planned(search: Search, stored: Sequence[Execution]) -> tuple[list[Executio
     fixed = search.method.draws
     method = search.method.name if fixed else "random"
     # A model's grid without a budget has no more points than MOST_POINTS.
-    whole = MOST_POINTS + 1 if search.space.kind is not Kind.PROGRAM else _MOST_OF_PROGRAMS
+    whole = MOST_POINTS + 1 if search.space.kind.has_budget else _MOST_OF_PROGRAMS
     most = whole if search.method.exhausts else _MOST_DRAWN
     limit = (search.limit or most) if fixed else 1
     listed = {config.id for config in search.listed}

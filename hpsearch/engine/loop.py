@@ -8,9 +8,9 @@ from enum import Enum, auto
 
 from hpsearch.engine.events import Listener, Planned
 from hpsearch.engine.ledger import Ledger
-from hpsearch.engine.planning import Planner, Step, Summary
+from hpsearch.engine.planning import Planner, Step
 from hpsearch.engine.session import Stop
-from hpsearch.engine.trainings import Failures, Trainings
+from hpsearch.engine.trainings import Trainings
 from hpsearch.errors import HpsearchError
 from hpsearch.machine import now
 from hpsearch.search.asking import Inquiry, OracleEvent, Reply, foreseen
@@ -104,7 +104,6 @@ class Engine:
     time_seconds: float | None = None
     patience: ProposerWait = field(default_factory=ProposerWait)
     phase: Phase = Phase.STARTING
-    _failures: Failures = field(default_factory=Failures)
     _began: float = 0.0
     #: The number of proposals in the last request.
     _room_asked: int = 0
@@ -230,10 +229,8 @@ class Engine:
     @property
     def settled(self) -> bool:
         """True if no further result will come, although no tuner has confirmed that yet."""
-        strategy = self.planner.strategy
-        if self.planner.adaptive or strategy is None or not self.trainings.are_over:
-            return False
-        return self.planner.spent or strategy.exhausted
+        planner = self.planner
+        return not planner.adaptive and self.trainings.are_over and planner.is_exhausted
 
     @property
     def _complete(self) -> bool:
@@ -242,7 +239,7 @@ class Engine:
         if self.phase is not Phase.STARTING or self._planned or strategy is None or strategy.rungs:
             # Halted trainings may have to continue.
             return False
-        return self.planner.spent or strategy.exhausted
+        return self.planner.is_exhausted
 
     def work(self) -> None:
         """Start a training, or wait for events and handle them."""
@@ -263,12 +260,6 @@ class Engine:
 
     def _say(self, message: str) -> None:
         self.listener(Said(message))
-
-    def _summary(self, step: Step) -> Summary:
-        numbers = {number for training in step.trainings for number in training.executions}
-        numbers.update(answer.number for answer in step.answers)
-        executions = [self.ledger[number] for number in sorted(numbers)]
-        return self.trainings.costs.summary(executions, step.trainings)
 
     def say_exhausted(self) -> None:
         """Report if the space has fewer configs than the budget allows."""
@@ -301,7 +292,9 @@ class Engine:
         else:
             self.trainings.add_longest_first(step.trainings)
         if step or done:
-            self.listener(Planned(self._summary(step), done, self.ledger.best))
+            executions = [self.ledger[number] for number in step.numbers]
+            summary = self.trainings.costs.summary(executions, step.trainings)
+            self.listener(Planned(summary, done, self.ledger.best))
         if step.answers:
             self._acknowledge(step.answers)
 
@@ -351,10 +344,7 @@ class Engine:
 
     def _judge(self, training: Training) -> None:
         """Give up if the first trainings all fail for the same reason."""
-        result = self.ledger.results.get(training.number)
-        if result is None:
-            return
-        reason = self._failures.reason_to_give_up(result, training, self.trainings)
+        reason = self.trainings.reason_to_give_up(training)
         if reason and self.trainings.running:
             left = ", ".join(map(str, self.ledger.trials_of(self.trainings.running)))
             reason += f" (under way, and without a row: trial {left})"

@@ -119,6 +119,12 @@ class Step:
     def __bool__(self) -> bool:
         return bool(self.executions or self.trainings or self.answers)
 
+    @property
+    def numbers(self) -> list[int]:
+        """The executions that it trains or answers, in order."""
+        trained = {number for training in self.trainings for number in training.executions}
+        return sorted(trained | {answer.number for answer in self.answers})
+
 
 class Trials:
     """The trials of a sweep: numbered configs, within its budget, and their executions.
@@ -243,6 +249,11 @@ class Planner(ABC):
     def spent(self) -> bool:
         """True if the budget of trials is used up."""
         return self._trials.spent
+
+    @property
+    def is_exhausted(self) -> bool:
+        """True if no further config will be proposed, whatever the outcomes."""
+        return self.spent or (self.strategy is not None and self.strategy.exhausted)
 
     @property
     def left_over(self) -> int:

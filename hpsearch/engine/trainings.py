@@ -25,6 +25,54 @@ _FAILURES = {
 
 
 @dataclass
+class _Failures:
+    """The failures of the first trainings: if all fail alike, the sweep gives up."""
+
+    _errors: list[str] = field(default_factory=list)
+    _succeeded: bool = False
+    #: The shortest training in the queue when the first ones had all exceeded a limit.
+    _shortest: int | None = None
+
+    def note(
+        self,
+        training: Training,
+        results: Mapping[int, ExecutionResult],
+        queue: deque[Training],
+    ) -> str:
+        """Note the end of a training; return why the sweep gives up, or an empty text.
+
+        Lack of time or memory counts only if no training ever had enough and the shortest one in
+        the queue was tried, too, since the longest trainings come first.
+        """
+        result = results.get(training.number)
+        if result is None:
+            return ""
+        if self._succeeded or result.status not in _FAILURES:
+            self._succeeded = True
+            return ""
+        # Leave out the memory or time taken, which differs between trainings.
+        limited = result.error.startswith("memory: ") or result.status is Status.TIMEOUT
+        self._errors.append(result.status if limited else f"{result.status}: {result.error}")
+        if len(self._errors) < _FAILURES_ALIKE or len(set(self._errors)) > 1:
+            return ""
+        reason = f"the first {len(self._errors)} trainings all {_FAILURES[result.status]}"
+        reason += f": {result.error}"
+        if result.status is Status.FAILED:
+            return reason
+        enough = any(each.status not in _FAILURES for each in results.values())
+        if enough or self._may_do_with_less(training, queue):
+            return ""
+        return f"{reason}; {_advice(result)}, then run it again with --retry"
+
+    def _may_do_with_less(self, training: Training, queue: deque[Training]) -> bool:
+        """Check if the shortest training is yet to be tried, and have it tried next."""
+        if self._shortest is None and queue:
+            queue.appendleft(queue.pop())
+            self._shortest = queue[0].number
+        return self._shortest is not None and training.number != self._shortest
+
+
+@dataclass
 class Trainings:
     """The trainings of a run: queued, under way, repeated, or ended.
 
@@ -56,6 +104,7 @@ class Trainings:
     #: Executions -> runs without a score; then the executions to run again.
     _runs_without_score: dict[int, int] = field(default_factory=dict)
     _again: set[int] = field(default_factory=set)
+    _failures: _Failures = field(default_factory=_Failures)
 
     @property
     def are_over(self) -> bool:
@@ -146,6 +195,10 @@ class Trainings:
         status = Status.TIMEOUT if event.timed_out else Status.KILLED
         return list(self._unanswered(training, status, event.reason, event.seconds))
 
+    def reason_to_give_up(self, training: Training) -> str:
+        """Return why the sweep gives up after the end of a training, or an empty text."""
+        return self._failures.note(training, self.results, self.queue)
+
     def _unanswered(
         self, training: Training, status: Status, reason: str, seconds: float = 0.0
     ) -> Iterator[ExecutionResult]:
@@ -160,48 +213,6 @@ class Trainings:
                 shared_with=None if number == training.number else training.number,
                 error=reason,
             )
-
-
-@dataclass
-class Failures:
-    """The failures of the first trainings: if all fail alike, the sweep gives up."""
-
-    _errors: list[str] = field(default_factory=list)
-    _succeeded: bool = False
-    #: The shortest training in the queue when the first ones had all exceeded a limit.
-    _shortest: int | None = None
-
-    def reason_to_give_up(
-        self, result: ExecutionResult, training: Training, trainings: Trainings
-    ) -> str:
-        """Note the result of a training; return why the sweep gives up, or an empty text.
-
-        Lack of time or memory counts only if no training ever had enough and the shortest one in
-        the queue was tried, too, since the longest trainings come first.
-        """
-        if self._succeeded or result.status not in _FAILURES:
-            self._succeeded = True
-            return ""
-        # Leave out the memory or time taken, which differs between trainings.
-        limited = result.error.startswith("memory: ") or result.status is Status.TIMEOUT
-        self._errors.append(result.status if limited else f"{result.status}: {result.error}")
-        if len(self._errors) < _FAILURES_ALIKE or len(set(self._errors)) > 1:
-            return ""
-        reason = f"the first {len(self._errors)} trainings all {_FAILURES[result.status]}"
-        reason += f": {result.error}"
-        if result.status is Status.FAILED:
-            return reason
-        enough = any(each.status not in _FAILURES for each in trainings.results.values())
-        if enough or self._may_do_with_less(training, trainings.queue):
-            return ""
-        return f"{reason}; {_advice(result)}, then run it again with --retry"
-
-    def _may_do_with_less(self, training: Training, queue: deque[Training]) -> bool:
-        """Check if the shortest training is yet to be tried, and have it tried next."""
-        if self._shortest is None and queue:
-            queue.appendleft(queue.pop())
-            self._shortest = queue[0].number
-        return self._shortest is not None and training.number != self._shortest
 
 
 def _advice(result: ExecutionResult) -> str:

@@ -55,3 +55,13 @@ class Kind(StrEnum):
     def scores_once(self) -> bool:
         """True if a training is a single epoch."""
         return self is Kind.FUNCTION
+
+    @property
+    def names_metrics(self) -> bool:
+        """True if the user's code names the metrics that it reports."""
+        return self.is_model or self is Kind.PROGRAM
+
+    @property
+    def names_code(self) -> bool:
+        """True if rows name the commit and the fingerprint of the user's code."""
+        return self is Kind.PROGRAM

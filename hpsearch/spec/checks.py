@@ -20,7 +20,6 @@ from hpsearch.space.constraints import Constraint
 from hpsearch.space.distributions import Drawn
 from hpsearch.space.execution import Repetition
 from hpsearch.space.keras_names import ACTIVATIONS, INITIALIZERS, METRICS, OPTIMIZERS
-from hpsearch.space.kinds import Kind
 from hpsearch.space.mlp import LAYER_TYPES, NOTES, layer_of
 from hpsearch.space.space import GRID_NEEDS, Choices, Parameter, Range, Space, matches
 from hpsearch.spec.command import DEFAULT_COMMAND, command_faults
@@ -76,11 +75,11 @@ def cross_faults(sweep: SweepFields, broken: Broken) -> Iterator[Fault]:
         yield from _budget(sweep, broken)
         yield from _grid(sweep, broken)
     # A custom model's hyperparameters are unknown until it is built.
-    if "parameters" not in broken.keys and sweep.space.kind is not Kind.MODEL:
+    if "parameters" not in broken.keys and not sweep.space.kind.is_model:
         if isinstance(sweep, ModelFields):
             yield from _names(sweep, broken)
         further = [*(name for config in sweep.configs for name in config)]
-        further += NOTES if sweep.space.kind is Kind.MLP else ()
+        further += NOTES if sweep.space.kind.is_predefined else ()
         unknown = unknown_names(sweep.space, further=further, skipped=broken.parameters)
         faults = [(_place(sweep, loc), message) for loc, message in unknown]
         faults += _conditions(sweep)
@@ -255,7 +254,7 @@ def unknown_names(
             hint = did_you_mean(name, [*space.names, *(further if constrains else ())])
             if constrains and name in _TEXTS:
                 hint = f"; to compare with the text, quote it: '{name}'"
-            elif space.kind is Kind.MLP and not is_known(name):
+            elif space.kind.is_predefined and not is_known(name):
                 hint = hint or suggestion(name)
             yield loc, f"there is no parameter {name!r}{hint}"
 
@@ -266,7 +265,7 @@ _TEXTS: Final = {*ACTIVATIONS, *INITIALIZERS, *OPTIMIZERS, *LAYER_TYPES}
 def _conditions(sweep: SweepFields) -> Iterator[Fault]:
     parameters = sweep.parameters
     lengths: set[Any] = set()
-    if sweep.space.kind is Kind.MLP and "units" in parameters:
+    if sweep.space.kind.is_predefined and "units" in parameters:
         # A list of units sets the number of layers.
         lengths = {len(v) for v in _values_of(parameters["units"]) if isinstance(v, list)}
     for name, parameter in parameters.items():

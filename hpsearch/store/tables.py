@@ -250,7 +250,7 @@ def results_table(
 
 
 def _tail_of(kind: Kind) -> list[str]:
-    return [*TAIL, *(CODE if kind is Kind.PROGRAM else ())]
+    return [*TAIL, *(CODE if kind.names_code else ())]
 
 
 def header_lines(
@@ -275,7 +275,7 @@ def _names_in_order(
     hyperparameters: Sequence[str], records: Sequence[Record], task: Task, kind: Kind
 ) -> list[str]:
     """Return an MLP's seven of the notes, the sweep's in file order, then others of the trials."""
-    first = NOTES if kind is Kind.MLP and task is not Task.OBJECTIVE else ()
+    first = NOTES if kind.is_predefined and task is not Task.OBJECTIVE else ()
     met = (name for record in records for name in record.values)  # noqa: PD011 - a mapping
     return list(dict.fromkeys([*first, *hyperparameters, *met]))
 
@@ -300,7 +300,7 @@ def curves_table(
 def _metrics(records: Sequence[Record], task: Task, scored: str, kind: Kind) -> list[str]:
     """Return the task's metrics and the scored one; for a custom model, all that it reports."""
     usual = TASK_METRICS[task]
-    if kind.is_model or kind is Kind.PROGRAM:
+    if kind.names_metrics:
         first = [] if kind.is_model else [scored.partition(":")[0]]
         curves = (record.result.curve for record in records)
         met = (name for curve in curves if len(curve) for name in curve[0])
