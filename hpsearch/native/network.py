@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from types import ModuleType
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from hpsearch.data.specs import InputSpec, Task, n_features, runs_in_graph
 from hpsearch.models.problem import Problem
@@ -236,8 +236,39 @@ def describe(problem: Problem, values: Mapping[str, Any], seed: int) -> DenseNet
         return None
 
 
-def _network(problem: Problem, config: MLPConfig, seed: int) -> DenseNetwork:
-    recipe, target, hidden = problem.recipe, problem.target, config.widths
+def supports(problem: Problem, values: Mapping[str, Any]) -> bool:
+    """Check if `describe` returns a network, which no seed decides, without making one."""
+    try:
+        _terms(problem, MLPConfig(values))
+    except UnsupportedError:
+        return False
+    return True
+
+
+class _Terms(NamedTuple):
+    """A config in the extension's terms: what is the same for all seeds and widths.
+
+    Attributes:
+        kind: The layer type of the hidden layers.
+        activation, last: The activation of hidden layers and of the last one.
+    """
+
+    kind: LayerType
+    activation: str
+    last: str
+    dropout: float
+    loss: str
+    optimizer: NativeOptimizer
+    measures: tuple[Measure, ...]
+
+
+def _terms(problem: Problem, config: MLPConfig) -> _Terms:
+    """Return a config's terms.
+
+    Raises:
+        UnsupportedError: The extension cannot train it.
+    """
+    recipe, hidden = problem.recipe, config.widths
     require(not recipe.model)
     kind = LAYER_TYPES.get(config.layer_type if hidden else "dense")
     if kind is None:
@@ -245,9 +276,19 @@ def _network(problem: Problem, config: MLPConfig, seed: int) -> DenseNetwork:
     activation = _activation(config.activation) if hidden else "LINEAR"
     dropout = config.dropout if "Dropout" in kind.layers else 0.0
     require(kind.native and 0 <= dropout < 1)
-    widths = (n_features(problem.input), *hidden, target.outputs)
-    is_regression = target.task is Task.REGRESSION
+    is_regression = problem.target.task is Task.REGRESSION
     last = _activation(recipe.output_activation) if is_regression else "LINEAR"
+    # Every width has an initializer's numbers, or none has.
+    _initial_numbers(*config.initializer, 1, 1)
+    optimizer = optimizer_of(*config.optimizer)
+    return _Terms(kind, activation, last, dropout, _loss(problem), optimizer, _measures(problem))
+
+
+def _network(problem: Problem, config: MLPConfig, seed: int) -> DenseNetwork:
+    recipe, target, hidden = problem.recipe, problem.target, config.widths
+    terms = _terms(problem, config)
+    kind, activation, dropout = terms.kind, terms.activation, terms.dropout
+    widths = (n_features(problem.input), *hidden, target.outputs)
     # The output layer is number 0 at any depth (see `models.mlp`).
     seeds = [derive(recipe.sweep_seed, seed, n) for n in (*range(1, len(hidden) + 1), 0)]
     masks = [_stateless(derive(each, 2)) for each in seeds]
@@ -259,17 +300,17 @@ def _network(problem: Problem, config: MLPConfig, seed: int) -> DenseNetwork:
                 DenseLayer(width, kind.native, activation, dropout, mask, config.l2)
                 for width, mask in zip(hidden, masks, strict=False)
             ),
-            DenseLayer(target.outputs, activation=last, l2=config.l2),
+            DenseLayer(target.outputs, activation=terms.last, l2=config.l2),
         ),
         parts=_parts(config, widths, kind, seeds),
         batch_size=config.batch_size,
-        loss=_loss(problem),
-        optimizer=optimizer_of(*config.optimizer),
+        loss=terms.loss,
+        optimizer=terms.optimizer,
         rows=rows,
         shift=shift,
         scale=scale,
-        measures=_measures(problem),
-        unit=target.std if is_regression else (),
+        measures=terms.measures,
+        unit=target.std if target.task is Task.REGRESSION else (),
     )
 
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from hpsearch.data.specs import Arrays, n_features
 from hpsearch.models.problem import Problem
-from hpsearch.native.network import describe, native_available
+from hpsearch.native.network import native_available, supports
 from hpsearch.space.mlp import MLPConfig
 from hpsearch.space.seeds import epoch_order
 
@@ -197,7 +197,7 @@ def needs_tensorflow(problem: Problem, values: Mapping[str, Any]) -> bool:
     It does not if the extension is available and supports the config, unless a GPU trains layers
     with large products.
     """
-    if not native_available() or describe(problem, values, 0) is None:
+    if not (native_available() and supports(problem, values)):
         return True
     config = MLPConfig(values)
     widths = (n_features(problem.input), *config.widths, problem.target.outputs)
