@@ -42,7 +42,7 @@ def _working_directory() -> Path | None:
 def load_part(path: str) -> Any:
     """Return hpsearch's own object that `module:name` names, so that its room can be absent."""
     module_name, _, name = path.partition(":")
-    return getattr(importlib.import_module(module_name), name)
+    return attrgetter(name)(importlib.import_module(module_name))
 
 
 def load_object(path: str) -> Any:
@@ -51,7 +51,6 @@ def load_object(path: str) -> Any:
     Raises:
         InputError: The module cannot be imported or has no such name.
     """
-    module_name, _, name = path.partition(":")
     here = _working_directory()
     if here is not None and str(here) not in sys.path:
         # Last, and only now: packages try to import optional others, and a file of that name would
@@ -59,6 +58,6 @@ def load_object(path: str) -> Any:
         sys.path.append(str(here))
     importlib.invalidate_caches()
     try:
-        return attrgetter(name)(importlib.import_module(module_name))
+        return load_part(path)
     except (ImportError, AttributeError, ValueError) as error:
         raise InputError(f"{path}: cannot be loaded: {error}") from error

@@ -93,7 +93,7 @@ def init(
             f"{target}: exists already; name another file, as in: hpsearch init my.yaml"
         )
     try:
-        target.write_text(STARTER, encoding="utf-8")
+        target.write_text(STARTER.read_text(encoding="utf-8"), encoding="utf-8")
         schema.write_text(json.dumps(file_schema(), indent=2) + "\n", encoding="utf-8")
     except OSError as error:
         raise InputError(f"{target}: cannot be written: {error.strerror}") from None

@@ -66,7 +66,7 @@ class ProposerWait:
     _has_said: bool = False
 
     def reset(self) -> None:
-        """Note that nobody waits."""
+        """Begin the wait anew."""
         self._since = now()
 
     def check(self, listener: Listener, *, starting: bool) -> None:
@@ -89,7 +89,7 @@ class Engine:
     Attributes:
         planner: Turns proposals into executions and trainings.
         trainings: The trainings, and the executor that runs them.
-        ledger: What is stored.
+        ledger: The stored executions and results.
         keeps_all: Whether the weights of every execution are kept, not only those of the best.
         time_seconds: No training begins after it; None for no limit.
         phase: The state of the talk with the proposer.

@@ -108,7 +108,7 @@ class Trainings:
 
     @property
     def are_over(self) -> bool:
-        """True if none is queued or under way."""
+        """True if no training is queued or under way."""
         return not (self.queue or self.executor.busy)
 
     def room(self, *, waits: bool) -> int:

@@ -204,5 +204,5 @@ def _program_parameter() -> dict[str, Any]:
 
 #: Name of the schema file that the first line of the starter file refers to.
 SCHEMA_NAME: Final = "hpsearch.schema.json"
-#: The file of `hpsearch init`.
-STARTER: Final = Path(__file__).with_name("starter.yaml").read_text(encoding="utf-8")
+#: The file that `hpsearch init` copies.
+STARTER: Final = Path(__file__).with_name("starter.yaml")

@@ -57,12 +57,7 @@ class Store:
         self._db.close()
 
     def copy_to(self, target: Path) -> None:
-        """Copy the store, its log included; a kill leaves a whole copy or none.
-
-        Raises:
-            OSError: The copy cannot be written.
-            StoreError: The store cannot be read.
-        """
+        """Copy the store; see `Database.copy_to`."""
         self._db.copy_to(target)
 
     # Facts about the sweep
@@ -247,7 +242,7 @@ def _is_new(path: Path, home: str) -> bool:
 def evaluations_of(source: Path) -> tuple[Evaluation, ...]:
     """Return the recorded evaluations of a results directory or a results.csv, in order of time.
 
-    There are none if it has no store.
+    A directory without a store has no evaluations.
 
     Raises:
         RefusedError: The store is damaged.

@@ -72,7 +72,7 @@ parameters:
 GOOD = {
     "design": EVERY_KEY,
     "wandb": WANDB,
-    "starter": STARTER,
+    "starter": STARTER.read_text(encoding="utf-8"),
     "least": DATA,
     "csv": "data: {csv: a.csv, target: y, drop: [id], task: regression, validation: v.csv, "
     "test: 0.1, scale: none}\n",
@@ -305,7 +305,10 @@ def test_inactive_parameters_are_warned_of() -> None:
 
 
 def test_starter_points_editors_at_the_schema() -> None:
-    assert STARTER.splitlines()[0] == f"# yaml-language-server: $schema=./{SCHEMA_NAME}"
+    assert (
+        STARTER.read_text(encoding="utf-8").splitlines()[0]
+        == f"# yaml-language-server: $schema=./{SCHEMA_NAME}"
+    )
 
 
 def test_validation_imports_no_framework(tmp_path: Path) -> None:
