@@ -14,7 +14,7 @@ from hpsearch.engine.session import Settings
 from hpsearch.engine.sweep import run_sweep
 from hpsearch.errors import InputError
 from hpsearch.progress.display import make_console, make_display
-from hpsearch.spec.dump import SCHEMA_NAME, STARTER, file_schema
+from hpsearch.spec.dump import file_schema, write_starter
 from hpsearch.spec.sweep import load_sweep
 
 
@@ -87,14 +87,12 @@ def init(
         InputError: There is such a file, or it cannot be written.
     """
     target = path / "sweep.yaml" if path.is_dir() else path
-    schema = target.with_name(SCHEMA_NAME)
     if target.exists():
         raise InputError(
             f"{target}: exists already; name another file, as in: hpsearch init my.yaml"
         )
     try:
-        target.write_text(STARTER.read_text(encoding="utf-8"), encoding="utf-8")
-        schema.write_text(json.dumps(file_schema(), indent=2) + "\n", encoding="utf-8")
+        schema = write_starter(target)
     except OSError as error:
         raise InputError(f"{target}: cannot be written: {error.strerror}") from None
     typer.echo(f"wrote {target} and {schema}; next: hpsearch run {target}")

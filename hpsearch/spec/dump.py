@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -206,3 +207,15 @@ def _program_parameter() -> dict[str, Any]:
 SCHEMA_NAME: Final = "hpsearch.schema.json"
 #: The file that `hpsearch init` copies.
 STARTER: Final = Path(__file__).with_name("starter.yaml")
+
+
+def write_starter(target: Path) -> Path:
+    """Write the starter file, and the schema beside it; return the schema's path.
+
+    Raises:
+        OSError: One of them cannot be written.
+    """
+    target.write_text(STARTER.read_text(encoding="utf-8"), encoding="utf-8")
+    schema = target.with_name(SCHEMA_NAME)
+    schema.write_text(json.dumps(file_schema(), indent=2) + "\n", encoding="utf-8")
+    return schema
