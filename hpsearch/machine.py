@@ -243,37 +243,48 @@ def users_value(name: str) -> str | None:
     return None if name in _SET_HERE else os.environ.get(name)
 
 
-#: If a wait overruns by more than this, the process was suspended.
+#: How often the clock looks at the time, and the overrun from which on it takes a suspension.
+_BEAT_SECONDS = 0.25
 _LATE_SECONDS = 1.0
 
 
-class _Clock(threading.local):
-    """One clock for each thread, since several threads may search at the same time."""
-
-    def __init__(self) -> None:
-        self.suspended_seconds = 0.0
-
-
-_CLOCK = _Clock()
-
-
-def now() -> float:
-    """Return monotonic seconds, without the time for which this thread's waits were suspended.
+class _Clock:
+    """Monotonic seconds of this process, without those for which it was suspended.
 
     The system's monotonic clock stops while a machine sleeps, but not while its processes are
-    stopped, as by SLURM or a container's pause. Only waits count, so a busy driver extends no
+    stopped, as by SLURM or a container's pause. A thread that looks at the time in short
+    intervals notices. What the process computed meanwhile counts, so a busy driver extends no
     limit.
     """
-    return time.monotonic() - _CLOCK.suspended_seconds
 
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
 
-@contextlib.contextmanager
-def waiting(seconds: float) -> Iterator[None]:
-    """Within this context, record by how much a wait of at most `seconds` overruns."""
-    began = time.monotonic()
-    try:
-        yield
-    finally:
-        late = time.monotonic() - began - seconds
+    def now(self) -> float:
+        with self._lock:
+            # A fork ends the thread in the child.
+            if self._thread is None or not self._thread.is_alive():
+                self._suspended_seconds = 0.0
+                self._last, self._computed = time.monotonic(), time.process_time()
+                self._thread = threading.Thread(target=self._beat, daemon=True)
+                self._thread.start()
+            return self._look()
+
+    def _beat(self) -> None:
+        while True:
+            time.sleep(_BEAT_SECONDS)
+            with self._lock:
+                self._look()
+
+    def _look(self) -> float:
+        last, computed = self._last, self._computed
+        self._last, self._computed = time.monotonic(), time.process_time()
+        late = self._last - last - (self._computed - computed) - _BEAT_SECONDS
         if late > _LATE_SECONDS:
-            _CLOCK.suspended_seconds += late
+            self._suspended_seconds += late
+        return self._last - self._suspended_seconds
+
+
+#: Monotonic seconds in which this process could run; limits of time are measured by it.
+now = _Clock().now

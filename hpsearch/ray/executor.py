@@ -12,7 +12,6 @@ from typing import IO
 
 from hpsearch.data.specs import TrainingData
 from hpsearch.errors import HpsearchError, InputError
-from hpsearch.machine import waiting
 from hpsearch.ray.connection import Head, connected
 from hpsearch.ray.fleet import Fleet, Hello, Member, News, Nodes, package_versions
 from hpsearch.spec.settings import ExecutionSettings
@@ -142,9 +141,7 @@ class RayExecutor(CallsHere):
         wait = min(seconds, _POLL_SECONDS)
         here = wait if self.calling else 0.0
         events = super()._look(here)
-        with waiting(wait - here):
-            told = list(self._fleet.news(wait - here))
-        for news in told:
+        for news in list(self._fleet.news(wait - here)):
             events += self._take(news)
         self._enforce_time()
         if time.monotonic() - self._checked >= _CHECK_SECONDS:

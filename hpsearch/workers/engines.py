@@ -15,7 +15,7 @@ import cloudpickle
 
 from hpsearch.data.specs import TrainingData
 from hpsearch.importing import load_part
-from hpsearch.machine import cores, share_bytes, waiting
+from hpsearch.machine import cores, share_bytes
 from hpsearch.spec.settings import ExecutionSettings
 from hpsearch.training.subjects import Job
 from hpsearch.workers.local import CallsHere, LocalExecutor
@@ -123,7 +123,7 @@ class FuturesExecutor(CallsHere):
     def _look(self, seconds: float) -> list[Event]:
         events = super()._look(min(seconds, _POLL_SECONDS / 10))
         wait = _POLL_SECONDS / 10 if self.listens or events else seconds
-        with suppress(queue.Empty), waiting(wait):
+        with suppress(queue.Empty):
             events += self._take(*self._done.get(timeout=wait))
         return events
 

@@ -20,7 +20,7 @@ import cloudpickle
 
 from hpsearch.data.specs import TrainingData
 from hpsearch.errors import HpsearchError
-from hpsearch.machine import descendants, now, own_bytes, private_bytes, state_of, waiting
+from hpsearch.machine import descendants, now, own_bytes, private_bytes, state_of
 from hpsearch.training.subjects import Job
 from hpsearch.wording import exit_text
 from hpsearch.workers.protocol import (
@@ -166,8 +166,7 @@ class Pool:
         """Wait for workers that sent messages or ended; handle the servers' messages."""
         self._flush()
         wait = 0.0 if any(worker.ended for worker in self._all()) else max(0.0, seconds)
-        with waiting(wait):
-            ready = {key.data for key, _ in self._selector.select(wait)}
+        ready = {key.data for key, _ in self._selector.select(wait)}
         # Servers first: `how_ended` reads from them, too, and a later read could block.
         for each in ready:
             if isinstance(each, Server):

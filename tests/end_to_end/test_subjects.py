@@ -48,6 +48,8 @@ def build(hp):
 def scores(config):
     act(config["units"])
     for epoch in range(1, int(config["epochs"]) + 1):
+        # A program goes on while hpsearch decides whether to end it.
+        time.sleep(0.5 if os.path.exists("slow") else 0)
         yield -config["units"] / epoch
 
 if __name__ == "__main__":
@@ -194,6 +196,7 @@ def test_a_failure_is_a_row_and_tried_again_only_on_request(home, kind):
 
 
 def test_a_halted_trial_keeps_its_epochs(home):
+    (home.path / "slow").touch()
     method = {"name": "asha", "min_epochs": 1, "factor": 2, "brackets": 1, "proposals": "random"}
     rows = home.run(method=method, epochs=4, trials=3)
     curves = table(home.path / "out", "curves.csv")
