@@ -101,13 +101,14 @@ def step_times(kind: str, batch: int, units: int, arrays: Any, epochs: int) -> l
     """
     from hpsearch.data.specs import InputSpec, Target, Task
     from hpsearch.models.problem import Problem, Recipe
-    from hpsearch.training.make import make_trainer
+    from hpsearch.training.mlps import mlp_trainer
+    from hpsearch.training.trainer import TrainerRequest
 
     recipe = Recipe(0, "sparse_categorical_crossentropy", "softmax", "val_accuracy", "maximize")
     spec = InputSpec((28, 28), "uint8", scale=(1 / 255,), offset=(0.0,))
     target = Target(Task.MULTICLASS, _CLASSES, tuple(map(str, range(_CLASSES))))
     values = {"hidden_layers": 1, "units": units, "batch_size": batch, "optimizer": "adam"}
-    trainer = make_trainer(Problem(recipe, spec, target), values, 0, arrays, kind=kind)
+    trainer = mlp_trainer(TrainerRequest(Problem(recipe, spec, target), values, 0, arrays), kind)
     trainer.run_epoch()
     steps = len(arrays.x_train) / batch
     return [seconds_of(trainer.run_epoch) / steps for _ in range(epochs)]

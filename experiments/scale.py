@@ -120,11 +120,9 @@ def _real(workers: int, seconds: float, trials: int) -> dict[str, Any]:
         seed=0,
     )
     clock = _Clock(workers, trials)
-    FunctionSearch(module.sleeping, search, "minimize").run(
-        Settings(Path(scratch) / "run", report=False),
-        ExecutionSettings(engine="ray", workers=workers),
-        clock,
-    )
+    execution = ExecutionSettings(engine="ray", workers=workers)
+    job = FunctionSearch(module.sleeping, search, "minimize", execution)
+    job.run(Settings(Path(scratch) / "run", report=False), clock)
     ray.shutdown()
     shutil.rmtree(scratch)
     assert clock.start is not None

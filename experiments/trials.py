@@ -44,7 +44,7 @@ from hpsearch.store.derived import Tables
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.store import Store
 from hpsearch.store.tables import Provenance
-from hpsearch.training.make import ModelSubject
+from hpsearch.training.mlps import MLPs
 from hpsearch.training.subjects import Job
 from hpsearch.workers.protocol import Answered, Event, Finished, Started
 
@@ -233,7 +233,7 @@ def run_instantly(sweep: Sweep, directory: Path, stages: Stages) -> int:
         snapshots = Snapshots(store, results)
         engine = Engine(
             planner=make_planner(Search.of(sweep), _RECIPE, store.executions(), results, snapshots),
-            trainings=Trainings(executor, ModelSubject(), _RECIPE, _COSTS, snapshots, results),
+            trainings=Trainings(executor, MLPs(), _RECIPE, _COSTS, snapshots, results),
             ledger=Ledger(
                 store,
                 Tables(where, Task.MULTICLASS, list(sweep.parameters), _PROVENANCE),

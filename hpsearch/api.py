@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import concurrent.futures
-import inspect
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
@@ -21,19 +20,18 @@ from hpsearch.comparison.comparing import compare_tables
 from hpsearch.comparison.settling import Settler
 from hpsearch.comparison.table import Columns
 from hpsearch.comparison.writing import require_suffix
+from hpsearch.custom.shipping import CustomModel, model_reference, shipped
 from hpsearch.data.loading import Folding, Loader, read_memory
 from hpsearch.engine.session import Drive, Settings
 from hpsearch.errors import InputError, Interrupted
-from hpsearch.functions.search import FunctionSearch, execution_of, function_search, require_usable
+from hpsearch.functions.search import function_search
 from hpsearch.models.arrays import LoaderWithModel
-from hpsearch.models.shipping import CustomModel, model_reference, shipped
 from hpsearch.progress.display import make_listener
 from hpsearch.reporting.comparison_page import Comparison
 from hpsearch.results import Results, execute, results_at_prompt, results_with_interruption, run_in
 from hpsearch.runs.trust import trusted
 from hpsearch.search.asking import Exchange
 from hpsearch.search.strategy import Strategy
-from hpsearch.space.kinds import Kind
 from hpsearch.spec.sweep import ProgramSweep, Sweep, load_sweep, sweep_from_mapping
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.tables import absence_of
@@ -340,14 +338,12 @@ def tune(
     called = {}
     if callbacks:
         # Imports Keras, which the callbacks' module has imported already.
-        from hpsearch.models.callbacks import as_list, described, scored, with_callbacks
+        from hpsearch.custom.callbacks import UserCallbacks
 
-        callbacks = as_list(callbacks)
-        own += callbacks
-        for place, each in enumerate(callbacks):
-            shipped(each, f"callbacks[{place}]", of=[each])
-        model, in_memory = with_callbacks(model, reference or "model", callbacks), True
-        called, metric = {"callbacks": described(callbacks)}, scored(callbacks, metric)
+        given = UserCallbacks(callbacks)
+        own += given.callbacks
+        model, in_memory = given.around(model, reference or "model"), True
+        called, metric = {"callbacks": given.description}, given.scored(metric)
     sweep = sweep_of(
         {
             "name": sweep_name(name, out),
@@ -478,14 +474,14 @@ def optimize(
         RefusedError: Another run holds `out`, or it has another function's results.
         Interrupted: As for `hpsearch.run`.
     """
-    if goal not in ("minimize", "maximize"):
-        raise InputError(f"goal: must be minimize or maximize, not {goal!r}")
-    where = execution_of(execution, workers, timeout_seconds)
-    require_usable(objective, workers, elsewhere=where.engine != "local")
     search = function_search(
+        objective,
         parameters,
         method,
-        Kind.STEPWISE if inspect.isgeneratorfunction(objective) else Kind.FUNCTION,
+        goal=goal,
+        workers=workers,
+        execution=execution,
+        timeout_seconds=timeout_seconds,
         constraints=constraints,
         configs=configs,
         trials=trials,
@@ -493,13 +489,12 @@ def optimize(
         seed=seed,
         prior=prior,
     )
-    job = FunctionSearch(objective, search, goal, time_seconds)
     listener = make_listener(verbose)
 
     def work(directory: Path) -> Results:
         settings = Settings(directory, report=out is not None)
         with results_with_interruption():
-            job.run(settings, where, listener)
+            search.run(settings, listener)
         return Results(directory)
 
     return run_in(out, work, keep=False)

@@ -18,7 +18,7 @@ from hpsearch.comparison.refitting import REFIT_IN, score_intervals, sweep_of_be
 from hpsearch.engine.session import Settings
 from hpsearch.engine.sweep import run_sweep
 from hpsearch.errors import InputError
-from hpsearch.programs.repeat import holds_program, open_program, reproduce_program
+from hpsearch.programs.repeat import stored_program
 from hpsearch.progress.display import line_printer, make_console, make_display
 from hpsearch.runs.predicting import predictor_of
 from hpsearch.runs.standalone import PROGRAM, write_standalone
@@ -230,7 +230,7 @@ def reproduce(
         Exit: With 1 if its score differs.
     """
     which, say = Which(trial, seed, fold), line_printer(make_console())
-    if holds_program(directory):
+    if (program := stored_program(directory)) is not None:
         if script is not None or trust:
             option = "--trust" if script is None else "--script"
             raise InputError(
@@ -238,13 +238,13 @@ def reproduce(
                 "line is printed, and --sweep FILE runs it"
             )
         if sweep is None:
-            say(open_program(directory).command_line(which))
+            say(program.command_line(which))
             return
-        reproduction = reproduce_program(directory, which, sweep)
+        reproduction = program.reproduce(which, sweep)
     elif script is not None:
         execution = write_standalone(_source(directory, trust, sweep), script, which)
-        program = shlex.quote(str(script / PROGRAM.name))
-        say(f"wrote {execution.label} to {script}; next: python {program}")
+        path = shlex.quote(str(script / PROGRAM.name))
+        say(f"wrote {execution.label} to {script}; next: python {path}")
         return
     else:
         reproduction = reproduce_trial(_source(directory, trust, sweep), which)

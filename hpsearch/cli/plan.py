@@ -2,52 +2,37 @@
 
 from __future__ import annotations
 
-import itertools
-import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
-from statistics import median
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
 from hpsearch.cli.app import Out, Set, SweepArgument, Workers
-from hpsearch.data.dataset import Dataset
-from hpsearch.data.loading import load_dataset
-from hpsearch.data.specs import Arrays, n_features
-from hpsearch.engine.costs import CostEstimate, DataSizes, NetworkCosts, estimate_cost, step_seconds
-from hpsearch.engine.learning import CurveReuse
-from hpsearch.engine.models import plan_search
-from hpsearch.engine.planning import Summary, Trials, group, tally
-from hpsearch.engine.search import Search, strategy_of
+from hpsearch.custom.search import plan_search
+from hpsearch.data.specs import n_features
+from hpsearch.engine.costs import CostEstimate
+from hpsearch.engine.learning import answered
+from hpsearch.engine.models import SweepModels
+from hpsearch.engine.planning import Summary, group, tally
+from hpsearch.engine.search import Search, foresee, strategy_of
 from hpsearch.errors import RefusedError
 from hpsearch.machine import cores
-from hpsearch.models import preprocessing
-from hpsearch.models.problem import Problem, Recipe
+from hpsearch.models.problem import Recipe
 from hpsearch.programs.fingerprint import commit_of
 from hpsearch.progress.display import line_printer, make_console
-from hpsearch.search.draws import draws
 from hpsearch.search.strategy import PRIOR
 from hpsearch.space.distributions import Drawn
-from hpsearch.space.execution import Execution, ExecutionResult, Training
-from hpsearch.space.mlp import MLPConfig
+from hpsearch.space.execution import Execution, ExecutionResult
 from hpsearch.space.space import Choices, Parameter, Range
-from hpsearch.spec.checks import MOST_POINTS
 from hpsearch.spec.sweep import AnySweep, ProgramSweep, Sweep, load_sweep
 from hpsearch.store.directory import ResultsDirectory
-from hpsearch.store.provenance import make_recipe
 from hpsearch.store.store import Store
-from hpsearch.training.make import make_trainer
 from hpsearch.wording import counted, duration, have_results
 
 _MOST_VALUES = 6
-#: Most trials to count of a search that only time ends.
-_MOST_DRAWN = 1_000
-#: Most trials of a program to count.
-_MOST_OF_PROGRAMS = 100_000
 
 
 def plan(
@@ -100,7 +85,7 @@ def _program_plan(sweep: ProgramSweep, where: ResultsDirectory) -> Iterator[str]
     yield f"program    {name}" + (f", commit {commit}" if commit else "")
     yield from map(_parameter_line, sweep.space.parameters)
     search, (stored, results) = Search.of(sweep), _stored(where)
-    executions, complete = _planned(search, stored)
+    executions, complete = foresee(search, stored)
     if complete and search.method.draws:
         done = [each for each in executions if each.number in results]
         yield from _counts(executions, done)
@@ -115,14 +100,13 @@ def _program_plan(sweep: ProgramSweep, where: ResultsDirectory) -> Iterator[str]
 def _model_plan(
     sweep: Sweep, where: ResultsDirectory, workers: int | None, *, measure: bool
 ) -> Iterator[str]:
-    dataset = load_dataset(sweep.data)
-    target, features = dataset.target, n_features(dataset.input)
-    custom = isinstance(sweep.model, str)
-    search, recipe = plan_search(sweep), make_recipe(sweep, target.task)
+    models, custom = SweepModels.of(sweep), sweep.kind.is_model
+    dataset, recipe = models.dataset, models.recipe
+    search = plan_search(models) if custom else Search.of(sweep)
     yield from _head(
         sweep,
         f"{dataset.name}, {len(dataset.train):,} training and {len(dataset.validation):,} "
-        f"validation rows, {features:,} features, {target.task}",
+        f"validation rows, {n_features(dataset.input):,} features, {dataset.target.task}",
     )
     if custom:
         yield f"{sweep.model} asks for"
@@ -133,27 +117,18 @@ def _model_plan(
             yield from _from_prior(search, recipe)
         return
     stored, results = _stored(where)
-    executions, complete = _planned(search, stored)
-    done = _answered(executions, recipe, stored, results)
+    executions, complete = foresee(search, stored)
+    done = answered(executions, recipe, stored, results)
     trainings = group(executions, answered={each.number for each in done})
     yield from _counts(executions, done)
     if custom:
         yield from _shared(tally(executions, trainings))
         yield "time       unknown: the models are your own"
         return
-    costs = _costs_of(recipe, dataset)
-    summary = costs.summary(executions, trainings)
+    summary = models.costs.summary(executions, trainings)
     asked = workers or sweep.execution.workers
     count = cores() if asked == "auto" else int(asked)
-    step = _measure_steps(sweep, dataset, trainings, costs) if measure and trainings else None
-    estimate = estimate_cost(
-        trainings,
-        costs.sizes,
-        count,
-        tensorflow=costs.needs_tensorflow,
-        step=step,
-        spread=2.0 if step is None else 1.4,
-    )
+    estimate = models.estimate(trainings, count, measure=measure)
     yield from (*_shared(summary), *_costs(summary, estimate, count))
     if not complete:
         yield "only budget.time ends this search: the figures are of its first trials"
@@ -185,29 +160,6 @@ def _short(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def _planned(search: Search, stored: Sequence[Execution]) -> tuple[list[Execution], bool]:
-    """Return the first executions of a search, and whether they are all.
-
-    For a method that needs scores, return the executions of one random draw.
-    """
-    fixed = search.method.draws
-    method = search.method.name if fixed else "random"
-    # A model's grid without a budget has no more points than MOST_POINTS.
-    whole = MOST_POINTS + 1 if search.space.kind.has_budget else _MOST_OF_PROGRAMS
-    most = whole if search.method.exhausts else _MOST_DRAWN
-    limit = (search.limit or most) if fixed else 1
-    listed = {config.id for config in search.listed}
-    trials = Trials(search.space, listed, search.repetitions, stored=stored, limit=limit)
-    known = {each.config.id: each.config for each in trials.current}
-    executions = [*trials.current, *trials.new(known.values(), search.repetitions)]
-    drawn = draws(method, search.space, search.listed, search.seed)
-    for config in itertools.chain(search.listed, drawn):
-        if trials.spent:
-            break
-        executions += trials.new([config], search.repetitions)
-    return executions, search.limit is not None or not trials.spent
-
-
 def _stored(where: ResultsDirectory) -> tuple[list[Execution], dict[int, ExecutionResult]]:
     """Return the executions of earlier runs, and their results."""
     if where.store.exists():
@@ -215,31 +167,6 @@ def _stored(where: ResultsDirectory) -> tuple[list[Execution], dict[int, Executi
         with suppress(RefusedError), Store(where.store, read_only=True) as store:
             return store.executions(), store.results()
     return [], {}
-
-
-def _answered(
-    executions: Sequence[Execution],
-    recipe: Recipe,
-    stored: Sequence[Execution],
-    results: Mapping[int, ExecutionResult],
-) -> list[Execution]:
-    """Return the executions with a result, stored or contained in an earlier one's curve."""
-    curves = CurveReuse(recipe, results, {}, stored)
-    return [each for each in executions if each.number in results or curves.answer(each)]
-
-
-def _costs_of(recipe: Recipe, dataset: Dataset) -> NetworkCosts:
-    features, outputs = n_features(dataset.input), dataset.target.outputs
-    rows = sum(map(len, filter(None, (dataset.train, dataset.validation, dataset.test))))
-    bytes_per_value = 1 if len(dataset.input.shape) > 1 else 4
-    sizes = DataSizes(
-        len(dataset.train),
-        len(dataset.validation),
-        features,
-        outputs,
-        rows * features * bytes_per_value,
-    )
-    return NetworkCosts(Problem(recipe, dataset.input, dataset.target), sizes)
 
 
 def _counts(executions: Sequence[Execution], done: Collection[Execution]) -> Iterator[str]:
@@ -297,53 +224,3 @@ def _domain(parameter: Parameter) -> str:
     shown = ", ".join(str(value)[:40] for value in choices[:_MOST_VALUES])
     weighted = ", weighted" if isinstance(domain, Choices) and domain.weights else ""
     return shown + (f" and {more} more" * (more > 0)) + weighted
-
-
-#: Steps of an epoch to time.
-_STEPS = 50
-
-
-def _measure_steps(
-    sweep: Sweep, dataset: Dataset, trainings: Sequence[Training], costs: NetworkCosts
-) -> Callable[[Training], float]:
-    """Time steps of the smallest, the middle and the largest training.
-
-    Returns:
-        A function from a training to the seconds of its step: the formula's estimate, times the
-        median ratio of measured to estimated time.
-    """
-    if any(map(costs.needs_tensorflow, trainings)):
-        import tensorflow as tf  # slow to import
-
-        tf.config.threading.set_intra_op_parallelism_threads(1)
-        tf.config.threading.set_inter_op_parallelism_threads(1)
-    arrays = preprocessing.arrays(dataset, sweep.class_weight)
-
-    def estimated(training: Training) -> float:
-        needed = costs.needs_tensorflow(training)
-        return step_seconds(training, costs.sizes, tensorflow=needed)
-
-    ordered = sorted(trainings, key=lambda training: step_seconds(training, costs.sizes))
-    chosen = (ordered[0], ordered[len(ordered) // 2], ordered[-1])
-    factor = median(_measured(each, costs.problem, arrays) / estimated(each) for each in chosen)
-    return lambda training: factor * estimated(training)
-
-
-def _measured(training: Training, problem: Problem, arrays: Arrays) -> float:
-    batch = MLPConfig(training.values).batch_size
-    rows = min(len(arrays.x_train), batch * _STEPS)
-    part = replace(
-        arrays,
-        x_train=arrays.x_train[:rows],
-        y_train=arrays.y_train[:rows],
-        x_val=arrays.x_val[:1],
-        y_val=arrays.y_val[:1],
-        w_train=None if arrays.w_train is None else arrays.w_train[:rows],
-        w_val=None if arrays.w_val is None else arrays.w_val[:1],
-    )
-    trainer = make_trainer(problem, training.values, training.seed, part)
-    # The first epoch includes building the program.
-    trainer.run_epoch()
-    began = time.perf_counter()
-    trainer.run_epoch()
-    return (time.perf_counter() - began) / max(1, rows // batch)

@@ -22,9 +22,7 @@ from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.facts import Evaluation, Measurement
 from hpsearch.store.records import file_digest
 from hpsearch.store.store import Store
-from hpsearch.training.make import ModelSubject
-from hpsearch.training.subjects import Job
-from hpsearch.training.trainer import needs_tensorflow
+from hpsearch.training.subjects import Job, ModelSubject, TrainedModel
 from hpsearch.workers.calls import Answers, predict_validation, write_model, write_start
 from hpsearch.workers.local import LocalExecutor
 from hpsearch.workers.protocol import (
@@ -68,6 +66,7 @@ class Retrainer:
     """
 
     executor: Executor
+    subject: ModelSubject
     recipe: Recipe
     dataset: TrainingData
     check: Callable[[], None]
@@ -85,8 +84,8 @@ class Retrainer:
         training = Training(
             values, execution.seed, stops, fold=execution.fold, trial=execution.trial
         )
-        tensorflow = needs_tensorflow(self._problem(execution), values)
-        job = Job(training, self.recipe, ModelSubject(), tensorflow=tensorflow)
+        tensorflow = self.subject.needs_tensorflow(self._problem(execution), values)
+        job = Job(training, self.recipe, self.subject, tensorflow=tensorflow)
         answer = ExecutionResult(execution.number, Status.KILLED, error="the worker gave no result")
         for event in self._events_of(job):
             match event:
@@ -139,8 +138,8 @@ class Retrainer:
                 ".tmp", f".{path.stem}-", path.parent.absolute(), ignore_cleanup_errors=True
             ) as scratch:
                 written = Path(scratch, path.name)
-                model = self._model(execution, weights)
-                error = self.ask(Call(write_model, (written, *model))).error
+                arguments = written, self.trained(execution, weights)
+                error = self.ask(Call(write_model, arguments)).error
                 if not error:
                     check()
                     written.replace(path)
@@ -150,7 +149,7 @@ class Retrainer:
 
     def predictions(self, execution: Execution, weights: Weights) -> Answers:
         """Have a worker predict the validation split; empty if it cannot."""
-        arguments = (*self._model(execution, weights), execution.fold)
+        arguments = self.trained(execution, weights), execution.fold
         return self.ask(Call(predict_validation, arguments, with_data=True)).value or {}
 
     def write_start(
@@ -164,9 +163,10 @@ class Retrainer:
         arguments = (folder, self._problem(execution), execution, result, tolerance)
         return self.ask(Call(write_start, arguments, with_data=True)).error
 
-    def _model(self, execution: Execution, weights: Weights) -> tuple[Any, ...]:
-        """The arguments from which a call builds an execution's model."""
-        return (self._problem(execution), execution.config.trained, execution.seed, weights)
+    def trained(self, execution: Execution, weights: Weights) -> TrainedModel:
+        """Return an execution's model."""
+        values, seed = execution.config.trained, execution.seed
+        return TrainedModel(self.subject, self._problem(execution), values, seed, weights)
 
     def _problem(self, execution: Execution) -> Problem:
         dataset = self.dataset.of_fold(execution.fold)

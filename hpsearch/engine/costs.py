@@ -86,43 +86,6 @@ def _weights(training: Training, sizes: DataSizes) -> int:
     return count or sizes.features * 100
 
 
-def estimate_cost(
-    trainings: Sequence[Training],
-    sizes: DataSizes,
-    workers: int,
-    *,
-    tensorflow: Callable[[Training], bool],
-    step: Callable[[Training], float] | None = None,
-    spread: float = 2.0,
-) -> CostEstimate:
-    """Estimate the time and memory of all `trainings`.
-
-    Args:
-        workers: Number of trainings at a time.
-        tensorflow: Whether any training needs TensorFlow.
-        step: Returns the measured seconds of a training's step; None estimates them.
-        spread: The range goes from `1 / spread` to `spread` times the estimate.
-    """
-    need = [tensorflow(each) for each in trainings]
-    seconds = [
-        training_seconds(t, sizes, None if step is None else step(t), tensorflow=needs)
-        for t, needs in zip(trainings, need, strict=True)
-    ]
-    # In the worst case the longest training starts last.
-    wall = max(sum(seconds) / workers, max(seconds, default=0.0))
-    weights = 4 * _MOST_WEIGHT_COPIES * max((_weights(t, sizes) for t in trainings), default=0)
-    worker = (_TENSORFLOW if any(need) else _NATIVE).worker_bytes
-    used = min(workers, max(1, len(trainings)))
-    return CostEstimate(
-        low_seconds=_START_SECONDS + wall / spread,
-        high_seconds=_START_SECONDS + wall * spread,
-        memory_bytes=_DRIVER_BYTES
-        + _SERVER_BYTES
-        + used * (worker + weights)
-        + 2 * sizes.data_bytes,
-    )
-
-
 @dataclass(frozen=True)
 class NetworkCosts:
     """Estimates the time and memory that trainings of MLPs need."""
@@ -163,3 +126,36 @@ class UnknownCosts:
 
 
 Costs = NetworkCosts | UnknownCosts
+
+
+def estimate_cost(
+    trainings: Sequence[Training],
+    costs: NetworkCosts,
+    workers: int,
+    step: Callable[[Training], float] | None = None,
+) -> CostEstimate:
+    """Estimate the time and memory of all `trainings`.
+
+    Args:
+        workers: Number of trainings at a time.
+        step: Returns the measured seconds of a training's step; None estimates them.
+    """
+    sizes, spread = costs.sizes, 2.0 if step is None else 1.4
+    need = [costs.needs_tensorflow(each) for each in trainings]
+    seconds = [
+        training_seconds(t, sizes, None if step is None else step(t), tensorflow=needs)
+        for t, needs in zip(trainings, need, strict=True)
+    ]
+    # In the worst case the longest training starts last.
+    wall = max(sum(seconds) / workers, max(seconds, default=0.0))
+    weights = 4 * _MOST_WEIGHT_COPIES * max((_weights(t, sizes) for t in trainings), default=0)
+    worker = (_TENSORFLOW if any(need) else _NATIVE).worker_bytes
+    used = min(workers, max(1, len(trainings)))
+    return CostEstimate(
+        low_seconds=_START_SECONDS + wall / spread,
+        high_seconds=_START_SECONDS + wall * spread,
+        memory_bytes=_DRIVER_BYTES
+        + _SERVER_BYTES
+        + used * (worker + weights)
+        + 2 * sizes.data_bytes,
+    )

@@ -95,6 +95,17 @@ class CurveReuse:
         return -max(able)[1] if able else None
 
 
+def answered(
+    executions: Sequence[Execution],
+    recipe: Recipe,
+    stored: Sequence[Execution],
+    results: Mapping[int, ExecutionResult],
+) -> list[Execution]:
+    """Return the executions with a result, stored or contained in an earlier one's curve."""
+    curves = CurveReuse(recipe, results, {}, stored)
+    return [each for each in executions if each.number in results or curves.answer(each)]
+
+
 def _ended(result: ExecutionResult, execution: Execution) -> bool:
     """Check if the training ended by itself, so that more epochs would change nothing."""
     if result.status is Status.DIVERGED:

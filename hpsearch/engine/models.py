@@ -1,36 +1,46 @@
-"""Prepare the search over MLPs or a custom model: its data, recipe and hyperparameters."""
+"""Prepare the search over MLPs: its data and recipe, which custom models have, too."""
 
 from __future__ import annotations
 
-import tempfile
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from statistics import median
 from typing import Any
 
-from hpsearch.data.dataset import guess_scores, profile
+from hpsearch.data.dataset import Dataset, guess_scores, profile
 from hpsearch.data.loading import Loader
-from hpsearch.data.specs import TrainingData, n_features
-from hpsearch.engine.best_model import BestModel, Retrainer, one_worker
-from hpsearch.engine.costs import Costs, DataSizes, NetworkCosts, UnknownCosts
+from hpsearch.data.specs import Arrays, TrainingData, n_features
+from hpsearch.engine.best_model import BestModel, Retrainer
+from hpsearch.engine.costs import (
+    CostEstimate,
+    Costs,
+    DataSizes,
+    NetworkCosts,
+    estimate_cost,
+    step_seconds,
+)
 from hpsearch.engine.events import Listener
 from hpsearch.engine.loop import Engine
 from hpsearch.engine.run import PATIENCE_SECONDS, Prepared, Run
-from hpsearch.engine.search import Search, model_search
-from hpsearch.errors import InputError
-from hpsearch.models.arrays import LoaderWithModel, load_data, training_data, with_code
+from hpsearch.engine.search import Search, TunerSpec
+from hpsearch.models.arrays import load_data, training_data
 from hpsearch.models.problem import Problem, Recipe
-from hpsearch.models.shipping import ModelHyperparameters
 from hpsearch.native.network import native_built
+from hpsearch.space.execution import Training
+from hpsearch.space.mlp import MLPConfig
 from hpsearch.spec.dump import dump_sweep
 from hpsearch.spec.sweep import Sweep
 from hpsearch.store.derived import best_execution
+from hpsearch.store.facts import Identity
 from hpsearch.store.provenance import identify, make_recipe
-from hpsearch.training.make import ModelSubject
-from hpsearch.wording import did_you_mean
-from hpsearch.workers.calls import find_in
-from hpsearch.workers.protocol import Call, Said
+from hpsearch.training.mlps import MLPs, mlp_trainer
+from hpsearch.training.subjects import ModelSubject
+from hpsearch.training.trainer import TrainerRequest
+from hpsearch.workers.protocol import Said
 
 #: A longer load of the data is reported.
 _MOMENT_SECONDS = 1.0
@@ -39,129 +49,166 @@ _NOT_BUILT = (
     "which takes several times as long; with a C compiler and Python's headers, install it again: "
     "pip install --force-reinstall --no-deps --no-cache-dir hpsearch"
 )
-#: hpsearch compiles a model with these if its builder does not compile it.
-_COMPILING = ("optimizer", "learning_rate", "momentum", "weight_decay")
 
 
-def find_hyperparameters(
-    sweep: Sweep, recipe: Recipe, retrainer: Retrainer, loader: Loader | None = None
-) -> ModelHyperparameters:
-    """Return the hyperparameters of the sweep's model; if unknown, a worker builds it.
+@dataclass(frozen=True)
+class SweepModels:
+    """The models of a sweep: their data, and the recipe that follows from them."""
+
+    sweep: Sweep
+    dataset: Dataset
+    recipe: Recipe
+
+    @classmethod
+    def of(cls, sweep: Sweep, load: Loader | None = None) -> SweepModels:
+        """Load a sweep's data.
+
+        Raises:
+            InputError: They cannot be read, or the sweep does not fit them.
+        """
+        dataset = load_data(sweep, load)
+        return cls(sweep, dataset, make_recipe(sweep, dataset.target.task))
+
+    @cached_property
+    def rows(self) -> TrainingData:
+        """The data as the models get them."""
+        return training_data(self.dataset, self.sweep)
+
+    @cached_property
+    def identity(self) -> Identity:
+        """What all rows of the table have in common."""
+        return identify(self.sweep, self.dataset, self.recipe)
+
+    @cached_property
+    def costs(self) -> NetworkCosts:
+        """The costs of MLPs' trainings."""
+        dataset = self.dataset
+        features = n_features(dataset.input)
+        rows = sum(map(len, filter(None, (dataset.train, dataset.validation, dataset.test))))
+        bytes_per_value = 1 if len(dataset.input.shape) > 1 else 4
+        sizes = DataSizes(
+            rows=len(dataset.train),
+            validation_rows=len(dataset.validation),
+            features=features,
+            outputs=dataset.target.outputs,
+            data_bytes=rows * features * bytes_per_value,
+        )
+        return NetworkCosts(Problem(self.recipe, dataset.input, dataset.target), sizes)
+
+    def estimate(
+        self, trainings: Sequence[Training], workers: int, *, measure: bool
+    ) -> CostEstimate:
+        """Estimate the time and memory of MLPs' trainings.
+
+        Args:
+            workers: Number of trainings at a time.
+            measure: Time a few steps, instead of estimating them by a formula.
+        """
+        step = None
+        if measure and trainings:
+            step = _measure_steps(trainings, self.costs, self.rows.arrays)
+        return estimate_cost(trainings, self.costs, workers, step)
+
+    def claim(self, run: Run) -> None:
+        """Claim the run's store, and give the data to its workers.
+
+        Raises:
+            RefusedError: The store has rows of another sweep.
+        """
+        run.claim(self.identity)
+        run.check_signal()
+        run.executor.provide(self.rows)
+
+    def prepared(
+        self,
+        run: Run,
+        subject: ModelSubject,
+        recipe: Recipe,
+        search: Search,
+        costs: Costs,
+        *,
+        names: Sequence[str],
+        text: str,
+    ) -> Prepared:
+        """Return the search over the models.
+
+        Args:
+            names: The hyperparameters in file order.
+            text: The sweep as resolved.
+        """
+        sweep, rows = self.sweep, self.rows
+        problem = Problem(recipe, rows.input, rows.target)
+        facts: dict[str, Any] = {"sweep": text}
+        if rows.target.classes:
+            facts["classes"] = rows.target.classes
+        if guesses := guess_scores(self.dataset):
+            facts["guesses"] = guesses
+        listed = (name for point in sweep.configs for name in point)
+        return Prepared(
+            search=search,
+            subject=subject,
+            recipe=recipe,
+            identity=self.identity,
+            task=rows.target.task,
+            name=sweep.name,
+            columns=list(dict.fromkeys([*names, *listed])),
+            costs=costs,
+            time_seconds=sweep.time_seconds,
+            retries=sweep.execution.retries,
+            sweep=sweep,
+            text=text,
+            keeps_all=sweep.keep == "all",
+            tuner=partial(TunerSpec, search, subject, problem),
+            patience_seconds=sweep.execution.timeout_seconds or PATIENCE_SECONDS,
+            profile=profile(self.dataset),
+            facts=facts,
+            finish=lambda engine: self._keep_best(run, subject, engine),
+        )
+
+    def _keep_best(self, run: Run, subject: ModelSubject, engine: Engine) -> None:
+        ledger, settings, sweep = engine.ledger, run.settings, self.sweep
+        best = best_execution(ledger.stored, ledger.results, ledger.recipe.goal)
+        if best is None or not (settings.model or settings.weights):
+            return
+        retrainer = Retrainer(run.executor, subject, ledger.recipe, self.rows, run.check_signal)
+        keeper = BestModel(run.where, ledger.store, retrainer, sweep.layer_types)
+        result = ledger.results[best[0].number]
+        if settings.model:
+            run.warn(keeper.save(best[0], result, keep_all=sweep.keep == "all"))
+        else:
+            run.warn(keeper.keep(best[0], result))
+
+
+def read_models(sweep: Sweep, load: Loader | None, run: Run) -> SweepModels:
+    """Load a sweep's data for a run, and show warnings of both.
 
     Raises:
-        InputError: It cannot be loaded or built.
+        InputError: The data cannot be read, or the sweep does not fit them.
     """
-    if isinstance(loader, LoaderWithModel) and loader.model.found is not None:
-        return loader.model.found
-    given = tuple(sweep.parameters.values())
-    called = retrainer.ask(Call(find_in, (recipe, given), with_data=True, timed=True))
-    if called.ended:
-        raise InputError(f"{sweep.model}: when it was built before the first trial, {called.error}")
-    if called.error:
-        raise InputError(called.error)
-    assert isinstance(called.value, ModelHyperparameters)
-    return called.value
+    with _reported_if_slow(run.listener, f"sweep {sweep.name}: reading the data"):
+        models = SweepModels.of(sweep, load)
+    for warning in (*sweep.warnings, *models.dataset.warnings):
+        run.warn(warning)
+    return models
 
 
-def unused_parameters(sweep: Sweep, found: ModelHyperparameters) -> list[str]:
-    """Return a warning for each parameter of the sweep that the model never asked for."""
-    known = {*found.defaults, *found.read, "epochs", "batch_size", *_COMPILING}
-    return [
-        f"parameters.{name}: the model never asked for it{did_you_mean(name, known)}"
-        for name in sweep.parameters
-        if name not in known
-    ]
-
-
-def plan_search(sweep: Sweep) -> Search:
-    """Return a sweep's search without running it; a worker builds a custom model.
-
-    Raises:
-        InputError: The data cannot be read, the model cannot be built, or the sweep does not fit.
-        Interrupted: A signal arrived.
-    """
-    if not isinstance(sweep.model, str):
-        return Search.of(sweep)
-    with tempfile.TemporaryFile("a", encoding="utf-8") as log, one_worker(log) as (executor, check):
-        dataset = load_data(sweep)
-        recipe = make_recipe(sweep, dataset.target.task)
-        rows = training_data(dataset, sweep)
-        executor.provide(rows)
-        retrainer = Retrainer(executor, recipe, rows, check)
-        return model_search(sweep, find_hyperparameters(sweep, recipe, retrainer))
-
-
-def prepare_models(sweep: Sweep, load: Loader | None, run: Run) -> Prepared:
-    """Load the data, claim the store, and find the hyperparameters of a custom model.
+def prepare_mlps(sweep: Sweep, load: Loader | None, run: Run) -> Prepared:
+    """Load the data, and claim the store.
 
     Args:
         load: Loads the rows; None reads the sweep's `data:`.
 
     Raises:
-        InputError: The data cannot be read, or the sweep does not fit them or the model.
+        InputError: The data cannot be read, or the sweep does not fit them.
         RefusedError: The store has rows of another sweep.
     """
-    with _reported_if_slow(run.listener, f"sweep {sweep.name}: reading the data"):
-        dataset = load_data(sweep, load)
-    for warning in (*sweep.warnings, *dataset.warnings):
-        run.warn(warning)
-    if not native_built() and not isinstance(sweep.model, str):
+    models = read_models(sweep, load, run)
+    if not native_built():
         run.warn(_NOT_BUILT)
-    recipe = with_code(make_recipe(sweep, dataset.target.task), load)
-    identity = identify(sweep, dataset, recipe)
-    run.claim(identity)
-    run.check_signal()
-    rows = training_data(dataset, sweep)
-    run.executor.provide(rows)
-    search, text, names = Search.of(sweep), dump_sweep(sweep), tuple(sweep.parameters)
-    if recipe.model:
-        retrainer = Retrainer(run.executor, recipe, rows, run.check_signal)
-        found = find_hyperparameters(sweep, recipe, retrainer, load)
-        for warning in unused_parameters(sweep, found):
-            run.warn(warning)
-        search, text = model_search(sweep, found), dump_sweep(sweep, found.parameters)
-        recipe, names = replace(recipe, asked=found.asked), search.space.names
-    facts: dict[str, Any] = {"sweep": text}
-    if rows.target.classes:
-        facts["classes"] = rows.target.classes
-    if guesses := guess_scores(dataset):
-        facts["guesses"] = guesses
-    listed = (name for point in sweep.configs for name in point)
-    return Prepared(
-        search=search,
-        subject=ModelSubject(),
-        recipe=recipe,
-        identity=identity,
-        task=rows.target.task,
-        name=sweep.name,
-        columns=list(dict.fromkeys([*names, *listed])),
-        costs=_costs(recipe, rows),
-        time_seconds=sweep.time_seconds,
-        retries=sweep.execution.retries,
-        sweep=sweep,
-        text=text,
-        keeps_all=sweep.keep == "all",
-        problem=Problem(recipe, rows.input, rows.target),
-        patience_seconds=sweep.execution.timeout_seconds or PATIENCE_SECONDS,
-        profile=profile(dataset),
-        facts=facts,
-        finish=lambda engine: _keep_best(sweep, rows, run, engine),
-    )
-
-
-def _keep_best(sweep: Sweep, rows: TrainingData, run: Run, engine: Engine) -> None:
-    settings = run.settings
-    ledger = engine.ledger
-    best = best_execution(ledger.stored, ledger.results, ledger.recipe.goal)
-    if best is None or not (settings.model or settings.weights):
-        return
-    retrainer = Retrainer(run.executor, ledger.recipe, rows, run.check_signal)
-    keeper = BestModel(run.where, ledger.store, retrainer, sweep.layer_types)
-    result = ledger.results[best[0].number]
-    if settings.model:
-        run.warn(keeper.save(best[0], result, keep_all=sweep.keep == "all"))
-    else:
-        run.warn(keeper.keep(best[0], result))
+    models.claim(run)
+    recipe, names, text = models.recipe, tuple(sweep.parameters), dump_sweep(sweep)
+    search = Search.of(sweep)
+    return models.prepared(run, MLPs(), recipe, search, models.costs, names=names, text=text)
 
 
 @contextmanager
@@ -177,15 +224,50 @@ def _reported_if_slow(listener: Listener, line: str) -> Iterator[None]:
         timer.join()
 
 
-def _costs(recipe: Recipe, rows: TrainingData) -> Costs:
-    if recipe.model:
-        return UnknownCosts(tensorflow=True)
-    arrays = rows.arrays
-    sizes = DataSizes(
-        rows=len(arrays.x_train),
-        validation_rows=len(arrays.x_val),
-        features=n_features(rows.input),
-        outputs=rows.target.outputs,
-        data_bytes=arrays.x_train.nbytes + arrays.x_val.nbytes,
+#: Steps of an epoch to time.
+_STEPS = 50
+
+
+def _measure_steps(
+    trainings: Sequence[Training], costs: NetworkCosts, arrays: Arrays
+) -> Callable[[Training], float]:
+    """Time steps of the smallest, the middle and the largest training.
+
+    Returns:
+        A function from a training to the seconds of its step: the formula's estimate, times the
+        median ratio of measured to estimated time.
+    """
+    if any(map(costs.needs_tensorflow, trainings)):
+        import tensorflow as tf  # slow to import
+
+        tf.config.threading.set_intra_op_parallelism_threads(1)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+
+    def estimated(training: Training) -> float:
+        needed = costs.needs_tensorflow(training)
+        return step_seconds(training, costs.sizes, tensorflow=needed)
+
+    ordered = sorted(trainings, key=lambda training: step_seconds(training, costs.sizes))
+    chosen = (ordered[0], ordered[len(ordered) // 2], ordered[-1])
+    factor = median(_measured(each, costs.problem, arrays) / estimated(each) for each in chosen)
+    return lambda training: factor * estimated(training)
+
+
+def _measured(training: Training, problem: Problem, arrays: Arrays) -> float:
+    batch = MLPConfig(training.values).batch_size
+    rows = min(len(arrays.x_train), batch * _STEPS)
+    part = replace(
+        arrays,
+        x_train=arrays.x_train[:rows],
+        y_train=arrays.y_train[:rows],
+        x_val=arrays.x_val[:1],
+        y_val=arrays.y_val[:1],
+        w_train=None if arrays.w_train is None else arrays.w_train[:rows],
+        w_val=None if arrays.w_val is None else arrays.w_val[:1],
     )
-    return NetworkCosts(Problem(recipe, rows.input, rows.target), sizes)
+    trainer = mlp_trainer(TrainerRequest(problem, training.values, training.seed, part))
+    # The first epoch includes building the program.
+    trainer.run_epoch()
+    began = time.perf_counter()
+    trainer.run_epoch()
+    return (time.perf_counter() - began) / max(1, rows // batch)

@@ -19,8 +19,8 @@ from hpsearch.engine.search import Search, TunerSpec, strategy_of
 from hpsearch.engine.session import RunOutcome, Settings, Stop
 from hpsearch.engine.trainings import Trainings
 from hpsearch.importing import load_part
-from hpsearch.models.problem import Problem, Recipe
-from hpsearch.search.asking import OracleEvent, reply_of, search_with
+from hpsearch.models.problem import Recipe
+from hpsearch.search.asking import OracleEvent, Past, reply_of, search_with
 from hpsearch.search.halving import at_top
 from hpsearch.search.strategy import Strategy
 from hpsearch.space.execution import Execution, ExecutionResult, Repetition, Status
@@ -58,7 +58,8 @@ class Prepared:
         sweep, text: The sweep, and its text as resolved; None and empty for a function.
         keeps_all: As in `Engine`.
         versions: As in `Ledger`; None for the installed packages' versions.
-        problem: The task of the models; None for a function or a program.
+        tuner: Describes the KerasTuner tuner that drives the search, given earlier outcomes; None
+            for a function or a program, whose strategy is asked directly.
         patience_seconds: As in `Engine`.
         profile: Lines that describe the data.
         facts: Further facts for the store.
@@ -79,7 +80,7 @@ class Prepared:
     text: str = ""
     keeps_all: bool = False
     versions: Mapping[str, str] | None = None
-    problem: Problem | None = None
+    tuner: Callable[[Past], TunerSpec] | None = None
     patience_seconds: float = PATIENCE_SECONDS
     profile: tuple[str, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
@@ -161,7 +162,7 @@ class Run:
             Interrupted: A signal arrived.
         """
         # Only an exception can end a training in this process; a function may return first.
-        self.stop.at_once = self.settings.in_process and prepared.problem is not None
+        self.stop.at_once = self.settings.in_process and prepared.tuner is not None
         self.check_signal()
         engine = self._engine_over(prepared)
         retried = _RETRIED if self.settings.retry else ()
@@ -261,12 +262,12 @@ class Run:
         KerasTuner.
         """
         direct = self.settings.direct or self.settings.in_process
-        if prepared.problem is None or direct:
+        if prepared.tuner is None or direct:
             strategy = engine.planner.strategy
             assert strategy is not None
             search_with(partial(reply_of, strategy), engine)
             return
-        spec = TunerSpec(prepared.search, prepared.problem, engine.planner.past)
+        spec = prepared.tuner(engine.planner.past)
         if self.settings.drive is not None:
             self.settings.drive(engine, spec, engine.planner.strategy)
             return

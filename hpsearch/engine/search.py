@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from hpsearch.engine.planning import Trials
 from hpsearch.errors import InputError
 from hpsearch.models.problem import Problem, Recipe
-from hpsearch.models.shipping import ModelHyperparameters, space_of
 from hpsearch.search.asking import Past
+from hpsearch.search.draws import draws
 from hpsearch.search.methods import make_strategy
 from hpsearch.search.strategy import Strategy
-from hpsearch.space.constraints import parse
-from hpsearch.space.execution import Repetition
-from hpsearch.space.space import GRID_NEEDS, Config, Space
-from hpsearch.spec.checks import MOST_POINTS, unknown_names
+from hpsearch.space.execution import Execution, Repetition
+from hpsearch.space.space import Config, Space
+from hpsearch.spec.checks import MOST_POINTS
 from hpsearch.spec.method import MethodSpec
 from hpsearch.spec.settings import SeedRace, SweepFields
-from hpsearch.spec.sweep import Sweep
-from hpsearch.spec.yaml import key_path
+from hpsearch.training.subjects import ModelSubject
+
+#: Most trials to count of a search that only time ends.
+_MOST_DRAWN = 1_000
+#: Most trials of a program to count.
+_MOST_OF_PROGRAMS = 100_000
 
 
 @dataclass(frozen=True)
@@ -61,11 +66,12 @@ class TunerSpec:
     """The parts of a tuner, as plain data.
 
     Attributes:
-        problem: The task of the models.
+        subject, problem: What is tried: a kind of model, and its task.
         past: The configs and outcomes of earlier runs.
     """
 
     search: Search
+    subject: ModelSubject
     problem: Problem
     past: Past
 
@@ -114,49 +120,6 @@ def listed_configs(
     return tuple(listed)
 
 
-def model_search(sweep: Sweep, found: ModelHyperparameters) -> Search:
-    """Return the search of a sweep over the hyperparameters of its custom model.
-
-    Raises:
-        InputError: The sweep's parameters, constraints or configs do not fit the model, or the
-            method does not fit the space.
-    """
-    space = space_of(found, [*sweep.parameters.values()], map(parse, sweep.constraints))
-    # A config may name these two even if the model never requests them.
-    configs = [config.keys() - {"batch_size", "epochs"} for config in sweep.configs]
-    unknown = (f"{key_path(loc)}: {message}" for loc, message in unknown_names(space, configs))
-    faults = [*unknown, *_unfit(sweep, space)]
-    if faults:
-        raise InputError("\n".join(f"{sweep.name}: {fault}" for fault in faults))
-    own_defaults = {n: v for n, v in found.defaults.items() if n not in sweep.parameters}
-    defaults = {p.name: own_defaults.get(p.name, p.at(0.0)) for p in space.parameters}
-    listed = listed_configs(space, sweep.configs, defaults, f"{sweep.name}: ")
-    return replace(Search.of(sweep), space=space, listed=listed)
-
-
-def _unfit(sweep: Sweep, space: Space) -> Iterator[str]:
-    try:
-        space.config({})
-    except ValueError as error:
-        yield f"parameters: {error}"
-    for name in continuous_in(space) if sweep.method.enumerates else ():
-        yield (
-            f"method: {GRID_NEEDS}, and the model's {name!r} has neither: give parameters: "
-            f"{{{name}: {{values: [...]}}}}, or a step where the model asks for it"
-        )
-    points = space.cardinality()
-    if sweep.method.name == "grid" and sweep.budget is None and (points or 0) > MOST_POINTS:
-        yield (
-            f"method: a grid of {points:,} points; above {MOST_POINTS:,} it needs budget.trials, "
-            "or method: random"
-        )
-    if sweep.method.halves and "epochs" not in space.names:
-        yield (
-            f"method: {sweep.method.name} halts trainings at epochs, and the sweep gives the "
-            "model's own fit none: add parameters: {epochs: 27}"
-        )
-
-
 def continuous_in(space: Space) -> list[str]:
     """Return the names of the parameters without a list of values."""
     return [parameter.name for parameter in space.parameters if parameter.choices is None]
@@ -170,3 +133,26 @@ def require_end(method: MethodSpec, trials: int | None, time_seconds: float | No
     """
     if trials is None and time_seconds is None and not method.exhausts:
         raise InputError(f"trials: method {method.name} needs trials, or time_seconds")
+
+
+def foresee(search: Search, stored: Sequence[Execution]) -> tuple[list[Execution], bool]:
+    """Return the first executions of a search, and whether they are all, without running it.
+
+    For a method that needs scores, return the executions of one random draw.
+    """
+    fixed = search.method.draws
+    method = search.method.name if fixed else "random"
+    # A model's grid without a budget has no more points than MOST_POINTS.
+    whole = MOST_POINTS + 1 if search.space.kind.has_budget else _MOST_OF_PROGRAMS
+    most = whole if search.method.exhausts else _MOST_DRAWN
+    limit = (search.limit or most) if fixed else 1
+    listed = {config.id for config in search.listed}
+    trials = Trials(search.space, listed, search.repetitions, stored=stored, limit=limit)
+    known = {each.config.id: each.config for each in trials.current}
+    executions = [*trials.current, *trials.new(known.values(), search.repetitions)]
+    drawn = draws(method, search.space, search.listed, search.seed)
+    for config in itertools.chain(search.listed, drawn):
+        if trials.spent:
+            break
+        executions += trials.new([config], search.repetitions)
+    return executions, search.limit is not None or not trials.spent

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 from hpsearch.engine.events import Listener, ignore
 from hpsearch.engine.session import Opened, RunOutcome, Settings, log_file, require_engine, signals
 from hpsearch.importing import load_part
+from hpsearch.space.kinds import Kind
 from hpsearch.spec.settings import ExecutionSettings
-from hpsearch.spec.sweep import AnySweep, ProgramSweep, Sweep
+from hpsearch.spec.sweep import AnySweep
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.workers.servers import Servers
 
@@ -22,8 +23,9 @@ if TYPE_CHECKING:
 
 #: Functions that prepare a search, by name, so that no kind of trial imports another.
 _PREPARE = {
-    Sweep: "hpsearch.engine.models:prepare_models",
-    ProgramSweep: "hpsearch.programs.search:prepare_program",
+    Kind.MLP: "hpsearch.engine.models:prepare_mlps",
+    Kind.MODEL: "hpsearch.custom.search:prepare_custom_models",
+    Kind.PROGRAM: "hpsearch.programs.search:prepare_program",
 }
 
 
@@ -122,5 +124,5 @@ def run_sweep(
     path, execution = Path("experiments") / sweep.name, sweep.execution
     with opened(path, execution, settings, servers, tensorflow=sweep.uses_tensorflow) as start:
         # As in `take_steps`.
-        prepare = partial(load_part(_PREPARE[type(sweep)]), sweep, load)
+        prepare = partial(load_part(_PREPARE[sweep.kind]), sweep, load)
         return take_steps(prepare, start, execution, settings, listener)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -45,26 +46,26 @@ class FunctionSearch:
     Attributes:
         objective: Returns the scores; if there are several workers, they import it by name.
         goal: `maximize` or `minimize`.
+        execution: A single worker of this machine is this process.
         time_seconds: No trial begins after it; None for no limit.
     """
 
     objective: Objective
     search: Search
     goal: str
+    execution: ExecutionSettings
     time_seconds: float | None = None
 
-    def run(
-        self, settings: Settings, execution: ExecutionSettings, listener: Listener = ignore
-    ) -> RunOutcome:
+    def run(self, settings: Settings, listener: Listener = ignore) -> RunOutcome:
         """Search to the end, without repeating trials that have results.
 
         Args:
             settings: Without a report, nothing is kept.
-            execution: A single worker of this machine is this process.
 
         Raises:
             HpsearchError: Bad input (InputError), a refusal (RefusedError), or Interrupted.
         """
+        execution = self.execution
         here = execution.engine == "local" and execution.workers == 1
         settings = replace(settings, in_process=here)
         with opened(Path(), execution, settings, tensorflow=False) as start:
@@ -100,7 +101,50 @@ class FunctionSearch:
         )
 
 
-def execution_of(
+def function_search(
+    objective: Objective,
+    parameters: Mapping[str, Any],
+    method: str | Mapping[str, Any],
+    *,
+    goal: str,
+    workers: int,
+    execution: Mapping[str, Any] | None = None,
+    timeout_seconds: float | None = None,
+    constraints: Sequence[str] = (),
+    configs: Sequence[Mapping[str, Any]] = (),
+    trials: int | None = None,
+    time_seconds: float | None = None,
+    seed: int = 0,
+    prior: str | None = None,
+) -> FunctionSearch:
+    """Return the search over a function, from arguments as `hpsearch.optimize` takes them.
+
+    Raises:
+        InputError: An argument cannot be used, or nothing ends the search.
+    """
+    if goal not in ("minimize", "maximize"):
+        raise InputError(f"goal: must be minimize or maximize, not {goal!r}")
+    where = _execution_of(execution, workers, timeout_seconds)
+    _require_usable(objective, workers, elsewhere=where.engine != "local")
+    kind = Kind.STEPWISE if inspect.isgeneratorfunction(objective) else Kind.FUNCTION
+    space = _function_space(parameters, constraints, configs, kind)
+    if prior is not None:
+        options = {"name": method} if isinstance(method, str) else dict(method)
+        # Methods without a prior do not use it.
+        known = METHODS.get(str(options.get("name")))
+        if prior != "none" or (known is not None and "prior" in known.options):
+            method = {**options, "prior": prior}
+    chosen = _function_method(method, space, configs)
+    first = {parameter.name: parameter.at(0.0) for parameter in space.parameters}
+    listed = listed_configs(space, configs, first)
+    if trials is not None and (isinstance(trials, bool) or trials < 1):
+        raise InputError(f"trials: must be at least 1, not {trials}")
+    require_end(chosen, trials, time_seconds)
+    search = Search(chosen, space, listed, (Repetition(0),), trials, seed)
+    return FunctionSearch(objective, search, goal, where, time_seconds)
+
+
+def _execution_of(
     given: Mapping[str, Any] | None, workers: int, timeout_seconds: float | None
 ) -> ExecutionSettings:
     """Return the execution settings of a function.
@@ -124,7 +168,7 @@ def execution_of(
     return replace(found, timeout_seconds=timeout_seconds)
 
 
-def require_usable(objective: Objective, workers: int, *, elsewhere: bool) -> None:
+def _require_usable(objective: Objective, workers: int, *, elsewhere: bool) -> None:
     """Check that the workers can call the objective.
 
     Args:
@@ -148,40 +192,6 @@ def require_usable(objective: Objective, workers: int, *, elsewhere: bool) -> No
             f"which {'a cluster' if elsewhere else f'workers={workers}'} needs: move it to the "
             f"top level of a module{'' if elsewhere else ', or use workers=1'}"
         )
-
-
-def function_search(
-    parameters: Mapping[str, Any],
-    method: str | Mapping[str, Any],
-    kind: Kind,
-    *,
-    constraints: Sequence[str] = (),
-    configs: Sequence[Mapping[str, Any]] = (),
-    trials: int | None = None,
-    time_seconds: float | None = None,
-    seed: int = 0,
-    prior: str | None = None,
-) -> Search:
-    """Return the search of a function over parameters, written as in a sweep file.
-
-    Raises:
-        InputError: A parameter, a constraint, a config or the method cannot be used, or nothing
-            ends the search.
-    """
-    space = _function_space(parameters, constraints, configs, kind)
-    if prior is not None:
-        options = {"name": method} if isinstance(method, str) else dict(method)
-        # Methods without a prior do not use it.
-        known = METHODS.get(str(options.get("name")))
-        if prior != "none" or (known is not None and "prior" in known.options):
-            method = {**options, "prior": prior}
-    chosen = _function_method(method, space, configs)
-    first = {parameter.name: parameter.at(0.0) for parameter in space.parameters}
-    listed = listed_configs(space, configs, first)
-    if trials is not None and (isinstance(trials, bool) or trials < 1):
-        raise InputError(f"trials: must be at least 1, not {trials}")
-    require_end(chosen, trials, time_seconds)
-    return Search(chosen, space, listed, (Repetition(0),), trials, seed)
 
 
 def _function_space(

@@ -18,11 +18,11 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from hpsearch.custom.fit_arguments import NotOnEngine, is_read
+from hpsearch.custom.shipping import shipped
 from hpsearch.data.dataset import is_dataset
 from hpsearch.data.files import array_at, place_of
 from hpsearch.errors import InputError
-from hpsearch.models.fit_arguments import NotOnEngine, is_read
-from hpsearch.models.shipping import shipped
 from hpsearch.workers.shared import blocks_in, write_blocks
 
 #: The most bytes that each training is sent; larger arrays go into a file that all of them map.

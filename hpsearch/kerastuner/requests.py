@@ -17,6 +17,8 @@ import numpy as np
 import tensorflow as tf
 from keras_tuner.src.engine import objective as kt_objective
 
+from hpsearch.custom.fit_arguments import POSITIONS, NotOnEngine, Request, request_of
+from hpsearch.custom.shipping import ModelHyperparameters, model_reference
 from hpsearch.data.assembly import fingerprint
 from hpsearch.data.dataset import Dataset, Split, is_dataset
 from hpsearch.data.loading import InMemoryRows
@@ -24,8 +26,6 @@ from hpsearch.data.specs import Arrays
 from hpsearch.errors import InputError
 from hpsearch.kerastuner.arguments import sent
 from hpsearch.kerastuner.running import UserFit
-from hpsearch.models.fit_arguments import POSITIONS, NotOnEngine, Request, request_of
-from hpsearch.models.shipping import ModelHyperparameters, model_reference
 from hpsearch.spec.rules import clean_name
 from hpsearch.spec.sweep import Sweep, model_sweep, sweep_from_mapping, sweep_from_text
 from hpsearch.store.store import Store

@@ -16,10 +16,10 @@ import keras
 import keras_tuner
 from keras_tuner.src.engine import trial as kt_trial
 
+from hpsearch.custom.fit import EngineFit, Watcher
+from hpsearch.custom.fit_arguments import NotOnEngine
 from hpsearch.files import NO_LINK, write_atomically
 from hpsearch.kerastuner.arguments import Sent
-from hpsearch.models.fit_arguments import NotOnEngine
-from hpsearch.training.fit import EngineFit, Watcher
 
 #: The first execution in a place; see `TrackedHyperParameters`.
 _FIRST = "execution0"

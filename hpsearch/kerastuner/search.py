@@ -14,6 +14,12 @@ from typing import Any
 import keras_tuner
 from keras_tuner.src.engine.hypermodel import DefaultHyperModel
 
+from hpsearch.custom.building import TrackedHyperParameters, apart, give_weights
+from hpsearch.custom.callbacks import require_callbacks, within_epochs
+from hpsearch.custom.discovery import declared_in, described
+from hpsearch.custom.fit_arguments import NotOnEngine, Request
+from hpsearch.custom.hypermodels import Tailored, trains_itself
+from hpsearch.custom.shipping import CustomModel, ModelHyperparameters, model_reference, shipped
 from hpsearch.engine.search import TunerSpec
 from hpsearch.engine.session import Settings
 from hpsearch.engine.sweep import run_sweep
@@ -37,12 +43,6 @@ from hpsearch.kerastuner.running import (
 from hpsearch.kerastuner.servers import close_servers, copy_worker_log, kept_servers
 from hpsearch.kerastuner.trials import Driver, TunerTrials, trial_listener, write_checkpoints
 from hpsearch.models.arrays import LoaderWithModel
-from hpsearch.models.callbacks import require_callbacks, within_epochs
-from hpsearch.models.custom import Tailored, TrackedHyperParameters, apart, trains_itself
-from hpsearch.models.discovery import declared_in, described
-from hpsearch.models.fit_arguments import NotOnEngine, Request
-from hpsearch.models.mlp import give_weights
-from hpsearch.models.shipping import CustomModel, ModelHyperparameters, model_reference, shipped
 from hpsearch.search.asking import Exchange
 from hpsearch.search.strategy import Strategy
 from hpsearch.space.space import Choices, Config, Parameter

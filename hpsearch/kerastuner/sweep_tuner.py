@@ -26,8 +26,6 @@ from hpsearch.kerastuner.oracle import (
     released,
     values_of,
 )
-from hpsearch.models.custom import load_hypermodel
-from hpsearch.models.mlp import build_model
 from hpsearch.models.problem import Problem
 from hpsearch.search.asking import (
     Exchange,
@@ -38,6 +36,7 @@ from hpsearch.search.asking import (
 )
 from hpsearch.search.strategy import Outcome, Proposal, Strategy
 from hpsearch.space.space import Config, Space
+from hpsearch.training.subjects import ModelSubject
 from hpsearch.wording import error_text, write_trace
 from hpsearch.workers.wire import Wire
 
@@ -48,9 +47,9 @@ _MOST_USELESS = 1_000
 class SweepHyperModel(keras_tuner.HyperModel):
     """The models of a sweep, from KerasTuner's values of its space."""
 
-    def __init__(self, space: Space, problem: Problem) -> None:
+    def __init__(self, space: Space, subject: ModelSubject, problem: Problem) -> None:
         super().__init__()
-        self._space, self._problem = space, problem
+        self._space, self._subject, self._problem = space, subject, problem
 
     def build(self, hp: keras_tuner.HyperParameters) -> Any:
         """Build and compile the model that the active hyperparameters describe.
@@ -58,13 +57,12 @@ class SweepHyperModel(keras_tuner.HyperModel):
         Raises:
             ValueError: A value is missing or lies outside the space.
         """
-        recipe = self._problem.recipe
-        if recipe.model:
-            return load_hypermodel(recipe.model, recipe.code).build(hp)
+        if (users := self._subject.hypermodel(self._problem.recipe)) is not None:
+            return users.build(hp)
         config = config_from(self._space, hp.values)
         if config is None:
             raise ValueError("these values break a constraint of the sweep")
-        return build_model(self._problem, config.values, 0)
+        return self._subject.build(self._problem, config.values, 0)
 
 
 class SweepTuner(keras_tuner.Tuner):
@@ -318,7 +316,7 @@ def drive(oracle: keras_tuner.Oracle) -> Drive:
         del strategy
         space = spec.search.space
         oracle.hyperparameters.merge(hyperparameters_of(space))
-        hypermodel = SweepHyperModel(space, spec.problem)
+        hypermodel = SweepHyperModel(space, spec.subject, spec.problem)
         tuner = SweepTuner(oracle, hypermodel, space, name=spec.search.method.name)
         tuner.replay(spec.past.events)
         tuner.search(engine)
@@ -333,7 +331,7 @@ def make_tuner(spec: TunerSpec) -> SweepTuner:
         HpsearchError: The oracle cannot be made (InputError), or does not repeat its proposals.
     """
     search, recipe = spec.search, spec.problem.recipe
-    hypermodel = SweepHyperModel(search.space, spec.problem)
+    hypermodel = SweepHyperModel(search.space, spec.subject, spec.problem)
     strategy = strategy_of(search, recipe)
     if strategy is None:
         tuner = SweepTuner(_oracle_of(spec), hypermodel, search.space, name=search.method.name)

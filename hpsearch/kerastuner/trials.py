@@ -15,6 +15,7 @@ from keras_tuner import errors as kt_errors
 from keras_tuner.src import utils as kt_utils
 from keras_tuner.src.engine import trial as kt_trial
 
+from hpsearch.custom.building import apart
 from hpsearch.engine.events import Listener, RunEvent, Stored, stack_level_of_caller
 from hpsearch.kerastuner.oracle import (
     EPOCHS,
@@ -27,7 +28,7 @@ from hpsearch.kerastuner.oracle import (
 )
 from hpsearch.kerastuner.running import TrialNames, next_number, padded
 from hpsearch.kerastuner.sweep_tuner import SweepTuner
-from hpsearch.models.custom import apart, seeded
+from hpsearch.models.mlp import seeded
 from hpsearch.search.asking import OracleEvent, Reply
 from hpsearch.search.strategy import Outcome
 from hpsearch.space.execution import Epoch, Execution, ExecutionResult, Status

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from hpsearch.data.dataset import Dataset, Split
 from hpsearch.data.loading import Loader, load_dataset
@@ -10,9 +11,19 @@ from hpsearch.data.specs import Arrays, Task, TrainingData
 from hpsearch.errors import InputError
 from hpsearch.models import preprocessing
 from hpsearch.models.problem import Recipe
-from hpsearch.models.shipping import CustomModel
 from hpsearch.spec.data import DataSpec
 from hpsearch.spec.sweep import Sweep
+
+
+class ModelCode(Protocol):
+    """The custom model of a Python program."""
+
+    @property
+    def code(self) -> bytes: ...
+
+    def completed(self, recipe: Recipe) -> Recipe:
+        """Return a sweep's recipe with the model's code."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -24,7 +35,7 @@ class LoaderWithModel:
     """
 
     rows: Loader | None
-    model: CustomModel
+    model: ModelCode
 
     def __call__(self, spec: DataSpec) -> Dataset:
         """Load the rows."""
@@ -33,12 +44,7 @@ class LoaderWithModel:
 
 def with_code(recipe: Recipe, loader: Loader | None) -> Recipe:
     """Return a recipe with the code of the model that the loader carries, if it does."""
-    if not isinstance(loader, LoaderWithModel):
-        return recipe
-    model = loader.model
-    late = model.late or recipe.late
-    tolerant, summed = model.tolerant, model.summed
-    return replace(recipe, code=model.code, late=late, tolerant=tolerant, summed=summed)
+    return loader.model.completed(recipe) if isinstance(loader, LoaderWithModel) else recipe
 
 
 def load_data(sweep: Sweep, loader: Loader | None = None) -> Dataset:

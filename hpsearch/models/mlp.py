@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
-import math
-from collections.abc import Callable, Mapping, Sequence
+import random
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import keras
 import numpy as np
 
-from hpsearch.data.dataset import unpacked
-from hpsearch.data.specs import InputSpec, Target, Task, n_features, row_shape, runs_in_graph
+from hpsearch.data.specs import InputSpec, Task, n_features, runs_in_graph
 from hpsearch.errors import InputError
 from hpsearch.importing import load_object
-from hpsearch.models.custom import (
-    build_custom_model,
-    built_with,
-    load_hypermodel,
-    seeded,
-    trains_itself,
-)
 from hpsearch.models.preprocessing_layers import (
     feature_layers,
     input_model,
     output_layers,
-    several_inputs,
 )
 from hpsearch.models.problem import Problem
 from hpsearch.space.keras_names import OPTIMIZERS, SCHEDULE_CLASSES
@@ -37,6 +29,18 @@ from hpsearch.space.seeds import derive
 _OUTPUT_LAYER = 0
 #: The parts of a block that draw random numbers.
 _KERNEL, _PROJECTION, _MASK = range(3)
+
+
+@contextlib.contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Set Keras' seeds; at the end, restore the random states of Python and NumPy."""
+    python_state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002
+    try:
+        keras.utils.set_random_seed(seed)
+        yield
+    finally:
+        random.setstate(python_state)
+        np.random.set_state(numpy_state)  # noqa: NPY002
 
 
 @dataclass(frozen=True)
@@ -157,7 +161,7 @@ def _with_seed(initializer: Any, seed: int) -> Any:
     return type(initializer).from_config({**config, "seed": seed})
 
 
-def _build_mlp(problem: Problem, values: Mapping[str, Any], seed: int) -> keras.Model:
+def build_model(problem: Problem, values: Mapping[str, Any], seed: int) -> keras.Model:
     """Build and compile the MLP that the active hyperparameters describe.
 
     The model is the trained part only. Its input is the features, float32 `(n_features,)`, or for
@@ -180,7 +184,7 @@ def _build_mlp(problem: Problem, values: Mapping[str, Any], seed: int) -> keras.
         output = block(_OUTPUT_LAYER, problem.target.outputs)
         outputs = output.dense(activation=recipe.output_activation)(x)
         model = keras.Model(inputs, outputs, name="mlp")
-        _compile(model, values, problem)
+        compile_model(model, values, problem)
     return model
 
 
@@ -193,63 +197,6 @@ def _mlp_inputs(spec: InputSpec) -> tuple[Any, Any]:
     for layer in feature_layers(spec):
         x = layer(x)
     return inputs, x
-
-
-def build_model(problem: Problem, values: Mapping[str, Any], seed: int) -> keras.Model:
-    """Return the compiled model of one training: an MLP, or a custom model.
-
-    A compiled custom model keeps its optimizer, loss and metrics; others get the sweep's. An
-    unbuilt model gets weights, unless the rows have no shape because only its own `fit` has them.
-
-    Raises:
-        InputError: A user's function cannot be loaded, or returns a wrong type.
-    """
-    recipe = problem.recipe
-    if not recipe.model:
-        return _build_mlp(problem, values, seed)
-    model = build_custom_model(recipe, values, seed)
-    with seeded(derive(recipe.sweep_seed, seed)):
-        own = problem.target.task is Task.OWN
-        if not model.compiled and not (
-            own and trains_itself(load_hypermodel(recipe.model, recipe.code))
-        ):
-            if own:
-                raise InputError(f"{recipe.model}: must return a compiled model")
-            _compile(model, values, problem)
-        if not model.built and problem.input.shape:
-            _give_weights_for(model, problem.input)
-    return model
-
-
-def _give_weights_for(model: keras.Model, spec: InputSpec) -> None:
-    if not spec.parts:
-        give_weights(model, rows_shape(model, row_shape(spec)))
-        return
-    model(unpacked(np.zeros((1, n_features(spec)), np.float32), spec.parts))
-
-
-def rows_shape(model: keras.Model, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the shape in which a model takes rows of the given shape.
-
-    This is the model's input shape if it has as many numbers, so that an image of 28 x 28 pixels
-    fits an input of (28, 28, 1) or (784,). Otherwise it is the given shape, and the model will
-    report the mismatch.
-    """
-    try:
-        wanted = model.input_shape
-    except AttributeError:
-        return shape
-    if not isinstance(wanted, tuple) or not all(isinstance(n, int) for n in wanted[1:]):
-        return shape
-    return wanted[1:] if math.prod(wanted[1:]) == math.prod(shape) else shape
-
-
-def give_weights(model: keras.Model, shape: tuple[int, ...]) -> None:
-    """Create the weights of an unbuilt model, for rows of the given shape."""
-    if isinstance(model, keras.Sequential):
-        model.build((None, *shape))
-    else:
-        model(keras.ops.zeros((1, *shape)))
 
 
 def reseed(model: keras.Model, sweep_seed: int, seed: int) -> None:
@@ -277,22 +224,7 @@ def _part_seed(sweep_seed: int, seed: int, source: tuple[int, int]) -> int:
     return derive(derive(sweep_seed, seed, block), part)
 
 
-def trained_model(
-    problem: Problem, values: Mapping[str, Any], seed: int, weights: Sequence[Any]
-) -> keras.Model:
-    """Return the full model of a finished training.
-
-    Args:
-        values: The active hyperparameters; `epochs` is ignored.
-        seed: The execution's seed.
-        weights: In the order of `model.get_weights()`.
-    """
-    model = build_model(problem, values, seed)
-    model.set_weights(list(weights))
-    return full_model(model, problem.input, problem.target)
-
-
-def full_model(trained: keras.Model, input_spec: InputSpec, target: Target) -> keras.Model:
+def full_model(trained: keras.Model, problem: Problem) -> keras.Model:
     """Return a model from raw rows to predictions in the target's own units.
 
     It shares the trained model's weights, and is compiled with the same loss, metrics and
@@ -300,68 +232,26 @@ def full_model(trained: keras.Model, input_spec: InputSpec, target: Target) -> k
 
     Args:
         trained: A model from `build_model`.
-        input_spec: Describes a raw row.
-        target: What is predicted.
     """
-    custom = built_with(trained) is not None
-    if runs_in_graph(input_spec) and not custom:
-        inputs = x = keras.Input(input_spec.shape, dtype=input_spec.dtype)
-    elif input_spec.parts:
-        inputs, x = several_inputs(input_spec)
+    spec = problem.input
+    if runs_in_graph(spec):
+        inputs = x = keras.Input(spec.shape, dtype=spec.dtype)
     else:
-        features = input_model(input_spec)
+        features = input_model(spec)
         inputs, x = features.input, features.output
-    if custom and not input_spec.parts:
-        shape = rows_shape(trained, row_shape(input_spec))
-        x = x if x.shape[1:] == shape else keras.layers.Reshape(shape)(x)
-    x = _named(_without_optimizer(trained)(x), trained)
-    # A custom model predicts in the target's own units unless the sweep standardised the target.
-    for layer in output_layers(target) if target.standardised or not custom else ():
+    # A model of the same layers, which does not save the optimizer's state.
+    x = keras.Model(trained.input, trained.output, name=trained.name)(x)
+    for layer in output_layers(problem.target):
         x = layer(x)
     model = keras.Model(inputs, x, name="hpsearch")
-    if custom:
-        model.compile(**_compile_arguments(trained))
-    else:
-        model.compile_from_config(trained.get_compile_config())
+    model.compile_from_config(trained.get_compile_config())
     # Keras warns when it loads an optimizer that was saved without its variables.
     model.optimizer.build(model.trainable_variables)
     return model
 
 
-def _compile_arguments(model: keras.Model) -> dict[str, Any]:
-    """Return a model's compile arguments: the user's objects, and a copy of the optimizer."""
-    arguments = dict(model._compile_config.config)  # noqa: SLF001 - the public form is JSON
-    optimizer = model.optimizer
-    return {**arguments, "optimizer": type(optimizer).from_config(optimizer.get_config())}
-
-
-def _without_optimizer(trained: keras.Model) -> keras.Model:
-    """Return a model of the same layers, which does not save the optimizer's state."""
-    if not getattr(trained, "inputs", None):
-        return trained
-    outputs = _one(trained.outputs)
-    if len(trained.outputs) > 1:
-        # Keep the names of outputs, if they have names.
-        outputs = getattr(trained, "_outputs_struct", outputs)
-    return keras.Model(_one(trained.inputs), outputs, name=trained.name)
-
-
-def _named(outputs: Any, trained: keras.Model) -> Any:
-    """Give several outputs the names that losses and metrics may use."""
-    names = getattr(trained, "output_names", None)
-    if not isinstance(outputs, list | tuple) or names is None or len(names) != len(outputs):
-        return outputs
-    return [
-        keras.layers.Identity(name=name)(each) for name, each in zip(names, outputs, strict=True)
-    ]
-
-
-def _one(tensors: Sequence[Any]) -> Any:
-    """Unpack a single tensor; Sequential models have no `input` before they are called."""
-    return tensors[0] if len(tensors) == 1 else list(tensors)
-
-
-def _compile(model: keras.Model, values: Mapping[str, Any], problem: Problem) -> None:
+def compile_model(model: keras.Model, values: Mapping[str, Any], problem: Problem) -> None:
+    """Compile a model with the optimizer of the active hyperparameters and the sweep's loss."""
     metric = "mae" if problem.target.task is Task.REGRESSION else "accuracy"
     optimizer, loss = build_optimizer(values), problem.recipe.loss
     model.compile(optimizer=optimizer, loss=loss, metrics=[metric], jit_compile=False)

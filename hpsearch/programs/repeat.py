@@ -69,28 +69,63 @@ class StoredProgram:
         program = self.sweep.run_of(str(self.where.trials.absolute()), around)
         return program.shell_line(execution.config.values, execution.seed, execution.trial)
 
+    def reproduce(self, which: Which, trusted: Path) -> Reproduction:
+        """Run a trial again, in a temporary directory.
 
-def holds_program(directory: Path) -> bool:
-    """Check if the results of a directory are those of a program."""
-    where = ResultsDirectory(directory)
-    if not where.store.exists():
-        return False
-    with Store(where.store, read_only=True) as store:
-        return store.facts().kind is Kind.PROGRAM
+        Args:
+            trusted: The user's sweep file, which must name the same program. The directory also
+                names a command, but anyone may have made the directory.
+
+        Raises:
+            InputError: There is no such trial, it has no score, or the file is no program's.
+            ChangedSweepError: The file's program or command differs from the one that made the row.
+            Interrupted: A signal came.
+        """
+        execution, directory = self.find(which), self.where.path
+        row = self.results.get(execution.number)
+        if row is None or not row.status.scored:
+            status = "no result" if row is None else f"no score, it is {row.status}"
+            raise InputError(f"{directory}: {execution.label} has {status}")
+        sweep = load_sweep(trusted, with_data=True)
+        if not isinstance(sweep, ProgramSweep):
+            raise InputError(f"{trusted}: is not the sweep file of a program")
+        with tempfile.TemporaryDirectory(prefix="hpsearch-") as scratch:
+            around = {name: users_value(name) for name in ENVIRONMENT}
+            program = sweep.run_of(scratch, around)
+            _require_same(directory, self.sweep, sweep, program, row)
+            program.require_variables()
+            epochs = len(row.curve) if row.status is Status.STOPPED else ENDLESS
+            training = Training(
+                execution.config.trained,
+                execution.seed,
+                ((epochs, execution.number),),
+                whole=ENDLESS if epochs < ENDLESS else None,
+                trial=execution.trial,
+            )
+            job = Job(
+                training,
+                program_recipe(sweep),
+                tensorflow=False,
+                subject=ProgramSubject(program),
+            )
+            again = _run(job, Path(scratch) / "run.log")
+        return Reproduction(execution, sweep.metric.name, row, again)
 
 
-def open_program(directory: Path) -> StoredProgram:
-    """Open the results of a program.
+def stored_program(directory: Path) -> StoredProgram | None:
+    """Return the results of a program; None if the directory has none.
 
     Raises:
-        InputError: They are not a program's.
         StoreError: The stored sweep cannot be read.
     """
     where = ResultsDirectory(directory)
+    if not where.store.exists():
+        return None
     with Store(where.store, read_only=True) as store:
-        facts, executions, results = store.facts(), store.executions(), store.results()
-    if facts.kind is not Kind.PROGRAM:
-        raise InputError(f"{directory}: its rows are not those of a program")
+        facts = store.facts()
+        if facts.kind is not Kind.PROGRAM:
+            return None
+        executions, results = store.executions(), store.results()
     try:
         sweep = sweep_from_text(facts.program, str(where.sweep))
     except InputError as error:
@@ -99,50 +134,6 @@ def open_program(directory: Path) -> StoredProgram:
     if not isinstance(sweep, ProgramSweep):
         raise StoreError(f"{where.store}: the sweep in it names no program")
     return StoredProgram(where, sweep, executions, results)
-
-
-def reproduce_program(directory: Path, which: Which, trusted: Path) -> Reproduction:
-    """Run a trial's program again, in a temporary directory.
-
-    Args:
-        trusted: The user's sweep file, which must name the same program. The directory also names a
-            command, but anyone may have made the directory.
-
-    Raises:
-        InputError: There is no such trial, it has no score, or the file is not that of a program.
-        ChangedSweepError: The file's program or command differs from the one that made the row.
-        Interrupted: A signal came.
-    """
-    run = open_program(directory)
-    execution = run.find(which)
-    row = run.results.get(execution.number)
-    if row is None or not row.status.scored:
-        status = "no result" if row is None else f"no score, it is {row.status}"
-        raise InputError(f"{directory}: {execution.label} has {status}")
-    sweep = load_sweep(trusted, with_data=True)
-    if not isinstance(sweep, ProgramSweep):
-        raise InputError(f"{trusted}: is not the sweep file of a program")
-    with tempfile.TemporaryDirectory(prefix="hpsearch-") as scratch:
-        around = {name: users_value(name) for name in ENVIRONMENT}
-        program = sweep.run_of(scratch, around)
-        _require_same(directory, run.sweep, sweep, program, row)
-        program.require_variables()
-        epochs = len(row.curve) if row.status is Status.STOPPED else ENDLESS
-        training = Training(
-            execution.config.trained,
-            execution.seed,
-            ((epochs, execution.number),),
-            whole=ENDLESS if epochs < ENDLESS else None,
-            trial=execution.trial,
-        )
-        job = Job(
-            training,
-            program_recipe(sweep),
-            tensorflow=False,
-            subject=ProgramSubject(program),
-        )
-        again = _run(job, Path(scratch) / "run.log")
-    return Reproduction(execution, sweep.metric.name, row, again)
 
 
 def _require_same(

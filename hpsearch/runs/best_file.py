@@ -19,6 +19,7 @@ from hpsearch.store.doctor import Finding, Severity
 from hpsearch.store.facts import Facts
 from hpsearch.store.provenance import stored_sweep
 from hpsearch.store.store import Store
+from hpsearch.training.mlps import MLPs
 from hpsearch.workers.calls import evaluate_file
 from hpsearch.workers.protocol import Call
 
@@ -40,7 +41,7 @@ def examine_best_file(directory: Path) -> Iterator[Finding]:
     if not facts.sweep:
         return
     sweep = stored_sweep(facts, where)
-    if isinstance(sweep.model, str) or sweep.data.python or sweep.data.memory:
+    if sweep.kind.is_model or sweep.data.python or sweep.data.memory:
         yield _not_checked(facts)
         return
     try:
@@ -77,7 +78,8 @@ def _scores(run: StoredRun, execution: Execution, result: ExecutionResult) -> Fi
     with tempfile.TemporaryFile("a", encoding="utf-8") as log, one_worker(log) as (executor, check):
         data = training_data(run.dataset, run.sweep)
         executor.provide(data)
-        called = Retrainer(executor, run.recipe, data, check).ask(Call(evaluate_file, arguments))
+        retrainer = Retrainer(executor, MLPs(), run.recipe, data, check)
+        called = retrainer.ask(Call(evaluate_file, arguments))
     name = run.where.model.name
     if called.error:
         return Finding(name, Severity.WRONG, f"{called.error}; remove it, and run the sweep again")

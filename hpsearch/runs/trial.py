@@ -20,7 +20,7 @@ from hpsearch.data.specs import Task
 from hpsearch.engine.best_model import Retrainer, Weights, one_worker
 from hpsearch.errors import ChangedSweepError, HpsearchError, InputError, RefusedError
 from hpsearch.models.arrays import LoaderWithModel, load_data, training_data, with_code
-from hpsearch.models.problem import Problem, Recipe
+from hpsearch.models.problem import Recipe
 from hpsearch.runs.trust import DATA, LAYER, MODEL, require_trusted, roles_of, trusted
 from hpsearch.space.execution import Execution, ExecutionResult
 from hpsearch.space.mlp import MLPConfig, is_custom
@@ -30,7 +30,9 @@ from hpsearch.store.directory import HeldDirectory, ResultsDirectory
 from hpsearch.store.facts import Evaluation, Measurement, installed
 from hpsearch.store.provenance import identify, make_recipe, require_unchanged, stored_sweep
 from hpsearch.store.store import Store
-from hpsearch.workers.calls import PREDICTED, REGULARISATION, answers, evaluate_rows
+from hpsearch.training.evaluation import PREDICTED, REGULARISATION
+from hpsearch.training.subjects import subject_of
+from hpsearch.workers.calls import answers, evaluate_rows
 from hpsearch.workers.protocol import Call
 
 #: Most executions to name in an error message.
@@ -136,7 +138,7 @@ class StoredRun:
         with _log(self.where) as log, one_worker(log) as (executor, check):
             rows = training_data(self.dataset, self.sweep)
             executor.provide(rows)
-            yield Retrainer(executor, self.recipe, rows, check)
+            yield Retrainer(executor, subject_of(self.sweep.kind), self.recipe, rows, check)
 
     def weights(
         self, retrainer: Retrainer, execution: Execution, result: ExecutionResult
@@ -357,7 +359,7 @@ def evaluate_trial(source: Source, split: str, which: Which) -> Evaluation:
     with _held(source.directory) as held:
         with run.retrainer(execution) as retrainer:
             weights = run.weights(retrainer, execution, result)
-            arrays = _measured(run, retrainer, execution, weights, rows)
+            arrays = _measured(retrainer, execution, weights, rows)
         measured = _intervals(arrays, len(rows))
         scored = run.recipe.metric.removeprefix("val_")
         evaluation = Evaluation(
@@ -405,15 +407,13 @@ def _rows_of(run: StoredRun, split: str, execution: Execution) -> Split:
 
 
 def _measured(
-    run: StoredRun, retrainer: Retrainer, execution: Execution, weights: Weights, rows: Split
+    retrainer: Retrainer, execution: Execution, weights: Weights, rows: Split
 ) -> dict[str, Floats]:
     """The output of `evaluate_rows`."""
-    dataset = run.dataset.of_fold(execution.fold)
-    problem = Problem(run.recipe, dataset.input, dataset.target)
-    model = (problem, execution.config.trained, execution.seed, weights)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
         path = Path(scratch) / "rows.npz"
-        error = retrainer.ask(Call(evaluate_rows, (path, *model, rows.x, rows.y))).error
+        arguments = path, retrainer.trained(execution, weights), rows.x, rows.y
+        error = retrainer.ask(Call(evaluate_rows, arguments)).error
         if error:
             raise HpsearchError(f"{execution.label} cannot be evaluated: {error}")
         with np.load(path, allow_pickle=False) as archive:

@@ -26,6 +26,8 @@ from hpsearch.spec.sweep import Sweep
 from hpsearch.store.provenance import make_recipe
 from hpsearch.store.store import Store
 from hpsearch.store.tables import goal_of, hyperparameter_columns, hyperparameter_of, read_table
+from hpsearch.training.mlps import MLPs
+from hpsearch.training.subjects import TrainedModel
 
 Rows = npt.NDArray[np.intp]
 
@@ -98,10 +100,7 @@ class Network:
     @cached_property
     def model(self) -> Any:
         """The `keras.Model`; it takes raw rows."""
-        # Keras and TensorFlow are slow to import.
-        from hpsearch.models.mlp import trained_model
-
-        return trained_model(self.problem, self.values, self.seed, self.weights)
+        return TrainedModel(MLPs(), self.problem, self.values, self.seed, self.weights).full()
 
     def predict(self, x: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         """Return the model's outputs `(n_samples, outputs)`.

@@ -5,21 +5,18 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable
-from dataclasses import replace
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from hpsearch.data.dataset import unpacked
 from hpsearch.data.specs import Arrays
-from hpsearch.models.custom import FIT_METHODS
-from hpsearch.models.faster import BaseAndHead, fused_lstms
 from hpsearch.models.mlp import build_optimizer, reseed
 from hpsearch.space.mlp import MLPConfig
-from hpsearch.training.measures import Sums, as_tensor, make_measures, tensor_of
+from hpsearch.training.faster import BaseAndHead, fused_lstms
+from hpsearch.training.measures import Measures, Sums, as_tensor, tensor_of
 from hpsearch.training.trainer import KerasTrainer, State, TrainerRequest
 from hpsearch.training.update import FirstValues, OptimizerNumbers, Update
 
@@ -30,6 +27,20 @@ Rows = tuple[Tensor, Tensor, Tensor | None]
 #: Rows of a validation step: enough to make dispatch negligible, few enough for the processor's
 #: cache. Its only effect on results is the order of sums.
 _VALIDATION_ROWS = 1024
+
+
+#: Methods that `fit` calls and that a model may override.
+FIT_METHODS: Final = frozenset(
+    {
+        "compute_metrics",
+        "evaluate",
+        "fit",
+        "make_test_function",
+        "make_train_function",
+        "test_step",
+        "train_step",
+    }
+)
 
 
 class Tensors(NamedTuple):
@@ -50,23 +61,6 @@ def as_tensors(arrays: Arrays) -> Tensors:
     given = (arrays.x_train, arrays.y_train, arrays.x_val, arrays.y_val)
     weights = (arrays.w_train, arrays.w_val)
     return Tensors(*map(tensor_of, given), *(None if w is None else tensor_of(w) for w in weights))
-
-
-@lru_cache(maxsize=1)
-def fitted(arrays: Arrays, shape: tuple[int, ...], *, classes: int | None) -> Arrays:
-    """Return the data in the form that a custom model takes; the result is cached.
-
-    Args:
-        shape: Shape of a row; rows are not copied.
-        classes: Number of classes for one-hot labels; None leaves the labels as they are.
-    """
-    if arrays.x_train.shape[1:] == shape and classes is None:
-        return arrays
-    y_train, y_val = arrays.y_train, arrays.y_val
-    if classes is not None:
-        y_train, y_val = (np.eye(classes, dtype=np.float32)[y] for y in (y_train, y_val))
-    x_train, x_val = (x.reshape(-1, *shape) for x in (arrays.x_train, arrays.x_val))
-    return replace(arrays, x_train=x_train, x_val=x_val, y_train=y_train, y_val=y_val)
 
 
 def expressible(
@@ -94,6 +88,27 @@ def expressible(
     )
 
 
+def trains_in_graph(model: keras.Model, request: TrainerRequest, kind: str | None) -> bool:
+    """Check if the compiled trainer can train the model; see `expressible`.
+
+    Args:
+        kind: The requested kind of trainer, or None.
+
+    Raises:
+        ValueError: It cannot, and the kind requires it.
+    """
+    problem = request.problem
+    several = {
+        "several_inputs": bool(problem.input.parts),
+        "several_targets": bool(problem.target.parts),
+    }
+    if expressible(model, **several):
+        return True
+    if kind not in (None, "fit"):
+        raise ValueError(f"a model with its own training step cannot be trained by {kind!r}")
+    return False
+
+
 def _is_single(model: keras.Model, name: str) -> bool:
     tensors = getattr(model, name, None)
     return tensors is None or len(tensors) == 1
@@ -114,9 +129,10 @@ class CompiledTrainer(KerasTrainer):
     not exceed 2 GB.
 
     Args:
-        model: Compiled; its optimizer is used, and the loss and metrics of a custom model.
+        model: Compiled; its optimizer is used.
         request: The training.
         kind: `graph` or `xla`.
+        measures: Compute the loss and the metrics of the model.
         split: The model's frozen base and its head, if there is a base. The base runs once, and its
             outputs are kept.
     """
@@ -126,6 +142,7 @@ class CompiledTrainer(KerasTrainer):
         model: keras.Model,
         request: TrainerRequest,
         kind: str,
+        measures: Measures,
         split: BaseAndHead | None = None,
     ) -> None:
         super().__init__(model)
@@ -134,7 +151,7 @@ class CompiledTrainer(KerasTrainer):
         self._called = split.head if split else model
         problem = request.problem
         self._inputs = problem.input.parts
-        self._measures = make_measures(model, problem.recipe, problem.target)
+        self._measures = measures
         self._batch_size = request.batch_size
         self._take(request)
         self._names: tuple[str, ...] = ()

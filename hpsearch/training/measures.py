@@ -139,11 +139,6 @@ class Measures:
         return tensor * self._std + self._mean if self._standardised else tensor
 
 
-def make_measures(model: keras.Model, recipe: Recipe, target: Target) -> Measures:
-    """Return the fast measures for MLPs, the general ones for custom models."""
-    return (Measures if recipe.model else _MLPMeasures)(model, recipe, target)
-
-
 def metric_of(recipe: Recipe, target: Target) -> tuple[str, Callable[[Tensor, Tensor], Tensor]]:
     """Return the name of an MLP's metric, and its function of targets and predictions.
 
@@ -171,7 +166,7 @@ def _is_sparse(recipe: Recipe) -> bool:
     return "sparse" in recipe.loss.lower()
 
 
-class _MLPMeasures(Measures):
+class MLPMeasures(Measures):
     """Computes a Keras loss, and accuracy or mae without Keras' metric objects."""
 
     def __init__(self, model: keras.Model, recipe: Recipe, target: Target) -> None:

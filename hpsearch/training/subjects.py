@@ -1,18 +1,22 @@
-"""A training to run, and the protocol of what is tried in it."""
+"""A training to run, and the protocols of what is tried in it."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from hpsearch.data.specs import TrainingData
-from hpsearch.models.problem import Recipe
+from hpsearch.importing import load_part
+from hpsearch.models.problem import Problem, Recipe
 from hpsearch.space.execution import ExecutionResult, ResumePoint, Training
+from hpsearch.space.kinds import Kind
 from hpsearch.training.follow import follow
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     # It imports NumPy, which the driver loads only once its workers are on their way.
     from hpsearch.training.trainer import Trainer
 
@@ -30,6 +34,81 @@ class Subject(Protocol):
     ) -> Iterator[ExecutionResult]:
         """Train, and yield the result of each of the job's executions as soon as it is there."""
         ...
+
+
+class ModelSubject(Subject, Protocol):
+    """A kind of Keras model, which can be built again, saved and evaluated.
+
+    Attributes:
+        predicts: Whether `workers.calls.predictions` can read the outputs of its models.
+    """
+
+    @property
+    def predicts(self) -> bool: ...
+
+    def needs_tensorflow(self, problem: Problem, values: Mapping[str, Any]) -> bool:
+        """Check if training a config needs a process that can use TensorFlow."""
+        ...
+
+    def build(self, problem: Problem, values: Mapping[str, Any], seed: int) -> Any:
+        """Return the compiled `keras.Model` of a training, before its first epoch."""
+        ...
+
+    def full(self, model: Any, problem: Problem) -> Any:
+        """Return a `keras.Model` from raw rows to predictions in the target's own units.
+
+        Args:
+            model: A model from `build`.
+        """
+        ...
+
+    def measure(self, model: Any, problem: Problem, x: Any, y: Any) -> Mapping[str, Any]:
+        """Return loss and metrics of a full model; see `workers.calls.evaluate_rows`."""
+        ...
+
+    def hypermodel(self, recipe: Recipe) -> Any:
+        """Return the user's `keras_tuner.HyperModel`; None if the config describes the model."""
+        ...
+
+
+#: Kinds of models by name, so that the core imports no custom models.
+_MODELS = {
+    Kind.MLP: "hpsearch.training.mlps:MLPs",
+    Kind.MODEL: "hpsearch.custom.subject:CustomModels",
+}
+
+
+def subject_of(kind: Kind) -> ModelSubject:
+    """Return the subject of a sweep's models."""
+    subject: ModelSubject = load_part(_MODELS[kind])()
+    return subject
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A trained model, as plain data.
+
+    Attributes:
+        values: The active hyperparameters; `epochs` is ignored.
+        seed: The execution's seed.
+        weights: In the order of `model.get_weights()`.
+    """
+
+    subject: ModelSubject
+    problem: Problem
+    values: Mapping[str, Any]
+    seed: int
+    weights: Sequence[npt.NDArray[Any]]
+
+    def build(self) -> Any:
+        """Return the `keras.Model` that was trained."""
+        model = self.subject.build(self.problem, self.values, self.seed)
+        model.set_weights(list(self.weights))
+        return model
+
+    def full(self) -> Any:
+        """Return the `keras.Model` from raw rows to predictions in the target's own units."""
+        return self.subject.full(self.build(), self.problem)
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ SCHEDULE_NUMBERS: Final = ("initial_learning_rate",)
 
 @dataclass(frozen=True)
 class TrainerRequest:
-    """The arguments of `make_trainer` that describe the training."""
+    """A training for which a trainer is to be made; `values` are the active hyperparameters."""
 
     problem: Problem
     values: Mapping[str, Any]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,47 +17,27 @@ from hpsearch.models.problem import Problem, Recipe
 from hpsearch.space.execution import Execution, ExecutionResult
 from hpsearch.space.mlp import MLPConfig
 from hpsearch.space.seeds import epoch_order
-from hpsearch.space.space import Parameter
-
-if TYPE_CHECKING:
-    import keras
-
-    from hpsearch.models.shipping import ModelHyperparameters
+from hpsearch.training.evaluation import ROWS_A_STEP, predictions
+from hpsearch.training.subjects import TrainedModel
 
 
-def _save(model: keras.Model, path: Path, problem: Problem) -> None:
-    try:
-        model.save(path)
-        ModelFile.of(problem.input, problem.target).add_to(path)
-    except OSError as error:
-        raise HpsearchError(error.strerror or str(error)) from error
-
-
-def write_model(
-    path: Path,
-    problem: Problem,
-    values: Mapping[str, Any],
-    seed: int,
-    weights: Sequence[npt.NDArray[Any]],
-) -> None:
-    """Write a training's model with its weights, including input preprocessing.
+def write_model(path: Path, trained: TrainedModel) -> None:
+    """Write a trained model, including input preprocessing.
 
     Beside Keras' own members, the archive names classes and columns (see `ModelFile`).
 
     Args:
         path: The file, written in place; Keras requires the suffix `.keras`.
-        values: The active hyperparameters; `epochs` is ignored.
-        seed: The execution's seed.
-        weights: In the order of `model.get_weights()`.
 
     Raises:
         HpsearchError: The file cannot be written.
     """
-    from hpsearch.models.mlp import build_model, full_model  # imports Keras
-
-    trained = build_model(problem, values, seed)
-    trained.set_weights(list(weights))
-    _save(full_model(trained, problem.input, problem.target), path, problem)
+    problem = trained.problem
+    try:
+        trained.full().save(path)
+        ModelFile.of(problem.input, problem.target).add_to(path)
+    except OSError as error:
+        raise HpsearchError(error.strerror or str(error)) from error
 
 
 def write_start(  # noqa: PLR0917 - calls pass arguments by position
@@ -149,36 +128,23 @@ def _start_rows(
 _MOST_ROWS, _MOST_NUMBERS = 20_000, 20_000_000
 
 
-def predict_validation(  # noqa: PLR0917 - calls pass arguments by position
-    problem: Problem,
-    values: Mapping[str, Any],
-    seed: int,
-    weights: Sequence[npt.NDArray[Any]],
-    fold: int | None,
-    data: TrainingData,
-) -> Answers:
-    """Compare an MLP's predictions for up to 20,000 validation rows with the truth.
+def predict_validation(trained: TrainedModel, fold: int | None, data: TrainingData) -> Answers:
+    """Compare a model's predictions for up to 20,000 validation rows with the truth.
 
     Args:
-        values, seed, weights: As for `write_model`.
         fold: Of the data that the model was trained on, from 1, or None.
     """
-    from hpsearch.models.mlp import build_model, full_model  # imports Keras
-
-    target = problem.target
-    if problem.recipe.model or problem.input.parts or target.parts:
+    problem, target = trained.problem, trained.problem.target
+    if not trained.subject.predicts or problem.input.parts or target.parts:
         return {}
     arrays = data.of_fold(fold).arrays
     x = arrays.x_val
     if len(x) > _MOST_ROWS or x.size > _MOST_NUMBERS:
         return {}
-    judged = build_model(problem, values, seed)
-    judged.set_weights(list(weights))
     raw = runs_in_graph(problem.input)
-    if raw:
-        judged = full_model(judged, problem.input, target)
+    judged = trained.full() if raw else trained.build()
     # Keras' predict would trace a graph, which takes longer than predicting so few rows.
-    steps = (x[at : at + _ROWS_A_STEP] for at in range(0, len(x), _ROWS_A_STEP))
+    steps = (x[at : at + ROWS_A_STEP] for at in range(0, len(x), ROWS_A_STEP))
     outputs = np.concatenate([np.asarray(judged(step, training=False)) for step in steps])
     predicted = predictions(outputs, target)
     if predicted is None:
@@ -216,71 +182,19 @@ def answers(predicted: npt.NDArray[Any], y: npt.NDArray[Any], target: Target) ->
     return {"confusion": tuple(tuple(map(int, row)) for row in counts)}
 
 
-def predictions(outputs: npt.NDArray[Any], target: Target) -> npt.NDArray[Any] | None:
-    """Return an MLP's predicted classes or targets, `(n_samples,)`; None for several targets."""
-    if target.task is Task.MULTICLASS:
-        return np.asarray(np.argmax(outputs, axis=-1))
-    if target.outputs != 1:
-        return None
-    single = outputs.reshape(len(outputs))
-    return single > _HALF if target.task is Task.BINARY else single
-
-
-def find_in(recipe: Recipe, given: Sequence[Parameter], data: TrainingData) -> ModelHyperparameters:
-    """Return the hyperparameters of a recipe's model; see `discovery.discover`.
-
-    Raises:
-        InputError: The model cannot be loaded or built.
-    """
-    from hpsearch.models.discovery import discover  # imports Keras
-
-    arrays = data.arrays
-    rows = (arrays.x_train, arrays.y_train), (arrays.x_val, arrays.y_val)
-    return discover(recipe, given, *rows, data.target, inputs=data.input.parts)
-
-
-#: The name of the part of the loss that belongs to no row.
-REGULARISATION = "regularisation"
-#: The name of the predicted classes or targets, one a row, in the output of `evaluate_rows`.
-PREDICTED = "predicted"
-_ROWS_A_STEP = 1024
-#: Keras' accuracy counts a probability above this as the second class.
-_HALF = 0.5
-
-
-def evaluate_rows(  # noqa: PLR0917 - calls pass arguments by position
-    path: Path,
-    problem: Problem,
-    values: Mapping[str, Any],
-    seed: int,
-    weights: Sequence[npt.NDArray[Any]],
-    x: Any,
-    y: npt.NDArray[Any],
-) -> None:
+def evaluate_rows(path: Path, trained: TrainedModel, x: Any, y: npt.NDArray[Any]) -> None:
     """Write each row's loss and metrics under the exported model, in the target's units.
 
     Args:
         path: The NumPy archive to write. It holds `loss` and the metrics by name, `(n_samples,)`,
             or `()` if known only for all rows together; `regularisation`, `()`; and, for an MLP
             with one target, `predicted`, class indices or targets `(n_samples,)`.
-        values, seed: Hyperparameters and seed of the model.
-        weights: In the order of `model.get_weights()`.
         x: Raw rows.
         y: Targets as in `hpsearch.data.specs.Arrays`.
     """
-    from hpsearch.models.custom import labels_for  # imports Keras
-    from hpsearch.models.mlp import trained_model  # imports Keras
-
-    recipe, target = problem.recipe, problem.target
-    x = unpacked(x, problem.input.parts)
-    model = trained_model(problem, values, seed, weights)
-    y = in_own_units(y, target)
-    if recipe.model:
-        # A custom model has its own loss and metrics.
-        labels = labels_for(model, y, target)
-        measured = model.evaluate(x, labels, batch_size=_ROWS_A_STEP, verbose=0, return_dict=True)
-    else:
-        measured = _by_row(model, recipe, target, x, y)
+    problem = trained.problem
+    x, y = unpacked(x, problem.input.parts), in_own_units(y, problem.target)
+    measured = trained.subject.measure(trained.full(), problem, x, y)
     arrays: dict[str, Any] = {name: np.asarray(v, np.float64) for name, v in measured.items()}
     # No allow_pickle: savez of older NumPy would store it as an array of that name.
     np.savez(path, **arrays)
@@ -307,39 +221,7 @@ def evaluate_file(
     try:
         model = keras.models.load_model(path, safe_mode=True)
         labels = prepared(y, recipe, target)
-        found = model.evaluate(x, labels, batch_size=_ROWS_A_STEP, verbose=0, return_dict=True)
+        found = model.evaluate(x, labels, batch_size=ROWS_A_STEP, verbose=0, return_dict=True)
     except (OSError, ValueError, TypeError, LookupError) as error:
         raise HpsearchError(f"Keras cannot load it: {' '.join(str(error).split())}") from error
     return {name: float(value) for name, value in found.items()}
-
-
-def _by_row(
-    model: keras.Model, recipe: Recipe, target: Target, x: Any, y: npt.NDArray[Any]
-) -> dict[str, Any]:
-    import keras  # slow; the driver does without
-
-    from hpsearch.training.measures import KerasMetric, metric_of, prepared  # imports Keras
-
-    predicted = model.predict(x, batch_size=_ROWS_A_STEP, verbose=0)
-    prepared_y = prepared(y, recipe, target)
-    name, metric = metric_of(recipe, target)
-    losses = keras.losses.get(recipe.loss)(prepared_y, predicted)
-    measured: dict[str, Any] = {
-        "loss": _rows(losses, len(y)),
-        name: _rows(metric(prepared_y, predicted), len(y)),
-        REGULARISATION: sum(float(np.sum(loss)) for loss in model.losses),
-    }
-    if recipe.keras_metric:
-        scored = KerasMetric(recipe.keras_metric, target)
-        scored.add(prepared_y, predicted)
-        measured[scored.name] = scored.result()
-    found = predictions(np.asarray(predicted), target)
-    return measured if found is None else measured | {PREDICTED: found}
-
-
-def _rows(values: Any, rows: int) -> npt.NDArray[np.float64]:
-    """Return one number for each row, or a mean if there are fewer numbers."""
-    array = np.asarray(values, np.float64)
-    if array.shape[:1] != (rows,):
-        return np.asarray(array.mean())
-    return np.asarray(array.reshape(rows, -1).mean(axis=1))

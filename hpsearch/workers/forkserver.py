@@ -175,7 +175,7 @@ def main() -> None:
     # Imports leave little garbage, but collecting it takes a third of their time.
     gc.disable()
     # Import before the fork and without garbage collection, so that workers are ready sooner.
-    import hpsearch.training.make
+    import hpsearch.training.mlps
     from hpsearch.workers.work import preload_tensorflow, serve
 
     del hpsearch

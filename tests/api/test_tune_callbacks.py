@@ -12,8 +12,8 @@ import user_models
 from keras import callbacks as kc
 
 import hpsearch
+from hpsearch.custom.callbacks import described
 from hpsearch.errors import ChangedSweepError, InputError
-from hpsearch.models.callbacks import described
 
 
 def stopping(**changes):

@@ -18,6 +18,7 @@ from readme import DOCUMENTS, ROOT, block, blocks
 from rich.console import Console
 
 from hpsearch.cli import plan
+from hpsearch.models import arrays
 from hpsearch.spec.sweep import load_sweep, sweep_from_text
 
 
@@ -25,7 +26,7 @@ from hpsearch.spec.sweep import load_sweep, sweep_from_text
 def once_read():
     """Several files plan on the same rows."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plan, "load_dataset", functools.cache(plan.load_dataset))
+        patch.setattr(arrays, "load_dataset", functools.cache(arrays.load_dataset))
         yield
 
 

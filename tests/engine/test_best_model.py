@@ -22,6 +22,7 @@ from hpsearch.space.execution import Execution, ExecutionResult, Status
 from hpsearch.space.space import Config
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.store import Store
+from hpsearch.training.mlps import MLPs
 from hpsearch.training.subjects import Job
 from hpsearch.workers.calls import write_model
 from hpsearch.workers.engines import InProcessExecutor
@@ -61,7 +62,7 @@ class Directory:
         self.store.add_results([self.result])
 
     def keeper(self, check: Any = lambda: None) -> BestModel:
-        retrainer = Retrainer(self.executor, RECIPE, DATASET, check)
+        retrainer = Retrainer(self.executor, MLPs(), RECIPE, DATASET, check)
         return BestModel(self.where, self.store, retrainer)
 
     def save(self, **changes: Any) -> str:

@@ -30,7 +30,7 @@ from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.records import PACKAGES
 from hpsearch.store.store import Store
 from hpsearch.training.follow import follow
-from hpsearch.training.make import ModelSubject
+from hpsearch.training.mlps import MLPs
 from hpsearch.training.subjects import Job
 from hpsearch.workers.protocol import Answered, Event, Finished, Lost
 
@@ -165,7 +165,7 @@ def search(
         executor = Trains(workers, most, failing)
         engine = Engine(
             planner=make_planner(Search.of(sweep), recipe, store.executions(), results, snapshots),
-            trainings=Trainings(executor, ModelSubject(), recipe, COSTS, snapshots, results),
+            trainings=Trainings(executor, MLPs(), recipe, COSTS, snapshots, results),
             ledger=Ledger(
                 store, Tables(where, Task.MULTICLASS, sweep.space.names, PROVENANCE), ignore,
                 recipe, results,

@@ -28,7 +28,7 @@ from hpsearch.space.space import Choices, Config, Parameter, Space
 from hpsearch.store.derived import Tables
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.store import Store
-from hpsearch.training.make import ModelSubject
+from hpsearch.training.mlps import MLPs
 from hpsearch.training.subjects import Job
 from hpsearch.workers.protocol import Answered, Event, Finished, Lost, Said
 
@@ -147,9 +147,7 @@ def loop_of(
             )
         yield Engine(
             planner=planner,
-            trainings=Trainings(
-                Instant(score_of), ModelSubject(), RECIPE, COSTS, snapshots, results
-            ),
+            trainings=Trainings(Instant(score_of), MLPs(), RECIPE, COSTS, snapshots, results),
             ledger=Ledger(
                 store,
                 Tables(where, Task.MULTICLASS, space.names, PROVENANCE),

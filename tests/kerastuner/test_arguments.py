@@ -14,8 +14,8 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 
+from hpsearch.custom.fit_arguments import NotOnEngine
 from hpsearch.kerastuner import arguments
-from hpsearch.models.fit_arguments import NotOnEngine
 
 X = np.arange(24, dtype=np.float32).reshape(8, 3)
 Y = np.arange(8)

@@ -17,10 +17,10 @@ import user_models
 from keras import layers
 
 import hpsearch.tuners as kt
+from hpsearch.custom.fit_arguments import NotOnEngine, request_of
 from hpsearch.errors import InputError, RefusedError
 from hpsearch.kerastuner import servers, trials
 from hpsearch.kerastuner.trials import Driver
-from hpsearch.models.fit_arguments import NotOnEngine, request_of
 from hpsearch.store.directory import ResultsDirectory
 
 pytestmark = pytest.mark.usefixtures("place")

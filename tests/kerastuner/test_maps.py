@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 
 import hpsearch.tuners as kt
+from hpsearch.custom.fit import EngineFit
+from hpsearch.custom.fit_arguments import request_of
 from hpsearch.data.dataset import several_target
 from hpsearch.data.specs import ArrayPart, Arrays, InputSpec
 from hpsearch.kerastuner.requests import dataset_of
-from hpsearch.models.fit_arguments import request_of
 from hpsearch.models.problem import Problem
-from hpsearch.training.fit import EngineFit, FitTrainer
+from hpsearch.training.fit import FitTrainer
 from hpsearch.training.trainer import TrainerRequest
 
 MB = 2**20

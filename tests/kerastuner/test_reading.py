@@ -10,7 +10,7 @@ import tensorflow as tf
 from keras import layers
 
 import hpsearch.tuners as kt
-from hpsearch.models.fit_arguments import NotOnEngine, request_of
+from hpsearch.custom.fit_arguments import NotOnEngine, request_of
 
 X = np.random.default_rng(0).normal(size=(50, 4)).astype("float32")
 Y = (X[:, 0] > 0).astype("int64")

@@ -13,8 +13,8 @@ from keras import layers
 from sklearn.model_selection import KFold
 
 import hpsearch.tuners as kt
+from hpsearch.custom.fit_arguments import NotOnEngine
 from hpsearch.kerastuner.running import TrialNames
-from hpsearch.models.fit_arguments import NotOnEngine
 
 pytestmark = pytest.mark.usefixtures("place")
 WHERE = {"directory": "d", "project_name": "p", "seed": 2}

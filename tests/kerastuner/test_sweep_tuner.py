@@ -22,6 +22,7 @@ from hpsearch.space.constraints import parse
 from hpsearch.space.execution import Repetition
 from hpsearch.space.space import Choices, Config, Parameter, Range, Space
 from hpsearch.spec.method import MethodSpec
+from hpsearch.training.mlps import MLPs
 
 SPACE = Space(
     (
@@ -55,7 +56,7 @@ def spec_of(
     **options: Any,
 ) -> TunerSpec:
     search = Search(MethodSpec(method, options), space, (), (Repetition(0),), limit, 0)
-    return TunerSpec(search, PROBLEM, past or Past())
+    return TunerSpec(search, MLPs(), PROBLEM, past or Past())
 
 
 def score_of(config: Config) -> float:

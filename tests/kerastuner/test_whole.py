@@ -14,10 +14,10 @@ import tensorflow as tf
 from keras import layers
 
 import hpsearch.tuners as kt
+from hpsearch.custom.fit_arguments import NotOnEngine
 from hpsearch.errors import RefusedError
 from hpsearch.kerastuner import arguments
 from hpsearch.kerastuner.servers import kept_servers
-from hpsearch.models.fit_arguments import NotOnEngine
 
 pytestmark = pytest.mark.usefixtures("place")
 WHERE = {"directory": "d", "project_name": "p", "seed": 2}

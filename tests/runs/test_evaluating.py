@@ -10,7 +10,8 @@ import pytest
 from hpsearch.data.specs import Target, Task
 from hpsearch.runs.trial import mean_interval, share_interval
 from hpsearch.store.facts import Measurement
-from hpsearch.workers.calls import answers, predictions
+from hpsearch.training.evaluation import predictions
+from hpsearch.workers.calls import answers
 
 #: Of a standard normal distribution, two-sided.
 _Z = 1.959963984540054

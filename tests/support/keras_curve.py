@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hpsearch.models.mlp import rows_shape
+from hpsearch.custom.building import rows_shape
 from hpsearch.space.seeds import epoch_order
 
 

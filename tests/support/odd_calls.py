@@ -58,7 +58,7 @@ def tell_programs(path):
     """Say what this worker has compiled, and how much memory it has."""
     import psutil
 
-    from hpsearch.training.make import _PROGRAMS
+    from hpsearch.training.mlps import _PROGRAMS
 
     told = {
         "pid": os.getpid(),

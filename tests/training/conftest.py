@@ -9,9 +9,12 @@ import pytest
 import tensorflow as tf
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits
 
+from hpsearch.custom.trainers import custom_trainer
 from hpsearch.data.specs import Arrays, InputSpec, Target, Task
 from hpsearch.models.problem import Problem, Recipe
-from hpsearch.training.make import make_trainer
+from hpsearch.space.kinds import Kind
+from hpsearch.training.mlps import mlp_trainer
+from hpsearch.training.subjects import subject_of
 from hpsearch.training.trainer import TrainerRequest
 
 
@@ -28,8 +31,16 @@ class Given:
     def problem(self):
         return Problem(self.recipe, self.input_spec, self.target)
 
-    def trainer(self, values, seed, **options):
-        return make_trainer(self.problem, values, seed, self.arrays, **options)
+    def trainer(self, values, seed, epochs=None, **options):
+        request = TrainerRequest(self.problem, values, seed, self.arrays, epochs)
+        return (custom_trainer if self.recipe.model else mlp_trainer)(request, **options)
+
+    def model(self, values, seed):
+        return self.subject.build(self.problem, values, seed)
+
+    @property
+    def subject(self):
+        return subject_of(Kind.MODEL if self.recipe.model else Kind.MLP)
 
     def request(self, values=None, seed=0):
         return TrainerRequest(self.problem, values or {}, seed, self.arrays)

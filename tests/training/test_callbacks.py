@@ -14,9 +14,9 @@ from digit_models import MODELS, convolutional, dense
 from keras import callbacks as kc
 from keras_tuner.src.engine.hypermodel import get_hypermodel
 
-from hpsearch.models.callbacks import within_epochs
-from hpsearch.models.custom import Tailored
-from hpsearch.models.mlp import build_model
+from hpsearch.custom.building import build_model
+from hpsearch.custom.callbacks import within_epochs
+from hpsearch.custom.hypermodels import Tailored
 from hpsearch.models.problem import Problem
 from hpsearch.space.seeds import epoch_order
 

@@ -11,7 +11,6 @@ from keras_curve import keras_curve as curve_of
 from keras_curve import one_hot
 
 from hpsearch.data.specs import Task
-from hpsearch.models.mlp import build_model
 from hpsearch.space import keras_names
 from hpsearch.space.mlp import LAYER_TYPES
 from hpsearch.training.update import Update, is_fused
@@ -23,7 +22,7 @@ OPTIMIZERS = ("sgd", "nesterov", "rmsprop", "adam")
 
 def keras_curve(values, problem, *, jit_compile=False, metrics=None):
     recipe, target = problem.recipe, problem.target
-    model = build_model(problem.problem, values, SEED)
+    model = problem.model(values, SEED)
     model.compile(
         optimizer=model.optimizer,
         loss=keras.losses.get(recipe.loss) if isinstance(recipe.loss, str) else recipe.loss,

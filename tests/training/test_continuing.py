@@ -15,8 +15,9 @@ import pytest
 
 from hpsearch.space.keras_names import OPTIMIZERS, SCHEDULES
 from hpsearch.space.mlp import LAYER_TYPES
-from hpsearch.training.make import make_trainer
+from hpsearch.training.mlps import mlp_trainer
 from hpsearch.training.programs import Programs
+from hpsearch.training.trainer import TrainerRequest
 
 EPOCHS = 4
 SEED = 2
@@ -233,10 +234,10 @@ def test_a_state_is_a_copy(digits):
 @pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["adam", "lion"])
 def test_in_another_process(digits, optimizer, tmp_path):
-    arguments = (digits.problem, values(optimizer), SEED, digits.arrays)
-    trainer = make_trainer(*arguments)
+    request = TrainerRequest(digits.problem, values(optimizer), SEED, digits.arrays)
+    trainer = mlp_trainer(request)
     curve, states = whole(trainer)
-    (tmp_path / "arguments").write_bytes(pickle.dumps(arguments))
+    (tmp_path / "request").write_bytes(pickle.dumps(request))
     np.savez(tmp_path / "before.npz", *states[2])
     support = Path(__file__).parents[1] / "support"
     command = [sys.executable, support / "continue_training.py", tmp_path, "2", str(EPOCHS)]

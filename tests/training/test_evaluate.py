@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hpsearch.workers.calls import REGULARISATION, evaluate_rows
+from hpsearch.training.evaluation import REGULARISATION
+from hpsearch.training.subjects import TrainedModel
+from hpsearch.workers.calls import evaluate_rows
 
 VALUES = {"units": 8, "l2": 0.01, "optimizer": "adam"}
 
@@ -15,10 +17,10 @@ def evaluated(problem, tmp_path, values=VALUES):
     trainer = problem.trainer(values, 0)
     said = trainer.run_epoch()
     path, arrays = tmp_path / "rows.npz", problem.arrays
-    what = (problem.problem, values, 0, trainer.weights())
+    trained = TrainedModel(problem.subject, problem.problem, values, 0, trainer.weights())
     # Raw rows: the fixtures' features are scaled already.
     scale = np.float32(problem.input_spec.scale[0] if problem.input_spec.scale else 1)
-    evaluate_rows(path, *what, arrays.x_val / scale, arrays.y_val)
+    evaluate_rows(path, trained, arrays.x_val / scale, arrays.y_val)
     with np.load(path, allow_pickle=False) as archive:
         return said, dict(archive)
 

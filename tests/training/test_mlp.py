@@ -133,7 +133,7 @@ def test_activation_that_halves_the_width(digits, layer_type, tmp_path):
     model = build(digits, layer_type=layer_type, activation="glu", hidden_layers=2, units=16)
     assert model(digits.arrays.x_train[:2]).shape == (2, 10)
     assert model.layers[-1].kernel.shape == (8, 10)
-    full_model(model, digits.input_spec, digits.target).save(tmp_path / "model.keras")
+    full_model(model, digits.problem).save(tmp_path / "model.keras")
     keras.models.load_model(tmp_path / "model.keras", safe_mode=True)
 
 
@@ -144,7 +144,7 @@ def test_saved_model_gives_the_reported_numbers(name, request, tmp_path):
     trainer = problem.trainer(values, 0)
     for _ in range(2):
         numbers = trainer.run_epoch()
-    model = full_model(trainer.model, problem.input_spec, problem.target)
+    model = full_model(trainer.model, problem.problem)
     model.save(tmp_path / "best.keras")
     loaded = keras.models.load_model(tmp_path / "best.keras", safe_mode=True)
     x, y = raw_validation(problem, name)

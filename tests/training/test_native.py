@@ -12,7 +12,6 @@ import pytest
 import tensorflow as tf
 
 from hpsearch.data.specs import InputSpec
-from hpsearch.models.mlp import build_model
 from hpsearch.native.network import describe, native_engines, native_extension, native_number
 from hpsearch.space import keras_names
 from hpsearch.space.keras_names import ACTIVATIONS, INITIALIZERS
@@ -158,7 +157,7 @@ def test_several_regression_targets_agree(diabetes):
 def test_first_weights_are_those_of_keras(digits, initializer, layer_type):
     values = {"units": [33, 12, 12], "kernel_initializer": initializer, "layer_type": layer_type}
     ours = trainer(values, digits, "native").weights()
-    model = build_model(digits.problem, values, SEED)
+    model = digits.model(values, SEED)
     for mine, theirs in zip(ours, model.get_weights(), strict=True):
         np.testing.assert_array_equal(mine, theirs)
 

@@ -14,10 +14,10 @@ import pytest
 from keras import callbacks as kc
 from user_models import transfer
 
-from hpsearch.models.faster import frozen_base
-from hpsearch.models.mlp import build_model
+from hpsearch.custom import trainers
+from hpsearch.custom.building import build_model
 from hpsearch.models.problem import Problem
-from hpsearch.training import keras_trainers
+from hpsearch.training.faster import frozen_base
 
 SEED, EPOCHS = 1, 8
 
@@ -121,7 +121,7 @@ def pairs(names, *of_graph):
 def test_a_frozen_base_is_applied_once_here_too(digits, monkeypatch):
     found = []
     monkeypatch.setattr(
-        keras_trainers, "frozen_base", lambda *given: found.append(frozen_base(*given)) or found[0]
+        trainers, "frozen_base", lambda *given: found.append(frozen_base(*given)) or found[0]
     )
     hypermodel = Fitting(transfer, {"epochs": EPOCHS})
     ours, _, _ = by_engine(digits, hypermodel)

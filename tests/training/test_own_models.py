@@ -11,10 +11,9 @@ import pytest
 from keras import layers
 from keras_curve import keras_curve
 
+from hpsearch.custom.building import labels_for
 from hpsearch.data.dataset import several_target
 from hpsearch.data.specs import ArrayPart, Target, Task
-from hpsearch.models.custom import labels_for
-from hpsearch.models.mlp import build_model
 from hpsearch.models.problem import EarlyStopping
 from hpsearch.training.compiled import expressible
 
@@ -28,7 +27,7 @@ def test_the_graph_gives_kerass_numbers(digits, model):
     problem = digits.replace(model=f"user_models:{model}")
     trainer = problem.trainer({}, SEED, kind="graph")
     ours = [trainer.run_epoch() for _ in range(2)]
-    model = build_model(problem.problem, {}, SEED)
+    model = problem.model({}, SEED)
     for mine, theirs in zip(ours, keras_curve(model, problem, SEED, epochs=2), strict=True):
         assert mine == pytest.approx(theirs, rel=1e-5)
 

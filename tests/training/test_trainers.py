@@ -37,7 +37,7 @@ def test_same_seed_gives_the_same_bits(digits, kind):
 
 def test_choice_does_not_import_tensorflow():
     code = (
-        "import sys, hpsearch.training.make; "
+        "import sys, hpsearch.training.mlps; "
         "assert 'tensorflow' not in sys.modules and 'keras' not in sys.modules"
     )
     python(code)

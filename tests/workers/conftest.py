@@ -19,7 +19,7 @@ from hpsearch.models.problem import Recipe
 from hpsearch.ray.connection import connected
 from hpsearch.ray.executor import RayExecutor
 from hpsearch.space.execution import Training
-from hpsearch.training.make import ModelSubject
+from hpsearch.training.mlps import MLPs
 from hpsearch.training.subjects import Job
 from hpsearch.workers.engines import FuturesExecutor
 from hpsearch.workers.local import LocalExecutor
@@ -53,7 +53,7 @@ def job():
         return Job(
             Training(values, seed, stops),
             RECIPE,
-            ModelSubject(),
+            MLPs(),
             keep_better_than,
             keep,
             tensorflow,

@@ -10,9 +10,8 @@ import pytest
 from keras_curve import keras_curve
 from keras_tuner import HyperParameters
 
+from hpsearch.custom.native_model import dense_model
 from hpsearch.data.specs import Arrays, Target, Task
-from hpsearch.models.mlp import build_model
-from hpsearch.native.keras_model import dense_model
 from hpsearch.training.native import NativeTrainer
 
 SEED = 1
@@ -47,7 +46,7 @@ def test_native_gives_kerass_numbers(data, model, request):
     assert trainer.kind == "native"
     for mine, theirs in zip(
         [trainer.run_epoch() for _ in range(EPOCHS)],
-        keras_curve(build_model(problem.problem, {}, SEED), problem, SEED, epochs=EPOCHS),
+        keras_curve(problem.model({}, SEED), problem, SEED, epochs=EPOCHS),
         strict=True,
     ):
         assert mine == pytest.approx(theirs, rel=1e-5)
@@ -100,7 +99,7 @@ def test_targets_that_it_does_not_know_it_leaves_alone(model, y):
 
 
 def test_without_the_extension_it_is_a_graph(digits, monkeypatch):
-    monkeypatch.setattr("hpsearch.training.keras_trainers.native_available", lambda: False)
+    monkeypatch.setattr("hpsearch.custom.trainers.native_available", lambda: False)
     assert of(digits, "logits").trainer({}, SEED).kind == "graph"
 
 
@@ -120,7 +119,7 @@ def test_another_kind_may_be_asked_for(digits):
 def test_it_begins_with_the_models_weights_and_gives_them_back(digits):
     problem = of(digits, "functional")
     trainer = problem.trainer({}, SEED)
-    model = build_model(problem.problem, {}, SEED)
+    model = problem.model({}, SEED)
     for mine, theirs in zip(trainer.weights(), model.get_weights(), strict=True):
         np.testing.assert_array_equal(mine, theirs)
     told = trainer.run_epoch()

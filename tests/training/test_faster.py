@@ -8,8 +8,8 @@ import tensorflow as tf
 from keras import layers
 from user_models import transfer
 
-from hpsearch.models import faster
-from hpsearch.models.faster import frozen_base, fused_lstms
+from hpsearch.training import faster
+from hpsearch.training.faster import frozen_base, fused_lstms
 
 TABLE_ROWS = 20
 

@@ -7,11 +7,11 @@ import keras
 import keras_tuner
 import pytest
 
+from hpsearch.custom.building import build_alone
+from hpsearch.custom.discovery import discover
+from hpsearch.custom.shipping import space_of
 from hpsearch.errors import InputError
-from hpsearch.models.custom import build_custom_model
-from hpsearch.models.discovery import discover
 from hpsearch.models.problem import Recipe
-from hpsearch.models.shipping import space_of
 from hpsearch.space.kinds import Kind
 from hpsearch.space.space import Choices, Parameter, Range
 
@@ -39,7 +39,7 @@ def test_a_precision_is_that_of_its_own_config():
 
     recipe = Recipe(0, "", "", "val_loss", "minimize", model="build", code=cloudpickle.dumps(build))
     asked = [True, False, True]
-    built = [build_custom_model(recipe, {"mixed": mixed}, 0) for mixed in asked]
+    built = [build_alone(recipe, {"mixed": mixed}, 0) for mixed in asked]
     assert [model.layers[0].compute_dtype == "bfloat16" for model in built] == asked
     assert keras.config.dtype_policy().name == "float32"
 

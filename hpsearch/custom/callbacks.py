@@ -10,9 +10,10 @@ from typing import Any, Final
 import keras
 import numpy as np
 
+from hpsearch.custom.hypermodels import Tailored, as_hypermodel, trains_itself
+from hpsearch.custom.shipping import shipped
 from hpsearch.errors import InputError
 from hpsearch.importing import load_object
-from hpsearch.models.custom import Tailored, as_hypermodel, trains_itself
 from hpsearch.space.keras_names import METRICS
 from hpsearch.spec import words
 from hpsearch.wording import unknown_hint
@@ -45,13 +46,6 @@ Metric = str | Mapping[str, Any] | None
 """A metric as `hpsearch.tune` takes it."""
 
 
-def as_list(callbacks: Any) -> list[Any]:
-    """Return the `callbacks` of `fit`, which may be one callback or None, as a list."""
-    if callbacks is None:
-        return []
-    return list(callbacks) if isinstance(callbacks, list | tuple) else [callbacks]
-
-
 def within_epochs(callbacks: Iterable[Any]) -> list[str]:
     """Return the class names of callbacks that act on batches, which only `fit` can call."""
     return [type(each).__name__ for each in callbacks if not _acts_between_epochs(each)]
@@ -78,34 +72,74 @@ def ends_diverging(callback: Any) -> bool:
     return type(callback) is keras.callbacks.TerminateOnNaN and not callback.raise_error
 
 
-def scored(callbacks: Iterable[Any], metric: Metric) -> Metric:
-    """Return the metric of trainings with these callbacks, as `hpsearch.tune` takes it.
+class UserCallbacks:
+    """The `callbacks` of `hpsearch.tune`.
 
-    If a callback restores the best weights, the best epoch counts: by the metric, or by default by
-    the value that the callback monitors.
+    Args:
+        given: One callback or several.
+
+    Attributes:
+        callbacks: A list of them.
 
     Raises:
-        InputError: The metric asks for the last epoch of such a training.
+        InputError: One is no Keras callback, or cannot be sent to a worker.
     """
-    restoring = [each for each in callbacks if getattr(each, "restore_best_weights", False)]
-    if not restoring:
-        return metric
-    if isinstance(metric, Mapping) and metric.get("epoch", "best") != "best":
-        raise InputError(
-            f"callbacks: {described(restoring)} restores the weights of the best epoch, and "
-            "metric scores the last one; leave metric's epoch out, or restore_best_weights"
-        )
-    if metric is None:
-        name = restoring[0].monitor
-        goal = {"min": "minimize", "max": "maximize"}.get(restoring[0].mode)
-        if goal is None and name not in METRICS:
+
+    def __init__(self, given: Any) -> None:
+        self.callbacks = list(given) if isinstance(given, list | tuple) else [given]
+        for place, each in enumerate(self.callbacks):
+            shipped(each, f"callbacks[{place}]", of=[each])
+        require_callbacks(self.callbacks)
+
+    @property
+    def description(self) -> str:
+        """Their classes and arguments."""
+        return described(self.callbacks)
+
+    def around(self, model: Any, name: str) -> Tailored:
+        """Return a hypermodel that trains with the callbacks.
+
+        Args:
+            model: As `hpsearch.tune` takes it.
+            name: The model's `package.module:name`.
+
+        Raises:
+            InputError: The model cannot be loaded.
+        """
+        hypermodel = as_hypermodel(load_object(model) if isinstance(model, str) else model, name)
+        by_fit = trains_itself(hypermodel) or bool(within_epochs(self.callbacks))
+        return Tailored(hypermodel, custom_fit=by_fit, callbacks=self.callbacks)
+
+    def scored(self, metric: Metric) -> Metric:
+        """Return the metric of trainings with these callbacks, as `hpsearch.tune` takes it.
+
+        If a callback restores the best weights, the best epoch counts: by the metric, or by default
+        by the value that the callback monitors.
+
+        Raises:
+            InputError: The metric asks for the last epoch of such a training.
+        """
+        restoring = [
+            each for each in self.callbacks if getattr(each, "restore_best_weights", False)
+        ]
+        if not restoring:
+            return metric
+        if isinstance(metric, Mapping) and metric.get("epoch", "best") != "best":
             raise InputError(
-                f"callbacks: {described(restoring[:1])} monitors {name!r}, which is no known metric"
-                " and so needs mode='min' or 'max', if the model reports it"
-                f"{unknown_hint(name, words.METRICS, METRICS)}"
+                f"callbacks: {described(restoring)} restores the weights of the best epoch, and "
+                "metric scores the last one; leave metric's epoch out, or restore_best_weights"
             )
-        metric = {"name": name, **({"goal": goal} if goal else {})}
-    return {**({"name": metric} if isinstance(metric, str) else metric), "epoch": "best"}
+        if metric is None:
+            name = restoring[0].monitor
+            goal = {"min": "minimize", "max": "maximize"}.get(restoring[0].mode)
+            if goal is None and name not in METRICS:
+                raise InputError(
+                    f"callbacks: {described(restoring[:1])} monitors {name!r}, which is no known "
+                    "metric and so needs mode='min' or 'max', if the model reports it"
+                    f"{unknown_hint(name, words.METRICS, METRICS)}"
+                )
+            metric = {"name": name, **({"goal": goal} if goal else {})}
+        return {**({"name": metric} if isinstance(metric, str) else metric), "epoch": "best"}
 
 
 def require_callbacks(callbacks: Sequence[Any]) -> None:
@@ -121,22 +155,6 @@ def require_callbacks(callbacks: Sequence[Any]) -> None:
                 f"callbacks[{place}]: must be a keras.callbacks.Callback, such as "
                 f"keras.callbacks.EarlyStopping(patience=3), not {given}"
             )
-
-
-def with_callbacks(model: Any, name: str, callbacks: Sequence[Any]) -> Tailored:
-    """Return a hypermodel that trains with the callbacks.
-
-    Args:
-        model: As `hpsearch.tune` takes it.
-        name: The model's `package.module:name`.
-
-    Raises:
-        InputError: One of them is no Keras callback, or the model cannot be loaded.
-    """
-    require_callbacks(callbacks)
-    hypermodel = as_hypermodel(load_object(model) if isinstance(model, str) else model, name)
-    by_fit = trains_itself(hypermodel) or bool(within_epochs(callbacks))
-    return Tailored(hypermodel, custom_fit=by_fit, callbacks=callbacks)
 
 
 def described(callbacks: Iterable[Any]) -> str:

@@ -11,9 +11,8 @@ import keras
 import numpy as np
 from keras.src.models.functional import Functional
 
+from hpsearch.custom.native_measures import LINEAR, Loss, loss_of, measures_of
 from hpsearch.data.specs import Arrays
-from hpsearch.models.custom import FIT_METHODS
-from hpsearch.native.keras_compiled import LINEAR, Loss, loss_of, measures_of
 from hpsearch.native.network import (
     DenseLayer,
     DenseNetwork,
@@ -25,6 +24,7 @@ from hpsearch.native.network import (
     require,
 )
 from hpsearch.space.keras_names import ACTIVATIONS, OPTIMIZERS
+from hpsearch.training.compiled import FIT_METHODS
 
 #: Keras' class -> name.
 _OPTIMIZERS: Final = {

@@ -13,6 +13,7 @@ from typing import Any
 import cloudpickle
 
 from hpsearch.errors import InputError
+from hpsearch.models.problem import Recipe
 from hpsearch.space.constraints import Constraint
 from hpsearch.space.kinds import Kind
 from hpsearch.space.mlp import DEFAULTS
@@ -66,6 +67,13 @@ class CustomModel:
     late: str | None = None
     tolerant: bool = False
     summed: tuple[tuple[str, int], ...] = ()
+
+    def completed(self, recipe: Recipe) -> Recipe:
+        """Return a sweep's recipe with the model's code."""
+        late = self.late or recipe.late
+        return replace(
+            recipe, code=self.code, late=late, tolerant=self.tolerant, summed=self.summed
+        )
 
 
 def space_of(

@@ -13,23 +13,20 @@ import keras
 import numpy.typing as npt
 from keras_tuner.src.engine.hyperparameters import hp_types
 
+from hpsearch.custom.building import (
+    TrackedHyperParameters,
+    apart,
+    give_weights,
+    labels_for,
+    require_model,
+)
+from hpsearch.custom.hypermodels import callbacks_of, load_hypermodel, trains_itself, untailored
+from hpsearch.custom.shipping import ModelHyperparameters
 from hpsearch.data.dataset import unpacked
 from hpsearch.data.specs import ArrayPart, Target
 from hpsearch.errors import InputError
-from hpsearch.models.custom import (
-    TrackedHyperParameters,
-    apart,
-    callbacks_of,
-    labels_for,
-    load_hypermodel,
-    require_model,
-    seeded,
-    trains_itself,
-    untailored,
-)
-from hpsearch.models.mlp import give_weights
+from hpsearch.models.mlp import seeded
 from hpsearch.models.problem import Recipe
-from hpsearch.models.shipping import ModelHyperparameters
 from hpsearch.space.space import Choices, Parameter, Range
 from hpsearch.wording import in_words, write_trace
 

@@ -13,12 +13,12 @@ from keras import callbacks as kc
 from keras import layers
 from keras_tuner.src.engine.hypermodel import get_hypermodel
 
+from hpsearch.custom.fit import _give_state
+from hpsearch.custom.hypermodels import Tailored
+from hpsearch.custom.native_measures import _METRICS
+from hpsearch.custom.native_model import dense_model
 from hpsearch.data.specs import Arrays, Target, Task
-from hpsearch.models.custom import Tailored
 from hpsearch.native import metrics as numpy_metrics
-from hpsearch.native.keras_compiled import _METRICS
-from hpsearch.native.keras_model import dense_model
-from hpsearch.training.fit import _give_state
 
 SEED = 1
 EPOCHS = 3

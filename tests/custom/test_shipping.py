@@ -10,8 +10,8 @@ import sys
 import pytest
 import user_models
 
+from hpsearch.custom.shipping import model_reference, shipped
 from hpsearch.errors import InputError
-from hpsearch.models.shipping import model_reference, shipped
 
 _LOAD = "import sys, pickle; print(pickle.loads(sys.stdin.buffer.read())(20))"
 

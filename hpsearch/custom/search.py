@@ -1,0 +1,157 @@
+"""Prepare the search over a custom model."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+from hpsearch.custom.shipping import CustomModel, ModelHyperparameters, space_of
+from hpsearch.custom.subject import CustomModels
+from hpsearch.data.loading import Loader
+from hpsearch.data.specs import TrainingData
+from hpsearch.engine.best_model import Retrainer, one_worker
+from hpsearch.engine.costs import UnknownCosts
+from hpsearch.engine.models import SweepModels, read_models
+from hpsearch.engine.run import Prepared, Run
+from hpsearch.engine.search import Search, continuous_in, listed_configs
+from hpsearch.errors import InputError
+from hpsearch.models.arrays import LoaderWithModel, with_code
+from hpsearch.models.problem import Recipe
+from hpsearch.space.constraints import parse
+from hpsearch.space.space import GRID_NEEDS, Parameter, Space
+from hpsearch.spec.checks import MOST_POINTS, unknown_names
+from hpsearch.spec.dump import dump_sweep
+from hpsearch.spec.sweep import Sweep
+from hpsearch.spec.yaml import key_path
+from hpsearch.wording import did_you_mean
+from hpsearch.workers.protocol import Call, Executor
+
+#: hpsearch compiles a model with these if its builder does not compile it.
+_COMPILING = ("optimizer", "learning_rate", "momentum", "weight_decay")
+
+
+def prepare_custom_models(sweep: Sweep, load: Loader | None, run: Run) -> Prepared:
+    """Load the data, claim the store, and find the hyperparameters of the model.
+
+    Args:
+        load: Loads the rows; None reads the sweep's `data:`.
+
+    Raises:
+        InputError: The data cannot be read, or the sweep does not fit them or the model.
+        RefusedError: The store has rows of another sweep.
+    """
+    models = read_models(sweep, load, run)
+    models = replace(models, recipe=with_code(models.recipe, load))
+    models.claim(run)
+    found = _hyperparameters(models, run.executor, run.check_signal, load)
+    for warning in _unused_parameters(sweep, found):
+        run.warn(warning)
+    recipe, search = replace(models.recipe, asked=found.asked), _search(sweep, found)
+    names, text = search.space.names, dump_sweep(sweep, found.parameters)
+    costs = UnknownCosts(tensorflow=True)
+    return models.prepared(run, CustomModels(), recipe, search, costs, names=names, text=text)
+
+
+def plan_search(models: SweepModels) -> Search:
+    """Return a sweep's search without running it; a worker builds the model.
+
+    Raises:
+        InputError: The model cannot be built, or the sweep does not fit it.
+        Interrupted: A signal arrived.
+    """
+    with tempfile.TemporaryFile("a", encoding="utf-8") as log, one_worker(log) as (executor, check):
+        executor.provide(models.rows)
+        return _search(models.sweep, _hyperparameters(models, executor, check))
+
+
+def _hyperparameters(
+    models: SweepModels,
+    executor: Executor,
+    check: Callable[[], None],
+    loader: Loader | None = None,
+) -> ModelHyperparameters:
+    """Return the hyperparameters of the sweep's model; if unknown, a worker builds it.
+
+    Raises:
+        InputError: It cannot be loaded or built.
+    """
+    model = loader.model if isinstance(loader, LoaderWithModel) else None
+    if isinstance(model, CustomModel) and model.found is not None:
+        return model.found
+    sweep, recipe = models.sweep, models.recipe
+    given = tuple(sweep.parameters.values())
+    retrainer = Retrainer(executor, CustomModels(), recipe, models.rows, check)
+    called = retrainer.ask(Call(find_in, (recipe, given), with_data=True, timed=True))
+    if called.ended:
+        raise InputError(f"{sweep.model}: when it was built before the first trial, {called.error}")
+    if called.error:
+        raise InputError(called.error)
+    assert isinstance(called.value, ModelHyperparameters)
+    return called.value
+
+
+def find_in(recipe: Recipe, given: Sequence[Parameter], data: TrainingData) -> ModelHyperparameters:
+    """Return the hyperparameters of a recipe's model; see `discovery.discover`.
+
+    Raises:
+        InputError: The model cannot be loaded or built.
+    """
+    from hpsearch.custom.discovery import discover  # imports Keras
+
+    arrays = data.arrays
+    rows = (arrays.x_train, arrays.y_train), (arrays.x_val, arrays.y_val)
+    return discover(recipe, given, *rows, data.target, inputs=data.input.parts)
+
+
+def _unused_parameters(sweep: Sweep, found: ModelHyperparameters) -> list[str]:
+    """Return a warning for each parameter of the sweep that the model never asked for."""
+    known = {*found.defaults, *found.read, "epochs", "batch_size", *_COMPILING}
+    return [
+        f"parameters.{name}: the model never asked for it{did_you_mean(name, known)}"
+        for name in sweep.parameters
+        if name not in known
+    ]
+
+
+def _search(sweep: Sweep, found: ModelHyperparameters) -> Search:
+    """Return the search of a sweep over the hyperparameters of its custom model.
+
+    Raises:
+        InputError: The sweep's parameters, constraints or configs do not fit the model, or the
+            method does not fit the space.
+    """
+    space = space_of(found, [*sweep.parameters.values()], map(parse, sweep.constraints))
+    # A config may name these two even if the model never requests them.
+    configs = [config.keys() - {"batch_size", "epochs"} for config in sweep.configs]
+    unknown = (f"{key_path(loc)}: {message}" for loc, message in unknown_names(space, configs))
+    faults = [*unknown, *_unfit(sweep, space)]
+    if faults:
+        raise InputError("\n".join(f"{sweep.name}: {fault}" for fault in faults))
+    own_defaults = {n: v for n, v in found.defaults.items() if n not in sweep.parameters}
+    defaults = {p.name: own_defaults.get(p.name, p.at(0.0)) for p in space.parameters}
+    listed = listed_configs(space, sweep.configs, defaults, f"{sweep.name}: ")
+    return replace(Search.of(sweep), space=space, listed=listed)
+
+
+def _unfit(sweep: Sweep, space: Space) -> Iterator[str]:
+    try:
+        space.config({})
+    except ValueError as error:
+        yield f"parameters: {error}"
+    for name in continuous_in(space) if sweep.method.enumerates else ():
+        yield (
+            f"method: {GRID_NEEDS}, and the model's {name!r} has neither: give parameters: "
+            f"{{{name}: {{values: [...]}}}}, or a step where the model asks for it"
+        )
+    points = space.cardinality()
+    if sweep.method.name == "grid" and sweep.budget is None and (points or 0) > MOST_POINTS:
+        yield (
+            f"method: a grid of {points:,} points; above {MOST_POINTS:,} it needs budget.trials, "
+            "or method: random"
+        )
+    if sweep.method.halves and "epochs" not in space.names:
+        yield (
+            f"method: {sweep.method.name} halts trainings at epochs, and the sweep gives the "
+            "model's own fit none: add parameters: {epochs: 27}"
+        )

@@ -1,0 +1,77 @@
+"""Custom models as a subject."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from hpsearch.data.specs import TrainingData
+from hpsearch.models.problem import Problem, Recipe
+from hpsearch.space.execution import ExecutionResult
+from hpsearch.training.evaluation import ROWS_A_STEP
+from hpsearch.training.mlps import request_of
+from hpsearch.training.subjects import Job, OnEpoch, Say
+
+if TYPE_CHECKING:
+    import keras_tuner
+
+# The driver has a subject, too, and imports neither Keras nor KerasTuner.
+
+
+@dataclass(frozen=True)
+class CustomModels:
+    """Models that the function or the hypermodel of a recipe builds."""
+
+    predicts = False
+
+    def results(
+        self, job: Job, dataset: TrainingData, on_epoch: OnEpoch, say: Say
+    ) -> Iterator[ExecutionResult]:
+        """Train the model of the job's config.
+
+        Each result has the values that the model requested beyond its config.
+        """
+        from hpsearch.custom.building import built_with
+        from hpsearch.custom.trainers import custom_trainer
+
+        del say
+        started = time.monotonic()
+        trainer = custom_trainer(request_of(job, dataset))
+        for result in job.follow(trainer, started, on_epoch):
+            values = built_with(trainer.model)
+            yield replace(result, late=dict(values.late)) if values and values.late else result
+
+    def needs_tensorflow(self, problem: Problem, values: Mapping[str, Any]) -> bool:
+        """Return True, since Keras builds the model."""
+        del problem, values
+        return True
+
+    def build(self, problem: Problem, values: Mapping[str, Any], seed: int) -> Any:
+        """Return the user's model, compiled."""
+        from hpsearch.custom.building import build_model
+
+        return build_model(problem, values, seed)
+
+    def full(self, model: Any, problem: Problem) -> Any:
+        """Return the user's model behind the sweep's preprocessing."""
+        from hpsearch.custom.building import full_model
+
+        return full_model(model, problem)
+
+    def measure(self, model: Any, problem: Problem, x: Any, y: Any) -> Mapping[str, Any]:
+        """Return the loss and the metrics with which the model was compiled, for all rows."""
+        from hpsearch.custom.building import labels_for
+
+        labels = labels_for(model, y, problem.target)
+        measured: Mapping[str, Any] = model.evaluate(
+            x, labels, batch_size=ROWS_A_STEP, verbose=0, return_dict=True
+        )
+        return measured
+
+    def hypermodel(self, recipe: Recipe) -> keras_tuner.HyperModel:
+        """Return the recipe's hypermodel."""
+        from hpsearch.custom.hypermodels import load_hypermodel
+
+        return load_hypermodel(recipe.model, recipe.code)
