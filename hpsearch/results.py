@@ -33,7 +33,6 @@ from hpsearch.runs.trial import (
     model_file,
     reproduce_trial,
 )
-from hpsearch.runs.trust import roles_of
 from hpsearch.spec.sweep import AnySweep, Sweep, load_sweep, model_sweep
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.facts import Evaluation
@@ -337,7 +336,7 @@ def execute(
     Args:
         rows: Loads data from memory.
     """
-    trust = tuple(roles_of(sweep)) if isinstance(sweep, Sweep) else ()
+    trust = tuple(sweep.functions)
     with (
         results_with_interruption(rows, trust),
         tracked(listener, [make_tracker(target) for target in log]) as watching,

@@ -30,8 +30,8 @@ from hpsearch.runs.trial import (
     export_model,
     reproduce_trial,
 )
-from hpsearch.runs.trust import roles_of, trusted
-from hpsearch.spec.sweep import Sweep, load_sweep
+from hpsearch.runs.trust import trusted
+from hpsearch.spec.sweep import load_sweep
 from hpsearch.store.facts import Measurement
 from hpsearch.store.records import PACKAGES
 from hpsearch.store.store import evaluations_of
@@ -61,8 +61,8 @@ def trust_of(names: Sequence[str] | None, sweep: Path | None) -> frozenset[str]:
     Raises:
         InputError: A name is not a function's, or the file is not a sweep.
     """
-    named = None if sweep is None else load_sweep(sweep)
-    return trusted(names or ()) | frozenset(roles_of(named) if isinstance(named, Sweep) else ())
+    named = () if sweep is None else load_sweep(sweep).functions
+    return trusted(names or ()) | frozenset(named)
 
 
 def _source(directory: Path, names: Sequence[str] | None, sweep: Path | None) -> Source:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,6 +12,7 @@ from rich.console import Console
 
 from hpsearch.cli.app import Out, Set, SweepArgument, Workers
 from hpsearch.custom.search import plan_search
+from hpsearch.data.dataset import Dataset
 from hpsearch.data.specs import n_features
 from hpsearch.engine.costs import CostEstimate
 from hpsearch.engine.learning import answered
@@ -25,7 +26,8 @@ from hpsearch.programs.fingerprint import commit_of
 from hpsearch.progress.display import line_printer, make_console
 from hpsearch.search.strategy import PRIOR
 from hpsearch.space.distributions import Drawn
-from hpsearch.space.execution import Execution, ExecutionResult
+from hpsearch.space.execution import Execution, ExecutionResult, Training
+from hpsearch.space.kinds import Kind
 from hpsearch.space.space import Choices, Parameter, Range
 from hpsearch.spec.sweep import AnySweep, ProgramSweep, Sweep, load_sweep
 from hpsearch.store.directory import ResultsDirectory
@@ -63,11 +65,7 @@ def print_plan(
     """
     say = line_printer(console)
     where = ResultsDirectory(out or Path("experiments") / sweep.name)
-    if isinstance(sweep, ProgramSweep):
-        lines = _program_plan(sweep, where)
-    else:
-        lines = _model_plan(sweep, where, workers, measure=measure)
-    for line in lines:
+    for line in _PLANS[sweep.kind](sweep, where, workers, measure):
         say(line)
 
 
@@ -77,7 +75,7 @@ def _head(sweep: AnySweep, subject: str) -> Iterator[str]:
         yield f"warning: {warning}"
 
 
-def _program_plan(sweep: ProgramSweep, where: ResultsDirectory) -> Iterator[str]:
+def _program_plan(sweep: ProgramSweep, where: ResultsDirectory, *_: object) -> Iterator[str]:
     yield from _head(sweep, f"a program, {sweep.metric.goal} {sweep.metric.name}")
     program = sweep.run_of(str(where.trials.absolute()))
     commit = commit_of(program)
@@ -97,34 +95,15 @@ def _program_plan(sweep: ProgramSweep, where: ResultsDirectory) -> Iterator[str]
         yield f"trial {first.trial}    {line}"
 
 
-def _model_plan(
-    sweep: Sweep, where: ResultsDirectory, workers: int | None, *, measure: bool
+def _mlp_plan(
+    sweep: Sweep, where: ResultsDirectory, workers: int | None, measure: bool
 ) -> Iterator[str]:
-    models, custom = SweepModels.of(sweep), sweep.kind.is_model
-    dataset, recipe = models.dataset, models.recipe
-    search = plan_search(models) if custom else Search.of(sweep)
-    yield from _head(
-        sweep,
-        f"{dataset.name}, {len(dataset.train):,} training and {len(dataset.validation):,} "
-        f"validation rows, {n_features(dataset.input):,} features, {dataset.target.task}",
-    )
-    if custom:
-        yield f"{sweep.model} asks for"
-        yield from map(_parameter_line, search.space.parameters)
-    if not search.method.draws:
-        yield _open_end(search)
-        if not where.store.exists():
-            yield from _from_prior(search, recipe)
+    models = SweepModels.of(sweep)
+    yield from _head(sweep, _rows(models.dataset))
+    planned = yield from _trials(models, Search.of(sweep), where)
+    if planned is None:
         return
-    stored, results = _stored(where)
-    executions, complete = foresee(search, stored)
-    done = answered(executions, recipe, stored, results)
-    trainings = group(executions, answered={each.number for each in done})
-    yield from _counts(executions, done)
-    if custom:
-        yield from _shared(tally(executions, trainings))
-        yield "time       unknown: the models are your own"
-        return
+    executions, trainings, complete = planned
     summary = models.costs.summary(executions, trainings)
     asked = workers or sweep.execution.workers
     count = cores() if asked == "auto" else int(asked)
@@ -132,6 +111,54 @@ def _model_plan(
     yield from (*_shared(summary), *_costs(summary, estimate, count))
     if not complete:
         yield "only budget.time ends this search: the figures are of its first trials"
+
+
+def _custom_plan(sweep: Sweep, where: ResultsDirectory, *_: object) -> Iterator[str]:
+    models = SweepModels.of(sweep)
+    search = plan_search(models)
+    yield from _head(sweep, _rows(models.dataset))
+    yield f"{sweep.builder} asks for"
+    yield from map(_parameter_line, search.space.parameters)
+    planned = yield from _trials(models, search, where)
+    if planned is not None:
+        executions, trainings, _complete = planned
+        yield from _shared(tally(executions, trainings))
+        yield "time       unknown: the models are your own"
+
+
+#: The lines of a plan, by the kind of trial.
+_PLANS: dict[Kind, Callable[..., Iterator[str]]] = {
+    Kind.MLP: _mlp_plan,
+    Kind.MODEL: _custom_plan,
+    Kind.PROGRAM: _program_plan,
+}
+
+
+def _rows(dataset: Dataset) -> str:
+    return (
+        f"{dataset.name}, {len(dataset.train):,} training and {len(dataset.validation):,} "
+        f"validation rows, {n_features(dataset.input):,} features, {dataset.target.task}"
+    )
+
+
+_Planned = tuple[list[Execution], list[Training], bool]
+"""Executions, trainings, and whether they are all."""
+
+
+def _trials(
+    models: SweepModels, search: Search, where: ResultsDirectory
+) -> Generator[str, None, _Planned | None]:
+    """Yield lines about the trials, and return what is planned, if it is known beforehand."""
+    if not search.method.draws:
+        yield _open_end(search)
+        if not where.store.exists():
+            yield from _from_prior(search, models.recipe)
+        return None
+    stored, results = _stored(where)
+    executions, complete = foresee(search, stored)
+    done = answered(executions, models.recipe, stored, results)
+    yield from _counts(executions, done)
+    return executions, group(executions, answered={each.number for each in done}), complete
 
 
 def _open_end(search: Search) -> str:

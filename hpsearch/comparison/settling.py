@@ -14,7 +14,7 @@ from hpsearch.engine.events import Listener, ignore
 from hpsearch.engine.session import Settings
 from hpsearch.engine.sweep import run_sweep
 from hpsearch.errors import InputError, RefusedError
-from hpsearch.runs.trust import require_trusted, roles_of
+from hpsearch.runs.trust import require_trusted
 from hpsearch.space.mlp import MLPConfig
 from hpsearch.spec.sweep import Sweep, load_sweep, model_sweep, sweep_of_configs
 from hpsearch.store.cells import value_of
@@ -60,7 +60,7 @@ class Settler:
 
     def _scores(self, table: Table, sweep: Sweep, seeds: Sequence[int]) -> Fresh:
         again = sweep_of_configs(sweep, [_values(table)], seeds, "-settled")
-        require_trusted(Path(table.path), roles_of(again), self.trust)
+        require_trusted(Path(table.path), again.functions, self.trust)
         with tempfile.TemporaryDirectory(prefix="hpsearch-settle-") as scratch:
             settings = Settings(out=Path(scratch) / "results", workers=self.workers)
             outcome = run_sweep(again, settings, self.make_listener())
@@ -83,10 +83,10 @@ def _sweep(table: Table) -> Sweep:
     if table.best is None:
         raise InputError(f"{table.path}: no trial has a score, so none is the best to train again")
     sweep = model_sweep(load_sweep(table.directory / "sweep.yaml"))
-    if isinstance(sweep.model, str):
+    if sweep.kind.is_model:
         raise InputError(
             f"{table.path}: settling trains hpsearch's own MLPs again, and these are models of "
-            f"{sweep.model}: run the sweep itself with other seeds, and compare its tables"
+            f"{sweep.builder}: run the sweep itself with other seeds, and compare its tables"
         )
     return sweep
 

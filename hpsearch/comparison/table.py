@@ -103,7 +103,7 @@ class Table:
     def retrainable(self) -> bool:
         """True if a command can train its configs again."""
         sweep = self.sweep
-        return sweep is not None and sweep.data.memory is None and not isinstance(sweep.model, str)
+        return sweep is not None and sweep.data.memory is None and not sweep.kind.is_model
 
     @cached_property
     def scored(self) -> pd.DataFrame:

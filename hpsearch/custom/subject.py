@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 class CustomModels:
     """Models that the function or the hypermodel of a recipe builds."""
 
+    gives_rows = True
     predicts = False
 
     def results(

@@ -95,6 +95,7 @@ class FunctionSubject:
     """
 
     objective: Objective
+    gives_rows = False
 
     def results(
         self, job: Job, dataset: TrainingData, on_epoch: OnEpoch, say: Say

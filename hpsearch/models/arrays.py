@@ -54,13 +54,13 @@ def load_data(sweep: Sweep, loader: Loader | None = None) -> Dataset:
         loader: Loads the rows; None reads the sweep's `data:`.
     """
     dataset = (loader or load_dataset)(sweep.data)
-    if dataset.input.parts and not isinstance(sweep.model, str):
+    if dataset.input.parts and not sweep.kind.is_model:
         raise InputError(
             f"{dataset.name}: x is {len(dataset.input.parts)} inputs, and hpsearch's own MLPs have "
             "one; give a model of your own (model=build, in a file model: package.module:build), "
             "or one array or table"
         )
-    return _for_custom_model(dataset) if isinstance(sweep.model, str) else dataset
+    return _for_custom_model(dataset) if sweep.kind.is_model else dataset
 
 
 def _for_custom_model(dataset: Dataset) -> Dataset:
@@ -104,7 +104,7 @@ def _arrays(loaded: Dataset, sweep: Sweep) -> Arrays:
     encoded = rows.mean or rows.scale or rows.fill or rows.columns
     if loaded.target.task is not Task.OWN or encoded:
         # A custom model gets rows in their original shape.
-        shaped = isinstance(sweep.model, str)
+        shaped = sweep.kind.is_model
         return preprocessing.arrays(loaded, sweep.class_weight, shaped=shaped)
     assert not isinstance(train.x, dict)
     assert not isinstance(validation.x, dict)

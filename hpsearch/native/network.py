@@ -269,7 +269,6 @@ def _terms(problem: Problem, config: MLPConfig) -> _Terms:
         UnsupportedError: The extension cannot train it.
     """
     recipe, hidden = problem.recipe, config.widths
-    require(not recipe.model)
     kind = LAYER_TYPES.get(config.layer_type if hidden else "dense")
     if kind is None:
         raise UnsupportedError

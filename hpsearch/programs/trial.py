@@ -140,6 +140,7 @@ class ProgramSubject:
     """A program of the user, run once for each training."""
 
     program: UserProgram
+    gives_rows = False
 
     def results(
         self, job: Job, dataset: TrainingData, on_epoch: OnEpoch, say: Say

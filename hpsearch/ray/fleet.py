@@ -155,8 +155,8 @@ class RayWorker:
                 self._news.put(event)
 
     def _dataset_for(self, work: Work) -> TrainingData:
-        """Return the mapped data; for a custom model or a call, which may write, return a copy."""
-        if isinstance(work, Job) and not work.recipe.model:
+        """Return the mapped data; for a user's code or a call, which may write, return a copy."""
+        if isinstance(work, Job) and not work.subject.gives_rows:
             self._mapped = self._mapped or with_arrays(self._given, _writable_view)
             return self._mapped
         self._copied = self._copied or with_arrays(self._given, np.array)

@@ -14,7 +14,6 @@ from hpsearch.reporting.drawing import (
     training_time,
     value_text,
 )
-from hpsearch.spec.sweep import Sweep
 from hpsearch.store.cells import text_of, value_of
 from hpsearch.store.tables import hyperparameter_columns, hyperparameter_of
 from hpsearch.wording import counted, listing, number
@@ -201,13 +200,7 @@ def facts(source: ReportSource) -> list[list[str]]:
     ]
     if sweep is not None:
         rows += [["method", sweep.method.name], ["sweep seed", str(sweep.seed)]]
-    if isinstance(sweep, Sweep):
-        spec = sweep.data
-        rows += [
-            ["data source", text_of(spec.dataset or spec.csv or spec.npz or spec.python or "-")],
-            ["validation", str(spec.validation)],
-            ["split seed", str(spec.seed)],
-        ]
+        rows += [[label, text_of(text)] for label, text in sweep.data_facts.items()]
     return rows
 
 

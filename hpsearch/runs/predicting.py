@@ -23,6 +23,7 @@ from hpsearch.runs.trial import Source, StoredRun, Which, model_file, open_run
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.provenance import stored_sweep
 from hpsearch.store.store import Store
+from hpsearch.training.subjects import subject_of
 from hpsearch.wording import did_you_mean, in_words, quoted
 
 if TYPE_CHECKING:
@@ -73,18 +74,16 @@ def _has_own_model(directory: Path) -> bool:
     if not where.store.exists():
         return False
     with Store(where.store, read_only=True) as store:
-        return isinstance(stored_sweep(store.facts(), where).model, str)
+        return stored_sweep(store.facts(), where).kind.is_model
 
 
 def _own_objects(run: StoredRun) -> dict[str, Any]:
     """Return the classes and functions of the best trial's model by name, except Keras'."""
     import keras
 
-    from hpsearch.models.mlp import build_model  # imports Keras
-
     execution, _ = run.scored(Which())
     problem = Problem(run.recipe, run.dataset.input, run.dataset.target)
-    model = build_model(problem, execution.config.trained, execution.seed)
+    model = subject_of(run.sweep.kind).build(problem, execution.config.trained, execution.seed)
     compiled = getattr(model, "_compile_config", None)
     parts = [*model._flatten_layers(), *keras.tree.flatten(compiled.config if compiled else {})]  # noqa: SLF001 - the public forms are JSON
     parts += [value for part in parts for value in getattr(part, "__dict__", {}).values()]

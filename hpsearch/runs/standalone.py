@@ -8,7 +8,6 @@ import tempfile
 from pathlib import Path
 
 from hpsearch.errors import InputError, NotSupportedError, RefusedError
-from hpsearch.models.problem import Recipe
 from hpsearch.runs.trial import Source, StoredRun, Which, open_run
 from hpsearch.space.execution import Execution, ExecutionResult
 from hpsearch.space.mlp import MLPConfig
@@ -40,7 +39,7 @@ def write_standalone(source: Source, out: Path, which: Which) -> Execution:
     _require_new(out)
     run = open_run(source)
     execution, result = run.scored(which)
-    _require_plain(run.recipe)
+    _require_plain(run)
     scratch = tempfile.TemporaryDirectory(prefix="hpsearch-")
     with scratch as folder, run.retrainer(execution) as retrainer:
         tolerance = _tolerance(run, execution, result)
@@ -67,10 +66,10 @@ def _require_new(out: Path) -> None:
         raise RefusedError(f"{out}: {kind}; name a directory that is new or empty")
 
 
-def _require_plain(recipe: Recipe) -> None:
-    reason = ""
-    if recipe.model:
-        reason = f"model: {recipe.model!r} builds its own model, which is a program already"
+def _require_plain(run: StoredRun) -> None:
+    reason, recipe = "", run.recipe
+    if run.sweep.builder:
+        reason = f"model: {run.sweep.builder!r} builds its own model, which is a program already"
     elif recipe.keras_metric or not recipe.metric.startswith("val_"):
         reason = (
             f"metric: the score is {recipe.metric}, and the program measures only val_loss, "

@@ -21,9 +21,10 @@ from hpsearch.engine.best_model import Retrainer, Weights, one_worker
 from hpsearch.errors import ChangedSweepError, HpsearchError, InputError, RefusedError
 from hpsearch.models.arrays import LoaderWithModel, load_data, training_data, with_code
 from hpsearch.models.problem import Recipe
-from hpsearch.runs.trust import DATA, LAYER, MODEL, require_trusted, roles_of, trusted
+from hpsearch.runs.trust import require_trusted, trusted
 from hpsearch.space.execution import Execution, ExecutionResult
 from hpsearch.space.mlp import MLPConfig, is_custom
+from hpsearch.spec.settings import Role
 from hpsearch.spec.sweep import Sweep
 from hpsearch.store.derived import best_execution
 from hpsearch.store.directory import HeldDirectory, ResultsDirectory
@@ -121,9 +122,9 @@ class StoredRun:
         Raises:
             RefusedError: Their layer type is a function that is not trusted.
         """
-        if not self.recipe.model:
+        if not self.sweep.kind.is_model:
             types = [str(MLPConfig(each.config.values).layer_type) for each in executions]
-            roles = dict.fromkeys(filter(is_custom, types), LAYER)
+            roles = dict.fromkeys(filter(is_custom, types), Role.LAYERS)
             require_trusted(self.where.path, roles, self.trust)
 
     @contextmanager
@@ -228,8 +229,8 @@ def _called(sweep: Sweep, load: Loader | None) -> dict[str, str]:
     rows, code = load, b""
     if isinstance(load, LoaderWithModel):
         rows, code = load.rows, load.model.code
-    provided = {DATA: rows is not None, MODEL: bool(code)}
-    roles = roles_of(sweep).items()
+    provided = {Role.DATA: rows is not None, Role.MODEL: bool(code)}
+    roles = sweep.functions.items()
     return {name: role for name, role in roles if not provided.get(role, True)}
 
 

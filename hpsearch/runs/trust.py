@@ -7,26 +7,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from hpsearch.errors import InputError, RefusedError
-from hpsearch.space.mlp import is_custom
 from hpsearch.spec.rules import REFERENCE
-from hpsearch.spec.sweep import Sweep
-
-DATA, MODEL = "its data is read by", "its model is built by"
-LAYER, ORACLE = "its layers are built by", "its trials are proposed by"
-
-
-def roles_of(sweep: Sweep) -> dict[str, str]:
-    """Return the user's functions that a sweep names, with the role of each in words."""
-    found = {}
-    if sweep.data.python is not None:
-        found[sweep.data.python] = DATA
-    if isinstance(sweep.model, str):
-        found[sweep.model] = MODEL
-    else:
-        found |= dict.fromkeys(filter(is_custom, sorted(sweep.layer_types)), LAYER)
-    if sweep.method.is_oracle:
-        found[sweep.method.name] = ORACLE
-    return found
 
 
 def trusted(names: str | Collection[str]) -> frozenset[str]:
@@ -48,7 +29,7 @@ def require_trusted(directory: Path, roles: Mapping[str, str], trust: Collection
     """Check that the functions that a results directory names may run.
 
     Args:
-        roles: The result of `roles_of`.
+        roles: Names of functions, with the role of each in words.
         trust: Names of functions that the user trusts.
 
     Raises:

@@ -39,7 +39,7 @@ _ERRORS: Final = ("mae", "val_mae", "r2_score", "val_r2_score")
 
 def _takes_unknown(sweep: ModelFields) -> bool:
     """Check if a custom model or layer type may take hyperparameters unknown to hpsearch."""
-    return isinstance(sweep.model, str) or not sweep.layer_types <= {*LAYER_TYPES}
+    return sweep.kind.is_model or not sweep.layer_types <= {*LAYER_TYPES}
 
 
 class Broken(NamedTuple):
@@ -68,31 +68,23 @@ class Broken(NamedTuple):
         return sound
 
 
+_SEARCHING: Final = {"method", "early_terminate"}
+
+
 def cross_faults(sweep: SweepFields, broken: Broken) -> Iterator[Fault]:
     """Yield faults between valid parts; broken parts are skipped."""
-    searchable = not {"method", "early_terminate"} & broken.keys
-    if searchable:
+    if not _SEARCHING & broken.keys:
         yield from _budget(sweep, broken)
         yield from _grid(sweep, broken)
     # A custom model's hyperparameters are unknown until it is built.
-    if "parameters" not in broken.keys and not sweep.space.kind.is_model:
-        if isinstance(sweep, ModelFields):
-            yield from _names(sweep, broken)
+    if "parameters" not in broken.keys and not sweep.kind.is_model:
         further = [*(name for config in sweep.configs for name in config)]
         further += NOTES if sweep.space.kind.is_predefined else ()
         unknown = unknown_names(sweep.space, further=further, skipped=broken.parameters)
         faults = [(_place(sweep, loc), message) for loc, message in unknown]
         faults += _conditions(sweep)
         yield from faults
-        whole = not faults and not any(broken)
-        yield from _constraints(sweep) if whole else ()
-        if isinstance(sweep, ProgramFields):
-            yield from _halving(sweep) if searchable and not broken.parameters else ()
-            yield from _lengths(sweep) if whole else ()
-    if isinstance(sweep, ModelFields):
-        yield from _of_model(sweep)
-    elif isinstance(sweep, ProgramFields):
-        yield from _of_program(sweep, broken)
+        yield from _constraints(sweep) if not faults and not any(broken) else ()
 
 
 def _place(sweep: SweepFields, loc: Loc) -> Loc:
@@ -100,7 +92,10 @@ def _place(sweep: SweepFields, loc: Loc) -> Loc:
     return (*sweep.place(str(loc[1])), *loc[2:]) if loc[0] == "parameters" else loc
 
 
-def _of_model(sweep: ModelFields) -> Iterator[Fault]:
+def model_faults(sweep: ModelFields, broken: Broken) -> Iterator[Fault]:
+    """Yield faults between valid parts that only a sweep over models has."""
+    if "parameters" not in broken.keys and not sweep.kind.is_model:
+        yield from _names(sweep, broken)
     if sweep.metric is not None and sweep.metric.name == "weights":
         yield ("metric",), "weights is no score; it is a column of results.csv"
     yield from _metric(sweep)
@@ -112,7 +107,12 @@ def _of_model(sweep: ModelFields) -> Iterator[Fault]:
         )
 
 
-def _of_program(sweep: ProgramFields, broken: Broken) -> Iterator[Fault]:
+def program_faults(sweep: ProgramFields, broken: Broken) -> Iterator[Fault]:
+    """Yield faults between valid parts that only a sweep over a program has."""
+    if not broken.parameters and not (_SEARCHING | {"parameters"}) & broken.keys:
+        yield from _halving(sweep)
+    if not any(broken):
+        yield from _lengths(sweep)
     if not {"program", "command"} & broken.keys:
         command = sweep.command or DEFAULT_COMMAND
         for index, message in command_faults(command, program=sweep.program is not None):
@@ -330,7 +330,7 @@ def _cycle(parameters: Mapping[str, Parameter]) -> list[str]:
 
 
 def _metric(sweep: ModelFields) -> Iterator[Fault]:
-    if sweep.metric is None or isinstance(sweep.model, str):
+    if sweep.metric is None or sweep.kind.is_model:
         return
     task, name = sweep.data.known_task, sweep.metric.name
     if task == "regression" and name in _ACCURACY:
@@ -344,7 +344,7 @@ def _metric(sweep: ModelFields) -> Iterator[Fault]:
 
 def is_regression(sweep: ModelFields) -> bool:
     """Check if the metric makes the task a regression, which the data alone may leave open."""
-    if sweep.metric is None or isinstance(sweep.model, str):
+    if sweep.metric is None or sweep.kind.is_model:
         return False
     return sweep.data.known_task is None and sweep.metric.name in _ERRORS
 
@@ -357,13 +357,10 @@ def advice(sweep: SweepFields) -> Iterator[str]:
             f"without a method only the {len(sweep.configs)} configs are tried, and "
             f"{listing(varied)} not varied; add method: grid to try all"
         )
-    if isinstance(sweep, ModelFields):
-        yield from _model_advice(sweep)
-    elif isinstance(sweep, ProgramFields):
-        yield from _program_advice(sweep)
 
 
-def _program_advice(sweep: ProgramFields) -> Iterator[str]:
+def program_advice(sweep: ProgramFields) -> Iterator[str]:
+    """Yield such warnings that only a sweep over a program has."""
     if sweep.budget is None and not sweep.method.exhausts:
         yield (
             f"no budget: method {sweep.method.name} goes on until Ctrl-C; run_cap: 50, or --set "
@@ -377,7 +374,8 @@ def _program_advice(sweep: ProgramFields) -> Iterator[str]:
         )
 
 
-def _model_advice(sweep: ModelFields) -> Iterator[str]:
+def model_advice(sweep: ModelFields) -> Iterator[str]:
+    """Yield such warnings that only a sweep over models has."""
     training = sweep.metric.name if sweep.metric is not None else ""
     if training and f"val_{training}" in METRICS:
         yield (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import Field, replace
+from enum import StrEnum
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal, Self
@@ -13,6 +14,7 @@ from hpsearch.space.constraints import parse
 from hpsearch.space.execution import Repetition
 from hpsearch.space.keras_names import ACTIVATIONS, LOSSES, METRICS
 from hpsearch.space.kinds import Kind
+from hpsearch.space.mlp import is_custom
 from hpsearch.space.space import Config, Parameter, Range, Space
 from hpsearch.spec import words
 from hpsearch.spec.command import COMMAND, DEFAULT_COMMAND, UserProgram, command_in
@@ -283,6 +285,15 @@ _ORDER: Final = (
 )
 
 
+class Role(StrEnum):
+    """What a function that a sweep names does, in words."""
+
+    DATA = "its data is read by"
+    MODEL = "its model is built by"
+    LAYERS = "its layers are built by"
+    ORACLE = "its trials are proposed by"
+
+
 class SweepFields(Spec):
     """The keys of every sweep file, each checked by itself; `Sweep` checks them together."""
 
@@ -351,19 +362,30 @@ class SweepFields(Spec):
     @property
     def kind(self) -> Kind:
         """The kind of thing that a config describes."""
-        return Kind.PROGRAM
+        raise NotImplementedError
+
+    @property
+    def searched(self) -> Iterable[Parameter]:
+        """The parameters of the space."""
+        return self.parameters.values()
+
+    @property
+    def functions(self) -> Mapping[str, Role]:
+        """The user's functions that it names, with their roles."""
+        return {self.method.name: Role.ORACLE} if self.method.is_oracle else {}
+
+    @property
+    def data_facts(self) -> Mapping[str, str]:
+        """The source of the rows and their split, in words."""
+        return {}
 
     @cached_property
     def space(self) -> Space:
         """The parameters in file order, with the constraints.
 
-        In a program's grid, W&B's whole numbers are lists. Hyperparameters that only a custom model
-        requests are not included.
+        Hyperparameters that only a custom model requests are not included.
         """
-        found: Iterable[Parameter] = self.parameters.values()
-        if self.kind is Kind.PROGRAM and self.method.enumerates:
-            found = map(enumerated, found)
-        return Space(tuple(found), tuple(map(parse, self.constraints)), self.kind)
+        return Space(tuple(self.searched), tuple(map(parse, self.constraints)), self.kind)
 
     @property
     def first(self) -> Mapping[str, Any]:
@@ -455,6 +477,37 @@ class ModelFields(SweepFields):
         return Kind.MODEL if isinstance(self.model, str) else Kind.MLP
 
     @property
+    def builder(self) -> str:
+        """The `package.module:name` of a custom model; empty for MLPs."""
+        return self.model if isinstance(self.model, str) else ""
+
+    @property
+    def mlp(self) -> ModelSpec:
+        """The overrides of the MLP's output and loss; none for a custom model."""
+        return ModelSpec() if isinstance(self.model, str) else self.model
+
+    @property
+    def functions(self) -> Mapping[str, Role]:
+        """The user's functions that it names, with their roles."""
+        found = {} if self.data.python is None else {self.data.python: Role.DATA}
+        if self.builder:
+            found[self.builder] = Role.MODEL
+        else:
+            types = filter(is_custom, sorted(self.layer_types))
+            found |= dict.fromkeys(types, Role.LAYERS)
+        return {**found, **super().functions}
+
+    @property
+    def data_facts(self) -> Mapping[str, str]:
+        """The source of the rows and their split, in words."""
+        data = self.data
+        return {
+            "data source": data.dataset or data.csv or data.npz or data.python or "-",
+            "validation": str(data.validation),
+            "split seed": str(data.seed),
+        }
+
+    @property
     def layer_types(self) -> frozenset[str]:
         """The layer types that its parameters and listed configs name."""
         parameter = self.parameters.get("layer_type")
@@ -507,6 +560,17 @@ class ProgramFields(SweepFields):
         PROGRAM_PARAMETERS, "The program's parameters.", {"x": [1, 2]}, factory=dict
     )
     configs: tuple[dict[str, Any], ...] = _configs(lambda _: PLAIN)
+
+    @property
+    def kind(self) -> Kind:
+        """The kind of thing that a config describes."""
+        return Kind.PROGRAM
+
+    @property
+    def searched(self) -> Iterable[Parameter]:
+        """The parameters of the space; in a grid, W&B's whole numbers are lists."""
+        found = self.parameters.values()
+        return map(enumerated, found) if self.method.enumerates else found
 
     @property
     def file(self) -> str:

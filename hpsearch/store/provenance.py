@@ -11,7 +11,6 @@ from hpsearch.data.specs import Task
 from hpsearch.errors import ChangedSweepError, InputError, StoreError
 from hpsearch.models.problem import TASK_METRICS, EarlyStopping, Recipe
 from hpsearch.space.keras_names import KERAS_METRICS, METRICS
-from hpsearch.spec.settings import ModelSpec
 from hpsearch.spec.sweep import Sweep, model_sweep, sweep_from_text
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.facts import Facts, Identity
@@ -32,8 +31,7 @@ def make_recipe(sweep: Sweep, task: Task) -> Recipe:
         InputError: The task does not report the metric.
     """
     activation, loss = _OUTPUTS[task]
-    own = sweep.model if isinstance(sweep.model, str) else ""
-    model = ModelSpec() if isinstance(sweep.model, str) else sweep.model
+    own, model = sweep.builder, sweep.mlp
     default = "val_loss" if task in (Task.REGRESSION, Task.OWN) else "val_accuracy"
     metric = sweep.metric.name if sweep.metric else default
     if not own:

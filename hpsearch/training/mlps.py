@@ -73,6 +73,7 @@ def mlp_trainer(
 class MLPs:
     """MLPs, each of which is described by its config."""
 
+    gives_rows = False
     predicts = True
 
     def results(

@@ -77,10 +77,10 @@ def program_key(
         kind: The requested kind; if None, it follows from the rest.
 
     Returns:
-        None for custom models and layer types, whose graphs may depend on anything.
+        None for custom layer types, whose graphs may depend on anything.
     """
     recipe, mlp = problem.recipe, MLPConfig(values)
-    if recipe.model or is_custom(mlp.layer_type):
+    if is_custom(mlp.layer_type):
         return None
     others = {name: value for name, value in values.items() if name not in NUMBERS}
     data = (arrays.x_train, arrays.y_train, arrays.x_val, arrays.y_val)

@@ -27,7 +27,14 @@ Say = Callable[[str], None]
 
 
 class Subject(Protocol):
-    """A kind of trial, as plain data."""
+    """A kind of trial, as plain data.
+
+    Attributes:
+        gives_rows: Whether the user's code gets the rows, which it may overwrite.
+    """
+
+    @property
+    def gives_rows(self) -> bool: ...
 
     def results(
         self, job: Job, dataset: TrainingData, on_epoch: OnEpoch, say: Say
