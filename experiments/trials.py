@@ -40,10 +40,10 @@ from hpsearch.models.problem import Problem, Recipe
 from hpsearch.search.asking import reply_of, search_with
 from hpsearch.space.execution import ExecutionResult, Status
 from hpsearch.spec.sweep import Sweep, sweep_from_text
+from hpsearch.store.columns import Provenance
 from hpsearch.store.derived import Tables
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.store import Store
-from hpsearch.store.tables import Provenance
 from hpsearch.training.mlps import MLPs
 from hpsearch.training.subjects import Job
 from hpsearch.workers.protocol import Answered, Event, Finished, Started

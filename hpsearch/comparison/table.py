@@ -21,13 +21,8 @@ from hpsearch.space.execution import Status
 from hpsearch.space.keras_names import METRICS
 from hpsearch.spec.sweep import Sweep, load_sweep, model_sweep
 from hpsearch.store.cells import mapped
-from hpsearch.store.tables import (
-    METRIC_NAMES,
-    adaptive_methods,
-    hyperparameter_columns,
-    read_cells,
-    typed_table,
-)
+from hpsearch.store.columns import METRIC_NAMES
+from hpsearch.store.tables import adaptive_methods, hyperparameter_columns, read_cells, typed_table
 from hpsearch.store.trials import ranked
 from hpsearch.wording import printable
 

@@ -9,10 +9,10 @@ from hpsearch.engine.events import Listener, Stored
 from hpsearch.models.problem import Recipe
 from hpsearch.search.asking import OracleEvent
 from hpsearch.space.execution import Curve, Execution, ExecutionResult
+from hpsearch.store.columns import Record
 from hpsearch.store.derived import Tables
 from hpsearch.store.facts import installed
 from hpsearch.store.store import Store
-from hpsearch.store.tables import Record
 from hpsearch.store.trials import Leader, mean
 from hpsearch.workers.protocol import Said
 

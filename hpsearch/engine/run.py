@@ -26,12 +26,12 @@ from hpsearch.search.strategy import Strategy
 from hpsearch.space.execution import Execution, ExecutionResult, Repetition, Status
 from hpsearch.space.space import Space
 from hpsearch.spec.sweep import AnySweep
+from hpsearch.store.columns import Record
 from hpsearch.store.derived import Tables, best_execution
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.facts import Identity, installed
 from hpsearch.store.provenance import require_unchanged
 from hpsearch.store.store import Store
-from hpsearch.store.tables import Record
 from hpsearch.training.subjects import Subject
 from hpsearch.workers.protocol import Conversation, Executor, Said
 

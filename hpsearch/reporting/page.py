@@ -39,11 +39,11 @@ from hpsearch.reporting.trial_figures import (
 )
 from hpsearch.spec.dump import dump_raw
 from hpsearch.spec.sweep import AnySweep
+from hpsearch.store.columns import Record
 from hpsearch.store.derived import Tables
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.facts import Evaluation
 from hpsearch.store.store import evaluations_of
-from hpsearch.store.tables import Record
 from hpsearch.wording import number, printable
 
 

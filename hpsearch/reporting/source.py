@@ -21,14 +21,10 @@ from hpsearch.reporting.forest import is_log
 from hpsearch.reporting.importance import Importance, importance_of
 from hpsearch.space.space import Range
 from hpsearch.spec.sweep import AnySweep, load_sweep
+from hpsearch.store.columns import CURVES, CURVES_TAIL, HEAD, KEY, TAIL
 from hpsearch.store.facts import Evaluation, Facts
 from hpsearch.store.store import facts_of
 from hpsearch.store.tables import (
-    CURVES,
-    CURVES_TAIL,
-    HEAD,
-    KEY,
-    TAIL,
     hyperparameter_of,
     metric_parts,
     read_table,

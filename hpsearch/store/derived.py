@@ -15,17 +15,11 @@ from hpsearch.errors import HpsearchError, RefusedError, StoreError
 from hpsearch.machine import shortage
 from hpsearch.space.execution import Execution, ExecutionKey, ExecutionResult, Repetition
 from hpsearch.space.kinds import Kind
+from hpsearch.store.columns import Provenance, Record
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.facts import Facts
 from hpsearch.store.provenance import stored_sweep
-from hpsearch.store.tables import (
-    Provenance,
-    Record,
-    curves_table,
-    header_lines,
-    results_table,
-    write_csv,
-)
+from hpsearch.store.tables import curves_table, header_lines, results_table, write_csv
 from hpsearch.store.trials import mean, ranked
 from hpsearch.wording import counted
 

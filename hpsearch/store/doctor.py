@@ -19,6 +19,7 @@ from hpsearch.data.loading import load_dataset
 from hpsearch.errors import DataError, HpsearchError, InputError, LockedError, StoreError
 from hpsearch.machine import odd_kind, shortage
 from hpsearch.space.execution import Execution, ExecutionResult, label
+from hpsearch.store.columns import KEY
 from hpsearch.store.derived import tables_of
 from hpsearch.store.directory import WAL_BEGINS, ResultsDirectory, logs_of_store
 from hpsearch.store.facts import Facts
@@ -26,7 +27,7 @@ from hpsearch.store.lock import holder
 from hpsearch.store.provenance import stored_sweep
 from hpsearch.store.records import PACKAGES, file_digest
 from hpsearch.store.store import Store
-from hpsearch.store.tables import KEY, read_cells, write_csv
+from hpsearch.store.tables import read_cells, write_csv
 from hpsearch.wording import cell_text, counted
 
 if TYPE_CHECKING:

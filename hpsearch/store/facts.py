@@ -13,8 +13,9 @@ from hpsearch.data.specs import Task
 from hpsearch.machine import version_of
 from hpsearch.space.execution import label
 from hpsearch.space.kinds import Kind
+from hpsearch.store.columns import Provenance
 from hpsearch.store.records import PACKAGES
-from hpsearch.store.tables import Provenance, values_of
+from hpsearch.store.tables import values_of
 from hpsearch.wording import listing, number
 
 if TYPE_CHECKING:

@@ -8,7 +8,6 @@ import math
 import os
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import dropwhile, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,58 +19,31 @@ from hpsearch.errors import InputError
 from hpsearch.files import write_atomically
 from hpsearch.machine import odd_kind
 from hpsearch.models.problem import TASK_METRICS
-from hpsearch.space.execution import ExecutionResult
 from hpsearch.space.kinds import Kind
 from hpsearch.space.mlp import NOTES
 from hpsearch.spec.method import MethodSpec
 from hpsearch.store.cells import cell_of, escaped, parsed, unescaped, value_of, varies
-from hpsearch.wording import printable
+from hpsearch.store.columns import (
+    CODE,
+    CURVES,
+    CURVES_TAIL,
+    DTYPES,
+    FLOAT,
+    HEAD,
+    INTEGER,
+    KEY,
+    METRIC_NAMES,
+    TAIL,
+    TEXT,
+    Record,
+    cells_of,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_INTEGER, _FLOAT, _TEXT = "Int64", "float64", "string"
 
-#: Column -> dtype, before the hyperparameters.
-HEAD = {
-    "trial": _INTEGER,
-    "config": _TEXT,
-    "seed": _INTEGER,
-    "status": _TEXT,
-    "score": _FLOAT,
-}
-#: Column -> dtype, after the hyperparameters and the metrics.
-TAIL = {
-    "best_epoch": _INTEGER,
-    "best_score": _FLOAT,
-    "epochs_trained": _INTEGER,
-    "weights": _INTEGER,
-    "seconds": _FLOAT,
-    "shared_with": _INTEGER,
-    "trainer": _TEXT,
-    "fold": _INTEGER,
-    "error": _TEXT,
-    "metric": _TEXT,
-    "sweep": _TEXT,
-    "data": _TEXT,
-    "recipe": _TEXT,
-    "version": _TEXT,
-    "tensorflow": _TEXT,
-    "keras": _TEXT,
-    "method": _TEXT,
-}
-
-#: Column -> dtype, after those, of programs alone.
-CODE = {"program_commit": _TEXT}
-
-#: The columns whose cells together name a row.
-KEY = ["trial", "seed", "fold"]
-
-#: Column -> dtype of the curves, before the metrics and after them.
-CURVES = {"trial": _INTEGER, "epoch": _INTEGER}
-CURVES_TAIL = {"seed": _INTEGER, "fold": _INTEGER}
-METRIC_NAMES = frozenset(name for names in TASK_METRICS.values() for name in names)
-_RESERVED = frozenset(HEAD | TAIL | CODE | CURVES) | METRIC_NAMES
+_RESERVED = frozenset(DTYPES | CURVES) | METRIC_NAMES
 _MOST_INT64 = 2**63
 #: A float64 can differ from a whole number from here on.
 _MOST_EXACT = 2**53
@@ -79,48 +51,6 @@ _MOST_EXACT = 2**53
 MOST_COLUMNS = 10_000
 _PREFIXES = re.compile(r"\A(hp_)+")
 _INTEGER_NOTES = frozenset({"hidden_layers", "batch_size", "epochs"})
-
-
-@dataclass(frozen=True)
-class Provenance:
-    """The columns with the origin of a row.
-
-    The versions may differ between the rows of a sweep; they are empty if unknown. So may `data`,
-    the state of a program's files, and `program_commit`.
-    """
-
-    metric: str
-    sweep: str
-    data: str
-    recipe: str
-    version: str = ""
-    tensorflow: str = ""
-    keras: str = ""
-    program_commit: str = ""
-
-
-@dataclass(frozen=True)
-class Record:
-    """An execution, its config and its result, from which its rows are made.
-
-    Attributes:
-        shared_with: The trial whose training answered this one, or None.
-    """
-
-    trial: int
-    config: str
-    seed: int
-    values: Mapping[str, Any]
-    result: ExecutionResult
-    provenance: Provenance
-    fold: int | None = None
-    shared_with: int | None = None
-    method: str = ""
-
-    @property
-    def place(self) -> tuple[int, int, int]:
-        """The row's position in the order of the table."""
-        return self.trial, self.seed, self.fold or 0
 
 
 def column_of(hyperparameter: str) -> str:
@@ -183,29 +113,6 @@ def _methods(table: pd.DataFrame) -> tuple[str, ...]:
     """Return the distinct methods of the rows; one is empty if a row does not name a method."""
     cells = table["method"].fillna("").unique() if "method" in table.columns else ()
     return tuple(map(str, cells))
-
-
-def cells_of(record: Record) -> dict[str, Any]:
-    """Return the cells of an execution's row, but for hyperparameters and metrics."""
-    result = record.result
-    return {
-        "trial": record.trial,
-        "config": record.config,
-        "seed": record.seed,
-        "status": str(result.status),
-        "score": result.score,
-        "best_epoch": result.best_epoch,
-        "best_score": result.best_score,
-        "epochs_trained": len(result.curve),
-        "weights": result.weights,
-        "seconds": round(result.seconds, 6),
-        "shared_with": record.shared_with,
-        "trainer": result.trainer,
-        "fold": record.fold,
-        "error": " ".join(printable(result.error).split()),
-        **vars(record.provenance),
-        "method": record.method,
-    }
 
 
 def _row(record: Record, metrics: Mapping[str, str], names: Sequence[str]) -> dict[str, Any]:
@@ -293,7 +200,7 @@ def curves_table(
         for record in records
         for epoch, values in enumerate(record.result.curve, start=1)
     ]
-    columns = CURVES | dict.fromkeys(metrics.values(), _FLOAT) | CURVES_TAIL
+    columns = CURVES | dict.fromkeys(metrics.values(), FLOAT) | CURVES_TAIL
     return pd.DataFrame(rows, columns=[*columns]).astype(columns)
 
 
@@ -322,8 +229,8 @@ def _columns_of(metrics: Iterable[str], taken: Collection[str]) -> dict[str, str
 
 def _typed(table: pd.DataFrame) -> pd.DataFrame:
     """Give a table the schema's dtypes; hyperparameters are numeric if all their cells are."""
-    metrics = dict.fromkeys(metric_columns(table), _FLOAT)
-    declared = HEAD | TAIL | CODE | CURVES | CURVES_TAIL | metrics
+    metrics = dict.fromkeys(metric_columns(table), FLOAT)
+    declared = DTYPES | CURVES | CURVES_TAIL | metrics
     for column in table.columns:
         dtype = declared.get(column) or _hyperparameter_dtype(column, table[column])
         if dtype != "object":
@@ -336,13 +243,13 @@ def _converted(cells: pd.Series[Any], dtype: str) -> Any:
     """Convert cells to a dtype; empty text becomes missing."""
     import pandas as pd  # slow to import
 
-    if dtype == _FLOAT:
+    if dtype == FLOAT:
         return cells.where(cells.notna(), math.nan).astype(np.float64)
-    if dtype == _INTEGER and cells.dtype.kind != "O":
+    if dtype == INTEGER and cells.dtype.kind != "O":
         return cells.astype(pd.Int64Dtype())
     # Convert equal cells once; of floats, 0.0 and -0.0 would be equal.
     codes, values = pd.factorize(cells.astype(object))
-    if dtype == _TEXT:
+    if dtype == TEXT:
         values = values.where(values != "", None)
     return pd.array(values, dtype=dtype).take(codes, allow_fill=True)  # type: ignore[call-overload]
 
@@ -350,21 +257,21 @@ def _converted(cells: pd.Series[Any], dtype: str) -> Any:
 def metric_columns(table: pd.DataFrame) -> list[str]:
     """Return the columns from the first known metric to the first later column of the schema."""
     after = dropwhile(lambda column: column not in METRIC_NAMES, table.columns)
-    return list(takewhile(lambda column: column not in HEAD | TAIL | CURVES, after))
+    return list(takewhile(lambda column: column not in {*HEAD, *TAIL, *CURVES}, after))
 
 
 def _hyperparameter_dtype(column: str, cells: pd.Series[Any]) -> str:
     if cells.dtype == np.int64:
-        return _INTEGER
+        return INTEGER
     present = list(cells.dropna())
     kinds = set(map(type, present))
     if column in _INTEGER_NOTES and not kinds & {bool, str} and _are_whole(present):
-        return _INTEGER
+        return INTEGER
     if not present or kinds & {bool, str}:
         return "object"
     if kinds == {int}:
-        return _INTEGER if all(abs(c) < _MOST_INT64 for c in present) else "object"
-    return _FLOAT
+        return INTEGER if all(abs(c) < _MOST_INT64 for c in present) else "object"
+    return FLOAT
 
 
 def _are_whole(cells: Sequence[Any]) -> bool:
@@ -390,7 +297,7 @@ def write_csv(
     written = table.copy(deep=False)
     for column in table.columns:
         typed = table[column].dtype == object
-        if typed or table[column].dtype == _TEXT:
+        if typed or table[column].dtype == TEXT:
             cells = [
                 escaped(cell, typed=typed) if isinstance(cell, str) else cell
                 for cell in table[column].astype(object)
@@ -517,16 +424,12 @@ def _bad_header(source: Path, names: Sequence[str]) -> InputError:
     )
 
 
-def _holds_text(name: str) -> bool:
-    return (HEAD | TAIL | CODE).get(name) == _TEXT
-
-
 def _parsed_column(name: str, column: pd.Series[Any]) -> pd.Series[Any]:
     """Parse the texts of a column; equal ones are parsed once."""
     import pandas as pd  # slow to import
 
     codes, texts = pd.factorize(column)
-    as_text = _holds_text(name)
+    as_text = DTYPES.get(name) == TEXT
     values = np.empty(len(texts), dtype=object)
     values[:] = [parsed(text, as_text=as_text) for text in texts.to_numpy(dtype=object)]
     kinds = set(map(type, values))

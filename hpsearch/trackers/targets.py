@@ -17,7 +17,8 @@ from typing import Any, Protocol
 from hpsearch.errors import InputError
 from hpsearch.space.execution import Status, label
 from hpsearch.store.cells import cell_of
-from hpsearch.store.tables import Record, cells_of, column_of
+from hpsearch.store.columns import Record, cells_of
+from hpsearch.store.tables import column_of
 
 
 class TrackerError(InputError):

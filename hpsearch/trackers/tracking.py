@@ -11,10 +11,10 @@ from pathlib import Path
 
 from hpsearch.engine.events import Began, Listener, RunEvent, Stored
 from hpsearch.errors import HpsearchError
+from hpsearch.store.columns import Record
 from hpsearch.store.derived import record_of, tables_of
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.store import Store
-from hpsearch.store.tables import Record
 from hpsearch.trackers.targets import Tracker, TrackerError
 from hpsearch.workers.protocol import Said
 

@@ -14,9 +14,9 @@ from hpsearch.data.specs import Task
 from hpsearch.errors import ChangedSweepError, InputError
 from hpsearch.models.problem import EarlyStopping, Recipe
 from hpsearch.spec.sweep import Sweep
+from hpsearch.store.columns import Provenance
 from hpsearch.store.facts import Identity, installed
 from hpsearch.store.provenance import identify, make_recipe, require_unchanged
-from hpsearch.store.tables import Provenance
 
 DATASET: Any = SimpleNamespace(fingerprint="d0123456789a")
 

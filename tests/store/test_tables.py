@@ -18,8 +18,8 @@ from hpsearch.data.specs import Task
 from hpsearch.errors import InputError
 from hpsearch.files import write_atomically
 from hpsearch.space.execution import ExecutionResult, Status
+from hpsearch.store.columns import Record
 from hpsearch.store.tables import (
-    Record,
     column_of,
     curves_table,
     header_lines,

@@ -16,13 +16,8 @@ from tables import PROVENANCE
 from hpsearch.data.specs import Task
 from hpsearch.space.execution import ExecutionResult, Status
 from hpsearch.space.mlp import NOTES
-from hpsearch.store.tables import (
-    Record,
-    curves_table,
-    read_table,
-    results_table,
-    write_csv,
-)
+from hpsearch.store.columns import Record
+from hpsearch.store.tables import curves_table, read_table, results_table, write_csv
 
 SCALARS = st.one_of(
     st.booleans(),

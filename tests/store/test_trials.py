@@ -17,8 +17,9 @@ from tables import PROVENANCE
 from hpsearch.data.specs import Task
 from hpsearch.space.execution import Execution, ExecutionResult, Status
 from hpsearch.space.space import Config
+from hpsearch.store.columns import Record
 from hpsearch.store.derived import best_execution
-from hpsearch.store.tables import Record, read_table, results_table, write_csv
+from hpsearch.store.tables import read_table, results_table, write_csv
 from hpsearch.store.trials import (
     STATISTICS,
     best_trial,

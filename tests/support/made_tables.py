@@ -12,7 +12,8 @@ import numpy as np
 from hpsearch.data.specs import Task
 from hpsearch.space.execution import ExecutionResult, Status
 from hpsearch.space.mlp import MLPConfig
-from hpsearch.store.tables import Provenance, Record, curves_table, results_table, write_csv
+from hpsearch.store.columns import Provenance, Record
+from hpsearch.store.tables import curves_table, results_table, write_csv
 
 ACCURACY = "val_accuracy:maximize:last"
 LOSS = "val_loss:minimize:last"

@@ -9,7 +9,8 @@ import numpy as np
 
 from hpsearch.data.specs import Task
 from hpsearch.space.execution import Curve, ExecutionResult, Status
-from hpsearch.store.tables import Provenance, Record, curves_table, results_table, write_csv
+from hpsearch.store.columns import Provenance, Record
+from hpsearch.store.tables import curves_table, results_table, write_csv
 
 HOSTILE = (
     "<script>window.hacked=1</script>",

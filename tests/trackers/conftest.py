@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from hpsearch.space.execution import Curve, ExecutionResult, Status
-from hpsearch.store.tables import Provenance, Record
+from hpsearch.store.columns import Provenance, Record
 
 PROVENANCE = Provenance(
     metric="val_loss:minimize:best",

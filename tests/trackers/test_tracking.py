@@ -18,9 +18,9 @@ from hpsearch.models.problem import Recipe
 from hpsearch.space.execution import Execution, ExecutionResult, Status
 from hpsearch.space.kinds import Kind
 from hpsearch.space.space import Config
+from hpsearch.store.columns import Record
 from hpsearch.store.facts import Identity
 from hpsearch.store.store import Store
-from hpsearch.store.tables import Record
 from hpsearch.trackers.targets import TrackerError
 from hpsearch.trackers.tracking import log_results, tracked
 
