@@ -86,7 +86,7 @@ MUTANTS = (
         "native metrics of training compare predictions with other rows' targets",
     ),
     Mutant(
-        "hpsearch/native/src/engine.h",
+        "hpsearch/native/src/kernels.h",
         "    sums.loss += regularisation(net) * (double)data->rows;\n",
         "",
         "native val_loss lacks the L2 penalty",

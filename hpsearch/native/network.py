@@ -48,14 +48,14 @@ def native_built() -> bool:
     return _EXTENSION is not None
 
 
-def native_engines() -> tuple[str, ...]:
+def instruction_sets() -> tuple[str, ...]:
     """Return the supported instruction sets of this processor, the best first."""
-    return tuple(_EXTENSION.engines()) if _EXTENSION is not None else ()
+    return tuple(_EXTENSION.instruction_sets()) if _EXTENSION is not None else ()
 
 
 def native_available() -> bool:
     """Check if the extension can train networks here."""
-    return bool(native_engines())
+    return bool(instruction_sets())
 
 
 def native_number(name: str) -> int:

@@ -27,7 +27,7 @@ class NativeTrainer:
         request: The training; contiguous arrays are not copied.
         model: Returns the Keras model of this training.
         weights: First weights in the order of `model.get_weights()`, if the network lacks them.
-        engine: The instruction set, or empty for the best one.
+        instructions: The instruction set, or empty for the best one.
     """
 
     kind = "native"
@@ -39,7 +39,7 @@ class NativeTrainer:
         *,
         model: Callable[[], Any],
         weights: Sequence[npt.NDArray[np.generic]] | None = None,
-        engine: str = "",
+        instructions: str = "",
     ) -> None:
         self._parts = network.parts
         self._slots = network.optimizer.slots
@@ -49,7 +49,7 @@ class NativeTrainer:
         arrays = request.arrays
         self._train = _Rows(network, arrays.x_train, arrays.y_train, arrays.w_train)
         self._validation = _Rows(network, arrays.x_val, arrays.y_val, arrays.w_val)
-        self._network = _make(network, len(arrays.x_train), engine)
+        self._network = _make(network, len(arrays.x_train), instructions)
         if weights is None:
             weights = [_first_values(part) for part in network.parts]
         self.set_weights(weights)
@@ -192,10 +192,10 @@ def _rounded(number: float) -> float:
         return float(np.float32(number))
 
 
-def _make(network: DenseNetwork, rows: int, engine: str) -> Network:
+def _make(network: DenseNetwork, rows: int, instructions: str) -> Network:
     kind, _, *numbers = astuple(network.optimizer)
     made: Network = native_extension().Network(
-        engine,
+        instructions,
         network.features,
         tuple(_described(network, number) for number in range(len(network.layers))),
         (

@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 
 from hpsearch.data.specs import InputSpec
-from hpsearch.native.network import describe, native_engines, native_extension, native_number
+from hpsearch.native.network import describe, instruction_sets, native_extension, native_number
 from hpsearch.space import keras_names
 from hpsearch.space.keras_names import ACTIVATIONS, INITIALIZERS
 from hpsearch.space.mlp import LAYER_TYPES
@@ -67,9 +67,9 @@ def test_every_optimizer_and_layer_type_agrees(digits, layer_type, optimizer):
     assert_agree(values, digits)
 
 
-@pytest.mark.parametrize("engine", native_engines())
+@pytest.mark.parametrize("instructions", instruction_sets())
 @pytest.mark.parametrize("activation", NATIVE)
-def test_activation_values_and_slopes(activation, engine):
+def test_activation_values_and_slopes(activation, instructions):
     z = np.concatenate([np.linspace(0, 30, 4001), np.geomspace(1e-6, 80, 1000)]).astype(np.float32)
     z = np.concatenate([z, -z])
     with tf.GradientTape() as tape:
@@ -78,18 +78,18 @@ def test_activation_values_and_slopes(activation, engine):
         theirs = keras.activations.get(activation)(x)
     their_slope = tape.gradient(theirs, x).numpy()
     ours, slope = np.empty_like(z), np.empty_like(z)
-    native_extension().activation(engine, native_number(NATIVE[activation]), z, ours, slope)
+    native_extension().activation(instructions, native_number(NATIVE[activation]), z, ours, slope)
     np.testing.assert_allclose(ours, theirs.numpy(), rtol=1e-6, atol=1e-6)
     kinks = np.isin(np.abs(z), [0, 1, 3, 6])
     np.testing.assert_allclose(slope[~kinks], their_slope[~kinks], rtol=4e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize("engine", native_engines())
+@pytest.mark.parametrize("instructions", instruction_sets())
 @pytest.mark.parametrize("activation", NATIVE)
-def test_nan_goes_through_every_activation(activation, engine):
+def test_nan_goes_through_every_activation(activation, instructions):
     z = np.full(16, np.nan, np.float32)
     ours, slope = np.empty_like(z), np.empty_like(z)
-    native_extension().activation(engine, native_number(NATIVE[activation]), z, ours, slope)
+    native_extension().activation(instructions, native_number(NATIVE[activation]), z, ours, slope)
     assert np.isnan(ours).all()
 
 
@@ -162,23 +162,25 @@ def test_first_weights_are_those_of_keras(digits, initializer, layer_type):
         np.testing.assert_array_equal(mine, theirs)
 
 
-@pytest.mark.parametrize("engine", native_engines())
+@pytest.mark.parametrize("instructions", instruction_sets())
 @pytest.mark.parametrize("layer_type", LAYER_TYPES)
 @pytest.mark.parametrize("optimizer", ["adam", "nesterov", "rmsprop", "adagrad"])
-def test_the_bits_are_the_same_on_every_instruction_set(digits, engine, layer_type, optimizer):
+def test_the_bits_are_the_same_on_every_instruction_set(
+    digits, instructions, layer_type, optimizer
+):
     values = {"units": [50, 17], "activation": "tanh", "l2": 1e-3, "batch_size": 45}
     values |= {"layer_type": layer_type, "optimizer": optimizer}
     network = describe(digits.problem, values, SEED)
     assert network is not None
 
-    def weights(engine):
+    def weights(instructions):
         made = NativeTrainer(
-            network, digits.request(values, SEED), model=lambda: None, engine=engine
+            network, digits.request(values, SEED), model=lambda: None, instructions=instructions
         )
         numbers = [made.run_epoch() for _ in range(4)]
         return numbers, made.weights()
 
-    (numbers, ours), (best_numbers, best) = weights(engine), weights("")
+    (numbers, ours), (best_numbers, best) = weights(instructions), weights("")
     assert numbers == best_numbers
     for mine, theirs in zip(ours, best, strict=True):
         np.testing.assert_array_equal(mine, theirs)

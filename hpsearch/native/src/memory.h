@@ -15,7 +15,7 @@ typedef struct {
     Network *net;
     void *block[MAX_BLOCKS];
     int blocks, busy;
-    const Engine *engine;
+    const Kernels *kernels;
 } NetworkObject;
 
 /* Allocate zeroed floats, freed with the network; NULL with MemoryError. */

@@ -9,38 +9,38 @@
 #include "network.h"
 #include "philox.h"
 
-static const Engine *const ENGINES[] = {
+static const Kernels *const ENGINES[] = {
 #if defined(__x86_64__)
-    &engine_avx512, &engine_avx2,
+    &kernels_avx512, &kernels_avx2,
 #elif defined(__aarch64__)
-    &engine_neon,
+    &kernels_neon,
 #endif
     NULL};
 
-static int runs_here(const Engine *engine) {
+static int runs_here(const Kernels *kernels) {
 #if defined(__x86_64__)
     __builtin_cpu_init();
-    if (engine == &engine_avx512) {
+    if (kernels == &kernels_avx512) {
         return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
                __builtin_cpu_supports("fma");
     }
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 #else
-    return engine != NULL;
+    return kernels != NULL;
 #endif
 }
 
-static const Engine *find_engine(const char *name) {
+static const Kernels *find_kernels(const char *name) {
     for (int e = 0; ENGINES[e]; e++) {
         if (runs_here(ENGINES[e]) && (!*name || !strcmp(name, ENGINES[e]->name))) return ENGINES[e];
     }
-    PyErr_Format(PyExc_ValueError, "no engine %s on this processor", *name ? name : "at all");
+    PyErr_Format(PyExc_ValueError, "no kernels for %s on this processor", *name ? name : "at all");
     return NULL;
 }
 
 /* Read a layer's description (width, block, parts, activation, dropout, seed, l2, momentum,
-   epsilon), and check that the engines support it. */
+   epsilon), and check that the kernels support it. */
 static int describe_layer(PyObject *given, int in, int last, Layer *layer) {
     double dropout, l2, momentum, epsilon;
     layer->in = in;
@@ -91,7 +91,7 @@ static int make_layers(NetworkObject *self, int features, PyObject *layers, floa
     return 0;
 }
 
-/* Network(engine, features, layers, (batch, loss, rows, optimizer), (rate, decay, momentum, rho,
+/* Network(kernels, features, layers, (batch, loss, rows, optimizer), (rate, decay, momentum, rho,
    beta_1, beta_2, epsilon, slot start, huber), shift, scale, unit) */
 static int network_init(NetworkObject *self, PyObject *args, PyObject *kwargs) {
     const char *name;
@@ -113,8 +113,8 @@ static int network_init(NetworkObject *self, PyObject *args, PyObject *kwargs) {
         return -1;
     }
     int made = -1;
-    self->engine = find_engine(name);
-    if (!self->engine) goto done;
+    self->kernels = find_kernels(name);
+    if (!self->kernels) goto done;
     if (batch < 1 || batch > 1 << 24 || loss < 0 || loss >= LOSSES || rows < 0 ||
         rows >= ROW_KINDS || optimizer < 0 || optimizer >= OPTIMIZERS) {
         PyErr_SetString(PyExc_ValueError, "no such batch, loss, rows or optimizer");
@@ -277,7 +277,7 @@ static int describe(const Network *net, const Buffers *b, Data *data) {
     return valid;
 }
 
-/* Run one of the engine's functions over the rows; other Python threads may run meanwhile. */
+/* Run one of the kernels over the rows; other Python threads may run meanwhile. */
 static PyObject *over_rows(NetworkObject *self, Sums (*run)(Network *, const Data *), Buffers *b,
                            PyObject *outputs) {
     Data data;
@@ -302,7 +302,7 @@ static PyObject *network_train(NetworkObject *self, PyObject *args) {
     if (!PyArg_ParseTuple(args, "y*y*y*|z*O", &b.x, &b.y, &b.order, &b.weights, &outputs)) {
         return NULL;
     }
-    return over_rows(self, self->engine->train, &b, outputs);
+    return over_rows(self, self->kernels->train, &b, outputs);
 }
 
 static PyObject *network_evaluate(NetworkObject *self, PyObject *args) {
@@ -310,7 +310,7 @@ static PyObject *network_evaluate(NetworkObject *self, PyObject *args) {
     PyObject *outputs = NULL;
     if (!is_ready(self)) return NULL;
     if (!PyArg_ParseTuple(args, "y*y*|z*O", &b.x, &b.y, &b.weights, &outputs)) return NULL;
-    return over_rows(self, self->engine->evaluate, &b, outputs);
+    return over_rows(self, self->kernels->evaluate, &b, outputs);
 }
 
 /* random(distribution, seed, out): the numbers of tf.random.stateless_* with seed [seed, 0]. */
@@ -331,24 +331,24 @@ static PyObject *random_numbers(PyObject *module, PyObject *args) {
     return PyErr_Occurred() ? NULL : Py_NewRef(Py_None);
 }
 
-/* activation(engine, kind, z, out, slope): outputs and derivatives of float32 arrays. */
+/* activation(kernels, kind, z, out, slope): outputs and derivatives of float32 arrays. */
 static PyObject *activation(PyObject *module, PyObject *args) {
     const char *name;
     int kind;
     Py_buffer z, out, slope;
     (void)module;
     if (!PyArg_ParseTuple(args, "siy*w*w*", &name, &kind, &z, &out, &slope)) return NULL;
-    const Engine *engine = find_engine(name);
-    if (engine && (kind < 0 || kind >= ACTIVATIONS || out.len != z.len || slope.len != z.len)) {
+    const Kernels *kernels = find_kernels(name);
+    if (kernels && (kind < 0 || kind >= ACTIVATIONS || out.len != z.len || slope.len != z.len)) {
         PyErr_SetString(PyExc_ValueError, "no such activation, or arrays of different lengths");
-    } else if (engine) {
-        engine->activate(kind, z.buf, out.buf, slope.buf, z.len / (long)sizeof(float));
+    } else if (kernels) {
+        kernels->activate(kind, z.buf, out.buf, slope.buf, z.len / (long)sizeof(float));
     }
     PyBuffer_Release(&z), PyBuffer_Release(&out), PyBuffer_Release(&slope);
     return PyErr_Occurred() ? NULL : Py_NewRef(Py_None);
 }
 
-static PyObject *engines(PyObject *module, PyObject *args) {
+static PyObject *instruction_sets(PyObject *module, PyObject *args) {
     (void)module, (void)args;
     PyObject *names = PyList_New(0);
     for (int e = 0; names && ENGINES[e]; e++) {
@@ -393,8 +393,8 @@ static PyMethodDef functions[] = {
      "random(distribution, seed, out): fills a float32 array with UNIFORM numbers in [0, 1), NORMAL "
      "or TRUNCATED normal ones, as tf.random.stateless_* does."},
     {"activation", activation, METH_VARARGS,
-     "activation(engine, kind, z, out, slope): fills out and slope with values and derivatives."},
-    {"engines", engines, METH_NOARGS, "Names of the engines that run on this processor."},
+     "activation(kernels, kind, z, out, slope): fills out and slope with values and derivatives."},
+    {"instruction_sets", instruction_sets, METH_NOARGS, "Names of the instruction sets of this processor that there are kernels for."},
     {NULL, NULL, 0, NULL}};
 
 #define NAMED(name) {#name, name},

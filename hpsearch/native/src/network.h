@@ -1,4 +1,4 @@
-/* A dense network in training; the module owns its data and the engines work on it. */
+/* A dense network in training; the module owns its data and the kernels work on it. */
 #pragma once
 
 #include <stddef.h>
@@ -97,9 +97,9 @@ typedef struct {
     Sums (*train)(Network *, const Data *);
     Sums (*evaluate)(Network *, const Data *);
     void (*activate)(int kind, const float *z, float *a, float *slope, long n);
-} Engine;
+} Kernels;
 
-extern const Engine engine_avx512, engine_avx2, engine_neon;
+extern const Kernels kernels_avx512, kernels_avx2, kernels_neon;
 
 #define MIN_LONG(a, b) ((a) < (b) ? (a) : (b))
 

@@ -7,7 +7,7 @@
 #include "philox.h"
 #include "vector.h"
 
-#if defined(ENGINE_NEON)
+#if defined(KERNELS_NEON)
 static inline unsigned flush_denormals(void) {
     uint64_t mode;
     __asm__ volatile("mrs %0, fpcr" : "=r"(mode));

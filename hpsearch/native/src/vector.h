@@ -4,7 +4,7 @@
    bits. MIN and MAX return their second operand if one is NaN or both are zeros. */
 #pragma once
 
-#if defined(ENGINE_AVX512)
+#if defined(KERNELS_AVX512)
 #include <immintrin.h>
 #define LANES 16
 #define TILE_ROWS 12
@@ -37,7 +37,7 @@ typedef __m512i vi;
 #define ILEFT(a, n) _mm512_slli_epi32(a, n)
 #define IRIGHT(a, n) _mm512_srli_epi32(a, n)
 
-#elif defined(ENGINE_AVX2)
+#elif defined(KERNELS_AVX2)
 #include <immintrin.h>
 #define LANES 8
 #define TILE_ROWS 6
@@ -70,7 +70,7 @@ typedef __m256i vi;
 #define ILEFT(a, n) _mm256_slli_epi32(a, n)
 #define IRIGHT(a, n) _mm256_srli_epi32(a, n)
 
-#elif defined(ENGINE_NEON)
+#elif defined(KERNELS_NEON)
 #include <arm_neon.h>
 #define LANES 4
 #define TILE_ROWS 6

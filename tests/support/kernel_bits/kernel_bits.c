@@ -1,8 +1,9 @@
-/* Trains networks of every block, activation, optimizer, loss and kind of rows with one engine and
-   prints every number that comes out, in hexadecimal: the same text on every processor.
+/* Trains networks of every block, activation, optimizer, loss and kind of rows with the kernels of
+   one instruction set, and prints every number that comes out, in hexadecimal: the same text on
+   every processor.
 
-   cc -O3 -std=c11 -ffp-contract=off -DENGINE=engine_avx2 -I . -I SOURCES \
-      engine_bits.c SOURCES/engine_avx2.c -lm */
+   cc -O3 -std=c11 -ffp-contract=off -DKERNELS=kernels_avx2 -I . -I SOURCES \
+      kernel_bits.c SOURCES/kernels_avx2.c -lm */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -83,8 +84,8 @@ static void make(NetworkObject *self, int optimizer, int loss, int rows, int blo
     net->shift = shift, net->scale = scale, net->unit = unit;
 }
 
-static void run(const Engine *engine, int optimizer, int loss, int rows, int block, int activation) {
-    NetworkObject self = {.net = calloc(1, sizeof(Network)), .engine = engine};
+static void run(const Kernels *kernels, int optimizer, int loss, int rows, int block, int activation) {
+    NetworkObject self = {.net = calloc(1, sizeof(Network)), .kernels = kernels};
     static float x[ROWS * FEATURES], y[ROWS * OUTPUTS], weights[ROWS], outputs[ROWS * OUTPUTS];
     static unsigned char bytes[ROWS * FEATURES];
     static int32_t labels[ROWS], order[ROWS];
@@ -105,8 +106,8 @@ static void run(const Engine *engine, int optimizer, int loss, int rows, int blo
     printf("optimizer %d loss %d rows %d block %d activation %d\n", optimizer, loss, rows, block,
            activation);
     for (int epoch = 0; epoch < EPOCHS; epoch++) {
-        const Sums trained = engine->train(self.net, &data);
-        const Sums validated = engine->evaluate(self.net, &data);
+        const Sums trained = kernels->train(self.net, &data);
+        const Sums validated = kernels->evaluate(self.net, &data);
         printf("sums %a %a %a %a\n", trained.loss, trained.metric, validated.loss, validated.metric);
         print_bits("outputs", outputs, ROWS * outputs_of(loss));
     }
@@ -124,19 +125,19 @@ static void run(const Engine *engine, int optimizer, int loss, int rows, int blo
 }
 
 int main(void) {
-    const Engine *engine = &ENGINE;
+    const Kernels *kernels = &KERNELS;
     for (int block = 0; block < BLOCKS; block++) {
         for (int optimizer = 0; optimizer < OPTIMIZERS; optimizer++) {
-            run(engine, optimizer, (block + optimizer) % LOSSES, optimizer % ROW_KINDS, block, RELU);
+            run(kernels, optimizer, (block + optimizer) % LOSSES, optimizer % ROW_KINDS, block, RELU);
         }
     }
     for (int kind = 0; kind < ACTIVATIONS; kind++) {
         static float z[801], a[801], slope[801];
         for (int i = 0; i < 801; i++) z[i] = (float)(i - 400) / 20 + uniform() / 100;
-        engine->activate(kind, z, a, slope, 801);
+        kernels->activate(kind, z, a, slope, 801);
         printf("activation %d\n", kind);
         print_bits("value", a, 801), print_bits("slope", slope, 801);
-        run(engine, ADAM, kind % LOSSES, FLOAT_ROWS, DENSE, kind);
+        run(kernels, ADAM, kind % LOSSES, FLOAT_ROWS, DENSE, kind);
     }
     return 0;
 }

@@ -1,4 +1,4 @@
-"""The C engines of all processors give the same bits; 64-bit ARM's runs in an emulator."""
+"""The kernels of all processors give the same bits; those of 64-bit ARM run in an emulator."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from pathlib import Path
 
 import pytest
 
-from hpsearch.native.network import native_engines
+from hpsearch.native.network import instruction_sets
 
 ROOT = Path(__file__).parents[2]
 SOURCES = ROOT / "hpsearch" / "native" / "src"
-PROGRAM = ROOT / "tests" / "support" / "engine_bits"
+PROGRAM = ROOT / "tests" / "support" / "kernel_bits"
 #: As setup.py compiles the extension.
 FLAGS = ["-O3", "-std=c11", "-ffp-contract=off", "-fno-math-errno"]
 
 
-def bits_of(engine, folder, *, compiler="cc", emulator=()):
-    """The bits that an engine gives: networks of all kinds in training, and activations."""
-    program = folder / engine
-    sources = [PROGRAM / "engine_bits.c", SOURCES / f"engine_{engine}.c"]
+def bits_of(name, folder, *, compiler="cc", emulator=()):
+    """The bits that kernels give: networks of all kinds in training, and activations."""
+    program = folder / name
+    sources = [PROGRAM / "kernel_bits.c", SOURCES / f"kernels_{name}.c"]
     subprocess.run(
-        [compiler, *FLAGS, f"-DENGINE=engine_{engine}", "-I", PROGRAM, "-I", SOURCES, *sources,
+        [compiler, *FLAGS, f"-DKERNELS=kernels_{name}", "-I", PROGRAM, "-I", SOURCES, *sources,
          "-static", "-lm", "-o", program],
         check=True,
     )  # fmt: skip
@@ -48,5 +48,5 @@ def test_64_bit_arm(wanted, tmp_path):
 
 @pytest.mark.slow
 def test_this_processor(wanted, tmp_path):
-    for engine in {*native_engines()} - {"avx2"}:
-        assert bits_of(engine, tmp_path) == wanted
+    for name in {*instruction_sets()} - {"avx2"}:
+        assert bits_of(name, tmp_path) == wanted
