@@ -106,8 +106,8 @@ def _real(workers: int, seconds: float, trials: int) -> dict[str, Any]:
     from hpsearch.engine.session import Settings
     from hpsearch.functions.search import FunctionSearch
     from hpsearch.space.kinds import Kind
+    from hpsearch.spec.keys import ExecutionSettings
     from hpsearch.spec.method import MethodSpec
-    from hpsearch.spec.settings import ExecutionSettings
 
     module = sys.modules["scale"]
     ray.init("local", num_cpus=workers, include_dashboard=False, log_to_driver=False)

@@ -45,6 +45,22 @@ def test_classes_are_short_and_functions_take_few_parameters():
     assert sum(count > 8 for count in STRUCTURE.parameters) <= 12
 
 
+#: A word in the names of modules, classes and functions -> the rooms that may use it. Each means one
+#: thing: what hands out trainings, a user's program, where trainings run, a kind of trial.
+WORDS = {
+    "engine": {"engine", "kerastuner", "custom"},
+    "program": {"programs", "spec", "cli"},
+    "executor": {"workers", "ray"},
+    "subject": {"training", "custom", "functions", "programs"},
+    "driver": set(),
+}
+
+
+def test_words_have_one_meaning():
+    used = {(word, room) for room, words in STRUCTURE.words.items() for word in words & {*WORDS}}
+    assert {(word, room) for word, room in used if room not in WORDS[word]} == set()
+
+
 def test_docstrings_and_comments_are_sentences():
     assert len(STRUCTURE.odd) <= 2, STRUCTURE.odd
 

@@ -21,7 +21,7 @@ from hpsearch.errors import InputError
 from hpsearch.programs.repeat import stored_program
 from hpsearch.progress.display import line_printer, make_console, make_display
 from hpsearch.runs.predicting import predictor_of
-from hpsearch.runs.standalone import PROGRAM, write_standalone
+from hpsearch.runs.standalone import SCRIPT, write_standalone
 from hpsearch.runs.trial import (
     Reproduction,
     Source,
@@ -243,7 +243,7 @@ def reproduce(
         reproduction = program.reproduce(which, sweep)
     elif script is not None:
         execution = write_standalone(_source(directory, trust, sweep), script, which)
-        path = shlex.quote(str(script / PROGRAM.name))
+        path = shlex.quote(str(script / SCRIPT.name))
         say(f"wrote {execution.label} to {script}; next: python {path}")
         return
     else:

@@ -17,8 +17,8 @@ from hpsearch.search.strategy import Strategy
 from hpsearch.space.execution import Execution, Repetition
 from hpsearch.space.space import Config, Space
 from hpsearch.spec.checks import MOST_POINTS
+from hpsearch.spec.keys import SeedRace, SweepFields
 from hpsearch.spec.method import MethodSpec
-from hpsearch.spec.settings import SeedRace, SweepFields
 from hpsearch.training.subjects import ModelSubject
 
 #: Most trials to count of a search that only time ends.

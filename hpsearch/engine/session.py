@@ -17,7 +17,7 @@ from hpsearch.errors import HpsearchError, Interrupted
 from hpsearch.importing import load_part
 from hpsearch.machine import cores
 from hpsearch.space.execution import Execution
-from hpsearch.spec.settings import ExecutionSettings
+from hpsearch.spec.keys import ExecutionSettings
 from hpsearch.store.directory import ResultsDirectory
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from hpsearch.engine.events import Listener, ignore
 from hpsearch.engine.session import Opened, RunOutcome, Settings, log_file, require_engine, signals
 from hpsearch.importing import load_part
 from hpsearch.space.kinds import Kind
-from hpsearch.spec.settings import ExecutionSettings
+from hpsearch.spec.keys import ExecutionSettings
 from hpsearch.spec.sweep import AnySweep
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.workers.servers import Servers
@@ -84,7 +84,7 @@ def take_steps(
     """
     # Import NumPy and the like while the servers import TensorFlow.
     from hpsearch.engine.run import Run
-    from hpsearch.workers.engines import opened_executor
+    from hpsearch.workers.executors import opened_executor
 
     workers = settings.workers_for(execution)
     with (

@@ -29,10 +29,10 @@ from hpsearch.space.kinds import Kind
 from hpsearch.space.space import GRID_NEEDS, Parameter, Space
 from hpsearch.spec.checks import unknown_names
 from hpsearch.spec.hyperparameters import ANYTHING, HYPERPARAMETERS
+from hpsearch.spec.keys import ExecutionSettings
 from hpsearch.spec.method import CONFIGS, METHODS, MethodSpec, parse_method
 from hpsearch.spec.parameters import parse_parameter
 from hpsearch.spec.rules import InvalidValue
-from hpsearch.spec.settings import ExecutionSettings
 from hpsearch.spec.yaml import key_path
 from hpsearch.store.facts import Identity
 from hpsearch.wording import listing

@@ -25,15 +25,7 @@ from hpsearch.engine.session import Settings
 from hpsearch.engine.sweep import run_sweep
 from hpsearch.errors import ChangedSweepError, HpsearchError, InputError, Interrupted, RefusedError
 from hpsearch.kerastuner.oracle import STATUS, StrategyOracle
-from hpsearch.kerastuner.requests import (
-    dataset_of,
-    method_of,
-    request_for,
-    row_shape_in,
-    summed,
-    sweep_of,
-)
-from hpsearch.kerastuner.running import (
+from hpsearch.kerastuner.overrides import (
     TrialNames,
     UserFit,
     builds_in,
@@ -41,7 +33,15 @@ from hpsearch.kerastuner.running import (
     require_plain_tuner,
 )
 from hpsearch.kerastuner.servers import close_servers, copy_worker_log, kept_servers
-from hpsearch.kerastuner.trials import Driver, TunerTrials, trial_listener, write_checkpoints
+from hpsearch.kerastuner.sweeps import (
+    dataset_of,
+    method_of,
+    request_for,
+    row_shape_in,
+    summed,
+    sweep_of,
+)
+from hpsearch.kerastuner.trials import ProjectTuner, TunerTrials, trial_listener, write_checkpoints
 from hpsearch.models.arrays import LoaderWithModel
 from hpsearch.search.asking import Exchange
 from hpsearch.search.strategy import Strategy
@@ -306,18 +306,18 @@ class EngineSearch:
                 strategy, search.space, metric=recipe.metric, goal=recipe.goal, seed=search.seed
             )
         name = type(tuner).__name__
-        driver = Driver(self.trials, oracle, self._hypermodel, search.space, name=name)
+        driven = ProjectTuner(self.trials, oracle, self._hypermodel, search.space, name=name)
         tuner.oracle._set_project_dir(tuner.directory, tuner.project_name)
         if self.asks_the_oracle and not self._live:
-            self._replay(driver, spec)
+            self._replay(driven, spec)
         # After an error or an interruption, rebuild the oracle as another process would.
         self._live = False
-        driver.search(engine)
+        driven.search(engine)
         self._live = True
 
-    def _replay(self, driver: Driver, spec: TunerSpec) -> None:
+    def _replay(self, driven: ProjectTuner, spec: TunerSpec) -> None:
         """Replay silently in the oracle what it did in an earlier process."""
-        oracle = driver.oracle
+        oracle = driven.oracle
         verbose, oracle.verbose = oracle.verbose, 0
         # Trials that failed in that process must not end this search.
         most, oracle.max_consecutive_failed_trials = oracle.max_consecutive_failed_trials, None
@@ -325,7 +325,7 @@ class EngineSearch:
         oracle.trials.clear()
         oracle.set_state(copy.deepcopy(self._new))
         oracle.hyperparameters = hyperparameters
-        driver.replay(spec.past.events)
+        driven.replay(spec.past.events)
         oracle.verbose, oracle.max_consecutive_failed_trials = verbose, most
         for trial in oracle.ongoing_trials.values():
             # KerasTuner shows a trial's end only if it has shown its start.

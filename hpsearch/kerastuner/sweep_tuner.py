@@ -391,7 +391,7 @@ def _most_epochs(space: Space) -> int | None:
     return None if epochs is None else int(epochs.at(1 - 1e-12))
 
 
-class _Driver:
+class _RemoteEngine:
     """The engine at the other end of a connection."""
 
     def __init__(self, connection: Wire) -> None:
@@ -411,7 +411,7 @@ class _Driver:
 
 def converse(connection: Wire, spec: TunerSpec) -> None:
     """Search in this process, for an engine in the driver's process."""
-    engine = _Driver(connection)
+    engine = _RemoteEngine(connection)
     try:
         tuner = make_tuner(spec)
     except HpsearchError as error:

@@ -26,7 +26,7 @@ from hpsearch.kerastuner.oracle import (
     config_from,
     epochs_of,
 )
-from hpsearch.kerastuner.running import TrialNames, next_number, padded
+from hpsearch.kerastuner.overrides import TrialNames, next_number, padded
 from hpsearch.kerastuner.sweep_tuner import SweepTuner
 from hpsearch.models.mlp import seeded
 from hpsearch.search.asking import OracleEvent, Reply
@@ -362,8 +362,8 @@ def _fatal(result: ExecutionResult) -> type[Exception] | None:
     return kind if is_fatal else None
 
 
-class Driver(SweepTuner):
-    """Drives a tuner's search, and updates the tuner's trials."""
+class ProjectTuner(SweepTuner):
+    """Searches for a tuner of KerasTuner, and updates the trials of its project."""
 
     def __init__(self, trials: TunerTrials, *args: Any, **kwargs: Any) -> None:
         self._trials = trials

@@ -14,7 +14,7 @@ from hpsearch.data.specs import TrainingData
 from hpsearch.errors import HpsearchError, InputError
 from hpsearch.ray.connection import Head, connected
 from hpsearch.ray.fleet import Fleet, Hello, Member, News, Nodes, package_versions
-from hpsearch.spec.settings import ExecutionSettings
+from hpsearch.spec.keys import ExecutionSettings
 from hpsearch.workers.local import CallsHere
 from hpsearch.workers.protocol import Call, Event, Retired, Said, Work
 

@@ -13,7 +13,7 @@ from hpsearch.space.execution import Execution, ExecutionResult
 from hpsearch.space.mlp import MLPConfig
 
 #: Copied without changes, so that no text of a results directory becomes code.
-PROGRAM = Path(__file__).with_name("train.py")
+SCRIPT = Path(__file__).with_name("train.py")
 
 #: Tolerance for rounding in a score up to this many steps; it grows with more steps, up to a
 #: maximum.
@@ -48,7 +48,7 @@ def write_standalone(source: Source, out: Path, which: Which) -> Execution:
         try:
             out.mkdir(parents=True, exist_ok=True)
             # Copy the program last: a directory that has it is complete.
-            for file in (*sorted(Path(folder).iterdir()), PROGRAM):
+            for file in (*sorted(Path(folder).iterdir()), SCRIPT):
                 shutil.copyfile(file, out / file.name)
         except OSError as error:
             raise InputError(f"{out}: cannot be written: {error.strerror}") from None

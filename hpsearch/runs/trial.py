@@ -24,7 +24,7 @@ from hpsearch.models.problem import Recipe
 from hpsearch.runs.trust import require_trusted, trusted
 from hpsearch.space.execution import Execution, ExecutionResult
 from hpsearch.space.mlp import MLPConfig, is_custom
-from hpsearch.spec.settings import Role
+from hpsearch.spec.keys import Role
 from hpsearch.spec.sweep import Sweep
 from hpsearch.store.derived import best_execution
 from hpsearch.store.directory import HeldDirectory, ResultsDirectory

@@ -24,6 +24,7 @@ from hpsearch.spec.checks import (
 )
 from hpsearch.spec.command import script_of
 from hpsearch.spec.hyperparameters import is_known
+from hpsearch.spec.keys import CustomModelFields, ModelFields, ProgramFields, SweepFields
 from hpsearch.spec.rules import (
     MOST_FAULTS,
     MOST_NAME,
@@ -34,7 +35,6 @@ from hpsearch.spec.rules import (
     clean_name,
     require_mapping,
 )
-from hpsearch.spec.settings import CustomModelFields, ModelFields, ProgramFields, SweepFields
 from hpsearch.spec.wandb import KEYS, OF_PROGRAMS, translate
 from hpsearch.spec.yaml import (
     MOST_BYTES,

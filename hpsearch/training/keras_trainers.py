@@ -12,8 +12,8 @@ from hpsearch.models.mlp import build_model
 from hpsearch.space.mlp import MLPConfig, is_custom
 from hpsearch.training.compiled import CompiledTrainer, trains_in_graph
 from hpsearch.training.fit import FitTrainer
+from hpsearch.training.graphs import Graphs, graph_key
 from hpsearch.training.measures import MLPMeasures
-from hpsearch.training.programs import Programs, program_key
 from hpsearch.training.trainer import TrainerRequest, choose
 from hpsearch.training.update import is_fused
 
@@ -21,20 +21,20 @@ if TYPE_CHECKING:
     from hpsearch.training.trainer import Trainer
 
 
-def keras_trainer(request: TrainerRequest, kind: str | None, programs: Programs | None) -> Trainer:
+def keras_trainer(request: TrainerRequest, kind: str | None, graphs: Graphs | None) -> Trainer:
     """Return the trainer of a request for which `MLPs.trainer` needs Keras.
 
     Args:
-        kind, programs: See `MLPs.trainer`.
+        kind, graphs: See `MLPs.trainer`.
 
     Raises:
         InputError, ValueError: See `MLPs.trainer`.
     """
     problem = request.problem
     key = None
-    if programs is not None:
-        key = program_key(problem, request.values, request.arrays, kind=kind)
-        if (used := programs.find(key)) is not None:
+    if graphs is not None:
+        key = graph_key(problem, request.values, request.arrays, kind=kind)
+        if (used := graphs.find(key)) is not None:
             used.restart(request)
             return used
     model = build_model(problem, request.values, request.seed)
@@ -42,8 +42,8 @@ def keras_trainer(request: TrainerRequest, kind: str | None, programs: Programs 
         return _fit_trainer(model, request)
     measures = MLPMeasures(model, problem.recipe, problem.target)
     trainer = CompiledTrainer(model, request, kind or _kind(model, request), measures)
-    if programs is not None and key is not None:
-        programs.keep(key, trainer)
+    if graphs is not None and key is not None:
+        graphs.keep(key, trainer)
     return trainer
 
 

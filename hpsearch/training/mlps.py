@@ -11,13 +11,13 @@ from hpsearch.data.specs import TrainingData
 from hpsearch.models.problem import Problem, Recipe
 from hpsearch.native.network import describe
 from hpsearch.space.execution import ExecutionResult
+from hpsearch.training.graphs import Graphs
 from hpsearch.training.native import NativeTrainer
-from hpsearch.training.programs import Programs
 from hpsearch.training.subjects import Job, OnEpoch, Say
 from hpsearch.training.trainer import Trainer, TrainerRequest, needs_tensorflow
 
-#: The programs that this process has compiled; it runs one training at a time.
-_PROGRAMS = Programs()
+#: The graphs that this process has compiled; it runs one training at a time.
+_GRAPHS = Graphs()
 
 
 def request_of(job: Job, dataset: TrainingData) -> TrainerRequest:
@@ -30,7 +30,7 @@ def request_of(job: Job, dataset: TrainingData) -> TrainerRequest:
 
 
 def mlp_trainer(
-    request: TrainerRequest, kind: str | None = None, programs: Programs | None = None
+    request: TrainerRequest, kind: str | None = None, graphs: Graphs | None = None
 ) -> Trainer:
     """Build an MLP and its trainer.
 
@@ -45,7 +45,7 @@ def mlp_trainer(
         request: Its arrays are kept, if possible without copying, so they must not change during
             trainings.
         kind: `native`, `graph`, `xla`, `fit`, or None.
-        programs: Trainers of finished trainings. If one has a suitable graph, it is restarted and
+        graphs: Trainers of finished trainings. If one has a suitable graph, it is restarted and
             returned.
 
     Raises:
@@ -66,7 +66,7 @@ def mlp_trainer(
     # Imports TensorFlow.
     from hpsearch.training.keras_trainers import keras_trainer
 
-    return keras_trainer(request, kind, programs)
+    return keras_trainer(request, kind, graphs)
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class MLPs:
         """Train the MLP of the job's config."""
         del say
         started = time.monotonic()
-        trainer = mlp_trainer(request_of(job, dataset), programs=_PROGRAMS)
+        trainer = mlp_trainer(request_of(job, dataset), graphs=_GRAPHS)
         return job.follow(trainer, started, on_epoch)
 
     def needs_tensorflow(self, problem: Problem, values: Mapping[str, Any]) -> bool:

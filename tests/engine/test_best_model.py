@@ -25,7 +25,7 @@ from hpsearch.store.store import Store
 from hpsearch.training.mlps import MLPs
 from hpsearch.training.subjects import Job
 from hpsearch.workers.calls import write_model
-from hpsearch.workers.engines import InProcessExecutor
+from hpsearch.workers.executors import InProcessExecutor
 from hpsearch.workers.protocol import Call, Called, Event, Lost, Started
 
 RECIPE = Recipe(3, "binary_crossentropy", "sigmoid", "val_accuracy", "maximize")

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 import hpsearch.tuners as kt
 from hpsearch.errors import RefusedError
-from hpsearch.kerastuner.requests import digest_of
+from hpsearch.kerastuner.sweeps import digest_of
 
 
 def digest(value):

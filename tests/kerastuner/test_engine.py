@@ -20,7 +20,7 @@ import hpsearch.tuners as kt
 from hpsearch.custom.fit_arguments import NotOnEngine, request_of
 from hpsearch.errors import InputError, RefusedError
 from hpsearch.kerastuner import servers, trials
-from hpsearch.kerastuner.trials import Driver
+from hpsearch.kerastuner.trials import ProjectTuner
 from hpsearch.store.directory import ResultsDirectory
 
 pytestmark = pytest.mark.usefixtures("place")
@@ -459,7 +459,7 @@ def test_a_fatal_error_is_not_that_of_the_trial_before(error, told):
     oracle = SimpleNamespace(end_order=["0"], trials={"0": "first"})
     driver = SimpleNamespace(oracle=oracle, _trials=SimpleNamespace(tell_failure=said.append))
     with pytest.raises(type(error)):
-        Driver.failed(driver, error)
+        ProjectTuner.failed(driver, error)
     assert said == told
 
 

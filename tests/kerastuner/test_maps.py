@@ -16,7 +16,7 @@ from hpsearch.custom.fit import EngineFit
 from hpsearch.custom.fit_arguments import request_of
 from hpsearch.data.dataset import several_target
 from hpsearch.data.specs import ArrayPart, Arrays, InputSpec
-from hpsearch.kerastuner.requests import dataset_of
+from hpsearch.kerastuner.sweeps import dataset_of
 from hpsearch.models.problem import Problem
 from hpsearch.training.fit import FitTrainer
 from hpsearch.training.trainer import TrainerRequest

@@ -10,8 +10,8 @@ import pytest
 from keras import layers
 
 import hpsearch.tuners as kt
-from hpsearch.kerastuner.running import TrialNames
-from hpsearch.kerastuner.trials import Driver
+from hpsearch.kerastuner.overrides import TrialNames
+from hpsearch.kerastuner.trials import ProjectTuner
 from hpsearch.search.asking import Inquiry, OracleEvent
 from hpsearch.space.execution import Execution, ExecutionResult, Status
 from hpsearch.space.kinds import Kind
@@ -65,7 +65,7 @@ def test_a_resumed_hyperband_continues_the_stored_trial(case):
     trials = ours._hpsearch.trials
     trials._results = {first.id: {1: later}, second.id: {2: other}}
     continued, earlier = (second, "0001") if "differs" in case else (first, "0000")
-    driver = Driver(trials, ours.oracle, ours.hypermodel, space)
+    driver = ProjectTuner(trials, ours.oracle, ours.hypermodel, space)
     driver.replay(
         [
             OracleEvent("0000", first, 1),
@@ -96,7 +96,7 @@ def test_the_stored_sum_of_several_objectives():
     space = Space(tuple(ours._hpsearch._parameters()), kind=Kind.MODEL)
     config = space.config({"units": 4, "f": "relu"})
     ours._hpsearch.trials._results = {config.id: {1: ExecutionResult(1, Status.FAILED)}}
-    driver = Driver(ours._hpsearch.trials, ours.oracle, ours.hypermodel, space)
+    driver = ProjectTuner(ours._hpsearch.trials, ours.oracle, ours.hypermodel, space)
     driver.replay([OracleEvent("0000", config, 1), OracleEvent("0000", score=0.9)])
     trial = ours.oracle.trials["0000"]
     assert (trial.status, trial.score) == ("COMPLETED", 0.9)

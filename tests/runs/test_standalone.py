@@ -18,7 +18,7 @@ from here import run_here
 from hpsearch.errors import HpsearchError, InputError, NotSupportedError, RefusedError
 from hpsearch.runs.standalone import PROGRAM, write_standalone
 from hpsearch.runs.trial import Source, Which
-from hpsearch.workers.engines import InProcessExecutor
+from hpsearch.workers.executors import InProcessExecutor
 
 SUPPORT = Path(__file__).parents[1] / "support"
 FILES = ["model.keras", "rows.npz", "train.py"]

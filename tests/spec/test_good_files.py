@@ -14,7 +14,7 @@ from wandb_files import wandb_file
 
 from hpsearch.space.space import Choices, Range
 from hpsearch.spec.dump import SCHEMA_NAME, STARTER, dump_sweep, file_schema
-from hpsearch.spec.settings import SeedRace
+from hpsearch.spec.keys import SeedRace
 from hpsearch.spec.sweep import load_sweep, sweep_from_text
 from hpsearch.spec.yaml import read_yaml
 

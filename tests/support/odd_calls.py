@@ -58,12 +58,12 @@ def tell_programs(path):
     """Say what this worker has compiled, and how much memory it has."""
     import psutil
 
-    from hpsearch.training.mlps import _PROGRAMS
+    from hpsearch.training.mlps import _GRAPHS
 
     told = {
         "pid": os.getpid(),
-        "kept": len(_PROGRAMS),
-        "traces": _PROGRAMS.traces,
+        "kept": len(_GRAPHS),
+        "traces": _GRAPHS.traces,
         "bytes": psutil.Process().memory_info().rss,
     }
     Path(path).write_text(json.dumps(told), encoding="utf-8")

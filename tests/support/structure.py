@@ -29,6 +29,7 @@ class Structure:
         shared: Names that rooms take from each other, as `room.name`.
         classes: Name -> lines.
         parameters: The number of each function's.
+        words: Room -> the words in the names of its modules, classes and functions.
         odd: Docstrings and comments that do not begin as a sentence, as `FILE:LINE`.
     """
 
@@ -38,6 +39,7 @@ class Structure:
     shared: frozenset[str]
     classes: Mapping[str, int]
     parameters: tuple[int, ...]
+    words: Mapping[str, set[str]]
     odd: tuple[str, ...]
 
     @property
@@ -91,13 +93,18 @@ def measure(checkout: Path) -> Structure:
     imports = {}
     classes: dict[str, list[int]] = defaultdict(list)
     shared, parameters, odd = set(), [], []
+    words: dict[str, set[str]] = defaultdict(set)
     for name, path in files.items():
         text = path.read_text(encoding="utf-8")
         tree = ast.parse(text)
         odd += [f"{path}:{text.count(chr(10), 0, m.start()) + 1}" for m in _ODD.finditer(text)]
         targets = {_target(base, attribute, files) for base, attribute in _imports(tree)}
         imports[name] = frozenset(targets - {None, name})
+        own = words[name.split(".")[1] if "." in name else name]
+        own |= _words_of(path.stem)
         for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef | ast.FunctionDef):
+                own |= _words_of(node.name)
             if isinstance(node, ast.ClassDef):
                 classes[node.name].append(node.end_lineno - node.lineno + 1)
             elif isinstance(node, ast.FunctionDef):
@@ -115,8 +122,13 @@ def measure(checkout: Path) -> Structure:
         shared=frozenset(shared),
         classes={name: max(of) for name, of in classes.items()},
         parameters=tuple(parameters),
+        words=words,
         odd=tuple(odd),
     )
+
+
+def _words_of(name: str) -> set[str]:
+    return {word.lower().removesuffix("s") for word in re.findall(r"[A-Z]?[a-z]+", name)}
 
 
 def _module(path: Path, checkout: Path) -> str:

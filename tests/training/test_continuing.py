@@ -15,8 +15,8 @@ import pytest
 
 from hpsearch.space.keras_names import OPTIMIZERS, SCHEDULES
 from hpsearch.space.mlp import LAYER_TYPES
+from hpsearch.training.graphs import Graphs
 from hpsearch.training.mlps import mlp_trainer
-from hpsearch.training.programs import Programs
 from hpsearch.training.trainer import TrainerRequest
 
 EPOCHS = 4
@@ -208,10 +208,10 @@ def test_in_a_program_that_was_used(digits, kind):
     """A worker's earlier trainings make no difference to one that it continues."""
     config = values("lion", learning_rate=0.01)
     curve, states = whole(make(config, digits, kind))
-    programs = Programs()
-    other = make(values("lion", learning_rate=0.1), digits, kind, programs=programs)
+    graphs = Graphs()
+    other = make(values("lion", learning_rate=0.1), digits, kind, graphs=graphs)
     other.run_epoch()
-    continued = make(config, digits, kind, programs=programs)
+    continued = make(config, digits, kind, graphs=graphs)
     assert continued is other
     continued.resume(2, states[2])
     assert [continued.run_epoch() for _ in range(2)] == curve[2:]

@@ -165,9 +165,7 @@ def test_first_weights_are_those_of_keras(digits, initializer, layer_type):
 @pytest.mark.parametrize("instructions", instruction_sets())
 @pytest.mark.parametrize("layer_type", LAYER_TYPES)
 @pytest.mark.parametrize("optimizer", ["adam", "nesterov", "rmsprop", "adagrad"])
-def test_the_bits_are_the_same_on_every_instruction_set(
-    digits, instructions, layer_type, optimizer
-):
+def test_every_instruction_set_gives_the_same_bits(digits, instructions, layer_type, optimizer):
     values = {"units": [50, 17], "activation": "tanh", "l2": 1e-3, "batch_size": 45}
     values |= {"layer_type": layer_type, "optimizer": optimizer}
     network = describe(digits.problem, values, SEED)

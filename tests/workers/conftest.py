@@ -21,7 +21,7 @@ from hpsearch.ray.executor import RayExecutor
 from hpsearch.space.execution import Training
 from hpsearch.training.mlps import MLPs
 from hpsearch.training.subjects import Job
-from hpsearch.workers.engines import FuturesExecutor
+from hpsearch.workers.executors import FuturesExecutor
 from hpsearch.workers.local import LocalExecutor
 from hpsearch.workers.servers import Servers
 

@@ -13,7 +13,7 @@ from events_until import answers
 from ray_cluster import ray_cluster
 
 from hpsearch.space.execution import Status
-from hpsearch.workers.engines import InProcessExecutor
+from hpsearch.workers.executors import InProcessExecutor
 from hpsearch.workers.protocol import (
     Answered,
     Call,

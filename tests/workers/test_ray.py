@@ -22,7 +22,7 @@ from hpsearch.ray import connection
 from hpsearch.ray import executor as executor_module
 from hpsearch.ray.connection import connected
 from hpsearch.space.execution import Status, Training
-from hpsearch.spec.settings import ExecutionSettings
+from hpsearch.spec.keys import ExecutionSettings
 from hpsearch.training.subjects import Job
 from hpsearch.workers.protocol import EpochFinished, Lost, Said, Started
 

@@ -25,7 +25,7 @@ from hpsearch.data.loading import InMemoryRows
 from hpsearch.data.specs import Arrays
 from hpsearch.errors import InputError
 from hpsearch.kerastuner.arguments import sent
-from hpsearch.kerastuner.running import UserFit
+from hpsearch.kerastuner.overrides import UserFit
 from hpsearch.spec.rules import clean_name
 from hpsearch.spec.sweep import Sweep, model_sweep, sweep_from_mapping, sweep_from_text
 from hpsearch.store.store import Store

@@ -1,4 +1,4 @@
-"""A worker reuses its compiled programs, and rows do not depend on that."""
+"""A worker reuses its graphs, and rows do not depend on that."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from sklearn.model_selection import KFold
 
 import hpsearch.tuners as kt
 from hpsearch.custom.fit_arguments import NotOnEngine
-from hpsearch.kerastuner.running import TrialNames
+from hpsearch.kerastuner.overrides import TrialNames
 
 pytestmark = pytest.mark.usefixtures("place")
 WHERE = {"directory": "d", "project_name": "p", "seed": 2}

@@ -10,7 +10,7 @@ import pytest
 
 from hpsearch.space.keras_names import INITIALIZERS, OPTIMIZERS, SCHEDULES
 from hpsearch.space.mlp import LAYER_TYPES
-from hpsearch.training.programs import Programs, program_key
+from hpsearch.training.graphs import Graphs, graph_key
 
 EPOCHS = 2
 NUMBERS = {"learning_rate": (0.01, 0.0025), "weight_decay": (0.01, 0.003), "momentum": (0.9, 0.5)}
@@ -42,13 +42,13 @@ def assert_same(ours, theirs):
 
 def assert_reused(problem, first, second, *, kind="graph", seeds=(1, 2), epochs=EPOCHS):
     """Trains `first`, then `second` by the same program and by a new one."""
-    programs = Programs()
-    one = problem.trainer(first, seeds[0], kind=kind, programs=programs)
+    graphs = Graphs()
+    one = problem.trainer(first, seeds[0], kind=kind, graphs=graphs)
     before = trained(one, epochs)
-    two = problem.trainer(second, seeds[1], kind=kind, programs=programs)
+    two = problem.trainer(second, seeds[1], kind=kind, graphs=graphs)
     assert two is one
     again = trained(two, epochs)
-    assert (len(programs), programs.traces) == (1, 1)
+    assert (len(graphs), graphs.traces) == (1, 1)
     assert_same(again, trained(problem.trainer(second, seeds[1], kind=kind)))
     return before, again
 
@@ -144,35 +144,35 @@ def test_every_task_and_input(problem, request):
 @pytest.mark.parametrize("initializer", [name for name in INITIALIZERS if name != "constant"])
 def test_every_initializer(digits, initializer):
     config = values("lion", "residual", kernel_initializer=initializer, units=[12, 12, 10])
-    programs = Programs()
+    graphs = Graphs()
     for seed in (1, 2):
-        used = digits.trainer(config, seed, programs=programs)
+        used = digits.trainer(config, seed, graphs=graphs)
         fresh = digits.trainer(config, seed)
         for ours, theirs in zip(used.state(), fresh.state(), strict=True):
             np.testing.assert_array_equal(ours, theirs)
-    assert len(programs) == 1
+    assert len(graphs) == 1
 
 
 def test_another_length_and_the_same_training_again(digits):
     """Also what ran longer, or was this very training, leaves nothing."""
-    programs = Programs()
+    graphs = Graphs()
     config = values(settings("adam", 0), "dropout")
 
     def train(epochs):
-        made = digits.trainer(config, 1, kind="graph", programs=programs)
+        made = digits.trainer(config, 1, kind="graph", graphs=graphs)
         return trained(made, epochs)
 
     long, short = train(4), train(2)
     assert long[0][:2] == short[0]
     assert_same(long, train(4))
-    assert programs.traces == 1
+    assert graphs.traces == 1
 
 
 def test_the_model_tells_the_present_numbers(digits):
-    programs = Programs()
+    graphs = Graphs()
     for which in (0, 1):
         config = values(settings("sgd", which))
-        made = digits.trainer(config, 1, kind="graph", programs=programs)
+        made = digits.trainer(config, 1, kind="graph", graphs=graphs)
         made.run_epoch()
         told = made.model.optimizer.get_config()
         assert told["momentum"] == NUMBERS["momentum"][which]
@@ -181,7 +181,7 @@ def test_the_model_tells_the_present_numbers(digits):
 
 
 def key(problem, kind="graph", **changed):
-    return program_key(problem.problem, values("lion", l2=0.1) | changed, problem.arrays, kind=kind)
+    return graph_key(problem.problem, values("lion", l2=0.1) | changed, problem.arrays, kind=kind)
 
 
 @pytest.mark.parametrize(
@@ -228,61 +228,61 @@ def test_data_and_recipe_are_in_the_key(digits, images):
 
 def test_other_data_of_the_same_shape_is_trained_on(digits):
     """The data is an argument of the graph."""
-    programs = Programs()
+    graphs = Graphs()
     other = dataclasses.replace(digits.arrays, x_train=digits.arrays.x_train[::-1].copy())
     others = dataclasses.replace(digits, arrays=other)
     config = values("lion")
-    trained(digits.trainer(config, 1, programs=programs))
-    again = trained(others.trainer(config, 1, programs=programs))
-    assert programs.traces == 1
+    trained(digits.trainer(config, 1, graphs=graphs))
+    again = trained(others.trainer(config, 1, graphs=graphs))
+    assert graphs.traces == 1
     assert_same(again, trained(others.trainer(config, 1)))
 
 
 def test_functions_of_ones_own_are_not_kept(digits):
-    programs = Programs()
+    graphs = Graphs()
     config = values("lion", "odd_layers:plain")
-    made = [digits.trainer(config, 1, programs=programs) for _ in range(2)]
+    made = [digits.trainer(config, 1, graphs=graphs) for _ in range(2)]
     assert made[0] is not made[1]
-    assert len(programs) == 0
+    assert len(graphs) == 0
     assert key(digits.replace(model="some:model")) is None
 
 
 def test_the_oldest_are_let_go(digits):
-    programs = Programs(most=2)
+    graphs = Graphs(most=2)
 
     def make(units):
         config = values("lion") | {"units": units}
-        return digits.trainer(config, 1, programs=programs)
+        return digits.trainer(config, 1, graphs=graphs)
 
     first, second = make(4), make(5)
     first.run_epoch()
     assert make(4) is first
     make(6)
-    assert len(programs) == 2
+    assert len(graphs) == 2
     assert make(4) is first
     assert make(5) is not second
-    assert programs.traces == 1
+    assert graphs.traces == 1
 
 
 def test_large_ones_are_not_kept(digits):
-    programs = Programs(most_bytes=40_000)
+    graphs = Graphs(most_bytes=40_000)
 
     def make(units):
         config = values("lion") | {"units": units}
-        return digits.trainer(config, 1, programs=programs)
+        return digits.trainer(config, 1, graphs=graphs)
 
     # (64 + 1 + 10) * 30 + 10 weights, their momentum, iteration and learning rate.
     small = make(30)
     assert small.nbytes == 2 * 4 * 2260 + 8 + 4
     assert make(30) is small
     make(31)
-    assert len(programs) == 2
+    assert len(graphs) == 2
     make(100)
-    assert len(programs) == 0, "it is too large alone"
+    assert len(graphs) == 0, "it is too large alone"
 
 
 def test_native_trainings_are_not_programs(digits):
-    programs = Programs()
-    made = digits.trainer(values("adam"), 1, programs=programs)
+    graphs = Graphs()
+    made = digits.trainer(values("adam"), 1, graphs=graphs)
     assert made.kind == "native"
-    assert len(programs) == 0
+    assert len(graphs) == 0

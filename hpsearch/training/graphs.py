@@ -18,25 +18,25 @@ if TYPE_CHECKING:
     from hpsearch.models.problem import Problem
     from hpsearch.training.compiled import CompiledTrainer
 
-#: Hyperparameters that a program's key leaves out or contains in another form.
+#: Hyperparameters that a graph's key leaves out or contains in another form.
 NUMBERS: Final = frozenset(
     {"epochs", "l2", "learning_rate", "momentum", "optimizer", "weight_decay"}
 )
 
 #: An XLA program takes about 11 MB, a graph 3 MB; a worker may grow by 250 MB in all.
-_MOST_PROGRAMS = 8
+_MOST_GRAPHS = 8
 _MOST_BYTES = 64 * 2**20
 
 
-class Programs:
+class Graphs:
     """The few compiled trainers that a process keeps, the most recently used last.
 
     Args:
-        most: Largest number of programs.
+        most: Largest number of graphs.
         most_bytes: Largest size of all their variables together.
     """
 
-    def __init__(self, most: int = _MOST_PROGRAMS, most_bytes: int = _MOST_BYTES) -> None:
+    def __init__(self, most: int = _MOST_GRAPHS, most_bytes: int = _MOST_BYTES) -> None:
         self._most = most
         self._most_bytes = most_bytes
         self._kept: OrderedDict[Hashable, CompiledTrainer] = OrderedDict()
@@ -47,7 +47,7 @@ class Programs:
 
     @property
     def traces(self) -> int:
-        """Number of traces of all programs that were ever kept."""
+        """Number of traces of all graphs that were ever kept."""
         return self._traces + sum(each.traces for each in self._kept.values())
 
     def find(self, key: Hashable) -> CompiledTrainer | None:
@@ -68,7 +68,7 @@ class Programs:
             self._traces += dropped.traces
 
 
-def program_key(
+def graph_key(
     problem: Problem, values: Mapping[str, Any], arrays: Arrays, *, kind: str | None
 ) -> Hashable | None:
     """Return a key that is equal for trainings that one graph can train.
