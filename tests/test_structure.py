@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import runpy
+from collections import Counter
 from pathlib import Path
 
 from structure import measure
@@ -35,8 +36,25 @@ def test_no_file_is_longer_than_its_idea():
 # Who raises a bound says in the commit what a user gets for it.
 
 
+#: Room -> the most lines of its Python modules together; "" has the modules beside the rooms.
+ROOMS = {
+    "": 2100, "cli": 1300, "comparison": 2750, "custom": 2950, "data": 3950, "engine": 3350,
+    "functions": 400, "kerastuner": 2750, "models": 1050, "native": 700, "programs": 1750,
+    "progress": 450, "ray": 1000, "reporting": 3200, "runs": 1400, "search": 2550, "sklearn": 550,
+    "space": 1700, "spec": 4550, "store": 3200, "trackers": 450, "training": 2400, "workers": 2250,
+}  # fmt: skip
+
+
+def test_rooms_do_not_grow():
+    rooms = Counter()
+    for path, lines in STRUCTURE.lines.items():
+        room, *module = path.relative_to(ROOT / "hpsearch").parts
+        rooms[room if module else ""] += lines
+    assert {room: lines for room, lines in rooms.items() if lines > ROOMS[room]} == {}
+
+
 def test_rooms_share_few_names():
-    assert len(STRUCTURE.shared) <= 511
+    assert len(STRUCTURE.shared) <= 509
 
 
 def test_classes_are_short_and_functions_take_few_parameters():

@@ -262,7 +262,7 @@ def full_model(trained: keras.Model, problem: Problem) -> keras.Model:
 
 def _compile_arguments(model: keras.Model) -> dict[str, Any]:
     """Return a model's compile arguments: the user's objects, and a copy of the optimizer."""
-    arguments = dict(model._compile_config.config)  # noqa: SLF001 - the public form is JSON
+    arguments = dict(model._compile_config.config)  # the public form is JSON
     optimizer = model.optimizer
     return {**arguments, "optimizer": type(optimizer).from_config(optimizer.get_config())}
 

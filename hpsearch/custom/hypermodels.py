@@ -64,7 +64,7 @@ class Tailored(keras_tuner.HyperModel):  # type: ignore[misc]  # KerasTuner has 
             # All trainings share its path, and several may run at a time.
             if type(each) is keras.callbacks.ModelCheckpoint:
                 # A bound method, so that a further deep copy binds it to the new callback.
-                each._save_model = MethodType(_save_at_once, each)  # noqa: SLF001
+                each._save_model = MethodType(_save_at_once, each)
         return copies
 
     def build(self, hp: Any) -> Any:
@@ -98,7 +98,7 @@ class Tailored(keras_tuner.HyperModel):  # type: ignore[misc]  # KerasTuner has 
         optimizer = self._optimizer
         if optimizer is None and self._loss is None and self._metrics is None:
             return
-        arguments = dict(model._compile_config.config) if model.compiled else {}  # noqa: SLF001
+        arguments = dict(model._compile_config.config) if model.compiled else {}
         if optimizer is not None and not isinstance(optimizer, str):
             # An optimizer's variables belong to one model.
             optimizer = type(optimizer).from_config(optimizer.get_config())
@@ -128,18 +128,18 @@ def _save_at_once(
     checkpoint: keras.callbacks.ModelCheckpoint, epoch: int, batch: int | None, logs: Any
 ) -> None:
     """Save as ModelCheckpoint does, but replace the file atomically, since trainings share it."""
-    save = partial(keras.callbacks.ModelCheckpoint._save_model, checkpoint, epoch, batch, logs)  # noqa: SLF001
-    given = str(checkpoint._get_file_path(epoch, batch, logs))  # noqa: SLF001
+    save = partial(keras.callbacks.ModelCheckpoint._save_model, checkpoint, epoch, batch, logs)
+    given = str(checkpoint._get_file_path(epoch, batch, logs))
     if "://" in given:  # Keras' remote file systems cannot replace a file atomically.
         save()
         return
     path = Path(given)
     written = path.with_name(f".{os.getpid()}-{path.name}")
-    checkpoint._get_file_path = lambda *_: str(written)  # noqa: SLF001
+    checkpoint._get_file_path = lambda *_: str(written)
     try:
         save()
     finally:
-        del checkpoint._get_file_path  # noqa: SLF001
+        del checkpoint._get_file_path
     if written.exists():
         written.replace(path)
 

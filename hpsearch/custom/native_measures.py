@@ -117,7 +117,7 @@ def loss_of(model: keras.Model) -> Loss:
     Raises:
         UnsupportedError: The extension lacks the loss.
     """
-    compiled = model._compile_config.config  # noqa: SLF001 - the public form is JSON
+    compiled = model._compile_config.config  # the public form is JSON
     require(compiled["loss_weights"] is None)
     given = compiled["loss"]
     if isinstance(given, str):
@@ -131,7 +131,7 @@ def loss_of(model: keras.Model) -> Loss:
         if type(given) is kind.loss and given.dtype == "float32":
             require(_settings(given, "from_logits") == _settings(kind.loss(), "from_logits"))
             # Huber's loss does not have it in its config.
-            delta = given._fn_kwargs.get("delta", 1.0)  # noqa: SLF001
+            delta = given._fn_kwargs.get("delta", 1.0)
             logits = bool(given.get_config().get("from_logits"))
             return replace(kind, from_logits=logits, huber=float(delta))
     raise UnsupportedError
@@ -168,7 +168,7 @@ def measures_of(
     Raises:
         UnsupportedError: A metric is not supported.
     """
-    compiled = model._compile_config.config  # noqa: SLF001
+    compiled = model._compile_config.config
     are_weighted = arrays.w_train is not None or arrays.w_val is not None
     measures: list[Measure] = []
     # Source of the names: keras.src.trainers.compile_utils.CompileMetrics.

@@ -142,7 +142,7 @@ def _in_order(model: keras.Model) -> list[Any]:
     require(len(model.operations) == len(layers))
     require(type(layers[0]) is keras.layers.InputLayer and layers[0].output is model.inputs[0])
     for before, layer in pairwise(layers):
-        (node, *others) = layer._inbound_nodes  # noqa: SLF001 - Keras has no public form
+        (node, *others) = layer._inbound_nodes
         require(not others and len(node.input_tensors) == 1)
         require(node.input_tensors[0] is before.output)
         # Keras records `training=False` if a call leaves it out, and sets it later.
@@ -237,7 +237,7 @@ def _optimizer(optimizer: Any) -> NativeOptimizer:
     if name is None:
         raise UnsupportedError
     # Refuse learning rate schedules, which are no variables.
-    require(isinstance(optimizer._learning_rate, keras.Variable))  # noqa: SLF001
+    require(isinstance(optimizer._learning_rate, keras.Variable))
     require(not int(optimizer.iterations.numpy()))
     excluded = ("_exclude_from_weight_decay", "_exclude_from_weight_decay_pattern")
     require(not any(getattr(optimizer, each, None) for each in excluded))

@@ -69,7 +69,7 @@ def _last_fixed(nodes: Sequence[Node]) -> Any:
 
 def _in_order(model: Functional) -> Iterator[Node]:
     """Yield the nodes; each node follows those whose outputs it takes."""
-    by_depth = model._nodes_by_depth  # noqa: SLF001 - Keras has no public form
+    by_depth = model._nodes_by_depth
     for depth in sorted(by_depth, reverse=True):
         yield from by_depth[depth]
 
@@ -81,13 +81,13 @@ def _is_fixed(node: Node) -> bool:
         return not hasattr(operation, "seed_generator")
     if operation.trainable_variables or len(node.output_tensors) != 1:
         return False
-    return all(map(_is_pure, operation._flatten_layers()))  # noqa: SLF001
+    return all(map(_is_pure, operation._flatten_layers()))
 
 
 def _is_pure(layer: Any) -> bool:
     if not type(layer).__module__.startswith("keras.") or "call" in vars(layer):
         return False
-    if layer.activity_regularizer is not None or layer._seed_generators:  # noqa: SLF001
+    if layer.activity_regularizer is not None or layer._seed_generators:
         return False
     if isinstance(layer, _IMPURE) or getattr(layer, "mask_zero", False):
         return False
@@ -109,7 +109,7 @@ def fused_lstms(model: keras.Model) -> Iterator[None]:
     """Within this context, graphs run the kernel for LSTM layers that have its formula."""
     fused = []
     if not tf.config.list_physical_devices("GPU"):  # On a GPU Keras calls cuDNN.
-        fused = [each for each in model._flatten_layers() if _has_kernel(each)]  # noqa: SLF001
+        fused = [each for each in model._flatten_layers() if _has_kernel(each)]
     for layer in fused:
         layer.inner_loop = partial(_inner_loop, layer)
     try:

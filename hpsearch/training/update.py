@@ -31,7 +31,7 @@ class Update:
         self._scratch = _scratch(optimizer)
         _fuse(optimizer, self._scratch)
         if type(optimizer) is keras.optimizers.Adagrad and is_fused(optimizer):
-            for slot in optimizer._accumulators:  # noqa: SLF001
+            for slot in optimizer._accumulators:
                 # Keras adds epsilon under the root at every step, but the kernel does not: start
                 # the sum of squares with epsilon instead.
                 slot.value.assign_add(tf.fill(slot.shape, optimizer.epsilon))
@@ -54,8 +54,8 @@ class Update:
         for variable in self._scratch:
             variable.assign(tf.zeros_like(variable))
         if self._begins_with_weights:
-            slots = self._optimizer._momentums  # noqa: SLF001
-            weights = self._optimizer._trainable_variables  # noqa: SLF001
+            slots = self._optimizer._momentums
+            weights = self._optimizer._trainable_variables
             for slot, weight in zip(slots, weights, strict=True):
                 slot.assign(weight)
 
@@ -94,7 +94,7 @@ def _fuse(optimizer: Any, scratch: Sequence[Any]) -> None:
     maker = _maker(optimizer)
     if maker is None:
         return
-    unfused = optimizer._backend_update_step  # noqa: SLF001
+    unfused = optimizer._backend_update_step
 
     def update_step(
         gradients: Sequence[Tensor], variables: Sequence[Any], learning_rate: Tensor
@@ -104,16 +104,16 @@ def _fuse(optimizer: Any, scratch: Sequence[Any]) -> None:
             return
         apply = maker(optimizer, scratch, tf.cast(learning_rate, tf.float32))
         for gradient, variable in zip(gradients, variables, strict=True):
-            apply(gradient, _handle(variable), int(optimizer._get_variable_index(variable)))  # noqa: SLF001
+            apply(gradient, _handle(variable), int(optimizer._get_variable_index(variable)))
 
-    optimizer._backend_update_step = update_step  # noqa: SLF001
+    optimizer._backend_update_step = update_step
 
 
 def _scratch(optimizer: Any) -> list[Any]:
     """Return variables that a kernel writes to but Keras lacks; their values have no effect."""
     if not is_fused(optimizer) or not isinstance(optimizer, keras.optimizers.RMSprop):
         return []
-    slots = [] if optimizer.momentum else optimizer._velocities  # noqa: SLF001
+    slots = [] if optimizer.momentum else optimizer._velocities
     return [tf.Variable(tf.zeros_like(slot.value), trainable=False) for slot in slots]
 
 
@@ -162,8 +162,8 @@ def _adam(optimizer: Any, _: Sequence[Any], rate: Tensor) -> Apply:
     def apply(gradient: Tensor, handle: Any, index: int) -> None:
         tf.raw_ops.ResourceApplyAdam(
             var=handle,
-            m=_handle(optimizer._momentums[index]),  # noqa: SLF001
-            v=_handle(optimizer._velocities[index]),  # noqa: SLF001
+            m=_handle(optimizer._momentums[index]),
+            v=_handle(optimizer._velocities[index]),
             beta1_power=powers[0],
             beta2_power=powers[1],
             lr=rate,
@@ -189,12 +189,12 @@ def _adam_correction(beta_2: float, step: Tensor, power: Tensor) -> Tensor:
 
 def _rmsprop(optimizer: Any, scratch: Sequence[Any], rate: Tensor) -> Apply:
     # Without momentum, the kernel writes increments to scratch variables.
-    momentums = scratch or [slot.value for slot in optimizer._momentums]  # noqa: SLF001
+    momentums = scratch or [slot.value for slot in optimizer._momentums]
 
     def apply(gradient: Tensor, handle: Any, index: int) -> None:
         tf.raw_ops.ResourceApplyRMSProp(
             var=handle,
-            ms=_handle(optimizer._velocities[index]),  # noqa: SLF001
+            ms=_handle(optimizer._velocities[index]),
             mom=momentums[index].handle,
             lr=rate,
             rho=optimizer.rho,
@@ -208,7 +208,7 @@ def _rmsprop(optimizer: Any, scratch: Sequence[Any], rate: Tensor) -> Apply:
 
 def _adagrad(optimizer: Any, _: Sequence[Any], rate: Tensor) -> Apply:
     def apply(gradient: Tensor, handle: Any, index: int) -> None:
-        slot = _handle(optimizer._accumulators[index])  # noqa: SLF001
+        slot = _handle(optimizer._accumulators[index])
         tf.raw_ops.ResourceApplyAdagrad(var=handle, accum=slot, lr=rate, grad=gradient)
 
     return apply
@@ -256,7 +256,7 @@ class OptimizerNumbers:
         _set(self._places, values)
         for variable, value in zip(self._variables, values, strict=True):
             variable.assign(float(value))
-        own, other = self._optimizer._learning_rate, optimizer._learning_rate  # noqa: SLF001
+        own, other = self._optimizer._learning_rate, optimizer._learning_rate
         if isinstance(own, keras.Variable):
             own.assign(other)
 
@@ -296,7 +296,7 @@ Place = tuple[Any, str]
 def _places(optimizer: Any) -> list[Place]:
     """Return the objects and attribute names that hold a number."""
     places = [(optimizer, name) for name in OPTIMIZER_NUMBERS]
-    rate = optimizer._learning_rate  # noqa: SLF001 - the property would call a schedule
+    rate = optimizer._learning_rate  # the property would call a schedule
     if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
         places += [(rate, name) for name in SCHEDULE_NUMBERS]
     return [place for place in places if isinstance(getattr(*place, None), int | float)]
