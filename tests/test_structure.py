@@ -63,7 +63,7 @@ def test_classes_are_short_and_functions_take_few_parameters():
     assert sum(count > 8 for count in STRUCTURE.parameters) <= 12
 
 
-#: A word in the names of modules, classes and functions -> the rooms that may use it. Each means one
+#: A word in names of modules, classes and functions -> the rooms that may use it. Each means one
 #: thing: what hands out trainings, a user's program, where trainings run, a kind of trial.
 WORDS = {
     "engine": {"engine", "kerastuner", "custom"},
