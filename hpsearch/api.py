@@ -164,8 +164,8 @@ def compare(
     """
     if out is not None:
         require_suffix(out)
-    own = [name for table in tables if isinstance(table, Results) for name in table.trust]
-    may_run = trusted(trust) | frozenset(own)
+    names = [name for table in tables if isinstance(table, Results) for name in table.trust]
+    may_run = trusted(trust) | frozenset(names)
     findings = compare_tables(
         [table.directory if isinstance(table, Results) else table for table in tables],
         Columns(score, tuple(params), goal, random),
@@ -321,7 +321,7 @@ def tune(
         Interrupted: As for `hpsearch.run`.
     """
     require_searchable(model, parameters, callbacks, loss, output_activation, class_weight)
-    own = [model]
+    objects = [model]
     rows = read_memory(x, y, sample_weight, validation_data, test, custom=model is not None)
     if rows.parts and model is None:
         raise InputError(
@@ -341,7 +341,7 @@ def tune(
         from hpsearch.custom.callbacks import UserCallbacks
 
         given = UserCallbacks(callbacks)
-        own += given.callbacks
+        objects += given.callbacks
         model, in_memory = given.around(model, reference or "model"), True
         called, metric = {"callbacks": given.description}, given.scored(metric)
     sweep = sweep_of(
@@ -378,7 +378,7 @@ def tune(
     load: Loader = partial(rows.load, folding=folds)
     listener = make_listener(verbose)
     if in_memory:
-        load = LoaderWithModel(load, CustomModel(shipped(model, "model", of=own)))
+        load = LoaderWithModel(load, CustomModel(shipped(model, "model", of=objects)))
 
     def work(directory: Path) -> Results:
         settings = Settings(

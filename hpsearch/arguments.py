@@ -50,7 +50,7 @@ def require_searchable(
             "model: must be a function of hp, a keras_tuner.HyperModel, or package.module:name of "
             f"one, not {type(model).__name__}"
         )
-    if any(each is not None for each in of_mlps):
+    if any(argument is not None for argument in of_mlps):
         raise InputError(
             "loss, output_activation, class_weight: are of hpsearch's own MLPs; a custom model is "
             "compiled by the function that builds it"
@@ -115,7 +115,7 @@ def sweep_of(raw: Mapping[str, Any]) -> Sweep:
     try:
         return model_sweep(sweep_from_mapping(_without_none(_plain(raw))))
     except SweepFileError as error:
-        lines = [f"{_argument(each.path)}: {each.message}" for each in error.problems]
+        lines = [f"{_argument(problem.path)}: {problem.message}" for problem in error.problems]
         raise InputError("\n".join(line.removeprefix(": ") for line in lines)) from None
 
 

@@ -194,12 +194,12 @@ def descendants(pids: Iterable[int]) -> dict[int, list[int]]:
             state, parent = path.read_bytes().rpartition(b")")[2].split()[:2]
             if state not in (b"Z", b"X"):
                 children.setdefault(int(parent), []).append(int(path.parent.name))
-    found: dict[int, list[int]] = {}
+    tree: dict[int, list[int]] = {}
     for pid in pids:
-        found[pid] = list(children.get(pid, ()))
-        for each in found[pid]:
-            found[pid] += children.get(each, ())
-    return found
+        tree[pid] = list(children.get(pid, ()))
+        for child in tree[pid]:
+            tree[pid] += children.get(child, ())
+    return tree
 
 
 def private_bytes(pid: int) -> int:

@@ -356,8 +356,8 @@ def results_with_interruption(
         yield
     except Interrupted as error:
         if error.where is not None and (error.where / "results.csv").exists():
-            found = Results(error.where, rows, trust)
-            error.results = found if len(found.table) else None
+            results = Results(error.where, rows, trust)
+            error.results = results if len(results.table) else None
         raise
 
 
@@ -370,12 +370,12 @@ def results_at_prompt(interruption: Interrupted) -> Results:
         Interrupted: In a script, after a SIGTERM, or without results.
     """
     interactive = hasattr(sys, "ps1") or bool(sys.flags.interactive)
-    found = interruption.results
-    if not (interactive and interruption.by_keyboard and isinstance(found, Results)):
+    results = interruption.results
+    if not (interactive and interruption.by_keyboard and isinstance(results, Results)):
         raise interruption
-    message = f"interrupted: these are the results so far, {counted(len(found.table), 'row')}"
+    message = f"interrupted: these are the results so far, {counted(len(results.table), 'row')}"
     warnings.warn(message, UserWarning, stacklevel=stack_level_of_caller())
-    return found
+    return results
 
 
 def run_in(
@@ -400,10 +400,10 @@ def run_in(
 def _work_in_scratch(work: Callable[[Path], Results], name: str, *, keep: bool) -> Results:
     scratch = tempfile.mkdtemp(prefix="hpsearch-")
 
-    def taken(found: Results) -> Results:
-        loaded = Results(found.directory, found.rows, found.trust)
+    def taken(results: Results) -> Results:
+        loaded = Results(results.directory, results.rows, results.trust)
         # Sets the cached properties, since the directory will be removed.
-        vars(loaded).update(table=found.table, curves=found.curves)
+        vars(loaded).update(table=results.table, curves=results.curves)
         if keep:
             weakref.finalize(loaded, shutil.rmtree, scratch, ignore_errors=True)
             removal.pop_all()

@@ -57,7 +57,7 @@ MUTANTS = (
     ),
     Mutant(
         "hpsearch/models/preprocessing.py",
-        "return np.asarray(weights if own is None else weights * own, np.float32)",
+        "return np.asarray(weights if row_weights is None else weights * row_weights, np.float32)",
         "return np.asarray(weights, np.float32)",
         "class weights replace sample weights instead of multiplying them",
     ),
@@ -220,7 +220,7 @@ MUTANTS = (
     ),
     Mutant(
         "hpsearch/cli/models.py",
-        "recorded = [each for each in evaluations_of(directory) if each.split == split]",
+        "recorded = [entry for entry in evaluations_of(directory) if entry.split == split]",
         "recorded = list(evaluations_of(directory))",
         "evaluate counts the evaluations on other splits, too",
     ),

@@ -155,9 +155,9 @@ def evaluate(
     say(f"{model} on the {split} split, {evaluation.rows} rows")
     measures = evaluation.metrics.items()
     print_table(console, (), ((name, number(m.value), _interval(m)) for name, m in measures))
-    recorded = [each for each in evaluations_of(directory) if each.split == split]
+    recorded = [entry for entry in evaluations_of(directory) if entry.split == split]
     say(f"recorded: evaluation {len(recorded)} on the {split} split of this directory")
-    trials = {each.trial for each in recorded} | {evaluation.trial}
+    trials = {entry.trial for entry in recorded} | {evaluation.trial}
     if split == "test" and len(trials) > 1:
         say(
             f"warning: the test split has judged {len(trials)} trials now; the best of their "
@@ -254,31 +254,31 @@ def reproduce(
         raise typer.Exit(1)
 
 
-def _verdict(found: Reproduction) -> Iterable[str]:
-    again, row = found.again, found.row
-    if found.equal:
-        first = found.first_difference
+def _verdict(rerun: Reproduction) -> Iterable[str]:
+    again, row = rerun.again, rerun.row
+    if rerun.equal:
+        first = rerun.first_difference
         curve = (
             "so is every metric of every epoch"
             if first is None
             else f"other metrics differ from epoch {first} on"
         )
-        which = found.execution.label
-        yield f"{which}: {found.metric} {row.score!r} again, equal to its row; {curve}"
-        yield from _versions(found)
+        which = rerun.execution.label
+        yield f"{which}: {rerun.metric} {row.score!r} again, equal to its row; {curve}"
+        yield from _versions(rerun)
         return
     score = repr(again.score) if again.score is not None else f"no score ({again.status})"
-    yield f"{found.execution.label}: {found.metric} {score}, not equal to its row's {row.score!r}"
+    yield f"{rerun.execution.label}: {rerun.metric} {score}, not equal to its row's {row.score!r}"
     if again.error:
         yield f"  {' '.join(again.error.split())}"
-    if found.first_difference is not None:
-        yield f"  the first epoch that differs is {found.first_difference} of {len(row.curve)}"
+    if rerun.first_difference is not None:
+        yield f"  the first epoch that differs is {rerun.first_difference} of {len(row.curve)}"
     if again.trainer != row.trainer:
         yield f"  its row was trained by {row.trainer!r}, this time by {again.trainer!r}"
-    yield from _versions(found)
+    yield from _versions(rerun)
 
 
-def _versions(found: Reproduction) -> Iterable[str]:
+def _versions(rerun: Reproduction) -> Iterable[str]:
     """Yield a line for each version that differs from the one that made the row."""
-    for name, (then, now) in found.other_versions.items():
+    for name, (then, now) in rerun.other_versions.items():
         yield f"  {PACKAGES[name]} was {then} and is {now} now"

@@ -85,7 +85,7 @@ def _program_plan(sweep: ProgramSweep, where: ResultsDirectory, *_: object) -> I
     search, (stored, results) = Search.of(sweep), _stored(where)
     executions, complete = foresee(search, stored)
     if complete and search.method.draws:
-        done = [each for each in executions if each.number in results]
+        done = [execution for execution in executions if execution.number in results]
         yield from _counts(executions, done)
     else:
         yield _open_end(search)
@@ -158,7 +158,11 @@ def _trials(
     executions, complete = foresee(search, stored)
     done = answered(executions, models.recipe, stored, results)
     yield from _counts(executions, done)
-    return executions, group(executions, answered={each.number for each in done}), complete
+    return (
+        executions,
+        group(executions, answered={execution.number for execution in done}),
+        complete,
+    )
 
 
 def _open_end(search: Search) -> str:
@@ -175,11 +179,11 @@ def _from_prior(search: Search, recipe: Recipe) -> Iterator[str]:
         return
     count = len(search.listed) + strategy.foreseen
     first = strategy.ask(min(count, search.limit or count))
-    known = [proposal.config.values for proposal in first if proposal.by == PRIOR]
-    if known:
+    configs = [proposal.config.values for proposal in first if proposal.by == PRIOR]
+    if configs:
         yield "first      what does well on other tables (prior: mlp):"
     varied = [parameter.name for parameter in search.space.parameters if parameter.varies]
-    for values in known:
+    for values in configs:
         yield "           " + ", ".join(f"{n} {_short(values[n])}" for n in varied if n in values)
 
 
@@ -197,9 +201,11 @@ def _stored(where: ResultsDirectory) -> tuple[list[Execution], dict[int, Executi
 
 
 def _counts(executions: Sequence[Execution], done: Collection[Execution]) -> Iterator[str]:
-    numbers = {each.number for each in done}
-    trials = {each.trial for each in executions}
-    complete = len(trials - {each.trial for each in executions if each.number not in numbers})
+    numbers = {execution.number for execution in done}
+    trials = {execution.trial for execution in executions}
+    complete = len(
+        trials - {execution.trial for execution in executions if execution.number not in numbers}
+    )
     yield f"trials     {len(trials):,}" + (f", {have_results(complete)}" if complete else "")
     if len(executions) > len(trials):
         yield f"executions {len(executions):,} (a trial has one for each seed and fold)" + (

@@ -46,31 +46,32 @@ Rows = Iterable[tuple[str, str]]
 
 
 def _datasets() -> Rows:
-    for name, known in datasets().items():
-        test = f" + {known.test_rows:,} test" if known.test_rows else ""
-        shape = "x".join(map(str, known.shape))
-        yield name, f"{known.rows:,}{test} rows of {shape}, {known.task}; {known.source}"
+    for name, entry in datasets().items():
+        test = f" + {entry.test_rows:,} test" if entry.test_rows else ""
+        shape = "x".join(map(str, entry.shape))
+        yield name, f"{entry.rows:,}{test} rows of {shape}, {entry.task}; {entry.source}"
 
 
 def _optimizers() -> Rows:
-    for name, each in OPTIMIZERS.items():
-        if each.implied:
+    for name, optimizer in OPTIMIZERS.items():
+        if optimizer.implied:
             yield (
                 name,
-                f"{each.name} with " + ", ".join(f"{k}={v}" for k, v in each.implied.items()),
+                f"{optimizer.name} with "
+                + ", ".join(f"{k}={v}" for k, v in optimizer.implied.items()),
             )
-    for name, each in OPTIMIZERS.items():
-        if not each.implied:
-            yield name, ", ".join(f"{k}={v}" for k, v in list(each.defaults.items())[:6])
+    for name, optimizer in OPTIMIZERS.items():
+        if not optimizer.implied:
+            yield name, ", ".join(f"{k}={v}" for k, v in list(optimizer.defaults.items())[:6])
 
 
 _LISTS: dict[str, Callable[[], Rows]] = {
     "datasets": _datasets,
-    "methods": lambda: ((name, each.text) for name, each in METHODS.items()),
+    "methods": lambda: ((name, method.text) for name, method in METHODS.items()),
     "activations": lambda: ((name, "") for name in ACTIVATIONS),
     "optimizers": _optimizers,
     "layer-types": lambda: (
-        *((name, each.text) for name, each in LAYER_TYPES.items()),
+        *((name, layer_type.text) for name, layer_type in LAYER_TYPES.items()),
         ("package.module:function", "your own: function(x, units, activation, ...) -> tensor"),
     ),
 }
@@ -102,7 +103,7 @@ def doctor(directory: DirectoryArgument) -> None:
     findings = list(examine(directory))
     if not any(finding.level is Severity.WRONG for finding in findings):
         closer = list(examine_best_file(directory))
-        findings = [f for f in findings if f.part not in {each.part for each in closer}] + closer
+        findings = [f for f in findings if f.part not in {c.part for c in closer}] + closer
     wrong = any(finding.level is Severity.WRONG for finding in findings)
     say = line_printer(make_console())
     for finding in findings:
@@ -193,10 +194,10 @@ def _print_evaluations(evaluations: Sequence[Evaluation], console: Console) -> N
     if not evaluations:
         return
     rows = []
-    for each in evaluations:
-        score = each.score
+    for entry in evaluations:
+        score = entry.score
         ends = "-" if score.low is None else f"{number(score.low)} to {number(score.high or 0.0)}"
-        cells = (each.time, each.execution, each.split, each.rows, each.metric)
+        cells = (entry.time, entry.execution, entry.split, entry.rows, entry.metric)
         rows.append([*map(cell_text, cells), number(score.value), ends])
     columns = ("time", "trial", "split", "rows", "metric", "value", "95% interval")
     print_table(console, columns, rows, "evaluations")

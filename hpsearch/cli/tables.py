@@ -174,6 +174,6 @@ def _compared(sources: Sequence[Path]) -> Compared | None:
 
 def log(directory: DirectoryArgument, *, to: Annotated[list[str], Trackers]) -> None:
     """Log all executions to each target."""
-    for target, tracker in [(each, make_tracker(each)) for each in to]:
+    for target, tracker in [(destination, make_tracker(destination)) for destination in to]:
         count = log_results(directory, tracker)
         typer.echo(f"{counted(count, 'execution')} logged to {target}")

@@ -56,13 +56,13 @@ def compare_tables(
         RefusedError: The tables are not comparable.
     """
     tables = read_tables(paths, columns)
-    found = differences(tables)
-    require_comparable(tables, found, anyway=anyway)
+    mismatches = differences(tables)
+    require_comparable(tables, mismatches, anyway=anyway)
     fresh = settle(tables) if settle else {}
     pairs = _pairs(tables, fresh)
     return Findings(
         labels=tuple(table.label for table in tables),
-        differences=tuple(map(str, found)),
+        differences=tuple(map(str, mismatches)),
         assumed=tuple(assumptions(tables)),
         notes=tuple(side_notes(tables)),
         metric=str(tables[0].metric),
@@ -92,10 +92,10 @@ def _settings(first: Table, second: Table) -> list[Change]:
     """Return the settings in which two sweep files differ, except the space and the seeds."""
     if first.provenance.get("recipe") == second.provenance.get("recipe"):
         return []
-    found = _sweep_differences((first, second), _RECIPE)
+    parts = _sweep_differences((first, second), _RECIPE)
     changed = {
         part.what: ["" if text == "-" else text.strip('"') for text in part.values.values()]
-        for part in found
+        for part in parts
         if part.what != "seed"
     }
     return [Change(name, *values) for name, values in changed.items()]
@@ -149,15 +149,15 @@ class Difference:
 
 def differences(tables: Sequence[Table]) -> list[Difference]:
     """Return the differences that make the scores of these tables not comparable."""
-    found = _provenance_differences(tables, ("data",))
-    if found:
-        found += _sweep_differences(tables, ("data",))
+    mismatches = _provenance_differences(tables, ("data",))
+    if mismatches:
+        mismatches += _sweep_differences(tables, ("data",))
     metrics = {table.label: table.metric for table in tables}
     names = {(metric.name, metric.goal) for metric in metrics.values()}
     epochs = {metric.epoch for metric in metrics.values() if metric.epoch}
     if len(names) > 1 or len(epochs) > 1:
-        found.append(Difference("metric", {label: str(m) for label, m in metrics.items()}))
-    return found
+        mismatches.append(Difference("metric", {label: str(m) for label, m in metrics.items()}))
+    return mismatches
 
 
 def require_comparable(
@@ -173,7 +173,9 @@ def require_comparable(
     Raises:
         RefusedError: The tables are not comparable; the message lists each difference.
     """
-    refusal = "the tables are not comparable:\n" + "\n".join(f"  {each}" for each in found)
+    refusal = "the tables are not comparable:\n" + "\n".join(
+        f"  {difference}" for difference in found
+    )
     if len({table.metric.goal for table in tables}) > 1:
         raise RefusedError(
             refusal + "\nWhere one is to be large and the other small, even --anyway has "
@@ -190,36 +192,39 @@ def require_comparable(
 def assumptions(tables: Sequence[Table]) -> list[str]:
     """Return the assumptions where the tables say nothing."""
     silent = [table.label for table in tables if not table.provenance.get("data")]
-    found = []
+    lines = []
     if silent:
-        found = [f"data and split: not told by {', '.join(silent)}; taken to be the same"]
+        lines = [f"data and split: not told by {', '.join(silent)}; taken to be the same"]
     recipes = {table.provenance["recipe"] for table in tables if "recipe" in table.provenance}
     unknown = [table.label for table in tables if table.sweep_seed is None]
     if len(recipes) > 1 and unknown:
-        found.append(
+        lines.append(
             f"the sweep's seed: not known of {', '.join(unknown)}; equal seeds of executions are "
             "taken to give equal random numbers"
         )
-    return found
+    return lines
 
 
 def side_notes(tables: Sequence[Table]) -> list[str]:
     """Return other differences, in recipe and software, that may be the reason of a result."""
     code = _provenance_differences(tables, ("program",))
-    found = _provenance_differences(tables, ("recipe",))
-    if found:
-        found = _sweep_differences(tables, _RECIPE) or found
-    return [str(each) for each in (*code, *found, *_provenance_differences(tables, _SOFTWARE))]
+    mismatches = _provenance_differences(tables, ("recipe",))
+    if mismatches:
+        mismatches = _sweep_differences(tables, _RECIPE) or mismatches
+    return [
+        str(difference)
+        for difference in (*code, *mismatches, *_provenance_differences(tables, _SOFTWARE))
+    ]
 
 
 def _provenance_differences(tables: Sequence[Table], columns: Sequence[str]) -> list[Difference]:
-    found = []
+    mismatches = []
     for column in columns:
         values = {table.label: table.provenance.get(column, ()) for table in tables}
-        if len({value for each in values.values() for value in each}) > 1:
-            texts = {label: " and ".join(each) or "-" for label, each in values.items()}
-            found.append(Difference(column, texts))
-    return found
+        if len({value for entries in values.values() for value in entries}) > 1:
+            texts = {label: " and ".join(entries) or "-" for label, entries in values.items()}
+            mismatches.append(Difference(column, texts))
+    return mismatches
 
 
 def _sweep_differences(tables: Sequence[Table], parts: Sequence[str]) -> list[Difference]:
@@ -230,13 +235,13 @@ def _sweep_differences(tables: Sequence[Table], parts: Sequence[str]) -> list[Di
         if table.sweep is None:
             return []
         sweeps[table.label] = dict(_flat(table.sweep.raw(), ""))
-    found = []
+    mismatches = []
     for key in dict.fromkeys(key for sweep in sweeps.values() for key in sweep):
         if key.split(".")[0] in parts or ("seed" in parts and key == "data.scale"):
             values = {label: sweep.get(key, "-") for label, sweep in sweeps.items()}
             if len(set(values.values())) > 1:
-                found.append(Difference(key, values))
-    return found
+                mismatches.append(Difference(key, values))
+    return mismatches
 
 
 def _flat(raw: Any, path: str) -> Iterator[tuple[str, str]]:

@@ -59,8 +59,8 @@ class Move:
 def dependences(scores: PairedScores) -> list[Dependence]:
     """Return the hyperparameters that explain some of the paired differences, the largest first."""
     cells = scores.table.firsts.loc[list(scores.configs)]
-    found = [_dependence(str(name), groups(cells[name]), scores) for name in cells]
-    return sorted((one for one in found if one.share > 0), key=lambda one: -one.share)
+    candidates = [_dependence(str(name), groups(cells[name]), scores) for name in cells]
+    return sorted((one for one in candidates if one.share > 0), key=lambda one: -one.share)
 
 
 def _dependence(name: str, texts: pd.Series[Any], scores: PairedScores) -> Dependence:
@@ -258,7 +258,7 @@ def _total(numbers: pd.Series[float]) -> pd.Series[float] | float:
 def equal_budgets(tables: Sequence[Table]) -> list[EqualBudget]:
     """Compare the bests at shares of the budget of the table that spent least."""
     curves = {table.label: best_so_far(table) for table in tables}
-    found = {}
+    budgets = {}
     for unit in _UNITS:
         spent = [float(curve[unit].max()) for curve in curves.values() if len(curve)]
         if len(spent) < len(curves) or not min(spent) > 0:
@@ -269,8 +269,8 @@ def equal_budgets(tables: Sequence[Table]) -> list[EqualBudget]:
                 budget = float(np.ceil(budget))
             best = {label: _best_within(curve, unit, budget) for label, curve in curves.items()}
             # With few trials, two shares may be the same number of trials.
-            found[unit, budget] = EqualBudget(unit, budget, best)
-    return list(found.values())
+            budgets[unit, budget] = EqualBudget(unit, budget, best)
+    return list(budgets.values())
 
 
 def _best_within(curve: pd.DataFrame, unit: str, budget: float) -> float | None:

@@ -62,8 +62,8 @@ def pair_configs(first: Table, second: Table) -> Pairing:
     if not changed:
         return equal
     one, two = _texts(first, second)
-    rest = [table.drop(index=shared).drop(columns=changed) for table in (one, two)]
-    pairs = _equal_rows(*rest)
+    frames = [table.drop(index=shared).drop(columns=changed) for table in (one, two)]
+    pairs = _equal_rows(*frames)
     if len(pairs) < len(shared):
         return equal
     changes = (Change(name, _value(first, name), _value(second, name)) for name in changed)

@@ -188,8 +188,8 @@ def _matrices(
     common = [n for n in first.draws if n in second.draws and not n.startswith(UNSEEDED)]
     if common and _same_streams(first, second) and not first.independent:
         ours_in, theirs_in = (
-            scores[:, [own.index(name) for name in common]]
-            for scores, own in ((one, first.draws), (two, second.draws))
+            scores[:, [draws.index(name) for name in common]]
+            for scores, draws in ((one, first.draws), (two, second.draws))
         )
         often = _frequent(ours_in) & _frequent(theirs_in)
         several = min(_frequent(one).sum(), _frequent(two).sum()) > 1
@@ -251,7 +251,7 @@ def answer(first: Table, second: Table) -> tuple[Answer, PairedScores | None]:
     if few or not shared:
         return _best(first, second, shared, lost), None
     groups = len(np.unique(scores.clusters))
-    found = Answer(
+    outcome = Answer(
         question=Question.PAIRED,
         estimate=scores.estimate(),
         n_pairs=shared,
@@ -263,7 +263,7 @@ def answer(first: Table, second: Table) -> tuple[Answer, PairedScores | None]:
         n_equal=pairing.n_equal,
         changes=pairing.changes,
     )
-    return found, scores
+    return outcome, scores
 
 
 def _best(first: Table, second: Table, shared: int, lost: int) -> Answer:

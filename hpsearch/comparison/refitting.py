@@ -58,13 +58,19 @@ def sweep_of_best(source: Source, top: int, seeds: int, on: str = "train") -> Sw
             values | {"epochs": _mean_epochs(run, execution.trial)}
             for values, execution in zip(configs, chosen, strict=True)
         ]
-    fresh = fresh_seeds((each.seed for each in run.executions), seeds)
+    fresh = fresh_seeds((execution.seed for execution in run.executions), seeds)
     return sweep_of_configs(run.sweep, configs, fresh, "-refit", whole=whole)
 
 
 def _mean_epochs(run: StoredRun, trial: int) -> int:
-    found = [run.results.get(each.number) for each in run.executions if each.trial == trial]
-    epochs = [each.scored_epoch for each in found if each is not None and each.scored_epoch]
+    results = [
+        run.results.get(execution.number)
+        for execution in run.executions
+        if execution.trial == trial
+    ]
+    epochs = [
+        result.scored_epoch for result in results if result is not None and result.scored_epoch
+    ]
     return max(1, round(sum(epochs) / len(epochs)))
 
 
@@ -73,7 +79,7 @@ def _best(run: StoredRun, top: int) -> list[Execution]:
     best = best_trials(run.executions, run.results, run.recipe.goal)[:top]
     if not best:
         raise InputError(f"{run.where.path}: no trial has a score")
-    first = {each.trial: each for each in reversed(run.executions)}
+    first = {execution.trial: execution for execution in reversed(run.executions)}
     return [first[trial] for trial in best]
 
 

@@ -105,10 +105,10 @@ def _values(table: Table) -> dict[str, Any]:
         for column, cell in table.values(table.best).items()
         if not pd.isna(cell)
     }
-    found = MLPConfig(values).id
-    if found != table.best:
+    config_id = MLPConfig(values).id
+    if config_id != table.best:
         raise InputError(
-            f"{table.path}: the cells of config {table.best} give {found}: results.csv was "
+            f"{table.path}: the cells of config {table.best} give {config_id}: results.csv was "
             "changed; run its sweep again, which writes it anew"
         )
     return values

@@ -237,7 +237,7 @@ def labels(paths: Sequence[Path]) -> list[str]:
     places = [_place(path) for path in paths]
     met: Counter[str] = Counter()
     names = []
-    for name in (_unique(place, places) for place in places):
+    for name in (_unique(path, places) for path in places):
         met[name] += 1
         names.append(name if met[name] == 1 else f"{name} ({met[name]})")
     return names
@@ -250,11 +250,11 @@ def _place(path: Path) -> Path:
     return absolute.parent if absolute.name == "results.csv" else absolute.with_suffix("")
 
 
-def _unique(place: Path, places: Sequence[Path]) -> str:
-    name = str(place)
-    for length in range(1, len(place.parts)):
-        tail = place.parts[-length:]
-        if all(other.parts[-length:] != tail for other in places if other != place):
+def _unique(path: Path, places: Sequence[Path]) -> str:
+    name = str(path)
+    for length in range(1, len(path.parts)):
+        tail = path.parts[-length:]
+        if all(other.parts[-length:] != tail for other in places if other != path):
             name = "/".join(tail)
             break
     # A directory's name may contain control codes of a terminal.
@@ -321,8 +321,10 @@ def read_tables(
     tables = [
         _read(path, label, columns) for path, label in zip(places, labels(places), strict=True)
     ]
-    known = next((table.metric for table in tables if table.metric != _UNKNOWN), _UNKNOWN)
-    return [replace(table, metric=known) if table.metric == _UNKNOWN else table for table in tables]
+    metric = next((table.metric for table in tables if table.metric != _UNKNOWN), _UNKNOWN)
+    return [
+        replace(table, metric=metric) if table.metric == _UNKNOWN else table for table in tables
+    ]
 
 
 def _read(path: Path, label: str, columns: Columns) -> Table:
@@ -370,11 +372,11 @@ def _require_mapping(path: Path, cells: pd.DataFrame, columns: Columns) -> None:
 
 def _provenance(frame: pd.DataFrame) -> dict[str, tuple[str, ...]]:
     present = [name for name in _PROVENANCE if name in frame.columns]
-    found = {name: tuple(map(str, frame[name].dropna().unique())) for name in present}
+    values = {name: tuple(map(str, frame[name].dropna().unique())) for name in present}
     if _OF_PROGRAM in frame.columns:
         # A program has no data in hpsearch's sense; the fingerprint is that of its file.
-        found["program"] = found.pop("data")
-    return found
+        values["program"] = values.pop("data")
+    return values
 
 
 def _metric(path: Path, columns: Columns, named: tuple[str, ...]) -> Metric:
@@ -383,13 +385,13 @@ def _metric(path: Path, columns: Columns, named: tuple[str, ...]) -> Metric:
     Args:
         named: The distinct values of the table's column `metric`.
     """
-    own = Metric(*named[0].rsplit(":", 2)) if named and named[0].count(":") > 1 else _UNKNOWN
-    if own.goal not in _GOALS:
+    metric = Metric(*named[0].rsplit(":", 2)) if named and named[0].count(":") > 1 else _UNKNOWN
+    if metric.goal not in _GOALS:
         raise InputError(f"{path}: metric: must be NAME:maximize|minimize:EPOCH, not {named[0]!r}")
-    if columns.score in (None, "score") and (own != _UNKNOWN or columns.score is None):
-        if own != _UNKNOWN and columns.goal not in (None, own.goal):
-            raise InputError(f"{path}: goal: its metric says {own.goal}, not {columns.goal}")
-        return own
+    if columns.score in (None, "score") and (metric != _UNKNOWN or columns.score is None):
+        if metric != _UNKNOWN and columns.goal not in (None, metric.goal):
+            raise InputError(f"{path}: goal: its metric says {metric.goal}, not {columns.goal}")
+        return metric
     assert columns.score is not None
     goal = columns.goal or METRICS.get(columns.score)
     if goal is None:
@@ -397,7 +399,7 @@ def _metric(path: Path, columns: Columns, named: tuple[str, ...]) -> Metric:
             f"{path}: whether {columns.score!r} is to be large or small is not known; "
             "give --goal maximize or --goal minimize"
         )
-    return Metric(columns.score, goal, own.epoch)
+    return Metric(columns.score, goal, metric.epoch)
 
 
 def _executions(
@@ -406,8 +408,8 @@ def _executions(
     import pandas as pd  # slow to import
 
     rows = pd.DataFrame(index=frame.index)
-    known = ours and not columns.params
-    rows["config"] = frame["config"].astype(object) if known else _configs(settings)
+    has_ids = ours and not columns.params
+    rows["config"] = frame["config"].astype(object) if has_ids else _configs(settings)
     if rows["config"].isna().any():
         row = int(np.flatnonzero(rows["config"].isna())[0]) + 2
         raise InputError(f"{path}:{row}: not a results table of hpsearch: a row without a config")

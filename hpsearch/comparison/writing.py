@@ -75,8 +75,8 @@ def _comparable(comparison: Findings) -> Section:
             lines = [f"as far as the tables say: the metric is the same ({comparison.metric})"]
     else:
         lines = [stamp(comparison)]
-    lines += [f"assumed: {each}" for each in comparison.assumed]
-    lines += [f"also different: {each}" for each in comparison.notes]
+    lines += [f"assumed: {assumption}" for assumption in comparison.assumed]
+    lines += [f"also different: {note}" for note in comparison.notes]
     return Section("Are they comparable?", tuple(lines))
 
 
@@ -224,16 +224,16 @@ def _luck(comparison: Findings) -> list[str]:
     bests = [best for best in comparison.bests if best.scored > 1]
     if not bests or any(best.fresh is not None for best in bests):
         return []
-    each = []
+    parts = []
     for best in bests:
         luck = best.luck
         text = "unknown with one seed"
         if luck is not None:
             text = f"about {number(luck)}" if luck > 0 else "none that shows"
-        each.append(f"{best.label} {text} (best of {best.scored:,} configs)")
+        parts.append(f"{best.label} {text} (best of {best.scored:,} configs)")
     return [
         "the best of many configs owes some of its score to luck, which seeds left out estimate "
-        f"and fresh seeds (--settle) remove: {', '.join(each)}"
+        f"and fresh seeds (--settle) remove: {', '.join(parts)}"
     ]
 
 
@@ -283,10 +283,10 @@ def _at_equal_budget(comparison: Findings) -> Section:
     header = ("budget", *comparison.labels)
     rows = tuple(
         (
-            f"{each.budget:,.4g} {each.unit}",
-            *(_maybe(each.best[label]) for label in comparison.labels),
+            f"{budget.budget:,.4g} {budget.unit}",
+            *(_maybe(budget.best[label]) for label in comparison.labels),
         )
-        for each in comparison.budgets
+        for budget in comparison.budgets
     )
     if not rows:
         return Section("At equal budget?", ("nothing was spent in one of them",))
@@ -375,7 +375,7 @@ _MARKUP = re.compile(r"([\\`*_\[\]#|~$])")
 
 def as_dict(comparison: Findings) -> dict[str, Any]:
     """Return the comparison as values that JSON has; a missing value is None."""
-    found = {
+    raw = {
         "hpsearch": version_of("hpsearch"),
         "comparable": comparison.comparable,
         "stamp": stamp(comparison) or None,
@@ -389,10 +389,10 @@ def as_dict(comparison: Findings) -> dict[str, Any]:
         "winner": comparison.winner,
         "tables": [_table(best) for best in comparison.bests],
         "pairs": [_pair(pair, comparison) for pair in comparison.pairs],
-        "budgets": [asdict(each) for each in comparison.budgets],
+        "budgets": [asdict(budget) for budget in comparison.budgets],
         "advice": comparison.advice,
     }
-    return dict(_plain(found))
+    return dict(_plain(raw))
 
 
 def _table(best: Best) -> dict[str, Any]:
@@ -438,9 +438,9 @@ def _effect(effect: Dependence) -> dict[str, Any]:
 def _plain(value: Any) -> Any:
     """Replace NaN and infinity, which JSON does not have, by None, and tuples by lists."""
     if isinstance(value, dict):
-        return {key: _plain(each) for key, each in value.items()}
+        return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
+        return [_plain(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

@@ -214,20 +214,20 @@ def _table(
     like: RawPart | None,
     spec: DataSpec,
 ) -> ParsedTable:
-    frame, known = as_frame(x, where), None
+    frame, table = as_frame(x, where), None
     if like is None:
         for name in spec.drop:
             require_column(where, list(frame.columns), name, "drop")
         frame = frame.drop(columns=list(spec.drop))
     else:
-        known = like.table if like.table.names else TableSpec(tuple(frame.columns))
-        missing = [name for name in known.read if name not in frame.columns]
+        table = like.table if like.table.names else TableSpec(tuple(frame.columns))
+        missing = [name for name in table.read if name not in frame.columns]
         if missing:
             raise DataError(f"{where}: no columns {quoted(missing)}, as the training part has")
     if not frame.shape[1]:
         raise DataError(f"{where}: x has no columns")
     return parse_columns(
-        frame, where, lambda rows: [_place(where, row) for row in rows], spec, known
+        frame, where, lambda rows: [_place(where, row) for row in rows], spec, table
     )
 
 
@@ -383,8 +383,8 @@ def raw_from_pairs(
         DataError: The shapes or types cannot be used.
     """
     parts: dict[str, RawPart] = {}
-    for part, (place, pair) in pairs.items():
-        parts[part] = _part(pair, place, spec, parts.get("train"))
+    for part, (origin, pair) in pairs.items():
+        parts[part] = _part(pair, origin, spec, parts.get("train"))
     train = parts["train"]
     is_image = not isinstance(train.x, Mapping) and are_images(train.x)
     return RawData(
@@ -419,15 +419,15 @@ def _words(error: BaseException) -> str:
 
 def _pairs(value: Any, where: str) -> list[Pair]:
     if isinstance(value, (tuple, list)) and len(value) in (2, 3):
-        if all(_is_pair(each) for each in value):
+        if all(_is_pair(item) for item in value):
             return list(map(tuple, value))
         if len(value) == 2 and not isinstance(value[0], tuple):
             return [(value[0], value[1])]
-    found = type(value).__name__
+    kind = type(value).__name__
     if isinstance(value, (tuple, list)):
-        found += f" of {len(value)} ({', '.join(type(each).__name__ for each in value[:5])})"
+        kind += f" of {len(value)} ({', '.join(type(item).__name__ for item in value[:5])})"
     raise DataError(
-        f"{where}: returned a {found}; return (x, y), ((x_train, y_train), (x_val, y_val)), or "
+        f"{where}: returned a {kind}; return (x, y), ((x_train, y_train), (x_val, y_val)), or "
         "that with (x_test, y_test) as a third"
     )
 
@@ -437,7 +437,7 @@ def _is_pair(value: Any) -> bool:
     return (
         isinstance(value, (tuple, list))
         and len(value) == 2
-        and all(hasattr(each, "__len__") and not isinstance(each, str) for each in value)
+        and all(hasattr(item, "__len__") and not isinstance(item, str) for item in value)
     )
 
 

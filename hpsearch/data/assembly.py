@@ -119,7 +119,7 @@ def _has_missing(x: Inputs) -> bool:
     """Check if a number is missing."""
     columns = x.values() if isinstance(x, Mapping) else (x,)
     # The minimum is NaN if any number is.
-    return any(bool(np.isnan(each.min())) for each in columns if each.dtype.kind == "f")
+    return any(bool(np.isnan(column.min())) for column in columns if column.dtype.kind == "f")
 
 
 def _imputed(
@@ -169,7 +169,9 @@ def _quartiles(x: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     """Return the quartiles of each feature, `(3, n_features)`, computed in blocks of features."""
     step = max(1, _BLOCK_VALUES // len(x))
     blocks = (x[:, i : i + step].astype(np.float64) for i in range(0, x.shape[1], step))
-    return np.concatenate([np.quantile(each, (0.25, 0.5, 0.75), axis=0) for each in blocks], axis=1)
+    return np.concatenate(
+        [np.quantile(block, (0.25, 0.5, 0.75), axis=0) for block in blocks], axis=1
+    )
 
 
 def _moments(x: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
@@ -251,7 +253,7 @@ def _add_array(digest: Any, values: npt.NDArray[Any]) -> None:
 def _add_texts(digest: Any, texts: list[str]) -> None:
     """Hash texts with their lengths, so that different lists differ in their bytes."""
     encoded = [text.encode("utf-8", "surrogatepass") for text in texts]
-    digest.update(f"{len(encoded)}:{','.join(str(len(each)) for each in encoded)};".encode())
+    digest.update(f"{len(encoded)}:{','.join(str(len(item)) for item in encoded)};".encode())
     digest.update(b"".join(encoded))
 
 
@@ -330,12 +332,12 @@ def _split(
 
 def _of_folds(datasets: Sequence[Dataset]) -> Dataset:
     digest = hashlib.sha256()
-    _add_texts(digest, ["hpsearch folds 1", *(each.fingerprint for each in datasets)])
+    _add_texts(digest, ["hpsearch folds 1", *(dataset.fingerprint for dataset in datasets)])
     return replace(
         datasets[0],
         folds=tuple(datasets),
         fingerprint=_identifier(digest),
-        warnings=tuple(dict.fromkeys(w for each in datasets for w in each.warnings)),
+        warnings=tuple(dict.fromkeys(w for dataset in datasets for w in dataset.warnings)),
     )
 
 
@@ -357,10 +359,12 @@ def _require_memory(datasets: Sequence[Dataset], where: str) -> None:
     text = [column for column in datasets[0].input.columns or () if column.vocabulary is not None]
     if not text:
         return
-    rows = [len(each.train) + len(each.validation) for each in datasets]
-    values = sum(n * n_features(each.input) for n, each in zip(rows, datasets, strict=True))
+    rows = [len(dataset.train) + len(dataset.validation) for dataset in datasets]
+    values = sum(n * n_features(dataset.input) for n, dataset in zip(rows, datasets, strict=True))
     widest = sorted(text, key=lambda column: -len(column.vocabulary or ()))[:_SHOWN_COLUMNS]
-    shown = ", ".join(f"{each.name!r} ({len(each.vocabulary or ())} values)" for each in widest)
+    shown = ", ".join(
+        f"{column.name!r} ({len(column.vocabulary or ())} values)" for column in widest
+    )
     more = f" and {len(text) - len(widest)} more" if len(text) > len(widest) else ""
     require_memory(
         _ENCODED_BYTES * values,
@@ -414,19 +418,19 @@ def _oddities(source: RawData, train: Split, others: Mapping[str, Split | None])
     if not source.user_data:
         return
     table = source.train.table
-    parts = {part for each in table.dates for part in each.parts}
+    parts = {part for date in table.dates for part in date.parts}
     # The pixels at the border of images are constant.
     columns = source.unit is None and not source.train.parts
     names = _constant_features(train.x, table.names) if columns else []
-    if constant := [each for each in names if each not in parts]:
+    if constant := [name for name in names if name not in parts]:
         yield (
             f"{source.where}: constant on the training split: {quoted(constant, 5)}; "
             "such a column cannot help; consider drop"
         )
-    known = set(_keys(train))
+    keys = set(_keys(train))
     for name, part in others.items():
         # A final model is validated on its training rows on purpose.
-        repeated = 0 if part is None or part is train else sum(key in known for key in _keys(part))
+        repeated = 0 if part is None or part is train else sum(key in keys for key in _keys(part))
         if part is not None and repeated:
             yield (
                 f"{source.where}: {repeated} of {len(part)} {name} rows also stand in the "

@@ -43,8 +43,8 @@ class Description:
 _SKLEARN = "ships with scikit-learn"
 
 _DESCRIPTIONS = {
-    each.name: each
-    for each in (
+    description.name: description
+    for description in (
         Description(
             *("fashion_mnist", 60_000, (28, 28), Task.MULTICLASS),
             source="a folder, Debian's dataset-fashion-mnist, Keras' cache or download",
@@ -216,12 +216,12 @@ def _fetch(name: str) -> Any:
 
 def _read_images(name: str, folder: str | None) -> RawData:
     """Read 28 x 28 grey images from the first place that has them; see `_folders`."""
-    arrays, place = _image_arrays(name, folder)
+    arrays, root = _image_arrays(name, folder)
     x_train, y_train, x_test, y_test = arrays
     for x, y in ((x_train, y_train), (x_test, y_test)):
         if x.dtype != np.uint8 or x.ndim != 3 or y.ndim != 1 or len(x) != len(y) or y.max() > 9:
-            raise DataError(f"{place}: {y.shape} labels do not fit {x.dtype} images of {x.shape}")
-    elsewhere = folder is not None and Path(folder).expanduser() not in (place, place.parent)
+            raise DataError(f"{root}: {y.shape} labels do not fit {x.dtype} images of {x.shape}")
+    elsewhere = folder is not None and Path(folder).expanduser() not in (root, root.parent)
     return _raw_data(
         name,
         x_train,
@@ -229,16 +229,16 @@ def _read_images(name: str, folder: str | None) -> RawData:
         test=_part(name, x_test, y_test.astype(np.int64)),
         labels=_IMAGE_LABELS[name],
         unit=_IMAGE_MAX,
-        warnings=(f"{name} is not in {folder}; read from {place}",) if elsewhere else (),
+        warnings=(f"{name} is not in {folder}; read from {root}",) if elsewhere else (),
     )
 
 
 def _image_arrays(name: str, folder: str | None) -> tuple[_Arrays, Path]:
     """Read the arrays, and return them with the folder or archive that holds them."""
-    for place in _folders(name, folder):
-        if all(path.is_file() for path in _image_files(place)):
-            x_train, y_train, x_test, y_test = map(read_idx, _image_files(place))
-            return (x_train, y_train, x_test, y_test), place
+    for root in _folders(name, folder):
+        if all(path.is_file() for path in _image_files(root)):
+            x_train, y_train, x_test, y_test = map(read_idx, _image_files(root))
+            return (x_train, y_train, x_test, y_test), root
     archive = _keras_cache() / f"{_folder_name(name)}.npz"
     if not archive.is_file():
         return _download(name), archive

@@ -146,7 +146,7 @@ def _read(
     """Return a column's values, or the description of its dates."""
     if like is None:
         return _training_column(series, spec)
-    dates = {each.name: each for each in like.dates}
+    dates = {date.name: date for date in like.dates}
     name = str(series.name)
     return dates.get(name) or _known_column(series, spec, text=name in like.text)
 
@@ -155,9 +155,9 @@ def _lines(
     problems: Mapping[str, _Unusable], where: str, places: Callable[[list[int]], list[str]]
 ) -> list[str]:
     shown = list(problems.items())[:_MAX_PROBLEMS]
-    place = iter(places([problem.row for _, problem in shown if problem.row is not None]))
+    positions = iter(places([problem.row for _, problem in shown if problem.row is not None]))
     lines = [
-        f"{where if problem.row is None else next(place)}: column {name!r}: {problem}"
+        f"{where if problem.row is None else next(positions)}: column {name!r}: {problem}"
         for name, problem in shown
     ]
     if len(problems) > len(shown):
@@ -291,24 +291,24 @@ def _missing(bad: npt.NDArray[np.bool_], hint: str) -> _Unusable:
 
 
 def _identified(
-    found: npt.NDArray[Any], series: pd.Series[Any], spec: DataSpec
+    cells: npt.NDArray[Any], series: pd.Series[Any], spec: DataSpec
 ) -> npt.NDArray[Any]:
     """Leave out a training column that is empty or identifies rows; limit the different texts."""
-    is_text = found.dtype == object
-    known = found[found != ""] if is_text else found[~np.isnan(found)]
-    if not len(known):
+    is_text = cells.dtype == object
+    values = cells[cells != ""] if is_text else cells[~np.isnan(cells)]
+    if not len(values):
         raise _LeftOut(_EMPTY)
-    if not is_text and not _may_identify(known, str(series.name)):
-        return found
-    distinct = len(set(known.tolist()))
+    if not is_text and not _may_identify(values, str(series.name)):
+        return cells
+    distinct = len(set(values.tolist()))
     if (
         spec.identifiers == "drop"
-        and len(known) >= (_LEAST_TEXTS if is_text else _LEAST_NUMBERS)
-        and distinct >= _DISTINCT_SHARE_OF_IDENTIFIER * len(known)
+        and len(values) >= (_LEAST_TEXTS if is_text else _LEAST_NUMBERS)
+        and distinct >= _DISTINCT_SHARE_OF_IDENTIFIER * len(values)
     ):
         kind = "text" if is_text else "whole number"
         raise _LeftOut(
-            f"another {kind} in nearly every row, {distinct:,} in {len(known):,}, looks like an "
+            f"another {kind} in nearly every row, {distinct:,} in {len(values):,}, looks like an "
             "identifier; `identifiers: keep` uses such columns"
         )
     if is_text and distinct > MAX_VOCABULARY:
@@ -317,7 +317,7 @@ def _identified(
             f"{distinct} different texts, at most {MAX_VOCABULARY} can be one-hot encoded; "
             f"add {series.name!r} to drop",
         )
-    return found
+    return cells
 
 
 def _odd_number(values: npt.NDArray[Any]) -> str:
@@ -343,22 +343,22 @@ def _may_identify(values: npt.NDArray[Any], name: str) -> bool:
 
 def _date_formats(cells: npt.NDArray[Any]) -> list[str]:
     """Return the date formats that match most cells, at least half of them; else an empty list."""
-    known = len(cells)
+    total = len(cells)
     distinct, counts = np.unique(cells.astype(str), return_counts=True)
     like = np.array([_LIKE_A_DATE.match(cell) is not None for cell in distinct], bool)
-    if 2 * counts[like].sum() < known:
+    if 2 * counts[like].sum() < total:
         return []
     cells, counts = distinct[like], counts[like]
     best: list[str] = []
     most, moments = 0, np.empty(0, "datetime64[us]")
-    for each in _FORMATS:
-        found = instants(cells, each)
-        parsed = int(counts[~np.isnat(found)].sum())
+    for date_format in _FORMATS:
+        times = instants(cells, date_format)
+        parsed = int(counts[~np.isnat(times)].sum())
         if parsed > most:
-            best, most, moments = [each], parsed, found
-        elif parsed == most and not np.array_equal(found, moments, equal_nan=True):
-            best.append(each)
-    return best if 2 * most >= known else []
+            best, most, moments = [date_format], parsed, times
+        elif parsed == most and not np.array_equal(times, moments, equal_nan=True):
+            best.append(date_format)
+    return best if 2 * most >= total else []
 
 
 def instants(cells: Sequence[Any] | npt.NDArray[Any], form: str) -> npt.NDArray[np.datetime64]:
@@ -418,6 +418,6 @@ def _date_parts(
     seconds = (moments - np.datetime64(column.first)) / np.timedelta64(1, "s")
     numbers = (at.year, at.month, at.day_of_week, at.day_of_year, seconds)
     return {
-        name: np.where(missing, np.float32(np.nan), np.asarray(each, np.float32))
-        for name, each in zip(column.parts, numbers, strict=True)
+        name: np.where(missing, np.float32(np.nan), np.asarray(part, np.float32))
+        for name, part in zip(column.parts, numbers, strict=True)
     }

@@ -167,32 +167,32 @@ def _features(dataset: Dataset) -> str:
     spec, x = dataset.input, dataset.train.x
     if spec.parts:
         shapes = (" x ".join(map(str, part.shape)) or "1" for part in spec.parts)
-        each = (
+        descriptions = (
             f"{part.name} {shape}".strip() for part, shape in zip(spec.parts, shapes, strict=True)
         )
-        return f"{len(spec.parts)} inputs: {', '.join(each)}"
+        return f"{len(spec.parts)} inputs: {', '.join(descriptions)}"
     if len(spec.shape) > 1:
         kind = "images" if spec.dtype == "uint8" else "numbers"
         return f"{kind} of {' x '.join(map(str, spec.shape))}"
     columns = x if isinstance(x, Mapping) else dict(enumerate(x.T))
-    texts = [each for each in spec.columns or () if each.vocabulary is not None]
+    texts = [column for column in spec.columns or () if column.vocabulary is not None]
     dates = len(spec.table.dates)
-    parts = sum(len(each.parts) for each in spec.table.dates)
-    values = sum(len(each.vocabulary or ()) for each in texts)
-    found = (
+    parts = sum(len(date.parts) for date in spec.table.dates)
+    values = sum(len(column.vocabulary or ()) for column in texts)
+    kinds = (
         (len(columns) - len(texts) - parts, "number", ""),
         (len(texts), "text", f" ({values:,} values)"),
         (dates, "date", ""),
     )
-    listed = ", ".join(counted(n, noun) + more for n, noun, more in found if n)
+    listed = ", ".join(counted(n, noun) + more for n, noun, more in kinds if n)
     # All parts of a date are missing together.
-    whole = {part: each.name for each in spec.table.dates for part in each.parts}
+    whole = {part: date.name for date in spec.table.dates for part in date.parts}
     names: Iterable[Any] = spec.table.names or columns
     gaps = len(
         {
             whole.get(str(name), name)
-            for name, each in zip(names, columns.values(), strict=True)
-            if _share_missing(each) > 0
+            for name, column in zip(names, columns.values(), strict=True)
+            if _share_missing(column) > 0
         }
     )
     return listed + (f"; {counted(gaps, 'column')} with missing values" if gaps else "")
@@ -213,12 +213,12 @@ def guess_scores(dataset: Dataset) -> dict[str, float]:
     """
     folds, target = dataset.folds or (dataset,), dataset.target
     if target.classes:
-        right = [np.mean(each.validation.y == _commonest(each.train.y)) for each in folds]
+        right = [np.mean(fold.validation.y == _commonest(fold.train.y)) for fold in folds]
         return {"val_accuracy": float(np.mean(right))}
     if target.task is not Task.REGRESSION or target.outputs > 1:
         return {}
-    off = [target.std[0] * np.abs(each.validation.y.ravel().astype(float)) for each in folds]
-    mae, mse = (float(np.mean([np.mean(each**power) for each in off])) for power in (1, 2))
+    off = [target.std[0] * np.abs(fold.validation.y.ravel().astype(float)) for fold in folds]
+    mae, mse = (float(np.mean([np.mean(error**power) for error in off])) for power in (1, 2))
     return {"val_mae": mae, "val_mse": mse}
 
 
@@ -241,9 +241,9 @@ def _targets(target: Target, y: npt.NDArray[Any], guesses: Mapping[str, float]) 
     if not guesses:
         return ""
     mae, mse = guesses["val_mae"], guesses["val_mse"]
-    own = y.ravel().astype(float) * target.std[0] + target.mean[0]
+    values = y.ravel().astype(float) * target.std[0] + target.mean[0]
     return (
-        f"targets from {plain(own.min())} to {plain(own.max())}; always guessing their mean, "
+        f"targets from {plain(values.min())} to {plain(values.max())}; always guessing their mean, "
         f"{plain(target.mean[0])}, has val_mae {number(mae)} and RMSE {number(mse**0.5)}"
     )
 
@@ -275,8 +275,8 @@ def arrays_in(value: Any) -> Iterator[npt.NDArray[Any]]:
         for name in sorted(value):
             yield from arrays_in(value[name])
     elif isinstance(value, tuple | list):
-        for each in value:
-            yield from arrays_in(each)
+        for item in value:
+            yield from arrays_in(item)
     else:
         yield np.asarray(value)
 
@@ -325,12 +325,12 @@ def joined(parts: Sequence[Any], join: Any = np.concatenate) -> Any:
         return {key: joined([part[key] for part in parts], join) for key in first}
     if isinstance(first, tuple | list):
         kind = tuple if isinstance(first, tuple) else list
-        return kind(joined(each, join) for each in zip(*parts, strict=True))
+        return kind(joined(pieces, join) for pieces in zip(*parts, strict=True))
     array = join([np.asarray(part) for part in parts])
     if array.dtype != object:
         return array
     # TensorFlow returns texts as bytes.
-    texts = [each.decode() if isinstance(each, bytes) else each for each in array.ravel()]
+    texts = [cell.decode() if isinstance(cell, bytes) else cell for cell in array.ravel()]
     return np.array(texts, object).reshape(array.shape)
 
 
@@ -340,7 +340,7 @@ def are_several(y: Any, rows: int) -> bool:
         return True
     if not isinstance(y, list | tuple) or not y or len(y) == rows:
         return False
-    return all(getattr(each, "shape", ())[:1] == (rows,) for each in y)
+    return all(getattr(target, "shape", ())[:1] == (rows,) for target in y)
 
 
 def are_several_inputs(x: Any, y: Any) -> bool:
@@ -349,18 +349,18 @@ def are_several_inputs(x: Any, y: Any) -> bool:
     A mapping of columns is a table.
     """
     if isinstance(x, Mapping):
-        return any(getattr(each, "ndim", 1) > 1 for each in x.values())
+        return any(getattr(array, "ndim", 1) > 1 for array in x.values())
     return any(are_several(x, rows) for rows in row_counts(y))
 
 
 def row_counts(values: Any) -> set[int]:
     """Return the possible numbers of rows of an array, or of several in a list or a mapping."""
     if isinstance(values, Mapping):
-        return {len(each) for each in values.values() if hasattr(each, "__len__")}
+        return {len(array) for array in values.values() if hasattr(array, "__len__")}
     counts = {len(values)} if hasattr(values, "__len__") else set()
     if isinstance(values, list | tuple):
         # If a list has as many arrays as each has rows, or more, the arrays are rows.
-        shapes = (getattr(each, "shape", ()) for each in values)
+        shapes = (getattr(array, "shape", ()) for array in values)
         counts |= {shape[0] for shape in shapes if shape and len(values) < shape[0]}
     return counts
 
@@ -385,10 +385,10 @@ def packed(
     """
     if not len(y):
         raise DataError(f"{where}: has no {noun}")
-    named = y.items() if isinstance(y, Mapping) else (("", each) for each in y)
+    named = y.items() if isinstance(y, Mapping) else (("", value) for value in y)
     columns, parts = [], []
-    for place, (name, target) in enumerate(named):
-        called = f"{where}[{name or place!r}]"
+    for index, (name, target) in enumerate(named):
+        called = f"{where}[{name or index!r}]"
         array = np.asarray(target)
         if array.ndim == 0 or array.dtype.kind not in "biuf":
             raise DataError(
@@ -402,10 +402,10 @@ def packed(
             raise DataError(f"{called}: has whole numbers beyond {_WHOLE:,}")
         parts.append(ArrayPart(str(name), array.shape[1:], whole=whole, image=image))
         columns.append(array.reshape(len(array), parts[-1].columns).astype(np.float64))
-    lengths = [len(each) for each in columns]
+    lengths = [len(column) for column in columns]
     if len(set(lengths)) != 1:
         raise DataError(f"{where}: its {noun} have {', '.join(map(str, lengths))} rows")
-    ours, theirs = ([(part.name, part.shape) for part in each] for each in (parts, like or parts))
+    ours, theirs = ([(part.name, part.shape) for part in group] for group in (parts, like or parts))
     if ours != theirs:
         raise DataError(f"{where}: its {noun} are {ours}, those of the training rows {theirs}")
     if like and noun == "inputs":
@@ -415,11 +415,11 @@ def packed(
 
 def _require_kinds(parts: Sequence[ArrayPart], like: Sequence[ArrayPart], where: str) -> None:
     """Check that inputs have the training rows' kinds of numbers; whole ones count as numbers."""
-    for place, (ours, theirs) in enumerate(zip(parts, like, strict=True)):
-        found, wanted = (_kind(each) for each in (ours, theirs))
-        if found != wanted and (found, wanted) != ("whole numbers", "numbers"):
+    for index, (ours, theirs) in enumerate(zip(parts, like, strict=True)):
+        kind, wanted = (_kind(part) for part in (ours, theirs))
+        if kind != wanted and (kind, wanted) != ("whole numbers", "numbers"):
             raise DataError(
-                f"{where}[{ours.name or place!r}]: has {found}, and the training rows {wanted}"
+                f"{where}[{ours.name or index!r}]: has {kind}, and the training rows {wanted}"
             )
 
 
@@ -442,8 +442,8 @@ def require_finite(
     if not bad.any():
         return
     row, column = np.argwhere(bad)[0].tolist()
-    place = next(n for n, each in enumerate(column_slices(parts)) if column < each.stop)
-    name = parts[place].name or place
+    index = next(n for n, span in enumerate(column_slices(parts)) if column < span.stop)
+    name = parts[index].name or index
     raise DataError(
         f"{where(row)}: x[{name!r}]: {columns[row, column]} is not a finite float32 number "
         f"({int(bad.sum())} such values); replace them, which several inputs leave to you"
@@ -480,7 +480,7 @@ def unpacked(
     made = [take(y[:, where], part) for where, part in columns]
     if not parts[0].name:
         return made
-    return {part.name: each for part, each in zip(parts, made, strict=True)}
+    return {part.name: array for part, array in zip(parts, made, strict=True)}
 
 
 def _as_array(columns: npt.NDArray[Any], part: ArrayPart) -> npt.NDArray[Any]:

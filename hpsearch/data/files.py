@@ -90,13 +90,13 @@ def read_arrays(
     try:
         with zipfile.ZipFile(file) as archive:
             members = _members(archive, path)
-            found = {name: info for name, info in members.items() if name in wanted}
-            _require_sizes(found.values(), path)
+            entries = {name: info for name, info in members.items() if name in wanted}
+            _require_sizes(entries.values(), path)
             arrays: dict[str, npt.NDArray[Any]] = {}
-            for name, info in found.items():
+            for name, info in entries.items():
                 with archive.open(info) as stream:
                     arrays[name] = np.lib.format.read_array(stream, allow_pickle=False)
-            return arrays, sorted(members.keys() - found.keys())
+            return arrays, sorted(members.keys() - entries.keys())
     except (
         *(zipfile.BadZipFile, zlib.error, lzma.LZMAError),
         *(EOFError, RuntimeError, OSError, ValueError, MemoryError),
@@ -218,7 +218,7 @@ def _is_in_file(array: npt.NDArray[Any], place: Place) -> bool:
     """Check if the path still leads to an array's numbers; another file may have replaced it."""
     # A memory map does not reveal which file it maps, so compare the bytes.
     other = array_at(*place)
-    ours, theirs = (np.asarray(each).ravel("K").view(np.uint8) for each in (array, other))
+    ours, theirs = (np.asarray(values).ravel("K").view(np.uint8) for values in (array, other))
     starts = range(0, len(ours), _COMPARED)
     return all(
         np.array_equal(ours[start : start + _COMPARED], theirs[start : start + _COMPARED])

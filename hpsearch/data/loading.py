@@ -111,7 +111,7 @@ def read_memory(
     test = test if isinstance(test, tuple | list) else None
     if custom and _are_inputs(x):
         x = _as_columns(x)
-        validation, test = (_with_columns(each) for each in (validation, test))
+        validation, test = (_with_columns(pair) for pair in (validation, test))
     if not _are_several(y, x):
         return InMemoryRows(x, y, sample_weight, validation, test)
     columns, parts = packed(y, "y")
@@ -123,15 +123,15 @@ def _are_inputs(x: Any) -> bool:
     """Check if `x` is a mapping of arrays of numbers."""
     if not isinstance(x, Mapping) or not x:
         return False
-    return all(getattr(each, "dtype", None) is not None for each in x.values()) and all(
-        np.asarray(each).dtype.kind in "biuf" for each in x.values()
+    return all(getattr(array, "dtype", None) is not None for array in x.values()) and all(
+        np.asarray(array).dtype.kind in "biuf" for array in x.values()
     )
 
 
 def _as_columns(x: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arrays, with `(n_samples,)` ones as `(n_samples, 1)`."""
-    arrays = {name: np.asarray(each) for name, each in x.items()}
-    return {n: each[:, np.newaxis] if each.ndim == 1 else each for n, each in arrays.items()}
+    arrays = {name: np.asarray(array) for name, array in x.items()}
+    return {n: array[:, np.newaxis] if array.ndim == 1 else array for n, array in arrays.items()}
 
 
 def _with_columns(pair: Any) -> Any:
@@ -187,8 +187,8 @@ class InMemoryRows:
             if pair is not None and not (isinstance(pair, tuple | list) and len(pair) in sizes):
                 size = f" of {len(pair)}" if hasattr(pair, "__len__") else ""
                 also = " or (x, y, sample_weight)" if 3 in sizes else ""
-                found = type(pair).__name__ + size
-                raise DataError(f"{name}: must be a pair (x, y){also}, not {found}")
+                kind = type(pair).__name__ + size
+                raise DataError(f"{name}: must be a pair (x, y){also}, not {kind}")
 
     @property
     def described(self) -> dict[str, str]:
@@ -198,13 +198,13 @@ class InMemoryRows:
             f"{part.name} {(len(self.y), *part.shape)} {kinds[part.whole]}".strip()
             for part in self.parts
         ]
-        found = {"x": _inputs(self.x, self.y), "y": ", ".join(targets) or _described(self.y)}
+        texts = {"x": _inputs(self.x, self.y), "y": ", ".join(targets) or _described(self.y)}
         if self.weights is not None:
-            found["sample_weight"] = _described(self.weights)
+            texts["sample_weight"] = _described(self.weights)
         for name, pair in (("validation", self.validation), ("test", self.test)):
             if pair is not None:
-                found[name] = f"x {_inputs(*pair[:2])}, y {_described(pair[1])}"
-        return found
+                texts[name] = f"x {_inputs(*pair[:2])}, y {_described(pair[1])}"
+        return texts
 
     def load(self, spec: DataSpec, folding: Folding | None = None) -> Dataset:
         """Make the dataset of a sweep.
@@ -290,13 +290,13 @@ class Folding:
     @property
     def described(self) -> dict[str, str]:
         """Descriptions of folds and groups for sweep.yaml."""
-        found = {}
+        texts = {}
         if self.splitter is not None:
             given = isinstance(self.splitter, list)
-            found["folds"] = "row numbers" if given else " ".join(repr(self.splitter).split())
+            texts["folds"] = "row numbers" if given else " ".join(repr(self.splitter).split())
         if self.groups is not None:
-            found["groups"] = _described(self.groups)
-        return found
+            texts["groups"] = _described(self.groups)
+        return texts
 
     def maker(self, validation: float) -> Folds | None:
         """Return a function that makes the folds; None for shuffled folds.
@@ -322,8 +322,8 @@ class Folding:
 def _inputs(x: Any, y: Any) -> str:
     if not are_several_inputs(x, y):
         return _described(x)
-    named = x.items() if isinstance(x, Mapping) else (("", each) for each in x)
-    return ", ".join(f"{name} {_described(each)}".strip() for name, each in named)
+    named = x.items() if isinstance(x, Mapping) else (("", array) for array in x)
+    return ", ".join(f"{name} {_described(array)}".strip() for name, array in named)
 
 
 def _described(array: Any) -> str:

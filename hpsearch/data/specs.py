@@ -79,7 +79,7 @@ class TableSpec:
     @property
     def read(self) -> tuple[str, ...]:
         """The columns to read from a table, in order; a date is one column."""
-        whole = {part: each.name for each in self.dates for part in each.parts}
+        whole = {part: date.name for date in self.dates for part in date.parts}
         return tuple(dict.fromkeys(whole.get(name, name) for name in self.names))
 
 
@@ -114,7 +114,7 @@ class ArrayPart:
 def column_slices(parts: Sequence[ArrayPart]) -> list[slice]:
     """Return the slice of columns that each part occupies."""
     ends = list(accumulate((part.columns for part in parts), initial=0))
-    return [slice(*each) for each in pairwise(ends)]
+    return [slice(*bounds) for bounds in pairwise(ends)]
 
 
 @dataclass(frozen=True)

@@ -118,8 +118,8 @@ def _split_off(
     kept_counts = _shares(totals, len(rows) - count, random)
     taken_counts = _shares(totals - kept_counts, count, random)
     kept, taken = [], []
-    for each, of_kept, of_taken in zip(members, kept_counts, taken_counts, strict=True):
-        order = each[random.permutation(len(each))]
+    for group, of_kept, of_taken in zip(members, kept_counts, taken_counts, strict=True):
+        order = group[random.permutation(len(group))]
         kept.append(order[:of_kept])
         taken.append(order[of_kept : of_kept + of_taken])
     return (
@@ -300,13 +300,13 @@ def require_sound_folds(pairs: FoldIndices, rows: int, count: int, where: str) -
     if len(pairs) != count:
         raise DataError(f"{where}: cv: expected {count} folds, got {len(pairs)}")
     for fold, pair in enumerate(pairs, start=1):
-        for part, each in zip(("training", "validation"), pair, strict=True):
-            if each.ndim != 1 or each.dtype.kind not in "iu" or not len(each):
+        for part, numbers in zip(("training", "validation"), pair, strict=True):
+            if numbers.ndim != 1 or numbers.dtype.kind not in "iu" or not len(numbers):
                 raise DataError(
                     f"{where}: cv: the {part} part of fold {fold} must be row numbers, one or "
-                    f"more, not an array of shape {each.shape} and type {each.dtype}"
+                    f"more, not an array of shape {numbers.shape} and type {numbers.dtype}"
                 )
-            outside = each[(each < 0) | (each >= rows)]
+            outside = numbers[(numbers < 0) | (numbers >= rows)]
             if len(outside):
                 raise DataError(
                     f"{where}: cv: fold {fold} has row {outside[0]}, and rows are 0 to {rows - 1}"

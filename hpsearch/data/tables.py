@@ -121,9 +121,9 @@ def _part(
     return part, None
 
 
-def _as_text(known: TableSpec | None) -> frozenset[str]:
+def _as_text(table: TableSpec | None) -> frozenset[str]:
     """Return the columns whose cells pandas must not convert."""
-    return known.text | {each.name for each in known.dates} if known else frozenset()
+    return table.text | {date.name for date in table.dates} if table else frozenset()
 
 
 def read_rows(path: str, table: TableSpec) -> Inputs:
@@ -249,10 +249,10 @@ def _records(path: str) -> Iterator[tuple[int, list[str]]]:
 def _lines_of(path: str, rows: list[int]) -> list[int]:
     """Return the file's lines that have the data rows `rows` (from 0), in their order."""
     wanted = set(rows)
-    found = {
+    lines = {
         index - 1: line for index, (line, _) in enumerate(_records(path)) if index - 1 in wanted
     }
-    return [found[row] for row in rows]
+    return [lines[row] for row in rows]
 
 
 def _names(path: str, line: int, header: list[str]) -> tuple[str, ...]:

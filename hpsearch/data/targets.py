@@ -56,7 +56,7 @@ class _Reading:
         """Return distinct names, each row's index into them, and how each name is written."""
         if y.dtype == object:
             labels = list(dict.fromkeys(y.tolist()))
-            places = {label: place for place, label in enumerate(labels)}
+            places = {label: index for index, label in enumerate(labels)}
             rows = np.array([places[label] for label in y.tolist()], np.intp)
         else:
             distinct, rows = np.unique(y, return_inverse=True)
@@ -263,8 +263,8 @@ def _kind_of_whole(source: RawData) -> TaskName:
         why = f"{len(names)} different values, more than {MAX_INFERRED_CLASSES}"
     else:
         alone = int(np.argmax(counts < 2))
-        place = source.train.place(int(np.argmax(rows == alone)))
-        why = f"{names[alone]} stands in one row only ({place})"
+        location = source.train.place(int(np.argmax(rows == alone)))
+        why = f"{names[alone]} stands in one row only ({location})"
     raise DataError(
         f"{source.where}: the target's whole numbers could be classes or a quantity ({why}); "
         "say task: classification or task: regression"

@@ -208,15 +208,15 @@ def reseed(model: keras.Model, sweep_seed: int, seed: int) -> None:
     for layer in model.layers:
         if (source := getattr(layer, "seed_source", None)) is None:
             continue
-        own = _part_seed(sweep_seed, seed, source)
+        part_seed = _part_seed(sweep_seed, seed, source)
         if isinstance(layer, keras.layers.Dense):
-            layer.kernel_initializer = _with_seed(layer.kernel_initializer, own)
+            layer.kernel_initializer = _with_seed(layer.kernel_initializer, part_seed)
             kernel = layer.kernel
             kernel.assign(layer.kernel_initializer(kernel.shape, kernel.dtype))
         else:
-            layer.seed = own
+            layer.seed = part_seed
             if layer.rate > 0:
-                layer.seed_generator.state.assign([own, 0])
+                layer.seed_generator.state.assign([part_seed, 0])
 
 
 def _part_seed(sweep_seed: int, seed: int, source: tuple[int, int]) -> int:

@@ -59,9 +59,9 @@ class ModelFile:
             "numbers": self.numbers,
             "columns": self.table.names,
             "text_columns": sorted(self.table.text),
-            "dates": [asdict(each) for each in self.table.dates],
+            "dates": [asdict(date) for date in self.table.dates],
             "fills": self.fills,
-            "inputs": [asdict(each) for each in self.inputs],
+            "inputs": [asdict(part) for part in self.inputs],
         }
 
     @classmethod
@@ -71,27 +71,27 @@ class ModelFile:
             with zipfile.ZipFile(path) as archive:
                 if archive.getinfo(_MEMBER).file_size > _MOST_BYTES:
                     return None
-                found = json.loads(archive.read(_MEMBER))
-            names = (found[key] for key in ("classes", "columns", "text_columns"))
-            classes, columns, text = (tuple(map(str, each)) for each in names)
+                raw = json.loads(archive.read(_MEMBER))
+            names = (raw[key] for key in ("classes", "columns", "text_columns"))
+            classes, columns, text = (tuple(map(str, group)) for group in names)
             dates = tuple(
-                DateColumn(*(str(each[key]) for key in ("name", "format", "first")))
-                for each in found["dates"]
+                DateColumn(*(str(date[key]) for key in ("name", "format", "first")))
+                for date in raw["dates"]
             )
-            for each in dates:
-                datetime.fromisoformat(each.first)
+            for column in dates:
+                datetime.fromisoformat(column.first)
             table = TableSpec(columns, frozenset(text), dates)
-            numbers, fills = (found[key] is True for key in ("numbers", "fills"))
+            numbers, fills = (raw[key] is True for key in ("numbers", "fills"))
             inputs = tuple(
                 ArrayPart(
-                    str(each["name"]),
-                    tuple(map(_size, each["shape"])),
-                    whole=each["whole"] is True,
-                    image=each["image"] is True,
+                    str(part["name"]),
+                    tuple(map(_size, part["shape"])),
+                    whole=part["whole"] is True,
+                    image=part["image"] is True,
                 )
-                for each in found["inputs"]
+                for part in raw["inputs"]
             )
-            return cls(Task(found["task"]), classes, numbers, table, fills, inputs)
+            return cls(Task(raw["task"]), classes, numbers, table, fills, inputs)
         except (OSError, zipfile.BadZipFile, LookupError, TypeError, ValueError):
             return None
 

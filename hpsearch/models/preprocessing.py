@@ -47,9 +47,9 @@ def training_weights(dataset: Dataset, class_weight: ClassWeight) -> npt.NDArray
     Raises:
         DataError: The task is regression, or a class does not exist.
     """
-    own = dataset.train.weights
+    row_weights = dataset.train.weights
     if class_weight is None:
-        return own
+        return row_weights
     if dataset.target.task is Task.REGRESSION:
         raise DataError("class_weight: is for classes, and this is regression; leave it out")
     codes = dataset.train.y.astype(np.intp)
@@ -59,7 +59,7 @@ def training_weights(dataset: Dataset, class_weight: ClassWeight) -> npt.NDArray
     else:
         by_class = _given(class_weight, classes)
     weights = by_class[codes]
-    return np.asarray(weights if own is None else weights * own, np.float32)
+    return np.asarray(weights if row_weights is None else weights * row_weights, np.float32)
 
 
 def _balanced(codes: npt.NDArray[np.intp], classes: int) -> npt.NDArray[np.float64]:
@@ -129,8 +129,8 @@ def shaped_rows(spec: InputSpec, x: Inputs) -> npt.NDArray[np.float32]:
         words = [column for column in columns if column.vocabulary is not None]
         numeric = [x[column.name] for column in columns if column.vocabulary is None]
         width = len(numeric)
-        for place, values in enumerate(numeric):
-            result[:, place] = values
+        for index, values in enumerate(numeric):
+            result[:, index] = values
     else:
         width = x.shape[1]
         result[:, :width] = x
@@ -201,7 +201,7 @@ def _one_hot(
     vocabulary: tuple[str, ...], words: npt.NDArray[Any], result: npt.NDArray[np.float32]
 ) -> None:
     """Set each word's column to 1; a word missing from the vocabulary has the first column."""
-    places = {word: place for place, word in enumerate(vocabulary, start=1)}
+    places = {word: index for index, word in enumerate(vocabulary, start=1)}
     chosen = np.fromiter((places.get(word, 0) for word in words), np.intp, len(words))
     result[np.arange(len(words)), chosen] = 1.0
 

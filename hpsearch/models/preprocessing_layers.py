@@ -65,17 +65,17 @@ def several_inputs(spec: InputSpec) -> tuple[Any, Any]:
     """
     taken = {part.name for part in spec.parts}
     inputs, outputs = [], []
-    for place, (columns, part) in enumerate(
+    for index, (columns, part) in enumerate(
         zip(column_slices(spec.parts), spec.parts, strict=True)
     ):
         dtype = "int32" if part.whole else "float32"
         x = keras.Input(part.shape, name=part.name.replace("/", "_") or None, dtype=dtype)
         inputs.append(x)
         if spec.scale and not part.whole:
-            x = keras.layers.Reshape((part.columns,), name=_free_name(f"row_{place}", taken))(x)
-            scaling = _free_name(f"scaling_{place}", taken)
+            x = keras.layers.Reshape((part.columns,), name=_free_name(f"row_{index}", taken))(x)
+            scaling = _free_name(f"scaling_{index}", taken)
             x = _rescaling(spec.scale[columns], spec.offset[columns], name=scaling)(x)
-            x = keras.layers.Reshape(part.shape, name=_free_name(f"input_{place}", taken))(x)
+            x = keras.layers.Reshape(part.shape, name=_free_name(f"input_{index}", taken))(x)
         outputs.append(x)
     if not spec.parts[0].name:
         return inputs, outputs
@@ -115,8 +115,8 @@ def _numbers(
         gone = keras.ops.cast(keras.ops.isnan(numbers), "float32")
         zeros = [0.0] * len(spec.fill)
         fill = _rescaling(spec.fill, tuple(zeros), _free_name("fill", taken))(gone)
-        known = keras.ops.nan_to_num(numbers, nan=0.0)
-        x = keras.layers.Add(name=_free_name("filled", taken))([known, fill])
+        filled = keras.ops.nan_to_num(numbers, nan=0.0)
+        x = keras.layers.Add(name=_free_name("filled", taken))([filled, fill])
         if spec.indicators:
             indicators = [keras.ops.take(gone, list(spec.indicators), axis=1)]
     for layer in _scaling(spec, _free_name("scaling", taken)):

@@ -80,8 +80,8 @@ def sparse_top_k_accuracy(y: npt.NDArray[Any], p: Floats, w: Weights, *, k: int 
 
     Source: `tf.math.in_top_k`, which counts no row with a prediction that is not finite.
     """
-    own = np.take_along_axis(p, y.astype(np.intp)[:, None], axis=1)
-    hits = (np.count_nonzero(p > own, axis=1) < k) & np.isfinite(p).all(axis=1)
+    prediction = np.take_along_axis(p, y.astype(np.intp)[:, None], axis=1)
+    hits = (np.count_nonzero(p > prediction, axis=1) < k) & np.isfinite(p).all(axis=1)
     return _mean(hits, w)
 
 
@@ -160,9 +160,9 @@ def _above_thresholds(
     weights = None if w is None else np.repeat(w.astype(np.float64), p.shape[1])
     true = (y != 0).ravel()
     above = []
-    for own in (true, ~true):
-        chosen = None if weights is None else weights[own]
-        counts = np.bincount(bins[own], weights=chosen, minlength=thresholds)
+    for mask in (true, ~true):
+        chosen = None if weights is None else weights[mask]
+        counts = np.bincount(bins[mask], weights=chosen, minlength=thresholds)
         above.append(counts[::-1].cumsum()[::-1].astype(np.float64))
     return above
 

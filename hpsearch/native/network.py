@@ -290,7 +290,7 @@ def _network(problem: Problem, config: MLPConfig, seed: int) -> DenseNetwork:
     widths = (n_features(problem.input), *hidden, target.outputs)
     # The output layer is number 0 at any depth (see `models.mlp`).
     seeds = [derive(recipe.sweep_seed, seed, n) for n in (*range(1, len(hidden) + 1), 0)]
-    masks = [_stateless(derive(each, 2)) for each in seeds]
+    masks = [_stateless(derive(layer_seed, 2)) for layer_seed in seeds]
     rows, shift, scale = _rows(problem.input)
     return DenseNetwork(
         features=widths[0],
@@ -336,15 +336,15 @@ def _measures(problem: Problem) -> tuple[Measure, ...]:
     usual = Measure("mae" if task is Task.REGRESSION else "accuracy")
     if not name:
         return (usual,)
-    known = KERAS_METRICS.get(name)
-    if known is None:
+    metric = KERAS_METRICS.get(name)
+    if metric is None:
         raise UnsupportedError
-    require(known.native and (task is Task.MULTICLASS or not known.of_several))
+    require(metric.native and (task is Task.MULTICLASS or not metric.of_several))
     # Other metrics of a regression depend on the targets' mean, which training subtracts.
-    require(task is not Task.REGRESSION or not known.of_classes)
-    settings = known.settings(problem.target.outputs)
-    of = partial(getattr(metrics, known.native), **settings)
-    return usual, Measure(name, of, sparse=known.sparse)
+    require(task is not Task.REGRESSION or not metric.of_classes)
+    settings = metric.settings(problem.target.outputs)
+    of = partial(getattr(metrics, metric.native), **settings)
+    return usual, Measure(name, of, sparse=metric.sparse)
 
 
 def _stateless(seed: int) -> int:
@@ -418,24 +418,24 @@ def optimizer_of(name: str, given: Mapping[str, Any]) -> NativeOptimizer:
     Raises:
         UnsupportedError: The extension does not support it.
     """
-    known = OPTIMIZERS.get(name)
-    if known is None or not known.native:
+    optimizer = OPTIMIZERS.get(name)
+    if optimizer is None or not optimizer.native:
         raise UnsupportedError
-    settings = {**known.defaults, **given}
+    settings = {**optimizer.defaults, **given}
     rate, decay = settings.pop("learning_rate"), settings.pop("weight_decay")
     numbers = [rate] if decay is None else [rate, decay]
     numbers += [value for value in settings.values() if not isinstance(value, bool | None)]
-    require(all(isinstance(each, int | float) and math.isfinite(each) for each in numbers))
-    used = {key: float(settings[key]) for key in known.arguments}
-    kind, slots = known.native, len(known.slots)
+    require(all(isinstance(number, int | float) and math.isfinite(number) for number in numbers))
+    used = {key: float(settings[key]) for key in optimizer.arguments}
+    kind, slots = optimizer.native, len(optimizer.slots)
     if used.get("momentum"):
         kind += "_NESTEROV" if settings.get("nesterov") else "_MOMENTUM"
     elif "momentum" in used:
         slots -= 1
     # Keras trains with any other argument, such as clipping, averaging or accumulation.
     # `ema_momentum` has no effect without averaging, nor `nesterov` without momentum.
-    others = {key for key, value in settings.items() if value != known.defaults.get(key, ...)}
-    require(others <= {*known.arguments, "ema_momentum", "nesterov"})
+    others = {key for key, value in settings.items() if value != optimizer.defaults.get(key, ...)}
+    require(others <= {*optimizer.arguments, "ema_momentum", "nesterov"})
     require(all(_MOST.get(key, math.inf) > value >= 0 for key, value in used.items()))
     require(used.get("rho", 0.0) <= 1 and used.get("epsilon", 1.0) > 0)
     start = used.pop("initial_accumulator_value", 0.0)

@@ -69,8 +69,8 @@ def answer_of(source: ReportSource) -> dict[str, Any]:
         ],
         "shares": [
             _share(source, share)
-            for place, share in enumerate(_singles(source)[:_MOST_SHARES])
-            if place == 0 or share.share >= _NO_DIFFERENCE
+            for index, share in enumerate(_singles(source)[:_MOST_SHARES])
+            if index == 0 or share.share >= _NO_DIFFERENCE
         ],
         "advice": list(_advice(source))[:_MOST_ADVICE],
     }
@@ -119,12 +119,12 @@ def _remark(source: ReportSource) -> str:
 
 def config_in_words(values: Mapping[str, Any], source: ReportSource) -> str:
     """Describe a config in words: `2 hidden layers of 64 relu units, adam at 0.003, 20 epochs`."""
-    parts, told = _network(values)
+    parts, names = _network(values)
     least = _NO_DIFFERENCE if parts else 0.0
     order = [s.names[0] for s in _singles(source) if s.share >= least]
     order = order if order and parts else [*order, *source.axes]
     varying = dict.fromkeys(hyperparameter_of(name) for name in order)
-    others = [name for name in varying if name in values and name not in told]
+    others = [name for name in varying if name in values and name not in names]
     most = _MOST_NAMED if parts else _MOST_NAMED + 2
     parts += [f"{name} {_in_words(values[name])}" for name in others[:most]]
     return ", ".join(parts) or "the only config"
@@ -156,8 +156,8 @@ def _network(values: Mapping[str, Any]) -> tuple[list[str], set[str]]:
         parts.append(_in_words(values["optimizer"]) + (f" at {_in_words(rate)}" if rate else ""))
     if _is_whole(values.get("epochs")):
         parts.append(counted(int(values["epochs"]), "epoch"))
-    told = {"hidden_layers", "units", "activation", "layer_type", "dropout", "optimizer"}
-    return parts, told | {"learning_rate", "epochs"}
+    names = {"hidden_layers", "units", "activation", "layer_type", "dropout", "optimizer"}
+    return parts, names | {"learning_rate", "epochs"}
 
 
 def _is_whole(value: Any) -> TypeGuard[float]:
@@ -207,8 +207,8 @@ def _best_level(source: ReportSource, name: str) -> int:
 
 
 def _advice(source: ReportSource) -> Iterator[str]:
-    found = source.importance
-    knows = not found.reason and found.explained >= _LEAST_EXPLAINED
+    anova = source.importance
+    knows = not anova.reason and anova.explained >= _LEAST_EXPLAINED
     for share in _singles(source) if knows else []:
         if share.share >= _SOME_DIFFERENCE and share.names[0] in source.axes:
             yield from _at_edge(source, share.names[0])
@@ -218,7 +218,7 @@ def _advice(source: ReportSource) -> Iterator[str]:
         named = [*idle[:_MOST_IDLE], f"{more} others"] if more > 1 else idle
         verb, them = ("makes", "it") if len(idle) == 1 else ("make", "them")
         yield (
-            f"{listing(named, 'and')} {verb} little difference in these {found.trials} trials: "
+            f"{listing(named, 'and')} {verb} little difference in these {anova.trials} trials: "
             f"with {them} fixed, as many trials search the others better."
         )
     best = source.best
@@ -230,14 +230,14 @@ def _advice(source: ReportSource) -> Iterator[str]:
 
 def _is_idle(source: ReportSource, name: str) -> bool:
     """Check if a hyperparameter makes little difference, alone and in pairs, as far as is known."""
-    found, axis = source.importance, source.axes[name]
-    if found.explained < _SURELY_EXPLAINED or found.trials < _FEWEST_TRIALS:
+    anova, axis = source.importance, source.axes[name]
+    if anova.explained < _SURELY_EXPLAINED or anova.trials < _FEWEST_TRIALS:
         return False
     if not axis.numeric or axis.marked:
         tried = source.ranked[name].value_counts()
         if tried.min() < _FEWEST_OF_VALUE:
             return False
-    shares = [share for share in found.shares if name in share.names]
+    shares = [share for share in anova.shares if name in share.names]
     total = sum(share.share for share in shares)
     return total < _NO_DIFFERENCE and all(share.high < _PERHAPS for share in shares)
 
@@ -249,8 +249,8 @@ def _at_edge(source: ReportSource, name: str) -> Iterator[str]:
     if not axis.numeric or best.isna()[name] or len(axis.marked) == 2:
         return
     value, (low, high) = float(best[name]), _ends(source, axis)
-    place = _place(value, low, high, log=axis.log and low > 0)
-    side = -1 if place <= _EDGE else 1 if place >= 1 - _EDGE else 0
+    position = _place(value, low, high, log=axis.log and low > 0)
+    side = -1 if position <= _EDGE else 1 if position >= 1 - _EDGE else 0
     if not side or (side < 0 and low == 0):
         return
     # A single winner may be at an edge by luck, so the mean over all others must be best there.

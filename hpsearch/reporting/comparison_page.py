@@ -103,13 +103,13 @@ def _verdict(findings: Findings) -> Iterator[str]:
 
 def _cards(findings: Findings) -> Iterator[str]:
     """The questions; the first two begin with their answer."""
-    for place, section in enumerate(document(findings)):
+    for position, section in enumerate(document(findings)):
         yield f'<section class="card">\n<h2>{html.escape(section.title)}</h2>'
         for index, part in enumerate(section.parts):
             if isinstance(part, Grid):
                 yield _table(part, html.escape(f"{section.title} Table {index}"))
             else:
-                style = "lead" if place < 2 and not index else "note"
+                style = "lead" if position < 2 and not index else "note"
                 yield f'<p class="{style}">{_escaped(part)}</p>'
         yield "</section>"
 

@@ -208,7 +208,7 @@ _MULTIPLES = ((1.2, (1, 2, 3, 5, 7)), (3.0, (1, 3)), (math.inf, (1,)))
 def log_marks(low: float, high: float) -> list[float]:
     """The ticks of a log axis, such as 0.001, 0.003 and 0.01; its ends if no others lie on it."""
     length = math.log10(high / low)
-    multiples = next(each for most, each in _MULTIPLES if length <= most)
+    multiples = next(factors for most, factors in _MULTIPLES if length <= most)
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     marks = [float(f"{multiple}e{power}") for power in powers for multiple in multiples]
     inside = [mark for mark in marks if low * (1 - 1e-9) <= mark <= high * (1 + 1e-9)]

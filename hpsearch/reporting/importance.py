@@ -325,10 +325,10 @@ class _Analysis:
             self._paired = self._pairs(forest)
         leaves = fold(forest, self._axes)
         held = unseen(forest, len(rows))
-        known = held.sum(axis=0) > 0
-        held, at, score = held[:, known], codes[known].T, score[known]
+        mask = held.sum(axis=0) > 0
+        held, at, score = held[:, mask], codes[mask].T, score[mask]
         held /= held.sum(axis=0)
-        foreseen = (held * by_tree(forest, x[known])).sum(axis=0)
+        foreseen = (held * by_tree(forest, x[mask])).sum(axis=0)
 
         means = leaves.means()
         base = means @ held
@@ -366,8 +366,8 @@ class _Analysis:
             beyond = pair - means.singles[i][:, None] - means.singles[j][None, :] + means.mean
             explained.append(float(self._axes[i].weights @ beyond**2 @ self._axes[j].weights))
         # The exact parts can exceed a total that was computed from a sample of points.
-        rest = max(0.0, means.variance - sum(explained))
-        scaled = np.array([*explained, rest]) * means.scales**2
+        remainder = max(0.0, means.variance - sum(explained))
+        scaled = np.array([*explained, remainder]) * means.scales**2
         total = scaled.sum()
         return np.asarray(scaled[:-1] / total) if total > 0 else np.zeros(len(explained))
 
@@ -390,7 +390,7 @@ class _Analysis:
                 continue
             mean = whole.singles[index]
             low, high = _interval(mean, np.stack([half.singles[index] for half in halves]))
-            scaled = [np.ldexp(each, self._exponent) for each in (mean, low, high)]
+            scaled = [np.ldexp(values, self._exponent) for values in (mean, low, high)]
             effects[axis.name] = Effect(axis.name, axis.levels, axis.numeric, axis.log, *scaled)
         return effects
 

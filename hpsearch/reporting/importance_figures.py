@@ -221,9 +221,9 @@ def _fitting(marks: Sequence[float], ends: list[float], *, log: bool) -> list[fl
     free = -math.inf
     for mark in marks:
         at = math.log10(mark) if log else mark
-        place = (at - ends[0]) / ((ends[1] - ends[0]) or 1.0) * _ROOM
+        position = (at - ends[0]) / ((ends[1] - ends[0]) or 1.0) * _ROOM
         half = len(plain(mark)) / 2
-        if place - half >= free:
+        if position - half >= free:
             kept.append(mark)
-            free = place + half + 1
+            free = position + half + 1
     return kept

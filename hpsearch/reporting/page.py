@@ -105,7 +105,7 @@ def payload_of(
 
 
 def _sweep(source: ReportSource, limits: PageLimits) -> dict[str, Any]:
-    found = source.importance
+    anova = source.importance
     best = source.best
     return {
         "name": source.name,
@@ -130,11 +130,11 @@ def _sweep(source: ReportSource, limits: PageLimits) -> dict[str, Any]:
         "executions": words.executions_of(source, limits.rows),
         "figures": _figures(source, limits),
         "importance": {
-            "reason": found.reason,
-            "explained": round(found.explained, 4),
+            "reason": anova.reason,
+            "explained": round(anova.explained, 4),
             "shares": [
                 [list(s.names), round(s.share, 4), round(s.low, 4), round(s.high, 4)]
-                for s in found.shares
+                for s in anova.shares
             ],
         },
         "failures": words.failures(source),
@@ -148,7 +148,7 @@ def _sweep(source: ReportSource, limits: PageLimits) -> dict[str, Any]:
 
 
 def _figures(source: ReportSource, limits: PageLimits) -> dict[str, Any]:
-    found = source.importance
+    anova = source.importance
     return {
         "progress": progress_figure(source, most=limits.points),
         "curves": {
@@ -158,27 +158,27 @@ def _figures(source: ReportSource, limits: PageLimits) -> dict[str, Any]:
             if source.curves["epoch"].max() > 1
         },
         "distribution": distribution_figure(source) if len(source.ranked) > 2 else None,
-        "effects": {name: effect_figure(source, name) for name in found.singles[: limits.effects]},
+        "effects": {name: effect_figure(source, name) for name in anova.singles[: limits.effects]},
     }
 
 
 def _predictions(source: ReportSource) -> list[dict[str, Any]]:
     """The predictions of the best model, and those of the last evaluation on each split."""
-    last = {each.split: each for each in source.evaluations if each.confusion or each.pairs}
+    last = {entry.split: entry for entry in source.evaluations if entry.confusion or entry.pairs}
     # An evaluation of the same model on the same rows would repeat the predictions.
-    own = [source.predicted] if source.predicted is not None else []
-    shown = {(each.split, each.execution): each for each in (*own, *last.values())}
-    found: list[dict[str, Any]] = []
-    for each in shown.values():
-        title = f"{each.split} split, {each.rows:,} rows, trial {each.execution}"
-        if each.pairs:
-            found.append({"title": title, "figure": predictions_figure(each.pairs)})
+    best = [source.predicted] if source.predicted is not None else []
+    shown = {(entry.split, entry.execution): entry for entry in (*best, *last.values())}
+    figures: list[dict[str, Any]] = []
+    for entry in shown.values():
+        title = f"{entry.split} split, {entry.rows:,} rows, trial {entry.execution}"
+        if entry.pairs:
+            figures.append({"title": title, "figure": predictions_figure(entry.pairs)})
             continue
-        count = len(each.confusion)
+        count = len(entry.confusion)
         named = source.facts.classes
         classes = named if len(named) == count else tuple(map(str, range(count)))
-        found.append({"title": title, "classes": [*classes], "confusion": each.confusion})
-    return found
+        figures.append({"title": title, "classes": [*classes], "confusion": entry.confusion})
+    return figures
 
 
 #: Limit of the whole page; the figures are thinned until it fits.
@@ -205,7 +205,7 @@ def render(
     script = f'(function () {{\n"use strict";\n{code}}})();\n'
     themes = [
         f':root[data-theme="{name}"]{{'
-        + "".join(f"--{key}:{each};" for key, each in theme.items() if isinstance(each, str))
+        + "".join(f"--{key}:{value};" for key, value in theme.items() if isinstance(value, str))
         + "}"
         for name, theme in THEMES.items()
     ]
@@ -249,7 +249,7 @@ def _json(data: Any) -> str:
 def _policy(*scripts: str) -> str:
     """The content security policy: no requests, and no scripts but these."""
     hashes = (base64.b64encode(hashlib.sha256(s.encode()).digest()).decode() for s in scripts)
-    allowed = " ".join(f"'sha256-{each}'" for each in hashes)
+    allowed = " ".join(f"'sha256-{digest}'" for digest in hashes)
     return (
         # Plotly writes style elements.
         f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; "
@@ -311,10 +311,10 @@ def is_current(path: Path, directory: Path, evaluations: tuple[Evaluation, ...])
         return False
     try:
         with path.open(encoding="utf-8") as file:
-            found = _DIGEST.search(file.read(_HEAD_BYTES))
+            match = _DIGEST.search(file.read(_HEAD_BYTES))
     except (OSError, UnicodeDecodeError):
         return False
-    return found is not None and found[1] == _digest([(directory, evaluations)])
+    return match is not None and match[1] == _digest([(directory, evaluations)])
 
 
 def _digest(inputs: Sequence[tuple[Path, tuple[Evaluation, ...]]]) -> str:

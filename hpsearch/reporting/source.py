@@ -246,9 +246,9 @@ class ReportSource:
         if self.directory is None or self.best is None:
             return None
         with suppress(HpsearchError):
-            found = facts_of(self.directory, self.table["data"].dropna()).predictions
-            if found and found.trial == self.best["trial"] and self._has_row(found):
-                return found
+            evaluation = facts_of(self.directory, self.table["data"].dropna()).predictions
+            if evaluation and evaluation.trial == self.best["trial"] and self._has_row(evaluation):
+                return evaluation
         return None
 
     def _has_row(self, model: Evaluation) -> bool:
@@ -311,9 +311,9 @@ class ReportSource:
     @cached_property
     def metrics(self) -> list[str]:
         """The metrics of the learning curves, the scored one first."""
-        found = [name for name in self.curves.columns if name not in CURVES | CURVES_TAIL]
-        found = [name for name in found if self.curves[name].notna().any()]
-        return sorted(found, key=lambda name: (name != self.metric, not name.startswith("val_")))
+        names = [name for name in self.curves.columns if name not in CURVES | CURVES_TAIL]
+        names = [name for name in names if self.curves[name].notna().any()]
+        return sorted(names, key=lambda name: (name != self.metric, not name.startswith("val_")))
 
     @cached_property
     def importance(self) -> Importance:
@@ -344,7 +344,7 @@ class ReportSource:
 
     def hover_texts(self, trials: Sequence[int]) -> list[str]:
         """The config of each of these trials, as Plotly's text."""
-        places = {trial: place for place, trial in enumerate(self.trials["trial"])}
+        places = {trial: index for index, trial in enumerate(self.trials["trial"])}
         return [self._hover_text(trial, self.trials.iloc[places[trial]]) for trial in trials]
 
     def _hover_text(self, trial: int, row: pd.Series[Any]) -> str:
@@ -364,8 +364,8 @@ def with_distinct_names(sources: Sequence[ReportSource]) -> list[ReportSource]:
 
     places = labels([source.directory or Path(source.name) for source in sources])
     return [
-        source if counts[source.name] == 1 else replace(source, label=f"{source.name} ({place})")
-        for source, place in zip(sources, places, strict=True)
+        source if counts[source.name] == 1 else replace(source, label=f"{source.name} ({label})")
+        for source, label in zip(sources, places, strict=True)
     ]
 
 

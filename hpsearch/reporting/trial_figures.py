@@ -93,16 +93,16 @@ def distributions_figure(metric: str, scores: Mapping[str, npt.ArrayLike], what:
         what: The plural of what has a score.
     """
     data: list[dict[str, Any]] = []
-    values = [np.sort(np.asarray(each, np.float64)) for each in scores.values()]
-    for index, (label, each) in enumerate(zip(scores, values, strict=True)):
-        shown = spread(len(each), _MOST_STEPS)
-        shares = ((i + 1) / len(each) for i in shown)
+    values = [np.sort(np.asarray(sample, np.float64)) for sample in scores.values()]
+    for index, (label, sample) in enumerate(zip(scores, values, strict=True)):
+        shown = spread(len(sample), _MOST_STEPS)
+        shares = ((i + 1) / len(sample) for i in shown)
         look: dict[str, Any] = {
             "name": inert(label, 24),
             "line": _series_line(index) | {"simplify": False},
             "hovertemplate": "%{y:.0%} score at most %{x:.5~g}<extra></extra>",
         }
-        data.append(trace("lines", each[shown], shares, **look))
+        data.append(trace("lines", sample[shown], shares, **look))
     share = {"title": {"text": f"share of {what}"}, "tickformat": ".0%", "range": [0, 1.02]}
     layout = {
         "xaxis": number_axis(metric, np.concatenate(values)),
@@ -133,13 +133,13 @@ def equality_figure(pairs: npt.ArrayLike, names: tuple[str, str]) -> Spec:
     """
     values = np.asarray(pairs, np.float64).T
     ends = [values[0].min(), values[0].max()]
-    places = (np.clip(each, *(robust_range(each) or (-np.inf, np.inf))) for each in values)
+    places = (np.clip(column, *(robust_range(column) or (-np.inf, np.inf))) for column in values)
     look: dict[str, Any] = {
         "marker": {"color": "@accent", "size": 6, "opacity": 0.6},
         "hovertemplate": "{} %{{x}}<br>{} %{{y}}<extra></extra>".format(*map(inert, names)),
         "cliponaxis": False,
     }
-    axes = [number_axis(name, each) for name, each in zip(names, values, strict=True)]
+    axes = [number_axis(name, column) for name, column in zip(names, values, strict=True)]
     layout = {"xaxis": axes[0], "yaxis": axes[1], "showlegend": False}
     return {"data": [guide(ends, ends), trace("markers", *places, **look)], "layout": layout}
 
@@ -203,11 +203,11 @@ def curves_figure(
     shown: list[float] = []
     data = []
     # Draw the best trials last, on top of the others.
-    for place in reversed(range(len(trials))):
-        trial = trials[place]
+    for rank in reversed(range(len(trials))):
+        trial = trials[rank]
         curve = _curve(groups[trial], metric, trial)
         curve |= {
-            "line": {"color": line_colour(1 - place / max(1, len(trials) - 1)), "width": 1.4},
+            "line": {"color": line_colour(1 - rank / max(1, len(trials) - 1)), "width": 1.4},
             "opacity": 0.75,
         }
         shown += [y for y in curve["y"] if y is not None]
@@ -226,8 +226,8 @@ def curves_figure(
 
 def _spread_of(curves: pd.DataFrame, metric: str, trial: int) -> dict[str, Any]:
     """A band of one standard deviation around the mean of a trial's executions."""
-    found = curves[curves["trial"] == trial].groupby("epoch")[metric].agg(["mean", "std"])
-    kept = found.fillna({"std": 0.0}).iloc[spread(len(found), MOST_EPOCHS)]
+    summary = curves[curves["trial"] == trial].groupby("epoch")[metric].agg(["mean", "std"])
+    kept = summary.fillna({"std": 0.0}).iloc[spread(len(summary), MOST_EPOCHS)]
     low, high = (kept["mean"] + sign * kept["std"] for sign in (-1, 1))
     return band(kept.index, low, high, fillcolor="@band", meta={"band": trial})
 

@@ -38,20 +38,20 @@ def tiles(source: ReportSource) -> list[str]:
     """The counts of a sweep, each in a few words."""
     table, saved = source.table, source.savings
     asked = saved.epochs_trained + saved.epochs_shared + saved.epochs_stopped
-    found = [counted(len(source.trials), "trial")]
+    texts = [counted(len(source.trials), "trial")]
     if source.repeated:
-        found[0] += f" in {counted(len(table), 'execution')}"
+        texts[0] += f" in {counted(len(table), 'execution')}"
     lost = source.lost["status"].value_counts()
-    found += [f"{count:,} {status}" for status, count in lost.items()]
+    texts += [f"{count:,} {status}" for status, count in lost.items()]
     if saved.seconds >= _LEAST_SECONDS:
-        found.append(f"{training_time(saved.seconds)} of training")
+        texts.append(f"{training_time(saved.seconds)} of training")
     if asked > saved.epochs_trained:
-        found.append(f"{1 - saved.epochs_trained / asked:.0%} of {asked:,} epochs saved")
+        texts.append(f"{1 - saved.epochs_trained / asked:.0%} of {asked:,} epochs saved")
     best = source.best
     # Objective functions have no weights.
     if best is not None and best.notna()["weights"]:
-        found.append(f"the best has {int(best['weights']):,} weights")
-    return found
+        texts.append(f"the best has {int(best['weights']):,} weights")
+    return texts
 
 
 def overview_note(sources: Sequence[ReportSource], *, compared: bool) -> str:
@@ -86,8 +86,8 @@ def notes(source: ReportSource, points: int, curves: int, effects: int) -> dict[
     drawn = f"{curves} of {scored:,} trials: the best {best}, the others spread over the ranking. "
     far = "Triangles at an edge stand for trials beyond it. " if source.is_cut else ""
     is_long = bool((source.curves["epoch"] > MOST_EPOCHS).any())
-    found = source.importance
-    strongest = f"The {effects} most important of {len(found.effects):,} hyperparameters. "
+    anova = source.importance
+    strongest = f"The {effects} most important of {len(anova.effects):,} hyperparameters. "
     return {
         "progress": (spread if scored > points else "") + far,
         "distribution": "The share of trials that score at most so much.",
@@ -102,10 +102,10 @@ def notes(source: ReportSource, points: int, curves: int, effects: int) -> dict[
         "parallel": "A line for each trial, from blue (worse) to orange (better), the best on top.",
         "importance": f"The share of the variance of {source.metric} over the whole space that "
         "each hyperparameter explains, and each pair beyond its members (functional ANOVA). "
-        f"From {counted(found.trials, 'trial')}; the model behind it explains "
-        f"{max(0.0, found.explained):.0%} of the variance of scores that it has not seen; any "
+        f"From {counted(anova.trials, 'trial')}; the model behind it explains "
+        f"{max(0.0, anova.explained):.0%} of the variance of scores that it has not seen; any "
         "hyperparameter may have a part in the others." + _selection_note(source),
-        "effects": (strongest if len(found.effects) > effects else "")
+        "effects": (strongest if len(anova.effects) > effects else "")
         + "Points: trials, whose other values differ. Line: the mean score that the model expects "
         "at each value over all values of the others, with its 90% interval."
         + (" Points at an edge are beyond it." if source.is_cut else ""),
@@ -137,22 +137,22 @@ def failures(source: ReportSource) -> list[list[Any]]:
     """Status, reason, count and the first trials of each kind of failure, most frequent first."""
     lost = source.lost
     reasons = lost["error"].astype(object).where(lost["error"].notna(), "")
-    found: list[list[Any]] = []
+    rows: list[list[Any]] = []
     for (status, reason), group in lost.groupby([lost["status"].astype(object), reasons]):
         trials = group["trial"].unique()
         more = len(trials) - _MOST_NAMED
         named = ", ".join(map(str, trials[:_MOST_NAMED]))
         named += f" and {more:,} more" if more > 0 else ""
-        found.append([str(status), str(reason)[:_LONGEST_REASON], len(group), named])
-    return sorted(found, key=lambda row: -row[2])[:_MOST_REASONS]
+        rows.append([str(status), str(reason)[:_LONGEST_REASON], len(group), named])
+    return sorted(rows, key=lambda row: -row[2])[:_MOST_REASONS]
 
 
 def evaluations(source: ReportSource) -> list[list[str]]:
     """Time, execution, split, rows, metric, value and interval of each recorded measurement."""
     return [
-        [each.time, each.execution, each.split, f"{each.rows:,}", name, *_measured(measured)]
-        for each in source.evaluations
-        for name, measured in each.metrics.items()
+        [entry.time, entry.execution, entry.split, f"{entry.rows:,}", name, *_measured(measured)]
+        for entry in source.evaluations
+        for name, measured in entry.metrics.items()
     ]
 
 
@@ -238,10 +238,10 @@ def columns_of(source: ReportSource, most: int) -> list[dict[str, Any]]:
         failed = min(len(unscored), most // 10)
         scored, unscored = scored[: most - failed], unscored[:failed]
     rows = source.trials.loc[[*scored, *unscored]]
-    found = [_column(rows["trial"]), _score(source, rows)]
+    columns = [_column(rows["trial"]), _score(source, rows)]
     for axis in source.axes.values():
         drawn = _hyperparameter(axis, rows[axis.name])
-        found.append(drawn | {"axis": not axis.single, "detail": axis.single})
+        columns.append(drawn | {"axis": not axis.single, "detail": axis.single})
     for name in (*_AFTER, *_DETAILS):
         column = source.trials[name]
         if column.notna().any():
@@ -249,8 +249,8 @@ def columns_of(source: ReportSource, most: int) -> list[dict[str, Any]]:
             dull = column.nunique(dropna=False) < 2 or (
                 name == "epochs_trained" and _as_asked(rows)
             )
-            found.append(_column(rows[name]) | {"detail": dull or name in _DETAILS})
-    return found
+            columns.append(_column(rows[name]) | {"detail": dull or name in _DETAILS})
+    return columns
 
 
 def _as_asked(trials: pd.DataFrame) -> bool:
@@ -263,17 +263,17 @@ def _as_asked(trials: pd.DataFrame) -> bool:
 
 def _column(column: pd.Series[Any]) -> dict[str, Any]:
     name = str(column.name)
-    found: dict[str, Any] = {"name": name, "label": _LABELS.get(name, name.replace("_", " "))}
-    found["score"] = name in ("std", "best_score")
+    entry: dict[str, Any] = {"name": name, "label": _LABELS.get(name, name.replace("_", " "))}
+    entry["score"] = name in ("std", "best_score")
     if column.dtype.kind in "iuf":
         values: Iterable[float] = column.to_numpy(np.float64, na_value=np.nan)
         if name == "seconds":
             values = (float(f"{value:.3g}") for value in values)
-        return found | {"values": [rounded(value) for value in values]}
+        return entry | {"values": [rounded(value) for value in values]}
     column = column.str.slice(0, _LONGEST_REASON) if name == "error" else column
     levels = list(dict.fromkeys(column.dropna()))
     index = {level: code for code, level in enumerate(levels)}
-    return found | {"levels": levels, "values": [index.get(cell) for cell in column]}
+    return entry | {"levels": levels, "values": [index.get(cell) for cell in column]}
 
 
 def _score(source: ReportSource, rows: pd.DataFrame) -> dict[str, Any]:
@@ -292,7 +292,7 @@ def _exact(code: Any) -> float | int | None:
 
 
 def _hyperparameter(axis: PlotAxis, column: pd.Series[Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {
+    entry: dict[str, Any] = {
         "name": axis.name,
         "label": axis.name,
         "hyperparameter": hyperparameter_of(axis.name),
@@ -302,7 +302,7 @@ def _hyperparameter(axis: PlotAxis, column: pd.Series[Any]) -> dict[str, Any]:
         "values": [_exact(code) for code in axis.codes(column)],
     }
     if axis.numeric:
-        return found | {
+        return entry | {
             "log": axis.log,
             "low": rounded(axis.low),
             "high": rounded(axis.high),
@@ -310,7 +310,7 @@ def _hyperparameter(axis: PlotAxis, column: pd.Series[Any]) -> dict[str, Any]:
         }
     cells = {value_text(cell): cell for cell in column.dropna()}
     raw = [value_of(cells[level]) if level in cells else None for level in axis.levels]
-    return found | {"levels": list(axis.levels), "raw": raw, "marked": []}
+    return entry | {"levels": list(axis.levels), "raw": raw, "marked": []}
 
 
 def constants_of(source: ReportSource) -> list[list[Any]]:
@@ -320,8 +320,8 @@ def constants_of(source: ReportSource) -> list[list[Any]]:
     if row.empty:
         return []
     cells = {name: row[name].iloc[0] for name in fixed}
-    known = {name: cell for name, cell in cells.items() if value_text(cell) != "-"}
-    return [[hyperparameter_of(n), value_text(cell), value_of(cell)] for n, cell in known.items()]
+    cells = {name: cell for name, cell in cells.items() if value_text(cell) != "-"}
+    return [[hyperparameter_of(n), value_text(cell), value_of(cell)] for n, cell in cells.items()]
 
 
 #: Column of an execution -> its name in the page.
@@ -342,7 +342,7 @@ def executions_of(source: ReportSource, most: int) -> dict[str, Any] | None:
     if (rows["status"] == "completed").all():
         names.remove("status")
     columns = [rows[name] for name in names]
-    cells = [[_cell(each) for each in column] for column in columns]
+    cells = [[_cell(cell) for cell in column] for column in columns]
     return {
         "names": [_EXECUTION[name] for name in names],
         "rows": [list(row) for row in zip(map(int, rows["trial"]), *cells, strict=True)],

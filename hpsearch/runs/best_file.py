@@ -66,8 +66,8 @@ def examine_best_file(directory: Path) -> Iterator[Finding]:
 
 def _not_checked(facts: Facts) -> Finding:
     # The file's digest has already been compared.
-    known = "as the run wrote it; " if facts.best_digest else ""
-    return Finding("best.keras", Severity.NOTE, known + _NOT_CHECKED)
+    prefix = "as the run wrote it; " if facts.best_digest else ""
+    return Finding("best.keras", Severity.NOTE, prefix + _NOT_CHECKED)
 
 
 def _scores(run: StoredRun, execution: Execution, result: ExecutionResult) -> Finding:
@@ -91,10 +91,10 @@ def _scores(run: StoredRun, execution: Execution, result: ExecutionResult) -> Fi
     return Finding(name, Severity.SOUND, f"scores what the row of {execution.label} says")
 
 
-def _differences(found: Mapping[str, float], row: Mapping[str, float]) -> str:
+def _differences(metrics: Mapping[str, float], row: Mapping[str, float]) -> str:
     """Return the differences between a model's metrics and its row's; empty if they agree."""
     said = []
-    for name, value in found.items():
+    for name, value in metrics.items():
         expected = row.get(f"val_{name}")
         if expected is None:
             continue

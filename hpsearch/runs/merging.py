@@ -56,13 +56,15 @@ class _Source:
         if facts.identity is None or not results:
             raise InputError(f"{path}: has no results yet; run its sweep first")
         tables_of(where, facts).require_known({e.key for e in executions if e.number in results})
-        executions.sort(key=lambda each: (each.trial, each.number))
+        executions.sort(key=lambda execution: (execution.trial, execution.number))
         return cls(path, store, facts, facts.identity, executions, results)
 
     @property
     def configs(self) -> set[str]:
         """The ids of the configs that have a row."""
-        return {each.config.id for each in self.executions if each.number in self.results}
+        return {
+            execution.config.id for execution in self.executions if execution.number in self.results
+        }
 
     def worth(self, execution: Execution) -> int:
         """Return 0 without a row, 1 without a score, 2 if stopped, 3 if completed."""
@@ -94,13 +96,13 @@ class _Union:
     def add(self, source: _Source) -> None:
         """Add the executions of a source; rows that are worth more replace others."""
         self.sources.append(source)
-        for each in source.executions:
-            self.trials.setdefault(each.config.id, len(self.trials) + 1)
-            first, known = self.kept.setdefault(each.key, (source, each))
-            if source.worth(each) > first.worth(known):
-                self.kept[each.key] = (source, each)
-            elif source.worth(each) == 3 and source.score(each) != first.score(known):
-                self.unequal.add(each.key)
+        for execution in source.executions:
+            self.trials.setdefault(execution.config.id, len(self.trials) + 1)
+            first, previous = self.kept.setdefault(execution.key, (source, execution))
+            if source.worth(execution) > first.worth(previous):
+                self.kept[execution.key] = (source, execution)
+            elif source.worth(execution) == 3 and source.score(execution) != first.score(previous):
+                self.unequal.add(execution.key)
 
     def executions(self) -> list[Execution]:
         """Return the executions with their new numbers."""
@@ -113,9 +115,9 @@ class _Union:
         """Yield the results with their new numbers, and the arrays that are stored with them."""
         numbers = {key: number for number, key in enumerate(self.kept, 1)}
         keys = {
-            (source.path, each.number): each.key
+            (source.path, execution.number): execution.key
             for source in self.sources
-            for each in source.executions
+            for execution in source.executions
         }
         answers = {
             key: keys[source.path, result.shared_with]
@@ -137,13 +139,13 @@ class _Union:
 
     def evaluations(self) -> tuple[Evaluation, ...]:
         """Return the recorded evaluations in order of time, without duplicates."""
-        found: list[Evaluation] = []
+        evaluations: list[Evaluation] = []
         for source in self.sources:
-            for each in source.facts.evaluations:
-                if each.config in self.trials:
-                    moved = replace(each, trial=self.trials[each.config])
-                    found += [moved] * (moved not in found)
-        return tuple(sorted(found, key=lambda each: each.time))
+            for evaluation in source.facts.evaluations:
+                if evaluation.config in self.trials:
+                    moved = replace(evaluation, trial=self.trials[evaluation.config])
+                    evaluations += [moved] * (moved not in evaluations)
+        return tuple(sorted(evaluations, key=lambda evaluation: evaluation.time))
 
 
 def merge_directories(paths: Sequence[Path], out: Path) -> list[str]:
@@ -203,17 +205,17 @@ def _require_same(first: _Source, other: _Source) -> None:
     Raises:
         ChangedSweepError: They may not; the message lists the differences.
     """
-    found = differences(first.identity, other.identity)
+    mismatches = differences(first.identity, other.identity)
     if first.facts.kind != other.facts.kind:
-        found.append(("kind", first.facts.kind, other.facts.kind))
-    if not found:
+        mismatches.append(("kind", first.facts.kind, other.facts.kind))
+    if not mismatches:
         return
     lines = [
         f"  {name}: {json.dumps(ours)} in {first.path}, {json.dumps(theirs)} in {other.path}"
-        for name, ours, theirs in found
+        for name, ours, theirs in mismatches
     ]
     advice = "keep such results apart"
-    if any(name == "recipe.seed" for name, _, _ in found):
+    if any(name == "recipe.seed" for name, _, _ in mismatches):
         advice = (
             "the sweep's `seed` is part of the recipe: share one, and have each person train other "
             "repetitions, as in seeds: [0, 1] and seeds: [2, 3]"
@@ -257,7 +259,7 @@ def _trained(key: ExecutionKey, answers: Mapping[ExecutionKey, ExecutionKey]) ->
 def _summary(union: _Union, out: Path) -> Iterator[str]:
     sources, configs = union.sources, [source.configs for source in union.sources]
     total = set[str]().union(*configs)
-    several = sum(sum(config in each for each in configs) > 1 for config in total)
+    several = sum(sum(config in ids for ids in configs) > 1 for config in total)
     parts = [f"{len(c):,} of {s.path}" for c, s in zip(configs, sources, strict=True)]
     parts[0] = f"{counted(len(configs[0]), 'trial')} of {sources[0].path}"
     both = "both" if len(sources) == 2 else "several"

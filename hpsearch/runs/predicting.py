@@ -61,9 +61,9 @@ def load_model(path: Path, source: Source) -> Any:
     except _UNREADABLE as error:
         why = in_words(error)
     if _has_own_model(source.directory):
-        own = _own_objects(open_run(source))
+        objects = _own_objects(open_run(source))
         try:
-            return keras.models.load_model(path, own, safe_mode=True)
+            return keras.models.load_model(path, objects, safe_mode=True)
         except _UNREADABLE as error:
             why = in_words(error)
     raise InputError(f"{path}: Keras cannot load it: {why}")
@@ -87,12 +87,12 @@ def _own_objects(run: StoredRun) -> dict[str, Any]:
     compiled = getattr(model, "_compile_config", None)
     parts = [*model._flatten_layers(), *keras.tree.flatten(compiled.config if compiled else {})]  # noqa: SLF001 - the public forms are JSON
     parts += [value for part in parts for value in getattr(part, "__dict__", {}).values()]
-    found: dict[str, Any] = {}
+    objects: dict[str, Any] = {}
     for part in parts:
         kind = part if inspect.isclass(part) or inspect.isfunction(part) else type(part)
         if kind.__module__.partition(".")[0] not in _KNOWN:
-            found |= {kind.__name__: kind, keras.saving.get_registered_name(kind): kind}
-    return found
+            objects |= {kind.__name__: kind, keras.saving.get_registered_name(kind): kind}
+    return objects
 
 
 def predictor_of(source: Source, which: Which) -> Predictor:
@@ -103,13 +103,13 @@ def predictor_of(source: Source, which: Which) -> Predictor:
     """
     with model_file(source, which) as path:
         model = load_model(path, source)
-        known = ModelFile.read(path)
-    if known is None:
+        file = ModelFile.read(path)
+    if file is None:
         raise RefusedError(
             f"{path}: is not as a run writes it: it does not say what its rows and outputs are; "
             "remove it, and run the sweep again"
         )
-    return Predictor(model, known)
+    return Predictor(model, file)
 
 
 @dataclass(frozen=True)
@@ -200,8 +200,8 @@ class Predictor:
         made = pd.DataFrame(labels, columns=names if several else ["prediction"])
         if probabilities:
             chances = self._probabilities_of(outputs)
-            for place, name in enumerate(self.known.classes):
-                made[f"probability {name}"] = chances[:, place]
+            for index, name in enumerate(self.known.classes):
+                made[f"probability {name}"] = chances[:, index]
         return made
 
     def _outputs(self, rows: Any) -> npt.NDArray[Any]:
@@ -240,10 +240,10 @@ class Predictor:
         if not isinstance(rows, Mapping if parts[0].name else list | tuple):
             raise InputError(f"rows must be a {kind} of the model's {len(parts)} inputs")
         arrays = dict(rows) if isinstance(rows, Mapping) else dict(enumerate(rows))
-        shapes = {part.name or place: part.shape for place, part in enumerate(parts)}
-        for name, each in arrays.items():
-            if shapes.get(name) == (1,) and np.ndim(each) == 1:
-                arrays[name] = np.asarray(each)[:, np.newaxis]
+        shapes = {part.name or index: part.shape for index, part in enumerate(parts)}
+        for name, array in arrays.items():
+            if shapes.get(name) == (1,) and np.ndim(array) == 1:
+                arrays[name] = np.asarray(array)[:, np.newaxis]
         given = (
             {name: arrays[name] for name in shapes} if shapes.keys() == arrays.keys() else arrays
         )
@@ -260,8 +260,8 @@ class Predictor:
         columns = rows if isinstance(rows, Mapping) else {"": rows}
         for name, values in columns.items():
             if values.dtype.kind == "f" and np.isnan(values).any():
-                row, *place = np.argwhere(np.isnan(values))[0].tolist()
-                called = name or (self.known.table.names or range(values[0].size))[place[0]]
+                row, *position = np.argwhere(np.isnan(values))[0].tolist()
+                called = name or (self.known.table.names or range(values[0].size))[position[0]]
                 raise InputError(
                     f"row {row} (from 0): column {called!r}: missing value; the model cannot fill "
                     "it in, since no number was missing in the rows that it was trained on"

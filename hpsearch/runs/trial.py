@@ -55,8 +55,8 @@ class Which:
     def names(self, execution: Execution) -> bool:
         """Check if an execution matches."""
         asked = (self.trial, self.seed, self.fold)
-        found = (execution.trial, execution.seed, execution.fold)
-        return all(one in (None, other) for one, other in zip(asked, found, strict=True))
+        identity = (execution.trial, execution.seed, execution.fold)
+        return all(one in (None, other) for one, other in zip(asked, identity, strict=True))
 
     def __str__(self) -> str:
         parts = {"trial": self.trial, "seed": self.seed, "fold": self.fold}
@@ -89,7 +89,7 @@ class StoredRun:
         Raises:
             InputError: There is no such execution, or none has a score.
         """
-        named = [each for each in self.executions if which.names(each)]
+        named = [execution for execution in self.executions if which.names(execution)]
         best = best_execution(named, self.results, self.recipe.goal)
         if best is None:
             raise InputError(f"{self.where.path}: {self._why_none(which, named)}")
@@ -99,15 +99,23 @@ class StoredRun:
         if which == Which():
             return "no trial has a score"
         if not named:
-            of_trial = [each for each in self.executions if each.trial == which.trial]
+            of_trial = [
+                execution for execution in self.executions if execution.trial == which.trial
+            ]
             if of_trial:
-                known = ", ".join(f"({each.full_label})" for each in of_trial[:_MOST_NAMED])
+                choices = ", ".join(
+                    f"({execution.full_label})" for execution in of_trial[:_MOST_NAMED]
+                )
                 more = f" and {len(of_trial) - _MOST_NAMED} more" * (len(of_trial) > _MOST_NAMED)
-                return f"there is no {which}; the trial has {known}{more}"
-            most = max((each.trial for each in self.executions), default=0)
-            known = f"1 to {most}" if most else "none yet"
-            return f"there is no {which}; its trials are {known}"
-        results = [self.results[each.number] for each in named if each.number in self.results]
+                return f"there is no {which}; the trial has {choices}{more}"
+            most = max((execution.trial for execution in self.executions), default=0)
+            choices = f"1 to {most}" if most else "none yet"
+            return f"there is no {which}; its trials are {choices}"
+        results = [
+            self.results[execution.number]
+            for execution in named
+            if execution.number in self.results
+        ]
         if not results:
             return f"{which} has no result yet; run the sweep again"
         error = " ".join(results[0].error.split())
@@ -123,7 +131,7 @@ class StoredRun:
             RefusedError: Their layer type is a function that is not trusted.
         """
         if not self.sweep.kind.is_model:
-            types = [str(MLPConfig(each.config.values).layer_type) for each in executions]
+            types = [str(MLPConfig(execution.config.values).layer_type) for execution in executions]
             roles = dict.fromkeys(filter(is_custom, types), Role.LAYERS)
             require_trusted(self.where.path, roles, self.trust)
 

@@ -99,8 +99,8 @@ class _Sweep(BaseEstimator):
             train += (_check_sample_weight(sample_weight, x, ensure_non_negative=True),)
         if self.cv is None:
             rows, aside = holdout(len(x), self.validation_fraction, random, classes)
-            validation = tuple(each[aside] for each in train)
-            train = tuple(each[rows] for each in train)
+            validation = tuple(array[aside] for array in train)
+            train = tuple(array[rows] for array in train)
         out = None if self.out is None else Path(self.out)
         self.network_, self.best_params_, score, table = search(
             self._raw(seed), train, validation, _workers(self.n_jobs), out

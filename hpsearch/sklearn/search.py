@@ -139,15 +139,15 @@ def cv_results(table: pd.DataFrame) -> pd.DataFrame:
     for _, trial in table.groupby("config", sort=False):
         params = {hyperparameter_of(name): _plain(trial[name].iloc[0]) for name in names}
         scores = sign * trial["score"].astype("float64")
-        known = bool(scores.notna().all())
+        is_scored = bool(scores.notna().all())
         statuses = trial["status"].astype(str)
         rows.append(
             {
                 "mean_fit_time": trial["seconds"].mean(),
                 **{f"param_{name}": value for name, value in params.items()},
                 "params": {name: value for name, value in params.items() if value is not None},
-                "mean_test_score": scores.mean() if known else math.nan,
-                "std_test_score": scores.std(ddof=0) if known else math.nan,
+                "mean_test_score": scores.mean() if is_scored else math.nan,
+                "std_test_score": scores.std(ddof=0) if is_scored else math.nan,
                 "status": next((s for s in statuses if s != "completed"), "completed"),
             }
         )

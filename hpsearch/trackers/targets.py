@@ -115,8 +115,8 @@ class MLflow:
 
     def _experiment(self, name: str) -> str:
         if name not in self._experiments:
-            found = self._client.get_experiment_by_name(name)
-            made = found.experiment_id if found else self._client.create_experiment(name)
+            experiment = self._client.get_experiment_by_name(name)
+            made = experiment.experiment_id if experiment else self._client.create_experiment(name)
             self._experiments[name] = made
             self._runs |= dict(self._stored_runs(made))
         return self._experiments[name]

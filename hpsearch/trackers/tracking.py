@@ -133,5 +133,5 @@ class _Tracking:
             if result.shared_with is not None and result.shared_with not in trials:
                 # The shared training is running; planned executions are stored before training.
                 with Store(where.store, read_only=True) as store:
-                    trials = {each.number: each.trial for each in store.executions()}
+                    trials = {stored.number: stored.trial for stored in store.executions()}
             yield record_of(execution, result, tables.provenance, trials)

@@ -187,7 +187,7 @@ class CompiledTrainer(KerasTrainer):
     def nbytes(self) -> int:
         """Bytes of the variables of model and optimizer."""
         variables = self._state_variables()
-        return sum(math.prod(each.shape) * each.value.dtype.size for each in variables)
+        return sum(math.prod(variable.shape) * variable.value.dtype.size for variable in variables)
 
     @property
     def restarts(self) -> bool:
@@ -215,8 +215,12 @@ class CompiledTrainer(KerasTrainer):
         self._variables = self.model.trainable_variables
         self.model.optimizer.build(self._variables)
         self._update = Update(self.model.optimizer)
-        regularizers = [getattr(each, "kernel_regularizer", None) for each in self.model.layers]
-        penalties = [each for each in regularizers if type(each) is keras.regularizers.L2]
+        regularizers = [getattr(layer, "kernel_regularizer", None) for layer in self.model.layers]
+        penalties = [
+            regularizer
+            for regularizer in regularizers
+            if type(regularizer) is keras.regularizers.L2
+        ]
         self._numbers = OptimizerNumbers(self.model.optimizer, penalties)
 
     def _epoch_graph(  # noqa: PLR0917 - `Tensors`, then the order

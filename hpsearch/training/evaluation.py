@@ -48,8 +48,8 @@ def by_row(model: keras.Model, problem: Problem, x: Any, y: npt.NDArray[Any]) ->
         scored = KerasMetric(recipe.keras_metric, target)
         scored.add(prepared_y, predicted)
         measured[scored.name] = scored.result()
-    found = predictions(np.asarray(predicted), target)
-    return measured if found is None else measured | {PREDICTED: found}
+    answers = predictions(np.asarray(predicted), target)
+    return measured if answers is None else measured | {PREDICTED: answers}
 
 
 def predictions(outputs: npt.NDArray[Any], target: Target) -> npt.NDArray[Any] | None:

@@ -57,9 +57,9 @@ def frozen_base(model: keras.Model, rows: int) -> BaseAndHead | None:
 
 def _last_fixed(nodes: Sequence[Node]) -> Any:
     """Return the last tensor that only frozen layers determine and all later layers depend on."""
-    fixed = next((n for n, each in enumerate(nodes) if not _is_fixed(each)), 0)
+    fixed = next((n for n, node in enumerate(nodes) if not _is_fixed(node)), 0)
     for end in range(fixed, 0, -1):
-        if not any(getattr(each.operation, "weights", ()) for each in nodes[:end]):
+        if not any(getattr(node.operation, "weights", ()) for node in nodes[:end]):
             return None
         tensor = _only_tensor_between(nodes[:end], nodes[end:])
         if tensor is not None:
@@ -99,8 +99,10 @@ def _is_pure(layer: Any) -> bool:
 
 def _only_tensor_between(base: Sequence[Node], head: Sequence[Node]) -> Any:
     """Return the only tensor that the head takes from the base; None if there are several."""
-    made = {id(each) for node in base for each in node.output_tensors}
-    taken = {id(each): each for node in head for each in node.input_tensors if id(each) in made}
+    made = {id(tensor) for node in base for tensor in node.output_tensors}
+    taken = {
+        id(tensor): tensor for node in head for tensor in node.input_tensors if id(tensor) in made
+    }
     return next(iter(taken.values())) if len(taken) == 1 else None
 
 
@@ -109,7 +111,7 @@ def fused_lstms(model: keras.Model) -> Iterator[None]:
     """Within this context, graphs run the kernel for LSTM layers that have its formula."""
     fused = []
     if not tf.config.list_physical_devices("GPU"):  # On a GPU Keras calls cuDNN.
-        fused = [each for each in model._flatten_layers() if _has_kernel(each)]
+        fused = [layer for layer in model._flatten_layers() if _has_kernel(layer)]
     for layer in fused:
         layer.inner_loop = partial(_inner_loop, layer)
     try:

@@ -64,10 +64,10 @@ class FitTrainer(KerasTrainer):
         tensors = [*map(tensor_of, given)]
 
         def taken(rows: Any) -> tuple[Any, ...]:
-            x, y, *rest = (tf.gather(each, rows) for each in tensors)
+            x, y, *row_weights = (tf.gather(tensor, rows) for tensor in tensors)
             targets = unpacked(y, parts, as_tensor)
             # A dataset would stack a list into one tensor.
-            return x, tuple(targets) if isinstance(targets, list) else targets, *rest
+            return x, tuple(targets) if isinstance(targets, list) else targets, *row_weights
 
         dataset = tf.data.Dataset.from_tensor_slices(order).batch(size).map(taken).prefetch(1)
         return {"x": dataset, "shuffle": False, "validation_batch_size": size}
@@ -89,8 +89,8 @@ def validation_of(arrays: Arrays, inputs: tuple[ArrayPart, ...], target: Target)
 def mapped(given: Any) -> Any:
     """Return arrays in files as tensors over the same memory, since Keras would copy them."""
 
-    def tensor(each: Any) -> Any:
-        is_map = isinstance(each, np.ndarray) and map_of(each) is not None
-        return tensor_of(each) if is_map else each
+    def tensor(array: Any) -> Any:
+        is_map = isinstance(array, np.ndarray) and map_of(array) is not None
+        return tensor_of(array) if is_map else array
 
     return keras.tree.map_structure(tensor, given, none_is_leaf=False)

@@ -48,7 +48,7 @@ class Graphs:
     @property
     def traces(self) -> int:
         """Number of traces of all graphs that were ever kept."""
-        return self._traces + sum(each.traces for each in self._kept.values())
+        return self._traces + sum(trainer.traces for trainer in self._kept.values())
 
     def find(self, key: Hashable) -> CompiledTrainer | None:
         """Return the trainer with that key, or None."""
@@ -62,7 +62,7 @@ class Graphs:
             return
         self._kept[key] = trainer
         while len(self._kept) > self._most or (
-            sum(each.nbytes for each in self._kept.values()) > self._most_bytes
+            sum(graph.nbytes for graph in self._kept.values()) > self._most_bytes
         ):
             _, dropped = self._kept.popitem(last=False)
             self._traces += dropped.traces
@@ -87,8 +87,8 @@ def graph_key(
     shapes = tuple((array.shape, str(array.dtype)) for array in data)
     weighted = (arrays.w_train is not None, arrays.w_val is not None)
     config = json.dumps([others, bool(mlp.l2), _structure(mlp)], sort_keys=True)
-    rest = (problem.input, problem.target, shapes, weighted)
-    return kind, config, dataclasses.replace(recipe, sweep_seed=0), *rest
+    parts = (problem.input, problem.target, shapes, weighted)
+    return kind, config, dataclasses.replace(recipe, sweep_seed=0), *parts
 
 
 def _structure(config: MLPConfig) -> list[Any]:

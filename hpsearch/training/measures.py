@@ -36,9 +36,9 @@ class KerasMetric:
     def __init__(self, name: str, target: Target) -> None:
         self.name = name
         self._target = target
-        known = KERAS_METRICS[name]
-        self._sparse = known.sparse
-        self._metric = getattr(keras.metrics, known.keras)(**known.settings(target.outputs))
+        metric = KERAS_METRICS[name]
+        self._sparse = metric.sparse
+        self._metric = getattr(keras.metrics, metric.keras)(**metric.settings(target.outputs))
 
     def reset(self) -> None:
         """Forget all rows."""

@@ -148,10 +148,10 @@ class _Rows:
         self._measures = network.measures
         units, width = np.asarray(network.unit, np.float32), network.layers[-1].width
         self._unit = units if np.any(units != 1) else None
-        own = [each for each in self._measures if each.of is not None]
-        self.outputs = np.empty((len(y), width), np.float32) if own else None
+        measures = [measure for measure in self._measures if measure.of is not None]
+        self.outputs = np.empty((len(y), width), np.float32) if measures else None
         self._targets = self.y
-        if any(not each.sparse for each in own):
+        if any(not measure.sparse for measure in measures):
             is_class = network.loss == "SOFTMAX_CROSSENTROPY"
             self._targets = np.eye(width, dtype=np.float32)[y] if is_class else y.reshape(-1, width)
 
@@ -166,8 +166,8 @@ class _Rows:
         """
         loss, metric = (_rounded(total / len(self.y)) for total in sums)
         numbers = {"loss": loss}
-        for each in self._measures:
-            numbers[each.name] = metric if each.of is None else self._measured(each, order)
+        for measure in self._measures:
+            numbers[measure.name] = metric if measure.of is None else self._measured(measure, order)
         return numbers
 
     def _measured(self, measure: Measure, order: npt.NDArray[np.int32] | None) -> float:
@@ -213,7 +213,7 @@ def _make(network: DenseNetwork, rows: int, instructions: str) -> Network:
 def _described(network: DenseNetwork, number: int) -> tuple[float, ...]:
     """Return the extension's description of a layer, with one bit for each part."""
     width, block, activation, *numbers = astuple(network.layers[number])
-    parts = sum(1 << native_number(each.part) for each in network.parts if each.layer == number)
+    parts = sum(1 << native_number(part.part) for part in network.parts if part.layer == number)
     return (width, native_number(block), parts, native_number(activation), *numbers)
 
 

@@ -167,10 +167,10 @@ def require_fit(epoch: int, state: State, like: Sequence[npt.NDArray[Any]]) -> N
         raise ValueError(
             f"the state is another training's: this one's has {len(like)} arrays, not {len(state)}"
         )
-    for place, (array, expected) in enumerate(zip(state, like, strict=True), start=1):
+    for index, (array, expected) in enumerate(zip(state, like, strict=True), start=1):
         if (array.shape, array.dtype) != (expected.shape, expected.dtype):
             raise ValueError(
-                f"the state is another training's: array {place} of this one's is "
+                f"the state is another training's: array {index} of this one's is "
                 f"{expected.dtype} {expected.shape}, not {array.dtype} {array.shape}"
             )
 

@@ -234,7 +234,7 @@ class OptimizerNumbers:
     def __init__(self, optimizer: Any, regularizers: Sequence[Any] = ()) -> None:
         self._optimizer = optimizer
         self._regularizers = regularizers
-        self._places = [*_places(optimizer), *((each, "l2") for each in regularizers)]
+        self._places = [*_places(optimizer), *((regularizer, "l2") for regularizer in regularizers)]
         self._variables = [
             tf.Variable(float(value), dtype=tf.float32, trainable=False)
             for value in _values(self._places)
@@ -256,9 +256,9 @@ class OptimizerNumbers:
         _set(self._places, values)
         for variable, value in zip(self._variables, values, strict=True):
             variable.assign(float(value))
-        own, other = self._optimizer._learning_rate, optimizer._learning_rate
-        if isinstance(own, keras.Variable):
-            own.assign(other)
+        rate, other = self._optimizer._learning_rate, optimizer._learning_rate
+        if isinstance(rate, keras.Variable):
+            rate.assign(other)
 
 
 class _Number:
