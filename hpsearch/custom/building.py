@@ -95,11 +95,11 @@ def build_model(problem: Problem, values: Mapping[str, Any], seed: int) -> keras
     recipe = problem.recipe
     model = build_alone(recipe, values, seed)
     with seeded(derive(recipe.sweep_seed, seed)):
-        own = problem.target.task is Task.OWN
+        is_own_task = problem.target.task is Task.OWN
         if not model.compiled and not (
-            own and trains_itself(load_hypermodel(recipe.model, recipe.code))
+            is_own_task and trains_itself(load_hypermodel(recipe.model, recipe.code))
         ):
-            if own:
+            if is_own_task:
                 raise InputError(f"{recipe.model}: must return a compiled model")
             compile_model(model, values, problem)
         if not model.built and problem.input.shape:

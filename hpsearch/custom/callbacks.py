@@ -48,12 +48,12 @@ Metric = str | Mapping[str, Any] | None
 
 def within_epochs(callbacks: Iterable[Any]) -> list[str]:
     """Return the class names of callbacks that act on batches, which only `fit` can call."""
-    return [type(each).__name__ for each in callbacks if not _acts_between_epochs(each)]
+    return [type(callback).__name__ for callback in callbacks if not _acts_between_epochs(callback)]
 
 
 def read_numbers(callbacks: Iterable[Any]) -> bool:
     """Check if the callbacks need no weights, so that the native trainer can call them."""
-    return all(type(each) in _FOR_NUMBERS for each in callbacks)
+    return all(type(callback) in _FOR_NUMBERS for callback in callbacks)
 
 
 def _acts_between_epochs(callback: Any) -> bool:
@@ -87,8 +87,8 @@ class UserCallbacks:
 
     def __init__(self, given: Any) -> None:
         self.callbacks = list(given) if isinstance(given, list | tuple) else [given]
-        for place, each in enumerate(self.callbacks):
-            shipped(each, f"callbacks[{place}]", of=[each])
+        for index, callback in enumerate(self.callbacks):
+            shipped(callback, f"callbacks[{index}]", of=[callback])
         require_callbacks(self.callbacks)
 
     @property
@@ -148,11 +148,11 @@ def require_callbacks(callbacks: Sequence[Any]) -> None:
     Raises:
         InputError: One is not.
     """
-    for place, each in enumerate(callbacks):
+    for index, each in enumerate(callbacks):
         if not isinstance(each, keras.callbacks.Callback):
             given = "the class " * isinstance(each, type) + getattr(each, "__name__", repr(each))
             raise InputError(
-                f"callbacks[{place}]: must be a keras.callbacks.Callback, such as "
+                f"callbacks[{index}]: must be a keras.callbacks.Callback, such as "
                 f"keras.callbacks.EarlyStopping(patience=3), not {given}"
             )
 
@@ -187,10 +187,10 @@ def _told(value: Any) -> str:
         digest = hashlib.sha256(content).hexdigest()[:8]
         return f"{value.dtype}{list(value.shape)}:{digest}"
     if isinstance(value, list | tuple | set | frozenset):
-        told = [_told(each) for each in value]
-        return f"[{', '.join(sorted(told) if isinstance(value, set | frozenset) else told)}]"
+        texts = [_told(item) for item in value]
+        return f"[{', '.join(sorted(texts) if isinstance(value, set | frozenset) else texts)}]"
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{name}: {_told(each)}" for name, each in value.items()) + "}"
+        return "{" + ", ".join(f"{name}: {_told(item)}" for name, item in value.items()) + "}"
     if value is None or isinstance(value, str | int | float):
         return str(value)
     # The text of any other object may contain its address.

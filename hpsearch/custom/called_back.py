@@ -20,10 +20,10 @@ class _Logs(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no typ
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         del epoch
-        found = {name: np.asarray(value) for name, value in (logs or {}).items()}
+        arrays = {name: np.asarray(value) for name, value in (logs or {}).items()}
         self.numbers = {
             name: float(value)
-            for name, value in found.items()
+            for name, value in arrays.items()
             if value.ndim == 0 and value.dtype.kind in "biuf"
         }
 

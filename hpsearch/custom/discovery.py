@@ -55,7 +55,7 @@ def described(name: str, declared: Sequence[Any]) -> Parameter:
     Raises:
         InputError: The declarations differ in more than their conditions.
     """
-    domains = [domain_of(each) for each in declared]
+    domains = [domain_of(hyperparameter) for hyperparameter in declared]
     if any(domain != domains[0] for domain in domains):
         raise InputError(
             f"hp: {name!r} is declared more than once, with other values under other conditions; "
@@ -71,8 +71,8 @@ def _conditions(hyperparameter: Any) -> When:
     accepted: dict[str, tuple[Any, ...]] = {}
     for condition in hyperparameter.conditions:
         values = tuple(condition.values)
-        known = accepted.get(condition.name, values)
-        accepted[condition.name] = tuple(value for value in known if value in values)
+        earlier = accepted.get(condition.name, values)
+        accepted[condition.name] = tuple(value for value in earlier if value in values)
     return accepted
 
 
@@ -181,7 +181,7 @@ def declared_in(
         probe.run()
     else:
         probe.fit(*rows, target, inputs)
-    return [each for declared in probe.declared.values() for each in declared]
+    return [hyperparameter for declared in probe.declared.values() for hyperparameter in declared]
 
 
 @dataclass
@@ -205,7 +205,7 @@ class _Probe:
         self._build({}, must_succeed=True)
         tried: list[dict[str, Any]] = []
         while self.builds < _MOST_BUILDS:
-            wanted = next((each for each in self._combinations() if each not in tried), None)
+            wanted = next((values for values in self._combinations() if values not in tried), None)
             if wanted is None:
                 return
             tried.append(wanted)
@@ -229,7 +229,7 @@ class _Probe:
                     model = self.hypermodel.build(values)
                     targets = [y, y_val]
                     if target is not None:
-                        targets = [labels_for(model, each, target) for each in targets]
+                        targets = [labels_for(model, labels, target) for labels in targets]
                     arguments = {"callbacks": [], **epochs}
                     if len(y_val):
                         arguments["validation_data"] = x_val, targets[1]
@@ -276,9 +276,9 @@ class _Probe:
 
     def _note(self, values: TrackedHyperParameters) -> None:
         for hyperparameter in values.space:
-            known = self.declared.setdefault(hyperparameter.name, [])
-            if all(each.conditions != hyperparameter.conditions for each in known):
-                known.append(hyperparameter)
+            declared = self.declared.setdefault(hyperparameter.name, [])
+            if all(other.conditions != hyperparameter.conditions for other in declared):
+                declared.append(hyperparameter)
         self.read |= values.read
 
     def _default(self, hyperparameter: Any) -> Any:
@@ -309,11 +309,11 @@ class _Probe:
                 if hyperparameter.conditions:
                     yield {c.name: c.values[0] for c in hyperparameter.conditions}
         values = {name: self._tried(name) for name in self.declared}
-        for place in range(1, max(map(len, values.values()), default=0)):
-            yield {name: each[place % len(each)] for name, each in values.items()}
-        for name, each in values.items():
-            if len(each) > 1:
-                yield {name: each[-1]}
+        for index in range(1, max(map(len, values.values()), default=0)):
+            yield {name: options[index % len(options)] for name, options in values.items()}
+        for name, choices in values.items():
+            if len(choices) > 1:
+                yield {name: choices[-1]}
 
     def _tried(self, name: str) -> Sequence[Any]:
         """Return the default, then other values: a list's first and last, or a range's ends."""

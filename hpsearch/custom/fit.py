@@ -291,7 +291,7 @@ def _epochs(given: Any, recipe: Recipe, logged: Sequence[frozenset[str]] = ()) -
     if isinstance(given, Mapping):
         return [{str(name): float(value) for name, value in given.items()}]
     if isinstance(given, list) and given:
-        return [_mean([_epochs(each, recipe) for each in given], recipe)]
+        return [_mean([_epochs(run, recipe) for run in given], recipe)]
     if isinstance(given, numbers.Real) and not isinstance(given, bool):
         return [{recipe.metric: float(given)}]
     raise InputError(
@@ -309,13 +309,13 @@ def _of_history(
     shorter columns are left out.
     """
     longest = max(map(len, history.values()), default=0)
-    known = all(len(each) == sum(n in names for names in logged) for n, each in history.items())
-    if not known or len(logged) != longest:
-        history = {name: each for name, each in history.items() if len(each) == longest}
+    fits = all(len(values) == sum(n in names for names in logged) for n, values in history.items())
+    if not fits or len(logged) != longest:
+        history = {name: values for name, values in history.items() if len(values) == longest}
         logged = [frozenset(history)] * longest
     columns = {name: iter(values) for name, values in history.items()}
     return [
-        {n: float(next(each)) if n in names else math.nan for n, each in columns.items()}
+        {n: float(next(column)) if n in names else math.nan for n, column in columns.items()}
         for names in logged
     ]
 
@@ -323,7 +323,7 @@ def _of_history(
 def _mean(runs: Sequence[Sequence[Epoch]], recipe: Recipe) -> Epoch:
     """Return the mean of the last epochs of several runs."""
     last = [recipe.with_sum(run[-1]) for run in runs if run]
-    last = [each for each in last if recipe.metric in each]
+    last = [epoch for epoch in last if recipe.metric in epoch]
     if not last:
         return {}
     return {name: sum(run[name] for run in last) / len(last) for name in last[0]}

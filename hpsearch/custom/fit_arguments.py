@@ -202,7 +202,7 @@ def _inputs(
     columns, parts = _columns(name, given, like, "inputs", several=several)
     # Images are not scaled here, so their whole numbers stay whole, like any others.
     return columns, tuple(
-        replace(each, whole=each.whole or each.image, image=False) for each in parts
+        replace(part, whole=part.whole or part.image, image=False) for part in parts
     )
 
 
@@ -289,9 +289,9 @@ def _read(dataset: Any) -> list[Batch]:
         # A training that reads the dataset will fail with this error.
         raise NotOnEngine(f"reading it raised {type(error).__name__}: {error}") from error
     for batch in batches:
-        if any(each.dtype.kind not in "biuf" for each in arrays_in(batch)):
+        if any(array.dtype.kind not in "biuf" for array in arrays_in(batch)):
             raise NotOnEngine("the dataset has other values than numbers")
-        lengths = {each.shape[:1] for each in arrays_in(batch)}
+        lengths = {array.shape[:1] for array in arrays_in(batch)}
         if len(lengths) != 1 or () in lengths:
             raise NotOnEngine("the dataset gives no batches of equally many rows: call .batch(n)")
     return batches
@@ -301,8 +301,8 @@ def _batches(dataset: keras.utils.PyDataset) -> Iterator[Any]:
     count = dataset.num_batches
     if count is None:
         raise NotOnEngine("the PyDataset does not tell how many batches it has")
-    for place in range(count):
-        yield dataset[place]
+    for index in range(count):
+        yield dataset[index]
     dataset.on_epoch_end()
 
 
@@ -313,7 +313,7 @@ def _batch_size_of(batches: Sequence[Batch]) -> int:
         NotOnEngine: The batches differ in size.
     """
     sizes = sorted(len(next(arrays_in(batch[1]))) for batch in batches)
-    if any(each != sizes[-1] for each in sizes[1:]):
+    if any(size != sizes[-1] for size in sizes[1:]):
         raise NotOnEngine("the batches have different numbers of rows")
     return sizes[-1]
 
@@ -322,7 +322,7 @@ def _row_digests(batches: Sequence[Batch]) -> list[bytes]:
     """Return a digest of each row of an epoch, in order."""
     digests = []
     for batch in batches:
-        arrays = [np.ascontiguousarray(each) for each in arrays_in(batch)]
+        arrays = [np.ascontiguousarray(values) for values in arrays_in(batch)]
         for row in range(len(arrays[0])):
             digest = hashlib.blake2b(digest_size=16)
             for array in arrays:

@@ -60,11 +60,11 @@ class Tailored(keras_tuner.HyperModel):  # type: ignore[misc]  # KerasTuner has 
     def callbacks(self) -> list[Any]:
         """Copies of the callbacks for one training."""
         copies = copy.deepcopy(self._callbacks)
-        for each in copies:
+        for callback in copies:
             # All trainings share its path, and several may run at a time.
-            if type(each) is keras.callbacks.ModelCheckpoint:
+            if type(callback) is keras.callbacks.ModelCheckpoint:
                 # A bound method, so that a further deep copy binds it to the new callback.
-                each._save_model = MethodType(_save_at_once, each)
+                callback._save_model = MethodType(_save_at_once, callback)
         return copies
 
     def build(self, hp: Any) -> Any:
@@ -87,8 +87,8 @@ class Tailored(keras_tuner.HyperModel):  # type: ignore[misc]  # KerasTuner has 
 
     def fit(self, hp: Any, model: Any, *args: Any, **kwargs: Any) -> Any:
         """Call the hypermodel's `fit` with the callbacks and arguments added."""
-        place = getattr(hp, "place", "")
-        folder = self._renamed(place) if self._renamed is not None else place
+        trial_place = getattr(hp, "place", "")
+        folder = self._renamed(trial_place) if self._renamed is not None else trial_place
         callbacks = [*_logging_to(self.callbacks, hp, folder), *kwargs.pop("callbacks", ())]
         return self.hypermodel.fit(
             hp, model, *args, callbacks=callbacks, **{**self._arguments, **kwargs}
@@ -104,7 +104,7 @@ class Tailored(keras_tuner.HyperModel):  # type: ignore[misc]  # KerasTuner has 
             optimizer = type(optimizer).from_config(optimizer.get_config())
         metrics = copy.deepcopy(self._metrics)
         replacements = {"optimizer": optimizer, "loss": self._loss, "metrics": metrics}
-        arguments.update({name: each for name, each in replacements.items() if each is not None})
+        arguments.update({name: value for name, value in replacements.items() if value is not None})
         model.compile(**arguments)
 
 
@@ -113,7 +113,7 @@ def _logging_to(callbacks: list[Any], hp: Any, folder: str) -> list[Any]:
 
     As in KerasTuner, a further callback logs the hyperparameters for TensorBoard's dashboard.
     """
-    boards = [each for each in callbacks if isinstance(each, keras.callbacks.TensorBoard)]
+    boards = [board for board in callbacks if isinstance(board, keras.callbacks.TensorBoard)]
     for board in boards:
         board.log_dir = str(Path(board.log_dir, folder))
         with contextlib.suppress(ImportError):

@@ -150,9 +150,9 @@ _METRICS: Final = {
 _OF_SUMS: Final = {keras.metrics.AUC, keras.metrics.BinaryAccuracy}
 #: Keras' function -> the class that averages it.
 _FUNCTIONS: Final = {
-    getattr(keras.metrics, name): getattr(keras.metrics, each.keras)
-    for name, each in KERAS_METRICS.items()
-    if each.native and "k" not in each.arguments and hasattr(keras.metrics, name)
+    getattr(keras.metrics, name): getattr(keras.metrics, metric.keras)
+    for name, metric in KERAS_METRICS.items()
+    if metric.native and "k" not in metric.arguments and hasattr(keras.metrics, name)
 }
 
 
@@ -244,10 +244,10 @@ def _arguments(
     metric, defaults = _METRICS[kind], _defaults(kind)
     names = metric.arguments
     require(settings.keys() == defaults.keys())
-    require(all(settings[each] == defaults[each] for each in settings.keys() - set(names)))
+    require(all(settings[name] == defaults[name] for name in settings.keys() - set(names)))
     require(metric.sparse is loss.sparse)
     require(not metric.of_several or outputs > 1)
-    given = {each: settings[each] for each in names if each in settings}
+    given = {name: settings[name] for name in names if name in settings}
     if loss.from_logits:
         # The extension returns probabilities, which order the rows as logits do.
         sums = loss.kind == "SIGMOID_CROSSENTROPY" and kind in _OF_SUMS

@@ -126,7 +126,7 @@ def _chain(model: keras.Model) -> tuple[int, list[_Layer]]:
         require(layer.activity_regularizer is None and "call" not in vars(layer))
         chain = _extended(chain, layer)
     require(0 < len(chain) <= native_number("MAX_LAYERS"))
-    penalties = [each.dense for each in chain if each.dense.kernel_regularizer is not None]
+    penalties = [link.dense for link in chain if link.dense.kernel_regularizer is not None]
     require(len(model.losses) == len(penalties))
     return math.prod(rows.shape[1:]), chain
 
@@ -240,7 +240,7 @@ def _optimizer(optimizer: Any) -> NativeOptimizer:
     require(isinstance(optimizer._learning_rate, keras.Variable))
     require(not int(optimizer.iterations.numpy()))
     excluded = ("_exclude_from_weight_decay", "_exclude_from_weight_decay_pattern")
-    require(not any(getattr(optimizer, each, None) for each in excluded))
+    require(not any(getattr(optimizer, attribute, None) for attribute in excluded))
     settings = optimizer.get_config()
     del settings["name"]
     return optimizer_of(name, settings)

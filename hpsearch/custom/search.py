@@ -44,11 +44,11 @@ def prepare_custom_models(sweep: Sweep, load: Loader | None, run: Run) -> Prepar
     models = read_models(sweep, load, run)
     models = replace(models, recipe=with_code(models.recipe, load))
     models.claim(run)
-    found = _hyperparameters(models, run.executor, run.check_signal, load)
-    for warning in _unused_parameters(sweep, found):
+    declared = _hyperparameters(models, run.executor, run.check_signal, load)
+    for warning in _unused_parameters(sweep, declared):
         run.warn(warning)
-    recipe, search = replace(models.recipe, asked=found.asked), _search(sweep, found)
-    names, text = search.space.names, dump_sweep(sweep, found.parameters)
+    recipe, search = replace(models.recipe, asked=declared.asked), _search(sweep, declared)
+    names, text = search.space.names, dump_sweep(sweep, declared.parameters)
     costs = UnknownCosts(tensorflow=True)
     return models.prepared(run, CustomModels(), recipe, search, costs, names=names, text=text)
 
@@ -104,31 +104,31 @@ def find_in(recipe: Recipe, given: Sequence[Parameter], data: TrainingData) -> M
     return discover(recipe, given, *rows, data.target, inputs=data.input.parts)
 
 
-def _unused_parameters(sweep: Sweep, found: ModelHyperparameters) -> list[str]:
+def _unused_parameters(sweep: Sweep, declared: ModelHyperparameters) -> list[str]:
     """Return a warning for each parameter of the sweep that the model never asked for."""
-    known = {*found.defaults, *found.read, "epochs", "batch_size", *_COMPILING}
+    names = {*declared.defaults, *declared.read, "epochs", "batch_size", *_COMPILING}
     return [
-        f"parameters.{name}: the model never asked for it{did_you_mean(name, known)}"
+        f"parameters.{name}: the model never asked for it{did_you_mean(name, names)}"
         for name in sweep.parameters
-        if name not in known
+        if name not in names
     ]
 
 
-def _search(sweep: Sweep, found: ModelHyperparameters) -> Search:
+def _search(sweep: Sweep, declared: ModelHyperparameters) -> Search:
     """Return the search of a sweep over the hyperparameters of its custom model.
 
     Raises:
         InputError: The sweep's parameters, constraints or configs do not fit the model, or the
             method does not fit the space.
     """
-    space = space_of(found, [*sweep.parameters.values()], map(parse, sweep.constraints))
+    space = space_of(declared, [*sweep.parameters.values()], map(parse, sweep.constraints))
     # A config may name these two even if the model never requests them.
     configs = [config.keys() - {"batch_size", "epochs"} for config in sweep.configs]
     unknown = (f"{key_path(loc)}: {message}" for loc, message in unknown_names(space, configs))
     faults = [*unknown, *_unfit(sweep, space)]
     if faults:
         raise InputError("\n".join(f"{sweep.name}: {fault}" for fault in faults))
-    own_defaults = {n: v for n, v in found.defaults.items() if n not in sweep.parameters}
+    own_defaults = {n: v for n, v in declared.defaults.items() if n not in sweep.parameters}
     defaults = {p.name: own_defaults.get(p.name, p.at(0.0)) for p in space.parameters}
     listed = listed_configs(space, sweep.configs, defaults, f"{sweep.name}: ")
     return replace(Search.of(sweep), space=space, listed=listed)

@@ -86,13 +86,13 @@ def space_of(
             name, and keeps its conditions unless it has others; or it gives the values of a name
             that the model only reads.
     """
-    rest = {parameter.name: parameter for parameter in given}
+    by_name = {parameter.name: parameter for parameter in given}
     parameters = []
     for parameter in found.parameters:
-        replacement = rest.pop(parameter.name, parameter)
+        replacement = by_name.pop(parameter.name, parameter)
         when = replacement.when or parameter.when
         parameters.append(replace(replacement, when=when))
-    parameters += rest.values()
+    parameters += by_name.values()
     names = {parameter.name for parameter in parameters}
     # A hypermodel's own `fit` gets these two only if the sweep names them.
     missing = () if found.custom_fit else ("batch_size", "epochs")
@@ -108,7 +108,7 @@ def model_reference(model: Any) -> str:
     named = model if hasattr(model, "__qualname__") else type(model)
     parts = [re.sub(r"\W", "", part) for part in named.__qualname__.split(".")]
     places = [re.sub(r"\W", "_", part) for part in str(named.__module__).split(".")]
-    return ":".join(".".join(_word(part) for part in each) for each in (places, parts))
+    return ":".join(".".join(_word(part) for part in words) for words in (places, parts))
 
 
 def _word(text: str) -> str:
@@ -131,7 +131,7 @@ def shipped(
     Raises:
         InputError: The value cannot be sent to another process.
     """
-    names = {getattr(each, "__module__", None) for each in (value, *of)}
+    names = {getattr(item, "__module__", None) for item in (value, *of)}
     modules = {name: sys.modules[name] for name in names if name in sys.modules}
     try:
         with contextlib.ExitStack() as stack:
@@ -152,15 +152,15 @@ def _is_importable(module: ModuleType) -> bool:
     """Check if a worker would import a module from the same file as this process."""
     # Start at the top package: a parent loaded here may not be importable elsewhere.
     finders = [finder.find_spec for finder in sys.meta_path if hasattr(finder, "find_spec")]
-    parts, path, found = module.__name__.split("."), None, None
+    parts, path, spec = module.__name__.split("."), None, None
     try:
         for length in range(1, len(parts) + 1):
             name = ".".join(parts[:length])
-            found = next((s for f in finders if (s := f(name, path)) is not None), None)
-            if found is None:
+            spec = next((s for f in finders if (s := f(name, path)) is not None), None)
+            if spec is None:
                 return False
-            path = found.submodule_search_locations
+            path = spec.submodule_search_locations
     except (ImportError, AttributeError, ValueError):
         return False
     origin = getattr(module, "__file__", None)
-    return found is not None and (origin is None or found.origin == origin)
+    return spec is not None and (origin is None or spec.origin == origin)

@@ -48,7 +48,7 @@ def custom_trainer(request: TrainerRequest, kind: str | None = None) -> Trainer:
     hypermodel = _hypermodel(request)
     if kind in (None, "fit") and trains_itself(hypermodel):
         return _own_fit(model, request)
-    callbacks = [each for each in callbacks_of(hypermodel) if not ends_diverging(each)]
+    callbacks = [callback for callback in callbacks_of(hypermodel) if not ends_diverging(callback)]
     trainer: Trainer | None = None
     if kind in (None, "native") and read_numbers(callbacks):
         trainer = _native_trainer(model, request)
@@ -78,7 +78,7 @@ def _compiled_trainer(
 ) -> CompiledTrainer:
     split, rows = None, request.arrays
     # A user's callback could change frozen weights.
-    of_keras = all(type(each).__module__.startswith("keras.") for each in callbacks)
+    of_keras = all(type(callback).__module__.startswith("keras.") for callback in callbacks)
     if of_keras:
         split = frozen_base(model, len(rows.x_train) + len(rows.x_val))
     return CompiledTrainer(model, request, kind, _measures_of(model, request), split)
@@ -129,9 +129,9 @@ _READS_WEIGHTS = (Watcher, keras.callbacks.ModelCheckpoint)
 
 def _for_fit(model: keras.Model, request: TrainerRequest, asked: Request) -> Trainer | None:
     """Return the trainer for a call of `fit` within a hypermodel's `fit`; None for Keras'."""
-    rest = asked.arguments.keys() - {"shuffle"}
+    arguments = asked.arguments.keys() - {"shuffle"}
     shuffled = asked.arguments.get("shuffle", True)
-    if rest or shuffled not in (True, False) or within_epochs(asked.callbacks):
+    if arguments or shuffled not in (True, False) or within_epochs(asked.callbacks):
         return None
     if not model.compiled or model.optimizer.use_ema or asked.epochs == 0:
         return None
@@ -143,13 +143,13 @@ def _for_fit(model: keras.Model, request: TrainerRequest, asked: Request) -> Tra
     several = bool(asked.parts), bool(asked.inputs)
     if not any(several) and not model.built:
         model.build(asked.arrays.x_train.shape)
-    reading = [each for each in asked.callbacks if not isinstance(each, _READS_WEIGHTS)]
+    reading = [callback for callback in asked.callbacks if not isinstance(callback, _READS_WEIGHTS)]
     native = _native_trainer(model, wanted) if read_numbers(reading) else None
     if native is not None:
         return native
     if not expressible(model, several_inputs=several[1], several_targets=several[0]):
         return None
-    users = [each for each in asked.callbacks if not isinstance(each, Watcher)]
+    users = [callback for callback in asked.callbacks if not isinstance(callback, Watcher)]
     return _compiled_trainer(model, wanted, "graph", users)
 
 

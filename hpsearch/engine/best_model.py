@@ -105,10 +105,10 @@ class Retrainer:
         """
         again = self.train(execution, len(result.curve))
         if again.state is None or again.score != result.score:
-            found = again.error or f"it scored {again.score!r}"
+            reason = again.error or f"it scored {again.score!r}"
             raise RefusedError(
                 f"{execution.label} did not give its row's {self.recipe.metric}, "
-                f"{result.score!r}, when it was trained again: {found}; another processor type or "
+                f"{result.score!r}, when it was trained again: {reason}; another processor type or "
                 "other versions than those of its row?"
             )
         return again.state
@@ -319,6 +319,6 @@ def _move_aside(model: Path) -> str:
     """
     names = (f"{model.stem}-replaced{'' if n == 1 else f'-{n}'}" for n in itertools.count(1))
     places = (model.with_name(f"{name}{model.suffix}") for name in names)
-    place = next(each for each in places if not each.exists())
-    model.rename(place)
-    return f"{model}: was replaced since the run wrote it; what was there is {place.name} now"
+    aside = next(path for path in places if not path.exists())
+    model.rename(aside)
+    return f"{model}: was replaced since the run wrote it; what was there is {aside.name} now"

@@ -141,7 +141,7 @@ def estimate_cost(
         step: Returns the measured seconds of a training's step; None estimates them.
     """
     sizes, spread = costs.sizes, 2.0 if step is None else 1.4
-    need = [costs.needs_tensorflow(each) for each in trainings]
+    need = [costs.needs_tensorflow(training) for training in trainings]
     seconds = [
         training_seconds(t, sizes, None if step is None else step(t), tensorflow=needs)
         for t, needs in zip(trainings, need, strict=True)

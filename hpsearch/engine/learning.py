@@ -74,9 +74,9 @@ class CurveReuse:
             if other.number == execution.number or result is None or not result.curve:
                 continue
             if len(result.curve) >= epochs or _ended(result, other):
-                known = followed(result.curve, epochs, self._recipe)
+                shared = followed(result.curve, epochs, self._recipe)
                 return replace(
-                    known,
+                    shared,
                     number=execution.number,
                     shared_with=other.number,
                     trainer=result.trainer,
@@ -158,11 +158,11 @@ class Race:
 def _pooled(scores: Mapping[str, Sequence[float]]) -> tuple[float, int]:
     """The standard deviation within configs, and its degrees of freedom."""
     squares, freedom = 0.0, 0
-    for each in scores.values():
-        if len(each) > 1:
-            mean = sum(each) / len(each)
-            squares += sum((score - mean) ** 2 for score in each)
-            freedom += len(each) - 1
+    for values in scores.values():
+        if len(values) > 1:
+            mean = sum(values) / len(values)
+            squares += sum((score - mean) ** 2 for score in values)
+            freedom += len(values) - 1
     return (math.sqrt(squares / freedom) if freedom else math.inf), freedom
 
 
@@ -200,9 +200,9 @@ class Snapshots:
         self._store = store
         self.epochs: dict[int, int] = {}
         self._bytes: dict[int, int] = {}
-        found = store.snapshots()
-        present = installed() if found else {}
-        for execution, epoch, size in found:
+        snapshots = store.snapshots()
+        present = installed() if snapshots else {}
+        for execution, epoch, size in snapshots:
             self._bytes[execution] = size
             versions = results[execution].versions if execution in results else {}
             if all(present[name] == version for name, version in versions.items()):
@@ -234,9 +234,9 @@ class Snapshots:
             return None
         result = results[training.source]
         # The seconds of another execution count in its row only.
-        own = training.source == training.number
+        continues_itself = training.source == training.number
         curve = tuple(result.curve[: snapshot.epoch])
-        return ResumePoint(curve, snapshot, result.seconds if own else 0.0)
+        return ResumePoint(curve, snapshot, result.seconds if continues_itself else 0.0)
 
 
 class AdaptivePlanner(Planner):
@@ -280,8 +280,8 @@ class AdaptivePlanner(Planner):
 
     @property
     def expected(self) -> int | None:
-        remaining, known = self._trials.remaining, {each.trial for each in self.current}
-        return None if remaining is None else len(known) + remaining
+        remaining, trials = self._trials.remaining, {execution.trial for execution in self.current}
+        return None if remaining is None else len(trials) + remaining
 
     # From earlier runs
 
@@ -308,7 +308,7 @@ class AdaptivePlanner(Planner):
         ended = {e.trial_id for e in self._events if e.config is None}
         last = {e.config.id: e for e in self._events if e.config is not None}
         over = [each for each in configs if each.id in last and last[each.id].trial_id in ended]
-        self._goals.update((each.id, last[each.id].epochs) for each in over)
+        self._goals.update((config.id, last[config.id].epochs) for config in over)
         return self._step(over, self._new(over, self._repetitions))
 
     def _goal_of(self, config: Config) -> int | None:
@@ -354,9 +354,9 @@ class AdaptivePlanner(Planner):
             if not self._complete(config, None):
                 continue
             scores = [self._results[execution.number].score for execution in members]
-            known = [score for score in scores if score is not None]
-            if len(known) == len(members) >= len(self._repetitions):
-                raced[config] = known
+            valid_scores = [score for score in scores if score is not None]
+            if len(valid_scores) == len(members) >= len(self._repetitions):
+                raced[config] = valid_scores
         return raced
 
     def room(self, free: int) -> int:
@@ -457,7 +457,7 @@ class AdaptivePlanner(Planner):
     def _outcome(self, config: Config, epochs: int | None) -> Outcome:
         members = self._members[config.id]
         scores = (self._score(execution, epochs) for execution in members)
-        error = first_error(self._results[each.number] for each in members)
+        error = first_error(self._results[execution.number] for execution in members)
         return Outcome(config, mean_score(scores), epochs, error)
 
     def _score(self, execution: Execution, epochs: int | None) -> float | None:

@@ -53,7 +53,7 @@ class Ledger:
             stored: Returns every stored execution.
         """
         self._executions = {execution.number: execution for execution in current}
-        self.stored = [self._executions.get(each.number, each) for each in stored()]
+        self.stored = [self._executions.get(execution.number, execution) for execution in stored()]
         self.is_read = True
         for execution in self.stored:
             if (result := self.results.get(execution.number)) is not None:
@@ -99,7 +99,7 @@ class Ledger:
     def add_results(self, results: Sequence[ExecutionResult]) -> None:
         """Store results, then report them."""
         # A result from the curve of another execution names the versions of that one.
-        results = [replace(each, versions=each.versions or self.versions) for each in results]
+        results = [replace(result, versions=result.versions or self.versions) for result in results]
         self.store.add_results(results)
         for result in results:
             # The weights are on disk; those of thousands of executions would fill memory.

@@ -123,9 +123,9 @@ class Engine:
         self.patience.reset()
         self.ledger.read(self.planner.current, stored)
         step = self.planner.begin(answered)
-        known = [*self.planner.current, *step.executions]
-        waiting = {each.trial for each in known if each.number not in answered}
-        self._take(step, {each.trial for each in known} - waiting)
+        executions = [*self.planner.current, *step.executions]
+        waiting = {execution.trial for execution in executions if execution.number not in answered}
+        self._take(step, {execution.trial for execution in executions} - waiting)
 
     # Proposals
 
@@ -180,8 +180,8 @@ class Engine:
                 # Request them before reporting any outcome, as if nothing had been foreseen.
                 room, self._foreseen = self._foreseen, 0
                 return self._ask(Inquiry((), room), Phase.CONFIRMING)
-            told = self.planner.has_outcomes
-            if told >= _MOST_OUTCOMES or (room and (told or self.phase is Phase.OPEN)):
+            count = self.planner.has_outcomes
+            if count >= _MOST_OUTCOMES or (room and (count or self.phase is Phase.OPEN)):
                 room = self.planner.room(room) if room else 0
                 return self._ask(Inquiry(self.planner.outcomes(), room, self.planner.spent))
             return None

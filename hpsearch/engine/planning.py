@@ -78,8 +78,8 @@ def summarize(
 ) -> Summary:
     """Count trials, executions, trainings, epochs and weights of MLPs."""
     counts = [MLPConfig(training.values).weight_count(features, outputs) for training in trainings]
-    known = [count for count in counts if count is not None]
-    weights = (min(known), max(known)) if known else None
+    valid_counts = [count for count in counts if count is not None]
+    weights = (min(valid_counts), max(valid_counts)) if valid_counts else None
     return replace(tally(executions, trainings), weights=weights)
 
 
@@ -152,21 +152,21 @@ class Trials:
         method: str = "",
     ) -> None:
         self._method = method
-        self._numbers = {each.config.id: each.trial for each in stored}
-        self._by = {each.config.id: each.method for each in stored}
-        self._known = {each.key for each in stored}
-        self._executions = max((each.number for each in stored), default=0)
+        self._numbers = {execution.config.id: execution.trial for execution in stored}
+        self._by = {execution.config.id: execution.method for execution in stored}
+        self._known = {execution.key for execution in stored}
+        self._executions = max((execution.number for execution in stored), default=0)
         self._last = max(self._numbers.values(), default=0)
         allowed = frozenset(repetitions)
         wanted = [
-            each
-            for each in stored
-            if each.repetition in allowed
-            and (each.config.id in listed or space.contains(each.config))
+            execution
+            for execution in stored
+            if execution.repetition in allowed
+            and (execution.config.id in listed or space.contains(execution.config))
         ]
         #: Configs that count towards the budget.
         self._counted = set(list(dict.fromkeys(each.config.id for each in wanted))[:limit])
-        self.current = [each for each in wanted if each.config.id in self._counted]
+        self.current = [execution for execution in wanted if execution.config.id in self._counted]
         self.remaining = None if limit is None else limit - len(self._counted)
 
     @property
@@ -292,8 +292,8 @@ class Planner(ABC):
 
     def outcomes(self) -> tuple[Outcome, ...]:
         """Return the outcomes since the last call."""
-        told, self._outcomes = tuple(self._outcomes), []
-        return told
+        outcomes, self._outcomes = tuple(self._outcomes), []
+        return outcomes
 
     def _configs_within(self, most: int) -> int:
         """Return `most`, or fewer if the budget has fewer trials left.
@@ -330,7 +330,7 @@ class FixedPlanner(Planner):
         self._told: set[str] = set()
 
     def begin(self, answered: Collection[int]) -> Step:
-        configs = {each.config.id: each.config for each in self.current}
+        configs = {execution.config.id: execution.config for execution in self.current}
         # The sweep file may have gained a seed since.
         added = self._trials.new(configs.values(), self._repetitions)
         return self._step(added, [*self.current, *added], answered)
@@ -367,35 +367,35 @@ class FixedPlanner(Planner):
         answered: Collection[int] = (),
     ) -> Step:
         self._join(executions, answered)
-        open_ = (each for each in executions if each.number not in answered)
-        answers = [found for each in open_ if (found := self._known(each)) is not None]
-        done = {*answered, *(each.number for each in answers)}
+        open_ = (execution for execution in executions if execution.number not in answered)
+        answers = [answer for execution in open_ if (answer := self._known(execution)) is not None]
+        done = {*answered, *(answer.number for answer in answers)}
         return Step(tuple(added), tuple(group(executions, done)), tuple(answers))
 
     def _join(self, executions: Iterable[Execution], answered: Collection[int] = ()) -> None:
-        for each in executions:
-            self._config_of[each.number] = each.config
-            self._members.setdefault(each.config.id, []).append(each)
-            waiting = self._waiting.setdefault(each.config.id, set())
-            if each.number not in answered:
-                waiting.add(each.number)
+        for execution in executions:
+            self._config_of[execution.number] = execution.config
+            self._members.setdefault(execution.config.id, []).append(execution)
+            waiting = self._waiting.setdefault(execution.config.id, set())
+            if execution.number not in answered:
+                waiting.add(execution.number)
 
     def _tell(self, config: str) -> None:
         if config not in self._told:
             self._told.add(config)
             members = self._members[config]
-            results = [self._results[each.number] for each in members]
-            score = mean_score(each.score for each in results)
+            results = [self._results[execution.number] for execution in members]
+            score = mean_score(result.score for result in results)
             self._outcomes.append(Outcome(members[0].config, score, error=first_error(results)))
 
 
 def first_error(results: Iterable[ExecutionResult]) -> str:
     """Return the first error among results, or an empty text."""
-    return next((each.error for each in results if each.error), "")
+    return next((result.error for result in results if result.error), "")
 
 
 def mean_score(scores: Iterable[float | None]) -> float | None:
     """Return the mean of scores; None if any is missing."""
-    found = list(scores)
-    known = [score for score in found if score is not None]
-    return sum(known) / len(known) if known and len(known) == len(found) else None
+    values = list(scores)
+    numbers = [score for score in values if score is not None]
+    return sum(numbers) / len(numbers) if numbers and len(numbers) == len(values) else None

@@ -223,7 +223,7 @@ class Run:
             flush=store.flush,
         )
         stored = store.executions()
-        tables.require_known({each.key for each in stored if each.number in results})
+        tables.require_known({execution.key for execution in stored if execution.number in results})
         snapshots = Snapshots(store, results)
         engine = Engine(
             make_planner(search, recipe, stored, results, snapshots, events=store.events()),
@@ -287,13 +287,13 @@ class Run:
         Args:
             before: The executions that were answered before the run.
         """
-        ended = [each for each in ledger.executions if each.number in ledger.results]
+        ended = [execution for execution in ledger.executions if execution.number in ledger.results]
         scored = {e.trial for e in ended if ledger.results[e.number].status.scored}
         return RunOutcome(
             directory=self.where.path,
             completed=len(scored),
-            trials=len({each.trial for each in ended}),
-            trained=len({each.trial for each in ended if each.number not in before}),
+            trials=len({execution.trial for execution in ended}),
+            trained=len({execution.trial for execution in ended if execution.number not in before}),
             best=best_execution(ledger.stored, ledger.results, ledger.recipe.goal),
             stopped=self.stop.reason,
         )

@@ -148,8 +148,8 @@ def foresee(search: Search, stored: Sequence[Execution]) -> tuple[list[Execution
     limit = (search.limit or most) if fixed else 1
     listed = {config.id for config in search.listed}
     trials = Trials(search.space, listed, search.repetitions, stored=stored, limit=limit)
-    known = {each.config.id: each.config for each in trials.current}
-    executions = [*trials.current, *trials.new(known.values(), search.repetitions)]
+    configs = {execution.config.id: execution.config for execution in trials.current}
+    executions = [*trials.current, *trials.new(configs.values(), search.repetitions)]
     drawn = draws(method, search.space, search.listed, search.seed)
     for config in itertools.chain(search.listed, drawn):
         if trials.spent:

@@ -59,7 +59,7 @@ class _Failures:
         reason += f": {result.error}"
         if result.status is Status.FAILED:
             return reason
-        enough = any(each.status not in _FAILURES for each in results.values())
+        enough = any(other.status not in _FAILURES for other in results.values())
         if enough or self._may_do_with_less(training, queue):
             return ""
         return f"{reason}; {_advice(result)}, then run it again with --retry"
@@ -124,7 +124,7 @@ class Trainings:
     def add_longest_first(self, trainings: Iterable[Training]) -> None:
         """Queue trainings by their estimated time, so that workers end together."""
         seconds = self.costs.seconds
-        self.queue += sorted(trainings, key=lambda each: seconds(each) or 0.0, reverse=True)
+        self.queue += sorted(trainings, key=lambda training: seconds(training) or 0.0, reverse=True)
 
     def start(self, training: Training, keep_better_than: float | None, *, snapshot: bool) -> None:
         """Submit a training; for the arguments, see `Job`."""

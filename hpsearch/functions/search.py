@@ -131,8 +131,8 @@ def function_search(
     if prior is not None:
         options = {"name": method} if isinstance(method, str) else dict(method)
         # Methods without a prior do not use it.
-        known = METHODS.get(str(options.get("name")))
-        if prior != "none" or (known is not None and "prior" in known.options):
+        definition = METHODS.get(str(options.get("name")))
+        if prior != "none" or (definition is not None and "prior" in definition.options):
             method = {**options, "prior": prior}
     chosen = _function_method(method, space, configs)
     first = {parameter.name: parameter.at(0.0) for parameter in space.parameters}
@@ -159,13 +159,13 @@ def _execution_of(
     if twice:
         raise InputError(f"execution.{min(twice)}: is an argument of its own")
     try:
-        found = ExecutionSettings.parse(dict(given) | {"workers": workers})
+        settings = ExecutionSettings.parse(dict(given) | {"workers": workers})
     except InvalidValue as error:
-        place, message = error.faults[0]
-        raise InputError(f"{'.'.join(map(str, ('execution', *place)))}: {message}") from None
+        loc, message = error.faults[0]
+        raise InputError(f"{'.'.join(map(str, ('execution', *loc)))}: {message}") from None
     if given:
-        require_engine(found)
-    return replace(found, timeout_seconds=timeout_seconds)
+        require_engine(settings)
+    return replace(settings, timeout_seconds=timeout_seconds)
 
 
 def _require_usable(objective: Objective, workers: int, *, elsewhere: bool) -> None:
@@ -182,11 +182,11 @@ def _require_usable(objective: Objective, workers: int, *, elsewhere: bool) -> N
     if workers == 1 and not elsewhere:
         return
     module, name = getattr(objective, "__module__", ""), getattr(objective, "__qualname__", "")
-    found: Any = None
+    loaded: Any = None
     if module != "__main__":
         with suppress(InputError):
-            found = load_object(f"{module}:{name}")
-    if found is not objective:
+            loaded = load_object(f"{module}:{name}")
+    if loaded is not objective:
         raise InputError(
             f"objective: {name or objective!r} of {module or 'no module'} cannot be imported, "
             f"which {'a cluster' if elsewhere else f'workers={workers}'} needs: move it to the "
@@ -202,9 +202,9 @@ def _function_space(
 ) -> Space:
     if not isinstance(parameters, Mapping) or not parameters:
         raise InputError("parameters: must be a mapping of names to their values, and not empty")
-    found = tuple(_function_parameter(str(name), raw) for name, raw in parameters.items())
+    parsed = tuple(_function_parameter(str(name), raw) for name, raw in parameters.items())
     try:
-        space = Space(found, tuple(map(parse, constraints)), kind)
+        space = Space(parsed, tuple(map(parse, constraints)), kind)
     except ConstraintError as error:
         raise InputError(f"constraints: {error}") from None
     for loc, message in unknown_names(space, further=[n for config in configs for n in config]):
@@ -221,8 +221,8 @@ def _function_parameter(name: str, raw: Any) -> Parameter:
     try:
         return parse_parameter(rule, name, raw)
     except InvalidValue as error:
-        place, message = error.faults[0]
-        path = ".".join(map(str, (name, *place)))
+        loc, message = error.faults[0]
+        path = ".".join(map(str, (name, *loc)))
         raise InputError(f"parameters.{path}: {message}") from None
 
 

@@ -96,7 +96,7 @@ def sent(given: Given, name: str, folder: Path) -> Sent:
         _Pickler(file, keep).dump(value)
         return file.getvalue()
 
-    of = [type(each) for each in (*args, *kwargs.values())]
+    of = [type(value) for value in (*args, *kwargs.values())]
     try:
         code = shipped(given, name, of, dumps=lambda value: dumps(value, buffers.append))
     except InputError as error:
@@ -109,11 +109,11 @@ def sent(given: Given, name: str, folder: Path) -> Sent:
             f" most {MOST_BYTES >> 20} MB): give arrays, or a keras.utils.PyDataset that reads from"
             " files"
         )
-    blocks = [each.raw() for each in buffers]
-    if sum(each.nbytes for each in blocks) + len(code) <= MOST_BYTES:
+    blocks = [buffer.raw() for buffer in buffers]
+    if sum(block.nbytes for block in blocks) + len(code) <= MOST_BYTES:
         return Sent(shipped(given, name, of, dumps=lambda value: dumps(value, None)))
     try:
-        return Sent(code, _written(blocks, folder), tuple(each.nbytes for each in blocks))
+        return Sent(code, _written(blocks, folder), tuple(block.nbytes for block in blocks))
     except OSError as error:
         raise NotOnEngine(f"{name} cannot be written to {folder}: {error.strerror}") from None
 
@@ -147,9 +147,9 @@ class _Pickler(cloudpickle.Pickler):
             # As an array, the graph can go into the file.
             return _dataset, (np.frombuffer(_graph_of(obj), np.uint8), obj.element_spec)
         if isinstance(obj, np.ndarray):
-            found = place_of(obj)
-            if found is not None:
-                return array_at, found
+            location = place_of(obj)
+            if location is not None:
+                return array_at, location
             if isinstance(obj, np.memmap):
                 # `numpy.memmap` itself would put the numbers into the pickle.
                 return np.asarray, (np.array(obj, subok=False, order="C"),)
@@ -173,8 +173,8 @@ def _graph_of(dataset: Any) -> bytes:
     except Exception as error:  # noqa: BLE001 - whatever TensorFlow raises
         why = str(error).partition("\n")[0]
         raise NotOnEngine(f"a tf.data.Dataset has no graph: {why}") from None
-    found = tf.compat.v1.GraphDef.FromString(graph)
-    nodes = [*found.node, *(node for each in found.library.function for node in each.node_def)]
+    root = tf.compat.v1.GraphDef.FromString(graph)
+    nodes = [*root.node, *(node for part in root.library.function for node in part.node_def)]
     if any(node.op in _OF_PYTHON for node in nodes):
         raise NotOnEngine(
             "a tf.data.Dataset calls Python (from_generator, py_function or numpy_function)"
@@ -207,8 +207,8 @@ class _FirstBatches(keras.utils.PyDataset):
     def __len__(self) -> int:
         return min(int(self._dataset.num_batches), _FEW_BATCHES)
 
-    def __getitem__(self, place: int) -> Any:
-        return self._dataset[place]
+    def __getitem__(self, index: int) -> Any:
+        return self._dataset[index]
 
     def __getattr__(self, name: str) -> Any:
         return getattr(vars(self)["_dataset"], name)

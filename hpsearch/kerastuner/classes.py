@@ -21,7 +21,7 @@ TunerType = TypeVar("TunerType", bound=type)
 def like_keras_tuners(ours: TunerType) -> TunerType:
     """Give a class the signature of its KerasTuner parent, with `workers` added, for completion."""
     changed: Any = ours
-    theirs: Any = next(each for each in ours.__mro__ if each.__module__.startswith("keras_tuner."))
+    theirs: Any = next(base for base in ours.__mro__ if base.__module__.startswith("keras_tuner."))
     workers = inspect.Parameter("workers", inspect.Parameter.KEYWORD_ONLY, default=None)
     parameters = [*inspect.signature(theirs.__init__).parameters.values(), workers]
     original = changed.__init__
@@ -32,7 +32,7 @@ def like_keras_tuners(ours: TunerType) -> TunerType:
 
     changed.__init__ = __init__
     changed.__init__.__signature__ = inspect.Signature(
-        sorted(parameters, key=lambda each: each.kind)
+        sorted(parameters, key=lambda parameter: parameter.kind)
     )
     return ours
 
@@ -84,8 +84,8 @@ class Tuner(keras_tuner.Tuner):
     def load_model(self, trial: Any) -> Any:
         """Return the model of a trial, with the weights of its best epoch."""
         # A worker's copy of the tuner has no search.
-        found = self._hpsearch.model_of(trial) if self._hpsearch is not None else None
-        return super().load_model(trial) if found is None else found
+        model = self._hpsearch.model_of(trial) if self._hpsearch is not None else None
+        return super().load_model(trial) if model is None else model
 
     def reload(self) -> None:
         """Load the trials from the project's directory."""
@@ -147,7 +147,7 @@ class HyperbandOracle(keras_tuner.oracles.HyperbandOracle):
         """Return the values of the next trial, or a status; see KerasTuner's `Oracle`."""
         response: dict[str, Any] = super().populate_space(trial_id)
         for bracket in self._brackets if "values" in response else ():
-            if any(each["id"] == trial_id for trials in bracket["rounds"] for each in trials):
+            if any(trial["id"] == trial_id for trials in bracket["rounds"] for trial in trials):
                 response["values"]["tuner/bracket"] = bracket["bracket_num"]
         return response
 
@@ -157,8 +157,8 @@ class HyperbandOracle(keras_tuner.oracles.HyperbandOracle):
             if response["status"] == "RUNNING":
                 return response
             self._last = bracket["bracket_num"], len(bracket["rounds"][0])
-            found: dict[str, Any] = self.populate_space(trial_id)
-            return found
+            proposal: dict[str, Any] = self.populate_space(trial_id)
+            return proposal
         # No further bracket can begin.
         self._brackets.remove(bracket)
         return {"status": "IDLE" if self.ongoing_trials else "STOPPED"}
@@ -185,12 +185,14 @@ class Hyperband(Tuner, keras_tuner.Hyperband):
 
     def __init__(self, *args: Any, workers: int | None = None, **kwargs: Any) -> None:
         given = inspect.signature(_HYPERBAND.__init__).bind(self, *args, **kwargs).arguments
-        rest = {**given, **given.get("kwargs", {})}
+        values = {**given, **given.get("kwargs", {})}
         names = inspect.signature(_HYPERBAND_ORACLE.__init__).parameters
-        own = {name: value for name, value in rest.items() if name in names and name != "self"}
-        rest = {name: value for name, value in rest.items() if name not in {*names, "kwargs"}}
-        self._hpsearch = EngineSearch(self, seeded=bool(own.get("seed")), workers=workers)
-        self._require_model(rest.get("hypermodel"))
+        of_oracle = {
+            name: value for name, value in values.items() if name in names and name != "self"
+        }
+        values = {name: value for name, value in values.items() if name not in {*names, "kwargs"}}
+        self._hpsearch = EngineSearch(self, seeded=bool(of_oracle.get("seed")), workers=workers)
+        self._require_model(values.get("hypermodel"))
         # KerasTuner's constructor would make another oracle.
-        _TUNER.__init__(self, oracle=HyperbandOracle(**own), **rest)
+        _TUNER.__init__(self, oracle=HyperbandOracle(**of_oracle), **values)
         self._hpsearch.begin()

@@ -61,7 +61,7 @@ class UserFit(keras_tuner.HyperModel):
         self._builds, self._ids = builds_in(project), TrialNames(project)
         self._tuner_class = type(tuner) if own_run else None
         shared = vars(tuner).items() if own_run else ()
-        self._attributes = {name: each for name, each in shared if name not in _DRIVER_ONLY}
+        self._attributes = {name: value for name, value in shared if name not in _DRIVER_ONLY}
         # Use the next trial's id, so a trial run leaves only that trial's files.
         self._next_id = padded(tuner.oracle, next_number(tuner.oracle))
 
@@ -111,13 +111,13 @@ class UserFit(keras_tuner.HyperModel):
         # Copies of the program's attributes: changes by other trainings do not count.
         vars(tuner).update(copy.deepcopy(self._attributes), _hpsearch=None, oracle=_NoOracle())
         callbacks = given.pop("callbacks", [])
-        watching = [each for each in callbacks if isinstance(each, Watcher)]
+        watching = [callback for callback in callbacks if isinstance(callback, Watcher)]
         if "callbacks" in self._names:
-            given["callbacks"] = [each for each in callbacks if each not in watching]
+            given["callbacks"] = [callback for callback in callbacks if callback not in watching]
         split = {"validation_data"} if "validation_split" in self._names else set()
         names = self._names | split
-        rest = {name: each for name, each in given.items() if name not in names}
-        vars(tuner).update(_watching=watching, _given=rest)
+        arguments = {name: value for name, value in given.items() if name not in names}
+        vars(tuner).update(_watching=watching, _given=arguments)
         if self._hypermodel is not None:
             tuner.hypermodel = _Built(self._hypermodel, model)
         trial = self._ids.trial(hp, self._next_id)
@@ -168,7 +168,7 @@ def require_plain_tuner(tuner: keras_tuner.Tuner) -> None:
         raise NotOnEngine("there is a distribution_strategy")
     members, name = _user_members(tuner), type(tuner).__name__
     theirs = (vars(base) for base in type(tuner).__mro__ if base.__module__.startswith("keras_t"))
-    methods = {key for each in theirs for key, value in each.items() if callable(value)}
+    methods = {key for attributes in theirs for key, value in attributes.items() if callable(value)}
     for method in sorted(methods & members.keys() - _OVERRIDABLE):
         if not method.startswith("__"):
             raise NotOnEngine(f"{name}.{method} is overridden")
@@ -178,7 +178,7 @@ def require_plain_tuner(tuner: keras_tuner.Tuner) -> None:
         code = codes.pop()
         if "oracle" in code.co_names:
             raise NotOnEngine(f"{name}.{code.co_name} uses self.oracle, which other processes lack")
-        codes += [each for each in code.co_consts if isinstance(each, CodeType)]
+        codes += [constant for constant in code.co_consts if isinstance(constant, CodeType)]
 
 
 class _Built(keras_tuner.HyperModel):
@@ -197,8 +197,8 @@ class _Built(keras_tuner.HyperModel):
 
 def next_number(oracle: Any, reserved: Collection[int] = ()) -> int:
     """Return a number greater than those of an oracle's trials and the reserved ones."""
-    known = (int(each) for each in oracle.trials if each.isdecimal())
-    return max((*known, *reserved), default=-1) + 1
+    numbers = (int(trial_id) for trial_id in oracle.trials if trial_id.isdecimal())
+    return max((*numbers, *reserved), default=-1) + 1
 
 
 def padded(oracle: Any, number: int) -> str:
@@ -241,7 +241,7 @@ class TrialNames:
         with contextlib.suppress(OSError, ValueError, KeyError):
             values = json.loads(path.read_text(encoding="utf-8"))["hyperparameters"]["values"]
             # For example Hyperband's epochs, and the trial to continue.
-            hp.values.update({n: each for n, each in values.items() if n.startswith("tuner/")})
+            hp.values.update({n: value for n, value in values.items() if n.startswith("tuner/")})
         if execution not in ("", _FIRST):
             # Executions that name files by their trial must not share them.
             trial_id += f"-{execution}"

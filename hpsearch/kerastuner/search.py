@@ -166,7 +166,7 @@ class EngineSearch:
         number = self.trials.best_number(trial)
         if number is None:
             return None
-        values = TrackedHyperParameters(trial.hyperparameters.values, lambda each: each.default)
+        values = TrackedHyperParameters(trial.hyperparameters.values, lambda entry: entry.default)
         # Not the tuner's method, in which KerasTuner's Hyperband would load a checkpoint.
         with apart():
             model = keras_tuner.Tuner._build_hypermodel(self.tuner, values)
@@ -181,9 +181,9 @@ class EngineSearch:
 
     def _give_weights(self, model: Any, trial: Any, shape: tuple[int, ...]) -> None:
         if not model.built:
-            found = builds_in(self.store.parent) / f"{self.trials.config_of(trial.trial_id)}.json"
-            if found.exists():
-                model.build_from_config(json.loads(found.read_text(encoding="utf-8")))
+            path = builds_in(self.store.parent) / f"{self.trials.config_of(trial.trial_id)}.json"
+            if path.exists():
+                model.build_from_config(json.loads(path.read_text(encoding="utf-8")))
             else:
                 give_weights(model, shape)
 
@@ -250,7 +250,7 @@ class EngineSearch:
         runs = is_users(self.tuner, "run_trial")
         names = [f"{type(self.tuner).__name__}.run_trial"] if runs else []
         users = map(type, request.callbacks)
-        names += [each.__name__ for each in users if not each.__module__.startswith("keras.")]
+        names += [user.__name__ for user in users if not user.__module__.startswith("keras.")]
         if names and self.tuner.oracle.verbose:
             said = f"{', '.join(dict.fromkeys(names))} runs in other processes"
             print(f"hpsearch: {said}: what it changes in this program stays there")
@@ -291,7 +291,7 @@ class EngineSearch:
         with _silence():
             write_checkpoints(tuner)
         ended = tuner.oracle.trials.values()
-        if not (outcome.completed or any(each.status == STATUS.COMPLETED for each in ended)):
+        if not (outcome.completed or any(trial.status == STATUS.COMPLETED for trial in ended)):
             failed = [trial for trial in ended if trial.message]
             why = failed[-1].message if failed else "none was tried"
             raise RuntimeError(f"no trial completed; the last one: {why}")
@@ -344,22 +344,22 @@ class EngineSearch:
         custom_fit = trains_itself(self._hypermodel)
         if oracle.tune_new_entries and oracle.allow_new_entries:
             try:
-                known, name = self._parameters(), self._model_name
+                declared, name = self._parameters(), self._model_name
                 if tuner.hypermodel is not None:
-                    self._note(declared_in(tuner.hypermodel, name, known, row=self._row))
+                    self._note(declared_in(tuner.hypermodel, name, declared, row=self._row))
             except InputError as error:
                 raise NotOnEngine(str(error)) from None
             if self.own:
                 self._note(self._declared_by_fit(request))
-        defaults = {each.name: each.default for each in oracle.hyperparameters.space}
+        defaults = {entry.name: entry.default for entry in oracle.hyperparameters.space}
         by_fit = custom_fit or bool(request.arguments or within_epochs(request.callbacks))
         whole = bool(request.callbacks)
-        found = tuple(self._parameters())
-        return ModelHyperparameters(found, defaults, custom_fit=by_fit, whole=whole)
+        parameters = tuple(self._parameters())
+        return ModelHyperparameters(parameters, defaults, custom_fit=by_fit, whole=whole)
 
     def note_late(self, config: Config) -> None:
         """Add the hyperparameters that a config's model is the first to request."""
-        build = TrackedHyperParameters(config.values, lambda each: each.default)
+        build = TrackedHyperParameters(config.values, lambda entry: entry.default)
         with contextlib.suppress(Exception), _silence():
             # User code; its errors have been reported by a worker.
             model = self.tuner.hypermodel.build(build)
@@ -397,7 +397,7 @@ class EngineSearch:
         for hyperparameter in self.tuner.oracle.hyperparameters.space:
             declared.setdefault(hyperparameter.name, []).append(hyperparameter)
         try:
-            return [self._parameter(name, each) for name, each in declared.items()]
+            return [self._parameter(name, declarations) for name, declarations in declared.items()]
         except InputError as error:
             raise NotOnEngine(str(error)) from None
 
@@ -409,7 +409,7 @@ class EngineSearch:
             return Parameter(name, Choices(tuple(values)), parameter.when)
         return parameter
 
-    def _code(self, request: Request, found: ModelHyperparameters) -> bytes:
+    def _code(self, request: Request, declared: ModelHyperparameters) -> bytes:
         """Pickle the hypermodel for workers.
 
         Raises:
@@ -418,7 +418,7 @@ class EngineSearch:
         users = [self._given_model, type(self.tuner), *self._settings.values()]
         tailored = Tailored(
             self._hypermodel,
-            custom_fit=found.custom_fit,
+            custom_fit=declared.custom_fit,
             **self._settings,
             callbacks=request.callbacks,
             arguments=request.arguments,

@@ -264,7 +264,7 @@ class SweepTuner(keras_tuner.Tuner):
         """Repeat an event; return True if the oracle proposed something else."""
         if event.config is None:
             for key, trials in list(self._running.items()):
-                for trial in [each for each in trials if each.trial_id == event.trial_id]:
+                for trial in [member for member in trials if member.trial_id == event.trial_id]:
                     outcome = Outcome(self._stored[trial.trial_id], event.score, key[1])
                     metrics, step = self.measured(outcome)
                     end(self.oracle, trial, metrics, step=step)
@@ -272,28 +272,28 @@ class SweepTuner(keras_tuner.Tuner):
                 if not trials:
                     del self._running[key]
             return False
-        trial, found = self._created(), None
-        while trial.status == STATUS.RUNNING and (found := self._config_of(trial)) is None:
+        trial, proposed = self._created(), None
+        while trial.status == STATUS.RUNNING and (proposed := self._config_of(trial)) is None:
             end(self.oracle, trial, {})
             trial = self._created()
-        if found is None:
+        if proposed is None:
             raise HpsearchError(f"it no longer proposes its trial {event.trial_id}")
-        differs = self._adopt(trial, found, event.config, event.epochs)
+        differs = self._adopt(trial, proposed, event.config, event.epochs)
         self._running.setdefault((event.config.id, event.epochs), []).append(trial)
         self._stored[trial.trial_id] = event.config
         self._met.add(event.config.id)
         return differs
 
-    def _adopt(self, trial: Any, found: Config, stored: Config, epochs: int | None) -> bool:
+    def _adopt(self, trial: Any, proposed: Config, stored: Config, epochs: int | None) -> bool:
         """Give a trial the stored values; return True if its oracle proposed others."""
         values = trial.hyperparameters.values
-        names = {each.name for each in self.oracle.hyperparameters.space}
-        own, before = (
-            {name: value for name, value in each.values.items() if name in names}
-            for each in (found, stored)
+        names = {entry.name for entry in self.oracle.hyperparameters.space}
+        proposed_values, before = (
+            {name: value for name, value in config.values.items() if name in names}
+            for config in (proposed, stored)
         )
         # Leave out values that all trials share, such as a tuner's epochs: they may have changed.
-        differs = (own, epochs_of(values)) != (before, epochs)
+        differs = (proposed_values, epochs_of(values)) != (before, epochs)
         if differs:
             values.update(values_of(self.space, stored))
         return differs
@@ -368,7 +368,7 @@ def _arguments(make: Any, spec: TunerSpec) -> dict[str, Any]:
     """Select the arguments of KerasTuner's oracles that a class or function takes."""
     search, recipe = spec.search, spec.problem.recipe
     direction = "max" if recipe.goal == "maximize" else "min"
-    known: dict[str, Any] = {
+    arguments: dict[str, Any] = {
         "objective": keras_tuner.Objective(recipe.metric, direction),
         "hyperparameters": hyperparameters_of(search.space),
         "seed": search.seed + 1,
@@ -376,18 +376,18 @@ def _arguments(make: Any, spec: TunerSpec) -> dict[str, Any]:
         "max_consecutive_failed_trials": None,
     }
     if search.limit is not None:
-        known["max_trials"] = search.limit
+        arguments["max_trials"] = search.limit
     if (epochs := _most_epochs(search.space)) is not None:
-        known["max_epochs"] = epochs
+        arguments["max_epochs"] = epochs
     parameters = inspect.signature(make).parameters.values()
-    taken = {each.name for each in parameters}
-    if any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters):
+    taken = {parameter.name for parameter in parameters}
+    if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters):
         taken |= set(inspect.signature(keras_tuner.Oracle).parameters)
-    return {name: value for name, value in known.items() if name in taken}
+    return {name: value for name, value in arguments.items() if name in taken}
 
 
 def _most_epochs(space: Space) -> int | None:
-    epochs = next((each for each in space.parameters if each.name == "epochs"), None)
+    epochs = next((parameter for parameter in space.parameters if parameter.name == "epochs"), None)
     return None if epochs is None else int(epochs.at(1 - 1e-12))
 
 

@@ -95,7 +95,7 @@ def _whole_request(
         args = ()
     callbacks = given.pop("callbacks", None) or ()
     callbacks = tuple(callbacks) if isinstance(callbacks, list | tuple) else (callbacks,)
-    if not all(isinstance(each, keras.callbacks.Callback) for each in callbacks):
+    if not all(isinstance(callback, keras.callbacks.Callback) for callback in callbacks):
         raise NotOnEngine(reason)
     try:
         # Before the file is written: an error here would leave it behind.
@@ -137,7 +137,7 @@ def _row_shape(x: Any) -> tuple[int, ...]:
         x = spec[0] if isinstance(spec, tuple) else spec
     shape = getattr(x, "shape", ())
     shape = () if shape is None else tuple(shape)[1:]
-    return shape if all(isinstance(each, int) for each in shape) else ()
+    return shape if all(isinstance(length, int) for length in shape) else ()
 
 
 def digest_of(args: Sequence[Any], given: Mapping[str, Any]) -> str:
@@ -167,13 +167,13 @@ def _parts(value: Any) -> Iterator[Part]:
             yield np.ascontiguousarray(value).reshape(-1).view(np.uint8).data
     elif isinstance(value, Mapping):
         yield b"mapping %d" % len(value)
-        for name, each in sorted(value.items(), key=lambda item: str(item[0])):
+        for name, part in sorted(value.items(), key=lambda item: str(item[0])):
             yield str(name).encode()
-            yield from _parts(each)
+            yield from _parts(part)
     elif isinstance(value, list | tuple):
         yield b"sequence %d" % len(value)
-        for each in value:
-            yield from _parts(each)
+        for part in value:
+            yield from _parts(part)
     elif isinstance(value, _SCALARS):
         yield repr(value).encode()
     else:
@@ -212,9 +212,9 @@ def method_of(tuner: keras_tuner.Tuner) -> Mapping[str, Any]:
         return {"name": "grid"}
     if isinstance(tuner, keras_tuner.BayesianOptimization):
         return {"name": "bayesian", **_bayesian(oracle)}
-    for known in ("HyperbandOracle", "RandomSearchOracle"):
-        if isinstance(oracle, getattr(keras_tuner.oracles, known)):
-            return {"name": f"keras_tuner.oracles:{known}"}
+    for name in ("HyperbandOracle", "RandomSearchOracle"):
+        if isinstance(oracle, getattr(keras_tuner.oracles, name)):
+            return {"name": f"keras_tuner.oracles:{name}"}
     return {"name": model_reference(type(oracle))}
 
 
@@ -260,15 +260,15 @@ def sweep_of(tuner: Any, request: Request, found: ModelHyperparameters, model: s
     return model_sweep(sweep_from_mapping(raw))
 
 
-def _fixed(oracle: Any, request: Request, found: ModelHyperparameters) -> dict[str, int]:
+def _fixed(oracle: Any, request: Request, declared: ModelHyperparameters) -> dict[str, int]:
     """Return the epochs and batch size of all trials, unless the model declares them."""
     # Hyperband decides the epochs, not `search`.
     epochs = getattr(oracle, "max_epochs", None) or request.epochs
     fixed = {"epochs": epochs, "batch_size": request.batch_size}
-    if not found.custom_fit:
+    if not declared.custom_fit:
         defaults_of_fit = {"epochs": 1, "batch_size": 32}
         fixed = {name: value or defaults_of_fit[name] for name, value in fixed.items()}
-    return {n: int(v) for n, v in fixed.items() if v is not None and n not in found.defaults}
+    return {n: int(v) for n, v in fixed.items() if v is not None and n not in declared.defaults}
 
 
 def summed(objective: Any) -> tuple[tuple[str, int], ...]:
@@ -291,7 +291,7 @@ def dataset_of(request: Request) -> Dataset:
     train = Split(arrays.x_train, arrays.y_train, arrays.w_train)
     validation = Split(arrays.x_val, arrays.y_val, arrays.w_val)
     splits = {"train": train, "validation": validation}
-    parts = [each.in_fingerprint for each in (*request.parts, *request.inputs)]
+    parts = [part.in_fingerprint for part in (*request.parts, *request.inputs)]
     parts += [request.of] if request.of else []
     return Dataset(
         name="memory",

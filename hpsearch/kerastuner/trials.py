@@ -79,7 +79,7 @@ class TunerTrials:
         scored = [r for r in self._results.get(config or "", {}).values() if r.score is not None]
         if not scored:
             return None
-        best = max(scored, key=lambda each: (self._sign * (each.score or 0.0), -each.number))
+        best = max(scored, key=lambda result: (self._sign * (result.score or 0.0), -result.number))
         epochs = epochs_of(trial.hyperparameters.values)
         if epochs is not None and len(best.curve) > epochs:
             warnings.warn(
@@ -106,11 +106,11 @@ class TunerTrials:
         Their trainings may go on at once, in files named by the ids.
         """
         # The engine counts trials from 1.
-        self._reserved = {each.config.id: each.trial - 1 for each in executions}
+        self._reserved = {execution.config.id: execution.trial - 1 for execution in executions}
         ids = {config: padded(self._oracle, n) for config, n in self._reserved.items()}
         names = TrialNames(Path(self.tuner.project_dir))
-        known = names.known
-        names.note({config: each for config, each in ids.items() if known.get(config) != each})
+        noted = names.known
+        names.note({config: name for config, name in ids.items() if noted.get(config) != name})
 
     def begin(self, config: Config) -> None:
         """Add a proposed trial, unless it exists."""
@@ -143,7 +143,7 @@ class TunerTrials:
     def _made(self, config: Config, trial_id: str) -> Any:
         oracle = self._oracle
         hyperparameters = oracle.hyperparameters.copy()
-        declared = {each.name for each in hyperparameters.space}
+        declared = {entry.name for entry in hyperparameters.space}
         hyperparameters.values = {
             name: value
             for name, value in config.values.items()
@@ -167,8 +167,8 @@ class TunerTrials:
         config = execution.config
         results = self._results.setdefault(config.id, {})
         results[execution.number] = result
-        known = {each.name for each in self._oracle.hyperparameters.space} | self._late
-        if result.late.keys() - known:
+        names = {entry.name for entry in self._oracle.hyperparameters.space} | self._late
+        if result.late.keys() - names:
             # It builds the model: try once for each name, since only `fit` may request it.
             self._late |= result.late.keys()
             self._search.note_late(config)
@@ -183,7 +183,7 @@ class TunerTrials:
             self._oracle.end_order.append(made.trial_id)
         if show:
             self._oracle._save_trial(made)
-            self._show(made, sum(each.seconds for each in results.values()))
+            self._show(made, sum(finished.seconds for finished in results.values()))
             self.tell_failure(made)
             self._oracle._check_consecutive_failures()
 
@@ -206,7 +206,7 @@ class TunerTrials:
 
     def _end(self, made: Any, results: Sequence[ExecutionResult]) -> None:
         made.hyperparameters.values.update(results[0].late)
-        failed = next((each for each in results if not each.status.scored), None)
+        failed = next((result for result in results if not result.status.scored), None)
         if failed is not None:
             self._fail(made, failed)
             _raise_if_fatal(failed)
@@ -223,7 +223,7 @@ class TunerTrials:
         self, results: Sequence[ExecutionResult], epochs: int | None
     ) -> tuple[dict[str, float], int]:
         """Return the executions' mean metrics at their best epochs, and the mean best step."""
-        curves = [each.curve[:epochs] for each in results]
+        curves = [result.curve[:epochs] for result in results]
         best = [self._best_epoch(curve) for curve in curves]
         rows = [curve[epoch] for curve, epoch in zip(curves, best, strict=True)]
         names = [name for name in rows[0] if all(name in row for row in rows)]
@@ -232,8 +232,8 @@ class TunerTrials:
 
     def _best_epoch(self, curve: Sequence[Epoch]) -> int:
         name = self._oracle.objective.name
-        finite = [place for place, each in enumerate(curve) if math.isfinite(each[name])]
-        return max(finite, key=lambda place: (self._sign * curve[place][name], -place))
+        finite = [index for index, epoch in enumerate(curve) if math.isfinite(epoch[name])]
+        return max(finite, key=lambda index: (self._sign * curve[index][name], -index))
 
     def _show(self, made: Any, seconds: float) -> None:
         """Display an ended trial as KerasTuner does."""
@@ -253,9 +253,9 @@ class TunerTrials:
             FatalError: The user's code raised one.
         """
         results = list(self._results.get(outcome.config.id, {}).values())
-        for each in results:
-            if not each.status.scored:
-                _raise_if_fatal(each)
+        for result in results:
+            if not result.status.scored:
+                _raise_if_fatal(result)
         if outcome.score is None or not results:
             return {}, 0
         objective = self._oracle.objective
@@ -266,7 +266,7 @@ class TunerTrials:
         )
         step = 0
         name = objective.name
-        curves = [each.curve[: outcome.epochs] for each in results]
+        curves = [run.curve[: outcome.epochs] for run in results]
         if all(any(math.isfinite(epoch[name]) for epoch in curve) for curve in curves):
             means, step = self._measured(results, outcome.epochs)
         return {**means, name: outcome.score}, step
@@ -278,7 +278,7 @@ class TunerTrials:
         """
         results = list(self._results.get(config.id, {}).values())
         late = self._late_of(config)
-        failed = next((each for each in results if not each.status.scored), None)
+        failed = next((result for result in results if not result.status.scored), None)
         if failed is not None and trial.status == STATUS.FAILED:
             self._fail(trial, failed)
         if late:
@@ -294,11 +294,11 @@ class TunerTrials:
 
     def _late_of(self, config: Config) -> Mapping[str, Any]:
         results = self._results.get(config.id, {}).values()
-        return next((each.late for each in results if each.late), {})
+        return next((result.late for result in results if result.late), {})
 
     def restore(self, events: Sequence[OracleEvent]) -> None:
         """Add the parts of an earlier process's trials that KerasTuner's files lack."""
-        proposed = {each.trial_id: each for each in events if each.config is not None}
+        proposed = {event.trial_id: event for event in events if event.config is not None}
         for event in events:
             first = proposed.get(event.trial_id)
             if first is None or first.config is None:
@@ -328,8 +328,8 @@ class TunerTrials:
         self._configs.clear()
         self._reserved.clear()
         if not self._search.asks_the_oracle:
-            for known in (self._oracle.trials, self._oracle.start_order, self._oracle.end_order):
-                known.clear()
+            for items in (self._oracle.trials, self._oracle.start_order, self._oracle.end_order):
+                items.clear()
 
     def save(self) -> None:
         """Write KerasTuner's files of the project; the store remains authoritative."""
@@ -383,9 +383,9 @@ class ProjectTuner(SweepTuner):
         with _without_some_metrics():
             super().replay(events)
 
-    def _adopt(self, trial: Any, found: Config, stored: Config, epochs: int | None) -> bool:
+    def _adopt(self, trial: Any, proposed: Config, stored: Config, epochs: int | None) -> bool:
         """Give a trial the stored values; return True if its oracle proposed others."""
-        differs = super()._adopt(trial, found, stored, epochs)
+        differs = super()._adopt(trial, proposed, stored, epochs)
         if differs and epochs is not None:
             self._continue(trial.hyperparameters.values, stored, epochs)
         if differs:
@@ -397,9 +397,9 @@ class ProjectTuner(SweepTuner):
         """Have a trial continue the config's stored trial instead of the oracle's choice."""
         values.pop(TRIAL_ID, None)
         values.update({EPOCHS: epochs, INITIAL_EPOCH: 0})
-        for name, each in self._stored.items():
+        for name, stored in self._stored.items():
             reached = epochs_of(self.oracle.trials[name].hyperparameters.values) or 0
-            if each.id == config.id and values[INITIAL_EPOCH] < reached < epochs:
+            if stored.id == config.id and values[INITIAL_EPOCH] < reached < epochs:
                 values.update({TRIAL_ID: name, INITIAL_EPOCH: reached})
 
     def on_trial_end(self, trial: Any) -> None:

@@ -80,8 +80,8 @@ class Ending:
                 f"a line '{metric}: 0.5' on standard output"
             )
         pairs = list(self.others.items())[:_MOST_NAMED]
-        known = listing([f"{name} {value:g}" for name, value in pairs], "and")
-        return f"the program ended without telling {metric!r}; it told {known}"
+        others = listing([f"{name} {value:g}" for name, value in pairs], "and")
+        return f"the program ended without telling {metric!r}; it told {others}"
 
 
 def halting_epoch(

@@ -33,11 +33,11 @@ def commit_of(program: UserProgram) -> str:
 
     Empty if the file is not in a repository or git is missing.
     """
-    place = Path(program.program).parent if program.program else Path(program.directory)
-    commit = _git(place, "rev-parse", "--verify", "--quiet", "HEAD")
+    directory = Path(program.program).parent if program.program else Path(program.directory)
+    commit = _git(directory, "rev-parse", "--verify", "--quiet", "HEAD")
     if not commit:
         return ""
-    changed = _git(place, "status", "--porcelain", "--untracked-files=no")
+    changed = _git(directory, "status", "--porcelain", "--untracked-files=no")
     return commit[:_COMMIT_DIGITS] + ("+dirty" if changed else "")
 
 
@@ -50,10 +50,10 @@ def program_versions(program: UserProgram, fingerprint: str) -> dict[str, str]:
     }
 
 
-def _git(place: Path, *arguments: str) -> str:
+def _git(directory: Path, *arguments: str) -> str:
     """Return git's output; empty if it fails."""
     # git must not run a repository's own monitor or write its index.
-    command = ["git", "-c", "core.fsmonitor=false", "--no-optional-locks", "-C", str(place)]
+    command = ["git", "-c", "core.fsmonitor=false", "--no-optional-locks", "-C", str(directory)]
     try:
         done = subprocess.run(  # noqa: S603 - a list of arguments, no shell
             [*command, *arguments],

@@ -65,8 +65,8 @@ class Tail:
                 # A program may write faster than this reads, so let its epochs be judged between.
                 return
         if ended and self._rest:
-            rest, self._rest = self._rest, b""
-            yield rest.decode("utf-8", "replace")
+            line, self._rest = self._rest, b""
+            yield line.decode("utf-8", "replace")
 
     def _block(self) -> bytes:
         """Return the next bytes; none at the end, or if the file cannot be read."""
@@ -108,8 +108,8 @@ class Epochs:
                 that epoch, even the score.
         """
         key = number if step is None else step
-        place = self._places.get(key)
-        if place is None:
+        index = self._places.get(key)
+        if index is None:
             if self.metric in values:
                 self.found.append(self.pending)
                 self.numbers.append(number)
@@ -117,10 +117,10 @@ class Epochs:
             elif key is not None or not self._belong_to_the_last(values):
                 self.pending.update(values)
                 return
-            place = len(self.found) - 1
-        self.found[place] = {**self.found[place], **values}
+            index = len(self.found) - 1
+        self.found[index] = {**self.found[index], **values}
         if key is not None:
-            self._places[key] = place
+            self._places[key] = index
 
     def _belong_to_the_last(self, values: Mapping[str, float]) -> bool:
         """Check if other metrics belong to the last epoch; a repeated name begins the next one."""
@@ -146,12 +146,12 @@ def pairs_in(line: str, metric: str) -> dict[str, float]:
         metric: A name that may have blanks.
     """
     text = _ESCAPES.sub("", line)
-    found = {name: float(number) for name, number in _PAIR.findall(text)}
-    if metric not in found and metric in text:
+    pairs = {name: float(number) for name, number in _PAIR.findall(text)}
+    if metric not in pairs and metric in text:
         exact = re.compile(rf"(?<!\w){re.escape(metric)}{_VALUE}")
         if numbers := exact.findall(text):
-            found[metric] = float(numbers[-1])
-    return found
+            pairs[metric] = float(numbers[-1])
+    return pairs
 
 
 class TrialMetrics:
@@ -183,8 +183,8 @@ class TrialMetrics:
     @property
     def epochs(self) -> Epochs:
         """The epochs of the first source with the metric; empty without such a source."""
-        told = (each for each in self._sources.values() if each.found)
-        return next(told, Epochs(self._metric))
+        sources = (epochs for epochs in self._sources.values() if epochs.found)
+        return next(sources, Epochs(self._metric))
 
     @property
     def judged(self) -> Epochs:
@@ -195,28 +195,28 @@ class TrialMetrics:
         """
         if not self._reports.exists:
             return self.epochs
-        told = (self._sources[name] for name in ("report", "wandb") if self._sources[name].found)
-        return next(told, Epochs(self._metric))
+        sources = (self._sources[name] for name in ("report", "wandb") if self._sources[name].found)
+        return next(sources, Epochs(self._metric))
 
     @property
     def others(self) -> dict[str, float]:
         """Other metrics that were reported, if the score was not."""
-        found: dict[str, float] = {}
+        metrics: dict[str, float] = {}
         for epochs in reversed(self._sources.values()):
-            found.update(epochs.pending)
-        return found
+            metrics.update(epochs.pending)
+        return metrics
 
 
 def _take_report(line: str, sources: Mapping[str, Epochs]) -> None:
     try:
-        told = json.loads(line)
-        by, number, step = told["by"], told["epoch"], told.get("step")
-        values = {str(name): float(value) for name, value in told["values"].items() if name}
+        report = json.loads(line)
+        by, number, step = report["by"], report["epoch"], report.get("step")
+        values = {str(name): float(value) for name, value in report["values"].items() if name}
         epochs = sources[by]
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
         # A line that another program wrote.
         return
-    epochs.see(values, *(each if isinstance(each, int) else None for each in (number, step)))
+    epochs.see(values, *(index if isinstance(index, int) else None for index in (number, step)))
 
 
 def aligned(epochs: Iterable[Mapping[str, float]], metric: str) -> tuple[dict[str, float], ...]:
@@ -224,10 +224,10 @@ def aligned(epochs: Iterable[Mapping[str, float]], metric: str) -> tuple[dict[st
 
     The score is also called `objective`, like the score of a function.
     """
-    found = [{METRIC: epoch[metric], **epoch} for epoch in epochs]
-    told = dict.fromkeys([METRIC, metric, *(name for epoch in found for name in epoch)])
-    names = list(told)[:_MOST_METRICS]
-    return tuple({name: epoch.get(name, math.nan) for name in names} for epoch in found)
+    rows = [{METRIC: epoch[metric], **epoch} for epoch in epochs]
+    columns = dict.fromkeys([METRIC, metric, *(name for epoch in rows for name in epoch)])
+    names = list(columns)[:_MOST_METRICS]
+    return tuple({name: epoch.get(name, math.nan) for name in names} for epoch in rows)
 
 
 def history(reports: Sequence[Path], metric: str) -> tuple[list[dict[str, float]], int]:
@@ -238,17 +238,17 @@ def history(reports: Sequence[Path], metric: str) -> tuple[list[dict[str, float]
     Args:
         reports: Their reports, in order.
     """
-    known: list[dict[str, float]] = []
+    epochs: list[dict[str, float]] = []
     base: int | None = None
     for path in reports:
         sources = {"report": Epochs(metric), "wandb": Epochs(metric)}
         for line in Tail(path).lines(ended=True):
             _take_report(line, sources)
-        told = sources["report"]
-        if not told.found or told.numbers[0] is None:
+        reported = sources["report"]
+        if not reported.found or reported.numbers[0] is None:
             continue
-        base = told.numbers[0] if base is None else base
-        begin = told.numbers[0] - base
-        if 0 <= begin <= len(known):
-            known = [*known[:begin], *told.found]
-    return known, 1 if base is None else base
+        base = reported.numbers[0] if base is None else base
+        begin = reported.numbers[0] - base
+        if 0 <= begin <= len(epochs):
+            epochs = [*epochs[:begin], *reported.found]
+    return epochs, 1 if base is None else base

@@ -78,8 +78,8 @@ class ProgramProcess:
             return True
         if not hasattr(os, "waitid"):
             return self._process.poll() is not None
-        found = os.WEXITED | os.WNOHANG | os.WNOWAIT
-        return os.waitid(os.P_PID, self.pid, found) is not None
+        options = os.WEXITED | os.WNOHANG | os.WNOWAIT
+        return os.waitid(os.P_PID, self.pid, options) is not None
 
     def wait(self, seconds: float = _POLL_SECONDS) -> None:
         """Wait until the process has ended, at most `seconds`."""

@@ -50,7 +50,7 @@ class StoredProgram:
         Raises:
             InputError: No execution matches.
         """
-        named = [each for each in self.executions if which.names(each)]
+        named = [execution for execution in self.executions if which.names(execution)]
         best = best_execution(named, self.results, self.sweep.metric.goal)
         if best is not None:
             return best[0]

@@ -104,13 +104,13 @@ class TrialDirectory:
         self.path.mkdir(parents=True, exist_ok=True)
         handle = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
-            told = False
+            waited = False
             while _held_elsewhere(handle):
                 if time.monotonic() >= deadline:
                     raise InputError(f"another process still runs this trial, in {self.path}")
-                if not told:
+                if not waited:
                     wait()
-                told = True
+                waited = True
                 time.sleep(_LOCK_POLL_SECONDS)
             yield
         finally:
@@ -224,20 +224,20 @@ class _Trial:
             for run in where.runs
             if _read(run / "values.json") == text and _read(run / _ORIGIN) == program
         ]
-        known = Known(*history([run / "reports.jsonl" for run in runs], self.recipe.metric))
-        if not known.epochs or not where.has_checkpoint():
+        past = Known(*history([run / "reports.jsonl" for run in runs], self.recipe.metric))
+        if not past.epochs or not where.has_checkpoint():
             # Without the earlier epochs, those of a continued program could not be numbered.
             where.set_aside("unused")
             return Known()
         with suppress(ValueError):
-            known = replace(known, seconds=float(_read(runs[-1] / "seconds")))
-        return known
+            past = replace(past, seconds=float(_read(runs[-1] / "seconds")))
+        return past
 
-    def run(self, known: Known) -> ExecutionResult | None:
+    def run(self, past: Known) -> ExecutionResult | None:
         """Run one process.
 
         Args:
-            known: Epochs before its checkpoint, if it has one.
+            past: Epochs before its checkpoint, if it has one.
 
         Returns:
             None if the program has to begin anew.
@@ -247,15 +247,15 @@ class _Trial:
             OSError: The process cannot be started.
         """
         program, training = self.program, self.training
-        place, versions = self.where.new_run(), self._versions()
-        _write_values(place, self._values)
-        (place / _ORIGIN).write_text(_origin(program), encoding="utf-8")
-        arguments = program.arguments(training.values, training.seed, place)
-        environment = _environment(program, training, self.where, place, goes_on=bool(known.epochs))
-        metrics = TrialMetrics(place, self.recipe.metric)
-        watch = _Watch(metrics, known, self)
+        run, versions = self.where.new_run(), self._versions()
+        _write_values(run, self._values)
+        (run / _ORIGIN).write_text(_origin(program), encoding="utf-8")
+        arguments = program.arguments(training.values, training.seed, run)
+        environment = _environment(program, training, self.where, run, goes_on=bool(past.epochs))
+        metrics = TrialMetrics(run, self.recipe.metric)
+        watch = _Watch(metrics, past, self)
         started = time.monotonic()
-        with ProgramProcess(arguments, program.directory, environment, place) as process:
+        with ProgramProcess(arguments, program.directory, environment, run) as process:
             while not (process.ended or watch.halts()):
                 process.wait()
             if watch.halted:
@@ -271,16 +271,16 @@ class _Trial:
             metrics.others,
             code,
             watch.halted,
-            _tail(place / "stderr.log"),
+            _tail(run / "stderr.log"),
         )
-        result = outcome(ending, known, training, self.recipe)
+        result = outcome(ending, past, training, self.recipe)
         if result is None:
             return None
         if result.trainer == WENT_ON:
-            passed += known.seconds
+            passed += past.seconds
         with suppress(OSError):
             # The program may have removed the directory.
-            (place / "seconds").write_text(f"{passed}\n", encoding="ascii")
+            (run / "seconds").write_text(f"{passed}\n", encoding="ascii")
         return replace(result, seconds=passed, versions=versions)
 
     def _versions(self) -> dict[str, str]:
@@ -436,38 +436,38 @@ def _tail(path: Path) -> str:
     return "\n".join(text.splitlines()[-_TAIL_LINES:])
 
 
-def _write_values(place: Path, values: Mapping[str, Any]) -> None:
+def _write_values(run: Path, values: Mapping[str, Any]) -> None:
     """Write the values as JSON, and as W&B's settings in YAML.
 
     In files, because an environment variable holds at most 128 KiB.
     """
     text = json.dumps(values)
-    (place / "values.json").write_text(text, encoding="utf-8")
+    (run / "values.json").write_text(text, encoding="utf-8")
     # W&B reads with PyYAML, to which JSON's 1e-05 is text, so write YAML.
     settings = {name: {"value": value} for name, value in json.loads(text).items()}
-    (place / "wandb.yaml").write_text(yaml.safe_dump(settings, sort_keys=False), encoding="ascii")
+    (run / "wandb.yaml").write_text(yaml.safe_dump(settings, sort_keys=False), encoding="ascii")
 
 
 def _environment(
-    program: UserProgram, training: Training, where: TrialDirectory, place: Path, *, goes_on: bool
+    program: UserProgram, training: Training, where: TrialDirectory, run: Path, *, goes_on: bool
 ) -> dict[str, str]:
     """Return a program's environment: the driver's, with variables that describe the trial."""
-    found = {n: v for n, v in os.environ.items() if n not in program.environment}
-    found |= {name: value for name, value in program.environment.items() if value is not None}
-    found |= {
+    variables = {n: v for n, v in os.environ.items() if n not in program.environment}
+    variables |= {name: value for name, value in program.environment.items() if value is not None}
+    variables |= {
         "HPSEARCH_TRIAL": str(training.trial),
         "HPSEARCH_SEED": str(training.seed),
-        "HPSEARCH_TRIAL_DIR": str(place),
-        "HPSEARCH_VALUES": str(place / "values.json"),
+        "HPSEARCH_TRIAL_DIR": str(run),
+        "HPSEARCH_VALUES": str(run / "values.json"),
         "HPSEARCH_CHECKPOINT": str(where.checkpoint),
-        REPORT_VARIABLE: str(place / "reports.jsonl"),
-        "PYTHONPATH": os.pathsep.join(filter(None, [str(_HOOK), found.get("PYTHONPATH")])),
+        REPORT_VARIABLE: str(run / "reports.jsonl"),
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(_HOOK), variables.get("PYTHONPATH")])),
         "PYTHONUNBUFFERED": "1",
-        "WANDB_DIR": str(place),
-        "WANDB_SWEEP_PARAM_PATH": str(place / "wandb.yaml"),
+        "WANDB_DIR": str(run),
+        "WANDB_SWEEP_PARAM_PATH": str(run / "wandb.yaml"),
     }
-    found.setdefault("WANDB_MODE", "offline")
-    found.pop("HPSEARCH_RESUME_FROM", None)
+    variables.setdefault("WANDB_MODE", "offline")
+    variables.pop("HPSEARCH_RESUME_FROM", None)
     if goes_on:
-        found["HPSEARCH_RESUME_FROM"] = str(where.checkpoint)
-    return found
+        variables["HPSEARCH_RESUME_FROM"] = str(where.checkpoint)
+    return variables

@@ -41,10 +41,10 @@ def require_ray() -> None:
     version = version_of("ray")
     numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
     if numbers < _OLDEST:
-        found = "is not installed" if version == "unknown" else f"is {version}"
+        state = "is not installed" if version == "unknown" else f"is {version}"
         raise InputError(
             f"execution.engine: ray needs Ray {_OLDEST[0]}.{_OLDEST[1]} or later, which "
-            f"{found}: pip install 'hpsearch[ray]'"
+            f"{state}: pip install 'hpsearch[ray]'"
         )
 
 
@@ -155,7 +155,7 @@ def _handlers_kept() -> Iterator[None]:
     before: dict[int, Any] = {}
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGINT, signal.SIGTERM):
-            before[number] = signal.signal(number, lambda each, _: came.append(each))
+            before[number] = signal.signal(number, lambda arrived, _: came.append(arrived))
     if setter is not None:
         utils.set_sigterm_handler = lambda _: None  # type: ignore[attr-defined]
     try:
@@ -163,8 +163,8 @@ def _handlers_kept() -> Iterator[None]:
     finally:
         if setter is not None:
             utils.set_sigterm_handler = setter  # type: ignore[attr-defined]
-        for each, handler in before.items():
-            signal.signal(each, signal.SIG_DFL if handler is None else handler)
+        for signum, handler in before.items():
+            signal.signal(signum, signal.SIG_DFL if handler is None else handler)
         for late in came[:1]:
             signal.raise_signal(late)
 
@@ -177,22 +177,22 @@ def _resolved(address: str) -> str:
     Raises:
         InputError: No cluster answers.
     """
-    found = address
+    cluster = address
     if address == "auto":
         file = Path(os.environ.get("RAY_TMPDIR") or "/tmp") / "ray" / "ray_current_cluster"  # noqa: S108 - Ray's
         named = file.read_text(encoding="utf-8").strip() if file.exists() else ""
-        found = os.environ.get("RAY_ADDRESS") or named
-        if not found:
+        cluster = os.environ.get("RAY_ADDRESS") or named
+        if not cluster:
             raise InputError(
                 "execution.address: auto finds no Ray cluster on this machine; start one with "
                 "`ray start --head`, or name its head, as HOST:PORT"
             )
-    if not _takes_connections(found):
+    if not _takes_connections(cluster):
         raise InputError(
-            f"execution.address: {address}: no Ray cluster answers at {found}; start one with "
+            f"execution.address: {address}: no Ray cluster answers at {cluster}; start one with "
             "`ray start --head`, or name the HOST:PORT of its head"
         )
-    return found
+    return cluster
 
 
 def _takes_connections(address: str) -> bool:

@@ -122,7 +122,7 @@ class RayExecutor(CallsHere):
         idle = self._idle()
         if not idle:
             raise RuntimeError("submit needs a free worker")
-        member = min(idle, key=lambda each: each.number)
+        member = min(idle, key=lambda candidate: candidate.number)
         _LOG.info(
             "worker %d on %s: %s",
             member.number,
@@ -196,12 +196,12 @@ class RayExecutor(CallsHere):
             self._dismiss(member)
         return events
 
-    def _too_large(self, member: Member, found: tuple[int, int]) -> list[Event]:
+    def _too_large(self, member: Member, memory: tuple[int, int]) -> list[Event]:
         if member.work is None:
             # No training caused memory that was kept between trainings.
             self._dismiss(member)
             return []
-        member.check_memory(*found)
+        member.check_memory(*memory)
         self._fleet.end(member)
         return []
 
@@ -297,16 +297,16 @@ def _how_ended(ray: ModuleType, error: BaseException, node: str) -> tuple[str, b
     Args:
         node: Name of the actor's node, for people.
     """
-    known = ray.exceptions
+    errors = ray.exceptions
     text = str(error)
     said = " ".join(text.split())
-    if isinstance(error, known.ActorUnavailableError | known.NodeDiedError):
+    if isinstance(error, errors.ActorUnavailableError | errors.NodeDiedError):
         return f"{node} went away", True
     if getattr(error, "preempted", False):
         return f"{node} was preempted", True
-    if isinstance(error, known.ActorDiedError) and _LOST_NODE.search(said):
+    if isinstance(error, errors.ActorDiedError) and _LOST_NODE.search(said):
         return f"{node} went away", True
-    if isinstance(error, known.OutOfMemoryError) or "low on memory" in said:
+    if isinstance(error, errors.OutOfMemoryError) or "low on memory" in said:
         return f"memory: {node} ran out of it, so Ray ended the worker", False
     detail = _DETAIL.search(" ".join(text.split("\n")))
     return f"the worker on {node} ended ({detail.group(1) if detail else said[:200]})", False

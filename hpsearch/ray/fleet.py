@@ -107,14 +107,14 @@ class RayWorker:
         """Take work, if any, then wait for events and return all that there are."""
         if work is not None:
             self._work.put(work)
-        told = [self._news.get()]
+        news = [self._news.get()]
         until = time.monotonic() + _GATHER_SECONDS
-        while not _ends(told[-1]):
+        while not _ends(news[-1]):
             try:
-                told.append(self._news.get(timeout=max(0.0, until - time.monotonic())))
+                news.append(self._news.get(timeout=max(0.0, until - time.monotonic())))
             except queue.Empty:
                 break
-        return told
+        return news
 
     def watch(self, most_bytes: int | None, slots: int) -> tuple[int, int]:
         """Wait until this process exceeds its memory limit; return its use and the limit.
@@ -252,8 +252,8 @@ class Nodes:
 
     def slots(self, node: str) -> int:
         """Return the number of workers that fit on a node, at least one."""
-        found = (each for each in self._alive if each["NodeID"] == node)
-        return max(1, sum(self._slots(each) for each in found))
+        entries = (entry for entry in self._alive if entry["NodeID"] == node)
+        return max(1, sum(self._slots(entry) for entry in entries))
 
     def _slots(self, node: Mapping[str, Any]) -> int:
         has = node["Resources"]

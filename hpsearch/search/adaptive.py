@@ -58,15 +58,15 @@ class History:
 
     def propose(self, config: Config) -> None:
         """Add a proposal, which may have an outcome already."""
-        place = self._places.setdefault(config.id, len(self._places))
-        if place == len(self._rows):
+        index = self._places.setdefault(config.id, len(self._places))
+        if index == len(self._rows):
             self._rows = np.concatenate([self._rows, np.empty_like(self._rows)])
             self._losses = np.concatenate([self._losses, np.empty_like(self._losses)])
-        known = self._foreign.pop(config.id, None)
+        foreign = self._foreign.pop(config.id, None)
         row = self._encoding.row_if_inside(config)
         # An infinite row excludes a config that the space cannot express from the observations.
-        self._rows[place] = np.inf if row is None else row
-        self._losses[place] = np.nan if known is None else known[1]
+        self._rows[index] = np.inf if row is None else row
+        self._losses[index] = np.nan if foreign is None else foreign[1]
 
     def __iter__(self) -> Iterator[str]:
         """Yield the proposals' ids in order."""
@@ -89,9 +89,9 @@ class History:
                 continue
             self._epochs[identity] = epochs
             loss = self._loss(outcome)
-            place = self._places.get(identity)
-            if place is not None:
-                self._losses[place] = loss
+            index = self._places.get(identity)
+            if index is not None:
+                self._losses[index] = loss
             elif identity in self._foreign:
                 self._foreign[identity] = (self._foreign[identity][0], loss)
             else:
@@ -108,8 +108,8 @@ class History:
         _, rows, usable = self._expressible()
         others = [loss for _, (row, loss) in sorted(self._foreign.items()) if row is not None]
         losses = np.concatenate([self._losses[:count], others])
-        known = usable & ~np.isnan(losses)
-        return Observations(rows[known], losses[known], rows[usable & ~known])
+        has_loss = usable & ~np.isnan(losses)
+        return Observations(rows[has_loss], losses[has_loss], rows[usable & ~has_loss])
 
     def _expressible(self) -> tuple[list[str], Array, npt.NDArray[np.bool_]]:
         """Return the ids and rows of all configs, and whether the space can express each."""
@@ -257,7 +257,7 @@ class AdaptiveStrategy:
         if len(tried) < _TRIED:
             return False
         control = self._drawn[0].id
-        return sum(self.history.beats(control, each) for each in tried[:_STARTS]) > _STARTS / 2
+        return sum(self.history.beats(control, other) for other in tried[:_STARTS]) > _STARTS / 2
 
     def _tried(self) -> list[str]:
         """Return the ids of the first configs that the prior and the model chose."""
@@ -277,8 +277,8 @@ class AdaptiveStrategy:
         """Return the mean log regret that the prior expects, shape `(n,)`; zeros without one."""
         if self._prior is None:
             return np.zeros(len(rows))
-        found: Array = self._prior.logs(rows).mean(axis=1)
-        return found
+        losses: Array = self._prior.logs(rows).mean(axis=1)
+        return losses
 
     @property
     def belief(self) -> float:
@@ -297,14 +297,14 @@ class AdaptiveStrategy:
             return iter(())
         if self.table is not None:
             configs, rows = self.table
-            return (configs[place] for place in self._prior.starts(rows, _STARTS))
+            return (configs[index] for index in self._prior.starts(rows, _STARTS))
         points = self.sample()
         if not len(points):
             # The constraints exclude nearly all points.
             return iter(())
         places = self._prior.starts(self.encoding.rows(points), _STARTS)
-        found = (self.encoding.config(points[place]) for place in places)
-        return (config for config in found if config is not None)
+        starts = (self.encoding.config(points[index]) for index in places)
+        return (config for config in starts if config is not None)
 
     def sample(self) -> Array:
         """Return random points that satisfy the constraints, shape `(n, D)`."""

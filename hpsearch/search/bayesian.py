@@ -59,12 +59,12 @@ class GaussianProcess:
         between = (np.log(1e-7), 1.0) if noise is None else (log_noise, log_noise)
         start = np.concatenate([np.zeros(columns), [0.0, log_noise]])
         bounds = [(-8.0, 8.0)] * columns + [(-5.0, 5.0), between]
-        found = minimize(
+        optimum = minimize(
             self._loss, start, jac=True, method="L-BFGS-B", bounds=bounds,
             options={"maxiter": _FIT_STEPS},
         )  # fmt: skip
-        self._inverse, self._variance = np.exp(found.x[:columns]), np.exp(found.x[columns])
-        self._noise = np.exp(found.x[-1]) + _LEAST_NOISE
+        self._inverse, self._variance = np.exp(optimum.x[:columns]), np.exp(optimum.x[columns])
+        self._noise = np.exp(optimum.x[-1]) + _LEAST_NOISE
         del self._squares
 
     def _differences(self, a: Array, b: Array) -> Array:
@@ -190,23 +190,23 @@ class BayesianStrategy(AdaptiveStrategy):
 
     def suggest(self, random: np.random.Generator) -> Config | None:
         """Return a new config; None if fewer than two have a score, or if no new one is found."""
-        known = _limited(self.history.observations())
-        if np.isfinite(known.losses).sum() < 2 or not self.encoding.dimensions:
+        observations = _limited(self.history.observations())
+        if np.isfinite(observations.losses).sum() < 2 or not self.encoding.dimensions:
             return None
         with threadpool_limits(1, "blas"):
-            process, lowest, parents = self._fitted(known)
+            process, lowest, parents = self._fitted(observations)
             best = lowest - _MARGIN * (self.history.proposed % 2)
             if self.table is not None:
                 return self._best_in_table(*self.table, process, best)
             return self._best_found(random, process, best, parents)
 
-    def _fitted(self, known: Observations) -> tuple[GaussianProcess, float, Observations]:
+    def _fitted(self, data: Observations) -> tuple[GaussianProcess, float, Observations]:
         """Return the process, the loss to improve on, and the configs to search around."""
-        features, losses = self._features(known.rows), _warped(known.losses)
+        features, losses = self._features(data.rows), _warped(data.losses)
         process = GaussianProcess(features, losses, self._categories, self.alpha)
         lowest = float(process.y.min())
-        process.add_pending(self._features(known.pending))
-        return process, lowest, known
+        process.add_pending(self._features(data.pending))
+        return process, lowest, data
 
     def _features(self, rows: Array, foreseen: Array | None = None) -> Array:
         """Return rows without NaN: an inactive number is 0.5, an inactive category a separate one.
@@ -215,12 +215,12 @@ class BayesianStrategy(AdaptiveStrategy):
         which direction, the prior predicts the scores.
         """
         inactive = np.where(self._categories, -1.0, 0.5)
-        found = np.where(np.isnan(rows), inactive[None], rows)
+        features = np.where(np.isnan(rows), inactive[None], rows)
         if not self.has_prior:
-            return found
+            return features
         if foreseen is None:
             foreseen = self.foreseen_losses(rows)
-        return np.column_stack([found, foreseen / (_SPREADS * self._spread)])
+        return np.column_stack([features, foreseen / (_SPREADS * self._spread)])
 
     def _utility(self, rows: Array, process: GaussianProcess, best: float) -> Array:
         foreseen = self.foreseen_losses(rows)
@@ -232,7 +232,7 @@ class BayesianStrategy(AdaptiveStrategy):
     def _best_in_table(
         self, configs: Sequence[Config], rows: Array, process: GaussianProcess, best: float
     ) -> Config | None:
-        new = [place for place, config in enumerate(configs) if config not in self.history]
+        new = [index for index, config in enumerate(configs) if config not in self.history]
         if not new:
             return None
         return configs[new[int(np.argmax(self._utility(rows[new], process, best)))]]
@@ -242,11 +242,11 @@ class BayesianStrategy(AdaptiveStrategy):
         random: np.random.Generator,
         process: GaussianProcess,
         best: float,
-        known: Observations,
+        observations: Observations,
     ) -> Config | None:
         """Return the best of random points and points near good ones, after refining the best."""
         columns = len(self.encoding.dimensions)
-        rows = known.rows[np.argsort(known.losses, kind="stable")]
+        rows = observations.rows[np.argsort(observations.losses, kind="stable")]
         # Draw inactive values, since a child may activate them.
         parents = np.where(np.isnan(rows), self.encoding.uniform(random.random(rows.shape)), rows)
         pools = [self.encoding.uniform(random.random((_RANDOM, columns)))]
@@ -305,20 +305,20 @@ class RungBayesianStrategy(BayesianStrategy):
     It needs a history with rungs: `fidelity.EveryRung`.
     """
 
-    def _fitted(self, known: Observations) -> tuple[GaussianProcess, float, Observations]:
-        rows, rungs = known.rows[:, :-1], known.rows[:, -1]
-        features, losses = self._features(rows), _warped(known.losses)
-        told = np.column_stack([features, rungs])
-        process = _RungProcess(told, losses, self._categories, self.alpha)
+    def _fitted(self, data: Observations) -> tuple[GaussianProcess, float, Observations]:
+        rows, rungs = data.rows[:, :-1], data.rows[:, -1]
+        features, losses = self._features(rows), _warped(data.losses)
+        inputs = np.column_stack([features, rungs])
+        process = _RungProcess(inputs, losses, self._categories, self.alpha)
         means, _ = process.predict(features)
-        process.add_pending(_topped(self._features(known.pending)))
+        process.add_pending(_topped(self._features(data.pending)))
         _, first = np.unique(features, axis=0, return_index=True)
-        return process, float(means.min()), Observations(rows[first], means[first], known.pending)
+        return process, float(means.min()), Observations(rows[first], means[first], data.pending)
 
 
-def _limited(known: Observations) -> Observations:
-    kept = _best_and_latest(known.losses, _MOST_KNOWN)
-    return Observations(known.rows[kept], known.losses[kept], known.pending)
+def _limited(observations: Observations) -> Observations:
+    kept = _best_and_latest(observations.losses, _MOST_KNOWN)
+    return Observations(observations.rows[kept], observations.losses[kept], observations.pending)
 
 
 def _best_and_latest(losses: Array, most: int) -> npt.NDArray[np.intp]:
@@ -326,8 +326,8 @@ def _best_and_latest(losses: Array, most: int) -> npt.NDArray[np.intp]:
     if len(losses) <= most:
         return np.arange(len(losses))
     best = np.argsort(losses, kind="stable")[: most // 4]
-    rest = np.setdiff1d(np.arange(len(losses)), best)
-    return np.sort(np.concatenate([best, rest[-(most - len(best)) :]]))
+    others = np.setdiff1d(np.arange(len(losses)), best)
+    return np.sort(np.concatenate([best, others[-(most - len(best)) :]]))
 
 
 def _warped(losses: Array) -> Array:

@@ -108,9 +108,9 @@ def sobol_draws(space: Space, seed: int) -> Iterator[Config]:
             continue
         failures += 1
         if failures == _SUSPICIOUS and _is_countable(space):
-            rest = [config for config in grid_draws(space) if config.id not in met]
-            keys = uniform(seed, range(len(rest)), stream_of("sobol")).tolist()
-            yield from (rest[index] for index in sorted(range(len(rest)), key=keys.__getitem__))
+            unmet = [config for config in grid_draws(space) if config.id not in met]
+            keys = uniform(seed, range(len(unmet)), stream_of("sobol")).tolist()
+            yield from (unmet[index] for index in sorted(range(len(unmet)), key=keys.__getitem__))
             return
         if failures == _PATIENCE:
             return

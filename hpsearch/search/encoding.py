@@ -104,12 +104,12 @@ class Dimension:
         """Convert numbers in [0, 1] to numbers of a range without a step."""
         low, high = self._range.min, self._range.max + (1 if self._range.integer else 0)
         if self._range.log:
-            found = np.exp(math.log(low) + encoded * math.log(high / low))
+            decoded = np.exp(math.log(low) + encoded * math.log(high / low))
         else:
-            found = low + encoded * (high - low)
+            decoded = low + encoded * (high - low)
         if self._range.integer:
-            found = np.floor(found)
-        return np.clip(found, self._range.min, self._range.max)
+            decoded = np.floor(decoded)
+        return np.clip(decoded, self._range.min, self._range.max)
 
     @cached_property
     def cells(self) -> Array | None:
@@ -167,8 +167,8 @@ class Encoding:
             for d, number in zip(self.dimensions, row, strict=True)
             if not math.isnan(number)
         }
-        found = self.space.config({**self.fixed, **active})
-        return row if found is not None and found.id == config.id else None
+        rebuilt = self.space.config({**self.fixed, **active})
+        return row if rebuilt is not None and rebuilt.id == config.id else None
 
     def _assignment(self, point: Array) -> dict[str, Any]:
         pairs = zip(self.dimensions, point.tolist(), strict=True)
@@ -197,8 +197,8 @@ class Encoding:
             snapped[:, self._deciding], axis=0, return_index=True, return_inverse=True
         )
         patterns = np.empty((len(first), len(self.dimensions)))
-        for pattern, place in zip(patterns, first, strict=True):
-            config = self._unconstrained.config(self._assignment(points[place]))
+        for pattern, index in zip(patterns, first, strict=True):
+            config = self._unconstrained.config(self._assignment(points[index]))
             assert config is not None
             pattern[:] = self.row(config)
         patterns = patterns[group.ravel()]

@@ -78,17 +78,17 @@ class HighestRung(RungHistory):
         """
         names, rows = self._usable()
         enough = max(_ENOUGH, rows.shape[1] + 1)
-        for place in sorted({place for known in self._at.values() for place in known})[::-1]:
-            losses = np.array([self._loss_at(name, place) for name in names])
+        for rung in sorted({rung for by_rung in self._at.values() for rung in by_rung})[::-1]:
+            losses = np.array([self._loss_at(name, rung) for name in names])
             if np.isfinite(losses).sum() >= enough:
-                known = ~np.isnan(losses)
-                return Observations(rows[known], losses[known], rows[self._pending(names)])
+                has_loss = ~np.isnan(losses)
+                return Observations(rows[has_loss], losses[has_loss], rows[self._pending(names)])
         return super().observations()
 
-    def _loss_at(self, name: str, place: float) -> float:
+    def _loss_at(self, name: str, rung: float) -> float:
         """Return a config's loss at a rung: NaN if unknown, infinite if it failed below."""
-        known = self._at.get(name, {})
-        return known.get(place, np.inf if np.inf in known.values() else np.nan)
+        losses = self._at.get(name, {})
+        return losses.get(rung, np.inf if np.inf in losses.values() else np.nan)
 
 
 class EveryRung(RungHistory):
@@ -97,13 +97,13 @@ class EveryRung(RungHistory):
     def observations(self) -> Observations:
         """Return a row for each score; the last column is its rung's place, 1 at the top."""
         names, rows = self._usable()
-        known = [
-            (row, place, loss)
+        points = [
+            (row, rung, loss)
             for name, row in zip(names, rows, strict=True)
-            for place, loss in sorted(self._at.get(name, {}).items())
+            for rung, loss in sorted(self._at.get(name, {}).items())
         ]
         columns = rows.shape[1]
-        told = np.array([[*row, place] for row, place, _ in known]).reshape(len(known), columns + 1)
+        data = np.array([[*row, rung] for row, rung, _ in points]).reshape(len(points), columns + 1)
         return Observations(
-            told, np.array([loss for _, _, loss in known]), rows[self._pending(names)]
+            data, np.array([loss for _, _, loss in points]), rows[self._pending(names)]
         )

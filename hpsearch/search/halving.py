@@ -60,9 +60,9 @@ class Rung:
 
     def enter(self, config: Config, order: int, score: float | None) -> None:
         """Record a config's score, replacing an earlier one; None ranks last."""
-        known = self._entries.get(config.id)
-        if known is not None:
-            del self._ranked[bisect.bisect_left(self._ranked, known)]
+        earlier = self._entries.get(config.id)
+        if earlier is not None:
+            del self._ranked[bisect.bisect_left(self._ranked, earlier)]
         loss = math.inf
         if score is not None and math.isfinite(score):
             loss = self._sign * score
@@ -251,12 +251,12 @@ class HalvingStrategy:
         A resumed search also gets scores from below the rung at which a config began. They are left
         out, so that the search goes on as if it had not been interrupted.
         """
-        told = []
+        for_proposer = []
         last = {outcome.config.id: outcome for outcome in outcomes}
         for outcome in outcomes:
             number = self._orders.get(outcome.config.id)
             if number is None or outcome.epochs not in self.rungs:
-                told.append(outcome)
+                for_proposer.append(outcome)
                 continue
             bracket = self._bracket(number)
             index = self.rungs.index(outcome.epochs)
@@ -265,8 +265,8 @@ class HalvingStrategy:
                 index = max(index, bracket.first)
             if index >= bracket.first:
                 bracket.enter(outcome.config, number, index, outcome.score)
-                told.append(replace(outcome, epochs=self.rungs[index]))
-        return told
+                for_proposer.append(replace(outcome, epochs=self.rungs[index]))
+        return for_proposer
 
 
 class AshaStrategy(HalvingStrategy):

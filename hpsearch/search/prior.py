@@ -67,12 +67,12 @@ def _number(value: Any) -> float:
 def _optimizer(value: Any) -> _Optimizer:
     given = dict(value) if isinstance(value, Mapping) else {"name": value}
     name = str(given.pop("name", "")).lower()
-    known = OPTIMIZERS.get(name) or Optimizer(name, {})
-    arguments = {**known.implied, **given}
+    optimizer = OPTIMIZERS.get(name) or Optimizer(name, {})
+    arguments = {**optimizer.implied, **given}
     rate = arguments.get("learning_rate", math.nan)
     if isinstance(rate, Mapping):
         rate = rate.get("initial_learning_rate", math.nan)
-    family = known.like
+    family = optimizer.like
     momentum = _number(arguments.get("momentum")) if family == "sgd" else 0.0
     if not family:
         # The study does not cover it: take adam with the default rate.
@@ -84,8 +84,8 @@ def _optimizer(value: Any) -> _Optimizer:
 
 def _log_units(value: Any) -> float:
     """Return the mean binary logarithm of a number, or of a list with one for each layer."""
-    listed = [_number(each) for each in (value if isinstance(value, list) else [value])]
-    if not listed or not all(each > 0 for each in listed):
+    listed = [_number(item) for item in (value if isinstance(value, list) else [value])]
+    if not listed or not all(number > 0 for number in listed):
         return math.nan
     return sum(map(math.log2, listed)) / len(listed)
 
@@ -124,20 +124,20 @@ class _Columns:
 
     def layers(self, name: str) -> list[int]:
         """Return the layers K that have a hyperparameter `name_K`."""
-        found = (layer_of(f"units_{n.removeprefix(f'{name}_')}") for n in self.names)
-        return sorted(k for k in found if k is not None and f"{name}_{k}" in self.names)
+        layers = (layer_of(f"units_{n.removeprefix(f'{name}_')}") for n in self.names)
+        return sorted(k for k in layers if k is not None and f"{name}_{k}" in self.names)
 
 
 def _numbers(dimension: Dimension, codes: Array, read: Callable[[Any], float]) -> Array:
-    found = np.full(len(codes), np.nan)
-    known = ~np.isnan(codes)
+    numbers = np.full(len(codes), np.nan)
+    active = ~np.isnan(codes)
     if dimension.parameter.choices is None:
-        found[known] = dimension.numbers(codes[known])
-        return found if read is _number else np.array([read(value) for value in found.tolist()])
-    different, which = np.unique(codes[known], return_inverse=True)
+        numbers[active] = dimension.numbers(codes[active])
+        return numbers if read is _number else np.array([read(value) for value in numbers.tolist()])
+    different, which = np.unique(codes[active], return_inverse=True)
     values = np.array([read(dimension.decode(code)) for code in different.tolist()])
-    found[known] = values[which] if len(different) else []
-    return found
+    numbers[active] = values[which] if len(different) else []
+    return numbers
 
 
 def _filled(values: Array, default: float | Array) -> Array:
@@ -152,8 +152,8 @@ def _mean_of_layers(columns: _Columns, name: str, depth: Array, of_all: Array) -
     """Return the mean over hidden layers of a number, which `name_K` overrides for layer K."""
     total = of_all * depth
     for layer in columns.layers(name):
-        own = columns.numbers(f"{name}_{layer}", _log_units if name == "units" else _number)
-        total += np.where(~np.isnan(own) & (layer <= depth), own - of_all, 0.0)
+        of_layer = columns.numbers(f"{name}_{layer}", _log_units if name == "units" else _number)
+        total += np.where(~np.isnan(of_layer) & (layer <= depth), of_layer - of_all, 0.0)
     return total / np.maximum(depth, 1.0)
 
 
@@ -201,7 +201,7 @@ def features(encoding: Encoding, rows: Array) -> dict[str, Array]:
     batch = np.log2(_positive(columns.numbers("batch_size"), DEFAULTS["batch_size"]))
     epochs = np.log2(_positive(columns.numbers("epochs"), DEFAULTS["epochs"]))
     l2 = _filled(columns.numbers("l2"), 0.0)
-    found = {
+    inputs = {
         "flat": 1.0 - hidden,
         "depth": deep,
         "width": width,
@@ -213,27 +213,29 @@ def features(encoding: Encoding, rows: Array) -> dict[str, Array]:
         "steps": (epochs - batch + 1) / 2,
         "l2": (np.log10(np.maximum(l2, _LEAST_L2)) + 4) / 1.5,
     }
-    found |= dict(zip(_ACTIVATIONS, _activations(columns, depth).T, strict=True))
-    return found | _of_optimizer(columns)
+    inputs |= dict(zip(_ACTIVATIONS, _activations(columns, depth).T, strict=True))
+    return inputs | _of_optimizer(columns)
 
 
 def _of_optimizer(columns: _Columns) -> dict[str, Array]:
     """Return the features of the optimizer: its family, its rate in each family, its momentum."""
     family = columns.numbers("optimizer", lambda value: _optimizer(value).family)
     nesterov = columns.numbers("optimizer", lambda value: _optimizer(value).nesterov)
-    own = columns.numbers("optimizer", lambda value: _optimizer(value).momentum)
-    momentum = np.where(family == 0, _filled(_filled(own, columns.numbers("momentum")), 0.0), 0.0)
+    implied = columns.numbers("optimizer", lambda value: _optimizer(value).momentum)
+    momentum = np.where(
+        family == 0, _filled(_filled(implied, columns.numbers("momentum")), 0.0), 0.0
+    )
     heavy = -np.log10(1 - np.minimum(momentum, _MOST_MOMENTUM))
-    own = columns.numbers("optimizer", lambda value: _optimizer(value).rate)
-    rate = _filled(own, columns.numbers("learning_rate"))
+    implied = columns.numbers("optimizer", lambda value: _optimizer(value).rate)
+    rate = _filled(implied, columns.numbers("learning_rate"))
     default = np.where(family == 0, 1e-2, 1e-3)
     # In the long run, momentum m multiplies a step by 1 / (1 - m).
     log_rate = (np.log10(_positive(rate, default)) + heavy + 2.5) / 1.25
-    found = {"nesterov": nesterov, "momentum": heavy}
-    for place, name in enumerate(_OPTIMIZERS):
-        found[name] = (family == place).astype(float)
-        found[f"rate of {name}"] = np.where(family == place, log_rate, 0.0)
-    return found
+    inputs = {"nesterov": nesterov, "momentum": heavy}
+    for index, name in enumerate(_OPTIMIZERS):
+        inputs[name] = (family == index).astype(float)
+        inputs[f"rate of {name}"] = np.where(family == index, log_rate, 0.0)
+    return inputs
 
 
 @dataclass(frozen=True)
@@ -262,8 +264,8 @@ class Study:
             tuple(plain["inputs"]),
             np.array(plain["lows"]),
             np.array(plain["highs"]),
-            tuple(np.array(each) for each in plain["kernels"]),
-            tuple(np.array(each) for each in plain["biases"]),
+            tuple(np.array(kernel) for kernel in plain["kernels"]),
+            tuple(np.array(bias) for bias in plain["biases"]),
         )
 
     def __call__(self, found: Mapping[str, Array]) -> Array:
@@ -278,10 +280,10 @@ class Study:
 
     def of(self, kinds: Collection[str]) -> Study:
         """Return the study with only the outputs of some kinds."""
-        kept = [place for place, kind in enumerate(self.kinds) if kind in kinds]
+        kept = [index for index, kind in enumerate(self.kinds) if kind in kinds]
         return replace(
             self,
-            kinds=tuple(self.kinds[place] for place in kept),
+            kinds=tuple(self.kinds[index] for index in kept),
             kernels=(*self.kernels[:-1], self.kernels[-1][:, kept]),
             biases=(*self.biases[:-1], self.biases[-1][kept]),
         )

@@ -46,8 +46,8 @@ class Parzen:
 
     def sample(self, random: np.random.Generator, count: int) -> Array:
         """Draw points, shape `(count, D)`."""
-        known, columns = self._rows.shape
-        chosen = random.choice(known + 1, size=count, p=self._weights)
+        row_count, columns = self._rows.shape
+        chosen = random.choice(row_count + 1, size=count, p=self._weights)
         first, second = random.random((count, columns)), random.random((count, columns))
         # The last kernel is the uniform one.
         centres = np.vstack([self._rows, np.full(columns, np.nan)])[chosen]
@@ -70,8 +70,8 @@ class Parzen:
 
     def log_density(self, rows: Array) -> Array:
         """Return the log density of rows, shape `(m, D)` with NaN where inactive: shape `(m,)`."""
-        known = len(self._rows)
-        total = np.zeros((len(rows), known + 1))
+        row_count = len(self._rows)
+        total = np.zeros((len(rows), row_count + 1))
         for column in range(len(self._dimensions)):
             total += self._log_kernels(column, rows[:, column])
         density: Array = logsumexp(total + np.log(self._weights), axis=1)
@@ -89,9 +89,9 @@ class Parzen:
             spread = widths[None] / count
             kernels = np.log(np.where(same, 1 - widths[None] + spread, spread))
             uniform = np.full(len(values), -np.log(count))
-        found = np.column_stack([np.where(nowhere[None], uniform[:, None], kernels), uniform])
-        found[inactive] = 0.0
-        return found
+        logs = np.column_stack([np.where(nowhere[None], uniform[:, None], kernels), uniform])
+        logs[inactive] = 0.0
+        return logs
 
     def _ordered(
         self, column: int, values: Array, centres: Array, widths: Array
@@ -105,9 +105,9 @@ class Parzen:
             scaled = (value[:, None] - centre[None]) / widths
             log = -0.5 * scaled**2 - np.log(widths * inside * np.sqrt(2 * np.pi))
             return log, np.zeros(len(value))
-        place = np.clip(np.searchsorted(cells, value, side="right") - 1, 0, len(cells) - 2)
-        # Compute each distinct place once: there are few.
-        different, which = np.unique(place, return_inverse=True)
+        cell_index = np.clip(np.searchsorted(cells, value, side="right") - 1, 0, len(cells) - 2)
+        # Compute each distinct cell once: there are few.
+        different, which = np.unique(cell_index, return_inverse=True)
         low, high = cells[different], cells[different + 1]
         mass = ndtr((high[:, None] - centre) / widths) - ndtr((low[:, None] - centre) / widths)
         log = np.log(np.maximum(mass, _TINY)) - np.log(inside)
@@ -134,17 +134,17 @@ class TPEStrategy(AdaptiveStrategy):
 
     def suggest(self, random: np.random.Generator) -> Config | None:
         """Return a new config; None if fewer than two have a score, or if no new one is found."""
-        known = self.history.observations()
-        finite = int(np.isfinite(known.losses).sum())
+        observations = self.history.observations()
+        finite = int(np.isfinite(observations.losses).sum())
         if finite < 2 or not self.encoding.dimensions:
             return None
-        order = np.argsort(known.losses, kind="stable")
+        order = np.argsort(observations.losses, kind="stable")
         count = max(1, min(math.ceil(_GOOD_SHARE * len(order)), _MOST_GOOD, finite - 1))
         others = np.sort(order[count:])[-_MOST_OTHERS:]
         ranks = np.arange(1, count + 1)
-        good = Parzen(self.encoding, known.rows[order[:count]], np.log((count + 1) / ranks))
-        rest = np.concatenate([known.rows[others], known.pending])
-        bad = Parzen(self.encoding, rest, np.ones(len(rest)))
+        good = Parzen(self.encoding, observations.rows[order[:count]], np.log((count + 1) / ranks))
+        bad_rows = np.concatenate([observations.rows[others], observations.pending])
+        bad = Parzen(self.encoding, bad_rows, np.ones(len(bad_rows)))
         for attempt in range(_ATTEMPTS):
             points = good.sample(random, self.candidates * 2**attempt)
             rows = self.encoding.rows(points)

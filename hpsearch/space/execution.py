@@ -102,7 +102,7 @@ class Curve(Sequence[Epoch]):
 
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
-            return tuple(self[each] for each in range(len(self))[index])
+            return tuple(self[epoch] for epoch in range(len(self))[index])
         first = range(len(self))[index] * len(self._names)
         return dict(zip(self._names, self._numbers[first : first + len(self._names)], strict=True))
 

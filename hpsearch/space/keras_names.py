@@ -219,13 +219,13 @@ def _metric(name: str) -> MetricClass:
     native, arguments = _NATIVE.get(keras, ("", ()))
     of_k = re.fullmatch(r"top_(\d+)_accuracy", name)
     k = int(of_k[1]) if of_k else None
-    of_classes, of_several = (bool(each.search(name)) for each in (_OF_CLASSES, _OF_SEVERAL))
+    of_classes, of_several = (bool(pattern.search(name)) for pattern in (_OF_CLASSES, _OF_SEVERAL))
     return MetricClass(keras, goal, native, arguments, k, of_classes, of_several)
 
 
 _METRICS: Final = {name: _metric(name) for name in (*_TABULATED, *_SHORT)}
 #: Name -> metric, except those that every MLP reports.
-KERAS_METRICS: Final = {name: each for name, each in _METRICS.items() if name != "accuracy"}
+KERAS_METRICS: Final = {name: metric for name, metric in _METRICS.items() if name != "accuracy"}
 
 _GOALS = {name: metric.goal for name, metric in _METRICS.items()}
 _GOALS |= {"loss": "minimize", "mae": "minimize"}

@@ -205,13 +205,13 @@ class MLPConfig:
         An optimizer's own arguments override the hyperparameters `learning_rate`, `momentum` and
         `weight_decay`, which in turn override those of an alias.
         """
-        known = self._known_optimizer
+        optimizer = self._known_optimizer
         shared = {
             key: self.values[key]
             for key in _SHARED_ARGUMENTS
-            if key in known.defaults and self.values.get(key) is not None
+            if key in optimizer.defaults and self.values.get(key) is not None
         }
-        return known.name, {**known.implied, **shared, **self._own_arguments}
+        return optimizer.name, {**optimizer.implied, **shared, **self._own_arguments}
 
     @property
     def _known_optimizer(self) -> Optimizer:
@@ -236,8 +236,8 @@ class MLPConfig:
             inactive |= set() if isinstance(self.values.get("units"), list) else {"units"}
         if not is_custom(self.layer_type) and "Dropout" not in LAYER_TYPES[self.layer_type].layers:
             inactive.add("dropout")
-        accepted, own = self._known_optimizer.defaults, self._own_arguments
-        inactive |= {key for key in _SHARED_ARGUMENTS if key in own or key not in accepted}
+        accepted, arguments = self._known_optimizer.defaults, self._own_arguments
+        inactive |= {key for key in _SHARED_ARGUMENTS if key in arguments or key not in accepted}
         return frozenset(inactive & self.values.keys())
 
     @cached_property

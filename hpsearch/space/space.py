@@ -44,9 +44,9 @@ class Choices:
         if not self.weights:
             return self.values[min(int(position * len(self.values)), len(self.values) - 1)]
         reached = list(accumulate(self.weights))
-        place = bisect.bisect_right(reached, position * reached[-1])
+        index = bisect.bisect_right(reached, position * reached[-1])
         # Rounding may lead beyond the last.
-        return self.values[min(place, len(self.values) - 1)]
+        return self.values[min(index, len(self.values) - 1)]
 
 
 @dataclass(frozen=True)
@@ -302,12 +302,12 @@ class Space:
         choices = [parameter.choices or () for parameter in self.parameters]
         combinations = _combinations(self)
         if combinations is None:
-            points: Iterator[tuple[int, ...]] = product(*(range(len(each)) for each in choices))
+            points: Iterator[tuple[int, ...]] = product(*(range(len(axis)) for axis in choices))
         else:
             # Each combination's points are in order, and so are those of all, merged.
-            points = heapq.merge(*(_points(self.parameters, *each) for each in combinations))
+            points = heapq.merge(*(_points(self.parameters, *pair) for pair in combinations))
         values = (map(getitem, choices, point) for point in points)
-        return (dict(zip(self.names, each, strict=True)) for each in values)
+        return (dict(zip(self.names, row, strict=True)) for row in values)
 
     def contains(self, config: Config) -> bool:
         """Check if a config of the space trains equally."""
@@ -339,8 +339,8 @@ class Space:
         return frozenset(config.id for config in configs if config is not None)
 
     def _is(self, config: Config, assignment: Mapping[str, Value]) -> bool:
-        found = self.config(assignment)
-        return found is not None and found.id == config.id
+        other = self.config(assignment)
+        return other is not None and other.id == config.id
 
 
 def matches(value: Value, accepted: tuple[Value, ...]) -> bool:
@@ -374,39 +374,39 @@ _Combination = tuple[_Places, frozenset[str]]
 def _combinations(space: Space) -> Sequence[_Combination] | None:
     """Return the combinations that differ in active values, or None if there are too many."""
     first = {p.name: p.choices[0] for p in space.parameters if p.choices}
-    found: list[_Places] = [{}]
+    combinations: list[_Places] = [{}]
     for parameter in space.by_dependence:
         if parameter.name in space.deciding:
-            longer = _extended(space, found, parameter, first)
-            found = list(islice(longer, _MOST_COMBINATIONS + 1))
-            if len(found) > _MOST_COMBINATIONS:
+            longer = _extended(space, combinations, parameter, first)
+            combinations = list(islice(longer, _MOST_COMBINATIONS + 1))
+            if len(combinations) > _MOST_COMBINATIONS:
                 return None
     whole = {
         tuple(places.values()): (places, frozenset(space.active(_assignment(space, places, first))))
-        for places in found
+        for places in combinations
     }
 
     def is_another(places: _Places, active: frozenset[str]) -> bool:
         """Check if another combination differs only in values that are inactive in both."""
-        key = tuple(place if name in active else 0 for name, place in places.items())
+        key = tuple(index if name in active else 0 for name, index in places.items())
         return key != tuple(places.values()) and key in whole and whole[key][1] == active
 
-    return [each for each in whole.values() if not is_another(*each)]
+    return [combination for combination in whole.values() if not is_another(*combination)]
 
 
 def _assignment(space: Space, places: _Places, first: Mapping[str, Any]) -> dict[str, Any]:
     choices = {p.name: p.choices or () for p in space.parameters if p.name in places}
-    return {**first, **{name: choices[name][place] for name, place in places.items()}}
+    return {**first, **{name: choices[name][index] for name, index in places.items()}}
 
 
 def _extended(
-    space: Space, found: Sequence[_Places], parameter: Parameter, first: Mapping[str, Any]
+    space: Space, combinations: Sequence[_Places], parameter: Parameter, first: Mapping[str, Any]
 ) -> Iterator[_Places]:
-    for places in found:
+    for places in combinations:
         met = not parameter.when or parameter.name in space.met(_assignment(space, places, first))
         # While its condition fails the parameter has no effect, so its first value is enough.
-        for place in range(len(parameter.choices or ()) if met else 1):
-            yield {**places, parameter.name: place}
+        for index in range(len(parameter.choices or ()) if met else 1):
+            yield {**places, parameter.name: index}
 
 
 def _points(

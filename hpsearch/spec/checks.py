@@ -247,9 +247,9 @@ def unknown_names(
         names += [(("constraints", index), name) for name in sorted(constraint.names - {*further})]
     for index, config in enumerate(configs):
         names += [(("configs", index, name), name) for name in config]
-    known = {*space.names, *skipped}
+    valid_names = {*space.names, *skipped}
     for loc, name in names:
-        if name not in known:
+        if name not in valid_names:
             constrains = loc[0] == "constraints"
             hint = did_you_mean(name, [*space.names, *(further if constrains else ())])
             if constrains and name in _TEXTS:
@@ -270,13 +270,13 @@ def _conditions(sweep: SweepFields) -> Iterator[Fault]:
         lengths = {len(v) for v in _values_of(parameters["units"]) if isinstance(v, list)}
     for name, parameter in parameters.items():
         for parent, accepted in parameter.when.items():
-            place = (*sweep.place(name), "when", parent)
+            loc = (*sweep.place(name), "when", parent)
             if parent == name:
-                yield place, f"{name} cannot depend on itself"
+                yield loc, f"{name} cannot depend on itself"
             elif parent in parameters:
                 others = lengths if parent == "hidden_layers" else ()
                 for message in _unreachable(parameters[parent], accepted, others):
-                    yield place, message
+                    yield loc, message
     if cycle := _cycle(parameters):
         path = " -> ".join([*cycle, cycle[0]])
         yield (*sweep.place(cycle[0]), "when"), f"a cycle of conditions: {path}"
@@ -324,8 +324,8 @@ def _cycle(parameters: Mapping[str, Parameter]) -> list[str]:
     except CycleError as error:
         # Reversed, each is followed by the one that its condition names.
         cycle: list[str] = error.args[1][:0:-1]
-        place = cycle.index(next(name for name in parameters if name in cycle))
-        return cycle[place:] + cycle[:place]
+        index = cycle.index(next(name for name in parameters if name in cycle))
+        return cycle[index:] + cycle[:index]
     return []
 
 

@@ -79,10 +79,10 @@ class UserProgram:
         nested: dict[str, Any] = {}
         for name, value in config.items():
             *above, last = self.paths.get(name, (name,))
-            place = nested
+            level = nested
             for step in above:
-                place = place.setdefault(step, {})
-            place[last] = value
+                level = level.setdefault(step, {})
+            level[last] = value
         return nested
 
     def require_variables(self) -> None:
@@ -114,21 +114,21 @@ class UserProgram:
             unknown = self._variable(match) if look_up else match[0]
             return parts.get(match[1], unknown)
 
-        found: list[str] = []
+        arguments: list[str] = []
         for item in self.command:
             whole = item[2:-1] if item.startswith("${") and item.endswith("}") else ""
             if whole in macros:
-                found += macros[whole]
+                arguments += macros[whole]
             else:
-                found.append(_MACRO.sub(part, item))
-        for argument in found:
+                arguments.append(_MACRO.sub(part, item))
+        for argument in arguments:
             _require_passable(argument)
-        return found
+        return arguments
 
     def shell_line(self, config: Mapping[str, Any], seed: int, trial: int) -> str:
         """Return the command line as a shell would take it, for the trial's first process."""
-        place = Path(self.trials) / str(trial) / "run-1"
-        return " ".join(map(_quoted, self.arguments(config, seed, place, look_up=False)))
+        directory = Path(self.trials) / str(trial) / "run-1"
+        return " ".join(map(_quoted, self.arguments(config, seed, directory, look_up=False)))
 
     def _variable(self, match: re.Match[str]) -> str:
         """Return the variable's value if the macro names one; else the macro's text."""
@@ -185,10 +185,10 @@ def _quoted(argument: str) -> str:
     if argument.isprintable():
         return shlex.quote(argument)
     escaped = (
-        each
-        if each.isprintable() and each not in "\\'"
-        else "".join(f"\\x{byte:02x}" for byte in os.fsencode(each))
-        for each in argument
+        character
+        if character.isprintable() and character not in "\\'"
+        else "".join(f"\\x{byte:02x}" for byte in os.fsencode(character))
+        for character in argument
     )
     return f"$'{''.join(escaped)}'"
 
@@ -232,9 +232,9 @@ def script_of(command: Sequence[str], bases: Sequence[Path]) -> Path | None:
             continue
         for base in bases if index else bases[:1]:
             path = Path(os.path.normpath(base / item))
-            own = path.resolve().is_relative_to(base.resolve())
+            is_inside = path.resolve().is_relative_to(base.resolve())
             # A first item without a separator is looked up in PATH.
-            if (index or (own and os.sep in item)) and _is_script(path, own=own):
+            if (index or (is_inside and os.sep in item)) and _is_script(path, own=is_inside):
                 return path
     return None
 
@@ -267,13 +267,13 @@ def command_in(directory: Path, command: Sequence[str], program: str) -> tuple[s
     Args:
         program: The script's absolute path; empty without a script.
     """
-    found = list(command)
+    items = list(command)
     for index, item in enumerate(command):
         if _names(item, program):
             if not _is_file(directory / item):
-                found[index] = program
+                items[index] = program
             break
-    return tuple(found)
+    return tuple(items)
 
 
 def _names(item: str, program: str) -> bool:
@@ -301,5 +301,5 @@ def command_faults(command: Sequence[str], *, program: bool) -> Iterator[tuple[i
             elif name == "program" and not program:
                 yield index, "${program} needs the key program, such as program: train.py"
             elif whole and name not in items:
-                known = ", ".join(f"${{{each}}}" for each in (*items, *_PARTS, "envvar:NAME"))
-                yield index, f"there is no macro {item}; there are {known}"
+                macros = ", ".join(f"${{{macro}}}" for macro in (*items, *_PARTS, "envvar:NAME"))
+                yield index, f"there is no macro {item}; there are {macros}"

@@ -259,7 +259,7 @@ class DataSpec(Spec):
             # Other errors are reported when the file is read.
             with suppress(OSError):
                 if isinstance(value, str) and not Path(value).exists():
-                    others = [each.name for each in Path(value).parent.glob("*")]
+                    others = [file.name for file in Path(value).parent.glob("*")]
                     near = did_you_mean(Path(value).name, others)
                     yield (name,), f"no such file, {value}{near}"
 
@@ -267,8 +267,8 @@ class DataSpec(Spec):
         """Yield a fault unless there is exactly one source, and for each key that does not fit."""
         sources = [name for name in _SOURCES if getattr(self, name) is not None]
         if len(sources) != 1:
-            found = f"{' and '.join(sources)} are given" if sources else "none is given"
-            yield (), f"needs exactly one of {listing(_FOR_FILES)}; {found}"
+            remark = f"{' and '.join(sources)} are given" if sources else "none is given"
+            yield (), f"needs exactly one of {listing(_FOR_FILES)}; {remark}"
             return
         for name, fit in _ONLY_WITH.items():
             if getattr(self, name) and sources[0] not in fit:

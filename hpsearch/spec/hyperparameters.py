@@ -91,9 +91,9 @@ def _with_arguments(noun: str, names: Mapping[str, Mapping[str, Any]], value: An
         if key == "name":
             continue
         if key not in accepted:
-            known = listing(accepted) if accepted else "none"
+            choices = listing(accepted) if accepted else "none"
             hint = did_you_mean(key, accepted)
-            faults.add(f"{noun} {name} has no such argument; it takes {known}{hint}", key)
+            faults.add(f"{noun} {name} has no such argument; it takes {choices}{hint}", key)
         elif item is None and accepted[key] is None:
             checked[key] = None
         elif key == "learning_rate" and isinstance(item, Mapping):
@@ -114,7 +114,7 @@ def _schedule(value: Mapping[str, Any]) -> dict[str, Any]:
     return schedule
 
 
-_OPTIMIZERS: Final = {name: each.defaults for name, each in OPTIMIZERS.items()}
+_OPTIMIZERS: Final = {name: optimizer.defaults for name, optimizer in OPTIMIZERS.items()}
 
 
 def _one_clipping(checked: Any) -> Any:

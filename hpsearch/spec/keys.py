@@ -489,13 +489,13 @@ class ModelFields(SweepFields):
     @property
     def functions(self) -> Mapping[str, Role]:
         """The user's functions that it names, with their roles."""
-        found = {} if self.data.python is None else {self.data.python: Role.DATA}
+        roles = {} if self.data.python is None else {self.data.python: Role.DATA}
         if self.builder:
-            found[self.builder] = Role.MODEL
+            roles[self.builder] = Role.MODEL
         else:
             types = filter(is_custom, sorted(self.layer_types))
-            found |= dict.fromkeys(types, Role.LAYERS)
-        return {**found, **super().functions}
+            roles |= dict.fromkeys(types, Role.LAYERS)
+        return {**roles, **super().functions}
 
     @property
     def data_facts(self) -> Mapping[str, str]:
@@ -569,8 +569,8 @@ class ProgramFields(SweepFields):
     @property
     def searched(self) -> Iterable[Parameter]:
         """The parameters of the space; in a grid, W&B's whole numbers are lists."""
-        found = self.parameters.values()
-        return map(enumerated, found) if self.method.enumerates else found
+        declared = self.parameters.values()
+        return map(enumerated, declared) if self.method.enumerates else declared
 
     @property
     def file(self) -> str:

@@ -225,9 +225,9 @@ def parse_method(value: Any) -> MethodSpec:
         if key in accepted:
             options[key] = faults.run(accepted[key].check, item, key)
         else:
-            known = listing(accepted) if accepted else "none"
+            choices = listing(accepted) if accepted else "none"
             hint = did_you_mean(key, accepted)
-            faults.add(f"method {name} has no such option; it takes {known}{hint}", key)
+            faults.add(f"method {name} has no such option; it takes {choices}{hint}", key)
     proposals = options.get("proposals", "tpe")
     proposer = METHODS.get(proposals)
     if options.get("prior") == "mlp" and (proposer is None or "prior" not in proposer.options):

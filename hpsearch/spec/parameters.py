@@ -104,21 +104,21 @@ def _domain(rule: Rule, body: Mapping[str, Any]) -> Domain:
         return _of_distribution(rule, body)
     keys = (*_KEYS, "probabilities") if rule is PLAIN else _KEYS
     faults = Collector()
-    known = {}
+    entries = {}
     for key, item in body.items():
         if key in keys:
-            known[key] = item
+            entries[key] = item
         else:
             listed = "" if key in _WORDS else f"; allowed are {listing(keys)}"
             faults.add(f"unknown key{listed}{unknown_hint(key, _WORDS, keys)}", key)
     domain = None
     # A misspelt key is not also reported as missing.
     if (
-        len(known) == len(body)
-        or {"values", "value"} & known.keys()
-        or {"min", "max"} <= known.keys()
+        len(entries) == len(body)
+        or {"values", "value"} & entries.keys()
+        or {"min", "max"} <= entries.keys()
     ):
-        domain = faults.run(partial(_of_keys, rule), known)
+        domain = faults.run(partial(_of_keys, rule), entries)
     faults.finish()
     assert domain is not None
     return domain
@@ -368,10 +368,10 @@ def raw_parameters(parameters: Mapping[str, Parameter]) -> dict[str, Any]:
     raw: dict[str, Any] = {}
     for name, parameter in parameters.items():
         *above, last = parameter.path or (name,)
-        place = raw
+        level = raw
         for step in above:
-            place = place.setdefault(step, {"parameters": {}})["parameters"]
-        place[last] = raw_parameter(parameter)
+            level = level.setdefault(step, {"parameters": {}})["parameters"]
+        level[last] = raw_parameter(parameter)
     return raw
 
 
@@ -381,12 +381,12 @@ def parameters(rule_of: Callable[[str], Rule]) -> Rule:
     def check(raw: Any) -> dict[str, Parameter]:
         mapping = require_mapping(raw, "must be a mapping of hyperparameters to their values")
         faults = Collector()
-        found: dict[str, Any] = {
+        checked: dict[str, Any] = {
             name: faults.run(partial(parse_parameter, rule_of(name), name), item, name)
             for name, item in mapping.items()
         }
         faults.finish()
-        return found
+        return checked
 
     return Rule(check, {"type": "object"})
 
@@ -394,17 +394,17 @@ def parameters(rule_of: Callable[[str], Rule]) -> Rule:
 def _program_parameters(raw: Any) -> dict[str, Parameter]:
     mapping = require_mapping(raw, "must be a mapping of the program's parameters to their values")
     faults = Collector()
-    found: dict[str, Parameter] = {}
+    by_name: dict[str, Parameter] = {}
     for path, loc, body in _innermost(mapping, (), ()):
         name = ".".join(path)
         if any(not step or "\0" in step for step in path):
             faults.add("a name is text without a zero byte, and not empty", *loc)
-        elif name in found:
+        elif name in by_name:
             faults.add(f"there are two parameters {name}", *loc)
         elif parameter := faults.run(partial(parse_parameter, PLAIN, name), body, *loc):
-            found[name] = replace(parameter, path=path) if len(path) > 1 else parameter
+            by_name[name] = replace(parameter, path=path) if len(path) > 1 else parameter
     faults.finish()
-    return found
+    return by_name
 
 
 #: Parameters by any names, with any values; nested ones are named by their path with dots.
@@ -412,11 +412,11 @@ PROGRAM_PARAMETERS: Final = Rule(_program_parameters, {"type": "object"})
 
 
 def _innermost(
-    mapping: Mapping[str, Any], path: tuple[str, ...], place: Loc
+    mapping: Mapping[str, Any], path: tuple[str, ...], outer: Loc
 ) -> Iterator[tuple[tuple[str, ...], Loc, Any]]:
     """Yield each parameter that holds no others: its path of names, its location, and its body."""
     for key, body in mapping.items():
-        name, loc = str(key), (*place, str(key))
+        name, loc = str(key), (*outer, str(key))
         if isinstance(body, Mapping) and set(body) == {"parameters"}:
             inner = body["parameters"]
             if isinstance(inner, Mapping) and inner:

@@ -88,7 +88,7 @@ def check_each(check: Callable[[Any], T], values: Iterable[tuple[K, Any]]) -> di
         InvalidValue: At least one value has a fault.
     """
     faults = Collector()
-    checked: dict[K, Any] = {place: faults.run(check, value, place) for place, value in values}
+    checked: dict[K, Any] = {key: faults.run(check, value, key) for key, value in values}
     faults.finish()
     return checked
 
@@ -276,12 +276,12 @@ def one_of(
     names: Iterable[str], noun: str, aliases: Mapping[str, str] | None = None, shown: int = 12
 ) -> Rule:
     """One of `names`, or one of `aliases`, which is replaced by its value."""
-    known = tuple(names)
+    choices = tuple(names)
     other = dict(aliases or {})
     rule = (
-        f"must be {listing(known)}"
-        if len(known) <= shown
-        else f"must be one of Keras' {len(known)} names"
+        f"must be {listing(choices)}"
+        if len(choices) <= shown
+        else f"must be one of Keras' {len(choices)} names"
     )
 
     def check(value: Any) -> str:
@@ -289,13 +289,13 @@ def one_of(
             return other[value]
         if not isinstance(value, str):
             raise InvalidValue.at(f"{noun} {rule}, not {show(value)}")
-        if value not in known:
-            hint = list_hint(value, {*known, *other}.__contains__)
-            hint = hint or unknown_hint(value, VALUES.get(noun, {}), [*known, *other])
+        if value not in choices:
+            hint = list_hint(value, {*choices, *other}.__contains__)
+            hint = hint or unknown_hint(value, VALUES.get(noun, {}), [*choices, *other])
             raise InvalidValue.at(f"unknown {noun} {show(value)[9:]}: it {rule}{hint}")
         return value
 
-    accepted = [*known, *(name for name in other if name not in known)]
+    accepted = [*choices, *(name for name in other if name not in choices)]
     return Rule(check, {"enum": accepted, "errorMessage": rule})
 
 
@@ -443,8 +443,8 @@ class Spec:
     @classmethod
     def keys(cls) -> Mapping[str, Field[Any]]:
         """Return the keys as a file has them, which has no units in names, with their fields."""
-        declared = (each for each in fields(cls) if "rule" in each.metadata)
-        return {each.name.removesuffix("_seconds"): each for each in declared}
+        declared = (entry for entry in fields(cls) if "rule" in entry.metadata)
+        return {entry.name.removesuffix("_seconds"): entry for entry in declared}
 
     @classmethod
     def rule(cls) -> Rule:
@@ -508,7 +508,7 @@ class Spec:
 
     def raw(self) -> Any:
         """Return this part as a sweep file has it; reading the result gives an equal part."""
-        values = {name: getattr(self, each.name) for name, each in self.keys().items()}
+        values = {name: getattr(self, entry.name) for name, entry in self.keys().items()}
         return {name: plain(value) for name, value in values.items() if value is not None}
 
     @classmethod

@@ -273,7 +273,7 @@ def apply_overrides(document: Document, overrides: Sequence[str]) -> dict[Loc, s
             )
             continue
         sources[loc] = setting
-        document.broken -= {place for place in document.broken if place[: len(loc)] == loc}
+        document.broken -= {other for other in document.broken if other[: len(loc)] == loc}
     return sources
 
 
@@ -402,7 +402,7 @@ def sweep_of_configs(
         if sweep.metric is not None:
             raw["metric"] = replace(sweep.metric, epoch="last").raw()
     name = f"{sweep.name[: MOST_NAME - len(ending)]}{ending}"
-    raw |= {"name": name, "configs": [dict(each) for each in configs], "seeds": list(seeds)}
+    raw |= {"name": name, "configs": [dict(config) for config in configs], "seeds": list(seeds)}
     return model_sweep(sweep_from_mapping(raw))
 
 
@@ -450,7 +450,7 @@ def _validated(document: Document, stem: str) -> tuple[AnySweep | None, list[Fau
         faults += error.faults
     hidden = document.broken
     return None, [
-        fault for fault in faults if not any(fault[0][: len(place)] == place for place in hidden)
+        fault for fault in faults if not any(fault[0][: len(prefix)] == prefix for prefix in hidden)
     ]
 
 
@@ -458,10 +458,10 @@ def _problem(
     document: Document, loc: Loc, message: str, sources: Mapping[Loc, str]
 ) -> InputProblem:
     line = document.line(loc)
-    for place, source in sources.items():
-        if loc[: len(place)] == place:
+    for prefix, source in sources.items():
+        if loc[: len(prefix)] == prefix:
             message = f"{message} (from --set {source})"
-            line = document.line(place[:-1])
+            line = document.line(prefix[:-1])
     return InputProblem(line, key_path(loc), message)
 
 

@@ -259,15 +259,15 @@ class _Reader:
             if key is None:
                 self._skip()
                 continue
-            place = (*loc, key)
+            item_loc = (*loc, key)
             if len(mapping) >= MOST_KEYS:
                 raise _Stop(line, f"has more than {MOST_KEYS:,} keys", key_path(loc))
             if key not in mapping:
-                self.found.lines[place] = line
-                mapping[key] = self._node(place, depth + 1)
+                self.found.lines[item_loc] = line
+                mapping[key] = self._node(item_loc, depth + 1)
                 continue
-            first = self.found.lines[place]
-            self._problem(place, event, f"given twice; the first is on line {first}")
+            first = self.found.lines[item_loc]
+            self._problem(item_loc, event, f"given twice; the first is on line {first}")
             self._skip()
         self.loader.get_event()
         return mapping

@@ -122,9 +122,9 @@ class Database:
             raise self.error(f"the store is damaged: {fault}")
         # Checksums detect a changed row. This detects a missing one, and cells of another type than
         # their column's; it takes 0.3 s per GB.
-        found = self._db.execute("PRAGMA quick_check(1)").fetchone()[0]
-        if found != "ok":
-            raise self.error(f"the store is damaged: {' '.join(str(found).split())}")
+        verdict = self._db.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if verdict != "ok":
+            raise self.error(f"the store is damaged: {' '.join(str(verdict).split())}")
 
     def _check_size(self) -> None:
         """Refuse a file that ends within a page: the missing part would read as zeros.
@@ -196,7 +196,7 @@ class Database:
 
     def _free_name(self) -> Path:
         counts = ("", *(f"{number}-" for number in range(2, 1000)))
-        names = (f"saved-{each}{self.path.name}" for each in counts)
+        names = (f"saved-{prefix}{self.path.name}" for prefix in counts)
         return next(path for path in map(self.path.with_name, names) if not path.exists())
 
     def rows(self, table: str, what: str, *, execution: int | None = None) -> list[list[Any]]:

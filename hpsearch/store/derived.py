@@ -62,7 +62,7 @@ class Tables:
     ) -> list[Record]:
         """Make the records of all executions that have a result."""
         executions = list(executions)
-        trials = {each.number: each.trial for each in executions}
+        trials = {execution.number: execution.trial for execution in executions}
         return [
             record_of(execution, results[execution.number], self.provenance, trials)
             for execution in executions
@@ -168,7 +168,7 @@ def tables_of(where: ResultsDirectory, facts: Facts) -> Tables:
     if task is not Task.OBJECTIVE:
         sweep = stored_sweep(facts, where)
         name = sweep.name
-        names = [*sweep.parameters, *(each for point in sweep.configs for each in point)]
+        names = [*sweep.parameters, *(key for point in sweep.configs for key in point)]
     provenance = identity.provenance(name)
     return Tables(where, task, list(dict.fromkeys(names)), provenance, kind=facts.kind)
 
@@ -183,23 +183,23 @@ def _rows_in(path: Path) -> list[tuple[int, ExecutionKey]]:
     Raises:
         RefusedError: The table differs from what a run writes.
     """
-    found: list[tuple[int, ExecutionKey]] = []
+    rows: list[tuple[int, ExecutionKey]] = []
     try:
         with path.open(encoding="utf-8", newline="") as file:
             for row in csv.DictReader(file):
                 fold = int(row["fold"]) if row["fold"] else None
                 key = row["config"], Repetition(int(row["seed"]), fold)
-                found.append((int(row["trial"]), key))
+                rows.append((int(row["trial"]), key))
     except FileNotFoundError:
         return []
     except _ODD_ROW as error:
         why = f"no column {error}" if isinstance(error, KeyError) else str(error)
         raise RefusedError(
-            f"{path}: row {len(found) + 1} is not as a run writes it ({why}), so it is unknown "
+            f"{path}: row {len(rows) + 1} is not as a run writes it ({why}), so it is unknown "
             "whether the store has all of its results; another program may have saved it. If "
             "sweep.db is not an older copy, move the table away: the run writes it anew"
         ) from None
-    return found
+    return rows
 
 
 def record_of(
@@ -262,7 +262,7 @@ def best_trials(
 
 
 def _ranked(scores: Mapping[int, Mapping[int, float]], goal: str) -> list[int]:
-    return ranked({trial: [*found.values()] for trial, found in scores.items()}, goal)
+    return ranked({trial: [*trial_scores.values()] for trial, trial_scores in scores.items()}, goal)
 
 
 def best_execution(
@@ -284,7 +284,7 @@ def best_execution(
     numbers = _ranked(scores, goal)
     if not numbers:
         return None
-    found, sign = scores[numbers[0]], 1 if goal == "maximize" else -1
+    leader, sign = scores[numbers[0]], 1 if goal == "maximize" else -1
     # Among equal ones, choose the first seed and fold.
-    best = min(found, key=lambda each: (-sign * found[each], by_number[each].repetition))
-    return by_number[best], mean([*found.values()])
+    best = min(leader, key=lambda number: (-sign * leader[number], by_number[number].repetition))
+    return by_number[best], mean([*leader.values()])

@@ -52,12 +52,12 @@ def _may_move(store: Path) -> bool:
     return not store.exists() or (_is_store(store) and not in_use)
 
 
-def _free_name(place: Path) -> Path:
+def _free_name(directory: Path) -> Path:
     """Return a name with the time for a directory that is moved aside."""
     stamp = time.strftime("%Y%m%d-%H%M%S")
     suffixes = ("" if count == 0 else f"-{count}" for count in itertools.count())
-    names = (f"{place.name}.{stamp}{suffix}" for suffix in suffixes)
-    return next(path for path in map(place.with_name, names) if not path.exists())
+    names = (f"{directory.name}.{stamp}{suffix}" for suffix in suffixes)
+    return next(path for path in map(directory.with_name, names) if not path.exists())
 
 
 class _File:
@@ -121,12 +121,12 @@ class ResultsDirectory:
             return None
         try:
             with self.pointer.open("rb") as file:
-                place = os.fsdecode(file.read(_LONGEST_PATH)).rstrip("\n")
+                text = os.fsdecode(file.read(_LONGEST_PATH)).rstrip("\n")
         except OSError:
             return None
         # A run writes absolute paths.
-        path = Path(place)
-        return path if path.is_absolute() and path.name and "\0" not in place else None
+        path = Path(text)
+        return path if path.is_absolute() and path.name and "\0" not in text else None
 
     @property
     def lock(self) -> Path:
@@ -141,13 +141,13 @@ class ResultsDirectory:
             RefusedError: Another driver holds it, or locks do not work.
             HpsearchError: The lock's file cannot be written.
         """
-        store, lock, own = self.store, self.lock, self.own_lock
+        store, lock, own_lock = self.store, self.lock, self.own_lock
         with ExitStack() as stack:
             held, beside = stack.enter_context(DirectoryLock(self.path, lock)), None
-            if lock != own:
+            if lock != own_lock:
                 # Its file system may lack locks, which may be why the store is elsewhere.
                 with suppress(NoLocksError):
-                    beside = stack.enter_context(DirectoryLock(self.path, own))
+                    beside = stack.enter_context(DirectoryLock(self.path, own_lock))
             if self.lock != lock:
                 raise LockedError(f"{self.path}: another run has moved its store just now")
             stack.pop_all()
@@ -228,8 +228,8 @@ class ResultsDirectory:
         try:
             if fresh and self.path.is_dir():
                 store = self.store_elsewhere
-                own = self.own_lock if store and not _may_move(store) else self.lock
-                with DirectoryLock(self.path, own):
+                lock = self.own_lock if store and not _may_move(store) else self.lock
+                with DirectoryLock(self.path, lock):
                     self._move_aside()
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -307,8 +307,8 @@ class ResultsDirectory:
             moved = store.with_name(f"{store.name}{aside.name.removeprefix(self._place.name)}")
             store.rename(moved)
             self.write(self.pointer, os.fsencode(f"{moved}\n"))
-        own = {*self._own(), self.own_lock, *self.leftovers()}
-        if own.issuperset(self.path.iterdir()) and not Path.cwd().is_relative_to(self._place):
+        own_files = {*self._own(), self.own_lock, *self.leftovers()}
+        if own_files.issuperset(self.path.iterdir()) and not Path.cwd().is_relative_to(self._place):
             self._place.rename(aside)
             return
         aside.mkdir()

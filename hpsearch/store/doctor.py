@@ -170,7 +170,7 @@ def _read_all(store: Store, contents: _Contents) -> None:
 def _store(where: ResultsDirectory, contents: _Contents) -> Iterator[Finding]:
     yield from _wrong(where.store.name, contents.damage)
     if not contents.damage:
-        trials = counted(len({each.trial for each in contents.executions}), "trial")
+        trials = counted(len({execution.trial for execution in contents.executions}), "trial")
         counts = f"{trials}, {counted(len(contents.results), 'result')}"
         yield Finding(where.store.name, Severity.SOUND, f"{counts}, each as it was written")
 
@@ -200,15 +200,15 @@ def _tables(where: ResultsDirectory, contents: _Contents) -> Iterator[Finding]:
             continue
         try:
             cells = read_cells(path)
-            found = _rows(cells, keys)
+            rows = _rows(cells, keys)
         except (InputError, KeyError, TypeError) as error:
             text = f"cannot be read: {error}; the next run writes it again from the store"
             yield Finding(path.name, Severity.WRONG, text)
             continue
-        if len(cells) > len(found):
-            text = f"{counted(len(cells) - len(found), 'row')} repeated"
+        if len(cells) > len(rows):
+            text = f"{counted(len(cells) - len(rows), 'row')} repeated"
             yield Finding(path.name, Severity.WRONG, text)
-        yield from _differences(path.name, found, _rows(_written(table), keys))
+        yield from _differences(path.name, rows, _rows(_written(table), keys))
 
 
 Rows = Mapping[tuple[Any, ...], Mapping[Any, Any]]
@@ -225,19 +225,19 @@ def _written(table: pd.DataFrame) -> pd.DataFrame:
         return read_cells(path)
 
 
-def _differences(name: str, found: Rows, expected: Rows) -> Iterator[Finding]:
-    missing = expected.keys() - found.keys()
+def _differences(name: str, rows: Rows, expected: Rows) -> Iterator[Finding]:
+    missing = expected.keys() - rows.keys()
     if missing:
         what = counted(len(missing), "row" if name == "results.csv" else "epoch")
         text = f"lacks {what} that the store has; the next run adds them"
         yield Finding(name, Severity.NOTE, text)
-    unknown = sorted(found.keys() - expected.keys(), key=str)
+    unknown = sorted(rows.keys() - expected.keys(), key=str)
     lines = [f"{_place(key)} is not in the store" for key in unknown]
-    for key in sorted(found.keys() & expected.keys(), key=str):
-        lines += _changed_cells(_place(key), found[key], expected[key])
+    for key in sorted(rows.keys() & expected.keys(), key=str):
+        lines += _changed_cells(_place(key), rows[key], expected[key])
     yield from _wrong(name, lines)
     if not missing and not lines:
-        yield Finding(name, Severity.SOUND, f"{counted(len(found), 'row')}, as in the store")
+        yield Finding(name, Severity.SOUND, f"{counted(len(rows), 'row')}, as in the store")
 
 
 def _place(key: tuple[Any, ...]) -> str:
@@ -246,14 +246,14 @@ def _place(key: tuple[Any, ...]) -> str:
 
 
 def _changed_cells(
-    place: str, found: Mapping[Any, Any], expected: Mapping[Any, Any]
+    where: str, cells: Mapping[Any, Any], expected: Mapping[Any, Any]
 ) -> Iterable[str]:
-    for column in dict.fromkeys([*expected, *found]):
-        was, now = expected.get(column), found.get(column)
+    for column in dict.fromkeys([*expected, *cells]):
+        was, now = expected.get(column), cells.get(column)
         both_nan = all(isinstance(cell, float) and math.isnan(cell) for cell in (was, now))
         if was != now and not both_nan:
             shown, stored = (cell_text(repr(cell)) for cell in (now, was))
-            yield f"{place}: {column} is {shown}, in the store {stored}"
+            yield f"{where}: {column} is {shown}, in the store {stored}"
 
 
 def _versions(contents: _Contents) -> Iterator[Finding]:

@@ -186,7 +186,7 @@ class Facts:
     evaluations = _Fact[tuple[Evaluation, ...]](
         (),
         lambda text: tuple(map(Evaluation.from_record, json.loads(text))),
-        lambda evaluations: json.dumps([asdict(each) for each in evaluations]),
+        lambda evaluations: json.dumps([asdict(evaluation) for evaluation in evaluations]),
         key="looks",
     )
     #: The metrics of always guessing one value; empty if not known.
@@ -195,7 +195,7 @@ class Facts:
     predictions = _Fact[Evaluation | None](
         None,
         lambda text: Evaluation.from_record(json.loads(text)) if text else None,
-        lambda found: "" if found is None else json.dumps(asdict(found)),
+        lambda evaluation: "" if evaluation is None else json.dumps(asdict(evaluation)),
     )
 
     @classmethod

@@ -31,10 +31,10 @@ def make_recipe(sweep: Sweep, task: Task) -> Recipe:
         InputError: The task does not report the metric.
     """
     activation, loss = _OUTPUTS[task]
-    own, model = sweep.builder, sweep.mlp
+    builder, model = sweep.builder, sweep.mlp
     default = "val_loss" if task in (Task.REGRESSION, Task.OWN) else "val_accuracy"
     metric = sweep.metric.name if sweep.metric else default
-    if not own:
+    if not builder:
         _require_metric(metric, task, sweep)
     stopping = sweep.early_stopping
     return Recipe(
@@ -45,8 +45,8 @@ def make_recipe(sweep: Sweep, task: Task) -> Recipe:
         goal=sweep.metric.goal if sweep.metric else METRICS[metric],
         epoch=sweep.metric.epoch if sweep.metric else "last",
         early_stopping=(EarlyStopping(stopping.patience, stopping.min_delta) if stopping else None),
-        model=own,
-        late="default" if own and sweep.method.enumerates else "drawn",
+        model=builder,
+        late="default" if builder and sweep.method.enumerates else "drawn",
         weighted=sweep.class_weight is not None or sweep.data.weighted,
     )
 
@@ -56,11 +56,11 @@ def _require_metric(metric: str, task: Task, sweep: Sweep) -> None:
     usual = TASK_METRICS[task]
     if metric in usual:
         return
-    known = KERAS_METRICS.get(name)
+    keras_metric = KERAS_METRICS.get(name)
     if (
-        known is None
-        or (task is Task.REGRESSION and known.of_classes)
-        or (task is Task.BINARY and known.of_several)
+        keras_metric is None
+        or (task is Task.REGRESSION and keras_metric.of_classes)
+        or (task is Task.BINARY and keras_metric.of_several)
     ):
         others = "val_r2_score, val_rmse" if task is Task.REGRESSION else "val_auc, val_f1_score"
         raise InputError(

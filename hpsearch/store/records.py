@@ -128,8 +128,8 @@ def snapshot_of(epoch: int, best: int, blob: bytes) -> Snapshot:
 
 
 def _statements(script: str) -> dict[str, str]:
-    statements = filter(None, (" ".join(each.split()) for each in script.split(";")))
-    return {each.partition("(")[0].removeprefix("CREATE TABLE "): each for each in statements}
+    statements = filter(None, (" ".join(part.split()) for part in script.split(";")))
+    return {text.partition("(")[0].removeprefix("CREATE TABLE "): text for text in statements}
 
 
 def schema_fault(db: sqlite3.Connection) -> str:
@@ -141,18 +141,18 @@ def schema_fault(db: sqlite3.Connection) -> str:
         sqlite3.Error: The file cannot be read.
     """
     declared = _statements(SCHEMA)
-    found: dict[str, object] = {}
+    statements: dict[str, object] = {}
     for kind, name, table, statement in db.execute(
         "SELECT type, name, tbl_name, sql FROM sqlite_schema"
     ):
         if kind == "table" and name in declared:
-            found[name] = statement
+            statements[name] = statement
         elif not (kind == "index" and name == f"sqlite_autoindex_{table}_1" and statement is None):
             what = printable(f"{kind} {name}")[:_MOST_SHOWN]
             return f"it has the {what}, which no run makes"
     for name, statement in declared.items():
-        if name not in found:
+        if name not in statements:
             return f"the table {name} is missing"
-        if " ".join(str(found[name]).split()) != statement:
+        if " ".join(str(statements[name]).split()) != statement:
             return f"the table {name} is not declared as a run declares it"
     return ""

@@ -218,13 +218,13 @@ def _metrics(records: Sequence[Record], task: Task, scored: str, kind: Kind) -> 
 
 def _columns_of(metrics: Iterable[str], taken: Collection[str]) -> dict[str, str]:
     """Return metric -> column: its name, with `metric_` before it until the name is free."""
-    found: dict[str, str] = {}
+    columns: dict[str, str] = {}
     for name in metrics:
         column = name
-        while column in taken or column in found.values():
+        while column in taken or column in columns.values():
             column = f"metric_{column}"
-        found[name] = column
-    return found
+        columns[name] = column
+    return columns
 
 
 def _typed(table: pd.DataFrame) -> pd.DataFrame:
@@ -348,25 +348,25 @@ def _require_one_run(table: pd.DataFrame, path: str | os.PathLike[str]) -> None:
     Raises:
         InputError: They have several, as in tables that were put one below the other.
     """
-    found = ""
+    fault = ""
     if "config" in table:
         pairs = table[["trial", "config"]].dropna().drop_duplicates()
         several = pairs[pairs["trial"].duplicated(keep=False)].sort_values("trial", kind="stable")
         if len(several):
             trial, configs = several["trial"].iloc[0], several["config"].iloc[:2]
-            found = f"trial {trial} has the configs {' and '.join(configs)}, and a trial has one"
+            fault = f"trial {trial} has the configs {' and '.join(configs)}, and a trial has one"
     keys = [key for key in (*KEY, "epoch") if key in table]
-    if not found and (repeated := table.duplicated(keys)).any():
+    if not fault and (repeated := table.duplicated(keys)).any():
         row = table.loc[repeated, keys].iloc[0].dropna()
         which = ", ".join(f"{key} {cell}" for key, cell in row.items())
-        found = f"{which} has several rows, and there is one of each"
+        fault = f"{which} has several rows, and there is one of each"
     for column in ("metric", "recipe"):
         values = list(table[column].dropna().unique()) if column in table else []
         if len(values) > 1:
-            found = f"{column} is {' and '.join(values[:2])}, and a sweep has one"
-    if found:
+            fault = f"{column} is {' and '.join(values[:2])}, and a sweep has one"
+    if fault:
         raise InputError(
-            f"{path}: {found}: are these several tables, one below the other? `hpsearch merge A B "
+            f"{path}: {fault}: are these several tables, one below the other? `hpsearch merge A B "
             "--out C` joins the results directories that they came from"
         )
 

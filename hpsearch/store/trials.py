@@ -33,7 +33,7 @@ def ranked(scores: Mapping[int, Sequence[float]], goal: str) -> list[int]:
     sign = -1 if goal == "maximize" else 1
     most = max(map(len, scores.values()), default=0)
     return sorted(
-        (trial for trial, found in scores.items() if found),
+        (trial for trial, trial_scores in scores.items() if trial_scores),
         key=lambda trial: (len(scores[trial]) < most, sign * mean(scores[trial]), trial),
     )
 
@@ -45,8 +45,8 @@ def mean(scores: Sequence[float]) -> float:
 
 def fresh_seeds(taken: Iterable[int], count: int) -> list[int]:
     """Return the smallest seeds that are not taken."""
-    known = set(taken)
-    free = (seed for seed in itertools.count() if seed not in known)
+    used = set(taken)
+    free = (seed for seed in itertools.count() if seed not in used)
     return list(itertools.islice(free, count))
 
 
@@ -74,15 +74,15 @@ class Leader:
 
     def note(self, trial: int, execution: int, score: float | None) -> None:
         """Record an execution's score, which replaces an earlier one."""
-        found = self._scores.setdefault(trial, {})
+        trial_scores = self._scores.setdefault(trial, {})
         # Another trial can overtake the leader only if the leader itself gets worse.
-        worse = self._best == trial and found.pop(execution, None) is not None
+        worse = self._best == trial and trial_scores.pop(execution, None) is not None
         if score is None:
-            found.pop(execution, None)
+            trial_scores.pop(execution, None)
         else:
-            found[execution] = score
+            trial_scores[execution] = score
         among = self._scores if worse else {trial, self._best} - {None}
-        scores = {each: self._of(each) for each in among if each is not None}
+        scores = {number: self._of(number) for number in among if number is not None}
         self._best = next(iter(ranked(scores, self._goal)), None)
 
     def _of(self, trial: int) -> Sequence[float]:
@@ -111,7 +111,7 @@ def trials_of(table: pd.DataFrame) -> pd.DataFrame:
     rows = table[_scored(table)].groupby("trial")
     for name in ("score", *metric_columns(table), "best_epoch", "best_score", "epochs_trained"):
         trials[name] = rows[name].mean().reindex(trials.index).astype("float64")
-    trials["score"] = rows["score"].agg(lambda found: mean(list(found))).reindex(trials.index)
+    trials["score"] = rows["score"].agg(lambda scores: mean(list(scores))).reindex(trials.index)
     trials["seconds"] = groups["seconds"].sum()
     trials["status"] = groups["status"].agg(_status).astype("string")
     trials["std"] = rows["score"].std().reindex(trials.index)
@@ -135,7 +135,7 @@ def ranked_rows(table: pd.DataFrame) -> pd.DataFrame:
     scores: dict[int, list[float]] = {}
     for trial, score in zip(rows["trial"], rows["score"], strict=True):
         scores.setdefault(int(trial), []).append(float(score))
-    places = {trial: place for place, trial in enumerate(ranked(scores, goal_of(table)))}
+    places = {trial: rank for rank, trial in enumerate(ranked(scores, goal_of(table)))}
     order = rows["trial"].map(lambda trial: places[int(trial)]).sort_values(kind="stable")
     return rows.loc[order.index]
 
@@ -143,8 +143,8 @@ def ranked_rows(table: pd.DataFrame) -> pd.DataFrame:
 def ranked_trials(table: pd.DataFrame) -> pd.DataFrame:
     """Return the lines of `trials_of` that have a score, the best first (see `ranked`)."""
     numbers, trials = ranked_rows(table)["trial"].drop_duplicates(), trials_of(table)
-    place = dict(zip(trials["trial"], trials.index, strict=True))
-    return trials.loc[[place[number] for number in numbers]]
+    index_of = dict(zip(trials["trial"], trials.index, strict=True))
+    return trials.loc[[index_of[number] for number in numbers]]
 
 
 def best_trial(table: pd.DataFrame) -> pd.Series[Any] | None:

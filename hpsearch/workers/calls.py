@@ -221,7 +221,7 @@ def evaluate_file(
     try:
         model = keras.models.load_model(path, safe_mode=True)
         labels = prepared(y, recipe, target)
-        found = model.evaluate(x, labels, batch_size=ROWS_A_STEP, verbose=0, return_dict=True)
+        metrics = model.evaluate(x, labels, batch_size=ROWS_A_STEP, verbose=0, return_dict=True)
     except (OSError, ValueError, TypeError, LookupError) as error:
         raise HpsearchError(f"Keras cannot load it: {' '.join(str(error).split())}") from error
-    return {name: float(value) for name, value in found.items()}
+    return {name: float(value) for name, value in metrics.items()}

@@ -38,8 +38,8 @@ def _end_with_parent(parent: int, number: int = signal.SIGKILL) -> None:
 
 def _end_family(*_: object) -> NoReturn:
     """End all descendants of this process, even in other sessions, then this process."""
-    own = os.getpid()
-    while family := descendants([own])[own]:
+    own_pid = os.getpid()
+    while family := descendants([own_pid])[own_pid]:
         for pid in family:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -88,11 +88,11 @@ class _Server:
         match message:
             case ("data",):
                 self._dataset = mapped(descriptor)
-            case ("fork", number, place):
-                self._fork(number, descriptor, place)
+            case ("fork", number, directory):
+                self._fork(number, descriptor, directory)
         os.close(descriptor)
 
-    def _fork(self, worker: int, connection: int, place: str) -> None:
+    def _fork(self, worker: int, connection: int, directory: str) -> None:
         server = os.getpid()
         try:
             pid = os.fork()
@@ -102,7 +102,7 @@ class _Server:
             os._exit(1)
         if pid == 0:
             with contextlib.suppress(OSError):
-                os.chdir(place)
+                os.chdir(directory)
             self._become_worker(worker, connection, server)
         self._own.add(pid)
         self._channel.send(("forked", pid))
@@ -151,10 +151,10 @@ class _Server:
 
     def _end_adopted(self) -> None:
         """End the processes that a worker left, which are this process's children now."""
-        own = os.getpid()
-        families = descendants([own, *self._own])
+        own_pid = os.getpid()
+        families = descendants([own_pid, *self._own])
         kept = self._own.union(*(families[pid] for pid in self._own))
-        for pid in families[own]:
+        for pid in families[own_pid]:
             if pid not in kept:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)

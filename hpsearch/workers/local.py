@@ -87,7 +87,7 @@ class Worker(WorkerState):
     def received(self) -> list[Any] | None:
         """Return the messages received so far; None once the worker has ended, and all are read."""
         try:
-            messages = [cloudpickle.loads(each) for each in self.connection.take()]
+            messages = [cloudpickle.loads(message) for message in self.connection.take()]
         except EOFError:
             return None
         return messages or (None if self.ended else [])
@@ -168,9 +168,9 @@ class Pool:
         wait = 0.0 if any(worker.ended for worker in self._all()) else max(0.0, seconds)
         ready = {key.data for key, _ in self._selector.select(wait)}
         # Servers first: `how_ended` reads from them, too, and a later read could block.
-        for each in ready:
-            if isinstance(each, Server):
-                self._hear(each)
+        for sender in ready:
+            if isinstance(sender, Server):
+                self._hear(sender)
         return [worker for worker in self._all() if worker in ready or worker.ended]
 
     def _all(self) -> list[Worker]:
@@ -193,8 +193,8 @@ class Pool:
                 pid, status = ended
                 self._exit_statuses[pid] = status
                 for worker in self._all():
-                    own = worker.pid == pid and worker.server is server
-                    worker.ended = worker.ended or own
+                    exited = worker.pid == pid and worker.server is server
+                    worker.ended = worker.ended or exited
 
     def how_ended(self, worker: Worker) -> str:
         """Describe how a worker's process ended; if only its connection has, end the process."""

@@ -117,11 +117,11 @@ class Server:
         """
         if not self._on_forked:
             self._heard = now()
-        place = ""
+        directory = ""
         with contextlib.suppress(OSError):
             # A program may have changed the directory since the process started.
-            place = os.getcwd()
-        self._channel.send(("fork", number, place), connection)
+            directory = os.getcwd()
+        self._channel.send(("fork", number, directory), connection)
         self._on_forked.append(on_forked)
 
     def receive(self) -> tuple[int, int] | None:

@@ -49,7 +49,7 @@ def share(dataset: TrainingData) -> int:
     _Pickler(stream, protocol=5, buffer_callback=buffers.append).dump(contiguous)
     body = stream.getvalue()
     blocks = [buffer.raw() for buffer in buffers]
-    rest = pickle.dumps(([block.nbytes for block in blocks], body))
+    trailer = pickle.dumps(([block.nbytes for block in blocks], body))
     if not hasattr(os, "memfd_create"):
         with tempfile.TemporaryFile() as file:
             handle = os.dup(file.fileno())
@@ -57,7 +57,7 @@ def share(dataset: TrainingData) -> int:
         handle = os.memfd_create("hpsearch-data", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     with open(handle, "wb", closefd=False) as memory:
         write_blocks(memory, blocks)
-        memory.write(rest + len(rest).to_bytes(_SIZE_BYTES, "little"))
+        memory.write(trailer + len(trailer).to_bytes(_SIZE_BYTES, "little"))
     _seal(handle)
     return handle
 
@@ -67,8 +67,8 @@ class _Pickler(pickle.Pickler):
 
     def reducer_override(self, obj: Any) -> Any:
         """Return how to rebuild an object; see `pickle`."""
-        place = place_of(obj) if isinstance(obj, np.ndarray) else None
-        return NotImplemented if place is None else (array_at, place)
+        location = place_of(obj) if isinstance(obj, np.ndarray) else None
+        return NotImplemented if location is None else (array_at, location)
 
 
 def _seal(handle: int) -> None:

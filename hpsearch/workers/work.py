@@ -186,8 +186,8 @@ def _has_children() -> bool:
         os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     except ChildProcessError:
         return False
-    own = os.getpid()
-    return bool(descendants([own])[own])
+    own_pid = os.getpid()
+    return bool(descendants([own_pid])[own_pid])
 
 
 def _end_with_parent_by_polling() -> None:
