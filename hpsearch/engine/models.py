@@ -138,11 +138,6 @@ class SweepModels:
         """
         sweep, rows = self.sweep, self.rows
         problem = Problem(recipe, rows.input, rows.target)
-        facts: dict[str, Any] = {"sweep": text}
-        if rows.target.classes:
-            facts["classes"] = rows.target.classes
-        if guesses := guess_scores(self.dataset):
-            facts["guesses"] = guesses
         listed = (name for point in sweep.configs for name in point)
         return Prepared(
             search=search,
@@ -161,9 +156,15 @@ class SweepModels:
             tuner=partial(TunerSpec, search, subject, problem),
             patience_seconds=sweep.execution.timeout_seconds or PATIENCE_SECONDS,
             profile=profile(self.dataset),
-            facts=facts,
+            facts={"sweep": text, **dict(self._facts())},
             finish=lambda engine: self._keep_best(run, subject, engine),
         )
+
+    def _facts(self) -> Iterator[tuple[str, Any]]:
+        if classes := self.rows.target.classes:
+            yield "classes", classes
+        if guesses := guess_scores(self.dataset):
+            yield "guesses", guesses
 
     def _keep_best(self, run: Run, subject: ModelSubject, engine: Engine) -> None:
         ledger, settings, sweep = engine.ledger, run.settings, self.sweep

@@ -94,22 +94,21 @@ class StoredProgram:
             program = sweep.run_of(scratch, around)
             _require_same(directory, self.sweep, sweep, program, row)
             program.require_variables()
-            epochs = len(row.curve) if row.status is Status.STOPPED else ENDLESS
-            training = Training(
-                execution.config.trained,
-                execution.seed,
-                ((epochs, execution.number),),
-                whole=ENDLESS if epochs < ENDLESS else None,
-                trial=execution.trial,
-            )
-            job = Job(
-                training,
-                program_recipe(sweep),
-                tensorflow=False,
-                subject=ProgramSubject(program),
-            )
+            subject, training = ProgramSubject(program), _training_of(execution, row)
+            job = Job(training, program_recipe(sweep), subject, tensorflow=False)
             again = _run(job, Path(scratch) / "run.log")
         return Reproduction(execution, sweep.metric.name, row, again)
+
+
+def _training_of(execution: Execution, row: ExecutionResult) -> Training:
+    epochs = len(row.curve) if row.status is Status.STOPPED else ENDLESS
+    return Training(
+        execution.config.trained,
+        execution.seed,
+        ((epochs, execution.number),),
+        whole=ENDLESS if epochs < ENDLESS else None,
+        trial=execution.trial,
+    )
 
 
 def stored_program(directory: Path) -> StoredProgram | None:

@@ -26,6 +26,7 @@ from hpsearch.machine import version_of
 from hpsearch.reporting import words
 from hpsearch.reporting.answer import answer_of
 from hpsearch.reporting.drawing import THEMES, Spec, colour_names, template, training_time
+from hpsearch.reporting.importance import Importance
 from hpsearch.reporting.importance_figures import effect_figure
 from hpsearch.reporting.source import ReportSource, with_distinct_names
 from hpsearch.reporting.trial_figures import (
@@ -104,8 +105,14 @@ def payload_of(
     }
 
 
+def _importance(anova: Importance) -> dict[str, Any]:
+    shares = [
+        [list(s.names), round(s.share, 4), round(s.low, 4), round(s.high, 4)] for s in anova.shares
+    ]
+    return {"reason": anova.reason, "explained": round(anova.explained, 4), "shares": shares}
+
+
 def _sweep(source: ReportSource, limits: PageLimits) -> dict[str, Any]:
-    anova = source.importance
     best = source.best
     return {
         "name": source.name,
@@ -129,14 +136,7 @@ def _sweep(source: ReportSource, limits: PageLimits) -> dict[str, Any]:
         "constants": words.constants_of(source),
         "executions": words.executions_of(source, limits.rows),
         "figures": _figures(source, limits),
-        "importance": {
-            "reason": anova.reason,
-            "explained": round(anova.explained, 4),
-            "shares": [
-                [list(s.names), round(s.share, 4), round(s.low, 4), round(s.high, 4)]
-                for s in anova.shares
-            ],
-        },
+        "importance": _importance(source.importance),
         "failures": words.failures(source),
         "evaluations": words.evaluations(source),
         "predictions": [],
