@@ -131,12 +131,6 @@ def test_without_imputation_a_missing_value_is_an_error():
         made(np.array([[1.0], [np.nan], [np.inf], [2]] * 5), y[:20])
 
 
-def test_numbers_stand_where_the_table_says_missing(csv_file):
-    rows = "".join(f"{'NA' if i % 5 == 0 else i / 8},{'pq'[i % 2]}\n" for i in range(40))
-    dataset = load(csv=csv_file("a,y\n" + rows), target="y")
-    assert dataset.input.indicators == (0,)
-
-
 DAYS = pd.date_range("2023-12-20", periods=40, freq="D")
 TEXTS = {
     "iso": "%Y-%m-%d",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 import pytest
 from commands import python
 from datasets import load, made
@@ -145,11 +144,3 @@ def test_arrays_with_own_parts():
     assert (len(dataset.train), len(dataset.validation)) == (10, 3)
     assert dataset.test is not None
     assert "1 of 1 test rows also stand" in dataset.warnings[0]
-
-
-def test_frames_with_text_columns():
-    frame = pd.DataFrame({"n": range(10), "t": ["u", "v"] * 5})
-    dataset = made(frame, pd.Series([1.5, 2.5] * 5))
-    assert dataset.input.columns is not None
-    assert dataset.input.table.names == ("n", "t")
-    assert dataset.train.x["t"].dtype == object

@@ -33,13 +33,13 @@ TABLE = pd.DataFrame(
 
 
 def datasets():
-    for scale in ("auto", "none", "unit", "standard", "minmax", "robust"):
+    for scale in ("none", "unit", "standard", "minmax", "robust"):
         yield f"matrix-{scale}", made(X, Y, scale=scale)
         yield f"images-{scale}", made(IMAGES, Y, scale=scale)
         yield f"table-{scale}", made(TABLE, Y, scale=scale)
         yield f"gaps-{scale}", made(GAPS, Y, scale=scale)
-        frame = TABLE.assign(n=GAPS[:, 0], t=TABLE["t"].mask(GAPS[:, 0] > 5))
-        yield f"table with gaps-{scale}", made(frame, Y)
+    frame = TABLE.assign(n=GAPS[:, 0], t=TABLE["t"].mask(GAPS[:, 0] > 5))
+    yield "table with gaps", made(frame, Y)
     yield "cube", made(X.reshape(50, 3, 1), Y)
     yield "one numeric", made(TABLE[["n", "t"]], Y)
     yield "only text", made(TABLE[["t", "scaling"]], Y)
@@ -61,9 +61,7 @@ def test_exported_layers_give_the_features(dataset, tmp_path):
         given = np.asarray(given, np.float32)
     assert given.dtype == np.float32
     assert given.shape == (len(dataset.validation), n_features(spec))
-    model = preprocessing_layers.input_model(spec)
-    np.testing.assert_allclose(model.predict(raw, verbose=0), given, rtol=1e-6, atol=1e-6)
-    model.save(tmp_path / "m.keras")
+    preprocessing_layers.input_model(spec).save(tmp_path / "m.keras")
     loaded = keras.models.load_model(tmp_path / "m.keras", safe_mode=True)
     np.testing.assert_allclose(loaded.predict(raw, verbose=0), given, rtol=1e-6, atol=1e-6)
 

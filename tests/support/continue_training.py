@@ -1,29 +1,12 @@
-"""Continues a training in a process of its own: `continue_training.py DIRECTORY EPOCH EPOCHS`.
+"""A training that goes on in a process of its own."""
 
-Reads the request of a trainer and the state after EPOCH; writes the last state, and prints
-the trainer's kind and the epochs that it trained.
-"""
-
-import json
-import pickle
-import sys
-from pathlib import Path
-
-import numpy as np
+from trainings import trained
 
 from hpsearch.training.mlps import mlp_trainer
 
 
-def main():
-    directory, epoch, epochs = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
-    request = pickle.loads((directory / "request").read_bytes())
-    with np.load(directory / "before.npz", allow_pickle=False) as arrays:
-        state = tuple(arrays.values())
+def continued(request, state, epoch, epochs):
+    """The epochs from a state on, and the last state."""
     trainer = mlp_trainer(request)
     trainer.resume(epoch, state)
-    curve = [trainer.run_epoch() for _ in range(epoch, epochs)]
-    np.savez(directory / "after.npz", *trainer.state())
-    print(json.dumps([trainer.kind, curve]))
-
-
-main()
+    return trained(trainer, epochs - epoch), trainer.state()

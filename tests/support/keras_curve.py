@@ -8,12 +8,17 @@ from hpsearch.custom.building import rows_shape
 from hpsearch.space.seeds import epoch_order
 
 
-def keras_curve(model, problem, seed, *, epochs, size=32, targets=lambda y: y):
-    """The numbers that `train_on_batch` and `evaluate` report: one mapping an epoch."""
-    arrays = problem.arrays
+def rows_for(model, arrays):
+    """The arrays in the shape that a model takes: x, y, and what it is validated on."""
     shape = rows_shape(model, arrays.x_train.shape[1:])
     x, x_val = arrays.x_train.reshape(-1, *shape), arrays.x_val.reshape(-1, *shape)
-    y, y_val = targets(arrays.y_train), targets(arrays.y_val)
+    return x, arrays.y_train, (x_val, arrays.y_val)
+
+
+def keras_curve(model, problem, seed, *, epochs, size=32, targets=lambda y: y):
+    """The numbers that `train_on_batch` and `evaluate` report: one mapping an epoch."""
+    x, y, (x_val, y_val) = rows_for(model, problem.arrays)
+    y, y_val = targets(y), targets(y_val)
     curve = []
     for epoch in range(1, epochs + 1):
         order = epoch_order(problem.recipe.sweep_seed, seed, epoch, len(x))

@@ -49,6 +49,29 @@ class Given:
         """The same problem under another recipe."""
         return dataclasses.replace(self, recipe=dataclasses.replace(self.recipe, **changes))
 
+    def on(self, **changes):
+        """The same problem on other arrays."""
+        return dataclasses.replace(self, arrays=dataclasses.replace(self.arrays, **changes))
+
+    def of_model(self, model, **changes):
+        """The problem of a user's model, which takes the targets as they are."""
+        outputs = max((self.target.outputs, *self.arrays.y_train.shape[1:]))
+        target = Target(Task.OWN, outputs, mean=(0.0,) * outputs, std=(1.0,) * outputs)
+        return dataclasses.replace(self.replace(model=model, **changes), target=target)
+
+    def one_hot(self):
+        """The same classes as rows of zeros and a one."""
+        rows = np.eye(self.target.outputs, dtype=np.float32)
+        return self.on(y_train=rows[self.arrays.y_train], y_val=rows[self.arrays.y_val])
+
+    def weighted(self):
+        """The same problem with weights from 0 to 2 in both parts."""
+        random, arrays = np.random.default_rng(0), self.arrays
+        w_train, w_val = (
+            random.uniform(0, 2, len(y)).astype(np.float32) for y in (arrays.y_train, arrays.y_val)
+        )
+        return self.replace(weighted=True).on(w_train=w_train, w_val=w_val)
+
 
 # At import, before any test: TensorFlow refuses once it has run something.
 tf.config.threading.set_intra_op_parallelism_threads(1)
@@ -73,8 +96,7 @@ def images(digits):
     """The same digits as uint8 images, scaled inside the model."""
     x = (load_digits().images[:500]).astype(np.uint8)
     spec = InputSpec((8, 8), "uint8", scale=(1 / 16,), offset=(0.0,))
-    arrays = dataclasses.replace(digits.arrays, x_train=x[:333], x_val=x[333:500])
-    return dataclasses.replace(digits, input_spec=spec, arrays=arrays)
+    return dataclasses.replace(digits.on(x_train=x[:333], x_val=x[333:500]), input_spec=spec)
 
 
 @pytest.fixture(scope="session")

@@ -12,12 +12,12 @@ import pandas as pd
 import pytest
 from digit_models import MODELS, convolutional, dense
 from keras import callbacks as kc
+from keras_curve import rows_for
 from keras_tuner.src.engine.hypermodel import get_hypermodel
+from trainings import trained
 
-from hpsearch.custom.building import build_model
 from hpsearch.custom.callbacks import within_epochs
 from hpsearch.custom.hypermodels import Tailored
-from hpsearch.models.problem import Problem
 from hpsearch.space.seeds import epoch_order
 
 SEED, EPOCHS, SIZE = 1, 6, 32
@@ -42,17 +42,15 @@ def batches(x, y, sweep_seed):
 def fit_curve(digits, model, callbacks):
     """The history of one call of `fit` with the same first weights and the same batches."""
     problem = digits.replace(model="one:own", code=cloudpickle.dumps(model))
-    recipe, arrays = problem.recipe, problem.arrays
-    made = build_model(Problem(recipe, problem.input_spec, problem.target), VALUES, SEED)
-    shape = made.input_shape[1:]
-    x, x_val = arrays.x_train.reshape(-1, *shape), arrays.x_val.reshape(-1, *shape)
+    made = problem.model(VALUES, SEED)
+    x, y, validation_data = rows_for(made, problem.arrays)
     history = made.fit(
-        batches(x, arrays.y_train, recipe.sweep_seed),
+        batches(x, y, problem.recipe.sweep_seed),
         steps_per_epoch=math.ceil(len(x) / SIZE),
         shuffle=False,
         epochs=EPOCHS,
         verbose=0,
-        validation_data=(x_val, arrays.y_val),
+        validation_data=validation_data,
         callbacks=copy.deepcopy(callbacks),
     )
     return pd.DataFrame(history.history)
@@ -60,10 +58,7 @@ def fit_curve(digits, model, callbacks):
 
 def engine_curve(problem):
     trainer = problem.trainer(VALUES, SEED, epochs=EPOCHS)
-    curve = []
-    while (epoch := trainer.run_epoch()) is not None:
-        curve.append(epoch)
-    return pd.DataFrame(curve), trainer
+    return pd.DataFrame(trained(trainer)), trainer
 
 
 def halved(epoch, rate):
@@ -72,7 +67,6 @@ def halved(epoch, rate):
 
 EXACT = {
     "stopping": [kc.EarlyStopping("val_loss", patience=1, min_delta=0.1)],
-    "stopping of accuracy": [kc.EarlyStopping("val_accuracy", patience=1, min_delta=0.03)],
     "stopping with all arguments": [
         kc.EarlyStopping(
             "val_accuracy",

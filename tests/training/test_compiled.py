@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from keras_curve import keras_curve as curve_of
 from keras_curve import one_hot
+from trainings import assert_agree, trained
 
 from hpsearch.data.specs import Task
 from hpsearch.space import keras_names
@@ -40,21 +41,24 @@ def keras_curve(values, problem, *, jit_compile=False, metrics=None):
     return curve_of(model, problem, SEED, epochs=EPOCHS, size=size, targets=targets)
 
 
-def trainer_curve(values, problem, kind, *, epochs=EPOCHS):
+def trainer_curve(values, problem, kind):
     trainer = problem.trainer(values, SEED, kind=kind)
     assert trainer.kind == kind
-    return [trainer.run_epoch() for _ in range(epochs)]
+    return trained(trainer, EPOCHS)
 
 
-def assert_equal(ours, theirs, rel=1e-5):
-    for epoch, (mine, keras_) in enumerate(zip(ours, theirs, strict=True), start=1):
-        assert mine.keys() == keras_.keys()
-        assert mine == pytest.approx(keras_, rel=rel), f"epoch {epoch}"
+def assert_as_keras(values, problem, kind="graph"):
+    theirs = keras_curve(values, problem, jit_compile=kind == "xla")
+    assert_agree(trainer_curve(values, problem, kind), theirs)
 
 
 def small(layer_type="dense", optimizer="adam", **more):
     values = {"hidden_layers": 2, "units": 32, "layer_type": layer_type, "optimizer": optimizer}
     return values | more
+
+
+def named(values):
+    return "-".join(f"{value}" for value in values.values())[:60]
 
 
 def cross(layer_types, optimizers):
@@ -66,23 +70,23 @@ def cross(layer_types, optimizers):
 @pytest.mark.parametrize(("layer_type", "optimizer"), cross(LAYER_TYPES, OPTIMIZERS))
 def test_graph_equals_keras(digits, layer_type, optimizer):
     """The native trainer is held to the graph in test_native.py."""
-    values = small(layer_type, optimizer)
-    assert_equal(trainer_curve(values, digits, "graph"), keras_curve(values, digits))
+    assert_as_keras(small(layer_type, optimizer), digits)
 
 
 # Keras' reference takes three compilations a case.
-XLA_PAIRS = [
-    ("dense", "sgd"),
-    pytest.param("batch_norm", "nesterov", marks=pytest.mark.slow),
-    pytest.param("residual", "adam", marks=pytest.mark.slow),
-]
-
-
-@pytest.mark.parametrize(("layer_type", "optimizer"), XLA_PAIRS)
-def test_xla_equals_keras_under_xla(digits, layer_type, optimizer):
-    values = small(layer_type, optimizer)
-    theirs = keras_curve(values, digits, jit_compile=True)
-    assert_equal(trainer_curve(values, digits, "xla"), theirs)
+@pytest.mark.parametrize(
+    "values",
+    [
+        small("dense", "sgd"),
+        pytest.param(small("batch_norm", "nesterov"), marks=pytest.mark.slow),
+        pytest.param(small("residual", "adam"), marks=pytest.mark.slow),
+        pytest.param(small(optimizer="adamw", weight_decay=0.01, l2=0.01), marks=pytest.mark.slow),
+        pytest.param(small(optimizer="lion"), marks=pytest.mark.slow),
+    ],
+    ids=named,
+)
+def test_xla_equals_keras_under_xla(digits, values):
+    assert_as_keras(values, digits, "xla")
 
 
 @pytest.mark.slow
@@ -90,8 +94,7 @@ def test_dropout_under_xla_agrees_in_distribution(digits):
     values = {"units": 32, "layer_type": "dropout", "optimizer": "adam", "dropout": 0.3}
 
     def final(kind, seed):
-        trainer = digits.trainer(values, seed, kind=kind)
-        return [trainer.run_epoch() for _ in range(EPOCHS)][-1]["loss"]
+        return trained(digits.trainer(values, seed, kind=kind), EPOCHS)[-1]["loss"]
 
     graph = np.array([final("graph", seed) for seed in range(4)])
     xla = np.array([final("xla", seed) for seed in range(4)])
@@ -105,13 +108,6 @@ def test_dropout_under_xla_agrees_in_distribution(digits):
 OTHERS = sorted(keras_names.OPTIMIZERS.keys() - {*OPTIMIZERS, "momentum"})
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("optimizer", OTHERS)
-def test_graph_equals_keras_for_every_optimizer(digits, optimizer):
-    values = small(optimizer=optimizer, activation="tanh")
-    assert_equal(trainer_curve(values, digits, "graph"), keras_curve(values, digits))
-
-
 SCHEDULE = {"name": "cosine_decay", "initial_learning_rate": 0.01, "decay_steps": 30}
 
 
@@ -119,6 +115,7 @@ SCHEDULE = {"name": "cosine_decay", "initial_learning_rate": 0.01, "decay_steps"
 @pytest.mark.parametrize(
     "values",
     [
+        *(small(optimizer=optimizer, activation="tanh") for optimizer in OTHERS),
         small(optimizer="adamw", weight_decay=0.01),
         small(optimizer={"name": "adam", "learning_rate": SCHEDULE}),
         small(optimizer={"name": "adam", "amsgrad": True}),
@@ -133,41 +130,26 @@ SCHEDULE = {"name": "cosine_decay", "initial_learning_rate": 0.01, "decay_steps"
         {"units": [16, 8], "activation": "softmax", "batch_size": 1000},
         {"hidden_layers": 0},
     ],
-    ids=lambda values: "-".join(f"{value}" for value in values.values())[:60],
+    ids=named,
 )
 def test_graph_equals_keras_with(digits, values):
-    assert_equal(trainer_curve(values, digits, "graph"), keras_curve(values, digits))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "values",
-    [
-        small(optimizer="adamw", weight_decay=0.01, l2=0.01),
-        small(optimizer="lion"),
-    ],
-    ids=["adamw-l2", "lion"],
-)
-def test_xla_equals_keras_with(digits, values):
-    theirs = keras_curve(values, digits, jit_compile=True)
-    assert_equal(trainer_curve(values, digits, "xla"), theirs)
+    assert_as_keras(values, digits)
 
 
 @pytest.mark.parametrize("kind", ["graph", "fit"])
 def test_uint8_images(images, kind):
-    assert_equal(trainer_curve(small(), images, kind), keras_curve(small(), images))
+    assert_as_keras(small(), images, kind)
 
 
-@pytest.mark.parametrize("loss", ["categorical_crossentropy", "sparse_categorical_crossentropy"])
-def test_multiclass_losses(digits, loss):
-    problem = digits.replace(loss=loss)
-    assert_equal(trainer_curve(small(), problem, "graph"), keras_curve(small(), problem))
-
-
-@pytest.mark.parametrize("loss", ["binary_crossentropy", "hinge", "BinaryFocalCrossentropy"])
-def test_binary_losses(cancer, loss):
-    problem = cancer.replace(loss=loss)
-    assert_equal(trainer_curve(small(), problem, "graph"), keras_curve(small(), problem))
+@pytest.mark.parametrize(
+    ("name", "loss"),
+    [
+        ("digits", "categorical_crossentropy"),
+        *(("cancer", loss) for loss in ("binary_crossentropy", "hinge", "BinaryFocalCrossentropy")),
+    ],
+)
+def test_losses(name, loss, request):
+    assert_as_keras(small(), request.getfixturevalue(name).replace(loss=loss))
 
 
 @pytest.mark.slow
@@ -187,12 +169,12 @@ def test_regression_reports_the_targets_units(diabetes, kind, l2):
         }
         for epoch in keras_curve(values, diabetes, metrics=["mae", "mse"])
     ]
-    assert_equal(trainer_curve(values, diabetes, kind), theirs)
+    assert_agree(trainer_curve(values, diabetes, kind), theirs)
 
 
 def test_fit_equals_graph(digits):
     values = small("dropout", {"name": "adam", "use_ema": True}, l2=0.001)
-    assert_equal(trainer_curve(values, digits, "fit"), trainer_curve(values, digits, "graph"))
+    assert_agree(trainer_curve(values, digits, "fit"), trainer_curve(values, digits, "graph"))
 
 
 OTHER_FORMULAS = {

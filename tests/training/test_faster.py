@@ -1,5 +1,7 @@
 """Models are split where their frozen layers end, and LSTM layers run by one kernel."""
 
+from contextlib import nullcontext
+
 import keras
 import keras_tuner
 import numpy as np
@@ -111,6 +113,7 @@ NOT_FUSED = {
     "recurrent dropout": lambda: layers.LSTM(UNITS, recurrent_dropout=0.5),
     "own": lambda: type("Own", (layers.LSTM,), {})(UNITS),
     "stateful": lambda: layers.LSTM(UNITS, stateful=True),
+    "mask": lambda: keras.Sequential([layers.Masking(), layers.LSTM(UNITS)]),
 }
 
 
@@ -145,6 +148,11 @@ def rows(seed=0):
     return tf.constant(np.random.default_rng(seed).normal(size=(ROWS, STEPS, FEATURES)), tf.float32)
 
 
+def assert_close(ours, theirs, rtol=2e-5, atol=1e-6):
+    for one, other in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(one, other, rtol=rtol, atol=atol)
+
+
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_numbers_and_gradients(variant):
     model = VARIANTS[variant]()
@@ -153,8 +161,7 @@ def test_numbers_and_gradients(variant):
         found = step(model, rows())
         assert kernels(graph_of(model)) == (2 if variant in {"two", "both ways"} else 1)
     assert kernels(graph_of(model)) == 0
-    for one, other in zip(found, expected, strict=True):
-        np.testing.assert_allclose(one, other, rtol=2e-5, atol=2e-6)
+    assert_close(found, expected, atol=2e-6)
 
 
 def test_a_state_goes_in_and_out():
@@ -168,8 +175,7 @@ def test_a_state_goes_in_and_out():
     with fused_lstms(layer):
         found = run()
     assert len(found) == 3
-    for one, other in zip(found, expected, strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-7)
+    assert_close(found, expected, rtol=1e-5, atol=1e-7)
 
 
 def test_dropout_draws_the_same_mask():
@@ -178,13 +184,9 @@ def test_dropout_draws_the_same_mask():
         layer = layers.LSTM(UNITS, dropout=0.5, seed=3, kernel_initializer="ones")
         layer.build((ROWS, STEPS, FEATURES))
         layer.cell.recurrent_kernel.assign(tf.ones((UNITS, 4 * UNITS)))
-        if fused:
-            with fused_lstms(layer):
-                numbers.append(step(layer, rows()))
-        else:
+        with fused_lstms(layer) if fused else nullcontext():
             numbers.append(step(layer, rows()))
-    for one, other in zip(*numbers, strict=True):
-        np.testing.assert_allclose(one, other, rtol=2e-5, atol=1e-6)
+    assert_close(*numbers)
 
 
 def test_an_unknown_number_of_steps():
@@ -199,9 +201,3 @@ def test_another_formula_keeps_its_loop(variant):
     layer = NOT_FUSED[variant]()
     with fused_lstms(layer):
         assert kernels(graph_of(layer)) == 0
-
-
-def test_a_mask_keeps_the_loop():
-    model = keras.Sequential([layers.Masking(), layers.LSTM(UNITS)])
-    with fused_lstms(model):
-        assert kernels(graph_of(model)) == 0

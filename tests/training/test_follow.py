@@ -46,20 +46,39 @@ def recipe(**changes):
     return Recipe(**(values | changes))
 
 
-def run(trainer, stops, *, keep=lambda _: False, clock=None, **changes):
-    epochs = []
-    results = list(
-        follow(
-            Training({}, 0, tuple(stops)),
-            recipe(**changes),
-            trainer,
-            clock=clock or itertools.count().__next__,
-            started=-10.0,
-            on_epoch=lambda epoch, metrics: epochs.append((epoch, metrics["val_accuracy"])),
-            keep=keep,
-        )
+def following(
+    trainer,
+    training,
+    *,
+    on_epoch=lambda *_: None,
+    keep=lambda _: False,
+    past=None,
+    snapshot=False,
+    **changes,
+):
+    """The results one by one; a second passes whenever the clock is read."""
+    return follow(
+        training,
+        recipe(**changes),
+        trainer,
+        clock=itertools.count().__next__,
+        started=-10.0,
+        on_epoch=on_epoch,
+        keep=keep,
+        past=past,
+        snapshot=snapshot,
     )
-    return results, epochs
+
+
+def run(trainer, stops, **more):
+    epochs = []
+    results = following(
+        trainer,
+        Training({}, 0, tuple(stops)),
+        on_epoch=lambda epoch, metrics: epochs.append((epoch, metrics["val_accuracy"])),
+        **more,
+    )
+    return list(results), epochs
 
 
 SCORES = [0.5, 0.7, 0.7, 0.6, 0.9]
@@ -82,16 +101,7 @@ def test_each_stop_equals_a_training_of_its_own():
 
 def test_results_come_as_soon_as_they_are_reached():
     trainer = FakeTrainer(SCORES)
-    results = follow(
-        Training({}, 0, ((1, 1), (5, 2))),
-        recipe(),
-        trainer,
-        clock=lambda: 0.0,
-        started=0.0,
-        on_epoch=lambda *_: None,
-        keep=lambda _: False,
-    )
-    next(results)
+    next(following(trainer, Training({}, 0, ((1, 1), (5, 2)))))
     assert trainer.epoch == 1
 
 
@@ -199,8 +209,7 @@ def diverging(run_epoch, name, value):
 
 
 def test_seconds_are_each_stops_own():
-    clock = itertools.count().__next__
-    results, _ = run(FakeTrainer(SCORES), [(1, 1), (2, 2)], clock=clock)
+    results, _ = run(FakeTrainer(SCORES), [(1, 1), (2, 2)])
     assert [result.seconds for result in results] == [10.0, 1.0]
 
 
@@ -218,19 +227,9 @@ class Resumable(FakeTrainer):
         self.epoch = epoch
 
 
-def leg(trainer, epochs, *, whole=None, past=None, snapshot=True, **changes):
-    ticks = itertools.count().__next__
-    (result,) = follow(
-        Training({}, 0, ((epochs, 1),), whole=whole),
-        recipe(**changes),
-        trainer,
-        clock=ticks,
-        started=-10.0,
-        on_epoch=lambda *_: None,
-        keep=lambda _: True,
-        past=past,
-        snapshot=snapshot,
-    )
+def leg(trainer, epochs, *, whole=None, snapshot=True, **more):
+    training = Training({}, 0, ((epochs, 1),), whole=whole)
+    (result,) = following(trainer, training, keep=lambda _: True, snapshot=snapshot, **more)
     return result
 
 

@@ -9,8 +9,8 @@ from hpsearch.training import trainer as kinds
 LARGE = {"hidden_layers": 2, "units": 1024, "batch_size": 1024}
 
 
-@pytest.fixture
-def device(monkeypatch, tmp_path):
+@pytest.fixture(autouse=True)
+def _device(monkeypatch, tmp_path):
     """A machine with an NVIDIA GPU, as far as its device file says."""
     file = tmp_path / "nvidia0"
     file.touch()
@@ -26,13 +26,11 @@ def install(monkeypatch, folder, name):
     monkeypatch.syspath_prepend(folder)
 
 
-@pytest.mark.usefixtures("device")
 def test_a_tensorflow_without_cuda_leaves_the_native_trainer(digits, monkeypatch):
     monkeypatch.setattr(kinds, "_CUDNN", "libcudnn.so.none")
     assert digits.trainer(LARGE, 0).kind == "native"
 
 
-@pytest.mark.usefixtures("device")
 @pytest.mark.parametrize("visible", ["", "-1", "0"])
 def test_a_tensorflow_with_cuda_trains_large_layers(digits, monkeypatch, tmp_path, visible):
     install(monkeypatch, tmp_path, "nvidia-cudnn-cu12")
@@ -42,7 +40,6 @@ def test_a_tensorflow_with_cuda_trains_large_layers(digits, monkeypatch, tmp_pat
     assert digits.trainer({"units": 16}, 0).kind == "native"
 
 
-@pytest.mark.usefixtures("device")
 def test_a_tensorflow_for_cpus_beside_libraries_of_cuda(monkeypatch, tmp_path):
     install(monkeypatch, tmp_path, "nvidia-cudnn-cu12")
     assert kinds.gpu_is_usable()

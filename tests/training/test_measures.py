@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import pytest
 from sklearn import metrics as sklearn_metrics
+from trainings import assert_agree, trained
 
 from hpsearch.data.specs import Target, Task
 from hpsearch.errors import InputError
@@ -19,26 +18,14 @@ KINDS = ["native", pytest.param("graph", marks=pytest.mark.slow)]
 VALUES = {"hidden_layers": 1, "units": 16, "optimizer": "adam", "l2": 1e-3}
 
 
-def weighted(problem):
-    """The same problem with weights from 0 to 2 in both parts."""
-    random = np.random.default_rng(0)
-    arrays = dataclasses.replace(
-        problem.arrays,
-        w_train=random.uniform(0, 2, len(problem.arrays.y_train)).astype(np.float32),
-        w_val=random.uniform(0, 2, len(problem.arrays.y_val)).astype(np.float32),
-    )
-    return dataclasses.replace(problem.replace(weighted=True), arrays=arrays)
-
-
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", ["digits", "cancer"])
 def test_weighted_rows_train_as_in_fit(name, kind, request):
-    problem = weighted(request.getfixturevalue(name))
+    problem = request.getfixturevalue(name).weighted()
     ours = problem.trainer(VALUES, 1, kind=None if kind == "native" else kind)
     theirs = problem.trainer(VALUES, 1, kind="fit")
     assert ours.kind == kind
-    for _ in range(3):
-        assert ours.run_epoch() == pytest.approx(theirs.run_epoch(), rel=1e-5)
+    assert_agree(trained(ours, 3), trained(theirs, 3))
     plain = request.getfixturevalue(name).trainer(VALUES, 1).run_epoch()
     assert abs(plain["loss"] - problem.trainer(VALUES, 1).run_epoch()["loss"]) > 1e-3
 
@@ -46,9 +33,7 @@ def test_weighted_rows_train_as_in_fit(name, kind, request):
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_weighted_regression_is_told_in_its_own_units(diabetes, kind):
     ones = np.ones(len(diabetes.arrays.y_train), np.float32)
-    problem = dataclasses.replace(
-        diabetes.replace(weighted=True), arrays=dataclasses.replace(diabetes.arrays, w_train=ones)
-    )
+    problem = diabetes.replace(weighted=True).on(w_train=ones)
     plain = diabetes.trainer(VALUES, 1, kind="graph")
     ours = problem.trainer(VALUES, 1, kind=kind).run_epoch()
     assert ours == pytest.approx(plain.run_epoch(), rel=1e-5)
@@ -58,21 +43,20 @@ def test_a_row_of_weight_zero_is_as_if_it_were_not_there(cancer):
     """Without its gradient, that is: a batch's sum is divided by all its rows."""
     arrays = cancer.arrays
     keep = np.arange(len(arrays.y_train)) % 2 == 0
-    problem = dataclasses.replace(
-        cancer.replace(weighted=True),
-        arrays=dataclasses.replace(arrays, w_train=keep.astype(np.float32)),
-    )
+    problem = cancer.replace(weighted=True).on(w_train=keep.astype(np.float32))
     values = VALUES | {"batch_size": len(arrays.y_train), "optimizer": "sgd", "l2": 0.0}
     trainer = problem.trainer(values, 1)
-    kept = dataclasses.replace(arrays, x_train=arrays.x_train[keep], y_train=arrays.y_train[keep])
-    half = dataclasses.replace(cancer, arrays=kept).trainer(
+    half = cancer.on(x_train=arrays.x_train[keep], y_train=arrays.y_train[keep]).trainer(
         {**values, "optimizer": {"name": "sgd", "learning_rate": 0.01 * keep.mean()}},
         1,
         kind="graph",
     )
-    for _ in range(2):
-        ours, theirs = trainer.run_epoch(), half.run_epoch()
-    assert ours["val_loss"] == pytest.approx(theirs["val_loss"], rel=1e-5)
+    ours, theirs = (trained(each, 2)[-1]["val_loss"] for each in (trainer, half))
+    assert ours == pytest.approx(theirs, rel=1e-5)
+
+
+def native_and_graph(problem):
+    return [trained(problem.trainer(VALUES, 1, kind=kind), 2) for kind in ("native", "graph")]
 
 
 @pytest.mark.slow
@@ -89,11 +73,9 @@ def test_a_row_of_weight_zero_is_as_if_it_were_not_there(cancer):
 def test_a_metric_is_the_same_without_tensorflow(name, metric, request):
     problem = request.getfixturevalue(name).replace(metric=f"val_{metric}")
     assert not needs_tensorflow(problem.problem, VALUES)
-    ours, theirs = (problem.trainer(VALUES, 1, kind=kind) for kind in ("native", "graph"))
-    for _ in range(2):
-        mine, graph = ours.run_epoch(), theirs.run_epoch()
-        assert list(mine) == list(graph)
-        assert mine == pytest.approx(graph, rel=1e-4)
+    ours, graph = native_and_graph(problem)
+    assert list(ours[0]) == list(graph[0])
+    assert_agree(ours, graph, rel=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -108,10 +90,8 @@ def test_other_metrics_need_tensorflow(name, metric, request):
 @pytest.mark.parametrize("loss", ["mae", "huber"])
 @pytest.mark.parametrize("output", ["linear", "softplus"])
 def test_losses_of_a_regression_are_the_same_without_tensorflow(loss, output, diabetes):
-    problem = weighted(diabetes.replace(loss=loss, output_activation=output))
-    ours, theirs = (problem.trainer(VALUES, 1, kind=kind) for kind in ("native", "graph"))
-    for _ in range(2):
-        assert ours.run_epoch() == pytest.approx(theirs.run_epoch(), rel=1e-5)
+    problem = diabetes.replace(loss=loss, output_activation=output).weighted()
+    assert_agree(*native_and_graph(problem))
 
 
 def test_metrics_of_several_classes():

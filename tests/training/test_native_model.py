@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import mlp_models
 import numpy as np
 import pytest
 from keras_curve import keras_curve
 from keras_tuner import HyperParameters
+from trainings import assert_agree, assert_equal_arrays, trained
 
 from hpsearch.custom.native_model import dense_model
-from hpsearch.data.specs import Arrays, Target, Task
+from hpsearch.data.specs import Arrays
 from hpsearch.training.native import NativeTrainer
 
 SEED = 1
@@ -20,15 +19,8 @@ BATCH = 32
 KNOWN = ("guide", "functional", "logits", "separate_softmax", "without_metrics")
 
 
-def of(problem, model, *, one_hot=False):
-    """The problem with that model, and the targets as they are."""
-    arrays, outputs = problem.arrays, problem.target.outputs
-    if one_hot:
-        y_train, y_val = (np.eye(outputs)[y].astype("f4") for y in (arrays.y_train, arrays.y_val))
-        arrays = dataclasses.replace(arrays, y_train=y_train, y_val=y_val)
-    recipe = dataclasses.replace(problem.recipe, model=f"mlp_models:{model}")
-    target = Target(Task.OWN, outputs, mean=(0.0,) * outputs, std=(1.0,) * outputs)
-    return dataclasses.replace(problem, recipe=recipe, target=target, arrays=arrays)
+def of(problem, model):
+    return problem.of_model(f"mlp_models:{model}")
 
 
 @pytest.mark.parametrize(
@@ -41,15 +33,12 @@ def of(problem, model, *, one_hot=False):
     ],
 )
 def test_native_gives_kerass_numbers(data, model, request):
-    problem = of(request.getfixturevalue(data), model, one_hot=model == "guide")
+    given = request.getfixturevalue(data)
+    problem = of(given.one_hot() if model == "guide" else given, model)
     trainer = problem.trainer({}, SEED)
     assert trainer.kind == "native"
-    for mine, theirs in zip(
-        [trainer.run_epoch() for _ in range(EPOCHS)],
-        keras_curve(problem.model({}, SEED), problem, SEED, epochs=EPOCHS),
-        strict=True,
-    ):
-        assert mine == pytest.approx(theirs, rel=1e-5)
+    theirs = keras_curve(problem.model({}, SEED), problem, SEED, epochs=EPOCHS)
+    assert_agree(trained(trainer, EPOCHS), theirs)
 
 
 @pytest.mark.parametrize("model", mlp_models.UNKNOWN)
@@ -119,9 +108,7 @@ def test_another_kind_may_be_asked_for(digits):
 def test_it_begins_with_the_models_weights_and_gives_them_back(digits):
     problem = of(digits, "functional")
     trainer = problem.trainer({}, SEED)
-    model = problem.model({}, SEED)
-    for mine, theirs in zip(trainer.weights(), model.get_weights(), strict=True):
-        np.testing.assert_array_equal(mine, theirs)
+    assert_equal_arrays(trainer.weights(), problem.model({}, SEED).get_weights())
     told = trainer.run_epoch()
     x = problem.arrays.x_val.reshape(-1, 8, 8, 1)
     measured = trainer.model.evaluate(x, problem.arrays.y_val, verbose=0, return_dict=True)

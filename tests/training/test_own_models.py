@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from keras import layers
 from keras_curve import keras_curve
+from trainings import assert_agree, trained
 
 from hpsearch.custom.building import labels_for
 from hpsearch.data.dataset import several_target
@@ -25,11 +26,8 @@ SEED = 1
 )
 def test_the_graph_gives_kerass_numbers(digits, model):
     problem = digits.replace(model=f"user_models:{model}")
-    trainer = problem.trainer({}, SEED, kind="graph")
-    ours = [trainer.run_epoch() for _ in range(2)]
-    model = problem.model({}, SEED)
-    for mine, theirs in zip(ours, keras_curve(model, problem, SEED, epochs=2), strict=True):
-        assert mine == pytest.approx(theirs, rel=1e-5)
+    ours = trained(problem.trainer({}, SEED, kind="graph"), 2)
+    assert_agree(ours, keras_curve(problem.model({}, SEED), problem, SEED, epochs=2))
 
 
 def test_a_frozen_base_is_applied_once(digits):
@@ -51,9 +49,7 @@ def test_early_stopping_of_a_fit_of_ones_own(digits):
     )
     values = {"units": 4, "normalize": False, "batch_size": 32, "epochs": 6}
     trainer = problem.trainer(values, SEED, epochs=6)
-    curve = []
-    while (epoch := trainer.run_epoch()) is not None:
-        curve.append(epoch["val_accuracy"])
+    curve = [epoch["val_accuracy"] for epoch in trained(trainer)]
     # A whole accuracy better is never reached: it ends after the second epoch.
     assert len(curve) == 2
     model = trainer.model
@@ -78,6 +74,13 @@ def test_several_outputs_for_one_target_are_trained_by_fit():
     assert expressible(model, several_targets=True)
 
 
+def graph_and_fit(problem):
+    """The curves by the trainer that is chosen, the graph's, and by `fit`."""
+    trainers = [problem.trainer({}, SEED, kind=kind) for kind in (None, "fit")]
+    assert [trainer.kind for trainer in trainers] == ["graph", "fit"]
+    return [trained(trainer, 2) for trainer in trainers]
+
+
 @pytest.mark.parametrize(
     "model", ["two_outputs", pytest.param("two_listed_outputs", marks=pytest.mark.slow)]
 )
@@ -85,18 +88,10 @@ def test_several_targets(digits, model):
     y = np.stack([digits.arrays.y_train, digits.arrays.y_train % 2], 1).astype("f4")
     names = ("digit", "odd") if model == "two_outputs" else ("", "")
     parts = [ArrayPart(name, (), whole=True) for name in names]
-    arrays = dataclasses.replace(digits.arrays, y_train=y, x_val=digits.arrays.x_train, y_val=y)
-    problem = dataclasses.replace(
-        digits.replace(model=f"user_models:{model}"),
-        target=several_target(parts),
-        arrays=arrays,
-    )
-    curves = []
-    for kind in (None, "fit"):
-        trainer = problem.trainer({}, SEED, kind=kind)
-        assert trainer.kind == kind or (kind is None and trainer.kind == "graph")
-        curves.append([trainer.run_epoch() for _ in range(2)])
-    for ours, theirs in zip(*curves, strict=True):
+    problem = digits.on(y_train=y, x_val=digits.arrays.x_train, y_val=y)
+    problem = problem.replace(model=f"user_models:{model}")
+    problem = dataclasses.replace(problem, target=several_target(parts))
+    for ours, theirs in zip(*graph_and_fit(problem), strict=True):
         assert ours.keys() == theirs.keys()
         for name in ("loss", "digit_accuracy", "odd_accuracy"):
             for prefix in ("", "val_"):
@@ -117,20 +112,12 @@ def two_inputs(_):
 def test_several_inputs(digits):
     parts = (ArrayPart("upper", (4, 8), whole=False), ArrayPart("words", (32,), whole=True))
     whole = np.array([1] * 32 + [16] * 32, np.float32)
-    x, x_val = digits.arrays.x_train * whole, digits.arrays.x_val * whole
-    problem = dataclasses.replace(
-        digits.replace(model="one:own", code=cloudpickle.dumps(two_inputs)),
-        input_spec=dataclasses.replace(digits.input_spec, parts=parts),
-        arrays=dataclasses.replace(digits.arrays, x_train=x, x_val=x_val),
-    )
-    curves = []
-    for kind in (None, "fit"):
-        trainer = problem.trainer({}, SEED, kind=kind)
-        assert trainer.kind == (kind or "graph")
-        curves.append([trainer.run_epoch() for _ in range(2)])
-    for ours, theirs in zip(*curves, strict=True):
-        assert ours == pytest.approx(theirs, rel=2e-5)
-    assert curves[0][1]["loss"] < curves[0][0]["loss"]
+    problem = digits.on(x_train=digits.arrays.x_train * whole, x_val=digits.arrays.x_val * whole)
+    problem = problem.replace(model="one:own", code=cloudpickle.dumps(two_inputs))
+    spec = dataclasses.replace(digits.input_spec, parts=parts)
+    ours, theirs = graph_and_fit(dataclasses.replace(problem, input_spec=spec))
+    assert_agree(ours, theirs, rel=2e-5)
+    assert ours[1]["loss"] < ours[0]["loss"]
 
 
 @pytest.mark.parametrize(

@@ -147,16 +147,6 @@ def test_an_error_of_ours_is_told_in_its_own_words(executor, job, drive):
     assert found[1].error.startswith("no_such_module:layer: cannot be loaded")
 
 
-def test_divergence_is_a_status_and_has_no_score(executor, job, drive):
-    values = {"optimizer": "sgd", "learning_rate": 1e30, "hidden_layers": 2, "activation": "relu"}
-    found = answers(drive(executor, [job((1, 1), (50, 2), **values)]))
-    assert found[2].status is Status.DIVERGED
-    assert found[2].score is None
-    assert found[2].state is None
-    assert "nan" in found[2].error or "inf" in found[2].error
-    assert len(found[2].curve) < 50
-
-
 @pytest.mark.parametrize(
     ("options", "kept"),
     [

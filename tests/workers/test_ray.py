@@ -69,30 +69,13 @@ def processes(executor):
     return {member.number: member.pid for member in members(executor)}
 
 
-def test_a_killed_worker_costs_only_what_it_ran(starting, light, drive):
-    with starting() as executor:
-        executor.submit(light(10**6, 1))
-        executor.submit(light(1, 2))
-        events = wait_for(executor, lambda _: executor.free == 1 and all_began(executor))
-        (started,) = [e for e in events if isinstance(e, Started) and e.training.number == 1]
-        os.kill(processes(executor)[started.worker], signal.SIGKILL)
-        events += wait_for(executor, lambda _: not executor.busy)
-        (lost,) = [e for e in events if isinstance(e, Lost)]
-        assert lost.training.number == 1
-        assert (lost.machine_lost, lost.timed_out, lost.too_large) == (False, False, False)
-        assert "ended" in lost.reason
-        wait_for(executor, lambda _: executor.free == 2)
-        found = answers(drive(executor, [light(1, 3), light(1, 4)]))
-        assert {result.status for result in found.values()} == {Status.COMPLETED}
-
-
 def test_limits_of_time_and_memory_end_a_training_alone(starting, job, drive):
     hang = job((1, 1), layer_type="odd_layers:stuck")
     hungry = job((1, 3), layer_type="odd_layers:hungry")
     with starting(timeout_seconds=8, memory_bytes=2**30) as executor:
         events = drive(executor, [hang, hungry, job((1, 2))])
         assert answers(events)[2].status is Status.COMPLETED
-    lost = {e.training.number: e for e in events if isinstance(e, Lost)}
+    lost = {e.training.number: e for e in losses(events)}
     assert lost[1].timed_out
     assert lost[1].reason == "took longer than execution.timeout, 8 s"
     assert 8 <= lost[1].seconds < 80
@@ -134,30 +117,36 @@ def test_fractions_of_a_gpu_are_asked_for(add, starting):
     assert {(r.error, r.score) for r in found.values()} == {("", 0.0)}
 
 
-def test_a_lost_node_is_no_fault_of_its_trainings_and_a_new_one_gets_work(
-    cluster, add, starting, light
-):
+def losses(events):
+    return [e for e in events if isinstance(e, Lost)]
+
+
+def test_a_lost_worker_or_node_costs_only_what_it_ran(cluster, add, starting, light):
     doomed = add()
-    with starting(ready=3, workers=3) as executor:
+    # There are as many workers as there is room for.
+    with starting(ready=3, workers=None) as executor:
+        assert executor.free == 3
         for number in (1, 2, 3):
             executor.submit(light(10**6, number))
+        events = wait_for(executor, lambda _: all_began(executor))
+        (started,) = [e for e in events if isinstance(e, Started) and e.training.number == 1]
+        os.kill(processes(executor)[started.worker], signal.SIGKILL)
+        (lost,) = losses(wait_for(executor, lambda _: executor.busy == 2))
+        assert lost.training.number == 1
+        assert (lost.machine_lost, lost.timed_out, lost.too_large) == (False, False, False)
+        assert "ended" in lost.reason
+        wait_for(executor, lambda _: executor.free == 1)
+        executor.submit(light(10**6, 4))
         wait_for(executor, lambda _: all_began(executor))
         cluster.kill(doomed)
-        events = wait_for(executor, lambda _: executor.busy == 2)
-        (lost,) = [e for e in events if isinstance(e, Lost)]
+        (lost,) = losses(wait_for(executor, lambda _: executor.busy == 2))
         assert lost.machine_lost
         assert lost.reason.endswith("went away")
+        # A new node gets work.
         add()
         wait_for(executor, lambda _: executor.free == 1)
-        executor.submit(light(1, 4))
-        assert answers(wait_for(executor, lambda _: executor.busy == 2))[4].status.scored
-
-
-def test_as_many_workers_as_there_is_room_for(add, starting):
-    with starting(ready=2, workers=None) as executor:
-        assert executor.free == 2
-        add()
-        wait_for(executor, lambda _: executor.free == 3)
+        executor.submit(light(1, 5))
+        assert answers(wait_for(executor, lambda _: executor.busy == 2))[5].status.scored
 
 
 def test_a_node_with_other_versions_is_not_used(starting, monkeypatch, job):
