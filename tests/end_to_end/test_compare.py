@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-import resource
 import shutil
 
 import numpy as np
 import pandas as pd
 import pytest
-from commands import hpsearch
+from commands import hpsearch, watched
 from made_tables import Made, Row, write
 
 import hpsearch as package
@@ -34,11 +33,8 @@ seeds: 3
 VARIANTS = {
     "plain": [],
     "scaled": ["data.scale=standard"],
-    "larger": ["parameters.units=[48, 64]", "parameters.hidden_layers=[1]"],
     "single": ["seeds=1"],
     "split": ["data.seed=1"],
-    # Each step multiplies the weights by two million.
-    "failed": ["parameters.learning_rate=1e6", "parameters.l2=1.0", "parameters.optimizer=[sgd]"],
 }
 
 
@@ -48,8 +44,7 @@ def sweeps(tmp_path_factory):
     home = tmp_path_factory.mktemp("compared")
     for out, changes in VARIANTS.items():
         settings = Settings(out=home / out, report=False, model=False, in_process=True)
-        outcome = run_sweep(sweep_from_text(SWEEP, overrides=changes), settings)
-        assert outcome.exit_code == (1 if out == "failed" else 0)
+        assert run_sweep(sweep_from_text(SWEEP, overrides=changes), settings).exit_code == 0
     return home
 
 
@@ -85,7 +80,6 @@ def test_exit_codes_for_a_pipeline(sweeps):
     hpsearch("compare", "scaled", "plain", "--fail-if-worse", cwd=sweeps, code=1)
     said = hpsearch("compare", "plain", "single", "--fail-if-worse", cwd=sweeps, code=3)
     assert "nothing tells whether it is worse than plain: one seed" in said.stderr
-    hpsearch("compare", "plain", "split", "--fail-if-worse", cwd=sweeps, code=3)
     printed = hpsearch("compare", "scaled", "plain", "--json", cwd=sweeps).stdout
     assert json.loads(printed) == verdict("scaled", "plain", cwd=sweeps)[1]
 
@@ -94,30 +88,26 @@ def test_another_split_is_refused_unless_asked_for(sweeps):
     said, told = verdict("plain", "split", cwd=sweeps, code=3)
     assert told is None
     assert "data.seed: plain 42, split 1" in said.stderr
-    fingerprints = [pd.read_csv(sweeps / n / "results.csv")["data"][0] for n in ("plain", "split")]
-    for fingerprint in fingerprints:
-        assert fingerprint in said.stderr
     said, told = verdict("plain", "split", "--anyway", cwd=sweeps)
     assert told["comparable"] is False
     assert "NOT COMPARABLE" in said.stdout
-    assert fingerprints[1] in told["stamp"]
+    assert pd.read_csv(sweeps / "split" / "results.csv")["data"][0] in told["stamp"]
     assert told["n_pairs"] == 10
 
 
-def test_a_sweep_of_which_nothing_completed(sweeps):
-    said, told = verdict("plain", "failed", cwd=sweeps)
-    assert told["winner"] is None
-    assert told["difference"] is None
-    assert told["interval"] == [None, None]
+def test_a_table_of_which_nothing_completed_has_no_verdict(tmp_path):
+    for name, score in (("whole", 0.5), ("failed", None)):
+        write(tmp_path / name, Made([Row({"units": 1}, score)]))
+    said, told = verdict("whole", "failed", cwd=tmp_path)
+    assert (told["winner"], told["difference"], told["interval"]) == (None, None, [None, None])
     assert told["tables"][1]["scored"] == 0
     assert "no verdict, a table has no score" in said.stdout
-    hpsearch("compare", "plain", "failed", "--settle", cwd=sweeps, code=2)
 
 
 @pytest.mark.slow
 def test_fresh_seeds_take_the_place_of_the_bests_scores(sweeps):
     before = {p: p.stat().st_mtime_ns for p in sweeps.rglob("*") if p.is_file()}
-    said, told = verdict("larger", "plain", "--settle", "--seeds", 5, "--workers", 2, cwd=sweeps)
+    said, told = verdict("scaled", "plain", "--settle", "--seeds", 5, "--workers", 2, cwd=sweeps)
     assert told["question"] == "settled"
     assert told["n_pairs"] == 5
     assert "is the best config better, by fresh seeds? (best config of each with 5" in said.stdout
@@ -132,55 +122,38 @@ def test_fresh_seeds_take_the_place_of_the_bests_scores(sweeps):
 
 
 def test_settling_needs_what_a_csv_has_not(sweeps):
-    said = hpsearch("compare", "plain/results.csv", "larger", "--settle", cwd=sweeps, code=2)
+    said = hpsearch("compare", "plain/results.csv", "scaled", "--settle", cwd=sweeps, code=2)
     assert "give the results directory, not a CSV" in said.stderr
-    hpsearch("compare", "plain", "larger", "--settle", "--seeds", 1, cwd=sweeps, code=2)
+    hpsearch("compare", "plain", "scaled", "--settle", "--seeds", 1, cwd=sweeps, code=2)
 
 
 def test_settling_refuses_data_that_changed(sweeps, tmp_path):
     shutil.copytree(sweeps / "plain", tmp_path / "plain")
     file = tmp_path / "plain" / "sweep.yaml"
     file.write_text(file.read_text().replace("seed: 42", "seed: 43"))
-    said = hpsearch("compare", "plain", sweeps / "larger", "--settle", cwd=tmp_path, code=3)
+    said = hpsearch("compare", "plain", sweeps / "scaled", "--settle", cwd=tmp_path, code=3)
     assert "data was d" in said.stderr
 
 
-def test_tables_of_other_programs(tmp_path):
-    rng = np.random.default_rng(0)
-    grid = pd.DataFrame({"lr": np.repeat([0.1, 0.01, 0.001], 4), "units": [8, 16, 32, 64] * 3})
-    base = rng.uniform(0.5, 0.9, len(grid))
-    for name, gain in (("wandb", 0.05), ("tuner", 0.0)):
-        scores = base + gain + rng.normal(0, 0.005, len(grid))
-        grid.assign(State="finished", acc=scores).to_csv(tmp_path / f"{name}.csv", index=False)
-    mapping = ["--score", "acc", "--params", "lr,units", "--goal", "maximize"]
+def test_options_say_what_the_columns_of_other_programs_are(tmp_path):
+    for name, gain in (("wandb", 0.1), ("tuner", 0.0)):
+        lines = [f"0.1,{unit},{0.5 + gain + unit % 3 / 100 * gain}" for unit in range(9)]
+        (tmp_path / f"{name}.csv").write_text("lr,units,acc\n" + "\n".join(lines) + "\n")
+    mapping = ["--score", "acc", "--params", "lr,units", "--goal", "minimize"]
     said, told = verdict("wandb.csv", "tuner.csv", *mapping, cwd=tmp_path)
-    assert (told["winner"], told["n_pairs"]) == (None, 12)
+    assert (told["winner"], told["n_pairs"]) == (None, 9)
     assert "add --random" in said.stdout
-    mapping = ["--random", *mapping]
-    said, told = verdict("wandb.csv", "tuner.csv", *mapping, cwd=tmp_path)
-    assert told["winner"] == "wandb"
-    assert told["n_pairs"] == 12
-    assert told["metric"] == "acc:maximize"
-    assert told["assumed"]
+    said, told = verdict("wandb.csv", "tuner.csv", *mapping, "--random", cwd=tmp_path)
+    assert (told["winner"], told["metric"]) == ("tuner", "acc:minimize")
     assert "data and split: not told by wandb, tuner" in said.stdout
-    _, turned = verdict("wandb.csv", "tuner.csv", *mapping[:-1], "minimize", cwd=tmp_path)
-    assert turned["winner"] == "tuner"
-    assert turned["difference"] == pytest.approx(-told["difference"])
     said = hpsearch("compare", "wandb.csv", "tuner.csv", cwd=tmp_path, code=2)
     assert "--score COLUMN --params a,b,c" in said.stderr
-    said = hpsearch("compare", "wandb.csv", "tuner.csv", *mapping[:-2], cwd=tmp_path, code=2)
-    assert "--goal maximize" in said.stderr
 
 
 def test_other_bad_input(sweeps, tmp_path):
-    assert "nowhere" in hpsearch("compare", "plain", "nowhere", cwd=sweeps, code=2).stderr
-    assert "two tables" in hpsearch("compare", "plain", cwd=sweeps, code=2).stderr
     hpsearch("compare", cwd=sweeps, code=2)
     said = hpsearch("compare", "plain", "scaled", "--out", "c.pdf", cwd=sweeps, code=2)
     assert ".md, .json, .html" in said.stderr
-    out = tmp_path / "none" / "c.md"
-    said = hpsearch("compare", "plain", "scaled", "--out", out, cwd=sweeps, code=2)
-    assert "cannot be written" in said.stderr
     (tmp_path / "empty").mkdir()
     hpsearch("compare", "plain", tmp_path / "empty", cwd=sweeps, code=2)
 
@@ -199,11 +172,10 @@ def test_two_tables_of_100_000_rows(tmp_path):
         table["score"] = rng.uniform(0.5, 0.9, len(seed))
         (tmp_path / name).mkdir(exist_ok=True)
         table.to_csv(tmp_path / name / "results.csv", index=False)
-    before = processor_seconds()
-    said = hpsearch("compare", "a", "b", cwd=tmp_path)
-    assert "(20,000 configs x the same 5 seeds" in said.stdout
+    done = watched("compare", "a", "b", cwd=tmp_path, code=0)
+    assert "(20,000 configs x the same 5 seeds" in done.stdout
     # Idle it takes half as long; it is one thread's work, whatever other processes do.
-    assert processor_seconds() - before < 10
+    assert done.seconds < 10
 
 
 def test_too_many_columns_are_refused(tmp_path):
@@ -213,21 +185,12 @@ def test_too_many_columns_are_refused(tmp_path):
     assert "has 10,001 columns, and a results table at most 10,000" in said.stderr
 
 
-def processor_seconds():
-    """Of all children that have ended."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
-
-
 def test_from_python(sweeps, tmp_path):
     compared = package.compare(sweeps / "scaled", package.load(sweeps / "plain"))
     assert isinstance(compared, package.Comparison)
-    assert compared.winner == "scaled"
-    assert compared.n_pairs == 10
-    told = verdict("scaled", "plain", cwd=sweeps)[1]
-    assert compared.to_dict() == told
+    assert compared.to_dict() == verdict("scaled", "plain", cwd=sweeps)[1]
     package.compare(sweeps / "plain", sweeps / "scaled", out=tmp_path / "c.md")
     assert re.search(r"^# ", (tmp_path / "c.md").read_text())
-    for arguments in ({"out": "c.pdf"}, {"settle": 1}, {"score": "nothing"}):
+    for arguments in ({"settle": 1}, {"score": "nothing"}):
         with pytest.raises(HpsearchError):
             package.compare(sweeps / "plain", sweeps / "scaled", **arguments)

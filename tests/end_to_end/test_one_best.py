@@ -6,9 +6,8 @@ import json
 import re
 import subprocess
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -18,7 +17,7 @@ from commands import hpsearch
 
 import hpsearch as package
 from hpsearch.comparison.table import read_tables
-from hpsearch.data.loading import Loader, load_dataset
+from hpsearch.data.loading import load_dataset
 from hpsearch.results import Results
 from hpsearch.space.execution import ExecutionResult, Status, label
 from hpsearch.store.store import Store
@@ -28,21 +27,11 @@ _DIGITS = "data: {dataset: digits, validation: 0.2, seed: 42}\n"
 _WINE = "data: {dataset: wine, validation: 0.25, seed: 1}\n"
 
 
-@dataclass
-class Ended:
-    """A sweep that was run to its end.
-
-    Attributes:
-        results: What Python gets.
-        said: What the last command said; None for a sweep in Python.
-    """
+class Ended(NamedTuple):
+    """A sweep that was run to its end: what Python gets, and what the command said."""
 
     results: Results
-    said: subprocess.CompletedProcess[str] | None = None
-
-    @property
-    def directory(self) -> Path:
-        return self.results.directory
+    said: subprocess.CompletedProcess[str]
 
 
 def run(home: Path, text: str, *options: object) -> Ended:
@@ -154,13 +143,13 @@ def require_in_report(directory: Path, trial: int, score: float, ranking: list[i
     assert columns["score"]["values"][0] == pytest.approx(score, rel=1e-5)
 
 
-def require_one_best(ended: Ended) -> tuple[pd.Series[Any], list[int]]:
+def require_one_best(ended: Ended) -> pd.Series[Any]:
     """What needs no model: console, `show`, report, tables; the best row by hand."""
-    directory, results = ended.directory, ended.results
+    results, said = ended
+    directory = results.directory
     means, row = by_hand(directory)
     trial, score = int(means.index[0]), float(means.iloc[0])
-    if ended.said:
-        require_in_console(ended.said.stdout, ended.said.stderr, trial, score)
+    require_in_console(said.stdout, said.stderr, trial, score)
     shown = hpsearch("show", directory, cwd=directory.parent).stdout
     assert first_of_best_table(shown) == (trial, f"{score:.4f}")
     require_in_report(directory, trial, score, list(map(int, means.index)))
@@ -170,13 +159,13 @@ def require_one_best(ended: Ended) -> tuple[pd.Series[Any], list[int]]:
     assert lines.loc[trial, "executions"] == lines["executions"].max()
     assert lines.loc[trial, "config"] == row["config"]
     assert read_tables([directory, directory])[0].best == row["config"]
-    return row, list(map(int, means.index))
+    return row
 
 
-def validation_metric(ended: Ended, model: Any, row: pd.Series[Any]) -> tuple[float, float]:
+def validation_metric(results: Results, model: Any, row: pd.Series[Any]) -> tuple[float, float]:
     """The model's number of right rows in the row's validation split, and the row's."""
-    load: Loader = ended.results.rows or load_dataset
-    split = load(ended.results.sweep.data).of_fold(None if pd.isna(row["fold"]) else row["fold"])
+    fold = None if pd.isna(row["fold"]) else row["fold"]
+    split = load_dataset(results.sweep.data).of_fold(fold)
     x, y = split.validation.x, split.validation.y
     predicted = model.predict(x, verbose=0)
     losses = -np.log(predicted[np.arange(len(y)), y].astype(np.float64))
@@ -203,23 +192,18 @@ def validation_metric(ended: Ended, model: Any, row: pd.Series[Any]) -> tuple[fl
 )
 def test_there_is_one_best(scenario: Callable[[Path], Ended], tmp_path: Path) -> None:
     ended = scenario(tmp_path)
-    row, _ = require_one_best(ended)
-    directory, results = ended.directory, ended.results
+    row, results = require_one_best(ended), ended.results
     fold = None if pd.isna(row["fold"]) else int(row["fold"])
-    for model in (results.model(), keras.models.load_model(directory / "best.keras")):
-        found, expected = validation_metric(ended, model, row)
+    for model in (results.model(), keras.models.load_model(results.directory / "best.keras")):
+        found, expected = validation_metric(results, model, row)
         assert found == expected
     exported = tmp_path / "exported.keras"
-    if ended.said:
-        said = hpsearch("export", "out", "--out", exported, cwd=tmp_path).stdout
-        assert f"the model of {label(row['trial'], row['seed'], fold)} to" in said
-        said = hpsearch("evaluate", "out", "--split", "validation", cwd=tmp_path).stdout
-        assert said.startswith(f"trial {row['trial']} ({row['config']}, seed {row['seed']}")
-        (evaluation,) = results.evaluations
-    else:
-        results.export(exported)
-        evaluation = results.evaluate("validation")
-    found, expected = validation_metric(ended, keras.models.load_model(exported), row)
+    said = hpsearch("export", "out", "--out", exported, cwd=tmp_path).stdout
+    assert f"the model of {label(row['trial'], row['seed'], fold)} to" in said
+    said = hpsearch("evaluate", "out", "--split", "validation", cwd=tmp_path).stdout
+    assert said.startswith(f"trial {row['trial']} ({row['config']}, seed {row['seed']}")
+    (evaluation,) = results.evaluations
+    found, expected = validation_metric(results, keras.models.load_model(exported), row)
     assert found == expected
     assert (evaluation.trial, evaluation.config) == (row["trial"], row["config"])
     assert (evaluation.seed, evaluation.fold) == (row["seed"], fold)

@@ -53,11 +53,6 @@ def test_the_files_are_as_documented(finished):
     )
 
 
-def test_the_resolved_sweep_is_one_and_finds_its_rows(finished):
-    said = hpsearch("plan", "one/sweep.yaml", "--out", "one", cwd=finished)
-    assert "20, 20 have results already" in said.stdout
-
-
 def test_a_second_run_trains_nothing(home):
     before = contents(home / "out")
     said = hpsearch("run", "sweep.yaml", "--out", "out", cwd=home)
@@ -98,9 +93,6 @@ def test_a_random_search_is_the_same_with_any_number_of_workers(tmp_path):
         "budget: {trials: 12}\n"
     )
     hpsearch("run", "sweep.yaml", "--out", "one", "--workers", 1, cwd=tmp_path)
-    # Half of it, then the whole: the draws do not depend on where it was interrupted.
-    half = ["--set", "budget={trials: 6}"]
-    hpsearch("run", "sweep.yaml", "--out", "two", "--workers", 2, *half, cwd=tmp_path)
     hpsearch("run", "sweep.yaml", "--out", "two", "--workers", 2, cwd=tmp_path)
     one, two = table(tmp_path / "one"), table(tmp_path / "two")
     ignored = ["shared_with"]

@@ -137,11 +137,12 @@ def test_a_report_that_cannot_be_written_does_not_end_the_program(trial, tells, 
 def test_what_is_no_number_is_passed_over(trial):
     result = trial(
         """
-        import wandb
+        import argparse, wandb
         class Several:
             def __float__(self):
                 raise RuntimeError("a tensor of two elements is no scalar")
-        wandb.init()
+        run = wandb.init(config=argparse.Namespace(lr=2))
+        assert run.config.lr == 2, run.config
         wandb.log({"loss": 1, "several": Several(), "picture": None, "huge": 10**400})
         """
     )

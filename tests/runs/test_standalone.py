@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 from here import run_here
 
+from hpsearch.cli.app import main
 from hpsearch.errors import HpsearchError, InputError, NotSupportedError, RefusedError
 from hpsearch.runs.standalone import PROGRAM, write_standalone
 from hpsearch.runs.trial import Source, Which
@@ -22,7 +23,7 @@ from hpsearch.workers.executors import InProcessExecutor
 
 SUPPORT = Path(__file__).parents[1] / "support"
 FILES = ["model.keras", "rows.npz", "train.py"]
-DIGITS = {"dataset": "digits", "validation": 0.2, "seed": 42, "scale": "standard"}
+WINE = {"dataset": "wine", "validation": 0.25, "seed": 42, "scale": "standard"}
 DIABETES = {"dataset": "diabetes", "validation": 0.2, "test": 0.1, "seed": 1}
 SCHEDULE = {"name": "cosine_decay", "initial_learning_rate": 0.01, "decay_steps": 80}
 MAE = {"metric": {"name": "val_mae", "goal": "minimize", "epoch": "best"}}
@@ -30,42 +31,36 @@ OWN = "odd_layers:wide"
 
 
 def case(data: Any, trainer: str = "native", more: Any = None, **values: Any) -> tuple[Any, str]:
-    sweep = {"name": "s", "seed": 3, "seeds": [5], "data": data, **(more or {})}
+    sweep = {"name": "s", "seed": 3, "seeds": [5], "data": data, "metric": "val_loss"}
+    sweep |= more or {}
     return sweep | {"parameters": {"units": 8, "epochs": 2, **values}}, trainer
 
 
 CASES = {
-    "no hidden layer": case(DIGITS, hidden_layers=0, optimizer="sgd"),
-    "dropout": case(DIGITS, layer_type="dropout", dropout=0.25, units=[[16, 8]]),
-    "batch_norm": case(DIGITS, layer_type="batch_norm", activation="tanh", optimizer="adam"),
-    "layer_norm": case(DIGITS, layer_type="layer_norm", l2=0.01, optimizer="nesterov"),
-    "glu": case(DIGITS, "graph", layer_type="residual", activation="glu", units=[[16, 16]]),
-    "a schedule": case(DIGITS, "graph", optimizer={"name": "adam", "learning_rate": SCHEDULE}),
-    "averages": case(DIGITS, "graph", optimizer={"name": "sgd", "use_ema": True}),
+    "dropout": case(WINE, layer_type="dropout", dropout=0.25, units=[[16, 8]]),
+    "batch_norm": case(WINE, layer_type="batch_norm", activation="tanh", optimizer="adam"),
+    "layer_norm": case(WINE, layer_type="layer_norm", l2=0.01, optimizer="nesterov"),
+    "glu": case(WINE, "graph", layer_type="residual", activation="glu", units=[[16, 16]]),
+    "a schedule": case(WINE, "graph", optimizer={"name": "adam", "learning_rate": SCHEDULE}),
+    "averages": case(WINE, "graph", optimizer={"name": "sgd", "use_ema": True}),
     "xla": case(
-        DIGITS, "xla", layer_type="dropout", units=[[8] * 5], batch_size=2, optimizer="nadam",
-        epochs=1,
+        {"dataset": "digits"}, "xla", layer_type="dropout", units=[[8] * 5], batch_size=2,
+        optimizer="nadam", epochs=1,
     ),
-    "a layer type of one's own": case(DIGITS, "graph", layer_type=OWN, factor=3, optimizer="adam"),
+    "a layer type of one's own": case(WINE, "graph", layer_type=OWN, factor=3, optimizer="adam"),
     "a regression that stops early": case(
         DIABETES, more=MAE | {"early_stopping": {"patience": 1}}, epochs=30, optimizer="adam",
         learning_rate=0.05,
     ),
-    "huber": case(DIABETES, more={"model": {"loss": "huber"}}, l2=0.01),
     "a loss of the graph": case(DIABETES, "graph", {"model": {"loss": "log_cosh"}}, l2=0.01),
-    "one-hot targets": case(
-        {"dataset": "wine", "validation": 0.25}, "graph", {"model": {"loss": "kl_divergence"}}
-    ),
-    "two classes": case({"dataset": "breast_cancer", "cv": 2}, more={"metric": "val_loss"}),
-    "weights": case(
-        {"dataset": "wine", "validation": 0.25},
-        more={"metric": "val_loss", "model": {"class_weight": {"class_0": 3.0}}},
-    ),
-    "images": case({"dataset": "digits"}),
+    "one-hot targets": case(WINE, "graph", {"model": {"loss": "kl_divergence"}}),
+    "two classes": case({"dataset": "breast_cancer", "cv": 2}),
+    "weights": case(WINE, more={"model": {"class_weight": {"class_0": 3.0}}}),
+    "images": case({"dataset": "digits"}, more={"metric": "val_accuracy"}),
     "a file to validate on": case(
         {"csv": "words.csv", "target": "price", "validation": "more.csv"}, more=MAE
     ),
-    "trained on all rows": case(DIGITS | {"train_on": "train+validation"}),
+    "trained on all rows": case(WINE | {"train_on": "train+validation"}),
 }  # fmt: skip
 
 
@@ -77,10 +72,11 @@ def write_tables(home: Path) -> None:
             {
                 "size": rng.normal(size=count),
                 "town": rng.choice(["Ulm", "São Paulo, BR", "it's"], count),
+                "opened": pd.date_range("2019-05-01", periods=count).strftime("%d.%m.%Y"),
                 "price": rng.normal(size=count),
             }
         )
-        table.loc[rng.random(count) < 0.1, ["size", "town"]] = None
+        table.loc[rng.random(count) < 0.1, ["size", "town", "opened"]] = None
         table.to_csv(home / f"{name}.csv", index=False)
 
 
@@ -91,20 +87,16 @@ def run_case(sweep: Any, directory: Path) -> Any:
     return table.iloc[-1]
 
 
+@contextlib.contextmanager
+def this_process(_: Any) -> Any:
+    yield InProcessExecutor(), lambda: None
+
+
 @pytest.fixture(autouse=True, scope="module")
-def no_workers(module_patch: pytest.MonkeyPatch) -> None:
-    """Have this process do a worker's work."""
-
-    @contextlib.contextmanager
-    def one_worker(_: Any) -> Any:
-        yield InProcessExecutor(), lambda: None
-
-    module_patch.setattr("hpsearch.runs.trial.one_worker", one_worker)
-
-
-@pytest.fixture(scope="module")
 def module_patch() -> Any:
+    """Have this process do a worker's work."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("hpsearch.runs.trial.one_worker", this_process)
         yield patch
 
 
@@ -155,14 +147,20 @@ def wine(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-def test_another_score_is_not_reached(wine: Path, tmp_path: Path) -> None:
-    write_standalone(Source(wine), tmp_path, Which())
-    with np.load(tmp_path / "rows.npz", allow_pickle=False) as archive:
+def test_another_score_is_not_reached(
+    wine: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "a b"
+    with pytest.raises(SystemExit):
+        main(["reproduce", str(wine), "--trial", "1", "--script", str(out)])
+    said = capsys.readouterr().out
+    assert f"wrote trial 1 to {out}; next: python '{out}/train.py'" in " ".join(said.split())
+    with np.load(out / "rows.npz", allow_pickle=False) as archive:
         arrays = dict(archive)
     assert arrays["order"].shape == (1, len(arrays["x"]))
-    np.savez(tmp_path / "rows.npz", **arrays | {"score": arrays["score"] - 0.5})
+    np.savez(out / "rows.npz", **arrays | {"score": arrays["score"] - 0.5})
     done = subprocess.run(
-        [sys.executable, tmp_path / "train.py"], capture_output=True, text=True, check=False
+        [sys.executable, out / "train.py"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 1, done.stderr
     assert ": not equal within " in done.stdout
