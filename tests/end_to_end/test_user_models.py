@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import shutil
 
+import keras
+import numpy as np
 import pandas as pd
 import pytest
 from commands import USER_MODELS, hpsearch
+
+from hpsearch.data.loading import load_dataset
+from hpsearch.spec.sweep import load_sweep
+from hpsearch.store.trials import best_trial
 
 _DIGITS = "data: {dataset: digits, validation: 0.2, seed: 42}\n"
 
@@ -36,6 +42,22 @@ def test_a_grid_of_what_the_model_asks_for(write, tmp_path):
     # Trials that differ only in epochs share a training.
     assert table["shared_with"].notna().sum() == 4
     assert "all is sound" in hpsearch("doctor", "out", cwd=tmp_path).stdout
+
+
+@pytest.mark.slow
+def test_the_exported_model_takes_raw_images(write, tmp_path):
+    write("convolutional", "method: random\nbudget: {trials: 2}\nparameters: {epochs: 3}\n")
+    hpsearch("run", "sweep.yaml", "--out", "out", cwd=tmp_path)
+    best = best_trial(pd.read_csv(tmp_path / "out" / "results.csv"))
+    model = keras.models.load_model(tmp_path / "out" / "best.keras")
+    split = load_dataset(load_sweep(tmp_path / "sweep.yaml").data).validation
+    assert split.x.dtype == np.uint8
+    loss, accuracy = model.evaluate(split.x, split.y, verbose=0)
+    assert accuracy == pytest.approx(best["val_accuracy"], abs=1e-6)
+    assert loss == pytest.approx(best["val_loss"], rel=1e-4)
+    other, trust = 3 - int(best["trial"]), ("--trust", "user_models:convolutional")
+    hpsearch("export", "out", "--trial", other, "--out", "m.keras", *trust, cwd=tmp_path)
+    assert keras.models.load_model(tmp_path / "m.keras").count_params() > 0
 
 
 @pytest.mark.slow

@@ -366,6 +366,21 @@ def test_an_interrupted_run_leaves_no_process(tmp_path):
     assert not psutil.pid_exists(process.pid)
 
 
+def test_long_values_arrive_whole_in_a_file(trial):
+    long = "x\"'\n-" * 100_000
+    result = trial(
+        """
+        import json, os, sys
+        values = json.load(open(sys.argv[1]))
+        assert values == json.load(open(os.environ["HPSEARCH_VALUES"]))
+        print("loss:", len(values["text"]))
+        """,
+        {"text": long},
+        command=("${interpreter}", "${program}", "${args_json_file}"),
+    )
+    assert result.score == len(long), result.error
+
+
 def test_an_argument_of_100_kb_arrives_whole(trial):
     result = trial("import sys; print('loss:', len(sys.argv[1]))", {"t": "é\n-" * 25_000})
     assert result.score == len("--t=") + 75_000, result.error

@@ -181,8 +181,9 @@ RNG = np.random.default_rng(0)
         ([0.5, 1.0, 2.5], "f"),
         ([False, True], "b"),
         (["1", "2"], "O"),
+        (["u", "v", "w"], "O"),
     ],
-    ids=["whole", "fractions", "booleans", "digits as text"],
+    ids=["whole", "fractions", "booleans", "digits as text", "text"],
 )
 @pytest.mark.slow
 def test_labels_have_the_type_that_they_had(labels: list[object], kind: str) -> None:
@@ -192,6 +193,7 @@ def test_labels_have_the_type_that_they_had(labels: list[object], kind: str) -> 
     found = results.predict(x)
     assert found.dtype.kind == kind
     assert set(found.tolist()) <= set(labels)
+    assert results.predict(x[["q", "p"]]).tolist() == found.tolist()
     with pytest.raises(
         InputError, match=r"shape \(60, 1\); the model takes numbers of shape \(n, 2\)"
     ):
