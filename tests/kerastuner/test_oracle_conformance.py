@@ -40,6 +40,7 @@ class TestOracles(Conformance):
         return _make
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS_ONCE)
 def test_it_proposes_what_its_strategy_does_in_trials_that_name_its_configs(method: str) -> None:
     for space in (FINITE, *(() if method == "grid" else (MIXED,))):
