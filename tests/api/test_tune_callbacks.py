@@ -20,25 +20,30 @@ def stopping(**changes):
     return kc.EarlyStopping(**{"patience": 1, "min_delta": 100.0} | changes)
 
 
-def test_the_best_epoch_counts_where_a_callback_restores_it(digits, tmp_path):
-    log = tmp_path / "log.csv"
-    callbacks = [stopping(restore_best_weights=True), kc.CSVLogger(str(log))]
-    results = hpsearch.tune(
-        *digits,
-        model=user_models.small,
-        callbacks=callbacks,
-        parameters={"epochs": 30, "units": 8, "f": "relu"},
-        out=tmp_path / "out",
+RESTORING = [stopping(restore_best_weights=True)]
+
+
+@pytest.fixture(scope="module")
+def stopped(digits, tmp_path_factory):
+    """A training that a callback stops after two epochs, and its log beside the results."""
+    out = tmp_path_factory.mktemp("stopped") / "out"
+    callbacks = [*RESTORING, kc.CSVLogger(f"{out}.csv")]
+    parameters = {"epochs": 30, "units": 8, "f": "relu"}
+    return hpsearch.tune(
+        *digits, model=user_models.small, callbacks=callbacks, parameters=parameters, out=out
     )
-    (row,) = results.table.to_dict("records")
+
+
+def test_the_best_epoch_counts_where_a_callback_restores_it(stopped):
+    (row,) = stopped.table.to_dict("records")
     assert (row["trainer"], row["epochs_trained"]) == ("native", 2)
     assert row["metric"] == "val_loss:minimize:best"
-    assert row["score"] == results.curves["val_loss"].min()
+    assert row["score"] == stopped.curves["val_loss"].min()
     # The program's own log is of the one training, not of the builds before it.
-    assert pd.read_csv(log)["epoch"].tolist() == [0, 1]
-    found = results.evaluate("validation").metrics["loss"].value
+    assert pd.read_csv(f"{stopped.directory}.csv")["epoch"].tolist() == [0, 1]
+    found = stopped.evaluate("validation").metrics["loss"].value
     assert found == pytest.approx(row["score"], rel=1e-5)
-    assert results.reproduce(1).equal
+    assert stopped.reproduce(1).equal
 
 
 def test_the_callbacks_decide_the_scores_so_others_are_another_recipe(digits, tmp_path):
@@ -47,8 +52,8 @@ def test_the_callbacks_decide_the_scores_so_others_are_another_recipe(digits, tm
         "parameters": {"epochs": 2, "units": 4, "f": "relu"},
         "out": tmp_path,
     }
-    rate = kc.LearningRateScheduler(schedule)
-    hpsearch.tune(*digits, callbacks=[rate], **arguments)
+    # One may be given without a list.
+    hpsearch.tune(*digits, callbacks=kc.LearningRateScheduler(schedule), **arguments)
     again = hpsearch.tune(*digits, callbacks=[kc.LearningRateScheduler(schedule)], **arguments)
     assert again.table["status"].tolist() == ["completed"]
     assert again.curves["learning_rate"].tolist() == pytest.approx([0.001, 0.002])
@@ -85,24 +90,8 @@ def test_what_a_callback_of_ones_own_holds_counts(digits):
 
 
 @pytest.mark.slow
-def test_one_callback_and_none(digits):
-    parameters = {"epochs": 9, "units": 8, "f": "relu"}
-    arguments = {"model": user_models.small, "parameters": parameters}
-    alone = hpsearch.tune(*digits, callbacks=stopping(), **arguments).table
-    assert alone["epochs_trained"].tolist() == [2]
-    assert hpsearch.tune(*digits, callbacks=None, **arguments).table["epochs_trained"][0] == 9
-
-
-@pytest.mark.slow
-def test_a_final_model_has_the_epochs_that_the_callbacks_gave(digits, tmp_path):
-    results = hpsearch.tune(
-        *digits,
-        model=user_models.small,
-        callbacks=[stopping()],
-        parameters={"epochs": 30, "units": 8, "f": "relu"},
-        out=tmp_path,
-    )
-    final = results.refit(seeds=1, on="train+validation").table
+def test_a_final_model_has_the_epochs_that_the_callbacks_gave(stopped):
+    final = stopped.refit(seeds=1, on="train+validation").table
     assert final["epochs_trained"].tolist() == final["epochs"].tolist() == [2]
 
 
@@ -111,14 +100,13 @@ def schedule(epoch, rate):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["hyperband", "asha"])
-def test_methods_that_halt_trainings(digits, method):
+def test_methods_that_halt_trainings(digits):
     results = hpsearch.tune(
         *digits,
         model=user_models.small,
         callbacks=[kc.ReduceLROnPlateau(patience=1)],
         parameters={"epochs": [9]},
-        method=method,
+        method="asha",
         trials=4,
     )
     assert set(results.table["status"]) <= {"completed", "stopped"}
@@ -131,10 +119,7 @@ def test_methods_that_halt_trainings(digits, method):
         ({"callbacks": [kc.EarlyStopping]}, r"callbacks\[0\]: must be.*not the class EarlyStopp"),
         ({"callbacks": [stopping(), print]}, r"callbacks\[1\]: must be a keras.callbacks.Callb"),
         (
-            {
-                "callbacks": [stopping(restore_best_weights=True)],
-                "metric": {"name": "val_loss", "epoch": "last"},
-            },
+            {"callbacks": RESTORING, "metric": {"name": "val_loss", "epoch": "last"}},
             "restores the weights of the best epoch, and metric scores the last one",
         ),
         (

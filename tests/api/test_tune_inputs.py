@@ -43,71 +43,54 @@ def build(hp):
     return model
 
 
-def listed(hp):
-    """Takes two inputs in their order."""
-    table, image = keras.Input((4,)), keras.Input((8, 8))
-    both = [table, layers.Flatten()(image)]
-    hidden = layers.Dense(hp.Choice("units", [4]), activation="relu")(layers.Concatenate()(both))
-    model = keras.Model([table, image], layers.Dense(10, activation="softmax")(hidden))
-    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
-    return model
-
-
-def test_a_mapping_of_arrays(tmp_path):
-    """The graph trains it; tests/training/test_own_models.py has it by `fit`."""
+@pytest.fixture(scope="module")
+def tuned(tmp_path_factory):
+    """Two models of a mapping of arrays."""
     x, y = rows()
-    results = hpsearch.tune(
-        x, y, model=build, parameters={"epochs": 15}, out=tmp_path / "out", test=0.2
-    )
-    assert results.table["status"].tolist() == ["completed"] * 2, results.table["error"].tolist()
-    assert set(results.table["trainer"]) == {"graph"}
-    best = results.best
+    out = tmp_path_factory.mktemp("mapping") / "out"
+    return hpsearch.tune(x, y, model=build, parameters={"epochs": 15}, out=out, test=0.2)
+
+
+def test_a_mapping_of_arrays(tuned):
+    """The graph trains it; tests/training/test_own_models.py has it by `fit`."""
+    table, best = tuned.table, tuned.best
+    assert table["status"].tolist() == ["completed"] * 2, table["error"].tolist()
+    assert set(table["trainer"]) == {"graph"}
     assert best["val_accuracy"] > 0.3
     for part in ("validation", "test"):
-        found = results.evaluate(part).metrics
+        found = tuned.evaluate(part).metrics
         assert found["accuracy"].value > 0.3
         if part == "validation":
             assert found["loss"].value == pytest.approx(best["val_loss"], rel=1e-5)
-    assert results.reproduce(int(best["trial"])).equal
-    told = (tmp_path / "out" / "sweep.yaml").read_text()
+    assert tuned.reproduce(int(best["trial"])).equal
+    told = (tuned.directory / "sweep.yaml").read_text()
     assert "table (400, 4) float64, image (400, 8, 8) uint8, words (400, 3) int64" in told
 
 
-def test_the_model_takes_raw_rows_and_predicts(tmp_path):
+def test_the_model_takes_raw_rows_and_predicts(tuned, tmp_path):
     x, y = rows()
-    results = hpsearch.tune(x, y, model=build, parameters={"epochs": 15, "units": 8}, out=tmp_path)
     raw = {name: each[:50] for name, each in x.items()}
-    labels = results.predict(raw)
+    labels = tuned.predict(raw)
     assert (labels == y[:50]).mean() > 0.5
-    chances = results.predict_proba(raw)
+    chances = tuned.predict_proba(raw)
     assert chances.shape == (50, 10)
     # In a process that has only Keras.
     np.savez(tmp_path / "rows.npz", **raw)
     code = (
-        "import keras, numpy as np; rows = dict(np.load('rows.npz')); "
-        "model = keras.models.load_model('best.keras'); "
+        "import sys, keras, numpy as np; rows = dict(np.load('rows.npz')); "
+        "model = keras.models.load_model(sys.argv[1]); "
         "np.save('predicted.npy', model.predict(rows, verbose=0))"
     )
-    python(code, cwd=tmp_path)
+    python(code, str(tuned.directory / "best.keras"), cwd=tmp_path)
     np.testing.assert_allclose(np.load(tmp_path / "predicted.npy"), chances, rtol=1e-5)
     with pytest.raises(InputError, match="rows must be a mapping of the model's 3 inputs"):
-        results.predict(raw["table"])
+        tuned.predict(raw["table"])
     with pytest.raises(HpsearchError, match=r"rows: its inputs are \[\('table', \(4,\)\)\]"):
-        results.predict({"table": raw["table"]})
-    assert results.predict({name: each[:0] for name, each in x.items()}).shape == (0,)
+        tuned.predict({"table": raw["table"]})
+    assert tuned.predict({name: each[:0] for name, each in x.items()}).shape == (0,)
 
 
-@pytest.mark.slow
-def test_a_list_of_arrays_and_folds():
-    x, y = rows()
-    arrays = [x["table"], x["image"]]
-    results = hpsearch.tune(arrays, y, model=listed, parameters={"epochs": 60}, cv=2)
-    assert results.table["fold"].tolist() == [1, 2]
-    assert results.best["score"] > 0.3
-    assert results.predict([each[:3] for each in arrays]).shape == (3,)
-
-
-def test_lists_of_as_many_inputs_as_targets():
+def test_lists_of_as_many_inputs_as_targets_fold_by_fold():
     def build(hp):
         inputs = [keras.Input((3,)), keras.Input((2,))]
         joined = layers.Concatenate()(inputs)
@@ -118,8 +101,14 @@ def test_lists_of_as_many_inputs_as_targets():
     random = np.random.default_rng(0)
     x = [random.normal(size=(80, width)) for width in (3, 2)]
     y = [random.normal(size=80) for _ in x]
-    results = hpsearch.tune(x, y, model=build, parameters={"epochs": 1}, metric="val_loss")
-    assert results.table["status"].tolist() == ["completed"]
+    weights = 1.0 + (y[0] > 0)
+    results = hpsearch.tune(
+        x, y, model=build, parameters={"epochs": 1}, metric="val_loss", sample_weight=weights, cv=2
+    )
+    assert results.table["status"].tolist() == ["completed"] * 2, results.table["error"].tolist()
+    assert results.table["fold"].tolist() == [1, 2]
+    assert results.table["score"].tolist() == results.table["val_loss"].tolist()
+    assert results.predict([each[:3] for each in x]).shape == (2, 3, 1)
 
 
 def test_rows_in_a_list_are_no_inputs():
@@ -135,30 +124,18 @@ def test_targets_that_are_no_rows_are_said(y):
         hpsearch.tune(np.eye(4), y, parameters={"units": 4})
 
 
-def test_validation_rows_have_the_same_inputs():
-    x, y = rows()
-    one = {name: each[:100] for name, each in x.items()}
-    rest = {name: each[100:] for name, each in x.items()}
-    arguments = {"model": build, "validation_data": (one, y[:100])}
-    results = hpsearch.tune(rest, y[100:], parameters={"epochs": 1, "units": 4}, **arguments)
-    assert len(results.table) == 1
-    del one["words"]
-    with pytest.raises(InputError, match=r"validation: x: its inputs are .* training rows"):
-        hpsearch.tune(rest, y[100:], parameters={"epochs": 1}, **arguments)
-
-
-def test_the_kinds_of_numbers_are_those_of_the_training_rows():
+def test_validation_rows_have_the_inputs_and_kinds_of_numbers_of_the_training_rows():
     x, y = rows()
     one, rest = ({n: e[s] for n, e in x.items()} for s in (slice(100), slice(100, None)))
     arguments = {"model": build, "parameters": {"epochs": 1, "units": 4}}
-    for name, changed, message in (
-        ("image", one["image"] / 255, r"x\['image'\]: has numbers, and the training rows images"),
-        ("words", one["words"] + 0.5, r"\['words'\]: has numbers, and the training rows whole"),
+    image, words = one["image"] / 255, one["words"] + 0.5
+    for changed, message in (
+        ({"table": one["table"]}, r"validation: x: its inputs are .* training rows"),
+        (one | {"image": image}, r"x\['image'\]: has numbers, and the training rows images"),
+        (one | {"words": words}, r"\['words'\]: has numbers, and the training rows whole"),
     ):
         with pytest.raises(InputError, match=message):
-            hpsearch.tune(
-                rest, y[100:], validation_data=(one | {name: changed}, y[:100]), **arguments
-            )
+            hpsearch.tune(rest, y[100:], validation_data=(changed, y[:100]), **arguments)
     # A table of whole numbers is a table of numbers.
     whole = one | {"table": one["table"].astype(int)}
     results = hpsearch.tune(rest, y[100:], validation_data=(whole, y[:100]), **arguments)
@@ -216,9 +193,8 @@ def of_a_table(hp):
 def test_mistakes(changes, arguments, message):
     x, y = rows()
     given = {"model": build, "parameters": {"epochs": 1}} | arguments
-    changed = {name: each for name, each in {**x, **changes}.items() if each is not None}
     with pytest.raises(InputError, match=message):
-        hpsearch.tune(changed, y, **given)
+        hpsearch.tune(x | changes, y, **given)
 
 
 def test_a_file_names_a_function_that_returns_them(tmp_path, monkeypatch):

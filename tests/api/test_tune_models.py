@@ -43,14 +43,6 @@ def test_a_hypermodel_by_a_method_that_learns(digits):
     assert {"normalize", "batch_size", "epochs"} <= set(results.table.columns)
 
 
-def test_folds(digits):
-    results = hpsearch.tune(
-        *digits, model=user_models.small, cv=2, parameters={"epochs": 1, "f": "relu"}, workers=1
-    )
-    assert sorted(results.table["fold"]) == [1, 1, 2, 2]
-    assert set(results.table["status"]) == {"completed"}
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -105,21 +97,6 @@ def test_several_targets(digits, model, listed):
     shapes = predicted if listed else [predicted["digit"], predicted["odd"]]
     assert [each.shape for each in shapes] == [(3, 10), (3, 1)]
     assert results.reproduce(1).equal
-
-
-@pytest.mark.slow
-def test_several_targets_fold_by_fold(digits):
-    x, y = digits
-    results = hpsearch.tune(
-        x,
-        {"digit": y, "odd": y % 2},
-        model=user_models.two_outputs,
-        parameters={"epochs": 1, "units": 8},
-        sample_weight=1.0 + (y == 3),
-        cv=2,
-    )
-    assert results.table["fold"].tolist() == [1, 2]
-    assert (results.table["score"] == results.table["val_loss"]).all()
 
 
 def test_several_targets_are_for_models_with_as_many_outputs(digits):

@@ -78,9 +78,8 @@ def test_what_cannot_be_weighted_or_scored_is_told(wine, arguments, message):
 def test_any_metric_of_keras_is_the_score(tmp_path):
     x, y = load_breast_cancer(return_X_y=True)
     out = tmp_path / "out"
-    results = hpsearch.tune(
-        x, y, parameters=SMALL, metric="val_auc", early_stopping={"patience": 1}, test=0.2, out=out
-    )
+    arguments = {"metric": "val_auc", "early_stopping": {"patience": 1}, "test": 0.2, "out": out}
+    results = hpsearch.tune(x, y, parameters=SMALL, **arguments)
     columns = list(results.table.columns)
     begin = columns.index("loss")
     names = ["loss", "accuracy", "val_loss", "val_accuracy", "auc", "val_auc", "best_epoch"]
@@ -93,15 +92,7 @@ def test_any_metric_of_keras_is_the_score(tmp_path):
     look = results.evaluate("validation")
     assert look.metric == "auc"
     assert look.metrics["auc"].value == pytest.approx(results.best["score"], abs=1e-6)
-    again = hpsearch.tune(
-        x,
-        y,
-        parameters=SMALL | {"units": [4, 8, 16]},
-        metric="val_auc",
-        early_stopping={"patience": 1},
-        test=0.2,
-        out=out,
-    )
+    again = hpsearch.tune(x, y, parameters=SMALL | {"units": [4, 8, 16]}, **arguments)
     assert len(again.table) == 3
     assert "auc" in results.figure("curves", "val_auc").to_json()
 
@@ -117,12 +108,6 @@ def test_a_sweep_file_names_such_a_metric_too(tmp_path):
     results = hpsearch.run(sweep, out=tmp_path / "f1")
     assert results.best["metric"] == "val_f1:maximize:best"
     assert results.best["score"] == results.best["val_f1"] == results.curves["val_f1"].max()
+    asked = {"auc": [1, 2], "layer_type": "odd_layers:plain"}
     with pytest.raises(InputError, match="'auc' is a hyperparameter of this sweep, too"):
-        hpsearch.run(
-            sweep
-            | {
-                "metric": "val_auc",
-                "parameters": {"auc": [1, 2], "layer_type": "odd_layers:plain"},
-            },
-            out=tmp_path / "no",
-        )
+        hpsearch.run(sweep | {"metric": "val_auc", "parameters": asked}, out=tmp_path / "no")

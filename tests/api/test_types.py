@@ -63,33 +63,23 @@ MISTAKEN = {
 }
 
 
-@pytest.fixture(scope="module")
-def checked(tmp_path_factory):
-    """The messages of mypy about both."""
-    home = tmp_path_factory.mktemp("user")
-    (home / "sound.py").write_text(SOUND, encoding="utf-8")
+@pytest.mark.slow
+def test_a_sound_program_passes_and_mistakes_are_found(tmp_path):
+    (tmp_path / "sound.py").write_text(SOUND, encoding="utf-8")
     lines = ["import hpsearch", *MISTAKEN]
-    (home / "mistaken.py").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    (tmp_path / "mistaken.py").write_text("\n".join(lines) + "\n", encoding="utf-8")
     command = [sys.executable, "-m", "mypy", "--strict", "--follow-imports=silent"]
     done = subprocess.run(
         [*command, "sound.py", "mistaken.py"],
         capture_output=True,
         text=True,
-        cwd=home,
+        cwd=tmp_path,
         check=False,
         env=os.environ | {"MYPYPATH": str(ROOT)},
     )
     assert done.returncode == 1, done.stdout + done.stderr
-    return done.stdout
-
-
-@pytest.mark.slow
-def test_a_sound_program_passes(checked):
-    assert not [line for line in checked.splitlines() if "mistaken.py" not in line][:-1], checked
-
-
-@pytest.mark.slow
-def test_mistakes_are_found(checked):
-    found = [line for line in checked.splitlines() if line.startswith("mistaken.py")]
+    *told, _ = done.stdout.splitlines()
+    assert all(line.startswith("mistaken.py") for line in told), done.stdout
     for number, kind in enumerate(MISTAKEN.values(), start=2):
-        assert any(f":{number}: error" in line and f"[{kind}]" in line for line in found), checked
+        found = any(f":{number}: error" in line and f"[{kind}]" in line for line in told)
+        assert found, done.stdout

@@ -5,7 +5,9 @@ from __future__ import annotations
 import cloudpickle
 import keras
 import keras_tuner
+import numpy as np
 import pytest
+from sklearn.datasets import load_digits
 
 from hpsearch.custom.building import build_alone
 from hpsearch.custom.discovery import discover
@@ -16,15 +18,18 @@ from hpsearch.space.kinds import Kind
 from hpsearch.space.space import Choices, Parameter, Range
 
 
-def found(name, given=(), rows=((None, None), (None, None))):
+def found(name, rows=((None, None), (None, None))):
     recipe = Recipe(0, "", "softmax", "val_accuracy", "maximize", model=f"user_models:{name}")
-    return discover(recipe, given, *rows)
+    return discover(recipe, (), *rows)
+
+
+def recipe_of(build):
+    code = cloudpickle.dumps(build)
+    return Recipe(0, "", "", "val_loss", "minimize", model="build", code=code)
 
 
 def of_function(build):
-    code = cloudpickle.dumps(build)
-    recipe = Recipe(0, "", "", "val_loss", "minimize", model="build", code=code)
-    return discover(recipe, (), (None, None), (None, None))
+    return discover(recipe_of(build), (), (None, None), (None, None))
 
 
 def by_name(found):
@@ -37,9 +42,8 @@ def test_a_precision_is_that_of_its_own_config():
             keras.config.set_dtype_policy("mixed_bfloat16")
         return keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
 
-    recipe = Recipe(0, "", "", "val_loss", "minimize", model="build", code=cloudpickle.dumps(build))
     asked = [True, False, True]
-    built = [build_alone(recipe, {"mixed": mixed}, 0) for mixed in asked]
+    built = [build_alone(recipe_of(build), {"mixed": mixed}, 0) for mixed in asked]
     assert [model.layers[0].compute_dtype == "bfloat16" for model in built] == asked
     assert keras.config.dtype_policy().name == "float32"
 
@@ -150,7 +154,10 @@ def test_what_the_sweep_says_stands_in_place_of_what_the_model_says():
     assert space.kind is Kind.MODEL
 
 
-def test_a_fit_of_ones_own_is_asked_too(rows):
+def test_a_fit_of_ones_own_is_asked_too():
+    digits = load_digits()
+    x, y = digits.images.astype(np.float32), digits.target.astype(np.int32)
+    rows = (x[:320], y[:320]), (x[320:420], y[320:420])
     for name in ("Fitted", "fitted"):
         fit = found(name, rows=rows)
         assert fit.custom_fit

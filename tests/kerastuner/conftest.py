@@ -7,7 +7,6 @@ import pytest
 import tensorflow as tf
 from sklearn.datasets import load_digits
 
-import hpsearch.tuners as kt
 from hpsearch.kerastuner.trials import TunerTrials
 
 pytest.register_assert_rewrite("strategy_conformance")
@@ -47,12 +46,6 @@ def numbers():
         "y": random.random((100, 1)),
         "validation_data": (random.random((20, 10)), random.random((20, 1))),
     }
-
-
-@pytest.fixture(scope="session")
-def tuners():
-    """The module that replaces `keras_tuner`."""
-    return kt
 
 
 @pytest.fixture

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import keras_tuner
 import numpy as np
 import pandas as pd
 import pytest
 import tensorflow as tf
 
-import hpsearch.tuners as kt
-from hpsearch.errors import RefusedError
 from hpsearch.kerastuner.sweeps import digest_of
 
 
@@ -57,31 +54,3 @@ def test_names_of_arguments_are_data_but_not_their_order():
     assert digest_of([], {"b": 2, "a": 1}) == both
     assert digest_of([], {"b": 1, "a": 2}) != both
     assert digest_of([], {"b": 2, "a": 1, "verbose": 1, "epochs": 3}) == both
-
-
-class Function(kt.RandomSearch):
-    def run_trial(self, trial, rows, epochs, **kwargs):
-        return trial.hyperparameters.Float("x", 0.0, 1.0) * rows[0] * epochs
-
-
-def search(trials, rows, **given):
-    hp = keras_tuner.HyperParameters()
-    hp.Float("x", 0.0, 1.0)
-    tuner = Function(
-        max_trials=trials,
-        hyperparameters=hp,
-        allow_new_entries=False,
-        seed=2,
-        directory="d",
-        project_name="p",
-        workers=1,
-    )
-    tuner.search(rows=rows, **given)
-    return len(tuner.oracle.trials)
-
-
-def test_a_search_goes_on_with_the_same_data_only(place):
-    assert search(2, [1, 11], epochs=2, verbose=0) == 2
-    assert search(3, [1, 11], verbose=1, epochs=3) == 3
-    with pytest.raises(RefusedError, match="data: was"):
-        search(4, [11, 1], verbose=0, epochs=2)

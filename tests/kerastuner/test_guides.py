@@ -38,6 +38,22 @@ def dense(hp):
     return model
 
 
+def build_regressor(hp, metrics=()):
+    units = hp.Int("units", 32, 128, 32)
+    model = keras.Sequential([layers.Dense(units, activation="relu"), layers.Dense(1)])
+    model.compile("adam", "mean_squared_error", metrics=list(metrics))
+    return model
+
+
+def search(hypermodel, objective, trials, project, rows, **settings):
+    """Search as most guides do, and return the tuner."""
+    tuner = keras_tuner.RandomSearch(
+        hypermodel, objective, trials, project_name=project, **settings, **WHERE
+    )
+    tuner.search(**rows, verbose=0)
+    return tuner
+
+
 def rows_of(project):
     return pd.read_csv(f"my_dir/{project}/results.csv")
 
@@ -87,7 +103,7 @@ class TestGettingStarted:
         assert best_hps[0].get("units_0") in range(8, 33, 8)
         dense(best_hps[0]).fit(x_train, y_train, epochs=1, verbose=0)
 
-    def test_tuning_the_training_and_the_data(self, images):
+    def test_tuning_the_training_and_the_data(self, data):
         class MyHyperModel(keras_tuner.HyperModel):
             def build(self, hp):
                 image_size = hp.Int("image_size", 5, 8)
@@ -116,15 +132,8 @@ class TestGettingStarted:
                     **kwargs,
                 )
 
-        x_train, y_train, x_val, y_val = images
-        tuner = keras_tuner.RandomSearch(
-            MyHyperModel(),
-            objective="val_accuracy",
-            max_trials=2,
-            project_name="tune_hypermodel",
-            **WHERE,
-        )
-        tuner.search(x_train, y_train, epochs=2, validation_data=(x_val, y_val), verbose=0)
+        rows = data | {"epochs": 2}
+        tuner = search(MyHyperModel(), "val_accuracy", 2, "tune_hypermodel", rows)
         best_hp = tuner.get_best_hyperparameters()[0]
         assert {"image_size", "units", "normalize", "shuffle"} == set(best_hp.values)
         table = rows_of("tune_hypermodel")
@@ -132,19 +141,11 @@ class TestGettingStarted:
         assert (table["epochs_trained"] == 2).all()
         hypermodel = MyHyperModel()
         model = hypermodel.build(best_hp)
-        hypermodel.fit(best_hp, model, x_train, y_train, epochs=1, verbose=0)
+        hypermodel.fit(best_hp, model, data["x"], data["y"], epochs=1, verbose=0)
         # At 8 the model takes as many numbers as a row has, and `fit` gets the row's own shape.
         whole = keras_tuner.HyperParameters()
         whole.Fixed("image_size", 8)
-        tuner = keras_tuner.RandomSearch(
-            MyHyperModel(),
-            hyperparameters=whole,
-            objective="val_accuracy",
-            max_trials=1,
-            project_name="whole",
-            **WHERE,
-        )
-        tuner.search(x_train, y_train, epochs=2, validation_data=(x_val, y_val), verbose=0)
+        search(MyHyperModel(), "val_accuracy", 1, "whole", rows, hyperparameters=whole)
         assert set(rows_of("whole")["trainer"]) <= {"fit", "native"}
 
     def test_a_custom_metric_as_the_objective(self, numbers):
@@ -162,20 +163,11 @@ class TestGettingStarted:
             def result(self):
                 return self.sum / tf.cast(self.count, tf.float32)
 
-        def build_regressor(hp):
-            units = hp.Int("units", 32, 128, 32)
-            model = keras.Sequential([layers.Dense(units, activation="relu"), layers.Dense(1)])
-            model.compile("adam", "mean_squared_error", metrics=[CustomMetric()])
-            return model
+        def build(hp):
+            return build_regressor(hp, [CustomMetric()])
 
-        tuner = keras_tuner.RandomSearch(
-            hypermodel=build_regressor,
-            objective=keras_tuner.Objective("val_custom_metric", direction="min"),
-            max_trials=2,
-            project_name="custom_metrics",
-            **WHERE,
-        )
-        tuner.search(**numbers, verbose=0)
+        objective = keras_tuner.Objective("val_custom_metric", direction="min")
+        search(build, objective, 2, "custom_metrics", numbers)
         table = rows_of("custom_metrics")
         assert set(table["trainer"]) == {"graph"}
         # The guide's metric is the mean squared error.
@@ -185,10 +177,7 @@ class TestGettingStarted:
     def test_an_objective_of_ones_own(self, numbers, gives):
         class HyperRegressor(keras_tuner.HyperModel):
             def build(self, hp):
-                units = hp.Int("units", 32, 128, 32)
-                model = keras.Sequential([layers.Dense(units, activation="relu"), layers.Dense(1)])
-                model.compile("adam", "mean_squared_error")
-                return model
+                return build_regressor(hp)
 
             def fit(self, hp, model, x, y, validation_data, **kwargs):
                 model.fit(x, y, **kwargs)
@@ -200,10 +189,7 @@ class TestGettingStarted:
                 return {"metric_a": -error, "metric_b": np.mean(np.square(y_pred - y_val))}
 
         objective = None if gives == "score" else keras_tuner.Objective("metric_a", "max")
-        tuner = keras_tuner.RandomSearch(
-            HyperRegressor(), objective=objective, max_trials=2, project_name="custom_eval", **WHERE
-        )
-        tuner.search(**numbers, verbose=0)
+        tuner = search(HyperRegressor(), objective, 2, "custom_eval", numbers)
         best = tuner.oracle.get_best_trials()[0]
         assert 0 < abs(best.score) < 1
         assert best.metrics.exists("default_objective" if gives == "score" else "metric_b")
@@ -231,27 +217,13 @@ class TestTailoringTheSearchSpace:
     def data(self):
         random = np.random.default_rng(0)
         x, y = random.random((100, 28, 28, 1)), random.integers(0, 10, (100, 1))
-        return {
-            "x": x[:80],
-            "y": y[:80],
-            "epochs": 1,
-            "validation_data": (x[80:], y[80:]),
-            "verbose": 0,
-        }
+        return {"x": x[:80], "y": y[:80], "epochs": 1, "validation_data": (x[80:], y[80:])}
 
     def test_search_a_few_and_fix_the_rest(self, data):
         hp = keras_tuner.HyperParameters()
         hp.Float("learning_rate", min_value=1e-4, max_value=1e-2, sampling="log")
-        tuner = keras_tuner.RandomSearch(
-            hypermodel=self.build_model,
-            hyperparameters=hp,
-            tune_new_entries=False,
-            objective="val_accuracy",
-            max_trials=2,
-            project_name="search_a_few",
-            **WHERE,
-        )
-        tuner.search(**data)
+        settings = {"hyperparameters": hp, "tune_new_entries": False}
+        tuner = search(self.build_model, "val_accuracy", 2, "search_a_few", data, **settings)
         assert [each.name for each in tuner.oracle.get_space().space] == ["learning_rate"]
         table = rows_of("search_a_few")
         assert table["learning_rate"].between(1e-4, 1e-2).all()
@@ -262,16 +234,8 @@ class TestTailoringTheSearchSpace:
     def test_fix_a_few_and_tune_the_rest(self, data, capsys):
         hp = keras_tuner.HyperParameters()
         hp.Fixed("learning_rate", value=1e-4)
-        tuner = keras_tuner.RandomSearch(
-            self.build_model,
-            hyperparameters=hp,
-            tune_new_entries=True,
-            objective="val_accuracy",
-            max_trials=3,
-            project_name="fix_a_few",
-            **WHERE,
-        )
-        tuner.search(**data)
+        settings = {"hyperparameters": hp, "tune_new_entries": True}
+        tuner = search(self.build_model, "val_accuracy", 3, "fix_a_few", data, **settings)
         tuner.search_space_summary()
         assert "learning_rate (Fixed)" in capsys.readouterr().out
         table = rows_of("fix_a_few")
@@ -279,21 +243,16 @@ class TestTailoringTheSearchSpace:
         assert table["units"].nunique() > 1
 
     def test_other_compilation_arguments(self, data):
-        tuner = keras_tuner.RandomSearch(
-            self.build_model,
-            optimizer=keras.optimizers.Adam(1e-3),
-            loss="mse",
-            metrics=["sparse_categorical_crossentropy"],
-            objective="val_loss",
-            max_trials=1,
-            project_name="override_compile",
-            **WHERE,
-        )
-        tuner.search(**data)
+        compiled = {
+            "optimizer": keras.optimizers.Adam(1e-3),
+            "loss": "mse",
+            "metrics": ["sparse_categorical_crossentropy"],
+        }
+        tuner = search(self.build_model, "val_loss", 1, "override_compile", data, **compiled)
         assert tuner.get_best_models()[0].loss == "mse"
         assert "val_sparse_categorical_crossentropy" in rows_of("override_compile").columns
 
-    def test_prebuilt_hypermodels(self, data):
+    def test_prebuilt_hypermodels(self):
         hypermodel = keras_tuner.applications.HyperXception(input_shape=(32, 32, 1), classes=10)
         hp = keras_tuner.HyperParameters()
         hp.Choice("learning_rate", values=[1e-2, 1e-3, 1e-4])
@@ -301,19 +260,12 @@ class TestTailoringTheSearchSpace:
         hp.Fixed("num_residual_blocks", 2)
         hp.Fixed("conv2d_num_filters", 32)
         hp.Fixed("sep_num_filters", 128)
-        tuner = keras_tuner.RandomSearch(
-            hypermodel,
-            hyperparameters=hp,
-            tune_new_entries=False,
-            loss="sparse_categorical_crossentropy",
-            metrics=["accuracy"],
-            objective="val_accuracy",
-            max_trials=1,
-            project_name="helloworld",
-            **WHERE,
-        )
-        x = np.pad(data["x"][:32], ((0, 0), (2, 2), (2, 2), (0, 0)))
-        tuner.search(x, data["y"][:32], epochs=1, validation_data=(x, data["y"][:32]), verbose=0)
+        settings = {"hyperparameters": hp, "tune_new_entries": False}
+        compiled = {"loss": "sparse_categorical_crossentropy", "metrics": ["accuracy"]}
+        random = np.random.default_rng(0)
+        x, y = random.random((8, 32, 32, 1)), random.integers(0, 10, (8, 1))
+        rows = {"x": x, "y": y, "epochs": 1, "validation_data": (x, y)}
+        tuner = search(hypermodel, "val_accuracy", 1, "helloworld", rows, **settings, **compiled)
         assert tuner.oracle.get_best_trials()[0].score is not None
 
 

@@ -84,8 +84,8 @@ def test_keras_gets_maps_as_tensors_over_the_same_memory(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "given"),
-    [(keras.Sequential, {}), (OwnStep, {}), (OwnStep, {"steps_per_epoch": 5})],
-    ids=["engine", "fit", "steps"],
+    [(keras.Sequential, {}), (OwnStep, {"steps_per_epoch": 5})],
+    ids=["engine", "steps"],
 )
 def test_maps_give_the_scores_of_arrays(place, kind, given):
     random = np.random.default_rng(0)

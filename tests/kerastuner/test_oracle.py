@@ -21,6 +21,7 @@ from hpsearch.search.draws import DrawStrategy
 from hpsearch.search.strategy import Outcome, Proposal
 from hpsearch.space.space import Choices, Config, Parameter, Range, Space
 
+pytestmark = pytest.mark.filterwarnings("ignore:currentThread", "ignore:getName")
 COMPLETED, FAILED = "COMPLETED", "FAILED"
 
 
@@ -82,14 +83,6 @@ def best(oracle: Through) -> Config | None:
     """Return the config of KerasTuner's best completed trial."""
     found = [t for t in oracle.get_best_trials(1) if t.status == COMPLETED]
     return oracle.proposals[found[0].trial_id].config if found else None
-
-
-@pytest.fixture(autouse=True)
-def _quiet_threads() -> Any:
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "currentThread", DeprecationWarning)
-        warnings.filterwarnings("ignore", "getName", DeprecationWarning)
-        yield
 
 
 def test_seed_0_is_not_random(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -316,6 +309,8 @@ def test_an_infinite_score_does_not_win(goal: str) -> None:
     scores = [math.inf, 0.5, -math.inf, math.nan, None]
     oracle.tell([Outcome(c, score) for c, score in zip(asked, scores, strict=True)])
     assert best(oracle) == asked[1]
+    assert [trial.status for trial in oracle.trials.values()] == [FAILED, COMPLETED, *[FAILED] * 3]
+    assert not oracle.ongoing_trials
 
 
 def test_a_trials_score_is_the_one_that_is_told() -> None:

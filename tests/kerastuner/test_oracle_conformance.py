@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import pytest
@@ -12,11 +11,10 @@ from through_kerastuner import Through
 
 from hpsearch.kerastuner.oracle import config_from
 from hpsearch.search.methods import make_strategy
-from hpsearch.search.strategy import Outcome
 from hpsearch.space.space import Config, Space
 from hpsearch.spec.method import METHODS, MethodSpec
 
-_OVER = {"COMPLETED", "FAILED"}
+pytestmark = pytest.mark.filterwarnings("ignore:currentThread", "ignore:getName")
 
 
 def _make(
@@ -33,9 +31,9 @@ def _make(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["tpe", "hyperband"])
+@pytest.mark.parametrize("method", ["hyperband"])
 class TestOracles(Conformance):
-    """One with rungs and one without; the test below shows that any other is asked alike."""
+    """One with rungs; the test below shows that any other is asked alike."""
 
     @pytest.fixture
     def make(self) -> Make:
@@ -44,43 +42,19 @@ class TestOracles(Conformance):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS_ONCE)
-def test_it_proposes_what_its_strategy_does(method: str) -> None:
+def test_it_proposes_what_its_strategy_does_in_trials_that_name_its_configs(method: str) -> None:
     for space in (FINITE, *(() if method == "grid" else (MIXED,))):
         strategy = make_strategy(MethodSpec(method), space, seed=3)
         oracle = _make(method, space, seed=3)
-        assert search(oracle, 25, width=5) == search(strategy, 25, width=5)
+        asked = search(oracle, 25, width=5)
+        assert asked == search(strategy, 25, width=5)
         assert oracle.exhausted == strategy.exhausted
         assert (oracle.adaptive, oracle.rungs) == (strategy.adaptive, strategy.rungs)
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_each_trials_values_name_its_config(method: str) -> None:
-    space = FINITE if method == "grid" else MIXED
-    oracle = _make(method, space)
-    asked = search(oracle, 40, width=4)
-    assert len(oracle.trials) == len(asked)
-    for trial, proposal in zip(oracle.trials.values(), asked, strict=True):
-        values = trial.hyperparameters.values
-        found = config_from(space, values)
-        assert found is not None
-        assert found.id == proposal.config.id
-        assert set(proposal.config.values) & set(space.names) <= set(values)
-        assert trial.status in _OVER
-
-
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("goal", ["maximize", "minimize"])
-def test_none_but_a_finite_score_wins(method: str, goal: str) -> None:
-    oracle = _make(method, FINITE, goal=goal)
-    asked = oracle.ask(6)
-    scores = [0.25, None, math.nan, math.inf, -math.inf, None]
-    oracle.tell(
-        [Outcome(p.config, score, p.epochs) for p, score in zip(asked, scores, strict=True)]
-    )
-    assert [trial.score for trial in oracle.get_best_trials(1)] == [0.25]
-    statuses = [trial.status for trial in oracle.trials.values()]
-    assert statuses == ["COMPLETED", *["FAILED"] * 5]
-    assert not oracle.ongoing_trials
+        for trial, proposal in zip(oracle.trials.values(), asked, strict=True):
+            values = trial.hyperparameters.values
+            assert config_from(space, values).id == proposal.config.id
+            assert set(proposal.config.values) & set(space.names) <= set(values)
+            assert trial.status in {"COMPLETED", "FAILED"}
 
 
 def run_as_kerastuner(oracle: Through, workers: int) -> list[str]:
@@ -110,7 +84,6 @@ def run_as_kerastuner(oracle: Through, workers: int) -> list[str]:
     raise AssertionError("it spins")
 
 
-@pytest.mark.filterwarnings("ignore:currentThread", "ignore:getName")
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("workers", [1, 3])
 def test_kerastuners_own_loop_comes_to_an_end(method: str, workers: int) -> None:
@@ -124,7 +97,6 @@ def test_kerastuners_own_loop_comes_to_an_end(method: str, workers: int) -> None
         assert len(oracle.trials) == len(CONFIGS)
 
 
-@pytest.mark.filterwarnings("ignore:currentThread", "ignore:getName")
 @pytest.mark.parametrize("method", sorted(HALVING))
 def test_promotions_carry_kerastuners_values(method: str) -> None:
     oracle = _make(method, FINITE)
@@ -144,7 +116,6 @@ def test_promotions_carry_kerastuners_values(method: str) -> None:
     assert max(epochs for epochs, _ in reached.values()) == 9
 
 
-@pytest.mark.filterwarnings("ignore:currentThread", "ignore:getName")
 def test_it_waits_only_for_what_is_under_way() -> None:
     oracle = _make("hyperband", FINITE)
     running = [oracle.create_trial("0")]

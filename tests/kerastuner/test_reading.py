@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import tensorflow as tf
-from keras import layers
+from user_models import dense
 
 import hpsearch.tuners as kt
 from hpsearch.custom.fit_arguments import NotOnEngine, request_of
@@ -104,13 +104,7 @@ def test_others_are_not(dataset, more, why):
 
 @pytest.mark.usefixtures("place")
 def test_a_search_with_one_trains_on_the_engine():
-    def build(hp):
-        model = keras.Sequential([layers.Dense(hp.Int("units", 2, 9)), layers.Dense(2)])
-        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        model.compile("adam", loss, metrics=["accuracy"])
-        return model
-
-    tuner = kt.RandomSearch(build, "val_loss", 2, seed=1, directory="d", project_name="p")
+    tuner = kt.RandomSearch(dense, "val_loss", 2, seed=1, directory="d", project_name="p")
     stop = keras.callbacks.EarlyStopping("val_loss", patience=2)
     tuner.search(
         batched(X, Y), epochs=3, validation_data=batched(X, Y), callbacks=[stop], verbose=0
@@ -118,4 +112,4 @@ def test_a_search_with_one_trains_on_the_engine():
     table = pd.read_csv("d/p/results.csv")
     assert set(table["trainer"]) <= {"native", "graph"}
     assert set(table["batch_size"]) == {8}
-    assert tuner.get_best_models()[0].predict(X, verbose=0).shape == (50, 2)
+    assert tuner.get_best_models()[0].predict(X, verbose=0).shape == (50, 10)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import keras
 import pytest
-from keras import layers
+from user_models import small
 
 import hpsearch.tuners as kt
 from hpsearch.kerastuner.overrides import TrialNames
@@ -20,12 +19,11 @@ from hpsearch.space.space import Config, Space
 pytestmark = pytest.mark.usefixtures("place")
 
 
-def build(hp):
-    model = keras.Sequential([layers.Input((8, 8, 1)), layers.Flatten()])
-    model.add(layers.Dense(hp.Int("units", 4, 9), activation=hp.Choice("f", ["relu", "tanh"])))
-    model.add(layers.Dense(10, activation="softmax"))
-    model.compile("adam", "categorical_crossentropy", metrics=["accuracy"])
-    return model
+def hyperband(objective):
+    """A silent tuner, and its space."""
+    ours = kt.Hyperband(small, objective, 2, 2, directory="d", project_name="p", seed=3)
+    ours.oracle.verbose = 0
+    return ours, Space(tuple(ours._hpsearch._parameters()), kind=Kind.MODEL)
 
 
 def values(trial):
@@ -34,7 +32,7 @@ def values(trial):
 
 def test_stored_trials_keep_their_ids():
     """Also those whose trainings were interrupted, whatever ends or is proposed first."""
-    ours = kt.GridSearch(build, "val_accuracy", 5, directory="d", project_name="p")
+    ours = kt.GridSearch(small, "val_accuracy", 5, directory="d", project_name="p")
     trials = ours._hpsearch.trials
     configs = [Config({"units": 4 + n, "f": "relu"}, Kind.MODEL) for n in range(5)]
     executions = [Execution(n + 1, n + 1, each, 0) for n, each in enumerate(configs[:4])]
@@ -53,10 +51,8 @@ def test_stored_trials_keep_their_ids():
 
 @pytest.mark.parametrize("case", ["continued", "failed", "oracle's choice differs"])
 def test_a_resumed_hyperband_continues_the_stored_trial(case):
-    ours = kt.Hyperband(build, "val_accuracy", 2, 2, directory="d", project_name="p", seed=3)
-    ours.oracle.verbose = 0
-    space = Space(tuple(ours._hpsearch._parameters()), kind=Kind.MODEL)
-    first, second = (space.config({"units": n, "f": "relu"}) for n in (4, 5))
+    ours, space = hyperband("val_accuracy")
+    first, second = (space.config({"units": n, "f": "relu"}) for n in (4, 8))
     # The later round, whose numbers a program's own `fit` gives for the epochs before it, too.
     later = ExecutionResult(1, Status.COMPLETED, 0.2, [{"val_accuracy": 0.2}] * 2)
     if case == "failed":
@@ -80,7 +76,7 @@ def test_a_resumed_hyperband_continues_the_stored_trial(case):
     path = Path(ours.oracle._project_dir, "trial_0002", "trial.json")
     # Of the file, too, which workers read.
     for found in (values(known["0002"]), json.loads(path.read_text())["hyperparameters"]["values"]):
-        assert found["units"] == (5 if "differs" in case else 4)
+        assert found["units"] == (8 if "differs" in case else 4)
         assert found["tuner/trial_id"] == earlier
         assert (found["tuner/initial_epoch"], found["tuner/epochs"]) == (1, 2)
     proposals = driver.answer(Inquiry((), 2)).proposals
@@ -90,10 +86,7 @@ def test_a_resumed_hyperband_continues_the_stored_trial(case):
 
 def test_the_stored_sum_of_several_objectives():
     """Of a trial whose later round failed, so that nothing else is known of the earlier one."""
-    objectives = ["val_loss", "val_accuracy"]
-    ours = kt.Hyperband(build, objectives, 2, 2, directory="d", project_name="p", seed=3)
-    ours.oracle.verbose = 0
-    space = Space(tuple(ours._hpsearch._parameters()), kind=Kind.MODEL)
+    ours, space = hyperband(["val_loss", "val_accuracy"])
     config = space.config({"units": 4, "f": "relu"})
     ours._hpsearch.trials._results = {config.id: {1: ExecutionResult(1, Status.FAILED)}}
     driver = ProjectTuner(ours._hpsearch.trials, ours.oracle, ours.hypermodel, space)

@@ -14,7 +14,6 @@ import tensorflow as tf
 from keras import layers
 
 import hpsearch.tuners as kt
-from hpsearch.custom.fit_arguments import NotOnEngine
 from hpsearch.errors import RefusedError
 from hpsearch.kerastuner import arguments
 from hpsearch.kerastuner.servers import kept_servers
@@ -49,15 +48,12 @@ def black_box(base, gives="score"):
             with Path(f"{os.getpid()}-{len(rows)}").open("a") as file:
                 file.write(f"{trial.trial_id}\n")
             score = scale * (x * x + y * y)
-            metrics = {"default_objective": score, "x": x}
-            return {"score": score, "metrics": metrics, "several": [score, score]}[gives]
+            return score if gives == "score" else [score, score]
 
     return Tuned
 
 
-@pytest.mark.parametrize(
-    "gives", ["score", *(pytest.param(e, marks=pytest.mark.slow) for e in ("metrics", "several"))]
-)
+@pytest.mark.parametrize("gives", ["score", pytest.param("several", marks=pytest.mark.slow)])
 def test_a_function_is_tuned_in_workers(gives, monkeypatch, tmp_path):
     monkeypatch.chdir("/")
     # Started elsewhere than the search begins.
@@ -77,21 +73,30 @@ def test_a_function_is_tuned_in_workers(gives, monkeypatch, tmp_path):
     assert best.get("x") == values(tuner)[int(np.argmin(scores(tuner)))]["x"]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["RandomSearch", "BayesianOptimization"])
-def test_interrupted_it_goes_on(name, interrupt_after):
-    cls = black_box(getattr(kt, name))
-    whole = cls(max_trials=6, workers=1, **WHERE | {"project_name": "whole"})
-    whole.search(FRAME, verbose=0)
-    interrupt_after(5)
+def values_after_an_interruption(interrupt_after, most, tuner_class, *rows, **settings):
+    """Search in a project that is interrupted, and in another one, which gives the same."""
+
+    def tuner(project):
+        return tuner_class(workers=1, **WHERE | {"project_name": project}, **settings)
+
+    whole = tuner("whole")
+    whole.search(*rows, verbose=0)
+    interrupt_after(most)
     with pytest.raises(KeyboardInterrupt):
-        cls(max_trials=6, workers=1, **WHERE).search(FRAME, verbose=0)
-    again = cls(max_trials=6, workers=1, **WHERE)
-    again.search(FRAME, verbose=0)
+        tuner("p").search(*rows, verbose=0)
+    again = tuner("p")
+    again.search(*rows, verbose=0)
     assert values(again) == values(whole)
-    # Those that only some trials request, too.
-    assert any("y" in each for each in values(whole)[:5])
     assert scores(again) == scores(whole)
+    return values(again)
+
+
+@pytest.mark.slow
+def test_interrupted_it_goes_on(interrupt_after):
+    tuner_class = black_box(kt.BayesianOptimization)
+    found = values_after_an_interruption(interrupt_after, 5, tuner_class, FRAME, max_trials=6)
+    # Those that only some trials request, too.
+    assert any("y" in each for each in found[:5])
 
 
 class Reversed(kt.Hyperband):
@@ -112,22 +117,10 @@ class Reversed(kt.Hyperband):
 def test_an_interrupted_hyperband_continues_the_same_trials(most, interrupt_after):
     hp = kt.HyperParameters()
     hp.Float("x", 0.0, 1.0)
-
-    def tuner(project):
-        where = WHERE | {"project_name": project, "hyperparameters": hp}
-        given = {"max_epochs": 4, "factor": 2, "workers": 1, "allow_new_entries": False}
-        return Reversed(objective="val_loss", **given, **where)
-
-    whole, first = tuner("whole"), tuner("p")
-    whole.search(verbose=0)
-    interrupt_after(most)
-    with pytest.raises(KeyboardInterrupt):
-        first.search(verbose=0)
-    again = tuner("p")
-    again.search(verbose=0)
-    assert any("tuner/trial_id" in each for each in values(whole)[:most])
-    assert values(again) == values(whole)
-    assert scores(again) == scores(whole)
+    settings = {"hyperparameters": hp, "allow_new_entries": False, "objective": "val_loss"}
+    settings |= {"max_epochs": 4, "factor": 2}
+    found = values_after_an_interruption(interrupt_after, most, Reversed, **settings)
+    assert any("tuner/trial_id" in each for each in found[:most])
 
 
 def named(base):
@@ -194,22 +187,27 @@ class Noisy(keras.utils.PyDataset):
         return X[rows] + self._random.normal(size=(10, 4)), Y[rows]
 
 
-@pytest.mark.slow
-def test_rows_that_change_train_in_workers():
-    def search(project):
-        tuner = kt.RandomSearch(build, "val_loss", 2, **WHERE | {"project_name": project})
-        stop = keras.callbacks.EarlyStopping("val_loss", patience=2)
-        tuner.search(Noisy(), epochs=2, validation_data=(X, Y), callbacks=[stop], verbose=0)
-        return tuner
-
-    tuner = search("p")
-    assert set(table()["status"]) == {"completed"}, table()["error"].tolist()
-    assert set(table()["trainer"]) == {"fit"}
-    assert (table()["epochs_trained"] == 2).all()
-    # Each training begins with the same rows.
-    assert scores(search("q")) == scores(tuner)
+def trained_by_fit(model, rows, validation, project="p", **given):
+    """Search for two epochs on rows that change, which `fit` reads in the workers."""
+    tuner = kt.RandomSearch(model, "val_loss", 2, **WHERE | {"project_name": project})
+    tuner.search(rows, epochs=2, validation_data=validation, verbose=0, **given)
+    found = pd.read_csv(f"d/{project}/results.csv")
+    assert set(found["status"]) == {"completed"}, found["error"].tolist()
+    assert set(found["trainer"]) == {"fit"}
+    assert (found["epochs_trained"] == 2).all()
     loss = tuner.get_best_models()[0].evaluate(X, Y, verbose=0)[0]
     assert loss == pytest.approx(min(scores(tuner)), abs=1e-5)
+    return scores(tuner)
+
+
+@pytest.mark.slow
+def test_rows_that_change_train_in_workers():
+    stop = keras.callbacks.EarlyStopping("val_loss", patience=2)
+    # Each training begins with the same rows.
+    first, second = (
+        trained_by_fit(build, Noisy(), (X, Y), project, callbacks=[stop]) for project in "pq"
+    )
+    assert first == second
 
 
 @pytest.mark.slow
@@ -218,13 +216,7 @@ def test_datasets_that_change_train_in_workers(own):
     generator = tf.random.Generator.from_seed(1)
     pairs = tf.data.Dataset.from_tensor_slices((X, Y))
     augmented = pairs.map(lambda x, y: (x + generator.normal([4]), y)).batch(10)
-    tuner = kt.RandomSearch(Passed() if own else build, "val_loss", 2, **WHERE)
-    tuner.search(augmented, epochs=2, validation_data=pairs.batch(10), verbose=0)
-    assert table()["status"].tolist() == ["completed"] * 2
-    assert set(table()["trainer"]) == {"fit"}
-    assert (table()["epochs_trained"] == 2).all()
-    loss = tuner.get_best_models()[0].evaluate(X, Y, verbose=0)[0]
-    assert loss == pytest.approx(min(scores(tuner)), abs=1e-5)
+    trained_by_fit(Passed() if own else build, augmented, pairs.batch(10))
 
 
 class Passed(kt.HyperModel):
@@ -235,11 +227,8 @@ class Passed(kt.HyperModel):
         return model.fit(*args, **kwargs)
 
 
-class Framed(kt.HyperModel):
+class Framed(Passed):
     """Its own `fit` gets a frame."""
-
-    def build(self, hp):
-        return build(hp)
 
     def fit(self, hp, model, x, y, **kwargs):
         columns = ["a", "b"] if hp.Boolean("few") else list(x.columns)
@@ -247,9 +236,17 @@ class Framed(kt.HyperModel):
 
 
 @pytest.mark.slow
-def test_frames_reach_a_fit_of_ones_own():
+def test_frames_reach_a_fit_of_ones_own_by_a_file_that_is_removed(monkeypatch):
+    monkeypatch.setattr(arguments, "MOST_BYTES", 10_000)
+    written, paths = arguments._written, []
+    monkeypatch.setattr(
+        arguments, "_written", lambda *given: paths.append(written(*given)) or paths[-1]
+    )
+    frame, y = pd.DataFrame(X.repeat(20, axis=0), columns=list("abcd")), Y.repeat(20)
     tuner = kt.RandomSearch(Framed(), "val_loss", 3, **WHERE)
-    tuner.search(FRAME, Y, epochs=2, validation_split=0.2, verbose=0)
+    tuner.search(frame, y, epochs=2, validation_split=0.2, verbose=0)
+    (path,) = paths
+    assert not Path(path).exists()
     assert set(table()["status"]) == {"completed"}, table()["error"].tolist()
     # The rows are arrays where the engine trains for `model.fit`.
     assert set(table()["trainer"]) == {"native"}
@@ -259,25 +256,4 @@ def test_frames_reach_a_fit_of_ones_own():
         assert tuner.load_model(trial).layers[0].units == trial.hyperparameters.get("units")
     again = kt.RandomSearch(Framed(), "val_loss", 9, **WHERE)
     with pytest.raises(RefusedError, match="data: was"):
-        again.search(FRAME * 2, Y, epochs=2, validation_split=0.2, verbose=0)
-
-
-@pytest.mark.slow
-def test_large_arguments_are_in_a_file_that_is_removed(monkeypatch, place):
-    monkeypatch.setattr(arguments, "MOST_BYTES", 10_000)
-    seen, written = [], arguments._written
-    monkeypatch.setattr(
-        arguments, "_written", lambda *given: seen.append(written(*given)) or seen[-1]
-    )
-    frame = pd.DataFrame(X.repeat(20, axis=0), columns=list("abcd"))
-    tuner = kt.RandomSearch(Framed(), "val_loss", 1, **WHERE)
-    tuner.search(frame, Y.repeat(20), epochs=2, validation_split=0.2, verbose=0)
-    assert set(table()["status"]) == {"completed"}, table()["error"].tolist()
-    assert len(seen) == 1
-    assert not Path(seen[0]).exists()
-
-
-def test_too_much_beside_arrays():
-    tuner = kt.RandomSearch(build, "loss", 2, **WHERE)
-    with pytest.raises(NotOnEngine, match="have 128 MB beside arrays"):
-        tuner._hpsearch._request((["a" * 2**27],), {})
+        again.search(frame * 2, y, epochs=2, validation_split=0.2, verbose=0)
