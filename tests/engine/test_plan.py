@@ -5,18 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from engines import space_of
 
 from hpsearch.engine.planning import Trials, group, summarize
 from hpsearch.search.draws import grid_draws
 from hpsearch.space.execution import Execution, Repetition, Training
 from hpsearch.space.keras_names import ACTIVATIONS
 from hpsearch.space.mlp import LAYER_TYPES, MLPConfig
-from hpsearch.space.space import Choices, Config, Parameter, Space
+from hpsearch.space.space import Config, Space
 
 
 def configs(**choices: list[Any]) -> list[Config]:
-    parameters = tuple(Parameter(name, Choices(tuple(v))) for name, v in choices.items())
-    return list(grid_draws(Space(parameters)))
+    return list(grid_draws(space_of(**choices)))
 
 
 SEEDS = (Repetition(0), Repetition(1))
@@ -74,11 +74,6 @@ def test_trials_that_differ_only_in_epochs_share_a_training() -> None:
     ]
     assert all("epochs" not in t.values for t in trainings)
     assert [t.values["units"] for t in trainings] == [10, 20]
-
-
-def test_seeds_share_nothing() -> None:
-    trainings = group(numbered(configs(epochs=[5, 10]), (0, 1)))
-    assert [(t.seed, t.executions) for t in trainings] == [(0, (1, 3)), (1, (2, 4))]
 
 
 def test_what_is_answered_is_not_trained() -> None:
