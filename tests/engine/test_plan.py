@@ -115,10 +115,8 @@ def test_summary_of_nothing_and_of_ones_own_layers() -> None:
 
 SHAPES: list[dict[str, Any]] = [
     {"hidden_layers": 0},
-    {"hidden_layers": 1, "units": 8},
     {"hidden_layers": 3, "units": 7},
     {"units": [8, 8, 4]},
-    {"hidden_layers": 2, "units": 5, "units_2": 6},
     {"units": [8, 4], "activation": "glu"},
     {"units": [12, 6, 6], "activation": "glu"},
 ]

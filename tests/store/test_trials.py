@@ -172,7 +172,7 @@ ROWS = st.lists(
 )
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(ROWS, st.sampled_from(["maximize", "minimize"]))
 def test_the_lines_are_ranked_as_their_scores_are(rows: Sequence[Row], goal: str) -> None:
     """`show` reads the table, best.keras comes from the store: both name one trial."""
