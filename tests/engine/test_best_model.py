@@ -47,35 +47,42 @@ def trial_of(number: int, **values: Any) -> Execution:
 TRIAL = trial_of(1)
 
 
+def retrainer_on(executor: Any, check: Any = lambda: None) -> Retrainer:
+    return Retrainer(executor, MLPs(), RECIPE, DATASET, check)
+
+
 class Directory:
     """A results directory with one trained trial, and what keeps its model."""
 
-    def __init__(self, path: Path, trial: Execution = TRIAL) -> None:
+    def __init__(self, path: Path, result: ExecutionResult) -> None:
         self.where = ResultsDirectory(path)
-        self.trial = trial
         self.store = Store(self.where.store)
         self.executor: Any = InProcessExecutor(DATASET)
-        keeper = self.keeper()
-        self.result = keeper.retrainer.train(trial, trial.epochs)
-        assert self.result.status is Status.COMPLETED
-        self.store.add_executions([trial])
-        self.store.add_results([self.result])
+        self.result = result
+        self.store.add_executions([TRIAL])
+        self.store.add_results([result])
 
-    def keeper(self, check: Any = lambda: None) -> BestModel:
-        retrainer = Retrainer(self.executor, MLPs(), RECIPE, DATASET, check)
-        return BestModel(self.where, self.store, retrainer)
+    def keeper(self, **changes: Any) -> BestModel:
+        return BestModel(self.where, self.store, retrainer_on(self.executor, **changes))
 
     def save(self, **changes: Any) -> str:
         keep_all = changes.pop("keep_all", False)
-        return self.keeper(**changes).save(self.trial, self.result, keep_all=keep_all)
+        return self.keeper(**changes).save(TRIAL, self.result, keep_all=keep_all)
 
     def files(self) -> set[str]:
         return {path.name for path in self.where.path.iterdir() if path.name != "sweep.db-shm"}
 
 
+@pytest.fixture(scope="module")
+def result() -> ExecutionResult:
+    trained = retrainer_on(InProcessExecutor(DATASET)).train(TRIAL, TRIAL.epochs)
+    assert trained.status is Status.COMPLETED
+    return trained
+
+
 @pytest.fixture
-def directory(tmp_path: Path) -> Iterator[Directory]:
-    made = Directory(tmp_path)
+def directory(tmp_path: Path, result: ExecutionResult) -> Iterator[Directory]:
+    made = Directory(tmp_path, result)
     yield made
     made.store.close()
 
@@ -176,8 +183,7 @@ def test_another_score_is_another_model(directory: Directory) -> None:
     assert not directory.where.model.exists()
 
 
-def test_no_layers_are_built_that_only_the_row_names(tmp_path: Path) -> None:
-    directory = Directory(tmp_path)
+def test_no_layers_are_built_that_only_the_row_names(directory: Directory) -> None:
     hostile = trial_of(2, layer_type="hostile:layer")
     kept = replace(directory.result, number=2)
     directory.store.add_executions([hostile])
@@ -190,7 +196,6 @@ def test_no_layers_are_built_that_only_the_row_names(tmp_path: Path) -> None:
         "layer_type, or use hpsearch export --trust hostile:layer"
     )
     assert "hostile:layer" in directory.keeper().keep(hostile, kept)
-    directory.store.close()
 
 
 def full(*_: Any, **__: Any) -> None:
@@ -281,13 +286,15 @@ def test_a_training_that_is_lost_leaves_no_model(directory: Directory) -> None:
     assert "is not written" in directory.save()
 
 
-@pytest.mark.parametrize("gone", [True, False])
+@pytest.mark.parametrize(("gone", "free"), [(True, 1), (False, 1), (False, 0)])
 def test_an_interruption_ends_it_and_leaves_nothing_half_written(
-    directory: Directory, *, gone: bool
+    directory: Directory, gone: bool, free: int
 ) -> None:
+    """Also while no worker is free."""
     if gone:
         directory.store.keep_weights([])
     directory.executor = Scripted(Started(1, None))  # type: ignore[arg-type]
+    directory.executor.free = free
 
     def check() -> None:
         raise HpsearchError("interrupted")
@@ -295,17 +302,6 @@ def test_an_interruption_ends_it_and_leaves_nothing_half_written(
     with pytest.raises(HpsearchError, match="interrupted"):
         directory.save(check=check)
     assert directory.files() == {"sweep.db", "sweep.db-wal"}
-
-
-def test_an_interruption_is_heard_while_no_worker_is_free(directory: Directory) -> None:
-    directory.executor = Scripted()
-    directory.executor.free = 0
-
-    def check() -> None:
-        raise HpsearchError("interrupted")
-
-    with pytest.raises(HpsearchError, match="interrupted"):
-        directory.save(check=check)
 
 
 @pytest.mark.parametrize("keep_all", [True, False])

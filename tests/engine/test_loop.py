@@ -3,90 +3,35 @@
 from __future__ import annotations
 
 import re
-import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from engines import COSTS, RECIPE, run_engine
-from tables import PROVENANCE
+from engines import RECIPE, Executor, Listed, engine_in, run_engine, space_of
 
-from hpsearch.data.specs import Task
 from hpsearch.engine.events import Planned, Stored
-from hpsearch.engine.learning import AdaptivePlanner, CurveReuse, Snapshots
-from hpsearch.engine.ledger import Ledger
+from hpsearch.engine.learning import AdaptivePlanner, CurveReuse
 from hpsearch.engine.loop import Engine
 from hpsearch.engine.planning import FixedPlanner, Planner, Summary, Trials
-from hpsearch.engine.session import Stop
-from hpsearch.engine.trainings import Trainings
 from hpsearch.search.draws import grid_draws
-from hpsearch.search.strategy import Outcome, Proposal
+from hpsearch.search.strategy import Outcome
 from hpsearch.space.execution import Curve, ExecutionResult, Repetition, Status
-from hpsearch.space.space import Choices, Config, Parameter, Space
-from hpsearch.store.derived import Tables
-from hpsearch.store.directory import ResultsDirectory
-from hpsearch.store.store import Store
-from hpsearch.training.mlps import MLPs
+from hpsearch.space.space import Space
 from hpsearch.training.subjects import Job
 from hpsearch.workers.protocol import Answered, Event, Finished, Lost, Said
 
 
-def space_of(**choices: Sequence[Any]) -> Space:
-    return Space(tuple(Parameter(name, Choices(tuple(v))) for name, v in choices.items()))
-
-
-class Learner:
-    """Proposes a list, and remembers what it was told."""
-
-    foreseen = sys.maxsize
-    rungs = ()
-
-    def __init__(self, configs: Iterable[Config], *, adaptive: bool = True) -> None:
-        self.adaptive = adaptive
-        self.exhausted = False
-        self.told: list[Outcome] = []
-        self._pending = list(configs)
-
-    def ask(self, count: int) -> list[Proposal]:
-        asked, self._pending = self._pending[:count], self._pending[count:]
-        self.exhausted = len(asked) < count
-        return [Proposal(config) for config in asked]
-
-    def restore(self, configs: Sequence[Config], outcomes: Sequence[Outcome]) -> None:
-        known = {config.id for config in configs}
-        self._pending = [config for config in self._pending if config.id not in known]
-        self.told += outcomes
-
-    def close(self) -> bool:
-        self.exhausted = True
-        return False
-
-    def tell(self, outcomes: Sequence[Outcome]) -> None:
-        self.told += outcomes
-
-
-class Instant:
+class Instant(Executor):
     """Answers at once: `score_of` gives each trial's score, None for a failure."""
 
     def __init__(self, score_of: Any) -> None:
+        super().__init__()
         self._score_of = score_of
-        self._jobs: list[Job] = []
-
-    @property
-    def free(self) -> int:
-        return 2 - len(self._jobs)
-
-    @property
-    def busy(self) -> int:
-        return len(self._jobs)
-
-    def submit(self, job: Job) -> None:
-        self._jobs.append(job)
 
     def events(self, _: float) -> list[Event]:
-        jobs, self._jobs = self._jobs, []
+        jobs, self.waiting = self.waiting, []
         return [event for job in jobs for event in self._events(job)]
 
     def _events(self, job: Job) -> Iterator[Event]:
@@ -131,37 +76,25 @@ class Watcher:
 
 @contextmanager
 def loop_of(
-    directory: Path, space: Space, oracle: Learner, score_of: Any, seeds: Sequence[int] = (0,)
+    directory: Path, space: Space, oracle: Listed, score_of: Any, seeds: Sequence[int] = (0,)
 ) -> Iterator[Engine]:
-    where = ResultsDirectory(directory)
-    with Store(where.store) as store:
-        results, stored = store.results(), store.executions()
-        snapshots = Snapshots(store, results)
+    def planner_of(stored: Any, results: Any, snapshots: Any) -> Planner:
         repetitions = list(map(Repetition, seeds))
         numbers = Trials(space, (), repetitions, stored=stored, limit=None)
-        planner: Planner = FixedPlanner(oracle, numbers, repetitions, results)
-        if oracle.adaptive:
-            reuse = CurveReuse(RECIPE, results, snapshots.epochs)
-            planner = AdaptivePlanner(
-                oracle, numbers, repetitions, recipe=RECIPE, results=results, reuse=reuse
-            )
-        yield Engine(
-            planner=planner,
-            trainings=Trainings(Instant(score_of), MLPs(), RECIPE, COSTS, snapshots, results),
-            ledger=Ledger(
-                store,
-                Tables(where, Task.MULTICLASS, space.names, PROVENANCE),
-                watcher := Watcher(),
-                RECIPE,
-                results,
-            ),
-            listener=watcher,
-            stop=Stop(),
+        if not oracle.adaptive:
+            return FixedPlanner(oracle, numbers, repetitions, results)
+        reuse = CurveReuse(RECIPE, results, snapshots.epochs)
+        return AdaptivePlanner(
+            oracle, numbers, repetitions, recipe=RECIPE, results=results, reuse=reuse
         )
 
+    executor = Instant(score_of)
+    with engine_in(directory, space.names, executor, planner_of, listener=Watcher()) as engine:
+        yield engine
 
-def learner(space: Space, *, adaptive: bool = True) -> Learner:
-    return Learner(grid_draws(space), adaptive=adaptive)
+
+def learner(space: Space, *, adaptive: bool = True) -> Listed:
+    return Listed(grid_draws(space), adaptive=adaptive)
 
 
 def test_an_oracle_learns_the_mean_over_seeds_once_it_is_known(tmp_path: Path) -> None:
@@ -201,7 +134,14 @@ def test_work_waits_for_an_executor_that_has_no_room_yet(tmp_path: Path, adaptiv
         assert engine.trainings.executor.asked == 0
 
 
-def test_a_lost_machine_is_no_fault_of_its_training(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("deaths", "machine", "status"),
+    # One retry is allowed, and three machines.
+    [(1, False, "completed"), (2, False, "killed"), (3, True, "completed"), (4, True, "killed")],
+)
+def test_a_lost_machine_is_no_fault_of_its_training(
+    tmp_path: Path, deaths: int, machine: bool, status: str
+) -> None:
     class Losing(Instant):
         lost = 0
 
@@ -209,23 +149,14 @@ def test_a_lost_machine_is_no_fault_of_its_training(tmp_path: Path) -> None:
             self.lost += 1
             if self.lost > deaths:
                 return super().events(seconds)
-            job = self._jobs.pop()
+            job = self.waiting.pop()
             return [Lost(1, job.training, "gone", False, 1.0, machine_lost=machine)]
 
-    # One retry is allowed, and three machines.
-    for deaths, machine, status in [
-        (1, False, "completed"),
-        (2, False, "killed"),
-        (3, True, "completed"),
-        (4, True, "killed"),
-    ]:
-        space = space_of(units=[1])
-        directory = tmp_path / f"{deaths}-{machine}"
-        directory.mkdir()
-        with loop_of(directory, space, learner(space), lambda _: 0.5) as engine:
-            engine.trainings.executor = Losing(lambda _: 0.5)
-            run_engine(engine)
-            assert engine.ledger.results[1].status == status
+    space = space_of(units=[1])
+    with loop_of(tmp_path, space, learner(space), lambda _: 0.5) as engine:
+        engine.trainings.executor = Losing(lambda _: 0.5)
+        run_engine(engine)
+        assert engine.ledger.results[1].status == status
 
 
 def test_a_training_that_raised_runs_again(tmp_path: Path) -> None:

@@ -5,18 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from engines import space_of
 
 from hpsearch.engine.planning import Trials, group, summarize
 from hpsearch.search.draws import grid_draws
 from hpsearch.space.execution import Execution, Repetition, Training
 from hpsearch.space.keras_names import ACTIVATIONS
 from hpsearch.space.mlp import LAYER_TYPES, MLPConfig
-from hpsearch.space.space import Choices, Config, Parameter, Space
+from hpsearch.space.space import Config, Space
 
 
 def configs(**choices: list[Any]) -> list[Config]:
-    parameters = tuple(Parameter(name, Choices(tuple(v))) for name, v in choices.items())
-    return list(grid_draws(Space(parameters)))
+    return list(grid_draws(space_of(**choices)))
 
 
 SEEDS = (Repetition(0), Repetition(1))
@@ -76,11 +76,6 @@ def test_trials_that_differ_only_in_epochs_share_a_training() -> None:
     assert [t.values["units"] for t in trainings] == [10, 20]
 
 
-def test_seeds_share_nothing() -> None:
-    trainings = group(numbered(configs(epochs=[5, 10]), (0, 1)))
-    assert [(t.seed, t.executions) for t in trainings] == [(0, (1, 3)), (1, (2, 4))]
-
-
 def test_what_is_answered_is_not_trained() -> None:
     trials = numbered(configs(epochs=[5, 10, 20]))
     assert group(trials, answered={3})[0].stops == ((5, 1), (10, 2))
@@ -120,10 +115,8 @@ def test_summary_of_nothing_and_of_ones_own_layers() -> None:
 
 SHAPES: list[dict[str, Any]] = [
     {"hidden_layers": 0},
-    {"hidden_layers": 1, "units": 8},
     {"hidden_layers": 3, "units": 7},
     {"units": [8, 8, 4]},
-    {"hidden_layers": 2, "units": 5, "units_2": 6},
     {"units": [8, 4], "activation": "glu"},
     {"units": [12, 6, 6], "activation": "glu"},
 ]

@@ -30,7 +30,7 @@ def test_auto_is_another(trials: int | None, method: str) -> None:
     settings = {"seed": 3, "trials": trials}
     auto, other = (_make(each, MIXED, **settings) for each in ("auto", method))
     assert type(auto) is type(other)
-    assert search(auto, 14, width=5) == search(other, 14, width=5)
+    assert search(auto, 12, width=5) == search(other, 12, width=5)
 
 
 class Watched(dict[str, object]):

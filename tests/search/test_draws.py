@@ -43,13 +43,6 @@ def test_grid_order_is_the_files_the_last_fastest() -> None:
     ]  # fmt: skip
 
 
-def test_grid_of_ranges_with_steps() -> None:
-    space = Space((Parameter("l2", Range(0.1, 0.3, 0.1)), Parameter("units", Choices((1, 2)))))
-    assert [(c.values["l2"], c.values["units"]) for c in grid_draws(space)] == [
-        (0.1, 1), (0.1, 2), (0.2, 1), (0.2, 2), (0.3, 1), (0.3, 2),
-    ]  # fmt: skip
-
-
 def test_a_draw_depends_on_names_not_on_places() -> None:
     """Reordering the file's lines changes no proposal."""
     moved = Space(LARGE.parameters[::-1])

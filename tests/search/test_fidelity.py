@@ -48,12 +48,12 @@ def halving(method: str, **options: object) -> HalvingStrategy:
 
 def begun(
     strategy: HalvingStrategy, score: Callable[[Config, int], float | None], configs: int
-) -> list[Config]:
-    """Run a search until so many configs have begun, and return them in order."""
-    found: dict[str, Config] = {}
+) -> list[Proposal]:
+    """Run a search until so many configs have begun, and return the first proposal of each."""
+    found: dict[str, Proposal] = {}
     while len(found) < configs:
         (proposal,) = strategy.ask(1)
-        found[proposal.config.id] = proposal.config
+        found.setdefault(proposal.config.id, proposal)
         assert proposal.epochs is not None
         strategy.tell([Outcome(proposal.config, score(proposal.config, proposal.epochs),
                                proposal.epochs)])  # fmt: skip
@@ -64,8 +64,8 @@ def begun(
 def test_proposals_go_where_the_last_scores_are_good(proposals: str) -> None:
     """Where brackets begin at the top, the model knows late scores of configs bad at first."""
     last = begun(halving("hyperband", proposals=proposals), crossing, 50)[-15:]
-    near = [abs(number(config) - LATE) < 0.2 for config in last]
-    early = [abs(number(config) - EARLY) < 0.2 for config in last]
+    near = [abs(number(proposal.config) - LATE) < 0.2 for proposal in last]
+    early = [abs(number(proposal.config) - EARLY) < 0.2 for proposal in last]
     assert sum(near) >= 8
     assert sum(near) > 2 * sum(early)
 
@@ -95,7 +95,7 @@ def test_failures_and_other_epochs_do_no_harm(proposals: str) -> None:
     asked = [proposal.config for proposal in strategy.ask(3)]
     strategy.tell([Outcome(c, 0.5, epochs) for c, epochs in zip(asked, (1, 40, None), strict=True)])
     found = begun(strategy, score, 40)
-    failed = [number(config) < 0.4 for config in found]
+    failed = [number(proposal.config) < 0.4 for proposal in found]
     assert sum(failed[-15:]) <= 5
 
 
@@ -115,36 +115,10 @@ def test_configs_are_compared_at_the_highest_rung_that_both_have_reached(
     assert not known.beats(one.id, new.id)
 
 
-@pytest.mark.parametrize("proposals", ["bayesian", "tpe"])
-def test_taken_up_it_goes_on_as_if_nothing_had_been(proposals: str) -> None:
-    whole = halving("asha", proposals=proposals)
-    told: list[Outcome] = []
-
-    def step(strategy: HalvingStrategy) -> Proposal:
-        (proposal,) = strategy.ask(1)
-        assert proposal.epochs is not None
-        score = crossing(proposal.config, proposal.epochs)
-        told.append(Outcome(proposal.config, score, proposal.epochs))
-        strategy.tell(told[-1:])
-        return proposal
-
-    begun = {proposal.config.id: proposal.config for proposal in (step(whole) for _ in range(30))}
-    again = halving("asha", proposals=proposals)
-    again.restore([*begun.values()], [*told])
-    assert [step(again) for _ in range(4)] == [step(whole) for _ in range(4)]
-
-
 def test_ashas_new_configs_are_random_and_the_models_in_turn() -> None:
-    own, drawn = halving("asha"), halving("asha", proposals="random")
-    first: dict[str, Proposal] = {}
-    while len(first) < 20:
-        (proposal,) = own.ask(1)
-        first.setdefault(proposal.config.id, proposal)
-        assert proposal.epochs is not None
-        score = crossing(proposal.config, proposal.epochs)
-        own.tell([Outcome(proposal.config, score, proposal.epochs)])
-    assert [each.by for each in first.values()] == [""] * 10 + ["", "tpe"] * 5
-    of_asha = [each for each in first.values() if not each.by]
+    first, drawn = begun(halving("asha"), crossing, 20), halving("asha", proposals="random")
+    assert [each.by for each in first] == [""] * 10 + ["", "tpe"] * 5
+    of_asha = [each for each in first if not each.by]
     assert [each.config for each in of_asha] == [each.config for each in drawn.ask(15)]
     # A quarter of all configs begins a rung higher.
-    assert Counter(each.epochs for each in first.values()) == {3: 14, 9: 6}
+    assert Counter(each.epochs for each in first) == {3: 14, 9: 6}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import pytest
@@ -43,9 +43,10 @@ def run(
     score_of: Callable[[Config], float | None] = quality,
     *,
     configs: int = 60,
+    begun: Iterable[str] = (),
 ) -> Iterator[Proposal]:
     """Yield one proposal at a time until `configs` have begun and none may continue."""
-    begun: set[str] = set()
+    begun = set(begun)
     while True:
         if len(begun) >= configs:
             strategy.close()
@@ -137,31 +138,29 @@ def test_it_minimizes_too(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "options"),
-    [("asha", {}), ("asha", {"brackets": 3}), ("hyperband", {}), ("asha", {"factor": 2})],
+    ("name", "options", "configs"),
+    [
+        ("asha", {}, 60),
+        ("asha", {"brackets": 3}, 60),
+        ("hyperband", {}, 60),
+        ("asha", {"factor": 2}, 60),
+        ("asha", {"proposals": "tpe", "brackets": None}, 25),
+        ("asha", {"proposals": "bayesian", "brackets": None}, 25),
+    ],
 )
-def test_taken_up_anywhere_it_goes_on_as_if_nothing_had_been(name: str, options: Any) -> None:
-    whole = list(run(made(name, **options)))
+def test_taken_up_anywhere_it_goes_on_as_if_nothing_had_been(
+    name: str, options: Any, configs: int
+) -> None:
+    whole = list(run(made(name, **options), configs=configs))
     for cut in range(0, len(whole), 7):
-        told: dict[str, list[Outcome]] = {}
-        for proposal in whole[:cut]:
-            outcome = Outcome(proposal.config, quality(proposal.config), proposal.epochs)
-            told.setdefault(proposal.config.id, []).append(outcome)
-        configs = list(dict.fromkeys(p.config.id for p in whole[:cut]))
-        by_id = {p.config.id: p.config for p in whole[:cut]}
+        begun = {proposal.config.id: proposal.config for proposal in whole[:cut]}
+        # By config, as a store has them.
+        asked = sorted(whole[:cut], key=lambda proposal: [*begun].index(proposal.config.id))
         again = made(name, **options)
-        again.restore([by_id[c] for c in configs], [o for c in configs for o in told[c]])
-        begun = len(configs)
-        rest = []
-        while len(rest) < len(whole) - cut:
-            if begun >= 60:
-                again.close()
-            (proposal,) = again.ask(1)
-            begun += proposal.config.id not in by_id
-            by_id[proposal.config.id] = proposal.config
-            rest.append(proposal)
-            again.tell([Outcome(proposal.config, quality(proposal.config), proposal.epochs)])
-        assert rest == whole[cut:]
+        again.restore(
+            [*begun.values()], [Outcome(p.config, quality(p.config), p.epochs) for p in asked]
+        )
+        assert list(run(again, configs=configs, begun=begun)) == whole[cut:]
 
 
 def test_a_space_that_is_used_up_still_promotes() -> None:
@@ -237,21 +236,19 @@ def test_an_early_end_counts_at_the_rung_where_the_config_began() -> None:
 
 def test_an_ask_stays_cheap() -> None:
     """Count the configs that are looked at, since a stopwatch would be unreliable."""
-    looked = 0
+    looked: list[Config] = []
 
     class Counting(Rung):
         def best(self, count: int) -> Iterator[Config]:
-            nonlocal looked
             for config in super().best(count):
-                looked += 1
+                looked.append(config)
                 yield config
 
-    strategy = made("hyperband")
-    strategy._new_rungs = lambda: [Counting(maximize=True) for _ in strategy.rungs]  # type: ignore[method-assign]
-    list(run(strategy, configs=600))
-    first = looked
-    looked = 0
-    strategy = made("hyperband")
-    strategy._new_rungs = lambda: [Counting(maximize=True) for _ in strategy.rungs]  # type: ignore[method-assign]
-    list(run(strategy, configs=1200))
-    assert looked < 3 * first
+    def count(configs: int) -> int:
+        looked.clear()
+        strategy = made("hyperband")
+        strategy._new_rungs = lambda: [Counting(maximize=True) for _ in strategy.rungs]  # type: ignore[method-assign]
+        list(run(strategy, configs=configs))
+        return len(looked)
+
+    assert 0 < count(1200) < 3 * count(600)

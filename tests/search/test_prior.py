@@ -264,13 +264,15 @@ def test_a_random_config_is_held_against_its_first(method: str, beaten: int) -> 
     assert (strategy.belief == 0) is wrong
 
 
-def doubted(strategy: Any, score: Callable[[Config], float], width: int, count: int) -> list[str]:
-    """Ask for as many configs, so many at a time, and return their ids."""
-    found: list[str] = []
+def asked(
+    strategy: Any, score: Callable[[Config], float], count: int, width: int = 1
+) -> list[Config]:
+    """Ask for as many configs, so many at a time."""
+    found: list[Config] = []
     while len(found) < count:
-        asked = strategy.ask(width)
-        found += [proposal.config.id for proposal in asked]
-        strategy.tell([Outcome(p.config, score(p.config)) for p in asked])
+        configs = [proposal.config for proposal in strategy.ask(width)]
+        found += configs
+        strategy.tell([Outcome(config, score(config)) for config in configs])
     return found
 
 
@@ -281,9 +283,9 @@ def test_workers_in_parallel_doubt_it_too(width: int) -> None:
     """Random configs that come early, for want of scores, are not the prior's."""
     drawn = [p.config.id for p in make_strategy(MethodSpec("random"), SPACE).ask(10)]
     strategy: Any = make_strategy(MethodSpec("bayesian"), SPACE, trials=50)
-    found = doubted(strategy, lambda config: float(config.id in drawn), width, 32)
+    found = asked(strategy, lambda config: float(config.id in drawn), 32, width)
     assert strategy.belief == 0
-    assert {*drawn} <= {*found}
+    assert {*drawn} <= {config.id for config in found}
 
 
 def test_listed_configs_are_not_its_own() -> None:
@@ -296,11 +298,7 @@ def test_listed_configs_are_not_its_own() -> None:
         return scores.get(config.id, 0.0)
 
     strategy: Any = make_strategy(MethodSpec("bayesian"), SPACE, listed[:1], trials=50)
-    known = []
-    for _ in range(14):
-        (proposal,) = strategy.ask(1)
-        known.append(proposal.config)
-        strategy.tell([Outcome(proposal.config, score(proposal.config))])
+    known = asked(strategy, score, 14)
     assert strategy.belief == 0
     longer: Any = make_strategy(MethodSpec("bayesian"), SPACE, listed, trials=50)
     longer.restore(known, [Outcome(config, score(config)) for config in known])
@@ -319,15 +317,16 @@ def test_a_space_with_hardly_any_valid_point_has_numbers_for_features() -> None:
 def test_a_process_learns_that_it_is_wrong() -> None:
     """Where scores follow the prior upside down, so does the process, far from what it knows."""
     strategy: Any = make_strategy(MethodSpec("bayesian"), SPACE, goal="minimize", trials=50)
-    for _ in range(25):
-        (proposal,) = strategy.ask(1)
-        row = strategy.encoding.row(proposal.config)[None]
-        strategy.tell([Outcome(proposal.config, -float(strategy.foreseen_losses(row)[0]))])
+
+    def foreseen(config: Config) -> float:
+        return float(strategy.foreseen_losses(strategy.encoding.row(config)[None])[0])
+
+    asked(strategy, lambda config: -foreseen(config), 25)
     assert strategy.belief == 0
     points = strategy.sample()
     worst = np.quantile(strategy.foreseen_losses(strategy.encoding.rows(points)), 0.98)
     (proposal,) = strategy.ask(1)
-    assert strategy.foreseen_losses(strategy.encoding.row(proposal.config)[None])[0] > worst
+    assert foreseen(proposal.config) > worst
 
 
 def test_optimize_uses_it_if_asked() -> None:

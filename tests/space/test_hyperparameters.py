@@ -114,6 +114,8 @@ EQUAL: list[list[dict[str, Any]]] = [
     [{"optimizer": "sgd", "learning_rate": 1}, {"optimizer": "sgd", "learning_rate": 1.0},
      {"optimizer": {"name": "sgd", "learning_rate": 1.0}}],
     [{"hidden_layers": 0}, {"hidden_layers": 0, "batch_size": 32}],
+    [{"activation": "swish"}, {"activation": "silu"}],
+    [{"activation": "hard_swish"}, {"activation": "hard_silu"}],
     [{"kernel_initializer": "zeros"}, {"kernel_initializer": {"name": "zeros"}}],
     [{"optimizer": {"name": "sgd", "learning_rate":
                     {"name": "cosine_decay", "initial_learning_rate": 0.1, "decay_steps": 9}}},
@@ -144,12 +146,6 @@ def test_other_trainings_have_other_ids() -> None:
     assert len(set(ids)) == len(ids)
 
 
-def test_order_of_keys_does_not_count() -> None:
-    one = {"units": 5, "optimizer": {"name": "sgd", "momentum": 0.5, "learning_rate": 0.2}}
-    two = {"optimizer": {"learning_rate": 0.2, "momentum": 0.5, "name": "sgd"}, "units": 5}
-    assert MLPConfig(one).id == MLPConfig(two).id
-
-
 def test_ids_stay_what_they_are() -> None:
     """Tables of other days are joined by them: a changed literal here is a changed contract."""
     assert MLPConfig({}).id == "c44136fa355b"
@@ -165,9 +161,3 @@ def test_ids_stay_what_they_are() -> None:
         MLPConfig({"units": [200, 100], "optimizer": "nesterov", "epochs": 20.0}).id
         == "c1fdd7e746c8"
     )
-
-
-@pytest.mark.parametrize(("alias", "name"), [("swish", "silu"), ("hard_swish", "hard_silu")])
-def test_two_names_of_one_activation_are_one_config(alias, name):
-    assert MLPConfig({"activation": alias}).id == MLPConfig({"activation": name}).id
-    assert MLPConfig({"activation": name}).id != MLPConfig({"activation": "relu"}).id

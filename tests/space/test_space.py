@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from hpsearch.search.draws import grid_draws
-from hpsearch.space.constraints import parse
 from hpsearch.space.space import Choices, Config, Parameter, Range, Space
 from hpsearch.spec.sweep import Sweep
 
@@ -81,25 +80,6 @@ def test_a_list_of_units_says_how_many_layers() -> None:
     ]
 
 
-def test_equal_widths_are_one_config_however_written() -> None:
-    configs = grid({"hidden_layers": [2], "units": [10, [10, 10]], "units_2": [10]})
-    assert configs == [{"hidden_layers": 2, "units": 10, "units_2": 10}]
-
-
-def test_units_of_a_layer_override_units() -> None:
-    configs = grid(
-        {"hidden_layers": [1, 2], "units": [10, 20], "units_2": [5, 7]},
-        "units_2 > 5 or units == 10",
-    )
-    assert configs == [
-        {"hidden_layers": 1, "units": 10},
-        {"hidden_layers": 1, "units": 20},
-        {"hidden_layers": 2, "units": 10, "units_2": 5},
-        {"hidden_layers": 2, "units": 10, "units_2": 7},
-        {"hidden_layers": 2, "units": 20, "units_2": 7},
-    ]
-
-
 WHEN: dict[str, Any] = {
     "dropout": {"values": [0.1, 0.3], "when": {"layer_type": "dropout"}},
     "layer_type": ["dense", "dropout"],
@@ -152,20 +132,6 @@ def test_a_condition_may_ask_for_one_mapping_of_an_optimizer() -> None:
     )
     assert "l2" in config(space, optimizer={"name": "sgd", "momentum": 0.5}, l2=0.1)
     assert "l2" not in config(space, optimizer="sgd", l2=0.1)
-
-
-def test_own_arguments_beat_and_kill_the_top_level_ones() -> None:
-    configs = grid(
-        {
-            "optimizer": ["sgd", {"name": "sgd", "learning_rate": 0.5}],
-            "learning_rate": {"values": [0.1, 0.2]},
-        }
-    )
-    assert [(c["optimizer"], c.get("learning_rate")) for c in configs] == [
-        ("sgd", 0.1),
-        ("sgd", 0.2),
-        ({"name": "sgd", "learning_rate": 0.5}, None),
-    ]
 
 
 def test_active_names_do_not_depend_on_the_order_in_the_file() -> None:
@@ -309,7 +275,6 @@ def test_constraints_bound_what_a_space_contains() -> None:
     old = Config(config(Space(()), units=50))
     assert space_of({"units": [10, 50]}).contains(old)
     assert not space_of({"units": [10, 50]}, "units < 20").contains(old)
-    assert parse("units < 20").holds({"units": 10})
 
 
 def test_contains_is_quick_in_a_large_space() -> None:

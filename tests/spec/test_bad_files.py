@@ -76,20 +76,6 @@ def test_a_broken_part_is_not_missed_elsewhere() -> None:
     ]
 
 
-def test_not_utf8(tmp_path: Path) -> None:
-    file = tmp_path / "s.yaml"
-    file.write_bytes(b"data: {dataset: digits}\nname: caf\xe9\n")
-    with pytest.raises(SweepFileError, match=r"s\.yaml:2: .*0xe9 is not UTF-8"):
-        load_sweep(file)
-
-
-def test_too_large(tmp_path: Path) -> None:
-    file = tmp_path / "s.yaml"
-    file.write_bytes(b"#" * 1_000_001)
-    with pytest.raises(SweepFileError, match="1,000,001 bytes"):
-        load_sweep(file)
-
-
 def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(SweepFileError, match="cannot be read: No such file"):
         load_sweep(tmp_path / "none.yaml")

@@ -10,6 +10,7 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
+from readme import blocks
 from wandb_files import wandb_file
 
 from hpsearch.space.space import Choices, Range
@@ -20,36 +21,8 @@ from hpsearch.spec.yaml import read_yaml
 
 DATA = "data: {dataset: digits}\n"
 P = DATA + "parameters:\n"
-EVERY_KEY = """\
-name: fashion-mnist-mlp            # [A-Za-z0-9._-]{1,64}, not . or ..; default: the file's stem
-description: The notes' hyperparameters on Fashion-MNIST.
-seed: 0                            # of weights, shuffles, masks and proposals
-data:
-  dataset: fashion_mnist
-  validation: 0.2
-  seed: 42
-  scale: auto
-method: random
-metric: {name: val_accuracy, goal: maximize, epoch: last}
-parameters:
-  hidden_layers: [0, 1, 2, 3]
-  units: [50, 100, 200]
-  activation: [sigmoid, relu, softmax]
-  layer_type: [dense, dropout, batch_norm]
-  batch_size: [32, 128]
-  epochs: [5, 10, 20]
-  optimizer: [sgd, momentum, nesterov, adagrad, rmsprop, adam, {name: sgd, learning_rate: 0.1, \
-momentum: 0.95}]
-  learning_rate: {min: 1e-4, max: 1e-1, scale: log}
-  dropout: {values: [0.1, 0.3], when: {layer_type: dropout}}
-  units_2: {values: [25, 50], when: {hidden_layers: [2, 3]}}
-constraints: ["hidden_layers * units <= 600"]
-configs: [{hidden_layers: 0, epochs: 5}]
-seeds: 3
-budget: {trials: 200, time: 30m}
-early_stopping: {patience: 3, min_delta: 0.0}
-execution: {workers: auto, timeout: 10m, memory: auto, retries: 1, engine: local}
-"""
+#: The file that the documents begin with.
+DOCUMENTED = blocks("sweeps/README.md", "yaml")[0]
 WANDB = """\
 project: mine
 method: bayes
@@ -70,7 +43,7 @@ parameters:
   activation: {values: [relu, tanh]}
 """
 GOOD = {
-    "design": EVERY_KEY,
+    "documented": DOCUMENTED,
     "wandb": WANDB,
     "starter": STARTER.read_text(encoding="utf-8"),
     "least": DATA,
@@ -208,8 +181,8 @@ def test_schema_describes_every_key(kind: str) -> None:
     assert all("description" in part for part in file_schema()[kind]["properties"].values())
 
 
-def test_design_file() -> None:
-    sweep = sweep_from_text(EVERY_KEY)
+def test_the_documented_file() -> None:
+    sweep = sweep_from_text(DOCUMENTED)
     assert sweep.name == "fashion-mnist-mlp"
     assert list(sweep.parameters)[:3] == ["hidden_layers", "units", "activation"]
     assert sweep.trial_seeds == (0, 1, 2)
@@ -313,7 +286,7 @@ def test_starter_points_editors_at_the_schema() -> None:
 
 def test_validation_imports_no_framework(tmp_path: Path) -> None:
     file = tmp_path / "s.yaml"
-    file.write_text(EVERY_KEY)
+    file.write_text(DOCUMENTED)
     code = (
         "import sys\n"
         "from hpsearch.spec.sweep import load_sweep as load\n"

@@ -19,6 +19,7 @@ from hpsearch.engine.planning import Trials, group
 from hpsearch.errors import SweepFileError
 from hpsearch.search.draws import draws
 from hpsearch.space.keras_names import ACTIVATIONS, OPTIMIZERS
+from hpsearch.space.space import Config
 from hpsearch.spec.dump import dump_sweep
 from hpsearch.spec.sweep import Sweep, sweep_from_mapping, sweep_from_text
 
@@ -153,8 +154,14 @@ def test_what_validates_can_be_planned(raw: dict[str, Any]) -> None:
         drawn = list(islice(draws(method, sweep.space, (), sweep.seed), 6))
         assert drawn
         assert all(sweep.space.contains(config) for config in drawn)
+        longer = [Config({**each.values, "epochs": each.values["epochs"] + 1}) for each in drawn]
         planned = Trials(sweep.space, (), sweep.repetitions, limit=99)
-        trials = planned.new(drawn, sweep.repetitions)
-        assert sorted(n for each in group(trials) for n in each.executions) == [
-            trial.number for trial in trials
-        ]
+        trials = planned.new([*drawn, *longer], sweep.repetitions)
+        # Each is answered once, at its own epoch, by a training of its config and seed.
+        stops = [(training, *stop) for training in group(trials) for stop in training.stops]
+        assert sorted(number for *_, number in stops) == [trial.number for trial in trials]
+        for training, epochs, number in stops:
+            trial = trials[number - 1]
+            assert (epochs, training.seed) == (trial.config.values["epochs"], trial.seed)
+            assert Config({**training.values, "epochs": epochs}).id == trial.config.id
+        assert len(group(trials)) <= len(trials) / 2

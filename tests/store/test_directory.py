@@ -9,18 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from hpsearch.errors import HpsearchError, LockedError, RefusedError
+from hpsearch.errors import HpsearchError, RefusedError
 from hpsearch.store.directory import ResultsDirectory
-from hpsearch.store.lock import DirectoryLock
-
-
-def test_names_are_those_of_the_contract(tmp_path: Path) -> None:
-    where = ResultsDirectory(tmp_path)
-    paths = (where.results, where.curves, where.sweep, where.store, where.model, where.log)
-    assert [path.name for path in paths] == [
-        "results.csv", "curves.csv", "sweep.yaml", "sweep.db", "best.keras", "run.log",
-    ]  # fmt: skip
-    assert {path.parent for path in paths} == {tmp_path}
 
 
 def test_it_is_made_with_its_parents_and_taken_as_it_is(tmp_path: Path) -> None:
@@ -76,21 +66,6 @@ def test_fresh_helps_where_the_store_elsewhere_is_gone(tmp_path: Path) -> None:
         where.prepare(fresh=False)
     where.prepare(fresh=True)
     assert not where.pointer.exists()
-
-
-def test_fresh_takes_nothing_from_under_a_run(tmp_path: Path) -> None:
-    where = ResultsDirectory(tmp_path / "digits")
-    where.prepare(fresh=False)
-    where.store.write_text("precious")
-    with DirectoryLock(where.path):
-        with pytest.raises(LockedError, match=f"process {os.getpid()}"):
-            where.prepare(fresh=True)
-        assert where.store.read_text() == "precious"
-        assert list(tmp_path.iterdir()) == [where.path]
-    where.prepare(fresh=True)
-    # Nor is the old lock left held.
-    with DirectoryLock(where.path):
-        pass
 
 
 def test_results_without_a_store_are_not_overwritten(tmp_path: Path) -> None:

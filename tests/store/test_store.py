@@ -54,15 +54,6 @@ def store(path: Path) -> Iterator[Store]:
         yield store
 
 
-def test_a_new_store_is_empty(store: Store) -> None:
-    assert (store.facts().meta, store.executions(), store.results(), store.weights(1)) == (
-        {},
-        [],
-        {},
-        None,
-    )
-
-
 def test_what_goes_in_comes_out_of_another_store(path: Path) -> None:
     with Store(path) as store:
         store.set_meta({"sweep": "name: s\n", "identity": "{}"})
@@ -77,13 +68,6 @@ def test_what_goes_in_comes_out_of_another_store(path: Path) -> None:
                 each.config.id for each in EXECUTIONS
             ]
             assert store.results() == {result.number: result for result in RESULTS}
-
-
-def test_one_file_stays_after_a_writer(path: Path) -> None:
-    with Store(path) as store:
-        store.add_executions(EXECUTIONS)
-        assert path.with_name("sweep.db-wal").exists()
-    assert list(path.parent.iterdir()) == [path]
 
 
 def test_a_result_is_replaced(store: Store) -> None:

@@ -67,7 +67,9 @@ RECORDS = st.lists(
     st.tuples(st.dictionaries(NAMES, VALUES, max_size=4), results()), max_size=4
 ).map(
     lambda rows: [
-        Record(number, f"c{number:011x}", number % 3, values, result, PROVENANCE)
+        Record(
+            number, f"c{number:011x}", number % 3, values, result, PROVENANCE, number % 4 or None
+        )
         for number, (values, result) in enumerate(rows, 1)
     ]
 )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -19,7 +18,7 @@ from hpsearch.space.execution import Execution, ExecutionResult, Status
 from hpsearch.space.space import Config
 from hpsearch.store.columns import Record
 from hpsearch.store.derived import best_execution
-from hpsearch.store.tables import read_table, results_table, write_csv
+from hpsearch.store.tables import results_table
 from hpsearch.store.trials import (
     STATISTICS,
     best_trial,
@@ -173,7 +172,7 @@ ROWS = st.lists(
 )
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(ROWS, st.sampled_from(["maximize", "minimize"]))
 def test_the_lines_are_ranked_as_their_scores_are(rows: Sequence[Row], goal: str) -> None:
     """`show` reads the table, best.keras comes from the store: both name one trial."""
@@ -198,11 +197,3 @@ def test_the_lines_are_ranked_as_their_scores_are(rows: Sequence[Row], goal: str
     best = best_execution(executions, results, goal)
     assert ([] if best is None else [best[0].trial]) == order[:1]
     assert best is None or best[1] == mean(scores[order[0]])
-
-
-def test_a_table_that_was_written_gives_the_same_lines(tmp_path: Path) -> None:
-    table = table_of(
-        Row(1, 1 / 3, 0, 1), Row(1, 2 / 3, 0, 2), Row(2, 0.1, 0, 1), Row(2, None, 0, 2)
-    )
-    write_csv(table, tmp_path / "results.csv")
-    pd.testing.assert_frame_equal(trials_of(read_table(tmp_path)), trials_of(table))

@@ -3,21 +3,126 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection
+import sys
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
+from typing import Any
+
+from tables import PROVENANCE
 
 from hpsearch.data.specs import InputSpec, Target, Task
 from hpsearch.engine.costs import DataSizes, NetworkCosts
+from hpsearch.engine.events import ignore
+from hpsearch.engine.learning import Snapshots
+from hpsearch.engine.ledger import Ledger
 from hpsearch.engine.loop import Engine, Phase
+from hpsearch.engine.planning import Planner
+from hpsearch.engine.session import Stop
+from hpsearch.engine.trainings import Trainings
 from hpsearch.models.problem import Problem, Recipe
 from hpsearch.search.asking import Reply, reply_of, search_with
-from hpsearch.search.strategy import Strategy
+from hpsearch.search.strategy import Outcome, Proposal, Strategy
+from hpsearch.space.execution import Execution, ExecutionResult
+from hpsearch.space.space import Choices, Config, Parameter, Space
+from hpsearch.store.derived import Tables
+from hpsearch.store.directory import ResultsDirectory
+from hpsearch.store.store import Store
+from hpsearch.training.mlps import MLPs
+from hpsearch.training.subjects import Job
 
 RECIPE = Recipe(0, "mse", "linear", "val_accuracy", "maximize")
 COSTS = NetworkCosts(
     Problem(RECIPE, InputSpec((4,), "float32"), Target(Task.MULTICLASS, 2)),
     DataSizes(100, 10, 4, 2, 1000),
 )
+
+
+def space_of(**choices: Sequence[Any]) -> Space:
+    return Space(tuple(Parameter(name, Choices(tuple(v))) for name, v in choices.items()))
+
+
+class Listed:
+    """Proposes a list, and remembers what it was asked and told."""
+
+    foreseen = sys.maxsize
+    rungs = ()
+
+    def __init__(self, configs: Iterable[Config], *, adaptive: bool = False) -> None:
+        self.adaptive = adaptive
+        self.exhausted = False
+        self.asked: list[int] = []
+        self.told: list[Outcome] = []
+        self._pending = list(configs)
+
+    def ask(self, count: int) -> list[Proposal]:
+        self.asked.append(count)
+        asked, self._pending = self._pending[:count], self._pending[count:]
+        self.exhausted = len(asked) < count
+        return [Proposal(config) for config in asked]
+
+    def restore(self, configs: Sequence[Config], outcomes: Sequence[Outcome]) -> None:
+        known = {config.id for config in configs}
+        self._pending = [config for config in self._pending if config.id not in known]
+        self.told += outcomes
+
+    def close(self) -> bool:
+        self.exhausted = True
+        return False
+
+    def tell(self, outcomes: Sequence[Outcome]) -> None:
+        self.told += outcomes
+
+
+class Executor:
+    """Keeps what it is given; a subclass tells events of it."""
+
+    def __init__(self, workers: int = 2) -> None:
+        self.workers = workers
+        self.waiting: list[Job] = []
+
+    @property
+    def free(self) -> int:
+        return self.workers - len(self.waiting)
+
+    @property
+    def busy(self) -> int:
+        return len(self.waiting)
+
+    def submit(self, job: Job) -> None:
+        self.waiting.append(job)
+
+
+@contextmanager
+def engine_in(
+    directory: Path,
+    names: Sequence[str],
+    executor: Any,
+    planner_of: Callable[[Sequence[Execution], dict[int, ExecutionResult], Snapshots], Planner],
+    *,
+    recipe: Recipe = RECIPE,
+    listener: Any = ignore,
+) -> Iterator[Engine]:
+    """An engine over the store of a directory.
+
+    Args:
+        names: The table's hyperparameters.
+        planner_of: Makes the planner from the stored executions, their results and snapshots.
+    """
+    directory.mkdir(exist_ok=True)
+    where = ResultsDirectory(directory)
+    with Store(where.store) as store:
+        results = store.results()
+        snapshots = Snapshots(store, results)
+        tables = Tables(where, Task.MULTICLASS, names, PROVENANCE)
+        yield Engine(
+            planner=planner_of(store.executions(), results, snapshots),
+            trainings=Trainings(executor, MLPs(), recipe, COSTS, snapshots, results),
+            ledger=Ledger(store, tables, listener, recipe, results),
+            listener=listener,
+            stop=Stop(),
+        )
 
 
 def run_engine(engine: Engine, answered: Collection[int] = ()) -> None:

@@ -75,11 +75,11 @@ class Conformance:
         self, make: Make, method: str
     ) -> None:
         for space in spaces_of(method).values():
-            asked = search(make(method, space), 60, width=8)
+            asked = search(make(method, space), 40, width=8)
             assert len({(p.config.id, p.epochs) for p in asked}) == len(asked) > 20
             assert all(space.contains(proposal.config) for proposal in asked)
             if method not in HALVING:
-                assert len(asked) == min(60, len(CONFIGS) if space is FINITE else 60)
+                assert len(asked) == min(40, len(CONFIGS) if space is FINITE else 40)
 
     def test_eight_under_way_are_different(self, make: Make, method: str) -> None:
         for space in spaces_of(method).values():
@@ -97,10 +97,10 @@ class Conformance:
     def test_only_the_seed_makes_a_difference(self, make: Make, method: str) -> None:
         """Neither global random streams nor the number asked for at a time matter."""
         for space in spaces_of(method, all_of_them=False).values():
-            first = search(make(method, space, seed=5), 24, width=6)
+            first = search(make(method, space, seed=5), 18, width=6)
             random.seed(99)
             again = make(method, space, seed=5)
-            for step in range(0, 24, 6):
+            for step in range(0, 18, 6):
                 one, two = again.ask(2), again.ask(4)
                 assert [*one, *two] == first[step : step + 6]
                 again.tell([outcome(proposal) for proposal in [*two, *one]])
@@ -131,17 +131,9 @@ class Conformance:
                 again = restored(make(method, space), whole[:cut], told[:cut])
                 assert again.ask(1) == whole[cut : cut + 1], cut
             for cut in range(1, len(whole), 5):
-                ahead = make(method, space)
-                for proposal, known in zip(whole[: cut - 1], told, strict=False):
-                    assert ahead.ask(1) == [proposal]
-                    ahead.tell([known])
-                under_way = ahead.ask(1)
-                again = restored(
-                    make(method, space), [*whole[: cut - 1], *under_way], told[: cut - 1]
-                )
-                if method not in HALVING or under_way == whole[cut - 1 : cut]:
-                    again.tell(told[cut - 1 : cut])
-                    assert again.ask(1) == whole[cut : cut + 1], cut
+                again = restored(make(method, space), whole[:cut], told[: cut - 1])
+                again.tell(told[cut - 1 : cut])
+                assert again.ask(1) == whole[cut : cut + 1], cut
 
     def test_failures_are_told(self, make: Make, method: str) -> None:
         """All trials may fail, with every kind of number that is no score."""
@@ -172,7 +164,7 @@ class Conformance:
         """More seeds change a mean."""
         for space in spaces_of(method, all_of_them=False).values():
             once, twice = make(method, space), make(method, space)
-            for _ in range(4):
+            for _ in range(3):
                 asked = once.ask(5)
                 assert twice.ask(5) == asked
                 once.tell([outcome(proposal) for proposal in asked])
