@@ -37,6 +37,7 @@ class Row:
     #: The metrics of its epochs; None for those that its score and epochs make.
     curve: Sequence[Mapping[str, float]] | None = None
     error: str = "it failed"
+    weights: int | None = 10
     #: Empty for the one of its values.
     config: str = ""
 
@@ -100,7 +101,7 @@ def _result(row: Row) -> ExecutionResult:
         best_score=row.score,
         seconds=row.seconds,
         trainer="native",
-        weights=10,
+        weights=row.weights,
         error="" if row.score is not None else row.error,
     )
 

@@ -79,6 +79,7 @@ def row_of(number: int, rng: np.random.Generator, *, hostile: bool = False) -> R
         shared_with=number - 1 if number % 20 == 3 else None,
         curve=curve,
         error=error,
+        weights=1000 + number if curve else None,
         config=f"c{number:011x}",
     )
 
