@@ -10,7 +10,9 @@ import json
 import os
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 TABLE = Path(__file__).parent.parent / "hpsearch" / "space" / "keras_names.json"
@@ -29,15 +31,16 @@ def table() -> dict[str, Any]:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import keras
 
+    optimizers, schedules = _optimizer_classes(), _schedule_classes()
     return {
         "keras": keras.__version__,
         "activations": _activations(),
-        "optimizers": _optimizers(),
-        "optimizer_classes": _optimizer_classes(),
+        "optimizers": _arguments_of(keras.optimizers, optimizers),
+        "optimizer_classes": optimizers,
         "losses": _losses(),
         "initializers": _initializers(),
-        "schedules": _schedules(),
-        "schedule_classes": _schedule_classes(),
+        "schedules": _arguments_of(keras.optimizers.schedules, schedules),
+        "schedule_classes": schedules,
         "metrics": _metrics(),
     }
 
@@ -65,15 +68,6 @@ def _optimizer_classes() -> dict[str, str]:
         name.lower(): name
         for name in sorted(dir(keras.optimizers))
         if inspect.isclass(getattr(keras.optimizers, name)) and name.lower() not in _WRAPPERS
-    }
-
-
-def _optimizers() -> dict[str, dict[str, Any]]:
-    import keras
-
-    return {
-        name: _arguments(getattr(keras.optimizers, cls))
-        for name, cls in _optimizer_classes().items()
     }
 
 
@@ -108,15 +102,6 @@ def _schedule_classes() -> dict[str, str]:
     }
 
 
-def _schedules() -> dict[str, dict[str, Any]]:
-    import keras
-
-    return {
-        name: _arguments(getattr(keras.optimizers.schedules, cls))
-        for name, cls in _schedule_classes().items()
-    }
-
-
 def _metrics() -> dict[str, list[str]]:
     """Those that need no arguments and say which way is better: class and goal."""
     import keras
@@ -132,6 +117,10 @@ def _metrics() -> dict[str, list[str]]:
         if goal is not None:
             found[to_snake_case(cls)] = [cls, goal]
     return found
+
+
+def _arguments_of(module: ModuleType, classes: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    return {name: _arguments(getattr(module, cls)) for name, cls in classes.items()}
 
 
 def _arguments(cls: type) -> dict[str, Any]:

@@ -33,19 +33,20 @@ HYPERPARAMETERS = """\
 The column "a value is" describes one value. Any other name is an argument of your own layer type or
 model and may be any plain data.
 """
-METHODS = """\
-`method: NAME`, or `method: {name: NAME, OPTION: ...}`:
-"""
-WANDB = """\
-These keys are translated:
-"""
 #: Longer lists of names are printed by a command.
 MOST_NAMES = 12
 LISTS = {"activation": "activations", "optimizer": "optimizers"}
 
 
-def render(schema: Schema) -> str:
-    """Return the page."""
+def model_schema() -> Schema:
+    """Return the schema of a model's sweep file."""
+    schema = file_schema()
+    return {**schema["else"], "$defs": schema["$defs"]}
+
+
+def page() -> str:
+    """Return the page of this version."""
+    schema = model_schema()
     properties = {
         key: part
         for key, part in schema["properties"].items()
@@ -56,7 +57,7 @@ def render(schema: Schema) -> str:
         parts += [*section(key, part, schema)]
     words = {key: schema["properties"][key] for key in KEYS}
     ignored = ", ".join(f"`{key}`" for key in IGNORED)
-    parts += ["## W&B's keys", WANDB, table(rows(words, schema))]
+    parts += ["## W&B's keys", "These keys are translated:", table(rows(words, schema))]
     parts += [f"These are ignored, with a warning: {ignored}."]
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
@@ -65,7 +66,7 @@ def section(key: str, part: Schema, schema: Schema) -> Iterator[str]:
     """Yield the section of a key that is a mapping."""
     if key == "method":
         yield f"## `{key}`"
-        yield METHODS
+        yield "`method: NAME`, or `method: {name: NAME, OPTION: ...}`:"
         yield table(methods(part))
         return
     if key == "parameters":
@@ -83,7 +84,11 @@ def section(key: str, part: Schema, schema: Schema) -> Iterator[str]:
             name: part["properties"].get(name, units)
             for name in [*names[:place], "units_2", *names[place:]]
         }
-        yield table([hyperparameter(name, each) for name, each in known.items()])
+        # The rule of one value.
+        laws = {name: law(each["anyOf"][0], {}, name) for name, each in known.items()}
+        yield table(
+            [row(name, each, laws[name], default(each, {})) for name, each in known.items()]
+        )
         return
     inner = next(iter(mappings(part, schema)), None)
     if inner is not None:
@@ -123,27 +128,14 @@ def rows(
 ) -> list[tuple[str, ...]]:
     """Return one row per key."""
     return [
-        (
-            f"`{key}`",
-            part["description"],
-            law(part, schema),
-            "required" if key in required else default(part, schema),
-            example(part),
-        )
+        row(key, part, law(part, schema), "required" * (key in required) or default(part, schema))
         for key, part in properties.items()
     ]
 
 
-def hyperparameter(name: str, part: Schema) -> tuple[str, ...]:
-    """Return the row of a hyperparameter, with the rule of one value."""
-    value = part["anyOf"][0]
-    return (
-        f"`{name}`",
-        part["description"],
-        law(value, {}, name=name),
-        default(part, {}),
-        example(part),
-    )
+def row(key: str, part: Schema, accepted: str, unless_given: str) -> tuple[str, ...]:
+    """Return the row of a key."""
+    return f"`{key}`", part["description"], accepted, unless_given, example(part)
 
 
 def methods(part: Schema) -> list[tuple[str, ...]]:
@@ -254,17 +246,6 @@ def table(lines: list[tuple[str, ...]]) -> str:
     return "\n".join(
         "| " + " | ".join(line) + " |" for line in (head, ("---",) * len(head), *lines)
     )
-
-
-def model_schema() -> Schema:
-    """Return the schema of a model's sweep file."""
-    schema = file_schema()
-    return {**schema["else"], "$defs": schema["$defs"]}
-
-
-def page() -> str:
-    """Return the page of this version."""
-    return render(model_schema())
 
 
 if __name__ == "__main__":

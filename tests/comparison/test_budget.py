@@ -6,7 +6,7 @@ import pytest
 from made_tables import LOSS, Made, Row, units, write
 
 from hpsearch.comparison.findings import best_so_far, equal_budgets
-from hpsearch.comparison.table import read_tables
+from hpsearch.comparison.table import Columns, read_tables
 
 
 def tables(tmp_path, *rows, metric="val_accuracy:maximize:last"):
@@ -75,8 +75,6 @@ def test_shares_of_few_trials_are_not_repeated(tmp_path):
 
 def test_what_is_not_known_is_left_out(tmp_path):
     (tmp_path / "a.csv").write_text("units,val_accuracy\n1,0.5\n2,0.6\n")
-    from hpsearch.comparison.table import Columns
-
     found = equal_budgets(
         read_tables([tmp_path / "a.csv"] * 2, Columns("val_accuracy", ("units",)))
     )

@@ -71,7 +71,6 @@ def test_a_table_of_two_data_sets_is_no_table_to_compare(tmp_path):
 
 
 def test_what_other_tables_do_not_say_is_assumed(tmp_path):
-    (tmp_path / "w.csv").write_text("units,acc\n1,0.5\n")
     ours = write(tmp_path / "ours", Made(units([0.1])))
     columns = Columns("val_accuracy", ("units",))
     (tmp_path / "w.csv").write_text("units,val_accuracy\n1,0.5\n")

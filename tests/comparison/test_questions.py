@@ -31,6 +31,21 @@ def pairs(first, second):
 
 
 @pytest.fixture
+def with_sweeps(tmp_path):
+    """Six configs with two seeds in a table of another recipe for each sweep file's text."""
+
+    def write_all(*texts):
+        paths = []
+        for name, text in zip("abc", texts, strict=False):
+            rows = seeded(units([0.5 + i / 100 for i in range(6)]), 0.0, 0.1)
+            paths.append(write(tmp_path / name, Made(rows, recipe=f"r{name}")))
+            (paths[-1] / "sweep.yaml").write_text(f"data: {{dataset: digits}}\n{text}\n")
+        return paths
+
+    return write_all
+
+
+@pytest.fixture
 def two(tmp_path):
     """Two tables of some rows."""
 
@@ -103,70 +118,54 @@ def test_smaller_is_better_where_it_is_minimised(two):
     assert found.estimate.difference == pytest.approx(0.2)
 
 
-def test_seeds_that_both_have_are_paired(two):
-    first = [Row({"units": 1}, s, seed) for seed, s in ((0, 0.5), (1, 0.7), (2, 0.9))]
-    second = [Row({"units": 1}, s, seed) for seed, s in ((1, 0.6), (2, 0.7), (3, 0.1))]
-    found = pairs(*two(first, second))
-    # Seeds 1 and 2: 0.1 and 0.2. The means over all would differ by more.
-    assert found.gains == pytest.approx([0.15])
-    # Both means are of the same seeds, so that they differ by the difference.
-    assert [part[0] for part in found.means] == pytest.approx([0.8, 0.65])
+@pytest.mark.parametrize(
+    ("first", "second", "paired", "gain"),
+    [
+        # Seeds 1 and 2: 0.1 and 0.2. The means over all would differ by more.
+        ({0: 0.5, 1: 0.7, 2: 0.9}, {1: 0.6, 2: 0.7, 3: 0.1}, True, 0.15),
+        # One seed in common is not used where there are more.
+        ({0: 0.5, 1: 0.7}, {1: 0.6, 2: 0.8}, False, -0.1),
+        ({0: 0.5, 1: 0.7}, {7: 0.5}, False, 0.1),
+    ],
+)
+def test_seeds_that_both_have_are_paired_else_means_are_compared(two, first, second, paired, gain):
+    rows = [[Row({"units": 1}, s, seed) for seed, s in part.items()] for part in (first, second)]
+    found = pairs(*two(*rows))
+    assert found.same_draws == paired
+    assert found.gains == pytest.approx([gain])
+    # Both means are of the seeds that were compared.
+    (mean,), (other,) = found.means
+    assert mean - other == pytest.approx(gain)
 
 
-def test_one_seed_in_common_is_not_used_where_there_are_more(two):
-    first = [Row({"units": 1}, s, seed) for seed, s in ((0, 0.5), (1, 0.7))]
-    second = [Row({"units": 1}, s, seed) for seed, s in ((1, 0.6), (2, 0.8))]
-    found = pairs(*two(first, second))
-    assert not found.same_draws
-    assert found.gains == pytest.approx([-0.1])
-
-
-def test_seeds_of_sweeps_with_another_seed_are_others(tmp_path):
+def test_seeds_of_sweeps_with_another_seed_are_others(with_sweeps):
     """The same numbers, 0 and 1, but other weights and another order of the rows."""
-    paths = []
-    for name, seed, recipe in (("a", 5, "r1"), ("b", 6, "r2"), ("c", 5, "r3")):
-        rows = seeded(units([0.5 + i / 100 for i in range(6)]), 0.0, 0.1)
-        paths.append(write(tmp_path / name, Made(rows, recipe=recipe)))
-        (paths[-1] / "sweep.yaml").write_text(
-            f"seed: {seed}\ndata: {{dataset: digits}}\nparameters: {{units: [1, 2]}}\n"
-        )
-    first, second, third = read_tables(paths)
+    texts = (f"seed: {seed}\nparameters: {{units: [1, 2]}}" for seed in (5, 6, 5))
+    first, second, third = read_tables(with_sweeps(*texts))
     assert not answer(first, second).same_draws
     assert answer(first, third).same_draws
     assert answer(first, second).n_draws == (2, 2)
 
 
-def test_configs_that_shared_a_training_are_one_cluster(two):
-    def rows(scores):
-        return [
-            Row(
-                {"units": 1 + i // 2, "epochs": 1 + i % 2},
-                score,
-                shared_with=None if i % 2 else i + 2,
-            )
-            for i, score in enumerate(scores)
-        ]
+def in_pairs(scores, first=1):
+    """Rows of which two and two shared a training."""
+    return [
+        Row({"units": first + i // 2, "epochs": 1 + i % 2}, score, shared_with=(i + 2, None)[i % 2])
+        for i, score in enumerate(scores)
+    ]
 
-    rng = np.random.default_rng(1)
-    first, second = rng.random((2, 12))
-    found = answer(*two(rows(first.tolist()), rows(second.tolist())))
+
+def test_configs_that_shared_a_training_are_one_cluster(two):
+    first, second = np.random.default_rng(1).random((2, 12))
+    found = answer(*two(in_pairs(first.tolist()), in_pairs(second.tolist())))
     assert found.n_pairs == 12
     assert found.n_units == (6, 6)
     assert found.estimate.difference == pytest.approx((first - second).mean())
 
 
 def test_of_trainings_that_several_configs_shared_the_best_counts(two):
-    def rows(first):
-        return [
-            Row(
-                {"units": first + i // 2, "epochs": 1 + i % 2},
-                0.5 + i / 100,
-                shared_with=None if i % 2 else i + 2,
-            )
-            for i in range(12)
-        ]
-
-    found = answer(*two(rows(1), rows(50)))
+    scores = [0.5 + i / 100 for i in range(12)]
+    found = answer(*two(in_pairs(scores), in_pairs(scores, first=50)))
     assert found.question is Question.BEST
     assert found.n_configs == (12, 12)
     assert found.n_units == (6, 6)
@@ -179,20 +178,31 @@ def test_failed_configs_are_counted_not_guessed(two):
     assert (found.n_pairs, found.n_lost) == (1, 2)
 
 
-def test_configs_that_were_halted_pair_with_those_halted_alike(two):
-    def rows(*ends):
-        return [
-            Row({"units": unit}, 0.5, status=status, epochs=epochs)
-            for unit, (status, epochs) in enumerate(ends, start=1)
-        ]
+def ended(ends, scores):
+    """A row a score, whose trainings ended with a status after some epochs."""
+    return [
+        Row({"units": unit}, score, status=status, epochs=epochs)
+        for unit, (score, (status, epochs)) in enumerate(zip(scores, ends, strict=True), start=1)
+    ]
 
+
+def test_configs_that_were_halted_pair_with_those_halted_alike(two):
     stopped, completed = Status.STOPPED, Status.COMPLETED
-    first = rows((stopped, 1), (stopped, 3), (stopped, 3), (completed, 9), (completed, 9))
-    second = rows((stopped, 1), (stopped, 1), (completed, 3), (completed, 9), (completed, 7))
-    tables = two(first, second)
+    first = ((stopped, 1), (stopped, 3), (stopped, 3), (completed, 9), (completed, 9))
+    second = ((stopped, 1), (stopped, 1), (completed, 3), (completed, 9), (completed, 7))
+    tables = two(ended(first, [0.5] * 5), ended(second, [0.5] * 5))
     assert pairs(*tables).configs == [tables[0].executions["config"][i] for i in (0, 3, 4)]
     found = answer(*tables)
     assert (found.n_pairs, found.n_lost) == (3, 2)
+
+
+def test_configs_that_cannot_be_compared_do_not_make_the_others_few(two):
+    """As of two halving searches, which stop most configs at different epochs."""
+    scores = np.linspace(0.5, 0.9, 100).tolist()
+    ends = ([(Status.COMPLETED, 9)] * 6 + [(Status.STOPPED, epochs)] * 94 for epochs in (1, 3))
+    found = answer(*two(*(ended(part, scores) for part in ends)))
+    assert found.question is Question.PAIRED
+    assert (found.n_pairs, found.n_lost) == (6, 94)
 
 
 def test_without_shared_configs_the_bests_are_compared(two):
@@ -245,34 +255,15 @@ def test_repetitions_without_seeds_are_averaged(tmp_path):
     assert compared.n_pairs == 1
 
 
-@pytest.mark.parametrize(("shared", "pairs"), [(4, 0), (5, 5), (8, 8)])
-def test_few_common_configs_do_not_speak_for_many(two, shared, pairs):
-    scores = np.linspace(0.5, 0.9, 20).tolist()
-    found = answer(*two(units(scores), units(scores, first=21 - shared)))
+@pytest.mark.parametrize(
+    ("count", "shared", "pairs"), [(20, 4, 0), (20, 5, 5), (20, 8, 8), (70, 6, 0)]
+)
+def test_few_common_configs_do_not_speak_for_many(two, count, shared, pairs):
+    scores = np.linspace(0.5, 0.9, count).tolist()
+    found = answer(*two(units(scores), units(scores, first=count + 1 - shared)))
     assert found.question is (Question.PAIRED if pairs else Question.BEST)
     assert (found.n_pairs, found.n_lost) == (pairs, 0)
     assert found.n_shared == (0 if pairs else shared)
-
-
-def test_few_of_very_many_are_few(two):
-    scores = np.linspace(0.5, 0.9, 70).tolist()
-    assert answer(*two(units(scores), units(scores, first=65))).question is Question.BEST
-
-
-def test_configs_that_cannot_be_compared_do_not_make_the_others_few(two):
-    """As of two halving searches, which stop most configs at different epochs."""
-    scores = np.linspace(0.5, 0.9, 100).tolist()
-
-    def rows(epochs):
-        ends = [(Status.COMPLETED, 9)] * 6 + [(Status.STOPPED, epochs)] * 94
-        return [
-            Row({"units": unit}, score, status=status, epochs=count)
-            for unit, (score, (status, count)) in enumerate(zip(scores, ends, strict=True), 1)
-        ]
-
-    found = answer(*two(rows(1), rows(3)))
-    assert found.question is Question.PAIRED
-    assert (found.n_pairs, found.n_lost) == (6, 94)
 
 
 def test_an_ablation_is_paired_by_what_both_tables_vary(tmp_path):
@@ -378,33 +369,21 @@ def test_one_config_against_another_is_answered_by_its_seeds(two):
     assert found.estimate.high < 0
 
 
-def test_only_what_the_tables_say_is_a_cause(tmp_path):
+def test_only_what_the_tables_say_is_a_cause(with_sweeps):
     """The scale of a range is no setting of the data."""
-    paths = []
-    for name, scale, patience in (("a", "log", 3), ("b", "linear", 4)):
-        rows = seeded(units([0.5 + i / 100 for i in range(6)]), 0.0, 0.01)
-        paths.append(write(tmp_path / name, Made(rows, recipe=f"r{name}")))
-        (paths[-1] / "sweep.yaml").write_text(
-            "data: {dataset: digits}\nbudget: {trials: 6}\nmethod: random\n"
-            f"early_stopping: {{patience: {patience}}}\n"
-            f"parameters: {{learning_rate: {{min: 0.1, max: 0.2, scale: {scale}}}}}\n"
-        )
-    (pair,) = compare_tables(paths).pairs
+    texts = (
+        "budget: {trials: 6}\nmethod: random\n"
+        f"early_stopping: {{patience: {patience}}}\n"
+        f"parameters: {{learning_rate: {{min: 0.1, max: 0.2, scale: {scale}}}}}"
+        for scale, patience in (("log", 3), ("linear", 4))
+    )
+    (pair,) = compare_tables(with_sweeps(*texts)).pairs
     assert [change.name for change in pair.settings] == ["early_stopping.patience"]
 
 
-def test_random_numbers_of_csv_files_are_assumed(tmp_path):
-    paths = []
-    for name in "ab":
-        rows = seeded(units([0.5 + i / 100 for i in range(6)]), 0.0, 0.01)
-        paths.append(write(tmp_path / name, Made(rows, recipe=f"r{name}")) / "results.csv")
+def test_random_numbers_of_csv_files_are_assumed(with_sweeps):
+    paths = [path / "results.csv" for path in with_sweeps("", "")]
     assert "the sweep's seed: not known of a, b" in str(compare_tables(paths))
-
-
-def test_without_common_seeds_means_are_compared(two):
-    first = [Row({"units": 1}, s, seed) for seed, s in ((0, 0.5), (1, 0.7))]
-    second = [Row({"units": 1}, 0.5, 7)]
-    assert pairs(*two(first, second)).gains == pytest.approx([0.1])
 
 
 def test_fresh_seeds_are_paired(two):

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from commands import hpsearch as command
+from commands import sweep
 from scipy.stats import ttest_1samp
 
 import hpsearch
@@ -25,8 +26,7 @@ seeds: 2
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("refit")
-    (made / "sweep.yaml").write_text(_SWEEP)
-    command("run", "sweep.yaml", "--out", "out", cwd=made)
+    sweep(made, _SWEEP)
     return made
 
 
@@ -77,8 +77,7 @@ seeds: 2
 
 
 def test_a_final_model_is_trained_on_all_rows_but_those_for_testing(tmp_path: Path) -> None:
-    (tmp_path / "sweep.yaml").write_text(_STOPPING)
-    command("run", "sweep.yaml", "--out", "out", cwd=tmp_path)
+    sweep(tmp_path, _STOPPING)
     results = hpsearch.load(tmp_path / "out")
     epochs = results.table["epochs_trained"].mean()
     final = results.refit(seeds=1, on="train+validation")
@@ -145,9 +144,8 @@ def test_numbers_below_one_are_refused(home: Path) -> None:
 
 
 def test_other_results_are_not_mixed_in(home: Path, tmp_path: Path) -> None:
-    text = _SWEEP.replace("dataset: digits", "dataset: digits, validation: 0.3")
-    (tmp_path / "sweep.yaml").write_text(text)
-    command("run", "sweep.yaml", "--out", "other", cwd=tmp_path)
+    text = "data: {dataset: digits, validation: 0.3}\nparameters: {units: 4, epochs: 1}\n"
+    sweep(tmp_path, text, out="other")
     with pytest.raises(RefusedError, match=r"split\.validation"):
         hpsearch.load(home / "out").refit(out=tmp_path / "other")
 

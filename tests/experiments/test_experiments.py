@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 
+import inner_loop
 import pandas as pd
 import pytest
 from ray_cluster import only_cluster
-from scripts import EXPERIMENTS, rows, run
+from scripts import rows, run
 
 from hpsearch.search.prior import Study
 
@@ -66,16 +67,13 @@ def test_the_settings_of_peers(tmp_path):
 
 
 def test_what_a_trial_costs(tmp_path):
-    run("trials.py", "grid", "shared", "random", "--trials", 100, out=tmp_path)
-    table = rows("trials", tmp_path, about="100 trials")
-    assert [row["method"] for row in table] == ["grid"] * 13 + ["shared"] * 13 + ["random"] * 13
-    assert table[9]["stage"] == "trials 91 to 100"
+    """Of three methods by the driver alone, and of real workers."""
+    methods = ["grid", "shared", "random", "pool"]
+    run("trials.py", *methods, "--trials", 10, out=tmp_path)
+    table = rows("trials", tmp_path, about="10 trials")
+    assert [row["method"] for row in table] == [name for name in methods for _ in range(13)]
+    assert table[9]["stage"] == "trials 10 to 10"
     assert all(row["ms a trial"] > 0 for row in table)
-
-
-def test_what_a_trial_costs_with_real_workers(tmp_path):
-    run("trials.py", "pool", "--trials", 10, out=tmp_path)
-    assert len(rows("trials", tmp_path, about="10 trials")) == 13
 
 
 def test_the_memory_of_a_sweep(tmp_path):
@@ -155,10 +153,7 @@ def test_comparisons_of_real_trainings(tmp_path):
     assert len(parts["Searches that learn"]) == 4
 
 
-def test_operations_are_those_of_the_matrix_products(monkeypatch):
-    monkeypatch.syspath_prepend(EXPERIMENTS)
-    import inner_loop
-
+def test_operations_are_those_of_the_matrix_products():
     forward = 2 * 32 * (784 * 100 + 100 * 10)
     assert inner_loop.operations((784, 100, 10), 32) == 2 * forward + 2 * 32 * 100 * 10
 

@@ -7,14 +7,10 @@ import json
 import numpy as np
 import pytest
 from scipy import stats
-from scripts import EXPERIMENTS, run
+from scripts import run
+from search_unseen_report import Estimate
 
 TABLES = ("made_up_1", "made_up_2")
-
-
-@pytest.fixture(autouse=True)
-def _on_path(monkeypatch):
-    monkeypatch.syspath_prepend(EXPERIMENTS)
 
 
 @pytest.mark.slow
@@ -45,8 +41,6 @@ def test_a_rehearsal_ends_in_tables(tmp_path):
 
 
 def test_an_error_is_clustered_by_table_and_by_seed():
-    from search_unseen_report import Estimate
-
     values = np.array([[1.0, 2.0, 6.0], [3.0, 5.0, 7.0]])
     found = Estimate.of(values)
     by_table = ((3 - 4) ** 2 + (5 - 4) ** 2) / 1 / 2
@@ -58,8 +52,6 @@ def test_an_error_is_clustered_by_table_and_by_seed():
 
 
 def test_on_one_table_the_test_is_students():
-    from search_unseen_report import Estimate
-
     values = np.array([-0.3, -0.1, -0.2, 0.05])
     found = Estimate.of(values[None])
     expected = stats.ttest_1samp(values, 0)

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import speed
 from scipy import stats
-from scripts import EXPERIMENTS
-
-
-@pytest.fixture(autouse=True)
-def scripts_are_importable(monkeypatch):
-    monkeypatch.syspath_prepend(EXPERIMENTS)
+from speed_runs import RunsFile
+from speed_scores import MARGIN, equivalence
 
 
 def test_equivalence_is_two_paired_one_sided_tests():
-    from speed_scores import equivalence
-
     random = np.random.default_rng(0)
     theirs = random.normal(0.9, 0.01, 12)
     ours = theirs + random.normal(0.002, 0.004, 12)
@@ -30,8 +25,6 @@ def test_equivalence_is_two_paired_one_sided_tests():
 
 
 def test_groups_and_seeds_make_the_error_of_a_difference():
-    from speed_scores import equivalence
-
     # Groups x (two configs), y and z differ by 0.25, 0 and 0 on average; two seeds by 0.5.
     ours = [[0.75, 1.0, 0.75, 0.75], [0.25, 0.5, 0.25, 0.25]]
     theirs = [[0.25, 0.5, 0.5, 0.5], [0.25, 0.5, 0.5, 0.5]]
@@ -45,8 +38,6 @@ def test_groups_and_seeds_make_the_error_of_a_difference():
 
 
 def test_scores_without_noise_are_judged_by_the_margin():
-    from speed_scores import MARGIN, equivalence
-
     ours = [[0.5, 0.75], [0.5, 0.75]]
     assert equivalence(ours, ours, ["a", "b"]).p == 0
     assert equivalence(ours, [[0.25, 0.5]], ["a", "b"]).p == 1
@@ -57,8 +48,6 @@ ABOUT = {"machine": "m", "code": "c"}
 
 
 def test_interrupted_runs_continue(tmp_path):
-    from speed_runs import RunsFile
-
     path = tmp_path / "runs.jsonl"
     file = RunsFile(path, ABOUT)
     file.add(contender="a", seconds=1.5)
@@ -74,8 +63,6 @@ def test_interrupted_runs_continue(tmp_path):
 
 @pytest.mark.parametrize("key", ["machine", "code"])
 def test_runs_of_something_else_are_refused(tmp_path, key):
-    from speed_runs import RunsFile
-
     path = tmp_path / "runs.jsonl"
     RunsFile(path, ABOUT).add(contender="a")
     before = path.read_bytes()
@@ -98,9 +85,6 @@ def pair(contender, seconds, scores):
 
 
 def test_the_faster_variant_of_a_library_is_quoted(tmp_path):
-    import speed
-    from speed_runs import RunsFile
-
     file = RunsFile(tmp_path / "runs.jsonl", ABOUT | {"configs": ["p", "q"], "versions": "v"})
     file.add(contender="hpsearch", scores=[[0.5, 0.75], [0.5, 0.75]])
     for contender, seconds in [

@@ -102,15 +102,6 @@ def test_both_name_a_failure_and_its_reason(shown):
     assert "trial 9: trying once more" in seen
 
 
-def test_a_diverged_trial_is_never_the_best_so_far(shown):
-    display, screen = shown
-    display(Planned(summary(), ()))
-    display(Stored(execution(1), result(1, None, 2, Status.DIVERGED, "epoch 2: loss is nan")))
-    display(Stored(execution(2), result(2, 0.125), (2, 0.125)))
-    display(Ended())
-    assert "best val_accuracy 0.1250 (trial 2)" in text_of(screen)
-
-
 def test_lines_are_few_but_tell_bests_failures_and_the_last():
     now = 100.0
     lines, screen = started(Lines, summary(103, 500), clock=lambda: now)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import cache
 
+import pandas as pd
 import pytest
 from tables import write_sweep
 
 from hpsearch.reporting.page import write_page
-from hpsearch.reporting.source import load_source
+from hpsearch.reporting.source import ReportSource, load_source
 
 CHROMIUM = "/usr/bin/chromium"
 
@@ -16,13 +18,10 @@ CHROMIUM = "/usr/bin/chromium"
 @pytest.fixture(scope="session")
 def sweep_of(tmp_path_factory):
     """The directory of a made-up sweep by its number of trials, made once."""
-    made = {}
 
+    @cache
     def directory(trials, **options):
-        key = (trials, *options.items())
-        if key not in made:
-            made[key] = write_sweep(tmp_path_factory.mktemp("sweep"), trials, **options)
-        return made[key]
+        return write_sweep(tmp_path_factory.mktemp("sweep"), trials, **options)
 
     return directory
 
@@ -30,15 +29,19 @@ def sweep_of(tmp_path_factory):
 @pytest.fixture(scope="session")
 def source_of(sweep_of):
     """A sweep as a report sees it, loaded once: importance is computed once."""
-    loaded = {}
+    return cache(lambda trials, **options: load_source(sweep_of(trials, **options)))
 
-    def source(trials, **options):
-        directory = sweep_of(trials, **options)
-        if directory not in loaded:
-            loaded[directory] = load_source(directory)
-        return loaded[directory]
 
-    return source
+@pytest.fixture(scope="session")
+def repeated(source_of):
+    """A sweep with three seeds of each trial, the next one better by 0.01."""
+
+    def of_seeds(rows, column):
+        better = [rows.assign(**{"seed": s, column: rows[column] + 0.01 * s}) for s in range(3)]
+        return pd.concat(better, ignore_index=True)
+
+    source = source_of(20)
+    return ReportSource(of_seeds(source.table, "score"), of_seeds(source.curves, "val_accuracy"))
 
 
 @pytest.fixture(scope="session")
@@ -107,6 +110,14 @@ class Visit:
 
     def matching(self):
         return int(self.page.get_attribute("#best [role=status]", "data-matching"))
+
+    def violations(self):
+        """What axe-core finds wrong: rule, advice and elements."""
+        # Here: pages can be written without it, and are in .ci/oldest.
+        from axe_playwright_python.sync_playwright import Axe
+
+        found = Axe().run(self.page).response["violations"]
+        return [(v["id"], v["help"], [node["html"] for node in v["nodes"]]) for v in found]
 
     def assert_quiet(self):
         assert self.complaints == []

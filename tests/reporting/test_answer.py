@@ -6,7 +6,6 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from hpsearch.reporting import answer
@@ -14,6 +13,13 @@ from hpsearch.reporting.answer import answer_of, config_in_words
 from hpsearch.reporting.importance import Importance, Share
 from hpsearch.reporting.source import ReportSource
 from hpsearch.store.facts import Evaluation, Measurement
+
+
+def knowing(source, **known):
+    """The same sweep with another importance, or with changes of its own."""
+    other = replace(source)
+    vars(other)["importance"] = replace(known.pop("importance", source.importance), **known)
+    return other
 
 
 def made(source, **columns):
@@ -85,10 +91,8 @@ def test_names_of_hyperparameters_stay_as_they_are(source_of):
 
 
 @pytest.mark.slow
-def test_several_executions_have_a_spread(source_of):
-    table = source_of(20).table
-    table = pd.concat([table.assign(seed=s, score=table["score"] + 0.01 * s) for s in range(3)])
-    said = answer_of(ReportSource(table.reset_index(drop=True), source_of(20).curves))
+def test_several_executions_have_a_spread(repeated):
+    said = answer_of(repeated)
     assert " ± 0.0100" in said["headline"]
     assert "the standard deviation of 3 executions" in said["remark"]
     assert not any("seeds: 3" in line for line in said["advice"])
@@ -127,9 +131,11 @@ def test_a_best_value_at_the_edge_is_told_and_no_other(source_of):
 
 def idle(source, **known):
     """The hyperparameters that the advice calls idle, with another importance."""
-    source = replace(source)
-    vars(source)["importance"] = replace(known.pop("importance", source.importance), **known)
-    lines = [line for line in answer_of(source)["advice"] if "little difference" in line]
+    lines = [
+        line
+        for line in answer_of(knowing(source, **known))["advice"]
+        if "little difference" in line
+    ]
     return {*" ".join(lines).split(" make")[0].replace(" and ", ", ").split(", ")} - {""}
 
 
@@ -152,21 +158,14 @@ def test_hyperparameters_without_a_difference_are_named(source_of):
     assert "optimizer" not in idle(rare, importance=found)
 
 
-def test_values_that_may_be_best_are_told_together(source_of, monkeypatch):
-    source = replace(source_of(100))
-    found = source_of(100).importance
+def test_values_that_may_be_best_are_told_together(source_of):
+    source = source_of(100)
+    effects = source.importance.effects
 
     def said(low, mean, high):
-        effect = replace(
-            found.effects["epochs"],
-            **{
-                name: np.array(each)
-                for name, each in (("low", low), ("mean", mean), ("high", high))
-            },
-        )
-        effects = {**found.effects, "epochs": effect}
-        monkeypatch.setitem(source.__dict__, "importance", replace(found, effects=effects))
-        return answer_of(source)
+        low, mean, high = map(np.array, (low, mean, high))
+        epochs = replace(effects["epochs"], low=low, mean=mean, high=high)
+        return answer_of(knowing(source, effects={**effects, "epochs": epochs}))
 
     clear = said([0.1, 0.5, 0.6], [0.2, 0.6, 0.7], [0.3, 0.65, 0.8])
     assert clear["shares"][0][0] == "epochs"
@@ -178,22 +177,18 @@ def test_values_that_may_be_best_are_told_together(source_of, monkeypatch):
     assert not any(line.startswith("epochs: ") for line in unclear["advice"])
 
 
-def test_the_sentence_names_what_matters_beside_the_network(source_of, monkeypatch):
-    source = replace(source_of(100))
+def test_the_sentence_names_what_matters_beside_the_network(source_of):
     shares = (Share(("l2",), 0.2, 0.1, 0.3), Share(("momentum",), 0.001, 0.0, 0.01))
-    known = replace(source_of(100).importance, shares=shares)
-    monkeypatch.setitem(source.__dict__, "importance", known)
+    source = knowing(source_of(100), shares=shares)
     values = {"hidden_layers": 1, "units": 8, "l2": 0.1, "momentum": 0.9}
     assert config_in_words(values, source) == "1 hidden layer of 8 units, l2 0.1"
 
 
-def test_a_model_that_knows_nothing_advises_nothing(source_of, monkeypatch):
-    source = replace(source_of(100))
-    weak = replace(source_of(100).importance, explained=0.1)
-    monkeypatch.setitem(source.__dict__, "importance", weak)
-    assert answer_of(source)["advice"] == []
-    monkeypatch.setitem(source.__dict__, "importance", Importance(reason="too few"))
-    assert answer_of(source)["shares"] == []
+def test_a_model_that_knows_nothing_advises_nothing(source_of):
+    source = source_of(100)
+    assert answer_of(knowing(source, explained=0.1))["advice"] == []
+    nothing = Importance(reason="too few")
+    assert answer_of(knowing(source, importance=nothing))["shares"] == []
 
 
 def test_a_range_from_zero_whose_values_span_a_hundredfold(source_of, monkeypatch):

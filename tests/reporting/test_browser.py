@@ -6,13 +6,12 @@ import re
 from dataclasses import replace
 from importlib.resources import files
 
-import pandas as pd
 import pytest
 import yaml
 
 import hpsearch
 from hpsearch.cli.tables import report
-from hpsearch.reporting.drawing import inert
+from hpsearch.reporting.drawing import THEMES, inert
 from hpsearch.reporting.page import render, write_page
 from hpsearch.store.facts import Evaluation, Measurement
 from hpsearch.store.tables import hyperparameter_columns, values_of
@@ -36,7 +35,7 @@ SECTIONS = {
     ("trials", "width", "scheme"),
     [(0, *WINDOWS[1]), (1, *WINDOWS[1]), *((100, *window) for window in WINDOWS)],
 )
-def test_it_renders_without_a_word(visit, page_of, trials, width, scheme):
+def test_it_renders_without_a_word_and_breaks_no_rule(visit, page_of, trials, width, scheme):
     seen = visit(page_of(trials), width, scheme=scheme, touch=width < 500).draw_all()
     assert (
         seen.page.locator("section.card").evaluate_all("(s) => s.map((n) => n.id)")
@@ -49,20 +48,26 @@ def test_it_renders_without_a_word(visit, page_of, trials, width, scheme):
     scored = trials - 2 * (trials // 20)
     assert not trials or seen.matching() == scored
     assert seen.page.locator("#effects .plot").count() == (8 if trials == 100 else 0)
-    # Figures are told to those who cannot see them; test_accessibility.py has the rest.
+    # Figures are told to those who cannot see them.
     labels = seen.page.locator(".plot").evaluate_all(
         "(nodes) => nodes.map((node) => [node.getAttribute('role'), node.ariaLabel])"
     )
     assert all(role in ("figure", "group") and len(label) > 20 for role, label in labels)
     seen.assert_quiet()
+    if trials == 100:
+        seen.page.locator("#trials .pick").nth(1).click()
+        for part in ("#best .menu", "#parallel"):
+            seen.page.locator(f"{part} summary").click()
+        assert seen.draw_all().violations() == []
 
 
 @pytest.mark.parametrize(("width", "scheme"), WINDOWS)
-def test_a_comparison_fits_the_window_in_the_systems_colours(
+def test_a_comparison_fits_the_window_in_the_systems_colours_and_breaks_no_rule(
     visit, sweep_of, tmp_path, width, scheme
 ):
     path = tmp_path / "comparison.html"
-    hpsearch.compare(sweep_of(100), sweep_of(100, seed=1), anyway=True, out=path)
+    tables = [sweep_of(100), sweep_of(100, seed=1), sweep_of(20)]
+    hpsearch.compare(*tables, anyway=True, out=path)
     seen = visit(path, width, scheme=scheme).draw_all()
     assert seen.page.evaluate("document.documentElement.scrollWidth") <= width
     background = seen.page.evaluate("getComputedStyle(document.body).backgroundColor")
@@ -75,6 +80,7 @@ def test_a_comparison_fits_the_window_in_the_systems_colours(
     assert len(heights) < len(places) or width == 400
     assert all(len(each) == 1 for each in heights.values())
     seen.assert_quiet()
+    assert seen.violations() == []
 
 
 def test_where_no_trial_has_a_score_the_table_says_how_each_ended(visit, source_of, tmp_path):
@@ -129,10 +135,7 @@ def drag_brush(seen, axis, start, end):
     x = box["x"] + box["width"] / 2
     seen.page.mouse.move(x, box["y"] + start * box["height"])
     seen.page.mouse.down()
-    for step in range(1, 11):
-        share = start + (end - start) * step / 10
-        seen.page.mouse.move(x, box["y"] + share * box["height"])
-        seen.page.wait_for_timeout(20)
+    seen.page.mouse.move(x, box["y"] + end * box["height"], steps=10)
     seen.page.mouse.up()
     seen.page.wait_for_timeout(400)
 
@@ -299,28 +302,18 @@ def test_words_and_columns(visit, page_of):
     seen.assert_quiet()
 
 
-def test_executions_are_lines_of_their_trial(visit, tmp_path, source_of):
-    source = repeated(source_of(20))
+def test_executions_are_lines_of_their_trial(visit, tmp_path, repeated):
     path = tmp_path / "page.html"
-    write_page([source], path)
+    write_page([repeated], path)
     seen = visit(path).draw_all()
     assert " ± " in seen.page.inner_text(".headline")
     assert all(" ± " in cell for cell in column(seen, "val_accuracy"))
     # One line a config.
-    assert seen.matching() == len(source.ranked) == 18
+    assert seen.matching() == len(repeated.ranked) == 18
     seen.page.locator("#trials .pick").first.click()
     lines = seen.page.locator("#trials .detail tbody tr").all_inner_texts()
     assert [line.split("\t")[0] for line in lines] == ["0", "1", "2"]
     seen.draw_all().assert_quiet()
-
-
-def repeated(source):
-    """The same trials with three seeds each."""
-    tables = [
-        source.table.assign(seed=seed, score=source.table["score"] + 0.01 * seed)
-        for seed in range(3)
-    ]
-    return replace(source, table=pd.concat(tables, ignore_index=True))
 
 
 def test_numbers_are_written_as_in_python(visit, page_of):
@@ -494,8 +487,6 @@ def contrast(first, second):
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_colours_have_contrast(theme):
-    from hpsearch.reporting.drawing import THEMES
-
     colours = THEMES[theme]
     for behind in ("background", "page"):
         for text in ("text", "muted", "accent", "second", "good", "bad"):
@@ -504,55 +495,40 @@ def test_colours_have_contrast(theme):
         assert contrast(line, colours["background"]) > 3
 
 
-def with_importance(source, **changes):
-    """The same sweep with other facts, whose importance is not computed again."""
-    made = replace(source, **changes)
-    made.__dict__["importance"] = source.importance
-    return made
-
-
-def test_evaluations_are_shown_where_there_are_any(visit, page_of, source_of):
+def test_evaluations_and_predictions_are_shown_where_there_are_any(visit, page_of, source_of):
     path = page_of(20)
-    assert visit(path).page.locator("#evaluations").count() == 0
+    assert visit(path).page.locator("#evaluations, #predictions").count() == 0
     metrics = {"loss": Measurement(0.41234, 0.3, 0.6, "t"), "accuracy": Measurement(0.9)}
     look = Evaluation("2026-01-02T03:04:05+00:00", 7, "c<b>", 0, "test", 1_360, "accuracy", metrics)
-    evaluated = path.with_name("evaluated.html")
-    write_page([with_importance(source_of(20), evaluations=(look,))], evaluated)
-    seen = visit(evaluated).draw_all()
-    rows = seen.page.locator("#evaluations tbody tr")
-    assert [row.split("\t") for row in rows.all_inner_texts()] == [
+    six = replace(look, rows=6, metrics={"accuracy": Measurement(0.9)})
+    looks = (
+        replace(look, confusion=((9, 9), (9, 9))),
+        replace(six, confusion=((3, 1), (0, 2))),
+        replace(six, split="train", pairs=((1.0, 2.0), (3.0, 2.5))),
+    )
+    source = replace(source_of(20), evaluations=looks)
+    # It is not computed again.
+    vars(source)["importance"] = source_of(20).importance
+    shown = path.with_name("evaluated.html")
+    write_page([source], shown)
+    seen = visit(shown).draw_all()
+    rows = seen.page.locator("#evaluations tbody tr").all_inner_texts()
+    assert [row.split("\t") for row in rows[:2]] == [
         [look.time, "7", "test", "1,360", "loss", "0.4123", "0.3000 to 0.6000"],
         [look.time, "7", "test", "1,360", "accuracy", "0.9000", "-"],
     ]
+    assert len(rows) == 4
     assert seen.page.locator("#nav a[href='#evaluations']").count() == 1
-    seen.assert_quiet()
-
-
-def test_predictions_are_shown_where_they_are_kept(visit, page_of, source_of):
-    path = page_of(20)
-    assert visit(path).page.locator("#predictions").count() == 0
-    one = Measurement(0.9)
-    look = Evaluation("2026-01-02T03:04:05+00:00", 7, "c", 0, "test", 6, "a", {"a": one})
-    looks = (
-        replace(look, confusion=((9, 9), (9, 9))),
-        replace(look, confusion=((3, 1), (0, 2))),
-        replace(look, split="train", pairs=((1.0, 2.0), (3.0, 2.5))),
-    )
-    shown = path.with_name("predicted.html")
-    write_page([with_importance(source_of(20), evaluations=looks)], shown)
-    seen = visit(shown).draw_all()
-    # The last one of each split.
+    # Of predictions, the last ones of each split.
     rows = seen.page.locator("#predictions tbody tr").all_inner_texts()
     assert [row.split("\t") for row in rows] == [
         ["0", "3", "1", "4 (67%)"],
         ["1", "", "2", "2 (33%)"],
     ]
     # Blue is worse, here as elsewhere.
-    right, wrong = (
-        seen.page.locator("#predictions tbody td").nth(n).get_attribute("style") for n in (0, 1)
-    )
-    assert "--second" in right
-    assert "--accent" in wrong
+    cells = seen.page.locator("#predictions tbody td")
+    assert "--second" in cells.nth(0).get_attribute("style")
+    assert "--accent" in cells.nth(1).get_attribute("style")
     data = seen.page.evaluate("document.querySelector('#predictions .plot').data[1]")
     assert (data["x"], data["y"]) == ([1, 3], [2, 2.5])
     seen.assert_quiet()

@@ -7,7 +7,6 @@ import re
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 import pytest
 from tables import write_sweep
 
@@ -23,9 +22,7 @@ from hpsearch.reporting.drawing import (
     with_theme,
 )
 from hpsearch.reporting.forest import axes_of
-from hpsearch.reporting.importance_figures import (
-    effect_figure,
-)
+from hpsearch.reporting.importance_figures import effect_figure
 from hpsearch.reporting.pictures import _KINDS, as_figure
 from hpsearch.reporting.source import ReportSource, load_source
 from hpsearch.reporting.trial_figures import (
@@ -81,22 +78,15 @@ def test_better_has_the_same_colour_whatever_the_goal(source_of, goal):
     assert (curves[best], curves[worst]) == ("@second", "@line0")
 
 
-def test_the_best_curve_has_its_spread(source_of):
-    source = source_of(20)
-    curves = [
-        source.curves.assign(seed=s, val_accuracy=source.curves["val_accuracy"] + 0.01 * s)
-        for s in range(3)
-    ]
-    table = [source.table.assign(seed=s) for s in range(3)]
-    spec = curves_figure(ReportSource(pd.concat(table), pd.concat(curves)), "val_accuracy")
-    band, line = spec["data"][-2:]
+def test_the_best_curve_has_its_spread(source_of, repeated):
+    band, line = curves_figure(repeated, "val_accuracy")["data"][-2:]
     assert band["fill"] == "toself"
     epochs = len(line["x"])
     assert band["x"] == [*line["x"], *line["x"][::-1]]
     above, below = np.array(band["y"][:epochs]), np.array(band["y"][epochs:][::-1])
     assert above - below == pytest.approx(0.02, abs=1e-5)
     assert (above + below) / 2 == pytest.approx(np.array(line["y"]), abs=1e-5)
-    assert all("band" not in trace["meta"] for trace in curves_figure(source)["data"])
+    assert all("band" not in trace["meta"] for trace in curves_figure(source_of(20))["data"])
 
 
 @pytest.mark.parametrize("scale", ["log", "linear"])

@@ -294,5 +294,5 @@ def test_a_training_that_nearly_diverged_is_not_all_of_the_variance():
     found = importance_of(table_of(columns, score), unit_space(columns))
     assert found.explained > 0.5
     assert found.span[1] < 100
-    shares = {each.names: each.share for each in plain.shares}
-    assert all(abs(shares[each.names] - each.share) < 0.15 for each in found.shares)
+    shares = shares_of(plain)
+    assert all(abs(shares[each.names].share - each.share) < 0.15 for each in found.shares)

@@ -65,16 +65,6 @@ def test_a_run_leaves_a_page_that_is_current(tmp_path):
     assert is_current(page, tmp_path / "out", ())
 
 
-@pytest.mark.slow
-def test_a_page_that_cannot_be_written_is_a_warning(tmp_path):
-    (tmp_path / "sweep.yaml").write_text(SWEEP)
-    (tmp_path / "out" / "report.html").mkdir(parents=True)
-    said = hpsearch("run", "sweep.yaml", "--out", "out", cwd=tmp_path)
-    assert re.search(r"warning: .*report\.html is not written", said.stderr)
-    assert "10 trials, 10 completed" in said.stdout
-    assert (tmp_path / "out" / "best.keras").exists()
-
-
 def test_writing_is_atomic_and_reading_tells_what_is_missing(sweep_of, tmp_path):
     page = tmp_path / "page.html"
     page.write_text("old")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
 from typing import NamedTuple
 
 DATA = "data: {dataset: digits}\n"
@@ -25,6 +27,23 @@ def whole(text: str, path: str, *pieces: str, line: int = 0) -> Bad:
 def bad(text: str, path: str, *pieces: str, line: int = 0) -> Bad:
     """The end of a file, where what is indented is a hyperparameter."""
     return whole(f"{P if text.startswith('  ') else DATA}{text}\n", path, *pieces, line=line)
+
+
+def value(text: str, path: str, *pieces: str) -> Bad:
+    """Hyperparameters; the path is relative to the last one."""
+    name = re.findall(r"^\w+", text, re.MULTILINE)[-1]
+    return whole(P + textwrap.indent(text, "  ") + "\n", f"parameters.{name}{path}", *pieces)
+
+
+def data(keys: str, *pieces: str) -> Bad:
+    """The keys of a file's data, without the braces; the last one is wrong."""
+    name = re.findall(r"(\w+): ", keys)[-1]
+    return whole(f"data: {{{keys}}}\n", f"data.{name}", *pieces)
+
+
+def constraint(values: str, expression: str, *pieces: str) -> Bad:
+    """A constraint of one hyperparameter."""
+    return bad(f"  {values}\nconstraints: [{expression}]", "constraints[0]", *pieces)
 
 
 BAD = {
@@ -52,16 +71,14 @@ BAD = {
     "metric the other way round": bad(
         "metric: accuracy_val", "metric", "did you mean 'val_accuracy'?"
     ),
-    "list without brackets": bad("  units: 32, 64", "parameters.units", "[32, 64]"),
-    "names without brackets": bad(
-        "  activation: relu, tanh", "parameters.activation", "[relu, tanh]"
-    ),
-    "duplicate parameter": bad("  units: 1\n  units: 2", "parameters.units", "twice", "line 3"),
+    "list without brackets": value("units: 32, 64", "", "[32, 64]"),
+    "names without brackets": value("activation: relu, tanh", "", "[relu, tanh]"),
+    "duplicate parameter": value("units: 1\nunits: 2", "", "twice", "line 3"),
     "alias": whole(P + "  units: *x\n", "parameters.units", "alias *x", "repeat"),
-    "anchor": bad("  units: &x 3", "parameters.units", "anchor &x"),
+    "anchor": value("units: &x 3", "", "anchor &x"),
     "merge key": bad("  <<: {units: 3}", "parameters", "merge key"),
     "python tag": bad("name: !!python/object/apply:os.system [ls]", "name", "tag", "not allowed"),
-    "own tag": bad("  units: !mine 3", "parameters.units", "tag !mine"),
+    "own tag": value("units: !mine 3", "", "tag !mine"),
     "key is a number": bad("1: 2", "", "key 1 is not text"),
     "key is a list": bad("? [a]\n: 2", "", "cannot be a key", line=2),
     "nested": whole(DATA + "x: " + "[" * 60 + "]" * 60, "", "more than 50 deep"),
@@ -70,10 +87,10 @@ BAD = {
     # Unknown keys, missing keys, empty values.
     "unknown key": bad("paramters: {}", "paramters", "unknown key", "'parameters'"),
     "no data": whole("seed: 1\n", "data", "missing"),
-    "empty value": bad("  units:", "parameters.units", "has no value"),
+    "empty value": value("units:", "", "has no value"),
     "empty section": bad("budget:", "budget", "has no value"),
-    "empty list": bad("  units: []", "parameters.units", "at least one"),
-    "null in a list": bad("  units: [1, null]", "parameters.units[1]", "no value"),
+    "empty list": value("units: []", "", "at least one"),
+    "null in a list": value("units: [1, null]", "[1]", "no value"),
     "parameters is a list": bad("parameters: [units]", "parameters", "mapping of hyperparameters"),
     # Name and seeds.
     "name climbs": bad("name: ../x", "name", "A-Z", "'../x'"),
@@ -87,98 +104,70 @@ BAD = {
     "seeds twice": bad("seeds: [0, 1, 1]", "seeds[2]", "twice"),
     "seeds max below min": bad("seeds: {min: 5, max: 3}", "seeds.min", "at most max"),
     # Data.
-    "unknown dataset": whole(
-        "data: {dataset: fashion-mnist}\n", "data.dataset", "unknown", "'fashion_mnist'"
-    ),
+    "unknown dataset": data("dataset: fashion-mnist", "unknown", "'fashion_mnist'"),
     "no source": whole("data: {seed: 1}\n", "data", "exactly one", "none is given"),
     "two sources": whole("data: {dataset: iris, npz: a.npz}\n", "data", "dataset and npz"),
     "data is text": whole("data: digits\n", "data", "mapping", "'digits'"),
     "data key": whole("data:\n  dataset: iris\n  sed: 1\n", "data.sed", "did you mean 'seed'?"),
     "csv without target": whole("data: {csv: a.csv}\n", "data", "target is missing"),
-    "target without csv": whole(
-        "data: {dataset: iris, target: a}\n", "data.target", "only with csv"
-    ),
-    "drops the target": whole(
-        "data: {csv: a.csv, target: y, drop: [y]}\n", "data.drop", "drops the target"
-    ),
-    "fraction 1": whole("data: {dataset: iris, validation: 1.0}\n", "data.validation", "1.0"),
-    "fraction in quotes": whole(
-        'data: {dataset: iris, validation: "0.2"}\n', "data.validation", "remove the quotes"
-    ),
-    "file for a set": whole(
-        "data: {dataset: iris, test: t.csv}\n", "data.test", "needs csv or npz"
-    ),
-    "scale": whole("data: {dataset: iris, scale: standart}\n", "data.scale", "'standard'"),
-    "task": whole(
-        "data: {npz: a.npz, task: regresion}\n", "data.task", "did you mean 'regression'?"
-    ),
-    "reference": whole("data: {python: mymodule}\n", "data.python", "package.module:function"),
+    "target without csv": data("dataset: iris, target: a", "only with csv"),
+    "drops the target": data("csv: a.csv, target: y, drop: [y]", "drops the target"),
+    "fraction 1": data("dataset: iris, validation: 1.0", "1.0"),
+    "fraction in quotes": data('dataset: iris, validation: "0.2"', "remove the quotes"),
+    "file for a set": data("dataset: iris, test: t.csv", "needs csv or npz"),
+    "scale": data("dataset: iris, scale: standart", "'standard'"),
+    "task": data("npz: a.npz, task: regresion", "did you mean 'regression'?"),
+    "reference": data("python: mymodule", "package.module:function"),
     # Values of hyperparameters.
-    "quoted rate": bad(
-        '  learning_rate: "1e-3"', "parameters.learning_rate", "number", "remove the quotes"
-    ),
-    "negative rate": bad(
-        "  learning_rate: [0.1, -0.1]", "parameters.learning_rate[1]", "above 0", "-0.1"
-    ),
-    "rate nan": bad("  learning_rate: .nan", "parameters.learning_rate", "finite"),
-    "schedule outside": bad(
-        "  learning_rate: {name: cosine_decay, initial_learning_rate: 0.1, decay_steps: 9}",
-        "parameters.learning_rate",
+    "quoted rate": value('learning_rate: "1e-3"', "", "number", "remove the quotes"),
+    "negative rate": value("learning_rate: [0.1, -0.1]", "[1]", "above 0", "-0.1"),
+    "rate nan": value("learning_rate: .nan", "", "finite"),
+    "schedule outside": value(
+        "learning_rate: {name: cosine_decay, initial_learning_rate: 0.1, decay_steps: 9}",
+        "",
         "belongs to an optimizer",
     ),
-    "batch 0": bad("  batch_size: [0]", "parameters.batch_size[0]", "at least 1", "not 0"),
-    "epochs float": bad("  epochs: 1e3", "parameters.epochs", "write 1000"),
-    "layers negative": bad("  hidden_layers: [-1]", "parameters.hidden_layers[0]", "0 or more"),
-    "units 0": bad("  units: [[10, 0]]", "parameters.units[0][1]", "at least 1"),
-    "units_0": bad("  units_0: 3", "parameters.units_0", "unknown", "'units'"),
-    "dropout 1": bad("  dropout: 1.0", "parameters.dropout", "below 1"),
-    "l2 negative": bad("  l2: [-0.1]", "parameters.l2[0]", "0 or more"),
-    "activation": bad("  activation: [rellu]", "parameters.activation[0]", "'relu'"),
-    "layer type": bad("  layer_type: batchnorm", "parameters.layer_type", "'batch_norm'"),
-    "layer type code": bad(
-        '  layer_type: "a.b:"', "parameters.layer_type", "package.module:function"
-    ),
-    "optimizer": bad("  optimizer: [Adam]", "parameters.optimizer[0]", "'adam'"),
-    "optimizer argument": bad(
-        "  optimizer:\n    - sgd\n    - {name: sgd, momentun: 0.9}",
-        "parameters.optimizer[1].momentun",
+    "batch 0": value("batch_size: [0]", "[0]", "at least 1", "not 0"),
+    "epochs float": value("epochs: 1e3", "", "write 1000"),
+    "layers negative": value("hidden_layers: [-1]", "[0]", "0 or more"),
+    "units 0": value("units: [[10, 0]]", "[0][1]", "at least 1"),
+    "units_0": value("units_0: 3", "", "unknown", "'units'"),
+    "dropout 1": value("dropout: 1.0", "", "below 1"),
+    "l2 negative": value("l2: [-0.1]", "[0]", "0 or more"),
+    "activation": value("activation: [rellu]", "[0]", "'relu'"),
+    "layer type": value("layer_type: batchnorm", "", "'batch_norm'"),
+    "layer type code": value('layer_type: "a.b:"', "", "package.module:function"),
+    "optimizer": value("optimizer: [Adam]", "[0]", "'adam'"),
+    "optimizer argument": value(
+        "optimizer:\n  - sgd\n  - {name: sgd, momentun: 0.9}",
+        "[1].momentun",
         "no such argument",
         "'momentum'",
     ),
-    "optimizer value": bad(
-        "  optimizer: {name: adam, beta_1: 1.5}", "parameters.optimizer.beta_1", "below 1"
+    "optimizer value": value("optimizer: {name: adam, beta_1: 1.5}", ".beta_1", "below 1"),
+    "optimizer without name": value("optimizer: [{momentum: 0.9}]", "[0]", "name is missing"),
+    "optimizer clips twice": value(
+        "optimizer: {name: adam, clipnorm: 1, clipvalue: 1}", "", "allows one of"
     ),
-    "optimizer without name": bad(
-        "  optimizer: [{momentum: 0.9}]", "parameters.optimizer[0]", "name is missing"
+    "optimizer rate in quotes": value(
+        'optimizer: {name: adam, learning_rate: "1e-3"}', ".learning_rate", "remove the quotes"
     ),
-    "optimizer clips twice": bad(
-        "  optimizer: {name: adam, clipnorm: 1, clipvalue: 1}",
-        "parameters.optimizer",
-        "allows one of",
-    ),
-    "optimizer rate in quotes": bad(
-        '  optimizer: {name: adam, learning_rate: "1e-3"}',
-        "parameters.optimizer.learning_rate",
-        "remove the quotes",
-    ),
-    "schedule": bad(
-        "  optimizer: {name: sgd, learning_rate: {name: cosine, decay_steps: 3}}",
-        "parameters.optimizer.learning_rate.name",
+    "schedule": value(
+        "optimizer: {name: sgd, learning_rate: {name: cosine, decay_steps: 3}}",
+        ".learning_rate.name",
         "'cosine_decay'",
     ),
-    "schedule argument missing": bad(
-        "  optimizer: {name: sgd, learning_rate: {name: cosine_decay, decay_steps: 3}}",
-        "parameters.optimizer.learning_rate",
+    "schedule argument missing": value(
+        "optimizer: {name: sgd, learning_rate: {name: cosine_decay, decay_steps: 3}}",
+        ".learning_rate",
         "initial_learning_rate",
     ),
-    "initializer": bad(
-        "  kernel_initializer: GlorotNormal", "parameters.kernel_initializer", "'glorot_normal'"
-    ),
-    "unknown hyperparameter": bad("  unit: 3", "parameters.unit", "did you mean 'units'?"),
-    "lr": bad("  lr: 0.1", "parameters.lr", "did you mean 'learning_rate'?"),
-    "scale as hyperparameter": bad(
-        "  layer_type: own:layer\n  scale: [unit, none]",
-        "parameters.scale",
+    "initializer": value("kernel_initializer: GlorotNormal", "", "'glorot_normal'"),
+    "unknown hyperparameter": value("unit: 3", "", "did you mean 'units'?"),
+    "lr": value("lr: 0.1", "", "did you mean 'learning_rate'?"),
+    "scale as hyperparameter": value(
+        "layer_type: own:layer\nscale: [unit, none]",
+        "",
         "a setting of the data: data: {scale: standard}",
         "run two sweeps and compare them: hpsearch compare",
     ),
@@ -187,64 +176,39 @@ BAD = {
         "configs[0].impute",
         "data: {impute: mean}",
     ),
-    "no hint": bad("  zzz: 0.1", "parameters.zzz", "known are hidden_layers"),
-    "duplicate choice": bad("  units: [5, 6, 5]", "parameters.units[2]", "5 is listed"),
-    "duplicate rate": bad("  l2: [1e-1, 0.1]", "parameters.l2[1]", "twice"),
+    "no hint": value("zzz: 0.1", "", "known are hidden_layers"),
+    "duplicate choice": value("units: [5, 6, 5]", "[2]", "5 is listed"),
+    "duplicate rate": value("l2: [1e-1, 0.1]", "[1]", "twice"),
     # Ranges.
-    "min above max": bad(
-        "  units: {min: 9, max: 3, step: 1}", "parameters.units.min", "below max", "9"
+    "min above max": value("units: {min: 9, max: 3, step: 1}", ".min", "below max", "9"),
+    "min is max": value("units: {min: 3, max: 3}", ".min", "both 3"),
+    "nan bound": value("l2: {min: .nan, max: 1}", ".min", "finite"),
+    "no max": value("l2: {min: 0}", "", "max is missing"),
+    "log from 0": value("l2: {min: 0, max: 1, scale: log}", ".min", "above 0 on a log"),
+    "rate from 0": value("learning_rate: {min: 0, max: 1}", ".min", "above 0"),
+    "dropout to 1": value("dropout: {min: 0, max: 1, step: 0.5}", ".max", "below 1"),
+    "scale word": value("l2: {min: 1, max: 2, scale: logarithmic}", ".scale", "linear or"),
+    "step does not divide": value(
+        "units: {min: 10, max: 100, step: 20}", ".max", "does not divide", "nearest valid max is"
     ),
-    "min is max": bad("  units: {min: 3, max: 3}", "parameters.units.min", "both 3"),
-    "nan bound": bad("  l2: {min: .nan, max: 1}", "parameters.l2.min", "finite"),
-    "no max": bad("  l2: {min: 0}", "parameters.l2", "max is missing"),
-    "log from 0": bad(
-        "  l2: {min: 0, max: 1, scale: log}", "parameters.l2.min", "above 0 on a log"
+    "step does not divide, floats": value(
+        "dropout: {min: 0.1, max: 0.55, step: 0.1}", ".max", "nearest valid max is 0.5"
     ),
-    "rate from 0": bad(
-        "  learning_rate: {min: 0, max: 1}", "parameters.learning_rate.min", "above 0"
+    "step 0": value("l2: {min: 0.1, max: 1, step: 0}", ".step", "above 0", "not 0"),
+    "step above the range": value("units: {min: 1, max: 5, step: 10}", ".max", "max is 11"),
+    "step too fine": value("l2: {min: 0, max: 1, step: 1e-9}", ".step", "at most 100000"),
+    "log step of 1": value("l2: {min: 1, max: 8, step: 1, scale: log}", ".step", "above 1"),
+    "log step does not divide": value(
+        "l2: {min: 1, max: 9, step: 2, scale: log}", ".max", "max is 8"
     ),
-    "dropout to 1": bad(
-        "  dropout: {min: 0, max: 1, step: 0.5}", "parameters.dropout.max", "below 1"
-    ),
-    "scale word": bad(
-        "  l2: {min: 1, max: 2, scale: logarithmic}", "parameters.l2.scale", "linear or"
-    ),
-    "step does not divide": bad(
-        "  units: {min: 10, max: 100, step: 20}",
-        "parameters.units.max",
-        "does not divide",
-        "nearest valid max is",
-    ),
-    "step does not divide, floats": bad(
-        "  dropout: {min: 0.1, max: 0.55, step: 0.1}",
-        "parameters.dropout.max",
-        "nearest valid max is 0.5",
-    ),
-    "step 0": bad("  l2: {min: 0.1, max: 1, step: 0}", "parameters.l2.step", "above 0", "not 0"),
-    "step above the range": bad(
-        "  units: {min: 1, max: 5, step: 10}", "parameters.units.max", "max is 11"
-    ),
-    "step too fine": bad(
-        "  l2: {min: 0, max: 1, step: 1e-9}", "parameters.l2.step", "at most 100000"
-    ),
-    "log step of 1": bad(
-        "  l2: {min: 1, max: 8, step: 1, scale: log}", "parameters.l2.step", "above 1"
-    ),
-    "log step does not divide": bad(
-        "  l2: {min: 1, max: 9, step: 2, scale: log}", "parameters.l2.max", "max is 8"
-    ),
-    "half a unit": bad(
-        "  units: {min: 1.5, max: 3, step: 1}", "parameters.units.min", "whole number"
-    ),
-    "type": bad("  epochs: {min: 1, max: 3, type: float}", "parameters.epochs.type", "int"),
-    "range of names": bad("  activation: {min: 1, max: 3}", "parameters.activation", "not a range"),
-    "range key": bad("  l2: {min: 0, mx: 1}", "parameters.l2.mx", "unknown", "'max'"),
-    "values and range": bad(
-        "  l2: {values: [0], min: 0, max: 1}", "parameters.l2", "values, min or max"
-    ),
-    "values is no list": bad("  l2: {values: 3}", "parameters.l2.values", "a list"),
-    "grid without step": bad("  l2: {min: 0, max: 1}", "parameters.l2", "a step"),
-    "grid of whole numbers": bad("  units: {min: 1, max: 9}", "parameters.units", "step: 1"),
+    "half a unit": value("units: {min: 1.5, max: 3, step: 1}", ".min", "whole number"),
+    "type": value("epochs: {min: 1, max: 3, type: float}", ".type", "int"),
+    "range of names": value("activation: {min: 1, max: 3}", "", "not a range"),
+    "range key": value("l2: {min: 0, mx: 1}", ".mx", "unknown", "'max'"),
+    "values and range": value("l2: {values: [0], min: 0, max: 1}", "", "values, min or max"),
+    "values is no list": value("l2: {values: 3}", ".values", "a list"),
+    "grid without step": value("l2: {min: 0, max: 1}", "", "a step"),
+    "grid of whole numbers": value("units: {min: 1, max: 9}", "", "step: 1"),
     "huge grid": whole(
         P + "".join(f"  units_{k}: {list(range(1, 11))}\n" for k in range(1, 10)),
         "parameters",
@@ -253,26 +217,24 @@ BAD = {
         line=2,
     ),
     # Conditions.
-    "when unknown": bad(
-        "  layer_type: [dense, dropout]\n  dropout: {value: 0.1, when: {layer_typ: dropout}}",
-        "parameters.dropout.when.layer_typ",
+    "when unknown": value(
+        "layer_type: [dense, dropout]\ndropout: {value: 0.1, when: {layer_typ: dropout}}",
+        ".when.layer_typ",
         "there is no parameter",
         "'layer_type'",
     ),
-    "when absent": bad(
-        "  dropout: {value: 0.1, when: {layer_type: dropout}}",
-        "parameters.dropout.when.layer_type",
+    "when absent": value(
+        "dropout: {value: 0.1, when: {layer_type: dropout}}",
+        ".when.layer_type",
         "there is no parameter",
     ),
-    "when never": bad(
-        "  layer_type: [dense, dropout]\n  dropout: {value: 0.1, when: {layer_type: dropot}}",
-        "parameters.dropout.when.layer_type",
+    "when never": value(
+        "layer_type: [dense, dropout]\ndropout: {value: 0.1, when: {layer_type: dropot}}",
+        ".when.layer_type",
         "never is 'dropot'",
         "did you mean 'dropout'?",
     ),
-    "when itself": bad(
-        "  units: {values: [1], when: {units: 1}}", "parameters.units.when.units", "itself"
-    ),
+    "when itself": value("units: {values: [1], when: {units: 1}}", ".when.units", "itself"),
     "when in a cycle": bad(
         "  units: {values: [1], when: {epochs: 1}}\n  epochs: {values: [1], when: {units: 1}}",
         "parameters.units.when",
@@ -280,32 +242,23 @@ BAD = {
         "units -> epochs -> units",
         line=3,
     ),
-    "when is empty": bad("  units: {value: 1, when: {}}", "parameters.units.when", "empty"),
-    "when is text": bad("  units: {value: 1, when: epochs}", "parameters.units.when", "mapping"),
+    "when is empty": value("units: {value: 1, when: {}}", ".when", "empty"),
+    "when is text": value("units: {value: 1, when: epochs}", ".when", "mapping"),
     # Constraints and configs.
     "constraint calls": bad(
         '  units: 3\nconstraints:\n  - units < 5\n  - __import__("os") == 1',
         "constraints[1]",
         "not allowed",
     ),
-    "constraint syntax": bad(
-        "  units: 3\nconstraints: [units <]", "constraints[0]", "not an expression"
-    ),
+    "constraint syntax": constraint("units: 3", "units <", "not an expression"),
     # Python itself would warn of it on stderr.
-    "constraint runs together": bad(
-        "  units: 3\nconstraints: [units < 3and units > 1]", "constraints[0]", "not an expression"
+    "constraint runs together": constraint(
+        "units: 3", "units < 3and units > 1", "not an expression"
     ),
-    "constraint name": bad(
-        "  units: 3\nconstraints: [unit < 5]", "constraints[0]", "'unit'", "'units'"
-    ),
-    "constraint unquoted": bad(
-        "  activation: relu\nconstraints: [activation == relu]", "constraints[0]", "quote it"
-    ),
-    "constraint never": bad(
-        "  units: [3, 4]\nconstraints: [units > 5]",
-        "constraints[0]",
-        "nothing satisfies it",
-        "2 points of the grid",
+    "constraint name": constraint("units: 3", "unit < 5", "'unit'", "'units'"),
+    "constraint unquoted": constraint("activation: relu", "activation == relu", "quote it"),
+    "constraint never": constraint(
+        "units: [3, 4]", "units > 5", "nothing satisfies it", "2 points of the grid"
     ),
     "constraints never together": bad(
         "  units: [3, 4]\nconstraints: [units > 3, units < 4]",
@@ -318,11 +271,7 @@ BAD = {
         "10,000 random points",
         line=4,
     ),
-    "constraint types": bad(
-        "  activation: [relu]\nconstraints: [activation > 3]",
-        "constraints[0]",
-        "cannot be evaluated",
-    ),
+    "constraint types": constraint("activation: [relu]", "activation > 3", "cannot be evaluated"),
     "constraints is text": bad("constraints: units < 3", "constraints", "a list"),
     "config value": bad(
         "configs:\n  - {units: 3}\n  - {epochs: 0}", "configs[1].epochs", "at least 1"
@@ -380,19 +329,15 @@ BAD = {
     "run_cap and budget": bad(
         "run_cap: 3\nbudget: {trials: 4}", "run_cap", "budget.trials", line=2
     ),
-    "distribution": bad(
-        "  l2: {distribution: log_uniform, min: 0, max: 1}",
-        "parameters.l2.distribution",
-        "log_uniform_values",
+    "distribution": value(
+        "l2: {distribution: log_uniform, min: 0, max: 1}", ".distribution", "log_uniform_values"
     ),
-    "distribution key": bad(
-        "  l2: {distribution: constant, value: 1, min: 0}", "parameters.l2.min", "has no meaning"
+    "distribution key": value(
+        "l2: {distribution: constant, value: 1, min: 0}", ".min", "has no meaning"
     ),
-    "q": bad("  l2: {min: 0, max: 1, q: 0.1}", "parameters.l2.q", "write step"),
-    "q in quotes": bad(
-        '  l2: {distribution: q_uniform, min: 0, max: 1, q: "1"}',
-        "parameters.l2.q",
-        "remove the quotes",
+    "q": value("l2: {min: 0, max: 1, q: 0.1}", ".q", "write step"),
+    "q in quotes": value(
+        'l2: {distribution: q_uniform, min: 0, max: 1, q: "1"}', ".q", "remove the quotes"
     ),
     "early_terminate": bad(
         "method: random\nrun_cap: 3\nearly_terminate: {type: envelope}",

@@ -25,11 +25,11 @@ def mounted(*arguments: object) -> bool:
 
 
 @dataclass
-class SmallDisk:
-    """A directory on a disk with little room.
+class Disk:
+    """A directory on a disk with little room, or one that cannot be written.
 
     Attributes:
-        program: What runs hpsearch on it.
+        program: What runs hpsearch on it, as somebody who may read it.
     """
 
     path: Path
@@ -43,37 +43,26 @@ class SmallDisk:
 
 
 @contextmanager
-def small_disk(path: Path, size_bytes: int) -> Iterator[SmallDisk]:
+def small_disk(path: Path, size_bytes: int) -> Iterator[Disk]:
     """A disk of so many bytes, mounted at `path`, which is made."""
     path.mkdir()
     if mounted("-t", "tmpfs", "-o", f"size={size_bytes}", "hpsearch-test", path):
         try:
-            yield SmallDisk(path)
+            yield Disk(path)
         finally:
             subprocess.run(["umount", "--lazy", str(path)], check=True)
         return
     # No file may grow beyond it, which a process is told as it is of a full disk.
-    yield SmallDisk(path, ("prlimit", f"--fsize={size_bytes // 2}", *_HPSEARCH))
-
-
-@dataclass
-class ReadOnly:
-    """A directory that cannot be written.
-
-    Attributes:
-        program: What runs hpsearch as somebody who may read it.
-    """
-
-    program: Sequence[str] = _HPSEARCH
+    yield Disk(path, ("prlimit", f"--fsize={size_bytes // 2}", *_HPSEARCH))
 
 
 @contextmanager
-def read_only(path: Path) -> Iterator[ReadOnly]:
+def read_only(path: Path) -> Iterator[Disk]:
     """A directory whose file system is mounted read-only for as long as it is used."""
     if mounted("--bind", path, path):
         try:
             assert mounted("-o", "remount,bind,ro", path)
-            yield ReadOnly()
+            yield Disk(path)
         finally:
             subprocess.run(["umount", "--lazy", str(path)], check=True)
         return
@@ -86,7 +75,7 @@ def read_only(path: Path) -> Iterator[ReadOnly]:
             # Permissions do not hold for root.
             assert shutil.which("setpriv"), "needs mount or setpriv (util-linux)"
             program = ("setpriv", "--reuid=65534", "--clear-groups", *_HPSEARCH)
-        yield ReadOnly(program)
+        yield Disk(path, program)
     finally:
         for each, mode in before.items():
             each.chmod(mode)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from hpsearch.data.specs import Task
-from hpsearch.space.execution import ExecutionResult, Status
+from hpsearch.space.execution import Curve, ExecutionResult, Status
 from hpsearch.space.mlp import MLPConfig
 from hpsearch.store.columns import Provenance, Record
 from hpsearch.store.tables import curves_table, results_table, write_csv
@@ -34,6 +34,12 @@ class Row:
     seconds: float = 1.0
     shared_with: int | None = None
     fold: int | None = None
+    #: The metrics of its epochs; None for those that its score and epochs make.
+    curve: Sequence[Mapping[str, float]] | None = None
+    error: str = "it failed"
+    weights: int | None = 10
+    #: Empty for the one of its values.
+    config: str = ""
 
 
 @dataclass
@@ -46,7 +52,6 @@ class Made:
     recipe: str = "rabcdef01234"
     software: tuple[str, str, str] = ("0.1.0", "2.21.0", "3.15.1")
     name: str = "made"
-    columns: tuple[str, ...] = field(default=())
     method: str = "random"
 
 
@@ -56,7 +61,7 @@ def write(directory: Path, made: Made) -> Path:
     where = Provenance(made.metric, made.name, made.data, made.recipe, *made.software)
     records = _records(list(made.rows), where, made.method)
     task = Task.MULTICLASS
-    write_csv(results_table(records, task, made.columns), directory / "results.csv")
+    write_csv(results_table(records, task), directory / "results.csv")
     write_csv(curves_table(records, task), directory / "curves.csv")
     return directory
 
@@ -71,7 +76,7 @@ def write_two(
 
 def _records(rows: Sequence[Row], where: Provenance, method: str) -> list[Record]:
     """Rows of one config are executions of one trial."""
-    configs = [MLPConfig(row.values).id for row in rows]
+    configs = [row.config or MLPConfig(row.values).id for row in rows]
     numbers: dict[str, int] = {}
     trials = [numbers.setdefault(config, len(numbers) + 1) for config in configs]
     shared = [None if row.shared_with is None else trials[row.shared_with - 1] for row in rows]
@@ -84,18 +89,20 @@ def _records(rows: Sequence[Row], where: Provenance, method: str) -> list[Record
 def _result(row: Row) -> ExecutionResult:
     status = row.status or (Status.FAILED if row.score is None else Status.COMPLETED)
     epoch = {"loss": 0.5, "accuracy": 0.5, "val_loss": 0.5, "val_accuracy": row.score or 0.5}
+    curve = (epoch,) * row.epochs if row.curve is None else row.curve
+    scored = None if row.score is None else len(curve)
     return ExecutionResult(
         number=1,
         status=status,
         score=row.score,
-        curve=(epoch,) * row.epochs,
-        scored_epoch=row.epochs,
-        best_epoch=row.epochs,
+        curve=Curve(curve),
+        scored_epoch=scored,
+        best_epoch=scored,
         best_score=row.score,
         seconds=row.seconds,
         trainer="native",
-        weights=10,
-        error="" if row.score is not None else "it failed",
+        weights=row.weights,
+        error="" if row.score is not None else row.error,
     )
 
 

@@ -35,16 +35,14 @@ class Mine(keras_tuner.Oracle):  # type: ignore[misc]  # KerasTuner has no types
 class Unseeded(Mine):
     def populate_space(self, trial_id: str) -> dict[str, Any]:
         self.seed = random.SystemRandom().randrange(10**9)
-        found: dict[str, Any] = super().populate_space(trial_id)
-        return found
+        return super().populate_space(trial_id)
 
 
 class Raises(Mine):
     def populate_space(self, trial_id: str) -> dict[str, Any]:
         if len(self.trials) == 3:
             raise RuntimeError("no idea\nfor a trial")
-        found: dict[str, Any] = super().populate_space(trial_id)
-        return found
+        return super().populate_space(trial_id)
 
 
 class RaisesWhenTold(Mine):
@@ -54,7 +52,7 @@ class RaisesWhenTold(Mine):
 
 class Outside(Mine):
     def populate_space(self, trial_id: str) -> dict[str, Any]:
-        found: dict[str, Any] = super().populate_space(trial_id)
+        found = super().populate_space(trial_id)
         if len(self.trials) == 3:
             found["values"]["units"] = 7
         return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from commands import hpsearch
+from commands import sweep
 
 #: 20 trials in 10 trainings.
 DIGITS = """\
@@ -26,9 +26,8 @@ _ROWS = [f"{i / 7:.3f},{i % 5}.5,{'uvw'[i % 3]},{'no' if i % 2 else 'yes'}" for 
 TABLE = "\n".join(["a,b,t,y", *_ROWS]) + "\n"
 
 
-def run_on_table(home: Path, sweep: str) -> Path:
+def run_on_table(home: Path, text: str) -> Path:
     """Run a sweep over table.csv, by the real command, in `out` of a directory; that directory."""
-    (home / "sweep.yaml").write_text(sweep)
     (home / "table.csv").write_text(TABLE)
-    hpsearch("run", "sweep.yaml", "--out", "out", cwd=home)
+    sweep(home, text)
     return home

@@ -6,11 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from made_tables import Made, Row, write
 
-from hpsearch.data.specs import Task
-from hpsearch.space.execution import Curve, ExecutionResult, Status
-from hpsearch.store.columns import Provenance, Record
-from hpsearch.store.tables import curves_table, results_table, write_csv
+from hpsearch.space.execution import Status
 
 HOSTILE = (
     "<script>window.hacked=1</script>",
@@ -23,15 +21,6 @@ HOSTILE = (
     "&lt;b&gt;",
     "@accent",
     "__proto__",
-)
-PROVENANCE = Provenance(
-    "val_accuracy:maximize:last",
-    "made-up",
-    "d0123456789a",
-    "rabcdef01234",
-    "0.1.0",
-    "2.21.0",
-    "3.15.1",
 )
 
 
@@ -67,7 +56,7 @@ def score_of(values: dict[str, Any], rng: np.random.Generator) -> float:
     )
 
 
-def record_of(number: int, rng: np.random.Generator, *, hostile: bool = False) -> Record:
+def row_of(number: int, rng: np.random.Generator, *, hostile: bool = False) -> Row:
     """One trial; of every 20, one failed and one diverged."""
     values = values_of(number, rng, hostile=hostile)
     score, epochs = score_of(values, rng), values["epochs"]
@@ -76,33 +65,27 @@ def record_of(number: int, rng: np.random.Generator, *, hostile: bool = False) -
         {"loss": 2 - g, "accuracy": score * g, "val_loss": 2.1 - g, "val_accuracy": score * g}
         for g in map(float, ramp)
     ]
-    kind = number % 20
-    failed, diverged = kind == 7, kind == 13
-    reason = HOSTILE[number % len(HOSTILE)] if hostile else "ValueError: no such thing"
-    result = ExecutionResult(
-        number=number,
-        status=Status.FAILED if failed else Status.DIVERGED if diverged else Status.COMPLETED,
-        score=None if failed or diverged else curve[-1]["val_accuracy"],
-        curve=Curve(() if failed else curve),
-        scored_epoch=None if failed or diverged else epochs,
-        best_epoch=None if failed or diverged else epochs,
-        best_score=None if failed or diverged else curve[-1]["val_accuracy"],
+    status, error = Status.COMPLETED, ""
+    if number % 20 == 7:
+        status, curve = Status.FAILED, []
+        error = HOSTILE[number % len(HOSTILE)] if hostile else "ValueError: no such thing"
+    elif number % 20 == 13:
+        status, error = Status.DIVERGED, "epoch 3: loss is nan"
+    return Row(
+        values,
+        curve[-1]["val_accuracy"] if status is Status.COMPLETED else None,
+        status=status,
         seconds=0.01 * epochs,
-        trainer="native",
-        weights=None if failed else 1000 + number,
-        error=reason if failed else "epoch 3: loss is nan" if diverged else "",
-    )
-    shared_with = number - 1 if kind == 3 else None
-    return Record(
-        number, f"c{number:011x}", 0, values, result, PROVENANCE, None, shared_with, "random"
+        shared_with=number - 1 if number % 20 == 3 else None,
+        curve=curve,
+        error=error,
+        weights=1000 + number if curve else None,
+        config=f"c{number:011x}",
     )
 
 
 def write_sweep(directory: Path, trials: int, *, hostile: bool = False, seed: int = 0) -> Path:
     """results.csv and curves.csv of a sweep of so many trials; the directory."""
     rng = np.random.default_rng(seed)
-    records = [record_of(number, rng, hostile=hostile) for number in range(1, trials + 1)]
-    directory.mkdir(parents=True, exist_ok=True)
-    write_csv(results_table(records, Task.MULTICLASS), directory / "results.csv")
-    write_csv(curves_table(records, Task.MULTICLASS), directory / "curves.csv")
-    return directory
+    rows = [row_of(number, rng, hostile=hostile) for number in range(1, trials + 1)]
+    return write(directory, Made(rows, name="made-up"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import replace
 
 import pytest
@@ -22,12 +21,6 @@ def test_a_library_that_is_not_installed(monkeypatch, kind):
     monkeypatch.setattr("hpsearch.trackers.targets.find_spec", lambda _: None)
     with pytest.raises(InputError, match=rf"pip install 'hpsearch\[{kind}\]'"):
         make_tracker(f"{kind}:x")
-
-
-@pytest.mark.slow
-def test_both_are_installed_here():
-    assert importlib.util.find_spec("mlflow")
-    assert importlib.util.find_spec("tensorboard")
 
 
 def test_hyperparameters_are_those_of_the_table(record):

@@ -44,26 +44,28 @@ def plain(value):
     return getattr(value, value.WhichOneof("kind"))
 
 
-def test_every_metric_of_every_epoch(tmp_path, record):
+@pytest.fixture
+def logged(tmp_path, record):
     make_tracker(f"tensorboard:{tmp_path}").log(record)
-    found = read(tmp_path / "small" / "trial-7-seed-1")
+    return read(tmp_path / "small" / "trial-7-seed-1")
+
+
+def test_every_metric_of_every_epoch(logged, record):
     for name in ("loss", "val_loss"):
         expected = {epoch: m[name] for epoch, m in enumerate(record.result.curve, start=1)}
-        assert curve_of(found, name) == pytest.approx(expected, rel=1e-6)
-        assert found.SummaryMetadata(name).plugin_data.plugin_name == "scalars"
-    assert curve_of(found, "score") == pytest.approx({2: 0.4})
+        assert curve_of(logged, name) == pytest.approx(expected, rel=1e-6)
+        assert logged.SummaryMetadata(name).plugin_data.plugin_name == "scalars"
+    assert curve_of(logged, "score") == pytest.approx({2: 0.4})
 
 
-def test_hyperparameters_and_tags(tmp_path, record):
-    make_tracker(f"tensorboard:{tmp_path}").log(record)
-    found = read(tmp_path / "small" / "trial-7-seed-1")
-    session = hparams_of(found)
+def test_hyperparameters_and_tags(logged, record):
+    session = hparams_of(logged)
     assert session.group_name == record.config
     told = {name: plain(value) for name, value in session.hparams.items()}
     assert told == hyperparameters(record)
-    assert status_of(found) == "STATUS_SUCCESS"
-    assert found.SummaryMetadata("tags").plugin_data.plugin_name == "text"
-    (table,) = (point.tensor_proto.string_val[0].decode() for point in found.Tensors("tags"))
+    assert status_of(logged) == "STATUS_SUCCESS"
+    assert logged.SummaryMetadata("tags").plugin_data.plugin_name == "text"
+    (table,) = (point.tensor_proto.string_val[0].decode() for point in logged.Tensors("tags"))
     for name, value in tags(record).items():
         assert f"|{name}|{value}|" in table
 

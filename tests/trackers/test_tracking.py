@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ import pytest
 from here import Notes
 
 from hpsearch.data.specs import Task
-from hpsearch.engine.events import Began, Ended, Stored, ignore
+from hpsearch.engine.events import Began, Ended, Listener, Stored, ignore
 from hpsearch.errors import InputError
 from hpsearch.models.problem import Recipe
 from hpsearch.space.execution import Execution, ExecutionResult, Status
@@ -64,18 +66,23 @@ class Kept:
         self.told.append(record)
 
 
-def a_run(directory: Path, *trackers: Kept, shown: Any = ignore) -> None:
+@contextmanager
+def begun(directory: Path, *trackers: Kept, shown: Any = ignore) -> Iterator[Listener]:
     with tracked(shown, trackers) as listener:
         listener(Began("s", str(directory), RECIPE, 1))
-        for execution in EXECUTIONS[2:]:
-            listener(Stored(execution, result_of(execution.number)))
-        listener(Ended())
+        yield listener
 
 
-def an_interrupted_run(directory: Path, tracker: Kept) -> None:
-    with tracked(ignore, [tracker]) as listener:
-        listener(Began("s", str(directory), RECIPE, 1))
-        raise KeyboardInterrupt
+def store_others(listener: Listener) -> None:
+    """Store the results of the last two trials."""
+    for execution in EXECUTIONS[2:]:
+        listener(Stored(execution, result_of(execution.number)))
+    listener(Ended())
+
+
+def a_run(directory: Path, *trackers: Kept, shown: Any = ignore) -> None:
+    with begun(directory, *trackers, shown=shown) as listener:
+        store_others(listener)
 
 
 def test_a_run_that_is_over(directory: Path) -> None:
@@ -119,8 +126,7 @@ def test_a_training_that_is_planned_after_the_run_began(directory: Path) -> None
     """Its longest execution, which names it, has no result yet."""
     tracker = Kept()
     shared, longest = (Execution(n, n - 1, Config({"units": 9, "epochs": n}), 0) for n in (5, 6))
-    with tracked(ignore, [tracker]) as listener:
-        listener(Began("s", str(directory), RECIPE, 1))
+    with begun(directory, tracker) as listener:
         commands.wait_for(lambda: len(tracker.told) == 2, what="earlier results")
         with Store(directory / "sweep.db") as store:
             store.add_executions([shared, longest])
@@ -150,11 +156,8 @@ def test_a_tracker_that_fails_is_told_once_and_the_other_goes_on(directory: Path
 
 def test_a_slow_tracker_keeps_nobody_waiting(directory: Path) -> None:
     slow = Kept(waiting=1)
-    with tracked(ignore, [slow]) as listener:
-        listener(Began("s", str(directory), RECIPE, 1))
-        for execution in EXECUTIONS[2:]:
-            listener(Stored(execution, result_of(execution.number)))
-        listener(Ended())
+    with begun(directory, slow) as listener:
+        store_others(listener)
         assert slow.trials == []
         slow.gate.set()
     assert slow.trials == [1, 2, 3, 4]
@@ -162,8 +165,8 @@ def test_a_slow_tracker_keeps_nobody_waiting(directory: Path) -> None:
 
 def test_after_an_interruption_nobody_waits(directory: Path) -> None:
     slow = Kept(waiting=1)
-    with pytest.raises(KeyboardInterrupt):
-        an_interrupted_run(directory, slow)
+    with pytest.raises(KeyboardInterrupt), begun(directory, slow):
+        raise KeyboardInterrupt
     assert slow.trials == []
     slow.gate.set()
 
