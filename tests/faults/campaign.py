@@ -22,15 +22,15 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
-import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,7 @@ import yaml
 _ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path[:0] = [str(_ROOT / "tests" / "support"), str(_ROOT / "experiments")]
 
-from commands import Running, end_all, hpsearch, in_sessions, start, wait_for  # noqa: E402
+from commands import USER_MODELS, Running, end_all, hpsearch, in_sessions, start, wait_for  # noqa: E402
 from outcomes import acknowledged, table, trainings_begun  # noqa: E402
 from report import machine, report, versions  # noqa: E402
 
@@ -58,17 +58,6 @@ _RANGES = {
     "epochs": [30, 90],
 }
 _GRID = {"hidden_layers": [1, 2], "units": [16, 32, 48], "epochs": [30, 90]}
-_MODEL = """\
-import keras
-
-def build(hp):
-    units = hp.Int("units", 8, 64)
-    layers = keras.layers.Flatten(), keras.layers.Dense(units), keras.layers.Dense(10, "softmax")
-    model = keras.Sequential(layers)
-    model.compile(hp.Choice("optimizer", ["adam", "sgd"]), "sparse_categorical_crossentropy",
-                  metrics=["accuracy"])
-    return model
-"""
 #: Longest that a run may take to end after a signal, on a machine that is at other work, too.
 _PATIENCE_SECONDS = 60
 #: A training takes a fraction of a second; a suspended run sleeps longer than the limit.
@@ -106,17 +95,13 @@ class Scenario:
             "method": self.method,
             "parameters": _GRID if self.method == "grid" else _RANGES,
             "budget": {"trials": _TRIALS},
-            "execution": {
-                "workers": self.workers,
-                "retries": 100,
-                "timeout": f"{_TIMEOUT_SECONDS}s",
-            },
+            "execution": {"workers": self.workers, "retries": 100, "timeout": _TIMEOUT_SECONDS},
         }
         if self.where == "ray":
             sweep["execution"]["engine"] = "ray"
         if self.where == "keras":
-            sweep |= {"model": "mine:build", "parameters": {"epochs": [2, 4]}}
-            (home / "mine.py").write_text(_MODEL, encoding="utf-8")
+            sweep |= {"model": "user_models:dense", "parameters": {"epochs": [2, 4]}}
+            shutil.copy(USER_MODELS, home)
         (home / "sweep.yaml").write_text(yaml.safe_dump(sweep, sort_keys=False), encoding="utf-8")
 
 
@@ -127,7 +112,6 @@ class Tally:
     kinds: Counter[str] = field(default_factory=Counter)
     early: int = 0
     sweeps: int = 0
-    copies: int = 0
     told: int = 0
     lost: int = 0
     changed: int = 0
@@ -156,18 +140,11 @@ def records(directory: Path) -> dict[int, Record]:
     return {number: json.loads(record) for number, record in acknowledged(directory).items()}
 
 
-def told_by(said: str) -> dict[int, tuple[str, str]]:
-    """Status and score of each trial that a run told of, as the console has them."""
-    return {int(trial): (status, score) for trial, status, score in _TOLD.findall(said)}
+def told_and_lost(told: Mapping[int, tuple[str, str]], stored: Mapping[int, Record]) -> int:
+    """Of what the console told: how much is not in the store, or is another there.
 
-
-def told_and_lost(told: Mapping[int, tuple[str, str]], directory: Path) -> int:
-    """Of what the console told: how much is not in the store, or is another there."""
-    if not told:
-        return 0
-    with closing(sqlite3.connect(f"{(directory / 'sweep.db').as_uri()}?mode=ro", uri=True)) as db:
-        query = "SELECT trial, record FROM results JOIN executions ON execution = number"
-        stored = {trial: json.loads(record) for trial, record in db.execute(query)}
+    With one seed, a trial and its execution have the same number.
+    """
     return sum(
         trial not in stored
         # One that a method had halted may have gone on.
@@ -213,8 +190,7 @@ class Disturbed:
         driver, out = self.driver, self.driver.directory
         match self.kind:
             case "worker killed":
-                workers = driver.workers()
-                if workers:
+                if workers := driver.workers():
                     with suppress(ProcessLookupError):
                         os.kill(rng.choice(workers), signal.SIGKILL)
                         return True
@@ -348,10 +324,11 @@ def disturbed_sweep(
             undisturbed.seconds = min(undisturbed.seconds, time.monotonic() - began)
         if fault := disturbed.fault():
             tally.wrong_ends.append(f"{disturbed.kind or 'undisturbed'}: {fault}")
-        told, now = told_by(driver.said), records(directory)
+        told = {int(trial): (status, score) for trial, status, score in _TOLD.findall(driver.said)}
+        now = records(directory)
         lost, changed = lost_and_changed(known, now)
         tally.told += len(told)
-        tally.lost += lost + told_and_lost(told, directory)
+        tally.lost += lost + told_and_lost(told, now)
         tally.changed, known = tally.changed + changed, now
         if hit:
             tally.kinds[kind] += 1
@@ -374,7 +351,6 @@ def _judge_table(undisturbed: Undisturbed, directory: Path, tally: Tally) -> Non
 def _judge_copy(undisturbed: Undisturbed, copy: Path, tally: Tally) -> None:
     """Run a copy that was made in mid-run: it ends as the run did, or is refused in a line."""
     done = hpsearch("run", "sweep.yaml", "--out", copy.name, cwd=undisturbed.home, code=None)
-    tally.copies += 1
     if done.returncode == 0:
         _judge_table(undisturbed, copy, tally)
     elif done.returncode != 3:

@@ -12,7 +12,6 @@ import time
 from pathlib import Path
 
 import pytest
-import yaml
 from commands import hpsearch, in_sessions, start, sweep, wait_for
 from outcomes import acknowledged, assert_same, table, trainings_begun
 
@@ -50,6 +49,11 @@ parameters:
 execution: {workers: 1}
 keep: all
 """
+_SMALL_SWEEP = """\
+data: {dataset: digits, validation: 0.2, seed: 42}
+parameters: {units: [8, 16], optimizer: [adam, adamax], epochs: 2}
+execution: {workers: 2}
+"""
 
 
 def uncommitted_frames(database: Path) -> int:
@@ -75,14 +79,14 @@ def uncommitted_frames(database: Path) -> int:
 
 
 def begin(home, out):
-    """A driver whose workers are there, and a function that says whether it is over."""
+    """A driver with workers, a function that says whether it is over, and its servers."""
     driver = start("sweep.yaml", cwd=home, out=out)
 
     def is_over():
         return driver.process.poll() is not None
 
     wait_for(lambda: driver.workers() or is_over(), every=0.05, what="a training to begin")
-    return driver, is_over
+    return driver, is_over, [] if is_over() else driver.servers()
 
 
 def end(driver, servers):
@@ -96,9 +100,8 @@ def end(driver, servers):
 
 
 def kill_at_any_time(home, out, new_results, delay_seconds):
-    driver, is_over = begin(home, out)
+    driver, is_over, servers = begin(home, out)
     before = driver.results()
-    servers = [] if is_over() else driver.servers()
     wait_for(lambda: driver.results() >= before + new_results or is_over(), what="results")
     time.sleep(delay_seconds)
     return end(driver, servers)
@@ -110,27 +113,24 @@ def test_killed_at_random_instants_nothing_is_lost(tmp_path):
     assert trainings_begun(tmp_path / "undisturbed") == _TRAININGS
     # One seed for the instants; what they hit differs from machine to machine.
     rng = random.Random(20)
-    hits, round_number, known, gains, in_round = 0, 1, {}, [], 0
-    while hits < _KILLS:
-        out = f"round-{round_number}"
-        hit = kill_at_any_time(
-            tmp_path, out, rng.choice(_RESULTS_BEFORE), rng.uniform(0, _LONGEST_DELAY_SECONDS)
-        )
-        hits, in_round = hits + hit, in_round + hit
-        found = acknowledged(tmp_path / out)
+    gains, round_number, known, in_round = [], 1, {}, 0
+    while len(gains) < _KILLS:
+        out = tmp_path / f"round-{round_number}"
+        delay = rng.uniform(0, _LONGEST_DELAY_SECONDS)
+        hit = kill_at_any_time(tmp_path, out.name, rng.choice(_RESULTS_BEFORE), delay)
+        found = acknowledged(out)
         assert found.items() >= known.items(), "an acknowledged result was lost or changed"
         gains += [len(found) - len(known)] if hit else []
-        known = found
-        assert trainings_begun(tmp_path / out) <= _TRAININGS + _WORKERS * in_round
+        known, in_round = found, in_round + hit
+        assert trainings_begun(out) <= _TRAININGS + _WORKERS * in_round
         if not hit:
             # It was done before its time; the kills go on in a new directory.
-            assert_same(tmp_path / out, tmp_path / "undisturbed", _TRIALS)
+            assert_same(out, tmp_path / "undisturbed", _TRIALS)
             round_number, known, in_round = round_number + 1, {}, 0
-    hpsearch("run", "sweep.yaml", "--out", out, cwd=tmp_path)
-    assert_same(tmp_path / f"round-{round_number}", tmp_path / "undisturbed", _TRIALS)
-    print(f"{hits} kills hit a running driver; results that each had gained: {gains}")  # noqa: T201 - pytest shows it where the test fails
+    sweep(tmp_path, out=out.name)
+    assert_same(out, tmp_path / "undisturbed", _TRIALS)
     # Spread over the work: some came before a new result, most after one or more.
-    assert sum(gain > 0 for gain in gains) >= _KILLS // 2
+    assert sum(gain > 0 for gain in gains) >= _KILLS // 2, gains
 
 
 def kill_in_a_commit(home, out):
@@ -144,8 +144,7 @@ def kill_in_a_commit(home, out):
             return None
         return stat.st_size, stat.st_mtime_ns
 
-    driver, is_over = begin(home, out)
-    servers = [] if is_over() else driver.servers()
+    driver, is_over, servers = begin(home, out)
     # What stands there now is the plan.
     before = written()
     while written() in (before, None) and not is_over():
@@ -154,7 +153,8 @@ def kill_in_a_commit(home, out):
     driver.process.wait()
     # Before anybody opens the store, which would tidy its log up.
     torn = uncommitted_frames(home / out / "sweep.db") > 0
-    return end(driver, servers), torn
+    end(driver, servers)
+    return torn
 
 
 @pytest.mark.slow
@@ -162,15 +162,23 @@ def test_killed_within_commits_the_store_is_sound(tmp_path):
     sweep(tmp_path, _LARGE_SWEEP, out="undisturbed")
     within, known = 0, {}
     for _ in range(_KILLS_IN_COMMITS):
-        _, torn = kill_in_a_commit(tmp_path, "out")
-        within += torn
+        within += kill_in_a_commit(tmp_path, "out")
         found = acknowledged(tmp_path / "out")
         assert found.items() >= known.items(), "an acknowledged result was lost or changed"
         known = found
-    hpsearch("run", "sweep.yaml", "--out", "out", cwd=tmp_path)
+    sweep(tmp_path)
     assert_same(tmp_path / "out", tmp_path / "undisturbed", _TRIALS)
     assert trainings_begun(tmp_path / "out") <= _TRIALS + _KILLS_IN_COMMITS
     assert within >= _KILLS_IN_COMMITS // 3
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """A sweep that both trainers take part in, and its run that was left alone."""
+    home = tmp_path_factory.mktemp("small")
+    sweep(home, _SMALL_SWEEP, out="undisturbed")
+    assert set(table(home / "undisturbed")["trainer"]) == {"native", "graph"}
+    return home
 
 
 @pytest.mark.parametrize(
@@ -181,23 +189,12 @@ def test_killed_within_commits_the_store_is_sound(tmp_path):
         pytest.param("report.html", marks=pytest.mark.slow),
     ],
 )
-def test_killed_as_it_puts_a_file_in_place(tmp_path, name):
+def test_killed_as_it_puts_a_file_in_place(small, name):
     """Tables, the model (which TensorFlow trained), the report: the next run has each of them."""
-    small = {
-        "data": {"dataset": "digits", "validation": 0.2, "seed": 42},
-        "parameters": {"units": [8, 16], "optimizer": ["adam", "adamax"], "epochs": 2},
-        "execution": {"workers": 2},
-    }
-    sweep(tmp_path, yaml.safe_dump(small), out="undisturbed")
     for when in ("before", "after"):
-        hpsearch(
-            "run", "sweep.yaml", "--out", "out",
-            program=[sys.executable, str(_KILL_AT_WRITE), f"{when}:{name}"],
-            cwd=tmp_path, code=-signal.SIGKILL,
-        )  # fmt: skip
-    hpsearch("run", "sweep.yaml", "--out", "out", cwd=tmp_path)
-    assert_same(tmp_path / "out", tmp_path / "undisturbed", 4)
-    assert set(table(tmp_path / "out")["trainer"]) == {"native", "graph"}
-    assert (tmp_path / "out" / "report.html").exists()
-    assert (tmp_path / "out" / "best.keras").exists()
-    assert "all is sound" in hpsearch("doctor", "out", cwd=tmp_path).stdout
+        program = [sys.executable, _KILL_AT_WRITE, f"{when}:{name}"]
+        sweep(small, out=name, program=program, code=-signal.SIGKILL)
+    sweep(small, out=name)
+    assert_same(small / name, small / "undisturbed", 4)
+    assert {"report.html", "best.keras"} <= {path.name for path in (small / name).iterdir()}
+    assert "all is sound" in hpsearch("doctor", name, cwd=small).stdout

@@ -5,30 +5,19 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 from commands import hpsearch
 from outcomes import assert_same, trainings_begun
 
-from hpsearch.spec.method import METHODS as ALL_METHODS
+from hpsearch.spec.method import METHODS
 
 _KILL_AT = Path(__file__).parent.parent / "support" / "kill_at.py"
 _TRIALS = 8
 #: After each result, before the last one, and, where halted trials go on, after further ones.
 _MOMENTS = [f"after:{n}" for n in range(1, _TRIALS)] + [f"before:{_TRIALS}"]
 _MOMENTS += [f"after:{_TRIALS}"] * 3
-METHODS: list[Any] = [
-    "grid",
-    "random",
-    "sobol",
-    "bayesian",
-    "tpe",
-    "hyperband",
-    "asha",
-    "auto",
-]
 _PARAMETERS = {
     "hidden_layers": [1, 2],
     "units": {"min": 16, "max": 64, "scale": "log"},
@@ -40,20 +29,13 @@ _PARAMETERS = {
 _GRID = {"hidden_layers": [1, 2], "units": [16, 32], "epochs": [3, 9]}
 
 
-def test_every_method_is_here() -> None:
-    assert {each["name"] if isinstance(each, dict) else each for each in METHODS} == {*ALL_METHODS}
+#: One adapts, one halts.
+_QUICK = ("tpe", "hyperband")
+_SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in METHODS if name not in _QUICK]
 
 
-def marked(method: Any) -> Any:
-    """All but two are slow: one adapts, one halts."""
-    always = method in ("tpe", "hyperband")
-    return method if always else pytest.param(method, marks=pytest.mark.slow)
-
-
-@pytest.mark.parametrize("method", list(map(marked, METHODS)), ids=str)
-def test_killed_at_each_trial_it_is_the_run_that_was_left_alone(
-    tmp_path: Path, method: Any
-) -> None:
+@pytest.mark.parametrize("method", [*_QUICK, *_SLOW])
+def test_killed_at_each_trial_it_is_the_run_that_was_left_alone(tmp_path, method):
     sweep = {
         "data": {"dataset": "digits"},
         "method": method,

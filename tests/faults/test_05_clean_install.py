@@ -51,20 +51,18 @@ def checkout(target: Path) -> None:
 def test_a_fresh_environment_runs_the_main_job_and_every_method(tmp_path):
     clone = tmp_path / "clone"
     checkout(clone)
-    command = block("main job", "sh", clone)
     outside = {k: v for k, v in environment().items() if not k.startswith(("PYTHON", "VIRTUAL"))}
     # Of TensorFlow's many modules few are imported, and only these need to be compiled.
     outside["PIP_NO_COMPILE"] = "1"
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", command],
-        cwd=clone, env=outside, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
+
+    def run(*command, cwd):
+        done = subprocess.run(
+            command, cwd=cwd, env=outside, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    run("bash", "-euo", "pipefail", "-c", block("main job", "sh", clone), cwd=clone)
     rows = pd.read_csv(clone / "experiments" / "digits" / "results.csv")
     assert len(rows) == 102
     assert set(rows["status"]) == {"completed"}
-    done = subprocess.run(
-        [clone / ".venv" / "bin" / "python", "-c", _TRIALS, *METHODS],
-        cwd=tmp_path, env=outside, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
+    run(clone / ".venv" / "bin" / "python", "-c", _TRIALS, *METHODS, cwd=tmp_path)

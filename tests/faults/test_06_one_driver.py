@@ -18,22 +18,18 @@ execution: {workers: 2}
 def test_one_driver_a_directory(tmp_path):
     (tmp_path / "sweep.yaml").write_text(_SWEEP)
     driver = start("sweep.yaml", cwd=tmp_path, out="out")
-    try:
-        driver.wait_for_results(1)
-        for options in ([], ["--fresh"]):
-            arguments = ["run", "sweep.yaml", "--out", "out", *options]
-            said = watched(*arguments, cwd=tmp_path, code=3)
-            assert said.seconds < 2
-            assert f"process {driver.pid}" in said.stderr
-            assert sorted(p.name for p in tmp_path.iterdir()) == ["out", "sweep.yaml"]
-        assert driver.process.poll() is None
-        # Readers are not kept out.
-        assert "trials: " in hpsearch("show", "out", cwd=tmp_path).stdout
-        assert "have results already" in hpsearch(
-            "plan", "sweep.yaml", "--out", "out", cwd=tmp_path
-        ).stdout  # fmt: skip
-    finally:
-        driver.kill()
+    driver.wait_for_results(1)
+    for options in ([], ["--fresh"]):
+        said = watched("run", "sweep.yaml", "--out", "out", *options, cwd=tmp_path, code=3)
+        assert said.seconds < 2
+        assert f"process {driver.pid}" in said.stderr
+        assert sorted(p.name for p in tmp_path.iterdir()) == ["out", "sweep.yaml"]
+    assert driver.process.poll() is None
+    # Readers are not kept out.
+    assert "trials: " in hpsearch("show", "out", cwd=tmp_path).stdout
+    planned = hpsearch("plan", "sweep.yaml", "--out", "out", cwd=tmp_path)
+    assert "have results already" in planned.stdout
+    driver.kill()
     # The lock is free at once, whatever the file says.
     assert str(driver.pid) in (tmp_path / "out" / ".lock").read_text()
     DirectoryLock(tmp_path / "out").release()

@@ -21,21 +21,21 @@ import numpy as np
 
 def read():
     open("reached", "w").close()
-    time.sleep(SECONDS)
+    SLEEP
     x = np.random.default_rng(0).normal(size=(60, 3))
     return x, (x[:, 0] > 0).astype(int)
 """
+_LONG = "time.sleep(1000)"
+_SWALLOWING = "try:\n        time.sleep(1000)\n    except BaseException:\n        pass"
 _STALLED = "import time\nopen({path!r}, 'w').close()\ntime.sleep(1000)\n"
 #: A signal -> the first word of the line.
 _ENDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
-
-both = pytest.mark.parametrize("number", _ENDS, ids=lambda number: number.name)
 
 
 @pytest.fixture
 def home(tmp_path):
     (tmp_path / "sweep.yaml").write_text(_SWEEP)
-    (tmp_path / "rows.py").write_text(_ROWS.replace("SECONDS", "1000"))
+    (tmp_path / "rows.py").write_text(_ROWS.replace("SLEEP", _LONG))
     return tmp_path
 
 
@@ -57,14 +57,19 @@ def catches_sigterm(pid):
     return False
 
 
-@both
-def test_while_the_users_function_reads_the_data(home, number):
+@pytest.mark.parametrize(
+    ("number", "sleep"),
+    [(signal.SIGINT, _LONG), (signal.SIGTERM, _LONG), (signal.SIGTERM, _SWALLOWING)],
+)
+def test_while_the_users_function_reads_the_data(home, number, sleep):
+    """One that catches everything is ended after it."""
+    (home / "rows.py").write_text(_ROWS.replace("SLEEP", sleep))
     driver = start("sweep.yaml", cwd=home, out="out", env={})
     wait_for((home / "reached").exists, what="the function")
     assert_ended(driver, number)
 
 
-@both
+@pytest.mark.parametrize("number", _ENDS, ids=lambda number: number.name)
 @pytest.mark.parametrize("package", ["typer", "pandas"])
 def test_while_a_package_is_imported(home, number, package):
     """typer by the command line, before anything else; pandas by the run."""
@@ -77,20 +82,10 @@ def test_while_a_package_is_imported(home, number, package):
     assert_ended(driver, number)
 
 
-def test_a_function_that_catches_everything_is_ended_after_it(home):
-    swallowing = "try:\n        time.sleep(1000)\n    except BaseException:\n        pass"
-    source = (home / "rows.py").read_text()
-    slept = next(line for line in source.splitlines() if "time.sleep" in line)
-    (home / "rows.py").write_text(source.replace(slept.strip(), swallowing))
-    driver = start("sweep.yaml", cwd=home, out="out", env={})
-    wait_for((home / "reached").exists, what="the function")
-    assert_ended(driver, signal.SIGTERM)
-
-
 @pytest.mark.slow
 def test_at_any_time(home):
     """Of either signal, which go the same way."""
-    (home / "rows.py").write_text(_ROWS.replace("SECONDS", "0.3"))
+    (home / "rows.py").write_text(_ROWS.replace("SLEEP", "time.sleep(0.3)"))
     delays = (0.0, 0.05, 0.2, 0.5, 1.0, 2.0, 4.0)
     for delay, number in zip(delays, itertools.cycle(_ENDS)):
         out = f"out-{delay}"

@@ -33,14 +33,10 @@ def test_no_process_outlives_a_killed_driver(tmp_path):
     wait_for(lambda: len(driver.workers()) == 2, every=0.1, what="two workers")
     servers = driver.servers()
     # And whatever else it may have started.
-    family = psutil.Process(driver.pid).children(recursive=True)
+    family = [child.pid for child in psutil.Process(driver.pid).children(recursive=True)]
     assert len(family) >= 4
     driver.kill()
-    wait_for(
-        lambda: not in_sessions(servers) and not any(session_of(one.pid) for one in family),
-        seconds=5,
-        what="orphans to end",
-    )
+    wait_for(lambda: not in_sessions(servers) and not any(map(session_of, family)), seconds=5)
 
 
 _SLEEPER = "import time; time.sleep(1000)"

@@ -20,27 +20,14 @@ def finished(tmp_path_factory):
     return home
 
 
-@pytest.fixture
-def home(finished, tmp_path):
-    """A fresh directory with sweep.yaml and its results in `out`."""
-    return shutil.copytree(finished, tmp_path / "home")
-
-
-def edited(home, old, new):
-    path = home / "sweep.yaml"
-    text = path.read_text()
-    assert old in text
-    path.write_text(text.replace(old, new))
-
-
 def test_fewer_epochs_are_in_the_curves_already(tmp_path):
     def run(epochs, out):
         text = f"data: {{dataset: digits}}\nparameters: {{units: [4, 8], epochs: {epochs}}}\n"
         return sweep(tmp_path, text, out=out)
 
     run([4], "out")
-    edited(tmp_path, "[4]", "[2, 4]")
-    planned = hpsearch("plan", "sweep.yaml", "--out", "out", cwd=tmp_path).stdout
+    edit = ("--set", "parameters.epochs=[2, 4]")
+    planned = hpsearch("plan", "sweep.yaml", "--out", "out", *edit, cwd=tmp_path).stdout
     assert "trainings  0" in planned
     said = run([2, 4], "out")
     assert "to train" not in said.stderr
@@ -57,19 +44,17 @@ def test_fewer_epochs_are_in_the_curves_already(tmp_path):
 
 
 @pytest.mark.slow
-def test_edits_train_only_what_is_new(home):
+def test_edits_train_only_what_is_new(finished, tmp_path):
+    home = shutil.copytree(finished, tmp_path / "home")
     before, out = table(home / "out"), home / "out"
     # A value more in a list; it stands before the old one.
-    edited(home, "units: [16]", "units: [8, 16]")
-    said = sweep(home)
+    said = sweep(home, "", "--set", "parameters.units=[8, 16]")
     assert "36 trials, 36 completed, 16 trained now" in said.stdout
     wider = table(out)
     assert_frame_equal(wider[:20], before, check_dtype=False)
     assert set(wider["units"][20:]) == {8}
     # Epochs and seeds more, values fewer: the rows of an abandoned value stay.
-    edited(home, "units: [8, 16]", "units: [16]")
-    edited(home, "epochs: [1, 3]", "epochs: [1, 2, 3]")
-    said = sweep(home, "", "--set", "seeds=2")
+    said = sweep(home, "", "--set", "parameters.epochs=[1, 2, 3]", "--set", "seeds=2")
     # Each of the 30 configs has a second seed now, and 10 of them are new.
     assert "30 trials, 30 completed, 30 trained now" in said.stdout
     longer = table(out)
@@ -91,10 +76,10 @@ def test_edits_train_only_what_is_new(home):
         ("seed=1", "recipe.seed: was 0, is 1"),
     ],
 )
-def test_what_decides_a_score_may_not_change(home, change, difference):
+def test_what_decides_a_score_may_not_change(finished, change, difference):
     """Each part of a sweep is in tests/store/test_provenance.py."""
-    before = contents(home / "out", OF_A_RUN)
-    said = sweep(home, "", "--set", change, code=3)
+    before = contents(finished / "out", OF_A_RUN)
+    said = sweep(finished, "", "--set", change, code=3)
     assert difference in said.stderr
     assert "--fresh" in said.stderr
-    assert contents(home / "out", OF_A_RUN) == before
+    assert contents(finished / "out", OF_A_RUN) == before

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import pytest
-from bad_sweeps import BAD, DATA, P
+from bad_sweeps import BAD
 from commands import Watched, most_seconds, watched
+
+from hpsearch.cli.app import main
 
 _MOST_BYTES = 200 * 2**20
 #: Of all in `bad_sweeps`, one of each kind, and those that might take long.
 _CASES = (
     "empty", "tab", "alias", "python tag", "nested", "huge number", "unknown key", "activation",
     "huge grid", "when in a cycle", "constraint never", "config breaks", "no budget", "memory",
-)  # fmt: skip
-_SLOW_CASES = (
-    "list at top", "two documents", "duplicate key", "duplicate parameter", "anchor",
-    "empty value", "empty list", "name climbs", "seed is text", "unknown dataset",
-    "quoted rate", "negative rate", "batch 0", "layer type", "optimizer", "optimizer argument",
-    "unknown hyperparameter", "duplicate choice", "min above max", "nan bound", "log from 0",
-    "step does not divide", "grid without step", "when unknown", "when never",
-    "constraint calls", "method", "metric near", "loss",
 )  # fmt: skip
 
 
@@ -37,17 +31,32 @@ def refused(text: bytes, place) -> Watched:
     return said
 
 
-@pytest.mark.parametrize(
-    "name", [*_CASES, *(pytest.param(name, marks=pytest.mark.slow) for name in _SLOW_CASES)]
-)
-def test_a_mistake_is_told_by_its_line(tmp_path, name):
+def require_told(name, said) -> None:
     case = BAD[name]
-    said = refused(case.text.encode(), tmp_path)
-    (line,) = said.stderr.strip().splitlines()
+    (line,) = said.strip().splitlines()
     path = f"{case.path}: " if case.path else ""
     assert line.startswith(f"bad.yaml:{case.line}: {path}")
     for piece in case.pieces:
         assert piece in line
+
+
+@pytest.mark.parametrize("name", _CASES)
+def test_a_mistake_is_told_by_its_line_at_once(tmp_path, name):
+    require_told(name, refused(BAD[name].text.encode(), tmp_path).stderr)
+
+
+@pytest.mark.parametrize("name", [name for name in BAD if name not in _CASES])
+def test_every_mistake_is_told_by_its_line(tmp_path, monkeypatch, capsys, name):
+    """In this process, since there are many."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bad.yaml").write_bytes(BAD[name].text.encode())
+    with pytest.raises(SystemExit) as ended:
+        main(["run", "bad.yaml"])
+    said = capsys.readouterr()
+    assert ended.value.code == 2
+    require_told(name, said.err)
+    assert not said.out
+    assert [path.name for path in tmp_path.iterdir()] == ["bad.yaml"]
 
 
 @pytest.mark.parametrize(
@@ -62,9 +71,3 @@ def test_bytes_that_are_no_text(tmp_path, content, line, words):
     told = refused(content, tmp_path).stderr
     assert told.startswith(f"bad.yaml:{line}: ")
     assert words in told
-
-
-def test_all_mistakes_of_a_file_at_once(tmp_path):
-    text = DATA + "paramters: {}\n" + P.removeprefix(DATA) + "  unit: 3\n  epochs: 0\nseeds: 0\n"
-    told = refused(text.encode(), tmp_path).stderr.strip().splitlines()
-    assert [line.split(": ")[0] for line in told] == [f"bad.yaml:{n}" for n in (2, 4, 5, 6)]

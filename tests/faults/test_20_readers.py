@@ -9,7 +9,7 @@ import threading
 from contextlib import closing
 
 import pytest
-from commands import start, sweep, wait_for
+from commands import start, sweep
 from outcomes import assert_same
 
 from hpsearch.store.store import Store
@@ -76,7 +76,6 @@ class Poller(threading.Thread):
 def test_pollers_and_a_run_do_not_meet(tmp_path):
     sweep(tmp_path, _SWEEP, out="undisturbed")
     driver = start("sweep.yaml", cwd=tmp_path, out="out")
-    wait_for((tmp_path / "out" / "sweep.db").exists, what="the store")
     over = threading.Event()
     poller = Poller(tmp_path / "out", over)
     poller.start()

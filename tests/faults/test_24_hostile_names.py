@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
-import pickle
 import sqlite3
 import zipfile
 from contextlib import closing
 
-import pandas as pd
 import pytest
 from commands import hpsearch, sweep
 
@@ -21,10 +19,6 @@ HOSTILE = ["../x", "<script>alert(1)</script>", "=cmd|' /C calc'!A0", "'); DROP 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
-def written(place) -> list[str]:
-    return sorted(str(path.relative_to(place)) for path in place.rglob("*"))
-
-
 @pytest.mark.parametrize("name", [*HOSTILE, "/etc/x", "..", "a/b", "x\x1b[31m", "x\x00y"])
 def test_a_hostile_name_of_a_sweep_is_refused(tmp_path, name):
     place = tmp_path / "place"
@@ -34,13 +28,14 @@ def test_a_hostile_name_of_a_sweep_is_refused(tmp_path, name):
     said = hpsearch("run", "sweep.yaml", cwd=place, code=2)
     assert "sweep.yaml:1: name: " in said.stderr
     assert "\x1b" not in said.stderr
-    assert written(tmp_path) == ["place", "place/sweep.yaml"]
+    assert sorted(tmp_path.rglob("*")) == [place, place / "sweep.yaml"]
 
 
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory):
     """Results of a sweep whose columns, labels, words and directory are hostile."""
-    home = tmp_path_factory.mktemp("hostile")
+    home = tmp_path_factory.mktemp("hostile") / "home"
+    home.mkdir()
     with (home / "table.csv").open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["a", *HOSTILE, "y"])
@@ -52,10 +47,8 @@ def hostile(tmp_path_factory):
         "parameters": {"units": [4, 8], "epochs": [2]},
     }
     (home / "sweep.yaml").write_text(json.dumps(sweep))
-    before = written(home.parent)
     hpsearch("run", "sweep.yaml", "--out", "<b>out", cwd=home)
-    outside = {path.split("/")[0] for path in set(written(home.parent)) - set(before)}
-    assert outside == {home.name}
+    assert [path.name for path in home.parent.iterdir()] == ["home"]
     return home
 
 
@@ -111,38 +104,24 @@ def test_hyperparameters_and_values_of_a_function(tmp_path):
         assert db.execute("SELECT count(*) FROM executions").fetchone() == (24,)
 
 
-class Bomb:
-    """Unpickling it leaves a file."""
-
-    def __reduce__(self):
-        return (open, ("loaded", "w"))
+#: Unpickled, it leaves a file.
+_BOMB = b"cbuiltins\nopen\n(S'loaded'\nS'w'\ntR."
 
 
-def lambda_model(path) -> None:
+def lambda_model(path):
     """A Keras file whose loading would run code of its author's."""
-    code = "__import__('pathlib').Path('loaded').write_text('x')"
-    layer = {
-        "class_name": "Lambda", "module": "keras.layers", "registered_name": None,
-        "config": {"name": "evil", "function": {"class_name": "function", "config": code}},
-    }  # fmt: skip
-    config = {
-        "module": "keras", "class_name": "Sequential", "registered_name": None,
-        "config": {"name": "evil", "layers": [layer]}, "build_config": {"input_shape": [None, 4]},
-    }  # fmt: skip
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("config.json", json.dumps(config))
-        archive.writestr("metadata.json", '{"keras_version": "3.15.1"}')
-        archive.writestr("model.weights.h5", b"")
+    import keras
+
+    keras.Sequential([keras.Input((4,)), keras.layers.Lambda(lambda x: x)]).save(path)
 
 
 @pytest.mark.slow
 def test_foreign_files_in_the_directory_are_never_loaded(tmp_path):
     sweep(tmp_path, "data: {dataset: iris}\nparameters: {units: [4, 8]}\n")
     out = tmp_path / "out"
-    bomb = pickle.dumps(Bomb())
     names = ("model.h5", "weights.pkl", "state.pickle", "x.npz", "trial-1.weights.h5")
     for name in names:
-        (out / name).write_bytes(bomb)
+        (out / name).write_bytes(_BOMB)
     lambda_model(out / "best.keras")
     foreign = {name: (out / name).read_bytes() for name in (*names, "best.keras")}
     hpsearch("show", "out", cwd=tmp_path)
@@ -161,6 +140,4 @@ def test_foreign_files_in_the_directory_are_never_loaded(tmp_path):
     with pytest.raises(Exception, match=r"(?i)lambda|unsafe|safe_mode|deseriali"):
         package.load(out).model()
     assert not (tmp_path / "loaded").exists()
-    # The bombs are bombs.
-    assert len(pd.read_csv(out / "results.csv")) == 2
-    assert b"loaded" in bomb
+    assert len(read_table(out)) == 2

@@ -10,7 +10,8 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from commands import hpsearch, start, stored_results, wait_for
+from commands import hpsearch, start, stored_results
+from outcomes import assert_same, contents
 
 from hpsearch import optimize
 from hpsearch.errors import LockedError, RefusedError
@@ -40,15 +41,11 @@ def searched(harm=lambda: None, at=4):
     return optimize(objective, _SPACE, method="grid", out="out")
 
 
-def lost_by(harm):
+def lost_by(harm, at=4):
     with pytest.raises(RefusedError) as caught:
-        searched(harm)
+        searched(harm, at)
     assert "\n" not in str(caught.value)
     return str(caught.value)
-
-
-def names(directory):
-    return sorted(path.name for path in directory.iterdir())
 
 
 def rows(directory):
@@ -58,12 +55,12 @@ def rows(directory):
         return db.execute("SELECT count(*) FROM results").fetchone()[0]
 
 
-def test_a_directory_that_was_moved_keeps_its_results(place):
-    said = lost_by(lambda: (place / "out").rename(place / "away"))
-    assert said.startswith("out: was moved during the run, to ")
-    assert str(place / "away") in said
+@pytest.mark.parametrize("at", [4, 8], ids=["amid", "at the last trial"])
+def test_a_directory_that_was_moved_keeps_its_results(place, at):
+    said = lost_by(lambda: (place / "out").rename(place / "away"), at)
+    assert said.startswith(f"out: was moved during the run, to {place / 'away'}")
     assert not (place / "out").exists()
-    assert rows(place / "away") == 3
+    assert rows(place / "away") == at - 1
     (place / "away").rename(place / "out")
     assert len(searched().table) == 8
 
@@ -75,15 +72,14 @@ def test_nothing_is_written_into_a_directory_that_took_its_place(place):
         (place / "out" / "sweep.db").write_text("another's")
 
     assert "was moved during the run" in lost_by(swap)
-    assert names(place / "out") == ["sweep.db"]
-    assert (place / "out" / "sweep.db").read_text() == "another's"
+    assert contents(place / "out") == {"sweep.db": b"another's"}
     assert rows(place / "away") == 3
 
 
 def test_a_directory_that_was_removed_is_not_made_again(place):
     said = lost_by(lambda: shutil.rmtree(place / "out"))
     assert said == "out: was removed during the run, with everything in it; the run ends"
-    assert names(place) == []
+    assert not list(place.iterdir())
 
 
 def test_without_its_lock_a_run_leaves_the_directory_to_another(place):
@@ -101,27 +97,25 @@ def test_a_store_that_was_removed_is_written_anew(place):
     hpsearch("doctor", "out", cwd=place)
 
 
-def test_a_store_that_was_replaced_is_saved_beside_it(place):
-    def replace():
-        (place / "out" / "sweep.db").unlink()
-        (place / "out" / "sweep.db").write_text("another's")
-
-    assert "was replaced during the run" in lost_by(replace)
-    assert (place / "out" / "sweep.db").read_text() == "another's"
-    (place / "out" / "saved-sweep.db").rename(place / "out" / "sweep.db")
-    assert rows(place / "out") == 3
-
-
-def test_a_second_replacement_keeps_what_the_first_saved(place):
-    (place / "out").mkdir()
-    (place / "out" / "saved-sweep.db").write_text("the only copy")
+@pytest.mark.parametrize("before", [(), ("saved-sweep.db",)])
+def test_a_store_that_was_replaced_is_saved_beside_it_and_beside_what_was_saved(place, before):
+    out = place / "out"
+    out.mkdir()
+    for name in before:
+        (out / name).write_text("the only copy")
 
     def replace():
-        (place / "out" / "sweep.db").unlink()
-        (place / "out" / "sweep.db").write_text("another's")
+        (out / "sweep.db").unlink()
+        (out / "sweep.db").write_text("another's")
 
-    assert "saved-2-sweep.db" in lost_by(replace)
-    assert (place / "out" / "saved-sweep.db").read_text() == "the only copy"
+    saved = "saved-2-sweep.db" if before else "saved-sweep.db"
+    said = lost_by(replace)
+    assert "was replaced during the run" in said
+    assert saved in said
+    assert (out / "sweep.db").read_text() == "another's"
+    assert all((out / name).read_text() == "the only copy" for name in before)
+    (out / saved).rename(out / "sweep.db")
+    assert rows(out) == 3
 
 
 def test_a_program_may_change_its_working_directory(place):
@@ -132,22 +126,17 @@ def test_a_program_may_change_its_working_directory(place):
     lock.release()
 
 
-def test_harm_during_the_last_trial_is_told_as_well(place):
-    with pytest.raises(RefusedError, match="was moved during the run"):
-        searched(lambda: (place / "out").rename(place / "away"), at=8)
-
-
 def test_a_copy_made_in_mid_run_changes_nothing(place):
-    left_alone = searched().table
-    shutil.rmtree(place / "out")
-    table = searched(lambda: shutil.copytree(place / "out", place / "copy")).table
-    assert table.drop(columns="seconds").equals(left_alone.drop(columns="seconds"))
+    searched()
+    (place / "out").rename(place / "undisturbed")
+    searched(lambda: shutil.copytree(place / "out", place / "copy"))
+    assert_same(place / "out", place / "undisturbed", 8)
     hpsearch("doctor", "copy", cwd=place)
     assert rows(place / "copy") == 3
     shutil.rmtree(place / "out")
     (place / "copy").rename(place / "out")
-    table = searched().table
-    assert table.drop(columns="seconds").equals(left_alone.drop(columns="seconds"))
+    searched()
+    assert_same(place / "out", place / "undisturbed", 8)
 
 
 _SWEEP = """\
@@ -158,23 +147,31 @@ execution: {workers: 2}
 """
 
 
-@pytest.mark.slow
-def test_two_runs_after_a_move_share_nothing(place):
-    """The second starts where the first was; each writes its own store, and the first says so."""
+@pytest.fixture
+def driver(place):
+    """A run with workers that has stored some of its results."""
     (place / "sweep.yaml").write_text(_SWEEP)
-    first = start("sweep.yaml", cwd=place, out="out")
-    first.wait_for_results(5)
+    driver = start("sweep.yaml", cwd=place, out="out")
+    driver.wait_for_results(5)
+    return driver
+
+
+def end_of(driver, code):
+    _, said = driver.process.communicate(timeout=120)
+    assert driver.process.returncode == code, said
+    assert "Traceback" not in said
+    return said
+
+
+@pytest.mark.slow
+def test_two_runs_after_a_move_share_nothing(place, driver):
+    """The second starts where the first was; each writes its own store, and the first says so."""
     (place / "out").rename(place / "away")
     second = start("sweep.yaml", cwd=place, out="out")
-    _, said = first.process.communicate(timeout=60)
-    assert first.process.returncode == 3, said
-    assert f"to {place / 'away'}" in said
-    assert "Traceback" not in said
+    assert f"to {place / 'away'}" in end_of(driver, 3)
     kept = stored_results(place / "away")
     assert kept >= 5
-    wait_for(lambda: second.results() >= 5, what="the second run")
-    _, said = second.process.communicate(timeout=120)
-    assert second.process.returncode == 0, said
+    end_of(second, 0)
     assert stored_results(place / "away") == kept
     for directory in ("out", "away"):
         hpsearch("doctor", directory, cwd=place)
@@ -226,18 +223,12 @@ def test_a_directory_that_became_a_link_to_itself_was_moved(place):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("gone", ["out", "out/.lock", "out/sweep.db"])
-def test_a_run_that_lost_what_it_held_ends_in_words(place, gone):
-    (place / "sweep.yaml").write_text(_SWEEP)
-    driver = start("sweep.yaml", cwd=place, out="out")
-    driver.wait_for_results(5)
+def test_a_run_that_lost_what_it_held_ends_in_words(place, driver, gone):
     if gone == "out":
         while (place / gone).exists():
             shutil.rmtree(place / gone, ignore_errors=True)
     else:
         (place / gone).unlink()
-    _, said = driver.process.communicate(timeout=60)
-    assert driver.process.returncode == 3, said
-    assert "removed during the run" in said
-    assert "Traceback" not in said
+    assert "removed during the run" in end_of(driver, 3)
     if gone != "out":
         assert stored_results(place / "out") >= 5

@@ -69,17 +69,17 @@ def test_an_empty_store_of_another_directory_is_not_taken(place):
     keep_store_at(first, place / "a.db")
 
 
-def taken(directory):
+def prepared(directory):
     where = ResultsDirectory(directory)
     where.prepare(fresh=False)
-    where.hold()
+    return where
 
 
 @pytest.mark.parametrize("name", ["run.log", "sweep.db-wal", ".lock"])
 def test_files_that_only_look_like_a_run_s_are_left_alone(place, name):
     (place / name).write_text("mine, since 2020\n")
     with pytest.raises(RefusedError, match=name.replace(".", r"\.")):
-        taken(place)
+        prepared(place).hold()
     assert (place / name).read_text() == "mine, since 2020\n"
 
 
@@ -93,17 +93,14 @@ def test_a_pointer_of_somebody_s_is_not_overwritten(place):
 def test_a_run_that_was_killed_early_left_nothing_foreign(place):
     (place / "run.log").write_text("I0000 00:00 a library's words\n")
     (place / ".lock").write_text("4711\n")
-    where = ResultsDirectory(place)
-    where.prepare(fresh=False)
-    with where.hold():
+    with prepared(place).hold():
         pass
 
 
 def test_fresh_moves_no_file_that_a_pointer_names(place):
     thesis = place / "package" / "thesis.tex"
     thesis.write_text("years of work")
-    where = ResultsDirectory(place / "out")
-    where.prepare(fresh=False)
+    where = prepared(place / "out")
     where.results.write_text("trial,config\n")
     where.pointer.write_text(f"{thesis}\n")
     with pytest.raises(RefusedError, match=r"thesis\.tex, which is no store of hpsearch"):
@@ -114,12 +111,9 @@ def test_fresh_moves_no_file_that_a_pointer_names(place):
 
 
 def test_nor_the_store_of_another_directory(place):
-    other = ResultsDirectory(place / "other")
-    other.prepare(fresh=False)
+    other, where = prepared(place / "other"), prepared(place / "out")
     with Store(other.store):
         other.results.write_text("trial,config\n")
-    where = ResultsDirectory(place / "out")
-    where.prepare(fresh=False)
     where.pointer.write_text(f"{other.store}\n")
     where.prepare(fresh=True)
     assert other.store.exists()

@@ -15,57 +15,9 @@ from commands import PROGRAM, hpsearch
 import hpsearch as package
 from hpsearch.store.store import Store
 
-_SWEEP = """\
-data: {python: "rows:read"}
-parameters: {units: [4, 8], epochs: 1}
-"""
-_ROWS = """\
-import numpy as np
-
-def read():
-    x = np.random.default_rng(0).normal(size=(60, 3))
-    return x, (x[:, 0] > 0).astype(int)
-"""
 #: Modules that some package imports if they are there, and two that all import.
 _NAMES = ["pyarrow", "numexpr", "bottleneck", "lxml", "IPython", "simplejson", "numpy", "yaml"]
 _SCRIPT = Path(sys.executable).with_name("hpsearch")
-
-
-@pytest.fixture(scope="module")
-def sweeps(tmp_path_factory):
-    home = tmp_path_factory.mktemp("sweeps")
-    (home / "sweep.yaml").write_text(_SWEEP)
-    (home / "rows.py").write_text(_ROWS)
-    for out in ("a", "b"):
-        hpsearch("run", "sweep.yaml", "--out", out, cwd=home)
-    for place in (home, home / "a"):
-        for name in (*_NAMES, "rows"):
-            (place / f"{name}.py").write_text("open('RAN', 'a').write(__name__)\n")
-    return home
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ["show", "a"],
-        ["compare", "a", "b"],
-        ["report", "a", "b", "--out", "page.html"],
-        ["doctor", "a"],
-        ["list", "methods"],
-    ],
-    ids=lambda arguments: arguments[0],
-)
-def test_reading_runs_nothing(sweeps, arguments):
-    hpsearch(*arguments, cwd=sweeps, program=(str(_SCRIPT),))
-    assert not (sweeps / "RAN").exists()
-
-
-def test_in_the_directory_itself(sweeps):
-    """By `python -m hpsearch`, whose path begins with that directory."""
-    hpsearch("show", ".", cwd=sweeps / "a", program=PROGRAM)
-    assert not (sweeps / "a" / "RAN").exists()
-
-
 _FUNCTIONS = """\
 import keras
 import keras_tuner
@@ -79,7 +31,7 @@ def layer(x, units, activation):
     return keras.layers.Dense(units, activation)(x)
 
 def build(hp):
-    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, "softmax")])
+    model = keras.Sequential([keras.Input((13,)), keras.layers.Dense(3, "softmax")])
     model.compile(keras.optimizers.SGD(hp.Choice("rate", [0.1, 0.2])),
                   "sparse_categorical_crossentropy", metrics=["accuracy"])
     return model
@@ -89,7 +41,7 @@ class Oracle(keras_tuner.oracles.RandomSearchOracle):
 """
 #: Results directory -> its sweep; each names a function in another place.
 _NAMING = {
-    "data": 'data: {python: "functions:read"}\nparameters: {units: [4, 8], epochs: 1}\n',
+    "data": 'data: {python: "functions:read"}\nparameters: {units: 4, epochs: 1}\n',
     "layer": 'data: {dataset: wine}\nparameters: {layer_type: "functions:layer", epochs: 1}\n',
     "model": 'data: {dataset: wine}\nmodel: "functions:build"\nparameters: {epochs: 1}\n',
     "method": (
@@ -99,11 +51,11 @@ _NAMING = {
 }
 _NAMED = {"data": "functions:read", "layer": "functions:layer", "model": "functions:build"}
 _REVISITS = {
-    "export": ["export", "OUT", "--out", "m.keras"],
-    "evaluate": ["evaluate", "OUT", "--split", "validation"],
-    "reproduce": ["reproduce", "OUT", "--trial", "1"],
-    "settle": ["compare", "OUT", "other", "--anyway", "--settle"],
-    "script": ["reproduce", "OUT", "--trial", "1", "--script", "standalone"],
+    "export": "export OUT --out m.keras",
+    "evaluate": "evaluate OUT --split validation",
+    "reproduce": "reproduce OUT --trial 1",
+    "settle": "compare OUT other --anyway --settle",
+    "script": "reproduce OUT --trial 1 --script standalone",
 }
 
 
@@ -111,8 +63,7 @@ _REVISITS = {
 def made(tmp_path_factory):
     """Results whose sweeps name functions, with these and the sweep files."""
     home = tmp_path_factory.mktemp("made")
-    functions = _FUNCTIONS.replace("(3,)", "(13,)").replace("Dense(2", "Dense(3")
-    (home / "functions.py").write_text(functions)
+    (home / "functions.py").write_text(_FUNCTIONS)
     plain = "data: {dataset: wine}\nparameters: {units: 4, epochs: 1}\n"
     for name, text in {**_NAMING, "other": plain}.items():
         (home / f"{name}.yaml").write_text(text)
@@ -120,13 +71,43 @@ def made(tmp_path_factory):
     return home
 
 
+def copied(made, home, *names):
+    """The same results, and modules there, which must not run."""
+    shutil.copytree(made, home, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
+    for place, name in itertools.product((home, home / "data"), names):
+        (place / f"{name}.py").write_text(f"open({str(home / 'RAN')!r}, 'a').close()\n")
+    return home
+
+
 @pytest.fixture(scope="module")
 def hostile(made, tmp_path_factory):
-    """The same results, and functions that must not run."""
-    home = tmp_path_factory.mktemp("hostile") / "home"
-    shutil.copytree(made, home, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
-    (home / "functions.py").write_text(f"open({str(home / 'RAN')!r}, 'a').close()\n")
-    return home
+    return copied(made, tmp_path_factory.mktemp("hostile") / "home", "functions")
+
+
+@pytest.fixture(scope="module")
+def shadowed(made, tmp_path_factory):
+    return copied(made, tmp_path_factory.mktemp("shadowed") / "home", *_NAMES, "functions")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "show data",
+        "compare data other --anyway",
+        "report data other --out page.html",
+        "doctor data",
+        "list methods",
+    ],
+)
+def test_reading_runs_nothing(shadowed, command):
+    hpsearch(*command.split(), cwd=shadowed, program=(str(_SCRIPT),))
+    assert not (shadowed / "RAN").exists()
+
+
+def test_in_the_directory_itself(shadowed):
+    """By `python -m hpsearch`, whose path begins with that directory."""
+    hpsearch("show", ".", cwd=shadowed / "data", program=PROGRAM)
+    assert not (shadowed / "RAN").exists()
 
 
 @pytest.mark.slow
@@ -141,8 +122,8 @@ def test_a_run_builds_no_layers_that_only_a_stored_row_names(hostile):
     assert not (hostile / "RAN").exists()
 
 
-def command(name, out):
-    return [out if word == "OUT" else word for word in _REVISITS[name]]
+def revisit(name, out):
+    return _REVISITS[name].replace("OUT", out).split()
 
 
 @pytest.mark.parametrize(
@@ -154,7 +135,7 @@ def command(name, out):
     ],
 )
 def test_a_function_that_results_name_is_not_run(hostile, name, out):
-    said = hpsearch(*command(name, out), cwd=hostile, code=3).stderr
+    said = hpsearch(*revisit(name, out), cwd=hostile, code=3).stderr
     assert f'"{_NAMED[out]}", and going on would run that function; if it is yours, add' in said
     assert f"--trust {_NAMED[out]} (or --sweep FILE" in said
     assert len(said.splitlines()) == 1
@@ -163,17 +144,18 @@ def test_a_function_that_results_name_is_not_run(hostile, name, out):
 
 def test_it_is_not_run_where_another_one_is_trusted(hostile):
     trust = ("--trust", "functions:other", "--sweep", "other.yaml")
-    hpsearch(*command("export", "model"), *trust, cwd=hostile, code=3)
+    hpsearch(*revisit("export", "model"), *trust, cwd=hostile, code=3)
     assert not (hostile / "RAN").exists()
 
 
 @pytest.mark.parametrize("out", _NAMING)
 def test_no_command_runs_it_unasked(hostile, out):
-    """Nor does any run what proposed the trials."""
     for arguments in (["doctor", out], ["show", out], ["report", out], ["compare", out, "other"]):
         hpsearch(*arguments, cwd=hostile, code=None)
-    hpsearch(*command("export", "method"), cwd=hostile)
-    hpsearch(*command("evaluate", "method"), cwd=hostile)
+    if out == "method":
+        # Nor does any command run what proposed the trials.
+        hpsearch(*revisit("export", out), cwd=hostile)
+        hpsearch(*revisit("evaluate", out), cwd=hostile)
     assert not (hostile / "RAN").exists()
 
 
@@ -195,8 +177,8 @@ def test_python_asks_as_commands_do(hostile, monkeypatch):
 
 @pytest.mark.parametrize("out", _NAMED)
 def test_it_is_run_where_it_is_trusted(made, out):
-    hpsearch(*command("reproduce", out), "--trust", _NAMED[out], cwd=made)
-    hpsearch(*command("export", out), "--sweep", f"{out}.yaml", cwd=made)
+    hpsearch(*revisit("reproduce", out), "--trust", _NAMED[out], cwd=made)
+    hpsearch(*revisit("export", out), "--sweep", f"{out}.yaml", cwd=made)
 
 
 @pytest.mark.slow

@@ -22,46 +22,50 @@ def home(tmp_path):
     return tmp_path
 
 
-def test_a_run_follows_no_link(home):
-    (home / "target").write_text("mine")
-    (home / "out" / "results.csv").symlink_to(home / "target")
+_HARD = "is a file that has another name elsewhere (a hard link)"
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "words"),
+    [
+        ("results.csv", lambda path, target: path.symlink_to(target), "is a symbolic link"),
+        ("run.log", lambda path, _: path.symlink_to("../nothing"), "is a symbolic link"),
+        ("run.log", lambda path, _: os.mkfifo(path), "is a FIFO"),
+        # What is written here is written there.
+        (".lock", lambda path, target: path.hardlink_to(target), _HARD),
+        ("run.log", lambda path, target: path.hardlink_to(target), _HARD),
+        ("sweep.db", lambda path, target: path.hardlink_to(target), _HARD),
+    ],
+)
+def test_a_run_follows_no_link_and_waits_at_no_fifo(home, name, place, words):
+    (home / "target").write_text("123")
+    place(home / "out" / name, home / "target")
     done = hpsearch("run", "sweep.yaml", "--out", "out", cwd=home, code=3)
-    assert "out/results.csv: is a symbolic link" in done.stderr
-    assert (home / "target").read_text() == "mine"
-
-
-def test_nor_a_link_to_nothing(home):
-    (home / "out" / "run.log").symlink_to(home / "target")
-    hpsearch("run", "sweep.yaml", "--out", "out", cwd=home, code=3)
-    assert not (home / "target").exists()
-
-
-def test_a_run_waits_at_no_fifo(home):
-    os.mkfifo(home / "out" / "run.log")
-    done = hpsearch("run", "sweep.yaml", "--out", "out", cwd=home, code=3)
-    assert "out/run.log: is a FIFO" in done.stderr
+    assert f"out/{name}: {words}" in done.stderr
+    assert (home / "target").read_text() == "123"
+    assert not (home / "nothing").exists()
 
 
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory):
     home = tmp_path_factory.mktemp("swept")
     sweep(home, _SWEEP, out="run")
-    return home
+    return home / "run"
 
 
-def of_commands():
-    for command in ("show", "doctor"):
-        for name in ("results.csv", "curves.csv", "sweep.db", ".store", "sweep.yaml", "best.keras"):
-            marks = () if command == "show" else (pytest.mark.slow,)
-            yield pytest.param(command, name, marks=marks)
+@pytest.fixture
+def out(swept, tmp_path):
+    return shutil.copytree(swept, tmp_path / "run")
 
 
-@pytest.mark.parametrize(("command", "name"), list(of_commands()))
-def test_reading_waits_at_no_fifo(swept, tmp_path, command, name):
-    shutil.copytree(swept / "run", tmp_path / "run")
-    (tmp_path / "run" / name).unlink(missing_ok=True)
-    os.mkfifo(tmp_path / "run" / name)
-    hpsearch(command, "run", cwd=tmp_path, code=None)
+@pytest.mark.parametrize("command", ["show", pytest.param("doctor", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "name", ["results.csv", "curves.csv", "sweep.db", ".store", "sweep.yaml", "best.keras"]
+)
+def test_reading_waits_at_no_fifo(out, command, name):
+    (out / name).unlink(missing_ok=True)
+    os.mkfifo(out / name)
+    hpsearch(command, out, cwd=out.parent, code=None)
 
 
 def test_files_of_a_command_line(home):
@@ -76,33 +80,19 @@ def test_files_of_a_command_line(home):
     assert "not a regular file" in said
 
 
-@pytest.mark.parametrize("name", [".lock", "run.log", "sweep.db"])
-def test_another_name_of_a_file_is_refused(home, name):
-    """A hard link: what is written here is written there."""
-    (home / "target").write_text("123")
-    os.link(home / "target", home / "out" / name)
-    done = hpsearch("run", "sweep.yaml", "--out", "out", cwd=home, code=3)
-    assert f"out/{name}: is a file that has another name elsewhere (a hard link)" in done.stderr
-    assert (home / "target").read_text() == "123"
-
-
 @pytest.mark.parametrize("name", ["sweep.db", "sweep.db-wal", ".store"])
-def test_doctor_copies_nothing_without_end(swept, tmp_path, name):
-    out = tmp_path / "run"
-    shutil.copytree(swept / "run", out)
+def test_doctor_copies_nothing_without_end(out, name):
     (out / name).unlink(missing_ok=True)
     if name == ".store":
         (out / name).write_text("/dev/zero\n")
     else:
         (out / name).symlink_to("/dev/zero")
-    done = hpsearch("doctor", out, cwd=tmp_path, code=3)
+    done = hpsearch("doctor", out, cwd=out.parent, code=3)
     assert "is a device" in done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("name", [".store", "sweep.yaml"])
-def test_a_huge_file_is_not_read_whole(swept, tmp_path, name):
-    out = tmp_path / "run"
-    shutil.copytree(swept / "run", out)
+def test_a_huge_file_is_not_read_whole(out, name):
     with (out / name).open("wb") as file:
         file.truncate(1 << 33)
     tracemalloc.start()

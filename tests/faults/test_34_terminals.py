@@ -27,15 +27,13 @@ def table(tmp_path):
     return tmp_path
 
 
-@pytest.mark.parametrize("source", ["a", "table.csv"])
-def test_headers_and_cells_shown(table, source):
-    done = hpsearch("show", source, cwd=table)
-    assert "relu" in done.stdout
-    require_safe(done)
-
-
-def test_headers_and_cells_compared(table):
-    done = hpsearch("compare", "a", "table.csv", "--anyway", cwd=table)
+@pytest.mark.parametrize(
+    ("command", "word"),
+    [("show a", "relu"), ("show table.csv", "relu"), ("compare a table.csv --anyway", "yes: ")],
+)
+def test_headers_and_cells(table, command, word):
+    done = hpsearch(*command.split(), cwd=table)
+    assert word in done.stdout
     require_safe(done)
 
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-import textwrap
 import time
 from pathlib import Path
 
 import pandas as pd
 import psutil
 import pytest
-from commands import environment, wait_for
+from commands import Running, environment, wait_for
 
 _SUPPORT = Path(__file__).parent.parent / "support"
 _TICKS = """\
@@ -47,7 +46,7 @@ _SLEEP_SECONDS = 10
 
 def started(program, cwd):
     return subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(program)],
+        [sys.executable, "-c", program],
         cwd=cwd,
         env=environment() | {"PYTHONPATH": str(_SUPPORT)},
         stdout=subprocess.PIPE,
@@ -79,18 +78,10 @@ def test_time_in_which_a_process_computes_counts(tmp_path):
 def test_a_search_that_is_suspended_for_longer_than_its_limits_goes_on(tmp_path):
     process = started(_SEARCH, tmp_path)
     try:
+        running = Running(process, tmp_path / "out")
+        wait_for(lambda: len(running.workers()) == 2, what="two workers")
         driver = psutil.Process(process.pid)
-
-        def family():
-            found = [driver, *driver.children(recursive=True)]
-            return (
-                found
-                if sum(each.name() in ("hpsearch-1", "hpsearch-2") for each in found) == 2
-                else []
-            )
-
-        wait_for(family, what="two workers")
-        members = wait_for(family, what="two workers")
+        members = [driver, *driver.children(recursive=True)]
         for each in members:
             each.suspend()
         time.sleep(_SLEEP_SECONDS)

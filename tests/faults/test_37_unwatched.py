@@ -16,24 +16,25 @@ execution: {workers: 1}
 """
 
 
+_RUN = ("run", "sweep.yaml", "--out", "out")
+
+
 @pytest.fixture
 def home(tmp_path):
     (tmp_path / "sweep.yaml").write_text(_SWEEP)
     return tmp_path
 
 
-def started(home, command, **streams):
+def started(home, *command, stderr=subprocess.STDOUT):
     return subprocess.Popen(
-        [*PROGRAM, *command], cwd=home, env=environment(), start_new_session=True, **streams
-    )
+        [*PROGRAM, *command], cwd=home, env=environment(), start_new_session=True,
+        stdout=subprocess.PIPE, stderr=stderr,
+    )  # fmt: skip
 
 
 @pytest.mark.slow
 def test_a_reader_of_both_streams_leaves(home):
-    process = started(
-        home, ["run", "sweep.yaml", "--out", "out"],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    )  # fmt: skip
+    process = started(home, *_RUN)
     assert process.stdout.readline().startswith(b"sweep ")
     process.stdout.close()
     assert process.wait(timeout=120) == 0
@@ -43,11 +44,7 @@ def test_a_reader_of_both_streams_leaves(home):
 @pytest.mark.slow
 def test_its_exit_code_is_the_sweeps(home):
     (home / "odd.py").write_text("def layer(x, units, activation):\n    raise ValueError('odd')\n")
-    process = started(
-        home,
-        ["run", "sweep.yaml", "--out", "out", "--set", "parameters.layer_type=[odd:layer]"],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    )  # fmt: skip
+    process = started(home, *_RUN, "--set", "parameters.layer_type=[odd:layer]")
     process.stdout.close()
     # No trial completed.
     assert process.wait(timeout=120) == 1
@@ -55,10 +52,9 @@ def test_its_exit_code_is_the_sweeps(home):
 
 def test_its_terminal_is_closed(home):
     ours, its = os.openpty()
-    command = ["setsid", "--ctty", *PROGRAM, "run", "sweep.yaml", "--out", "out"]
-    process = subprocess.Popen(
-        command, cwd=home, env=environment(), stdin=its, stdout=its, stderr=its
-    )
+    command = ["setsid", "--ctty", *PROGRAM, *_RUN]
+    streams = {"stdin": its, "stdout": its, "stderr": its}
+    process = subprocess.Popen(command, cwd=home, env=environment(), **streams)
     os.close(its)
     os.read(ours, 1)
     wait_for((home / "out" / "run.log").exists, what="the run")
@@ -68,8 +64,8 @@ def test_its_terminal_is_closed(home):
 
 
 def test_a_reader_of_a_table_leaves(home):
-    hpsearch("run", "sweep.yaml", "--out", "out", cwd=home)
-    process = started(home, ["show", "out"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    hpsearch(*_RUN, cwd=home)
+    process = started(home, "show", "out", stderr=subprocess.PIPE)
     process.stdout.close()
     assert process.stderr.read() == b""
     assert process.wait(timeout=60) == 0

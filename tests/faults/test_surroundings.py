@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 from commands import PROGRAM, hpsearch, sweep
 from disks import small_disk
+from small_sweeps import TABLE
 
 _SWEEP = "data: {dataset: wine}\nparameters: {units: [4, 8], epochs: 1}\n"
-_CSV = "data: {csv: rows.csv, target: kind}\nname: rows\nparameters: {units: [4, 8], epochs: 1}\n"
+_CSV = "data: {csv: rows.csv, target: y}\nname: rows\nparameters: {units: [4, 8], epochs: 1}\n"
 
 
 @pytest.fixture(scope="module")
@@ -39,17 +40,16 @@ _GONE = after("mkdir gone && cd gone && rmdir ../gone")
 
 
 @pytest.mark.parametrize(
-    "arguments",
+    "command",
     [
-        ["run", "HOME/sweep.yaml"],
-        ["run", "HOME/sweep.yaml", "--out", "HOME/other"],
-        ["doctor", "HOME/out"],
-        ["reproduce", "HOME/out", "--trial", "1"],
+        "run HOME/sweep.yaml",
+        "run HOME/sweep.yaml --out HOME/other",
+        "doctor HOME/out",
+        "reproduce HOME/out --trial 1",
     ],
-    ids=["run", "run-out", "doctor", "reproduce"],
 )
-def test_a_deleted_working_directory_is_named(home, arguments):
-    words = [word.replace("HOME", str(home)) for word in arguments]
+def test_a_deleted_working_directory_is_named(home, command):
+    words = command.replace("HOME", str(home)).split()
     said = line_of(hpsearch(*words, cwd=home, code=2, program=_GONE))
     assert "the working directory has been deleted" in said
 
@@ -61,12 +61,9 @@ def test_reading_needs_no_working_directory(home):
 # Names that are no UTF-8, and streams that are not
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    "environ",
-    [
-        pytest.param({"PYTHONIOENCODING": "ascii"}, marks=pytest.mark.slow, id="ascii"),
-        pytest.param({"PYTHONUTF8": "0", "LC_ALL": "C"}, marks=pytest.mark.slow, id="no-utf-8"),
-    ],
+    "environ", [{"PYTHONIOENCODING": "ascii"}, {"PYTHONUTF8": "0", "LC_ALL": "C"}]
 )
 def test_names_beyond_ascii_on_any_stream(home, environ):
     shutil.copytree(home / "out", home / "Größe漢", dirs_exist_ok=True)
@@ -80,8 +77,7 @@ def undecodable(tmp_path):
     place = tmp_path / os.fsdecode(b"caf\xe9")
     place.mkdir()
     (place / "sweep.yaml").write_text(_CSV)
-    rows = "".join(f"{n},{n * 7 % 5},k{n % 2}\n" for n in range(40))
-    (place / "rows.csv").write_text("a,b,kind\n" + rows)
+    (place / "rows.csv").write_text(TABLE)
     return place
 
 
@@ -94,13 +90,9 @@ def test_paths_that_are_no_utf_8(undecodable, within):
     for _ in range(2):
         assert "0.0" in hpsearch(*run, cwd=place).stdout
     assert (place / store).exists()
-    for arguments in (
-        ["show", out],
-        ["doctor", out],
-        ["report", out],
-        ["export", out, "--out", f"{out}/m.keras"],
-    ):
-        hpsearch(*arguments, cwd=place)
+    for name in ("show", "doctor", "report"):
+        hpsearch(name, out, cwd=place)
+    hpsearch("export", out, "--out", f"{out}/m.keras", cwd=place)
 
 
 # Limits
@@ -163,21 +155,16 @@ def test_a_full_disk_of_temporary_files_is_no_damage(tmp_path):
     with small_disk(tmp_path / "small", 2**20) as disk:
         small = disk.path
         (small / "other").write_bytes(bytes(2**20 - 2**16))
-        environ = {"TMPDIR": str(small)}
-        done = hpsearch("doctor", "out", cwd=tmp_path, code=None, env=environ)
-        said = line_of(done)
-        assert done.returncode == 3
-        assert "TMPDIR" in said
-        assert str(small) in said
-        assert "damaged" not in said
-        assert "--fresh" not in said
         for arguments in (
             ["show", "out"],
             ["run", "sweep.yaml", "--out", "out"],
             ["evaluate", "out", "--split", "test"],
+            ["doctor", "out"],
         ):
-            done = hpsearch(*arguments, cwd=tmp_path, code=None, env=environ)
+            done = hpsearch(*arguments, cwd=tmp_path, code=None, env={"TMPDIR": str(small)})
             assert "damaged" not in done.stderr
             assert "--fresh" not in done.stderr
             assert done.returncode == 0 or "TMPDIR" in done.stderr, (arguments, done.stderr)
+        assert done.returncode == 3
+        assert str(small) in line_of(done)
     assert "all is sound" in hpsearch("doctor", "out", cwd=tmp_path).stdout

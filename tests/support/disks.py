@@ -29,17 +29,17 @@ class Disk:
     """A directory on a disk with little room, or one that cannot be written.
 
     Attributes:
-        program: What runs hpsearch on it, as somebody who may read it.
+        program: Runs hpsearch on it, as somebody who may read it; None for the usual way.
     """
 
     path: Path
-    program: Sequence[str] = _HPSEARCH
+    program: Sequence[str] | None = None
 
     def make_room(self) -> None:
         """Give it room enough."""
-        if self.program == _HPSEARCH:
+        if self.program is None:
             assert mounted("-o", "remount,size=64m", self.path)
-        self.program = _HPSEARCH
+        self.program = None
 
 
 @contextmanager
@@ -70,7 +70,7 @@ def read_only(path: Path) -> Iterator[Disk]:
     for each, mode in before.items():
         each.chmod(mode & 0o555)
     try:
-        program = _HPSEARCH
+        program = None
         if os.geteuid() == 0:
             # Permissions do not hold for root.
             assert shutil.which("setpriv"), "needs mount or setpriv (util-linux)"
