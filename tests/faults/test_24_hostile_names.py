@@ -12,7 +12,7 @@ import pytest
 from commands import hpsearch, sweep
 
 import hpsearch as package
-from hpsearch.runs.standalone import PROGRAM
+from hpsearch.runs.standalone import SCRIPT
 from hpsearch.store.tables import read_table
 
 HOSTILE = ["../x", "<script>alert(1)</script>", "=cmd|' /C calc'!A0", "'); DROP TABLE trials; --"]
@@ -77,7 +77,7 @@ def test_columns_and_labels_are_escaped_wherever_they_are_told(hostile):
 
 def test_a_program_of_a_trial_has_no_text_of_it(hostile, tmp_path):
     hpsearch("reproduce", "<b>out", "--trial", 1, "--script", tmp_path / "kit", cwd=hostile)
-    assert (tmp_path / "kit" / "train.py").read_bytes() == PROGRAM.read_bytes()
+    assert (tmp_path / "kit" / "train.py").read_bytes() == SCRIPT.read_bytes()
     for name in ("model.keras", "rows.npz"):
         with zipfile.ZipFile(tmp_path / "kit" / name) as archive:
             content = b"".join(map(archive.read, archive.namelist()))
@@ -110,9 +110,19 @@ _BOMB = b"cbuiltins\nopen\n(S'loaded'\nS'w'\ntR."
 
 def lambda_model(path):
     """A Keras file whose loading would run code of its author's."""
-    import keras
-
-    keras.Sequential([keras.Input((4,)), keras.layers.Lambda(lambda x: x)]).save(path)
+    code = "__import__('pathlib').Path('loaded').write_text('x')"
+    layer = {
+        "class_name": "Lambda", "module": "keras.layers", "registered_name": None,
+        "config": {"name": "evil", "function": {"class_name": "function", "config": code}},
+    }  # fmt: skip
+    config = {
+        "module": "keras", "class_name": "Sequential", "registered_name": None,
+        "config": {"name": "evil", "layers": [layer]}, "build_config": {"input_shape": [None, 4]},
+    }  # fmt: skip
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("config.json", json.dumps(config))
+        archive.writestr("metadata.json", '{"keras_version": "3.15.1"}')
+        archive.writestr("model.weights.h5", b"")
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ from ray_cluster import only_cluster
 pytestmark = pytest.mark.slow
 _SWEEP = """\
 data: {dataset: digits}
-parameters: {units: [4, 6, 8, 10, 12, 14], epochs: 1000}
+parameters: {units: [4, 6, 8, 10, 12, 14], epochs: EPOCHS}
 execution: {engine: ray, workers: 1}
 """
 #: Ray's processes look for their parents every second or so.
@@ -32,8 +32,8 @@ def _alone():
 class Marked:
     """A driver whose processes, children's children too, are known by a variable."""
 
-    def __init__(self, home):
-        (home / "sweep.yaml").write_text(_SWEEP)
+    def __init__(self, home, epochs=1000):
+        (home / "sweep.yaml").write_text(_SWEEP.replace("EPOCHS", str(epochs)))
         self._mark = uuid.uuid4().hex
         environ = {"HPSEARCH_TEST_MARK": self._mark, "RAY_USAGE_STATS_ENABLED": "0"}
         self.driver = start("sweep.yaml", cwd=home, out="out", env=environ)
@@ -74,6 +74,13 @@ def test_a_signal_while_the_cluster_starts(tmp_path):
     assert marked.driver.process.returncode == 130, err
     assert seconds < _END_SECONDS
     assert len(err.splitlines()) == 1, err
+    marked.assert_nothing_left()
+
+
+def test_a_normal_end(tmp_path):
+    marked = Marked(tmp_path, 2)
+    _, err = marked.driver.process.communicate(timeout=120)
+    assert marked.driver.process.returncode == 0, err
     marked.assert_nothing_left()
 
 

@@ -17,7 +17,7 @@ from here import run_here
 
 from hpsearch.cli.app import main
 from hpsearch.errors import HpsearchError, InputError, NotSupportedError, RefusedError
-from hpsearch.runs.standalone import PROGRAM, write_standalone
+from hpsearch.runs.standalone import SCRIPT, write_standalone
 from hpsearch.runs.trial import Source, Which
 from hpsearch.workers.executors import InProcessExecutor
 
@@ -116,7 +116,7 @@ def trained(
         out = Path(f"out{number}")
         write_standalone(Source(home / f"run{number}", trust=[OWN]), out, Which(1, 5, fold))
         assert sorted(file.name for file in out.iterdir()) == FILES
-        assert (out / "train.py").read_bytes() == PROGRAM.read_bytes()
+        assert (out / "train.py").read_bytes() == SCRIPT.read_bytes()
     kept = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     programs = [f"out{number}/train.py" for number in range(len(CASES))]
     done = subprocess.run(

@@ -9,6 +9,17 @@ import numpy as np
 from made_tables import Made, Row, write
 
 from hpsearch.space.execution import Status
+from hpsearch.store.columns import Provenance
+
+PROVENANCE = Provenance(
+    "val_accuracy:maximize:last",
+    "made-up",
+    "d0123456789a",
+    "rabcdef01234",
+    "0.1.0",
+    "2.21.0",
+    "3.15.1",
+)
 
 HOSTILE = (
     "<script>window.hacked=1</script>",
