@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from hpsearch.custom.shipping import CustomModel, ModelHyperparameters, space_of
-from hpsearch.custom.subject import CustomModels
+from hpsearch.custom.subject import CustomModels, find_in
 from hpsearch.data.loading import Loader
-from hpsearch.data.specs import TrainingData
 from hpsearch.engine.best_model import Retrainer, one_worker
 from hpsearch.engine.costs import UnknownCosts
 from hpsearch.engine.models import SweepModels, read_models
@@ -17,9 +16,8 @@ from hpsearch.engine.run import Prepared, Run
 from hpsearch.engine.search import Search, continuous_in, listed_configs
 from hpsearch.errors import InputError
 from hpsearch.models.arrays import LoaderWithModel, with_code
-from hpsearch.models.problem import Recipe
 from hpsearch.space.constraints import parse
-from hpsearch.space.space import GRID_NEEDS, Parameter, Space
+from hpsearch.space.space import GRID_NEEDS, Space
 from hpsearch.spec.checks import MOST_POINTS, unknown_names
 from hpsearch.spec.dump import dump_sweep
 from hpsearch.spec.sweep import Sweep
@@ -89,19 +87,6 @@ def _hyperparameters(
         raise InputError(called.error)
     assert isinstance(called.value, ModelHyperparameters)
     return called.value
-
-
-def find_in(recipe: Recipe, given: Sequence[Parameter], data: TrainingData) -> ModelHyperparameters:
-    """Return the hyperparameters of a recipe's model; see `discovery.discover`.
-
-    Raises:
-        InputError: The model cannot be loaded or built.
-    """
-    from hpsearch.custom.discovery import discover  # imports Keras
-
-    arrays = data.arrays
-    rows = (arrays.x_train, arrays.y_train), (arrays.x_val, arrays.y_val)
-    return discover(recipe, given, *rows, data.target, inputs=data.input.parts)
 
 
 def _unused_parameters(sweep: Sweep, declared: ModelHyperparameters) -> list[str]:

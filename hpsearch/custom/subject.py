@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from hpsearch.custom.shipping import ModelHyperparameters
 from hpsearch.data.specs import TrainingData
 from hpsearch.models.problem import Problem, Recipe
 from hpsearch.space.execution import ExecutionResult
+from hpsearch.space.space import Parameter
 from hpsearch.training.evaluation import ROWS_A_STEP
 from hpsearch.training.mlps import request_of
 from hpsearch.training.subjects import Job, OnEpoch, Say
@@ -17,7 +19,7 @@ from hpsearch.training.subjects import Job, OnEpoch, Say
 if TYPE_CHECKING:
     import keras_tuner
 
-# The driver has a subject, too, and imports neither Keras nor KerasTuner.
+# The driver imports this module, too, and neither Keras nor KerasTuner.
 
 
 @dataclass(frozen=True)
@@ -76,3 +78,16 @@ class CustomModels:
         from hpsearch.custom.hypermodels import load_hypermodel
 
         return load_hypermodel(recipe.model, recipe.code)
+
+
+def find_in(recipe: Recipe, given: Sequence[Parameter], data: TrainingData) -> ModelHyperparameters:
+    """Return the hyperparameters of a recipe's model; see `discovery.discover`.
+
+    Raises:
+        InputError: The model cannot be loaded or built.
+    """
+    from hpsearch.custom.discovery import discover
+
+    arrays = data.arrays
+    rows = (arrays.x_train, arrays.y_train), (arrays.x_val, arrays.y_val)
+    return discover(recipe, given, *rows, data.target, inputs=data.input.parts)
