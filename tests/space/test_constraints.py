@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -72,6 +73,22 @@ def test_names_and_equality() -> None:
     assert pickle.loads(pickle.dumps(constraint)).holds({"units": 1, "hidden_layers": 1}) is False
 
 
+def refused(call: Callable[[], object]) -> tuple[str, float]:
+    """The message of a call's refusal, and its processor time.
+
+    The time is the least of three, since the collection of a test run's garbage takes long, too.
+    """
+    seconds = []
+    for _ in range(3):
+        began = time.thread_time()
+        with pytest.raises(ConstraintError) as caught:
+            call()
+        seconds.append(time.thread_time() - began)
+    assert "\n" not in str(caught.value)
+    assert caught.value.exit_code == 2
+    return str(caught.value), min(seconds)
+
+
 @pytest.mark.parametrize(
     "text",
     ["activation < 3", "units / (units - 50) > 1", "units in 3", "activation * 3 == 'a'",
@@ -79,12 +96,9 @@ def test_names_and_equality() -> None:
      "'%d' % units == 'a'", "units * 1e308 * 10 > 0 and units % 0 > 1"],
 )  # fmt: skip
 def test_unfit_types_are_explained_and_cheap(text: str) -> None:
-    began = time.perf_counter()
-    with pytest.raises(ConstraintError, match="cannot be evaluated for") as caught:
-        parse(text).holds(VALUES)
-    assert caught.value.exit_code == 2
-    assert "\n" not in str(caught.value)
-    assert time.perf_counter() - began < 0.5
+    message, seconds = refused(lambda: parse(text).holds(VALUES))
+    assert "cannot be evaluated for" in message
+    assert seconds < 0.5
 
 
 @pytest.mark.parametrize(
@@ -103,12 +117,8 @@ def test_unfit_types_are_explained_and_cheap(text: str) -> None:
      "units > " + "9" * 1000, "a" * 1001 + " > 1"],
 )  # fmt: skip
 def test_hostile_expressions_are_refused_fast(text: str) -> None:
-    began = time.perf_counter()
-    with pytest.raises(ConstraintError) as caught:
-        parse(text)
-    assert time.perf_counter() - began < 0.5
-    assert "\n" not in str(caught.value)
-    assert caught.value.exit_code == 2
+    _, seconds = refused(lambda: parse(text))
+    assert seconds < 0.5
 
 
 @pytest.mark.parametrize(
