@@ -14,7 +14,7 @@ from commands import environment
 import hpsearch
 
 _TRIALS = 10_000
-#: Of each thousand: when it began, and the memory of the process then.
+#: Of every 250: when they began, and the memory of the process then.
 _SCRIPT = r"""\
 import json, re, time
 from pathlib import Path
@@ -24,7 +24,7 @@ snapshots = []
 
 def objective(config):
     calls[0] += 1
-    if calls[0] % 1000 == 1 or calls[0] == 10_000:
+    if calls[0] % 250 == 1 or calls[0] == 10_000:
         # Not what is mapped from files, which the system may take back at any time.
         status = Path("/proc/self/status").read_text()
         kilobytes = int(re.search(r"RssAnon:\s+(\d+)", status)[1])
@@ -40,21 +40,33 @@ print(json.dumps(snapshots))
 """
 
 
-@pytest.mark.slow
-def test_the_last_of_ten_thousand_trials_costs_what_the_first_did(tmp_path):
-    (tmp_path / "search.py").write_text(_SCRIPT)
+def searched(home):
+    """Search in a process of its own, and return how the costs of trials grew, and the memory."""
     done = subprocess.run(
-        [sys.executable, "search.py"],
-        cwd=tmp_path, env=environment(), capture_output=True, text=True, check=True,
+        [sys.executable, home / "search.py"],
+        cwd=home, env=environment(), capture_output=True, text=True, check=True,
     )  # fmt: skip
     times, memory = zip(*json.loads(done.stdout.splitlines()[-1]), strict=True)
     # In the process' own time, which other programs do not lengthen.
     seconds = [later - earlier for earlier, later in pairwise(times)]
-    assert len(seconds) == 10
-    # The first thousand has what is done once. A shared processor makes some thousands slower.
-    assert min(seconds[-3:]) <= 1.5 * min(seconds[1:4])
+    assert len(seconds) == 40
+    # The first thousand has what is done once.
+    return min(seconds[-12:]) / min(seconds[4:16]), memory
+
+
+@pytest.mark.slow
+def test_the_last_of_ten_thousand_trials_costs_what_the_first_did(tmp_path):
+    # A shared processor is slow for seconds at a time, so the least of several searches counts.
+    for place in ("first", "second", "third"):
+        home = tmp_path / place
+        home.mkdir()
+        (home / "search.py").write_text(_SCRIPT)
+        growth, memory = searched(home)
+        if growth <= 1.5:
+            break
+    assert growth <= 1.5
     assert memory[-1] - memory[0] < 50e6
-    assert len(pd.read_csv(tmp_path / "out" / "results.csv")) == _TRIALS
+    assert len(pd.read_csv(home / "out" / "results.csv")) == _TRIALS
 
 
 @pytest.mark.slow
