@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from datasets import made
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
@@ -135,6 +135,8 @@ def tables(draw):
             words = st.one_of(st.sampled_from(vocabulary), st.just("[UNK]"), WORDS)
             x[name] = np.array(draw(st.lists(words, min_size=n, max_size=n)), object)
     numeric = sum(column.vocabulary is None for column in columns)
+    # A table without text is a matrix.
+    assume(numeric < len(columns))
     scaling = draw(scalings(numeric, in_table=True)) | draw(imputations(numeric))
     return InputSpec((len(columns),), "float32", columns=tuple(columns), **scaling), x
 
