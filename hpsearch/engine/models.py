@@ -76,7 +76,7 @@ class SweepModels:
 
     @cached_property
     def identity(self) -> Identity:
-        """What all rows of the table have in common."""
+        """The identity that all rows of the table share."""
         return identify(self.sweep, self.dataset, self.recipe)
 
     @cached_property

@@ -66,7 +66,7 @@ class TunerSpec:
     """The parts of a tuner, as plain data.
 
     Attributes:
-        subject, problem: What is tried: a kind of model, and its task.
+        subject, problem: The kind of model, and its task.
         past: The configs and outcomes of earlier runs.
     """
 

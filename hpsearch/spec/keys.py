@@ -286,7 +286,7 @@ _ORDER: Final = (
 
 
 class Role(StrEnum):
-    """What a function that a sweep names does, in words."""
+    """The role of a function that a sweep names, in words."""
 
     DATA = "its data is read by"
     MODEL = "its model is built by"

@@ -61,7 +61,7 @@ class Column:
     """A column of results.csv.
 
     Attributes:
-        dtype: Of pandas.
+        dtype: The dtype in pandas.
         cell: Returns its cell in the row of an execution.
     """
 

@@ -30,7 +30,7 @@ class Subject(Protocol):
     """A kind of trial, as plain data.
 
     Attributes:
-        gives_rows: Whether the user's code gets the rows, which it may overwrite.
+        gives_rows: True if the user's code gets the rows, which it may overwrite.
     """
 
     @property
@@ -47,7 +47,7 @@ class ModelSubject(Subject, Protocol):
     """A kind of Keras model, which can be built again, saved and evaluated.
 
     Attributes:
-        predicts: Whether `workers.calls.predictions` can read the outputs of its models.
+        predicts: True if `training.evaluation.predictions` can read the outputs of its models.
     """
 
     @property
