@@ -135,7 +135,7 @@ def require_model(model: Any, name: str) -> None:
 
 
 def built_with(model: keras.Model) -> TrackedHyperParameters | None:
-    """Return the hyperparameters of a model from `build_custom_model`; None for other models."""
+    """Return the hyperparameters of a model from `build_model`; None for other models."""
     return _BUILT_WITH.get(model)
 
 

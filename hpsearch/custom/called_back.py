@@ -38,7 +38,7 @@ class CalledBack:
         trainer: The native or the compiled trainer, before its first epoch. Callbacks see its
             model.
         callbacks: They must not act within epochs, and for the native trainer they may only read
-            numbers; see `models.callbacks`.
+            numbers; see `custom.callbacks`.
         ends: Checks if an epoch with these numbers is the last one; see `Recipe.ends`.
         epochs: Number of epochs in the training.
         steps: Number of steps in an epoch.
