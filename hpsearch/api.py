@@ -17,7 +17,7 @@ from hpsearch.arguments import (
     sweep_of,
 )
 from hpsearch.comparison.comparing import compare_tables
-from hpsearch.comparison.settling import Settler
+from hpsearch.comparison.refitting import Settler
 from hpsearch.comparison.table import Columns
 from hpsearch.comparison.writing import require_suffix
 from hpsearch.custom.shipping import CustomModel, model_reference, shipped

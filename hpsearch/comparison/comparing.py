@@ -6,7 +6,6 @@ import json
 import os
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
@@ -18,7 +17,6 @@ from hpsearch.comparison.findings import (
     explained,
     verdicts,
 )
-from hpsearch.comparison.pairing import Change
 from hpsearch.comparison.questions import (
     Answer,
     Fresh,
@@ -62,7 +60,7 @@ def compare_tables(
     pairs = _pairs(tables, fresh)
     return Findings(
         labels=tuple(table.label for table in tables),
-        differences=tuple(map(str, mismatches)),
+        differences=tuple(mismatches),
         assumed=tuple(assumptions(tables)),
         notes=tuple(side_notes(tables)),
         metric=str(tables[0].metric),
@@ -70,7 +68,6 @@ def compare_tables(
         pairs=pairs,
         budgets=tuple(equal_budgets(tables)),
         advice=tuple(advice(tables, pairs)),
-        draw="execution" if any(table.overlap for table in tables) else "seed",
     )
 
 
@@ -83,42 +80,20 @@ def _pairs(tables: Sequence[Table], fresh: Mapping[str, Fresh]) -> tuple[Pair, .
         [(one.label, two.label, given) for (one, two), (given, _) in zip(both, asked, strict=True)]
     )
     return tuple(
-        explained(pair, scores, _settings(one, two))
-        for pair, (one, two), (_, scores) in zip(judged, both, asked, strict=True)
+        explained(pair, scores) if scores else pair
+        for pair, (_, scores) in zip(judged, asked, strict=True)
     )
-
-
-def _settings(first: Table, second: Table) -> list[Change]:
-    """Return the settings in which two sweep files differ, except the space and the seeds."""
-    if first.provenance.get("recipe") == second.provenance.get("recipe"):
-        return []
-    parts = _sweep_differences((first, second), _RECIPE)
-    changed = {
-        part.what: ["" if text == "-" else text.strip('"') for text in part.values.values()]
-        for part in parts
-        if part.what != "seed"
-    }
-    return [Change(name, *values) for name, values in changed.items()]
 
 
 def advice(tables: Sequence[Table], pairs: Sequence[Pair]) -> Iterator[str]:
     """Return the commands that would lead to a verdict where it is missing."""
     open_pairs = [pair.answer for pair in pairs if pair.winner is None]
-    unbounded = [given for given in open_pairs if not given.estimate.bounded]
-    foreign = [table.label for table in tables if not table.provenance]
-    if foreign and unbounded:
-        yield (
-            f"if the configs of {' and '.join(foreign)} are random draws, and each row was trained "
-            "with random numbers of its own, add --random"
-        )
     paths = [shlex.quote(str(table.path)) for table in tables]
     if any(given.question is Question.BEST for given in open_pairs):
         if all(table.retrainable for table in tables):
             command = f"hpsearch compare {' '.join(paths)} --settle"
             yield f"train the best of each again with fresh seeds, which settles it: {command}"
-        else:
-            yield "give results directories of MLPs on data in files, and --settle settles it"
-    elif any(min(given.n_draws) < 2 for given in unbounded):
+    elif any(not given.estimate.bounded and min(given.n_draws) < 2 for given in open_pairs):
         for table, path in zip(tables, paths, strict=True):
             if table.retrainable and whole_scores(table).shape[1] < 2:
                 sweep = shlex.quote(str(table.path / "sweep.yaml"))
@@ -128,26 +103,9 @@ def advice(tables: Sequence[Table], pairs: Sequence[Pair]) -> Iterator[str]:
 #: Parts of a sweep file that belong to the recipe.
 _RECIPE = ("seed", "early_stopping", "model")
 _SOFTWARE = ("version", "tensorflow", "keras")
-_MEANING = {
-    "data": "other values, labels or another split",
-    "program": "the program's files differ",
-}
 
 
-@dataclass(frozen=True)
-class Difference:
-    """A property that is not the same in all tables: label -> its value in that table."""
-
-    what: str
-    values: Mapping[str, str]
-
-    def __str__(self) -> str:
-        values = ", ".join(f"{label} {value}" for label, value in self.values.items())
-        meaning = _MEANING.get(self.what)
-        return f"{self.what}: {values}" + (f" ({meaning})" if meaning else "")
-
-
-def differences(tables: Sequence[Table]) -> list[Difference]:
+def differences(tables: Sequence[Table]) -> list[str]:
     """Return the differences that make the scores of these tables not comparable."""
     mismatches = _provenance_differences(tables, ("data",))
     if mismatches:
@@ -156,37 +114,31 @@ def differences(tables: Sequence[Table]) -> list[Difference]:
     names = {(metric.name, metric.goal) for metric in metrics.values()}
     epochs = {metric.epoch for metric in metrics.values() if metric.epoch}
     if len(names) > 1 or len(epochs) > 1:
-        mismatches.append(Difference("metric", {label: str(m) for label, m in metrics.items()}))
+        mismatches.append(_difference("metric", metrics))
     return mismatches
 
 
-def require_comparable(
-    tables: Sequence[Table], found: Sequence[Difference], *, anyway: bool
-) -> None:
+def require_comparable(tables: Sequence[Table], mismatches: Sequence[str], *, anyway: bool) -> None:
     """Check that a comparison of these tables is meaningful.
 
     Args:
         tables: All of the comparison's tables.
-        found: Their `differences`.
+        mismatches: Their `differences`.
         anyway: Whether the user wants the comparison despite differences.
 
     Raises:
         RefusedError: The tables are not comparable; the message lists each difference.
     """
-    refusal = "the tables are not comparable:\n" + "\n".join(
-        f"  {difference}" for difference in found
-    )
-    if len({table.metric.goal for table in tables}) > 1:
-        raise RefusedError(
-            refusal + "\nWhere one is to be large and the other small, even --anyway has "
-            "nothing to subtract; --score COLUMN picks a metric that all of them have"
+    opposite = len({table.metric.goal for table in tables}) > 1
+    if opposite or (mismatches and not anyway):
+        advice = (
+            "One metric is to be large and the other small; --score COLUMN picks one that all have"
+            if opposite
+            else "Data, split and metric must be the same, or the difference is theirs; --anyway "
+            "compares all the same"
         )
-    if found and not anyway:
-        raise RefusedError(
-            refusal + "\nData, split and metric must be the same, or the difference is "
-            "theirs. Run one of the sweeps again with the other's, or look at the numbers all "
-            "the same with --anyway"
-        )
+        lines = ["the tables are not comparable:", *(f"  {line}" for line in mismatches), advice]
+        raise RefusedError("\n".join(lines))
 
 
 def assumptions(tables: Sequence[Table]) -> list[str]:
@@ -207,40 +159,40 @@ def assumptions(tables: Sequence[Table]) -> list[str]:
 
 def side_notes(tables: Sequence[Table]) -> list[str]:
     """Return other differences, in recipe and software, that may be the reason of a result."""
+    recipe = _provenance_differences(tables, ("recipe",))
+    if recipe:
+        recipe = _sweep_differences(tables, _RECIPE) or recipe
     code = _provenance_differences(tables, ("program",))
-    mismatches = _provenance_differences(tables, ("recipe",))
-    if mismatches:
-        mismatches = _sweep_differences(tables, _RECIPE) or mismatches
-    return [
-        str(difference)
-        for difference in (*code, *mismatches, *_provenance_differences(tables, _SOFTWARE))
-    ]
+    return [*code, *recipe, *_provenance_differences(tables, _SOFTWARE)]
 
 
-def _provenance_differences(tables: Sequence[Table], columns: Sequence[str]) -> list[Difference]:
+def _difference(what: str, values: Mapping[str, Any]) -> str:
+    """Write a property that is not the same in all tables, with its value by table."""
+    return f"{what}: " + ", ".join(f"{label} {value}" for label, value in values.items())
+
+
+def _provenance_differences(tables: Sequence[Table], columns: Sequence[str]) -> list[str]:
     mismatches = []
     for column in columns:
         values = {table.label: table.provenance.get(column, ()) for table in tables}
         if len({value for entries in values.values() for value in entries}) > 1:
             texts = {label: " and ".join(entries) or "-" for label, entries in values.items()}
-            mismatches.append(Difference(column, texts))
+            mismatches.append(_difference(column, texts))
     return mismatches
 
 
-def _sweep_differences(tables: Sequence[Table], parts: Sequence[str]) -> list[Difference]:
+def _sweep_differences(tables: Sequence[Table], parts: Sequence[str]) -> list[str]:
     """Return the differences between the tables' sweep files; empty if one is not readable."""
-    sweeps: dict[str, dict[str, str]] = {}
-    for table in tables:
-        # The sweep file only helps to explain a difference; a comparison works without it.
-        if table.sweep is None:
-            return []
-        sweeps[table.label] = dict(_flat(table.sweep.raw(), ""))
+    # The sweep file only helps to explain a difference; a comparison works without it.
+    sweeps = {t.label: dict(_flat(t.sweep.raw(), "")) for t in tables if t.sweep is not None}
+    if len(sweeps) < len(tables):
+        return []
     mismatches = []
     for key in dict.fromkeys(key for sweep in sweeps.values() for key in sweep):
         if key.split(".")[0] in parts or ("seed" in parts and key == "data.scale"):
             values = {label: sweep.get(key, "-") for label, sweep in sweeps.items()}
             if len(set(values.values())) > 1:
-                mismatches.append(Difference(key, values))
+                mismatches.append(_difference(key, values))
     return mismatches
 
 

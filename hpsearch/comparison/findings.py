@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hpsearch.comparison.estimates import ALPHA, Estimate, holm, selection_luck
-from hpsearch.comparison.pairing import Change
 from hpsearch.comparison.questions import (
     LEAST,
     Answer,
@@ -118,7 +117,6 @@ class Pair:
         p_value: The p-value of `answer`, adjusted for the number of pairs (Holm).
         winner: A label, or None for a tie.
         reason: Why there is no winner; empty if there is one.
-        settings: The settings in which the sweep files differ, apart from the space.
         effects: If configs were paired: the hyperparameters that explain the differences.
         moves: If configs were paired: the configs with the largest differences.
         shared: If configs were paired: the mean score of each in both tables, and its gain.
@@ -130,7 +128,6 @@ class Pair:
     p_value: float
     winner: str | None
     reason: str
-    settings: tuple[Change, ...] = ()
     effects: Sequence[Dependence] = field(default=(), repr=False)
     moves: Sequence[Move] = field(default=(), repr=False)
     shared: Sequence[tuple[float, float, float]] = field(default=(), repr=False)
@@ -184,23 +181,6 @@ def _no_winner(answer: Answer, p_value: float) -> str:
         (lucky, "nothing is left of the difference without what luck has in the bests"),
     )
     return next((reason for applies, reason in reasons if applies), "")
-
-
-def deciding(pairs: Sequence[Pair]) -> Pair:
-    """Return the pair of the overall winner and its closest rival; without a winner, the first."""
-    winner = overall_winner(pairs)
-    won = [pair for pair in pairs if winner in (pair.first, pair.second)]
-    return max(won, key=lambda pair: pair.p_value) if won else pairs[0]
-
-
-def overall_winner(pairs: Sequence[Pair]) -> str | None:
-    """Return the table that is better than each of the others; else None."""
-    labels = dict.fromkeys(label for pair in pairs for label in (pair.first, pair.second))
-    wins = {
-        label: all(pair.winner == label for pair in pairs if label in (pair.first, pair.second))
-        for label in labels
-    }
-    return next((label for label, won in wins.items() if won), None)
 
 
 _UNITS = ("trials", "epochs", "seconds")
@@ -325,7 +305,6 @@ class Findings:
         pairs: The verdict on each pair of tables, in their order.
         budgets: The best scores at equal budgets.
         advice: Commands that lead to a verdict where it is missing.
-        draw: Name of what a config has several of: `seed`, or with folds `execution`.
     """
 
     labels: tuple[str, ...]
@@ -337,7 +316,6 @@ class Findings:
     pairs: tuple[Pair, ...]
     budgets: tuple[EqualBudget, ...]
     advice: tuple[str, ...] = ()
-    draw: str = "seed"
 
     @property
     def comparable(self) -> bool:
@@ -346,13 +324,20 @@ class Findings:
 
     @property
     def decisive(self) -> Pair:
-        """The pair that decides the verdict; with two tables, the only one."""
-        return deciding(self.pairs)
+        """The pair of the winner and its closest rival; without a winner, the first pair."""
+        won = [pair for pair in self.pairs if self.winner in (pair.first, pair.second)]
+        return max(won, key=lambda pair: pair.p_value) if won else self.pairs[0]
 
     @property
     def winner(self) -> str | None:
         """The label of the table that is better than each of the others; None for a tie."""
-        return overall_winner(self.pairs)
+        wins = {
+            label: all(
+                pair.winner == label for pair in self.pairs if label in (pair.first, pair.second)
+            )
+            for label in self.labels
+        }
+        return next((label for label, won in wins.items() if won), None)
 
     @property
     def difference(self) -> float | None:
@@ -417,10 +402,7 @@ def best_of_table(table: Table, fresh: Fresh | None) -> Best:
     )
 
 
-def explained(pair: Pair, scores: PairedScores | None, settings: Sequence[Change]) -> Pair:
-    """Add the differences between the tables of a pair, and what explains the verdict."""
-    pair = replace(pair, settings=tuple(settings))
-    if scores is None:
-        return pair
+def explained(pair: Pair, scores: PairedScores) -> Pair:
+    """Add what explains the verdict on a pair."""
     shared = tuple(zip(*(part.tolist() for part in (*scores.means, scores.gains)), strict=True))
     return replace(pair, effects=dependences(scores), moves=moves(scores), shared=shared)

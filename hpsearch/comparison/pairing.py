@@ -13,9 +13,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-_FIRST_CONFIGS = 100
-
-
 @dataclass(frozen=True)
 class Change:
     """A setting that has one value in the first table and another in the second.
@@ -54,44 +51,20 @@ def pair_configs(first: Table, second: Table) -> Pairing:
     """
     shared = first.firsts.index.intersection(second.firsts.index, sort=False)
     equal = Pairing({config: config for config in shared})
-    one, two = _texts(first, second, _constants(first, second))
+    names = list(dict.fromkeys(str(n) for table in (first, second) for n in table.firsts))
+    one, two = (exact_texts(table.firsts.reindex(columns=names)) for table in (first, second))
     if changed := _distinguishing(one, two):
         # A config's id does not depend on how its values are spelt.
         spelt = one.loc[shared, changed].ne(two.loc[shared, changed]).any()
         changed = [name for name in changed if not spelt[name]]
     if not changed:
         return equal
-    one, two = _texts(first, second)
     frames = [table.drop(index=shared).drop(columns=changed) for table in (one, two)]
     pairs = _equal_rows(*frames)
     if len(pairs) < len(shared):
         return equal
     changes = (Change(name, _value(first, name), _value(second, name)) for name in changed)
     return Pairing(pairs, tuple(changes), len(shared))
-
-
-def _constants(first: Table, second: Table) -> list[str]:
-    """Return the hyperparameters without two values in the first configs of a table.
-
-    Others distinguish no tables. A continuous one of many configs takes long to write as texts.
-    """
-    heads = _texts(first, second, configs=_FIRST_CONFIGS)
-    return [str(n) for n in heads[0] if all(len({*head[n]} - {""}) < 2 for head in heads)]
-
-
-def _texts(
-    first: Table, second: Table, names: list[str] | None = None, configs: int | None = None
-) -> list[pd.DataFrame]:
-    """Return the cells of both tables as texts, with the same columns.
-
-    Args:
-        names: The hyperparameters; by default those of either table.
-        configs: The number of configs, from the first; by default all.
-    """
-    cells = [table.firsts.head(configs) if configs else table.firsts for table in (first, second)]
-    if names is None:
-        names = list(dict.fromkeys(str(name) for table in cells for name in table))
-    return [exact_texts(table.reindex(columns=names)) for table in cells]
 
 
 def _distinguishing(first: pd.DataFrame, second: pd.DataFrame) -> list[str]:

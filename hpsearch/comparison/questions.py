@@ -58,7 +58,6 @@ class Answer:
         n_units: The number of groups of configs, from each table, that shared no training.
         n_draws: The number of seeds, times folds, used from each table.
         same_draws: Whether both tables have the same seeds, and therefore the same random numbers.
-        n_shared: The number of configs that could be paired, but are too few for a verdict.
         n_lost: The number of configs that both tables tried, but that have no score in one of them
             or were stopped at different epochs.
         n_equal: The number of configs left out because both tables have them unchanged.
@@ -75,7 +74,6 @@ class Answer:
     n_units: tuple[int, int]
     n_draws: tuple[int, int]
     same_draws: bool = True
-    n_shared: int = 0
     n_lost: int = 0
     n_equal: int = 0
     changes: tuple[Change, ...] = ()
@@ -185,11 +183,12 @@ def _matrices(
     nothing about a table. If there are no others, the only column is the mean of each config.
     """
     one, two = first.matrix(ours), second.matrix(theirs)
-    common = [n for n in first.draws if n in second.draws and not n.startswith(UNSEEDED)]
+    draws = [list(table.scores) for table in (first, second)]
+    common = [n for n in draws[0] if n in draws[1] and not str(n).startswith(UNSEEDED)]
     if common and _same_streams(first, second) and not first.independent:
         ours_in, theirs_in = (
-            scores[:, [draws.index(name) for name in common]]
-            for scores, draws in ((one, first.draws), (two, second.draws))
+            scores[:, [names.index(name) for name in common]]
+            for scores, names in ((one, draws[0]), (two, draws[1]))
         )
         often = _frequent(ours_in) & _frequent(theirs_in)
         several = min(_frequent(one).sum(), _frequent(two).sum()) > 1
@@ -249,7 +248,7 @@ def answer(first: Table, second: Table) -> tuple[Answer, PairedScores | None]:
     smaller = min(len(first.means), len(second.means)) - pairing.n_equal - lost
     few = shared < _LEAST_SHARE * smaller or (shared < LEAST <= smaller)
     if few or not shared:
-        return _best(first, second, shared, lost), None
+        return _best(first, second, lost), None
     groups = len(np.unique(scores.clusters))
     outcome = Answer(
         question=Question.PAIRED,
@@ -266,7 +265,7 @@ def answer(first: Table, second: Table) -> tuple[Answer, PairedScores | None]:
     return outcome, scores
 
 
-def _best(first: Table, second: Table, shared: int, lost: int) -> Answer:
+def _best(first: Table, second: Table, lost: int) -> Answer:
     configs = [list(table.means.index) for table in (first, second)]
     same, one, two = _matrices(first, configs[0], second, configs[1])
     # A mean of fewer scores is more easily good by luck.
@@ -296,7 +295,6 @@ def _best(first: Table, second: Table, shared: int, lost: int) -> Answer:
         n_units=(len(bests[0]), len(bests[1])),
         n_draws=(most, most),
         same_draws=same,
-        n_shared=shared,
         n_lost=lost,
         corrected=corrected,
         learned=learned,

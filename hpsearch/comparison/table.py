@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -102,15 +101,10 @@ class Table:
 
     @cached_property
     def scored(self) -> pd.DataFrame:
-        """`config`, `draw`, `seed`, `score`, `stopped` of each draw with a score."""
+        """`config`, `draw`, `score`, `stopped` of each draw with a score."""
         rows = self.executions[self.executions["score"].notna()]
-        if not rows.duplicated(["config", "draw"]).any():
-            columns = ["config", "draw", "seed", "score", "stopped"]
-            return rows[columns].reset_index(drop=True)
         groups = rows.groupby(["config", "draw"], sort=False)
-        return groups.agg(
-            seed=("seed", "first"), score=("score", "mean"), stopped=("stopped", "max")
-        ).reset_index()
+        return groups.agg(score=("score", "mean"), stopped=("stopped", "max")).reset_index()
 
     @cached_property
     def means(self) -> pd.DataFrame:
@@ -136,15 +130,9 @@ class Table:
     @cached_property
     def best(self) -> str | None:
         """The best config (see `ranked`), or None without scores."""
-        means = self.sign * self.eligible["mean"]
-        if means.empty:
-            return None
-        # Only configs within rounding of the best can be it; `ranked` is too slow for all of them.
-        close = means.index[means >= means.max() - 1e-9 * abs(means.max())]
-        rows = self.scored[self.scored["config"].isin(close)]
-        scores = dict(enumerate(rows.groupby("config", sort=False)["score"].agg(list)))
-        order = list(dict.fromkeys(rows["config"]))
-        return str(order[ranked(scores, self.metric.goal)[0]])
+        scores = self.scored.groupby("config", sort=False)["score"].agg(list)
+        order = ranked(dict(enumerate(scores)), self.metric.goal)
+        return str(scores.index[order[0]]) if order else None
 
     @cached_property
     def overlap(self) -> float:
@@ -152,25 +140,14 @@ class Table:
         return overlap_of(self.executions["fold"].nunique())
 
     @cached_property
-    def draws(self) -> list[str]:
-        """The draws with a score, sorted."""
-        return sorted(self.scored["draw"].unique())
-
-    @cached_property
-    def _scores(self) -> Floats:
-        """The scores of the configs in `means` by draw, and a row without scores."""
-        import pandas as pd  # slow to import
-
-        scores = np.full((len(self.means) + 1, len(self.draws)), np.nan)
-        rows = self.means.index.get_indexer(plain_index(self.scored["config"]))
-        columns = pd.Index(self.draws).get_indexer(pd.Index(self.scored["draw"]))
-        scores[rows, columns] = self.scored["score"]
-        return scores
+    def scores(self) -> pd.DataFrame:
+        """The scores by config and draw, each draw a column; NaN for a missing one."""
+        scores = self.scored.pivot_table("score", "config", "draw")
+        return scores.set_axis(plain_index(scores.index))
 
     def matrix(self, configs: Sequence[str]) -> Floats:
         """Return the scores of configs by draw: `(n_configs, n_draws)`, NaN for a missing score."""
-        # The position of a config without scores is -1, which is the last row.
-        return self._scores[self.means.index.get_indexer(plain_index(configs))]
+        return self.scores.reindex(plain_index(configs)).to_numpy(np.float64)
 
     def values(self, config: str) -> dict[str, Any]:
         """Return the hyperparameters' cells of a config."""
@@ -209,6 +186,8 @@ def training_units(
         configs: Each table's ids of the same configs, in the same order.
     """
     import pandas as pd  # slow to import
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
 
     codes, trainings, count = [], [], 0
     for rows, names in zip(executions, configs, strict=True):
@@ -219,11 +198,6 @@ def training_units(
     edges = pd.DataFrame({"code": np.concatenate(codes), "training": np.concatenate(trainings)})
     edges = edges[edges["code"] >= 0].drop_duplicates()
     size = len(configs[0])
-    if edges["training"].is_unique:
-        return np.arange(size)
-    from scipy.sparse import coo_array  # slow to import
-    from scipy.sparse.csgraph import connected_components
-
     ends = (edges["code"].to_numpy(), edges["training"].to_numpy() + size)
     graph = coo_array((np.ones(len(edges), dtype=np.int8), ends), shape=(size + count,) * 2)
     return np.asarray(connected_components(graph, directed=False)[1][:size])
@@ -232,15 +206,19 @@ def training_units(
 def labels(paths: Sequence[Path]) -> list[str]:
     """Return a unique name for each table: its directory's, or its file's unless it is results.csv.
 
-    Equal names get their parents' names before them, and equal paths a number after them.
+    Directories of one name get the path from what all have in common, and equal paths a number.
     """
     places = [_place(path) for path in paths]
-    met: Counter[str] = Counter()
-    names = []
-    for name in (_unique(path, places) for path in places):
-        met[name] += 1
-        names.append(name if met[name] == 1 else f"{name} ({met[name]})")
-    return names
+    names = [place.name or str(place) for place in places]
+    if len({*names}) < len({*places}):
+        common = os.path.commonpath(places)
+        names = [os.path.relpath(place, common) for place in places]
+    # A directory's name may contain control codes of a terminal.
+    names = [printable(name, "\N{REPLACEMENT CHARACTER}") for name in names]
+    return [
+        name if name not in names[:at] else f"{name} ({names[:at].count(name) + 1})"
+        for at, name in enumerate(names)
+    ]
 
 
 def _place(path: Path) -> Path:
@@ -248,17 +226,6 @@ def _place(path: Path) -> Path:
     if absolute.is_dir():
         return absolute
     return absolute.parent if absolute.name == "results.csv" else absolute.with_suffix("")
-
-
-def _unique(path: Path, places: Sequence[Path]) -> str:
-    name = str(path)
-    for length in range(1, len(path.parts)):
-        tail = path.parts[-length:]
-        if all(other.parts[-length:] != tail for other in places if other != path):
-            name = "/".join(tail)
-            break
-    # A directory's name may contain control codes of a terminal.
-    return printable(name, "\N{REPLACEMENT CHARACTER}") or "/"
 
 
 #: First character of the draw of a row without a seed.
@@ -274,11 +241,6 @@ _OF_PROGRAM = "program_commit"
 #: The methods of a table of another program.
 _UNTOLD = ("another program",)
 _GOALS = ("maximize", "minimize")
-_EPOCHS = ("epochs_trained", "epochs")
-#: `Runtime` is the name in W&B.
-_SECONDS = ("seconds", "Runtime")
-#: The metric of a table without rows, which does not say what it is.
-_UNKNOWN = Metric("score", "maximize")
 _SCORED = tuple(str(status) for status in Status if status.scored)
 
 
@@ -318,13 +280,7 @@ def read_tables(
     places = [Path(path) for path in paths]
     if len(places) < 2:
         raise InputError(f"a comparison takes two tables or more, not {len(places)}")
-    tables = [
-        _read(path, label, columns) for path, label in zip(places, labels(places), strict=True)
-    ]
-    metric = next((table.metric for table in tables if table.metric != _UNKNOWN), _UNKNOWN)
-    return [
-        replace(table, metric=metric) if table.metric == _UNKNOWN else table for table in tables
-    ]
+    return [_read(path, label, columns) for path, label in zip(places, labels(places), strict=True)]
 
 
 def _read(path: Path, label: str, columns: Columns) -> Table:
@@ -339,6 +295,8 @@ def _read(path: Path, label: str, columns: Columns) -> Table:
             f"{path}: has no column {', '.join(map(repr, missing))}; "
             f"there are {', '.join(cells.columns[:20])}"
         )
+    if cells.empty:
+        raise InputError(f"{path}: has no rows yet")
     frame = typed_table(cells, path) if ours else cells
     provenance = _provenance(frame) if ours else {}
     settings = frame[list(columns.params) or hyperparameter_columns(frame)].infer_objects()
@@ -356,17 +314,12 @@ def _read(path: Path, label: str, columns: Columns) -> Table:
 
 
 def _require_mapping(path: Path, cells: pd.DataFrame, columns: Columns) -> None:
-    if columns.score is None:
+    if columns.score is None or not columns.params:
         lacking = [name for name in _OURS if name not in cells.columns]
         raise InputError(
             f"{path}: not a results table of hpsearch: it has no column {', '.join(lacking)}; for "
             "a table of another program say where what is: --score COLUMN --params a,b,c; there "
             f"are {', '.join(cells.columns[:20])}"
-        )
-    if not columns.params:
-        raise InputError(
-            f"{path}: not a results table of hpsearch: name the columns of its hyperparameters, "
-            "too, which tell configs apart: --params a,b,c"
         )
 
 
@@ -385,21 +338,21 @@ def _metric(path: Path, columns: Columns, named: tuple[str, ...]) -> Metric:
     Args:
         named: The distinct values of the table's column `metric`.
     """
-    metric = Metric(*named[0].rsplit(":", 2)) if named and named[0].count(":") > 1 else _UNKNOWN
-    if metric.goal not in _GOALS:
-        raise InputError(f"{path}: metric: must be NAME:maximize|minimize:EPOCH, not {named[0]!r}")
-    if columns.score in (None, "score") and (metric != _UNKNOWN or columns.score is None):
-        if metric != _UNKNOWN and columns.goal not in (None, metric.goal):
+    parts = named[0].rsplit(":", 2) if named else []
+    metric = Metric(*parts) if len(parts) == 3 else None
+    if columns.score is None or (metric is not None and columns.score == "score"):
+        if metric is None or metric.goal not in _GOALS:
+            raise InputError(f"{path}: metric: must be NAME:maximize|minimize:EPOCH, not {named}")
+        if columns.goal not in (None, metric.goal):
             raise InputError(f"{path}: goal: its metric says {metric.goal}, not {columns.goal}")
         return metric
-    assert columns.score is not None
     goal = columns.goal or METRICS.get(columns.score)
     if goal is None:
         raise InputError(
             f"{path}: whether {columns.score!r} is to be large or small is not known; "
             "give --goal maximize or --goal minimize"
         )
-    return Metric(columns.score, goal, metric.epoch)
+    return Metric(columns.score, goal, "" if metric is None else metric.epoch)
 
 
 def _executions(
@@ -427,15 +380,16 @@ def _executions(
         rows.loc[~frame["status"].isin(_SCORED).to_numpy(dtype=np.bool_), "score"] = np.nan
     rows["trial"] = frame["trial"] if ours else None
     rows["training"] = np.arange(len(frame))
-    for name, candidates in (("epochs", _EPOCHS), ("seconds", _SECONDS)):
-        rows[name] = _numbers(frame, candidates)
+    rows["epochs"] = _numbers(frame, "epochs_trained")
+    rows["seconds"] = _numbers(frame, "seconds")
     rows["stopped"] = 0.0
     if ours:
         shared = frame.get("shared_with", frame["trial"]).fillna(frame["trial"])
         rows["training"] = shared.astype(str) + " " + rows["draw"]
         stopped = frame["status"].eq(str(Status.STOPPED)).to_numpy(dtype=np.bool_, na_value=False)
         rows.loc[stopped, "stopped"] = rows.loc[stopped, "epochs"].fillna(0.0)
-    return _in_order(rows, frame)
+        rows = rows.sort_values("trial", kind="stable")
+    return rows
 
 
 def _configs(settings: pd.DataFrame) -> list[str]:
@@ -497,22 +451,11 @@ def _scores(path: Path, frame: pd.DataFrame, column: str) -> pd.Series[float]:
     return scores.where(np.isfinite(scores))
 
 
-def _numbers(frame: pd.DataFrame, candidates: Sequence[str]) -> Any:
+def _numbers(frame: pd.DataFrame, name: str) -> Any:
+    """The numbers of a column; NaN where there are none."""
     import pandas as pd  # slow to import
 
-    for name in candidates:
-        if name in frame.columns:
-            numbers = pd.to_numeric(frame[name], errors="coerce").astype(np.float64)
-            if numbers.notna().any():
-                return numbers.where(numbers >= 0)
-    return np.nan
-
-
-def _in_order(rows: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
-    """Sort by the trials' numbers, if they have numbers."""
-    import pandas as pd  # slow to import
-
-    if "trial" not in frame.columns:
-        return rows
-    numbers = pd.to_numeric(frame["trial"], errors="coerce")
-    return rows.loc[numbers.sort_values(kind="stable").index]
+    if name not in frame.columns:
+        return np.nan
+    numbers = pd.to_numeric(frame[name], errors="coerce").astype(np.float64)
+    return numbers.where(numbers >= 0)

@@ -12,14 +12,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from hpsearch import wording
-from hpsearch.comparison.estimates import LEVEL, Estimate, zero_if_rounding
+from hpsearch.comparison.estimates import LEVEL, Estimate
 from hpsearch.comparison.findings import Best, Dependence, Findings, Pair
 from hpsearch.comparison.pairing import Change
 from hpsearch.comparison.questions import Answer, Question
 from hpsearch.errors import InputError
 from hpsearch.machine import version_of
-from hpsearch.wording import counted, listing, printable
+from hpsearch.wording import counted, listing, number, printable
 
 _QUESTIONS = {
     Question.PAIRED: "do the same configs score better",
@@ -82,15 +81,10 @@ def _comparable(comparison: Findings) -> Section:
 
 def _better(comparison: Findings) -> Section:
     several = len(comparison.pairs) > 1
-    lines: list[str | Grid] = []
-    if several:
-        lines.append(headline(comparison))
+    lines = [headline(comparison)] if several else []
     for pair in comparison.pairs:
-        lines += [_verdict(pair, comparison.draw, adjusted=several), *_footnotes(pair)]
-        lines += _best_of_the_loser(pair, comparison)
-    if several:
-        lines.append(_all_pairs(comparison.pairs))
-    return Section("Which is better?", (*lines, *_luck(comparison), _bests(comparison)))
+        lines += [_verdict(pair, adjusted=several), *_footnotes(pair)]
+    return Section("Which is better?", (*lines, _bests(comparison)))
 
 
 def headline(comparison: Findings) -> str:
@@ -106,12 +100,12 @@ def headline(comparison: Findings) -> str:
     return f"{pair.winner} is better than {loser} by {number(abs(difference))}"
 
 
-def _verdict(pair: Pair, draw: str, *, adjusted: bool) -> str:
+def _verdict(pair: Pair, *, adjusted: bool) -> str:
     """A sentence with the winner, the difference, its interval and test, and the question."""
     estimate = pair.estimate
     if estimate.difference is None:
         return f"{pair.first} and {pair.second}: no verdict, {pair.reason}"
-    what, size = _changes(pair), _signed_estimate(estimate)
+    what, size = pair.answer.changes, _signed_estimate(estimate)
     if pair.winner:
         loser = pair.second if pair.winner == pair.first else pair.first
         size = _signed_estimate(estimate, positive=True)
@@ -124,14 +118,7 @@ def _verdict(pair: Pair, draw: str, *, adjusted: bool) -> str:
         head = f"{pair.first} and {pair.second}: no winner, {pair.reason}; "
         head += f"the gain of {pair.first} over {pair.second} is {size}"
         head = f"{_ablation(what)}, {head}" if what else head
-    return f"{head}, {_p(pair.p_value)}{' (Holm)' if adjusted else ''}; {_basis(pair, draw)}"
-
-
-def _changes(pair: Pair) -> tuple[Change, ...]:
-    """Return what distinguishes two tables whose configs are paired; else nothing."""
-    if pair.answer.question is not Question.PAIRED:
-        return ()
-    return (*pair.answer.changes, *pair.settings)
+    return f"{head}, {_p(pair.p_value)}{' (Holm)' if adjusted else ''}; {_basis(pair)}"
 
 
 def _ablation(changes: Sequence[Change]) -> str:
@@ -156,30 +143,28 @@ def _signed_estimate(estimate: Estimate, *, positive: bool = False) -> str:
     return f"{number(difference, size)} (95% interval {ends})"
 
 
-def _basis(pair: Pair, draw: str) -> str:
+def _basis(pair: Pair) -> str:
     answer = pair.answer
     match answer.question:
         case Question.PAIRED:
             units = answer.n_units[0]
             shared = f", from {units} trainings" if units < answer.n_pairs else ""
-            counts = f"{counted(answer.n_pairs, 'config')} x {_draws(answer, draw)}"
+            counts = f"{counted(answer.n_pairs, 'config')} x {_draws(answer)}"
             basis = f"{counts}, each against itself{shared}"
         case Question.BEST:
-            configs = answer.n_configs
-            both = f"{answer.n_shared or 'none'} in both"
-            basis = f"best of {configs[0]:,} and of {counted(configs[1], 'config')}, {both}"
+            basis = (
+                f"best of {answer.n_configs[0]:,} and of {counted(answer.n_configs[1], 'config')}"
+            )
         case Question.SETTLED:
             basis = f"best config of each with {counted(answer.n_pairs, 'fresh score')}"
     return f"asked: {_QUESTIONS[answer.question]}? ({basis})"
 
 
-def _draws(answer: Answer, draw: str) -> str:
+def _draws(answer: Answer) -> str:
     first, second = answer.n_draws
     if answer.same_draws:
-        return f"the same {counted(first, draw)}" if first > 1 else f"the same {draw}"
-    return (
-        f"{first} and {second} other {draw}s" if first != second else f"{first} other {draw}s each"
-    )
+        return f"the same {counted(first, 'execution')}"
+    return f"{first} and {counted(second, 'other execution')}"
 
 
 def _footnotes(pair: Pair) -> list[str]:
@@ -202,52 +187,12 @@ def _footnotes(pair: Pair) -> list[str]:
     return notes
 
 
-def _best_of_the_loser(pair: Pair, comparison: Findings) -> list[str]:
-    """A line if the table whose configs are worse has the best config of the two."""
-    if pair.answer.question is not Question.PAIRED or pair.winner is None:
-        return []
-    ours = {best.label: best for best in comparison.bests}
-    winner, loser = ours[pair.winner], ours[({pair.first, pair.second} - {pair.winner}).pop()]
-    means = [winner.mean or 0.0, loser.mean or 0.0]
-    gain = zero_if_rounding(means[1] - means[0], max(map(abs, means)))
-    if not (gain < 0 if ":minimize" in comparison.metric else gain > 0):
-        return []
-    return [
-        f"yet the best config is {loser.label}'s: it scores {_maybe(loser.mean)}, the best of "
-        f"{winner.label} {_maybe(winner.mean)} (means over {counted(loser.seeds, 'seed')} and "
-        f"{counted(winner.seeds, 'seed')})"
-    ]
-
-
-def _luck(comparison: Findings) -> list[str]:
-    """A line on the luck of choosing the best of many; none for fresh scores."""
-    bests = [best for best in comparison.bests if best.scored > 1]
-    if not bests or any(best.fresh is not None for best in bests):
-        return []
-    parts = []
-    for best in bests:
-        luck = best.luck
-        text = "unknown with one seed"
-        if luck is not None:
-            text = f"about {number(luck)}" if luck > 0 else "none that shows"
-        parts.append(f"{best.label} {text} (best of {best.scored:,} configs)")
-    return [
-        "the best of many configs owes some of its score to luck, which seeds left out estimate "
-        f"and fresh seeds (--settle) remove: {', '.join(parts)}"
-    ]
-
-
 def _bests(comparison: Findings) -> Grid:
     bests = comparison.bests
     names = dict.fromkeys(name for best in bests for name in best.values or ())
     shown = [n for n in names if len({(b.values or {}).get(n, "-") for b in bests}) > 1]
     header = ["table", "trials", "with a score", "executions", "best trial", "mean score", "sd"]
-    header += [
-        "seeds" if comparison.draw == "seed" else "scores",
-        "luck in it",
-        "fresh mean",
-        *shown,
-    ]
+    header += ["scores", "luck in it", "fresh mean", *shown]
     rows = []
     for best in bests:
         row = [best.label, *(f"{n:,}" for n in (best.trials, best.scored, best.executions))]
@@ -256,27 +201,8 @@ def _bests(comparison: Findings) -> Grid:
         rows.append([*row, *((best.values or {}).get(name, "-") for name in shown)])
     # A column that is empty in every row says nothing.
     kept = [at for at in range(len(header)) if any(row[at] != "-" for row in rows)]
-    return Grid(
-        tuple(header[at] for at in kept), tuple(tuple(row[at] for at in kept) for row in rows)
-    )
-
-
-def _all_pairs(pairs: Sequence[Pair]) -> Grid:
-    header = ("first", "second", "gain of the first", "low", "high", "p (Holm)", "winner", "asked")
-    rows = tuple(
-        (
-            pair.first,
-            pair.second,
-            _maybe(pair.estimate.difference),
-            number(pair.estimate.low),
-            number(pair.estimate.high),
-            _maybe(pair.p_value),
-            pair.winner or "-",
-            _QUESTIONS[pair.answer.question],
-        )
-        for pair in pairs
-    )
-    return Grid(header, rows)
+    first, *others = (tuple(line[at] for at in kept) for line in (header, *rows))
+    return Grid(first, tuple(others))
 
 
 def _at_equal_budget(comparison: Findings) -> Section:
@@ -297,15 +223,12 @@ def _at_equal_budget(comparison: Findings) -> Section:
 def _explained(comparison: Findings) -> Section:
     parts: list[str | Grid] = []
     for pair in comparison.pairs:
-        title = f"the gain of {pair.first} over {pair.second}"
         if pair.effects:
+            title = f"the gain of {pair.first} over {pair.second}"
             parts.append(f"{title}: how much of the configs' differences each explains")
             parts += [_effects(pair.effects), _by_value(pair.effects)]
-        elif pair.answer.question is Question.PAIRED:
-            parts.append(f"{title}: the paired configs' differences depend on none")
-        else:
-            parts.append(f"{title}: no config is paired, so that no difference has one cause")
-    return Section("Which hyperparameters explain it?", tuple(parts))
+    nothing = "no config is paired, or the paired configs' differences depend on none"
+    return Section("Which hyperparameters explain it?", tuple(parts) or (nothing,))
 
 
 def _effects(effects: Sequence[Dependence]) -> Grid:
@@ -325,14 +248,10 @@ def _by_value(effects: Sequence[Dependence]) -> Grid:
 def _moved(comparison: Findings) -> Section:
     parts: list[str | Grid] = []
     for pair in comparison.pairs:
-        title = f"the gain of {pair.first} over {pair.second}"
         if pair.moves:
-            parts += [title, _moves(pair)]
-        elif pair.answer.question is Question.PAIRED:
-            parts.append(f"{title}: no config moved")
-        else:
-            parts.append(f"{title}: no config is paired")
-    return Section("Which configs moved most?", tuple(parts))
+            parts += [f"the gain of {pair.first} over {pair.second}", _moves(pair)]
+    nothing = "no config is paired, or none moved"
+    return Section("Which configs moved most?", tuple(parts) or (nothing,))
 
 
 def _moves(pair: Pair) -> Grid:
@@ -352,11 +271,6 @@ def _moves(pair: Pair) -> Grid:
 
 def _numbers(estimate: Estimate) -> tuple[str, str, str]:
     return _maybe(estimate.difference), number(estimate.low), number(estimate.high)
-
-
-def number(value: float, beside: float = 0.0) -> str:
-    """Format a score; the end of an interval that the data do not bound is a word."""
-    return "unbounded" if math.isinf(value) else wording.number(value, beside)
 
 
 def _maybe(value: float | None) -> str:
@@ -401,19 +315,18 @@ def _table(best: Best) -> dict[str, Any]:
 
 def _pair(pair: Pair, comparison: Findings) -> dict[str, Any]:
     answer = asdict(pair.answer)
-    del answer["estimate"], answer["n_shared"]
+    del answer["estimate"]
     return {
         "first": pair.first,
         "second": pair.second,
         "asked": _QUESTIONS[pair.answer.question],
-        "verdict": _verdict(pair, comparison.draw, adjusted=len(comparison.pairs) > 1),
+        "verdict": _verdict(pair, adjusted=len(comparison.pairs) > 1),
         "winner": pair.winner,
         "reason": pair.reason or None,
         **_estimate(pair.estimate),
         "p_value": pair.p_value,
         "p_value_alone": pair.estimate.p_value,
         **answer,
-        "changes": [asdict(change) for change in _changes(pair)],
         "hyperparameters": [_effect(effect) for effect in pair.effects],
         "moved": [asdict(move) for move in pair.moves],
     }

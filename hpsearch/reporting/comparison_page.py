@@ -19,7 +19,6 @@ from hpsearch.comparison.writing import (
     as_markdown,
     document,
     headline,
-    number,
     require_suffix,
     stamp,
 )
@@ -32,7 +31,7 @@ from hpsearch.reporting.trial_figures import (
     distributions_figure,
     equality_figure,
 )
-from hpsearch.wording import printable
+from hpsearch.wording import number, printable
 
 #: Intervals that are drawn.
 _MOST_ROWS = 10

@@ -79,4 +79,3 @@ def test_what_is_not_known_is_left_out(tmp_path):
         read_tables([tmp_path / "a.csv"] * 2, Columns("val_accuracy", ("units",)))
     )
     assert {each.unit for each in found} == {"trials"}
-    assert equal_budgets(tables(tmp_path, units([0.5]), [])) == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from made_tables import Made, Row, write
 
-from hpsearch.comparison.settling import Settler, _values
+from hpsearch.comparison.refitting import Settler, _values
 from hpsearch.comparison.table import read_tables
 from hpsearch.errors import InputError
 
@@ -42,6 +42,7 @@ def test_what_cannot_be_trained_again_is_told_before_anything_trains(tmp_path):
     with pytest.raises(InputError, match=r"sweep\.yaml"):
         Settler(5)(read_tables([path, path]))
     empty = write(tmp_path / "b", Made([Row({"units": 1}, None)]))
+    (empty / "sweep.yaml").write_text("data: {dataset: digits}\nparameters: {units: [1]}\n")
     with pytest.raises(InputError, match="no trial has a score"):
         Settler(5)(read_tables([empty, path]))
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 
 import pytest
-from made_tables import LOSS, Made, Row, seeded, units, write, write_two
+from made_tables import Made, Row, seeded, units, write, write_two
 
 from hpsearch.comparison.comparing import compare_tables
 from hpsearch.comparison.estimates import Estimate
-from hpsearch.comparison.findings import deciding, overall_winner, verdicts
+from hpsearch.comparison.findings import Findings, verdicts
 from hpsearch.comparison.questions import Answer, Question
-from hpsearch.comparison.writing import as_markdown
 
 CLEAR = Estimate(0.2, 0.1, 0.3, 0.001)
 
@@ -61,13 +60,16 @@ def test_the_winner_of_several_beats_each_other_one():
     tie = Estimate(0.0, -0.1, 0.1, 0.9)
     closer = Estimate(0.2, 0.1, 0.3, 0.004)
     answers = [("a", "b", asked(tie)), ("a", "c", asked(CLEAR)), ("b", "c", asked(CLEAR))]
-    assert overall_winner(verdicts(answers)) is None
-    assert deciding(verdicts(answers)).second == "b"
+
+    def found():
+        return Findings(("a", "b", "c"), (), (), (), "", (), tuple(verdicts(answers)), ())
+
+    assert found().winner is None
+    assert found().decisive.second == "b"
     answers[0] = ("a", "b", asked(closer))
-    pairs = verdicts(answers)
-    assert overall_winner(pairs) == "a"
+    assert found().winner == "a"
     # The closest rival, for a's difference and interval to be the least it has.
-    assert (deciding(pairs).first, deciding(pairs).second) == ("a", "b")
+    assert (found().decisive.first, found().decisive.second) == ("a", "b")
 
 
 def test_a_table_against_itself_is_a_tie(tmp_path):
@@ -106,20 +108,3 @@ def test_more_seeds_do_not_make_more_pairs(tmp_path):
     compared = compare_tables(write_two(tmp_path, rows, better))
     assert compared.n_pairs == 3
     assert compared.winner is None
-
-
-@pytest.mark.parametrize("metric", ["val_accuracy:maximize:last", LOSS])
-def test_the_best_config_may_be_in_the_table_whose_configs_are_worse(tmp_path, metric):
-    sign = -1 if metric == LOSS else 1
-    ours = [1 + sign * (0.3 + i / 1000) for i in range(10)]
-    theirs = [1 + sign * (0.2 + i / 900) for i in range(9)] + [1 + sign * 0.32]
-    paths = [
-        write(tmp_path / name, Made(seeded(units(scores), 0, 0.1), metric))
-        for name, scores in (("ours", ours), ("theirs", theirs))
-    ]
-    text = as_markdown(compare_tables(paths))
-    assert "ours is better than theirs by" in text
-    assert "yet the best config is theirs's: it scores" in text
-    nine = Made(seeded(units(theirs[:9]), 0, 0.1), metric)
-    level = compare_tables([paths[0], write(tmp_path / "c", nine)])
-    assert "yet the best" not in as_markdown(level)

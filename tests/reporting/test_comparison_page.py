@@ -94,7 +94,7 @@ def test_equal_configs_are_better_in_neither(tmp_path):
 
 
 def test_a_figure_without_data_is_left_out(tmp_path):
-    section = section_of(compare_tables(write_two(tmp_path, units([0.5]), [])))
+    section = section_of(compare_tables(write_two(tmp_path, units([0.5]), units([None]))))
     assert len(section.figures) == section.html.count('class="plot"') == 1
     assert "<h1>a and b: no winner, a table has no score</h1>" in section.html
     assert "nan" not in section.html.lower()
