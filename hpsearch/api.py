@@ -16,8 +16,7 @@ from hpsearch.arguments import (
     sweep_name,
     sweep_of,
 )
-from hpsearch.comparison.comparing import compare_tables
-from hpsearch.comparison.refitting import Settler
+from hpsearch.comparison.comparing import Settler, compare_tables
 from hpsearch.comparison.table import Columns
 from hpsearch.comparison.writing import require_suffix
 from hpsearch.custom.shipping import CustomModel, model_reference, shipped

@@ -22,7 +22,7 @@ from hpsearch.engine.session import Settings
 from hpsearch.engine.sweep import run_sweep
 from hpsearch.errors import InputError, Interrupted
 from hpsearch.progress.display import make_listener
-from hpsearch.reporting.pictures import Pictures
+from hpsearch.reporting.page import Pictures
 from hpsearch.reporting.source import ReportSource, resolved_sweep
 from hpsearch.runs.trial import (
     Reproduction,

@@ -104,7 +104,7 @@ MUTANTS = (
         "evaluate uses the first fold's rows for the model of any fold",
     ),
     Mutant(
-        "hpsearch/comparison/refitting.py",
+        "hpsearch/comparison/comparing.py",
         "(seed for table in tables for seed in table",
         "(seed for table in tables[:1] for seed in table",
         "fresh seeds may be those that another table was chosen by",

@@ -16,9 +16,8 @@ from rich.text import Text
 from hpsearch.cli.app import DirectoryArgument, Trackers, Trust, TrustedSweep, Workers
 from hpsearch.cli.models import trust_of
 from hpsearch.cli.show import print_table
-from hpsearch.comparison.comparing import compare_tables
+from hpsearch.comparison.comparing import Settler, compare_tables
 from hpsearch.comparison.findings import Findings
-from hpsearch.comparison.refitting import Settler
 from hpsearch.comparison.table import Columns
 from hpsearch.comparison.writing import Grid, as_json, document, require_suffix
 from hpsearch.errors import HpsearchError, InputError, RefusedError

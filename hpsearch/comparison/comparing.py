@@ -1,12 +1,15 @@
-"""Compare results tables: check that they are comparable, then find and explain the better one."""
+"""Compare results tables: check that they can be compared, find the better one, or settle it."""
 
 from __future__ import annotations
 
 import json
 import os
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 from hpsearch.comparison.findings import (
@@ -18,6 +21,7 @@ from hpsearch.comparison.findings import (
     verdicts,
 )
 from hpsearch.comparison.questions import (
+    LEAST,
     Answer,
     Fresh,
     PairedScores,
@@ -27,11 +31,16 @@ from hpsearch.comparison.questions import (
     whole_scores,
 )
 from hpsearch.comparison.table import Columns, Table, read_tables
-from hpsearch.errors import RefusedError
-
-#: Function that trains each table's best config with seeds that no table has: label -> draw ->
-#: score.
-Settle = Callable[[Sequence[Table]], Mapping[str, Fresh]]
+from hpsearch.engine.events import Listener, ignore
+from hpsearch.engine.session import Settings
+from hpsearch.engine.sweep import run_sweep
+from hpsearch.errors import InputError, RefusedError
+from hpsearch.runs.trust import require_trusted
+from hpsearch.space.mlp import MLPConfig
+from hpsearch.spec.sweep import Sweep, sweep_of_configs
+from hpsearch.store.cells import value_of
+from hpsearch.store.tables import hyperparameter_of, read_table
+from hpsearch.store.trials import fresh_seeds, ranked_rows
 
 
 def compare_tables(
@@ -39,7 +48,7 @@ def compare_tables(
     columns: Columns | None = None,
     *,
     anyway: bool = False,
-    settle: Settle | None = None,
+    settle: Callable[[Sequence[Table]], Mapping[str, Fresh]] | None = None,
 ) -> Findings:
     """Compare results tables.
 
@@ -47,7 +56,8 @@ def compare_tables(
         paths: Results directories or CSV files, two or more.
         columns: The columns to use in tables of other programs.
         anyway: Also compare tables that are not comparable; the comparison then says so.
-        settle: Trains the best configs again; these scores replace those in the tables.
+        settle: Such as a `Settler`: trains the best configs again; these scores replace those in
+            the tables.
 
     Raises:
         InputError: A table is missing, or is not a results table.
@@ -202,3 +212,102 @@ def _flat(raw: Any, path: str) -> Iterator[tuple[str, str]]:
             yield from _flat(value, f"{path}.{key}" if path else str(key))
     else:
         yield path, json.dumps(raw)
+
+
+#: Columns in which the fresh rows must equal the table's.
+_SAME = ("data", "metric", "recipe")
+
+
+@dataclass(frozen=True)
+class Settler:
+    """Trains each table's best config again.
+
+    Attributes:
+        count: The number of fresh seeds.
+        workers: Number of parallel trainings; None for the sweep files' setting.
+        make_listener: Makes the listener of a run.
+        trust: Functions that may run if the directories name them, as `package.module:name`.
+    """
+
+    count: int
+    workers: int | None = None
+    make_listener: Callable[[], Listener] = lambda: ignore
+    trust: Collection[str] = ()
+
+    def __post_init__(self) -> None:
+        if self.count < LEAST:
+            raise InputError(f"settle: must be {LEAST} fresh seeds or more, not {self.count}")
+
+    def __call__(self, tables: Sequence[Table]) -> Mapping[str, Fresh]:
+        """Return the fresh scores: label -> (seed, fold) -> score.
+
+        Raises:
+            InputError: A table is not a results directory, or has no score or no usable sweep.yaml.
+            RefusedError: The data, the metric or the recipe has changed, or a directory names
+                functions that are not trusted.
+        """
+        sweeps = {table.label: _sweep(table) for table in tables}
+        used = (seed for table in tables for seed in table.executions["seed"].dropna())
+        seeds = fresh_seeds(used, self.count)
+        return {table.label: self._scores(table, sweeps[table.label], seeds) for table in tables}
+
+    def _scores(self, table: Table, sweep: Sweep, seeds: Sequence[int]) -> Fresh:
+        again = sweep_of_configs(sweep, [_values(table)], seeds, "-settled")
+        require_trusted(Path(table.path), again.functions, self.trust)
+        with tempfile.TemporaryDirectory(prefix="hpsearch-settle-") as scratch:
+            settings = Settings(out=Path(scratch) / "results", workers=self.workers)
+            outcome = run_sweep(again, settings, self.make_listener())
+            rows = read_table(outcome.directory)
+        _require_same(table, rows)
+        scored = ranked_rows(rows)
+        if scored.empty:
+            reason = next(iter(rows["error"].dropna()), "no reason was given")
+            raise InputError(f"{table.path}: no fresh seed of its best config completed: {reason}")
+        draws = zip(scored["seed"], scored["fold"].fillna(0), scored["score"], strict=True)
+        return {f"{seed} fold {fold}": float(score) for seed, fold, score in draws}
+
+
+def _sweep(table: Table) -> Sweep:
+    if table.sweep is None or not table.retrainable:
+        raise InputError(
+            f"{table.path}: settling trains MLPs on data in files again, by the sweep.yaml beside "
+            "the table: give the results directory, not a CSV"
+        )
+    if table.best is None:
+        raise InputError(f"{table.path}: no trial has a score, so none is the best to train again")
+    return table.sweep
+
+
+def _values(table: Table) -> dict[str, Any]:
+    """Return the best config's active hyperparameters, as in a sweep file.
+
+    Raises:
+        InputError: The config's id does not result from them.
+    """
+    import pandas as pd  # slow to import
+
+    assert table.best is not None
+    values = {
+        hyperparameter_of(column): value_of(cell)
+        for column, cell in table.values(table.best).items()
+        if not pd.isna(cell)
+    }
+    config_id = MLPConfig(values).id
+    if config_id != table.best:
+        raise InputError(
+            f"{table.path}: the cells of config {table.best} give {config_id}: results.csv was "
+            "changed; run its sweep again, which writes it anew"
+        )
+    return values
+
+
+def _require_same(table: Table, fresh: Any) -> None:
+    for name in _SAME:
+        now = set(map(str, fresh[name].dropna()))
+        before = set(table.provenance.get(name, ()))
+        if now != before:
+            raise RefusedError(
+                f"{table.path}: {name} was {' and '.join(sorted(before))}, and by its sweep.yaml "
+                f"is now {' and '.join(sorted(now))}: the data or the file were changed, and fresh "
+                "scores would not be of the same"
+            )

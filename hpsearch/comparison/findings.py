@@ -119,7 +119,6 @@ class Pair:
         reason: Why there is no winner; empty if there is one.
         effects: If configs were paired: the hyperparameters that explain the differences.
         moves: If configs were paired: the configs with the largest differences.
-        shared: If configs were paired: the mean score of each in both tables, and its gain.
     """
 
     first: str
@@ -130,7 +129,11 @@ class Pair:
     reason: str
     effects: Sequence[Dependence] = field(default=(), repr=False)
     moves: Sequence[Move] = field(default=(), repr=False)
-    shared: Sequence[tuple[float, float, float]] = field(default=(), repr=False)
+
+    @property
+    def loser(self) -> str:
+        """The label of the other table, if there is a winner."""
+        return self.second if self.winner == self.first else self.first
 
     @property
     def estimate(self) -> Estimate:
@@ -404,5 +407,4 @@ def best_of_table(table: Table, fresh: Fresh | None) -> Best:
 
 def explained(pair: Pair, scores: PairedScores) -> Pair:
     """Add what explains the verdict on a pair."""
-    shared = tuple(zip(*(part.tolist() for part in (*scores.means, scores.gains)), strict=True))
-    return replace(pair, effects=dependences(scores), moves=moves(scores), shared=shared)
+    return replace(pair, effects=dependences(scores), moves=moves(scores))

@@ -1,32 +1,21 @@
-"""Train best trials again with fresh seeds, for a final model or for a verdict on tables."""
+"""Train the best trials of a run again with fresh seeds, for mean scores and a final model."""
 
 from __future__ import annotations
 
 import math
-import tempfile
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hpsearch.comparison.estimates import mean_interval, overlap_of
-from hpsearch.comparison.questions import LEAST, Fresh
-from hpsearch.comparison.table import Table
-from hpsearch.engine.events import Listener, ignore
-from hpsearch.engine.session import Settings
-from hpsearch.engine.sweep import run_sweep
-from hpsearch.errors import InputError, RefusedError
+from hpsearch.errors import InputError
 from hpsearch.runs.trial import Source, StoredRun, open_run
-from hpsearch.runs.trust import require_trusted
 from hpsearch.space.execution import Execution
-from hpsearch.space.mlp import MLPConfig
 from hpsearch.spec.sweep import Sweep, sweep_of_configs
-from hpsearch.store.cells import value_of
 from hpsearch.store.derived import best_trials
-from hpsearch.store.tables import hyperparameter_of, read_table
-from hpsearch.store.trials import fresh_seeds, ranked_rows, ranked_trials
+from hpsearch.store.tables import read_table
+from hpsearch.store.trials import fresh_seeds, ranked_trials
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -74,14 +63,8 @@ def sweep_of_best(source: Source, top: int, seeds: int, on: str = "train") -> Sw
 
 
 def _mean_epochs(run: StoredRun, trial: int) -> int:
-    results = [
-        run.results.get(execution.number)
-        for execution in run.executions
-        if execution.trial == trial
-    ]
-    epochs = [
-        result.scored_epoch for result in results if result is not None and result.scored_epoch
-    ]
+    results = [run.results.get(one.number) for one in run.executions if one.trial == trial]
+    epochs = [result.scored_epoch for result in results if result and result.scored_epoch]
     return max(1, round(sum(epochs) / len(epochs)))
 
 
@@ -116,102 +99,3 @@ def score_intervals(directory: Path) -> pd.DataFrame:
         lines.append((trial["trial"], trial["config"], trial["score"], low, high, count))
     columns = ["trial", "config", "mean", "low", "high", "executions"]
     return pd.DataFrame(lines, columns=columns)
-
-
-#: Columns in which the fresh rows must equal the table's.
-_SAME = ("data", "metric", "recipe")
-
-
-@dataclass(frozen=True)
-class Settler:
-    """Trains each table's best config again.
-
-    Attributes:
-        count: The number of fresh seeds.
-        workers: Number of parallel trainings; None for the sweep files' setting.
-        make_listener: Makes the listener of a run.
-        trust: Functions that may run if the directories name them, as `package.module:name`.
-    """
-
-    count: int
-    workers: int | None = None
-    make_listener: Callable[[], Listener] = lambda: ignore
-    trust: Collection[str] = ()
-
-    def __post_init__(self) -> None:
-        if self.count < LEAST:
-            raise InputError(f"settle: must be {LEAST} fresh seeds or more, not {self.count}")
-
-    def __call__(self, tables: Sequence[Table]) -> Mapping[str, Fresh]:
-        """Return the fresh scores: label -> (seed, fold) -> score.
-
-        Raises:
-            InputError: A table is not a results directory, or has no score or no usable sweep.yaml.
-            RefusedError: The data, the metric or the recipe has changed, or a directory names
-                functions that are not trusted.
-        """
-        sweeps = {table.label: _sweep(table) for table in tables}
-        used = (seed for table in tables for seed in table.executions["seed"].dropna())
-        seeds = fresh_seeds(used, self.count)
-        return {table.label: self._scores(table, sweeps[table.label], seeds) for table in tables}
-
-    def _scores(self, table: Table, sweep: Sweep, seeds: Sequence[int]) -> Fresh:
-        again = sweep_of_configs(sweep, [_values(table)], seeds, "-settled")
-        require_trusted(Path(table.path), again.functions, self.trust)
-        with tempfile.TemporaryDirectory(prefix="hpsearch-settle-") as scratch:
-            settings = Settings(out=Path(scratch) / "results", workers=self.workers)
-            outcome = run_sweep(again, settings, self.make_listener())
-            rows = read_table(outcome.directory)
-        _require_same(table, rows)
-        scored = ranked_rows(rows)
-        if scored.empty:
-            reason = next(iter(rows["error"].dropna()), "no reason was given")
-            raise InputError(f"{table.path}: no fresh seed of its best config completed: {reason}")
-        draws = zip(scored["seed"], scored["fold"].fillna(0), scored["score"], strict=True)
-        return {f"{seed} fold {fold}": float(score) for seed, fold, score in draws}
-
-
-def _sweep(table: Table) -> Sweep:
-    if table.sweep is None or not table.retrainable:
-        raise InputError(
-            f"{table.path}: settling trains MLPs on data in files again, by the sweep.yaml beside "
-            "the table: give the results directory, not a CSV"
-        )
-    if table.best is None:
-        raise InputError(f"{table.path}: no trial has a score, so none is the best to train again")
-    return table.sweep
-
-
-def _values(table: Table) -> dict[str, Any]:
-    """Return the best config's active hyperparameters, as in a sweep file.
-
-    Raises:
-        InputError: The config's id does not result from them.
-    """
-    import pandas as pd  # slow to import
-
-    assert table.best is not None
-    values = {
-        hyperparameter_of(column): value_of(cell)
-        for column, cell in table.values(table.best).items()
-        if not pd.isna(cell)
-    }
-    config_id = MLPConfig(values).id
-    if config_id != table.best:
-        raise InputError(
-            f"{table.path}: the cells of config {table.best} give {config_id}: results.csv was "
-            "changed; run its sweep again, which writes it anew"
-        )
-    return values
-
-
-def _require_same(table: Table, fresh: Any) -> None:
-    for name in _SAME:
-        now = set(map(str, fresh[name].dropna()))
-        before = set(table.provenance.get(name, ()))
-        if now != before:
-            raise RefusedError(
-                f"{table.path}: {name} was {' and '.join(sorted(before))}, and by its sweep.yaml "
-                f"is now {' and '.join(sorted(now))}: the data or the file were changed, and fresh "
-                "scores would not be of the same"
-            )

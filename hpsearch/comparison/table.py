@@ -443,11 +443,9 @@ def _scores(path: Path, frame: pd.DataFrame, column: str) -> pd.Series[float]:
 
     cells = frame[column]
     scores = pd.to_numeric(cells, errors="coerce").astype(np.float64)
-    texts = () if cells.dtype == np.float64 else enumerate(cells)
-    if wrong := next(((index, cell) for index, cell in texts if isinstance(cell, str)), None):
-        raise InputError(
-            f"{path}:{wrong[0] + 2}: {column}: must be a number or empty, not {wrong[1]!r}"
-        )
+    for row in np.flatnonzero(scores.isna() & cells.notna()):
+        cell = cells.iloc[row]
+        raise InputError(f"{path}:{row + 2}: {column}: must be a number or empty, not {cell!r}")
     return scores.where(np.isfinite(scores))
 
 

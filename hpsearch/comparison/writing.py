@@ -14,8 +14,7 @@ from typing import Any
 
 from hpsearch.comparison.estimates import LEVEL, Estimate
 from hpsearch.comparison.findings import Best, Dependence, Findings, Pair
-from hpsearch.comparison.pairing import Change
-from hpsearch.comparison.questions import Answer, Question
+from hpsearch.comparison.questions import Answer, Change, Question
 from hpsearch.errors import InputError
 from hpsearch.machine import version_of
 from hpsearch.wording import counted, listing, number, printable
@@ -28,8 +27,6 @@ _QUESTIONS = {
 _NO_WINNER = "no table is better than all the others"
 #: The number of hyperparameters whose values are listed.
 _MOST_EFFECTS = 3
-#: The number of settings that the verdict names.
-_MOST_CHANGES = 4
 
 
 @dataclass(frozen=True)
@@ -96,8 +93,7 @@ def headline(comparison: Findings) -> str:
     if pair.winner is None or difference is None:
         # The text after a colon belongs to the answer to the question.
         return f"{pair.first} and {pair.second}: no winner, {pair.reason.partition(': ')[0]}"
-    loser = pair.second if pair.winner == pair.first else pair.first
-    return f"{pair.winner} is better than {loser} by {number(abs(difference))}"
+    return f"{pair.winner} is better than {pair.loser} by {number(abs(difference))}"
 
 
 def _verdict(pair: Pair, *, adjusted: bool) -> str:
@@ -105,19 +101,14 @@ def _verdict(pair: Pair, *, adjusted: bool) -> str:
     estimate = pair.estimate
     if estimate.difference is None:
         return f"{pair.first} and {pair.second}: no verdict, {pair.reason}"
-    what, size = pair.answer.changes, _signed_estimate(estimate)
     if pair.winner:
-        loser = pair.second if pair.winner == pair.first else pair.first
         size = _signed_estimate(estimate, positive=True)
-        head = f"{pair.winner} is better than {loser} by {size}"
-        if what:
-            outcome = "worse" if pair.winner == pair.first else "better"
-            head = f"{_ablation(what)} the same configs score {outcome} by {size}"
-            head += f": {pair.winner} is better"
+        head = f"{pair.winner} is better than {pair.loser} by {size}"
     else:
-        head = f"{pair.first} and {pair.second}: no winner, {pair.reason}; "
-        head += f"the gain of {pair.first} over {pair.second} is {size}"
-        head = f"{_ablation(what)}, {head}" if what else head
+        gain = f"the gain of {pair.first} over {pair.second} is {_signed_estimate(estimate)}"
+        head = f"{pair.first} and {pair.second}: no winner, {pair.reason}; {gain}"
+    if changes := pair.answer.changes:
+        head = f"{_ablation(changes)}: {head}"
     return f"{head}, {_p(pair.p_value)}{' (Holm)' if adjusted else ''}; {_basis(pair)}"
 
 
@@ -125,8 +116,7 @@ def _ablation(changes: Sequence[Change]) -> str:
     """The settings of the second table in place of those of the first."""
     sides = ([(c.name, c.first) for c in changes], [(c.name, c.second) for c in changes])
     before, after = (
-        listing([f"{name} {value}" for name, value in side if value][:_MOST_CHANGES], "and")
-        or "the defaults"
+        listing([f"{name} {value}" for name, value in side if value], "and") or "the defaults"
         for side in sides
     )
     return f"with {after} instead of {before}"
@@ -170,15 +160,11 @@ def _draws(answer: Answer) -> str:
 def _footnotes(pair: Pair) -> list[str]:
     answer, notes = pair.answer, []
     if answer.n_lost:
-        notes.append(
-            f"{counted(answer.n_lost, 'config')} that both {pair.first} and {pair.second} tried "
-            "left out: no score in one of them, or halted at another epoch"
-        )
+        lost = counted(answer.n_lost, "config")
+        notes.append(f"{lost} left out: without a score, or halted at another epoch, in one table")
     if answer.n_equal:
-        notes.append(
-            f"{counted(answer.n_equal, 'config')} left out, because they are the same in "
-            f"{pair.first} and {pair.second}: what distinguishes these is not in them"
-        )
+        equal = counted(answer.n_equal, "config")
+        notes.append(f"{equal} left out: what distinguishes the tables is not in them")
     if answer.question is Question.BEST and answer.corrected is not None:
         notes.append(
             f"without what luck has in the bests, the gain of {pair.first} over {pair.second} is "

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, TypeGuard
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hpsearch.reporting.drawing import value_text
-from hpsearch.space.mlp import LAYER_TYPES
 from hpsearch.store.facts import errors_text
 from hpsearch.store.tables import hyperparameter_columns, hyperparameter_of, values_of
-from hpsearch.wording import counted, listing, number, plain
+from hpsearch.wording import listing, number, plain
 
 if TYPE_CHECKING:
     from hpsearch.reporting.importance import Share
-    from hpsearch.reporting.source import PlotAxis, ReportSource
+    from hpsearch.reporting.source import ReportSource
 
-#: Most hyperparameters that the sentence names beyond the network itself.
-_MOST_NAMED = 3
+#: Most hyperparameters that the sentence names.
+_MOST_NAMED = 5
 _MOST_SHARES = 3
 _MOST_ADVICE = 4
-_MOST_IDLE = 5
 #: A forest that explains less of the unseen scores is no reason to change a sweep.
 _LEAST_EXPLAINED = 0.3
 #: A hyperparameter with a smaller share, pairs included, may be idle.
@@ -60,7 +57,7 @@ def answer_of(source: ReportSource) -> dict[str, Any]:
     columns = hyperparameter_columns(source.table)
     values = values_of(best, columns)
     return {
-        "headline": _headline(source, values),
+        "headline": _headline(source),
         "remark": _remark(source),
         "values": [
             [name, value_text(best[column]), values[name]]
@@ -76,7 +73,7 @@ def answer_of(source: ReportSource) -> dict[str, Any]:
     }
 
 
-def _headline(source: ReportSource, values: Mapping[str, Any]) -> str:
+def _headline(source: ReportSource) -> str:
     best = source.best
     assert best is not None
     score = float(best["score"])
@@ -87,18 +84,22 @@ def _headline(source: ReportSource, values: Mapping[str, Any]) -> str:
         middle = float(source.ranked["score"].median())
         median = f"; the median trial has {number(middle, beside=score)}"
     spread = f" ± {number(float(best['std']), beside=score)}" if best["executions"] > 1 else ""
-    words = config_in_words(values, source)
-    if not any(words.startswith(name) for name in values):
-        # Do not capitalise the name of a hyperparameter.
-        words = words[:1].upper() + words[1:]
-    return f"{words}: {source.metric} {number(score)}{spread}{gain}{median}."
+    return f"{_config_in_words(source)}: {source.metric} {number(score)}{spread}{gain}{median}."
+
+
+def _config_in_words(source: ReportSource) -> str:
+    """Name the best config's values, those of the most important hyperparameters first."""
+    best = source.best
+    assert best is not None
+    order = dict.fromkeys([*source.importance.singles, *source.axes])
+    active = [name for name in order if best.notna()[name]]
+    pairs = [f"{hyperparameter_of(n)} {value_text(best[n])}" for n in active[:_MOST_NAMED]]
+    return ", ".join(pairs) or "The only config"
 
 
 def _gain(source: ReportSource, score: float, guess: float) -> str:
     gain = score - guess if source.goal == "maximize" else guess - score
-    if gain == 0:
-        return "as good as always guessing"
-    better = "better" if gain > 0 else "worse"
+    better = "better" if gain >= 0 else "worse"
     return f"{number(abs(gain), beside=score)} {better} than always guessing"
 
 
@@ -117,63 +118,6 @@ def _remark(source: ReportSource) -> str:
     return "; ".join(said) + "." + (f" On the validation split: {errors}." if errors else "")
 
 
-def config_in_words(values: Mapping[str, Any], source: ReportSource) -> str:
-    """Describe a config in words: `2 hidden layers of 64 relu units, adam at 0.003, 20 epochs`."""
-    parts, names = _network(values)
-    least = _NO_DIFFERENCE if parts else 0.0
-    order = [s.names[0] for s in _singles(source) if s.share >= least]
-    order = order if order and parts else [*order, *source.axes]
-    varying = dict.fromkeys(hyperparameter_of(name) for name in order)
-    others = [name for name in varying if name in values and name not in names]
-    most = _MOST_NAMED if parts else _MOST_NAMED + 2
-    parts += [f"{name} {_in_words(values[name])}" for name in others[:most]]
-    return ", ".join(parts) or "the only config"
-
-
-def _network(values: Mapping[str, Any]) -> tuple[list[str], set[str]]:
-    """Return the description of an MLP in parts, and the hyperparameters in it; else nothing."""
-    layers, units = values.get("hidden_layers"), values.get("units")
-    if not _is_whole(layers) or not (layers == 0 or isinstance(units, list) or _is_whole(units)):
-        return [], set()
-    layers = int(layers)
-    activation = values.get("activation", "")
-    if layers == 0:
-        network = "no hidden layer"
-    elif isinstance(units, list):
-        network = f"hidden layers of {', '.join(map(str, units))} {activation}".strip() + " units"
-    else:
-        network = (
-            f"{counted(layers, 'hidden layer')} of {_in_words(units)} {activation}".strip()
-            + " units"
-        )
-    kind = LAYER_TYPES.get(str(values.get("layer_type")))
-    if layers and kind is not None and kind.words:
-        network += f" with {kind.words}"
-        network += f" {_in_words(values['dropout'])}" if "dropout" in values else ""
-    parts = [network]
-    if "optimizer" in values:
-        rate = values.get("learning_rate")
-        parts.append(_in_words(values["optimizer"]) + (f" at {_in_words(rate)}" if rate else ""))
-    if _is_whole(values.get("epochs")):
-        parts.append(counted(int(values["epochs"]), "epoch"))
-    names = {"hidden_layers", "units", "activation", "layer_type", "dropout", "optimizer"}
-    return parts, names | {"learning_rate", "epochs"}
-
-
-def _is_whole(value: Any) -> TypeGuard[float]:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_number and float(value).is_integer()
-
-
-def _in_words(value: Any) -> str:
-    if isinstance(value, dict) and "name" in value:
-        inner = ", ".join(f"{key} {_in_words(v)}" for key, v in value.items() if key != "name")
-        return f"{value['name']} ({inner})" if inner else str(value["name"])
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return plain(value)
-    return str(value)
-
-
 def _singles(source: ReportSource) -> list[Share]:
     return [share for share in source.importance.shares if len(share.names) == 1]
 
@@ -186,8 +130,7 @@ def _share(source: ReportSource, share: Share) -> list[Any]:
     if len(kept) == len(effect.levels):
         best = ""
     elif effect.numeric:
-        about = "" if source.axes[name].marked else "around "
-        best = about + (texts[0] if len(kept) == 1 else f"{texts[0]} to {texts[-1]}")
+        best = " to ".join(dict.fromkeys((texts[0], texts[-1])))
     else:
         best = listing(texts)
     return [name, round(share.share, 4), round(share.low, 4), round(share.high, 4), best]
@@ -214,12 +157,9 @@ def _advice(source: ReportSource) -> Iterator[str]:
             yield from _at_edge(source, share.names[0])
     idle = [share.names[0] for share in _singles(source) if _is_idle(source, share.names[0])]
     if idle:
-        more = len(idle) - _MOST_IDLE
-        named = [*idle[:_MOST_IDLE], f"{more} others"] if more > 1 else idle
-        verb, them = ("makes", "it") if len(idle) == 1 else ("make", "them")
         yield (
-            f"{listing(named, 'and')} {verb} little difference in these {anova.trials} trials: "
-            f"with {them} fixed, as many trials search the others better."
+            f"{listing(idle, 'and')} made little difference in these {anova.trials} trials: with "
+            "fixed values, as many trials search the others better."
         )
     best = source.best
     assert best is not None
@@ -244,12 +184,14 @@ def _is_idle(source: ReportSource, name: str) -> bool:
 
 def _at_edge(source: ReportSource, name: str) -> Iterator[str]:
     """Yield a line if the best value of a range, or of several numbers, is at an end."""
-    best, axis = source.best, source.axes[name]
+    best, axis, searched = source.best, source.axes[name], source.range_of(name)
     assert best is not None
     if not axis.numeric or best.isna()[name] or len(axis.marked) == 2:
         return
-    value, (low, high) = float(best[name]), _ends(source, axis)
-    position = _place(value, low, high, log=axis.log and low > 0)
+    value = float(best[name])
+    low, high = (searched.min, searched.max) if searched else (axis.low, axis.high)
+    at, start, end = (axis.scaled(number) for number in (value, low, high))
+    position = (at - start) / ((end - start) or 1.0)
     side = -1 if position <= _EDGE else 1 if position >= 1 - _EDGE else 0
     if not side or (side < 0 and low == 0):
         return
@@ -258,22 +200,8 @@ def _at_edge(source: ReportSource, name: str) -> Iterator[str]:
     at = _best_level(source, name) / max(1, last)
     if abs(at - (side > 0)) > 2 * _EDGE or len(_best_levels(source, name)) > last:
         return
-    end, more = ("largest", "larger") if side > 0 else ("smallest", "smaller")
-    limit = high if side > 0 else low
-    where = f"the {end} tried" if value == limit else f"near the {end} possible, {plain(limit)}"
-    yield f"{name}: the best value, {plain(value)}, is {where}; {more} ones may be better."
-
-
-def _ends(source: ReportSource, axis: PlotAxis) -> tuple[float, float]:
-    """The ends of the range that the sweep searches; without a sweep file, of the values tried."""
-    searched = source.range_of(axis.name)
-    if searched is not None:
-        return float(searched.min), float(searched.max)
-    return axis.low, axis.high
-
-
-def _place(value: float, low: float, high: float, *, log: bool) -> float:
-    """The position of a value between the ends, from 0 to 1."""
-    if log:
-        value, low, high = math.log(value), math.log(low), math.log(high)
-    return (value - low) / ((high - low) or 1.0)
+    where, limit, more = ("upper", high, "larger") if side > 0 else ("lower", low, "smaller")
+    yield (
+        f"{name}: the best value, {plain(value)}, is near the {where} end, {plain(limit)}; "
+        f"{more} ones may be better."
+    )

@@ -11,7 +11,7 @@ from typing import Any, Self
 import numpy as np
 
 from hpsearch.comparison.estimates import Estimate
-from hpsearch.comparison.findings import Findings, Pair
+from hpsearch.comparison.findings import Findings
 from hpsearch.comparison.writing import (
     Grid,
     as_dict,
@@ -24,13 +24,11 @@ from hpsearch.comparison.writing import (
 )
 from hpsearch.errors import HpsearchError
 from hpsearch.files import write_atomically
-from hpsearch.reporting.drawing import Spec, error_bars, guide, inert, number_axis, spread, trace
-from hpsearch.reporting.page import Compared, render
-from hpsearch.reporting.trial_figures import (
-    MOST_POINTS,
+from hpsearch.reporting.drawing import Spec, error_bars, guide, inert, number_axis, trace
+from hpsearch.reporting.figures import (
     distributions_figure,
-    equality_figure,
 )
+from hpsearch.reporting.page import Compared, render
 from hpsearch.wording import number, printable
 
 #: Intervals that are drawn.
@@ -142,8 +140,6 @@ def _figures(findings: Findings) -> Iterator[tuple[str, Spec]]:
     ]
     if gains:
         yield "The gain and its interval", gains_figure(gains[:_MOST_ROWS])
-    if findings.decisive.shared:
-        yield shared_figure(findings.decisive)
     scores = {best.label: best.scores for best in findings.bests if best.scores}
     if scores:
         metric = findings.metric.partition(":")[0]
@@ -195,16 +191,3 @@ def gains_figure(gains: list[tuple[str, Estimate]]) -> Spec:
         "height": max(300, 90 + 40 * len(rows)),
     }
     return {"data": [guide([0, 0], [-0.8, bottom]), points], "layout": layout}
-
-
-def shared_figure(pair: Pair) -> tuple[str, Spec]:
-    """Return the title and figure of the configs that two tables share."""
-    shared = np.asarray(pair.shared, np.float64)
-    better, worse = (int((sign * shared[:, 2] > 0).sum()) for sign in (1, -1))
-    title = f"Configs in both: {better:,} of {len(shared):,} are better in {pair.first}"
-    if better + worse < len(shared):
-        title += f", {worse:,} in {pair.second}"
-    order = np.argsort(shared[:, 2], kind="stable")[spread(len(shared), MOST_POINTS)]
-    figure = equality_figure(shared[order][:, [1, 0]], (pair.second, pair.first))
-    figure["layout"]["height"] = 300
-    return title, figure

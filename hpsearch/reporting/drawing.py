@@ -41,7 +41,6 @@ THEMES: dict[str, dict[str, Any]] = {
         "accent": "#0072b2",
         "soft": "rgba(0,114,178,0.16)",
         "second": "#b34d00",
-        "band": "rgba(179,77,0,0.18)",
         "good": "#00795a",
         "bad": "#b5179e",
         "ghost": "rgba(91,102,117,0.35)",
@@ -59,7 +58,6 @@ THEMES: dict[str, dict[str, Any]] = {
         "accent": "#56b4e9",
         "soft": "rgba(86,180,233,0.20)",
         "second": "#f0a030",
-        "band": "rgba(240,160,48,0.22)",
         "good": "#35c79a",
         "bad": "#f286d8",
         "ghost": "rgba(154,167,184,0.35)",
@@ -119,9 +117,9 @@ def template(theme: str) -> Spec:
     }
 
 
-def with_theme(spec: Spec, theme: str) -> Spec:
-    """A figure with a theme's colours in place of their names."""
-    colours = colour_names(theme)
+def in_colours(spec: Spec) -> Spec:
+    """A figure with the light theme's colours in place of their names."""
+    colours = colour_names("light")
 
     def coloured(part: dict[str, Any]) -> dict[str, Any]:
         names = {key: part[key] for key in _COLOUR_KEYS & part.keys()}
@@ -199,20 +197,6 @@ def error_bars(below: Iterable[float], above: Iterable[float]) -> Spec:
     """Intervals around points by the distances of their ends."""
     ends = {"arrayminus": [*map(rounded, below)], "array": [*map(rounded, above)]}
     return {"type": "data", "symmetric": False, **ends}
-
-
-#: Multiples of a power of ten that get a tick on a log axis, by the axis' length in powers.
-_MULTIPLES = ((1.2, (1, 2, 3, 5, 7)), (3.0, (1, 3)), (math.inf, (1,)))
-
-
-def log_marks(low: float, high: float) -> list[float]:
-    """The ticks of a log axis, such as 0.001, 0.003 and 0.01; its ends if no others lie on it."""
-    length = math.log10(high / low)
-    multiples = next(factors for most, factors in _MULTIPLES if length <= most)
-    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    marks = [float(f"{multiple}e{power}") for power in powers for multiple in multiples]
-    inside = [mark for mark in marks if low * (1 - 1e-9) <= mark <= high * (1 + 1e-9)]
-    return inside if len(inside) > 1 else [low, high]
 
 
 #: An axis is cut if values lie beyond the middle 90% by this many times the range of these.

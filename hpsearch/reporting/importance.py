@@ -114,20 +114,12 @@ class Importance:
         every = self.effects.values()
         return min(e.low.min() for e in every), max(e.high.max() for e in every)
 
-    @property
-    def _head(self) -> str:
-        trials = counted(self.trials, "trial")
-        return f"{trials}, {self.explained:.0%} of the variance explained out of bag"
-
     def __repr__(self) -> str:
         if self.reason:
             return f"<importance: {self.reason}>"
-        return f"{self._head}\n{self.table.to_string(index=False, float_format='{:.3f}'.format)}"
-
-    def _repr_html_(self) -> str:
-        if self.reason:
-            return f"<p>No importance: {self.reason}.</p>"
-        return f"<p>{self._head}</p>{self.table.to_html(index=False, float_format='{:.3f}'.format)}"
+        table = self.table.to_string(index=False, float_format="{:.3f}".format)
+        known = f"{self.explained:.0%} of the variance explained out of bag"
+        return f"{counted(self.trials, 'trial')}, {known}\n{table}"
 
 
 #: Fewest configs that a forest needs.

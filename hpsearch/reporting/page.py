@@ -1,4 +1,4 @@
-"""report.html: one self-contained page, and the thread that writes it during a run."""
+"""report.html, one self-contained page; the thread that writes it; single figures."""
 
 from __future__ import annotations
 
@@ -7,37 +7,46 @@ import hashlib
 import html
 import json
 import logging
-import math
+import os
 import re
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from importlib.metadata import distribution
 from importlib.resources import files
 from pathlib import Path
 from string import Template
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hpsearch.errors import InputError
 from hpsearch.files import write_atomically
 from hpsearch.machine import version_of
 from hpsearch.reporting import words
 from hpsearch.reporting.answer import answer_of
-from hpsearch.reporting.drawing import THEMES, Spec, colour_names, template, training_time
-from hpsearch.reporting.importance import Importance
-from hpsearch.reporting.importance_figures import effect_figure
-from hpsearch.reporting.source import ReportSource, with_distinct_names
-from hpsearch.reporting.trial_figures import (
+from hpsearch.reporting.drawing import (
+    THEMES,
+    Spec,
+    colour_names,
+    in_colours,
+    template,
+    training_time,
+)
+from hpsearch.reporting.figures import (
     MOST_CURVES,
+    MOST_EFFECTS,
     MOST_POINTS,
     curves_figure,
     distribution_figure,
+    effect_figure,
     overview_figure,
     predictions_figure,
     progress_figure,
+    shares_figure,
 )
+from hpsearch.reporting.importance import Importance
+from hpsearch.reporting.source import ReportSource, with_distinct_names
 from hpsearch.spec.dump import dump_raw
 from hpsearch.spec.sweep import AnySweep
 from hpsearch.store.columns import Record
@@ -46,6 +55,9 @@ from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.facts import Evaluation
 from hpsearch.store.store import evaluations_of
 from hpsearch.wording import number, printable
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
 
 
 @dataclass(frozen=True)
@@ -56,13 +68,11 @@ class PageLimits:
         rows: Rows of the table, which are lines of the parallel coordinates.
         points: Trials in the figure of progress.
         curves: Trials in a figure of learning curves.
-        effects: Hyperparameters whose marginal effect is drawn.
     """
 
     rows: int = 10_000
     points: int = MOST_POINTS
     curves: int = MOST_CURVES
-    effects: int = 40
 
     def times(self, figures: float, rows: float) -> PageLimits:
         """Lower limits, by a factor for the figures and one for the table."""
@@ -70,7 +80,6 @@ class PageLimits:
             rows=max(50, int(self.rows * rows)),
             points=max(100, int(self.points * figures)),
             curves=max(10, int(self.curves * figures)),
-            effects=max(8, int(self.effects * math.sqrt(figures))),
         )
 
 
@@ -97,7 +106,7 @@ def payload_of(
         "comparison": compared.figures if compared else (),
         "overview": {
             "figure": overview_figure(sources),
-            "note": words.overview_note(sources, compared=compared is not None),
+            "note": words.overview_note(compared=compared is not None),
         }
         if len(sources) > 1
         else None,
@@ -128,7 +137,7 @@ def _sweep(source: ReportSource, limits: PageLimits) -> dict[str, Any]:
             "-" if best is None else int(best["trial"]),
             f"{len(source.trials):,}",
             f"{len(source.ranked):,}",
-            training_time(source.savings.seconds),
+            training_time(source.seconds),
         ],
         "total": len(source.trials),
         "scored": len(source.ranked),
@@ -140,10 +149,9 @@ def _sweep(source: ReportSource, limits: PageLimits) -> dict[str, Any]:
         "failures": words.failures(source),
         "evaluations": words.evaluations(source),
         "predictions": [],
-        "work": words.work(source),
         "facts": words.facts(source),
         "file": dump_raw(source.sweep.raw()) if source.sweep is not None else "",
-        "notes": words.notes(source, limits.points, limits.curves, limits.effects),
+        "notes": words.notes(source, limits.points, limits.curves),
     }
 
 
@@ -158,7 +166,7 @@ def _figures(source: ReportSource, limits: PageLimits) -> dict[str, Any]:
             if source.curves["epoch"].max() > 1
         },
         "distribution": distribution_figure(source) if len(source.ranked) > 2 else None,
-        "effects": {name: effect_figure(source, name) for name in anova.singles[: limits.effects]},
+        "effects": {name: effect_figure(source, name) for name in anova.singles[:MOST_EFFECTS]},
     }
 
 
@@ -394,3 +402,74 @@ class ReportFile:
         except Exception as error:  # noqa: BLE001
             self._error = str(error) or type(error).__name__
             _LOG.info("the report failed", exc_info=True)
+
+
+def as_figure(spec: Spec) -> Figure:
+    """A `plotly.graph_objects.Figure` in the page's light colours."""
+    # Slow to import.
+    from plotly.graph_objects import Figure
+    from plotly.graph_objects import layout as layouts
+
+    figure = Figure(in_colours(spec))
+    figure.update_layout(template=layouts.Template(layout=template("light")))
+    return figure
+
+
+#: Kind -> draws it of a metric or a hyperparameter.
+_KINDS: dict[str, Callable[[ReportSource, str | None], Spec]] = {
+    "progress": lambda source, _: progress_figure(source),
+    "distribution": lambda source, _: distribution_figure(source),
+    "curves": curves_figure,
+    "importance": lambda source, _: shares_figure(source.importance),
+    "effect": lambda source, of: effect_figure(source, of or source.importance.singles[0]),
+}
+
+
+class Pictures:
+    """Methods for importance, the report and its figures, for a class with a `_source`."""
+
+    @cached_property
+    def _source(self) -> ReportSource:
+        raise NotImplementedError
+
+    def importance(self) -> Importance:
+        """Return the share of the score's variance that each hyperparameter and pair explains."""
+        return self._source.importance
+
+    def report(self, path: str | os.PathLike[str] = "report.html") -> Path:
+        """Write the report, one page that opens offline.
+
+        Raises:
+            InputError: The file cannot be written.
+        """
+        try:
+            write_page([self._source], Path(path))
+        except OSError as error:
+            raise InputError(f"{path}: cannot be written: {error.strerror or error}") from None
+        return Path(path)
+
+    def figure(self, kind: str, of: str | None = None) -> Figure:
+        """Draw a figure of the report for a notebook; `figure.write_image("f.svg")` saves it.
+
+        Args:
+            kind: `progress`, `distribution`, `curves`, `importance` or `effect`.
+            of: The metric of `curves`, by default the scored one; the hyperparameter of `effect`,
+                by default the most important one.
+
+        Raises:
+            InputError: There is no such figure, or nothing to draw.
+        """
+        if kind not in _KINDS:
+            raise InputError(f"kind: must be one of {', '.join(_KINDS)}, not {kind!r}")
+        source = self._source
+        if source.best is None:
+            raise InputError(f"{source.name}: no trial has a score")
+        learned = kind in ("importance", "effect")
+        if learned and (reason := source.importance.reason):
+            raise InputError(f"{source.name}: importance is not known: {reason}")
+        choices = source.metrics if kind == "curves" else []
+        if kind == "effect":
+            choices = source.importance.singles
+        if of is not None and of not in choices:
+            raise InputError(f"of: must be one of {', '.join(choices) or 'none'}, not {of!r}")
+        return as_figure(_KINDS[kind](source, of))

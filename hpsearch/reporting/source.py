@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -16,7 +15,7 @@ import numpy as np
 
 from hpsearch.comparison.table import labels
 from hpsearch.errors import HpsearchError, InputError
-from hpsearch.reporting.drawing import Spec, inert, robust_range, value_text
+from hpsearch.reporting.drawing import robust_range, value_text
 from hpsearch.reporting.forest import is_log
 from hpsearch.reporting.importance import Importance, importance_of
 from hpsearch.space.space import Range
@@ -32,7 +31,6 @@ from hpsearch.store.tables import (
     varying_columns,
 )
 from hpsearch.store.trials import ranked_trials, trials_of
-from hpsearch.wording import number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,10 +76,11 @@ class PlotAxis:
         """The position of empty cells, below all others."""
         if not self.numeric:
             return -1.0
-        low, high = self._scaled(self.low), self._scaled(self.high)
+        low, high = self.scaled(self.low), self.scaled(self.high)
         return low - _BELOW * ((high - low) or 1.0)
 
-    def _scaled(self, value: float) -> float:
+    def scaled(self, value: float) -> float:
+        """The position of a number."""
         return math.log10(value) if self.log else value
 
     def codes(self, column: pd.Series[Any]) -> list[Any]:
@@ -92,8 +91,8 @@ class PlotAxis:
         return [None if c is None else index[c] for c in _texts(column)]
 
 
-def plot_axis(column: pd.Series[Any]) -> PlotAxis:
-    """The axis of a column of the results table."""
+def plot_axis(column: pd.Series[Any], searched: Range | None) -> PlotAxis:
+    """The axis of a column of the results table; its scale is that of the range searched."""
     name, gaps = str(column.name), bool(column.isna().any())
     if column.dtype.kind not in "iuf" or column.isna().all():
         levels = dict.fromkeys(text for text in _texts(column) if text is not None)
@@ -104,36 +103,13 @@ def plot_axis(column: pd.Series[Any]) -> PlotAxis:
         marked=tuple(map(float, values)) if len(values) <= _MOST_MARKED else (),
         low=float(values[0]),
         high=float(values[-1]),
-        log=is_log(values),
+        log=is_log(values) if searched is None else bool(searched.log and values[0] > 0),
         gaps=gaps,
     )
 
 
 def _texts(column: pd.Series[Any]) -> list[str | None]:
     return [None if text == "-" else text for text in map(value_text, column.astype(object))]
-
-
-@dataclass(frozen=True)
-class Savings:
-    """Counts over all executions of a sweep.
-
-    Attributes:
-        trainings: Uninterrupted runs of an MLP.
-        epochs_trained: Epochs of those trainings.
-        shared: Executions that another trial's training answered.
-        epochs_shared: Further epochs of executions that another trial's training answered.
-        epochs_stopped: Epochs of the executions' configs that early stopping or the method spared.
-        seconds: Training time.
-        trainers: Number of executions by trainer.
-    """
-
-    trainings: int
-    shared: int
-    epochs_trained: int
-    epochs_shared: int
-    epochs_stopped: int
-    seconds: float
-    trainers: dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -268,13 +244,7 @@ class ReportSource:
     def axes(self) -> dict[str, PlotAxis]:
         """The axis of each hyperparameter that takes more than one value."""
         varying = varying_columns(self.table) if len(self.table) else []
-        axes = {name: plot_axis(self.table[name]) for name in varying}
-        return {name: replace(axis, log=self._is_log(axis)) for name, axis in axes.items()}
-
-    def _is_log(self, axis: PlotAxis) -> bool:
-        """Check if an axis is logarithmic: like the range that was searched, if there was one."""
-        searched = self.range_of(axis.name)
-        return axis.log if searched is None else searched.log and axis.numeric and axis.low > 0
+        return {name: plot_axis(self.table[name], self.range_of(name)) for name in varying}
 
     def range_of(self, name: str) -> Range | None:
         """The range of numbers that the sweep searches in a hyperparameter's column, if known."""
@@ -321,50 +291,33 @@ class ReportSource:
         space = self.sweep.space if self.sweep is not None else None
         return importance_of(self.table, space, most_rows=self.most_rows)
 
+    @property
+    def seconds(self) -> float:
+        """The training time."""
+        return float(self.table["seconds"].fillna(0).sum())
+
     @cached_property
-    def savings(self) -> Savings:
-        """Epochs and trainings that sharing and early stopping saved."""
+    def epochs(self) -> tuple[int, int]:
+        """The epochs that were trained, and those of all executions' configs.
+
+        Sharing, early stopping and the method save the others.
+        """
         table = self.table
-        epochs = table["epochs_trained"].fillna(0).astype("int64")
+        epochs = table["epochs_trained"].fillna(0).astype("float64")
         keys = table[KEY].assign(trial=table["shared_with"].fillna(table["trial"]))
-        training = keys.groupby(KEY, dropna=False).ngroup()
-        trained = int(epochs.groupby(training).max().sum())
+        trained = epochs.groupby(keys.groupby(KEY, dropna=False).ngroup()).max().sum()
         ended = table["status"].isin(["completed", "stopped"])
-        asked = table.get("epochs", epochs).astype("float64")
-        spared = (asked - table["epochs_trained"].astype("float64")).fillna(0).clip(lower=0)[ended]
-        return Savings(
-            trainings=int(training[epochs > 0].nunique()),
-            shared=int(table["shared_with"].notna().sum()),
-            epochs_trained=trained,
-            epochs_shared=int(epochs.sum()) - trained,
-            epochs_stopped=int(spared.sum()),
-            seconds=float(table["seconds"].fillna(0).sum()),
-            trainers={str(k): int(v) for k, v in table["trainer"].dropna().value_counts().items()},
-        )
-
-    def hover_texts(self, trials: Sequence[int]) -> list[str]:
-        """The config of each of these trials, as Plotly's text."""
-        places = {trial: index for index, trial in enumerate(self.trials["trial"])}
-        return [self._hover_text(trial, self.trials.iloc[places[trial]]) for trial in trials]
-
-    def _hover_text(self, trial: int, row: pd.Series[Any]) -> str:
-        score = row["status"] if math.isnan(row["score"]) else number(float(row["score"]))
-        lines = [f"<b>trial {trial}: {inert(score)}</b>"]
-        lines += [f"{inert(name)}: {inert(value_text(row[name]))}" for name in self.axes]
-        if self.repeated:
-            lines.append(f"executions: {row['executions']}")
-        return "<br>".join(lines)
+        asked = table.get("epochs", epochs).astype("float64").fillna(0).clip(lower=epochs)
+        return int(trained), int(asked.where(ended, epochs).sum())
 
 
 def with_distinct_names(sources: Sequence[ReportSource]) -> list[ReportSource]:
-    """The same sweeps, with directories as labels for those that share a name."""
-    counts = Counter(source.name for source in sources)
-    if len(counts) == len(sources):
+    """The same sweeps, labelled by their directories if some share a name."""
+    if len({source.name for source in sources}) == len(sources):
         return [*sources]
-
     places = labels([source.directory or Path(source.name) for source in sources])
     return [
-        source if counts[source.name] == 1 else replace(source, label=f"{source.name} ({label})")
+        replace(source, label=f"{source.name} ({label})")
         for source, label in zip(sources, places, strict=True)
     ]
 
@@ -401,21 +354,3 @@ def resolved_sweep(directory: Path) -> AnySweep | None:
         return load_sweep(directory / "sweep.yaml")
     except HpsearchError:
         return None
-
-
-def with_hover(spec: Spec, source: ReportSource) -> Spec:
-    """A figure that shows a trial's config where the pointer rests on it.
-
-    A trace names its trials: `meta: {"trials": [...]}`, one per point, or `meta: {"trial": ...}`,
-    one for all points. The page's script does the same from its own table.
-    """
-    traces = []
-    for trace in spec["data"]:
-        meta = trace.get("meta") or {}
-        texts: Any = None
-        if "trials" in meta:
-            texts = source.hover_texts(meta["trials"])
-        elif "trial" in meta:
-            (texts,) = source.hover_texts([meta["trial"]])
-        traces.append(trace if texts is None else trace | {"hovertext": texts, "hoverinfo": "text"})
-    return spec | {"data": traces}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,22 +31,21 @@ _MOST_NAMED = 12
 _LONGEST_REASON = 400
 #: Less training time is not mentioned.
 _LEAST_SECONDS = 0.05
-_LABELS = {"std": "standard deviation"}
 
 
 def tiles(source: ReportSource) -> list[str]:
     """The counts of a sweep, each in a few words."""
-    table, saved = source.table, source.savings
-    asked = saved.epochs_trained + saved.epochs_shared + saved.epochs_stopped
+    table, seconds = source.table, source.seconds
+    trained, asked = source.epochs
     texts = [counted(len(source.trials), "trial")]
     if source.repeated:
         texts[0] += f" in {counted(len(table), 'execution')}"
     lost = source.lost["status"].value_counts()
     texts += [f"{count:,} {status}" for status, count in lost.items()]
-    if saved.seconds >= _LEAST_SECONDS:
-        texts.append(f"{training_time(saved.seconds)} of training")
-    if asked > saved.epochs_trained:
-        texts.append(f"{1 - saved.epochs_trained / asked:.0%} of {asked:,} epochs saved")
+    if seconds >= _LEAST_SECONDS:
+        texts.append(f"{training_time(seconds)} of training")
+    if asked > trained:
+        texts.append(f"{1 - trained / asked:.0%} of {asked:,} epochs saved")
     best = source.best
     # Objective functions have no weights.
     if best is not None and best.notna()["weights"]:
@@ -54,28 +53,21 @@ def tiles(source: ReportSource) -> list[str]:
     return texts
 
 
-def overview_note(sources: Sequence[ReportSource], *, compared: bool) -> str:
+def overview_note(*, compared: bool) -> str:
     """The note under the figure of several sweeps; `compared` if the page has their verdict."""
-    first = sources[0]
-    of_first = [(s.metric, s.goal) == (first.metric, first.goal) for s in sources]
-    others = [s.name for s, same in zip(sources, of_first, strict=True) if not same]
-    alike = [s for s, same in zip(sources, of_first, strict=True) if same]
-    grids = [source.name for source in alike if source.in_order_of_a_grid]
-    drawn = len(grids) < len(alike)
-    note = "The best score so far, by each sweep's own trials." if drawn else ""
-    if drawn and grids:
-        note += f" Not drawn, because the order of a grid is no progress: {', '.join(grids)}."
-    if drawn and others:
-        note += f" Not drawn, because their metric is not {first.metric}: {', '.join(others)}."
+    note = (
+        "The best score so far, by each sweep's own trials. Grids, whose order is no progress, and "
+        "sweeps with another metric than the first are not drawn."
+    )
     if not compared:
         note += (
             " To see whether one sweep is really better than another, use hpsearch compare, "
             "which accounts for seeds and splits."
         )
-    return note.strip()
+    return note
 
 
-def notes(source: ReportSource, points: int, curves: int, effects: int) -> dict[str, str]:
+def notes(source: ReportSource, points: int, curves: int) -> dict[str, str]:
     """The note under each title, including the rule by which a large sweep was thinned.
 
     The script adds what the pointer can do, since that is not possible on paper.
@@ -87,17 +79,11 @@ def notes(source: ReportSource, points: int, curves: int, effects: int) -> dict[
     far = "Triangles at an edge stand for trials beyond it. " if source.is_cut else ""
     is_long = bool((source.curves["epoch"] > MOST_EPOCHS).any())
     anova = source.importance
-    strongest = f"The {effects} most important of {len(anova.effects):,} hyperparameters. "
     return {
         "progress": (spread if scored > points else "") + far,
         "distribution": "The share of trials that score at most so much.",
         "curves": (drawn if scored > curves else "")
         + "Coloured by rank, from blue (worse) to orange (better). "
-        + (
-            "The band is one standard deviation of the best's executions. "
-            if source.repeated
-            else ""
-        )
         + (f"Longer trainings are drawn with {MOST_EPOCHS} of their epochs." if is_long else ""),
         "parallel": "A line for each trial, from blue (worse) to orange (better), the best on top.",
         "importance": f"The share of the variance of {source.metric} over the whole space that "
@@ -105,8 +91,8 @@ def notes(source: ReportSource, points: int, curves: int, effects: int) -> dict[
         f"From {counted(anova.trials, 'trial')}; the model behind it explains "
         f"{max(0.0, anova.explained):.0%} of the variance of scores that it has not seen; any "
         "hyperparameter may have a part in the others." + _selection_note(source),
-        "effects": (strongest if len(anova.effects) > effects else "")
-        + "Points: trials, whose other values differ. Line: the mean score that the model expects "
+        "effects": "Of the most important hyperparameters. "
+        "Points: trials, whose other values differ. Line: the mean score that the model expects "
         "at each value over all values of the others, with its 90% interval."
         + (" Points at an edge are beyond it." if source.is_cut else ""),
         "failures": ("Executions" if source.repeated else "Trials")
@@ -116,9 +102,6 @@ def notes(source: ReportSource, points: int, curves: int, effects: int) -> dict[
         "predictions": "Of the best trial's model, and of those that hpsearch evaluate judged. "
         "In a matrix, a line has the rows of one true class: those that are right in orange, "
         "those that are wrong in blue; the stronger, the larger their share.",
-        "work": "Trials that differ only in epochs share one training."
-        if source.savings.shared
-        else "",
         "provenance": "Everything that decides the scores. Tables whose data and recipe differ "
         "cannot be compared.",
     }
@@ -162,41 +145,12 @@ def _measured(measured: Measurement) -> list[str]:
     return [number(measured.value), f"{number(measured.low)} to {number(measured.high)}"]
 
 
-def work(source: ReportSource) -> list[list[str]]:
-    """Trials, trainings and epochs that were shared and saved."""
-    saved = source.savings
-    rows_are = "executions" if source.repeated else "trials"
-    rows = [
-        ["trials", f"{len(source.trials):,}"],
-        *([["executions", f"{len(source.table):,}"]] if source.repeated else []),
-        ["trainings", f"{saved.trainings:,}"],
-        ["epochs trained", f"{saved.epochs_trained:,}"],
-    ]
-    rows += [
-        [text, f"{many:,}"]
-        for text, many in (
-            (f"{rows_are} answered by another's training", saved.shared),
-            ("epochs shared", saved.epochs_shared),
-            ("epochs spared by stopping early", saved.epochs_stopped),
-        )
-        if many
-    ]
-    if saved.epochs_trained:
-        second = saved.seconds / saved.epochs_trained
-        rows.append(["seconds an epoch", f"{second:.3g}"])
-    rows += [[f"{rows_are} by the {name} trainer", f"{n:,}"] for name, n in saved.trainers.items()]
-    best = source.best
-    if best is not None and source.directory and (source.directory / "best.keras").exists():
-        rows.append(["saved model", "best.keras"])
-    return rows
-
-
 def facts(source: ReportSource) -> list[list[str]]:
     """The provenance of the scores."""
     sweep = source.sweep
     rows = [
         ["metric", f"{source.metric}, {source.goal}, at the {source.epoch} epoch"],
-        *([label, _distinct(source.table[name])] for label, name in _FACTS.items()),
+        *([name, _distinct(source.table[name])] for name in _FACTS),
     ]
     if sweep is not None:
         rows += [["method", sweep.method.name], ["sweep seed", str(sweep.seed)]]
@@ -204,21 +158,12 @@ def facts(source: ReportSource) -> list[list[str]]:
     return rows
 
 
-#: Label -> the column whose values the provenance lists.
-_FACTS = {
-    "data": "data",
-    "recipe": "recipe",
-    "hpsearch": "version",
-    "TensorFlow": "tensorflow",
-    "Keras": "keras",
-}
+#: Columns whose values the provenance lists.
+_FACTS = ("data", "recipe", "version", "tensorflow", "keras")
 
 
 def _distinct(column: pd.Series[Any]) -> str:
-    values = [str(value) for value in column.dropna().unique()]
-    if values and column.isna().any():
-        values.append("unknown")
-    return ", ".join(values[:4]) + (", ..." if len(values) > 4 else "") or "-"
+    return ", ".join(map(str, column.dropna().unique())) or "-"
 
 
 #: Columns that follow the hyperparameters in the page's table.
@@ -246,24 +191,14 @@ def columns_of(source: ReportSource, most: int) -> list[dict[str, Any]]:
         column = source.trials[name]
         if column.notna().any():
             # A column with only one value says nothing about a line.
-            dull = column.nunique(dropna=False) < 2 or (
-                name == "epochs_trained" and _as_asked(rows)
-            )
+            dull = column.nunique(dropna=False) < 2
             columns.append(_column(rows[name]) | {"detail": dull or name in _DETAILS})
     return columns
 
 
-def _as_asked(trials: pd.DataFrame) -> bool:
-    """Check if each trial with a score trained for all epochs of its config."""
-    ended = (
-        trials[trials["score"].notna() & trials["epochs"].notna()] if "epochs" in trials else None
-    )
-    return ended is not None and bool((ended["epochs_trained"] == ended["epochs"]).all())
-
-
 def _column(column: pd.Series[Any]) -> dict[str, Any]:
     name = str(column.name)
-    entry: dict[str, Any] = {"name": name, "label": _LABELS.get(name, name.replace("_", " "))}
+    entry: dict[str, Any] = {"name": name, "label": name.replace("_", " ")}
     entry["score"] = name in ("std", "best_score")
     if column.dtype.kind in "iuf":
         values: Iterable[float] = column.to_numpy(np.float64, na_value=np.nan)
@@ -324,12 +259,7 @@ def constants_of(source: ReportSource) -> list[list[Any]]:
     return [[hyperparameter_of(n), value_text(cell), value_of(cell)] for n, cell in cells.items()]
 
 
-#: Column of an execution -> its name in the page.
-_EXECUTION = {
-    **{name: name for name in ("seed", "fold", "status", "score", "error")},
-    "epochs_trained": "epochs",
-    "seconds": "seconds",
-}
+_EXECUTION = ("seed", "fold", "status", "score", "error", "epochs_trained", "seconds")
 
 
 def executions_of(source: ReportSource, most: int) -> dict[str, Any] | None:
@@ -339,12 +269,10 @@ def executions_of(source: ReportSource, most: int) -> dict[str, Any] | None:
     shown = source.trials.loc[source.ranked.index, "trial"][:most]
     rows = source.table[source.table["trial"].isin([*shown, *source.unscored["trial"][:most]])]
     names = [name for name in _EXECUTION if rows[name].notna().any()]
-    if (rows["status"] == "completed").all():
-        names.remove("status")
     columns = [rows[name] for name in names]
     cells = [[_cell(cell) for cell in column] for column in columns]
     return {
-        "names": [_EXECUTION[name] for name in names],
+        "names": names,
         "rows": [list(row) for row in zip(map(int, rows["trial"]), *cells, strict=True)],
     }
 

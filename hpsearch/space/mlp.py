@@ -59,14 +59,12 @@ class LayerType:
             arguments, `Dropout`, or `Add` for the block's input, projected if widths differ.
         native: The extension's name of the block.
         parts: The extension's names of its weights, in the order of Keras' `get_weights`.
-        words: The words for it in a report; empty for none.
     """
 
     text: str
     layers: tuple[str, ...]
     native: str
     parts: tuple[str, ...] = ("KERNEL", "BIAS")
-    words: str = ""
 
 
 #: Name -> built-in layer type; any other is a user's function.
@@ -76,7 +74,6 @@ LAYER_TYPES = {
         "Dense, activation, Dropout (0.5 unless `dropout` says otherwise)",
         ("activation", "Dropout"),
         "DENSE",
-        words="dropout",
     ),
     # No bias, which normalisation would cancel: its gradient is rounding noise, which adam and
     # rmsprop scale up to full steps, so that trainers would agree to 1e-5 only.
@@ -85,7 +82,6 @@ LAYER_TYPES = {
         ("BatchNormalization", "activation"),
         "BATCH_NORM",
         ("KERNEL", "GAMMA", "BETA", "MOVING_MEAN", "MOVING_VARIANCE"),
-        words="batch normalization",
     ),
     "layer_norm": LayerType(
         "Dense, LayerNormalization, activation",

@@ -9,8 +9,7 @@ import pytest
 from made_tables import LOSS, Row, seeded, write_two
 
 from hpsearch.comparison.findings import dependences, moves
-from hpsearch.comparison.pairing import pair_configs
-from hpsearch.comparison.questions import paired_scores
+from hpsearch.comparison.questions import pair_configs, paired_scores
 from hpsearch.comparison.table import read_tables
 
 GRID = list(itertools.product(["adam", "sgd"], [8, 16, 32], ["relu", "tanh"]))

@@ -10,8 +10,7 @@ import pytest
 from made_tables import LOSS, Made, Row, seeded, units, write, write_two
 
 from hpsearch.comparison.comparing import compare_tables
-from hpsearch.comparison.pairing import pair_configs
-from hpsearch.comparison.questions import Question, answer_settled, paired_scores
+from hpsearch.comparison.questions import Question, answer_settled, pair_configs, paired_scores
 from hpsearch.comparison.questions import answer as answer_of
 from hpsearch.comparison.table import Columns, read_tables
 from hpsearch.comparison.writing import as_markdown
@@ -290,8 +289,8 @@ def test_an_ablation_is_paired_by_what_both_tables_vary(tmp_path):
     compared = compare_tables(paths)
     assert compared.winner == "a"
     assert (
-        "with layer_type dropout and dropout 0.3 instead of layer_type dense the same configs "
-        "score worse by 0.1000"
+        "with layer_type dropout and dropout 0.3 instead of layer_type dense: a is better than b "
+        "by 0.1000"
     ) in as_markdown(compared).replace("\\", "")
     assert "6 configs x the same 2 executions" in as_markdown(compared)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from made_tables import Made, Row, write
 
-from hpsearch.comparison.refitting import Settler, _values
+from hpsearch.comparison.comparing import Settler, _values
 from hpsearch.comparison.table import read_tables
 from hpsearch.errors import InputError
 

@@ -13,8 +13,8 @@ from hpsearch.comparison.comparing import compare_tables
 from hpsearch.comparison.estimates import Estimate
 from hpsearch.comparison.writing import document
 from hpsearch.reporting.comparison_page import gains_figure, section_of
+from hpsearch.reporting.figures import distributions_figure
 from hpsearch.reporting.page import render
-from hpsearch.reporting.trial_figures import distributions_figure
 
 TAGS = {
     *("section id aria-label", "section class", "h1", "h2", "p class", "div class", "table"),
@@ -47,21 +47,17 @@ def test_the_section_holds_the_verdict_the_figures_and_the_questions(comparison)
     assert "<h1>first is better than second by 0.1131</h1>" in text
     figures = [
         "The gain and its interval",
-        "Configs in both: 6 of 6 are better in first",
         "The share of configs that score at most so much",
     ]
     questions = [section.title for section in document(comparison)]
     assert re.findall(r"<h2>(.*)</h2>", text) == [*figures, *questions]
     assert re.findall(r'role="figure" aria-label="(.*?)"', text) == figures
-    gains, shared, distributions = section.figures
+    gains, distributions = section.figures
     # The verdict's own interval ends on the same side of zero.
     low, high = comparison.interval
     (gain,) = gains["data"][1]["x"]
     assert gain - gains["data"][1]["error_x"]["arrayminus"][0] == pytest.approx(low, rel=1e-3)
     assert gain + gains["data"][1]["error_x"]["array"][0] == pytest.approx(high, rel=1e-3)
-    points = shared["data"][1]
-    assert shared["layout"]["yaxis"]["title"]["text"] == "first"
-    assert all(y > x for x, y in zip(points["x"], points["y"], strict=True))
     assert [line["name"] for line in distributions["data"]] == ["first", "second"]
     assert distributions["layout"]["showlegend"]
 
@@ -85,12 +81,6 @@ def test_an_unbounded_end_is_that_of_the_axis():
     assert bars["array"][1] == pytest.approx(end - 0.2)
     texts = [each["text"] for each in spec["layout"]["annotations"]]
     assert texts == ["a over b: no interval", "a over c"]
-
-
-def test_equal_configs_are_better_in_neither(tmp_path):
-    scores = [0.5, 0.6, 0.7, 0.8, 0.9], [0.5, 0.5, 0.6, 0.7, 0.95]
-    text = section_of(compare_tables(write_two(tmp_path, *map(units, scores)))).html
-    assert "Configs in both: 3 of 5 are better in a, 1 in b" in text
 
 
 def test_a_figure_without_data_is_left_out(tmp_path):

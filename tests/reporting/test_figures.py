@@ -13,37 +13,35 @@ from tables import write_sweep
 import hpsearch
 from hpsearch.errors import InputError
 from hpsearch.reporting.drawing import (
+    in_colours,
     inert,
-    log_marks,
     number_axis,
     robust_range,
     rounded,
     training_time,
-    with_theme,
 )
-from hpsearch.reporting.forest import axes_of
-from hpsearch.reporting.importance_figures import effect_figure
-from hpsearch.reporting.pictures import _KINDS, as_figure
-from hpsearch.reporting.source import ReportSource, load_source
-from hpsearch.reporting.trial_figures import (
+from hpsearch.reporting.figures import (
     curves_figure,
+    effect_figure,
     overview_figure,
     progress_figure,
 )
-from hpsearch.reporting.words import facts, overview_note
+from hpsearch.reporting.forest import axes_of
+from hpsearch.reporting.page import _KINDS, as_figure
+from hpsearch.reporting.source import ReportSource, load_source
+from hpsearch.reporting.words import facts, tiles
 from hpsearch.spec.sweep import sweep_from_text
 from hpsearch.store.cells import text_of
 from hpsearch.wording import number, plain
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_plotly_accepts_every_figure(source_of, theme):
+def test_plotly_accepts_every_figure(source_of):
     source = source_of(100)
     specs = [draw(source, None) for draw in _KINDS.values()]
     specs += [effect_figure(source, name) for name in source.importance.singles]
     for spec in specs:
-        as_figure(spec, source, theme).to_json()
-        assert "@" not in json.dumps(with_theme(spec, theme)).replace("e@", "")
+        as_figure(spec).to_json()
+        assert "@" not in json.dumps(in_colours(spec))
 
 
 def test_progress_keeps_every_improvement(source_of):
@@ -78,17 +76,6 @@ def test_better_has_the_same_colour_whatever_the_goal(source_of, goal):
     assert (curves[best], curves[worst]) == ("@second", "@line0")
 
 
-def test_the_best_curve_has_its_spread(source_of, repeated):
-    band, line = curves_figure(repeated, "val_accuracy")["data"][-2:]
-    assert band["fill"] == "toself"
-    epochs = len(line["x"])
-    assert band["x"] == [*line["x"], *line["x"][::-1]]
-    above, below = np.array(band["y"][:epochs]), np.array(band["y"][epochs:][::-1])
-    assert above - below == pytest.approx(0.02, abs=1e-5)
-    assert (above + below) / 2 == pytest.approx(np.array(line["y"]), abs=1e-5)
-    assert all("band" not in trace["meta"] for trace in curves_figure(source_of(20))["data"])
-
-
 @pytest.mark.parametrize("scale", ["log", "linear"])
 def test_an_axis_has_the_scale_of_the_range_that_was_searched(source_of, scale):
     sweep = sweep_from_text(
@@ -107,20 +94,8 @@ def test_a_grid_has_no_line_of_the_best_so_far(source_of):
     assert [t["name"] for t in progress_figure(grid)["data"]] == ["trial"]
     assert len(overview_figure([source, grid])["data"]) == 1
     assert overview_figure([grid, grid]) is None
-    assert "no progress: made-up" in overview_note([source, grid], compared=True)
-    assert overview_note([grid], compared=True) == ""
-
-
-def test_a_sweep_that_is_not_drawn_beside_others_has_one_reason(source_of):
-    source = source_of(20)
-    table = source.table.assign(metric="val_loss:minimize:last", sweep="other")
-    other = replace(source, table=table)
-    grid, other_grid = (replace(s, table=s.table.assign(method="grid")) for s in (source, other))
-    assert overview_figure([grid, other]) is None
-    assert overview_note([grid, other], compared=True) == ""
-    assert overview_note([source, other_grid], compared=True).split(". ")[1:] == [
-        "Not drawn, because their metric is not val_accuracy: other."
-    ]
+    other = replace(source, table=source.table.assign(metric="val_loss:minimize:last"))
+    assert len(overview_figure([source, other])["data"]) == 1
 
 
 def test_a_far_score_is_a_mark_at_the_edge(source_of):
@@ -145,31 +120,13 @@ def test_effects_have_the_trials_behind_them(source_of):
     assert len(means[0]["y"]) == 2
 
 
-def test_ticks_of_a_log_axis():
-    assert log_marks(1e-4, 1e-1) == [1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1]
-    assert log_marks(2, 8) == [2, 3, 5, 7]
-    assert log_marks(1e-6, 1.0)[1] == 1e-5
-    assert log_marks(4, 4.5) == [4, 4.5]
-
-
-def test_hovering_tells_the_config(source_of):
-    source = source_of(60, hostile=True)
-    figure = as_figure(progress_figure(source), source)
-    said = " ".join(figure.data[0].hovertext)
-    assert "learning_rate" in said
-    assert "<script" not in said
-    assert "&lt;script" in said
-
-
 def test_savings_are_counted_by_trainings(source_of):
     source = source_of(100)
-    saved = source.savings
+    trained, asked = source.epochs
     table = source.table
-    shared = table[table["shared_with"].notna()]
-    assert saved.shared == len(shared) == 5
-    assert saved.trainings == 100 - 5 - 5  # those shared, and those that failed before an epoch
-    assert saved.epochs_trained + saved.epochs_shared == table["epochs_trained"].sum()
-    assert saved.epochs_shared > 0
+    assert table["shared_with"].notna().sum() == 5
+    assert 0 < trained < table["epochs_trained"].sum() <= asked
+    assert f"{1 - trained / asked:.0%} of {asked:,} epochs saved" in tiles(source)
 
 
 def test_far_values_do_not_flatten_the_others():
@@ -244,7 +201,7 @@ def test_results_show_themselves_and_their_figures(sweep_of):
     best = re.search(r"<td>(\d+)</td>", shown)
     assert int(best[1]) == results.best["trial"]
     for figure in (
-        results.figure("progress", theme="dark"),
+        results.figure("progress"),
         results.figure("curves"),
         results.figure("curves", "loss"),
         results.figure("importance"),
@@ -263,8 +220,6 @@ def test_results_show_themselves_and_their_figures(sweep_of):
     ):
         with pytest.raises(InputError, match=message):
             results.figure(*arguments)
-    with pytest.raises(InputError, match="light or dark"):
-        results.figure("progress", theme="pink")
     with pytest.raises(InputError, match="1 trial with a score"):
         hpsearch.load(sweep_of(1)).figure("importance")
     with pytest.raises(InputError, match="no trial has a score"):

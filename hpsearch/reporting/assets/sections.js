@@ -138,11 +138,8 @@ function confusionTable({ classes, confusion, title }) {
 }
 
 function provenanceSection(view) {
-  const { facts, file, notes, total, work } = view.sweep;
-  const parts = [];
-  if (total && notes.work) parts.push(el("p", { className: "note" }, notes.work));
-  if (total && work.length) parts.push(pairsOf(work));
-  return card("provenance", "Provenance", notes.provenance, null, pairsOf(facts), parts,
+  const { facts, file, notes } = view.sweep;
+  return card("provenance", "Provenance", notes.provenance, null, pairsOf(facts),
     file && el("details", {}, el("summary", {}, "The resolved sweep, sweep.yaml"), el("pre", { tabindex: "0" }, file)));
 }
 

@@ -1,7 +1,8 @@
-"""Figures of trials: progress, distributions, learning curves."""
+"""Figures of trials and of hyperparameters: progress, curves, importance, effects."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from hpsearch.reporting.drawing import (
     MOST_EPOCHS,
     Spec,
     band,
+    error_bars,
     guide,
     inert,
     line_colour,
@@ -20,18 +22,17 @@ from hpsearch.reporting.drawing import (
     rounded,
     spread,
     trace,
+    value_text,
 )
 
 if TYPE_CHECKING:
     import numpy.typing as npt
-    import pandas as pd
 
+    from hpsearch.reporting.importance import Effect, Importance
     from hpsearch.reporting.source import ReportSource
 
 #: Most trials drawn as points, spread evenly over the trials.
 MOST_POINTS = 2_000
-#: Most points that are drawn large.
-_FEW_POINTS = 500
 #: Most steps of an empirical distribution.
 _MOST_STEPS = 400
 #: Most trials drawn as learning curves.
@@ -57,7 +58,7 @@ def progress_figure(source: ReportSource, *, most: int = MOST_POINTS) -> Spec:
     low, high = limits or (-np.inf, np.inf)
     places = np.clip(scores, low, high)
     symbols = np.select([scores < low, scores > high], ["triangle-down", "triangle-up"], "circle")
-    marker = {"color": "@accent", **_point_look(len(shown))}
+    marker: dict[str, Any] = {"color": "@accent", "size": 6, "opacity": 0.4}
     if limits:
         marker["symbol"] = symbols[shown].tolist()
     meta = {"trials": x[shown].astype(int).tolist()}
@@ -69,14 +70,6 @@ def progress_figure(source: ReportSource, *, most: int = MOST_POINTS) -> Spec:
         data.append(trace("lines", *best, name="best so far", line=line, hoverinfo="skip"))
     yaxis = number_axis(source.metric, scores)
     return {"data": data, "layout": {"xaxis": axis, "yaxis": yaxis, "showlegend": len(data) > 1}}
-
-
-def _point_look(count: int) -> dict[str, Any]:
-    """The size and opacity of points, of which many are fainter, so that density shows."""
-    return {
-        "size": 7 if count <= _FEW_POINTS else 5,
-        "opacity": rounded(min(0.5, max(0.2, 0.5 * _FEW_POINTS / max(1, count)))) or 0.5,
-    }
 
 
 def distribution_figure(source: ReportSource) -> Spec:
@@ -121,25 +114,15 @@ def _series_line(index: int) -> dict[str, Any]:
 
 def predictions_figure(pairs: Sequence[tuple[float, float]]) -> Spec:
     """Predicted against true targets, and the line on which they are equal."""
-    return equality_figure(pairs, ("true", "predicted"))
-
-
-def equality_figure(pairs: npt.ArrayLike, names: tuple[str, str]) -> Spec:
-    """Points by two numbers, and the line on which these are equal.
-
-    Args:
-        pairs: The numbers `(n, 2)`.
-        names: Titles of the axes.
-    """
     values = np.asarray(pairs, np.float64).T
     ends = [values[0].min(), values[0].max()]
     places = (np.clip(column, *(robust_range(column) or (-np.inf, np.inf))) for column in values)
     look: dict[str, Any] = {
         "marker": {"color": "@accent", "size": 6, "opacity": 0.6},
-        "hovertemplate": "{} %{{x}}<br>{} %{{y}}<extra></extra>".format(*map(inert, names)),
+        "hovertemplate": "true %{x}<br>predicted %{y}<extra></extra>",
         "cliponaxis": False,
     }
-    axes = [number_axis(name, column) for name, column in zip(names, values, strict=True)]
+    axes = [number_axis(*pair) for pair in zip(("true", "predicted"), values, strict=True)]
     layout = {"xaxis": axes[0], "yaxis": axes[1], "showlegend": False}
     return {"data": [guide(ends, ends), trace("markers", *places, **look)], "layout": layout}
 
@@ -205,16 +188,15 @@ def curves_figure(
     # Draw the best trials last, on top of the others.
     for rank in reversed(range(len(trials))):
         trial = trials[rank]
-        curve = _curve(groups[trial], metric, trial)
-        curve |= {
-            "line": {"color": line_colour(1 - rank / max(1, len(trials) - 1)), "width": 1.4},
-            "opacity": 0.75,
-        }
-        shown += [y for y in curve["y"] if y is not None]
+        group = groups[trial].iloc[spread(len(groups[trial]), MOST_EPOCHS)]
+        # A line would not show a single epoch, so draw a point.
+        mode = "lines" if len(group) > 1 else "markers"
+        look = {"name": f"trial {trial}", "meta": {"trial": trial}, "opacity": 0.75}
+        look["line"] = {"color": line_colour(1 - rank / max(1, len(trials) - 1)), "width": 1.4}
         if trial == best:
-            curve |= {"line": {"color": "@second", "width": 3}, "opacity": 1.0}
-            if source.repeated:
-                data.append(_spread_of(source.curves, metric, trial))
+            look |= {"line": {"color": "@second", "width": 3}, "opacity": 1.0}
+        curve = trace(mode, group["epoch"], group[metric], **look)
+        shown += [y for y in curve["y"] if y is not None]
         data.append(curve)
     layout = {
         "xaxis": {"title": {"text": "epoch"}, "rangemode": "tozero"},
@@ -224,16 +206,119 @@ def curves_figure(
     return {"data": data, "layout": layout}
 
 
-def _spread_of(curves: pd.DataFrame, metric: str, trial: int) -> dict[str, Any]:
-    """A band of one standard deviation around the mean of a trial's executions."""
-    summary = curves[curves["trial"] == trial].groupby("epoch")[metric].agg(["mean", "std"])
-    kept = summary.fillna({"std": 0.0}).iloc[spread(len(summary), MOST_EPOCHS)]
-    low, high = (kept["mean"] + sign * kept["std"] for sign in (-1, 1))
-    return band(kept.index, low, high, fillcolor="@band", meta={"band": trial})
+_MOST_SHARES = 16
+#: Pairs with a smaller share are left out.
+_LEAST_OF_PAIR = 0.005
+#: An axis of at most this many numbers has a tick at each.
+_MOST_TICKS = 8
+#: Most characters of a label.
+_LONGEST = 24
+#: Most hyperparameters whose effects the page draws.
+MOST_EFFECTS = 20
+#: Most trials beside an effect, spread evenly over the ranking.
+_MOST_BESIDE = 300
+#: Most of an interval beyond the scores to draw, as a share of their range.
+_BEYOND = 0.15
+#: Width of the band of trials of a category.
+_WIDTH = 0.5
+_GOLDEN_SHARE = (3 - math.sqrt(5)) / 2
 
 
-def _curve(group: pd.DataFrame, metric: str, trial: int) -> dict[str, Any]:
-    kept = group.iloc[spread(len(group), MOST_EPOCHS)]
-    # A line would not show a single epoch, so draw a point.
-    mode = "lines" if len(kept) > 1 else "markers"
-    return trace(mode, kept["epoch"], kept[metric], name=f"trial {trial}", meta={"trial": trial})
+def shares_figure(importance: Importance) -> Spec:
+    """A bar for each hyperparameter and pair, the largest on top."""
+    kept = [s for s in importance.shares if len(s.names) == 1 or s.share >= _LEAST_OF_PAIR]
+    kept = kept[:_MOST_SHARES]
+    ends = zip(*((s.share - s.low, s.high - s.share) for s in kept), strict=True)
+    bars = {
+        "type": "bar",
+        "orientation": "h",
+        "x": [rounded(s.share) for s in kept],
+        "y": [*range(len(kept))],
+        "error_x": error_bars(*ends) | {"color": "@text", "thickness": 1.4, "width": 4},
+        "marker": {"color": "@accent"},
+    }
+    labels = [" × ".join(inert(n, _LONGEST) for n in s.names) for s in kept]  # noqa: RUF001 - a product
+    layout = {
+        "xaxis": {
+            "title": {"text": "share of the variance"},
+            "tickformat": ".0%",
+            "range": [0, min(1.0, 1.05 * max((s.high for s in kept), default=1.0))],
+        },
+        "yaxis": {
+            "tickvals": [*range(len(kept))],
+            "ticktext": labels,
+            "range": [len(kept) - 0.5, -0.5],
+        },
+        "bargap": 0.3,
+        "height": 110 + 30 * len(kept),
+    }
+    return {"data": [bars], "layout": layout}
+
+
+def effect_figure(source: ReportSource, name: str) -> Spec:
+    """A hyperparameter's marginal effect, with trials; all effects share one vertical axis."""
+    effect = source.importance.effects[name]
+    low, high = source.importance.span
+    worst, best = source.scale
+    # A wider interval than the scores' range would flatten them.
+    room = _BEYOND * (best - worst)
+    low, high = min(max(low, worst - room), worst), max(min(high, best + room), best)
+    margin = 0.06 * (high - low)
+    limits = [low - margin, high + margin]
+    rows = source.ranked[source.ranked[name].notna()]
+    rows = rows.iloc[spread(len(rows), _MOST_BESIDE)]
+    scores = rows["score"].to_numpy(np.float64).clip(limits[0], limits[1])
+    meta = {"trials": [int(trial) for trial in rows["trial"]]}
+    marker = {"color": "@ghost", "size": 5}
+    points = trace("markers", _beside(effect, list(rows[name])), scores, meta=meta, marker=marker)
+    layout = {
+        "xaxis": _value_axis(effect),
+        "yaxis": number_axis(source.metric, scores)
+        | {"range": [rounded(limit) for limit in limits]},
+        "showlegend": False,
+        "height": 280,
+    }
+    return {"data": [points, *_means(effect)], "layout": layout}
+
+
+def _beside(effect: Effect, values: list[Any]) -> npt.NDArray[np.float64]:
+    """Positions of trials; those of one category lie beside each other, evenly spread."""
+    if effect.numeric:
+        return np.asarray(values, np.float64)
+    index = {level: float(place) for place, level in enumerate(effect.levels)}
+    turn = np.arange(len(values)) * _GOLDEN_SHARE % 1 - 0.5
+    return np.asarray([index[str(value)] for value in values] + _WIDTH * turn, np.float64)
+
+
+def _means(effect: Effect) -> list[dict[str, Any]]:
+    """The mean at each level with its interval: a line in a band, or points with bars."""
+    at = _positions(effect)
+    look: dict[str, Any] = {"hovertemplate": "%{y:.5~g}<extra></extra>"}
+    if effect.numeric:
+        look["line"] = {"color": "@accent", "width": 2.5}
+        look["marker"] = {"color": "@accent", "size": 6}
+        interval = band(at, effect.low, effect.high, fillcolor="@soft")
+        return [interval, trace("lines+markers", at, effect.mean, **look)]
+    bars = error_bars(effect.mean - effect.low, effect.high - effect.mean)
+    bars |= {"color": "@accent", "thickness": 1.6, "width": 6}
+    look["marker"] = {"color": "@accent", "size": 10}
+    return [trace("markers", at, effect.mean, error_y=bars, **look)]
+
+
+def _positions(effect: Effect) -> list[float]:
+    """The positions of the levels: numbers at their value, categories at a distance of one."""
+    return [*map(float, effect.levels if effect.numeric else range(len(effect.levels)))]
+
+
+def _value_axis(effect: Effect) -> dict[str, Any]:
+    """An axis of numbers, or of categories at unit distance."""
+    axis: dict[str, Any] = {"title": {"text": inert(effect.name, _LONGEST)}}
+    at = _positions(effect)
+    if effect.log:
+        axis["type"] = "log"
+    if not effect.numeric:
+        axis["range"] = [-0.5, len(at) - 0.5]
+    if not effect.numeric or len(at) <= _MOST_TICKS:
+        texts = [inert(value_text(level), _LONGEST) for level in effect.levels]
+        axis |= {"tickvals": at, "ticktext": texts}
+    return axis
