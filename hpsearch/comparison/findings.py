@@ -14,7 +14,6 @@ from hpsearch.comparison.questions import (
     Answer,
     Fresh,
     PairedScores,
-    Question,
     whole_scores,
 )
 from hpsearch.comparison.table import Table, plain_index
@@ -101,13 +100,6 @@ def moves(scores: PairedScores) -> list[Move]:
     ]
 
 
-_COUNTED = {
-    Question.PAIRED: "configs to pair",
-    Question.BEST: "configs in one table",
-    Question.SETTLED: "fresh seeds",
-}
-
-
 @dataclass(frozen=True)
 class Pair:
     """The verdict on two tables.
@@ -165,7 +157,7 @@ def _no_winner(answer: Answer, p_value: float) -> str:
         ),
         (
             answer.count < LEAST,
-            f"{_COUNTED[answer.question]}: {answer.count}, and it takes {LEAST}",
+            f"too few configs or fresh seeds: {answer.count}, and it takes {LEAST}",
         ),
         (
             not estimate.bounded and min(answer.n_draws) < 2,

@@ -25,6 +25,7 @@ _QUESTIONS = {
     Question.SETTLED: "is the best config better, by fresh seeds",
 }
 _NO_WINNER = "no table is better than all the others"
+_NOTHING = "none, or no config is paired"
 #: The number of hyperparameters whose values are listed.
 _MOST_EFFECTS = 3
 
@@ -213,8 +214,7 @@ def _explained(comparison: Findings) -> Section:
             title = f"the gain of {pair.first} over {pair.second}"
             parts.append(f"{title}: how much of the configs' differences each explains")
             parts += [_effects(pair.effects), _by_value(pair.effects)]
-    nothing = "no config is paired, or the paired configs' differences depend on none"
-    return Section("Which hyperparameters explain it?", tuple(parts) or (nothing,))
+    return Section("Which hyperparameters explain it?", tuple(parts) or (_NOTHING,))
 
 
 def _effects(effects: Sequence[Dependence]) -> Grid:
@@ -224,9 +224,9 @@ def _effects(effects: Sequence[Dependence]) -> Grid:
 
 def _by_value(effects: Sequence[Dependence]) -> Grid:
     rows = tuple(
-        (effect.name, value, *_numbers(estimate), str(count))
+        (effect.name, value, *map(_maybe, (gain.difference, gain.low, gain.high)), str(count))
         for effect in effects[:_MOST_EFFECTS]
-        for value, (estimate, count) in effect.by_value.items()
+        for value, (gain, count) in effect.by_value.items()
     )
     return Grid(("hyperparameter", "value", "gain", "low", "high", "configs"), rows)
 
@@ -236,8 +236,7 @@ def _moved(comparison: Findings) -> Section:
     for pair in comparison.pairs:
         if pair.moves:
             parts += [f"the gain of {pair.first} over {pair.second}", _moves(pair)]
-    nothing = "no config is paired, or none moved"
-    return Section("Which configs moved most?", tuple(parts) or (nothing,))
+    return Section("Which configs moved most?", tuple(parts) or (_NOTHING,))
 
 
 def _moves(pair: Pair) -> Grid:
@@ -255,12 +254,8 @@ def _moves(pair: Pair) -> Grid:
     return Grid(header, rows)
 
 
-def _numbers(estimate: Estimate) -> tuple[str, str, str]:
-    return _maybe(estimate.difference), number(estimate.low), number(estimate.high)
-
-
 def _maybe(value: float | None) -> str:
-    return "-" if value is None or math.isnan(value) else number(value)
+    return number(value) if value is not None and math.isfinite(value) else "-"
 
 
 def _p(value: float) -> str:

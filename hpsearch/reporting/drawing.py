@@ -132,6 +132,8 @@ def in_colours(spec: Spec) -> Spec:
 BEST_CURVES = 0.3
 #: Most epochs drawn in a learning curve, spread evenly over the training.
 MOST_EPOCHS = 60
+#: Most hyperparameters whose effects the page draws.
+MOST_EFFECTS = 20
 _LONGEST = 60
 _DIGITS = 6
 

@@ -211,10 +211,8 @@ _MOST_SHARES = 16
 _LEAST_OF_PAIR = 0.005
 #: An axis of at most this many numbers has a tick at each.
 _MOST_TICKS = 8
-#: Most characters of a label.
-_LONGEST = 24
-#: Most hyperparameters whose effects the page draws.
-MOST_EFFECTS = 20
+#: Most characters of a name; characters that fit below an effect, and in the shortest label.
+_LONGEST, _ROOM, _SHORTEST = 24, 32, 8
 #: Most trials beside an effect, spread evenly over the ranking.
 _MOST_BESIDE = 300
 #: Most of an interval beyond the scores to draw, as a share of their range.
@@ -319,6 +317,7 @@ def _value_axis(effect: Effect) -> dict[str, Any]:
     if not effect.numeric:
         axis["range"] = [-0.5, len(at) - 0.5]
     if not effect.numeric or len(at) <= _MOST_TICKS:
-        texts = [inert(value_text(level), _LONGEST) for level in effect.levels]
+        longest = max(_SHORTEST, _ROOM // len(at))
+        texts = [inert(value_text(level), longest) for level in effect.levels]
         axis |= {"tickvals": at, "ticktext": texts}
     return axis

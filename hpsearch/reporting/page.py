@@ -26,6 +26,7 @@ from hpsearch.machine import version_of
 from hpsearch.reporting import words
 from hpsearch.reporting.answer import answer_of
 from hpsearch.reporting.drawing import (
+    MOST_EFFECTS,
     THEMES,
     Spec,
     colour_names,
@@ -35,7 +36,6 @@ from hpsearch.reporting.drawing import (
 )
 from hpsearch.reporting.figures import (
     MOST_CURVES,
-    MOST_EFFECTS,
     MOST_POINTS,
     curves_figure,
     distribution_figure,

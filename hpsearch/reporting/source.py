@@ -27,7 +27,6 @@ from hpsearch.store.tables import (
     hyperparameter_of,
     metric_parts,
     read_table,
-    selecting_methods,
     varying_columns,
 )
 from hpsearch.store.trials import ranked_trials, trials_of
@@ -65,11 +64,6 @@ class PlotAxis:
     def numeric(self) -> bool:
         """True if the values are numbers."""
         return not self.levels
-
-    @property
-    def single(self) -> bool:
-        """True for a single value, which only shows where the hyperparameter is active."""
-        return len(self.levels or self.marked) == 1
 
     @property
     def gap_position(self) -> float:
@@ -266,11 +260,6 @@ class ReportSource:
     def is_cut(self) -> bool:
         """True if figures cut off a few scores that lie far from the others."""
         return robust_range(self.ranked["score"].to_numpy(np.float64)) is not None
-
-    @cached_property
-    def selecting(self) -> tuple[str, ...]:
-        """The methods whose configs are neither a grid nor a random sample."""
-        return selecting_methods(self.table)
 
     @property
     def in_order_of_a_grid(self) -> bool:

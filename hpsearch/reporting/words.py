@@ -9,13 +9,14 @@ import numpy as np
 
 from hpsearch.reporting.drawing import (
     BEST_CURVES,
+    MOST_EFFECTS,
     MOST_EPOCHS,
     rounded,
     training_time,
     value_text,
 )
 from hpsearch.store.cells import text_of, value_of
-from hpsearch.store.tables import hyperparameter_columns, hyperparameter_of
+from hpsearch.store.tables import hyperparameter_columns, hyperparameter_of, selecting_methods
 from hpsearch.wording import counted, listing, number
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def notes(source: ReportSource, points: int, curves: int) -> dict[str, str]:
         f"From {counted(anova.trials, 'trial')}; the model behind it explains "
         f"{max(0.0, anova.explained):.0%} of the variance of scores that it has not seen; any "
         "hyperparameter may have a part in the others." + _selection_note(source),
-        "effects": "Of the most important hyperparameters. "
+        "effects": f"Of at most {MOST_EFFECTS} hyperparameters, the most important ones. "
         "Points: trials, whose other values differ. Line: the mean score that the model expects "
         "at each value over all values of the others, with its 90% interval."
         + (" Points at an edge are beyond it." if source.is_cut else ""),
@@ -108,10 +109,10 @@ def notes(source: ReportSource, points: int, curves: int) -> dict[str, str]:
 
 
 def _selection_note(source: ReportSource) -> str:
-    if not source.selecting:
+    if not (methods := selecting_methods(source.table)):
         return ""
     return (
-        f" The configs of {listing(source.selecting, 'and')} may crowd where scores are good: the "
+        f" The configs of {listing(methods, 'and')} may crowd where scores are good: the "
         "effect of values that they rarely try is then less sure than its interval."
     )
 
@@ -123,9 +124,8 @@ def failures(source: ReportSource) -> list[list[Any]]:
     rows: list[list[Any]] = []
     for (status, reason), group in lost.groupby([lost["status"].astype(object), reasons]):
         trials = group["trial"].unique()
-        more = len(trials) - _MOST_NAMED
         named = ", ".join(map(str, trials[:_MOST_NAMED]))
-        named += f" and {more:,} more" if more > 0 else ""
+        named += ", ..." if len(trials) > _MOST_NAMED else ""
         rows.append([str(status), str(reason)[:_LONGEST_REASON], len(group), named])
     return sorted(rows, key=lambda row: -row[2])[:_MOST_REASONS]
 
@@ -186,7 +186,9 @@ def columns_of(source: ReportSource, most: int) -> list[dict[str, Any]]:
     columns = [_column(rows["trial"]), _score(source, rows)]
     for axis in source.axes.values():
         drawn = _hyperparameter(axis, rows[axis.name])
-        columns.append(drawn | {"axis": not axis.single, "detail": axis.single})
+        # A single value only shows where the hyperparameter is active.
+        single = len(axis.levels or axis.marked) == 1
+        columns.append(drawn | {"axis": not single, "detail": single})
     for name in (*_AFTER, *_DETAILS):
         column = source.trials[name]
         if column.notna().any():

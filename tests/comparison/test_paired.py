@@ -9,7 +9,6 @@ import pytest
 from scipy import stats
 
 from hpsearch.comparison.estimates import (
-    Estimate,
     Variance,
     config_variance,
     draw_effect,
@@ -151,10 +150,3 @@ def test_holm_leaves_out_what_was_not_tested():
     adjusted = holm([0.01, math.nan, 0.04])
     assert adjusted[::2] == pytest.approx([0.02, 0.04])
     assert math.isnan(adjusted[1])
-
-
-def test_an_estimate_of_nothing_excludes_nothing():
-    assert not Estimate().excludes_zero
-    assert not Estimate(0.0, 0.0, 0.0, 1.0).excludes_zero
-    assert Estimate(0.2, 0.1, 0.3).excludes_zero
-    assert Estimate(-0.2, -0.3, -0.1).excludes_zero

@@ -400,16 +400,6 @@ def test_tables_of_other_programs_are_paired_by_their_params(tmp_path):
     assert compared.winner is None
 
 
-def test_rows_of_other_programs_are_independent_if_the_user_says_so(tmp_path):
-    for name, gain in (("a", 0.1), ("b", 0.0)):
-        lines = [f"{unit},{0.5 + gain + unit % 3 / 100 * gain}" for unit in range(9)]
-        (tmp_path / f"{name}.csv").write_text("units,acc\n" + "\n".join(lines) + "\n")
-    paths = [tmp_path / "a.csv", tmp_path / "b.csv"]
-    assert compare_tables(paths, Columns("acc", ("units",), "maximize")).winner is None
-    compared = compare_tables(paths, Columns("acc", ("units",), "maximize", random=True))
-    assert (compared.winner, compared.n_pairs) == ("a", 9)
-
-
 def test_scores_of_folds_are_executions(tmp_path):
     rows = [
         Row({"units": n}, n / 10 + fold / 100, fold=fold) for n in range(1, 7) for fold in (1, 2)

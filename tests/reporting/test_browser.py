@@ -366,20 +366,6 @@ def test_everything_is_printed(visit, page_of, tmp_path):
     seen.assert_quiet()
 
 
-def test_a_table_of_many_columns_breaks_no_word(visit, source_of, tmp_path):
-    source = source_of(20)
-    more = {f"gradient_clipping_norm_{n}": [n, n + 0.125] * 10 for n in range(12)}
-    columns = [*source.table.columns]
-    at = columns.index("learning_rate")
-    table = source.table.assign(**more)[[*columns[:at], *more, *columns[at:]]]
-    write_page([replace(source, table=table)], tmp_path / "page.html")
-    seen = visit(tmp_path / "page.html").draw_all()
-    # Names break where words are joined, in at most so many lines.
-    lines = "Math.max(...[...document.querySelectorAll('#trials th')].map((th) => th.offsetHeight))"
-    assert seen.page.evaluate(lines) < 110
-    seen.assert_quiet()
-
-
 def test_hovering_a_curve_shows_its_config(visit, page_of):
     seen = visit(page_of(100)).draw_all()
     seen.page.locator("#curves .plot").scroll_into_view_if_needed()
@@ -529,3 +515,26 @@ def test_evaluations_and_predictions_are_shown_where_there_are_any(visit, page_o
     data = seen.page.evaluate("document.querySelector('#predictions .plot').data[1]")
     assert (data["x"], data["y"]) == ([1, 3], [2, 2.5])
     seen.assert_quiet()
+
+
+def test_each_control_is_reached_by_keyboard_in_the_order_of_the_page(visit, page_of):
+    seen = visit(page_of(100)).draw_all()
+    seen.page.evaluate("document.activeElement.blur(); window.scrollTo(0, 0)")
+    reached = []
+    for _ in range(120):
+        seen.page.keyboard.press("Tab")
+        reached.append(
+            seen.page.evaluate(
+                "((n) => [n.closest('section')?.id, n.tagName, n.textContent.slice(0, 20)]"
+                ".join(' '))(document.activeElement)"
+            )
+        )
+    controls = [
+        " A Skip to the content",
+        "answer BUTTON Copy as YAML",
+        "best SUMMARY Columns",
+        "best BUTTON Next",
+        "parallel SUMMARY Filter by value",
+    ]
+    # Beyond the last control, the first one follows.
+    assert [each for each in dict.fromkeys(reached) if each in controls] == controls
