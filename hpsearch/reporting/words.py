@@ -167,9 +167,12 @@ def _distinct(column: pd.Series[Any]) -> str:
 
 
 #: Columns that follow the hyperparameters in the page's table.
-_AFTER = ("status", "epochs_trained", "weights", "seconds")
+_AFTER = ("status", "weights", "seconds")
 #: Columns that are hidden at first.
-_DETAILS = ("std", "executions", "seed", "fold", "best_epoch", "shared_with", "trainer", "error")
+_DETAILS = (
+    *("std", "executions", "seed", "fold", "epochs_trained", "best_epoch", "shared_with"),
+    *("trainer", "error"),
+)
 
 
 def columns_of(source: ReportSource, most: int) -> list[dict[str, Any]]:
