@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hpsearch.data.arrays import PARTS, placed, raw_from_pairs, read_function, read_npz
+from hpsearch.data.arrays import PARTS, raw_from_pairs, read_function, read_npz
 from hpsearch.data.assembly import assemble
 from hpsearch.data.builtin import read_builtin
 from hpsearch.data.dataset import (
@@ -24,7 +24,7 @@ from hpsearch.data.dataset import (
     row_counts,
 )
 from hpsearch.data.specs import ArrayPart
-from hpsearch.data.splitting import group_folds, splitter_folds, time_folds, times_of
+from hpsearch.data.splitting import random_folds, splitter_folds, time_folds, times_of
 from hpsearch.data.tables import read_csv
 from hpsearch.errors import DataError
 from hpsearch.machine import available_bytes
@@ -43,10 +43,8 @@ def load_dataset(spec: DataSpec) -> Dataset:
     """
     if spec.memory is not None:
         raise DataError(
-            "data.memory: the rows were arrays in the memory of a Python program, and no file has "
-            "them. In that program, hpsearch.tune with the same arrays and out= continues, and its "
-            "results evaluate, export and reproduce; or save the arrays with numpy.savez and name "
-            "that file in data.npz"
+            "data.memory: the rows were arrays in a Python program, and no file has them; continue "
+            "in that program with hpsearch.tune, or name a file that has them in data.npz"
         )
     if spec.csv is not None:
         source = read_csv(spec.csv, spec)
@@ -64,7 +62,7 @@ def _folds_by_column(cells: npt.NDArray[Any] | None, spec: DataSpec) -> Folds | 
         return None
     validation = float(spec.validation)
     if spec.split.by == "group":
-        return group_folds(cells, spec.cv, validation, spec.seed)
+        return random_folds(spec.cv, spec.seed, cells, validation)
     where = f"{spec.csv}: column {spec.split.column!r}"
     return time_folds(times_of(cells, where), spec.cv, validation, where)
 
@@ -121,10 +119,11 @@ def read_memory(
 
 def _are_inputs(x: Any) -> bool:
     """Check if `x` is a mapping of arrays of numbers."""
-    if not isinstance(x, Mapping) or not x:
-        return False
-    return all(getattr(array, "dtype", None) is not None for array in x.values()) and all(
-        np.asarray(array).dtype.kind in "biuf" for array in x.values()
+    return (
+        isinstance(x, Mapping)
+        and bool(x)
+        and all(hasattr(array, "dtype") for array in x.values())
+        and all(np.asarray(array).dtype.kind in "biuf" for array in x.values())
     )
 
 
@@ -182,13 +181,13 @@ class InMemoryRows:
     def __post_init__(self) -> None:
         if self.y is None:
             raise DataError("y: must be labels or targets, one a row of x, not None")
-        parts = (("validation_data", self.validation, (2, 3)), ("test", self.test, (2,)))
-        for name, pair, sizes in parts:
-            if pair is not None and not (isinstance(pair, tuple | list) and len(pair) in sizes):
-                size = f" of {len(pair)}" if hasattr(pair, "__len__") else ""
-                also = " or (x, y, sample_weight)" if 3 in sizes else ""
-                kind = type(pair).__name__ + size
-                raise DataError(f"{name}: must be a pair (x, y){also}, not {kind}")
+        for name, pair, most in (("validation_data", self.validation, 3), ("test", self.test, 2)):
+            is_pair = isinstance(pair, tuple | list) and 2 <= len(pair) <= most
+            if pair is not None and not is_pair:
+                raise DataError(
+                    f"{name}: must be a pair (x, y), for validation perhaps with sample_weight, "
+                    f"not {type(pair).__name__}"
+                )
 
     @property
     def described(self) -> dict[str, str]:
@@ -219,7 +218,7 @@ class InMemoryRows:
             spec = replace(spec, task="regression")
         train = (self.x, self.y, self.weights)
         pairs = dict(zip(PARTS, (train, self.validation, self.test), strict=True))
-        raw = raw_from_pairs(self.name, self.name, placed(self.name, pairs), spec)
+        raw = raw_from_pairs(self.name, self.name, pairs, spec)
         folds = None if folding is None else folding.maker(float(spec.validation))
         return assemble(raw, spec, folds, self.parts)
 
@@ -253,7 +252,7 @@ class Folding:
             raise DataError(
                 f"groups: has shape {members.shape}; give one group for each of the {n_rows} rows"
             )
-        if cv is None or (isinstance(cv, int | np.integer) and not isinstance(cv, bool)):
+        if cv is None or isinstance(cv, int | np.integer):
             return cls(None if cv is None else int(cv), None, members, seed)
         if hasattr(cv, "split") and hasattr(cv, "get_n_splits"):
             nothing = np.zeros((n_rows, 1), np.int8)
@@ -261,15 +260,15 @@ class Folding:
                 count = int(cv.get_n_splits(nothing, np.asarray(rows.y), members))
             except ValueError as error:
                 raise DataError(f"cv: {type(cv).__name__}: {error}") from None
-            return cls(count if count > 1 else None, cv, members, seed)
-        if isinstance(cv, Iterable) and not isinstance(cv, str | Mapping):
-            pairs = list(cv)
-            if all(isinstance(pair, tuple | list) and len(pair) == 2 for pair in pairs):
-                return cls(len(pairs) if len(pairs) > 1 else None, pairs, members, seed)
-        raise DataError(
-            "cv: must be how many folds, a scikit-learn splitter, or pairs of training and "
-            f"validation row numbers, not {type(cv).__name__}"
-        )
+        else:
+            cv = list(cv) if isinstance(cv, Iterable) else [cv]
+            count = len(cv)
+            if not all(isinstance(pair, tuple | list) and len(pair) == 2 for pair in cv):
+                raise DataError(
+                    "cv: must be how many folds, a scikit-learn splitter, or pairs of training and "
+                    "validation row numbers"
+                )
+        return cls(count if count > 1 else None, cv, members, seed)
 
     def require_fit(self, validation: Any, test: Any) -> None:
         """Check the arguments for validation and test rows.
@@ -307,7 +306,7 @@ class Folding:
         if self.splitter is not None:
             make = splitter_folds(self.splitter, self.groups)
         elif self.groups is not None:
-            make = group_folds(self.groups, self.count, validation, self.seed)
+            make = random_folds(self.count, self.seed, self.groups, validation)
         else:
             return None
 

@@ -46,7 +46,10 @@ def test_what_several_are():
 @pytest.mark.parametrize(
     ("y", "message"),
     [
-        ({"a": np.array(["x", "y"])}, r"y\['a'\]: must be an array of numbers.*classes are whole"),
+        (
+            {"a": np.array(["x", "y"])},
+            r"y\['a'\]: must be an array of numbers.*classes and texts are whole",
+        ),
         ({"a": 3}, r"y\['a'\]: must be an array of numbers"),
         ({"a": CLASSES, "b": NUMBERS[:2]}, "y: its targets have 4, 2 rows"),
         ([np.full(4, 2**24)], r"y\[0\]: has whole numbers beyond"),
@@ -69,7 +72,7 @@ def test_other_parts_must_have_the_same():
 
 
 def test_elsewhere_they_are_refused():
-    with pytest.raises(DataError, match=r"y is a dict; several targets.*hpsearch.tune"):
+    with pytest.raises(DataError, match=r"y has the type object and the shape \(\)"):
         made(np.zeros((4, 1)), {"class": CLASSES})
 
 
