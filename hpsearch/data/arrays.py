@@ -65,14 +65,13 @@ def _part(pair: Pair, where: str, spec: DataSpec, like: RawPart | None) -> RawPa
     """
     x, y, weights = (*pair, None)[:3]
     about: dict[str, Any] = {}
-    features: Inputs
     if are_several_inputs(x, y) or (like is not None and like.parts):
+        features: Inputs
         features, about["parts"] = _several(x, y, where, like, spec)
     else:
-        read = _features(x, where, like, spec)
-        if isinstance(read, ParsedTable):
-            about = {"table": read.spec, "notices": tuple(read.notices)}
-        features = read.inputs if isinstance(read, ParsedTable) else read
+        features, table = _features(x, where, like, spec)
+        if table is not None:
+            about = {"table": table.spec, "notices": tuple(table.notices)}
     targets = _targets(y, where, spec)
     if n_rows(features) != len(targets):
         raise DataError(f"{where}: x has {n_rows(features)} rows and y has {len(targets)}")
@@ -160,7 +159,7 @@ def _features(
     where: str,
     like: RawPart | None,
     spec: DataSpec,
-) -> ParsedTable | npt.NDArray[Any]:
+) -> tuple[Inputs, ParsedTable | None]:
     if isinstance(x, Mapping) or _is_pandas(x, "DataFrame"):
         return _table(x, where, like, spec)
     array = _as_array(x, "x", where)
@@ -175,7 +174,7 @@ def _features(
     if spec.drop and like is None:
         raise DataError(f"{where}: drop: the columns of {type(x).__name__} have no names")
     missing = spec.impute != "none" and array.ndim == 2
-    return array if are_images(array) else _finite(array, where, missing=missing)
+    return array if are_images(array) else _finite(array, where, missing=missing), None
 
 
 def as_frame(x: Any, where: str) -> pd.DataFrame:
@@ -205,18 +204,17 @@ def _table(
     where: str,
     like: RawPart | None,
     spec: DataSpec,
-) -> ParsedTable:
-    frame, table = as_frame(x, where), None
-    if like is None:
-        for name in spec.drop:
-            require_column(where, list(frame.columns), name, "drop")
-        frame = frame.drop(columns=list(spec.drop))
-    else:
+) -> tuple[Inputs, ParsedTable]:
+    frame, table, key = as_frame(x, where), None, "drop"
+    if like is not None:
+        key = "the training part"
         table = like.table if like.table.names else TableSpec(tuple(frame.columns))
-        missing = [name for name in table.read if name not in frame.columns]
-        if missing:
-            raise DataError(f"{where}: no columns {quoted(missing)}, as the training part has")
-    return parse_columns(frame, where, partial(_place, where), spec, table)
+    for name in spec.drop if table is None else table.read:
+        require_column(where, list(frame.columns), name, key)
+    if table is None:
+        frame = frame.drop(columns=list(spec.drop))
+    parsed = parse_columns(frame, where, partial(_place, where), spec, table)
+    return parsed.inputs, parsed
 
 
 def _finite(array: npt.NDArray[Any], where: str, *, missing: bool) -> npt.NDArray[Any]:

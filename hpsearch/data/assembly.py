@@ -89,18 +89,15 @@ def _fitted_parts(x: npt.NDArray[Any], scale: str, parts: tuple[ArrayPart, ...])
         return {}
     if scale != "auto":
         raise DataError(f"scale: is {scale}, and several inputs take auto or none")
-    factors, offsets = [], []
+    factor, offset = np.ones(x.shape[1]), np.zeros(x.shape[1])
     for where, part in zip(column_slices(parts), parts, strict=True):
-        factor, offset = np.ones(part.columns), np.zeros(part.columns)
         if part.image:
-            factor /= IMAGE_MAX
+            factor[where] /= IMAGE_MAX
         elif not part.whole:
             mean, variance = _moments(x[:, where])
-            factor = 1.0 / np.sqrt(np.where(variance == 0, 1, variance))
-            offset = -mean * factor
-        factors.append(factor)
-        offsets.append(offset)
-    return {"scale": _plain(np.concatenate(factors)), "offset": _plain(np.concatenate(offsets))}
+            factor[where] = 1.0 / np.sqrt(np.where(variance == 0, 1, variance))
+            offset[where] = -mean * factor[where]
+    return {"scale": _plain(factor), "offset": _plain(offset)}
 
 
 def _numeric(x: Inputs) -> npt.NDArray[Any]:

@@ -159,12 +159,11 @@ def profile(dataset: Dataset) -> tuple[str, ...]:
     count = f"{len(folds)} folds of {len(train):,}" if dataset.folds else f"{len(train):,}"
     test = "" if dataset.test is None else f"; {len(dataset.test):,} test rows"
     rows = f"{dataset.name}: {count} training and {len(validation):,} validation rows{test}"
-    described = _targets(dataset.target, train.y, guess_scores(dataset))
-    return (f"{rows}; {_features(dataset)}", *([described] if described else []))
+    guess = _guess(dataset)
+    return (f"{rows}; {_features(dataset.input)}", *([guess] if guess else []))
 
 
-def _features(dataset: Dataset) -> str:
-    spec = dataset.input
+def _features(spec: InputSpec) -> str:
     if spec.parts:
         return f"{len(spec.parts)} inputs"
     if len(spec.shape) > 1:
@@ -203,24 +202,21 @@ def guess_scores(dataset: Dataset) -> dict[str, float]:
     return {"val_mae": mae, "val_mse": mse}
 
 
-def _targets(target: Target, y: npt.NDArray[Any], guesses: Mapping[str, float]) -> str:
-    """Describe training targets, and the scores of guessing."""
+def _guess(dataset: Dataset) -> str:
+    """Describe the scores of guessing; empty if there are none."""
+    target, guesses = dataset.target, guess_scores(dataset)
     if target.classes:
-        counts = np.bincount(y.astype(np.intp), minlength=len(target.classes))
-        shares, most = counts / counts.sum(), int(counts.argmax())
-        guess, least = (printable(target.classes[index]) for index in (most, int(counts.argmin())))
+        guess = printable(target.classes[_commonest(dataset.train.y)])
         return (
-            f"{len(counts):,} classes, from {shares.min():.1%} ({least}) to {shares.max():.1%} "
-            f"({guess}) of the rows; always guessing {guess} has val_accuracy "
+            f"{len(target.classes):,} classes; always guessing {guess} has val_accuracy "
             f"{guesses['val_accuracy']:.4f}"
         )
     if not guesses:
         return ""
     mae, mse = guesses["val_mae"], guesses["val_mse"]
-    values = y.ravel().astype(float) * target.std[0] + target.mean[0]
     return (
-        f"targets from {plain(values.min())} to {plain(values.max())}; always guessing their mean, "
-        f"{plain(target.mean[0])}, has val_mae {number(mae)} and RMSE {number(mse**0.5)}"
+        f"always guessing the mean target, {plain(target.mean[0])}, has val_mae {number(mae)} and "
+        f"RMSE {number(mse**0.5)}"
     )
 
 
@@ -237,11 +233,8 @@ _INFINITE = -1
 
 def is_dataset(value: Any) -> bool:
     """True for a `tf.data.Dataset`; does not import TensorFlow."""
-    return (
-        type(value).__module__.partition(".")[0] == "tensorflow"
-        and hasattr(value, "as_numpy_iterator")
-        and hasattr(value, "element_spec")
-    )
+    is_tensorflow = type(value).__module__.partition(".")[0] == "tensorflow"
+    return is_tensorflow and hasattr(value, "as_numpy_iterator")
 
 
 def arrays_in(value: Any) -> Iterator[npt.NDArray[Any]]:

@@ -75,7 +75,10 @@ def read_arrays(
     file = require_file(path)
     try:
         with zipfile.ZipFile(file) as archive:
-            members = _members(archive, path)
+            infos = [info for info in archive.infolist() if info.filename.endswith(".npy")]
+            members = {info.filename.removesuffix(".npy").lower(): info for info in infos}
+            if len(members) < len(infos):
+                raise DataError(f"{path}: has two arrays of one name, for case does not count")
             entries = {name: info for name, info in members.items() if name in wanted}
             _require_sizes(entries.values(), path)
             arrays: dict[str, npt.NDArray[Any]] = {}
@@ -92,15 +95,6 @@ def read_arrays(
         ) from error
 
 
-def _members(archive: zipfile.ZipFile, path: str) -> dict[str, zipfile.ZipInfo]:
-    """Return the arrays in the archive's directory by lower-case name."""
-    infos = [info for info in archive.infolist() if info.filename.endswith(".npy")]
-    members = {info.filename.removesuffix(".npy").lower(): info for info in infos}
-    if len(members) < len(infos):
-        raise DataError(f"{path}: has two arrays of one name, for case does not count")
-    return members
-
-
 def _require_sizes(infos: Collection[zipfile.ZipInfo], path: str) -> None:
     """Refuse members whose total unpacked size does not fit."""
     size = sum(info.file_size for info in infos)
@@ -115,7 +109,7 @@ def _require_sizes(infos: Collection[zipfile.ZipInfo], path: str) -> None:
 
 
 def read_idx(path: Path) -> npt.NDArray[np.uint8]:
-    """Read an IDX file of unsigned bytes, gzipped or not.
+    """Read a gzipped IDX file of unsigned bytes.
 
     Source: http://yann.lecun.com/exdb/mnist/ describes the format: two zero bytes, the type, the
     number of dimensions, each size as a big-endian 32-bit number, the values.
@@ -124,7 +118,7 @@ def read_idx(path: Path) -> npt.NDArray[np.uint8]:
         DataError: The file is damaged.
     """
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
+        with gzip.open(path) as stream:
             head = stream.read(4)
             if len(head) != 4 or head[:3] != bytes([0, 0, _IDX_UINT8]):
                 raise DataError(f"{path}: not an IDX file of unsigned bytes (starts {head!r})")
@@ -158,7 +152,7 @@ def place_of(array: npt.NDArray[Any]) -> Place | None:
         return None
     try:
         start = np.frombuffer(cast("mmap.mmap", base.base), np.uint8)
-        inside = _address(array) - _address(start)
+        inside = array.ctypes.data - start.ctypes.data
         offset = base.offset - base.offset % mmap.ALLOCATIONGRANULARITY + inside
         order = "C" if array.flags.c_contiguous else "F"
         path = os.fspath(Path(base.filename).absolute())
@@ -166,11 +160,6 @@ def place_of(array: npt.NDArray[Any]) -> Place | None:
         return place if _is_in_file(array, place) else None
     except (OSError, ValueError):
         return None
-
-
-def _address(array: npt.NDArray[Any]) -> int:
-    address: int = array.__array_interface__["data"][0]
-    return address
 
 
 def array_at(path: str, offset: int, dtype: Any, shape: tuple[int, ...], order: Any) -> Any:

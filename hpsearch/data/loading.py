@@ -16,7 +16,6 @@ from hpsearch.data.dataset import (
     Dataset,
     Folds,
     are_several,
-    are_several_inputs,
     is_dataset,
     joined,
     packed,
@@ -192,17 +191,12 @@ class InMemoryRows:
     @property
     def described(self) -> dict[str, str]:
         """Descriptions of the arrays for sweep.yaml."""
-        kinds = {True: "whole numbers", False: "numbers"}
-        targets = [
-            f"{part.name} {(len(self.y), *part.shape)} {kinds[part.whole]}".strip()
-            for part in self.parts
-        ]
-        texts = {"x": _inputs(self.x, self.y), "y": ", ".join(targets) or _described(self.y)}
+        texts = {"x": _described(self.x), "y": _described(self.y)}
         if self.weights is not None:
             texts["sample_weight"] = _described(self.weights)
         for name, pair in (("validation", self.validation), ("test", self.test)):
             if pair is not None:
-                texts[name] = f"x {_inputs(*pair[:2])}, y {_described(pair[1])}"
+                texts[name] = f"x {_described(pair[0])}, y {_described(pair[1])}"
         return texts
 
     def load(self, spec: DataSpec, folding: Folding | None = None) -> Dataset:
@@ -316,13 +310,6 @@ class Folding:
             return self._made
 
         return made
-
-
-def _inputs(x: Any, y: Any) -> str:
-    if not are_several_inputs(x, y):
-        return _described(x)
-    named = x.items() if isinstance(x, Mapping) else (("", array) for array in x)
-    return ", ".join(f"{name} {_described(array)}".strip() for name, array in named)
 
 
 def _described(array: Any) -> str:

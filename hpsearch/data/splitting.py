@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -55,20 +56,20 @@ def require_class_rows(
     used = {name: rows for name, rows in parts.items() if rows}
     if len(used) == 1:
         return
-    for index, count in enumerate(np.bincount(codes, minlength=len(classes)).tolist()):
-        if count < 2:
-            at = place(int(np.argmax(codes == index))) if count else where
-            raise DataError(
-                f"{at}: class {classes[index]!r} has {counted(count, 'row')}, and a stratified "
-                f"split into {' and '.join(used)} rows needs 2 or more; add rows or remove the "
-                "class"
-            )
-    for name, available in used.items():
-        if available < len(classes):
-            raise DataError(
-                f"{where}: the {name} part has {available} of {sum(used.values())} rows, fewer "
-                f"than the {len(classes)} classes; change the fractions or add rows"
-            )
+    counts = np.bincount(codes, minlength=len(classes))
+    if counts.min() < 2:
+        index = int(counts.argmin())
+        at = place(int(np.argmax(codes == index))) if counts[index] else where
+        raise DataError(
+            f"{at}: class {classes[index]!r} has {counted(counts[index], 'row')}, and a stratified "
+            f"split into {' and '.join(used)} rows needs 2 or more; add rows or remove the class"
+        )
+    name, available = min(used.items(), key=itemgetter(1))
+    if available < len(classes):
+        raise DataError(
+            f"{where}: the {name} part has {available} of {sum(used.values())} rows, fewer "
+            f"than the {len(classes)} classes; change the fractions or add rows"
+        )
 
 
 def split_rows(

@@ -213,19 +213,12 @@ def _require_values(part: RawPart) -> None:
     values = _numbers(part.y)
     bad = ~(np.abs(values) <= FLOAT32_MAX)
     if part.y.dtype == object:
-        missing = np.isin(part.y, list(MISSING))
-        if missing.any():
-            row = int(np.argmax(missing))
-            raise DataError(
-                f"{part.place(row)}: the target has a missing value, {part.y[row]!r} "
-                f"({int(missing.sum())} such rows); remove the row"
-            )
-        bad &= ~np.isnan(values)
+        bad = np.isin(part.y, list(MISSING)) | (bad & ~np.isnan(values))
     if bad.any():
         row = int(np.argwhere(bad)[0][0])
         raise DataError(
-            f"{part.place(row)}: target {part.y[row]!s} is not a finite float32 number; "
-            "repair or remove the row"
+            f"{part.place(row)}: the target {str(part.y[row])!r} is missing or not a finite number "
+            f"({int(bad.sum())} such); repair or remove the row"
         )
 
 

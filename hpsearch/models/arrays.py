@@ -81,25 +81,22 @@ def load_data(sweep: Sweep, loader: Loader | None = None) -> Dataset:
 
 
 def _for_custom_model(dataset: Dataset) -> Dataset:
-    # Without indicators of missing numbers, the model's input is as wide as the rows.
-    plain = replace(dataset, input=replace(dataset.input, indicators=()))
-    return _in_own_units(replace(plain, folds=tuple(map(_for_custom_model, dataset.folds))))
-
-
-def _in_own_units(dataset: Dataset) -> Dataset:
+    """Return the dataset with targets in their own units, and inputs as wide as the rows."""
     target = dataset.target
-    if target.task is not Task.REGRESSION:
-        return dataset
+    if target.task is Task.REGRESSION:
+        target = replace(target, mean=(0.0,) * target.outputs, std=(1.0,) * target.outputs)
 
     def restored(split: Split) -> Split:
-        return replace(split, y=in_own_units(split.y, target))
+        return replace(split, y=in_own_units(split.y, dataset.target))
 
     return replace(
         dataset,
-        target=replace(target, mean=(0.0,) * target.outputs, std=(1.0,) * target.outputs),
+        input=replace(dataset.input, indicators=()),
+        target=target,
         train=restored(dataset.train),
         validation=restored(dataset.validation),
         test=None if dataset.test is None else restored(dataset.test),
+        folds=tuple(map(_for_custom_model, dataset.folds)),
     )
 
 
@@ -154,20 +151,13 @@ def training_weights(dataset: Dataset, class_weight: ClassWeight) -> npt.NDArray
     codes = dataset.train.y.astype(np.intp)
     classes = dataset.target.classes
     if isinstance(class_weight, str):
-        by_class = _balanced(codes, len(classes))
+        # Source: scikit-learn's `compute_class_weight`.
+        counts = np.bincount(codes, minlength=len(classes))
+        by_class = np.asarray(len(codes) / (len(classes) * np.maximum(counts, 1)))
     else:
         by_class = _given(class_weight, dataset.target)
     weights = by_class[codes]
     return np.asarray(weights if row_weights is None else weights * row_weights, np.float32)
-
-
-def _balanced(codes: npt.NDArray[np.intp], classes: int) -> npt.NDArray[np.float64]:
-    """Weigh classes in inverse proportion to their rows.
-
-    Source: scikit-learn's `compute_class_weight`.
-    """
-    counts = np.bincount(codes, minlength=classes)
-    return np.asarray(len(codes) / (classes * np.maximum(counts, 1)))
 
 
 def _given(class_weight: Mapping[str, float], target: Target) -> npt.NDArray[np.float64]:

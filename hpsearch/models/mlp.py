@@ -9,7 +9,7 @@ import contextlib
 import inspect
 import random
 import warnings
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -138,8 +138,6 @@ def _user_block(x: Any, path: str, block: Block, values: Mapping[str, Any]) -> A
         InputError: The function cannot be loaded or does not return a tensor.
     """
     function = load_object(path)
-    if not callable(function):
-        raise InputError(f"{path}: is not a function but {type(function).__name__}")
     arguments = _accepted(function, values)
     # The function's layers draw their seeds from the global state, so set it for each block.
     keras.utils.set_random_seed(block.seed)
@@ -150,14 +148,10 @@ def _user_block(x: Any, path: str, block: Block, values: Mapping[str, Any]) -> A
 
 
 def _accepted(function: Callable[..., Any], offered: Mapping[str, Any]) -> dict[str, Any]:
-    parameters = list(inspect.signature(function).parameters.values())[1:]
+    _, *parameters = inspect.signature(function).parameters.values()
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
         return dict(offered)
-    names = {
-        parameter.name
-        for parameter in parameters
-        if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
-    }
+    names = {parameter.name for parameter in parameters}
     return {name: value for name, value in offered.items() if name in names}
 
 
@@ -200,10 +194,8 @@ def _mlp_inputs(spec: InputSpec) -> tuple[Any, Any]:
     if not runs_in_graph(spec):
         inputs = keras.Input((n_features(spec),), dtype="float32")
         return inputs, inputs
-    inputs = x = keras.Input(spec.shape, dtype=spec.dtype)
-    for layer in feature_layers(spec):
-        x = layer(x)
-    return inputs, x
+    inputs = keras.Input(spec.shape, dtype=spec.dtype)
+    return inputs, flat_features(spec, inputs)
 
 
 def reseed(model: keras.Model, sweep_seed: int, seed: int) -> None:
@@ -215,7 +207,8 @@ def reseed(model: keras.Model, sweep_seed: int, seed: int) -> None:
     for layer in model.layers:
         if (source := getattr(layer, "seed_source", None)) is None:
             continue
-        part_seed = _part_seed(sweep_seed, seed, source)
+        block, part = source
+        part_seed = derive(derive(sweep_seed, seed, block), part)
         if isinstance(layer, keras.layers.Dense):
             layer.kernel_initializer = _with_seed(layer.kernel_initializer, part_seed)
             kernel = layer.kernel
@@ -224,11 +217,6 @@ def reseed(model: keras.Model, sweep_seed: int, seed: int) -> None:
             layer.seed = part_seed
             if layer.rate > 0:
                 layer.seed_generator.state.assign([part_seed, 0])
-
-
-def _part_seed(sweep_seed: int, seed: int, source: tuple[int, int]) -> int:
-    block, part = source
-    return derive(derive(sweep_seed, seed, block), part)
 
 
 def full_model(trained: keras.Model, problem: Problem) -> keras.Model:
@@ -267,30 +255,23 @@ def compile_model(model: keras.Model, values: Mapping[str, Any], problem: Proble
 def build_optimizer(values: Mapping[str, Any]) -> keras.optimizers.Optimizer:
     """Return the optimizer that the active hyperparameters describe, not yet built."""
     name, settings = MLPConfig(values).optimizer
-    if settings.get("learning_rate") is not None:
-        settings = {**settings, "learning_rate": _learning_rate(settings["learning_rate"])}
+    rate = settings.get("learning_rate")
+    if isinstance(rate, Mapping):
+        arguments = dict(rate)
+        schedule = getattr(keras.optimizers.schedules, SCHEDULE_CLASSES[arguments.pop("name")])
+        settings = {**settings, "learning_rate": schedule(**arguments)}
+    elif rate is not None:
+        # Keras refuses `1`.
+        settings = {**settings, "learning_rate": float(rate)}
     return getattr(keras.optimizers, OPTIMIZERS[name].keras)(**settings)
 
 
-def _learning_rate(rate: float | Mapping[str, Any]) -> Any:
-    """Return a float, as Keras refuses `1`, or the schedule of `{name: ..., argument: ...}`."""
-    if not isinstance(rate, Mapping):
-        return float(rate)
-    arguments = dict(rate)
-    schedule = getattr(keras.optimizers.schedules, SCHEDULE_CLASSES[arguments.pop("name")])
-    return schedule(**arguments)
+def flat_features(spec: InputSpec, rows: keras.KerasTensor) -> keras.KerasTensor:
+    """Return the features `(n_samples, n_features)` of rows `(n_samples, *shape)`.
 
-
-def feature_layers(spec: InputSpec) -> list[keras.Layer]:
-    """Return the layers from raw rows `(n_samples, *shape)` to `(n_samples, n_features)`.
-
-    Raises:
-        ValueError: The input is a table with text columns, whose layers do not form a chain.
+    For a table with text columns, see `input_model`.
     """
-    if spec.columns is not None:
-        raise ValueError("a table with text columns has no chain of layers: use input_model")
-    flatten = [keras.layers.Flatten()] if len(spec.shape) > 1 else []
-    return flatten + _scaling(spec)
+    return _numbers(spec, keras.layers.Flatten()(rows) if len(spec.shape) > 1 else rows)
 
 
 def _scaling(spec: InputSpec, name: str = "scaling") -> list[keras.Layer]:
@@ -302,12 +283,9 @@ def _scaling(spec: InputSpec, name: str = "scaling") -> list[keras.Layer]:
     return []
 
 
-def _rescaling(
-    scale: tuple[float, ...], offset: tuple[float, ...], name: str | None = None
-) -> keras.Layer:
-    if len(scale) == 1:
-        return keras.layers.Rescaling(scale[0], offset[0], name=name)
-    return keras.layers.Rescaling(list(scale), list(offset), name=name)
+def _rescaling(scale: Sequence[float], offset: Sequence[float], name: str | None = None) -> Any:
+    numbers = (scale[0], offset[0]) if len(scale) == 1 else (list(scale), list(offset))
+    return keras.layers.Rescaling(*numbers, name=name)
 
 
 def input_model(spec: InputSpec) -> keras.Model:
@@ -319,13 +297,10 @@ def input_model(spec: InputSpec) -> keras.Model:
     if spec.columns is not None:
         return _table_model(spec.columns, spec)
     rows = keras.Input(spec.shape, dtype="float32", name="rows")
-    if spec.fill:
-        return keras.Model(rows, _numbers(spec, rows), name="preprocessing")
-    x = rows
+    features = flat_features(spec, rows)
     # Keras 3.12 refuses a model whose input is its output.
-    for layer in feature_layers(spec) or [keras.layers.Identity()]:
-        x = layer(x)
-    return keras.Model(rows, x, name="preprocessing")
+    features = keras.layers.Identity()(rows) if features is rows else features
+    return keras.Model(rows, features, name="preprocessing")
 
 
 def several_inputs(spec: InputSpec) -> tuple[Any, Any]:
@@ -354,14 +329,27 @@ def several_inputs(spec: InputSpec) -> tuple[Any, Any]:
 
 
 def _table_model(columns: tuple[ColumnSpec, ...], spec: InputSpec) -> keras.Model:
-    rows = {column.name: _column_input(column) for column in columns}
+    rows = {
+        column.name: keras.Input(
+            (1,),
+            name=column.name.replace("/", "_"),
+            dtype="float32" if column.vocabulary is None else "string",
+        )
+        for column in columns
+    }
     numeric = [rows[column.name] for column in columns if column.vocabulary is None]
     blocks = []
     if numeric:
         blocks.append(_numbers(spec, _concatenate(numeric, _free_name("numbers", rows)), rows))
     for index, column in enumerate(columns):
         if column.vocabulary is not None:
-            lookup = _lookup(column.vocabulary, _free_name(f"one_hot_{index}", rows))
+            lookup = keras.layers.StringLookup(
+                vocabulary=list(column.vocabulary),
+                num_oov_indices=1,
+                oov_token=_free_name("[UNK]", column.vocabulary),
+                output_mode="one_hot",
+                name=_free_name(f"one_hot_{index}", rows),
+            )
             blocks.append(lookup(rows[column.name]))
     features = _concatenate(blocks, _free_name("features", rows))
     with warnings.catch_warnings():
@@ -384,7 +372,7 @@ def _numbers(
     if spec.fill:
         gone = keras.ops.cast(keras.ops.isnan(numbers), "float32")
         zeros = [0.0] * len(spec.fill)
-        fill = _rescaling(spec.fill, tuple(zeros), _free_name("fill", taken))(gone)
+        fill = _rescaling(spec.fill, zeros, _free_name("fill", taken))(gone)
         filled = keras.ops.nan_to_num(numbers, nan=0.0)
         x = keras.layers.Add(name=_free_name("filled", taken))([filled, fill])
         if spec.indicators:
@@ -394,23 +382,8 @@ def _numbers(
     return _concatenate([x, *indicators], _free_name("with_missing", taken))
 
 
-def _column_input(column: ColumnSpec) -> keras.KerasTensor:
-    dtype = "float32" if column.vocabulary is None else "string"
-    return keras.Input((1,), name=column.name.replace("/", "_"), dtype=dtype)
-
-
 def _concatenate(tensors: list[keras.KerasTensor], name: str) -> keras.KerasTensor:
     return keras.layers.Concatenate(name=name)(tensors) if len(tensors) > 1 else tensors[0]
-
-
-def _lookup(vocabulary: tuple[str, ...], name: str) -> keras.Layer:
-    return keras.layers.StringLookup(
-        vocabulary=list(vocabulary),
-        num_oov_indices=1,
-        oov_token=_free_name("[UNK]", vocabulary),
-        output_mode="one_hot",
-        name=name,
-    )
 
 
 def _free_name(name: str, taken: Collection[str]) -> str:

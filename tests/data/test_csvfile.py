@@ -104,7 +104,7 @@ def test_dropping_everything(csv_file):
     [
         ("a,b,t,y\nx,1,u,no\n", ":2: column 'a': 'x' is not a number"),
         ("a,b,y\n1,1,no\n", ":1: the training file: no column 't'"),
-        ("a,b,t,y\n1,1,,\n", ":2: the target has a missing value"),
+        ("a,b,t,y\n1,1,,\n", ":2: the target '' is missing or not"),
     ],
 )
 def test_validation_file_must_fit(csv_file, content, message):

@@ -83,7 +83,7 @@ INFINITE[7, 2] = np.inf
         ({"x": X, "y": np.zeros((30, 2, 2))}, r"y has shape \(30, 2, 2\)"),
         ({"x": np.zeros((0, 4)), "y": np.zeros(0)}, "x is empty"),
         ({"x": X, "y": np.zeros(30, int)}, "one class only"),
-        ({"x": X, "y": np.where(np.arange(30) == 4, np.inf, 0.5)}, "row 4 .* target inf"),
+        ({"x": X, "y": np.where(np.arange(30) == 4, np.inf, 0.5)}, "row 4 .* target 'inf'"),
         (
             {"x_train": X, "y_train": Y, "x_val": X[:, :2], "y_val": Y},
             r"float32 of \(2,\).* of \(4,\)",

@@ -64,7 +64,7 @@ def test_other_parts_must_have_the_same():
     x, y = np.zeros((4, 1)), {"class": CLASSES, "numbers": NUMBERS}
     read = read_memory(x, y, None, (x, y, np.ones(4)), None)
     assert read.validation[1].shape == (4, 3)
-    assert read.described["y"] == "class (4,) whole numbers, numbers (4, 2) numbers"
+    assert read.described["y"] == "(4, 3) float64"
     with pytest.raises(DataError, match="validation_data: must have the targets that y has, 2"):
         read_memory(x, y, None, (x, CLASSES), None)
     with pytest.raises(DataError, match="test's y: its targets are"):

@@ -16,7 +16,7 @@ def numbers(line: int, text: str) -> str:
 
 
 BROKEN = {
-    "missing target": (numbers(3, "1,2,"), ":3: the target has a missing value"),
+    "missing target": (numbers(3, "1,2,"), ":3: the target '' is missing or not"),
     "text in numbers": (numbers(9, "oops,1.5,no"), ":9: column 'a': 'oops' is not a number"),
     "two texts in numbers": (
         numbers(9, "x,1.5,no").replace("0,0.5", "z,0.5", 1),
@@ -62,7 +62,10 @@ BROKEN = {
     ),
     "no features": ("y,z\n1,2\n", "no column 'q'"),
     "constant regression target": ("a,y\n" + "1,2.5\n2,2.5\n" * 9, "the target is constant"),
-    "infinite target": ("a,y\n" + "1,2.5\n2,inf\n" * 9, ":3: target inf is not a finite"),
+    "infinite target": (
+        "a,y\n" + "1,2.5\n2,inf\n" * 9,
+        ":3: the target 'inf' is missing or not a finite",
+    ),
 }
 
 #: What is an error with `impute: none`.
