@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from types import MappingProxyType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -32,7 +32,6 @@ class Description:
         test_rows: Number of rows of the set's own test split, or 0.
     """
 
-    name: str
     rows: int
     shape: tuple[int, ...]
     task: Task
@@ -41,30 +40,19 @@ class Description:
 
 
 _SKLEARN = "ships with scikit-learn"
+_FASHION = "a folder, Debian's dataset-fashion-mnist, Keras' cache or download"
+_MNIST = "a folder, Keras' cache or download"
+_CALIFORNIA = "scikit-learn's cache or download"
 
 _DESCRIPTIONS = {
-    description.name: description
-    for description in (
-        Description(
-            *("fashion_mnist", 60_000, (28, 28), Task.MULTICLASS),
-            source="a folder, Debian's dataset-fashion-mnist, Keras' cache or download",
-            test_rows=10_000,
-        ),
-        Description(
-            *("mnist", 60_000, (28, 28), Task.MULTICLASS),
-            source="a folder, Keras' cache or download",
-            test_rows=10_000,
-        ),
-        Description("digits", 1797, (8, 8), Task.MULTICLASS, _SKLEARN),
-        Description("wine", 178, (13,), Task.MULTICLASS, _SKLEARN),
-        Description("breast_cancer", 569, (30,), Task.BINARY, _SKLEARN),
-        Description("iris", 150, (4,), Task.MULTICLASS, _SKLEARN),
-        Description("diabetes", 442, (10,), Task.REGRESSION, _SKLEARN),
-        Description(
-            *("california_housing", 20_640, (8,), Task.REGRESSION),
-            source="scikit-learn's cache or download",
-        ),
-    )
+    "fashion_mnist": Description(60_000, (28, 28), Task.MULTICLASS, _FASHION, 10_000),
+    "mnist": Description(60_000, (28, 28), Task.MULTICLASS, _MNIST, 10_000),
+    "digits": Description(1797, (8, 8), Task.MULTICLASS, _SKLEARN),
+    "wine": Description(178, (13,), Task.MULTICLASS, _SKLEARN),
+    "breast_cancer": Description(569, (30,), Task.BINARY, _SKLEARN),
+    "iris": Description(150, (4,), Task.MULTICLASS, _SKLEARN),
+    "diabetes": Description(442, (10,), Task.REGRESSION, _SKLEARN),
+    "california_housing": Description(20_640, (8,), Task.REGRESSION, _CALIFORNIA),
 }
 
 _DIGITS = (*"0123456789",)
@@ -97,7 +85,7 @@ _IMAGE_MAX, _DIGITS_MAX = 255.0, 16.0
 
 def datasets() -> Mapping[str, Description]:
     """The built-in sets by name."""
-    return MappingProxyType(_DESCRIPTIONS)
+    return _DESCRIPTIONS
 
 
 def read_builtin(name: str, folder: str | None = None) -> RawData:
@@ -110,12 +98,12 @@ def read_builtin(name: str, folder: str | None = None) -> RawData:
         return _read_images(name, folder)
     # scikit-learn's loaders, if it keeps its files elsewhere, give the same.
     read = _shipped(name) or _fetch(name)
+    regression = _DESCRIPTIONS[name].task is Task.REGRESSION
+    labels = () if regression else tuple(map(str, read.target_names))
     if name == "digits":
         images = np.ascontiguousarray(read.data, np.uint8).reshape(-1, 8, 8)
-        return _raw_data(name, images, read.target, labels=_DIGITS, unit=_DIGITS_MAX)
-    labels = () if _DESCRIPTIONS[name].task is Task.REGRESSION else read.target_names
-    x, y = np.asarray(read.data, np.float32), np.asarray(read.target)
-    return _raw_data(name, x, y, labels=tuple(map(str, labels)))
+        return _raw_data(name, images, read.target, labels=labels, unit=_DIGITS_MAX)
+    return _raw_data(name, np.asarray(read.data, np.float32), read.target, labels=labels)
 
 
 def _raw_data(name: str, x: npt.NDArray[Any], y: npt.NDArray[Any], **options: Any) -> RawData:

@@ -53,7 +53,7 @@ def require_file(path: str) -> Path:
     file = Path(path)
     try:
         if not file.is_file():
-            raise DataError(f"{path}: no such file, or not a regular one; name the file itself")
+            raise DataError(f"{path}: missing, or not a regular file; name the file itself")
         if file.stat().st_size == 0:
             raise DataError(f"{path}: the file is empty (0 bytes)")
         with file.open("rb"):

@@ -234,12 +234,23 @@ class Folding:
     _made: Any = None
 
     @classmethod
-    def of(cls, cv: Any, groups: Any, rows: InMemoryRows, seed: int) -> Folding:
-        """Check the arguments.
+    def of(cls, cv: Any, groups: Any, rows: InMemoryRows, seed: int, test: Any = None) -> Folding:
+        """Check the arguments of `hpsearch.tune`.
 
         Raises:
-            DataError: One of them cannot be used.
+            DataError: One of them cannot be used, or not with validation rows, or not with a share
+                of rows for testing.
         """
+        for name, value in (("cv", cv), ("groups", groups)):
+            if value is not None and rows.validation is not None:
+                raise DataError(f"{name}: is for splits of x; leave {name} or validation_data out")
+        is_splitter = hasattr(cv, "split") and hasattr(cv, "get_n_splits")
+        moves = groups is not None or (isinstance(cv, Iterable) and not is_splitter)
+        if isinstance(test, float) and moves:
+            raise DataError(
+                "test: a share of rows would tear groups apart, or move row numbers; give a pair "
+                "(x, y) of rows that x does not have"
+            )
         members = None if groups is None else np.asarray(groups)
         n_rows = len(rows.y) if hasattr(rows.y, "__len__") else 0
         if members is not None and members.shape != (n_rows,):
@@ -248,7 +259,7 @@ class Folding:
             )
         if cv is None or isinstance(cv, int | np.integer):
             return cls(None if cv is None else int(cv), None, members, seed)
-        if hasattr(cv, "split") and hasattr(cv, "get_n_splits"):
+        if is_splitter:
             nothing = np.zeros((n_rows, 1), np.int8)
             try:
                 count = int(cv.get_n_splits(nothing, np.asarray(rows.y), members))
@@ -263,22 +274,6 @@ class Folding:
                     "validation row numbers"
                 )
         return cls(count if count > 1 else None, cv, members, seed)
-
-    def require_fit(self, validation: Any, test: Any) -> None:
-        """Check the arguments for validation and test rows.
-
-        Raises:
-            DataError: There are also validation rows, or a share of rows for testing is not
-                possible.
-        """
-        for name, value in (("cv", self.count or self.splitter), ("groups", self.groups)):
-            if value is not None and validation is not None:
-                raise DataError(f"{name}: is for splits of x; leave {name} or validation_data out")
-        if isinstance(test, float) and (self.groups is not None or isinstance(self.splitter, list)):
-            raise DataError(
-                "test: a share of rows would tear groups apart, or move row numbers; give a pair "
-                "(x, y) of rows that x does not have"
-            )
 
     @property
     def described(self) -> dict[str, str]:

@@ -36,15 +36,13 @@ def _reads_numbers(source: RawData) -> bool:
 def _named(y: npt.NDArray[Any], *, numbers: bool) -> tuple[list[str], Indices]:
     """Return the distinct class names of labels, and each row's index into them."""
     cells = y.tolist()
-    names = {label: _name(label, numbers=numbers) for label in dict.fromkeys(cells)}
+    of_text = _canonical if numbers else str
+    names = {
+        label: of_text(label) if isinstance(label, str) else _number_name(label)
+        for label in dict.fromkeys(cells)
+    }
     indices = {name: index for index, name in enumerate(dict.fromkeys(names.values()))}
     return list(indices), np.array([indices[names[label]] for label in cells], np.intp)
-
-
-def _name(label: float | str, *, numbers: bool) -> str:
-    if isinstance(label, str):
-        return _canonical(label) if numbers else label
-    return _number_name(label)
 
 
 def _canonical(cell: str) -> str:

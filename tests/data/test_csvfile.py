@@ -89,11 +89,6 @@ def test_lines_are_the_files_after_quoted_line_breaks(csv_file):
         load(csv=csv_file(text), target="y")
 
 
-def test_a_folder_is_no_file(tmp_path):
-    with pytest.raises(DataError, match="no such file, or not a regular one"):
-        load(csv=str(tmp_path), target="y")
-
-
 def test_dropping_everything(csv_file):
     with pytest.raises(DataError, match="no feature column is left"):
         load(csv=csv_file(GOOD), target="y", drop=("a", "b", "t"))
