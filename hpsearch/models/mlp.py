@@ -138,6 +138,8 @@ def _user_block(x: Any, path: str, block: Block, values: Mapping[str, Any]) -> A
         InputError: The function cannot be loaded or does not return a tensor.
     """
     function = load_object(path)
+    if not callable(function):
+        raise InputError(f"{path}: is not a function but {type(function).__name__}")
     arguments = _accepted(function, values)
     # The function's layers draw their seeds from the global state, so set it for each block.
     keras.utils.set_random_seed(block.seed)

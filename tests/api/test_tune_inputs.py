@@ -63,8 +63,7 @@ def test_a_mapping_of_arrays(tuned):
         if part == "validation":
             assert found["loss"].value == pytest.approx(best["val_loss"], rel=1e-5)
     assert tuned.reproduce(int(best["trial"])).equal
-    told = (tuned.directory / "sweep.yaml").read_text()
-    assert "table (400, 4) float64, image (400, 8, 8) uint8, words (400, 3) int64" in told
+    assert "dict of 3" in (tuned.directory / "sweep.yaml").read_text()
 
 
 def test_the_model_takes_raw_rows_and_predicts(tuned, tmp_path):
