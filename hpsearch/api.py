@@ -330,8 +330,7 @@ def tune(
         )
     if oracle is not None:
         method, trials = oracle_name(oracle, method), trials or oracle.max_trials
-    folds = Folding.of(cv, groups, rows, split_seed)
-    folds.require_fit(validation_data, test)
+    folds = Folding.of(cv, groups, rows, split_seed, test)
     in_memory = model is not None and not isinstance(model, str)
     reference = model_reference(model) if in_memory else model
     called = {}

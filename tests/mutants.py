@@ -45,8 +45,8 @@ MUTANTS = (
     ),
     Mutant(
         "hpsearch/data/splitting.py",
-        "splitter = GroupShuffleSplit(1, test_size=validation, random_state=seed)",
-        "splitter = GroupShuffleSplit(1, test_size=validation, random_state=0)",
+        "model_selection.GroupShuffleSplit(1, test_size=validation, random_state=seed)",
+        "model_selection.GroupShuffleSplit(1, test_size=validation, random_state=0)",
         "the single split by groups ignores the seed",
     ),
     Mutant(
@@ -56,7 +56,7 @@ MUTANTS = (
         "early stopping waits for one epoch more than patience",
     ),
     Mutant(
-        "hpsearch/models/preprocessing.py",
+        "hpsearch/models/arrays.py",
         "return np.asarray(weights if row_weights is None else weights * row_weights, np.float32)",
         "return np.asarray(weights, np.float32)",
         "class weights replace sample weights instead of multiplying them",

@@ -19,8 +19,13 @@ from hpsearch.custom.hypermodels import load_hypermodel, trains_itself
 from hpsearch.data.dataset import unpacked
 from hpsearch.data.specs import InputSpec, Target, Task, n_features, row_shape
 from hpsearch.errors import InputError
-from hpsearch.models.mlp import compile_model, seeded
-from hpsearch.models.preprocessing_layers import input_model, output_layers, several_inputs
+from hpsearch.models.mlp import (
+    compile_model,
+    input_model,
+    output_layers,
+    seeded,
+    several_inputs,
+)
 from hpsearch.models.problem import Problem, Recipe
 from hpsearch.space.mlp import hashed
 from hpsearch.space.seeds import derive

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,14 +65,13 @@ def _part(pair: Pair, where: str, spec: DataSpec, like: RawPart | None) -> RawPa
     """
     x, y, weights = (*pair, None)[:3]
     about: dict[str, Any] = {}
-    features: Inputs
     if are_several_inputs(x, y) or (like is not None and like.parts):
+        features: Inputs
         features, about["parts"] = _several(x, y, where, like, spec)
     else:
-        read = _features(x, where, like, spec)
-        if isinstance(read, ParsedTable):
-            about = {"table": read.spec, "notices": tuple(read.notices)}
-        features = read.inputs if isinstance(read, ParsedTable) else read
+        features, table = _features(x, where, like, spec)
+        if table is not None:
+            about = {"table": table.spec, "notices": tuple(table.notices)}
     targets = _targets(y, where, spec)
     if n_rows(features) != len(targets):
         raise DataError(f"{where}: x has {n_rows(features)} rows and y has {len(targets)}")
@@ -113,27 +112,24 @@ def _weights(weights: Any, rows: int, where: str) -> npt.NDArray[np.float32] | N
             f"number for each of the {rows} rows"
         )
     bad = ~((array >= 0) & (array <= FLOAT32_MAX))
-    if bad.any():
+    if bad.any() or not array.any():
         row = int(np.argmax(bad))
         raise DataError(
-            f"{_place(where, row)}: sample_weight is {array[row]}; it must be finite and at least 0"
+            f"{_place(where, row)}: sample_weight is {array[row]}; weights must be finite and at "
+            "least 0, and not all 0"
         )
-    if not array.any():
-        raise DataError(f"{where}: sample_weight is 0 in every row; there is nothing to learn")
     return np.ascontiguousarray(array, np.float32)
 
 
 def _require_like(x: Inputs, y: npt.NDArray[Any], like: RawPart, where: str) -> None:
     if isinstance(x, Mapping) or isinstance(like.x, Mapping):
         return
-    for name, ours, theirs in (("x", x, like.x), ("y", y, like.y)):
-        if ours.shape[1:] != theirs.shape[1:]:
-            raise DataError(
-                f"{where}: one row of {name} has shape {ours.shape[1:]} and {theirs.shape[1:]} in "
-                "the training part"
-            )
-    if x.dtype != like.x.dtype:
-        raise DataError(f"{where}: x is {x.dtype} and {like.x.dtype} in the training part")
+    ours, theirs = (
+        f"{rows.dtype} of {rows.shape[1:]}, of y {targets.shape[1:]}"
+        for rows, targets in ((x, y), (like.x, like.y))
+    )
+    if ours != theirs:
+        raise DataError(f"{where}: a row of x is {ours}, and in the training part {theirs}")
 
 
 def _is_pandas(value: Any, kind: str) -> bool:
@@ -149,10 +145,11 @@ def _as_array(value: Any, name: str, where: str) -> npt.NDArray[Any]:
         raise DataError(
             f"{where}: {name} is not an array: {type(error).__name__}: {error}"
         ) from error
-    if array.ndim == 0:
-        raise DataError(f"{where}: {name} is {type(value).__name__}, not an array of rows")
-    if array.dtype.kind not in "biufOUST":
-        raise DataError(f"{where}: {name} has the type {array.dtype}; use numbers or text")
+    if array.ndim == 0 or array.dtype.kind not in "biufOUT":
+        raise DataError(
+            f"{where}: {name} has the type {array.dtype} and the shape {array.shape}; give rows of "
+            "numbers or text"
+        )
     # float16 cannot be compared with the largest float32 number.
     return array.astype(np.float32) if array.dtype == np.float16 else array
 
@@ -162,13 +159,13 @@ def _features(
     where: str,
     like: RawPart | None,
     spec: DataSpec,
-) -> ParsedTable | npt.NDArray[Any]:
+) -> tuple[Inputs, ParsedTable | None]:
     if isinstance(x, Mapping) or _is_pandas(x, "DataFrame"):
         return _table(x, where, like, spec)
     array = _as_array(x, "x", where)
     if array.ndim == 1:
         array = array[:, np.newaxis]
-    if array.dtype.kind in "OUST" or (like is not None and isinstance(like.x, Mapping)):
+    if array.dtype.kind in "OUT" or (like is not None and isinstance(like.x, Mapping)):
         if array.ndim > 2:
             raise DataError(f"{where}: x has the type {array.dtype} in {array.ndim} dimensions")
         return _table(array.astype(object), where, like, spec)
@@ -177,7 +174,7 @@ def _features(
     if spec.drop and like is None:
         raise DataError(f"{where}: drop: the columns of {type(x).__name__} have no names")
     missing = spec.impute != "none" and array.ndim == 2
-    return array if are_images(array) else _finite(array, where, missing=missing)
+    return array if are_images(array) else _finite(array, where, missing=missing), None
 
 
 def as_frame(x: Any, where: str) -> pd.DataFrame:
@@ -189,12 +186,6 @@ def as_frame(x: Any, where: str) -> pd.DataFrame:
     # pandas is slow to import, and arrays of numbers do not need it.
     import pandas as pd
 
-    for name, values in x.items() if isinstance(x, Mapping) else ():
-        if getattr(values, "ndim", 1) > 1:
-            raise DataError(
-                f"{where}: {name!r} has shape {values.shape}: a mapping is a table, with one value "
-                "a row in each column"
-            )
     try:
         frame = pd.DataFrame(dict(x) if isinstance(x, Mapping) else x)
     except ValueError as error:
@@ -213,48 +204,38 @@ def _table(
     where: str,
     like: RawPart | None,
     spec: DataSpec,
-) -> ParsedTable:
-    frame, table = as_frame(x, where), None
-    if like is None:
-        for name in spec.drop:
-            require_column(where, list(frame.columns), name, "drop")
-        frame = frame.drop(columns=list(spec.drop))
-    else:
+) -> tuple[Inputs, ParsedTable]:
+    frame, table, key = as_frame(x, where), None, "drop"
+    if like is not None:
+        key = "the training part"
         table = like.table if like.table.names else TableSpec(tuple(frame.columns))
-        missing = [name for name in table.read if name not in frame.columns]
-        if missing:
-            raise DataError(f"{where}: no columns {quoted(missing)}, as the training part has")
-    if not frame.shape[1]:
-        raise DataError(f"{where}: x has no columns")
-    return parse_columns(
-        frame, where, lambda rows: [_place(where, row) for row in rows], spec, table
-    )
+    for name in spec.drop if table is None else table.read:
+        require_column(where, list(frame.columns), name, key)
+    if table is None:
+        frame = frame.drop(columns=list(spec.drop))
+    parsed = parse_columns(frame, where, partial(_place, where), spec, table)
+    return parsed.inputs, parsed
 
 
 def _finite(array: npt.NDArray[Any], where: str, *, missing: bool) -> npt.NDArray[Any]:
     if array.dtype.kind == "f":
         bad = ~(np.abs(array) <= FLOAT32_MAX)
-        gone = np.isnan(array) if missing and bad.any() else np.zeros_like(bad)
-        if (bad & ~gone).any():
+        if bad.any():
+            gone = np.isnan(array) & missing
             bad &= ~gone
-            index = np.argwhere(bad)[0].tolist()
-            raise DataError(
-                f"{_place(where, index[0])}: column {', '.join(map(str, index[1:]))}: "
-                f"{array[tuple(index)]} is not a finite float32 number "
-                f"({int(bad.sum())} such values); remove or repair the rows"
-            )
-        if gone.any():
+            if bad.any():
+                index = np.argwhere(bad)[0].tolist()
+                raise DataError(
+                    f"{_place(where, index[0])}: column {', '.join(map(str, index[1:]))}: "
+                    f"{array[tuple(index)]} is not a finite float32 number "
+                    f"({int(bad.sum())} such values); remove or repair the rows"
+                )
             # NaNs may differ in their bits, which would change the fingerprint.
             return np.where(gone, np.float32(np.nan), array.astype(np.float32))
     return np.ascontiguousarray(array, np.float32)
 
 
 def _targets(y: Any, where: str, spec: DataSpec) -> npt.NDArray[Any]:
-    if isinstance(y, Mapping):
-        raise DataError(
-            f"{where}: y is a {type(y).__name__}; several targets by name are taken by "
-            "hpsearch.tune(x, y, model=build), where the model has as many outputs"
-        )
     if _is_pandas(y, "Series") or _is_pandas(y, "DataFrame"):
         y = y.astype(object).where(y.notna(), "") if y.isna().to_numpy().any() else y.to_numpy()
     array = _as_array(y, "y", where)
@@ -264,29 +245,20 @@ def _targets(y: Any, where: str, spec: DataSpec) -> npt.NDArray[Any]:
         array = np.array(y, object)
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
-    if array.ndim > 2 or 0 in array.shape:
-        raise DataError(f"{where}: y has shape {array.shape}; give one label or target a row")
     if array.dtype.kind == "O":
         array = _from_objects(array, where)
-    if array.dtype.kind in "UST":
-        array = _as_text(array, where)
+    if array.dtype.kind in "UT":
+        array = array.astype(str).astype(object)
     elif array.dtype.kind == "b":
         array = np.where(array, "True", "False").astype(object)
-    if array.dtype == object and array.ndim > 1:
-        raise DataError(f"{where}: y has shape {array.shape} and holds text; give one column")
+    if array.ndim > (1 if array.dtype == object else 2) or 0 in array.shape:
+        raise DataError(f"{where}: y has shape {array.shape}; give one label or target a row")
     if array.ndim == 2 and spec.task != "regression" and _one_hot(array):
         return np.asarray(array.argmax(axis=1), np.int64)
     if array.dtype.kind in "iu":
         beyond = array.dtype == np.uint64 and array.max() > _INT64_MAX
         return array.astype(np.uint64 if beyond else np.int64)
     return array if array.dtype == object else array.astype(np.float64)
-
-
-def _as_text(array: npt.NDArray[Any], where: str) -> npt.NDArray[Any]:
-    try:
-        return array.astype(str).astype(object)
-    except UnicodeDecodeError as error:
-        raise DataError(f"{where}: y holds bytes that are not ASCII; give text") from error
 
 
 def _from_objects(array: npt.NDArray[Any], where: str) -> npt.NDArray[Any]:
@@ -302,22 +274,13 @@ def _from_objects(array: npt.NDArray[Any], where: str) -> npt.NDArray[Any]:
         if numbers is not None:
             return numbers.reshape(array.shape)
     texts = ["" if cell is None else str(cell) for cell in cells]
-    kinds: dict[str, str] = {}
-    for cell, text in zip(cells, texts, strict=True):
-        kind = _kind_of_label(cell)
-        if kinds.setdefault(text, kind) != kind and text not in MISSING:
-            one, other = sorted((kinds[text], kind), key="text".__ne__)
-            raise DataError(
-                f"{where}: y has the {one} {text!r} and the {other} {text}; give labels of one type"
-            )
+    written = {cell for cell in cells if isinstance(cell, str)}
+    others = {text for cell, text in zip(cells, texts, strict=True) if not isinstance(cell, str)}
+    if twice := (written & others) - MISSING:
+        raise DataError(
+            f"{where}: y has {min(twice)!r} as text and as another type; give labels of one type"
+        )
     return np.array(texts, object).reshape(array.shape)
-
-
-def _kind_of_label(cell: Any) -> str:
-    if isinstance(cell, str):
-        return "text"
-    whole = isinstance(cell, (int, np.integer)) and not isinstance(cell, bool)
-    return "int" if whole else type(cell).__name__
 
 
 def _exact_numbers(cells: list[Any]) -> npt.NDArray[Any] | None:
@@ -347,44 +310,36 @@ def read_function(reference: str, spec: DataSpec) -> RawData:
     Raises:
         DataError: The function cannot be imported, fails, or returns something else.
     """
-    function = _function(reference)
     try:
         with contained():
-            value = function()
+            value = load_object(reference)()
     except (Exception, SystemExit) as error:
-        raise DataError(f"{reference}: the function failed: {_words(error)}") from error
+        cause = error.__cause__ if isinstance(error, InputError) else None
+        raise DataError(f"{reference}: failed: {_words(cause or error)}") from error
     pairs = dict(zip(PARTS, _pairs(value, reference), strict=False))
-    name = reference.rpartition(":")[2]
-    return raw_from_pairs(name, reference, placed(reference, pairs), spec)
-
-
-def placed(where: str, pairs: Mapping[str, Pair | None]) -> dict[str, tuple[str, Pair]]:
-    """Return the pairs that are given, each with its place in messages."""
-    return {
-        part: (where if part == "train" else f"{where}: {part}", pair)
-        for part, pair in pairs.items()
-        if pair is not None
-    }
+    return raw_from_pairs(reference.rpartition(":")[2], reference, pairs, spec)
 
 
 def raw_from_pairs(
     name: str,
     where: str,
-    pairs: Mapping[str, tuple[str, Pair]],
+    pairs: Mapping[str, Pair | None],
     spec: DataSpec,
     warnings: tuple[str, ...] = (),
 ) -> RawData:
     """Check pairs of x and y and return them as raw data.
 
     Args:
-        pairs: Name of each part, of which `train` is the first -> its place and its rows.
+        pairs: Name of each part, of which `train` is the first -> its rows, if any.
 
     Raises:
         DataError: The shapes or types cannot be used.
     """
     parts: dict[str, RawPart] = {}
-    for part, (origin, pair) in pairs.items():
-        parts[part] = _part(pair, origin, spec, parts.get("train"))
+    for part, pair in pairs.items():
+        if pair is not None:
+            place = where if part == "train" else f"{where}: {part}"
+            parts[part] = _part(pair, place, spec, parts.get("train"))
     train = parts["train"]
     is_image = not isinstance(train.x, Mapping) and are_images(train.x)
     return RawData(
@@ -396,18 +351,6 @@ def raw_from_pairs(
         unit=IMAGE_MAX if is_image else None,
         warnings=(*warnings, *train.notices),
     )
-
-
-def _function(reference: str) -> Callable[[], Any]:
-    try:
-        with contained():
-            function = load_object(reference)
-    except (Exception, SystemExit) as error:
-        cause = error.__cause__ if isinstance(error, InputError) else error
-        raise DataError(f"{reference}: cannot be loaded: {_words(cause or error)}") from error
-    if not callable(function):
-        raise DataError(f"{reference}: is a {type(function).__name__}, not a function")
-    return function  # type: ignore[no-any-return]
 
 
 def _words(error: BaseException) -> str:
@@ -423,12 +366,9 @@ def _pairs(value: Any, where: str) -> list[Pair]:
             return list(map(tuple, value))
         if len(value) == 2 and not isinstance(value[0], tuple):
             return [(value[0], value[1])]
-    kind = type(value).__name__
-    if isinstance(value, (tuple, list)):
-        kind += f" of {len(value)} ({', '.join(type(item).__name__ for item in value[:5])})"
     raise DataError(
-        f"{where}: returned a {kind}; return (x, y), ((x_train, y_train), (x_val, y_val)), or "
-        "that with (x_test, y_test) as a third"
+        f"{where}: returned a {type(value).__name__}; return (x, y), "
+        "((x_train, y_train), (x_val, y_val)), or that with (x_test, y_test) as a third"
     )
 
 
@@ -457,33 +397,28 @@ def read_npz(path: str, spec: DataSpec) -> RawData:
             f"{path}: needs arrays x and y, or x_train and y_train; it has "
             f"{quoted([*arrays, *unused])}"
         )
-    pairs = {"train": train}
+    pairs: dict[str, Pair | None] = {"train": train}
     others = (("validation", "_val", spec.validation), ("test", "_test", spec.test))
     for name, suffix, file in others:
-        pair = _pair(arrays, path, suffix)
+        pairs[name] = _pair(arrays, path, suffix)
         if isinstance(file, str):
-            if pair is not None:
+            if pairs[name] is not None:
                 raise DataError(
                     f"{path}: has x{suffix} itself, and {name} also names {file}; drop one"
                 )
-            given, unread = read_arrays(file, _NPZ_NAMES)
-            pair = _pair(given, file, "")
-            if pair is None:
-                raise DataError(f"{file}: needs arrays x and y; it has {quoted([*given, *unread])}")
-        if pair is not None:
-            pairs[name] = pair
+            pairs[name] = _pair(read_arrays(file, {"x", "y"})[0], file, "", required=True)
     warnings = (f"{path}: arrays {quoted(unused)} are not used",) if unused else ()
     return raw_from_pairs(Path(path).stem, path, pairs, spec, warnings)
 
 
 def _pair(
-    arrays: Mapping[str, npt.NDArray[Any]], path: str, suffix: str
-) -> tuple[str, Pair] | None:
-    """Return the place and the arrays of a part, if it is there."""
-    x, y = f"x{suffix}", f"y{suffix}"
-    if x not in arrays and y not in arrays:
+    arrays: Mapping[str, npt.NDArray[Any]], path: str, suffix: str, *, required: bool = False
+) -> Pair | None:
+    """Return the arrays of a part, if it is there."""
+    names = f"x{suffix}", f"y{suffix}"
+    if not required and arrays.keys().isdisjoint(names):
         return None
-    for name in (x, y):
+    for name in names:
         if name not in arrays:
             raise DataError(f"{path}: no array {name!r}; it has {quoted(arrays)}")
-    return f"{path}: {x}, {y}", (arrays[x], arrays[y])
+    return arrays[names[0]], arrays[names[1]]

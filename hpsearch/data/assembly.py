@@ -32,9 +32,9 @@ from hpsearch.data.specs import (
     n_features,
 )
 from hpsearch.data.splitting import (
+    random_folds,
     require_class_rows,
     require_sound_folds,
-    shuffled_folds,
     split_rows,
     split_sizes,
 )
@@ -53,7 +53,6 @@ from hpsearch.wording import quoted
 _BLOCK_VALUES = 1 << 22
 #: Bytes of a float32 number in the encoded rows and in the copy that the workers share.
 _ENCODED_BYTES = 2 * 4
-_SHOWN_COLUMNS = 5
 #: With a greater share of missing values, a missing value may itself be informative.
 _SHARE_WITH_INDICATOR = 0.01
 #: A block of this many numbers stays in the processor's cache while it is hashed.
@@ -89,22 +88,16 @@ def _fitted_parts(x: npt.NDArray[Any], scale: str, parts: tuple[ArrayPart, ...])
     if scale == "none":
         return {}
     if scale != "auto":
-        raise DataError(
-            f"scale: is {scale}; several inputs take auto (images are divided by 255, numbers "
-            "standardised, whole numbers, such as places in a vocabulary, left alone) or none"
-        )
-    factors, offsets = [], []
+        raise DataError(f"scale: is {scale}, and several inputs take auto or none")
+    factor, offset = np.ones(x.shape[1]), np.zeros(x.shape[1])
     for where, part in zip(column_slices(parts), parts, strict=True):
-        factor, offset = np.ones(part.columns), np.zeros(part.columns)
         if part.image:
-            factor /= IMAGE_MAX
+            factor[where] /= IMAGE_MAX
         elif not part.whole:
             mean, variance = _moments(x[:, where])
-            factor = 1.0 / np.sqrt(np.where(variance == 0, 1, variance))
-            offset = -mean * factor
-        factors.append(factor)
-        offsets.append(offset)
-    return {"scale": _plain(np.concatenate(factors)), "offset": _plain(np.concatenate(offsets))}
+            factor[where] = 1.0 / np.sqrt(np.where(variance == 0, 1, variance))
+            offset[where] = -mean * factor[where]
+    return {"scale": _plain(factor), "offset": _plain(offset)}
 
 
 def _numeric(x: Inputs) -> npt.NDArray[Any]:
@@ -151,7 +144,7 @@ def _fitted(x: npt.NDArray[Any], scale: str, unit: float | None) -> dict[str, An
         mean, variance = _moments(x)
         return {"mean": _plain(mean), "variance": _plain(np.where(variance == 0, 1, variance))}
     if scale == "robust":
-        low, centre, high = _quartiles(x)
+        low, centre, high = np.quantile(x.astype(np.float64), (0.25, 0.5, 0.75), axis=0)
         return _affine(centre, high - low)
     if scale == "unit" and unit is not None:
         return {"scale": (1.0 / unit,), "offset": (0.0,)}
@@ -163,15 +156,6 @@ def _affine(zero: npt.NDArray[np.float64], width: npt.NDArray[np.float64]) -> di
     """Return the scaling that maps `zero` to 0, `zero + width` to 1; a width of 0 counts as 1."""
     factor = 1.0 / np.where(width == 0, 1.0, width)
     return {"scale": _plain(factor), "offset": _plain(-zero * factor)}
-
-
-def _quartiles(x: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    """Return the quartiles of each feature, `(3, n_features)`, computed in blocks of features."""
-    step = max(1, _BLOCK_VALUES // len(x))
-    blocks = (x[:, i : i + step].astype(np.float64) for i in range(0, x.shape[1], step))
-    return np.concatenate(
-        [np.quantile(block, (0.25, 0.5, 0.75), axis=0) for block in blocks], axis=1
-    )
 
 
 def _moments(x: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
@@ -315,7 +299,7 @@ def _split(
     indices, held_out, tested = split_rows(sizes, spec.seed, codes, source.where)
     test = rows.take(tested) if len(tested) else test
     if by_folds:
-        make = folds or shuffled_folds(spec.cv or 1, spec.seed)
+        make = folds or random_folds(spec.cv or 1, spec.seed)
         places = np.sort(indices)
         pairs = make(places, None if codes is None else codes[places])
         require_sound_folds(pairs, len(places), spec.cv or 1, source.where)
@@ -345,34 +329,21 @@ def _joined(*both: Split) -> Split:
     weights = None
     if any(part.weights is not None for part in both):
         ones = (np.ones(len(part), np.float32) for part in both)
-        weights = joined(
-            [
-                one if part.weights is None else part.weights
-                for part, one in zip(both, ones, strict=True)
-            ]
-        )
+        pairs = zip(both, ones, strict=True)
+        weights = joined([one if part.weights is None else part.weights for part, one in pairs])
     return Split(joined([part.x for part in both]), joined([part.y for part in both]), weights)
 
 
 def _require_memory(datasets: Sequence[Dataset], where: str) -> None:
     """Refuse text columns whose one-hot encoding would not fit into memory."""
-    text = [column for column in datasets[0].input.columns or () if column.vocabulary is not None]
-    if not text:
-        return
-    rows = [len(dataset.train) + len(dataset.validation) for dataset in datasets]
-    values = sum(n * n_features(dataset.input) for n, dataset in zip(rows, datasets, strict=True))
-    widest = sorted(text, key=lambda column: -len(column.vocabulary or ()))[:_SHOWN_COLUMNS]
-    shown = ", ".join(
-        f"{column.name!r} ({len(column.vocabulary or ())} values)" for column in widest
-    )
-    more = f" and {len(text) - len(widest)} more" if len(text) > len(widest) else ""
-    require_memory(
-        _ENCODED_BYTES * values,
-        where,
-        f"the one-hot encoding of the text columns {shown}{more}, {sum(rows):,} rows of "
-        f"{n_features(datasets[0].input):,} numbers,",
-        "add columns with many values to drop, or use fewer rows",
-    )
+    if datasets[0].input.columns is not None:
+        rows = [len(dataset.train) + len(dataset.validation) for dataset in datasets]
+        width = max(n_features(dataset.input) for dataset in datasets)
+        require_memory(
+            _ENCODED_BYTES * sum(rows) * width,
+            where,
+            f"the one-hot encoding of its text columns, {sum(rows):,} rows of {width:,} numbers,",
+        )
 
 
 def _dataset(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -53,16 +53,23 @@ _LIKE_A_NUMBER = re.compile(
 #: Fewer different texts, such as 4,5 and 5,0, may be categories.
 _LEAST_DIFFERENT = 10
 _EMPTY = "the value is missing in every row"
+_MISSING_VALUE = (
+    "missing value; fill it in, remove the row, drop the column, or leave `impute: none` out"
+)
 _DEFAULTS = DataSpec()
 _FORMATS = ("ISO8601", *(day + time for day in _DAYS for time in _TIMES))
 
 
 class _Unusable(Exception):
-    """A column cannot be used; `row` is the first row that shows it, if one does."""
+    """A column cannot be used.
 
-    def __init__(self, row: int | None, message: str) -> None:
-        super().__init__(message)
-        self.row = row
+    Attributes:
+        row: The first row that shows it, or None.
+    """
+
+    def __init__(self, message: str, bad: npt.NDArray[np.bool_] | None = None) -> None:
+        self.row = None if bad is None else int(np.argmax(bad))
+        super().__init__(message if bad is None else f"{message} ({int(bad.sum())} such cells)")
 
 
 class _LeftOut(Exception):
@@ -100,7 +107,7 @@ class ParsedTable:
 def parse_columns(
     frame: pd.DataFrame,
     where: str,
-    places: Callable[[list[int]], list[str]],
+    place: Callable[[int], str],
     spec: DataSpec = _DEFAULTS,
     like: TableSpec | None = None,
 ) -> ParsedTable:
@@ -109,14 +116,15 @@ def parse_columns(
     Args:
         frame: One column for each feature; the names are text.
         where: The source, for messages about a whole column.
-        places: Maps row indices to their places, such as `iris.csv:17`.
+        place: Maps a row's index to its place, such as `iris.csv:17`.
         like: The training rows' columns, which `frame` must have; None for training rows.
 
     Raises:
         DataError: Columns have cells that cannot be used, or too many distinct texts (the message
-            has a line for each of them); or no column is left.
+            has a line for each of the first ones); or no column is left.
     """
-    parsed, problems = ParsedTable(), {}
+    parsed = ParsedTable()
+    problems: list[str] = []
     for name in frame.columns if like is None else like.read:
         try:
             values = _read(frame[name], spec, like)
@@ -131,12 +139,18 @@ def parse_columns(
                     "numbers as 1234.5 and dates as 2024-12-31 to have them used as such"
                 )
         except _Unusable as problem:
-            problems[name] = problem
+            if len(problems) < _MAX_PROBLEMS:
+                at = where if problem.row is None else place(problem.row)
+                problems.append(f"{at}: column {name!r}: {problem}")
         except _LeftOut as reason:
             parsed.notices.append(f"{where}: column {name!r} is left out: {reason}")
     if problems:
-        raise DataError("\n".join(_lines(problems, where, places)))
-    _require_names(parsed, frame, where)
+        raise DataError("\n".join(problems))
+    if not parsed.columns:
+        raise DataError("\n".join([f"{where}: no feature column is left", *parsed.notices]))
+    for part in (part for date in parsed.dates for part in date.parts):
+        if part in frame.columns:
+            raise DataError(f"{where}: column {part!r} is also a date's part; rename or drop it")
     return parsed
 
 
@@ -151,34 +165,8 @@ def _read(
     return dates.get(name) or _known_column(series, spec, text=name in like.text)
 
 
-def _lines(
-    problems: Mapping[str, _Unusable], where: str, places: Callable[[list[int]], list[str]]
-) -> list[str]:
-    shown = list(problems.items())[:_MAX_PROBLEMS]
-    positions = iter(places([problem.row for _, problem in shown if problem.row is not None]))
-    lines = [
-        f"{where if problem.row is None else next(positions)}: column {name!r}: {problem}"
-        for name, problem in shown
-    ]
-    if len(problems) > len(shown):
-        lines.append(f"{where}: {len(problems) - len(shown)} more columns have problems")
-    return lines
-
-
-def _require_names(parsed: ParsedTable, frame: pd.DataFrame, where: str) -> None:
-    if not parsed.columns:
-        raise DataError("\n".join([f"{where}: no feature column is left", *parsed.notices]))
-    for date in parsed.dates:
-        taken = [part for part in date.parts if part in frame.columns]
-        if taken:
-            raise DataError(
-                f"{where}: column {date.name!r}: its parts are named {quoted(date.parts)}, and the "
-                f"table has {quoted(taken)} too; rename one, or add {date.name!r} to drop"
-            )
-
-
 def require_column(where: str, names: Collection[str], name: str, key: str) -> None:
-    """Check that a table has the column that a key names.
+    """Check that a table has the column that a key, or the training file, names.
 
     Raises:
         DataError: It does not have the column.
@@ -210,7 +198,7 @@ def _training_column(series: pd.Series[Any], spec: DataSpec) -> npt.NDArray[Any]
 def _known_column(series: pd.Series[Any], spec: DataSpec, *, text: bool) -> npt.NDArray[Any]:
     """Return the values of a column whose kind is known."""
     if series.dtype.kind in "mMc":
-        raise _Unusable(None, f"cells of type {series.dtype}; turn them into numbers or text first")
+        raise _Unusable(f"cells of type {series.dtype}; turn them into numbers or text first")
     if text:
         return _text(*_cells(series), spec)
     if series.dtype.kind in "biuf":
@@ -253,41 +241,22 @@ def _numbers(values: npt.NDArray[np.float64], cells: Any, spec: DataSpec) -> npt
     row = int(np.argmax(bad))
     cell = str(cells[row]).strip()
     if not np.isnan(values[row]):
-        raise _Unusable(
-            row, f"{cell} is not a finite float32 number{_others(bad)}; remove or repair the row"
-        )
+        raise _Unusable(f"{cell} is not a finite float32 number; repair the row", bad)
     if missing[row]:
-        raise _missing(bad, f" ({cell!r})" if cell else "")
+        raise _Unusable(_MISSING_VALUE, bad)
     raise _Unusable(
-        row,
-        f"{cell[:40]!r} is not a number{_others(bad)}, the other cells are; repair it, or "
-        "give every cell a letter if these are categories",
+        f"{cell[:40]!r} is not a number, the other cells are; repair it, or give every cell a "
+        "letter if these are categories",
+        bad,
     )
 
 
 def _text(
     cells: npt.NDArray[Any], missing: npt.NDArray[np.bool_], spec: DataSpec
 ) -> npt.NDArray[Any]:
-    if not missing.any():
-        return cells
-    if spec.impute != "none":
-        return np.where(missing, "", cells)
-    cell = cells[np.argmax(missing)]
-    hint = f" ({cell!r}; write another word if it is a category)" if cell else ""
-    raise _missing(missing, hint)
-
-
-def _others(bad: npt.NDArray[np.bool_]) -> str:
-    count = int(bad.sum())
-    return f" ({count} such cells in this column)" if count > 1 else ""
-
-
-def _missing(bad: npt.NDArray[np.bool_], hint: str) -> _Unusable:
-    return _Unusable(
-        int(np.argmax(bad)),
-        f"missing value{hint}{_others(bad)}; fill it in, remove the row, drop the column, or "
-        "leave `impute: none` out",
-    )
+    if missing.any() and spec.impute == "none":
+        raise _Unusable(_MISSING_VALUE, missing)
+    return np.where(missing, "", cells)
 
 
 def _identified(
@@ -313,7 +282,6 @@ def _identified(
         )
     if is_text and distinct > MAX_VOCABULARY:
         raise _Unusable(
-            None,
             f"{distinct} different texts, at most {MAX_VOCABULARY} can be one-hot encoded; "
             f"add {series.name!r} to drop",
         )
@@ -401,19 +369,18 @@ def _date_parts(
     import pandas as pd
 
     if series.dtype.kind not in "MO" and not pd.api.types.is_string_dtype(series.dtype):
-        raise _Unusable(None, f"cells of type {series.dtype}; the training rows have dates")
+        raise _Unusable(f"cells of type {series.dtype}; the training rows have dates")
     moments, cells, missing = _moments(series, column.format)
     bad = np.isnat(moments) & ~missing
     if bad.any():
-        row = int(np.argmax(bad))
         form = column.format or "ISO 8601"
         raise _Unusable(
-            row,
-            f"{cells[row][:40]!r} is not a date of the form {form}{_others(bad)}, which the "
-            "training rows have; repair it",
+            f"{cells[bad][0][:40]!r} is not a date of the form {form}, which the training rows "
+            "have; repair it",
+            bad,
         )
     if missing.any() and spec.impute == "none":
-        raise _missing(missing, "")
+        raise _Unusable(_MISSING_VALUE, missing)
     at = pd.Series(moments).dt
     seconds = (moments - np.datetime64(column.first)) / np.timedelta64(1, "s")
     numbers = (at.year, at.month, at.day_of_week, at.day_of_year, seconds)

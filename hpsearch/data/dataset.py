@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -159,47 +159,27 @@ def profile(dataset: Dataset) -> tuple[str, ...]:
     count = f"{len(folds)} folds of {len(train):,}" if dataset.folds else f"{len(train):,}"
     test = "" if dataset.test is None else f"; {len(dataset.test):,} test rows"
     rows = f"{dataset.name}: {count} training and {len(validation):,} validation rows{test}"
-    described = _targets(dataset.target, train.y, guess_scores(dataset))
-    return (f"{rows}; {_features(dataset)}", *([described] if described else []))
+    guess = _guess(dataset)
+    return (f"{rows}; {_features(dataset.input)}", *([guess] if guess else []))
 
 
-def _features(dataset: Dataset) -> str:
-    spec, x = dataset.input, dataset.train.x
+def _features(spec: InputSpec) -> str:
     if spec.parts:
-        shapes = (" x ".join(map(str, part.shape)) or "1" for part in spec.parts)
-        descriptions = (
-            f"{part.name} {shape}".strip() for part, shape in zip(spec.parts, shapes, strict=True)
-        )
-        return f"{len(spec.parts)} inputs: {', '.join(descriptions)}"
+        return f"{len(spec.parts)} inputs"
     if len(spec.shape) > 1:
         kind = "images" if spec.dtype == "uint8" else "numbers"
         return f"{kind} of {' x '.join(map(str, spec.shape))}"
-    columns = x if isinstance(x, Mapping) else dict(enumerate(x.T))
     texts = [column for column in spec.columns or () if column.vocabulary is not None]
-    dates = len(spec.table.dates)
-    parts = sum(len(date.parts) for date in spec.table.dates)
+    dates = spec.table.dates
+    parts = sum(len(date.parts) for date in dates)
     values = sum(len(column.vocabulary or ()) for column in texts)
     kinds = (
-        (len(columns) - len(texts) - parts, "number", ""),
+        (spec.shape[0] - len(texts) - parts, "number", ""),
         (len(texts), "text", f" ({values:,} values)"),
-        (dates, "date", ""),
+        (len(dates), "date", ""),
     )
     listed = ", ".join(counted(n, noun) + more for n, noun, more in kinds if n)
-    # All parts of a date are missing together.
-    whole = {part: date.name for date in spec.table.dates for part in date.parts}
-    names: Iterable[Any] = spec.table.names or columns
-    gaps = len(
-        {
-            whole.get(str(name), name)
-            for name, column in zip(names, columns.values(), strict=True)
-            if _share_missing(column) > 0
-        }
-    )
-    return listed + (f"; {counted(gaps, 'column')} with missing values" if gaps else "")
-
-
-def _share_missing(values: npt.NDArray[Any]) -> float:
-    return float(np.mean(values == "" if values.dtype == object else np.isnan(values)))
+    return listed + ("; missing numbers are filled in" if spec.fill else "")
 
 
 def _commonest(codes: npt.NDArray[Any]) -> int:
@@ -222,35 +202,26 @@ def guess_scores(dataset: Dataset) -> dict[str, float]:
     return {"val_mae": mae, "val_mse": mse}
 
 
-def _targets(target: Target, y: npt.NDArray[Any], guesses: Mapping[str, float]) -> str:
-    """Describe training targets, and the scores of guessing."""
+def _guess(dataset: Dataset) -> str:
+    """Describe the scores of guessing; empty if there are none."""
+    target, guesses = dataset.target, guess_scores(dataset)
     if target.classes:
-        counts = np.bincount(y.astype(np.intp), minlength=len(target.classes))
-        shares, most = counts / counts.sum(), int(counts.argmax())
-        guess = printable(target.classes[most])
-        if len(counts) <= _SHOWN_CLASSES:
-            named = zip(target.classes, shares, strict=True)
-            said = "classes " + ", ".join(f"{printable(name)} {share:.1%}" for name, share in named)
-        else:
-            least = printable(target.classes[int(counts.argmin())])
-            said = (
-                f"{len(counts):,} classes, from {shares.min():.1%} ({least}) to "
-                f"{shares.max():.1%} ({guess}) of the rows"
-            )
-        return f"{said}; always guessing {guess} has val_accuracy {guesses['val_accuracy']:.4f}"
+        guess = printable(target.classes[_commonest(dataset.train.y)])
+        return (
+            f"{len(target.classes):,} classes; always guessing {guess} has val_accuracy "
+            f"{guesses['val_accuracy']:.4f}"
+        )
     if not guesses:
         return ""
     mae, mse = guesses["val_mae"], guesses["val_mse"]
-    values = y.ravel().astype(float) * target.std[0] + target.mean[0]
     return (
-        f"targets from {plain(values.min())} to {plain(values.max())}; always guessing their mean, "
-        f"{plain(target.mean[0])}, has val_mae {number(mae)} and RMSE {number(mse**0.5)}"
+        f"always guessing the mean target, {plain(target.mean[0])}, has val_mae {number(mae)} and "
+        f"RMSE {number(mse**0.5)}"
     )
 
 
 #: float32 represents all smaller whole numbers exactly.
 _WHOLE = 2**24
-_SHOWN_CLASSES = 4
 _IMAGE_DIMENSIONS = 3
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 #: The largest value of an image.
@@ -262,11 +233,8 @@ _INFINITE = -1
 
 def is_dataset(value: Any) -> bool:
     """True for a `tf.data.Dataset`; does not import TensorFlow."""
-    return (
-        type(value).__module__.partition(".")[0] == "tensorflow"
-        and hasattr(value, "as_numpy_iterator")
-        and hasattr(value, "element_spec")
-    )
+    is_tensorflow = type(value).__module__.partition(".")[0] == "tensorflow"
+    return is_tensorflow and hasattr(value, "as_numpy_iterator")
 
 
 def arrays_in(value: Any) -> Iterator[npt.NDArray[Any]]:
@@ -308,9 +276,8 @@ def read_elements(dataset: Any, name: str, available_bytes: float) -> list[tuple
         room -= sum(array.nbytes for array in arrays_in(element))
         if room < 0:
             raise DataError(
-                f"{name}: the dataset is larger than a quarter of the free memory, from which "
-                "trainings read their rows: take a part of it, or smaller numbers, such as uint8 "
-                "images"
+                f"{name}: the dataset is larger than a quarter of the free memory: take a part of "
+                "it, or smaller numbers, such as uint8 images"
             )
         elements.append(tuple(element))
     if not elements:
@@ -393,8 +360,8 @@ def packed(
         if array.ndim == 0 or array.dtype.kind not in "biuf":
             raise DataError(
                 f"{called}: must be an array of numbers, one or more a row, not "
-                f"{array.dtype} {array.shape}; with several {noun}, "
-                + ("classes are whole numbers" if noun == "targets" else "a text is a whole number")
+                f"{array.dtype} {array.shape}; with several {noun}, classes and texts are whole "
+                "numbers"
             )
         image = noun == "inputs" and are_images(array)
         whole = array.dtype.kind != "f" and not image
@@ -405,22 +372,17 @@ def packed(
     lengths = [len(column) for column in columns]
     if len(set(lengths)) != 1:
         raise DataError(f"{where}: its {noun} have {', '.join(map(str, lengths))} rows")
-    ours, theirs = ([(part.name, part.shape) for part in group] for group in (parts, like or parts))
-    if ours != theirs:
+    like = like or parts
+    fit = len(parts) == len(like) and all(
+        (ours.name, ours.shape, ours.image) == (theirs.name, theirs.shape, theirs.image)
+        # Whole numbers are numbers, but of other inputs the model would cut the fractions off.
+        and (ours.whole or not theirs.whole or noun == "targets")
+        for ours, theirs in zip(parts, like, strict=False)
+    )
+    if not fit:
+        ours, theirs = ([(p.name, p.shape, _kind(p)) for p in group] for group in (parts, like))
         raise DataError(f"{where}: its {noun} are {ours}, those of the training rows {theirs}")
-    if like and noun == "inputs":
-        _require_kinds(parts, like, where)
     return np.concatenate(columns, axis=1), tuple(parts)
-
-
-def _require_kinds(parts: Sequence[ArrayPart], like: Sequence[ArrayPart], where: str) -> None:
-    """Check that inputs have the training rows' kinds of numbers; whole ones count as numbers."""
-    for index, (ours, theirs) in enumerate(zip(parts, like, strict=True)):
-        kind, wanted = (_kind(part) for part in (ours, theirs))
-        if kind != wanted and (kind, wanted) != ("whole numbers", "numbers"):
-            raise DataError(
-                f"{where}[{ours.name or index!r}]: has {kind}, and the training rows {wanted}"
-            )
 
 
 def _kind(part: ArrayPart) -> str:

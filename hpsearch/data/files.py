@@ -18,27 +18,20 @@ import numpy.typing as npt
 
 from hpsearch.errors import DataError
 from hpsearch.machine import available_bytes
-from hpsearch.wording import did_you_mean
 
 _MAX_RATIO = 100
 _MAX_PACKED_BYTES = 100_000_000
 _MEMORY_FACTOR = 3
-_MAX_ARRAYS = 64
 
 _IDX_UINT8 = 8
 _MAX_IDX_BYTES = 1 << 30
 
 
-def require_memory(
-    needed: int,
-    where: str,
-    what: str = "reading it",
-    advice: str = "use fewer rows or columns, or a larger machine",
-) -> None:
+def require_memory(needed: int, where: str, what: str = "reading it") -> None:
     """Refuse data that does not fit into memory.
 
     Args:
-        what, advice: What takes the memory, and what to do, for the message.
+        what: What takes the memory, for the message.
 
     Raises:
         DataError: `what` takes about `needed` bytes and fewer are available.
@@ -46,13 +39,9 @@ def require_memory(
     available = available_bytes()
     if needed > available:
         raise DataError(
-            f"{where}: {what} takes about {_size(needed)} of memory, and "
-            f"{_size(available)} is available; {advice}"
+            f"{where}: {what} takes about {needed / 1e9:.2f} GB of memory, and "
+            f"{available / 1e9:.2f} GB is available; use fewer rows or columns, or a larger machine"
         )
-
-
-def _size(count: int) -> str:
-    return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"
 
 
 def require_file(path: str) -> Path:
@@ -63,11 +52,8 @@ def require_file(path: str) -> Path:
     """
     file = Path(path)
     try:
-        if not file.exists():
-            near = did_you_mean(file.name, [entry.name for entry in file.parent.glob("*")])
-            raise DataError(f"{path}: no such file{near}")
         if not file.is_file():
-            raise DataError(f"{path}: not a regular file; name the file itself")
+            raise DataError(f"{path}: missing, or not a regular file; name the file itself")
         if file.stat().st_size == 0:
             raise DataError(f"{path}: the file is empty (0 bytes)")
         with file.open("rb"):
@@ -89,7 +75,10 @@ def read_arrays(
     file = require_file(path)
     try:
         with zipfile.ZipFile(file) as archive:
-            members = _members(archive, path)
+            infos = [info for info in archive.infolist() if info.filename.endswith(".npy")]
+            members = {info.filename.removesuffix(".npy").lower(): info for info in infos}
+            if len(members) < len(infos):
+                raise DataError(f"{path}: has two arrays of one name, for case does not count")
             entries = {name: info for name, info in members.items() if name in wanted}
             _require_sizes(entries.values(), path)
             arrays: dict[str, npt.NDArray[Any]] = {}
@@ -106,41 +95,21 @@ def read_arrays(
         ) from error
 
 
-def _members(archive: zipfile.ZipFile, path: str) -> dict[str, zipfile.ZipInfo]:
-    """Return the arrays in the archive's directory by lower-case name."""
-    infos = archive.infolist()
-    if len(infos) > _MAX_ARRAYS:
-        raise DataError(f"{path}: {len(infos)} members, at most {_MAX_ARRAYS} are read")
-    members: dict[str, zipfile.ZipInfo] = {}
-    for info in infos:
-        if not info.filename.endswith(".npy"):
-            continue
-        name = info.filename.removesuffix(".npy").lower()
-        if name in members:
-            raise DataError(
-                f"{path}: {members[name].filename!r} and {info.filename!r} are both {name!r}, for "
-                "case does not count; keep one"
-            )
-        members[name] = info
-    return members
-
-
 def _require_sizes(infos: Collection[zipfile.ZipInfo], path: str) -> None:
     """Refuse members whose total unpacked size does not fit."""
     size = sum(info.file_size for info in infos)
     ratio = size / max(1, sum(info.compress_size for info in infos))
     if size > _MAX_PACKED_BYTES and ratio > _MAX_RATIO:
-        names = " and ".join(repr(info.filename) for info in infos)
         raise DataError(
-            f"{path}: {names} unpack {ratio:.0f} to 1 into {size / 1e9:.1f} GB, which looks like a "
-            f"zip bomb (over {_MAX_RATIO} to 1 is refused); save it with numpy.savez, "
+            f"{path}: its arrays unpack {ratio:.0f} to 1 into {size / 1e9:.1f} GB, which looks "
+            f"like a zip bomb (over {_MAX_RATIO} to 1 is refused); save it with numpy.savez, "
             "uncompressed, if it is real"
         )
     require_memory(_MEMORY_FACTOR * size, path)
 
 
 def read_idx(path: Path) -> npt.NDArray[np.uint8]:
-    """Read an IDX file of unsigned bytes, gzipped or not.
+    """Read a gzipped IDX file of unsigned bytes.
 
     Source: http://yann.lecun.com/exdb/mnist/ describes the format: two zero bytes, the type, the
     number of dimensions, each size as a big-endian 32-bit number, the values.
@@ -149,7 +118,7 @@ def read_idx(path: Path) -> npt.NDArray[np.uint8]:
         DataError: The file is damaged.
     """
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
+        with gzip.open(path) as stream:
             head = stream.read(4)
             if len(head) != 4 or head[:3] != bytes([0, 0, _IDX_UINT8]):
                 raise DataError(f"{path}: not an IDX file of unsigned bytes (starts {head!r})")
@@ -161,10 +130,7 @@ def read_idx(path: Path) -> npt.NDArray[np.uint8]:
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path}: cannot be read: {error}; install or download it anew") from error
     if len(data) != size:
-        raise DataError(
-            f"{path}: {len(data)} bytes where its header {shape} promises {size}; "
-            "install or download it anew"
-        )
+        raise DataError(f"{path}: {len(data)} bytes where its header {shape} promises {size}")
     return np.frombuffer(data, np.uint8).reshape(shape)
 
 
@@ -186,7 +152,7 @@ def place_of(array: npt.NDArray[Any]) -> Place | None:
         return None
     try:
         start = np.frombuffer(cast("mmap.mmap", base.base), np.uint8)
-        inside = _address(array) - _address(start)
+        inside = array.ctypes.data - start.ctypes.data
         offset = base.offset - base.offset % mmap.ALLOCATIONGRANULARITY + inside
         order = "C" if array.flags.c_contiguous else "F"
         path = os.fspath(Path(base.filename).absolute())
@@ -194,11 +160,6 @@ def place_of(array: npt.NDArray[Any]) -> Place | None:
         return place if _is_in_file(array, place) else None
     except (OSError, ValueError):
         return None
-
-
-def _address(array: npt.NDArray[Any]) -> int:
-    address: int = array.__array_interface__["data"][0]
-    return address
 
 
 def array_at(path: str, offset: int, dtype: Any, shape: tuple[int, ...], order: Any) -> Any:

@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hpsearch.data.arrays import PARTS, placed, raw_from_pairs, read_function, read_npz
+from hpsearch.data.arrays import PARTS, raw_from_pairs, read_function, read_npz
 from hpsearch.data.assembly import assemble
 from hpsearch.data.builtin import read_builtin
 from hpsearch.data.dataset import (
     Dataset,
     Folds,
     are_several,
-    are_several_inputs,
     is_dataset,
     joined,
     packed,
@@ -24,7 +23,7 @@ from hpsearch.data.dataset import (
     row_counts,
 )
 from hpsearch.data.specs import ArrayPart
-from hpsearch.data.splitting import group_folds, splitter_folds, time_folds, times_of
+from hpsearch.data.splitting import random_folds, splitter_folds, time_folds, times_of
 from hpsearch.data.tables import read_csv
 from hpsearch.errors import DataError
 from hpsearch.machine import available_bytes
@@ -43,10 +42,8 @@ def load_dataset(spec: DataSpec) -> Dataset:
     """
     if spec.memory is not None:
         raise DataError(
-            "data.memory: the rows were arrays in the memory of a Python program, and no file has "
-            "them. In that program, hpsearch.tune with the same arrays and out= continues, and its "
-            "results evaluate, export and reproduce; or save the arrays with numpy.savez and name "
-            "that file in data.npz"
+            "data.memory: the rows were arrays in a Python program, and no file has them; continue "
+            "in that program with hpsearch.tune, or name a file that has them in data.npz"
         )
     if spec.csv is not None:
         source = read_csv(spec.csv, spec)
@@ -64,7 +61,7 @@ def _folds_by_column(cells: npt.NDArray[Any] | None, spec: DataSpec) -> Folds | 
         return None
     validation = float(spec.validation)
     if spec.split.by == "group":
-        return group_folds(cells, spec.cv, validation, spec.seed)
+        return random_folds(spec.cv, spec.seed, cells, validation)
     where = f"{spec.csv}: column {spec.split.column!r}"
     return time_folds(times_of(cells, where), spec.cv, validation, where)
 
@@ -121,10 +118,11 @@ def read_memory(
 
 def _are_inputs(x: Any) -> bool:
     """Check if `x` is a mapping of arrays of numbers."""
-    if not isinstance(x, Mapping) or not x:
-        return False
-    return all(getattr(array, "dtype", None) is not None for array in x.values()) and all(
-        np.asarray(array).dtype.kind in "biuf" for array in x.values()
+    return (
+        isinstance(x, Mapping)
+        and bool(x)
+        and all(hasattr(array, "dtype") for array in x.values())
+        and all(np.asarray(array).dtype.kind in "biuf" for array in x.values())
     )
 
 
@@ -182,28 +180,23 @@ class InMemoryRows:
     def __post_init__(self) -> None:
         if self.y is None:
             raise DataError("y: must be labels or targets, one a row of x, not None")
-        parts = (("validation_data", self.validation, (2, 3)), ("test", self.test, (2,)))
-        for name, pair, sizes in parts:
-            if pair is not None and not (isinstance(pair, tuple | list) and len(pair) in sizes):
-                size = f" of {len(pair)}" if hasattr(pair, "__len__") else ""
-                also = " or (x, y, sample_weight)" if 3 in sizes else ""
-                kind = type(pair).__name__ + size
-                raise DataError(f"{name}: must be a pair (x, y){also}, not {kind}")
+        for name, pair, most in (("validation_data", self.validation, 3), ("test", self.test, 2)):
+            is_pair = isinstance(pair, tuple | list) and 2 <= len(pair) <= most
+            if pair is not None and not is_pair:
+                raise DataError(
+                    f"{name}: must be a pair (x, y), for validation perhaps with sample_weight, "
+                    f"not {type(pair).__name__}"
+                )
 
     @property
     def described(self) -> dict[str, str]:
         """Descriptions of the arrays for sweep.yaml."""
-        kinds = {True: "whole numbers", False: "numbers"}
-        targets = [
-            f"{part.name} {(len(self.y), *part.shape)} {kinds[part.whole]}".strip()
-            for part in self.parts
-        ]
-        texts = {"x": _inputs(self.x, self.y), "y": ", ".join(targets) or _described(self.y)}
+        texts = {"x": _described(self.x), "y": _described(self.y)}
         if self.weights is not None:
             texts["sample_weight"] = _described(self.weights)
         for name, pair in (("validation", self.validation), ("test", self.test)):
             if pair is not None:
-                texts[name] = f"x {_inputs(*pair[:2])}, y {_described(pair[1])}"
+                texts[name] = f"x {_described(pair[0])}, y {_described(pair[1])}"
         return texts
 
     def load(self, spec: DataSpec, folding: Folding | None = None) -> Dataset:
@@ -219,7 +212,7 @@ class InMemoryRows:
             spec = replace(spec, task="regression")
         train = (self.x, self.y, self.weights)
         pairs = dict(zip(PARTS, (train, self.validation, self.test), strict=True))
-        raw = raw_from_pairs(self.name, self.name, placed(self.name, pairs), spec)
+        raw = raw_from_pairs(self.name, self.name, pairs, spec)
         folds = None if folding is None else folding.maker(float(spec.validation))
         return assemble(raw, spec, folds, self.parts)
 
@@ -241,51 +234,46 @@ class Folding:
     _made: Any = None
 
     @classmethod
-    def of(cls, cv: Any, groups: Any, rows: InMemoryRows, seed: int) -> Folding:
-        """Check the arguments.
+    def of(cls, cv: Any, groups: Any, rows: InMemoryRows, seed: int, test: Any = None) -> Folding:
+        """Check the arguments of `hpsearch.tune`.
 
         Raises:
-            DataError: One of them cannot be used.
+            DataError: One of them cannot be used, or not with validation rows, or not with a share
+                of rows for testing.
         """
+        for name, value in (("cv", cv), ("groups", groups)):
+            if value is not None and rows.validation is not None:
+                raise DataError(f"{name}: is for splits of x; leave {name} or validation_data out")
+        is_splitter = hasattr(cv, "split") and hasattr(cv, "get_n_splits")
+        moves = groups is not None or (isinstance(cv, Iterable) and not is_splitter)
+        if isinstance(test, float) and moves:
+            raise DataError(
+                "test: a share of rows would tear groups apart, or move row numbers; give a pair "
+                "(x, y) of rows that x does not have"
+            )
         members = None if groups is None else np.asarray(groups)
         n_rows = len(rows.y) if hasattr(rows.y, "__len__") else 0
         if members is not None and members.shape != (n_rows,):
             raise DataError(
                 f"groups: has shape {members.shape}; give one group for each of the {n_rows} rows"
             )
-        if cv is None or (isinstance(cv, int | np.integer) and not isinstance(cv, bool)):
+        if cv is None or isinstance(cv, int | np.integer):
             return cls(None if cv is None else int(cv), None, members, seed)
-        if hasattr(cv, "split") and hasattr(cv, "get_n_splits"):
+        if is_splitter:
             nothing = np.zeros((n_rows, 1), np.int8)
             try:
                 count = int(cv.get_n_splits(nothing, np.asarray(rows.y), members))
             except ValueError as error:
                 raise DataError(f"cv: {type(cv).__name__}: {error}") from None
-            return cls(count if count > 1 else None, cv, members, seed)
-        if isinstance(cv, Iterable) and not isinstance(cv, str | Mapping):
-            pairs = list(cv)
-            if all(isinstance(pair, tuple | list) and len(pair) == 2 for pair in pairs):
-                return cls(len(pairs) if len(pairs) > 1 else None, pairs, members, seed)
-        raise DataError(
-            "cv: must be how many folds, a scikit-learn splitter, or pairs of training and "
-            f"validation row numbers, not {type(cv).__name__}"
-        )
-
-    def require_fit(self, validation: Any, test: Any) -> None:
-        """Check the arguments for validation and test rows.
-
-        Raises:
-            DataError: There are also validation rows, or a share of rows for testing is not
-                possible.
-        """
-        for name, value in (("cv", self.count or self.splitter), ("groups", self.groups)):
-            if value is not None and validation is not None:
-                raise DataError(f"{name}: is for splits of x; leave {name} or validation_data out")
-        if isinstance(test, float) and (self.groups is not None or isinstance(self.splitter, list)):
-            raise DataError(
-                "test: a share of rows would tear groups apart, or move row numbers; give a pair "
-                "(x, y) of rows that x does not have"
-            )
+        else:
+            cv = list(cv) if isinstance(cv, Iterable) else [cv]
+            count = len(cv)
+            if not all(isinstance(pair, tuple | list) and len(pair) == 2 for pair in cv):
+                raise DataError(
+                    "cv: must be how many folds, a scikit-learn splitter, or pairs of training and "
+                    "validation row numbers"
+                )
+        return cls(count if count > 1 else None, cv, members, seed)
 
     @property
     def described(self) -> dict[str, str]:
@@ -307,7 +295,7 @@ class Folding:
         if self.splitter is not None:
             make = splitter_folds(self.splitter, self.groups)
         elif self.groups is not None:
-            make = group_folds(self.groups, self.count, validation, self.seed)
+            make = random_folds(self.count, self.seed, self.groups, validation)
         else:
             return None
 
@@ -317,13 +305,6 @@ class Folding:
             return self._made
 
         return made
-
-
-def _inputs(x: Any, y: Any) -> str:
-    if not are_several_inputs(x, y):
-        return _described(x)
-    named = x.items() if isinstance(x, Mapping) else (("", array) for array in x)
-    return ", ".join(f"{name} {_described(array)}".strip() for name, array in named)
 
 
 def _described(array: Any) -> str:

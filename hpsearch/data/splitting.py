@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -55,20 +56,20 @@ def require_class_rows(
     used = {name: rows for name, rows in parts.items() if rows}
     if len(used) == 1:
         return
-    for index, count in enumerate(np.bincount(codes, minlength=len(classes)).tolist()):
-        if count < 2:
-            at = place(int(np.argmax(codes == index))) if count else where
-            raise DataError(
-                f"{at}: class {classes[index]!r} has {counted(count, 'row')}, and a stratified "
-                f"split into {' and '.join(used)} rows needs 2 or more; add rows or remove the "
-                "class"
-            )
-    for name, available in used.items():
-        if available < len(classes):
-            raise DataError(
-                f"{where}: the {name} part has {available} of {sum(used.values())} rows, fewer "
-                f"than the {len(classes)} classes; change the fractions or add rows"
-            )
+    counts = np.bincount(codes, minlength=len(classes))
+    if counts.min() < 2:
+        index = int(counts.argmin())
+        at = place(int(np.argmax(codes == index))) if counts[index] else where
+        raise DataError(
+            f"{at}: class {classes[index]!r} has {counted(counts[index], 'row')}, and a stratified "
+            f"split into {' and '.join(used)} rows needs 2 or more; add rows or remove the class"
+        )
+    name, available = min(used.items(), key=itemgetter(1))
+    if available < len(classes):
+        raise DataError(
+            f"{where}: the {name} part has {available} of {sum(used.values())} rows, fewer "
+            f"than the {len(classes)} classes; change the fractions or add rows"
+        )
 
 
 def split_rows(
@@ -148,63 +149,47 @@ def _shares(totals: Indices, count: int, random: np.random.RandomState) -> Indic
     return np.asarray(shares, np.intp)
 
 
-def shuffled_folds(count: int, seed: int) -> Folds:
-    """Make shuffled folds, stratified if there are classes.
+def random_folds(
+    count: int | None, seed: int, groups: npt.NDArray[Any] | None = None, validation: float = 0.0
+) -> Folds:
+    """Make shuffled folds, or a single split by groups, stratified if there are classes.
 
-    Source: scikit-learn's `StratifiedKFold` and `KFold` with `shuffle=True`.
-    """
-
-    def folds(places: Indices, codes: Indices | None) -> FoldIndices:
-        # scikit-learn is slow to import, and only cross-validation needs it.
-        from sklearn.model_selection import KFold, StratifiedKFold
-
-        if len(places) < count:
-            raise DataError(f"cv: {count} folds need as many rows, and there are {len(places)}")
-        if codes is not None:
-            fewest = int(np.bincount(codes)[np.unique(codes)].min())
-            if fewest < count:
-                raise DataError(
-                    f"cv: a class has {fewest} rows, fewer than the {count} folds; ask for fewer "
-                    "folds, add rows, or remove the class"
-                )
-        kind = KFold if codes is None else StratifiedKFold
-        return _fold_indices(kind(count, shuffle=True, random_state=seed), places, codes)
-
-    return folds
-
-
-def group_folds(groups: npt.NDArray[Any], count: int | None, validation: float, seed: int) -> Folds:
-    """Make folds, or a single split, that keep each group on one side.
-
-    Source: scikit-learn's `StratifiedGroupKFold`, `GroupKFold` and `GroupShuffleSplit`.
+    Source: scikit-learn's splitters.
 
     Args:
-        groups: The group of every row, `(n_samples,)`.
-        count: Number of folds; None for a single split.
+        count: Number of folds; None for a single split, which needs groups.
+        groups: The group of every row, `(n_samples,)`, which stays on one side; or None.
         validation: Share of the groups in the validation part of a single split.
     """
 
     def folds(places: Indices, codes: Indices | None) -> FoldIndices:
         # scikit-learn is slow to import, and only cross-validation and groups need it.
-        from sklearn.model_selection import GroupKFold, GroupShuffleSplit, StratifiedGroupKFold
+        from sklearn import model_selection
 
-        members = groups[places]
-        different = len(np.unique(members))
-        if different < (count or 2):
-            raise DataError(
-                f"groups: there are {different}, and each of {count or 2} parts needs one of its "
-                "own; ask for fewer folds"
-            )
+        options = {"shuffle": True, "random_state": seed}
         splitter: Any
-        if count is None:
-            splitter = GroupShuffleSplit(1, test_size=validation, random_state=seed)
+        if groups is None:
+            _require_fold_rows(codes, count or 1)
+            kind = model_selection.KFold if codes is None else model_selection.StratifiedKFold
+            splitter = kind(count, **options)
+        elif count is None:
+            splitter = model_selection.GroupShuffleSplit(1, test_size=validation, random_state=seed)
         elif codes is None:
-            splitter = GroupKFold(count)
+            splitter = model_selection.GroupKFold(count)
         else:
-            splitter = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
-        return _fold_indices(splitter, places, codes, members)
+            splitter = model_selection.StratifiedGroupKFold(count, **options)
+        return splitter_folds(splitter, groups)(places, codes)
 
     return folds
+
+
+def _require_fold_rows(codes: Indices | None, count: int) -> None:
+    fewest = count if codes is None else int(np.bincount(codes)[np.unique(codes)].min())
+    if fewest < count:
+        raise DataError(
+            f"cv: a class has {fewest} rows, fewer than the {count} folds; ask for fewer folds or "
+            "add rows"
+        )
 
 
 def splitter_folds(splitter: Any, groups: npt.NDArray[Any] | None) -> Folds:
@@ -217,24 +202,17 @@ def splitter_folds(splitter: Any, groups: npt.NDArray[Any] | None) -> Folds:
     """
 
     def folds(places: Indices, codes: Indices | None) -> FoldIndices:
-        return _fold_indices(splitter, places, codes, None if groups is None else groups[places])
+        pairs = splitter
+        try:
+            if hasattr(splitter, "split"):
+                # Splitters read only the length of x.
+                x = np.zeros((len(places), 1), np.int8)
+                pairs = splitter.split(x, codes, None if groups is None else groups[places])
+            return [(np.asarray(train), np.asarray(validation)) for train, validation in pairs]
+        except ValueError as error:
+            raise DataError(f"cv: {type(splitter).__name__}: {error}") from None
 
     return folds
-
-
-def _fold_indices(
-    splitter: Any, places: Indices, codes: Indices | None, groups: npt.NDArray[Any] | None = None
-) -> FoldIndices:
-    try:
-        if hasattr(splitter, "split"):
-            # Splitters read only the length of x.
-            x = np.zeros((len(places), 1), np.int8)
-            pairs = splitter.split(x, codes, groups)
-        else:
-            pairs = splitter
-        return [(np.asarray(train), np.asarray(validation)) for train, validation in pairs]
-    except ValueError as error:
-        raise DataError(f"cv: {type(splitter).__name__}: {error}") from None
 
 
 def times_of(cells: npt.NDArray[Any], where: str) -> npt.NDArray[Any]:
@@ -250,7 +228,7 @@ def times_of(cells: npt.NDArray[Any], where: str) -> npt.NDArray[Any]:
     if np.isnat(moments).any():
         raise DataError(
             f"{where}: {cells[np.argmax(np.isnat(moments))]!r} is neither a number, as all cells "
-            "would have to be, nor a date by ISO 8601, such as 2024-05-31 or 2024-05-31T12:00"
+            "would have to be, nor a date by ISO 8601, such as 2024-05-31T12:00"
         )
     return moments.astype(np.int64)
 
@@ -301,19 +279,14 @@ def require_sound_folds(pairs: FoldIndices, rows: int, count: int, where: str) -
         raise DataError(f"{where}: cv: expected {count} folds, got {len(pairs)}")
     for fold, pair in enumerate(pairs, start=1):
         for part, numbers in zip(("training", "validation"), pair, strict=True):
-            if numbers.ndim != 1 or numbers.dtype.kind not in "iu" or not len(numbers):
+            is_sound = numbers.ndim == 1 and numbers.dtype.kind in "iu" and len(numbers)
+            if not is_sound or numbers.min() < 0 or numbers.max() >= rows:
                 raise DataError(
-                    f"{where}: cv: the {part} part of fold {fold} must be row numbers, one or "
-                    f"more, not an array of shape {numbers.shape} and type {numbers.dtype}"
-                )
-            outside = numbers[(numbers < 0) | (numbers >= rows)]
-            if len(outside):
-                raise DataError(
-                    f"{where}: cv: fold {fold} has row {outside[0]}, and rows are 0 to {rows - 1}"
+                    f"{where}: cv: the {part} part of fold {fold} must be row numbers from 0 to "
+                    f"{rows - 1}, one or more"
                 )
         both = np.intersect1d(*pair)
         if len(both):
             raise DataError(
-                f"{where}: cv: row {both[0]} is in the training and in the validation part of "
-                f"fold {fold} ({len(both)} such rows)"
+                f"{where}: cv: row {both[0]} is in both parts of fold {fold} ({len(both)} such)"
             )

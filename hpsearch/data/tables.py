@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import codecs
 import csv
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ from hpsearch.data.files import require_file, require_memory
 from hpsearch.data.specs import TableSpec
 from hpsearch.errors import DataError
 from hpsearch.spec.data import DataSpec
-from hpsearch.wording import did_you_mean, quoted
+from hpsearch.wording import quoted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,16 +39,24 @@ def read_csv(path: str, spec: DataSpec) -> RawData:
     """
     names, _ = layout = scan(path)
     by = () if spec.split is None else (spec.split.column,)
-    for name in by:
-        require_column(f"{path}:1", names, name, "split")
-    target = spec.target or ""
-    features = _choose(path, names, target, {*spec.drop, *by})
-    train, cells = _part(path, layout, features, target, spec, by=by)
+    for key, columns in (("split", by), ("target", (spec.target or "",)), ("drop", spec.drop)):
+        for name in columns:
+            require_column(f"{path}:1", names, name, key)
+    features = tuple(name for name in names if name not in {spec.target, *spec.drop, *by})
+    for index, name in enumerate(names):
+        if name == f"Unnamed: {index}" and name in features:
+            raise DataError(
+                f"{path}:1: column {index + 1} has no name (pandas writes its index so); "
+                f"name it, or add {name!r} to drop"
+            )
+    if not features:
+        raise DataError(f"{path}: no feature column is left beside the target {spec.target!r}")
+    train, cells = _part(path, layout, features, spec, by=by)
 
     def other(file: object) -> RawPart | None:
         if not isinstance(file, str):
             return None
-        return _part(file, scan(file), train.table.read, target, spec, like=train.table)[0]
+        return _part(file, scan(file), train.table.read, spec, like=train.table)[0]
 
     return RawData(
         name=Path(path).stem,
@@ -62,29 +70,10 @@ def read_csv(path: str, spec: DataSpec) -> RawData:
     )
 
 
-def _choose(
-    path: str, names: tuple[str, ...], target: str, drop: Collection[str]
-) -> tuple[str, ...]:
-    """Return the feature columns in file order."""
-    for name in (target, *drop):
-        require_column(f"{path}:1", names, name, "target" if name == target else "drop")
-    for index, name in enumerate(names, 1):
-        if name == f"Unnamed: {index - 1}" and name not in drop:
-            raise DataError(
-                f"{path}:1: column {index} has no name (pandas writes its index so); "
-                f"name it, or add {name!r} to drop"
-            )
-    features = tuple(name for name in names if name != target and name not in drop)
-    if not features:
-        raise DataError(f"{path}: no feature column is left beside the target {target!r}")
-    return features
-
-
 def _part(
     path: str,
     layout: Layout,
     features: tuple[str, ...],
-    target: str,
     spec: DataSpec,
     *,
     by: tuple[str, ...] = (),
@@ -99,26 +88,23 @@ def _part(
     Returns:
         The rows, and the cells of the column that splits them.
     """
+    target = spec.target or ""
     frame = _frame(path, layout, (*features, target, *by), _as_text(like).union([target, *by]))
-    parsed = parse_columns(frame[list(features)], path, partial(_places, path), spec, like)
-    part = RawPart(
-        parsed.inputs,
-        frame[target].to_numpy(dtype=object),
-        place=lambda row: _places(path, [row])[0],
-        table=parsed.spec,
-        notices=tuple(parsed.notices),
-    )
-    for name in by:
-        cells = frame[name].to_numpy(dtype=object)
-        missing = np.isin(cells, list(MISSING))
-        if missing.any():
-            raise DataError(
-                f"{part.place(int(np.argmax(missing)))}: column {name!r}: missing value "
-                f"({int(missing.sum())} such rows) in the column that splits the rows; fill it in, "
-                "or remove the row"
-            )
-        return part, cells
-    return part, None
+    place = partial(_place, path)
+    parsed = parse_columns(frame[list(features)], path, place, spec, like)
+    targets = frame[target].to_numpy(dtype=object)
+    notices = tuple(parsed.notices)
+    part = RawPart(parsed.inputs, targets, place, table=parsed.spec, notices=notices)
+    if not by:
+        return part, None
+    cells = frame[by[0]].to_numpy(dtype=object)
+    missing = np.isin(cells, list(MISSING))
+    if missing.any():
+        raise DataError(
+            f"{place(int(np.argmax(missing)))}: column {by[0]!r}: missing value in the column that "
+            "splits the rows; fill it in, or remove the row"
+        )
+    return part, cells
 
 
 def _as_text(table: TableSpec | None) -> frozenset[str]:
@@ -137,11 +123,13 @@ def read_rows(path: str, table: TableSpec) -> Inputs:
             used.
     """
     frame = _frame(path, scan(path), table.read, _as_text(table))
-    return parse_columns(frame, path, partial(_places, path), like=table).inputs
+    return parse_columns(frame, path, partial(_place, path), like=table).inputs
 
 
-def _places(path: str, rows: list[int]) -> list[str]:
-    return [f"{path}:{line}" for line in _lines_of(path, rows)]
+def _place(path: str, row: int) -> str:
+    """Return the file's line that has a data row (from 0)."""
+    line, _ = next(islice(_records(path), row + 1, None))
+    return f"{path}:{line}"
 
 
 def _frame(path: str, layout: Layout, keep: Sequence[str], text: frozenset[str]) -> pd.DataFrame:
@@ -150,11 +138,7 @@ def _frame(path: str, layout: Layout, keep: Sequence[str], text: frozenset[str])
 
     names, rows = layout
     for name in keep:
-        if name not in names:
-            raise DataError(
-                f"{path}:1: no column {name!r}, which the training file has"
-                f"{did_you_mean(name, names)}"
-            )
+        require_column(f"{path}:1", names, name, "the training file")
     try:
         frame = pd.read_csv(
             path,
@@ -198,14 +182,9 @@ def scan(path: str) -> Layout:
     rows = 0
     for line, cells in records:
         if len(cells) != len(names):
-            if len(cells) < len(names):
-                missing = names[len(cells)]
-                hint = f"last cell is {cells[-1][:40]!r}, after it column {missing!r} is missing"
-            else:
-                hint = f"first cell too many is {cells[len(names)][:40]!r}"
             raise DataError(
                 f"{path}:{line}: {len(cells)} cells where the header has {len(names)} columns; "
-                f"the {hint}"
+                f"the last is {cells[-1][:40]!r}"
             )
         rows += 1
     if not rows:
@@ -217,17 +196,15 @@ def _require_text(file: Path) -> None:
     """Refuse a file that is not UTF-8 text, naming the line."""
     with file.open("rb") as stream:
         for number, line in enumerate(stream, 1):
-            if number == 1 and line[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
-                raise DataError(f"{file}: UTF-16 text; save it as UTF-8")
-            if b"\0" in line:
-                raise DataError(f"{file}:{number}: a NUL byte; this is not a text file")
             try:
-                line.decode()
+                text = line.decode()
             except UnicodeDecodeError as error:
+                byte = line[error.start]
                 raise DataError(
-                    f"{file}:{number}: not UTF-8 (byte 0x{line[error.start]:02x}); "
-                    "save the file as UTF-8"
+                    f"{file}:{number}: not UTF-8 (byte 0x{byte:02x}); save the file as UTF-8"
                 ) from error
+            if "\0" in text:
+                raise DataError(f"{file}:{number}: a NUL byte; this is not a text file")
 
 
 def _records(path: str) -> Iterator[tuple[int, list[str]]]:
@@ -246,23 +223,8 @@ def _records(path: str) -> Iterator[tuple[int, list[str]]]:
             ) from error
 
 
-def _lines_of(path: str, rows: list[int]) -> list[int]:
-    """Return the file's lines that have the data rows `rows` (from 0), in their order."""
-    wanted = set(rows)
-    lines = {
-        index - 1: line for index, (line, _) in enumerate(_records(path)) if index - 1 in wanted
-    }
-    return [lines[row] for row in rows]
-
-
 def _names(path: str, line: int, header: list[str]) -> tuple[str, ...]:
     if len(header) == 1:
-        for separator, word in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars")):
-            if separator in header[0]:
-                raise DataError(
-                    f"{path}:{line}: one column only, {header[0][:60]!r}: the separator seems to "
-                    f"be {separator!r}; hpsearch reads commas, so replace the {word}"
-                )
         raise DataError(
             f"{path}:{line}: one column only, {header[0][:60]!r}; "
             "a table needs a target and at least one feature, separated by commas"
@@ -277,9 +239,5 @@ def _names(path: str, line: int, header: list[str]) -> tuple[str, ...]:
         )
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
-        at = [str(i) for i, name in enumerate(names, 1) if name == twice[0]]
-        raise DataError(
-            f"{path}:{line}: duplicate column name {twice[0]!r} (columns {', '.join(at)}); "
-            "rename one"
-        )
+        raise DataError(f"{path}:{line}: duplicate column names {quoted(twice, 5)}; rename them")
     return names

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -12,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hpsearch.data.columns import FLOAT64_WHOLE, MISSING, parse_numbers
-from hpsearch.data.dataset import FLOAT32_MAX, RawData, RawPart, TaskName
+from hpsearch.data.dataset import FLOAT32_MAX, Indices, RawData, RawPart, TaskName
 from hpsearch.data.specs import Target, Task
 from hpsearch.errors import DataError
 from hpsearch.wording import quoted
@@ -23,54 +22,27 @@ _NUMBER = re.compile(r"\s*[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\
 _LEADING_ZERO = re.compile(r"\s*[+-]?0[0-9]")
 
 
-@dataclass(frozen=True)
-class _Reading:
-    """How labels become class names; the training rows decide it for all parts.
-
-    Attributes:
-        numbers: True for numbers, where 1 and 1.0 are one class; False for text.
-        zeros: True if labels are text only because one starts with 0.
-    """
-
-    numbers: bool
-    zeros: bool = False
-
-    @classmethod
-    def of(cls, source: RawData) -> _Reading:
-        y = source.train.y
-        if y.dtype != object:
-            return cls(numbers=True)
-        cells = dict.fromkeys(y.tolist())
-        if source.typed or np.isnan(parse_numbers(np.array([*cells], object))).any():
-            return cls(numbers=False)
-        zeros = any(map(_LEADING_ZERO.match, cells))
-        return cls(numbers=not zeros, zeros=zeros)
-
-    def name(self, label: float | str) -> str:
-        """Return the name of a label's class."""
-        if isinstance(label, str):
-            return _canonical(label) if self.numbers else label
-        return _number_name(label)
-
-    def named(self, y: npt.NDArray[Any]) -> tuple[list[str], npt.NDArray[np.intp], Spellings]:
-        """Return distinct names, each row's index into them, and how each name is written."""
-        if y.dtype == object:
-            labels = list(dict.fromkeys(y.tolist()))
-            places = {label: index for index, label in enumerate(labels)}
-            rows = np.array([places[label] for label in y.tolist()], np.intp)
-        else:
-            distinct, rows = np.unique(y, return_inverse=True)
-            labels = distinct.tolist()
-        spellings: dict[str, list[str]] = {}
-        for label in labels:
-            spellings.setdefault(self.name(label), []).append(str(label).strip())
-        indices = {name: index for index, name in enumerate(spellings)}
-        codes = np.array([indices[self.name(label)] for label in labels], np.intp)
-        return list(spellings), codes[rows], spellings
+def _reads_numbers(source: RawData) -> bool:
+    """Check if labels are numbers, where 1 and 1.0 are one class; the training rows decide."""
+    y = source.train.y
+    if y.dtype != object:
+        return True
+    cells = dict.fromkeys(y.tolist())
+    if source.typed or np.isnan(parse_numbers(np.array([*cells], object))).any():
+        return False
+    return not any(map(_LEADING_ZERO.match, cells))
 
 
-Spellings = Mapping[str, list[str]]
-"""From a class name to the labels that mean it, as they are written."""
+def _named(y: npt.NDArray[Any], *, numbers: bool) -> tuple[list[str], Indices]:
+    """Return the distinct class names of labels, and each row's index into them."""
+    cells = y.tolist()
+    of_text = _canonical if numbers else str
+    names = {
+        label: of_text(label) if isinstance(label, str) else _number_name(label)
+        for label in dict.fromkeys(cells)
+    }
+    indices = {name: index for index, name in enumerate(dict.fromkeys(names.values()))}
+    return list(indices), np.array([indices[names[label]] for label in cells], np.intp)
 
 
 def _canonical(cell: str) -> str:
@@ -95,7 +67,7 @@ class Classes:
 
     Attributes:
         numbers: True if labels are read as numbers, where 1 and 1.0 are one class.
-        warnings: Warnings of labels that could be read in two ways.
+        warnings: A warning of labels that could be read in two ways.
 
     Raises:
         DataError: There is only one class, or labels are rounded numbers.
@@ -106,50 +78,38 @@ class Classes:
         self._indices = source.labels != ()
         self.names = source.labels
         self.warnings: tuple[str, ...] = ()
-        self.numbers = False
         if self._indices:
             self.numbers = all(_number(name) is not None for name in self.names)
             return
         _require_exact(source.train)
-        self._reading = _Reading.of(source)
-        self.numbers = self._reading.numbers
-        names, _, spellings = self._reading.named(source.train.y)
+        self.numbers = _reads_numbers(source)
+        names, _ = _named(source.train.y, numbers=self.numbers)
         if len(names) == 1:
-            written = spellings[names[0]]
-            also = f" (written {quoted(written, 5)})" if len(written) > 1 else ""
             raise DataError(
-                f"{source.where}: the target has one class only, {names[0]!r}{also}; "
+                f"{source.where}: the target has one class only, {names[0]!r}; "
                 "there is nothing to learn"
             )
         values = {name: _number(name) for name in names}
-        if None in values.values():
-            self.names = tuple(sorted(names))
-        else:
-            self.names = tuple(sorted(names, key=lambda name: (values[name], name)))
-        self.warnings = tuple(self._ambiguous(spellings))
+        by_value = None not in values.values()
+        self.names = tuple(sorted(names, key=lambda name: (values[name] if by_value else 0, name)))
+        if source.train.y.dtype == object:
+            self.warnings = tuple(self._ambiguous(dict.fromkeys(source.train.y.tolist())))
 
-    def _ambiguous(self, spellings: Spellings) -> Iterator[str]:
-        """Warn of numbers that are written in several ways, such as 1 and 1.0."""
-        if self.numbers:
-            once = (list(dict.fromkeys(written)) for written in spellings.values())
-            several = [written for written in once if len(written) > 1]
-            if several:
-                yield (
-                    f"{self._where}: labels {_and(several[0])} are one class{_more(several)}, as "
-                    "all labels are numbers; if they are text, put a letter before each"
-                )
-            return
+    def _ambiguous(self, labels: Iterable[str]) -> Iterator[str]:
+        """Warn of a number that is written in several ways, such as 1 and 1.0."""
         equal: dict[str, list[str]] = {}
-        for name in self.names:
-            if _number(name) is not None:
-                equal.setdefault(_canonical(name), []).append(name)
-        several = [names for names in equal.values() if len(names) > 1]
+        for label in labels:
+            if _number(label) is not None:
+                equal.setdefault(_canonical(label), []).append(label)
+        several = [written for written in equal.values() if len(written) > 1]
         if several:
-            why = "text, as one starts with 0" if self._reading.zeros else "text"
-            yield (
-                f"{self._where}: labels {_and(several[0])} are different classes{_more(several)}: "
-                f"labels are {why}; if they are one number, write it in one way"
+            how = (
+                "one class, as all labels are numbers; if they are text, put a letter before each"
+                if self.numbers
+                else "different classes, as labels are text; if they are one number, write it in "
+                "one way"
             )
+            yield f"{self._where}: labels such as {quoted(several[0], 3)} are {how}"
 
     def codes(self, part: RawPart) -> npt.NDArray[np.int32]:
         """Return class indices `(n_samples,)`.
@@ -160,33 +120,16 @@ class Classes:
         if self._indices:
             return part.y.astype(np.int32)
         lookup = {name: index for index, name in enumerate(self.names)}
-        names, rows, _ = self._reading.named(part.y)
+        names, rows = _named(part.y, numbers=self.numbers)
         codes = np.array([lookup.get(name, -1) for name in names], np.int32)[rows]
         unknown = np.flatnonzero(codes < 0)
         if unknown.size:
-            row = int(unknown[0])
-            others = f" ({unknown.size} such rows)" if unknown.size > 1 else ""
-            name = names[rows[row]]
             raise DataError(
-                f"{part.place(row)}: label {name!r} is out of range{others}: the training rows of "
-                f"{self._where} have {quoted(self.names)}{self._other_text(name)}"
+                f"{part.place(int(unknown[0]))}: label {names[rows[unknown[0]]]!r} is out of range "
+                f"({unknown.size} such rows): the training rows of {self._where} have "
+                f"{quoted(self.names)}"
             )
         return codes
-
-    def _other_text(self, label: str) -> str:
-        """Name the class that is the same number as a text label, if there is one."""
-        if self.numbers or _number(label) is None:
-            return ""
-        same = [name for name in self.names if _canonical(name) == _canonical(label)]
-        return f" (labels are text there, and {same[0]!r} is other text)" if same else ""
-
-
-def _and(written: list[str]) -> str:
-    return " and ".join(map(repr, written[:3])) + (", ..." if len(written) > 3 else "")
-
-
-def _more(several: list[Any]) -> str:
-    return f" ({len(several) - 1} more such numbers)" if len(several) > 1 else ""
 
 
 def _number(text: str) -> Decimal | None:
@@ -245,26 +188,18 @@ def _kind_of(source: RawData) -> TaskName:
     if part.y.ndim > 1:
         return "regression"
     values = _numbers(part.y)
-    text = int(np.isnan(values).sum())
-    if 2 * text > len(values):
+    if 2 * np.isnan(values).sum() > len(values):
         return "classification"
     _require_numbers(part, "the others are")
     if not np.equal(values, np.round(values)).all():
         return "regression"
-    return _kind_of_whole(source)
-
-
-def _kind_of_whole(source: RawData) -> TaskName:
-    names, rows, _ = _Reading.of(source).named(source.train.y)
+    names, rows = _named(part.y, numbers=_reads_numbers(source))
     counts = np.bincount(rows)
     if len(names) <= MAX_INFERRED_CLASSES and (counts >= 2).all():
         return "classification"
-    if len(names) > MAX_INFERRED_CLASSES:
-        why = f"{len(names)} different values, more than {MAX_INFERRED_CLASSES}"
-    else:
-        alone = int(np.argmax(counts < 2))
-        location = source.train.place(int(np.argmax(rows == alone)))
-        why = f"{names[alone]} stands in one row only ({location})"
+    why = f"{len(names)} different values, more than {MAX_INFERRED_CLASSES}"
+    if len(names) <= MAX_INFERRED_CLASSES:
+        why = f"{names[int(np.argmax(counts < 2))]} stands in one row only"
     raise DataError(
         f"{source.where}: the target's whole numbers could be classes or a quantity ({why}); "
         "say task: classification or task: regression"
@@ -276,19 +211,12 @@ def _require_values(part: RawPart) -> None:
     values = _numbers(part.y)
     bad = ~(np.abs(values) <= FLOAT32_MAX)
     if part.y.dtype == object:
-        missing = np.isin(part.y, list(MISSING))
-        if missing.any():
-            row = int(np.argmax(missing))
-            raise DataError(
-                f"{part.place(row)}: the target has a missing value, {part.y[row]!r} "
-                f"({int(missing.sum())} such rows); remove the row"
-            )
-        bad &= ~np.isnan(values)
+        bad = np.isin(part.y, list(MISSING)) | (bad & ~np.isnan(values))
     if bad.any():
         row = int(np.argwhere(bad)[0][0])
         raise DataError(
-            f"{part.place(row)}: target {part.y[row]!s} is not a finite float32 number; "
-            "repair or remove the row"
+            f"{part.place(row)}: the target {str(part.y[row])!r} is missing or not a finite number "
+            f"({int(bad.sum())} such); repair or remove the row"
         )
 
 
@@ -341,3 +269,10 @@ def encode_target(target: Target, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
             return values.astype(np.int32)
     standardised = (values - np.array(target.mean)) / np.array(target.std)
     return np.asarray(standardised, np.float32)
+
+
+def in_own_units(y: npt.NDArray[Any], target: Target) -> npt.NDArray[Any]:
+    """Return targets in their own units, float32; class indices stay as they are."""
+    if target.task is not Task.REGRESSION:
+        return y
+    return np.asarray(y * np.array(target.std) + np.array(target.mean), np.float32)

@@ -1,25 +1,32 @@
-"""Build a config's compiled Keras model, and the full model, which takes raw rows."""
+"""Build a config's compiled Keras model, and the full model, which takes raw rows.
+
+Layers around the trained part convert raw rows to features, and outputs to the target's units.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import inspect
 import random
-from collections.abc import Callable, Iterator, Mapping
+import warnings
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import keras
 import numpy as np
 
-from hpsearch.data.specs import InputSpec, Task, n_features, runs_in_graph
+from hpsearch.data.specs import (
+    ColumnSpec,
+    InputSpec,
+    Target,
+    Task,
+    column_slices,
+    n_features,
+    runs_in_graph,
+)
 from hpsearch.errors import InputError
 from hpsearch.importing import load_object
-from hpsearch.models.preprocessing_layers import (
-    feature_layers,
-    input_model,
-    output_layers,
-)
 from hpsearch.models.problem import Problem
 from hpsearch.space.keras_names import OPTIMIZERS, SCHEDULE_CLASSES
 from hpsearch.space.mlp import LAYER_TYPES, LayerType, MLPConfig
@@ -143,14 +150,10 @@ def _user_block(x: Any, path: str, block: Block, values: Mapping[str, Any]) -> A
 
 
 def _accepted(function: Callable[..., Any], offered: Mapping[str, Any]) -> dict[str, Any]:
-    parameters = list(inspect.signature(function).parameters.values())[1:]
+    _, *parameters = inspect.signature(function).parameters.values()
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
         return dict(offered)
-    names = {
-        parameter.name
-        for parameter in parameters
-        if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
-    }
+    names = {parameter.name for parameter in parameters}
     return {name: value for name, value in offered.items() if name in names}
 
 
@@ -193,10 +196,8 @@ def _mlp_inputs(spec: InputSpec) -> tuple[Any, Any]:
     if not runs_in_graph(spec):
         inputs = keras.Input((n_features(spec),), dtype="float32")
         return inputs, inputs
-    inputs = x = keras.Input(spec.shape, dtype=spec.dtype)
-    for layer in feature_layers(spec):
-        x = layer(x)
-    return inputs, x
+    inputs = keras.Input(spec.shape, dtype=spec.dtype)
+    return inputs, flat_features(spec, inputs)
 
 
 def reseed(model: keras.Model, sweep_seed: int, seed: int) -> None:
@@ -208,7 +209,8 @@ def reseed(model: keras.Model, sweep_seed: int, seed: int) -> None:
     for layer in model.layers:
         if (source := getattr(layer, "seed_source", None)) is None:
             continue
-        part_seed = _part_seed(sweep_seed, seed, source)
+        block, part = source
+        part_seed = derive(derive(sweep_seed, seed, block), part)
         if isinstance(layer, keras.layers.Dense):
             layer.kernel_initializer = _with_seed(layer.kernel_initializer, part_seed)
             kernel = layer.kernel
@@ -217,11 +219,6 @@ def reseed(model: keras.Model, sweep_seed: int, seed: int) -> None:
             layer.seed = part_seed
             if layer.rate > 0:
                 layer.seed_generator.state.assign([part_seed, 0])
-
-
-def _part_seed(sweep_seed: int, seed: int, source: tuple[int, int]) -> int:
-    block, part = source
-    return derive(derive(sweep_seed, seed, block), part)
 
 
 def full_model(trained: keras.Model, problem: Problem) -> keras.Model:
@@ -260,15 +257,148 @@ def compile_model(model: keras.Model, values: Mapping[str, Any], problem: Proble
 def build_optimizer(values: Mapping[str, Any]) -> keras.optimizers.Optimizer:
     """Return the optimizer that the active hyperparameters describe, not yet built."""
     name, settings = MLPConfig(values).optimizer
-    if settings.get("learning_rate") is not None:
-        settings = {**settings, "learning_rate": _learning_rate(settings["learning_rate"])}
+    rate = settings.get("learning_rate")
+    if isinstance(rate, Mapping):
+        arguments = dict(rate)
+        schedule = getattr(keras.optimizers.schedules, SCHEDULE_CLASSES[arguments.pop("name")])
+        settings = {**settings, "learning_rate": schedule(**arguments)}
+    elif rate is not None:
+        # Keras refuses `1`.
+        settings = {**settings, "learning_rate": float(rate)}
     return getattr(keras.optimizers, OPTIMIZERS[name].keras)(**settings)
 
 
-def _learning_rate(rate: float | Mapping[str, Any]) -> Any:
-    """Return a float, as Keras refuses `1`, or the schedule of `{name: ..., argument: ...}`."""
-    if not isinstance(rate, Mapping):
-        return float(rate)
-    arguments = dict(rate)
-    schedule = getattr(keras.optimizers.schedules, SCHEDULE_CLASSES[arguments.pop("name")])
-    return schedule(**arguments)
+def flat_features(spec: InputSpec, rows: keras.KerasTensor) -> keras.KerasTensor:
+    """Return the features `(n_samples, n_features)` of rows `(n_samples, *shape)`.
+
+    For a table with text columns, see `input_model`.
+    """
+    return _numbers(spec, keras.layers.Flatten()(rows) if len(spec.shape) > 1 else rows)
+
+
+def _scaling(spec: InputSpec, name: str = "scaling") -> list[keras.Layer]:
+    if spec.mean:
+        mean, variance = list(spec.mean), list(spec.variance)
+        return [keras.layers.Normalization(mean=mean, variance=variance, name=name)]
+    if spec.scale:
+        return [_rescaling(spec.scale, spec.offset, name=name)]
+    return []
+
+
+def _rescaling(scale: Sequence[float], offset: Sequence[float], name: str | None = None) -> Any:
+    numbers = (scale[0], offset[0]) if len(scale) == 1 else (list(scale), list(offset))
+    return keras.layers.Rescaling(*numbers, name=name)
+
+
+def input_model(spec: InputSpec) -> keras.Model:
+    """Return a model from raw rows to features `(n_samples, n_features)`.
+
+    It takes float32 or uint8 rows `(n_samples, *shape)`; for a table with text columns, it takes a
+    mapping from column names to `(n_samples,)` float32 numbers or object `str`.
+    """
+    if spec.columns is not None:
+        return _table_model(spec.columns, spec)
+    rows = keras.Input(spec.shape, dtype="float32", name="rows")
+    features = flat_features(spec, rows)
+    # Keras 3.12 refuses a model whose input is its output.
+    features = keras.layers.Identity()(rows) if features is rows else features
+    return keras.Model(rows, features, name="preprocessing")
+
+
+def several_inputs(spec: InputSpec) -> tuple[Any, Any]:
+    """Return the inputs of raw rows, and the tensors that a custom model takes.
+
+    Both are a mapping or a list, like the rows.
+    """
+    taken = {part.name for part in spec.parts}
+    inputs, outputs = [], []
+    for index, (columns, part) in enumerate(
+        zip(column_slices(spec.parts), spec.parts, strict=True)
+    ):
+        dtype = "int32" if part.whole else "float32"
+        x = keras.Input(part.shape, name=part.name.replace("/", "_") or None, dtype=dtype)
+        inputs.append(x)
+        if spec.scale and not part.whole:
+            x = keras.layers.Reshape((part.columns,), name=_free_name(f"row_{index}", taken))(x)
+            scaling = _free_name(f"scaling_{index}", taken)
+            x = _rescaling(spec.scale[columns], spec.offset[columns], name=scaling)(x)
+            x = keras.layers.Reshape(part.shape, name=_free_name(f"input_{index}", taken))(x)
+        outputs.append(x)
+    if not spec.parts[0].name:
+        return inputs, outputs
+    names = [part.name for part in spec.parts]
+    return dict(zip(names, inputs, strict=True)), dict(zip(names, outputs, strict=True))
+
+
+def _table_model(columns: tuple[ColumnSpec, ...], spec: InputSpec) -> keras.Model:
+    rows = {
+        column.name: keras.Input(
+            (1,),
+            name=column.name.replace("/", "_"),
+            dtype="float32" if column.vocabulary is None else "string",
+        )
+        for column in columns
+    }
+    numeric = [rows[column.name] for column in columns if column.vocabulary is None]
+    blocks = []
+    if numeric:
+        blocks.append(_numbers(spec, _concatenate(numeric, _free_name("numbers", rows)), rows))
+    for index, column in enumerate(columns):
+        if column.vocabulary is not None:
+            lookup = keras.layers.StringLookup(
+                vocabulary=list(column.vocabulary),
+                num_oov_indices=1,
+                oov_token=_free_name("[UNK]", column.vocabulary),
+                output_mode="one_hot",
+                name=_free_name(f"one_hot_{index}", rows),
+            )
+            blocks.append(lookup(rows[column.name]))
+    features = _concatenate(blocks, _free_name("features", rows))
+    with warnings.catch_warnings():
+        # Keras expects keys to equal layer names, but forbids the slash in layer names only.
+        warnings.filterwarnings("ignore", "When providing `inputs` as a dict", UserWarning)
+        return keras.Model(rows, features, name="preprocessing")
+
+
+def _numbers(
+    spec: InputSpec, numbers: keras.KerasTensor, taken: Collection[str] = ()
+) -> keras.KerasTensor:
+    """Fill and scale numbers `(n_samples, n_columns)`; append indicators of missing numbers.
+
+    This uses Keras' operations only, so that Keras alone can load the model's file.
+
+    Args:
+        taken: Names that layers must not have.
+    """
+    x, indicators = numbers, []
+    if spec.fill:
+        gone = keras.ops.cast(keras.ops.isnan(numbers), "float32")
+        zeros = [0.0] * len(spec.fill)
+        fill = _rescaling(spec.fill, zeros, _free_name("fill", taken))(gone)
+        filled = keras.ops.nan_to_num(numbers, nan=0.0)
+        x = keras.layers.Add(name=_free_name("filled", taken))([filled, fill])
+        if spec.indicators:
+            indicators = [keras.ops.take(gone, list(spec.indicators), axis=1)]
+    for layer in _scaling(spec, _free_name("scaling", taken)):
+        x = layer(x)
+    return _concatenate([x, *indicators], _free_name("with_missing", taken))
+
+
+def _concatenate(tensors: list[keras.KerasTensor], name: str) -> keras.KerasTensor:
+    return keras.layers.Concatenate(name=name)(tensors) if len(tensors) > 1 else tensors[0]
+
+
+def _free_name(name: str, taken: Collection[str]) -> str:
+    """Append underscores to `name` until it differs from the user's names."""
+    while name in taken:
+        name += "_"
+    return name
+
+
+def output_layers(target: Target) -> list[keras.Layer]:
+    """Return the layers from the trained part's outputs to the target's own units.
+
+    A regression's standardised outputs `(n_samples, outputs)` are rescaled; probabilities stay
+    unchanged.
+    """
+    return [_rescaling(target.std, target.mean)] if target.task is Task.REGRESSION else []

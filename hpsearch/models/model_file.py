@@ -7,7 +7,7 @@ import zipfile
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from hpsearch.data.specs import ArrayPart, DateColumn, InputSpec, TableSpec, Target, Task
 
@@ -47,13 +47,7 @@ class ModelFile:
         Raises:
             OSError: The file cannot be written.
         """
-        with zipfile.ZipFile(path, "a") as archive:
-            # A fixed time stamp, so that equal models give equal files.
-            member = zipfile.ZipInfo(_MEMBER)
-            archive.writestr(member, json.dumps(self._raw()))
-
-    def _raw(self) -> dict[str, Any]:
-        return {
+        raw = {
             "task": self.task,
             "classes": self.classes,
             "numbers": self.numbers,
@@ -63,6 +57,9 @@ class ModelFile:
             "fills": self.fills,
             "inputs": [asdict(part) for part in self.inputs],
         }
+        with zipfile.ZipFile(path, "a") as archive:
+            # A fixed time stamp, so that equal models give equal files.
+            archive.writestr(zipfile.ZipInfo(_MEMBER), json.dumps(raw))
 
     @classmethod
     def read(cls, path: Path) -> Self | None:
@@ -84,19 +81,10 @@ class ModelFile:
             numbers, fills = (raw[key] is True for key in ("numbers", "fills"))
             inputs = tuple(
                 ArrayPart(
-                    str(part["name"]),
-                    tuple(map(_size, part["shape"])),
-                    whole=part["whole"] is True,
-                    image=part["image"] is True,
+                    **{**part, "name": str(part["name"]), "shape": tuple(map(int, part["shape"]))}
                 )
                 for part in raw["inputs"]
             )
             return cls(Task(raw["task"]), classes, numbers, table, fills, inputs)
         except (OSError, zipfile.BadZipFile, LookupError, TypeError, ValueError):
             return None
-
-
-def _size(number: Any) -> int:
-    if type(number) is not int or number < 0:
-        raise ValueError(f"{number!r} is no size")
-    return number

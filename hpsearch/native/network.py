@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from types import ModuleType
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 from hpsearch.data.specs import InputSpec, Task, n_features, runs_in_graph
 from hpsearch.models.problem import Problem
@@ -62,6 +62,8 @@ def native_number(name: str) -> int:
     """Return the extension's number of a kind (`hpsearch/native/src/network.h`), by its name."""
     return int(getattr(native_extension(), name))
 
+
+Supported = TypeVar("Supported")
 
 #: Arguments of optimizers that must be below a number.
 _MOST: Final = {"beta_1": 1.0, "beta_2": 1.0}
@@ -222,10 +224,11 @@ class UnsupportedError(Exception):
     """The extension cannot train the model."""
 
 
-def require(supported: object) -> None:
-    """Raise UnsupportedError unless `supported` is true."""
+def require(supported: Supported | None) -> Supported:
+    """Return `supported`; raise UnsupportedError unless it is true."""
     if not supported:
         raise UnsupportedError
+    return supported
 
 
 def describe(problem: Problem, values: Mapping[str, Any], seed: int) -> DenseNetwork | None:
@@ -269,9 +272,7 @@ def _terms(problem: Problem, config: MLPConfig) -> _Terms:
         UnsupportedError: The extension cannot train it.
     """
     recipe, hidden = problem.recipe, config.widths
-    kind = LAYER_TYPES.get(config.layer_type if hidden else "dense")
-    if kind is None:
-        raise UnsupportedError
+    kind = require(LAYER_TYPES.get(config.layer_type if hidden else "dense"))
     activation = _activation(config.activation) if hidden else "LINEAR"
     dropout = config.dropout if "Dropout" in kind.layers else 0.0
     require(kind.native and 0 <= dropout < 1)
@@ -314,20 +315,14 @@ def _network(problem: Problem, config: MLPConfig, seed: int) -> DenseNetwork:
 
 
 def _activation(name: str) -> str:
-    native = ACTIVATIONS.get(name, Activation()).native
-    require(native)
-    return native
+    return require(ACTIVATIONS.get(name, Activation()).native)
 
 
 def _loss(problem: Problem) -> str:
     recipe, task = problem.recipe, problem.target.task
     if task is Task.REGRESSION:
-        loss = _ERRORS.get(LOSSES.get(recipe.loss, recipe.loss))
-    else:
-        loss = _CROSSENTROPIES.get((task, recipe.output_activation, recipe.loss))
-    if loss is None:
-        raise UnsupportedError
-    return loss
+        return require(_ERRORS.get(LOSSES.get(recipe.loss, recipe.loss)))
+    return require(_CROSSENTROPIES.get((task, recipe.output_activation, recipe.loss)))
 
 
 def _measures(problem: Problem) -> tuple[Measure, ...]:
@@ -336,9 +331,7 @@ def _measures(problem: Problem) -> tuple[Measure, ...]:
     usual = Measure("mae" if task is Task.REGRESSION else "accuracy")
     if not name:
         return (usual,)
-    metric = KERAS_METRICS.get(name)
-    if metric is None:
-        raise UnsupportedError
+    metric = require(KERAS_METRICS.get(name))
     require(metric.native and (task is Task.MULTICLASS or not metric.of_several))
     # Other metrics of a regression depend on the targets' mean, which training subtracts.
     require(task is not Task.REGRESSION or not metric.of_classes)
@@ -418,9 +411,8 @@ def optimizer_of(name: str, given: Mapping[str, Any]) -> NativeOptimizer:
     Raises:
         UnsupportedError: The extension does not support it.
     """
-    optimizer = OPTIMIZERS.get(name)
-    if optimizer is None or not optimizer.native:
-        raise UnsupportedError
+    optimizer = require(OPTIMIZERS.get(name))
+    require(optimizer.native)
     settings = {**optimizer.defaults, **given}
     rate, decay = settings.pop("learning_rate"), settings.pop("weight_decay")
     numbers = [rate] if decay is None else [rate, decay]

@@ -250,7 +250,7 @@ class Predictor:
         columns, _ = packed(
             given if parts[0].name else list(given.values()), "rows", parts, "inputs"
         )
-        require_finite(columns, parts, lambda row: f"row {row} (from 0)")
+        require_finite(columns, parts, _place)
         return unpacked(columns.astype(np.float32), parts), len(columns)
 
     def _require_filled(self, rows: Inputs) -> None:
@@ -303,12 +303,12 @@ class Predictor:
                 )
         if frame.empty:
             return np.empty((0, len(columns)), np.float32)
-        return parse_columns(frame, "rows", _places, like=self.known.table).inputs
+        return parse_columns(frame, "rows", _place, like=self.known.table).inputs
 
 
 def _has_names(rows: Any) -> bool:
     return isinstance(rows, Mapping) or hasattr(rows, "columns")
 
 
-def _places(rows: list[int]) -> list[str]:
-    return [f"row {row} (from 0)" for row in rows]
+def _place(row: int) -> str:
+    return f"row {row} (from 0)"

@@ -10,9 +10,9 @@ import numpy.typing as npt
 
 from hpsearch.data.dataset import unpacked
 from hpsearch.data.specs import Arrays, Target, Task, TrainingData, runs_in_graph
+from hpsearch.data.targets import in_own_units
 from hpsearch.errors import HpsearchError, NotSupportedError
 from hpsearch.models.model_file import ModelFile
-from hpsearch.models.preprocessing import in_own_units
 from hpsearch.models.problem import Problem, Recipe
 from hpsearch.space.execution import Execution, ExecutionResult
 from hpsearch.space.mlp import MLPConfig

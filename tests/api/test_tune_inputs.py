@@ -63,8 +63,7 @@ def test_a_mapping_of_arrays(tuned):
         if part == "validation":
             assert found["loss"].value == pytest.approx(best["val_loss"], rel=1e-5)
     assert tuned.reproduce(int(best["trial"])).equal
-    told = (tuned.directory / "sweep.yaml").read_text()
-    assert "table (400, 4) float64, image (400, 8, 8) uint8, words (400, 3) int64" in told
+    assert "dict of 3" in (tuned.directory / "sweep.yaml").read_text()
 
 
 def test_the_model_takes_raw_rows_and_predicts(tuned, tmp_path):
@@ -85,7 +84,9 @@ def test_the_model_takes_raw_rows_and_predicts(tuned, tmp_path):
     np.testing.assert_allclose(np.load(tmp_path / "predicted.npy"), chances, rtol=1e-5)
     with pytest.raises(InputError, match="rows must be a mapping of the model's 3 inputs"):
         tuned.predict(raw["table"])
-    with pytest.raises(HpsearchError, match=r"rows: its inputs are \[\('table', \(4,\)\)\]"):
+    with pytest.raises(
+        HpsearchError, match=r"rows: its inputs are \[\('table', \(4,\), 'numbers'\)\]"
+    ):
         tuned.predict({"table": raw["table"]})
     assert tuned.predict({name: each[:0] for name, each in x.items()}).shape == (0,)
 
@@ -120,7 +121,7 @@ def test_rows_in_a_list_are_no_inputs():
 
 @pytest.mark.parametrize("y", [3, iter([1, 2])], ids=["number", "iterator"])
 def test_targets_that_are_no_rows_are_said(y):
-    with pytest.raises(InputError, match=r"y is .*, not an array of rows"):
+    with pytest.raises(InputError, match=r"y has the type \w+ and the shape \(\)"):
         hpsearch.tune(np.eye(4), y, parameters={"units": 4})
 
 
@@ -131,8 +132,11 @@ def test_validation_rows_have_the_inputs_and_kinds_of_numbers_of_the_training_ro
     image, words = one["image"] / 255, one["words"] + 0.5
     for changed, message in (
         ({"table": one["table"]}, r"validation: x: its inputs are .* training rows"),
-        (one | {"image": image}, r"x\['image'\]: has numbers, and the training rows images"),
-        (one | {"words": words}, r"\['words'\]: has numbers, and the training rows whole"),
+        (
+            one | {"image": image},
+            r"\('image', \(8, 8\), 'numbers'\).*training rows.*'images of uint8'",
+        ),
+        (one | {"words": words}, r"\('words', \(3,\), 'numbers'\).*training rows.*'whole numbers'"),
     ):
         with pytest.raises(InputError, match=message):
             hpsearch.tune(rest, y[100:], validation_data=(changed, y[:100]), **arguments)
@@ -144,7 +148,7 @@ def test_validation_rows_have_the_inputs_and_kinds_of_numbers_of_the_training_ro
         results.predict(
             one | {"table": np.where(np.arange(100)[:, None] == 1, np.nan, one["table"])}
         )
-    with pytest.raises(InputError, match=r"rows\['words'\]: has numbers, and the training rows"):
+    with pytest.raises(InputError, match=r"rows: .*\('words', \(3,\), 'numbers'\)"):
         results.predict(one | {"words": one["words"] + 0.9})
 
 
@@ -183,7 +187,7 @@ def of_a_table(hp):
     ("changes", "arguments", "message"),
     [
         ({}, {"model": None, "parameters": {"units": 4}}, "x is 3 inputs.*have one.*model=build"),
-        ({}, {"scale": "robust"}, "scale: is robust; several inputs take auto"),
+        ({}, {"scale": "robust"}, "scale: is robust, and several inputs take auto"),
         ({"table": np.full((400, 4), np.nan)}, {}, r"x\['table'\]: nan is not a finite"),
         ({"table": np.zeros((399, 4))}, {}, "x: its inputs have 399, 400, 400 rows"),
         ({"more": np.full((400, 1), "a")}, {}, r"x\['more'\]: must be an array of numbers"),

@@ -89,17 +89,6 @@ def test_lines_are_the_files_after_quoted_line_breaks(csv_file):
         load(csv=csv_file(text), target="y")
 
 
-def test_missing_file_suggests(csv_file, tmp_path):
-    csv_file(GOOD)
-    with pytest.raises(DataError, match=r"no such file; did you mean 'table\.csv'"):
-        load(csv=str(tmp_path / "tabel.csv"), target="y")
-
-
-def test_a_folder_is_no_file(tmp_path):
-    with pytest.raises(DataError, match="not a regular file"):
-        load(csv=str(tmp_path), target="y")
-
-
 def test_dropping_everything(csv_file):
     with pytest.raises(DataError, match="no feature column is left"):
         load(csv=csv_file(GOOD), target="y", drop=("a", "b", "t"))
@@ -109,8 +98,8 @@ def test_dropping_everything(csv_file):
     ("content", "message"),
     [
         ("a,b,t,y\nx,1,u,no\n", ":2: column 'a': 'x' is not a number"),
-        ("a,b,y\n1,1,no\n", ":1: no column 't', which the training file has"),
-        ("a,b,t,y\n1,1,,\n", ":2: the target has a missing value"),
+        ("a,b,y\n1,1,no\n", ":1: the training file: no column 't'"),
+        ("a,b,t,y\n1,1,,\n", ":2: the target '' is missing or not"),
     ],
 )
 def test_validation_file_must_fit(csv_file, content, message):
@@ -127,7 +116,7 @@ def test_numbers_of_the_validation_file_are_those_of_the_training_file(csv_file)
     assert dataset.validation.x["t"].tolist() == ["5"]
     train = csv_file("a,y\n" + "1,0\n2,1\n3,2\n" * 5)
     validation = csv_file("a,y\n1,0\n2,7\n", "validation.csv")
-    with pytest.raises(DataError, match=r":3: label '7' is out of range: .* '0', '1', '2'"):
+    with pytest.raises(DataError, match=r":3: label '7' is out of range .* '0', '1', '2'"):
         load(csv=train, target="y", validation=validation)
 
 

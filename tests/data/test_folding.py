@@ -1,11 +1,15 @@
-"""Splits by a column of a CSV file: groups that stay whole, and the order of time."""
+"""Splits: scikit-learn's random ones, by groups that stay whole, and by time."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 from datasets import load
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.model_selection import train_test_split
 
+from hpsearch.data.splitting import split_rows
 from hpsearch.errors import DataError
 from hpsearch.spec.data import SplitSpec
 from hpsearch.spec.sweep import sweep_from_mapping
@@ -71,7 +75,10 @@ def test_the_seed_draws_the_groups(table):
         ({"by": "time", "column": "wen"}, "split: no column 'wen'; did you mean 'when'"),
         ({"by": "time", "column": "who"}, r"'g\d' is neither a number.*nor a date by ISO 8601"),
         ({"by": "time", "column": "when", "cv": 9}, "has 5 different times in 60 rows, too few"),
-        ({"by": "group", "column": "who", "cv": 8}, "groups: there are 7, and each of 8 parts"),
+        (
+            {"by": "group", "column": "who", "cv": 8},
+            r"cv: StratifiedGroupKFold: .*n_splits=8 greater",
+        ),
     ],
 )
 def test_columns_that_cannot_split_are_told(table, options, message):
@@ -81,7 +88,7 @@ def test_columns_that_cannot_split_are_told(table, options, message):
 
 def test_a_missing_group_is_told(csv_file):
     table = csv_file("a,who,label\n1,x,no\n2,,yes\n3,y,no\n4,x,yes\n")
-    with pytest.raises(DataError, match=r"table\.csv:3: column 'who': missing value \(1 such"):
+    with pytest.raises(DataError, match=r"table\.csv:3: column 'who': missing value in the column"):
         load(**asked(table, "group", "who"))
 
 
@@ -117,3 +124,29 @@ def test_a_split_stands_in_the_sweep_file():
     sweep = sweep_from_mapping({"name": "s", "parameters": {}, "data": data})
     assert sweep.data.raw()["split"] == split
     assert sweep.data.how_split["by"] == split
+
+
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+@given(st.integers(2, 300), st.floats(0.01, 0.9), SEEDS)
+def test_an_unstratified_split(n, fraction, seed):
+    count = int(np.clip(round(fraction * n), 1, n - 1))
+    train, validation, test = split_rows((n - count, count, 0), seed, None, "here")
+    expected = train_test_split(np.arange(n), test_size=count, random_state=seed)
+    np.testing.assert_array_equal(train, expected[0])
+    np.testing.assert_array_equal(validation, expected[1])
+    assert not len(test)
+
+
+@settings(max_examples=200)
+@given(st.lists(st.integers(2, 40), min_size=2, max_size=12), st.floats(0.1, 0.9), SEEDS)
+def test_a_stratified_split(counts, fraction, seed):
+    """The split is scikit-learn's for any class sizes: shares tie, and are rounded in all ways."""
+    n, classes = sum(counts), len(counts)
+    codes = np.random.default_rng(seed).permutation(np.repeat(np.arange(classes), counts))
+    count = int(np.clip(round(fraction * n), classes, n - classes))
+    train, validation, _ = split_rows((n - count, count, 0), seed, codes, "here")
+    expected = train_test_split(np.arange(n), test_size=count, random_state=seed, stratify=codes)
+    np.testing.assert_array_equal(train, expected[0])
+    np.testing.assert_array_equal(validation, expected[1])

@@ -90,14 +90,6 @@ def test_folder_of_the_other_set_is_passed_over(nowhere):
         pixel("mnist", folder=str(folder))
 
 
-def test_unpacked_files(nowhere):
-    folder = small_set(nowhere / "data", 6)
-    for path in list(folder.iterdir()):
-        path.with_suffix("").write_bytes(gzip.decompress(path.read_bytes()))
-        path.unlink()
-    assert pixel("mnist", folder=str(folder)) == 6
-
-
 def test_keras_cache_and_loader_are_the_last_resort(nowhere, monkeypatch):
     cache = nowhere / "keras/datasets"
     cache.mkdir(parents=True)

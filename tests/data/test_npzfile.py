@@ -83,8 +83,11 @@ INFINITE[7, 2] = np.inf
         ({"x": X, "y": np.zeros((30, 2, 2))}, r"y has shape \(30, 2, 2\)"),
         ({"x": np.zeros((0, 4)), "y": np.zeros(0)}, "x is empty"),
         ({"x": X, "y": np.zeros(30, int)}, "one class only"),
-        ({"x": X, "y": np.where(np.arange(30) == 4, np.inf, 0.5)}, "row 4 .* target inf"),
-        ({"x_train": X, "y_train": Y, "x_val": X[:, :2], "y_val": Y}, r"shape \(2,\) and \(4,\)"),
+        ({"x": X, "y": np.where(np.arange(30) == 4, np.inf, 0.5)}, "row 4 .* target 'inf'"),
+        (
+            {"x_train": X, "y_train": Y, "x_val": X[:, :2], "y_val": Y},
+            r"float32 of \(2,\).* of \(4,\)",
+        ),
         ({"x_train": X, "y_train": Y, "x_val": X, "y_val": Y + 1}, "label '3' is out of range"),
     ],
 )
@@ -114,7 +117,7 @@ def test_a_corrupt_member_is_refused(tmp_path, npz, method):
 
 
 def test_two_names_that_differ_by_case_are_refused(npz):
-    with pytest.raises(DataError, match=r"'x\.npy' and 'X\.npy' are both 'x'"):
+    with pytest.raises(DataError, match="two arrays of one name"):
         load(npz=npz(x=X, X=X + 1, y=Y))
 
 
@@ -132,7 +135,7 @@ def test_members_are_bounded_together(tmp_path, monkeypatch):
     monkeypatch.setattr(files, "_MAX_PACKED_BYTES", 1_000_000)
     zeros = np.zeros(120_000, "f4")
     np.savez_compressed(tmp_path / "data.npz", x=np.stack([zeros, zeros], axis=1), y=zeros)
-    with pytest.raises(DataError, match=r"'x\.npy' and 'y\.npy' unpack .*looks like a zip bomb"):
+    with pytest.raises(DataError, match=r"its arrays unpack .*looks like a zip bomb"):
         load(npz=str(tmp_path / "data.npz"))
 
 
@@ -146,3 +149,9 @@ def test_a_header_that_lies_is_refused(tmp_path):
         archive.writestr("x.npy", head.getvalue() + bytes(400))
     with pytest.raises(DataError, match="not a sound"):
         load(npz=str(path))
+
+
+def test_require_memory():
+    files.require_memory(1000, "small")
+    with pytest.raises(DataError, match=r"big: reading it takes about 1000000000\.00 GB"):
+        files.require_memory(10**18, "big")

@@ -1,14 +1,16 @@
-"""Several targets in one array of columns, and back."""
+"""Rows in memory: several targets in one array of columns, and datasets of TensorFlow's."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
 import pytest
+import tensorflow as tf
 from datasets import made
 
+from hpsearch.data import loading
 from hpsearch.data.dataset import are_several, packed, unpacked
-from hpsearch.data.loading import read_memory
+from hpsearch.data.loading import collect, read_memory
 from hpsearch.data.specs import ArrayPart
 from hpsearch.errors import DataError
 from hpsearch.spec.data import DataSpec
@@ -46,7 +48,10 @@ def test_what_several_are():
 @pytest.mark.parametrize(
     ("y", "message"),
     [
-        ({"a": np.array(["x", "y"])}, r"y\['a'\]: must be an array of numbers.*classes are whole"),
+        (
+            {"a": np.array(["x", "y"])},
+            r"y\['a'\]: must be an array of numbers.*classes and texts are whole",
+        ),
         ({"a": 3}, r"y\['a'\]: must be an array of numbers"),
         ({"a": CLASSES, "b": NUMBERS[:2]}, "y: its targets have 4, 2 rows"),
         ([np.full(4, 2**24)], r"y\[0\]: has whole numbers beyond"),
@@ -61,7 +66,7 @@ def test_other_parts_must_have_the_same():
     x, y = np.zeros((4, 1)), {"class": CLASSES, "numbers": NUMBERS}
     read = read_memory(x, y, None, (x, y, np.ones(4)), None)
     assert read.validation[1].shape == (4, 3)
-    assert read.described["y"] == "class (4,) whole numbers, numbers (4, 2) numbers"
+    assert read.described["y"] == "(4, 3) float64"
     with pytest.raises(DataError, match="validation_data: must have the targets that y has, 2"):
         read_memory(x, y, None, (x, CLASSES), None)
     with pytest.raises(DataError, match="test's y: its targets are"):
@@ -69,7 +74,7 @@ def test_other_parts_must_have_the_same():
 
 
 def test_elsewhere_they_are_refused():
-    with pytest.raises(DataError, match=r"y is a dict; several targets.*hpsearch.tune"):
+    with pytest.raises(DataError, match=r"y has the type object and the shape \(\)"):
         made(np.zeros((4, 1)), {"class": CLASSES})
 
 
@@ -77,3 +82,38 @@ def test_they_are_no_task():
     read = read_memory(np.zeros((4, 1)), {"class": CLASSES}, None, None, None)
     with pytest.raises(DataError, match="task: several targets have each its own"):
         read.load(DataSpec(task="classification"))
+
+
+X = np.arange(20, dtype=np.float32).reshape(10, 2)
+Y = np.arange(10) % 2
+
+
+def test_batches_and_single_rows_give_the_rows():
+    dataset = tf.data.Dataset.from_tensor_slices((X, Y))
+    for each in (dataset, dataset.batch(4), dataset.batch(10)):
+        x, y = collect(each, "x")
+        np.testing.assert_array_equal(x, X)
+        np.testing.assert_array_equal(y, Y)
+
+
+def test_weights_mappings_and_texts():
+    columns = {"n": X[:, 0], "word": np.array(["a", "ä"] * 5)}
+    dataset = tf.data.Dataset.from_tensor_slices((columns, Y, X[:, 1])).batch(3)
+    x, y, weights = collect(dataset, "x")
+    np.testing.assert_array_equal(x["n"], X[:, 0])
+    assert x["word"].tolist() == ["a", "ä"] * 5
+    assert len(y) == 10
+    np.testing.assert_array_equal(weights, X[:, 1])
+
+
+def test_what_cannot_be_collect_is_told(monkeypatch):
+    dataset = tf.data.Dataset.from_tensor_slices((X, Y))
+    with pytest.raises(DataError, match=r"x: the tf.data.Dataset is endless; .*take"):
+        collect(dataset.repeat(), "x")
+    with pytest.raises(DataError, match=r"not \(x, y\)"):
+        collect(tf.data.Dataset.range(3), "x")
+    with pytest.raises(DataError, match="holds no rows"):
+        collect(dataset.take(0), "x")
+    monkeypatch.setattr(loading, "available_bytes", lambda: 120)
+    with pytest.raises(DataError, match="larger than a quarter of the free memory"):
+        collect(dataset, "x")

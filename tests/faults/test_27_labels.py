@@ -15,7 +15,7 @@ import hpsearch
 from hpsearch.data.loading import load_dataset
 from hpsearch.data.specs import Task
 from hpsearch.errors import DataError, InputError
-from hpsearch.models.preprocessing import training_weights
+from hpsearch.models.arrays import training_weights
 from hpsearch.sklearn import SweepClassifier
 from hpsearch.spec.data import DataSpec
 
@@ -91,7 +91,7 @@ def test_ids_of_archives_and_functions(tmp_path, monkeypatch):
             "classification",
             r"row 0 \(from 0\): label 9007199254740992\.0 is too large",
         ),
-        ([1, "1", "a"] * 20, "classification", r"y has the text '1' and the int 1"),
+        ([1, "1", "a"] * 20, "classification", "y has '1' as text and as another type"),
         # Rounded, 30 ids would be few enough to be taken for classes.
         (np.arange(2**60, 2**60 + 30).repeat(2), None, "30 different values, more than 20"),
     ],
@@ -104,10 +104,10 @@ def test_labels_that_would_run_together_are_refused(y, task, words):
 @pytest.mark.parametrize(
     ("labels", "classes", "warning"),
     [
-        ("1 01 1.0", "01 1 1.0", "are different classes.* starts with 0"),
-        ("01234 1234", "01234 1234", "are different classes.* starts with 0"),
-        ("7 007 8", "007 7 8", "are different classes.* starts with 0"),
-        ("1 1.0 2 0.5 0.50", "0.5 1 2", "'1' and '1.0' are one class"),
+        ("1 01 1.0", "01 1 1.0", "are different classes"),
+        ("01234 1234", "01234 1234", "are different classes"),
+        ("7 007 8", "007 7 8", "are different classes"),
+        ("1 1.0 2 0.5 0.50", "0.5 1 2", "'1', '1.0' are one class"),
         ("1 2 10", "1 2 10", ""),
         ("1.0 2.0", "1 2", ""),
         ("01 02", "01 02", ""),
@@ -130,7 +130,7 @@ def test_text_of_arrays_is_text():
 
 
 def test_labels_that_become_one_class_are_refused(tmp_path):
-    with pytest.raises(DataError, match=r"one class only, '1' \(written '1', '1\.0'\)"):
+    with pytest.raises(DataError, match="one class only, '1'"):
         from_csv(tmp_path, ("1", "1.0"))
 
 
@@ -140,7 +140,7 @@ def test_other_files_follow_the_training_file(tmp_path):
     dataset = load_dataset(DataSpec(**spec, validation=other, test=other))
     assert dataset.validation.y.tolist() == dataset.test.y.tolist() == [0, 1, 0, 1]
     spec["csv"] = csv_of(tmp_path, ("01", "02"))
-    with pytest.raises(DataError, match=r":3: label '2\.0' is out of range.*'02' is other text"):
+    with pytest.raises(DataError, match=r":3: label '2\.0' is out of range.*'01', '02'"):
         load_dataset(DataSpec(**spec, validation=csv_of(tmp_path, ("01", "2.0"), "other.csv", 2)))
     spec["csv"] = csv_of(tmp_path, NEAR)
     other = csv_of(tmp_path, sorted(NEAR), "other.csv", 2)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from hpsearch.data.specs import ColumnSpec, InputSpec, Task, n_features, runs_in_graph
-from hpsearch.models import preprocessing, preprocessing_layers
+from hpsearch.models import arrays, mlp
 
 # Keras 3.15 converts TensorFlow's variables by np.array(x), which NumPy 2 warns about.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -53,24 +53,23 @@ ALL = dict(datasets())
 @pytest.mark.filterwarnings("ignore:When providing `inputs` as a dict:UserWarning")
 def test_exported_layers_give_the_features(dataset, tmp_path):
     spec, raw = dataset.input, dataset.validation.x
-    given = preprocessing.features(spec, raw)
+    given = arrays.features(spec, raw)
     if runs_in_graph(spec):
         np.testing.assert_array_equal(given, raw)
-        for layer in preprocessing_layers.feature_layers(spec):
-            given = layer(given)
-        given = np.asarray(given, np.float32)
+        rows = keras.Input(spec.shape, dtype=spec.dtype)
+        given = np.asarray(keras.Model(rows, mlp.flat_features(spec, rows))(raw), np.float32)
     assert given.dtype == np.float32
     assert given.shape == (len(dataset.validation), n_features(spec))
-    preprocessing_layers.input_model(spec).save(tmp_path / "m.keras")
+    mlp.input_model(spec).save(tmp_path / "m.keras")
     loaded = keras.models.load_model(tmp_path / "m.keras", safe_mode=True)
     np.testing.assert_allclose(loaded.predict(raw, verbose=0), given, rtol=1e-6, atol=1e-6)
 
 
 def assert_same_bits(spec, x):
     """Equal, the signs of zeros included; NaN has many bit patterns."""
-    ours = preprocessing.features(spec, x)
+    ours = arrays.features(spec, x)
     # Keras' one-hot numbers are integers until they meet others.
-    theirs = np.asarray(preprocessing_layers.input_model(spec)(x), np.float32)
+    theirs = np.asarray(mlp.input_model(spec)(x), np.float32)
     np.testing.assert_array_equal(ours, theirs, strict=True)
     number = ~np.isnan(ours)
     np.testing.assert_array_equal(np.signbit(ours)[number], np.signbit(theirs)[number])
@@ -163,7 +162,7 @@ def test_fitted_features_are_the_layers_to_the_bit(dataset):
 def test_constant_columns_stay_finite(scale):
     x = np.column_stack([X[:, 0], np.full(50, 1e30), np.zeros(50)]).astype(np.float32)
     dataset = made(x, Y, scale=scale)
-    assert np.isfinite(preprocessing.features(dataset.input, dataset.train.x)).all()
+    assert np.isfinite(arrays.features(dataset.input, dataset.train.x)).all()
     assert_same_bits(dataset.input, dataset.train.x)
 
 
@@ -171,7 +170,7 @@ def test_the_raw_rows_are_left_alone():
     x = X.copy()
     for scale in ("none", "standard"):
         dataset = made(x, Y, scale=scale)
-        preprocessing.features(dataset.input, x)
+        arrays.features(dataset.input, x)
         np.testing.assert_array_equal(x, X)
 
 
@@ -179,22 +178,22 @@ def test_numbers_come_before_one_hot_words():
     frame = pd.DataFrame({"t": ["u", "v"] * 25, "n": X[:, 0]})
     new = pd.DataFrame({"t": ["v", "never seen"], "n": X[:2, 0]})
     dataset = made(frame, Y, validation_data=(new, [0, 1]), scale="none")
-    given = preprocessing.features(dataset.input, dataset.validation.x)
+    given = arrays.features(dataset.input, dataset.validation.x)
     np.testing.assert_allclose(given, [[X[0, 0], 0, 0, 1], [X[1, 0], 1, 0, 0]])
 
 
 def test_big_data_is_cut_into_batches(monkeypatch):
     dataset = made(TABLE, Y)
-    whole = preprocessing.features(dataset.input, dataset.train.x)
-    monkeypatch.setattr(preprocessing, "_BLOCK_VALUES", 40)
-    np.testing.assert_array_equal(preprocessing.features(dataset.input, dataset.train.x), whole)
+    whole = arrays.features(dataset.input, dataset.train.x)
+    monkeypatch.setattr(arrays, "_BLOCK_VALUES", 40)
+    np.testing.assert_array_equal(arrays.features(dataset.input, dataset.train.x), whole)
 
 
 @pytest.mark.parametrize("name", ["=cmd|' /C calc'!A0", "../x", "<script>", "a b", "ü", "dense"])
 @pytest.mark.filterwarnings("ignore:When providing `inputs` as a dict:UserWarning")
 def test_any_column_name_can_be_exported(name, tmp_path):
     dataset = made(pd.DataFrame({name: ["u", "v"] * 25, "n": X[:, 0]}), Y)
-    inputs = preprocessing_layers.input_model(dataset.input)
+    inputs = mlp.input_model(dataset.input)
     model = keras.Model(inputs.input, keras.layers.Dense(1, name="output")(inputs.output))
     model.save(tmp_path / "m.keras")
     loaded = keras.models.load_model(tmp_path / "m.keras", safe_mode=True)
@@ -209,7 +208,7 @@ def test_outputs_return_to_the_targets_units(y, tmp_path):
     dataset = made(X, y, validation_data=(X + 1, y))
     assert dataset.target.task is Task.REGRESSION
     standard = keras.Input((dataset.target.outputs,))
-    (layer,) = preprocessing_layers.output_layers(dataset.target)
+    (layer,) = mlp.output_layers(dataset.target)
     model = keras.Model(standard, layer(standard))
     model.save(tmp_path / "m.keras")
     loaded = keras.models.load_model(tmp_path / "m.keras")
@@ -222,7 +221,7 @@ def test_weights_of_classes_multiply_those_of_rows(class_weight):
     own = RNG.uniform(0.5, 2, 50)
     y = (np.arange(50) % 5 == 0).astype(int)
     dataset = made(X, y, weights=own)
-    found = preprocessing.training_weights(dataset, class_weight)
-    bare = preprocessing.training_weights(made(X, y), class_weight)
+    found = arrays.training_weights(dataset, class_weight)
+    bare = arrays.training_weights(made(X, y), class_weight)
     assert len({*bare}) == 2
     np.testing.assert_allclose(found, bare * dataset.train.weights, rtol=1e-6)
