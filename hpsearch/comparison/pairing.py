@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hpsearch.comparison.table import Table, exact_texts, joined
-from hpsearch.store.cells import text_of
+from hpsearch.store.columns import text_of
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,7 +11,7 @@ from hpsearch.data.specs import Task
 from hpsearch.errors import ChangedSweepError, InputError, StoreError
 from hpsearch.models.problem import TASK_METRICS, EarlyStopping, Recipe
 from hpsearch.space.keras_names import KERAS_METRICS, METRICS
-from hpsearch.spec.sweep import Sweep, model_sweep, sweep_from_text
+from hpsearch.spec.sweep import AnySweep, Sweep, model_sweep, sweep_from_text
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.facts import Facts, Identity
 
@@ -105,13 +105,18 @@ def identify(sweep: Sweep, dataset: Dataset, recipe: Recipe) -> Identity:
 
 
 def stored_sweep(facts: Facts, where: ResultsDirectory) -> Sweep:
-    """Return the sweep in a store.
+    """Return the sweep of models in a store; see `read_sweep`."""
+    return model_sweep(read_sweep(facts.sweep, where))
+
+
+def read_sweep(text: str, where: ResultsDirectory) -> AnySweep:
+    """Read the text of a sweep in a store.
 
     Raises:
         StoreError: It cannot be read.
     """
     try:
-        return model_sweep(sweep_from_text(facts.sweep, str(where.sweep)))
+        return sweep_from_text(text, str(where.sweep))
     except InputError as error:
         said = " ".join(str(error).split())
         raise StoreError(f"{where.store}: the sweep in it cannot be read: {said}") from None

@@ -6,7 +6,7 @@ import signal
 
 from commands import hpsearch, start, wait_for, watched
 
-from hpsearch.store.lock import DirectoryLock
+from hpsearch.store.directory import DirectoryLock
 
 _SWEEP = """\
 data: {dataset: digits, validation: 0.2, seed: 42}

@@ -32,7 +32,7 @@ from hpsearch.reporting.trial_figures import (
 )
 from hpsearch.reporting.words import facts, overview_note
 from hpsearch.spec.sweep import sweep_from_text
-from hpsearch.store.cells import text_of
+from hpsearch.store.columns import text_of
 from hpsearch.wording import number, plain
 
 
