@@ -72,12 +72,6 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}" + ("" if count == 1 else "s")
 
 
-def have_results(count: int, what: str = "") -> str:
-    """Return `1 trial has results already`, `2 trials have results already`."""
-    counting = counted(count, what) if what else f"{count:,}"
-    return f"{counting} {'has' if count == 1 else 'have'} results already"
-
-
 def duration(seconds: float) -> str:
     """Return seconds in a readable form: 42 s, 3:20, 1:03:20."""
     whole = round(seconds)

@@ -28,7 +28,7 @@ from hpsearch.space.space import Parameter, Range
 from hpsearch.spec.sweep import AnySweep, ProgramSweep, Sweep, load_sweep
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.store import Store
-from hpsearch.wording import counted, duration, have_results
+from hpsearch.wording import counted, duration
 
 _MOST_VALUES = 6
 
@@ -150,10 +150,10 @@ def _counts(executions: Sequence[Execution], done: Collection[Execution]) -> Ite
     trials = {execution.trial for execution in executions}
     begun = {execution.trial for execution in executions if execution.number not in numbers}
     complete = len(trials - begun)
-    yield f"trials     {len(trials):,}" + (f", {have_results(complete)}" if complete else "")
+    yield f"trials     {len(trials):,}" + (f", {complete:,} done already" if complete else "")
     if len(executions) > len(trials):
         yield f"executions {len(executions):,} (a trial has one for each seed and fold)" + (
-            f", {have_results(len(done))}" if done else ""
+            f", {len(done):,} done already" if done else ""
         )
 
 

@@ -68,7 +68,7 @@ class Database:
             try:
                 # SQLite opens by name, and would follow a link.
                 self._require_file(links=read_only)
-                self._opened = self._now()
+                self._opened = self.path.lstat()
                 self._check()
                 if not read_only:
                     self._db.execute("PRAGMA synchronous=NORMAL")
@@ -79,9 +79,6 @@ class Database:
     def _require_file(self, *, links: bool) -> None:
         if kind := odd_kind(self.path, links=links, names=links):
             raise StoreError(f"{self.path}: is {kind}, not a store")
-
-    def _now(self) -> os.stat_result:
-        return self.path.stat(follow_symlinks=False)
 
     def _create(self) -> None:
         # SQLite would apply the log of a removed store to the new one.
@@ -189,7 +186,7 @@ class Database:
         """
         if not self._lost:
             with suppress(OSError):
-                if os.path.samestat(self._opened, self._now()):
+                if os.path.samestat(self._opened, self.path.lstat()):
                     return
             what, saved = "replaced", free_name(self.path)
             if not self.path.exists():

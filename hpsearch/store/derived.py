@@ -175,10 +175,6 @@ def tables_of(where: ResultsDirectory, facts: Facts) -> Tables:
     return Tables(where, task, list(dict.fromkeys(names)), provenance, kind=facts.kind)
 
 
-#: Errors of reading a table that differs from what a run writes.
-_ODD_ROW = (OSError, ValueError, LookupError, TypeError, csv.Error)
-
-
 def _rows_in(path: Path) -> list[tuple[int, ExecutionKey]]:
     """Return the trial and the key of each row of a results table; empty without a table.
 
@@ -194,7 +190,7 @@ def _rows_in(path: Path) -> list[tuple[int, ExecutionKey]]:
                 rows.append((int(row["trial"]), key))
     except FileNotFoundError:
         return []
-    except _ODD_ROW as error:
+    except (OSError, ValueError, LookupError, TypeError, csv.Error) as error:
         raise RefusedError(
             f"{path}: row {len(rows) + 1} is not as a run writes it ({error!r}), so it is unknown "
             "whether the store has all of its results; another program may have saved it. If "

@@ -447,14 +447,11 @@ class ResultsDirectory:
                 "directory with --out, or use --fresh if a run made a results.csv there"
             )
 
-    def _has_results(self) -> bool:
-        """Check if results.csv is that of a run."""
-        return self.results.is_file() and _begins(self.results).startswith(b"trial,")
-
     def _move_aside(self) -> None:
         """Move a run's files aside, including a store elsewhere, which the next run would find."""
         store, aside = self.store_elsewhere, free_name(self._place)
-        if store is None and not self.store.exists() and not self._has_results():
+        is_results = self.results.is_file() and _begins(self.results).startswith(b"trial,")
+        if store is None and not self.store.exists() and not is_results:
             return
         if store is not None and store.exists() and _may_move(store):
             moved = free_name(store)

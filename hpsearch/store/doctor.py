@@ -133,9 +133,8 @@ def _read_all(store: Store, contents: _Contents) -> None:
 def _store(where: ResultsDirectory, contents: _Contents) -> Finding:
     if contents.damage:
         return Finding(where.store.name, Severity.WRONG, contents.damage)
-    trials = counted(len({execution.trial for execution in contents.executions}), "trial")
-    counts = f"{trials}, {counted(len(contents.results), 'result')}"
-    return Finding(where.store.name, Severity.SOUND, f"{counts}, each as it was written")
+    text = f"{counted(len(contents.results), 'result')}, each as it was written"
+    return Finding(where.store.name, Severity.SOUND, text)
 
 
 def _tables(where: ResultsDirectory, contents: _Contents) -> Iterator[Finding]:
@@ -209,12 +208,8 @@ def _data(where: ResultsDirectory, contents: _Contents) -> Iterator[Finding]:
     if now == identity.data:
         yield Finding("data", Severity.SOUND, f"{now}, as when the rows were made")
     else:
-        yield Finding(
-            "data",
-            Severity.WRONG,
-            f"its fingerprint is {now}, the rows were made with {identity.data}; "
-            "put the old data back",
-        )
+        text = f"its fingerprint is {now}, the rows were made with {identity.data}; put those back"
+        yield Finding("data", Severity.WRONG, text)
 
 
 def _model(where: ResultsDirectory, contents: _Contents) -> Iterator[Finding]:
@@ -226,12 +221,10 @@ def _model(where: ResultsDirectory, contents: _Contents) -> Iterator[Finding]:
     same = False
     with suppress(OSError):
         same = where.model.is_file() and recorded in ("", file_digest(where.model))
-    if same:
-        text = "as the run wrote it" if recorded else "not compared: no digest of it is stored"
-        yield Finding(name, Severity.SOUND, text)
-    else:
+    text = "as the run wrote it" if recorded else "not compared: no digest of it is stored"
+    if not same:
         text = (
             "is damaged, or not the file that the run wrote, by its SHA-256; the next run gives it "
             "another name, and writes the best trial's model again"
         )
-        yield Finding(name, Severity.WRONG, text)
+    yield Finding(name, Severity.SOUND if same else Severity.WRONG, text)
