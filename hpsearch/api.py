@@ -33,7 +33,6 @@ from hpsearch.search.asking import Exchange
 from hpsearch.search.strategy import Strategy
 from hpsearch.spec.sweep import ProgramSweep, Sweep, load_sweep, sweep_from_mapping
 from hpsearch.store.directory import ResultsDirectory
-from hpsearch.store.tables import absence_of
 
 
 def run(
@@ -117,7 +116,7 @@ def load(directory: str | os.PathLike[str], *, trust: Collection[str] = ()) -> R
     path = Path(directory)
     table = ResultsDirectory(path).results
     if not table.exists():
-        raise InputError(f"{table}: {absence_of(table)}")
+        raise InputError(f"{table}: there is no such results table")
     return Results(path, trust=trusted(trust))
 
 

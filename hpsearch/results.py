@@ -39,8 +39,7 @@ from hpsearch.store.facts import Evaluation
 from hpsearch.store.store import Store, evaluations_of
 from hpsearch.store.tables import hyperparameter_columns, read_table, values_of
 from hpsearch.store.trials import best_trial, ranked_trials, trials_of
-from hpsearch.trackers.targets import make_tracker
-from hpsearch.trackers.tracking import tracked
+from hpsearch.trackers.tracking import make_tracker, tracked
 from hpsearch.wording import counted
 from hpsearch.workers.protocol import Said
 

@@ -10,6 +10,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping
+from datetime import timedelta
 from functools import lru_cache
 from typing import Any
 
@@ -21,14 +22,10 @@ def _plain(name: str) -> str:
     return re.sub(r"[\s_-]+", "", name).lower()
 
 
-def _words(name: str) -> tuple[str, ...]:
-    return tuple(sorted(re.split(r"[\s_-]+", name.lower())))
-
-
 def nearest(word: Any, names: Iterable[str], cutoff: float = 0.6) -> str | None:
     """Return the name most similar to `word`, if one is close.
 
-    Case, `_`, `-` and the order of words do not count.
+    Case, `_` and `-` do not count.
     """
     if not isinstance(word, str) or len(word) > _LONGEST:
         return None
@@ -37,9 +34,6 @@ def nearest(word: Any, names: Iterable[str], cutoff: float = 0.6) -> str | None:
 
 @lru_cache(maxsize=512)  # A list of thousands of items often repeats the same mistake.
 def _nearest(word: str, names: tuple[str, ...], cutoff: float) -> str | None:
-    by_words = {_words(name): name for name in names}
-    if _words(word) in by_words:
-        return by_words[_words(word)]
     by_plain = {_plain(name): name for name in names}
     close = difflib.get_close_matches(_plain(word), by_plain, n=1, cutoff=cutoff)
     return by_plain[close[0]] if close else None
@@ -78,20 +72,10 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}" + ("" if count == 1 else "s")
 
 
-def have_results(count: int, what: str = "") -> str:
-    """Return `1 trial has results already`, `2 trials have results already`."""
-    counting = counted(count, what) if what else f"{count:,}"
-    return f"{counting} {'has' if count == 1 else 'have'} results already"
-
-
 def duration(seconds: float) -> str:
     """Return seconds in a readable form: 42 s, 3:20, 1:03:20."""
     whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    minutes, seconds_left = divmod(whole, 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{seconds_left:02d}" if hours else f"{minutes}:{seconds_left:02d}"
+    return f"{whole} s" if whole < 60 else str(timedelta(seconds=whole)).lstrip("0:")
 
 
 #: Larger numbers have an exponent; beyond the second value, commas separate thousands.
@@ -148,11 +132,8 @@ def show(value: Any) -> str:
         text = json.dumps(value, default=repr)
     except (TypeError, ValueError, RecursionError):
         text = f"a value of type {type(value).__name__}"
-    if isinstance(value, Mapping):
-        return f"the mapping {_short(text)}"
-    if isinstance(value, list | tuple):
-        return f"the list {_short(text)}"
-    return _short(text)
+    kind = "the list " if isinstance(value, list | tuple) else ""
+    return ("the mapping " if isinstance(value, Mapping) else kind) + _short(text)
 
 
 def said_by(error: BaseException) -> str:

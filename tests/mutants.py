@@ -158,7 +158,7 @@ MUTANTS = (
         "the directory's lock is shared, so a second driver gets in",
     ),
     Mutant(
-        "hpsearch/trackers/targets.py",
+        "hpsearch/trackers/tracking.py",
         '    draw = str(record.seed) if record.fold is None else f"{record.seed}-{record.fold}"\n'
         '    return f"{where.data}/{where.recipe}/{record.config}/{draw}"',
         '    return f"{where.data}/{where.recipe}/{record.config}/{record.seed}"',

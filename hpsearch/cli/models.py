@@ -32,8 +32,7 @@ from hpsearch.runs.trial import (
 )
 from hpsearch.runs.trust import trusted
 from hpsearch.spec.sweep import load_sweep
-from hpsearch.store.facts import Measurement
-from hpsearch.store.records import PACKAGES
+from hpsearch.store.columns import PACKAGES
 from hpsearch.store.store import evaluations_of
 from hpsearch.store.tables import write_csv
 from hpsearch.wording import counted, number
@@ -47,12 +46,6 @@ Seed = Annotated[
 Fold = Annotated[
     int | None, typer.Option(min=1, help="The execution's fold; default that of the best one.")
 ]
-
-_INTERVALS = {
-    "wilson": "Wilson's",
-    "bootstrap": "by the bootstrap",
-    "t": "Student's t",
-}
 
 
 def trust_of(names: Sequence[str] | None, sweep: Path | None) -> frozenset[str]:
@@ -154,7 +147,8 @@ def evaluate(
     model = f"trial {evaluation.trial} ({evaluation.config}, seed {evaluation.seed}{in_fold})"
     say(f"{model} on the {split} split, {evaluation.rows} rows")
     measures = evaluation.metrics.items()
-    print_table(console, (), ((name, number(m.value), _interval(m)) for name, m in measures))
+    intervals = {name: f"95% interval {m.interval}" * bool(m.interval) for name, m in measures}
+    print_table(console, (), ((name, number(m.value), intervals[name]) for name, m in measures))
     recorded = [entry for entry in evaluations_of(directory) if entry.split == split]
     say(f"recorded: evaluation {len(recorded)} on the {split} split of this directory")
     trials = {entry.trial for entry in recorded} | {evaluation.trial}
@@ -163,13 +157,6 @@ def evaluate(
             f"warning: the test split has judged {len(trials)} trials now; the best of their "
             "test scores is too good to be expected of new rows"
         )
-
-
-def _interval(measured: Measurement) -> str:
-    if measured.low is None or measured.high is None:
-        return ""
-    ends = f"{number(measured.low)} to {number(measured.high)}"
-    return f"95% interval {ends}, {_INTERVALS[measured.method]}"
 
 
 def refit(
@@ -200,7 +187,7 @@ def refit(
         rows.append(list(map(str, cells)))
     console = make_console()
     columns = ("trial", "config", "mean", "95% interval", "executions")
-    print_table(console, columns, rows, left="config")
+    print_table(console, columns, rows)
     say = line_printer(console)
     if on != "train":
         say("these scores are of rows that the models were trained on")
@@ -232,10 +219,9 @@ def reproduce(
     which, say = Which(trial, seed, fold), line_printer(make_console())
     if (program := stored_program(directory)) is not None:
         if script is not None or trust:
-            option = "--trust" if script is None else "--script"
             raise InputError(
-                f"{option}: is of models, and {directory} is of a program; without it, its command "
-                "line is printed, and --sweep FILE runs it"
+                f"--script and --trust are of models, and {directory} is of a program: without "
+                "them, its command line is printed, and --sweep FILE runs it"
             )
         if sweep is None:
             say(program.command_line(which))
@@ -255,30 +241,18 @@ def reproduce(
 
 
 def _verdict(rerun: Reproduction) -> Iterable[str]:
-    again, row = rerun.again, rerun.row
+    again, row, first = rerun.again, rerun.row, rerun.first_difference
     if rerun.equal:
-        first = rerun.first_difference
-        curve = (
-            "so is every metric of every epoch"
-            if first is None
-            else f"other metrics differ from epoch {first} on"
-        )
-        which = rerun.execution.label
-        yield f"{which}: {rerun.metric} {row.score!r} again, equal to its row; {curve}"
-        yield from _versions(rerun)
-        return
-    score = repr(again.score) if again.score is not None else f"no score ({again.status})"
-    yield f"{rerun.execution.label}: {rerun.metric} {score}, not equal to its row's {row.score!r}"
+        score = f"{row.score!r} again, equal to its row"
+        score += "; so is every metric of every epoch" * (first is None)
+    else:
+        score = f"{again.score!r} ({again.status}), not equal to its row's {row.score!r}"
+    yield f"{rerun.execution.label}: {rerun.metric} {score}"
     if again.error:
         yield f"  {' '.join(again.error.split())}"
-    if rerun.first_difference is not None:
-        yield f"  the first epoch that differs is {rerun.first_difference} of {len(row.curve)}"
+    if first is not None:
+        yield f"  the first epoch that differs is {first} of {len(row.curve)}"
     if again.trainer != row.trainer:
         yield f"  its row was trained by {row.trainer!r}, this time by {again.trainer!r}"
-    yield from _versions(rerun)
-
-
-def _versions(rerun: Reproduction) -> Iterable[str]:
-    """Yield a line for each version that differs from the one that made the row."""
     for name, (then, now) in rerun.other_versions.items():
         yield f"  {PACKAGES[name]} was {then} and is {now} now"

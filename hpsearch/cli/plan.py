@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Generator, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -18,21 +18,17 @@ from hpsearch.engine.costs import CostEstimate
 from hpsearch.engine.learning import answered
 from hpsearch.engine.models import SweepModels
 from hpsearch.engine.planning import Summary, group, tally
-from hpsearch.engine.search import Search, foresee, strategy_of
+from hpsearch.engine.search import Search, foresee
 from hpsearch.errors import RefusedError
 from hpsearch.machine import cores
-from hpsearch.models.problem import Recipe
-from hpsearch.programs.fingerprint import commit_of
 from hpsearch.progress.display import line_printer, make_console
-from hpsearch.search.strategy import PRIOR
 from hpsearch.space.distributions import Drawn
-from hpsearch.space.execution import Execution, ExecutionResult, Training
-from hpsearch.space.kinds import Kind
-from hpsearch.space.space import Choices, Parameter, Range
+from hpsearch.space.execution import Execution, ExecutionResult
+from hpsearch.space.space import Parameter, Range
 from hpsearch.spec.sweep import AnySweep, ProgramSweep, Sweep, load_sweep
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.store import Store
-from hpsearch.wording import counted, duration, have_results
+from hpsearch.wording import counted, duration
 
 _MOST_VALUES = 6
 
@@ -65,7 +61,11 @@ def print_plan(
     """
     say = line_printer(console)
     where = ResultsDirectory(out or Path("experiments") / sweep.name)
-    for line in _PLANS[sweep.kind](sweep, where, workers, measure):
+    if isinstance(sweep, ProgramSweep):
+        lines = _program_plan(sweep, where)
+    else:
+        lines = _model_plan(sweep, where, workers, measure=measure)
+    for line in lines:
         say(line)
 
 
@@ -75,12 +75,10 @@ def _head(sweep: AnySweep, subject: str) -> Iterator[str]:
         yield f"warning: {warning}"
 
 
-def _program_plan(sweep: ProgramSweep, where: ResultsDirectory, *_: object) -> Iterator[str]:
+def _program_plan(sweep: ProgramSweep, where: ResultsDirectory) -> Iterator[str]:
     yield from _head(sweep, f"a program, {sweep.metric.goal} {sweep.metric.name}")
     program = sweep.run_of(str(where.trials.absolute()))
-    commit = commit_of(program)
-    name = program.program or "no file, so its edits are not noticed"
-    yield f"program    {name}" + (f", commit {commit}" if commit else "")
+    yield f"program    {program.program or 'no file, so its edits are not noticed'}"
     yield from map(_parameter_line, sweep.space.parameters)
     search, (stored, results) = Search.of(sweep), _stored(where)
     executions, complete = foresee(search, stored)
@@ -95,15 +93,27 @@ def _program_plan(sweep: ProgramSweep, where: ResultsDirectory, *_: object) -> I
         yield f"trial {first.trial}    {line}"
 
 
-def _mlp_plan(
-    sweep: Sweep, where: ResultsDirectory, workers: int | None, measure: bool
+def _model_plan(
+    sweep: Sweep, where: ResultsDirectory, workers: int | None, *, measure: bool
 ) -> Iterator[str]:
-    models = SweepModels.of(sweep)
+    models, custom = SweepModels.of(sweep), sweep.kind.is_model
     yield from _head(sweep, _rows(models.dataset))
-    planned = yield from _trials(models, Search.of(sweep), where)
-    if planned is None:
+    search = plan_search(models) if custom else Search.of(sweep)
+    if custom:
+        yield f"{sweep.builder} asks for"
+        yield from map(_parameter_line, search.space.parameters)
+    if not search.method.draws:
+        yield _open_end(search)
         return
-    executions, trainings, complete = planned
+    stored, results = _stored(where)
+    executions, complete = foresee(search, stored)
+    done = answered(executions, models.recipe, stored, results)
+    yield from _counts(executions, done)
+    trainings = group(executions, answered={execution.number for execution in done})
+    if custom:
+        yield from _shared(tally(executions, trainings))
+        yield "time       unknown: the models are your own"
+        return
     summary = models.costs.summary(executions, trainings)
     asked = workers or sweep.execution.workers
     count = cores() if asked == "auto" else int(asked)
@@ -113,27 +123,6 @@ def _mlp_plan(
         yield "only budget.time ends this search: the figures are of its first trials"
 
 
-def _custom_plan(sweep: Sweep, where: ResultsDirectory, *_: object) -> Iterator[str]:
-    models = SweepModels.of(sweep)
-    search = plan_search(models)
-    yield from _head(sweep, _rows(models.dataset))
-    yield f"{sweep.builder} asks for"
-    yield from map(_parameter_line, search.space.parameters)
-    planned = yield from _trials(models, search, where)
-    if planned is not None:
-        executions, trainings, _complete = planned
-        yield from _shared(tally(executions, trainings))
-        yield "time       unknown: the models are your own"
-
-
-#: The lines of a plan, by the kind of trial.
-_PLANS: dict[Kind, Callable[..., Iterator[str]]] = {
-    Kind.MLP: _mlp_plan,
-    Kind.MODEL: _custom_plan,
-    Kind.PROGRAM: _program_plan,
-}
-
-
 def _rows(dataset: Dataset) -> str:
     return (
         f"{dataset.name}, {len(dataset.train):,} training and {len(dataset.validation):,} "
@@ -141,54 +130,10 @@ def _rows(dataset: Dataset) -> str:
     )
 
 
-_Planned = tuple[list[Execution], list[Training], bool]
-"""Executions, trainings, and whether they are all."""
-
-
-def _trials(
-    models: SweepModels, search: Search, where: ResultsDirectory
-) -> Generator[str, None, _Planned | None]:
-    """Yield lines about the trials, and return what is planned, if it is known beforehand."""
-    if not search.method.draws:
-        yield _open_end(search)
-        if not where.store.exists():
-            yield from _from_prior(search, models.recipe)
-        return None
-    stored, results = _stored(where)
-    executions, complete = foresee(search, stored)
-    done = answered(executions, models.recipe, stored, results)
-    yield from _counts(executions, done)
-    return (
-        executions,
-        group(executions, answered={execution.number for execution in done}),
-        complete,
-    )
-
-
 def _open_end(search: Search) -> str:
     """Return the line of trials that are not known beforehand."""
     count = "as many as there is time for" if search.limit is None else f"{search.limit:,} at most"
-    by = "" if search.method.draws else " by the scores of earlier ones"
-    return f"trials     {count}; {search.method.name} chooses them{by}"
-
-
-def _from_prior(search: Search, recipe: Recipe) -> Iterator[str]:
-    """Yield the configs to try first because of a prior, a line each."""
-    strategy = strategy_of(search, recipe)
-    if strategy is None:
-        return
-    count = len(search.listed) + strategy.foreseen
-    first = strategy.ask(min(count, search.limit or count))
-    configs = [proposal.config.values for proposal in first if proposal.by == PRIOR]
-    if configs:
-        yield "first      what does well on other tables (prior: mlp):"
-    varied = [parameter.name for parameter in search.space.parameters if parameter.varies]
-    for values in configs:
-        yield "           " + ", ".join(f"{n} {_short(values[n])}" for n in varied if n in values)
-
-
-def _short(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+    return f"trials     {count}; {search.method.name} chooses them"
 
 
 def _stored(where: ResultsDirectory) -> tuple[list[Execution], dict[int, ExecutionResult]]:
@@ -203,13 +148,12 @@ def _stored(where: ResultsDirectory) -> tuple[list[Execution], dict[int, Executi
 def _counts(executions: Sequence[Execution], done: Collection[Execution]) -> Iterator[str]:
     numbers = {execution.number for execution in done}
     trials = {execution.trial for execution in executions}
-    complete = len(
-        trials - {execution.trial for execution in executions if execution.number not in numbers}
-    )
-    yield f"trials     {len(trials):,}" + (f", {have_results(complete)}" if complete else "")
+    begun = {execution.trial for execution in executions if execution.number not in numbers}
+    complete = len(trials - begun)
+    yield f"trials     {len(trials):,}" + (f", {complete:,} done already" if complete else "")
     if len(executions) > len(trials):
         yield f"executions {len(executions):,} (a trial has one for each seed and fold)" + (
-            f", {have_results(len(done))}" if done else ""
+            f", {len(done):,} done already" if done else ""
         )
 
 
@@ -228,21 +172,15 @@ def _costs(summary: Summary, estimate: CostEstimate, workers: int) -> list[str]:
         lines.append(f"weights    {low:,}" + (f" to {high:,}" if high != low else ""))
     if not summary.trainings:
         return [*lines, "time       nothing to train"]
-    least, most = duration(estimate.low_seconds), duration(estimate.high_seconds)
-    times = f"about {least}" if least == most else f"{least} to {most}"
+    times = f"{duration(estimate.low_seconds)} to {duration(estimate.high_seconds)}"
     lines.append(f"time       {times} with {counted(workers, 'worker')}")
     lines.append(f"memory     about {estimate.memory_bytes / 2**30:.1f} GB")
     return lines
 
 
 def _parameter_line(parameter: Parameter) -> str:
-    """Return a parameter's name, values and conditions."""
-    conditions = [
-        f"{parent} is {' or '.join(map(str, accepted))}"
-        for parent, accepted in parameter.when.items()
-    ]
-    when = f" (where {' and '.join(conditions)})" if conditions else ""
-    return f"  {parameter.name}: {_domain(parameter)}{when}"
+    """Return a parameter's name and values."""
+    return f"  {parameter.name}: {_domain(parameter)}"
 
 
 def _domain(parameter: Parameter) -> str:
@@ -255,5 +193,4 @@ def _domain(parameter: Parameter) -> str:
         return f"{domain.min:g} to {domain.max:g}{step}{', log' if domain.log else ''}"
     more = len(choices) - _MOST_VALUES
     shown = ", ".join(str(value)[:40] for value in choices[:_MOST_VALUES])
-    weighted = ", weighted" if isinstance(domain, Choices) and domain.weights else ""
-    return shown + (f" and {more} more" * (more > 0)) + weighted
+    return shown + (f" and {more} more" * (more > 0))

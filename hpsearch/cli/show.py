@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 import shlex
-import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -19,25 +18,24 @@ from hpsearch.cli.app import DirectoryArgument
 from hpsearch.data.builtin import datasets
 from hpsearch.engine.session import RunOutcome
 from hpsearch.errors import InputError, RefusedError
-from hpsearch.progress.display import line_printer, make_console
+from hpsearch.progress.display import line_printer, make_console, tell
 from hpsearch.runs.best_file import examine_best_file
 from hpsearch.space.keras_names import ACTIVATIONS, OPTIMIZERS
 from hpsearch.space.mlp import LAYER_TYPES
 from hpsearch.spec.method import METHODS
-from hpsearch.store.cells import groups, in_order, text_of
+from hpsearch.store.columns import groups, in_order, text_of
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.doctor import Severity, examine
 from hpsearch.store.facts import Evaluation, errors_text
-from hpsearch.store.lock import holder
 from hpsearch.store.store import Store, evaluations_of, facts_of
 from hpsearch.store.tables import (
     goal_of,
-    read_table,
+    read_results,
     selecting_methods,
     varying_columns,
 )
 from hpsearch.store.trials import best_trial, ranked_trials, trials_of
-from hpsearch.wording import cell_text, counted, did_you_mean, listing, number
+from hpsearch.wording import cell_text, counted, listing, number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,15 +52,9 @@ def _datasets() -> Rows:
 
 def _optimizers() -> Rows:
     for name, optimizer in OPTIMIZERS.items():
-        if optimizer.implied:
-            yield (
-                name,
-                f"{optimizer.name} with "
-                + ", ".join(f"{k}={v}" for k, v in optimizer.implied.items()),
-            )
-    for name, optimizer in OPTIMIZERS.items():
-        if not optimizer.implied:
-            yield name, ", ".join(f"{k}={v}" for k, v in list(optimizer.defaults.items())[:6])
+        arguments = list((optimizer.implied or optimizer.defaults).items())[:6]
+        text = ", ".join(f"{key}={value}" for key, value in arguments)
+        yield name, f"{optimizer.name} with {text}" if optimizer.implied else text
 
 
 _LISTS: dict[str, Callable[[], Rows]] = {
@@ -89,8 +81,7 @@ def list_names(
         InputError: There is no such list.
     """
     if what not in _LISTS:
-        hint = did_you_mean(what, _LISTS)
-        raise InputError(f"list: there is no list of {what!r}; there are {', '.join(_LISTS)}{hint}")
+        raise InputError(f"list: there is no list of {what!r}; there are {', '.join(_LISTS)}")
     print_table(make_console(), (), _LISTS[what]())
 
 
@@ -145,10 +136,7 @@ def print_results(source: Path, top: int, console: Console) -> None:
     Raises:
         InputError: There is no such table.
     """
-    table = read_table(source)
-    missing = [name for name in ("score", "status", "metric") if name not in table.columns]
-    if missing:
-        raise InputError(f"{source}: not a results table: it has no column {', '.join(missing)}")
+    table = read_results(source)
     names = varying_columns(table)
     trials = trials_of(table)
     statuses = trials["status"].value_counts()
@@ -168,26 +156,27 @@ def print_results(source: Path, top: int, console: Console) -> None:
         )
     else:
         _print_means(table, names, console)
-    try:
-        _print_evaluations(evaluations_of(source), console)
-    except RefusedError as error:
-        say(f"evaluations are not shown: {error}")
+    _print_evaluations(recorded(source), console)
 
 
 def _running(source: Path) -> str:
     """Return a line about the run that is writing a directory; empty without a run."""
     where = ResultsDirectory(source)
-    process = holder(where.lock)
+    process = where.holder
     if not process:
         return ""
     with Store(where.store, read_only=True) as store:
         planned, done = len(store.executions()), len(store.results())
-    # The holder writes its lock file once, at its start.
-    since = time.strftime("%H:%M:%S", time.localtime(where.lock.stat().st_mtime))
-    return (
-        f"a run is under way since {since} (process {process}): "
-        f"{done:,} of {counted(planned, 'planned execution')} done"
-    )
+    return f"a run is under way (process {process}): {done:,} of {planned:,} executions done"
+
+
+def recorded(source: Path) -> tuple[Evaluation, ...]:
+    """Return the recorded evaluations of a table; none if the store is damaged, which it tells."""
+    try:
+        return evaluations_of(source)
+    except RefusedError as error:
+        tell(f"evaluations are not shown: {error}")
+        return ()
 
 
 def _print_evaluations(evaluations: Sequence[Evaluation], console: Console) -> None:
@@ -195,10 +184,9 @@ def _print_evaluations(evaluations: Sequence[Evaluation], console: Console) -> N
         return
     rows = []
     for entry in evaluations:
-        score = entry.score
-        ends = "-" if score.low is None else f"{number(score.low)} to {number(score.high or 0.0)}"
         cells = (entry.time, entry.execution, entry.split, entry.rows, entry.metric)
-        rows.append([*map(cell_text, cells), number(score.value), ends])
+        score = (number(entry.score.value), entry.score.interval or "-")
+        rows.append([*map(cell_text, cells), *score])
     columns = ("time", "trial", "split", "rows", "metric", "value", "95% interval")
     print_table(console, columns, rows, "evaluations")
 
@@ -209,8 +197,7 @@ def _print_best(table: pd.DataFrame, names: list[str], top: int, console: Consol
         return
     metric = str(best["metric"].iloc[0]).split(":")[0]
     several = bool((best["executions"] > 1).any())
-    extra = [name for name in ("epochs_trained", "weights", "seconds") if name in best.columns]
-    extra = [name for name in extra if best[name].notna().any()]
+    extra = [n for n in ("epochs_trained", "weights", "seconds") if best[n].notna().any()]
     scores = [f"mean {metric}", "sd", "executions"] if several else [metric]
     rows = []
     for _, row in best.head(top).iterrows():
@@ -226,7 +213,7 @@ def _print_best(table: pd.DataFrame, names: list[str], top: int, console: Consol
 
 def _print_errors(source: Path, table: pd.DataFrame, console: Console) -> None:
     best = best_trial(table)
-    if best is None or "data" not in table:
+    if best is None:
         return
     # A damaged store is reported with the evaluations.
     with suppress(RefusedError):
@@ -236,25 +223,19 @@ def _print_errors(source: Path, table: pd.DataFrame, console: Console) -> None:
 
 
 def print_table(
-    console: Console,
-    columns: Iterable[str],
-    rows: Iterable[Iterable[str]],
-    title: str = "",
-    left: str = "",
+    console: Console, columns: Iterable[str], rows: Iterable[Iterable[str]], title: str = ""
 ) -> None:
     """Print rows of text, without markup.
 
     Args:
         columns: The headers; empty without any.
-        left: The header of the column whose text is to the left.
     """
     headers = list(columns)
     heading = Text(title) if title else None
     table = Table(title=heading, title_justify="left", box=None, pad_edge=False)
     table.show_header = bool(headers)
     for name in headers:
-        justify: Literal["left", "right"] = "left" if name == left else "right"
-        table.add_column(Text(name), justify=justify, overflow="fold")
+        table.add_column(Text(name), justify="right", overflow="fold")
     for row in rows:
         table.add_row(*map(Text, row))
     console.print(table)
@@ -274,4 +255,4 @@ def _print_means(table: pd.DataFrame, names: list[str], console: Console) -> Non
             figures = (number(mean), number(extreme), f"{size:.0f}")
             rows.append(("" if index else name, str(key), *figures))
     columns = ("hyperparameter", "value", "mean", "best", "trials")
-    print_table(console, columns, rows, "mean score by value", left=columns[0])
+    print_table(console, columns, rows, "mean score by value")

@@ -63,8 +63,7 @@ def run(
     with ExitStack() as stack:
         if log:
             # Imported only now, because they import NumPy.
-            from hpsearch.trackers.targets import make_tracker
-            from hpsearch.trackers.tracking import tracked
+            from hpsearch.trackers.tracking import make_tracker, tracked
 
             display = stack.enter_context(tracked(display, list(map(make_tracker, log))))
         outcome = run_sweep(loaded, settings, display)

@@ -15,21 +15,18 @@ from rich.text import Text
 
 from hpsearch.cli.app import DirectoryArgument, Trackers, Trust, TrustedSweep, Workers
 from hpsearch.cli.models import trust_of
-from hpsearch.cli.show import print_table
+from hpsearch.cli.show import print_table, recorded
 from hpsearch.comparison.comparing import Settler, compare_tables
 from hpsearch.comparison.findings import Findings
 from hpsearch.comparison.table import Columns
 from hpsearch.comparison.writing import Grid, as_json, document, require_suffix
-from hpsearch.errors import HpsearchError, InputError, RefusedError
-from hpsearch.progress.display import make_console, make_display, tell
+from hpsearch.errors import HpsearchError, InputError
+from hpsearch.progress.display import make_console, make_display
 from hpsearch.reporting.comparison_page import Comparison, section_of
 from hpsearch.reporting.page import Compared, write_page
 from hpsearch.reporting.source import load_source
 from hpsearch.runs.merging import merge_directories
-from hpsearch.store.facts import Evaluation
-from hpsearch.store.store import evaluations_of
-from hpsearch.trackers.targets import make_tracker
-from hpsearch.trackers.tracking import log_results
+from hpsearch.trackers.tracking import log_results, make_tracker
 from hpsearch.wording import counted, printable
 
 
@@ -139,7 +136,7 @@ def report(
     Raises:
         InputError: There is no such table, or the file cannot be written.
     """
-    loaded = [replace(load_source(path), evaluations=_evaluations(path)) for path in sources]
+    loaded = [replace(load_source(path), evaluations=recorded(path)) for path in sources]
     if out is None and len(sources) > 1:
         raise InputError("several sweeps: name the page's file, as in: --out report.html")
     path = out or (sources[0] if sources[0].is_dir() else sources[0].parent) / "report.html"
@@ -150,15 +147,6 @@ def report(
             f"{path}: cannot be written: {error.strerror}; name another file with --out"
         ) from None
     typer.echo(f"wrote {path}")
-
-
-def _evaluations(source: Path) -> tuple[Evaluation, ...]:
-    try:
-        return evaluations_of(source)
-    except RefusedError as error:
-        # The store is damaged, but the report needs only the tables.
-        tell(f"evaluations are not shown: {error}")
-        return ()
 
 
 def _compared(sources: Sequence[Path]) -> Compared | None:

@@ -38,7 +38,7 @@ from hpsearch.errors import InputError, RefusedError
 from hpsearch.runs.trust import require_trusted
 from hpsearch.space.mlp import MLPConfig
 from hpsearch.spec.sweep import Sweep, sweep_of_configs
-from hpsearch.store.cells import value_of
+from hpsearch.store.columns import value_of
 from hpsearch.store.tables import hyperparameter_of, read_table
 from hpsearch.store.trials import fresh_seeds, ranked_rows
 

@@ -18,7 +18,7 @@ from hpsearch.comparison.questions import (
 )
 from hpsearch.comparison.table import Table, plain_index
 from hpsearch.errors import RefusedError
-from hpsearch.store.cells import groups, in_order, text_of, varies
+from hpsearch.store.columns import groups, in_order, text_of, varies
 
 if TYPE_CHECKING:
     import pandas as pd

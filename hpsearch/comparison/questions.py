@@ -30,7 +30,7 @@ from hpsearch.comparison.table import (
     plain_index,
     training_units,
 )
-from hpsearch.store.cells import text_of
+from hpsearch.store.columns import text_of
 
 if TYPE_CHECKING:
     import pandas as pd

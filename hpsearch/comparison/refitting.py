@@ -13,9 +13,8 @@ from hpsearch.errors import InputError
 from hpsearch.runs.trial import Source, StoredRun, open_run
 from hpsearch.space.execution import Execution
 from hpsearch.spec.sweep import Sweep, sweep_of_configs
-from hpsearch.store.derived import best_trials
 from hpsearch.store.tables import read_table
-from hpsearch.store.trials import fresh_seeds, ranked_trials
+from hpsearch.store.trials import best_trials, fresh_seeds, ranked_trials
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -19,9 +19,8 @@ from hpsearch.errors import HpsearchError, InputError
 from hpsearch.space.execution import Status
 from hpsearch.space.keras_names import METRICS
 from hpsearch.spec.sweep import Sweep, load_sweep, model_sweep
-from hpsearch.store.cells import mapped
-from hpsearch.store.columns import METRIC_NAMES
-from hpsearch.store.tables import adaptive_methods, hyperparameter_columns, read_cells, typed_table
+from hpsearch.store.columns import mapped
+from hpsearch.store.tables import adaptive_methods, hyperparameter_columns, read_cells
 from hpsearch.store.trials import ranked
 from hpsearch.wording import printable
 
@@ -234,8 +233,6 @@ UNSEEDED = "#"
 _OURS = ("trial", "config", "seed", "status", "score", "metric", "data")
 #: Columns with the origin of a score.
 _PROVENANCE = ("data", "metric", "recipe", "version", "tensorflow", "keras")
-#: Columns that a comparison uses only if the user names them.
-_UNUSED = METRIC_NAMES | {"best_epoch", "best_score", "weights", "trainer", "error", "sweep"}
 #: A column that only tables of programs have.
 _OF_PROGRAM = "program_commit"
 #: The methods of a table of another program.
@@ -285,19 +282,18 @@ def read_tables(
 
 def _read(path: Path, label: str, columns: Columns) -> Table:
     wanted = [*columns.params, *([columns.score] if columns.score else [])]
-    cells = read_cells(path, unused=_UNUSED - {*wanted})
-    ours = all(name in cells.columns for name in _OURS)
+    frame = read_cells(path, _OURS)
+    ours = all(name in frame.columns for name in _OURS)
     if not ours:
-        _require_mapping(path, cells, columns)
-    missing = [name for name in wanted if name not in cells.columns]
+        _require_mapping(path, frame, columns)
+    missing = [name for name in wanted if name not in frame.columns]
     if missing:
         raise InputError(
             f"{path}: has no column {', '.join(map(repr, missing))}; "
-            f"there are {', '.join(cells.columns[:20])}"
+            f"there are {', '.join(frame.columns[:20])}"
         )
-    if cells.empty:
+    if frame.empty:
         raise InputError(f"{path}: has no rows yet")
-    frame = typed_table(cells, path) if ours else cells
     provenance = _provenance(frame) if ours else {}
     settings = frame[list(columns.params) or hyperparameter_columns(frame)].infer_objects()
     return Table(

@@ -15,12 +15,12 @@ import numpy.typing as npt
 from hpsearch.data.specs import TrainingData
 from hpsearch.engine.session import signals
 from hpsearch.errors import RefusedError
+from hpsearch.files import file_digest
 from hpsearch.models.problem import Problem, Recipe
 from hpsearch.space.execution import Execution, ExecutionResult, Status, Training
 from hpsearch.space.mlp import MLPConfig, is_custom
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.facts import Evaluation, Measurement
-from hpsearch.store.records import file_digest
 from hpsearch.store.store import Store
 from hpsearch.training.subjects import Job, ModelSubject, TrainedModel
 from hpsearch.workers.calls import Answers, predict_validation, write_model, write_start

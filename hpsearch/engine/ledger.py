@@ -13,7 +13,7 @@ from hpsearch.store.columns import Record
 from hpsearch.store.derived import Tables
 from hpsearch.store.facts import installed
 from hpsearch.store.store import Store
-from hpsearch.store.trials import Leader, mean
+from hpsearch.store.trials import Leader
 from hpsearch.workers.protocol import Said
 
 
@@ -113,8 +113,7 @@ class Ledger:
     @property
     def best(self) -> tuple[int, float] | None:
         """The best trial so far and its mean score."""
-        leader = self._leader
-        return None if leader.trial is None else (leader.trial, mean(leader.scores))
+        return self._leader.best
 
     def _note_score(self, execution: Execution, result: ExecutionResult) -> None:
         score, best = result.score if result.status.scored else None, self.best_score

@@ -34,9 +34,9 @@ from hpsearch.space.execution import Training
 from hpsearch.space.mlp import MLPConfig
 from hpsearch.spec.dump import dump_sweep
 from hpsearch.spec.sweep import Sweep
-from hpsearch.store.derived import best_execution
 from hpsearch.store.facts import Identity
 from hpsearch.store.provenance import identify, make_recipe
+from hpsearch.store.trials import best_execution
 from hpsearch.training.mlps import MLPs, mlp_trainer
 from hpsearch.training.subjects import ModelSubject
 from hpsearch.training.trainer import TrainerRequest

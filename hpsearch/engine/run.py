@@ -27,11 +27,12 @@ from hpsearch.space.execution import Execution, ExecutionResult, Repetition, Sta
 from hpsearch.space.space import Space
 from hpsearch.spec.sweep import AnySweep
 from hpsearch.store.columns import Record
-from hpsearch.store.derived import Tables, best_execution
+from hpsearch.store.derived import Tables
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.facts import Identity, installed
 from hpsearch.store.provenance import require_unchanged
 from hpsearch.store.store import Store
+from hpsearch.store.trials import best_execution
 from hpsearch.training.subjects import Subject
 from hpsearch.workers.protocol import Conversation, Executor, Said
 
@@ -183,7 +184,7 @@ class Run:
                 engine.planner.expected,
             )
         )
-        ledger.tables.begin()
+        ledger.tables.where.clear()
         if prepared.text:
             ledger.tables.write_sweep(prepared.text)
         ending = _Ending(engine, page)

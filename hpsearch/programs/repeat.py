@@ -17,10 +17,11 @@ from hpsearch.runs.trial import Reproduction, Which
 from hpsearch.space.execution import Execution, ExecutionResult, Status, Training
 from hpsearch.space.kinds import ENDLESS, Kind
 from hpsearch.spec.command import UserProgram
-from hpsearch.spec.sweep import ProgramSweep, load_sweep, sweep_from_text
-from hpsearch.store.derived import best_execution
+from hpsearch.spec.sweep import ProgramSweep, load_sweep
 from hpsearch.store.directory import ResultsDirectory
+from hpsearch.store.provenance import read_sweep
 from hpsearch.store.store import Store
+from hpsearch.store.trials import best_execution
 from hpsearch.training.subjects import Job
 from hpsearch.workers.local import LocalExecutor
 from hpsearch.workers.protocol import Answered, Lost
@@ -125,11 +126,7 @@ def stored_program(directory: Path) -> StoredProgram | None:
         if facts.kind is not Kind.PROGRAM:
             return None
         executions, results = store.executions(), store.results()
-    try:
-        sweep = sweep_from_text(facts.program, str(where.sweep))
-    except InputError as error:
-        said = " ".join(str(error).split())
-        raise StoreError(f"{where.store}: the sweep in it cannot be read: {said}") from None
+    sweep = read_sweep(facts.program, where)
     if not isinstance(sweep, ProgramSweep):
         raise StoreError(f"{where.store}: the sweep in it names no program")
     return StoredProgram(where, sweep, executions, results)

@@ -39,7 +39,7 @@ from hpsearch.engine.events import (
 from hpsearch.engine.planning import Summary
 from hpsearch.errors import InputError
 from hpsearch.space.execution import Execution, ExecutionResult
-from hpsearch.wording import counted, duration, have_results, number, printable
+from hpsearch.wording import counted, duration, number, printable
 from hpsearch.workers.protocol import EpochFinished, Finished, Lost, Said, Started
 
 _LINE_EVERY_SECONDS = 1.0
@@ -297,7 +297,7 @@ class Lines:
 
     def _show_plan(self, summary: Summary, already_done: Collection[int]) -> None:
         if already_done:
-            self._say(have_results(len(already_done), "trial"))
+            self._say(f"{counted(len(already_done), 'trial')} done already")
         if not summary.trials or self._tally.most_trials:
             return
         if not summary.epochs_trained:

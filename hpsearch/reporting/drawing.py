@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hpsearch.store.cells import text_of
+from hpsearch.store.columns import text_of
 from hpsearch.wording import duration, plain, printable
 
 Spec = dict[str, Any]

@@ -14,18 +14,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hpsearch.comparison.table import labels
-from hpsearch.errors import HpsearchError, InputError
+from hpsearch.errors import HpsearchError
 from hpsearch.reporting.drawing import robust_range, value_text
 from hpsearch.reporting.forest import is_log
 from hpsearch.reporting.importance import Importance, importance_of
 from hpsearch.space.space import Range
 from hpsearch.spec.sweep import AnySweep, load_sweep
-from hpsearch.store.columns import CURVES, CURVES_TAIL, HEAD, KEY, TAIL
+from hpsearch.store.columns import CURVES, CURVES_TAIL, KEY
 from hpsearch.store.facts import Evaluation, Facts
 from hpsearch.store.store import facts_of
 from hpsearch.store.tables import (
     hyperparameter_of,
     metric_parts,
+    read_results,
     read_table,
     varying_columns,
 )
@@ -321,12 +322,7 @@ def load_source(path: str | os.PathLike[str]) -> ReportSource:
 
     given = Path(path)
     directory = given if given.is_dir() else given.parent
-    table = read_table(given)
-    missing = [name for name in (*HEAD, *TAIL) if name not in table]
-    if missing:
-        raise InputError(
-            f"{given}: not a results table of hpsearch: it has no column {', '.join(missing)}"
-        )
+    table = read_results(given)
     curves = directory / "curves.csv"
     has_curves = curves.exists() and given.name in (directory.name, "results.csv")
     return ReportSource(

@@ -15,7 +15,7 @@ from hpsearch.reporting.drawing import (
     training_time,
     value_text,
 )
-from hpsearch.store.cells import text_of, value_of
+from hpsearch.store.columns import text_of, value_of
 from hpsearch.store.tables import hyperparameter_columns, hyperparameter_of, selecting_methods
 from hpsearch.wording import counted, listing, number
 
@@ -140,9 +140,7 @@ def evaluations(source: ReportSource) -> list[list[str]]:
 
 
 def _measured(measured: Measurement) -> list[str]:
-    if measured.low is None or measured.high is None:
-        return [number(measured.value), "-"]
-    return [number(measured.value), f"{number(measured.low)} to {number(measured.high)}"]
+    return [number(measured.value), measured.interval or "-"]
 
 
 def facts(source: ReportSource) -> list[list[str]]:

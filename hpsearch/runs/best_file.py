@@ -13,12 +13,12 @@ from hpsearch.models.arrays import training_data
 from hpsearch.runs.trial import Source, StoredRun, open_run
 from hpsearch.space.execution import Execution, ExecutionResult
 from hpsearch.space.mlp import MLPConfig, is_custom
-from hpsearch.store.derived import best_execution
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.doctor import Finding, Severity
 from hpsearch.store.facts import Facts
 from hpsearch.store.provenance import stored_sweep
 from hpsearch.store.store import Store
+from hpsearch.store.trials import best_execution
 from hpsearch.training.mlps import MLPs
 from hpsearch.workers.calls import evaluate_file
 from hpsearch.workers.protocol import Call

@@ -26,11 +26,11 @@ from hpsearch.space.execution import Execution, ExecutionResult
 from hpsearch.space.mlp import MLPConfig, is_custom
 from hpsearch.spec.keys import Role
 from hpsearch.spec.sweep import Sweep
-from hpsearch.store.derived import best_execution
 from hpsearch.store.directory import HeldDirectory, ResultsDirectory
 from hpsearch.store.facts import Evaluation, Measurement, installed
 from hpsearch.store.provenance import identify, make_recipe, require_unchanged, stored_sweep
 from hpsearch.store.store import Store
+from hpsearch.store.trials import best_execution
 from hpsearch.training.evaluation import PREDICTED, REGULARISATION
 from hpsearch.training.subjects import subject_of
 from hpsearch.workers.calls import answers, evaluate_rows

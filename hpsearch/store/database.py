@@ -2,19 +2,44 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from hpsearch.errors import StoreError
 from hpsearch.machine import odd_kind, shortage
-from hpsearch.store.directory import APPLICATION_ID, logs_of_store
-from hpsearch.store.records import SCHEMA, SCHEMA_VERSION, checksum_of, schema_fault
+from hpsearch.store.directory import APPLICATION_ID, free_name, logs_of_store
+from hpsearch.wording import printable
 
 _BUSY_MILLISECONDS = 10_000
+_SCHEMA_VERSION = 4
+#: The last column of a table is the checksum of those before it. `fold` of an execution is 0
+#: without folds. The events are those of a user's oracle, in order.
+_SCHEMA = """
+CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL, checksum TEXT NOT NULL) STRICT;
+CREATE TABLE executions(
+    number INTEGER PRIMARY KEY, trial INTEGER NOT NULL, config TEXT NOT NULL,
+    seed INTEGER NOT NULL, fold INTEGER NOT NULL, method TEXT NOT NULL,
+    hyperparameters TEXT NOT NULL,
+    checksum TEXT NOT NULL, UNIQUE(config, seed, fold)) STRICT;
+CREATE TABLE events(
+    position INTEGER PRIMARY KEY, trial_id TEXT NOT NULL, record TEXT NOT NULL,
+    checksum TEXT NOT NULL) STRICT;
+CREATE TABLE results(
+    execution INTEGER PRIMARY KEY REFERENCES executions(number), status TEXT NOT NULL,
+    record TEXT NOT NULL, checksum TEXT NOT NULL) STRICT;
+CREATE TABLE weights(
+    execution INTEGER PRIMARY KEY REFERENCES executions(number), arrays BLOB NOT NULL,
+    checksum TEXT NOT NULL) STRICT;
+CREATE TABLE snapshots(
+    execution INTEGER PRIMARY KEY REFERENCES executions(number), epoch INTEGER NOT NULL,
+    best INTEGER NOT NULL, arrays BLOB NOT NULL, checksum TEXT NOT NULL) STRICT;
+"""
+_MOST_SHOWN = 60
 
 
 class Database:
@@ -43,7 +68,7 @@ class Database:
             try:
                 # SQLite opens by name, and would follow a link.
                 self._require_file(links=read_only)
-                self._opened = self._now()
+                self._opened = self.path.lstat()
                 self._check()
                 if not read_only:
                     self._db.execute("PRAGMA synchronous=NORMAL")
@@ -55,9 +80,6 @@ class Database:
         if kind := odd_kind(self.path, links=links, names=links):
             raise StoreError(f"{self.path}: is {kind}, not a store")
 
-    def _now(self) -> os.stat_result:
-        return self.path.stat(follow_symlinks=False)
-
     def _create(self) -> None:
         # SQLite would apply the log of a removed store to the new one.
         for leftover in logs_of_store(self.path):
@@ -66,9 +88,9 @@ class Database:
             # Return the space of removed weights and snapshots to the file system.
             db.execute("PRAGMA auto_vacuum=INCREMENTAL")
             db.execute("PRAGMA journal_mode=WAL")
-            db.executescript(f"BEGIN;{SCHEMA}COMMIT;")
+            db.executescript(f"BEGIN;{_SCHEMA}COMMIT;")
             db.execute(f"PRAGMA application_id={APPLICATION_ID}")
-            db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+            db.execute(f"PRAGMA user_version={_SCHEMA_VERSION}")
 
     def _connect(self, mode: str) -> sqlite3.Connection:
         uri = f"{self.path.resolve().as_uri()}?mode={mode}"
@@ -80,30 +102,17 @@ class Database:
     def _open_read_only(self) -> sqlite3.Connection:
         if not self.path.exists():
             raise StoreError(f"{self.path}: there is no such store")
+        logs = logs_of_store(self.path)
+        own_ids, places = os.access in os.supports_effective_ids, (self.path, self.path.parent)
+        writable = all(os.access(path, os.W_OK, effective_ids=own_ids) for path in places)
+        if not writable and not _size(logs[0]):
+            # SQLite could not make a log here, or not remove it, which would keep the owner from
+            # writing; and it needs none.
+            return self._connect("ro&immutable=1")
         # Only a connection that may write removes the log that it makes. A log that is there
         # already belongs to a driver, or to one that was killed, and is left alone.
-        made = not any(log.exists() for log in logs_of_store(self.path))
-        own_ids = os.access in os.supports_effective_ids
-        if made and not os.access(self.path, os.W_OK, effective_ids=own_ids):
-            # On a file that it may not write, the connection would leave its log, which would keep
-            # the owner from writing.
-            return self._connect("ro&immutable=1")
-        db = self._connect("rw" if made else "ro")
-        try:
-            db.execute("PRAGMA query_only=ON")
-            db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-        except sqlite3.OperationalError as error:
-            db.close()
-            log = logs_of_store(self.path)[0]
-            if not error.sqlite_errorname.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN")) or (
-                log.exists() and log.stat().st_size
-            ):
-                raise
-            # In a read-only directory SQLite can neither make a log nor needs one.
-            return self._connect("ro&immutable=1")
-        except BaseException:
-            db.close()
-            raise
+        db = self._connect("ro" if any(log.exists() for log in logs) else "rw")
+        db.execute("PRAGMA query_only=ON")
         return db
 
     def _check(self) -> None:
@@ -113,12 +122,12 @@ class Database:
         version = self._db.execute("PRAGMA user_version").fetchone()[0]
         if application != APPLICATION_ID:
             raise self.error("not a store of hpsearch")
-        if version != SCHEMA_VERSION:
+        if version != _SCHEMA_VERSION:
             raise self.error(
-                f"the store has format {version}, this version of hpsearch reads {SCHEMA_VERSION}"
+                f"the store has format {version}, this version of hpsearch reads {_SCHEMA_VERSION}"
             )
         self._check_size()
-        if fault := schema_fault(self._db):
+        if fault := _schema_fault(self._db):
             raise self.error(f"the store is damaged: {fault}")
         # Checksums detect a changed row. This detects a missing one, and cells of another type than
         # their column's; it takes 0.3 s per GB.
@@ -131,9 +140,9 @@ class Database:
 
         A log may hold the whole page.
         """
-        size, log = self.path.stat().st_size, logs_of_store(self.path)[0]
+        size = self.path.stat().st_size
         page = self._db.execute("PRAGMA page_size").fetchone()[0]
-        if size % page and not (log.exists() and log.stat().st_size):
+        if size % page and not _size(logs_of_store(self.path)[0]):
             raise self.error(
                 f"the store is truncated: {size} bytes are no whole number of pages of {page}"
             )
@@ -177,9 +186,9 @@ class Database:
         """
         if not self._lost:
             with suppress(OSError):
-                if os.path.samestat(self._opened, self._now()):
+                if os.path.samestat(self._opened, self.path.lstat()):
                     return
-            what, saved = "replaced", self._free_name()
+            what, saved = "replaced", free_name(self.path)
             if not self.path.exists():
                 what, saved = "removed", self.path
                 # SQLite would apply the log of the removed file to the new one.
@@ -190,14 +199,7 @@ class Database:
                 f"{self.path}: was {what} during the run, and the run ends; every result that it "
                 f"had stored is in {saved}, written anew from the open file"
             )
-            if what == "removed":
-                self._lost += ": run the same command again to go on"
         raise StoreError(self._lost)
-
-    def _free_name(self) -> Path:
-        counts = ("", *(f"{number}-" for number in range(2, 1000)))
-        names = (f"saved-{prefix}{self.path.name}" for prefix in counts)
-        return next(path for path in map(self.path.with_name, names) if not path.exists())
 
     def rows(self, table: str, what: str, *, execution: int | None = None) -> list[list[Any]]:
         """Read rows in the order of their keys, check their checksums, and leave these out.
@@ -229,6 +231,12 @@ class Database:
         marks = "?, " * len(row)
         self.execute(f"{verb} INTO {table} VALUES ({marks}?)", *row, checksum_of(*row))
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def close(self) -> None:
         """Close the store; a writer leaves one file without a log."""
         self._db.close()
@@ -253,3 +261,48 @@ def _written_anew(path: Path) -> Iterator[sqlite3.Connection]:
     with closing(sqlite3.connect(temporary, isolation_level=None)) as db:
         yield db
     temporary.replace(path)
+
+
+def _size(path: Path) -> int:
+    """Return the bytes of a file; 0 without one."""
+    return path.stat().st_size if path.exists() else 0
+
+
+def checksum_of(*parts: Any) -> str:
+    """Return the checksum of a row's cells, 32 hex digits."""
+    digest = hashlib.sha256()
+    for part in parts:
+        data = part if isinstance(part, bytes) else str(part).encode()
+        digest.update(len(data).to_bytes(8, "little") + data)
+    return digest.hexdigest()[:32]
+
+
+def _statements(script: str) -> dict[str, str]:
+    statements = filter(None, (" ".join(part.split()) for part in script.split(";")))
+    return {text.partition("(")[0].removeprefix("CREATE TABLE "): text for text in statements}
+
+
+def _schema_fault(db: sqlite3.Connection) -> str:
+    """Return a difference between a file's declarations and a store's; empty if they agree.
+
+    A foreign view, trigger, index or expression would run when rows are read or written.
+
+    Raises:
+        sqlite3.Error: The file cannot be read.
+    """
+    declared = _statements(_SCHEMA)
+    statements: dict[str, object] = {}
+    for kind, name, table, statement in db.execute(
+        "SELECT type, name, tbl_name, sql FROM sqlite_schema"
+    ):
+        if kind == "table" and name in declared:
+            statements[name] = statement
+        elif not (kind == "index" and name == f"sqlite_autoindex_{table}_1" and statement is None):
+            what = printable(f"{kind} {name}")[:_MOST_SHOWN]
+            return f"it has the {what}, which no run makes"
+    for name, statement in declared.items():
+        if name not in statements:
+            return f"the table {name} is missing"
+        if " ".join(str(statements[name]).split()) != statement:
+            return f"the table {name} is not declared as a run declares it"
+    return ""

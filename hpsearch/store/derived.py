@@ -19,8 +19,7 @@ from hpsearch.store.columns import Provenance, Record
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.facts import Facts
 from hpsearch.store.provenance import stored_sweep
-from hpsearch.store.tables import curves_table, header_lines, results_table, write_csv
-from hpsearch.store.trials import mean, ranked
+from hpsearch.store.tables import curves_table, results_table, write_csv
 from hpsearch.wording import counted
 
 if TYPE_CHECKING:
@@ -29,9 +28,10 @@ if TYPE_CHECKING:
 _SHARE_OF_TIME = 0.02
 #: With an earlier rewrite, a short sweep's workers would wait for the import of pandas.
 _FIRST_AFTER_SECONDS = 1.0
-#: Duration of a rewrite on a fast machine; the first rewrite shows how much slower this one is.
-_REWRITE_SECONDS = 3e-3
-_REWRITE_SECONDS_PER_ROW = 40e-6
+#: Duration of a rewrite on a fast machine; the first rewrite shows what it is on this one.
+_SECONDS_PER_ROW = 40e-6
+#: A rewrite takes as long as if there were so many more rows.
+_MORE_ROWS = 75
 
 
 @dataclass(eq=False)
@@ -55,7 +55,7 @@ class Tables:
     flush: Callable[[], None] = lambda: None
     _began: float = field(init=False, default_factory=time.monotonic)
     _spent: float = field(init=False, default=0.0)
-    _slowness: float = field(init=False, default=1.0)
+    _seconds_per_row: float = field(init=False, default=_SECONDS_PER_ROW)
 
     def records(
         self, executions: Iterable[Execution], results: Mapping[int, ExecutionResult]
@@ -64,10 +64,30 @@ class Tables:
         executions = list(executions)
         trials = {execution.number: execution.trial for execution in executions}
         return [
-            record_of(execution, results[execution.number], self.provenance, trials)
+            self.record(execution, results[execution.number], trials)
             for execution in executions
             if execution.number in results
         ]
+
+    def record(
+        self, execution: Execution, result: ExecutionResult, trials: Mapping[int, int]
+    ) -> Record:
+        """Make an execution's record, including hyperparameters that its model asked for late.
+
+        Args:
+            trials: Execution -> its trial, for every execution that may share a training.
+        """
+        return Record(
+            execution.trial,
+            execution.config.id,
+            execution.seed,
+            {**execution.config.values, **result.late},  # noqa: PD011 - a mapping
+            result,
+            replace(self.provenance, **result.versions),
+            execution.fold,
+            None if result.shared_with is None else trials[result.shared_with],
+            execution.method,
+        )
 
     def results(self, records: Sequence[Record]) -> pd.DataFrame:
         """Make the results table."""
@@ -80,7 +100,7 @@ class Tables:
     def due(self, rows: int) -> bool:
         """Check if a rewrite of this many rows fits into its share of the time."""
         elapsed = time.monotonic() - self._began
-        spent = self._spent + self._slowness * _expected_seconds(rows)
+        spent = self._spent + self._seconds_per_row * (rows + _MORE_ROWS)
         return elapsed >= _FIRST_AFTER_SECONDS and spent <= _SHARE_OF_TIME * elapsed
 
     def require_known(self, known: Collection[ExecutionKey]) -> None:
@@ -95,30 +115,12 @@ class Tables:
         path = self.where.results
         lost = [trial for trial, key in _rows_in(path) if key not in known]
         if lost:
-            trials = list(dict.fromkeys(lost))
-            some = ", ".join(map(str, trials[:5])) + (", ..." if len(trials) > 5 else "")
-            which = f"trial {some}" if len(trials) == 1 else f"trials {some}"
             raise RefusedError(
                 f"{self.where.store}: the store lacks {counted(len(lost), 'result')} that "
-                f"{path.name} has ({which}): it is an older copy, or its log, "
-                f"{self.where.store.name}-wal, was lost or damaged; bring it back, or move this "
-                "directory aside with --fresh"
+                f"{path.name} has (the first is of trial {lost[0]}): it is an older copy, or its "
+                f"log, {self.where.store.name}-wal, was lost or damaged; bring it back, or move "
+                "this directory aside with --fresh"
             )
-
-    def begin(self) -> None:
-        """Remove a killed run's leftovers, and write missing tables, which have no rows yet.
-
-        Raises:
-            HpsearchError: The tables cannot be written.
-        """
-        self.where.check()
-        self.where.clear()
-        paths = (self.where.results, self.where.curves)
-        with _explained(self.where):
-            texts = header_lines(self.task, self.names, self.provenance.metric, kind=self.kind)
-            for path, text in zip(paths, texts, strict=True):
-                if not path.exists():
-                    self.where.write(path, text)
 
     def write(
         self, executions: Iterable[Execution], results: Mapping[int, ExecutionResult]
@@ -143,7 +145,7 @@ class Tables:
             write_csv(self.results(records), self.where.results, self.where.write)
         seconds = time.monotonic() - began
         self._spent += seconds
-        self._slowness = seconds / _expected_seconds(len(records))
+        self._seconds_per_row = seconds / (len(records) + _MORE_ROWS)
 
     def write_sweep(self, text: str) -> None:
         """Write the resolved sweep.
@@ -173,10 +175,6 @@ def tables_of(where: ResultsDirectory, facts: Facts) -> Tables:
     return Tables(where, task, list(dict.fromkeys(names)), provenance, kind=facts.kind)
 
 
-#: Errors of reading a table that differs from what a run writes.
-_ODD_ROW = (OSError, ValueError, LookupError, TypeError, csv.Error)
-
-
 def _rows_in(path: Path) -> list[tuple[int, ExecutionKey]]:
     """Return the trial and the key of each row of a results table; empty without a table.
 
@@ -192,42 +190,13 @@ def _rows_in(path: Path) -> list[tuple[int, ExecutionKey]]:
                 rows.append((int(row["trial"]), key))
     except FileNotFoundError:
         return []
-    except _ODD_ROW as error:
-        why = f"no column {error}" if isinstance(error, KeyError) else str(error)
+    except (OSError, ValueError, LookupError, TypeError, csv.Error) as error:
         raise RefusedError(
-            f"{path}: row {len(rows) + 1} is not as a run writes it ({why}), so it is unknown "
+            f"{path}: row {len(rows) + 1} is not as a run writes it ({error!r}), so it is unknown "
             "whether the store has all of its results; another program may have saved it. If "
             "sweep.db is not an older copy, move the table away: the run writes it anew"
         ) from None
     return rows
-
-
-def record_of(
-    execution: Execution,
-    result: ExecutionResult,
-    provenance: Provenance,
-    trials: Mapping[int, int],
-) -> Record:
-    """Make an execution's record, including hyperparameters that its model requested in training.
-
-    Args:
-        trials: Execution -> its trial, for every execution that may share a training.
-    """
-    return Record(
-        execution.trial,
-        execution.config.id,
-        execution.seed,
-        {**execution.config.values, **result.late},  # noqa: PD011 - a mapping
-        result,
-        replace(provenance, **result.versions),
-        execution.fold,
-        None if result.shared_with is None else trials[result.shared_with],
-        execution.method,
-    )
-
-
-def _expected_seconds(rows: int) -> float:
-    return _REWRITE_SECONDS + rows * _REWRITE_SECONDS_PER_ROW
 
 
 @contextmanager
@@ -240,51 +209,3 @@ def _explained(where: ResultsDirectory) -> Iterator[None]:
             f"{where.path}: the tables cannot be written: {error.strerror or error}; results are "
             f"safe in the store: {shortage(error) or 'mend that'}, and run the same command again"
         ) from None
-
-
-def _scores(
-    executions: Iterable[Execution], results: Mapping[int, ExecutionResult]
-) -> dict[int, dict[int, float]]:
-    """Return trial -> execution -> score, for executions with a score."""
-    scores: dict[int, dict[int, float]] = {}
-    for execution in executions:
-        result = results.get(execution.number)
-        if result is not None and result.status.scored and result.score is not None:
-            scores.setdefault(execution.trial, {})[execution.number] = result.score
-    return scores
-
-
-def best_trials(
-    executions: Iterable[Execution], results: Mapping[int, ExecutionResult], goal: str
-) -> list[int]:
-    """Return the trials with a score, the best first (see `ranked`)."""
-    return _ranked(_scores(executions, results), goal)
-
-
-def _ranked(scores: Mapping[int, Mapping[int, float]], goal: str) -> list[int]:
-    return ranked({trial: [*trial_scores.values()] for trial, trial_scores in scores.items()}, goal)
-
-
-def best_execution(
-    executions: Iterable[Execution],
-    results: Mapping[int, ExecutionResult],
-    goal: str,
-    trial: int | None = None,
-) -> tuple[Execution, float] | None:
-    """Return the best execution of the best trial, and the trial's mean score.
-
-    Args:
-        trial: Consider only this trial.
-
-    Returns:
-        None if no execution has a score.
-    """
-    by_number = {each.number: each for each in executions if trial in (None, each.trial)}
-    scores = _scores(by_number.values(), results)
-    numbers = _ranked(scores, goal)
-    if not numbers:
-        return None
-    leader, sign = scores[numbers[0]], 1 if goal == "maximize" else -1
-    # Among equal ones, choose the first seed and fold.
-    best = min(leader, key=lambda number: (-sign * leader[number], by_number[number].repetition))
-    return by_number[best], mean([*leader.values()])

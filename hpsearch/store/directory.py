@@ -1,4 +1,4 @@
-"""The results directory: the names of its files, and how its holder writes them."""
+"""The results directory: the names of its files, its lock, and how its holder writes them."""
 
 from __future__ import annotations
 
@@ -8,22 +8,20 @@ import os
 import re
 import shutil
 import time
-from contextlib import ExitStack, nullcontext, suppress
+import weakref
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Self
 
 from hpsearch.errors import HpsearchError, InputError, LockedError, RefusedError
-from hpsearch.files import write_atomically
+from hpsearch.files import NO_LINK, lock_without_waiting, write_atomically
 from hpsearch.machine import odd_kind
-from hpsearch.store.lock import DirectoryLock, NoLocksError, lock_of_store
 
 #: Marks a store, in its header.
 APPLICATION_ID = 0x68707331
 _HEADER_BYTES = 100
 _LONGEST_PATH = 4096
-#: First bytes of SQLite's log of writes.
-WAL_BEGINS = (b"\x37\x7f\x06\x82", b"\x37\x7f\x06\x83")
 
 
 def logs_of_store(store: Path) -> tuple[Path, ...]:
@@ -52,12 +50,177 @@ def _may_move(store: Path) -> bool:
     return not store.exists() or (_is_store(store) and not in_use)
 
 
-def _free_name(directory: Path) -> Path:
-    """Return a name with the time for a directory that is moved aside."""
+def free_name(path: Path) -> Path:
+    """Return a name with the time for what is moved or saved beside a path."""
     stamp = time.strftime("%Y%m%d-%H%M%S")
     suffixes = ("" if count == 0 else f"-{count}" for count in itertools.count())
-    names = (f"{directory.name}.{stamp}{suffix}" for suffix in suffixes)
-    return next(path for path in map(directory.with_name, names) if not path.exists())
+    names = (path.with_name(f"{path.name}.{stamp}{suffix}") for suffix in suffixes)
+    return next(name for name in names if not name.exists())
+
+
+#: Time within which a new holder writes its process number.
+_HOLDER_KNOWN_SECONDS = 0.4
+
+_HELD: weakref.WeakSet[DirectoryLock] = weakref.WeakSet()
+
+
+class NoLocksError(RefusedError):
+    """Locks do not work on the file system."""
+
+
+class DirectoryLock:
+    """An exclusive lock on a results directory, held until `release` or the end of the process.
+
+    `filelock` does not do: its `FileLock` does not say which process holds a lock, does not check
+    that `flock` excludes others on this file system, and falls back to a weaker lock if there is
+    no `flock`.
+
+    Args:
+        directory: The directory, named in error messages.
+        path: The file to lock; `.lock` in the directory if None.
+
+    Raises:
+        LockedError: Another driver holds the lock; the message names its process.
+        NoLocksError: Locks do not work on this file system.
+        RefusedError: The file is not the lock of a run.
+        HpsearchError: The file cannot be written.
+    """
+
+    def __init__(self, directory: Path, path: Path | None = None) -> None:
+        path = path or directory / ".lock"
+        # The program may change its working directory.
+        self._directory, self._path = directory, path.absolute()
+        try:
+            self._handle = os.open(path, os.O_RDWR | os.O_CREAT | NO_LINK, 0o666)
+        except OSError as error:
+            raise HpsearchError(f"{path}: cannot be written: {error.strerror}") from None
+        try:
+            self._take()
+        except BaseException:
+            self.release()
+            raise
+        os.ftruncate(self._handle, 0)
+        os.pwrite(self._handle, f"{os.getpid()}\n".encode(), 0)
+        _HELD.add(self)
+
+    def _take(self) -> None:
+        directory, path = self._directory, self._path
+        works, why = False, "a lock keeps nobody out"
+        try:
+            if not lock_without_waiting(self._handle):
+                process = _holder_named_in(self._handle)
+                raise LockedError(
+                    f"{directory}: another run holds this directory (process {process}); "
+                    "wait for it, stop it, or give this run another directory with --out"
+                )
+            works = _excludes_others(path)
+        except OSError as error:
+            why = str(error.strerror)
+        if not works:
+            raise NoLocksError(
+                f"{directory}: its file system has no working locks ({why}), so a second run could "
+                "write the same store; give the store a place on a local disk with --store PATH, "
+                "or this run another directory with --out"
+            )
+        first = os.pread(self._handle, 32, 0).partition(b"\n")[0]
+        if os.fstat(self._handle).st_nlink != 1 or (first and not first.isdigit()):
+            raise RefusedError(
+                f"{path}: is no lock of a run, and a run would overwrite it; move it away"
+            )
+
+    def check(self) -> None:
+        """Check that the lock is still the one that is held, in the same directory.
+
+        Raises:
+            RefusedError: The directory was moved or removed, or the lock was.
+        """
+        if not _is_at(self._handle, self._path):
+            raise RefusedError(
+                f"{self._directory}: was moved or removed during the run, or its lock, "
+                f"{self._path.name}, was, so another run may begin here, and this one ends; the "
+                "results that it has stored are safe unless they were removed, too: move the "
+                "directory back if it was moved, and run the same command again"
+            )
+
+    def release(self) -> None:
+        """Release the lock; a second call does nothing."""
+        if self._handle >= 0:
+            os.close(self._handle)
+            self._handle = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+
+def _is_at(handle: int, path: Path) -> bool:
+    """Check if an open file is still the one at the path."""
+    try:
+        return os.path.samestat(os.fstat(handle), path.stat())
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        # The file system may only be unavailable for a moment, so leave the verdict to the next
+        # write.
+        return True
+
+
+def _holder_named_in(handle: int) -> str:
+    """Read the holder's process number, waiting briefly for a new holder to write it."""
+    import psutil  # needed only when the lock is contended
+
+    deadline = time.monotonic() + _HOLDER_KNOWN_SECONDS
+    while True:
+        named = os.pread(handle, 32, 0).decode(errors="replace").strip()
+        alive = named.isdecimal() and psutil.pid_exists(int(named))
+        # The holder may run on another machine or in another container, where it cannot be seen.
+        if alive or time.monotonic() > deadline:
+            return named or "unknown"
+        time.sleep(_HOLDER_KNOWN_SECONDS / 20)
+
+
+def _excludes_others(path: Path) -> bool:
+    """Try the lock that this process holds, because some network file systems grant it twice."""
+    second = os.open(path, os.O_RDWR | NO_LINK)
+    try:
+        return not lock_without_waiting(second)
+    finally:
+        os.close(second)
+
+
+def _holder(path: Path) -> str:
+    """Return the number of the process that holds a file's lock, as text; empty if it is free."""
+    # Windows has no fcntl, and takes no lock. Without working locks, no process holds one.
+    with suppress(ImportError, OSError):
+        import fcntl
+
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | NO_LINK)) as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return _holder_named_in(file.fileno())
+    return ""
+
+
+def _release_all() -> None:
+    for lock in list(_HELD):
+        lock.release()
+
+
+if hasattr(os, "register_at_fork"):
+    # A forked child shares the open file, and would hold the lock until it ends. A program that the
+    # child executes would not: the file is then closed.
+    os.register_at_fork(after_in_child=_release_all)
+
+
+def lock_of_store(store: Path) -> Path:
+    """Return the file to lock for a store outside its results directory."""
+    if store.name == "sweep.db":
+        # Use the lock of the results directory that this store may belong to.
+        return store.with_name(".lock")
+    return store.with_name(f".{store.name}.lock")
 
 
 class _File:
@@ -134,6 +297,11 @@ class ResultsDirectory:
         store = self.store_elsewhere
         return self.own_lock if store is None else lock_of_store(store)
 
+    @property
+    def holder(self) -> str:
+        """The process that holds the lock, such as a run; empty if it is free."""
+        return _holder(self.lock)
+
     def hold(self) -> HeldDirectory:
         """Lock the directory against other drivers.
 
@@ -141,17 +309,13 @@ class ResultsDirectory:
             RefusedError: Another driver holds it, or locks do not work.
             HpsearchError: The lock's file cannot be written.
         """
-        store, lock, own_lock = self.store, self.lock, self.own_lock
+        store, lock = self.store, self.lock
         with ExitStack() as stack:
-            held, beside = stack.enter_context(DirectoryLock(self.path, lock)), None
-            if lock != own_lock:
-                # Its file system may lack locks, which may be why the store is elsewhere.
-                with suppress(NoLocksError):
-                    beside = stack.enter_context(DirectoryLock(self.path, own_lock))
+            held = stack.enter_context(DirectoryLock(self.path, lock))
             if self.lock != lock:
                 raise LockedError(f"{self.path}: another run has moved its store just now")
             stack.pop_all()
-        return HeldDirectory(self.path, held, store, beside)
+        return HeldDirectory(self.path, held, store)
 
     def check(self) -> None:
         """Check that a held directory is still there; do nothing for others."""
@@ -210,6 +374,7 @@ class ResultsDirectory:
 
     def clear(self) -> None:
         """Remove the leftovers, as far as possible; only the holder of the lock may do so."""
+        self.check()
         for path in self.leftovers():
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path, ignore_errors=True)
@@ -242,15 +407,10 @@ class ResultsDirectory:
         if self.store_elsewhere is None:
             if not self.store.exists():
                 self._require_nothing_foreign()
-        elif not self.store.exists():
-            raise RefusedError(
-                f"{self.path}: its store is not where {self.pointer.name} says, at {self.store}; "
-                "bring it back, or use --fresh"
-            )
         elif not _is_store(self.store):
             raise RefusedError(
-                f"{self.pointer}: names {self.store}, which is no store of hpsearch, or a damaged "
-                "one; correct the name, or use --fresh"
+                f"{self.pointer}: names {self.store}, where there is no store of hpsearch, or a "
+                "damaged one; bring it back, or use --fresh"
             )
 
     def _own(self) -> list[Path]:
@@ -276,41 +436,27 @@ class ResultsDirectory:
                 )
 
     def _require_nothing_foreign(self) -> None:
-        if self._has_results():
-            raise RefusedError(
-                f"{self.path}: there is a results.csv without its sweep.db, which this run would "
-                "overwrite; give this run another directory with --out, or use --fresh"
-            )
         foreign = [path.name for path in self._derived() if path.is_file()]
-        log, wal = self.log, logs_of_store(self.store)[0]
         # A run that ended before it had a store leaves its log beside its lock.
-        if _begins(log) and not (self.own_lock).exists():
-            foreign.append(log.name)
-        if _begins(wal) and _begins(wal)[:4] not in WAL_BEGINS:
-            foreign.append(wal.name)
+        if _begins(self.log) and not self.own_lock.exists():
+            foreign.append(self.log.name)
         if foreign:
             raise RefusedError(
-                f"{self.path}: {' and '.join(foreign)} would be overwritten, and no run made what "
-                "is there; give this run another directory with --out"
+                f"{self.path}: {' and '.join(foreign)} would be overwritten, and there is no "
+                f"{self.store.name} of a run that made what is there; give this run another "
+                "directory with --out, or use --fresh if a run made a results.csv there"
             )
-
-    def _has_results(self) -> bool:
-        """Check if results.csv is that of a run."""
-        return self.results.is_file() and _begins(self.results).startswith(b"trial,")
 
     def _move_aside(self) -> None:
         """Move a run's files aside, including a store elsewhere, which the next run would find."""
-        store, aside = self.store_elsewhere, _free_name(self._place)
-        if store is None and not self.store.exists() and not self._has_results():
+        store, aside = self.store_elsewhere, free_name(self._place)
+        is_results = self.results.is_file() and _begins(self.results).startswith(b"trial,")
+        if store is None and not self.store.exists() and not is_results:
             return
         if store is not None and store.exists() and _may_move(store):
-            moved = store.with_name(f"{store.name}{aside.name.removeprefix(self._place.name)}")
+            moved = free_name(store)
             store.rename(moved)
             self.write(self.pointer, os.fsencode(f"{moved}\n"))
-        own_files = {*self._own(), self.own_lock, *self.leftovers()}
-        if own_files.issuperset(self.path.iterdir()) and not Path.cwd().is_relative_to(self._place):
-            self._place.rename(aside)
-            return
         aside.mkdir()
         for path in self._own():
             if path.exists():
@@ -332,7 +478,6 @@ class HeldDirectory(ResultsDirectory):
 
     held: DirectoryLock
     kept: Path
-    beside: DirectoryLock | None = None
 
     @property
     def store(self) -> Path:
@@ -340,14 +485,12 @@ class HeldDirectory(ResultsDirectory):
         return self.kept
 
     def check(self) -> None:
-        """Check that the directory, its locks and its store are still the ones that are held.
+        """Check that the directory, its lock and its store are still the ones that are held.
 
         Raises:
             RefusedError: They are not; the message says which results are safe.
         """
         self.held.check()
-        if self.beside is not None:
-            self.beside.check()
         if ResultsDirectory(self.path).store != self.kept:
             raise RefusedError(
                 f"{self.path}: {self.pointer.name} names another store than {self.kept} now, and "
@@ -358,6 +501,6 @@ class HeldDirectory(ResultsDirectory):
         return self
 
     def __exit__(self, raised: type[BaseException] | None, *_: object) -> None:
-        with self.held, self.beside or nullcontext():
+        with self.held:
             if raised is None:
                 self.check()

@@ -2,38 +2,30 @@
 
 from __future__ import annotations
 
-import math
+import csv
+import io
 import shutil
 import tempfile
-import zipfile
-import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from hpsearch.data.loading import load_dataset
 from hpsearch.errors import DataError, HpsearchError, InputError, LockedError, StoreError
+from hpsearch.files import file_digest
 from hpsearch.machine import odd_kind, shortage
-from hpsearch.space.execution import Execution, ExecutionResult, label
-from hpsearch.store.columns import KEY
+from hpsearch.space.execution import Execution, ExecutionResult
+from hpsearch.store.columns import PACKAGES
 from hpsearch.store.derived import tables_of
-from hpsearch.store.directory import WAL_BEGINS, ResultsDirectory, logs_of_store
+from hpsearch.store.directory import ResultsDirectory, logs_of_store
 from hpsearch.store.facts import Facts
-from hpsearch.store.lock import holder
 from hpsearch.store.provenance import stored_sweep
-from hpsearch.store.records import PACKAGES, file_digest
 from hpsearch.store.store import Store
-from hpsearch.store.tables import read_cells, write_csv
+from hpsearch.store.tables import write_csv
 from hpsearch.wording import cell_text, counted
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-_MOST_LINES = 10
 
 
 class Severity(StrEnum):
@@ -55,12 +47,12 @@ class Finding:
 
 @dataclass
 class _Contents:
-    """The readable contents of the store; `damage` has a line for each unreadable part."""
+    """The readable contents of the store, and the first damage; empty without any."""
 
     facts: Facts = field(default_factory=lambda: Facts({}))
     executions: list[Execution] = field(default_factory=list)
     results: dict[int, ExecutionResult] = field(default_factory=dict)
-    damage: list[str] = field(default_factory=list)
+    damage: str = ""
 
 
 def examine(directory: Path) -> list[Finding]:
@@ -73,7 +65,7 @@ def examine(directory: Path) -> list[Finding]:
     where = ResultsDirectory(directory)
     if not where.path.is_dir():
         raise InputError(f"{where.path}: there is no such directory")
-    if process := holder(where.lock):
+    if process := where.holder:
         raise LockedError(
             f"{where.path}: a run is at work here (process {process}), so its files need not "
             "agree; ask again when it is over"
@@ -83,13 +75,11 @@ def examine(directory: Path) -> list[Finding]:
         return [Finding(where.store.name, Severity.WRONG, text)]
     contents = _contents(where.store)
     return [
-        *_store(where, contents),
+        _store(where, contents),
         *_tables(where, contents),
         *_versions(contents),
-        *_sweep(where, contents),
         *_data(where, contents),
         *_model(where, contents),
-        *_leftovers(where),
     ]
 
 
@@ -97,163 +87,92 @@ def _contents(store: Path) -> _Contents:
     contents = _Contents()
     with tempfile.TemporaryDirectory(prefix="hpsearch-") as scratch:
         # Open a copy, because opening a store may change its log.
-        copy = Path(scratch) / store.name
-        log = logs_of_store(store)[0]
-        for path in (store, log):
-            _require_room(path, Path(scratch))
+        copy, log = Path(scratch) / store.name, logs_of_store(store)[0]
+        if kind := odd_kind(store) or odd_kind(log):
+            raise StoreError(f"{store}: it or its log is {kind}, not a store")
         try:
-            for path in (store, log):
-                if path.exists():
-                    shutil.copyfile(path, copy.with_name(path.name))
+            for path in filter(Path.exists, (store, log)):
+                shutil.copyfile(path, copy.with_name(path.name))
             if log.exists() and not _is_log(log):
-                contents.damage.append(
-                    f"its log, {log.name}, cannot be read: what only the log held is lost"
-                )
+                contents.damage = f"its log, {log.name}, cannot be read: what only it held is lost"
             with Store(copy, read_only=True) as opened:
                 _read_all(opened, contents)
         except OSError as error:
-            if advice := shortage(error):
-                raise StoreError(f"{store}: cannot be examined: {error}; {advice}") from error
-            contents.damage.append(f"cannot be read: {error.strerror or error}")
+            contents.damage = f"cannot be read: {error.strerror or error}"
+            _require_no_shortage(store, error, error)
         except StoreError as error:
-            _require_read(error)
-            contents.damage.append(str(error))
-        contents.damage = [line.removeprefix(f"{copy}: ") for line in contents.damage]
+            contents.damage = str(error).removeprefix(f"{copy}: ")
+            _require_no_shortage(store, error, error.__cause__)
     return contents
 
 
-def _require_room(path: Path, scratch: Path) -> None:
-    """Refuse to copy a file that is not a regular one or does not fit on the disk."""
-    if kind := odd_kind(path):
-        raise StoreError(f"{path}: is {kind}, not a store")
-    size = path.stat().st_size if path.exists() else 0
-    if size > shutil.disk_usage(scratch).free:
-        raise StoreError(
-            f"{path}: cannot be examined: its copy takes {size / 2**30:.1f} GB, for which there is "
-            f"no room in {scratch.parent}; TMPDIR sets another place"
-        )
-
-
-def _require_read(error: StoreError) -> None:
-    """Raise the error if the system, not the store, is its cause."""
-    if shortage(error.__cause__):
-        raise error
+def _require_no_shortage(store: Path, error: Exception, cause: BaseException | None) -> None:
+    """Raise an error if the system, not the store, is its cause."""
+    if advice := shortage(cause):
+        raise StoreError(f"{store}: cannot be examined: {error}; {advice}") from error
 
 
 def _is_log(path: Path) -> bool:
     with path.open("rb") as file:
         begins = file.read(4)
-    return not begins or begins in WAL_BEGINS
+    return not begins or begins in (b"\x37\x7f\x06\x82", b"\x37\x7f\x06\x83")
 
 
 def _read_all(store: Store, contents: _Contents) -> None:
     """Read the whole store, arrays included, which checks every checksum."""
-
-    def read(part: Callable[..., Any], *arguments: Any) -> Any:
-        try:
-            return part(*arguments)
-        except StoreError as error:
-            _require_read(error)
-            contents.damage.append(str(error))
-            return None
-
-    contents.facts = read(store.facts) or contents.facts
-    contents.executions = read(store.executions) or []
-    contents.results = read(store.results) or {}
-    read(store.events)
+    contents.facts = store.facts()
+    contents.executions = store.executions()
+    contents.results = store.results()
+    store.events()
     for number in contents.results:
-        read(store.weights, number)
-    for number, _, _ in read(store.snapshots) or ():
-        read(store.snapshot, number)
+        store.weights(number)
+    for number, _, _ in store.snapshots():
+        store.snapshot(number)
 
 
-def _store(where: ResultsDirectory, contents: _Contents) -> Iterator[Finding]:
-    yield from _wrong(where.store.name, contents.damage)
-    if not contents.damage:
-        trials = counted(len({execution.trial for execution in contents.executions}), "trial")
-        counts = f"{trials}, {counted(len(contents.results), 'result')}"
-        yield Finding(where.store.name, Severity.SOUND, f"{counts}, each as it was written")
-
-
-def _wrong(part: str, lines: Sequence[str]) -> Iterator[Finding]:
-    for line in lines[:_MOST_LINES]:
-        yield Finding(part, Severity.WRONG, line)
-    if len(lines) > _MOST_LINES:
-        yield Finding(part, Severity.WRONG, f"and {len(lines) - _MOST_LINES} more")
+def _store(where: ResultsDirectory, contents: _Contents) -> Finding:
+    if contents.damage:
+        return Finding(where.store.name, Severity.WRONG, contents.damage)
+    text = f"{counted(len(contents.results), 'result')}, each as it was written"
+    return Finding(where.store.name, Severity.SOUND, text)
 
 
 def _tables(where: ResultsDirectory, contents: _Contents) -> Iterator[Finding]:
-    files = (where.results, where.curves)
+    expected: dict[Path, str] = {}
     try:
         tables = tables_of(where, contents.facts)
         records = tables.records(contents.executions, contents.results)
-        expected = tables.results(records), tables.curves(records)
+        write_csv(tables.results(records), where.results, expected.__setitem__)
+        write_csv(tables.curves(records), where.curves, expected.__setitem__)
     except (KeyError, ValueError, TypeError, HpsearchError):
-        for path in files:
-            text = "cannot be compared with the store, which does not say what was run"
-            yield Finding(path.name, Severity.WRONG, text)
+        text = "cannot be compared with the store, which does not say what was run"
+        yield Finding("tables", Severity.WRONG, text)
         return
-    for path, table, keys in zip(files, expected, (KEY, [*KEY, "epoch"]), strict=True):
-        if not path.exists():
-            text = "there is none; the next run writes it from the store"
-            yield Finding(path.name, Severity.NOTE, text)
-            continue
-        try:
-            cells = read_cells(path)
-            rows = _rows(cells, keys)
-        except (InputError, KeyError, TypeError) as error:
-            text = f"cannot be read: {error}; the next run writes it again from the store"
-            yield Finding(path.name, Severity.WRONG, text)
-            continue
-        if len(cells) > len(rows):
-            text = f"{counted(len(cells) - len(rows), 'row')} repeated"
-            yield Finding(path.name, Severity.WRONG, text)
-        yield from _differences(path.name, rows, _rows(_written(table), keys))
+    for path, text in expected.items():
+        yield Finding(path.name, *_compared(path, text))
 
 
-Rows = Mapping[tuple[Any, ...], Mapping[Any, Any]]
+def _rows(text: str) -> Counter[tuple[str, ...]]:
+    return Counter(map(tuple, csv.reader(io.StringIO(text, newline=""))))
 
 
-def _rows(table: pd.DataFrame, keys: list[str]) -> Rows:
-    return {tuple(row[key] for key in keys): row for row in table.to_dict("records")}
-
-
-def _written(table: pd.DataFrame) -> pd.DataFrame:
-    with tempfile.TemporaryDirectory(prefix="hpsearch-") as scratch:
-        path = Path(scratch) / "table.csv"
-        write_csv(table, path)
-        return read_cells(path)
-
-
-def _differences(name: str, rows: Rows, expected: Rows) -> Iterator[Finding]:
-    missing = expected.keys() - rows.keys()
-    if missing:
-        what = counted(len(missing), "row" if name == "results.csv" else "epoch")
-        text = f"lacks {what} that the store has; the next run adds them"
-        yield Finding(name, Severity.NOTE, text)
-    unknown = sorted(rows.keys() - expected.keys(), key=str)
-    lines = [f"{_place(key)} is not in the store" for key in unknown]
-    for key in sorted(rows.keys() & expected.keys(), key=str):
-        lines += _changed_cells(_place(key), rows[key], expected[key])
-    yield from _wrong(name, lines)
-    if not missing and not lines:
-        yield Finding(name, Severity.SOUND, f"{counted(len(rows), 'row')}, as in the store")
-
-
-def _place(key: tuple[Any, ...]) -> str:
-    trial, seed, fold, *epoch = key
-    return label(trial, seed, fold) + (f", epoch {epoch[0]}" if epoch else "")
-
-
-def _changed_cells(
-    where: str, cells: Mapping[Any, Any], expected: Mapping[Any, Any]
-) -> Iterable[str]:
-    for column in dict.fromkeys([*expected, *cells]):
-        was, now = expected.get(column), cells.get(column)
-        both_nan = all(isinstance(cell, float) and math.isnan(cell) for cell in (was, now))
-        if was != now and not both_nan:
-            shown, stored = (cell_text(repr(cell)) for cell in (now, was))
-            yield f"{where}: {column} is {shown}, in the store {stored}"
+def _compared(path: Path, stored: str) -> tuple[Severity, str]:
+    """Compare a table with the text that a run would write."""
+    if not path.exists():
+        return Severity.NOTE, "there is none; the next run writes it from the store"
+    if kind := odd_kind(path):
+        return Severity.WRONG, f"is {kind}"
+    try:
+        rows, expected = _rows(path.read_bytes().decode()), _rows(stored)
+    except (OSError, ValueError, csv.Error) as error:
+        return Severity.WRONG, f"cannot be read: {error}; the next run writes it again"
+    if other := list((rows - expected).elements()):
+        first = cell_text(", ".join(other[0]))
+        return Severity.WRONG, f"{counted(len(other), 'row')} not as in the store, as {first}"
+    if missing := (expected - rows).total():
+        text = f"lacks {counted(missing, 'row')} that the store has; the next run adds them"
+        return Severity.NOTE, text
+    return Severity.SOUND, f"{counted(rows.total() - 1, 'row')}, as in the store"
 
 
 def _versions(contents: _Contents) -> Iterator[Finding]:
@@ -267,22 +186,6 @@ def _versions(contents: _Contents) -> Iterator[Finding]:
     if several:
         text = f"the rows were made by several versions: {'; '.join(several)}"
         yield Finding("versions", Severity.NOTE, text)
-
-
-def _sweep(where: ResultsDirectory, contents: _Contents) -> Iterator[Finding]:
-    text = contents.facts.sweep
-    if not text:
-        return
-    expected, same = text.encode(), False
-    with suppress(OSError):
-        # A file of another size may be huge.
-        same = where.sweep.is_file() and where.sweep.stat().st_size == len(expected)
-        same = same and where.sweep.read_bytes() == expected
-    if same:
-        yield Finding(where.sweep.name, Severity.SOUND, "the sweep that the store has")
-    else:
-        text = "is missing, or another than the store has; the next run writes it again"
-        yield Finding(where.sweep.name, Severity.NOTE, text)
 
 
 def _data(where: ResultsDirectory, contents: _Contents) -> Iterator[Finding]:
@@ -305,12 +208,8 @@ def _data(where: ResultsDirectory, contents: _Contents) -> Iterator[Finding]:
     if now == identity.data:
         yield Finding("data", Severity.SOUND, f"{now}, as when the rows were made")
     else:
-        yield Finding(
-            "data",
-            Severity.WRONG,
-            f"its fingerprint is {now}, the rows were made with {identity.data}; "
-            "put the old data back",
-        )
+        text = f"its fingerprint is {now}, the rows were made with {identity.data}; put those back"
+        yield Finding("data", Severity.WRONG, text)
 
 
 def _model(where: ResultsDirectory, contents: _Contents) -> Iterator[Finding]:
@@ -318,33 +217,14 @@ def _model(where: ResultsDirectory, contents: _Contents) -> Iterator[Finding]:
     if not where.model.exists():
         if contents.facts.best_model:
             yield Finding(name, Severity.NOTE, "there is none; the next run writes it again")
-    elif not _is_whole(where.model):
-        text = "is damaged; remove it, and the next run writes it again"
-        yield Finding(name, Severity.WRONG, text)
-    elif not recorded:
-        yield Finding(name, Severity.SOUND, "a whole archive")
-    elif file_digest(where.model) == recorded:
-        yield Finding(name, Severity.SOUND, "as the run wrote it")
-    else:
+        return
+    same = False
+    with suppress(OSError):
+        same = where.model.is_file() and recorded in ("", file_digest(where.model))
+    text = "as the run wrote it" if recorded else "not compared: no digest of it is stored"
+    if not same:
         text = (
-            "is not the file that the run wrote, by its SHA-256; the next run gives it another "
-            "name, and writes the best trial's model again"
+            "is damaged, or not the file that the run wrote, by its SHA-256; the next run gives it "
+            "another name, and writes the best trial's model again"
         )
-        yield Finding(name, Severity.WRONG, text)
-
-
-def _is_whole(path: Path) -> bool:
-    """Check the checksum of every member of an archive, without loading any."""
-    if not path.is_file():
-        return False
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return archive.testzip() is None
-    except (OSError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError):
-        return False
-
-
-def _leftovers(where: ResultsDirectory) -> Iterator[Finding]:
-    if names := [path.name for path in where.leftovers()]:
-        text = f"{', '.join(names)}: left by a run that was killed; the next run removes it"
-        yield Finding("leftovers", Severity.NOTE, text)
+    yield Finding(name, Severity.SOUND if same else Severity.WRONG, text)

@@ -13,10 +13,9 @@ from hpsearch.data.specs import Task
 from hpsearch.machine import version_of
 from hpsearch.space.execution import label
 from hpsearch.space.kinds import Kind
-from hpsearch.store.columns import Provenance
-from hpsearch.store.records import PACKAGES
+from hpsearch.store.columns import PACKAGES, Provenance
 from hpsearch.store.tables import values_of
-from hpsearch.wording import listing, number
+from hpsearch.wording import number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -83,6 +82,12 @@ class Measurement:
     low: float | None = None
     high: float | None = None
     method: str = ""
+
+    @property
+    def interval(self) -> str:
+        """The interval as text; empty without one."""
+        ends = (self.low, self.high)
+        return " to ".join(number(end) for end in ends if end is not None)
 
 
 @dataclass(frozen=True)
@@ -209,7 +214,7 @@ def errors_text(trial: pd.Series[Any], facts: Facts) -> str:
     """Describe the validation errors of a regression's trial in the target's unit, or return "".
 
     RMSE and R squared need a loss that is the mean squared error of rows of equal weight, without
-    a penalty. R squared compares with always guessing the training mean, as the gains do.
+    a penalty. R squared compares with always guessing the training mean.
 
     Args:
         trial: A line of `hpsearch.store.trials.trials_of`.
@@ -218,22 +223,11 @@ def errors_text(trial: pd.Series[Any], facts: Facts) -> str:
     recipe = facts.identity.recipe if facts.identity is not None else {}
     if facts.task is not Task.REGRESSION or recipe.get("model"):
         return ""
-    guess, guess_mae = (facts.guesses.get(name, 0.0) for name in ("val_mse", "val_mae"))
-    errors = [("MAE", float(trial["val_mae"]), guess_mae)]
     penalized = "l2" in trial.index and bool(values_of(trial, ["l2"]).get("l2"))
     squares = recipe["loss"] == "mean_squared_error" and "sample_weight" not in recipe
-    end = ""
+    text = f"MAE {number(float(trial['val_mae']))}"
     if squares and not penalized:
-        square = float(trial["val_loss"])
-        errors.insert(0, ("RMSE", math.sqrt(square), math.sqrt(guess)))
-        end = f"; R\N{SUPERSCRIPT TWO} {number(1 - square / guess)}" if guess else ""
-    text = listing((f"{name} {number(error)}" for name, error, _ in errors), "and")
-    if all(guessed for *_, guessed in errors):
-        gains = listing((_change(error, guessed) for _, error, guessed in errors), "and")
-        text += f", {gains} than guessing the training mean"
-    return text + end
-
-
-def _change(error: float, guess: float) -> str:
-    change = error / guess - 1
-    return f"{abs(change):.0%} {'less' if change < 0 else 'more'}"
+        square, guess = float(trial["val_loss"]), facts.guesses.get("val_mse")
+        text = f"RMSE {number(math.sqrt(square))}, {text}"
+        text += f", R\N{SUPERSCRIPT TWO} {number(1 - square / guess)}" if guess else ""
+    return text

@@ -11,7 +11,7 @@ from hpsearch.data.specs import Task
 from hpsearch.errors import ChangedSweepError, InputError, StoreError
 from hpsearch.models.problem import TASK_METRICS, EarlyStopping, Recipe
 from hpsearch.space.keras_names import KERAS_METRICS, METRICS
-from hpsearch.spec.sweep import Sweep, model_sweep, sweep_from_text
+from hpsearch.spec.sweep import AnySweep, Sweep, model_sweep, sweep_from_text
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.facts import Facts, Identity
 
@@ -62,10 +62,9 @@ def _require_metric(metric: str, task: Task, sweep: Sweep) -> None:
         or (task is Task.REGRESSION and keras_metric.of_classes)
         or (task is Task.BINARY and keras_metric.of_several)
     ):
-        others = "val_r2_score, val_rmse" if task is Task.REGRESSION else "val_auc, val_f1_score"
         raise InputError(
             f"metric: {metric!r} is not reported for a {task} target; there are "
-            f"{', '.join(usual)}, and Keras' other metrics for such a target, such as {others}"
+            f"{', '.join(usual)}, and Keras' other metrics for such a target"
         )
     if {name, f"val_{name}"} & {*sweep.parameters, *(n for c in sweep.configs for n in c)}:
         raise InputError(
@@ -105,13 +104,18 @@ def identify(sweep: Sweep, dataset: Dataset, recipe: Recipe) -> Identity:
 
 
 def stored_sweep(facts: Facts, where: ResultsDirectory) -> Sweep:
-    """Return the sweep in a store.
+    """Return the sweep of models in a store; see `read_sweep`."""
+    return model_sweep(read_sweep(facts.sweep, where))
+
+
+def read_sweep(text: str, where: ResultsDirectory) -> AnySweep:
+    """Read the text of a sweep in a store.
 
     Raises:
         StoreError: It cannot be read.
     """
     try:
-        return model_sweep(sweep_from_text(facts.sweep, str(where.sweep)))
+        return sweep_from_text(text, str(where.sweep))
     except InputError as error:
         said = " ".join(str(error).split())
         raise StoreError(f"{where.store}: the sweep in it cannot be read: {said}") from None

@@ -2,69 +2,44 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from hpsearch.errors import HpsearchError, RefusedError
 from hpsearch.search.asking import OracleEvent
-from hpsearch.space.execution import Execution, ExecutionResult, Snapshot
+from hpsearch.space.execution import Curve, Execution, ExecutionResult, Snapshot, Status
 from hpsearch.space.space import Config
 from hpsearch.store.database import Database
-from hpsearch.store.directory import ResultsDirectory, logs_of_store
-from hpsearch.store.facts import Evaluation, Facts
-from hpsearch.store.lock import DirectoryLock, NoLocksError, lock_of_store
-from hpsearch.store.records import (
-    UNREADABLE,
-    as_json,
-    as_npz,
-    from_json,
-    from_npz,
-    snapshot_of,
+from hpsearch.store.directory import (
+    DirectoryLock,
+    NoLocksError,
+    ResultsDirectory,
+    lock_of_store,
+    logs_of_store,
 )
+from hpsearch.store.facts import Evaluation, Facts
 from hpsearch.wording import in_words
 
+#: The errors of decoding a record that another version of hpsearch wrote.
+_UNREADABLE = (ValueError, TypeError, LookupError)
 
-class Store:
-    """The `sweep.db` of a results directory.
 
-    Args:
-        path, read_only, check: As for `Database`.
-
-    Raises:
-        StoreError: It is not a store of hpsearch, is damaged, or cannot be opened.
-    """
-
-    def __init__(
-        self, path: Path, *, read_only: bool = False, check: Callable[[], None] = lambda: None
-    ) -> None:
-        self.path = path
-        self._db = Database(path, read_only=read_only, check=check)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the store; a writer leaves one file without a log."""
-        self._db.close()
-
-    def copy_to(self, target: Path) -> None:
-        """Copy the store; see `Database.copy_to`."""
-        self._db.copy_to(target)
+class Store(Database):
+    """The `sweep.db` of a results directory."""
 
     # Facts about the sweep
 
     def facts(self) -> Facts:
         """Return the facts that `set_facts` stored."""
-        return Facts(dict(self._db.rows("meta", "meta {!r}")))
+        return Facts(dict(self.rows("meta", "meta {!r}")))
 
     def set_facts(self, **changes: Any) -> None:
         """Store facts about the sweep, by the names of `Facts`; other facts stay."""
@@ -72,9 +47,9 @@ class Store:
 
     def set_meta(self, values: Mapping[str, str]) -> None:
         """Store encoded facts; see `set_facts`."""
-        with self._db.transaction():
+        with self.transaction():
             for key, value in values.items():
-                self._db.insert("meta", key, value, replace=True)
+                self.insert("meta", key, value, replace=True)
 
     # Executions
 
@@ -86,33 +61,31 @@ class Store:
         Args:
             events: Events of the user's oracle that proposed them.
         """
-        with self._db.transaction():
+        with self.transaction():
             for event in events:
                 asked = None if event.config is None else dict(event.config.values)
                 record = {"values": asked, "epochs": event.epochs, "score": event.score}
-                self._db.insert("events", self._next_event(), event.trial_id, json.dumps(record))
+                position = 1 + (self.execute("SELECT max(position) FROM events")[0][0] or 0)
+                self.insert("events", position, event.trial_id, json.dumps(record))
             for each in executions:
                 values = json.dumps(dict(each.config.values))
                 row = (each.trial, each.config.id, each.seed, each.fold or 0, each.method, values)
-                self._db.insert("executions", each.number, *row)
+                self.insert("executions", each.number, *row)
 
     def executions(self) -> list[Execution]:
         """Return every planned execution, by number."""
         kind = self.facts().kind
         return [
             Execution(number, trial, Config(json.loads(text), kind), seed, fold or None, method)
-            for number, trial, _, seed, fold, method, text in self._db.rows(
+            for number, trial, _, seed, fold, method, text in self.rows(
                 "executions", "execution {}"
             )
         ]
 
-    def _next_event(self) -> int:
-        return (self._db.execute("SELECT max(position) FROM events")[0][0] or 0) + 1
-
     def events(self) -> list[OracleEvent]:
         """Return every event of the user's oracle, in order."""
         kind, events = self.facts().kind, []
-        for _, trial_id, text in self._db.rows("events", "event {}"):
+        for _, trial_id, text in self.rows("events", "event {}"):
             record = json.loads(text)
             values = record.pop("values")
             config = None if values is None else Config(values, kind)
@@ -126,29 +99,27 @@ class Store:
 
         An execution's earlier result is replaced, and its weights and snapshot with it.
         """
-        with self._db.transaction():
+        with self.transaction():
             for result in results:
                 number = result.number
-                self._db.insert(
-                    "results", number, str(result.status), as_json(result), replace=True
-                )
+                self.insert("results", number, str(result.status), as_json(result), replace=True)
                 for table in ("weights", "snapshots"):
-                    self._db.execute(f"DELETE FROM {table} WHERE execution = ?", number)  # noqa: S608
+                    self.execute(f"DELETE FROM {table} WHERE execution = ?", number)  # noqa: S608
                 if result.state is not None:
-                    self._db.insert("weights", number, as_npz(result.state))
+                    self.insert("weights", number, _as_npz(result.state))
                 if result.snapshot is not None:
                     best = result.snapshot.best or ()
-                    blob = as_npz((*result.snapshot.state, *best))
-                    self._db.insert("snapshots", number, result.snapshot.epoch, len(best), blob)
+                    blob = _as_npz((*result.snapshot.state, *best))
+                    self.insert("snapshots", number, result.snapshot.epoch, len(best), blob)
 
     def results(self) -> dict[int, ExecutionResult]:
         """Return every result, by execution; without weights and snapshots."""
         what, results = "the result of execution {}", {}
-        for number, _, record in self._db.rows("results", what):
+        for number, _, record in self.rows("results", what):
             try:
                 results[number] = from_json(record)
-            except UNREADABLE as error:
-                raise self._db.error(
+            except _UNREADABLE as error:
+                raise self.error(
                     f"{what.format(number)} cannot be read: {in_words(error)}; another version of "
                     "hpsearch may have written it"
                 ) from error
@@ -157,20 +128,23 @@ class Store:
     def weights(self, execution: int) -> tuple[npt.NDArray[Any], ...] | None:
         """Return the kept weights of an execution, in the order of `model.get_weights()`."""
         what = f"the weights of execution {execution}"
-        for _, blob in self._db.rows("weights", what, execution=execution):
-            return from_npz(blob)
+        for _, blob in self.rows("weights", what, execution=execution):
+            return _from_npz(blob)
         return None
 
     def snapshot(self, execution: int) -> Snapshot | None:
         """Return the snapshot from which the training of an execution can continue."""
         what = f"the snapshot of execution {execution}"
-        for _, *cells in self._db.rows("snapshots", what, execution=execution):
-            return snapshot_of(*cells)
+        for _, *cells in self.rows("snapshots", what, execution=execution):
+            epoch, best, blob = cells
+            arrays = _from_npz(blob)
+            cut = len(arrays) - best
+            return Snapshot(epoch, arrays[:cut], arrays[cut:] if best else None)
         return None
 
     def snapshots(self) -> list[tuple[int, int, int]]:
         """Return execution, epoch and size in bytes of each snapshot."""
-        return self._db.execute("SELECT execution, epoch, length(arrays) FROM snapshots")
+        return self.execute("SELECT execution, epoch, length(arrays) FROM snapshots")
 
     def flush(self) -> None:
         """Flush committed rows to the disk, so that a power cut does not lose them."""
@@ -180,11 +154,62 @@ class Store:
 
     def keep_weights(self, executions: Iterable[int]) -> None:
         """Remove the weights of all other executions."""
-        stored = {row[0] for row in self._db.execute("SELECT execution FROM weights")}
-        with self._db.transaction():
+        stored = {row[0] for row in self.execute("SELECT execution FROM weights")}
+        with self.transaction():
             for number in stored - set(executions):
-                self._db.execute("DELETE FROM weights WHERE execution = ?", number)
-        self._db.execute("PRAGMA incremental_vacuum")
+                self.execute("DELETE FROM weights WHERE execution = ?", number)
+        self.execute("PRAGMA incremental_vacuum")
+
+
+def as_json(result: ExecutionResult) -> str:
+    """Encode a result without its arrays."""
+    # `asdict` would copy every number of the curve.
+    record = {**vars(result)}
+    del record["state"], record["snapshot"], record["number"]
+    curve = result.curve
+    # A list for each metric takes a tenth of the space of a mapping for each epoch.
+    names = list(curve[0]) if curve else []
+    record["curve"] = {name: [epoch[name] for epoch in curve] for name in names}
+    # Format 4 has `spans`, which earlier versions read.
+    return json.dumps({"spans": [], "execution": result.number, **record})
+
+
+def from_json(text: str) -> ExecutionResult:
+    """Decode the output of `as_json`.
+
+    Raises:
+        ValueError, TypeError, LookupError: `text` is not a valid record.
+    """
+    record = json.loads(text)
+    record["number"] = record.pop("execution")
+    record["status"] = Status(record["status"])
+    names = list(record["curve"])
+    record["curve"] = Curve(
+        dict(zip(names, values, strict=True))
+        for values in zip(*record["curve"].values(), strict=True)
+    )
+    record.pop("spans", None)
+    return ExecutionResult(**record)
+
+
+def _as_npz(arrays: Sequence[npt.NDArray[Any]]) -> bytes:
+    """Encode arrays in their order, without pickle.
+
+    Raises:
+        ValueError: An array holds objects, which need pickle.
+    """
+    # Some versions of `np.savez` would store `allow_pickle` as an array of that name.
+    if any(array.dtype.hasobject for array in arrays):
+        raise ValueError("Object arrays cannot be saved when allow_pickle=False")
+    buffer = io.BytesIO()
+    np.savez(buffer, *arrays)
+    return buffer.getvalue()
+
+
+def _from_npz(blob: bytes) -> tuple[npt.NDArray[Any], ...]:
+    """Decode the output of `_as_npz`; never unpickles."""
+    with np.load(io.BytesIO(blob), allow_pickle=False) as archive:
+        return tuple(archive[f"arr_{index}"] for index in range(len(archive.files)))
 
 
 def keep_store_at(where: ResultsDirectory, place: Path) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import os
 import re
@@ -22,7 +20,6 @@ from hpsearch.models.problem import TASK_METRICS
 from hpsearch.space.kinds import Kind
 from hpsearch.space.mlp import NOTES
 from hpsearch.spec.method import MethodSpec
-from hpsearch.store.cells import cell_of, escaped, parsed, unescaped, value_of, varies
 from hpsearch.store.columns import (
     CODE,
     CURVES,
@@ -36,7 +33,11 @@ from hpsearch.store.columns import (
     TAIL,
     TEXT,
     Record,
-    cells_of,
+    cell_of,
+    escaped,
+    parsed,
+    value_of,
+    varies,
 )
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ _MOST_INT64 = 2**63
 #: A float64 can differ from a whole number from here on.
 _MOST_EXACT = 2**53
 #: Most columns of a table that is read.
-MOST_COLUMNS = 10_000
+_MOST_COLUMNS = 10_000
 _PREFIXES = re.compile(r"\A(hp_)+")
 _INTEGER_NOTES = frozenset({"hidden_layers", "batch_size", "epochs"})
 
@@ -120,7 +121,7 @@ def _row(record: Record, metrics: Mapping[str, str], names: Sequence[str]) -> di
     at_score = result.curve[result.scored_epoch - 1] if result.scored_epoch else {}
     last = result.curve[-1] if result.curve else {}
     return {
-        **cells_of(record),
+        **record.cells,
         **{column_of(n): cell_of(values[n]) if n in values else None for n in names},
         # A diverged trial has no scored epoch; its last epoch shows what happened.
         **{column: at_score.get(n, last.get(n)) for n, column in metrics.items()},
@@ -158,24 +159,6 @@ def results_table(
 
 def _tail_of(kind: Kind) -> list[str]:
     return [*TAIL, *(CODE if kind.names_code else ())]
-
-
-def header_lines(
-    task: Task, hyperparameters: Sequence[str], scored: str = "", *, kind: Kind = Kind.MLP
-) -> tuple[str, str]:
-    """Return results.csv and curves.csv without rows, made without pandas, which imports slowly."""
-    names = _names_in_order(hyperparameters, (), task, kind)
-    metrics = _metrics((), task, scored, kind)
-    return (
-        _header([*HEAD, *map(column_of, names), *metrics, *_tail_of(kind)]),
-        _header([*CURVES, *metrics, *CURVES_TAIL]),
-    )
-
-
-def _header(columns: Sequence[str]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerow(map(escaped, columns))
-    return text.getvalue()
 
 
 def _names_in_order(
@@ -241,17 +224,11 @@ def _typed(table: pd.DataFrame) -> pd.DataFrame:
 
 def _converted(cells: pd.Series[Any], dtype: str) -> Any:
     """Convert cells to a dtype; empty text becomes missing."""
-    import pandas as pd  # slow to import
-
     if dtype == FLOAT:
         return cells.where(cells.notna(), math.nan).astype(np.float64)
-    if dtype == INTEGER and cells.dtype.kind != "O":
-        return cells.astype(pd.Int64Dtype())
-    # Convert equal cells once; of floats, 0.0 and -0.0 would be equal.
-    codes, values = pd.factorize(cells.astype(object))
     if dtype == TEXT:
-        values = values.where(values != "", None)
-    return pd.array(values, dtype=dtype).take(codes, allow_fill=True)  # type: ignore[call-overload]
+        cells = cells.where(cells != "", None)
+    return cells.astype(dtype)  # type: ignore[call-overload]
 
 
 def metric_columns(table: pd.DataFrame) -> list[str]:
@@ -316,10 +293,24 @@ def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
     Raises:
         InputError: There is no such table, or hpsearch did not write it.
     """
-    return typed_table(read_cells(path), path)
+    return _typed_table(read_cells(path), path)
 
 
-def typed_table(table: pd.DataFrame, path: str | os.PathLike[str]) -> pd.DataFrame:
+def read_results(path: str | os.PathLike[str]) -> pd.DataFrame:
+    """Read a results.csv, or the results of a directory, with every column of the schema.
+
+    Raises:
+        InputError: There is no such table, or it lacks a column.
+    """
+    table = read_table(path)
+    if missing := [name for name in (*HEAD, *TAIL) if name not in table]:
+        raise InputError(
+            f"{path}: not a results table of hpsearch: it has no column {', '.join(missing)}"
+        )
+    return table
+
+
+def _typed_table(table: pd.DataFrame, path: str | os.PathLike[str]) -> pd.DataFrame:
     """Give the cells of a results.csv or curves.csv the schema's dtypes.
 
     Args:
@@ -343,39 +334,23 @@ def typed_table(table: pd.DataFrame, path: str | os.PathLike[str]) -> pd.DataFra
 
 
 def _require_one_run(table: pd.DataFrame, path: str | os.PathLike[str]) -> None:
-    """Check that a trial has one config, and an execution one row.
-
-    Raises:
-        InputError: They have several, as in tables that were put one below the other.
-    """
-    fault = ""
-    if "config" in table:
-        pairs = table[["trial", "config"]].dropna().drop_duplicates()
-        several = pairs[pairs["trial"].duplicated(keep=False)].sort_values("trial", kind="stable")
-        if len(several):
-            trial, configs = several["trial"].iloc[0], several["config"].iloc[:2]
-            fault = f"trial {trial} has the configs {' and '.join(configs)}, and a trial has one"
+    """Refuse several tables, one below the other."""
     keys = [key for key in (*KEY, "epoch") if key in table]
-    if not fault and (repeated := table.duplicated(keys)).any():
-        row = table.loc[repeated, keys].iloc[0].dropna()
-        which = ", ".join(f"{key} {cell}" for key, cell in row.items())
-        fault = f"{which} has several rows, and there is one of each"
-    for column in ("metric", "recipe"):
-        values = list(table[column].dropna().unique()) if column in table else []
-        if len(values) > 1:
-            fault = f"{column} is {' and '.join(values[:2])}, and a sweep has one"
-    if fault:
+    trials = table[["trial", *({"config"} & {*table})]].drop_duplicates().dropna()
+    several = [name for name in ("metric", "recipe") if name in table and table[name].nunique() > 1]
+    if trials["trial"].duplicated().any() or table.duplicated(keys).any() or several:
         raise InputError(
-            f"{path}: {fault}: are these several tables, one below the other? `hpsearch merge A B "
-            "--out C` joins the results directories that they came from"
+            f"{path}: has several configs of a trial, rows of an execution, metrics or recipes: "
+            "are these several tables, one below the other? `hpsearch merge A B --out C` joins the "
+            "results directories that they came from"
         )
 
 
-def read_cells(path: str | os.PathLike[str], *, unused: Collection[str] = ()) -> pd.DataFrame:
+def read_cells(path: str | os.PathLike[str], schema: Collection[str] = ()) -> pd.DataFrame:
     """Read any program's CSV file, or the results of a directory: numbers, booleans, text, None.
 
     Args:
-        unused: Columns whose cells need not be parsed; they stay empty.
+        schema: A table with all of these columns gets the dtypes of `read_table`.
 
     Raises:
         InputError: There is no such file, or it is not a CSV file.
@@ -385,43 +360,24 @@ def read_cells(path: str | os.PathLike[str], *, unused: Collection[str] = ()) ->
     source = Path(path)
     source = source / "results.csv" if source.is_dir() else source
     if not source.exists():
-        raise InputError(f"{source}: {absence_of(source)}")
+        raise InputError(f"{source}: there is no such results table")
     if kind := odd_kind(source):
         raise InputError(f"{source}: is {kind}, not a file with a results table")
     try:
-        header = pd.read_csv(source, dtype=str, keep_default_na=False, header=None, nrows=1)
-        names = list(header.iloc[0])
-        _require_columns(source, names)
-        first = pd.read_csv(source, dtype=object, keep_default_na=False, nrows=1)
-        if not isinstance(first.index, pd.RangeIndex):
-            # A row has more cells than the header.
-            raise _bad_header(source, names)
-        # pandas would take TRUE for a boolean, and round large numbers.
-        raw = pd.read_csv(source, dtype=object, keep_default_na=False)
+        # pandas would take TRUE for a boolean, and round large numbers. It would rename a repeated
+        # column, and take the first one for an index if rows have more cells than the header.
+        raw = pd.read_csv(source, dtype=object, keep_default_na=False, header=None)
     except (OSError, ValueError) as error:
         raise InputError(f"{source}: not a results table: {str(error).strip()}") from None
-    raw.columns = [unescaped(column) for column in raw.columns]
-    cells = {
-        name: None if name in unused else _parsed_column(str(name), column)
-        for name, column in raw.items()
-    }
-    return pd.DataFrame(cells, index=raw.index)
-
-
-def _require_columns(source: Path, names: Sequence[str]) -> None:
-    if len(names) > MOST_COLUMNS:
+    names = [name.removeprefix("'") for name in raw.iloc[0]]
+    if len(set(names)) < len(names) or len(names) > _MOST_COLUMNS:
         raise InputError(
-            f"{source}: has {len(names):,} columns, and a results table at most {MOST_COLUMNS:,}"
+            f"{source}: not a results table: its header must have a name of its own for each "
+            f"column, {_MOST_COLUMNS:,} at most, not {', '.join(names[:8])}"
         )
-    if len(set(names)) < len(names):
-        raise _bad_header(source, names)
-
-
-def _bad_header(source: Path, names: Sequence[str]) -> InputError:
-    return InputError(
-        f"{source}: not a results table: its header must have a name of its own for each "
-        f"column, not {', '.join(names[:8])}"
-    )
+    rows = raw.iloc[1:].set_axis(names, axis=1).reset_index(drop=True)
+    table = pd.DataFrame({name: _parsed_column(name, rows[name]) for name in names})
+    return _typed_table(table, path) if schema and {*schema} <= {*names} else table
 
 
 def _parsed_column(name: str, column: pd.Series[Any]) -> pd.Series[Any]:
@@ -438,16 +394,6 @@ def _parsed_column(name: str, column: pd.Series[Any]) -> pd.Series[Any]:
     elif kinds and kinds <= {int, float} and all(abs(value) < _MOST_EXACT for value in values):
         values = values.astype(np.float64)
     return pd.Series(values[codes], dtype=values.dtype)
-
-
-def absence_of(path: Path) -> str:
-    """Return a message about a missing results.csv, with advice if KerasTuner's files are there."""
-    if path.with_name("oracle.json").is_file():
-        return (
-            "there is no such table: KerasTuner wrote this directory, whose files are not read; "
-            "hpsearch.tuners goes on with the search, and writes a table of the trials it trains"
-        )
-    return "there is no such results table"
 
 
 def varying_columns(table: pd.DataFrame) -> list[str]:

@@ -7,16 +7,14 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from hpsearch.space.execution import Status
-from hpsearch.store.records import PACKAGES
+from hpsearch.space.execution import Execution, ExecutionResult, Status
+from hpsearch.store.columns import PACKAGES
 from hpsearch.store.tables import goal_of, metric_columns
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _SCORED = tuple(str(status) for status in Status if status.scored)
-#: Columns that the table of trials has beyond those of the results table.
-STATISTICS = {"std": "float64", "executions": "Int64"}
 
 
 def ranked(scores: Mapping[int, Sequence[float]], goal: str) -> list[int]:
@@ -43,6 +41,46 @@ def mean(scores: Sequence[float]) -> float:
     return math.fsum(scores) / len(scores)
 
 
+def _scores(
+    executions: Iterable[Execution], results: Mapping[int, ExecutionResult]
+) -> dict[int, dict[int, float]]:
+    """Return trial -> execution -> score, for executions with a score."""
+    scores: dict[int, dict[int, float]] = {}
+    for execution in executions:
+        result = results.get(execution.number)
+        if result is not None and result.status.scored and result.score is not None:
+            scores.setdefault(execution.trial, {})[execution.number] = result.score
+    return scores
+
+
+def best_trials(
+    executions: Iterable[Execution], results: Mapping[int, ExecutionResult], goal: str
+) -> list[int]:
+    """Return the trials with a score, the best first (see `ranked`)."""
+    return _ranked(_scores(executions, results), goal)
+
+
+def _ranked(scores: Mapping[int, Mapping[int, float]], goal: str) -> list[int]:
+    return ranked({trial: [*trial_scores.values()] for trial, trial_scores in scores.items()}, goal)
+
+
+def best_execution(
+    executions: Iterable[Execution],
+    results: Mapping[int, ExecutionResult],
+    goal: str,
+) -> tuple[Execution, float] | None:
+    """Return the best execution of the best trial and the trial's mean score; None without any."""
+    by_number = {execution.number: execution for execution in executions}
+    scores = _scores(by_number.values(), results)
+    numbers = _ranked(scores, goal)
+    if not numbers:
+        return None
+    leader, sign = scores[numbers[0]], 1 if goal == "maximize" else -1
+    # Among equal ones, choose the first seed and fold.
+    best = min(leader, key=lambda number: (-sign * leader[number], by_number[number].repetition))
+    return by_number[best], mean([*leader.values()])
+
+
 def fresh_seeds(taken: Iterable[int], count: int) -> list[int]:
     """Return the smallest seeds that are not taken."""
     used = set(taken)
@@ -63,14 +101,9 @@ class Leader:
         self._best: int | None = None
 
     @property
-    def trial(self) -> int | None:
-        """The best trial's number; None without any score."""
-        return self._best
-
-    @property
-    def scores(self) -> Sequence[float]:
-        """The scores of the best trial's executions."""
-        return self._of(self._best) if self._best is not None else ()
+    def best(self) -> tuple[int, float] | None:
+        """The best trial's number and mean score; None without any score."""
+        return None if self._best is None else (self._best, mean(self._of(self._best)))
 
     def note(self, trial: int, execution: int, score: float | None) -> None:
         """Record an execution's score, which replaces an earlier one."""
@@ -116,7 +149,7 @@ def trials_of(table: pd.DataFrame) -> pd.DataFrame:
     trials["status"] = groups["status"].agg(_status).astype("string")
     trials["std"] = rows["score"].std().reindex(trials.index)
     trials["executions"] = counted.groupby(table["trial"]).sum()
-    return trials.reset_index()[[*table.columns, *STATISTICS]]
+    return trials.reset_index()[[*table.columns, "std", "executions"]]
 
 
 def _scored(table: pd.DataFrame) -> pd.Series[Any]:

@@ -1,22 +1,232 @@
-"""Log executions to trackers, after a run or during it."""
+"""Log executions to TensorBoard's event files or MLflow's runs, after a run or during it."""
 
 from __future__ import annotations
 
+import hashlib
+import json
+import logging
+import os
 import queue
+import re
 import threading
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any, Protocol
 
 from hpsearch.engine.events import Began, Listener, RunEvent, Stored
-from hpsearch.errors import HpsearchError
-from hpsearch.store.columns import Record
-from hpsearch.store.derived import record_of, tables_of
+from hpsearch.errors import HpsearchError, InputError
+from hpsearch.space.execution import label
+from hpsearch.store.columns import Record, cell_of
+from hpsearch.store.derived import tables_of
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.store import Store
-from hpsearch.trackers.targets import Tracker, TrackerError
+from hpsearch.store.tables import column_of
 from hpsearch.workers.protocol import Said
+
+
+class TrackerError(InputError):
+    """Raised if a tracker's library refuses an execution or cannot reach its store."""
+
+
+class Tracker(Protocol):
+    """Shows executions in another program; logging an execution again replaces its entry."""
+
+    def log(self, record: Record) -> None:
+        """Log one execution: hyperparameters, metrics by epoch, tags.
+
+        Raises:
+            TrackerError: With the library's message.
+        """
+        ...
+
+
+def run_name(record: Record) -> str:
+    """Return the name of an execution's run: `trial-3`, `trial-3-seed-1`, `trial-3-fold-2`."""
+    return re.sub(r"\W+", "-", label(record.trial, record.seed, record.fold))
+
+
+def hyperparameters(record: Record) -> dict[str, bool | int | float | str]:
+    """Return values by column, with lists and mappings as JSON, as in the table."""
+    values: Mapping[str, Any] = record.values
+    return {column_of(name): cell_of(value) for name, value in values.items()}
+
+
+def tags(record: Record) -> dict[str, str]:
+    """Return the other cells of the row that are not empty, as text."""
+    cells = record.cells | {"scored_epoch": record.result.scored_epoch}
+    return {
+        name: str(value)
+        for name, value in cells.items()
+        if value not in (None, "") and name not in ("score", "method")
+    }
+
+
+_ROW, _RESULT = "hpsearch.row", "hpsearch.result"
+
+
+class MLflow:
+    """Writes one run for each execution; a run with the same result is left alone.
+
+    Args:
+        uri: A tracking URI, such as `sqlite:///mlflow.db` or `http://127.0.0.1:5000`.
+    """
+
+    def __init__(self, uri: str) -> None:
+        self._uri = uri
+
+    @cached_property
+    def _client(self) -> Any:
+        # Keep MLflow from reporting its use to its makers.
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        # MLflow is an optional package.
+        from mlflow import MlflowClient
+
+        # Both would log the creation of tables.
+        for name in ("mlflow", "alembic"):
+            logging.getLogger(name).setLevel(logging.WARNING)
+        return MlflowClient(tracking_uri=self._uri)
+
+    def log(self, record: Record) -> None:
+        """Write an execution's run, and delete an earlier one with another result."""
+        try:
+            self._log(record)
+        except Exception as error:  # the errors of MLflow's libraries have no common base
+            said = " ".join(str(error).split())
+            raise TrackerError(f"mlflow:{self._uri}: {said}") from error
+
+    def _log(self, record: Record) -> None:
+        name = record.provenance.sweep
+        experiment = self._client.get_experiment_by_name(name)
+        number = experiment.experiment_id if experiment else self._client.create_experiment(name)
+        marks = {_ROW: _row(record), _RESULT: _digest(record)}
+        earlier = self._client.search_runs([number], f"tags.`{_ROW}` = '{marks[_ROW]}'")
+        for run in earlier:
+            if run.data.tags.get(_RESULT) == marks[_RESULT] and run.info.status != "RUNNING":
+                return
+            self._client.delete_run(run.info.run_id)
+        self._write(number, record, marks)
+
+    def _write(self, experiment: str, record: Record, marks: dict[str, str]) -> None:
+        # MLflow is an optional package.
+        from mlflow.entities import Metric, Param
+
+        result, end = record.result, time.time()
+        began = end - result.seconds
+        run: str = self._client.create_run(
+            experiment,
+            run_name=run_name(record),
+            start_time=round(began * 1000),
+            tags=marks | {f"hpsearch.{name}": value for name, value in tags(record).items()},
+        ).info.run_id
+        params = [Param(name, str(value)) for name, value in hyperparameters(record).items()]
+        total = len(result.curve)
+        metrics = [
+            Metric(name, value, round(1000 * (began + result.seconds * epoch / total)), epoch)
+            for epoch, values in enumerate(result.curve, start=1)
+            for name, value in values.items()
+        ]
+        if result.score is not None:
+            last = Metric("score", result.score, round(end * 1000), result.scored_epoch or 0)
+            metrics.append(last)
+        self._client.log_batch(run, metrics, params)
+        status = "FINISHED" if result.status.scored else "FAILED"
+        self._client.set_terminated(run, status=status, end_time=round(end * 1000))
+
+
+def _row(record: Record) -> str:
+    """Return a key that identifies an execution with its data and recipe."""
+    where = record.provenance
+    draw = str(record.seed) if record.fold is None else f"{record.seed}-{record.fold}"
+    return f"{where.data}/{where.recipe}/{record.config}/{draw}"
+
+
+def _digest(record: Record) -> str:
+    result = record.result
+    facts = [result.status, result.score, [dict(epoch) for epoch in result.curve], tags(record)]
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
+
+
+#: One file for each run, replaced as a whole; TensorBoard reads any name with `tfevents`.
+_FILE = "events.out.tfevents.hpsearch"
+
+
+class TensorBoard:
+    """Writes DIR/SWEEP/RUN, as in `run_name`; a trial's executions form one group of sessions.
+
+    Args:
+        directory: The `--logdir` of `tensorboard`.
+    """
+
+    def __init__(self, directory: str) -> None:
+        self._directory = Path(directory)
+
+    def log(self, record: Record) -> None:
+        """Write the event file of an execution's run, replacing an earlier one."""
+        # TensorBoard is an optional package.
+        from tensorboard.summary.writer.record_writer import RecordWriter
+
+        run = self._directory / record.provenance.sweep / run_name(record)
+        unfinished = run / ".unfinished"
+        try:
+            run.mkdir(parents=True, exist_ok=True)
+            with unfinished.open("wb") as file:
+                writer = RecordWriter(file)
+                for event in _events(record):
+                    writer.write(event.SerializeToString())
+            unfinished.replace(run / _FILE)
+        except OSError as error:
+            raise TrackerError(f"{run}: cannot be written: {error.strerror}") from error
+
+
+def _events(record: Record) -> Iterator[Any]:
+    # TensorBoard is an optional package.
+    from tensorboard.compat.proto.event_pb2 import Event
+    from tensorboard.plugins.hparams.summary_v2 import hparams_pb
+    from tensorboard.plugins.scalar.summary_v2 import scalar_pb
+    from tensorboard.plugins.text.summary_v2 import text_pb
+
+    result, end = record.result, time.time()
+    began = end - result.seconds
+    yield Event(wall_time=began, file_version="brain.Event:2")
+    session = hparams_pb(hyperparameters(record), trial_id=record.config, start_time_secs=began)
+    yield Event(wall_time=began, summary=session)
+    yield Event(wall_time=began, summary=text_pb("tags", _markdown(tags(record))))
+    for epoch, metrics in enumerate(result.curve, start=1):
+        at = began + result.seconds * epoch / len(result.curve)
+        for name, value in metrics.items():
+            yield Event(wall_time=at, step=epoch, summary=scalar_pb(name, value))
+    if result.score is not None:
+        score = scalar_pb("score", result.score)
+        yield Event(wall_time=end, step=result.scored_epoch, summary=score)
+
+
+def _markdown(rows: dict[str, str]) -> str:
+    cells = ((name, value.replace("|", "\\|")) for name, value in rows.items())
+    return "\n".join(["|tag|value|", "|---|---|", *(f"|{name}|{value}|" for name, value in cells)])
+
+
+def make_tracker(target: str) -> Tracker:
+    """Return the tracker that `tensorboard:DIR` or `mlflow:URI` names; nothing is written yet.
+
+    Raises:
+        InputError: There is no such tracker, or its library is not installed.
+    """
+    kind, _, where = target.partition(":")
+    if kind not in ("tensorboard", "mlflow") or not where:
+        raise InputError(
+            f"{target!r}: must be tensorboard:DIR or mlflow:URI, such as tensorboard:logs or "
+            "mlflow:sqlite:///mlflow.db"
+        )
+    if find_spec(kind) is None:
+        raise InputError(
+            f"{target}: the library {kind} is not installed; pip install 'hpsearch[{kind}]'"
+        )
+    return TensorBoard(where) if kind == "tensorboard" else MLflow(where)
 
 
 def log_results(directory: Path, tracker: Tracker) -> int:
@@ -134,4 +344,4 @@ class _Tracking:
                 # The shared training is running; planned executions are stored before training.
                 with Store(where.store, read_only=True) as store:
                     trials = {stored.number: stored.trial for stored in store.executions()}
-            yield record_of(execution, result, tables.provenance, trials)
+            yield tables.record(execution, result, trials)

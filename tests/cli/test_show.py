@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import re
 
 import numpy as np
 import pandas as pd
@@ -30,8 +29,7 @@ def test_the_best_score_of_each_value(tmp_path, metric, best):
     rows = [Row({"units": 8, "dropout": n / 10}, 0.5 + n / 10) for n in range(3)]
     rows.append(Row({"units": 16, "dropout": 0.0}, 0.6))
     write(tmp_path / "a", Made(rows, metric=metric))
-    (eight,) = (line for line in _shown(tmp_path / "a").splitlines() if line.startswith("units"))
-    assert eight.split() == ["units", "8", "0.6000", best, "3"]
+    assert ["units", "8", "0.6000", best, "3"] in map(str.split, _shown(tmp_path / "a").split("\n"))
 
 
 def _shown(directory):
@@ -75,11 +73,9 @@ def test_a_regression_has_errors_in_the_targets_unit(tmp_path):
     best = best_trial(read_table(tmp_path / "out"))
     guesses = facts_of(tmp_path / "out", [best["data"]]).guesses
     share = best["val_loss"] / guesses["val_mse"]
-    less = (1 - share**0.5, 1 - best["val_mae"] / guesses["val_mae"])
     assert said == (
-        f"trial {best['trial']} on the validation split: RMSE {best['val_loss'] ** 0.5:,.0f} and "
-        f"MAE {best['val_mae']:,.0f}, {less[0]:.0%} less and {less[1]:.0%} less than guessing the "
-        f"training mean; R\N{SUPERSCRIPT TWO} {1 - share:.4f}"
+        f"trial {best['trial']} on the validation split: RMSE {best['val_loss'] ** 0.5:,.0f}, "
+        f"MAE {best['val_mae']:,.0f}, R\N{SUPERSCRIPT TWO} {1 - share:.4f}"
     )
 
 
@@ -104,5 +100,4 @@ def test_a_run_that_is_under_way_is_said(tmp_path):
     assert not any("under way" in line for line in lines())
     with ResultsDirectory(tmp_path / "out").hold():
         said = lines()[1]
-    ends = re.escape(f" (process {os.getpid()}): 2 of 2 planned executions done")
-    assert re.fullmatch(rf"a run is under way since \d\d:\d\d:\d\d{ends}", said)
+    assert said == f"a run is under way (process {os.getpid()}): 2 of 2 executions done"

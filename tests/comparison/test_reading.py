@@ -156,7 +156,7 @@ def test_an_empty_table_is_refused(made, tmp_path):
         ("a,b\n1,high\n", Columns("b", ("a",), "maximize"), "t.csv:2: b: must be a number"),
         ("a,b\n1,2\n", Columns("b", ("a",), "max"), "goal: must be maximize or minimize"),
         ("a,b\n1,2\n1,2,3\n", Columns("b", ("a",), "maximize"), "not a results table"),
-        ("a,b\n1,2,3\n", Columns("b", ("a",), "maximize"), "a name of its own for each column"),
+        ("a,b\n1,2,3\n", Columns("b", ("a",), "maximize"), "Expected 2 fields in line 2, saw 3"),
         ("a,a\n1,2\n", Columns("a", ("a",), "maximize"), "a name of its own for each column"),
         ("", Columns(), "not a results table"),
     ],

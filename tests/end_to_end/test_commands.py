@@ -105,12 +105,12 @@ def test_plan_counts_and_trains_nothing(finished):
 def test_plan_of_a_finished_sweep_and_of_an_edited_one(finished):
     # By the file that the run has written.
     said = hpsearch("plan", "two/sweep.yaml", "--out", "two", cwd=finished).stdout
-    assert "20, 20 have results already" in said
+    assert "20, 20 done already" in said
     assert "nothing to train" in said
     said = hpsearch(
         "plan", "sweep.yaml", "--out", "two", "--set", "parameters.units=[8, 16]", cwd=finished
     ).stdout
-    assert "36, 20 have results already" in said
+    assert "36, 20 done already" in said
 
 
 def test_plan_measures_on_demand(finished):
@@ -149,13 +149,13 @@ def test_plan_counts_trials_and_their_executions(tmp_path):
     assert "1 trial, 1 completed, 1 trained now" in said.stdout
     assert "1 trial, 10 executions: 1 completed" in said.stdout
     planned = plan()
-    assert planned["trials"] == "4, 1 has results already"
-    assert planned["executions"] == "40, 10 have results already"
+    assert planned["trials"] == "4, 1 done already"
+    assert planned["executions"] == "40, 10 done already"
     assert planned["trainings"] == "30"
     # The budget is spent, and the new seed still trains.
     planned = plan("budget.trials=1", "seeds=3")
     assert (planned["trials"], planned["trainings"]) == ("1", "5")
-    assert planned["executions"] == "15, 10 have results already"
+    assert planned["executions"] == "15, 10 done already"
 
 
 def test_show_prints_the_best_and_the_means(finished):

@@ -18,8 +18,8 @@ from small_sweeps import run_on_table
 
 from hpsearch.cli.app import main
 from hpsearch.errors import StoreError
+from hpsearch.files import file_digest
 from hpsearch.runs.best_file import examine_best_file
-from hpsearch.store.records import file_digest
 from hpsearch.store.store import Store
 
 _SWEEP = """\
@@ -69,7 +69,7 @@ def test_a_sound_directory(home):
     before = contents(home / "out")
     said = hpsearch("doctor", "out", cwd=home)
     lines = [line.split(": ")[0].split() for line in said.stdout.strip().splitlines()[:-1]]
-    parts = ("sweep.db", "results.csv", "curves.csv", "sweep.yaml", "data", "best.keras")
+    parts = ("sweep.db", "results.csv", "curves.csv", "data", "best.keras")
     assert lines == [[part, "sound"] for part in parts]
     assert said.stdout.endswith("all is sound\n")
     assert "best.keras   sound: scores what the row of trial" in said.stdout
@@ -89,7 +89,7 @@ def test_a_swapped_model_is_seen_and_never_loaded(home, doctor):
     code, said = doctor()
     (line,) = (each for each in said.splitlines() if "WRONG" in each)
     assert code == 3
-    assert line.startswith("best.keras   WRONG: is not the file that the run wrote")
+    assert line.startswith("best.keras   WRONG: is damaged, or not the file that the run wrote")
     # Unless the store takes it for that file.
     shutil.copytree(home / "out", home / "taken")
     record_digest(home / "taken")
@@ -111,7 +111,7 @@ def test_a_swapped_model_is_seen_where_its_score_would_take_a_users_code(home, t
     assert "best.keras   note: as the run wrote it; its score is not checked" in said
     shutil.copy(home / "out" / "best.keras", tmp_path / "own" / "best.keras")
     said = hpsearch("doctor", "own", cwd=tmp_path, code=3).stdout
-    assert "best.keras   WRONG: is not the file that the run wrote" in said
+    assert "best.keras   WRONG: is damaged, or not the file that the run wrote" in said
     assert not (tmp_path / "RAN").exists()
 
 
@@ -196,24 +196,22 @@ _STORES = [
     (replaced("sweep.db"), "cannot be read: Is a directory"),
     (replaced("sweep.db", lambda path: path.symlink_to("/nowhere/sweep.db")), "there is none"),
     (file(".store", b"/tmp\n"), "cannot be read: Is a directory"),
-    (file("sweep.db-wal", bytes(range(256)) * 9), "what only the log held is lost"),
+    (file("sweep.db-wal", bytes(range(256)) * 9), "what only it held is lost"),
     (replaced("sweep.db-wal"), "cannot be read: Is a directory"),
 ]
 _TABLES = [
-    (cell("results.csv", "score", "0.99"), "score is 0.99, in the store"),
-    (cell("results.csv", "score", "many"), "trial 1: score is 'many', in the store 0."),
-    (cell("results.csv", "trial", "x"), "trial x is not in the store"),
-    (edit("results.csv", "completed", "failed"), "status is 'failed', in the store"),
-    (edit("results.csv", "trial,", "number,"), "cannot be read"),
-    (twice, "results.csv  WRONG: 1 row repeated"),
+    (cell("results.csv", "score", "0.99"), "1 row not as in the store, as 1, c"),
+    (edit("results.csv", "trial,", "number,"), "not as in the store, as number, config"),
+    (twice, "results.csv  WRONG: 1 row not as in the store"),
     (file("results.csv", bytes(range(256))), "cannot be read"),
-    (file("results.csv", b"trial,seed,fold\n\0,\0,\0\n"), "is not in the store"),
+    (file("results.csv", b"trial,seed,fold\n\0,\0,\0\n"), "results.csv  WRONG: "),
     (replaced("results.csv"), "results.csv  WRONG: cannot be read"),
-    (cell("curves.csv", "loss", "7"), "trial 1, epoch 1: loss is 7"),
-    (cell("curves.csv", "loss", "bad"), "trial 1, epoch 1: loss is 'bad', in the store"),
-    (cell("curves.csv", "epoch", "1.5"), "trial 1, epoch 1.5 is not in the store"),
-    (file("best.keras", b"PK"), "best.keras   WRONG: is damaged"),
-    (replaced("best.keras"), "best.keras   WRONG: is damaged"),
+    (
+        cell("curves.csv", "loss", "7"),
+        "1 row not as in the store, as 1, 1, 7",
+    ),
+    (file("best.keras", b"PK"), "best.keras   WRONG: is damaged, or not"),
+    (replaced("best.keras"), "best.keras   WRONG: is damaged, or not"),
 ]
 
 
@@ -233,10 +231,8 @@ def test_damage_is_said_and_changes_nothing(home, doctor, damage, words):
     [
         {
             cut("results.csv", 3): "results.csv  note: lacks 3 rows that the store has",
-            cut("curves.csv", 2): "curves.csv   note: lacks 2 epochs that the store has",
-            edit("sweep.yaml", "units", "unitz"): "sweep.yaml   note: is missing, or another",
+            cut("curves.csv", 2): "curves.csv   note: lacks 2 rows that the store has",
             removed("best.keras"): "best.keras   note: there is none",
-            file(".results.csv.0123456789abcdef.tmp", b""): "left by a run that was killed",
         },
         {
             removed("curves.csv"): "curves.csv   note: there is none",

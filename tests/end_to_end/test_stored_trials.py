@@ -23,8 +23,8 @@ from hpsearch.engine.sweep import run_sweep
 from hpsearch.space.execution import ExecutionResult, Status, label
 from hpsearch.spec.dump import dump_sweep
 from hpsearch.spec.sweep import load_sweep
+from hpsearch.store.directory import DirectoryLock
 from hpsearch.store.facts import installed
-from hpsearch.store.lock import DirectoryLock
 from hpsearch.store.store import Store
 from hpsearch.store.tables import read_table
 from hpsearch.store.trials import best_trial
@@ -146,7 +146,7 @@ def test_a_curve_that_differs_is_said(own):
     curve[1]["loss"] += 1e-6
     spoil(own / "digits", 3, 1, curve=curve)
     said = hpsearch("reproduce", "digits", "--trial", 3, "--seed", 1, cwd=own)
-    assert "equal to its row; other metrics differ from epoch 2 on" in said.stdout
+    assert "again, equal to its row\n  the first epoch that differs is 2 of" in said.stdout
 
 
 def test_other_versions_are_named_where_the_score_is_another(own):

@@ -56,7 +56,7 @@ def test_the_files_are_as_documented(finished):
 def test_a_second_run_trains_nothing(home):
     before = contents(home / "out")
     said = hpsearch("run", "sweep.yaml", "--out", "out", cwd=home)
-    assert "20 trials have results already" in said.stderr
+    assert "20 trials done already" in said.stderr
     assert "20 trials, 20 completed, 0 trained now" in said.stdout
     after = contents(home / "out")
     for name in ("results.csv", "curves.csv", "sweep.yaml", "best.keras"):

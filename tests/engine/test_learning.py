@@ -19,7 +19,7 @@ from hpsearch.engine.run import make_planner
 from hpsearch.engine.search import Search
 from hpsearch.space.execution import ExecutionResult, Status
 from hpsearch.spec.sweep import sweep_from_mapping
-from hpsearch.store.records import PACKAGES
+from hpsearch.store.columns import PACKAGES
 from hpsearch.training.follow import follow
 from hpsearch.training.subjects import Job
 from hpsearch.workers.protocol import Answered, Event, Finished, Lost

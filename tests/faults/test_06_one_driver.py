@@ -6,7 +6,7 @@ import signal
 
 from commands import hpsearch, start, wait_for, watched
 
-from hpsearch.store.lock import DirectoryLock
+from hpsearch.store.directory import DirectoryLock
 
 _SWEEP = """\
 data: {dataset: digits, validation: 0.2, seed: 42}
@@ -28,7 +28,7 @@ def test_one_driver_a_directory(tmp_path):
     # Readers are not kept out.
     assert "trials: " in hpsearch("show", "out", cwd=tmp_path).stdout
     planned = hpsearch("plan", "sweep.yaml", "--out", "out", cwd=tmp_path)
-    assert "have results already" in planned.stdout
+    assert "done already" in planned.stdout
     driver.kill()
     # The lock is free at once, whatever the file says.
     assert str(driver.pid) in (tmp_path / "out" / ".lock").read_text()

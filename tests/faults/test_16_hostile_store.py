@@ -139,7 +139,7 @@ def require_refused(home, capsys):
                 main([*_COMMANDS[name]])
             said = capsys.readouterr()
             assert "Traceback" not in said.out + said.err, name
-            told = said.out if name in ("doctor", "show") else said.err
+            told = said.out if name == "doctor" else said.err
             assert is_refusal(name, int(ended.value.code or 0), told), (name, told)
         assert store.read_bytes() == before
 

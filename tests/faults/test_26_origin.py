@@ -21,8 +21,7 @@ from hpsearch.space.space import Config
 from hpsearch.spec.sweep import sweep_from_text
 from hpsearch.store.doctor import Severity, examine
 from hpsearch.store.trials import trials_of
-from hpsearch.trackers.targets import tags
-from hpsearch.trackers.tracking import log_results
+from hpsearch.trackers.tracking import log_results, tags
 
 _SWEEP = """\
 name: origin

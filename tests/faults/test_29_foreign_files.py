@@ -103,7 +103,7 @@ def test_fresh_moves_no_file_that_a_pointer_names(place):
     where = prepared(place / "out")
     where.results.write_text("trial,config\n")
     where.pointer.write_text(f"{thesis}\n")
-    with pytest.raises(RefusedError, match=r"thesis\.tex, which is no store of hpsearch"):
+    with pytest.raises(RefusedError, match=r"thesis\.tex, where there is no store of hpsearch"):
         where.prepare(fresh=False)
     where.prepare(fresh=True)
     assert not where.results.exists()

@@ -31,7 +31,7 @@ from hpsearch.reporting.page import _KINDS, as_figure
 from hpsearch.reporting.source import ReportSource, load_source
 from hpsearch.reporting.words import facts, tiles
 from hpsearch.spec.sweep import sweep_from_text
-from hpsearch.store.cells import text_of
+from hpsearch.store.columns import text_of
 from hpsearch.wording import number, plain
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hpsearch.errors import InputError
-from hpsearch.store.cells import cell_of, value_of
+from hpsearch.store.columns import cell_of, value_of
 from hpsearch.store.tables import read_cells
 
 VALUES = [None, "null", [1], "[1]", {"a": 1}, '{"a": 1}', '"', "x", "Null", 'x"', "a\nb", 1, 1.5]
@@ -47,5 +47,5 @@ def test_cells_are_what_they_say(tmp_path, texts, values):
 def test_a_row_with_more_cells_than_the_header_is_refused(tmp_path):
     # pandas would take the first cells for the names of the rows.
     (tmp_path / "t.csv").write_text("a;b\n0,5;1\n1,5;2\n")
-    with pytest.raises(InputError, match="a name of its own for each column"):
+    with pytest.raises(InputError, match="not a results table"):
         read_cells(tmp_path / "t.csv")

@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 from hpsearch.errors import LockedError
-from hpsearch.store.lock import DirectoryLock
+from hpsearch.store.directory import DirectoryLock
 
 HOLDER = """
 import os, subprocess, sys, time
 from pathlib import Path
-from hpsearch.store.lock import DirectoryLock
+from hpsearch.store.directory import DirectoryLock
 lock = DirectoryLock(Path(sys.argv[1]))
 if sys.argv[2] == "fork":
     heard, tells = os.pipe()

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpsearch.store.trials import Leader, ranked
+from hpsearch.store.trials import Leader, mean, ranked
 
 GOALS = ("maximize", "minimize")
 
@@ -66,11 +66,9 @@ def test_the_leader_is_the_first_of_the_ranking(
     notes: list[tuple[int, int, float | None]], goal: str
 ) -> None:
     leader = Leader(goal)
-    assert leader.trial is None
-    assert list(leader.scores) == []
+    assert leader.best is None
     for count, (trial, execution, score) in enumerate(notes, start=1):
         leader.note(trial, 10 * trial + execution, score)
         scores = known(notes[:count])
         first = next(iter(ranked(scores, goal)), None)
-        assert leader.trial == first
-        assert sorted(leader.scores) == sorted(scores[first] if first else [])
+        assert leader.best == (None if first is None else (first, mean(scores[first])))

@@ -20,8 +20,7 @@ from hpsearch.errors import StoreError
 from hpsearch.space.execution import Execution, ExecutionResult, Snapshot, Status
 from hpsearch.space.space import Config
 from hpsearch.store.database import Database
-from hpsearch.store.records import as_json, from_json
-from hpsearch.store.store import Store
+from hpsearch.store.store import Store, as_json, from_json
 
 CURVE = ({"loss": 0.5, "val_accuracy": 1 / 3}, {"loss": 0.25, "val_accuracy": 2 / 3})
 EXECUTIONS = [
@@ -195,7 +194,7 @@ import sys
 from pathlib import Path
 from hpsearch.space.execution import Execution, ExecutionResult, Status
 from hpsearch.space.space import Config
-from hpsearch.store.records import as_json
+from hpsearch.store.store import as_json
 from hpsearch.store.store import Store
 path, rounds = Path(sys.argv[1]), int(sys.argv[2])
 number = 0

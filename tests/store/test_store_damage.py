@@ -16,7 +16,7 @@ from store_contents import everything
 from hpsearch.errors import StoreError
 from hpsearch.space.execution import Execution, ExecutionResult, Snapshot, Status
 from hpsearch.space.space import Config
-from hpsearch.store.records import checksum_of
+from hpsearch.store.database import checksum_of
 from hpsearch.store.store import Store
 
 NUMBERS = range(1, 41)

@@ -13,7 +13,6 @@ import pandas as pd
 import pytest
 from tables import PROVENANCE
 
-from hpsearch import load
 from hpsearch.data.specs import Task
 from hpsearch.errors import InputError
 from hpsearch.files import write_atomically
@@ -22,7 +21,6 @@ from hpsearch.store.columns import Record
 from hpsearch.store.tables import (
     column_of,
     curves_table,
-    header_lines,
     read_table,
     results_table,
     varying_columns,
@@ -179,16 +177,6 @@ def test_formulas_are_escaped_and_come_back(tmp_path: Path, text: str) -> None:
     pd.testing.assert_frame_equal(read_table(tmp_path), table)
 
 
-def test_the_lines_of_empty_tables_are_those_that_pandas_writes(tmp_path: Path) -> None:
-    names = ["units", "=cmd", 'a "b", c', "loss"]
-    for task in Task:
-        results_text, curves_text = header_lines(task, names)
-        write_csv(results_table([], task, names), tmp_path / "results.csv")
-        write_csv(curves_table([], task), tmp_path / "curves.csv")
-        assert results_text == (tmp_path / "results.csv").read_text()
-        assert curves_text == (tmp_path / "curves.csv").read_text()
-
-
 def test_a_written_file_has_the_usual_permissions(tmp_path: Path) -> None:
     before = os.umask(0o022)
     try:
@@ -257,10 +245,3 @@ def test_curves_name_their_execution(tmp_path: Path) -> None:
     assert found == [
         (1, seed, fold, epoch) for seed in (0, 1) for fold in (1, 2) for epoch in (1, 2)
     ]
-
-
-def test_a_directory_of_keras_tuner_is_not_read(tmp_path: Path) -> None:
-    (tmp_path / "oracle.json").write_text("{}")
-    for read in (read_table, load):
-        with pytest.raises(InputError, match="KerasTuner wrote this directory, whose files are"):
-            read(tmp_path)

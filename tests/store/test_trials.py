@@ -17,10 +17,9 @@ from hpsearch.data.specs import Task
 from hpsearch.space.execution import Execution, ExecutionResult, Status
 from hpsearch.space.space import Config
 from hpsearch.store.columns import Record
-from hpsearch.store.derived import best_execution
 from hpsearch.store.tables import results_table
 from hpsearch.store.trials import (
-    STATISTICS,
+    best_execution,
     best_trial,
     mean,
     ranked,
@@ -68,7 +67,7 @@ def test_one_execution_a_trial_leaves_every_row_as_it_is() -> None:
     table = table_of(Row(1, 0.5), Row(2, None), Row(3, 0.75, status=Status.STOPPED))
     trials = trials_of(table)
     pd.testing.assert_frame_equal(trials[table.columns], table)
-    assert list(trials.columns) == [*table.columns, *STATISTICS]
+    assert list(trials.columns) == [*table.columns, "std", "executions"]
     assert column(trials, "std") == [None, None, None]
     assert trials["executions"].tolist() == [1, 0, 1]
 
@@ -79,7 +78,7 @@ def test_seeds_are_averaged() -> None:
         Row(2, 0.25, 0, seconds=4), Row(2, 0.25, 7, seconds=8),
     )  # fmt: skip
     trials = trials_of(table)
-    assert list(trials.columns) == [*table.columns, *STATISTICS]
+    assert list(trials.columns) == [*table.columns, "std", "executions"]
     assert trials["trial"].tolist() == [1, 2]
     assert trials["config"].tolist() == table["config"].unique().tolist()
     assert trials["score"].tolist() == trials["val_accuracy"].tolist() == [0.625, 0.25]
@@ -140,7 +139,7 @@ def test_a_trial_with_one_execution_beside_others_with_more() -> None:
 
 def test_no_rows() -> None:
     table = results_table([], Task.MULTICLASS)
-    assert list(trials_of(table).columns) == [*table.columns, *STATISTICS]
+    assert list(trials_of(table).columns) == [*table.columns, "std", "executions"]
     assert len(trials_of(table)) == len(ranked_rows(table)) == len(ranked_trials(table)) == 0
     assert best_trial(table) is None
 

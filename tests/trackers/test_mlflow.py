@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from hpsearch.errors import InputError
-from hpsearch.trackers.targets import hyperparameters, make_tracker, tags
+from hpsearch.trackers.tracking import hyperparameters, make_tracker, tags
 
 pytestmark = [
     pytest.mark.slow,

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from hpsearch.errors import InputError
-from hpsearch.trackers.targets import _row, hyperparameters, make_tracker, run_name, tags
+from hpsearch.trackers.tracking import _row, hyperparameters, make_tracker, run_name, tags
 
 
 @pytest.mark.parametrize("target", ["", "tensorboard", "tensorboard:", "wandb:x", ":x", "mlflow"])
@@ -18,7 +18,7 @@ def test_what_names_none(target):
 
 @pytest.mark.parametrize("kind", ["tensorboard", "mlflow"])
 def test_a_library_that_is_not_installed(monkeypatch, kind):
-    monkeypatch.setattr("hpsearch.trackers.targets.find_spec", lambda _: None)
+    monkeypatch.setattr("hpsearch.trackers.tracking.find_spec", lambda _: None)
     with pytest.raises(InputError, match=rf"pip install 'hpsearch\[{kind}\]'"):
         make_tracker(f"{kind}:x")
 

@@ -23,8 +23,7 @@ from hpsearch.space.space import Config
 from hpsearch.store.columns import Record
 from hpsearch.store.facts import Identity
 from hpsearch.store.store import Store
-from hpsearch.trackers.targets import TrackerError
-from hpsearch.trackers.tracking import log_results, tracked
+from hpsearch.trackers.tracking import TrackerError, log_results, tracked
 
 RECIPE = Recipe(0, "mse", "linear", "val_loss", "minimize")
 IDENTITY = Identity("d0", {"validation": 0.2}, "val_loss:minimize:last", {"seed": 0})
