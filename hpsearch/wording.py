@@ -94,6 +94,11 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{seconds_left:02d}" if hours else f"{minutes}:{seconds_left:02d}"
 
 
+def is_number(value: Any) -> bool:
+    """Check if a value is a number; true and false are none."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 #: Larger numbers have an exponent; beyond the second value, commas separate thousands.
 _MOST_SPELT = 1e7
 _DIGITS_APART = 10_000

@@ -25,10 +25,9 @@ from hpsearch.models.problem import Recipe
 from hpsearch.programs.fingerprint import commit_of
 from hpsearch.progress.display import line_printer, make_console
 from hpsearch.search.strategy import PRIOR
-from hpsearch.space.distributions import Drawn
 from hpsearch.space.execution import Execution, ExecutionResult, Training
 from hpsearch.space.kinds import Kind
-from hpsearch.space.space import Choices, Parameter, Range
+from hpsearch.space.space import Choices, Drawn, Parameter, Range
 from hpsearch.spec.sweep import AnySweep, ProgramSweep, Sweep, load_sweep
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.store import Store

@@ -38,7 +38,7 @@ from hpsearch.reporting.trial_figures import (
     predictions_figure,
     progress_figure,
 )
-from hpsearch.spec.dump import dump_raw
+from hpsearch.spec.dump import dump_sweep
 from hpsearch.spec.sweep import AnySweep
 from hpsearch.store.columns import Record
 from hpsearch.store.derived import Tables
@@ -142,7 +142,7 @@ def _sweep(source: ReportSource, limits: PageLimits) -> dict[str, Any]:
         "predictions": [],
         "work": words.work(source),
         "facts": words.facts(source),
-        "file": dump_raw(source.sweep.raw()) if source.sweep is not None else "",
+        "file": dump_sweep(source.sweep) if source.sweep is not None else "",
         "notes": words.notes(source, limits.points, limits.curves, limits.effects),
     }
 

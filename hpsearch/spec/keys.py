@@ -30,7 +30,6 @@ from hpsearch.spec.parameters import (
 from hpsearch.spec.rules import (
     AUTO,
     NAME,
-    Collector,
     Fault,
     InvalidValue,
     Loc,
@@ -38,6 +37,7 @@ from hpsearch.spec.rules import (
     Spec,
     byte_size,
     check_each,
+    check_keys,
     choice,
     duration,
     either,
@@ -85,8 +85,6 @@ class MetricSpec(Spec):
     @classmethod
     def parse(cls, data: Any) -> Self:
         """Read a name or a mapping; the goal is inferred if the file omits it."""
-        if isinstance(data, list | tuple):
-            raise InvalidValue.at("a sweep has one metric; the others are columns of results.csv")
         metric = super().parse({"name": data} if isinstance(data, str) else data)
         return metric if metric.goal else replace(metric, goal=METRICS[metric.name])
 
@@ -191,13 +189,8 @@ class ExecutionSettings(Spec):
 def _weights(value: Any) -> dict[str, float]:
     if not isinstance(value, Mapping) or not value:
         raise InvalidValue.at("must name a class")
-    labelled: dict[str, Any] = {}
-    for label, weight in value.items():
-        if str(label) in labelled:
-            said = f"{label!s} and {str(label)!r} are the same class; give it once"
-            raise InvalidValue.at(said, str(label))
-        labelled[str(label)] = weight
-    return check_each(number(minimum=0).check, labelled.items())
+    labelled = ((str(label), weight) for label, weight in value.items())
+    return check_each(number(minimum=0).check, labelled)
 
 
 _CLASS_WEIGHT: Final = either(
@@ -260,10 +253,7 @@ def _constraint(value: Any) -> str:
 
 def _config(rule: Callable[[str], Rule], value: Any) -> dict[str, Any]:
     config = require_mapping(value, "must be a mapping of parameters to values")
-    faults = Collector()
-    checked = {name: faults.run(rule(name).check, item, name) for name, item in config.items()}
-    faults.finish()
-    return checked
+    return check_keys(config, {name: rule(name) for name in config})
 
 
 def _configs(rule: Callable[[str], Rule]) -> Any:
@@ -532,7 +522,7 @@ class ModelFields(SweepFields):
     @property
     def class_weight(self) -> dict[str, float] | str | None:
         """Weights of the classes in the loss; None if all are equal."""
-        return None if isinstance(self.model, str) else self.model.class_weight
+        return self.mlp.class_weight
 
 
 class CustomModelFields(ModelFields):

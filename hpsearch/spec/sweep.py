@@ -25,17 +25,16 @@ from hpsearch.spec.checks import (
 from hpsearch.spec.command import script_of
 from hpsearch.spec.hyperparameters import is_known
 from hpsearch.spec.keys import CustomModelFields, ModelFields, ProgramFields, SweepFields
+from hpsearch.spec.method import KEYS, OF_PROGRAMS, translate
 from hpsearch.spec.rules import (
     MOST_FAULTS,
     MOST_NAME,
-    NAME,
     Fault,
     InvalidValue,
     Spec,
     clean_name,
     require_mapping,
 )
-from hpsearch.spec.wandb import KEYS, OF_PROGRAMS, translate
 from hpsearch.spec.yaml import (
     MOST_BYTES,
     MOST_PROBLEMS,
@@ -45,6 +44,7 @@ from hpsearch.spec.yaml import (
     read_yaml,
     yaml_scalar,
 )
+from hpsearch.wording import show
 
 
 class _CheckedSweep(SweepFields):
@@ -244,8 +244,7 @@ def _placed(kind: type[Spec], loc: Loc, message: str) -> Fault:
     return loc, f"unknown key here; put it under {parts[0]}:" if parts else message
 
 
-_PATH = re.compile(r"[A-Za-z_][\w-]*(\.[A-Za-z_][\w-]*|\.\d+|\[\d+\])*\Z", re.ASCII)
-_STEP = re.compile(r"\[?([\w-]+)\]?", re.ASCII)
+_PATH = re.compile(r"[A-Za-z_][\w-]*(\.[\w-]+)*\Z", re.ASCII)
 
 
 def apply_overrides(document: Document, overrides: Sequence[str]) -> dict[Loc, str]:
@@ -264,7 +263,7 @@ def apply_overrides(document: Document, overrides: Sequence[str]) -> dict[Loc, s
             message = f"--set {setting}: must be KEY=VALUE, such as parameters.epochs=[5]"
             document.problems.append(InputProblem(1, "", message))
             continue
-        loc = _loc(path)
+        loc = tuple(path.split("."))
         try:
             _set(document.data, loc, yaml_scalar(text) if text.strip() else None)
         except ValueError as error:
@@ -277,27 +276,14 @@ def apply_overrides(document: Document, overrides: Sequence[str]) -> dict[Loc, s
     return sources
 
 
-def _loc(path: str) -> Loc:
-    return tuple(int(step) if step.isdigit() else step for step in _STEP.findall(path))
-
-
-def _set(data: Any, loc: Loc, value: Any) -> None:
-    for depth, step in enumerate(loc):
-        where = key_path(loc[:depth]) or "the file"
-        key: Any = step
-        if isinstance(data, dict):
-            key = str(step)
-            data.setdefault(key, {})
-        elif not isinstance(data, list):
+def _set(data: Any, loc: Sequence[str], value: Any) -> None:
+    for depth, key in enumerate(loc[:-1], 1):
+        data = data.setdefault(key, {})
+        if not isinstance(data, dict):
             raise ValueError(  # noqa: TRY004 - the user's value, not the caller's type
-                f"{where} is no mapping, so nothing can be set in it"
+                f"{'.'.join(loc[:depth])} is no mapping, so nothing can be set in it"
             )
-        elif not isinstance(step, int) or step >= len(data):
-            raise ValueError(f"{where} is a list of {len(data)}; its items are [0], [1], ...")
-        if depth == len(loc) - 1:
-            data[key] = value
-        else:
-            data = data[key]
+    data[loc[-1]] = value
 
 
 def load_sweep(
@@ -431,23 +417,14 @@ def _sweep(
 
 def _validated(document: Document, stem: str) -> tuple[AnySweep | None, list[Fault]]:
     data = document.data
-    if data is None:
-        return None, [((), "the file is empty; `hpsearch init` writes one to start from")]
     if not isinstance(data, dict):
-        form = "a list" if isinstance(data, list) else "a single value"
-        message = f"is {form}; a sweep file is a mapping: name, data, parameters, ..."
+        message = f"must be a mapping with the keys data, parameters, ..., not {show(data)}"
         return None, [] if document.broken else [((), message)]
     kind: type[AnySweep] = Sweep if OF_PROGRAMS.isdisjoint(data) else ProgramSweep
-    faults: list[Fault] = []
-    if "name" not in data:
-        if kind is Sweep and not NAME.match(stem):
-            message = f"name is missing, and the file's own, {stem!r}, is not a valid one"
-            faults.append(((), f"{message}: write name: {clean_name(stem)}"))
-        data = {"name": clean_name(stem), **data}
     try:
-        return kind.parse(data), faults
+        return kind.parse({"name": clean_name(stem), **data}), []
     except InvalidValue as error:
-        faults += error.faults
+        faults = error.faults
     hidden = document.broken
     return None, [
         fault for fault in faults if not any(fault[0][: len(prefix)] == prefix for prefix in hidden)

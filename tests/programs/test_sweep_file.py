@@ -38,7 +38,7 @@ def faults(raw):
         ({"parameters": {"seed": [1]}, "command": ["a", "${seed}"]}, "by a parameter"),
         ({"unknown": 1}, "unknown key"),
         ({"execution": {"engine": "ray"}}, "models run on a cluster"),
-        ({"metric": ["loss", "x"]}, "metric: a sweep has one metric"),
+        ({"metric": ["loss", "x"]}, "metric: must be a mapping"),
         ({"constraints": ["x > 2"]}, "none of the 2 points of the grid does"),
         ({"parameters": {"x": {"values": [1], "when": {"y": 3}}, "y": [1, 2]}}, "y never is 3"),
     ],

@@ -146,12 +146,6 @@ def test_a_score_on_training_rows_is_warned_of():
     assert sweep_from_text(f"{_BASE}metric: val_accuracy\n", "s.yaml").warnings == ()
 
 
-def test_lists_of_units_that_fit_no_depth_are_warned_of():
-    text = _BASE.replace("[8]", "[[8, 4, 2], [8, 4], 16], hidden_layers: [1, 2]")
-    (warning,) = sweep_from_text(text, "s.yaml").warnings
-    assert "[8, 4, 2] is a network of 3 hidden layers, which hidden_layers, 1 or 2," in warning
-
-
 def test_an_error_as_metric_settles_that_it_is_a_regression(tmp_path):
     (tmp_path / "t.csv").write_text("a,y\n" + "".join(f"{i % 7},{i}\n" * 2 for i in range(30)))
     text = f"data: {{csv: {tmp_path}/t.csv, target: y}}\nparameters: {{units: [8]}}\n"
