@@ -226,12 +226,6 @@ class Parameter:
     when: Mapping[str, tuple[Value, ...]] = field(default_factory=dict)
     path: tuple[str, ...] = ()
 
-    @property
-    def model_domain(self) -> Choices | Range:
-        """Return the domain of a model's hyperparameter; only programs have distributions."""
-        assert not isinstance(self.domain, Drawn)
-        return self.domain
-
     @cached_property
     def choices(self) -> tuple[Value, ...] | None:
         """All values; None for a range without a step."""

@@ -70,6 +70,10 @@ _SEARCHING: Final = {"method", "early_terminate"}
 
 def cross_faults(sweep: SweepFields, broken: Broken) -> Iterator[Fault]:
     """Yield faults between valid parts; broken parts are skipped."""
+    if isinstance(sweep, ProgramFields):
+        yield from _program_faults(sweep, broken)
+    elif isinstance(sweep, ModelFields):
+        yield from _model_faults(sweep, broken)
     if not _SEARCHING & broken.keys:
         yield from _budget(sweep, broken)
         yield from _grid(sweep, broken)
@@ -89,7 +93,7 @@ def _place(sweep: SweepFields, loc: Loc) -> Loc:
     return (*sweep.place(str(loc[1])), *loc[2:]) if loc[0] == "parameters" else loc
 
 
-def model_faults(sweep: ModelFields, broken: Broken) -> Iterator[Fault]:
+def _model_faults(sweep: ModelFields, broken: Broken) -> Iterator[Fault]:
     """Yield faults between valid parts that only a sweep over models has."""
     if "parameters" not in broken.keys and not sweep.kind.is_model:
         yield from _names(sweep, broken)
@@ -104,7 +108,7 @@ def model_faults(sweep: ModelFields, broken: Broken) -> Iterator[Fault]:
         )
 
 
-def program_faults(sweep: ProgramFields, broken: Broken) -> Iterator[Fault]:
+def _program_faults(sweep: ProgramFields, broken: Broken) -> Iterator[Fault]:
     """Yield faults between valid parts that only a sweep over a program has."""
     if not broken.parameters and not (_SEARCHING | {"parameters"}) & broken.keys:
         yield from _halving(sweep)
@@ -120,20 +124,13 @@ def program_faults(sweep: ProgramFields, broken: Broken) -> Iterator[Fault]:
         )
     if sweep.method.is_oracle:
         yield ("method",), "an oracle of KerasTuner's proposes for Keras models alone"
-    if "seed" not in sweep.space.names:
-        return
-    if sweep.repetitions != (Repetition(0),) or sweep.race is not None:
+    repeats = sweep.repetitions != (Repetition(0),) or sweep.race is not None
+    if repeats and "seed" in sweep.space.names:
         yield (
             ("seeds",),
             "the program's own seed is a parameter, so it has the value that parameters gives it: "
             "list the seeds there, or leave it out there and write ${seed} in command",
         )
-    if _names_seed(sweep):
-        yield ("command",), "${seed} would give the program the seed that it has by a parameter"
-
-
-def _names_seed(sweep: ProgramFields) -> bool:
-    return any("${seed}" in item for item in sweep.command or ())
 
 
 def _halving(sweep: ProgramFields) -> Iterator[Fault]:
@@ -141,11 +138,10 @@ def _halving(sweep: ProgramFields) -> Iterator[Fault]:
     halves = method.halves and "early_terminate" not in method.options
     first = method.options.get("min_epochs") if method.name == "asha" else None
     if halves and first is None and sweep.space.most_epochs is None:
-        hint = ", or method: {name: asha, min_epochs: 3}" if method.name == "asha" else ""
         yield (
             ("method",),
             f"{method.name} halts a program by the epochs that it reports: the parameter epochs "
-            f"has to say how many there are{hint}",
+            "has to say how many there are, or min_epochs of asha",
         )
 
 
@@ -248,9 +244,13 @@ def _conditions(sweep: SweepFields) -> Iterator[Fault]:
                 others = lengths if parent == "hidden_layers" else ()
                 for message in _unreachable(parameters[parent], accepted, others):
                     yield loc, message
-    if cycle := _cycle(parameters):
-        path = " -> ".join([*cycle, cycle[0]])
-        yield (*sweep.place(cycle[0]), "when"), f"a cycle of conditions: {path}"
+    parents = {name: parameter.when.keys() - {name} for name, parameter in parameters.items()}
+    try:
+        TopologicalSorter(parents).prepare()
+    except CycleError as error:
+        # Reversed, each is followed by the one that its condition names.
+        cycle: list[str] = error.args[1][::-1]
+        yield (*sweep.place(cycle[0]), "when"), f"a cycle of conditions: {' -> '.join(cycle)}"
 
 
 def _unreachable(
@@ -270,19 +270,6 @@ def _unreachable(
 def _values_of(parameter: Parameter) -> tuple[Any, ...]:
     """Return the values of a list; nothing for a range."""
     return parameter.domain.values if isinstance(parameter.domain, Choices) else ()
-
-
-def _cycle(parameters: Mapping[str, Parameter]) -> list[str]:
-    """Return a cycle among the conditions, except a parameter's condition on itself."""
-    parents = {name: parameter.when.keys() - {name} for name, parameter in parameters.items()}
-    try:
-        TopologicalSorter(parents).prepare()
-    except CycleError as error:
-        # Reversed, each is followed by the one that its condition names.
-        cycle: list[str] = error.args[1][:0:-1]
-        index = cycle.index(next(name for name in parameters if name in cycle))
-        return cycle[index:] + cycle[:index]
-    return []
 
 
 def _metric(sweep: ModelFields) -> Iterator[Fault]:
@@ -309,9 +296,13 @@ def advice(sweep: SweepFields) -> Iterator[str]:
             f"without a method only the {len(sweep.configs)} configs are tried, and "
             f"{listing(varied)} not varied; add method: grid to try all"
         )
+    if isinstance(sweep, ProgramFields):
+        yield from _program_advice(sweep)
+    elif isinstance(sweep, ModelFields):
+        yield from _model_advice(sweep)
 
 
-def program_advice(sweep: ProgramFields) -> Iterator[str]:
+def _program_advice(sweep: ProgramFields) -> Iterator[str]:
     """Yield such warnings that only a sweep over a program has."""
     if sweep.budget is None and not sweep.method.exhausts:
         yield (
@@ -319,14 +310,14 @@ def program_advice(sweep: ProgramFields) -> Iterator[str]:
             "budget.trials=50, ends it"
         )
     repeats = len(sweep.repetitions) > 1 or sweep.race is not None
-    if repeats and not _names_seed(sweep):
+    if repeats and not any("${seed}" in item for item in sweep.command or ()):
         yield (
             "seeds: no argument tells the program its seed: it has HPSEARCH_SEED, or write ${seed} "
             "in command"
         )
 
 
-def model_advice(sweep: ModelFields) -> Iterator[str]:
+def _model_advice(sweep: ModelFields) -> Iterator[str]:
     """Yield such warnings that only a sweep over models has."""
     training = sweep.metric.name if sweep.metric is not None else ""
     if training and f"val_{training}" in METRICS:

@@ -36,7 +36,6 @@ _RULES: Final[tuple[tuple[Rule, tuple[str, ...]], ...]] = (
     (_LEARNING_RATE, ("learning_rate", "initial_learning_rate", "warmup_target")),
     (_MOMENTUM, ("momentum", "rho", "beta_1", "beta_2", "adam_beta_1", "adam_beta_2")),
     (number(minimum=0, maximum=1), ("ema_momentum",)),
-    (number(maximum=0), ("learning_rate_power",)),
     (
         _POSITIVE,
         (
@@ -45,9 +44,7 @@ _RULES: Final[tuple[tuple[Rule, tuple[str, ...]], ...]] = (
         ),
     ),
     (_NOT_NEGATIVE, ("weight_decay", "adam_weight_decay", "end_learning_rate")),
-    (_NOT_NEGATIVE, ("epsilon", "epsilon_1", "epsilon_2", "initial_accumulator_value")),
-    (_NOT_NEGATIVE, ("l1_regularization_strength", "l2_regularization_strength")),
-    (_NOT_NEGATIVE, ("l2_shrinkage_regularization_strength",)),
+    (_NOT_NEGATIVE, ("epsilon", "initial_accumulator_value")),
     (integer(0), ("warmup_steps",)),
     (integer(1), ("decay_steps", "ema_overwrite_frequency", "first_decay_steps", "ns_steps")),
     (integer(2), ("gradient_accumulation_steps",)),

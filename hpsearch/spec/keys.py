@@ -61,8 +61,6 @@ _MOST_SEEDS: Final = 10_000
 class MetricSpec(Spec):
     """The score of an execution; `goal` may be omitted for a known metric."""
 
-    words = words.METRIC_KEYS
-
     name: str = required(text(), "Column of curves.csv, such as val_accuracy.", "val_loss")
     goal: Literal["maximize", "minimize"] = key(
         one_of(("maximize", "minimize"), "goal"),
@@ -149,8 +147,6 @@ class EarlyStoppingSpec(Spec):
 class ExecutionSettings(Spec):
     """Where and how trainings run; no key changes a score."""
 
-    words = words.EXECUTION
-
     workers: int | Literal["auto"] = key(
         either("must be auto or a whole number from 1 to 1024", AUTO, integer(1, 1024)),
         "Single-threaded processes; auto: one per core.",
@@ -205,8 +201,6 @@ _CLASS_WEIGHT: Final = either(
 
 class ModelSpec(Spec):
     """hpsearch's MLP, with overrides of its output and loss."""
-
-    words = words.MODEL
 
     type: Literal["mlp"] = choice(
         ("mlp",), "model type", "Build the MLP that `parameters` describe.", "mlp"
@@ -364,11 +358,6 @@ class SweepFields(Spec):
         """The user's functions that it names, with their roles."""
         return {self.method.name: Role.ORACLE} if self.method.is_oracle else {}
 
-    @property
-    def data_facts(self) -> Mapping[str, str]:
-        """The source of the rows and their split, in words."""
-        return {}
-
     @cached_property
     def space(self) -> Space:
         """The parameters in file order, with the constraints.
@@ -488,16 +477,6 @@ class ModelFields(SweepFields):
         return {**roles, **super().functions}
 
     @property
-    def data_facts(self) -> Mapping[str, str]:
-        """The source of the rows and their split, in words."""
-        data = self.data
-        return {
-            "data source": data.dataset or data.csv or data.npz or data.python or "-",
-            "validation": str(data.validation),
-            "split seed": str(data.seed),
-        }
-
-    @property
     def layer_types(self) -> frozenset[str]:
         """The layer types that its parameters and listed configs name."""
         parameter = self.parameters.get("layer_type")
@@ -508,6 +487,7 @@ class ModelFields(SweepFields):
     @property
     def first(self) -> Mapping[str, Any]:
         """The first value of each hyperparameter."""
+        # Range.at may differ from the end in the last digit.
         return {
             name: p.domain.min if isinstance(p.domain, Range) else p.at(0.0)
             for name, p in self.parameters.items()

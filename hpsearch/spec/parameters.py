@@ -36,6 +36,7 @@ _WORDS: Final = {**RANGE, "q": "write step, or distribution: q_uniform"}
 MOST_STEPS: Final = 100_000
 _SCALE = one_of(("linear", "log"), "scale")
 _TYPE = one_of(("int", "float"), "type")
+_INTEGER_TYPE = one_of(("int",), "type")
 _ANY = Rule(lambda value: value)
 _NUMBER = number()
 _INTEGER = integer()
@@ -140,22 +141,18 @@ def _range(rule: Rule, body: Mapping[str, Any]) -> Choices | Range:
     """Read a range; on a log scale a step is a factor (min, min * step, ...), as in KerasTuner."""
     if rule.kind == "names":
         raise InvalidValue.at("takes names, not a range; list them: [a, b]")
-    faults = Collector()
-    for key in ("min", "max"):
-        if key not in body:
-            faults.add(f"{key} is missing: a range has min and max")
-    log = faults.run(_SCALE.check, body.get("scale", "linear"), "scale") == "log"
-    whole = _is_integer(rule, body, faults)
-    low, high = (
-        faults.run(partial(_bound, rule, whole), body[key], key) if key in body else None
-        for key in ("min", "max")
-    )
-    step = None
-    if "step" in body:
-        step = faults.run((_INTEGER_STEP if whole else _STEP).check, body["step"], "step")
-    faults.finish()
-    assert low is not None
-    assert high is not None
+    whole = _is_integer(rule, body)
+    bound = Rule(partial(_bound, rule, whole))
+    rules = {
+        "min": bound,
+        "max": bound,
+        "step": _INTEGER_STEP if whole else _STEP,
+        "scale": _SCALE,
+        "type": _INTEGER_TYPE if rule.kind == "int" else _TYPE,
+    }
+    given = check_keys(body, rules, ["min", "max"])
+    low, high, step = given["min"], given["max"], given.get("step")
+    log = given.get("scale") == "log"
     _check_order(low, high, log)
     if step is None:
         return Range(low, high, log=log, integer=whole)
@@ -167,18 +164,14 @@ def _range(rule: Rule, body: Mapping[str, Any]) -> Choices | Range:
     return Choices(tuple(kind(first * factor**power) for power in range(count + 1)))
 
 
-def _is_integer(rule: Rule, body: Mapping[str, Any], faults: Collector) -> bool:
+def _is_integer(rule: Rule, body: Mapping[str, Any]) -> bool:
+    if rule.kind != "int" and body.get("type") in ("int", "float"):
+        return bool(body["type"] == "int")
     numbers = [body[key] for key in ("min", "max", "step") if key in body]
-    natural = rule.kind == "int" or (
+    return rule.kind == "int" or (
         rule.kind == "any"
         and all(isinstance(item, int) and not isinstance(item, bool) for item in numbers)
     )
-    if "type" not in body:
-        return natural
-    kind = faults.run(_TYPE.check, body["type"], "type")
-    if kind == "float" and rule.kind == "int":
-        faults.add("must be int: it takes whole numbers only", "type")
-    return natural if kind is None else kind == "int"
 
 
 def _bound(rule: Rule, whole: bool, value: Any) -> float:
@@ -260,10 +253,7 @@ def _of_distribution(rule: Rule, body: Mapping[str, Any]) -> Domain:
 
 
 def _check_numbers(arguments: Mapping[str, Any]) -> None:
-    faults = Collector()
-    for key, value in arguments.items():
-        faults.run(_LIMITS.get(key, _NUMBER).check, value, key)
-    faults.finish()
+    check_keys(arguments, {key: _LIMITS.get(key, _NUMBER) for key in arguments})
 
 
 def _quantised(arguments: Mapping[str, Any]) -> dict[str, Any]:

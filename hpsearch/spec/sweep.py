@@ -5,23 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import field, replace
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar, Final, Self
 
 from hpsearch.errors import InputError, InputProblem, SweepFileError
 from hpsearch.machine import odd_kind
 from hpsearch.spec import words
-from hpsearch.spec.checks import (
-    Broken,
-    advice,
-    cross_faults,
-    is_regression,
-    model_advice,
-    model_faults,
-    program_advice,
-    program_faults,
-)
+from hpsearch.spec.checks import Broken, advice, cross_faults, is_regression
 from hpsearch.spec.command import script_of
 from hpsearch.spec.hyperparameters import is_known
 from hpsearch.spec.keys import CustomModelFields, ModelFields, ProgramFields, SweepFields
@@ -66,14 +57,6 @@ class _CheckedSweep(SweepFields):
         """Time after which no trial begins."""
         return self.budget.time_seconds if self.budget else None
 
-    def own_faults(self, broken: Broken) -> Iterator[Fault]:
-        """Yield faults between valid parts that only this kind of sweep has."""
-        raise NotImplementedError
-
-    def own_advice(self) -> Iterator[str]:
-        """Yield warnings that only this kind of sweep has; see `advice`."""
-        raise NotImplementedError
-
     def missing_files(self) -> Iterator[Fault]:
         """Yield a fault for each file that does not exist."""
         raise NotImplementedError
@@ -107,12 +90,10 @@ class _CheckedSweep(SweepFields):
         sweep, faults = cls._without_faults(raw)
         faults += further
         if sweep is not None:
-            broken = Broken.of(faults)
-            between = chain(cross_faults(sweep, broken), sweep.own_faults(broken))
-            faults += islice(between, MOST_FAULTS)
+            faults += islice(cross_faults(sweep, Broken.of(faults)), MOST_FAULTS)
         if sweep is None or faults:
             raise InvalidValue(faults)
-        return replace(sweep, warnings=(*warnings, *advice(sweep), *sweep.own_advice()))
+        return replace(sweep, warnings=(*warnings, *advice(sweep)))
 
     @classmethod
     def _without_faults(cls, raw: dict[str, Any]) -> tuple[Self | None, list[Fault]]:
@@ -137,8 +118,6 @@ class Sweep(ModelFields, _CheckedSweep):
     words = words.SWEEP
     least: ClassVar[Mapping[str, Any]] = {"name": "unknown", "data": {"dataset": "digits"}}
     uses_tensorflow = True
-    own_faults = model_faults
-    own_advice = model_advice
 
     @classmethod
     def parse(cls, data: Any) -> Self:
@@ -167,8 +146,6 @@ class ProgramSweep(ProgramFields, _CheckedSweep):
 
     least: ClassVar[Mapping[str, Any]] = {"name": "unknown", "metric": "loss"}
     uses_tensorflow = False
-    own_faults = program_faults
-    own_advice = program_advice
 
     def resolved(self, base_dir: Path) -> Self:
         """Return a copy with the program's file as an absolute path.
@@ -443,8 +420,4 @@ def _problem(
 
 
 def _in_order(problems: Iterable[InputProblem]) -> list[InputProblem]:
-    ordered = sorted(dict.fromkeys(problems), key=lambda problem: problem.line)
-    if len(ordered) <= MOST_PROBLEMS:
-        return ordered
-    last = ordered[MOST_PROBLEMS]
-    return [*ordered[:MOST_PROBLEMS], InputProblem(last.line, "", "and more problems")]
+    return sorted(dict.fromkeys(problems), key=lambda problem: problem.line)[:MOST_PROBLEMS]

@@ -74,7 +74,6 @@ _OTHERS = {
     "'trials'": ("method: random\nbudget: {max_trials: 3}",),
     "epoch: best}": ("early_stopping: {patience: 3, restore_best_weights: true}",),
     "it watches the sweep's metric": ("early_stopping: {patience: 3, monitor: val_loss}",),
-    "'workers'": ("execution: {n_jobs: 2}",),
 }
 
 

@@ -175,7 +175,7 @@ BAD = {
     "min above max": value("units: {min: 9, max: 3, step: 1}", ".min", "below max", "9"),
     "min is max": value("units: {min: 3, max: 3}", ".min", "both 3"),
     "nan bound": value("l2: {min: .nan, max: 1}", ".min", "finite"),
-    "no max": value("l2: {min: 0}", "", "max is missing"),
+    "no max": value("l2: {min: 0}", ".max", "is missing"),
     "log from 0": value("l2: {min: 0, max: 1, scale: log}", ".min", "above 0 on a log"),
     "rate from 0": value("learning_rate: {min: 0, max: 1}", ".min", "above 0"),
     "dropout to 1": value("dropout: {min: 0, max: 1, step: 0.5}", ".max", "below 1"),
