@@ -257,10 +257,8 @@ def command_faults(command: Sequence[str], *, program: bool) -> Iterator[tuple[i
         for name in _MACRO.findall(item):
             if name in _PARTS or _VARIABLE.match(name):
                 continue
-            if name in items and name != whole:
-                yield index, f"${{{name}}} is an item of its own, as in W&B, not a part of one"
-            elif name == "program" and not program:
+            if name == "program" and not program:
                 yield index, "${program} needs the key program, such as program: train.py"
-            elif whole and name not in items:
-                macros = ", ".join(f"${{{macro}}}" for macro in (*items, *_PARTS, "envvar:NAME"))
-                yield index, f"there is no macro {item}; there are {macros}"
+            elif (name in items) != (name == whole):
+                macros = ", ".join(f"${{{macro}}}" for macro in items)
+                yield index, f"{item}: there are the macros {macros}, each an item of its own"

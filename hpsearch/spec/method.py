@@ -264,7 +264,6 @@ IGNORED: Final = (
 METRIC_KEYS: Final = ("target", "impute", "impute_while_running")
 #: Keys that make a sweep one of a program.
 OF_PROGRAMS: Final = frozenset({"program", "command"})
-_OF_MODELS: Final = ("data", "model")
 #: Keys that are translated -> their JSON Schema.
 KEYS: Final[dict[str, dict[str, Any]]] = {
     "run_cap": described({"type": "integer", "minimum": 1}, "W&B's name of budget.trials.", 40),
@@ -287,24 +286,13 @@ def translate(
     Returns:
         The new data, warnings about ignored keys, and faults of the others.
     """
-    others = [key for key in _OF_MODELS if program and key in data]
-    faults: list[Fault] = [
-        (
-            (key,),
-            f"a sweep trains models on data, or runs a program, not both: leave {key} out, or "
-            "program and command",
-        )
-        for key in others
-    ]
-    raw, further = _translate_search(
-        {key: item for key, item in data.items() if key not in (*IGNORED, *others)}
-    )
+    raw, faults = _translate_search({k: item for k, item in data.items() if k not in IGNORED})
     warnings = [f"{key} is W&B's key; hpsearch ignores it" for key in IGNORED if key in data]
     if program:
         _set_name(raw, warnings)
         if "metric" in raw:
             raw["metric"] = _metric(raw["metric"], warnings)
-    return raw, warnings, faults + further
+    return raw, warnings, faults
 
 
 def _set_name(raw: dict[str, Any], warnings: list[str]) -> None:

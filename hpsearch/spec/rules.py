@@ -59,8 +59,7 @@ class Collector:
 
     def add(self, message: str, *loc: str | int) -> None:
         """Add a fault at `loc`."""
-        if len(self.faults) < MOST_FAULTS:
-            self.faults.append((loc, message))
+        self.faults.append((loc, message))
 
     def run(self, check: Callable[[Any], T], value: Any, *loc: str | int) -> T | None:
         """Return `check(value)`, or None after adding its faults below `loc`."""
@@ -68,8 +67,8 @@ class Collector:
             return check(value)
         except InvalidValue as invalid:
             faults = invalid.faults if value is not None else (((), _NO_VALUE),)
-            if len(self.faults) < MOST_FAULTS:
-                self.faults.extend((loc + inner, message) for inner, message in faults)
+            room = max(MOST_FAULTS - len(self.faults), 0)
+            self.faults += [(loc + inner, message) for inner, message in faults[:room]]
             return None
 
     def finish(self) -> None:
@@ -205,10 +204,6 @@ def _worded(bounds: Mapping[str, float]) -> str:
     )
 
 
-def _within(value: float, bounds: Mapping[str, float]) -> bool:
-    return all(_BOUNDS[keyword][0](value, bound) for keyword, bound in bounds.items())
-
-
 def _refused(requirement: str, value: Any) -> InvalidValue:
     return InvalidValue.at(f"{requirement}, not {show(value)}{unquote_hint(value)}")
 
@@ -255,7 +250,7 @@ def number(
         if not whole and not abs(value) <= sys.float_info.max:
             raise InvalidValue.at(f"{requirement}, and finite, not {show(value)}")
         checked: float = value if whole else float(value)
-        if not _within(checked, bounds):
+        if not all(_BOUNDS[keyword][0](checked, bound) for keyword, bound in bounds.items()):
             raise _refused(requirement, value)
         return checked
 
@@ -286,7 +281,7 @@ def text(pattern: re.Pattern[str] | None = None, requirement: str = "must be tex
         if not isinstance(value, str):
             raise InvalidValue.at(f"{requirement}, not {show(value)}; quotes make text of it")
         if not value.strip() or (pattern is not None and not pattern.match(value)):
-            raise InvalidValue.at(f"{requirement}, not {show(value)}")
+            raise _refused(requirement, value)
         return value
 
     schema: dict[str, Any] = {"type": "string", "minLength": 1, "errorMessage": requirement}
@@ -535,8 +530,6 @@ class Spec:
         for name, declared in cls.keys().items():
             rule, default = declared.metadata["rule"], declared.default
             schema = dict(rule.schema)
-            if rule.part is None:
-                schema["title"] = name.replace("_", " ").title()
             if default not in (None, MISSING):
                 schema["default"] = plain(default)
             schema["description"] = rule.description

@@ -319,20 +319,16 @@ def sweep_from_text(
 _OF_SEVERAL = ("parameters", "configs", "constraints", "budget", "method")
 
 
-def sweep_from_mapping(
-    raw: Mapping[str, Any],
-    filename: str = "<python>",
-    base_dir: str | Path | None = None,
-) -> AnySweep:
+def sweep_from_mapping(raw: Mapping[str, Any], base_dir: str | Path | None = None) -> AnySweep:
     """Read a mapping with a sweep file's keys.
 
     Args:
-        filename, base_dir: As for the other readers.
+        base_dir: As for `sweep_from_text`.
 
     Raises:
         SweepFileError: With all problems, each on line 1.
     """
-    return _sweep(Document(data={"name": "sweep", **raw}), filename, base_dir)
+    return _sweep(Document(data={"name": "sweep", **raw}), "<python>", base_dir)
 
 
 def sweep_of_configs(

@@ -58,8 +58,8 @@ def test_nested_values_are_nested_again_as_wandb_passes_them():
 @pytest.mark.parametrize(
     ("items", "said"),
     [
-        (["${nothing}"], "there is no macro ${nothing}"),
-        (["--all=${args}"], "an item of its own"),
+        (["${nothing}"], "${nothing}: there are the macros ${env}, "),
+        (["--all=${args}"], "each an item of its own"),
         (["${program}"], "needs the key program"),
     ],
 )

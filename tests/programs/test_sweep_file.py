@@ -23,8 +23,8 @@ def faults(raw):
 @pytest.mark.parametrize(
     ("raw", "said"),
     [
-        ({"data": {"dataset": "digits"}}, "not both: leave data out"),
-        ({"model": {"loss": "mse"}}, "not both: leave model out"),
+        ({"data": {"dataset": "digits"}}, "data: unknown key"),
+        ({"model": {"loss": "mse"}}, "model: unknown key"),
         ({"command": "python train.py"}, "must be a list"),
         ({"command": ["a", {"b": 1}]}, "must be text"),
         ({"metric": {"goal": "minimize"}}, "name: is missing"),
@@ -82,7 +82,7 @@ def test_a_file_of_one_kind_is_never_taken_for_the_other(file):
     with pytest.raises(InputError, match=r"a-sweep: this is the sweep of a program"):
         model_sweep(load_sweep(of_program))
     both = file("data: {dataset: digits}\nmetric: loss\nprogram: train.py\n")
-    with pytest.raises(SweepFileError, match=r":1: data: .*not both"):
+    with pytest.raises(SweepFileError, match=r":1: data: unknown key"):
         load_sweep(both, with_data=True)
 
 
