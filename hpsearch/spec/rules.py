@@ -338,7 +338,7 @@ def sequence(
             raise InvalidValue.at(f"must be a list of {noun}, not {show(value)}")
         if not least <= len(value) <= (most or len(value)):
             bounds = f"at least {least}" + (f" and at most {most:,}" if most else "")
-            raise InvalidValue.at(f"must be a list of {bounds} {noun}, not of {len(value):,}")
+            raise InvalidValue.at(f"must be a list of {noun}, {bounds}, not {len(value):,}")
         faults, first = Collector(), dict[Any, int]()
 
         def check_item(index: int, part: Any) -> Any:

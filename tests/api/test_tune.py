@@ -186,7 +186,10 @@ def test_the_method_follows_from_what_is_said(wine, arguments, method, monkeypat
         ({"workers": 0}, r"^workers: "),
         ({"time_seconds": -1}, r"^time_seconds: "),
         ({"drop": "ab"}, r"^drop: must be a list of column names, not the text 'ab'"),
-        ({"metric": "val_mae", "task": "classification"}, r"^metric: val_mae is for regression"),
+        (
+            {"metric": "val_mae", "task": "classification"},
+            r"^metric: val_mae is not for class",
+        ),
         ({"validation_data": 3}, r"^validation_data: must be a pair \(x, y\) or .*, not int"),
         ({"test": (1, 2, 3)}, r"^test: must be a pair \(x, y\), not tuple of 3"),
         ({"loss": "crossentropy"}, r"^loss: "),

@@ -89,7 +89,7 @@ BAD = {
     "no data": whole("seed: 1\n", "data", "missing"),
     "empty value": value("units:", "", "has no value"),
     "empty section": bad("budget:", "budget", "has no value"),
-    "empty list": value("units: []", "", "at least 1 values, not of 0"),
+    "empty list": value("units: []", "", "a list of values, at least 1, not 0"),
     "null in a list": value("units: [1, null]", "[1]", "no value"),
     "parameters is a list": bad("parameters: [units]", "parameters", "mapping of hyperparameters"),
     # Name and seeds.
