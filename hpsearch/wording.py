@@ -78,6 +78,11 @@ def duration(seconds: float) -> str:
     return f"{whole} s" if whole < 60 else str(timedelta(seconds=whole)).lstrip("0:")
 
 
+def is_number(value: Any) -> bool:
+    """Check if a value is a number; true and false are none."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 #: Larger numbers have an exponent; beyond the second value, commas separate thousands.
 _MOST_SPELT = 1e7
 _DIGITS_APART = 10_000

@@ -12,7 +12,7 @@ from typing import Any
 
 from hpsearch.space.keras_names import OPTIMIZERS
 from hpsearch.spec.dump import file_schema
-from hpsearch.spec.wandb import IGNORED, KEYS
+from hpsearch.spec.method import IGNORED, KEYS
 
 PATH = Path(__file__).parent.parent / "hpsearch" / "spec" / "REFERENCE.md"
 Schema = Mapping[str, Any]

@@ -41,7 +41,7 @@ ROOMS = {
     "": 2070, "cli": 1150, "comparison": 2430, "custom": 2950, "data": 3490, "engine": 3350,
     "functions": 400, "kerastuner": 2750, "models": 940, "native": 645, "programs": 1750,
     "progress": 450, "ray": 1000, "reporting": 2780, "runs": 1400, "search": 2550, "sklearn": 550,
-    "space": 1700, "spec": 4550, "store": 2800, "trackers": 360, "training": 2400, "workers": 2250,
+    "space": 1600, "spec": 4080, "store": 2800, "trackers": 360, "training": 2400, "workers": 2250,
 }  # fmt: skip
 
 

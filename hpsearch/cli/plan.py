@@ -22,9 +22,8 @@ from hpsearch.engine.search import Search, foresee
 from hpsearch.errors import RefusedError
 from hpsearch.machine import cores
 from hpsearch.progress.display import line_printer, make_console
-from hpsearch.space.distributions import Drawn
 from hpsearch.space.execution import Execution, ExecutionResult
-from hpsearch.space.space import Parameter, Range
+from hpsearch.space.space import Drawn, Parameter, Range
 from hpsearch.spec.sweep import AnySweep, ProgramSweep, Sweep, load_sweep
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.store import Store

@@ -50,8 +50,7 @@ def sweep_of_best(source: Source, top: int, seeds: int, on: str = "train") -> Sw
     run.require_trusted(*chosen)
     configs = [dict(execution.config.values) for execution in chosen]
     whole = on == "train+validation"
-    memory = run.sweep.data.memory
-    called = memory is not None and memory.callbacks
+    called = "callbacks" in (run.sweep.data.memory or {})
     if whole and (run.recipe.early_stopping or called or run.recipe.epoch == "best"):
         configs = [
             values | {"epochs": _mean_epochs(run, execution.trial)}

@@ -318,12 +318,13 @@ class _Probe:
     def _tried(self, name: str) -> Sequence[Any]:
         """Return the default, then other values: a list's first and last, or a range's ends."""
         ours, declared = self.given.get(name), self.declared[name][0]
-        domain = domain_of(declared) if ours is None else ours.model_domain
+        domain = domain_of(declared) if ours is None else ours.domain
         first = self._default(declared)
         if isinstance(domain, Choices):
             others = list(domain.values)
             others = others[: _MOST_VALUES - 1] + others[_MOST_VALUES - 1 :][-1:]
         else:
+            assert isinstance(domain, Range)
             others = [domain.min, domain.max]
         return [first, *(value for value in others if value != first)]
 

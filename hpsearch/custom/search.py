@@ -46,7 +46,7 @@ def prepare_custom_models(sweep: Sweep, load: Loader | None, run: Run) -> Prepar
     for warning in _unused_parameters(sweep, declared):
         run.warn(warning)
     recipe, search = replace(models.recipe, asked=declared.asked), _search(sweep, declared)
-    names, text = search.space.names, dump_sweep(sweep, declared.parameters)
+    names, text = search.space.names, dump_sweep(sweep)
     costs = UnknownCosts(tensorflow=True)
     return models.prepared(run, CustomModels(), recipe, search, costs, names=names, text=text)
 

@@ -307,5 +307,5 @@ def dataset_of(request: Request) -> Dataset:
 def row_shape_in(store: Store) -> tuple[int, ...]:
     """Return the shape of a row of the data that a store's trials used."""
     memory = model_sweep(sweep_from_text(store.facts().sweep)).data.memory
-    shape = re.match(r"\(([\d, ]*)\)", memory.x if memory is not None else "")
+    shape = re.match(r"\(([\d, ]*)\)", (memory or {}).get("x", ""))
     return tuple(int(n) for n in re.findall(r"\d+", shape.group(1) if shape else ""))[1:]

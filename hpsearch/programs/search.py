@@ -18,7 +18,7 @@ from hpsearch.programs.fingerprint import fingerprint_of, program_versions
 from hpsearch.programs.trial import ProgramSubject
 from hpsearch.space.kinds import Kind
 from hpsearch.spec.command import DEFAULT_COMMAND, UserProgram, variables_in
-from hpsearch.spec.dump import dump_raw
+from hpsearch.spec.dump import dump_sweep
 from hpsearch.spec.sweep import ProgramSweep
 from hpsearch.store.facts import Identity
 from hpsearch.store.provenance import require_unchanged
@@ -50,7 +50,7 @@ def prepare_program(sweep: ProgramSweep, load: Loader | None, run: Run) -> Prepa
     for warning in sweep.warnings:
         run.warn(warning)
     run.executor.provide(NO_ROWS)
-    text = dump_raw(sweep.raw())
+    text = dump_sweep(sweep)
     return Prepared(
         search=Search.of(sweep),
         recipe=program_recipe(sweep),

@@ -47,7 +47,7 @@ from hpsearch.reporting.figures import (
 )
 from hpsearch.reporting.importance import Importance
 from hpsearch.reporting.source import ReportSource, with_distinct_names
-from hpsearch.spec.dump import dump_raw
+from hpsearch.spec.dump import dump_sweep
 from hpsearch.spec.sweep import AnySweep
 from hpsearch.store.columns import Record
 from hpsearch.store.derived import Tables
@@ -150,7 +150,7 @@ def _sweep(source: ReportSource, limits: PageLimits) -> dict[str, Any]:
         "evaluations": words.evaluations(source),
         "predictions": [],
         "facts": words.facts(source),
-        "file": dump_raw(source.sweep.raw()) if source.sweep is not None else "",
+        "file": dump_sweep(source.sweep) if source.sweep is not None else "",
         "notes": words.notes(source, limits.points, limits.curves),
     }
 

@@ -152,7 +152,6 @@ def facts(source: ReportSource) -> list[list[str]]:
     ]
     if sweep is not None:
         rows += [["method", sweep.method.name], ["sweep seed", str(sweep.seed)]]
-        rows += [[label, text_of(text)] for label, text in sweep.data_facts.items()]
     return rows
 
 

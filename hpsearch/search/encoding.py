@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hpsearch.space.distributions import Drawn
-from hpsearch.space.space import Config, Parameter, Range, Space
+from hpsearch.space.space import Config, Drawn, Parameter, Range, Space
+from hpsearch.wording import is_number
 
 Array = npt.NDArray[np.float64]
 
@@ -22,10 +22,6 @@ def _key(value: Any) -> str:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return json.dumps(value, sort_keys=True)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 @dataclass(frozen=True)
@@ -42,7 +38,7 @@ class Dimension:
     def ordered(self) -> bool:
         """True if its values are numbers, so that close values are alike."""
         choices = self.parameter.choices
-        return choices is None or all(map(_is_number, choices))
+        return choices is None or all(map(is_number, choices))
 
     @cached_property
     def count(self) -> int | None:
@@ -79,8 +75,8 @@ class Dimension:
             return (index + 0.5) / len(self._values)
         if isinstance(self.parameter.domain, Drawn):
             drawn = self.parameter.domain
-            return drawn.position(value) if _is_number(value) and drawn.contains(value) else None
-        if not _is_number(value) or not self._range.min <= value <= self._range.max:
+            return drawn.position(value) if is_number(value) and drawn.contains(value) else None
+        if not is_number(value) or not self._range.min <= value <= self._range.max:
             return None
         if self._range.integer:
             return (self._edge(math.floor(value)) + self._edge(math.floor(value) + 1)) / 2

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ast
 import operator
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import product
@@ -37,6 +36,10 @@ _OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
     ast.In: lambda item, items: item in items,
     ast.NotIn: lambda item, items: item not in items,
 }
+_NODES = (
+    *(ast.BinOp, ast.UnaryOp, ast.Compare, ast.BoolOp, ast.And, ast.Or),
+    *(ast.Name, ast.Load, ast.List, ast.Tuple, ast.Constant),
+)
 _ALLOWED = "numbers, text, names of hyperparameters, + - * / // %, comparisons, in, and, or, not"
 
 
@@ -92,10 +95,7 @@ def parse(text: str) -> Constraint:
     if len(text) > _MAX_LENGTH:
         raise ConstraintError(f"a constraint has at most {_MAX_LENGTH} characters, not {len(text)}")
     try:
-        with warnings.catch_warnings():
-            # Python reads `3and` as two words and warns.
-            warnings.simplefilter("error", SyntaxWarning)
-            tree = ast.parse(text.strip(), mode="eval").body
+        tree = ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError, MemoryError, RecursionError):
         raise ConstraintError(
             f"{text!r} is not an expression; write one such as 'hidden_layers * units <= 600'"
@@ -104,33 +104,19 @@ def parse(text: str) -> Constraint:
     if not isinstance(tree, ast.Compare | ast.BoolOp | ast.UnaryOp):
         raise ConstraintError(f"{text!r} compares nothing; a constraint is true or false")
     names = frozenset(node.id for node in ast.walk(tree) if isinstance(node, ast.Name))
-    if not names:
-        raise ConstraintError(f"{text!r} names no hyperparameter")
     return Constraint(text, names, tree)
 
 
 def _check(node: ast.AST, text: str, depth: int) -> None:
     if depth > _MAX_DEPTH:
         raise ConstraintError(f"a constraint is nested at most {_MAX_DEPTH} deep")
-    if not _is_allowed(node):
+    is_plain = isinstance(getattr(node, "value", 0), int | float | str)
+    if not is_plain or not isinstance(node, (*_NODES, *_OPERATORS)):
         # ast.unparse would recurse as deep as hostile text is nested.
         part = ast.get_source_segment(text.strip(), node) or text
         raise ConstraintError(f"{part!r} is not allowed in a constraint; allowed are {_ALLOWED}")
     for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.expr):
-            _check(child, text, depth + 1)
-
-
-def _is_allowed(node: ast.AST) -> bool:
-    match node:
-        case ast.BinOp() | ast.UnaryOp():
-            return type(node.op) in _OPERATORS
-        case ast.Compare():
-            return all(type(op) in _OPERATORS for op in node.ops)
-        case ast.Constant():
-            return isinstance(node.value, int | float | str)
-        case _:
-            return isinstance(node, ast.BoolOp | ast.Name | ast.List | ast.Tuple)
+        _check(child, text, depth + 1)
 
 
 def _evaluate(node: ast.expr, values: Mapping[str, Any]) -> Any:

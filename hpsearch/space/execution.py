@@ -111,9 +111,6 @@ class Curve(Sequence[Epoch]):
 
     __hash__ = None  # type: ignore[assignment]  # like a sequence of mappings
 
-    def __repr__(self) -> str:
-        return f"Curve({list(self)})"
-
 
 @cache
 def _shared(names: tuple[str, ...]) -> tuple[str, ...]:

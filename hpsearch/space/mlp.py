@@ -116,11 +116,6 @@ def layer_of(name: str) -> int | None:
     return int(match.group(1)) if match else None
 
 
-def optimizer_name(optimizer: Any) -> str:
-    """Return the name of an optimizer as in a sweep file, which may be an alias."""
-    return str(optimizer["name"] if isinstance(optimizer, Mapping) else optimizer)
-
-
 def hashed(values: Values) -> str:
     """Return `c` and 11 hex digits of the SHA-256 of values as sorted JSON."""
     text = json.dumps(values, sort_keys=True, separators=(",", ":"))
@@ -211,7 +206,8 @@ class MLPConfig:
 
     @property
     def _known_optimizer(self) -> Optimizer:
-        name = optimizer_name(self._value("optimizer"))
+        given = self._value("optimizer")
+        name = str(given["name"] if isinstance(given, Mapping) else given)
         return OPTIMIZERS.get(name) or Optimizer(name, {})
 
     @property

@@ -1,21 +1,20 @@
-"""Parameters with conditions and constraints, the configs that they span, and their grid."""
+"""Parameters with their domains, conditions and constraints, their configs and their grid."""
 
 from __future__ import annotations
 
 import bisect
-import heapq
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import accumulate, islice, product
-from operator import getitem
-from typing import Any
+from itertools import accumulate, product
+from statistics import NormalDist
+from typing import Any, Final
 
 from hpsearch.space.constraints import Constraint
-from hpsearch.space.distributions import Drawn
 from hpsearch.space.kinds import Kind
 from hpsearch.space.mlp import DEFAULTS, NOTES, MLPConfig, hashed
+from hpsearch.wording import is_number
 
 #: Hyperparameters of the MLP whose values decide which other ones are active.
 _DECIDING = frozenset({"hidden_layers", "units", "layer_type", "optimizer"})
@@ -84,6 +83,136 @@ class Range:
         return int(value) if self.integer else value
 
 
+#: The ends of [0, 1], slightly moved, since some distributions have no quantile there.
+_LEAST, _MOST = 2.0**-60, 1.0 - 2.0**-53
+#: Largest number to draw; the steps of a `q_` distribution may still be added to it.
+_LARGEST = 1e307
+
+#: Distribution -> its arguments -> the default, or None if the argument is required.
+ARGUMENTS: Final[Mapping[str, Mapping[str, float | None]]] = {
+    "q_uniform": {"min": None, "max": None, "q": 1},
+    "log_uniform": {"min": None, "max": None},
+    "q_log_uniform": {"min": None, "max": None, "q": 1},
+    "q_log_uniform_values": {"min": None, "max": None, "q": 1},
+    "inv_log_uniform": {"min": None, "max": None},
+    "inv_log_uniform_values": {"min": None, "max": None},
+    "normal": {"mu": 0.0, "sigma": 1.0},
+    "q_normal": {"mu": 0.0, "sigma": 1.0, "q": 1},
+    "log_normal": {"mu": 0.0, "sigma": 1.0},
+    "q_log_normal": {"mu": 0.0, "sigma": 1.0, "q": 1},
+    "beta": {"a": 1, "b": 1},
+    "q_beta": {"a": 1, "b": 1, "q": 1},
+}
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A number drawn from one of W&B's distributions.
+
+    Source: `sweeps.params.HyperParameter.ppf` of the package `sweeps`, W&B's own, 0.3.0.
+
+    Attributes:
+        distribution: A name of ARGUMENTS.
+        arguments: Its arguments, all of them, in the order of ARGUMENTS.
+    """
+
+    distribution: str
+    arguments: tuple[tuple[str, float], ...]
+
+    @property
+    def given(self) -> dict[str, float]:
+        """The arguments by name."""
+        return dict(self.arguments)
+
+    def steps(self) -> None:
+        """Return None: its values are not enumerated."""
+
+    def at(self, position: float) -> float:
+        """Return the quantile at `position` in [0, 1)."""
+        value = self._quantile(min(max(position, _LEAST), _MOST))
+        if self._is_log:
+            value = _exp(value)
+        value = min(max(value, -_LARGEST), _LARGEST)
+        step = self.given.get("q")
+        if step is None:
+            return value
+        rounded = _rounded(value, step)
+        # Twelve digits, so that 3 * 0.1 is 0.3.
+        return int(rounded) if isinstance(step, int) else float(f"{rounded:.12g}")
+
+    def position(self, value: float) -> float:
+        """Return the share of the distribution below `value`, from 0 to 1."""
+        numbers = self.given
+        if self._is_log:
+            value = math.log(value) if value > 0 else -math.inf
+        if "mu" in numbers:
+            mean, deviation = numbers["mu"], numbers["sigma"]
+            if deviation == 0:
+                return 0.5
+            return 0.5 * math.erfc((mean - value) / (deviation * math.sqrt(2)))
+        if "a" in numbers:
+            # Imported here because it is slow, and only this distribution needs it.
+            from scipy.special import betainc
+
+            return float(betainc(numbers["a"], numbers["b"], min(max(value, 0.0), 1.0)))
+        low, high = self._ends
+        return min(max((value - low) / (high - low), 0.0), 1.0)
+
+    def contains(self, value: float) -> bool:
+        """Check if the distribution can yield `value`."""
+        step = self.given.get("q", 0)
+        if step and not math.isclose(value, _rounded(value, step), abs_tol=1e-9 * step):
+            return False
+        match self.distribution.removeprefix("q_"):
+            case "normal":
+                return math.isfinite(value)
+            case "log_normal":
+                return value >= 0
+            case "beta":
+                return -step / 2 <= value <= 1 + step / 2
+        low, high = self._ends
+        if self._is_log:
+            low, high = _exp(low), _exp(high)
+        # Rounding, also by `exp`, may move a number beyond the ends.
+        margin = step / 2 + 1e-9 * max(abs(low), abs(high))
+        return low - margin <= value <= high + margin
+
+    @property
+    def _ends(self) -> tuple[float, float]:
+        """The ends of the uniform quantity: the number itself or its logarithm."""
+        low, high = self.given["min"], self.given["max"]
+        if self.distribution.endswith("_values"):
+            return math.log(low), math.log(high)
+        return (-high, -low) if self.distribution == "inv_log_uniform" else (low, high)
+
+    @property
+    def _is_log(self) -> bool:
+        """True if the logarithm of the number has the distribution."""
+        return "log" in self.distribution
+
+    def _quantile(self, position: float) -> float:
+        """Return the quantile of the number or its logarithm."""
+        numbers = self.given
+        if "mu" in numbers:
+            return numbers["mu"] + numbers["sigma"] * NormalDist().inv_cdf(position)
+        if "a" in numbers:
+            from scipy.special import betaincinv
+
+            return float(betaincinv(numbers["a"], numbers["b"], position))
+        low, high = self._ends
+        return low + position * (high - low)
+
+
+def _exp(value: float) -> float:
+    return math.exp(min(value, math.log(_LARGEST)))
+
+
+def _rounded(value: float, step: float) -> float:
+    """Return the multiple of `step` next to `value`; `value` itself if their ratio is infinite."""
+    count = value / step
+    return round(count) * step if math.isfinite(count) else value
+
+
 @dataclass(frozen=True)
 class Parameter:
     """One hyperparameter: its values and the condition under which it is active.
@@ -96,12 +225,6 @@ class Parameter:
     domain: Choices | Range | Drawn
     when: Mapping[str, tuple[Value, ...]] = field(default_factory=dict)
     path: tuple[str, ...] = ()
-
-    @property
-    def model_domain(self) -> Choices | Range:
-        """Return the domain of a model's hyperparameter; only programs have distributions."""
-        assert not isinstance(self.domain, Drawn)
-        return self.domain
 
     @cached_property
     def choices(self) -> tuple[Value, ...] | None:
@@ -128,6 +251,15 @@ class Parameter:
         if values is not None:
             return values[min(int(position * len(values)), len(values) - 1)]
         return self.domain.at(position)
+
+    def contains(self, value: Value) -> bool:
+        """Check if it can have a value."""
+        domain = self.domain
+        if isinstance(domain, Drawn):
+            return is_number(value) and domain.contains(value)
+        if self.choices is None and isinstance(domain, Range):
+            return is_number(value) and bool(domain.min <= value <= domain.max)
+        return value in (self.choices or ())
 
 
 @dataclass(frozen=True)
@@ -191,7 +323,7 @@ class Space:
             return None
         domain = parameter.domain
         values = domain.values if isinstance(domain, Choices) else (domain.max,)
-        numbers = [v for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
+        numbers = [v for v in values if is_number(v)]
         return max(1, int(max(numbers))) if len(numbers) == len(values) else None
 
     @cached_property
@@ -245,7 +377,13 @@ class Space:
 
     def active(self, assignment: Mapping[str, Value]) -> dict[str, Value]:
         """Return the active values of an assignment, even if a constraint fails."""
-        active = self.met(assignment)
+        active: dict[str, Value] = {}
+        for parameter in self.by_dependence if self._when_names else self.parameters:
+            name = parameter.name
+            if name in assignment and self._condition_holds(parameter, active):
+                active[name] = assignment[name]
+        # `configs` may have names that are not in the space.
+        active.update((n, v) for n, v in assignment.items() if n not in self.names)
         if not self.kind.is_predefined:
             return active
         for name in NOTES:
@@ -255,17 +393,6 @@ class Space:
             active["hidden_layers"] = len(active["units"])
         for name in MLPConfig(active).inactive:
             del active[name]
-        return active
-
-    def met(self, assignment: Mapping[str, Value]) -> dict[str, Value]:
-        """Return the values whose own conditions hold; other values may make them inactive."""
-        active: dict[str, Value] = {}
-        for parameter in self.by_dependence if self._when_names else self.parameters:
-            name = parameter.name
-            if name in assignment and self._condition_holds(parameter, active):
-                active[name] = assignment[name]
-        # `configs` may have names that are not in the space.
-        active.update((n, v) for n, v in assignment.items() if n not in self.names)
         return active
 
     def _condition_holds(self, parameter: Parameter, active: Mapping[str, Value]) -> bool:
@@ -291,23 +418,27 @@ class Space:
     def assignments(self) -> Iterator[dict[str, Value]]:
         """Yield assignments in file order, the last parameter varying fastest.
 
-        They include the first assignment of every config, and leave out most of those that differ
-        from it only in inactive values.
+        They include the first assignment of every config, and leave out those that differ from it
+        only in inactive values after the last parameter that decides on others.
 
         Raises:
             ValueError: A parameter is continuous.
         """
         if any(parameter.choices is None for parameter in self.parameters):
             raise ValueError(GRID_NEEDS)
-        choices = [parameter.choices or () for parameter in self.parameters]
-        combinations = _combinations(self)
-        if combinations is None:
-            points: Iterator[tuple[int, ...]] = product(*(range(len(axis)) for axis in choices))
-        else:
-            # Each combination's points are in order, and so are those of all, merged.
-            points = heapq.merge(*(_points(self.parameters, *pair) for pair in combinations))
-        values = (map(getitem, choices, point) for point in points)
-        return (dict(zip(self.names, row, strict=True)) for row in values)
+        deciding = [
+            n for n, p in enumerate(self.parameters) if p.name in self.deciding and p.varies
+        ]
+        head = self.parameters[: max(deciding, default=-1) + 1]
+        tail = self.parameters[len(head) :]
+        first = {parameter.name: parameter.at(0.0) for parameter in self.parameters}
+        for values in product(*(parameter.choices or () for parameter in head)):
+            begun = first | dict(zip(self.names, values, strict=False))
+            active = self.active(begun)
+            # One value of an inactive parameter is enough.
+            axes = [(p.choices or ())[: None if p.name in active else 1] for p in tail]
+            for others in product(*axes):
+                yield begun | dict(zip(self.names[len(head) :], others, strict=True))
 
     def contains(self, config: Config) -> bool:
         """Check if a config of the space trains equally."""
@@ -320,7 +451,7 @@ class Space:
         assignment = {name: v for name, v in config.values.items() if name in self.names}
         for parameter in self.parameters:
             name = parameter.name
-            if name in assignment and _lies_in(assignment[name], parameter):
+            if name in assignment and parameter.contains(assignment[name]):
                 continue
             # The parameter is inactive, or another of its values is equivalent.
             candidates = parameter.choices or (parameter.at(0.5),)
@@ -351,73 +482,3 @@ def matches(value: Value, accepted: tuple[Value, ...]) -> bool:
             for item in accepted
         )
     return value in accepted
-
-
-def _lies_in(value: Value, parameter: Parameter) -> bool:
-    choices = parameter.choices
-    if choices is not None:
-        return value in choices
-    domain = parameter.domain
-    if isinstance(domain, Drawn):
-        return domain.contains(value)
-    return isinstance(domain, Range) and domain.min <= value <= domain.max
-
-
-#: Beyond this number of combinations of deciding values, a grid keeps inactive values.
-_MOST_COMBINATIONS = 20_000
-
-_Places = Mapping[str, int]
-_Combination = tuple[_Places, frozenset[str]]
-"""Values of the deciding parameters, as indices of their choices, and the active parameters."""
-
-
-def _combinations(space: Space) -> Sequence[_Combination] | None:
-    """Return the combinations that differ in active values, or None if there are too many."""
-    first = {p.name: p.choices[0] for p in space.parameters if p.choices}
-    combinations: list[_Places] = [{}]
-    for parameter in space.by_dependence:
-        if parameter.name in space.deciding:
-            longer = _extended(space, combinations, parameter, first)
-            combinations = list(islice(longer, _MOST_COMBINATIONS + 1))
-            if len(combinations) > _MOST_COMBINATIONS:
-                return None
-    whole = {
-        tuple(places.values()): (places, frozenset(space.active(_assignment(space, places, first))))
-        for places in combinations
-    }
-
-    def is_another(places: _Places, active: frozenset[str]) -> bool:
-        """Check if another combination differs only in values that are inactive in both."""
-        key = tuple(index if name in active else 0 for name, index in places.items())
-        return key != tuple(places.values()) and key in whole and whole[key][1] == active
-
-    return [combination for combination in whole.values() if not is_another(*combination)]
-
-
-def _assignment(space: Space, places: _Places, first: Mapping[str, Any]) -> dict[str, Any]:
-    choices = {p.name: p.choices or () for p in space.parameters if p.name in places}
-    return {**first, **{name: choices[name][index] for name, index in places.items()}}
-
-
-def _extended(
-    space: Space, combinations: Sequence[_Places], parameter: Parameter, first: Mapping[str, Any]
-) -> Iterator[_Places]:
-    for places in combinations:
-        met = not parameter.when or parameter.name in space.met(_assignment(space, places, first))
-        # While its condition fails the parameter has no effect, so its first value is enough.
-        for index in range(len(parameter.choices or ()) if met else 1):
-            yield {**places, parameter.name: index}
-
-
-def _points(
-    parameters: Sequence[Parameter], places: _Places, active: frozenset[str]
-) -> Iterator[tuple[int, ...]]:
-    """Return a combination's points, as indices of choices: of inactive values only the first."""
-    return product(
-        *(
-            (places[p.name],)
-            if p.name in places
-            else range(len(p.choices or ()) if p.name in active else 1)
-            for p in parameters
-        )
-    )

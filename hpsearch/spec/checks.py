@@ -12,21 +12,18 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from graphlib import CycleError, TopologicalSorter
 from itertools import islice
-from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from hpsearch.errors import ConstraintError, InputError
-from hpsearch.space.constraints import Constraint
-from hpsearch.space.distributions import Drawn
+from hpsearch.errors import ConstraintError
 from hpsearch.space.execution import Repetition
-from hpsearch.space.keras_names import ACTIVATIONS, INITIALIZERS, METRICS, OPTIMIZERS
-from hpsearch.space.mlp import LAYER_TYPES, NOTES, layer_of
+from hpsearch.space.keras_names import METRICS
+from hpsearch.space.mlp import LAYER_TYPES, NOTES
 from hpsearch.space.space import GRID_NEEDS, Choices, Parameter, Range, Space, matches
 from hpsearch.spec.command import DEFAULT_COMMAND, command_faults
 from hpsearch.spec.hyperparameters import HYPERPARAMETERS, is_known, suggestion
 from hpsearch.spec.keys import ModelFields, ProgramFields, SeedRace, SweepFields
 from hpsearch.spec.method import CONFIGS
-from hpsearch.spec.rules import Fault, Loc, is_number
+from hpsearch.spec.rules import Fault, Loc
 from hpsearch.spec.words import OF_DATA
 from hpsearch.wording import did_you_mean, listing, show
 
@@ -73,6 +70,10 @@ _SEARCHING: Final = {"method", "early_terminate"}
 
 def cross_faults(sweep: SweepFields, broken: Broken) -> Iterator[Fault]:
     """Yield faults between valid parts; broken parts are skipped."""
+    if isinstance(sweep, ProgramFields):
+        yield from _program_faults(sweep, broken)
+    elif isinstance(sweep, ModelFields):
+        yield from _model_faults(sweep, broken)
     if not _SEARCHING & broken.keys:
         yield from _budget(sweep, broken)
         yield from _grid(sweep, broken)
@@ -92,7 +93,7 @@ def _place(sweep: SweepFields, loc: Loc) -> Loc:
     return (*sweep.place(str(loc[1])), *loc[2:]) if loc[0] == "parameters" else loc
 
 
-def model_faults(sweep: ModelFields, broken: Broken) -> Iterator[Fault]:
+def _model_faults(sweep: ModelFields, broken: Broken) -> Iterator[Fault]:
     """Yield faults between valid parts that only a sweep over models has."""
     if "parameters" not in broken.keys and not sweep.kind.is_model:
         yield from _names(sweep, broken)
@@ -107,12 +108,10 @@ def model_faults(sweep: ModelFields, broken: Broken) -> Iterator[Fault]:
         )
 
 
-def program_faults(sweep: ProgramFields, broken: Broken) -> Iterator[Fault]:
+def _program_faults(sweep: ProgramFields, broken: Broken) -> Iterator[Fault]:
     """Yield faults between valid parts that only a sweep over a program has."""
     if not broken.parameters and not (_SEARCHING | {"parameters"}) & broken.keys:
         yield from _halving(sweep)
-    if not any(broken):
-        yield from _lengths(sweep)
     if not {"program", "command"} & broken.keys:
         command = sweep.command or DEFAULT_COMMAND
         for index, message in command_faults(command, program=sweep.program is not None):
@@ -125,20 +124,13 @@ def program_faults(sweep: ProgramFields, broken: Broken) -> Iterator[Fault]:
         )
     if sweep.method.is_oracle:
         yield ("method",), "an oracle of KerasTuner's proposes for Keras models alone"
-    if "seed" not in sweep.space.names:
-        return
-    if sweep.repetitions != (Repetition(0),) or sweep.race is not None:
+    repeats = sweep.repetitions != (Repetition(0),) or sweep.race is not None
+    if repeats and "seed" in sweep.space.names:
         yield (
             ("seeds",),
             "the program's own seed is a parameter, so it has the value that parameters gives it: "
             "list the seeds there, or leave it out there and write ${seed} in command",
         )
-    if _names_seed(sweep):
-        yield ("command",), "${seed} would give the program the seed that it has by a parameter"
-
-
-def _names_seed(sweep: ProgramFields) -> bool:
-    return any("${seed}" in item for item in sweep.command or ())
 
 
 def _halving(sweep: ProgramFields) -> Iterator[Fault]:
@@ -146,30 +138,11 @@ def _halving(sweep: ProgramFields) -> Iterator[Fault]:
     halves = method.halves and "early_terminate" not in method.options
     first = method.options.get("min_epochs") if method.name == "asha" else None
     if halves and first is None and sweep.space.most_epochs is None:
-        hint = ", or method: {name: asha, min_epochs: 3}" if method.name == "asha" else ""
         yield (
             ("method",),
             f"{method.name} halts a program by the epochs that it reports: the parameter epochs "
-            f"has to say how many there are{hint}",
+            "has to say how many there are, or min_epochs of asha",
         )
-
-
-def _lengths(sweep: ProgramFields) -> Iterator[Fault]:
-    """Yield a fault if the longest values make the command line too long."""
-    longest = {parameter.name: _longest(parameter) for parameter in sweep.space.parameters}
-    program = sweep.run_of("")
-    for config in ({}, *sweep.configs):
-        try:
-            program.arguments({**longest, **config}, 0, Path(), look_up=False)
-        except InputError as error:
-            yield ("parameters",), str(error)
-            return
-
-
-def _longest(parameter: Parameter) -> Any:
-    if isinstance(parameter.domain, Choices):
-        return max(parameter.domain.values, key=lambda value: len(str(value)))
-    return parameter.at(0.5)
 
 
 def _budget(sweep: SweepFields, broken: Broken) -> Iterator[Fault]:
@@ -250,16 +223,10 @@ def unknown_names(
     valid_names = {*space.names, *skipped}
     for loc, name in names:
         if name not in valid_names:
-            constrains = loc[0] == "constraints"
-            hint = did_you_mean(name, [*space.names, *(further if constrains else ())])
-            if constrains and name in _TEXTS:
-                hint = f"; to compare with the text, quote it: '{name}'"
-            elif space.kind.is_predefined and not is_known(name):
-                hint = hint or suggestion(name)
+            hint = did_you_mean(name, [*space.names, *further])
+            if loc[0] == "constraints" and not hint:
+                hint = f"; a text is written {name!r}, in quotes"
             yield loc, f"there is no parameter {name!r}{hint}"
-
-
-_TEXTS: Final = {*ACTIVATIONS, *INITIALIZERS, *OPTIMIZERS, *LAYER_TYPES}
 
 
 def _conditions(sweep: SweepFields) -> Iterator[Fault]:
@@ -277,31 +244,27 @@ def _conditions(sweep: SweepFields) -> Iterator[Fault]:
                 others = lengths if parent == "hidden_layers" else ()
                 for message in _unreachable(parameters[parent], accepted, others):
                     yield loc, message
-    if cycle := _cycle(parameters):
-        path = " -> ".join([*cycle, cycle[0]])
-        yield (*sweep.place(cycle[0]), "when"), f"a cycle of conditions: {path}"
+    parents = {name: parameter.when.keys() - {name} for name, parameter in parameters.items()}
+    try:
+        TopologicalSorter(parents).prepare()
+    except CycleError as error:
+        # Reversed, each is followed by the one that its condition names.
+        cycle: list[str] = error.args[1][::-1]
+        yield (*sweep.place(cycle[0]), "when"), f"a cycle of conditions: {' -> '.join(cycle)}"
 
 
 def _unreachable(
     parent: Parameter, accepted: tuple[Any, ...], others: Collection[Any]
 ) -> Iterator[str]:
     """Yield a message for each value in a condition that is neither the parent's nor in others."""
+    values = _values_of(parent)
+    names = [str(v["name"]) if isinstance(v, Mapping) and "name" in v else str(v) for v in values]
     for value in accepted:
-        if value not in others and not _takes(parent, value):
-            shown = repr(value) if isinstance(value, str) else show(value)
-            values = _values_of(parent)
-            names = [str(v.get("name")) if isinstance(v, Mapping) else v for v in values]
-            near = did_you_mean(value, [name for name in names if isinstance(name, str)])
-            yield f"{parent.name} never is {shown}{_taken(parent)}{near}"
-
-
-def _takes(parameter: Parameter, value: Any) -> bool:
-    domain = parameter.domain
-    if isinstance(domain, Choices):
-        return any(matches(choice, (value,)) for choice in domain.values)
-    if isinstance(domain, Drawn):
-        return domain.contains(value)
-    return is_number(value) and domain.min <= value <= domain.max
+        if value not in others and not (
+            parent.contains(value) or any(matches(choice, (value,)) for choice in values)
+        ):
+            taken = f"; it is {listing(names)}" if 0 < len(names) <= 12 else ""
+            yield f"{parent.name} never is {show(value)}{taken}{did_you_mean(value, names)}"
 
 
 def _values_of(parameter: Parameter) -> tuple[Any, ...]:
@@ -309,37 +272,13 @@ def _values_of(parameter: Parameter) -> tuple[Any, ...]:
     return parameter.domain.values if isinstance(parameter.domain, Choices) else ()
 
 
-def _taken(parameter: Parameter) -> str:
-    if isinstance(parameter.domain, Range):
-        return f"; it runs from {show(parameter.domain.min)} to {show(parameter.domain.max)}"
-    values = [str(v) for v in _values_of(parameter) if not isinstance(v, list | Mapping)]
-    return f"; it is {listing(values)}" if 0 < len(values) <= 12 else ""
-
-
-def _cycle(parameters: Mapping[str, Parameter]) -> list[str]:
-    """Return a cycle among the conditions, except a parameter's condition on itself."""
-    parents = {name: parameter.when.keys() - {name} for name, parameter in parameters.items()}
-    try:
-        TopologicalSorter(parents).prepare()
-    except CycleError as error:
-        # Reversed, each is followed by the one that its condition names.
-        cycle: list[str] = error.args[1][:0:-1]
-        index = cycle.index(next(name for name in parameters if name in cycle))
-        return cycle[index:] + cycle[:index]
-    return []
-
-
 def _metric(sweep: ModelFields) -> Iterator[Fault]:
     if sweep.metric is None or sweep.kind.is_model:
         return
     task, name = sweep.data.known_task, sweep.metric.name
-    if task == "regression" and name in _ACCURACY:
-        yield ("metric",), f"{name} is for classification, not regression; use val_mae or val_loss"
-    if task == "classification" and name in _ERRORS:
-        yield (
-            ("metric",),
-            f"{name} is for regression, not classification; use val_accuracy or val_loss",
-        )
+    if name in {"regression": _ACCURACY, "classification": _ERRORS}.get(task or "", ()):
+        use = "val_mae" if task == "regression" else "val_accuracy"
+        yield ("metric",), f"{name} is not for {task}; use {use} or val_loss"
 
 
 def is_regression(sweep: ModelFields) -> bool:
@@ -357,9 +296,13 @@ def advice(sweep: SweepFields) -> Iterator[str]:
             f"without a method only the {len(sweep.configs)} configs are tried, and "
             f"{listing(varied)} not varied; add method: grid to try all"
         )
+    if isinstance(sweep, ProgramFields):
+        yield from _program_advice(sweep)
+    elif isinstance(sweep, ModelFields):
+        yield from _model_advice(sweep)
 
 
-def program_advice(sweep: ProgramFields) -> Iterator[str]:
+def _program_advice(sweep: ProgramFields) -> Iterator[str]:
     """Yield such warnings that only a sweep over a program has."""
     if sweep.budget is None and not sweep.method.exhausts:
         yield (
@@ -367,14 +310,14 @@ def program_advice(sweep: ProgramFields) -> Iterator[str]:
             "budget.trials=50, ends it"
         )
     repeats = len(sweep.repetitions) > 1 or sweep.race is not None
-    if repeats and not _names_seed(sweep):
+    if repeats and not any("${seed}" in item for item in sweep.command or ()):
         yield (
             "seeds: no argument tells the program its seed: it has HPSEARCH_SEED, or write ${seed} "
             "in command"
         )
 
 
-def model_advice(sweep: ModelFields) -> Iterator[str]:
+def _model_advice(sweep: ModelFields) -> Iterator[str]:
     """Yield such warnings that only a sweep over models has."""
     training = sweep.metric.name if sweep.metric is not None else ""
     if training and f"val_{training}" in METRICS:
@@ -384,25 +327,8 @@ def model_advice(sweep: ModelFields) -> Iterator[str]:
         )
     if _takes_unknown(sweep):
         return
-    parameters = sweep.parameters
-    listed = {name: _values_of(parameter) for name, parameter in parameters.items()}
-    layers = parameters.get("hidden_layers")
-    lists = [value for value in listed.get("units", ()) if isinstance(value, list)]
-    depths = listed.get("hidden_layers", ())
-    for value in lists:
-        if depths and len(value) not in depths:
-            yield (
-                f"parameters.units: {value} is a network of {len(value)} hidden layers, which "
-                f"hidden_layers, {listing(map(str, depths))}, does not list"
-            )
-    if layers is not None and isinstance(layers.domain, Range):
-        depths = (layers.domain.max,)
-    deepest = int(max([1, *depths, *map(len, lists)]))
-    configured = any({"hidden_layers", "units"} & config.keys() for config in sweep.configs)
-    for name in parameters:
-        if not configured and (layer_of(name) or 0) > deepest:
-            yield f"parameters.{name} is never active: hidden_layers is at most {deepest}"
-    if "dropout" in parameters and "dropout" not in listed.get("layer_type", ()):
+    kinds = sweep.parameters.get("layer_type")
+    if "dropout" in sweep.parameters and (kinds is None or "dropout" not in _values_of(kinds)):
         yield "parameters.dropout is never active: it needs layer_type dropout"
 
 
@@ -413,44 +339,36 @@ _MOST_EVALUATIONS: Final = 40_000
 
 
 def _constraints(sweep: SweepFields) -> Iterator[Fault]:
-    """Yield types that do not fit, and constraints that no config satisfies."""
-    constraints = dict(enumerate(sweep.space.constraints))
+    """Yield a fault if types do not fit, or no config satisfies the constraints."""
+    constraints = sweep.space.constraints
+    if not constraints:
+        return
     space = replace(sweep.space, constraints=())
-    faults = list(_search(space, constraints)) if constraints else []
-    yield from faults or _configs(sweep, space, constraints.values())
-
-
-def _search(space: Space, constraints: Mapping[int, Constraint]) -> Iterator[Fault]:
-    """Try points until one satisfies all constraints, and yield faults if none does."""
     points = space.cardinality()
     tries = min(_MOST_TRIES, max(200, _MOST_EVALUATIONS // len(constraints)))
     every = points is not None and points <= tries
-    never = dict(constraints)
-    wrong: dict[int, str] = {}
-    assignments = space.assignments() if every else _drawn(space)
-    for assignment in islice(assignments, tries):
+    for assignment in islice(space.assignments() if every else _drawn(space), tries):
         values = space.active(assignment)
-        holding = 0
-        for index, constraint in constraints.items():
+        broken = False
+        for index, constraint in enumerate(constraints):
             try:
-                holds = index not in wrong and constraint.holds(values)
+                broken = broken or not constraint.holds(values)
             except ConstraintError as error:
-                wrong[index] = str(error)
-                continue
-            holding += holds
-            if holds:
-                never.pop(index, None)
-        if holding == len(constraints) or len(wrong) == len(constraints):
+                yield ("constraints", index), str(error)
+                return
+        if not broken:
             break
     else:
         tried = f"the {points:,} points of the grid" if every else f"{tries:,} random points"
-        for index in never.keys() - wrong.keys():
-            yield ("constraints", index), f"nothing satisfies it: none of {tried} does"
-        if not never and not wrong:
-            message = f"nothing satisfies all of them together: none of {tried} does"
-            yield ("constraints",), message
-    for index, message in wrong.items():
-        yield ("constraints", index), message
+        yield ("constraints",), f"nothing satisfies all of them: none of {tried} does"
+        return
+    for index, point in enumerate(sweep.points):
+        try:
+            fault = "breaks a constraint" if sweep.space.config(point) is None else ""
+        except ConstraintError as error:
+            fault = str(error)
+        if fault:
+            yield ("configs", index), fault
 
 
 def _drawn(space: Space) -> Iterator[dict[str, Any]]:
@@ -458,20 +376,3 @@ def _drawn(space: Space) -> Iterator[dict[str, Any]]:
     draw = random.Random(0)  # noqa: S311 - no secret
     while True:
         yield {parameter.name: parameter.at(draw.random()) for parameter in space.parameters}
-
-
-def _configs(
-    sweep: SweepFields, space: Space, constraints: Collection[Constraint]
-) -> Iterator[Fault]:
-    for index, point in enumerate(sweep.points):
-        values = space.active(point)
-        broken = next((c.text for c in constraints if not _holds(c, values)), None)
-        if broken is not None:
-            yield ("configs", index), f"breaks the constraint {broken!r}"
-
-
-def _holds(constraint: Constraint, values: Mapping[str, Any]) -> bool:
-    try:
-        return constraint.holds(values)
-    except ConstraintError:
-        return False

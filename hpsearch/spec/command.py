@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from hpsearch.errors import InputError
-from hpsearch.spec.rules import InvalidValue, Rule, is_number, sequence
-from hpsearch.wording import show
+from hpsearch.spec.rules import InvalidValue, Rule, sequence
+from hpsearch.wording import is_number, printable, show
 
 #: W&B's default for a file with `program` but no `command`.
 DEFAULT_COMMAND: Final = ("${env}", "${interpreter}", "${program}", "${args}")
@@ -22,17 +22,13 @@ DEFAULT_COMMAND: Final = ("${env}", "${interpreter}", "${program}", "${args}")
 _PARTS: Final = ("seed", "trial_dir")
 _MACRO: Final = re.compile(r"\$\{([^{}]*)\}")
 _VARIABLE: Final = re.compile(r"envvar:([A-Za-z0-9_]+)\Z", re.ASCII)
-#: Items that may precede a script: a Python, and those of its options that take no values.
-_BEFORE_SCRIPT: Final = re.compile(
-    r"(\$\{env\}|\$\{interpreter\}|(.*/)?python[0-9.]*|-[bBdEiIOPqsSuvx]+)\Z"
-)
+#: Options of a Python that take no values.
+_FLAGS: Final = re.compile(r"-[bBdEiIOPqsSuvx]+\Z")
 #: Endings of scripts, in lower case.
 _SUFFIXES: Final = (
     *(".py", ".pyc", ".pyz", ".ipynb", ".sh", ".bash", ".zsh", ".r", ".jl", ".rb", ".pl"),
     *(".lua", ".js", ".mjs", ".ts", ".m", ".php", ".jar", ".groovy", ".tcl", ".awk"),
 )
-#: Longest argument of a process on Linux in bytes: MAX_ARG_STRLEN without its zero byte.
-MOST_ARGUMENT_BYTES: Final = 131_071
 
 
 def _argument(value: Any) -> str:
@@ -128,7 +124,8 @@ class UserProgram:
     def shell_line(self, config: Mapping[str, Any], seed: int, trial: int) -> str:
         """Return the command line as a shell would take it, for the trial's first process."""
         directory = Path(self.trials) / str(trial) / "run-1"
-        return " ".join(map(_quoted, self.arguments(config, seed, directory, look_up=False)))
+        line = shlex.join(self.arguments(config, seed, directory, look_up=False))
+        return printable(line, "?")
 
     def _variable(self, match: re.Match[str]) -> str:
         """Return the variable's value if the macro names one; else the macro's text."""
@@ -180,38 +177,19 @@ def _flags(values: Mapping[str, Any]) -> Iterator[str]:
             yield f"--{name}"
 
 
-def _quoted(argument: str) -> str:
-    """Return an argument quoted for a shell, in printable characters only."""
-    if argument.isprintable():
-        return shlex.quote(argument)
-    escaped = (
-        character
-        if character.isprintable() and character not in "\\'"
-        else "".join(f"\\x{byte:02x}" for byte in os.fsencode(character))
-        for character in argument
-    )
-    return f"$'{''.join(escaped)}'"
-
-
 def _require_passable(argument: str) -> None:
-    if "\0" in argument:
-        raise InputError("an argument has a zero byte, which no command line can hold")
     try:
-        size = len(os.fsencode(argument))
+        is_passable = b"\0" not in os.fsencode(argument)
     except UnicodeEncodeError:
+        is_passable = False
+    if not is_passable:
         raise InputError(
             f"an argument has characters that no command line can hold: {argument[:40]!a}"
-        ) from None
-    if size > MOST_ARGUMENT_BYTES:
-        raise InputError(
-            f"an argument has {size:,} bytes, {argument[:40]!r}..., and Linux takes "
-            f"{MOST_ARGUMENT_BYTES:,}: pass the values in a file, "
-            'command: ["${interpreter}", "${program}", "${args_json_file}"]'
         )
 
 
 def script_of(command: Sequence[str], bases: Sequence[Path]) -> Path | None:
-    """Return the first script that a command names.
+    """Return the first script that a command names: by its ending, or an executable of the user.
 
     An option's value does not count, since it may be a file that the program writes. Nor does the
     beginning of the command, which may be an interpreter, unless it lies below the first base.
@@ -222,43 +200,26 @@ def script_of(command: Sequence[str], bases: Sequence[Path]) -> Path | None:
     Returns:
         An absolute path, or None.
     """
-    begins, after_option = True, False
+    is_value = False
     for index, item in enumerate(command):
-        is_value, is_option = after_option, item.startswith("-")
-        # These flags of an interpreter take no values.
-        begins = begins and (index == 0 or bool(_BEFORE_SCRIPT.match(item)))
-        after_option = is_option and "=" not in item and not begins
-        if is_value or is_option or "${" in item or "\0" in item:
-            continue
-        for base in bases if index else bases[:1]:
+        is_option = item.startswith("-")
+        skipped = is_value or is_option or "${" in item
+        is_value = is_option and "=" not in item and not _FLAGS.match(item)
+        for base in () if skipped else bases if index else bases[:1]:
             path = Path(os.path.normpath(base / item))
-            is_inside = path.resolve().is_relative_to(base.resolve())
+            if not _is_file(path):
+                continue
+            is_own = path.resolve().is_relative_to(base.resolve())
+            is_script = path.suffix.lower() in _SUFFIXES or (is_own and os.access(path, os.X_OK))
             # A first item without a separator is looked up in PATH.
-            if (index or (is_inside and os.sep in item)) and _is_script(path, own=is_inside):
+            if is_script and (index or (is_own and os.sep in item)):
                 return path
     return None
 
 
 def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:
-        # The name is too long for a file.
-        return False
-
-
-def _is_script(path: Path, *, own: bool) -> bool:
-    """Check if a file is a script, by its name or first bytes, or an `own` binary of the user."""
-    if not _is_file(path):
-        return False
-    if path.suffix.lower() in _SUFFIXES:
-        return True
-    try:
-        with path.open("rb") as file:
-            head = file.read(4)
-    except OSError:
-        return False
-    return head.startswith(b"#!") or (own and head == b"\x7fELF")
+    # Path.is_file raises an error for a name that is too long.
+    return os.path.isfile(path)  # noqa: PTH113
 
 
 def command_in(directory: Path, command: Sequence[str], program: str) -> tuple[str, ...]:
@@ -296,10 +257,8 @@ def command_faults(command: Sequence[str], *, program: bool) -> Iterator[tuple[i
         for name in _MACRO.findall(item):
             if name in _PARTS or _VARIABLE.match(name):
                 continue
-            if name in items and name != whole:
-                yield index, f"${{{name}}} is an item of its own, as in W&B, not a part of one"
-            elif name == "program" and not program:
+            if name == "program" and not program:
                 yield index, "${program} needs the key program, such as program: train.py"
-            elif whole and name not in items:
-                macros = ", ".join(f"${{{macro}}}" for macro in (*items, *_PARTS, "envvar:NAME"))
-                yield index, f"there is no macro {item}; there are {macros}"
+            elif (name in items) != (name == whole):
+                macros = ", ".join(f"${{{macro}}}" for macro in items)
+                yield index, f"{item}: there are the macros {macros}, each an item of its own"

@@ -18,6 +18,7 @@ from hpsearch.spec.rules import (
     either,
     integer,
     key,
+    mapping,
     number,
     one_of,
     plain,
@@ -68,33 +69,6 @@ _PART = either(
 )
 
 
-class MemorySpec(Spec):
-    """The arguments of `hpsearch.tune` in words, such as `(150, 4) float32`.
-
-    They describe the data to readers of sweep.yaml; hpsearch does not read them back.
-    """
-
-    x: str = required(text(), "Shape and type of the features.", "(150, 4) float64")
-    y: str = required(text(), "Shape and type of the targets.", "(150,) int64")
-    sample_weight: str | None = key(text(), "Shape and type of the weights of rows in the loss.")
-    folds: str | None = key(text(), "Splitter that made the folds of cross-validation.")
-    groups: str | None = key(text(), "Shape and type of the groups that no split divides.")
-    validation: str | None = key(
-        text(), "Shape and type of given validation rows.", "x (30, 4) float64, y (30,) int64"
-    )
-    test: str | None = key(
-        text(), "Shape and type of given test rows.", "x (30, 4) float64, y (30,) int64"
-    )
-    callbacks: str | None = key(
-        text(), "Keras callbacks of each training.", "EarlyStopping(patience=3)"
-    )
-
-    @property
-    def splits(self) -> str:
-        """The source of the validation rows; empty if they are a fraction of x."""
-        return self.folds or ("in memory" if self.validation is not None else "")
-
-
 class SplitSpec(Spec):
     """A column by which the rows are split."""
 
@@ -124,9 +98,9 @@ class DataSpec(Spec):
     python: str | None = key(
         reference(), "A function that returns the data, as package.module:function.", "my.data:load"
     )
-    memory: MemorySpec | None = key(
-        MemorySpec.rule(),
-        "Arrays in memory; written by hpsearch.tune.",
+    memory: dict[str, str] | None = key(
+        mapping(text(), "must be a mapping of hpsearch.tune's arguments to words"),
+        "Arrays in memory: hpsearch.tune's arguments in words, for readers of sweep.yaml.",
         {"x": "(150, 4) float64", "y": "(150,) int64"},
     )
     folder: str | None = key(text(), "Folder with the files of a built-in dataset.", "/data/mnist")
@@ -208,7 +182,7 @@ class DataSpec(Spec):
         for name in ("drop", "impute", "dates", "identifiers", "train_on"):
             if raw[name] == plain(self.keys()[name].default):
                 del raw[name]
-        if self.cv is not None or (self.memory is not None and self.memory.splits):
+        if self.cv is not None or self._given_split:
             del raw["validation"]
         return raw
 
@@ -220,7 +194,13 @@ class DataSpec(Spec):
     @property
     def weighted(self) -> bool:
         """True if each row has a weight."""
-        return self.memory is not None and self.memory.sample_weight is not None
+        return self.memory is not None and "sample_weight" in self.memory
+
+    @property
+    def _given_split(self) -> str:
+        """The words for given validation rows or folds; empty if hpsearch splits the rows."""
+        memory = self.memory or {}
+        return memory.get("folds") or ("in memory" if "validation" in memory else "")
 
     @property
     def how_split(self) -> dict[str, Any]:
@@ -228,9 +208,9 @@ class DataSpec(Spec):
         how: dict[str, Any] = {"validation": self.validation}
         if self.cv is not None:
             how = {"cv": self.cv}
-        if self.memory is not None and self.memory.splits:
-            how = dict.fromkeys(how, self.memory.splits)
-        if self.memory is not None and self.memory.groups is not None:
+        if self._given_split:
+            how = dict.fromkeys(how, self._given_split)
+        if "groups" in (self.memory or {}):
             how["groups"] = "in memory"
         if self.split is not None:
             how["by"] = self.split.raw()

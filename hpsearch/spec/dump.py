@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
 
 from hpsearch.space.mlp import DEFAULTS
-from hpsearch.space.space import Parameter
 from hpsearch.spec.hyperparameters import ANYTHING, HYPERPARAMETERS, PLAIN, UNITS_OF_LAYER
-from hpsearch.spec.parameters import DISTRIBUTIONS, PROGRAM_DISTRIBUTIONS, raw_parameter
+from hpsearch.spec.method import IGNORED, KEYS, METRIC_KEYS, OF_PROGRAMS
+from hpsearch.spec.parameters import DISTRIBUTIONS, PROGRAM_DISTRIBUTIONS
 from hpsearch.spec.rules import Rule, Spec, described
-from hpsearch.spec.sweep import ProgramSweep, Sweep
-from hpsearch.spec.wandb import IGNORED, KEYS, METRIC_KEYS, OF_PROGRAMS
+from hpsearch.spec.sweep import AnySweep, ProgramSweep, Sweep
 from hpsearch.spec.yaml import add_core_resolvers
 
 
@@ -30,39 +29,15 @@ class _Dumper(yaml.SafeDumper):
 add_core_resolvers(_Dumper)
 
 
-def dump_sweep(sweep: Sweep, found: Sequence[Parameter] = ()) -> str:
-    """Return the resolved sweep as the text of a file; loading it gives an equal sweep.
-
-    Args:
-        sweep: The sweep.
-        found: Hyperparameters of a custom model. They become comments, because the model may have
-            changed: a run of the file requests them anew.
-    """
-    text = dump_raw(sweep.raw())
-    others = [parameter for parameter in found if parameter.name not in sweep.parameters]
-    if not others:
-        return text
-    text += f"# Further hyperparameters that {sweep.model} requests, as in `parameters`:\n"
-    for parameter in others:
-        # A comment has one line.
-        line = _dumped({parameter.name: raw_parameter(parameter)}, flow=True, width=float("inf"))
-        text += f"#   {line.strip()[1:-1]}\n"
-    return text
-
-
-def dump_raw(raw: Any) -> str:
-    """Return the data of a sweep file as its text."""
-    return _dumped(raw, flow=None, width=100)
-
-
-def _dumped(raw: Any, *, flow: bool | None, width: float) -> str:
+def dump_sweep(sweep: AnySweep) -> str:
+    """Return the resolved sweep as the text of a file; loading it gives an equal sweep."""
     text: str = yaml.dump(
-        raw,
+        sweep.raw(),
         Dumper=_Dumper,
         sort_keys=False,
-        default_flow_style=flow,
+        default_flow_style=None,
         allow_unicode=True,
-        width=width,
+        width=100,
     )
     return text
 

@@ -12,10 +12,10 @@ from hpsearch.space.keras_names import ACTIVATIONS, INITIALIZERS, OPTIMIZERS, RE
 from hpsearch.space.mlp import LAYER_TYPES, MOST_LAYERS, layer_of
 from hpsearch.spec import words
 from hpsearch.spec.rules import (
-    Collector,
     InvalidValue,
     Rule,
     check_key,
+    check_keys,
     either,
     flag,
     integer,
@@ -26,26 +26,25 @@ from hpsearch.spec.rules import (
     sequence,
     text,
 )
-from hpsearch.wording import did_you_mean, listing, show, unknown_hint
+from hpsearch.wording import show, unknown_hint
 
 _LEARNING_RATE: Final = number(above=0, maximum=1e6)
 _MOMENTUM: Final = number(minimum=0, below=1)
 _POSITIVE = number(above=0)
 _NOT_NEGATIVE = number(minimum=0)
-_CLIPPING = ("clipnorm", "clipvalue", "global_clipnorm")
 _RULES: Final[tuple[tuple[Rule, tuple[str, ...]], ...]] = (
     (_LEARNING_RATE, ("learning_rate", "initial_learning_rate", "warmup_target")),
     (_MOMENTUM, ("momentum", "rho", "beta_1", "beta_2", "adam_beta_1", "adam_beta_2")),
     (number(minimum=0, maximum=1), ("ema_momentum",)),
-    (number(maximum=0), ("learning_rate_power",)),
     (
         _POSITIVE,
-        (*_CLIPPING, "clip_threshold", "decay_rate", "loss_scale_factor", "scale", "stddev"),
+        (
+            *("clipnorm", "clipvalue", "global_clipnorm", "clip_threshold", "decay_rate"),
+            *("loss_scale_factor", "scale", "stddev"),
+        ),
     ),
     (_NOT_NEGATIVE, ("weight_decay", "adam_weight_decay", "end_learning_rate")),
-    (_NOT_NEGATIVE, ("epsilon", "epsilon_1", "epsilon_2", "initial_accumulator_value")),
-    (_NOT_NEGATIVE, ("l1_regularization_strength", "l2_regularization_strength")),
-    (_NOT_NEGATIVE, ("l2_shrinkage_regularization_strength",)),
+    (_NOT_NEGATIVE, ("epsilon", "initial_accumulator_value")),
     (integer(0), ("warmup_steps",)),
     (integer(1), ("decay_steps", "ema_overwrite_frequency", "first_decay_steps", "ns_steps")),
     (integer(2), ("gradient_accumulation_steps",)),
@@ -61,82 +60,55 @@ _RULES: Final[tuple[tuple[Rule, tuple[str, ...]], ...]] = (
 _ARGUMENTS: Final = {argument: rule for rule, arguments in _RULES for argument in arguments}
 
 
+_FLAG, _NUMBER, _TEXT = flag(), number(), text()
+
+
 def _argument_rule(name: str, default: Any) -> Rule:
-    if name in _ARGUMENTS:
-        return _ARGUMENTS[name]
-    if isinstance(default, bool):
-        return flag()
-    return text() if isinstance(default, str) else number()
+    usual = _FLAG if isinstance(default, bool) else _TEXT if isinstance(default, str) else _NUMBER
+    return Rule(partial(_argument, name, default, _ARGUMENTS.get(name, usual)))
 
 
-def _with_arguments(noun: str, names: Mapping[str, Mapping[str, Any]], value: Any) -> Any:
-    """Check a name, or a mapping with a name and its arguments.
+def _argument(name: str, default: Any, rule: Rule, value: Any) -> Any:
+    if value is None and default is None:
+        return None
+    is_schedule = name == "learning_rate" and isinstance(value, Mapping)
+    return (_SCHEDULE if is_schedule else rule).check(value)
+
+
+def _named(noun: str, names: Mapping[str, Mapping[str, Any]]) -> Rule:
+    """A name of Keras', or a mapping with the name and arguments.
 
     Args:
         noun: The kind of thing that is named, for messages.
         names: Name -> argument -> default.
-        value: The name or mapping.
     """
     rule = one_of(names, noun, shown=30)
-    if not isinstance(value, Mapping):
-        return rule.check(value)
-    mapping = require_mapping(value, f"must be a name or a mapping with the name of the {noun}")
-    if "name" not in mapping:
-        raise InvalidValue.at(f"name is missing: the {noun} that the other keys are arguments of")
-    name = check_key(rule.check, mapping, "name")
-    accepted = names[name]
-    checked: dict[str, Any] = {"name": name}
-    faults = Collector()
-    for key, item in mapping.items():
-        if key == "name":
-            continue
-        if key not in accepted:
-            choices = listing(accepted) if accepted else "none"
-            hint = did_you_mean(key, accepted)
-            faults.add(f"{noun} {name} has no such argument; it takes {choices}{hint}", key)
-        elif item is None and accepted[key] is None:
-            checked[key] = None
-        elif key == "learning_rate" and isinstance(item, Mapping):
-            checked[key] = faults.run(_schedule, item, key)
-        else:
-            checked[key] = faults.run(_argument_rule(key, accepted[key]).check, item, key)
-    for key, default in accepted.items():
-        if default == REQUIRED and key not in mapping:
-            faults.add(f"{noun} {name} needs the argument {key}")
-    faults.finish()
-    return checked
+    rules = {
+        name: {"name": rule, **{key: _argument_rule(key, item) for key, item in accepted.items()}}
+        for name, accepted in names.items()
+    }
 
+    def check(value: Any) -> Any:
+        if not isinstance(value, Mapping):
+            return rule.check(value)
+        mapping = require_mapping(value, f"must be a name or a mapping with the name of the {noun}")
+        if "name" not in mapping:
+            raise InvalidValue.at(f"name is missing: the {noun} that the other keys are about")
+        name = check_key(rule.check, mapping, "name")
+        needed = [argument for argument, default in names[name].items() if default == REQUIRED]
+        return {"name": name, **check_keys(mapping, rules[name], needed)}
 
-def _schedule(value: Mapping[str, Any]) -> dict[str, Any]:
-    schedule: dict[str, Any] = _with_arguments("learning rate schedule", SCHEDULES, value)
-    if "boundaries" in schedule and len(schedule["values"]) != len(schedule["boundaries"]) + 1:
-        raise InvalidValue.at("needs one value more than it has boundaries", "values")
-    return schedule
-
-
-_OPTIMIZERS: Final = {name: optimizer.defaults for name, optimizer in OPTIMIZERS.items()}
-
-
-def _one_clipping(checked: Any) -> Any:
-    if isinstance(checked, dict):
-        clipping = [key for key in _CLIPPING if checked.get(key) is not None]
-        if len(clipping) > 1:
-            raise InvalidValue.at(
-                f"Keras allows one of {listing(_CLIPPING)}, not {listing(clipping)}"
-            )
-    return checked
-
-
-def _named(noun: str, names: Mapping[str, Mapping[str, Any]]) -> Rule:
-    """A name of Keras', or a mapping with the name and arguments."""
-    name = {
+    described = {
         "enum": list(names),
         "description": "Keras' name; the other keys are its arguments.",
         "examples": [next(iter(names))],
     }
-    mapping = {"type": "object", "properties": {"name": name}, "required": ["name"]}
-    schema = {"anyOf": [{"enum": list(names)}, mapping]}
-    return Rule(partial(_with_arguments, noun, names), schema, mapping=True)
+    body = {"type": "object", "properties": {"name": described}, "required": ["name"]}
+    return Rule(check, {"anyOf": [{"enum": list(names)}, body]}, mapping=True)
+
+
+_SCHEDULE: Final = _named("learning rate schedule", SCHEDULES)
+_OPTIMIZERS: Final = {name: optimizer.defaults for name, optimizer in OPTIMIZERS.items()}
 
 
 #: Rule of `units_2` and the other widths of single layers.
@@ -202,9 +174,7 @@ HYPERPARAMETERS: Final[dict[str, Rule]] = {
     "epochs": integer(1, 1_000_000).about(
         "Passes over the training rows; of several numbers, one training answers all.", [5, 10, 20]
     ),
-    "optimizer": _named("optimizer", _OPTIMIZERS)
-    .then(_one_clipping)
-    .about(
+    "optimizer": _named("optimizer", _OPTIMIZERS).about(
         "A Keras optimizer, alone or with its arguments; see `hpsearch list optimizers`.",
         ["adam", {"name": "sgd", "learning_rate": 0.1, "momentum": 0.95}],
     ),

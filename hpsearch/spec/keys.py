@@ -30,7 +30,6 @@ from hpsearch.spec.parameters import (
 from hpsearch.spec.rules import (
     AUTO,
     NAME,
-    Collector,
     Fault,
     InvalidValue,
     Loc,
@@ -38,6 +37,7 @@ from hpsearch.spec.rules import (
     Spec,
     byte_size,
     check_each,
+    check_keys,
     choice,
     duration,
     either,
@@ -61,8 +61,6 @@ _MOST_SEEDS: Final = 10_000
 class MetricSpec(Spec):
     """The score of an execution; `goal` may be omitted for a known metric."""
 
-    words = words.METRIC_KEYS
-
     name: str = required(text(), "Column of curves.csv, such as val_accuracy.", "val_loss")
     goal: Literal["maximize", "minimize"] = key(
         one_of(("maximize", "minimize"), "goal"),
@@ -85,8 +83,6 @@ class MetricSpec(Spec):
     @classmethod
     def parse(cls, data: Any) -> Self:
         """Read a name or a mapping; the goal is inferred if the file omits it."""
-        if isinstance(data, list | tuple):
-            raise InvalidValue.at("a sweep has one metric; the others are columns of results.csv")
         metric = super().parse({"name": data} if isinstance(data, str) else data)
         return metric if metric.goal else replace(metric, goal=METRICS[metric.name])
 
@@ -151,8 +147,6 @@ class EarlyStoppingSpec(Spec):
 class ExecutionSettings(Spec):
     """Where and how trainings run; no key changes a score."""
 
-    words = words.EXECUTION
-
     workers: int | Literal["auto"] = key(
         either("must be auto or a whole number from 1 to 1024", AUTO, integer(1, 1024)),
         "Single-threaded processes; auto: one per core.",
@@ -191,13 +185,8 @@ class ExecutionSettings(Spec):
 def _weights(value: Any) -> dict[str, float]:
     if not isinstance(value, Mapping) or not value:
         raise InvalidValue.at("must name a class")
-    labelled: dict[str, Any] = {}
-    for label, weight in value.items():
-        if str(label) in labelled:
-            said = f"{label!s} and {str(label)!r} are the same class; give it once"
-            raise InvalidValue.at(said, str(label))
-        labelled[str(label)] = weight
-    return check_each(number(minimum=0).check, labelled.items())
+    labelled = ((str(label), weight) for label, weight in value.items())
+    return check_each(number(minimum=0).check, labelled)
 
 
 _CLASS_WEIGHT: Final = either(
@@ -212,8 +201,6 @@ _CLASS_WEIGHT: Final = either(
 
 class ModelSpec(Spec):
     """hpsearch's MLP, with overrides of its output and loss."""
-
-    words = words.MODEL
 
     type: Literal["mlp"] = choice(
         ("mlp",), "model type", "Build the MLP that `parameters` describe.", "mlp"
@@ -260,10 +247,7 @@ def _constraint(value: Any) -> str:
 
 def _config(rule: Callable[[str], Rule], value: Any) -> dict[str, Any]:
     config = require_mapping(value, "must be a mapping of parameters to values")
-    faults = Collector()
-    checked = {name: faults.run(rule(name).check, item, name) for name, item in config.items()}
-    faults.finish()
-    return checked
+    return check_keys(config, {name: rule(name) for name in config})
 
 
 def _configs(rule: Callable[[str], Rule]) -> Any:
@@ -373,11 +357,6 @@ class SweepFields(Spec):
     def functions(self) -> Mapping[str, Role]:
         """The user's functions that it names, with their roles."""
         return {self.method.name: Role.ORACLE} if self.method.is_oracle else {}
-
-    @property
-    def data_facts(self) -> Mapping[str, str]:
-        """The source of the rows and their split, in words."""
-        return {}
 
     @cached_property
     def space(self) -> Space:
@@ -498,16 +477,6 @@ class ModelFields(SweepFields):
         return {**roles, **super().functions}
 
     @property
-    def data_facts(self) -> Mapping[str, str]:
-        """The source of the rows and their split, in words."""
-        data = self.data
-        return {
-            "data source": data.dataset or data.csv or data.npz or data.python or "-",
-            "validation": str(data.validation),
-            "split seed": str(data.seed),
-        }
-
-    @property
     def layer_types(self) -> frozenset[str]:
         """The layer types that its parameters and listed configs name."""
         parameter = self.parameters.get("layer_type")
@@ -518,6 +487,7 @@ class ModelFields(SweepFields):
     @property
     def first(self) -> Mapping[str, Any]:
         """The first value of each hyperparameter."""
+        # Range.at may differ from the end in the last digit.
         return {
             name: p.domain.min if isinstance(p.domain, Range) else p.at(0.0)
             for name, p in self.parameters.items()
@@ -532,7 +502,7 @@ class ModelFields(SweepFields):
     @property
     def class_weight(self) -> dict[str, float] | str | None:
         """Weights of the classes in the loss; None if all are equal."""
-        return None if isinstance(self.model, str) else self.model.class_weight
+        return self.mlp.class_weight
 
 
 class CustomModelFields(ModelFields):

@@ -1,16 +1,22 @@
-"""The key `method`: how configs are chosen, and each method's options."""
+"""The key `method`: how configs are chosen, and W&B's top-level keys, which mostly say it, too."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
+from hpsearch.space.keras_names import METRICS
 from hpsearch.spec.rules import (
+    NAME,
     Collector,
+    Fault,
     InvalidValue,
     Rule,
     check_key,
+    check_keys,
+    clean_name,
     described,
     flag,
     integer,
@@ -18,8 +24,9 @@ from hpsearch.spec.rules import (
     one_of,
     plain,
     reference,
+    require_mapping,
 )
-from hpsearch.wording import did_you_mean, listing, show
+from hpsearch.wording import listing
 
 #: Method of a sweep with `configs` but no method: it trains only these. Not allowed in files.
 CONFIGS: Final = "configs"
@@ -34,26 +41,10 @@ _EARLY_TERMINATE_KEYS: Final[dict[str, Rule]] = {
 }
 
 
-def early_terminate(value: Any) -> dict[str, Any]:
-    """Check W&B's `early_terminate`.
-
-    Raises:
-        InvalidValue: With the place of every fault within `value`.
-    """
-    if not isinstance(value, Mapping):
-        raise InvalidValue.at(f"must be a mapping such as {{type: hyperband}}, not {show(value)}")
-    faults = Collector()
-    if "type" not in value:
-        faults.add("type is missing; it is hyperband")
-    checked: dict[str, Any] = {}
-    for key, item in value.items():
-        if key not in _EARLY_TERMINATE_KEYS:
-            hint = did_you_mean(key, _EARLY_TERMINATE_KEYS)
-            faults.add(f"unknown key; allowed are {listing(_EARLY_TERMINATE_KEYS)}{hint}", key)
-        else:
-            checked[key] = faults.run(_EARLY_TERMINATE_KEYS[key].check, item, key)
-    faults.finish()
-    return checked
+def _early_terminate(value: Any) -> dict[str, Any]:
+    """Check W&B's key of this name."""
+    mapping = require_mapping(value, "must be a mapping such as {type: hyperband}")
+    return check_keys(mapping, _EARLY_TERMINATE_KEYS, ["type"])
 
 
 _OPTIONS: Final[dict[str, Rule]] = {
@@ -95,7 +86,7 @@ _OPTIONS: Final[dict[str, Rule]] = {
         "MLPs, else none.",
         "none",
     ),
-    "early_terminate": Rule(early_terminate, {"type": "object", "required": ["type"]}).about(
+    "early_terminate": Rule(_early_terminate, {"type": "object", "required": ["type"]}).about(
         "W&B's key early_terminate.", {"type": "hyperband", "min_iter": 3}
     ),
 }
@@ -214,25 +205,16 @@ def parse_method(value: Any) -> MethodSpec:
     if "name" not in value:
         raise InvalidValue.at(f"name is missing; it is {listing(METHODS)}")
     name: str = check_key(_name, value, "name")
+    given = {key: item for key, item in value.items() if key != "name"}
     if ":" in name:
-        return MethodSpec(name, {key: item for key, item in value.items() if key != "name"})
-    accepted = METHODS[name].options
-    options: dict[str, Any] = {}
-    faults = Collector()
-    for key, item in value.items():
-        if key == "name":
-            continue
-        if key in accepted:
-            options[key] = faults.run(accepted[key].check, item, key)
-        else:
-            choices = listing(accepted) if accepted else "none"
-            hint = did_you_mean(key, accepted)
-            faults.add(f"method {name} has no such option; it takes {choices}{hint}", key)
+        return MethodSpec(name, given)
+    options = check_keys(given, METHODS[name].options)
     proposals = options.get("proposals", "tpe")
     proposer = METHODS.get(proposals)
     if options.get("prior") == "mlp" and (proposer is None or "prior" not in proposer.options):
-        faults.add(f"{proposals} takes no prior: add proposals: tpe, or bayesian", "prior")
-    faults.finish()
+        raise InvalidValue.at(
+            f"{proposals} takes no prior: add proposals: tpe, or bayesian", "prior"
+        )
     return MethodSpec(name, options)
 
 
@@ -269,3 +251,110 @@ def _schema() -> dict[str, Any]:
 
 #: A name, or a mapping with a name and options.
 METHOD: Final = Rule(parse_method, _schema())
+
+#: Methods that can be combined with `early_terminate`.
+_PROPOSING: Final = ("grid", "random", "bayes", "bayesian", "tpe", "sobol")
+
+#: Keys without meaning for a run on this machine.
+IGNORED: Final = (
+    *("project", "entity", "controller", "job", "image_uri"),
+    *("apiVersion", "kind"),
+)
+#: Keys of a metric that only W&B's service reads.
+METRIC_KEYS: Final = ("target", "impute", "impute_while_running")
+#: Keys that make a sweep one of a program.
+OF_PROGRAMS: Final = frozenset({"program", "command"})
+#: Keys that are translated -> their JSON Schema.
+KEYS: Final[dict[str, dict[str, Any]]] = {
+    "run_cap": described({"type": "integer", "minimum": 1}, "W&B's name of budget.trials.", 40),
+    "early_terminate": described(
+        {"type": "object", "required": ["type"]},
+        "W&B's name of method: hyperband.",
+        {"type": "hyperband", "min_iter": 3},
+    ),
+}
+
+
+def translate(
+    data: Mapping[str, Any], *, program: bool
+) -> tuple[dict[str, Any], list[str], list[Fault]]:
+    """Replace W&B's top-level keys by hpsearch's.
+
+    Args:
+        program: Whether the sweep is one of a program.
+
+    Returns:
+        The new data, warnings about ignored keys, and faults of the others.
+    """
+    raw, faults = _translate_search({k: item for k, item in data.items() if k not in IGNORED})
+    warnings = [f"{key} is W&B's key; hpsearch ignores it" for key in IGNORED if key in data]
+    if program:
+        _set_name(raw, warnings)
+        if "metric" in raw:
+            raw["metric"] = _metric(raw["metric"], warnings)
+    return raw, warnings, faults
+
+
+def _set_name(raw: dict[str, Any], warnings: list[str]) -> None:
+    name = raw.get("name")
+    if isinstance(name, str) and name.strip() and not NAME.match(name):
+        raw["name"] = clean_name(name)
+        warnings.append(f"name: {name!r} is no directory's name; it is {raw['name']!r} here")
+
+
+def _metric(metric: Any, warnings: list[str]) -> Any:
+    """Return a program's metric without W&B's own keys, and with a goal."""
+    if isinstance(metric, str):
+        metric = {"name": metric}
+    if not isinstance(metric, Mapping):
+        return metric
+    ignored = [key for key in METRIC_KEYS if key in metric]
+    warnings += [f"metric.{key} is W&B's key; hpsearch ignores it" for key in ignored]
+    metric = {key: item for key, item in metric.items() if key not in ignored}
+    if "goal" not in metric and isinstance(metric.get("name"), str):
+        # W&B's default is to minimize, but some names make the goal obvious.
+        metric["goal"] = METRICS.get(metric["name"], "minimize")
+        if metric["goal"] == "maximize":
+            warnings.append(
+                f"metric: {metric['name']} has no goal: it is maximized; W&B would minimize it"
+            )
+    return metric
+
+
+def _translate_search(data: Mapping[str, Any]) -> tuple[dict[str, Any], list[Fault]]:
+    """Return `data` with `run_cap` and `early_terminate` replaced, and the faults of these keys.
+
+    Listed configs without a method get the method CONFIGS, which trains only these.
+    """
+    raw = {key: item for key, item in data.items() if key not in KEYS}
+    faults = Collector()
+    if "run_cap" in data:
+        faults.run(partial(_run_cap, raw), data["run_cap"], "run_cap")
+    if "early_terminate" in data:
+        faults.run(partial(_set_halving, raw), data["early_terminate"], "early_terminate")
+    if raw.get("configs") and "method" not in raw:
+        raw["method"] = MethodSpec(CONFIGS)
+    return raw, faults.faults
+
+
+def _run_cap(raw: dict[str, Any], value: Any) -> None:
+    trials = integer(1, 10**9).check(value)
+    budget = raw.get("budget", {})
+    if not isinstance(budget, Mapping):
+        return
+    if "trials" in budget:
+        raise InvalidValue.at("means the same as budget.trials; give only one of them")
+    raw["budget"] = {**budget, "trials": trials}
+
+
+def _set_halving(raw: dict[str, Any], value: Any) -> None:
+    options = _early_terminate(value)
+    method = raw.get("method", "grid")
+    # An unknown method is reported separately.
+    if isinstance(method, Mapping) or (method in tuple(METHODS) and method not in _PROPOSING):
+        raise InvalidValue.at(
+            f"goes with method: {listing(_PROPOSING)}; the options of hyperband are written "
+            "method: {name: hyperband, factor: 3}"
+        )
+    if method in _PROPOSING:
+        raw["method"] = {"name": "hyperband", "proposals": method, "early_terminate": options}

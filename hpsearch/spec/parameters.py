@@ -9,15 +9,16 @@ from decimal import Decimal
 from functools import partial
 from typing import Any, Final
 
-from hpsearch.space.distributions import ARGUMENTS, Drawn
-from hpsearch.space.space import Choices, Parameter, Range
+from hpsearch.space.space import ARGUMENTS, Choices, Drawn, Parameter, Range
 from hpsearch.spec.hyperparameters import ANYTHING, PLAIN
 from hpsearch.spec.rules import (
     Collector,
     InvalidValue,
     Loc,
     Rule,
+    check_each,
     check_key,
+    check_keys,
     integer,
     number,
     one_of,
@@ -26,7 +27,7 @@ from hpsearch.spec.rules import (
     sequence,
 )
 from hpsearch.spec.words import RANGE
-from hpsearch.wording import did_you_mean, listing, show, unknown_hint
+from hpsearch.wording import listing, show
 
 _RANGE_KEYS: Final = ("min", "max", "step", "scale", "type")
 _KEYS: Final = ("values", "value", *_RANGE_KEYS, "distribution", "when")
@@ -35,6 +36,8 @@ _WORDS: Final = {**RANGE, "q": "write step, or distribution: q_uniform"}
 MOST_STEPS: Final = 100_000
 _SCALE = one_of(("linear", "log"), "scale")
 _TYPE = one_of(("int", "float"), "type")
+_INTEGER_TYPE = one_of(("int",), "type")
+_ANY = Rule(lambda value: value)
 _NUMBER = number()
 _INTEGER = integer()
 _STEP = number(above=0)
@@ -84,11 +87,6 @@ def parse_parameter(rule: Rule, name: str, raw: Any) -> Parameter:
         return Parameter(name, _choices(rule, raw))
     if not isinstance(raw, Mapping) or ("name" in raw and rule.mapping):
         return Parameter(name, Choices((rule.check(raw),)))
-    if "name" in raw and "initial_learning_rate" in raw:
-        raise InvalidValue.at(
-            "a schedule belongs to an optimizer; write optimizer: {name: sgd, learning_rate: "
-            "{name: cosine_decay, ...}}"
-        )
     body = require_mapping(raw, "must be a value, a list or a mapping")
     faults = Collector()
     when = faults.run(_when, body["when"], "when") if "when" in body else {}
@@ -103,25 +101,7 @@ def _domain(rule: Rule, body: Mapping[str, Any]) -> Domain:
     if "distribution" in body:
         return _of_distribution(rule, body)
     keys = (*_KEYS, "probabilities") if rule is PLAIN else _KEYS
-    faults = Collector()
-    entries = {}
-    for key, item in body.items():
-        if key in keys:
-            entries[key] = item
-        else:
-            listed = "" if key in _WORDS else f"; allowed are {listing(keys)}"
-            faults.add(f"unknown key{listed}{unknown_hint(key, _WORDS, keys)}", key)
-    domain = None
-    # A misspelt key is not also reported as missing.
-    if (
-        len(entries) == len(body)
-        or {"values", "value"} & entries.keys()
-        or {"min", "max"} <= entries.keys()
-    ):
-        domain = faults.run(partial(_of_keys, rule), entries)
-    faults.finish()
-    assert domain is not None
-    return domain
+    return _of_keys(rule, check_keys(body, dict.fromkeys(keys, _ANY), words=_WORDS))
 
 
 def _of_keys(rule: Rule, body: Mapping[str, Any]) -> Choices | Range:
@@ -161,22 +141,18 @@ def _range(rule: Rule, body: Mapping[str, Any]) -> Choices | Range:
     """Read a range; on a log scale a step is a factor (min, min * step, ...), as in KerasTuner."""
     if rule.kind == "names":
         raise InvalidValue.at("takes names, not a range; list them: [a, b]")
-    faults = Collector()
-    for key in ("min", "max"):
-        if key not in body:
-            faults.add(f"{key} is missing: a range has min and max")
-    log = faults.run(_SCALE.check, body.get("scale", "linear"), "scale") == "log"
-    whole = _is_integer(rule, body, faults)
-    low, high = (
-        faults.run(partial(_bound, rule, whole), body[key], key) if key in body else None
-        for key in ("min", "max")
-    )
-    step = None
-    if "step" in body:
-        step = faults.run((_INTEGER_STEP if whole else _STEP).check, body["step"], "step")
-    faults.finish()
-    assert low is not None
-    assert high is not None
+    whole = _is_integer(rule, body)
+    bound = Rule(partial(_bound, rule, whole))
+    rules = {
+        "min": bound,
+        "max": bound,
+        "step": _INTEGER_STEP if whole else _STEP,
+        "scale": _SCALE,
+        "type": _INTEGER_TYPE if rule.kind == "int" else _TYPE,
+    }
+    given = check_keys(body, rules, ["min", "max"])
+    low, high, step = given["min"], given["max"], given.get("step")
+    log = given.get("scale") == "log"
     _check_order(low, high, log)
     if step is None:
         return Range(low, high, log=log, integer=whole)
@@ -188,18 +164,14 @@ def _range(rule: Rule, body: Mapping[str, Any]) -> Choices | Range:
     return Choices(tuple(kind(first * factor**power) for power in range(count + 1)))
 
 
-def _is_integer(rule: Rule, body: Mapping[str, Any], faults: Collector) -> bool:
+def _is_integer(rule: Rule, body: Mapping[str, Any]) -> bool:
+    if rule.kind != "int" and body.get("type") in ("int", "float"):
+        return bool(body["type"] == "int")
     numbers = [body[key] for key in ("min", "max", "step") if key in body]
-    natural = rule.kind == "int" or (
+    return rule.kind == "int" or (
         rule.kind == "any"
         and all(isinstance(item, int) and not isinstance(item, bool) for item in numbers)
     )
-    if "type" not in body:
-        return natural
-    kind = faults.run(_TYPE.check, body["type"], "type")
-    if kind == "float" and rule.kind == "int":
-        faults.add("must be int: it takes whole numbers only", "type")
-    return natural if kind is None else kind == "int"
 
 
 def _bound(rule: Rule, whole: bool, value: Any) -> float:
@@ -259,12 +231,18 @@ def _of_distribution(rule: Rule, body: Mapping[str, Any]) -> Domain:
     name: str = check_key(one_of(accepted, "distribution", shown=20).check, body, "distribution")
     if name == "categorical" and "probabilities" in body and rule is PLAIN:
         name = _WEIGHTED
-    arguments = _arguments(name, accepted[name], body)
+    defaults = accepted[name]
+    needed = [key for key, default in defaults.items() if default is None]
+    given = {key: item for key, item in body.items() if key != "distribution"}
+    arguments = {
+        **{key: default for key, default in defaults.items() if default is not None},
+        **check_keys(given, dict.fromkeys(defaults, _ANY), needed),
+    }
     if rule is PLAIN and name in ARGUMENTS:
         _check_numbers(arguments)
         if "min" in arguments:
-            _check_ends(name, arguments["min"], arguments["max"])
-        return Drawn(name, tuple(arguments.items()))
+            _check_order(arguments["min"], arguments["max"], name.endswith("_values"))
+        return Drawn(name, tuple((key, arguments[key]) for key in defaults))
     if name == "q_uniform":
         arguments = _quantised(arguments)
     implied = dict(_IMPLIED.get(name, {}))
@@ -274,39 +252,8 @@ def _of_distribution(rule: Rule, body: Mapping[str, Any]) -> Domain:
     return _of_keys(rule, arguments | implied)
 
 
-def _arguments(
-    name: str, accepted: Mapping[str, float | None], body: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Return the arguments of a distribution, with the defaults of those that are not given."""
-    faults = Collector()
-    for key in body.keys() - {"distribution", *accepted}:
-        takes = f"which takes {listing(accepted)}{did_you_mean(key, accepted)}"
-        faults.add(f"has no meaning with distribution: {name}, {takes}", key)
-    for key, default in accepted.items():
-        if key not in body and default is None:
-            faults.add(f"{key} is missing: distribution: {name} needs it")
-    faults.finish()
-    return {key: body.get(key, default) for key, default in accepted.items()}
-
-
 def _check_numbers(arguments: Mapping[str, Any]) -> None:
-    faults = Collector()
-    for key, value in arguments.items():
-        faults.run(_LIMITS.get(key, _NUMBER).check, value, key)
-    faults.finish()
-
-
-def _check_ends(distribution: str, low: float, high: float) -> None:
-    is_log = distribution.endswith("_values")
-    _check_order(low, high, is_log)
-    if is_log or "log" not in distribution:
-        return
-    hint = f"{distribution}_values takes the values themselves"
-    if distribution == "inv_log_uniform" and low < -700:
-        said = f"is a negative exponent of e, -700 or more, not {show(low)}; {hint}"
-        raise InvalidValue.at(said, "min")
-    if distribution != "inv_log_uniform" and high > 700:
-        raise InvalidValue.at(f"is an exponent of e, at most 700, not {show(high)}; {hint}", "max")
+    check_keys(arguments, {key: _LIMITS.get(key, _NUMBER) for key in arguments})
 
 
 def _quantised(arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -321,20 +268,15 @@ def _quantised(arguments: Mapping[str, Any]) -> dict[str, Any]:
     return {"min": low, "max": high, "step": step}
 
 
+_ACCEPTED: Final = sequence(ANYTHING, "values")
+
+
 def _when(raw: Any) -> dict[str, tuple[Any, ...]]:
-    requirement = "must be a mapping of hyperparameter to value or list of values"
-    mapping = require_mapping(raw, requirement)
+    mapping = require_mapping(raw, "must be a mapping of hyperparameter to value or list of values")
     if not mapping:
-        raise InvalidValue.at(f"{requirement}, and is empty")
-    faults = Collector()
-    accepted: dict[str, tuple[Any, ...]] = {}
-    for parent, item in mapping.items():
-        items = tuple(item) if isinstance(item, list | tuple) else (item,)
-        if not items:
-            faults.add("must list at least one value, and is empty", parent)
-        accepted[parent] = tuple(faults.run(ANYTHING.check, value, parent) for value in items)
-    faults.finish()
-    return accepted
+        raise InvalidValue.at("must name a hyperparameter, and is empty")
+    lists = ((n, item if isinstance(item, list | tuple) else [item]) for n, item in mapping.items())
+    return check_each(_ACCEPTED.check, lists)
 
 
 def raw_parameter(parameter: Parameter) -> Any:
@@ -380,13 +322,8 @@ def parameters(rule_of: Callable[[str], Rule]) -> Rule:
 
     def check(raw: Any) -> dict[str, Parameter]:
         mapping = require_mapping(raw, "must be a mapping of hyperparameters to their values")
-        faults = Collector()
-        checked: dict[str, Any] = {
-            name: faults.run(partial(parse_parameter, rule_of(name), name), item, name)
-            for name, item in mapping.items()
-        }
-        faults.finish()
-        return checked
+        rules = {name: Rule(partial(parse_parameter, rule_of(name), name)) for name in mapping}
+        return check_keys(mapping, rules)
 
     return Rule(check, {"type": "object"})
 

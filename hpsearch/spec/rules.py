@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import inspect
-import math
 import operator
 import re
+import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from functools import partial
@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Literal, Self, TypeVar, dataclass_transform
 
 from hpsearch.spec.words import VALUES
 from hpsearch.wording import (
+    is_number,
     list_hint,
     listing,
     nearest,
@@ -58,8 +59,7 @@ class Collector:
 
     def add(self, message: str, *loc: str | int) -> None:
         """Add a fault at `loc`."""
-        if len(self.faults) < MOST_FAULTS:
-            self.faults.append((loc, message))
+        self.faults.append((loc, message))
 
     def run(self, check: Callable[[Any], T], value: Any, *loc: str | int) -> T | None:
         """Return `check(value)`, or None after adding its faults below `loc`."""
@@ -67,8 +67,8 @@ class Collector:
             return check(value)
         except InvalidValue as invalid:
             faults = invalid.faults if value is not None else (((), _NO_VALUE),)
-            if len(self.faults) < MOST_FAULTS:
-                self.faults.extend((loc + inner, message) for inner, message in faults)
+            room = max(MOST_FAULTS - len(self.faults), 0)
+            self.faults += [(loc + inner, message) for inner, message in faults[:room]]
             return None
 
     def finish(self) -> None:
@@ -133,6 +133,59 @@ class Rule:
         return replace(self, check=lambda value: convert(self.check(value)))
 
 
+_NO_WORDS: Mapping[str, str] = MappingProxyType({})
+
+
+def read_keys(
+    data: Mapping[Any, Any],
+    rules: Mapping[str, Rule],
+    needed: Collection[str] = (),
+    words: Mapping[str, str] = _NO_WORDS,
+    others: Iterable[str] = (),
+) -> tuple[dict[str, Any], list[Fault]]:
+    """Return the values of a mapping's keys, each valid by itself, and the faults.
+
+    Args:
+        needed: Keys that must be there.
+        words: Other tools' names for the keys.
+        others: Further keys, to name in messages.
+    """
+    faults = Collector()
+    unknown = [name for name in data if name not in rules]
+    # A misspelt key is not also reported as missing.
+    meant = {nearest(name, rules) for name in unknown}
+    for name in needed:
+        if name not in data and name not in meant:
+            faults.add("is missing", name)
+    values = {
+        name: faults.run(rules[name].check, item, name)
+        for name, item in data.items()
+        if name in rules
+    }
+    keys = (*rules, *others)
+    for name in unknown:
+        listed = "" if name in words else f"; allowed are {listing(keys) or 'none'}"
+        faults.add(f"unknown key{listed}{unknown_hint(name, words, keys)}", name)
+    return values, faults.faults
+
+
+def check_keys(
+    data: Mapping[Any, Any],
+    rules: Mapping[str, Rule],
+    needed: Collection[str] = (),
+    words: Mapping[str, str] = _NO_WORDS,
+) -> dict[str, Any]:
+    """Return the values of a mapping's keys; see `read_keys`.
+
+    Raises:
+        InvalidValue: With the place of every fault.
+    """
+    values, faults = read_keys(data, rules, needed, words)
+    if faults:
+        raise InvalidValue(faults)
+    return values
+
+
 #: Keyword of JSON Schema -> the comparison with a bound, and its name.
 _BOUNDS: dict[str, tuple[Callable[[float, float], bool], str]] = {
     "minimum": (operator.ge, "at least"),
@@ -149,15 +202,6 @@ def _worded(bounds: Mapping[str, float]) -> str:
         else f"{_BOUNDS[keyword][1]} {f'{bound:g}' if abs(bound) < 1e6 else bound}"
         for keyword, bound in bounds.items()
     )
-
-
-def _within(value: float, bounds: Mapping[str, float]) -> bool:
-    return all(_BOUNDS[keyword][0](value, bound) for keyword, bound in bounds.items())
-
-
-def is_number(value: Any) -> bool:
-    """Check if a value is a number; true and false are none."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _refused(requirement: str, value: Any) -> InvalidValue:
@@ -200,26 +244,18 @@ def number(
     requirement = f"must be a {noun}{f' {of}{_worded(bounds)}' if bounds else ''}"
 
     def check(value: Any) -> float:
-        if whole and isinstance(value, float) and value.is_integer():
-            raise InvalidValue.at(f"{requirement}, not {show(value)}; write {int(value)}")
         if not is_number(value) or (whole and isinstance(value, float)):
             raise _refused(requirement, value)
-        if not whole and not _is_finite(value):
+        # Also refuses NaN, which compares with nothing.
+        if not whole and not abs(value) <= sys.float_info.max:
             raise InvalidValue.at(f"{requirement}, and finite, not {show(value)}")
         checked: float = value if whole else float(value)
-        if not _within(checked, bounds):
+        if not all(_BOUNDS[keyword][0](checked, bound) for keyword, bound in bounds.items()):
             raise _refused(requirement, value)
         return checked
 
     schema = {"type": "integer" if whole else "number", **bounds, "errorMessage": requirement}
     return Rule(check, schema, kind="int" if whole else "float")
-
-
-def _is_finite(value: float) -> bool:
-    try:
-        return math.isfinite(value)
-    except OverflowError:
-        return False
 
 
 def integer(minimum: int | None = None, maximum: int | None = None) -> Rule:
@@ -232,12 +268,7 @@ def flag() -> Rule:
 
     def check(value: Any) -> bool:
         if not isinstance(value, bool):
-            hint = (
-                ": in YAML 1.2 yes, no, on and off are text"
-                if str(value).lower() in {"yes", "no", "on", "off"}
-                else ""
-            )
-            raise InvalidValue.at(f"must be true or false, not {show(value)}{hint}")
+            raise _refused("must be true or false", value)
         return value
 
     return Rule(check, {"type": "boolean", "errorMessage": "must be true or false"})
@@ -248,28 +279,21 @@ def text(pattern: re.Pattern[str] | None = None, requirement: str = "must be tex
 
     def check(value: Any) -> str:
         if not isinstance(value, str):
-            hint = ": put it in quotes" if isinstance(value, int | float) else ""
-            raise InvalidValue.at(f"{requirement}, not {show(value)}{hint}")
-        if not value.strip():
-            raise InvalidValue.at(f"{requirement}, and is empty")
-        if pattern is not None and not pattern.match(value):
-            raise InvalidValue.at(f"{requirement}, not {show(value)}")
+            raise InvalidValue.at(f"{requirement}, not {show(value)}; quotes make text of it")
+        if not value.strip() or (pattern is not None and not pattern.match(value)):
+            raise _refused(requirement, value)
         return value
 
     schema: dict[str, Any] = {"type": "string", "minLength": 1, "errorMessage": requirement}
     if pattern is not None:
-        schema["pattern"] = _pattern(pattern)
+        # JSON Schema's patterns are JavaScript's.
+        schema["pattern"] = "^" + pattern.pattern.replace(r"\Z", "$")
     return Rule(check, schema)
 
 
 def clean_name(name: str) -> str:
     """Return a sweep's name in the characters that a directory may have."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name)[:MOST_NAME].strip(".-") or "sweep"
-
-
-def _pattern(pattern: re.Pattern[str]) -> str:
-    # JSON Schema's patterns are JavaScript's.
-    return "^" + pattern.pattern.replace(r"\Z", "$")
 
 
 def one_of(
@@ -312,10 +336,9 @@ def sequence(
     def check(value: Any) -> tuple[Any, ...]:
         if not isinstance(value, list | tuple):
             raise InvalidValue.at(f"must be a list of {noun}, not {show(value)}")
-        if len(value) < least:
-            raise InvalidValue.at(f"must be a list of {noun}, at least one, and is empty")
-        if most is not None and len(value) > most:
-            raise InvalidValue.at(f"must have at most {most:,} {noun}, not {len(value):,}")
+        if not least <= len(value) <= (most or len(value)):
+            bounds = f"at least {least}" + (f" and at most {most:,}" if most else "")
+            raise InvalidValue.at(f"must be a list of {noun}, {bounds}, not {len(value):,}")
         faults, first = Collector(), dict[Any, int]()
 
         def check_item(index: int, part: Any) -> Any:
@@ -434,7 +457,7 @@ class Spec:
 
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
     #: Other tools' names for the keys (see `hpsearch.spec.words`).
-    words: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    words: ClassVar[Mapping[str, str]] = _NO_WORDS
 
     def __init_subclass__(cls) -> None:
         """Make the class a dataclass."""
@@ -481,22 +504,11 @@ class Spec:
         Args:
             others: Further keys that a file may have.
         """
-        values: dict[str, Any] = {}
-        faults = Collector()
         keys = cls.keys()
-        unknown = [name for name in data if name not in keys]
-        meant = {nearest(name, keys) for name in unknown}
-        for name, declared in keys.items():
-            rule = declared.metadata["rule"]
-            if name not in data:
-                # A misspelt key is not also reported as missing.
-                if _is_required(declared) and name not in meant:
-                    faults.add("is missing", name)
-            else:
-                values[declared.name] = faults.run(rule.check, data[name], name)
-        for name in unknown:
-            faults.add(_unknown(name, (*keys, *others), cls.words), name)
-        return values, faults.faults
+        rules = {name: declared.metadata["rule"] for name, declared in keys.items()}
+        needed = [name for name, declared in keys.items() if _is_required(declared)]
+        values, faults = read_keys(data, rules, needed, cls.words, others)
+        return {keys[name].name: value for name, value in values.items()}, faults
 
     def check(self, given: Collection[str]) -> Iterator[Fault]:  # noqa: ARG002 - for subclasses
         """Yield faults between keys that are valid one by one.
@@ -518,8 +530,6 @@ class Spec:
         for name, declared in cls.keys().items():
             rule, default = declared.metadata["rule"], declared.default
             schema = dict(rule.schema)
-            if rule.part is None:
-                schema["title"] = name.replace("_", " ").title()
             if default not in (None, MISSING):
                 schema["default"] = plain(default)
             schema["description"] = rule.description
@@ -552,14 +562,6 @@ def described(schema: Mapping[str, Any], description: str, *examples: Any) -> di
 
 def _is_required(declared: Field[Any]) -> bool:
     return declared.default is declared.default_factory is MISSING
-
-
-def _unknown(name: Any, keys: Sequence[str], words: Mapping[str, str]) -> str:
-    if space := space_hint(str(name)):
-        return f"unknown key; {space}"
-    if name in words:
-        return f"unknown key{unknown_hint(name, words, keys)}"
-    return f"unknown key; allowed are {listing(keys)}{unknown_hint(name, {}, keys)}"
 
 
 def require_mapping(value: Any, requirement: str) -> Mapping[str, Any]:

@@ -5,37 +5,27 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import field, replace
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar, Final, Self
 
 from hpsearch.errors import InputError, InputProblem, SweepFileError
 from hpsearch.machine import odd_kind
 from hpsearch.spec import words
-from hpsearch.spec.checks import (
-    Broken,
-    advice,
-    cross_faults,
-    is_regression,
-    model_advice,
-    model_faults,
-    program_advice,
-    program_faults,
-)
+from hpsearch.spec.checks import Broken, advice, cross_faults, is_regression
 from hpsearch.spec.command import script_of
 from hpsearch.spec.hyperparameters import is_known
 from hpsearch.spec.keys import CustomModelFields, ModelFields, ProgramFields, SweepFields
+from hpsearch.spec.method import KEYS, OF_PROGRAMS, translate
 from hpsearch.spec.rules import (
     MOST_FAULTS,
     MOST_NAME,
-    NAME,
     Fault,
     InvalidValue,
     Spec,
     clean_name,
     require_mapping,
 )
-from hpsearch.spec.wandb import KEYS, OF_PROGRAMS, translate
 from hpsearch.spec.yaml import (
     MOST_BYTES,
     MOST_PROBLEMS,
@@ -45,6 +35,7 @@ from hpsearch.spec.yaml import (
     read_yaml,
     yaml_scalar,
 )
+from hpsearch.wording import show
 
 
 class _CheckedSweep(SweepFields):
@@ -65,14 +56,6 @@ class _CheckedSweep(SweepFields):
     def time_seconds(self) -> float | None:
         """Time after which no trial begins."""
         return self.budget.time_seconds if self.budget else None
-
-    def own_faults(self, broken: Broken) -> Iterator[Fault]:
-        """Yield faults between valid parts that only this kind of sweep has."""
-        raise NotImplementedError
-
-    def own_advice(self) -> Iterator[str]:
-        """Yield warnings that only this kind of sweep has; see `advice`."""
-        raise NotImplementedError
 
     def missing_files(self) -> Iterator[Fault]:
         """Yield a fault for each file that does not exist."""
@@ -107,12 +90,10 @@ class _CheckedSweep(SweepFields):
         sweep, faults = cls._without_faults(raw)
         faults += further
         if sweep is not None:
-            broken = Broken.of(faults)
-            between = chain(cross_faults(sweep, broken), sweep.own_faults(broken))
-            faults += islice(between, MOST_FAULTS)
+            faults += islice(cross_faults(sweep, Broken.of(faults)), MOST_FAULTS)
         if sweep is None or faults:
             raise InvalidValue(faults)
-        return replace(sweep, warnings=(*warnings, *advice(sweep), *sweep.own_advice()))
+        return replace(sweep, warnings=(*warnings, *advice(sweep)))
 
     @classmethod
     def _without_faults(cls, raw: dict[str, Any]) -> tuple[Self | None, list[Fault]]:
@@ -137,8 +118,6 @@ class Sweep(ModelFields, _CheckedSweep):
     words = words.SWEEP
     least: ClassVar[Mapping[str, Any]] = {"name": "unknown", "data": {"dataset": "digits"}}
     uses_tensorflow = True
-    own_faults = model_faults
-    own_advice = model_advice
 
     @classmethod
     def parse(cls, data: Any) -> Self:
@@ -167,8 +146,6 @@ class ProgramSweep(ProgramFields, _CheckedSweep):
 
     least: ClassVar[Mapping[str, Any]] = {"name": "unknown", "metric": "loss"}
     uses_tensorflow = False
-    own_faults = program_faults
-    own_advice = program_advice
 
     def resolved(self, base_dir: Path) -> Self:
         """Return a copy with the program's file as an absolute path.
@@ -244,8 +221,7 @@ def _placed(kind: type[Spec], loc: Loc, message: str) -> Fault:
     return loc, f"unknown key here; put it under {parts[0]}:" if parts else message
 
 
-_PATH = re.compile(r"[A-Za-z_][\w-]*(\.[A-Za-z_][\w-]*|\.\d+|\[\d+\])*\Z", re.ASCII)
-_STEP = re.compile(r"\[?([\w-]+)\]?", re.ASCII)
+_PATH = re.compile(r"[A-Za-z_][\w-]*(\.[\w-]+)*\Z", re.ASCII)
 
 
 def apply_overrides(document: Document, overrides: Sequence[str]) -> dict[Loc, str]:
@@ -264,7 +240,7 @@ def apply_overrides(document: Document, overrides: Sequence[str]) -> dict[Loc, s
             message = f"--set {setting}: must be KEY=VALUE, such as parameters.epochs=[5]"
             document.problems.append(InputProblem(1, "", message))
             continue
-        loc = _loc(path)
+        loc = tuple(path.split("."))
         try:
             _set(document.data, loc, yaml_scalar(text) if text.strip() else None)
         except ValueError as error:
@@ -277,27 +253,14 @@ def apply_overrides(document: Document, overrides: Sequence[str]) -> dict[Loc, s
     return sources
 
 
-def _loc(path: str) -> Loc:
-    return tuple(int(step) if step.isdigit() else step for step in _STEP.findall(path))
-
-
-def _set(data: Any, loc: Loc, value: Any) -> None:
-    for depth, step in enumerate(loc):
-        where = key_path(loc[:depth]) or "the file"
-        key: Any = step
-        if isinstance(data, dict):
-            key = str(step)
-            data.setdefault(key, {})
-        elif not isinstance(data, list):
+def _set(data: Any, loc: Sequence[str], value: Any) -> None:
+    for depth, key in enumerate(loc[:-1], 1):
+        data = data.setdefault(key, {})
+        if not isinstance(data, dict):
             raise ValueError(  # noqa: TRY004 - the user's value, not the caller's type
-                f"{where} is no mapping, so nothing can be set in it"
+                f"{'.'.join(loc[:depth])} is no mapping, so nothing can be set in it"
             )
-        elif not isinstance(step, int) or step >= len(data):
-            raise ValueError(f"{where} is a list of {len(data)}; its items are [0], [1], ...")
-        if depth == len(loc) - 1:
-            data[key] = value
-        else:
-            data = data[key]
+    data[loc[-1]] = value
 
 
 def load_sweep(
@@ -356,20 +319,16 @@ def sweep_from_text(
 _OF_SEVERAL = ("parameters", "configs", "constraints", "budget", "method")
 
 
-def sweep_from_mapping(
-    raw: Mapping[str, Any],
-    filename: str = "<python>",
-    base_dir: str | Path | None = None,
-) -> AnySweep:
+def sweep_from_mapping(raw: Mapping[str, Any], base_dir: str | Path | None = None) -> AnySweep:
     """Read a mapping with a sweep file's keys.
 
     Args:
-        filename, base_dir: As for the other readers.
+        base_dir: As for `sweep_from_text`.
 
     Raises:
         SweepFileError: With all problems, each on line 1.
     """
-    return _sweep(Document(data={"name": "sweep", **raw}), filename, base_dir)
+    return _sweep(Document(data={"name": "sweep", **raw}), "<python>", base_dir)
 
 
 def sweep_of_configs(
@@ -431,23 +390,14 @@ def _sweep(
 
 def _validated(document: Document, stem: str) -> tuple[AnySweep | None, list[Fault]]:
     data = document.data
-    if data is None:
-        return None, [((), "the file is empty; `hpsearch init` writes one to start from")]
     if not isinstance(data, dict):
-        form = "a list" if isinstance(data, list) else "a single value"
-        message = f"is {form}; a sweep file is a mapping: name, data, parameters, ..."
+        message = f"must be a mapping with the keys data, parameters, ..., not {show(data)}"
         return None, [] if document.broken else [((), message)]
     kind: type[AnySweep] = Sweep if OF_PROGRAMS.isdisjoint(data) else ProgramSweep
-    faults: list[Fault] = []
-    if "name" not in data:
-        if kind is Sweep and not NAME.match(stem):
-            message = f"name is missing, and the file's own, {stem!r}, is not a valid one"
-            faults.append(((), f"{message}: write name: {clean_name(stem)}"))
-        data = {"name": clean_name(stem), **data}
     try:
-        return kind.parse(data), faults
+        return kind.parse({"name": clean_name(stem), **data}), []
     except InvalidValue as error:
-        faults += error.faults
+        faults = error.faults
     hidden = document.broken
     return None, [
         fault for fault in faults if not any(fault[0][: len(prefix)] == prefix for prefix in hidden)
@@ -466,8 +416,4 @@ def _problem(
 
 
 def _in_order(problems: Iterable[InputProblem]) -> list[InputProblem]:
-    ordered = sorted(dict.fromkeys(problems), key=lambda problem: problem.line)
-    if len(ordered) <= MOST_PROBLEMS:
-        return ordered
-    last = ordered[MOST_PROBLEMS]
-    return [*ordered[:MOST_PROBLEMS], InputProblem(last.line, "", "and more problems")]
+    return sorted(dict.fromkeys(problems), key=lambda problem: problem.line)[:MOST_PROBLEMS]

@@ -73,15 +73,7 @@ EARLY_STOPPING: Final[Mapping[str, str]] = {
     "mode": "the metric's goal decides; leave it out",
 }
 
-EXECUTION: Final[Mapping[str, str]] = {"n_jobs": "workers"}
-
 BUDGET: Final[Mapping[str, str]] = {**_each("max_trials n_trials", "trials"), "timeout": "time"}
-
-MODEL: Final[Mapping[str, str]] = _each(
-    "optimizer units hidden_layers activation", "hyperparameters stand under parameters:"
-)
-
-METRIC_KEYS: Final[Mapping[str, str]] = {"direction": "goal", "objective": "name"}
 
 RANGE: Final[Mapping[str, str]] = {
     **_each("low min_value", "min"),

@@ -14,7 +14,6 @@ from typing import Any, Final
 import yaml
 
 from hpsearch.errors import InputProblem
-from hpsearch.wording import space_hint
 
 Loc = tuple[str | int, ...]
 
@@ -215,16 +214,12 @@ class _Reader:
         return data
 
     def _is_plain(self, loc: Loc, event: Any) -> bool:
-        if isinstance(event, yaml.AliasEvent):
-            self._problem(loc, event, f"the alias *{event.anchor} is not allowed; repeat the value")
-            return False
-        if event.anchor is not None:
-            self._problem(loc, event, f"the anchor &{event.anchor} is not allowed; remove it")
-            return False
-        if event.tag is not None:
-            self._problem(loc, event, f"the tag {event.tag} is not allowed; write the plain value")
-            return False
-        return True
+        # An alias' anchor is the name that it repeats.
+        if event.anchor is None and getattr(event, "tag", None) is None:
+            return True
+        message = "anchors (&), aliases (*) and tags (!) are not allowed; write the value"
+        self._problem(loc, event, message)
+        return False
 
     def _scalar(self, loc: Loc, event: Any) -> Any:
         text = event.value
@@ -257,26 +252,23 @@ class _Reader:
             line = event.start_mark.line + 1
             key = self._key(loc, event)
             if key is None:
-                self._skip()
+                self._node((*loc, "?"), depth + 1)
                 continue
             item_loc = (*loc, key)
             if len(mapping) >= MOST_KEYS:
                 raise _Stop(line, f"has more than {MOST_KEYS:,} keys", key_path(loc))
-            if key not in mapping:
-                self.found.lines[item_loc] = line
-                mapping[key] = self._node(item_loc, depth + 1)
-                continue
-            first = self.found.lines[item_loc]
-            self._problem(item_loc, event, f"given twice; the first is on line {first}")
-            self._skip()
+            if key in mapping:
+                first = self.found.lines[item_loc]
+                self._problem(item_loc, event, f"given twice; the first is on line {first}")
+            self.found.lines.setdefault(item_loc, line)
+            mapping.setdefault(key, self._node(item_loc, depth + 1))
         self.loader.get_event()
         return mapping
 
     def _key(self, loc: Loc, event: Any) -> str | None:
         """Return the key, or None after reporting why it is not allowed."""
         if not isinstance(event, yaml.ScalarEvent):
-            what = "an alias" if isinstance(event, yaml.AliasEvent) else "a list or mapping"
-            raise _Stop(event.start_mark.line + 1, f"{what} cannot be a key", key_path(loc))
+            raise _Stop(event.start_mark.line + 1, "a key must be text", key_path(loc))
         self.loader.get_event()
         if not self._is_plain(loc, event):
             return None
@@ -288,16 +280,6 @@ class _Reader:
             self._problem(loc, event, f"the key {shown} is not text; put it in quotes")
             return None
         return str(event.value)
-
-    def _skip(self) -> None:
-        """Skip the next value."""
-        depth = 0
-        while True:
-            event = self.loader.get_event()
-            depth += isinstance(event, yaml.CollectionStartEvent)
-            depth -= isinstance(event, yaml.CollectionEndEvent)
-            if depth == 0:
-                return
 
 
 def _unreadable(text: str, error: Any) -> _Stop:
@@ -314,16 +296,9 @@ _ADVICE: Final = (
         "one ': ' too many: quote text that contains it, and check the indentation",
     ),
     ("could not find expected ':'", "a key without ': ' after it"),
-    ("found unexpected ':'", "a space is missing after a colon"),
-    ("block end", "the indentation does not fit the lines above"),
-    ("block mapping", "the indentation does not fit the lines above"),
-    ("block collection", "the indentation does not fit the lines above"),
-    ("flow sequence", "a list that began with [ is not closed, or lacks a comma"),
-    ("flow mapping", "a mapping that began with { is not closed, or lacks a comma"),
+    ("block", "the indentation does not fit the lines above"),
+    ("flow", "a list or mapping that began with [ or { is not closed, or lacks a comma"),
     ("quoted scalar", "a text whose quotation mark is not closed"),
-    ("%", "a % at the start of a line; put the text in quotes"),
-    ("cannot start any token", "a character that cannot begin a value; put the text in quotes"),
-    ("document start", "text where the file should end; check the indentation"),
 )
 
 
@@ -338,13 +313,8 @@ def _syntax(text: str, error: Any) -> _Stop:
             return _Stop(index + 1, "a tab in the indentation; YAML indents with spaces")
     if "nesting depth" in said:  # libyaml's own limit, which it reaches while looking ahead.
         return _Stop(number + 1, _TOO_DEEP)
-    for words, advice in _ADVICE:
-        if words in said:
-            if "expected ':'" in words and error.context_mark is not None:
-                # The parser looks for the colon up to the next line.
-                number = min(error.context_mark.line, len(lines) - 1)
-                advice = space_hint(lines[number].strip().removeprefix("- ")) or advice  # noqa: PLW2901
-            if "not closed" in advice and error.context_mark is not None:
-                number = error.context_mark.line
-            return _Stop(number + 1, f"not valid YAML: {advice}")
-    return _Stop(number + 1, f"not valid YAML: {said}")
+    advice = next((advice for words, advice in _ADVICE if words in said), said)
+    if error.context_mark is not None and ("closed" in advice or "without" in advice):
+        # The parser reads on to the end of the file or the next line.
+        number = min(error.context_mark.line, len(lines) - 1)
+    return _Stop(number + 1, f"not valid YAML: {advice}")

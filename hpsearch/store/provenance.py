@@ -80,8 +80,8 @@ def identify(sweep: Sweep, dataset: Dataset, recipe: Recipe) -> Identity:
         given["class_weight"] = sweep.class_weight
     if sweep.data.weighted:
         given["sample_weight"] = True
-    if sweep.data.memory is not None and sweep.data.memory.callbacks:
-        given["callbacks"] = sweep.data.memory.callbacks
+    if sweep.data.memory is not None and "callbacks" in sweep.data.memory:
+        given["callbacks"] = sweep.data.memory["callbacks"]
     if sweep.data.impute == "mean":
         given["impute"] = sweep.data.impute
     if recipe.summed:

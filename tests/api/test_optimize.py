@@ -176,7 +176,7 @@ def test_conditions_constraints_lists_and_listed_configs() -> None:
         ({"goal": "max"}, "goal: must be minimize or maximize, not 'max'"),
         ({"workers": 0}, "workers: must be at least 1"),
         ({"parameters": {}}, "parameters: must be a mapping"),
-        ({"parameters": {"x": []}}, "parameters.x: must be a list of values, at least one"),
+        ({"parameters": {"x": []}}, "parameters.x: must be a list of values, at least 1"),
         ({"parameters": {"x": {"min": 2, "max": 1}}}, "parameters.x"),
         ({"parameters": {"x": {"values": [1], "when": {"z": 1}}}}, "there is no parameter 'z'"),
         ({"constraints": ["open('x')"]}, "constraints: "),

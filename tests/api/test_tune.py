@@ -56,7 +56,7 @@ def test_results_without_a_directory_answer_all_questions(tuned, wine, tmp_path)
     tuned.export(tmp_path / "first.keras", trial=1)
     assert (tmp_path / "first.keras").exists()
     assert tuned.reproduce(1).equal
-    assert tuned.sweep.data.memory.x == "(178, 13) float64"
+    assert tuned.sweep.data.memory["x"] == "(178, 13) float64"
 
 
 @pytest.mark.slow
@@ -97,7 +97,7 @@ def test_the_sweep_file_says_that_the_rows_were_in_memory(wine, tmp_path):
     with pytest.warns(UserWarning, match="60 of 60 validation rows also stand in the training"):
         hpsearch.tune(*wine, parameters={"epochs": 1}, validation_data=pair, out=out)
     sweep = load_sweep(out / "sweep.yaml")
-    assert sweep.data.memory.validation == "x (60, 13) float64, y (60,) int64"
+    assert sweep.data.memory["validation"] == "x (60, 13) float64, y (60,) int64"
     assert "validation: 0.2" not in (out / "sweep.yaml").read_text(encoding="utf-8")
     with pytest.raises(DataError, match=r"data\.memory: .*hpsearch\.tune"):
         hpsearch.run(out / "sweep.yaml", out=tmp_path / "again")
@@ -186,7 +186,7 @@ def test_the_method_follows_from_what_is_said(wine, arguments, method, monkeypat
         ({"workers": 0}, r"^workers: "),
         ({"time_seconds": -1}, r"^time_seconds: "),
         ({"drop": "ab"}, r"^drop: must be a list of column names, not the text 'ab'"),
-        ({"metric": "val_mae", "task": "classification"}, r"^metric: val_mae is for regression"),
+        ({"metric": "val_mae", "task": "classification"}, r"^metric: val_mae is not for class"),
         ({"validation_data": 3}, r"^validation_data: must be a pair \(x, y\), .*, not int"),
         ({"test": (1, 2, 3)}, r"^test: must be a pair \(x, y\), .*, not tuple"),
         ({"loss": "crossentropy"}, r"^loss: "),

@@ -115,7 +115,7 @@ def test_splitters_and_row_numbers(wine):
     order = np.random.default_rng(0).permutation(len(y))
     x, y = x[order], y[order]
     time = hpsearch.tune(x, y, parameters={"epochs": 1}, cv=TimeSeriesSplit(3))
-    assert time.sweep.data.memory.folds.startswith("TimeSeriesSplit(")
+    assert time.sweep.data.memory["folds"].startswith("TimeSeriesSplit(")
     assert [len(f.train) for f in time.rows(time.sweep.data).folds] == [46, 90, 134]
     pairs = list(KFold(3, shuffle=True).split(x))
     given = hpsearch.tune(x, y, parameters={"epochs": 1}, cv=iter(pairs))
@@ -154,7 +154,7 @@ def test_groups_are_on_one_side(wine):
         assert not sides[0] & sides[1]
         assert len(sides[0] | sides[1]) == 11
     assert single.table["fold"].isna().all()
-    assert single.sweep.data.memory.groups == "(178,) int64"
+    assert single.sweep.data.memory["groups"] == "(178,) int64"
 
 
 def test_a_regression_is_standardised_in_each_fold():

@@ -33,7 +33,7 @@ def test_class_weights_are_sample_weights_by_class(wine):
     assert data[0] == data[2] != data[1]
     assert by_class.reproduce(1).equal
     assert by_class.sweep.class_weight == {"0": 3.0, "2": 0.5}
-    assert by_row.sweep.data.memory.sample_weight == "(178,) float64"
+    assert by_row.sweep.data.memory["sample_weight"] == "(178,) float64"
 
 
 @pytest.mark.slow

@@ -12,7 +12,8 @@ _MOST_BYTES = 200 * 2**20
 #: Of all in `bad_sweeps`, one of each kind, and those that might take long.
 _CASES = (
     "empty", "tab", "alias", "python tag", "nested", "huge number", "unknown key", "activation",
-    "huge grid", "when in a cycle", "constraint never", "config breaks", "no budget", "memory",
+    "huge grid", "when in a cycle", "constraints never together", "config breaks", "no budget",
+    "memory",
 )  # fmt: skip
 
 

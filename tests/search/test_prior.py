@@ -345,7 +345,7 @@ def test_optimize_uses_it_if_asked() -> None:
     ("method", "prior", "message"),
     [
         ("auto", "mlps", "method: unknown prior 'mlps'"),
-        ("grid", "mlp", "method grid has no such option"),
+        ("grid", "mlp", "method: unknown key"),
         ({"name": "asha", "proposals": "random"}, "mlp", "random takes no prior: add proposals"),
         ("auto", "mlp", "prior: mlp tells nothing of x; it knows .*learning_rate"),
     ],

@@ -132,9 +132,8 @@ def test_hostile_expressions_are_refused_fast(text: str) -> None:
         ("units", "compares nothing"),
         ("units + 1", "compares nothing"),
         ("'units > 1'", "compares nothing"),
-        ("1 < 2", "names no hyperparameter"),
         ("len(units) > 1", r"'len\(units\)' is not allowed"),
-        ("units ** 2 > 1", r"'units \*\* 2' is not allowed"),
+        ("units ** 2 > 1", r"'units \*\* 2 > 1' is not allowed"),
     ],
 )
 def test_messages(text: str, message: str) -> None:

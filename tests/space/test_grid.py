@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hpsearch.search.draws import grid_draws
-from hpsearch.space import space as space_module
 from hpsearch.space.constraints import parse
 from hpsearch.space.kinds import Kind
 from hpsearch.space.space import Choices, Config, Parameter, Range, Space
@@ -73,38 +72,27 @@ def every_point(space: Space) -> list[Config]:
 
 
 @settings(max_examples=150)
-@given(spaces(), st.sampled_from([20_000, 2]))
-def test_only_inactive_values_are_left_out(space: Space, most: int) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(space_module, "_MOST_COMBINATIONS", most)
-        assert list(grid_draws(space)) == every_point(space)
+@given(spaces())
+def test_only_inactive_values_are_left_out(space: Space) -> None:
+    assert list(grid_draws(space)) == every_point(space)
 
 
-def test_inactive_values_are_not_enumerated() -> None:
-    """Half a million points of 43 configs, and a chain of conditions of which most never hold."""
-    rates = Parameter("dropout", Range(0.0, 0.99, 0.001), {"layer_type": ("dropout",)})
-    inactive = (
-        Parameter("layer_type", Choices(("dense", "batch_norm"))),
-        Parameter("units", Choices((*range(1, 21), [8, 4]))),
-        rates,
-        Parameter("momentum", Choices(tuple(n / 20 for n in range(12)))),
-        Parameter("optimizer", Choices(("adam",))),
+def test_inactive_values_behind_the_deciding_ones_are_not_enumerated() -> None:
+    """Half a million points of 42 configs."""
+    space = Space(
+        (
+            Parameter("layer_type", Choices(("dense", "batch_norm"))),
+            Parameter("units", Choices((*range(1, 21), [8, 4]))),
+            Parameter("dropout", Range(0.0, 0.99, 0.001), {"layer_type": ("dropout",)}),
+            Parameter("momentum", Choices(tuple(n / 20 for n in range(12)))),
+            Parameter("optimizer", Choices(("adam",))),
+        )
     )
-    chain = (
-        Parameter("a", Choices(tuple(range(100)))),
-        Parameter("b", Choices(tuple(range(100))), {"a": (7,)}),
-        Parameter("c", Choices(tuple(range(100))), {"b": (7,)}),
-    )
-    for space, points, configs in (
-        (Space(inactive), 2 * 21 * 991 * 12, 42),
-        (Space(chain, (), Kind.FUNCTION), 100**3, 298),
-    ):
-        assert space.cardinality() == points
-        assert len(list(space.assignments())) == len(list(grid_draws(space))) == configs
+    assert space.cardinality() == 2 * 21 * 991 * 12
+    assert len(list(space.assignments())) == len(list(grid_draws(space))) == 42
 
 
 def test_a_grid_of_a_billion_begins_at_once() -> None:
-    """This also holds if every parameter decides whether another is active."""
     layers = [Parameter(f"units_{n}", Choices(tuple(range(1, 11)))) for n in range(1, 10)]
     chained = [
         Parameter(f"p{n}", Choices(tuple(range(10))), {f"p{n - 1}": tuple(range(10))} if n else {})

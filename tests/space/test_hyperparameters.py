@@ -10,7 +10,6 @@ from hpsearch.space.mlp import (
     DEFAULTS,
     MLPConfig,
     layer_of,
-    optimizer_name,
 )
 
 
@@ -89,11 +88,6 @@ def test_inactive(values: dict[str, Any], inactive: set[str]) -> None:
 )  # fmt: skip
 def test_optimizer_settings(values: dict[str, Any], expected: Any) -> None:
     assert MLPConfig(values).optimizer == expected
-
-
-def test_optimizer_is_known_by_its_written_name() -> None:
-    assert optimizer_name("momentum") == "momentum"
-    assert optimizer_name({"name": "nesterov", "momentum": 0.5}) == "nesterov"
 
 
 EQUAL: list[list[dict[str, Any]]] = [

@@ -83,13 +83,6 @@ def test_missing_file(tmp_path: Path) -> None:
         load_sweep(tmp_path)
 
 
-def test_stem_that_is_no_name(tmp_path: Path) -> None:
-    file = tmp_path / "my sweep (1).yaml"
-    file.write_text(DATA)
-    with pytest.raises(SweepFileError, match=r"write name: my-sweep-1$"):
-        load_sweep(file)
-
-
 def test_surrogates() -> None:
     assert "UTF-8" in problems_of("name: \ud800")[0].message
 

@@ -9,8 +9,8 @@ import jsonschema
 import pytest
 
 from hpsearch.spec.hyperparameters import HYPERPARAMETERS, UNITS_OF_LAYER
+from hpsearch.spec.method import IGNORED
 from hpsearch.spec.parameters import parse_parameter
-from hpsearch.spec.wandb import IGNORED
 
 SCRIPT = runpy.run_path(str(Path(__file__).parents[1] / "generate_sweep_reference.py"))
 PATH, PAGE = SCRIPT["PATH"], SCRIPT["page"]()

@@ -74,7 +74,6 @@ _OTHERS = {
     "'trials'": ("method: random\nbudget: {max_trials: 3}",),
     "epoch: best}": ("early_stopping: {patience: 3, restore_best_weights: true}",),
     "it watches the sweep's metric": ("early_stopping: {patience: 3, monitor: val_loss}",),
-    "'workers'": ("execution: {n_jobs: 2}",),
 }
 
 
@@ -144,12 +143,6 @@ def test_a_score_on_training_rows_is_warned_of():
     assert "accuracy is the score on the training rows" in warning
     assert "val_accuracy is the one on the validation rows" in warning
     assert sweep_from_text(f"{_BASE}metric: val_accuracy\n", "s.yaml").warnings == ()
-
-
-def test_lists_of_units_that_fit_no_depth_are_warned_of():
-    text = _BASE.replace("[8]", "[[8, 4, 2], [8, 4], 16], hidden_layers: [1, 2]")
-    (warning,) = sweep_from_text(text, "s.yaml").warnings
-    assert "[8, 4, 2] is a network of 3 hidden layers, which hidden_layers, 1 or 2," in warning
 
 
 def test_an_error_as_metric_settles_that_it_is_a_regression(tmp_path):

@@ -49,18 +49,17 @@ def constraint(values: str, expression: str, *pieces: str) -> Bad:
 BAD = {
     # The YAML itself.
     "empty": whole("", "", "empty", "hpsearch init", line=1),
-    "null": whole("---\nnull\n", "", "empty"),
-    "list at top": whole("- a\n- b\n", "", "a list", "mapping", line=1),
-    "scalar at top": whole("digits\n", "", "a single value"),
+    "null": whole("---\nnull\n", "", "mapping", "nothing"),
+    "list at top": whole("- a\n- b\n", "", "the list", "mapping", line=1),
+    "scalar at top": whole("digits\n", "", "mapping", "the text 'digits'"),
     "two documents": bad("---\nname: b", "", "second document", line=2),
     "tab": bad("parameters:\n\tunits: 3", "", "tab", "spaces"),
     "open list": bad("  units: [1, 2", "", "not closed"),
     "open quote": bad('name: "abc', "", "not closed"),
     "no space after a colon": bad(
-        "method:random\nparameters:\n  units: 3", "", "method: random", "a space", line=2
+        "method:random\nparameters:\n  units: 3", "", "without ': ' after it", line=2
     ),
-    "no space before a list": bad("  units: 3\n  epochs:[4]", "", "epochs: [4]", "a space"),
-    "no space in a mapping": bad("budget:{trials: 3}", "budget:{trials", "budget: {", "a space"),
+    "no space before a list": bad("  units: 3\n  epochs:[4]", "", "without ': '"),
     "second colon": bad("description: a: b", "", "': '"),
     "indentation": bad("   units: 3\n  epochs: 2", "", "indentation"),
     "control character": bad("name: a\x01b", "", "U+0001"),
@@ -74,13 +73,14 @@ BAD = {
     "list without brackets": value("units: 32, 64", "", "[32, 64]"),
     "names without brackets": value("activation: relu, tanh", "", "[relu, tanh]"),
     "duplicate parameter": value("units: 1\nunits: 2", "", "twice", "line 3"),
-    "alias": whole(P + "  units: *x\n", "parameters.units", "alias *x", "repeat"),
-    "anchor": value("units: &x 3", "", "anchor &x"),
+    "alias": whole(P + "  units: *x\n", "parameters.units", "aliases (*)", "not allowed"),
+    "anchor": value("units: &x 3", "", "anchors (&)"),
     "merge key": bad("  <<: {units: 3}", "parameters", "merge key"),
-    "python tag": bad("name: !!python/object/apply:os.system [ls]", "name", "tag", "not allowed"),
-    "own tag": value("units: !mine 3", "", "tag !mine"),
+    "python tag": bad(
+        "name: !!python/object/apply:os.system [ls]", "name", "tags (!)", "not allowed"
+    ),
     "key is a number": bad("1: 2", "", "key 1 is not text"),
-    "key is a list": bad("? [a]\n: 2", "", "cannot be a key", line=2),
+    "key is a list": bad("? [a]\n: 2", "", "a key must be text", line=2),
     "nested": whole(DATA + "x: " + "[" * 60 + "]" * 60, "", "more than 50 deep"),
     "depth 3000 mappings": whole("{a: " * 3000, "", "more than 50 deep"),
     "huge number": whole(DATA + "seed: " + "9" * 5000, "seed", "5000 digits"),
@@ -89,7 +89,7 @@ BAD = {
     "no data": whole("seed: 1\n", "data", "missing"),
     "empty value": value("units:", "", "has no value"),
     "empty section": bad("budget:", "budget", "has no value"),
-    "empty list": value("units: []", "", "at least one"),
+    "empty list": value("units: []", "", "a list of values, at least 1, not 0"),
     "null in a list": value("units: [1, null]", "[1]", "no value"),
     "parameters is a list": bad("parameters: [units]", "parameters", "mapping of hyperparameters"),
     # Name and seeds.
@@ -122,13 +122,8 @@ BAD = {
     "quoted rate": value('learning_rate: "1e-3"', "", "number", "remove the quotes"),
     "negative rate": value("learning_rate: [0.1, -0.1]", "[1]", "above 0", "-0.1"),
     "rate nan": value("learning_rate: .nan", "", "finite"),
-    "schedule outside": value(
-        "learning_rate: {name: cosine_decay, initial_learning_rate: 0.1, decay_steps: 9}",
-        "",
-        "belongs to an optimizer",
-    ),
     "batch 0": value("batch_size: [0]", "[0]", "at least 1", "not 0"),
-    "epochs float": value("epochs: 1e3", "", "write 1000"),
+    "epochs float": value("epochs: 1e3", "", "a whole number", "not 1000.0"),
     "layers negative": value("hidden_layers: [-1]", "[0]", "0 or more"),
     "units 0": value("units: [[10, 0]]", "[0][1]", "at least 1"),
     "units_0": value("units_0: 3", "", "unknown", "'units'"),
@@ -141,14 +136,11 @@ BAD = {
     "optimizer argument": value(
         "optimizer:\n  - sgd\n  - {name: sgd, momentun: 0.9}",
         "[1].momentun",
-        "no such argument",
+        "unknown key",
         "'momentum'",
     ),
     "optimizer value": value("optimizer: {name: adam, beta_1: 1.5}", ".beta_1", "below 1"),
     "optimizer without name": value("optimizer: [{momentum: 0.9}]", "[0]", "name is missing"),
-    "optimizer clips twice": value(
-        "optimizer: {name: adam, clipnorm: 1, clipvalue: 1}", "", "allows one of"
-    ),
     "optimizer rate in quotes": value(
         'optimizer: {name: adam, learning_rate: "1e-3"}', ".learning_rate", "remove the quotes"
     ),
@@ -159,8 +151,8 @@ BAD = {
     ),
     "schedule argument missing": value(
         "optimizer: {name: sgd, learning_rate: {name: cosine_decay, decay_steps: 3}}",
-        ".learning_rate",
-        "initial_learning_rate",
+        ".learning_rate.initial_learning_rate",
+        "is missing",
     ),
     "initializer": value("kernel_initializer: GlorotNormal", "", "'glorot_normal'"),
     "unknown hyperparameter": value("unit: 3", "", "did you mean 'units'?"),
@@ -183,7 +175,7 @@ BAD = {
     "min above max": value("units: {min: 9, max: 3, step: 1}", ".min", "below max", "9"),
     "min is max": value("units: {min: 3, max: 3}", ".min", "both 3"),
     "nan bound": value("l2: {min: .nan, max: 1}", ".min", "finite"),
-    "no max": value("l2: {min: 0}", "", "max is missing"),
+    "no max": value("l2: {min: 0}", ".max", "is missing"),
     "log from 0": value("l2: {min: 0, max: 1, scale: log}", ".min", "above 0 on a log"),
     "rate from 0": value("learning_rate: {min: 0, max: 1}", ".min", "above 0"),
     "dropout to 1": value("dropout: {min: 0, max: 1, step: 0.5}", ".max", "below 1"),
@@ -231,7 +223,7 @@ BAD = {
     "when never": value(
         "layer_type: [dense, dropout]\ndropout: {value: 0.1, when: {layer_type: dropot}}",
         ".when.layer_type",
-        "never is 'dropot'",
+        "never is the text 'dropot'",
         "did you mean 'dropout'?",
     ),
     "when itself": value("units: {values: [1], when: {units: 1}}", ".when.units", "itself"),
@@ -251,23 +243,17 @@ BAD = {
         "not allowed",
     ),
     "constraint syntax": constraint("units: 3", "units <", "not an expression"),
-    # Python itself would warn of it on stderr.
-    "constraint runs together": constraint(
-        "units: 3", "units < 3and units > 1", "not an expression"
-    ),
     "constraint name": constraint("units: 3", "unit < 5", "'unit'", "'units'"),
-    "constraint unquoted": constraint("activation: relu", "activation == relu", "quote it"),
-    "constraint never": constraint(
-        "units: [3, 4]", "units > 5", "nothing satisfies it", "2 points of the grid"
-    ),
+    "constraint unquoted": constraint("activation: relu", "activation == relu", "in quotes"),
     "constraints never together": bad(
         "  units: [3, 4]\nconstraints: [units > 3, units < 4]",
         "constraints",
-        "all of them together",
+        "nothing satisfies all of them",
+        "2 points of the grid",
     ),
     "constraint never, random": bad(
         "  l2: {min: 0, max: 1}\nconstraints: [l2 > 5]\nmethod: random\nbudget: {trials: 3}",
-        "constraints[0]",
+        "constraints",
         "10,000 random points",
         line=4,
     ),
@@ -281,7 +267,7 @@ BAD = {
     "config breaks": bad(
         "  units: [3, 9]\nconstraints: [units < 5]\nconfigs: [{units: 3}, {units: 9}]",
         "configs[1]",
-        "breaks the constraint",
+        "breaks a constraint",
     ),
     "config is text": bad("configs: [small]", "configs[0]", "mapping"),
     # Method, metric, budget, the rest.
@@ -289,7 +275,7 @@ BAD = {
     "method option": bad(
         "method: {name: hyperband, facotr: 3}\nbudget: {trials: 3}",
         "method.facotr",
-        "no such option",
+        "unknown key",
         "'factor'",
         line=2,
     ),
@@ -304,7 +290,7 @@ BAD = {
     "budget quoted": bad('budget: {time: "30"}', "budget.time", "remove the quotes"),
     "metric goal": bad("metric: my_score", "metric", "goal is missing"),
     "metric near": bad("metric: val_acuracy", "metric", "'val_accuracy'"),
-    "metric list": bad("metric: [val_accuracy, weights]", "metric", "a sweep has one metric"),
+    "metric list": bad("metric: [val_accuracy, weights]", "metric", "must be a mapping"),
     "metric word": bad("metric: {name: val_loss, goal: minimise}", "metric.goal", "'minimize'"),
     "metric epoch": bad("metric: {name: loss, epoch: 3}", "metric.epoch", "last or best"),
     "metric of classes": whole(
@@ -333,7 +319,7 @@ BAD = {
         "l2: {distribution: log_uniform, min: 0, max: 1}", ".distribution", "log_uniform_values"
     ),
     "distribution key": value(
-        "l2: {distribution: constant, value: 1, min: 0}", ".min", "has no meaning"
+        "l2: {distribution: constant, value: 1, min: 0}", ".min", "unknown key"
     ),
     "q": value("l2: {min: 0, max: 1, q: 0.1}", ".q", "write step"),
     "q in quotes": value(
