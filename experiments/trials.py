@@ -27,15 +27,13 @@ from report import HERE, machine, report, versions
 
 from hpsearch.data.specs import InputSpec, Target, Task
 from hpsearch.engine.costs import DataSizes, NetworkCosts
-from hpsearch.engine.events import Began, RunEvent, Stored
 from hpsearch.engine.learning import Snapshots
-from hpsearch.engine.ledger import Ledger
 from hpsearch.engine.loop import Engine
 from hpsearch.engine.run import make_planner
 from hpsearch.engine.search import Search
-from hpsearch.engine.session import Settings, Stop
+from hpsearch.engine.session import Began, RunEvent, Settings, Stop, Stored
 from hpsearch.engine.sweep import run_sweep
-from hpsearch.engine.trainings import Trainings
+from hpsearch.engine.trainings import Ledger, Trainings
 from hpsearch.models.problem import Problem, Recipe
 from hpsearch.search.asking import reply_of, search_with
 from hpsearch.space.execution import ExecutionResult, Status
@@ -53,7 +51,7 @@ _STAGES = 10
 _WORKERS = 2
 _RECIPE = Recipe(0, "sparse_categorical_crossentropy", "softmax", "val_accuracy", "maximize")
 _PROVENANCE = Provenance("val_accuracy:maximize:last", "trials", "d0", "r0", "0", "0", "0")
-_SIZES = DataSizes(rows=1000, validation_rows=200, features=64, outputs=10, data_bytes=300_000)
+_SIZES = DataSizes(rows=1000, validation_rows=200, features=64, outputs=10)
 _COSTS = NetworkCosts(
     Problem(_RECIPE, InputSpec((64,), "float32"), Target(Task.MULTICLASS, 10)), _SIZES
 )

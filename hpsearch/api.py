@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,16 +22,15 @@ from hpsearch.comparison.table import Columns
 from hpsearch.comparison.writing import require_suffix
 from hpsearch.custom.shipping import CustomModel, model_reference, shipped
 from hpsearch.data.loading import Folding, Loader, read_memory
-from hpsearch.engine.session import Drive, Settings
+from hpsearch.engine.session import Settings
 from hpsearch.errors import InputError, Interrupted
 from hpsearch.functions.search import function_search
 from hpsearch.models.arrays import LoaderWithModel
+from hpsearch.models.problem import Objective
 from hpsearch.progress.display import make_listener
 from hpsearch.reporting.comparison_page import Comparison
 from hpsearch.results import Results, execute, results_at_prompt, results_with_interruption, run_in
-from hpsearch.runs.trust import trusted
-from hpsearch.search.asking import Exchange
-from hpsearch.search.strategy import Strategy
+from hpsearch.runs.trial import trusted
 from hpsearch.spec.sweep import ProgramSweep, Sweep, load_sweep, sweep_from_mapping
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.tables import absence_of
@@ -329,8 +328,13 @@ def tune(
             "model=build, a function of hp that returns a Keras model with as many outputs, or "
             "y of shape (n_samples, outputs) for a regression of several numbers"
         )
+    search = None
     if oracle is not None:
         method, trials = oracle_name(oracle, method), trials or oracle.max_trials
+        # Imports KerasTuner, which the oracle's module has imported already.
+        from hpsearch.kerastuner.sweep_tuner import drive
+
+        search = drive(oracle)
     folds = Folding.of(cv, groups, rows, split_seed)
     folds.require_fit(validation_data, test)
     in_memory = model is not None and not isinstance(model, str)
@@ -386,31 +390,11 @@ def tune(
             retry=retry,
             fresh=fresh,
             report=out is not None,
-            drive=None if oracle is None else _drive(oracle),
+            drive=search,
         )
         return execute(sweep, settings, listener, log, load)
 
     return run_in(out, work, name=sweep.name, keep=True)
-
-
-def _drive(oracle: Any) -> Drive:
-    """Return a search with the oracle in this process."""
-    # Imports KerasTuner, which the oracle's module has imported already.
-    from hpsearch.kerastuner.sweep_tuner import drive
-
-    search = drive(oracle)
-
-    def quietly(engine: Exchange, spec: Any, strategy: Strategy | None) -> None:
-        verbose, oracle.verbose = oracle.verbose, 0
-        try:
-            search(engine, spec, strategy)
-        finally:
-            oracle.verbose = verbose
-
-    return quietly
-
-
-Objective = Callable[[dict[str, Any]], Any]
 
 
 def optimize(
@@ -428,7 +412,6 @@ def optimize(
     time_seconds: float | None = None,
     timeout_seconds: float | None = None,
     execution: Mapping[str, Any] | None = None,
-    prior: str | None = None,
     verbose: int | str = "auto",
 ) -> Results:
     """Search for the config with the best score of a function.
@@ -449,7 +432,8 @@ def optimize(
             after each epoch: then `hyperband` and `asha` can halt it, and the last score counts. An
             exception makes a failed row; a score that is not finite, a diverged one.
         parameters: As in a sweep file, with any names; with `epochs` for `hyperband` and `asha`.
-        method: As in a sweep file; `grid` needs no `trials`.
+        method: As in a sweep file; `grid` needs no `trials`. The option `prior: mlp` helps if the
+            function trains an MLP and its hyperparameters have the names of a sweep file.
         trials: Upper bound on the trials.
         goal: `minimize` or `maximize`.
         seed: Seed of the proposals.
@@ -464,9 +448,6 @@ def optimize(
         time_seconds: No trial begins after this time.
         timeout_seconds: Longest time of one trial, with several workers or on a cluster.
         execution: As in a sweep file, for a cluster: `{"engine": "ray", "address": "auto"}`.
-        prior: `mlp` if the function trains an MLP whose hyperparameters have the names of a sweep
-            file, such as `learning_rate`, `units`, `units_2`, `dropout`: then configs that do well
-            on other tables come first. The same as the method's option.
         verbose: As for `hpsearch.run`.
 
     Raises:
@@ -487,7 +468,6 @@ def optimize(
         trials=trials,
         time_seconds=time_seconds,
         seed=seed,
-        prior=prior,
     )
     listener = make_listener(verbose)
 

@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpsearch.comparison.refitting import REFIT_IN, score_intervals, sweep_of_best
 from hpsearch.data.loading import Loader
-from hpsearch.engine.events import Listener, stack_level_of_caller
-from hpsearch.engine.session import Settings
+from hpsearch.engine.session import Listener, Settings, stack_level_of_caller
 from hpsearch.engine.sweep import run_sweep
 from hpsearch.errors import InputError, Interrupted
 from hpsearch.progress.display import make_listener
@@ -102,10 +101,6 @@ class Results(Pictures):
         """
         return _of_trials(trials_of(self.table))
 
-    def top(self, count: int = 10) -> pd.DataFrame:
-        """The lines of the best trials, as in `trials`, the best first."""
-        return _of_trials(ranked_trials(self.table).head(count))
-
     @cached_property
     def sweep(self) -> Sweep:
         """The resolved sweep."""
@@ -147,9 +142,6 @@ class Results(Pictures):
         # Imports Keras.
         from hpsearch.runs.predicting import load_model
 
-        path = self.directory / "best.keras"
-        if not path.exists() and best_trial(self.table) is None:
-            raise InputError(f"{path}: there is no model: no trial completed")
         with model_file(self._files, Which()) as file:
             return load_model(file, self._files)
 

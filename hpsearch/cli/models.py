@@ -29,8 +29,8 @@ from hpsearch.runs.trial import (
     evaluate_trial,
     export_model,
     reproduce_trial,
+    trusted,
 )
-from hpsearch.runs.trust import trusted
 from hpsearch.spec.sweep import load_sweep
 from hpsearch.store.facts import Measurement
 from hpsearch.store.records import PACKAGES

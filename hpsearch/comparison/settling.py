@@ -10,11 +10,10 @@ from typing import Any
 
 from hpsearch.comparison.questions import LEAST, Fresh
 from hpsearch.comparison.table import Table
-from hpsearch.engine.events import Listener, ignore
-from hpsearch.engine.session import Settings
+from hpsearch.engine.session import Listener, Settings, ignore
 from hpsearch.engine.sweep import run_sweep
 from hpsearch.errors import InputError, RefusedError
-from hpsearch.runs.trust import require_trusted
+from hpsearch.runs.trial import require_trusted
 from hpsearch.space.mlp import MLPConfig
 from hpsearch.spec.sweep import Sweep, load_sweep, model_sweep, sweep_of_configs
 from hpsearch.store.cells import value_of

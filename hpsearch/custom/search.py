@@ -13,7 +13,7 @@ from hpsearch.engine.best_model import Retrainer, one_worker
 from hpsearch.engine.costs import UnknownCosts
 from hpsearch.engine.models import SweepModels, read_models
 from hpsearch.engine.run import Prepared, Run
-from hpsearch.engine.search import Search, continuous_in, listed_configs
+from hpsearch.engine.search import Search, listed_configs
 from hpsearch.errors import InputError
 from hpsearch.models.arrays import LoaderWithModel, with_code
 from hpsearch.space.constraints import parse
@@ -124,11 +124,9 @@ def _unfit(sweep: Sweep, space: Space) -> Iterator[str]:
         space.config({})
     except ValueError as error:
         yield f"parameters: {error}"
-    for name in continuous_in(space) if sweep.method.enumerates else ():
-        yield (
-            f"method: {GRID_NEEDS}, and the model's {name!r} has neither: give parameters: "
-            f"{{{name}: {{values: [...]}}}}, or a step where the model asks for it"
-        )
+    for parameter in space.parameters if sweep.method.enumerates else ():
+        if parameter.choices is None:
+            yield f"method: {GRID_NEEDS}, and the model's {parameter.name!r} has neither"
     points = space.cardinality()
     if sweep.method.name == "grid" and sweep.budget is None and (points or 0) > MOST_POINTS:
         yield (

@@ -229,7 +229,8 @@ class BestModel:
         except RefusedError as error:
             failure = f"{model} is not written: {error}"
         else:
-            failure = self._write(execution, weights)
+            failure = self.retrainer.write(model, execution, weights, self.where.check)
+            failure = failure and f"{model} cannot be written: {failure}"
         if failure:
             return "; ".join(filter(None, (said, failure)))
         if not keep_all:
@@ -257,12 +258,6 @@ class BestModel:
             metrics={metric: Measurement(float(result.score or 0.0))},
             **answers,
         )
-
-    def _write(self, execution: Execution, weights: Weights) -> str:
-        """Write best.keras; return the reason if it cannot be written, else empty."""
-        model = self.where.model
-        failure = self.retrainer.write(model, execution, weights, self.where.check)
-        return failure and f"{model} cannot be written: {failure}"
 
     def keep(self, execution: Execution, result: ExecutionResult) -> str:
         """Store the execution's weights, unless they are stored already.

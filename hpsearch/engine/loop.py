@@ -6,30 +6,18 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
-from hpsearch.engine.events import Listener, Planned
-from hpsearch.engine.ledger import Ledger
-from hpsearch.engine.planning import Planner, Step
-from hpsearch.engine.session import Stop
-from hpsearch.engine.trainings import Trainings
+from hpsearch.engine.planning import Planner, Step, summarize
+from hpsearch.engine.session import Listener, Planned, Stop
+from hpsearch.engine.trainings import Ledger, Trainings
 from hpsearch.errors import HpsearchError
 from hpsearch.machine import now
 from hpsearch.search.asking import Inquiry, OracleEvent, Reply, foreseen
 from hpsearch.space.execution import Execution, ExecutionResult, Training
-from hpsearch.wording import counted
-from hpsearch.workers.protocol import (
-    Answered,
-    Event,
-    Finished,
-    Heard,
-    Lost,
-    Said,
-)
+from hpsearch.workers.protocol import Answered, Event, Finished, Heard, Lost, Said
 
 _WAIT_SECONDS = 0.5
 #: Time for importing TensorFlow on a slow machine.
 _START_SECONDS = 60.0
-#: A longer wait for a proposal is reported.
-_LONG_SECONDS = 10.0
 #: This many outcomes are reported at once, even if no proposal is wanted.
 _MOST_OUTCOMES = 256
 
@@ -63,23 +51,18 @@ class ProposerWait:
     method: str = ""
     seconds: float = 600.0
     _since: float = field(default_factory=now)
-    _has_said: bool = False
 
     def reset(self) -> None:
         """Begin the wait anew."""
         self._since = now()
 
-    def check(self, listener: Listener, *, starting: bool) -> None:
-        """Raise HpsearchError if the wait is too long; report a long one."""
-        waited = now() - self._since
-        if waited > self.seconds + (_START_SECONDS if starting else 0.0):
+    def check(self, *, starting: bool) -> None:
+        """Raise HpsearchError if the wait is too long."""
+        if now() - self._since > self.seconds + (_START_SECONDS if starting else 0.0):
             raise HpsearchError(
                 f"method: {self.method} gave no answer within {self.seconds:g} s; what was "
                 "finished is stored, so the same command continues once it is faster"
             )
-        if waited > _LONG_SECONDS and not self._has_said:
-            self._has_said = True
-            listener(Said(f"method: waiting for {self.method} to propose"))
 
 
 @dataclass
@@ -248,32 +231,19 @@ class Engine:
             self._start(queue.popleft())
             return
         self._handle(executor.events(_WAIT_SECONDS))
-        if self.planner.strategy is None and not executor.busy and self._waits:
-            self.patience.check(self.listener, starting=self.phase is Phase.STARTING)
+        waits = self._is_asked or self.phase is Phase.STARTING
+        if self.planner.strategy is None and not executor.busy and waits:
+            self.patience.check(starting=self.phase is Phase.STARTING)
         else:
             self.patience.reset()
         self.ledger.write_due_tables()
 
-    @property
-    def _waits(self) -> bool:
-        return self._is_asked or self.phase is Phase.STARTING
-
-    def _say(self, message: str) -> None:
-        self.listener(Said(message))
-
     def say_exhausted(self) -> None:
-        """Report if the space has fewer configs than the budget allows."""
-        if self.planner.spent and not self._planned:
-            self._say("budget.trials is used up; a larger one tries more")
-        if self.phase is Phase.EXHAUSTED and self.planner.left_over > 0:
-            trials = counted(len({each.trial for each in self.ledger.executions}), "trial")
-            why = (
-                f"the space is exhausted: all its configs are tried, {trials}"
-                if self.planner.strategy is not None
-                else f"{self.patience.method} has ended the search after {trials}"
-            )
-            left = self.planner.left_over
-            self._say(f"{why}; budget.trials leaves room for {left} more")
+        """Report if the search ended before its budget of trials was spent."""
+        left = self.planner.left_over
+        if self.phase is Phase.EXHAUSTED and left > 0:
+            line = f"the method has no further config; budget.trials leaves room for {left} more"
+            self.listener(Said(line))
 
     @property
     def _late(self) -> bool:
@@ -293,7 +263,7 @@ class Engine:
             self.trainings.add_longest_first(step.trainings)
         if step or done:
             executions = [self.ledger[number] for number in step.numbers]
-            summary = self.trainings.costs.summary(executions, step.trainings)
+            summary = summarize(executions, step.trainings)
             self.listener(Planned(summary, done, self.ledger.best))
         if step.answers:
             self._acknowledge(step.answers)
@@ -333,7 +303,7 @@ class Engine:
         if results:
             self._acknowledge(results)
         for training in ended:
-            self._judge(training)
+            self.stop.reason = self.trainings.reason_to_give_up(training) or self.stop.reason
 
     def _acknowledge(self, results: Sequence[ExecutionResult]) -> None:
         """Store results before anyone learns of them."""
@@ -341,11 +311,3 @@ class Engine:
         for result in results:
             self.trainings.snapshots.note(result)
         self.planner.learn(results)
-
-    def _judge(self, training: Training) -> None:
-        """Give up if the first trainings all fail for the same reason."""
-        reason = self.trainings.reason_to_give_up(training)
-        if reason and self.trainings.running:
-            left = ", ".join(map(str, self.ledger.trials_of(self.trainings.running)))
-            reason += f" (under way, and without a row: trial {left})"
-        self.stop.reason = reason or self.stop.reason

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from statistics import median
@@ -16,14 +14,12 @@ from hpsearch.data.loading import Loader
 from hpsearch.data.specs import Arrays, TrainingData, n_features
 from hpsearch.engine.best_model import BestModel, Retrainer
 from hpsearch.engine.costs import (
-    CostEstimate,
     Costs,
     DataSizes,
     NetworkCosts,
-    estimate_cost,
+    estimate_seconds,
     step_seconds,
 )
-from hpsearch.engine.events import Listener
 from hpsearch.engine.loop import Engine
 from hpsearch.engine.run import PATIENCE_SECONDS, Prepared, Run
 from hpsearch.engine.search import Search, TunerSpec
@@ -40,14 +36,10 @@ from hpsearch.store.provenance import identify, make_recipe
 from hpsearch.training.mlps import MLPs, mlp_trainer
 from hpsearch.training.subjects import ModelSubject
 from hpsearch.training.trainer import TrainerRequest
-from hpsearch.workers.protocol import Said
 
-#: A longer load of the data is reported.
-_MOMENT_SECONDS = 1.0
 _NOT_BUILT = (
     "hpsearch was installed without its native trainer in C, so TensorFlow trains everything, "
-    "which takes several times as long; with a C compiler and Python's headers, install it again: "
-    "pip install --force-reinstall --no-deps --no-cache-dir hpsearch"
+    "which takes several times as long; install it again with a C compiler and Python's headers"
 )
 
 
@@ -83,31 +75,27 @@ class SweepModels:
     def costs(self) -> NetworkCosts:
         """The costs of MLPs' trainings."""
         dataset = self.dataset
-        features = n_features(dataset.input)
-        rows = sum(map(len, filter(None, (dataset.train, dataset.validation, dataset.test))))
-        bytes_per_value = 1 if len(dataset.input.shape) > 1 else 4
         sizes = DataSizes(
             rows=len(dataset.train),
             validation_rows=len(dataset.validation),
-            features=features,
+            features=n_features(dataset.input),
             outputs=dataset.target.outputs,
-            data_bytes=rows * features * bytes_per_value,
         )
         return NetworkCosts(Problem(self.recipe, dataset.input, dataset.target), sizes)
 
     def estimate(
         self, trainings: Sequence[Training], workers: int, *, measure: bool
-    ) -> CostEstimate:
-        """Estimate the time and memory of MLPs' trainings.
+    ) -> tuple[float, float]:
+        """Estimate the wall time of MLPs' trainings, as its lower and upper end.
 
         Args:
             workers: Number of trainings at a time.
             measure: Time a few steps, instead of estimating them by a formula.
         """
-        step = None
+        factor = None
         if measure and trainings:
-            step = _measure_steps(trainings, self.costs, self.rows.arrays)
-        return estimate_cost(trainings, self.costs, workers, step)
+            factor = _measured_factor(trainings, self.costs, self.rows.arrays)
+        return estimate_seconds(trainings, self.costs, workers, factor)
 
     def claim(self, run: Run) -> None:
         """Claim the run's store, and give the data to its workers.
@@ -186,8 +174,7 @@ def read_models(sweep: Sweep, load: Loader | None, run: Run) -> SweepModels:
     Raises:
         InputError: The data cannot be read, or the sweep does not fit them.
     """
-    with _reported_if_slow(run.listener, f"sweep {sweep.name}: reading the data"):
-        models = SweepModels.of(sweep, load)
+    models = SweepModels.of(sweep, load)
     for warning in (*sweep.warnings, *models.dataset.warnings):
         run.warn(warning)
     return models
@@ -212,46 +199,28 @@ def prepare_mlps(sweep: Sweep, load: Loader | None, run: Run) -> Prepared:
     return models.prepared(run, MLPs(), recipe, search, models.costs, names=names, text=text)
 
 
-@contextmanager
-def _reported_if_slow(listener: Listener, line: str) -> Iterator[None]:
-    """Show a line if the context takes more than a moment."""
-    timer = threading.Timer(_MOMENT_SECONDS, listener, [Said(line)])
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
-        timer.join()
-
-
 #: Steps of an epoch to time.
 _STEPS = 50
 
 
-def _measure_steps(
-    trainings: Sequence[Training], costs: NetworkCosts, arrays: Arrays
-) -> Callable[[Training], float]:
+def _measured_factor(trainings: Sequence[Training], costs: NetworkCosts, arrays: Arrays) -> float:
     """Time steps of the smallest, the middle and the largest training.
 
     Returns:
-        A function from a training to the seconds of its step: the formula's estimate, times the
-        median ratio of measured to estimated time.
+        The median ratio of measured to estimated time.
     """
     if any(map(costs.needs_tensorflow, trainings)):
         import tensorflow as tf  # slow to import
 
         tf.config.threading.set_intra_op_parallelism_threads(1)
         tf.config.threading.set_inter_op_parallelism_threads(1)
-
-    def estimated(training: Training) -> float:
-        needed = costs.needs_tensorflow(training)
-        return step_seconds(training, costs.sizes, tensorflow=needed)
-
     ordered = sorted(trainings, key=lambda training: step_seconds(training, costs.sizes))
-    chosen = (ordered[0], ordered[len(ordered) // 2], ordered[-1])
-    factor = median(_measured(each, costs.problem, arrays) / estimated(each) for each in chosen)
-    return lambda training: factor * estimated(training)
+    ratios = []
+    for training in (ordered[0], ordered[len(ordered) // 2], ordered[-1]):
+        needed = costs.needs_tensorflow(training)
+        estimated = step_seconds(training, costs.sizes, tensorflow=needed)
+        ratios.append(_measured(training, costs.problem, arrays) / estimated)
+    return median(ratios)
 
 
 def _measured(training: Training, problem: Problem, arrays: Arrays) -> float:

@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from functools import partial
-from typing import Any, Protocol
+from functools import cache, partial
+from typing import Any
 
 from hpsearch.data.specs import Task
 from hpsearch.engine.costs import Costs
-from hpsearch.engine.events import Began, Ended, Listener
 from hpsearch.engine.learning import AdaptivePlanner, CurveReuse, Race, Snapshots
-from hpsearch.engine.ledger import Ledger
 from hpsearch.engine.loop import Engine, ProposerWait
 from hpsearch.engine.planning import FixedPlanner, Planner, Trials
 from hpsearch.engine.search import Search, TunerSpec, strategy_of
-from hpsearch.engine.session import RunOutcome, Settings, Stop
-from hpsearch.engine.trainings import Trainings
+from hpsearch.engine.session import Began, Ended, Listener, RunOutcome, Settings, Stop
+from hpsearch.engine.trainings import Ledger, Trainings
 from hpsearch.importing import load_part
 from hpsearch.models.problem import Recipe
 from hpsearch.search.asking import OracleEvent, Past, reply_of, search_with
@@ -26,7 +24,6 @@ from hpsearch.search.strategy import Strategy
 from hpsearch.space.execution import Execution, ExecutionResult, Repetition, Status
 from hpsearch.space.space import Space
 from hpsearch.spec.sweep import AnySweep
-from hpsearch.store.columns import Record
 from hpsearch.store.derived import Tables, best_execution
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.facts import Identity, installed
@@ -87,38 +84,6 @@ class Prepared:
     finish: Callable[[Engine], None] = lambda _: None
 
 
-class Page(Protocol):
-    """Draws the report of a run in the background."""
-
-    def begin(self, records: Sequence[Record], *, interrupted: bool) -> None:
-        """Begin."""
-        ...
-
-    def finish(self, *, interrupted: bool) -> str:
-        """Wait for the end; return why there is no report, or an empty text."""
-        ...
-
-
-class _Ending:
-    """Writes a run's last tables and its report, once."""
-
-    def __init__(self, engine: Engine, page: Page | None) -> None:
-        self._engine, self._page = engine, page
-        self._writes = True
-
-    def write(self) -> None:
-        """Write the tables, unless the run ended before it had read its rows."""
-        if self._writes and self._engine.ledger.is_read:
-            self._engine.ledger.write_tables()
-            self._writes = False
-
-    def draw(self, *, interrupted: bool) -> None:
-        """Start drawing the report in the background."""
-        page, self._page = self._page, None
-        if page is not None:
-            page.begin(self._engine.ledger.records, interrupted=interrupted)
-
-
 @dataclass
 class Run:
     """Runs a search in a locked results directory.
@@ -168,9 +133,6 @@ class Run:
         retried = _RETRIED if self.settings.retry else ()
         ledger = engine.ledger
         answered = {n for n, result in ledger.results.items() if result.status not in retried}
-        page: Page | None = None
-        if self.settings.report:
-            page = load_part(_REPORT)(self.where, ledger.tables, prepared.sweep)
         kept = prepared.sweep is not None or self.settings.report
         directory = str(self.where.path) if kept else ""
         self.listener(
@@ -186,15 +148,27 @@ class Run:
         ledger.tables.begin()
         if prepared.text:
             ledger.tables.write_sweep(prepared.text)
-        ending = _Ending(engine, page)
+        page: Any = None
+        if self.settings.report:
+            page = load_part(_REPORT)(self.where, ledger.tables, prepared.sweep)
+
+        # Both once: a search may be over before its tuner has ended.
+        write = cache(ledger.write_tables)
+
+        @cache
+        def draw() -> None:
+            if page is not None:
+                page.begin(ledger.records, interrupted=self.stop.signal is not None)
+
         try:
             engine.begin(answered, self._store.executions)
-            self._drive(engine, prepared, ending)
+            self._drive(engine, prepared, (write, draw))
             engine.say_exhausted()
         finally:
             self.listener(Ended())
-            ending.write()
-        ending.draw(interrupted=self.stop.signal is not None)
+            if ledger.is_read:
+                write()
+        draw()
         try:
             self.check_signal()
             prepared.finish(engine)
@@ -238,14 +212,7 @@ class Run:
                 repeat=self.settings.repeat,
                 say=lambda line: self.listener(Said(line)),
             ),
-            Ledger(
-                store,
-                tables,
-                self.listener,
-                recipe,
-                results,
-                installed() if prepared.versions is None else prepared.versions,
-            ),
+            Ledger(store, tables, self.listener, recipe, results, prepared.versions or installed()),
             self.listener,
             self.stop,
             keeps_all=prepared.keeps_all,
@@ -255,7 +222,9 @@ class Run:
         store.set_facts(identity=prepared.identity, task=prepared.task, **prepared.facts)
         return engine
 
-    def _drive(self, engine: Engine, prepared: Prepared, ending: _Ending) -> None:
+    def _drive(
+        self, engine: Engine, prepared: Prepared, ends: Sequence[Callable[[], None]]
+    ) -> None:
         """Search with a KerasTuner tuner; a function's strategy is asked directly.
 
         The tuner runs in another process: this one could submit no work while it imports
@@ -277,8 +246,8 @@ class Run:
                 self.executor.say(request)
             if engine.settled:
                 # Do not wait for the tuner, which may still be importing KerasTuner.
-                ending.write()
-                ending.draw(interrupted=False)
+                for end in ends:
+                    end()
             engine.work()
 
     def _outcome(self, ledger: Ledger, before: Collection[int]) -> RunOutcome:

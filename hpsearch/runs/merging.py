@@ -10,7 +10,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from hpsearch.errors import ChangedSweepError, HpsearchError, InputError, RefusedError
+from hpsearch.errors import ChangedSweepError, HpsearchError, InputError
+from hpsearch.runs.standalone import require_new
 from hpsearch.space.execution import Execution, ExecutionKey, ExecutionResult, Status
 from hpsearch.store.derived import tables_of
 from hpsearch.store.directory import ResultsDirectory
@@ -175,8 +176,8 @@ def merge_directories(paths: Sequence[Path], out: Path) -> list[str]:
             if union.sources:
                 _require_same(union.sources[0], source)
             union.add(source)
+        require_new(out)
         try:
-            _require_free(out)
             parent = out.absolute().resolve().parent
             parent.mkdir(parents=True, exist_ok=True)
             # Renamed when it is whole, which never replaces a directory with files.
@@ -188,15 +189,6 @@ def merge_directories(paths: Sequence[Path], out: Path) -> list[str]:
         except OSError as error:
             raise HpsearchError(f"{out}: cannot be made: {error.strerror or error}") from None
         return list(_summary(union, out))
-
-
-def _require_free(out: Path) -> None:
-    free = not out.exists() or (out.is_dir() and not any(out.iterdir()))
-    if out.is_symlink() or not free:
-        raise RefusedError(
-            f"{out}: is there already, and merge overwrites nothing; name a new directory with "
-            "--out"
-        )
 
 
 def _require_same(first: _Source, other: _Source) -> None:
@@ -214,16 +206,11 @@ def _require_same(first: _Source, other: _Source) -> None:
         f"  {name}: {json.dumps(ours)} in {first.path}, {json.dumps(theirs)} in {other.path}"
         for name, ours, theirs in mismatches
     ]
-    advice = "keep such results apart"
-    if any(name == "recipe.seed" for name, _, _ in mismatches):
-        advice = (
-            "the sweep's `seed` is part of the recipe: share one, and have each person train other "
-            "repetitions, as in seeds: [0, 1] and seeds: [2, 3]"
-        )
     raise ChangedSweepError(
         f"{other.path}: cannot be merged with {first.path}:\n"
         + "\n".join(lines)
-        + f"\nRows of one directory share data, split, metric and recipe; {advice}"
+        + "\nRows of one directory share data, split, metric and recipe, which has the sweep's "
+        "`seed`; people who share a sweep train different `seeds`"
     )
 
 
@@ -257,20 +244,14 @@ def _trained(key: ExecutionKey, answers: Mapping[ExecutionKey, ExecutionKey]) ->
 
 
 def _summary(union: _Union, out: Path) -> Iterator[str]:
-    sources, configs = union.sources, [source.configs for source in union.sources]
-    total = set[str]().union(*configs)
-    several = sum(sum(config in ids for ids in configs) > 1 for config in total)
-    parts = [f"{len(c):,} of {s.path}" for c, s in zip(configs, sources, strict=True)]
-    parts[0] = f"{counted(len(configs[0]), 'trial')} of {sources[0].path}"
-    both = "both" if len(sources) == 2 else "several"
-    yield f"{', '.join(parts)}, {several:,} in {both}: {counted(len(total), 'trial')} in {out}"
+    parts = (f"{len(source.configs):,} of {source.path}" for source in union.sources)
+    total = counted(len(set[str]().union(*(source.configs for source in union.sources))), "trial")
+    yield f"{total} in {out}: {', '.join(parts)}"
     if union.unequal:
         yield (
             f"warning: {counted(len(union.unequal), 'execution')} scored otherwise in another "
             "directory, by other versions or on another processor; the first score is kept"
         )
-    if sources[0].facts.program:
-        yield "the files that the trials of the program left stay where they are"
-    elif sources[0].facts.sweep:
+    if union.sources[0].facts.sweep:
         command = shlex.join(["hpsearch", "run", str(out / "sweep.yaml"), "--out", str(out)])
         yield f"next, to write best.keras: {command}"

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hpsearch.engine.events import Began, Listener, RunEvent, Stored
+from hpsearch.engine.session import Began, Listener, RunEvent, Stored
 from hpsearch.errors import HpsearchError
 from hpsearch.store.columns import Record
 from hpsearch.store.derived import record_of, tables_of

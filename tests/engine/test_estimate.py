@@ -30,7 +30,7 @@ def test_a_training_takes_what_is_said_within_a_factor(tmp_path, trainer, optimi
     assert set(rows["trainer"]) == {trainer}
     sweep = sweep_from_text(text, "sweep.yaml")
     dataset = load_dataset(sweep.data)
-    sizes = DataSizes(len(dataset.train), len(dataset.validation), 64, 10, 8 * 10**5)
+    sizes = DataSizes(len(dataset.train), len(dataset.validation), 64, 10)
     for config, seconds in zip(sweep.listed, rows["seconds"], strict=True):
         epochs = int(config.values["epochs"])
         training = Training(config.trained, 0, ((epochs, 1),))

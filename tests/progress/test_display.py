@@ -8,8 +8,8 @@ import re
 import pytest
 from rich.console import Console
 
-from hpsearch.engine.events import Began, Ended, Planned, Stored
 from hpsearch.engine.planning import Summary
+from hpsearch.engine.session import Began, Ended, Planned, Stored
 from hpsearch.errors import InputError
 from hpsearch.models.problem import Recipe
 from hpsearch.progress.display import Bar, Lines, duration, make_display, make_listener
@@ -52,7 +52,7 @@ def result(number=1, score=0.5, epochs=5, status=Status.COMPLETED, error=""):
 
 def summary(trials=4, epochs=20, saved=3, seeds=1):
     of_trials = tuple(number for number in range(1, trials + 1) for _ in range(seeds))
-    return Summary(of_trials, trials * seeds, epochs + saved, epochs, (10, 20))
+    return Summary(of_trials, trials * seeds, epochs + saved, epochs)
 
 
 def started(kind, planned=None, **options):
