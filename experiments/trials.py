@@ -26,9 +26,9 @@ import psutil
 from report import HERE, machine, report, versions
 
 from hpsearch.data.specs import InputSpec, Target, Task
-from hpsearch.engine.costs import DataSizes, NetworkCosts
 from hpsearch.engine.learning import Snapshots
 from hpsearch.engine.loop import Engine
+from hpsearch.engine.models import NetworkCosts
 from hpsearch.engine.run import make_planner
 from hpsearch.engine.search import Search
 from hpsearch.engine.session import Began, RunEvent, Settings, Stop, Stored
@@ -51,9 +51,10 @@ _STAGES = 10
 _WORKERS = 2
 _RECIPE = Recipe(0, "sparse_categorical_crossentropy", "softmax", "val_accuracy", "maximize")
 _PROVENANCE = Provenance("val_accuracy:maximize:last", "trials", "d0", "r0", "0", "0", "0")
-_SIZES = DataSizes(rows=1000, validation_rows=200, features=64, outputs=10)
 _COSTS = NetworkCosts(
-    Problem(_RECIPE, InputSpec((64,), "float32"), Target(Task.MULTICLASS, 10)), _SIZES
+    problem=Problem(_RECIPE, InputSpec((64,), "float32"), Target(Task.MULTICLASS, 10)),
+    rows=1000,
+    validation_rows=200,
 )
 _WEIGHTS = (np.zeros((64, 100), np.float32), np.zeros((100, 10), np.float32))
 

@@ -325,8 +325,7 @@ def tune(
     if rows.parts and model is None:
         raise InputError(
             f"y: has {len(rows.parts)} targets, and hpsearch's own MLPs have one output; give "
-            "model=build, a function of hp that returns a Keras model with as many outputs, or "
-            "y of shape (n_samples, outputs) for a regression of several numbers"
+            "model=build, or y of shape (n_samples, outputs) for a regression of several numbers"
         )
     search = None
     if oracle is not None:

@@ -139,8 +139,7 @@ class Results(Pictures):
             InputError: No trial completed, or Keras cannot load the model.
             RefusedError: As for `export`, if the run was interrupted before it wrote the model.
         """
-        # Imports Keras.
-        from hpsearch.runs.predicting import load_model
+        from hpsearch.runs.predicting import load_model  # imports Keras
 
         with model_file(self._files, Which()) as file:
             return load_model(file, self._files)
@@ -184,8 +183,7 @@ class Results(Pictures):
 
     @cached_property
     def _predictor(self) -> Predictor:
-        # Imported here because it starts slowly, with NumPy and pandas.
-        from hpsearch.runs.predicting import predictor_of
+        from hpsearch.runs.predicting import predictor_of  # slow to import
 
         return predictor_of(self._files, Which())
 
@@ -270,8 +268,7 @@ class Results(Pictures):
         """
         sweep = sweep_of_best(self._files, top, seeds, on)
         where = self.directory / REFIT_IN[on] if out is None else Path(out)
-        settings = Settings(out=where, workers=workers)
-        run_sweep(sweep, settings, make_listener(verbose), self.rows)
+        run_sweep(sweep, Settings(where, workers), make_listener(verbose), self.rows)
         again = Results(where, self.rows, self.trust)
         # The temporary directory is removed with the results that own it.
         vars(again)["_of"] = self
@@ -306,8 +303,7 @@ class Results(Pictures):
         return reproduce_trial(self._files, Which(trial, seed, fold))
 
     def _repr_html_(self) -> str:
-        ranked = ranked_trials(self.table)
-        return str(ranked._repr_html_())  # type: ignore[operator]  # IPython's protocol
+        return str(ranked_trials(self.table)._repr_html_())  # type: ignore[operator]  # IPython's
 
 
 def _of_trials(trials: pd.DataFrame) -> pd.DataFrame:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum, auto
 
 from hpsearch.engine.planning import Planner, Step, summarize
@@ -38,31 +38,10 @@ class Phase(Enum):
     #: It proposes no new config any more.
     EXHAUSTED = auto()
 
-
-@dataclass
-class ProposerWait:
-    """Limits the wait for a proposer while no worker has work.
-
-    Attributes:
-        method: The proposer's name in messages.
-        seconds: The longest wait.
-    """
-
-    method: str = ""
-    seconds: float = 600.0
-    _since: float = field(default_factory=now)
-
-    def reset(self) -> None:
-        """Begin the wait anew."""
-        self._since = now()
-
-    def check(self, *, starting: bool) -> None:
-        """Raise HpsearchError if the wait is too long."""
-        if now() - self._since > self.seconds + (_START_SECONDS if starting else 0.0):
-            raise HpsearchError(
-                f"method: {self.method} gave no answer within {self.seconds:g} s; what was "
-                "finished is stored, so the same command continues once it is faster"
-            )
+    @property
+    def waits(self) -> bool:
+        """True while the proposer has to answer first."""
+        return self in (Phase.ASKED, Phase.CONFIRMING)
 
 
 @dataclass
@@ -75,6 +54,8 @@ class Engine:
         ledger: The stored executions and results.
         keeps_all: Whether the weights of every execution are kept, not only those of the best.
         time_seconds: No training begins after it; None for no limit.
+        method: The proposer's name in messages.
+        patience_seconds: The longest wait for the proposer while no worker has work.
         phase: The state of the talk with the proposer.
     """
 
@@ -85,9 +66,11 @@ class Engine:
     stop: Stop
     keeps_all: bool = False
     time_seconds: float | None = None
-    patience: ProposerWait = field(default_factory=ProposerWait)
+    method: str = ""
+    patience_seconds: float = 600.0
     phase: Phase = Phase.STARTING
     _began: float = 0.0
+    _waits_since: float = 0.0
     #: The number of proposals in the last request.
     _room_asked: int = 0
     #: The number of proposals planned before the proposer was ready.
@@ -102,8 +85,7 @@ class Engine:
             answered: The executions whose stored results count.
             stored: Returns every stored execution, for the tables.
         """
-        self._began = now()
-        self.patience.reset()
+        self._began = self._waits_since = now()
         self.ledger.read(self.planner.current, stored)
         step = self.planner.begin(answered)
         executions = [*self.planner.current, *step.executions]
@@ -150,7 +132,7 @@ class Engine:
 
         Until the proposer is ready, train the proposals that can be foreseen.
         """
-        while not (self._is_asked or self._late or self._stopped):
+        while not (self.phase.waits or self._late or self.stop.wanted):
             room = self._room()
             if room and (step := self.planner.own()):
                 self._take(step)
@@ -178,14 +160,6 @@ class Engine:
         self.phase, self._room_asked = phase, request.room
         return request
 
-    @property
-    def _is_asked(self) -> bool:
-        return self.phase in (Phase.ASKED, Phase.CONFIRMING)
-
-    @property
-    def _stopped(self) -> bool:
-        return bool(self.stop.reason) or self.stop.signal is not None
-
     def _foresee(self) -> bool:
         """Plan proposals that no outcome can change; return True if there are any."""
         if self.planner.strategy is None or self.planner.spent:
@@ -199,13 +173,13 @@ class Engine:
     @property
     def over(self) -> bool:
         """True if nothing is left to do."""
-        if self._stopped:
+        if self.stop.wanted:
             return True
         if self.trainings.executor.busy or (self.trainings.queue and not self._late):
             return False
         if self._late or self._complete:
             return True
-        if self.phase is Phase.STARTING or self._is_asked:
+        if self.phase is Phase.STARTING or self.phase.waits:
             return False
         return not (self._foreseen or self.planner.has_outcomes or self.phase is Phase.OPEN)
 
@@ -231,11 +205,14 @@ class Engine:
             self._start(queue.popleft())
             return
         self._handle(executor.events(_WAIT_SECONDS))
-        waits = self._is_asked or self.phase is Phase.STARTING
-        if self.planner.strategy is None and not executor.busy and waits:
-            self.patience.check(starting=self.phase is Phase.STARTING)
-        else:
-            self.patience.reset()
+        starting = self.phase is Phase.STARTING
+        if self.planner.strategy is not None or executor.busy or not (self.phase.waits or starting):
+            self._waits_since = now()
+        elif now() - self._waits_since > self.patience_seconds + starting * _START_SECONDS:
+            raise HpsearchError(
+                f"method: {self.method} gave no answer within {self.patience_seconds:g} s; what "
+                "was finished is stored, so the same command continues once it is faster"
+            )
         self.ledger.write_due_tables()
 
     def say_exhausted(self) -> None:
@@ -293,7 +270,7 @@ class Engine:
                 case Heard():
                     if event.ended:
                         raise HpsearchError(
-                            f"method: the process of {self.patience.method} ended ({event.ended}); "
+                            f"method: the process of {self.method} ended ({event.ended}); "
                             "the last lines of run.log say why; what was finished is stored, so "
                             "the same command continues"
                         )

@@ -9,13 +9,12 @@ from functools import cache, partial
 from typing import Any
 
 from hpsearch.data.specs import Task
-from hpsearch.engine.costs import Costs
 from hpsearch.engine.learning import AdaptivePlanner, CurveReuse, Race, Snapshots
-from hpsearch.engine.loop import Engine, ProposerWait
+from hpsearch.engine.loop import Engine
 from hpsearch.engine.planning import FixedPlanner, Planner, Trials
 from hpsearch.engine.search import Search, TunerSpec, strategy_of
 from hpsearch.engine.session import Began, Ended, Listener, RunOutcome, Settings, Stop
-from hpsearch.engine.trainings import Ledger, Trainings
+from hpsearch.engine.trainings import Costs, Ledger, Trainings
 from hpsearch.importing import load_part
 from hpsearch.models.problem import Recipe
 from hpsearch.search.asking import OracleEvent, Past, reply_of, search_with
@@ -33,7 +32,7 @@ from hpsearch.training.subjects import Subject
 from hpsearch.workers.protocol import Conversation, Executor, Said
 
 #: Longest wait for a proposal, unless `execution.timeout` sets another.
-PATIENCE_SECONDS = 600.0
+_PATIENCE_SECONDS = 600.0
 #: The tuner that drives a run.
 _TUNER = "hpsearch.kerastuner.sweep_tuner:converse"
 #: The report's page, by name, so that a run without a report needs no plots.
@@ -78,7 +77,7 @@ class Prepared:
     keeps_all: bool = False
     versions: Mapping[str, str] | None = None
     tuner: Callable[[Past], TunerSpec] | None = None
-    patience_seconds: float = PATIENCE_SECONDS
+    patience_seconds: float | None = None
     profile: tuple[str, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
     finish: Callable[[Engine], None] = lambda _: None
@@ -133,12 +132,11 @@ class Run:
         retried = _RETRIED if self.settings.retry else ()
         ledger = engine.ledger
         answered = {n for n, result in ledger.results.items() if result.status not in retried}
-        kept = prepared.sweep is not None or self.settings.report
-        directory = str(self.where.path) if kept else ""
         self.listener(
             Began(
                 prepared.name,
-                directory,
+                # Nothing is kept of a function's search without a report.
+                str(self.where.path) if prepared.sweep or self.settings.report else "",
                 prepared.recipe,
                 self.workers,
                 prepared.profile,
@@ -217,7 +215,8 @@ class Run:
             self.stop,
             keeps_all=prepared.keeps_all,
             time_seconds=prepared.time_seconds,
-            patience=ProposerWait(search.method.name, prepared.patience_seconds),
+            method=search.method.name,
+            patience_seconds=prepared.patience_seconds or _PATIENCE_SECONDS,
         )
         store.set_facts(identity=prepared.identity, task=prepared.task, **prepared.facts)
         return engine
@@ -317,11 +316,6 @@ def make_planner(
 
 def _longest(space: Space, strategy: Strategy | None) -> int | None:
     """The largest `epochs` of the space, if a proposal may repeat an earlier one with more."""
-    epochs = next((p for p in space.parameters if p.name == "epochs"), None)
-    if (
-        epochs is None
-        or (strategy and strategy.rungs)
-        or (epochs.choices and len(epochs.choices) == 1)
-    ):
+    if strategy and strategy.rungs:
         return None
-    return int(epochs.at(1 - 1e-12))
+    return next((int(p.at(1 - 1e-12)) for p in space.parameters if p.name == "epochs"), None)

@@ -105,6 +105,11 @@ class Stop:
     reason: str = ""
     at_once: bool = False
 
+    @property
+    def wanted(self) -> bool:
+        """True if the run is to end now."""
+        return bool(self.reason) or self.signal is not None
+
     def check(self, where: Path | None = None) -> None:
         """Raise Interrupted if a signal arrived.
 

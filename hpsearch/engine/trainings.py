@@ -6,7 +6,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from hpsearch.engine.costs import Costs
 from hpsearch.engine.learning import Snapshots
 from hpsearch.engine.session import Listener, Stored
 from hpsearch.models.problem import Recipe
@@ -24,6 +23,23 @@ from hpsearch.workers.protocol import Answered, Executor, Finished, Lost, Said
 _MACHINES = 3
 #: The sweep gives up if the first trainings, this many, all raise the same.
 _FAILURES_ALIKE = 5
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Estimates what trainings need; their time is unknown, unless a subclass knows it."""
+
+    tensorflow: bool = False
+
+    def needs_tensorflow(self, training: Training) -> bool:
+        """Check if the training needs a worker with TensorFlow."""
+        del training
+        return self.tensorflow
+
+    def seconds(self, training: Training) -> float:
+        """Estimate the seconds that the training takes; 0 if unknown."""
+        del training
+        return 0.0
 
 
 @dataclass

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from hpsearch.data.specs import Task
-from hpsearch.engine.costs import UnknownCosts
 from hpsearch.engine.run import Prepared, Run
 from hpsearch.engine.search import Search, listed_configs, require_end
 from hpsearch.engine.session import Listener, RunOutcome, Settings, ignore, require_engine
 from hpsearch.engine.sweep import take_steps
+from hpsearch.engine.trainings import Costs
 from hpsearch.errors import ConstraintError, HpsearchError, InputError
 from hpsearch.functions.trial import FunctionSubject
 from hpsearch.importing import load_object
@@ -90,7 +90,7 @@ class FunctionSearch:
             # A temporary directory's name would differ each time.
             name=run.where.path.name if run.settings.report else "optimize",
             columns=search.space.names,
-            costs=UnknownCosts(tensorflow=False),
+            costs=Costs(),
             time_seconds=self.time_seconds,
             subject=FunctionSubject(self.objective),
         )

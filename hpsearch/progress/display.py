@@ -117,11 +117,11 @@ def make_display(console: Console, *, quiet: bool = False, verbose: bool = False
     """Return a command's display: a bar if `console` is a terminal, else lines.
 
     Args:
-        quiet: Show only warnings.
+        quiet: Show only warnings, which the command line prints.
         verbose: Show a line for each result.
     """
     if quiet:
-        return _warnings_only(console)
+        return with_python_warnings(ignore)
     if verbose:
         return Lines(console, every_seconds=0.0)
     return Bar(console) if console.is_terminal else Lines(console)
@@ -170,7 +170,6 @@ class _Tally:
         self.most_trials = 0
         self.best: tuple[int, float] | None = None
         self.best_is_new = False
-        self.repeated = False
         self.began = time.monotonic()
         self._waiting: Counter[int] = Counter()
         self._done: set[int] = set()
@@ -200,7 +199,6 @@ class _Tally:
         self._done.update(already_done)
         self.at_start += len(already_done)
         self._waiting.update(summary.of_trials)
-        self.repeated = self.repeated or summary.executions > summary.trials
 
     def _lead(self, best: tuple[int, float] | None) -> None:
         self.best_is_new = best is not None and best != self.best
@@ -228,16 +226,6 @@ def _heading(name: str, directory: str, workers: int | None) -> str:
     most = "as many workers as the cluster has room for"
     count = most if workers is None else counted(workers, "worker")
     return f"sweep {name}: {count}" + (f", results in {directory}" if directory else "")
-
-
-def _warnings_only(console: Console) -> Listener:
-    say = line_printer(console)
-
-    def listen(event: RunEvent) -> None:
-        if isinstance(event, Said) and event.warning:
-            say(f"warning: {event.message}")
-
-    return listen
 
 
 class Lines:
@@ -281,16 +269,10 @@ class Lines:
         trials = counted(summary.trials, "trial")
         if summary.executions > summary.trials:
             trials += f", {counted(summary.executions, 'execution')},"
+        trainings = counted(summary.trainings, "training")
         # The epochs of a function or a program are not known in advance.
-        work = (
-            "run"
-            if not summary.epochs_trained
-            else (
-                f"train in {counted(summary.trainings, 'training')} "
-                f"of {counted(summary.epochs_trained, 'epoch')} ({summary.epochs_saved:,} saved)"
-            )
-        )
-        self._say(f"{trials} to {work}")
+        epochs = f" of {counted(summary.epochs_trained, 'epoch')} ({summary.epochs_saved:,} saved)"
+        self._say(f"{trials} to train in {trainings}{epochs if summary.epochs_trained else ''}")
 
     def _show_result(self, execution: Execution, result: ExecutionResult) -> None:
         tally, now = self._tally, self._clock()
@@ -301,9 +283,8 @@ class Lines:
         self._last = now
         score = "" if result.score is None else f" {number(result.score)}"
         error = f": {' '.join(result.error.split())}" if result.error else ""
-        which = execution.full_label if tally.repeated else execution.label
         self._say(
-            f"[{tally.done}/{tally.total}] {which} {result.status}"
+            f"[{tally.done}/{tally.total}] {execution.label} {result.status}"
             f"{score}{error}; {tally.best_text()}, {tally.left_text()}"
         )
 

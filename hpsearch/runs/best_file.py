@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -67,8 +66,7 @@ def _scores(run: StoredRun, execution: Execution, result: ExecutionResult) -> Fi
     dataset = run.dataset.of_fold(execution.fold)
     rows = dataset.validation
     arguments = (run.where.model.absolute(), run.recipe, dataset.target, rows.x, rows.y)
-    # Use a temporary log, so that nothing is written to the directory.
-    with tempfile.TemporaryFile("a", encoding="utf-8") as log, one_worker(log) as (executor, check):
+    with one_worker() as (executor, check):
         data = training_data(run.dataset, run.sweep)
         executor.provide(data)
         retrainer = Retrainer(executor, MLPs(), run.recipe, data, check)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -74,10 +73,6 @@ class _Source:
             return 0
         return 1 + result.status.scored + (result.status is Status.COMPLETED)
 
-    def score(self, execution: Execution) -> float | None:
-        """Return the score of an execution with a row."""
-        return self.results[execution.number].score
-
 
 @dataclass
 class _Union:
@@ -100,10 +95,13 @@ class _Union:
         for execution in source.executions:
             self.trials.setdefault(execution.config.id, len(self.trials) + 1)
             first, previous = self.kept.setdefault(execution.key, (source, execution))
-            if source.worth(execution) > first.worth(previous):
+            worth = source.worth(execution)
+            if worth > first.worth(previous):
                 self.kept[execution.key] = (source, execution)
-            elif source.worth(execution) == 3 and source.score(execution) != first.score(previous):
-                self.unequal.add(execution.key)
+            elif worth == 3:
+                score = first.results[previous.number].score
+                if source.results[execution.number].score != score:
+                    self.unequal.add(execution.key)
 
     def executions(self) -> list[Execution]:
         """Return the executions with their new numbers."""
@@ -120,20 +118,17 @@ class _Union:
             for source in self.sources
             for execution in source.executions
         }
-        answers = {
-            key: keys[source.path, result.shared_with]
-            for key, (source, execution) in self.kept.items()
-            if (result := source.results.get(execution.number)) and result.shared_with
-        }
         for key, (source, execution) in self.kept.items():
             result = source.results.get(execution.number)
             if result is None:
                 continue
-            trained = _trained(key, answers)
+            trained = keys.get((source.path, result.shared_with or 0), key)
+            # The row of the training that answered this one may come from another source.
+            shares = trained != key and self.kept[trained][0] is source
             yield replace(
                 result,
                 number=numbers[key],
-                shared_with=None if trained == key else numbers[trained],
+                shared_with=numbers[trained] if shares else None,
                 state=source.store.weights(execution.number),
                 snapshot=source.store.snapshot(execution.number),
             )
@@ -231,18 +226,6 @@ def _write(where: ResultsDirectory, union: _Union) -> None:
             tables.write_sweep(text)
 
 
-def _trained(key: ExecutionKey, answers: Mapping[ExecutionKey, ExecutionKey]) -> ExecutionKey:
-    """The execution whose training answered this one.
-
-    Its row may come from a source in which that of another one answered it.
-    """
-    passed = {key}
-    while key in answers and answers[key] not in passed:
-        key = answers[key]
-        passed.add(key)
-    return key
-
-
 def _summary(union: _Union, out: Path) -> Iterator[str]:
     parts = (f"{len(source.configs):,} of {source.path}" for source in union.sources)
     total = counted(len(set[str]().union(*(source.configs for source in union.sources))), "trial")
@@ -252,6 +235,3 @@ def _summary(union: _Union, out: Path) -> Iterator[str]:
             f"warning: {counted(len(union.unequal), 'execution')} scored otherwise in another "
             "directory, by other versions or on another processor; the first score is kept"
         )
-    if union.sources[0].facts.sweep:
-        command = shlex.join(["hpsearch", "run", str(out / "sweep.yaml"), "--out", str(out)])
-        yield f"next, to write best.keras: {command}"

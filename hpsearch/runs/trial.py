@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 import tempfile
-import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import zip_longest
 from pathlib import Path
-from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -162,7 +161,7 @@ class StoredRun:
             Interrupted: A signal came; no process is left.
         """
         self.require_trusted(execution)
-        with _log(self.where) as log, one_worker(log) as (executor, check):
+        with one_worker() as (executor, check):
             rows = training_data(self.dataset, self.sweep)
             executor.provide(rows)
             yield Retrainer(executor, subject_of(self.sweep.kind), self.recipe, rows, check)
@@ -181,17 +180,6 @@ class StoredRun:
             return kept
         self.say(f"{execution.label}: its weights were not kept; training it again")
         return retrainer.weights(execution, result)
-
-
-@contextmanager
-def _log(where: ResultsDirectory) -> Iterator[IO[Any]]:
-    """Open the run's log; a temporary file if the directory cannot be written."""
-    try:
-        log: IO[Any] = where.open_log()
-    except OSError:
-        log = tempfile.TemporaryFile("a", encoding="utf-8")  # noqa: SIM115 - closed below
-    with log:
-        yield log
 
 
 @dataclass(frozen=True)
@@ -342,9 +330,6 @@ def reproduce_trial(source: Source, which: Which) -> Reproduction:
 
 SPLITS = ("train", "validation", "test")
 _CONFIDENCE = 0.95
-#: With more rows, the mean is nearly normal, and a bootstrap would take seconds.
-_MOST_BOOTSTRAPPED = 2_000
-_RESAMPLES = 9_999
 
 Floats = npt.NDArray[np.float64]
 
@@ -444,40 +429,16 @@ def share_interval(right: int, rows: int) -> Measurement:
 
 
 def mean_interval(values: Floats) -> Measurement:
-    """Return the mean of `(n_samples,)` numbers with a 95% interval.
+    """Return the mean of `(n_samples,)` numbers with Student's 95% interval.
 
-    Losses are skewed, so few rows get the bootstrap's interval (bias-corrected and accelerated,
-    with a fixed seed), which stays within the range of losses. Many rows get Student's.
-
-    Source: B. Efron, Journal of the American Statistical Association 82 (1987), by
-    `scipy.stats.bootstrap`; `scipy.stats.ttest_1samp`.
+    Losses are skewed, so the interval may pass their range; it ends there.
     """
     mean = float(values.mean())
     if len(values) < 2 or not np.isfinite(mean):
         return Measurement(mean)
-    if np.ptp(values) == 0:
-        return Measurement(mean, mean, mean, "bootstrap")
-    from scipy import stats  # slow to import
+    from scipy.stats import t  # slow to import
 
-    few = len(values) <= _MOST_BOOTSTRAPPED
-    test = _bootstrapped(values) if few else stats.ttest_1samp(values, 0.0)
-    low, high = test.confidence_interval if few else test.confidence_interval(_CONFIDENCE)
-    if not np.isfinite([low, high]).all():
-        return Measurement(mean)
-    return Measurement(mean, float(low), float(high), "bootstrap" if few else "t")
-
-
-def _bootstrapped(values: Floats) -> Any:
-    from scipy.stats import DegenerateDataWarning, bootstrap  # slow to import
-
-    with warnings.catch_warnings():
-        # The interval is then NaN, which `mean_interval` leaves out.
-        warnings.simplefilter("ignore", DegenerateDataWarning)
-        return bootstrap(
-            (values,),
-            np.mean,
-            confidence_level=_CONFIDENCE,
-            n_resamples=_RESAMPLES,
-            batch=_RESAMPLES // 10,
-            rng=np.random.default_rng(0),
-        )
+    error = float(values.std(ddof=1)) / math.sqrt(len(values))
+    half = float(t.ppf((1 + _CONFIDENCE) / 2, len(values) - 1)) * error
+    low, high = max(mean - half, float(values.min())), min(mean + half, float(values.max()))
+    return Measurement(mean, low, high, "t")

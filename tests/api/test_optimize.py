@@ -174,7 +174,7 @@ def test_conditions_constraints_lists_and_listed_configs() -> None:
         ({"trials": None}, "needs trials"),
         ({"trials": 0}, "trials: must be at least 1"),
         ({"goal": "max"}, "goal: must be minimize or maximize, not 'max'"),
-        ({"workers": 0}, "workers: must be at least 1"),
+        ({"workers": 0}, "workers: must be auto or a whole number"),
         ({"parameters": {}}, "parameters: must be a mapping"),
         ({"parameters": {"x": []}}, "parameters.x: must be a list of values, at least one"),
         ({"parameters": {"x": {"min": 2, "max": 1}}}, "parameters.x"),

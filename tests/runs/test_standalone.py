@@ -88,7 +88,7 @@ def run_case(sweep: Any, directory: Path) -> Any:
 
 
 @contextlib.contextmanager
-def this_process(_: Any) -> Any:
+def this_process() -> Any:
     yield InProcessExecutor(), lambda: None
 
 

@@ -13,9 +13,9 @@ from typing import Any
 from tables import PROVENANCE
 
 from hpsearch.data.specs import InputSpec, Target, Task
-from hpsearch.engine.costs import DataSizes, NetworkCosts
 from hpsearch.engine.learning import Snapshots
 from hpsearch.engine.loop import Engine, Phase
+from hpsearch.engine.models import NetworkCosts
 from hpsearch.engine.planning import Planner
 from hpsearch.engine.session import Stop, ignore
 from hpsearch.engine.trainings import Ledger, Trainings
@@ -32,8 +32,9 @@ from hpsearch.training.subjects import Job
 
 RECIPE = Recipe(0, "mse", "linear", "val_accuracy", "maximize")
 COSTS = NetworkCosts(
-    Problem(RECIPE, InputSpec((4,), "float32"), Target(Task.MULTICLASS, 2)),
-    DataSizes(100, 10, 4, 2),
+    problem=Problem(RECIPE, InputSpec((4,), "float32"), Target(Task.MULTICLASS, 2)),
+    rows=100,
+    validation_rows=10,
 )
 
 
