@@ -142,7 +142,7 @@ def test_plan_counts_trials_and_their_executions(tmp_path):
     one = ("--set", "budget.trials=1")
     said = hpsearch("run", "sweep.yaml", "--out", "out", *one, cwd=tmp_path)
     assert "1 trial, 10 executions, to train in 10 trainings of 10 epochs" in said.stderr
-    assert re.search(r"^\[1/1\] trial 1, seed \d, fold \d completed", said.stderr, re.MULTILINE)
+    assert re.search(r"^\[1/1\] trial 1(, seed \d)?, fold \d completed", said.stderr, re.MULTILINE)
     assert "1 trial, 1 completed, 1 trained now" in said.stdout
     assert "1 trial, 10 executions: 1 completed" in said.stdout
     planned = plan()
