@@ -22,8 +22,7 @@ from typing import Any
 from processes import timed
 from report import HERE, machine, report, versions
 
-from hpsearch.engine.events import RunEvent
-from hpsearch.engine.session import Settings
+from hpsearch.engine.session import RunEvent, Settings
 from hpsearch.engine.sweep import run_sweep
 from hpsearch.spec.sweep import load_sweep
 from hpsearch.workers.protocol import Finished, Started

@@ -26,16 +26,14 @@ import psutil
 from report import HERE, machine, report, versions
 
 from hpsearch.data.specs import InputSpec, Target, Task
-from hpsearch.engine.costs import DataSizes, NetworkCosts
-from hpsearch.engine.events import Began, RunEvent, Stored
 from hpsearch.engine.learning import Snapshots
-from hpsearch.engine.ledger import Ledger
 from hpsearch.engine.loop import Engine
+from hpsearch.engine.models import NetworkCosts
 from hpsearch.engine.run import make_planner
 from hpsearch.engine.search import Search
-from hpsearch.engine.session import Settings, Stop
+from hpsearch.engine.session import Began, RunEvent, Settings, Stop, Stored
 from hpsearch.engine.sweep import run_sweep
-from hpsearch.engine.trainings import Trainings
+from hpsearch.engine.trainings import Ledger, Trainings
 from hpsearch.models.problem import Problem, Recipe
 from hpsearch.search.asking import reply_of, search_with
 from hpsearch.space.execution import ExecutionResult, Status
@@ -53,9 +51,10 @@ _STAGES = 10
 _WORKERS = 2
 _RECIPE = Recipe(0, "sparse_categorical_crossentropy", "softmax", "val_accuracy", "maximize")
 _PROVENANCE = Provenance("val_accuracy:maximize:last", "trials", "d0", "r0", "0", "0", "0")
-_SIZES = DataSizes(rows=1000, validation_rows=200, features=64, outputs=10, data_bytes=300_000)
 _COSTS = NetworkCosts(
-    Problem(_RECIPE, InputSpec((64,), "float32"), Target(Task.MULTICLASS, 10)), _SIZES
+    problem=Problem(_RECIPE, InputSpec((64,), "float32"), Target(Task.MULTICLASS, 10)),
+    rows=1000,
+    validation_rows=200,
 )
 _WEIGHTS = (np.zeros((64, 100), np.float32), np.zeros((100, 10), np.float32))
 

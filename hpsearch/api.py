@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,16 +21,15 @@ from hpsearch.comparison.table import Columns
 from hpsearch.comparison.writing import require_suffix
 from hpsearch.custom.shipping import CustomModel, model_reference, shipped
 from hpsearch.data.loading import Folding, Loader, read_memory
-from hpsearch.engine.session import Drive, Settings
+from hpsearch.engine.session import Settings
 from hpsearch.errors import InputError, Interrupted
 from hpsearch.functions.search import function_search
 from hpsearch.models.arrays import LoaderWithModel
+from hpsearch.models.problem import Objective
 from hpsearch.progress.display import make_listener
 from hpsearch.reporting.comparison_page import Comparison
 from hpsearch.results import Results, execute, results_at_prompt, results_with_interruption, run_in
-from hpsearch.runs.trust import trusted
-from hpsearch.search.asking import Exchange
-from hpsearch.search.strategy import Strategy
+from hpsearch.runs.trial import trusted
 from hpsearch.spec.sweep import ProgramSweep, Sweep, load_sweep, sweep_from_mapping
 from hpsearch.store.directory import ResultsDirectory
 
@@ -324,11 +323,15 @@ def tune(
     if rows.parts and model is None:
         raise InputError(
             f"y: has {len(rows.parts)} targets, and hpsearch's own MLPs have one output; give "
-            "model=build, a function of hp that returns a Keras model with as many outputs, or "
-            "y of shape (n_samples, outputs) for a regression of several numbers"
+            "model=build, or y of shape (n_samples, outputs) for a regression of several numbers"
         )
+    search = None
     if oracle is not None:
         method, trials = oracle_name(oracle, method), trials or oracle.max_trials
+        # Imports KerasTuner, which the oracle's module has imported already.
+        from hpsearch.kerastuner.sweep_tuner import drive
+
+        search = drive(oracle)
     folds = Folding.of(cv, groups, rows, split_seed, test)
     in_memory = model is not None and not isinstance(model, str)
     reference = model_reference(model) if in_memory else model
@@ -383,31 +386,11 @@ def tune(
             retry=retry,
             fresh=fresh,
             report=out is not None,
-            drive=None if oracle is None else _drive(oracle),
+            drive=search,
         )
         return execute(sweep, settings, listener, log, load)
 
     return run_in(out, work, name=sweep.name, keep=True)
-
-
-def _drive(oracle: Any) -> Drive:
-    """Return a search with the oracle in this process."""
-    # Imports KerasTuner, which the oracle's module has imported already.
-    from hpsearch.kerastuner.sweep_tuner import drive
-
-    search = drive(oracle)
-
-    def quietly(engine: Exchange, spec: Any, strategy: Strategy | None) -> None:
-        verbose, oracle.verbose = oracle.verbose, 0
-        try:
-            search(engine, spec, strategy)
-        finally:
-            oracle.verbose = verbose
-
-    return quietly
-
-
-Objective = Callable[[dict[str, Any]], Any]
 
 
 def optimize(
@@ -425,7 +408,6 @@ def optimize(
     time_seconds: float | None = None,
     timeout_seconds: float | None = None,
     execution: Mapping[str, Any] | None = None,
-    prior: str | None = None,
     verbose: int | str = "auto",
 ) -> Results:
     """Search for the config with the best score of a function.
@@ -446,7 +428,8 @@ def optimize(
             after each epoch: then `hyperband` and `asha` can halt it, and the last score counts. An
             exception makes a failed row; a score that is not finite, a diverged one.
         parameters: As in a sweep file, with any names; with `epochs` for `hyperband` and `asha`.
-        method: As in a sweep file; `grid` needs no `trials`.
+        method: As in a sweep file; `grid` needs no `trials`. The option `prior: mlp` helps if the
+            function trains an MLP and its hyperparameters have the names of a sweep file.
         trials: Upper bound on the trials.
         goal: `minimize` or `maximize`.
         seed: Seed of the proposals.
@@ -461,9 +444,6 @@ def optimize(
         time_seconds: No trial begins after this time.
         timeout_seconds: Longest time of one trial, with several workers or on a cluster.
         execution: As in a sweep file, for a cluster: `{"engine": "ray", "address": "auto"}`.
-        prior: `mlp` if the function trains an MLP whose hyperparameters have the names of a sweep
-            file, such as `learning_rate`, `units`, `units_2`, `dropout`: then configs that do well
-            on other tables come first. The same as the method's option.
         verbose: As for `hpsearch.run`.
 
     Raises:
@@ -484,7 +464,6 @@ def optimize(
         trials=trials,
         time_seconds=time_seconds,
         seed=seed,
-        prior=prior,
     )
     listener = make_listener(verbose)
 

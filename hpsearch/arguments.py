@@ -31,24 +31,21 @@ def require_searchable(
         if callbacks:
             raise InputError(
                 "callbacks: are for custom models, model=build; hpsearch's own MLPs take "
-                "early_stopping={'patience': 3}, and metric={'name': ..., 'epoch': 'best'} for the "
-                "best epoch's weights"
+                "early_stopping, and metric={'name': ..., 'epoch': 'best'}"
             )
         if parameters is None:
             raise InputError(
-                "parameters: is missing: say what to try, such as parameters={'units': [32, 64]}; "
-                "or give model=build, a function of hp that returns a Keras model"
+                "parameters: is missing: say what to try, such as {'units': [32, 64]}; or give "
+                "model=build"
             )
         return
-    if hasattr(model, "compiled_metrics") or hasattr(model, "stop_training"):
+    is_model = hasattr(model, "compiled_metrics") or hasattr(model, "stop_training")
+    builds = callable(model) or isinstance(model, str) or hasattr(model, "build")
+    if is_model or not builds:
         raise InputError(
-            f"model: is a model, {type(model).__name__}, and each trial needs one of its own: give "
-            "a function build(hp) that makes and compiles it"
-        )
-    if not callable(model) and not isinstance(model, str) and not hasattr(model, "build"):
-        raise InputError(
-            "model: must be a function of hp, a keras_tuner.HyperModel, or package.module:name of "
-            f"one, not {type(model).__name__}"
+            "model: must be a function build(hp) that makes and compiles a model, a "
+            "keras_tuner.HyperModel, or package.module:name of one, not a "
+            f"{type(model).__name__}"
         )
     if any(argument is not None for argument in of_mlps):
         raise InputError(
@@ -135,11 +132,7 @@ def _without_none(raw: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Convert tuples, ranges, arrays, NumPy numbers and objectives to plain Python values."""
-    if type(value).__name__ == "Objective" and hasattr(value, "direction"):
-        # KerasTuner's objectives.
-        goal = {"min": "minimize", "max": "maximize"}.get(value.direction)
-        return {"name": value.name, **({"goal": goal} if goal else {})}
+    """Convert tuples, ranges, arrays and NumPy numbers to plain Python values."""
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple | range):

@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpsearch.comparison.refitting import REFIT_IN, score_intervals, sweep_of_best
 from hpsearch.data.loading import Loader
-from hpsearch.engine.events import Listener, stack_level_of_caller
-from hpsearch.engine.session import Settings
+from hpsearch.engine.session import Listener, Settings, stack_level_of_caller
 from hpsearch.engine.sweep import run_sweep
 from hpsearch.errors import InputError, Interrupted
 from hpsearch.progress.display import make_listener
@@ -101,10 +100,6 @@ class Results(Pictures):
         """
         return _of_trials(trials_of(self.table))
 
-    def top(self, count: int = 10) -> pd.DataFrame:
-        """The lines of the best trials, as in `trials`, the best first."""
-        return _of_trials(ranked_trials(self.table).head(count))
-
     @cached_property
     def sweep(self) -> Sweep:
         """The resolved sweep."""
@@ -143,12 +138,8 @@ class Results(Pictures):
             InputError: No trial completed, or Keras cannot load the model.
             RefusedError: As for `export`, if the run was interrupted before it wrote the model.
         """
-        # Imports Keras.
-        from hpsearch.runs.predicting import load_model
+        from hpsearch.runs.predicting import load_model  # imports Keras
 
-        path = self.directory / "best.keras"
-        if not path.exists() and best_trial(self.table) is None:
-            raise InputError(f"{path}: there is no model: no trial completed")
         with model_file(self._files, Which()) as file:
             return load_model(file, self._files)
 
@@ -191,8 +182,7 @@ class Results(Pictures):
 
     @cached_property
     def _predictor(self) -> Predictor:
-        # Imported here because it starts slowly, with NumPy and pandas.
-        from hpsearch.runs.predicting import predictor_of
+        from hpsearch.runs.predicting import predictor_of  # slow to import
 
         return predictor_of(self._files, Which())
 
@@ -277,8 +267,7 @@ class Results(Pictures):
         """
         sweep = sweep_of_best(self._files, top, seeds, on)
         where = self.directory / REFIT_IN[on] if out is None else Path(out)
-        settings = Settings(out=where, workers=workers)
-        run_sweep(sweep, settings, make_listener(verbose), self.rows)
+        run_sweep(sweep, Settings(where, workers), make_listener(verbose), self.rows)
         again = Results(where, self.rows, self.trust)
         # The temporary directory is removed with the results that own it.
         vars(again)["_of"] = self
@@ -313,8 +302,7 @@ class Results(Pictures):
         return reproduce_trial(self._files, Which(trial, seed, fold))
 
     def _repr_html_(self) -> str:
-        ranked = ranked_trials(self.table)
-        return str(ranked._repr_html_())  # type: ignore[operator]  # IPython's protocol
+        return str(ranked_trials(self.table)._repr_html_())  # type: ignore[operator]  # IPython's
 
 
 def _of_trials(trials: pd.DataFrame) -> pd.DataFrame:

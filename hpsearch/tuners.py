@@ -25,24 +25,7 @@ from hpsearch.kerastuner.classes import (
 )
 
 #: The names that `from keras_tuner import *` imports.
-__all__ = [
-    "BayesianOptimization",
-    "GridSearch",
-    "HyperModel",
-    "HyperParameters",
-    "Hyperband",
-    "Objective",
-    "Oracle",
-    "RandomSearch",
-    "SklearnTuner",
-    "Tuner",
-    "applications",
-    "engine",
-    "errors",
-    "oracles",
-    "synchronized",
-    "tuners",
-]
+__all__ = [name for name in vars(keras_tuner) if name[0] != "_" and name != "src"]
 _OURS = {
     getattr(keras_tuner, ours.__name__): ours
     for ours in (BayesianOptimization, GridSearch, Hyperband, RandomSearch, Tuner)

@@ -38,9 +38,9 @@ def test_no_file_is_longer_than_its_idea():
 
 #: Room -> the most lines of its Python modules together; "" has the modules beside the rooms.
 ROOMS = {
-    "": 2070, "cli": 1150, "comparison": 2430, "custom": 2950, "data": 3490, "engine": 3350,
-    "functions": 400, "kerastuner": 2750, "models": 940, "native": 645, "programs": 1750,
-    "progress": 450, "ray": 1000, "reporting": 2780, "runs": 1400, "search": 2550, "sklearn": 550,
+    "": 2050, "cli": 1150, "comparison": 2430, "custom": 2950, "data": 3490, "engine": 3000,
+    "functions": 350, "kerastuner": 2750, "models": 940, "native": 645, "programs": 1750,
+    "progress": 400, "ray": 1000, "reporting": 2780, "runs": 1250, "search": 2550, "sklearn": 550,
     "space": 1600, "spec": 4080, "store": 2800, "trackers": 360, "training": 2400, "workers": 2250,
 }  # fmt: skip
 
@@ -59,7 +59,7 @@ def test_rooms_share_few_names():
 
 def test_classes_are_short_and_functions_take_few_parameters():
     long = {name for name, lines in STRUCTURE.classes.items() if lines > 250}
-    assert long <= {"Engine", "EngineSearch", "TunerTrials", "Results"}
+    assert long <= {"EngineSearch", "TunerTrials"}
     assert sum(count > 8 for count in STRUCTURE.parameters) <= 12
 
 

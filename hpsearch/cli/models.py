@@ -29,8 +29,8 @@ from hpsearch.runs.trial import (
     evaluate_trial,
     export_model,
     reproduce_trial,
+    trusted,
 )
-from hpsearch.runs.trust import trusted
 from hpsearch.spec.sweep import load_sweep
 from hpsearch.store.columns import PACKAGES
 from hpsearch.store.store import evaluations_of

@@ -14,10 +14,9 @@ from hpsearch.cli.app import Out, Set, SweepArgument, Workers
 from hpsearch.custom.search import plan_search
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.specs import n_features
-from hpsearch.engine.costs import CostEstimate
 from hpsearch.engine.learning import answered
 from hpsearch.engine.models import SweepModels
-from hpsearch.engine.planning import Summary, group, tally
+from hpsearch.engine.planning import Summary, group, summarize
 from hpsearch.engine.search import Search, foresee
 from hpsearch.errors import RefusedError
 from hpsearch.machine import cores
@@ -110,14 +109,14 @@ def _model_plan(
     yield from _counts(executions, done)
     trainings = group(executions, answered={execution.number for execution in done})
     if custom:
-        yield from _shared(tally(executions, trainings))
+        yield from _shared(summarize(executions, trainings))
         yield "time       unknown: the models are your own"
         return
-    summary = models.costs.summary(executions, trainings)
+    summary = summarize(executions, trainings)
     asked = workers or sweep.execution.workers
     count = cores() if asked == "auto" else int(asked)
-    estimate = models.estimate(trainings, count, measure=measure)
-    yield from (*_shared(summary), *_costs(summary, estimate, count))
+    ends = models.estimate(trainings, count, measure=measure)
+    yield from (*_shared(summary), _time(summary, ends, count))
     if not complete:
         yield "only budget.time ends this search: the figures are of its first trials"
 
@@ -164,17 +163,12 @@ def _shared(summary: Summary) -> Iterator[str]:
     )
 
 
-def _costs(summary: Summary, estimate: CostEstimate, workers: int) -> list[str]:
-    lines = []
-    if summary.weights is not None:
-        low, high = summary.weights
-        lines.append(f"weights    {low:,}" + (f" to {high:,}" if high != low else ""))
+def _time(summary: Summary, ends: tuple[float, float], workers: int) -> str:
     if not summary.trainings:
-        return [*lines, "time       nothing to train"]
-    times = f"{duration(estimate.low_seconds)} to {duration(estimate.high_seconds)}"
-    lines.append(f"time       {times} with {counted(workers, 'worker')}")
-    lines.append(f"memory     about {estimate.memory_bytes / 2**30:.1f} GB")
-    return lines
+        return "time       nothing to train"
+    least, most = map(duration, ends)
+    times = f"about {least}" if least == most else f"{least} to {most}"
+    return f"time       {times} with {counted(workers, 'worker')}"
 
 
 def _parameter_line(parameter: Parameter) -> str:

@@ -31,11 +31,10 @@ from hpsearch.comparison.questions import (
     whole_scores,
 )
 from hpsearch.comparison.table import Columns, Table, read_tables
-from hpsearch.engine.events import Listener, ignore
-from hpsearch.engine.session import Settings
+from hpsearch.engine.session import Listener, Settings, ignore
 from hpsearch.engine.sweep import run_sweep
 from hpsearch.errors import InputError, RefusedError
-from hpsearch.runs.trust import require_trusted
+from hpsearch.runs.trial import require_trusted
 from hpsearch.space.mlp import MLPConfig
 from hpsearch.spec.sweep import Sweep, sweep_of_configs
 from hpsearch.store.columns import value_of

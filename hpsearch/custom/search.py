@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -10,10 +9,10 @@ from hpsearch.custom.shipping import CustomModel, ModelHyperparameters, space_of
 from hpsearch.custom.subject import CustomModels, find_in
 from hpsearch.data.loading import Loader
 from hpsearch.engine.best_model import Retrainer, one_worker
-from hpsearch.engine.costs import UnknownCosts
 from hpsearch.engine.models import SweepModels, read_models
 from hpsearch.engine.run import Prepared, Run
-from hpsearch.engine.search import Search, continuous_in, listed_configs
+from hpsearch.engine.search import Search, listed_configs
+from hpsearch.engine.trainings import Costs
 from hpsearch.errors import InputError
 from hpsearch.models.arrays import LoaderWithModel, with_code
 from hpsearch.space.constraints import parse
@@ -47,7 +46,7 @@ def prepare_custom_models(sweep: Sweep, load: Loader | None, run: Run) -> Prepar
         run.warn(warning)
     recipe, search = replace(models.recipe, asked=declared.asked), _search(sweep, declared)
     names, text = search.space.names, dump_sweep(sweep)
-    costs = UnknownCosts(tensorflow=True)
+    costs = Costs(tensorflow=True)
     return models.prepared(run, CustomModels(), recipe, search, costs, names=names, text=text)
 
 
@@ -58,7 +57,7 @@ def plan_search(models: SweepModels) -> Search:
         InputError: The model cannot be built, or the sweep does not fit it.
         Interrupted: A signal arrived.
     """
-    with tempfile.TemporaryFile("a", encoding="utf-8") as log, one_worker(log) as (executor, check):
+    with one_worker() as (executor, check):
         executor.provide(models.rows)
         return _search(models.sweep, _hyperparameters(models, executor, check))
 
@@ -124,11 +123,9 @@ def _unfit(sweep: Sweep, space: Space) -> Iterator[str]:
         space.config({})
     except ValueError as error:
         yield f"parameters: {error}"
-    for name in continuous_in(space) if sweep.method.enumerates else ():
-        yield (
-            f"method: {GRID_NEEDS}, and the model's {name!r} has neither: give parameters: "
-            f"{{{name}: {{values: [...]}}}}, or a step where the model asks for it"
-        )
+    for parameter in space.parameters if sweep.method.enumerates else ():
+        if parameter.choices is None:
+            yield f"method: {GRID_NEEDS}, and the model's {parameter.name!r} has neither"
     points = space.cardinality()
     if sweep.method.name == "grid" and sweep.budget is None and (points or 0) > MOST_POINTS:
         yield (

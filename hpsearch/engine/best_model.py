@@ -7,8 +7,8 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import IO, Any
+from tempfile import TemporaryDirectory, TemporaryFile
+from typing import Any
 
 import numpy.typing as npt
 
@@ -43,16 +43,18 @@ _WAIT_SECONDS = 1.0
 
 
 @contextmanager
-def one_worker(log: IO[Any]) -> Iterator[tuple[LocalExecutor, Callable[[], None]]]:
-    """Open an executor with one worker and catch signals.
-
-    Args:
-        log: An open file for the worker's output.
+def one_worker() -> Iterator[tuple[LocalExecutor, Callable[[], None]]]:
+    """Open an executor with one worker, whose output is dropped, and catch signals.
 
     Yields:
         The executor, and a function that raises Interrupted after a signal.
     """
-    with signals() as stop, Servers(log) as servers, LocalExecutor(servers, 1) as executor:
+    with (
+        TemporaryFile("a", encoding="utf-8") as log,
+        signals() as stop,
+        Servers(log) as servers,
+        LocalExecutor(servers, 1) as executor,
+    ):
         yield executor, stop.check
 
 
@@ -229,7 +231,8 @@ class BestModel:
         except RefusedError as error:
             failure = f"{model} is not written: {error}"
         else:
-            failure = self._write(execution, weights)
+            failure = self.retrainer.write(model, execution, weights, self.where.check)
+            failure = failure and f"{model} cannot be written: {failure}"
         if failure:
             return "; ".join(filter(None, (said, failure)))
         if not keep_all:
@@ -257,12 +260,6 @@ class BestModel:
             metrics={metric: Measurement(float(result.score or 0.0))},
             **answers,
         )
-
-    def _write(self, execution: Execution, weights: Weights) -> str:
-        """Write best.keras; return the reason if it cannot be written, else empty."""
-        model = self.where.model
-        failure = self.retrainer.write(model, execution, weights, self.where.check)
-        return failure and f"{model} cannot be written: {failure}"
 
     def keep(self, execution: Execution, result: ExecutionResult) -> str:
         """Store the execution's weights, unless they are stored already.

@@ -207,20 +207,18 @@ class Snapshots:
             versions = results[execution].versions if execution in results else {}
             if all(present[name] == version for name, version in versions.items()):
                 self.epochs[execution] = epoch
-        self._total = sum(self._bytes.values())
 
     @property
     def has_room(self) -> bool:
         """True if another snapshot may be stored."""
-        return self._total < _MOST_BYTES
+        return sum(self._bytes.values()) < _MOST_BYTES
 
     def note(self, result: ExecutionResult) -> None:
         """Add a stored result's snapshot, and forget the execution's earlier one."""
-        self._total -= self._bytes.pop(result.number, 0)
+        self._bytes.pop(result.number, None)
         self.epochs.pop(result.number, None)
         if result.snapshot is not None:
-            size = self._bytes[result.number] = result.snapshot.nbytes
-            self._total += size
+            self._bytes[result.number] = result.snapshot.nbytes
             self.epochs[result.number] = result.snapshot.epoch
 
     def past(
@@ -272,9 +270,6 @@ class AdaptivePlanner(Planner):
         self._events = tuple(events)
         #: True if trainings may halt before their config's last epoch.
         self._halts = strategy is None or bool(strategy.rungs)
-        self._members: dict[str, list[Execution]] = {}
-        self._config_of: dict[int, str] = {}
-        self._unanswered: set[int] = set()
         #: The epochs that each config was last proposed to reach; None for the config's `epochs`.
         self._goals: dict[str, int | None] = {}
 
@@ -287,10 +282,7 @@ class AdaptivePlanner(Planner):
 
     def begin(self, answered: Collection[int]) -> Step:
         """Add the stored executions, and plan the rest of their trainings."""
-        for execution in self.current:
-            self._join(execution)
-            if execution.number in answered:
-                self._unanswered.discard(execution.number)
+        self._join(self.current, answered)
         configs = [members[0].config for members in self._members.values()]
         if self.strategy is None:
             return self._begin_of_oracle(configs)
@@ -375,15 +367,13 @@ class AdaptivePlanner(Planner):
         self, configs: Iterable[Config], repetitions: Sequence[Repetition], by: str = ""
     ) -> list[Execution]:
         executions = self._trials.new(configs, repetitions, by)
-        for execution in executions:
-            self._join(execution)
+        self._join(executions)
         return executions
 
-    def _join(self, execution: Execution) -> None:
-        self._members.setdefault(execution.config.id, []).append(execution)
-        self._config_of[execution.number] = execution.config.id
-        self._unanswered.add(execution.number)
-        self._reuse.add(execution)
+    def _join(self, executions: Iterable[Execution], answered: Collection[int] = ()) -> None:
+        super()._join(executions, answered)
+        for execution in executions:
+            self._reuse.add(execution)
 
     def _step(self, configs: Iterable[Config], added: Sequence[Execution]) -> Step:
         """Plan the trainings that take the executions of `configs` to their goals."""
@@ -417,12 +407,6 @@ class AdaptivePlanner(Planner):
         return training.whole is not None or training.epochs < (self._longest or 0)
 
     # Results
-
-    def learn(self, results: Sequence[ExecutionResult]) -> None:
-        """Record the outcome of each config whose last seed is answered."""
-        numbers = [result.number for result in results if result.number in self._config_of]
-        self._unanswered.difference_update(numbers)
-        self._tell(dict.fromkeys(self._config_of[number] for number in numbers))
 
     def _tell(self, configs: Iterable[str]) -> None:
         for identity in configs:

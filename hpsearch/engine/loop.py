@@ -3,33 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum, auto
 
-from hpsearch.engine.events import Listener, Planned
-from hpsearch.engine.ledger import Ledger
-from hpsearch.engine.planning import Planner, Step
-from hpsearch.engine.session import Stop
-from hpsearch.engine.trainings import Trainings
+from hpsearch.engine.planning import Planner, Step, summarize
+from hpsearch.engine.session import Listener, Planned, Stop
+from hpsearch.engine.trainings import Ledger, Trainings
 from hpsearch.errors import HpsearchError
 from hpsearch.machine import now
 from hpsearch.search.asking import Inquiry, OracleEvent, Reply, foreseen
 from hpsearch.space.execution import Execution, ExecutionResult, Training
-from hpsearch.wording import counted
-from hpsearch.workers.protocol import (
-    Answered,
-    Event,
-    Finished,
-    Heard,
-    Lost,
-    Said,
-)
+from hpsearch.workers.protocol import Answered, Event, Finished, Heard, Lost, Said
 
 _WAIT_SECONDS = 0.5
 #: Time for importing TensorFlow on a slow machine.
 _START_SECONDS = 60.0
-#: A longer wait for a proposal is reported.
-_LONG_SECONDS = 10.0
 #: This many outcomes are reported at once, even if no proposal is wanted.
 _MOST_OUTCOMES = 256
 
@@ -50,36 +38,10 @@ class Phase(Enum):
     #: It proposes no new config any more.
     EXHAUSTED = auto()
 
-
-@dataclass
-class ProposerWait:
-    """Limits the wait for a proposer while no worker has work.
-
-    Attributes:
-        method: The proposer's name in messages.
-        seconds: The longest wait.
-    """
-
-    method: str = ""
-    seconds: float = 600.0
-    _since: float = field(default_factory=now)
-    _has_said: bool = False
-
-    def reset(self) -> None:
-        """Begin the wait anew."""
-        self._since = now()
-
-    def check(self, listener: Listener, *, starting: bool) -> None:
-        """Raise HpsearchError if the wait is too long; report a long one."""
-        waited = now() - self._since
-        if waited > self.seconds + (_START_SECONDS if starting else 0.0):
-            raise HpsearchError(
-                f"method: {self.method} gave no answer within {self.seconds:g} s; what was "
-                "finished is stored, so the same command continues once it is faster"
-            )
-        if waited > _LONG_SECONDS and not self._has_said:
-            self._has_said = True
-            listener(Said(f"method: waiting for {self.method} to propose"))
+    @property
+    def waits(self) -> bool:
+        """True while the proposer has to answer first."""
+        return self in (Phase.ASKED, Phase.CONFIRMING)
 
 
 @dataclass
@@ -92,6 +54,8 @@ class Engine:
         ledger: The stored executions and results.
         keeps_all: Whether the weights of every execution are kept, not only those of the best.
         time_seconds: No training begins after it; None for no limit.
+        method: The proposer's name in messages.
+        patience_seconds: The longest wait for the proposer while no worker has work.
         phase: The state of the talk with the proposer.
     """
 
@@ -102,9 +66,11 @@ class Engine:
     stop: Stop
     keeps_all: bool = False
     time_seconds: float | None = None
-    patience: ProposerWait = field(default_factory=ProposerWait)
+    method: str = ""
+    patience_seconds: float = 600.0
     phase: Phase = Phase.STARTING
     _began: float = 0.0
+    _waits_since: float = 0.0
     #: The number of proposals in the last request.
     _room_asked: int = 0
     #: The number of proposals planned before the proposer was ready.
@@ -119,8 +85,7 @@ class Engine:
             answered: The executions whose stored results count.
             stored: Returns every stored execution, for the tables.
         """
-        self._began = now()
-        self.patience.reset()
+        self._began = self._waits_since = now()
         self.ledger.read(self.planner.current, stored)
         step = self.planner.begin(answered)
         executions = [*self.planner.current, *step.executions]
@@ -167,7 +132,7 @@ class Engine:
 
         Until the proposer is ready, train the proposals that can be foreseen.
         """
-        while not (self._is_asked or self._late or self._stopped):
+        while not (self.phase.waits or self._late or self.stop.wanted):
             room = self._room()
             if room and (step := self.planner.own()):
                 self._take(step)
@@ -195,14 +160,6 @@ class Engine:
         self.phase, self._room_asked = phase, request.room
         return request
 
-    @property
-    def _is_asked(self) -> bool:
-        return self.phase in (Phase.ASKED, Phase.CONFIRMING)
-
-    @property
-    def _stopped(self) -> bool:
-        return bool(self.stop.reason) or self.stop.signal is not None
-
     def _foresee(self) -> bool:
         """Plan proposals that no outcome can change; return True if there are any."""
         if self.planner.strategy is None or self.planner.spent:
@@ -216,13 +173,13 @@ class Engine:
     @property
     def over(self) -> bool:
         """True if nothing is left to do."""
-        if self._stopped:
+        if self.stop.wanted:
             return True
         if self.trainings.executor.busy or (self.trainings.queue and not self._late):
             return False
         if self._late or self._complete:
             return True
-        if self.phase is Phase.STARTING or self._is_asked:
+        if self.phase is Phase.STARTING or self.phase.waits:
             return False
         return not (self._foreseen or self.planner.has_outcomes or self.phase is Phase.OPEN)
 
@@ -248,32 +205,22 @@ class Engine:
             self._start(queue.popleft())
             return
         self._handle(executor.events(_WAIT_SECONDS))
-        if self.planner.strategy is None and not executor.busy and self._waits:
-            self.patience.check(self.listener, starting=self.phase is Phase.STARTING)
-        else:
-            self.patience.reset()
+        starting = self.phase is Phase.STARTING
+        if self.planner.strategy is not None or executor.busy or not (self.phase.waits or starting):
+            self._waits_since = now()
+        elif now() - self._waits_since > self.patience_seconds + starting * _START_SECONDS:
+            raise HpsearchError(
+                f"method: {self.method} gave no answer within {self.patience_seconds:g} s; what "
+                "was finished is stored, so the same command continues once it is faster"
+            )
         self.ledger.write_due_tables()
 
-    @property
-    def _waits(self) -> bool:
-        return self._is_asked or self.phase is Phase.STARTING
-
-    def _say(self, message: str) -> None:
-        self.listener(Said(message))
-
     def say_exhausted(self) -> None:
-        """Report if the space has fewer configs than the budget allows."""
-        if self.planner.spent and not self._planned:
-            self._say("budget.trials is used up; a larger one tries more")
-        if self.phase is Phase.EXHAUSTED and self.planner.left_over > 0:
-            trials = counted(len({each.trial for each in self.ledger.executions}), "trial")
-            why = (
-                f"the space is exhausted: all its configs are tried, {trials}"
-                if self.planner.strategy is not None
-                else f"{self.patience.method} has ended the search after {trials}"
-            )
-            left = self.planner.left_over
-            self._say(f"{why}; budget.trials leaves room for {left} more")
+        """Report if the search ended before its budget of trials was spent."""
+        left = self.planner.left_over
+        if self.phase is Phase.EXHAUSTED and left > 0:
+            line = f"the method has no further config; budget.trials leaves room for {left} more"
+            self.listener(Said(line))
 
     @property
     def _late(self) -> bool:
@@ -293,7 +240,7 @@ class Engine:
             self.trainings.add_longest_first(step.trainings)
         if step or done:
             executions = [self.ledger[number] for number in step.numbers]
-            summary = self.trainings.costs.summary(executions, step.trainings)
+            summary = summarize(executions, step.trainings)
             self.listener(Planned(summary, done, self.ledger.best))
         if step.answers:
             self._acknowledge(step.answers)
@@ -323,7 +270,7 @@ class Engine:
                 case Heard():
                     if event.ended:
                         raise HpsearchError(
-                            f"method: the process of {self.patience.method} ended ({event.ended}); "
+                            f"method: the process of {self.method} ended ({event.ended}); "
                             "the last lines of run.log say why; what was finished is stored, so "
                             "the same command continues"
                         )
@@ -333,7 +280,7 @@ class Engine:
         if results:
             self._acknowledge(results)
         for training in ended:
-            self._judge(training)
+            self.stop.reason = self.trainings.reason_to_give_up(training) or self.stop.reason
 
     def _acknowledge(self, results: Sequence[ExecutionResult]) -> None:
         """Store results before anyone learns of them."""
@@ -341,11 +288,3 @@ class Engine:
         for result in results:
             self.trainings.snapshots.note(result)
         self.planner.learn(results)
-
-    def _judge(self, training: Training) -> None:
-        """Give up if the first trainings all fail for the same reason."""
-        reason = self.trainings.reason_to_give_up(training)
-        if reason and self.trainings.running:
-            left = ", ".join(map(str, self.ledger.trials_of(self.trainings.running)))
-            reason += f" (under way, and without a row: trial {left})"
-        self.stop.reason = reason or self.stop.reason

@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-import threading
+import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from statistics import median
-from typing import Any
 
 from hpsearch.data.dataset import Dataset, guess_scores, profile
 from hpsearch.data.loading import Loader
 from hpsearch.data.specs import Arrays, TrainingData, n_features
 from hpsearch.engine.best_model import BestModel, Retrainer
-from hpsearch.engine.costs import (
-    CostEstimate,
-    Costs,
-    DataSizes,
-    NetworkCosts,
-    estimate_cost,
-    step_seconds,
-)
-from hpsearch.engine.events import Listener
 from hpsearch.engine.loop import Engine
-from hpsearch.engine.run import PATIENCE_SECONDS, Prepared, Run
+from hpsearch.engine.run import Prepared, Run
 from hpsearch.engine.search import Search, TunerSpec
+from hpsearch.engine.trainings import Costs
 from hpsearch.models.arrays import load_data, training_data
 from hpsearch.models.problem import Problem, Recipe
 from hpsearch.native.network import native_built
@@ -39,16 +29,68 @@ from hpsearch.store.provenance import identify, make_recipe
 from hpsearch.store.trials import best_execution
 from hpsearch.training.mlps import MLPs, mlp_trainer
 from hpsearch.training.subjects import ModelSubject
-from hpsearch.training.trainer import TrainerRequest
-from hpsearch.workers.protocol import Said
+from hpsearch.training.trainer import TrainerRequest, needs_tensorflow
 
-#: A longer load of the data is reported.
-_MOMENT_SECONDS = 1.0
 _NOT_BUILT = (
     "hpsearch was installed without its native trainer in C, so TensorFlow trains everything, "
-    "which takes several times as long; with a C compiler and Python's headers, install it again: "
-    "pip install --force-reinstall --no-deps --no-cache-dir hpsearch"
+    "which takes several times as long; install it again with a C compiler and Python's headers"
 )
+
+
+_START_SECONDS = 3.0
+#: A multiplication and an addition for the outputs, the weights' and the inputs' gradients.
+_OPERATIONS_PER_WEIGHT_AND_ROW = 6
+
+
+@dataclass(frozen=True)
+class _Costs:
+    """A trainer's costs on one core, in seconds."""
+
+    build: float
+    step: float
+    operation: float
+    update_of_a_weight: float
+
+
+_NATIVE = _Costs(0.002, 5e-6, 1 / 80e9, 0.2e-9)
+_TENSORFLOW = _Costs(0.15, 100e-6, 1 / 30e9, 0.5e-9)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkCosts(Costs):
+    """Estimates the time that trainings of MLPs need.
+
+    Attributes:
+        rows, validation_rows: The sizes of the splits.
+    """
+
+    problem: Problem
+    rows: int
+    validation_rows: int
+
+    def needs_tensorflow(self, training: Training) -> bool:
+        return needs_tensorflow(self.problem, training.values)
+
+    def step_seconds(self, training: Training) -> float:
+        """Estimate the seconds of one training step."""
+        costs, weights = self._costs(training), self._weights(training)
+        batch = min(MLPConfig(training.values).batch_size, self.rows)
+        operations = _OPERATIONS_PER_WEIGHT_AND_ROW * weights * batch
+        return costs.step + operations * costs.operation + weights * costs.update_of_a_weight
+
+    def seconds(self, training: Training) -> float:
+        costs = self._costs(training)
+        steps = math.ceil(self.rows / MLPConfig(training.values).batch_size)
+        validation = 2 * self._weights(training) * self.validation_rows * costs.operation
+        epoch = steps * self.step_seconds(training) + validation
+        return costs.build + training.epochs * epoch
+
+    def _costs(self, training: Training) -> _Costs:
+        return _TENSORFLOW if self.needs_tensorflow(training) else _NATIVE
+
+    def _weights(self, training: Training) -> int:
+        features, outputs = n_features(self.problem.input), self.problem.target.outputs
+        return MLPConfig(training.values).weight_count(features, outputs) or features * 100
 
 
 @dataclass(frozen=True)
@@ -83,31 +125,26 @@ class SweepModels:
     def costs(self) -> NetworkCosts:
         """The costs of MLPs' trainings."""
         dataset = self.dataset
-        features = n_features(dataset.input)
-        rows = sum(map(len, filter(None, (dataset.train, dataset.validation, dataset.test))))
-        bytes_per_value = 1 if len(dataset.input.shape) > 1 else 4
-        sizes = DataSizes(
-            rows=len(dataset.train),
-            validation_rows=len(dataset.validation),
-            features=features,
-            outputs=dataset.target.outputs,
-            data_bytes=rows * features * bytes_per_value,
-        )
-        return NetworkCosts(Problem(self.recipe, dataset.input, dataset.target), sizes)
+        problem = Problem(self.recipe, dataset.input, dataset.target)
+        train, validation = len(dataset.train), len(dataset.validation)
+        return NetworkCosts(problem=problem, rows=train, validation_rows=validation)
 
     def estimate(
         self, trainings: Sequence[Training], workers: int, *, measure: bool
-    ) -> CostEstimate:
-        """Estimate the time and memory of MLPs' trainings.
+    ) -> tuple[float, float]:
+        """Estimate the wall time of MLPs' trainings, as its lower and upper end.
 
         Args:
             workers: Number of trainings at a time.
             measure: Time a few steps, instead of estimating them by a formula.
         """
-        step = None
+        factor, spread = 1.0, 2.0
         if measure and trainings:
-            step = _measure_steps(trainings, self.costs, self.rows.arrays)
-        return estimate_cost(trainings, self.costs, workers, step)
+            factor, spread = _measured_factor(trainings, self.costs, self.rows.arrays), 1.4
+        seconds = [factor * self.costs.seconds(training) for training in trainings]
+        # In the worst case the longest training starts last.
+        wall = max(sum(seconds) / workers, max(seconds, default=0.0))
+        return _START_SECONDS + wall / spread, _START_SECONDS + wall * spread
 
     def claim(self, run: Run) -> None:
         """Claim the run's store, and give the data to its workers.
@@ -139,6 +176,8 @@ class SweepModels:
         sweep, rows = self.sweep, self.rows
         problem = Problem(recipe, rows.input, rows.target)
         listed = (name for point in sweep.configs for name in point)
+        classes, guesses = rows.target.classes, guess_scores(self.dataset)
+        facts = {"sweep": text, "classes": classes, "guesses": guesses}
         return Prepared(
             search=search,
             subject=subject,
@@ -154,17 +193,11 @@ class SweepModels:
             text=text,
             keeps_all=sweep.keep == "all",
             tuner=partial(TunerSpec, search, subject, problem),
-            patience_seconds=sweep.execution.timeout_seconds or PATIENCE_SECONDS,
+            patience_seconds=sweep.execution.timeout_seconds,
             profile=profile(self.dataset),
-            facts={"sweep": text, **dict(self._facts())},
+            facts={name: value for name, value in facts.items() if value},
             finish=lambda engine: self._keep_best(run, subject, engine),
         )
-
-    def _facts(self) -> Iterator[tuple[str, Any]]:
-        if classes := self.rows.target.classes:
-            yield "classes", classes
-        if guesses := guess_scores(self.dataset):
-            yield "guesses", guesses
 
     def _keep_best(self, run: Run, subject: ModelSubject, engine: Engine) -> None:
         ledger, settings, sweep = engine.ledger, run.settings, self.sweep
@@ -186,8 +219,7 @@ def read_models(sweep: Sweep, load: Loader | None, run: Run) -> SweepModels:
     Raises:
         InputError: The data cannot be read, or the sweep does not fit them.
     """
-    with _reported_if_slow(run.listener, f"sweep {sweep.name}: reading the data"):
-        models = SweepModels.of(sweep, load)
+    models = SweepModels.of(sweep, load)
     for warning in (*sweep.warnings, *models.dataset.warnings):
         run.warn(warning)
     return models
@@ -212,46 +244,24 @@ def prepare_mlps(sweep: Sweep, load: Loader | None, run: Run) -> Prepared:
     return models.prepared(run, MLPs(), recipe, search, models.costs, names=names, text=text)
 
 
-@contextmanager
-def _reported_if_slow(listener: Listener, line: str) -> Iterator[None]:
-    """Show a line if the context takes more than a moment."""
-    timer = threading.Timer(_MOMENT_SECONDS, listener, [Said(line)])
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
-        timer.join()
-
-
 #: Steps of an epoch to time.
 _STEPS = 50
 
 
-def _measure_steps(
-    trainings: Sequence[Training], costs: NetworkCosts, arrays: Arrays
-) -> Callable[[Training], float]:
+def _measured_factor(trainings: Sequence[Training], costs: NetworkCosts, arrays: Arrays) -> float:
     """Time steps of the smallest, the middle and the largest training.
 
     Returns:
-        A function from a training to the seconds of its step: the formula's estimate, times the
-        median ratio of measured to estimated time.
+        The median ratio of measured to estimated time.
     """
     if any(map(costs.needs_tensorflow, trainings)):
         import tensorflow as tf  # slow to import
 
         tf.config.threading.set_intra_op_parallelism_threads(1)
         tf.config.threading.set_inter_op_parallelism_threads(1)
-
-    def estimated(training: Training) -> float:
-        needed = costs.needs_tensorflow(training)
-        return step_seconds(training, costs.sizes, tensorflow=needed)
-
-    ordered = sorted(trainings, key=lambda training: step_seconds(training, costs.sizes))
+    ordered = sorted(trainings, key=costs.step_seconds)
     chosen = (ordered[0], ordered[len(ordered) // 2], ordered[-1])
-    factor = median(_measured(each, costs.problem, arrays) / estimated(each) for each in chosen)
-    return lambda training: factor * estimated(training)
+    return median(_measured(t, costs.problem, arrays) / costs.step_seconds(t) for t in chosen)
 
 
 def _measured(training: Training, problem: Problem, arrays: Arrays) -> float:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 from hpsearch.search.asking import Past
 from hpsearch.search.strategy import Outcome, Proposal, Strategy
 from hpsearch.space.execution import Execution, ExecutionKey, ExecutionResult, Repetition, Training
 from hpsearch.space.kinds import ENDLESS
-from hpsearch.space.mlp import MLPConfig
 from hpsearch.space.space import Config, Space
 
 
@@ -48,14 +47,12 @@ class Summary:
 
     Attributes:
         of_trials: The trial of each execution that the trainings answer.
-        weights: The smallest and largest number of weights of a model; None if unknown.
     """
 
     of_trials: tuple[int, ...]
     trainings: int
     epochs_asked: int
     epochs_trained: int
-    weights: tuple[int, int] | None
 
     @property
     def trials(self) -> int:
@@ -73,17 +70,7 @@ class Summary:
         return self.epochs_asked - self.epochs_trained
 
 
-def summarize(
-    executions: Sequence[Execution], trainings: Sequence[Training], features: int, outputs: int
-) -> Summary:
-    """Count trials, executions, trainings, epochs and weights of MLPs."""
-    counts = [MLPConfig(training.values).weight_count(features, outputs) for training in trainings]
-    valid_counts = [count for count in counts if count is not None]
-    weights = (min(valid_counts), max(valid_counts)) if valid_counts else None
-    return replace(tally(executions, trainings), weights=weights)
-
-
-def tally(executions: Sequence[Execution], trainings: Sequence[Training]) -> Summary:
+def summarize(executions: Sequence[Execution], trainings: Sequence[Training]) -> Summary:
     """Count executions, trainings, and the epochs of trainings with a fixed number."""
     bounded = [training for training in trainings if training.epochs < ENDLESS]
     answered = {number for training in trainings for number in training.executions}
@@ -92,7 +79,6 @@ def tally(executions: Sequence[Execution], trainings: Sequence[Training]) -> Sum
         trainings=len(trainings),
         epochs_asked=sum(epochs for training in bounded for epochs, _ in training.stops),
         epochs_trained=sum(training.epochs for training in bounded),
-        weights=None,
     )
 
 
@@ -234,6 +220,9 @@ class Planner(ABC):
         self._trials = trials
         self._repetitions = tuple(repetitions)
         self._outcomes: list[Outcome] = []
+        self._members: dict[str, list[Execution]] = {}
+        self._config_of: dict[int, str] = {}
+        self._unanswered: set[int] = set()
 
     @property
     def current(self) -> Sequence[Execution]:
@@ -277,9 +266,23 @@ class Planner(ABC):
     def take(self, proposals: Sequence[Proposal]) -> Step:
         """Plan the executions of proposals, except for those planned before."""
 
-    @abstractmethod
     def learn(self, results: Sequence[ExecutionResult]) -> None:
-        """Learn stored results."""
+        """Record the outcome of each config whose last execution is answered."""
+        numbers = [result.number for result in results if result.number in self._config_of]
+        self._unanswered.difference_update(numbers)
+        self._tell(dict.fromkeys(self._config_of[number] for number in numbers))
+
+    @abstractmethod
+    def _tell(self, configs: Iterable[str]) -> None:
+        """Record the outcomes of those configs that are complete."""
+
+    def _join(self, executions: Iterable[Execution], answered: Collection[int] = ()) -> None:
+        """Add executions."""
+        for execution in executions:
+            self._members.setdefault(execution.config.id, []).append(execution)
+            self._config_of[execution.number] = execution.config.id
+            if execution.number not in answered:
+                self._unanswered.add(execution.number)
 
     @abstractmethod
     def may_continue(self, training: Training) -> bool:
@@ -324,9 +327,6 @@ class FixedPlanner(Planner):
     ) -> None:
         super().__init__(strategy, trials, repetitions)
         self._results, self._known = results, known
-        self._members: dict[str, list[Execution]] = {}
-        self._waiting: dict[str, set[int]] = {}
-        self._config_of: dict[int, Config] = {}
         self._told: set[str] = set()
 
     def begin(self, answered: Collection[int]) -> Step:
@@ -342,19 +342,9 @@ class FixedPlanner(Planner):
 
     def take(self, proposals: Sequence[Proposal]) -> Step:
         configs = [proposal.config for proposal in proposals]
-        for config in configs:
-            if self._waiting.get(config.id) == set():
-                self._tell(config.id)
+        self._tell(config.id for config in configs if config.id in self._members)
         executions = self._trials.new(configs, self._repetitions)
         return self._step(executions, executions)
-
-    def learn(self, results: Sequence[ExecutionResult]) -> None:
-        for result in results:
-            config = self._config_of.get(result.number)
-            if config is not None:
-                self._waiting[config.id].discard(result.number)
-                if not self._waiting[config.id]:
-                    self._tell(config.id)
 
     def may_continue(self, training: Training) -> bool:
         del training
@@ -372,18 +362,12 @@ class FixedPlanner(Planner):
         done = {*answered, *(answer.number for answer in answers)}
         return Step(tuple(added), tuple(group(executions, done)), tuple(answers))
 
-    def _join(self, executions: Iterable[Execution], answered: Collection[int] = ()) -> None:
-        for execution in executions:
-            self._config_of[execution.number] = execution.config
-            self._members.setdefault(execution.config.id, []).append(execution)
-            waiting = self._waiting.setdefault(execution.config.id, set())
-            if execution.number not in answered:
-                waiting.add(execution.number)
-
-    def _tell(self, config: str) -> None:
-        if config not in self._told:
-            self._told.add(config)
+    def _tell(self, configs: Iterable[str]) -> None:
+        for config in configs:
             members = self._members[config]
+            if config in self._told or any(each.number in self._unanswered for each in members):
+                continue
+            self._told.add(config)
             results = [self._results[execution.number] for execution in members]
             score = mean_score(result.score for result in results)
             self._outcomes.append(Outcome(members[0].config, score, error=first_error(results)))

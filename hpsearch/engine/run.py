@@ -5,19 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from functools import partial
-from typing import Any, Protocol
+from functools import cache, partial
+from typing import Any
 
 from hpsearch.data.specs import Task
-from hpsearch.engine.costs import Costs
-from hpsearch.engine.events import Began, Ended, Listener
 from hpsearch.engine.learning import AdaptivePlanner, CurveReuse, Race, Snapshots
-from hpsearch.engine.ledger import Ledger
-from hpsearch.engine.loop import Engine, ProposerWait
+from hpsearch.engine.loop import Engine
 from hpsearch.engine.planning import FixedPlanner, Planner, Trials
 from hpsearch.engine.search import Search, TunerSpec, strategy_of
-from hpsearch.engine.session import RunOutcome, Settings, Stop
-from hpsearch.engine.trainings import Trainings
+from hpsearch.engine.session import Began, Ended, Listener, RunOutcome, Settings, Stop
+from hpsearch.engine.trainings import Costs, Ledger, Trainings
 from hpsearch.importing import load_part
 from hpsearch.models.problem import Recipe
 from hpsearch.search.asking import OracleEvent, Past, reply_of, search_with
@@ -26,7 +23,6 @@ from hpsearch.search.strategy import Strategy
 from hpsearch.space.execution import Execution, ExecutionResult, Repetition, Status
 from hpsearch.space.space import Space
 from hpsearch.spec.sweep import AnySweep
-from hpsearch.store.columns import Record
 from hpsearch.store.derived import Tables
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.facts import Identity, installed
@@ -37,7 +33,7 @@ from hpsearch.training.subjects import Subject
 from hpsearch.workers.protocol import Conversation, Executor, Said
 
 #: Longest wait for a proposal, unless `execution.timeout` sets another.
-PATIENCE_SECONDS = 600.0
+_PATIENCE_SECONDS = 600.0
 #: The tuner that drives a run.
 _TUNER = "hpsearch.kerastuner.sweep_tuner:converse"
 #: The report's page, by name, so that a run without a report needs no plots.
@@ -82,42 +78,10 @@ class Prepared:
     keeps_all: bool = False
     versions: Mapping[str, str] | None = None
     tuner: Callable[[Past], TunerSpec] | None = None
-    patience_seconds: float = PATIENCE_SECONDS
+    patience_seconds: float | None = None
     profile: tuple[str, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
     finish: Callable[[Engine], None] = lambda _: None
-
-
-class Page(Protocol):
-    """Draws the report of a run in the background."""
-
-    def begin(self, records: Sequence[Record], *, interrupted: bool) -> None:
-        """Begin."""
-        ...
-
-    def finish(self, *, interrupted: bool) -> str:
-        """Wait for the end; return why there is no report, or an empty text."""
-        ...
-
-
-class _Ending:
-    """Writes a run's last tables and its report, once."""
-
-    def __init__(self, engine: Engine, page: Page | None) -> None:
-        self._engine, self._page = engine, page
-        self._writes = True
-
-    def write(self) -> None:
-        """Write the tables, unless the run ended before it had read its rows."""
-        if self._writes and self._engine.ledger.is_read:
-            self._engine.ledger.write_tables()
-            self._writes = False
-
-    def draw(self, *, interrupted: bool) -> None:
-        """Start drawing the report in the background."""
-        page, self._page = self._page, None
-        if page is not None:
-            page.begin(self._engine.ledger.records, interrupted=interrupted)
 
 
 @dataclass
@@ -169,15 +133,11 @@ class Run:
         retried = _RETRIED if self.settings.retry else ()
         ledger = engine.ledger
         answered = {n for n, result in ledger.results.items() if result.status not in retried}
-        page: Page | None = None
-        if self.settings.report:
-            page = load_part(_REPORT)(self.where, ledger.tables, prepared.sweep)
-        kept = prepared.sweep is not None or self.settings.report
-        directory = str(self.where.path) if kept else ""
         self.listener(
             Began(
                 prepared.name,
-                directory,
+                # Nothing is kept of a function's search without a report.
+                str(self.where.path) if prepared.sweep or self.settings.report else "",
                 prepared.recipe,
                 self.workers,
                 prepared.profile,
@@ -187,15 +147,27 @@ class Run:
         ledger.tables.where.clear()
         if prepared.text:
             ledger.tables.write_sweep(prepared.text)
-        ending = _Ending(engine, page)
+        page: Any = None
+        if self.settings.report:
+            page = load_part(_REPORT)(self.where, ledger.tables, prepared.sweep)
+
+        # Both once: a search may be over before its tuner has ended.
+        write = cache(ledger.write_tables)
+
+        @cache
+        def draw() -> None:
+            if page is not None:
+                page.begin(ledger.records, interrupted=self.stop.signal is not None)
+
         try:
             engine.begin(answered, self._store.executions)
-            self._drive(engine, prepared, ending)
+            self._drive(engine, prepared, (write, draw))
             engine.say_exhausted()
         finally:
             self.listener(Ended())
-            ending.write()
-        ending.draw(interrupted=self.stop.signal is not None)
+            if ledger.is_read:
+                write()
+        draw()
         try:
             self.check_signal()
             prepared.finish(engine)
@@ -239,24 +211,20 @@ class Run:
                 repeat=self.settings.repeat,
                 say=lambda line: self.listener(Said(line)),
             ),
-            Ledger(
-                store,
-                tables,
-                self.listener,
-                recipe,
-                results,
-                installed() if prepared.versions is None else prepared.versions,
-            ),
+            Ledger(store, tables, self.listener, recipe, results, prepared.versions or installed()),
             self.listener,
             self.stop,
             keeps_all=prepared.keeps_all,
             time_seconds=prepared.time_seconds,
-            patience=ProposerWait(search.method.name, prepared.patience_seconds),
+            method=search.method.name,
+            patience_seconds=prepared.patience_seconds or _PATIENCE_SECONDS,
         )
         store.set_facts(identity=prepared.identity, task=prepared.task, **prepared.facts)
         return engine
 
-    def _drive(self, engine: Engine, prepared: Prepared, ending: _Ending) -> None:
+    def _drive(
+        self, engine: Engine, prepared: Prepared, ends: Sequence[Callable[[], None]]
+    ) -> None:
         """Search with a KerasTuner tuner; a function's strategy is asked directly.
 
         The tuner runs in another process: this one could submit no work while it imports
@@ -278,8 +246,8 @@ class Run:
                 self.executor.say(request)
             if engine.settled:
                 # Do not wait for the tuner, which may still be importing KerasTuner.
-                ending.write()
-                ending.draw(interrupted=False)
+                for end in ends:
+                    end()
             engine.work()
 
     def _outcome(self, ledger: Ledger, before: Collection[int]) -> RunOutcome:
@@ -349,11 +317,6 @@ def make_planner(
 
 def _longest(space: Space, strategy: Strategy | None) -> int | None:
     """The largest `epochs` of the space, if a proposal may repeat an earlier one with more."""
-    epochs = next((p for p in space.parameters if p.name == "epochs"), None)
-    if (
-        epochs is None
-        or (strategy and strategy.rungs)
-        or (epochs.choices and len(epochs.choices) == 1)
-    ):
+    if strategy and strategy.rungs:
         return None
-    return int(epochs.at(1 - 1e-12))
+    return next((int(p.at(1 - 1e-12)) for p in space.parameters if p.name == "epochs"), None)

@@ -120,11 +120,6 @@ def listed_configs(
     return tuple(listed)
 
 
-def continuous_in(space: Space) -> list[str]:
-    """Return the names of the parameters without a list of values."""
-    return [parameter.name for parameter in space.parameters if parameter.choices is None]
-
-
 def require_end(method: MethodSpec, trials: int | None, time_seconds: float | None) -> None:
     """Check that the search ends.
 

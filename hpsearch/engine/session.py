@@ -5,39 +5,35 @@ from __future__ import annotations
 import concurrent.futures
 import logging
 import signal
+import sys
 import threading
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import IO, TYPE_CHECKING, Any, Protocol
+from typing import IO, TYPE_CHECKING, Any
 
 from hpsearch.errors import HpsearchError, Interrupted
 from hpsearch.importing import load_part
-from hpsearch.machine import cores
+from hpsearch.machine import cores, require_fork
 from hpsearch.space.execution import Execution
 from hpsearch.spec.keys import ExecutionSettings
 from hpsearch.store.directory import ResultsDirectory
+from hpsearch.workers.protocol import Event, Said
 
 if TYPE_CHECKING:
+    from hpsearch.engine.planning import Summary
+    from hpsearch.models.problem import Recipe
     from hpsearch.search.asking import Exchange
     from hpsearch.search.strategy import Strategy
     from hpsearch.space.execution import ExecutionResult
-    from hpsearch.workers.servers import Servers
 
 
-class Drive(Protocol):
-    """Searches with an engine."""
-
-    def __call__(self, engine: Exchange, spec: Any, strategy: Strategy | None) -> None:
-        """Search to the end.
-
-        Args:
-            spec: A `TunerSpec`.
-            strategy: The sweep's method; None if the user's oracle proposes.
-        """
-        ...
+#: Searches to the end with an engine, a `TunerSpec`, and the sweep's method, which is None if the
+#: user's oracle proposes.
+Drive = Callable[["Exchange", Any, "Strategy | None"], None]
 
 
 @dataclass(frozen=True)
@@ -109,6 +105,11 @@ class Stop:
     reason: str = ""
     at_once: bool = False
 
+    @property
+    def wanted(self) -> bool:
+        """True if the run is to end now."""
+        return bool(self.reason) or self.signal is not None
+
     def check(self, where: Path | None = None) -> None:
         """Raise Interrupted if a signal arrived.
 
@@ -117,16 +118,6 @@ class Stop:
         """
         if self.signal is not None:
             raise Interrupted(self.signal, where)
-
-
-@dataclass(frozen=True)
-class Opened:
-    """A locked results directory with its log, caught signals, and servers that fork workers."""
-
-    where: ResultsDirectory
-    log: IO[str]
-    stop: Stop
-    servers: Servers | None
 
 
 @dataclass(frozen=True)
@@ -154,12 +145,84 @@ class RunOutcome:
         return 0 if self.completed and not self.stopped else 1
 
 
+@dataclass(frozen=True)
+class Began:
+    """The run is set up.
+
+    Attributes:
+        directory: The results directory; empty if the run writes no files.
+        workers: Number of trainings at a time; None for as many as the cluster has room for.
+        profile: Lines that describe the data.
+        most_trials: Upper bound on the trials, if their number is not known in advance.
+    """
+
+    name: str
+    directory: str
+    recipe: Recipe
+    workers: int | None
+    profile: Sequence[str] = ()
+    most_trials: int | None = None
+
+
+@dataclass(frozen=True)
+class Planned:
+    """Executions were planned.
+
+    Attributes:
+        already_done: Trials that had all their results before.
+        best: The best trial so far and its mean score.
+    """
+
+    summary: Summary
+    already_done: Collection[int] = ()
+    best: tuple[int, float] | None = None
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A result was stored; `best` as in `Planned`."""
+
+    execution: Execution
+    result: ExecutionResult
+    best: tuple[int, float] | None = None
+
+
+@dataclass(frozen=True)
+class Ended:
+    """The run sends nothing further, except lines to say."""
+
+
+#: An event of a run, or of its executor.
+RunEvent = Began | Planned | Stored | Ended | Event
+#: Shows a run, event by event. It decides nothing and must not raise.
+Listener = Callable[[RunEvent], None]
+
+
+def ignore(event: RunEvent) -> None:
+    """Show nothing."""
+
+
+def with_python_warnings(listener: Listener) -> Listener:
+    """Return a listener that issues warnings as Python's, at the caller's line."""
+
+    def listen(event: RunEvent) -> None:
+        if isinstance(event, Said) and event.warning:
+            warnings.warn(event.message, UserWarning, stacklevel=stack_level_of_caller())
+        else:
+            listener(event)
+
+    return listen
+
+
+def stack_level_of_caller() -> int:
+    """Return `warnings.warn`'s `stacklevel` for the first frame outside hpsearch."""
+    level, frame = 1, sys._getframe(1)  # noqa: SLF001 - documented, and `inspect` is slow
+    while frame.f_back is not None and str(frame.f_globals.get("__name__")).startswith("hpsearch."):
+        level, frame = level + 1, frame.f_back
+    return level
+
+
 _LOG = logging.getLogger("hpsearch")
-#: Checks that an engine can run here, by name: its package may be optional.
-_REQUIREMENTS = {
-    "local": "hpsearch.machine:require_fork",
-    "ray": "hpsearch.ray.connection:require_ray",
-}
 
 
 def require_engine(execution: ExecutionSettings) -> None:
@@ -169,7 +232,10 @@ def require_engine(execution: ExecutionSettings) -> None:
         NotSupportedError: The system does not support it.
         InputError: A package that it needs is not installed.
     """
-    load_part(_REQUIREMENTS[execution.engine])()
+    if execution.engine == "local":
+        require_fork()
+    else:
+        load_part("hpsearch.ray.connection:require_ray")()
 
 
 @contextmanager

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from functools import partial
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hpsearch.engine.events import Listener, ignore
-from hpsearch.engine.session import Opened, RunOutcome, Settings, log_file, require_engine, signals
+from hpsearch.engine.session import (
+    Listener,
+    RunOutcome,
+    Settings,
+    ignore,
+    log_file,
+    require_engine,
+    signals,
+)
 from hpsearch.importing import load_part
 from hpsearch.space.kinds import Kind
 from hpsearch.spec.keys import ExecutionSettings
@@ -29,24 +35,26 @@ _PREPARE = {
 }
 
 
-@contextmanager
-def opened(
+def take_steps(
+    prepare: Callable[[Run], Prepared],
     path: Path,
     execution: ExecutionSettings,
     settings: Settings,
-    servers: Servers | None = None,
+    listener: Listener,
     *,
     tensorflow: bool,
-) -> Iterator[Opened]:
-    """Open a results directory for a run, and start the servers that it needs.
+    servers: Servers | None = None,
+) -> RunOutcome:
+    """Run a search in a results directory, with the processes that it needs.
 
     Args:
+        prepare: Claims the run's store, and gives its executor the rows.
         path: The directory, unless the settings name another.
-        servers: Borrowed servers; None starts them for this run.
         tensorflow: Whether trainings may need TensorFlow.
+        servers: Borrowed servers; None starts them for this run.
 
     Raises:
-        HpsearchError: The engine cannot run here, or the directory cannot be used.
+        HpsearchError: Bad input (InputError), a refusal (RefusedError), or Interrupted.
     """
     if not settings.trains_elsewhere:
         require_engine(execution)
@@ -57,48 +65,28 @@ def opened(
         from hpsearch.store.store import keep_store_at
 
         keep_store_at(where, settings.store)
+    workers = settings.workers_for(execution)
     with ExitStack() as stack:
         where = stack.enter_context(where.hold())
         log = stack.enter_context(log_file(where))
         stop = stack.enter_context(signals(where))
-        forks = execution.engine == "local" and not settings.trains_elsewhere
-        if forks and servers is None:
+        if execution.engine == "local" and not settings.trains_elsewhere and servers is None:
             servers = stack.enter_context(Servers(log, tensorflow=tensorflow))
-        yield Opened(where, log, stop, servers)
+        # Import NumPy and the like while the servers import TensorFlow.
+        from hpsearch.engine.run import Run
+        from hpsearch.workers.executors import opened_executor
 
-
-def take_steps(
-    prepare: Callable[[Run], Prepared],
-    opened: Opened,
-    execution: ExecutionSettings,
-    settings: Settings,
-    listener: Listener,
-) -> RunOutcome:
-    """Run a search in an open directory.
-
-    Args:
-        prepare: Claims the run's store, and gives its executor the rows.
-
-    Raises:
-        HpsearchError: Bad input (InputError), a refusal (RefusedError), or Interrupted.
-    """
-    # Import NumPy and the like while the servers import TensorFlow.
-    from hpsearch.engine.run import Run
-    from hpsearch.workers.executors import opened_executor
-
-    workers = settings.workers_for(execution)
-    with (
-        opened_executor(
-            execution,
-            workers,
-            opened.log,
-            servers=opened.servers,
-            pool=settings.pool,
-            in_process=settings.in_process,
-        ) as executor,
-        ExitStack() as stack,
-    ):
-        run = Run(settings, listener, opened.where, opened.stop, executor, workers, stack)
+        executor = stack.enter_context(
+            opened_executor(
+                execution,
+                workers,
+                log,
+                servers=servers,
+                pool=settings.pool,
+                in_process=settings.in_process,
+            )
+        )
+        run = Run(settings, listener, where, stop, executor, workers, stack)
         return run.search(prepare(run))
 
 
@@ -122,7 +110,13 @@ def run_sweep(
     # Before the directory is made: an error would leave it behind.
     sweep.require_runnable(elsewhere=settings.trains_elsewhere)
     path, execution = Path("experiments") / sweep.name, sweep.execution
-    with opened(path, execution, settings, servers, tensorflow=sweep.uses_tensorflow) as start:
-        # As in `take_steps`.
-        prepare = partial(load_part(_PREPARE[sweep.kind]), sweep, load)
-        return take_steps(prepare, start, execution, settings, listener)
+
+    def prepare(run: Run) -> Prepared:
+        # Imported here for the reason that `take_steps` has.
+        prepared: Prepared = load_part(_PREPARE[sweep.kind])(sweep, load, run)
+        return prepared
+
+    tensorflow = sweep.uses_tensorflow
+    return take_steps(
+        prepare, path, execution, settings, listener, tensorflow=tensorflow, servers=servers
+    )

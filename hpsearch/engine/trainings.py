@@ -1,75 +1,45 @@
-"""The trainings of a run, from the queue to their results."""
+"""The trainings of a run, from the queue to their results, which are stored in its ledger."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from hpsearch.engine.costs import Costs
 from hpsearch.engine.learning import Snapshots
+from hpsearch.engine.session import Listener, Stored
 from hpsearch.models.problem import Recipe
-from hpsearch.space.execution import ExecutionResult, Status, Training
+from hpsearch.search.asking import OracleEvent
+from hpsearch.space.execution import Curve, Execution, ExecutionResult, Status, Training
+from hpsearch.store.columns import Record
+from hpsearch.store.derived import Tables
+from hpsearch.store.facts import installed
+from hpsearch.store.store import Store
+from hpsearch.store.trials import Leader
 from hpsearch.training.subjects import Job, Subject
-from hpsearch.workers.protocol import Answered, Executor, Finished, Lost
+from hpsearch.workers.protocol import Answered, Executor, Finished, Lost, Said
 
 #: The machines that one training may lose before it is blamed for the losses.
 _MACHINES = 3
-#: The sweep gives up if this many trainings fail alike before any succeeds.
+#: The sweep gives up if the first trainings, this many, all raise the same.
 _FAILURES_ALIKE = 5
-_FAILURES = {
-    Status.FAILED: "failed alike",
-    Status.TIMEOUT: "took too long",
-    Status.KILLED: "were killed",
-}
 
 
-@dataclass
-class _Failures:
-    """The failures of the first trainings: if all fail alike, the sweep gives up."""
+@dataclass(frozen=True)
+class Costs:
+    """Estimates what trainings need; their time is unknown, unless a subclass knows it."""
 
-    _errors: list[str] = field(default_factory=list)
-    _succeeded: bool = False
-    #: The shortest training in the queue when the first ones had all exceeded a limit.
-    _shortest: int | None = None
+    tensorflow: bool = False
 
-    def note(
-        self,
-        training: Training,
-        results: Mapping[int, ExecutionResult],
-        queue: deque[Training],
-    ) -> str:
-        """Note the end of a training; return why the sweep gives up, or an empty text.
+    def needs_tensorflow(self, training: Training) -> bool:
+        """Check if the training needs a worker with TensorFlow."""
+        del training
+        return self.tensorflow
 
-        Lack of time or memory counts only if no training ever had enough and the shortest one in
-        the queue was tried, too, since the longest trainings come first.
-        """
-        result = results.get(training.number)
-        if result is None:
-            return ""
-        if self._succeeded or result.status not in _FAILURES:
-            self._succeeded = True
-            return ""
-        # Leave out the memory or time taken, which differs between trainings.
-        limited = result.error.startswith("memory: ") or result.status is Status.TIMEOUT
-        self._errors.append(result.status if limited else f"{result.status}: {result.error}")
-        if len(self._errors) < _FAILURES_ALIKE or len(set(self._errors)) > 1:
-            return ""
-        reason = f"the first {len(self._errors)} trainings all {_FAILURES[result.status]}"
-        reason += f": {result.error}"
-        if result.status is Status.FAILED:
-            return reason
-        enough = any(other.status not in _FAILURES for other in results.values())
-        if enough or self._may_do_with_less(training, queue):
-            return ""
-        return f"{reason}; {_advice(result)}, then run it again with --retry"
-
-    def _may_do_with_less(self, training: Training, queue: deque[Training]) -> bool:
-        """Check if the shortest training is yet to be tried, and have it tried next."""
-        if self._shortest is None and queue:
-            queue.appendleft(queue.pop())
-            self._shortest = queue[0].number
-        return self._shortest is not None and training.number != self._shortest
+    def seconds(self, training: Training) -> float:
+        """Estimate the seconds that the training takes; 0 if unknown."""
+        del training
+        return 0.0
 
 
 @dataclass
@@ -104,7 +74,8 @@ class Trainings:
     #: Executions -> runs without a score; then the executions to run again.
     _runs_without_score: dict[int, int] = field(default_factory=dict)
     _again: set[int] = field(default_factory=set)
-    _failures: _Failures = field(default_factory=_Failures)
+    #: The errors of the first trainings; None once one has ended otherwise.
+    _errors: list[str] | None = field(default_factory=list)
 
     @property
     def are_over(self) -> bool:
@@ -123,8 +94,7 @@ class Trainings:
 
     def add_longest_first(self, trainings: Iterable[Training]) -> None:
         """Queue trainings by their estimated time, so that workers end together."""
-        seconds = self.costs.seconds
-        self.queue += sorted(trainings, key=lambda training: seconds(training) or 0.0, reverse=True)
+        self.queue += sorted(trainings, key=self.costs.seconds, reverse=True)
 
     def start(self, training: Training, keep_better_than: float | None, *, snapshot: bool) -> None:
         """Submit a training; for the arguments, see `Job`."""
@@ -197,7 +167,16 @@ class Trainings:
 
     def reason_to_give_up(self, training: Training) -> str:
         """Return why the sweep gives up after the end of a training, or an empty text."""
-        return self._failures.note(training, self.results, self.queue)
+        result = self.results.get(training.number)
+        if result is None or self._errors is None:
+            return ""
+        if result.status is not Status.FAILED:
+            self._errors = None
+            return ""
+        self._errors.append(result.error)
+        if len(self._errors) < _FAILURES_ALIKE or len(set(self._errors)) > 1:
+            return ""
+        return f"the first {len(self._errors)} trainings all failed alike: {result.error}"
 
     def _unanswered(
         self, training: Training, status: Status, reason: str, seconds: float = 0.0
@@ -215,9 +194,109 @@ class Trainings:
             )
 
 
-def _advice(result: ExecutionResult) -> str:
-    if result.status is Status.TIMEOUT:
-        return "raise execution.timeout"
-    if result.error.startswith("memory: "):
-        return "raise execution.memory, or lower execution.workers"
-    return "if memory ran out, lower execution.workers; run.log may say more: mend the cause"
+@dataclass
+class Ledger:
+    """The executions and results of a run, on disk before anyone learns of them.
+
+    Attributes:
+        results: Every stored result, by execution; initially the results of earlier runs.
+        versions: The package versions for new rows.
+        stored: Every stored execution, including those outside this sweep.
+        best_score: The best score of an execution.
+        is_read: True if the stored executions have been read.
+    """
+
+    store: Store
+    tables: Tables
+    listener: Listener
+    recipe: Recipe
+    results: dict[int, ExecutionResult]
+    versions: Mapping[str, str] = field(default_factory=installed)
+    stored: list[Execution] = field(default_factory=list)
+    best_score: float | None = None
+    is_read: bool = False
+    _executions: dict[int, Execution] = field(default_factory=dict)
+    _late: set[str] = field(default_factory=set)
+    _leader: Leader = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._leader = Leader(self.recipe.goal)
+
+    def read(self, current: Iterable[Execution], stored: Callable[[], Sequence[Execution]]) -> None:
+        """Load what earlier runs left.
+
+        Args:
+            current: The stored executions that belong to this sweep.
+            stored: Returns every stored execution.
+        """
+        self._executions = {execution.number: execution for execution in current}
+        self.stored = [self._executions.get(execution.number, execution) for execution in stored()]
+        self.is_read = True
+        for execution in self.stored:
+            if (result := self.results.get(execution.number)) is not None:
+                self._note_score(execution, result)
+
+    def __getitem__(self, number: int) -> Execution:
+        return self._executions[number]
+
+    @property
+    def executions(self) -> Sequence[Execution]:
+        """This sweep's executions so far, in the order of planning."""
+        return [self._executions[number] for number in sorted(self._executions)]
+
+    @property
+    def records(self) -> list[Record]:
+        """The rows so far, including those of earlier runs."""
+        return self.tables.records(self.stored, self.results)
+
+    def write_tables(self) -> None:
+        """Write the tables of every stored execution.
+
+        Raises:
+            HpsearchError: They cannot be written.
+        """
+        self.tables.write(self.stored, self.results)
+
+    def write_due_tables(self) -> None:
+        """Write the tables if that fits into its share of the time; see `write_tables`."""
+        if self.tables.due(len(self.results)):
+            self.write_tables()
+
+    def add(self, executions: Sequence[Execution], events: Sequence[OracleEvent]) -> None:
+        """Store new executions, and what the user's oracle did for them."""
+        if executions or events:
+            self.store.add_executions(executions, events)
+            self._executions.update((execution.number, execution) for execution in executions)
+            self.stored += executions
+
+    def add_results(self, results: Sequence[ExecutionResult]) -> None:
+        """Store results, then report them."""
+        # A result from the curve of another execution names the versions of that one.
+        results = [replace(result, versions=result.versions or self.versions) for result in results]
+        self.store.add_results(results)
+        for result in results:
+            # The weights are on disk; those of thousands of executions would fill memory.
+            kept = replace(result, state=None, snapshot=None, curve=Curve(result.curve))
+            self.results[result.number] = kept
+            execution = self._executions[result.number]
+            self._note_score(execution, result)
+            self._report_late(execution, result)
+            self.listener(Stored(execution, kept, self.best))
+
+    @property
+    def best(self) -> tuple[int, float] | None:
+        """The best trial so far and its mean score."""
+        return self._leader.best
+
+    def _note_score(self, execution: Execution, result: ExecutionResult) -> None:
+        score, best = result.score if result.status.scored else None, self.best_score
+        self._leader.note(execution.trial, execution.number, score)
+        if score is not None and (best is None or self.recipe.better(score, best)):
+            self.best_score = score
+
+    def _report_late(self, execution: Execution, result: ExecutionResult) -> None:
+        """Report hyperparameters that no build before the run requested."""
+        for name in result.late.keys() - self._late:
+            self._late.add(name)
+            line = f"{execution.label}: the model asks for {name!r}, as no build before the run did"
+            self.listener(Said(f"{line}; to have it searched, name it under parameters"))

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from hpsearch.data.specs import Task
-from hpsearch.engine.costs import UnknownCosts
-from hpsearch.engine.events import Listener, ignore
 from hpsearch.engine.run import Prepared, Run
-from hpsearch.engine.search import Search, continuous_in, listed_configs, require_end
-from hpsearch.engine.session import RunOutcome, Settings, require_engine
-from hpsearch.engine.sweep import opened, take_steps
+from hpsearch.engine.search import Search, listed_configs, require_end
+from hpsearch.engine.session import Listener, RunOutcome, Settings, ignore, require_engine
+from hpsearch.engine.sweep import take_steps
+from hpsearch.engine.trainings import Costs
 from hpsearch.errors import ConstraintError, HpsearchError, InputError
 from hpsearch.functions.trial import FunctionSubject
 from hpsearch.importing import load_object
@@ -30,7 +28,7 @@ from hpsearch.space.space import GRID_NEEDS, Parameter, Space
 from hpsearch.spec.checks import unknown_names
 from hpsearch.spec.hyperparameters import ANYTHING, HYPERPARAMETERS
 from hpsearch.spec.keys import ExecutionSettings
-from hpsearch.spec.method import CONFIGS, METHODS, MethodSpec, parse_method
+from hpsearch.spec.method import CONFIGS, MethodSpec, parse_method
 from hpsearch.spec.parameters import parse_parameter
 from hpsearch.spec.rules import InvalidValue
 from hpsearch.spec.yaml import key_path
@@ -68,16 +66,12 @@ class FunctionSearch:
         execution = self.execution
         here = execution.engine == "local" and execution.workers == 1
         settings = replace(settings, in_process=here)
-        with opened(Path(), execution, settings, tensorflow=False) as start:
-            # A temporary directory's name would differ each time.
-            name = start.where.path.name if settings.report else "optimize"
-            prepare = partial(self._prepare, name)
-            outcome = take_steps(prepare, start, execution, settings, listener)
+        outcome = take_steps(self._prepare, Path(), execution, settings, listener, tensorflow=False)
         if outcome.stopped:
             raise HpsearchError(f"{outcome.directory}: {outcome.stopped}")
         return outcome
 
-    def _prepare(self, name: str, run: Run) -> Prepared:
+    def _prepare(self, run: Run) -> Prepared:
         search = self.search
         function = f"{self.objective.__module__}:{self.objective.__qualname__}"
         identity = Identity(
@@ -93,9 +87,10 @@ class FunctionSearch:
             recipe=Recipe(search.seed, "", "", METRIC, self.goal),
             identity=identity,
             task=Task.OBJECTIVE,
-            name=name,
+            # A temporary directory's name would differ each time.
+            name=run.where.path.name if run.settings.report else "optimize",
             columns=search.space.names,
-            costs=UnknownCosts(tensorflow=False),
+            costs=Costs(),
             time_seconds=self.time_seconds,
             subject=FunctionSubject(self.objective),
         )
@@ -115,7 +110,6 @@ def function_search(
     trials: int | None = None,
     time_seconds: float | None = None,
     seed: int = 0,
-    prior: str | None = None,
 ) -> FunctionSearch:
     """Return the search over a function, from arguments as `hpsearch.optimize` takes them.
 
@@ -125,15 +119,9 @@ def function_search(
     if goal not in ("minimize", "maximize"):
         raise InputError(f"goal: must be minimize or maximize, not {goal!r}")
     where = _execution_of(execution, workers, timeout_seconds)
-    _require_usable(objective, workers, elsewhere=where.engine != "local")
+    _require_usable(objective, where)
     kind = Kind.STEPWISE if inspect.isgeneratorfunction(objective) else Kind.FUNCTION
     space = _function_space(parameters, constraints, configs, kind)
-    if prior is not None:
-        options = {"name": method} if isinstance(method, str) else dict(method)
-        # Methods without a prior do not use it.
-        definition = METHODS.get(str(options.get("name")))
-        if prior != "none" or (definition is not None and "prior" in definition.options):
-            method = {**options, "prior": prior}
     chosen = _function_method(method, space, configs)
     first = {parameter.name: parameter.at(0.0) for parameter in space.parameters}
     listed = listed_configs(space, configs, first)
@@ -144,6 +132,16 @@ def function_search(
     return FunctionSearch(objective, search, goal, where, time_seconds)
 
 
+@contextmanager
+def _named(*place: str) -> Iterator[None]:
+    """Have the error of a value name its place."""
+    try:
+        yield
+    except InvalidValue as error:
+        loc, message = error.faults[0]
+        raise InputError(f"{'.'.join(map(str, (*place, *loc)))}: {message}") from None
+
+
 def _execution_of(
     given: Mapping[str, Any] | None, workers: int, timeout_seconds: float | None
 ) -> ExecutionSettings:
@@ -152,34 +150,22 @@ def _execution_of(
     Raises:
         InputError: They are no valid `execution`, or its engine cannot run here.
     """
-    if workers < 1:
-        raise InputError(f"workers: must be at least 1, not {workers}")
-    given = given or {}
-    twice = {"workers", "timeout"} & given.keys()
-    if twice:
-        raise InputError(f"execution.{min(twice)}: is an argument of its own")
-    try:
-        settings = ExecutionSettings.parse(dict(given) | {"workers": workers})
-    except InvalidValue as error:
-        loc, message = error.faults[0]
-        raise InputError(f"{'.'.join(map(str, ('execution', *loc)))}: {message}") from None
+    with _named("execution"):
+        settings = ExecutionSettings.parse({"workers": workers, **(given or {})})
     if given:
         require_engine(settings)
-    return replace(settings, timeout_seconds=timeout_seconds)
+    return replace(settings, timeout_seconds=timeout_seconds or settings.timeout_seconds)
 
 
-def _require_usable(objective: Objective, workers: int, *, elsewhere: bool) -> None:
+def _require_usable(objective: Objective, execution: ExecutionSettings) -> None:
     """Check that the workers can call the objective.
-
-    Args:
-        elsewhere: Whether the workers are on a cluster.
 
     Raises:
         InputError: The objective is no function, or other processes cannot import it.
     """
     if not callable(objective):
         raise InputError(f"objective: must be a function, not {type(objective).__name__}")
-    if workers == 1 and not elsewhere:
+    if execution.engine == "local" and execution.workers == 1:
         return
     module, name = getattr(objective, "__module__", ""), getattr(objective, "__qualname__", "")
     loaded: Any = None
@@ -188,9 +174,8 @@ def _require_usable(objective: Objective, workers: int, *, elsewhere: bool) -> N
             loaded = load_object(f"{module}:{name}")
     if loaded is not objective:
         raise InputError(
-            f"objective: {name or objective!r} of {module or 'no module'} cannot be imported, "
-            f"which {'a cluster' if elsewhere else f'workers={workers}'} needs: move it to the "
-            f"top level of a module{'' if elsewhere else ', or use workers=1'}"
+            f"objective: {name or objective!r} of {module or 'no module'} cannot be imported by "
+            "other processes: move it to the top level of a module, or use workers=1"
         )
 
 
@@ -218,12 +203,8 @@ def _function_space(
 
 def _function_parameter(name: str, raw: Any) -> Parameter:
     rule = HYPERPARAMETERS["epochs"] if name == "epochs" else ANYTHING
-    try:
+    with _named("parameters", name):
         return parse_parameter(rule, name, raw)
-    except InvalidValue as error:
-        loc, message = error.faults[0]
-        path = ".".join(map(str, (name, *loc)))
-        raise InputError(f"parameters.{path}: {message}") from None
 
 
 def _function_method(
@@ -231,24 +212,17 @@ def _function_method(
 ) -> MethodSpec:
     if method == CONFIGS and configs:
         return MethodSpec(CONFIGS)
-    try:
+    with _named("method"):
         spec = parse_method(method)
-    except InvalidValue as error:
-        raise InputError(f"method: {error}") from None
-    if spec.enumerates and (continuous := continuous_in(space)):
-        raise InputError(f"parameters.{continuous[0]}: {GRID_NEEDS}")
+    for parameter in space.parameters if spec.enumerates else ():
+        if parameter.choices is None:
+            raise InputError(f"parameters.{parameter.name}: {GRID_NEEDS}")
     varied = [parameter.name for parameter in space.parameters if parameter.varies]
     if spec.options.get("prior") == "mlp" and not any(map(is_known, varied)):
+        raise InputError(f"prior: mlp knows only {listing(KNOWN)}, none of which varies here")
+    if spec.halves and (space.kind.scores_once or "epochs" not in space.names):
         raise InputError(
-            f"prior: mlp tells nothing of {listing(varied)}; it knows hyperparameters of MLPs "
-            f"by their names in a sweep file: {listing(KNOWN)}"
+            f"method: {spec.name} halts trainings between epochs: the objective must be a "
+            "generator function that yields a score after each, and parameters must have epochs"
         )
-    if spec.halves:
-        if space.kind.scores_once:
-            raise InputError(
-                f"method: {spec.name} halts trainings between epochs: the objective must be a "
-                "generator function that yields a score after each epoch"
-            )
-        if "epochs" not in space.names:
-            raise InputError(f"parameters: {spec.name} needs epochs, such as epochs: 27")
     return spec

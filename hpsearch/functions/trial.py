@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numbers
 import time
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +16,7 @@ from hpsearch.training.trainer import State
 
 #: Most stopped generators kept to continue in this process; others start again.
 _MOST_PAUSED = 1_000
-_paused: OrderedDict[tuple[str, int], tuple[Objective, Iterator[Any]]] = OrderedDict()
+_paused: dict[tuple[str, int], tuple[Objective, Iterator[Any]]] = {}
 
 
 class ObjectiveTrainer:
@@ -65,8 +64,8 @@ class ObjectiveTrainer:
         """Return nothing to store, but keep the iterator, so that it can continue here."""
         if self._scores is not None:
             _paused[self._key] = (self._objective, self._scores)
-            while len(_paused) > _MOST_PAUSED:
-                _paused.popitem(last=False)
+            if len(_paused) > _MOST_PAUSED:
+                del _paused[next(iter(_paused))]
         return ()
 
     def resume(self, epoch: int, state: State) -> None:

@@ -310,16 +310,20 @@ class SweepTuner(keras_tuner.Tuner):
 
 
 def drive(oracle: keras_tuner.Oracle) -> Drive:
-    """Return a function that searches in this process with the user's oracle."""
+    """Return a function that searches silently in this process with the user's oracle."""
 
     def search(engine: Exchange, spec: TunerSpec, strategy: Strategy | None) -> None:
         del strategy
+        verbose, oracle.verbose = oracle.verbose, 0
         space = spec.search.space
         oracle.hyperparameters.merge(hyperparameters_of(space))
         hypermodel = SweepHyperModel(space, spec.subject, spec.problem)
         tuner = SweepTuner(oracle, hypermodel, space, name=spec.search.method.name)
         tuner.replay(spec.past.events)
-        tuner.search(engine)
+        try:
+            tuner.search(engine)
+        finally:
+            oracle.verbose = verbose
 
     return search
 

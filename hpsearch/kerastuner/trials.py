@@ -16,7 +16,7 @@ from keras_tuner.src import utils as kt_utils
 from keras_tuner.src.engine import trial as kt_trial
 
 from hpsearch.custom.building import apart
-from hpsearch.engine.events import Listener, RunEvent, Stored, stack_level_of_caller
+from hpsearch.engine.session import Listener, RunEvent, Stored, stack_level_of_caller
 from hpsearch.kerastuner.oracle import (
     EPOCHS,
     INITIAL_EPOCH,

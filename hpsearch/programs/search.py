@@ -8,9 +8,9 @@ from pathlib import Path
 
 from hpsearch.data.loading import Loader
 from hpsearch.data.specs import Task
-from hpsearch.engine.costs import UnknownCosts
 from hpsearch.engine.run import Prepared, Run
 from hpsearch.engine.search import Search
+from hpsearch.engine.trainings import Costs
 from hpsearch.errors import ChangedSweepError, InputError
 from hpsearch.machine import users_value
 from hpsearch.models.problem import Recipe
@@ -58,7 +58,7 @@ def prepare_program(sweep: ProgramSweep, load: Loader | None, run: Run) -> Prepa
         task=Task.OBJECTIVE,
         name=sweep.name,
         columns=sweep.space.names,
-        costs=UnknownCosts(tensorflow=False),
+        costs=Costs(),
         time_seconds=sweep.time_seconds,
         retries=sweep.execution.retries,
         sweep=sweep,

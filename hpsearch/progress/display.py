@@ -26,7 +26,8 @@ from rich.progress import (
 )
 from rich.segment import Segment
 
-from hpsearch.engine.events import (
+from hpsearch.engine.planning import Summary
+from hpsearch.engine.session import (
     Began,
     Ended,
     Listener,
@@ -36,7 +37,6 @@ from hpsearch.engine.events import (
     ignore,
     with_python_warnings,
 )
-from hpsearch.engine.planning import Summary
 from hpsearch.errors import InputError
 from hpsearch.space.execution import Execution, ExecutionResult
 from hpsearch.wording import counted, duration, number, printable
@@ -45,7 +45,7 @@ from hpsearch.workers.protocol import EpochFinished, Finished, Lost, Said, Start
 _LINE_EVERY_SECONDS = 1.0
 #: Most workers that get a line below the bar.
 _MOST_WORKER_LINES = 16
-#: Results needed to estimate the time left: the first ones share a start.
+#: Trials needed to estimate the time left: the first ones share a start.
 _LEAST_RESULTS = 4
 
 
@@ -117,11 +117,11 @@ def make_display(console: Console, *, quiet: bool = False, verbose: bool = False
     """Return a command's display: a bar if `console` is a terminal, else lines.
 
     Args:
-        quiet: Show only warnings.
+        quiet: Show only warnings, which the command line prints.
         verbose: Show a line for each result.
     """
     if quiet:
-        return _warnings_only(console)
+        return with_python_warnings(ignore)
     if verbose:
         return Lines(console, every_seconds=0.0)
     return Bar(console) if console.is_terminal else Lines(console)
@@ -166,15 +166,11 @@ class _Tally:
 
     def __init__(self) -> None:
         self.at_start = 0
-        self.epochs_left = 0
-        self.epochs_done = 0
         self.metric = ""
         self.most_trials = 0
         self.best: tuple[int, float] | None = None
         self.best_is_new = False
-        self.repeated = False
         self.began = time.monotonic()
-        self._trained: dict[int, int] = {}
         self._waiting: Counter[int] = Counter()
         self._done: set[int] = set()
 
@@ -189,7 +185,7 @@ class _Tally:
                 self._plan(event.summary, event.already_done)
             case Stored():
                 self._lead(event.best)
-                self._add(event.execution, event.result)
+                self._add(event.execution.trial)
 
     @property
     def done(self) -> int:
@@ -202,24 +198,17 @@ class _Tally:
     def _plan(self, summary: Summary, already_done: Collection[int]) -> None:
         self._done.update(already_done)
         self.at_start += len(already_done)
-        self.epochs_left += summary.epochs_trained
         self._waiting.update(summary.of_trials)
-        self.repeated = self.repeated or summary.executions > summary.trials
 
     def _lead(self, best: tuple[int, float] | None) -> None:
         self.best_is_new = best is not None and best != self.best
         self.best = best or self.best
 
-    def _add(self, execution: Execution, result: ExecutionResult) -> None:
+    def _add(self, trial: int) -> None:
         """Count a result; a trial is done with the last of its executions."""
-        self._waiting[execution.trial] -= 1
-        if self._waiting[execution.trial] <= 0:
-            self._done.add(execution.trial)
-        training = result.shared_with or result.number
-        new = max(0, len(result.curve) - self._trained.get(training, 0))
-        self._trained[training] = len(result.curve)
-        self.epochs_done += new
-        self.epochs_left = max(0, self.epochs_left - new)
+        self._waiting[trial] -= 1
+        if self._waiting[trial] <= 0:
+            self._done.add(trial)
 
     def best_text(self) -> str:
         if self.best is None:
@@ -228,35 +217,15 @@ class _Tally:
 
     def left_text(self) -> str:
         left, now = self.total - self.done, self.done - self.at_start
-        if not self.epochs_done or (now < _LEAST_RESULTS and left):
+        if now < _LEAST_RESULTS and left:
             return "time left unknown"
-        elapsed = time.monotonic() - self.began
-        if self.most_trials:
-            return f"{duration(elapsed / max(1, now) * left)} left"
-        return f"{duration(elapsed / self.epochs_done * self.epochs_left)} left"
+        return f"{duration((time.monotonic() - self.began) / max(1, now) * left)} left"
 
 
 def _heading(name: str, directory: str, workers: int | None) -> str:
     most = "as many workers as the cluster has room for"
     count = most if workers is None else counted(workers, "worker")
     return f"sweep {name}: {count}" + (f", results in {directory}" if directory else "")
-
-
-def trials_text(summary: Summary) -> str:
-    """Return the number of trials, and of executions if trials have several."""
-    more = summary.executions > summary.trials
-    executions = counted(summary.executions, "execution")
-    return counted(summary.trials, "trial") + (f", {executions}," if more else "")
-
-
-def _warnings_only(console: Console) -> Listener:
-    say = line_printer(console)
-
-    def listen(event: RunEvent) -> None:
-        if isinstance(event, Said) and event.warning:
-            say(f"warning: {event.message}")
-
-    return listen
 
 
 class Lines:
@@ -285,9 +254,6 @@ class Lines:
                 self._say(_heading(event.name, event.directory, event.workers))
                 for line in event.profile:
                     self._say(line)
-                if event.most_trials is not None:
-                    most = counted(event.most_trials, "trial")
-                    self._say(f"{most} at most, each chosen by the results of earlier ones")
             case Planned():
                 self._show_plan(event.summary, event.already_done)
             case Stored():
@@ -300,14 +266,13 @@ class Lines:
             self._say(f"{counted(len(already_done), 'trial')} done already")
         if not summary.trials or self._tally.most_trials:
             return
-        if not summary.epochs_trained:
-            # The epochs of a function or a program are not known in advance.
-            self._say(f"{trials_text(summary)} to run")
-            return
-        self._say(
-            f"{trials_text(summary)} to train in {counted(summary.trainings, 'training')} "
-            f"of {counted(summary.epochs_trained, 'epoch')} ({summary.epochs_saved:,} saved)"
-        )
+        trials = counted(summary.trials, "trial")
+        if summary.executions > summary.trials:
+            trials += f", {counted(summary.executions, 'execution')},"
+        trainings = counted(summary.trainings, "training")
+        # The epochs of a function or a program are not known in advance.
+        epochs = f" of {counted(summary.epochs_trained, 'epoch')} ({summary.epochs_saved:,} saved)"
+        self._say(f"{trials} to train in {trainings}{epochs if summary.epochs_trained else ''}")
 
     def _show_result(self, execution: Execution, result: ExecutionResult) -> None:
         tally, now = self._tally, self._clock()
@@ -318,9 +283,8 @@ class Lines:
         self._last = now
         score = "" if result.score is None else f" {number(result.score)}"
         error = f": {' '.join(result.error.split())}" if result.error else ""
-        which = execution.full_label if tally.repeated else execution.label
         self._say(
-            f"[{tally.done}/{tally.total}] {which} {result.status}"
+            f"[{tally.done}/{tally.total}] {execution.label} {result.status}"
             f"{score}{error}; {tally.best_text()}, {tally.left_text()}"
         )
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 from hpsearch.engine.best_model import Retrainer, one_worker
@@ -15,7 +14,6 @@ from hpsearch.space.execution import Execution, ExecutionResult
 from hpsearch.space.mlp import MLPConfig, is_custom
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.doctor import Finding, Severity
-from hpsearch.store.facts import Facts
 from hpsearch.store.provenance import stored_sweep
 from hpsearch.store.store import Store
 from hpsearch.store.trials import best_execution
@@ -42,7 +40,7 @@ def examine_best_file(directory: Path) -> Iterator[Finding]:
         return
     sweep = stored_sweep(facts, where)
     if sweep.kind.is_model or sweep.data.python or sweep.data.memory:
-        yield _not_checked(facts)
+        yield Finding(where.model.name, Severity.NOTE, _NOT_CHECKED)
         return
     try:
         run = open_run(Source(directory))
@@ -59,23 +57,16 @@ def examine_best_file(directory: Path) -> Iterator[Finding]:
         text = f"is not that of the best trial, {execution.label}; the next run writes it again"
         yield Finding(where.model.name, Severity.NOTE, text)
     elif is_custom(MLPConfig(execution.config.values).layer_type):
-        yield _not_checked(facts)
+        yield Finding(where.model.name, Severity.NOTE, _NOT_CHECKED)
     else:
         yield _scores(run, execution, run.results[execution.number])
-
-
-def _not_checked(facts: Facts) -> Finding:
-    # The file's digest has already been compared.
-    prefix = "as the run wrote it; " if facts.best_digest else ""
-    return Finding("best.keras", Severity.NOTE, prefix + _NOT_CHECKED)
 
 
 def _scores(run: StoredRun, execution: Execution, result: ExecutionResult) -> Finding:
     dataset = run.dataset.of_fold(execution.fold)
     rows = dataset.validation
     arguments = (run.where.model.absolute(), run.recipe, dataset.target, rows.x, rows.y)
-    # Use a temporary log, so that nothing is written to the directory.
-    with tempfile.TemporaryFile("a", encoding="utf-8") as log, one_worker(log) as (executor, check):
+    with one_worker() as (executor, check):
         data = training_data(run.dataset, run.sweep)
         executor.provide(data)
         retrainer = Retrainer(executor, MLPs(), run.recipe, data, check)
@@ -84,20 +75,10 @@ def _scores(run: StoredRun, execution: Execution, result: ExecutionResult) -> Fi
     if called.error:
         return Finding(name, Severity.WRONG, f"{called.error}; remove it, and run the sweep again")
     row = result.curve[result.scored_epoch - 1] if result.scored_epoch else {}
-    differing = _differences(called.value, row)
-    if differing:
-        text = f"is not the model of {execution.label}: {differing}; remove it, and run again"
-        return Finding(name, Severity.WRONG, text)
-    return Finding(name, Severity.SOUND, f"scores what the row of {execution.label} says")
-
-
-def _differences(metrics: Mapping[str, float], row: Mapping[str, float]) -> str:
-    """Return the differences between a model's metrics and its row's; empty if they agree."""
-    said = []
-    for name, value in metrics.items():
-        expected = row.get(f"val_{name}")
-        if expected is None:
-            continue
+    for metric, value in called.value.items():
+        expected = row.get(f"val_{metric}", value)
         if not math.isclose(value, expected, rel_tol=_TOLERANCE, abs_tol=_TOLERANCE):
-            said.append(f"its {name} is {value:.6g}, the row says {expected:.6g}")
-    return ", ".join(said)
+            text = f"is not the model of {execution.label}: its {metric} is {value:.6g}, the row "
+            text += f"says {expected:.6g}; remove it, and run again"
+            return Finding(name, Severity.WRONG, text)
+    return Finding(name, Severity.SOUND, f"scores what the row of {execution.label} says")

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import shlex
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from hpsearch.errors import ChangedSweepError, HpsearchError, InputError, RefusedError
+from hpsearch.errors import ChangedSweepError, HpsearchError, InputError
+from hpsearch.runs.standalone import require_new
 from hpsearch.space.execution import Execution, ExecutionKey, ExecutionResult, Status
 from hpsearch.store.derived import tables_of
 from hpsearch.store.directory import ResultsDirectory
@@ -73,10 +73,6 @@ class _Source:
             return 0
         return 1 + result.status.scored + (result.status is Status.COMPLETED)
 
-    def score(self, execution: Execution) -> float | None:
-        """Return the score of an execution with a row."""
-        return self.results[execution.number].score
-
 
 @dataclass
 class _Union:
@@ -99,10 +95,13 @@ class _Union:
         for execution in source.executions:
             self.trials.setdefault(execution.config.id, len(self.trials) + 1)
             first, previous = self.kept.setdefault(execution.key, (source, execution))
-            if source.worth(execution) > first.worth(previous):
+            worth = source.worth(execution)
+            if worth > first.worth(previous):
                 self.kept[execution.key] = (source, execution)
-            elif source.worth(execution) == 3 and source.score(execution) != first.score(previous):
-                self.unequal.add(execution.key)
+            elif worth == 3:
+                score = first.results[previous.number].score
+                if source.results[execution.number].score != score:
+                    self.unequal.add(execution.key)
 
     def executions(self) -> list[Execution]:
         """Return the executions with their new numbers."""
@@ -119,20 +118,17 @@ class _Union:
             for source in self.sources
             for execution in source.executions
         }
-        answers = {
-            key: keys[source.path, result.shared_with]
-            for key, (source, execution) in self.kept.items()
-            if (result := source.results.get(execution.number)) and result.shared_with
-        }
         for key, (source, execution) in self.kept.items():
             result = source.results.get(execution.number)
             if result is None:
                 continue
-            trained = _trained(key, answers)
+            trained = keys.get((source.path, result.shared_with or 0), key)
+            # The row of the training that answered this one may come from another source.
+            shares = trained != key and self.kept[trained][0] is source
             yield replace(
                 result,
                 number=numbers[key],
-                shared_with=None if trained == key else numbers[trained],
+                shared_with=numbers[trained] if shares else None,
                 state=source.store.weights(execution.number),
                 snapshot=source.store.snapshot(execution.number),
             )
@@ -175,8 +171,8 @@ def merge_directories(paths: Sequence[Path], out: Path) -> list[str]:
             if union.sources:
                 _require_same(union.sources[0], source)
             union.add(source)
+        require_new(out)
         try:
-            _require_free(out)
             parent = out.absolute().resolve().parent
             parent.mkdir(parents=True, exist_ok=True)
             # Renamed when it is whole, which never replaces a directory with files.
@@ -188,15 +184,6 @@ def merge_directories(paths: Sequence[Path], out: Path) -> list[str]:
         except OSError as error:
             raise HpsearchError(f"{out}: cannot be made: {error.strerror or error}") from None
         return list(_summary(union, out))
-
-
-def _require_free(out: Path) -> None:
-    free = not out.exists() or (out.is_dir() and not any(out.iterdir()))
-    if out.is_symlink() or not free:
-        raise RefusedError(
-            f"{out}: is there already, and merge overwrites nothing; name a new directory with "
-            "--out"
-        )
 
 
 def _require_same(first: _Source, other: _Source) -> None:
@@ -214,16 +201,11 @@ def _require_same(first: _Source, other: _Source) -> None:
         f"  {name}: {json.dumps(ours)} in {first.path}, {json.dumps(theirs)} in {other.path}"
         for name, ours, theirs in mismatches
     ]
-    advice = "keep such results apart"
-    if any(name == "recipe.seed" for name, _, _ in mismatches):
-        advice = (
-            "the sweep's `seed` is part of the recipe: share one, and have each person train other "
-            "repetitions, as in seeds: [0, 1] and seeds: [2, 3]"
-        )
     raise ChangedSweepError(
         f"{other.path}: cannot be merged with {first.path}:\n"
         + "\n".join(lines)
-        + f"\nRows of one directory share data, split, metric and recipe; {advice}"
+        + "\nRows of one directory share data, split, metric and recipe, which has the sweep's "
+        "`seed`; people who share a sweep train different `seeds`"
     )
 
 
@@ -244,33 +226,12 @@ def _write(where: ResultsDirectory, union: _Union) -> None:
             tables.write_sweep(text)
 
 
-def _trained(key: ExecutionKey, answers: Mapping[ExecutionKey, ExecutionKey]) -> ExecutionKey:
-    """The execution whose training answered this one.
-
-    Its row may come from a source in which that of another one answered it.
-    """
-    passed = {key}
-    while key in answers and answers[key] not in passed:
-        key = answers[key]
-        passed.add(key)
-    return key
-
-
 def _summary(union: _Union, out: Path) -> Iterator[str]:
-    sources, configs = union.sources, [source.configs for source in union.sources]
-    total = set[str]().union(*configs)
-    several = sum(sum(config in ids for ids in configs) > 1 for config in total)
-    parts = [f"{len(c):,} of {s.path}" for c, s in zip(configs, sources, strict=True)]
-    parts[0] = f"{counted(len(configs[0]), 'trial')} of {sources[0].path}"
-    both = "both" if len(sources) == 2 else "several"
-    yield f"{', '.join(parts)}, {several:,} in {both}: {counted(len(total), 'trial')} in {out}"
+    parts = (f"{len(source.configs):,} of {source.path}" for source in union.sources)
+    total = counted(len(set[str]().union(*(source.configs for source in union.sources))), "trial")
+    yield f"{total} in {out}: {', '.join(parts)}"
     if union.unequal:
         yield (
             f"warning: {counted(len(union.unequal), 'execution')} scored otherwise in another "
             "directory, by other versions or on another processor; the first score is kept"
         )
-    if sources[0].facts.program:
-        yield "the files that the trials of the program left stay where they are"
-    elif sources[0].facts.sweep:
-        command = shlex.join(["hpsearch", "run", str(out / "sweep.yaml"), "--out", str(out)])
-        yield f"next, to write best.keras: {command}"

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,23 +19,17 @@ from hpsearch.data.tables import read_rows
 from hpsearch.errors import InputError, RefusedError
 from hpsearch.models.model_file import ModelFile
 from hpsearch.models.problem import Problem
-from hpsearch.runs.trial import Source, StoredRun, Which, model_file, open_run
+from hpsearch.runs.trial import Source, Which, model_file, open_run
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.provenance import stored_sweep
 from hpsearch.store.store import Store
 from hpsearch.training.subjects import subject_of
-from hpsearch.wording import did_you_mean, in_words, quoted
+from hpsearch.wording import error_text, in_words, quoted
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _BATCH_ROWS = 1024
-#: TensorFlow's message for a token beyond an Embedding layer's vocabulary.
-_BEYOND = re.compile(r"\] = (-?\d+) is not in \[0, (\d+)\)")
-#: Least similarity of a name that is suggested in place of another.
-_CLOSE = 0.75
-
-
 _UNREADABLE = (OSError, ValueError, TypeError, LookupError)
 #: Packages whose classes Keras finds itself or saves as plain data.
 _KNOWN = frozenset({"builtins", "keras", "numpy", "tensorflow"})
@@ -56,31 +50,26 @@ def load_model(path: Path, source: Source) -> Any:
     """
     import keras  # slow to import
 
-    try:
-        return keras.models.load_model(path, safe_mode=True)
-    except _UNREADABLE as error:
-        why = in_words(error)
-    if _has_own_model(source.directory):
-        objects = _own_objects(open_run(source))
+    why = ""
+    for objects in (dict, partial(_own_objects, source)):
         try:
-            return keras.models.load_model(path, objects, safe_mode=True)
+            return keras.models.load_model(path, objects(), safe_mode=True)
         except _UNREADABLE as error:
             why = in_words(error)
     raise InputError(f"{path}: Keras cannot load it: {why}")
 
 
-def _has_own_model(directory: Path) -> bool:
-    where = ResultsDirectory(directory)
-    if not where.store.exists():
-        return False
-    with Store(where.store, read_only=True) as store:
-        return stored_sweep(store.facts(), where).kind.is_model
-
-
-def _own_objects(run: StoredRun) -> dict[str, Any]:
-    """Return the classes and functions of the best trial's model by name, except Keras'."""
+def _own_objects(source: Source) -> dict[str, Any]:
+    """Return the classes and functions of a custom model by name, except Keras'."""
     import keras
 
+    where = ResultsDirectory(source.directory)
+    if not where.store.exists():
+        return {}
+    with Store(where.store, read_only=True) as store:
+        if not stored_sweep(store.facts(), where).kind.is_model:
+            return {}
+    run = open_run(source)
     execution, _ = run.scored(Which())
     problem = Problem(run.recipe, run.dataset.input, run.dataset.target)
     model = subject_of(run.sweep.kind).build(problem, execution.config.trained, execution.seed)
@@ -150,9 +139,9 @@ class Predictor:
         if not self.known.numbers:
             return np.array(classes, object)
         try:
-            return np.array([int(name) for name in classes])
+            return np.array(list(map(int, classes)))
         except ValueError:
-            return np.array([float(name) for name in classes])
+            return np.array(list(map(float, classes)))
 
     def probabilities(self, rows: Any) -> npt.NDArray[np.float32]:
         """Return the probability of each class, `(n_samples, n_classes)`.
@@ -187,17 +176,14 @@ class Predictor:
         import pandas as pd  # slow to import
 
         if not self.known.table.names:
-            raise InputError(
-                f"{path}: the model takes arrays and no table; in Python: "
-                "hpsearch.load(DIR).predict(array)"
-            )
+            raise InputError(f"{path}: the model takes arrays and no table; predict in Python")
         if probabilities:
             self._require_classes()
         outputs = self._predicted(read_rows(str(path), self.known.table))
         labels = self._labels_of(outputs)
-        names = [f"prediction_{n}" for n in range(1, labels[:1].size + 1)]
-        several = labels.ndim > 1 and len(names) > 1
-        made = pd.DataFrame(labels, columns=names if several else ["prediction"])
+        several = range(1, labels.shape[1] + 1) if labels.ndim > 1 else ()
+        names = [f"prediction_{n}" for n in several] or ["prediction"]
+        made = pd.DataFrame(labels, columns=names)
         if probabilities:
             chances = self._probabilities_of(outputs)
             for index, name in enumerate(self.known.classes):
@@ -220,13 +206,8 @@ class Predictor:
         try:
             return np.asarray(self.model.predict(taken, batch_size=_BATCH_ROWS, verbose=0))
         except InvalidArgumentError as error:
-            beyond = _BEYOND.search(str(error))
-            if beyond is None:
-                raise
-            raise InputError(
-                f"rows hold {beyond[1]} where the model looks up whole numbers from 0 to "
-                f"{int(beyond[2]) - 1}; map unknown words to the vocabulary's place for them"
-            ) from None
+            # Such as a whole number beyond the vocabulary of an Embedding layer.
+            raise InputError(f"the model cannot take such rows: {error_text(error)}") from None
 
     @property
     def _nothing(self) -> npt.NDArray[Any]:
@@ -241,24 +222,20 @@ class Predictor:
             raise InputError(f"rows must be a {kind} of the model's {len(parts)} inputs")
         arrays = dict(rows) if isinstance(rows, Mapping) else dict(enumerate(rows))
         shapes = {part.name or index: part.shape for index, part in enumerate(parts)}
+        # In the model's order; `packed` refuses other names.
+        arrays = {name: arrays[name] for name in [*shapes, *arrays] if name in arrays}
         for name, array in arrays.items():
             if shapes.get(name) == (1,) and np.ndim(array) == 1:
                 arrays[name] = np.asarray(array)[:, np.newaxis]
-        given = (
-            {name: arrays[name] for name in shapes} if shapes.keys() == arrays.keys() else arrays
-        )
-        columns, _ = packed(
-            given if parts[0].name else list(given.values()), "rows", parts, "inputs"
-        )
+        given = arrays if parts[0].name else list(arrays.values())
+        columns, _ = packed(given, "rows", parts, "inputs")
         require_finite(columns, parts, _place)
         return unpacked(columns.astype(np.float32), parts), len(columns)
 
     def _require_filled(self, rows: Inputs) -> None:
         """Refuse missing numbers that the model cannot fill in."""
-        if self.known.fills:
-            return
         columns = rows if isinstance(rows, Mapping) else {"": rows}
-        for name, values in columns.items():
+        for name, values in () if self.known.fills else columns.items():
             if values.dtype.kind == "f" and np.isnan(values).any():
                 row, *position = np.argwhere(np.isnan(values))[0].tolist()
                 called = name or (self.known.table.names or range(values[0].size))[position[0]]
@@ -277,7 +254,7 @@ class Predictor:
         if array.dtype.kind not in "biuf" or array.shape[1:] != self.model.input_shape[1:]:
             raise InputError(
                 f"rows are {array.dtype} of shape {array.shape}; the model takes numbers of shape "
-                f"{('n', *self.model.input_shape[1:])}".replace("'n'", "n")
+                f"{self.model.input_shape}"
             )
         return array
 
@@ -285,22 +262,16 @@ class Predictor:
         columns = self.known.table.read
         if not columns:
             raise InputError("rows are a table, and the model takes arrays without column names")
-        if _has_names(rows):
-            frame = as_frame(rows, "rows")
-        else:
-            array = np.asarray(rows, object)
-            if array.ndim != 2 or array.shape[1] != len(columns):
+        frame = as_frame(rows if _has_names(rows) else np.asarray(rows, object), "rows")
+        if not _has_names(rows):
+            if frame.shape[1] != len(columns):
                 raise InputError(
-                    f"rows have shape {array.shape}; the model takes {len(columns)} columns: "
-                    f"{quoted(columns, 5)}"
+                    f"rows have {frame.shape[1]} columns; the model takes {quoted(columns, 5)}"
                 )
-            frame = as_frame(array, "rows").set_axis(list(columns), axis=1)
-        for name in columns:
-            if name not in frame.columns:
-                raise InputError(
-                    f"rows have no column {name!r}, which the model takes"
-                    f"{did_you_mean(name, list(frame.columns), _CLOSE)}"
-                )
+            frame = frame.set_axis(list(columns), axis=1)
+        missing = [name for name in columns if name not in frame.columns]
+        if missing:
+            raise InputError(f"rows have no column {missing[0]!r}, which the model takes")
         if frame.empty:
             return np.empty((0, len(columns)), np.float32)
         return parse_columns(frame, "rows", _place, like=self.known.table).inputs

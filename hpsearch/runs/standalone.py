@@ -36,7 +36,7 @@ def write_standalone(source: Source, out: Path, which: Which) -> Execution:
             `out` cannot be written.
         RefusedError: `out` has files, or as for `open_run`.
     """
-    _require_new(out)
+    require_new(out)
     run = open_run(source)
     execution, result = run.scored(which)
     _require_plain(run)
@@ -55,28 +55,29 @@ def write_standalone(source: Source, out: Path, which: Which) -> Execution:
     return execution
 
 
-def _require_new(out: Path) -> None:
+def require_new(out: Path) -> None:
+    """Check that a directory is missing or empty.
+
+    Raises:
+        RefusedError: There is something already.
+    """
     try:
-        if out.is_dir() and not any(out.iterdir()):
-            return
-    except OSError as error:
-        raise InputError(f"{out}: cannot be read: {error.strerror}") from None
-    if out.exists() or out.is_symlink():
-        kind = "has files already" if out.is_dir() else "is no directory"
-        raise RefusedError(f"{out}: {kind}; name a directory that is new or empty")
+        free = not any(out.iterdir()) and not out.is_symlink()
+    except FileNotFoundError:
+        free = not out.is_symlink()
+    except OSError:
+        free = False
+    if not free:
+        raise RefusedError(f"{out}: must be a new or empty directory; nothing is overwritten")
 
 
 def _require_plain(run: StoredRun) -> None:
-    reason, recipe = "", run.recipe
-    if run.sweep.builder:
-        reason = f"model: {run.sweep.builder!r} builds its own model, which is a program already"
-    elif recipe.keras_metric or not recipe.metric.startswith("val_"):
-        reason = (
-            f"metric: the score is {recipe.metric}, and the program measures only val_loss, "
-            "val_accuracy and val_mae"
+    recipe = run.recipe
+    if run.sweep.builder or recipe.keras_metric or not recipe.metric.startswith("val_"):
+        raise NotSupportedError(
+            "the program trains hpsearch's own MLPs and measures val_loss, val_accuracy and "
+            "val_mae; `hpsearch reproduce` without --script trains other rows again"
         )
-    if reason:
-        raise NotSupportedError(f"{reason}; `hpsearch reproduce` without --script trains it again")
 
 
 def _tolerance(run: StoredRun, execution: Execution, result: ExecutionResult) -> float:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
+import shlex
 import tempfile
-import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import zip_longest
 from pathlib import Path
-from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,15 +19,15 @@ from hpsearch.data.dataset import Dataset, Split
 from hpsearch.data.loading import Loader
 from hpsearch.data.specs import Task
 from hpsearch.engine.best_model import Retrainer, Weights, one_worker
-from hpsearch.errors import ChangedSweepError, HpsearchError, InputError, RefusedError
+from hpsearch.errors import HpsearchError, InputError, RefusedError
 from hpsearch.models.arrays import LoaderWithModel, load_data, training_data, with_code
 from hpsearch.models.problem import Recipe
-from hpsearch.runs.trust import require_trusted, trusted
 from hpsearch.space.execution import Execution, ExecutionResult
 from hpsearch.space.mlp import MLPConfig, is_custom
 from hpsearch.spec.keys import Role
+from hpsearch.spec.rules import REFERENCE
 from hpsearch.spec.sweep import Sweep
-from hpsearch.store.directory import HeldDirectory, ResultsDirectory
+from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.facts import Evaluation, Measurement, installed
 from hpsearch.store.provenance import identify, make_recipe, require_unchanged, stored_sweep
 from hpsearch.store.store import Store
@@ -36,8 +37,41 @@ from hpsearch.training.subjects import subject_of
 from hpsearch.workers.calls import answers, evaluate_rows
 from hpsearch.workers.protocol import Call
 
-#: Most executions to name in an error message.
-_MOST_NAMED = 6
+
+def trusted(names: str | Collection[str]) -> frozenset[str]:
+    """Check the names of functions to trust.
+
+    Raises:
+        InputError: A name is not a `package.module:function`.
+    """
+    given = frozenset([names] if isinstance(names, str) else names)
+    for name in sorted(given):
+        if not REFERENCE.match(name):
+            raise InputError(
+                f"trust: must be a function as 'package.module:function', not {name!r}"
+            )
+    return given
+
+
+def require_trusted(directory: Path, roles: Mapping[str, str], trust: Collection[str]) -> None:
+    """Check that the functions that a results directory names may run.
+
+    Args:
+        roles: Names of functions, with the role of each in words.
+        trust: Names of functions that the user trusts.
+
+    Raises:
+        RefusedError: Some are not trusted; the message says how to trust them.
+    """
+    unknown = {name: role for name, role in roles.items() if name not in trust}
+    if not unknown:
+        return
+    named = " and ".join(f'{role} "{name}"' for name, role in unknown.items())
+    options = " ".join(f"--trust {shlex.quote(name)}" for name in unknown)
+    raise RefusedError(
+        f"{directory}: {named}, and going on would run that code; if it is yours, add {options} "
+        f"(or --sweep FILE, your sweep file that names it; in Python, trust={list(unknown)})"
+    )
 
 
 @dataclass(frozen=True)
@@ -99,30 +133,13 @@ class StoredRun:
         if which == Which():
             return "no trial has a score"
         if not named:
-            of_trial = [
-                execution for execution in self.executions if execution.trial == which.trial
-            ]
-            if of_trial:
-                choices = ", ".join(
-                    f"({execution.full_label})" for execution in of_trial[:_MOST_NAMED]
-                )
-                more = f" and {len(of_trial) - _MOST_NAMED} more" * (len(of_trial) > _MOST_NAMED)
-                return f"there is no {which}; the trial has {choices}{more}"
             most = max((execution.trial for execution in self.executions), default=0)
-            choices = f"1 to {most}" if most else "none yet"
-            return f"there is no {which}; its trials are {choices}"
-        results = [
-            self.results[execution.number]
-            for execution in named
-            if execution.number in self.results
-        ]
+            return f"there is no {which}; its trials are 1 to {most}, and show lists them"
+        results = [self.results[each.number] for each in named if each.number in self.results]
         if not results:
             return f"{which} has no result yet; run the sweep again"
         error = " ".join(results[0].error.split())
-        return (
-            f"{which} has no score, it is {results[0].status}{error and ': '}{error}; "
-            "name one that is completed or stopped"
-        )
+        return f"{which} has no score, it is {results[0].status}: {error}".removesuffix(": ")
 
     def require_trusted(self, *executions: Execution) -> None:
         """Check that the layers of executions may be built.
@@ -144,7 +161,7 @@ class StoredRun:
             Interrupted: A signal came; no process is left.
         """
         self.require_trusted(execution)
-        with _log(self.where) as log, one_worker(log) as (executor, check):
+        with one_worker() as (executor, check):
             rows = training_data(self.dataset, self.sweep)
             executor.provide(rows)
             yield Retrainer(executor, subject_of(self.sweep.kind), self.recipe, rows, check)
@@ -162,21 +179,7 @@ class StoredRun:
         if kept is not None:
             return kept
         self.say(f"{execution.label}: its weights were not kept; training it again")
-        try:
-            return retrainer.weights(execution, result)
-        except RefusedError as error:
-            raise RefusedError(f"{self.where.path}: {error}") from None
-
-
-@contextmanager
-def _log(where: ResultsDirectory) -> Iterator[IO[Any]]:
-    """Open the run's log; a temporary file if the directory cannot be written."""
-    try:
-        log: IO[Any] = where.open_log()
-    except OSError:
-        log = tempfile.TemporaryFile("a", encoding="utf-8")  # noqa: SIM115 - closed below
-    with log:
-        yield log
+        return retrainer.weights(execution, result)
 
 
 @dataclass(frozen=True)
@@ -210,9 +213,8 @@ def open_run(source: Source) -> StoredRun:
         facts, executions, results = store.facts(), store.executions(), store.results()
     if facts.task is Task.OBJECTIVE:
         raise InputError(
-            f"{directory}: its rows are those of a function or a program: there is no model "
-            "and no data to go back to; call the function with a row's config, or see `hpsearch "
-            "reproduce` for a program's command line"
+            f"{directory}: its rows are those of a function or a program, which has no model and "
+            "no data to go back to"
         )
     if facts.identity is None or not facts.sweep:
         raise InputError(f"{directory}: the run ended before it had planned; run the sweep again")
@@ -220,13 +222,6 @@ def open_run(source: Source) -> StoredRun:
     require_trusted(directory, _called(sweep, load), may_run)
     dataset = load_data(sweep, load)
     recipe = with_code(make_recipe(sweep, dataset.target.task), load)
-    before = facts.identity.data
-    if before != dataset.fingerprint:
-        raise ChangedSweepError(
-            f"{directory}: the data is not that of its rows: its fingerprint was {before} and is "
-            f"{dataset.fingerprint} now (values, labels and split count, not the file's bytes); "
-            "put the old data back, or run the sweep anew with --fresh"
-        )
     require_unchanged(facts.identity, identify(sweep, dataset, recipe), str(directory))
     recipe = replace(recipe, asked=facts.asked)
     return StoredRun(where, sweep, dataset, recipe, executions, results, may_run, source.say)
@@ -281,12 +276,8 @@ def model_file(source: Source, which: Which) -> Iterator[Path]:
 
 
 def _require_writable(out: Path) -> None:
-    if out.suffix != ".keras":
-        raise InputError(f"{out}: Keras' format has the suffix .keras; name it {out.stem}.keras")
-    if out.is_dir():
-        raise InputError(f"{out}: is a directory; name a file")
-    if not out.parent.is_dir():
-        raise InputError(f"{out}: there is no directory {out.parent}")
+    if out.suffix != ".keras" or out.is_dir() or not out.parent.is_dir():
+        raise InputError(f"{out}: must be a file with the suffix .keras in an existing directory")
 
 
 @dataclass(frozen=True)
@@ -319,12 +310,8 @@ class Reproduction:
     @property
     def first_difference(self) -> int | None:
         """The first epoch (from 1) in which a metric differs, or None."""
-        curves = list(self.row.curve), list(self.again.curve)
-        for epoch in range(max(map(len, curves))):
-            ours, theirs = (curve[epoch : epoch + 1] for curve in curves)
-            if ours != theirs:
-                return epoch + 1
-        return None
+        epochs = enumerate(zip_longest(self.row.curve, self.again.curve), 1)
+        return next((epoch for epoch, (ours, theirs) in epochs if ours != theirs), None)
 
 
 def reproduce_trial(source: Source, which: Which) -> Reproduction:
@@ -343,9 +330,6 @@ def reproduce_trial(source: Source, which: Which) -> Reproduction:
 
 SPLITS = ("train", "validation", "test")
 _CONFIDENCE = 0.95
-#: With more rows, the mean is nearly normal, and a bootstrap would take seconds.
-_MOST_BOOTSTRAPPED = 2_000
-_RESAMPLES = 9_999
 
 Floats = npt.NDArray[np.float64]
 
@@ -355,8 +339,8 @@ def evaluate_trial(source: Source, split: str, which: Which) -> Evaluation:
 
     Raises:
         InputError: There is no such trial or split, or the trial has no score.
-        RefusedError: As for `export_model`; or another run holds the directory, or it cannot be
-            written.
+        RefusedError: As for `export_model`; or another run holds the directory.
+        HpsearchError: The directory cannot be written.
     """
     if split not in SPLITS:
         raise InputError(f"split: must be one of {', '.join(SPLITS)}, not {split!r}")
@@ -365,7 +349,7 @@ def evaluate_trial(source: Source, split: str, which: Which) -> Evaluation:
     rows = _rows_of(run, split, execution)
     if split == "train" or (split == "validation" and run.sweep.data.train_on != "train"):
         source.say(f"{execution.label} was trained on these rows, so that the scores are too good")
-    with _held(source.directory) as held:
+    with ResultsDirectory(source.directory).hold() as held:
         with run.retrainer(execution) as retrainer:
             weights = run.weights(retrainer, execution, result)
             arrays = _measured(retrainer, execution, weights, rows)
@@ -392,25 +376,12 @@ def evaluate_trial(source: Source, split: str, which: Which) -> Evaluation:
     return evaluation
 
 
-def _held(directory: Path) -> HeldDirectory:
-    try:
-        return ResultsDirectory(directory).hold()
-    except RefusedError:
-        raise
-    except HpsearchError as error:
-        raise RefusedError(
-            f"{directory}: each evaluation goes on the record, and the directory cannot be "
-            f"written: {error}"
-        ) from None
-
-
 def _rows_of(run: StoredRun, split: str, execution: Execution) -> Split:
     rows: Split | None = getattr(run.dataset.of_fold(execution.fold), split)
     if rows is None:
         raise InputError(
-            f"{run.where.path}: there is no test split: {run.dataset.name} ships none, "
-            "and the sweep sets none aside. A sweep with data.test (a fraction or a file) has "
-            "one; since that makes another data set, give it a results directory of its own"
+            f"{run.where.path}: there is no test split: {run.dataset.name} ships none; a sweep "
+            "with data.test has one, in a results directory of its own"
         )
     return rows
 
@@ -458,40 +429,16 @@ def share_interval(right: int, rows: int) -> Measurement:
 
 
 def mean_interval(values: Floats) -> Measurement:
-    """Return the mean of `(n_samples,)` numbers with a 95% interval.
+    """Return the mean of `(n_samples,)` numbers with Student's 95% interval.
 
-    Losses are skewed, so few rows get the bootstrap's interval (bias-corrected and accelerated,
-    with a fixed seed), which stays within the range of losses. Many rows get Student's.
-
-    Source: B. Efron, Journal of the American Statistical Association 82 (1987), by
-    `scipy.stats.bootstrap`; `scipy.stats.ttest_1samp`.
+    Losses are skewed, so the interval may pass their range; it ends there.
     """
     mean = float(values.mean())
     if len(values) < 2 or not np.isfinite(mean):
         return Measurement(mean)
-    if np.ptp(values) == 0:
-        return Measurement(mean, mean, mean, "bootstrap")
-    from scipy import stats  # slow to import
+    from scipy.stats import t  # slow to import
 
-    few = len(values) <= _MOST_BOOTSTRAPPED
-    test = _bootstrapped(values) if few else stats.ttest_1samp(values, 0.0)
-    low, high = test.confidence_interval if few else test.confidence_interval(_CONFIDENCE)
-    if not np.isfinite([low, high]).all():
-        return Measurement(mean)
-    return Measurement(mean, float(low), float(high), "bootstrap" if few else "t")
-
-
-def _bootstrapped(values: Floats) -> Any:
-    from scipy.stats import DegenerateDataWarning, bootstrap  # slow to import
-
-    with warnings.catch_warnings():
-        # The interval is then NaN, which `mean_interval` leaves out.
-        warnings.simplefilter("ignore", DegenerateDataWarning)
-        return bootstrap(
-            (values,),
-            np.mean,
-            confidence_level=_CONFIDENCE,
-            n_resamples=_RESAMPLES,
-            batch=_RESAMPLES // 10,
-            rng=np.random.default_rng(0),
-        )
+    error = float(values.std(ddof=1)) / math.sqrt(len(values))
+    half = float(t.ppf((1 + _CONFIDENCE) / 2, len(values) - 1)) * error
+    low, high = max(mean - half, float(values.min())), min(mean + half, float(values.max()))
+    return Measurement(mean, low, high, "t")

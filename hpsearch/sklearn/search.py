@@ -17,8 +17,7 @@ import pandas as pd
 from hpsearch.arguments import method_of, sweep_of
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.loading import InMemoryRows
-from hpsearch.engine.events import ignore, with_python_warnings
-from hpsearch.engine.session import Settings
+from hpsearch.engine.session import Settings, ignore, with_python_warnings
 from hpsearch.engine.sweep import run_sweep
 from hpsearch.errors import InputError
 from hpsearch.models.problem import Problem

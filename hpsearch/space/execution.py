@@ -235,11 +235,6 @@ class Execution:
         return label(self.trial, self.seed, self.fold)
 
     @property
-    def full_label(self) -> str:
-        """Readable name that always includes the seed."""
-        return label(self.trial, self.seed, self.fold, full=True)
-
-    @property
     def epochs(self) -> int:
         """Epochs of the config; ENDLESS if its function or model decides."""
         kind = self.config.kind
@@ -249,14 +244,7 @@ class Execution:
         return int(self.config.values.get("epochs", default) if kind.has_budget else default)
 
 
-def label(trial: int, seed: int, fold: int | None = None, *, full: bool = False) -> str:
-    """Return a readable name of an execution.
-
-    Args:
-        full: Whether to name seed 0 too, the only seed of most sweeps.
-    """
-    return (
-        f"trial {trial}"
-        + (f", seed {seed}" if seed or full else "")
-        + ("" if fold is None else f", fold {fold}")
-    )
+def label(trial: int, seed: int, fold: int | None = None) -> str:
+    """Return a readable name of an execution; seed 0, the only one of most sweeps, is left out."""
+    named = f"trial {trial}" + (f", seed {seed}" if seed else "")
+    return named + ("" if fold is None else f", fold {fold}")

@@ -18,7 +18,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
-from hpsearch.engine.events import Began, Listener, RunEvent, Stored
+from hpsearch.engine.session import Began, Listener, RunEvent, Stored
 from hpsearch.errors import HpsearchError, InputError
 from hpsearch.space.execution import label
 from hpsearch.store.columns import Record, cell_of

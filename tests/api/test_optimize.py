@@ -101,7 +101,7 @@ def test_a_promoted_generator_goes_on_in_any_worker() -> None:
 
 def test_a_function_that_workers_cannot_find_is_refused() -> None:
     for function in (lambda _: 0.0, type("C", (), {"__call__": lambda *_: 0.0})()):
-        with pytest.raises(InputError, match="cannot be imported, which workers=2 needs"):
+        with pytest.raises(InputError, match="cannot be imported by other processes"):
             hpsearch.optimize(function, PLANE, "random", trials=2, workers=2)
 
 
@@ -168,13 +168,13 @@ def test_conditions_constraints_lists_and_listed_configs() -> None:
     ("arguments", "message"),
     [
         ({"method": "asha"}, "must be a generator function"),
-        ({"objective": objectives.stepwise, "method": "asha"}, "asha needs epochs"),
+        ({"objective": objectives.stepwise, "method": "asha"}, "parameters must have epochs"),
         ({"method": "grid"}, "parameters.x: a grid needs a list of values or a step"),
         ({"method": "simplex"}, "method: "),
         ({"trials": None}, "needs trials"),
         ({"trials": 0}, "trials: must be at least 1"),
         ({"goal": "max"}, "goal: must be minimize or maximize, not 'max'"),
-        ({"workers": 0}, "workers: must be at least 1"),
+        ({"workers": 0}, "workers: must be auto or a whole number"),
         ({"parameters": {}}, "parameters: must be a mapping"),
         ({"parameters": {"x": []}}, "parameters.x: must be a list of values, at least 1"),
         ({"parameters": {"x": {"min": 2, "max": 1}}}, "parameters.x"),

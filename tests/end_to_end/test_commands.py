@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 
 import jsonschema
 import pandas as pd
 import pytest
 import yaml
-from commands import PROGRAM, hpsearch, python
+from commands import hpsearch, python
 
 _IMPORTS = """\
 import json, sys
@@ -96,9 +95,7 @@ def test_plan_counts_and_trains_nothing(finished):
     assert re.search(r"^trials +20$", said, re.MULTILINE)
     assert re.search(r"^trainings +10 ", said, re.MULTILINE)
     assert re.search(r"^epochs +30 of 40; 10 saved$", said, re.MULTILINE)
-    assert re.search(r"^weights +650 to 1,210$", said, re.MULTILINE)
     assert re.search(r"^time +(about \d+ s|\d+ s to \d+ s) with 2 workers$", said, re.MULTILINE)
-    assert re.search(r"^memory +about [\d.]+ GB$", said, re.MULTILINE)
     assert not (finished / "none").exists()
 
 
@@ -145,7 +142,7 @@ def test_plan_counts_trials_and_their_executions(tmp_path):
     one = ("--set", "budget.trials=1")
     said = hpsearch("run", "sweep.yaml", "--out", "out", *one, cwd=tmp_path)
     assert "1 trial, 10 executions, to train in 10 trainings of 10 epochs" in said.stderr
-    assert re.search(r"^\[1/1\] trial 1, seed \d, fold \d completed", said.stderr, re.MULTILINE)
+    assert re.search(r"^\[1/1\] trial 1(, seed \d)?, fold \d completed", said.stderr, re.MULTILINE)
     assert "1 trial, 1 completed, 1 trained now" in said.stdout
     assert "1 trial, 10 executions: 1 completed" in said.stdout
     planned = plan()
@@ -202,22 +199,3 @@ def test_a_missing_file_and_a_bad_option(tmp_path):
 
 def test_version(tmp_path):
     assert re.fullmatch(r"hpsearch \d+\.\d+.*\n", hpsearch("--version", cwd=tmp_path).stdout)
-
-
-@pytest.mark.slow
-def test_data_that_is_slow_to_load_is_told_of(tmp_path):
-    (tmp_path / "slow_data.py").write_text(
-        "import pathlib, time\nimport numpy as np\n\n\ndef load():\n"
-        "    while not pathlib.Path('seen').exists():\n        time.sleep(0.02)\n"
-        "    return np.arange(60.0).reshape(20, 3) % 7, [0, 1] * 10\n"
-    )
-    (tmp_path / "slow.yaml").write_text(
-        "data: {python: 'slow_data:load'}\nparameters: {units: [4], epochs: 1}\n"
-    )
-    command = [*PROGRAM, "run", "slow.yaml", "--out", "out"]
-    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as driver:
-        assert driver.stderr.readline() == "sweep slow: reading the data\n"
-        (tmp_path / "seen").touch()
-        _, rest = driver.communicate()
-    assert driver.returncode == 0, rest
-    assert re.match(r"(?:warning: .*\n)*sweep slow: \d+ workers?, results in out\n", rest)

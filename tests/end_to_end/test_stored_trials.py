@@ -179,7 +179,7 @@ def test_a_trial_without_a_score_is_explained(own, command):
     said = hpsearch(*command, "--trial", 99, cwd=own, code=2).stderr
     assert f"there is no trial 99; its trials are 1 to {_TRIALS}" in said
     said = hpsearch(*command, "--trial", 3, "--seed", 7, cwd=own, code=2).stderr
-    assert "no trial 3, seed 7; the trial has (trial 3, seed 0), " in " ".join(said.split())
+    assert "there is no trial 3, seed 7; " in said
     assert not (own / "m.keras").exists()
 
 
@@ -196,7 +196,7 @@ def test_other_data_is_refused(own, command):
     said = hpsearch(*command, "--trial", 1, cwd=own, code=3).stderr
     now = dataset_of(own, "shops").fingerprint
     assert now != before
-    assert f"its fingerprint was {before} and is {now} now" in said
+    assert f'data: was "{before}", is "{now}"' in said
     csv.unlink()
     assert "shops.csv: no such file" in hpsearch(*command, "--trial", 1, cwd=own, code=2).stderr
 
@@ -228,18 +228,11 @@ def test_a_model_that_was_not_kept_is_trained_again(past, tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"best.keras", "other.keras"}
 
 
-@pytest.mark.parametrize(
-    ("out", "words"),
-    [
-        ("m.h5", "name it m.keras"),
-        ("no/m.keras", "there is no directory"),
-        ("d.keras", "is a directory"),
-    ],
-)
-def test_where_no_model_can_be_written(past, tmp_path, out, words):
+@pytest.mark.parametrize("out", ["m.h5", "no/m.keras", "d.keras"])
+def test_where_no_model_can_be_written(past, tmp_path, out):
     (tmp_path / "d.keras").mkdir()
     said = hpsearch("export", past / "digits", "--out", out, cwd=tmp_path, code=2).stderr
-    assert words in said
+    assert "must be a file with the suffix .keras in an existing directory" in said
 
 
 # Evaluated
@@ -319,8 +312,8 @@ def test_a_directory_that_cannot_be_written(own):
         (own / "digits" / name).mkdir()
     hpsearch("reproduce", "digits", "--trial", 1, cwd=own)
     hpsearch("export", "digits", "--out", "m.keras", cwd=own)
-    said = hpsearch("evaluate", "digits", "--split", "test", cwd=own, code=3).stderr
-    assert "each evaluation goes on the record, and the directory cannot be written" in said
+    hpsearch("evaluate", "digits", "--split", "test", cwd=own, code=2)
+    assert package.load(own / "digits").evaluations == ()
 
 
 # Ended

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 from here import run_here
 
-from hpsearch.data.loading import load_dataset
-from hpsearch.engine.costs import DataSizes, training_seconds
+from hpsearch.engine.models import SweepModels
 from hpsearch.space.execution import Training
 from hpsearch.spec.sweep import sweep_from_text
 
@@ -29,10 +28,9 @@ def test_a_training_takes_what_is_said_within_a_factor(tmp_path, trainer, optimi
     rows, _ = run_here(text, tmp_path / "out")
     assert set(rows["trainer"]) == {trainer}
     sweep = sweep_from_text(text, "sweep.yaml")
-    dataset = load_dataset(sweep.data)
-    sizes = DataSizes(len(dataset.train), len(dataset.validation), 64, 10, 8 * 10**5)
+    costs = SweepModels.of(sweep).costs
     for config, seconds in zip(sweep.listed, rows["seconds"], strict=True):
         epochs = int(config.values["epochs"])
         training = Training(config.trained, 0, ((epochs, 1),))
-        said = training_seconds(training, sizes, tensorflow=trainer == "graph")
+        said = costs.seconds(training)
         assert said / 10 < seconds < 30 * said

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from engines import RECIPE, Executor, Listed, engine_in, run_engine, space_of
 
-from hpsearch.engine.events import Planned, Stored
 from hpsearch.engine.learning import AdaptivePlanner, CurveReuse
 from hpsearch.engine.loop import Engine
 from hpsearch.engine.planning import FixedPlanner, Planner, Summary, Trials
+from hpsearch.engine.session import Planned, Stored
 from hpsearch.search.draws import grid_draws
 from hpsearch.search.strategy import Outcome
 from hpsearch.space.execution import Curve, ExecutionResult, Repetition, Status
@@ -199,68 +199,24 @@ def test_an_executor_that_miscounts_costs_no_row(tmp_path: Path) -> None:
         assert engine.ledger.store.results() == engine.ledger.results
 
 
-@pytest.mark.parametrize(
-    ("limit", "alike", "advice"),
-    [
-        ("timed_out", "took too long: took 3 s; raise execution.timeout, ", None),
-        ("too_large", r"were killed: memory: \d+ MB; raise execution.memory, ", None),
-        ("", r"were killed: the worker ended \(SIGKILL\); if memory ran out, lower ", None),
-        # One that is killed for another reason is not alike.
-        ("too_large", "", "timed_out"),
-    ],
-)
-def test_a_sweep_of_which_all_trials_are_ended_stops_early(
-    tmp_path: Path, limit: str, alike: str, advice: str | None
-) -> None:
+@pytest.mark.parametrize("status", [Status.FAILED, Status.TIMEOUT])
+def test_a_sweep_of_which_all_trials_raise_stops_early(tmp_path: Path, status: Status) -> None:
+    """One whose trials take too long goes on: later ones are shorter."""
+
     class Ending(Instant):
         def _events(self, job: Job) -> Iterator[Event]:
-            number = job.training.number
-            which = advice if advice and number == 10 else limit
-            reason = {
-                "timed_out": "took 3 s",
-                # No two of them took the same.
-                "too_large": f"memory: {sum(range(number + 1)) + 1} MB",
-            }.get(which, "the worker ended (SIGKILL)")
-            yield Lost(
-                1, job.training, reason, which == "timed_out", 3.0,
-                too_large=which == "too_large",
-            )  # fmt: skip
+            yield Answered(1, ExecutionResult(job.training.number, status, error="no"))
+            yield Finished(1, job.training)
 
     space = space_of(units=list(range(1, 13)))
     with loop_of(tmp_path, space, learner(space, adaptive=False), lambda _: 0.5) as engine:
         engine.trainings.executor = Ending(lambda _: 0.5)
-        engine.trainings.retries = 0
         run_engine(engine)
-        if not alike:
-            assert len(engine.ledger.results) == 12
-            assert not engine.stop.reason
-            return
-        assert re.match(f"the first [67] trainings all {alike}", engine.stop.reason)
-        assert "run it again with --retry" in engine.stop.reason
-        # The shortest came before the others that waited; two are handed out at a time.
-        assert len(engine.ledger.results) == 8
-        assert not engine.trainings.running
-
-
-@pytest.mark.parametrize("stored", [False, True])
-def test_limits_that_only_the_longest_trainings_exceed_stop_no_sweep(
-    tmp_path: Path, stored: bool
-) -> None:
-    class Long(Instant):
-        def _events(self, job: Job) -> Iterator[Event]:
-            if job.training.values["units"] <= 1 + stored:
-                yield from super()._events(job)
-            else:
-                yield Lost(1, job.training, "took 3 s", timed_out=True, seconds=3.0)
-
-    # The longest come first.
-    space = space_of(units=list(range(9, 0, -1)))
-    with loop_of(tmp_path, space, learner(space, adaptive=False), lambda _: 0.5) as engine:
-        engine.trainings.executor = Long(lambda _: 0.5)
-        run_engine(engine)
-        assert not engine.stop.reason
-        statuses = [str(engine.ledger.results[number].status) for number in range(1, 10)]
-        assert statuses == ["timeout"] * (8 - stored) + ["completed"] * (1 + stored)
+        stops = status is Status.FAILED
+        assert bool(engine.stop.reason) == stops
+        assert len(engine.ledger.results) == (6 if stops else 12)
+        if stops:
+            assert re.match("the first [56] trainings all failed alike: no", engine.stop.reason)
 
 
 def test_each_window_is_told_by_itself(tmp_path: Path, monkeypatch: Any) -> None:

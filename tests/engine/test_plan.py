@@ -105,12 +105,12 @@ def test_default_epochs_count() -> None:
     assert [t.stops for t in trainings] == [((3, 2), (10, 1))]
 
 
-def test_summary_of_nothing_and_of_ones_own_layers() -> None:
-    assert summarize([], [], 4, 2).weights is None
-    trials = numbered(configs(layer_type=["my.module:block", "dense"]))
-    summary = summarize(trials, group(trials, answered={2}), 4, 2)
-    assert (summary.trials, summary.executions, summary.weights) == (1, 1, None)
-    assert summarize(trials, group(trials), 4, 2).weights == (702, 702)
+def test_a_summary_counts_what_is_trained() -> None:
+    assert summarize([], []).trials == 0
+    trials = numbered(configs(units=[1, 2], epochs=[3, 5]), (0, 1))
+    summary = summarize(trials, group(trials, answered={2}))
+    assert (summary.trials, summary.executions, summary.trainings) == (4, 7, 4)
+    assert (summary.epochs_trained, summary.epochs_saved) == (20, 9)
 
 
 SHAPES: list[dict[str, Any]] = [

@@ -116,7 +116,7 @@ def test_the_sweep_file_tells_what_the_model_asks_for(run, tmp_path):
 def test_in_a_grid_what_comes_up_late_has_its_default(run):
     table, said = run("late", "parameters: {epochs: 1, units: {min: 4, max: 12, step: 4}}\n")
     assert list(table["hidden"].fillna(0)) == [0, 0.1, 0]
-    assert any("its default" in line for line in said)
+    assert any("the model asks for 'hidden'" in line for line in said)
 
 
 def test_metrics_have_the_same_names_in_every_training(run):

@@ -136,7 +136,7 @@ def revisit(name, out):
 )
 def test_a_function_that_results_name_is_not_run(hostile, name, out):
     said = hpsearch(*revisit(name, out), cwd=hostile, code=3).stderr
-    assert f'"{_NAMED[out]}", and going on would run that function; if it is yours, add' in said
+    assert f'"{_NAMED[out]}", and going on would run that code; if it is yours, add' in said
     assert f"--trust {_NAMED[out]} (or --sweep FILE" in said
     assert len(said.splitlines()) == 1
     assert not (hostile / "RAN").exists()
@@ -168,7 +168,7 @@ def test_python_asks_as_commands_do(hostile, monkeypatch):
         lambda: results.reproduce(1),
         lambda: package.compare("data", "other", anyway=True, settle=5),
     ):
-        with pytest.raises(package.HpsearchError, match="going on would run that function"):
+        with pytest.raises(package.HpsearchError, match="going on would run that code"):
             read()
     with pytest.raises(package.HpsearchError, match="trust: must be a function"):
         package.load("model", trust=["os.abort"])
@@ -185,7 +185,7 @@ def test_it_is_run_where_it_is_trusted(made, out):
 def test_a_program_trusts_what_its_own_sweep_names(made, tmp_path, monkeypatch):
     monkeypatch.chdir(made)
     results = package.run("data.yaml", out=tmp_path / "out")
-    with pytest.raises(package.HpsearchError, match="going on would run that function"):
+    with pytest.raises(package.HpsearchError, match="going on would run that code"):
         package.load(tmp_path / "out").reproduce(1)
     assert results.reproduce(1).equal
     assert package.load(tmp_path / "out", trust=["functions:read"]).reproduce(1).equal

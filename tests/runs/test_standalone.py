@@ -88,7 +88,7 @@ def run_case(sweep: Any, directory: Path) -> Any:
 
 
 @contextlib.contextmanager
-def this_process(_: Any) -> Any:
+def this_process() -> Any:
     yield InProcessExecutor(), lambda: None
 
 
@@ -169,12 +169,9 @@ def test_another_score_is_not_reached(
 def test_no_file_is_overwritten(wine: Path, tmp_path: Path) -> None:
     (tmp_path / "train.py").touch()
     (tmp_path / "link").symlink_to("nowhere")
-    for out, message in (("", "has files already"), ("train.py", "is no directory"),
-                         ("link", "is no directory")):  # fmt: skip
-        with pytest.raises(RefusedError, match=message):
+    for out in ("", "train.py", "link", "train.py/in/deep"):
+        with pytest.raises(RefusedError, match="must be a new or empty directory"):
             write_standalone(Source(wine), tmp_path / out, Which())
-    with pytest.raises(InputError, match=r"in/deep: cannot be (read|written)"):
-        write_standalone(Source(wine), tmp_path / "train.py" / "in" / "deep", Which())
     assert sorted(file.name for file in tmp_path.iterdir()) == ["link", "train.py"]
     assert (tmp_path / "train.py").read_bytes() == b""
 
@@ -182,23 +179,15 @@ def test_no_file_is_overwritten(wine: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("more", "error", "message"),
     [
-        ({"metric": "val_auc"}, NotSupportedError, "metric: the score is val_auc, and the program"),
-        (
-            {"metric": "accuracy"},
-            NotSupportedError,
-            "measures only val_loss, val_accuracy and val_mae",
-        ),
-        (
-            {"model": "mlp_models:guide"},
-            NotSupportedError,
-            "'mlp_models:guide' builds its own model, which is a program already",
-        ),
+        ({"metric": "val_auc"}, NotSupportedError, "measures val_loss, val_accuracy and val_mae"),
+        ({"metric": "accuracy"}, NotSupportedError, "measures val_loss, val_accuracy and val_mae"),
+        ({"model": "mlp_models:guide"}, NotSupportedError, "trains hpsearch's own MLPs"),
         (
             {"layer": "odd_layers:classed"},
             InputError,
             "that Keras does not load without their code",
         ),
-        ({"layer": OWN}, RefusedError, "going on would run that function"),
+        ({"layer": OWN}, RefusedError, "going on would run that code"),
     ],
 )
 def test_what_is_not_written_is_explained(

@@ -334,7 +334,8 @@ def test_optimize_uses_it_if_asked() -> None:
         return abs(math.log10(config["learning_rate"]) + 2)
 
     parameters = {"learning_rate": {"min": 1e-6, "max": 1.0, "scale": "log"}, "other": [1, 2]}
-    table = hpsearch.optimize(objective, parameters, trials=6, prior="mlp", verbose=0).table
+    prior = {"name": "auto", "prior": "mlp"}
+    table = hpsearch.optimize(objective, parameters, prior, trials=6, verbose=0).table
     assert table["method"].tolist() == [*["prior"] * 5, "auto"]
     for method in ("auto", {"name": "auto"}, {"name": "auto", "prior": "none"}):
         table = hpsearch.optimize(objective, parameters, method, trials=2, verbose=0).table
@@ -342,14 +343,17 @@ def test_optimize_uses_it_if_asked() -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "prior", "message"),
+    ("method", "message"),
     [
-        ("auto", "mlps", "method: unknown prior 'mlps'"),
-        ("grid", "mlp", "method: unknown key"),
-        ({"name": "asha", "proposals": "random"}, "mlp", "random takes no prior: add proposals"),
-        ("auto", "mlp", "prior: mlp tells nothing of x; it knows .*learning_rate"),
+        ({"name": "auto", "prior": "mlps"}, "method.*: unknown prior 'mlps'"),
+        ({"name": "grid", "prior": "mlp"}, "method: unknown key"),
+        (
+            {"name": "asha", "proposals": "random", "prior": "mlp"},
+            "random takes no prior: add proposals",
+        ),
+        ({"name": "auto", "prior": "mlp"}, "prior: mlp knows only .*learning_rate"),
     ],
 )
-def test_a_prior_that_cannot_be_used(method: Any, prior: str, message: str) -> None:
+def test_a_prior_that_cannot_be_used(method: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        hpsearch.optimize(lambda _: 0.0, {"x": [1, 2]}, method, trials=2, prior=prior, verbose=0)
+        hpsearch.optimize(lambda _: 0.0, {"x": [1, 2]}, method, trials=2, verbose=0)

@@ -28,8 +28,6 @@ USER_MODELS = Path(__file__).with_name("user_models.py")
 _WATCHED = Path(__file__).with_name("watched.py")
 PROGRAM = (sys.executable, "-m", "hpsearch")
 _LONGEST_COMMAND_SECONDS = 180
-#: Said only where the machine takes more than a second for it, which no test decides.
-_SLOW_DATA = re.compile(r"^sweep \S+: reading the data\n", re.MULTILINE)
 
 
 def wait_for(
@@ -120,7 +118,7 @@ class Running:
         began = time.monotonic()
         self.process.send_signal(number)
         _, err = self.process.communicate(timeout=60)
-        return time.monotonic() - began, _SLOW_DATA.sub("", err)
+        return time.monotonic() - began, err
 
     def ended_by(self, number: signal.Signals, within: float, *, left_for: float = 2.0) -> str:
         """Send SIGINT or SIGTERM, after which it must end as a run does; stderr.
@@ -215,7 +213,6 @@ def hpsearch(
     said = f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
     assert "Traceback" not in done.stderr, said
     assert code is None or done.returncode == code, said
-    done.stderr = _SLOW_DATA.sub("", done.stderr)
     return done
 
 

@@ -13,14 +13,12 @@ from typing import Any
 from tables import PROVENANCE
 
 from hpsearch.data.specs import InputSpec, Target, Task
-from hpsearch.engine.costs import DataSizes, NetworkCosts
-from hpsearch.engine.events import ignore
 from hpsearch.engine.learning import Snapshots
-from hpsearch.engine.ledger import Ledger
 from hpsearch.engine.loop import Engine, Phase
+from hpsearch.engine.models import NetworkCosts
 from hpsearch.engine.planning import Planner
-from hpsearch.engine.session import Stop
-from hpsearch.engine.trainings import Trainings
+from hpsearch.engine.session import Stop, ignore
+from hpsearch.engine.trainings import Ledger, Trainings
 from hpsearch.models.problem import Problem, Recipe
 from hpsearch.search.asking import Reply, reply_of, search_with
 from hpsearch.search.strategy import Outcome, Proposal, Strategy
@@ -34,8 +32,9 @@ from hpsearch.training.subjects import Job
 
 RECIPE = Recipe(0, "mse", "linear", "val_accuracy", "maximize")
 COSTS = NetworkCosts(
-    Problem(RECIPE, InputSpec((4,), "float32"), Target(Task.MULTICLASS, 2)),
-    DataSizes(100, 10, 4, 2, 1000),
+    problem=Problem(RECIPE, InputSpec((4,), "float32"), Target(Task.MULTICLASS, 2)),
+    rows=100,
+    validation_rows=10,
 )
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from hpsearch.engine.events import Began
-from hpsearch.engine.session import Settings
+from hpsearch.engine.session import Began, Settings
 from hpsearch.engine.sweep import run_sweep
 from hpsearch.spec.sweep import sweep_from_text
 from hpsearch.workers.protocol import Said

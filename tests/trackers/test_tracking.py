@@ -14,7 +14,7 @@ import pytest
 from here import Notes
 
 from hpsearch.data.specs import Task
-from hpsearch.engine.events import Began, Ended, Listener, Stored, ignore
+from hpsearch.engine.session import Began, Ended, Listener, Stored, ignore
 from hpsearch.errors import InputError
 from hpsearch.models.problem import Recipe
 from hpsearch.space.execution import Execution, ExecutionResult, Status
