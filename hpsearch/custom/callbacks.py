@@ -246,45 +246,34 @@ class CalledBack:
         self._ends = ends
         self._last: State | None = None
         self._reads_weights = reads_weights
-        self._model = trainer.model
+        self.kind, self.weights_count = trainer.kind, trainer.weights_count
+        self.model = trainer.model
         self.history = _Logs()
         self._callbacks = keras.callbacks.CallbackList(
             [*callbacks, self.history],
-            model=self._model,
+            model=self.model,
             verbose=0,
             epochs=request.epochs,
             steps=math.ceil(len(request.arrays.x_train) / request.batch_size),
         )
-
-    @property
-    def kind(self) -> str:
-        return self.trainer.kind
-
-    @property
-    def weights_count(self) -> int | None:
-        return self.trainer.weights_count
-
-    @property
-    def model(self) -> Any:
-        return self._model
 
     def run_epoch(self) -> Mapping[str, float] | None:
         """Train the next epoch; None after the last one or once a callback has stopped it."""
         if self._last is not None:
             return None
         if not self._epoch:
-            self._model.stop_training = False
+            self.model.stop_training = False
             self._callbacks.on_train_begin()
         self._callbacks.on_epoch_begin(self._epoch)
         if self._set_rate is not None:
-            self._set_rate(float(self._model.optimizer.learning_rate))
+            self._set_rate(float(self.model.optimizer.learning_rate))
         numbers = self.trainer.run_epoch()
         assert numbers is not None
         if self._reads_weights:
-            self._model.set_weights(list(self.trainer.weights()))
+            self.model.set_weights(list(self.trainer.weights()))
         self._callbacks.on_epoch_end(self._epoch, dict(numbers))
         self._epoch += 1
-        if self._model.stop_training or self._ends(numbers) or self._epoch >= self._epochs:
+        if self.model.stop_training or self._ends(numbers) or self._epoch >= self._epochs:
             self._last = self.trainer.weights()
             self._callbacks.on_train_end(dict(numbers))
         return self.history.numbers
