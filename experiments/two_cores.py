@@ -133,7 +133,7 @@ def _loop(model: Any, data: Any, size: int) -> Any:
     """Make a graph that trains for an epoch and validates."""
     import tensorflow as tf
 
-    from hpsearch.training.faster import fused_lstms
+    from hpsearch.training.compiled import fused_lstms
     from hpsearch.training.update import Update
 
     x, y, x_val, _ = data

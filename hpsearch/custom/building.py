@@ -1,26 +1,36 @@
-"""Build a custom model of a config, and the full model, which takes raw rows."""
+"""Load hypermodels, and build their models of a config, and full models, which take raw rows."""
 
 from __future__ import annotations
 
 import contextlib
+import copy
 import hashlib
 import math
+import os
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
+from pathlib import Path
+from types import MethodType
 from typing import Any
 
+import cloudpickle
 import keras
 import keras_tuner
 import numpy as np
 import numpy.typing as npt
 from keras.src.backend.common import global_state
+from keras_tuner.src.engine import tuner_utils
+from keras_tuner.src.engine.hypermodel import get_hypermodel
 
-from hpsearch.custom.hypermodels import load_hypermodel, trains_itself
 from hpsearch.data.dataset import unpacked
-from hpsearch.data.specs import InputSpec, Target, Task, n_features, row_shape
+from hpsearch.data.specs import Target, Task, n_features, row_shape
 from hpsearch.errors import InputError
+from hpsearch.importing import load_object
 from hpsearch.models.mlp import (
     compile_model,
+    compiled_like,
     input_model,
     output_layers,
     seeded,
@@ -42,7 +52,6 @@ class TrackedHyperParameters(keras_tuner.HyperParameters):  # type: ignore[misc]
 
     Attributes:
         place: A path made of the config and its seed, different for each training.
-        policy: The dtype policy after the build.
         late: The values that `choose` returned, by name.
         read: Names that were read by `get` or `[]`.
     """
@@ -51,7 +60,6 @@ class TrackedHyperParameters(keras_tuner.HyperParameters):  # type: ignore[misc]
         super().__init__()
         self.values = dict(values)
         self.place = ""
-        self.policy: Any = None
         self.late: dict[str, Any] = {}
         self.read: set[str] = set()
         self._choose = choose
@@ -107,8 +115,11 @@ def build_model(problem: Problem, values: Mapping[str, Any], seed: int) -> keras
             if is_own_task:
                 raise InputError(f"{recipe.model}: must return a compiled model")
             compile_model(model, values, problem)
-        if not model.built and problem.input.shape:
-            _give_weights_for(model, problem.input)
+        if not model.built and problem.input.parts:
+            row = np.zeros((1, n_features(problem.input)), np.float32)
+            model(unpacked(row, problem.input.parts))
+        elif not model.built and problem.input.shape:
+            give_weights(model, rows_shape(model, row_shape(problem.input)))
     return model
 
 
@@ -122,7 +133,6 @@ def build_alone(recipe: Recipe, values: Mapping[str, Any], seed: int) -> keras.M
     hp = TrackedHyperParameters(values, _late(recipe, values))
     with seeded(derive(recipe.sweep_seed, seed)), apart():
         model = hypermodel.build(hp)
-        hp.policy = keras.config.dtype_policy()
     hp.place = f"{hashed(dict(values))}/execution{seed}"
     require_model(model, recipe.model)
     _BUILT_WITH[model] = hp
@@ -185,35 +195,14 @@ def apart() -> Iterator[None]:
     although the score is read by name. `keras.utils.clear_session` would reset much more.
     """
     key = "object_name_uids"
-    before = global_state.get_global_attribute(key)
+    before, policy = global_state.get_global_attribute(key), keras.config.dtype_policy()
     global_state.set_global_attribute(key, None)
     try:
-        with precision():
-            yield
-    finally:
-        global_state.set_global_attribute(key, before)
-
-
-@contextlib.contextmanager
-def precision(policy: Any = None) -> Iterator[None]:
-    """Set a dtype policy, if given; at the end, undo it and any other that code has set.
-
-    Otherwise a config would train in the precision that another config requested.
-    """
-    before = keras.config.dtype_policy()
-    try:
-        if policy is not None:
-            keras.config.set_dtype_policy(policy)
         yield
     finally:
-        keras.config.set_dtype_policy(before)
-
-
-def _give_weights_for(model: keras.Model, spec: InputSpec) -> None:
-    if not spec.parts:
-        give_weights(model, rows_shape(model, row_shape(spec)))
-        return
-    model(unpacked(np.zeros((1, n_features(spec)), np.float32), spec.parts))
+        global_state.set_global_attribute(key, before)
+        # Otherwise a config would train in the precision that another config requested.
+        keras.config.set_dtype_policy(policy)
 
 
 def rows_shape(model: keras.Model, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -258,18 +247,7 @@ def full_model(trained: keras.Model, problem: Problem) -> keras.Model:
     # The model predicts in the target's own units unless the sweep standardised the target.
     for layer in output_layers(target) if target.standardised else ():
         x = layer(x)
-    model = keras.Model(inputs, x, name="hpsearch")
-    model.compile(**_compile_arguments(trained))
-    # Keras warns when it loads an optimizer that was saved without its variables.
-    model.optimizer.build(model.trainable_variables)
-    return model
-
-
-def _compile_arguments(model: keras.Model) -> dict[str, Any]:
-    """Return a model's compile arguments: the user's objects, and a copy of the optimizer."""
-    arguments = dict(model._compile_config.config)  # the public form is JSON
-    optimizer = model.optimizer
-    return {**arguments, "optimizer": type(optimizer).from_config(optimizer.get_config())}
+    return compiled_like(trained, keras.Model(inputs, x, name="hpsearch"))
 
 
 def _without_optimizer(trained: keras.Model) -> keras.Model:
@@ -296,3 +274,179 @@ def _named(outputs: Any, trained: keras.Model) -> Any:
 def _one(tensors: Sequence[Any]) -> Any:
     """Unpack a single tensor; Sequential models have no `input` before they are called."""
     return tensors[0] if len(tensors) == 1 else list(tensors)
+
+
+# Hypermodels
+
+
+@dataclass(eq=False)
+class Tailored(keras_tuner.HyperModel):  # type: ignore[misc]  # KerasTuner has no types
+    """A hypermodel that applies a tuner's settings to another one.
+
+    Attributes:
+        hypermodel: Builds and fits the models.
+        custom_fit: Whether its own `fit` must train the models; see `trains_itself`.
+        optimizer, loss, metrics: Replace those that a model was compiled with; None keeps them.
+        most_weights: Largest number of weights of a model; None for no limit.
+        callbacks: Passed to `fit`; each training gets a copy.
+        arguments: Further arguments of `fit`.
+        renamed: Returns the directory of a training's files from its `place`; None uses the place.
+    """
+
+    hypermodel: keras_tuner.HyperModel
+    custom_fit: bool
+    optimizer: Any = None
+    loss: Any = None
+    metrics: Any = None
+    most_weights: int | None = None
+    callbacks: Sequence[Any] = ()
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    renamed: Callable[[str], str] | None = None
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
+    def copied_callbacks(self) -> list[Any]:
+        """Return copies of the callbacks for one training."""
+        copies = [*copy.deepcopy(self.callbacks)]
+        for callback in copies:
+            # All trainings share its path, and several may run at a time.
+            if type(callback) is keras.callbacks.ModelCheckpoint:
+                # A bound method, so that a further deep copy binds it to the new callback.
+                callback._save_model = MethodType(_save_at_once, callback)
+        return copies
+
+    def build(self, hp: Any) -> Any:
+        """Build a model and compile it again with the replacements.
+
+        Raises:
+            InputError: The model has too many weights.
+        """
+        model = self.hypermodel.build(hp)
+        if not isinstance(model, keras.Model):
+            return model
+        self._compile(model)
+        if self.most_weights and model.built:
+            count = sum(math.prod(weight.shape) for weight in model.trainable_weights)
+            if count > self.most_weights:
+                raise InputError(
+                    f"max_model_size: the model has {count} weights, more than {self.most_weights}"
+                )
+        return model
+
+    def fit(self, hp: Any, model: Any, *args: Any, **kwargs: Any) -> Any:
+        """Call the hypermodel's `fit` with the callbacks and arguments added."""
+        trial_place = getattr(hp, "place", "")
+        folder = self.renamed(trial_place) if self.renamed is not None else trial_place
+        callbacks = [
+            *_logging_to(self.copied_callbacks(), hp, folder),
+            *kwargs.pop("callbacks", ()),
+        ]
+        return self.hypermodel.fit(
+            hp, model, *args, callbacks=callbacks, **{**self.arguments, **kwargs}
+        )
+
+    def _compile(self, model: keras.Model) -> None:
+        optimizer = self.optimizer
+        if optimizer is None and self.loss is None and self.metrics is None:
+            return
+        arguments = dict(model._compile_config.config) if model.compiled else {}
+        if optimizer is not None and not isinstance(optimizer, str):
+            # An optimizer's variables belong to one model.
+            optimizer = type(optimizer).from_config(optimizer.get_config())
+        metrics = copy.deepcopy(self.metrics)
+        replacements = {"optimizer": optimizer, "loss": self.loss, "metrics": metrics}
+        arguments.update({name: value for name, value in replacements.items() if value is not None})
+        model.compile(**arguments)
+
+
+def _logging_to(callbacks: list[Any], hp: Any, folder: str) -> list[Any]:
+    """Give TensorBoard a separate directory for each training, and return the callbacks.
+
+    As in KerasTuner, a further callback logs the hyperparameters for TensorBoard's dashboard.
+    """
+    boards = [board for board in callbacks if isinstance(board, keras.callbacks.TensorBoard)]
+    for board in boards:
+        board.log_dir = str(Path(board.log_dir, folder))
+        with contextlib.suppress(ImportError):
+            from tensorboard.plugins.hparams import api
+
+            hparams = tuner_utils.convert_hyperparams_to_hparams(hp, api)
+            callbacks = [*callbacks, api.KerasCallback(writer=board.log_dir, hparams=hparams)]
+    return callbacks
+
+
+def _save_at_once(
+    checkpoint: keras.callbacks.ModelCheckpoint, epoch: int, batch: int | None, logs: Any
+) -> None:
+    """Save as ModelCheckpoint does, but replace the file atomically, since trainings share it."""
+    save = partial(keras.callbacks.ModelCheckpoint._save_model, checkpoint, epoch, batch, logs)
+    given = str(checkpoint._get_file_path(epoch, batch, logs))
+    if "://" in given:  # Keras' remote file systems cannot replace a file atomically.
+        save()
+        return
+    path = Path(given)
+    written = path.with_name(f".{os.getpid()}-{path.name}")
+    checkpoint._get_file_path = lambda *_: str(written)
+    try:
+        save()
+    finally:
+        del checkpoint._get_file_path
+    if written.exists():
+        written.replace(path)
+
+
+@lru_cache(maxsize=8)
+def load_hypermodel(name: str, code: bytes) -> keras_tuner.HyperModel:
+    """Return a recipe's model as a hypermodel, the same object throughout a process.
+
+    Args:
+        name, code: `Recipe.model` and `Recipe.code`.
+
+    Raises:
+        InputError: It cannot be loaded, or is neither a function nor a hypermodel.
+    """
+    return as_hypermodel(cloudpickle.loads(code) if code else load_object(name), name)
+
+
+def as_hypermodel(given: Any, name: str) -> keras_tuner.HyperModel:
+    """Return a function, a hypermodel or its class as a hypermodel.
+
+    Args:
+        name: The model's name in messages.
+
+    Raises:
+        InputError: The model is something else.
+    """
+    if isinstance(given, type) and issubclass(given, keras_tuner.HyperModel):
+        try:
+            given = given()
+        except TypeError as error:
+            raise InputError(
+                f"{name}: the class cannot be made without arguments ({error}); name an instance "
+                "of it"
+            ) from error
+    is_function = callable(given) and not isinstance(given, type)
+    if not is_function and not isinstance(given, keras_tuner.HyperModel):
+        raise InputError(
+            f"{name}: must be a function of hp or a keras_tuner.HyperModel, not {given!r:.80}"
+        )
+    return get_hypermodel(given)
+
+
+def trains_itself(hypermodel: keras_tuner.HyperModel) -> bool:
+    """Check if a hypermodel has its own `fit`."""
+    if isinstance(hypermodel, Tailored):
+        return hypermodel.custom_fit
+    inherited = type(hypermodel).fit is keras_tuner.HyperModel.fit
+    return not inherited or "fit" in vars(hypermodel)
+
+
+def untailored(hypermodel: keras_tuner.HyperModel) -> keras_tuner.HyperModel:
+    """Return the user's hypermodel without a `Tailored` around it."""
+    return hypermodel.hypermodel if isinstance(hypermodel, Tailored) else hypermodel
+
+
+def callbacks_of(hypermodel: keras_tuner.HyperModel) -> list[Any]:
+    """Return copies of the callbacks for a hypermodel's trainings."""
+    return hypermodel.copied_callbacks() if isinstance(hypermodel, Tailored) else []

@@ -1,22 +1,21 @@
-"""Handle the user's Keras callbacks: which of them need `fit`, and how workers get them."""
+"""Handle the user's Keras callbacks: which need `fit`, how workers get them, and their calls."""
 
 from __future__ import annotations
 
 import hashlib
 import inspect
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import keras
 import numpy as np
 
-from hpsearch.custom.hypermodels import Tailored, as_hypermodel, trains_itself
+from hpsearch.custom.building import Tailored, as_hypermodel, trains_itself
 from hpsearch.custom.shipping import shipped
 from hpsearch.errors import InputError
 from hpsearch.importing import load_object
-from hpsearch.space.keras_names import METRICS
-from hpsearch.spec import words
-from hpsearch.wording import unknown_hint
+from hpsearch.training.trainer import State, Trainer, TrainerRequest
 
 #: The methods that `fit` calls within an epoch.
 _WITHIN_EPOCHS: Final = (
@@ -132,12 +131,6 @@ class UserCallbacks:
         if metric is None:
             name = restoring[0].monitor
             goal = {"min": "minimize", "max": "maximize"}.get(restoring[0].mode)
-            if goal is None and name not in METRICS:
-                raise InputError(
-                    f"callbacks: {described(restoring[:1])} monitors {name!r}, which is no known "
-                    "metric and so needs mode='min' or 'max', if the model reports it"
-                    f"{unknown_hint(name, words.METRICS, METRICS)}"
-                )
             metric = {"name": name, **({"goal": goal} if goal else {})}
         return {**({"name": metric} if isinstance(metric, str) else metric), "epoch": "best"}
 
@@ -150,10 +143,9 @@ def require_callbacks(callbacks: Sequence[Any]) -> None:
     """
     for index, each in enumerate(callbacks):
         if not isinstance(each, keras.callbacks.Callback):
-            given = "the class " * isinstance(each, type) + getattr(each, "__name__", repr(each))
             raise InputError(
                 f"callbacks[{index}]: must be a keras.callbacks.Callback, such as "
-                f"keras.callbacks.EarlyStopping(patience=3), not {given}"
+                f"keras.callbacks.EarlyStopping(patience=3), not {each!r}"
             )
 
 
@@ -195,3 +187,109 @@ def _told(value: Any) -> str:
         return str(value)
     # The text of any other object may contain its address.
     return str(getattr(value, "__qualname__", type(value).__qualname__))
+
+
+# Trainings without `fit`
+
+
+class _Logs(keras.callbacks.History):  # type: ignore[misc]  # Keras has no types
+    """A History of the numbers in the logs, which also keeps those of the last epoch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.numbers: dict[str, float] = {}
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        arrays = {name: np.asarray(value) for name, value in (logs or {}).items()}
+        self.numbers = {
+            name: float(value)
+            for name, value in arrays.items()
+            if value.ndim == 0 and value.dtype.kind in "biuf"
+        }
+        super().on_epoch_end(epoch, self.numbers)
+
+
+class CalledBack:
+    """Trains with another trainer, and calls callbacks between the epochs as `fit` does.
+
+    The weights and the score are the last epoch's, even if a callback restores other weights. As in
+    the history of `fit`, an epoch's numbers include those that callbacks add to its logs.
+
+    Args:
+        trainer: The native or the compiled trainer, before its first epoch. Callbacks see its
+            model.
+        callbacks: They must not act within epochs, and for the native trainer they may only read
+            numbers; see `custom.callbacks`.
+        request: The training; it has a number of epochs.
+        ends: Checks if an epoch with these numbers is the last one; see `Recipe.ends`.
+        reads_weights: Whether to copy the trainer's weights to the model after each epoch, as the
+            native trainer keeps them elsewhere.
+
+    Attributes:
+        trainer: As given.
+        history: Keras' History of the epochs.
+    """
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        callbacks: Sequence[Any],
+        request: TrainerRequest,
+        ends: Callable[[Mapping[str, float]], bool],
+        *,
+        reads_weights: bool = False,
+    ) -> None:
+        assert request.epochs is not None
+        self.trainer, self._epochs, self._epoch = trainer, request.epochs, 0
+        # The native trainer does not read the model's learning rate.
+        self._set_rate = getattr(trainer, "set_learning_rate", None)
+        self._ends = ends
+        self._last: State | None = None
+        self._reads_weights = reads_weights
+        self.kind, self.weights_count = trainer.kind, trainer.weights_count
+        self.model = trainer.model
+        self.history = _Logs()
+        self._callbacks = keras.callbacks.CallbackList(
+            [*callbacks, self.history],
+            model=self.model,
+            verbose=0,
+            epochs=request.epochs,
+            steps=math.ceil(len(request.arrays.x_train) / request.batch_size),
+        )
+
+    def run_epoch(self) -> Mapping[str, float] | None:
+        """Train the next epoch; None after the last one or once a callback has stopped it."""
+        if self._last is not None:
+            return None
+        if not self._epoch:
+            self.model.stop_training = False
+            self._callbacks.on_train_begin()
+        self._callbacks.on_epoch_begin(self._epoch)
+        if self._set_rate is not None:
+            self._set_rate(float(self.model.optimizer.learning_rate))
+        numbers = self.trainer.run_epoch()
+        assert numbers is not None
+        if self._reads_weights:
+            self.model.set_weights(list(self.trainer.weights()))
+        self._callbacks.on_epoch_end(self._epoch, dict(numbers))
+        self._epoch += 1
+        if self.model.stop_training or self._ends(numbers) or self._epoch >= self._epochs:
+            self._last = self.trainer.weights()
+            self._callbacks.on_train_end(dict(numbers))
+        return self.history.numbers
+
+    def weights(self) -> State:
+        """Return the weights of the last epoch."""
+        return self._last or self.trainer.weights()
+
+    def state(self) -> State:
+        """Return the trainer's state, without that of the callbacks."""
+        return self.trainer.state()
+
+    def resume(self, epoch: int, state: State) -> None:  # noqa: ARG002 - the protocol's
+        """Refuse to resume, since callbacks have a state that is not stored.
+
+        Raises:
+            ValueError: Always.
+        """
+        raise ValueError("a training with callbacks cannot continue")

@@ -10,20 +10,22 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import numpy.typing as npt
 from keras_tuner.src.engine.hyperparameters import hp_types
 
 from hpsearch.custom.building import (
     TrackedHyperParameters,
     apart,
+    callbacks_of,
     give_weights,
     labels_for,
+    load_hypermodel,
     require_model,
+    trains_itself,
+    untailored,
 )
-from hpsearch.custom.hypermodels import callbacks_of, load_hypermodel, trains_itself, untailored
 from hpsearch.custom.shipping import ModelHyperparameters
 from hpsearch.data.dataset import unpacked
-from hpsearch.data.specs import ArrayPart, Target
+from hpsearch.data.specs import TrainingData
 from hpsearch.errors import InputError
 from hpsearch.models.mlp import seeded
 from hpsearch.models.problem import Recipe
@@ -41,7 +43,6 @@ _ROWS = 64
 
 _PACKAGE = str(Path(__file__).parents[1])
 
-Pair = tuple[npt.NDArray[Any], npt.NDArray[Any]]
 When = Mapping[str, tuple[Any, ...]]
 
 
@@ -68,12 +69,7 @@ def described(name: str, declared: Sequence[Any]) -> Parameter:
 
 
 def _conditions(hyperparameter: Any) -> When:
-    accepted: dict[str, tuple[Any, ...]] = {}
-    for condition in hyperparameter.conditions:
-        values = tuple(condition.values)
-        earlier = accepted.get(condition.name, values)
-        accepted[condition.name] = tuple(value for value in earlier if value in values)
-    return accepted
+    return {condition.name: tuple(condition.values) for condition in hyperparameter.conditions}
 
 
 def _either(one: When, other: When) -> When:
@@ -90,19 +86,11 @@ def domain_of(hyperparameter: Any) -> Choices | Range:
 
     A range that its step does not divide ends at the last step, as in KerasTuner. A range with a
     step on a logarithmic scale becomes a list. `reverse_log` without a step becomes linear.
-
-    Raises:
-        InputError: The hyperparameter's type is unknown.
     """
     if isinstance(hyperparameter, hp_types.Boolean):
         return Choices((False, True))
     if isinstance(hyperparameter, hp_types.Choice | hp_types.Fixed):
         return Choices(tuple(hyperparameter.values))
-    if not isinstance(hyperparameter, hp_types.Int | hp_types.Float):
-        raise InputError(
-            f"hp: {hyperparameter.name!r} is a {type(hyperparameter).__name__}; the known types "
-            "are Int, Float, Choice, Boolean and Fixed"
-        )
     return _numbers(hyperparameter, whole=isinstance(hyperparameter, hp_types.Int))
 
 
@@ -123,22 +111,14 @@ def _numbers(hyperparameter: Any, *, whole: bool) -> Choices | Range:
 
 
 def discover(
-    recipe: Recipe,
-    given: Sequence[Parameter],
-    train: Pair,
-    validation: Pair,
-    target: Target | None = None,
-    *,
-    inputs: Sequence[ArrayPart] = (),
+    recipe: Recipe, given: Sequence[Parameter], data: TrainingData
 ) -> ModelHyperparameters:
     """Return the hyperparameters of a recipe's model.
 
     Args:
         given: Parameters of the sweep; they replace the model's parameters of the same name.
-        train, validation: x and y. The hypermodel's own `fit` runs once with the defaults, on
-            some of the rows, to find its hyperparameters.
-        target: What is predicted, if y needs `labels_for`.
-        inputs: Several inputs; see `InputSpec.parts`.
+        data: The hypermodel's own `fit` runs once with the defaults, on some of the rows, to find
+            its hyperparameters.
 
     Raises:
         InputError: The model cannot be loaded, or cannot be built with its defaults.
@@ -151,7 +131,7 @@ def discover(
     probe = _Probe(hypermodel, recipe.model, {parameter.name: parameter for parameter in given})
     probe.run()
     if custom_fit:
-        probe.fit(train, validation, target, inputs)
+        probe.fit(data)
     return replace(probe.found(), custom_fit=custom_fit, whole=whole)
 
 
@@ -159,10 +139,8 @@ def declared_in(
     hypermodel: Any,
     name: str,
     given: Sequence[Parameter] = (),
-    rows: tuple[Pair, Pair] | None = None,
-    target: Target | None = None,
+    data: TrainingData | None = None,
     *,
-    inputs: Sequence[ArrayPart] = (),
     row: tuple[int, ...] | None = None,
 ) -> list[Any]:
     """Return the KerasTuner hyperparameters that a hypermodel requests.
@@ -170,17 +148,15 @@ def declared_in(
     Args:
         name: The model's name in messages.
         given: As for `discover`.
-        rows: Training and validation data. If given, the hypermodel's `fit` runs on some of the
-            rows, instead of the builds.
-        target, inputs: As for `discover`.
+        data: If given, the hypermodel's `fit` runs on some of the rows, instead of the builds.
         row: Shape of a row. Unbuilt models get weights for it, since their layers may request
             hyperparameters, too.
     """
     probe = _Probe(hypermodel, name, {parameter.name: parameter for parameter in given}, row)
-    if rows is None:
+    if data is None:
         probe.run()
     else:
-        probe.fit(*rows, target, inputs)
+        probe.fit(data)
     return [hyperparameter for declared in probe.declared.values() for hyperparameter in declared]
 
 
@@ -211,29 +187,22 @@ class _Probe:
             tried.append(wanted)
             self._build(self._values(wanted), must_succeed=False)
 
-    def fit(
-        self,
-        train: Pair,
-        validation: Pair,
-        target: Target | None = None,
-        inputs: Sequence[ArrayPart] = (),
-    ) -> None:
+    def fit(self, data: TrainingData) -> None:
         """Run the hypermodel's own `fit` on a few rows; the trials will report any failure."""
-        x, y, x_val, y_val = (array[:_ROWS] for array in (*train, *validation))
-        x, x_val = unpacked(x, inputs), unpacked(x_val, inputs)
+        given, inputs = data.arrays, data.input.parts
+        x, x_val = (unpacked(rows[:_ROWS], inputs) for rows in (given.x_train, given.x_val))
+        targets = given.y_train[:_ROWS], given.y_val[:_ROWS]
         # `fit` may set the epochs itself, or need them as an argument.
         for epochs in ({}, {"epochs": 1}):
             values = TrackedHyperParameters(self._values({}), self._default)
             try:
                 with seeded(0), apart():
                     model = self.hypermodel.build(values)
-                    targets = [y, y_val]
-                    if target is not None:
-                        targets = [labels_for(model, labels, target) for labels in targets]
+                    y, y_val = (labels_for(model, labels, data.target) for labels in targets)
                     arguments = {"callbacks": [], **epochs}
-                    if len(y_val):
-                        arguments["validation_data"] = x_val, targets[1]
-                    self.hypermodel.fit(values, model, x, targets[0], **arguments)
+                    if len(targets[1]):
+                        arguments["validation_data"] = x_val, y_val
+                    self.hypermodel.fit(values, model, x, y, **arguments)
             # User code may raise anything; a trial will report the error.
             except (Exception, SystemExit) as error:  # noqa: BLE001
                 write_trace(error)
@@ -243,15 +212,9 @@ class _Probe:
                 self._note(values)
 
     def found(self) -> ModelHyperparameters:
-        parameters = [self._parameter(name, declared) for name, declared in self.declared.items()]
+        parameters = [described(name, declared) for name, declared in self.declared.items()]
         defaults = {name: declared[0].default for name, declared in self.declared.items()}
         return ModelHyperparameters(tuple(parameters), defaults, frozenset(self.read))
-
-    def _parameter(self, name: str, declared: Sequence[Any]) -> Parameter:
-        try:
-            return described(name, declared)
-        except InputError as error:
-            raise InputError(f"{self.name}: {error}") from None
 
     def _build(self, fixed: Mapping[str, Any], *, must_succeed: bool) -> None:
         """Build once; a combination of values may fail, unless the build must succeed."""

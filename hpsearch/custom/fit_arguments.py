@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import keras
 import numpy as np
 import numpy.typing as npt
 
@@ -107,14 +106,13 @@ def request_of(args: Sequence[Any], kwargs: Mapping[str, Any], *, own_fit: bool 
     if len(args) > len(POSITIONS):
         raise NotOnEngine("there are more positional arguments than x, y and those of fit")
     given = {**dict(zip(POSITIONS, args, strict=False)), **kwargs}
-    if not own_fit and (is_read(given.get("x")) or is_read(given.get("validation_data"))):
+    if not own_fit and (is_dataset(given.get("x")) or is_dataset(given.get("validation_data"))):
         given = with_rows(given)
     arrays, parts, inputs = _rows(given)
-    others = {
-        name: value
-        for name, value in given.items()
-        if name not in _UNDERSTOOD and not _is_neutral(name, value)
-    }
+    others = {name: value for name, value in given.items() if name not in _UNDERSTOOD}
+    for name, neutral in _NEUTRAL.items():
+        if name in others and (others[name] is None or others[name] == neutral):
+            del others[name]
     if own_fit and "verbose" in given:
         others["verbose"] = given["verbose"]
     elif "class_weight" in others and not parts and not own_fit:
@@ -179,10 +177,6 @@ def _with_class_weight(arrays: Arrays, weight_of: Mapping[Any, float]) -> Arrays
     return replace(arrays, w_train=weights)
 
 
-def _is_neutral(name: str, value: Any) -> bool:
-    return name in _NEUTRAL and (value is None or value == _NEUTRAL[name])
-
-
 def _validation(
     given: Any, inputs: tuple[ArrayPart, ...], parts: tuple[ArrayPart, ...]
 ) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[np.float32] | None]:
@@ -245,11 +239,6 @@ def _array(name: str, given: Any) -> npt.NDArray[Any]:
 # Datasets
 
 
-def is_read(value: Any) -> bool:
-    """Check if `fit` would read batches from a value."""
-    return is_dataset(value) or isinstance(value, keras.utils.PyDataset)
-
-
 def with_rows(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return arguments of `fit` with arrays in place of datasets that it would read.
 
@@ -262,7 +251,7 @@ def with_rows(given: Mapping[str, Any]) -> dict[str, Any]:
     for name in _OF_STEPS:
         if given.get(name):
             raise NotOnEngine(f"{name} counts batches of a dataset")
-    if is_read(given.get("x")):
+    if is_dataset(given.get("x")):
         if given.get("y") is not None or given.get("sample_weight") is not None:
             raise NotOnEngine("x is a dataset, and y or sample_weight are given as well")
         first, again = _read(given["x"]), _read(given["x"])
@@ -270,7 +259,7 @@ def with_rows(given: Mapping[str, Any]) -> dict[str, Any]:
             raise NotOnEngine("x has other rows in each epoch, as data augmentation makes them")
         changed["x"], changed["y"], changed["sample_weight"] = (*joined(first), None)[:3]
         changed["batch_size"] = _batch_size_of(first)
-    if is_read(given.get("validation_data")):
+    if is_dataset(given.get("validation_data")):
         changed["validation_data"] = joined(_read(given["validation_data"]))
     return changed
 
@@ -281,29 +270,16 @@ Batch = tuple[Any, ...]
 def _read(dataset: Any) -> list[Batch]:
     """Return the batches of one epoch, each (x, y) or (x, y, sample_weight)."""
     try:
-        given = dataset if is_dataset(dataset) else _batches(dataset)
-        batches = read_elements(given, "fit", available_bytes())
-    except (NotOnEngine, DataError) as error:
-        raise NotOnEngine(str(error)) from None
+        batches = read_elements(dataset, "fit", available_bytes())
     except Exception as error:
-        # A training that reads the dataset will fail with this error.
-        raise NotOnEngine(f"reading it raised {type(error).__name__}: {error}") from error
+        # The dataset may raise anything; a training that reads it will fail with this error.
+        raise NotOnEngine(f"the dataset cannot be read: {error}") from error
     for batch in batches:
-        if any(array.dtype.kind not in "biuf" for array in arrays_in(batch)):
-            raise NotOnEngine("the dataset has other values than numbers")
-        lengths = {array.shape[:1] for array in arrays_in(batch)}
-        if len(lengths) != 1 or () in lengths:
-            raise NotOnEngine("the dataset gives no batches of equally many rows: call .batch(n)")
+        arrays = [*arrays_in(batch)]
+        lengths = {array.shape[:1] for array in arrays}
+        if len(lengths) != 1 or () in lengths or any(a.dtype.kind not in "biuf" for a in arrays):
+            raise NotOnEngine("the dataset gives no batches of numbers: call .batch(n)")
     return batches
-
-
-def _batches(dataset: keras.utils.PyDataset) -> Iterator[Any]:
-    count = dataset.num_batches
-    if count is None:
-        raise NotOnEngine("the PyDataset does not tell how many batches it has")
-    for index in range(count):
-        yield dataset[index]
-    dataset.on_epoch_end()
 
 
 def _batch_size_of(batches: Sequence[Batch]) -> int:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cache, partial
 from itertools import pairwise
 from typing import Any, Final
 
 import keras
 import numpy as np
+import numpy.typing as npt
+from keras.src.metrics import ALL_OBJECTS_DICT
 from keras.src.models.functional import Functional
 
-from hpsearch.custom.native_measures import LINEAR, Loss, loss_of, measures_of
 from hpsearch.data.specs import Arrays
+from hpsearch.native import metrics
+from hpsearch.native.metrics import Measure
 from hpsearch.native.network import (
     DenseLayer,
     DenseNetwork,
@@ -23,9 +28,10 @@ from hpsearch.native.network import (
     optimizer_of,
     require,
 )
-from hpsearch.space.keras_names import ACTIVATIONS, OPTIMIZERS
+from hpsearch.space.keras_names import ACTIVATIONS, KERAS_METRICS, OPTIMIZERS
 from hpsearch.training.compiled import FIT_METHODS
 
+LINEAR = keras.activations.linear
 #: Keras' class -> name.
 _OPTIMIZERS: Final = {
     getattr(keras.optimizers, each.keras): each.name for each in OPTIMIZERS.values() if each.native
@@ -90,7 +96,6 @@ def dense_model(
         loss = loss_of(model)
         layers[-1] = _before_the_loss(layers[-1], loss)
         outputs = layers[-1].width
-        _require_weights(arrays)
         network = DenseNetwork(
             features=width,
             layers=tuple(layer.described() for layer in layers),
@@ -107,11 +112,6 @@ def dense_model(
         return network, replace(arrays, y_train=y_train, y_val=y_val)
     except UnsupportedError:
         return None
-
-
-def _require_weights(arrays: Arrays) -> None:
-    for y, weights in ((arrays.y_train, arrays.w_train), (arrays.y_val, arrays.w_val)):
-        require(weights is None or weights.shape == (len(y),))
 
 
 def _chain(model: keras.Model) -> tuple[int, list[_Layer]]:
@@ -254,3 +254,217 @@ def _rows(arrays: Arrays, width: int) -> dict[str, Any]:
         return {"rows": "SCALED_BYTES", "shift": (0.0,) * width, "scale": (1.0,) * width}
     require(x.dtype == np.float32)
     return {"rows": "FLOAT_ROWS"}
+
+
+# Losses and metrics
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A loss of the extension, with Keras' classes and functions for it.
+
+    Attributes:
+        kind: The extension's name.
+        function, loss: The loss as Keras' function and class.
+        metric: The class of the metric that the extension sums up.
+        includes: The output layer's activation, if it is part of the loss; else None.
+        sparse: Whether targets are classes.
+        from_logits: Whether the loss takes logits.
+        huber: The error above which Huber's loss is linear.
+    """
+
+    kind: str
+    function: Any
+    loss: Any
+    metric: Any
+    includes: Any = None
+    sparse: bool = False
+    from_logits: bool = False
+    huber: float = 1.0
+
+    @property
+    def activation(self) -> Any:
+        """The activation that the output layer must have; None for any."""
+        return LINEAR if self.from_logits else self.includes
+
+    def targets(self, y: npt.NDArray[Any], outputs: int) -> npt.NDArray[Any]:
+        """Return targets in the extension's form.
+
+        Raises:
+            UnsupportedError: The extension does not take their form or their values.
+        """
+        if self.sparse or outputs == 1:
+            require(y.shape in ((len(y),), (len(y), 1)))
+            y = y.reshape(-1)
+        else:
+            require(y.shape == (len(y), outputs))
+        if self.sparse:
+            whole = y.astype(np.int32)
+            require(np.array_equal(whole, y) and np.all((whole >= 0) & (whole < outputs)))
+            return whole
+        numbers = np.ascontiguousarray(y, np.float32)
+        if self.kind == "SIGMOID_CROSSENTROPY":
+            require(np.all((numbers >= 0) & (numbers <= 1)))
+        if self.kind != "SOFTMAX_CROSSENTROPY":
+            return numbers
+        # The extension has no partial classes, that is targets between 0 and 1.
+        require(np.all((numbers == 0) | (numbers == 1)) and np.all(numbers.sum(axis=1) == 1))
+        classes: npt.NDArray[Any] = numbers.argmax(axis=1).astype(np.int32)
+        return classes
+
+
+_LOSSES: Final = (
+    Loss(
+        "SOFTMAX_CROSSENTROPY",
+        keras.losses.sparse_categorical_crossentropy,
+        keras.losses.SparseCategoricalCrossentropy,
+        keras.metrics.SparseCategoricalAccuracy,
+        keras.activations.softmax,
+        sparse=True,
+    ),
+    Loss(
+        "SOFTMAX_CROSSENTROPY",
+        keras.losses.categorical_crossentropy,
+        keras.losses.CategoricalCrossentropy,
+        keras.metrics.CategoricalAccuracy,
+        keras.activations.softmax,
+    ),
+    Loss(
+        "SIGMOID_CROSSENTROPY",
+        keras.losses.binary_crossentropy,
+        keras.losses.BinaryCrossentropy,
+        keras.metrics.BinaryAccuracy,
+        keras.activations.sigmoid,
+    ),
+    *(
+        Loss(kind, function, loss, keras.metrics.MeanAbsoluteError)
+        for kind, function, loss in (
+            ("SQUARED_ERROR", keras.losses.mean_squared_error, keras.losses.MeanSquaredError),
+            ("ABSOLUTE_ERROR", keras.losses.mean_absolute_error, keras.losses.MeanAbsoluteError),
+            ("HUBER", keras.losses.huber, keras.losses.Huber),
+        )
+    ),
+)
+
+
+def loss_of(model: keras.Model) -> Loss:
+    """Return a model's loss.
+
+    Raises:
+        UnsupportedError: The extension lacks the loss.
+    """
+    compiled = model._compile_config.config  # the public form is JSON
+    require(compiled["loss_weights"] is None)
+    given = compiled["loss"]
+    if isinstance(given, str):
+        try:
+            given = keras.losses.get(given)
+        except ValueError:
+            raise UnsupportedError from None
+    for kind in _LOSSES:
+        if given is kind.function:
+            return kind
+        if type(given) is kind.loss and given.dtype == "float32":
+            require(_settings(given, "from_logits") == _settings(kind.loss(), "from_logits"))
+            # Huber's loss does not have it in its config.
+            delta = given._fn_kwargs.get("delta", 1.0)
+            logits = bool(given.get_config().get("from_logits"))
+            return replace(kind, from_logits=logits, huber=float(delta))
+    raise UnsupportedError
+
+
+def _settings(loss_or_metric: Any, *but: str) -> dict[str, Any]:
+    settings = loss_or_metric.get_config()
+    return {key: value for key, value in settings.items() if key not in ("name", *but)}
+
+
+#: Keras' arguments for which the metrics' functions have none of the same form.
+_WITHOUT_ARGUMENT: Final = {"from_logits", "thresholds"}
+#: Keras' class -> metric.
+_METRICS: Final = {
+    getattr(keras.metrics, each.keras): each for each in KERAS_METRICS.values() if each.native
+}
+
+
+def measures_of(
+    model: keras.Model, loss: Loss, arrays: Arrays, outputs: int
+) -> tuple[Measure, ...]:
+    """Return the model's metrics, named as in `fit`.
+
+    Args:
+        arrays: The data; targets are as `fit` would get them.
+        outputs: Width of the output layer.
+
+    Raises:
+        UnsupportedError: A metric is not supported.
+    """
+    compiled = model._compile_config.config
+    are_weighted = arrays.w_train is not None or arrays.w_val is not None
+    measures: list[Measure] = []
+    for argument in ("metrics", "weighted_metrics"):
+        given = compiled[argument] or []
+        require(isinstance(given, list | tuple))
+        for metric in given:
+            name, kind, settings = _identified(metric, arrays.y_train.shape[1:], outputs)
+            arguments = _arguments(kind, settings, loss, arrays.y_train.shape[1:], outputs)
+            weighted = argument == "weighted_metrics" and are_weighted
+            of = None
+            if kind is not loss.metric or weighted or arguments:
+                of = partial(getattr(metrics, _METRICS[kind].native), **arguments)
+            sparse = _METRICS[kind].sparse
+            measures.append(Measure(name, of, sparse=sparse, weighted=weighted))
+    # Keras renames metrics of the same name.
+    require(len({"loss", *(measure.name for measure in measures)}) == len(measures) + 1)
+    return tuple(measures)
+
+
+def _identified(
+    metric: Any, row: tuple[int, ...], outputs: int
+) -> tuple[str, Any, Mapping[str, Any]]:
+    """Return a metric's name, class and settings.
+
+    Args:
+        row: Shape of a row of targets.
+    """
+    if isinstance(metric, str):
+        if metric.lower() in ("accuracy", "acc"):
+            kind = _accuracy(row, outputs)
+        else:
+            kind = ALL_OBJECTS_DICT.get(metric)
+        require(kind in _METRICS)
+        return metric, kind, _defaults(kind)
+    kind = type(metric)
+    require(kind in _METRICS)
+    return str(metric.name), kind, _settings(metric)
+
+
+def _accuracy(row: tuple[int, ...], outputs: int) -> Any:
+    """Return the metric class that `accuracy` means here."""
+    if outputs == 1:
+        return keras.metrics.BinaryAccuracy
+    if not row or row[-1] == 1:
+        return keras.metrics.SparseCategoricalAccuracy
+    return keras.metrics.CategoricalAccuracy
+
+
+@cache
+def _defaults(kind: Any) -> Mapping[str, Any]:
+    # Named, because an unnamed metric would number the next one of its class.
+    return _settings(kind(name="any"))
+
+
+def _arguments(
+    kind: Any, settings: Mapping[str, Any], loss: Loss, row: tuple[int, ...], outputs: int
+) -> dict[str, Any]:
+    """Return the arguments of a metric's function; check that they suit the data."""
+    metric, defaults = _METRICS[kind], _defaults(kind)
+    require(settings.keys() == defaults.keys() and metric.sparse is loss.sparse)
+    require(outputs > 1 or not metric.of_several)
+    # The extension returns probabilities, which order the classes of a row as logits do.
+    require(metric.of_several or not loss.from_logits)
+    given = {name: value for name, value in settings.items() if value != defaults[name]}
+    require(given.keys() <= {*metric.arguments} - _WITHOUT_ARGUMENT)
+    require(given.get("curve", "PR") == "PR")
+    if "average" in metric.arguments:
+        require(len(row) == 1 and "average" in given)
+    return given

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hpsearch.custom.shipping import ModelHyperparameters
 from hpsearch.data.specs import TrainingData
@@ -13,11 +13,9 @@ from hpsearch.models.problem import Problem, Recipe
 from hpsearch.space.execution import ExecutionResult
 from hpsearch.space.space import Parameter
 from hpsearch.training.evaluation import ROWS_A_STEP
+from hpsearch.training.follow import follow
 from hpsearch.training.mlps import request_of
 from hpsearch.training.subjects import Job, OnEpoch, Say
-
-if TYPE_CHECKING:
-    import keras_tuner
 
 # The driver imports this module, too, and neither Keras nor KerasTuner.
 
@@ -42,7 +40,7 @@ class CustomModels:
         del say
         started = time.monotonic()
         trainer = custom_trainer(request_of(job, dataset))
-        for result in job.follow(trainer, started, on_epoch):
+        for result in follow(job, trainer, started, on_epoch):
             values = built_with(trainer.model)
             yield replace(result, late=dict(values.late)) if values and values.late else result
 
@@ -73,12 +71,6 @@ class CustomModels:
         )
         return measured
 
-    def hypermodel(self, recipe: Recipe) -> keras_tuner.HyperModel:
-        """Return the recipe's hypermodel."""
-        from hpsearch.custom.hypermodels import load_hypermodel
-
-        return load_hypermodel(recipe.model, recipe.code)
-
 
 def find_in(recipe: Recipe, given: Sequence[Parameter], data: TrainingData) -> ModelHyperparameters:
     """Return the hyperparameters of a recipe's model; see `discovery.discover`.
@@ -88,6 +80,4 @@ def find_in(recipe: Recipe, given: Sequence[Parameter], data: TrainingData) -> M
     """
     from hpsearch.custom.discovery import discover
 
-    arrays = data.arrays
-    rows = (arrays.x_train, arrays.y_train), (arrays.x_val, arrays.y_val)
-    return discover(recipe, given, *rows, data.target, inputs=data.input.parts)
+    return discover(recipe, given, data)

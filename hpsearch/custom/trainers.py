@@ -1,35 +1,49 @@
-"""Make the trainers of custom models."""
+"""Make the trainers of custom models, and train by a hypermodel's own `fit`."""
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Sequence
+import numbers
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache
+from typing import Any
 
 import keras
 import keras_tuner
 import numpy as np
 
-from hpsearch.custom.building import build_model, labels_for, rows_shape
-from hpsearch.custom.callbacks import ends_diverging, read_numbers, within_epochs
-from hpsearch.custom.called_back import CalledBack
-from hpsearch.custom.fit import CustomFitTrainer, Watcher
-from hpsearch.custom.fit_arguments import Request
-from hpsearch.custom.hypermodels import callbacks_of, load_hypermodel, trains_itself, untailored
+from hpsearch.custom.building import (
+    apart,
+    build_model,
+    built_with,
+    callbacks_of,
+    labels_for,
+    load_hypermodel,
+    rows_shape,
+    trains_itself,
+    untailored,
+)
+from hpsearch.custom.callbacks import CalledBack, ends_diverging, read_numbers, within_epochs
+from hpsearch.custom.fit_arguments import POSITIONS, NotOnEngine, Request, request_of
 from hpsearch.custom.native_model import dense_model
+from hpsearch.data.dataset import unpacked
 from hpsearch.data.specs import Arrays
+from hpsearch.errors import InputError
+from hpsearch.models.mlp import seeded
+from hpsearch.models.problem import Patience, Recipe
 from hpsearch.native.network import native_available
-from hpsearch.training.compiled import CompiledTrainer, expressible, trains_in_graph
-from hpsearch.training.faster import frozen_base
-from hpsearch.training.fit import FitTrainer
+from hpsearch.space.keras_names import OPTIMIZERS
+from hpsearch.space.seeds import derive
+from hpsearch.training.compiled import CompiledTrainer, expressible
+from hpsearch.training.keras_trainers import FitTrainer, mapped, validation_of
 from hpsearch.training.measures import Measures
 from hpsearch.training.native import NativeTrainer
-from hpsearch.training.trainer import TrainerRequest, suits_gpu
+from hpsearch.training.trainer import KerasTrainer, State, Trainer, TrainerRequest, suits_gpu
 
-if TYPE_CHECKING:
-    from hpsearch.training.trainer import Trainer
+#: Arguments of `fit` that hold arrays.
+_ARRAYS = ("x", "y", "sample_weight", "validation_data")
 
 
 def custom_trainer(request: TrainerRequest, kind: str | None = None) -> Trainer:
@@ -47,7 +61,7 @@ def custom_trainer(request: TrainerRequest, kind: str | None = None) -> Trainer:
     request = replace(request, arrays=_as_input(model, request))
     hypermodel = _hypermodel(request)
     if kind in (None, "fit") and trains_itself(hypermodel):
-        return _own_fit(model, request)
+        return CustomFitTrainer(hypermodel, model, request)
     callbacks = [callback for callback in callbacks_of(hypermodel) if not ends_diverging(callback)]
     trainer: Trainer | None = None
     if kind in (None, "native") and read_numbers(callbacks):
@@ -60,28 +74,15 @@ def custom_trainer(request: TrainerRequest, kind: str | None = None) -> Trainer:
     if trainer is None:
         if kind == "native":
             raise ValueError("the extension cannot train this model")
-        if not trains_in_graph(model, request, kind) or kind == "fit":
-            return _own_fit(model, request) if callbacks else FitTrainer(model, request)
+        if kind == "fit" or not expressible(model, request.problem):
+            if callbacks:
+                return CustomFitTrainer(hypermodel, model, request)
+            return FitTrainer(model, request)
         # XLA might not support the model.
-        trainer = _compiled_trainer(model, request, kind or "graph", callbacks)
+        trainer = CompiledTrainer(model, request, "graph", _measures_of(model, request))
     if not callbacks:
         return trainer
-    rows, epochs = len(request.arrays.x_train), request.epochs
-    assert epochs is not None
-    steps = math.ceil(rows / request.batch_size)
-    ends = request.problem.recipe.ends
-    return CalledBack(trainer, callbacks, ends=ends, epochs=epochs, steps=steps)
-
-
-def _compiled_trainer(
-    model: keras.Model, request: TrainerRequest, kind: str, callbacks: Sequence[Any] = ()
-) -> CompiledTrainer:
-    split, rows = None, request.arrays
-    # A user's callback could change frozen weights.
-    of_keras = all(type(callback).__module__.startswith("keras.") for callback in callbacks)
-    if of_keras:
-        split = frozen_base(model, len(rows.x_train) + len(rows.x_val))
-    return CompiledTrainer(model, request, kind, _measures_of(model, request), split)
+    return CalledBack(trainer, callbacks, request, request.problem.recipe.ends)
 
 
 def _measures_of(model: keras.Model, request: TrainerRequest) -> Measures:
@@ -118,16 +119,242 @@ def _fitted(arrays: Arrays, shape: tuple[int, ...], *, classes: int | None) -> A
     return replace(arrays, x_train=x_train, x_val=x_val, y_train=y_train, y_val=y_val)
 
 
-def _own_fit(model: keras.Model, request: TrainerRequest) -> CustomFitTrainer:
-    make = partial(_for_fit, model, request)
-    return CustomFitTrainer(_hypermodel(request), model, request, make)
+# A `fit` of one's own
+
+
+class EngineFit:
+    """Replaces the `fit` of a model that a hypermodel's own `fit` trains.
+
+    If possible, the native or the compiled trainer trains, with the callbacks between epochs.
+    Otherwise, and in every call after the first, Keras' `fit` does.
+
+    Args:
+        model: The compiled model.
+        request: The training in which `fit` is called.
+
+    Attributes:
+        kind: The kind of trainer that trained last.
+    """
+
+    def __init__(self, model: keras.Model, request: TrainerRequest) -> None:
+        self._model, self._request = model, request
+        self.kind = "fit"
+        self._fit: Callable[..., Any] = model.fit
+        self._called = False
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Train as `keras.Model.fit` does, and return its History."""
+        # Remove this object meanwhile: Keras and callbacks may inspect the model's methods.
+        vars(self._model).pop("fit", None)
+        try:
+            if not self._called:
+                return self._first(args, kwargs)
+            self.kind = "fit"
+            return self._keras(args, kwargs)
+        finally:
+            self._model.fit = self
+
+    def leave(self) -> None:
+        """Leave all calls to Keras."""
+        self._called = True
+
+    def _first(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        self._called = True
+        called = None
+        with contextlib.suppress(NotOnEngine):
+            called = _for_fit(self._model, self._request, request_of(args, kwargs))
+        if called is None:
+            return self._keras(args, kwargs)
+        self.kind = called.kind
+        while called.run_epoch() is not None:
+            pass
+        if isinstance(called.trainer, NativeTrainer):
+            _give_state(called.trainer, self._model)
+        return called.history
+
+    def _keras(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        given = {**dict(zip(POSITIONS, args, strict=False)), **kwargs}
+        if type(self._model).fit is not keras.Model.fit or len(args) > len(POSITIONS):
+            return self._fit(*args, **kwargs)
+        arrays = {name: mapped(given[name]) for name in _ARRAYS if name in given}
+        return self._fit(**{**given, **arrays})
+
+
+def _give_state(trainer: NativeTrainer, model: keras.Model) -> None:
+    """Copy the state of a trainer's optimizer to the model's, so that Keras can continue."""
+    optimizer = model.optimizer
+    optimizer.build(model.trainable_variables)
+    slots = OPTIMIZERS[type(optimizer).__name__.lower()].slots
+    for name, arrays in zip(slots, trainer.slots(), strict=False):
+        for variable, array in zip(getattr(optimizer, name), arrays, strict=True):
+            variable.assign(array)
+    optimizer.iterations.assign(trainer.iterations)
+
+
+#: The stream of `fit` in the derivation of seeds, different from a config's streams.
+_FIT = 1
+
+Epoch = dict[str, float]
+
+
+class CustomFitTrainer(KerasTrainer):
+    """Calls `fit(hp, model, x, y, validation_data=..., callbacks=...)` once for all its epochs.
+
+    It passes `epochs` and `batch_size` if the config has them and the hypermodel does not request
+    them itself. As in KerasTuner, `fit` may return a History, a score, metrics by name, or a list
+    of those, which is averaged. A result that is not a History counts for every epoch.
+
+    Args:
+        hypermodel: Has its own `fit`.
+        model: Built by `building.build_model`.
+        request: The training.
+    """
+
+    def __init__(
+        self, hypermodel: keras_tuner.HyperModel, model: keras.Model, request: TrainerRequest
+    ) -> None:
+        super().__init__(model)
+        self._engine: EngineFit | None = None
+        self._hypermodel, self._request, self._arrays = hypermodel, request, request.arrays
+        self._recipe, self._target = request.problem.recipe, request.problem.target
+        self._inputs = request.problem.input.parts
+        self._curve: list[Epoch] | None = None
+        self._best: State | None = None
+
+    @property
+    def kind(self) -> str:
+        """The kind of trainer that trained the model last; `fit` before any did."""
+        return self._engine.kind if self._engine is not None else "fit"
+
+    def run_epoch(self) -> Epoch | None:
+        """Return the next epoch of the result of `fit`; None after the last one."""
+        if self._curve is None:
+            self._curve = self._fit()
+        if self._epoch >= len(self._curve):
+            return None
+        self._epoch += 1
+        return self._curve[self._epoch - 1]
+
+    def weights(self) -> State:
+        """Return the weights of the scored epoch if `fit` called the callbacks, else the last."""
+        return self._best or super().weights()
+
+    def resume(self, epoch: int, state: State) -> None:  # noqa: ARG002 - the protocol's
+        """Refuse to resume, since `fit` trains all its epochs at once.
+
+        Raises:
+            ValueError: Always.
+        """
+        raise ValueError("a custom fit cannot continue a training")
+
+    def _state_variables(self) -> list[Any]:
+        return list(self.model.variables)
+
+    def _fit(self) -> list[Epoch]:
+        watcher = Watcher(self._recipe)
+        arguments = self._arguments()
+        # Set on this model only: other models that user code builds keep Keras' method.
+        self.model.fit = self._engine = EngineFit(self.model, self._request)
+        with seeded(derive(self._recipe.sweep_seed, self._request.seed, _FIT)), apart():
+            given = self._hypermodel.fit(
+                built_with(self.model),
+                self.model,
+                unpacked(self._arrays.x_train, self._inputs),
+                unpacked(self._arrays.y_train, self._target.parts),
+                callbacks=[watcher],
+                **arguments,
+            )
+        vars(self.model).pop("fit", None)
+        self._best = watcher.best
+        curve = _epochs(given, self._recipe)
+        if isinstance(given, keras.callbacks.History):
+            return curve
+        # The result has one value for all epochs.
+        return curve * int(arguments.get("epochs", 1))
+
+    def _arguments(self) -> dict[str, Any]:
+        values, epochs = self._request.values, self._request.epochs
+        arguments: dict[str, Any] = {
+            name: int(values[name])
+            for name in ("batch_size", "epochs")
+            if name in values and name not in self._recipe.asked
+        }
+        if "epochs" in arguments and epochs is not None:
+            # The trial's epochs, or fewer if the method stops it earlier.
+            arguments["epochs"] = epochs
+        if self._arrays.w_train is not None:
+            arguments["sample_weight"] = self._arrays.w_train
+        if len(self._arrays.y_val):
+            arguments["validation_data"] = validation_of(self._arrays, self._inputs, self._target)
+        return arguments
+
+
+class Watcher(keras.callbacks.Callback):  # type: ignore[misc]
+    """Keeps the weights of the best epoch, and stops the training early."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        super().__init__()
+        self._recipe = recipe
+        self._score: float | None = None
+        self._patience = Patience(recipe)
+        self.best: State | None = None
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        del epoch
+        numbers = self._recipe.with_sum(logs or {})
+        score = float(numbers.get(self._recipe.metric, math.nan))
+        if math.isnan(score):
+            return
+        if self._score is None or self._recipe.better(score, self._score):
+            self._score = score
+            if self._recipe.epoch == "best":
+                self.best = tuple(self.model.get_weights())
+        self._patience.see(score)
+        # A user's training loop may never have set it.
+        stops = getattr(self.model, "stop_training", False)
+        self.model.stop_training = stops or self._patience.exhausted
+
+
+def _epochs(given: Any, recipe: Recipe) -> list[Epoch]:
+    """Return the result of `fit` as one mapping for each epoch.
+
+    Raises:
+        InputError: The result has a wrong type.
+    """
+    if isinstance(given, keras.callbacks.History):
+        longest = max(map(len, given.history.values()), default=0)
+        columns = {name: row for name, row in given.history.items() if len(row) == longest}
+        curve = [{n: float(row[e]) for n, row in columns.items()} for e in range(longest)]
+        # A `fit` that continues an earlier model, as in Hyperband, begins with a later epoch. The
+        # numbers of earlier epochs are unknown here: repeat its first one for them.
+        begun = next(iter(getattr(given, "epoch", ())), 0) if recipe.tolerant else 0
+        return [*curve[:1] * begun, *curve]
+    if isinstance(given, Mapping):
+        return [{str(name): float(value) for name, value in given.items()}]
+    if isinstance(given, list) and given:
+        return [_mean([_epochs(run, recipe) for run in given], recipe)]
+    if isinstance(given, numbers.Real) and not isinstance(given, bool):
+        return [{recipe.metric: float(given)}]
+    raise InputError(
+        "HyperModel.fit: must return a History, a score, metrics by name or a list of those, not "
+        f"{type(given).__name__}"
+    )
+
+
+def _mean(runs: Sequence[Sequence[Epoch]], recipe: Recipe) -> Epoch:
+    """Return the mean of the last epochs of several runs."""
+    last = [recipe.with_sum(run[-1]) for run in runs if run]
+    last = [epoch for epoch in last if recipe.metric in epoch]
+    if not last:
+        return {}
+    return {name: sum(run[name] for run in last) / len(last) for name in last[0]}
 
 
 #: Callbacks that read a model's weights but change neither them nor the optimizer.
 _READS_WEIGHTS = (Watcher, keras.callbacks.ModelCheckpoint)
 
 
-def _for_fit(model: keras.Model, request: TrainerRequest, asked: Request) -> Trainer | None:
+def _for_fit(model: keras.Model, request: TrainerRequest, asked: Request) -> CalledBack | None:
     """Return the trainer for a call of `fit` within a hypermodel's `fit`; None for Keras'."""
     arguments = asked.arguments.keys() - {"shuffle"}
     shuffled = asked.arguments.get("shuffle", True)
@@ -140,17 +367,17 @@ def _for_fit(model: keras.Model, request: TrainerRequest, asked: Request) -> Tra
     wanted = TrainerRequest(
         problem, values, request.seed, asked.arrays, asked.epochs or 1, shuffled=shuffled
     )
-    several = bool(asked.parts), bool(asked.inputs)
-    if not any(several) and not model.built:
+    if not (asked.parts or asked.inputs or model.built):
         model.build(asked.arrays.x_train.shape)
     reading = [callback for callback in asked.callbacks if not isinstance(callback, _READS_WEIGHTS)]
     native = _native_trainer(model, wanted) if read_numbers(reading) else None
-    if native is not None:
-        return native
-    if not expressible(model, several_inputs=several[1], several_targets=several[0]):
+    if native is None and not expressible(model, problem):
         return None
-    users = [callback for callback in asked.callbacks if not isinstance(callback, Watcher)]
-    return _compiled_trainer(model, wanted, "graph", users)
+    trainer = native or CompiledTrainer(model, wanted, "graph", _measures_of(model, wanted))
+    # The native trainer keeps weights, rate and state outside the model; the graph does not.
+    return CalledBack(
+        trainer, asked.callbacks, wanted, lambda _: False, reads_weights=native is not None
+    )
 
 
 def _native_trainer(model: keras.Model, request: TrainerRequest) -> NativeTrainer | None:

@@ -11,6 +11,7 @@ from typing import Any
 from hpsearch.data.specs import TrainingData
 from hpsearch.models.problem import METRIC, Objective
 from hpsearch.space.execution import ExecutionResult
+from hpsearch.training.follow import follow
 from hpsearch.training.subjects import Job, OnEpoch, Say
 from hpsearch.training.trainer import State
 
@@ -102,4 +103,4 @@ class FunctionSubject:
         """Call the function for the job's config."""
         del dataset, say
         trainer = ObjectiveTrainer(self.objective, job.training.values)
-        return job.follow(trainer, time.monotonic(), on_epoch)
+        return follow(job, trainer, time.monotonic(), on_epoch)

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from hpsearch.custom.fit_arguments import NotOnEngine, is_read
+from hpsearch.custom.fit_arguments import NotOnEngine
 from hpsearch.custom.shipping import shipped
 from hpsearch.data.dataset import is_dataset
 from hpsearch.data.files import array_at, place_of
@@ -215,7 +215,8 @@ class _FirstBatches(keras.utils.PyDataset):
 
 
 def _has_rows(value: Any) -> bool:
-    return is_read(value) or isinstance(value, np.ndarray) or hasattr(value, "iloc")
+    is_array = isinstance(value, np.ndarray | keras.utils.PyDataset) or hasattr(value, "iloc")
+    return is_array or is_dataset(value)
 
 
 def _with_few_rows(given: Given) -> Given:

@@ -16,8 +16,8 @@ import keras
 import keras_tuner
 from keras_tuner.src.engine import trial as kt_trial
 
-from hpsearch.custom.fit import EngineFit, Watcher
 from hpsearch.custom.fit_arguments import NotOnEngine
+from hpsearch.custom.trainers import EngineFit, Watcher
 from hpsearch.files import NO_LINK, write_atomically
 from hpsearch.kerastuner.arguments import Sent
 

@@ -14,12 +14,18 @@ from typing import Any
 import keras_tuner
 from keras_tuner.src.engine.hypermodel import DefaultHyperModel
 
-from hpsearch.custom.building import TrackedHyperParameters, apart, give_weights
+from hpsearch.custom.building import (
+    Tailored,
+    TrackedHyperParameters,
+    apart,
+    give_weights,
+    trains_itself,
+)
 from hpsearch.custom.callbacks import require_callbacks, within_epochs
 from hpsearch.custom.discovery import declared_in, described
 from hpsearch.custom.fit_arguments import NotOnEngine, Request
-from hpsearch.custom.hypermodels import Tailored, trains_itself
 from hpsearch.custom.shipping import CustomModel, ModelHyperparameters, model_reference, shipped
+from hpsearch.data.specs import TrainingData
 from hpsearch.engine.search import TunerSpec
 from hpsearch.engine.session import Settings
 from hpsearch.engine.sweep import run_sweep
@@ -368,19 +374,11 @@ class EngineSearch:
             self._note(build.space)
 
     def _declared_by_fit(self, request: Request) -> Sequence[Any]:
-        arrays, name = request.arrays, self._model_name
-        rows = (arrays.x_train, arrays.y_train), (arrays.x_val, arrays.y_val)
+        data = TrainingData(request.input, request.target, request.arrays)
         assert isinstance(self._hypermodel, UserFit)
         fitting = Tailored(self._hypermodel.probe(), custom_fit=True, arguments=request.arguments)
         with _silence():
-            return declared_in(
-                fitting,
-                name,
-                self._parameters(),
-                rows,
-                request.target,
-                inputs=request.inputs,
-            )
+            return declared_in(fitting, self._model_name, self._parameters(), data)
 
     def _note(self, declared: Sequence[Any]) -> None:
         hyperparameters = keras_tuner.HyperParameters()

@@ -11,6 +11,7 @@ from typing import Any
 
 import keras_tuner
 
+from hpsearch.custom.building import load_hypermodel
 from hpsearch.engine.search import TunerSpec, strategy_of
 from hpsearch.engine.session import Drive
 from hpsearch.errors import HpsearchError, InputError
@@ -57,8 +58,9 @@ class SweepHyperModel(keras_tuner.HyperModel):
         Raises:
             ValueError: A value is missing or lies outside the space.
         """
-        if (users := self._subject.hypermodel(self._problem.recipe)) is not None:
-            return users.build(hp)
+        recipe = self._problem.recipe
+        if recipe.model:
+            return load_hypermodel(recipe.model, recipe.code).build(hp)
         config = config_from(self._space, hp.values)
         if config is None:
             raise ValueError("these values break a constraint of the sweep")

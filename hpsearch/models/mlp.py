@@ -240,8 +240,15 @@ def full_model(trained: keras.Model, problem: Problem) -> keras.Model:
     x = keras.Model(trained.input, trained.output, name=trained.name)(x)
     for layer in output_layers(problem.target):
         x = layer(x)
-    model = keras.Model(inputs, x, name="hpsearch")
-    model.compile_from_config(trained.get_compile_config())
+    return compiled_like(trained, keras.Model(inputs, x, name="hpsearch"))
+
+
+def compiled_like(trained: keras.Model, model: keras.Model) -> keras.Model:
+    """Compile a model as a trained one: with its loss and metrics, and a copy of its optimizer."""
+    arguments = dict(trained._compile_config.config)  # noqa: SLF001 - the public form is JSON
+    optimizer = trained.optimizer
+    optimizer = type(optimizer).from_config(optimizer.get_config())
+    model.compile(**{**arguments, "optimizer": optimizer})
     # Keras warns when it loads an optimizer that was saved without its variables.
     model.optimizer.build(model.trainable_variables)
     return model

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable
-from functools import lru_cache
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache, partial
+from typing import Any, Final
 
 import keras
 import tensorflow as tf
@@ -14,10 +14,10 @@ import tensorflow as tf
 from hpsearch.data.dataset import unpacked
 from hpsearch.data.specs import Arrays
 from hpsearch.models.mlp import build_optimizer, reseed
+from hpsearch.models.problem import Problem
 from hpsearch.space.mlp import MLPConfig
-from hpsearch.training.faster import BaseAndHead, fused_lstms
 from hpsearch.training.measures import Measures, Sums, as_tensor, tensor_of
-from hpsearch.training.trainer import KerasTrainer, State, TrainerRequest
+from hpsearch.training.trainer import KerasTrainer, TrainerRequest
 from hpsearch.training.update import FirstValues, OptimizerNumbers, Update
 
 Tensor = Any
@@ -43,70 +43,32 @@ FIT_METHODS: Final = frozenset(
 )
 
 
-class Tensors(NamedTuple):
-    """`Arrays` as tensors of the same shapes and types."""
-
-    x_train: Any
-    y_train: Any
-    x_val: Any
-    y_val: Any
-    w_train: Any = None
-    w_val: Any = None
-
-
 # Only the last arrays' results are kept: a process trains on one data set.
 @lru_cache(maxsize=1)
-def as_tensors(arrays: Arrays) -> Tensors:
-    """Return the arrays as tensors, which are cached."""
+def as_tensors(arrays: Arrays) -> tuple[Tensor, ...]:
+    """Return the arrays as tensors of the same shapes and types, which are cached."""
     given = (arrays.x_train, arrays.y_train, arrays.x_val, arrays.y_val)
     weights = (arrays.w_train, arrays.w_val)
-    return Tensors(*map(tensor_of, given), *(None if w is None else tensor_of(w) for w in weights))
+    return (*map(tensor_of, given), *(None if w is None else tensor_of(w) for w in weights))
 
 
-def expressible(
-    model: keras.Model, *, several_inputs: bool = False, several_targets: bool = False
-) -> bool:
+def expressible(model: keras.Model, problem: Problem) -> bool:
     """Check if the compiled trainer trains this model as `fit` would.
 
     It does not if the model overrides a method of its training step, runs eagerly, or has several
     inputs for one array or several outputs for one target. Nor does it if a layer keeps state in a
     `tf.Variable` that is not a Keras weight, or from one batch to the next. An overridden
     `compute_loss` is used.
-
-    Args:
-        several_inputs: Whether each input has its own array.
-        several_targets: Whether each output has its own target.
     """
     methods = (getattr(type(model), name) for name in FIT_METHODS)
     layers = model._flatten_layers()  # noqa: SLF001
     return (
         all(method.__module__.startswith("keras.") for method in methods)
         and not model.run_eagerly
-        and (several_inputs or _is_single(model, "inputs"))
-        and (several_targets or _is_single(model, "outputs"))
+        and (bool(problem.input.parts) or _is_single(model, "inputs"))
+        and (bool(problem.target.parts) or _is_single(model, "outputs"))
         and not any(_keeps_state(layer) for layer in layers)
     )
-
-
-def trains_in_graph(model: keras.Model, request: TrainerRequest, kind: str | None) -> bool:
-    """Check if the compiled trainer can train the model; see `expressible`.
-
-    Args:
-        kind: The requested kind of trainer, or None.
-
-    Raises:
-        ValueError: It cannot, and the kind requires it.
-    """
-    problem = request.problem
-    several = {
-        "several_inputs": bool(problem.input.parts),
-        "several_targets": bool(problem.target.parts),
-    }
-    if expressible(model, **several):
-        return True
-    if kind not in (None, "fit"):
-        raise ValueError(f"a model with its own training step cannot be trained by {kind!r}")
-    return False
 
 
 def _is_single(model: keras.Model, name: str) -> bool:
@@ -133,22 +95,16 @@ class CompiledTrainer(KerasTrainer):
         request: The training.
         kind: `graph` or `xla`.
         measures: Compute the loss and the metrics of the model.
-        split: The model's frozen base and its head, if there is a base. The base runs once, and its
-            outputs are kept.
+
+    Attributes:
+        restarts: Whether `restart` is possible.
     """
 
     def __init__(
-        self,
-        model: keras.Model,
-        request: TrainerRequest,
-        kind: str,
-        measures: Measures,
-        split: BaseAndHead | None = None,
+        self, model: keras.Model, request: TrainerRequest, kind: str, measures: Measures
     ) -> None:
         super().__init__(model)
         self.kind = kind
-        self._split = split
-        self._called = split.head if split else model
         problem = request.problem
         self._inputs = problem.input.parts
         self._measures = measures
@@ -162,37 +118,17 @@ class CompiledTrainer(KerasTrainer):
     def _take(self, request: TrainerRequest) -> None:
         """Take the rows of a training, and their orders."""
         self._data, self._order, self._epoch = as_tensors(request.arrays), request.order, 0
-        #: The data after the frozen base, or without one unchanged.
-        self._rows: Tensors | None = None if self._split else self._data
 
     def run_epoch(self) -> dict[str, float]:
         self._epoch += 1
-        if self._rows is None:
-            assert self._split is not None
-            self._rows = _after(self._split.base, self._data)
-        numbers = self._run(*self._rows, tf.constant(self._order(self._epoch)))
+        numbers = self._run(*self._data, tf.constant(self._order(self._epoch)))
         return dict(zip(self._names, numbers.numpy().tolist(), strict=True))
-
-    def resume(self, epoch: int, state: State) -> None:
-        super().resume(epoch, state)
-        if self._split is not None:
-            self._rows = None
-
-    @property
-    def traces(self) -> int:
-        """How often the epoch was traced."""
-        return int(self._run.experimental_get_tracing_count())
 
     @property
     def nbytes(self) -> int:
         """Bytes of the variables of model and optimizer."""
         variables = self._state_variables()
         return sum(math.prod(variable.shape) * variable.value.dtype.size for variable in variables)
-
-    @property
-    def restarts(self) -> bool:
-        """True if `restart` is possible."""
-        return self._update.restarts
 
     def restart(self, request: TrainerRequest) -> None:
         """Begin another training with the same graph; it equals that of a new trainer to the bit.
@@ -209,12 +145,13 @@ class CompiledTrainer(KerasTrainer):
 
     def _build(self) -> None:
         """Create all variables, since a traced function may not."""
-        x = unpacked(self._data.x_train[:1], self._inputs, as_tensor)
-        self._measures.build(x, self._data.y_train[:1])
+        x, y = (rows[:1] for rows in self._data[:2])
+        self._measures.build(unpacked(x, self._inputs, as_tensor), y)
         self._first = FirstValues(self.model.variables)
         self._variables = self.model.trainable_variables
         self.model.optimizer.build(self._variables)
         self._update = Update(self.model.optimizer)
+        self.restarts = self._update.restarts
         regularizers = [getattr(layer, "kernel_regularizer", None) for layer in self.model.layers]
         penalties = [
             regularizer
@@ -223,7 +160,7 @@ class CompiledTrainer(KerasTrainer):
         ]
         self._numbers = OptimizerNumbers(self.model.optimizer, penalties)
 
-    def _epoch_graph(  # noqa: PLR0917 - `Tensors`, then the order
+    def _epoch_graph(  # noqa: PLR0917 - `as_tensors`, then the order
         self,
         x: Tensor,
         y: Tensor,
@@ -297,21 +234,7 @@ class CompiledTrainer(KerasTrainer):
 
     def _call(self, x: Tensor, *, training: bool) -> Tensor:
         # A subclass's `call` may lack the argument.
-        called = self._called
-        return called(x, training=training) if self._knows_training else called(x)
-
-
-def _after(base: keras.Model, data: Tensors) -> Tensors:
-    """Return the data with the base's outputs in place of x."""
-    apply = tf.function(lambda x: base(x, training=False), autograph=False, reduce_retracing=True)
-
-    def applied(x: Tensor) -> Tensor:
-        if not x.shape[0]:
-            return tf.zeros((0, *base.output_shape[1:]))
-        starts = range(0, x.shape[0], _VALIDATION_ROWS)
-        return tf.concat([apply(x[n : n + _VALIDATION_ROWS]) for n in starts], axis=0)
-
-    return data._replace(x_train=applied(data.x_train), x_val=applied(data.x_val))
+        return self.model(x, training=training) if self._knows_training else self.model(x)
 
 
 def _over_rows(rows: int, size: int, step: Step, sums: Sums) -> Sums:
@@ -327,3 +250,83 @@ def _over_rows(rows: int, size: int, step: Step, sums: Sums) -> Sums:
     start = tf.constant(0)
     _, *done = tf.while_loop(lambda begin, *_: begin < rows, body, (start, *sums))
     return tuple(done)
+
+
+@contextlib.contextmanager
+def fused_lstms(model: keras.Model) -> Iterator[None]:
+    """Within this context, graphs run the kernel for LSTM layers that have its formula."""
+    fused = []
+    if not tf.config.list_physical_devices("GPU"):  # On a GPU Keras calls cuDNN.
+        fused = [layer for layer in model._flatten_layers() if _has_kernel(layer)]  # noqa: SLF001
+    for layer in fused:
+        layer.inner_loop = partial(_inner_loop, layer)
+    try:
+        yield
+    finally:
+        for layer in fused:
+            del layer.inner_loop
+
+
+def _has_kernel(layer: Any) -> bool:
+    # Only the exact class: a subclass may have another formula.
+    return (
+        type(layer) is keras.layers.LSTM
+        and not {"call", "inner_loop"} & vars(layer).keys()
+        and layer.activation is keras.activations.tanh
+        and layer.recurrent_activation is keras.activations.sigmoid
+        and layer.dtype_policy.name == "float32"
+        and not layer.recurrent_dropout
+        and not layer.stateful
+    )
+
+
+def _inner_loop(
+    layer: Any,
+    sequences: Tensor,
+    initial_state: Sequence[Tensor],
+    mask: Tensor | None,
+    training: bool = False,
+) -> tuple[Tensor, Tensor, list[Tensor]]:
+    """Return the last output, all outputs `(rows, steps, units)`, and the state.
+
+    Args:
+        layer: The LSTM layer.
+        sequences: `(rows, steps, features)`.
+        initial_state: Two tensors `(rows, units)`.
+        mask: A mask, with which Keras' `LSTM.inner_loop` runs, or None.
+        training: Whether to apply the layer's dropout.
+    """
+    if mask is not None:
+        whole: tuple[Tensor, Tensor, list[Tensor]] = keras.layers.LSTM.inner_loop(
+            layer, sequences, initial_state, mask, training
+        )
+        return whole
+    cell = layer.cell
+    if training and layer.dropout:
+        dropped = cell.get_dropout_mask(sequences[:, 0, :])
+        sequences *= tf.expand_dims(dropped, axis=1)
+    steps = tf.transpose(sequences, (1, 0, 2))
+    kernels = tf.concat([cell.kernel.value, cell.recurrent_kernel.value], axis=0)
+    unused = tf.zeros((layer.units,))
+    run = tf.raw_ops.BlockLSTM(
+        seq_len_max=tf.shape(steps, out_type=tf.int64)[0],
+        x=tf.reverse(steps, axis=[0]) if layer.go_backwards else steps,
+        h_prev=initial_state[0],
+        cs_prev=initial_state[1],
+        w=_in_the_kernels_order(kernels),
+        b=tf.zeros((4 * layer.units,)) if cell.bias is None else _in_the_kernels_order(cell.bias),
+        wci=unused,
+        wcf=unused,
+        wco=unused,
+        forget_bias=0.0,
+        cell_clip=-1.0,
+        use_peephole=False,
+    )
+    outputs = tf.transpose(run.h, (1, 0, 2))
+    return outputs[:, -1], outputs, [run.h[-1], run.cs[-1]]
+
+
+def _in_the_kernels_order(gates: Tensor) -> Tensor:
+    """Return gates `(..., 4 * units)` in the kernel's order: the cell before the forget gate."""
+    at_input, forget, cell, at_output = tf.split(tf.convert_to_tensor(gates), 4, axis=-1)
+    return tf.concat([at_input, cell, forget, at_output], axis=-1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -14,20 +15,16 @@ from hpsearch.space.execution import ExecutionResult, ResumePoint, Snapshot, Sta
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from hpsearch.training.subjects import Job, OnEpoch
     from hpsearch.training.trainer import State, Trainer
 
 
 def follow(
-    training: Training,
-    recipe: Recipe,
+    job: Job,
     trainer: Trainer,
-    *,
-    clock: Callable[[], float],
     started: float,
-    on_epoch: Callable[[int, Mapping[str, float]], None],
-    keep: Callable[[float], bool],
-    past: ResumePoint | None = None,
-    snapshot: bool = False,
+    on_epoch: OnEpoch,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[ExecutionResult]:
     """Train, and yield each stop's result as soon as the stop is reached.
 
@@ -36,24 +33,20 @@ def follow(
     stops have the same curve and no seconds.
 
     Args:
-        training: The training and its stops.
-        recipe: The score, and when to stop early.
+        job: The training; the seconds of its past count towards the first stop.
         trainer: A new trainer.
-        clock: Returns monotonic seconds.
         started: The clock when work on this training began; building and tracing count towards
             the first stop.
-        on_epoch: Called with each epoch (from 1) and its metrics.
-        keep: Returns whether the weights of an execution with this score are wanted.
-        past: The point to resume from; its seconds count towards the first stop.
-        snapshot: Whether the last result includes the state to resume from.
+        on_epoch: Called with each epoch.
+        clock: Returns monotonic seconds.
 
     Raises:
         InputError: An epoch does not report the metric of the score.
     """
-    run = _Run(recipe, trainer)
-    if past is not None:
-        started -= past.seconds
-        run.resume(past)
+    training, run = job.training, _Run(job.recipe, trainer)
+    if job.past is not None:
+        started -= job.past.seconds
+        run.resume(job.past)
     for epochs, number in training.stops:
         while len(run.curve) < epochs and not run.over:
             run.advance()
@@ -66,8 +59,8 @@ def follow(
             number,
             training,
             instant - started,
-            keep=keep,
-            snapshot=snapshot and number == training.number,
+            keep=job.wants,
+            snapshot=job.snapshot and number == training.number,
         )
         # Do not count the consumer's time as training time.
         started = clock()

@@ -40,15 +40,9 @@ class Graphs:
         self._most = most
         self._most_bytes = most_bytes
         self._kept: OrderedDict[Hashable, CompiledTrainer] = OrderedDict()
-        self._traces = 0
 
     def __len__(self) -> int:
         return len(self._kept)
-
-    @property
-    def traces(self) -> int:
-        """Number of traces of all graphs that were ever kept."""
-        return self._traces + sum(trainer.traces for trainer in self._kept.values())
 
     def find(self, key: Hashable) -> CompiledTrainer | None:
         """Return the trainer with that key, or None."""
@@ -64,8 +58,7 @@ class Graphs:
         while len(self._kept) > self._most or (
             sum(graph.nbytes for graph in self._kept.values()) > self._most_bytes
         ):
-            _, dropped = self._kept.popitem(last=False)
-            self._traces += dropped.traces
+            self._kept.popitem(last=False)
 
 
 def graph_key(

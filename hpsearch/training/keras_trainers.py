@@ -1,24 +1,26 @@
-"""Make the trainers of MLPs that start from a Keras model."""
+"""Train Keras models by `fit`, and make the trainers of MLPs that start from a Keras model."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import Any
 
 import keras
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
 
+from hpsearch.data.dataset import unpacked
+from hpsearch.data.files import map_of
+from hpsearch.data.specs import ArrayPart, Arrays, Target
 from hpsearch.errors import InputError
 from hpsearch.models.mlp import build_model
 from hpsearch.space.mlp import MLPConfig, is_custom
-from hpsearch.training.compiled import CompiledTrainer, trains_in_graph
-from hpsearch.training.fit import FitTrainer
+from hpsearch.training.compiled import CompiledTrainer, expressible
 from hpsearch.training.graphs import Graphs, graph_key
-from hpsearch.training.measures import MLPMeasures
-from hpsearch.training.trainer import TrainerRequest, choose
+from hpsearch.training.measures import MLPMeasures, as_tensor, tensor_of
+from hpsearch.training.trainer import KerasTrainer, Trainer, TrainerRequest, choose
 from hpsearch.training.update import is_fused
-
-if TYPE_CHECKING:
-    from hpsearch.training.trainer import Trainer
 
 
 def keras_trainer(request: TrainerRequest, kind: str | None, graphs: Graphs | None) -> Trainer:
@@ -38,30 +40,18 @@ def keras_trainer(request: TrainerRequest, kind: str | None, graphs: Graphs | No
             used.restart(request)
             return used
     model = build_model(problem, request.values, request.seed)
-    if not trains_in_graph(model, request, kind) or kind == "fit":
-        return _fit_trainer(model, request)
+    if kind == "fit":
+        return FitTrainer(model, request)
+    if not expressible(model, problem):
+        raise InputError(
+            "layer_type: one keeps state of its own, which no graph trains; keep it in weights of "
+            "the layer (add_weight)"
+        )
     measures = MLPMeasures(model, problem.recipe, problem.target)
     trainer = CompiledTrainer(model, request, kind or _kind(model, request), measures)
     if graphs is not None and key is not None:
         graphs.keep(key, trainer)
     return trainer
-
-
-def _fit_trainer(model: keras.Model, request: TrainerRequest) -> FitTrainer:
-    """Return the trainer by `fit`, unless its numbers would differ from other trainers'."""
-    recipe, target = request.problem.recipe, request.problem.target
-    if recipe.keras_metric:
-        raise InputError(
-            f"metric: {recipe.keras_metric} is not reported of a layer type that keeps state of "
-            "its own, which keras.Model.fit has to train; score loss, accuracy or mae, or leave "
-            "the layer type out"
-        )
-    if target.standardised:
-        raise InputError(
-            "layer_type: one that keeps state of its own, which keras.Model.fit has to train, "
-            "takes no regression; keep the state in weights of the layer (add_weight)"
-        )
-    return FitTrainer(model, request)
 
 
 def _kind(model: keras.Model, request: TrainerRequest) -> str:
@@ -74,3 +64,83 @@ def _kind(model: keras.Model, request: TrainerRequest) -> str:
     widths = (math.prod(model.input_shape[1:]), *config.widths, outputs)
     rows = len(request.arrays.x_train)
     return choose(widths, request.batch_size, rows, fused=is_fused(model.optimizer))
+
+
+class FitTrainer(KerasTrainer):
+    """Trains by `keras.Model.fit`, for models that one graph cannot express.
+
+    Its numbers are Keras', so that a regression's target must not be standardised.
+
+    Args:
+        model: Compiled.
+        request: The training.
+    """
+
+    kind = "fit"
+
+    def __init__(self, model: keras.Model, request: TrainerRequest) -> None:
+        super().__init__(model)
+        self._arrays, self._order = request.arrays, request.order
+        self._batch_size = request.batch_size
+        self._target, self._inputs = request.problem.target, request.problem.input.parts
+        # When `fit` ends, Keras replaces weights by their average; here it ends after each epoch.
+        model.optimizer.finalize_variable_values = lambda *_: None
+
+    def run_epoch(self) -> dict[str, float]:
+        history = self.model.fit(
+            **self._rows(self._order(self._epoch + 1)),
+            initial_epoch=self._epoch,
+            epochs=self._epoch + 1,
+            validation_data=mapped(validation_of(self._arrays, self._inputs, self._target)),
+            verbose=0,
+        )
+        self._epoch += 1
+        return {name: float(values[-1]) for name, values in history.history.items()}
+
+    def _rows(self, order: npt.NDArray[np.int32]) -> dict[str, Any]:
+        """Return the training rows, in this order, as arguments of `fit`."""
+        arrays, weights = self._arrays, self._arrays.w_train
+        parts, size = self._target.parts, self._batch_size
+        if map_of(arrays.x_train) is None:
+            return {
+                "x": unpacked(arrays.x_train[order], self._inputs),
+                "y": unpacked(arrays.y_train[order], parts),
+                "sample_weight": None if weights is None else weights[order],
+                "batch_size": size,
+                "shuffle": False,
+            }
+        # Rows in a file may exceed memory, so gather one batch at a time.
+        given = [arrays.x_train, arrays.y_train, *(() if weights is None else (weights,))]
+        tensors = [*map(tensor_of, given)]
+
+        def taken(rows: Any) -> tuple[Any, ...]:
+            x, y, *row_weights = (tf.gather(tensor, rows) for tensor in tensors)
+            targets = unpacked(y, parts, as_tensor)
+            # A dataset would stack a list into one tensor.
+            return x, tuple(targets) if isinstance(targets, list) else targets, *row_weights
+
+        dataset = tf.data.Dataset.from_tensor_slices(order).batch(size).map(taken).prefetch(1)
+        return {"x": dataset, "shuffle": False, "validation_batch_size": size}
+
+    def _state_variables(self) -> list[Any]:
+        """Return all Keras variables; state kept elsewhere is lost."""
+        if not self.model.built:
+            self.model(unpacked(self._arrays.x_train[:1], self._inputs))
+        self.model.optimizer.build(self.model.trainable_variables)
+        return super()._state_variables()
+
+
+def validation_of(arrays: Arrays, inputs: tuple[ArrayPart, ...], target: Target) -> tuple[Any, ...]:
+    """Return the validation data in the form that `fit` takes."""
+    validation = unpacked(arrays.x_val, inputs), unpacked(arrays.y_val, target.parts)
+    return validation if arrays.w_val is None else (*validation, arrays.w_val)
+
+
+def mapped(given: Any) -> Any:
+    """Return arrays in files as tensors over the same memory, since Keras would copy them."""
+
+    def tensor(array: Any) -> Any:
+        is_map = isinstance(array, np.ndarray) and map_of(array) is not None
+        return tensor_of(array) if is_map else array
+
+    return keras.tree.map_structure(tensor, given, none_is_leaf=False)

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from hpsearch.data.specs import TrainingData
-from hpsearch.models.problem import Problem, Recipe
+from hpsearch.models.problem import Problem
 from hpsearch.native.network import describe
 from hpsearch.space.execution import ExecutionResult
+from hpsearch.training.follow import follow
 from hpsearch.training.graphs import Graphs
 from hpsearch.training.native import NativeTrainer
 from hpsearch.training.subjects import Job, OnEpoch, Say
@@ -37,7 +38,6 @@ def mlp_trainer(
     If no kind is given, it depends only on the config and the data:
 
     - `native` if the extension supports the config (see `needs_tensorflow`);
-    - else `fit` if the model cannot be expressed as a graph (see `compiled.expressible`);
     - else `graph` for a user's layer types, which XLA might not support;
     - else the result of `choose`.
 
@@ -50,10 +50,8 @@ def mlp_trainer(
 
     Raises:
         InputError: A user's function cannot be loaded.
-        ValueError: The kind is unknown or cannot train the model.
+        ValueError: The extension cannot train the model, and the kind requires it.
     """
-    if kind not in (None, "native", "graph", "xla", "fit"):
-        raise ValueError(f"kind must be native, graph, xla, fit or None, not {kind!r}")
     problem, values, network = request.problem, request.values, None
     if kind in (None, "native") and not needs_tensorflow(problem, values):
         network = describe(problem, values, request.seed)
@@ -83,7 +81,7 @@ class MLPs:
         del say
         started = time.monotonic()
         trainer = mlp_trainer(request_of(job, dataset), graphs=_GRAPHS)
-        return job.follow(trainer, started, on_epoch)
+        return follow(job, trainer, started, on_epoch)
 
     def needs_tensorflow(self, problem: Problem, values: Mapping[str, Any]) -> bool:
         """Check if the extension cannot train the config, or a GPU should."""
@@ -109,6 +107,3 @@ class MLPs:
         from hpsearch.training.evaluation import by_row
 
         return by_row(model, problem, x, y)
-
-    def hypermodel(self, recipe: Recipe) -> None:
-        """Return None: the config describes the model."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -12,13 +11,11 @@ from hpsearch.importing import load_part
 from hpsearch.models.problem import Problem, Recipe
 from hpsearch.space.execution import ExecutionResult, ResumePoint, Training
 from hpsearch.space.kinds import Kind
-from hpsearch.training.follow import follow
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     # It imports NumPy, which the driver loads only once its workers are on their way.
-    from hpsearch.training.trainer import Trainer
 
 #: Called with an epoch (from 1) and its metrics.
 OnEpoch = Callable[[int, Mapping[str, float]], None]
@@ -71,10 +68,6 @@ class ModelSubject(Subject, Protocol):
 
     def measure(self, model: Any, problem: Problem, x: Any, y: Any) -> Mapping[str, Any]:
         """Return loss and metrics of a full model; see `workers.calls.evaluate_rows`."""
-        ...
-
-    def hypermodel(self, recipe: Recipe) -> Any:
-        """Return the user's `keras_tuner.HyperModel`; None if the config describes the model."""
         ...
 
 
@@ -147,19 +140,3 @@ class Job:
         if not self.keep:
             return False
         return self.keep_better_than is None or self.recipe.better(score, self.keep_better_than)
-
-    def follow(
-        self, trainer: Trainer, started: float, on_epoch: OnEpoch
-    ) -> Iterator[ExecutionResult]:
-        """Train with a trainer; see `follow`."""
-        return follow(
-            self.training,
-            self.recipe,
-            trainer,
-            clock=time.monotonic,
-            started=started,
-            on_epoch=on_epoch,
-            keep=self.wants,
-            past=self.past,
-            snapshot=self.snapshot,
-        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -31,7 +32,7 @@ _SAVED_SECONDS_PER_LAYER_FUSED = 18e-6
 #: With more multiplications in a layer's forward product, dispatch no longer matters.
 _LARGE_PRODUCT = 10_000_000
 
-_NVIDIA_DEVICE, _AMD_DEVICE = Path("/dev/nvidia0"), Path("/dev/kfd")
+_NVIDIA_DEVICE = Path("/dev/nvidia0")
 _CUDNN = "libcudnn.so.9"
 
 #: Epochs within which a compilation must pay. Fixed: if it were the training's number of epochs,
@@ -161,18 +162,9 @@ def require_fit(epoch: int, state: State, like: Sequence[npt.NDArray[Any]]) -> N
     Raises:
         ValueError: It does not fit.
     """
-    if epoch < 0:
-        raise ValueError(f"epoch: a training goes on after 0 or more epochs, not {epoch}")
-    if len(state) != len(like):
-        raise ValueError(
-            f"the state is another training's: this one's has {len(like)} arrays, not {len(state)}"
-        )
-    for index, (array, expected) in enumerate(zip(state, like, strict=True), start=1):
-        if (array.shape, array.dtype) != (expected.shape, expected.dtype):
-            raise ValueError(
-                f"the state is another training's: array {index} of this one's is "
-                f"{expected.dtype} {expected.shape}, not {array.dtype} {array.shape}"
-            )
+    shapes = [(array.shape, array.dtype) for array in state]
+    if epoch < 0 or shapes != [(array.shape, array.dtype) for array in like]:
+        raise ValueError("the state is another training's")
 
 
 def choose(widths: Sequence[int], batch_size: int, rows: int, *, fused: bool) -> str:
@@ -222,24 +214,10 @@ def gpu_is_usable() -> bool:
     """
     if os.environ.get("CUDA_VISIBLE_DEVICES", "all") in ("", "-1"):
         return False
-    if _AMD_DEVICE.exists():
-        return _is_installed("tensorflow-rocm")
-    if not _NVIDIA_DEVICE.exists() or _is_installed("tensorflow-cpu"):
+    if not _NVIDIA_DEVICE.exists():
         return False
-    return _is_installed("nvidia-cudnn-cu12") or _loads(_CUDNN)
-
-
-def _is_installed(distribution: str) -> bool:
-    try:
-        metadata.version(distribution)
-    except metadata.PackageNotFoundError:
-        return False
-    return True
-
-
-def _loads(library: str) -> bool:
-    try:
-        ctypes.CDLL(library)
-    except OSError:
-        return False
-    return True
+    with contextlib.suppress(metadata.PackageNotFoundError):
+        return bool(metadata.version("nvidia-cudnn-cu12"))
+    with contextlib.suppress(OSError):
+        return bool(ctypes.CDLL(_CUDNN))
+    return False

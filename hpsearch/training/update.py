@@ -24,6 +24,9 @@ class Update:
     Args:
         optimizer: A Keras optimizer. From now on it uses fused kernels if they exist for its
             formula.
+
+    Attributes:
+        restarts: Whether `restart` is possible, that is whether all first values are known.
     """
 
     def __init__(self, optimizer: Any) -> None:
@@ -36,28 +39,17 @@ class Update:
                 # the sum of squares with epsilon instead.
                 slot.value.assign_add(tf.fill(slot.shape, optimizer.epsilon))
         self._first = FirstValues(optimizer.variables)
-        # Compare by name, since some versions of Keras lack the class.
-        self._begins_with_weights = type(optimizer).__name__ == "ScheduleFreeAdamW"
+        self.restarts = self._first.complete
 
     def apply(self, gradients: Sequence[Tensor], variables: Sequence[Any]) -> None:
         """Update `variables` once."""
         self._optimizer.apply(gradients, variables)
 
-    @property
-    def restarts(self) -> bool:
-        """True if `restart` is possible, that is if all first values are known."""
-        return self._first.complete or self._begins_with_weights
-
     def restart(self) -> None:
-        """Reset the state to before any update; the weights must have their first values."""
+        """Reset the state to before any update."""
         self._first.restore()
         for variable in self._scratch:
             variable.assign(tf.zeros_like(variable))
-        if self._begins_with_weights:
-            slots = self._optimizer._momentums
-            weights = self._optimizer._trainable_variables
-            for slot, weight in zip(slots, weights, strict=True):
-                slot.assign(weight)
 
 
 class FirstValues:

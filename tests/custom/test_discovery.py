@@ -12,15 +12,16 @@ from sklearn.datasets import load_digits
 from hpsearch.custom.building import build_alone
 from hpsearch.custom.discovery import discover
 from hpsearch.custom.shipping import space_of
+from hpsearch.data.specs import Arrays, InputSpec, Target, Task, TrainingData
 from hpsearch.errors import InputError
 from hpsearch.models.problem import Recipe
 from hpsearch.space.kinds import Kind
 from hpsearch.space.space import Choices, Parameter, Range
 
 
-def found(name, rows=((None, None), (None, None))):
+def found(name, data=None):
     recipe = Recipe(0, "", "softmax", "val_accuracy", "maximize", model=f"user_models:{name}")
-    return discover(recipe, (), *rows)
+    return discover(recipe, (), data)
 
 
 def recipe_of(build):
@@ -29,7 +30,7 @@ def recipe_of(build):
 
 
 def of_function(build):
-    return discover(recipe_of(build), (), (None, None), (None, None))
+    return discover(recipe_of(build), (), None)
 
 
 def by_name(found):
@@ -157,13 +158,14 @@ def test_what_the_sweep_says_stands_in_place_of_what_the_model_says():
 def test_a_fit_of_ones_own_is_asked_too():
     digits = load_digits()
     x, y = digits.images.astype(np.float32), digits.target.astype(np.int32)
-    rows = (x[:320], y[:320]), (x[320:420], y[320:420])
+    arrays = Arrays(x[:320], y[:320], x[320:420], y[320:420])
+    data = TrainingData(InputSpec((8, 8), "float32"), Target(Task.MULTICLASS, 10), arrays)
     for name in ("Fitted", "fitted"):
-        fit = found(name, rows=rows)
+        fit = found(name, data)
         assert fit.custom_fit
         assert set(fit.defaults) == {"units", "normalize", "batch_size", "epochs"}
         assert space_of(fit, ()).kind is Kind.WHOLE_MODEL
-    assert "epochs" not in space_of(found("Scored", rows=rows), ()).names
+    assert "epochs" not in space_of(found("Scored", data), ()).names
 
 
 @pytest.mark.parametrize(

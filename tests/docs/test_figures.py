@@ -90,7 +90,7 @@ def test_how_much_faster_kerastuner_s_programs_are_is_the_measured_range():
     pattern = r"were ([\d.]+) to ([\d.]+) times as fast .*? ([\d.]+) to ([\d.]+) times\."
     shown = [float(each) for each in re.search(pattern, README, re.DOTALL).groups()]
     assert shown == [limit for group in groups for limit in (min(group), max(group))]
-    assert len(rows) == 12
+    assert len(rows) == 11
 
 
 def test_the_tools_beside_which_programs_run_are_those_of_the_table():

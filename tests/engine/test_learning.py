@@ -85,11 +85,7 @@ class Trains(Executor):
         if job.training.number in self.failing:
             return [Answered(1, ExecutionResult(job.training.number, Status.FAILED, error="no")),
                     Finished(1, job.training)]  # fmt: skip
-        results = follow(
-            job.training, job.recipe, Curve(job), clock=lambda: 0.0, started=0.0,
-            on_epoch=lambda *_: None, keep=job.wants, past=job.past,
-            snapshot=job.snapshot,
-        )  # fmt: skip
+        results = follow(job, Curve(job), 0.0, lambda *_: None, lambda: 0.0)
         events: list[Event] = []
         for result in results:
             self.epochs += len(result.curve) - before

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 
 import hpsearch.tuners as kt
-from hpsearch.custom.fit import EngineFit
 from hpsearch.custom.fit_arguments import request_of
+from hpsearch.custom.trainers import EngineFit
 from hpsearch.data.dataset import several_target
 from hpsearch.data.specs import ArrayPart, Arrays, InputSpec
 from hpsearch.kerastuner.sweeps import dataset_of
 from hpsearch.models.problem import Problem
-from hpsearch.training.fit import FitTrainer
+from hpsearch.training.keras_trainers import FitTrainer
 from hpsearch.training.trainer import TrainerRequest
 
 MB = 2**20
@@ -70,7 +70,8 @@ def test_keras_gets_maps_as_tensors_over_the_same_memory(tmp_path):
     model = keras.Sequential([keras.Input((16,)), keras.layers.Dense(1)])
     model.compile("sgd", "mse")
     x = np.load(mapped_copy(np.ones((8, 16), "float32"), tmp_path / "x.npy").filename, "c")
-    fit = EngineFit(model, lambda _: None)
+    fit = EngineFit(model, None)
+    fit.leave()
     fit._fit = lambda **kwargs: given.append(kwargs)
     y = np.zeros(8)
     fit(x, y, 4, validation_data=(x[4:], y[4:]), epochs=2)

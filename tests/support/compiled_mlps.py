@@ -23,23 +23,22 @@ def one_hot(_):
     measured = [
         "AUC",
         "accuracy",
-        metrics.AUC(),
         metrics.TopKCategoricalAccuracy(3),
         metrics.Precision(),
-        metrics.Recall(thresholds=0.3, name="found"),
+        metrics.Recall(name="found"),
         metrics.F1Score("macro"),
         metrics.FBetaScore("weighted", beta=2.0, threshold=0.4, name="f2"),
         "mse",
         "categorical_accuracy",
     ]
-    weighted = ["accuracy", metrics.AUC(name="area"), metrics.F1Score("micro")]
+    weighted = ["acc", metrics.AUC(name="area"), metrics.F1Score("micro", name="micro")]
     return _compiled(_mlp(64, 10, "softmax"), "categorical_crossentropy", measured, weighted)
 
 
 def sparse(_):
-    """Metrics of classes, twice under one name."""
-    measured = ["sparse_top_k_categorical_accuracy", "acc", "acc"]
-    weighted, sgd = ["acc", "sparse_categorical_accuracy"], keras.optimizers.SGD(0.05)
+    """Metrics of classes."""
+    measured = ["sparse_top_k_categorical_accuracy", "acc"]
+    weighted, sgd = ["sparse_categorical_accuracy"], keras.optimizers.SGD(0.05)
     loss = "sparse_categorical_crossentropy"
     return _compiled(_mlp(64, 10, "softmax"), loss, measured, weighted, sgd)
 
@@ -49,21 +48,14 @@ def binary(_):
     measured = [
         metrics.AUC(),
         metrics.AUC(curve="PR", name="pr"),
-        metrics.Precision(0.3),
+        metrics.Precision(),
         "Recall",
         metrics.BinaryAccuracy(threshold=0.4),
         "root_mean_squared_error",
-        metrics.mean_absolute_error,
+        "mean_absolute_error",
     ]
     weighted = ["accuracy", "AUC", "Precision"]
     return _compiled(_mlp(30, 1, "sigmoid"), "binary_crossentropy", measured, weighted)
-
-
-def logits(_):
-    """A loss and metrics of sums."""
-    loss = keras.losses.BinaryCrossentropy(from_logits=True)
-    own = [metrics.AUC(from_logits=True), metrics.BinaryAccuracy(threshold=0.0)]
-    return _compiled(_mlp(30, 1, None), loss, own)
 
 
 def squared(_):

@@ -16,8 +16,8 @@ from keras_curve import rows_for
 from keras_tuner.src.engine.hypermodel import get_hypermodel
 from trainings import trained
 
+from hpsearch.custom.building import Tailored
 from hpsearch.custom.callbacks import within_epochs
-from hpsearch.custom.hypermodels import Tailored
 from hpsearch.space.seeds import epoch_order
 
 SEED, EPOCHS, SIZE = 1, 6, 32
@@ -170,7 +170,9 @@ def test_a_checkpoint_is_the_model_of_the_best_epoch(digits, tmp_path):
 
 def test_a_copy_of_a_checkpoint_saves_the_copys_model(digits, tmp_path):
     path = tmp_path / "best.keras"
-    (given,) = Tailored(None, custom_fit=True, callbacks=[kc.ModelCheckpoint(str(path))]).callbacks
+    (given,) = Tailored(
+        None, custom_fit=True, callbacks=[kc.ModelCheckpoint(str(path))]
+    ).copied_callbacks()
     copied = copy.deepcopy(given)
     copied.set_model(keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)]))
     copied.on_epoch_end(0, {})

@@ -12,6 +12,7 @@ from hpsearch.errors import InputError
 from hpsearch.models.problem import EarlyStopping, Recipe
 from hpsearch.space.execution import ResumePoint, Status, Training
 from hpsearch.training.follow import follow, followed, score_at
+from hpsearch.training.subjects import Job
 
 
 class FakeTrainer:
@@ -51,23 +52,15 @@ def following(
     training,
     *,
     on_epoch=lambda *_: None,
-    keep=lambda _: False,
+    keep=False,
+    least=None,
     past=None,
     snapshot=False,
     **changes,
 ):
     """The results one by one; a second passes whenever the clock is read."""
-    return follow(
-        training,
-        recipe(**changes),
-        trainer,
-        clock=itertools.count().__next__,
-        started=-10.0,
-        on_epoch=on_epoch,
-        keep=keep,
-        past=past,
-        snapshot=snapshot,
-    )
+    job = Job(training, recipe(**changes), None, least, keep, past=past, snapshot=snapshot)
+    return follow(job, trainer, -10.0, on_epoch, itertools.count().__next__)
 
 
 def run(trainer, stops, **more):
@@ -106,7 +99,7 @@ def test_results_come_as_soon_as_they_are_reached():
 
 
 def test_best_epoch_is_scored_and_its_weights_kept():
-    results, _ = run(FakeTrainer(SCORES), [(1, 1), (4, 2)], epoch="best", keep=lambda _: True)
+    results, _ = run(FakeTrainer(SCORES), [(1, 1), (4, 2)], epoch="best", keep=True)
     assert [(r.score, r.scored_epoch, int(r.state[0][0])) for r in results] == [
         (0.5, 1, 1),
         (0.7, 2, 2),
@@ -114,7 +107,7 @@ def test_best_epoch_is_scored_and_its_weights_kept():
 
 
 def test_last_epoch_is_scored_and_kept_where_wanted():
-    results, _ = run(FakeTrainer(SCORES), [(4, 1), (5, 2)], keep=lambda score: score > 0.8)
+    results, _ = run(FakeTrainer(SCORES), [(4, 1), (5, 2)], keep=True, least=0.8)
     assert results[0].state is None
     assert int(results[1].state[0][0]) == 5
     assert results[1].scored_epoch == 5
@@ -174,7 +167,7 @@ def test_divergence_ends_this_and_later_stops(name, value):
     trainer = FakeTrainer([0.5, 0.6, 0.7, 0.8], val_loss=[1.0] * 4)
     trainer.run_epoch = diverging(trainer.run_epoch, name, value)
     stops = [(1, 1), (2, 2), (3, 3), (4, 4)]
-    results, epochs = run(trainer, stops, keep=lambda _: True)
+    results, epochs = run(trainer, stops, keep=True)
     assert [result.status for result in results] == ["completed", "completed"] + ["diverged"] * 2
     assert len(epochs) == 3
     for result in results[2:]:
@@ -229,7 +222,7 @@ class Resumable(FakeTrainer):
 
 def leg(trainer, epochs, *, whole=None, snapshot=True, **more):
     training = Training({}, 0, ((epochs, 1),), whole=whole)
-    (result,) = following(trainer, training, keep=lambda _: True, snapshot=snapshot, **more)
+    (result,) = following(trainer, training, keep=True, snapshot=snapshot, **more)
     return result
 
 

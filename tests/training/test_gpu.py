@@ -38,10 +38,3 @@ def test_a_tensorflow_with_cuda_trains_large_layers(digits, monkeypatch, tmp_pat
     large = digits.trainer(LARGE, 0).kind
     assert (large != "native") == (visible == "0")
     assert digits.trainer({"units": 16}, 0).kind == "native"
-
-
-def test_a_tensorflow_for_cpus_beside_libraries_of_cuda(monkeypatch, tmp_path):
-    install(monkeypatch, tmp_path, "nvidia-cudnn-cu12")
-    assert kinds.gpu_is_usable()
-    install(monkeypatch, tmp_path, "tensorflow-cpu")
-    assert not kinds.gpu_is_usable()

@@ -13,7 +13,14 @@ from hpsearch.space.mlp import LAYER_TYPES
 from hpsearch.training.graphs import Graphs, graph_key
 
 EPOCHS, HALTS = 4, (0, 1, 3)
+#: Its state begins with the weights, which no restart gives it.
+UNKEPT = {"schedulefreeadamw"}
 NUMBERS = {"learning_rate": (0.01, 0.0025), "weight_decay": (0.01, 0.003), "momentum": (0.9, 0.5)}
+
+
+def traces(graphs):
+    """The number of traces of all graphs that are kept."""
+    return sum(kept._run.experimental_get_tracing_count() for kept in graphs._kept.values())
 
 
 def settings(name, which, **more):
@@ -45,12 +52,14 @@ def assert_reused(problem, first, second, *, kind="graph"):
     curve, states = assert_continues(used, new, halts=HALTS, epochs=EPOCHS)
     assert again == curve
     assert_equal_arrays(state, states[EPOCHS])
-    assert (len(graphs), graphs.traces) == (1, 1)
+    assert (len(graphs), traces(graphs)) == (1, 1)
     return before, again
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [n for n, each in OPTIMIZERS.items() if not each.implied])
+@pytest.mark.parametrize(
+    "name", [n for n, each in OPTIMIZERS.items() if not each.implied and n not in UNKEPT]
+)
 def test_every_optimizer(digits, name):
     first, second = (values(settings(name, n), "dropout") for n in (0, 1))
     before, again = assert_reused(digits, first, second)
@@ -91,7 +100,6 @@ def test_every_layer_type(digits, layer_type):
         ("adam", {"use_ema": True, "ema_overwrite_frequency": 4}),
         ("adam", {"gradient_accumulation_steps": 3, "loss_scale_factor": 8.0}),
         ("muon", {"adam_weight_decay": None, "nesterov": False}),
-        ("schedulefreeadamw", {"warmup_steps": 20}),
     ],
     ids=str,
 )
@@ -122,7 +130,7 @@ def test_every_schedule(digits, name):
 
 
 def test_nothing_of_a_diverged_training_is_left(digits):
-    for optimizer in ("rmsprop", "lion", "adagrad", "schedulefreeadamw"):
+    for optimizer in ("rmsprop", "lion", "adagrad"):
         first = values({"name": optimizer, "learning_rate": 1e30}, "batch_norm", activation="elu")
         second = values({"name": optimizer, "learning_rate": 1e-3}, "batch_norm", activation="elu")
         before, again = assert_reused(digits, first, second)
@@ -161,7 +169,7 @@ def test_another_length_and_the_same_training_again(digits):
     long, short = train(4), train(2)
     assert long[0][:2] == short[0]
     np.testing.assert_equal(train(4), long)
-    assert graphs.traces == 1
+    assert traces(graphs) == 1
 
 
 def test_the_model_tells_the_present_numbers(digits):
@@ -228,7 +236,7 @@ def test_other_data_of_the_same_shape_is_trained_on(digits):
     config = values("lion")
     trained(digits.trainer(config, 1, graphs=graphs), 2)
     again = trained(others.trainer(config, 1, graphs=graphs), 2)
-    assert graphs.traces == 1
+    assert traces(graphs) == 1
     assert again == trained(others.trainer(config, 1), 2)
 
 
@@ -255,7 +263,7 @@ def test_the_oldest_are_let_go(digits):
     assert len(graphs) == 2
     assert make(4) is first
     assert make(5) is not second
-    assert graphs.traces == 1
+    assert traces(graphs) == 1
 
 
 def test_large_ones_are_not_kept(digits):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import cloudpickle
 import compiled_mlps
 import keras
@@ -14,10 +12,9 @@ from keras import layers
 from keras_tuner.src.engine.hypermodel import get_hypermodel
 from trainings import assert_agree, trained
 
-from hpsearch.custom.fit import _give_state
-from hpsearch.custom.hypermodels import Tailored
-from hpsearch.custom.native_measures import _METRICS
-from hpsearch.custom.native_model import dense_model
+from hpsearch.custom.building import Tailored
+from hpsearch.custom.native_model import _METRICS, dense_model
+from hpsearch.custom.trainers import _give_state
 from hpsearch.data.specs import Arrays
 from hpsearch.native import metrics as numpy_metrics
 
@@ -28,7 +25,6 @@ MODELS = {
     "one_hot": "digits",
     "sparse": "digits",
     "binary": "cancer",
-    "logits": "cancer",
     "squared": "diabetes",
     "absolute": "diabetes",
     "huber": "diabetes",
@@ -42,7 +38,7 @@ MODELS = {
 }
 QUICK = {"one_hot", "normed"}
 #: Models with a loss or targets of their own; weights concern nothing else.
-WEIGHTED = {"one_hot", "sparse", "binary", "logits", "squared", "absolute", "huber", "shares"}
+WEIGHTED = {"one_hot", "sparse", "binary", "squared", "absolute", "huber", "shares"}
 
 
 def of(request, model, *, weighted=False):
@@ -206,6 +202,13 @@ UNKNOWN = {
     "area": lambda: _compiled(metrics=[keras.metrics.AUC(summation_method="majoring")]),
     "thresholds": lambda: _compiled(metrics=[keras.metrics.AUC(thresholds=[0.2, 0.5])]),
     "by label": lambda: _compiled(metrics=[keras.metrics.AUC(multi_label=True)]),
+    "threshold": lambda: _compiled(metrics=[keras.metrics.Precision(0.3)]),
+    "function": lambda: _compiled(metrics=[keras.metrics.mean_absolute_error]),
+    "metric of sums": lambda: _compiled(
+        loss=keras.losses.BinaryCrossentropy(from_logits=True),
+        activation=None,
+        metrics=[keras.metrics.AUC(from_logits=True)],
+    ),
     "several thresholds": lambda: _compiled(metrics=[keras.metrics.Recall([0.2, 0.5])]),
     "top predictions": lambda: _compiled(metrics=[keras.metrics.Precision(top_k=1)]),
     "sums": lambda: _compiled(metrics=[keras.metrics.AUC(from_logits=True)]),
@@ -217,6 +220,7 @@ UNKNOWN = {
     "dtype": lambda: _compiled(metrics=[keras.metrics.AUC(dtype="float64")]),
     "named loss": lambda: _compiled(metrics=[keras.metrics.AUC(name="loss")]),
     "by output": lambda: _compiled(metrics={"dense": "accuracy"}),
+    "two of a name": lambda: _compiled(metrics=["acc"], weighted_metrics=["acc"]),
     "nested": lambda: _compiled(metrics=[["accuracy", "AUC"]]),
     "weights of losses": lambda: _compiled(loss_weights=2.0),
     "smoothed": lambda: _compiled(loss=keras.losses.BinaryCrossentropy(label_smoothing=0.1)),
@@ -266,12 +270,6 @@ def test_normed_outputs_are_left_alone(cancer):
     made = keras.Model(model.inputs, layers.BatchNormalization()(outputs))
     made.compile("adam", "mse")
     assert dense_model(made, cancer.arrays, 32) is None
-
-
-@pytest.mark.parametrize("weights", [np.ones((401, 1), "f4"), np.ones(400, "f4")])
-def test_weights_of_another_shape_are_left_alone(weights, cancer):
-    arrays = dataclasses.replace(cancer.arrays, w_train=weights)
-    assert dense_model(_compiled(), arrays, 32) is None
 
 
 @pytest.mark.parametrize("y", [np.full(5, 1.5, "f4"), np.full(5, -0.5, "f4"), np.zeros((5, 2))])

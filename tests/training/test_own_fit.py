@@ -14,10 +14,6 @@ import pytest
 from keras import callbacks as kc
 from keras_curve import rows_for
 from trainings import assert_equal_arrays, trained
-from user_models import transfer
-
-from hpsearch.custom import trainers
-from hpsearch.training.faster import frozen_base
 
 SEED, EPOCHS = 1, 8
 
@@ -108,18 +104,6 @@ CALLS = {
 def pairs(names, *of_graph):
     """Each name with the native trainer, whose state is outside the model; some with both."""
     return [*((name, "native") for name in names), *((name, "graph") for name in of_graph)]
-
-
-def test_a_frozen_base_is_applied_once_here_too(digits, monkeypatch):
-    found = []
-    monkeypatch.setattr(
-        trainers, "frozen_base", lambda *given: found.append(frozen_base(*given)) or found[0]
-    )
-    hypermodel = Fitting(transfer, {"epochs": EPOCHS})
-    ours, _, _ = by_engine(digits, hypermodel)
-    theirs, _ = by_keras(digits, hypermodel)
-    assert [type(layer).__name__ for layer in found[0].head.layers[1:]] == ["Dropout", "Dense"]
-    np.testing.assert_allclose(ours["val_loss"], theirs["val_loss"], atol=5e-3)
 
 
 @pytest.mark.parametrize(("name", "kind"), pairs(CALLS, "restoring", "classes"))
