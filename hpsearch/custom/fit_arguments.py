@@ -68,7 +68,6 @@ class Request:
         arguments: Arguments of `fit` that only `fit` itself understands.
         parts: Several targets, in the order of the arrays' columns; empty for one target.
         inputs: The same for several inputs.
-        of: A digest of the real rows if the arrays only stand in for them; else empty.
     """
 
     arrays: Arrays
@@ -78,7 +77,6 @@ class Request:
     arguments: Mapping[str, Any]
     parts: tuple[ArrayPart, ...] = ()
     inputs: tuple[ArrayPart, ...] = ()
-    of: str = ""
 
     @property
     def input(self) -> InputSpec:
