@@ -8,7 +8,7 @@ import copy
 import io
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -341,7 +341,8 @@ class EngineSearch:
         arrays, name = request.arrays, self._model_name
         rows = (arrays.x_train, arrays.y_train), (arrays.x_val, arrays.y_val)
         fitting = Tailored(self._hypermodel, custom_fit=True, arguments=request.arguments)
-        with _silence():
+        # Hide the output of code that the trials will run again.
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             return declared_in(
                 fitting,
                 name,
@@ -426,13 +427,6 @@ def _require_arrays(args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
     rows = [*args, *(kwargs[name] for name in ("x", "y") if name in kwargs)]
     if len(args) > len(("x", "y")) or not all(isinstance(part, np.ndarray) for part in rows):
         raise NotOnEngine("code of the program's own gets other arguments than the arrays x and y")
-
-
-@contextlib.contextmanager
-def _silence() -> Iterator[None]:
-    """Hide the output of code that the trials will run again."""
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        yield
 
 
 def _is_shared() -> bool:

@@ -276,7 +276,11 @@ class SweepTuner(keras_tuner.Tuner):
     def _adopt(self, trial: Any, stored: Config, epochs: int | None) -> None:
         """Give a trial the stored values; an oracle without a fixed seed proposed others."""
         del epochs
-        trial.hyperparameters.values.update(values_of(self.space, stored))
+        values = trial.hyperparameters.values
+        names = {entry.name for entry in self.oracle.hyperparameters.space} | values.keys()
+        # Not a tuner's epochs, which all its trials share.
+        known = values_of(self.space, stored).items()
+        values.update({name: value for name, value in known if name in names})
 
     def _config_of(self, trial: Any) -> Config | None:
         if self._of_strategy:

@@ -365,11 +365,6 @@ class AdaptiveStrategy:
     def _drawn(self) -> list[Config]:
         return list(islice(random_draws(self.space, self._seed), _INITIAL))
 
-    @property
-    def has_prior(self) -> bool:
-        """True if a study describes the space."""
-        return self._study is not None
-
     def foreseen_losses(self, rows: Array) -> Array:
         """Return the mean log regret that the prior expects, shape `(n,)`; zeros without one."""
         if self._study is None:

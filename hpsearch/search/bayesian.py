@@ -218,7 +218,7 @@ class BayesianStrategy(AdaptiveStrategy):
         """
         inactive = np.where(self._categories, -1.0, 0.5)
         features = np.where(np.isnan(rows), inactive[None], rows)
-        if not self.has_prior:
+        if self._study is None:
             return features
         if foreseen is None:
             foreseen = self.foreseen_losses(rows)

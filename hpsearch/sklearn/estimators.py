@@ -242,8 +242,6 @@ class _Sweep(BaseEstimator):
             raise ValueError(
                 f"validation_fraction must be between 0 and 1, not {self.validation_fraction!r}"
             )
-        if len(x) < 2:
-            raise ValueError(f"fit needs rows to train and rows to score on: n_samples={len(x)}")
         random = check_random_state(self.random_state)
         seed = self.random_state
         if not isinstance(seed, int):

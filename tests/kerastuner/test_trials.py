@@ -111,11 +111,18 @@ def scores(tuner):
     return [each.score for each in tuner.oracle.trials.values()]
 
 
+def linear(_):
+    """Build a model without hyperparameters."""
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    return model
+
+
 def values_after_an_interruption(interrupt_after, most, tuner_class, **settings):
     """Search in a project that is interrupted, and in another one, which gives the same."""
 
     def tuner(project):
-        return tuner_class(small, workers=1, **WHERE | {"project_name": project}, **settings)
+        return tuner_class(linear, workers=1, **WHERE | {"project_name": project}, **settings)
 
     whole = tuner("whole")
     whole.search(X, Y, verbose=0)
@@ -178,7 +185,7 @@ def test_trials_keep_their_ids_over_an_interruption(name, interrupt_after):
 
     def tuner(trials):
         given = {"hyperparameters": hp, "allow_new_entries": False, "max_trials": trials}
-        return named(getattr(kt, name))(small, workers=2, **given, **WHERE)
+        return named(getattr(kt, name))(linear, workers=2, **given, **WHERE)
 
     def given(tuner):
         return {n: each.hyperparameters.get("x") for n, each in tuner.oracle.trials.items()}
