@@ -36,7 +36,7 @@ from search_problems import Problem
 from sklearn.exceptions import ConvergenceWarning
 
 from hpsearch.search.encoding import Encoding
-from hpsearch.search.prior import Prior, Study
+from hpsearch.search.prior import Study, features
 
 _MEASURES = ("best of 5", "best of 10", "rank correlation")
 
@@ -73,7 +73,7 @@ def _fitted(
 def _measured(problem: Problem, study: Study, seed: int) -> dict[str, float]:
     found = least_regrets(make_search("prior", problem, study, seed), problem, 10)
     encoding = Encoding(problem.space)
-    foreseen = Prior(encoding, study).logs(random_rows(encoding)).mean(axis=1)
+    foreseen = study(features(encoding, random_rows(encoding))).mean(axis=1)
     correlation = float(stats.spearmanr(foreseen, problem.losses).statistic)
     return dict(zip(_MEASURES, (found[4], found[9], correlation), strict=True))
 

@@ -189,12 +189,6 @@ MUTANTS = (
         "a training whose worker died is repeated once too few",
     ),
     Mutant(
-        "hpsearch/kerastuner/classes.py",
-        "return math.ceil(whole * self._last[1] / int(super()._get_size(bracket_num, 0)))",
-        "return whole",
-        "KerasTuner's Hyperband halves no space that is smaller than its bracket",
-    ),
-    Mutant(
         "hpsearch/workers/shared.py",
         "flags=mmap.MAP_PRIVATE",
         "flags=mmap.MAP_SHARED",

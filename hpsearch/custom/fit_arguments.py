@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import keras
 import numpy as np
 import numpy.typing as npt
 
@@ -67,7 +68,6 @@ class Request:
         arguments: Arguments of `fit` that only `fit` itself understands.
         parts: Several targets, in the order of the arrays' columns; empty for one target.
         inputs: The same for several inputs.
-        of: A digest of the real rows if the arrays only stand in for them; else empty.
     """
 
     arrays: Arrays
@@ -77,7 +77,6 @@ class Request:
     arguments: Mapping[str, Any]
     parts: tuple[ArrayPart, ...] = ()
     inputs: tuple[ArrayPart, ...] = ()
-    of: str = ""
 
     @property
     def input(self) -> InputSpec:
@@ -106,13 +105,15 @@ def request_of(args: Sequence[Any], kwargs: Mapping[str, Any], *, own_fit: bool 
     if len(args) > len(POSITIONS):
         raise NotOnEngine("there are more positional arguments than x, y and those of fit")
     given = {**dict(zip(POSITIONS, args, strict=False)), **kwargs}
-    if not own_fit and (is_dataset(given.get("x")) or is_dataset(given.get("validation_data"))):
+    if not own_fit and (is_read(given.get("x")) or is_read(given.get("validation_data"))):
         given = with_rows(given)
     arrays, parts, inputs = _rows(given)
     others = {name: value for name, value in given.items() if name not in _UNDERSTOOD}
     for name, neutral in _NEUTRAL.items():
         if name in others and (others[name] is None or others[name] == neutral):
             del others[name]
+    if "validation_freq" in others and not own_fit:
+        raise NotOnEngine("validation_freq leaves epochs without a score")
     if own_fit and "verbose" in given:
         others["verbose"] = given["verbose"]
     elif "class_weight" in others and not parts and not own_fit:
@@ -239,6 +240,11 @@ def _array(name: str, given: Any) -> npt.NDArray[Any]:
 # Datasets
 
 
+def is_read(value: Any) -> bool:
+    """Check if `fit` would read batches from a value."""
+    return is_dataset(value) or isinstance(value, keras.utils.PyDataset)
+
+
 def with_rows(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return arguments of `fit` with arrays in place of datasets that it would read.
 
@@ -251,7 +257,7 @@ def with_rows(given: Mapping[str, Any]) -> dict[str, Any]:
     for name in _OF_STEPS:
         if given.get(name):
             raise NotOnEngine(f"{name} counts batches of a dataset")
-    if is_dataset(given.get("x")):
+    if is_read(given.get("x")):
         if given.get("y") is not None or given.get("sample_weight") is not None:
             raise NotOnEngine("x is a dataset, and y or sample_weight are given as well")
         first, again = _read(given["x"]), _read(given["x"])
@@ -259,7 +265,7 @@ def with_rows(given: Mapping[str, Any]) -> dict[str, Any]:
             raise NotOnEngine("x has other rows in each epoch, as data augmentation makes them")
         changed["x"], changed["y"], changed["sample_weight"] = (*joined(first), None)[:3]
         changed["batch_size"] = _batch_size_of(first)
-    if is_dataset(given.get("validation_data")):
+    if is_read(given.get("validation_data")):
         changed["validation_data"] = joined(_read(given["validation_data"]))
     return changed
 
@@ -270,7 +276,8 @@ Batch = tuple[Any, ...]
 def _read(dataset: Any) -> list[Batch]:
     """Return the batches of one epoch, each (x, y) or (x, y, sample_weight)."""
     try:
-        batches = read_elements(dataset, "fit", available_bytes())
+        given = dataset if is_dataset(dataset) else _batches(dataset)
+        batches = read_elements(given, "fit", available_bytes())
     except Exception as error:
         # The dataset may raise anything; a training that reads it will fail with this error.
         raise NotOnEngine(f"the dataset cannot be read: {error}") from error
@@ -280,6 +287,15 @@ def _read(dataset: Any) -> list[Batch]:
         if len(lengths) != 1 or () in lengths or any(a.dtype.kind not in "biuf" for a in arrays):
             raise NotOnEngine("the dataset gives no batches of numbers: call .batch(n)")
     return batches
+
+
+def _batches(dataset: keras.utils.PyDataset) -> Iterator[Any]:
+    count = dataset.num_batches
+    if count is None:
+        raise NotOnEngine("the PyDataset does not tell how many batches it has")
+    for index in range(count):
+        yield dataset[index]
+    dataset.on_epoch_end()
 
 
 def _batch_size_of(batches: Sequence[Batch]) -> int:

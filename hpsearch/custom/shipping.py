@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any
@@ -115,18 +115,12 @@ def _word(text: str) -> str:
     return text if text and not text[0].isdigit() else f"_{text}"
 
 
-def shipped(
-    value: Any,
-    name: str,
-    of: Iterable[Any] = (),
-    dumps: Callable[[Any], bytes] = cloudpickle.dumps,
-) -> bytes:
+def shipped(value: Any, name: str, of: Iterable[Any] = ()) -> bytes:
     """Pickle `value` by cloudpickle, including its modules that workers cannot import.
 
     Args:
         name: The value's name in messages.
         of: The user's objects within the value.
-        dumps: Pickles the value.
 
     Raises:
         InputError: The value cannot be sent to another process.
@@ -139,7 +133,7 @@ def shipped(
                 if module.__name__ != "__main__" and not _is_importable(module):
                     cloudpickle.register_pickle_by_value(module)
                     stack.callback(cloudpickle.unregister_pickle_by_value, module)
-            return bytes(dumps(value))
+            return bytes(cloudpickle.dumps(value))
     except Exception as error:
         raise InputError(
             f"{name}: cannot be sent to the processes that train, {type(error).__name__}: "

@@ -115,8 +115,6 @@ class Engine:
         """
         if answer.error:
             raise HpsearchError(answer.error)
-        for line in answer.notes:
-            self.listener(Said(line, warning=True))
         confirms = self.phase is Phase.CONFIRMING
         step = Step() if confirms else self.planner.take(answer.proposals)
         if answer.exhausted:

@@ -7,19 +7,16 @@ import copy
 import json
 import os
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from types import CodeType
 from typing import Any
 
-import keras
 import keras_tuner
 from keras_tuner.src.engine import trial as kt_trial
 
 from hpsearch.custom.fit_arguments import NotOnEngine
-from hpsearch.custom.trainers import EngineFit, Watcher
-from hpsearch.files import NO_LINK, write_atomically
-from hpsearch.kerastuner.arguments import Sent
+from hpsearch.custom.trainers import Watcher
+from hpsearch.files import NO_LINK
 
 #: The first execution in a place; see `TrackedHyperParameters`.
 _FIRST = "execution0"
@@ -34,31 +31,16 @@ class UserFit(keras_tuner.HyperModel):
 
     Args:
         tuner: Its attributes and hypermodel are copied, but not its oracle.
-        positions: The number of positional arguments of `search`; at most x and y unless
-            `arguments` is given.
+        positions: The number of positional arguments of `search`.
         names: The names of the keyword arguments.
-        own: Whether an overridden `run_trial` or `fit` gets them.
-        arguments: All arguments, if they replace the training's rows.
     """
 
-    def __init__(
-        self,
-        tuner: keras_tuner.Tuner,
-        positions: int,
-        names: Collection[str],
-        *,
-        own: bool = True,
-        arguments: Sent | None = None,
-    ) -> None:
+    def __init__(self, tuner: keras_tuner.Tuner, positions: int, names: Collection[str]) -> None:
         super().__init__()
-        own_run = own and is_users(tuner, "run_trial")
+        own_run = is_users(tuner, "run_trial")
         self._hypermodel = tuner.hypermodel
         self._positions, self._names = positions, frozenset(names)
-        self.arguments = arguments
-        # `search` has found that the engine cannot take the rows.
-        self._refused = not own
-        project = Path(tuner.project_dir).absolute()
-        self._builds, self._ids = builds_in(project), TrialNames(project)
+        self._ids = TrialNames(Path(tuner.project_dir).absolute())
         self._tuner_class = type(tuner) if own_run else None
         shared = vars(tuner).items() if own_run else ()
         self._attributes = {name: value for name, value in shared if name not in _DRIVER_ONLY}
@@ -66,50 +48,18 @@ class UserFit(keras_tuner.HyperModel):
         self._next_id = padded(tuner.oracle, next_number(tuner.oracle))
 
     def build(self, hp: keras_tuner.HyperParameters) -> Any:
-        """Build the user's model, or one without weights if `run_trial` needs none."""
-        if self._hypermodel is None:
-            return keras.Sequential([keras.Input((1,)), keras.layers.Identity()])
+        """Build the user's model."""
         return self._hypermodel.build(hp)
-
-    def probe(self) -> UserFit:
-        """Return a copy for a run on few rows, which finds the hyperparameters.
-
-        Raises:
-            NotOnEngine: It gets no rows, so that such a run would take as long as a trial.
-        """
-        probe = copy.copy(self)
-        if self.arguments is not None:
-            probe.arguments = replace(self.arguments, few=True)
-            probe.arguments.load()
-        return probe
 
     def fit(self, hp: keras_tuner.HyperParameters, model: Any, *args: Any, **kwargs: Any) -> Any:
         """Train the model by the user's `run_trial` or `fit`."""
-        if self.arguments is not None:
-            given_first, given = self.arguments.load()
-            first = list(given_first)
-            given.update(kwargs)
-            if self._refused and isinstance(model.fit, EngineFit):
-                model.fit.leave()
-        else:
-            given = {**dict(zip(("x", "y"), args, strict=False)), **kwargs}
-            first = [given.pop(name) for name in ("x", "y")[: self._positions]]
-        was_built = model.built
-        returned = self._fit(hp, model, first, given)
-        if hp.place and model.built and not was_built:
-            # Save the input shape: `load_model` has no rows to infer it from.
-            with contextlib.suppress(OSError, TypeError, ValueError):
-                self._builds.mkdir(exist_ok=True)
-                path = self._builds / f"{hp.place.partition('/')[0]}.json"
-                write_atomically(path, json.dumps(model.get_build_config()))
-        return returned
-
-    def _fit(self, hp: Any, model: Any, first: Sequence[Any], given: dict[str, Any]) -> Any:
+        given = {**dict(zip(("x", "y"), args, strict=False)), **kwargs}
+        first = [given.pop(name) for name in ("x", "y")[: self._positions]]
         if self._tuner_class is None:
             return self._hypermodel.fit(hp, model, *first, **given)
         tuner: Any = object.__new__(self._tuner_class)
         # Copies of the program's attributes: changes by other trainings do not count.
-        vars(tuner).update(copy.deepcopy(self._attributes), _hpsearch=None, oracle=_NoOracle())
+        vars(tuner).update(copy.deepcopy(self._attributes), _hpsearch=None, oracle=None)
         callbacks = given.pop("callbacks", [])
         watching = [callback for callback in callbacks if isinstance(callback, Watcher)]
         if "callbacks" in self._names:
@@ -118,25 +68,9 @@ class UserFit(keras_tuner.HyperModel):
         names = self._names | split
         arguments = {name: value for name, value in given.items() if name not in names}
         vars(tuner).update(_watching=watching, _given=arguments)
-        if self._hypermodel is not None:
-            tuner.hypermodel = _Built(self._hypermodel, model)
+        tuner.hypermodel = _Built(self._hypermodel, model)
         trial = self._ids.trial(hp, self._next_id)
         return tuner.run_trial(trial, *first, **{n: given[n] for n in given if n in names})
-
-
-class _NoOracle:
-    """Stands for the oracle where `run_trial` runs without one."""
-
-    def __getattr__(self, name: str) -> Any:
-        raise AttributeError(
-            f"{name}: run_trial runs in another process, without an oracle; name self.oracle in the"
-            " tuner's class, and the trials run in the program"
-        )
-
-
-def builds_in(project: Path) -> Path:
-    """Return the folder of the build configs, by config, of models that only `fit` builds."""
-    return project / "builds"
 
 
 def _user_members(tuner: keras_tuner.Tuner) -> dict[str, Any]:
@@ -161,11 +95,13 @@ def require_plain_tuner(tuner: keras_tuner.Tuner) -> None:
     """Check that workers can run a tuner's trials.
 
     Raises:
-        NotOnEngine: It has a strategy, or overrides what only KerasTuner's own loop calls, or its
-            `run_trial` uses the oracle, which workers lack.
+        NotOnEngine: It has a strategy or no hypermodel, or overrides what only KerasTuner's own
+            loop calls, or its `run_trial` uses the oracle, which workers lack.
     """
     if getattr(tuner, "distribution_strategy", None) is not None:
         raise NotOnEngine("there is a distribution_strategy")
+    if tuner.hypermodel is None:
+        raise NotOnEngine("there is no hypermodel")
     members, name = _user_members(tuner), type(tuner).__name__
     theirs = (vars(base) for base in type(tuner).__mro__ if base.__module__.startswith("keras_t"))
     methods = {key for attributes in theirs for key, value in attributes.items() if callable(value)}

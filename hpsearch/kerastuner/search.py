@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import copy
 import io
-import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import keras_tuner
+import numpy as np
 from keras_tuner.src.engine.hypermodel import DefaultHyperModel
 
 from hpsearch.custom.building import (
@@ -23,38 +26,37 @@ from hpsearch.custom.building import (
 )
 from hpsearch.custom.callbacks import require_callbacks, within_epochs
 from hpsearch.custom.discovery import declared_in, described
-from hpsearch.custom.fit_arguments import NotOnEngine, Request
+from hpsearch.custom.fit_arguments import NotOnEngine, Request, request_of
 from hpsearch.custom.shipping import CustomModel, ModelHyperparameters, model_reference, shipped
 from hpsearch.data.specs import TrainingData
 from hpsearch.engine.search import TunerSpec
 from hpsearch.engine.session import Settings
 from hpsearch.engine.sweep import run_sweep
 from hpsearch.errors import ChangedSweepError, HpsearchError, InputError, Interrupted, RefusedError
+from hpsearch.files import cut_beginning
 from hpsearch.kerastuner.oracle import STATUS, StrategyOracle
 from hpsearch.kerastuner.overrides import (
     TrialNames,
     UserFit,
-    builds_in,
     is_users,
     require_plain_tuner,
 )
-from hpsearch.kerastuner.servers import close_servers, copy_worker_log, kept_servers
 from hpsearch.kerastuner.sweeps import (
     dataset_of,
     method_of,
-    request_for,
     row_shape_in,
     summed,
     sweep_of,
 )
-from hpsearch.kerastuner.trials import ProjectTuner, TunerTrials, trial_listener, write_checkpoints
+from hpsearch.kerastuner.trials import ProjectTuner, TunerTrials, trial_listener
 from hpsearch.models.arrays import LoaderWithModel
 from hpsearch.search.asking import Exchange
 from hpsearch.search.strategy import Strategy
-from hpsearch.space.space import Choices, Config, Parameter
+from hpsearch.space.space import Choices, Parameter
 from hpsearch.spec.sweep import sweep_from_text
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.store import Store
+from hpsearch.workers.servers import Servers
 
 
 class EngineSearch:
@@ -80,8 +82,6 @@ class EngineSearch:
         self._hypermodel: keras_tuner.HyperModel | None = None
         #: True if user code, a `run_trial` or a `fit`, gets the arguments of `search`.
         self.own = False
-        #: The shape of the search's rows, unless there are several inputs.
-        self._row: tuple[int, ...] | None = None
 
     @property
     def store(self) -> Path:
@@ -118,11 +118,9 @@ class EngineSearch:
         if not self._begun:
             # KerasTuner's constructor calls this before the tuner has all its attributes.
             return True
-        try:
+        # The store is complete, whatever KerasTuner makes of incomplete files.
+        with contextlib.suppress(Exception):
             self.tuner.oracle.reload()
-        except Exception:  # noqa: BLE001 - whatever KerasTuner makes of incomplete files
-            # The store is complete.
-            keras_tuner.Tuner._populate_initial_space(self.tuner)
         # KerasTuner reads the files in the file system's order, which would decide between equal
         # scores.
         self.tuner.oracle.trials = dict(sorted(self.tuner.oracle.trials.items()))
@@ -132,7 +130,8 @@ class EngineSearch:
             events = store.events()
             identity = store.facts().identity
         if identity is not None:
-            self._take_seed(identity.recipe["seed"])
+            seed = self._new["seed"] if self.seeded else identity.recipe["seed"]
+            self.tuner.oracle.seed = self._new["seed"] = self._new["seed_state"] = seed
         self.trials.clear()
         if not self.asks_the_oracle:
             self.trials.reserve(executions)
@@ -149,19 +148,13 @@ class EngineSearch:
         Raises:
             RuntimeError: They come from another one.
         """
-        before, now = (
-            sweep_from_text(store.facts().sweep).method.name,
-            method_of(self.tuner)["name"],
-        )
+        before = sweep_from_text(store.facts().sweep).method.name
+        now = method_of(self.tuner)["name"]
         if before != now:
             raise RuntimeError(
                 f"{self.tuner.project_dir} holds the trials of a search by {before}, and this is "
                 f"{now}: change the `project_name`, or pass `overwrite=True` to begin anew"
             )
-
-    def _take_seed(self, stored: int) -> None:
-        seed = self._new["seed"] if self.seeded else stored
-        self.tuner.oracle.seed = self._new["seed"] = self._new["seed_state"] = seed
 
     def model_of(self, trial: Any) -> Any:
         """Return a trial's model with the weights of its best epoch; None without stored weights.
@@ -181,17 +174,10 @@ class EngineSearch:
         if weights is None:
             name = trial.trial_id
             raise HpsearchError(f"{self.store}: the weights of trial {name} were not kept")
-        self._give_weights(model, trial, shape)
+        if not model.built:
+            give_weights(model, shape)
         model.set_weights(list(weights))
         return model
-
-    def _give_weights(self, model: Any, trial: Any, shape: tuple[int, ...]) -> None:
-        if not model.built:
-            path = builds_in(self.store.parent) / f"{self.trials.config_of(trial.trial_id)}.json"
-            if path.exists():
-                model.build_from_config(json.loads(path.read_text(encoding="utf-8")))
-            else:
-                give_weights(model, shape)
 
     def run(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
         """Search on the engine with the arguments of `search`; False if it cannot run them.
@@ -211,9 +197,6 @@ class EngineSearch:
             if self.tuner.oracle.verbose:
                 print(f"hpsearch: the trials run in this process, one by one: {reason}")
             return False
-        finally:
-            if isinstance(self._hypermodel, UserFit) and self._hypermodel.arguments is not None:
-                self._hypermodel.arguments.remove()
         return True
 
     @property
@@ -232,10 +215,10 @@ class EngineSearch:
         self._require_engine()
         tuner = self.tuner
         self.own = is_users(tuner, "run_trial") or trains_itself(tuner.hypermodel)
-        request, passing = request_for(tuner, args, kwargs, own=self.own)
-        if passing is None:
-            passing = UserFit(tuner, len(args), kwargs) if self.own else tuner.hypermodel
-        self._hypermodel = passing
+        if self.own:
+            _require_arrays(args, kwargs)
+        request = request_of(args, kwargs, own_fit=self.own)
+        self._hypermodel = UserFit(tuner, len(args), kwargs) if self.own else tuner.hypermodel
         require_callbacks(request.callbacks)
         return request
 
@@ -294,8 +277,6 @@ class EngineSearch:
         finally:
             copy_worker_log(ResultsDirectory(where))
             trials.save()
-        with _silence():
-            write_checkpoints(tuner)
         ended = tuner.oracle.trials.values()
         if not (outcome.completed or any(trial.status == STATUS.COMPLETED for trial in ended)):
             failed = [trial for trial in ended if trial.message]
@@ -346,13 +327,12 @@ class EngineSearch:
             NotOnEngine: The engine cannot express them.
         """
         tuner, oracle = self.tuner, self.tuner.oracle
-        self._row = None if request.inputs else request.input.shape or None
+        row = None if request.inputs else request.input.shape or None
         custom_fit = trains_itself(self._hypermodel)
         if oracle.tune_new_entries and oracle.allow_new_entries:
             try:
                 declared, name = self._parameters(), self._model_name
-                if tuner.hypermodel is not None:
-                    self._note(declared_in(tuner.hypermodel, name, declared, row=self._row))
+                self._note(declared_in(tuner.hypermodel, name, declared, row=row))
             except InputError as error:
                 raise NotOnEngine(str(error)) from None
             if self.own:
@@ -363,21 +343,11 @@ class EngineSearch:
         parameters = tuple(self._parameters())
         return ModelHyperparameters(parameters, defaults, custom_fit=by_fit, whole=whole)
 
-    def note_late(self, config: Config) -> None:
-        """Add the hyperparameters that a config's model is the first to request."""
-        build = TrackedHyperParameters(config.values, lambda entry: entry.default)
-        with contextlib.suppress(Exception), _silence():
-            # User code; its errors have been reported by a worker.
-            model = self.tuner.hypermodel.build(build)
-            if self._row is not None and not model.built:
-                give_weights(model, self._row)
-            self._note(build.space)
-
     def _declared_by_fit(self, request: Request) -> Sequence[Any]:
         data = TrainingData(request.input, request.target, request.arrays)
-        assert isinstance(self._hypermodel, UserFit)
-        fitting = Tailored(self._hypermodel.probe(), custom_fit=True, arguments=request.arguments)
-        with _silence():
+        fitting = Tailored(self._hypermodel, custom_fit=True, arguments=request.arguments)
+        # Hide the output of code that the trials will run again.
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             return declared_in(fitting, self._model_name, self._parameters(), data)
 
     def _note(self, declared: Sequence[Any]) -> None:
@@ -413,11 +383,18 @@ class EngineSearch:
         Raises:
             NotOnEngine: It cannot be pickled.
         """
-        users = [self._given_model, type(self.tuner), *self._settings.values()]
+        tuner = self.tuner
+        settings = {
+            "optimizer": tuner.optimizer,
+            "loss": tuner.loss,
+            "metrics": tuner.metrics,
+            "most_weights": tuner.max_model_size,
+        }
+        users = [self._given_model, type(tuner), *settings.values()]
         tailored = Tailored(
             self._hypermodel,
             custom_fit=declared.custom_fit,
-            **self._settings,
+            **settings,
             callbacks=request.callbacks,
             arguments=request.arguments,
             renamed=TrialNames(self.store.parent.absolute()).renamed,
@@ -428,17 +405,6 @@ class EngineSearch:
             raise NotOnEngine(str(error)) from None
 
     @property
-    def _settings(self) -> dict[str, Any]:
-        """The tuner's settings for all models; see `Tailored`."""
-        tuner = self.tuner
-        return {
-            "optimizer": tuner.optimizer,
-            "loss": tuner.loss,
-            "metrics": tuner.metrics,
-            "most_weights": tuner.max_model_size,
-        }
-
-    @property
     def _given_model(self) -> Any:
         """The function or hypermodel that the user passed."""
         model = self.tuner.hypermodel
@@ -447,17 +413,70 @@ class EngineSearch:
     @property
     def _model_name(self) -> str:
         """`module:name` of the hypermodel's function or class."""
-        given = self._given_model
-        return model_reference(type(self.tuner) if given is None else given)
+        return model_reference(self._given_model)
 
 
-@contextlib.contextmanager
-def _silence() -> Iterator[None]:
-    """Hide the output of code that the trials will run again."""
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        yield
+def _require_arrays(args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+    """Check that user code gets the same rows in a worker as here.
+
+    Raises:
+        NotOnEngine: They are no arrays, or further arguments come by position.
+    """
+    rows = [*args, *(kwargs[name] for name in ("x", "y") if name in kwargs)]
+    if len(args) > len(("x", "y")) or not all(isinstance(part, np.ndarray) for part in rows):
+        raise NotOnEngine("code of the program's own gets other arguments than the arrays x and y")
 
 
 def _is_shared() -> bool:
     """Check if processes share the trials: KerasTuner's distributed mode."""
     return bool(os.environ.get("KERASTUNER_ORACLE_IP"))
+
+
+@dataclass
+class _Kept:
+    """The servers that all tuners of this process share.
+
+    Attributes:
+        log: The workers' output that is in no project's log yet.
+        pid: The process that started them; after a fork, the child starts others.
+    """
+
+    servers: Servers
+    log: IO[Any]
+    pid: int
+
+
+_kept: list[_Kept] = []
+
+
+def kept_servers() -> Servers:
+    """Return this process's servers, starting them if absent or dead."""
+    if _kept and _kept[0].pid == os.getpid() and _kept[0].servers.wait(0) is None:
+        return _kept[0].servers
+    close_servers()
+    log = tempfile.TemporaryFile("a+", encoding="utf-8")  # noqa: SIM115 - open as long as they run
+    _kept.append(_Kept(Servers(log), log, os.getpid()))
+    return _kept[0].servers
+
+
+def copy_worker_log(where: ResultsDirectory) -> None:
+    """Move the workers' output to the project's log, if there is any."""
+    if not _kept:
+        return
+    workers = _kept[0].log.fileno()
+    output = os.pread(workers, os.fstat(workers).st_size, 0)
+    os.ftruncate(workers, 0)
+    with contextlib.suppress(OSError), where.open_log() as log:
+        log.write(output.decode("utf-8", "replace"))
+        log.flush()
+        cut_beginning(log)
+
+
+@atexit.register
+def close_servers() -> None:
+    """End the servers and the processes that they forked."""
+    while _kept:
+        kept = _kept.pop()
+        if kept.pid == os.getpid():
+            kept.servers.close()
+        kept.log.close()

@@ -75,7 +75,6 @@ class SweepTuner(keras_tuner.Tuner):
         hypermodel: Builds their models.
         space: The sweep's space.
         name: The oracle's name in messages.
-        directory, project_name: As in KerasTuner; by default a directory removed with the tuner.
     """
 
     def __init__(
@@ -85,19 +84,16 @@ class SweepTuner(keras_tuner.Tuner):
         space: Space,
         *,
         name: str = "",
-        directory: str | None = None,
-        project_name: str = "sweep",
     ) -> None:
         self.space = space
         self.name = name or type(oracle).__name__
-        if directory is None:
-            directory = tempfile.mkdtemp(prefix="hpsearch-tuner-")
-            weakref.finalize(self, shutil.rmtree, directory, ignore_errors=True)
+        # KerasTuner needs one; nothing is written there.
+        directory = tempfile.mkdtemp(prefix="hpsearch-tuner-")
+        weakref.finalize(self, shutil.rmtree, directory, ignore_errors=True)
         self._running: dict[tuple[str, int | None], list[Any]] = {}
         self._ended: dict[tuple[str, int | None], Any] = {}
         self._met: set[str] = set()
         self._events: list[OracleEvent] = []
-        self._notes: list[str] = []
         self._again: list[Proposal] = []
         #: The stored config of each trial of an earlier run.
         self._stored: dict[str, Config] = {}
@@ -105,7 +101,7 @@ class SweepTuner(keras_tuner.Tuner):
             oracle=oracle,
             hypermodel=hypermodel,
             directory=directory,
-            project_name=project_name,
+            project_name="sweep",
         )
 
     def _populate_initial_space(self) -> None:
@@ -132,8 +128,7 @@ class SweepTuner(keras_tuner.Tuner):
         except Exception as error:  # noqa: BLE001 - code of the user
             return self.failed(error)
         events, self._events = tuple(self._events), []
-        notes, self._notes = tuple(self._notes), []
-        return Reply(tuple(proposals), exhausted, events, notes)
+        return Reply(tuple(proposals), exhausted, events)
 
     def failed(self, error: Exception) -> Reply:
         """Return the reply that says why the oracle cannot go on."""
@@ -247,7 +242,8 @@ class SweepTuner(keras_tuner.Tuner):
         """
         try:
             with released(self.oracle):
-                differs = [self._repeat(event) for event in events]
+                for event in events:
+                    self._repeat(event)
         except Exception as error:
             raise HpsearchError(self._said(error)) from error
         self._again = [
@@ -255,15 +251,9 @@ class SweepTuner(keras_tuner.Tuner):
             for (_, epochs), trials in self._running.items()
             for trial in trials
         ]
-        if any(differs):
-            self._notes.append(
-                f"method: the oracle {self.name} does not propose what it did before: it was given "
-                "the stored trials and goes on from them, but not as it would have without the "
-                "interruption; give it a fixed seed"
-            )
 
-    def _repeat(self, event: OracleEvent) -> bool:
-        """Repeat an event; return True if the oracle proposed something else."""
+    def _repeat(self, event: OracleEvent) -> None:
+        """Repeat an event."""
         if event.config is None:
             for key, trials in list(self._running.items()):
                 for trial in [member for member in trials if member.trial_id == event.trial_id]:
@@ -273,32 +263,26 @@ class SweepTuner(keras_tuner.Tuner):
                     trials.remove(trial)
                 if not trials:
                     del self._running[key]
-            return False
-        trial, proposed = self._created(), None
-        while trial.status == STATUS.RUNNING and (proposed := self._config_of(trial)) is None:
+            return
+        trial = self._created()
+        while trial.status == STATUS.RUNNING and self._config_of(trial) is None:
             end(self.oracle, trial, {})
             trial = self._created()
-        if proposed is None:
+        if trial.status != STATUS.RUNNING:
             raise HpsearchError(f"it no longer proposes its trial {event.trial_id}")
-        differs = self._adopt(trial, proposed, event.config, event.epochs)
+        self._adopt(trial, event.config, event.epochs)
         self._running.setdefault((event.config.id, event.epochs), []).append(trial)
         self._stored[trial.trial_id] = event.config
         self._met.add(event.config.id)
-        return differs
 
-    def _adopt(self, trial: Any, proposed: Config, stored: Config, epochs: int | None) -> bool:
-        """Give a trial the stored values; return True if its oracle proposed others."""
+    def _adopt(self, trial: Any, stored: Config, epochs: int | None) -> None:
+        """Give a trial the stored values; an oracle without a fixed seed proposed others."""
+        del epochs
         values = trial.hyperparameters.values
-        names = {entry.name for entry in self.oracle.hyperparameters.space}
-        proposed_values, before = (
-            {name: value for name, value in config.values.items() if name in names}
-            for config in (proposed, stored)
-        )
-        # Leave out values that all trials share, such as a tuner's epochs: they may have changed.
-        differs = (proposed_values, epochs_of(values)) != (before, epochs)
-        if differs:
-            values.update(values_of(self.space, stored))
-        return differs
+        names = {entry.name for entry in self.oracle.hyperparameters.space} | values.keys()
+        # Not a tuner's epochs, which all its trials share.
+        known = values_of(self.space, stored).items()
+        values.update({name: value for name, value in known if name in names})
 
     def _config_of(self, trial: Any) -> Config | None:
         if self._of_strategy:

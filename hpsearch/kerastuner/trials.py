@@ -1,4 +1,4 @@
-"""Turn the rows of a tuner's project into its oracle's trials, and write checkpoints."""
+"""Turn the rows of a tuner's project into its oracle's trials."""
 
 from __future__ import annotations
 
@@ -10,16 +10,14 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import keras_tuner
 from keras_tuner import errors as kt_errors
-from keras_tuner.src import utils as kt_utils
 from keras_tuner.src.engine import trial as kt_trial
 
-from hpsearch.custom.building import apart
 from hpsearch.engine.session import Listener, RunEvent, Stored, stack_level_of_caller
 from hpsearch.kerastuner.oracle import (
     EPOCHS,
     INITIAL_EPOCH,
+    STATUS,
     TRIAL_ID,
     StrategyOracle,
     complete,
@@ -28,19 +26,11 @@ from hpsearch.kerastuner.oracle import (
 )
 from hpsearch.kerastuner.overrides import TrialNames, next_number, padded
 from hpsearch.kerastuner.sweep_tuner import SweepTuner
-from hpsearch.models.mlp import seeded
 from hpsearch.search.asking import OracleEvent, Reply
 from hpsearch.search.strategy import Outcome
 from hpsearch.space.execution import Epoch, Execution, ExecutionResult, Status
 from hpsearch.space.space import Config
-from hpsearch.wording import counted
 from hpsearch.workers.protocol import Said
-
-STATUS = kt_trial.TrialStatus
-#: Write few: the store has all weights, and a file takes as long as training a small model.
-MOST_CHECKPOINTS = 10
-#: Write no further file once a search's files have this size.
-_MOST_BYTES = 2**26
 
 
 class TunerTrials:
@@ -63,8 +53,6 @@ class TunerTrials:
         self._configs: dict[str, str] = {}
         #: Config -> number of its trial, for stored trials, also without a result yet.
         self._reserved: dict[str, int] = {}
-        #: Hyperparameters that were first requested during training.
-        self._late: set[str] = set()
 
     @property
     def _oracle(self) -> Any:
@@ -167,11 +155,6 @@ class TunerTrials:
         config = execution.config
         results = self._results.setdefault(config.id, {})
         results[execution.number] = result
-        names = {entry.name for entry in self._oracle.hyperparameters.space} | self._late
-        if result.late.keys() - names:
-            # It builds the model: try once for each name, since only `fit` may request it.
-            self._late |= result.late.keys()
-            self._search.note_late(config)
         if self._search.asks_the_oracle:
             return
         if len(results) < self.tuner.executions_per_trial:
@@ -197,12 +180,8 @@ class TunerTrials:
             return False
         left = self._oracle.max_retries_per_trial + 1 - runs
         kind = getattr(kt_errors, result.error.partition(":")[0], None)
-        if left <= 0 or kind is kt_errors.FailedTrialError or _fatal(result) is not None:
-            return False
-        if self._oracle.verbose:
-            said = f"a training failed {counted(runs, 'time')}, {left} left: {result.error}"
-            print(f"hpsearch: {said}")
-        return True
+        fails = kind is kt_errors.FailedTrialError or _fatal(result) is not None
+        return left > 0 and not fails
 
     def _end(self, made: Any, results: Sequence[ExecutionResult]) -> None:
         made.hyperparameters.values.update(results[0].late)
@@ -383,15 +362,13 @@ class ProjectTuner(SweepTuner):
         with _without_some_metrics():
             super().replay(events)
 
-    def _adopt(self, trial: Any, proposed: Config, stored: Config, epochs: int | None) -> bool:
-        """Give a trial the stored values; return True if its oracle proposed others."""
-        differs = super()._adopt(trial, proposed, stored, epochs)
-        if differs and epochs is not None:
+    def _adopt(self, trial: Any, stored: Config, epochs: int | None) -> None:
+        """Give a trial the stored values and epochs."""
+        super()._adopt(trial, stored, epochs)
+        if epochs is not None:
             self._continue(trial.hyperparameters.values, stored, epochs)
-        if differs:
-            # Workers read from the file which trial to continue.
-            self.oracle._save_trial(trial)
-        return differs
+        # Workers read from the file which trial to continue.
+        self.oracle._save_trial(trial)
 
     def _continue(self, values: dict[str, Any], config: Config, epochs: int) -> None:
         """Have a trial continue the config's stored trial instead of the oracle's choice."""
@@ -409,13 +386,12 @@ class ProjectTuner(SweepTuner):
             self._trials.complete(trial, config or Config({}))
             self._trials.tell_failure(trial)
 
-    def _repeat(self, event: OracleEvent) -> bool:
+    def _repeat(self, event: OracleEvent) -> None:
         """Repeat an event, and complete a trial that it ends."""
-        differs = super()._repeat(event)
+        super()._repeat(event)
         if event.config is None and event.trial_id in self._stored:
             trial = self.oracle.trials[event.trial_id]
             self._trials.complete(trial, self._stored[event.trial_id])
-        return differs
 
     def measured(self, outcome: Outcome) -> tuple[Mapping[str, float], int]:
         """Return the metrics for the oracle, and the best step."""
@@ -454,32 +430,3 @@ def trial_listener(trials: TunerTrials) -> Listener:
                 print(f"hpsearch: {'warning: ' * event.warning}{event.message}")
 
     return listen
-
-
-def write_checkpoints(tuner: keras_tuner.Tuner) -> None:
-    """Write the checkpoints of a tuner's best trials; skip any that cannot be written."""
-    written = 0
-    for trial in tuner.oracle.get_best_trials(MOST_CHECKPOINTS):
-        if trial.status == STATUS.COMPLETED and written < _MOST_BYTES:
-            # User code may raise anything, and the disk may be full.
-            with contextlib.suppress(Exception):
-                written += _write_checkpoint(tuner, trial)
-
-
-def _write_checkpoint(tuner: Any, trial: Any) -> int:
-    """Write a trial's checkpoint, and return its size in bytes."""
-    # These builds must not affect what the program does later.
-    with warnings.catch_warnings(), seeded(0), apart():
-        # The warning that a continued trial has the later trial's weights.
-        warnings.simplefilter("ignore", UserWarning)
-        model = tuner._hpsearch.model_of(trial)
-    if model is None:
-        return 0
-    path = Path(tuner._get_checkpoint_fname(trial.trial_id))
-    # Keras takes the format from the suffix.
-    new = path.with_name(f".{path.name}")
-    model.save_weights(new)
-    new.replace(path)
-    build = tuner._get_build_config_fname(trial.trial_id)
-    kt_utils.save_json(build, model.get_build_config())
-    return path.stat().st_size

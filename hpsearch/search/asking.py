@@ -33,14 +33,12 @@ class Reply:
         proposals: As many as wanted; fewer if further ones need outcomes or do not exist.
         exhausted: Whether no new config will come, even after further outcomes.
         events: An oracle's actions, in order, from which it can be rebuilt.
-        notes: Lines for the user.
         error: The reason if the proposer cannot go on, in one line; else empty.
     """
 
     proposals: tuple[Proposal, ...] = ()
     exhausted: bool = False
     events: tuple[OracleEvent, ...] = ()
-    notes: tuple[str, ...] = ()
     error: str = ""
 
 

@@ -190,7 +190,9 @@ class BayesianStrategy(AdaptiveStrategy):
 
     def suggest(self, random: np.random.Generator) -> Config | None:
         """Return a new config; None if fewer than two have a score, or if no new one is found."""
-        observations = _limited(self.history.observations())
+        known = self.history.observations()
+        kept = _best_and_latest(known.losses, _MOST_KNOWN)
+        observations = Observations(known.rows[kept], known.losses[kept], known.pending)
         if np.isfinite(observations.losses).sum() < 2 or not self.encoding.dimensions:
             return None
         with threadpool_limits(1, "blas"):
@@ -216,7 +218,7 @@ class BayesianStrategy(AdaptiveStrategy):
         """
         inactive = np.where(self._categories, -1.0, 0.5)
         features = np.where(np.isnan(rows), inactive[None], rows)
-        if not self.has_prior:
+        if self._study is None:
             return features
         if foreseen is None:
             foreseen = self.foreseen_losses(rows)
@@ -302,7 +304,7 @@ class RungBayesianStrategy(BayesianStrategy):
     Source: Kandasamy et al., Multi-fidelity Bayesian Optimisation with Continuous Approximations
     (2017).
 
-    It needs a history with rungs: `fidelity.EveryRung`.
+    It needs a history with rungs: `adaptive.EveryRung`.
     """
 
     def _fitted(self, data: Observations) -> tuple[GaussianProcess, float, Observations]:
@@ -314,11 +316,6 @@ class RungBayesianStrategy(BayesianStrategy):
         process.add_pending(_topped(self._features(data.pending)))
         _, first = np.unique(features, axis=0, return_index=True)
         return process, float(means.min()), Observations(rows[first], means[first], data.pending)
-
-
-def _limited(observations: Observations) -> Observations:
-    kept = _best_and_latest(observations.losses, _MOST_KNOWN)
-    return Observations(observations.rows[kept], observations.losses[kept], observations.pending)
 
 
 def _best_and_latest(losses: Array, most: int) -> npt.NDArray[np.intp]:

@@ -51,9 +51,9 @@ class Rung:
 
     def __init__(self, *, maximize: bool) -> None:
         self._sign = -1.0 if maximize else 1.0
-        self._ranked: list[tuple[float, int, str]] = []
-        self._entries: dict[str, tuple[float, int, str]] = {}
-        self._configs: dict[str, Config] = {}
+        # No two entries have the same order, so that configs are never compared.
+        self._ranked: list[tuple[float, int, Config]] = []
+        self._entries: dict[str, tuple[float, int, Config]] = {}
 
     def __len__(self) -> int:
         return len(self._ranked)
@@ -66,16 +66,15 @@ class Rung:
         loss = math.inf
         if score is not None and math.isfinite(score):
             loss = self._sign * score
-        entry = loss, order, config.id
+        entry = loss, order, config
         bisect.insort(self._ranked, entry)
         self._entries[config.id] = entry
-        self._configs[config.id] = config
 
     def best(self, count: int) -> Iterator[Config]:
         """Yield the best `count` configs, except for failed ones."""
         for loss, _, config in self._ranked[:count]:
             if loss < math.inf:
-                yield self._configs[config]
+                yield config
 
 
 @dataclass

@@ -108,7 +108,7 @@ def _proposer(
     search = replace(search, space=at_top(search.space), options=prior)
     if METHODS[name].draws:
         return DrawStrategy(name, search.space, search.listed, search.seed)
-    from hpsearch.search.fidelity import EveryRung, HighestRung
+    from hpsearch.search.adaptive import EveryRung, HighestRung
 
     strategy, history = (
         (_tpe(search), HighestRung)

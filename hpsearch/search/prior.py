@@ -269,7 +269,10 @@ class Study:
         )
 
     def __call__(self, found: Mapping[str, Array]) -> Array:
-        """Return log(regret + OFFSET), shape `(n, T)`, of configs with these `features`."""
+        """Return log(regret + OFFSET), shape `(n, T)`, of configs with these `features`.
+
+        A regret is 0 for a table's best config and 1 for its median.
+        """
         values = np.stack([found[name] for name in self.inputs], axis=1)
         values = np.clip(values, self.lows, self.highs)
         *hidden, last = zip(self.kernels, self.biases, strict=True)
@@ -296,31 +299,20 @@ def shipped() -> Study:
     return Study.from_plain(json.loads(text))
 
 
-class Prior:
-    """A study's predictions for the configs of a space."""
+def complements(logs: Array, count: int) -> list[int]:
+    """Return the places of rows that complement each other on the tables.
 
-    def __init__(self, encoding: Encoding, study: Study) -> None:
-        self._encoding = encoding
-        self._study = study
+    Each row minimises the mean over tables of the lowest regret so far.
 
-    def logs(self, rows: Array) -> Array:
-        """Return log(regret + OFFSET) on each table, shape `(n, T)`.
-
-        A regret is 0 for a table's best config and 1 for its median.
-        """
-        return self._study(features(self._encoding, rows))
-
-    def starts(self, rows: Array, count: int) -> list[int]:
-        """Return the places of rows that complement each other on the tables.
-
-        Each row minimises the mean over tables of the lowest regret so far.
-        """
-        regrets = np.exp(self.logs(rows)) - OFFSET
-        least = np.full(regrets.shape[1], np.inf)
-        places: list[int] = []
-        for _ in range(min(count, len(rows))):
-            means = np.minimum(regrets, least).mean(axis=1)
-            means[places] = np.inf
-            places.append(int(np.argmin(means)))
-            least = np.minimum(least, regrets[places[-1]])
-        return places
+    Args:
+        logs: What a study predicts for the rows, shape `(n, T)`.
+    """
+    regrets = np.exp(logs) - OFFSET
+    least = np.full(regrets.shape[1], np.inf)
+    places: list[int] = []
+    for _ in range(min(count, len(logs))):
+        means = np.minimum(regrets, least).mean(axis=1)
+        means[places] = np.inf
+        places.append(int(np.argmin(means)))
+        least = np.minimum(least, regrets[places[-1]])
+    return places

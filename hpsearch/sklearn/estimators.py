@@ -1,9 +1,14 @@
-"""`SweepClassifier` and `SweepRegressor`."""
+"""`SweepClassifier` and `SweepRegressor`: an estimator's holdout, sweep, network and results."""
 
 from __future__ import annotations
 
+import contextlib
+import math
 import os
+import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -20,10 +25,159 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from hpsearch.sklearn.search import Network, cv_results, holdout, search
+from hpsearch.arguments import method_of, sweep_of
+from hpsearch.data.loading import InMemoryRows
+from hpsearch.engine.session import Settings, ignore, with_python_warnings
+from hpsearch.engine.sweep import run_sweep
+from hpsearch.errors import InputError
+from hpsearch.models.problem import Problem
+from hpsearch.store.provenance import make_recipe
+from hpsearch.store.store import Store
+from hpsearch.store.tables import goal_of, hyperparameter_columns, hyperparameter_of, read_table
+from hpsearch.training.mlps import MLPs
+from hpsearch.training.subjects import TrainedModel
 
+Rows = npt.NDArray[np.intp]
 _MOST_SEED = 2**31 - 1
 _DTYPES = (np.float64, np.float32)
+_BATCH = 256
+
+
+def holdout(
+    n_samples: int,
+    fraction: float,
+    random: np.random.RandomState,
+    classes: npt.NDArray[np.intp] | None = None,
+) -> tuple[Rows, Rows]:
+    """Split rows into training rows and scoring rows, both in the order of the data.
+
+    The fraction applies to each class, as nearly as whole rows allow, and each class keeps at least
+    one training row. So a class with a single row is only trained on, where scikit-learn's
+    stratified splits would refuse it.
+
+    Args:
+        classes: Class indices `(n_samples,)`; None for regression.
+
+    Raises:
+        ValueError: No row can be set aside.
+    """
+    order = random.permutation(n_samples)
+    count = max(1, round(fraction * n_samples))
+    free = order[1:]
+    if classes is not None:
+        _, first_of_class = np.unique(classes[order], return_index=True)
+        free = np.delete(order, first_of_class)
+    if not len(free):
+        raise ValueError(
+            f"no row can be set aside to score on: n_samples={n_samples}, and each class needs one "
+            "row to train on"
+        )
+    if classes is not None:
+        free = _spread(free, classes)
+    aside = np.zeros(n_samples, bool)
+    aside[free[:count]] = True
+    return np.flatnonzero(~aside), np.flatnonzero(aside)
+
+
+def _spread(rows: Rows, classes: npt.NDArray[np.intp]) -> Rows:
+    """Order rows so that the first k, for every k, contain about each class's share.
+
+    Row k of a class with m rows gets the position (k + 1/2) / m.
+    """
+    of_rows = pd.Series(classes[rows])
+    groups = of_rows.groupby(of_rows)
+    places = (groups.cumcount() + 0.5) / groups.transform("size")
+    return rows[np.argsort(places, kind="stable")]
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A trained network that can be pickled and copied without Keras' objects.
+
+    Attributes:
+        values: The active hyperparameters.
+        seed: The execution's seed.
+        weights: Arrays in the order of `model.get_weights()`.
+    """
+
+    problem: Problem
+    values: Mapping[str, Any]
+    seed: int
+    weights: tuple[npt.NDArray[Any], ...]
+
+    @cached_property
+    def model(self) -> Any:
+        """The `keras.Model`; it takes raw rows."""
+        return TrainedModel(MLPs(), self.problem, self.values, self.seed, self.weights).full()
+
+    def predict(self, x: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        """Return the model's outputs `(n_samples, outputs)`.
+
+        `keras.Model.predict` would first trace a graph, which takes a second.
+        """
+        parts = [self._batch(x[begin : begin + _BATCH]) for begin in range(0, len(x), _BATCH)]
+        return np.concatenate(parts)
+
+    def _batch(self, x: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        # A matrix product's rounding depends on its shape. A fixed number of rows keeps each
+        # prediction independent of the other rows.
+        rows = np.zeros((_BATCH, *x.shape[1:]), np.float32)
+        rows[: len(x)] = x
+        outputs = np.asarray(self.model(rows, training=False))
+        return outputs.reshape(_BATCH, -1)[: len(x)]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "model"}
+
+
+def cv_results(table: pd.DataFrame) -> pd.DataFrame:
+    """Return one row for each trial, by number.
+
+    Columns: `mean_fit_time`; `param_NAME` for each hyperparameter; `params`, a mapping of all
+    hyperparameters; `mean_test_score` and `std_test_score` over seeds and folds;
+    `rank_test_score`, from 1, with trials that have fewer seeds after the others; `status`:
+    completed, or the status of the first execution that did not complete. A trial with a failed
+    execution has no score and the last rank.
+
+    A score to minimise is negated, as in scikit-learn's `neg_` scores.
+    """
+    sign = -1.0 if goal_of(table) == "minimize" else 1.0
+    names = hyperparameter_columns(table)
+    rows = []
+    for _, trial in table.groupby("config", sort=False):
+        params = {hyperparameter_of(name): _plain(trial[name].iloc[0]) for name in names}
+        scores = sign * trial["score"].astype("float64")
+        is_scored = bool(scores.notna().all())
+        statuses = trial["status"].astype(str)
+        rows.append(
+            {
+                "mean_fit_time": trial["seconds"].mean(),
+                **{f"param_{name}": value for name, value in params.items()},
+                "params": {name: value for name, value in params.items() if value is not None},
+                "mean_test_score": scores.mean() if is_scored else math.nan,
+                "std_test_score": scores.std(ddof=0) if is_scored else math.nan,
+                "status": next((s for s in statuses if s != "completed"), "completed"),
+            }
+        )
+    frame = pd.DataFrame(rows)
+    # A trial with fewer scores than others cannot be the best (see `ranked`).
+    mean = frame["mean_test_score"]
+    sizes = table.groupby("config", sort=False).size().to_numpy()
+    full = sizes == sizes[mean.notna()].max(initial=0)
+    ranks = mean.where(full).rank(ascending=False, method="min")
+    others = mean.mask(full).rank(ascending=False, method="min") + ranks.notna().sum()
+    ranks = ranks.fillna(others).fillna(mean.notna().sum() + 1)
+    frame.insert(len(frame.columns) - 1, "rank_test_score", ranks.astype("int32"))
+    return frame
+
+
+def _plain(value: Any) -> Any:
+    """Return a cell as a plain Python value; None if it is empty."""
+    if isinstance(value, list | dict):
+        return value
+    if pd.isna(value):
+        return None
+    return value.item() if hasattr(value, "item") else value
 
 
 class _Sweep(BaseEstimator):
@@ -87,8 +241,6 @@ class _Sweep(BaseEstimator):
             raise ValueError(
                 f"validation_fraction must be between 0 and 1, not {self.validation_fraction!r}"
             )
-        if len(x) < 2:
-            raise ValueError(f"fit needs rows to train and rows to score on: n_samples={len(x)}")
         random = check_random_state(self.random_state)
         seed = self.random_state
         if not isinstance(seed, int):
@@ -101,22 +253,58 @@ class _Sweep(BaseEstimator):
             rows, aside = holdout(len(x), self.validation_fraction, random, classes)
             validation = tuple(array[aside] for array in train)
             train = tuple(array[rows] for array in train)
-        out = None if self.out is None else Path(self.out)
-        self.network_, self.best_params_, score, table = search(
-            self._raw(seed), train, validation, _workers(self.n_jobs), out
-        )
-        minimized = self.network_.problem.recipe.goal == "minimize"
-        self.best_score_ = -score if minimized else score
-        self.cv_results_ = cv_results(table)
+        weights = train[2] if len(train) > len((x, y)) else None
+        try:
+            self._run(seed, InMemoryRows(train[0], train[1], weights, validation, name="fit"))
+        except InputError as error:
+            raise ValueError(str(error)) from error
         return self
 
-    def _raw(self, seed: int) -> dict[str, Any]:
-        """Return the parameters as a sweep file's mapping, without a name."""
+    def _run(self, seed: int, rows: InMemoryRows) -> None:
+        """Run the sweep, and set the fitted attributes."""
+        sweep = sweep_of(self._raw(seed, rows))
+        loaded = rows.load(sweep.data)
+        workers = _workers(self.n_jobs)
+        with contextlib.ExitStack() as scratch:
+            out = self.out or scratch.enter_context(tempfile.TemporaryDirectory(prefix="hpsearch-"))
+            settings = Settings(
+                out=Path(out),
+                workers=workers,
+                report=False,
+                model=False,
+                weights=True,
+                # Importing KerasTuner takes longer than many fits.
+                direct=True,
+                in_process=workers == 1,
+            )
+            outcome = run_sweep(sweep, settings, with_python_warnings(ignore), lambda _: loaded)
+            table = read_table(outcome.directory / "results.csv")
+            if outcome.best is None:
+                first = next((error for error in table["error"] if isinstance(error, str)), "none")
+                raise ValueError(f"no trial completed: {outcome.stopped or first}")
+            best, score = outcome.best
+            with Store(outcome.directory / "sweep.db", read_only=True) as store:
+                weights = store.weights(best.number)
+        if weights is None:
+            raise ValueError(f"{best.label} is the best one, and its weights are lost")
+        fold = loaded.of_fold(best.fold)
+        recipe = make_recipe(sweep, loaded.target.task)
+        problem = Problem(recipe, fold.input, fold.target)
+        self.network_ = Network(problem, best.config.without_epochs, best.seed, weights)
+        active = dict(best.config.values)
+        self.best_params_ = {name: active[name] for name in sweep.parameters if name in active}
+        self.best_score_ = -score if recipe.goal == "minimize" else score
+        self.cv_results_ = cv_results(table)
+
+    def _raw(self, seed: int, rows: InMemoryRows) -> dict[str, Any]:
+        """Return the parameters as a sweep file's mapping."""
+        data = {"scale": self.scale, "task": self._kind, "seed": seed, "cv": self.cv}
         return {
+            "name": "estimator",
             "seed": seed,
-            "data": {"scale": self.scale, "task": self._kind, "seed": seed, "cv": self.cv},
+            "data": {**data, "memory": rows.described},
             "parameters": self.parameters,
-            "method": self.method,
+            "method": method_of(self.method, bool(self.configs), self.trials, self.time_seconds),
             "budget": {"trials": self.trials, "time": self.time_seconds},
             "metric": self.metric,
             "model": {"loss": self.loss},

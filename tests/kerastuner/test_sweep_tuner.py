@@ -65,7 +65,6 @@ class Instant:
         self.met = {each.config.id for each in met if each.config is not None}
         self.proposals: list[Proposal] = []
         self.events: list[OracleEvent] = []
-        self.notes: list[str] = []
         self.told = 0
         self.exchanges = 0
 
@@ -75,7 +74,6 @@ class Instant:
         self.exchanges += 1
         self.proposals += answer.proposals
         self.events += answer.events
-        self.notes += answer.notes
         untold, self.told = self.proposals[self.told :], len(self.proposals)
         if self.exchanges > self.most or (answer.exhausted and not untold):
             return None
@@ -153,20 +151,16 @@ def test_an_oracle_made_anew_goes_on_as_if_nothing_had_been(name: str, room: int
             if each.config is not None and each.trial_id not in ended
         ]
         rest = searched(again, Instant(12, room, met=first.events))
-        assert not rest.notes
         assert rest.asked[: len(pending)] == pending
         together = first.asked[: len(first.asked) - len(pending)] + rest.asked
         assert set(together) >= set(whole.asked[:12]) if room > 1 else together == whole.asked
 
 
-def test_an_oracle_that_proposes_otherwise_is_given_what_was_stored_and_says_so() -> None:
+def test_an_oracle_that_proposes_otherwise_is_given_what_was_stored() -> None:
     first = searched(make_tuner(spec_of("own_oracles:Unseeded")), Instant(6))
     again = make_tuner(spec_of("own_oracles:Unseeded", past=Past(events=tuple(first.events))))
     told = [trial.hyperparameters.values["units"] for trial in again.oracle.trials.values()]
     assert told == [each.config.values["units"] for each in first.proposals]
-    rest = searched(again, Instant(12, met=first.events))
-    assert "own_oracles:Unseeded does not propose what it did before" in rest.notes[0]
-    assert len(rest.notes) == 1
 
 
 @pytest.mark.parametrize(

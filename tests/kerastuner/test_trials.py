@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
+import keras
+import numpy as np
 import pytest
 from user_models import small
 
@@ -17,6 +20,11 @@ from hpsearch.space.kinds import Kind
 from hpsearch.space.space import Config, Space
 
 pytestmark = pytest.mark.usefixtures("place")
+
+
+WHERE = {"directory": "d", "project_name": "p", "seed": 2}
+X = np.random.default_rng(0).normal(size=(50, 4)).astype("float32")
+Y = (X[:, 0] > 0).astype("int64")
 
 
 def hyperband(objective):
@@ -93,3 +101,102 @@ def test_the_stored_sum_of_several_objectives():
     driver.replay([OracleEvent("0000", config, 1), OracleEvent("0000", score=0.9)])
     trial = ours.oracle.trials["0000"]
     assert (trial.status, trial.score) == ("COMPLETED", 0.9)
+
+
+def drawn(tuner):
+    return [values(each) for each in tuner.oracle.trials.values()]
+
+
+def scores(tuner):
+    return [each.score for each in tuner.oracle.trials.values()]
+
+
+def linear(_):
+    """Build a model without hyperparameters."""
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    return model
+
+
+def values_after_an_interruption(interrupt_after, most, tuner_class, **settings):
+    """Search in a project that is interrupted, and in another one, which gives the same."""
+
+    def tuner(project):
+        return tuner_class(linear, workers=1, **WHERE | {"project_name": project}, **settings)
+
+    whole = tuner("whole")
+    whole.search(X, Y, verbose=0)
+    interrupt_after(most)
+    with pytest.raises(KeyboardInterrupt):
+        tuner("p").search(X, Y, verbose=0)
+    again = tuner("p")
+    again.search(X, Y, verbose=0)
+    assert drawn(again) == drawn(whole)
+    assert scores(again) == scores(whole)
+    return drawn(again)
+
+
+class Reversed(kt.Hyperband):
+    """Ranks its trials the other way round in later rounds, and tells only their own epochs."""
+
+    def run_trial(self, trial, *args, **kwargs):
+        x = trial.hyperparameters.get("x")
+        given = trial.hyperparameters.values
+        begun = given["tuner/initial_epoch"]
+        history = keras.callbacks.History()
+        history.epoch = list(range(begun, given["tuner/epochs"]))
+        history.history = {"val_loss": [-x if begun else x] * len(history.epoch)}
+        return history
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("most", [6, 8])
+def test_an_interrupted_hyperband_continues_the_same_trials(most, interrupt_after):
+    hp = kt.HyperParameters()
+    hp.Float("x", 0.0, 1.0)
+    settings = {"hyperparameters": hp, "allow_new_entries": False, "objective": "val_loss"}
+    settings |= {"max_epochs": 4, "factor": 2}
+    found = values_after_an_interruption(interrupt_after, most, Reversed, **settings)
+    assert any("tuner/trial_id" in each for each in found[:most])
+
+
+def named(base):
+    """A tuner that writes a file named by the trial."""
+
+    class Named(base):
+        def run_trial(self, trial, *args, **kwargs):
+            x = trial.hyperparameters.get("x")
+            Path(f"{trial.trial_id}.txt").write_text(str(x))
+            awaited = {"2": "3.txt", "3": "interrupted"}.get(trial.trial_id, ".")
+            for _ in range(6000):
+                if Path(awaited).exists():
+                    return x * x
+                time.sleep(0.01)
+            raise TimeoutError(awaited)
+
+    return Named
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["GridSearch", "BayesianOptimization"])
+def test_trials_keep_their_ids_over_an_interruption(name, interrupt_after):
+    hp = kt.HyperParameters()
+    hp.Float("x", -1, 1, step=0.25)
+
+    def tuner(trials):
+        given = {"hyperparameters": hp, "allow_new_entries": False, "max_trials": trials}
+        return named(getattr(kt, name))(linear, workers=2, **given, **WHERE)
+
+    def given(tuner):
+        return {n: each.hyperparameters.get("x") for n, each in tuner.oracle.trials.items()}
+
+    first = tuner(4)
+    interrupt_after(3, before=Path("interrupted").touch)
+    with pytest.raises(KeyboardInterrupt):
+        first.search(X, Y, verbose=0)
+    again = tuner(8)
+    assert sorted(again.oracle.trials) == ["0", "1", "2"]
+    again.search(X, Y, verbose=0)
+    assert len(given(again)) == 8
+    assert given(first).items() <= given(again).items()
+    assert given(again) == {path.stem: float(path.read_text()) for path in Path().glob("*.txt")}

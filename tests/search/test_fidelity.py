@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
+from hpsearch.search.adaptive import EveryRung, HighestRung, RungHistory
 from hpsearch.search.encoding import Encoding
-from hpsearch.search.fidelity import EveryRung, HighestRung, RungHistory
 from hpsearch.search.halving import HalvingStrategy
 from hpsearch.search.methods import make_strategy
 from hpsearch.search.strategy import Outcome, Proposal

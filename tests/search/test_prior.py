@@ -13,7 +13,7 @@ import hpsearch
 from hpsearch.errors import InputError
 from hpsearch.search.encoding import Encoding
 from hpsearch.search.methods import make_strategy
-from hpsearch.search.prior import Prior, features, is_known, shipped
+from hpsearch.search.prior import complements, features, is_known, shipped
 from hpsearch.search.strategy import PRIOR, Outcome
 from hpsearch.space.constraints import parse
 from hpsearch.space.kinds import Kind
@@ -233,9 +233,9 @@ def test_it_comes_before_the_model_only() -> None:
 def test_each_start_helps_where_those_before_it_do_not() -> None:
     encoding = Encoding(SPACE)
     rows = encoding.rows(encoding.uniform(np.random.default_rng(0).random((200, 5))))
-    prior = Prior(encoding, shipped())
-    regrets = np.exp(prior.logs(rows))
-    places = prior.starts(rows, 4)
+    logs = shipped()(features(encoding, rows))
+    regrets = np.exp(logs)
+    places = complements(logs, 4)
     assert len(set(places)) == 4
     for count in range(1, 5):
         reached = regrets[places[: count - 1]].min(axis=0, initial=math.inf)

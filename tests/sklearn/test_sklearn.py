@@ -21,7 +21,7 @@ from sklearn.utils.estimator_checks import check_estimator
 import hpsearch
 from hpsearch.data.loading import InMemoryRows
 from hpsearch.sklearn import SweepClassifier, SweepRegressor
-from hpsearch.sklearn.search import cv_results, holdout
+from hpsearch.sklearn.estimators import cv_results, holdout
 from hpsearch.store.tables import read_table
 
 SMALL = {"units": 8, "epochs": 30, "optimizer": "adam", "learning_rate": 0.02}
