@@ -370,17 +370,15 @@ class LocalExecutor(PolledExecutor):
     def _hear(self, worker: Worker) -> list[Event]:
         if (messages := worker.received()) is None:
             return self._handle_end(worker)
-        return worker.hear(messages)
+        events = worker.hear(messages)
+        if worker.retired:
+            self._pool.forget(worker)
+        return events
 
     def _handle_end(self, worker: Worker) -> list[Event]:
         """Forget an ended worker, and report its lost work."""
         self._pool.forget(worker)
-        work = worker.work
-        if work is None:
-            return []
-        if worker.retired:
-            # The worker had retired before the work reached it: give the work to a new worker.
-            self.submit(work)
+        if worker.work is None:
             return []
         return worker.lost(
             worker.end_reason or f"the worker ended ({self._pool.how_ended(worker)})"

@@ -6,7 +6,7 @@ import itertools
 import logging
 import math
 import time
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
@@ -85,10 +85,15 @@ class Answered:
 
 @dataclass(frozen=True)
 class Finished:
-    """A training ended, and all its executions are answered."""
+    """A training ended, and all its executions are answered.
+
+    Attributes:
+        retires: Whether the worker ends, for example because it has grown too large.
+    """
 
     worker: int
     training: Training
+    retires: bool = False
 
 
 @dataclass(frozen=True)
@@ -121,12 +126,14 @@ class Called:
         error: The function's exception, or how the worker ended, in one line; empty on success.
         value: The function's return value.
         ended: Whether the worker ended.
+        retires: See `Finished`.
     """
 
     worker: int
     error: str = ""
     value: Any = None
     ended: bool = False
+    retires: bool = False
 
 
 @dataclass(frozen=True)
@@ -219,11 +226,6 @@ class PolledExecutor(Executor):
         raise NotImplementedError
 
 
-@dataclass(frozen=True)
-class Retired:
-    """A worker ends after its work, usually because it has grown too large; nothing is lost."""
-
-
 @dataclass(eq=False, kw_only=True)
 class WorkerState:
     """The work of one worker, as its executor knows it.
@@ -234,7 +236,7 @@ class WorkerState:
         began: Clock time at which the training began, if it has.
         end_reason: Why the executor ends this worker, in words; empty if it does not.
         timed_out, too_large: The limit that the worker exceeded, if any.
-        retired: Whether the worker takes no more work.
+        retired: Whether the worker ends after its work.
         importing_seconds: Extra time that a training may take to begin.
     """
 
@@ -254,22 +256,17 @@ class WorkerState:
         self.since = now()
         self.timed_out = self.too_large = False
 
-    def hear(self, messages: Iterable[Event | Retired]) -> list[Event]:
-        """Record messages of the worker, and return the events among them."""
-        events: list[Event] = []
-        for message in messages:
-            match message:
-                case Retired():
-                    self.retired = True
-                    continue
+    def hear(self, events: Sequence[Event]) -> list[Event]:
+        """Record events of the worker, and return them."""
+        for event in events:
+            match event:
                 case Started():
                     self.began = now()
                     if self.importing_seconds:
                         self.since = self.began
-                case Finished() | Called() | Lost():
-                    self.work = None
-            events.append(message)
-        return events
+                case Finished() | Called():
+                    self.work, self.retired = None, event.retires
+        return [*events]
 
     @property
     def limits_apply(self) -> bool:

@@ -4,33 +4,24 @@ from __future__ import annotations
 
 from types import ModuleType
 
-import pytest
-
 # The module imports Ray only where it asks the cluster.
-from hpsearch.ray.fleet import Nodes
+from hpsearch.ray.executor import Nodes
 
 
-@pytest.fixture
-def nodes():
-    nodes = Nodes(ModuleType("ray"), {"CPU": 1})
-    for node in "ab":
-        nodes.met(node, f"host-{node}")
-    return nodes
-
-
-def test_none_is_left_once_each_that_has_room_is_avoided(nodes):
+def test_none_is_left_once_each_that_has_room_is_avoided():
     def node(name, cpus):
         return {"Alive": True, "NodeID": name, "Resources": {"CPU": cpus}}
 
-    nodes._ray.nodes = lambda: [node("head", 0), node("a", 2), node("b", 1)]
+    ray = ModuleType("ray")
+    ray.nodes = lambda: [node("head", 0), node("a", 2), node("b", 1)]
+    nodes = Nodes(ray, {"CPU": 1})
     assert not nodes.none_left
     nodes.update()
-    nodes.avoid("a", "it has keras 2")
+    nodes.avoided["a"] = "it has keras 2"
     assert not nodes.none_left
-    nodes.avoid("b", "it has no such directory")
+    nodes.avoided["b"] = "it has keras 2"
     assert nodes.none_left
-    assert nodes.last_avoided.endswith("it has no such directory")
     # A cluster without room may get some.
-    nodes._ray.nodes = lambda: [node("head", 0)]
+    ray.nodes = lambda: [node("head", 0)]
     nodes.update()
     assert not nodes.none_left
