@@ -61,12 +61,6 @@ class TrialDirectory:
 
     path: Path
 
-    @classmethod
-    def of(cls, program: UserProgram, training: Training) -> TrialDirectory:
-        """Return the directory of a training of the program."""
-        name = f"{training.trial}" + (f"-seed{training.seed}" if training.seed else "")
-        return cls(Path(program.trials) / name)
-
     @property
     def checkpoint(self) -> Path:
         """The directory where the program may keep data to continue from."""
@@ -203,7 +197,10 @@ class _Trial:
 
     @property
     def where(self) -> TrialDirectory:
-        return TrialDirectory.of(self.program, self.training)
+        trial, seed = self.training.trial, self.training.seed
+        return TrialDirectory(
+            Path(self.program.trials) / (f"{trial}-seed{seed}" if seed else f"{trial}")
+        )
 
     @property
     def _values(self) -> dict[str, Any]:

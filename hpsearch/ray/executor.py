@@ -339,13 +339,7 @@ class RayExecutor(CallsHere):
         if self._said_waiting or self._checked - self._waiting_since < _SAY_AFTER_SECONDS:
             return []
         self._said_waiting = True
-        asked = ", ".join(f"{name}: {amount:g}" for name, amount in self._nodes.needed.items())
-        return [
-            Said(
-                f"waiting: none of the cluster's {len(self._nodes.usable)} usable nodes has room "
-                f"for a worker of {{{asked}}}; trainings go on when one has"
-            )
-        ]
+        return [Said(f"waiting: no node has room for a worker of {self._nodes.needed}")]
 
     def _hire(self) -> None:
         if time.monotonic() < self._hire_after:

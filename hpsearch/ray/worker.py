@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -83,8 +84,6 @@ class RayWorker:
             os.chdir(directory)
         self._number = number
         self._given = dataset
-        self._mapped: TrainingData | None = None
-        self._copied: TrainingData | None = None
         self._work: queue.SimpleQueue[Work] = queue.SimpleQueue()
         self._news: queue.SimpleQueue[Event] = queue.SimpleQueue()
 
@@ -137,11 +136,16 @@ class RayWorker:
 
     def _dataset_for(self, work: Work) -> TrainingData:
         """Return the mapped data; for a user's code or a call, which may write, return a copy."""
-        if isinstance(work, Job) and not work.subject.gives_rows:
-            self._mapped = self._mapped or with_arrays(self._given, _writable_view)
-            return self._mapped
-        self._copied = self._copied or with_arrays(self._given, np.array)
-        return self._copied
+        maps = isinstance(work, Job) and not work.subject.gives_rows
+        return self._mapped if maps else self._copied
+
+    @cached_property
+    def _mapped(self) -> TrainingData:
+        return with_arrays(self._given, _writable_view)
+
+    @cached_property
+    def _copied(self) -> TrainingData:
+        return with_arrays(self._given, np.array)
 
 
 def _writable_view(array: npt.NDArray[Any]) -> npt.NDArray[Any]:

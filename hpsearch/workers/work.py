@@ -15,7 +15,7 @@ import cloudpickle
 from hpsearch.data.specs import TrainingData
 from hpsearch.errors import HpsearchError
 from hpsearch.importing import contained, load_object
-from hpsearch.machine import descendants, own_bytes
+from hpsearch.machine import own_bytes
 from hpsearch.space.execution import ExecutionResult, Status
 from hpsearch.training.subjects import Job
 from hpsearch.wording import in_words, shortened, trace_of, write_trace
@@ -185,7 +185,7 @@ class Runner:
 
 
 def _has_children() -> bool:
-    """Check if this process has live descendants (Linux)."""
+    """Check if this process has children, which include its orphaned descendants (Linux)."""
     if sys.platform != "linux":
         return False
     try:
@@ -193,8 +193,7 @@ def _has_children() -> bool:
         os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     except ChildProcessError:
         return False
-    own_pid = os.getpid()
-    return bool(descendants([own_pid])[own_pid])
+    return True
 
 
 def serve(worker: int, descriptor: int, dataset: TrainingData) -> int:

@@ -193,11 +193,6 @@ def test_no_file_is_overwritten(wine: Path, tmp_path: Path) -> None:
             NotSupportedError,
             "'mlp_models:guide' builds its own model, which is a program already",
         ),
-        (
-            {"layer": "odd_layers:classed"},
-            InputError,
-            "that Keras does not load without their code",
-        ),
         ({"layer": OWN}, RefusedError, "going on would run that function"),
     ],
 )
@@ -207,7 +202,7 @@ def test_what_is_not_written_is_explained(
     layer = {"layer_type": more.pop("layer")} if "layer" in more else {}
     sweep = {"data": {"dataset": "digits"}, "parameters": {"epochs": 1, **layer}, **more}
     run_case(sweep, tmp_path / "run")
-    trust = ["mlp_models:guide", "odd_layers:classed"]
+    trust = ["mlp_models:guide"]
     with pytest.raises(error, match=message) as raised:
         write_standalone(Source(tmp_path / "run", trust=trust), tmp_path / "out", Which())
     assert "\n" not in str(raised.value)
