@@ -18,7 +18,7 @@ from hpsearch.comparison.refitting import REFIT_IN, score_intervals, sweep_of_be
 from hpsearch.engine.session import Settings
 from hpsearch.engine.sweep import run_sweep
 from hpsearch.errors import InputError
-from hpsearch.programs.repeat import stored_program
+from hpsearch.programs.search import stored_command_line
 from hpsearch.progress.display import line_printer, make_console, make_display
 from hpsearch.runs.predicting import predictor_of
 from hpsearch.runs.standalone import SCRIPT, write_standalone
@@ -230,24 +230,17 @@ def reproduce(
         Exit: With 1 if its score differs.
     """
     which, say = Which(trial, seed, fold), line_printer(make_console())
-    if (program := stored_program(directory)) is not None:
-        if script is not None or trust:
-            option = "--trust" if script is None else "--script"
-            raise InputError(
-                f"{option}: is of models, and {directory} is of a program; without it, its command "
-                "line is printed, and --sweep FILE runs it"
-            )
-        if sweep is None:
-            say(program.command_line(which))
-            return
-        reproduction = program.reproduce(which, sweep)
-    elif script is not None:
+    if (line := stored_command_line(directory, which)) is not None:
+        if script is not None or trust or sweep is not None:
+            raise InputError(f"{directory} is of a program: only its command line is printed")
+        say(line)
+        return
+    if script is not None:
         execution = write_standalone(_source(directory, trust, sweep), script, which)
         path = shlex.quote(str(script / SCRIPT.name))
         say(f"wrote {execution.label} to {script}; next: python {path}")
         return
-    else:
-        reproduction = reproduce_trial(_source(directory, trust, sweep), which)
+    reproduction = reproduce_trial(_source(directory, trust, sweep), which)
     for line in _verdict(reproduction):
         say(line)
     if not reproduction.equal:

@@ -1,4 +1,4 @@
-"""Prepare the search over a program."""
+"""Prepare the search over a program, and name what it ran."""
 
 from __future__ import annotations
 
@@ -11,17 +11,21 @@ from hpsearch.data.specs import Task
 from hpsearch.engine.costs import UnknownCosts
 from hpsearch.engine.run import Prepared, Run
 from hpsearch.engine.search import Search
-from hpsearch.errors import ChangedSweepError, InputError
+from hpsearch.errors import ChangedSweepError, InputError, StoreError
 from hpsearch.machine import users_value
 from hpsearch.models.problem import Recipe
 from hpsearch.programs.fingerprint import fingerprint_of, program_versions
 from hpsearch.programs.trial import ProgramSubject
+from hpsearch.runs.trial import Which
 from hpsearch.space.kinds import Kind
 from hpsearch.spec.command import DEFAULT_COMMAND, UserProgram, variables_in
 from hpsearch.spec.dump import dump_raw
-from hpsearch.spec.sweep import ProgramSweep
+from hpsearch.spec.sweep import ProgramSweep, sweep_from_text
+from hpsearch.store.derived import best_execution
+from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.facts import Identity
 from hpsearch.store.provenance import require_unchanged
+from hpsearch.store.store import Store
 from hpsearch.workers.servers import ENVIRONMENT
 from hpsearch.workers.shared import NO_ROWS
 
@@ -120,3 +124,36 @@ def require_same_program(
             "begin anew with --fresh"
         )
     require_unchanged(stored, edited if anyway else identity, str(directory))
+
+
+def stored_command_line(directory: Path, which: Which) -> str | None:
+    """Return the command line of the best execution that `which` names, for a shell.
+
+    Returns:
+        None if the directory has no results of a program.
+
+    Raises:
+        InputError: No execution matches.
+        StoreError: The stored sweep cannot be read.
+    """
+    where = ResultsDirectory(directory)
+    if not where.store.exists():
+        return None
+    with Store(where.store, read_only=True) as store:
+        facts = store.facts()
+        if facts.kind is not Kind.PROGRAM:
+            return None
+        executions, results = store.executions(), store.results()
+    try:
+        sweep = sweep_from_text(facts.program, str(where.sweep))
+    except InputError as error:
+        said = " ".join(str(error).split())
+        raise StoreError(f"{where.store}: the sweep in it cannot be read: {said}") from None
+    named = [execution for execution in executions if which.names(execution)]
+    if not named or not isinstance(sweep, ProgramSweep):
+        raise InputError(f"{directory}: there is no {which}")
+    best = best_execution(named, results, sweep.metric.goal)
+    execution = best[0] if best is not None else named[0]
+    around = {name: users_value(name) for name in ENVIRONMENT}
+    program = sweep.run_of(str(where.trials.absolute()), around)
+    return program.shell_line(execution.config.values, execution.seed, execution.trial)

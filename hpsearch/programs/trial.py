@@ -387,13 +387,10 @@ def _failed(
         status=Status.FAILED,
         curve=tuple(curve) or others,
         trainer=trainer,
-        error=_storable(error),
-        traceback=_storable(ending.stderr),
+        # Names of files may have bytes that UTF-8 cannot encode.
+        error=error.encode(errors="backslashreplace").decode(),
+        traceback=ending.stderr,
     )
-
-
-def _storable(text: str) -> str:
-    return text.encode(errors="backslashreplace").decode()
 
 
 def _read(path: Path) -> str:

@@ -111,9 +111,8 @@ def test_every_command_on_the_results_of_a_program(home):
     line = hpsearch("reproduce", "out", "--trial", 2, cwd=home).stdout
     assert line.split()[-2:] == [str(home / "train.py"), "--x=2"]
     assert len(started(home)) == ran
-    (home / "train.py").write_text("print('loss: 7')")
-    edited = hpsearch("reproduce", "out", "--trial", 2, "--sweep", "sweep.yaml", cwd=home, code=3)
-    assert "has been edited" in edited.stderr
+    refused = hpsearch("reproduce", "out", "--trial", 2, "--sweep", "sweep.yaml", cwd=home, code=2)
+    assert "only its command line is printed" in refused.stderr
     for command in (("export", "out", "--out", "m.keras"), ("evaluate", "out", "--split", "test")):
         assert "of a function or a program" in hpsearch(*command, cwd=home, code=2).stderr
 
