@@ -128,27 +128,23 @@ class RayExecutor(CallsHere):
     Args:
         ray: The module `ray`, connected.
         workers: Number of trainings at a time; None for as many as the cluster has room for.
-        timeout_seconds: Longest time of a training, or None.
         memory_bytes: Most memory of a worker during a training, without the shared data; None
             for its share of the node's memory.
-        resources: The resources of one worker, by Ray's names; one CPU by default.
         log: Receives what calls print.
     """
 
     def __init__(
         self,
         ray: ModuleType,
+        execution: ExecutionSettings,
         workers: int | None,
-        *,
-        timeout_seconds: float | None = None,
-        memory_bytes: int | None = None,
-        resources: Mapping[str, float] | None = None,
+        memory_bytes: int | None,
         log: IO[str],
     ) -> None:
         super().__init__(log)
         self._ray, self._workers = ray, workers
-        self._timeout_seconds, self._memory_bytes = timeout_seconds, memory_bytes
-        needed = {"CPU": 1.0, **(resources or {})}
+        self._timeout_seconds, self._memory_bytes = execution.timeout_seconds, memory_bytes
+        needed = {"CPU": 1.0, **(execution.resources or {})}
         self._nodes, self._head = Nodes(ray, needed), Head(ray)
         self._class = _actor_class(ray, needed)
         #: Reference to the dataset in the object store.
@@ -388,11 +384,4 @@ def opened_ray(
 ) -> Iterator[RayExecutor]:
     """Connect to the cluster of `execution.address`, and yield its executor; see `connected`."""
     with connected(execution.address, log) as ray:
-        yield RayExecutor(
-            ray,
-            workers,
-            timeout_seconds=execution.timeout_seconds,
-            memory_bytes=memory_bytes,
-            resources=execution.resources or {},
-            log=log,
-        )
+        yield RayExecutor(ray, execution, workers, memory_bytes, log)
