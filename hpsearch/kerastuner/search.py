@@ -451,7 +451,7 @@ _kept: list[_Kept] = []
 
 def kept_servers() -> Servers:
     """Return this process's servers, starting them if absent or dead."""
-    if _kept and _kept[0].pid == os.getpid() and _kept[0].servers.wait(0) is None:
+    if _kept and _kept[0].pid == os.getpid() and not _kept[0].servers.ended:
         return _kept[0].servers
     close_servers()
     log = tempfile.TemporaryFile("a+", encoding="utf-8")  # noqa: SIM115 - open as long as they run

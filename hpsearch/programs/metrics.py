@@ -1,4 +1,4 @@
-"""Read a program's metrics as epochs, from reports or lines of output."""
+"""Read a program's metrics as epochs, from reports or lines of output, and judge them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from hpsearch.models.problem import METRIC
+from hpsearch.models.problem import METRIC, Recipe
+from hpsearch.space.execution import Training
+from hpsearch.wording import exit_text
 
 #: Possessive (`++`): without backtracking, a long run of digits takes linear time.
 _NUMBER: Final = r"[-+]?+(?:(?:\d++(?:\.\d*+)?+|\.\d++)(?:[eE][-+]?\d++)?+|(?i:inf(?:inity)?+|nan))"
@@ -28,6 +30,8 @@ _READ_BYTES: Final = 1 << 20
 #: Each metric has a column, and a program may print any number of names.
 _MOST_METRICS: Final = 200
 _SOURCES: Final = ("report", "wandb", "summary", "output")
+_MOST_SHOWN: Final = 200
+_MOST_NAMED: Final = 12
 #: Names that may repeat within an epoch.
 _INDICES: Final = dict.fromkeys(("epoch", "step")).keys()
 
@@ -39,14 +43,9 @@ class Tail:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
         self._place = 0
         self._rest = b""
-
-    @property
-    def exists(self) -> bool:
-        """True if the file exists."""
-        return self._path.exists()
 
     def lines(self, *, ended: bool = False) -> Iterator[str]:
         """Yield the lines of the next block.
@@ -72,7 +71,7 @@ class Tail:
         """Return the next bytes; none at the end, or if the file cannot be read."""
         with suppress(OSError):
             # Do not wait for a FIFO or device that a program puts in the file's place.
-            handle = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            handle = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
             try:
                 block = os.pread(handle, _READ_BYTES, self._place)
                 self._place += len(block)
@@ -183,8 +182,7 @@ class TrialMetrics:
     @property
     def epochs(self) -> Epochs:
         """The epochs of the first source with the metric; empty without such a source."""
-        sources = (epochs for epochs in self._sources.values() if epochs.found)
-        return next(sources, Epochs(self._metric))
+        return self._first_of(_SOURCES)
 
     @property
     def judged(self) -> Epochs:
@@ -193,9 +191,10 @@ class TrialMetrics:
         Importing `hpsearch` or calling `wandb.init` creates the file of reports. From then on only
         reports are judged, since other output may precede them.
         """
-        if not self._reports.exists:
-            return self.epochs
-        sources = (self._sources[name] for name in ("report", "wandb") if self._sources[name].found)
+        return self._first_of(_SOURCES[:2] if self._reports.path.exists() else _SOURCES)
+
+    def _first_of(self, names: Sequence[str]) -> Epochs:
+        sources = (self._sources[name] for name in names if self._sources[name].found)
         return next(sources, Epochs(self._metric))
 
     @property
@@ -252,3 +251,88 @@ def history(reports: Sequence[Path], metric: str) -> tuple[list[dict[str, float]
         if 0 <= begin <= len(epochs):
             epochs = [*epochs[:begin], *reported.found]
     return epochs, 1 if base is None else base
+
+
+Metrics = Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Known:
+    """The numbered epochs that earlier processes of a trial reported; empty for a new trial.
+
+    Attributes:
+        first: The number of the first epoch.
+        seconds: The time that they took.
+    """
+
+    epochs: Sequence[Metrics] = ()
+    first: int = 1
+    seconds: float = 0.0
+
+    def before(self, numbers: Sequence[int | None]) -> Sequence[Metrics] | None:
+        """Return the epochs before those that a process reports.
+
+        Args:
+            numbers: Numbers of its epochs. A process that reports none had nothing left to do.
+
+        Returns:
+            None if its epochs cannot be placed: the first has no number, or an earlier one is
+                missing.
+        """
+        if not self.epochs or not numbers:
+            return self.epochs
+        if numbers[0] is None or numbers[0] - self.first > len(self.epochs):
+            return None
+        return self.epochs[: max(0, numbers[0] - self.first)]
+
+
+@dataclass(frozen=True)
+class Ending:
+    """The reports of a process and its ending.
+
+    Attributes:
+        numbers: The number of each epoch that has one.
+        others: Metrics reported instead of the score.
+        code: Its exit code.
+        halted: Whether hpsearch halted it.
+        stderr: The last lines of its standard error.
+    """
+
+    epochs: Sequence[Metrics] = ()
+    numbers: Sequence[int | None] = ()
+    others: Metrics = field(default_factory=dict)
+    code: int = 0
+    halted: bool = False
+    stderr: str = ""
+
+    @property
+    def exit_error(self) -> str:
+        """The reason of a failure, from the exit code."""
+        last = [line.strip() for line in self.stderr.splitlines() if line.strip()][-1:]
+        said = f": {last[0][:_MOST_SHOWN]}" if last else ""
+        return f"the program ended ({exit_text(self.code)}){said}"
+
+    def untold(self, metric: str) -> str:
+        """Return the reason of a failure without any reported epoch."""
+        if not self.others:
+            return (
+                f"the program ended without telling {metric!r}: by hpsearch.report, wandb.log, or "
+                f"a line '{metric}: 0.5' on standard output"
+            )
+        others = ", ".join([*self.others][:_MOST_NAMED])
+        return f"the program ended without telling {metric!r}; it told {others}"
+
+
+def halting_epoch(
+    curve: Sequence[Metrics], training: Training, recipe: Recipe, judged: int = 0
+) -> int | None:
+    """Return the number of the first epoch after which to halt a program; None to go on.
+
+    Args:
+        judged: Number of epochs after which it was not halted.
+    """
+    for number in range(judged + 1, len(curve) + 1):
+        score = curve[number - 1][recipe.metric]
+        if not math.isfinite(score) or number >= training.epochs:
+            return number
+    return None

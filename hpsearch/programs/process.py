@@ -64,22 +64,19 @@ class ProgramProcess:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End the rest of the group, and wait for the process."""
-        if self._process.returncode is None:
-            self._signal(signal.SIGKILL)
-            self.close()
+        """End the rest of the group, and wait for it."""
+        self._signal(signal.SIGKILL)
+        self._process.wait()
+        deadline = time.monotonic() + _KILLED_SECONDS
+        while time.monotonic() < deadline and self._group_lives():
+            time.sleep(0.001)
         if self._handle >= 0:
             os.close(self._handle)
 
     @property
-    def ended(self) -> bool:
-        """True if the process has ended; it keeps its PID until `close`."""
-        if self._process.returncode is not None:
-            return True
-        if not hasattr(os, "waitid"):
-            return self._process.poll() is not None
-        options = os.WEXITED | os.WNOHANG | os.WNOWAIT
-        return os.waitid(os.P_PID, self.pid, options) is not None
+    def code(self) -> int | None:
+        """The exit code as in `subprocess.Popen.returncode`; None while the process runs."""
+        return self._process.poll()
 
     def wait(self, seconds: float = _POLL_SECONDS) -> None:
         """Wait until the process has ended, at most `seconds`."""
@@ -87,7 +84,7 @@ class ProgramProcess:
             watcher = select.poll()
             watcher.register(self._handle, select.POLLIN)
             watcher.poll(seconds * 1_000)
-        elif not self.ended:
+        elif self.code is None:
             time.sleep(seconds)
 
     def halt(self, most_seconds: float = math.inf) -> None:
@@ -100,50 +97,25 @@ class ProgramProcess:
         self._signal(signal.SIGTERM)
         # Continue a stopped process, which could not handle the signal.
         self._signal(signal.SIGCONT)
-        while not self.ended and time.monotonic() < deadline:
+        while self.code is None and time.monotonic() < deadline:
             self.wait()
         # The process may be a shell, with the program as its child.
-        while self._lives() and time.monotonic() < deadline:
+        while time.monotonic() < deadline and self._group_lives():
             time.sleep(_POLL_SECONDS)
 
-    def close(self) -> int:
-        """End the rest of the group, wait for it, and return the exit code.
-
-        Returns:
-            As `subprocess.Popen.returncode`: minus the signal's number for one that a signal ended.
-        """
-        # Kill before waiting: the process number is not reused until then.
-        self._signal(signal.SIGKILL)
-        deadline = time.monotonic() + _KILLED_SECONDS
-        while self._lives() and time.monotonic() < deadline:
-            time.sleep(0.001)
-        code = self._process.wait()
-        # Other members of the group, which this process adopted.
+    def _group_lives(self) -> bool:
+        """Check if a process of the group is left, after the first has ended."""
+        # Dead members that this process adopted would count.
         with contextlib.suppress(ChildProcessError):
             while os.waitpid(-self.pid, os.WNOHANG)[0]:
                 pass
-        return code
+        return self._signal(0)
 
-    def _lives(self) -> bool:
-        """Check if a process of the group is left that can be ended (Linux; elsewhere False)."""
-        with contextlib.suppress(OSError):
-            names = (path.name for path in Path("/proc").iterdir())
-            return any(self._has(int(name)) for name in names if name.isdigit())
-        return False
-
-    def _has(self, pid: int) -> bool:
-        """Check if a process is in the group and alive; a dead one may wait long for its parent."""
+    def _signal(self, number: int) -> bool:
+        """Send a signal to the group; return False if nobody is there to receive it."""
+        # While a process is in the group, no other group gets its number.
         try:
-            if os.getpgid(pid) != self.pid:
-                return False
-            # Excludes another user's processes.
-            os.kill(pid, 0)
-            stat = Path(f"/proc/{pid}/stat").read_bytes()
-        except OSError:
-            return False
-        # A process name, in brackets here, may have any characters.
-        return stat.rpartition(b")")[2].split()[0] not in (b"Z", b"X")
-
-    def _signal(self, number: int) -> None:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, number)
+        except (ProcessLookupError, PermissionError):
+            return False
+        return True

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hpsearch.engine.session import signals
-from hpsearch.errors import ChangedSweepError, InputError, StoreError
+from hpsearch.engine.best_model import one_worker
+from hpsearch.errors import ChangedSweepError, InputError
 from hpsearch.machine import users_value
 from hpsearch.programs.fingerprint import fingerprint_of
 from hpsearch.programs.search import program_recipe
@@ -23,9 +23,8 @@ from hpsearch.store.provenance import read_sweep
 from hpsearch.store.store import Store
 from hpsearch.store.trials import best_execution
 from hpsearch.training.subjects import Job
-from hpsearch.workers.local import LocalExecutor
 from hpsearch.workers.protocol import Answered, Lost
-from hpsearch.workers.servers import ENVIRONMENT, Servers
+from hpsearch.workers.servers import ENVIRONMENT
 from hpsearch.workers.shared import NO_ROWS
 
 _WAIT_SECONDS = 0.5
@@ -65,9 +64,7 @@ class StoredProgram:
         Raises:
             InputError: No execution matches.
         """
-        execution = self.find(which)
-        around = {name: users_value(name) for name in ENVIRONMENT}
-        program = self.sweep.run_of(str(self.where.trials.absolute()), around)
+        execution, program = self.find(which), _program_of(self.sweep, self.where.trials)
         return program.shell_line(execution.config.values, execution.seed, execution.trial)
 
     def reproduce(self, which: Which, trusted: Path) -> Reproduction:
@@ -85,20 +82,23 @@ class StoredProgram:
         execution, directory = self.find(which), self.where.path
         row = self.results.get(execution.number)
         if row is None or not row.status.scored:
-            status = "no result" if row is None else f"no score, it is {row.status}"
-            raise InputError(f"{directory}: {execution.label} has {status}")
+            raise InputError(f"{directory}: {execution.label} has no score")
         sweep = load_sweep(trusted, with_data=True)
         if not isinstance(sweep, ProgramSweep):
             raise InputError(f"{trusted}: is not the sweep file of a program")
         with tempfile.TemporaryDirectory(prefix="hpsearch-") as scratch:
-            around = {name: users_value(name) for name in ENVIRONMENT}
-            program = sweep.run_of(scratch, around)
+            program = _program_of(sweep, Path(scratch))
             _require_same(directory, self.sweep, sweep, program, row)
             program.require_variables()
             subject, training = ProgramSubject(program), _training_of(execution, row)
             job = Job(training, program_recipe(sweep), subject, tensorflow=False)
-            again = _run(job, Path(scratch) / "run.log")
+            again = _run(job)
         return Reproduction(execution, sweep.metric.name, row, again)
+
+
+def _program_of(sweep: ProgramSweep, trials: Path) -> UserProgram:
+    around = {name: users_value(name) for name in ENVIRONMENT}
+    return sweep.run_of(str(trials.absolute()), around)
 
 
 def _training_of(execution: Execution, row: ExecutionResult) -> Training:
@@ -128,7 +128,7 @@ def stored_program(directory: Path) -> StoredProgram | None:
         executions, results = store.executions(), store.results()
     sweep = read_sweep(facts.program, where)
     if not isinstance(sweep, ProgramSweep):
-        raise StoreError(f"{where.store}: the sweep in it names no program")
+        return None
     return StoredProgram(where, sweep, executions, results)
 
 
@@ -139,29 +139,21 @@ def _require_same(
     program: UserProgram,
     row: ExecutionResult,
 ) -> None:
-    for key in ("command", "metric"):
-        if getattr(stored, key) != getattr(sweep, key):
-            raise ChangedSweepError(f"{directory}: was made with another {key}")
-    if Path(stored.file).name != Path(sweep.file).name:
-        raise ChangedSweepError(
-            f"{directory}: was made by the program {stored.file or '-'}, not {sweep.file or '-'}"
-        )
-    now, before = fingerprint_of(program), row.versions.get("data")
-    if before is not None and now != before:
-        raise ChangedSweepError(
-            f"{directory}: the program has been edited since the row was made: the fingerprint of "
-            f"its files was {before} and is {now} now"
-        )
+    data = row.versions.get("data")
+    same = {
+        "program": Path(stored.file).name == Path(sweep.file).name,
+        "command": stored.command == sweep.command,
+        "metric": stored.metric == sweep.metric,
+        "program, which has been edited since": data in (None, fingerprint_of(program)),
+    }
+    for name, equal in same.items():
+        if not equal:
+            raise ChangedSweepError(f"{directory}: the row was made with another {name}")
 
 
-def _run(job: Job, log_path: Path) -> ExecutionResult:
+def _run(job: Job) -> ExecutionResult:
     """Run a job in a worker; end everything that it starts, whatever happens."""
-    with (
-        log_path.open("a+", encoding="utf-8") as log,
-        signals() as stop,
-        Servers(log, tensorflow=False) as servers,
-        LocalExecutor(servers, 1) as executor,
-    ):
+    with one_worker() as (executor, check):
         executor.provide(NO_ROWS)
         executor.submit(job)
         while True:
@@ -170,4 +162,4 @@ def _run(job: Job, log_path: Path) -> ExecutionResult:
                     return event.result
                 if isinstance(event, Lost):
                     return ExecutionResult(job.training.number, Status.KILLED, error=event.reason)
-            stop.check()
+            check()

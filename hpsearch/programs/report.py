@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 from collections.abc import Mapping
 from typing import SupportsFloat
@@ -55,12 +56,9 @@ def _number(name: str, value: SupportsFloat) -> float:
 
 def _whole(epoch: int) -> int:
     try:
-        number = int(epoch)
-    except (TypeError, ValueError):
-        number = None
-    if number is None or number != epoch:
-        raise TypeError(f"report: epoch must be a whole number, not {epoch!r}")
-    return number
+        return operator.index(epoch)
+    except TypeError:
+        raise TypeError(f"report: epoch must be a whole number, not {epoch!r}") from None
 
 
 if REPORT_VARIABLE in os.environ:

@@ -18,9 +18,16 @@ from hpsearch.data.specs import TrainingData
 from hpsearch.errors import InputError
 from hpsearch.files import lock_without_waiting
 from hpsearch.models.problem import Recipe
-from hpsearch.programs.ending import Ending, Known, halting_epoch
 from hpsearch.programs.fingerprint import fingerprint_of, program_versions
-from hpsearch.programs.metrics import Epochs, TrialMetrics, aligned, history
+from hpsearch.programs.metrics import (
+    Ending,
+    Epochs,
+    Known,
+    TrialMetrics,
+    aligned,
+    halting_epoch,
+    history,
+)
 from hpsearch.programs.process import ProgramProcess
 from hpsearch.programs.report import REPORT_VARIABLE
 from hpsearch.space.execution import ExecutionResult, Status, Training
@@ -54,12 +61,6 @@ class TrialDirectory:
 
     path: Path
 
-    @classmethod
-    def of(cls, program: UserProgram, training: Training) -> TrialDirectory:
-        """Return the directory of a training of the program."""
-        name = f"{training.trial}" + (f"-seed{training.seed}" if training.seed else "")
-        return cls(Path(program.trials) / name)
-
     @property
     def checkpoint(self) -> Path:
         """The directory where the program may keep data to continue from."""
@@ -68,11 +69,8 @@ class TrialDirectory:
     @property
     def runs(self) -> list[Path]:
         """The directories of the processes so far, in order."""
-        numbers = []
-        for path in self.path.glob("run-*"):
-            with suppress(ValueError):
-                numbers.append((int(path.name.removeprefix("run-")), path))
-        return [path for _, path in sorted(numbers)]
+        runs = [path for path in self.path.glob("run-*") if path.name[4:].isdecimal()]
+        return sorted(runs, key=lambda path: int(path.name[4:]))
 
     def new_run(self) -> Path:
         """Make the directory of the next process.
@@ -81,9 +79,8 @@ class TrialDirectory:
             OSError: It cannot be made.
         """
         self.checkpoint.mkdir(parents=True, exist_ok=True)
-        runs = self.runs
-        last = int(runs[-1].name.removeprefix("run-")) if runs else 0
-        path = self.path / f"run-{last + 1}"
+        last = self.runs[-1:]
+        path = self.path / f"run-{int(last[0].name[4:]) + 1 if last else 1}"
         path.mkdir()
         return path
 
@@ -104,13 +101,11 @@ class TrialDirectory:
         self.path.mkdir(parents=True, exist_ok=True)
         handle = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
-            waited = False
+            if _held_elsewhere(handle):
+                wait()
             while _held_elsewhere(handle):
                 if time.monotonic() >= deadline:
                     raise InputError(f"another process still runs this trial, in {self.path}")
-                if not waited:
-                    wait()
-                waited = True
                 time.sleep(_LOCK_POLL_SECONDS)
             yield
         finally:
@@ -127,12 +122,8 @@ class TrialDirectory:
             why: `failed` or `unused`, the ending of its new name.
         """
         with suppress(OSError):
-            if not self.has_checkpoint():
-                return
-            count = 1
-            while (aside := self.path / f"checkpoint.{why}-{count}").exists():
-                count += 1
-            self.checkpoint.rename(aside)
+            if self.has_checkpoint():
+                self.checkpoint.rename(self.path / f"checkpoint.{why}-{len(self.runs)}")
 
 
 @dataclass(frozen=True)
@@ -206,7 +197,10 @@ class _Trial:
 
     @property
     def where(self) -> TrialDirectory:
-        return TrialDirectory.of(self.program, self.training)
+        trial, seed = self.training.trial, self.training.seed
+        return TrialDirectory(
+            Path(self.program.trials) / (f"{trial}-seed{seed}" if seed else f"{trial}")
+        )
 
     @property
     def _values(self) -> dict[str, Any]:
@@ -256,11 +250,10 @@ class _Trial:
         watch = _Watch(metrics, past, self)
         started = time.monotonic()
         with ProgramProcess(arguments, program.directory, environment, run) as process:
-            while not (process.ended or watch.halts()):
+            while process.code is None and not watch.halts():
                 process.wait()
             if watch.halted:
                 process.halt(self.deadline - time.monotonic())
-            code = process.close()
         passed = time.monotonic() - started
         # The last reports, also those after the signal, are in the files.
         metrics.read(ended=True)
@@ -269,7 +262,7 @@ class _Trial:
             epochs.found,
             epochs.numbers,
             metrics.others,
-            code,
+            process.code or 0,
             watch.halted,
             _tail(run / "stderr.log"),
         )
@@ -357,16 +350,10 @@ def outcome(
 
     Returns:
         None if the program has to begin anew because its checkpoint is of no use: it failed before
-            it reported an epoch, or continued after an epoch that was never reported.
+            it reported an epoch, or its first epoch has no number or follows one never reported.
     """
     metric = recipe.metric
     earlier = known.before(ending.numbers)
-    if earlier is None and ending.numbers[0] is None:
-        error = (
-            "the program was given a checkpoint, and tells epochs without numbers: "
-            "hpsearch.report(epoch=...) has them"
-        )
-        return _failed(training, error, ending, aligned(ending.epochs, metric))
     if earlier is None or (known.epochs and not ending.epochs and ending.code != 0):
         return None
     trainer = WENT_ON if earlier else BEGAN

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import importlib
 import logging
 import os
@@ -15,9 +14,11 @@ import threading
 import time
 import warnings
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import ModuleType
 from typing import IO, Any
+from unittest import mock
 
 from hpsearch.errors import HpsearchError, InputError
 from hpsearch.files import cut_beginning
@@ -61,30 +62,24 @@ def connected(address: str | None, log: IO[str]) -> Iterator[ModuleType]:
         InputError: There is no such cluster or no token, or the cluster refuses the token.
     """
     require_ray()
-    if address is not None and address.startswith("ray://"):
-        raise InputError(
-            f"execution.address: {address} is Ray Client's, which hpsearch does not use; start it "
-            "on a machine of the cluster with address: auto, or through `ray job submit`"
-        )
     existing = address or os.environ.get("RAY_ADDRESS")
-    with _authenticated(own_cluster=existing is None):
-        # Ray is optional, and reads the environment when it is imported.
-        ray = importlib.import_module("ray")
-        if ray.is_initialized():
-            # Leave the caller's connection open.
+    _authenticate(own_cluster=existing is None)
+    # Ray is optional, and reads the environment when it is imported.
+    ray = importlib.import_module("ray")
+    if ray.is_initialized():
+        # Leave the caller's connection open.
+        yield ray
+        return
+    with _output_to(log):
+        try:
+            with _handlers_kept():
+                _init(ray, existing)
             yield ray
-            return
-        with _output_to(log):
-            try:
-                with _handlers_kept():
-                    _init(ray, existing)
-                yield ray
-            finally:
-                ray.shutdown()
+        finally:
+            ray.shutdown()
 
 
-@contextlib.contextmanager
-def _authenticated(*, own_cluster: bool) -> Iterator[None]:
+def _authenticate(*, own_cluster: bool) -> None:
     """Set up token authentication in the environment, which Ray's processes inherit.
 
     Args:
@@ -101,28 +96,16 @@ def _authenticated(*, own_cluster: bool) -> Iterator[None]:
             f"{_MODE} is not set, and Ray, which reads it once, is imported already: set "
             f"{_MODE}=token where Python is started"
         )
-    # Never unset it: Ray reads it only once.
+    # Never unset them: Ray reads them only once.
     os.environ[_MODE] = "token"
-    before = os.environ.get(_TOKEN)
-    named = before or os.environ.get(_TOKEN_PATH)
+    named = os.environ.get(_TOKEN) or os.environ.get(_TOKEN_PATH)
     if not named and not (Path.home() / ".ray" / "auth_token").exists():
         if not own_cluster:
             raise InputError(
                 f"the cluster's token is not here: set {_TOKEN} or {_TOKEN_PATH}, or copy "
                 "~/.ray/auth_token from its head (`ray get-auth-token` prints it there)"
             )
-        os.environ[_TOKEN] = _own_token()
-    try:
-        yield
-    finally:
-        if before is None:
-            os.environ.pop(_TOKEN, None)
-
-
-@functools.cache
-def _own_token() -> str:
-    """Make the token for all clusters that this process starts; Ray reads it only once."""
-    return secrets.token_hex(32)
+        os.environ[_TOKEN] = secrets.token_hex(32)
 
 
 def _init(ray: ModuleType, address: str | None) -> None:
@@ -138,7 +121,7 @@ def _init(ray: ModuleType, address: str | None) -> None:
         where = f"execution.address: {address}" if address else "a Ray of this machine alone"
         said = next((line for line in str(error).splitlines() if line.strip()), repr(error))
         raise InputError(f"{where}: {said}") from error
-    _LOG.info("connected to Ray %s at %s", ray.__version__, _address_of(ray))
+    _LOG.info("connected to Ray %s", ray.__version__)
 
 
 @contextlib.contextmanager
@@ -149,22 +132,18 @@ def _handlers_kept() -> Iterator[None]:
     SIGTERM by one that ends the process: in Python while it starts, and again in C++ once it is
     connected.
     """
-    utils = importlib.import_module("ray._private.utils")
-    setter = getattr(utils, "set_sigterm_handler", None)
-    came: list[int] = []
-    before: dict[int, Any] = {}
-    if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGINT, signal.SIGTERM):
-            before[number] = signal.signal(number, lambda arrived, _: came.append(arrived))
-    if setter is not None:
-        utils.set_sigterm_handler = lambda _: None  # type: ignore[attr-defined]
-    try:
+    if threading.current_thread() is not threading.main_thread():
         yield
+        return
+    came: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {n: signal.signal(n, lambda arrived, _: came.append(arrived)) for n in numbers}
+    try:
+        with mock.patch("ray._private.utils.set_sigterm_handler", create=True):
+            yield
     finally:
-        if setter is not None:
-            utils.set_sigterm_handler = setter  # type: ignore[attr-defined]
-        for signum, handler in before.items():
-            signal.signal(signum, signal.SIG_DFL if handler is None else handler)
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
         for late in came[:1]:
             signal.raise_signal(late)
 
@@ -182,45 +161,28 @@ def _resolved(address: str) -> str:
         file = Path(os.environ.get("RAY_TMPDIR") or "/tmp") / "ray" / "ray_current_cluster"  # noqa: S108 - Ray's
         named = file.read_text(encoding="utf-8").strip() if file.exists() else ""
         cluster = os.environ.get("RAY_ADDRESS") or named
-        if not cluster:
-            raise InputError(
-                "execution.address: auto finds no Ray cluster on this machine; start one with "
-                "`ray start --head`, or name its head, as HOST:PORT"
-            )
     if not _takes_connections(cluster):
         raise InputError(
-            f"execution.address: {address}: no Ray cluster answers at {cluster}; start one with "
-            "`ray start --head`, or name the HOST:PORT of its head"
+            f"execution.address: {address}: no Ray cluster answers at {cluster or 'this machine'}; "
+            "start one with `ray start --head`, or name its head, as HOST:PORT"
         )
     return cluster
 
 
 def _takes_connections(address: str) -> bool:
     host, _, port = address.rpartition(":")
-    if not host or not port.isdigit():
-        raise InputError(f"execution.address: must be auto, or HOST:PORT, not {address}")
     try:
         with socket.create_connection((host.strip("[]"), int(port)), _ANSWER_SECONDS):
             return True
-    except OSError:
+    except (OSError, ValueError):
         return False
 
 
-def _address_of(ray: ModuleType) -> str:
-    return str(ray.get_runtime_context().gcs_address)
-
-
-@contextlib.contextmanager
-def _output_to(log: IO[str]) -> Iterator[None]:
+def _output_to(log: IO[str]) -> AbstractContextManager[Any]:
     """Redirect Ray's output to the log, so that it does not mix with hpsearch's output.
 
     Ray has no setting for that. If its internals have changed, it prints as usual.
     """
-    worker = importlib.import_module("ray._private.worker")
-    before = getattr(worker, "print_to_stdstream", None)
-    if before is None:
-        yield
-        return
 
     def write(data: dict[str, Any], *_: Any, **__: Any) -> None:
         # Skip the autoscaler, which repeats itself every few seconds.
@@ -231,11 +193,7 @@ def _output_to(log: IO[str]) -> Iterator[None]:
                 log.write(f"({data.get('ip', 'ray')} {data.get('pid', '')}) {line}\n")
             cut_beginning(log)
 
-    worker.print_to_stdstream = write  # type: ignore[attr-defined]
-    try:
-        yield
-    finally:
-        worker.print_to_stdstream = before  # type: ignore[attr-defined]
+    return mock.patch("ray._private.worker.print_to_stdstream", write, create=True)
 
 
 class Head:
@@ -250,7 +208,7 @@ class Head:
     lost = False
 
     def __init__(self, ray: ModuleType) -> None:
-        self.address = _address_of(ray)
+        self.address = str(ray.get_runtime_context().gcs_address)
         self._silent_since: float | None = None
 
     def answers(self) -> bool:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from hpsearch.data.dataset import unpacked
 from hpsearch.data.specs import Arrays, Target, Task, TrainingData, runs_in_graph
 from hpsearch.data.targets import in_own_units
-from hpsearch.errors import HpsearchError, NotSupportedError
+from hpsearch.errors import HpsearchError
 from hpsearch.models.model_file import ModelFile
 from hpsearch.models.problem import Problem, Recipe
 from hpsearch.space.execution import Execution, ExecutionResult
@@ -57,7 +57,6 @@ def write_start(  # noqa: PLR0917 - calls pass arguments by position
         tolerance: The largest difference from the row's score that counts as reaching it.
 
     Raises:
-        NotSupportedError: The model contains user code.
         OSError: A file cannot be written.
     """
     from hpsearch.models.mlp import build_model  # imports Keras
@@ -72,26 +71,8 @@ def write_start(  # noqa: PLR0917 - calls pass arguments by position
     model.compile_from_config(compiled)
     rows = _start_rows(problem, execution, result, data.of_fold(execution.fold).arrays)
     model.save(folder / "model.keras")
-    _require_loadable(folder / "model.keras")
     # No allow_pickle: savez of older NumPy would store it as an array of that name.
     np.savez(folder / "rows.npz", **rows, tolerance=np.float64(tolerance))
-
-
-def _require_loadable(path: Path) -> None:
-    """Check that Keras can load a model in a process that has not imported user code."""
-    import keras  # slow; the driver does without
-
-    registry = keras.saving.get_custom_objects()
-    registered = dict(registry)
-    registry.clear()
-    try:
-        keras.models.load_model(path, safe_mode=True)
-    except (ValueError, TypeError, LookupError) as error:
-        raise NotSupportedError(
-            "its layer type uses classes or functions that Keras does not load without their code"
-        ) from error
-    finally:
-        registry.update(registered)
 
 
 def _start_rows(

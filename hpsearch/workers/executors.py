@@ -24,8 +24,6 @@ from hpsearch.workers.servers import Servers
 from hpsearch.workers.work import run, start_tensorflow
 
 _POLL_SECONDS = 0.2
-#: Functions that open an executor on a cluster, by name: its package is optional.
-_CLUSTERS = {"ray": "hpsearch.ray.executor:opened_ray"}
 _NO_DATA = "no data"
 
 
@@ -205,8 +203,8 @@ def opened_executor(
                 memory_bytes=share_bytes(workers) if memory is None else memory,
             )
         else:
-            executor = stack.enter_context(
-                load_part(_CLUSTERS[execution.engine])(execution, workers, memory, log)
-            )
+            # Ray is an annex, whose package is optional.
+            opened_ray = load_part("hpsearch.ray.executor:opened_ray")
+            executor = stack.enter_context(opened_ray(execution, workers, memory, log))
         stack.callback(executor.close)
         yield executor

@@ -20,14 +20,14 @@ import cloudpickle
 
 from hpsearch.data.specs import TrainingData
 from hpsearch.errors import HpsearchError
-from hpsearch.machine import descendants, now, own_bytes, private_bytes, state_of
+from hpsearch.machine import descendants, now, own_bytes, private_bytes
 from hpsearch.training.subjects import Job
 from hpsearch.wording import exit_text
 from hpsearch.workers.protocol import (
     Conversation,
     Event,
+    Executor,
     Heard,
-    PolledExecutor,
     Work,
     WorkerState,
     free_number,
@@ -40,12 +40,9 @@ _LOG = logging.getLogger("hpsearch")
 _POLL_SECONDS = 0.2
 #: Short, because a worker can take a gigabyte in half a second.
 _MEMORY_CHECK_SECONDS = 0.05
-_CHILDREN_CHECK_SECONDS = 0.5
-#: Looking at all processes takes less than one part in this many of the time.
-_CHILDREN_CHECK_SHARE = 50
+#: Looking at children inspects all processes, which takes milliseconds.
+_CHILDREN_CHECK_SECONDS = 1.0
 _WAIT_FOR_EXIT_SECONDS = 1.0
-#: States of a process that has ended, which a stopped server may not have reported.
-_ENDED = ("", "zombie", "dead")
 #: Number of the conversation's process; workers count from 1.
 _PARTNER = 0
 
@@ -115,7 +112,7 @@ class Pool:
     def provide(self, handle: int) -> None:
         """Hand a shared dataset to the servers."""
         for server in self.servers:
-            with self._required(server):
+            with _required():
                 server.provide(handle)
 
     def converse(self, conversation: Conversation) -> None:
@@ -148,7 +145,7 @@ class Pool:
             self._exit_statuses.pop(pid, None)
             worker.forked(pid)
 
-        with theirs, self._required(server):
+        with theirs, _required():
             server.fork(number, theirs.fileno(), on_forked)
         self._selector.register(worker.connection, selectors.EVENT_READ, worker)
         return worker
@@ -187,7 +184,7 @@ class Pool:
                 self._selector.modify(worker.connection, wanted, worker)
 
     def _hear(self, server: Server) -> None:
-        with self._required(server):
+        with _required():
             ended = server.receive()
             if ended is not None:
                 pid, status = ended
@@ -198,40 +195,23 @@ class Pool:
 
     def how_ended(self, worker: Worker) -> str:
         """Describe how a worker's process ended; if only its connection has, end the process."""
-        code = self._exit_code(worker, worker.server)
-        lives = code is None and worker.pid is not None and state_of(worker.pid) not in _ENDED
-        if lives:
+        code = self._exit_code(worker)
+        if code is None:
             end(worker)
-        if lives or code == CLOSED_STATUS:
+        if code in (None, CLOSED_STATUS):
             return "its code closed the worker's connection to the driver, or wrote to it"
-        return _reason(code)
+        return exit_text(code)
 
-    def _exit_code(self, ended: Worker | Server, parent: Server) -> int | None:
-        """Wait for the server that forked a process to report its end."""
+    def _exit_code(self, worker: Worker) -> int | None:
+        """Wait for the worker's server to report its end."""
         deadline = time.monotonic() + _WAIT_FOR_EXIT_SECONDS
         with selectors.DefaultSelector() as selector:
-            selector.register(parent, selectors.EVENT_READ)
-            while ended.pid not in self._exit_statuses:
+            selector.register(worker.server, selectors.EVENT_READ)
+            while worker.pid not in self._exit_statuses:
                 if not selector.select(max(0.0, deadline - time.monotonic())):
                     return None
-                self._hear(parent)
-        return os.waitstatus_to_exitcode(self._exit_statuses.pop(ended.pid))
-
-    @contextlib.contextmanager
-    def _required(self, server: Server) -> Iterator[None]:
-        """Raise HpsearchError if the server has ended."""
-        try:
-            yield
-        except (EOFError, OSError, pickle.UnpicklingError) as error:
-            if server.loaded:
-                # The light server, its parent, reports its end.
-                code = self._exit_code(server, self.servers.light)
-            else:
-                code = self.servers.wait(_WAIT_FOR_EXIT_SECONDS)
-            raise HpsearchError(
-                f"the process that starts workers ended ({_reason(code)}); the last lines of "
-                "run.log say why; what was finished is stored, so run the same command again"
-            ) from error
+                self._hear(worker.server)
+        return os.waitstatus_to_exitcode(self._exit_statuses.pop(worker.pid))
 
     def require_servers(self, most_seconds: float | None) -> None:
         """Check that the servers have forked the requested workers in time.
@@ -260,6 +240,18 @@ class Pool:
         self.servers.close()
 
 
+@contextlib.contextmanager
+def _required() -> Iterator[None]:
+    """Raise HpsearchError if a server has ended."""
+    try:
+        yield
+    except (EOFError, OSError, pickle.UnpicklingError) as error:
+        raise HpsearchError(
+            "the process that starts workers ended, for which run.log may have the reason; "
+            "what was finished is stored, so run the same command again"
+        ) from error
+
+
 def end(worker: Worker) -> None:
     """End a worker's process at once."""
     if worker.pid is not None and not worker.ended:
@@ -267,11 +259,7 @@ def end(worker: Worker) -> None:
             os.kill(worker.pid, signal.SIGKILL)
 
 
-def _reason(code: int | None) -> str:
-    return "no exit status" if code is None else exit_text(code)
-
-
-class LocalExecutor(PolledExecutor):
+class LocalExecutor(Executor):
     """Forked workers that share one copy of the data.
 
     Light workers (see `forkserver`) take trainings that need no TensorFlow. Loaded workers take
@@ -295,10 +283,9 @@ class LocalExecutor(PolledExecutor):
         self._limit = workers
         self._timeout_seconds = timeout_seconds
         self._memory_bytes = memory_bytes
-        self._memory_checked = 0.0
-        #: Bytes of workers' children, by the workers' PIDs, and when to look again.
+        self._memory_checked = self._children_checked = 0.0
+        #: Bytes of workers' children, by the workers' PIDs.
         self._children_bytes: dict[int, int] = {}
-        self._next_look = 0.0
         self._poll_seconds = _POLL_SECONDS if memory_bytes is None else _MEMORY_CHECK_SECONDS
         self._pool = Pool(servers, workers)
 
@@ -370,17 +357,15 @@ class LocalExecutor(PolledExecutor):
     def _hear(self, worker: Worker) -> list[Event]:
         if (messages := worker.received()) is None:
             return self._handle_end(worker)
-        return worker.hear(messages)
+        events = worker.hear(messages)
+        if worker.retired:
+            self._pool.forget(worker)
+        return events
 
     def _handle_end(self, worker: Worker) -> list[Event]:
         """Forget an ended worker, and report its lost work."""
         self._pool.forget(worker)
-        work = worker.work
-        if work is None:
-            return []
-        if worker.retired:
-            # The worker had retired before the work reached it: give the work to a new worker.
-            self.submit(work)
+        if worker.work is None:
             return []
         return worker.lost(
             worker.end_reason or f"the worker ended ({self._pool.how_ended(worker)})"
@@ -394,7 +379,9 @@ class LocalExecutor(PolledExecutor):
         limit = self._memory_bytes if since >= _MEMORY_CHECK_SECONDS else None
         if limit is not None:
             self._memory_checked = instant
-            self._look_at_children(instant)
+            if instant - self._children_checked >= _CHILDREN_CHECK_SECONDS:
+                self._children_checked = instant
+                self._look_at_children()
         for worker in self._pool.workers.values():
             if worker.pid is None or not worker.limits_apply:
                 continue
@@ -405,21 +392,16 @@ class LocalExecutor(PolledExecutor):
             if worker.end_reason:
                 end(worker)
 
-    def _look_at_children(self, instant: float) -> None:
-        """Record the memory of workers' children, now and then, as that inspects all processes."""
-        if instant < self._next_look:
-            return
+    def _look_at_children(self) -> None:
         pids = [worker.pid for worker in self._pool.workers.values() if worker.pid is not None]
         families = descendants(pids)
         self._children_bytes = {pid: sum(map(private_bytes, families[pid])) for pid in pids}
-        took = time.monotonic() - instant
-        self._next_look = instant + max(_CHILDREN_CHECK_SECONDS, _CHILDREN_CHECK_SHARE * took)
 
     def close(self) -> None:
         self._pool.close()
 
 
-class CallsHere(PolledExecutor):
+class CallsHere(Executor):
     """Base of executors that train elsewhere: one worker on this machine makes calls.
 
     The first call or conversation starts it.

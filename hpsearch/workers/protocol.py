@@ -6,7 +6,7 @@ import itertools
 import logging
 import math
 import time
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
@@ -16,8 +16,8 @@ from hpsearch.space.execution import ExecutionResult, Training
 from hpsearch.training.subjects import Job
 
 _LOG = logging.getLogger("hpsearch")
-#: A timed call may take as long as this many trainings, and at least this many seconds.
-_CALL_TRAININGS, _CALL_SECONDS = 10, 60.0
+#: A timed call, which may build many models, has at least this time.
+_CALL_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -85,10 +85,15 @@ class Answered:
 
 @dataclass(frozen=True)
 class Finished:
-    """A training ended, and all its executions are answered."""
+    """A training ended, and all its executions are answered.
+
+    Attributes:
+        retires: Whether the worker ends, for example because it has grown too large.
+    """
 
     worker: int
     training: Training
+    retires: bool = False
 
 
 @dataclass(frozen=True)
@@ -121,12 +126,14 @@ class Called:
         error: The function's exception, or how the worker ended, in one line; empty on success.
         value: The function's return value.
         ended: Whether the worker ended.
+        retires: See `Finished`.
     """
 
     worker: int
     error: str = ""
     value: Any = None
     ended: bool = False
+    retires: bool = False
 
 
 @dataclass(frozen=True)
@@ -189,7 +196,18 @@ class Executor(Protocol):
 
     def events(self, timeout_seconds: float) -> Sequence[Event]:
         """Wait for at least one event or the timeout, then return new events in order."""
-        ...
+        deadline = time.monotonic() + timeout_seconds
+        events: list[Event] = []
+        left = 0.0
+        while not events and left >= 0:
+            left = deadline - time.monotonic()
+            events += self._look(max(0.0, left))
+        return events
+
+    def _look(self, seconds: float) -> list[Event]:
+        """Wait for at most so long, or less, and return new events, for `events`."""
+        del seconds
+        return []
 
     def close(self) -> None:
         """End all work at once; leave no process."""
@@ -202,28 +220,6 @@ class Executor(Protocol):
         self.close()
 
 
-class PolledExecutor(Executor):
-    """Base of executors that look for events until there are some."""
-
-    def events(self, timeout_seconds: float) -> Sequence[Event]:
-        deadline = time.monotonic() + timeout_seconds
-        events: list[Event] = []
-        left = 0.0
-        while not events and left >= 0:
-            left = deadline - time.monotonic()
-            events += self._look(max(0.0, left))
-        return events
-
-    def _look(self, seconds: float) -> list[Event]:
-        """Wait for at most so long, or less, and return new events."""
-        raise NotImplementedError
-
-
-@dataclass(frozen=True)
-class Retired:
-    """A worker ends after its work, usually because it has grown too large; nothing is lost."""
-
-
 @dataclass(eq=False, kw_only=True)
 class WorkerState:
     """The work of one worker, as its executor knows it.
@@ -234,7 +230,7 @@ class WorkerState:
         began: Clock time at which the training began, if it has.
         end_reason: Why the executor ends this worker, in words; empty if it does not.
         timed_out, too_large: The limit that the worker exceeded, if any.
-        retired: Whether the worker takes no more work.
+        retired: Whether the worker ends after its work.
         importing_seconds: Extra time that a training may take to begin.
     """
 
@@ -254,22 +250,17 @@ class WorkerState:
         self.since = now()
         self.timed_out = self.too_large = False
 
-    def hear(self, messages: Iterable[Event | Retired]) -> list[Event]:
-        """Record messages of the worker, and return the events among them."""
-        events: list[Event] = []
-        for message in messages:
-            match message:
-                case Retired():
-                    self.retired = True
-                    continue
+    def hear(self, events: Sequence[Event]) -> list[Event]:
+        """Record events of the worker, and return them."""
+        for event in events:
+            match event:
                 case Started():
                     self.began = now()
                     if self.importing_seconds:
                         self.since = self.began
-                case Finished() | Called() | Lost():
-                    self.work = None
-            events.append(message)
-        return events
+                case Finished() | Called():
+                    self.work, self.retired = None, event.retires
+        return [*events]
 
     @property
     def limits_apply(self) -> bool:
@@ -281,16 +272,14 @@ class WorkerState:
         """Set `end_reason` if the work has exceeded its time."""
         if most_seconds is None:
             return
-        limit = f"execution.timeout, {most_seconds:g} s"
+        limit = most_seconds
         if isinstance(self.work, Call):
-            # A timed call builds a model many times.
-            most_seconds = max(_CALL_TRAININGS * most_seconds, _CALL_SECONDS)
-            limit = f"{most_seconds:g} s"
+            limit = max(limit, _CALL_SECONDS)
         elif self.began is None:
-            most_seconds += self.importing_seconds
-        if now() - self.since > most_seconds:
+            limit += self.importing_seconds
+        if now() - self.since > limit:
             self.timed_out = True
-            self.end_reason = f"took longer than {limit}"
+            self.end_reason = f"took longer than execution.timeout, {most_seconds:g} s"
 
     def check_memory(self, used_bytes: int, most_bytes: int) -> None:
         """Set `end_reason` if the worker has exceeded its memory."""
@@ -309,19 +298,18 @@ class WorkerState:
             machine: See `Lost.machine_lost`.
             host: The worker's machine, for the log, as ` on NAME`.
         """
-        where = f"worker {self.number}{host}"
-        if self.work is None:
-            _LOG.warning("%s: %s", where, reason)
+        work, label = self.work, ""
+        if work is not None:
+            label = work.function.__qualname__ if isinstance(work, Call) else work.training.label
+        _LOG.warning("worker %d%s: %s%s", self.number, host, label and f"{label}: ", reason)
+        if work is None:
             return []
-        if isinstance(self.work, Call):
-            _LOG.warning("%s: %s: %s", where, self.work.function.__qualname__, reason)
+        if isinstance(work, Call):
             return [Called(self.number, reason, ended=True)]
-        _LOG.warning("%s: %s: %s", where, self.work.training.label, reason)
         # Take the limit's clock, by which a training that timed out took longer than the limit.
         began = self.since if self.began is None or self.timed_out else self.began
-        training, seconds = self.work.training, now() - began
-        limits = self.timed_out, seconds, self.too_large
-        return [Lost(self.number, training, reason, *limits, machine)]
+        limits = self.timed_out, now() - began, self.too_large
+        return [Lost(self.number, work.training, reason, *limits, machine)]
 
 
 def free_number(workers: Container[int]) -> int:

@@ -12,7 +12,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -211,34 +210,24 @@ class Servers:
         """Keep the log within bounds (see `cut_beginning`)."""
         cut_beginning(self._log)
 
-    def wait(self, seconds: float) -> int | None:
-        """Wait for the light server to end; return its exit code, or None at the timeout."""
-        try:
-            return self._process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            return None
+    @property
+    def ended(self) -> bool:
+        """True if the light server has ended."""
+        return self._process.poll() is not None
 
     def close(self) -> None:
         """End both servers and all their workers at once."""
         for server in self:
             server.close()
-        self._end()
+        if sys.platform == "linux":
+            # It ends all other processes, and then itself.
+            self._process.send_signal(END_SIGNAL)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(_END_SECONDS)
         # A stopped server could not end the workers: kill its whole group.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
-
-    def _end(self) -> None:
-        """Have the light server end all other processes and itself, and wait for its end."""
-        if self._process.returncode is not None or sys.platform != "linux":
-            return
-        pid, deadline = self._process.pid, time.monotonic() + _END_SECONDS
-        with contextlib.suppress(ProcessLookupError, ChildProcessError):
-            os.kill(pid, END_SIGNAL)
-            # Do not reap the process, so that its PID stays valid until `close` has used it.
-            ended = os.WEXITED | os.WNOHANG | os.WNOWAIT
-            while os.waitid(os.P_PID, pid, ended) is None and time.monotonic() < deadline:
-                time.sleep(0.002)
 
     def __enter__(self) -> Self:
         return self

@@ -9,7 +9,6 @@ import io
 import mmap
 import os
 import pickle
-import sys
 import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -50,15 +49,22 @@ def share(dataset: TrainingData) -> int:
     body = stream.getvalue()
     blocks = [buffer.raw() for buffer in buffers]
     trailer = pickle.dumps(([block.nbytes for block in blocks], body))
-    if not hasattr(os, "memfd_create"):
+    # Other systems than Linux, and some builds of Python, lack it.
+    sealed = hasattr(os, "memfd_create")
+    if sealed:
+        handle = os.memfd_create("hpsearch-data", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    else:
         with tempfile.TemporaryFile() as file:
             handle = os.dup(file.fileno())
-    else:
-        handle = os.memfd_create("hpsearch-data", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     with open(handle, "wb", closefd=False) as memory:
         write_blocks(memory, blocks)
         memory.write(trailer + len(trailer).to_bytes(_SIZE_BYTES, "little"))
-    _seal(handle)
+    if sealed:
+        import fcntl
+
+        # Make the memory read-only: a worker's code can write to every descriptor.
+        seals = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
+        fcntl.fcntl(handle, fcntl.F_ADD_SEALS, seals)
     return handle
 
 
@@ -69,17 +75,6 @@ class _Pickler(pickle.Pickler):
         """Return how to rebuild an object; see `pickle`."""
         location = place_of(obj) if isinstance(obj, np.ndarray) else None
         return NotImplemented if location is None else (array_at, location)
-
-
-def _seal(handle: int) -> None:
-    """Make the memory read-only (Linux): a worker's code can write to every descriptor."""
-    # Other systems, and some builds of Python, lack these names.
-    if sys.platform == "linux" and hasattr(os, "memfd_create"):
-        import fcntl
-
-        if hasattr(fcntl, "F_ADD_SEALS"):
-            seals = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
-            fcntl.fcntl(handle, fcntl.F_ADD_SEALS, seals)
 
 
 def mapped(handle: int) -> TrainingData:

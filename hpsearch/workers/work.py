@@ -6,16 +6,16 @@ import functools
 import os
 import socket
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 
 import cloudpickle
 
 from hpsearch.data.specs import TrainingData
 from hpsearch.errors import HpsearchError
 from hpsearch.importing import contained, load_object
-from hpsearch.machine import descendants, own_bytes
+from hpsearch.machine import own_bytes
 from hpsearch.space.execution import ExecutionResult, Status
 from hpsearch.training.subjects import Job
 from hpsearch.wording import in_words, shortened, trace_of, write_trace
@@ -27,7 +27,6 @@ from hpsearch.workers.protocol import (
     EpochFinished,
     Event,
     Finished,
-    Retired,
     Said,
     Started,
     Work,
@@ -152,6 +151,7 @@ class Runner:
     Attributes:
         growth_bytes: Most growth since the first training, or since the first with TensorFlow,
             whichever is later.
+        retires: Whether the worker has grown too large, or left processes that end with it.
     """
 
     #: TensorFlow never frees some megabytes of each model, and a new worker costs milliseconds.
@@ -161,24 +161,31 @@ class Runner:
         self._worker = worker
         self._first_bytes = 0
         self._uses_tensorflow = False
+        self.retires = False
 
     def run(self, work: Work, dataset: TrainingData, emit: Callable[[Event], None]) -> None:
-        """Run a training or a call and emit its events."""
+        """Run a training or a call and emit its events; the last says if the worker retires."""
         if work.tensorflow and not self._uses_tensorflow:
             start_tensorflow()
             # TensorFlow's own memory does not count as growth.
             self._uses_tensorflow, self._first_bytes = True, 0
-        run(work, dataset, self._worker, emit, failures=BaseException)
-        self._first_bytes = self._first_bytes or own_bytes(os.getpid())
 
-    @property
-    def has_grown(self) -> bool:
-        """True if the process has grown too much."""
-        return own_bytes(os.getpid()) - self._first_bytes > self.growth_bytes
+        def emit_marked(event: Event) -> None:
+            if isinstance(event, Finished | Called):
+                self.retires = self._has_grown() or (isinstance(work, Job) and _has_children())
+                event = replace(event, retires=self.retires)
+            emit(event)
+
+        run(work, dataset, self._worker, emit_marked, failures=BaseException)
+
+    def _has_grown(self) -> bool:
+        used = own_bytes(os.getpid())
+        self._first_bytes = self._first_bytes or used
+        return used - self._first_bytes > self.growth_bytes
 
 
 def _has_children() -> bool:
-    """Check if this process has live descendants (Linux)."""
+    """Check if this process has children, which include its orphaned descendants (Linux)."""
     if sys.platform != "linux":
         return False
     try:
@@ -186,32 +193,16 @@ def _has_children() -> bool:
         os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     except ChildProcessError:
         return False
-    own_pid = os.getpid()
-    return bool(descendants([own_pid])[own_pid])
-
-
-def _end_with_parent_by_polling() -> None:
-    """End this process with its parent, on systems that cannot do so themselves (macOS)."""
-    if sys.platform == "linux":
-        return
-    parent = os.getppid()
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+    return True
 
 
 def serve(worker: int, descriptor: int, dataset: TrainingData) -> int:
     """Run work until the connection is closed or the worker retires; return the exit status."""
     connection = Wire(socket.socket(fileno=descriptor))
     process = os.getpid()
-    _end_with_parent_by_polling()
     runner = Runner(worker)
 
-    def emit(event: Event | Retired) -> None:
+    def emit(event: Event) -> None:
         if os.getpid() != process:
             # User code has forked this process, which must not go on as a worker.
             os._exit(0)
@@ -231,9 +222,7 @@ def serve(worker: int, descriptor: int, dataset: TrainingData) -> int:
             load_object(work.function)(connection, *work.arguments)
             return 0
         runner.run(work, dataset, emit)
-        if runner.has_grown or (isinstance(work, Job) and _has_children()):
-            # Retire after leaving processes, too: the server ends them with the worker.
-            emit(Retired())
+        if runner.retires:
             return 0
 
 

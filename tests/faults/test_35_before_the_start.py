@@ -117,11 +117,10 @@ def test_an_import_that_hangs_in_workers_is_a_timeout(tmp_path, monkeypatch):
 def test_a_call_before_the_first_trial_is_ended(executor, monkeypatch):
     """As the one that builds a custom model; others may take longer than a training."""
     monkeypatch.setattr("hpsearch.workers.protocol._CALL_SECONDS", 0.5)
-    monkeypatch.setattr("hpsearch.workers.protocol._CALL_TRAININGS", 1)
     executor.submit(Call(odd_calls.hanging, (), tensorflow=False, timed=True))
     called = events(executor, Called)
     assert called.ended
-    assert called.error == "took longer than 1 s"
+    assert called.error == "took longer than execution.timeout, 1 s"
 
 
 def test_a_message_to_a_process_that_does_not_read_waits_for_no_one():

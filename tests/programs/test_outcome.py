@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hpsearch.models.problem import Recipe
-from hpsearch.programs.ending import Ending, Known
+from hpsearch.programs.metrics import Ending, Known
 from hpsearch.programs.trial import outcome
 from hpsearch.space.execution import Training
 from hpsearch.space.kinds import ENDLESS
@@ -56,12 +56,11 @@ BEGAN, WENT_ON = "program", "program+checkpoint"
         ((THREE, 4, (6,), 1, False, 9), ("failed", [9, 8, 7, 6], WENT_ON)),
         # With nothing left to do.
         ((THREE, 4, (), 0, False, ENDLESS), ("completed", [9, 8, 7], WENT_ON)),
-        # A torn checkpoint, and one of an epoch that was never told.
+        # A torn checkpoint, one of an epoch that was never told, and epochs without numbers.
         ((THREE, 4, (), 1, False, ENDLESS), ANEW),
         ((THREE, 5, (5,), 0, False, ENDLESS), ANEW),
         ((THREE, 5, (5,), -9, True, ENDLESS), ANEW),
-        # Its own numbers are no fault of the checkpoint.
-        ((THREE, None, (5,), 0, False, ENDLESS), ("failed", [5], BEGAN)),
+        ((THREE, None, (5,), 0, False, ENDLESS), ANEW),
     ],
 )
 def test_from_epochs_exit_code_and_halting_to_curve_and_status(given, expected):

@@ -16,7 +16,7 @@ import pytest
 from here import run_here
 
 from hpsearch.cli.app import main
-from hpsearch.errors import HpsearchError, InputError, NotSupportedError, RefusedError
+from hpsearch.errors import HpsearchError, NotSupportedError, RefusedError
 from hpsearch.runs.standalone import SCRIPT, write_standalone
 from hpsearch.runs.trial import Source, Which
 from hpsearch.workers.executors import InProcessExecutor
@@ -182,11 +182,6 @@ def test_no_file_is_overwritten(wine: Path, tmp_path: Path) -> None:
         ({"metric": "val_auc"}, NotSupportedError, "measures val_loss, val_accuracy and val_mae"),
         ({"metric": "accuracy"}, NotSupportedError, "measures val_loss, val_accuracy and val_mae"),
         ({"model": "mlp_models:guide"}, NotSupportedError, "trains hpsearch's own MLPs"),
-        (
-            {"layer": "odd_layers:classed"},
-            InputError,
-            "that Keras does not load without their code",
-        ),
         ({"layer": OWN}, RefusedError, "going on would run that code"),
     ],
 )
@@ -196,7 +191,7 @@ def test_what_is_not_written_is_explained(
     layer = {"layer_type": more.pop("layer")} if "layer" in more else {}
     sweep = {"data": {"dataset": "digits"}, "parameters": {"epochs": 1, **layer}, **more}
     run_case(sweep, tmp_path / "run")
-    trust = ["mlp_models:guide", "odd_layers:classed"]
+    trust = ["mlp_models:guide"]
     with pytest.raises(error, match=message) as raised:
         write_standalone(Source(tmp_path / "run", trust=trust), tmp_path / "out", Which())
     assert "\n" not in str(raised.value)

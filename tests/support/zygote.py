@@ -136,6 +136,17 @@ class _Process:
                 time.sleep(0.005)
         return self.returncode
 
+    def poll(self) -> int | None:
+        """As `Popen.poll`."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.wait(0)
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        """As `Popen.send_signal`."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
 
 class Started(_Process):
     """A command that was started, with what a Popen has."""
@@ -144,12 +155,6 @@ class Started(_Process):
         super().__init__(pid)
         self._files, self._said = files, [""] * len(files)
 
-    def poll(self) -> int | None:
-        """As `Popen.poll`."""
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self.wait(0)
-        return self.returncode
-
     def communicate(self, timeout: float | None = None) -> tuple[str, ...]:
         """As `Popen.communicate`."""
         self.wait(timeout)
@@ -157,11 +162,6 @@ class Started(_Process):
             with os.fdopen(self._files.pop(), "rb") as file:
                 self._said[len(self._files)] = os.pread(file.fileno(), _MOST_SAID, 0).decode()
         return tuple(self._said)
-
-    def send_signal(self, number: int) -> None:
-        """As `Popen.send_signal`."""
-        if self.poll() is None:
-            os.kill(self.pid, number)
 
     def kill(self) -> None:
         """As `Popen.kill`."""

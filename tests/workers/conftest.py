@@ -19,6 +19,7 @@ from hpsearch.models.problem import Recipe
 from hpsearch.ray.connection import connected
 from hpsearch.ray.executor import RayExecutor
 from hpsearch.space.execution import Training
+from hpsearch.spec.keys import ExecutionSettings
 from hpsearch.training.mlps import MLPs
 from hpsearch.training.subjects import Job
 from hpsearch.workers.executors import FuturesExecutor
@@ -141,11 +142,12 @@ def on_ray(tmp_path_factory, dataset):
     """An executor on a cluster once `ready` of its workers are there; `executor.ray` is Ray."""
 
     @contextmanager
-    def starting(cluster, *, ready, provided=dataset, **options):
+    def starting(cluster, *, ready, provided=dataset, workers=2, memory_bytes=None, **execution):
+        settings = ExecutionSettings(engine="ray", **execution)
         with (
             (tmp_path_factory.mktemp("ray") / "run.log").open("w") as log,
             connected(cluster.address, log) as ray,
-            RayExecutor(ray, **{"workers": 2} | options, log=log) as executor,
+            RayExecutor(ray, settings, workers, memory_bytes, log) as executor,
         ):
             executor.ray = ray
             executor.provide(provided)

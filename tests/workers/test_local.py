@@ -109,5 +109,5 @@ def test_the_end_of_a_server_is_said(start, job, drive, victim):
             for number in range(2, 2_000):
                 drive(executor, [job((1, number))])
 
-        with pytest.raises(HpsearchError, match=r"SIGKILL.*run\.log"):
+        with pytest.raises(HpsearchError, match=r"the process that starts workers ended.*run\.log"):
             work_on()
