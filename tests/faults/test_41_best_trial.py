@@ -25,9 +25,9 @@ _EXTEND = """\
 import os, signal
 import hpsearch
 from hpsearch.engine.best_model import BestModel
-def interrupt(*_, **__):
+def interrupt(self, *_, **__):
     os.kill(os.getpid(), signal.NAME)
-    return ""
+    self.retrainer.check()
 BestModel.save = interrupt
 hpsearch.run("sweep.yaml", out="out")
 """
