@@ -17,9 +17,24 @@ _NUMBERS = (signal.SIGINT, signal.SIGTERM)
 def main() -> None:
     """Run the command line; until a command begins, a signal ends it with a single line."""
     restore = end_at_once()
+    _open_missing_streams()
     from hpsearch.cli.app import main as run
 
     run(begin=restore)
+
+
+def _open_missing_streams() -> None:
+    """Open the null device in place of closed standard streams.
+
+    Otherwise the next file or socket that opens would get the number, and the output.
+    """
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            # The lowest free number is this one.
+            os.open(os.devnull, os.O_RDWR)
+            setattr(sys, name, os.fdopen(number, mode, closefd=False))
 
 
 def end_at_once() -> Callable[[], None]:

@@ -20,7 +20,7 @@ from hpsearch.models.problem import Problem, Recipe
 from hpsearch.space.execution import Execution, ExecutionResult, Status, Training
 from hpsearch.space.mlp import MLPConfig, is_custom
 from hpsearch.store.directory import ResultsDirectory
-from hpsearch.store.facts import Evaluation, Measurement
+from hpsearch.store.facts import Evaluation, Facts, Measurement
 from hpsearch.store.store import Store
 from hpsearch.training.subjects import Job, ModelSubject, TrainedModel
 from hpsearch.workers.calls import Answers, predict_validation, write_model, write_start
@@ -211,10 +211,9 @@ class BestModel:
             any case.
         """
         model, facts = self.where.model, self.store.facts()
-        mark = f"{execution.number}:{execution.config.id}"
-        foreign = model.exists() and not _is_recorded(model, facts.best_digest)
-        if model.exists() and not foreign and facts.best_model == mark:
+        if is_model_of(execution, self.where, facts):
             return ""
+        foreign = model.exists() and not _is_recorded(model, facts.best_digest)
         self.where.check()
         said = ""
         if foreign:
@@ -237,7 +236,7 @@ class BestModel:
             return "; ".join(filter(None, (said, failure)))
         if not keep_all:
             self.store.keep_weights([execution.number])
-        self.store.set_facts(best_model=mark, best_digest=file_digest(model))
+        self.store.set_facts(best_model=_mark(execution), best_digest=file_digest(model))
         # Last, since the model is complete even if its predictions fail.
         if answers := self.retrainer.predictions(execution, weights):
             self.store.set_facts(predictions=self._predictions(execution, result, answers))
@@ -298,6 +297,17 @@ class BestModel:
                 "does not name (any more), so it is not run; add it to layer_type, or use "
                 f"hpsearch export --trust {layer_type}"
             )
+
+
+def is_model_of(execution: Execution, where: ResultsDirectory, facts: Facts) -> bool:
+    """Check if best.keras is the execution's model, as a run wrote it."""
+    model = where.model
+    recorded = model.exists() and _is_recorded(model, facts.best_digest)
+    return recorded and facts.best_model == _mark(execution)
+
+
+def _mark(execution: Execution) -> str:
+    return f"{execution.number}:{execution.config.id}"
 
 
 def _is_recorded(model: Path, digest: str) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import importlib.util
+import io
 import os
 import sys
 import time
@@ -84,10 +85,13 @@ class _SafeConsole(Console):
 
 
 class _Unread:
-    """A stream that drops its output once the reader has gone, as `head` and terminals do."""
+    """A stream that drops its output once the reader has gone, as `head` and terminals do.
 
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
+    A program without the stream has None for it.
+    """
+
+    def __init__(self, stream: TextIO | None) -> None:
+        self._stream = stream or io.StringIO()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)

@@ -6,17 +6,16 @@ import math
 from collections.abc import Iterator
 from pathlib import Path
 
-from hpsearch.engine.best_model import Retrainer, one_worker
+from hpsearch.engine.best_model import Retrainer, is_model_of, one_worker
 from hpsearch.errors import HpsearchError
 from hpsearch.models.arrays import training_data
-from hpsearch.runs.trial import Source, StoredRun, open_run
+from hpsearch.runs.trial import Source, StoredRun, open_run, stored_best
 from hpsearch.space.execution import Execution, ExecutionResult
 from hpsearch.space.mlp import MLPConfig, is_custom
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.doctor import Finding, Severity
+from hpsearch.store.facts import Facts
 from hpsearch.store.provenance import stored_sweep
-from hpsearch.store.store import Store
-from hpsearch.store.trials import best_execution
 from hpsearch.training.mlps import MLPs
 from hpsearch.workers.calls import evaluate_file
 from hpsearch.workers.protocol import Call
@@ -34,32 +33,30 @@ def examine_best_file(directory: Path) -> Iterator[Finding]:
     where = ResultsDirectory(directory)
     if not where.model.is_file() or not where.store.exists():
         return
-    with Store(where.store, read_only=True) as store:
-        facts = store.facts()
+    facts, best = stored_best(where)
     if not facts.sweep:
         return
-    sweep = stored_sweep(facts, where)
-    if sweep.kind.is_model or sweep.data.python or sweep.data.memory:
-        yield Finding(where.model.name, Severity.NOTE, _NOT_CHECKED)
-        return
-    try:
-        run = open_run(Source(directory))
-    except HpsearchError as error:
-        yield Finding(where.model.name, Severity.NOTE, f"its score is not checked: {error}")
-        return
-    best = best_execution(run.executions, run.results, run.recipe.goal)
     if best is None:
         yield Finding(where.model.name, Severity.WRONG, "there is one, and no trial has a score")
-        return
-    execution = best[0]
-    if facts.best_model != f"{execution.number}:{execution.config.id}":
+    elif not is_model_of(best, where, facts):
         # A run killed before it has written the new file leaves the former one.
-        text = f"is not that of the best trial, {execution.label}; the next run writes it again"
+        text = f"is not that of the best trial, {best.label}; the next run writes it again"
         yield Finding(where.model.name, Severity.NOTE, text)
-    elif is_custom(MLPConfig(execution.config.values).layer_type):
-        yield Finding(where.model.name, Severity.NOTE, _NOT_CHECKED)
     else:
-        yield _scores(run, execution, run.results[execution.number])
+        yield _examine_score(where, facts, best)
+
+
+def _examine_score(where: ResultsDirectory, facts: Facts, best: Execution) -> Finding:
+    sweep = stored_sweep(facts, where)
+    if sweep.kind.is_model or sweep.data.python or sweep.data.memory:
+        return Finding(where.model.name, Severity.NOTE, _NOT_CHECKED)
+    if is_custom(MLPConfig(best.config.values).layer_type):
+        return Finding(where.model.name, Severity.NOTE, _NOT_CHECKED)
+    try:
+        run = open_run(Source(where.path))
+    except HpsearchError as error:
+        return Finding(where.model.name, Severity.NOTE, f"its score is not checked: {error}")
+    return _scores(run, best, run.results[best.number])
 
 
 def _scores(run: StoredRun, execution: Execution, result: ExecutionResult) -> Finding:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from hpsearch.data.dataset import Dataset, Split
 from hpsearch.data.loading import Loader
 from hpsearch.data.specs import Task
-from hpsearch.engine.best_model import Retrainer, Weights, one_worker
+from hpsearch.engine.best_model import Retrainer, Weights, is_model_of, one_worker
 from hpsearch.errors import HpsearchError, InputError, RefusedError
 from hpsearch.models.arrays import LoaderWithModel, load_data, training_data, with_code
 from hpsearch.models.problem import Recipe
@@ -28,7 +28,7 @@ from hpsearch.spec.keys import Role
 from hpsearch.spec.rules import REFERENCE
 from hpsearch.spec.sweep import Sweep
 from hpsearch.store.directory import ResultsDirectory
-from hpsearch.store.facts import Evaluation, Measurement, installed
+from hpsearch.store.facts import Evaluation, Facts, Measurement, installed
 from hpsearch.store.provenance import identify, make_recipe, require_unchanged, stored_sweep
 from hpsearch.store.store import Store
 from hpsearch.store.trials import best_execution
@@ -262,17 +262,42 @@ def export_model(source: Source, out: Path, which: Which) -> Execution:
 def model_file(source: Source, which: Which) -> Iterator[Path]:
     """Yield a trial's model file: best.keras, or an exported file that the context removes.
 
+    A best.keras that is not the model of the best trial, because a run was killed before it wrote
+    the model or because the file was replaced, is not used.
+
     Raises:
         InputError, RefusedError: As for `export_model`.
     """
-    best = ResultsDirectory(source.directory).model
-    if which == Which() and best.exists():
-        yield best
-        return
+    where = ResultsDirectory(source.directory)
+    if which == Which() and where.model.exists():
+        # A copy of the file without its store is used as it is.
+        if not where.store.exists() or _holds_best(where):
+            yield where.model
+            return
+        source.say(f"{where.model}: is not the model of the best trial; its model is made anew")
     with tempfile.TemporaryDirectory(prefix="hpsearch-") as scratch:
-        exported = Path(scratch) / best.name
+        exported = Path(scratch) / where.model.name
         export_model(source, exported, which)
         yield exported
+
+
+def _holds_best(where: ResultsDirectory) -> bool:
+    """Check if best.keras is the model of the trial that is best by the store."""
+    facts, best = stored_best(where)
+    return best is not None and is_model_of(best, where, facts)
+
+
+def stored_best(where: ResultsDirectory) -> tuple[Facts, Execution | None]:
+    """Return the facts of a store, and the best execution of its best trial.
+
+    Raises:
+        RefusedError: The store is damaged.
+    """
+    with Store(where.store, read_only=True) as store:
+        facts, executions, results = store.facts(), store.executions(), store.results()
+    goal = facts.identity.metric.split(":")[-2] if facts.identity else ""
+    best = best_execution(executions, results, goal)
+    return facts, best and best[0]
 
 
 def _require_writable(out: Path) -> None:

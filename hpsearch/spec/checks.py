@@ -18,7 +18,7 @@ from hpsearch.errors import ConstraintError
 from hpsearch.space.execution import Repetition
 from hpsearch.space.keras_names import METRICS
 from hpsearch.space.mlp import LAYER_TYPES, NOTES
-from hpsearch.space.space import GRID_NEEDS, Choices, Parameter, Range, Space, matches
+from hpsearch.space.space import GRID_NEEDS, Choices, Drawn, Parameter, Range, Space, matches
 from hpsearch.spec.command import DEFAULT_COMMAND, command_faults
 from hpsearch.spec.hyperparameters import HYPERPARAMETERS, is_known, suggestion
 from hpsearch.spec.keys import ModelFields, ProgramFields, SeedRace, SweepFields
@@ -314,6 +314,19 @@ def _program_advice(sweep: ProgramFields) -> Iterator[str]:
         yield (
             "seeds: no argument tells the program its seed: it has HPSEARCH_SEED, or write ${seed} "
             "in command"
+        )
+    for parameter in sweep.space.parameters:
+        if isinstance(parameter.domain, Drawn) and parameter.domain.distribution == "log_uniform":
+            yield from _exponent_advice(parameter.name, **parameter.domain.given)
+
+
+def _exponent_advice(name: str, min: float, max: float) -> Iterator[str]:  # noqa: A002
+    """Yield a warning if the ends are probably values instead of exponents."""
+    if min > 0:
+        yield (
+            f"parameters.{name}: log_uniform takes exponents of e, so this draws from "
+            f"{math.exp(min):.5g} to {math.exp(max):.5g}; to draw from {min:g} to {max:g}, write "
+            "distribution: log_uniform_values"
         )
 
 

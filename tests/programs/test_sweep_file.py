@@ -173,6 +173,15 @@ def test_wandbs_words(file):
     assert sweep_from_mapping({**LEAST, "metric": {"name": "my"}}).metric.goal == "minimize"
 
 
+@pytest.mark.parametrize("low", [1e-4, -4])
+def test_exponents_that_look_like_values_are_warned_of(low):
+    drawn = {"distribution": "log_uniform", "min": low, "max": 0.1}
+    said = "\n".join(
+        sweep_from_mapping({**LEAST, "method": "random", "parameters": {"lr": drawn}}).warnings
+    )
+    assert ("from 1.0001 to 1.1052; to draw from 0.0001 to 0.1" in said) == (low > 0)
+
+
 def test_wandbs_grid_enumerates_whole_numbers_and_steps():
     parameters = {
         "n": {"min": 2, "max": 4},

@@ -1,0 +1,72 @@
+"""FAULTS 41: Answers come from the best trial: never from the model of another one."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from commands import environment
+from commands import hpsearch as command
+from small_sweeps import run_on_table
+
+import hpsearch
+
+_SWEEP = """\
+data: {csv: table.csv, target: y}
+parameters: {units: [4], epochs: [1]}
+"""
+#: Extends the sweep, and gets a signal just before it writes the new best model.
+_EXTEND = """\
+import os, signal
+import hpsearch
+from hpsearch.engine.best_model import BestModel
+def interrupt(self, *_, **__):
+    os.kill(os.getpid(), signal.NAME)
+    self.retrainer.check()
+BestModel.save = interrupt
+hpsearch.run("sweep.yaml", out="out")
+"""
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return run_on_table(tmp_path_factory.mktemp("table"), _SWEEP)
+
+
+def extended(home: Path, place: Path, signal: str) -> hpsearch.Results:
+    shutil.copytree(home, place, dirs_exist_ok=True)
+    (place / "sweep.yaml").write_text(_SWEEP.replace("[1]", "[1, 40]"))
+    program = [sys.executable, "-c", _EXTEND.replace("NAME", signal)]
+    ended = subprocess.run(program, cwd=place, env=environment(), check=False)
+    assert ended.returncode
+    results = hpsearch.load(place / "out")
+    assert results.best["trial"] == 2
+    return results
+
+
+@pytest.mark.parametrize("signal", ["SIGKILL", "SIGTERM", "SIGINT"])
+def test_an_interrupted_extension_answers_by_its_best_trial(home, tmp_path, signal):
+    results = extended(home, tmp_path, signal)
+    rows = pd.read_csv(tmp_path / "table.csv").drop(columns="y")
+    results.export(tmp_path / "second.keras", trial=2)
+    expected = results.predict_proba(rows)
+    shutil.copy(tmp_path / "second.keras", tmp_path / "out" / "best.keras")
+    np.testing.assert_array_equal(results.predict_proba(rows), expected)
+    assert (expected != hpsearch.load(home / "out").predict_proba(rows)).all()
+
+
+def test_a_replaced_model_is_not_used(home, tmp_path):
+    shutil.copytree(home, tmp_path, dirs_exist_ok=True)
+    results = hpsearch.load(tmp_path / "out")
+    rows = pd.read_csv(tmp_path / "table.csv").drop(columns="y")
+    expected = results.predict_proba(rows)
+    other = extended(home, tmp_path / "other", "SIGKILL")
+    other.export(tmp_path / "out" / "best.keras", trial=2)
+    np.testing.assert_array_equal(results.predict_proba(rows), expected)
+    said = command("predict", "out", "table.csv", cwd=tmp_path)
+    assert "best.keras: is not the model of the best trial" in said.stderr
