@@ -35,7 +35,7 @@ from hpsearch.engine.session import Began, RunEvent, Settings, Stop, Stored
 from hpsearch.engine.sweep import run_sweep
 from hpsearch.engine.trainings import Ledger, Trainings
 from hpsearch.models.problem import Problem, Recipe
-from hpsearch.search.asking import reply_of, search_with
+from hpsearch.search.strategy import reply_of, search_with
 from hpsearch.space.execution import ExecutionResult, Status
 from hpsearch.spec.sweep import Sweep, sweep_from_text
 from hpsearch.store.columns import Provenance

@@ -17,9 +17,8 @@ from hpsearch.engine.planning import (
     prefix_of,
 )
 from hpsearch.models.problem import Recipe
-from hpsearch.search.asking import OracleEvent, Past
 from hpsearch.search.halving import HalvingStrategy
-from hpsearch.search.strategy import Outcome, Proposal, Strategy
+from hpsearch.search.strategy import OracleEvent, Outcome, Past, Proposal, Strategy
 from hpsearch.space.execution import (
     Execution,
     ExecutionKey,

@@ -11,7 +11,7 @@ from hpsearch.engine.session import Listener, Planned, Stop
 from hpsearch.engine.trainings import Ledger, Trainings
 from hpsearch.errors import HpsearchError
 from hpsearch.machine import now
-from hpsearch.search.asking import Inquiry, OracleEvent, Reply, foreseen
+from hpsearch.search.strategy import Inquiry, OracleEvent, Reply, foreseen
 from hpsearch.space.execution import Execution, ExecutionResult, Training
 from hpsearch.workers.protocol import Answered, Event, Finished, Heard, Lost, Said
 

@@ -7,8 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from hpsearch.search.asking import Past
-from hpsearch.search.strategy import Outcome, Proposal, Strategy
+from hpsearch.search.strategy import Outcome, Past, Proposal, Strategy
 from hpsearch.space.execution import Execution, ExecutionKey, ExecutionResult, Repetition, Training
 from hpsearch.space.kinds import ENDLESS
 from hpsearch.space.space import Config, Space

@@ -17,9 +17,8 @@ from hpsearch.engine.session import Began, Ended, Listener, RunOutcome, Settings
 from hpsearch.engine.trainings import Costs, Ledger, Trainings
 from hpsearch.importing import load_part
 from hpsearch.models.problem import Recipe
-from hpsearch.search.asking import OracleEvent, Past, reply_of, search_with
 from hpsearch.search.halving import at_top
-from hpsearch.search.strategy import Strategy
+from hpsearch.search.strategy import OracleEvent, Past, Strategy, reply_of, search_with
 from hpsearch.space.execution import Execution, ExecutionResult, Repetition, Status
 from hpsearch.space.space import Space
 from hpsearch.spec.sweep import AnySweep

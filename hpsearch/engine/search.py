@@ -10,10 +10,9 @@ from typing import Any
 from hpsearch.engine.planning import Trials
 from hpsearch.errors import InputError
 from hpsearch.models.problem import Problem, Recipe
-from hpsearch.search.asking import Past
 from hpsearch.search.draws import draws
 from hpsearch.search.methods import make_strategy
-from hpsearch.search.strategy import Strategy
+from hpsearch.search.strategy import Past, Strategy
 from hpsearch.space.execution import Execution, Repetition
 from hpsearch.space.space import Config, Space
 from hpsearch.spec.checks import MOST_POINTS

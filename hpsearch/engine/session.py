@@ -26,8 +26,7 @@ from hpsearch.workers.protocol import Event, Said
 if TYPE_CHECKING:
     from hpsearch.engine.planning import Summary
     from hpsearch.models.problem import Recipe
-    from hpsearch.search.asking import Exchange
-    from hpsearch.search.strategy import Strategy
+    from hpsearch.search.strategy import Exchange, Strategy
     from hpsearch.space.execution import ExecutionResult
 
 

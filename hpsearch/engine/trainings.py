@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from hpsearch.engine.learning import Snapshots
 from hpsearch.engine.session import Listener, Stored
 from hpsearch.models.problem import Recipe
-from hpsearch.search.asking import OracleEvent
+from hpsearch.search.strategy import OracleEvent
 from hpsearch.space.execution import Curve, Execution, ExecutionResult, Status, Training
 from hpsearch.store.columns import Record
 from hpsearch.store.derived import Tables

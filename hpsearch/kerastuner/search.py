@@ -50,8 +50,7 @@ from hpsearch.kerastuner.sweeps import (
 )
 from hpsearch.kerastuner.trials import ProjectTuner, TunerTrials, trial_listener
 from hpsearch.models.arrays import LoaderWithModel
-from hpsearch.search.asking import Exchange
-from hpsearch.search.strategy import Strategy
+from hpsearch.search.strategy import Exchange, Strategy
 from hpsearch.space.space import Choices, Parameter
 from hpsearch.spec.sweep import sweep_from_text
 from hpsearch.store.directory import ResultsDirectory

@@ -28,14 +28,16 @@ from hpsearch.kerastuner.oracle import (
     values_of,
 )
 from hpsearch.models.problem import Problem
-from hpsearch.search.asking import (
+from hpsearch.search.strategy import (
     Exchange,
     Inquiry,
     OracleEvent,
+    Outcome,
+    Proposal,
     Reply,
+    Strategy,
     search_with,
 )
-from hpsearch.search.strategy import Outcome, Proposal, Strategy
 from hpsearch.space.space import Config, Space
 from hpsearch.training.subjects import ModelSubject
 from hpsearch.wording import error_text, write_trace

@@ -26,8 +26,7 @@ from hpsearch.kerastuner.oracle import (
 )
 from hpsearch.kerastuner.overrides import TrialNames, next_number, padded
 from hpsearch.kerastuner.sweep_tuner import SweepTuner
-from hpsearch.search.asking import OracleEvent, Reply
-from hpsearch.search.strategy import Outcome
+from hpsearch.search.strategy import OracleEvent, Outcome, Reply
 from hpsearch.space.execution import Epoch, Execution, ExecutionResult, Status
 from hpsearch.space.space import Config
 from hpsearch.workers.protocol import Said

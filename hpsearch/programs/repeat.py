@@ -10,9 +10,8 @@ from pathlib import Path
 from hpsearch.engine.best_model import one_worker
 from hpsearch.errors import ChangedSweepError, InputError
 from hpsearch.machine import users_value
-from hpsearch.programs.fingerprint import fingerprint_of
 from hpsearch.programs.search import program_recipe
-from hpsearch.programs.trial import ProgramSubject
+from hpsearch.programs.trial import ProgramSubject, fingerprint_of
 from hpsearch.runs.trial import Reproduction, Which
 from hpsearch.space.execution import Execution, ExecutionResult, Status, Training
 from hpsearch.space.kinds import ENDLESS, Kind

@@ -14,8 +14,7 @@ from hpsearch.engine.trainings import Costs
 from hpsearch.errors import ChangedSweepError, InputError
 from hpsearch.machine import users_value
 from hpsearch.models.problem import Recipe
-from hpsearch.programs.fingerprint import fingerprint_of, program_versions
-from hpsearch.programs.trial import ProgramSubject
+from hpsearch.programs.trial import ProgramSubject, fingerprint_of, program_versions
 from hpsearch.space.kinds import Kind
 from hpsearch.spec.command import DEFAULT_COMMAND, UserProgram, variables_in
 from hpsearch.spec.dump import dump_sweep

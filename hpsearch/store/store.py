@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hpsearch.errors import HpsearchError, RefusedError
-from hpsearch.search.asking import OracleEvent
+from hpsearch.search.strategy import OracleEvent
 from hpsearch.space.execution import Curve, Execution, ExecutionResult, Snapshot, Status
 from hpsearch.space.space import Config
 from hpsearch.store.database import Database

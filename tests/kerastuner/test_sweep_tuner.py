@@ -15,8 +15,7 @@ from hpsearch.errors import HpsearchError, InputError
 from hpsearch.kerastuner.oracle import StrategyOracle
 from hpsearch.kerastuner.sweep_tuner import SweepTuner, make_tuner
 from hpsearch.models.problem import Problem, Recipe
-from hpsearch.search.asking import Inquiry, OracleEvent, Past, Reply
-from hpsearch.search.strategy import Outcome, Proposal
+from hpsearch.search.strategy import Inquiry, OracleEvent, Outcome, Past, Proposal, Reply
 from hpsearch.space.constraints import parse
 from hpsearch.space.execution import Repetition
 from hpsearch.space.space import Choices, Config, Parameter, Range, Space

@@ -14,7 +14,7 @@ from user_models import small
 import hpsearch.tuners as kt
 from hpsearch.kerastuner.overrides import TrialNames
 from hpsearch.kerastuner.trials import ProjectTuner
-from hpsearch.search.asking import Inquiry, OracleEvent
+from hpsearch.search.strategy import Inquiry, OracleEvent
 from hpsearch.space.execution import Execution, ExecutionResult, Status
 from hpsearch.space.kinds import Kind
 from hpsearch.space.space import Config, Space

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from hpsearch.errors import ChangedSweepError, InputError, SweepFileError
-from hpsearch.programs.fingerprint import fingerprint_of
 from hpsearch.programs.search import program_identity, require_same_program
+from hpsearch.programs.trial import fingerprint_of
 from hpsearch.spec.sweep import ProgramSweep, Sweep, load_sweep, model_sweep, sweep_from_mapping
 
 LEAST = {"command": ["true", "${args}"], "metric": "loss", "parameters": {"x": [1, 2]}}

@@ -20,8 +20,7 @@ from hpsearch.engine.planning import Planner
 from hpsearch.engine.session import Stop, ignore
 from hpsearch.engine.trainings import Ledger, Trainings
 from hpsearch.models.problem import Problem, Recipe
-from hpsearch.search.asking import Reply, reply_of, search_with
-from hpsearch.search.strategy import Outcome, Proposal, Strategy
+from hpsearch.search.strategy import Outcome, Proposal, Reply, Strategy, reply_of, search_with
 from hpsearch.space.execution import Execution, ExecutionResult
 from hpsearch.space.space import Choices, Config, Parameter, Space
 from hpsearch.store.derived import Tables

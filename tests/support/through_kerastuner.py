@@ -9,8 +9,7 @@ import keras_tuner
 
 from hpsearch.kerastuner.oracle import StrategyOracle
 from hpsearch.kerastuner.sweep_tuner import SweepTuner
-from hpsearch.search.asking import Inquiry
-from hpsearch.search.strategy import Outcome, Proposal, Strategy
+from hpsearch.search.strategy import Inquiry, Outcome, Proposal, Strategy
 from hpsearch.space.space import Config, Space
 
 _OF_STRATEGY = ("adaptive", "exhausted", "foreseen", "rungs", "close", "first_epochs")
