@@ -193,6 +193,25 @@ def convolutional(hp: Any) -> Any:
     )
 
 
+def frozen(hp: Any) -> Any:
+    """A head on a base that is not trained."""
+    import keras
+    from keras import layers
+
+    base = keras.Sequential(
+        [
+            layers.Conv2D(32, 3, activation="relu"),
+            layers.Conv2D(32, 3, activation="relu"),
+            layers.MaxPooling2D(),
+            layers.Conv2D(64, 3, activation="relu"),
+            layers.Conv2D(64, 3, activation="relu"),
+            layers.GlobalAveragePooling2D(),
+        ]
+    )
+    base.trainable = False
+    return _classifier(hp, base, layers.Dense(hp.Int("units", 32, 128, step=32), "relu"))
+
+
 def recurrent(hp: Any) -> Any:
     """An LSTM over the rows of an image."""
     from keras import layers
@@ -244,6 +263,7 @@ CASES = {
     "Hyperband": Case(mlp, images, 12_000, 9, how="hyperband", patience=None, times=5.0),
     "CNN, 28 x 28": Case(convolutional, channels, 10_000, 8, trials=14, batch_size=64),
     "CNN, 64 x 64": Case(convolutional, large, 4_000, 6, trials=10),
+    "frozen base": Case(frozen, channels, 10_000, 8, trials=8, batch_size=64),
     "LSTM": Case(recurrent, images, 10_000, 10, trials=9, batch_size=64),
     "bidirectional LSTM": Case(bidirectional, texts, 8_000, 8, trials=9, batch_size=64),
 }

@@ -1,4 +1,4 @@
-"""The strategy protocol: `ask` for proposals, `tell` their outcomes; and a search by it."""
+"""The strategy protocol, `ask` and `tell`, and the messages between a strategy and an engine."""
 
 from __future__ import annotations
 
