@@ -1,14 +1,16 @@
-"""Import a user's code by its name."""
+"""Import a user's code by its name, and notice that it was edited."""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import importlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from operator import attrgetter
 from pathlib import Path
+from types import CodeType, FunctionType
 from typing import Any
 
 from hpsearch.errors import InputError
@@ -61,3 +63,29 @@ def load_object(path: str) -> Any:
         return load_part(path)
     except (ImportError, AttributeError, ValueError) as error:
         raise InputError(f"{path}: cannot be loaded: {error}") from error
+
+
+def code_digest(user_object: Any) -> str:
+    """Return a digest of the code of a function, or of an object's methods.
+
+    An edit changes it, but not one of comments or of functions that the code calls. Digests of
+    different versions of Python cannot be compared, so they begin with the version.
+    """
+    parts = [user_object]
+    if not hasattr(user_object, "__code__"):
+        parts = [*vars(type(user_object)).values(), *getattr(user_object, "__dict__", {}).values()]
+    codes = (part.__code__ for part in parts if isinstance(part, FunctionType))
+    digest = hashlib.sha256(repr([*_code_parts(codes)]).encode())
+    return f"{sys.version_info.major}.{sys.version_info.minor}:{digest.hexdigest()[:16]}"
+
+
+def _code_parts(constants: Iterable[Any]) -> Iterator[Any]:
+    for constant in constants:
+        if isinstance(constant, CodeType):
+            yield constant.co_code, constant.co_names
+            yield from _code_parts(constant.co_consts)
+        elif isinstance(constant, frozenset):
+            # The order of its texts is another one in each process.
+            yield sorted(map(repr, constant))
+        else:
+            yield constant

@@ -27,6 +27,7 @@ from hpsearch.custom.shipping import ModelHyperparameters
 from hpsearch.data.dataset import unpacked
 from hpsearch.data.specs import TrainingData
 from hpsearch.errors import InputError
+from hpsearch.importing import code_digest
 from hpsearch.models.mlp import seeded
 from hpsearch.models.problem import Recipe
 from hpsearch.space.space import Choices, Parameter, Range
@@ -132,7 +133,8 @@ def discover(
     probe.run()
     if custom_fit:
         probe.fit(data)
-    return replace(probe.found(), custom_fit=custom_fit, whole=whole)
+    code = code_digest(hypermodel)
+    return replace(probe.found(), custom_fit=custom_fit, whole=whole, code=code)
 
 
 def declared_in(

@@ -47,7 +47,8 @@ def prepare_custom_models(sweep: Sweep, load: Loader | None, run: Run) -> Prepar
     recipe, search = replace(models.recipe, asked=declared.asked), _search(sweep, declared)
     names, text = search.space.names, dump_sweep(sweep)
     costs = Costs(tensorflow=True)
-    return models.prepared(run, CustomModels(), recipe, search, costs, names=names, text=text)
+    prepared = models.prepared(run, CustomModels(), recipe, search, costs, names=names, text=text)
+    return replace(prepared, facts={**prepared.facts, "code": declared.code})
 
 
 def plan_search(models: SweepModels) -> Search:

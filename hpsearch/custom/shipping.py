@@ -30,6 +30,7 @@ class ModelHyperparameters:
         read: Names that the model reads without declaring their values.
         custom_fit: Whether its hypermodel has its own `fit`.
         whole: Whether no other training can continue from a training's state.
+        code: A digest of the code that builds the model; see `importing.code_digest`.
     """
 
     parameters: tuple[Parameter, ...]
@@ -37,6 +38,7 @@ class ModelHyperparameters:
     read: frozenset[str] = frozenset()
     custom_fit: bool = False
     whole: bool = False
+    code: str = ""
 
     @property
     def asked(self) -> tuple[str, ...]:

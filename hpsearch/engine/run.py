@@ -186,6 +186,12 @@ class Run:
             # How the rows are read depends on these facts.
             store.set_facts(kind=kind, asked=recipe.asked)
         results = store.results()
+        code = prepared.facts.get("code", "")
+        if results and _is_edited(before.code, code):
+            self.warn(
+                f"{self.where.path}: the function was edited since its rows were made, and these "
+                "stay; another directory, or --fresh (fresh=True), begins anew"
+            )
         tables = Tables(
             self.where,
             prepared.task,
@@ -319,3 +325,9 @@ def _longest(space: Space, strategy: Strategy | None) -> int | None:
     if strategy and strategy.rungs:
         return None
     return next((int(p.at(1 - 1e-12)) for p in space.parameters if p.name == "epochs"), None)
+
+
+def _is_edited(before: str, now: str) -> bool:
+    """Check if two digests of code differ that the same version of Python made."""
+    version, _, _ = now.partition(":")
+    return before != now and before.startswith(f"{version}:") and bool(version)

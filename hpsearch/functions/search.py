@@ -18,7 +18,7 @@ from hpsearch.engine.sweep import take_steps
 from hpsearch.engine.trainings import Costs
 from hpsearch.errors import ConstraintError, HpsearchError, InputError
 from hpsearch.functions.trial import FunctionSubject
-from hpsearch.importing import load_object
+from hpsearch.importing import code_digest, load_object
 from hpsearch.models.problem import METRIC, Objective, Recipe
 from hpsearch.search.prior import KNOWN, is_known
 from hpsearch.space.constraints import parse
@@ -93,6 +93,7 @@ class FunctionSearch:
             costs=Costs(),
             time_seconds=self.time_seconds,
             subject=FunctionSubject(self.objective),
+            facts={"code": code_digest(self.objective)},
         )
 
 

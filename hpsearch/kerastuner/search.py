@@ -34,6 +34,7 @@ from hpsearch.engine.session import Settings
 from hpsearch.engine.sweep import run_sweep
 from hpsearch.errors import ChangedSweepError, HpsearchError, InputError, Interrupted, RefusedError
 from hpsearch.files import cut_beginning
+from hpsearch.importing import code_digest
 from hpsearch.kerastuner.oracle import STATUS, StrategyOracle
 from hpsearch.kerastuner.overrides import (
     TrialNames,
@@ -340,7 +341,8 @@ class EngineSearch:
         by_fit = custom_fit or bool(request.arguments or within_epochs(request.callbacks))
         whole = bool(request.callbacks)
         parameters = tuple(self._parameters())
-        return ModelHyperparameters(parameters, defaults, custom_fit=by_fit, whole=whole)
+        code = code_digest(tuner.hypermodel)
+        return ModelHyperparameters(parameters, defaults, custom_fit=by_fit, whole=whole, code=code)
 
     def _declared_by_fit(self, request: Request) -> Sequence[Any]:
         data = TrainingData(request.input, request.target, request.arrays)

@@ -183,6 +183,8 @@ class Facts:
     kind = _Fact(Kind.MLP, Kind)
     #: `Recipe.asked` of a custom model.
     asked = _Fact[tuple[str, ...]]((), lambda text: tuple(text.split()), " ".join)
+    #: A digest of the user's function that is tried or builds the models.
+    code = _Fact("", str)
     #: `EXECUTION:CONFIG` of the model in best.keras.
     best_model = _Fact("", str)
     #: The SHA-256 of best.keras as a run wrote it.

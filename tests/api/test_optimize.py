@@ -141,6 +141,30 @@ def test_a_directory_is_gone_on_with(tmp_path: Path) -> None:
         hpsearch.optimize(objectives.bowl, PLANE, trials=2, goal="maximize", out=out)
 
 
+def test_an_edit_of_the_function_is_said(tmp_path: Path) -> None:
+    """Each process orders a set of texts in its own way."""
+
+    def run(body: str) -> str:
+        (tmp_path / "mine.py").write_text(
+            f"def objective(config):\n    known = config['x'] in {{'a', 'b', 'c'}}\n    {body}\n"
+        )
+        call = "hpsearch.optimize(mine.objective, {'x': [1, 2]}, 'grid', out='out', verbose=0)"
+        return python(
+            "import warnings, hpsearch, mine\n"
+            "with warnings.catch_warnings(record=True) as said:\n"
+            "    warnings.simplefilter('always')\n"
+            f"    {call}\n"
+            "print(*(str(entry.message) for entry in said))",
+            cwd=tmp_path,
+        )
+
+    assert "edited" not in run("return config['x']")
+    assert "edited" not in run("return config['x']  # The value.")
+    said = run("return -config['x']")
+    assert "out: the function was edited since its rows were made, and these stay" in said
+    assert "edited" not in run("return -config['x']")
+
+
 def test_conditions_constraints_lists_and_listed_configs() -> None:
     parameters = {
         "kind": ["line", {"name": "curve", "power": 2}],

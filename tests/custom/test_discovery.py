@@ -49,6 +49,22 @@ def test_a_precision_is_that_of_its_own_config():
     assert keras.config.dtype_policy().name == "float32"
 
 
+def test_another_builder_has_another_digest():
+    def plain(hp):
+        return keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+
+    def wide(hp):
+        return keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
+
+    class Wide(keras_tuner.HyperModel):
+        def build(self, hp):
+            return wide(hp)
+
+    digests = [of_function(build).code for build in (plain, wide, Wide(), plain)]
+    assert digests[0] == digests[3]
+    assert len(set(digests)) == 3
+
+
 def test_every_kind_of_hyperparameter():
     parameters = by_name(found("dense"))
     assert list(parameters) == ["num_layers", "units_0", "dropout", "lr", "units_1", "units_2"]
