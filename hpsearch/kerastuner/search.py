@@ -8,7 +8,8 @@ import copy
 import io
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -106,7 +107,7 @@ class EngineSearch:
         else:
             with contextlib.suppress(NotOnEngine):
                 self._require_engine()
-                kept_servers()
+                start_servers()
 
     def reload(self) -> bool:
         """Load the trials of the store, if there is one.
@@ -263,9 +264,10 @@ class EngineSearch:
             repeat=trials.repeats,
         )
         dataset = dataset_of(request)
+        loader = LoaderWithModel(lambda _: dataset, model)
         try:
-            loader = LoaderWithModel(lambda _: dataset, model)
-            outcome = run_sweep(sweep, settings, trial_listener(trials), loader, kept_servers())
+            with servers_of_search(ResultsDirectory(where)) as servers:
+                outcome = run_sweep(sweep, settings, trial_listener(trials), loader, servers)
         except ChangedSweepError as error:
             raise RefusedError(
                 f"{error}\nFor a tuner: overwrite=True begins anew, another project_name keeps both"
@@ -275,7 +277,6 @@ class EngineSearch:
                 raise KeyboardInterrupt from error
             raise
         finally:
-            copy_worker_log(ResultsDirectory(where))
             trials.save()
         ended = tuner.oracle.trials.values()
         if not (outcome.completed or any(trial.status == STATUS.COMPLETED for trial in ended)):
@@ -434,11 +435,11 @@ def _is_shared() -> bool:
 
 
 @dataclass
-class _Kept:
-    """The servers that all tuners of this process share.
+class _Started:
+    """Servers that import TensorFlow ahead of a search, which takes them.
 
     Attributes:
-        log: The workers' output that is in no project's log yet.
+        log: The output of the servers and of their workers.
         pid: The process that started them; after a fork, the child starts others.
     """
 
@@ -447,26 +448,41 @@ class _Kept:
     pid: int
 
 
-_kept: list[_Kept] = []
+_one_at_a_time = threading.Lock()
+#: At most one: searches do not share servers, whose workers map the data of one search.
+_started: list[_Started] = []
 
 
-def kept_servers() -> Servers:
-    """Return this process's servers, starting them if absent or dead."""
-    if _kept and _kept[0].pid == os.getpid() and not _kept[0].servers.ended:
-        return _kept[0].servers
-    close_servers()
-    log = tempfile.TemporaryFile("a+", encoding="utf-8")  # noqa: SIM115 - open as long as they run
-    _kept.append(_Kept(Servers(log), log, os.getpid()))
-    return _kept[0].servers
+def start_servers() -> None:
+    """Start the servers of the next search of this process, unless they run."""
+    if not (_started and _runs(_started[0])):
+        close_servers()
+        log = tempfile.TemporaryFile("a+", encoding="utf-8")  # noqa: SIM115 - as long as they run
+        _started.append(_Started(Servers(log), log, os.getpid()))
 
 
-def copy_worker_log(where: ResultsDirectory) -> None:
-    """Move the workers' output to the project's log, if there is any."""
-    if not _kept:
-        return
-    workers = _kept[0].log.fileno()
-    output = os.pread(workers, os.fstat(workers).st_size, 0)
-    os.ftruncate(workers, 0)
+def _runs(started: _Started) -> bool:
+    return started.pid == os.getpid() and not started.servers.ended
+
+
+@contextlib.contextmanager
+def servers_of_search(where: ResultsDirectory) -> Iterator[Servers]:
+    """Hand the servers over to one search, and their output to its log at the end."""
+    with _one_at_a_time:
+        start_servers()
+        started = _started.pop()
+    try:
+        yield started.servers
+    finally:
+        if not started.servers.ended:
+            started.servers.close()
+        with started.log:
+            copy_log(started.log.fileno(), where)
+
+
+def copy_log(descriptor: int, where: ResultsDirectory) -> None:
+    """Append what workers wrote to a project's log."""
+    output = os.pread(descriptor, os.fstat(descriptor).st_size, 0)
     with contextlib.suppress(OSError), where.open_log() as log:
         log.write(output.decode("utf-8", "replace"))
         log.flush()
@@ -475,9 +491,9 @@ def copy_worker_log(where: ResultsDirectory) -> None:
 
 @atexit.register
 def close_servers() -> None:
-    """End the servers and the processes that they forked."""
-    while _kept:
-        kept = _kept.pop()
-        if kept.pid == os.getpid():
-            kept.servers.close()
-        kept.log.close()
+    """End servers that no search has taken."""
+    while _started:
+        started = _started.pop()
+        if _runs(started):
+            started.servers.close()
+        started.log.close()

@@ -427,15 +427,14 @@ def test_the_rows_are_kerass():
 
 
 @pytest.mark.parametrize("link", [False, True])
-def test_what_workers_say_is_in_the_project_s_log_and_behind_no_link(place, monkeypatch, link):
+def test_what_workers_say_is_in_the_project_s_log_and_behind_no_link(place, link):
     (place / "other").write_bytes(b"")
     if link:
         (place / "run.log").symlink_to("other")
     with (place / "said").open("w+b") as log:
         log.write(b"from a worker\n")
         log.flush()
-        monkeypatch.setattr(engine_search, "_kept", [SimpleNamespace(log=log, read=0)])
-        engine_search.copy_worker_log(ResultsDirectory(place))
+        engine_search.copy_log(log.fileno(), ResultsDirectory(place))
     assert (place / "run.log").read_bytes() == (b"" if link else b"from a worker\n")
 
 
