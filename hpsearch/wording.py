@@ -22,10 +22,14 @@ def _plain(name: str) -> str:
     return re.sub(r"[\s_-]+", "", name).lower()
 
 
+def _words(name: str) -> tuple[str, ...]:
+    return tuple(sorted(re.split(r"[\s_-]+", name.lower())))
+
+
 def nearest(word: Any, names: Iterable[str], cutoff: float = 0.6) -> str | None:
     """Return the name most similar to `word`, if one is close.
 
-    Case, `_` and `-` do not count.
+    Case, `_`, `-` and the order of words do not count.
     """
     if not isinstance(word, str) or len(word) > _LONGEST:
         return None
@@ -34,6 +38,9 @@ def nearest(word: Any, names: Iterable[str], cutoff: float = 0.6) -> str | None:
 
 @lru_cache(maxsize=512)  # A list of thousands of items often repeats the same mistake.
 def _nearest(word: str, names: tuple[str, ...], cutoff: float) -> str | None:
+    by_words = {_words(name): name for name in names}
+    if _words(word) in by_words:
+        return by_words[_words(word)]
     by_plain = {_plain(name): name for name in names}
     close = difflib.get_close_matches(_plain(word), by_plain, n=1, cutoff=cutoff)
     return by_plain[close[0]] if close else None

@@ -33,7 +33,8 @@ from hpsearch.training.trainer import TrainerRequest, needs_tensorflow
 
 _NOT_BUILT = (
     "hpsearch was installed without its native trainer in C, so TensorFlow trains everything, "
-    "which takes several times as long; install it again with a C compiler and Python's headers"
+    "which takes several times as long; with a C compiler and Python's headers, install it again: "
+    "pip install --force-reinstall --no-deps --no-cache-dir hpsearch"
 )
 
 

@@ -185,8 +185,13 @@ class ExecutionSettings(Spec):
 def _weights(value: Any) -> dict[str, float]:
     if not isinstance(value, Mapping) or not value:
         raise InvalidValue.at("must name a class")
-    labelled = ((str(label), weight) for label, weight in value.items())
-    return check_each(number(minimum=0).check, labelled)
+    labelled: dict[str, Any] = {}
+    for label, weight in value.items():
+        if str(label) in labelled:
+            said = f"{label!s} and {str(label)!r} are the same class; give it once"
+            raise InvalidValue.at(said, str(label))
+        labelled[str(label)] = weight
+    return check_each(number(minimum=0).check, labelled.items())
 
 
 _CLASS_WEIGHT: Final = either(

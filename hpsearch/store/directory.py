@@ -22,6 +22,8 @@ from hpsearch.machine import odd_kind
 APPLICATION_ID = 0x68707331
 _HEADER_BYTES = 100
 _LONGEST_PATH = 4096
+#: First bytes of SQLite's log of writes.
+_WAL_BEGINS = (b"\x37\x7f\x06\x82", b"\x37\x7f\x06\x83")
 
 
 def logs_of_store(store: Path) -> tuple[Path, ...]:
@@ -440,6 +442,9 @@ class ResultsDirectory:
         # A run that ended before it had a store leaves its log beside its lock.
         if _begins(self.log) and not self.own_lock.exists():
             foreign.append(self.log.name)
+        wal = self.store.with_name(f"{self.store.name}-wal")
+        if _begins(wal) and _begins(wal)[:4] not in _WAL_BEGINS:
+            foreign.append(wal.name)
         if foreign:
             raise RefusedError(
                 f"{self.path}: {' and '.join(foreign)} would be overwritten, and there is no "

@@ -180,7 +180,7 @@ def test_too_many_columns_are_refused(tmp_path):
     names = ",".join(f"c{i}" for i in range(10_001))
     (tmp_path / "wide.csv").write_text(f"{names}\n{names}\n")
     said = hpsearch("compare", "wide.csv", "wide.csv", "--score", "c1", cwd=tmp_path, code=2)
-    assert "has 10,001 columns, and a results table at most 10,000" in said.stderr
+    assert "its header must have a name of its own for each column, 10,000 at most" in said.stderr
 
 
 def test_from_python(sweeps, tmp_path):

@@ -61,11 +61,8 @@ def test_a_run_goes_on_in_the_new_directory(people):
     assert "best.keras   sound" in said
 
 
-@pytest.mark.parametrize(
-    ("below", "said"),
-    [("ben", "trial 1 has the configs "), ("ann", "trial 1, seed 0 has several rows")],
-)
-def test_tables_one_below_the_other_are_seen(people, below, said):
+@pytest.mark.parametrize("below", ["ben", "ann"])
+def test_tables_one_below_the_other_are_seen(people, below):
     # The second table's trials begin with the last config of the first.
     tables = [pd.read_csv(people / name / "results.csv") for name in ("ann", below)]
     if below == "ben":
@@ -77,5 +74,5 @@ def test_tables_one_below_the_other_are_seen(people, below, said):
         ["report", "table.csv"],
     ):
         error = hpsearch(*command, cwd=people, code=2).stderr
-        assert f"table.csv: {said}" in error
+        assert "table.csv: has several configs of a trial, rows of an execution" in error
         assert "hpsearch merge A B --out C" in error

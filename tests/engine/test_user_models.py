@@ -90,29 +90,6 @@ def test_what_comes_up_late_is_a_column_and_said(run):
     assert any("the model asks for 'hidden'" in line for line in said)
 
 
-def test_the_sweep_file_tells_what_the_model_asks_for(run, tmp_path):
-    table, _ = run(
-        "conditional", "method: random\nbudget: {trials: 2}\nparameters: {epochs: 1, filters: 2}\n"
-    )
-    file = tmp_path / "out" / "sweep.yaml"
-    text = file.read_text(encoding="utf-8")
-    told = [line.removeprefix("#   ") for line in text.splitlines() if line.startswith("#   ")]
-    assert told[:2] == [
-        "kind: [mlp, cnn]",
-        "units: {min: 4, max: 12, step: 4, type: int, when: {kind: mlp}}",
-    ]
-    # A parameter that is not asked for has an empty cell; `filters` is what the file says.
-    assert (table["units"].notna() == (table["kind"] == "mlp")).all()
-    assert [line.partition(":")[0] for line in told[2:]] == ["rate", "norm", "momentum"]
-    again = run_here(text, tmp_path / "again")[0]
-    assert (again["config"] == table["config"]).all()
-    # Said by the file, they are the same space.
-    lines = "\n".join(f"  {line}" for line in told)
-    said = text.replace("parameters: {epochs: 1, filters: 2}", f"parameters:\n  epochs: 1\n{lines}")
-    same = run_here(said.replace("filters: 2", ""), tmp_path / "said")[0]
-    assert set(same["kind"]) <= {"mlp", "cnn"}
-
-
 def test_in_a_grid_what_comes_up_late_has_its_default(run):
     table, said = run("late", "parameters: {epochs: 1, units: {min: 4, max: 12, step: 4}}\n")
     assert list(table["hidden"].fillna(0)) == [0, 0.1, 0]

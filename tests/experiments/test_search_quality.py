@@ -135,7 +135,7 @@ def test_a_digest_is_of_the_code_that_proposes(monkeypatch):
     assert "hpsearch.search.bayesian" not in search_code.modules("tpe")
     assert "hpsearch.search.bayesian" in search_code.modules("bayesian")
     assert {f"hpsearch.search.{m}" for m in ("halving", "draws")} < {*search_code.modules("asha")}
-    assert {f"hpsearch.search.{m}" for m in ("tpe", "fidelity")} < {
+    assert {f"hpsearch.search.{m}" for m in ("tpe", "adaptive")} < {
         *search_code.modules("hyperband")
     }
     assert all("hpsearch.search.draws" in search_code.modules(m) for m in ("random", "asha", "tpe"))

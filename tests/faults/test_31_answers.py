@@ -104,7 +104,7 @@ def test_data_of_a_function_that_moves_or_doubles_its_process(tmp_path, function
 
 def test_a_function_for_data_that_exits_is_bad_input(tmp_path):
     said = run(tmp_path, _DATA.format(function="leaving"), code=2)
-    assert "odd_data:leaving: the function failed: SystemExit: 4 (" in said.stderr
+    assert "odd_data:leaving: failed: SystemExit: 4 (" in said.stderr
 
 
 @pytest.mark.slow

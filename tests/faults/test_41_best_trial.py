@@ -18,7 +18,7 @@ import hpsearch
 
 _SWEEP = """\
 data: {csv: table.csv, target: y}
-parameters: {units: [4], epochs: [1]}
+parameters: {units: [32], epochs: [200]}
 """
 #: Extends the sweep, and gets a signal just before it writes the new best model.
 _EXTEND = """\
@@ -40,7 +40,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def extended(home: Path, place: Path, signal: str) -> hpsearch.Results:
     shutil.copytree(home, place, dirs_exist_ok=True)
-    (place / "sweep.yaml").write_text(_SWEEP.replace("[1]", "[1, 40]"))
+    (place / "sweep.yaml").write_text(_SWEEP.replace("[200]", "[200, 1]"))
     program = [sys.executable, "-c", _EXTEND.replace("NAME", signal)]
     ended = subprocess.run(program, cwd=place, env=environment(), check=False)
     assert ended.returncode

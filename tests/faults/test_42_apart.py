@@ -31,12 +31,12 @@ def tuners(name, y):
     return [trial.score for trial in tuner.oracle.trials.values()]
 
 def tune(name, y):
-    parameters = {"units": [4, 8, 16], "epochs": 30}
+    parameters = {"units": [4, 8, 16], "epochs": 60}
     return [*hpsearch.tune(x, y, parameters=parameters, out=name, verbose=0).table["score"]]
 
 def run(name, y):
     np.savez(f"{name}.npz", x=x, y=y)
-    sweep = {"data": {"npz": f"{name}.npz"}, "parameters": {"units": [4, 8, 16], "epochs": 30}}
+    sweep = {"data": {"npz": f"{name}.npz"}, "parameters": {"units": [4, 8, 16], "epochs": 60}}
     return [*hpsearch.run(sweep, out=f"{name}-run", verbose=0).table["score"]]
 
 search, scores = globals()[sys.argv[1]], {}

@@ -346,7 +346,7 @@ def test_optimize_uses_it_if_asked() -> None:
     ("method", "message"),
     [
         ({"name": "auto", "prior": "mlps"}, "method.*: unknown prior 'mlps'"),
-        ({"name": "grid", "prior": "mlp"}, "method: unknown key"),
+        ({"name": "grid", "prior": "mlp"}, r"method\.prior: unknown key"),
         (
             {"name": "asha", "proposals": "random", "prior": "mlp"},
             "random takes no prior: add proposals",
