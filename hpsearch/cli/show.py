@@ -26,7 +26,7 @@ from hpsearch.spec.method import METHODS
 from hpsearch.store.columns import groups, in_order, text_of
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.doctor import Severity, examine
-from hpsearch.store.facts import Evaluation, errors_text
+from hpsearch.store.facts import Evaluation
 from hpsearch.store.store import Store, evaluations_of, facts_of
 from hpsearch.store.tables import (
     goal_of,
@@ -34,7 +34,7 @@ from hpsearch.store.tables import (
     selecting_methods,
     varying_columns,
 )
-from hpsearch.store.trials import best_trial, ranked_trials, trials_of
+from hpsearch.store.trials import best_trial, errors_text, ranked_trials, trials_of
 from hpsearch.wording import cell_text, counted, listing, number
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hpsearch.reporting.drawing import value_text
-from hpsearch.store.facts import errors_text
 from hpsearch.store.tables import hyperparameter_columns, hyperparameter_of, values_of
+from hpsearch.store.trials import errors_text
 from hpsearch.wording import listing, number, plain
 
 if TYPE_CHECKING:

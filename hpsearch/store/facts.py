@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from hpsearch.data.specs import Task
 from hpsearch.machine import version_of
 from hpsearch.space.execution import label
 from hpsearch.space.kinds import Kind
 from hpsearch.store.columns import PACKAGES, Provenance
-from hpsearch.store.tables import values_of
 from hpsearch.wording import number
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 _Value = TypeVar("_Value")
 
@@ -210,26 +205,3 @@ class Facts:
         """Encode some facts, by name, as rows of `meta`."""
         facts = {name: vars(cls)[name] for name in changes}
         return {fact.key: fact.encode(changes[name]) for name, fact in facts.items()}
-
-
-def errors_text(trial: pd.Series[Any], facts: Facts) -> str:
-    """Describe the validation errors of a regression's trial in the target's unit, or return "".
-
-    RMSE and R squared need a loss that is the mean squared error of rows of equal weight, without
-    a penalty. R squared compares with always guessing the training mean.
-
-    Args:
-        trial: A line of `hpsearch.store.trials.trials_of`.
-        facts: The facts of its sweep.
-    """
-    recipe = facts.identity.recipe if facts.identity is not None else {}
-    if facts.task is not Task.REGRESSION or recipe.get("model"):
-        return ""
-    penalized = "l2" in trial.index and bool(values_of(trial, ["l2"]).get("l2"))
-    squares = recipe["loss"] == "mean_squared_error" and "sample_weight" not in recipe
-    text = f"MAE {number(float(trial['val_mae']))}"
-    if squares and not penalized:
-        square, guess = float(trial["val_loss"]), facts.guesses.get("val_mse")
-        text = f"RMSE {number(math.sqrt(square))}, {text}"
-        text += f", R\N{SUPERSCRIPT TWO} {number(1 - square / guess)}" if guess else ""
-    return text

@@ -125,6 +125,10 @@ class Store(Database):
                 ) from error
         return results
 
+    def count_results(self) -> int:
+        """Return the number of executions that have a result."""
+        return int(self.execute("SELECT count(*) FROM results")[0][0])
+
     def weights(self, execution: int) -> tuple[npt.NDArray[Any], ...] | None:
         """Return the kept weights of an execution, in the order of `model.get_weights()`."""
         what = f"the weights of execution {execution}"

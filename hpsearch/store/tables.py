@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 import os
 import re
+import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from itertools import dropwhile, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hpsearch.data.specs import Task
-from hpsearch.errors import InputError
+from hpsearch.errors import InputError, RefusedError
 from hpsearch.files import write_atomically
 from hpsearch.machine import odd_kind
 from hpsearch.models.problem import TASK_METRICS
@@ -39,6 +41,9 @@ from hpsearch.store.columns import (
     value_of,
     varies,
 )
+from hpsearch.store.directory import ResultsDirectory
+from hpsearch.store.store import Store
+from hpsearch.wording import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -377,7 +382,23 @@ def read_cells(path: str | os.PathLike[str], schema: Collection[str] = ()) -> pd
         )
     rows = raw.iloc[1:].set_axis(names, axis=1).reset_index(drop=True)
     table = pd.DataFrame({name: _parsed_column(name, rows[name]) for name in names})
+    if source != Path(path):
+        _warn_of_lag(ResultsDirectory(Path(path)), len(table))
     return _typed_table(table, path) if schema and {*schema} <= {*names} else table
+
+
+def _warn_of_lag(where: ResultsDirectory, rows: int) -> None:
+    """Warn if a directory's store has results that its table lacks, as after a kill."""
+    with suppress(RefusedError):
+        if where.store.is_file():
+            with Store(where.store, read_only=True) as store:
+                lacking = store.count_results() - rows
+            if lacking > 0:
+                warnings.warn(
+                    f"{where.results}: lacks {counted(lacking, 'result')} that the store has: its "
+                    "run was killed, and the same command again writes them, or goes on",
+                    stacklevel=2,
+                )
 
 
 def _parsed_column(name: str, column: pd.Series[Any]) -> pd.Series[Any]:

@@ -7,9 +7,12 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from hpsearch.data.specs import Task
 from hpsearch.space.execution import Execution, ExecutionResult, Status
 from hpsearch.store.columns import PACKAGES
-from hpsearch.store.tables import goal_of, metric_columns
+from hpsearch.store.facts import Facts
+from hpsearch.store.tables import goal_of, metric_columns, values_of
+from hpsearch.wording import number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -184,3 +187,26 @@ def best_trial(table: pd.DataFrame) -> pd.Series[Any] | None:
     """Return the best trial's line, or None if no row has a score."""
     trials = ranked_trials(table)
     return None if trials.empty else trials.iloc[0]
+
+
+def errors_text(trial: pd.Series[Any], facts: Facts) -> str:
+    """Describe the validation errors of a regression's trial in the target's unit, or return "".
+
+    RMSE and R squared need a loss that is the mean squared error of rows of equal weight, without
+    a penalty. R squared compares with always guessing the training mean.
+
+    Args:
+        trial: A line of `trials_of`.
+        facts: The facts of its sweep.
+    """
+    recipe = facts.identity.recipe if facts.identity is not None else {}
+    if facts.task is not Task.REGRESSION or recipe.get("model"):
+        return ""
+    penalized = "l2" in trial.index and bool(values_of(trial, ["l2"]).get("l2"))
+    squares = recipe["loss"] == "mean_squared_error" and "sample_weight" not in recipe
+    text = f"MAE {number(float(trial['val_mae']))}"
+    if squares and not penalized:
+        square, guess = float(trial["val_loss"]), facts.guesses.get("val_mse")
+        text = f"RMSE {number(math.sqrt(square))}, {text}"
+        text += f", R\N{SUPERSCRIPT TWO} {number(1 - square / guess)}" if guess else ""
+    return text

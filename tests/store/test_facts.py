@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 
 from hpsearch.data.specs import Task
-from hpsearch.store.facts import Evaluation, Facts, Identity, Measurement, errors_text
+from hpsearch.store.facts import Evaluation, Facts, Identity, Measurement
+from hpsearch.store.trials import errors_text
 
 LOSS = Measurement(0.4, 0.3, 0.6, "bootstrap")
 LOOK = Evaluation(
