@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, TYPE_CHECKING, Any
 
-from hpsearch.errors import HpsearchError, Interrupted
+from hpsearch.errors import HpsearchError, InputError, Interrupted
 from hpsearch.importing import load_part
 from hpsearch.machine import cores, require_fork
 from hpsearch.space.execution import Execution
@@ -222,6 +222,36 @@ def stack_level_of_caller() -> int:
 
 
 _LOG = logging.getLogger("hpsearch")
+
+
+def keras_changes() -> str:
+    """Return what this program changed in Keras that changes numbers; empty if nothing.
+
+    Workers are other processes, whose Keras has its defaults.
+    """
+    config = getattr(sys.modules.get("keras"), "config", None)
+    if config is None:
+        return ""
+    states = {
+        "the backend": (config.backend(), "tensorflow"),
+        "keras.config.floatx": (config.floatx(), "float32"),
+        "the global dtype policy": (config.dtype_policy().name, "float32"),
+    }
+    changes = [f"{name} is {now}" for name, (now, default) in states.items() if now != default]
+    return " and ".join(changes)
+
+
+def require_default_keras() -> None:
+    """Check that models train in workers as this program would train them.
+
+    Raises:
+        InputError: This program changed what decides the numbers in Keras.
+    """
+    if changes := keras_changes():
+        raise InputError(
+            f"{changes} in this program, and trials train in other processes by TensorFlow in "
+            "float32: set it back; a function that builds the model may set it for its own layers"
+        )
 
 
 def require_engine(execution: ExecutionSettings) -> None:

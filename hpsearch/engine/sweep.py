@@ -13,6 +13,7 @@ from hpsearch.engine.session import (
     Settings,
     ignore,
     log_file,
+    require_default_keras,
     require_engine,
     signals,
 )
@@ -109,6 +110,8 @@ def run_sweep(
     settings = settings or Settings()
     # Before the directory is made: an error would leave it behind.
     sweep.require_runnable(elsewhere=settings.trains_elsewhere)
+    if sweep.uses_tensorflow and settings.drive is None:
+        require_default_keras()
     path, execution = Path("experiments") / sweep.name, sweep.execution
 
     def prepare(run: Run) -> Prepared:

@@ -31,7 +31,7 @@ from hpsearch.custom.fit_arguments import NotOnEngine, Request, request_of
 from hpsearch.custom.shipping import CustomModel, ModelHyperparameters, model_reference, shipped
 from hpsearch.data.specs import TrainingData
 from hpsearch.engine.search import TunerSpec
-from hpsearch.engine.session import Settings
+from hpsearch.engine.session import Settings, keras_changes
 from hpsearch.engine.sweep import run_sweep
 from hpsearch.errors import ChangedSweepError, HpsearchError, InputError, Interrupted, RefusedError
 from hpsearch.files import cut_beginning
@@ -244,6 +244,9 @@ class EngineSearch:
         if names and self.tuner.oracle.verbose:
             said = f"{', '.join(dict.fromkeys(names))} runs in other processes"
             print(f"hpsearch: {said}: what it changes in this program stays there")
+        if changes := keras_changes():
+            # KerasTuner's loop trains in float32, too: it clears Keras' state before each build.
+            print(f"hpsearch: {changes}, but models are float32 unless build itself sets a policy")
 
     def _run(self, request: Request) -> None:
         tuner, trials = self.tuner, self.trials

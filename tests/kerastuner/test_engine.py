@@ -537,3 +537,13 @@ def test_processes_that_share_trials_run_kerastuners_loop(monkeypatch, search):
     monkeypatch.setenv("KERASTUNER_ORACLE_IP", "127.0.0.1")
     with pytest.raises(NotOnEngine, match="KERASTUNER_ORACLE_IP"):
         tuner._hpsearch._request((X, Y), {})
+
+
+def test_a_global_precision_that_workers_lack_is_said(search, capsys):
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        tuner = search(kt.RandomSearch, max_trials=1)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert tuner.get_best_models()[0].layers[-1].compute_dtype == "float32"
+    assert "policy is mixed_bfloat16, but models are float32 unless" in capsys.readouterr().out
