@@ -89,6 +89,11 @@ class UserCallbacks:
         for index, callback in enumerate(self.callbacks):
             shipped(callback, f"callbacks[{index}]", of=[callback])
         require_callbacks(self.callbacks)
+        if shares_backup(self.callbacks):
+            raise InputError(
+                "callbacks: BackupAndRestore would continue one trial from the backup of another; "
+                "leave it out: after a kill, the same call continues"
+            )
 
     @property
     def description(self) -> str:
@@ -147,6 +152,11 @@ def require_callbacks(callbacks: Sequence[Any]) -> None:
                 f"callbacks[{index}]: must be a keras.callbacks.Callback, such as "
                 f"keras.callbacks.EarlyStopping(patience=3), not {each!r}"
             )
+
+
+def shares_backup(callbacks: Iterable[Any]) -> bool:
+    """Check if trainings would share a backup from which Keras continues them."""
+    return any(isinstance(each, keras.callbacks.BackupAndRestore) for each in callbacks)
 
 
 def described(callbacks: Iterable[Any]) -> str:

@@ -25,7 +25,7 @@ from hpsearch.custom.building import (
     give_weights,
     trains_itself,
 )
-from hpsearch.custom.callbacks import require_callbacks, within_epochs
+from hpsearch.custom.callbacks import require_callbacks, shares_backup, within_epochs
 from hpsearch.custom.discovery import declared_in, described
 from hpsearch.custom.fit_arguments import NotOnEngine, Request, request_of
 from hpsearch.custom.shipping import CustomModel, ModelHyperparameters, model_reference, shipped
@@ -221,6 +221,8 @@ class EngineSearch:
         request = request_of(args, kwargs, own_fit=self.own)
         self._hypermodel = UserFit(tuner, len(args), kwargs) if self.own else tuner.hypermodel
         require_callbacks(request.callbacks)
+        if shares_backup(request.callbacks):
+            raise NotOnEngine("trials would continue from each other's BackupAndRestore")
         return request
 
     def _require_engine(self) -> None:
