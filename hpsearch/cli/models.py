@@ -33,6 +33,7 @@ from hpsearch.runs.trial import (
 )
 from hpsearch.spec.sweep import load_sweep
 from hpsearch.store.columns import PACKAGES
+from hpsearch.store.directory import require_free
 from hpsearch.store.store import evaluations_of
 from hpsearch.store.tables import write_csv
 from hpsearch.wording import counted, number
@@ -113,6 +114,8 @@ def predict(
     sweep: TrustedSweep = None,
 ) -> None:
     """Predict the rows of a file and write the predictions, a line for each row."""
+    if out is not None:
+        require_free(out, rows)
     source = _source(directory, trust, sweep)
     _import_tensorflow()
     table = predictor_of(source, Which(trial, seed, fold)).table(rows, probabilities=proba)

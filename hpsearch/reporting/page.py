@@ -51,7 +51,7 @@ from hpsearch.spec.dump import dump_sweep
 from hpsearch.spec.sweep import AnySweep
 from hpsearch.store.columns import Record
 from hpsearch.store.derived import Tables
-from hpsearch.store.directory import ResultsDirectory
+from hpsearch.store.directory import ResultsDirectory, require_free
 from hpsearch.store.facts import Evaluation
 from hpsearch.store.store import evaluations_of
 from hpsearch.wording import number, printable
@@ -304,9 +304,10 @@ def write_page(
             store has them.
 
     Raises:
-        InputError: The sweeps do not fit in a page.
+        InputError: The sweeps do not fit in a page, or it would replace another file of a run.
         OSError: The file cannot be written.
     """
+    require_free(path)
     has_importance = all(source.most_rows for source in sources)
     inputs = [(s.directory, s.evaluations) for s in sources if s.directory]
     digest = _digest(inputs) if has_importance else ""

@@ -27,7 +27,7 @@ from hpsearch.space.mlp import MLPConfig, is_custom
 from hpsearch.spec.keys import Role
 from hpsearch.spec.rules import REFERENCE
 from hpsearch.spec.sweep import Sweep
-from hpsearch.store.directory import ResultsDirectory
+from hpsearch.store.directory import ResultsDirectory, require_free
 from hpsearch.store.facts import Evaluation, Facts, Measurement, installed
 from hpsearch.store.provenance import identify, make_recipe, require_unchanged, stored_sweep
 from hpsearch.store.store import Store
@@ -301,6 +301,7 @@ def stored_best(where: ResultsDirectory) -> tuple[Facts, Execution | None]:
 
 
 def _require_writable(out: Path) -> None:
+    require_free(out)
     if out.suffix != ".keras" or out.is_dir() or not out.parent.is_dir():
         raise InputError(f"{out}: must be a file with the suffix .keras in an existing directory")
 

@@ -473,6 +473,27 @@ class ResultsDirectory:
         return Path.cwd() / self.path if self.path.name else Path.cwd()
 
 
+def require_free(out: Path, *inputs: Path) -> None:
+    """Check that a file may be written: it replaces no input, and nothing that only a run writes.
+
+    Raises:
+        InputError: It would.
+    """
+    where = ResultsDirectory(out.parent)
+    stores = [where.store, *logs_of_store(where.store)]
+    runs = [*files_beside_store(where), *stores] if where.store.exists() else []
+    if out.resolve() in {path.resolve() for path in (*inputs, *runs)}:
+        raise InputError(
+            f"{out}: would be replaced, and nothing else has its content; name another"
+        )
+
+
+def files_beside_store(where: ResultsDirectory) -> list[Path]:
+    """Return the files that a run writes and reads again, but not its store."""
+    tables = [where.results, where.curves, where.sweep]
+    return [*tables, where.model, where.log, where.own_lock, where.pointer]
+
+
 @dataclass(frozen=True)
 class HeldDirectory(ResultsDirectory):
     """A results directory that this process has locked, so that no other process may write it.

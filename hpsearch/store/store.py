@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hpsearch.errors import HpsearchError, RefusedError
+from hpsearch.errors import HpsearchError, InputError, RefusedError
 from hpsearch.search.strategy import OracleEvent
 from hpsearch.space.execution import Curve, Execution, ExecutionResult, Snapshot, Status
 from hpsearch.space.space import Config
@@ -22,6 +22,7 @@ from hpsearch.store.directory import (
     DirectoryLock,
     NoLocksError,
     ResultsDirectory,
+    files_beside_store,
     lock_of_store,
     logs_of_store,
 )
@@ -220,10 +221,13 @@ def keep_store_at(where: ResultsDirectory, place: Path) -> None:
     """Keep a directory's store at another place; a store in the directory moves there.
 
     Raises:
+        InputError: The place is that of another file of the run.
         RefusedError: The store is at a third place, or there is another store at this one.
         HpsearchError: The place cannot be written.
     """
     wanted, elsewhere = place.absolute(), where.store_elsewhere
+    if wanted.resolve() in {path.resolve() for path in files_beside_store(where)}:
+        raise InputError(f"{place}: a run writes another file there; name another for its store")
     # SQLite cannot store text with undecodable bytes.
     home = os.fsencode(where.path.absolute()).decode(errors="backslashreplace")
     if elsewhere is not None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 from commands import hpsearch
 from outcomes import contents
+from small_sweeps import run_on_table
 
 from hpsearch.errors import RefusedError
 from hpsearch.store.directory import ResultsDirectory
@@ -118,3 +121,32 @@ def test_nor_the_store_of_another_directory(place):
     where.prepare(fresh=True)
     assert other.store.exists()
     assert not where.pointer.exists()
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The directory of a run, a table, and its results in `out`."""
+    return run_on_table(
+        tmp_path_factory.mktemp("finished"),
+        "data: {csv: table.csv, target: y}\nparameters: {units: 4}\n",
+    )
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "report out --out out/sweep.db",
+        "report out --out out/results.csv",
+        "export out --out out/best.keras",
+        "predict out table.csv --out table.csv",
+        "predict out table.csv --out out/curves.csv",
+        "run sweep.yaml --out new --store new/run.log",
+    ],
+)
+def test_a_command_replaces_no_file_of_a_run_and_no_input(finished, tmp_path, words):
+    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
+    before = contents(tmp_path)
+    error = hpsearch(*words.split(), cwd=tmp_path, code=2).stderr
+    assert words.split()[-1] in error
+    assert "name another" in error
+    assert contents(tmp_path) == before
