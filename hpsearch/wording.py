@@ -205,6 +205,11 @@ def printable(text: str, instead: str = " ", keep: str = "") -> str:
     return "".join(c if c.isprintable() or c in keep else instead for c in text)
 
 
+def metric_name(name: str) -> str:
+    """Return a metric's name without what a table or a terminal cannot show, and not too long."""
+    return printable(name[:_MOST_IN_CELL], "\N{REPLACEMENT CHARACTER}")
+
+
 #: Most characters of an error's text: a message may contain every number of an array.
 MOST_CHARACTERS = 10_000
 #: Another tool's word is not a misspelling of one here.

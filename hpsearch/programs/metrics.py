@@ -14,7 +14,7 @@ from typing import Final
 
 from hpsearch.models.problem import METRIC, Recipe
 from hpsearch.space.execution import Training
-from hpsearch.wording import exit_text
+from hpsearch.wording import exit_text, metric_name
 
 #: Possessive (`++`): without backtracking, a long run of digits takes linear time.
 _NUMBER: Final = r"[-+]?+(?:(?:\d++(?:\.\d*+)?+|\.\d++)(?:[eE][-+]?\d++)?+|(?i:inf(?:inity)?+|nan))"
@@ -210,7 +210,7 @@ def _take_report(line: str, sources: Mapping[str, Epochs]) -> None:
     try:
         report = json.loads(line)
         by, number, step = report["by"], report["epoch"], report.get("step")
-        values = {str(name): float(value) for name, value in report["values"].items() if name}
+        values = {metric_name(n): float(value) for n, value in report["values"].items() if n}
         epochs = sources[by]
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
         # A line that another program wrote.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from hpsearch.errors import InputError
 from hpsearch.models.problem import Patience, Recipe
 from hpsearch.space.execution import ExecutionResult, ResumePoint, Snapshot, Status, Training
+from hpsearch.wording import metric_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -130,7 +131,7 @@ class _Run:
 
     def see(self, metrics: Mapping[str, float]) -> None:
         """Record the next epoch."""
-        metrics = self.recipe.with_sum(metrics)
+        metrics = {metric_name(n): value for n, value in self.recipe.with_sum(metrics).items()}
         for name in self.recipe.required:
             if name not in metrics:
                 raise InputError(
