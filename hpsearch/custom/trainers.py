@@ -154,10 +154,6 @@ class EngineFit:
         finally:
             self._model.fit = self
 
-    def leave(self) -> None:
-        """Leave all calls to Keras."""
-        self._called = True
-
     def _first(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         self._called = True
         called = None

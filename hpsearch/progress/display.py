@@ -112,7 +112,9 @@ class _Unread:
             self._drop(error)
 
     def _drop(self, error: OSError) -> None:
-        if error.errno not in (errno.EPIPE, errno.EIO):
+        # Progress may be lost on a full disk, but not the results of a command.
+        full = error.errno == errno.ENOSPC and self._stream is sys.stderr
+        if error.errno not in (errno.EPIPE, errno.EIO) and not full:
             raise error
         silence(self._stream)
 

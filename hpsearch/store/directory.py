@@ -282,16 +282,38 @@ class ResultsDirectory:
     @property
     def store_elsewhere(self) -> Path | None:
         """The store that the pointer names; None if it names no file."""
-        if not self.pointer.is_file():
-            return None
-        try:
-            with self.pointer.open("rb") as file:
-                text = os.fsdecode(file.read(_LONGEST_PATH)).rstrip("\n")
-        except OSError:
-            return None
         # A run writes absolute paths.
-        path = Path(text)
-        return path if path.is_absolute() and path.name and "\0" not in text else None
+        path = Path(self._pointed[0])
+        return path if path.is_absolute() and path.name else None
+
+    @property
+    def _pointed(self) -> tuple[str, str]:
+        """The paths in the pointer: of the store, and of the directory whose store it is."""
+        text = ""
+        if self.pointer.is_file():
+            with suppress(OSError), self.pointer.open("rb") as file:
+                text = os.fsdecode(file.read(2 * _LONGEST_PATH)).rstrip("\n")
+        store, _, home = text.partition("\0")
+        return ("", "") if "\0" in home else (store, home)
+
+    def point_to(self, store: Path) -> None:
+        """Name a store outside this directory.
+
+        Raises:
+            OSError: The pointer cannot be written.
+        """
+        self.write(self.pointer, os.fsencode(f"{store}\0{self.path.absolute()}\n"))
+
+    def _require_own_store(self) -> None:
+        """Refuse a copy of a directory whose store is elsewhere: both would change the store."""
+        store, home = self._pointed
+        if not home or not Path(home).is_dir() or self.path.samefile(home):
+            return
+        if ResultsDirectory(Path(home)).store_elsewhere == self.store_elsewhere:
+            raise RefusedError(
+                f"{self.path}: is a copy of {home}, and {store} is the store of both; run there, "
+                "or give this run another directory with --out"
+            )
 
     @property
     def lock(self) -> Path:
@@ -393,6 +415,7 @@ class ResultsDirectory:
                 without a store, or links; or another run holds it.
         """
         try:
+            self._require_own_store()
             if fresh and self.path.is_dir():
                 store = self.store_elsewhere
                 lock = self.own_lock if store and not _may_move(store) else self.lock

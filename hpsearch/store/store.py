@@ -257,7 +257,7 @@ def keep_store_at(where: ResultsDirectory, place: Path) -> None:
             else:
                 with Store(wanted) as store:
                     store.set_meta({"home": home})
-            where.write(where.pointer, os.fsencode(f"{wanted}\n"))
+            where.point_to(wanted)
             here.unlink(missing_ok=True)
     except OSError as error:
         raise HpsearchError(f"{place}: the store cannot be put there: {error}") from None

@@ -12,8 +12,8 @@ from commands import PROGRAM, environment, python
 _SWEEP = {"data": {"dataset": "iris"}, "parameters": {"units": 4, "epochs": 1}}
 
 
-@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
-def test_a_sweep_runs_with_closed_streams(tmp_path, closed):
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-", "2>/dev/full"])
+def test_a_sweep_runs_with_closed_or_full_streams(tmp_path, closed):
     (tmp_path / "sweep.yaml").write_text(json.dumps(_SWEEP))
     command = " ".join([*PROGRAM, "run", "sweep.yaml", "--out", "out", closed])
     ended = subprocess.run(["/bin/sh", "-c", command], cwd=tmp_path, env=environment(), check=False)
