@@ -283,11 +283,11 @@ class ResultsDirectory:
     def store_elsewhere(self) -> Path | None:
         """The store that the pointer names; None if it names no file."""
         # A run writes absolute paths.
-        path = Path(self._pointed[0])
+        path = Path(self.pointed[0])
         return path if path.is_absolute() and path.name else None
 
     @property
-    def _pointed(self) -> tuple[str, str]:
+    def pointed(self) -> tuple[str, str]:
         """The paths in the pointer: of the store, and of the directory whose store it is."""
         text = ""
         if self.pointer.is_file():
@@ -303,17 +303,6 @@ class ResultsDirectory:
             OSError: The pointer cannot be written.
         """
         self.write(self.pointer, os.fsencode(f"{store}\0{self.path.absolute()}\n"))
-
-    def _require_own_store(self) -> None:
-        """Refuse a copy of a directory whose store is elsewhere: both would change the store."""
-        store, home = self._pointed
-        if not home or not Path(home).is_dir() or self.path.samefile(home):
-            return
-        if ResultsDirectory(Path(home)).store_elsewhere == self.store_elsewhere:
-            raise RefusedError(
-                f"{self.path}: is a copy of {home}, and {store} is the store of both; run there, "
-                "or give this run another directory with --out"
-            )
 
     @property
     def lock(self) -> Path:
@@ -415,7 +404,7 @@ class ResultsDirectory:
                 without a store, or links; or another run holds it.
         """
         try:
-            self._require_own_store()
+            _require_own_store(self)
             if fresh and self.path.is_dir():
                 store = self.store_elsewhere
                 lock = self.own_lock if store and not _may_move(store) else self.lock
@@ -494,6 +483,18 @@ class ResultsDirectory:
     def _place(self) -> Path:
         # Links are not resolved: one may lead to a larger disk.
         return Path.cwd() / self.path if self.path.name else Path.cwd()
+
+
+def _require_own_store(where: ResultsDirectory) -> None:
+    """Refuse a copy of a directory whose store is elsewhere: both would change the store."""
+    store, home = where.pointed
+    if not home or not Path(home).is_dir() or where.path.samefile(home):
+        return
+    if ResultsDirectory(Path(home)).store_elsewhere == where.store_elsewhere:
+        raise RefusedError(
+            f"{where.path}: is a copy of {home}, and {store} is the store of both; run there, or "
+            "give this run another directory with --out"
+        )
 
 
 def require_free(out: Path, *inputs: Path) -> None:
