@@ -170,6 +170,7 @@ class Run:
         try:
             self.check_signal()
             prepared.finish(engine)
+            self._store.require_sound()
             return self._outcome(ledger, answered)
         finally:
             if page is not None:

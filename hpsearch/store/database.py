@@ -135,6 +135,16 @@ class Database:
         if verdict != "ok":
             raise self.error(f"the store is damaged: {' '.join(str(verdict).split())}")
 
+    def require_sound(self) -> None:
+        """Check the file as the next run will read it: this connection may not see damage to it.
+
+        Raises:
+            StoreError: It is damaged.
+        """
+        with self.explained():
+            self._db.execute("PRAGMA wal_checkpoint(PASSIVE)")
+            Database(self.path, read_only=True).close()
+
     def _check_size(self) -> None:
         """Refuse a file that ends within a page: the missing part would read as zeros.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 import sqlite3
@@ -167,3 +168,19 @@ def test_a_damaged_log_changes_no_row_and_a_lost_one_is_told(tmp_path):
     assert "out/sweep.db: the store lacks " in said.stderr
     assert "its log, sweep.db-wal, was lost" in said.stderr
     assert contents(out, _CHANGING) == before
+
+
+def test_a_store_that_is_damaged_during_the_run_is_said_by_its_exit_code(tmp_path):
+    (tmp_path / "sweep.yaml").write_text(
+        "data: {dataset: digits}\n"
+        "parameters: {units: [8, 10, 12, 14, 16], epochs: 80}\n"
+        "execution: {workers: 1}\n"
+    )
+    driver = start("sweep.yaml", cwd=tmp_path, out="out")
+    driver.wait_for_results(1)
+    os.truncate(tmp_path / "out" / "sweep.db", 0)
+    _, err = driver.process.communicate()
+    assert driver.process.returncode == 3
+    assert "out/sweep.db: the store is damaged" in err
+    assert "results.csv is untouched" in err
+    assert len(pd.read_csv(tmp_path / "out" / "results.csv")) == 5
