@@ -172,8 +172,10 @@ def _time(summary: Summary, ends: tuple[float, float], workers: int) -> str:
 
 
 def _parameter_line(parameter: Parameter) -> str:
-    """Return a parameter's name and values."""
-    return f"  {parameter.name}: {_domain(parameter)}"
+    """Return a parameter's name, values and conditions."""
+    conditions = [f"{n} is {' or '.join(map(str, these))}" for n, these in parameter.when.items()]
+    when = f" (where {' and '.join(conditions)})" if conditions else ""
+    return f"  {parameter.name}: {_domain(parameter)}{when}"
 
 
 def _domain(parameter: Parameter) -> str:

@@ -7,7 +7,7 @@ import io
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -18,7 +18,7 @@ from hpsearch.errors import DataError, HpsearchError, InputError, LockedError, S
 from hpsearch.files import file_digest
 from hpsearch.machine import odd_kind, shortage
 from hpsearch.space.execution import Execution, ExecutionResult
-from hpsearch.store.columns import PACKAGES
+from hpsearch.store.columns import KEY, PACKAGES
 from hpsearch.store.derived import tables_of
 from hpsearch.store.directory import ResultsDirectory, logs_of_store
 from hpsearch.store.facts import Facts
@@ -152,8 +152,14 @@ def _tables(where: ResultsDirectory, contents: _Contents) -> Iterator[Finding]:
         yield Finding(path.name, *_compared(path, text))
 
 
-def _rows(text: str) -> Counter[tuple[str, ...]]:
-    return Counter(map(tuple, csv.reader(io.StringIO(text, newline=""))))
+def _rows(text: str) -> Counter[tuple[tuple[str, str], ...]]:
+    """Return the rows of a table as their filled cells by column, in any order of the columns."""
+    rows = csv.DictReader(io.StringIO(text, newline=""))
+    return Counter(tuple(sorted(cell for cell in row.items() if cell[1])) for row in rows)
+
+
+def _key(cells: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    return [cell for cell in cells if cell[0] in (*KEY, "epoch")]
 
 
 def _compared(path: Path, stored: str) -> tuple[Severity, str]:
@@ -164,15 +170,18 @@ def _compared(path: Path, stored: str) -> tuple[Severity, str]:
         return Severity.WRONG, f"is {kind}"
     try:
         rows, expected = _rows(path.read_bytes().decode()), _rows(stored)
-    except (OSError, ValueError, csv.Error) as error:
+    except (OSError, TypeError, ValueError, csv.Error) as error:
         return Severity.WRONG, f"cannot be read: {error}; the next run writes it again"
     if other := list((rows - expected).elements()):
-        first = cell_text(", ".join(other[0]))
+        row = dict(other[0])
+        stored_row = next((cells for cells in expected if _key(cells) == _key(other[0])), ())
+        changed = [" ".join(cell) for cell in other[0] if cell not in stored_row]
+        first = f"trial {row.get('trial', '-')}: {cell_text(', '.join(changed))}"
         return Severity.WRONG, f"{counted(len(other), 'row')} not as in the store, as {first}"
     if missing := (expected - rows).total():
         text = f"lacks {counted(missing, 'row')} that the store has; the next run adds them"
         return Severity.NOTE, text
-    return Severity.SOUND, f"{counted(rows.total() - 1, 'row')}, as in the store"
+    return Severity.SOUND, f"{counted(rows.total(), 'row')}, as in the store"
 
 
 def _versions(contents: _Contents) -> Iterator[Finding]:

@@ -200,15 +200,15 @@ _STORES = [
     (replaced("sweep.db-wal"), "cannot be read: Is a directory"),
 ]
 _TABLES = [
-    (cell("results.csv", "score", "0.99"), "1 row not as in the store, as 1, c"),
-    (edit("results.csv", "trial,", "number,"), "not as in the store, as number, config"),
+    (cell("results.csv", "score", "0.99"), "1 row not as in the store, as trial 1: score 0.99"),
+    (edit("results.csv", "trial,", "number,"), "8 rows not as in the store, as trial -: accuracy"),
     (twice, "results.csv  WRONG: 1 row not as in the store"),
     (file("results.csv", bytes(range(256))), "cannot be read"),
     (file("results.csv", b"trial,seed,fold\n\0,\0,\0\n"), "results.csv  WRONG: "),
     (replaced("results.csv"), "results.csv  WRONG: cannot be read"),
     (
         cell("curves.csv", "loss", "7"),
-        "1 row not as in the store, as 1, 1, 7",
+        "1 row not as in the store, as trial 1: loss 7",
     ),
     (file("best.keras", b"PK"), "best.keras   WRONG: is damaged, or not"),
     (replaced("best.keras"), "best.keras   WRONG: is damaged, or not"),

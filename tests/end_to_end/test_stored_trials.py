@@ -198,7 +198,10 @@ def test_other_data_is_refused(own, command):
     assert now != before
     assert f'data: was "{before}", is "{now}"' in said
     csv.unlink()
-    assert "shops.csv: no such file" in hpsearch(*command, "--trial", 1, cwd=own, code=2).stderr
+    assert (
+        "shops.csv: missing, or not a regular file"
+        in hpsearch(*command, "--trial", 1, cwd=own, code=2).stderr
+    )
 
 
 def test_rows_of_a_function_have_no_model(tmp_path):

@@ -146,8 +146,7 @@ def test_foreign_files_in_the_directory_are_never_loaded(tmp_path):
     (out / "best.keras").unlink()
     (out / "best-replaced.keras").rename(out / "best.keras")
     assert {name: (out / name).read_bytes() for name in foreign} == foreign
-    # Asked for in so many words, the model is loaded in Keras' safe mode, which refuses it.
-    with pytest.raises(Exception, match=r"(?i)lambda|unsafe|safe_mode|deseriali"):
-        package.load(out).model()
+    # The model of the best trial is built from the store instead.
+    assert package.load(out).model().count_params() > 0
     assert not (tmp_path / "loaded").exists()
     assert len(read_table(out)) == 2

@@ -60,9 +60,7 @@ def binary(_):
 
 def squared(_):
     """Numbers, with metrics."""
-    return _compiled(
-        _mlp(10, 1, "softplus"), "mse", ["RootMeanSquaredError", "mae", "mse"], ["mae"]
-    )
+    return _compiled(_mlp(10, 1, "softplus"), "mse", ["RootMeanSquaredError", "mse"], ["mae"])
 
 
 def absolute(_):
