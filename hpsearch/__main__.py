@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from types import FrameType
 from typing import NoReturn
@@ -20,7 +21,27 @@ def main() -> None:
     _open_missing_streams()
     from hpsearch.cli.app import main as run
 
-    run(begin=restore)
+    try:
+        run(begin=restore)
+    except SystemExit as end:
+        _leave(end.code if isinstance(end.code, int) else 0)
+
+
+def _leave(code: int) -> NoReturn:
+    """End this process without freeing its modules, which takes 0.3 s after a run."""
+    # As Python does, but for what follows.
+    threading._shutdown()  # type: ignore[attr-defined]  # noqa: SLF001
+    atexit._run_exitfuncs()  # noqa: SLF001
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        pass
+    except OSError as error:
+        os.write(2, f"standard output: {error.strerror}\n".encode())
+        code = code or 1
+    with contextlib.suppress(OSError):
+        sys.stderr.flush()
+    os._exit(code)
 
 
 def _open_missing_streams() -> None:

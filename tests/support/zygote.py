@@ -262,6 +262,8 @@ def _command(arguments: list[str], cwd: str, env: dict[str, str], out: int, err:
     """Be `python -m hpsearch ARGUMENTS`, or `python SCRIPT ARGUMENTS`."""
     from hpsearch.__main__ import main
 
+    # What the zygote registered is not the command's.
+    atexit._clear()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.chdir(cwd)
     os.environ.clear()
