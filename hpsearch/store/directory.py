@@ -376,7 +376,7 @@ class ResultsDirectory:
 
     def leftovers(self) -> list[Path]:
         """Return the temporary files of a killed run; whole files get their own names."""
-        files = (self.results, self.curves, self.sweep, self.report, self.pointer)
+        files = (*self._derived()[:-1], self.pointer)
         names = "|".join(re.escape(file.name) for file in files)
         store = re.escape(self.store.name)
         ours = re.compile(
@@ -466,23 +466,25 @@ class ResultsDirectory:
 
     def _move_aside(self) -> None:
         """Move a run's files aside, including a store elsewhere, which the next run would find."""
-        store, aside = self.store_elsewhere, free_name(self._place)
+        # Links are not resolved: one may lead to a larger disk.
+        place = Path.cwd() / self.path if self.path.name else Path.cwd()
+        store, aside = self.store_elsewhere, free_name(place)
         is_results = self.results.is_file() and _begins(self.results).startswith(b"trial,")
-        if store is None and not self.store.exists() and not is_results:
+        if not (store or self.store.exists() or is_results):
             return
-        if store is not None and store.exists() and _may_move(store):
+        if store and store.exists() and _may_move(store):
             moved = free_name(store)
             store.rename(moved)
             self.write(self.pointer, os.fsencode(f"{moved}\n"))
+        files = {*self._own(), self.own_lock, *self.leftovers()}
+        if files.issuperset(self.path.iterdir()) and not Path.cwd().is_relative_to(place):
+            # A kill leaves the whole directory in one place, the store beside its log of writes.
+            place.rename(aside)
+            return
         aside.mkdir()
         for path in self._own():
             if path.exists():
                 path.rename(aside / path.name)
-
-    @property
-    def _place(self) -> Path:
-        # Links are not resolved: one may lead to a larger disk.
-        return Path.cwd() / self.path if self.path.name else Path.cwd()
 
 
 def _require_own_store(where: ResultsDirectory) -> None:
