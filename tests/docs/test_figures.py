@@ -85,12 +85,14 @@ def test_how_much_faster_kerastuner_s_programs_are_is_the_measured_range():
     dense = {"MLP on images", "MLP on a table, class weights, AUC", "MLP, regression"}
     dense |= {"autoencoder", "tf.data", "run_trial", "Hyperband"}
     groups = [], []
-    for row in rows:
+    # It was measured when its base was applied once, which is no longer so.
+    shown_rows = [row for row in rows if row["search"] != "frozen base"]
+    for row in shown_rows:
         groups[row["search"] not in dense].append(row["times"])
     pattern = r"were ([\d.]+) to ([\d.]+) times as fast .*? ([\d.]+) to ([\d.]+) times\."
     shown = [float(each) for each in re.search(pattern, README, re.DOTALL).groups()]
     assert shown == [limit for group in groups for limit in (min(group), max(group))]
-    assert len(rows) == 11
+    assert len(shown_rows) == 11
 
 
 def test_the_tools_beside_which_programs_run_are_those_of_the_table():

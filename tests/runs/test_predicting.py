@@ -153,6 +153,8 @@ def test_a_model_that_does_not_describe_itself_is_refused(
         for name in archive.namelist():
             if name != "hpsearch.json":
                 new.writestr(name, archive.read(name))
+    # A store would give the model anew.
+    (copy / "sweep.db").unlink()
     with pytest.raises(RefusedError, match=r"best\.keras: is not as a run writes it"):
         hpsearch.Results(copy).predict(frame)
 
@@ -215,6 +217,8 @@ def test_a_quantity_is_predicted_in_its_own_units() -> None:
 def test_a_broken_model_is_told_in_a_line(home: Path, tmp_path: Path, content: bytes) -> None:
     shutil.copytree(home / "out", tmp_path / "out")
     (tmp_path / "out" / "best.keras").write_bytes(content)
+    # A store would give the model anew.
+    (tmp_path / "out" / "sweep.db").unlink()
     with pytest.raises(InputError, match=r"best\.keras: Keras cannot load it: "):
         hpsearch.load(tmp_path / "out").predict(pd.DataFrame({"a": [1]}))
 
