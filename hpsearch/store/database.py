@@ -142,7 +142,9 @@ class Database:
             StoreError: It is damaged.
         """
         with self.explained():
-            self._db.execute("PRAGMA wal_checkpoint(PASSIVE)")
+            # On a full disk, the log keeps what it has.
+            with suppress(sqlite3.OperationalError):
+                self._db.execute("PRAGMA wal_checkpoint(PASSIVE)")
             Database(self.path, read_only=True).close()
 
     def _check_size(self) -> None:
