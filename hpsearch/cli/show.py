@@ -166,12 +166,12 @@ def _running(source: Path) -> str:
     if not process:
         return ""
     with Store(where.store, read_only=True) as store:
-        planned, done = len(store.executions()), len(store.results())
+        planned, done = len(store.executions()), store.count_results()
     return f"a run is under way (process {process}): {done:,} of {planned:,} executions done"
 
 
 def recorded(source: Path) -> tuple[Evaluation, ...]:
-    """Return the recorded evaluations of a table; none if the store is damaged, which it tells."""
+    """Return the recorded evaluations of a table; print why if a damaged store gives none."""
     try:
         return evaluations_of(source)
     except RefusedError as error:

@@ -446,7 +446,7 @@ def _scores(path: Path, frame: pd.DataFrame, column: str) -> pd.Series[float]:
 
 
 def _numbers(frame: pd.DataFrame, name: str) -> Any:
-    """The numbers of a column; NaN where there are none."""
+    """The numbers of a column; NaN for any other cell."""
     import pandas as pd  # slow to import
 
     if name not in frame.columns:

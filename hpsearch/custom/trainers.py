@@ -119,7 +119,7 @@ def _fitted(arrays: Arrays, shape: tuple[int, ...], *, classes: int | None) -> A
     return replace(arrays, x_train=x_train, x_val=x_val, y_train=y_train, y_val=y_val)
 
 
-# A `fit` of one's own
+# A hypermodel's `fit`
 
 
 class EngineFit:

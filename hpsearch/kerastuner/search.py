@@ -453,17 +453,18 @@ class _Started:
     pid: int
 
 
-_one_at_a_time = threading.Lock()
+_one_at_a_time = threading.RLock()
 #: At most one: searches do not share servers, whose workers map the data of one search.
 _started: list[_Started] = []
 
 
 def start_servers() -> None:
     """Start the servers of the next search of this process, unless they run."""
-    if not (_started and _runs(_started[0])):
-        close_servers()
-        log = tempfile.TemporaryFile("a+", encoding="utf-8")  # noqa: SIM115 - as long as they run
-        _started.append(_Started(Servers(log), log, os.getpid()))
+    with _one_at_a_time:
+        if not (_started and _runs(_started[0])):
+            close_servers()
+            log = tempfile.TemporaryFile("a+", encoding="utf-8")  # noqa: SIM115 - while they run
+            _started.append(_Started(Servers(log), log, os.getpid()))
 
 
 def _runs(started: _Started) -> bool:

@@ -112,7 +112,7 @@ class ProgramProcess:
         return self._signal(0)
 
     def _signal(self, number: int) -> bool:
-        """Send a signal to the group; return False if nobody is there to receive it."""
+        """Send a signal to the group; return False if it has no process left."""
         # While a process is in the group, no other group gets its number.
         try:
             os.killpg(self.pid, number)

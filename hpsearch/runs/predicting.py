@@ -206,7 +206,7 @@ class Predictor:
         try:
             return np.asarray(self.model.predict(taken, batch_size=_BATCH_ROWS, verbose=0))
         except InvalidArgumentError as error:
-            # Such as a whole number beyond the vocabulary of an Embedding layer.
+            # The rows may have a number beyond the vocabulary of an Embedding layer.
             raise InputError(f"the model cannot take such rows: {error_text(error)}") from None
 
     @property

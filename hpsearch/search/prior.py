@@ -305,7 +305,7 @@ def complements(logs: Array, count: int) -> list[int]:
     Each row minimises the mean over tables of the lowest regret so far.
 
     Args:
-        logs: What a study predicts for the rows, shape `(n, T)`.
+        logs: The predictions of a study for the rows, shape `(n, T)`.
     """
     regrets = np.exp(logs) - OFFSET
     least = np.full(regrets.shape[1], np.inf)

@@ -178,7 +178,7 @@ class Facts:
     kind = _Fact(Kind.MLP, Kind)
     #: `Recipe.asked` of a custom model.
     asked = _Fact[tuple[str, ...]]((), lambda text: tuple(text.split()), " ".join)
-    #: A digest of the user's function that is tried or builds the models.
+    #: A digest of the function that is tried or that builds the models.
     code = _Fact("", str)
     #: `EXECUTION:CONFIG` of the model in best.keras.
     best_model = _Fact("", str)

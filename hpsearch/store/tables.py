@@ -396,7 +396,7 @@ def _warn_of_lag(where: ResultsDirectory, rows: int) -> None:
             if lacking > 0:
                 warnings.warn(
                     f"{where.results}: lacks {counted(lacking, 'result')} that the store has: its "
-                    "run was killed, and the same command again writes them, or goes on",
+                    "run was killed, after which the same command writes them, or is under way",
                     stacklevel=2,
                 )
 
