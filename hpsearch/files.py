@@ -8,6 +8,8 @@ import os
 from pathlib import Path
 from typing import IO, Any
 
+from hpsearch.errors import RefusedError
+
 #: Neither follow a link in the place of a file nor wait for a FIFO.
 NO_LINK = os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 
@@ -74,3 +76,19 @@ def cut_beginning(log: IO[Any]) -> None:
             last = os.pread(descriptor, _LAST_BYTES, size - _LAST_BYTES)
             os.ftruncate(descriptor, 0)
             os.write(descriptor, b"[the beginning was cut]\n" + last[last.find(b"\n") + 1 :])
+
+
+def require_new(out: Path) -> None:
+    """Check that a directory is missing or empty.
+
+    Raises:
+        RefusedError: There is something already.
+    """
+    try:
+        free = not any(out.iterdir()) and not out.is_symlink()
+    except FileNotFoundError:
+        free = not out.is_symlink()
+    except OSError:
+        free = False
+    if not free:
+        raise RefusedError(f"{out}: must be a new or empty directory; nothing is overwritten")

@@ -23,7 +23,7 @@ from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.facts import Evaluation, Facts, Measurement
 from hpsearch.store.store import Store
 from hpsearch.training.subjects import Job, ModelSubject, TrainedModel
-from hpsearch.workers.calls import Answers, predict_validation, write_model, write_start
+from hpsearch.workers.calls import Answers, predict_validation, write_model
 from hpsearch.workers.local import LocalExecutor
 from hpsearch.workers.protocol import (
     Answered,
@@ -86,7 +86,7 @@ class Retrainer:
         training = Training(
             values, execution.seed, stops, fold=execution.fold, trial=execution.trial
         )
-        tensorflow = self.subject.needs_tensorflow(self._problem(execution), values)
+        tensorflow = self.subject.needs_tensorflow(self.problem(execution), values)
         job = Job(training, self.recipe, self.subject, tensorflow=tensorflow)
         answer = ExecutionResult(execution.number, Status.KILLED, error="the worker gave no result")
         for event in self._events_of(job):
@@ -154,23 +154,13 @@ class Retrainer:
         arguments = self.trained(execution, weights), execution.fold
         return self.ask(Call(predict_validation, arguments, with_data=True)).value or {}
 
-    def write_start(
-        self, folder: Path, execution: Execution, result: ExecutionResult, tolerance: float
-    ) -> str:
-        """Have a worker write a row's model before its training, and its training data.
-
-        Returns:
-            The reason if they cannot be written, else empty.
-        """
-        arguments = (folder, self._problem(execution), execution, result, tolerance)
-        return self.ask(Call(write_start, arguments, with_data=True)).error
-
     def trained(self, execution: Execution, weights: Weights) -> TrainedModel:
         """Return an execution's model."""
         values, seed = execution.config.trained, execution.seed
-        return TrainedModel(self.subject, self._problem(execution), values, seed, weights)
+        return TrainedModel(self.subject, self.problem(execution), values, seed, weights)
 
-    def _problem(self, execution: Execution) -> Problem:
+    def problem(self, execution: Execution) -> Problem:
+        """Return what an execution's model is for."""
         dataset = self.dataset.of_fold(execution.fold)
         return Problem(self.recipe, dataset.input, dataset.target)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from hpsearch.errors import ChangedSweepError, HpsearchError, InputError
-from hpsearch.runs.standalone import require_new
+from hpsearch.files import require_new
 from hpsearch.space.execution import Execution, ExecutionKey, ExecutionResult, Status
 from hpsearch.store.derived import tables_of
 from hpsearch.store.directory import ResultsDirectory

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import math
 import shutil
-import tempfile
 from pathlib import Path
+from typing import Any
 
-from hpsearch.errors import InputError, NotSupportedError, RefusedError
-from hpsearch.runs.trial import Source, StoredRun, Which, open_run
+import numpy as np
+
+from hpsearch.data.specs import TrainingData
+from hpsearch.data.targets import in_own_units
+from hpsearch.errors import InputError, NotSupportedError
+from hpsearch.files import require_new
+from hpsearch.models.problem import Problem
+from hpsearch.runs.trial import Source, Which, open_run
 from hpsearch.space.execution import Execution, ExecutionResult
 from hpsearch.space.mlp import MLPConfig
+from hpsearch.space.seeds import epoch_order
+from hpsearch.workers.protocol import Call
 
 #: Copied without changes, so that no text of a results directory becomes code.
 SCRIPT = Path(__file__).with_name("train.py")
-
-#: Tolerance for rounding in a score up to this many steps; it grows with more steps, up to a
-#: maximum.
-_TOLERANCE, _STEPS, _MOST_TOLERANCE = 1e-3, 1_500, 1e-2
-#: Number of rows that rounding may turn right or wrong in an accuracy.
-_EDGE_ROWS = 2
 
 
 def write_standalone(source: Source, out: Path, which: Which) -> Execution:
@@ -32,60 +33,66 @@ def write_standalone(source: Source, out: Path, which: Which) -> Execution:
         Its execution.
 
     Raises:
-        InputError: There is no such trial, it has no score, it cannot be written as a program, or
-            `out` cannot be written.
+        InputError: There is no such trial, it has no score, or `out` cannot be written.
+        NotSupportedError: The program does not train such models, or measure such metrics.
         RefusedError: `out` has files, or as for `open_run`.
     """
     require_new(out)
     run = open_run(source)
     execution, result = run.scored(which)
-    _require_plain(run)
-    scratch = tempfile.TemporaryDirectory(prefix="hpsearch-")
-    with scratch as folder, run.retrainer(execution) as retrainer:
-        tolerance = _tolerance(run, execution, result)
-        if failure := retrainer.write_start(Path(folder), execution, result, tolerance):
-            raise InputError(f"{execution.label} cannot be written as a program: {failure}")
-        try:
-            out.mkdir(parents=True, exist_ok=True)
-            # Copy the program last: a directory that has it is complete.
-            for file in (*sorted(Path(folder).iterdir()), SCRIPT):
-                shutil.copyfile(file, out / file.name)
-        except OSError as error:
-            raise InputError(f"{out}: cannot be written: {error.strerror}") from None
-    return execution
-
-
-def require_new(out: Path) -> None:
-    """Check that a directory is missing or empty.
-
-    Raises:
-        RefusedError: There is something already.
-    """
-    try:
-        free = not any(out.iterdir()) and not out.is_symlink()
-    except FileNotFoundError:
-        free = not out.is_symlink()
-    except OSError:
-        free = False
-    if not free:
-        raise RefusedError(f"{out}: must be a new or empty directory; nothing is overwritten")
-
-
-def _require_plain(run: StoredRun) -> None:
     recipe = run.recipe
     if run.sweep.builder or recipe.keras_metric or not recipe.metric.startswith("val_"):
         raise NotSupportedError(
             "the program trains hpsearch's own MLPs and measures val_loss, val_accuracy and "
             "val_mae; `hpsearch reproduce` without --script trains other rows again"
         )
+    with run.retrainer(execution) as retrainer:
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            arguments = out.absolute(), retrainer.problem(execution), execution, result
+            failure = retrainer.ask(Call(write_start, arguments, with_data=True)).error
+            if not failure:
+                shutil.copyfile(SCRIPT, out / SCRIPT.name)
+        except OSError as error:
+            failure = error.strerror or str(error)
+    if failure:
+        raise InputError(f"{out}: {execution.label} cannot be written as a program: {failure}")
+    return execution
 
 
-def _tolerance(run: StoredRun, execution: Execution, result: ExecutionResult) -> float:
-    """Return the largest difference from the row's score that counts as reaching it."""
-    data = run.dataset.of_fold(execution.fold)
-    batches = math.ceil(len(data.train) / MLPConfig(execution.config.values).batch_size)
-    steps = batches * (result.scored_epoch or 0)
-    tolerance = min(_TOLERANCE * max(1.0, steps / _STEPS), _MOST_TOLERANCE)
-    if run.recipe.metric == "val_accuracy":
-        return tolerance + _EDGE_ROWS / len(data.validation)
-    return tolerance * max(1.0, abs(result.score or 0.0))
+def write_start(
+    out: Path, problem: Problem, execution: Execution, result: ExecutionResult, data: TrainingData
+) -> None:
+    """Write, in a worker, the untrained model and its rows, named as Keras' arguments are."""
+    from hpsearch.models.mlp import build_model  # imports Keras
+    from hpsearch.training.measures import prepared
+
+    recipe, target = problem.recipe, problem.target
+    model = build_model(problem, execution.config.trained, execution.seed)
+    for layer in model._flatten_layers():  # noqa: SLF001 - those inside of others, too
+        if getattr(layer, "seed", 0) is None and hasattr(layer, "seed_generator"):
+            # Keras saves seeds, but no state of random generators.
+            layer.seed = int(layer.seed_generator.state[0])
+    # Create the optimizer's variables, too, without which loading the model warns.
+    compiled = {**model.get_compile_config(), "jit_compile": result.trainer == "xla"}
+    model.compile_from_config(compiled)
+    model.save(out / "model.keras")
+    arrays = data.of_fold(execution.fold).arrays
+    epochs, count = range(1, (result.scored_epoch or 0) + 1), len(arrays.x_train)
+    rows: dict[str, Any] = {
+        "x": arrays.x_train,
+        "y": prepared(arrays.y_train, recipe, target),
+        "sample_weight": arrays.w_train,
+        "val_x": arrays.x_val,
+        "val_y": prepared(in_own_units(arrays.y_val, target), recipe, target),
+        "val_sample_weight": arrays.w_val,
+        "order": [epoch_order(recipe.sweep_seed, execution.seed, n, count) for n in epochs],
+        "batch_size": MLPConfig(execution.config.values).batch_size,
+        "scale": np.array(target.std, np.float32),
+        "offset": np.array(target.mean, np.float32),
+        "metric": recipe.metric,
+        "score": result.score,
+    }
+    rows = {name: np.asarray(values) for name, values in rows.items() if values is not None}
+    # No allow_pickle: savez of older NumPy would store it as an array of that name.
+    np.savez(out / "rows.npz", **rows)

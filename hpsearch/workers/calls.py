@@ -9,14 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from hpsearch.data.dataset import unpacked
-from hpsearch.data.specs import Arrays, Target, Task, TrainingData, runs_in_graph
+from hpsearch.data.specs import Target, Task, TrainingData, runs_in_graph
 from hpsearch.data.targets import in_own_units
 from hpsearch.errors import HpsearchError
 from hpsearch.models.model_file import ModelFile
-from hpsearch.models.problem import Problem, Recipe
-from hpsearch.space.execution import Execution, ExecutionResult
-from hpsearch.space.mlp import MLPConfig
-from hpsearch.space.seeds import epoch_order
+from hpsearch.models.problem import Recipe
 from hpsearch.training.evaluation import ROWS_A_STEP, predictions
 from hpsearch.training.subjects import TrainedModel
 
@@ -38,71 +35,6 @@ def write_model(path: Path, trained: TrainedModel) -> None:
         ModelFile.of(problem.input, problem.target).add_to(path)
     except OSError as error:
         raise HpsearchError(error.strerror or str(error)) from error
-
-
-def write_start(  # noqa: PLR0917 - calls pass arguments by position
-    folder: Path,
-    problem: Problem,
-    execution: Execution,
-    result: ExecutionResult,
-    tolerance: float,
-    data: TrainingData,
-) -> None:
-    """Write the untrained model and the data of an MLP's row.
-
-    The program `hpsearch/runs/train.py` reads them: model.keras, as before training, and the
-    arrays in rows.npz. It passes arrays with the names of Keras' arguments to Keras.
-
-    Args:
-        tolerance: The largest difference from the row's score that counts as reaching it.
-
-    Raises:
-        OSError: A file cannot be written.
-    """
-    from hpsearch.models.mlp import build_model  # imports Keras
-
-    model = build_model(problem, execution.config.trained, execution.seed)
-    compiled = {**model.get_compile_config(), "jit_compile": result.trainer == "xla"}
-    for layer in model._flatten_layers():  # noqa: SLF001 - those inside of others, too
-        if getattr(layer, "seed", 0) is None and hasattr(layer, "seed_generator"):
-            # Keras saves seeds, but no state of random generators.
-            layer.seed = int(layer.seed_generator.state[0])
-    # Create the optimizer's variables, too, without which loading the model warns.
-    model.compile_from_config(compiled)
-    rows = _start_rows(problem, execution, result, data.of_fold(execution.fold).arrays)
-    model.save(folder / "model.keras")
-    # No allow_pickle: savez of older NumPy would store it as an array of that name.
-    np.savez(folder / "rows.npz", **rows, tolerance=np.float64(tolerance))
-
-
-def _start_rows(
-    problem: Problem, execution: Execution, result: ExecutionResult, arrays: Arrays
-) -> dict[str, Any]:
-    """Return the arrays for `write_start`, with validation targets in their own units."""
-    from hpsearch.training.measures import prepared  # imports Keras
-
-    recipe, target = problem.recipe, problem.target
-    scale, offset = np.array(target.std, np.float32), np.array(target.mean, np.float32)
-    y_val = arrays.y_val
-    if target.task is Task.REGRESSION:
-        y_val = y_val * scale + offset
-    epochs = range(1, (result.scored_epoch or 0) + 1)
-    size = len(arrays.x_train)
-    rows = {
-        "x": arrays.x_train,
-        "y": prepared(arrays.y_train, recipe, target),
-        "sample_weight": arrays.w_train,
-        "val_x": arrays.x_val,
-        "val_y": prepared(y_val, recipe, target),
-        "val_sample_weight": arrays.w_val,
-        "order": [epoch_order(recipe.sweep_seed, execution.seed, n, size) for n in epochs],
-        "batch_size": MLPConfig(execution.config.values).batch_size,
-        "scale": scale,
-        "offset": offset,
-        "metric": recipe.metric,
-        "score": result.score,
-    }
-    return {name: np.asarray(values) for name, values in rows.items() if values is not None}
 
 
 #: The most validation rows, and numbers in them, to predict for a written model.

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from here import run_here
 from hpsearch.cli.app import main
 from hpsearch.errors import HpsearchError, NotSupportedError, RefusedError
 from hpsearch.runs.standalone import SCRIPT, write_standalone
-from hpsearch.runs.trial import Source, Which
+from hpsearch.runs.trial import Source, StoredRun, Which
 from hpsearch.workers.executors import InProcessExecutor
 
 SUPPORT = Path(__file__).parents[1] / "support"
@@ -164,6 +165,22 @@ def test_another_score_is_not_reached(
     )
     assert done.returncode == 1, done.stderr
     assert ": not equal within " in done.stdout
+
+
+def test_no_text_of_a_store_becomes_code(
+    wine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hostile(run: StoredRun, which: Which) -> Any:
+        execution, result = scored(run, which)
+        return execution, replace(result, trainer='"\nraise SystemExit(7)')
+
+    scored = StoredRun.scored
+    monkeypatch.setattr(StoredRun, "scored", hostile)
+    write_standalone(Source(wine), tmp_path / "out", Which())
+    assert (tmp_path / "out" / "train.py").read_bytes() == SCRIPT.read_bytes()
+    with np.load(tmp_path / "out" / "rows.npz", allow_pickle=False) as rows:
+        texts = {str(rows[name]) for name in rows if rows[name].dtype.kind == "U"}
+    assert texts == {"val_accuracy"}
 
 
 def test_no_file_is_overwritten(wine: Path, tmp_path: Path) -> None:
