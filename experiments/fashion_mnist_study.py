@@ -11,7 +11,7 @@ Runs three sweeps, which continue where they were interrupted if the command run
 
 Then the test split is evaluated once, for the chosen config's best trial. The script writes
 fashion_mnist_study.md, fashion_mnist_NAME.csv.gz for each sweep, and figures of `notes`, which need
-`pip install hpsearch[images]` and Chrome or Chromium.
+`pip install '.[images]'` and Chrome or Chromium.
 """
 
 from __future__ import annotations

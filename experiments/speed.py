@@ -4,7 +4,7 @@ Run it on an idle machine, after speed_settings.py:
 
     python experiments/speed.py [fashion_single] [digits] [--runs 5] [--contenders optuna sklearn]
 
-Needs `pip install hpsearch[peers]`. Every contender of speed_peers.py runs the same trials
+Needs `pip install '.[peers]'`. Every contender of speed_peers.py runs the same trials
 (speed_fashion.yaml, speed_digits.yaml; `..._single` keeps only the largest value of epochs, so that
 hpsearch shares no trainings) in a fresh process, start-up included, with a run of hpsearch directly
 before each of its runs. The script prints a table and writes it as speed_SWEEP.json and
