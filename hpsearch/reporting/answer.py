@@ -158,8 +158,8 @@ def _advice(source: ReportSource) -> Iterator[str]:
     idle = [share.names[0] for share in _singles(source) if _is_idle(source, share.names[0])]
     if idle:
         yield (
-            f"{listing(idle, 'and')} made little difference in these {anova.trials} trials: with "
-            "fixed values, as many trials search the others better."
+            f"{listing(idle, 'and')} made little difference in these {anova.trials} trials: fixed, "
+            "they leave more trials for the others."
         )
     best = source.best
     assert best is not None

@@ -204,7 +204,7 @@ def error_bars(below: Iterable[float], above: Iterable[float]) -> Spec:
 #: An axis is cut if values lie beyond the middle 90% by this many times the range of these.
 _FAR = 4.0
 #: It is also cut beyond the median by this many times the range of the middle half.
-_VERY_FAR = 100.0
+_VERY_FAR = 10.0
 #: An axis with smaller or larger numbers has exponents.
 _SMALL, _LARGE = 1e-3, 1e7
 

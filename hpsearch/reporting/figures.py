@@ -276,7 +276,7 @@ def effect_figure(source: ReportSource, name: str) -> Spec:
         "showlegend": False,
         "height": 280,
     }
-    return {"data": [points, *_means(effect)], "layout": layout}
+    return {"data": [points, *_means(effect, limits)], "layout": layout}
 
 
 def _beside(effect: Effect, values: list[Any]) -> npt.NDArray[np.float64]:
@@ -288,19 +288,20 @@ def _beside(effect: Effect, values: list[Any]) -> npt.NDArray[np.float64]:
     return np.asarray([index[str(value)] for value in values] + _WIDTH * turn, np.float64)
 
 
-def _means(effect: Effect) -> list[dict[str, Any]]:
+def _means(effect: Effect, limits: list[float]) -> list[dict[str, Any]]:
     """The mean at each level with its interval: a line in a band, or points with bars."""
     at = _positions(effect)
+    low, mean, high = (np.clip(ends, *limits) for ends in (effect.low, effect.mean, effect.high))
     look: dict[str, Any] = {"hovertemplate": "%{y:.5~g}<extra></extra>"}
     if effect.numeric:
         look["line"] = {"color": "@accent", "width": 2.5}
         look["marker"] = {"color": "@accent", "size": 6}
-        interval = band(at, effect.low, effect.high, fillcolor="@soft")
-        return [interval, trace("lines+markers", at, effect.mean, **look)]
-    bars = error_bars(effect.mean - effect.low, effect.high - effect.mean)
+        interval = band(at, low, high, fillcolor="@soft")
+        return [interval, trace("lines+markers", at, mean, **look)]
+    bars = error_bars(mean - low, high - mean)
     bars |= {"color": "@accent", "thickness": 1.6, "width": 6}
     look["marker"] = {"color": "@accent", "size": 10}
-    return [trace("markers", at, effect.mean, error_y=bars, **look)]
+    return [trace("markers", at, mean, error_y=bars, **look)]
 
 
 def _positions(effect: Effect) -> list[float]:

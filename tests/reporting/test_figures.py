@@ -142,6 +142,7 @@ def test_neither_do_several_very_far_ones():
     low, high = robust_range(values)
     assert low == pytest.approx(1e-6, rel=0.1)
     assert high == pytest.approx(2e-6, rel=0.1)
+    assert robust_range([0.86 + n / 1000 for n in range(35)] + [0.2] * 5)[0] > 0.8
     # Scores of two kinds, of which neither is far.
     assert robust_range([0.1 + n / 100 for n in range(30)] + [0.9] * 10) is None
 

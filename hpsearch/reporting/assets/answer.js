@@ -16,6 +16,7 @@ function answerSection(view) {
     el("div", { className: `panels${answer.values.length > MOST_BESIDE ? " tall" : ""}` },
       panel("The best config", configTable(answer.values), copyButtons(() => answer.values.map(([name, , value]) => [name, value]))),
       answer.shares.length > 0 && panel("What mattered most",
+        el("p", { className: "note" }, "Shares of the variance; black lines are their 90% intervals."),
         el("ol", { className: "mattered" }, answer.shares.map(mattered)),
         weak && el("p", { className: "note warn" }, `A hint at most: the model behind it explains ${percent(Math.max(0, importance.explained))} of the variance of scores that it has not seen.`)),
       answer.advice.length > 0 && panel("What to try next", el("ul", { className: "advice" }, answer.advice.map((line) => el("li", {}, withCode(line)))))),

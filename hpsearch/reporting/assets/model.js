@@ -10,6 +10,7 @@ class Trials {
     const axes = this.columns.filter((column) => column.axis && column.name !== "score");
     this.dimensions = [...axes, this.byName.get("score")];
     this.rowOf = new Map(this.columns[0].values.map((trial, row) => [trial, row]));
+    this.scored = this.byName.get("score").values.filter((score) => score !== null).length;
     this.filters = this.dimensions.map(() => null);
     this.status = "scored";
     this.words = [];
@@ -32,11 +33,9 @@ class Trials {
     return column.log ? Math.log10(value) : value;
   }
 
-  /** The place of a row's score on the page's colour scale: 0 is worse, 1 is better. */
+  /** The place of a row, which are ranked, on the page's colour scale: 0 is worst, 1 is best. */
   goodness(row) {
-    const [low, high] = this.sweep.scale;
-    const share = (this.byName.get("score").values[row] - low) / ((high - low) || 1);
-    return Math.min(1, Math.max(0, this.sweep.minimize ? 1 - share : share));
+    return 1 - row / Math.max(1, this.scored - 1);
   }
 
   /** Whether a row is inside all brushed ranges. */
