@@ -262,7 +262,7 @@ def effect_figure(source: ReportSource, name: str) -> Spec:
     room = _BEYOND * (best - worst)
     low, high = min(max(low, worst - room), worst), max(min(high, best + room), best)
     margin = 0.06 * (high - low)
-    limits = [low - margin, high + margin]
+    limits = low - margin, high + margin
     rows = source.ranked[source.ranked[name].notna()]
     rows = rows.iloc[spread(len(rows), _MOST_BESIDE)]
     scores = rows["score"].to_numpy(np.float64).clip(limits[0], limits[1])
@@ -288,10 +288,10 @@ def _beside(effect: Effect, values: list[Any]) -> npt.NDArray[np.float64]:
     return np.asarray([index[str(value)] for value in values] + _WIDTH * turn, np.float64)
 
 
-def _means(effect: Effect, limits: list[float]) -> list[dict[str, Any]]:
+def _means(effect: Effect, limits: tuple[float, float]) -> list[dict[str, Any]]:
     """The mean at each level with its interval: a line in a band, or points with bars."""
     at = _positions(effect)
-    low, mean, high = (np.clip(ends, *limits) for ends in (effect.low, effect.mean, effect.high))
+    low, mean, high = (ends.clip(*limits) for ends in (effect.low, effect.mean, effect.high))
     look: dict[str, Any] = {"hovertemplate": "%{y:.5~g}<extra></extra>"}
     if effect.numeric:
         look["line"] = {"color": "@accent", "width": 2.5}

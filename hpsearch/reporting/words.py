@@ -86,13 +86,14 @@ def notes(source: ReportSource, points: int, curves: int) -> dict[str, str]:
         "curves": (drawn if scored > curves else "")
         + "Coloured by rank, from blue (worse) to orange (better). "
         + (f"Longer trainings are drawn with {MOST_EPOCHS} of their epochs." if is_long else ""),
-        "parallel": "A line for each trial, coloured by rank, from blue (worse) to orange (better), the "
-        "best on top.",
+        "parallel": "A line for each trial, coloured by rank, from blue (worse) to orange "
+        "(better), the best on top.",
         "importance": f"The share of the variance of {source.metric} over the whole space that "
         "each hyperparameter explains, and each pair beyond its members (functional ANOVA). "
         f"From {counted(anova.trials, 'trial')}; the model behind it explains "
         f"{max(0.0, anova.explained):.0%} of the variance of scores that it has not seen; any "
-        "hyperparameter may have a part in the others. Black lines are 90% intervals." + _selection_note(source),
+        "hyperparameter may have a part in the others. Black lines are 90% intervals."
+        + _selection_note(source),
         "effects": f"Of at most {MOST_EFFECTS} hyperparameters, the most important ones. "
         "Points: trials, whose other values differ. Line: the mean score that the model expects "
         "at each value over all values of the others, with its 90% interval."

@@ -360,7 +360,7 @@ def test_everything_is_printed(visit, page_of, tmp_path):
     assert not re.search("Choose|Point at", seen.page.inner_text("main"))
     hidden = ".controls:not(.pages):visible, .pages button:visible"
     assert seen.page.locator(hidden).count() == 0
-    assert seen.page.inner_text(".pages").strip() == "1 to 20 of 100 trials"
+    assert seen.page.inner_text(".pages").strip() == "1 to 20 of 90 trials"
     seen.page.emulate_media(media="screen")
     seen.page.evaluate("window.dispatchEvent(new Event('afterprint'))")
     assert seen.page.evaluate("document.documentElement.dataset.theme") == "dark"
