@@ -109,7 +109,8 @@ def test_methods_that_halt_trainings(digits):
         method="asha",
         trials=4,
     )
-    assert set(results.table["status"]) <= {"completed", "stopped"}
+    assert "stopped" in set(results.table["status"])
+    assert set(results.table["epochs_trained"]) > {1}
     assert set(results.table["trainer"]) == {"native"}
 
 

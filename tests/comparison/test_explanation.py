@@ -41,6 +41,15 @@ def test_the_hyperparameter_that_makes_the_difference_comes_first(tmp_path):
     assert abs(optimizer.by_value["adam"][0].difference) < 0.02
 
 
+def test_many_values_explain_no_noise(tmp_path):
+    noise = np.random.default_rng(2).normal(0, 0.01, (2, 40))
+    names = [{"activation": f"a{i % 20:02}", "units": i} for i in range(40)]
+    tables = [
+        [Row(values, 0.5 + draw) for values, draw in zip(names, row, strict=True)] for row in noise
+    ]
+    assert all(effect.share < 0.3 for effect in dependences(scores(tmp_path, *tables)))
+
+
 def test_equal_tables_depend_on_nothing(tmp_path):
     rows = grid(lambda _o, u, _a: u / 100)
     found = scores(tmp_path, rows, rows)

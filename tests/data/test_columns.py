@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from datasets import load, made
 
-from hpsearch.data.dataset import profile
+from hpsearch.data.dataset import guess_scores, profile
 from hpsearch.data.specs import n_features
 from hpsearch.errors import DataError
 
@@ -103,6 +103,12 @@ def test_missing_numbers_are_filled_from_training_rows(impute, scale):
 
 def test_a_value_that_is_missing_elsewhere_only_gets_no_indicator():
     frame, y = messy()
+    # More than one in a hundred of the training rows.
+    for gaps, indicators in ((1, ()), (2, (0,))):
+        sizes = frame[["size"]][:100].fillna(50.0)
+        sizes.iloc[:gaps] = np.nan
+        dataset = made(sizes, y[:100], validation_data=(sizes[50:], y[50:100]))
+        assert dataset.input.indicators == indicators
     whole, gap = frame[["rooms"]][:100], frame[["rooms"]][100:].astype(float)
     gap.iloc[3] = np.nan
     dataset = made(whole, y[:100], validation_data=(gap, y[100:]))
@@ -231,6 +237,10 @@ def test_a_profile_tells_rows_targets_and_the_score_of_guessing():
     many = made(frame[["rooms"]], np.arange(N) % 5, cv=4)
     assert profile(many)[0] == "arrays: 4 folds of 90 training and 30 validation rows; 1 number"
     assert profile(many)[1].startswith("5 classes; always guessing ")
+    # The commonest label of the training rows is the guess.
+    rooms = frame[["rooms"]]
+    few = made(rooms, ["a", "b", "b"] * 40, validation_data=(rooms, ["a"] * N))
+    assert guess_scores(few) == {"val_accuracy": 0.0}
     numbers = made(frame[["kind"]], frame["rooms"] * 10.0, task="regression")
     target, parts = numbers.target, (numbers.train, numbers.validation)
     own = [part.y.ravel() * target.std[0] + target.mean[0] for part in parts]

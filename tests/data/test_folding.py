@@ -38,6 +38,9 @@ def test_later_rows_validate_earlier_ones(table):
     assert sorted(dataset.validation.x[:, 0]) == list(range(36, 60))
     assert sorted(dataset.train.x[:, 0]) == list(range(36))
     assert dataset.input.table.names == ("a",)
+    # A share of a row is a row, as in scikit-learn.
+    dataset = load(**asked(table, "time", "a", drop=("when",), validation=0.31))
+    assert len(dataset.validation) == 19
 
 
 def test_folds_go_on_in_time(table):

@@ -26,6 +26,13 @@ def test_who_is_clearly_worse_gets_no_further_seed() -> None:
     assert Race(9, maximize=False).next({**scores, "d": [0.2]}) == "d"
 
 
+def test_who_overlaps_the_leader_only_by_its_interval_gets_a_seed() -> None:
+    """Means are 0.9 and 0.87, half widths 0.02."""
+    scores = {"a": [0.88, 0.9, 0.92, 0.9], "b": [0.85, 0.89, 0.87, 0.87]}
+    assert Race(9, maximize=True).next(scores) == "a"
+    assert Race(9, maximize=True).next({**scores, "b": [0.83, 0.87, 0.85, 0.85]}) is None
+
+
 def test_the_most_is_the_most() -> None:
     assert Race(2, maximize=True).next({"a": [0.5, 0.6], "b": [0.5, 0.6]}) is None
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+from types import SimpleNamespace
 
 import pytest
 
-from hpsearch.programs.metrics import Tail, TrialMetrics, aligned, history, pairs_in
+from hpsearch.programs.metrics import Tail, TrialMetrics, aligned, halting_epoch, history, pairs_in
 
 LINES = [
     ("val_loss: 0.25", {"val_loss": 0.25}),
@@ -33,6 +34,14 @@ NO_NUMBERS = [
     *("1,234.5", "0,5", "1'234", "12:30", "2024-01-02", "3-4", "0.5/1.0", "0.5+0.1", "1..2", "5e"),
     *("1_000", "0x10", "info", "0.5,12", "+", "np.nothing"),
 ]
+
+
+def test_a_program_is_halted_after_the_epoch_of_its_stop():
+    training = SimpleNamespace(epochs=2)
+    recipe = SimpleNamespace(metric="loss")
+    curve = [{"loss": 0.5}, {"loss": 0.4}, {"loss": 0.3}]
+    assert halting_epoch(curve, training, recipe) == 2
+    assert halting_epoch(curve[:1], training, recipe) is None
 
 
 @pytest.mark.parametrize(("line", "expected"), LINES)

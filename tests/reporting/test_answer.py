@@ -90,6 +90,15 @@ def test_a_best_value_at_the_edge_is_told_and_no_other(source_of):
     assert not any(line.startswith("learning_rate") for line in said)
 
 
+def test_the_edge_of_a_logarithmic_range_is_logarithmic(source_of):
+    table = source_of(100).table
+    rate = table["learning_rate"]
+    # The best trial's is in the middle of the exponents, and the smallest hundredth of the range.
+    score = -np.abs(np.log10(rate) - np.log10(rate).min() - 0.12)
+    said = answer_of(made(source_of(100), score=score))["advice"]
+    assert not any(line.startswith("learning_rate: the best") for line in said)
+
+
 def idle(source, **known):
     """The hyperparameters that the advice calls idle, with another importance."""
     lines = [

@@ -25,6 +25,12 @@ def table_of(columns, score, **changes):
     return rows.assign(**changes)
 
 
+def test_an_interval_has_the_normal_quantile_of_90_percent():
+    whole, halves = np.array([0.5]), np.array([[0.4], [0.5], [0.6]])
+    low, high = importance._interval(whole, halves)
+    assert [*(whole - low), *(high - whole)] == pytest.approx([0.1645, 0.1645])
+
+
 def unit_space(names):
     return Space(tuple(Parameter(name, Range(0.0, 1.0)) for name in names))
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -27,6 +28,16 @@ parameters: {units: [[8, 4], 4], epochs: [1, 4], optimizer: [{name: sgd, momentu
 constraints: ["epochs > 0"]
 seeds: 2
 """
+
+
+def test_logits_are_cut_at_zero() -> None:
+    from keras import losses
+
+    known = ModelFile(Task.BINARY, ("no", "yes"))
+    for logits, labels in ((True, ["yes", "no"]), (False, ["no", "no"])):
+        loss = losses.BinaryCrossentropy(from_logits=logits)
+        predictor = Predictor(SimpleNamespace(loss=loss), known)
+        assert predictor._labels_of(np.array([[0.3], [-0.3]])).tolist() == labels
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ from functools import cache
 import pytest
 from search_spaces import smooth
 
+from hpsearch.search import tpe
 from hpsearch.search.methods import make_strategy
 from hpsearch.search.strategy import Outcome
 from hpsearch.space.space import Choices, Config, Parameter, Range, Space
@@ -68,6 +69,22 @@ def regret(method: str, function: Callable[[Config], float], seed: int) -> float
         if epochs == TOP:
             best = max(best, function(config))
     return -best
+
+
+def test_configs_in_training_are_no_good_ones_to_tpe(monkeypatch: pytest.MonkeyPatch) -> None:
+    strategy = make_strategy(MethodSpec("tpe", {"prior": "none"}), SPACE, seed=0, trials=40)
+    asked = strategy.ask(12)
+    strategy.tell([Outcome(p.config, smooth(p.config), p.epochs) for p in asked[:-2]])
+    counts = []
+
+    class Counted(tpe.Parzen):
+        def __init__(self, encoding, rows, *args):
+            counts.append(len(rows))
+            super().__init__(encoding, rows, *args)
+
+    monkeypatch.setattr(tpe, "Parzen", Counted)
+    strategy.ask(1)
+    assert sum(counts) == 12
 
 
 @cache

@@ -55,6 +55,13 @@ def test_files_hold_what_has_a_result(tables: Tables, tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"curves.csv", "results.csv"}
 
 
+def test_a_row_never_lacks_its_curve(tables: Tables, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = []
+    monkeypatch.setattr(derived, "write_csv", lambda _, path, *__: written.append(path.name))
+    tables.write(EXECUTIONS, {1: scored(1, 0.75)})
+    assert written == ["curves.csv", "results.csv"]
+
+
 def test_writing_takes_two_percent_of_the_time(
     tables: Tables, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -128,18 +128,22 @@ def test_minimize():
         ([0.5, 0.5, 0.9], 0, 0.0, 2),
     ],
 )
-def test_early_stopping_is_keras(scores, patience, min_delta, epochs):
+@pytest.mark.parametrize("goal", ["maximize", "minimize"])
+def test_early_stopping_is_keras(scores, patience, min_delta, epochs, goal):
     stopping = EarlyStopping(patience, min_delta)
-    [result], _ = run(FakeTrainer(scores), [(len(scores), 1)], early_stopping=stopping)
+    if goal == "minimize":
+        scores = [1 - score for score in scores]
+    stops = [(len(scores), 1)]
+    [result], _ = run(FakeTrainer(scores), stops, early_stopping=stopping, goal=goal)
     assert (len(result.curve), result.status) == (epochs, Status.COMPLETED)
-    assert epochs == keras_stops_at(scores, patience, min_delta)
+    assert epochs == keras_stops_at(scores, patience, min_delta, goal[:3])
 
 
-def keras_stops_at(scores, patience, min_delta):
+def keras_stops_at(scores, patience, min_delta, mode):
     import keras
 
     callback = keras.callbacks.EarlyStopping(
-        "val_accuracy", min_delta=min_delta, patience=patience, mode="max"
+        "val_accuracy", min_delta=min_delta, patience=patience, mode=mode
     )
     model = keras.Sequential()
     callback.set_model(model)

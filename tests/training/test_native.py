@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import sys
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -19,7 +20,7 @@ from hpsearch.native.network import describe, instruction_sets, native_extension
 from hpsearch.space import keras_names
 from hpsearch.space.keras_names import ACTIVATIONS, INITIALIZERS
 from hpsearch.space.mlp import LAYER_TYPES
-from hpsearch.training.native import NativeTrainer
+from hpsearch.training.native import NativeTrainer, _Rows
 
 SEED = 1
 EPOCHS = 3
@@ -39,6 +40,14 @@ def assert_agree(values, problem):
     ours, theirs = (trained(trainer(values, problem, kind), EPOCHS) for kind in ("native", "graph"))
     assert list(ours[0]) == list(theirs[0])
     assert_near(ours, theirs)
+
+
+def test_metrics_of_an_epoch_weigh_each_row_by_its_own_weight():
+    order, places = np.array([2, 0, 1]), np.arange(3.0)
+    rows = SimpleNamespace(outputs=places[order], y=places, weights=places, _unit=None, _targets=0)
+    measure = SimpleNamespace(of=lambda y, p, w: 1.0 * (y == p).all() * (y == w).all(), sparse=True)
+    measure.weighted = True
+    assert _Rows._measured(rows, measure, order) == 1.0
 
 
 #: All update biases, too, as those with a normalisation update its factors.
