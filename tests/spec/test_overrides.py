@@ -61,7 +61,7 @@ def test_a_setting_mends_what_was_broken() -> None:
         ("method.factor=3", "method.factor", "method is no mapping"),
         ("configs.x=3", "configs.x", "configs is no mapping"),
         ("configs[0].units=3", "", "KEY=VALUE"),
-        ("seed=*a", "seed", "alias"),
+        ("seed=*a", "seed", "no value before it"),
     ],
 )
 def test_bad_settings(setting: str, path: str, piece: str) -> None:

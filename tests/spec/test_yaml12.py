@@ -81,3 +81,23 @@ def test_key_path() -> None:
 
 def test_byte_order_mark() -> None:
     assert read_yaml("\ufeffa: 1".encode()).data == {"a": 1}
+
+
+ALIASES = """
+base: &base {units: [4, &most 8], epochs: *most}
+one: {<<: *base, epochs: 3}
+two:
+  units: [5]
+  <<: [*base, {units: 6, optimizer: adam}]
+"""
+
+
+@pytest.mark.parametrize("base", [None, yaml.SafeLoader])
+def test_aliases_and_merge_keys_repeat_values_and_their_lines(base: Any) -> None:
+    document = read_yaml(ALIASES.encode(), base)
+    assert not document.problems
+    assert document.data == yaml.safe_load(ALIASES)
+    assert list(document.data["one"]) == ["units", "epochs"]
+    assert [document.line(("two", name)) for name in ("units", "epochs", "optimizer")] == [5, 2, 6]
+    document.data["one"]["units"].append(9)
+    assert document.data["base"]["units"] == [4, 8]

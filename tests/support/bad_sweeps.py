@@ -73,9 +73,8 @@ BAD = {
     "list without brackets": value("units: 32, 64", "", "[32, 64]"),
     "names without brackets": value("activation: relu, tanh", "", "[relu, tanh]"),
     "duplicate parameter": value("units: 1\nunits: 2", "", "twice", "line 3"),
-    "alias": whole(P + "  units: *x\n", "parameters.units", "aliases (*)", "not allowed"),
-    "anchor": value("units: &x 3", "", "anchors (&)"),
-    "merge key": bad("  <<: {units: 3}", "parameters", "merge key"),
+    "alias": whole(P + "  units: *x\n", "parameters.units", "*x: no value before it", "&x"),
+    "merge key": bad("  <<: 3", "parameters.<<", "merges mappings"),
     "python tag": bad(
         "name: !!python/object/apply:os.system [ls]", "name", "tags (!)", "not allowed"
     ),
