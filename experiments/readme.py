@@ -16,8 +16,11 @@ from pathlib import Path
 from playwright.sync_api import sync_playwright
 
 ROOT = Path(__file__).resolve().parent.parent
-#: Width and height of the picture in CSS pixels.
-SIZE = (1300, 760)
+#: Width of the picture in CSS pixels, and the sections that it leaves out.
+WIDTH = 1300
+LEFT_OUT = (
+    ".top, #importance, #best, #parallel, #progress, #scores, #predictions, #provenance, footer"
+)
 
 
 def readme_sweep() -> str:
@@ -35,15 +38,17 @@ def hpsearch(*arguments: str, cwd: Path) -> str:
 
 
 def photograph(page_path: Path, picture: Path) -> None:
-    """Write the top of a page as a PNG."""
+    """Write the answer, effects and curves of a page as a PNG."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-gpu"]
         )
-        page = browser.new_page(viewport={"width": SIZE[0], "height": SIZE[1]})
+        page = browser.new_page(viewport={"width": WIDTH, "height": 700})
         page.goto(page_path.as_uri())
+        page.add_style_tag(content=f"{LEFT_OUT} {{ display: none !important; }}")
+        page.locator("#curves .plot").scroll_into_view_if_needed()
         page.wait_for_timeout(2000)
-        page.screenshot(path=picture)
+        page.screenshot(path=picture, full_page=True)
         browser.close()
 
 

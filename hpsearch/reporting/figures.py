@@ -315,6 +315,8 @@ def _value_axis(effect: Effect) -> dict[str, Any]:
     at = _positions(effect)
     if effect.log:
         axis["type"] = "log"
+        if at[-1] >= 100 * at[0]:
+            axis["dtick"] = 1  # of the exponent
     if not effect.numeric:
         axis["range"] = [-0.5, len(at) - 0.5]
     if not effect.numeric or len(at) <= _MOST_TICKS:
