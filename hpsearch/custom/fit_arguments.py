@@ -245,7 +245,9 @@ def _numbers_of(name: str, given: Any) -> npt.NDArray[Any]:
         return np.asarray(given.to_numpy())
     for column in columns:
         if not isinstance(column.dtype, np.dtype) and column.isna().any():
-            raise DataError(f"{name}: column {column.name!r} lacks values; fill them in")
+            raise DataError(
+                f"{name}: column {getattr(column, 'name', '')!r} lacks values; fill them in"
+            )
     common = np.result_type(*(column.to_numpy().dtype for column in columns))
     return np.asarray(given.to_numpy(common))
 
