@@ -89,7 +89,7 @@ def _extremes(values):
     """Yield the extremes that `define` asks for, by name."""
     for pattern, kind, pick in _DEFINED:
         for name, value in values.items():
-            if fnmatchcase(name, pattern) and not math.isnan(value):
+            if (name == pattern or fnmatchcase(name, pattern)) and not math.isnan(value):
                 key = "{}.{}".format(name, kind)
                 _EXTREMES[key] = pick(_EXTREMES.get(key, value), value)
                 yield key, _EXTREMES[key]
