@@ -3,8 +3,22 @@
 from pathlib import Path
 
 from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
 
 SOURCES = Path("hpsearch/native/src")
+
+
+class BuildExtension(build_ext):
+    """Makes a wheel for any platform if the extension could not be built."""
+
+    def run(self) -> None:
+        """Build the extension."""
+        super().run()
+        if not self.inplace and not any(Path(path).exists() for path in self.get_outputs()):
+            self.distribution.ext_modules = []
+            if wheel := self.distribution.get_command_obj("bdist_wheel", create=False):
+                wheel.root_is_pure = True
+
 
 setup(
     ext_modules=[
@@ -19,5 +33,6 @@ setup(
             optional=True,
         )
     ],
+    cmdclass={"build_ext": BuildExtension},
     options={"bdist_wheel": {"py_limited_api": "cp311"}},
 )

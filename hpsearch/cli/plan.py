@@ -67,9 +67,9 @@ def print_plan(
         say(line)
 
 
-def _head(sweep: AnySweep, subject: str) -> Iterator[str]:
+def _head(sweep: AnySweep, subject: str, about_data: Sequence[str] = ()) -> Iterator[str]:
     yield f"sweep {sweep.name}: {subject}"
-    for warning in sweep.warnings:
+    for warning in (*sweep.warnings, *about_data):
         yield f"warning: {warning}"
 
 
@@ -95,7 +95,7 @@ def _model_plan(
     sweep: Sweep, where: ResultsDirectory, workers: int | None, *, measure: bool
 ) -> Iterator[str]:
     models, custom = SweepModels.of(sweep), sweep.kind.is_model
-    yield from _head(sweep, _rows(models.dataset))
+    yield from _head(sweep, _rows(models.dataset), models.dataset.warnings)
     search = plan_search(models) if custom else Search.of(sweep)
     if custom:
         yield f"{sweep.builder} asks for"

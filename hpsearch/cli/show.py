@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hpsearch.cli.app import DirectoryArgument
-from hpsearch.data.builtin import datasets
+from hpsearch.data.builtin import DESCRIPTIONS
 from hpsearch.engine.session import RunOutcome
 from hpsearch.errors import InputError, RefusedError
 from hpsearch.progress.display import line_printer, make_console, tell
@@ -44,7 +44,7 @@ Rows = Iterable[tuple[str, str]]
 
 
 def _datasets() -> Rows:
-    for name, entry in datasets().items():
+    for name, entry in DESCRIPTIONS.items():
         test = f" + {entry.test_rows:,} test" if entry.test_rows else ""
         shape = "x".join(map(str, entry.shape))
         yield name, f"{entry.rows:,}{test} rows of {shape}, {entry.task}; {entry.source}"

@@ -166,8 +166,7 @@ def labels_for(model: keras.Model, y: npt.NDArray[Any], target: Target) -> Any:
     name = loss if isinstance(loss, str) else getattr(loss, "name", getattr(loss, "__name__", ""))
     if target.task is not Task.MULTICLASS or name not in _ONE_HOT or y.ndim != 1:
         return y
-    one_hot: npt.NDArray[Any] = np.eye(target.outputs, dtype=np.float32)[y]
-    return one_hot
+    return np.eye(target.outputs, dtype=np.float32)[y]
 
 
 def _late(recipe: Recipe, values: Mapping[str, Any]) -> Choose:
@@ -212,10 +211,7 @@ def rows_shape(model: keras.Model, shape: tuple[int, ...]) -> tuple[int, ...]:
     fits an input of (28, 28, 1) or (784,). Otherwise it is the given shape, and the model will
     report the mismatch.
     """
-    try:
-        wanted = model.input_shape
-    except AttributeError:
-        return shape
+    wanted = getattr(model, "input_shape", None)
     if not isinstance(wanted, tuple) or not all(isinstance(n, int) for n in wanted[1:]):
         return shape
     return wanted[1:] if math.prod(wanted[1:]) == math.prod(shape) else shape

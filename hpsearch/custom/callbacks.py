@@ -37,8 +37,6 @@ _FOR_NUMBERS: Final = (
     keras.callbacks.ReduceLROnPlateau,
     keras.callbacks.TerminateOnNaN,
 )
-
-
 #: The attributes that Keras itself keeps in a callback.
 _OF_KERAS: Final = ("params", "_model", "validation_data")
 Metric = str | Mapping[str, Any] | None
@@ -134,9 +132,8 @@ class UserCallbacks:
                 "metric scores the last one; leave metric's epoch out, or restore_best_weights"
             )
         if metric is None:
-            name = restoring[0].monitor
             goal = {"min": "minimize", "max": "maximize"}.get(restoring[0].mode)
-            metric = {"name": name, **({"goal": goal} if goal else {})}
+            metric = {"name": restoring[0].monitor, **({"goal": goal} if goal else {})}
         return {**({"name": metric} if isinstance(metric, str) else metric), "epoch": "best"}
 
 

@@ -233,7 +233,7 @@ class _Probe:
                 raise InputError(
                     f"{self.name}: fails with the defaults of its hyperparameters{reason}"
                 ) from error
-            print(f"{self.name}: a build failed{reason}")  # noqa: T201
+            print(f"{self.name}: a build failed{reason}")
         else:
             if must_succeed:
                 require_model(model, self.name)

@@ -47,8 +47,6 @@ POSITIONS = (
     "x", "y", "batch_size", "epochs", "verbose", "callbacks", "validation_split",
     "validation_data", "shuffle", "class_weight", "sample_weight",
 )  # fmt: skip
-
-
 #: Arguments of `fit` that count batches of a dataset.
 _OF_STEPS = ("steps_per_epoch", "validation_steps", "initial_epoch")
 
@@ -100,6 +98,7 @@ def request_of(args: Sequence[Any], kwargs: Mapping[str, Any], *, own_fit: bool 
         own_fit: Whether a hypermodel's own `fit` gets them.
 
     Raises:
+        DataError: A nullable column lacks a value.
         NotOnEngine: The engine cannot do what they ask for.
     """
     if len(args) > len(POSITIONS):
@@ -225,7 +224,9 @@ def _columns(
 
 def _array(name: str, given: Any) -> npt.NDArray[Any]:
     """Convert an array as Keras' adapter does: floats to float32, integers unchanged."""
-    if hasattr(given, "to_numpy"):
+    if type(given).__module__.startswith("pandas"):
+        given = _numbers_of(name, given)
+    elif hasattr(given, "to_numpy"):
         given = given.to_numpy()
     if type(given).__module__.startswith("tensorflow") and hasattr(given, "numpy"):
         given = given.numpy()
@@ -235,6 +236,20 @@ def _array(name: str, given: Any) -> npt.NDArray[Any]:
         raise NotOnEngine(f"{name} has no rows of numbers: {given.shape} {given.dtype}")
     wanted = np.float32 if given.dtype.kind == "f" else given.dtype
     return np.ascontiguousarray(given, wanted)
+
+
+def _numbers_of(name: str, given: Any) -> npt.NDArray[Any]:
+    """Convert a pandas object; booleans among numbers and nullable types are numbers."""
+    columns = [given] if given.ndim == 1 else [column for _, column in given.items()]
+    if not columns or any(column.dtype.kind not in "biuf" for column in columns):
+        return np.asarray(given.to_numpy())
+    for column in columns:
+        if not isinstance(column.dtype, np.dtype) and column.isna().any():
+            raise DataError(
+                f"{name}: column {getattr(column, 'name', '')!r} lacks values; fill them in"
+            )
+    common = np.result_type(*(column.to_numpy().dtype for column in columns))
+    return np.asarray(given.to_numpy(common))
 
 
 # Datasets
@@ -316,8 +331,6 @@ def _row_digests(batches: Sequence[Batch]) -> list[bytes]:
     for batch in batches:
         arrays = [np.ascontiguousarray(values) for values in arrays_in(batch)]
         for row in range(len(arrays[0])):
-            digest = hashlib.blake2b(digest_size=16)
-            for array in arrays:
-                digest.update(array[row].tobytes())
-            digests.append(digest.digest())
+            content = b"".join(array[row].tobytes() for array in arrays)
+            digests.append(hashlib.blake2b(content, digest_size=16).digest())
     return digests

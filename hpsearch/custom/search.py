@@ -18,7 +18,6 @@ from hpsearch.models.arrays import LoaderWithModel, with_code
 from hpsearch.space.constraints import parse
 from hpsearch.space.space import GRID_NEEDS, Space
 from hpsearch.spec.checks import MOST_POINTS, unknown_names
-from hpsearch.spec.dump import dump_sweep
 from hpsearch.spec.sweep import Sweep
 from hpsearch.spec.yaml import key_path
 from hpsearch.wording import did_you_mean
@@ -45,9 +44,8 @@ def prepare_custom_models(sweep: Sweep, load: Loader | None, run: Run) -> Prepar
     for warning in _unused_parameters(sweep, declared):
         run.warn(warning)
     recipe, search = replace(models.recipe, asked=declared.asked), _search(sweep, declared)
-    names, text = search.space.names, dump_sweep(sweep)
-    costs = Costs(tensorflow=True)
-    prepared = models.prepared(run, CustomModels(), recipe, search, costs, names=names, text=text)
+    names, costs = search.space.names, Costs(tensorflow=True)
+    prepared = models.prepared(run, CustomModels(), recipe, search, costs, names=names)
     return replace(prepared, facts={**prepared.facts, "code": declared.code})
 
 

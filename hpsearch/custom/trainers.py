@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import numbers
 from collections.abc import Callable, Mapping, Sequence
@@ -157,8 +156,10 @@ class EngineFit:
     def _first(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         self._called = True
         called = None
-        with contextlib.suppress(NotOnEngine):
+        try:
             called = _for_fit(self._model, self._request, request_of(args, kwargs))
+        except NotOnEngine as reason:
+            print(f"model.fit trains by Keras, since {reason}")
         if called is None:
             return self._keras(args, kwargs)
         self.kind = called.kind

@@ -12,13 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from hpsearch.data.columns import (
-    FLOAT64_WHOLE,
-    MISSING,
-    ParsedTable,
-    parse_columns,
-    require_column,
-)
+from hpsearch.data.columns import FLOAT64_WHOLE, MISSING, ParsedTable, parse_columns, require_column
 from hpsearch.data.dataset import (
     FLOAT32_MAX,
     IMAGE_MAX,
@@ -72,7 +66,7 @@ def _part(pair: Pair, where: str, spec: DataSpec, like: RawPart | None) -> RawPa
         features, table = _features(x, where, like, spec)
         if table is not None:
             about = {"table": table.spec, "notices": tuple(table.notices)}
-    targets = _targets(y, where, spec)
+    targets = _targets(y, where, spec, like)
     if n_rows(features) != len(targets):
         raise DataError(f"{where}: x has {n_rows(features)} rows and y has {len(targets)}")
     if not len(targets):
@@ -235,7 +229,7 @@ def _finite(array: npt.NDArray[Any], where: str, *, missing: bool) -> npt.NDArra
     return np.ascontiguousarray(array, np.float32)
 
 
-def _targets(y: Any, where: str, spec: DataSpec) -> npt.NDArray[Any]:
+def _targets(y: Any, where: str, spec: DataSpec, like: RawPart | None) -> npt.NDArray[Any]:
     if _is_pandas(y, "Series") or _is_pandas(y, "DataFrame"):
         y = y.astype(object).where(y.notna(), "") if y.isna().to_numpy().any() else y.to_numpy()
     array = _as_array(y, "y", where)
@@ -249,11 +243,12 @@ def _targets(y: Any, where: str, spec: DataSpec) -> npt.NDArray[Any]:
         array = _from_objects(array, where)
     if array.dtype.kind in "UT":
         array = array.astype(str).astype(object)
-    elif array.dtype.kind == "b":
+    elif array.dtype.kind == "b" and array.ndim == 1:
         array = np.where(array, "True", "False").astype(object)
     if array.ndim > (1 if array.dtype == object else 2) or 0 in array.shape:
         raise DataError(f"{where}: y has shape {array.shape}; give one label or target a row")
-    if array.ndim == 2 and spec.task != "regression" and _one_hot(array):
+    are_labels = spec.task != "regression" and (like is None or like.y.ndim == 1)
+    if array.ndim == 2 and are_labels and _one_hot(array):
         return np.asarray(array.argmax(axis=1), np.int64)
     if array.dtype.kind in "iu":
         beyond = array.dtype == np.uint64 and array.max() > _INT64_MAX

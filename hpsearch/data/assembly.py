@@ -24,13 +24,7 @@ from hpsearch.data.dataset import (
     several_target,
 )
 from hpsearch.data.files import require_memory
-from hpsearch.data.specs import (
-    ArrayPart,
-    ColumnSpec,
-    InputSpec,
-    column_slices,
-    n_features,
-)
+from hpsearch.data.specs import ArrayPart, ColumnSpec, InputSpec, column_slices, n_features
 from hpsearch.data.splitting import (
     random_folds,
     require_class_rows,

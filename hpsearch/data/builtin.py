@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -44,7 +44,8 @@ _FASHION = "a folder, Debian's dataset-fashion-mnist, Keras' cache or download"
 _MNIST = "a folder, Keras' cache or download"
 _CALIFORNIA = "scikit-learn's cache or download"
 
-_DESCRIPTIONS = {
+#: The built-in sets by name.
+DESCRIPTIONS = {
     "fashion_mnist": Description(60_000, (28, 28), Task.MULTICLASS, _FASHION, 10_000),
     "mnist": Description(60_000, (28, 28), Task.MULTICLASS, _MNIST, 10_000),
     "digits": Description(1797, (8, 8), Task.MULTICLASS, _SKLEARN),
@@ -83,11 +84,6 @@ _SYSTEM_FOLDER = Path("/usr/share/datasets")
 _IMAGE_MAX, _DIGITS_MAX = 255.0, 16.0
 
 
-def datasets() -> Mapping[str, Description]:
-    """The built-in sets by name."""
-    return _DESCRIPTIONS
-
-
 def read_builtin(name: str, folder: str | None = None) -> RawData:
     """Read a built-in set, looking for image files in `folder` first.
 
@@ -98,7 +94,7 @@ def read_builtin(name: str, folder: str | None = None) -> RawData:
         return _read_images(name, folder)
     # scikit-learn's loaders, if it keeps its files elsewhere, give the same.
     read = _shipped(name) or _fetch(name)
-    regression = _DESCRIPTIONS[name].task is Task.REGRESSION
+    regression = DESCRIPTIONS[name].task is Task.REGRESSION
     labels = () if regression else tuple(map(str, read.target_names))
     if name == "digits":
         images = np.ascontiguousarray(read.data, np.uint8).reshape(-1, 8, 8)
@@ -107,7 +103,7 @@ def read_builtin(name: str, folder: str | None = None) -> RawData:
 
 
 def _raw_data(name: str, x: npt.NDArray[Any], y: npt.NDArray[Any], **options: Any) -> RawData:
-    regression = _DESCRIPTIONS[name].task is Task.REGRESSION
+    regression = DESCRIPTIONS[name].task is Task.REGRESSION
     return RawData(
         name=name,
         where=f"the built-in set {name!r}",

@@ -9,14 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from hpsearch.data.specs import (
-    ArrayPart,
-    InputSpec,
-    TableSpec,
-    Target,
-    Task,
-    column_slices,
-)
+from hpsearch.data.specs import ArrayPart, InputSpec, TableSpec, Target, Task, column_slices
 from hpsearch.errors import DataError
 from hpsearch.wording import counted, number, plain, printable
 
@@ -27,7 +20,6 @@ FoldIndices = Sequence[tuple[Indices, Indices]]
 """Training and validation rows of each fold."""
 Folds = Callable[[Indices, Indices | None], FoldIndices]
 """A function of row indices and their classes, if any, that divides the rows into folds."""
-
 
 Inputs = npt.NDArray[Any] | dict[str, npt.NDArray[Any]]
 """Raw rows: `(n_samples, ...)` float32 or uint8; or, for a table with text columns, a mapping
@@ -150,6 +142,21 @@ class Dataset:
     def of_fold(self, fold: int | None) -> Dataset:
         """Return the dataset of a fold (from 1), or this one without cross-validation."""
         return self if fold is None else self.folds[fold - 1]
+
+    def require_one_label(self) -> None:
+        """Check that the targets of a regression are no labels, of which a row has several or none.
+
+        Raises:
+            DataError: They are a matrix of zeros and ones.
+        """
+        target, y = self.target, self.train.y
+        is_matrix = target.task is Task.REGRESSION and target.outputs > 1
+        if is_matrix and np.isin((y * target.std + target.mean).round(4), (0, 1)).all():
+            raise DataError(
+                f"{self.name}: y has {target.outputs} columns of zeros and ones, several labels a "
+                "row or none (multi-label): give a model of your own with sigmoid outputs "
+                "(model=build), or say task: regression to train them as numbers"
+            )
 
 
 def profile(dataset: Dataset) -> tuple[str, ...]:

@@ -121,8 +121,7 @@ def _are_inputs(x: Any) -> bool:
     return (
         isinstance(x, Mapping)
         and bool(x)
-        and all(hasattr(array, "dtype") for array in x.values())
-        and all(np.asarray(array).dtype.kind in "biuf" for array in x.values())
+        and all(hasattr(a, "dtype") and np.asarray(a).dtype.kind in "biuf" for a in x.values())
     )
 
 

@@ -36,8 +36,6 @@ _NOT_BUILT = (
     "which takes several times as long; with a C compiler and Python's headers, install it again: "
     "pip install --force-reinstall --no-deps --no-cache-dir hpsearch"
 )
-
-
 _START_SECONDS = 3.0
 #: A multiplication and an addition for the outputs, the weights' and the inputs' gradients.
 _OPERATIONS_PER_WEIGHT_AND_ROW = 6
@@ -110,6 +108,8 @@ class SweepModels:
             InputError: They cannot be read, or the sweep does not fit them.
         """
         dataset = load_data(sweep, load)
+        if not sweep.kind.is_model and sweep.data.task is None:
+            dataset.require_one_label()
         return cls(sweep, dataset, make_recipe(sweep, dataset.target.task))
 
     @cached_property
@@ -166,15 +166,14 @@ class SweepModels:
         costs: Costs,
         *,
         names: Sequence[str],
-        text: str,
     ) -> Prepared:
         """Return the search over the models.
 
         Args:
             names: The hyperparameters in file order.
-            text: The sweep as resolved.
         """
         sweep, rows = self.sweep, self.rows
+        text = dump_sweep(sweep, self.dataset.warnings)
         problem = Problem(recipe, rows.input, rows.target)
         listed = (name for point in sweep.configs for name in point)
         classes, guesses = rows.target.classes, guess_scores(self.dataset)
@@ -240,9 +239,8 @@ def prepare_mlps(sweep: Sweep, load: Loader | None, run: Run) -> Prepared:
     if not native_built():
         run.warn(_NOT_BUILT)
     models.claim(run)
-    recipe, names, text = models.recipe, tuple(sweep.parameters), dump_sweep(sweep)
-    search = Search.of(sweep)
-    return models.prepared(run, MLPs(), recipe, search, models.costs, names=names, text=text)
+    recipe, names, search = models.recipe, tuple(sweep.parameters), Search.of(sweep)
+    return models.prepared(run, MLPs(), recipe, search, models.costs, names=names)
 
 
 #: Steps of an epoch to time.

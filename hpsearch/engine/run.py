@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -29,6 +30,7 @@ from hpsearch.store.provenance import require_unchanged
 from hpsearch.store.store import Store
 from hpsearch.store.trials import best_execution
 from hpsearch.training.subjects import Subject
+from hpsearch.wording import printable
 from hpsearch.workers.protocol import Conversation, Executor, Said
 
 #: Longest wait for a proposal, unless `execution.timeout` sets another.
@@ -280,6 +282,7 @@ class Run:
     def warn(self, warning: str) -> None:
         """Show a warning, unless it is empty."""
         if warning:
+            logging.getLogger("hpsearch").warning("%s", printable(warning))
             self.listener(Said(warning, warning=True))
 
 

@@ -123,6 +123,7 @@ def _importance(anova: Importance) -> dict[str, Any]:
 
 def _sweep(source: ReportSource, limits: PageLimits) -> dict[str, Any]:
     best = source.best
+    remarks = [line[2:] for line in source.facts.sweep.splitlines() if line.startswith("# ")]
     return {
         "name": source.name,
         "description": (source.sweep and source.sweep.description) or "",
@@ -150,7 +151,7 @@ def _sweep(source: ReportSource, limits: PageLimits) -> dict[str, Any]:
         "evaluations": words.evaluations(source),
         "predictions": [],
         "facts": words.facts(source),
-        "file": dump_sweep(source.sweep) if source.sweep is not None else "",
+        "file": "" if source.sweep is None else dump_sweep(source.sweep, remarks),
         "notes": words.notes(source, limits.points, limits.curves),
     }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ from hpsearch.spec.parameters import DISTRIBUTIONS, PROGRAM_DISTRIBUTIONS
 from hpsearch.spec.rules import Rule, Spec, described
 from hpsearch.spec.sweep import AnySweep, ProgramSweep, Sweep
 from hpsearch.spec.yaml import add_core_resolvers
+from hpsearch.wording import printable
 
 
 class _Dumper(yaml.SafeDumper):
@@ -29,8 +30,12 @@ class _Dumper(yaml.SafeDumper):
 add_core_resolvers(_Dumper)
 
 
-def dump_sweep(sweep: AnySweep) -> str:
-    """Return the resolved sweep as the text of a file; loading it gives an equal sweep."""
+def dump_sweep(sweep: AnySweep, remarks: Iterable[str] = ()) -> str:
+    """Return the resolved sweep as the text of a file; loading it gives an equal sweep.
+
+    Args:
+        remarks: Become comments, a line each, before the first key.
+    """
     text: str = yaml.dump(
         sweep.raw(),
         Dumper=_Dumper,
@@ -39,7 +44,7 @@ def dump_sweep(sweep: AnySweep) -> str:
         allow_unicode=True,
         width=100,
     )
-    return text
+    return "".join([*(f"# {printable(remark)}\n" for remark in remarks), text])
 
 
 def file_schema() -> dict[str, Any]:

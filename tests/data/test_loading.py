@@ -10,7 +10,7 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 from hpsearch.data import builtin
-from hpsearch.data.builtin import datasets
+from hpsearch.data.builtin import DESCRIPTIONS
 from hpsearch.data.specs import Task
 from hpsearch.errors import DataError
 
@@ -20,7 +20,7 @@ SMALL = ["digits", "wine", "breast_cancer", "iris", "diabetes"]
 @pytest.mark.parametrize("name", SMALL)
 def test_descriptions_match_the_sets(name):
     dataset = load(dataset=name, test=None)
-    known = datasets()[name]
+    known = DESCRIPTIONS[name]
     assert len(dataset.train) + len(dataset.validation) == known.rows
     assert dataset.target.task is known.task
 

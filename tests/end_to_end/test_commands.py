@@ -155,6 +155,21 @@ def test_plan_counts_trials_and_their_executions(tmp_path):
     assert planned["executions"] == "15, 10 done already"
 
 
+def test_a_column_that_is_left_out_is_named_wherever_one_looks(tmp_path):
+    rows = "".join(f"{row},{row % 7},{row % 2}\n" for row in range(120))
+    (tmp_path / "rows.csv").write_text("id,a,y\n" + rows)
+    text = "data: {csv: rows.csv, target: y}\nparameters: {units: 2, epochs: 1}\n"
+    (tmp_path / "sweep.yaml").write_text(text)
+    plan = hpsearch("plan", "sweep.yaml", cwd=tmp_path).stdout
+    hpsearch("run", "sweep.yaml", "--out", "out", cwd=tmp_path)
+    texts = [(tmp_path / "out" / n).read_text() for n in ("run.log", "report.html", "sweep.yaml")]
+    for said in (plan, *texts):
+        assert "column 'id' is left out: another whole number in nearly every row" in said
+    again = hpsearch("run", "out/sweep.yaml", "--out", "out", cwd=tmp_path)
+    assert "0 trained now" in again.stdout
+    assert (tmp_path / "out" / "sweep.yaml").read_text() == texts[-1]
+
+
 def test_show_prints_the_best_and_the_means(finished):
     by_directory = hpsearch("show", "two", "--top", 3, cwd=finished).stdout
     assert by_directory == hpsearch("show", "two/results.csv", "--top", 3, cwd=finished).stdout

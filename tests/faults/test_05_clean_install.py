@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -45,6 +46,17 @@ def checkout(target: Path) -> None:
         if source.is_file():
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             (target / name).write_bytes(source.read_bytes())
+
+
+def test_a_wheel_that_was_built_without_a_compiler_is_for_any_platform(tmp_path):
+    checkout(tmp_path)
+    build = "from setuptools.build_meta import build_wheel; print(build_wheel('.'))"
+    told = subprocess.run(
+        [sys.executable, "-c", build],
+        cwd=tmp_path, env=environment() | {"CC": "false"}, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert told.stdout.splitlines()[-1] == "hpsearch-0.1.0-py3-none-any.whl", told.stderr
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ from user_models import dense
 
 import hpsearch.tuners as kt
 from hpsearch.custom.fit_arguments import NotOnEngine, request_of
+from hpsearch.errors import DataError
 
 X = np.random.default_rng(0).normal(size=(50, 4)).astype("float32")
 Y = (X[:, 0] > 0).astype("int64")
@@ -23,6 +24,21 @@ def batched(*arrays, size=8):
 
 def rows(array):
     return sorted(map(tuple, array.tolist()))
+
+
+@pytest.mark.parametrize("kind", ["float64", "bool", "Float64", "Int64", "boolean"])
+def test_booleans_and_nullable_types_are_numbers(kind):
+    """As `pd.get_dummies` gives them, beside numbers."""
+    given = {"a": X[:, 0], "b": pd.Series(Y, dtype=kind), "c": ["x", "y"] * 25}
+    frame = pd.get_dummies(pd.DataFrame(given))
+    arrays = request_of((frame, frame["b"]), {"validation_data": (frame, frame["b"])}).arrays
+    expected = np.column_stack([X[:, 0], Y, frame["c_x"], frame["c_y"]]).astype("float32")
+    for x, y in ((arrays.x_train, arrays.y_train), (arrays.x_val, arrays.y_val)):
+        np.testing.assert_array_equal(x, expected, strict=True)
+        np.testing.assert_array_equal(y, Y)
+    frame["b"] = frame["b"].astype("Int64").mask(frame["a"] > 0)
+    with pytest.raises(DataError, match="x: column 'b' lacks values"):
+        request_of((frame, Y), {})
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,13 @@ PATHS = {"opt.name": ("opt", "name")}
 REAL = {
     "wandb/__init__.py": """
         import os, yaml
+        from wandb.errors import Error
         from wandb.sdk.wandb_run import Run
+        from wandb.sdk.wandb_sweep import sweep
+        from wandb.wandb_agent import agent
+        class Image:
+            def __init__(self, *_, **__):
+                pass
         def init(config=None, **_):
             global run, log
             settings = yaml.safe_load(open(os.environ["WANDB_SWEEP_PARAM_PATH"]))
@@ -32,6 +38,19 @@ REAL = {
             return run
         def __getattr__(name):
             return getattr(run, name)
+    """,
+    "wandb/errors.py": """
+        class Error(Exception):
+            pass
+        class CommError(Error):
+            pass
+    """,
+    "wandb/wandb_agent.py": """
+        def agent(*_, **__):
+            raise RuntimeError("No API key configured")
+    """,
+    "wandb/sdk/wandb_sweep.py": """
+        from wandb.wandb_agent import agent as sweep
     """,
     "wandb/sdk/__init__.py": "",
     "wandb/sdk/wandb_summary.py": """
@@ -53,6 +72,8 @@ REAL = {
                 self.config, self.summary = Config(config), Summary()
             def log(self, data, step=None, commit=None):
                 print("logged", data)
+            def define_metric(self, name, step_metric=None, summary=None, goal=None):
+                pass
             def __enter__(self):
                 return self
             def __exit__(self, *_):
@@ -61,9 +82,9 @@ REAL = {
 }
 
 
-@pytest.fixture(params=["installed", "without"])
+@pytest.fixture(params=["installed", "without", "runs"])
 def installed(request, tmp_path, write, monkeypatch):
-    """Whether the program finds a package `wandb`."""
+    """Whether the program finds a package `wandb`, or only the directory of W&B's runs."""
     # One that is installed where these tests run is none here.
     monkeypatch.setenv("PYTHONNOUSERSITE", "1")
     if request.param == "installed":
@@ -71,6 +92,8 @@ def installed(request, tmp_path, write, monkeypatch):
             (tmp_path / name).mkdir()
         for name, text in REAL.items():
             write(name, text)
+    elif request.param == "runs":
+        (tmp_path / "wandb" / "offline-run-1").mkdir(parents=True)
     return request.param == "installed"
 
 
@@ -110,6 +133,66 @@ def test_what_is_set_in_the_summary_is_told_unless_it_is_logged(trial, installed
     assert result.error == ""
     told = [epoch[metric] for epoch in result.curve]
     assert told == ([0.5, 0.25] if metric == "best" else [3])
+
+
+@pytest.mark.parametrize("metric", ["loss.min", "acc.max", "val/f1.best"])
+def test_the_summary_that_a_program_defines_is_told(trial, installed, metric):
+    result = trial(
+        """
+        import math, wandb
+        run = wandb.init(config={})
+        wandb.define_metric("loss", step_metric="epoch", summary="min")
+        run.define_metric("acc", summary="max,last")
+        run.define_metric("val/*", summary="best", goal="maximize")
+        for value in (5, 3, 4, math.nan):
+            wandb.log({"loss": value, "acc": -value, "val/f1": -value})
+        """,
+        metric=metric,
+    )
+    assert [epoch[metric] for epoch in result.curve] == (
+        [5, 3, 3] if metric == "loss.min" else [-5, -3, -3]
+    ), result.error
+
+
+def test_a_program_s_own_sweep_and_agent_call_its_function_once(trial, installed):
+    result = trial(
+        """
+        import wandb
+        from wandb.errors import CommError
+        def train(config=None):
+            with wandb.init(config=config or {}):
+                wandb.log({"loss": wandb.config.lr, "image": wandb.Image([[0]], caption="x")})
+        try:
+            identity = wandb.sweep({"parameters": {"lr": {"values": [1, 2]}}}, project="p")
+            wandb.agent(identity, function=train, count=20)
+        except (CommError, wandb.errors.CommError, wandb.Error) as error:
+            raise SystemExit(repr(error))
+        """,
+        {"lr": 0.5},
+    )
+    assert result.error == ""
+    assert [epoch["loss"] for epoch in result.curve] == [0.5]
+
+
+def test_a_library_gets_the_stand_in_in_place_of_a_directory_of_runs(trial, tmp_path, write):
+    """Otherwise the program would get the directory, too."""
+    for name in ("wandb", "site-packages"):
+        (tmp_path / name).mkdir()
+    write("site-packages/library.py", "import wandb")
+    result = trial(
+        """
+        import sys
+        sys.path.append("site-packages")
+        import library, wandb
+        wandb.init(sync_tensorboard=True, settings=wandb.Settings())
+        for picture in wandb.Api().runs("p"):
+            picture["x"] = 1
+        wandb.log({"loss": 1})
+        """
+    )
+    assert (result.error, result.score) == ("", 1)
+    said = (tmp_path / "trials/1/run-1/stderr.log").read_text()
+    assert said == "sync_tensorboard: hpsearch does not read what TensorBoard gets\n"
 
 
 @pytest.mark.parametrize("tells", ["hpsearch.report", "wandb.log"])

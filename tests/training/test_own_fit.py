@@ -184,13 +184,16 @@ def test_callbacks_that_set_weights_are_heeded(digits):
         {"callbacks": [OnBatches()]},
         {"steps_per_epoch": 2, "batch_size": 32},
         {"epochs": 0},
+        {"sample_weight": np.ones((333, 1))},
     ],
-    ids=["batches", "steps", "nothing"],
+    ids=["batches", "steps", "nothing", "arrays"],
 )
-def test_what_only_keras_can_do_it_does(digits, call):
+def test_what_only_keras_can_do_it_does(digits, call, capsys):
     hypermodel = Fitting(digit_models.dense, {"epochs": 2, **call})
     ours, _, trained_by = by_engine(digits, hypermodel)
     assert trained_by == "fit"
+    why = "by Keras, since sample_weight has shape (333, 1)" if "sample_weight" in call else ""
+    assert why in capsys.readouterr().out
     assert len(ours) == call.get("epochs", 2)
 
 

@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
 import os
+import sys
 from contextlib import suppress
+from fnmatch import fnmatchcase
 from functools import wraps
+
+#: Pattern of metrics, kind of extreme, and the function of two values that gives it.
+_DEFINED = []
+#: The extremes so far, such as `acc.max`.
+_EXTREMES = {}
 
 
 def append(path: str, *lines: object) -> None:
@@ -35,11 +43,31 @@ def followed(method, then):
     return call
 
 
-def announce(*_, **__):
+def announce(settings=None, *_, sync_tensorboard=False, **__):
     """Announce a run of W&B's to hpsearch: from now on, printed metrics are not judged."""
     path = os.environ.get("HPSEARCH_REPORT")
     if path:
         append(path)
+    if True in (sync_tensorboard, getattr(settings, "sync_tensorboard", False)):
+        sys.stderr.write("sync_tensorboard: hpsearch does not read what TensorBoard gets\n")
+
+
+def define(name, *_, summary=None, goal=None, **__):
+    """Report the extremes of a metric, too, if its summary in W&B is to be one."""
+    picks = {"min": min, "max": max, "best": {"minimize": min, "maximize": max}.get(goal)}
+    kinds = map(str.strip, (summary or "").split(","))
+    _DEFINED.extend((name, kind, picks[kind]) for kind in kinds if picks.get(kind))
+
+
+def sweep(*_, **__):
+    """Return a name in place of W&B's sweep, since hpsearch searches."""
+    return "hpsearch"
+
+
+def agent(sweep_id=None, function=None, *_, **__):  # noqa: ARG001 - as in W&B
+    """Call the function once, as W&B's agent does for each trial."""
+    if function is not None:
+        function()
 
 
 def tell(data, step=None, *_, by="wandb", **__):
@@ -51,13 +79,26 @@ def tell(data, step=None, *_, by="wandb", **__):
     except (TypeError, ValueError):
         step = None
     if path and values:
-        append(path, {"by": by, "epoch": None, "step": step, "values": values})
+        lines = [{"by": by, "epoch": None, "step": step, "values": values}]
+        if by == "wandb" and _DEFINED:
+            lines.append({"by": "summary", "epoch": None, "values": dict(_extremes(values))})
+        append(path, *lines)
+
+
+def _extremes(values):
+    """Yield the extremes that `define` asks for, by name."""
+    for pattern, kind, pick in _DEFINED:
+        for name, value in values.items():
+            if (name == pattern or fnmatchcase(name, pattern)) and not math.isnan(value):
+                key = "{}.{}".format(name, kind)
+                _EXTREMES[key] = pick(_EXTREMES.get(key, value), value)
+                yield key, _EXTREMES[key]
 
 
 def _numbers(data, prefix):
     """Yield the numbers by name; like W&B, join the names of nested mappings with dots."""
     for name, value in data.items():
-        if hasattr(value, "items"):
+        if hasattr(type(value), "items"):
             yield from _numbers(value, "{}{}.".format(prefix, name))
         elif not isinstance(value, (bool, str, bytes)):
             try:

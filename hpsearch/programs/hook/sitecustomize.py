@@ -14,7 +14,10 @@ from importlib.machinery import PathFinder
 _HERE = os.path.dirname(os.path.abspath(__file__))
 _STAND_IN = os.path.join(_HERE, "without_wandb", "wandb.py")
 _LIBRARY = os.path.dirname(os.__file__) + os.sep
-_MODULES = ("wandb.sdk.wandb_run", "wandb.sdk.wandb_summary")
+_MODULES = (
+    *("wandb.sdk.wandb_run", "wandb.sdk.wandb_summary"),
+    *("wandb.sdk.wandb_sweep", "wandb.wandb_agent"),
+)
 #: Modules on the stack between an import and its finder.
 _IMPORTING = (
     *("_frozen_importlib", "_frozen_importlib_external", "importlib"),
@@ -23,7 +26,7 @@ _IMPORTING = (
 
 
 class _Finder:
-    """Finds W&B's modules that take metrics, and wraps their methods."""
+    """Finds W&B's modules that take metrics or run agents, and wraps their methods."""
 
     @staticmethod
     def find_spec(name, path=None, target=None):
@@ -38,11 +41,17 @@ class _Finder:
             execute(module)
             from functools import partial
 
-            from hpsearch_report import announce, followed, tell
+            from hpsearch_report import agent, announce, define, followed, sweep, tell
 
-            if name.endswith("run"):
-                module.Run.__init__ = followed(module.Run.__init__, announce)
-                module.Run.log = followed(module.Run.log, tell)
+            if name.endswith("sweep"):
+                module.sweep = sweep
+            elif name.endswith("agent"):
+                module.agent = agent
+            elif name.endswith("run"):
+                followers = {"__init__": announce, "log": tell, "define_metric": define}
+                for method in followers.keys() & vars(module.Run).keys():
+                    call = followed(getattr(module.Run, method), followers[method])
+                    setattr(module.Run, method, call)
             else:
                 # Every assignment calls it; the base class' one also sets nested items.
                 module.Summary.update = followed(module.Summary.update, partial(tell, by="summary"))
@@ -54,12 +63,18 @@ class _Finder:
 class _StandInFinder:
     """Finds the stand-in for `wandb` if it is not installed and the program itself imports it.
 
-    A library that looks for `wandb` does not find it.
+    A library that looks for `wandb` does not find it, unless it would find W&B's directory.
     """
 
-    @staticmethod
-    def find_spec(name, path=None, target=None):
-        if name != "wandb" or not _by_the_program(sys._getframe(1)):  # noqa: SLF001
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        if name != "wandb":
+            return None
+        finders = (f for f in sys.meta_path if f is not cls and hasattr(f, "find_spec"))
+        found = [spec for spec in (f.find_spec(name, path, target) for f in finders) if spec]
+        # W&B's directory of runs beside the script looks like a package without a loader.
+        is_installed = any(spec.loader is not None for spec in found)
+        if is_installed or not (found or _by_the_program(sys._getframe(1))):  # noqa: SLF001
             return None
         from importlib.util import spec_from_file_location
 
@@ -91,7 +106,5 @@ def _run_the_next() -> None:
 
 
 if os.environ.get("HPSEARCH_REPORT"):
-    sys.meta_path.insert(0, _Finder)
-    # Last, so that an installed wandb takes precedence.
-    sys.meta_path.append(_StandInFinder)
+    sys.meta_path[:0] = [_Finder, _StandInFinder]
 _run_the_next()

@@ -1,15 +1,17 @@
 """Stands in for W&B where it is not installed: provides the trial's settings, reports metrics.
 
-`init`, `config`, `log`, `summary` and `finish` do what a sweep needs; everything else does nothing.
-Written for Python 3.8, with the standard library only.
+What a sweep needs does what W&B's does; everything else does nothing. Written for Python 3.8, with
+the standard library only.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import sys
+from types import ModuleType
 
-from hpsearch_report import announce, tell
+from hpsearch_report import agent, announce, define, sweep, tell  # noqa: F401 - W&B's
 
 #: The version of W&B whose calls it accepts.
 __version__ = "0.31.0"
@@ -76,6 +78,12 @@ class _Inert:
             raise AttributeError(name)
         return _Inert()
 
+    def __iter__(self):
+        return iter(())
+
+    __enter__ = __getitem__ = __call__
+    __exit__ = __setitem__ = __init__
+
 
 class _Run(_Inert):
     """The run of a trial."""
@@ -91,11 +99,7 @@ class _Run(_Inert):
         dict.update(summary, data)
         tell(data, *arguments, **named)
 
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        return None
+    define_metric = staticmethod(define)
 
 
 def _values():
@@ -115,7 +119,7 @@ run = None
 def init(*_, **named):
     """Return the run, whose `config` has the trial's values and those of `config=`."""
     global run
-    announce()
+    announce(**named)
     config.update(named.get("config") or {})
     run = _Run()
     return run
@@ -128,7 +132,20 @@ def log(data, *arguments, **named):
     run.log(data, *arguments, **named)
 
 
+def _error(name):
+    """Return an exception of W&B's, which nothing raises."""
+    if name.startswith("__"):
+        raise AttributeError(name)
+    vars(errors)[name] = type(name, (Exception,), {})
+    return getattr(errors, name)
+
+
+errors = sys.modules["wandb.errors"] = ModuleType("wandb.errors")
+errors.__getattr__ = _error
+define_metric = define
+
+
 def __getattr__(name):
     if name.startswith("__"):
         raise AttributeError(name)
-    return _Inert()
+    return getattr(errors, name) if name.endswith("Error") else _Inert()
