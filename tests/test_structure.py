@@ -41,7 +41,7 @@ ROOMS = {
     "": 2110, "cli": 1150, "comparison": 2415, "custom": 2655, "data": 3490, "engine": 2995,
     "functions": 350, "kerastuner": 2100, "models": 945, "native": 645, "programs": 1706,
     "progress": 400, "ray": 800, "reporting": 2780, "runs": 1240, "search": 2485, "sklearn": 500,
-    "space": 1580, "spec": 4145, "store": 2890, "trackers": 360, "training": 2100, "workers": 2140,
+    "space": 1580, "spec": 4150, "store": 2890, "trackers": 360, "training": 2100, "workers": 2140,
 }  # fmt: skip
 
 
