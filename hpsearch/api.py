@@ -378,7 +378,7 @@ def tune(
     load: Loader = partial(rows.load, folding=folds)
     listener = make_listener(verbose)
     if in_memory:
-        load = LoaderWithModel(load, CustomModel(shipped(model, "model", of=objects)))
+        load = LoaderWithModel(load, CustomModel(*shipped(model, "model", of=objects)))
 
     def work(directory: Path) -> Results:
         settings = Settings(

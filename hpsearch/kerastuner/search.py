@@ -255,10 +255,10 @@ class EngineSearch:
         hyperparameters = self._hyperparameters(request)
         sweep = sweep_of(tuner, request, hyperparameters, self._model_name)
         late = "drawn" if tuner.oracle.tune_new_entries else "default"
-        code = self._code(request, hyperparameters)
+        code, held = self._code(request, hyperparameters)
         self._tell_what_stays(request)
         both = summed(tuner.oracle.objective)
-        model = CustomModel(code, hyperparameters, late, tolerant=True, summed=both)
+        model = CustomModel(code, held, hyperparameters, late, tolerant=True, summed=both)
         where = Path(tuner.project_dir)
         settings = Settings(
             out=where,
@@ -384,7 +384,7 @@ class EngineSearch:
             return Parameter(name, Choices(tuple(values)), parameter.when)
         return parameter
 
-    def _code(self, request: Request, declared: ModelHyperparameters) -> bytes:
+    def _code(self, request: Request, declared: ModelHyperparameters) -> tuple[bytes, Any]:
         """Pickle the hypermodel for workers.
 
         Raises:
