@@ -8,7 +8,7 @@ import re
 import sys
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from operator import itemgetter
 from types import ModuleType
 from typing import Any
@@ -68,6 +68,7 @@ class CustomModel:
         found: Its hyperparameters, if known.
         late: See `Recipe.late`; None for the method's default.
         tolerant, summed: See `Recipe`.
+        files: What its callbacks write; see `Tailored.files`.
     """
 
     code: bytes = b""
@@ -76,6 +77,7 @@ class CustomModel:
     late: str | None = None
     tolerant: bool = False
     summed: tuple[tuple[str, int], ...] = ()
+    files: Mapping[int, tuple[str, str, str]] = field(default_factory=dict)
 
     def completed(self, recipe: Recipe) -> Recipe:
         """Return a sweep's recipe with the model's code."""
@@ -164,13 +166,14 @@ def _register(objects: Mapping[str, Any]) -> None:
 
 
 def _registered() -> dict[str, Any]:
-    """Return what the user's code has registered with Keras, by name."""
-    registry = getattr(sys.modules.get(_REGISTRY), "GLOBAL_CUSTOM_OBJECTS", {})
-    return {
-        name: each
-        for name, each in registry.items()
-        if not str(getattr(each, "__module__", "")).startswith("keras_tuner.")
-    }
+    """Return what the user's code has registered with Keras, by name, if it can be pickled."""
+    found = {}
+    for name, each in getattr(sys.modules.get(_REGISTRY), "GLOBAL_CUSTOM_OBJECTS", {}).items():
+        if not name.startswith("keras_tuner>"):
+            with contextlib.suppress(Exception):  # user code may raise anything
+                _Pickler().dump(each)
+                found[name] = each
+    return found
 
 
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
@@ -191,13 +194,6 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no
         elif type(obj).__name__ == "KerasTensor":
             raise TypeError(f"Keras' tensor {obj.name!r} was made outside of it")
         return super().reducer_override(obj)
-
-
-def _is_picklable(value: Any) -> bool:
-    with contextlib.suppress(Exception):  # user code may raise anything
-        _Pickler().dump(value)
-        return True
-    return False
 
 
 def shipped(value: Any, name: str, of: Iterable[Any] = ()) -> tuple[bytes, Any]:
@@ -223,7 +219,6 @@ def shipped(value: Any, name: str, of: Iterable[Any] = ()) -> tuple[bytes, Any]:
                     cloudpickle.register_pickle_by_value(module)
                     stack.callback(cloudpickle.unregister_pickle_by_value, module)
             pickler = _Pickler()
-            registered = {n: each for n, each in registered.items() if _is_picklable(each)}
             if registered:
                 # Register first: Keras may need the objects to rebuild its own in the value.
                 value = _Call(itemgetter(1), ((_Call(_register, (registered,)), value),))

@@ -74,14 +74,12 @@ def wraps(self, *args, **kwargs):
 
 ROWS = ((X, Y), FIT)
 STEPS = FIT | {"steps_per_epoch": 2}
-BACKUP = FIT | {"callbacks": [keras.callbacks.BackupAndRestore("backup")]}
 #: Name -> the line, the tuner's class, the arguments of `search`, and options of the tuner.
 CASES = {
     "hook": ("Own.on_epoch_end is overridden", with_methods(on_epoch_end=does_nothing), *ROWS),
     "private": ("_build_and_fit_model is", with_methods(_build_and_fit_model=wraps), *ROWS),
     "oracle": ("Own.run_trial uses self.oracle", with_methods(run_trial=run_trial), *ROWS),
     "function": ("x is no array", with_methods(run_trial=is_a_function), (), {"scale": 2.0}),
-    "backup": ("from each other's BackupAndRestore", None, (X, Y), BACKUP),
     "generator": ("x is no array but generator", None, lambda: (batches(),), STEPS),
     "dataset": ("steps_per_epoch counts batches", None, lambda: (batched().repeat(),), STEPS),
     "graph": ("made outside", None, *ROWS, {"hypermodel": on_a_graph(keras.Input((3,)))}),
