@@ -49,6 +49,8 @@ class CustomModels:
 
         del say
         started = time.monotonic()
+        # Layers that the code refers to would go on with the last training's weights.
+        load_hypermodel.cache_clear()
         hypermodel = load_hypermodel(job.recipe.model, job.recipe.code)
         writes = isinstance(hypermodel, Tailored) and hypermodel.files
         with self._folder(job.training) if writes else nullcontext("") as folder:

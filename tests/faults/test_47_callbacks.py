@@ -104,6 +104,26 @@ def test_each_execution_has_its_files_and_the_best_one_the_named(search, tmp_pat
         assert pd.read_csv("log.csv")["val_loss"].iloc[-1] == best
 
 
+def test_layers_that_trials_share_begin_each_trial_with_the_programs_weights():
+    rows = keras.Input((4,))
+    base = keras.Model(rows, keras.layers.Dense(4, "gelu", name="base")(rows))
+
+    def build_on_base(hp):
+        hidden = keras.layers.Dense(hp.Int("units", 4, 32))(base.output)
+        model = keras.Model(base.input, keras.layers.Dense(1)(hidden))
+        model.compile("adam", "mse")
+        return model
+
+    def score(*units):
+        configs = [{"units": each} for each in units]
+        parameters = {"epochs": 2}
+        arguments = {"model": build_on_base, "configs": configs, "parameters": parameters}
+        table = hpsearch.tune(X, Y, workers=1, **arguments, **WHERE).table
+        return table["score"].iloc[-1]
+
+    assert score(8, 9) == score(9)
+
+
 def test_a_link_in_place_of_the_directory_is_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("out").mkdir()
