@@ -335,7 +335,7 @@ def tune(
     folds = Folding.of(cv, groups, rows, split_seed, test)
     in_memory = model is not None and not isinstance(model, str)
     reference = model_reference(model) if in_memory else model
-    called = {}
+    called, files = {}, {}
     if callbacks:
         # Imports Keras, which the callbacks' module has imported already.
         from hpsearch.custom.callbacks import UserCallbacks
@@ -343,6 +343,7 @@ def tune(
         given = UserCallbacks(callbacks)
         objects += given.callbacks
         model, in_memory = given.around(model, reference or "model"), True
+        files = model.files
         called, metric = {"callbacks": given.description}, given.scored(metric)
     sweep = sweep_of(
         {
@@ -378,7 +379,8 @@ def tune(
     load: Loader = partial(rows.load, folding=folds)
     listener = make_listener(verbose)
     if in_memory:
-        load = LoaderWithModel(load, CustomModel(shipped(model, "model", of=objects)))
+        custom = CustomModel(*shipped(model, "model", of=objects), files=files)
+        load = LoaderWithModel(load, custom)
 
     def work(directory: Path) -> Results:
         settings = Settings(

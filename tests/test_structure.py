@@ -38,7 +38,7 @@ def test_no_file_is_longer_than_its_idea():
 
 #: Room -> the most lines of its Python modules together; "" has the modules beside the rooms.
 ROOMS = {
-    "": 2110, "cli": 1150, "comparison": 2415, "custom": 2655, "data": 3490, "engine": 2995,
+    "": 2112, "cli": 1150, "comparison": 2415, "custom": 2812, "data": 3494, "engine": 2995,
     "functions": 350, "kerastuner": 2100, "models": 945, "native": 645, "programs": 1706,
     "progress": 400, "ray": 800, "reporting": 2780, "runs": 1240, "search": 2485, "sklearn": 500,
     "space": 1580, "spec": 4150, "store": 2890, "trackers": 360, "training": 2100, "workers": 2140,

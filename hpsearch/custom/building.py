@@ -6,13 +6,11 @@ import contextlib
 import copy
 import hashlib
 import math
-import os
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache
 from pathlib import Path
-from types import MethodType
 from typing import Any
 
 import cloudpickle
@@ -52,6 +50,7 @@ class TrackedHyperParameters(keras_tuner.HyperParameters):  # type: ignore[misc]
 
     Attributes:
         place: A path made of the config and its seed, different for each training.
+        folder: The directory for what callbacks write in the training.
         late: The values that `choose` returned, by name.
         read: Names that were read by `get` or `[]`.
     """
@@ -59,7 +58,7 @@ class TrackedHyperParameters(keras_tuner.HyperParameters):  # type: ignore[misc]
     def __init__(self, values: Mapping[str, Any], choose: Choose) -> None:
         super().__init__()
         self.values = dict(values)
-        self.place = ""
+        self.place = self.folder = ""
         self.late: dict[str, Any] = {}
         self.read: set[str] = set()
         self._choose = choose
@@ -275,6 +274,10 @@ def _one(tensors: Sequence[Any]) -> Any:
 # Hypermodels
 
 
+#: Keras' callbacks that write a file, and their attributes with its path.
+_PATHS = ((keras.callbacks.ModelCheckpoint, "filepath"), (keras.callbacks.CSVLogger, "filename"))
+
+
 @dataclass(eq=False)
 class Tailored(keras_tuner.HyperModel):  # type: ignore[misc]  # KerasTuner has no types
     """A hypermodel that applies a tuner's settings to another one.
@@ -302,15 +305,37 @@ class Tailored(keras_tuner.HyperModel):  # type: ignore[misc]  # KerasTuner has 
     def __post_init__(self) -> None:
         super().__init__()
 
-    def copied_callbacks(self) -> list[Any]:
-        """Return copies of the callbacks for one training."""
+    @cached_property
+    def files(self) -> dict[int, tuple[str, str, str]]:
+        """The files whose paths the user gives to callbacks.
+
+        By the callback's index: the attribute that holds the path, a directory, and a path below
+        it, in which Keras may fill in `{epoch}` and the like.
+        """
+        found = {}
+        for index, callback in enumerate(self.callbacks):
+            attribute = next((name for kind, name in _PATHS if isinstance(callback, kind)), "")
+            path = getattr(callback, attribute, "://")
+            if "://" in path:  # Keras' remote file systems stay as they are.
+                continue
+            parts = Path(path).parts
+            first = next((n for n, part in enumerate(parts) if "{" in part), len(parts) - 1)
+            folder = Path(*parts[:first]).absolute()
+            found[index] = (attribute, str(folder), str(Path(*parts[first:])))
+        return found
+
+    def copied_callbacks(self, folder: str) -> list[Any]:
+        """Return copies of the callbacks for one training, which write below `folder`, if given."""
         copies = [*copy.deepcopy(self.callbacks)]
-        for callback in copies:
-            # All trainings share its path, and several may run at a time.
-            if type(callback) is keras.callbacks.ModelCheckpoint:
-                # A bound method, so that a further deep copy binds it to the new callback.
-                callback._save_model = MethodType(_save_at_once, callback)
-        return copies
+        for index, (attribute, _, name) in (self.files if folder else {}).items():
+            own = Path(folder, str(index))
+            own.mkdir(exist_ok=True)
+            # ModelCheckpoint formats its path.
+            literal = str(own).replace("{", "{{").replace("}", "}}")
+            path = f"{literal if attribute == 'filepath' else own}/{name}"
+            setattr(copies[index], attribute, path)
+        # A killed training begins anew here, so a backup has no use.
+        return [each for each in copies if not isinstance(each, keras.callbacks.BackupAndRestore)]
 
     def build(self, hp: Any) -> Any:
         """Build a model and compile it again with the replacements.
@@ -333,9 +358,9 @@ class Tailored(keras_tuner.HyperModel):  # type: ignore[misc]  # KerasTuner has 
     def fit(self, hp: Any, model: Any, *args: Any, **kwargs: Any) -> Any:
         """Call the hypermodel's `fit` with the callbacks and arguments added."""
         trial_place = getattr(hp, "place", "")
-        folder = self.renamed(trial_place) if self.renamed is not None else trial_place
+        board = self.renamed(trial_place) if self.renamed is not None else trial_place
         callbacks = [
-            *_logging_to(self.copied_callbacks(), hp, folder),
+            *_logging_to(self.copied_callbacks(getattr(hp, "folder", "")), hp, board),
             *kwargs.pop("callbacks", ()),
         ]
         return self.hypermodel.fit(
@@ -370,26 +395,6 @@ def _logging_to(callbacks: list[Any], hp: Any, folder: str) -> list[Any]:
             hparams = tuner_utils.convert_hyperparams_to_hparams(hp, api)
             callbacks = [*callbacks, api.KerasCallback(writer=board.log_dir, hparams=hparams)]
     return callbacks
-
-
-def _save_at_once(
-    checkpoint: keras.callbacks.ModelCheckpoint, epoch: int, batch: int | None, logs: Any
-) -> None:
-    """Save as ModelCheckpoint does, but replace the file atomically, since trainings share it."""
-    save = partial(keras.callbacks.ModelCheckpoint._save_model, checkpoint, epoch, batch, logs)
-    given = str(checkpoint._get_file_path(epoch, batch, logs))
-    if "://" in given:  # Keras' remote file systems cannot replace a file atomically.
-        save()
-        return
-    path = Path(given)
-    written = path.with_name(f".{os.getpid()}-{path.name}")
-    checkpoint._get_file_path = lambda *_: str(written)
-    try:
-        save()
-    finally:
-        del checkpoint._get_file_path
-    if written.exists():
-        written.replace(path)
 
 
 @lru_cache(maxsize=8)
@@ -443,6 +448,6 @@ def untailored(hypermodel: keras_tuner.HyperModel) -> keras_tuner.HyperModel:
     return hypermodel.hypermodel if isinstance(hypermodel, Tailored) else hypermodel
 
 
-def callbacks_of(hypermodel: keras_tuner.HyperModel) -> list[Any]:
-    """Return copies of the callbacks for a hypermodel's trainings."""
-    return hypermodel.copied_callbacks() if isinstance(hypermodel, Tailored) else []
+def callbacks_of(hypermodel: keras_tuner.HyperModel, folder: str = "") -> list[Any]:
+    """Return copies of a hypermodel's callbacks for one training; see `copied_callbacks`."""
+    return hypermodel.copied_callbacks(folder) if isinstance(hypermodel, Tailored) else []

@@ -56,7 +56,7 @@ def read_numbers(callbacks: Iterable[Any]) -> bool:
 def _acts_between_epochs(callback: Any) -> bool:
     if not isinstance(callback, keras.callbacks.Callback):
         return False
-    if ends_diverging(callback):
+    if ends_diverging(callback) or isinstance(callback, keras.callbacks.BackupAndRestore):
         return True
     within = [n for n in _WITHIN_EPOCHS if not hasattr(getattr(callback, n), "_is_default")]
     if type(callback) is keras.callbacks.ModelCheckpoint and callback.save_freq == "epoch":
@@ -87,11 +87,6 @@ class UserCallbacks:
         for index, callback in enumerate(self.callbacks):
             shipped(callback, f"callbacks[{index}]", of=[callback])
         require_callbacks(self.callbacks)
-        if shares_backup(self.callbacks):
-            raise InputError(
-                "callbacks: BackupAndRestore would continue one trial from the backup of another; "
-                "leave it out: after a kill, the same call continues"
-            )
 
     @property
     def description(self) -> str:
@@ -149,11 +144,6 @@ def require_callbacks(callbacks: Sequence[Any]) -> None:
                 f"callbacks[{index}]: must be a keras.callbacks.Callback, such as "
                 f"keras.callbacks.EarlyStopping(patience=3), not {each!r}"
             )
-
-
-def shares_backup(callbacks: Iterable[Any]) -> bool:
-    """Check if trainings would share a backup from which Keras continues them."""
-    return any(isinstance(each, keras.callbacks.BackupAndRestore) for each in callbacks)
 
 
 def described(callbacks: Iterable[Any]) -> str:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import glob
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 from hpsearch.custom.shipping import CustomModel, ModelHyperparameters, space_of
 from hpsearch.custom.subject import CustomModels, find_in
@@ -14,12 +18,14 @@ from hpsearch.engine.run import Prepared, Run
 from hpsearch.engine.search import Search, listed_configs
 from hpsearch.engine.trainings import Costs
 from hpsearch.errors import InputError
+from hpsearch.files import write_atomically
 from hpsearch.models.arrays import LoaderWithModel, with_code
 from hpsearch.space.constraints import parse
 from hpsearch.space.space import GRID_NEEDS, Space
 from hpsearch.spec.checks import MOST_POINTS, unknown_names
 from hpsearch.spec.sweep import Sweep
 from hpsearch.spec.yaml import key_path
+from hpsearch.store.trials import best_execution
 from hpsearch.wording import did_you_mean
 from hpsearch.workers.protocol import Call, Executor
 
@@ -37,6 +43,10 @@ def prepare_custom_models(sweep: Sweep, load: Loader | None, run: Run) -> Prepar
         InputError: The data cannot be read, or the sweep does not fit them or the model.
         RefusedError: The store has rows of another sweep.
     """
+    files, subject = _model_of(load).files, CustomModels()
+    if files:
+        run.where.prepare_trials()
+        subject = CustomModels(str(run.where.trials.absolute()))
     models = read_models(sweep, load, run)
     models = replace(models, recipe=with_code(models.recipe, load))
     models.claim(run)
@@ -45,8 +55,36 @@ def prepare_custom_models(sweep: Sweep, load: Loader | None, run: Run) -> Prepar
         run.warn(warning)
     recipe, search = replace(models.recipe, asked=declared.asked), _search(sweep, declared)
     names, costs = search.space.names, Costs(tensorflow=True)
-    prepared = models.prepared(run, CustomModels(), recipe, search, costs, names=names)
-    return replace(prepared, facts={**prepared.facts, "code": declared.code})
+    prepared = models.prepared(run, subject, recipe, search, costs, names=names)
+
+    def finish(engine: Any) -> None:
+        prepared.finish(engine)
+        ledger = engine.ledger
+        best = best_execution(ledger.stored, ledger.results, ledger.recipe.goal)
+        if best is not None:
+            for index, (_, folder, name) in files.items():
+                written = subject.files_of(best[0]) / str(index)
+                run.warn(_copied(written, Path(folder), name, best[0].label))
+
+    return replace(prepared, facts={**prepared.facts, "code": declared.code}, finish=finish)
+
+
+def _copied(written: Path, folder: Path, name: str, label: str) -> str:
+    """Copy what a callback wrote to where the user named it; return why not, or empty."""
+    paths = [*written.glob(re.sub(r"\{[^}]*\}", "*", glob.escape(name)))]
+    try:
+        for path in paths:
+            target = folder / path.relative_to(written)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(target, path.read_bytes())
+    except OSError as error:
+        return f"{folder / name}: cannot be written: {error.strerror or error}"
+    return "" if paths else f"{folder / name}: {label}, the best, has left no such file"
+
+
+def _model_of(load: Loader | None) -> CustomModel:
+    model = load.model if isinstance(load, LoaderWithModel) else None
+    return model if isinstance(model, CustomModel) else CustomModel()
 
 
 def plan_search(models: SweepModels) -> Search:
@@ -72,9 +110,8 @@ def _hyperparameters(
     Raises:
         InputError: It cannot be loaded or built.
     """
-    model = loader.model if isinstance(loader, LoaderWithModel) else None
-    if isinstance(model, CustomModel) and model.found is not None:
-        return model.found
+    if (found := _model_of(loader).found) is not None:
+        return found
     sweep, recipe = models.sweep, models.recipe
     given = tuple(sweep.parameters.values())
     retrainer = Retrainer(executor, CustomModels(), recipe, models.rows, check)

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from operator import itemgetter
 from types import ModuleType
 from typing import Any
 
 import cloudpickle
+import numpy as np
+import numpy.typing as npt
 
 from hpsearch.errors import InputError
+from hpsearch.importing import load_part
 from hpsearch.models.problem import Recipe
 from hpsearch.space.constraints import Constraint
 from hpsearch.space.kinds import Kind
@@ -58,17 +64,20 @@ class CustomModel:
     """A model from a Python program, in a form for the workers.
 
     Attributes:
-        code: The function or hypermodel, pickled by cloudpickle; empty if its name is enough.
+        code, held: The function or hypermodel as `shipped`; empty if its name is enough.
         found: Its hyperparameters, if known.
         late: See `Recipe.late`; None for the method's default.
         tolerant, summed: See `Recipe`.
+        files: What its callbacks write; see `Tailored.files`.
     """
 
     code: bytes = b""
+    held: Any = None
     found: ModelHyperparameters | None = None
     late: str | None = None
     tolerant: bool = False
     summed: tuple[tuple[str, int], ...] = ()
+    files: Mapping[int, tuple[str, str, str]] = field(default_factory=dict)
 
     def completed(self, recipe: Recipe) -> Recipe:
         """Return a sweep's recipe with the model's code."""
@@ -117,17 +126,91 @@ def _word(text: str) -> str:
     return text if text and not text[0].isdigit() else f"_{text}"
 
 
-def shipped(value: Any, name: str, of: Iterable[Any] = ()) -> bytes:
+#: Larger arrays are not pickled for each training, but lie beside the data.
+_MOST_PICKLED_BYTES = 1 << 20
+#: Keras' registry of the classes and functions that its configs name.
+_REGISTRY = "keras.src.saving.object_registration"
+
+
+#: The large arrays of the code that this process runs, by name.
+_held: dict[str, npt.NDArray[Any]] = {}
+
+
+@dataclass(frozen=True)
+class _Call:
+    """A call that the process makes that unpickles it."""
+
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...]
+
+    def __reduce__(self) -> Any:
+        return self.function, self.arguments
+
+
+def _hold(arrays: Mapping[str, npt.NDArray[Any]]) -> _Call:
+    """Keep the arrays for the code that refers to them."""
+    _held.clear()
+    _held.update(arrays)
+    return _Call(_hold, (arrays,))
+
+
+def _array(name: str) -> npt.NDArray[Any]:
+    return _held[name]
+
+
+def _register(objects: Mapping[str, Any]) -> None:
+    """Register objects with Keras under their names."""
+    load_part(f"{_REGISTRY}:GLOBAL_CUSTOM_OBJECTS").update(objects)
+    names = {each: name for name, each in objects.items()}
+    load_part(f"{_REGISTRY}:GLOBAL_CUSTOM_NAMES").update(names)
+
+
+def _registered() -> dict[str, Any]:
+    """Return what the user's code has registered with Keras, by name, if it can be pickled."""
+    found = {}
+    for name, each in getattr(sys.modules.get(_REGISTRY), "GLOBAL_CUSTOM_OBJECTS", {}).items():
+        if not name.startswith("keras_tuner>"):
+            with contextlib.suppress(Exception):  # user code may raise anything
+                _Pickler().dump(each)
+                found[name] = each
+    return found
+
+
+class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
+    """Pickles a user's code, and leaves out its large arrays."""
+
+    def __init__(self) -> None:
+        self.file = io.BytesIO()
+        self.held: dict[str, npt.NDArray[Any]] = {}
+        super().__init__(self.file)
+
+    def reducer_override(self, obj: Any) -> Any:
+        """Return how to rebuild an object; see `pickle`."""
+        if type(obj) in (np.ndarray, np.memmap) and not obj.dtype.hasobject:
+            if obj.nbytes > _MOST_PICKLED_BYTES:
+                name = uuid.uuid4().hex
+                self.held[name] = obj
+                return _array, (name,)
+        elif type(obj).__name__ == "KerasTensor":
+            raise TypeError(f"Keras' tensor {obj.name!r} was made outside of it")
+        return super().reducer_override(obj)
+
+
+def shipped(value: Any, name: str, of: Iterable[Any] = ()) -> tuple[bytes, Any]:
     """Pickle `value` by cloudpickle, including its modules that workers cannot import.
 
     Args:
         name: The value's name in messages.
         of: The user's objects within the value.
 
+    Returns:
+        The pickle, and the large arrays, which a process is to unpickle before it.
+
     Raises:
         InputError: The value cannot be sent to another process.
     """
-    names = {getattr(item, "__module__", None) for item in (value, *of)}
+    registered = _registered()
+    names = {getattr(item, "__module__", None) for item in (value, *of, *registered.values())}
     modules = {name: sys.modules[name] for name in names if name in sys.modules}
     try:
         with contextlib.ExitStack() as stack:
@@ -135,7 +218,12 @@ def shipped(value: Any, name: str, of: Iterable[Any] = ()) -> bytes:
                 if module.__name__ != "__main__" and not _is_importable(module):
                     cloudpickle.register_pickle_by_value(module)
                     stack.callback(cloudpickle.unregister_pickle_by_value, module)
-            return bytes(cloudpickle.dumps(value))
+            pickler = _Pickler()
+            if registered:
+                # Register first: Keras may need the objects to rebuild its own in the value.
+                value = _Call(itemgetter(1), ((_Call(_register, (registered,)), value),))
+            pickler.dump(value)
+            return pickler.file.getvalue(), _Call(_hold, (pickler.held,))
     except Exception as error:
         raise InputError(
             f"{name}: cannot be sent to the processes that train, {type(error).__name__}: "

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from hpsearch.custom.shipping import ModelHyperparameters
 from hpsearch.data.specs import TrainingData
 from hpsearch.models.problem import Problem, Recipe
-from hpsearch.space.execution import ExecutionResult
+from hpsearch.space.execution import Execution, ExecutionResult, Training
 from hpsearch.space.space import Parameter
 from hpsearch.training.evaluation import ROWS_A_STEP
 from hpsearch.training.follow import follow
@@ -22,8 +26,14 @@ from hpsearch.training.subjects import Job, OnEpoch, Say
 
 @dataclass(frozen=True)
 class CustomModels:
-    """Models that the function or the hypermodel of a recipe builds."""
+    """Models that the function or the hypermodel of a recipe builds.
 
+    Attributes:
+        files: The directory for what callbacks write, with one for each execution; if empty, it is
+            not kept.
+    """
+
+    files: str = ""
     gives_rows = True
     predicts = False
 
@@ -34,15 +44,39 @@ class CustomModels:
 
         Each result has the values that the model requested beyond its config.
         """
-        from hpsearch.custom.building import built_with
+        from hpsearch.custom.building import Tailored, built_with, load_hypermodel
         from hpsearch.custom.trainers import custom_trainer
 
         del say
         started = time.monotonic()
-        trainer = custom_trainer(request_of(job, dataset))
-        for result in follow(job, trainer, started, on_epoch):
-            values = built_with(trainer.model)
-            yield replace(result, late=dict(values.late)) if values and values.late else result
+        # Layers that the code refers to would go on with the last training's weights.
+        load_hypermodel.cache_clear()
+        hypermodel = load_hypermodel(job.recipe.model, job.recipe.code)
+        writes = isinstance(hypermodel, Tailored) and hypermodel.files
+        with self._folder(job.training) if writes else nullcontext("") as folder:
+            trainer = custom_trainer(request_of(job, dataset), folder=folder)
+            for result in follow(job, trainer, started, on_epoch):
+                values = built_with(trainer.model)
+                yield replace(result, late=dict(values.late)) if values and values.late else result
+
+    @contextmanager
+    def _folder(self, training: Training) -> Iterator[str]:
+        """Make an empty directory for what callbacks write in a training."""
+        # A worker on another machine may lack the directory of all.
+        if not (self.files and Path(self.files).is_dir()):
+            with TemporaryDirectory(prefix="hpsearch-") as scratch:
+                yield scratch
+            return
+        folder = self.files_of(training)
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        yield str(folder)
+
+    def files_of(self, of: Training | Execution) -> Path:
+        """Return the directory of an execution."""
+        seed = f"-seed{of.seed}" if of.seed else ""
+        fold = "" if of.fold is None else f"-fold{of.fold}"
+        return Path(self.files, f"{of.trial}{seed}{fold}")
 
     def needs_tensorflow(self, problem: Problem, values: Mapping[str, Any]) -> bool:
         """Return True, since Keras builds the model."""

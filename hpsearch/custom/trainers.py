@@ -45,10 +45,11 @@ from hpsearch.training.trainer import KerasTrainer, State, Trainer, TrainerReque
 _ARRAYS = ("x", "y", "sample_weight", "validation_data")
 
 
-def custom_trainer(request: TrainerRequest, kind: str | None = None) -> Trainer:
+def custom_trainer(request: TrainerRequest, kind: str | None = None, folder: str = "") -> Trainer:
     """Build a custom model and its trainer: its own `fit`, the native one, a graph, or `fit`.
 
     Args:
+        folder: The directory for what callbacks write.
         kind: `native`, `graph`, `fit`, or None, with which it depends only on the model and the
             data.
 
@@ -57,11 +58,13 @@ def custom_trainer(request: TrainerRequest, kind: str | None = None) -> Trainer:
         ValueError: The kind cannot train the model.
     """
     model = build_model(request.problem, request.values, request.seed)
+    if (values := built_with(model)) is not None:
+        values.folder = folder
     request = replace(request, arrays=_as_input(model, request))
     hypermodel = _hypermodel(request)
     if kind in (None, "fit") and trains_itself(hypermodel):
         return CustomFitTrainer(hypermodel, model, request)
-    callbacks = [callback for callback in callbacks_of(hypermodel) if not ends_diverging(callback)]
+    callbacks = [each for each in callbacks_of(hypermodel, folder) if not ends_diverging(each)]
     trainer: Trainer | None = None
     if kind in (None, "native") and read_numbers(callbacks):
         trainer = _native_trainer(model, request)

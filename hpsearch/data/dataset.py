@@ -127,6 +127,7 @@ class Dataset:
         warnings: One sentence each, for the user.
         folds: With cross-validation, a dataset for each fold, fitted on its own training split.
             The fingerprint is then of all folds, and the other attributes are the first fold's.
+        held: The large arrays of the user's code, which workers get with the rows.
     """
 
     name: str
@@ -138,6 +139,7 @@ class Dataset:
     fingerprint: str
     warnings: tuple[str, ...] = ()
     folds: tuple[Dataset, ...] = ()
+    held: Any = None
 
     def of_fold(self, fold: int | None) -> Dataset:
         """Return the dataset of a fold (from 1), or this one without cross-validation."""

@@ -206,12 +206,14 @@ class TrainingData:
 
     Attributes:
         folds: With cross-validation, the data of each fold, which its trainings read instead.
+        held: See `Dataset`.
     """
 
     input: InputSpec
     target: Target
     arrays: Arrays
     folds: tuple[TrainingData, ...] = ()
+    held: Any = None
 
     def of_fold(self, fold: int | None) -> TrainingData:
         """Return the data of a fold (from 1), or these without cross-validation."""

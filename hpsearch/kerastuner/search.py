@@ -25,7 +25,7 @@ from hpsearch.custom.building import (
     give_weights,
     trains_itself,
 )
-from hpsearch.custom.callbacks import require_callbacks, shares_backup, within_epochs
+from hpsearch.custom.callbacks import require_callbacks, within_epochs
 from hpsearch.custom.discovery import declared_in, described
 from hpsearch.custom.fit_arguments import NotOnEngine, Request, request_of
 from hpsearch.custom.shipping import CustomModel, ModelHyperparameters, model_reference, shipped
@@ -221,8 +221,6 @@ class EngineSearch:
         request = request_of(args, kwargs, own_fit=self.own)
         self._hypermodel = UserFit(tuner, len(args), kwargs) if self.own else tuner.hypermodel
         require_callbacks(request.callbacks)
-        if shares_backup(request.callbacks):
-            raise NotOnEngine("trials would continue from each other's BackupAndRestore")
         return request
 
     def _require_engine(self) -> None:
@@ -254,11 +252,8 @@ class EngineSearch:
         tuner, trials = self.tuner, self.trials
         hyperparameters = self._hyperparameters(request)
         sweep = sweep_of(tuner, request, hyperparameters, self._model_name)
-        late = "drawn" if tuner.oracle.tune_new_entries else "default"
-        code = self._code(request, hyperparameters)
+        model = self._model(request, hyperparameters)
         self._tell_what_stays(request)
-        both = summed(tuner.oracle.objective)
-        model = CustomModel(code, hyperparameters, late, tolerant=True, summed=both)
         where = Path(tuner.project_dir)
         settings = Settings(
             out=where,
@@ -384,8 +379,8 @@ class EngineSearch:
             return Parameter(name, Choices(tuple(values)), parameter.when)
         return parameter
 
-    def _code(self, request: Request, declared: ModelHyperparameters) -> bytes:
-        """Pickle the hypermodel for workers.
+    def _model(self, request: Request, declared: ModelHyperparameters) -> CustomModel:
+        """Return the hypermodel for workers.
 
         Raises:
             NotOnEngine: It cannot be pickled.
@@ -407,9 +402,17 @@ class EngineSearch:
             renamed=TrialNames(self.store.parent.absolute()).renamed,
         )
         try:
-            return shipped(tailored, self._model_name, of=[*users, *request.callbacks])
+            shipment = shipped(tailored, self._model_name, of=[*users, *request.callbacks])
         except InputError as error:
             raise NotOnEngine(str(error)) from None
+        return CustomModel(
+            *shipment,
+            found=declared,
+            late="drawn" if tuner.oracle.tune_new_entries else "default",
+            tolerant=True,
+            summed=summed(tuner.oracle.objective),
+            files=tailored.files,
+        )
 
     @property
     def _given_model(self) -> Any:

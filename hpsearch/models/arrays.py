@@ -54,7 +54,7 @@ class LoaderWithModel:
 
     def __call__(self, spec: DataSpec) -> Dataset:
         """Load the rows."""
-        return (self.rows or load_dataset)(spec)
+        return replace((self.rows or load_dataset)(spec), held=self.model.held)
 
 
 def with_code(recipe: Recipe, loader: Loader | None) -> Recipe:
@@ -108,8 +108,8 @@ def training_data(loaded: Dataset, sweep: Sweep) -> TrainingData:
     """
     folds = tuple(training_data(fold, sweep) for fold in loaded.folds)
     if folds:
-        return replace(folds[0], folds=folds)
-    return TrainingData(loaded.input, loaded.target, _arrays(loaded, sweep))
+        return replace(folds[0], folds=folds, held=loaded.held)
+    return TrainingData(loaded.input, loaded.target, _arrays(loaded, sweep), held=loaded.held)
 
 
 def _arrays(loaded: Dataset, sweep: Sweep) -> Arrays:

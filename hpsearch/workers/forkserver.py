@@ -88,11 +88,11 @@ class _Server:
         match message:
             case ("data",):
                 self._dataset = mapped(descriptor)
-            case ("fork", number, directory):
-                self._fork(number, descriptor, directory)
+            case ("fork", number, paths):
+                self._fork(number, descriptor, paths)
         os.close(descriptor)
 
-    def _fork(self, worker: int, connection: int, directory: str) -> None:
+    def _fork(self, worker: int, connection: int, paths: list[str]) -> None:
         server = os.getpid()
         try:
             pid = os.fork()
@@ -101,8 +101,10 @@ class _Server:
             sys.stderr.flush()
             os._exit(1)
         if pid == 0:
+            # Only now: optional imports of hpsearch's packages must not find the user's files.
+            sys.path += [path for path in paths if path not in sys.path]
             with contextlib.suppress(OSError):
-                os.chdir(directory)
+                os.chdir(paths[-1])
             self._become_worker(worker, connection, server)
         self._own.add(pid)
         self._channel.send(("forked", pid))
@@ -163,8 +165,8 @@ class _Server:
 def main() -> None:
     """Run both servers.
 
-    Arguments: the descriptors of their sockets, the driver's PID, whether the second imports
-    `tensorflow`, and module paths.
+    Arguments: the descriptors of their sockets, the driver's PID, and whether the second imports
+    `tensorflow`.
     """
     light, loaded, driver = map(int, sys.argv[1:4])
     signal.signal(END_SIGNAL, _end_family)
@@ -193,8 +195,6 @@ def main() -> None:
     else:
         os.close(loaded)
         channel = _introduce("hpsearch-fork", light)
-    # Only now: optional imports of the packages above must not find the user's files.
-    sys.path += [path for path in sys.argv[5:] if path not in sys.path]
     gc.freeze()
     gc.enable()
     try:

@@ -116,11 +116,8 @@ class Server:
         """
         if not self._on_forked:
             self._heard = now()
-        directory = ""
-        with contextlib.suppress(OSError):
-            # A program may have changed the directory since the process started.
-            directory = os.getcwd()
-        self._channel.send(("fork", number, directory), connection)
+        # A program may have changed the directory since the process started.
+        self._channel.send(("fork", number, import_paths()), connection)
         self._on_forked.append(on_forked)
 
     def receive(self) -> tuple[int, int] | None:
@@ -188,7 +185,6 @@ class Servers:
                     *map(str, descriptors),
                     str(os.getpid()),
                     "tensorflow" if tensorflow else "-",
-                    *import_paths(),
                 ],
                 pass_fds=descriptors,
                 stdin=subprocess.DEVNULL,
@@ -237,6 +233,9 @@ class Servers:
 
 
 def import_paths() -> list[str]:
-    """Return the driver's module paths, so that workers find the user's modules."""
+    """Return the driver's module paths, and last its directory, for the user's modules."""
+    here = Path()
+    with contextlib.suppress(OSError):  # it may have been removed
+        here = Path.cwd()
     # Do not resolve links, whose targets may change.
-    return [str(Path(path).absolute()) for path in [*sys.path, "."]]
+    return [str(here / path) for path in [*sys.path, "."]]

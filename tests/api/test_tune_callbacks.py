@@ -129,7 +129,6 @@ def test_methods_that_halt_trainings(digits):
         ),
         ({"callbacks": [stopping(), Rates(threading.Lock())]}, r"callbacks\[1\]: cannot be sent"),
         ({"model": keras.Sequential()}, r"model: must be a function build.*not a Sequential"),
-        ({"callbacks": kc.BackupAndRestore("b")}, "from the backup of another; leave it out"),
         (
             {"model": None, "parameters": {"units": 4}, "callbacks": [stopping()]},
             "callbacks: are for custom models.*early_stopping",

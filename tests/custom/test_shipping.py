@@ -6,21 +6,32 @@ import importlib.util
 import pickle
 import subprocess
 import sys
+from threading import Lock
 
+import keras
+import numpy as np
+import pandas as pd
 import pytest
 import user_models
 
 from hpsearch.custom.shipping import model_reference, shipped
 from hpsearch.errors import InputError
 
-_LOAD = "import sys, pickle; print(pickle.loads(sys.stdin.buffer.read())(20))"
+_LOAD = """\
+import pickle, sys
+_, code = pickle.load(sys.stdin.buffer)
+print(pickle.loads(code)(20))
+"""
 
 
-def called_elsewhere(code):
-    """Call the function in a process that has none of this one's modules."""
+def called_elsewhere(function):
+    """Call a function in a process that has none of this one's modules."""
+    code, held = shipped(function, "it")
+    assert len(code) < 4_000
     done = subprocess.run(
-        [sys.executable, "-c", _LOAD], input=code, capture_output=True, check=False, cwd="/"
-    )
+        [sys.executable, "-c", _LOAD],
+        input=pickle.dumps((held, code)), capture_output=True, check=False, cwd="/",
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr.decode()
     return done.stdout.decode().strip()
 
@@ -32,23 +43,46 @@ def test_a_function_of_a_file_that_is_no_module_there(tmp_path, monkeypatch):
     module = importlib.util.module_from_spec(spec)
     monkeypatch.setitem(sys.modules, "homemade", module)
     spec.loader.exec_module(module)
-    assert called_elsewhere(shipped(module.added, "added")) == "21"
+    assert called_elsewhere(module.added) == "21"
 
 
 def test_a_lambda_and_what_it_closes_over():
     two = 2
-    assert called_elsewhere(shipped(lambda number: number + two, "it")) == "22"
+    assert called_elsewhere(lambda number: number + two) == "22"
+
+
+def test_large_arrays_are_no_part_of_the_pickle():
+    array = np.arange(1 << 20)
+    frame = pd.DataFrame({"x": array[::2], "y": array[::2]})
+    assert called_elsewhere(lambda number: int(array[number] + frame["y"][number])) == "60"
+
+
+def test_what_is_registered_with_keras_is_registered_there():
+    @keras.saving.register_keras_serializable("homemade")
+    class Twice(keras.layers.Layer):
+        pass
+
+    config = keras.layers.serialize(Twice())
+    code, _ = shipped(lambda: keras.layers.deserialize(config), "it")
+    keras.saving.get_custom_objects().clear()
+    again = pickle.loads(code)()
+    assert type(again).__name__ == "Twice"
+    assert keras.layers.serialize(again)["registered_name"] == "homemade>Twice"
+    keras.saving.get_custom_objects().clear()
 
 
 def test_what_can_be_imported_goes_by_its_name():
-    code = shipped(user_models.dense, "dense")
+    code, _ = shipped(user_models.dense, "dense")
     assert len(code) < 100
     assert pickle.loads(code) is user_models.dense
 
 
-def test_what_cannot_be_pickled_is_said(tmp_path):
-    with (tmp_path / "open").open("w") as file, pytest.raises(InputError, match="it: cannot be"):
-        shipped(lambda: file.write("x"), "it")
+@pytest.mark.parametrize(
+    ("value", "reason"), [(Lock(), "pickle '_thread.lock'"), (keras.Input((2,)), "made outside")]
+)
+def test_what_cannot_be_pickled_is_said(value, reason):
+    with pytest.raises(InputError, match=f"it: cannot be.*{reason}"):
+        shipped(lambda: value, "it")
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,18 @@ def build(hp):
     return model
 
 
+def on_a_graph(rows):
+    """Return a function that builds on one graph of Keras."""
+    doubled = 2 * rows
+
+    def build_on(hp):
+        model = keras.Model(rows, layers.Dense(1, kernel_initializer="zeros")(doubled))
+        model.compile(keras.optimizers.SGD(hp.Float("rate", 0.01, 0.1)), "mse")
+        return model
+
+    return build_on
+
+
 def batches():
     while True:
         yield X, Y
@@ -62,16 +74,15 @@ def wraps(self, *args, **kwargs):
 
 ROWS = ((X, Y), FIT)
 STEPS = FIT | {"steps_per_epoch": 2}
-BACKUP = FIT | {"callbacks": [keras.callbacks.BackupAndRestore("backup")]}
 #: Name -> the line, the tuner's class, the arguments of `search`, and options of the tuner.
 CASES = {
     "hook": ("Own.on_epoch_end is overridden", with_methods(on_epoch_end=does_nothing), *ROWS),
     "private": ("_build_and_fit_model is", with_methods(_build_and_fit_model=wraps), *ROWS),
     "oracle": ("Own.run_trial uses self.oracle", with_methods(run_trial=run_trial), *ROWS),
     "function": ("x is no array", with_methods(run_trial=is_a_function), (), {"scale": 2.0}),
-    "backup": ("from each other's BackupAndRestore", None, (X, Y), BACKUP),
     "generator": ("x is no array but generator", None, lambda: (batches(),), STEPS),
     "dataset": ("steps_per_epoch counts batches", None, lambda: (batched().repeat(),), STEPS),
+    "graph": ("made outside", None, *ROWS, {"hypermodel": on_a_graph(keras.Input((3,)))}),
     "replicas": (
         "there is a distribution_strategy",
         None,
@@ -91,21 +102,21 @@ def trials_of(tuner):
 @pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_it_says_why_and_gives_kerastuners_results(case, capsys, place):
-    line, derived, args, given, *options = CASES[case]
+    line, derived, args, arguments, *options = CASES[case]
     trials = []
     for module in (keras_tuner, kt):
         base = module.RandomSearch
         objective = None if case == "function" else "val_loss"
+        given = {"hypermodel": build, **(options[0] if options else {})}
         tuner = (derived(base) if derived else base)(
-            build,
-            objective,
+            objective=objective,
             max_trials=1,
             seed=3,
             directory="d",
             project_name=module.__name__,
-            **(options[0] if options else {}),
+            **given,
         )
-        tuner.search(*(args() if callable(args) else args), **given)
+        tuner.search(*(args() if callable(args) else args), **arguments)
         trials.append(trials_of(tuner))
     said = capsys.readouterr().out
     assert said.count("hpsearch: the trials run in this process, one by one: ") == 1

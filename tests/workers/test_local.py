@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 
 import psutil
@@ -13,7 +14,7 @@ from events_until import memory_of
 
 from hpsearch.errors import HpsearchError
 from hpsearch.space.execution import Status
-from hpsearch.workers.protocol import Answered, EpochFinished, Finished, Lost, Started
+from hpsearch.workers.protocol import Answered, Call, EpochFinished, Finished, Lost, Started
 
 
 def answered(events):
@@ -39,6 +40,17 @@ def test_what_was_answered_before_a_death_is_not_lost(start, job, drive):
         os.kill(pid_of(executor, 1), signal.SIGKILL)
         (loss,) = lost(drive(executor))
         assert loss.training == endless.training
+
+
+def test_a_worker_imports_from_the_directory_in_which_it_starts(
+    start, drive, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(sys, "path", ["", *sys.path])
+    (tmp_path / "later.py").write_text("ONE = 1\n")
+    with start() as executor:
+        monkeypatch.chdir(tmp_path)
+        (event,) = drive(executor, [Call(lambda: __import__("later").ONE, (), tensorflow=False)])
+        assert (event.error, event.value) == ("", 1)
 
 
 @pytest.mark.slow
