@@ -49,7 +49,7 @@ def extended(home: Path, place: Path, signal: str) -> hpsearch.Results:
     return results
 
 
-@pytest.mark.parametrize("signal", ["SIGKILL", "SIGTERM", "SIGINT"])
+@pytest.mark.parametrize("signal", ["SIGKILL", "SIGINT"])
 def test_an_interrupted_extension_answers_by_its_best_trial(home, tmp_path, signal):
     results = extended(home, tmp_path, signal)
     rows = pd.read_csv(tmp_path / "table.csv").drop(columns="y")

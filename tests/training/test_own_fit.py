@@ -129,8 +129,6 @@ def test_it_gives_what_keras_gives(digits, kind, name):
 OPTIMIZERS = {
     "adam": keras.optimizers.Adam(0.05),
     "adamw": keras.optimizers.AdamW(0.05, weight_decay=0.01),
-    "momentum": keras.optimizers.SGD(0.1, momentum=0.9),
-    "rmsprop": keras.optimizers.RMSprop(0.01),
     "rmsprop with momentum": keras.optimizers.RMSprop(0.01, momentum=0.5),
     "adagrad": keras.optimizers.Adagrad(0.1),
 }
