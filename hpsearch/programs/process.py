@@ -10,8 +10,11 @@ import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Self
+
+from hpsearch.workers.forkserver import end_with_parent
 
 #: Time between SIGTERM and SIGKILL, in which a program may save a checkpoint.
 GRACE_SECONDS = 30.0
@@ -29,6 +32,7 @@ class ProgramProcess:
         directory: Its working directory.
         environment: All of its environment.
         output: The directory for stdout.log and stderr.log.
+        lock: An open file, locked until it and all that it starts have ended; or no file.
 
     Raises:
         OSError: It cannot be started.
@@ -40,6 +44,7 @@ class ProgramProcess:
         directory: str,
         environment: Mapping[str, str],
         output: Path,
+        lock: int = subprocess.DEVNULL,
     ) -> None:
         with (
             (output / "stdout.log").open("ab") as stdout,
@@ -49,10 +54,13 @@ class ProgramProcess:
                 list(arguments),
                 cwd=directory,
                 env=dict(environment),
-                stdin=subprocess.DEVNULL,
+                # Python closes other descriptors for what it starts, and shells replace this one.
+                stdin=lock,
+                pass_fds=[lock] if lock >= 0 else [],
                 stdout=stdout,
                 stderr=stderr,
                 start_new_session=True,
+                preexec_fn=partial(end_with_parent, os.getpid()),  # noqa: PLW1509 - needs no lock
             )
         self.pid = self._process.pid
         self._handle = -1
@@ -119,3 +127,18 @@ class ProgramProcess:
         except (ProcessLookupError, PermissionError):
             return False
         return True
+
+
+def end_holders(lock: Path) -> bool:
+    """Kill the other processes with a locked file open (Linux); return False if there is none."""
+    found = False
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            for link in (process / "fd").iterdir():
+                info = process / "fdinfo" / link.name
+                if link.readlink() == lock and "FLOCK" in info.read_text("ascii"):
+                    pid = int(process.name)
+                    if pid != os.getpid():
+                        os.kill(pid, signal.SIGKILL)
+                        found = True
+    return found
