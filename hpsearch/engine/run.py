@@ -19,7 +19,14 @@ from hpsearch.importing import load_part
 from hpsearch.models.problem import Recipe
 from hpsearch.search.halving import at_top
 from hpsearch.search.strategy import OracleEvent, Past, Strategy, reply_of, search_with
-from hpsearch.space.execution import Execution, ExecutionResult, Repetition, Status
+from hpsearch.space.execution import (
+    Epoch,
+    Execution,
+    ExecutionResult,
+    Repetition,
+    Status,
+    Training,
+)
 from hpsearch.space.space import Space
 from hpsearch.spec.sweep import AnySweep
 from hpsearch.store.derived import Tables
@@ -60,6 +67,7 @@ class Prepared:
         profile: Lines that describe the data.
         facts: Further facts for the store.
         finish: Keeps what the best trial leaves, while the report is drawn.
+        told: As in `Trainings`.
     """
 
     search: Search
@@ -81,6 +89,7 @@ class Prepared:
     profile: tuple[str, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
     finish: Callable[[Engine], None] = lambda _: None
+    told: Callable[[Training], Sequence[Epoch]] = lambda _: ()
 
 
 @dataclass
@@ -216,6 +225,7 @@ class Run:
                 retries=prepared.retries,
                 repeat=self.settings.repeat,
                 say=lambda line: self.listener(Said(line)),
+                told=prepared.told,
             ),
             Ledger(store, tables, self.listener, recipe, results, prepared.versions or installed()),
             self.listener,

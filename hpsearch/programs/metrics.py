@@ -323,8 +323,15 @@ class Ending:
     @property
     def exit_error(self) -> str:
         """The reason of a failure, from the exit code."""
-        last = [line.strip() for line in self.stderr.splitlines() if line.strip()][-1:]
-        said = f": {last[0][:_MOST_SHOWN]}" if last else ""
+        lines = [line for line in self.stderr.splitlines() if line.strip()]
+        flat = [li for li in lines if not li[0].isspace() and "HYDRA_FULL_ERROR" not in li]
+        last, calls = (flat or lines)[-1:], False
+        for line in lines:
+            # An exception follows Python's calls; pydantic, Hydra and W&B print more below it.
+            if calls and not line[0].isspace():
+                last = [line]
+            calls = line.startswith("  File ") or (calls and line[0].isspace())
+        said = f": {last[0].strip()[:_MOST_SHOWN]}" if last else ""
         return f"the program ended ({exit_text(self.code)}){said}"
 
     def untold(self, metric: str) -> str:
@@ -339,15 +346,25 @@ class Ending:
 
 
 def halting_epoch(
-    curve: Sequence[Metrics], training: Training, recipe: Recipe, judged: int = 0
+    curve: Sequence[Metrics],
+    training: Training,
+    recipe: Recipe,
+    judged: int = 0,
+    *,
+    ended: bool = False,
 ) -> int | None:
     """Return the number of the first epoch after which to halt a program; None to go on.
 
+    A single score that is not finite is no divergence, unless it is the last one.
+
     Args:
         judged: Number of epochs after which it was not halted.
+        ended: Whether the curve is complete.
     """
+    finite = [math.isfinite(epoch[recipe.metric]) for epoch in curve]
     for number in range(judged + 1, len(curve) + 1):
-        score = curve[number - 1][recipe.metric]
-        if not math.isfinite(score) or number >= training.epochs:
+        again = number > 1 and not finite[number - 2]
+        diverged = not finite[number - 1] and (again or (ended and number == len(curve)))
+        if diverged or number >= training.epochs:
             return number
     return None

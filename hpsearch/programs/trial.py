@@ -34,7 +34,7 @@ from hpsearch.programs.metrics import (
 )
 from hpsearch.programs.process import ProgramProcess, end_holders
 from hpsearch.programs.report import REPORT_VARIABLE
-from hpsearch.space.execution import ExecutionResult, Status, Training
+from hpsearch.space.execution import Epoch, ExecutionResult, Status, Training
 from hpsearch.space.kinds import ENDLESS
 from hpsearch.spec.command import UserProgram
 from hpsearch.training.follow import followed
@@ -153,6 +153,12 @@ class ProgramSubject:
         del dataset
         yield run_trial(self.program, job.training, job.recipe, on_epoch=on_epoch, say=say)
 
+    def told(self, recipe: Recipe, training: Training) -> Sequence[Epoch]:
+        """Return the epochs that the last process of a training reported."""
+        with suppress(OSError):
+            return _Trial(self.program, training, recipe).told()
+        return ()
+
 
 def run_trial(
     program: UserProgram,
@@ -207,9 +213,9 @@ class _Trial:
     program: UserProgram
     training: Training
     recipe: Recipe
-    on_epoch: OnEpoch
-    say: Say
-    deadline: float
+    on_epoch: OnEpoch = lambda *_: None
+    say: Say = lambda _: None
+    deadline: float = math.inf
 
     @property
     def where(self) -> TrialDirectory:
@@ -269,8 +275,12 @@ class _Trial:
             return None
         return replace(result, seconds=seconds, versions=self._versions())
 
-    def told(self) -> Sequence[Mapping[str, float]]:
-        """Return the epochs that the last process told."""
+    def told(self) -> Sequence[Epoch]:
+        """Return the epochs that the last process reported, or its other metrics.
+
+        Raises:
+            OSError: A file of the program cannot be read.
+        """
         if not (runs := self._runs()):
             return ()
         metrics = TrialMetrics(runs[-1], self.recipe.metric)
@@ -417,7 +427,7 @@ def outcome(
     if ending.code == 0 and not ending.halted:
         # It does not need to run again for more epochs.
         training = replace(training, stops=((ENDLESS, training.number),), whole=None)
-    end = halting_epoch(curve, training, recipe)
+    end = halting_epoch(curve, training, recipe, ended=True)
     if end is None and ending.code != 0 and not ending.halted:
         return _failed(training, ending.exit_error, ending, curve, trainer)
     if not curve:

@@ -115,6 +115,11 @@ class UserProgram:
             whole = item[2:-1] if item.startswith("${") and item.endswith("}") else ""
             if whole in macros:
                 arguments += macros[whole]
+                if whole == "args_override_hydra" and not any(
+                    "hydra.run.dir" in text for text in (*self.command, *config)
+                ):
+                    # By default, apps that begin in the same second share a directory.
+                    arguments.append(f"hydra.run.dir={_hydra_text(str(trial_dir))}")
             else:
                 arguments.append(_MACRO.sub(part, item))
         for argument in arguments:
@@ -149,7 +154,7 @@ def _macros(
     pairs = [f"{name}={value}" for name, value in values.items()]
     return {
         "env": ["/usr/bin/env"],
-        "interpreter": [sys.executable],
+        "interpreter": [_interpreter()],
         "program": [program],
         "args": [f"--{pair}" for pair in pairs],
         "args_no_boolean_flags": list(_flags(values)),
@@ -160,6 +165,25 @@ def _macros(
         "args_json": [json.dumps(values)],
         "args_json_file": [str(trial_dir / "values.json")],
     }
+
+
+def _interpreter() -> str:
+    """Return the Python of the active environment, as `python` means for W&B, or hpsearch's own.
+
+    Shells activate Conda's environment `base` by themselves, so it does not count.
+    """
+    base = os.environ.get("CONDA_DEFAULT_ENV") == "base"
+    for name in ("VIRTUAL_ENV", "" if base else "CONDA_PREFIX"):
+        environment = os.environ.get(name)
+        python = f"{environment}/bin/python"
+        if environment and environment != sys.prefix and os.access(python, os.X_OK):
+            return python
+    return sys.executable
+
+
+def _hydra_text(text: str) -> str:
+    """Return a text as a value of Hydra's, in quotes if it has characters with a meaning."""
+    return text if re.fullmatch(r"[\w./-]*", text) else "'" + text.replace("'", r"\'") + "'"
 
 
 def variables_in(command: Sequence[str] | None) -> list[str]:

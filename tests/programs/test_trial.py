@@ -119,11 +119,14 @@ def test_a_metric_that_is_not_finite_ends_a_program_and_another_does_not(trial):
         import hpsearch, signal
         hpsearch.report(loss=1, acc=float("nan"))
         hpsearch.report(loss=float("nan"))
+        hpsearch.report(loss=2)
+        hpsearch.report(loss=float("nan"))
+        hpsearch.report(loss=float("inf"))
         signal.pause()
         """
     )
     assert result.status is Status.DIVERGED
-    assert len(result.curve) == 2
+    assert len(result.curve) == 5
     assert math.isnan(result.curve[1]["loss"])
 
 
