@@ -18,6 +18,7 @@ from hpsearch.workers.protocol import Answered, Event, Finished, Heard, Lost, Sa
 _WAIT_SECONDS = 0.5
 #: Time for importing TensorFlow on a slow machine.
 _START_SECONDS = 60.0
+_METHOD_SECONDS = 60.0
 #: This many outcomes are reported at once, even if no proposal is wanted.
 _MOST_OUTCOMES = 256
 
@@ -204,11 +205,14 @@ class Engine:
             return
         self._handle(executor.events(_WAIT_SECONDS))
         starting = self.phase is Phase.STARTING
-        if self.planner.strategy is not None or executor.busy or not (self.phase.waits or starting):
+        # A method of hpsearch answers within a minute on any machine, whatever a training may take.
+        least = 0.0 if self.planner.strategy is None else _METHOD_SECONDS
+        patience = max(self.patience_seconds, least)
+        if executor.busy or not (self.phase.waits or starting):
             self._waits_since = now()
-        elif now() - self._waits_since > self.patience_seconds + starting * _START_SECONDS:
+        elif now() - self._waits_since > patience + starting * _START_SECONDS:
             raise HpsearchError(
-                f"method: {self.method} gave no answer within {self.patience_seconds:g} s; what "
+                f"method: {self.method} gave no answer within {patience:g} s; what "
                 "was finished is stored, so the same command continues once it is faster"
             )
         self.ledger.write_due_tables()
