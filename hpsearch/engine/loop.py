@@ -18,7 +18,6 @@ from hpsearch.workers.protocol import Answered, Event, Finished, Heard, Lost, Sa
 _WAIT_SECONDS = 0.5
 #: Time for importing TensorFlow on a slow machine.
 _START_SECONDS = 60.0
-_METHOD_SECONDS = 60.0
 #: This many outcomes are reported at once, even if no proposal is wanted.
 _MOST_OUTCOMES = 256
 
@@ -205,9 +204,8 @@ class Engine:
             return
         self._handle(executor.events(_WAIT_SECONDS))
         starting = self.phase is Phase.STARTING
-        # A method of hpsearch answers within a minute on any machine, whatever a training may take.
-        least = 0.0 if self.planner.strategy is None else _METHOD_SECONDS
-        patience = max(self.patience_seconds, least)
+        # A method of hpsearch may take longer than a training.
+        patience = max(self.patience_seconds, (self.planner.strategy is not None) * _START_SECONDS)
         if executor.busy or not (self.phase.waits or starting):
             self._waits_since = now()
         elif now() - self._waits_since > patience + starting * _START_SECONDS:

@@ -19,14 +19,7 @@ from hpsearch.importing import load_part
 from hpsearch.models.problem import Recipe
 from hpsearch.search.halving import at_top
 from hpsearch.search.strategy import OracleEvent, Past, Strategy, reply_of, search_with
-from hpsearch.space.execution import (
-    Epoch,
-    Execution,
-    ExecutionResult,
-    Repetition,
-    Status,
-    Training,
-)
+from hpsearch.space.execution import Execution, ExecutionResult, Repetition, Status
 from hpsearch.space.space import Space
 from hpsearch.spec.sweep import AnySweep
 from hpsearch.store.derived import Tables
@@ -89,7 +82,7 @@ class Prepared:
     profile: tuple[str, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
     finish: Callable[[Engine], None] = lambda _: None
-    told: Callable[[Training], Sequence[Epoch]] = lambda _: ()
+    told: Callable[..., Sequence[Mapping[str, float]]] = lambda _: ()
 
 
 @dataclass

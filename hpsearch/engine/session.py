@@ -116,8 +116,7 @@ class Stop:
             where: The directory with the results so far, or None.
         """
         if self.signal is not None:
-            ended_by = Terminated if self.signal == signal.SIGTERM else Interrupted
-            raise ended_by(self.signal, where)
+            raise (Terminated if self.signal == signal.SIGTERM else Interrupted)(self.signal, where)
 
 
 @dataclass(frozen=True)

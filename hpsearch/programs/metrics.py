@@ -346,25 +346,17 @@ class Ending:
 
 
 def halting_epoch(
-    curve: Sequence[Metrics],
-    training: Training,
-    recipe: Recipe,
-    judged: int = 0,
-    *,
-    ended: bool = False,
+    curve: Sequence[Metrics], training: Training, recipe: Recipe, judged: int = 0
 ) -> int | None:
     """Return the number of the first epoch after which to halt a program; None to go on.
 
-    A single score that is not finite is no divergence, unless it is the last one.
+    A single score that is not finite may be followed by others, so only a second one halts it.
 
     Args:
         judged: Number of epochs after which it was not halted.
-        ended: Whether the curve is complete.
     """
-    finite = [math.isfinite(epoch[recipe.metric]) for epoch in curve]
     for number in range(judged + 1, len(curve) + 1):
-        again = number > 1 and not finite[number - 2]
-        diverged = not finite[number - 1] and (again or (ended and number == len(curve)))
-        if diverged or number >= training.epochs:
+        scores = [epoch[recipe.metric] for epoch in curve[max(0, number - 2) : number]]
+        if number >= training.epochs or (number > 1 and not any(map(math.isfinite, scores))):
             return number
     return None

@@ -7,6 +7,7 @@ import itertools
 import json
 import math
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -100,7 +101,7 @@ class TrialDirectory:
 
         Args:
             deadline: Time of the monotonic clock.
-            say: Called with what is done about an earlier run.
+            say: Called with a line about an earlier run.
 
         Raises:
             InputError: Another process holds it until the deadline.
@@ -114,9 +115,9 @@ class TrialDirectory:
                 if not _held_elsewhere(handle):
                     break
                 if end_holders(lock):
-                    say("the program of an earlier run still ran, and is ended")
+                    say(f"{self.path}: the program of an earlier run still ran, and is ended")
                 elif count == 1:
-                    say("waiting, since another process still runs it")
+                    say(f"{self.path}: waiting, since another process still runs it")
                 if time.monotonic() >= deadline:
                     raise InputError(f"another process still runs this trial, in {self.path}")
                 time.sleep(_LOCK_POLL_SECONDS)
@@ -156,7 +157,8 @@ class ProgramSubject:
     def told(self, recipe: Recipe, training: Training) -> Sequence[Epoch]:
         """Return the epochs that the last process of a training reported."""
         with suppress(OSError):
-            return _Trial(self.program, training, recipe).told()
+            killed = _Trial(self.program, training, recipe).last(code=-signal.SIGKILL)
+            return killed.curve if killed else ()
         return ()
 
 
@@ -182,12 +184,8 @@ def run_trial(
     deadline = math.inf if limit is None else started + limit - _TIMEOUT_MARGIN_SECONDS
     trial = _Trial(program, training, recipe, on_epoch, say, deadline)
     where = trial.where
-
-    def tell(text: str) -> None:
-        say(f"{training.label}: {text}, in {where.path}")
-
     try:
-        with where.alone(deadline, tell) as lock:
+        with where.alone(deadline, say) as lock:
             result = trial.unstored() or trial.run(trial.look_back(), lock)
             if result is None:
                 where.set_aside("failed")
@@ -240,7 +238,7 @@ class _Trial:
             # Without the earlier epochs, those of a continued program could not be numbered.
             self.where.set_aside("unused")
             return Known()
-        return replace(past, seconds=_ended_in(runs[-1])[0])
+        return replace(past, seconds=_ended_in(runs[-1:])[0])
 
     def _runs(self) -> list[Path]:
         """Return the directories of earlier processes of the same program with the same values.
@@ -263,32 +261,23 @@ class _Trial:
         Raises:
             OSError: A file of the program cannot be read.
         """
-        runs = self._runs()
-        if not runs or runs[-1] != self.where.runs[-1]:
-            return None
-        seconds, succeeded = _ended_in(runs[-1])
-        if not succeeded:
-            return None
-        metrics, past = TrialMetrics(runs[-1], self.recipe.metric), self._told_in(runs[:-1])
-        result = self._judged(runs[-1], metrics, past, code=0, halted=False)
+        seconds, succeeded = _ended_in(self.where.runs[-1:])
+        result = self.last(code=0) if succeeded else None
         if result is None or not result.status.scored:
             return None
         return replace(result, seconds=seconds, versions=self._versions())
 
-    def told(self) -> Sequence[Epoch]:
-        """Return the epochs that the last process reported, or its other metrics.
+    def last(self, *, code: int) -> ExecutionResult | None:
+        """Return the result of the last process for an exit code; None if it cannot be judged.
 
         Raises:
             OSError: A file of the program cannot be read.
         """
-        if not (runs := self._runs()):
-            return ()
-        metrics = TrialMetrics(runs[-1], self.recipe.metric)
-        metrics.read(ended=True)
-        epochs, others = metrics.epochs, metrics.others
-        earlier = self._told_in(runs[:-1]).before(epochs.numbers) or ()
-        told = aligned([*earlier, *epochs.found], self.recipe.metric)
-        return told or ((others,) if others else ())
+        runs = self._runs()
+        if not runs or runs[-1] != self.where.runs[-1]:
+            return None
+        metrics, past = TrialMetrics(runs[-1], self.recipe.metric), self._told_in(runs[:-1])
+        return self._judged(runs[-1], metrics, past, code=code, halted=False)
 
     def run(self, past: Known, lock: int) -> ExecutionResult | None:
         """Run one process.
@@ -427,8 +416,9 @@ def outcome(
     if ending.code == 0 and not ending.halted:
         # It does not need to run again for more epochs.
         training = replace(training, stops=((ENDLESS, training.number),), whole=None)
-    end = halting_epoch(curve, training, recipe, ended=True)
-    if end is None and ending.code != 0 and not ending.halted:
+    end = halting_epoch(curve, training, recipe)
+    diverged = bool(curve) and not math.isfinite(curve[-1][recipe.metric])
+    if end is None and ending.code != 0 and not (ending.halted or diverged):
         return _failed(training, ending.exit_error, ending, curve, trainer)
     if not curve:
         return _failed(training, ending.untold(metric), ending)
@@ -467,13 +457,12 @@ def _read(path: Path) -> str:
     return content_of(path, most=_MOST_BYTES).decode("utf-8", "replace")
 
 
-def _ended_in(run: Path) -> tuple[float, bool]:
-    """Return the seconds of the process in a directory, and if its exit code is known to be 0."""
-    words = _read(run / _SECONDS).split()
-    try:
+def _ended_in(runs: Sequence[Path]) -> tuple[float, bool]:
+    """Return the seconds of processes that have ended, and if the exit code was 0."""
+    words = [word for run in runs for word in _read(run / _SECONDS).split()]
+    with suppress(IndexError, ValueError):
         return float(words[0]), words[1:] == [_SUCCEEDED]
-    except (IndexError, ValueError):
-        return 0.0, False
+    return 0.0, False
 
 
 def _held_elsewhere(handle: int) -> bool:

@@ -104,6 +104,10 @@ class UserProgram:
         """
         macros = _macros(self.program, self.values(config), trial_dir)
         parts = {"seed": str(seed), "trial_dir": str(trial_dir)}
+        if not any("hydra.run.dir" in text for text in (*self.command, *config)):
+            # By default, apps that begin in the same second share a directory.
+            quoted = str(trial_dir).replace("'", r"\'")
+            macros["args_override_hydra"].append(f"hydra.run.dir='{quoted}'")
 
         def part(match: re.Match[str]) -> str:
             # Text that is not a macro belongs to the program.
@@ -115,11 +119,6 @@ class UserProgram:
             whole = item[2:-1] if item.startswith("${") and item.endswith("}") else ""
             if whole in macros:
                 arguments += macros[whole]
-                if whole == "args_override_hydra" and not any(
-                    "hydra.run.dir" in text for text in (*self.command, *config)
-                ):
-                    # By default, apps that begin in the same second share a directory.
-                    arguments.append(f"hydra.run.dir={_hydra_text(str(trial_dir))}")
             else:
                 arguments.append(_MACRO.sub(part, item))
         for argument in arguments:
@@ -144,9 +143,7 @@ class UserProgram:
         return value
 
 
-def _macros(
-    program: str, values: Mapping[str, Any], trial_dir: Path
-) -> Mapping[str, Sequence[str]]:
+def _macros(program: str, values: Mapping[str, Any], trial_dir: Path) -> dict[str, list[str]]:
     """Return the items that stand for macros, which must be whole items of a command, as in W&B.
 
     Source: `create_sweep_command_args` of W&B's wandb/sdk/launch/sweeps/utils.py, 0.31.
@@ -168,22 +165,14 @@ def _macros(
 
 
 def _interpreter() -> str:
-    """Return the Python of the active environment, as `python` means for W&B, or hpsearch's own.
-
-    Shells activate Conda's environment `base` by themselves, so it does not count.
-    """
-    base = os.environ.get("CONDA_DEFAULT_ENV") == "base"
-    for name in ("VIRTUAL_ENV", "" if base else "CONDA_PREFIX"):
-        environment = os.environ.get(name)
-        python = f"{environment}/bin/python"
-        if environment and environment != sys.prefix and os.access(python, os.X_OK):
-            return python
-    return sys.executable
-
-
-def _hydra_text(text: str) -> str:
-    """Return a text as a value of Hydra's, in quotes if it has characters with a meaning."""
-    return text if re.fullmatch(r"[\w./-]*", text) else "'" + text.replace("'", r"\'") + "'"
+    """Return the Python of the active environment, as in W&B, or else hpsearch's own."""
+    active = os.environ.get("VIRTUAL_ENV")
+    # Shells activate Conda's environment `base` by themselves.
+    if not active and os.environ.get("CONDA_DEFAULT_ENV") != "base":
+        active = os.environ.get("CONDA_PREFIX")
+    python = f"{active}/bin/python"
+    is_other = active and active != sys.prefix and os.access(python, os.X_OK)
+    return python if is_other else sys.executable
 
 
 def variables_in(command: Sequence[str] | None) -> list[str]:

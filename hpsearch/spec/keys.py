@@ -518,11 +518,9 @@ class CustomModelFields(ModelFields):
 
 
 class ProgramExecutionSettings(ExecutionSettings):
-    """Where and how programs run."""
+    """Where and how programs run; by default without a memory limit."""
 
-    memory: int | Literal["auto"] | None = key(
-        byte_size(), "Memory limit of a program with its worker; none by default.", "2GB"
-    )
+    memory: int | Literal["auto"] | None = key(byte_size(), "Memory limit of a worker.", "2GB")
 
 
 class ProgramFields(SweepFields):

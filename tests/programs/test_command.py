@@ -54,7 +54,7 @@ HYDRA = ("app.py", "${args_override_hydra}")
 @pytest.mark.parametrize(
     ("command", "values", "place", "expected"),
     [
-        (HYDRA, {"x": 1}, "/trial/1", ["app.py", "++x=1", "hydra.run.dir=/trial/1"]),
+        (HYDRA, {"x": 1}, "/trial/1", ["app.py", "++x=1", "hydra.run.dir='/trial/1'"]),
         (HYDRA, {"x": 1}, "/it's 1", ["app.py", "++x=1", r"hydra.run.dir='/it\'s 1'"]),
         ((*HYDRA, "hydra.run.dir=o"), {"x": 1}, "/t", ["app.py", "++x=1", "hydra.run.dir=o"]),
         (HYDRA, {"hydra.run.dir": "o"}, "/t", ["app.py", "++hydra.run.dir=o"]),
