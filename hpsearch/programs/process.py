@@ -6,15 +6,14 @@ import contextlib
 import math
 import os
 import select
+import shutil
 import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
-from functools import partial
+from functools import cache
 from pathlib import Path
 from typing import Self
-
-from hpsearch.workers.forkserver import end_with_parent
 
 #: Time between SIGTERM and SIGKILL, in which a program may save a checkpoint.
 GRACE_SECONDS = 30.0
@@ -46,12 +45,14 @@ class ProgramProcess:
         output: Path,
         lock: int = subprocess.DEVNULL,
     ) -> None:
+        # If it is not found, Popen says so.
+        found = shutil.which(arguments[0], path=environment.get("PATH"))
         with (
             (output / "stdout.log").open("ab") as stdout,
             (output / "stderr.log").open("ab") as stderr,
         ):
             self._process = subprocess.Popen(  # noqa: S603 - a list of arguments, no shell
-                list(arguments),
+                [*(ending_with_parent() if found else ()), *arguments],
                 cwd=directory,
                 env=dict(environment),
                 # Python closes other descriptors for what it starts, and shells replace this one.
@@ -60,7 +61,6 @@ class ProgramProcess:
                 stdout=stdout,
                 stderr=stderr,
                 start_new_session=True,
-                preexec_fn=partial(end_with_parent, os.getpid()),  # noqa: PLW1509 - needs no lock
             )
         self.pid = self._process.pid
         self._handle = -1
@@ -127,6 +127,20 @@ class ProgramProcess:
         except (ProcessLookupError, PermissionError):
             return False
         return True
+
+
+@cache
+def ending_with_parent() -> Sequence[str]:
+    """Return a beginning of command lines whose process ends with its parent (Linux; else none).
+
+    Python could do it only by forking this process, which takes much longer.
+    """
+    beginning = ["setpriv", "--pdeathsig", "KILL", "--"]
+    # Older versions lack the option.
+    with contextlib.suppress(OSError, subprocess.CalledProcessError):
+        subprocess.run([*beginning, "true"], capture_output=True, check=True)  # noqa: S603 - fixed
+        return beginning
+    return ()
 
 
 def end_holders(lock: Path) -> bool:

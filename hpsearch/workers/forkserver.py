@@ -30,7 +30,7 @@ def _set(option: int, value: Any) -> None:
         ctypes.CDLL(None, use_errno=True).prctl(option, value)
 
 
-def end_with_parent(parent: int, number: int = signal.SIGKILL) -> None:
+def _end_with_parent(parent: int, number: int = signal.SIGKILL) -> None:
     """Have the system send this process a signal when its parent ends (Linux)."""
     _set(_DEATH_SIGNAL, number)
     if os.getppid() != parent:
@@ -114,7 +114,7 @@ class _Server:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             signal.signal(END_SIGNAL, signal.SIG_DFL)
-            end_with_parent(server)
+            _end_with_parent(server)
             _set(_ADOPTS, 1)
             _set(_NAME, f"hpsearch-{worker or 'tuner'}".encode())
             if worker:
@@ -170,7 +170,7 @@ def main() -> None:
     """
     light, loaded, driver = map(int, sys.argv[1:4])
     signal.signal(END_SIGNAL, _end_family)
-    end_with_parent(driver, END_SIGNAL)
+    _end_with_parent(driver, END_SIGNAL)
     _set(_ADOPTS, 1)
     # Leave Ctrl-C to the driver.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -187,7 +187,7 @@ def main() -> None:
     if other == 0:
         os.close(light)
         signal.signal(END_SIGNAL, signal.SIG_DFL)
-        end_with_parent(parent)
+        _end_with_parent(parent)
         _set(_ADOPTS, 1)
         channel = _introduce("hpsearch-tf", loaded)
         if sys.argv[4] == "tensorflow":

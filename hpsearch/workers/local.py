@@ -14,14 +14,13 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import IO, Any
 
 import cloudpickle
 
 from hpsearch.data.specs import TrainingData
 from hpsearch.errors import HpsearchError
-from hpsearch.machine import descendants, now, own_bytes
+from hpsearch.machine import descendants, now, own_bytes, private_bytes
 from hpsearch.training.subjects import Job
 from hpsearch.wording import exit_text
 from hpsearch.workers.protocol import (
@@ -396,18 +395,10 @@ class LocalExecutor(Executor):
     def _look_at_children(self) -> None:
         pids = [worker.pid for worker in self._pool.workers.values() if worker.pid is not None]
         families = descendants(pids)
-        self._children_bytes = {pid: sum(map(_private_bytes, families[pid])) for pid in pids}
+        self._children_bytes = {pid: sum(map(private_bytes, families[pid])) for pid in pids}
 
     def close(self) -> None:
         self._pool.close()
-
-
-def _private_bytes(pid: int) -> int:
-    """Return a process' resident memory with its part of shared pages; 0 if unknown."""
-    with contextlib.suppress(OSError, ValueError, IndexError):
-        text = Path(f"/proc/{pid}/smaps_rollup").read_text("ascii")
-        return 1024 * int(text.partition("Pss_Anon:")[2].split()[0])
-    return 0
 
 
 class CallsHere(Executor):
