@@ -212,6 +212,7 @@ def test_a_program_that_takes_too_long_is_a_timeout_and_leaves_nothing(home):
     # It keeps what it had told.
     assert table["loss"].tolist() == [1, 3]
     assert table["epochs_trained"].tolist() == [1, 1]
+    assert "all is sound" in hpsearch("doctor", "out", cwd=home).stdout
     pids = [int(pid) for pid in (home / "pids").read_text().split()]
     wait_for(lambda: not in_sessions(pids), seconds=10, what="the program to end")
 
