@@ -45,6 +45,8 @@ def arguments(*command, values=VALUES, **fields):
 )
 def test_macros(macro, expected, monkeypatch):
     monkeypatch.setenv("HERE", "there")
+    monkeypatch.delenv("VIRTUAL_ENV", raising=False)
+    monkeypatch.delenv("CONDA_PREFIX", raising=False)
     assert arguments(macro) == expected
 
 
