@@ -33,8 +33,8 @@ with open(name, "a+") as file:
         if os.path.exists(stat) and open(stat).read().split()[2] != "Z":
             open("two at a time", "w").close()
     file.write(f"{os.getpid()} ")
-while not os.path.exists("go on"):
-    time.sleep(0.01)
+for _ in range(6_000):
+    time.sleep(0.01 * (not os.path.exists("go on")))
 print("loss: 1")
 """
 
