@@ -6,10 +6,12 @@
     |   |-- ConstraintError             a constraint expression
     |   |-- DataError                   a dataset that cannot be used
     |   `-- NotSupportedError           valid input that this version or system cannot execute
-    `-- RefusedError                    exit code 3: sound input that must not proceed
-        |-- LockedError                 another driver holds the results directory
-        |-- ChangedSweepError           data, split, metric or recipe differ from the stored ones
-        `-- StoreError                  the store is corrupt or cannot be written
+    |-- RefusedError                    exit code 3: sound input that must not proceed
+    |   |-- LockedError                 another driver holds the results directory
+    |   |-- ChangedSweepError           data, split, metric or recipe differ from the stored ones
+    |   `-- StoreError                  the store is corrupt or cannot be written
+    `-- Interrupted                     130 or 143: a signal
+        `-- Terminated                  a SIGTERM, which ends a script as sys.exit does
 
 A message says what is wrong, where, the rule, the value found, and what to do.
 """
@@ -108,3 +110,9 @@ class Interrupted(HpsearchError):
     def by_keyboard(self) -> bool:
         """True for Ctrl-C or a notebook's stop button."""
         return self.number == signal.SIGINT
+
+
+class Terminated(Interrupted, SystemExit):
+    """A SIGTERM ended a run; a script that does not catch it ends as by `sys.exit(143)`."""
+
+    code = 128 + signal.SIGTERM

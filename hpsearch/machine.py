@@ -221,12 +221,6 @@ def state_of(pid: int) -> str:
         return ""
 
 
-def die_first() -> None:
-    """Ask Linux to end this process before others when memory runs out."""
-    with contextlib.suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
-
-
 #: Environment variables that this process has set for itself.
 _SET_HERE: set[str] = set()
 

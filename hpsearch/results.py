@@ -402,7 +402,7 @@ def _work_in_scratch(work: Callable[[Path], Results], name: str, *, keep: bool) 
             return taken(work(Path(scratch, name)))
         except Interrupted as error:
             # Leave the directory out of the message: no later run can continue there.
-            interruption = Interrupted(error.number)
+            interruption = type(error)(error.number)
             if isinstance(error.results, Results):
                 interruption.results = taken(error.results)
             raise interruption from None

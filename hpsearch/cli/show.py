@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Rows = Iterable[tuple[str, str]]
+#: The most errors to show of a run without a score.
+_MOST_ERRORS = 3
 
 
 def _datasets() -> Rows:
@@ -124,10 +126,8 @@ def print_summary(outcome: RunOutcome, console: Console) -> None:
         f"{counted(outcome.trials, 'trial')}, {outcome.completed:,} completed, "
         f"{outcome.trained:,} trained now; results in {outcome.directory}"
     )
-    if outcome.completed:
+    if outcome.trials:
         print_results(outcome.directory, 5, console)
-    elif outcome.trials:
-        say("no trial completed; the error column of results.csv says why")
 
 
 def print_results(source: Path, top: int, console: Console) -> None:
@@ -194,6 +194,8 @@ def _print_evaluations(evaluations: Sequence[Evaluation], console: Console) -> N
 def _print_best(table: pd.DataFrame, names: list[str], top: int, console: Console) -> None:
     best = ranked_trials(table)
     if not len(best):
+        for error, count in table["error"].value_counts().head(_MOST_ERRORS).items():
+            line_printer(console)(f"{counted(count, 'execution')}: {error}")
         return
     metric = str(best["metric"].iloc[0]).split(":")[0]
     several = bool((best["executions"] > 1).any())

@@ -204,11 +204,13 @@ class Engine:
             return
         self._handle(executor.events(_WAIT_SECONDS))
         starting = self.phase is Phase.STARTING
-        if self.planner.strategy is not None or executor.busy or not (self.phase.waits or starting):
+        # A method of hpsearch may take longer than a training.
+        patience = max(self.patience_seconds, (self.planner.strategy is not None) * _START_SECONDS)
+        if executor.busy or not (self.phase.waits or starting):
             self._waits_since = now()
-        elif now() - self._waits_since > self.patience_seconds + starting * _START_SECONDS:
+        elif now() - self._waits_since > patience + starting * _START_SECONDS:
             raise HpsearchError(
-                f"method: {self.method} gave no answer within {self.patience_seconds:g} s; what "
+                f"method: {self.method} gave no answer within {patience:g} s; what "
                 "was finished is stored, so the same command continues once it is faster"
             )
         self.ledger.write_due_tables()

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, TYPE_CHECKING, Any
 
-from hpsearch.errors import HpsearchError, InputError, Interrupted
+from hpsearch.errors import HpsearchError, InputError, Interrupted, Terminated
 from hpsearch.importing import load_part
 from hpsearch.machine import cores, require_fork
 from hpsearch.space.execution import Execution
@@ -116,7 +116,7 @@ class Stop:
             where: The directory with the results so far, or None.
         """
         if self.signal is not None:
-            raise Interrupted(self.signal, where)
+            raise (Terminated if self.signal == signal.SIGTERM else Interrupted)(self.signal, where)
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,14 @@ import json
 import math
 import os
 import re
+import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from hpsearch.files import NO_LINK
 from hpsearch.models.problem import METRIC, Recipe
 from hpsearch.space.execution import Training
 from hpsearch.wording import exit_text, metric_name
@@ -69,16 +71,29 @@ class Tail:
 
     def _block(self) -> bytes:
         """Return the next bytes; none at the end, or if the file cannot be read."""
-        with suppress(OSError):
-            # Do not wait for a FIFO or device that a program puts in the file's place.
-            handle = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-            try:
-                block = os.pread(handle, _READ_BYTES, self._place)
-                self._place += len(block)
-                return block
-            finally:
-                os.close(handle)
-        return b""
+        block = content_of(self.path, self._place)
+        self._place += len(block)
+        return block
+
+
+def content_of(path: Path, place: int = 0, most: int = _READ_BYTES) -> bytes:
+    """Return bytes of a file; none at its end, or if it cannot be read.
+
+    Only a regular file is read: a program may put a FIFO or a device there, which never ends.
+
+    Args:
+        place: The first byte; a negative one counts from the end.
+    """
+    with suppress(OSError):
+        handle = os.open(path, os.O_RDONLY | NO_LINK)
+        try:
+            status = os.fstat(handle)
+            if stat.S_ISREG(status.st_mode):
+                start = place if place >= 0 else max(0, status.st_size + place)
+                return os.pread(handle, min(most, max(0, status.st_size - start)), start)
+        finally:
+            os.close(handle)
+    return b""
 
 
 @dataclass
@@ -308,8 +323,15 @@ class Ending:
     @property
     def exit_error(self) -> str:
         """The reason of a failure, from the exit code."""
-        last = [line.strip() for line in self.stderr.splitlines() if line.strip()][-1:]
-        said = f": {last[0][:_MOST_SHOWN]}" if last else ""
+        lines = [line for line in self.stderr.splitlines() if line.strip()]
+        flat = [li for li in lines if not li[0].isspace() and "HYDRA_FULL_ERROR" not in li]
+        last, calls = (flat or lines)[-1:], False
+        for line in lines:
+            # An exception follows Python's calls; pydantic, Hydra and W&B print more below it.
+            if calls and not line[0].isspace():
+                last = [line]
+            calls = line.startswith("  File ") or (calls and line[0].isspace())
+        said = f": {last[0].strip()[:_MOST_SHOWN]}" if last else ""
         return f"the program ended ({exit_text(self.code)}){said}"
 
     def untold(self, metric: str) -> str:
@@ -328,11 +350,13 @@ def halting_epoch(
 ) -> int | None:
     """Return the number of the first epoch after which to halt a program; None to go on.
 
+    A single score that is not finite may be followed by others, so only a second one halts it.
+
     Args:
         judged: Number of epochs after which it was not halted.
     """
     for number in range(judged + 1, len(curve) + 1):
-        score = curve[number - 1][recipe.metric]
-        if not math.isfinite(score) or number >= training.epochs:
+        scores = [epoch[recipe.metric] for epoch in curve[max(0, number - 2) : number]]
+        if number >= training.epochs or (number > 1 and not any(map(math.isfinite, scores))):
             return number
     return None

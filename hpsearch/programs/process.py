@@ -6,10 +6,12 @@ import contextlib
 import math
 import os
 import select
+import shutil
 import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Self
 
@@ -29,6 +31,7 @@ class ProgramProcess:
         directory: Its working directory.
         environment: All of its environment.
         output: The directory for stdout.log and stderr.log.
+        lock: An open file, locked until it and all that it starts have ended; or no file.
 
     Raises:
         OSError: It cannot be started.
@@ -40,16 +43,21 @@ class ProgramProcess:
         directory: str,
         environment: Mapping[str, str],
         output: Path,
+        lock: int = subprocess.DEVNULL,
     ) -> None:
+        # If it is not found, Popen says so.
+        found = shutil.which(arguments[0], path=environment.get("PATH"))
         with (
             (output / "stdout.log").open("ab") as stdout,
             (output / "stderr.log").open("ab") as stderr,
         ):
             self._process = subprocess.Popen(  # noqa: S603 - a list of arguments, no shell
-                list(arguments),
+                [*(ending_with_parent() if found else ()), *arguments],
                 cwd=directory,
                 env=dict(environment),
-                stdin=subprocess.DEVNULL,
+                # Python closes other descriptors for what it starts, and shells replace this one.
+                stdin=lock,
+                pass_fds=[lock] if lock >= 0 else [],
                 stdout=stdout,
                 stderr=stderr,
                 start_new_session=True,
@@ -119,3 +127,32 @@ class ProgramProcess:
         except (ProcessLookupError, PermissionError):
             return False
         return True
+
+
+@cache
+def ending_with_parent() -> Sequence[str]:
+    """Return a beginning of command lines whose process ends with its parent (Linux; else none).
+
+    Python could do it only by forking this process, which takes much longer.
+    """
+    beginning = ["setpriv", "--pdeathsig", "KILL", "--"]
+    # Older versions lack the option.
+    with contextlib.suppress(OSError, subprocess.CalledProcessError):
+        subprocess.run([*beginning, "true"], capture_output=True, check=True)  # noqa: S603 - fixed
+        return beginning
+    return ()
+
+
+def end_holders(lock: Path) -> bool:
+    """Kill the other processes with a locked file open (Linux); return False if there is none."""
+    found = False
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            for link in (process / "fd").iterdir():
+                info = process / "fdinfo" / link.name
+                if link.readlink() == lock and "FLOCK" in info.read_text("ascii"):
+                    pid = int(process.name)
+                    if pid != os.getpid():
+                        os.kill(pid, signal.SIGKILL)
+                        found = True
+    return found

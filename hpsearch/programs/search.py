@@ -49,10 +49,11 @@ def prepare_program(sweep: ProgramSweep, load: Loader | None, run: Run) -> Prepa
     for warning in sweep.warnings:
         run.warn(warning)
     run.executor.provide(NO_ROWS)
-    text = dump_sweep(sweep)
+    text, recipe = dump_sweep(sweep), program_recipe(sweep)
+    subject = ProgramSubject(replace(program, fingerprint=fingerprint))
     return Prepared(
         search=Search.of(sweep),
-        recipe=program_recipe(sweep),
+        recipe=recipe,
         identity=identity,
         task=Task.OBJECTIVE,
         name=sweep.name,
@@ -62,7 +63,8 @@ def prepare_program(sweep: ProgramSweep, load: Loader | None, run: Run) -> Prepa
         retries=sweep.execution.retries,
         sweep=sweep,
         text=text,
-        subject=ProgramSubject(replace(program, fingerprint=fingerprint)),
+        subject=subject,
+        told=partial(subject.told, recipe),
         facts={"program": text, "name": sweep.name},
         versions=program_versions(program, fingerprint),
     )

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import math
 import os
+import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,12 +29,13 @@ from hpsearch.programs.metrics import (
     Known,
     TrialMetrics,
     aligned,
+    content_of,
     halting_epoch,
     history,
 )
-from hpsearch.programs.process import ProgramProcess
+from hpsearch.programs.process import ProgramProcess, end_holders
 from hpsearch.programs.report import REPORT_VARIABLE
-from hpsearch.space.execution import ExecutionResult, Status, Training
+from hpsearch.space.execution import Epoch, ExecutionResult, Status, Training
 from hpsearch.space.kinds import ENDLESS
 from hpsearch.spec.command import UserProgram
 from hpsearch.training.follow import followed
@@ -42,10 +45,13 @@ from hpsearch.training.subjects import Job, OnEpoch, Say
 BEGAN, WENT_ON = "program", "program+checkpoint"
 _HOOK = Path(__file__).parent / "hook"
 _TAIL_BYTES = 4_096
+_MOST_BYTES = 1 << 26
 _TAIL_LINES = 20
 #: File in a process' directory with the fingerprint and the command of the program.
 _ORIGIN = "program.json"
-#: Lock file, held by the process that runs a trial's program.
+#: File with the seconds of a process that has ended, and a word if its exit code was 0.
+_SECONDS, _SUCCEEDED = "seconds", "succeeded"
+#: Lock file, held by the program of a trial and the process that runs it.
 _LOCK = ".lock"
 #: Time before a trial's timeout that is left to the worker to send its result.
 _TIMEOUT_MARGIN_SECONDS = 1.0
@@ -87,29 +93,35 @@ class TrialDirectory:
         return path
 
     @contextmanager
-    def alone(self, deadline: float, wait: Callable[[], None]) -> Iterator[None]:
-        """Lock the directory for one process: a killed driver's process may still run the program.
+    def alone(self, deadline: float, say: Say) -> Iterator[int]:
+        """Lock the directory for one process, and yield the lock, which a program is to inherit.
 
-        Do nothing on a file system without locks.
+        What an earlier run of the program left behind is ended, or waited for where that is
+        impossible. A file system without locks gives a lock of no effect.
 
         Args:
             deadline: Time of the monotonic clock.
-            wait: Called once if another process holds it.
+            say: Called with a line about an earlier run.
 
         Raises:
             InputError: Another process holds it until the deadline.
             OSError: The lock's file cannot be made.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        handle = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        lock = self.path.resolve() / _LOCK
+        handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
-            if _held_elsewhere(handle):
-                wait()
-            while _held_elsewhere(handle):
+            for count in itertools.count():
+                if not _held_elsewhere(handle):
+                    break
+                if end_holders(lock):
+                    say(f"{self.path}: the program of an earlier run still ran, and is ended")
+                elif count == 1:
+                    say(f"{self.path}: waiting, since another process still runs it")
                 if time.monotonic() >= deadline:
                     raise InputError(f"another process still runs this trial, in {self.path}")
                 time.sleep(_LOCK_POLL_SECONDS)
-            yield
+            yield handle
         finally:
             os.close(handle)
 
@@ -142,6 +154,13 @@ class ProgramSubject:
         del dataset
         yield run_trial(self.program, job.training, job.recipe, on_epoch=on_epoch, say=say)
 
+    def told(self, recipe: Recipe, training: Training) -> Sequence[Epoch]:
+        """Return the epochs that the last process of a training reported."""
+        with suppress(OSError):
+            killed = _Trial(self.program, training, recipe).last(code=-signal.SIGKILL)
+            return killed.curve if killed else ()
+        return ()
+
 
 def run_trial(
     program: UserProgram,
@@ -165,13 +184,12 @@ def run_trial(
     deadline = math.inf if limit is None else started + limit - _TIMEOUT_MARGIN_SECONDS
     trial = _Trial(program, training, recipe, on_epoch, say, deadline)
     where = trial.where
-    waits = f"{training.label}: waiting, since another process still runs it, in {where.path}"
     try:
-        with where.alone(deadline, lambda: say(waits)):
-            result = trial.run(trial.look_back())
+        with where.alone(deadline, say) as lock:
+            result = trial.unstored() or trial.run(trial.look_back(), lock)
             if result is None:
                 where.set_aside("failed")
-                result = trial.run(Known())
+                result = trial.run(Known(), lock)
                 assert result is not None
             if result.status is Status.FAILED:
                 where.set_aside("failed")
@@ -193,9 +211,9 @@ class _Trial:
     program: UserProgram
     training: Training
     recipe: Recipe
-    on_epoch: OnEpoch
-    say: Say
-    deadline: float
+    on_epoch: OnEpoch = lambda *_: None
+    say: Say = lambda _: None
+    deadline: float = math.inf
 
     @property
     def where(self) -> TrialDirectory:
@@ -214,26 +232,59 @@ class _Trial:
         Raises:
             OSError: A file of the program cannot be read.
         """
-        where, program, text = self.where, _origin(self.program), json.dumps(self._values)
-        runs = [
-            run
-            for run in where.runs
-            if _read(run / "values.json") == text and _read(run / _ORIGIN) == program
-        ]
-        past = Known(*history([run / "reports.jsonl" for run in runs], self.recipe.metric))
-        if not past.epochs or not where.has_checkpoint():
+        runs = self._runs()
+        past = self._told_in(runs)
+        if not past.epochs or not self.where.has_checkpoint():
             # Without the earlier epochs, those of a continued program could not be numbered.
-            where.set_aside("unused")
+            self.where.set_aside("unused")
             return Known()
-        with suppress(ValueError):
-            past = replace(past, seconds=float(_read(runs[-1] / "seconds")))
-        return past
+        return replace(past, seconds=_ended_in(runs[-1:])[0])
 
-    def run(self, past: Known) -> ExecutionResult | None:
+    def _runs(self) -> list[Path]:
+        """Return the directories of earlier processes of the same program with the same values.
+
+        Raises:
+            OSError: A file of the program cannot be read.
+        """
+        same = {"values.json": json.dumps(self._values), _ORIGIN: _origin(self.program)}
+        runs = self.where.runs
+        return [r for r in runs if all(_read(r / name) == text for name, text in same.items())]
+
+    def _told_in(self, runs: Sequence[Path]) -> Known:
+        return Known(*history([run / "reports.jsonl" for run in runs], self.recipe.metric))
+
+    def unstored(self) -> ExecutionResult | None:
+        """Return the result of a process that had ended when its driver was killed, or None.
+
+        Its exit code was 0, so a stored result would be final.
+
+        Raises:
+            OSError: A file of the program cannot be read.
+        """
+        seconds, succeeded = _ended_in(self.where.runs[-1:])
+        result = self.last(code=0) if succeeded else None
+        if result is None or not result.status.scored:
+            return None
+        return replace(result, seconds=seconds, versions=self._versions())
+
+    def last(self, *, code: int) -> ExecutionResult | None:
+        """Return the result of the last process for an exit code; None if it cannot be judged.
+
+        Raises:
+            OSError: A file of the program cannot be read.
+        """
+        runs = self._runs()
+        if not runs or runs[-1] != self.where.runs[-1]:
+            return None
+        metrics, past = TrialMetrics(runs[-1], self.recipe.metric), self._told_in(runs[:-1])
+        return self._judged(runs[-1], metrics, past, code=code, halted=False)
+
+    def run(self, past: Known, lock: int) -> ExecutionResult | None:
         """Run one process.
 
         Args:
             past: Epochs before its checkpoint, if it has one.
+            lock: See `ProgramProcess`.
 
         Returns:
             None if the program has to begin anew.
@@ -251,32 +302,34 @@ class _Trial:
         metrics = TrialMetrics(run, self.recipe.metric)
         watch = _Watch(metrics, past, self)
         started = time.monotonic()
-        with ProgramProcess(arguments, program.directory, environment, run) as process:
+        with ProgramProcess(arguments, program.directory, environment, run, lock) as process:
             while process.code is None and not watch.halts():
                 process.wait()
             if watch.halted:
                 process.halt(self.deadline - time.monotonic())
         passed = time.monotonic() - started
-        # The last reports, also those after the signal, are in the files.
-        metrics.read(ended=True)
-        epochs = metrics.epochs
-        ending = Ending(
-            epochs.found,
-            epochs.numbers,
-            metrics.others,
-            process.code or 0,
-            watch.halted,
-            _tail(run / "stderr.log"),
-        )
-        result = outcome(ending, past, training, self.recipe)
+        code = process.code or 0
+        result = self._judged(run, metrics, past, code=code, halted=watch.halted)
         if result is None:
             return None
         if result.trainer == WENT_ON:
             passed += past.seconds
         with suppress(OSError):
-            # The program may have removed the directory.
-            (run / "seconds").write_text(f"{passed}\n", encoding="ascii")
+            # The program may have removed the directory, or made something else there.
+            (run / _SECONDS).unlink(missing_ok=True)
+            text = f"{passed}\n" if watch.halted or code else f"{passed} {_SUCCEEDED}\n"
+            (run / _SECONDS).write_text(text, encoding="ascii")
         return replace(result, seconds=passed, versions=versions)
+
+    def _judged(
+        self, run: Path, metrics: TrialMetrics, past: Known, *, code: int, halted: bool
+    ) -> ExecutionResult | None:
+        """Return the result of a process that has ended; see `outcome`."""
+        # The last reports, also those after the signal, are in the files.
+        metrics.read(ended=True)
+        epochs, stderr = metrics.epochs, _tail(run / "stderr.log")
+        ending = Ending(epochs.found, epochs.numbers, metrics.others, code, halted, stderr)
+        return outcome(ending, past, self.training, self.recipe)
 
     def _versions(self) -> dict[str, str]:
         """Return the cells of the row that name the program; empty if it is the run's.
@@ -364,7 +417,8 @@ def outcome(
         # It does not need to run again for more epochs.
         training = replace(training, stops=((ENDLESS, training.number),), whole=None)
     end = halting_epoch(curve, training, recipe)
-    if end is None and ending.code != 0 and not ending.halted:
+    diverged = bool(curve) and not math.isfinite(curve[-1][recipe.metric])
+    if end is None and ending.code != 0 and not (ending.halted or diverged):
         return _failed(training, ending.exit_error, ending, curve, trainer)
     if not curve:
         return _failed(training, ending.untold(metric), ending)
@@ -400,10 +454,15 @@ def _storable(text: str) -> str:
 
 def _read(path: Path) -> str:
     """Return the text of a file; empty if it cannot be read."""
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, ValueError):
-        return ""
+    return content_of(path, most=_MOST_BYTES).decode("utf-8", "replace")
+
+
+def _ended_in(runs: Sequence[Path]) -> tuple[float, bool]:
+    """Return the seconds of processes that have ended, and if the exit code was 0."""
+    words = [word for run in runs for word in _read(run / _SECONDS).split()]
+    with suppress(IndexError, ValueError):
+        return float(words[0]), words[1:] == [_SUCCEEDED]
+    return 0.0, False
 
 
 def _held_elsewhere(handle: int) -> bool:
@@ -416,12 +475,7 @@ def _held_elsewhere(handle: int) -> bool:
 
 def _tail(path: Path) -> str:
     """Return the last lines of a file."""
-    try:
-        with path.open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES))
-            text = file.read().decode("utf-8", "replace")
-    except OSError:
-        return ""
+    text = content_of(path, -_TAIL_BYTES).decode("utf-8", "replace")
     return "\n".join(text.splitlines()[-_TAIL_LINES:])
 
 

@@ -104,6 +104,10 @@ class UserProgram:
         """
         macros = _macros(self.program, self.values(config), trial_dir)
         parts = {"seed": str(seed), "trial_dir": str(trial_dir)}
+        if not any("hydra.run.dir" in text for text in (*self.command, *config)):
+            # By default, apps that begin in the same second share a directory.
+            quoted = str(trial_dir).replace("'", r"\'")
+            macros["args_override_hydra"].append(f"hydra.run.dir='{quoted}'")
 
         def part(match: re.Match[str]) -> str:
             # Text that is not a macro belongs to the program.
@@ -139,9 +143,7 @@ class UserProgram:
         return value
 
 
-def _macros(
-    program: str, values: Mapping[str, Any], trial_dir: Path
-) -> Mapping[str, Sequence[str]]:
+def _macros(program: str, values: Mapping[str, Any], trial_dir: Path) -> dict[str, list[str]]:
     """Return the items that stand for macros, which must be whole items of a command, as in W&B.
 
     Source: `create_sweep_command_args` of W&B's wandb/sdk/launch/sweeps/utils.py, 0.31.
@@ -149,7 +151,7 @@ def _macros(
     pairs = [f"{name}={value}" for name, value in values.items()]
     return {
         "env": ["/usr/bin/env"],
-        "interpreter": [sys.executable],
+        "interpreter": [_interpreter()],
         "program": [program],
         "args": [f"--{pair}" for pair in pairs],
         "args_no_boolean_flags": list(_flags(values)),
@@ -160,6 +162,17 @@ def _macros(
         "args_json": [json.dumps(values)],
         "args_json_file": [str(trial_dir / "values.json")],
     }
+
+
+def _interpreter() -> str:
+    """Return the Python of the active environment, as in W&B, or else hpsearch's own."""
+    active = os.environ.get("VIRTUAL_ENV")
+    # Shells activate Conda's environment `base` by themselves.
+    if not active and os.environ.get("CONDA_DEFAULT_ENV") != "base":
+        active = os.environ.get("CONDA_PREFIX")
+    python = f"{active}/bin/python"
+    is_other = active and active != sys.prefix and os.access(python, os.X_OK)
+    return python if is_other else sys.executable
 
 
 def variables_in(command: Sequence[str] | None) -> list[str]:

@@ -154,7 +154,7 @@ class ExecutionSettings(Spec):
         default="auto",
     )
     timeout_seconds: float | None = key(duration(), "Longest time of one training.", "10m")
-    memory: int | Literal["auto"] = key(
+    memory: int | Literal["auto"] | None = key(
         byte_size(),
         "Memory limit of a worker; auto: its share of 80% of the machine's memory.",
         "2GB",
@@ -517,6 +517,12 @@ class CustomModelFields(ModelFields):
     configs: tuple[dict[str, Any], ...] = _configs(custom_rule_of)
 
 
+class ProgramExecutionSettings(ExecutionSettings):
+    """Where and how programs run; by default without a memory limit."""
+
+    memory: int | Literal["auto"] | None = key(byte_size(), "Memory limit of a worker.", "2GB")
+
+
 class ProgramFields(SweepFields):
     """The keys of a sweep over a program."""
 
@@ -535,6 +541,12 @@ class ProgramFields(SweepFields):
         PROGRAM_PARAMETERS, "The program's parameters.", {"x": [1, 2]}, factory=dict
     )
     configs: tuple[dict[str, Any], ...] = _configs(lambda _: PLAIN)
+    execution: ExecutionSettings = key(
+        ProgramExecutionSettings.rule(),
+        "Where and how programs run.",
+        {"workers": 2},
+        default=ProgramExecutionSettings(),
+    )
 
     @property
     def kind(self) -> Kind:

@@ -187,7 +187,7 @@ def opened_executor(
         pool: Trains in this pool's processes instead of the engine's.
         in_process: Trains in this process instead of the engine's.
     """
-    memory = None if execution.memory == "auto" else execution.memory
+    memory = execution.memory
     with ExitStack() as stack:
         executor: Executor
         if in_process:
@@ -200,11 +200,12 @@ def opened_executor(
                 servers or stack.enter_context(Servers(log)),
                 workers,
                 timeout_seconds=execution.timeout_seconds,
-                memory_bytes=share_bytes(workers) if memory is None else memory,
+                memory_bytes=share_bytes(workers) if memory == "auto" else memory,
             )
         else:
             # Ray is an annex, whose package is optional.
             opened_ray = load_part("hpsearch.ray.executor:opened_ray")
-            executor = stack.enter_context(opened_ray(execution, workers, memory, log))
+            most = None if memory == "auto" else memory
+            executor = stack.enter_context(opened_ray(execution, workers, most, log))
         stack.callback(executor.close)
         yield executor

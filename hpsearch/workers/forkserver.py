@@ -11,9 +11,10 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NoReturn
 
-from hpsearch.machine import descendants, die_first
+from hpsearch.machine import descendants
 from hpsearch.wording import write_trace
 from hpsearch.workers.servers import END_SIGNAL, Channel
 from hpsearch.workers.shared import mapped
@@ -119,8 +120,9 @@ class _Server:
             _set(_ADOPTS, 1)
             _set(_NAME, f"hpsearch-{worker or 'tuner'}".encode())
             if worker:
-                # Not the tuner, which is small, and which a run needs.
-                die_first()
+                # Out of memory, Linux is to end a worker first, not the tuner, which a run needs.
+                with contextlib.suppress(OSError):
+                    Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
             self._channel.close()
             os.close(self._wakeup)
             os.close(self._signalled)

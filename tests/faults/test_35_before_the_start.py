@@ -6,11 +6,12 @@ import os
 import signal
 import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import odd_calls
 import psutil
 import pytest
-from commands import session_of, wait_for
+from commands import session_of, stored_results, wait_for
 
 import hpsearch
 from hpsearch.errors import HpsearchError
@@ -137,3 +138,29 @@ def test_a_message_to_a_process_that_does_not_read_waits_for_no_one():
     assert not ours.waits
     for side in (ours, theirs):
         side.close()
+
+
+@pytest.mark.slow
+def test_a_tuner_that_is_stopped_between_two_asks_ends_the_run(tmp_path, monkeypatch):
+    monkeypatch.setattr("hpsearch.engine.loop._START_SECONDS", 0.0)
+    sweep = {
+        "data": {"dataset": "wine"},
+        "parameters": {"units": {"min": 1, "max": 10_000}, "epochs": 1},
+        "method": "tpe",
+        "budget": {"trials": 10_000},
+        "execution": {"timeout": _LIMIT_SECONDS},
+    }
+
+    def stop_the_tuner():
+        tuner = wait_for(
+            lambda: [c for c in psutil.Process().children(recursive=True) if "tuner" in c.name()]
+        )
+        wait_for(lambda: stored_results(tmp_path / "out") > 40, every=0.1, what="some asks")
+        tuner[0].suspend()
+        return tuner[0]
+
+    with ThreadPoolExecutor(1) as thread:
+        stopped = thread.submit(stop_the_tuner)
+        with pytest.raises(HpsearchError, match="method: tpe gave no answer within 1 s; what was"):
+            hpsearch.run(sweep, out=tmp_path / "out")
+        wait_for(lambda: session_of(stopped.result().pid) is None, what="the tuner to end")

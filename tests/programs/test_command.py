@@ -45,7 +45,50 @@ def arguments(*command, values=VALUES, **fields):
 )
 def test_macros(macro, expected, monkeypatch):
     monkeypatch.setenv("HERE", "there")
+    monkeypatch.delenv("VIRTUAL_ENV", raising=False)
+    monkeypatch.delenv("CONDA_PREFIX", raising=False)
     assert arguments(macro) == expected
+
+
+HYDRA = ("app.py", "${args_override_hydra}")
+
+
+@pytest.mark.parametrize(
+    ("command", "values", "place", "expected"),
+    [
+        (HYDRA, {"x": 1}, "/trial/1", ["app.py", "++x=1", "hydra.run.dir='/trial/1'"]),
+        (HYDRA, {"x": 1}, "/it's 1", ["app.py", "++x=1", r"hydra.run.dir='/it\'s 1'"]),
+        ((*HYDRA, "hydra.run.dir=o"), {"x": 1}, "/t", ["app.py", "++x=1", "hydra.run.dir=o"]),
+        (HYDRA, {"hydra.run.dir": "o"}, "/t", ["app.py", "++hydra.run.dir=o"]),
+        (("${args_append_hydra}",), {"x": 1}, "/t", ["+x=1"]),
+    ],
+)
+def test_apps_of_hydra_have_directories_of_their_own(command, values, place, expected):
+    program = UserProgram(command=command, program="", metric="m")
+    assert program.arguments(values, 0, Path(place)) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "others", "active"),
+    [
+        ("VIRTUAL_ENV", {}, True),
+        ("CONDA_PREFIX", {"CONDA_DEFAULT_ENV": "mine"}, True),
+        ("CONDA_PREFIX", {"CONDA_DEFAULT_ENV": "base"}, False),
+        ("PREFIX", {}, False),
+    ],
+)
+def test_the_interpreter_is_that_of_the_active_environment(
+    name, others, active, tmp_path, monkeypatch
+):
+    for variable in ("VIRTUAL_ENV", "CONDA_PREFIX", "CONDA_DEFAULT_ENV"):
+        monkeypatch.delenv(variable, raising=False)
+    for variable, value in {name: str(tmp_path), **others}.items():
+        monkeypatch.setenv(variable, value)
+    assert arguments("${interpreter}") == [sys.executable]
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/python").symlink_to(sys.executable)
+    expected = str(tmp_path / "bin/python") if active else sys.executable
+    assert arguments("${interpreter}") == [expected]
 
 
 def test_nested_values_are_nested_again_as_wandb_passes_them():

@@ -75,6 +75,54 @@ def test_a_score_that_is_not_finite_is_diverged_always(code, halted):
     assert (status, len(scores)) == ("diverged", 2)
 
 
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        ((5, NAN, 4), ("completed", 3)),
+        ((NAN, 4), ("completed", 2)),
+        ((5, NAN), ("diverged", 2)),
+        ((5, NAN, NAN, 4), ("diverged", 3)),
+    ],
+)
+def test_one_score_that_is_not_finite_among_others_is_no_divergence(told, expected):
+    status, scores, _ = decided((), 1, told, 0, halted=False)
+    assert (status, len(scores)) == expected
+
+
+_CALLS = (
+    'Traceback (most recent call last):\n  File "a.py", line 1, in <module>\n    f()\n    ^^^\n'
+)
+
+
+@pytest.mark.parametrize(
+    ("stderr", "shown"),
+    [
+        (_CALLS + "ValueError: odd\n", "ValueError: odd"),
+        (
+            f"Error executing job with overrides: ['+x=1']\n{_CALLS}ValueError: odd\n\nSet the "
+            "environment variable HYDRA_FULL_ERROR=1 for a complete stack trace.\n",
+            "ValueError: odd",
+        ),
+        (
+            _CALLS + "pydantic_core._pydantic_core.ValidationError: 1 validation error for C\nx\n"
+            "  Input should be a valid integer\n    For further information visit https://e\n",
+            "pydantic_core._pydantic_core.ValidationError: 1 validation error for C",
+        ),
+        (
+            "Could not override 'y'.\nKey 'y' is not in struct\n    full_key: y\n    "
+            "object_type=dict\n\nSet the environment variable HYDRA_FULL_ERROR=1 for a trace.\n",
+            "Key 'y' is not in struct",
+        ),
+        (f"{_CALLS}A: 1\n\nDuring another:\n\n{_CALLS}my.B\nwandb: run at https://w\n", "my.B"),
+        ("a\n  b\n", "a"),
+        ("  b\n", "b"),
+    ],
+)
+def test_the_error_shown_is_the_exception(stderr, shown):
+    assert Ending(code=1, stderr=stderr).exit_error == f"the program ended (exit status 1): {shown}"
+    assert Ending(code=1).exit_error == "the program ended (exit status 1)"
+
+
 def test_numbers_may_begin_anywhere():
     assert Known(epochs(*THREE), 0).before([3]) == epochs(*THREE)
     assert Known(epochs(*THREE), 0).before([1, 2]) == epochs(9.0)

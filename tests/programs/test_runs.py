@@ -11,6 +11,9 @@ import pytest
 from commands import end_all, hpsearch, in_sessions, start, wait_for
 
 import hpsearch as package
+from hpsearch.spec.sweep import load_sweep
+from hpsearch.workers.executors import opened_executor
+from hpsearch.workers.servers import Servers
 
 ROOT = Path(__file__).parents[2]
 SWEEP = """\
@@ -170,6 +173,7 @@ child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(1000)"]
 if sys.argv[1] == "--x=1":
     print("loss: 1")
     sys.exit()
+print("loss: 3", flush=True)
 with open("pids.new", "w") as file:
     file.write(f"{os.getpid()} {child.pid}")
 os.replace("pids.new", "pids")
@@ -203,9 +207,34 @@ def test_a_program_that_takes_too_long_is_a_timeout_and_leaves_nothing(home):
     (home / "train.py").write_text(HANGING)
     settings = ("--set", "execution.timeout=5s", "--set", "parameters.x=[1,2]", "--workers", "1")
     run(home, *settings)
-    assert rows(home)["status"].tolist() == ["completed", "timeout"]
+    table = rows(home)
+    assert table["status"].tolist() == ["completed", "timeout"]
+    # It keeps what it had told.
+    assert table["loss"].tolist() == [1, 3]
+    assert table["epochs_trained"].tolist() == [1, 1]
+    assert "all is sound" in hpsearch("doctor", "out", cwd=home).stdout
     pids = [int(pid) for pid in (home / "pids").read_text().split()]
     wait_for(lambda: not in_sessions(pids), seconds=10, what="the program to end")
+
+
+def test_a_program_has_no_memory_limit_unless_one_is_set(home):
+    limits = {"execution.memory=2GB": 2 * 10**9, "execution.workers=1": None}
+    for setting, limit in limits.items():
+        sweep = load_sweep(home / "sweep.yaml", [setting])
+        with (
+            (home / "log").open("a") as log,
+            Servers(log, tensorflow=False) as servers,
+            opened_executor(sweep.execution, 1, log, servers=servers) as executor,
+        ):
+            assert executor._memory_bytes == limit
+
+
+def test_a_run_in_which_all_failed_says_why(home):
+    (home / "train.py").write_text("raise ValueError('odd')")
+    said = run(home, code=1).stdout
+    shown = hpsearch("show", "out", cwd=home).stdout
+    for text in (said, shown):
+        assert "3 executions: the program ended (exit status 1): ValueError: odd" in text
 
 
 def test_seeds_that_no_argument_tells_are_warned_of(home):

@@ -9,6 +9,7 @@ import json
 import math
 import os
 import re
+import signal
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -118,11 +119,14 @@ def test_a_metric_that_is_not_finite_ends_a_program_and_another_does_not(trial):
         import hpsearch, signal
         hpsearch.report(loss=1, acc=float("nan"))
         hpsearch.report(loss=float("nan"))
+        hpsearch.report(loss=2)
+        hpsearch.report(loss=float("nan"))
+        hpsearch.report(loss=float("inf"))
         signal.pause()
         """
     )
     assert result.status is Status.DIVERGED
-    assert len(result.curve) == 2
+    assert len(result.curve) == 5
     assert math.isnan(result.curve[1]["loss"])
 
 
@@ -165,6 +169,28 @@ def test_a_halted_program_goes_on_from_its_checkpoint_with_every_epoch_that_it_t
     assert second.seconds > 0
 
 
+def forget_end(tmp_path):
+    """As if the worker of the first process had been killed before it saw the end."""
+    (tmp_path / "trials/1/run-1/seconds").unlink()
+
+
+@pytest.mark.parametrize(
+    ("ending", "ran"),
+    [("", 1), ("raise SystemExit(3)", 2), ("print('loss: nan')", 2)],
+    ids=["completed", "failed", "diverged"],
+)
+def test_a_program_that_had_ended_is_not_run_again(trial, tmp_path, ending, ran):
+    script = f"""
+        print("loss: 2")
+        print("loss: 1", flush=True)
+        {ending}
+    """
+    first, again = trial(script), trial(script)
+    assert (again == first) is (ran == 1)
+    assert again.status is first.status
+    assert len(list((tmp_path / "trials/1").glob("run-*"))) == ran
+
+
 def test_a_checkpoint_of_unnumbered_epochs_is_set_aside(trial, tmp_path):
     script = """
         import os
@@ -174,6 +200,7 @@ def test_a_checkpoint_of_unnumbered_epochs_is_set_aside(trial, tmp_path):
         print("loss: 1")
     """
     trial(script)
+    forget_end(tmp_path)
     assert trial(script).status is Status.COMPLETED
     assert "had []" in (tmp_path / "trials/1/run-2/stdout.log").read_text()
     assert (tmp_path / "trials/1/checkpoint.unused-1/c").exists()
@@ -201,6 +228,7 @@ def test_a_program_that_can_do_nothing_with_its_checkpoint_begins_anew(trial, tm
         report(epoch=2, loss=4)
     """
     trial(script)
+    forget_end(tmp_path)
     result = trial(script)
     assert result.status is Status.COMPLETED, result.error
     assert result.trainer == "program"
@@ -286,6 +314,42 @@ def test_a_program_may_remove_its_directory(trial):
         """
     )
     assert "ended without telling 'loss'" in result.error
+
+
+@pytest.mark.parametrize(
+    "make", ["os.mkfifo(path)", "os.symlink('/dev/zero', path)", "os.mkdir(path)"]
+)
+def test_a_program_may_put_anything_in_the_place_of_its_files(trial, tmp_path, make):
+    def hangs(*_):
+        pytest.fail("it hangs")
+
+    before = signal.signal(signal.SIGALRM, hangs)
+    signal.alarm(20)
+    try:
+        names = [
+            "reports.jsonl",
+            "stdout.log",
+            "stderr.log",
+            "values.json",
+            "program.json",
+            "seconds",
+        ]
+        script = f"""
+            import os, hpsearch
+            for name in {names}:
+                path = os.path.join(os.environ["HPSEARCH_TRIAL_DIR"], name)
+                if os.path.exists(path):
+                    os.remove(path)
+                {make}
+            hpsearch.report(loss=1)
+            open(os.path.join(os.environ["HPSEARCH_CHECKPOINT"], "c"), "w").close()
+            {{ending}}
+        """
+        for ending in ("", "raise SystemExit(3)"):
+            assert trial(script.format(ending=ending)).status is Status.FAILED
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def test_a_failed_program_leaves_no_checkpoint_to_the_next_one(trial, tmp_path):

@@ -24,7 +24,8 @@ def append(path: str, *lines: object) -> None:
     # Ignore that the trial is over and its directory moved, or that the disk is full: the program
     # must go on.
     with suppress(OSError):
-        handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
+        handle = os.open(path, flags, 0o666)
         try:
             os.write(handle, "".join(json.dumps(line) + "\n" for line in lines).encode())
         finally:
