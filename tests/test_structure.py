@@ -41,7 +41,7 @@ ROOMS = {
     "": 2095, "cli": 1150, "comparison": 2430, "custom": 2655, "data": 3490, "engine": 3005,
     "functions": 350, "kerastuner": 2100, "models": 945, "native": 645, "programs": 1640,
     "progress": 400, "ray": 800, "reporting": 2780, "runs": 1250, "search": 2500, "sklearn": 500,
-    "space": 1600, "spec": 4100, "store": 2890, "trackers": 360, "training": 2100, "workers": 2200,
+    "space": 1600, "spec": 4100, "store": 2906, "trackers": 360, "training": 2100, "workers": 2200,
 }  # fmt: skip
 
 
