@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,10 +20,10 @@ from hpsearch.comparison.comparing import Settler, compare_tables
 from hpsearch.comparison.findings import Findings
 from hpsearch.comparison.table import Columns
 from hpsearch.comparison.writing import Grid, as_json, document, require_suffix
-from hpsearch.errors import InputError
+from hpsearch.errors import HpsearchError, InputError
 from hpsearch.progress.display import make_console, make_display
-from hpsearch.reporting.comparison_page import Comparison, section_about
-from hpsearch.reporting.page import write_page
+from hpsearch.reporting.comparison_page import Comparison, section_of
+from hpsearch.reporting.page import Compared, write_page
 from hpsearch.reporting.source import load_source
 from hpsearch.runs.merging import merge_directories
 from hpsearch.trackers.tracking import log_results, make_tracker
@@ -139,12 +141,22 @@ def report(
         raise InputError("several sweeps: name the page's file, as in: --out report.html")
     path = out or (sources[0] if sources[0].is_dir() else sources[0].parent) / "report.html"
     try:
-        write_page(loaded, path, compared=section_about(sources))
+        write_page(loaded, path, compared=_compared(sources))
     except OSError as error:
         raise InputError(
             f"{path}: cannot be written: {error.strerror}; name another file with --out"
         ) from None
     typer.echo(f"wrote {path}")
+
+
+def _compared(sources: Sequence[Path]) -> Compared | None:
+    """Return the comparison of several sweeps; None if they cannot be compared."""
+    if len(set(sources)) < len(sources) or len(sources) < 2:
+        return None
+    # The page refers to `hpsearch compare`, which reports the reason.
+    with suppress(HpsearchError):
+        return section_of(compare_tables(sources))
+    return None
 
 
 def log(directory: DirectoryArgument, *, to: Annotated[list[str], Trackers]) -> None:

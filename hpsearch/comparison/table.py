@@ -378,8 +378,8 @@ def _executions(
         rows.loc[~frame["status"].isin(_SCORED).to_numpy(dtype=np.bool_), "score"] = np.nan
     rows["trial"] = frame["trial"] if ours else None
     rows["training"] = np.arange(len(frame))
-    rows["epochs"] = numbers_of(frame, "epochs_trained")
-    rows["seconds"] = numbers_of(frame, "seconds")
+    rows["epochs"] = _numbers(frame, "epochs_trained")
+    rows["seconds"] = _numbers(frame, "seconds")
     rows["stopped"] = 0.0
     if ours:
         shared = frame.get("shared_with", frame["trial"]).fillna(frame["trial"])
@@ -447,7 +447,7 @@ def _scores(path: Path, frame: pd.DataFrame, column: str) -> pd.Series[float]:
     return scores.where(np.isfinite(scores))
 
 
-def numbers_of(frame: pd.DataFrame, name: str) -> Any:
+def _numbers(frame: pd.DataFrame, name: str) -> Any:
     """The numbers of a column that are finite and not negative; NaN for any other cell."""
     if name not in frame.columns:
         return np.nan

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import html
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 
-from hpsearch.comparison.comparing import compare_tables
 from hpsearch.comparison.estimates import Estimate
 from hpsearch.comparison.findings import Findings
 from hpsearch.comparison.writing import (
@@ -74,16 +72,6 @@ class Comparison(Findings):
 def page_of(findings: Findings) -> str:
     """Return a page with nothing but the section."""
     return render([], compared=section_of(findings))
-
-
-def section_about(sources: Sequence[Path]) -> Compared | None:
-    """Return the comparison of several sweeps; None if they cannot be compared."""
-    if len(set(sources)) < len(sources) or len(sources) < 2:
-        return None
-    # The page refers to `hpsearch compare`, which reports the reason.
-    with suppress(HpsearchError):
-        return section_of(compare_tables(sources))
-    return None
 
 
 def section_of(findings: Findings) -> Compared:

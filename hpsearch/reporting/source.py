@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hpsearch.comparison.table import labels, numbers_of
+from hpsearch.comparison.table import labels
 from hpsearch.errors import HpsearchError
 from hpsearch.reporting.drawing import robust_range, value_text
 from hpsearch.reporting.forest import is_log
@@ -299,8 +299,10 @@ class ReportSource:
         keys = table[KEY].assign(trial=table["shared_with"].fillna(table["trial"]))
         trained = epochs.groupby(keys.groupby(KEY, dropna=False).ngroup()).max().sum()
         ended = table["status"].isin(["completed", "stopped"])
+        asked = table.get("epochs", epochs)
         # A program's `epochs` may be anything.
-        asked = np.fmax(epochs, np.fmin(numbers_of(table, "epochs"), _MOST_EPOCHS))
+        asked = epochs if asked.dtype == object else asked.astype("float64").fillna(0)
+        asked = asked.clip(upper=_MOST_EPOCHS).clip(lower=epochs)
         return int(trained), int(asked.where(ended, epochs).sum())
 
 

@@ -183,7 +183,7 @@ def _program_parameter() -> dict[str, Any]:
 
 #: Name of the schema file that the first line of the starter file refers to.
 SCHEMA_NAME: Final = "hpsearch.schema.json"
-#: What its beginning has.
+#: The title at its beginning.
 _TITLE: Final = b'"title": "hpsearch sweep"'
 _HEAD_BYTES: Final = 300
 #: The file that `hpsearch init` copies.

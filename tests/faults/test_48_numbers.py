@@ -9,6 +9,8 @@ from commands import hpsearch
 
 import hpsearch as package
 from hpsearch.errors import InputError
+from hpsearch.reporting.page import write_page
+from hpsearch.reporting.source import load_source
 from hpsearch.spec.sweep import load_sweep
 
 _LONG = "9" * 400
@@ -46,7 +48,7 @@ def test_an_odd_cell_is_shown_or_refused_by_name(tmp_path, table, column, cell, 
     rows[1][rows[0].index(column)] = '"' + cell.replace('"', '""') + '"'
     (tmp_path / "results.csv").write_text("\n".join(map(",".join, rows)) + "\n")
     with pytest.raises(InputError, match=column) if odd else nullcontext():
-        package.load(tmp_path).report(tmp_path / "page.html")
+        write_page([load_source(tmp_path)], tmp_path / "page.html")
 
 
 @pytest.mark.parametrize("cell", [_LONG, "True"])
