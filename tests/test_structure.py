@@ -39,9 +39,9 @@ def test_no_file_is_longer_than_its_idea():
 #: Room -> the most lines of its Python modules together; "" has the modules beside the rooms.
 ROOMS = {
     "": 2095, "cli": 1150, "comparison": 2430, "custom": 2655, "data": 3494, "engine": 3005,
-    "functions": 350, "kerastuner": 2100, "models": 961, "native": 645, "programs": 1640,
+    "functions": 350, "kerastuner": 2100, "models": 961, "native": 645, "programs": 1652,
     "progress": 400, "ray": 800, "reporting": 2780, "runs": 1250, "search": 2500, "sklearn": 500,
-    "space": 1600, "spec": 4123, "store": 2925, "trackers": 362, "training": 2100, "workers": 2200,
+    "space": 1600, "spec": 4123, "store": 2925, "trackers": 364, "training": 2100, "workers": 2200,
 }  # fmt: skip
 
 

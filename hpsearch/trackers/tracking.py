@@ -23,7 +23,7 @@ from hpsearch.errors import HpsearchError, InputError
 from hpsearch.space.execution import label
 from hpsearch.store.columns import Record, cell_of
 from hpsearch.store.derived import tables_of
-from hpsearch.store.directory import ResultsDirectory
+from hpsearch.store.directory import ResultsDirectory, require_free
 from hpsearch.store.store import Store
 from hpsearch.store.tables import column_of
 from hpsearch.workers.protocol import Said
@@ -223,7 +223,8 @@ def make_tracker(target: str) -> Tracker:
     """Return the tracker that `tensorboard:DIR` or `mlflow:URI` names; nothing is written yet.
 
     Raises:
-        InputError: There is no such tracker, or its library is not installed.
+        InputError: There is no such tracker, its library is not installed, or it would write into
+            a file of a run.
     """
     kind, _, where = target.partition(":")
     if kind not in ("tensorboard", "mlflow") or not where:
@@ -235,6 +236,7 @@ def make_tracker(target: str) -> Tracker:
         raise InputError(
             f"{target}: the library {kind} is not installed; pip install 'hpsearch[{kind}]'"
         )
+    require_free(Path(where.removeprefix("sqlite:///")))
     return TensorBoard(where) if kind == "tensorboard" else MLflow(where)
 
 
