@@ -33,7 +33,8 @@ def damaged(log: Path, damage: str) -> None:
     data = log.read_bytes()
     match damage:
         case "a bit":
-            log.write_bytes(data[:-5_000] + bytes([data[-5_000] ^ 1]) + data[-4_999:])
+            middle = len(data) // 2
+            log.write_bytes(data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :])
         case "the end":
             log.write_bytes(data[: len(data) // 2])
         case "removed":
