@@ -81,7 +81,8 @@ def counted(count: int, noun: str) -> str:
 
 def duration(seconds: float) -> str:
     """Return seconds in a readable form: 42 s, 3:20, 1:03:20."""
-    whole = round(seconds)
+    # No timedelta holds as many seconds as a table from elsewhere may name.
+    whole = round(min(seconds, 1e13))
     return f"{whole} s" if whole < 60 else str(timedelta(seconds=whole)).lstrip("0:")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import sys
 import warnings
@@ -153,6 +154,8 @@ def main(arguments: list[str] | None = None, begin: Callable[[], None] | None = 
         raise SystemExit(0) from None
     except (OSError, RuntimeError) as error:
         advice = shortage(error) or working_directory_lost()
+        if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+            advice = "give a shorter one"
         if not advice:
             raise
         tell(f"{error}; {advice}")

@@ -86,7 +86,7 @@ def init(
         InputError: There is such a file, or it cannot be written.
     """
     target = path / "sweep.yaml" if path.is_dir() else path
-    if target.exists():
+    if target.exists() or target.is_symlink():
         raise InputError(
             f"{target}: exists already; name another file, as in: hpsearch init my.yaml"
         )

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,7 +24,7 @@ from hpsearch.spec.sweep import Sweep, load_sweep, model_sweep
 from hpsearch.store.columns import mapped
 from hpsearch.store.tables import adaptive_methods, hyperparameter_columns, read_cells
 from hpsearch.store.trials import ranked
-from hpsearch.wording import printable
+from hpsearch.wording import cell_text, is_number, printable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -438,18 +440,23 @@ def _scores(path: Path, frame: pd.DataFrame, column: str) -> pd.Series[float]:
     import pandas as pd  # slow to import
 
     cells = frame[column]
-    scores = pd.to_numeric(cells, errors="coerce").astype(np.float64)
+    scores = pd.Series(mapped(cells, _number, np.nan).astype(np.float64), index=cells.index)
     for row in np.flatnonzero(scores.isna() & cells.notna()):
-        cell = cells.iloc[row]
-        raise InputError(f"{path}:{row + 2}: {column}: must be a number or empty, not {cell!r}")
+        cell = cell_text(repr(cells.iloc[row]))
+        raise InputError(f"{path}:{row + 2}: {column}: must be a number or empty, not {cell}")
     return scores.where(np.isfinite(scores))
 
 
 def _numbers(frame: pd.DataFrame, name: str) -> Any:
-    """The numbers of a column; NaN for any other cell."""
-    import pandas as pd  # slow to import
-
+    """The numbers of a column that are finite and not negative; NaN for any other cell."""
     if name not in frame.columns:
         return np.nan
-    numbers = pd.to_numeric(frame[name], errors="coerce").astype(np.float64)
-    return numbers.where(numbers >= 0)
+    numbers = mapped(frame[name], _number, np.nan).astype(np.float64)
+    return np.where((numbers >= 0) & np.isfinite(numbers), numbers, np.nan)
+
+
+def _number(cell: Any) -> float:
+    """A cell as a float; NaN if it is none, or too large."""
+    with suppress(OverflowError):
+        return float(cell) if is_number(cell) else math.nan
+    return math.nan

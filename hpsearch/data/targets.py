@@ -17,6 +17,8 @@ from hpsearch.errors import DataError
 from hpsearch.wording import quoted
 
 MAX_INFERRED_CLASSES = 20
+#: A label with more digits is text: to spell it out could take minutes.
+_MOST_DIGITS = 400
 _NUMBER = re.compile(r"\s*[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\s*\Z", re.ASCII)
 #: A number with a leading zero, such as a zip code, is an identifier: the zeros matter.
 _LEADING_ZERO = re.compile(r"\s*[+-]?0[0-9]")
@@ -133,11 +135,12 @@ class Classes:
 
 
 def _number(text: str) -> Decimal | None:
-    """Return the exact number that a text represents; None for other text."""
+    """Return the exact number that a text represents; None for other text, and huge numbers."""
     try:
-        return Decimal(text.strip()) if _NUMBER.match(text) else None
+        value = Decimal(text.strip()) if _NUMBER.match(text) else None
     except InvalidOperation:  # the exponent is too large
         return None
+    return None if value is None or value.adjusted() > _MOST_DIGITS else value
 
 
 def _require_exact(part: RawPart) -> None:
@@ -167,10 +170,11 @@ def infer_task(source: RawData, given: TaskName | None) -> TaskName:
     y = source.train.y
     parts = [part for part in (source.train, source.validation, source.test) if part is not None]
     for part in parts:
-        _require_values(part)
+        _require_values(part, numbers=_reads_numbers(source))
     kind = given or _kind_of(source)
     if kind == "regression":
         for part in parts:
+            _require_values(part, numbers=True)
             _require_numbers(part, "as task: regression needs")
         return kind
     if y.ndim > 1:
@@ -206,12 +210,12 @@ def _kind_of(source: RawData) -> TaskName:
     )
 
 
-def _require_values(part: RawPart) -> None:
-    """Refuse missing and infinite targets."""
+def _require_values(part: RawPart, *, numbers: bool) -> None:
+    """Refuse missing targets and infinite numbers; text such as `inf` may be a label."""
     values = _numbers(part.y)
     bad = ~(np.abs(values) <= FLOAT32_MAX)
     if part.y.dtype == object:
-        bad = np.isin(part.y, list(MISSING)) | (bad & ~np.isnan(values))
+        bad = np.isin(part.y, list(MISSING)) | (bad & ~np.isnan(values) & numbers)
     if bad.any():
         row = int(np.argwhere(bad)[0][0])
         raise DataError(

@@ -207,6 +207,8 @@ class Run:
         )
         stored = store.executions()
         tables.require_known({execution.key for execution in stored if execution.number in results})
+        if loss := store.loss(store.path):
+            self.warn(f"{store.path}: {loss}; they train again")
         snapshots = Snapshots(store, results)
         engine = Engine(
             make_planner(search, recipe, stored, results, snapshots, events=store.events()),

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import zipfile
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Self
 
 from hpsearch.data.specs import ArrayPart, DateColumn, InputSpec, TableSpec, Target, Task
+from hpsearch.errors import InputError
 
 #: The name of the description in a `.keras` archive; Keras ignores it.
 _MEMBER = "hpsearch.json"
 _MOST_BYTES = 2**24
+#: Keras does not compress a model's weights, so a sound file hardly grows.
+_MOST_GROWTH = 10
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,19 @@ class ModelFile:
         with zipfile.ZipFile(path, "a") as archive:
             # A fixed time stamp, so that equal models give equal files.
             archive.writestr(zipfile.ZipInfo(_MEMBER), json.dumps(raw))
+
+    @staticmethod
+    def require_bounded(path: Path) -> None:
+        """Check that a model's file does not unpack to far more than it has.
+
+        Raises:
+            InputError: It does.
+        """
+        # Keras says what else is wrong with a file.
+        with suppress(OSError, zipfile.BadZipFile), zipfile.ZipFile(path) as archive:
+            unpacked = sum(member.file_size for member in archive.infolist())
+            if unpacked > _MOST_BYTES + _MOST_GROWTH * path.stat().st_size:
+                raise InputError(f"{path}: unpacks to {unpacked:,} bytes, as no model does")
 
     @classmethod
     def read(cls, path: Path) -> Self | None:

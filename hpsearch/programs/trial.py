@@ -543,8 +543,24 @@ def commit_of(program: UserProgram) -> str:
     commit = _git(directory, "rev-parse", "--verify", "--quiet", "HEAD")
     if not commit:
         return ""
-    changed = _git(directory, "status", "--porcelain", "--untracked-files=no")
+    changed = _git(
+        directory,
+        *("status", "--porcelain", "--untracked-files=no", "--ignore-submodules=dirty"),
+        **_without_filters(directory),
+    )
     return commit[:_COMMIT_DIGITS] + ("+dirty" if changed else "")
+
+
+def _without_filters(directory: Path) -> dict[str, str]:
+    """Return the environment variables that turn off the filters in git's configuration."""
+    listed = _git(directory, "config", "-z", "--name-only", "--get-regexp", r"^filter\.")
+    count = os.environ.get("GIT_CONFIG_COUNT", "")
+    first, names = int(count) if count.isdecimal() else 0, [*filter(None, listed.split("\0"))]
+    variables = {"GIT_CONFIG_COUNT": str(first + len(names))}
+    for index, name in enumerate(names, start=first):
+        value = "false" if name.endswith(".required") else ""
+        variables |= {f"GIT_CONFIG_KEY_{index}": name, f"GIT_CONFIG_VALUE_{index}": value}
+    return variables
 
 
 def program_versions(program: UserProgram, fingerprint: str) -> dict[str, str]:
@@ -556,7 +572,7 @@ def program_versions(program: UserProgram, fingerprint: str) -> dict[str, str]:
     }
 
 
-def _git(directory: Path, *arguments: str) -> str:
+def _git(directory: Path, *arguments: str, **variables: str) -> str:
     """Return git's output; empty if it fails."""
     # git must not run a repository's own monitor or write its index.
     command = ["git", "-c", "core.fsmonitor=false", "--no-optional-locks", "-C", str(directory)]
@@ -567,6 +583,7 @@ def _git(directory: Path, *arguments: str) -> str:
             capture_output=True,
             text=True,
             timeout=_GIT_SECONDS,
+            env=os.environ | variables,
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired):

@@ -160,7 +160,8 @@ def rounded(value: Any) -> float | int | None:
 def value_text(value: Any) -> str:
     """Format a cell of the results table for display; see `plain` and `text_of`."""
     numeric = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-    return plain(float(value)) if numeric and not np.isnan(value) else text_of(value)
+    # Neither NaN nor a whole number that a float may not hold.
+    return plain(float(value)) if numeric and abs(value) <= 2**53 else text_of(value)
 
 
 def training_time(seconds: float) -> str:

@@ -124,7 +124,7 @@ def _intervals(name: str, values: Floats, domain: Range | None) -> Axis:
 
 def is_log(distinct: Floats) -> bool:
     """Check if sorted values are positive and far enough apart for a log scale."""
-    return bool(distinct[0] > 0 and distinct[-1] / distinct[0] >= _LOG_SPAN)
+    return bool(0 < distinct[0] <= distinct[-1] / _LOG_SPAN)
 
 
 #: Most points of the space at which to compute a forest's variance; smaller spaces are used whole.

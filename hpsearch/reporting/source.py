@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 #: Numeric columns with at most this many distinct values get a tick at each.
 _MOST_MARKED = 8
+#: A larger number of epochs counts as this one.
+_MOST_EPOCHS = 1e9
 #: Empty cells are drawn below an axis of numbers, at this share of its length.
 _BELOW = 0.12
 
@@ -297,7 +299,10 @@ class ReportSource:
         keys = table[KEY].assign(trial=table["shared_with"].fillna(table["trial"]))
         trained = epochs.groupby(keys.groupby(KEY, dropna=False).ngroup()).max().sum()
         ended = table["status"].isin(["completed", "stopped"])
-        asked = table.get("epochs", epochs).astype("float64").fillna(0).clip(lower=epochs)
+        asked = table.get("epochs", epochs)
+        # A program's `epochs` may be anything.
+        asked = epochs if asked.dtype == object else asked.astype("float64").fillna(0)
+        asked = asked.clip(upper=_MOST_EPOCHS).clip(lower=epochs)
         return int(trained), int(asked.where(ended, epochs).sum())
 
 

@@ -50,6 +50,7 @@ def load_model(path: Path, source: Source) -> Any:
     """
     import keras  # slow to import
 
+    ModelFile.require_bounded(path)
     why = ""
     for objects in (dict, partial(_own_objects, source)):
         try:

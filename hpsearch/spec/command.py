@@ -8,6 +8,7 @@ import re
 import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -220,7 +221,7 @@ def script_of(command: Sequence[str], bases: Sequence[Path]) -> Path | None:
         is_value = is_option and "=" not in item and not _FLAGS.match(item)
         for base in () if skipped else bases if index else bases[:1]:
             path = Path(os.path.normpath(base / item))
-            if not _is_file(path):
+            if not is_file(path):
                 continue
             is_own = path.resolve().is_relative_to(base.resolve())
             is_script = path.suffix.lower() in _SUFFIXES or (is_own and os.access(path, os.X_OK))
@@ -230,8 +231,15 @@ def script_of(command: Sequence[str], bases: Sequence[Path]) -> Path | None:
     return None
 
 
-def _is_file(path: Path) -> bool:
-    # Path.is_file raises an error for a name that is too long.
+def expanded(path: str) -> Path:
+    """Return a path with the home directory for `~`; the name of an unknown user stays."""
+    with suppress(RuntimeError):
+        return Path(path).expanduser()
+    return Path(path)
+
+
+def is_file(path: Path) -> bool:
+    """Check if a path is a file; unlike `Path.is_file`, also of a name that is too long."""
     return os.path.isfile(path)  # noqa: PTH113
 
 
@@ -244,7 +252,7 @@ def command_in(directory: Path, command: Sequence[str], program: str) -> tuple[s
     items = list(command)
     for index, item in enumerate(command):
         if _names(item, program):
-            if not _is_file(directory / item):
+            if not is_file(directory / item):
                 items[index] = program
             break
     return tuple(items)

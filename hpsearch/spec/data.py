@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from hpsearch.spec import words
+from hpsearch.spec.command import expanded
 from hpsearch.spec.rules import (
     Fault,
     InvalidValue,
@@ -226,7 +227,7 @@ class DataSpec(Spec):
     def resolved(self, base_dir: Path) -> DataSpec:
         """Return a copy in which paths relative to `base_dir` are absolute."""
         paths: dict[str, Any] = {
-            name: os.path.normpath(base_dir.absolute() / Path(value).expanduser())
+            name: os.path.normpath(base_dir.absolute() / expanded(value))
             for name in _PATHS
             if isinstance(value := getattr(self, name), str)
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Any, Final
 
 import yaml
 
+from hpsearch.files import write_atomically
+from hpsearch.machine import odd_kind
 from hpsearch.space.mlp import DEFAULTS
 from hpsearch.spec.hyperparameters import ANYTHING, HYPERPARAMETERS, PLAIN, UNITS_OF_LAYER
 from hpsearch.spec.method import IGNORED, KEYS, METRIC_KEYS, OF_PROGRAMS
@@ -185,6 +188,9 @@ def _program_parameter() -> dict[str, Any]:
 
 #: Name of the schema file that the first line of the starter file refers to.
 SCHEMA_NAME: Final = "hpsearch.schema.json"
+#: The title at its beginning.
+_TITLE: Final = b'"title": "hpsearch sweep"'
+_HEAD_BYTES: Final = 300
 #: The file that `hpsearch init` copies.
 STARTER: Final = Path(__file__).with_name("starter.yaml")
 
@@ -195,7 +201,17 @@ def write_starter(target: Path) -> Path:
     Raises:
         OSError: One of them cannot be written.
     """
-    target.write_text(STARTER.read_text(encoding="utf-8"), encoding="utf-8")
     schema = target.with_name(SCHEMA_NAME)
-    schema.write_text(json.dumps(file_schema(), indent=2) + "\n", encoding="utf-8")
+    text = json.dumps(file_schema(), indent=2) + "\n"
+    if odd_kind(schema, links=False) or (schema.exists() and not _is_schema(schema)):
+        raise FileExistsError(errno.EEXIST, f"{schema.name} beside it is no schema of hpsearch")
+    # Exclusive creation follows no link.
+    with target.open("x", encoding="utf-8") as file:
+        file.write(STARTER.read_text(encoding="utf-8"))
+    write_atomically(schema, text)
     return schema
+
+
+def _is_schema(path: Path) -> bool:
+    with path.open("rb") as file:
+        return _TITLE in file.read(_HEAD_BYTES)

@@ -203,9 +203,7 @@ def _count_steps(low: float, high: float, step: float, log: bool) -> int:
             count, below = count + 1, below * width
         above = below * width
     else:
-        count = (
-            int((last - first) // width) if (high - low) / step <= MOST_STEPS else MOST_STEPS + 1
-        )
+        count = _whole_steps(low, high, step)
         below = first + count * width
         above = below + width
     if count > MOST_STEPS:
@@ -218,6 +216,12 @@ def _count_steps(low: float, high: float, step: float, log: bool) -> int:
             "max",
         )
     return count
+
+
+def _whole_steps(low: float, high: float, step: float) -> int:
+    """Return the number of whole steps in a range, which is at most MOST_STEPS + 1."""
+    steps = (_decimal(high) - _decimal(low)) / _decimal(step)
+    return int(min(steps, Decimal(MOST_STEPS + 1)))
 
 
 def _decimal(value: float) -> Decimal:
@@ -260,10 +264,9 @@ def _quantised(arguments: Mapping[str, Any]) -> dict[str, Any]:
     _check_numbers(arguments)
     low, high, step = (arguments[key] for key in ("min", "max", "q"))
     # W&B rounds to multiples of q; whole steps from min come nearest to that.
-    exact, width = _decimal(low), _decimal(step)
-    count = (_decimal(high) - exact) // width
-    if count >= 1:
-        top = exact + count * width
+    count = _whole_steps(low, high, step)
+    if 1 <= count <= MOST_STEPS:
+        top = _decimal(low) + count * _decimal(step)
         high = int(top) if isinstance(low, int) and isinstance(step, int) else float(top)
     return {"min": low, "max": high, "step": step}
 
@@ -370,9 +373,9 @@ def enumerated(parameter: Parameter) -> Parameter:
             return replace(parameter, domain=replace(domain, step=1))
     elif isinstance(domain, Drawn) and domain.distribution == "q_uniform":
         low, high, step = (domain.given[name] for name in ("min", "max", "q"))
-        # Like `numpy.arange`: the upper end is excluded.
-        count = math.ceil((high - low) / step)
-        if count <= MOST_STEPS:
+        if _whole_steps(low, high, step) < MOST_STEPS:
+            # Like `numpy.arange`: the upper end is excluded.
+            count = math.ceil((high - low) / step)
             values = (low + index * step for index in range(count))
             kept = tuple(v if isinstance(v, int) else float(f"{v:.12g}") for v in values)
             return replace(parameter, domain=Choices(kept))

@@ -13,7 +13,7 @@ from hpsearch.errors import InputError, InputProblem, SweepFileError
 from hpsearch.machine import odd_kind
 from hpsearch.spec import words
 from hpsearch.spec.checks import Broken, advice, cross_faults, is_regression
-from hpsearch.spec.command import script_of
+from hpsearch.spec.command import expanded, is_file, script_of
 from hpsearch.spec.hyperparameters import is_known
 from hpsearch.spec.keys import CustomModelFields, ModelFields, ProgramFields, SweepFields
 from hpsearch.spec.method import KEYS, OF_PROGRAMS, translate
@@ -157,15 +157,15 @@ class ProgramSweep(ProgramFields, _CheckedSweep):
         if self.program is None:
             path = script_of(self.command or (), bases)
         else:
-            paths = [(base / Path(self.program).expanduser()).absolute() for base in bases]
-            path = next((path for path in paths if path.is_file()), paths[0])
+            paths = [(base / expanded(self.program)).absolute() for base in bases]
+            path = next((path for path in paths if is_file(path)), paths[0])
         if path is None:
             return replace(self, warnings=(*self.warnings, _UNNOTICED))
         return replace(self, program=str(path))
 
     def missing_files(self) -> Iterator[Fault]:
         """Yield a fault if the program's file does not exist."""
-        if self.program is not None and not Path(self.program).is_file():
+        if self.program is not None and not is_file(Path(self.program)):
             yield (
                 ("program",),
                 f"no such file, {self.program}; it is looked for beside the sweep file, and then "

@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from hpsearch.errors import StoreError
 from hpsearch.machine import odd_kind, shortage
-from hpsearch.store.directory import APPLICATION_ID, free_name, logs_of_store
+from hpsearch.store.directory import APPLICATION_ID, free_name, logs_of_store, tell
 from hpsearch.wording import printable
 
 _BUSY_MILLISECONDS = 10_000
@@ -84,6 +84,7 @@ class Database:
         # SQLite would apply the log of a removed store to the new one.
         for leftover in logs_of_store(self.path):
             leftover.unlink(missing_ok=True)
+        tell(self.path, "")
         with _written_anew(self.path) as db:
             # Return the space of removed weights and snapshots to the file system.
             db.execute("PRAGMA auto_vacuum=INCREMENTAL")
@@ -237,11 +238,12 @@ class Database:
         with self.explained():
             return self._db.execute(statement, values).fetchall()
 
-    def insert(self, table: str, *row: Any, replace: bool = False) -> None:
-        """Insert a row and its checksum."""
+    def insert(self, table: str, *row: Any, replace: bool = False) -> str:
+        """Insert a row and its checksum, and return the checksum."""
         verb = "INSERT OR REPLACE" if replace else "INSERT"
-        marks = "?, " * len(row)
-        self.execute(f"{verb} INTO {table} VALUES ({marks}?)", *row, checksum_of(*row))
+        marks, checksum = "?, " * len(row), checksum_of(*row)
+        self.execute(f"{verb} INTO {table} VALUES ({marks}?)", *row, checksum)
+        return checksum
 
     def __enter__(self) -> Self:
         return self

@@ -22,8 +22,6 @@ from hpsearch.machine import odd_kind
 APPLICATION_ID = 0x68707331
 _HEADER_BYTES = 100
 _LONGEST_PATH = 4096
-#: First bytes of SQLite's log of writes.
-_WAL_BEGINS = (b"\x37\x7f\x06\x82", b"\x37\x7f\x06\x83")
 
 
 def logs_of_store(store: Path) -> tuple[Path, ...]:
@@ -38,6 +36,11 @@ def _begins(path: Path) -> bytes:
             return file.read(_HEADER_BYTES)
     except OSError:
         return b""
+
+
+def is_log(path: Path) -> bool:
+    """Check if a file may be SQLite's log of writes, or is empty."""
+    return _begins(path)[:4] in (b"", b"\x37\x7f\x06\x82", b"\x37\x7f\x06\x83")
 
 
 def _is_store(path: Path) -> bool:
@@ -101,8 +104,9 @@ class DirectoryLock:
         except BaseException:
             self.release()
             raise
+        told = last_told(path)
         os.ftruncate(self._handle, 0)
-        os.pwrite(self._handle, f"{os.getpid()}\n".encode(), 0)
+        os.pwrite(self._handle, f"{os.getpid()}\n{told}".encode(), 0)
         _HELD.add(self)
 
     def _take(self) -> None:
@@ -175,7 +179,7 @@ def _holder_named_in(handle: int) -> str:
 
     deadline = time.monotonic() + _HOLDER_KNOWN_SECONDS
     while True:
-        named = os.pread(handle, 32, 0).decode(errors="replace").strip()
+        named = os.pread(handle, 32, 0).partition(b"\n")[0].decode(errors="replace").strip()
         alive = named.isdecimal() and psutil.pid_exists(int(named))
         # The holder may run on another machine or in another container, where it cannot be seen.
         if alive or time.monotonic() > deadline:
@@ -223,6 +227,20 @@ def lock_of_store(store: Path) -> Path:
         # Use the lock of the results directory that this store may belong to.
         return store.with_name(".lock")
     return store.with_name(f".{store.name}.lock")
+
+
+def tell(store: Path, checksum: str) -> None:
+    """Note the last result that is told in the lock of its store, which this process holds."""
+    # Only a held store has a lock. On a full disk, the store says so.
+    with suppress(OSError), lock_of_store(store).open("r+b") as file:
+        file.write(f"{os.getpid()}\n{checksum}".encode())
+        file.truncate()
+
+
+def last_told(lock: Path) -> str:
+    """Return the checksum that `tell` noted last; empty if there is none."""
+    text = _begins(lock).partition(b"\n")[2] if lock.is_file() else b""
+    return text.decode() if re.fullmatch(rb"[0-9a-f]{32}", text) else ""
 
 
 class _File:
@@ -454,9 +472,7 @@ class ResultsDirectory:
         # A run that ended before it had a store leaves its log beside its lock.
         if _begins(self.log) and not self.own_lock.exists():
             foreign.append(self.log.name)
-        wal = self.store.with_name(f"{self.store.name}-wal")
-        if _begins(wal) and _begins(wal)[:4] not in _WAL_BEGINS:
-            foreign.append(wal.name)
+        foreign += [log.name for log in logs_of_store(self.store)[:1] if not is_log(log)]
         if foreign:
             raise RefusedError(
                 f"{self.path}: {' and '.join(foreign)} would be overwritten, and there is no "

@@ -20,7 +20,7 @@ from hpsearch.machine import odd_kind, shortage
 from hpsearch.space.execution import Execution, ExecutionResult
 from hpsearch.store.columns import KEY, PACKAGES
 from hpsearch.store.derived import tables_of
-from hpsearch.store.directory import ResultsDirectory, logs_of_store
+from hpsearch.store.directory import ResultsDirectory, is_log, logs_of_store
 from hpsearch.store.facts import Facts
 from hpsearch.store.provenance import stored_sweep
 from hpsearch.store.store import Store
@@ -93,29 +93,18 @@ def _contents(store: Path) -> _Contents:
         try:
             for path in filter(Path.exists, (store, log)):
                 shutil.copyfile(path, copy.with_name(path.name))
-            if log.exists() and not _is_log(log):
+            if not is_log(log):
                 contents.damage = f"its log, {log.name}, cannot be read: what only it held is lost"
             with Store(copy, read_only=True) as opened:
                 _read_all(opened, contents)
-        except OSError as error:
-            contents.damage = f"cannot be read: {error.strerror or error}"
-            _require_no_shortage(store, error, error)
-        except StoreError as error:
+                contents.damage = opened.loss(store) or contents.damage
+        except (OSError, StoreError) as error:
+            if advice := shortage(error) or shortage(error.__cause__):
+                raise StoreError(f"{store}: cannot be examined: {error}; {advice}") from error
             contents.damage = str(error).removeprefix(f"{copy}: ")
-            _require_no_shortage(store, error, error.__cause__)
+            if isinstance(error, OSError):
+                contents.damage = f"cannot be read: {error.strerror or error}"
     return contents
-
-
-def _require_no_shortage(store: Path, error: Exception, cause: BaseException | None) -> None:
-    """Raise an error if the system, not the store, is its cause."""
-    if advice := shortage(cause):
-        raise StoreError(f"{store}: cannot be examined: {error}; {advice}") from error
-
-
-def _is_log(path: Path) -> bool:
-    with path.open("rb") as file:
-        begins = file.read(4)
-    return not begins or begins in (b"\x37\x7f\x06\x82", b"\x37\x7f\x06\x83")
 
 
 def _read_all(store: Store, contents: _Contents) -> None:

@@ -23,8 +23,10 @@ from hpsearch.store.directory import (
     NoLocksError,
     ResultsDirectory,
     files_beside_store,
+    last_told,
     lock_of_store,
     logs_of_store,
+    tell,
 )
 from hpsearch.store.facts import Evaluation, Facts
 from hpsearch.wording import in_words
@@ -100,10 +102,11 @@ class Store(Database):
 
         An execution's earlier result is replaced, and its weights and snapshot with it.
         """
+        last = ""
         with self.transaction():
             for result in results:
-                number = result.number
-                self.insert("results", number, str(result.status), as_json(result), replace=True)
+                number, status = result.number, str(result.status)
+                last = self.insert("results", number, status, as_json(result), replace=True)
                 for table in ("weights", "snapshots"):
                     self.execute(f"DELETE FROM {table} WHERE execution = ?", number)  # noqa: S608
                 if result.state is not None:
@@ -112,6 +115,16 @@ class Store(Database):
                     best = result.snapshot.best or ()
                     blob = _as_npz((*result.snapshot.state, *best))
                     self.insert("snapshots", number, result.snapshot.epoch, len(best), blob)
+        if last:
+            tell(self.path, last)
+
+    def loss(self, place: Path) -> str:
+        """Return a fault if the store, or its copy, lacks a result that a run told; else empty."""
+        told = last_told(lock_of_store(place))
+        if not told or self.execute("SELECT 1 FROM results WHERE checksum = ?", told):
+            return ""
+        log = logs_of_store(place)[0].name
+        return f"lacks told results: its log, {log}, was lost or damaged, or the power failed"
 
     def results(self) -> dict[int, ExecutionResult]:
         """Return every result, by execution; without weights and snapshots."""

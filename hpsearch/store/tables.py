@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import re
@@ -43,7 +44,7 @@ from hpsearch.store.columns import (
 )
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.store import Store
-from hpsearch.wording import counted
+from hpsearch.wording import cell_text, counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -253,7 +254,8 @@ def _hyperparameter_dtype(column: str, cells: pd.Series[Any]) -> str:
         return "object"
     if kinds == {int}:
         return INTEGER if all(abs(c) < _MOST_INT64 for c in present) else "object"
-    return FLOAT
+    exact = all(abs(c) <= _MOST_EXACT for c in present if isinstance(c, int))
+    return FLOAT if exact else "object"
 
 
 def _are_whole(cells: Sequence[Any]) -> bool:
@@ -335,7 +337,22 @@ def _typed_table(table: pd.DataFrame, path: str | os.PathLike[str]) -> pd.DataFr
     except (TypeError, ValueError, OverflowError) as error:
         raise InputError(f"{path}: not a results table of hpsearch: {error}") from None
     _require_one_run(typed, path)
+    if "score" in typed:
+        for name in (*hyperparameter_columns(typed), "score"):
+            _require_values(typed[name], path)
     return typed
+
+
+def _require_values(column: pd.Series[Any], path: str | os.PathLike[str]) -> None:
+    """Refuse numbers that are not finite, and texts that only begin as JSON."""
+    for cell in column.dropna().unique():
+        try:
+            json.dumps(value_of(cell), allow_nan=False)
+        except (ValueError, RecursionError):
+            raise InputError(
+                f"{path}: not a results table of hpsearch: no run writes {cell_text(repr(cell))} "
+                f"into the column {column.name}"
+            ) from None
 
 
 def _require_one_run(table: pd.DataFrame, path: str | os.PathLike[str]) -> None:
@@ -343,6 +360,8 @@ def _require_one_run(table: pd.DataFrame, path: str | os.PathLike[str]) -> None:
     keys = [key for key in (*KEY, "epoch") if key in table]
     trials = table[["trial", *({"config"} & {*table})]].drop_duplicates().dropna()
     several = [name for name in ("metric", "recipe") if name in table and table[name].nunique() > 1]
+    if table["trial"].isna().any():
+        raise InputError(f"{path}: not a results table of hpsearch: it has a row without a trial")
     if trials["trial"].duplicated().any() or table.duplicated(keys).any() or several:
         raise InputError(
             f"{path}: has several configs of a trial, rows of an execution, metrics or recipes: "

@@ -23,7 +23,7 @@ from hpsearch.errors import HpsearchError, InputError
 from hpsearch.space.execution import label
 from hpsearch.store.columns import Record, cell_of
 from hpsearch.store.derived import tables_of
-from hpsearch.store.directory import ResultsDirectory
+from hpsearch.store.directory import ResultsDirectory, require_free
 from hpsearch.store.store import Store
 from hpsearch.store.tables import column_of
 from hpsearch.workers.protocol import Said
@@ -50,6 +50,12 @@ def run_name(record: Record) -> str:
     return re.sub(r"\W+", "-", label(record.trial, record.seed, record.fold))
 
 
+def _file_name(name: str) -> str:
+    """Return a sweep's name as that of a directory: a store from elsewhere may say `../x`."""
+    safe = re.sub(r"[^\w .+-]", "-", name)[:_LONGEST_NAME]
+    return f"-{safe}" if safe.strip(".") == "" else safe
+
+
 def hyperparameters(record: Record) -> dict[str, bool | int | float | str]:
     """Return values by column, with lists and mappings as JSON, as in the table."""
     values: Mapping[str, Any] = record.values
@@ -65,6 +71,9 @@ def tags(record: Record) -> dict[str, str]:
         if value not in (None, "") and name not in ("score", "method")
     }
 
+
+#: In characters, of up to four bytes each; file systems allow 255 bytes.
+_LONGEST_NAME = 60
 
 _ROW, _RESULT = "hpsearch.row", "hpsearch.result"
 
@@ -170,7 +179,7 @@ class TensorBoard:
         # TensorBoard is an optional package.
         from tensorboard.summary.writer.record_writer import RecordWriter
 
-        run = self._directory / record.provenance.sweep / run_name(record)
+        run = self._directory / _file_name(record.provenance.sweep) / run_name(record)
         unfinished = run / ".unfinished"
         try:
             run.mkdir(parents=True, exist_ok=True)
@@ -214,7 +223,8 @@ def make_tracker(target: str) -> Tracker:
     """Return the tracker that `tensorboard:DIR` or `mlflow:URI` names; nothing is written yet.
 
     Raises:
-        InputError: There is no such tracker, or its library is not installed.
+        InputError: There is no such tracker, its library is not installed, or it would write into
+            a file of a run.
     """
     kind, _, where = target.partition(":")
     if kind not in ("tensorboard", "mlflow") or not where:
@@ -226,6 +236,7 @@ def make_tracker(target: str) -> Tracker:
         raise InputError(
             f"{target}: the library {kind} is not installed; pip install 'hpsearch[{kind}]'"
         )
+    require_free(Path(where.removeprefix("sqlite:///")))
     return TensorBoard(where) if kind == "tensorboard" else MLflow(where)
 
 
@@ -318,7 +329,7 @@ class _Tracking:
                     return
                 try:
                     tracker.log(record)
-                except TrackerError as error:
+                except Exception as error:  # noqa: BLE001 - whatever a library cannot take
                     active.remove(tracker)
                     self._failures.put(
                         f"{error}; nothing more is logged there; `hpsearch log {where.path} --to "

@@ -130,6 +130,7 @@ def evaluate_file(
 
     from hpsearch.training.measures import prepared  # imports Keras
 
+    ModelFile.require_bounded(path)
     y = in_own_units(y, target)
     try:
         model = keras.models.load_model(path, safe_mode=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import pickle
 import resource
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,11 @@ from commands import most_seconds, watched
 
 import hpsearch
 from hpsearch.data.loading import load_dataset
-from hpsearch.errors import DataError
+from hpsearch.errors import DataError, InputError
+from hpsearch.runs.predicting import load_model
+from hpsearch.runs.trial import Source
 from hpsearch.spec.data import DataSpec
+from hpsearch.workers.calls import evaluate_file
 
 _MOST_BYTES = 200 * 2**20
 
@@ -150,3 +154,13 @@ def test_a_bomb_of_one_hot_columns(tmp_path):
     for caught in (of_a_file, of_a_frame):
         assert "\n" not in str(caught.value)
     assert load_dataset(spec).input.columns is not None
+
+
+def test_a_model_that_unpacks_to_far_more_is_refused_before_it_is_read(tmp_path):
+    path = tmp_path / "best.keras"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("model.weights.h5", bytes(2**26))
+    with pytest.raises(InputError, match="unpacks to 67,108,864 bytes"):
+        load_model(path, Source(tmp_path))
+    with pytest.raises(InputError, match="unpacks to"):
+        evaluate_file(path, None, None, np.zeros(1), np.zeros(1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 
 import pytest
@@ -141,12 +142,33 @@ def finished(tmp_path_factory):
         "predict out table.csv --out table.csv",
         "predict out table.csv --out out/curves.csv",
         "run sweep.yaml --out new --store new/run.log",
+        "log out --to mlflow:sqlite:///out/sweep.db",
     ],
 )
 def test_a_command_replaces_no_file_of_a_run_and_no_input(finished, tmp_path, words):
     shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
     before = contents(tmp_path)
     error = hpsearch(*words.split(), cwd=tmp_path, code=2).stderr
-    assert words.split()[-1] in error
+    assert words.split()[-1].removeprefix("mlflow:sqlite:///") in error
     assert "name another" in error
     assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "put"),
+    [
+        ("hpsearch.schema.json", lambda path: path.write_text("mine")),
+        ("hpsearch.schema.json", os.mkfifo),
+        ("hpsearch.schema.json", lambda path: path.symlink_to("target")),
+        ("sweep.yaml", lambda path: path.symlink_to("target")),
+    ],
+    ids=["own", "fifo", "link", "linked sweep"],
+)
+def test_init_replaces_nothing_and_follows_no_link(tmp_path, name, put):
+    put(tmp_path / name)
+    before = contents(tmp_path)
+    assert name in hpsearch("init", cwd=tmp_path, code=2).stderr
+    assert contents(tmp_path) == before
+    (tmp_path / name).unlink()
+    for file in ("a.yaml", "b.yaml"):
+        hpsearch("init", file, cwd=tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -88,3 +89,12 @@ def test_a_place_that_cannot_be_written(tmp_path, record):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot be written"):
         make_tracker(f"tensorboard:{tmp_path / 'file'}").log(record)
+
+
+@pytest.mark.parametrize("name", ["../../x", "/tmp/x", "..", "a/b", "n\0ul", "x" * 300])
+def test_a_sweep_s_name_is_no_path(tmp_path, record, name):
+    named = replace(record, provenance=replace(record.provenance, sweep=name))
+    logs = tmp_path / "deep" / "deeper" / "logs"
+    make_tracker(f"tensorboard:{logs}").log(named)
+    (file,) = (path for path in tmp_path.rglob("*") if path.is_file())
+    assert len(file.relative_to(logs).parts) == 3
