@@ -6,6 +6,7 @@ from contextlib import nullcontext
 
 import pytest
 from commands import hpsearch
+from datasets import load
 
 import hpsearch as package
 from hpsearch.errors import InputError
@@ -63,11 +64,8 @@ def test_a_foreign_score_that_is_no_number_is_named(tmp_path, cell):
 def test_text_among_labels_is_no_number(tmp_path, label):
     rows = [f"{i / 7},{[label, 'a', 'b'][i % 3]}\n" for i in range(60)]
     (tmp_path / "data.csv").write_text("x,y\n" + "".join(rows))
-    data = {"csv": str(tmp_path / "data.csv"), "target": "y"}
-    results = package.run(
-        {"data": data, "parameters": {"units": 2, "epochs": 1}}, out=tmp_path / "o"
-    )
-    assert set(results.classes) == {label, "a", "b"}
+    dataset = load(csv=str(tmp_path / "data.csv"), target="y")
+    assert set(dataset.target.classes) == {label, "a", "b"}
 
 
 @pytest.mark.parametrize("limits", ["min: 1, max: 9, q: 1.0e-30", "min: 0, max: 1.0e+308, q: 1"])
