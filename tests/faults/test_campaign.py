@@ -14,7 +14,7 @@ _ROOT = Path(__file__).resolve().parent.parent.parent
 
 @pytest.mark.slow
 def test_a_short_campaign_loses_nothing(tmp_path):
-    command = (sys.executable, "-m", "tests.faults.campaign")
+    command = (sys.executable, "experiments/interruptions.py")
     options = ("--minutes", 5, "--interruptions", 1, "--seed", 1, "--out", tmp_path)
     said = hpsearch(*options, cwd=_ROOT, program=command)
     told = re.findall(r"^\d+: \w+, [12] workers, \w+: ", said.stdout, re.MULTILINE)

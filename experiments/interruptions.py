@@ -1,6 +1,6 @@
 """Interrupts real sweeps at random instants, runs them again, and compares what came out.
 
-    python -m tests.faults.campaign --minutes 30 --seed 0 [--interruptions 300] [--out experiments]
+    python experiments/interruptions.py --minutes 30 --seed 0 [--interruptions 300] [--out DIR]
 
 Sweeps of four methods with one and with two workers in turn, one of a Keras model that TensorFlow
 trains, and one on Ray. Each is run once undisturbed, then again and again: a run gets an
@@ -39,12 +39,12 @@ import pandas as pd
 import psutil
 import yaml
 
-_ROOT = Path(__file__).resolve().parent.parent.parent
-sys.path[:0] = [str(_ROOT / "tests" / "support"), str(_ROOT / "experiments")]
+_ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(_ROOT / "tests" / "support"))
 
 from commands import USER_MODELS, Running, end_all, hpsearch, in_sessions, start, wait_for  # noqa: E402
 from outcomes import acknowledged, table, trainings_begun  # noqa: E402
-from report import machine, report, versions  # noqa: E402
+from report import HERE, machine, report, versions  # noqa: E402
 
 ENDED = {"SIGKILL": -signal.SIGKILL, "SIGTERM": 143, "SIGINT": 130, "moved": 3}
 #: These do not end a run.
@@ -413,7 +413,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--interruptions", type=int, default=10**6, help="stop after so many")
-    parser.add_argument("--out", type=Path, default=None, help="where to write interruptions.md")
+    parser.add_argument("--out", type=Path, default=HERE, help="where to write interruptions.md")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         try:
@@ -426,7 +426,7 @@ def main() -> None:
             versions("hpsearch", "tensorflow", "keras"),
             f"seed {options.seed}; {_TRIALS} trials a sweep",
         ]
-        report("interruptions", about, rows, options.out or Path(scratch))
+        report("interruptions", about, rows, options.out)
     for tally in tallies.values():
         for line in tally.wrong_ends:
             print(line)
