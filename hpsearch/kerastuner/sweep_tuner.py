@@ -105,6 +105,8 @@ class SweepTuner(keras_tuner.Tuner):
             directory=directory,
             project_name="sweep",
         )
+        # A forked tuner's process may end without the finalizer.
+        shutil.rmtree(directory, ignore_errors=True)
 
     def _populate_initial_space(self) -> None:
         """Do nothing: the space is known."""

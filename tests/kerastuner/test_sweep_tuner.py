@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import keras_tuner
@@ -236,6 +237,13 @@ def test_its_hypermodel_builds_from_its_values() -> None:
     hp.values["units"] = 5
     with pytest.raises(ValueError, match="5 is no value of 'units'"):
         tuner.hypermodel.build(hp)
+
+
+def test_it_leaves_no_directory(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    tuner = make_tuner(spec_of("grid", FINITE))
+    searched(tuner, Instant(9, room=3))
+    assert not list(tmp_path.iterdir())
 
 
 def test_any_base_class_takes_it() -> None:
