@@ -232,11 +232,11 @@ def make_tracker(target: str) -> Tracker:
             f"{target!r}: must be tensorboard:DIR or mlflow:URI, such as tensorboard:logs or "
             "mlflow:sqlite:///mlflow.db"
         )
+    require_free(Path(where.removeprefix("sqlite:///")))
     if find_spec(kind) is None:
         raise InputError(
             f"{target}: the library {kind} is not installed; pip install 'hpsearch[{kind}]'"
         )
-    require_free(Path(where.removeprefix("sqlite:///")))
     return TensorBoard(where) if kind == "tensorboard" else MLflow(where)
 
 

@@ -24,6 +24,14 @@ print(pickle.loads(code)(20))
 """
 
 
+@pytest.fixture(autouse=True)
+def registry(monkeypatch):
+    """An empty registry: other tests register layers whose modules the other process lacks."""
+    registration = "keras.src.saving.object_registration"
+    monkeypatch.setattr(f"{registration}.GLOBAL_CUSTOM_OBJECTS", {})
+    monkeypatch.setattr(f"{registration}.GLOBAL_CUSTOM_NAMES", {})
+
+
 def called_elsewhere(function):
     """Call a function in a process that has none of this one's modules."""
     code, held = shipped(function, "it")
