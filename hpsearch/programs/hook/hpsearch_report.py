@@ -11,9 +11,9 @@ from fnmatch import fnmatchcase
 from functools import wraps
 
 #: Pattern of metrics, kind of extreme, and the function of two values that gives it.
-_DEFINED = []
+_DEFINED: list = []
 #: The extremes so far, such as `acc.max`.
-_EXTREMES = {}
+_EXTREMES: dict = {}
 
 
 def append(path: str, *lines: object) -> None:
