@@ -9,13 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hpsearch.comparison.estimates import ALPHA, Estimate, holm, selection_luck
-from hpsearch.comparison.questions import (
-    LEAST,
-    Answer,
-    Fresh,
-    PairedScores,
-    whole_scores,
-)
+from hpsearch.comparison.questions import LEAST, Answer, Fresh, PairedScores, whole_scores
 from hpsearch.comparison.table import Table, plain_index
 from hpsearch.errors import RefusedError
 from hpsearch.store.columns import groups, in_order, text_of, varies

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -435,28 +434,32 @@ def _whole(cell: Any) -> int | None:
     return int(cell) if isinstance(cell, int | np.integer) else None
 
 
-def _scores(path: Path, frame: pd.DataFrame, column: str) -> pd.Series[float]:
+def _scores(path: Path, frame: pd.DataFrame, column: str) -> npt.NDArray[np.float64]:
     """The scores; NaN for an empty cell or a number that is not finite."""
-    import pandas as pd  # slow to import
-
     cells = frame[column]
-    scores = pd.Series(mapped(cells, _number, np.nan).astype(np.float64), index=cells.index)
-    for row in np.flatnonzero(scores.isna() & cells.notna()):
+    scores = _floats(cells)
+    for row in np.flatnonzero(np.isnan(scores) & cells.notna()):
         cell = cell_text(repr(cells.iloc[row]))
         raise InputError(f"{path}:{row + 2}: {column}: must be a number or empty, not {cell}")
-    return scores.where(np.isfinite(scores))
+    return np.where(np.isfinite(scores), scores, np.nan)
 
 
 def _numbers(frame: pd.DataFrame, name: str) -> Any:
     """The numbers of a column that are finite and not negative; NaN for any other cell."""
     if name not in frame.columns:
         return np.nan
-    numbers = mapped(frame[name], _number, np.nan).astype(np.float64)
+    numbers = _floats(frame[name])
     return np.where((numbers >= 0) & np.isfinite(numbers), numbers, np.nan)
 
 
-def _number(cell: Any) -> float:
-    """A cell as a float; NaN if it is none, or too large."""
-    with suppress(OverflowError):
-        return float(cell) if is_number(cell) else math.nan
-    return math.nan
+def _floats(cells: pd.Series[Any]) -> npt.NDArray[np.float64]:
+    """The cells as floats; NaN for those that are no numbers, or too large."""
+
+    def number(cell: Any) -> float:
+        with suppress(OverflowError):
+            return float(cell) if is_number(cell) else np.nan
+        return np.nan
+
+    if cells.dtype.kind in "iuf":
+        return cells.to_numpy(np.float64, na_value=np.nan)
+    return mapped(cells, number, np.nan).astype(np.float64)

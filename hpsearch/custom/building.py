@@ -312,7 +312,7 @@ class Tailored(keras_tuner.HyperModel):  # type: ignore[misc]  # KerasTuner has 
         By the callback's index: the attribute that holds the path, a directory, and a path below
         it, in which Keras may fill in `{epoch}` and the like.
         """
-        found = {}
+        files = {}
         for index, callback in enumerate(self.callbacks):
             attribute = next((name for kind, name in _PATHS if isinstance(callback, kind)), "")
             path = getattr(callback, attribute, "://")
@@ -321,8 +321,8 @@ class Tailored(keras_tuner.HyperModel):  # type: ignore[misc]  # KerasTuner has 
             parts = Path(path).parts
             first = next((n for n, part in enumerate(parts) if "{" in part), len(parts) - 1)
             folder = Path(*parts[:first]).absolute()
-            found[index] = (attribute, str(folder), str(Path(*parts[first:])))
-        return found
+            files[index] = (attribute, str(folder), str(Path(*parts[first:])))
+        return files
 
     def copied_callbacks(self, folder: str) -> list[Any]:
         """Return copies of the callbacks for one training, which write below `folder`, if given."""
@@ -335,7 +335,7 @@ class Tailored(keras_tuner.HyperModel):  # type: ignore[misc]  # KerasTuner has 
             path = f"{literal if attribute == 'filepath' else own}/{name}"
             setattr(copies[index], attribute, path)
         # A killed training begins anew here, so a backup has no use.
-        return [each for each in copies if not isinstance(each, keras.callbacks.BackupAndRestore)]
+        return [c for c in copies if not isinstance(c, keras.callbacks.BackupAndRestore)]
 
     def build(self, hp: Any) -> Any:
         """Build a model and compile it again with the replacements.
@@ -399,7 +399,7 @@ def _logging_to(callbacks: list[Any], hp: Any, folder: str) -> list[Any]:
 
 @lru_cache(maxsize=8)
 def load_hypermodel(name: str, code: bytes) -> keras_tuner.HyperModel:
-    """Return a recipe's model as a hypermodel, the same object throughout a process.
+    """Return a recipe's model as a hypermodel, the same object throughout a training.
 
     Args:
         name, code: `Recipe.model` and `Recipe.code`.

@@ -110,8 +110,8 @@ def _hyperparameters(
     Raises:
         InputError: It cannot be loaded or built.
     """
-    if (found := _model_of(loader).found) is not None:
-        return found
+    if (declared := _model_of(loader).found) is not None:
+        return declared
     sweep, recipe = models.sweep, models.recipe
     given = tuple(sweep.parameters.values())
     retrainer = Retrainer(executor, CustomModels(), recipe, models.rows, check)

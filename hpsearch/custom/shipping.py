@@ -68,7 +68,7 @@ class CustomModel:
         found: Its hyperparameters, if known.
         late: See `Recipe.late`; None for the method's default.
         tolerant, summed: See `Recipe`.
-        files: What its callbacks write; see `Tailored.files`.
+        files: The files that its callbacks write; see `Tailored.files`.
     """
 
     code: bytes = b""
@@ -161,19 +161,19 @@ def _array(name: str) -> npt.NDArray[Any]:
 def _register(objects: Mapping[str, Any]) -> None:
     """Register objects with Keras under their names."""
     load_part(f"{_REGISTRY}:GLOBAL_CUSTOM_OBJECTS").update(objects)
-    names = {each: name for name, each in objects.items()}
+    names = {item: name for name, item in objects.items()}
     load_part(f"{_REGISTRY}:GLOBAL_CUSTOM_NAMES").update(names)
 
 
 def _registered() -> dict[str, Any]:
     """Return what the user's code has registered with Keras, by name, if it can be pickled."""
-    found = {}
-    for name, each in getattr(sys.modules.get(_REGISTRY), "GLOBAL_CUSTOM_OBJECTS", {}).items():
+    objects = {}
+    for name, item in getattr(sys.modules.get(_REGISTRY), "GLOBAL_CUSTOM_OBJECTS", {}).items():
         if not name.startswith("keras_tuner>"):
             with contextlib.suppress(Exception):  # user code may raise anything
-                _Pickler().dump(each)
-                found[name] = each
-    return found
+                _Pickler().dump(item)
+                objects[name] = item
+    return objects
 
 
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types

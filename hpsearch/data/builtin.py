@@ -17,6 +17,7 @@ from hpsearch.data.dataset import RawData, RawPart
 from hpsearch.data.files import read_arrays, read_idx
 from hpsearch.data.specs import Task
 from hpsearch.errors import DataError
+from hpsearch.spec.command import expanded
 
 ENVIRONMENT_VARIABLE = "HPSEARCH_DATA"
 
@@ -165,7 +166,7 @@ def _read_images(name: str, folder: str | None) -> RawData:
     for x, y in ((x_train, y_train), (x_test, y_test)):
         if x.dtype != np.uint8 or x.ndim != 3 or y.ndim != 1 or len(x) != len(y) or y.max() > 9:
             raise DataError(f"{root}: {y.shape} labels do not fit {x.dtype} images of {x.shape}")
-    elsewhere = folder is not None and Path(folder).expanduser() not in (root, root.parent)
+    elsewhere = folder is not None and expanded(folder) not in (root, root.parent)
     return _raw_data(
         name,
         x_train,
@@ -197,7 +198,7 @@ def _folders(name: str, folder: str | None) -> Iterator[Path]:
     """Return the folders that may hold the files: given, environment, Debian's, Keras' cache."""
     for given in (folder, os.environ.get(ENVIRONMENT_VARIABLE)):
         if given:
-            base = Path(given).expanduser()
+            base = expanded(given)
             yield base / _folder_name(name)
             yield base / name
             # Both sets have the same file names, so /data/mnist must not be read as fashion_mnist.

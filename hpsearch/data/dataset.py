@@ -127,7 +127,7 @@ class Dataset:
         warnings: One sentence each, for the user.
         folds: With cross-validation, a dataset for each fold, fitted on its own training split.
             The fingerprint is then of all folds, and the other attributes are the first fold's.
-        held: The large arrays of the user's code, which workers get with the rows.
+        held: Large arrays that the model's code refers to; workers get them with the rows.
     """
 
     name: str

@@ -62,7 +62,7 @@ class Prepared:
         profile: Lines that describe the data.
         facts: Further facts for the store.
         finish: Keeps what the best trial leaves, while the report is drawn.
-        told: As in `Trainings`.
+        reported: As in `Trainings`.
     """
 
     search: Search
@@ -84,7 +84,7 @@ class Prepared:
     profile: tuple[str, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
     finish: Callable[[Engine], None] = lambda _: None
-    told: Callable[..., Sequence[Mapping[str, float]]] = lambda _: ()
+    reported: Callable[..., Sequence[Mapping[str, float]]] = lambda _: ()
 
 
 @dataclass
@@ -222,7 +222,7 @@ class Run:
                 retries=prepared.retries,
                 repeat=self.settings.repeat,
                 say=lambda line: self.listener(Said(line)),
-                told=prepared.told,
+                reported=prepared.reported,
             ),
             Ledger(store, tables, self.listener, recipe, results, prepared.versions or installed()),
             self.listener,

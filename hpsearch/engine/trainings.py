@@ -55,7 +55,7 @@ class Trainings:
         repeat: Decides by the result and the number of runs whether to repeat a training that
             raised or diverged; None never repeats.
         say: Receives a line about each death.
-        told: Returns the epochs that a training reported whose worker was lost.
+        reported: Returns the epochs that a training reported whose worker was lost.
         running: Submitted executions without an answer -> the epochs to reach: a halted training
             may end only after its execution's next training has begun.
     """
@@ -69,7 +69,7 @@ class Trainings:
     retries: int = 1
     repeat: Callable[[ExecutionResult, int], bool] | None = None
     say: Callable[[str], None] = lambda _: None
-    told: Callable[[Training], Sequence[Epoch]] = lambda _: ()
+    reported: Callable[[Training], Sequence[Epoch]] = lambda _: ()
     queue: deque[Training] = field(default_factory=deque)
     running: dict[int, int] = field(default_factory=dict)
     _deaths: dict[int, int] = field(default_factory=dict)
@@ -192,7 +192,7 @@ class Trainings:
                 status=status,
                 seconds=seconds / len(left),
                 shared_with=None if number == training.number else training.number,
-                curve=tuple(self.told(training)),
+                curve=tuple(self.reported(training)),
                 error=reason,
             )
 

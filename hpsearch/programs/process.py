@@ -46,13 +46,13 @@ class ProgramProcess:
         lock: int = subprocess.DEVNULL,
     ) -> None:
         # If it is not found, Popen says so.
-        found = shutil.which(arguments[0], path=environment.get("PATH"))
+        program = shutil.which(arguments[0], path=environment.get("PATH"))
         with (
             (output / "stdout.log").open("ab") as stdout,
             (output / "stderr.log").open("ab") as stderr,
         ):
             self._process = subprocess.Popen(  # noqa: S603 - a list of arguments, no shell
-                [*(ending_with_parent() if found else ()), *arguments],
+                [*(ending_with_parent() if program else ()), *arguments],
                 cwd=directory,
                 env=dict(environment),
                 # Python closes other descriptors for what it starts, and shells replace this one.
@@ -145,7 +145,7 @@ def ending_with_parent() -> Sequence[str]:
 
 def end_holders(lock: Path) -> bool:
     """Kill the other processes with a locked file open (Linux); return False if there is none."""
-    found = False
+    is_held = False
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             for link in (process / "fd").iterdir():
@@ -154,5 +154,5 @@ def end_holders(lock: Path) -> bool:
                     pid = int(process.name)
                     if pid != os.getpid():
                         os.kill(pid, signal.SIGKILL)
-                        found = True
-    return found
+                        is_held = True
+    return is_held

@@ -64,7 +64,7 @@ def prepare_program(sweep: ProgramSweep, load: Loader | None, run: Run) -> Prepa
         sweep=sweep,
         text=text,
         subject=subject,
-        told=partial(subject.told, recipe),
+        reported=partial(subject.reported, recipe),
         facts={"program": text, "name": sweep.name},
         versions=program_versions(program, fingerprint),
     )

@@ -96,8 +96,8 @@ class TrialDirectory:
     def alone(self, deadline: float, say: Say) -> Iterator[int]:
         """Lock the directory for one process, and yield the lock, which a program is to inherit.
 
-        What an earlier run of the program left behind is ended, or waited for where that is
-        impossible. A file system without locks gives a lock of no effect.
+        Processes that an earlier run of the program left behind are ended, or waited for where that
+        is impossible. A file system without locks gives a lock of no effect.
 
         Args:
             deadline: Time of the monotonic clock.
@@ -154,7 +154,7 @@ class ProgramSubject:
         del dataset
         yield run_trial(self.program, job.training, job.recipe, on_epoch=on_epoch, say=say)
 
-    def told(self, recipe: Recipe, training: Training) -> Sequence[Epoch]:
+    def reported(self, recipe: Recipe, training: Training) -> Sequence[Epoch]:
         """Return the epochs that the last process of a training reported."""
         with suppress(OSError):
             killed = _Trial(self.program, training, recipe).last(code=-signal.SIGKILL)
@@ -233,7 +233,7 @@ class _Trial:
             OSError: A file of the program cannot be read.
         """
         runs = self._runs()
-        past = self._told_in(runs)
+        past = self._known_of(runs)
         if not past.epochs or not self.where.has_checkpoint():
             # Without the earlier epochs, those of a continued program could not be numbered.
             self.where.set_aside("unused")
@@ -250,7 +250,7 @@ class _Trial:
         runs = self.where.runs
         return [r for r in runs if all(_read(r / name) == text for name, text in same.items())]
 
-    def _told_in(self, runs: Sequence[Path]) -> Known:
+    def _known_of(self, runs: Sequence[Path]) -> Known:
         return Known(*history([run / "reports.jsonl" for run in runs], self.recipe.metric))
 
     def unstored(self) -> ExecutionResult | None:
@@ -276,7 +276,7 @@ class _Trial:
         runs = self._runs()
         if not runs or runs[-1] != self.where.runs[-1]:
             return None
-        metrics, past = TrialMetrics(runs[-1], self.recipe.metric), self._told_in(runs[:-1])
+        metrics, past = TrialMetrics(runs[-1], self.recipe.metric), self._known_of(runs[:-1])
         return self._judged(runs[-1], metrics, past, code=code, halted=False)
 
     def run(self, past: Known, lock: int) -> ExecutionResult | None:

@@ -128,7 +128,6 @@ def _sweep(source: ReportSource, limits: PageLimits) -> dict[str, Any]:
         "name": source.name,
         "description": (source.sweep and source.sweep.description) or "",
         "metric": source.metric,
-        "minimize": source.goal == "minimize",
         "scale": source.scale,
         "answer": answer_of(source),
         "tiles": words.tiles(source),

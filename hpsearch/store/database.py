@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from hpsearch.errors import StoreError
 from hpsearch.machine import odd_kind, shortage
-from hpsearch.store.directory import APPLICATION_ID, free_name, logs_of_store, tell
+from hpsearch.store.directory import APPLICATION_ID, free_name, logs_of_store, note_result
 from hpsearch.wording import printable
 
 _BUSY_MILLISECONDS = 10_000
@@ -84,7 +84,7 @@ class Database:
         # SQLite would apply the log of a removed store to the new one.
         for leftover in logs_of_store(self.path):
             leftover.unlink(missing_ok=True)
-        tell(self.path, "")
+        note_result(self.path, "")
         with _written_anew(self.path) as db:
             # Return the space of removed weights and snapshots to the file system.
             db.execute("PRAGMA auto_vacuum=INCREMENTAL")

@@ -104,9 +104,9 @@ class DirectoryLock:
         except BaseException:
             self.release()
             raise
-        told = last_told(path)
+        noted = noted_result(path)
         os.ftruncate(self._handle, 0)
-        os.pwrite(self._handle, f"{os.getpid()}\n{told}".encode(), 0)
+        os.pwrite(self._handle, f"{os.getpid()}\n{noted}".encode(), 0)
         _HELD.add(self)
 
     def _take(self) -> None:
@@ -229,16 +229,16 @@ def lock_of_store(store: Path) -> Path:
     return store.with_name(f".{store.name}.lock")
 
 
-def tell(store: Path, checksum: str) -> None:
-    """Note the last result that is told in the lock of its store, which this process holds."""
+def note_result(store: Path, checksum: str) -> None:
+    """Note the last result of a store in its lock, before the result is shown."""
     # Only a held store has a lock. On a full disk, the store says so.
     with suppress(OSError), lock_of_store(store).open("r+b") as file:
         file.write(f"{os.getpid()}\n{checksum}".encode())
         file.truncate()
 
 
-def last_told(lock: Path) -> str:
-    """Return the checksum that `tell` noted last; empty if there is none."""
+def noted_result(lock: Path) -> str:
+    """Return the checksum that `note_result` left in a lock, or empty."""
     text = _begins(lock).partition(b"\n")[2] if lock.is_file() else b""
     return text.decode() if re.fullmatch(rb"[0-9a-f]{32}", text) else ""
 

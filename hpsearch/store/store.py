@@ -23,10 +23,10 @@ from hpsearch.store.directory import (
     NoLocksError,
     ResultsDirectory,
     files_beside_store,
-    last_told,
     lock_of_store,
     logs_of_store,
-    tell,
+    note_result,
+    noted_result,
 )
 from hpsearch.store.facts import Evaluation, Facts
 from hpsearch.wording import in_words
@@ -116,12 +116,12 @@ class Store(Database):
                     blob = _as_npz((*result.snapshot.state, *best))
                     self.insert("snapshots", number, result.snapshot.epoch, len(best), blob)
         if last:
-            tell(self.path, last)
+            note_result(self.path, last)
 
     def loss(self, place: Path) -> str:
-        """Return a fault if the store, or its copy, lacks a result that a run told; else empty."""
-        told = last_told(lock_of_store(place))
-        if not told or self.execute("SELECT 1 FROM results WHERE checksum = ?", told):
+        """Return a fault if the store, or its copy, lacks the noted result; else empty."""
+        noted = noted_result(lock_of_store(place))
+        if not noted or self.execute("SELECT 1 FROM results WHERE checksum = ?", noted):
             return ""
         log = logs_of_store(place)[0].name
         return f"lacks told results: its log, {log}, was lost or damaged, or the power failed"

@@ -345,7 +345,7 @@ def _typed_table(table: pd.DataFrame, path: str | os.PathLike[str]) -> pd.DataFr
 
 def _require_values(column: pd.Series[Any], path: str | os.PathLike[str]) -> None:
     """Refuse numbers that are not finite, and texts that only begin as JSON."""
-    for cell in column.dropna().unique():
+    for cell in column[np.isinf(column)] if column.dtype == FLOAT else column.dropna().unique():
         try:
             json.dumps(value_of(cell), allow_nan=False)
         except (ValueError, RecursionError):

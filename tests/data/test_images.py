@@ -72,6 +72,8 @@ def test_order_of_places(nowhere, monkeypatch):
     assert pixel() == 1
     small_set(nowhere / "system/fashion-mnist", 2)
     assert pixel() == 2
+    monkeypatch.setenv("HPSEARCH_DATA", "~nobody_here/environment")
+    assert pixel() == 2
     monkeypatch.setenv("HPSEARCH_DATA", str(nowhere / "environment"))
     assert pixel() == 2
     small_set(nowhere / "environment/fashion-mnist", 3)

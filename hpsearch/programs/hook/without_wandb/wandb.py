@@ -1,7 +1,7 @@
 """Stands in for W&B where it is not installed: provides the trial's settings, reports metrics.
 
-What a sweep needs does what W&B's does; everything else does nothing. Written for Python 3.8, with
-the standard library only.
+Calls that a sweep needs do what W&B's do; all others do nothing. Written for Python 3.8, with the
+standard library only.
 """
 
 from __future__ import annotations
