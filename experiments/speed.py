@@ -62,7 +62,7 @@ FLOORS = {
 #: The contenders to measure; the others are processes that these start.
 PEERS = [name for name, contender in CONTENDERS.items() if contender.packages]
 _TINY = ("hidden_layers=[1]", "units=[8]", "activation=[relu, tanh]", "batch_size=[64]",
-         "epochs=[1, 2]")  # fmt: skip
+         "epochs=[1, 2]", "optimizer=[adam]")  # fmt: skip
 
 
 def prepare(sweep: Path, directory: Path) -> Path:
@@ -249,7 +249,7 @@ def options() -> argparse.Namespace:
     )
     parser.add_argument("--anew", action="store_true", help="discard earlier runs")
     parser.add_argument("--check", action="store_true")
-    parser.add_argument("--smoke", action="store_true", help="digits, eight trials, one run")
+    parser.add_argument("--smoke", action="store_true", help="digits, four trials, one run")
     parser.add_argument("--out", type=Path, help="where the tables go")
     arguments = parser.parse_args()
     if unknown := [name for name in arguments.sweeps if name not in SWEEPS]:

@@ -219,9 +219,8 @@ def test_the_search_over_a_function_works(tmp_path, run_python):
     run_python(block("optimize", "py") + check)
 
 
-#: Blocks of the documents by marker and language, and how many there are. Most run above; "main
-#: job" in tests/faults/test_05_clean_install.py, "dask" and "slurm" in test_cluster_documents.py,
-#: "tests" in .ci/run.
+#: Blocks of the documents by marker and language, and how many there are. Most run above;
+#: "dask" and "slurm" in test_cluster_documents.py, "main job" and "tests" in .ci/run.
 RUN = {
     ("callbacks", "py"): 1,
     ("checkpoint", "py"): 1,
