@@ -190,6 +190,18 @@ def test_the_prior_is_made_and_measured(tmp_path):
     assert "[" in part["rank correlation"]
 
 
+def test_searches_on_fresh_tables(tmp_path):
+    """On generated tables, which need no package, and without Optuna's GP, which needs torch."""
+    tables = ["--smoke", "--tables", "made_quantiles", "made_noisy"]
+    run("prior_fresh.py", "train", *tables, "--runs", tmp_path / "runs", out=tmp_path)
+    methods = ["--methods", "auto", "random", "optuna_tpe", "--trials", "10"]
+    run("prior_fresh.py", "search", *tables, *methods, out=tmp_path)
+    beside, means, every = json.loads((tmp_path / "prior_fresh.json").read_text())["parts"].values()
+    assert [(row["than"], row["trials"]) for row in beside] == [("optuna_tpe", 10), ("random", 10)]
+    assert [row["method"] for row in means] == ["auto", "optuna_tpe", "random"]
+    assert len(every) == 6
+
+
 def test_searches_with_rungs_at_equal_epochs(tmp_path):
     """Without Ray's scheduler, which takes seconds to import."""
     methods = ["asha", "asha random", "hyperband", "optuna hyperband", "optuna median"]
