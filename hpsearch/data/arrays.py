@@ -59,13 +59,15 @@ def _part(pair: Pair, where: str, spec: DataSpec, like: RawPart | None) -> RawPa
     """
     x, y, weights = (*pair, None)[:3]
     about: dict[str, Any] = {}
+    features: Inputs
     if are_several_inputs(x, y) or (like is not None and like.parts):
-        features: Inputs
-        features, about["parts"] = _several(x, y, where, like, spec)
+        features, about["parts"] = _several(x, y, where, like)
     else:
         features, table = _features(x, where, like, spec)
         if table is not None:
             about = {"table": table.spec, "notices": tuple(table.notices)}
+    if spec.drop and "table" not in about:
+        raise DataError(f"{where}: drop: x is no table, whose columns have names; leave drop out")
     targets = _targets(y, where, spec, like)
     if n_rows(features) != len(targets):
         raise DataError(f"{where}: x has {n_rows(features)} rows and y has {len(targets)}")
@@ -82,11 +84,9 @@ def _place(where: str, row: int) -> str:
 
 
 def _several(
-    x: Any, y: Any, where: str, like: RawPart | None, spec: DataSpec
+    x: Any, y: Any, where: str, like: RawPart | None
 ) -> tuple[npt.NDArray[np.float32], tuple[ArrayPart, ...]]:
     """Return several inputs, for a custom model, and their parts."""
-    if spec.drop and like is None:
-        raise DataError(f"{where}: drop: several inputs are no table; leave drop out")
     if not are_several_inputs(x, y) and not isinstance(x, Mapping):
         raise DataError(f"{where}: x is {type(x).__name__}; give the inputs of the training rows")
     columns, parts = packed(x, f"{where}: x", like.parts if like is not None else None, "inputs")
@@ -149,10 +149,7 @@ def _as_array(value: Any, name: str, where: str) -> npt.NDArray[Any]:
 
 
 def _features(
-    x: Any,
-    where: str,
-    like: RawPart | None,
-    spec: DataSpec,
+    x: Any, where: str, like: RawPart | None, spec: DataSpec
 ) -> tuple[Inputs, ParsedTable | None]:
     if isinstance(x, Mapping) or _is_pandas(x, "DataFrame"):
         return _table(x, where, like, spec)
@@ -165,8 +162,6 @@ def _features(
         return _table(array.astype(object), where, like, spec)
     if not array.size:
         raise DataError(f"{where}: x is empty, shape {array.shape}")
-    if spec.drop and like is None:
-        raise DataError(f"{where}: drop: the columns of {type(x).__name__} have no names")
     missing = spec.impute != "none" and array.ndim == 2
     return array if are_images(array) else _finite(array, where, missing=missing), None
 
@@ -193,12 +188,7 @@ def as_frame(x: Any, where: str) -> pd.DataFrame:
     return frame
 
 
-def _table(
-    x: Any,
-    where: str,
-    like: RawPart | None,
-    spec: DataSpec,
-) -> tuple[Inputs, ParsedTable]:
+def _table(x: Any, where: str, like: RawPart | None, spec: DataSpec) -> tuple[Inputs, ParsedTable]:
     frame, table, key = as_frame(x, where), None, "drop"
     if like is not None:
         key = "the training part"
@@ -212,21 +202,19 @@ def _table(
 
 
 def _finite(array: npt.NDArray[Any], where: str, *, missing: bool) -> npt.NDArray[Any]:
-    if array.dtype.kind == "f":
-        bad = ~(np.abs(array) <= FLOAT32_MAX)
-        if bad.any():
-            gone = np.isnan(array) & missing
-            bad &= ~gone
-            if bad.any():
-                index = np.argwhere(bad)[0].tolist()
-                raise DataError(
-                    f"{_place(where, index[0])}: column {', '.join(map(str, index[1:]))}: "
-                    f"{array[tuple(index)]} is not a finite float32 number "
-                    f"({int(bad.sum())} such values); remove or repair the rows"
-                )
-            # NaNs may differ in their bits, which would change the fingerprint.
-            return np.where(gone, np.float32(np.nan), array.astype(np.float32))
-    return np.ascontiguousarray(array, np.float32)
+    if array.dtype.kind != "f" or (np.abs(array) <= FLOAT32_MAX).all():
+        return np.ascontiguousarray(array, np.float32)
+    gone = np.isnan(array) & missing
+    bad = ~(gone | (np.abs(array) <= FLOAT32_MAX))
+    if bad.any():
+        index = np.argwhere(bad)[0].tolist()
+        raise DataError(
+            f"{_place(where, index[0])}: column {', '.join(map(str, index[1:]))}: "
+            f"{array[tuple(index)]} is not a finite float32 number "
+            f"({int(bad.sum())} such values); remove or repair the rows"
+        )
+    # NaNs may differ in their bits, which would change the fingerprint.
+    return np.where(gone, np.float32(np.nan), array.astype(np.float32))
 
 
 def _targets(y: Any, where: str, spec: DataSpec, like: RawPart | None) -> npt.NDArray[Any]:

@@ -40,11 +40,6 @@ _NAME_OF_IDENTIFIER = re.compile(
     re.IGNORECASE,
 )
 _LIKE_A_DATE = re.compile(r"\s*\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}(?:[T ]\s*\d|\s*$)")
-_DATE_IN_WORDS = re.compile(
-    r"\b(jan(uary)?|feb(ruary)?|mar(ch)?|apr(il)?|may|june?|july?|aug(ust)?|sept?(ember)?|"
-    r"oct(ober)?|nov(ember)?|dec(ember)?)\W+(\d{1,2}\W+)?\d\d(\d\d)?\b",
-    re.IGNORECASE,
-)
 _DAYS = ("%Y-%m-%d", "%Y/%m/%d", "%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", "%m-%d-%Y", "%d-%m-%Y")
 _TIMES = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
 #: Texts of booleans, as `pandas.read_csv` reads them.
@@ -280,14 +275,12 @@ def _identified(
         and len(values) >= (_LEAST_TEXTS if is_text else _LEAST_NUMBERS)
         and distinct >= _DISTINCT_SHARE_OF_IDENTIFIER * len(values)
     ):
-        if is_text and 2 * sum(map(bool, map(_DATE_IN_WORDS.search, values))) > len(values):
-            raise _LeftOut(
-                f"dates such as {values[0][:40]!r} are not read; write them as 2024-12-31"
-            )
-        kind = "text" if is_text else "whole number"
+        kind, hint = "whole number", ""
+        if is_text:
+            kind, hint = "text", "; dates are read if they are written as 2024-12-31"
         raise _LeftOut(
             f"another {kind} in nearly every row, {distinct:,} in {len(values):,}, looks like an "
-            "identifier; `identifiers: keep` uses such columns"
+            f"identifier; `identifiers: keep` uses such columns{hint}"
         )
     if is_text and distinct > MAX_VOCABULARY:
         raise _Unusable(

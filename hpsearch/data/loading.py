@@ -22,9 +22,9 @@ from hpsearch.data.dataset import (
     read_elements,
     row_counts,
 )
+from hpsearch.data.files import read_csv
 from hpsearch.data.specs import ArrayPart
 from hpsearch.data.splitting import random_folds, splitter_folds, time_folds, times_of
-from hpsearch.data.tables import read_csv
 from hpsearch.errors import DataError
 from hpsearch.machine import available_bytes
 from hpsearch.spec.data import DataSpec
