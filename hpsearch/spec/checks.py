@@ -20,9 +20,9 @@ from hpsearch.space.keras_names import METRICS
 from hpsearch.space.mlp import LAYER_TYPES, NOTES
 from hpsearch.space.space import GRID_NEEDS, Choices, Drawn, Parameter, Range, Space, matches
 from hpsearch.spec.command import DEFAULT_COMMAND, command_faults
-from hpsearch.spec.hyperparameters import HYPERPARAMETERS, is_known, suggestion
 from hpsearch.spec.keys import ModelFields, ProgramFields, SeedRace, SweepFields
 from hpsearch.spec.method import CONFIGS
+from hpsearch.spec.parameters import HYPERPARAMETERS, is_known, suggestion
 from hpsearch.spec.rules import Fault, Loc
 from hpsearch.spec.words import OF_DATA
 from hpsearch.wording import did_you_mean, listing, show

@@ -13,9 +13,15 @@ import yaml
 from hpsearch.files import write_atomically
 from hpsearch.machine import odd_kind
 from hpsearch.space.mlp import DEFAULTS
-from hpsearch.spec.hyperparameters import ANYTHING, HYPERPARAMETERS, PLAIN, UNITS_OF_LAYER
 from hpsearch.spec.method import IGNORED, KEYS, METRIC_KEYS, OF_PROGRAMS
-from hpsearch.spec.parameters import DISTRIBUTIONS, PROGRAM_DISTRIBUTIONS
+from hpsearch.spec.parameters import (
+    ANYTHING,
+    DISTRIBUTIONS,
+    HYPERPARAMETERS,
+    PLAIN,
+    PROGRAM_DISTRIBUTIONS,
+    UNITS_OF_LAYER,
+)
 from hpsearch.spec.rules import Rule, Spec, described
 from hpsearch.spec.sweep import AnySweep, ProgramSweep, Sweep
 from hpsearch.spec.yaml import add_core_resolvers
@@ -61,9 +67,6 @@ def file_schema() -> dict[str, Any]:
     text, metric = program["properties"]["metric"]["anyOf"]
     metric = {**metric, "properties": metric["properties"] | dict.fromkeys(METRIC_KEYS, _IGNORED)}
     program["properties"]["metric"]["anyOf"] = [text, metric]
-    definitions = {
-        part.__name__: part.schema() for kind in (Sweep, ProgramSweep) for part in kind.parts()
-    }
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "hpsearch sweep",
@@ -71,7 +74,7 @@ def file_schema() -> dict[str, Any]:
         "if": {"anyOf": [{"required": [key]} for key in sorted(OF_PROGRAMS)]},
         "then": program,
         "else": model,
-        "$defs": {**definitions, "ProgramParameter": _program_parameter()},
+        "$defs": {"ProgramParameter": _program_parameter()},
     }
 
 

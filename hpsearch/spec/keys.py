@@ -19,13 +19,15 @@ from hpsearch.space.space import Config, Parameter, Range, Space
 from hpsearch.spec import words
 from hpsearch.spec.command import COMMAND, DEFAULT_COMMAND, UserProgram, command_in
 from hpsearch.spec.data import DataSpec
-from hpsearch.spec.hyperparameters import PLAIN, custom_rule_of, rule_of
 from hpsearch.spec.method import CONFIGS, METHOD, MethodSpec
 from hpsearch.spec.parameters import (
+    PLAIN,
     PROGRAM_PARAMETERS,
+    custom_rule_of,
     enumerated,
     parameters,
     raw_parameters,
+    rule_of,
 )
 from hpsearch.spec.rules import (
     AUTO,
@@ -111,7 +113,7 @@ SEEDS: Final = either(
     f"must be how many (1 to {_MOST_SEEDS}), a list of seeds, or {{min, max, race}}",
     integer(1, _MOST_SEEDS),
     sequence(integer(0, 2**32 - 1), "seeds", most=_MOST_SEEDS, unique=True),
-    Rule(SeedRace.parse, SeedRace.schema()),
+    SeedRace.rule(),
 )
 
 

@@ -328,6 +328,16 @@ def reference() -> Rule:
     return text(REFERENCE, "must be a function as 'package.module:function'")
 
 
+def or_reference(rule: Rule) -> Rule:
+    """A value that a rule accepts, or a reference to a function of the user."""
+    other = reference()
+
+    def check(value: Any) -> Any:
+        return (other if isinstance(value, str) and ":" in value else rule).check(value)
+
+    return Rule(check, {"anyOf": [dict(rule.schema), dict(other.schema)]})
+
+
 def sequence(
     item: Rule, noun: str, least: int = 1, most: int | None = None, *, unique: bool = False
 ) -> Rule:
@@ -472,7 +482,7 @@ class Spec:
     @classmethod
     def rule(cls) -> Rule:
         """Return the rule of a key whose value is this part."""
-        return Rule(cls.parse, {"$ref": f"#/$defs/{cls.__name__}"}, part=cls)
+        return Rule(cls.parse, cls.schema(), part=cls)
 
     @classmethod
     def parse(cls, data: Any) -> Self:
@@ -525,17 +535,13 @@ class Spec:
 
     @classmethod
     def schema(cls) -> dict[str, Any]:
-        """Return the JSON Schema, with references to the `parts`."""
+        """Return the JSON Schema."""
         properties: dict[str, Any] = {}
         for name, declared in cls.keys().items():
             rule, default = declared.metadata["rule"], declared.default
-            schema = dict(rule.schema)
+            properties[name] = described(rule.schema, rule.description, *rule.examples)
             if default not in (None, MISSING):
-                schema["default"] = plain(default)
-            schema["description"] = rule.description
-            if rule.examples:
-                schema["examples"] = list(rule.examples)
-            properties[name] = schema
+                properties[name]["default"] = plain(default)
         schema = {
             "type": "object",
             "properties": properties,
@@ -545,14 +551,6 @@ class Spec:
         }
         needed = [name for name, declared in cls.keys().items() if _is_required(declared)]
         return schema | {"required": needed} if needed else schema
-
-    @classmethod
-    def parts(cls) -> Iterator[type[Spec]]:
-        """Yield the parts to which the schema refers, inner ones first."""
-        for declared in cls.keys().values():
-            if (part := declared.metadata["rule"].part) is not None:
-                yield from part.parts()
-                yield part
 
 
 def described(schema: Mapping[str, Any], description: str, *examples: Any) -> dict[str, Any]:

@@ -14,9 +14,9 @@ from hpsearch.machine import odd_kind
 from hpsearch.spec import words
 from hpsearch.spec.checks import Broken, advice, cross_faults, is_regression
 from hpsearch.spec.command import expanded, is_file, script_of
-from hpsearch.spec.hyperparameters import is_known
 from hpsearch.spec.keys import CustomModelFields, ModelFields, ProgramFields, SweepFields
 from hpsearch.spec.method import KEYS, OF_PROGRAMS, translate
+from hpsearch.spec.parameters import is_known
 from hpsearch.spec.rules import (
     MOST_FAULTS,
     MOST_NAME,

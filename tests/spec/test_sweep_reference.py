@@ -8,9 +8,8 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from hpsearch.spec.hyperparameters import HYPERPARAMETERS, UNITS_OF_LAYER
 from hpsearch.spec.method import IGNORED
-from hpsearch.spec.parameters import parse_parameter
+from hpsearch.spec.parameters import HYPERPARAMETERS, UNITS_OF_LAYER, parse_parameter
 
 SCRIPT = runpy.run_path(str(Path(__file__).parents[1] / "generate_sweep_reference.py"))
 PATH, PAGE = SCRIPT["PATH"], SCRIPT["page"]()
