@@ -315,19 +315,17 @@ def _program_advice(sweep: ProgramFields) -> Iterator[str]:
             "seeds: no argument tells the program its seed: it has HPSEARCH_SEED, or write ${seed} "
             "in command"
         )
-    for parameter in sweep.space.parameters:
-        if isinstance(parameter.domain, Drawn) and parameter.domain.distribution == "log_uniform":
-            yield from _exponent_advice(parameter.name, **parameter.domain.given)
-
-
-def _exponent_advice(name: str, min: float, max: float) -> Iterator[str]:  # noqa: A002
-    """Yield a warning if the ends are probably values instead of exponents."""
-    if min > 0:
-        yield (
-            f"parameters.{name}: log_uniform takes exponents of e, so this draws from "
-            f"{math.exp(min):.5g} to {math.exp(max):.5g}; to draw from {min:g} to {max:g}, write "
-            "distribution: log_uniform_values"
-        )
+    for name, parameter in sweep.parameters.items():
+        domain = parameter.domain
+        if isinstance(domain, Drawn) and domain.distribution == "log_uniform":
+            low, high = domain.given.values()
+            # The ends are probably values instead of exponents.
+            if low > 0:
+                yield (
+                    f"parameters.{name}: log_uniform takes exponents of e, so this draws from "
+                    f"{math.exp(low):.5g} to {math.exp(high):.5g}; to draw from {low:g} to "
+                    f"{high:g}, write distribution: log_uniform_values"
+                )
 
 
 def _model_advice(sweep: ModelFields) -> Iterator[str]:

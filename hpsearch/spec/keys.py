@@ -74,7 +74,6 @@ class MetricSpec(Spec):
     )
 
     def check(self, _: Collection[str]) -> Iterator[Fault]:
-        """Yield a fault if the goal is neither known nor given."""
         if not self.goal and self.name not in METRICS:
             yield (
                 (),
@@ -103,7 +102,6 @@ class SeedRace(Spec):
     race: bool = key(flag(), "Drop trials that can no longer win.", True, default=True)
 
     def check(self, _: Collection[str]) -> Iterator[Fault]:
-        """Yield a fault if `min` exceeds `max`."""
         if self.min > self.max:
             yield ("min",), f"must be at most max, {self.max}, not {self.min}"
 
@@ -128,7 +126,6 @@ class Budget(Spec):
     time_seconds: float | None = key(duration(), "Time after which no training starts.", "30m")
 
     def check(self, _: Collection[str]) -> Iterator[Fault]:
-        """Yield a fault if no limit is given."""
         if self.trials is None and self.time_seconds is None:
             yield (), "needs trials, time or both"
 
@@ -178,7 +175,6 @@ class ExecutionSettings(Spec):
     )
 
     def check(self, _: Collection[str]) -> Iterator[Fault]:
-        """Yield a fault for each cluster key that is set without a cluster."""
         for name in ("address", "resources"):
             if getattr(self, name) is not None and self.engine == "local":
                 yield (name,), "has a meaning only with engine: ray"
@@ -187,22 +183,17 @@ class ExecutionSettings(Spec):
 def _weights(value: Any) -> dict[str, float]:
     if not isinstance(value, Mapping) or not value:
         raise InvalidValue.at("must name a class")
-    labelled: dict[str, Any] = {}
-    for label, weight in value.items():
-        if str(label) in labelled:
-            said = f"{label!s} and {str(label)!r} are the same class; give it once"
-            raise InvalidValue.at(said, str(label))
-        labelled[str(label)] = weight
-    return check_each(number(minimum=0).check, labelled.items())
+    labelled = {str(label): weight for label, weight in value.items()}
+    if len(labelled) < len(value):
+        raise InvalidValue.at("names one class as a number and as text; give it once")
+    return check_each(_WEIGHT.check, labelled.items())
 
 
+_WEIGHT: Final = number(minimum=0)
 _CLASS_WEIGHT: Final = either(
     "must be balanced, or a mapping of classes to weights such as {'0': 1, '1': 5}",
     one_of(("balanced",), "weights"),
-    Rule(
-        _weights,
-        {"type": "object", "minProperties": 1, "additionalProperties": number(minimum=0).schema},
-    ),
+    Rule(_weights, {"type": "object", "minProperties": 1, "additionalProperties": _WEIGHT.schema}),
 )
 
 
@@ -459,7 +450,6 @@ class ModelFields(SweepFields):
 
     @property
     def kind(self) -> Kind:
-        """The kind of model that a config describes."""
         return Kind.MODEL if isinstance(self.model, str) else Kind.MLP
 
     @property
@@ -474,7 +464,6 @@ class ModelFields(SweepFields):
 
     @property
     def functions(self) -> Mapping[str, Role]:
-        """The user's functions that it names, with their roles."""
         roles = {} if self.data.python is None else {self.data.python: Role.DATA}
         if self.builder:
             roles[self.builder] = Role.MODEL
@@ -493,7 +482,6 @@ class ModelFields(SweepFields):
 
     @property
     def first(self) -> Mapping[str, Any]:
-        """The first value of each hyperparameter."""
         # Range.at may differ from the end in the last digit.
         return {
             name: p.domain.min if isinstance(p.domain, Range) else p.at(0.0)
@@ -552,7 +540,6 @@ class ProgramFields(SweepFields):
 
     @property
     def kind(self) -> Kind:
-        """The kind of thing that a config describes."""
         return Kind.PROGRAM
 
     @property

@@ -76,11 +76,6 @@ class _CheckedSweep(SweepFields):
 
     @classmethod
     def parse(cls, data: Any) -> Self:
-        """Read a whole file.
-
-        Raises:
-            InvalidValue: With the place of every fault.
-        """
         if isinstance(data, cls):
             return data
         program = issubclass(cls, ProgramFields)
@@ -121,11 +116,6 @@ class Sweep(ModelFields, _CheckedSweep):
 
     @classmethod
     def parse(cls, data: Any) -> Self:
-        """Read a whole file.
-
-        Raises:
-            InvalidValue: With the place of every fault.
-        """
         sweep = super().parse(data)
         if not is_regression(sweep):
             return sweep
@@ -136,7 +126,6 @@ class Sweep(ModelFields, _CheckedSweep):
         return replace(self, data=self.data.resolved(base_dir))
 
     def missing_files(self) -> Iterator[Fault]:
-        """Yield a fault for each data file that does not exist."""
         for loc, message in self.data.missing_files():
             yield ("data", *loc), message
 
@@ -164,7 +153,6 @@ class ProgramSweep(ProgramFields, _CheckedSweep):
         return replace(self, program=str(path))
 
     def missing_files(self) -> Iterator[Fault]:
-        """Yield a fault if the program's file does not exist."""
         if self.program is not None and not is_file(Path(self.program)):
             yield (
                 ("program",),
@@ -173,7 +161,6 @@ class ProgramSweep(ProgramFields, _CheckedSweep):
             )
 
     def require_runnable(self, *, elsewhere: bool) -> None:
-        """Check that the program can run now; see `Sweep`."""
         super().require_runnable(elsewhere=elsewhere)
         if elsewhere:
             raise InputError("executor: programs run on this machine; models run on an executor")
