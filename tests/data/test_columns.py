@@ -266,12 +266,6 @@ def test_rows_with_gaps_are_found_again():
     assert any("30 of 30 validation rows also stand" in line for line in dataset.warnings)
 
 
-def test_columns_of_unequal_length_are_explained():
-    y = ["a", "b"] * 10
-    with pytest.raises(DataError, match="is no table: "):
-        made({"a": np.arange(20), "b": np.arange(19)}, y)
-
-
 @pytest.mark.parametrize(
     ("write", "shown"),
     [

@@ -9,7 +9,6 @@ import pytest
 from hpsearch.space.mlp import (
     DEFAULTS,
     MLPConfig,
-    layer_of,
 )
 
 
@@ -29,15 +28,6 @@ from hpsearch.space.mlp import (
 )
 def test_widths(values: dict[str, Any], expected: tuple[int, ...]) -> None:
     assert MLPConfig(values).widths == expected
-
-
-@pytest.mark.parametrize(
-    ("name", "layer"),
-    [("units_1", 1), ("units_12", 12), ("units", None), ("units_0", None), ("units_01", None),
-     ("units_2\n", None), ("my_units_2", None)],
-)  # fmt: skip
-def test_layer_of(name: str, layer: int | None) -> None:
-    assert layer_of(name) == layer
 
 
 @pytest.mark.parametrize(

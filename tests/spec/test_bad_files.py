@@ -38,7 +38,7 @@ def test_bad_file_is_explained(case: Bad) -> None:
 def test_pure_python_parser_says_the_same() -> None:
     texts = [case.text.encode() for case in BAD.values()]
     broken = [text for text in texts if read_yaml(text).problems]
-    assert len(broken) >= 20
+    assert len(broken) > 15
     for text in broken:
         fast, slow = read_yaml(text), read_yaml(text, yaml.SafeLoader)
         assert {(p.path, p.message) for p in slow.problems} == {

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from hpsearch.cli.app import main
 from hpsearch.engine.planning import Trials, group
-from hpsearch.errors import InputProblem, SweepFileError
+from hpsearch.errors import SweepFileError
 from hpsearch.search.draws import draws
 from hpsearch.space.keras_names import ACTIVATIONS, OPTIMIZERS
 from hpsearch.space.space import Config
@@ -86,6 +86,16 @@ sweeps = st.fixed_dictionaries(
 )
 
 
+def read(text: str) -> Sweep | None:
+    try:
+        return sweep_from_text(text)
+    except SweepFileError as error:
+        problems = error.problems
+    assert problems
+    assert all(problem.line >= 1 and problem.message for problem in problems)
+    return None
+
+
 def plan(content: bytes) -> int:
     """The exit code of `hpsearch plan` of a file with such bytes; what else it raises is a bug."""
     with tempfile.TemporaryDirectory() as scratch, contextlib.redirect_stdout(io.StringIO()):
@@ -110,28 +120,22 @@ def test_any_bytes_in_a_good_file(start: int, length: int, piece: bytes) -> None
     assert code == 0 or (length, piece) != (0, b"")
 
 
-@quick
-@given(
-    st.dictionaries(st.sampled_from(list(Sweep.keys())), anything)
-    | st.fixed_dictionaries(
-        {
-            "data": st.just({"dataset": "digits"}),
-            "parameters": st.dictionaries(
-                st.sampled_from(["units", "optimizer", "dropout", "l2", "lr"]), anything
-            ),
-            "method": st.sampled_from(["grid", "random"]),
-            "budget": st.just({"trials": 3}),
-        }
-    )
+any_parameters = st.fixed_dictionaries(
+    {
+        "data": st.just({"dataset": "digits"}),
+        "parameters": st.dictionaries(
+            st.sampled_from(["units", "optimizer", "dropout", "l2", "lr"]), anything
+        ),
+        "method": st.sampled_from(["grid", "random"]),
+        "budget": st.just({"trials": 3}),
+    }
 )
+
+
+@quick
+@given(st.dictionaries(st.sampled_from(list(Sweep.keys())), anything) | any_parameters)
 def test_any_mapping(raw: dict[str, Any]) -> None:
-    problems = [InputProblem(1, "", "none")]
-    try:
-        sweep_from_text(yaml.safe_dump(raw, allow_unicode=True))
-    except SweepFileError as error:
-        problems = error.problems
-    assert problems
-    assert all(problem.line >= 1 and problem.message for problem in problems)
+    read(yaml.safe_dump(raw, allow_unicode=True))
 
 
 @quick
