@@ -72,7 +72,8 @@ def _fitted_input(source: RawData, x: Inputs, spec: DataSpec, *, missing: bool) 
     if numeric.size:
         fitted |= _fitted(numeric, spec.scale, source.unit)
     if isinstance(x, Mapping):
-        columns = tuple(ColumnSpec(name, _vocabulary(values)) for name, values in x.items())
+        texts = {n: sorted(set(v.tolist())) for n, v in x.items() if v.dtype == object}
+        columns = tuple(ColumnSpec(n, tuple(texts[n]) if n in texts else None) for n in x)
         return InputSpec((len(columns),), "float32", columns, **fitted)
     return InputSpec(x.shape[1:], str(x.dtype), **fitted)
 
@@ -123,10 +124,6 @@ def _imputed(
     centre = np.nanmean if impute == "mean" else np.nanmedian
     fill[some] = centre(x[:, some].astype(np.float64), axis=0)
     return fill, np.flatnonzero(share > _SHARE_WITH_INDICATOR), np.where(gone, fill, x)
-
-
-def _vocabulary(values: npt.NDArray[Any]) -> tuple[str, ...] | None:
-    return tuple(sorted(set(values.tolist()))) if values.dtype == object else None
 
 
 def _fitted(x: npt.NDArray[Any], scale: str, unit: float | None) -> dict[str, Any]:

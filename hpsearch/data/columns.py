@@ -125,9 +125,14 @@ def parse_columns(
     """
     parsed = ParsedTable()
     problems: list[str] = []
+    dates = {date.name: date for date in like.dates} if like else {}
     for name in frame.columns if like is None else like.read:
         try:
-            values = _read(frame[name], spec, like)
+            values = (
+                _training_column(frame[name], spec)
+                if like is None
+                else dates.get(name) or _known_column(frame[name], spec, text=name in like.text)
+            )
             if isinstance(values, DateColumn):
                 parsed.columns |= _date_parts(frame[name], values, spec)
                 parsed.dates.append(values)
@@ -152,17 +157,6 @@ def parse_columns(
         if part in frame.columns:
             raise DataError(f"{where}: column {part!r} is also a date's part; rename or drop it")
     return parsed
-
-
-def _read(
-    series: pd.Series[Any], spec: DataSpec, like: TableSpec | None
-) -> npt.NDArray[Any] | DateColumn:
-    """Return a column's values, or the description of its dates."""
-    if like is None:
-        return _training_column(series, spec)
-    dates = {date.name: date for date in like.dates}
-    name = str(series.name)
-    return dates.get(name) or _known_column(series, spec, text=name in like.text)
 
 
 def require_column(where: str, names: Collection[str], name: str, key: str) -> None:
@@ -199,12 +193,14 @@ def _known_column(series: pd.Series[Any], spec: DataSpec, *, text: bool) -> npt.
     """Return the values of a column whose kind is known."""
     if series.dtype.kind in "mMc":
         raise _Unusable(f"cells of type {series.dtype}; turn them into numbers or text first")
-    if text:
-        return _text(*_cells(series), spec)
-    if series.dtype.kind in "biuf":
+    if series.dtype.kind in "biuf" and not text:
         values = series.to_numpy(np.float64, na_value=np.nan)
         return _numbers(values, series.array, spec)
-    cells, _ = _cells(series)
+    cells, missing = _cells(series)
+    if text:
+        if missing.any() and spec.impute == "none":
+            raise _Unusable(_MISSING_VALUE, missing)
+        return np.where(missing, "", cells)
     values = parse_numbers(cells)
     # pandas reads booleans as text if a cell is missing.
     flags = np.array([_FLAGS.get(cell, np.nan) for cell in cells])
@@ -249,14 +245,6 @@ def _numbers(values: npt.NDArray[np.float64], cells: Any, spec: DataSpec) -> npt
         "letter if these are categories",
         bad,
     )
-
-
-def _text(
-    cells: npt.NDArray[Any], missing: npt.NDArray[np.bool_], spec: DataSpec
-) -> npt.NDArray[Any]:
-    if missing.any() and spec.impute == "none":
-        raise _Unusable(_MISSING_VALUE, missing)
-    return np.where(missing, "", cells)
 
 
 def _identified(

@@ -310,13 +310,17 @@ def joined(parts: Sequence[Any], join: Any = np.concatenate) -> Any:
     return np.array(texts, object).reshape(array.shape)
 
 
-def are_several(y: Any, rows: int) -> bool:
-    """True if `y` is a mapping of arrays, or a list of arrays with `rows` rows each."""
-    if isinstance(y, Mapping):
+def are_several(values: Any, others: Any) -> bool:
+    """True for a mapping of arrays, or a list of arrays with as many rows as `others` each."""
+    if isinstance(values, Mapping):
         return True
-    if not isinstance(y, list | tuple) or not y or len(y) == rows:
+    if not isinstance(values, list | tuple) or not values:
         return False
-    return all(getattr(target, "shape", ())[:1] == (rows,) for target in y)
+    shapes = [getattr(array, "shape", ()) for array in values]
+    return any(
+        len(values) != rows and all(shape[:1] == (rows,) for shape in shapes)
+        for rows in _row_counts(others)
+    )
 
 
 def are_several_inputs(x: Any, y: Any) -> bool:
@@ -326,10 +330,10 @@ def are_several_inputs(x: Any, y: Any) -> bool:
     """
     if isinstance(x, Mapping):
         return any(getattr(array, "ndim", 1) > 1 for array in x.values())
-    return any(are_several(x, rows) for rows in row_counts(y))
+    return are_several(x, y)
 
 
-def row_counts(values: Any) -> set[int]:
+def _row_counts(values: Any) -> set[int]:
     """Return the possible numbers of rows of an array, or of several in a list or a mapping."""
     if isinstance(values, Mapping):
         return {len(array) for array in values.values() if hasattr(array, "__len__")}

@@ -20,7 +20,6 @@ from hpsearch.data.dataset import (
     joined,
     packed,
     read_elements,
-    row_counts,
 )
 from hpsearch.data.files import read_csv
 from hpsearch.data.specs import ArrayPart
@@ -109,7 +108,7 @@ def read_memory(
     if custom and _are_inputs(x):
         x = _as_columns(x)
         validation, test = (_with_columns(pair) for pair in (validation, test))
-    if not _are_several(y, x):
+    if not are_several(y, x):
         return InMemoryRows(x, y, sample_weight, validation, test)
     columns, parts = packed(y, "y")
     validation = _packed(validation, "validation_data", parts)
@@ -137,16 +136,12 @@ def _with_columns(pair: Any) -> Any:
     return pair
 
 
-def _are_several(y: Any, x: Any) -> bool:
-    return isinstance(y, Mapping) or any(are_several(y, rows) for rows in row_counts(x))
-
-
 def _packed(pair: Any, name: str, parts: Sequence[ArrayPart]) -> Any:
     """Pack a pair's targets in columns; leave anything else unchanged."""
     if not isinstance(pair, tuple | list) or len(pair) < 2:
         return pair
     x, y, *weights = pair
-    if not _are_several(y, x):
+    if not are_several(y, x):
         raise DataError(f"{name}: must have the targets that y has, {len(parts)}")
     return (x, packed(y, f"{name}'s y", parts)[0], *weights)
 
