@@ -43,20 +43,7 @@ _INT64_MAX = 2**63 - 1
 
 
 def _part(pair: Pair, where: str, spec: DataSpec, like: RawPart | None) -> RawPart:
-    """Check arrays, lists or pandas objects and return them as rows.
-
-    Args:
-        pair: x, `(n_samples, ...)` numbers, a frame (text columns allowed) or several inputs; y,
-            `(n_samples,)` labels or numbers, `(n_samples, n_classes)` one-hot rows, or
-            `(n_samples, outputs)` numbers; and perhaps the rows' weights `(n_samples,)`.
-        where: Names the pair in messages.
-        spec: The use of columns, and the task: in a regression, rows of ones and zeros are not
-            one-hot labels.
-        like: The training part, which this part must match.
-
-    Raises:
-        DataError: The shapes or types cannot be used.
-    """
+    """Return arrays, lists or pandas objects as rows, which must match the training part `like`."""
     x, y, weights = (*pair, None)[:3]
     about: dict[str, Any] = {}
     features: Inputs
@@ -289,16 +276,15 @@ def read_function(reference: str, spec: DataSpec) -> RawData:
 
     The function returns `(x, y)`, or `((x_train, y_train), (x_val, y_val))`, or the latter with a
     test pair.
-
-    Raises:
-        DataError: The function cannot be imported, fails, or returns something else.
     """
     try:
         with contained():
             value = load_object(reference)()
     except (Exception, SystemExit) as error:
-        cause = error.__cause__ if isinstance(error, InputError) else None
-        raise DataError(f"{reference}: failed: {_words(cause or error)}") from error
+        cause = (error.__cause__ if isinstance(error, InputError) else None) or error
+        frames = traceback.extract_tb(cause.__traceback__)
+        at = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
+        raise DataError(f"{reference}: failed: {in_words(cause)}{at}") from error
     pairs = dict(zip(PARTS, _pairs(value, reference), strict=False))
     return raw_from_pairs(reference.rpartition(":")[2], reference, pairs, spec)
 
@@ -314,9 +300,6 @@ def raw_from_pairs(
 
     Args:
         pairs: Name of each part, of which `train` is the first -> its rows, if any.
-
-    Raises:
-        DataError: The shapes or types cannot be used.
     """
     parts: dict[str, RawPart] = {}
     for part, pair in pairs.items():
@@ -334,13 +317,6 @@ def raw_from_pairs(
         unit=IMAGE_MAX if is_image else None,
         warnings=(*warnings, *train.notices),
     )
-
-
-def _words(error: BaseException) -> str:
-    """Describe an exception and the line of code that raised it."""
-    frames = traceback.extract_tb(error.__traceback__)
-    at = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
-    return f"{in_words(error)}{at}"
 
 
 def _pairs(value: Any, where: str) -> list[Pair]:
@@ -368,11 +344,7 @@ _NPZ_NAMES = {"x", "y"} | {f"{a}_{part}" for a in "xy" for part in ("train", "va
 
 
 def read_npz(path: str, spec: DataSpec) -> RawData:
-    """Read arrays `x, y`, or `x_train, y_train` with `x_val, y_val` and `x_test, y_test`.
-
-    Raises:
-        DataError: A file is not an archive or not safe to read, or its arrays do not fit together.
-    """
+    """Read arrays `x, y`, or `x_train, y_train` with `x_val, y_val` and `x_test, y_test`."""
     arrays, unused = read_arrays(path, _NPZ_NAMES)
     train = _pair(arrays, path, "_train" if "x_train" in arrays else "")
     if train is None:

@@ -243,9 +243,6 @@ def assemble(
     Args:
         folds: Makes the folds, or a single split without `cv`; None for shuffled ones.
         parts: The parts of several targets; see `Target`.
-
-    Raises:
-        DataError: The targets cannot be used, or there are too few rows.
     """
     by_folds = spec.train_on == "train" and (spec.cv is not None or folds is not None)
     if by_folds and source.validation is not None:

@@ -160,11 +160,7 @@ def parse_columns(
 
 
 def require_column(where: str, names: Collection[str], name: str, key: str) -> None:
-    """Check that a table has the column that a key, or the training file, names.
-
-    Raises:
-        DataError: It does not have the column.
-    """
+    """Check that a table has the column that a key, or the training file, names."""
     if name not in names:
         raise DataError(
             f"{where}: {key}: no column {name!r}{did_you_mean(name, names)} "

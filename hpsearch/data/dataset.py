@@ -146,11 +146,7 @@ class Dataset:
         return self if fold is None else self.folds[fold - 1]
 
     def require_one_label(self) -> None:
-        """Check that the targets of a regression are no labels, of which a row has several or none.
-
-        Raises:
-            DataError: They are a matrix of zeros and ones.
-        """
+        """Raise DataError if the targets of a regression are zeros and ones, labels of a row."""
         target, y = self.target, self.train.y
         is_matrix = target.task is Task.REGRESSION and target.outputs > 1
         if is_matrix and np.isin((y * target.std + target.mean).round(4), (0, 1)).all():
@@ -259,12 +255,7 @@ def arrays_in(value: Any) -> Iterator[npt.NDArray[Any]]:
 
 
 def read_elements(dataset: Any, name: str, available_bytes: float) -> list[tuple[Any, ...]]:
-    """Read all elements of a dataset, each `(x, y)` or `(x, y, sample_weight)`.
-
-    Args:
-        dataset: A `tf.data.Dataset`, or an iterable of elements.
-        name: The dataset's name in messages.
-        available_bytes: The free memory.
+    """Read all elements of a `tf.data.Dataset` or an iterable of `(x, y)` or `(x, y, weights)`.
 
     Raises:
         DataError: The dataset is endless, empty or too large, or has other elements.
@@ -405,14 +396,7 @@ def _kind(part: ArrayPart) -> str:
 def require_finite(
     columns: npt.NDArray[np.float64], parts: Sequence[ArrayPart], where: Callable[[int], str]
 ) -> None:
-    """Check that several inputs, side by side, have finite float32 numbers.
-
-    Args:
-        where: Maps a row's index to its place.
-
-    Raises:
-        DataError: A number is not finite in float32.
-    """
+    """Raise DataError if several inputs, side by side, have a number not finite in float32."""
     bad = ~(np.abs(columns) <= FLOAT32_MAX)
     if not bad.any():
         return

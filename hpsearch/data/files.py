@@ -48,14 +48,7 @@ Layout = tuple[tuple[str, ...], int]
 
 
 def require_memory(needed: int, where: str, what: str = "reading it") -> None:
-    """Refuse data that does not fit into memory.
-
-    Args:
-        what: What takes the memory, for the message.
-
-    Raises:
-        DataError: `what` takes about `needed` bytes and fewer are available.
-    """
+    """Check that so many bytes are free, which something takes."""
     available = available_bytes()
     if needed > available:
         raise DataError(
@@ -65,11 +58,7 @@ def require_memory(needed: int, where: str, what: str = "reading it") -> None:
 
 
 def require_file(path: str) -> Path:
-    """Return the path of a readable, non-empty regular file.
-
-    Raises:
-        DataError: The file is missing, not a regular file, empty, or not readable.
-    """
+    """Return the path of a readable, non-empty regular file."""
     file = Path(path)
     try:
         if not file.is_file():
@@ -84,22 +73,18 @@ def require_file(path: str) -> Path:
 
 
 def read_csv(path: str, spec: DataSpec) -> RawData:
-    """Read a CSV file, and its validation and test files if there are any.
-
-    Raises:
-        DataError: A file is missing or malformed, or has cells that cannot be used.
-    """
+    """Read a CSV file, and its validation and test files if there are any."""
     names, _ = layout = scan(path)
     by = () if spec.split is None else (spec.split.column,)
     for key, columns in (("split", by), ("target", (spec.target or "",)), ("drop", spec.drop)):
         for name in columns:
             require_column(f"{path}:1", names, name, key)
     features = tuple(name for name in names if name not in {spec.target, *spec.drop, *by})
-    for index, name in enumerate(names):
-        if name == f"Unnamed: {index}" and name in features:
+    for name in features:
+        if name == f"Unnamed: {names.index(name)}":
             raise DataError(
-                f"{path}:1: column {index + 1} has no name (pandas writes its index so); "
-                f"name it, or add {name!r} to drop"
+                f"{path}:1: column {names.index(name) + 1} has no name (pandas writes its index "
+                f"so); name it, or add {name!r} to drop"
             )
     if not features:
         raise DataError(f"{path}: no feature column is left beside the target {spec.target!r}")
@@ -131,17 +116,14 @@ def _part(
     by: tuple[str, ...] = (),
     like: TableSpec | None = None,
 ) -> tuple[RawPart, npt.NDArray[Any] | None]:
-    """Read the rows of a file, whose columns may be in any order.
+    """Return the rows of a file, and the cells of the column `by` that splits them.
 
     Args:
-        by: The column that splits the rows, if there is one.
-        like: The columns of the training file; None for this file.
-
-    Returns:
-        The rows, and the cells of the column that splits them.
+        like: The columns of the training file, in any order; None for this file.
     """
     target = spec.target or ""
-    frame = _frame(path, layout, (*features, target, *by), _as_text(like).union([target, *by]))
+    text = like.as_text if like else frozenset()
+    frame = _frame(path, layout, (*features, target, *by), text.union([target, *by]))
     place = partial(_place, path)
     parsed = parse_columns(frame[list(features)], path, place, spec, like)
     targets = frame[target].to_numpy(dtype=object)
@@ -159,11 +141,6 @@ def _part(
     return part, cells
 
 
-def _as_text(table: TableSpec | None) -> frozenset[str]:
-    """Return the columns whose cells pandas must not convert."""
-    return table.text | {date.name for date in table.dates} if table else frozenset()
-
-
 def read_rows(path: str, table: TableSpec) -> Inputs:
     """Read the rows of a CSV file without a target; other columns are ignored.
 
@@ -174,7 +151,7 @@ def read_rows(path: str, table: TableSpec) -> Inputs:
         DataError: The file is missing or malformed, lacks a column, or has cells that cannot be
             used.
     """
-    frame = _frame(path, scan(path), table.read, _as_text(table))
+    frame = _frame(path, scan(path), table.read, table.as_text)
     return parse_columns(frame, path, partial(_place, path), like=table).inputs
 
 
@@ -219,9 +196,6 @@ def scan(path: str) -> Layout:
 
     Returns:
         The column names and the number of rows.
-
-    Raises:
-        DataError: The file cannot be read, or a line is malformed.
     """
     file = require_file(path)
     require_memory(file.stat().st_size * _TABLE_MEMORY_FACTOR, path)
@@ -290,12 +264,7 @@ def _names(path: str, line: int, header: list[str]) -> tuple[str, ...]:
 def read_arrays(
     path: str, wanted: Collection[str]
 ) -> tuple[dict[str, npt.NDArray[Any]], list[str]]:
-    """Read arrays of an NPZ archive by lower-case name; also return the names of those left unread.
-
-    Raises:
-        DataError: The file is not an archive, holds object arrays or two arrays of one name, or
-            does not fit into memory.
-    """
+    """Read arrays of an NPZ archive by lower-case name; also return the names of the others."""
     file = require_file(path)
     try:
         with zipfile.ZipFile(file) as archive:
@@ -337,9 +306,6 @@ def read_idx(path: Path) -> npt.NDArray[np.uint8]:
 
     Source: http://yann.lecun.com/exdb/mnist/ describes the format: two zero bytes, the type, the
     number of dimensions, each size as a big-endian 32-bit number, the values.
-
-    Raises:
-        DataError: The file is damaged.
     """
     try:
         with gzip.open(path) as stream:

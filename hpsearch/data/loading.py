@@ -66,17 +66,10 @@ def _folds_by_column(cells: npt.NDArray[Any] | None, spec: DataSpec) -> Folds | 
 
 
 def collect(dataset: Any, name: str) -> tuple[Any, ...]:
-    """Read all rows of a dataset of `(x, y)` or `(x, y, sample_weight)`, as `fit` takes it.
-
-    Args:
-        dataset: A finite `tf.data.Dataset` of batches, or of single rows if targets are scalars.
-        name: The dataset's name in messages.
+    """Read all rows of a `tf.data.Dataset` of batches, or of single rows if targets are scalars.
 
     Returns:
         One array for each item of an element; a mapping of arrays for an `x` that is a mapping.
-
-    Raises:
-        DataError: The dataset is endless, empty or too large, or has other elements.
     """
     elements = read_elements(dataset, name, available_bytes())
     join = np.stack if getattr(elements[0][1], "shape", (0,)) == () else np.concatenate
@@ -194,11 +187,7 @@ class InMemoryRows:
         return texts
 
     def load(self, spec: DataSpec, folding: Folding | None = None) -> Dataset:
-        """Make the dataset of a sweep.
-
-        Raises:
-            DataError: The rows cannot be used.
-        """
+        """Make the dataset of a sweep; raise DataError if the rows cannot be used."""
         if self.parts:
             if spec.task is not None:
                 raise DataError("task: several targets have each its own; leave task out")
@@ -229,12 +218,7 @@ class Folding:
 
     @classmethod
     def of(cls, cv: Any, groups: Any, rows: InMemoryRows, seed: int, test: Any = None) -> Folding:
-        """Check the arguments of `hpsearch.tune`.
-
-        Raises:
-            DataError: One of them cannot be used, or not with validation rows, or not with a share
-                of rows for testing.
-        """
+        """Check the arguments of `hpsearch.tune`; raise DataError if one cannot be used."""
         for name, value in (("cv", cv), ("groups", groups)):
             if value is not None and rows.validation is not None:
                 raise DataError(f"{name}: is for splits of x; leave {name} or validation_data out")

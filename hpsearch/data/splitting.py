@@ -22,9 +22,6 @@ def split_sizes(
     """Divide `n` rows into training, validation and test rows.
 
     Fractions of `n` are rounded up, as in scikit-learn.
-
-    Raises:
-        DataError: No row is left for training.
     """
     counts = [math.ceil((share or 0) * n) for share in (validation, test)]
     train = n - sum(counts)
@@ -47,9 +44,6 @@ def require_class_rows(
 
     Args:
         place: Maps a row's index to its place.
-
-    Raises:
-        DataError: A class has fewer than two rows, or a part fewer rows than there are classes.
     """
     train, validation, test = sizes
     parts = {"validation": validation, "test": test, "training": train}
@@ -83,9 +77,6 @@ def split_rows(
     Args:
         sizes: The result of `split_sizes`.
         codes: Class indices of all rows, or None for an unstratified split.
-
-    Raises:
-        DataError: A class has too few rows for the validation split after the test split.
     """
     train, validation, test = np.arange(sum(sizes)), np.arange(0), np.arange(0)
     _, n_validation, n_test = sizes
@@ -216,11 +207,7 @@ def splitter_folds(splitter: Any, groups: npt.NDArray[Any] | None) -> Folds:
 
 
 def times_of(cells: npt.NDArray[Any], where: str) -> npt.NDArray[Any]:
-    """Convert text cells, all numbers or all ISO 8601 dates, to numbers in the order of time.
-
-    Raises:
-        DataError: A cell is neither.
-    """
+    """Convert text cells, all numbers or all ISO 8601 dates, to numbers in the order of time."""
     numbers = parse_numbers(cells)
     if np.isfinite(numbers).all():
         return numbers
@@ -269,12 +256,7 @@ def time_folds(times: npt.NDArray[Any], count: int | None, validation: float, wh
 
 
 def require_sound_folds(pairs: FoldIndices, rows: int, count: int, where: str) -> None:
-    """Check folds, which a user's splitter may have made.
-
-    Raises:
-        DataError: The number of folds is not `count`, a part is empty or has rows that do not
-            exist, or a row is on both sides.
-    """
+    """Check folds, which a user's splitter may have made."""
     if len(pairs) != count:
         raise DataError(f"{where}: cv: expected {count} folds, got {len(pairs)}")
     for fold, pair in enumerate(pairs, start=1):

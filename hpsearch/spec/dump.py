@@ -118,11 +118,7 @@ _RANGE: Final[dict[str, Any]] = {
 
 
 def _parameter(rule: Rule, **further: Any) -> dict[str, Any]:
-    """Return the JSON Schema of a parameter: a single value, choices or a mapping.
-
-    Args:
-        further: Further keys of the mapping.
-    """
+    """Return the JSON Schema of a parameter: a value, choices or a mapping with further keys."""
     value = dict(rule.schema)
     single = {"type": ["string", "number", "boolean", *(["null"] if rule is PLAIN else [])]}
     choices = {"type": "array", "items": value, "minItems": 1}
@@ -191,9 +187,6 @@ def _program_parameter() -> dict[str, Any]:
 
 #: Name of the schema file that the first line of the starter file refers to.
 SCHEMA_NAME: Final = "hpsearch.schema.json"
-#: The title at its beginning.
-_TITLE: Final = b'"title": "hpsearch sweep"'
-_HEAD_BYTES: Final = 300
 #: The file that `hpsearch init` copies.
 STARTER: Final = Path(__file__).with_name("starter.yaml")
 
@@ -206,15 +199,11 @@ def write_starter(target: Path) -> Path:
     """
     schema = target.with_name(SCHEMA_NAME)
     text = json.dumps(file_schema(), indent=2) + "\n"
-    if odd_kind(schema, links=False) or (schema.exists() and not _is_schema(schema)):
+    title = b'"title": "hpsearch sweep"'
+    if odd_kind(schema, links=False) or (schema.exists() and title not in schema.read_bytes()):
         raise FileExistsError(errno.EEXIST, f"{schema.name} beside it is no schema of hpsearch")
     # Exclusive creation follows no link.
     with target.open("x", encoding="utf-8") as file:
         file.write(STARTER.read_text(encoding="utf-8"))
     write_atomically(schema, text)
     return schema
-
-
-def _is_schema(path: Path) -> bool:
-    with path.open("rb") as file:
-        return _TITLE in file.read(_HEAD_BYTES)

@@ -238,10 +238,7 @@ def _schema() -> dict[str, Any]:
 METHOD: Final = Rule(parse_method, _schema())
 
 #: Keys without meaning for a run on this machine.
-IGNORED: Final = (
-    *("project", "entity", "controller", "job", "image_uri"),
-    *("apiVersion", "kind"),
-)
+IGNORED: Final = ("project", "entity", "controller", "job", "image_uri", "apiVersion", "kind")
 #: Keys of a metric that only W&B's service reads.
 METRIC_KEYS: Final = ("target", "impute", "impute_while_running")
 #: Keys that make a sweep one of a program.

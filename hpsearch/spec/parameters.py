@@ -91,7 +91,6 @@ def _named(noun: str, names: Mapping[str, Mapping[str, Any]]) -> Rule:
     """A name of Keras', or a mapping with the name and arguments.
 
     Args:
-        noun: The kind of thing that is named, for messages.
         names: Name -> argument -> default.
     """
     rule = one_of(names, noun, shown=30)

@@ -1,4 +1,7 @@
-"""Rules for the values and keys of a sweep file, with messages for people and a JSON Schema."""
+"""Rules for the values and keys of a sweep file, with messages for people and a JSON Schema.
+
+What breaks a rule raises InvalidValue, with the place of every fault.
+"""
 
 from __future__ import annotations
 
@@ -72,21 +75,13 @@ class Collector:
             return None
 
     def finish(self) -> None:
-        """Raise the faults, if any.
-
-        Raises:
-            InvalidValue: At least one fault was added.
-        """
+        """Raise the faults, if any."""
         if self.faults:
             raise InvalidValue(self.faults)
 
 
 def check_each(check: Callable[[Any], T], values: Iterable[tuple[K, Any]]) -> dict[K, T]:
-    """Check the value at each place, and report all faults together.
-
-    Raises:
-        InvalidValue: At least one value has a fault.
-    """
+    """Check the value at each place, and report all faults together."""
     faults = Collector()
     checked: dict[K, Any] = {key: faults.run(check, value, key) for key, value in values}
     faults.finish()
@@ -94,11 +89,7 @@ def check_each(check: Callable[[Any], T], values: Iterable[tuple[K, Any]]) -> di
 
 
 def check_key(check: Callable[[Any], T], mapping: Mapping[str, Any], key: str) -> T:
-    """Check the value of one key.
-
-    Raises:
-        InvalidValue: With its faults at the key.
-    """
+    """Check the value of one key."""
     return check_each(check, [(key, mapping[key])])[key]
 
 
@@ -111,8 +102,6 @@ class Rule:
         schema: JSON Schema of the accepted values.
         kind: `names` accept no range.
         mapping: Whether a mapping with a `name` is a value, as for optimizers.
-        description: Description of a key with this rule.
-        examples: Examples of what a file has for the key.
         part: The part of a file that the value is, if it is one.
     """
 
@@ -175,11 +164,7 @@ def check_keys(
     needed: Collection[str] = (),
     words: Mapping[str, str] = _NO_WORDS,
 ) -> dict[str, Any]:
-    """Return the values of a mapping's keys; see `read_keys`.
-
-    Raises:
-        InvalidValue: With the place of every fault.
-    """
+    """Return the values of a mapping's keys; see `read_keys`."""
     values, faults = read_keys(data, rules, needed, words)
     if faults:
         raise InvalidValue(faults)
@@ -197,9 +182,7 @@ _BOUNDS: dict[str, tuple[Callable[[float, float], bool], str]] = {
 
 def _worded(bounds: Mapping[str, float]) -> str:
     return " and ".join(
-        "0 or more"
-        if (keyword, bound) == ("minimum", 0)
-        else f"{_BOUNDS[keyword][1]} {f'{bound:g}' if abs(bound) < 1e6 else bound}"
+        f"{_BOUNDS[keyword][1]} {f'{bound:g}' if abs(bound) < 1e6 else bound}"
         for keyword, bound in bounds.items()
     )
 
@@ -486,11 +469,7 @@ class Spec:
 
     @classmethod
     def parse(cls, data: Any) -> Self:
-        """Read this part of a file.
-
-        Raises:
-            InvalidValue: With the place of every fault within `data`.
-        """
+        """Read this part of a file."""
         if isinstance(data, cls):
             return data
         if not isinstance(data, Mapping):
@@ -563,11 +542,7 @@ def _is_required(declared: Field[Any]) -> bool:
 
 
 def require_mapping(value: Any, requirement: str) -> Mapping[str, Any]:
-    """Return `value` if it is a mapping whose keys are text.
-
-    Raises:
-        InvalidValue: It is not.
-    """
+    """Return `value` if it is a mapping whose keys are text."""
     if not isinstance(value, Mapping):
         hint = space_hint(value) if isinstance(value, str) else ""
         raise InvalidValue.at(f"{requirement}, not {show(value)}{hint and f'; {hint}'}")

@@ -62,14 +62,7 @@ class _CheckedSweep(SweepFields):
         raise NotImplementedError
 
     def require_runnable(self, *, elsewhere: bool) -> None:
-        """Check that it can run now.
-
-        Args:
-            elsewhere: Whether something other than its `execution.engine` trains.
-
-        Raises:
-            InputError: It cannot.
-        """
+        """Raise InputError if it cannot run now, by its `execution.engine` or elsewhere."""
         del elsewhere
         if missing := [f"{key_path(loc)}: {message}" for loc, message in self.missing_files()]:
             raise InputError("\n".join(missing))
@@ -176,11 +169,7 @@ _UNNOTICED: Final = (
 
 
 def model_sweep(sweep: AnySweep) -> Sweep:
-    """Return the sweep of a model.
-
-    Raises:
-        InputError: It is the sweep of a program.
-    """
+    """Return the sweep of a model; raise InputError for a program's."""
     if isinstance(sweep, ProgramSweep):
         raise InputError(
             f"{sweep.name}: this is the sweep of a program, and a model's is needed here: hpsearch "
@@ -212,11 +201,7 @@ _PATH = re.compile(r"[A-Za-z_][\w-]*(\.[\w-]+)*\Z", re.ASCII)
 
 
 def apply_overrides(document: Document, overrides: Sequence[str]) -> dict[Loc, str]:
-    """Apply `--set` settings to the document's data; the document gets the problems.
-
-    Returns:
-        Place in the data -> the setting that changed it.
-    """
+    """Change a document's data as `--set` says; return each changed place with its setting."""
     sources: dict[Loc, str] = {}
     if not isinstance(document.data, dict):
         return sources
