@@ -314,12 +314,10 @@ def _of_folds(datasets: Sequence[Dataset]) -> Dataset:
 
 
 def _joined(*both: Split) -> Split:
-    weights = None
-    if any(part.weights is not None for part in both):
-        ones = (np.ones(len(part), np.float32) for part in both)
-        pairs = zip(both, ones, strict=True)
-        weights = joined([one if part.weights is None else part.weights for part, one in pairs])
-    return Split(joined([part.x for part in both]), joined([part.y for part in both]), weights)
+    weights = [np.ones(len(p), np.float32) if p.weights is None else p.weights for p in both]
+    weighted = any(part.weights is not None for part in both)
+    x, y = joined([part.x for part in both]), joined([part.y for part in both])
+    return Split(x, y, joined(weights) if weighted else None)
 
 
 def _require_memory(datasets: Sequence[Dataset], where: str) -> None:
@@ -399,16 +397,13 @@ def _oddities(source: RawData, train: Split, others: Mapping[str, Split | None])
 
 def _keys(rows: Split) -> list[int]:
     """Hash each row with its target."""
-    x, y = rows.x, rows.y
-    if isinstance(x, Mapping):
+    if isinstance(rows.x, Mapping):
         # Compare bits, so that missing numbers are equal to each other.
         columns = [
             (values if values.dtype == object else (values + 0.0).view(np.int32)).tolist()
-            for values in x.values()
+            for values in rows.x.values()
         ]
-        return [hash(row) for row in zip(*columns, *np.atleast_2d(y.T).tolist(), strict=True)]
-    flat = np.ascontiguousarray(x.reshape(len(x), -1))
-    return [
-        hash((row.tobytes(), target))
-        for row, target in zip(flat, map(str, y.tolist()), strict=True)
-    ]
+    else:
+        flat = np.ascontiguousarray(rows.x.reshape(len(rows), -1))
+        columns = [[row.tobytes() for row in flat]]
+    return [hash(row) for row in zip(*columns, map(str, rows.y.tolist()), strict=True)]

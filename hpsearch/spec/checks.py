@@ -97,8 +97,6 @@ def _model_faults(sweep: ModelFields, broken: Broken) -> Iterator[Fault]:
     """Yield faults between valid parts that only a sweep over models has."""
     if "parameters" not in broken.keys and not sweep.kind.is_model:
         yield from _names(sweep, broken)
-    if sweep.metric is not None and sweep.metric.name == "weights":
-        yield ("metric",), "weights is no score; it is a column of results.csv"
     yield from _metric(sweep)
     if sweep.data.cv is not None and isinstance(sweep.seeds, SeedRace):
         yield (
@@ -273,9 +271,11 @@ def _values_of(parameter: Parameter) -> tuple[Any, ...]:
 
 
 def _metric(sweep: ModelFields) -> Iterator[Fault]:
-    if sweep.metric is None or sweep.kind.is_model:
+    task, name = sweep.data.known_task, sweep.metric.name if sweep.metric is not None else ""
+    if name == "weights":
+        yield ("metric",), "weights is no score; it is a column of results.csv"
+    if sweep.kind.is_model:
         return
-    task, name = sweep.data.known_task, sweep.metric.name
     if name in {"regression": _ACCURACY, "classification": _ERRORS}.get(task or "", ()):
         use = "val_mae" if task == "regression" else "val_accuracy"
         yield ("metric",), f"{name} is not for {task}; use {use} or val_loss"
