@@ -315,7 +315,7 @@ def raw_from_pairs(
         validation=parts.get("validation"),
         test=parts.get("test"),
         unit=IMAGE_MAX if is_image else None,
-        warnings=(*warnings, *train.notices),
+        warnings=warnings,
     )
 
 
@@ -346,13 +346,8 @@ _NPZ_NAMES = {"x", "y"} | {f"{a}_{part}" for a in "xy" for part in ("train", "va
 def read_npz(path: str, spec: DataSpec) -> RawData:
     """Read arrays `x, y`, or `x_train, y_train` with `x_val, y_val` and `x_test, y_test`."""
     arrays, unused = read_arrays(path, _NPZ_NAMES)
-    train = _pair(arrays, path, "_train" if "x_train" in arrays else "")
-    if train is None:
-        raise DataError(
-            f"{path}: needs arrays x and y, or x_train and y_train; it has "
-            f"{quoted([*arrays, *unused])}"
-        )
-    pairs: dict[str, Pair | None] = {"train": train}
+    suffix = "_train" if "x_train" in arrays else ""
+    pairs = {"train": _pair(arrays, path, suffix, required=True)}
     others = (("validation", "_val", spec.validation), ("test", "_test", spec.test))
     for name, suffix, file in others:
         pairs[name] = _pair(arrays, path, suffix)
@@ -375,5 +370,8 @@ def _pair(
         return None
     for name in names:
         if name not in arrays:
-            raise DataError(f"{path}: no array {name!r}; it has {quoted(arrays)}")
+            raise DataError(
+                f"{path}: no array {name!r}; it needs x and y, or x_train and y_train, and may "
+                "have x_val and y_val, x_test and y_test"
+            )
     return arrays[names[0]], arrays[names[1]]

@@ -364,6 +364,7 @@ def _dataset(
         fingerprint=fingerprint({"train": train, **others}, [*names, *described]),
         warnings=(
             *source.warnings,
+            *source.train.notices,
             *(classes.warnings if classes else ()),
             *_oddities(source, train, others),
         ),

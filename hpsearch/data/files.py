@@ -101,7 +101,6 @@ def read_csv(path: str, spec: DataSpec) -> RawData:
         train=train,
         validation=other(spec.validation),
         test=other(spec.test),
-        warnings=train.notices,
         typed=False,
         split_cells=cells,
     )

@@ -98,7 +98,7 @@ def read_memory(
     if is_dataset(test):
         test = collect(test, "test")[:2]
     test = test if isinstance(test, tuple | list) else None
-    if custom and _are_inputs(x):
+    if custom:
         x = _as_columns(x)
         validation, test = (_with_columns(pair) for pair in (validation, test))
     if not are_several(y, x):
@@ -108,23 +108,18 @@ def read_memory(
     return InMemoryRows(x, columns, sample_weight, validation, _packed(test, "test", parts), parts)
 
 
-def _are_inputs(x: Any) -> bool:
-    """Check if `x` is a mapping of arrays of numbers."""
-    return (
-        isinstance(x, Mapping)
-        and bool(x)
-        and all(hasattr(a, "dtype") and np.asarray(a).dtype.kind in "biuf" for a in x.values())
-    )
-
-
-def _as_columns(x: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arrays, with `(n_samples,)` ones as `(n_samples, 1)`."""
-    arrays = {name: np.asarray(array) for name, array in x.items()}
+def _as_columns(x: Any) -> Any:
+    """Return a mapping of arrays of numbers with `(n_samples,)` ones as `(n_samples, 1)`."""
+    if not isinstance(x, Mapping):
+        return x
+    arrays = {name: np.asarray(array) for name, array in x.items() if hasattr(array, "dtype")}
+    if len(arrays) < len(x) or any(array.dtype.kind not in "biuf" for array in arrays.values()):
+        return x
     return {n: array[:, np.newaxis] if array.ndim == 1 else array for n, array in arrays.items()}
 
 
 def _with_columns(pair: Any) -> Any:
-    if isinstance(pair, tuple | list) and pair and _are_inputs(pair[0]):
+    if isinstance(pair, tuple | list) and pair:
         return (_as_columns(pair[0]), *pair[1:])
     return pair
 

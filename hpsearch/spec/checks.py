@@ -99,11 +99,7 @@ def _model_faults(sweep: ModelFields, broken: Broken) -> Iterator[Fault]:
         yield from _names(sweep, broken)
     yield from _metric(sweep)
     if sweep.data.cv is not None and isinstance(sweep.seeds, SeedRace):
-        yield (
-            ("seeds",),
-            "a race of seeds and cross-validation do not go together: give seeds as a number, "
-            "or leave data.cv out",
-        )
+        yield ("seeds",), "a race does not go with data.cv: give seeds as a number, or no cv"
 
 
 def _program_faults(sweep: ProgramFields, broken: Broken) -> Iterator[Fault]:
@@ -115,19 +111,16 @@ def _program_faults(sweep: ProgramFields, broken: Broken) -> Iterator[Fault]:
         for index, message in command_faults(command, program=sweep.program is not None):
             yield ("command", index), message
     if sweep.execution.engine != "local":
-        yield (
-            ("execution", "engine"),
-            f"must be local, not {sweep.execution.engine}: programs run on this machine; models "
-            "run on a cluster",
-        )
+        message = f"must be local, not {sweep.execution.engine}: programs run on this machine"
+        yield ("execution", "engine"), message
     if sweep.method.is_oracle:
         yield ("method",), "an oracle of KerasTuner's proposes for Keras models alone"
     repeats = sweep.repetitions != (Repetition(0),) or sweep.race is not None
     if repeats and "seed" in sweep.space.names:
         yield (
             ("seeds",),
-            "the program's own seed is a parameter, so it has the value that parameters gives it: "
-            "list the seeds there, or leave it out there and write ${seed} in command",
+            "the program's own seed is a parameter: list the seeds there, or leave it out there "
+            "and write ${seed} in command",
         )
 
 
@@ -144,17 +137,10 @@ def _halving(sweep: ProgramFields) -> Iterator[Fault]:
 
 
 def _budget(sweep: SweepFields, broken: Broken) -> Iterator[Fault]:
-    if (
-        sweep.budget is None
-        and not sweep.endless
-        and not sweep.method.exhausts
-        and not {"budget", "run_cap"} & broken.keys
-    ):
-        yield (
-            (),
-            f"budget is missing: method {sweep.method.name} needs trials or time, "
-            "such as budget: {trials: 100}",
-        )
+    given = sweep.budget is not None or {"budget", "run_cap"} & broken.keys
+    if not (given or sweep.endless or sweep.method.exhausts):
+        example = "trials or time, such as budget: {trials: 100}"
+        yield (), f"budget is missing: method {sweep.method.name} needs {example}"
 
 
 def _grid(sweep: SweepFields, broken: Broken) -> Iterator[Fault]:
@@ -170,11 +156,8 @@ def _grid(sweep: SweepFields, broken: Broken) -> Iterator[Fault]:
             yield sweep.place(parameter.name), "probabilities have no meaning in a grid"
     points = math.prod(parameter.count or 1 for parameter in sweep.space.parameters)
     if points > MOST_POINTS and not (sweep.limit or sweep.endless or "budget" in broken.keys):
-        yield (
-            ("parameters",),
-            f"a grid of {points:,} points; above {MOST_POINTS:,} it needs budget.trials, "
-            "or method: random",
-        )
+        needs = f"above {MOST_POINTS:,} it needs budget.trials, or method: random"
+        yield ("parameters",), f"a grid of {points:,} points; {needs}"
 
 
 def _names(sweep: ModelFields, broken: Broken) -> Iterator[Fault]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import Field, replace
 from enum import StrEnum
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal, Self
 
@@ -233,26 +233,28 @@ MODEL: Final = replace(
 )
 
 
-def _constraint(value: Any) -> str:
-    example = "'hidden_layers * units <= 600'"
-    constraint: str = text(None, f"must be a constraint as text, such as {example}").check(value)
+def _constraint(value: str) -> str:
     try:
-        parse(constraint)
+        parse(value)
     except ConstraintError as error:
         raise InvalidValue.at(str(error)) from None
-    return constraint
+    return value
 
 
-def _config(rule: Callable[[str], Rule], value: Any) -> dict[str, Any]:
-    config = require_mapping(value, "must be a mapping of parameters to values")
-    return check_keys(config, {name: rule(name) for name in config})
+_CONSTRAINT: Final = text(
+    requirement="must be a constraint as text, such as 'hidden_layers * units <= 600'"
+).then(_constraint)
 
 
 def _configs(rule: Callable[[str], Rule]) -> Any:
     """Declare the key `configs`, whose values follow the rule of their name."""
-    config = Rule(partial(_config, rule), {"type": "object"})
+
+    def check(value: Any) -> dict[str, Any]:
+        config = require_mapping(value, "must be a mapping of parameters to values")
+        return check_keys(config, {name: rule(name) for name in config})
+
     return key(
-        sequence(config, "mappings", least=0, most=10_000),
+        sequence(Rule(check, {"type": "object"}), "mappings", least=0, most=10_000),
         "Configs to try first; without a method, only these.",
         [{"hidden_layers": 0, "epochs": 5}],
         default=(),
@@ -309,7 +311,7 @@ class SweepFields(Spec):
         {"name": "val_loss", "goal": "minimize", "epoch": "best"},
     )
     constraints: tuple[str, ...] = key(
-        sequence(Rule(_constraint, {"type": "string"}), "constraints in quotes", least=0, most=100),
+        sequence(_CONSTRAINT, "constraints in quotes", least=0, most=100),
         "Conditions such as 'hidden_layers * units <= 600'.",
         ["hidden_layers * units <= 600"],
         default=(),

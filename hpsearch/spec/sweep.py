@@ -356,7 +356,8 @@ def _sweep(
             faults += sweep.missing_files()
         problems += [_problem(document, loc, message, sources) for loc, message in faults]
     if problems or sweep is None:
-        raise SweepFileError(filename, _in_order(problems))
+        in_order = sorted(dict.fromkeys(problems), key=lambda problem: problem.line)
+        raise SweepFileError(filename, in_order[:MOST_PROBLEMS])
     return sweep
 
 
@@ -385,7 +386,3 @@ def _problem(
             message = f"{message} (from --set {source})"
             line = document.line(prefix[:-1])
     return InputProblem(line, key_path(loc), message)
-
-
-def _in_order(problems: Iterable[InputProblem]) -> list[InputProblem]:
-    return sorted(dict.fromkeys(problems), key=lambda problem: problem.line)[:MOST_PROBLEMS]

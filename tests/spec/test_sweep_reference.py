@@ -37,17 +37,6 @@ def test_the_reference_is_current():
     assert PATH.read_text(encoding="utf-8") == PAGE, "run python tests/generate_sweep_reference.py"
 
 
-def test_all_keys_are_found():
-    for path in (
-        "data.csv",
-        "method.factor",
-        "parameters.units.when",
-        "execution.engine",
-        "run_cap",
-    ):
-        assert tuple(path.split(".")) in KEYS
-
-
 @pytest.mark.parametrize("path", KEYS, ids=".".join)
 def test_each_key_is_described_with_an_example_that_holds(path):
     part = KEYS[path]
