@@ -183,10 +183,11 @@ class ExecutionSettings(Spec):
 def _weights(value: Any) -> dict[str, float]:
     if not isinstance(value, Mapping) or not value:
         raise InvalidValue.at("must name a class")
-    labelled = {str(label): weight for label, weight in value.items()}
-    if len(labelled) < len(value):
-        raise InvalidValue.at("names one class as a number and as text; give it once")
-    return check_each(_WEIGHT.check, labelled.items())
+    for label in value:
+        if not isinstance(label, str) and str(label) in value:
+            said = f"{label} and {str(label)!r} are the same class; give it once"
+            raise InvalidValue.at(said, str(label))
+    return check_each(_WEIGHT.check, ((str(label), item) for label, item in value.items()))
 
 
 _WEIGHT: Final = number(minimum=0)
