@@ -115,8 +115,6 @@ def parse_columns(
 
     Args:
         frame: One column for each feature; the names are text.
-        where: The source, for messages about a whole column.
-        place: Maps a row's index to its place, such as `iris.csv:17`.
         like: The training rows' columns, which `frame` must have; None for training rows.
 
     Raises:

@@ -343,7 +343,6 @@ def packed(
 
     Args:
         y: A mapping from name to array, or a list of arrays, each `(n_samples, ...)` numbers.
-        where: The name of `y` in messages.
         like: Descriptions of the training rows' arrays, which these must match.
         noun: `targets` or `inputs`.
 
@@ -351,8 +350,7 @@ def packed(
         The columns of all arrays `(n_samples, columns)`, and a description of each array.
 
     Raises:
-        DataError: An item is not an array of numbers, or the arrays differ in length or from
-            `like`.
+        DataError: The arrays are no numbers, or differ in length or from `like`.
     """
     if not len(y):
         raise DataError(f"{where}: has no {noun}")

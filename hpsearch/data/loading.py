@@ -33,12 +33,7 @@ Loader = Callable[[DataSpec], Dataset]
 
 
 def load_dataset(spec: DataSpec) -> Dataset:
-    """Read, split and encode the data of a sweep.
-
-    Raises:
-        DataError: The data cannot be found, read or used. The message has a line with the place of
-            each problem.
-    """
+    """Read, split and encode the data of a sweep; raise DataError with a line for each problem."""
     if spec.memory is not None:
         raise DataError(
             "data.memory: the rows were arrays in a Python program, and no file has them; continue "

@@ -40,11 +40,7 @@ def require_class_rows(
     where: str,
     place: Callable[[int], str],
 ) -> None:
-    """Check that a stratified split into parts of these sizes is possible.
-
-    Args:
-        place: Maps a row's index to its place.
-    """
+    """Check that a stratified split into parts of these sizes is possible."""
     train, validation, test = sizes
     parts = {"validation": validation, "test": test, "training": train}
     used = {name: rows for name, rows in parts.items() if rows}
@@ -189,7 +185,6 @@ def splitter_folds(splitter: Any, groups: npt.NDArray[Any] | None) -> Folds:
     Args:
         splitter: A splitter, which gets the number of rows, their classes and groups; or a sequence
             of pairs of row indices.
-        groups: The group of every row, `(n_samples,)`, or None.
     """
 
     def folds(places: Indices, codes: Indices | None) -> FoldIndices:
@@ -230,7 +225,6 @@ def time_folds(times: npt.NDArray[Any], count: int | None, validation: float, wh
         times: The time of every row, `(n_samples,)`.
         count: Number of folds; None for a single split.
         validation: Share of rows in the validation part of a single split.
-        where: The source of the times in messages.
     """
 
     def folds(places: Indices, _: Indices | None) -> FoldIndices:

@@ -143,8 +143,7 @@ class ResumePoint:
     """A halted training that can continue.
 
     Attributes:
-        curve: Its epochs, as many as the snapshot's.
-        seconds: Time that the epochs took.
+        curve: Its epochs, as many as the snapshot's, which took `seconds`.
     """
 
     curve: Sequence[Epoch]

@@ -18,16 +18,11 @@ SMALL = ["digits", "wine", "breast_cancer", "iris", "diabetes"]
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_descriptions_match_the_sets(name):
-    dataset = load(dataset=name, test=None)
-    known = DESCRIPTIONS[name]
-    assert len(dataset.train) + len(dataset.validation) == known.rows
-    assert dataset.target.task is known.task
-
-
-@pytest.mark.parametrize("name", SMALL)
-def test_shipped_sets_are_what_scikit_learn_loads(monkeypatch, name):
+def test_shipped_sets_are_what_scikit_learn_loads_and_as_described(monkeypatch, name):
     direct = load(dataset=name)
+    described = DESCRIPTIONS[name]
+    assert len(direct.train) + len(direct.validation) == described.rows
+    assert direct.target.task is described.task
     monkeypatch.setattr(builtin, "find_spec", lambda _: None)
     assert builtin._shipped(name) is None
     loaded = load(dataset=name)

@@ -58,7 +58,6 @@ BAD = {
     "no space after a colon": bad(
         "method:random\nparameters:\n  units: 3", "", "without ': ' after it", line=2
     ),
-    "second colon": bad("description: a: b", "", "': '"),
     "indentation": bad("   units: 3\n  epochs: 2", "", "indentation"),
     "control character": bad("name: a\x01b", "", "U+0001"),
     "duplicate key": bad("seed: 1\nseed: 2", "seed", "twice", "line 2"),
@@ -87,10 +86,8 @@ BAD = {
     # Name and seeds.
     "name climbs": bad("name: ../x", "name", "A-Z", "'../x'"),
     "name is dots": bad("name: ..", "name", "not . or .."),
-    "name too long": whole(DATA + f"name: {'a' * 65}\n", "name", "1 to 64"),
     "seed is text": bad('seed: "1"', "seed", "whole number", "remove the quotes"),
     "seed is true": bad("seed: true", "seed", "whole number", "true"),
-    "seeds twice": bad("seeds: [0, 1, 1]", "seeds[2]", "twice"),
     "seeds max below min": bad("seeds: {min: 5, max: 3}", "seeds.min", "at most max"),
     # Data.
     "unknown dataset": data("dataset: fashion-mnist", "unknown", "'fashion_mnist'"),
@@ -121,7 +118,6 @@ BAD = {
         "unknown key",
         "'momentum'",
     ),
-    "optimizer value": value("optimizer: {name: adam, beta_1: 1.5}", ".beta_1", "below 1"),
     "optimizer without name": value("optimizer: [{momentum: 0.9}]", "[0]", "name is missing"),
     "schedule": value(
         "optimizer: {name: sgd, learning_rate: {name: cosine, decay_steps: 3}}",
@@ -165,7 +161,6 @@ BAD = {
     "type": value("epochs: {min: 1, max: 3, type: float}", ".type", "int"),
     "range of names": value("activation: {min: 1, max: 3}", "", "not a range"),
     "values and range": value("l2: {values: [0], min: 0, max: 1}", "", "values, min or max"),
-    "values is no list": value("l2: {values: 3}", ".values", "a list"),
     "grid without step": value("l2: {min: 0, max: 1}", "", "a step"),
     "grid of whole numbers": value("units: {min: 1, max: 9}", "", "step: 1"),
     "huge grid": whole(
@@ -242,7 +237,6 @@ BAD = {
     "budget time": bad("budget: {time: 30min}", "budget.time", "30m", "'30min'"),
     "metric goal": bad("metric: my_score", "metric", "goal is missing"),
     "metric near": bad("metric: val_acuracy", "metric", "'val_accuracy'"),
-    "metric list": bad("metric: [val_accuracy, weights]", "metric", "must be a mapping"),
     "metric of classes": whole(
         "data: {dataset: diabetes}\nmetric: val_accuracy\n", "metric", "val_mae"
     ),
@@ -252,7 +246,6 @@ BAD = {
     "loss": bad("model: {loss: mean_square_error}", "model.loss", "'mean_squared_error'"),
     "model": bad("model: build", "model", "package.module:build"),
     # W&B's words.
-    "run_cap": bad("run_cap: many", "run_cap", "whole number"),
     "run_cap and budget": bad(
         "run_cap: 3\nbudget: {trials: 4}", "run_cap", "budget.trials", line=2
     ),
