@@ -219,7 +219,8 @@ def scan(path: str) -> Layout:
 def _lines(path: str) -> Iterator[str]:
     with Path(path).open(encoding="utf-8-sig", errors="surrogateescape", newline="") as stream:
         for number, line in enumerate(stream, 1):
-            if wrong := _NO_TEXT.search(line):
+            # Most lines need no search.
+            if (not line.isascii() or "\0" in line) and (wrong := _NO_TEXT.search(line)):
                 byte = os.fsencode(wrong[0]).hex()
                 raise DataError(f"{path}:{number}: not UTF-8 text (byte 0x{byte}); save it as such")
             yield line
