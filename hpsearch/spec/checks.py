@@ -99,7 +99,7 @@ def _model_faults(sweep: ModelFields, broken: Broken) -> Iterator[Fault]:
         yield from _names(sweep, broken)
     yield from _metric(sweep)
     if sweep.data.cv is not None and isinstance(sweep.seeds, SeedRace):
-        yield ("seeds",), "a race does not go with data.cv: give seeds as a number, or no cv"
+        yield ("seeds",), "a race of seeds does not go with data.cv: give a number, or no cv"
 
 
 def _program_faults(sweep: ProgramFields, broken: Broken) -> Iterator[Fault]:
