@@ -52,9 +52,8 @@ from tabulate import write
 import hpsearch
 from hpsearch.search.methods import make_strategy
 from hpsearch.space.space import Space
-from hpsearch.spec.hyperparameters import HYPERPARAMETERS
 from hpsearch.spec.method import MethodSpec
-from hpsearch.spec.parameters import parse_parameter
+from hpsearch.spec.parameters import HYPERPARAMETERS, parse_parameter
 
 GRID: dict[str, Any] = {
     "hidden_layers": [1, 2, 3],

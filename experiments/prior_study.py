@@ -26,8 +26,7 @@ from tabulate import write
 
 import hpsearch
 from hpsearch.space.space import Space
-from hpsearch.spec.hyperparameters import HYPERPARAMETERS
-from hpsearch.spec.parameters import parse_parameter
+from hpsearch.spec.parameters import HYPERPARAMETERS, parse_parameter
 
 __all__ = ["SHARES", "SPACE", "space"]
 

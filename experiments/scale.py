@@ -142,8 +142,7 @@ def _real(workers: int, seconds: float, trials: int) -> dict[str, Any]:
 
 def _space(seconds: float, kind: Any) -> Any:
     from hpsearch.space.space import Space
-    from hpsearch.spec.hyperparameters import ANYTHING
-    from hpsearch.spec.parameters import parse_parameter
+    from hpsearch.spec.parameters import ANYTHING, parse_parameter
 
     asked = {"x": {"min": 0.0, "max": 1.0}, "seconds": seconds}
     found = [parse_parameter(ANYTHING, name, raw) for name, raw in asked.items()]

@@ -38,31 +38,25 @@ MOST_NAMES = 12
 LISTS = {"activation": "activations", "optimizer": "optimizers"}
 
 
-def model_schema() -> Schema:
-    """Return the schema of a model's sweep file."""
-    schema = file_schema()
-    return {**schema["else"], "$defs": schema["$defs"]}
-
-
 def page() -> str:
     """Return the page of this version."""
-    schema = model_schema()
+    schema = file_schema()["else"]
     properties = {
         key: part
         for key, part in schema["properties"].items()
         if key not in KEYS and key not in IGNORED
     }
-    parts = [HEAD, "## The file", table(rows(properties, schema, required=schema["required"]))]
+    parts = [HEAD, "## The file", table(rows(properties, required=schema["required"]))]
     for key, part in properties.items():
-        parts += [*section(key, part, schema)]
+        parts += [*section(key, part)]
     words = {key: schema["properties"][key] for key in KEYS}
     ignored = ", ".join(f"`{key}`" for key in IGNORED)
-    parts += ["## W&B's keys", "These keys are translated:", table(rows(words, schema))]
+    parts += ["## W&B's keys", "These keys are translated:", table(rows(words))]
     parts += [f"These are ignored, with a warning: {ignored}."]
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 
-def section(key: str, part: Schema, schema: Schema) -> Iterator[str]:
+def section(key: str, part: Schema) -> Iterator[str]:
     """Yield the section of a key that is a mapping."""
     if key == "method":
         yield f"## `{key}`"
@@ -74,7 +68,7 @@ def section(key: str, part: Schema, schema: Schema) -> Iterator[str]:
         mapping = next(each for each in some["anyOf"] if "properties" in each)
         yield f"## `{key}`"
         yield PARAMETERS
-        yield table(rows(mapping["properties"], schema))
+        yield table(rows(mapping["properties"]))
         yield "### Hyperparameters"
         yield HYPERPARAMETERS
         units = next(iter(part["patternProperties"].values()))
@@ -85,50 +79,35 @@ def section(key: str, part: Schema, schema: Schema) -> Iterator[str]:
             for name in [*names[:place], "units_2", *names[place:]]
         }
         # The rule of one value.
-        laws = {name: law(each["anyOf"][0], {}, name) for name, each in known.items()}
-        yield table(
-            [row(name, each, laws[name], default(each, {})) for name, each in known.items()]
-        )
+        laws = {name: law(each["anyOf"][0], name) for name, each in known.items()}
+        yield table([row(name, each, laws[name], default(each)) for name, each in known.items()])
         return
-    inner = next(iter(mappings(part, schema)), None)
+    inner = next(iter(mappings(part)), None)
     if inner is not None:
         yield f"## `{key}`"
-        lines = rows(inner["properties"], schema, required=inner.get("required", ()))
+        lines = rows(inner["properties"], required=inner.get("required", ()))
         for name, each in inner["properties"].items():
             # Only hpsearch.tune writes `memory`.
-            nested = next(iter(mappings(each, schema)), None) if name != "memory" else None
+            nested = next(iter(mappings(each)), None) if name != "memory" else None
             if nested is not None:
                 own = {f"{name}.{k}": v for k, v in nested["properties"].items()}
                 required = [f"{name}.{k}" for k in nested.get("required", ())]
-                lines += rows(own, schema, required=required)
+                lines += rows(own, required=required)
         yield table(lines)
 
 
-def mappings(part: Schema, schema: Schema) -> Iterator[Schema]:
+def mappings(part: Schema) -> Iterator[Schema]:
     """Yield the mappings with known keys that a part may be."""
-    part = resolved(part, schema)
     if "properties" in part:
         yield part
     for each in part.get("anyOf", ()):
-        yield from mappings(each, schema)
+        yield from mappings(each)
 
 
-def resolved(part: Schema, schema: Schema) -> Schema:
-    """Return a part without references."""
-    if "$ref" not in part:
-        return part
-    target: Any = schema
-    for step in part["$ref"].removeprefix("#/").split("/"):
-        target = target[step]
-    return target | {key: value for key, value in part.items() if key != "$ref"}
-
-
-def rows(
-    properties: Mapping[str, Schema], schema: Schema, *, required: Any = ()
-) -> list[tuple[str, ...]]:
+def rows(properties: Mapping[str, Schema], *, required: Any = ()) -> list[tuple[str, ...]]:
     """Return one row per key."""
     return [
-        row(key, part, law(part, schema), "required" * (key in required) or default(part, schema))
+        row(key, part, law(part), "required" * (key in required) or default(part))
         for key, part in properties.items()
     ]
 
@@ -152,7 +131,7 @@ def methods(part: Schema) -> list[tuple[str, ...]]:
         name = options["name"]["enum"][0]
         for option, each in options.items():
             if option != "name":
-                line = (code(option), each["description"], law(each, {}), "", example(each))
+                line = (code(option), each["description"], law(each), "", example(each))
                 lines.setdefault(line, []).append(name)
         if len(options) == 1:
             lines.setdefault(("", "Has no options.", "", "", ""), []).append(name)
@@ -162,9 +141,8 @@ def methods(part: Schema) -> list[tuple[str, ...]]:
     ]
 
 
-def law(part: Schema, schema: Schema, name: str = "") -> str:
+def law(part: Schema, name: str = "") -> str:
     """Describe the accepted values."""
-    part = resolved(part, schema)
     if name in LISTS:
         mapping = ", or a mapping" if "anyOf" in part else ""
         return f"one of `hpsearch list {LISTS[name]}`{mapping}"
@@ -173,17 +151,17 @@ def law(part: Schema, schema: Schema, name: str = "") -> str:
     if "errorMessage" in part:
         return str(part["errorMessage"]).removeprefix("must be ")
     if "anyOf" in part:
-        kinds = [law(each, schema) for each in part["anyOf"] if each.get("type") != "null"]
+        kinds = [law(each) for each in part["anyOf"] if each.get("type") != "null"]
         return ", or ".join(dict.fromkeys(kinds))
-    return code(part["const"]) if "const" in part else kind(part, schema)
+    return code(part["const"]) if "const" in part else kind(part)
 
 
-def kind(part: Schema, schema: Schema) -> str:
+def kind(part: Schema) -> str:
     """Describe a type of JSON."""
     items = part.get("items")
     words = {
         "object": "a mapping",
-        "array": f"a list, each {law(items, schema)}" if items else "a list",
+        "array": f"a list, each {law(items)}" if items else "a list",
         "integer": "a whole number" + bounds(part),
         "number": "a number" + bounds(part),
         "string": "text",
@@ -213,9 +191,9 @@ def bounds(part: Schema) -> str:
     return " and".join(words)
 
 
-def default(part: Schema, schema: Schema) -> str:
+def default(part: Schema) -> str:
     """Return the default as YAML; empty if there is none or the keys within have their own."""
-    value = resolved(part, schema).get("default")
+    value = part.get("default")
     return "" if value in (None, []) or isinstance(value, dict) else code(value)
 
 

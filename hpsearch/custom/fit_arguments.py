@@ -204,7 +204,7 @@ def _targets(
     name: str, given: Any, x: npt.NDArray[Any], like: tuple[ArrayPart, ...] = ()
 ) -> tuple[npt.NDArray[Any], tuple[ArrayPart, ...]]:
     """Return the targets, and with several targets the target of each column."""
-    return _columns(name, given, like, "targets", several=are_several(given, len(x)))
+    return _columns(name, given, like, "targets", several=are_several(given, x))
 
 
 def _columns(

@@ -43,29 +43,18 @@ _INT64_MAX = 2**63 - 1
 
 
 def _part(pair: Pair, where: str, spec: DataSpec, like: RawPart | None) -> RawPart:
-    """Check arrays, lists or pandas objects and return them as rows.
-
-    Args:
-        pair: x, `(n_samples, ...)` numbers, a frame (text columns allowed) or several inputs; y,
-            `(n_samples,)` labels or numbers, `(n_samples, n_classes)` one-hot rows, or
-            `(n_samples, outputs)` numbers; and perhaps the rows' weights `(n_samples,)`.
-        where: Names the pair in messages.
-        spec: The use of columns, and the task: in a regression, rows of ones and zeros are not
-            one-hot labels.
-        like: The training part, which this part must match.
-
-    Raises:
-        DataError: The shapes or types cannot be used.
-    """
+    """Return arrays, lists or pandas objects as rows, which must match the training part `like`."""
     x, y, weights = (*pair, None)[:3]
     about: dict[str, Any] = {}
+    features: Inputs
     if are_several_inputs(x, y) or (like is not None and like.parts):
-        features: Inputs
-        features, about["parts"] = _several(x, y, where, like, spec)
+        features, about["parts"] = _several(x, y, where, like)
     else:
         features, table = _features(x, where, like, spec)
         if table is not None:
             about = {"table": table.spec, "notices": tuple(table.notices)}
+    if spec.drop and "table" not in about:
+        raise DataError(f"{where}: drop: x is no table, whose columns have names; leave drop out")
     targets = _targets(y, where, spec, like)
     if n_rows(features) != len(targets):
         raise DataError(f"{where}: x has {n_rows(features)} rows and y has {len(targets)}")
@@ -82,11 +71,9 @@ def _place(where: str, row: int) -> str:
 
 
 def _several(
-    x: Any, y: Any, where: str, like: RawPart | None, spec: DataSpec
+    x: Any, y: Any, where: str, like: RawPart | None
 ) -> tuple[npt.NDArray[np.float32], tuple[ArrayPart, ...]]:
     """Return several inputs, for a custom model, and their parts."""
-    if spec.drop and like is None:
-        raise DataError(f"{where}: drop: several inputs are no table; leave drop out")
     if not are_several_inputs(x, y) and not isinstance(x, Mapping):
         raise DataError(f"{where}: x is {type(x).__name__}; give the inputs of the training rows")
     columns, parts = packed(x, f"{where}: x", like.parts if like is not None else None, "inputs")
@@ -149,10 +136,7 @@ def _as_array(value: Any, name: str, where: str) -> npt.NDArray[Any]:
 
 
 def _features(
-    x: Any,
-    where: str,
-    like: RawPart | None,
-    spec: DataSpec,
+    x: Any, where: str, like: RawPart | None, spec: DataSpec
 ) -> tuple[Inputs, ParsedTable | None]:
     if isinstance(x, Mapping) or _is_pandas(x, "DataFrame"):
         return _table(x, where, like, spec)
@@ -165,8 +149,6 @@ def _features(
         return _table(array.astype(object), where, like, spec)
     if not array.size:
         raise DataError(f"{where}: x is empty, shape {array.shape}")
-    if spec.drop and like is None:
-        raise DataError(f"{where}: drop: the columns of {type(x).__name__} have no names")
     missing = spec.impute != "none" and array.ndim == 2
     return array if are_images(array) else _finite(array, where, missing=missing), None
 
@@ -193,12 +175,7 @@ def as_frame(x: Any, where: str) -> pd.DataFrame:
     return frame
 
 
-def _table(
-    x: Any,
-    where: str,
-    like: RawPart | None,
-    spec: DataSpec,
-) -> tuple[Inputs, ParsedTable]:
+def _table(x: Any, where: str, like: RawPart | None, spec: DataSpec) -> tuple[Inputs, ParsedTable]:
     frame, table, key = as_frame(x, where), None, "drop"
     if like is not None:
         key = "the training part"
@@ -212,21 +189,19 @@ def _table(
 
 
 def _finite(array: npt.NDArray[Any], where: str, *, missing: bool) -> npt.NDArray[Any]:
-    if array.dtype.kind == "f":
-        bad = ~(np.abs(array) <= FLOAT32_MAX)
-        if bad.any():
-            gone = np.isnan(array) & missing
-            bad &= ~gone
-            if bad.any():
-                index = np.argwhere(bad)[0].tolist()
-                raise DataError(
-                    f"{_place(where, index[0])}: column {', '.join(map(str, index[1:]))}: "
-                    f"{array[tuple(index)]} is not a finite float32 number "
-                    f"({int(bad.sum())} such values); remove or repair the rows"
-                )
-            # NaNs may differ in their bits, which would change the fingerprint.
-            return np.where(gone, np.float32(np.nan), array.astype(np.float32))
-    return np.ascontiguousarray(array, np.float32)
+    if array.dtype.kind != "f" or (np.abs(array) <= FLOAT32_MAX).all():
+        return np.ascontiguousarray(array, np.float32)
+    gone = np.isnan(array) & missing
+    bad = ~(gone | (np.abs(array) <= FLOAT32_MAX))
+    if bad.any():
+        index = np.argwhere(bad)[0].tolist()
+        raise DataError(
+            f"{_place(where, index[0])}: column {', '.join(map(str, index[1:]))}: "
+            f"{array[tuple(index)]} is not a finite float32 number "
+            f"({int(bad.sum())} such values); remove or repair the rows"
+        )
+    # NaNs may differ in their bits, which would change the fingerprint.
+    return np.where(gone, np.float32(np.nan), array.astype(np.float32))
 
 
 def _targets(y: Any, where: str, spec: DataSpec, like: RawPart | None) -> npt.NDArray[Any]:
@@ -301,16 +276,15 @@ def read_function(reference: str, spec: DataSpec) -> RawData:
 
     The function returns `(x, y)`, or `((x_train, y_train), (x_val, y_val))`, or the latter with a
     test pair.
-
-    Raises:
-        DataError: The function cannot be imported, fails, or returns something else.
     """
     try:
         with contained():
             value = load_object(reference)()
     except (Exception, SystemExit) as error:
-        cause = error.__cause__ if isinstance(error, InputError) else None
-        raise DataError(f"{reference}: failed: {_words(cause or error)}") from error
+        cause = (error.__cause__ if isinstance(error, InputError) else None) or error
+        frames = traceback.extract_tb(cause.__traceback__)
+        at = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
+        raise DataError(f"{reference}: failed: {in_words(cause)}{at}") from error
     pairs = dict(zip(PARTS, _pairs(value, reference), strict=False))
     return raw_from_pairs(reference.rpartition(":")[2], reference, pairs, spec)
 
@@ -326,9 +300,6 @@ def raw_from_pairs(
 
     Args:
         pairs: Name of each part, of which `train` is the first -> its rows, if any.
-
-    Raises:
-        DataError: The shapes or types cannot be used.
     """
     parts: dict[str, RawPart] = {}
     for part, pair in pairs.items():
@@ -344,15 +315,8 @@ def raw_from_pairs(
         validation=parts.get("validation"),
         test=parts.get("test"),
         unit=IMAGE_MAX if is_image else None,
-        warnings=(*warnings, *train.notices),
+        warnings=warnings,
     )
-
-
-def _words(error: BaseException) -> str:
-    """Describe an exception and the line of code that raised it."""
-    frames = traceback.extract_tb(error.__traceback__)
-    at = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
-    return f"{in_words(error)}{at}"
 
 
 def _pairs(value: Any, where: str) -> list[Pair]:
@@ -380,19 +344,10 @@ _NPZ_NAMES = {"x", "y"} | {f"{a}_{part}" for a in "xy" for part in ("train", "va
 
 
 def read_npz(path: str, spec: DataSpec) -> RawData:
-    """Read arrays `x, y`, or `x_train, y_train` with `x_val, y_val` and `x_test, y_test`.
-
-    Raises:
-        DataError: A file is not an archive or not safe to read, or its arrays do not fit together.
-    """
+    """Read arrays `x, y`, or `x_train, y_train` with `x_val, y_val` and `x_test, y_test`."""
     arrays, unused = read_arrays(path, _NPZ_NAMES)
-    train = _pair(arrays, path, "_train" if "x_train" in arrays else "")
-    if train is None:
-        raise DataError(
-            f"{path}: needs arrays x and y, or x_train and y_train; it has "
-            f"{quoted([*arrays, *unused])}"
-        )
-    pairs: dict[str, Pair | None] = {"train": train}
+    suffix = "_train" if "x_train" in arrays else ""
+    pairs = {"train": _pair(arrays, path, suffix, required=True)}
     others = (("validation", "_val", spec.validation), ("test", "_test", spec.test))
     for name, suffix, file in others:
         pairs[name] = _pair(arrays, path, suffix)
@@ -415,5 +370,8 @@ def _pair(
         return None
     for name in names:
         if name not in arrays:
-            raise DataError(f"{path}: no array {name!r}; it has {quoted(arrays)}")
+            raise DataError(
+                f"{path}: no array {name!r}; it needs x and y, or x_train and y_train, and may "
+                "have x_val and y_val, x_test and y_test"
+            )
     return arrays[names[0]], arrays[names[1]]

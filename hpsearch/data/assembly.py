@@ -72,7 +72,8 @@ def _fitted_input(source: RawData, x: Inputs, spec: DataSpec, *, missing: bool) 
     if numeric.size:
         fitted |= _fitted(numeric, spec.scale, source.unit)
     if isinstance(x, Mapping):
-        columns = tuple(ColumnSpec(name, _vocabulary(values)) for name, values in x.items())
+        texts = {n: sorted(set(v.tolist())) for n, v in x.items() if v.dtype == object}
+        columns = tuple(ColumnSpec(n, tuple(texts[n]) if n in texts else None) for n in x)
         return InputSpec((len(columns),), "float32", columns, **fitted)
     return InputSpec(x.shape[1:], str(x.dtype), **fitted)
 
@@ -123,10 +124,6 @@ def _imputed(
     centre = np.nanmean if impute == "mean" else np.nanmedian
     fill[some] = centre(x[:, some].astype(np.float64), axis=0)
     return fill, np.flatnonzero(share > _SHARE_WITH_INDICATOR), np.where(gone, fill, x)
-
-
-def _vocabulary(values: npt.NDArray[Any]) -> tuple[str, ...] | None:
-    return tuple(sorted(set(values.tolist()))) if values.dtype == object else None
 
 
 def _fitted(x: npt.NDArray[Any], scale: str, unit: float | None) -> dict[str, Any]:
@@ -246,9 +243,6 @@ def assemble(
     Args:
         folds: Makes the folds, or a single split without `cv`; None for shuffled ones.
         parts: The parts of several targets; see `Target`.
-
-    Raises:
-        DataError: The targets cannot be used, or there are too few rows.
     """
     by_folds = spec.train_on == "train" and (spec.cv is not None or folds is not None)
     if by_folds and source.validation is not None:
@@ -320,12 +314,10 @@ def _of_folds(datasets: Sequence[Dataset]) -> Dataset:
 
 
 def _joined(*both: Split) -> Split:
-    weights = None
-    if any(part.weights is not None for part in both):
-        ones = (np.ones(len(part), np.float32) for part in both)
-        pairs = zip(both, ones, strict=True)
-        weights = joined([one if part.weights is None else part.weights for part, one in pairs])
-    return Split(joined([part.x for part in both]), joined([part.y for part in both]), weights)
+    weights = [np.ones(len(p), np.float32) if p.weights is None else p.weights for p in both]
+    weighted = any(part.weights is not None for part in both)
+    x, y = joined([part.x for part in both]), joined([part.y for part in both])
+    return Split(x, y, joined(weights) if weighted else None)
 
 
 def _require_memory(datasets: Sequence[Dataset], where: str) -> None:
@@ -372,6 +364,7 @@ def _dataset(
         fingerprint=fingerprint({"train": train, **others}, [*names, *described]),
         warnings=(
             *source.warnings,
+            *source.train.notices,
             *(classes.warnings if classes else ()),
             *_oddities(source, train, others),
         ),
@@ -405,16 +398,13 @@ def _oddities(source: RawData, train: Split, others: Mapping[str, Split | None])
 
 def _keys(rows: Split) -> list[int]:
     """Hash each row with its target."""
-    x, y = rows.x, rows.y
-    if isinstance(x, Mapping):
+    if isinstance(rows.x, Mapping):
         # Compare bits, so that missing numbers are equal to each other.
         columns = [
             (values if values.dtype == object else (values + 0.0).view(np.int32)).tolist()
-            for values in x.values()
+            for values in rows.x.values()
         ]
-        return [hash(row) for row in zip(*columns, *np.atleast_2d(y.T).tolist(), strict=True)]
-    flat = np.ascontiguousarray(x.reshape(len(x), -1))
-    return [
-        hash((row.tobytes(), target))
-        for row, target in zip(flat, map(str, y.tolist()), strict=True)
-    ]
+    else:
+        flat = np.ascontiguousarray(rows.x.reshape(len(rows), -1))
+        columns = [[row.tobytes() for row in flat]]
+    return [hash(row) for row in zip(*columns, map(str, rows.y.tolist()), strict=True)]

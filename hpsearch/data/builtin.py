@@ -86,11 +86,7 @@ _IMAGE_MAX, _DIGITS_MAX = 255.0, 16.0
 
 
 def read_builtin(name: str, folder: str | None = None) -> RawData:
-    """Read a built-in set, looking for image files in `folder` first.
-
-    Raises:
-        DataError: Its files can be neither found nor downloaded.
-    """
+    """Read a built-in set, looking for image files in `folder` first."""
     if name in _IMAGE_LABELS:
         return _read_images(name, folder)
     # scikit-learn's loaders, if it keeps its files elsewhere, give the same.

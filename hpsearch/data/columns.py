@@ -40,11 +40,6 @@ _NAME_OF_IDENTIFIER = re.compile(
     re.IGNORECASE,
 )
 _LIKE_A_DATE = re.compile(r"\s*\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}(?:[T ]\s*\d|\s*$)")
-_DATE_IN_WORDS = re.compile(
-    r"\b(jan(uary)?|feb(ruary)?|mar(ch)?|apr(il)?|may|june?|july?|aug(ust)?|sept?(ember)?|"
-    r"oct(ober)?|nov(ember)?|dec(ember)?)\W+(\d{1,2}\W+)?\d\d(\d\d)?\b",
-    re.IGNORECASE,
-)
 _DAYS = ("%Y-%m-%d", "%Y/%m/%d", "%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", "%m-%d-%Y", "%d-%m-%Y")
 _TIMES = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
 #: Texts of booleans, as `pandas.read_csv` reads them.
@@ -120,8 +115,6 @@ def parse_columns(
 
     Args:
         frame: One column for each feature; the names are text.
-        where: The source, for messages about a whole column.
-        place: Maps a row's index to its place, such as `iris.csv:17`.
         like: The training rows' columns, which `frame` must have; None for training rows.
 
     Raises:
@@ -130,9 +123,14 @@ def parse_columns(
     """
     parsed = ParsedTable()
     problems: list[str] = []
+    dates = {date.name: date for date in like.dates} if like else {}
     for name in frame.columns if like is None else like.read:
         try:
-            values = _read(frame[name], spec, like)
+            values = (
+                _training_column(frame[name], spec)
+                if like is None
+                else dates.get(name) or _known_column(frame[name], spec, text=name in like.text)
+            )
             if isinstance(values, DateColumn):
                 parsed.columns |= _date_parts(frame[name], values, spec)
                 parsed.dates.append(values)
@@ -159,23 +157,8 @@ def parse_columns(
     return parsed
 
 
-def _read(
-    series: pd.Series[Any], spec: DataSpec, like: TableSpec | None
-) -> npt.NDArray[Any] | DateColumn:
-    """Return a column's values, or the description of its dates."""
-    if like is None:
-        return _training_column(series, spec)
-    dates = {date.name: date for date in like.dates}
-    name = str(series.name)
-    return dates.get(name) or _known_column(series, spec, text=name in like.text)
-
-
 def require_column(where: str, names: Collection[str], name: str, key: str) -> None:
-    """Check that a table has the column that a key, or the training file, names.
-
-    Raises:
-        DataError: It does not have the column.
-    """
+    """Check that a table has the column that a key, or the training file, names."""
     if name not in names:
         raise DataError(
             f"{where}: {key}: no column {name!r}{did_you_mean(name, names)} "
@@ -204,12 +187,14 @@ def _known_column(series: pd.Series[Any], spec: DataSpec, *, text: bool) -> npt.
     """Return the values of a column whose kind is known."""
     if series.dtype.kind in "mMc":
         raise _Unusable(f"cells of type {series.dtype}; turn them into numbers or text first")
-    if text:
-        return _text(*_cells(series), spec)
-    if series.dtype.kind in "biuf":
+    if series.dtype.kind in "biuf" and not text:
         values = series.to_numpy(np.float64, na_value=np.nan)
         return _numbers(values, series.array, spec)
-    cells, _ = _cells(series)
+    cells, missing = _cells(series)
+    if text:
+        if missing.any() and spec.impute == "none":
+            raise _Unusable(_MISSING_VALUE, missing)
+        return np.where(missing, "", cells)
     values = parse_numbers(cells)
     # pandas reads booleans as text if a cell is missing.
     flags = np.array([_FLAGS.get(cell, np.nan) for cell in cells])
@@ -256,14 +241,6 @@ def _numbers(values: npt.NDArray[np.float64], cells: Any, spec: DataSpec) -> npt
     )
 
 
-def _text(
-    cells: npt.NDArray[Any], missing: npt.NDArray[np.bool_], spec: DataSpec
-) -> npt.NDArray[Any]:
-    if missing.any() and spec.impute == "none":
-        raise _Unusable(_MISSING_VALUE, missing)
-    return np.where(missing, "", cells)
-
-
 def _identified(
     cells: npt.NDArray[Any], series: pd.Series[Any], spec: DataSpec
 ) -> npt.NDArray[Any]:
@@ -280,14 +257,12 @@ def _identified(
         and len(values) >= (_LEAST_TEXTS if is_text else _LEAST_NUMBERS)
         and distinct >= _DISTINCT_SHARE_OF_IDENTIFIER * len(values)
     ):
-        if is_text and 2 * sum(map(bool, map(_DATE_IN_WORDS.search, values))) > len(values):
-            raise _LeftOut(
-                f"dates such as {values[0][:40]!r} are not read; write them as 2024-12-31"
-            )
-        kind = "text" if is_text else "whole number"
+        kind, hint = "whole number", ""
+        if is_text:
+            kind, hint = "text", "; dates are read if they are written as 2024-12-31"
         raise _LeftOut(
             f"another {kind} in nearly every row, {distinct:,} in {len(values):,}, looks like an "
-            "identifier; `identifiers: keep` uses such columns"
+            f"identifier; `identifiers: keep` uses such columns{hint}"
         )
     if is_text and distinct > MAX_VOCABULARY:
         raise _Unusable(

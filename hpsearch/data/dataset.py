@@ -146,11 +146,7 @@ class Dataset:
         return self if fold is None else self.folds[fold - 1]
 
     def require_one_label(self) -> None:
-        """Check that the targets of a regression are no labels, of which a row has several or none.
-
-        Raises:
-            DataError: They are a matrix of zeros and ones.
-        """
+        """Raise DataError if the targets of a regression are zeros and ones, labels of a row."""
         target, y = self.target, self.train.y
         is_matrix = target.task is Task.REGRESSION and target.outputs > 1
         if is_matrix and np.isin((y * target.std + target.mean).round(4), (0, 1)).all():
@@ -259,12 +255,7 @@ def arrays_in(value: Any) -> Iterator[npt.NDArray[Any]]:
 
 
 def read_elements(dataset: Any, name: str, available_bytes: float) -> list[tuple[Any, ...]]:
-    """Read all elements of a dataset, each `(x, y)` or `(x, y, sample_weight)`.
-
-    Args:
-        dataset: A `tf.data.Dataset`, or an iterable of elements.
-        name: The dataset's name in messages.
-        available_bytes: The free memory.
+    """Read all elements of a `tf.data.Dataset` or an iterable of `(x, y)` or `(x, y, weights)`.
 
     Raises:
         DataError: The dataset is endless, empty or too large, or has other elements.
@@ -310,13 +301,17 @@ def joined(parts: Sequence[Any], join: Any = np.concatenate) -> Any:
     return np.array(texts, object).reshape(array.shape)
 
 
-def are_several(y: Any, rows: int) -> bool:
-    """True if `y` is a mapping of arrays, or a list of arrays with `rows` rows each."""
-    if isinstance(y, Mapping):
+def are_several(values: Any, others: Any) -> bool:
+    """True for a mapping of arrays, or a list of arrays with as many rows as `others` each."""
+    if isinstance(values, Mapping):
         return True
-    if not isinstance(y, list | tuple) or not y or len(y) == rows:
+    if not isinstance(values, list | tuple) or not values:
         return False
-    return all(getattr(target, "shape", ())[:1] == (rows,) for target in y)
+    shapes = [getattr(array, "shape", ()) for array in values]
+    return any(
+        len(values) != rows and all(shape[:1] == (rows,) for shape in shapes)
+        for rows in _row_counts(others)
+    )
 
 
 def are_several_inputs(x: Any, y: Any) -> bool:
@@ -326,10 +321,10 @@ def are_several_inputs(x: Any, y: Any) -> bool:
     """
     if isinstance(x, Mapping):
         return any(getattr(array, "ndim", 1) > 1 for array in x.values())
-    return any(are_several(x, rows) for rows in row_counts(y))
+    return are_several(x, y)
 
 
-def row_counts(values: Any) -> set[int]:
+def _row_counts(values: Any) -> set[int]:
     """Return the possible numbers of rows of an array, or of several in a list or a mapping."""
     if isinstance(values, Mapping):
         return {len(array) for array in values.values() if hasattr(array, "__len__")}
@@ -348,7 +343,6 @@ def packed(
 
     Args:
         y: A mapping from name to array, or a list of arrays, each `(n_samples, ...)` numbers.
-        where: The name of `y` in messages.
         like: Descriptions of the training rows' arrays, which these must match.
         noun: `targets` or `inputs`.
 
@@ -356,8 +350,7 @@ def packed(
         The columns of all arrays `(n_samples, columns)`, and a description of each array.
 
     Raises:
-        DataError: An item is not an array of numbers, or the arrays differ in length or from
-            `like`.
+        DataError: The arrays are no numbers, or differ in length or from `like`.
     """
     if not len(y):
         raise DataError(f"{where}: has no {noun}")
@@ -401,14 +394,7 @@ def _kind(part: ArrayPart) -> str:
 def require_finite(
     columns: npt.NDArray[np.float64], parts: Sequence[ArrayPart], where: Callable[[int], str]
 ) -> None:
-    """Check that several inputs, side by side, have finite float32 numbers.
-
-    Args:
-        where: Maps a row's index to its place.
-
-    Raises:
-        DataError: A number is not finite in float32.
-    """
+    """Raise DataError if several inputs, side by side, have a number not finite in float32."""
     bad = ~(np.abs(columns) <= FLOAT32_MAX)
     if not bad.any():
         return

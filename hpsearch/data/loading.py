@@ -20,11 +20,10 @@ from hpsearch.data.dataset import (
     joined,
     packed,
     read_elements,
-    row_counts,
 )
+from hpsearch.data.files import read_csv
 from hpsearch.data.specs import ArrayPart
 from hpsearch.data.splitting import random_folds, splitter_folds, time_folds, times_of
-from hpsearch.data.tables import read_csv
 from hpsearch.errors import DataError
 from hpsearch.machine import available_bytes
 from hpsearch.spec.data import DataSpec
@@ -34,12 +33,7 @@ Loader = Callable[[DataSpec], Dataset]
 
 
 def load_dataset(spec: DataSpec) -> Dataset:
-    """Read, split and encode the data of a sweep.
-
-    Raises:
-        DataError: The data cannot be found, read or used. The message has a line with the place of
-            each problem.
-    """
+    """Read, split and encode the data of a sweep; raise DataError with a line for each problem."""
     if spec.memory is not None:
         raise DataError(
             "data.memory: the rows were arrays in a Python program, and no file has them; continue "
@@ -67,17 +61,10 @@ def _folds_by_column(cells: npt.NDArray[Any] | None, spec: DataSpec) -> Folds | 
 
 
 def collect(dataset: Any, name: str) -> tuple[Any, ...]:
-    """Read all rows of a dataset of `(x, y)` or `(x, y, sample_weight)`, as `fit` takes it.
-
-    Args:
-        dataset: A finite `tf.data.Dataset` of batches, or of single rows if targets are scalars.
-        name: The dataset's name in messages.
+    """Read all rows of a `tf.data.Dataset` of batches, or of single rows if targets are scalars.
 
     Returns:
         One array for each item of an element; a mapping of arrays for an `x` that is a mapping.
-
-    Raises:
-        DataError: The dataset is endless, empty or too large, or has other elements.
     """
     elements = read_elements(dataset, name, available_bytes())
     join = np.stack if getattr(elements[0][1], "shape", (0,)) == () else np.concatenate
@@ -106,39 +93,30 @@ def read_memory(
     if is_dataset(test):
         test = collect(test, "test")[:2]
     test = test if isinstance(test, tuple | list) else None
-    if custom and _are_inputs(x):
+    if custom:
         x = _as_columns(x)
         validation, test = (_with_columns(pair) for pair in (validation, test))
-    if not _are_several(y, x):
+    if not are_several(y, x):
         return InMemoryRows(x, y, sample_weight, validation, test)
     columns, parts = packed(y, "y")
     validation = _packed(validation, "validation_data", parts)
     return InMemoryRows(x, columns, sample_weight, validation, _packed(test, "test", parts), parts)
 
 
-def _are_inputs(x: Any) -> bool:
-    """Check if `x` is a mapping of arrays of numbers."""
-    return (
-        isinstance(x, Mapping)
-        and bool(x)
-        and all(hasattr(a, "dtype") and np.asarray(a).dtype.kind in "biuf" for a in x.values())
-    )
-
-
-def _as_columns(x: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arrays, with `(n_samples,)` ones as `(n_samples, 1)`."""
-    arrays = {name: np.asarray(array) for name, array in x.items()}
+def _as_columns(x: Any) -> Any:
+    """Return a mapping of arrays of numbers with `(n_samples,)` ones as `(n_samples, 1)`."""
+    if not isinstance(x, Mapping):
+        return x
+    arrays = {name: np.asarray(array) for name, array in x.items() if hasattr(array, "dtype")}
+    if len(arrays) < len(x) or any(array.dtype.kind not in "biuf" for array in arrays.values()):
+        return x
     return {n: array[:, np.newaxis] if array.ndim == 1 else array for n, array in arrays.items()}
 
 
 def _with_columns(pair: Any) -> Any:
-    if isinstance(pair, tuple | list) and pair and _are_inputs(pair[0]):
+    if isinstance(pair, tuple | list) and pair:
         return (_as_columns(pair[0]), *pair[1:])
     return pair
-
-
-def _are_several(y: Any, x: Any) -> bool:
-    return isinstance(y, Mapping) or any(are_several(y, rows) for rows in row_counts(x))
 
 
 def _packed(pair: Any, name: str, parts: Sequence[ArrayPart]) -> Any:
@@ -146,7 +124,7 @@ def _packed(pair: Any, name: str, parts: Sequence[ArrayPart]) -> Any:
     if not isinstance(pair, tuple | list) or len(pair) < 2:
         return pair
     x, y, *weights = pair
-    if not _are_several(y, x):
+    if not are_several(y, x):
         raise DataError(f"{name}: must have the targets that y has, {len(parts)}")
     return (x, packed(y, f"{name}'s y", parts)[0], *weights)
 
@@ -199,11 +177,7 @@ class InMemoryRows:
         return texts
 
     def load(self, spec: DataSpec, folding: Folding | None = None) -> Dataset:
-        """Make the dataset of a sweep.
-
-        Raises:
-            DataError: The rows cannot be used.
-        """
+        """Make the dataset of a sweep; raise DataError if the rows cannot be used."""
         if self.parts:
             if spec.task is not None:
                 raise DataError("task: several targets have each its own; leave task out")
@@ -234,12 +208,7 @@ class Folding:
 
     @classmethod
     def of(cls, cv: Any, groups: Any, rows: InMemoryRows, seed: int, test: Any = None) -> Folding:
-        """Check the arguments of `hpsearch.tune`.
-
-        Raises:
-            DataError: One of them cannot be used, or not with validation rows, or not with a share
-                of rows for testing.
-        """
+        """Check the arguments of `hpsearch.tune`; raise DataError if one cannot be used."""
         for name, value in (("cv", cv), ("groups", groups)):
             if value is not None and rows.validation is not None:
                 raise DataError(f"{name}: is for splits of x; leave {name} or validation_data out")

@@ -82,6 +82,11 @@ class TableSpec:
         whole = {part: date.name for date in self.dates for part in date.parts}
         return tuple(dict.fromkeys(whole.get(name, name) for name in self.names))
 
+    @property
+    def as_text(self) -> frozenset[str]:
+        """The columns whose cells pandas must not convert."""
+        return self.text.union(date.name for date in self.dates)
+
 
 @dataclass(frozen=True)
 class ArrayPart:

@@ -22,9 +22,6 @@ def split_sizes(
     """Divide `n` rows into training, validation and test rows.
 
     Fractions of `n` are rounded up, as in scikit-learn.
-
-    Raises:
-        DataError: No row is left for training.
     """
     counts = [math.ceil((share or 0) * n) for share in (validation, test)]
     train = n - sum(counts)
@@ -43,14 +40,7 @@ def require_class_rows(
     where: str,
     place: Callable[[int], str],
 ) -> None:
-    """Check that a stratified split into parts of these sizes is possible.
-
-    Args:
-        place: Maps a row's index to its place.
-
-    Raises:
-        DataError: A class has fewer than two rows, or a part fewer rows than there are classes.
-    """
+    """Check that a stratified split into parts of these sizes is possible."""
     train, validation, test = sizes
     parts = {"validation": validation, "test": test, "training": train}
     used = {name: rows for name, rows in parts.items() if rows}
@@ -83,9 +73,6 @@ def split_rows(
     Args:
         sizes: The result of `split_sizes`.
         codes: Class indices of all rows, or None for an unstratified split.
-
-    Raises:
-        DataError: A class has too few rows for the validation split after the test split.
     """
     train, validation, test = np.arange(sum(sizes)), np.arange(0), np.arange(0)
     _, n_validation, n_test = sizes
@@ -198,7 +185,6 @@ def splitter_folds(splitter: Any, groups: npt.NDArray[Any] | None) -> Folds:
     Args:
         splitter: A splitter, which gets the number of rows, their classes and groups; or a sequence
             of pairs of row indices.
-        groups: The group of every row, `(n_samples,)`, or None.
     """
 
     def folds(places: Indices, codes: Indices | None) -> FoldIndices:
@@ -216,11 +202,7 @@ def splitter_folds(splitter: Any, groups: npt.NDArray[Any] | None) -> Folds:
 
 
 def times_of(cells: npt.NDArray[Any], where: str) -> npt.NDArray[Any]:
-    """Convert text cells, all numbers or all ISO 8601 dates, to numbers in the order of time.
-
-    Raises:
-        DataError: A cell is neither.
-    """
+    """Convert text cells, all numbers or all ISO 8601 dates, to numbers in the order of time."""
     numbers = parse_numbers(cells)
     if np.isfinite(numbers).all():
         return numbers
@@ -243,7 +225,6 @@ def time_folds(times: npt.NDArray[Any], count: int | None, validation: float, wh
         times: The time of every row, `(n_samples,)`.
         count: Number of folds; None for a single split.
         validation: Share of rows in the validation part of a single split.
-        where: The source of the times in messages.
     """
 
     def folds(places: Indices, _: Indices | None) -> FoldIndices:
@@ -269,12 +250,7 @@ def time_folds(times: npt.NDArray[Any], count: int | None, validation: float, wh
 
 
 def require_sound_folds(pairs: FoldIndices, rows: int, count: int, where: str) -> None:
-    """Check folds, which a user's splitter may have made.
-
-    Raises:
-        DataError: The number of folds is not `count`, a part is empty or has rows that do not
-            exist, or a row is on both sides.
-    """
+    """Check folds, which a user's splitter may have made."""
     if len(pairs) != count:
         raise DataError(f"{where}: cv: expected {count} folds, got {len(pairs)}")
     for fold, pair in enumerate(pairs, start=1):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -64,15 +64,9 @@ def _number_name(value: float) -> str:
 class Classes:
     """Class names in the order of their indices, taken from the training rows.
 
-    Args:
-        source: Its `labels` are the names; without labels, the distinct values of `train.y` are.
-
     Attributes:
         numbers: True if labels are read as numbers, where 1 and 1.0 are one class.
         warnings: A warning of labels that could be read in two ways.
-
-    Raises:
-        DataError: There is only one class, or labels are rounded numbers.
     """
 
     def __init__(self, source: RawData) -> None:
@@ -95,30 +89,25 @@ class Classes:
         by_value = None not in values.values()
         self.names = tuple(sorted(names, key=lambda name: (values[name] if by_value else 0, name)))
         if source.train.y.dtype == object:
-            self.warnings = tuple(self._ambiguous(dict.fromkeys(source.train.y.tolist())))
+            self.warnings = self._ambiguous(dict.fromkeys(source.train.y.tolist()))
 
-    def _ambiguous(self, labels: Iterable[str]) -> Iterator[str]:
-        """Warn of a number that is written in several ways, such as 1 and 1.0."""
+    def _ambiguous(self, labels: Iterable[str]) -> tuple[str, ...]:
+        """Return a warning of a number that is written in several ways, such as 1 and 1.0."""
         equal: dict[str, list[str]] = {}
         for label in labels:
             if _number(label) is not None:
                 equal.setdefault(_canonical(label), []).append(label)
         several = [written for written in equal.values() if len(written) > 1]
-        if several:
-            how = (
-                "one class, as all labels are numbers; if they are text, put a letter before each"
-                if self.numbers
-                else "different classes, as labels are text; if they are one number, write it in "
-                "one way"
-            )
-            yield f"{self._where}: labels such as {quoted(several[0], 3)} are {how}"
+        how = "different classes, as labels are text; if they are one number, write it in one way"
+        if self.numbers:
+            how = "one class, as all labels are numbers; if they are text, put a letter before each"
+        return tuple(
+            f"{self._where}: labels such as {quoted(written, 3)} are {how}"
+            for written in several[:1]
+        )
 
     def codes(self, part: RawPart) -> npt.NDArray[np.int32]:
-        """Return class indices `(n_samples,)`.
-
-        Raises:
-            DataError: A label does not occur in the training rows.
-        """
+        """Return class indices `(n_samples,)`."""
         if self._indices:
             return part.y.astype(np.int32)
         lookup = {name: index for index, name in enumerate(self.names)}
@@ -162,11 +151,7 @@ def _numbers(y: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
 
 
 def infer_task(source: RawData, given: TaskName | None) -> TaskName:
-    """Return the given task, or the task that the training targets suggest.
-
-    Raises:
-        DataError: Targets are missing or infinite, contradict `given`, or suggest both tasks.
-    """
+    """Return the given task, or the task that the training targets suggest."""
     y = source.train.y
     parts = [part for part in (source.train, source.validation, source.test) if part is not None]
     for part in parts:
@@ -240,11 +225,7 @@ def regression_values(part: RawPart) -> npt.NDArray[np.float64]:
 
 
 def regression_target(values: npt.NDArray[np.float64], where: str) -> Target:
-    """Return a target with mean and standard deviation of training rows `(n_samples, outputs)`.
-
-    Raises:
-        DataError: A target is constant.
-    """
+    """Return a target with mean and standard deviation of training rows `(n_samples, outputs)`."""
     if (values == values[0]).all(axis=0).any():
         raise DataError(
             f"{where}: the target is constant on the training split "

@@ -26,10 +26,9 @@ from hpsearch.space.execution import Repetition
 from hpsearch.space.kinds import Kind
 from hpsearch.space.space import GRID_NEEDS, Parameter, Space
 from hpsearch.spec.checks import unknown_names
-from hpsearch.spec.hyperparameters import ANYTHING, HYPERPARAMETERS
 from hpsearch.spec.keys import ExecutionSettings
 from hpsearch.spec.method import CONFIGS, MethodSpec, parse_method
-from hpsearch.spec.parameters import parse_parameter
+from hpsearch.spec.parameters import ANYTHING, HYPERPARAMETERS, parse_parameter
 from hpsearch.spec.rules import InvalidValue
 from hpsearch.spec.yaml import key_path
 from hpsearch.store.facts import Identity

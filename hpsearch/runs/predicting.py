@@ -15,7 +15,7 @@ import numpy.typing as npt
 from hpsearch.data.arrays import as_frame
 from hpsearch.data.columns import parse_columns
 from hpsearch.data.dataset import Inputs, n_rows, packed, require_finite, unpacked
-from hpsearch.data.tables import read_rows
+from hpsearch.data.files import read_rows
 from hpsearch.errors import InputError, RefusedError
 from hpsearch.models.model_file import ModelFile
 from hpsearch.models.problem import Problem

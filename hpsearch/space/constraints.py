@@ -134,19 +134,16 @@ def _evaluate(node: ast.expr, values: Mapping[str, Any]) -> Any:
         case ast.UnaryOp(op=op, operand=operand):
             result = _OPERATORS[type(op)](_evaluate(operand, values))
         case ast.BinOp(left=left, op=op, right=right):
-            result = _calculate(op, _evaluate(left, values), _evaluate(right, values))
+            operands = _evaluate(left, values), _evaluate(right, values)
+            # Refuse `*` between a text and a number, whose result could take gigabytes.
+            if any(isinstance(operand, str | list) for operand in operands):
+                raise TypeError("arithmetic needs numbers")
+            result = _OPERATORS[type(op)](*operands)
         case ast.Compare():
             result = _compare(node, values)
         case _:
             raise AssertionError(f"parse() let {node!r} through")
     return result
-
-
-def _calculate(op: ast.operator, left: Any, right: Any) -> Any:
-    # Refuse `*` between a text and a number, whose result could take gigabytes.
-    if isinstance(left, str | list) or isinstance(right, str | list):
-        raise TypeError("arithmetic needs numbers")
-    return _OPERATORS[type(op)](left, right)
 
 
 def _compare(node: ast.Compare, values: Mapping[str, Any]) -> bool:

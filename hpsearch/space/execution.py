@@ -143,8 +143,7 @@ class ResumePoint:
     """A halted training that can continue.
 
     Attributes:
-        curve: Its epochs, as many as the snapshot's.
-        seconds: Time that the epochs took.
+        curve: Its epochs, as many as the snapshot's, which took `seconds`.
     """
 
     curve: Sequence[Epoch]
@@ -157,7 +156,6 @@ class ExecutionResult:
     """The result of one execution.
 
     Attributes:
-        number: Number of the execution.
         curve: One mapping per epoch, from epoch 1 on: metric name -> value.
         scored_epoch: Epoch (from 1) whose metrics and score the row shows, or None.
         seconds: Training time; of a shared training, this execution's share.

@@ -40,10 +40,10 @@ class Choices:
 
     def at(self, position: float) -> Value:
         """Return the value at `position` in [0, 1)."""
-        if not self.weights:
-            return self.values[min(int(position * len(self.values)), len(self.values) - 1)]
-        reached = list(accumulate(self.weights))
-        index = bisect.bisect_right(reached, position * reached[-1])
+        index = int(position * len(self.values))
+        if self.weights:
+            reached = list(accumulate(self.weights))
+            index = bisect.bisect_right(reached, position * reached[-1])
         # Rounding may lead beyond the last.
         return self.values[min(index, len(self.values) - 1)]
 
@@ -163,18 +163,9 @@ class Drawn:
         step = self.given.get("q", 0)
         if step and not math.isclose(value, _rounded(value, step), abs_tol=1e-9 * step):
             return False
-        match self.distribution.removeprefix("q_"):
-            case "normal":
-                return math.isfinite(value)
-            case "log_normal":
-                return value >= 0
-            case "beta":
-                return -step / 2 <= value <= 1 + step / 2
-        low, high = self._ends
-        if self._is_log:
-            low, high = _exp(low), _exp(high)
-        # Rounding, also by `exp`, may move a number beyond the ends.
-        margin = step / 2 + 1e-9 * max(abs(low), abs(high))
+        low, high = self.at(0.0), self.at(1.0)
+        # Rounding may move a number beyond the ends.
+        margin = 1e-9 * max(abs(low), abs(high))
         return low - margin <= value <= high + margin
 
     @property
@@ -245,12 +236,10 @@ class Parameter:
 
     def at(self, position: float) -> Value:
         """Return the value at `position` in [0, 1)."""
-        if isinstance(self.domain, Choices):
-            return self.domain.at(position)
-        values = self.choices
-        if values is not None:
-            return values[min(int(position * len(values)), len(values) - 1)]
-        return self.domain.at(position)
+        domain = self.domain
+        if isinstance(domain, Range) and self.choices is not None:
+            domain = Choices(self.choices)
+        return domain.at(position)
 
     def contains(self, value: Value) -> bool:
         """Check if it can have a value."""
@@ -397,16 +386,13 @@ class Space:
 
     def _condition_holds(self, parameter: Parameter, active: Mapping[str, Value]) -> bool:
         for parent, accepted in parameter.when.items():
-            if parent not in active:
+            value = active.get(parent)
+            units = active.get("units") if self.kind.is_predefined else None
+            if parent == "hidden_layers" and value != 0 and isinstance(units, list):
+                value = len(units)
+            if parent not in active or not matches(value, accepted):
                 return False
-            value = active[parent]
-            if not self.kind.is_predefined:
-                if not matches(value, accepted):
-                    return False
-                continue
-            if parent == "hidden_layers" and value != 0 and isinstance(active.get("units"), list):
-                value = len(active["units"])
-            if parent in MLPConfig(active).inactive or not matches(value, accepted):
+            if self.kind.is_predefined and parent in MLPConfig(active).inactive:
                 return False
         return True
 

@@ -20,9 +20,9 @@ from hpsearch.space.keras_names import METRICS
 from hpsearch.space.mlp import LAYER_TYPES, NOTES
 from hpsearch.space.space import GRID_NEEDS, Choices, Drawn, Parameter, Range, Space, matches
 from hpsearch.spec.command import DEFAULT_COMMAND, command_faults
-from hpsearch.spec.hyperparameters import HYPERPARAMETERS, is_known, suggestion
 from hpsearch.spec.keys import ModelFields, ProgramFields, SeedRace, SweepFields
 from hpsearch.spec.method import CONFIGS
+from hpsearch.spec.parameters import HYPERPARAMETERS, is_known, suggestion
 from hpsearch.spec.rules import Fault, Loc
 from hpsearch.spec.words import OF_DATA
 from hpsearch.wording import did_you_mean, listing, show
@@ -97,15 +97,9 @@ def _model_faults(sweep: ModelFields, broken: Broken) -> Iterator[Fault]:
     """Yield faults between valid parts that only a sweep over models has."""
     if "parameters" not in broken.keys and not sweep.kind.is_model:
         yield from _names(sweep, broken)
-    if sweep.metric is not None and sweep.metric.name == "weights":
-        yield ("metric",), "weights is no score; it is a column of results.csv"
     yield from _metric(sweep)
     if sweep.data.cv is not None and isinstance(sweep.seeds, SeedRace):
-        yield (
-            ("seeds",),
-            "a race of seeds and cross-validation do not go together: give seeds as a number, "
-            "or leave data.cv out",
-        )
+        yield ("seeds",), "a race of seeds does not go with data.cv: give a number, or no cv"
 
 
 def _program_faults(sweep: ProgramFields, broken: Broken) -> Iterator[Fault]:
@@ -117,19 +111,16 @@ def _program_faults(sweep: ProgramFields, broken: Broken) -> Iterator[Fault]:
         for index, message in command_faults(command, program=sweep.program is not None):
             yield ("command", index), message
     if sweep.execution.engine != "local":
-        yield (
-            ("execution", "engine"),
-            f"must be local, not {sweep.execution.engine}: programs run on this machine; models "
-            "run on a cluster",
-        )
+        message = f"must be local, not {sweep.execution.engine}: programs run on this machine"
+        yield ("execution", "engine"), message
     if sweep.method.is_oracle:
         yield ("method",), "an oracle of KerasTuner's proposes for Keras models alone"
     repeats = sweep.repetitions != (Repetition(0),) or sweep.race is not None
     if repeats and "seed" in sweep.space.names:
         yield (
             ("seeds",),
-            "the program's own seed is a parameter, so it has the value that parameters gives it: "
-            "list the seeds there, or leave it out there and write ${seed} in command",
+            "the program's own seed is a parameter: list the seeds there, or leave it out there "
+            "and write ${seed} in command",
         )
 
 
@@ -146,17 +137,10 @@ def _halving(sweep: ProgramFields) -> Iterator[Fault]:
 
 
 def _budget(sweep: SweepFields, broken: Broken) -> Iterator[Fault]:
-    if (
-        sweep.budget is None
-        and not sweep.endless
-        and not sweep.method.exhausts
-        and not {"budget", "run_cap"} & broken.keys
-    ):
-        yield (
-            (),
-            f"budget is missing: method {sweep.method.name} needs trials or time, "
-            "such as budget: {trials: 100}",
-        )
+    given = sweep.budget is not None or {"budget", "run_cap"} & broken.keys
+    if not (given or sweep.endless or sweep.method.exhausts):
+        example = "trials or time, such as budget: {trials: 100}"
+        yield (), f"budget is missing: method {sweep.method.name} needs {example}"
 
 
 def _grid(sweep: SweepFields, broken: Broken) -> Iterator[Fault]:
@@ -172,11 +156,8 @@ def _grid(sweep: SweepFields, broken: Broken) -> Iterator[Fault]:
             yield sweep.place(parameter.name), "probabilities have no meaning in a grid"
     points = math.prod(parameter.count or 1 for parameter in sweep.space.parameters)
     if points > MOST_POINTS and not (sweep.limit or sweep.endless or "budget" in broken.keys):
-        yield (
-            ("parameters",),
-            f"a grid of {points:,} points; above {MOST_POINTS:,} it needs budget.trials, "
-            "or method: random",
-        )
+        needs = f"above {MOST_POINTS:,} it needs budget.trials, or method: random"
+        yield ("parameters",), f"a grid of {points:,} points; {needs}"
 
 
 def _names(sweep: ModelFields, broken: Broken) -> Iterator[Fault]:
@@ -273,9 +254,11 @@ def _values_of(parameter: Parameter) -> tuple[Any, ...]:
 
 
 def _metric(sweep: ModelFields) -> Iterator[Fault]:
-    if sweep.metric is None or sweep.kind.is_model:
+    task, name = sweep.data.known_task, sweep.metric.name if sweep.metric is not None else ""
+    if name == "weights":
+        yield ("metric",), "weights is no score; it is a column of results.csv"
+    if sweep.kind.is_model:
         return
-    task, name = sweep.data.known_task, sweep.metric.name
     if name in {"regression": _ACCURACY, "classification": _ERRORS}.get(task or "", ()):
         use = "val_mae" if task == "regression" else "val_accuracy"
         yield ("metric",), f"{name} is not for {task}; use {use} or val_loss"
@@ -315,19 +298,17 @@ def _program_advice(sweep: ProgramFields) -> Iterator[str]:
             "seeds: no argument tells the program its seed: it has HPSEARCH_SEED, or write ${seed} "
             "in command"
         )
-    for parameter in sweep.space.parameters:
-        if isinstance(parameter.domain, Drawn) and parameter.domain.distribution == "log_uniform":
-            yield from _exponent_advice(parameter.name, **parameter.domain.given)
-
-
-def _exponent_advice(name: str, min: float, max: float) -> Iterator[str]:  # noqa: A002
-    """Yield a warning if the ends are probably values instead of exponents."""
-    if min > 0:
-        yield (
-            f"parameters.{name}: log_uniform takes exponents of e, so this draws from "
-            f"{math.exp(min):.5g} to {math.exp(max):.5g}; to draw from {min:g} to {max:g}, write "
-            "distribution: log_uniform_values"
-        )
+    for name, parameter in sweep.parameters.items():
+        domain = parameter.domain
+        if isinstance(domain, Drawn) and domain.distribution == "log_uniform":
+            low, high = domain.given.values()
+            # The ends are probably values instead of exponents.
+            if low > 0:
+                yield (
+                    f"parameters.{name}: log_uniform takes exponents of e, so this draws from "
+                    f"{math.exp(low):.5g} to {math.exp(high):.5g}; to draw from {low:g} to "
+                    f"{high:g}, write distribution: log_uniform_values"
+                )
 
 
 def _model_advice(sweep: ModelFields) -> Iterator[str]:

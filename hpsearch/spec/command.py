@@ -203,16 +203,13 @@ def _require_passable(argument: str) -> None:
 
 
 def script_of(command: Sequence[str], bases: Sequence[Path]) -> Path | None:
-    """Return the first script that a command names: by its ending, or an executable of the user.
+    """Return the path of the first script that a command names: an executable, or by its ending.
 
     An option's value does not count, since it may be a file that the program writes. Nor does the
     beginning of the command, which may be an interpreter, unless it lies below the first base.
 
     Args:
         bases: Directories in which a relative path is looked for, in order; absolute.
-
-    Returns:
-        An absolute path, or None.
     """
     is_value = False
     for index, item in enumerate(command):
@@ -244,11 +241,7 @@ def is_file(path: Path) -> bool:
 
 
 def command_in(directory: Path, command: Sequence[str], program: str) -> tuple[str, ...]:
-    """Return a command that names the same script from a directory.
-
-    Args:
-        program: The script's absolute path; empty without a script.
-    """
+    """Return a command that names the same script (an absolute path, or empty) from a directory."""
     items = list(command)
     for index, item in enumerate(command):
         if _names(item, program):
@@ -267,11 +260,7 @@ def _names(item: str, program: str) -> bool:
 
 
 def command_faults(command: Sequence[str], *, program: bool) -> Iterator[tuple[int, str]]:
-    """Yield the index of each item of a command that cannot be filled in, and the reason.
-
-    Args:
-        program: Whether there is a file for `${program}`.
-    """
+    """Yield the index of each item of a command that cannot be filled in, and the reason."""
     items = tuple(_macros("", {}, Path()))
     for index, item in enumerate(command):
         whole = item[2:-1] if item.startswith("${") and item.endswith("}") else ""

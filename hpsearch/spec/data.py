@@ -178,7 +178,6 @@ class DataSpec(Spec):
     )
 
     def raw(self) -> Any:
-        """Return the data as a sweep file has it."""
         raw = super().raw()
         for name in ("drop", "impute", "dates", "identifiers", "train_on"):
             if raw[name] == plain(self.keys()[name].default):
@@ -245,7 +244,6 @@ class DataSpec(Spec):
                     yield (name,), f"no such file, {value}{near}"
 
     def check(self, given: Collection[str]) -> Iterator[Fault]:
-        """Yield a fault unless there is exactly one source, and for each key that does not fit."""
         sources = [name for name in _SOURCES if getattr(self, name) is not None]
         if len(sources) != 1:
             remark = f"{' and '.join(sources)} are given" if sources else "none is given"

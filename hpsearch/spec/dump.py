@@ -13,9 +13,15 @@ import yaml
 from hpsearch.files import write_atomically
 from hpsearch.machine import odd_kind
 from hpsearch.space.mlp import DEFAULTS
-from hpsearch.spec.hyperparameters import ANYTHING, HYPERPARAMETERS, PLAIN, UNITS_OF_LAYER
 from hpsearch.spec.method import IGNORED, KEYS, METRIC_KEYS, OF_PROGRAMS
-from hpsearch.spec.parameters import DISTRIBUTIONS, PROGRAM_DISTRIBUTIONS
+from hpsearch.spec.parameters import (
+    ANYTHING,
+    DISTRIBUTIONS,
+    HYPERPARAMETERS,
+    PLAIN,
+    PROGRAM_DISTRIBUTIONS,
+    UNITS_OF_LAYER,
+)
 from hpsearch.spec.rules import Rule, Spec, described
 from hpsearch.spec.sweep import AnySweep, ProgramSweep, Sweep
 from hpsearch.spec.yaml import add_core_resolvers
@@ -61,9 +67,6 @@ def file_schema() -> dict[str, Any]:
     text, metric = program["properties"]["metric"]["anyOf"]
     metric = {**metric, "properties": metric["properties"] | dict.fromkeys(METRIC_KEYS, _IGNORED)}
     program["properties"]["metric"]["anyOf"] = [text, metric]
-    definitions = {
-        part.__name__: part.schema() for kind in (Sweep, ProgramSweep) for part in kind.parts()
-    }
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "hpsearch sweep",
@@ -71,7 +74,7 @@ def file_schema() -> dict[str, Any]:
         "if": {"anyOf": [{"required": [key]} for key in sorted(OF_PROGRAMS)]},
         "then": program,
         "else": model,
-        "$defs": {**definitions, "ProgramParameter": _program_parameter()},
+        "$defs": {"ProgramParameter": _program_parameter()},
     }
 
 
@@ -115,11 +118,7 @@ _RANGE: Final[dict[str, Any]] = {
 
 
 def _parameter(rule: Rule, **further: Any) -> dict[str, Any]:
-    """Return the JSON Schema of a parameter: a single value, choices or a mapping.
-
-    Args:
-        further: Further keys of the mapping.
-    """
+    """Return the JSON Schema of a parameter: a value, choices or a mapping with further keys."""
     value = dict(rule.schema)
     single = {"type": ["string", "number", "boolean", *(["null"] if rule is PLAIN else [])]}
     choices = {"type": "array", "items": value, "minItems": 1}
@@ -188,9 +187,6 @@ def _program_parameter() -> dict[str, Any]:
 
 #: Name of the schema file that the first line of the starter file refers to.
 SCHEMA_NAME: Final = "hpsearch.schema.json"
-#: The title at its beginning.
-_TITLE: Final = b'"title": "hpsearch sweep"'
-_HEAD_BYTES: Final = 300
 #: The file that `hpsearch init` copies.
 STARTER: Final = Path(__file__).with_name("starter.yaml")
 
@@ -203,15 +199,11 @@ def write_starter(target: Path) -> Path:
     """
     schema = target.with_name(SCHEMA_NAME)
     text = json.dumps(file_schema(), indent=2) + "\n"
-    if odd_kind(schema, links=False) or (schema.exists() and not _is_schema(schema)):
+    title = b'"title": "hpsearch sweep"'
+    if odd_kind(schema, links=False) or (schema.exists() and title not in schema.read_bytes()):
         raise FileExistsError(errno.EEXIST, f"{schema.name} beside it is no schema of hpsearch")
     # Exclusive creation follows no link.
     with target.open("x", encoding="utf-8") as file:
         file.write(STARTER.read_text(encoding="utf-8"))
     write_atomically(schema, text)
     return schema
-
-
-def _is_schema(path: Path) -> bool:
-    with path.open("rb") as file:
-        return _TITLE in file.read(_HEAD_BYTES)

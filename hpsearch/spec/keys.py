@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import Field, replace
 from enum import StrEnum
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal, Self
 
@@ -19,13 +19,15 @@ from hpsearch.space.space import Config, Parameter, Range, Space
 from hpsearch.spec import words
 from hpsearch.spec.command import COMMAND, DEFAULT_COMMAND, UserProgram, command_in
 from hpsearch.spec.data import DataSpec
-from hpsearch.spec.hyperparameters import PLAIN, custom_rule_of, rule_of
 from hpsearch.spec.method import CONFIGS, METHOD, MethodSpec
 from hpsearch.spec.parameters import (
+    PLAIN,
     PROGRAM_PARAMETERS,
+    custom_rule_of,
     enumerated,
     parameters,
     raw_parameters,
+    rule_of,
 )
 from hpsearch.spec.rules import (
     AUTO,
@@ -72,7 +74,6 @@ class MetricSpec(Spec):
     )
 
     def check(self, _: Collection[str]) -> Iterator[Fault]:
-        """Yield a fault if the goal is neither known nor given."""
         if not self.goal and self.name not in METRICS:
             yield (
                 (),
@@ -101,7 +102,6 @@ class SeedRace(Spec):
     race: bool = key(flag(), "Drop trials that can no longer win.", True, default=True)
 
     def check(self, _: Collection[str]) -> Iterator[Fault]:
-        """Yield a fault if `min` exceeds `max`."""
         if self.min > self.max:
             yield ("min",), f"must be at most max, {self.max}, not {self.min}"
 
@@ -111,7 +111,7 @@ SEEDS: Final = either(
     f"must be how many (1 to {_MOST_SEEDS}), a list of seeds, or {{min, max, race}}",
     integer(1, _MOST_SEEDS),
     sequence(integer(0, 2**32 - 1), "seeds", most=_MOST_SEEDS, unique=True),
-    Rule(SeedRace.parse, SeedRace.schema()),
+    SeedRace.rule(),
 )
 
 
@@ -126,7 +126,6 @@ class Budget(Spec):
     time_seconds: float | None = key(duration(), "Time after which no training starts.", "30m")
 
     def check(self, _: Collection[str]) -> Iterator[Fault]:
-        """Yield a fault if no limit is given."""
         if self.trials is None and self.time_seconds is None:
             yield (), "needs trials, time or both"
 
@@ -176,7 +175,6 @@ class ExecutionSettings(Spec):
     )
 
     def check(self, _: Collection[str]) -> Iterator[Fault]:
-        """Yield a fault for each cluster key that is set without a cluster."""
         for name in ("address", "resources"):
             if getattr(self, name) is not None and self.engine == "local":
                 yield (name,), "has a meaning only with engine: ray"
@@ -185,22 +183,18 @@ class ExecutionSettings(Spec):
 def _weights(value: Any) -> dict[str, float]:
     if not isinstance(value, Mapping) or not value:
         raise InvalidValue.at("must name a class")
-    labelled: dict[str, Any] = {}
-    for label, weight in value.items():
-        if str(label) in labelled:
-            said = f"{label!s} and {str(label)!r} are the same class; give it once"
+    for label in value:
+        if not isinstance(label, str) and str(label) in value:
+            said = f"{label} and {str(label)!r} are the same class; give it once"
             raise InvalidValue.at(said, str(label))
-        labelled[str(label)] = weight
-    return check_each(number(minimum=0).check, labelled.items())
+    return check_each(_WEIGHT.check, ((str(label), item) for label, item in value.items()))
 
 
+_WEIGHT: Final = number(minimum=0)
 _CLASS_WEIGHT: Final = either(
     "must be balanced, or a mapping of classes to weights such as {'0': 1, '1': 5}",
     one_of(("balanced",), "weights"),
-    Rule(
-        _weights,
-        {"type": "object", "minProperties": 1, "additionalProperties": number(minimum=0).schema},
-    ),
+    Rule(_weights, {"type": "object", "minProperties": 1, "additionalProperties": _WEIGHT.schema}),
 )
 
 
@@ -240,26 +234,28 @@ MODEL: Final = replace(
 )
 
 
-def _constraint(value: Any) -> str:
-    example = "'hidden_layers * units <= 600'"
-    constraint: str = text(None, f"must be a constraint as text, such as {example}").check(value)
+def _constraint(value: str) -> str:
     try:
-        parse(constraint)
+        parse(value)
     except ConstraintError as error:
         raise InvalidValue.at(str(error)) from None
-    return constraint
+    return value
 
 
-def _config(rule: Callable[[str], Rule], value: Any) -> dict[str, Any]:
-    config = require_mapping(value, "must be a mapping of parameters to values")
-    return check_keys(config, {name: rule(name) for name in config})
+_CONSTRAINT: Final = text(
+    requirement="must be a constraint as text, such as 'hidden_layers * units <= 600'"
+).then(_constraint)
 
 
 def _configs(rule: Callable[[str], Rule]) -> Any:
     """Declare the key `configs`, whose values follow the rule of their name."""
-    config = Rule(partial(_config, rule), {"type": "object"})
+
+    def check(value: Any) -> dict[str, Any]:
+        config = require_mapping(value, "must be a mapping of parameters to values")
+        return check_keys(config, {name: rule(name) for name in config})
+
     return key(
-        sequence(config, "mappings", least=0, most=10_000),
+        sequence(Rule(check, {"type": "object"}), "mappings", least=0, most=10_000),
         "Configs to try first; without a method, only these.",
         [{"hidden_layers": 0, "epochs": 5}],
         default=(),
@@ -316,7 +312,7 @@ class SweepFields(Spec):
         {"name": "val_loss", "goal": "minimize", "epoch": "best"},
     )
     constraints: tuple[str, ...] = key(
-        sequence(Rule(_constraint, {"type": "string"}), "constraints in quotes", least=0, most=100),
+        sequence(_CONSTRAINT, "constraints in quotes", least=0, most=100),
         "Conditions such as 'hidden_layers * units <= 600'.",
         ["hidden_layers * units <= 600"],
         default=(),
@@ -457,7 +453,6 @@ class ModelFields(SweepFields):
 
     @property
     def kind(self) -> Kind:
-        """The kind of model that a config describes."""
         return Kind.MODEL if isinstance(self.model, str) else Kind.MLP
 
     @property
@@ -472,7 +467,6 @@ class ModelFields(SweepFields):
 
     @property
     def functions(self) -> Mapping[str, Role]:
-        """The user's functions that it names, with their roles."""
         roles = {} if self.data.python is None else {self.data.python: Role.DATA}
         if self.builder:
             roles[self.builder] = Role.MODEL
@@ -491,7 +485,6 @@ class ModelFields(SweepFields):
 
     @property
     def first(self) -> Mapping[str, Any]:
-        """The first value of each hyperparameter."""
         # Range.at may differ from the end in the last digit.
         return {
             name: p.domain.min if isinstance(p.domain, Range) else p.at(0.0)
@@ -550,7 +543,6 @@ class ProgramFields(SweepFields):
 
     @property
     def kind(self) -> Kind:
-        """The kind of thing that a config describes."""
         return Kind.PROGRAM
 
     @property

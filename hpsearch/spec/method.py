@@ -22,14 +22,18 @@ from hpsearch.spec.rules import (
     integer,
     number,
     one_of,
+    or_reference,
     plain,
-    reference,
     require_mapping,
 )
 from hpsearch.wording import listing
 
 #: Method of a sweep with `configs` but no method: it trains only these. Not allowed in files.
 CONFIGS: Final = "configs"
+
+_ALIASES: Final = {"bayes": "bayesian"}
+#: Methods that can propose configs for another one.
+_PROPOSING: Final = ("random", "grid", "bayesian", "tpe", "sobol")
 
 _EARLY_TERMINATE_KEYS: Final[dict[str, Rule]] = {
     "type": one_of(("hyperband",), "early_terminate type"),
@@ -73,9 +77,7 @@ _OPTIONS: Final[dict[str, Rule]] = {
     "brackets": integer(1).about(
         "Ladders of rungs, each of which starts a rung higher; default 2.", 1
     ),
-    "proposals": one_of(
-        ("random", "grid", "bayesian", "tpe", "sobol"), "method", {"bayes": "bayesian"}
-    ).about(
+    "proposals": one_of(_PROPOSING, "method", _ALIASES).about(
         "Method that proposes new configs; default tpe. With tpe or bayesian, `asha` draws every "
         "second one at random.",
         "random",
@@ -139,8 +141,7 @@ METHODS: Final = {
     ),
     "auto": Method("bayesian up to 1,000 trials, else tpe", _options("prior")),
 }
-_NAME = one_of(METHODS, "method", {"bayes": "bayesian"})
-_ORACLE = reference()
+_NAME = or_reference(one_of(METHODS, "method", _ALIASES))
 
 
 @dataclass(frozen=True)
@@ -201,10 +202,10 @@ def parse_method(value: Any) -> MethodSpec:
     if isinstance(value, MethodSpec):
         return value
     if not isinstance(value, Mapping):
-        return MethodSpec(_name(value))
+        return MethodSpec(_NAME.check(value))
     if "name" not in value:
         raise InvalidValue.at(f"name is missing; it is {listing(METHODS)}")
-    name: str = check_key(_name, value, "name")
+    name: str = check_key(_NAME.check, value, "name")
     given = {key: item for key, item in value.items() if key != "name"}
     if ":" in name:
         return MethodSpec(name, given)
@@ -218,48 +219,26 @@ def parse_method(value: Any) -> MethodSpec:
     return MethodSpec(name, options)
 
 
-def _name(value: Any) -> str:
-    """Check a method's name, or the reference to an oracle."""
-    if isinstance(value, str) and ":" in value:
-        return str(_ORACLE.check(value))
-    return str(_NAME.check(value))
-
-
 def _schema() -> dict[str, Any]:
-    variants = []
+    bodies = []
     for name, method in METHODS.items():
-        properties: dict[str, Any] = {
-            "name": {"enum": [name, "bayes"] if name == "bayesian" else [name]}
+        options = {
+            option: described(rule.schema, rule.description, *rule.examples)
+            for option, rule in method.options.items()
         }
-        for option, rule in method.options.items():
-            properties[option] = described(rule.schema, rule.description, *rule.examples)
-        variants.append(
-            {
-                "type": "object",
-                "properties": properties,
-                "required": ["name"],
-                "additionalProperties": False,
-            }
-        )
-    oracle = {
-        "type": "object",
-        "properties": {"name": dict(_ORACLE.schema)},
-        "required": ["name"],
-    }
-    return {"anyOf": [dict(_NAME.schema), *variants, dict(_ORACLE.schema), oracle]}
+        names = {"enum": [name, "bayes"] if name == "bayesian" else [name]}
+        bodies.append({"properties": {"name": names, **options}, "additionalProperties": False})
+    names, oracle = _NAME.schema["anyOf"]
+    bodies.append({"properties": {"name": oracle}})
+    mappings = [{"type": "object", "required": ["name"], **body} for body in bodies]
+    return {"anyOf": [names, oracle, *mappings]}
 
 
 #: A name, or a mapping with a name and options.
 METHOD: Final = Rule(parse_method, _schema())
 
-#: Methods that can be combined with `early_terminate`.
-_PROPOSING: Final = ("grid", "random", "bayes", "bayesian", "tpe", "sobol")
-
 #: Keys without meaning for a run on this machine.
-IGNORED: Final = (
-    *("project", "entity", "controller", "job", "image_uri"),
-    *("apiVersion", "kind"),
-)
+IGNORED: Final = ("project", "entity", "controller", "job", "image_uri", "apiVersion", "kind")
 #: Keys of a metric that only W&B's service reads.
 METRIC_KEYS: Final = ("target", "impute", "impute_while_running")
 #: Keys that make a sweep one of a program.
@@ -280,19 +259,28 @@ def translate(
 ) -> tuple[dict[str, Any], list[str], list[Fault]]:
     """Replace W&B's top-level keys by hpsearch's.
 
+    Listed configs without a method get the method CONFIGS, which trains only these.
+
     Args:
         program: Whether the sweep is one of a program.
 
     Returns:
         The new data, warnings about ignored keys, and faults of the others.
     """
-    raw, faults = _translate_search({k: item for k, item in data.items() if k not in IGNORED})
+    raw = {key: item for key, item in data.items() if key not in (*IGNORED, *KEYS)}
     warnings = [f"{key} is W&B's key; hpsearch ignores it" for key in IGNORED if key in data]
+    faults = Collector()
+    if "run_cap" in data:
+        faults.run(partial(_run_cap, raw), data["run_cap"], "run_cap")
+    if "early_terminate" in data:
+        faults.run(partial(_set_halving, raw), data["early_terminate"], "early_terminate")
+    if raw.get("configs") and "method" not in raw:
+        raw["method"] = MethodSpec(CONFIGS)
     if program:
         _set_name(raw, warnings)
         if "metric" in raw:
             raw["metric"] = _metric(raw["metric"], warnings)
-    return raw, warnings, faults
+    return raw, warnings, faults.faults
 
 
 def _set_name(raw: dict[str, Any], warnings: list[str]) -> None:
@@ -321,22 +309,6 @@ def _metric(metric: Any, warnings: list[str]) -> Any:
     return metric
 
 
-def _translate_search(data: Mapping[str, Any]) -> tuple[dict[str, Any], list[Fault]]:
-    """Return `data` with `run_cap` and `early_terminate` replaced, and the faults of these keys.
-
-    Listed configs without a method get the method CONFIGS, which trains only these.
-    """
-    raw = {key: item for key, item in data.items() if key not in KEYS}
-    faults = Collector()
-    if "run_cap" in data:
-        faults.run(partial(_run_cap, raw), data["run_cap"], "run_cap")
-    if "early_terminate" in data:
-        faults.run(partial(_set_halving, raw), data["early_terminate"], "early_terminate")
-    if raw.get("configs") and "method" not in raw:
-        raw["method"] = MethodSpec(CONFIGS)
-    return raw, faults.faults
-
-
 def _run_cap(raw: dict[str, Any], value: Any) -> None:
     trials = integer(1, 10**9).check(value)
     budget = raw.get("budget", {})
@@ -350,11 +322,11 @@ def _run_cap(raw: dict[str, Any], value: Any) -> None:
 def _set_halving(raw: dict[str, Any], value: Any) -> None:
     options = _early_terminate(value)
     method = raw.get("method", "grid")
+    if method in (*_PROPOSING, *_ALIASES):
+        raw["method"] = {"name": "hyperband", "proposals": method, "early_terminate": options}
     # An unknown method is reported separately.
-    if isinstance(method, Mapping) or (method in tuple(METHODS) and method not in _PROPOSING):
+    elif isinstance(method, Mapping) or method in tuple(METHODS):
         raise InvalidValue.at(
             f"goes with method: {listing(_PROPOSING)}; the options of hyperband are written "
             "method: {name: hyperband, factor: 3}"
         )
-    if method in _PROPOSING:
-        raw["method"] = {"name": "hyperband", "proposals": method, "early_terminate": options}

@@ -1,4 +1,7 @@
-"""Rules for the values and keys of a sweep file, with messages for people and a JSON Schema."""
+"""Rules for the values and keys of a sweep file, with messages for people and a JSON Schema.
+
+What breaks a rule raises InvalidValue, with the place of every fault.
+"""
 
 from __future__ import annotations
 
@@ -72,21 +75,13 @@ class Collector:
             return None
 
     def finish(self) -> None:
-        """Raise the faults, if any.
-
-        Raises:
-            InvalidValue: At least one fault was added.
-        """
+        """Raise the faults, if any."""
         if self.faults:
             raise InvalidValue(self.faults)
 
 
 def check_each(check: Callable[[Any], T], values: Iterable[tuple[K, Any]]) -> dict[K, T]:
-    """Check the value at each place, and report all faults together.
-
-    Raises:
-        InvalidValue: At least one value has a fault.
-    """
+    """Check the value at each place, and report all faults together."""
     faults = Collector()
     checked: dict[K, Any] = {key: faults.run(check, value, key) for key, value in values}
     faults.finish()
@@ -94,11 +89,7 @@ def check_each(check: Callable[[Any], T], values: Iterable[tuple[K, Any]]) -> di
 
 
 def check_key(check: Callable[[Any], T], mapping: Mapping[str, Any], key: str) -> T:
-    """Check the value of one key.
-
-    Raises:
-        InvalidValue: With its faults at the key.
-    """
+    """Check the value of one key."""
     return check_each(check, [(key, mapping[key])])[key]
 
 
@@ -111,8 +102,6 @@ class Rule:
         schema: JSON Schema of the accepted values.
         kind: `names` accept no range.
         mapping: Whether a mapping with a `name` is a value, as for optimizers.
-        description: Description of a key with this rule.
-        examples: Examples of what a file has for the key.
         part: The part of a file that the value is, if it is one.
     """
 
@@ -175,11 +164,7 @@ def check_keys(
     needed: Collection[str] = (),
     words: Mapping[str, str] = _NO_WORDS,
 ) -> dict[str, Any]:
-    """Return the values of a mapping's keys; see `read_keys`.
-
-    Raises:
-        InvalidValue: With the place of every fault.
-    """
+    """Return the values of a mapping's keys; see `read_keys`."""
     values, faults = read_keys(data, rules, needed, words)
     if faults:
         raise InvalidValue(faults)
@@ -197,9 +182,7 @@ _BOUNDS: dict[str, tuple[Callable[[float, float], bool], str]] = {
 
 def _worded(bounds: Mapping[str, float]) -> str:
     return " and ".join(
-        "0 or more"
-        if (keyword, bound) == ("minimum", 0)
-        else f"{_BOUNDS[keyword][1]} {f'{bound:g}' if abs(bound) < 1e6 else bound}"
+        f"{_BOUNDS[keyword][1]} {f'{bound:g}' if abs(bound) < 1e6 else bound}"
         for keyword, bound in bounds.items()
     )
 
@@ -326,6 +309,16 @@ def one_of(
 def reference() -> Rule:
     """A reference to a function of the user, as `package.module:function`."""
     return text(REFERENCE, "must be a function as 'package.module:function'")
+
+
+def or_reference(rule: Rule) -> Rule:
+    """A value that a rule accepts, or a reference to a function of the user."""
+    other = reference()
+
+    def check(value: Any) -> Any:
+        return (other if isinstance(value, str) and ":" in value else rule).check(value)
+
+    return Rule(check, {"anyOf": [dict(rule.schema), dict(other.schema)]})
 
 
 def sequence(
@@ -472,15 +465,11 @@ class Spec:
     @classmethod
     def rule(cls) -> Rule:
         """Return the rule of a key whose value is this part."""
-        return Rule(cls.parse, {"$ref": f"#/$defs/{cls.__name__}"}, part=cls)
+        return Rule(cls.parse, cls.schema(), part=cls)
 
     @classmethod
     def parse(cls, data: Any) -> Self:
-        """Read this part of a file.
-
-        Raises:
-            InvalidValue: With the place of every fault within `data`.
-        """
+        """Read this part of a file."""
         if isinstance(data, cls):
             return data
         if not isinstance(data, Mapping):
@@ -525,17 +514,13 @@ class Spec:
 
     @classmethod
     def schema(cls) -> dict[str, Any]:
-        """Return the JSON Schema, with references to the `parts`."""
+        """Return the JSON Schema."""
         properties: dict[str, Any] = {}
         for name, declared in cls.keys().items():
             rule, default = declared.metadata["rule"], declared.default
-            schema = dict(rule.schema)
+            properties[name] = described(rule.schema, rule.description, *rule.examples)
             if default not in (None, MISSING):
-                schema["default"] = plain(default)
-            schema["description"] = rule.description
-            if rule.examples:
-                schema["examples"] = list(rule.examples)
-            properties[name] = schema
+                properties[name]["default"] = plain(default)
         schema = {
             "type": "object",
             "properties": properties,
@@ -545,14 +530,6 @@ class Spec:
         }
         needed = [name for name, declared in cls.keys().items() if _is_required(declared)]
         return schema | {"required": needed} if needed else schema
-
-    @classmethod
-    def parts(cls) -> Iterator[type[Spec]]:
-        """Yield the parts to which the schema refers, inner ones first."""
-        for declared in cls.keys().values():
-            if (part := declared.metadata["rule"].part) is not None:
-                yield from part.parts()
-                yield part
 
 
 def described(schema: Mapping[str, Any], description: str, *examples: Any) -> dict[str, Any]:
@@ -565,11 +542,7 @@ def _is_required(declared: Field[Any]) -> bool:
 
 
 def require_mapping(value: Any, requirement: str) -> Mapping[str, Any]:
-    """Return `value` if it is a mapping whose keys are text.
-
-    Raises:
-        InvalidValue: It is not.
-    """
+    """Return `value` if it is a mapping whose keys are text."""
     if not isinstance(value, Mapping):
         hint = space_hint(value) if isinstance(value, str) else ""
         raise InvalidValue.at(f"{requirement}, not {show(value)}{hint and f'; {hint}'}")

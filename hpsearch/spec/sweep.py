@@ -14,9 +14,9 @@ from hpsearch.machine import odd_kind
 from hpsearch.spec import words
 from hpsearch.spec.checks import Broken, advice, cross_faults, is_regression
 from hpsearch.spec.command import expanded, is_file, script_of
-from hpsearch.spec.hyperparameters import is_known
 from hpsearch.spec.keys import CustomModelFields, ModelFields, ProgramFields, SweepFields
 from hpsearch.spec.method import KEYS, OF_PROGRAMS, translate
+from hpsearch.spec.parameters import is_known
 from hpsearch.spec.rules import (
     MOST_FAULTS,
     MOST_NAME,
@@ -62,25 +62,13 @@ class _CheckedSweep(SweepFields):
         raise NotImplementedError
 
     def require_runnable(self, *, elsewhere: bool) -> None:
-        """Check that it can run now.
-
-        Args:
-            elsewhere: Whether something other than its `execution.engine` trains.
-
-        Raises:
-            InputError: It cannot.
-        """
+        """Raise InputError if it cannot run now, by its `execution.engine` or elsewhere."""
         del elsewhere
         if missing := [f"{key_path(loc)}: {message}" for loc, message in self.missing_files()]:
             raise InputError("\n".join(missing))
 
     @classmethod
     def parse(cls, data: Any) -> Self:
-        """Read a whole file.
-
-        Raises:
-            InvalidValue: With the place of every fault.
-        """
         if isinstance(data, cls):
             return data
         program = issubclass(cls, ProgramFields)
@@ -121,11 +109,6 @@ class Sweep(ModelFields, _CheckedSweep):
 
     @classmethod
     def parse(cls, data: Any) -> Self:
-        """Read a whole file.
-
-        Raises:
-            InvalidValue: With the place of every fault.
-        """
         sweep = super().parse(data)
         if not is_regression(sweep):
             return sweep
@@ -136,7 +119,6 @@ class Sweep(ModelFields, _CheckedSweep):
         return replace(self, data=self.data.resolved(base_dir))
 
     def missing_files(self) -> Iterator[Fault]:
-        """Yield a fault for each data file that does not exist."""
         for loc, message in self.data.missing_files():
             yield ("data", *loc), message
 
@@ -164,7 +146,6 @@ class ProgramSweep(ProgramFields, _CheckedSweep):
         return replace(self, program=str(path))
 
     def missing_files(self) -> Iterator[Fault]:
-        """Yield a fault if the program's file does not exist."""
         if self.program is not None and not is_file(Path(self.program)):
             yield (
                 ("program",),
@@ -173,7 +154,6 @@ class ProgramSweep(ProgramFields, _CheckedSweep):
             )
 
     def require_runnable(self, *, elsewhere: bool) -> None:
-        """Check that the program can run now; see `Sweep`."""
         super().require_runnable(elsewhere=elsewhere)
         if elsewhere:
             raise InputError("executor: programs run on this machine; models run on an executor")
@@ -189,11 +169,7 @@ _UNNOTICED: Final = (
 
 
 def model_sweep(sweep: AnySweep) -> Sweep:
-    """Return the sweep of a model.
-
-    Raises:
-        InputError: It is the sweep of a program.
-    """
+    """Return the sweep of a model; raise InputError for a program's."""
     if isinstance(sweep, ProgramSweep):
         raise InputError(
             f"{sweep.name}: this is the sweep of a program, and a model's is needed here: hpsearch "
@@ -225,11 +201,7 @@ _PATH = re.compile(r"[A-Za-z_][\w-]*(\.[\w-]+)*\Z", re.ASCII)
 
 
 def apply_overrides(document: Document, overrides: Sequence[str]) -> dict[Loc, str]:
-    """Apply `--set` settings to the document's data; the document gets the problems.
-
-    Returns:
-        Place in the data -> the setting that changed it.
-    """
+    """Change a document's data as `--set` says; return each changed place with its setting."""
     sources: dict[Loc, str] = {}
     if not isinstance(document.data, dict):
         return sources
@@ -384,7 +356,8 @@ def _sweep(
             faults += sweep.missing_files()
         problems += [_problem(document, loc, message, sources) for loc, message in faults]
     if problems or sweep is None:
-        raise SweepFileError(filename, _in_order(problems))
+        in_order = sorted(dict.fromkeys(problems), key=lambda problem: problem.line)
+        raise SweepFileError(filename, in_order[:MOST_PROBLEMS])
     return sweep
 
 
@@ -413,7 +386,3 @@ def _problem(
             message = f"{message} (from --set {source})"
             line = document.line(prefix[:-1])
     return InputProblem(line, key_path(loc), message)
-
-
-def _in_order(problems: Iterable[InputProblem]) -> list[InputProblem]:
-    return sorted(dict.fromkeys(problems), key=lambda problem: problem.line)[:MOST_PROBLEMS]

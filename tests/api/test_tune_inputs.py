@@ -191,7 +191,7 @@ def of_a_table(hp):
         ({"table": np.full((400, 4), np.nan)}, {}, r"x\['table'\]: nan is not a finite"),
         ({"table": np.zeros((399, 4))}, {}, "x: its inputs have 399, 400, 400 rows"),
         ({"more": np.full((400, 1), "a")}, {}, r"x\['more'\]: must be an array of numbers"),
-        ({}, {"drop": ["table"]}, "drop: several inputs are no table"),
+        ({}, {"drop": ["table"]}, "drop: x is no table"),
     ],
 )
 def test_mistakes(changes, arguments, message):

@@ -121,14 +121,6 @@ def test_a_sweep_file_s_split_is_checked(data, message):
         sweep_from_mapping(sweep)
 
 
-def test_a_split_stands_in_the_sweep_file():
-    split = {"by": "time", "column": "when"}
-    data = {"csv": "t.csv", "target": "y", "split": split}
-    sweep = sweep_from_mapping({"name": "s", "parameters": {}, "data": data})
-    assert sweep.data.raw()["split"] == split
-    assert sweep.data.how_split["by"] == split
-
-
 SEEDS = st.integers(0, 2**32 - 1)
 
 

@@ -30,6 +30,7 @@ def category(): return x, pd.Series(y).astype("category")
 def booleans(): return x, y == "p"
 def objects(): return np.array([[1, "u"], [2, "v"]] * 10, dtype=object), y
 def nothing(): return None
+def unequal(): return {"a": x[:, 0], "b": x[1:, 0]}, y
 def three_arrays(): return x, y, x
 def fails(): return 1 / 0
 def gap(): return x, pd.Series([None, *y[1:]])
@@ -92,6 +93,7 @@ def test_numbers_are_columns_of_the_training_table(call):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
+        ("unequal", "my_data:unequal: is no table: "),
         ("nothing", r"returned a NoneType; return \(x, y\)"),
         ("three_arrays", r"returned a tuple; return \(x, y\)"),
         ("fails", r"failed: ZeroDivisionError: division by zero \(.*my_data.py:\d+\)"),

@@ -10,7 +10,6 @@ import pytest
 from datasets import load
 
 from hpsearch.data import files
-from hpsearch.data.specs import Task
 from hpsearch.errors import DataError
 
 X = np.random.default_rng(0).normal(size=(30, 4))
@@ -24,13 +23,6 @@ def npz(tmp_path):
         return str(tmp_path / name)
 
     return write
-
-
-def test_x_and_y(npz):
-    dataset = load(npz=npz(X=X, y=Y))
-    assert dataset.train.x.dtype == np.float32
-    assert len(dataset.train) == 24
-    assert dataset.target.task is Task.MULTICLASS
 
 
 def test_own_parts(npz):
@@ -76,7 +68,7 @@ INFINITE[7, 2] = np.inf
     ("arrays", "message"),
     [
         ({"x": X}, "no array 'y'"),
-        ({"a": X, "b": Y}, "needs arrays x and y"),
+        ({"a": X, "b": Y}, "no array 'x'; it needs x and y, or x_train"),
         ({"x": X, "y": Y[:-1]}, "x has 30 rows and y has 29"),
         ({"x": INFINITE, "y": Y}, r"row 7 \(from 0\): column 2: inf is not a finite"),
         ({"x": X.astype(complex), "y": Y}, "has the type complex128"),
@@ -149,9 +141,3 @@ def test_a_header_that_lies_is_refused(tmp_path):
         archive.writestr("x.npy", head.getvalue() + bytes(400))
     with pytest.raises(DataError, match="not a sound"):
         load(npz=str(path))
-
-
-def test_require_memory():
-    files.require_memory(1000, "small")
-    with pytest.raises(DataError, match=r"big: reading it takes about 1000000000\.00 GB"):
-        files.require_memory(10**18, "big")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from datasets import load, made
+from datasets import made
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(5, 3, size=(50, 3))
@@ -18,12 +18,6 @@ def test_standard_is_the_training_splits():
     np.testing.assert_allclose(dataset.input.mean, train.mean(axis=0), rtol=1e-12)
     np.testing.assert_allclose(dataset.input.variance, train.var(axis=0), rtol=1e-12)
     assert not np.allclose(dataset.input.mean, X.mean(axis=0), rtol=1e-4)
-
-
-def test_validation_rows_do_not_matter():
-    one = made(X, Y, validation_data=(X[:4], Y[:4]))
-    other = made(X, Y, validation_data=(X[:4] * 1e6, Y[:4]))
-    assert one.input == other.input
 
 
 @pytest.mark.parametrize("value", [0.1, 7.0, 1e6 + 0.1])
@@ -45,20 +39,6 @@ def test_unit_of_a_constant_is_zero_and_none_is_empty():
     assert (dataset.input.scale, dataset.input.offset) == ((1.0,), (-3.0,))
     spec = made(X, Y, scale="none").input
     assert spec.mean == spec.variance == spec.scale == spec.offset == ()
-
-
-def test_digits_are_divided_by_16():
-    dataset = load(dataset="digits")
-    assert dataset.input.shape == (8, 8)
-    assert dataset.input.dtype == "uint8"
-    assert dataset.input.scale == (1 / 16,)
-
-
-def test_images_can_be_standardised_by_pixel():
-    dataset = load(dataset="digits", scale="standard")
-    flat = dataset.train.x.reshape(-1, 64).astype(float)
-    np.testing.assert_allclose(dataset.input.mean, flat.mean(axis=0))
-    assert min(dataset.input.variance) > 0
 
 
 def test_text_columns_are_not_scaled_and_have_the_training_splits_vocabulary():

@@ -15,6 +15,7 @@ from hpsearch.data.specs import ArrayPart
 from hpsearch.errors import DataError
 from hpsearch.spec.data import DataSpec
 
+ROWS = np.zeros((4, 1))
 CLASSES = np.array([2, 0, 1, 2])
 NUMBERS = np.linspace(0, 1, 8, dtype="f4").reshape(4, 2)
 PARTS = (ArrayPart("class", (), whole=True), ArrayPart("numbers", (2,), whole=False))
@@ -35,14 +36,14 @@ def test_there_and_back():
 
 
 def test_what_several_are():
-    assert are_several({"a": CLASSES}, 4)
-    assert are_several([CLASSES, NUMBERS], 4)
-    assert not are_several(CLASSES, 4)
-    assert not are_several([0, 1, 1, 0], 4)
-    assert not are_several([[0, 1], [1, 0]], 4)
+    assert are_several({"a": CLASSES}, ROWS)
+    assert are_several([CLASSES, NUMBERS], ROWS)
+    assert not are_several(CLASSES, ROWS)
+    assert not are_several([0, 1, 1, 0], ROWS)
+    assert not are_several([[0, 1], [1, 0]], ROWS)
     # As many rows of numbers as rows of x.
-    assert not are_several(list(np.zeros((4, 4))), 4)
-    assert not are_several([CLASSES, NUMBERS[:3]], 4)
+    assert not are_several(list(np.zeros((4, 4))), ROWS)
+    assert not are_several([CLASSES, NUMBERS[:3]], ROWS)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,6 @@ from datasets import made
 
 from hpsearch.data.loading import InMemoryRows
 from hpsearch.data.specs import Task
-from hpsearch.data.targets import _number
 from hpsearch.engine.models import SweepModels
 from hpsearch.errors import DataError
 from hpsearch.spec.sweep import sweep_from_mapping
@@ -84,24 +83,10 @@ def test_classification_takes_one_column():
         made(X, X, task="classification")
 
 
-def test_a_class_with_one_row_is_named_with_its_place():
-    with pytest.raises(DataError, match=r"row 59 \(from 0\): class 'odd' has 1 row"):
-        made(X, ["a", "b"] * 29 + ["a", "odd"])
-
-
 def test_a_class_that_the_test_part_uses_up():
     y = ["a"] * 58 + ["b"] * 2
     with pytest.raises(DataError, match="once the test part is split off"):
         made(X, y, validation=0.3, test=0.4)
-
-
-def test_fractions_as_classes_keep_their_digits():
-    dataset = made(X, [0.5, 10.25, 2.0] * 20, task="classification")
-    assert dataset.target.classes == ("0.5", "2", "10.25")
-
-
-def test_a_label_with_an_exponent_beyond_all_bounds_is_text():
-    assert _number("1e-99999999999999999999") is None
 
 
 def test_whole_numbers_of_several_types_are_of_one_kind_beside_text():

@@ -26,7 +26,7 @@ def trained_nothing(place) -> bool:
 def test_a_broken_table_is_explained(tmp_path, monkeypatch, capsys, content, message):
     """In this process, since there are many."""
     monkeypatch.chdir(tmp_path)
-    write(tmp_path, target="q" if message == "no column 'q'" else "y")
+    write(tmp_path)
     (tmp_path / "table.csv").write_bytes(
         content if isinstance(content, bytes) else content.encode()
     )

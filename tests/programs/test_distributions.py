@@ -120,7 +120,7 @@ def test_probabilities_are_those_of_the_values():
         ({"distribution": "normal", "min": 1}, "unknown key; allowed are mu or sigma"),
         ({"distribution": "log_uniform", "min": 1}, "is missing"),
         ({"distribution": "inv_log_uniform_values", "min": 0, "max": 1}, "above 0"),
-        ({"distribution": "normal", "sigma": -1}, "0 or more"),
+        ({"distribution": "normal", "sigma": -1}, "at least 0"),
         ({"distribution": "q_normal", "q": 0}, "above 0"),
         ({"values": [1, 2], "probabilities": [0.5]}, "a probability for each of the 2 values"),
         ({"values": [1, 2], "probabilities": [0.5, 0.6]}, "must add up to 1"),

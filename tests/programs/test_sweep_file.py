@@ -36,7 +36,7 @@ def faults(raw):
         ({"constraints": ["z < 1"]}, "there is no parameter 'z'"),
         ({"parameters": {"seed": [1]}, "seeds": 2}, "list the seeds there"),
         ({"unknown": 1}, "unknown key"),
-        ({"execution": {"engine": "ray"}}, "models run on a cluster"),
+        ({"execution": {"engine": "ray"}}, "programs run on this machine"),
         ({"metric": ["loss", "x"]}, "metric: must be a mapping"),
         ({"constraints": ["x > 2"]}, "none of the 2 points of the grid does"),
         ({"parameters": {"x": {"values": [1], "when": {"y": 3}}, "y": [1, 2]}}, "y never is 3"),

@@ -18,9 +18,8 @@ from hpsearch.search.strategy import PRIOR, Outcome
 from hpsearch.space.constraints import parse
 from hpsearch.space.kinds import Kind
 from hpsearch.space.space import Config, Space
-from hpsearch.spec.hyperparameters import ANYTHING, HYPERPARAMETERS
 from hpsearch.spec.method import MethodSpec
-from hpsearch.spec.parameters import parse_parameter
+from hpsearch.spec.parameters import ANYTHING, HYPERPARAMETERS, parse_parameter
 
 PARAMETERS = {
     "hidden_layers": [1, 2, 3],

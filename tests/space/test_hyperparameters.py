@@ -9,7 +9,6 @@ import pytest
 from hpsearch.space.mlp import (
     DEFAULTS,
     MLPConfig,
-    layer_of,
 )
 
 
@@ -29,15 +28,6 @@ from hpsearch.space.mlp import (
 )
 def test_widths(values: dict[str, Any], expected: tuple[int, ...]) -> None:
     assert MLPConfig(values).widths == expected
-
-
-@pytest.mark.parametrize(
-    ("name", "layer"),
-    [("units_1", 1), ("units_12", 12), ("units", None), ("units_0", None), ("units_01", None),
-     ("units_2\n", None), ("my_units_2", None)],
-)  # fmt: skip
-def test_layer_of(name: str, layer: int | None) -> None:
-    assert layer_of(name) == layer
 
 
 @pytest.mark.parametrize(
@@ -143,15 +133,8 @@ def test_other_trainings_have_other_ids() -> None:
 def test_ids_stay_what_they_are() -> None:
     """Tables of other days are joined by them: a changed literal here is a changed contract."""
     assert MLPConfig({}).id == "c44136fa355b"
-    assert MLPConfig(
-        {"units": [200, 100], "optimizer": "nesterov", "epochs": 20.0}
-    ).canonical() == {
-        "epochs": 20,
-        "hidden_layers": 2,
-        "optimizer": {"momentum": 0.9, "name": "sgd", "nesterov": True},
-        "units": [200, 100],
-    }
-    assert (
-        MLPConfig({"units": [200, 100], "optimizer": "nesterov", "epochs": 20.0}).id
-        == "c1fdd7e746c8"
-    )
+    config = MLPConfig({"units": [200, 100], "optimizer": "nesterov", "epochs": 20.0})
+    optimizer = {"momentum": 0.9, "name": "sgd", "nesterov": True}
+    expected = {"epochs": 20, "hidden_layers": 2, "optimizer": optimizer, "units": [200, 100]}
+    assert config.canonical() == expected
+    assert config.id == "c1fdd7e746c8"

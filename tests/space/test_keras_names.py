@@ -8,8 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from hpsearch.space import keras_names
-
 ROOT = Path(__file__).parents[2]
 
 
@@ -20,14 +18,3 @@ def test_table_equals_the_installed_keras() -> None:
         [sys.executable, script, "--check"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, f"run python {script}\n{done.stdout}{done.stderr[-2000:]}"
-
-
-def test_names_of_the_notes_are_there() -> None:
-    assert {"sigmoid", "relu", "softmax"} <= set(keras_names.ACTIVATIONS)
-    assert {"sgd", "adagrad", "rmsprop", "adam", "adamw", "lamb"} <= keras_names.OPTIMIZERS.keys()
-    assert keras_names.LOSSES["mse"] == "mean_squared_error"
-    assert keras_names.SCHEDULES["cosine_decay"]["decay_steps"] == keras_names.REQUIRED
-    assert keras_names.METRICS["val_accuracy"] == "maximize"
-    assert keras_names.METRICS["val_loss"] == "minimize"
-    assert keras_names.SCHEDULE_CLASSES["cosine_decay"] == "CosineDecay"
-    assert keras_names.SCHEDULE_CLASSES.keys() == keras_names.SCHEDULES.keys()

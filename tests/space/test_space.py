@@ -216,12 +216,6 @@ def test_integers_are_equally_likely() -> None:
     assert [found.count(value) for value in (1, 2, 3, 4)] == [250] * 4
 
 
-def test_cardinality() -> None:
-    assert space_of({"units": [1, 2], "epochs": [3, 4, 5]}).cardinality() == 6
-    assert space_of({"units": [1, 2], "l2": {"min": 0.0, "max": 1.0}}).cardinality() is None
-    assert Space(()).cardinality() == 1
-
-
 FINITE = {"hidden_layers": [0, 2], "units": [10, [30, 5]], "optimizer": ["rmsprop", "momentum"]}
 #: The same, in a space that is not enumerated.
 CONTINUOUS = {**FINITE, "l2": {"min": 1e-4, "max": 0.1, "scale": "log"}}

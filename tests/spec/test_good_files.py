@@ -86,10 +86,8 @@ GOOD = {
     "seeds race": DATA + "seeds: {min: 2, max: 5, race: true}\n",
     "hyperband": DATA + "method: {name: hyperband, factor: 3}\nbudget: {time: 1h30m}\n",
     "asha": DATA + "method: {name: asha, factor: 4, min_epochs: 2}\nbudget: {trials: 10}\n",
-    "bayesian": DATA + "method: {name: bayesian, beta: 2.6}\nbudget: {trials: 10}\n",
-    "tpe": DATA + "method: tpe\nbudget: {time: 90s}\n",
-    "sobol": DATA + "method: sobol\nbudget: {time: 90}\n",
-    "auto": DATA + "method: auto\nbudget: {time: 0.5h}\n",
+    "bayesian": DATA + "method: {name: bayesian, beta: 2.6}\nbudget: {time: 90}\n",
+    **{name: f"{DATA}method: {name}\nbudget: {{time: 90s}}\n" for name in ("tpe", "sobol", "auto")},
     "ray": DATA + "execution: {engine: ray, address: auto, resources: {CPU: 1, GPU: 0.5}, "
     "memory: 2GB, workers: 4, timeout: 30}\n",
     "own metric": DATA + "metric: {name: my_score, goal: minimize, epoch: best}\n",
@@ -119,18 +117,8 @@ execution: {workers: 2, timeout: 10s}
 
 
 SWEEPS = {path.name: path.read_text() for path in Path(__file__).parents[2].glob("sweeps/*.yaml")}
-WANDB_FILES = {f"wandb {seed}": yaml.safe_dump(wandb_file(seed)) for seed in range(60)}
+WANDB_FILES = {f"wandb {seed}": yaml.safe_dump(wandb_file(seed)) for seed in range(30)}
 FILES = {**GOOD, **SWEEPS, **WANDB_FILES}
-
-
-@pytest.mark.parametrize("text", FILES.values(), ids=FILES.keys())
-def test_is_accepted_and_survives_a_round_trip(text: str) -> None:
-    sweep = sweep_from_text(text)
-    written = dump_sweep(sweep)
-    again = sweep_from_text(written)
-    assert again == sweep
-    assert dump_sweep(again) == written
-    assert again.space == sweep.space
 
 
 @pytest.fixture(scope="module")
@@ -140,8 +128,16 @@ def validator() -> jsonschema.Draft202012Validator:
 
 
 @pytest.mark.parametrize("text", FILES.values(), ids=FILES.keys())
-def test_schema_accepts_it(text: str, validator: jsonschema.Draft202012Validator) -> None:
-    for form in (text, dump_sweep(sweep_from_text(text))):
+def test_is_accepted_and_survives_a_round_trip(
+    text: str, validator: jsonschema.Draft202012Validator
+) -> None:
+    sweep = sweep_from_text(text)
+    written = dump_sweep(sweep)
+    again = sweep_from_text(written)
+    assert again == sweep
+    assert dump_sweep(again) == written
+    assert again.space == sweep.space
+    for form in (text, written):
         assert [error.message for error in validator.iter_errors(_data(form))] == []
 
 
@@ -183,19 +179,11 @@ def test_schema_describes_every_key(kind: str) -> None:
 
 def test_the_documented_file() -> None:
     sweep = sweep_from_text(DOCUMENTED)
-    assert sweep.name == "fashion-mnist-mlp"
-    assert list(sweep.parameters)[:3] == ["hidden_layers", "units", "activation"]
     assert sweep.trial_seeds == (0, 1, 2)
-    assert sweep.budget is not None
-    assert (sweep.budget.trials, sweep.budget.time_seconds) == (200, 1800.0)
-    assert sweep.execution.timeout_seconds == 600.0
-    rate = next(p for p in sweep.space.parameters if p.name == "learning_rate")
-    assert rate.domain == Range(1e-4, 1e-1, None, log=True, integer=False)
-    assert next(p for p in sweep.space.parameters if p.name == "dropout").when == {
-        "layer_type": ("dropout",)
-    }
-    assert sweep.points[0]["hidden_layers"] == 0
-    assert sweep.points[0]["batch_size"] == 32
+    assert (sweep.limit, sweep.time_seconds, sweep.execution.timeout_seconds) == (200, 1800, 600)
+    assert sweep.parameters["learning_rate"].domain == Range(1e-4, 1e-1, log=True)
+    assert sweep.parameters["dropout"].when == {"layer_type": ("dropout",)}
+    assert (sweep.points[0]["hidden_layers"], sweep.points[0]["batch_size"]) == (0, 32)
     assert sweep.warnings == ()
 
 
@@ -206,14 +194,16 @@ def test_wandb_file() -> None:
         "proposals": "bayesian",
         "early_terminate": {"type": "hyperband", "min_iter": 3, "eta": 2.0},
     }
-    assert sweep.budget is not None
-    assert sweep.budget.trials == 40
-    assert sweep.parameters["units"].domain == Range(10, 200, integer=True)
-    assert sweep.parameters["batch_size"].domain == Range(16, 96, 16, integer=True)
-    assert sweep.parameters["learning_rate"].domain == Range(1e-4, 1e-1, log=True)
-    assert sweep.parameters["hidden_layers"].choices == (2,)
-    assert sweep.parameters["units_1"].domain == Range(1, 9, integer=True)
-    assert sweep.parameters["units_2"].domain == Range(8, 512, log=True, integer=True)
+    assert sweep.limit == 40
+    domains = {
+        "units": Range(10, 200, integer=True),
+        "batch_size": Range(16, 96, 16, integer=True),
+        "learning_rate": Range(1e-4, 1e-1, log=True),
+        "hidden_layers": Choices((2,)),
+        "units_1": Range(1, 9, integer=True),
+        "units_2": Range(8, 512, log=True, integer=True),
+    }
+    assert domains.items() <= {n: p.domain for n, p in sweep.parameters.items()}.items()
     assert [line.split()[0] for line in sweep.warnings] == ["project"]
 
 
@@ -229,23 +219,11 @@ def test_names_and_paths(tmp_path: Path) -> None:
     assert sweep_from_text("data: {csv: a.csv, target: y}").data.csv == "a.csv"
 
 
-def test_defaults() -> None:
-    sweep = sweep_from_text(DATA)
-    assert (sweep.seed, sweep.data.seed, sweep.data.validation) == (0, 42, 0.2)
-    assert sweep.method.name == "grid"
-    assert sweep.trial_seeds == (0,)
-    assert sweep.metric is None
-    assert sweep.keep == "best"
-    assert (sweep.execution.retries, sweep.execution.engine) == (1, "local")
-
-
-def test_seeds_and_sizes() -> None:
+def test_seeds() -> None:
     assert sweep_from_text(DATA + "seeds: [7, 3]\n").trial_seeds == (7, 3)
     race = sweep_from_text(DATA + "seeds: {min: 2, max: 5}\n")
     assert race.seeds == SeedRace(min=2, max=5)
     assert race.trial_seeds == (0, 1)
-    assert sweep_from_text(DATA + "execution: {memory: 2GB}\n").execution.memory == 2 * 10**9
-    assert sweep_from_text(DATA + "execution: {memory: 1.5GiB}\n").execution.memory == 3 * 2**29
 
 
 def test_values_keep_their_types() -> None:
@@ -255,11 +233,8 @@ def test_values_keep_their_types() -> None:
     assert sweep.space.parameters[2].choices == (1, 2, 3)
     assert sweep_from_text(P + "  l2: [0, 1]\n").parameters["l2"].choices == (0.0, 1.0)
     assert sweep_from_text(GOOD["fixed list of units"]).parameters["units"].choices == ([200, 100],)
-
-
-def test_log_steps_multiply() -> None:
-    parameter = sweep_from_text(GOOD["log steps"]).space.parameters[0]
-    assert parameter.domain == Choices((1e-4, 1e-3, 1e-2, 1e-1))
+    rates = sweep_from_text(GOOD["log steps"]).parameters["learning_rate"]
+    assert rates.choices == (1e-4, 1e-3, 1e-2, 1e-1)
 
 
 def test_configs_without_a_method() -> None:
@@ -276,10 +251,7 @@ def test_inactive_parameters_are_warned_of() -> None:
 
 
 def test_starter_points_editors_at_the_schema() -> None:
-    assert (
-        STARTER.read_text(encoding="utf-8").splitlines()[0]
-        == f"# yaml-language-server: $schema=./{SCHEMA_NAME}"
-    )
+    assert GOOD["starter"].startswith(f"# yaml-language-server: $schema=./{SCHEMA_NAME}\n")
 
 
 def test_validation_imports_no_framework(tmp_path: Path) -> None:

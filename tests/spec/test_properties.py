@@ -120,36 +120,32 @@ def test_any_bytes_in_a_good_file(start: int, length: int, piece: bytes) -> None
     assert code == 0 or (length, piece) != (0, b"")
 
 
+any_parameters = st.fixed_dictionaries(
+    {
+        "data": st.just({"dataset": "digits"}),
+        "parameters": st.dictionaries(
+            st.sampled_from(["units", "optimizer", "dropout", "l2", "lr"]), anything
+        ),
+        "method": st.sampled_from(["grid", "random"]),
+        "budget": st.just({"trials": 3}),
+    }
+)
+
+
 @quick
-@given(st.dictionaries(st.sampled_from(list(Sweep.keys())), anything))
+@given(st.dictionaries(st.sampled_from(list(Sweep.keys())), anything) | any_parameters)
 def test_any_mapping(raw: dict[str, Any]) -> None:
     read(yaml.safe_dump(raw, allow_unicode=True))
 
 
 @quick
-@given(
-    st.dictionaries(st.sampled_from(["units", "optimizer", "dropout", "l2", "lr"]), anything),
-    st.sampled_from(["grid", "random"]),
-)
-def test_any_parameters(values: dict[str, Any], method: str) -> None:
-    raw = {"data": {"dataset": "digits"}, "parameters": values, "method": method}
-    read(yaml.safe_dump(raw | {"budget": {"trials": 3}}))
-
-
-@quick
 @given(sweeps)
-def test_round_trip(raw: dict[str, Any]) -> None:
+def test_what_validates_can_be_written_read_and_planned(raw: dict[str, Any]) -> None:
     sweep = sweep_from_mapping(raw)
     again = sweep_from_text(dump_sweep(sweep))
     assert again == sweep
     assert again.raw() == sweep.raw()
     assert again.space == sweep.space
-
-
-@quick
-@given(sweeps)
-def test_what_validates_can_be_planned(raw: dict[str, Any]) -> None:
-    sweep = sweep_from_mapping(raw)
     for method in ("random", "sobol"):
         drawn = list(islice(draws(method, sweep.space, (), sweep.seed), 6))
         assert drawn

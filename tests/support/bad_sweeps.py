@@ -51,7 +51,6 @@ BAD = {
     "empty": whole("", "", "empty", "hpsearch init", line=1),
     "null": whole("---\nnull\n", "", "mapping", "nothing"),
     "list at top": whole("- a\n- b\n", "", "the list", "mapping", line=1),
-    "scalar at top": whole("digits\n", "", "mapping", "the text 'digits'"),
     "two documents": bad("---\nname: b", "", "second document", line=2),
     "tab": bad("parameters:\n\tunits: 3", "", "tab", "spaces"),
     "open list": bad("  units: [1, 2", "", "not closed"),
@@ -59,20 +58,14 @@ BAD = {
     "no space after a colon": bad(
         "method:random\nparameters:\n  units: 3", "", "without ': ' after it", line=2
     ),
-    "no space before a list": bad("  units: 3\n  epochs:[4]", "", "without ': '"),
-    "second colon": bad("description: a: b", "", "': '"),
     "indentation": bad("   units: 3\n  epochs: 2", "", "indentation"),
     "control character": bad("name: a\x01b", "", "U+0001"),
     "duplicate key": bad("seed: 1\nseed: 2", "seed", "twice", "line 2"),
     "hyperparameter at top": bad("epochs: 3", "epochs", "put it under parameters:"),
-    "layer's units at top": bad("units_2: 3", "units_2", "under parameters:"),
-    "workers at top": bad("workers: 2", "workers", "put it under execution:"),
     "metric the other way round": bad(
         "metric: accuracy_val", "metric", "did you mean 'val_accuracy'?"
     ),
     "list without brackets": value("units: 32, 64", "", "[32, 64]"),
-    "names without brackets": value("activation: relu, tanh", "", "[relu, tanh]"),
-    "duplicate parameter": value("units: 1\nunits: 2", "", "twice", "line 3"),
     "alias": whole(P + "  units: *x\n", "parameters.units", "*x: no value before it", "&x"),
     "merge key": bad("  <<: 3", "parameters.<<", "merges mappings"),
     "python tag": bad(
@@ -90,44 +83,31 @@ BAD = {
     "empty section": bad("budget:", "budget", "has no value"),
     "empty list": value("units: []", "", "a list of values, at least 1, not 0"),
     "null in a list": value("units: [1, null]", "[1]", "no value"),
-    "parameters is a list": bad("parameters: [units]", "parameters", "mapping of hyperparameters"),
     # Name and seeds.
     "name climbs": bad("name: ../x", "name", "A-Z", "'../x'"),
     "name is dots": bad("name: ..", "name", "not . or .."),
-    "name is a number": bad("name: 12", "name", "quotes"),
-    "name too long": whole(DATA + f"name: {'a' * 65}\n", "name", "1 to 64"),
     "seed is text": bad('seed: "1"', "seed", "whole number", "remove the quotes"),
     "seed is true": bad("seed: true", "seed", "whole number", "true"),
-    "seed negative": bad("seed: -1", "seed", "0 or more", "-1"),
-    "seeds zero": bad("seeds: 0", "seeds", "1 to 10000", "not 0"),
-    "seeds twice": bad("seeds: [0, 1, 1]", "seeds[2]", "twice"),
     "seeds max below min": bad("seeds: {min: 5, max: 3}", "seeds.min", "at most max"),
     # Data.
     "unknown dataset": data("dataset: fashion-mnist", "unknown", "'fashion_mnist'"),
     "no source": whole("data: {seed: 1}\n", "data", "exactly one", "none is given"),
     "two sources": whole("data: {dataset: iris, npz: a.npz}\n", "data", "dataset and npz"),
-    "data is text": whole("data: digits\n", "data", "mapping", "'digits'"),
-    "data key": whole("data:\n  dataset: iris\n  sed: 1\n", "data.sed", "did you mean 'seed'?"),
     "csv without target": whole("data: {csv: a.csv}\n", "data", "target is missing"),
     "target without csv": data("dataset: iris, target: a", "only with csv"),
     "drops the target": data("csv: a.csv, target: y, drop: [y]", "drops the target"),
     "fraction 1": data("dataset: iris, validation: 1.0", "1.0"),
-    "fraction in quotes": data('dataset: iris, validation: "0.2"', "remove the quotes"),
     "file for a set": data("dataset: iris, test: t.csv", "needs csv or npz"),
     "scale": data("dataset: iris, scale: standart", "'standard'"),
-    "task": data("npz: a.npz, task: regresion", "did you mean 'regression'?"),
     "reference": data("python: mymodule", "package.module:function"),
     # Values of hyperparameters.
     "quoted rate": value('learning_rate: "1e-3"', "", "number", "remove the quotes"),
     "negative rate": value("learning_rate: [0.1, -0.1]", "[1]", "above 0", "-0.1"),
     "rate nan": value("learning_rate: .nan", "", "finite"),
     "batch 0": value("batch_size: [0]", "[0]", "at least 1", "not 0"),
-    "epochs float": value("epochs: 1e3", "", "a whole number", "not 1000.0"),
-    "layers negative": value("hidden_layers: [-1]", "[0]", "0 or more"),
     "units 0": value("units: [[10, 0]]", "[0][1]", "at least 1"),
     "units_0": value("units_0: 3", "", "unknown", "'units'"),
     "dropout 1": value("dropout: 1.0", "", "below 1"),
-    "l2 negative": value("l2: [-0.1]", "[0]", "0 or more"),
     "activation": value("activation: [rellu]", "[0]", "'relu'"),
     "layer type": value("layer_type: batchnorm", "", "'batch_norm'"),
     "layer type code": value('layer_type: "a.b:"', "", "package.module:function"),
@@ -138,11 +118,7 @@ BAD = {
         "unknown key",
         "'momentum'",
     ),
-    "optimizer value": value("optimizer: {name: adam, beta_1: 1.5}", ".beta_1", "below 1"),
     "optimizer without name": value("optimizer: [{momentum: 0.9}]", "[0]", "name is missing"),
-    "optimizer rate in quotes": value(
-        'optimizer: {name: adam, learning_rate: "1e-3"}', ".learning_rate", "remove the quotes"
-    ),
     "schedule": value(
         "optimizer: {name: sgd, learning_rate: {name: cosine, decay_steps: 3}}",
         ".learning_rate.name",
@@ -153,9 +129,7 @@ BAD = {
         ".learning_rate.initial_learning_rate",
         "is missing",
     ),
-    "initializer": value("kernel_initializer: GlorotNormal", "", "'glorot_normal'"),
     "unknown hyperparameter": value("unit: 3", "", "did you mean 'units'?"),
-    "lr": value("lr: 0.1", "", "did you mean 'learning_rate'?"),
     "scale as hyperparameter": value(
         "layer_type: own:layer\nscale: [unit, none]",
         "",
@@ -167,25 +141,16 @@ BAD = {
         "configs[0].impute",
         "data: {impute: mean}",
     ),
-    "no hint": value("zzz: 0.1", "", "known are hidden_layers"),
     "duplicate choice": value("units: [5, 6, 5]", "[2]", "5 is listed"),
-    "duplicate rate": value("l2: [1e-1, 0.1]", "[1]", "twice"),
     # Ranges.
     "min above max": value("units: {min: 9, max: 3, step: 1}", ".min", "below max", "9"),
     "min is max": value("units: {min: 3, max: 3}", ".min", "both 3"),
     "nan bound": value("l2: {min: .nan, max: 1}", ".min", "finite"),
-    "no max": value("l2: {min: 0}", ".max", "is missing"),
     "log from 0": value("l2: {min: 0, max: 1, scale: log}", ".min", "above 0 on a log"),
-    "rate from 0": value("learning_rate: {min: 0, max: 1}", ".min", "above 0"),
     "dropout to 1": value("dropout: {min: 0, max: 1, step: 0.5}", ".max", "below 1"),
-    "scale word": value("l2: {min: 1, max: 2, scale: logarithmic}", ".scale", "linear or"),
     "step does not divide": value(
         "units: {min: 10, max: 100, step: 20}", ".max", "does not divide", "nearest valid max is"
     ),
-    "step does not divide, floats": value(
-        "dropout: {min: 0.1, max: 0.55, step: 0.1}", ".max", "nearest valid max is 0.5"
-    ),
-    "step 0": value("l2: {min: 0.1, max: 1, step: 0}", ".step", "above 0", "not 0"),
     "step above the range": value("units: {min: 1, max: 5, step: 10}", ".max", "max is 11"),
     "step too fine": value("l2: {min: 0, max: 1, step: 1e-9}", ".step", "at most 100000"),
     "log step of 1": value("l2: {min: 1, max: 8, step: 1, scale: log}", ".step", "above 1"),
@@ -195,9 +160,7 @@ BAD = {
     "half a unit": value("units: {min: 1.5, max: 3, step: 1}", ".min", "whole number"),
     "type": value("epochs: {min: 1, max: 3, type: float}", ".type", "int"),
     "range of names": value("activation: {min: 1, max: 3}", "", "not a range"),
-    "range key": value("l2: {min: 0, mx: 1}", ".mx", "unknown", "'max'"),
     "values and range": value("l2: {values: [0], min: 0, max: 1}", "", "values, min or max"),
-    "values is no list": value("l2: {values: 3}", ".values", "a list"),
     "grid without step": value("l2: {min: 0, max: 1}", "", "a step"),
     "grid of whole numbers": value("units: {min: 1, max: 9}", "", "step: 1"),
     "huge grid": whole(
@@ -214,11 +177,6 @@ BAD = {
         "there is no parameter",
         "'layer_type'",
     ),
-    "when absent": value(
-        "dropout: {value: 0.1, when: {layer_type: dropout}}",
-        ".when.layer_type",
-        "there is no parameter",
-    ),
     "when never": value(
         "layer_type: [dense, dropout]\ndropout: {value: 0.1, when: {layer_type: dropot}}",
         ".when.layer_type",
@@ -234,7 +192,6 @@ BAD = {
         line=3,
     ),
     "when is empty": value("units: {value: 1, when: {}}", ".when", "empty"),
-    "when is text": value("units: {value: 1, when: epochs}", ".when", "mapping"),
     # Constraints and configs.
     "constraint calls": bad(
         '  units: 3\nconstraints:\n  - units < 5\n  - __import__("os") == 1',
@@ -257,18 +214,15 @@ BAD = {
         line=4,
     ),
     "constraint types": constraint("activation: [relu]", "activation > 3", "cannot be evaluated"),
-    "constraints is text": bad("constraints: units < 3", "constraints", "a list"),
     "config value": bad(
         "configs:\n  - {units: 3}\n  - {epochs: 0}", "configs[1].epochs", "at least 1"
     ),
-    "config without a value": bad("configs: [{units: null}]", "configs[0].units", "has no value"),
     "config name": bad("configs: [{unitz: 3}]", "configs[0].unitz", "'units'"),
     "config breaks": bad(
         "  units: [3, 9]\nconstraints: [units < 5]\nconfigs: [{units: 3}, {units: 9}]",
         "configs[1]",
         "breaks a constraint",
     ),
-    "config is text": bad("configs: [small]", "configs[0]", "mapping"),
     # Method, metric, budget, the rest.
     "method": bad("method: hyperban", "method", "unknown", "'hyperband'"),
     "method option": bad(
@@ -278,52 +232,27 @@ BAD = {
         "'factor'",
         line=2,
     ),
-    "method value": bad(
-        "method: {name: asha, factor: 1}\nbudget: {trials: 3}", "method.factor", "2", line=2
-    ),
     "method without name": bad("method: {factor: 3}", "method", "name is missing"),
     "no budget": bad("method: random", "", "budget is missing", "random", line=1),
-    "budget empty": bad("budget: {}", "budget", "trials"),
-    "budget trials": bad("budget: {trials: 0}", "budget.trials", "at least 1"),
     "budget time": bad("budget: {time: 30min}", "budget.time", "30m", "'30min'"),
-    "budget quoted": bad('budget: {time: "30"}', "budget.time", "remove the quotes"),
     "metric goal": bad("metric: my_score", "metric", "goal is missing"),
     "metric near": bad("metric: val_acuracy", "metric", "'val_accuracy'"),
-    "metric list": bad("metric: [val_accuracy, weights]", "metric", "must be a mapping"),
-    "metric word": bad("metric: {name: val_loss, goal: minimise}", "metric.goal", "'minimize'"),
-    "metric epoch": bad("metric: {name: loss, epoch: 3}", "metric.epoch", "last or best"),
     "metric of classes": whole(
         "data: {dataset: diabetes}\nmetric: val_accuracy\n", "metric", "val_mae"
     ),
-    "patience": bad("early_stopping: {patience: 0}", "early_stopping.patience", "at least 1"),
-    "no patience": bad("early_stopping: {min_delta: 1}", "early_stopping.patience", "missing"),
-    "workers": bad("execution: {workers: 0}", "execution.workers", "auto", "not 0"),
     "memory": bad("execution: {memory: 2 gigs}", "execution.memory", "2GB"),
     "engine": bad("execution: {engine: dask}", "execution.engine", "local or ray"),
     "address": bad("execution: {address: x}", "execution.address", "engine: ray"),
-    "execution key": bad("execution: {worker: 2}", "execution.worker", "'workers'"),
     "loss": bad("model: {loss: mean_square_error}", "model.loss", "'mean_squared_error'"),
-    "output activation": bad(
-        "model: {output_activation: softmaxx}", "model.output_activation", "'softmax'"
-    ),
-    "model type": bad("model: {type: cnn}", "model.type", "it must be mlp"),
     "model": bad("model: build", "model", "package.module:build"),
-    "keep": bad("keep: none", "keep", "best or all"),
     # W&B's words.
-    "run_cap": bad("run_cap: many", "run_cap", "whole number"),
     "run_cap and budget": bad(
         "run_cap: 3\nbudget: {trials: 4}", "run_cap", "budget.trials", line=2
     ),
     "distribution": value(
         "l2: {distribution: log_uniform, min: 0, max: 1}", ".distribution", "log_uniform_values"
     ),
-    "distribution key": value(
-        "l2: {distribution: constant, value: 1, min: 0}", ".min", "unknown key"
-    ),
     "q": value("l2: {min: 0, max: 1, q: 0.1}", ".q", "write step"),
-    "q in quotes": value(
-        'l2: {distribution: q_uniform, min: 0, max: 1, q: "1"}', ".q", "remove the quotes"
-    ),
     "early_terminate": bad(
         "method: random\nrun_cap: 3\nearly_terminate: {type: envelope}",
         "early_terminate.type",
