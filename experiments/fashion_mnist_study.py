@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from report import HERE, machine, versions
+from report import HERE, machine, measured, versions
 from scipy import stats
 
 import hpsearch
@@ -155,6 +155,7 @@ def _text(
     lines = [
         "# The notes' hyperparameters on Fashion-MNIST", "",
         f"- {machine()}",
+        f"- {measured()}",
         f"- {versions('hpsearch', 'tensorflow', 'keras', 'scikit-learn')}",
         f"- {minutes:.0f} minutes for what was not there yet; training alone, summed over workers: "
         + ", ".join(f"{x.directory.name} {x.table['seconds'].sum() / 60:.0f}"

@@ -1,4 +1,4 @@
-"""The README's figures are those of the committed measurements, to the digit."""
+"""The figures of the documents are those of the committed measurements, to the digit."""
 
 from __future__ import annotations
 
@@ -127,3 +127,57 @@ def test_each_table_says_when_it_was_measured(file):
     about = json.loads(file.read_text(encoding="utf-8"))["about"]
     assert re.fullmatch(r"measured (at|before) commit .+, \d{4}-\d\d-\d\d", about[1])
     assert f"- {about[1]}\n" in file.with_suffix(".md").read_text(encoding="utf-8")
+
+
+#: Heading of a section -> its decimals that no table has: limits that were promised, versions,
+#: differences and medians of a table's figures, and a table of earlier code.
+ELSEWHERE = {
+    "## From KerasTuner": {"3.75"},  # a median, tested above
+    "## Beside other tools": {"2.33"},  # a version
+    "## How far to trust it": {"1.4", "1.5", "2.5"},  # ratios
+    "## Speed": {"0.004", "1.8"},
+    "## KerasTuner's own code": {"5.8"},
+    "## The driver": {"1.6"},  # seconds, in the table milliseconds
+    "## The quality of searches": {"0.000003", "0.0000006", "0.000007"},
+    "## Many epochs, few trainings": {"0.147"},
+}
+
+
+def numbers(value):
+    """All numbers in a measurement's rows, also those in texts."""
+    if isinstance(value, str):
+        for text in re.findall(r"\d+(?:\.\d+)?(?:e-?\d+)?", value.replace(",", "")):
+            yield Decimal(text)
+    elif isinstance(value, dict | list):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from numbers(part)
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        yield abs(Decimal(str(value)))
+
+
+def sections():
+    """Each section of a document that links to tables: heading, files, decimals of its prose."""
+    for document in (*ROOT.glob("*.md"), *ROOT.glob("*/**/README.md")):
+        plain = re.compile(r"```.*?```|`[^`]*`|\(https?:[^)]*\)", re.DOTALL)
+        text = plain.sub("", document.read_text(encoding="utf-8"))
+        for section in re.split(r"\n(?=## )", text):
+            names = re.findall(r"[(/](\w+)\.(?:md|json)\)", section)
+            files = [ROOT / "experiments" / f"{name}.json" for name in names]
+            decimals = re.findall(r"(?<![\w.])\d+\.\d+(?![\w.]*\d)", section)
+            if decimals and any(file.exists() for file in files):
+                yield section.split("\n")[0], [file for file in files if file.exists()], decimals
+
+
+@pytest.mark.parametrize("section", list(sections()), ids=lambda section: section[0])
+def test_the_decimals_of_a_section_stand_in_the_tables_that_it_links(section):
+    heading, files, decimals = section
+    measured = [n for file in files for n in numbers(json.loads(file.read_text(encoding="utf-8")))]
+    shown = {Decimal(text) for text in {*decimals} - ELSEWHERE.get(heading, set())}
+    rounded = {n.quantize(d, ROUND_HALF_UP) for d in shown for n in measured if n < 10**9}
+    assert shown <= rounded, shown - rounded
+
+
+def test_the_tables_that_are_linked_have_the_figures():
+    assert len(list(sections())) >= 10
+    linked = {heading for heading, *_ in sections()}
+    assert linked >= ELSEWHERE.keys()
