@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -12,7 +12,7 @@ from hpsearch.engine.trainings import Ledger, Trainings
 from hpsearch.errors import HpsearchError
 from hpsearch.machine import now
 from hpsearch.search.strategy import Inquiry, OracleEvent, Reply, foreseen
-from hpsearch.space.execution import Execution, ExecutionResult, Training
+from hpsearch.space.execution import ExecutionResult, Training
 from hpsearch.workers.protocol import Answered, Event, Finished, Heard, Lost, Said
 
 _WAIT_SECONDS = 0.5
@@ -78,17 +78,14 @@ class Engine:
     #: True if this run has planned anything.
     _planned: bool = False
 
-    def begin(self, answered: Collection[int], stored: Callable[[], Sequence[Execution]]) -> None:
-        """Load what earlier runs left; called once, first.
+    def begin(self, answered: Collection[int]) -> None:
+        """Plan what earlier runs left; called once, first.
 
         Args:
             answered: The executions whose stored results count.
-            stored: Returns every stored execution, for the tables.
         """
         self._began = self._waits_since = now()
-        self.ledger.read(self.planner.current, stored)
-        step = self.planner.begin(answered)
-        executions = [*self.planner.current, *step.executions]
+        step, executions = self.planner.begin(answered), self.planner.current
         waiting = {execution.trial for execution in executions if execution.number not in answered}
         self._take(step, {execution.trial for execution in executions} - waiting)
 
@@ -143,11 +140,14 @@ class Engine:
                 # Request them before reporting any outcome, as if nothing had been foreseen.
                 room, self._foreseen = self._foreseen, 0
                 return self._ask(Inquiry((), room), Phase.CONFIRMING)
-            count = self.planner.has_outcomes
-            if count >= _MOST_OUTCOMES or (room and (count or self.phase is Phase.OPEN)):
-                room = self.planner.room(room) if room else 0
-                return self._ask(Inquiry(self.planner.outcomes(), room, self.planner.spent))
-            return None
+            outcomes = tuple(self.planner.outcomes)
+            if len(outcomes) < _MOST_OUTCOMES and not (
+                room and (outcomes or self.phase is Phase.OPEN)
+            ):
+                return None
+            self.planner.outcomes.clear()
+            room = self.planner.room(room) if room else 0
+            return self._ask(Inquiry(outcomes, room, self.planner.spent))
         return None
 
     def _room(self) -> int:
@@ -179,7 +179,7 @@ class Engine:
             return True
         if self.phase is Phase.STARTING or self.phase.waits:
             return False
-        return not (self._foreseen or self.planner.has_outcomes or self.phase is Phase.OPEN)
+        return not (self._foreseen or self.planner.outcomes or self.phase is Phase.OPEN)
 
     @property
     def settled(self) -> bool:

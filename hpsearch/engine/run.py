@@ -163,19 +163,18 @@ class Run:
                 page.begin(ledger.records, interrupted=self.stop.signal is not None)
 
         try:
-            engine.begin(answered, self._store.executions)
+            engine.begin(answered)
             self._drive(engine, prepared, (write, draw))
             engine.say_exhausted()
         finally:
             self.listener(Ended())
-            if ledger.is_read:
-                write()
+            write()
         draw()
         try:
             self.check_signal()
             prepared.finish(engine)
             self._store.require_sound()
-            return self._outcome(ledger, answered)
+            return self._outcome(engine, answered)
         finally:
             if page is not None:
                 self.warn(page.finish(interrupted=self.stop.signal is not None))
@@ -224,7 +223,15 @@ class Run:
                 say=lambda line: self.listener(Said(line)),
                 reported=prepared.reported,
             ),
-            Ledger(store, tables, self.listener, recipe, results, prepared.versions or installed()),
+            Ledger(
+                store,
+                tables,
+                self.listener,
+                recipe,
+                results,
+                stored,
+                prepared.versions or installed(),
+            ),
             self.listener,
             self.stop,
             keeps_all=prepared.keeps_all,
@@ -263,13 +270,14 @@ class Run:
                     end()
             engine.work()
 
-    def _outcome(self, ledger: Ledger, before: Collection[int]) -> RunOutcome:
+    def _outcome(self, engine: Engine, before: Collection[int]) -> RunOutcome:
         """Return the outcome of a search.
 
         Args:
             before: The executions that were answered before the run.
         """
-        ended = [execution for execution in ledger.executions if execution.number in ledger.results]
+        ledger, executions = engine.ledger, engine.planner.current
+        ended = [execution for execution in executions if execution.number in ledger.results]
         scored = {e.trial for e in ended if ledger.results[e.number].status.scored}
         return RunOutcome(
             directory=self.where.path,
@@ -320,9 +328,7 @@ def make_planner(
         strategy,
         trials,
         repetitions,
-        recipe=recipe,
-        results=results,
-        reuse=CurveReuse(recipe, results, snapshots.epochs),
+        CurveReuse(recipe, results, snapshots.epochs),
         race=Race(race.max, maximize=recipe.goal == "maximize") if race else None,
         longest=_longest(space, strategy),
         events=events,

@@ -108,7 +108,7 @@ class Trainings:
                 self.subject,
                 keep_better_than,
                 tensorflow=self.costs.needs_tensorflow(training),
-                past=self.snapshots.past(training, self.results),
+                past=self.snapshots.past(training),
                 snapshot=snapshot and self.snapshots.has_room,
             )
         )
@@ -203,10 +203,9 @@ class Ledger:
 
     Attributes:
         results: Every stored result, by execution; initially the results of earlier runs.
-        versions: The package versions for new rows.
         stored: Every stored execution, including those outside this sweep.
+        versions: The package versions for new rows.
         best_score: The best score of an execution.
-        is_read: True if the stored executions have been read.
     """
 
     store: Store
@@ -214,38 +213,22 @@ class Ledger:
     listener: Listener
     recipe: Recipe
     results: dict[int, ExecutionResult]
+    stored: list[Execution]
     versions: Mapping[str, str] = field(default_factory=installed)
-    stored: list[Execution] = field(default_factory=list)
     best_score: float | None = None
-    is_read: bool = False
-    _executions: dict[int, Execution] = field(default_factory=dict)
+    _executions: dict[int, Execution] = field(init=False)
     _late: set[str] = field(default_factory=set)
     _leader: Leader = field(init=False)
 
     def __post_init__(self) -> None:
         self._leader = Leader(self.recipe.goal)
-
-    def read(self, current: Iterable[Execution], stored: Callable[[], Sequence[Execution]]) -> None:
-        """Load what earlier runs left.
-
-        Args:
-            current: The stored executions that belong to this sweep.
-            stored: Returns every stored execution.
-        """
-        self._executions = {execution.number: execution for execution in current}
-        self.stored = [self._executions.get(execution.number, execution) for execution in stored()]
-        self.is_read = True
+        self._executions = {execution.number: execution for execution in self.stored}
         for execution in self.stored:
             if (result := self.results.get(execution.number)) is not None:
                 self._note_score(execution, result)
 
     def __getitem__(self, number: int) -> Execution:
         return self._executions[number]
-
-    @property
-    def executions(self) -> Sequence[Execution]:
-        """This sweep's executions so far, in the order of planning."""
-        return [self._executions[number] for number in sorted(self._executions)]
 
     @property
     def records(self) -> list[Record]:

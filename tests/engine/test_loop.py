@@ -84,9 +84,7 @@ def loop_of(
         if not oracle.adaptive:
             return FixedPlanner(oracle, numbers, repetitions, results)
         reuse = CurveReuse(RECIPE, results, snapshots.epochs)
-        return AdaptivePlanner(
-            oracle, numbers, repetitions, recipe=RECIPE, results=results, reuse=reuse
-        )
+        return AdaptivePlanner(oracle, numbers, repetitions, reuse)
 
     executor = Instant(score_of)
     with engine_in(directory, space.names, executor, planner_of, listener=Watcher()) as engine:
@@ -103,7 +101,7 @@ def test_an_oracle_learns_the_mean_over_seeds_once_it_is_known(tmp_path: Path) -
     scores = {1: 0.25, 2: 0.75, 3: 0.5, 4: None, 5: 0.125, 6: 0.125}
     with loop_of(tmp_path, space, oracle, scores.get, seeds=(0, 1)) as engine:
         run_engine(engine)
-        configs = [trial.config for trial in engine.ledger.executions]
+        configs = [trial.config for trial in engine.planner.current]
     assert sorted(oracle.told, key=lambda o: configs.index(o.config)) == [
         Outcome(configs[0], 0.5), Outcome(configs[2], None), Outcome(configs[4], 0.125),
     ]  # fmt: skip
@@ -238,7 +236,7 @@ def test_rows_of_earlier_runs_stay_in_the_tables(tmp_path: Path) -> None:
         engine.ledger.tables.due = lambda rows: rows > 0
         engine.ledger.tables.write = lambda trials, _: written.append([t.number for t in trials])
         run_engine(engine, set(engine.ledger.results))
-        assert [trial.number for trial in engine.ledger.executions] == [2, 3]
+        assert [trial.number for trial in engine.planner.current] == [2, 3]
     assert written == [[1, 2, 3]]
 
 
