@@ -19,7 +19,7 @@ from small_sweeps import run_on_table
 from hpsearch.cli.app import main
 from hpsearch.errors import StoreError
 from hpsearch.files import file_digest
-from hpsearch.runs.best_file import examine_best_file
+from hpsearch.runs.trial import examine_best_file
 from hpsearch.store.store import Store
 
 _SWEEP = """\
