@@ -32,9 +32,8 @@ from hpsearch.workers.protocol import (
     WorkerState,
     free_number,
 )
-from hpsearch.workers.servers import Server, Servers
+from hpsearch.workers.servers import CLOSED_STATUS, Server, Servers, Wire
 from hpsearch.workers.shared import share
-from hpsearch.workers.wire import CLOSED_STATUS, Wire
 
 _LOG = logging.getLogger("hpsearch")
 _POLL_SECONDS = 0.2

@@ -46,8 +46,8 @@ class Conversation:
     """A function that talks with the driver from a separate process that can use TensorFlow.
 
     Attributes:
-        function: `package.module:name` of a function. Its arguments are a `wire.Wire`, over which
-            it sends and receives pickled messages, and `arguments`.
+        function: `package.module:name` of a function. Its arguments are a `Wire`, over which it
+            sends and receives pickled messages, and `arguments`.
     """
 
     function: str
@@ -181,17 +181,11 @@ class Executor(Protocol):
         ...
 
     def converse(self, conversation: Conversation) -> None:
-        """Start a conversation, at most one; its messages are events.
-
-        Raises:
-            NotImplementedError: The executor has no other process.
-        """
-        del conversation
+        """Start a conversation, at most one, in a process of its own; its messages are events."""
         raise NotImplementedError
 
     def say(self, message: Any) -> None:
         """Send a message to the conversation's process."""
-        del message
         raise NotImplementedError
 
     def events(self, timeout_seconds: float) -> Sequence[Event]:
@@ -206,8 +200,7 @@ class Executor(Protocol):
 
     def _look(self, seconds: float) -> list[Event]:
         """Wait for at most so long, or less, and return new events, for `events`."""
-        del seconds
-        return []
+        raise NotImplementedError
 
     def close(self) -> None:
         """End all work at once; leave no process."""

@@ -31,7 +31,7 @@ from hpsearch.workers.protocol import (
     Started,
     Work,
 )
-from hpsearch.workers.wire import CLOSED_STATUS, Wire
+from hpsearch.workers.servers import CLOSED_STATUS, Wire
 
 _PROGRESS_EVERY_SECONDS = 0.2
 
