@@ -273,11 +273,7 @@ class BestModel:
         return weights
 
     def _require_known_layers(self, execution: Execution) -> None:
-        """Check that a row's layers are built by no function that the sweep does not name.
-
-        Raises:
-            RefusedError: A function that only the stored row names builds them.
-        """
+        """Refuse to build layers by a function that only the stored row names."""
         if not execution.config.kind.is_predefined:
             return
         layer_type = MLPConfig(execution.config.values).layer_type
@@ -309,11 +305,7 @@ def _is_recorded(model: Path, digest: str) -> bool:
 
 
 def _move_aside(model: Path) -> str:
-    """Rename a file to a free name, and return a line that says so.
-
-    Raises:
-        OSError: The file cannot be moved.
-    """
+    """Rename a file to a free name, and return a line that says so."""
     names = (f"{model.stem}-replaced{'' if n == 1 else f'-{n}'}" for n in itertools.count(1))
     places = (model.with_name(f"{name}{model.suffix}") for name in names)
     aside = next(path for path in places if not path.exists())

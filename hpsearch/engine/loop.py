@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from hpsearch.engine.planning import Planner, Step, summarize
-from hpsearch.engine.session import Listener, Planned, Stop
+from hpsearch.engine.session import Planned, Stop
 from hpsearch.engine.trainings import Ledger, Trainings
 from hpsearch.errors import HpsearchError
 from hpsearch.machine import now
@@ -62,7 +62,6 @@ class Engine:
     planner: Planner
     trainings: Trainings
     ledger: Ledger
-    listener: Listener
     stop: Stop
     keeps_all: bool = False
     time_seconds: float | None = None
@@ -220,7 +219,7 @@ class Engine:
         left = self.planner.left_over
         if self.phase is Phase.EXHAUSTED and left > 0:
             line = f"the method has no further config; budget.trials leaves room for {left} more"
-            self.listener(Said(line))
+            self.ledger.listener(Said(line))
 
     @property
     def _late(self) -> bool:
@@ -241,7 +240,7 @@ class Engine:
         if step or done:
             executions = [self.ledger[number] for number in step.numbers]
             summary = summarize(executions, step.trainings)
-            self.listener(Planned(summary, done, self.ledger.best))
+            self.ledger.listener(Planned(summary, done, self.ledger.best))
         if step.answers:
             self._acknowledge(step.answers)
 
@@ -276,7 +275,7 @@ class Engine:
                         )
                     self.take(event.message)
                     continue
-            self.listener(event)
+            self.ledger.listener(event)
         if results:
             self._acknowledge(results)
         for training in ended:

@@ -232,7 +232,6 @@ class Run:
                 stored,
                 prepared.versions or installed(),
             ),
-            self.listener,
             self.stop,
             keeps_all=prepared.keeps_all,
             time_seconds=prepared.time_seconds,
@@ -271,11 +270,7 @@ class Run:
             engine.work()
 
     def _outcome(self, engine: Engine, before: Collection[int]) -> RunOutcome:
-        """Return the outcome of a search.
-
-        Args:
-            before: The executions that were answered before the run.
-        """
+        """Return the outcome of a search; `before` has what was answered before the run."""
         ledger, executions = engine.ledger, engine.planner.current
         ended = [execution for execution in executions if execution.number in ledger.results]
         scored = {e.trial for e in ended if ledger.results[e.number].status.scored}

@@ -205,11 +205,6 @@ class RayExecutor(CallsHere):
         reference.future().add_done_callback(put)
 
     def _look(self, seconds: float) -> list[Event]:
-        """Return new events.
-
-        Raises:
-            HpsearchError: The head is gone, or no worker can be started.
-        """
         wait = min(seconds, _POLL_SECONDS)
         here = wait if self.calling else 0.0
         events = super()._look(here)
@@ -285,11 +280,7 @@ class RayExecutor(CallsHere):
         return member.lost(reason, machine=machine_lost, host=f" on {member.node}")
 
     def _not_started(self, error: Exception, reason: str) -> list[Event]:
-        """Report a failed start, and wait before the next one.
-
-        Raises:
-            HpsearchError: No worker was ever put to use.
-        """
+        """Report a failed start, and wait before the next one."""
         _LOG.warning("a worker did not start: %s", error)
         self._failed_starts += 1
         if self._failed_starts >= _STARTS and not self._used:
@@ -314,11 +305,7 @@ class RayExecutor(CallsHere):
             self._ray.kill(member.actor, no_restart=True)
 
     def _check_cluster(self) -> list[Event]:
-        """Check the head and the nodes, and request as many workers as have room.
-
-        Raises:
-            HpsearchError: No node has ever been of use, and no other is left to try.
-        """
+        """Check the head and the nodes, and request as many workers as have room."""
         self._checked = time.monotonic()
         if not self._head.answers():
             return []
@@ -360,11 +347,7 @@ class RayExecutor(CallsHere):
 
 
 def _how_ended(ray: ModuleType, error: BaseException, node: str) -> tuple[str, bool]:
-    """Return why an actor ended, for people, and whether its machine was lost.
-
-    Args:
-        node: Name of the actor's node, for people.
-    """
+    """Return why an actor ended, for people, and whether its machine was lost."""
     errors = ray.exceptions
     said = " ".join(str(error).split())
     lost = isinstance(error, errors.ActorDiedError) and _LOST_NODE.search(said)

@@ -176,11 +176,7 @@ def tables_of(where: ResultsDirectory, facts: Facts) -> Tables:
 
 
 def _rows_in(path: Path) -> list[tuple[int, ExecutionKey]]:
-    """Return the trial and the key of each row of a results table; empty without a table.
-
-    Raises:
-        RefusedError: The table differs from what a run writes.
-    """
+    """Return the trial and the key of each row of a results table; empty without a table."""
     rows: list[tuple[int, ExecutionKey]] = []
     try:
         with path.open(encoding="utf-8", newline="") as file:

@@ -211,11 +211,7 @@ def from_json(text: str) -> ExecutionResult:
 
 
 def _as_npz(arrays: Sequence[npt.NDArray[Any]]) -> bytes:
-    """Encode arrays in their order, without pickle.
-
-    Raises:
-        ValueError: An array holds objects, which need pickle.
-    """
+    """Encode arrays in their order, without pickle."""
     # Some versions of `np.savez` would store `allow_pickle` as an array of that name.
     if any(array.dtype.hasobject for array in arrays):
         raise ValueError("Object arrays cannot be saved when allow_pickle=False")

@@ -125,7 +125,7 @@ def test_work_waits_for_an_executor_that_has_no_room_yet(tmp_path: Path, adaptiv
         engine.trainings.executor = Cluster(lambda _: 0.5)
         run_engine(engine)
         assert sorted(engine.ledger.results) == [1, 2, 3]
-        assert engine.listener.notes[:3] == ["waiting 1", "waiting 2", "waiting 3"]
+        assert engine.ledger.listener.notes[:3] == ["waiting 1", "waiting 2", "waiting 3"]
         # Nothing is left to wait for.
         engine.trainings.executor = Cluster(lambda _: 0.5)
         run_engine(engine, set(engine.ledger.results))
@@ -190,7 +190,7 @@ def test_an_executor_that_miscounts_costs_no_row(tmp_path: Path) -> None:
     with loop_of(tmp_path, space, learner(space, adaptive=False), lambda _: 0.5) as engine:
         engine.trainings.executor = Miscounting(lambda _: 0.5)
         run_engine(engine)
-        assert sorted(engine.listener.results) == [1, 2, 3, 4]
+        assert sorted(engine.ledger.listener.results) == [1, 2, 3, 4]
         assert sorted(each.status for each in engine.ledger.results.values()) == [
             "completed", "completed", "failed", "failed",
         ]  # fmt: skip
@@ -222,9 +222,9 @@ def test_each_window_is_told_by_itself(tmp_path: Path, monkeypatch: Any) -> None
     space = space_of(units=[1, 2, 3], epochs=[1, 2])
     with loop_of(tmp_path, space, learner(space, adaptive=False), lambda _: 0.5) as engine:
         run_engine(engine)
-        told = [(s.trials, s.executions, s.trainings) for s in engine.listener.plans]
+        told = [(s.trials, s.executions, s.trainings) for s in engine.ledger.listener.plans]
     assert told == [(4, 4, 2), (2, 2, 1)]
-    assert sorted(engine.listener.results) == [1, 2, 3, 4, 5, 6]
+    assert sorted(engine.ledger.listener.results) == [1, 2, 3, 4, 5, 6]
 
 
 def test_rows_of_earlier_runs_stay_in_the_tables(tmp_path: Path) -> None:

@@ -118,7 +118,6 @@ def engine_in(
             planner=planner_of(stored, results, snapshots),
             trainings=Trainings(executor, MLPs(), recipe, COSTS, snapshots, results),
             ledger=Ledger(store, tables, listener, recipe, results, stored),
-            listener=listener,
             stop=Stop(),
         )
 
