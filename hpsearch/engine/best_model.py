@@ -25,16 +25,7 @@ from hpsearch.store.store import Store
 from hpsearch.training.subjects import Job, ModelSubject, TrainedModel
 from hpsearch.workers.calls import Answers, predict_validation, write_model
 from hpsearch.workers.local import LocalExecutor
-from hpsearch.workers.protocol import (
-    Answered,
-    Call,
-    Called,
-    Event,
-    Executor,
-    Finished,
-    Lost,
-    Work,
-)
+from hpsearch.workers.protocol import Answered, Call, Called, Event, Executor, Finished, Lost, Work
 from hpsearch.workers.servers import Servers
 
 Weights = Sequence[npt.NDArray[Any]]

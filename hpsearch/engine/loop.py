@@ -183,8 +183,9 @@ class Engine:
     @property
     def settled(self) -> bool:
         """True if no further result will come, although no tuner has confirmed that yet."""
-        planner = self.planner
-        return not planner.adaptive and self.trainings.are_over and planner.is_exhausted
+        if self.planner.adaptive or self.trainings.queue or self.trainings.executor.busy:
+            return False
+        return self.planner.is_exhausted
 
     @property
     def _complete(self) -> bool:
@@ -212,7 +213,8 @@ class Engine:
                 f"method: {self.method} gave no answer within {patience:g} s; what "
                 "was finished is stored, so the same command continues once it is faster"
             )
-        self.ledger.write_due_tables()
+        if self.ledger.tables.due(len(self.ledger.results)):
+            self.ledger.write_tables()
 
     def say_exhausted(self) -> None:
         """Report if the search ended before its budget of trials was spent."""
@@ -232,11 +234,12 @@ class Engine:
         """Store new executions, queue the trainings, and store answers that need no training."""
         self.ledger.add(step.executions, events)
         self._planned = self._planned or bool(step)
-        if self.time_seconds is not None or self.planner.adaptive:
-            # In the order of proposals, so that more of them finish in time.
-            self.trainings.queue += step.trainings
-        else:
-            self.trainings.add_longest_first(step.trainings)
+        trainings = list(step.trainings)
+        # With a time limit, the order of proposals lets more of them finish in time.
+        if self.time_seconds is None and not self.planner.adaptive:
+            # The longest first, so that workers end together.
+            trainings.sort(key=self.trainings.costs.seconds, reverse=True)
+        self.trainings.queue += trainings
         if step or done:
             executions = [self.ledger[number] for number in step.numbers]
             summary = summarize(executions, step.trainings)

@@ -42,12 +42,7 @@ class Identity:
 
     def provenance(self, sweep: str) -> Provenance:
         """Return the columns that all rows of a sweep with this name share."""
-        return Provenance(
-            metric=self.metric,
-            sweep=sweep,
-            data=self.data,
-            recipe=self.recipe_id,
-        )
+        return Provenance(metric=self.metric, sweep=sweep, data=self.data, recipe=self.recipe_id)
 
     def to_json(self) -> str:
         """Encode the identity as sorted JSON."""

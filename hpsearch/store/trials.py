@@ -68,9 +68,7 @@ def _ranked(scores: Mapping[int, Mapping[int, float]], goal: str) -> list[int]:
 
 
 def best_execution(
-    executions: Iterable[Execution],
-    results: Mapping[int, ExecutionResult],
-    goal: str,
+    executions: Iterable[Execution], results: Mapping[int, ExecutionResult], goal: str
 ) -> tuple[Execution, float] | None:
     """Return the best execution of the best trial and the trial's mean score; None without any."""
     by_number = {execution.number: execution for execution in executions}

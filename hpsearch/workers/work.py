@@ -81,11 +81,7 @@ def _storable(text: str) -> str:
 
 
 def _train(
-    job: Job,
-    dataset: TrainingData,
-    worker: int,
-    emit: Callable[[Event], None],
-    failures: _Failures,
+    job: Job, dataset: TrainingData, worker: int, emit: Callable[[Event], None], failures: _Failures
 ) -> None:
     training = job.training
     emit(Started(worker, training))

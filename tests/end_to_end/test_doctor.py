@@ -192,7 +192,7 @@ _STORES = [
     (removed("sweep.db"), "results.csv can still be read"),
     (sql("UPDATE results SET record = '{}'"), "does not match its checksum"),
     (sql("ALTER TABLE results DROP COLUMN status"), "is not declared as a run"),
-    (sql("DROP TABLE weights"), "the table weights is missing"),
+    (sql("DROP TABLE weights"), "table weights is not declared as a run"),
     (replaced("sweep.db"), "cannot be read: Is a directory"),
     (replaced("sweep.db", lambda path: path.symlink_to("/nowhere/sweep.db")), "there is none"),
     (file(".store", b"/tmp\n"), "cannot be read: Is a directory"),
