@@ -212,7 +212,11 @@ class RayExecutor(CallsHere):
             events += self._take(*self._news.get(timeout=wait - here))
             while True:
                 events += self._take(*self._news.get_nowait())
-        self._enforce_time()
+        for member in self._members.values():
+            if member.limits_apply:
+                member.check_time(self._timeout_seconds)
+                if member.timed_out:
+                    self._end(member)
         if time.monotonic() - self._checked >= _CHECK_SECONDS:
             events += self._check_cluster()
         return events
@@ -260,13 +264,6 @@ class RayExecutor(CallsHere):
         member.check_memory(*memory)
         self._end(member)
         return []
-
-    def _enforce_time(self) -> None:
-        for member in self._members.values():
-            if member.limits_apply:
-                member.check_time(self._timeout_seconds)
-                if member.timed_out:
-                    self._end(member)
 
     def _handle_end(self, member: Member, error: Exception) -> list[Event]:
         """Forget an ended worker, and report its lost work."""
@@ -366,5 +363,8 @@ def opened_ray(
     execution: ExecutionSettings, workers: int | None, memory_bytes: int | None, log: IO[str]
 ) -> Iterator[RayExecutor]:
     """Connect to the cluster of `execution.address`, and yield its executor; see `connected`."""
-    with connected(execution.address, log) as ray:
-        yield RayExecutor(ray, execution, workers, memory_bytes, log)
+    with (
+        connected(execution.address, log) as ray,
+        RayExecutor(ray, execution, workers, memory_bytes, log) as executor,
+    ):
+        yield executor

@@ -8,14 +8,14 @@ import pickle
 import queue
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import IO, Any
 
 import cloudpickle
 
 from hpsearch.data.specs import TrainingData
 from hpsearch.importing import load_part
-from hpsearch.machine import cores, share_bytes
+from hpsearch.machine import share_bytes
 from hpsearch.spec.keys import ExecutionSettings
 from hpsearch.training.subjects import Job
 from hpsearch.workers.local import CallsHere, LocalExecutor
@@ -180,32 +180,28 @@ def opened_executor(
     """Open the executor that an `execution:` block describes, and close it with the context.
 
     Args:
-        workers: Number of trainings at a time; None means one for each core, or on a cluster as
-            many as have room.
+        workers: Number of trainings at a time; None means as many as a cluster has room for.
         log: An open file for what workers print.
-        servers: Running servers for the local engine, which closes them; None starts servers.
+        servers: Running servers for the local engine, which closes them.
         pool: Trains in this pool's processes instead of the engine's.
         in_process: Trains in this process instead of the engine's.
     """
-    memory = execution.memory
-    with ExitStack() as stack:
-        executor: Executor
-        if in_process:
-            executor = InProcessExecutor()
-        elif pool is not None:
-            executor = FuturesExecutor(pool, workers or cores(), log)
-        elif execution.engine == "local":
-            workers = workers or cores()
-            executor = LocalExecutor(
-                servers or stack.enter_context(Servers(log)),
-                workers,
-                timeout_seconds=execution.timeout_seconds,
-                memory_bytes=share_bytes(workers) if memory == "auto" else memory,
-            )
-        else:
-            # Ray is an annex, whose package is optional.
-            opened_ray = load_part("hpsearch.ray.executor:opened_ray")
-            most = None if memory == "auto" else memory
-            executor = stack.enter_context(opened_ray(execution, workers, most, log))
-        stack.callback(executor.close)
+    memory = None if execution.memory == "auto" else execution.memory
+    chosen: AbstractContextManager[Executor]
+    if in_process:
+        chosen = InProcessExecutor()
+    elif workers is not None and pool is not None:
+        chosen = FuturesExecutor(pool, workers, log)
+    elif workers is not None and servers is not None:
+        chosen = LocalExecutor(
+            servers,
+            workers,
+            timeout_seconds=execution.timeout_seconds,
+            memory_bytes=share_bytes(workers) if execution.memory == "auto" else memory,
+        )
+    else:
+        # Ray is an annex, whose package is optional.
+        opened_ray = load_part("hpsearch.ray.executor:opened_ray")
+        chosen = opened_ray(execution, workers, memory, log)
+    with chosen as executor:
         yield executor

@@ -20,6 +20,7 @@ import cloudpickle
 
 from hpsearch.data.specs import TrainingData
 from hpsearch.errors import HpsearchError
+from hpsearch.files import cut_beginning
 from hpsearch.machine import descendants, now, own_bytes, private_bytes
 from hpsearch.training.subjects import Job
 from hpsearch.wording import exit_text
@@ -372,7 +373,7 @@ class LocalExecutor(Executor):
 
     def _enforce_limits(self) -> None:
         self._pool.require_servers(self._timeout_seconds)
-        self._pool.servers.bound_log()
+        cut_beginning(self._pool.servers.log)
         instant = time.monotonic()
         since = instant - self._memory_checked
         limit = self._memory_bytes if since >= _MEMORY_CHECK_SECONDS else None

@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any, Self
 
-from hpsearch.files import cut_beginning
 from hpsearch.machine import now, state_of
 
 #: TensorFlow's libraries read these when loaded. The servers must stay single-threaded to fork, and
@@ -293,7 +292,7 @@ class Servers:
     """
 
     def __init__(self, log: IO[Any], *, tensorflow: bool = True) -> None:
-        self._log = log
+        self.log = log
         light, light_theirs = socket.socketpair()
         loaded, loaded_theirs = socket.socketpair()
         with light_theirs, loaded_theirs:
@@ -324,10 +323,6 @@ class Servers:
     def __iter__(self) -> Iterator[Server]:
         yield self.light
         yield self.loaded
-
-    def bound_log(self) -> None:
-        """Keep the log within bounds (see `cut_beginning`)."""
-        cut_beginning(self._log)
 
     @property
     def ended(self) -> bool:
