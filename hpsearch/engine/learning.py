@@ -32,7 +32,6 @@ class CurveReuse:
     Args:
         results: The engine's results by execution, a growing mapping.
         snapshots: The epoch of each execution's stored snapshot, a growing mapping.
-        executions: The executions so far.
     """
 
     def __init__(

@@ -49,9 +49,6 @@ class Engine:
     """Trains the executions of proposals; an `asking.Exchange`.
 
     Attributes:
-        planner: Turns proposals into executions and trainings.
-        trainings: The trainings, and the executor that runs them.
-        ledger: The stored executions and results.
         keeps_all: Whether the weights of every execution are kept, not only those of the best.
         time_seconds: No training begins after it; None for no limit.
         method: The proposer's name in messages.

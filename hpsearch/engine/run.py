@@ -22,6 +22,7 @@ from hpsearch.search.halving import at_top
 from hpsearch.search.strategy import OracleEvent, Past, Strategy, reply_of, search_with
 from hpsearch.space.execution import Execution, ExecutionResult, Repetition, Status
 from hpsearch.space.space import Space
+from hpsearch.spec.keys import ExecutionSettings
 from hpsearch.spec.sweep import AnySweep
 from hpsearch.store.derived import Tables
 from hpsearch.store.directory import ResultsDirectory
@@ -47,18 +48,14 @@ class Prepared:
     """A search that is ready to run, and what it tries.
 
     Attributes:
-        subject: The kind of trial.
         identity: What all its rows have in common.
         name: The value of the column `sweep`.
         columns: Hyperparameters in file order.
-        time_seconds: As in `Engine`.
-        retries: As in `Trainings`.
+        time_seconds, keeps_all: As in `Engine`.
         sweep, text: The sweep, and its text as resolved; None and empty for a function.
-        keeps_all: As in `Engine`.
         versions: As in `Ledger`; None for the installed packages' versions.
         tuner: Describes the KerasTuner tuner that drives the search, given earlier outcomes; None
             for a function or a program, whose strategy is asked directly.
-        patience_seconds: As in `Engine`.
         profile: Lines that describe the data.
         facts: Further facts for the store.
         finish: Keeps what the best trial leaves, while the report is drawn.
@@ -74,13 +71,11 @@ class Prepared:
     columns: Sequence[str]
     costs: Costs
     time_seconds: float | None
-    retries: int = 1
     sweep: AnySweep | None = None
     text: str = ""
     keeps_all: bool = False
     versions: Mapping[str, str] | None = None
     tuner: Callable[[Past], TunerSpec] | None = None
-    patience_seconds: float | None = None
     profile: tuple[str, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
     finish: Callable[[Engine], None] = lambda _: None
@@ -185,6 +180,7 @@ class Run:
         Every row is read first, so that a refused store stays unchanged.
         """
         search, recipe, store = prepared.search, prepared.recipe, self._store
+        execution = prepared.sweep.execution if prepared.sweep else ExecutionSettings()
         kind, before = search.space.kind, store.facts()
         if (before.kind, before.asked) != (kind, recipe.asked):
             # How the rows are read depends on these facts.
@@ -218,7 +214,7 @@ class Run:
                 prepared.costs,
                 snapshots,
                 results,
-                retries=prepared.retries,
+                retries=execution.retries,
                 repeat=self.settings.repeat,
                 say=lambda line: self.listener(Said(line)),
                 reported=prepared.reported,
@@ -236,7 +232,7 @@ class Run:
             keeps_all=prepared.keeps_all,
             time_seconds=prepared.time_seconds,
             method=search.method.name,
-            patience_seconds=prepared.patience_seconds or _PATIENCE_SECONDS,
+            patience_seconds=execution.timeout_seconds or _PATIENCE_SECONDS,
         )
         store.set_facts(identity=prepared.identity, task=prepared.task, **prepared.facts)
         return engine

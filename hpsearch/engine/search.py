@@ -65,7 +65,6 @@ class TunerSpec:
     """The parts of a tuner, as plain data.
 
     Attributes:
-        subject, problem: The kind of model, and its task.
         past: The configs and outcomes of earlier runs.
     """
 

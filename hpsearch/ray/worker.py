@@ -59,7 +59,6 @@ class RayWorker:
     """A worker; Ray makes an actor of it.
 
     Args:
-        number: The worker's number.
         dataset: The data in the object store, with mapped instead of copied arrays.
         paths: The driver's module paths.
         directory: The driver's working directory, used if the node has it.

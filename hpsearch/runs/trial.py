@@ -103,8 +103,6 @@ class StoredRun:
     """An earlier run with its data.
 
     Attributes:
-        sweep: The stored sweep.
-        results: By execution.
         trust: Functions that may run, as `package.module:name`.
         say: Receives a line about each slow step.
     """
@@ -310,7 +308,6 @@ class Reproduction:
     """An execution, its row, and the result of training it again.
 
     Attributes:
-        metric: The metric of the score.
         row, again: The stored result and the new one.
     """
 

@@ -39,11 +39,9 @@ class Tables:
     """results.csv and curves.csv, rewritten as a whole, for at most 2% of the run's time.
 
     Attributes:
-        where: The results directory.
         task: Decides the metric columns.
         names: Hyperparameters in file order.
         provenance: The columns that all rows share; a result brings its versions.
-        kind: The kind of the configs.
         flush: Flushes the store to the disk, so that no table is ever ahead of it.
     """
 

@@ -124,7 +124,6 @@ class Called:
 
     Attributes:
         error: The function's exception, or how the worker ended, in one line; empty on success.
-        value: The function's return value.
         ended: Whether the worker ended.
         retires: See `Finished`.
     """
