@@ -6,8 +6,6 @@ import pandas as pd
 import pytest
 from commands import hpsearch
 
-import hpsearch as package
-
 pytestmark = pytest.mark.slow
 
 
@@ -41,13 +39,3 @@ def test_a_run_logs_as_it_goes(finished, tmp_path):
     for place in ("first", "second"):
         # Those of the run before, too.
         assert logged_runs(tmp_path / place) == [f"trial-{number}" for number in range(1, 5)]
-
-
-def test_from_python(tmp_path):
-    sweep = {
-        "name": "mine",
-        "data": {"dataset": "iris", "validation": 0.3},
-        "parameters": {"units": 4, "epochs": 2},
-    }
-    package.run(sweep, out=tmp_path / "out", log=[f"tensorboard:{tmp_path / 'logs'}"])
-    assert logged_runs(tmp_path / "logs") == ["trial-1"]

@@ -126,17 +126,6 @@ def test_what_replaced_it_is_moved_aside(directory: Directory) -> None:
     assert accuracy(model) == pytest.approx(directory.result.score)
 
 
-def test_of_another_trial_too(directory: Directory) -> None:
-    assert directory.save() == ""
-    directory.store.set_facts(best_model="7:c0")
-    directory.where.model.write_bytes(b"of a user")
-    assert "best-replaced.keras" in directory.save()
-    # As the run wrote it, it is replaced as ever.
-    directory.store.set_facts(best_model="7:c0")
-    assert directory.save() == ""
-    assert directory.files() == {"best-replaced.keras", "best.keras", "sweep.db", "sweep.db-wal"}
-
-
 def test_a_kill_before_its_digest_is_stored_leaves_no_old_one(
     directory: Directory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -236,19 +225,6 @@ def test_predictions_that_fail_leave_the_model(
     assert facts.best_model == f"1:{TRIAL.config.id}"
     assert facts.best_digest == hashlib.sha256(directory.where.model.read_bytes()).hexdigest()
     assert facts.predictions is None
-
-
-def test_a_model_is_written_without_predictions(
-    directory: Directory, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As `hpsearch export` does."""
-    monkeypatch.setattr("hpsearch.workers.calls.answers", lambda *_: 1 / 0)
-    weights = directory.store.weights(1)
-    assert weights is not None
-    retrainer = directory.keeper().retrainer
-    exported = directory.where.path / "exported.keras"
-    assert retrainer.write(exported, TRIAL, weights) == ""
-    assert accuracy(exported) == pytest.approx(directory.result.score)
 
 
 class Scripted:

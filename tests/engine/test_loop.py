@@ -246,8 +246,5 @@ def test_curves_are_kept_small(tmp_path: Path) -> None:
         run_engine(engine)
         assert isinstance(engine.ledger.results[1].curve, Curve)
         assert engine.ledger.results == engine.ledger.store.results()
-        assert [epoch["val_accuracy"] for epoch in engine.ledger.results[1].curve] == [
-            0.0,
-            0.1,
-            0.2,
-        ]
+        curve = engine.ledger.results[1].curve
+        assert [epoch["val_accuracy"] for epoch in curve] == [0.0, 0.1, 0.2]

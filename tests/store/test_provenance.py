@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import fields
 from types import SimpleNamespace
@@ -162,9 +161,3 @@ def test_a_recipes_id_changes_with_the_recipe_alone() -> None:
     assert len({identity().recipe_id, *ids}) == len(ids) + 1
     others = [identity(**changes).recipe_id for changes, where in CHANGES if "recipe" not in where]
     assert set(others) == {identity().recipe_id}
-
-
-def test_it_is_stored_as_json() -> None:
-    stored = json.loads(identity().to_json())
-    assert stored.keys() == {"data", "split", "metric", "recipe"}
-    assert Identity(**stored) == identity()
