@@ -40,10 +40,10 @@ _QUICK = [
     ["schema"],
     *(["list", what] for what in ("datasets", "methods", "activations", "optimizers")),
     ["list", "layer-types"],
-    ["reproduce", "two", "--trial", "1"],
     ["export", "two", "--out", "exported.keras"],
 ]
 _SLOW = [
+    ["reproduce", "two", "--trial", "1"],
     ["reproduce", "two", "--trial", "1", "--script", "standalone"],
     ["log", "two", "--to", "tensorboard:logs"],
     ["log", "two", "--to", "mlflow:sqlite:///mlflow.db"],

@@ -57,18 +57,6 @@ def test_a_run_that_is_killed_goes_on_as_if_nothing_had_been(tmp_path: Path) -> 
     pd.testing.assert_frame_equal(table(tmp_path / "killed"), whole)
 
 
-@pytest.mark.slow
-def test_several_workers_and_seeds(tmp_path: Path) -> None:
-    method = "keras_tuner.oracles:HyperbandOracle"
-    write(tmp_path, method, execution={"workers": 2}, seeds=2)
-    hpsearch("run", "sweep.yaml", "--out", "out", cwd=tmp_path)
-    found = table(tmp_path / "out")
-    assert found["trial"].nunique() == 12
-    assert (found.groupby("trial")["seed"].nunique() == 2).all()
-    assert set(found["method"]) == {method}
-    assert set(found["status"]) <= {"stopped", "completed"}
-
-
 @pytest.mark.parametrize(
     ("method", "stored", "said"),
     [

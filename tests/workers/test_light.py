@@ -125,16 +125,6 @@ def test_a_light_worker_that_has_grown_is_replaced(start, ask):
         assert set(Counter(pids).values()) == {2}
 
 
-@pytest.mark.parametrize("tensorflow", [False, pytest.param(True, marks=pytest.mark.slow)])
-def test_a_worker_that_ends_within_a_call_is_told(start, drive, tensorflow):
-    with start(1) as executor:
-        executor.submit(Call(odd_calls.hanging, (), tensorflow))
-        while executor._pool.workers[1].pid is None:
-            executor.events(0.1)
-        os.kill(executor._pool.workers[1].pid, signal.SIGKILL)
-        assert [e.error for e in drive(executor)] == ["the worker ended (SIGKILL)"]
-
-
 def test_no_process_is_left_whatever_it_was_at(start, ask):
     with start(2) as executor:
         pid, _ = ask(executor)
