@@ -225,8 +225,6 @@ class AdaptivePlanner(Planner):
 
     Args:
         trials: The sweep's trials; in a race, their executions may have all the race's seeds.
-        reuse: Answers executions from the curves of others.
-        race: Gives trials further seeds, or None.
         longest: The largest `epochs` of the space, if trainings may be continued; else None.
         events: What the user's oracle did in earlier runs.
     """

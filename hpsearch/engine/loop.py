@@ -53,7 +53,6 @@ class Engine:
         time_seconds: No training begins after it; None for no limit.
         method: The proposer's name in messages.
         patience_seconds: The longest wait for the proposer while no worker has work.
-        phase: The state of the talk with the proposer.
     """
 
     planner: Planner

@@ -132,7 +132,6 @@ class SweepModels:
         """Estimate the wall time of MLPs' trainings, as its lower and upper end.
 
         Args:
-            workers: Number of trainings at a time.
             measure: Time a few steps, instead of estimating them by a formula.
         """
         factor, spread = 1.0, 2.0
@@ -217,9 +216,6 @@ def read_models(sweep: Sweep, load: Loader | None, run: Run) -> SweepModels:
 
 def prepare_mlps(sweep: Sweep, load: Loader | None, run: Run) -> Prepared:
     """Load the data, and claim the store.
-
-    Args:
-        load: Loads the rows; None reads the sweep's `data:`.
 
     Raises:
         InputError: The data cannot be read, or the sweep does not fit them.

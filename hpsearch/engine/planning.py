@@ -118,7 +118,6 @@ class Trials:
         repetitions: The possible seeds and folds of this sweep's executions.
         stored: Executions of earlier runs.
         limit: Upper bound on the trials (`budget.trials`), or None.
-        method: The method that proposes them.
 
     Attributes:
         current: The executions that belong to this sweep, the stored ones first.
@@ -197,7 +196,6 @@ class Planner(ABC):
 
     Args:
         strategy: The method; None if the user's oracle proposes.
-        trials: The sweep's trials.
         repetitions: The seeds and folds of every trial.
         results: The engine's results by execution, a growing mapping.
 

@@ -299,13 +299,7 @@ def make_planner(
     *,
     events: Sequence[OracleEvent] = (),
 ) -> Planner:
-    """Return the planner of a search.
-
-    Args:
-        stored: The executions of earlier runs.
-        results: The engine's results by execution; it grows, as `snapshots` does.
-        events: What the user's oracle did in earlier runs.
-    """
+    """Return the planner of a search."""
     race, repetitions, strategy = search.race, search.repetitions, strategy_of(search, recipe)
     space = at_top(search.space) if strategy is not None and strategy.rungs else search.space
     listed = {config.id for config in search.listed}

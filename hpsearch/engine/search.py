@@ -62,11 +62,7 @@ class Search:
 
 @dataclass(frozen=True)
 class TunerSpec:
-    """The parts of a tuner, as plain data.
-
-    Attributes:
-        past: The configs and outcomes of earlier runs.
-    """
+    """The parts of a tuner, as plain data."""
 
     search: Search
     subject: ModelSubject

@@ -47,8 +47,6 @@ class Trainings:
     """The trainings of a run: queued, under way, repeated, or ended.
 
     Attributes:
-        snapshots: Stored states from which trainings can continue.
-        results: Every stored result, by execution.
         retries: How often to repeat a training after its worker died.
         repeat: Decides by the result and the number of runs whether to repeat a training that
             raised or diverged; None never repeats.
@@ -197,7 +195,6 @@ class Ledger:
         results: Every stored result, by execution; initially the results of earlier runs.
         stored: Every stored execution, including those outside this sweep.
         versions: The package versions for new rows.
-        best_score: The best score of an execution.
     """
 
     store: Store

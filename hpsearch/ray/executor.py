@@ -188,8 +188,6 @@ class RayExecutor(CallsHere):
         if isinstance(work, Call):
             super().submit(work)
             return
-        if not self.free:
-            raise RuntimeError("submit needs a free worker")
         numbers = (number for number, member in self._members.items() if member.idle)
         member = self._members[min(numbers)]
         _LOG.info("worker %d on %s: %s", member.number, member.node, work.training.label)

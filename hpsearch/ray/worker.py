@@ -40,7 +40,6 @@ class Hello:
     Attributes:
         node: Ray's id of its node.
         host: The node's name, for people.
-        versions: See `package_versions`.
     """
 
     node: str

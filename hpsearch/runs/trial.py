@@ -305,11 +305,7 @@ def _require_writable(out: Path) -> None:
 
 @dataclass(frozen=True)
 class Reproduction:
-    """An execution, its row, and the result of training it again.
-
-    Attributes:
-        row, again: The stored result and the new one.
-    """
+    """An execution, its row, and the result of training it again."""
 
     execution: Execution
     metric: str

@@ -59,15 +59,14 @@ class Database:
     ) -> None:
         self.path, self._may_write = path, check
         self._lost = ""
-        self._require_file(links=read_only)
+        if kind := odd_kind(path, links=read_only, names=read_only):
+            raise StoreError(f"{path}: is {kind}, not a store")
         check()
         with self.explained():
             if not read_only and not path.exists():
                 self._create()
             self._db = self._open_read_only() if read_only else self._connect("rw")
             try:
-                # SQLite opens by name, and would follow a link.
-                self._require_file(links=read_only)
                 self._opened = self.path.lstat()
                 self._check()
                 if not read_only:
@@ -75,10 +74,6 @@ class Database:
             except BaseException:
                 self._db.close()
                 raise
-
-    def _require_file(self, *, links: bool) -> None:
-        if kind := odd_kind(self.path, links=links, names=links):
-            raise StoreError(f"{self.path}: is {kind}, not a store")
 
     def _create(self) -> None:
         # SQLite would apply the log of a removed store to the new one.

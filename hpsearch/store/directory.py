@@ -9,7 +9,7 @@ import re
 import shutil
 import time
 import weakref
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Self
@@ -324,11 +324,10 @@ class ResultsDirectory:
             HpsearchError: The lock's file cannot be written.
         """
         store, lock = self.store, self.lock
-        with ExitStack() as stack:
-            held = stack.enter_context(DirectoryLock(self.path, lock))
-            if self.lock != lock:
-                raise LockedError(f"{self.path}: another run has moved its store just now")
-            stack.pop_all()
+        held = DirectoryLock(self.path, lock)
+        if self.lock != lock:
+            held.release()
+            raise LockedError(f"{self.path}: another run has moved its store just now")
         return HeldDirectory(self.path, held, store)
 
     def check(self) -> None:

@@ -7,7 +7,7 @@ import io
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -96,7 +96,15 @@ def _contents(store: Path) -> _Contents:
             if not is_log(log):
                 contents.damage = f"its log, {log.name}, cannot be read: what only it held is lost"
             with Store(copy, read_only=True) as opened:
-                _read_all(opened, contents)
+                contents.facts = opened.facts()
+                contents.executions = opened.executions()
+                contents.results = opened.results()
+                # The rest is read for its checksums.
+                opened.events()
+                for number in contents.results:
+                    opened.weights(number)
+                for number, _, _ in opened.snapshots():
+                    opened.snapshot(number)
                 contents.damage = opened.loss(store) or contents.damage
         except (OSError, StoreError) as error:
             if advice := shortage(error) or shortage(error.__cause__):
@@ -105,18 +113,6 @@ def _contents(store: Path) -> _Contents:
             if isinstance(error, OSError):
                 contents.damage = f"cannot be read: {error.strerror or error}"
     return contents
-
-
-def _read_all(store: Store, contents: _Contents) -> None:
-    """Read the whole store, arrays included, which checks every checksum."""
-    contents.facts = store.facts()
-    contents.executions = store.executions()
-    contents.results = store.results()
-    store.events()
-    for number in contents.results:
-        store.weights(number)
-    for number, _, _ in store.snapshots():
-        store.snapshot(number)
 
 
 def _store(where: ResultsDirectory, contents: _Contents) -> Finding:
@@ -147,7 +143,7 @@ def _rows(text: str) -> Counter[tuple[tuple[str, str], ...]]:
     return Counter(tuple(sorted(cell for cell in row.items() if cell[1])) for row in rows)
 
 
-def _key(cells: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+def _key(cells: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
     return [cell for cell in cells if cell[0] in (*KEY, "epoch")]
 
 

@@ -145,13 +145,11 @@ def results_table(
     """Make the results table: a row for each record, by trial, seed and fold.
 
     Args:
-        records: The executions that have a result.
         task: Decides the metric columns; the other metrics of a custom model follow.
         hyperparameters: Names in file order. An MLP's table begins with the notes' seven; others
             that trials have come last.
         scored: The scored metric's name, or `name:goal:epoch`; it gets columns if the task's
             metrics do not include it.
-        kind: The kind of the configs.
     """
     import pandas as pd  # slow to import
 

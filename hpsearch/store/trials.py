@@ -189,7 +189,6 @@ def errors_text(trial: pd.Series[Any], facts: Facts) -> str:
 
     Args:
         trial: A line of `trials_of`.
-        facts: The facts of its sweep.
     """
     recipe = facts.identity.recipe if facts.identity is not None else {}
     if facts.task is not Task.REGRESSION or recipe.get("model"):

@@ -47,8 +47,6 @@ class InProcessExecutor(Executor):
 
     def submit(self, work: Work) -> None:
         """Take a training or a call, which the next `events` runs."""
-        if self._work is not None:
-            raise RuntimeError("submit needs a free worker")
         self._work = work
 
     def events(self, timeout_seconds: float) -> Sequence[Event]:
@@ -73,7 +71,6 @@ class FuturesExecutor(CallsHere):
 
     Args:
         pool: The pool, whose processes can import hpsearch and the user's modules.
-        workers: Number of trainings at a time.
         log: Receives what calls print.
     """
 
@@ -106,8 +103,6 @@ class FuturesExecutor(CallsHere):
         if isinstance(work, Call):
             super().submit(work)
             return
-        if not self.free:
-            raise RuntimeError("submit needs a free worker")
         slot = WorkerState(number=free_number(self._slots))
         self._slots[slot.number] = slot
         slot.take(work)

@@ -91,12 +91,7 @@ class Worker(WorkerState):
 
 
 class Pool:
-    """Forked workers by number.
-
-    Args:
-        servers: Fork the workers; closed with the pool.
-        limit: Most workers at a time.
-    """
+    """Forked workers by number."""
 
     def __init__(self, servers: Servers, limit: int) -> None:
         self.servers = servers
@@ -216,9 +211,6 @@ class Pool:
     def require_servers(self, most_seconds: float | None) -> None:
         """Check that the servers have forked the requested workers in time.
 
-        Args:
-            most_seconds: See `Server.silent_seconds`.
-
         Raises:
             HpsearchError: A server has not.
         """
@@ -311,8 +303,6 @@ class LocalExecutor(Executor):
         Raises:
             HpsearchError: A server has ended.
         """
-        if not self.free:
-            raise RuntimeError("submit needs a free worker")
         worker = self._pool.worker_for(work)
         if isinstance(work, Job):
             _LOG.info("worker %d: %s", worker.number, work.training.label)

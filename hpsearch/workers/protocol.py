@@ -124,7 +124,6 @@ class Called:
 
     Attributes:
         error: The function's exception, or how the worker ended, in one line; empty on success.
-        ended: Whether the worker ended.
         retires: See `Finished`.
     """
 
@@ -220,7 +219,6 @@ class WorkerState:
     """The work of one worker, as its executor knows it.
 
     Attributes:
-        work: The current training or call, if any.
         since: Clock time from which the work's time counts, when the worker got it.
         began: Clock time at which the training began, if it has.
         end_reason: Why the executor ends this worker, in words; empty if it does not.

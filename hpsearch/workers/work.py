@@ -141,9 +141,6 @@ def start_tensorflow() -> None:
 class Runner:
     """Runs work in this process and observes its memory.
 
-    Args:
-        worker: The worker's number.
-
     Attributes:
         growth_bytes: Most growth since the first training, or since the first with TensorFlow,
             whichever is later.

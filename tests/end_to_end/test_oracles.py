@@ -82,21 +82,6 @@ def test_a_bad_oracle_is_named_and_what_was_finished_is_stored(
     assert len(table(tmp_path / "out")) == stored
 
 
-@pytest.mark.slow
-def test_an_oracle_needs_an_end(tmp_path: Path) -> None:
-    write(tmp_path, "own_oracles:Mine")
-    sweep = yaml.safe_load((tmp_path / "sweep.yaml").read_text(encoding="utf-8"))
-    del sweep["budget"]
-    (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(sweep), encoding="utf-8")
-    done = hpsearch("run", "sweep.yaml", cwd=tmp_path, code=2)
-    assert "needs trials or time" in done.stderr
-    write(tmp_path, "own_oracles:Mine", budget={"time": "3s"})
-    hpsearch("run", "sweep.yaml", "--out", "out", cwd=tmp_path)
-    assert len(table(tmp_path / "out")) > 0
-    planned = hpsearch("plan", "sweep.yaml", cwd=tmp_path)
-    assert "own_oracles:Mine chooses them" in planned.stdout
-
-
 X, Y = load_wine(return_X_y=True)
 FEW = {"units": [4, 8, 16], "learning_rate": {"min": 1e-3, "max": 0.1, "scale": "log"}, "epochs": 9}
 

@@ -107,17 +107,6 @@ def test_an_oracle_learns_the_mean_over_seeds_once_it_is_known(tmp_path: Path) -
     ]  # fmt: skip
 
 
-def test_an_oracle_that_does_not_learn_is_told_all_the_same(tmp_path: Path) -> None:
-    space = space_of(units=[1, 2, 3])
-    oracle = learner(space, adaptive=False)
-    with loop_of(tmp_path, space, oracle, lambda _: 0.5) as engine:
-        run_engine(engine)
-        assert len(engine.ledger.results) == 3
-    assert sorted((each.config.values["units"], each.score) for each in oracle.told) == [
-        (1, 0.5), (2, 0.5), (3, 0.5),
-    ]  # fmt: skip
-
-
 @pytest.mark.parametrize("adaptive", [True, False])
 def test_work_waits_for_an_executor_that_has_no_room_yet(tmp_path: Path, adaptive: bool) -> None:
     space = space_of(units=[1, 2, 3])
@@ -215,16 +204,6 @@ def test_a_sweep_of_which_all_trials_raise_stops_early(tmp_path: Path, status: S
         assert len(engine.ledger.results) == (6 if stops else 12)
         if stops:
             assert re.match("the first [56] trainings all failed alike: no", engine.stop.reason)
-
-
-def test_each_window_is_told_by_itself(tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr("hpsearch.engine.planning._WINDOW", 4)
-    space = space_of(units=[1, 2, 3], epochs=[1, 2])
-    with loop_of(tmp_path, space, learner(space, adaptive=False), lambda _: 0.5) as engine:
-        run_engine(engine)
-        told = [(s.trials, s.executions, s.trainings) for s in engine.ledger.listener.plans]
-    assert told == [(4, 4, 2), (2, 2, 1)]
-    assert sorted(engine.ledger.listener.results) == [1, 2, 3, 4, 5, 6]
 
 
 def test_rows_of_earlier_runs_stay_in_the_tables(tmp_path: Path) -> None:

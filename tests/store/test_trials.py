@@ -118,16 +118,6 @@ def test_the_score_of_a_diverged_execution_does_not_count() -> None:
     assert math.isnan(line["std"])
 
 
-def test_a_trial_with_one_execution_beside_others_with_more() -> None:
-    table = table_of(Row(1, 0.5, 0), Row(1, 0.75, 1), Row(2, 1.0, 0))
-    trials = trials_of(table)
-    assert column(trials, "seed") == [None, 0]
-    assert column(trials, "std")[1] is None
-    best = best_trial(table)
-    assert best is not None
-    assert (best["trial"], best["score"]) == (1, 0.625)
-
-
 def test_no_rows() -> None:
     table = results_table([], Task.MULTICLASS)
     assert list(trials_of(table).columns) == [*table.columns, "std", "executions"]
