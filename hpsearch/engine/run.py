@@ -19,9 +19,8 @@ from hpsearch.engine.trainings import Costs, Ledger, Trainings
 from hpsearch.importing import load_part
 from hpsearch.models.problem import Recipe
 from hpsearch.search.halving import at_top
-from hpsearch.search.strategy import OracleEvent, Past, Strategy, reply_of, search_with
+from hpsearch.search.strategy import OracleEvent, Past, reply_of, search_with
 from hpsearch.space.execution import Execution, ExecutionResult, Repetition, Status
-from hpsearch.space.space import Space
 from hpsearch.spec.keys import ExecutionSettings
 from hpsearch.spec.sweep import AnySweep
 from hpsearch.store.derived import Tables
@@ -309,22 +308,19 @@ def make_planner(
     if strategy is not None and not strategy.adaptive and race is None:
         earlier = CurveReuse(recipe, dict(results), {}, stored)
         return FixedPlanner(strategy, trials, repetitions, results, earlier.answer)
+    longest = None
+    if strategy is None or not strategy.rungs:
+        # A proposal may repeat an earlier one with more epochs.
+        longest = next((int(p.at(1 - 1e-12)) for p in space.parameters if p.name == "epochs"), None)
     return AdaptivePlanner(
         strategy,
         trials,
         repetitions,
         CurveReuse(recipe, results, snapshots.epochs),
         race=Race(race.max, maximize=recipe.goal == "maximize") if race else None,
-        longest=_longest(space, strategy),
+        longest=longest,
         events=events,
     )
-
-
-def _longest(space: Space, strategy: Strategy | None) -> int | None:
-    """The largest `epochs` of the space, if a proposal may repeat an earlier one with more."""
-    if strategy and strategy.rungs:
-        return None
-    return next((int(p.at(1 - 1e-12)) for p in space.parameters if p.name == "epochs"), None)
 
 
 def _is_edited(before: str, now: str) -> bool:

@@ -103,19 +103,6 @@ class Member(WorkerState):
         return self.pid > 0 and self.work is None
 
 
-def _actor_class(ray: ModuleType, needed: Mapping[str, float]) -> Any:
-    # Ray has separate arguments for CPUs and GPUs.
-    others = {name: amount for name, amount in needed.items() if name not in ("CPU", "GPU")}
-    return ray.remote(
-        num_cpus=needed["CPU"],
-        num_gpus=needed.get("GPU", 0),
-        resources=others,
-        max_restarts=0,
-        # A worker is watched while it talks, so it needs two threads.
-        max_concurrency=2,
-    )(RayWorker)
-
-
 Take = Callable[[Member, Any], list[Event]]
 #: A worker, a function that takes its answer, and one that returns the answer, or raises if the
 #: worker ended.
@@ -146,7 +133,15 @@ class RayExecutor(CallsHere):
         self._timeout_seconds, self._memory_bytes = execution.timeout_seconds, memory_bytes
         needed = {"CPU": 1.0, **(execution.resources or {})}
         self._nodes, self._head = Nodes(ray, needed), Head(ray)
-        self._class = _actor_class(ray, needed)
+        self._class = ray.remote(
+            num_cpus=needed["CPU"],
+            # Ray has separate arguments for CPUs and GPUs.
+            num_gpus=needed.get("GPU", 0),
+            resources={name: needed[name] for name in needed.keys() - {"CPU", "GPU"}},
+            max_restarts=0,
+            # A worker is watched while it talks, so it needs two threads.
+            max_concurrency=2,
+        )(RayWorker)
         #: Reference to the dataset in the object store.
         self._data: Any = None
         self._members: dict[int, Member] = {}

@@ -28,7 +28,7 @@ from hpsearch.spec.keys import Role
 from hpsearch.spec.rules import REFERENCE
 from hpsearch.spec.sweep import Sweep
 from hpsearch.store.directory import ResultsDirectory, require_free
-from hpsearch.store.doctor import Finding, Severity
+from hpsearch.store.doctor import Finding, Severity, Verdict
 from hpsearch.store.facts import Evaluation, Facts, Measurement, installed
 from hpsearch.store.provenance import identify, make_recipe, require_unchanged, stored_sweep
 from hpsearch.store.store import Store
@@ -246,7 +246,9 @@ def export_model(source: Source, out: Path, which: Which) -> Execution:
         InputError: There is no such trial, it has no score, or Keras cannot write the path.
         RefusedError: As for `open_run`, or the training did not reach the row's score again.
     """
-    _require_writable(out)
+    require_free(out)
+    if out.suffix != ".keras" or out.is_dir() or not out.parent.is_dir():
+        raise InputError(f"{out}: must be a file with the suffix .keras in an existing directory")
     run = open_run(source)
     execution, result = run.scored(which)
     with run.retrainer(execution) as retrainer:
@@ -295,12 +297,6 @@ def stored_best(where: ResultsDirectory) -> tuple[Facts, Execution | None]:
     goal = facts.identity.metric.split(":")[-2] if facts.identity else ""
     best = best_execution(executions, results, goal)
     return facts, best and best[0]
-
-
-def _require_writable(out: Path) -> None:
-    require_free(out)
-    if out.suffix != ".keras" or out.is_dir() or not out.parent.is_dir():
-        raise InputError(f"{out}: must be a file with the suffix .keras in an existing directory")
 
 
 @dataclass(frozen=True)
@@ -467,7 +463,7 @@ def examine_best_file(directory: Path) -> Iterator[Finding]:
     yield Finding(where.model.name, *verdict)
 
 
-def _score_verdict(where: ResultsDirectory, facts: Facts, best: Execution) -> tuple[Severity, str]:
+def _score_verdict(where: ResultsDirectory, facts: Facts, best: Execution) -> Verdict:
     sweep = stored_sweep(facts, where)
     runs_code = sweep.kind.is_model or sweep.data.python
     if runs_code or sweep.data.memory or is_custom(MLPConfig(best.config.values).layer_type):

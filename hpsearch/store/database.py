@@ -122,7 +122,12 @@ class Database:
             raise self.error(
                 f"the store has format {version}, this version of hpsearch reads {_SCHEMA_VERSION}"
             )
-        self._check_size()
+        size, page = self.path.stat().st_size, self._db.execute("PRAGMA page_size").fetchone()[0]
+        # The missing part of a page would read as zeros. A log may hold the whole page.
+        if size % page and not _size(logs_of_store(self.path)[0]):
+            raise self.error(
+                f"the store is truncated: {size} bytes are no whole number of pages of {page}"
+            )
         if fault := _schema_fault(self._db):
             raise self.error(f"the store is damaged: {fault}")
         # Checksums detect a changed row. This detects a missing one, and cells of another type than
@@ -142,18 +147,6 @@ class Database:
             with suppress(sqlite3.OperationalError):
                 self._db.execute("PRAGMA wal_checkpoint(PASSIVE)")
             Database(self.path, read_only=True).close()
-
-    def _check_size(self) -> None:
-        """Refuse a file that ends within a page: the missing part would read as zeros.
-
-        A log may hold the whole page.
-        """
-        size = self.path.stat().st_size
-        page = self._db.execute("PRAGMA page_size").fetchone()[0]
-        if size % page and not _size(logs_of_store(self.path)[0]):
-            raise self.error(
-                f"the store is truncated: {size} bytes are no whole number of pages of {page}"
-            )
 
     def error(self, text: str, advice: str = "") -> StoreError:
         """Return an error about this store, with advice."""

@@ -371,7 +371,11 @@ class LocalExecutor(Executor):
             self._memory_checked = instant
             if instant - self._children_checked >= _CHILDREN_CHECK_SECONDS:
                 self._children_checked = instant
-                self._look_at_children()
+                workers = self._pool.workers.values()
+                families = descendants([worker.pid for worker in workers if worker.pid is not None])
+                self._children_bytes = {
+                    pid: sum(map(private_bytes, family)) for pid, family in families.items()
+                }
         for worker in self._pool.workers.values():
             if worker.pid is None or not worker.limits_apply:
                 continue
@@ -381,11 +385,6 @@ class LocalExecutor(Executor):
                 worker.check_memory(used, limit)
             if worker.end_reason:
                 end(worker)
-
-    def _look_at_children(self) -> None:
-        pids = [worker.pid for worker in self._pool.workers.values() if worker.pid is not None]
-        families = descendants(pids)
-        self._children_bytes = {pid: sum(map(private_bytes, families[pid])) for pid in pids}
 
     def close(self) -> None:
         self._pool.close()
