@@ -237,7 +237,9 @@ class Engine:
             trainings.sort(key=self.trainings.costs.seconds, reverse=True)
         self.trainings.queue += trainings
         if step or done:
-            executions = [self.ledger[number] for number in step.numbers]
+            trained = {number for training in step.trainings for number in training.executions}
+            numbers = trained | {answer.number for answer in step.answers}
+            executions = [self.ledger[number] for number in sorted(numbers)]
             summary = summarize(executions, step.trainings)
             self.ledger.listener(Planned(summary, done, self.ledger.best))
         if step.answers:

@@ -103,12 +103,6 @@ class Step:
     def __bool__(self) -> bool:
         return bool(self.executions or self.trainings or self.answers)
 
-    @property
-    def numbers(self) -> list[int]:
-        """The executions that it trains or answers, in order."""
-        trained = {number for training in self.trainings for number in training.executions}
-        return sorted(trained | {answer.number for answer in self.answers})
-
 
 class Trials:
     """The trials of a sweep: numbered configs, within its budget, and their executions.

@@ -28,7 +28,7 @@ from hpsearch.spec.keys import Role
 from hpsearch.spec.rules import REFERENCE
 from hpsearch.spec.sweep import Sweep
 from hpsearch.store.directory import ResultsDirectory, require_free
-from hpsearch.store.doctor import Finding, Severity, Verdict
+from hpsearch.store.doctor import Finding, Severity
 from hpsearch.store.facts import Evaluation, Facts, Measurement, installed
 from hpsearch.store.provenance import identify, make_recipe, require_unchanged, stored_sweep
 from hpsearch.store.store import Store
@@ -463,7 +463,7 @@ def examine_best_file(directory: Path) -> Iterator[Finding]:
     yield Finding(where.model.name, *verdict)
 
 
-def _score_verdict(where: ResultsDirectory, facts: Facts, best: Execution) -> Verdict:
+def _score_verdict(where: ResultsDirectory, facts: Facts, best: Execution) -> tuple[Severity, str]:
     sweep = stored_sweep(facts, where)
     runs_code = sweep.kind.is_model or sweep.data.python
     if runs_code or sweep.data.memory or is_custom(MLPConfig(best.config.values).layer_type):

@@ -286,14 +286,6 @@ class ResultsDirectory:
         store, _, home = text.partition("\0")
         return ("", "") if "\0" in home else (store, home)
 
-    def point_to(self, store: Path) -> None:
-        """Name a store outside this directory.
-
-        Raises:
-            OSError: The pointer cannot be written.
-        """
-        self.write(self.pointer, os.fsencode(f"{store}\0{self.path.absolute()}\n"))
-
     @property
     def lock(self) -> Path:
         """The file that a driver locks; next to the store, whose file system must have locks."""

@@ -266,7 +266,7 @@ def keep_store_at(where: ResultsDirectory, place: Path) -> None:
             else:
                 with Store(wanted) as store:
                     store.set_meta({"home": home})
-            where.point_to(wanted)
+            where.write(where.pointer, os.fsencode(f"{wanted}\0{where.path.absolute()}\n"))
             here.unlink(missing_ok=True)
     except OSError as error:
         raise HpsearchError(f"{place}: the store cannot be put there: {error}") from None

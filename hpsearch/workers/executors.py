@@ -134,11 +134,6 @@ class FuturesExecutor(CallsHere):
         events: list[Event] = pickle.loads(answer)  # noqa: S301 - our own
         return events
 
-    def close(self) -> None:
-        """Ignore running trainings, and end calls at once."""
-        self._slots.clear()
-        super().close()
-
 
 #: The datasets that this process of a pool has received, by digest.
 _datasets: dict[str, TrainingData] = {}

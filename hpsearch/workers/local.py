@@ -10,7 +10,6 @@ import selectors
 import signal
 import socket
 import time
-from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -403,7 +402,6 @@ class CallsHere(Executor):
         self._log = log
         self._dataset: TrainingData | None = None
         self._local: LocalExecutor | None = None
-        self._waiting: deque[Work] = deque()
         self._closing = ExitStack()
 
     def provide(self, dataset: TrainingData) -> None:
@@ -412,17 +410,16 @@ class CallsHere(Executor):
 
     @property
     def calling(self) -> int:
-        """Number of waiting and running calls."""
-        return len(self._waiting) + (0 if self._local is None else self._local.busy)
+        """Number of calls under way, at most one."""
+        return 0 if self._local is None else self._local.busy
 
     def submit(self, work: Work) -> None:
-        """Make a call, after the waiting ones.
+        """Make a call; the earlier one has ended.
 
         Raises:
             HpsearchError: The worker cannot be started.
         """
-        self._waiting.append(work)
-        self._start_waiting(self._started())
+        self._started().submit(work)
 
     def converse(self, conversation: Conversation) -> None:
         """Start a conversation on this machine."""
@@ -444,17 +441,11 @@ class CallsHere(Executor):
             self._local.provide(self._dataset)
         return self._local
 
-    def _start_waiting(self, local: LocalExecutor) -> None:
-        while self._waiting and local.free:
-            local.submit(self._waiting.popleft())
-
     def _look(self, seconds: float) -> list[Event]:
         """Return new events of calls; wait only if there may be some."""
         if self._local is None or not self.listens:
             return []
-        events = [*self._local.events(seconds)]
-        self._start_waiting(self._local)
-        return events
+        return [*self._local.events(seconds)]
 
     def close(self) -> None:
         """End all calls at once."""

@@ -104,33 +104,3 @@ def test_tune_asks_the_oracle_that_it_is_given(tmp_path: Path, capsys: Any) -> N
         package.tune(X, Y, parameters=FEW, oracle=own_oracles.Mine)
     with pytest.raises(InputError, match="method, oracle: only one"):
         package.tune(X, Y, parameters=FEW, oracle=oracle, method="random")
-
-
-def build(hp: Any) -> Any:
-    import keras
-
-    units, activation = hp.Int("units", 4, 32), hp.Choice("activation", ["relu", "tanh"])
-    model = keras.Sequential(
-        [keras.layers.Dense(units, activation), keras.layers.Dense(3, "softmax")]
-    )
-    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
-    return model
-
-
-@pytest.mark.slow
-def test_a_tuner_takes_an_oracle_as_kerastuners_does(tmp_path: Path) -> None:
-    from hpsearch import tuners
-
-    oracle = own_oracles.Mine(
-        objective=keras_tuner.Objective("val_accuracy", "max"), max_trials=5, seed=3
-    )
-    tuner = tuners.Tuner(oracle=oracle, hypermodel=build, directory=tmp_path, project_name="p")
-    tuner.search(X, Y, epochs=5, validation_split=0.2, verbose=0)
-    assert (tmp_path / "p" / "results.csv").exists()
-    assert len(oracle.trials) == 5
-    (best,) = tuner.get_best_hyperparameters()
-    assert set(best.values) == {"units", "activation"}
-    model = tuner.get_best_models()[0]
-    held_out = X[int(0.8 * len(X)) :], Y[int(0.8 * len(X)) :]
-    score = oracle.get_best_trials()[0].score
-    assert model.evaluate(*held_out, verbose=0)[1] == pytest.approx(score)

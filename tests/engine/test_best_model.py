@@ -26,7 +26,7 @@ from hpsearch.training.mlps import MLPs
 from hpsearch.training.subjects import Job
 from hpsearch.workers.calls import write_model
 from hpsearch.workers.executors import InProcessExecutor
-from hpsearch.workers.protocol import Call, Called, Event, Lost, Started
+from hpsearch.workers.protocol import Call, Called, Event, Started
 
 RECIPE = Recipe(3, "binary_crossentropy", "sigmoid", "val_accuracy", "maximize")
 RNG = np.random.default_rng(0)
@@ -251,15 +251,6 @@ def test_a_worker_that_ends_is_a_warning(directory: Directory) -> None:
     (call,) = directory.executor.submitted
     assert call.function is write_model
     assert call.tensorflow
-
-
-def test_a_training_that_is_lost_leaves_no_model(directory: Directory) -> None:
-    directory.store.keep_weights([])
-    directory.executor = Scripted()
-    directory.executor.events = lambda _: [
-        Lost(1, directory.executor.submitted[0].training, "SIGKILL", False, 1.0)
-    ]
-    assert "is not written" in directory.save()
 
 
 @pytest.mark.parametrize(("gone", "free"), [(True, 1), (False, 1), (False, 0)])

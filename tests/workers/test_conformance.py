@@ -154,15 +154,6 @@ def test_weights_come_back_only_when_they_are_wanted(executor, job, drive, optio
     assert shapes == ([(64, 8), (8,), (8, 10), (10,)] if kept else None)
 
 
-@pytest.mark.parametrize("tensorflow", [False, True])
-def test_a_call_is_made_and_told(executor, drive, tmp_path, tensorflow):
-    path = tmp_path / "called"
-    (event,) = drive(executor, [Call(odd_calls.note, (path,), tensorflow)])
-    assert isinstance(event, Called)
-    assert event.error == ""
-    assert path.exists()
-
-
 def test_a_call_gives_plain_data_and_may_read_the_rows(executor, drive, dataset):
     (event,) = drive(executor, [Call(odd_calls.rows_of, (2,), with_data=True)])
     assert event.error == ""
@@ -172,7 +163,7 @@ def test_a_call_gives_plain_data_and_may_read_the_rows(executor, drive, dataset)
 def test_a_failed_call_says_why_and_others_go_on(executor, job, drive, tmp_path):
     path = tmp_path / "called"
     calls = [Call(odd_calls.ours, ()), Call(odd_calls.theirs, ()), Call(odd_calls.note, (path,))]
-    events = drive(executor, [*calls, job((1, 1))])
+    events = [event for work in (*calls, job((1, 1))) for event in drive(executor, [work])]
     errors = sorted(event.error for event in events if isinstance(event, Called))
     assert errors == ["", "ZeroDivisionError: by zero", "no room left"]
     assert answers(events)[1].status is Status.COMPLETED
