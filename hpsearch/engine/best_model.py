@@ -226,8 +226,8 @@ class BestModel:
     def _predictions(
         self, execution: Execution, result: ExecutionResult, answers: Answers
     ) -> Evaluation:
-        dataset, metric = self.retrainer.dataset, self.retrainer.recipe.metric
-        rows = (dataset if execution.fold is None else dataset.folds[execution.fold - 1]).arrays
+        rows = self.retrainer.dataset.of_fold(execution.fold).arrays
+        metric = self.retrainer.recipe.metric
         return Evaluation(
             time="",
             trial=execution.trial,

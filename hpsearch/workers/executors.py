@@ -180,18 +180,21 @@ def opened_executor(
     chosen: AbstractContextManager[Executor]
     if in_process:
         chosen = InProcessExecutor()
-    elif workers is not None and pool is not None:
+    elif pool is not None:
+        assert workers is not None
         chosen = FuturesExecutor(pool, workers, log)
-    elif workers is not None and servers is not None:
+    elif execution.engine == "ray":
+        # Ray is an annex, whose package is optional.
+        opened_ray = load_part("hpsearch.ray.executor:opened_ray")
+        chosen = opened_ray(execution, workers, memory, log)
+    else:
+        assert workers is not None
+        assert servers is not None
         chosen = LocalExecutor(
             servers,
             workers,
             timeout_seconds=execution.timeout_seconds,
             memory_bytes=share_bytes(workers) if execution.memory == "auto" else memory,
         )
-    else:
-        # Ray is an annex, whose package is optional.
-        opened_ray = load_part("hpsearch.ray.executor:opened_ray")
-        chosen = opened_ray(execution, workers, memory, log)
     with chosen as executor:
         yield executor
