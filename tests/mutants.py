@@ -178,8 +178,8 @@ MUTANTS = (
     ),
     Mutant(
         "hpsearch/engine/planning.py",
-        "return sum(numbers) / len(numbers) if numbers and len(numbers) == len(values) else None",
-        "return sum(numbers) / len(numbers) if numbers else None",
+        "mean = sum(numbers) / len(numbers) if numbers and len(numbers) == len(values) else None",
+        "mean = sum(numbers) / len(numbers) if numbers else None",
         "a config with a failed seed is scored by its other seeds",
     ),
     Mutant(

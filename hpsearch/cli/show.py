@@ -19,7 +19,7 @@ from hpsearch.data.builtin import DESCRIPTIONS
 from hpsearch.engine.session import RunOutcome
 from hpsearch.errors import InputError, RefusedError
 from hpsearch.progress.display import line_printer, make_console, tell
-from hpsearch.runs.best_file import examine_best_file
+from hpsearch.runs.trial import examine_best_file
 from hpsearch.space.keras_names import ACTIVATIONS, OPTIMIZERS
 from hpsearch.space.mlp import LAYER_TYPES
 from hpsearch.spec.method import METHODS

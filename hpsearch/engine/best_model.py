@@ -25,16 +25,7 @@ from hpsearch.store.store import Store
 from hpsearch.training.subjects import Job, ModelSubject, TrainedModel
 from hpsearch.workers.calls import Answers, predict_validation, write_model
 from hpsearch.workers.local import LocalExecutor
-from hpsearch.workers.protocol import (
-    Answered,
-    Call,
-    Called,
-    Event,
-    Executor,
-    Finished,
-    Lost,
-    Work,
-)
+from hpsearch.workers.protocol import Answered, Call, Called, Event, Executor, Finished, Lost, Work
 from hpsearch.workers.servers import Servers
 
 Weights = Sequence[npt.NDArray[Any]]
@@ -235,8 +226,8 @@ class BestModel:
     def _predictions(
         self, execution: Execution, result: ExecutionResult, answers: Answers
     ) -> Evaluation:
-        dataset, metric = self.retrainer.dataset, self.retrainer.recipe.metric
-        rows = (dataset if execution.fold is None else dataset.folds[execution.fold - 1]).arrays
+        rows = self.retrainer.dataset.of_fold(execution.fold).arrays
+        metric = self.retrainer.recipe.metric
         return Evaluation(
             time="",
             trial=execution.trial,
@@ -273,11 +264,7 @@ class BestModel:
         return weights
 
     def _require_known_layers(self, execution: Execution) -> None:
-        """Check that a row's layers are built by no function that the sweep does not name.
-
-        Raises:
-            RefusedError: A function that only the stored row names builds them.
-        """
+        """Refuse to build layers by a function that only the stored row names."""
         if not execution.config.kind.is_predefined:
             return
         layer_type = MLPConfig(execution.config.values).layer_type
@@ -309,11 +296,7 @@ def _is_recorded(model: Path, digest: str) -> bool:
 
 
 def _move_aside(model: Path) -> str:
-    """Rename a file to a free name, and return a line that says so.
-
-    Raises:
-        OSError: The file cannot be moved.
-    """
+    """Rename a file to a free name, and return a line that says so."""
     names = (f"{model.stem}-replaced{'' if n == 1 else f'-{n}'}" for n in itertools.count(1))
     places = (model.with_name(f"{name}{model.suffix}") for name in names)
     aside = next(path for path in places if not path.exists())

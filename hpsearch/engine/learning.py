@@ -7,15 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 
-from hpsearch.engine.planning import (
-    Planner,
-    Step,
-    Trials,
-    first_error,
-    group,
-    mean_score,
-    prefix_of,
-)
+from hpsearch.engine.planning import Planner, Step, Trials, group, prefix_of
 from hpsearch.models.problem import Recipe
 from hpsearch.search.halving import HalvingStrategy
 from hpsearch.search.strategy import OracleEvent, Outcome, Past, Proposal, Strategy
@@ -40,7 +32,6 @@ class CurveReuse:
     Args:
         results: The engine's results by execution, a growing mapping.
         snapshots: The epoch of each execution's stored snapshot, a growing mapping.
-        executions: The executions so far.
     """
 
     def __init__(
@@ -50,8 +41,7 @@ class CurveReuse:
         snapshots: Mapping[int, int],
         executions: Iterable[Execution] = (),
     ) -> None:
-        self._recipe = recipe
-        self._results = results
+        self.recipe, self.results = recipe, results
         self._snapshots = snapshots
         self._alike: dict[ExecutionKey, list[Execution]] = {}
         for execution in executions:
@@ -69,11 +59,11 @@ class CurveReuse:
         """
         epochs = execution.epochs if epochs is None else epochs
         for other in self._alike.get(prefix_of(execution), ()):
-            result = self._results.get(other.number)
+            result = self.results.get(other.number)
             if other.number == execution.number or result is None or not result.curve:
                 continue
             if len(result.curve) >= epochs or _ended(result, other):
-                shared = followed(result.curve, epochs, self._recipe)
+                shared = followed(result.curve, epochs, self.recipe)
                 return replace(
                     shared,
                     number=execution.number,
@@ -146,29 +136,25 @@ class Race:
             return None
         means = {config: self._sign * sum(s) / len(s) for config, s in scores.items()}
         leader = max(means, key=means.__getitem__)
-        spread, freedom = _pooled(scores)
-        half = {c: _half_width(spread, freedom, len(s)) for c, s in scores.items()}
+        half = _half_widths(scores)
         floor = means[leader] - half[leader]
         close = [c for c in scores if c != leader and means[c] + half[c] >= floor]
         racing = [c for c in (leader, *close) if close and len(scores[c]) < self._most]
         return min(racing, key=lambda c: (len(scores[c]), -means[c]), default=None)
 
 
-def _pooled(scores: Mapping[str, Sequence[float]]) -> tuple[float, int]:
-    """The standard deviation within configs, and its degrees of freedom."""
+def _half_widths(scores: Mapping[str, Sequence[float]]) -> dict[str, float]:
+    """Half of each config's confidence interval."""
     squares, freedom = 0.0, 0
     for values in scores.values():
         if len(values) > 1:
             mean = sum(values) / len(values)
             squares += sum((score - mean) ** 2 for score in values)
             freedom += len(values) - 1
-    return (math.sqrt(squares / freedom) if freedom else math.inf), freedom
-
-
-def _half_width(spread: float, freedom: int, seeds: int) -> float:
     if freedom < _FEWEST_DEGREES:
-        return math.inf
-    return _quantile(freedom) * spread / math.sqrt(seeds)
+        return dict.fromkeys(scores, math.inf)
+    half = _quantile(freedom) * math.sqrt(squares / freedom)
+    return {config: half / math.sqrt(len(values)) for config, values in scores.items()}
 
 
 @cache
@@ -189,14 +175,14 @@ class Snapshots:
     training.
 
     Args:
-        results: Results by execution.
+        results: The engine's results by execution, a growing mapping.
 
     Attributes:
         epochs: The epoch of each execution's snapshot.
     """
 
     def __init__(self, store: Store, results: Mapping[int, ExecutionResult]) -> None:
-        self._store = store
+        self._store, self._results = store, results
         self.epochs: dict[int, int] = {}
         self._bytes: dict[int, int] = {}
         snapshots = store.snapshots()
@@ -220,16 +206,14 @@ class Snapshots:
             self._bytes[result.number] = result.snapshot.nbytes
             self.epochs[result.number] = result.snapshot.epoch
 
-    def past(
-        self, training: Training, results: Mapping[int, ExecutionResult]
-    ) -> ResumePoint | None:
+    def past(self, training: Training) -> ResumePoint | None:
         """Return the point from which a training continues; None if it starts anew."""
         if training.source is None or training.source not in self.epochs:
             return None
         snapshot = self._store.snapshot(training.source)
         if snapshot is None:
             return None
-        result = results[training.source]
+        result = self._results[training.source]
         # The seconds of another execution count in its row only.
         continues_itself = training.source == training.number
         curve = tuple(result.curve[: snapshot.epoch])
@@ -241,9 +225,6 @@ class AdaptivePlanner(Planner):
 
     Args:
         trials: The sweep's trials; in a race, their executions may have all the race's seeds.
-        results: The engine's results by execution, a growing mapping.
-        reuse: Answers executions from the curves of others.
-        race: Gives trials further seeds, or None.
         longest: The largest `epochs` of the space, if trainings may be continued; else None.
         events: What the user's oracle did in earlier runs.
     """
@@ -255,17 +236,14 @@ class AdaptivePlanner(Planner):
         strategy: Strategy | None,
         trials: Trials,
         repetitions: Sequence[Repetition],
-        *,
-        recipe: Recipe,
-        results: Mapping[int, ExecutionResult],
         reuse: CurveReuse,
+        *,
         race: Race | None = None,
         longest: int | None = None,
         events: Sequence[OracleEvent] = (),
     ) -> None:
-        super().__init__(strategy, trials, repetitions)
-        self._recipe, self._results, self._reuse = recipe, results, reuse
-        self._race, self._longest = race, longest
+        super().__init__(strategy, trials, repetitions, reuse.results)
+        self._reuse, self._race, self._longest = reuse, race, longest
         self._events = tuple(events)
         #: True if trainings may halt before their config's last epoch.
         self._halts = strategy is None or bool(strategy.rungs)
@@ -312,16 +290,12 @@ class AdaptivePlanner(Planner):
         return max(reached, default=first)
 
     def _known_outcomes(self, configs: Iterable[Config]) -> Iterator[Outcome]:
-        rungs = self.strategy.rungs if self.strategy is not None else ()
+        rungs: Sequence[int | None] = self.strategy.rungs if self.strategy is not None else ()
         for config in configs:
-            if not rungs:
-                if self._complete(config.id, None):
-                    yield self._outcome(config, None)
-                continue
-            for rung in rungs:
+            for rung in rungs or [None]:
                 if not self._complete(config.id, rung):
                     break
-                yield self._outcome(config, rung)
+                yield self._outcome(config.id, rung)
                 if all(self._ended(execution, rung) for execution in self._members[config.id]):
                     break
 
@@ -416,9 +390,9 @@ class AdaptivePlanner(Planner):
             rungs = self.strategy is not None and self.strategy.rungs
             if rungs and len(members) > len(self._repetitions):
                 # A race's seed changes the means at all rungs; a resumed search sees the new ones.
-                self._outcomes += self._known_outcomes([config])
+                self.outcomes += self._known_outcomes([config])
             else:
-                self._outcomes.append(self._outcome(config, goal))
+                self.outcomes.append(self._outcome(identity, goal))
 
     def _complete(self, config: str, epochs: int | None) -> bool:
         return all(self._reached(execution, epochs) for execution in self._members[config])
@@ -437,17 +411,11 @@ class AdaptivePlanner(Planner):
         short = len(result.curve) <= _least(epochs, execution.epochs)
         return short and (result.status is not Status.STOPPED or not self._halts)
 
-    def _outcome(self, config: Config, epochs: int | None) -> Outcome:
-        members = self._members[config.id]
-        scores = (self._score(execution, epochs) for execution in members)
-        error = first_error(self._results[execution.number] for execution in members)
-        return Outcome(config, mean_score(scores), epochs, error)
-
     def _score(self, execution: Execution, epochs: int | None) -> float | None:
         result = self._results[execution.number]
         if epochs is None or len(result.curve) <= epochs:
-            return result.score if result.status.scored else None
-        return score_at(result.curve, epochs, self._recipe)
+            return super()._score(execution, epochs)
+        return score_at(result.curve, epochs, self._reuse.recipe)
 
 
 def _least(goal: int | None, epochs: int) -> int:

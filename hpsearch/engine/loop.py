@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
 from hpsearch.engine.planning import Planner, Step, summarize
-from hpsearch.engine.session import Listener, Planned, Stop
+from hpsearch.engine.session import Planned, Stop
 from hpsearch.engine.trainings import Ledger, Trainings
 from hpsearch.errors import HpsearchError
 from hpsearch.machine import now
 from hpsearch.search.strategy import Inquiry, OracleEvent, Reply, foreseen
-from hpsearch.space.execution import Execution, ExecutionResult, Training
+from hpsearch.space.execution import ExecutionResult, Training
 from hpsearch.workers.protocol import Answered, Event, Finished, Heard, Lost, Said
 
 _WAIT_SECONDS = 0.5
@@ -49,20 +49,15 @@ class Engine:
     """Trains the executions of proposals; an `asking.Exchange`.
 
     Attributes:
-        planner: Turns proposals into executions and trainings.
-        trainings: The trainings, and the executor that runs them.
-        ledger: The stored executions and results.
         keeps_all: Whether the weights of every execution are kept, not only those of the best.
         time_seconds: No training begins after it; None for no limit.
         method: The proposer's name in messages.
         patience_seconds: The longest wait for the proposer while no worker has work.
-        phase: The state of the talk with the proposer.
     """
 
     planner: Planner
     trainings: Trainings
     ledger: Ledger
-    listener: Listener
     stop: Stop
     keeps_all: bool = False
     time_seconds: float | None = None
@@ -78,17 +73,14 @@ class Engine:
     #: True if this run has planned anything.
     _planned: bool = False
 
-    def begin(self, answered: Collection[int], stored: Callable[[], Sequence[Execution]]) -> None:
-        """Load what earlier runs left; called once, first.
+    def begin(self, answered: Collection[int]) -> None:
+        """Plan what earlier runs left; called once, first.
 
         Args:
             answered: The executions whose stored results count.
-            stored: Returns every stored execution, for the tables.
         """
         self._began = self._waits_since = now()
-        self.ledger.read(self.planner.current, stored)
-        step = self.planner.begin(answered)
-        executions = [*self.planner.current, *step.executions]
+        step, executions = self.planner.begin(answered), self.planner.current
         waiting = {execution.trial for execution in executions if execution.number not in answered}
         self._take(step, {execution.trial for execution in executions} - waiting)
 
@@ -143,11 +135,14 @@ class Engine:
                 # Request them before reporting any outcome, as if nothing had been foreseen.
                 room, self._foreseen = self._foreseen, 0
                 return self._ask(Inquiry((), room), Phase.CONFIRMING)
-            count = self.planner.has_outcomes
-            if count >= _MOST_OUTCOMES or (room and (count or self.phase is Phase.OPEN)):
-                room = self.planner.room(room) if room else 0
-                return self._ask(Inquiry(self.planner.outcomes(), room, self.planner.spent))
-            return None
+            outcomes = tuple(self.planner.outcomes)
+            if len(outcomes) < _MOST_OUTCOMES and not (
+                room and (outcomes or self.phase is Phase.OPEN)
+            ):
+                return None
+            self.planner.outcomes.clear()
+            room = self.planner.room(room) if room else 0
+            return self._ask(Inquiry(outcomes, room, self.planner.spent))
         return None
 
     def _room(self) -> int:
@@ -179,13 +174,14 @@ class Engine:
             return True
         if self.phase is Phase.STARTING or self.phase.waits:
             return False
-        return not (self._foreseen or self.planner.has_outcomes or self.phase is Phase.OPEN)
+        return not (self._foreseen or self.planner.outcomes or self.phase is Phase.OPEN)
 
     @property
     def settled(self) -> bool:
         """True if no further result will come, although no tuner has confirmed that yet."""
-        planner = self.planner
-        return not planner.adaptive and self.trainings.are_over and planner.is_exhausted
+        if self.planner.adaptive or self.trainings.queue or self.trainings.executor.busy:
+            return False
+        return self.planner.is_exhausted
 
     @property
     def _complete(self) -> bool:
@@ -213,14 +209,15 @@ class Engine:
                 f"method: {self.method} gave no answer within {patience:g} s; what "
                 "was finished is stored, so the same command continues once it is faster"
             )
-        self.ledger.write_due_tables()
+        if self.ledger.tables.due(len(self.ledger.results)):
+            self.ledger.write_tables()
 
     def say_exhausted(self) -> None:
         """Report if the search ended before its budget of trials was spent."""
         left = self.planner.left_over
         if self.phase is Phase.EXHAUSTED and left > 0:
             line = f"the method has no further config; budget.trials leaves room for {left} more"
-            self.listener(Said(line))
+            self.ledger.listener(Said(line))
 
     @property
     def _late(self) -> bool:
@@ -233,15 +230,18 @@ class Engine:
         """Store new executions, queue the trainings, and store answers that need no training."""
         self.ledger.add(step.executions, events)
         self._planned = self._planned or bool(step)
-        if self.time_seconds is not None or self.planner.adaptive:
-            # In the order of proposals, so that more of them finish in time.
-            self.trainings.queue += step.trainings
-        else:
-            self.trainings.add_longest_first(step.trainings)
+        trainings = list(step.trainings)
+        # With a time limit, the order of proposals lets more of them finish in time.
+        if self.time_seconds is None and not self.planner.adaptive:
+            # The longest first, so that workers end together.
+            trainings.sort(key=self.trainings.costs.seconds, reverse=True)
+        self.trainings.queue += trainings
         if step or done:
-            executions = [self.ledger[number] for number in step.numbers]
+            trained = {number for training in step.trainings for number in training.executions}
+            numbers = trained | {answer.number for answer in step.answers}
+            executions = [self.ledger[number] for number in sorted(numbers)]
             summary = summarize(executions, step.trainings)
-            self.listener(Planned(summary, done, self.ledger.best))
+            self.ledger.listener(Planned(summary, done, self.ledger.best))
         if step.answers:
             self._acknowledge(step.answers)
 
@@ -276,7 +276,7 @@ class Engine:
                         )
                     self.take(event.message)
                     continue
-            self.listener(event)
+            self.ledger.listener(event)
         if results:
             self._acknowledge(results)
         for training in ended:

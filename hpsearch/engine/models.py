@@ -57,11 +57,7 @@ _TENSORFLOW = _Costs(0.15, 100e-6, 1 / 30e9, 0.5e-9)
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkCosts(Costs):
-    """Estimates the time that trainings of MLPs need.
-
-    Attributes:
-        rows, validation_rows: The sizes of the splits.
-    """
+    """Estimates the time that trainings of MLPs need."""
 
     problem: Problem
     rows: int
@@ -136,7 +132,6 @@ class SweepModels:
         """Estimate the wall time of MLPs' trainings, as its lower and upper end.
 
         Args:
-            workers: Number of trainings at a time.
             measure: Time a few steps, instead of estimating them by a formula.
         """
         factor, spread = 1.0, 2.0
@@ -167,11 +162,7 @@ class SweepModels:
         *,
         names: Sequence[str],
     ) -> Prepared:
-        """Return the search over the models.
-
-        Args:
-            names: The hyperparameters in file order.
-        """
+        """Return the search over the models; `names` are the hyperparameters in file order."""
         sweep, rows = self.sweep, self.rows
         text = dump_sweep(sweep, self.dataset.warnings)
         problem = Problem(recipe, rows.input, rows.target)
@@ -188,12 +179,10 @@ class SweepModels:
             columns=list(dict.fromkeys([*names, *listed])),
             costs=costs,
             time_seconds=sweep.time_seconds,
-            retries=sweep.execution.retries,
             sweep=sweep,
             text=text,
             keeps_all=sweep.keep == "all",
             tuner=partial(TunerSpec, search, subject, problem),
-            patience_seconds=sweep.execution.timeout_seconds,
             profile=profile(self.dataset),
             facts={name: value for name, value in facts.items() if value},
             finish=lambda engine: self._keep_best(run, subject, engine),
@@ -228,9 +217,6 @@ def read_models(sweep: Sweep, load: Loader | None, run: Run) -> SweepModels:
 def prepare_mlps(sweep: Sweep, load: Loader | None, run: Run) -> Prepared:
     """Load the data, and claim the store.
 
-    Args:
-        load: Loads the rows; None reads the sweep's `data:`.
-
     Raises:
         InputError: The data cannot be read, or the sweep does not fit them.
         RefusedError: The store has rows of another sweep.
@@ -248,11 +234,7 @@ _STEPS = 50
 
 
 def _measured_factor(trainings: Sequence[Training], costs: NetworkCosts, arrays: Arrays) -> float:
-    """Time steps of the smallest, the middle and the largest training.
-
-    Returns:
-        The median ratio of measured to estimated time.
-    """
+    """Time the smallest, the middle and the largest training's steps against their estimates."""
     if any(map(costs.needs_tensorflow, trainings)):
         import tensorflow as tf  # slow to import
 

@@ -29,15 +29,14 @@ def group(executions: Iterable[Execution], answered: Collection[int] = ()) -> li
     for execution in executions:
         if execution.number not in answered:
             groups.setdefault(prefix_of(execution), []).append(execution)
-    return [_training(members) for members in groups.values()]
-
-
-def _training(executions: list[Execution]) -> Training:
-    ordered = sorted(executions, key=lambda execution: execution.epochs)
-    stops = tuple((execution.epochs, execution.number) for execution in ordered)
-    last = ordered[-1]
-    values = last.config.trained
-    return Training(values, last.seed, stops, fold=last.fold, trial=last.trial)
+    trainings = []
+    for members in groups.values():
+        members.sort(key=lambda execution: execution.epochs)
+        stops = tuple((execution.epochs, execution.number) for execution in members)
+        last = members[-1]
+        values = last.config.trained
+        trainings.append(Training(values, last.seed, stops, fold=last.fold, trial=last.trial))
+    return trainings
 
 
 @dataclass(frozen=True)
@@ -104,12 +103,6 @@ class Step:
     def __bool__(self) -> bool:
         return bool(self.executions or self.trainings or self.answers)
 
-    @property
-    def numbers(self) -> list[int]:
-        """The executions that it trains or answers, in order."""
-        trained = {number for training in self.trainings for number in training.executions}
-        return sorted(trained | {answer.number for answer in self.answers})
-
 
 class Trials:
     """The trials of a sweep: numbered configs, within its budget, and their executions.
@@ -119,10 +112,9 @@ class Trials:
         repetitions: The possible seeds and folds of this sweep's executions.
         stored: Executions of earlier runs.
         limit: Upper bound on the trials (`budget.trials`), or None.
-        method: The method that proposes them.
 
     Attributes:
-        current: The stored executions that belong to this sweep.
+        current: The executions that belong to this sweep, the stored ones first.
         remaining: Trials that the budget leaves, or None.
     """
 
@@ -137,11 +129,11 @@ class Trials:
         method: str = "",
     ) -> None:
         self._method = method
-        self._numbers = {execution.config.id: execution.trial for execution in stored}
-        self._by = {execution.config.id: execution.method for execution in stored}
+        #: Config -> the number of its trial, and the method that proposed it.
+        self._trials = {each.config.id: (each.trial, each.method) for each in stored}
         self._known = {execution.key for execution in stored}
         self._executions = max((execution.number for execution in stored), default=0)
-        self._last = max(self._numbers.values(), default=0)
+        self._last = max((execution.trial for execution in stored), default=0)
         allowed = frozenset(repetitions)
         wanted = [
             execution
@@ -174,26 +166,23 @@ class Trials:
             if config.id not in self._counted:
                 if self.spent:
                     continue
-                self._count(config)
+                self._counted.add(config.id)
+                if self.remaining is not None:
+                    self.remaining -= 1
+            if config.id not in self._trials:
+                self._last += 1
+                self._trials[config.id] = self._last, by or self._method
+            trial, method = self._trials[config.id]
             for repetition in repetitions:
                 key = config.id, repetition
                 if key not in self._known:
                     self._known.add(key)
                     self._executions += 1
-                    trial = self._numbers[config.id]
-                    method = self._by.setdefault(config.id, by or self._method)
                     executions.append(
                         Execution(self._executions, trial, config, *repetition, method)
                     )
+        self.current += executions
         return executions
-
-    def _count(self, config: Config) -> None:
-        self._counted.add(config.id)
-        if config.id not in self._numbers:
-            self._last += 1
-            self._numbers[config.id] = self._last
-        if self.remaining is not None:
-            self.remaining -= 1
 
 
 class Planner(ABC):
@@ -201,31 +190,37 @@ class Planner(ABC):
 
     Args:
         strategy: The method; None if the user's oracle proposes.
-        trials: The sweep's trials.
         repetitions: The seeds and folds of every trial.
+        results: The engine's results by execution, a growing mapping.
 
     Attributes:
         adaptive: Whether plans depend on results, so that nothing is planned in advance.
         past: The results of earlier runs, for the method; set by `begin`.
+        outcomes: What the method has not been told yet.
     """
 
     adaptive: ClassVar[bool]
 
     def __init__(
-        self, strategy: Strategy | None, trials: Trials, repetitions: Sequence[Repetition]
+        self,
+        strategy: Strategy | None,
+        trials: Trials,
+        repetitions: Sequence[Repetition],
+        results: Mapping[int, ExecutionResult],
     ) -> None:
         self.strategy = strategy
         self.past = Past()
+        self.outcomes: list[Outcome] = []
         self._trials = trials
         self._repetitions = tuple(repetitions)
-        self._outcomes: list[Outcome] = []
+        self._results = results
         self._members: dict[str, list[Execution]] = {}
         self._config_of: dict[int, str] = {}
         self._unanswered: set[int] = set()
 
     @property
     def current(self) -> Sequence[Execution]:
-        """The stored executions of this sweep."""
+        """The executions of this sweep so far."""
         return self._trials.current
 
     @property
@@ -283,19 +278,25 @@ class Planner(ABC):
             if execution.number not in answered:
                 self._unanswered.add(execution.number)
 
-    @abstractmethod
     def may_continue(self, training: Training) -> bool:
         """Check if the training may be continued later."""
+        del training
+        return False
 
-    @property
-    def has_outcomes(self) -> int:
-        """The number of outcomes that `outcomes` has not returned yet."""
-        return len(self._outcomes)
+    def _outcome(self, config: str, epochs: int | None = None) -> Outcome:
+        """Return a config's outcome: its mean score over seeds and folds, if each has one."""
+        members = self._members[config]
+        values = [self._score(execution, epochs) for execution in members]
+        numbers = [score for score in values if score is not None]
+        mean = sum(numbers) / len(numbers) if numbers and len(numbers) == len(values) else None
+        errors = (self._results[execution.number].error for execution in members)
+        return Outcome(members[0].config, mean, epochs, next(filter(None, errors), ""))
 
-    def outcomes(self) -> tuple[Outcome, ...]:
-        """Return the outcomes since the last call."""
-        outcomes, self._outcomes = tuple(self._outcomes), []
-        return outcomes
+    def _score(self, execution: Execution, epochs: int | None) -> float | None:
+        """Return an execution's score after `epochs`; None stands for all of them."""
+        del epochs
+        result = self._results[execution.number]
+        return result.score if result.status.scored else None
 
     def _configs_within(self, most: int) -> int:
         """Return `most`, or fewer if the budget has fewer trials left.
@@ -324,15 +325,15 @@ class FixedPlanner(Planner):
         results: Mapping[int, ExecutionResult],
         known: Callable[[Execution], ExecutionResult | None] = lambda _: None,
     ) -> None:
-        super().__init__(strategy, trials, repetitions)
-        self._results, self._known = results, known
+        super().__init__(strategy, trials, repetitions, results)
+        self._known = known
         self._told: set[str] = set()
 
     def begin(self, answered: Collection[int]) -> Step:
         configs = {execution.config.id: execution.config for execution in self.current}
         # The sweep file may have gained a seed since.
         added = self._trials.new(configs.values(), self._repetitions)
-        return self._step(added, [*self.current, *added], answered)
+        return self._step(added, self.current, answered)
 
     def room(self, free: int) -> int:
         """Return the size of the next window, which does not depend on `free`."""
@@ -344,10 +345,6 @@ class FixedPlanner(Planner):
         self._tell(config.id for config in configs if config.id in self._members)
         executions = self._trials.new(configs, self._repetitions)
         return self._step(executions, executions)
-
-    def may_continue(self, training: Training) -> bool:
-        del training
-        return False
 
     def _step(
         self,
@@ -363,22 +360,7 @@ class FixedPlanner(Planner):
 
     def _tell(self, configs: Iterable[str]) -> None:
         for config in configs:
-            members = self._members[config]
-            if config in self._told or any(each.number in self._unanswered for each in members):
-                continue
-            self._told.add(config)
-            results = [self._results[execution.number] for execution in members]
-            score = mean_score(result.score for result in results)
-            self._outcomes.append(Outcome(members[0].config, score, error=first_error(results)))
-
-
-def first_error(results: Iterable[ExecutionResult]) -> str:
-    """Return the first error among results, or an empty text."""
-    return next((result.error for result in results if result.error), "")
-
-
-def mean_score(scores: Iterable[float | None]) -> float | None:
-    """Return the mean of scores; None if any is missing."""
-    values = list(scores)
-    numbers = [score for score in values if score is not None]
-    return sum(numbers) / len(numbers) if numbers and len(numbers) == len(values) else None
+            waits = any(each.number in self._unanswered for each in self._members[config])
+            if config not in self._told and not waits:
+                self._told.add(config)
+                self.outcomes.append(self._outcome(config))

@@ -19,9 +19,9 @@ from hpsearch.engine.trainings import Costs, Ledger, Trainings
 from hpsearch.importing import load_part
 from hpsearch.models.problem import Recipe
 from hpsearch.search.halving import at_top
-from hpsearch.search.strategy import OracleEvent, Past, Strategy, reply_of, search_with
+from hpsearch.search.strategy import OracleEvent, Past, reply_of, search_with
 from hpsearch.space.execution import Execution, ExecutionResult, Repetition, Status
-from hpsearch.space.space import Space
+from hpsearch.spec.keys import ExecutionSettings
 from hpsearch.spec.sweep import AnySweep
 from hpsearch.store.derived import Tables
 from hpsearch.store.directory import ResultsDirectory
@@ -47,18 +47,14 @@ class Prepared:
     """A search that is ready to run, and what it tries.
 
     Attributes:
-        subject: The kind of trial.
         identity: What all its rows have in common.
         name: The value of the column `sweep`.
         columns: Hyperparameters in file order.
-        time_seconds: As in `Engine`.
-        retries: As in `Trainings`.
+        time_seconds, keeps_all: As in `Engine`.
         sweep, text: The sweep, and its text as resolved; None and empty for a function.
-        keeps_all: As in `Engine`.
         versions: As in `Ledger`; None for the installed packages' versions.
         tuner: Describes the KerasTuner tuner that drives the search, given earlier outcomes; None
             for a function or a program, whose strategy is asked directly.
-        patience_seconds: As in `Engine`.
         profile: Lines that describe the data.
         facts: Further facts for the store.
         finish: Keeps what the best trial leaves, while the report is drawn.
@@ -74,13 +70,11 @@ class Prepared:
     columns: Sequence[str]
     costs: Costs
     time_seconds: float | None
-    retries: int = 1
     sweep: AnySweep | None = None
     text: str = ""
     keeps_all: bool = False
     versions: Mapping[str, str] | None = None
     tuner: Callable[[Past], TunerSpec] | None = None
-    patience_seconds: float | None = None
     profile: tuple[str, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
     finish: Callable[[Engine], None] = lambda _: None
@@ -163,19 +157,18 @@ class Run:
                 page.begin(ledger.records, interrupted=self.stop.signal is not None)
 
         try:
-            engine.begin(answered, self._store.executions)
+            engine.begin(answered)
             self._drive(engine, prepared, (write, draw))
             engine.say_exhausted()
         finally:
             self.listener(Ended())
-            if ledger.is_read:
-                write()
+            write()
         draw()
         try:
             self.check_signal()
             prepared.finish(engine)
             self._store.require_sound()
-            return self._outcome(ledger, answered)
+            return self._outcome(engine, answered)
         finally:
             if page is not None:
                 self.warn(page.finish(interrupted=self.stop.signal is not None))
@@ -186,6 +179,7 @@ class Run:
         Every row is read first, so that a refused store stays unchanged.
         """
         search, recipe, store = prepared.search, prepared.recipe, self._store
+        execution = prepared.sweep.execution if prepared.sweep else ExecutionSettings()
         kind, before = search.space.kind, store.facts()
         if (before.kind, before.asked) != (kind, recipe.asked):
             # How the rows are read depends on these facts.
@@ -219,18 +213,25 @@ class Run:
                 prepared.costs,
                 snapshots,
                 results,
-                retries=prepared.retries,
+                retries=execution.retries,
                 repeat=self.settings.repeat,
                 say=lambda line: self.listener(Said(line)),
                 reported=prepared.reported,
             ),
-            Ledger(store, tables, self.listener, recipe, results, prepared.versions or installed()),
-            self.listener,
+            Ledger(
+                store,
+                tables,
+                self.listener,
+                recipe,
+                results,
+                stored,
+                prepared.versions or installed(),
+            ),
             self.stop,
             keeps_all=prepared.keeps_all,
             time_seconds=prepared.time_seconds,
             method=search.method.name,
-            patience_seconds=prepared.patience_seconds or _PATIENCE_SECONDS,
+            patience_seconds=execution.timeout_seconds or _PATIENCE_SECONDS,
         )
         store.set_facts(identity=prepared.identity, task=prepared.task, **prepared.facts)
         return engine
@@ -263,13 +264,10 @@ class Run:
                     end()
             engine.work()
 
-    def _outcome(self, ledger: Ledger, before: Collection[int]) -> RunOutcome:
-        """Return the outcome of a search.
-
-        Args:
-            before: The executions that were answered before the run.
-        """
-        ended = [execution for execution in ledger.executions if execution.number in ledger.results]
+    def _outcome(self, engine: Engine, before: Collection[int]) -> RunOutcome:
+        """Return the outcome of a search; `before` has what was answered before the run."""
+        ledger, executions = engine.ledger, engine.planner.current
+        ended = [execution for execution in executions if execution.number in ledger.results]
         scored = {e.trial for e in ended if ledger.results[e.number].status.scored}
         return RunOutcome(
             directory=self.where.path,
@@ -300,13 +298,7 @@ def make_planner(
     *,
     events: Sequence[OracleEvent] = (),
 ) -> Planner:
-    """Return the planner of a search.
-
-    Args:
-        stored: The executions of earlier runs.
-        results: The engine's results by execution; it grows, as `snapshots` does.
-        events: What the user's oracle did in earlier runs.
-    """
+    """Return the planner of a search."""
     race, repetitions, strategy = search.race, search.repetitions, strategy_of(search, recipe)
     space = at_top(search.space) if strategy is not None and strategy.rungs else search.space
     listed = {config.id for config in search.listed}
@@ -316,24 +308,19 @@ def make_planner(
     if strategy is not None and not strategy.adaptive and race is None:
         earlier = CurveReuse(recipe, dict(results), {}, stored)
         return FixedPlanner(strategy, trials, repetitions, results, earlier.answer)
+    longest = None
+    if strategy is None or not strategy.rungs:
+        # A proposal may repeat an earlier one with more epochs.
+        longest = next((int(p.at(1 - 1e-12)) for p in space.parameters if p.name == "epochs"), None)
     return AdaptivePlanner(
         strategy,
         trials,
         repetitions,
-        recipe=recipe,
-        results=results,
-        reuse=CurveReuse(recipe, results, snapshots.epochs),
+        CurveReuse(recipe, results, snapshots.epochs),
         race=Race(race.max, maximize=recipe.goal == "maximize") if race else None,
-        longest=_longest(space, strategy),
+        longest=longest,
         events=events,
     )
-
-
-def _longest(space: Space, strategy: Strategy | None) -> int | None:
-    """The largest `epochs` of the space, if a proposal may repeat an earlier one with more."""
-    if strategy and strategy.rungs:
-        return None
-    return next((int(p.at(1 - 1e-12)) for p in space.parameters if p.name == "epochs"), None)
 
 
 def _is_edited(before: str, now: str) -> bool:

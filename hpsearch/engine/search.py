@@ -62,12 +62,7 @@ class Search:
 
 @dataclass(frozen=True)
 class TunerSpec:
-    """The parts of a tuner, as plain data.
-
-    Attributes:
-        subject, problem: The kind of model, and its task.
-        past: The configs and outcomes of earlier runs.
-    """
+    """The parts of a tuner, as plain data."""
 
     search: Search
     subject: ModelSubject

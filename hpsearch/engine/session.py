@@ -151,7 +151,6 @@ class Began:
     Attributes:
         directory: The results directory; empty if the run writes no files.
         workers: Number of trainings at a time; None for as many as the cluster has room for.
-        profile: Lines that describe the data.
         most_trials: Upper bound on the trials, if their number is not known in advance.
     """
 

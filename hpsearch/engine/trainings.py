@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from hpsearch.engine.learning import Snapshots
@@ -47,10 +47,6 @@ class Trainings:
     """The trainings of a run: queued, under way, repeated, or ended.
 
     Attributes:
-        subject: The kind of trial.
-        costs: Estimates the time and memory of trainings.
-        snapshots: Stored states from which trainings can continue.
-        results: Every stored result, by execution.
         retries: How often to repeat a training after its worker died.
         repeat: Decides by the result and the number of runs whether to repeat a training that
             raised or diverged; None never repeats.
@@ -79,11 +75,6 @@ class Trainings:
     #: The errors of the first trainings; None once one has ended otherwise.
     _errors: list[str] | None = field(default_factory=list)
 
-    @property
-    def are_over(self) -> bool:
-        """True if no training is queued or under way."""
-        return not (self.queue or self.executor.busy)
-
     def room(self, *, waits: bool) -> int:
         """Return how many more trainings to plan.
 
@@ -93,10 +84,6 @@ class Trainings:
         """
         free = self.executor.free
         return max(0, (free if waits and self.executor.busy else max(1, free)) - len(self.queue))
-
-    def add_longest_first(self, trainings: Iterable[Training]) -> None:
-        """Queue trainings by their estimated time, so that workers end together."""
-        self.queue += sorted(trainings, key=self.costs.seconds, reverse=True)
 
     def start(self, training: Training, keep_better_than: float | None, *, snapshot: bool) -> None:
         """Submit a training; for the arguments, see `Job`."""
@@ -108,7 +95,7 @@ class Trainings:
                 self.subject,
                 keep_better_than,
                 tensorflow=self.costs.needs_tensorflow(training),
-                past=self.snapshots.past(training, self.results),
+                past=self.snapshots.past(training),
                 snapshot=snapshot and self.snapshots.has_room,
             )
         )
@@ -147,7 +134,7 @@ class Trainings:
             self.queue.appendleft(replace(training, stops=left))
             return None
         reason = "the training ended without an answer for it"
-        return list(self._unanswered(training, Status.FAILED, reason))
+        return self._unanswered(training, Status.FAILED, reason)
 
     def _lost(self, event: Lost) -> list[ExecutionResult] | None:
         training = event.training
@@ -165,7 +152,7 @@ class Trainings:
             self.queue.appendleft(replace(training, stops=left))
             return None
         status = Status.TIMEOUT if event.timed_out else Status.KILLED
-        return list(self._unanswered(training, status, event.reason, event.seconds))
+        return self._unanswered(training, status, event.reason, event.seconds)
 
     def reason_to_give_up(self, training: Training) -> str:
         """Return why the sweep gives up after the end of a training, or an empty text."""
@@ -182,12 +169,13 @@ class Trainings:
 
     def _unanswered(
         self, training: Training, status: Status, reason: str, seconds: float = 0.0
-    ) -> Iterator[ExecutionResult]:
-        """Yield results for a training's executions that will get no answer."""
+    ) -> list[ExecutionResult]:
+        """Return results for a training's executions that will get no answer."""
         left = [number for epochs, number in training.stops if self.running.get(number) == epochs]
         for number in left:
             del self.running[number]
-            yield ExecutionResult(
+        return [
+            ExecutionResult(
                 number=number,
                 status=status,
                 seconds=seconds / len(left),
@@ -195,6 +183,8 @@ class Trainings:
                 curve=tuple(self.reported(training)),
                 error=reason,
             )
+            for number in left
+        ]
 
 
 @dataclass
@@ -203,10 +193,8 @@ class Ledger:
 
     Attributes:
         results: Every stored result, by execution; initially the results of earlier runs.
-        versions: The package versions for new rows.
         stored: Every stored execution, including those outside this sweep.
-        best_score: The best score of an execution.
-        is_read: True if the stored executions have been read.
+        versions: The package versions for new rows.
     """
 
     store: Store
@@ -214,38 +202,22 @@ class Ledger:
     listener: Listener
     recipe: Recipe
     results: dict[int, ExecutionResult]
+    stored: list[Execution]
     versions: Mapping[str, str] = field(default_factory=installed)
-    stored: list[Execution] = field(default_factory=list)
     best_score: float | None = None
-    is_read: bool = False
-    _executions: dict[int, Execution] = field(default_factory=dict)
+    _executions: dict[int, Execution] = field(init=False)
     _late: set[str] = field(default_factory=set)
     _leader: Leader = field(init=False)
 
     def __post_init__(self) -> None:
         self._leader = Leader(self.recipe.goal)
-
-    def read(self, current: Iterable[Execution], stored: Callable[[], Sequence[Execution]]) -> None:
-        """Load what earlier runs left.
-
-        Args:
-            current: The stored executions that belong to this sweep.
-            stored: Returns every stored execution.
-        """
-        self._executions = {execution.number: execution for execution in current}
-        self.stored = [self._executions.get(execution.number, execution) for execution in stored()]
-        self.is_read = True
+        self._executions = {execution.number: execution for execution in self.stored}
         for execution in self.stored:
             if (result := self.results.get(execution.number)) is not None:
                 self._note_score(execution, result)
 
     def __getitem__(self, number: int) -> Execution:
         return self._executions[number]
-
-    @property
-    def executions(self) -> Sequence[Execution]:
-        """This sweep's executions so far, in the order of planning."""
-        return [self._executions[number] for number in sorted(self._executions)]
 
     @property
     def records(self) -> list[Record]:
@@ -259,11 +231,6 @@ class Ledger:
             HpsearchError: They cannot be written.
         """
         self.tables.write(self.stored, self.results)
-
-    def write_due_tables(self) -> None:
-        """Write the tables if that fits into its share of the time; see `write_tables`."""
-        if self.tables.due(len(self.results)):
-            self.write_tables()
 
     def add(self, executions: Sequence[Execution], events: Sequence[OracleEvent]) -> None:
         """Store new executions, and what the user's oracle did for them."""

@@ -41,7 +41,7 @@ from hpsearch.search.strategy import (
 from hpsearch.space.space import Config, Space
 from hpsearch.training.subjects import ModelSubject
 from hpsearch.wording import error_text, write_trace
-from hpsearch.workers.wire import Wire
+from hpsearch.workers.servers import Wire
 
 #: The search fails after this many proposals in a row that cannot be trained.
 _MOST_USELESS = 1_000

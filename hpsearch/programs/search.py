@@ -60,7 +60,6 @@ def prepare_program(sweep: ProgramSweep, load: Loader | None, run: Run) -> Prepa
         columns=sweep.space.names,
         costs=Costs(),
         time_seconds=sweep.time_seconds,
-        retries=sweep.execution.retries,
         sweep=sweep,
         text=text,
         subject=subject,

@@ -80,11 +80,7 @@ def connected(address: str | None, log: IO[str]) -> Iterator[ModuleType]:
 
 
 def _authenticate(*, own_cluster: bool) -> None:
-    """Set up token authentication in the environment, which Ray's processes inherit.
-
-    Args:
-        own_cluster: Whether this process starts the cluster and makes its token.
-    """
+    """Set up token authentication in the environment, which Ray's processes inherit."""
     mode = os.environ.get(_MODE)
     if mode not in (None, "token"):
         raise InputError(
@@ -101,6 +97,7 @@ def _authenticate(*, own_cluster: bool) -> None:
     named = os.environ.get(_TOKEN) or os.environ.get(_TOKEN_PATH)
     if not named and not (Path.home() / ".ray" / "auth_token").exists():
         if not own_cluster:
+            # Only the process that starts a cluster makes its token.
             raise InputError(
                 f"the cluster's token is not here: set {_TOKEN} or {_TOKEN_PATH}, or copy "
                 "~/.ray/auth_token from its head (`ray get-auth-token` prints it there)"
@@ -149,13 +146,7 @@ def _handlers_kept() -> Iterator[None]:
 
 
 def _resolved(address: str) -> str:
-    """Return a cluster's `HOST:PORT` after checking that it answers.
-
-    Without the check, Ray would wait for many minutes.
-
-    Raises:
-        InputError: No cluster answers.
-    """
+    """Return a cluster's `HOST:PORT`, if it answers: else Ray would wait for many minutes."""
     cluster = address
     if address == "auto":
         file = Path(os.environ.get("RAY_TMPDIR") or "/tmp") / "ray" / "ray_current_cluster"  # noqa: S108 - Ray's

@@ -103,19 +103,6 @@ class Member(WorkerState):
         return self.pid > 0 and self.work is None
 
 
-def _actor_class(ray: ModuleType, needed: Mapping[str, float]) -> Any:
-    # Ray has separate arguments for CPUs and GPUs.
-    others = {name: amount for name, amount in needed.items() if name not in ("CPU", "GPU")}
-    return ray.remote(
-        num_cpus=needed["CPU"],
-        num_gpus=needed.get("GPU", 0),
-        resources=others,
-        max_restarts=0,
-        # A worker is watched while it talks, so it needs two threads.
-        max_concurrency=2,
-    )(RayWorker)
-
-
 Take = Callable[[Member, Any], list[Event]]
 #: A worker, a function that takes its answer, and one that returns the answer, or raises if the
 #: worker ended.
@@ -146,7 +133,15 @@ class RayExecutor(CallsHere):
         self._timeout_seconds, self._memory_bytes = execution.timeout_seconds, memory_bytes
         needed = {"CPU": 1.0, **(execution.resources or {})}
         self._nodes, self._head = Nodes(ray, needed), Head(ray)
-        self._class = _actor_class(ray, needed)
+        self._class = ray.remote(
+            num_cpus=needed["CPU"],
+            # Ray has separate arguments for CPUs and GPUs.
+            num_gpus=needed.get("GPU", 0),
+            resources={name: needed[name] for name in needed.keys() - {"CPU", "GPU"}},
+            max_restarts=0,
+            # A worker is watched while it talks, so it needs two threads.
+            max_concurrency=2,
+        )(RayWorker)
         #: Reference to the dataset in the object store.
         self._data: Any = None
         self._members: dict[int, Member] = {}
@@ -188,8 +183,6 @@ class RayExecutor(CallsHere):
         if isinstance(work, Call):
             super().submit(work)
             return
-        if not self.free:
-            raise RuntimeError("submit needs a free worker")
         numbers = (number for number, member in self._members.items() if member.idle)
         member = self._members[min(numbers)]
         _LOG.info("worker %d on %s: %s", member.number, member.node, work.training.label)
@@ -205,11 +198,6 @@ class RayExecutor(CallsHere):
         reference.future().add_done_callback(put)
 
     def _look(self, seconds: float) -> list[Event]:
-        """Return new events.
-
-        Raises:
-            HpsearchError: The head is gone, or no worker can be started.
-        """
         wait = min(seconds, _POLL_SECONDS)
         here = wait if self.calling else 0.0
         events = super()._look(here)
@@ -217,7 +205,11 @@ class RayExecutor(CallsHere):
             events += self._take(*self._news.get(timeout=wait - here))
             while True:
                 events += self._take(*self._news.get_nowait())
-        self._enforce_time()
+        for member in self._members.values():
+            if member.limits_apply:
+                member.check_time(self._timeout_seconds)
+                if member.timed_out:
+                    self._end(member)
         if time.monotonic() - self._checked >= _CHECK_SECONDS:
             events += self._check_cluster()
         return events
@@ -266,13 +258,6 @@ class RayExecutor(CallsHere):
         self._end(member)
         return []
 
-    def _enforce_time(self) -> None:
-        for member in self._members.values():
-            if member.limits_apply:
-                member.check_time(self._timeout_seconds)
-                if member.timed_out:
-                    self._end(member)
-
     def _handle_end(self, member: Member, error: Exception) -> list[Event]:
         """Forget an ended worker, and report its lost work."""
         del self._members[member.number]
@@ -285,11 +270,7 @@ class RayExecutor(CallsHere):
         return member.lost(reason, machine=machine_lost, host=f" on {member.node}")
 
     def _not_started(self, error: Exception, reason: str) -> list[Event]:
-        """Report a failed start, and wait before the next one.
-
-        Raises:
-            HpsearchError: No worker was ever put to use.
-        """
+        """Report a failed start, and wait before the next one."""
         _LOG.warning("a worker did not start: %s", error)
         self._failed_starts += 1
         if self._failed_starts >= _STARTS and not self._used:
@@ -314,11 +295,7 @@ class RayExecutor(CallsHere):
             self._ray.kill(member.actor, no_restart=True)
 
     def _check_cluster(self) -> list[Event]:
-        """Check the head and the nodes, and request as many workers as have room.
-
-        Raises:
-            HpsearchError: No node has ever been of use, and no other is left to try.
-        """
+        """Check the head and the nodes, and request as many workers as have room."""
         self._checked = time.monotonic()
         if not self._head.answers():
             return []
@@ -360,11 +337,7 @@ class RayExecutor(CallsHere):
 
 
 def _how_ended(ray: ModuleType, error: BaseException, node: str) -> tuple[str, bool]:
-    """Return why an actor ended, for people, and whether its machine was lost.
-
-    Args:
-        node: Name of the actor's node, for people.
-    """
+    """Return why an actor ended, for people, and whether its machine was lost."""
     errors = ray.exceptions
     said = " ".join(str(error).split())
     lost = isinstance(error, errors.ActorDiedError) and _LOST_NODE.search(said)
@@ -383,5 +356,8 @@ def opened_ray(
     execution: ExecutionSettings, workers: int | None, memory_bytes: int | None, log: IO[str]
 ) -> Iterator[RayExecutor]:
     """Connect to the cluster of `execution.address`, and yield its executor; see `connected`."""
-    with connected(execution.address, log) as ray:
-        yield RayExecutor(ray, execution, workers, memory_bytes, log)
+    with (
+        connected(execution.address, log) as ray,
+        RayExecutor(ray, execution, workers, memory_bytes, log) as executor,
+    ):
+        yield executor

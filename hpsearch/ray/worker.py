@@ -21,12 +21,7 @@ import numpy.typing as npt
 from hpsearch.data.specs import TrainingData
 from hpsearch.machine import own_bytes, share_bytes, version_of
 from hpsearch.training.subjects import Job
-from hpsearch.workers.protocol import (
-    Called,
-    Event,
-    Finished,
-    Work,
-)
+from hpsearch.workers.protocol import Event, Finished
 from hpsearch.workers.servers import ENVIRONMENT
 from hpsearch.workers.shared import with_arrays
 from hpsearch.workers.work import Runner, preload_tensorflow
@@ -45,7 +40,6 @@ class Hello:
     Attributes:
         node: Ray's id of its node.
         host: The node's name, for people.
-        versions: See `package_versions`.
     """
 
     node: str
@@ -64,18 +58,13 @@ class RayWorker:
     """A worker; Ray makes an actor of it.
 
     Args:
-        number: The worker's number.
         dataset: The data in the object store, with mapped instead of copied arrays.
         paths: The driver's module paths.
         directory: The driver's working directory, used if the node has it.
     """
 
     def __init__(
-        self,
-        number: int,
-        dataset: TrainingData,
-        paths: Sequence[str],
-        directory: str,
+        self, number: int, dataset: TrainingData, paths: Sequence[str], directory: str
     ) -> None:
         # TensorFlow reads these when it is imported, later.
         os.environ.update(ENVIRONMENT)
@@ -84,7 +73,7 @@ class RayWorker:
             os.chdir(directory)
         self._number = number
         self._given = dataset
-        self._work: queue.SimpleQueue[Work] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[Job] = queue.SimpleQueue()
         self._news: queue.SimpleQueue[Event] = queue.SimpleQueue()
 
     def hello(self) -> Hello:
@@ -96,13 +85,13 @@ class RayWorker:
         node = ray.get_runtime_context().get_node_id()
         return Hello(node, socket.gethostname(), os.getpid(), package_versions())
 
-    def talk(self, work: Work | None) -> list[Event]:
-        """Take work, if any, then wait for events and return all that there are."""
-        if work is not None:
-            self._work.put(work)
+    def talk(self, job: Job | None) -> list[Event]:
+        """Take a job, if any, then wait for events and return all that there are."""
+        if job is not None:
+            self._jobs.put(job)
         news = [self._news.get()]
         until = time.monotonic() + _GATHER_SECONDS
-        while not isinstance(news[-1], Called | Finished):
+        while not isinstance(news[-1], Finished):
             try:
                 news.append(self._news.get(timeout=max(0.0, until - time.monotonic())))
             except queue.Empty:
@@ -128,16 +117,13 @@ class RayWorker:
         # Importing TensorFlow in a new actor takes seconds.
         runner.growth_bytes = 2**30
         while True:
-            work = self._work.get()
-            if work.tensorflow:
+            job = self._jobs.get()
+            if job.tensorflow:
                 # Before the training starts, whose time excludes the import.
                 preload_tensorflow()
-            runner.run(work, self._dataset_for(work), self._news.put)
-
-    def _dataset_for(self, work: Work) -> TrainingData:
-        """Return the mapped data; for a user's code or a call, which may write, return a copy."""
-        maps = isinstance(work, Job) and not work.subject.gives_rows
-        return self._mapped if maps else self._copied
+            # A user's code may write to its rows.
+            dataset = self._copied if job.subject.gives_rows else self._mapped
+            runner.run(job, dataset, self._news.put)
 
     @cached_property
     def _mapped(self) -> TrainingData:

@@ -27,11 +27,7 @@ _SHARED_FACTS = frozenset(
 
 @dataclass(frozen=True)
 class _Source:
-    """A results directory to join; its store is open for reading.
-
-    Attributes:
-        results: By execution.
-    """
+    """A results directory to join; its store is open for reading."""
 
     path: Path
     store: Store
@@ -42,12 +38,7 @@ class _Source:
 
     @classmethod
     def opened(cls, path: Path, stack: ExitStack) -> _Source:
-        """Open a directory, and read everything except the arrays.
-
-        Raises:
-            InputError: It is not a results directory, or has no rows yet.
-            RefusedError: The store is damaged, or older than its table.
-        """
+        """Open a directory, and read everything except the arrays."""
         where = ResultsDirectory(path)
         where.require_store()
         store = stack.enter_context(Store(where.store, read_only=True))
@@ -187,11 +178,7 @@ def merge_directories(paths: Sequence[Path], out: Path) -> list[str]:
 
 
 def _require_same(first: _Source, other: _Source) -> None:
-    """Check that the rows of two directories may share a table.
-
-    Raises:
-        ChangedSweepError: They may not; the message lists the differences.
-    """
+    """Check that the rows of two directories may share a table."""
     mismatches = differences(first.identity, other.identity)
     if first.facts.kind != other.facts.kind:
         mismatches.append(("kind", first.facts.kind, other.facts.kind))

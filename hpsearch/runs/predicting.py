@@ -194,26 +194,22 @@ class Predictor:
     def _outputs(self, rows: Any) -> npt.NDArray[Any]:
         if not self.known.inputs:
             return self._predicted(self._inputs(rows))
-        taken, count = self._several(rows)
-        return self._predict(taken) if count else self._nothing
+        return self._predict(*self._several(rows))
 
     def _predicted(self, rows: Inputs) -> npt.NDArray[Any]:
         self._require_filled(rows)
-        return self._predict(rows) if n_rows(rows) else self._nothing
+        return self._predict(rows, n_rows(rows))
 
-    def _predict(self, taken: Any) -> npt.NDArray[Any]:
+    def _predict(self, taken: Any, count: int) -> npt.NDArray[Any]:
         from tensorflow.errors import InvalidArgumentError  # slow; the model needs it anyway
 
+        if not count:
+            return np.empty((0, *self.model.output_shape[1:]), np.float32)
         try:
             return np.asarray(self.model.predict(taken, batch_size=_BATCH_ROWS, verbose=0))
         except InvalidArgumentError as error:
             # The rows may have a number beyond the vocabulary of an Embedding layer.
             raise InputError(f"the model cannot take such rows: {error_text(error)}") from None
-
-    @property
-    def _nothing(self) -> npt.NDArray[Any]:
-        """The predictions for no rows."""
-        return np.empty((0, *self.model.output_shape[1:]), np.float32)
 
     def _several(self, rows: Any) -> tuple[Any, int]:
         """Return several inputs as the model takes them, and the number of rows."""

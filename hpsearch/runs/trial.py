@@ -1,4 +1,4 @@
-"""Export, evaluate or reproduce a trial of an earlier run."""
+"""Export, evaluate or reproduce a trial of an earlier run, and check its best.keras."""
 
 from __future__ import annotations
 
@@ -28,13 +28,14 @@ from hpsearch.spec.keys import Role
 from hpsearch.spec.rules import REFERENCE
 from hpsearch.spec.sweep import Sweep
 from hpsearch.store.directory import ResultsDirectory, require_free
+from hpsearch.store.doctor import Finding, Severity
 from hpsearch.store.facts import Evaluation, Facts, Measurement, installed
 from hpsearch.store.provenance import identify, make_recipe, require_unchanged, stored_sweep
 from hpsearch.store.store import Store
 from hpsearch.store.trials import best_execution
 from hpsearch.training.evaluation import PREDICTED, REGULARISATION
 from hpsearch.training.subjects import subject_of
-from hpsearch.workers.calls import answers, evaluate_rows
+from hpsearch.workers.calls import answers, evaluate_file, evaluate_rows
 from hpsearch.workers.protocol import Call
 
 
@@ -102,8 +103,6 @@ class StoredRun:
     """An earlier run with its data.
 
     Attributes:
-        sweep: The stored sweep.
-        results: By execution.
         trust: Functions that may run, as `package.module:name`.
         say: Receives a line about each slow step.
     """
@@ -247,7 +246,9 @@ def export_model(source: Source, out: Path, which: Which) -> Execution:
         InputError: There is no such trial, it has no score, or Keras cannot write the path.
         RefusedError: As for `open_run`, or the training did not reach the row's score again.
     """
-    _require_writable(out)
+    require_free(out)
+    if out.suffix != ".keras" or out.is_dir() or not out.parent.is_dir():
+        raise InputError(f"{out}: must be a file with the suffix .keras in an existing directory")
     run = open_run(source)
     execution, result = run.scored(which)
     with run.retrainer(execution) as retrainer:
@@ -271,7 +272,7 @@ def model_file(source: Source, which: Which) -> Iterator[Path]:
     where = ResultsDirectory(source.directory)
     if which == Which() and where.model.exists():
         # A copy of the file without its store is used as it is.
-        if not where.store.exists() or _holds_best(where):
+        if not where.store.exists() or _is_best(where, *stored_best(where)):
             yield where.model
             return
         source.say(f"{where.model}: is not the model of the best trial; its model is made anew")
@@ -281,9 +282,7 @@ def model_file(source: Source, which: Which) -> Iterator[Path]:
         yield exported
 
 
-def _holds_best(where: ResultsDirectory) -> bool:
-    """Check if best.keras is the model of the trial that is best by the store."""
-    facts, best = stored_best(where)
+def _is_best(where: ResultsDirectory, facts: Facts, best: Execution | None) -> bool:
     return best is not None and is_model_of(best, where, facts)
 
 
@@ -300,20 +299,9 @@ def stored_best(where: ResultsDirectory) -> tuple[Facts, Execution | None]:
     return facts, best and best[0]
 
 
-def _require_writable(out: Path) -> None:
-    require_free(out)
-    if out.suffix != ".keras" or out.is_dir() or not out.parent.is_dir():
-        raise InputError(f"{out}: must be a file with the suffix .keras in an existing directory")
-
-
 @dataclass(frozen=True)
 class Reproduction:
-    """An execution, its row, and the result of training it again.
-
-    Attributes:
-        metric: The metric of the score.
-        row, again: The stored result and the new one.
-    """
+    """An execution, its row, and the result of training it again."""
 
     execution: Execution
     metric: str
@@ -372,15 +360,25 @@ def evaluate_trial(source: Source, split: str, which: Which) -> Evaluation:
         raise InputError(f"split: must be one of {', '.join(SPLITS)}, not {split!r}")
     run = open_run(source)
     execution, result = run.scored(which)
-    rows = _rows_of(run, split, execution)
+    rows: Split | None = getattr(run.dataset.of_fold(execution.fold), split)
+    if rows is None:
+        raise InputError(
+            f"{run.where.path}: there is no test split: {run.dataset.name} ships none; a sweep "
+            "with data.test has one, in a results directory of its own"
+        )
     if split == "train" or (split == "validation" and run.sweep.data.train_on != "train"):
         source.say(f"{execution.label} was trained on these rows, so that the scores are too good")
     with ResultsDirectory(source.directory).hold() as held:
         with run.retrainer(execution) as retrainer:
-            weights = run.weights(retrainer, execution, result)
-            arrays = _measured(retrainer, execution, weights, rows)
-        measured = _intervals(arrays, len(rows))
+            trained = retrainer.trained(execution, run.weights(retrainer, execution, result))
+            called = retrainer.ask(Call(evaluate_rows, (trained, rows.x, rows.y)))
+        if called.error:
+            raise HpsearchError(f"{execution.label} cannot be evaluated: {called.error}")
+        arrays = dict(called.value)
+        predicted, extra = arrays.pop(PREDICTED, None), arrays.pop(REGULARISATION, 0.0)
+        measured = {n: _measurement(n, v, len(rows), float(extra)) for n, v in arrays.items()}
         scored = run.recipe.metric.removeprefix("val_")
+        target = run.dataset.of_fold(execution.fold).target
         evaluation = Evaluation(
             time=datetime.now(UTC).isoformat(timespec="seconds"),
             trial=execution.trial,
@@ -391,55 +389,19 @@ def evaluate_trial(source: Source, split: str, which: Which) -> Evaluation:
             rows=len(rows),
             metric=scored if scored in measured else next(iter(measured)),
             metrics=measured,
-            **(
-                answers(arrays[PREDICTED], rows.y, run.dataset.of_fold(execution.fold).target)
-                if PREDICTED in arrays
-                else {}
-            ),
+            **({} if predicted is None else answers(predicted, rows.y, target)),
         )
         with Store(run.where.store, check=held.check) as store:
             store.set_facts(evaluations=(*store.facts().evaluations, evaluation))
     return evaluation
 
 
-def _rows_of(run: StoredRun, split: str, execution: Execution) -> Split:
-    rows: Split | None = getattr(run.dataset.of_fold(execution.fold), split)
-    if rows is None:
-        raise InputError(
-            f"{run.where.path}: there is no test split: {run.dataset.name} ships none; a sweep "
-            "with data.test has one, in a results directory of its own"
-        )
-    return rows
-
-
-def _measured(
-    retrainer: Retrainer, execution: Execution, weights: Weights, rows: Split
-) -> dict[str, Floats]:
-    """The output of `evaluate_rows`."""
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
-        path = Path(scratch) / "rows.npz"
-        arguments = path, retrainer.trained(execution, weights), rows.x, rows.y
-        error = retrainer.ask(Call(evaluate_rows, arguments)).error
-        if error:
-            raise HpsearchError(f"{execution.label} cannot be evaluated: {error}")
-        with np.load(path, allow_pickle=False) as archive:
-            return dict(archive)
-
-
-def _intervals(arrays: Mapping[str, Floats], rows: int) -> dict[str, Measurement]:
-    extra = float(arrays.get(REGULARISATION, np.zeros(())))
-    measured = {}
-    for name, values in arrays.items():
-        if name in (REGULARISATION, PREDICTED):
-            continue
-        if name == "accuracy":
-            right = round(float(values.mean()) * rows)
-            measured[name] = share_interval(right, rows)
-        elif values.ndim == 0:
-            measured[name] = Measurement(float(values))
-        else:
-            measured[name] = mean_interval(values + extra if name == "loss" else values)
-    return measured
+def _measurement(name: str, values: Floats, rows: int, penalty: float) -> Measurement:
+    if name == "accuracy":
+        return share_interval(round(float(values.mean()) * rows), rows)
+    if values.ndim == 0:
+        return Measurement(float(values))
+    return mean_interval(values + penalty if name == "loss" else values)
 
 
 def share_interval(right: int, rows: int) -> Measurement:
@@ -468,3 +430,60 @@ def mean_interval(values: Floats) -> Measurement:
     half = float(t.ppf((1 + _CONFIDENCE) / 2, len(values) - 1)) * error
     low, high = max(mean - half, float(values.min())), min(mean + half, float(values.max()))
     return Measurement(mean, low, high, "t")
+
+
+#: Tolerance for rounding: another batch size adds the rows up in another order.
+_TOLERANCE = 1e-5
+_NOT_CHECKED = (
+    "its score is not checked, which would run code or needs data of a program; "
+    "hpsearch evaluate --split validation does"
+)
+
+
+def examine_best_file(directory: Path) -> Iterator[Finding]:
+    """Check that best.keras is the best trial's model and has the score of its row.
+
+    Args:
+        directory: Otherwise sound; a worker loads the file.
+    """
+    where = ResultsDirectory(directory)
+    if not where.model.is_file() or not where.store.exists():
+        return
+    facts, best = stored_best(where)
+    if not facts.sweep:
+        return
+    if best is None:
+        verdict = Severity.WRONG, "there is one, and no trial has a score"
+    elif _is_best(where, facts, best):
+        verdict = _score_verdict(where, facts, best)
+    else:
+        # A run killed before it has written the new file leaves the former one.
+        text = f"is not that of the best trial, {best.label}; the next run writes it again"
+        verdict = Severity.NOTE, text
+    yield Finding(where.model.name, *verdict)
+
+
+def _score_verdict(where: ResultsDirectory, facts: Facts, best: Execution) -> tuple[Severity, str]:
+    sweep = stored_sweep(facts, where)
+    runs_code = sweep.kind.is_model or sweep.data.python
+    if runs_code or sweep.data.memory or is_custom(MLPConfig(best.config.values).layer_type):
+        return Severity.NOTE, _NOT_CHECKED
+    try:
+        run = open_run(Source(where.path))
+    except HpsearchError as error:
+        return Severity.NOTE, f"its score is not checked: {error}"
+    dataset = run.dataset.of_fold(best.fold)
+    rows = dataset.validation
+    with run.retrainer(best) as retrainer:
+        arguments = (where.model.absolute(), run.recipe, dataset.target, rows.x, rows.y)
+        called = retrainer.ask(Call(evaluate_file, arguments))
+    if called.error:
+        return Severity.WRONG, f"{called.error}; remove it, and run the sweep again"
+    result = run.results[best.number]
+    row = result.curve[result.scored_epoch - 1] if result.scored_epoch else {}
+    for metric, value in called.value.items():
+        expected = row.get(f"val_{metric}", value)
+        if not math.isclose(value, expected, rel_tol=_TOLERANCE, abs_tol=_TOLERANCE):
+            text = f"is not the model of {best.label}: its {metric} is {value:.6g}, the row "
+            return Severity.WRONG, f"{text}says {expected:.6g}; remove it, and run again"
+    return Severity.SOUND, f"scores what the row of {best.label} says"

@@ -59,15 +59,14 @@ class Database:
     ) -> None:
         self.path, self._may_write = path, check
         self._lost = ""
-        self._require_file(links=read_only)
+        if kind := odd_kind(path, links=read_only, names=read_only):
+            raise StoreError(f"{path}: is {kind}, not a store")
         check()
         with self.explained():
             if not read_only and not path.exists():
                 self._create()
             self._db = self._open_read_only() if read_only else self._connect("rw")
             try:
-                # SQLite opens by name, and would follow a link.
-                self._require_file(links=read_only)
                 self._opened = self.path.lstat()
                 self._check()
                 if not read_only:
@@ -75,10 +74,6 @@ class Database:
             except BaseException:
                 self._db.close()
                 raise
-
-    def _require_file(self, *, links: bool) -> None:
-        if kind := odd_kind(self.path, links=links, names=links):
-            raise StoreError(f"{self.path}: is {kind}, not a store")
 
     def _create(self) -> None:
         # SQLite would apply the log of a removed store to the new one.
@@ -127,7 +122,12 @@ class Database:
             raise self.error(
                 f"the store has format {version}, this version of hpsearch reads {_SCHEMA_VERSION}"
             )
-        self._check_size()
+        size, page = self.path.stat().st_size, self._db.execute("PRAGMA page_size").fetchone()[0]
+        # The missing part of a page would read as zeros. A log may hold the whole page.
+        if size % page and not _size(logs_of_store(self.path)[0]):
+            raise self.error(
+                f"the store is truncated: {size} bytes are no whole number of pages of {page}"
+            )
         if fault := _schema_fault(self._db):
             raise self.error(f"the store is damaged: {fault}")
         # Checksums detect a changed row. This detects a missing one, and cells of another type than
@@ -147,18 +147,6 @@ class Database:
             with suppress(sqlite3.OperationalError):
                 self._db.execute("PRAGMA wal_checkpoint(PASSIVE)")
             Database(self.path, read_only=True).close()
-
-    def _check_size(self) -> None:
-        """Refuse a file that ends within a page: the missing part would read as zeros.
-
-        A log may hold the whole page.
-        """
-        size = self.path.stat().st_size
-        page = self._db.execute("PRAGMA page_size").fetchone()[0]
-        if size % page and not _size(logs_of_store(self.path)[0]):
-            raise self.error(
-                f"the store is truncated: {size} bytes are no whole number of pages of {page}"
-            )
 
     def error(self, text: str, advice: str = "") -> StoreError:
         """Return an error about this store, with advice."""
@@ -291,32 +279,20 @@ def checksum_of(*parts: Any) -> str:
     return digest.hexdigest()[:32]
 
 
-def _statements(script: str) -> dict[str, str]:
-    statements = filter(None, (" ".join(part.split()) for part in script.split(";")))
-    return {text.partition("(")[0].removeprefix("CREATE TABLE "): text for text in statements}
-
-
 def _schema_fault(db: sqlite3.Connection) -> str:
     """Return a difference between a file's declarations and a store's; empty if they agree.
 
     A foreign view, trigger, index or expression would run when rows are read or written.
-
-    Raises:
-        sqlite3.Error: The file cannot be read.
     """
-    declared = _statements(_SCHEMA)
-    statements: dict[str, object] = {}
-    for kind, name, table, statement in db.execute(
-        "SELECT type, name, tbl_name, sql FROM sqlite_schema"
-    ):
-        if kind == "table" and name in declared:
-            statements[name] = statement
-        elif not (kind == "index" and name == f"sqlite_autoindex_{table}_1" and statement is None):
-            what = printable(f"{kind} {name}")[:_MOST_SHOWN]
-            return f"it has the {what}, which no run makes"
-    for name, statement in declared.items():
-        if name not in statements:
-            return f"the table {name} is missing"
-        if " ".join(str(statements[name]).split()) != statement:
-            return f"the table {name} is not declared as a run declares it"
+    # SQLite adds indexes without a statement, one for each key that is not an integer.
+    own_index = "type = 'index' AND sql IS NULL AND name = 'sqlite_autoindex_' || tbl_name || '_1'"
+    query = f"SELECT type, name, sql FROM sqlite_schema WHERE NOT ({own_index})"  # noqa: S608
+    stored = {(kind, name, " ".join(str(sql).split())) for kind, name, sql in db.execute(query)}
+    declared = set()
+    for statement in filter(None, (" ".join(part.split()) for part in _SCHEMA.split(";"))):
+        name = statement.partition("(")[0].removeprefix("CREATE TABLE ")
+        declared.add(("table", name, statement))
+    for kind, name, _ in sorted(stored ^ declared):
+        what = printable(f"{kind} {name}")[:_MOST_SHOWN]
+        return f"the {what} is not declared as a run declares it"
     return ""

@@ -39,11 +39,9 @@ class Tables:
     """results.csv and curves.csv, rewritten as a whole, for at most 2% of the run's time.
 
     Attributes:
-        where: The results directory.
         task: Decides the metric columns.
         names: Hyperparameters in file order.
         provenance: The columns that all rows share; a result brings its versions.
-        kind: The kind of the configs.
         flush: Flushes the store to the disk, so that no table is ever ahead of it.
     """
 
@@ -176,11 +174,7 @@ def tables_of(where: ResultsDirectory, facts: Facts) -> Tables:
 
 
 def _rows_in(path: Path) -> list[tuple[int, ExecutionKey]]:
-    """Return the trial and the key of each row of a results table; empty without a table.
-
-    Raises:
-        RefusedError: The table differs from what a run writes.
-    """
+    """Return the trial and the key of each row of a results table; empty without a table."""
     rows: list[tuple[int, ExecutionKey]] = []
     try:
         with path.open(encoding="utf-8", newline="") as file:

@@ -9,7 +9,7 @@ import re
 import shutil
 import time
 import weakref
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Self
@@ -76,9 +76,8 @@ class NoLocksError(RefusedError):
 class DirectoryLock:
     """An exclusive lock on a results directory, held until `release` or the end of the process.
 
-    `filelock` does not do: its `FileLock` does not say which process holds a lock, does not check
-    that `flock` excludes others on this file system, and falls back to a weaker lock if there is
-    no `flock`.
+    `filelock` does not do: it neither says which process holds a lock nor checks that `flock`
+    excludes others on this file system.
 
     Args:
         directory: The directory, named in error messages.
@@ -111,7 +110,7 @@ class DirectoryLock:
 
     def _take(self) -> None:
         directory, path = self._directory, self._path
-        works, why = False, "a lock keeps nobody out"
+        fault = ""
         try:
             if not lock_without_waiting(self._handle):
                 process = _holder_named_in(self._handle)
@@ -119,14 +118,19 @@ class DirectoryLock:
                     f"{directory}: another run holds this directory (process {process}); "
                     "wait for it, stop it, or give this run another directory with --out"
                 )
-            works = _excludes_others(path)
+            # Some network file systems grant a lock twice.
+            second = os.open(path, os.O_RDWR | NO_LINK)
+            try:
+                fault = "a lock keeps nobody out" if lock_without_waiting(second) else ""
+            finally:
+                os.close(second)
         except OSError as error:
-            why = str(error.strerror)
-        if not works:
+            fault = str(error.strerror)
+        if fault:
             raise NoLocksError(
-                f"{directory}: its file system has no working locks ({why}), so a second run could "
-                "write the same store; give the store a place on a local disk with --store PATH, "
-                "or this run another directory with --out"
+                f"{directory}: its file system has no working locks ({fault}), so a second run "
+                "could write the same store; give the store a place on a local disk with --store "
+                "PATH, or this run another directory with --out"
             )
         first = os.pread(self._handle, 32, 0).partition(b"\n")[0]
         if os.fstat(self._handle).st_nlink != 1 or (first and not first.isdigit()):
@@ -140,7 +144,14 @@ class DirectoryLock:
         Raises:
             RefusedError: The directory was moved or removed, or the lock was.
         """
-        if not _is_at(self._handle, self._path):
+        try:
+            there = os.path.samestat(os.fstat(self._handle), self._path.stat())
+        except (FileNotFoundError, NotADirectoryError):
+            there = False
+        except OSError:
+            # The file system may be unavailable for a moment only: the next write decides.
+            there = True
+        if not there:
             raise RefusedError(
                 f"{self._directory}: was moved or removed during the run, or its lock, "
                 f"{self._path.name}, was, so another run may begin here, and this one ends; the "
@@ -161,18 +172,6 @@ class DirectoryLock:
         self.release()
 
 
-def _is_at(handle: int, path: Path) -> bool:
-    """Check if an open file is still the one at the path."""
-    try:
-        return os.path.samestat(os.fstat(handle), path.stat())
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except OSError:
-        # The file system may only be unavailable for a moment, so leave the verdict to the next
-        # write.
-        return True
-
-
 def _holder_named_in(handle: int) -> str:
     """Read the holder's process number, waiting briefly for a new holder to write it."""
     import psutil  # needed only when the lock is contended
@@ -185,29 +184,6 @@ def _holder_named_in(handle: int) -> str:
         if alive or time.monotonic() > deadline:
             return named or "unknown"
         time.sleep(_HOLDER_KNOWN_SECONDS / 20)
-
-
-def _excludes_others(path: Path) -> bool:
-    """Try the lock that this process holds, because some network file systems grant it twice."""
-    second = os.open(path, os.O_RDWR | NO_LINK)
-    try:
-        return not lock_without_waiting(second)
-    finally:
-        os.close(second)
-
-
-def _holder(path: Path) -> str:
-    """Return the number of the process that holds a file's lock, as text; empty if it is free."""
-    # Windows has no fcntl, and takes no lock. Without working locks, no process holds one.
-    with suppress(ImportError, OSError):
-        import fcntl
-
-        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | NO_LINK)) as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return _holder_named_in(file.fileno())
-    return ""
 
 
 def _release_all() -> None:
@@ -259,17 +235,13 @@ class ResultsDirectory:
 
     path: Path
 
-    #: The table of results, a row for each execution.
     results = _File("results.csv")
-    #: The learning curves, a row for each epoch of an execution.
     curves = _File("curves.csv")
     #: The resolved sweep.
     sweep = _File("sweep.yaml")
     #: The best trial's model.
     model = _File("best.keras")
-    #: The report, a self-contained page.
     report = _File("report.html")
-    #: The messages of driver and workers.
     log = _File("run.log")
     #: The files that a program's trials leave, in a directory for each trial.
     trials = _File("trials")
@@ -314,14 +286,6 @@ class ResultsDirectory:
         store, _, home = text.partition("\0")
         return ("", "") if "\0" in home else (store, home)
 
-    def point_to(self, store: Path) -> None:
-        """Name a store outside this directory.
-
-        Raises:
-            OSError: The pointer cannot be written.
-        """
-        self.write(self.pointer, os.fsencode(f"{store}\0{self.path.absolute()}\n"))
-
     @property
     def lock(self) -> Path:
         """The file that a driver locks; next to the store, whose file system must have locks."""
@@ -330,8 +294,19 @@ class ResultsDirectory:
 
     @property
     def holder(self) -> str:
-        """The process that holds the lock, such as a run; empty if it is free."""
-        return _holder(self.lock)
+        """The number of the process that holds the lock, such as a run; empty if it is free."""
+        # Windows has no fcntl, and takes no lock. Without working locks, no process holds one.
+        with suppress(ImportError, OSError):
+            import fcntl
+
+            handle = os.open(self.lock, os.O_RDONLY | NO_LINK)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return _holder_named_in(handle)
+            finally:
+                os.close(handle)
+        return ""
 
     def hold(self) -> HeldDirectory:
         """Lock the directory against other drivers.
@@ -341,11 +316,10 @@ class ResultsDirectory:
             HpsearchError: The lock's file cannot be written.
         """
         store, lock = self.store, self.lock
-        with ExitStack() as stack:
-            held = stack.enter_context(DirectoryLock(self.path, lock))
-            if self.lock != lock:
-                raise LockedError(f"{self.path}: another run has moved its store just now")
-            stack.pop_all()
+        held = DirectoryLock(self.path, lock)
+        if self.lock != lock:
+            held.release()
+            raise LockedError(f"{self.path}: another run has moved its store just now")
         return HeldDirectory(self.path, held, store)
 
     def check(self) -> None:

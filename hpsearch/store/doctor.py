@@ -7,7 +7,7 @@ import io
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -45,6 +45,10 @@ class Finding:
     text: str
 
 
+#: The severity and the text of a finding.
+Verdict = tuple[Severity, str]
+
+
 @dataclass
 class _Contents:
     """The readable contents of the store, and the first damage; empty without any."""
@@ -74,12 +78,15 @@ def examine(directory: Path) -> list[Finding]:
         text = "there is none, of which all else is derived; results.csv can still be read"
         return [Finding(where.store.name, Severity.WRONG, text)]
     contents = _contents(where.store)
+    others = {
+        "versions": _versions(contents),
+        "data": _data(where, contents.facts),
+        where.model.name: _model(where.model, contents.facts),
+    }
     return [
-        _store(where, contents),
+        Finding(where.store.name, *_store(contents)),
         *_tables(where, contents),
-        *_versions(contents),
-        *_data(where, contents),
-        *_model(where, contents),
+        *(Finding(part, *verdict) for part, verdict in others.items() if verdict),
     ]
 
 
@@ -96,7 +103,15 @@ def _contents(store: Path) -> _Contents:
             if not is_log(log):
                 contents.damage = f"its log, {log.name}, cannot be read: what only it held is lost"
             with Store(copy, read_only=True) as opened:
-                _read_all(opened, contents)
+                contents.facts = opened.facts()
+                contents.executions = opened.executions()
+                contents.results = opened.results()
+                # The rest is read for its checksums.
+                opened.events()
+                for number in contents.results:
+                    opened.weights(number)
+                for number, _, _ in opened.snapshots():
+                    opened.snapshot(number)
                 contents.damage = opened.loss(store) or contents.damage
         except (OSError, StoreError) as error:
             if advice := shortage(error) or shortage(error.__cause__):
@@ -107,23 +122,10 @@ def _contents(store: Path) -> _Contents:
     return contents
 
 
-def _read_all(store: Store, contents: _Contents) -> None:
-    """Read the whole store, arrays included, which checks every checksum."""
-    contents.facts = store.facts()
-    contents.executions = store.executions()
-    contents.results = store.results()
-    store.events()
-    for number in contents.results:
-        store.weights(number)
-    for number, _, _ in store.snapshots():
-        store.snapshot(number)
-
-
-def _store(where: ResultsDirectory, contents: _Contents) -> Finding:
+def _store(contents: _Contents) -> Verdict:
     if contents.damage:
-        return Finding(where.store.name, Severity.WRONG, contents.damage)
-    text = f"{counted(len(contents.results), 'result')}, each as it was written"
-    return Finding(where.store.name, Severity.SOUND, text)
+        return Severity.WRONG, contents.damage
+    return Severity.SOUND, f"{counted(len(contents.results), 'result')}, each as it was written"
 
 
 def _tables(where: ResultsDirectory, contents: _Contents) -> Iterator[Finding]:
@@ -147,11 +149,11 @@ def _rows(text: str) -> Counter[tuple[tuple[str, str], ...]]:
     return Counter(tuple(sorted(cell for cell in row.items() if cell[1])) for row in rows)
 
 
-def _key(cells: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+def _key(cells: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
     return [cell for cell in cells if cell[0] in (*KEY, "epoch")]
 
 
-def _compared(path: Path, stored: str) -> tuple[Severity, str]:
+def _compared(path: Path, stored: str) -> Verdict:
     """Compare a table with the text that a run would write."""
     if not path.exists():
         return Severity.NOTE, "there is none; the next run writes it from the store"
@@ -173,56 +175,47 @@ def _compared(path: Path, stored: str) -> tuple[Severity, str]:
     return Severity.SOUND, f"{counted(rows.total(), 'row')}, as in the store"
 
 
-def _versions(contents: _Contents) -> Iterator[Finding]:
-    """Yield a note if several versions made the rows."""
+def _versions(contents: _Contents) -> Verdict | None:
+    """Return a note if several versions made the rows."""
     several = []
     for column, package in PACKAGES.items():
         made = Counter(each.versions.get(column, "unknown") for each in contents.results.values())
         if len(made) > 1:
             counts = (f"{version} ({counted(n, 'row')})" for version, n in made.items())
             several.append(f"{package} {', '.join(counts)}")
-    if several:
-        text = f"the rows were made by several versions: {'; '.join(several)}"
-        yield Finding("versions", Severity.NOTE, text)
+    if not several:
+        return None
+    return Severity.NOTE, f"the rows were made by several versions: {'; '.join(several)}"
 
 
-def _data(where: ResultsDirectory, contents: _Contents) -> Iterator[Finding]:
-    identity = contents.facts.identity
-    if identity is None or not contents.facts.sweep:
-        return
+def _data(where: ResultsDirectory, facts: Facts) -> Verdict | None:
+    if facts.identity is None or not facts.sweep:
+        return None
     try:
-        data = stored_sweep(contents.facts, where).data
+        data = stored_sweep(facts, where).data
         if data.python:
-            text = f"not compared: {data.python} makes it, and is not run here"
-            yield Finding("data", Severity.NOTE, text)
-            return
-        now = load_dataset(data).fingerprint
+            return Severity.NOTE, f"not compared: {data.python} makes it, and is not run here"
+        now, then = load_dataset(data).fingerprint, facts.identity.data
     except StoreError as error:
-        yield Finding("data", Severity.WRONG, str(error))
-        return
+        return Severity.WRONG, str(error)
     except DataError as error:
-        yield Finding("data", Severity.NOTE, f"cannot be compared: {error}")
-        return
-    if now == identity.data:
-        yield Finding("data", Severity.SOUND, f"{now}, as when the rows were made")
-    else:
-        text = f"its fingerprint is {now}, the rows were made with {identity.data}; put those back"
-        yield Finding("data", Severity.WRONG, text)
+        return Severity.NOTE, f"cannot be compared: {error}"
+    if now == then:
+        return Severity.SOUND, f"{now}, as when the rows were made"
+    text = f"its fingerprint is {now}, the rows were made with {then}; put those back"
+    return Severity.WRONG, text
 
 
-def _model(where: ResultsDirectory, contents: _Contents) -> Iterator[Finding]:
-    name, recorded = where.model.name, contents.facts.best_digest
-    if not where.model.exists():
-        if contents.facts.best_model:
-            yield Finding(name, Severity.NOTE, "there is none; the next run writes it again")
-        return
-    same = False
+def _model(model: Path, facts: Facts) -> Verdict | None:
+    if not model.exists():
+        gone = Severity.NOTE, "there is none; the next run writes it again"
+        return gone if facts.best_model else None
     with suppress(OSError):
-        same = where.model.is_file() and recorded in ("", file_digest(where.model))
-    text = "as the run wrote it" if recorded else "not compared: no digest of it is stored"
-    if not same:
-        text = (
-            "is damaged, or not the file that the run wrote, by its SHA-256; the next run gives it "
-            "another name, and writes the best trial's model again"
-        )
-    yield Finding(name, Severity.SOUND if same else Severity.WRONG, text)
+        if model.is_file() and not facts.best_digest:
+            return Severity.SOUND, "not compared: no digest of it is stored"
+        if model.is_file() and file_digest(model) == facts.best_digest:
+            return Severity.SOUND, "as the run wrote it"
+    return Severity.WRONG, (
+        "is damaged, or not the file that the run wrote, by its SHA-256; the next run gives it "
+        "another name, and writes the best trial's model again"
+    )

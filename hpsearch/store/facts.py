@@ -42,12 +42,7 @@ class Identity:
 
     def provenance(self, sweep: str) -> Provenance:
         """Return the columns that all rows of a sweep with this name share."""
-        return Provenance(
-            metric=self.metric,
-            sweep=sweep,
-            data=self.data,
-            recipe=self.recipe_id,
-        )
+        return Provenance(metric=self.metric, sweep=sweep, data=self.data, recipe=self.recipe_id)
 
     def to_json(self) -> str:
         """Encode the identity as sorted JSON."""
@@ -93,7 +88,6 @@ class Evaluation:
         time: The time in UTC, as ISO 8601 to the second.
         trial, config, seed, fold: The evaluated model.
         split: `train`, `validation` or `test`.
-        rows: The number of rows in the split.
         metric: The name in `metrics` that the sweep scores by.
         metrics: Name, such as `accuracy`, -> measurement.
         confusion: Rows by true class (first index) and predicted class, for up to 30 classes.

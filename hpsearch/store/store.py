@@ -211,11 +211,7 @@ def from_json(text: str) -> ExecutionResult:
 
 
 def _as_npz(arrays: Sequence[npt.NDArray[Any]]) -> bytes:
-    """Encode arrays in their order, without pickle.
-
-    Raises:
-        ValueError: An array holds objects, which need pickle.
-    """
+    """Encode arrays in their order, without pickle."""
     # Some versions of `np.savez` would store `allow_pickle` as an array of that name.
     if any(array.dtype.hasobject for array in arrays):
         raise ValueError("Object arrays cannot be saved when allow_pickle=False")
@@ -270,7 +266,7 @@ def keep_store_at(where: ResultsDirectory, place: Path) -> None:
             else:
                 with Store(wanted) as store:
                     store.set_meta({"home": home})
-            where.point_to(wanted)
+            where.write(where.pointer, os.fsencode(f"{wanted}\0{where.path.absolute()}\n"))
             here.unlink(missing_ok=True)
     except OSError as error:
         raise HpsearchError(f"{place}: the store cannot be put there: {error}") from None

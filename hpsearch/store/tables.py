@@ -145,35 +145,23 @@ def results_table(
     """Make the results table: a row for each record, by trial, seed and fold.
 
     Args:
-        records: The executions that have a result.
         task: Decides the metric columns; the other metrics of a custom model follow.
-        hyperparameters: Names in file order. An MLP's table begins with the notes' seven.
+        hyperparameters: Names in file order. An MLP's table begins with the notes' seven; others
+            that trials have come last.
         scored: The scored metric's name, or `name:goal:epoch`; it gets columns if the task's
             metrics do not include it.
-        kind: The kind of the configs.
     """
     import pandas as pd  # slow to import
 
     records = sorted(records, key=lambda record: record.place)
-    names = _names_in_order(hyperparameters, records, task, kind)
+    first = NOTES if kind.is_predefined and task is not Task.OBJECTIVE else ()
+    met = (name for record in records for name in record.values)  # noqa: PD011 - a mapping
+    names = list(dict.fromkeys([*first, *hyperparameters, *met]))
     head = [*HEAD, *map(column_of, names)]
     metrics = _columns_of(_metrics(records, task, scored, kind), {*head, *TAIL, *CODE})
     rows = [_row(record, metrics, names) for record in records]
-    columns = [*head, *metrics.values(), *_tail_of(kind)]
+    columns = [*head, *metrics.values(), *TAIL, *(CODE if kind.names_code else ())]
     return _typed(pd.DataFrame(rows, columns=columns, dtype=object))
-
-
-def _tail_of(kind: Kind) -> list[str]:
-    return [*TAIL, *(CODE if kind.names_code else ())]
-
-
-def _names_in_order(
-    hyperparameters: Sequence[str], records: Sequence[Record], task: Task, kind: Kind
-) -> list[str]:
-    """Return an MLP's seven of the notes, the sweep's in file order, then others of the trials."""
-    first = NOTES if kind.is_predefined and task is not Task.OBJECTIVE else ()
-    met = (name for record in records for name in record.values)  # noqa: PD011 - a mapping
-    return list(dict.fromkeys([*first, *hyperparameters, *met]))
 
 
 def curves_table(
@@ -221,20 +209,14 @@ def _typed(table: pd.DataFrame) -> pd.DataFrame:
     metrics = dict.fromkeys(metric_columns(table), FLOAT)
     declared = DTYPES | CURVES | CURVES_TAIL | metrics
     for column in table.columns:
-        dtype = declared.get(column) or _hyperparameter_dtype(column, table[column])
+        cells = table[column]
+        dtype = declared.get(column) or _hyperparameter_dtype(column, cells)
+        if dtype == TEXT:
+            cells = cells.where(cells != "", None)
         if dtype != "object":
-            table[column] = _converted(table[column], dtype)
+            table[column] = cells.astype(dtype)  # type: ignore[call-overload]
     # Each assignment adds a block, and pandas would warn of hundreds of them.
     return table.copy()
-
-
-def _converted(cells: pd.Series[Any], dtype: str) -> Any:
-    """Convert cells to a dtype; empty text becomes missing."""
-    if dtype == FLOAT:
-        return cells.where(cells.notna(), math.nan).astype(np.float64)
-    if dtype == TEXT:
-        cells = cells.where(cells != "", None)
-    return cells.astype(dtype)  # type: ignore[call-overload]
 
 
 def metric_columns(table: pd.DataFrame) -> list[str]:
@@ -318,15 +300,7 @@ def read_results(path: str | os.PathLike[str]) -> pd.DataFrame:
 
 
 def _typed_table(table: pd.DataFrame, path: str | os.PathLike[str]) -> pd.DataFrame:
-    """Give the cells of a results.csv or curves.csv the schema's dtypes.
-
-    Args:
-        table: The result of `read_cells`; it is changed.
-        path: Named in error messages.
-
-    Raises:
-        InputError: hpsearch did not write the table, or it is several tables.
-    """
+    """Give the result of `read_cells` the schema's dtypes; it is changed."""
     if "trial" not in table.columns:
         raise InputError(
             f"{path}: not a results table of hpsearch: it has no column 'trial'; "

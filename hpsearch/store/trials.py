@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.data.specs import Task
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _SCORED = tuple(str(status) for status in Status if status.scored)
 
 
-def ranked(scores: Mapping[int, Sequence[float]], goal: str) -> list[int]:
+def ranked(scores: Mapping[int, Collection[float]], goal: str) -> list[int]:
     """Return the trials with a score, the best first.
 
     The best has the best mean over its executions. Trials with fewer scores come after those with
@@ -39,7 +39,7 @@ def ranked(scores: Mapping[int, Sequence[float]], goal: str) -> list[int]:
     )
 
 
-def mean(scores: Sequence[float]) -> float:
+def mean(scores: Collection[float]) -> float:
     """Return the mean, which does not depend on the order of the scores."""
     return math.fsum(scores) / len(scores)
 
@@ -60,28 +60,23 @@ def best_trials(
     executions: Iterable[Execution], results: Mapping[int, ExecutionResult], goal: str
 ) -> list[int]:
     """Return the trials with a score, the best first (see `ranked`)."""
-    return _ranked(_scores(executions, results), goal)
-
-
-def _ranked(scores: Mapping[int, Mapping[int, float]], goal: str) -> list[int]:
-    return ranked({trial: [*trial_scores.values()] for trial, trial_scores in scores.items()}, goal)
+    scores = _scores(executions, results)
+    return ranked({trial: scores[trial].values() for trial in scores}, goal)
 
 
 def best_execution(
-    executions: Iterable[Execution],
-    results: Mapping[int, ExecutionResult],
-    goal: str,
+    executions: Iterable[Execution], results: Mapping[int, ExecutionResult], goal: str
 ) -> tuple[Execution, float] | None:
     """Return the best execution of the best trial and the trial's mean score; None without any."""
     by_number = {execution.number: execution for execution in executions}
     scores = _scores(by_number.values(), results)
-    numbers = _ranked(scores, goal)
+    numbers = ranked({trial: scores[trial].values() for trial in scores}, goal)
     if not numbers:
         return None
     leader, sign = scores[numbers[0]], 1 if goal == "maximize" else -1
     # Among equal ones, choose the first seed and fold.
     best = min(leader, key=lambda number: (-sign * leader[number], by_number[number].repetition))
-    return by_number[best], mean([*leader.values()])
+    return by_number[best], mean(leader.values())
 
 
 def fresh_seeds(taken: Iterable[int], count: int) -> list[int]:
@@ -106,7 +101,7 @@ class Leader:
     @property
     def best(self) -> tuple[int, float] | None:
         """The best trial's number and mean score; None without any score."""
-        return None if self._best is None else (self._best, mean(self._of(self._best)))
+        return None if self._best is None else (self._best, mean(self._scores[self._best].values()))
 
     def note(self, trial: int, execution: int, score: float | None) -> None:
         """Record an execution's score, which replaces an earlier one."""
@@ -118,11 +113,8 @@ class Leader:
         else:
             trial_scores[execution] = score
         among = self._scores if worse else {trial, self._best} - {None}
-        scores = {number: self._of(number) for number in among if number is not None}
+        scores = {each: self._scores[each].values() for each in among if each is not None}
         self._best = next(iter(ranked(scores, self._goal)), None)
-
-    def _of(self, trial: int) -> Sequence[float]:
-        return list(self._scores[trial].values())
 
 
 def trials_of(table: pd.DataFrame) -> pd.DataFrame:
@@ -197,7 +189,6 @@ def errors_text(trial: pd.Series[Any], facts: Facts) -> str:
 
     Args:
         trial: A line of `trials_of`.
-        facts: The facts of its sweep.
     """
     recipe = facts.identity.recipe if facts.identity is not None else {}
     if facts.task is not Task.REGRESSION or recipe.get("model"):

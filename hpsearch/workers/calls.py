@@ -95,22 +95,24 @@ def answers(predicted: npt.NDArray[Any], y: npt.NDArray[Any], target: Target) ->
     return {"confusion": tuple(tuple(map(int, row)) for row in counts)}
 
 
-def evaluate_rows(path: Path, trained: TrainedModel, x: Any, y: npt.NDArray[Any]) -> None:
-    """Write each row's loss and metrics under the exported model, in the target's units.
+def evaluate_rows(
+    trained: TrainedModel, x: Any, y: npt.NDArray[Any]
+) -> dict[str, npt.NDArray[np.float64]]:
+    """Return each row's loss and metrics under the exported model, in the target's units.
 
     Args:
-        path: The NumPy archive to write. It holds `loss` and the metrics by name, `(n_samples,)`,
-            or `()` if known only for all rows together; `regularisation`, `()`; and, for an MLP
-            with one target, `predicted`, class indices or targets `(n_samples,)`.
         x: Raw rows.
         y: Targets as in `hpsearch.data.specs.Arrays`.
+
+    Returns:
+        `loss` and the metrics by name, `(n_samples,)`, or `()` if known only for all rows together;
+        `regularisation`, `()`; and, for an MLP with one target, `predicted`, class indices or
+        targets `(n_samples,)`.
     """
     problem = trained.problem
     x, y = unpacked(x, problem.input.parts), in_own_units(y, problem.target)
     measured = trained.subject.measure(trained.full(), problem, x, y)
-    arrays: dict[str, Any] = {name: np.asarray(v, np.float64) for name, v in measured.items()}
-    # No allow_pickle: savez of older NumPy would store it as an array of that name.
-    np.savez(path, **arrays)
+    return {name: np.asarray(values, np.float64) for name, values in measured.items()}
 
 
 def evaluate_file(

@@ -8,14 +8,14 @@ import pickle
 import queue
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import IO, Any
 
 import cloudpickle
 
 from hpsearch.data.specs import TrainingData
 from hpsearch.importing import load_part
-from hpsearch.machine import cores, share_bytes
+from hpsearch.machine import share_bytes
 from hpsearch.spec.keys import ExecutionSettings
 from hpsearch.training.subjects import Job
 from hpsearch.workers.local import CallsHere, LocalExecutor
@@ -47,8 +47,6 @@ class InProcessExecutor(Executor):
 
     def submit(self, work: Work) -> None:
         """Take a training or a call, which the next `events` runs."""
-        if self._work is not None:
-            raise RuntimeError("submit needs a free worker")
         self._work = work
 
     def events(self, timeout_seconds: float) -> Sequence[Event]:
@@ -73,7 +71,6 @@ class FuturesExecutor(CallsHere):
 
     Args:
         pool: The pool, whose processes can import hpsearch and the user's modules.
-        workers: Number of trainings at a time.
         log: Receives what calls print.
     """
 
@@ -106,8 +103,6 @@ class FuturesExecutor(CallsHere):
         if isinstance(work, Call):
             super().submit(work)
             return
-        if not self.free:
-            raise RuntimeError("submit needs a free worker")
         slot = WorkerState(number=free_number(self._slots))
         self._slots[slot.number] = slot
         slot.take(work)
@@ -138,11 +133,6 @@ class FuturesExecutor(CallsHere):
         del self._slots[slot.number]
         events: list[Event] = pickle.loads(answer)  # noqa: S301 - our own
         return events
-
-    def close(self) -> None:
-        """Ignore running trainings, and end calls at once."""
-        self._slots.clear()
-        super().close()
 
 
 #: The datasets that this process of a pool has received, by digest.
@@ -180,32 +170,31 @@ def opened_executor(
     """Open the executor that an `execution:` block describes, and close it with the context.
 
     Args:
-        workers: Number of trainings at a time; None means one for each core, or on a cluster as
-            many as have room.
+        workers: Number of trainings at a time; None means as many as a cluster has room for.
         log: An open file for what workers print.
-        servers: Running servers for the local engine, which closes them; None starts servers.
+        servers: Running servers for the local engine, which closes them.
         pool: Trains in this pool's processes instead of the engine's.
         in_process: Trains in this process instead of the engine's.
     """
-    memory = execution.memory
-    with ExitStack() as stack:
-        executor: Executor
-        if in_process:
-            executor = InProcessExecutor()
-        elif pool is not None:
-            executor = FuturesExecutor(pool, workers or cores(), log)
-        elif execution.engine == "local":
-            workers = workers or cores()
-            executor = LocalExecutor(
-                servers or stack.enter_context(Servers(log)),
-                workers,
-                timeout_seconds=execution.timeout_seconds,
-                memory_bytes=share_bytes(workers) if memory == "auto" else memory,
-            )
-        else:
-            # Ray is an annex, whose package is optional.
-            opened_ray = load_part("hpsearch.ray.executor:opened_ray")
-            most = None if memory == "auto" else memory
-            executor = stack.enter_context(opened_ray(execution, workers, most, log))
-        stack.callback(executor.close)
+    memory = None if execution.memory == "auto" else execution.memory
+    chosen: AbstractContextManager[Executor]
+    if in_process:
+        chosen = InProcessExecutor()
+    elif pool is not None:
+        assert workers is not None
+        chosen = FuturesExecutor(pool, workers, log)
+    elif execution.engine == "ray":
+        # Ray is an annex, whose package is optional.
+        opened_ray = load_part("hpsearch.ray.executor:opened_ray")
+        chosen = opened_ray(execution, workers, memory, log)
+    else:
+        assert workers is not None
+        assert servers is not None
+        chosen = LocalExecutor(
+            servers,
+            workers,
+            timeout_seconds=execution.timeout_seconds,
+            memory_bytes=share_bytes(workers) if execution.memory == "auto" else memory,
+        )
+    with chosen as executor:
         yield executor

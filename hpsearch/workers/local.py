@@ -10,7 +10,6 @@ import selectors
 import signal
 import socket
 import time
-from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ import cloudpickle
 
 from hpsearch.data.specs import TrainingData
 from hpsearch.errors import HpsearchError
+from hpsearch.files import cut_beginning
 from hpsearch.machine import descendants, now, own_bytes, private_bytes
 from hpsearch.training.subjects import Job
 from hpsearch.wording import exit_text
@@ -32,9 +32,8 @@ from hpsearch.workers.protocol import (
     WorkerState,
     free_number,
 )
-from hpsearch.workers.servers import Server, Servers
+from hpsearch.workers.servers import CLOSED_STATUS, Server, Servers, Wire
 from hpsearch.workers.shared import share
-from hpsearch.workers.wire import CLOSED_STATUS, Wire
 
 _LOG = logging.getLogger("hpsearch")
 _POLL_SECONDS = 0.2
@@ -91,12 +90,7 @@ class Worker(WorkerState):
 
 
 class Pool:
-    """Forked workers by number.
-
-    Args:
-        servers: Fork the workers; closed with the pool.
-        limit: Most workers at a time.
-    """
+    """Forked workers by number."""
 
     def __init__(self, servers: Servers, limit: int) -> None:
         self.servers = servers
@@ -216,9 +210,6 @@ class Pool:
     def require_servers(self, most_seconds: float | None) -> None:
         """Check that the servers have forked the requested workers in time.
 
-        Args:
-            most_seconds: See `Server.silent_seconds`.
-
         Raises:
             HpsearchError: A server has not.
         """
@@ -311,8 +302,6 @@ class LocalExecutor(Executor):
         Raises:
             HpsearchError: A server has ended.
         """
-        if not self.free:
-            raise RuntimeError("submit needs a free worker")
         worker = self._pool.worker_for(work)
         if isinstance(work, Job):
             _LOG.info("worker %d: %s", worker.number, work.training.label)
@@ -373,7 +362,7 @@ class LocalExecutor(Executor):
 
     def _enforce_limits(self) -> None:
         self._pool.require_servers(self._timeout_seconds)
-        self._pool.servers.bound_log()
+        cut_beginning(self._pool.servers.log)
         instant = time.monotonic()
         since = instant - self._memory_checked
         limit = self._memory_bytes if since >= _MEMORY_CHECK_SECONDS else None
@@ -381,7 +370,11 @@ class LocalExecutor(Executor):
             self._memory_checked = instant
             if instant - self._children_checked >= _CHILDREN_CHECK_SECONDS:
                 self._children_checked = instant
-                self._look_at_children()
+                workers = self._pool.workers.values()
+                families = descendants([worker.pid for worker in workers if worker.pid is not None])
+                self._children_bytes = {
+                    pid: sum(map(private_bytes, family)) for pid, family in families.items()
+                }
         for worker in self._pool.workers.values():
             if worker.pid is None or not worker.limits_apply:
                 continue
@@ -391,11 +384,6 @@ class LocalExecutor(Executor):
                 worker.check_memory(used, limit)
             if worker.end_reason:
                 end(worker)
-
-    def _look_at_children(self) -> None:
-        pids = [worker.pid for worker in self._pool.workers.values() if worker.pid is not None]
-        families = descendants(pids)
-        self._children_bytes = {pid: sum(map(private_bytes, families[pid])) for pid in pids}
 
     def close(self) -> None:
         self._pool.close()
@@ -414,7 +402,6 @@ class CallsHere(Executor):
         self._log = log
         self._dataset: TrainingData | None = None
         self._local: LocalExecutor | None = None
-        self._waiting: deque[Work] = deque()
         self._closing = ExitStack()
 
     def provide(self, dataset: TrainingData) -> None:
@@ -423,17 +410,16 @@ class CallsHere(Executor):
 
     @property
     def calling(self) -> int:
-        """Number of waiting and running calls."""
-        return len(self._waiting) + (0 if self._local is None else self._local.busy)
+        """Number of calls under way, at most one."""
+        return 0 if self._local is None else self._local.busy
 
     def submit(self, work: Work) -> None:
-        """Make a call, after the waiting ones.
+        """Make a call; the earlier one has ended.
 
         Raises:
             HpsearchError: The worker cannot be started.
         """
-        self._waiting.append(work)
-        self._start_waiting(self._started())
+        self._started().submit(work)
 
     def converse(self, conversation: Conversation) -> None:
         """Start a conversation on this machine."""
@@ -455,17 +441,11 @@ class CallsHere(Executor):
             self._local.provide(self._dataset)
         return self._local
 
-    def _start_waiting(self, local: LocalExecutor) -> None:
-        while self._waiting and local.free:
-            local.submit(self._waiting.popleft())
-
     def _look(self, seconds: float) -> list[Event]:
         """Return new events of calls; wait only if there may be some."""
         if self._local is None or not self.listens:
             return []
-        events = [*self._local.events(seconds)]
-        self._start_waiting(self._local)
-        return events
+        return [*self._local.events(seconds)]
 
     def close(self) -> None:
         """End all calls at once."""

@@ -46,8 +46,8 @@ class Conversation:
     """A function that talks with the driver from a separate process that can use TensorFlow.
 
     Attributes:
-        function: `package.module:name` of a function. Its arguments are a `wire.Wire`, over which
-            it sends and receives pickled messages, and `arguments`.
+        function: `package.module:name` of a function. Its arguments are a `Wire`, over which it
+            sends and receives pickled messages, and `arguments`.
     """
 
     function: str
@@ -124,8 +124,6 @@ class Called:
 
     Attributes:
         error: The function's exception, or how the worker ended, in one line; empty on success.
-        value: The function's return value.
-        ended: Whether the worker ended.
         retires: See `Finished`.
     """
 
@@ -181,11 +179,7 @@ class Executor(Protocol):
         ...
 
     def converse(self, conversation: Conversation) -> None:
-        """Start a conversation, at most one; its messages are events.
-
-        Raises:
-            NotImplementedError: The executor has no other process.
-        """
+        """Start a conversation, at most one, in a process of its own; its messages are events."""
         del conversation
         raise NotImplementedError
 
@@ -225,7 +219,6 @@ class WorkerState:
     """The work of one worker, as its executor knows it.
 
     Attributes:
-        work: The current training or call, if any.
         since: Clock time from which the work's time counts, when the worker got it.
         began: Clock time at which the training began, if it has.
         end_reason: Why the executor ends this worker, in words; empty if it does not.

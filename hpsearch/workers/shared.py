@@ -10,9 +10,9 @@ import mmap
 import os
 import pickle
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -57,7 +57,9 @@ def share(dataset: TrainingData) -> int:
         with tempfile.TemporaryFile() as file:
             handle = os.dup(file.fileno())
     with open(handle, "wb", closefd=False) as memory:
-        write_blocks(memory, blocks)
+        for block in blocks:
+            memory.write(block)
+            memory.write(bytes(-block.nbytes % _ALIGNMENT))
         memory.write(trailer + len(trailer).to_bytes(_SIZE_BYTES, "little"))
     if sealed:
         import fcntl
@@ -85,24 +87,12 @@ def mapped(handle: int) -> TrainingData:
     block = memoryview(mmap.mmap(handle, 0, flags=mmap.MAP_PRIVATE))
     size = int.from_bytes(block[-_SIZE_BYTES:], "little")
     lengths, body = pickle.loads(block[-_SIZE_BYTES - size : -_SIZE_BYTES])  # noqa: S301 - our own
-    dataset: TrainingData = pickle.loads(body, buffers=blocks_in(block, lengths))  # noqa: S301 - our own
+    buffers, start = [], 0
+    for length in lengths:
+        buffers.append(block[start : start + length])
+        start += length + -length % _ALIGNMENT
+    dataset: TrainingData = pickle.loads(body, buffers=buffers)  # noqa: S301 - our own
     return dataset
-
-
-def write_blocks(file: IO[bytes], blocks: Iterable[memoryview]) -> None:
-    """Write blocks to a file, each at an aligned place; see `blocks_in`."""
-    for block in blocks:
-        file.write(block)
-        file.write(bytes(-block.nbytes % _ALIGNMENT))
-
-
-def blocks_in(memory: memoryview, sizes: Iterable[int]) -> list[memoryview]:
-    """Return the blocks of these sizes that `write_blocks` wrote."""
-    views, start = [], 0
-    for size in sizes:
-        views.append(memory[start : start + size])
-        start += size + -size % _ALIGNMENT
-    return views
 
 
 def with_arrays(

@@ -31,7 +31,7 @@ from hpsearch.workers.protocol import (
     Started,
     Work,
 )
-from hpsearch.workers.wire import CLOSED_STATUS, Wire
+from hpsearch.workers.servers import CLOSED_STATUS, Wire
 
 _PROGRESS_EVERY_SECONDS = 0.2
 
@@ -81,11 +81,7 @@ def _storable(text: str) -> str:
 
 
 def _train(
-    job: Job,
-    dataset: TrainingData,
-    worker: int,
-    emit: Callable[[Event], None],
-    failures: _Failures,
+    job: Job, dataset: TrainingData, worker: int, emit: Callable[[Event], None], failures: _Failures
 ) -> None:
     training = job.training
     emit(Started(worker, training))
@@ -144,9 +140,6 @@ def start_tensorflow() -> None:
 
 class Runner:
     """Runs work in this process and observes its memory.
-
-    Args:
-        worker: The worker's number.
 
     Attributes:
         growth_bytes: Most growth since the first training, or since the first with TensorFlow,

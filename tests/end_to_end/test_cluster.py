@@ -77,30 +77,3 @@ def test_a_function_is_searched_on_a_cluster(tmp_path, cluster):
     scores = (rows["x"] - 2) ** 2 + (rows["y"] - 1) ** 2 + 1 / rows["epochs_trained"]
     assert rows["score"].to_numpy() == pytest.approx(scores.to_numpy(), rel=1e-12)
     assert (tmp_path / "out" / "run.log").exists()
-
-
-@pytest.mark.parametrize(
-    ("execution", "said"),
-    [
-        ({"engine": "ry"}, "execution.engine: unknown engine 'ry'"),
-        ({"engine": "ray", "resources": {"CPU": "two"}}, "execution.resources.CPU: must be"),
-        ({"address": "auto"}, "execution.address: has a meaning only with engine: ray"),
-    ],
-)
-def test_a_bad_execution_is_told(execution, said):
-    with pytest.raises(package.HpsearchError, match=said):
-        package.optimize(
-            objectives.bowl, {"x": [1.0], "y": [1.0]}, "grid", execution=execution, workers=2
-        )
-
-
-def test_a_cluster_needs_a_function_that_can_be_imported(cluster):
-    with pytest.raises(
-        package.HpsearchError, match="cannot be imported by other processes: move it to the top"
-    ):
-        package.optimize(
-            lambda config: config["x"],
-            {"x": [1.0, 2.0]},
-            "grid",
-            execution={"engine": "ray", "address": cluster.address},
-        )

@@ -40,10 +40,10 @@ _QUICK = [
     ["schema"],
     *(["list", what] for what in ("datasets", "methods", "activations", "optimizers")),
     ["list", "layer-types"],
-    ["reproduce", "two", "--trial", "1"],
     ["export", "two", "--out", "exported.keras"],
 ]
 _SLOW = [
+    ["reproduce", "two", "--trial", "1"],
     ["reproduce", "two", "--trial", "1", "--script", "standalone"],
     ["log", "two", "--to", "tensorboard:logs"],
     ["log", "two", "--to", "mlflow:sqlite:///mlflow.db"],
@@ -210,7 +210,3 @@ def test_a_missing_file_and_a_bad_option(tmp_path):
     assert "nowhere.yaml" in hpsearch("run", "nowhere.yaml", cwd=tmp_path, code=2).stderr
     hpsearch("run", cwd=tmp_path, code=2)
     hpsearch("run", "nowhere.yaml", "--workers", 0, cwd=tmp_path, code=2)
-
-
-def test_version(tmp_path):
-    assert re.fullmatch(r"hpsearch \d+\.\d+.*\n", hpsearch("--version", cwd=tmp_path).stdout)

@@ -19,7 +19,7 @@ from small_sweeps import run_on_table
 from hpsearch.cli.app import main
 from hpsearch.errors import StoreError
 from hpsearch.files import file_digest
-from hpsearch.runs.best_file import examine_best_file
+from hpsearch.runs.trial import examine_best_file
 from hpsearch.store.store import Store
 
 _SWEEP = """\
@@ -192,7 +192,7 @@ _STORES = [
     (removed("sweep.db"), "results.csv can still be read"),
     (sql("UPDATE results SET record = '{}'"), "does not match its checksum"),
     (sql("ALTER TABLE results DROP COLUMN status"), "is not declared as a run"),
-    (sql("DROP TABLE weights"), "the table weights is missing"),
+    (sql("DROP TABLE weights"), "table weights is not declared as a run"),
     (replaced("sweep.db"), "cannot be read: Is a directory"),
     (replaced("sweep.db", lambda path: path.symlink_to("/nowhere/sweep.db")), "there is none"),
     (file(".store", b"/tmp\n"), "cannot be read: Is a directory"),

@@ -57,18 +57,6 @@ def test_a_run_that_is_killed_goes_on_as_if_nothing_had_been(tmp_path: Path) -> 
     pd.testing.assert_frame_equal(table(tmp_path / "killed"), whole)
 
 
-@pytest.mark.slow
-def test_several_workers_and_seeds(tmp_path: Path) -> None:
-    method = "keras_tuner.oracles:HyperbandOracle"
-    write(tmp_path, method, execution={"workers": 2}, seeds=2)
-    hpsearch("run", "sweep.yaml", "--out", "out", cwd=tmp_path)
-    found = table(tmp_path / "out")
-    assert found["trial"].nunique() == 12
-    assert (found.groupby("trial")["seed"].nunique() == 2).all()
-    assert set(found["method"]) == {method}
-    assert set(found["status"]) <= {"stopped", "completed"}
-
-
 @pytest.mark.parametrize(
     ("method", "stored", "said"),
     [
@@ -94,21 +82,6 @@ def test_a_bad_oracle_is_named_and_what_was_finished_is_stored(
     assert len(table(tmp_path / "out")) == stored
 
 
-@pytest.mark.slow
-def test_an_oracle_needs_an_end(tmp_path: Path) -> None:
-    write(tmp_path, "own_oracles:Mine")
-    sweep = yaml.safe_load((tmp_path / "sweep.yaml").read_text(encoding="utf-8"))
-    del sweep["budget"]
-    (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(sweep), encoding="utf-8")
-    done = hpsearch("run", "sweep.yaml", cwd=tmp_path, code=2)
-    assert "needs trials or time" in done.stderr
-    write(tmp_path, "own_oracles:Mine", budget={"time": "3s"})
-    hpsearch("run", "sweep.yaml", "--out", "out", cwd=tmp_path)
-    assert len(table(tmp_path / "out")) > 0
-    planned = hpsearch("plan", "sweep.yaml", cwd=tmp_path)
-    assert "own_oracles:Mine chooses them" in planned.stdout
-
-
 X, Y = load_wine(return_X_y=True)
 FEW = {"units": [4, 8, 16], "learning_rate": {"min": 1e-3, "max": 0.1, "scale": "log"}, "epochs": 9}
 
@@ -131,33 +104,3 @@ def test_tune_asks_the_oracle_that_it_is_given(tmp_path: Path, capsys: Any) -> N
         package.tune(X, Y, parameters=FEW, oracle=own_oracles.Mine)
     with pytest.raises(InputError, match="method, oracle: only one"):
         package.tune(X, Y, parameters=FEW, oracle=oracle, method="random")
-
-
-def build(hp: Any) -> Any:
-    import keras
-
-    units, activation = hp.Int("units", 4, 32), hp.Choice("activation", ["relu", "tanh"])
-    model = keras.Sequential(
-        [keras.layers.Dense(units, activation), keras.layers.Dense(3, "softmax")]
-    )
-    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
-    return model
-
-
-@pytest.mark.slow
-def test_a_tuner_takes_an_oracle_as_kerastuners_does(tmp_path: Path) -> None:
-    from hpsearch import tuners
-
-    oracle = own_oracles.Mine(
-        objective=keras_tuner.Objective("val_accuracy", "max"), max_trials=5, seed=3
-    )
-    tuner = tuners.Tuner(oracle=oracle, hypermodel=build, directory=tmp_path, project_name="p")
-    tuner.search(X, Y, epochs=5, validation_split=0.2, verbose=0)
-    assert (tmp_path / "p" / "results.csv").exists()
-    assert len(oracle.trials) == 5
-    (best,) = tuner.get_best_hyperparameters()
-    assert set(best.values) == {"units", "activation"}
-    model = tuner.get_best_models()[0]
-    held_out = X[int(0.8 * len(X)) :], Y[int(0.8 * len(X)) :]
-    score = oracle.get_best_trials()[0].score
-    assert model.evaluate(*held_out, verbose=0)[1] == pytest.approx(score)

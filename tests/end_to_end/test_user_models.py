@@ -30,21 +30,6 @@ def write(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_grid_of_what_the_model_asks_for(write, tmp_path):
-    write("small", "parameters: {epochs: [1, 2]}\n")
-    hpsearch("run", "sweep.yaml", "--out", "out", cwd=tmp_path)
-    table = pd.read_csv(tmp_path / "out" / "results.csv")
-    assert list(table.columns)[5:9] == ["units", "f", "epochs", "batch_size"]
-    assert sorted(set(zip(table["units"], table["f"], table["epochs"], strict=True))) == [
-        (units, f, epochs) for units in (4, 8) for f in ("relu", "tanh") for epochs in (1, 2)
-    ]
-    assert set(table["trainer"]) == {"native"}
-    # Trials that differ only in epochs share a training.
-    assert table["shared_with"].notna().sum() == 4
-    assert "all is sound" in hpsearch("doctor", "out", cwd=tmp_path).stdout
-
-
-@pytest.mark.slow
 def test_the_exported_model_takes_raw_images(write, tmp_path):
     write("convolutional", "method: random\nbudget: {trials: 2}\nparameters: {epochs: 3}\n")
     hpsearch("run", "sweep.yaml", "--out", "out", cwd=tmp_path)

@@ -26,7 +26,7 @@ from hpsearch.training.mlps import MLPs
 from hpsearch.training.subjects import Job
 from hpsearch.workers.calls import write_model
 from hpsearch.workers.executors import InProcessExecutor
-from hpsearch.workers.protocol import Call, Called, Event, Lost, Started
+from hpsearch.workers.protocol import Call, Called, Event, Started
 
 RECIPE = Recipe(3, "binary_crossentropy", "sigmoid", "val_accuracy", "maximize")
 RNG = np.random.default_rng(0)
@@ -124,17 +124,6 @@ def test_what_replaced_it_is_moved_aside(directory: Directory) -> None:
     assert model.with_name("best-replaced.keras").read_bytes() == b"of a user"
     assert model.with_name("best-replaced-2.keras").read_bytes() == b"of another"
     assert accuracy(model) == pytest.approx(directory.result.score)
-
-
-def test_of_another_trial_too(directory: Directory) -> None:
-    assert directory.save() == ""
-    directory.store.set_facts(best_model="7:c0")
-    directory.where.model.write_bytes(b"of a user")
-    assert "best-replaced.keras" in directory.save()
-    # As the run wrote it, it is replaced as ever.
-    directory.store.set_facts(best_model="7:c0")
-    assert directory.save() == ""
-    assert directory.files() == {"best-replaced.keras", "best.keras", "sweep.db", "sweep.db-wal"}
 
 
 def test_a_kill_before_its_digest_is_stored_leaves_no_old_one(
@@ -238,19 +227,6 @@ def test_predictions_that_fail_leave_the_model(
     assert facts.predictions is None
 
 
-def test_a_model_is_written_without_predictions(
-    directory: Directory, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As `hpsearch export` does."""
-    monkeypatch.setattr("hpsearch.workers.calls.answers", lambda *_: 1 / 0)
-    weights = directory.store.weights(1)
-    assert weights is not None
-    retrainer = directory.keeper().retrainer
-    exported = directory.where.path / "exported.keras"
-    assert retrainer.write(exported, TRIAL, weights) == ""
-    assert accuracy(exported) == pytest.approx(directory.result.score)
-
-
 class Scripted:
     """Gives events that were written down, then none."""
 
@@ -275,15 +251,6 @@ def test_a_worker_that_ends_is_a_warning(directory: Directory) -> None:
     (call,) = directory.executor.submitted
     assert call.function is write_model
     assert call.tensorflow
-
-
-def test_a_training_that_is_lost_leaves_no_model(directory: Directory) -> None:
-    directory.store.keep_weights([])
-    directory.executor = Scripted()
-    directory.executor.events = lambda _: [
-        Lost(1, directory.executor.submitted[0].training, "SIGKILL", False, 1.0)
-    ]
-    assert "is not written" in directory.save()
 
 
 @pytest.mark.parametrize(("gone", "free"), [(True, 1), (False, 1), (False, 0)])

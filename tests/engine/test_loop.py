@@ -84,9 +84,7 @@ def loop_of(
         if not oracle.adaptive:
             return FixedPlanner(oracle, numbers, repetitions, results)
         reuse = CurveReuse(RECIPE, results, snapshots.epochs)
-        return AdaptivePlanner(
-            oracle, numbers, repetitions, recipe=RECIPE, results=results, reuse=reuse
-        )
+        return AdaptivePlanner(oracle, numbers, repetitions, reuse)
 
     executor = Instant(score_of)
     with engine_in(directory, space.names, executor, planner_of, listener=Watcher()) as engine:
@@ -103,20 +101,9 @@ def test_an_oracle_learns_the_mean_over_seeds_once_it_is_known(tmp_path: Path) -
     scores = {1: 0.25, 2: 0.75, 3: 0.5, 4: None, 5: 0.125, 6: 0.125}
     with loop_of(tmp_path, space, oracle, scores.get, seeds=(0, 1)) as engine:
         run_engine(engine)
-        configs = [trial.config for trial in engine.ledger.executions]
+        configs = [trial.config for trial in engine.planner.current]
     assert sorted(oracle.told, key=lambda o: configs.index(o.config)) == [
         Outcome(configs[0], 0.5), Outcome(configs[2], None), Outcome(configs[4], 0.125),
-    ]  # fmt: skip
-
-
-def test_an_oracle_that_does_not_learn_is_told_all_the_same(tmp_path: Path) -> None:
-    space = space_of(units=[1, 2, 3])
-    oracle = learner(space, adaptive=False)
-    with loop_of(tmp_path, space, oracle, lambda _: 0.5) as engine:
-        run_engine(engine)
-        assert len(engine.ledger.results) == 3
-    assert sorted((each.config.values["units"], each.score) for each in oracle.told) == [
-        (1, 0.5), (2, 0.5), (3, 0.5),
     ]  # fmt: skip
 
 
@@ -127,7 +114,7 @@ def test_work_waits_for_an_executor_that_has_no_room_yet(tmp_path: Path, adaptiv
         engine.trainings.executor = Cluster(lambda _: 0.5)
         run_engine(engine)
         assert sorted(engine.ledger.results) == [1, 2, 3]
-        assert engine.listener.notes[:3] == ["waiting 1", "waiting 2", "waiting 3"]
+        assert engine.ledger.listener.notes[:3] == ["waiting 1", "waiting 2", "waiting 3"]
         # Nothing is left to wait for.
         engine.trainings.executor = Cluster(lambda _: 0.5)
         run_engine(engine, set(engine.ledger.results))
@@ -192,7 +179,7 @@ def test_an_executor_that_miscounts_costs_no_row(tmp_path: Path) -> None:
     with loop_of(tmp_path, space, learner(space, adaptive=False), lambda _: 0.5) as engine:
         engine.trainings.executor = Miscounting(lambda _: 0.5)
         run_engine(engine)
-        assert sorted(engine.listener.results) == [1, 2, 3, 4]
+        assert sorted(engine.ledger.listener.results) == [1, 2, 3, 4]
         assert sorted(each.status for each in engine.ledger.results.values()) == [
             "completed", "completed", "failed", "failed",
         ]  # fmt: skip
@@ -219,16 +206,6 @@ def test_a_sweep_of_which_all_trials_raise_stops_early(tmp_path: Path, status: S
             assert re.match("the first [56] trainings all failed alike: no", engine.stop.reason)
 
 
-def test_each_window_is_told_by_itself(tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr("hpsearch.engine.planning._WINDOW", 4)
-    space = space_of(units=[1, 2, 3], epochs=[1, 2])
-    with loop_of(tmp_path, space, learner(space, adaptive=False), lambda _: 0.5) as engine:
-        run_engine(engine)
-        told = [(s.trials, s.executions, s.trainings) for s in engine.listener.plans]
-    assert told == [(4, 4, 2), (2, 2, 1)]
-    assert sorted(engine.listener.results) == [1, 2, 3, 4, 5, 6]
-
-
 def test_rows_of_earlier_runs_stay_in_the_tables(tmp_path: Path) -> None:
     narrow, wide = space_of(units=[1, 2]), space_of(units=[2, 3])
     with loop_of(tmp_path, narrow, learner(narrow), lambda _: 0.5) as engine:
@@ -238,7 +215,7 @@ def test_rows_of_earlier_runs_stay_in_the_tables(tmp_path: Path) -> None:
         engine.ledger.tables.due = lambda rows: rows > 0
         engine.ledger.tables.write = lambda trials, _: written.append([t.number for t in trials])
         run_engine(engine, set(engine.ledger.results))
-        assert [trial.number for trial in engine.ledger.executions] == [2, 3]
+        assert [trial.number for trial in engine.planner.current] == [2, 3]
     assert written == [[1, 2, 3]]
 
 
@@ -248,8 +225,5 @@ def test_curves_are_kept_small(tmp_path: Path) -> None:
         run_engine(engine)
         assert isinstance(engine.ledger.results[1].curve, Curve)
         assert engine.ledger.results == engine.ledger.store.results()
-        assert [epoch["val_accuracy"] for epoch in engine.ledger.results[1].curve] == [
-            0.0,
-            0.1,
-            0.2,
-        ]
+        curve = engine.ledger.results[1].curve
+        assert [epoch["val_accuracy"] for epoch in curve] == [0.0, 0.1, 0.2]

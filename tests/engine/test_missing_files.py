@@ -9,7 +9,7 @@ import pytest
 import hpsearch
 from hpsearch.cli.app import main
 from hpsearch.errors import InputError, SweepFileError
-from hpsearch.spec.sweep import load_sweep, sweep_from_mapping
+from hpsearch.spec.sweep import sweep_from_mapping
 
 SWEEP = """\
 data:
@@ -61,14 +61,3 @@ def test_a_mapping_leaves_nothing_behind(tmp_path, made):
     with pytest.raises(InputError, match=rf"^data\.csv: no such file, {re.escape(str(gone))}$"):
         hpsearch.run(made(raw), out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
-
-
-def test_a_setting_is_named(sweep, capfd):
-    with pytest.raises(SystemExit):
-        main(["plan", sweep(), "--set", "data.csv=other.csv"])
-    assert "(from --set data.csv=other.csv)" in capfd.readouterr().err
-
-
-def test_results_are_read_without_their_data(sweep):
-    """Tables and reports need no rows."""
-    assert load_sweep(sweep("none.csv")).data.csv.endswith("none.csv")

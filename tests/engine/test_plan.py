@@ -94,17 +94,6 @@ def test_equal_prefixes_are_found_however_written() -> None:
     assert trainings == [Training(values, 0, ((5, 1), (9, 2)), trial=2)]
 
 
-def test_default_epochs_count() -> None:
-    assert Execution(1, 1, Config({"units": 3}), 0).epochs == 10
-    trainings = group(
-        [
-            Execution(1, 1, Config({"units": 3}), 0),
-            Execution(2, 2, Config({"epochs": 3, "units": 3}), 0),
-        ]
-    )
-    assert [t.stops for t in trainings] == [((3, 2), (10, 1))]
-
-
 def test_a_summary_counts_what_is_trained() -> None:
     assert summarize([], []).trials == 0
     trials = numbered(configs(units=[1, 2], epochs=[3, 5]), (0, 1))

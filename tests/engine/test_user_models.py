@@ -73,13 +73,6 @@ def test_the_file_may_fix_and_replace(run):
     assert "warning: parameters.typo: the model never asked for it" in said
 
 
-def test_configs_take_the_models_defaults(run):
-    table, _ = run("dense", "configs: [{units_0: 16, epochs: 1}, {num_layers: 2, epochs: 1}]\n")
-    assert list(table["units_0"]) == [16, 8]
-    assert list(table["num_layers"]) == [1, 2]
-    assert list(table["lr"]) == [1e-3, 1e-3]
-
-
 def test_what_comes_up_late_is_a_column_and_said(run):
     table, said = run("late", "method: random\nbudget: {trials: 8}\nparameters: {epochs: 1}\n")
     middle = table["units"].between(6, 10)

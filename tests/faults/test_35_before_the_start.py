@@ -22,9 +22,8 @@ from hpsearch.space.execution import Training
 from hpsearch.training.subjects import Job
 from hpsearch.workers.local import LocalExecutor
 from hpsearch.workers.protocol import Answered, Call, Called, Lost
-from hpsearch.workers.servers import Servers
+from hpsearch.workers.servers import Servers, Wire
 from hpsearch.workers.shared import NO_ROWS
-from hpsearch.workers.wire import Wire
 
 _LIMIT_SECONDS = 1.0
 _HANGS_ELSEWHERE = """\

@@ -17,7 +17,6 @@ import pandas as pd
 import pytest
 from here import run_here
 
-from hpsearch.cli.app import main
 from hpsearch.errors import HpsearchError, NotSupportedError, RefusedError
 from hpsearch.runs.standalone import SCRIPT, write_standalone
 from hpsearch.runs.trial import Source, StoredRun, Which
@@ -153,16 +152,6 @@ def wine(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("wine") / "wine"
     run_case({"data": {"dataset": "wine"}, "parameters": {"epochs": 1}}, directory)
     return directory
-
-
-def test_the_command_says_what_to_run(
-    wine: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    out = tmp_path / "a b"
-    with pytest.raises(SystemExit):
-        main(["reproduce", str(wine), "--trial", "1", "--script", str(out)])
-    said = capsys.readouterr().out
-    assert f"wrote trial 1 to {out}; next: python '{out}/train.py'" in " ".join(said.split())
 
 
 def test_no_text_of_a_store_becomes_code(

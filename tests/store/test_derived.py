@@ -113,20 +113,6 @@ def test_a_failed_write_leaves_the_old_files(
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
-def test_only_what_counts_can_win() -> None:
-    found = {
-        1: scored(1, 0.25, Status.STOPPED),
-        2: scored(2, 0.75, Status.DIVERGED),
-        3: scored(3, None, Status.FAILED),
-    }
-    best = best_execution(EXECUTIONS, found, "maximize")
-    assert best is not None
-    assert best[0].number == 1
-    del found[1]
-    assert best_execution(EXECUTIONS, found, "maximize") is None
-    assert best_execution([], {}, "maximize") is None
-
-
 def test_of_equal_executions_the_first_seed_and_fold_is_best() -> None:
     config, folds = Config({"units": 10}), [(1, 1), (0, 2), (0, 1)]
     executions = [Execution(n, 1, config, *each) for n, each in enumerate(folds, 1)]

@@ -32,11 +32,6 @@ def test_they_are_kept_in_order():
     assert second.score.low is None
 
 
-def test_the_scores_of_guessing_are_kept():
-    assert Facts({}).guesses == {}
-    assert Facts(Facts.encoded(guesses={"val_mae": 0.1, "val_mse": 2})).guesses["val_mae"] == 0.1
-
-
 _GUESSES = {"val_mae": 20.0, "val_mse": 400.0}
 _MAE, _BOTH = "MAE 10.00", "RMSE 30.00, MAE 10.00"
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -19,7 +18,6 @@ import pytest
 from hpsearch.errors import StoreError
 from hpsearch.space.execution import Execution, ExecutionResult, Snapshot, Status
 from hpsearch.space.space import Config
-from hpsearch.store.database import Database
 from hpsearch.store.store import Store, as_json, from_json
 
 CURVE = ({"loss": 0.5, "val_accuracy": 1 / 3}, {"loss": 0.25, "val_accuracy": 2 / 3})
@@ -67,14 +65,6 @@ def test_what_goes_in_comes_out_of_another_store(path: Path) -> None:
                 each.config.id for each in EXECUTIONS
             ]
             assert store.results() == {result.number: result for result in RESULTS}
-
-
-def test_a_result_is_replaced(store: Store) -> None:
-    store.add_executions(EXECUTIONS)
-    store.add_results(RESULTS)
-    again = replace(RESULTS[1], status=Status.COMPLETED, error="", score=1.0)
-    store.add_results([again])
-    assert store.results() == {1: RESULTS[0], 2: again, 4: RESULTS[2]}
 
 
 def test_nan_and_infinities_survive(store: Store) -> None:
@@ -158,13 +148,6 @@ def test_nothing_is_pickled(store: Store) -> None:
     assert store.results() == {}
 
 
-def test_keep_weights_drops_all_others(store: Store) -> None:
-    store.add_executions(EXECUTIONS)
-    store.add_results([replace(r, state=(np.ones(r.number),)) for r in RESULTS])
-    store.keep_weights([2, 99])
-    assert [store.weights(n) is not None for n in (1, 2, 4)] == [False, True, False]
-
-
 def test_executions_are_added_all_or_none(store: Store) -> None:
     store.add_executions(EXECUTIONS[:1])
     same_number = Execution(1, 1, Config({"units": 9}), 0)
@@ -218,7 +201,7 @@ def writer(path: Path, rounds: int) -> subprocess.Popen[str]:
 def test_readers_disturb_nobody_and_see_whole_transactions(path: Path) -> None:
     """Also while writers open and close the store, when its log appears and goes."""
     Store(path).close()
-    process = writer(path, rounds=20)
+    process = writer(path, rounds=10)
     polls, last = 0, 0
     while process.poll() is None:
         with Store(path, read_only=True) as store:
@@ -229,10 +212,10 @@ def test_readers_disturb_nobody_and_see_whole_transactions(path: Path) -> None:
         polls, last = polls + 1, len(found)
     output = process.communicate()[0]
     assert process.returncode == 0
-    assert output.split()[-1] == "500"
-    assert polls > 20
+    assert output.split()[-1] == "250"
+    assert polls > 10
     with Store(path) as store:
-        assert len(store.results()) == 1000
+        assert len(store.results()) == 500
 
 
 def test_spans_of_an_earlier_version_are_skipped() -> None:
@@ -260,7 +243,7 @@ def test_a_store_is_made_whole(path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         assert store.executions() == EXECUTIONS
 
 
-def test_a_writer_follows_no_link(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_writer_follows_no_link(path: Path) -> None:
     elsewhere = path.with_name("elsewhere.db")
     Store(elsewhere).close()
     before = elsewhere.read_bytes()
@@ -269,19 +252,6 @@ def test_a_writer_follows_no_link(path: Path, monkeypatch: pytest.MonkeyPatch) -
         Store(path)
     with Store(path, read_only=True) as store:
         assert store.executions() == []
-    # Nor one that takes the store's place while it is opened.
-    path.unlink()
-    Store(path).close()
-    connect = Database._connect
-
-    def late(self: Store, mode: str) -> sqlite3.Connection:
-        path.unlink()
-        path.symlink_to(elsewhere)
-        return connect(self, mode)
-
-    monkeypatch.setattr(Database, "_connect", late)
-    with pytest.raises(StoreError, match=r"sweep\.db: is a symbolic link, not a store"):
-        Store(path)
     assert elsewhere.read_bytes() == before
 
 

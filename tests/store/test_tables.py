@@ -113,11 +113,6 @@ def test_a_rows_values() -> None:
     assert row[["shared_with", "fold", "error"]].isna().all()
 
 
-def test_metrics_are_those_of_the_scored_epoch() -> None:
-    table = results_table([record(scored_epoch=1, score=0.4)], Task.MULTICLASS)
-    assert table.loc[0, "val_accuracy"] == table.loc[0, "score"] == 0.4
-
-
 def test_a_diverged_row_shows_what_became_of_it(tmp_path: Path) -> None:
     curve = (*CURVE, {"loss": math.nan, "accuracy": 0.1, "val_loss": math.inf, "val_accuracy": 0.1})
     diverged = record(

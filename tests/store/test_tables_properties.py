@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -84,26 +83,17 @@ def written(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 @given(RECORDS)
-@settings(max_examples=25)
-def test_results_round_trip(records: list[Record]) -> None:
-    table = results_table(records, Task.MULTICLASS)
-    again, bare = written(table)
-    pd.testing.assert_frame_equal(again, table, check_exact=True)
-    assert [list(map(type, again[name])) for name in again] == [
-        list(map(type, table[name])) for name in table
-    ]
-    assert len(bare) == len(table)
-    assert bare["trial"].tolist() == table["trial"].tolist()
-
-
-@given(RECORDS)
-@settings(max_examples=15)
-def test_curves_round_trip(records: list[Record]) -> None:
-    table = curves_table(records, Task.MULTICLASS)
-    again, bare = written(table)
-    pd.testing.assert_frame_equal(again, table, check_exact=True)
-    assert len(bare) == sum(len(record.result.curve) for record in records)
-    assert not any(map(math.isnan, again["trial"]))
+@settings(max_examples=20)
+def test_results_and_curves_round_trip(records: list[Record]) -> None:
+    for make in (results_table, curves_table):
+        table = make(records, Task.MULTICLASS)
+        again, bare = written(table)
+        pd.testing.assert_frame_equal(again, table, check_exact=True)
+        assert [list(map(type, again[name])) for name in again] == [
+            list(map(type, table[name])) for name in table
+        ]
+        assert bare["trial"].tolist() == table["trial"].tolist()
+    assert len(table) == sum(len(record.result.curve) for record in records)
 
 
 @pytest.mark.parametrize(

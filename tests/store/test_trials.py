@@ -96,15 +96,6 @@ def test_seeds_are_averaged() -> None:
     assert set(trials["metric"]) == {"val_accuracy:maximize:last"}
 
 
-def test_folds_and_seeds_are_averaged() -> None:
-    table = table_of(*(Row(1, seed + fold / 10, seed, fold) for seed in (0, 1) for fold in (1, 2)))
-    (line,) = trials_of(table).to_dict("records")
-    assert line["score"] == pytest.approx(0.65)
-    assert line["executions"] == 4
-    assert pd.isna(line["seed"])
-    assert pd.isna(line["fold"])
-
-
 def test_failures_have_no_part_in_the_means_and_are_said() -> None:
     table = table_of(
         Row(1, 0.5, 0), Row(1, None, 1, status=Status.TIMEOUT), Row(1, 0.75, 2),
@@ -127,35 +118,11 @@ def test_the_score_of_a_diverged_execution_does_not_count() -> None:
     assert math.isnan(line["std"])
 
 
-def test_a_trial_with_one_execution_beside_others_with_more() -> None:
-    table = table_of(Row(1, 0.5, 0), Row(1, 0.75, 1), Row(2, 1.0, 0))
-    trials = trials_of(table)
-    assert column(trials, "seed") == [None, 0]
-    assert column(trials, "std")[1] is None
-    best = best_trial(table)
-    assert best is not None
-    assert (best["trial"], best["score"]) == (1, 0.625)
-
-
 def test_no_rows() -> None:
     table = results_table([], Task.MULTICLASS)
     assert list(trials_of(table).columns) == [*table.columns, "std", "executions"]
     assert len(trials_of(table)) == len(ranked_rows(table)) == len(ranked_trials(table)) == 0
     assert best_trial(table) is None
-
-
-def test_the_ranking_of_single_executions() -> None:
-    rows = [
-        Row(1, 0.5), Row(2, 0.9, status=Status.STOPPED), Row(3, None, status=Status.DIVERGED),
-        Row(4, 0.9), Row(5, None),
-    ]  # fmt: skip
-    assert ranked_rows(table_of(*rows))["trial"].tolist() == [2, 4, 1]
-    assert ranked_trials(table_of(*rows))["trial"].tolist() == [2, 4, 1]
-    assert ranked_rows(table_of(*rows, goal="minimize"))["trial"].tolist() == [1, 2, 4]
-    least = best_trial(table_of(*rows, goal="minimize"))
-    assert least is not None
-    assert least["trial"] == 1
-    assert best_trial(table_of(Row(1, None))) is None
 
 
 ROWS = st.lists(

@@ -111,21 +111,20 @@ def engine_in(
     directory.mkdir(exist_ok=True)
     where = ResultsDirectory(directory)
     with Store(where.store) as store:
-        results = store.results()
+        results, stored = store.results(), store.executions()
         snapshots = Snapshots(store, results)
         tables = Tables(where, Task.MULTICLASS, names, PROVENANCE)
         yield Engine(
-            planner=planner_of(store.executions(), results, snapshots),
+            planner=planner_of(stored, results, snapshots),
             trainings=Trainings(executor, MLPs(), recipe, COSTS, snapshots, results),
-            ledger=Ledger(store, tables, listener, recipe, results),
-            listener=listener,
+            ledger=Ledger(store, tables, listener, recipe, results, stored),
             stop=Stop(),
         )
 
 
 def run_engine(engine: Engine, answered: Collection[int] = ()) -> None:
     """Train what is not answered until nothing is left."""
-    engine.begin(answered, engine.ledger.store.executions)
+    engine.begin(answered)
     strategy = engine.planner.strategy
     assert strategy is not None
     search_with(partial(reply_of, strategy), engine)
@@ -139,7 +138,7 @@ def run_late(engine: Engine, proposer: Strategy, *, start: int, pause: int) -> N
         start: Steps of the engine before anyone can answer.
         pause: Steps between an inquiry and its answer.
     """
-    engine.begin((), engine.ledger.store.executions)
+    engine.begin(())
     reply, due = Reply(), start
     for step in itertools.count():
         if engine.over:

@@ -95,17 +95,14 @@ def test_a_loaded_worker_takes_the_place_of_a_light_one(start, ask):
 
 def test_each_kind_of_work_finds_its_worker(start, ask):
     with start(2) as executor:
-        loaded, _ = ask(executor, tensorflow=True)
-        # Nobody else was forked for it.
-        assert forked_by(executor._pool.servers.light) == {executor._pool.servers.loaded.pid}
-        assert forked_by(executor._pool.servers.loaded) == {loaded}
-        assert ask(executor)[0] == loaded
-    with start(2) as executor:
         light, _ = ask(executor)
         loaded, _ = ask(executor, tensorflow=True)
         # There was room for both.
         assert [ask(executor)[0] for _ in range(2)] == [light, light]
         assert ask(executor, tensorflow=True)[0] == loaded
+        servers = executor._pool.servers
+        assert forked_by(servers.light) == {servers.loaded.pid, light}
+        assert forked_by(servers.loaded) == {loaded}
 
 
 def forked_by(server):
@@ -126,16 +123,6 @@ def test_a_light_worker_that_has_grown_is_replaced(start, ask):
     with start(1) as executor, importing(executor):
         pids = [ask(executor, function=odd_calls.grow)[0] for _ in range(6)]
         assert set(Counter(pids).values()) == {2}
-
-
-@pytest.mark.parametrize("tensorflow", [False, pytest.param(True, marks=pytest.mark.slow)])
-def test_a_worker_that_ends_within_a_call_is_told(start, drive, tensorflow):
-    with start(1) as executor:
-        executor.submit(Call(odd_calls.hanging, (), tensorflow))
-        while executor._pool.workers[1].pid is None:
-            executor.events(0.1)
-        os.kill(executor._pool.workers[1].pid, signal.SIGKILL)
-        assert [e.error for e in drive(executor)] == ["the worker ended (SIGKILL)"]
 
 
 def test_no_process_is_left_whatever_it_was_at(start, ask):

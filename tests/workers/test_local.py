@@ -13,8 +13,7 @@ from commands import wait_for
 from events_until import memory_of
 
 from hpsearch.errors import HpsearchError
-from hpsearch.space.execution import Status
-from hpsearch.workers.protocol import Answered, Call, EpochFinished, Finished, Lost, Started
+from hpsearch.workers.protocol import Answered, Call, EpochFinished, Lost, Started
 
 
 def answered(events):
@@ -93,20 +92,6 @@ def test_the_data_is_mapped_not_copied(start, large, job, drive):
     assert data["Rss"] >= 0.9 * size
     assert data["Anonymous"] == 0
     assert other["Private_Dirty"] < size
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("workers", [1, 2])
-def test_workers_that_have_grown_are_replaced_and_nothing_is_lost(start, job, drive, workers):
-    jobs = [job((1, n), layer_type="odd_layers:growing", units=n) for n in range(1, 9)]
-    with start(workers) as executor:
-        events = drive(executor, jobs)
-    assert not lost(events)
-    assert sorted(answered(events)) == list(range(1, 9))
-    assert sum(isinstance(e, Finished) for e in events) == 8
-    assert all(e.result.status is Status.COMPLETED for e in events if isinstance(e, Answered))
-    log = executor.log_path.read_text().splitlines()
-    assert len({line for line in log if line.startswith("said by")}) > workers
 
 
 @pytest.mark.slow

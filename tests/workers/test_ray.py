@@ -18,7 +18,6 @@ from hpsearch.engine.session import require_engine
 from hpsearch.errors import HpsearchError, InputError
 from hpsearch.functions.trial import FunctionSubject
 from hpsearch.models.problem import METRIC, Recipe
-from hpsearch.ray import connection
 from hpsearch.ray import executor as executor_module
 from hpsearch.ray.connection import connected
 from hpsearch.space.execution import Status, Training
@@ -197,18 +196,6 @@ def test_a_cluster_that_cannot_be_used_is_told_at_once(
     with log, pytest.raises(InputError, match=said), connected(address, log):
         pass
     assert time.monotonic() - began < 10
-
-
-def test_a_head_that_is_gone_is_told_before_ray_ends_the_process(tmp_path, dataset, monkeypatch):
-    from hpsearch.ray.connection import Head
-
-    monkeypatch.setattr(connection, "_PATIENCE_SECONDS", 0.5)
-    head = Head.__new__(Head)
-    head.address, head._silent_since = "127.0.0.1:9", None
-    assert not head.answers()
-    time.sleep(0.6)
-    with pytest.raises(HpsearchError, match=r"the head of the Ray cluster, 127.0.0.1:9"):
-        head.answers()
 
 
 @pytest.mark.parametrize(

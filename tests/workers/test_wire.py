@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from hpsearch.workers.wire import Wire
+from hpsearch.workers.servers import Wire
 
 
 @pytest.fixture
