@@ -16,7 +16,7 @@ from hpsearch.data.specs import TrainingData
 from hpsearch.models.problem import Problem, Recipe
 from hpsearch.space.execution import Execution, ExecutionResult, Training
 from hpsearch.space.space import Parameter
-from hpsearch.training.evaluation import ROWS_A_STEP
+from hpsearch.training.mlps import ROWS_A_STEP
 from hpsearch.training.follow import follow
 from hpsearch.training.mlps import request_of
 from hpsearch.training.subjects import Job, OnEpoch, Say

@@ -134,7 +134,7 @@ class CompiledTrainer(KerasTrainer):
         """Begin another training with the same graph; it equals that of a new trainer to the bit.
 
         Args:
-            request: A training of an MLP with the same `graphs.graph_key`.
+            request: A training of an MLP with the same `keras_trainers.graph_key`.
         """
         self._take(request)
         self._first.restore()
