@@ -314,11 +314,7 @@ def _batches(dataset: keras.utils.PyDataset) -> Iterator[Any]:
 
 
 def _batch_size_of(batches: Sequence[Batch]) -> int:
-    """Return the number of rows of a batch; one batch, in any place, may have fewer.
-
-    Raises:
-        NotOnEngine: The batches differ in size.
-    """
+    """Return the number of rows of a batch; one batch, in any place, may have fewer."""
     sizes = sorted(len(next(arrays_in(batch[1]))) for batch in batches)
     if any(size != sizes[-1] for size in sizes[1:]):
         raise NotOnEngine("the batches have different numbers of rows")

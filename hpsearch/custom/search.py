@@ -105,11 +105,7 @@ def _hyperparameters(
     check: Callable[[], None],
     loader: Loader | None = None,
 ) -> ModelHyperparameters:
-    """Return the hyperparameters of the sweep's model; if unknown, a worker builds it.
-
-    Raises:
-        InputError: It cannot be loaded or built.
-    """
+    """Return the hyperparameters of the sweep's model; if unknown, a worker builds it."""
     if (declared := _model_of(loader).found) is not None:
         return declared
     sweep, recipe = models.sweep, models.recipe
@@ -135,12 +131,7 @@ def _unused_parameters(sweep: Sweep, declared: ModelHyperparameters) -> list[str
 
 
 def _search(sweep: Sweep, declared: ModelHyperparameters) -> Search:
-    """Return the search of a sweep over the hyperparameters of its custom model.
-
-    Raises:
-        InputError: The sweep's parameters, constraints or configs do not fit the model, or the
-            method does not fit the space.
-    """
+    """Return the search of a sweep over the hyperparameters of its custom model."""
     space = space_of(declared, [*sweep.parameters.values()], map(parse, sweep.constraints))
     # A config may name these two even if the model never requests them.
     configs = [config.keys() - {"batch_size", "epochs"} for config in sweep.configs]

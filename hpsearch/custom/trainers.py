@@ -316,11 +316,7 @@ class Watcher(keras.callbacks.Callback):  # type: ignore[misc]
 
 
 def _epochs(given: Any, recipe: Recipe) -> list[Epoch]:
-    """Return the result of `fit` as one mapping for each epoch.
-
-    Raises:
-        InputError: The result has a wrong type.
-    """
+    """Return the result of `fit` as one mapping for each epoch."""
     if isinstance(given, keras.callbacks.History):
         longest = max(map(len, given.history.values()), default=0)
         columns = {name: row for name, row in given.history.items() if len(row) == longest}

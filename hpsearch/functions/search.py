@@ -146,11 +146,7 @@ def _named(*place: str) -> Iterator[None]:
 def _execution_of(
     given: Mapping[str, Any] | None, workers: int, timeout_seconds: float | None
 ) -> ExecutionSettings:
-    """Return the execution settings of a function.
-
-    Raises:
-        InputError: They are no valid `execution`, or its engine cannot run here.
-    """
+    """Return the execution settings of a function."""
     with _named("execution"):
         settings = ExecutionSettings.parse({"workers": workers, **(given or {})})
     if given:
@@ -159,11 +155,7 @@ def _execution_of(
 
 
 def _require_usable(objective: Objective, execution: ExecutionSettings) -> None:
-    """Check that the workers can call the objective.
-
-    Raises:
-        InputError: The objective is no function, or other processes cannot import it.
-    """
+    """Check that the workers can call the objective."""
     if not callable(objective):
         raise InputError(f"objective: must be a function, not {type(objective).__name__}")
     if execution.engine == "local" and execution.workers == 1:

@@ -144,11 +144,7 @@ class EngineSearch:
         return True
 
     def _require_method(self, store: Store) -> None:
-        """Check that the project's trials come from the same kind of search.
-
-        Raises:
-            RuntimeError: They come from another one.
-        """
+        """Check that the project's trials come from the same kind of search."""
         before = sweep_from_text(store.facts().sweep).method.name
         now = method_of(self.tuner)["name"]
         if before != now:
@@ -207,12 +203,7 @@ class EngineSearch:
         return bool(oracle.max_trials) and len(oracle.end_order) >= oracle.max_trials
 
     def _request(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Request:
-        """Return the request for the engine.
-
-        Raises:
-            InputError: A callback is no Keras callback.
-            NotOnEngine: The engine cannot run this tuner or these arguments.
-        """
+        """Return the request for the engine."""
         self._require_engine()
         tuner = self.tuner
         self.own = is_users(tuner, "run_trial") or trains_itself(tuner.hypermodel)
@@ -224,11 +215,7 @@ class EngineSearch:
         return request
 
     def _require_engine(self) -> None:
-        """Check that workers can run the tuner's trials.
-
-        Raises:
-            NotOnEngine: Workers cannot run them.
-        """
+        """Check that workers can run the tuner's trials."""
         if _is_shared():
             raise NotOnEngine("KERASTUNER_ORACLE_IP is set, so that processes share the trials")
         if self.tuner.oracle.trials and not self.store.exists():
@@ -322,11 +309,7 @@ class EngineSearch:
     # The sweep's hyperparameters and code
 
     def _hyperparameters(self, request: Request) -> ModelHyperparameters:
-        """Return the hyperparameters, including those that KerasTuner's first build missed.
-
-        Raises:
-            NotOnEngine: The engine cannot express them.
-        """
+        """Return the hyperparameters, including those that KerasTuner's first build missed."""
         tuner, oracle = self.tuner, self.tuner.oracle
         row = None if request.inputs else request.input.shape or None
         custom_fit = trains_itself(self._hypermodel)
@@ -358,11 +341,7 @@ class EngineSearch:
         self.tuner.oracle.update_space(hyperparameters)
 
     def _parameters(self) -> list[Parameter]:
-        """Convert KerasTuner's space.
-
-        Raises:
-            NotOnEngine: A name has several meanings.
-        """
+        """Convert KerasTuner's space."""
         declared: dict[str, list[Any]] = {}
         for hyperparameter in self.tuner.oracle.hyperparameters.space:
             declared.setdefault(hyperparameter.name, []).append(hyperparameter)
@@ -380,11 +359,7 @@ class EngineSearch:
         return parameter
 
     def _model(self, request: Request, declared: ModelHyperparameters) -> CustomModel:
-        """Return the hypermodel for workers.
-
-        Raises:
-            NotOnEngine: It cannot be pickled.
-        """
+        """Return the hypermodel for workers."""
         tuner = self.tuner
         settings = {
             "optimizer": tuner.optimizer,
@@ -427,11 +402,7 @@ class EngineSearch:
 
 
 def _require_arrays(args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
-    """Check that user code gets the same rows in a worker as here.
-
-    Raises:
-        NotOnEngine: They are no arrays, or further arguments come by position.
-    """
+    """Check that user code gets the same rows in a worker as here."""
     rows = [*args, *(kwargs[name] for name in ("x", "y") if name in kwargs)]
     if len(args) > len(("x", "y")) or not all(isinstance(part, np.ndarray) for part in rows):
         raise NotOnEngine("code of the program's own gets other arguments than the arrays x and y")

@@ -209,11 +209,7 @@ class SweepTuner(keras_tuner.Tuner):
         return self._of_strategy or (config is not None and config.id in self._met)
 
     def _created(self) -> Any:
-        """The oracle's next trial; its status is IDLE if the oracle waits for a running trial.
-
-        Raises:
-            HpsearchError: The oracle waits although no trial is running.
-        """
+        """The oracle's next trial; its status is IDLE if the oracle waits for a running trial."""
         # KerasTuner gives a tuner one trial at a time, so each trial gets another tuner id.
         trial = self.oracle.create_trial(f"slot-{len(self.oracle.trials)}")
         if trial.status == STATUS.IDLE and not self._running and not self._of_strategy:

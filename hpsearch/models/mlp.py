@@ -132,11 +132,7 @@ def _apply_block(x: Any, block: Block, kind: LayerType) -> Any:
 
 
 def _user_block(x: Any, path: str, block: Block, values: Mapping[str, Any]) -> Any:
-    """Return the output of the user's function `path`, which may take any active hyperparameter.
-
-    Raises:
-        InputError: The function cannot be loaded or does not return a tensor.
-    """
+    """Return the output of the user's function `path`, which may take any active hyperparameter."""
     function = load_object(path)
     if not callable(function):
         raise InputError(f"{path}: is not a function but {type(function).__name__}")

@@ -266,11 +266,7 @@ class _Terms(NamedTuple):
 
 
 def _terms(problem: Problem, config: MLPConfig) -> _Terms:
-    """Return a config's terms.
-
-    Raises:
-        UnsupportedError: The extension cannot train it.
-    """
+    """Return a config's terms."""
     recipe, hidden = problem.recipe, config.widths
     kind = require(LAYER_TYPES.get(config.layer_type if hidden else "dense"))
     activation = _activation(config.activation) if hidden else "LINEAR"

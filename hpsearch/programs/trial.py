@@ -241,11 +241,7 @@ class _Trial:
         return replace(past, seconds=_ended_in(runs[-1:])[0])
 
     def _runs(self) -> list[Path]:
-        """Return the directories of earlier processes of the same program with the same values.
-
-        Raises:
-            OSError: A file of the program cannot be read.
-        """
+        """Return the directories of earlier processes of the same program with the same values."""
         same = {"values.json": json.dumps(self._values), _ORIGIN: _origin(self.program)}
         runs = self.where.runs
         return [r for r in runs if all(_read(r / name) == text for name, text in same.items())]
@@ -332,11 +328,7 @@ class _Trial:
         return outcome(ending, past, self.training, self.recipe)
 
     def _versions(self) -> dict[str, str]:
-        """Return the cells of the row that name the program; empty if it is the run's.
-
-        Raises:
-            OSError: The program's file cannot be read.
-        """
+        """Return the cells of the row that name the program; empty if it is the run's."""
         program = self.program
         fingerprint = fingerprint_of(program)
         if program.fingerprint in ("", fingerprint):
@@ -384,11 +376,7 @@ class _Watch:
 
 
 def _origin(program: UserProgram) -> str:
-    """Return the identity of the program: only the same one continues from a checkpoint.
-
-    Raises:
-        OSError: A file of the program cannot be read.
-    """
+    """Return the identity of the program: only the same one continues from a checkpoint."""
     return json.dumps([fingerprint_of(program), *program.command])
 
 
