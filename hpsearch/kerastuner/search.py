@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import copy
 import io
 import os
 import tempfile
-import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import keras_tuner
 import numpy as np
@@ -97,17 +94,11 @@ class EngineSearch:
     # The tuner's methods
 
     def begin(self) -> None:
-        """Load the project, or start the servers that import TensorFlow for its workers."""
+        """Load the project."""
         self._begun = True
-        if _is_shared():
-            return
-        self._new = copy.deepcopy(self.tuner.oracle.get_state())
-        if self.store.exists():
+        if not _is_shared():
+            self._new = copy.deepcopy(self.tuner.oracle.get_state())
             self.reload()
-        else:
-            with contextlib.suppress(NotOnEngine):
-                self._require_engine()
-                start_servers()
 
     def reload(self) -> bool:
         """Load the trials of the store, if there is one.
@@ -189,8 +180,6 @@ class EngineSearch:
                 return True
             self._run(self._request(args, kwargs))
         except NotOnEngine as reason:
-            # The servers would take cores from the trials in this process.
-            close_servers()
             if self.tuner.oracle.verbose:
                 print(f"hpsearch: the trials run in this process, one by one: {reason}")
             return False
@@ -237,10 +226,6 @@ class EngineSearch:
 
     def _run(self, request: Request) -> None:
         tuner, trials = self.tuner, self.trials
-        hyperparameters = self._hyperparameters(request)
-        sweep = sweep_of(tuner, request, hyperparameters, self._model_name)
-        model = self._model(request, hyperparameters)
-        self._tell_what_stays(request)
         where = Path(tuner.project_dir)
         settings = Settings(
             out=where,
@@ -251,20 +236,25 @@ class EngineSearch:
             repeat=trials.repeats,
         )
         dataset = dataset_of(request)
-        loader = LoaderWithModel(lambda _: dataset, model)
-        try:
-            with servers_of_search(ResultsDirectory(where)) as servers:
+        # The servers import TensorFlow while this process builds models.
+        with servers_of_search(ResultsDirectory(where)) as servers:
+            hyperparameters = self._hyperparameters(request)
+            sweep = sweep_of(tuner, request, hyperparameters, self._model_name)
+            loader = LoaderWithModel(lambda _: dataset, self._model(request, hyperparameters))
+            self._tell_what_stays(request)
+            try:
                 outcome = run_sweep(sweep, settings, trial_listener(trials), loader, servers)
-        except ChangedSweepError as error:
-            raise RefusedError(
-                f"{error}\nFor a tuner: overwrite=True begins anew, another project_name keeps both"
-            ) from None
-        except Interrupted as error:
-            if error.by_keyboard:
-                raise KeyboardInterrupt from error
-            raise
-        finally:
-            trials.save()
+            except ChangedSweepError as error:
+                raise RefusedError(
+                    f"{error}\nFor a tuner: overwrite=True begins anew, another project_name keeps "
+                    "both"
+                ) from None
+            except Interrupted as error:
+                if error.by_keyboard:
+                    raise KeyboardInterrupt from error
+                raise
+            finally:
+                trials.save()
         ended = tuner.oracle.trials.values()
         if not (outcome.completed or any(trial.status == STATUS.COMPLETED for trial in ended)):
             failed = [trial for trial in ended if trial.message]
@@ -413,67 +403,23 @@ def _is_shared() -> bool:
     return bool(os.environ.get("KERASTUNER_ORACLE_IP"))
 
 
-@dataclass
-class _Started:
-    """Servers that import TensorFlow ahead of a search, which takes them.
-
-    Attributes:
-        log: The output of the servers and of their workers.
-        pid: The process that started them; after a fork, the child starts others.
-    """
-
-    servers: Servers
-    log: IO[Any]
-    pid: int
-
-
-_one_at_a_time = threading.RLock()
-#: At most one: searches do not share servers, whose workers map the data of one search.
-_started: list[_Started] = []
-
-
-def start_servers() -> None:
-    """Start the servers of the next search of this process, unless they run."""
-    with _one_at_a_time:
-        if not (_started and _runs(_started[0])):
-            close_servers()
-            log = tempfile.TemporaryFile("a+", encoding="utf-8")  # noqa: SIM115 - while they run
-            _started.append(_Started(Servers(log), log, os.getpid()))
-
-
-def _runs(started: _Started) -> bool:
-    return started.pid == os.getpid() and not started.servers.ended
-
-
 @contextlib.contextmanager
 def servers_of_search(where: ResultsDirectory) -> Iterator[Servers]:
-    """Hand the servers over to one search, and their output to its log at the end."""
-    with _one_at_a_time:
-        start_servers()
-        started = _started.pop()
-    try:
-        yield started.servers
-    finally:
-        if not started.servers.ended:
-            started.servers.close()
-        with started.log:
-            copy_log(started.log.fileno(), where)
+    """Start the servers of one search, and add their output to its log at the end."""
+    with tempfile.TemporaryFile("a+", encoding="utf-8") as log:
+        try:
+            with Servers(log) as servers:
+                yield servers
+        finally:
+            copy_log(log.fileno(), where)
 
 
 def copy_log(descriptor: int, where: ResultsDirectory) -> None:
-    """Append what workers wrote to a project's log."""
+    """Append what workers wrote, if anything, to a project's log."""
     output = os.pread(descriptor, os.fstat(descriptor).st_size, 0)
+    if not output:
+        return
     with contextlib.suppress(OSError), where.open_log() as log:
         log.write(output.decode("utf-8", "replace"))
         log.flush()
         cut_beginning(log)
-
-
-@atexit.register
-def close_servers() -> None:
-    """End servers that no search has taken."""
-    while _started:
-        started = _started.pop()
-        if _runs(started):
-            started.servers.close()
-        started.log.close()
