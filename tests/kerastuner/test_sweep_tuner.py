@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import keras_tuner
-import own_oracles
 import pytest
 
 from hpsearch.data.specs import InputSpec, Target, Task
@@ -244,10 +243,3 @@ def test_it_leaves_no_directory(tmp_path: Path, monkeypatch: Any) -> None:
     tuner = make_tuner(spec_of("grid", FINITE))
     searched(tuner, Instant(9, room=3))
     assert not list(tmp_path.iterdir())
-
-
-def test_any_base_class_takes_it() -> None:
-    oracle = own_oracles.Mine(objective=keras_tuner.Objective("val_accuracy", "max"), max_trials=3)
-    tuner = SweepTuner(oracle, make_tuner(spec_of("grid", FINITE)).hypermodel, FINITE)
-    assert tuner.name == "Mine"
-    assert isinstance(tuner, keras_tuner.engine.base_tuner.BaseTuner)
