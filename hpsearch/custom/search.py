@@ -88,12 +88,7 @@ def _model_of(load: Loader | None) -> CustomModel:
 
 
 def plan_search(models: SweepModels) -> Search:
-    """Return a sweep's search without running it; a worker builds the model.
-
-    Raises:
-        InputError: The model cannot be built, or the sweep does not fit it.
-        Interrupted: A signal arrived.
-    """
+    """Return a sweep's search without running it; a worker builds the model."""
     with one_worker() as (executor, check):
         executor.provide(models.rows)
         return _search(models.sweep, _hyperparameters(models, executor, check))

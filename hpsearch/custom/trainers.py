@@ -98,9 +98,9 @@ def _as_input(model: keras.Model, request: TrainerRequest) -> Arrays:
     # A hypermodel's own `fit` gets images unchanged.
     if len(shape) == 1 or not trains_itself(untailored(_hypermodel(request))):
         shape = rows_shape(model, shape)
-    if target.parts:
-        return _fitted(arrays, shape, classes=None)
-    one_hot = labels_for(model, arrays.y_train[:1], target).ndim > arrays.y_train.ndim
+    one_hot = not target.parts and (
+        labels_for(model, arrays.y_train[:1], target).ndim > arrays.y_train.ndim
+    )
     return _fitted(arrays, shape, classes=target.outputs if one_hot else None)
 
 
@@ -202,12 +202,8 @@ class CustomFitTrainer(KerasTrainer):
 
     It passes `epochs` and `batch_size` if the config has them and the hypermodel does not request
     them itself. As in KerasTuner, `fit` may return a History, a score, metrics by name, or a list
-    of those, which is averaged. A result that is not a History counts for every epoch.
-
-    Args:
-        hypermodel: Has its own `fit`.
-        model: Built by `building.build_model`.
-        request: The training.
+    of those, which is averaged. A result that is not a History counts for every epoch. No training
+    continues this one.
     """
 
     def __init__(
@@ -238,17 +234,6 @@ class CustomFitTrainer(KerasTrainer):
     def weights(self) -> State:
         """Return the weights of the scored epoch if `fit` called the callbacks, else the last."""
         return self._best or super().weights()
-
-    def resume(self, epoch: int, state: State) -> None:  # noqa: ARG002 - the protocol's
-        """Refuse to resume, since `fit` trains all its epochs at once.
-
-        Raises:
-            ValueError: Always.
-        """
-        raise ValueError("a custom fit cannot continue a training")
-
-    def _state_variables(self) -> list[Any]:
-        return list(self.model.variables)
 
     def _fit(self) -> list[Epoch]:
         watcher = Watcher(self._recipe)

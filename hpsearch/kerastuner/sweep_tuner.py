@@ -55,11 +55,7 @@ class SweepHyperModel(keras_tuner.HyperModel):
         self._space, self._subject, self._problem = space, subject, problem
 
     def build(self, hp: keras_tuner.HyperParameters) -> Any:
-        """Build and compile the model that the active hyperparameters describe.
-
-        Raises:
-            ValueError: A value is missing or lies outside the space.
-        """
+        """Build and compile the model that the active hyperparameters describe."""
         recipe = self._problem.recipe
         if recipe.model:
             return load_hypermodel(recipe.model, recipe.code).build(hp)
@@ -108,14 +104,10 @@ class SweepTuner(keras_tuner.Tuner):
         # A forked tuner's process may end without the finalizer.
         shutil.rmtree(directory, ignore_errors=True)
 
-    def _populate_initial_space(self) -> None:
-        """Do nothing: the space is known."""
-
     def save(self) -> None:
-        """Do nothing: the store keeps everything."""
+        """Do nothing: the space is known, and the store keeps everything."""
 
-    def reload(self) -> None:
-        """Do nothing: the store keeps everything."""
+    _populate_initial_space = reload = save
 
     def search(self, engine: Exchange) -> None:
         """Get trials from the oracle, have them trained and report back, until the search ends."""
@@ -189,9 +181,11 @@ class SweepTuner(keras_tuner.Tuner):
             trial = self._created()
             if trial.status != STATUS.RUNNING:
                 return proposals, trial.status == STATUS.STOPPED
-            if request.closed and not self._continues(trial):
-                end(self.oracle, trial, {})
-                return proposals, True
+            if request.closed and not self._of_strategy:
+                config = self._config_of(trial)
+                if config is None or config.id not in self._met:
+                    end(self.oracle, trial, {})
+                    return proposals, True
             proposal = self._proposal(trial)
             if proposal is not None:
                 proposals.append(proposal)
@@ -202,11 +196,6 @@ class SweepTuner(keras_tuner.Tuner):
                     f"its last {useless:,} trials all break a constraint of the sweep"
                 )
         return proposals, False
-
-    def _continues(self, trial: Any) -> bool:
-        """Check if a trial continues an earlier config."""
-        config = self._config_of(trial)
-        return self._of_strategy or (config is not None and config.id in self._met)
 
     def _created(self) -> Any:
         """The oracle's next trial; its status is IDLE if the oracle waits for a running trial."""
@@ -367,18 +356,14 @@ def _arguments(make: Any, spec: TunerSpec) -> dict[str, Any]:
     }
     if search.limit is not None:
         arguments["max_trials"] = search.limit
-    if (epochs := _most_epochs(search.space)) is not None:
-        arguments["max_epochs"] = epochs
+    for parameter in search.space.parameters:
+        if parameter.name == "epochs":
+            arguments["max_epochs"] = int(parameter.at(1 - 1e-12))
     parameters = inspect.signature(make).parameters.values()
     taken = {parameter.name for parameter in parameters}
     if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters):
         taken |= set(inspect.signature(keras_tuner.Oracle).parameters)
     return {name: value for name, value in arguments.items() if name in taken}
-
-
-def _most_epochs(space: Space) -> int | None:
-    epochs = next((parameter for parameter in space.parameters if parameter.name == "epochs"), None)
-    return None if epochs is None else int(epochs.at(1 - 1e-12))
 
 
 class _RemoteEngine:

@@ -225,11 +225,7 @@ class TunerTrials:
     # Trials proposed by the tuner's oracle
 
     def measured(self, outcome: Outcome) -> tuple[Mapping[str, float], int]:
-        """Return the metrics of a config after the epochs of an outcome, and the best step.
-
-        Raises:
-            FatalError: The user's code raised one.
-        """
+        """Return the metrics of a config after the epochs of an outcome, and the best step."""
         results = list(self._results.get(outcome.config.id, {}).values())
         for result in results:
             if not result.status.scored:

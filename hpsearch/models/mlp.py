@@ -222,9 +222,6 @@ def full_model(trained: keras.Model, problem: Problem) -> keras.Model:
 
     It shares the trained model's weights, and is compiled with the same loss, metrics and
     optimizer settings, so that `evaluate` on raw rows gives the reported numbers.
-
-    Args:
-        trained: A model from `build_model`.
     """
     spec = problem.input
     if runs_in_graph(spec):

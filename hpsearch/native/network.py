@@ -33,11 +33,7 @@ except ImportError:
 
 
 def native_extension() -> ModuleType:
-    """Return the extension; see `_native.pyi`.
-
-    Raises:
-        RuntimeError: The extension was not built.
-    """
+    """Return the extension; see `_native.pyi`."""
     if _EXTENSION is None:
         raise RuntimeError("hpsearch was installed without its extension in C")
     return _EXTENSION
@@ -402,11 +398,7 @@ def _initial_numbers(
 
 
 def optimizer_of(name: str, given: Mapping[str, Any]) -> NativeOptimizer:
-    """Return the extension's form of Keras' optimizer.
-
-    Raises:
-        UnsupportedError: The extension does not support it.
-    """
+    """Return the extension's form of Keras' optimizer."""
     optimizer = require(OPTIMIZERS.get(name))
     require(optimizer.native)
     settings = {**optimizer.defaults, **given}

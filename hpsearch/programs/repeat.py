@@ -44,11 +44,7 @@ class StoredProgram:
     results: Mapping[int, ExecutionResult]
 
     def find(self, which: Which) -> Execution:
-        """Return the best of the executions that `which` names.
-
-        Raises:
-            InputError: No execution matches.
-        """
+        """Return the best of the executions that `which` names."""
         named = [execution for execution in self.executions if which.names(execution)]
         best = best_execution(named, self.results, self.sweep.metric.goal)
         if best is not None:
@@ -58,11 +54,7 @@ class StoredProgram:
         return named[0]
 
     def command_line(self, which: Which) -> str:
-        """Return the command line of an execution, for a shell.
-
-        Raises:
-            InputError: No execution matches.
-        """
+        """Return the command line of an execution, for a shell."""
         execution, program = self.find(which), _program_of(self.sweep, self.where.trials)
         return program.shell_line(execution.config.values, execution.seed, execution.trial)
 
@@ -112,11 +104,7 @@ def _training_of(execution: Execution, row: ExecutionResult) -> Training:
 
 
 def stored_program(directory: Path) -> StoredProgram | None:
-    """Return the results of a program; None if the directory has none.
-
-    Raises:
-        StoreError: The stored sweep cannot be read.
-    """
+    """Return the results of a program; None if the directory has none."""
     where = ResultsDirectory(directory)
     if not where.store.exists():
         return None

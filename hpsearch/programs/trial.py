@@ -81,11 +81,7 @@ class TrialDirectory:
         return sorted(runs, key=lambda path: int(path.name[4:]))
 
     def new_run(self) -> Path:
-        """Make the directory of the next process.
-
-        Raises:
-            OSError: It cannot be made.
-        """
+        """Make the directory of the next process."""
         self.checkpoint.mkdir(parents=True, exist_ok=True)
         last = self.runs[-1:]
         path = self.path / f"run-{int(last[0].name[4:]) + 1 if last else 1}"
@@ -206,6 +202,9 @@ class _Trial:
 
     Attributes:
         deadline: Time of the monotonic clock by which the processes must have ended.
+
+    Raises:
+        OSError: In most methods: a file of the program cannot be read.
     """
 
     program: UserProgram
@@ -227,11 +226,7 @@ class _Trial:
         return self.program.values(self.training.values)
 
     def look_back(self) -> Known:
-        """Return the epochs before the checkpoint, or set the checkpoint aside if they are unknown.
-
-        Raises:
-            OSError: A file of the program cannot be read.
-        """
+        """Return the epochs before the checkpoint; if they are unknown, set it aside."""
         runs = self._runs()
         past = self._known_of(runs)
         if not past.epochs or not self.where.has_checkpoint():
@@ -253,9 +248,6 @@ class _Trial:
         """Return the result of a process that had ended when its driver was killed, or None.
 
         Its exit code was 0, so a stored result would be final.
-
-        Raises:
-            OSError: A file of the program cannot be read.
         """
         seconds, succeeded = _ended_in(self.where.runs[-1:])
         result = self.last(code=0) if succeeded else None
@@ -264,11 +256,7 @@ class _Trial:
         return replace(result, seconds=seconds, versions=self._versions())
 
     def last(self, *, code: int) -> ExecutionResult | None:
-        """Return the result of the last process for an exit code; None if it cannot be judged.
-
-        Raises:
-            OSError: A file of the program cannot be read.
-        """
+        """Return the result of the last process for an exit code; None if it cannot be judged."""
         runs = self._runs()
         if not runs or runs[-1] != self.where.runs[-1]:
             return None
@@ -284,10 +272,6 @@ class _Trial:
 
         Returns:
             None if the program has to begin anew.
-
-        Raises:
-            InputError: The arguments cannot be passed.
-            OSError: The process cannot be started.
         """
         program, training = self.program, self.training
         run, versions = self.where.new_run(), self._versions()
@@ -509,11 +493,7 @@ _COMMIT_DIGITS = 12
 
 
 def fingerprint_of(program: UserProgram) -> str:
-    """Return `d` and 11 hex digits of the program's file, or of its command if it has none.
-
-    Raises:
-        OSError: The file cannot be read.
-    """
+    """Return `d` and 11 hex digits of the program's file, or of its command if it has none."""
     if program.program:
         with Path(program.program).open("rb") as file:
             digest = hashlib.file_digest(file, "sha256")

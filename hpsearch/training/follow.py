@@ -111,7 +111,6 @@ class _Run:
         return self.finished or self.patience.exhausted or self.diverged
 
     def resume(self, past: ResumePoint) -> None:
-        """Resume."""
         assert self.trainer is not None
         for metrics in past.curve:
             self.see(metrics)
@@ -165,18 +164,25 @@ class _Run:
             "weights": self.trainer.weights_count if self.trainer else None,
         }
         if not self.best_epoch or (self.diverged and not self.recipe.tolerant):
-            error = f"epoch {len(self.curve)}: {_not_finite(self.curve[-1])}"
+            last = self.curve[-1].items()
+            wrong = ", ".join(f"{name} is {n}" for name, n in last if not math.isfinite(n))
+            error = f"epoch {len(self.curve)}: {wrong}"
             return ExecutionResult(status=Status.DIVERGED, error=error, **common)
         scored_epoch = self.best_epoch if self.recipe.epoch == "best" else len(self.curve)
-        score = self._score(scored_epoch)
+        score, trainer = self._score(scored_epoch), self.trainer
+        state = saved = None
+        if trainer is not None and keep(score):
+            state = self.best_state if self.best_state is not None else trainer.weights()
+        if trainer is not None and snapshot and not self.over:
+            saved = Snapshot(len(self.curve), trainer.state(), self.best_state)
         return ExecutionResult(
             status=self._status(training),
             score=score,
             scored_epoch=scored_epoch,
             best_epoch=self.best_epoch,
             best_score=self._score(self.best_epoch),
-            state=self._state() if keep(score) else None,
-            snapshot=self._snapshot() if snapshot and not self.over else None,
+            state=state,
+            snapshot=saved,
             **common,
         )
 
@@ -186,17 +192,3 @@ class _Run:
 
     def _score(self, epoch: int) -> float:
         return self.curve[epoch - 1][self.recipe.metric]
-
-    def _state(self) -> State:
-        assert self.trainer is not None
-        return self.best_state if self.best_state is not None else self.trainer.weights()
-
-    def _snapshot(self) -> Snapshot:
-        assert self.trainer is not None
-        return Snapshot(len(self.curve), self.trainer.state(), self.best_state)
-
-
-def _not_finite(metrics: Mapping[str, float]) -> str:
-    return ", ".join(
-        f"{name} is {value}" for name, value in metrics.items() if not math.isfinite(value)
-    )

@@ -33,7 +33,6 @@ from hpsearch.training.trainer import (
 )
 from hpsearch.training.update import is_fused
 
-
 #: Hyperparameters that a graph's key leaves out or contains in another form.
 _NUMBERS: Final = frozenset(
     {"epochs", "l2", "learning_rate", "momentum", "optimizer", "weight_decay"}
@@ -121,10 +120,6 @@ class FitTrainer(KerasTrainer):
     """Trains by `keras.Model.fit`, for models that one graph cannot express.
 
     Its numbers are Keras', so that a regression's target must not be standardised.
-
-    Args:
-        model: Compiled.
-        request: The training.
     """
 
     kind = "fit"

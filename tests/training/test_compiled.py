@@ -196,5 +196,6 @@ def test_fused_update_is_one_kernel_a_weight():
     variable = keras.Variable(np.ones(3, np.float32))
     optimizer.build([variable])
     optimizer.update_step = None
-    Update(optimizer).apply([keras.ops.ones(3)], [variable])
+    Update(optimizer)
+    optimizer.apply([keras.ops.ones(3)], [variable])
     assert optimizer.iterations.numpy() == 1
