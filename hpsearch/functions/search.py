@@ -24,7 +24,7 @@ from hpsearch.search.prior import KNOWN, is_known
 from hpsearch.space.constraints import parse
 from hpsearch.space.execution import Repetition
 from hpsearch.space.kinds import Kind
-from hpsearch.space.space import GRID_NEEDS, Parameter, Space
+from hpsearch.space.space import GRID_NEEDS, Space
 from hpsearch.spec.checks import unknown_names
 from hpsearch.spec.hyperparameters import ANYTHING, HYPERPARAMETERS
 from hpsearch.spec.keys import ExecutionSettings
@@ -180,9 +180,13 @@ def _function_space(
 ) -> Space:
     if not isinstance(parameters, Mapping) or not parameters:
         raise InputError("parameters: must be a mapping of names to their values, and not empty")
-    parsed = tuple(_function_parameter(str(name), raw) for name, raw in parameters.items())
+    parsed = []
+    for name, raw in parameters.items():
+        rule = HYPERPARAMETERS["epochs"] if name == "epochs" else ANYTHING
+        with _named("parameters", str(name)):
+            parsed.append(parse_parameter(rule, str(name), raw))
     try:
-        space = Space(parsed, tuple(map(parse, constraints)), kind)
+        space = Space(tuple(parsed), tuple(map(parse, constraints)), kind)
     except ConstraintError as error:
         raise InputError(f"constraints: {error}") from None
     for loc, message in unknown_names(space, further=[n for config in configs for n in config]):
@@ -192,12 +196,6 @@ def _function_space(
     except ValueError as error:
         raise InputError(f"parameters: {error}") from None
     return space
-
-
-def _function_parameter(name: str, raw: Any) -> Parameter:
-    rule = HYPERPARAMETERS["epochs"] if name == "epochs" else ANYTHING
-    with _named("parameters", name):
-        return parse_parameter(rule, name, raw)
 
 
 def _function_method(

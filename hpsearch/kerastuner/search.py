@@ -178,21 +178,17 @@ class EngineSearch:
             KeyboardInterrupt: The user interrupted it.
             RuntimeError: No trial completed, or too many failed one after another.
         """
+        oracle = self.tuner.oracle
+        if oracle.max_trials and len(oracle.end_order) >= oracle.max_trials:
+            # KerasTuner would do nothing, whatever the arguments are.
+            return True
         try:
-            if self._is_complete:
-                return True
             self._run(self._request(args, kwargs))
         except NotOnEngine as reason:
-            if self.tuner.oracle.verbose:
+            if oracle.verbose:
                 print(f"hpsearch: the trials run in this process, one by one: {reason}")
             return False
         return True
-
-    @property
-    def _is_complete(self) -> bool:
-        """True if all of `max_trials` have ended, so that KerasTuner would do nothing."""
-        oracle = self.tuner.oracle
-        return bool(oracle.max_trials) and len(oracle.end_order) >= oracle.max_trials
 
     def _request(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Request:
         """Return the request for the engine."""

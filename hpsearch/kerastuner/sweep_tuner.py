@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import inspect
-import shutil
 import tempfile
-import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -85,9 +83,6 @@ class SweepTuner(keras_tuner.Tuner):
     ) -> None:
         self.space = space
         self.name = name or type(oracle).__name__
-        # KerasTuner needs one; nothing is written there.
-        directory = tempfile.mkdtemp(prefix="hpsearch-tuner-")
-        weakref.finalize(self, shutil.rmtree, directory, ignore_errors=True)
         self._running: dict[tuple[str, int | None], list[Any]] = {}
         self._ended: dict[tuple[str, int | None], Any] = {}
         self._met: set[str] = set()
@@ -95,14 +90,11 @@ class SweepTuner(keras_tuner.Tuner):
         self._again: list[Proposal] = []
         #: The stored config of each trial of an earlier run.
         self._stored: dict[str, Config] = {}
-        super().__init__(
-            oracle=oracle,
-            hypermodel=hypermodel,
-            directory=directory,
-            project_name="sweep",
-        )
-        # A forked tuner's process may end without the finalizer.
-        shutil.rmtree(directory, ignore_errors=True)
+        # KerasTuner makes its project's directory; nothing is written there.
+        with tempfile.TemporaryDirectory(prefix="hpsearch-tuner-") as directory:
+            super().__init__(
+                oracle=oracle, hypermodel=hypermodel, directory=directory, project_name="sweep"
+            )
 
     def save(self) -> None:
         """Do nothing: the space is known, and the store keeps everything."""
@@ -111,9 +103,7 @@ class SweepTuner(keras_tuner.Tuner):
 
     def search(self, engine: Exchange) -> None:
         """Get trials from the oracle, have them trained and report back, until the search ends."""
-        self.on_search_begin()
         search_with(self.answer, engine)
-        self.on_search_end()
 
     def answer(self, request: Inquiry) -> Reply:
         """Report outcomes to the oracle, and ask it for trials."""

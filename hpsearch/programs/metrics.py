@@ -244,13 +244,10 @@ def aligned(epochs: Iterable[Mapping[str, float]], metric: str) -> tuple[dict[st
     return tuple({name: epoch.get(name, math.nan) for name in names} for epoch in rows)
 
 
-def history(reports: Sequence[Path], metric: str) -> tuple[list[dict[str, float]], int]:
-    """Return the numbered epochs that earlier processes of a trial reported, and the first number.
+def history(reports: Sequence[Path], metric: str) -> Known:
+    """Return what earlier processes of a trial reported, from their reports in order.
 
     The epochs of a continued process replace earlier ones from its first epoch on.
-
-    Args:
-        reports: Their reports, in order.
     """
     epochs: list[dict[str, float]] = []
     base: int | None = None
@@ -265,7 +262,7 @@ def history(reports: Sequence[Path], metric: str) -> tuple[list[dict[str, float]
         begin = reported.numbers[0] - base
         if 0 <= begin <= len(epochs):
             epochs = [*epochs[:begin], *reported.found]
-    return epochs, 1 if base is None else base
+    return Known(epochs, 1 if base is None else base)
 
 
 Metrics = Mapping[str, float]

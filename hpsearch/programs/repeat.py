@@ -81,7 +81,15 @@ class StoredProgram:
             program = _program_of(sweep, Path(scratch))
             _require_same(directory, self.sweep, sweep, program, row)
             program.require_variables()
-            subject, training = ProgramSubject(program), _training_of(execution, row)
+            epochs = len(row.curve) if row.status is Status.STOPPED else ENDLESS
+            training = Training(
+                execution.config.trained,
+                execution.seed,
+                ((epochs, execution.number),),
+                whole=ENDLESS if epochs < ENDLESS else None,
+                trial=execution.trial,
+            )
+            subject = ProgramSubject(program)
             job = Job(training, program_recipe(sweep), subject, tensorflow=False)
             again = _run(job)
         return Reproduction(execution, sweep.metric.name, row, again)
@@ -90,17 +98,6 @@ class StoredProgram:
 def _program_of(sweep: ProgramSweep, trials: Path) -> UserProgram:
     around = {name: users_value(name) for name in ENVIRONMENT}
     return sweep.run_of(str(trials.absolute()), around)
-
-
-def _training_of(execution: Execution, row: ExecutionResult) -> Training:
-    epochs = len(row.curve) if row.status is Status.STOPPED else ENDLESS
-    return Training(
-        execution.config.trained,
-        execution.seed,
-        ((epochs, execution.number),),
-        whole=ENDLESS if epochs < ENDLESS else None,
-        trial=execution.trial,
-    )
 
 
 def stored_program(directory: Path) -> StoredProgram | None:

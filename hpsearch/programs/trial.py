@@ -242,7 +242,7 @@ class _Trial:
         return [r for r in runs if all(_read(r / name) == text for name, text in same.items())]
 
     def _known_of(self, runs: Sequence[Path]) -> Known:
-        return Known(*history([run / "reports.jsonl" for run in runs], self.recipe.metric))
+        return history([run / "reports.jsonl" for run in runs], self.recipe.metric)
 
     def unstored(self) -> ExecutionResult | None:
         """Return the result of a process that had ended when its driver was killed, or None.

@@ -6,7 +6,6 @@ import contextlib
 import math
 import shutil
 from pathlib import Path
-from types import SimpleNamespace
 
 import keras
 import keras_tuner
@@ -19,7 +18,6 @@ import hpsearch.tuners as kt
 from hpsearch.custom.fit_arguments import NotOnEngine, request_of
 from hpsearch.errors import InputError, RefusedError
 from hpsearch.kerastuner import search as engine_search
-from hpsearch.kerastuner.trials import ProjectTuner
 from hpsearch.store.directory import ResultsDirectory
 
 pytestmark = pytest.mark.usefixtures("place")
@@ -373,18 +371,6 @@ def test_a_training_without_a_score_runs_again(data, failing, status, runs):
     if status != "RUNNING":
         assert {each.status for each in tuner.oracle.trials.values()} == {status}
     assert [path.read_text() for path in Path().glob("runs-*")] == [str(runs)]
-
-
-@pytest.mark.parametrize(
-    ("error", "told"), [(RuntimeError("too many"), ["first"]), (kt.errors.FatalTypeError("no"), [])]
-)
-def test_a_fatal_error_is_not_that_of_the_trial_before(error, told):
-    said = []
-    oracle = SimpleNamespace(end_order=["0"], trials={"0": "first"})
-    driver = SimpleNamespace(oracle=oracle, _trials=SimpleNamespace(tell_failure=said.append))
-    with pytest.raises(type(error)):
-        ProjectTuner.failed(driver, error)
-    assert said == told
 
 
 X, Y = np.ones((3, 2)), np.ones(3)

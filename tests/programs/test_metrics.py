@@ -181,7 +181,7 @@ def test_history_joins_processes_that_went_on(tmp_path):
     first = file("1", (0, 1.0), (1, 2.0), (2, 3.0))
     # It went on from a checkpoint of epoch 1, and the next process from nowhere that is known.
     second, gap = file("2", (2, 30.0), (3, 40.0)), file("3", (9, 0.0))
-    known, base = history([first, second, gap], "loss")
-    assert base == 0
-    assert [epoch["loss"] for epoch in known] == [1, 2, 30, 40]
-    assert history([tmp_path / "none"], "loss") == ([], 1)
+    known = history([first, second, gap], "loss")
+    assert known.first == 0
+    assert [epoch["loss"] for epoch in known.epochs] == [1, 2, 30, 40]
+    assert not history([tmp_path / "none"], "loss").epochs
