@@ -216,10 +216,7 @@ def _before_the_loss(last: _Layer, loss: Loss) -> _Layer:
 
 
 def _native(activation: Any) -> str:
-    name = next((name for function, name in _ACTIVATIONS if function is activation), None)
-    if name is None:
-        raise UnsupportedError
-    return name
+    return require(next((name for function, name in _ACTIVATIONS if function is activation), None))
 
 
 def _parts(width: int, layers: list[_Layer]) -> tuple[WeightArray, ...]:
@@ -233,9 +230,7 @@ def _parts(width: int, layers: list[_Layer]) -> tuple[WeightArray, ...]:
 
 
 def _optimizer(optimizer: Any) -> NativeOptimizer:
-    name = _OPTIMIZERS.get(type(optimizer))
-    if name is None:
-        raise UnsupportedError
+    name = require(_OPTIMIZERS.get(type(optimizer)))
     # Refuse learning rate schedules, which are no variables.
     require(isinstance(optimizer._learning_rate, keras.Variable))
     require(not int(optimizer.iterations.numpy()))

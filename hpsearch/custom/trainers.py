@@ -149,28 +149,26 @@ class EngineFit:
         # Remove this object meanwhile: Keras and callbacks may inspect the model's methods.
         vars(self._model).pop("fit", None)
         try:
-            if not self._called:
-                return self._first(args, kwargs)
-            self.kind = "fit"
-            return self._keras(args, kwargs)
+            called = None if self._called else self._trainer(args, kwargs)
+            if called is None:
+                self.kind = "fit"
+                return self._keras(args, kwargs)
+            self.kind = called.kind
+            while called.run_epoch() is not None:
+                pass
+            if isinstance(called.trainer, NativeTrainer):
+                _give_state(called.trainer, self._model)
+            return called.history
         finally:
             self._model.fit = self
 
-    def _first(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    def _trainer(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> CalledBack | None:
         self._called = True
-        called = None
         try:
-            called = _for_fit(self._model, self._request, request_of(args, kwargs))
+            return _for_fit(self._model, self._request, request_of(args, kwargs))
         except NotOnEngine as reason:
             print(f"model.fit trains by Keras, since {reason}")
-        if called is None:
-            return self._keras(args, kwargs)
-        self.kind = called.kind
-        while called.run_epoch() is not None:
-            pass
-        if isinstance(called.trainer, NativeTrainer):
-            _give_state(called.trainer, self._model)
-        return called.history
+            return None
 
     def _keras(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         given = {**dict(zip(POSITIONS, args, strict=False)), **kwargs}

@@ -105,15 +105,14 @@ Maker = Callable[[Any, Sequence[Any], Tensor], Apply]
 
 
 def _maker(optimizer: Any) -> Maker | None:
+    has_formula = (
+        hasattr(optimizer, "_backend_update_step")
+        and 0 < getattr(optimizer, "beta_2", 0.5) < 1
+        and not getattr(optimizer, "amsgrad", False)
+        and not getattr(optimizer, "centered", False)
+    )
     # Only the exact class: a subclass may have another formula.
-    maker = _MAKERS.get(type(optimizer))
-    if maker is None or not hasattr(optimizer, "_backend_update_step"):
-        return None
-    if not 0 < getattr(optimizer, "beta_2", 0.5) < 1:
-        return None
-    if getattr(optimizer, "amsgrad", False) or getattr(optimizer, "centered", False):
-        return None
-    return maker
+    return _MAKERS.get(type(optimizer)) if has_formula else None
 
 
 def _handle(variable: Any) -> Any:
