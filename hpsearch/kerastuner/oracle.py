@@ -116,7 +116,10 @@ def _value(parameter: Parameter, value: Any) -> Any:
         # A program's own hyperparameters may have values that `hyperparameters_of` encodes, and
         # KerasTuner adds steps without rounding.
         for choice in codes.values():
-            if type(choice) is type(value) and (choice == value or _is_close(choice, value)):
+            if type(choice) is not type(value):
+                continue
+            rounds = isinstance(value, float) and math.isclose(choice, value, abs_tol=1e-12)
+            if rounds or choice == value:
                 return choice
         raise ValueError(f"{value!r} is no value of {parameter.name!r}")
     assert isinstance(domain, Range)
@@ -126,10 +129,6 @@ def _value(parameter: Parameter, value: Any) -> Any:
             f"{value!r} is no value of {parameter.name!r}, from {domain.min:g} to {domain.max:g}"
         )
     return int(value) if domain.integer else float(value)
-
-
-def _is_close(choice: Any, value: Any) -> bool:
-    return isinstance(value, float) and math.isclose(choice, value, rel_tol=1e-9, abs_tol=1e-12)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import os
 import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -237,9 +238,11 @@ class EngineSearch:
         dataset = dataset_of(request)
         # The servers import TensorFlow while this process builds models.
         with servers_of_search(ResultsDirectory(where)) as servers:
-            hyperparameters = self._hyperparameters(request)
+            with _reasons():
+                hyperparameters = self._hyperparameters(request)
+                model = self._model(request, hyperparameters)
             sweep = sweep_of(tuner, request, hyperparameters, self._model_name)
-            loader = LoaderWithModel(lambda _: dataset, self._model(request, hyperparameters))
+            loader = LoaderWithModel(lambda _: dataset, model)
             self._tell_what_stays(request)
             try:
                 outcome = run_sweep(sweep, settings, trial_listener(trials), loader, servers)
@@ -303,11 +306,8 @@ class EngineSearch:
         row = None if request.inputs else request.input.shape or None
         custom_fit = trains_itself(self._hypermodel)
         if oracle.tune_new_entries and oracle.allow_new_entries:
-            try:
-                declared, name = self._parameters(), self._model_name
-                self._note(declared_in(tuner.hypermodel, name, declared, row=row))
-            except InputError as error:
-                raise NotOnEngine(str(error)) from None
+            declared, name = self._parameters(), self._model_name
+            self._note(declared_in(tuner.hypermodel, name, declared, row=row))
             if self.own:
                 self._note(self._declared_by_fit(request))
         defaults = {entry.name: entry.default for entry in oracle.hyperparameters.space}
@@ -334,18 +334,14 @@ class EngineSearch:
         declared: dict[str, list[Any]] = {}
         for hyperparameter in self.tuner.oracle.hyperparameters.space:
             declared.setdefault(hyperparameter.name, []).append(hyperparameter)
-        try:
-            return [self._parameter(name, declarations) for name, declarations in declared.items()]
-        except InputError as error:
-            raise NotOnEngine(str(error)) from None
-
-    def _parameter(self, name: str, declared: Sequence[Any]) -> Parameter:
-        parameter = described(name, declared)
-        if method_of(self.tuner)["name"] == "grid" and parameter.choices is None:
-            # From a range without a step, KerasTuner's grid takes these values.
-            values = sorted(set(declared[0].values))
-            return Parameter(name, Choices(tuple(values)), parameter.when)
-        return parameter
+        parameters = [described(name, declarations) for name, declarations in declared.items()]
+        if method_of(self.tuner)["name"] != "grid":
+            return parameters
+        # From a range without a step, KerasTuner's grid takes its `values`.
+        return [
+            p if p.choices is not None else replace(p, domain=_values_of(declared[p.name][0]))
+            for p in parameters
+        ]
 
     def _model(self, request: Request, declared: ModelHyperparameters) -> CustomModel:
         """Return the hypermodel for workers."""
@@ -365,12 +361,8 @@ class EngineSearch:
             arguments=request.arguments,
             renamed=TrialNames(self.store.parent.absolute()).renamed,
         )
-        try:
-            shipment = shipped(tailored, self._model_name, of=[*users, *request.callbacks])
-        except InputError as error:
-            raise NotOnEngine(str(error)) from None
         return CustomModel(
-            *shipment,
+            *shipped(tailored, self._model_name, of=[*users, *request.callbacks]),
             found=declared,
             late="drawn" if tuner.oracle.tune_new_entries else "default",
             tolerant=True,
@@ -388,6 +380,19 @@ class EngineSearch:
     def _model_name(self) -> str:
         """`module:name` of the hypermodel's function or class."""
         return model_reference(self._given_model)
+
+
+def _values_of(declared: Any) -> Choices:
+    return Choices(tuple(sorted(set(declared.values))))
+
+
+@contextlib.contextmanager
+def _reasons() -> Iterator[None]:
+    """Turn what the engine cannot take into the reason why KerasTuner's loop has to search."""
+    try:
+        yield
+    except InputError as error:
+        raise NotOnEngine(str(error)) from None
 
 
 def _require_arrays(args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:

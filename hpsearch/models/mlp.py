@@ -75,21 +75,18 @@ class Block:
         part: int = _KERNEL,
     ) -> keras.layers.Dense:
         """Return a Dense layer with the block's initializer and L2."""
-        l2 = self.config.l2
+        l2, (name, config) = self.config.l2, self.config.initializer
+        # With the defaults, since Keras makes no `constant` without a value.
+        initializer = keras.initializers.get({"class_name": name, "config": config})
         dense = keras.layers.Dense(
             self.units if units is None else units,
             activation=activation,
             use_bias=use_bias,
-            kernel_initializer=self._initializer(derive(self.seed, part)),
+            kernel_initializer=_with_seed(initializer, derive(self.seed, part)),
             kernel_regularizer=keras.regularizers.L2(l2) if l2 else None,
         )
         dense.seed_source = (self.layer, part)
         return dense
-
-    def _initializer(self, seed: int) -> Any:
-        # With the defaults, since Keras makes no `constant` without a value.
-        name, config = self.config.initializer
-        return _with_seed(keras.initializers.get({"class_name": name, "config": config}), seed)
 
     def activate(self, x: Any) -> Any:
         """Apply the activation."""
@@ -276,15 +273,6 @@ def flat_features(spec: InputSpec, rows: keras.KerasTensor) -> keras.KerasTensor
     return _numbers(spec, keras.layers.Flatten()(rows) if len(spec.shape) > 1 else rows)
 
 
-def _scaling(spec: InputSpec, name: str = "scaling") -> list[keras.Layer]:
-    if spec.mean:
-        mean, variance = list(spec.mean), list(spec.variance)
-        return [keras.layers.Normalization(mean=mean, variance=variance, name=name)]
-    if spec.scale:
-        return [_rescaling(spec.scale, spec.offset, name=name)]
-    return []
-
-
 def _rescaling(scale: Sequence[float], offset: Sequence[float], name: str | None = None) -> Any:
     numbers = (scale[0], offset[0]) if len(scale) == 1 else (list(scale), list(offset))
     return keras.layers.Rescaling(*numbers, name=name)
@@ -379,8 +367,12 @@ def _numbers(
         x = keras.layers.Add(name=_free_name("filled", taken))([filled, fill])
         if spec.indicators:
             indicators = [keras.ops.take(gone, list(spec.indicators), axis=1)]
-    for layer in _scaling(spec, _free_name("scaling", taken)):
-        x = layer(x)
+    name = _free_name("scaling", taken)
+    if spec.mean:
+        mean, variance = list(spec.mean), list(spec.variance)
+        x = keras.layers.Normalization(mean=mean, variance=variance, name=name)(x)
+    elif spec.scale:
+        x = _rescaling(spec.scale, spec.offset, name=name)(x)
     return _concatenate([x, *indicators], _free_name("with_missing", taken))
 
 

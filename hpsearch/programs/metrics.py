@@ -55,7 +55,8 @@ class Tail:
         Args:
             ended: Whether the file is complete.
         """
-        while block := self._block():
+        while block := content_of(self.path, self._place):
+            self._place += len(block)
             *whole, self._rest = (self._rest + block).split(b"\n")
             yield from (line.decode("utf-8", "replace") for line in whole)
             if len(self._rest) > _MOST_LINE_BYTES:
@@ -68,12 +69,6 @@ class Tail:
         if ended and self._rest:
             line, self._rest = self._rest, b""
             yield line.decode("utf-8", "replace")
-
-    def _block(self) -> bytes:
-        """Return the next bytes; none at the end, or if the file cannot be read."""
-        block = content_of(self.path, self._place)
-        self._place += len(block)
-        return block
 
 
 def content_of(path: Path, place: int = 0, most: int = _READ_BYTES) -> bytes:

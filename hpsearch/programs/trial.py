@@ -307,7 +307,9 @@ class _Trial:
         """Return the result of a process that has ended; see `outcome`."""
         # The last reports, also those after the signal, are in the files.
         metrics.read(ended=True)
-        epochs, stderr = metrics.epochs, _tail(run / "stderr.log")
+        epochs = metrics.epochs
+        tail = content_of(run / "stderr.log", -_TAIL_BYTES).decode("utf-8", "replace")
+        stderr = "\n".join(tail.splitlines()[-_TAIL_LINES:])
         ending = Ending(epochs.found, epochs.numbers, metrics.others, code, halted, stderr)
         return outcome(ending, past, self.training, self.recipe)
 
@@ -443,12 +445,6 @@ def _held_elsewhere(handle: int) -> bool:
         return not lock_without_waiting(handle)
     except OSError:
         return False
-
-
-def _tail(path: Path) -> str:
-    """Return the last lines of a file."""
-    text = content_of(path, -_TAIL_BYTES).decode("utf-8", "replace")
-    return "\n".join(text.splitlines()[-_TAIL_LINES:])
 
 
 def _write_values(run: Path, values: Mapping[str, Any]) -> None:
