@@ -270,7 +270,7 @@ class Tailored(keras_tuner.HyperModel):  # type: ignore[misc]  # KerasTuner has 
         most_weights: Largest number of weights of a model; None for no limit.
         callbacks: Passed to `fit`; each training gets a copy.
         arguments: Further arguments of `fit`.
-        renamed: Returns the directory of a training's files from its `place`; None uses the place.
+        renamed: Returns the directory of a training's files from its `place`.
     """
 
     hypermodel: keras_tuner.HyperModel
@@ -281,7 +281,7 @@ class Tailored(keras_tuner.HyperModel):  # type: ignore[misc]  # KerasTuner has 
     most_weights: int | None = None
     callbacks: Sequence[Any] = ()
     arguments: Mapping[str, Any] = field(default_factory=dict)
-    renamed: Callable[[str], str] | None = None
+    renamed: Callable[[str], str] = str
 
     def __post_init__(self) -> None:
         super().__init__()
@@ -334,12 +334,8 @@ class Tailored(keras_tuner.HyperModel):  # type: ignore[misc]  # KerasTuner has 
 
     def fit(self, hp: Any, model: Any, *args: Any, **kwargs: Any) -> Any:
         """Call the hypermodel's `fit` with the callbacks and arguments added."""
-        trial_place = getattr(hp, "place", "")
-        board = self.renamed(trial_place) if self.renamed is not None else trial_place
-        callbacks = [
-            *_logging_to(self.copied_callbacks(getattr(hp, "folder", "")), hp, board),
-            *kwargs.pop("callbacks", ()),
-        ]
+        board, copies = self.renamed(hp.place), self.copied_callbacks(hp.folder)
+        callbacks = [*_logging_to(copies, hp, board), *kwargs.pop("callbacks", ())]
         return self.hypermodel.fit(
             hp, model, *args, callbacks=callbacks, **{**self.arguments, **kwargs}
         )

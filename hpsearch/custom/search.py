@@ -51,8 +51,11 @@ def prepare_custom_models(sweep: Sweep, load: Loader | None, run: Run) -> Prepar
     models = replace(models, recipe=with_code(models.recipe, load))
     models.claim(run)
     declared = _hyperparameters(models, run.executor, run.check_signal, load)
-    for warning in _unused_parameters(sweep, declared):
-        run.warn(warning)
+    asked = {*declared.defaults, *declared.read, "epochs", "batch_size", *_COMPILING}
+    for name in sweep.parameters:
+        if name not in asked:
+            hint = did_you_mean(name, asked)
+            run.warn(f"parameters.{name}: the model never asked for it{hint}")
     recipe, search = replace(models.recipe, asked=declared.asked), _search(sweep, declared)
     names, costs = search.space.names, Costs(tensorflow=True)
     prepared = models.prepared(run, subject, recipe, search, costs, names=names)
@@ -113,16 +116,6 @@ def _hyperparameters(
         raise InputError(called.error)
     assert isinstance(called.value, ModelHyperparameters)
     return called.value
-
-
-def _unused_parameters(sweep: Sweep, declared: ModelHyperparameters) -> list[str]:
-    """Return a warning for each parameter of the sweep that the model never asked for."""
-    names = {*declared.defaults, *declared.read, "epochs", "batch_size", *_COMPILING}
-    return [
-        f"parameters.{name}: the model never asked for it{did_you_mean(name, names)}"
-        for name in sweep.parameters
-        if name not in names
-    ]
 
 
 def _search(sweep: Sweep, declared: ModelHyperparameters) -> Search:

@@ -119,7 +119,11 @@ def function_search(
     """
     if goal not in ("minimize", "maximize"):
         raise InputError(f"goal: must be minimize or maximize, not {goal!r}")
-    where = _execution_of(execution, workers, timeout_seconds)
+    with _named("execution"):
+        where = ExecutionSettings.parse({"workers": workers, **(execution or {})})
+    if execution:
+        require_engine(where)
+    where = replace(where, timeout_seconds=timeout_seconds or where.timeout_seconds)
     _require_usable(objective, where)
     kind = Kind.STEPWISE if inspect.isgeneratorfunction(objective) else Kind.FUNCTION
     space = _function_space(parameters, constraints, configs, kind)
@@ -141,17 +145,6 @@ def _named(*place: str) -> Iterator[None]:
     except InvalidValue as error:
         loc, message = error.faults[0]
         raise InputError(f"{'.'.join(map(str, (*place, *loc)))}: {message}") from None
-
-
-def _execution_of(
-    given: Mapping[str, Any] | None, workers: int, timeout_seconds: float | None
-) -> ExecutionSettings:
-    """Return the execution settings of a function."""
-    with _named("execution"):
-        settings = ExecutionSettings.parse({"workers": workers, **(given or {})})
-    if given:
-        require_engine(settings)
-    return replace(settings, timeout_seconds=timeout_seconds or settings.timeout_seconds)
 
 
 def _require_usable(objective: Objective, execution: ExecutionSettings) -> None:

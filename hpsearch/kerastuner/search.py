@@ -335,13 +335,13 @@ class EngineSearch:
         for hyperparameter in self.tuner.oracle.hyperparameters.space:
             declared.setdefault(hyperparameter.name, []).append(hyperparameter)
         parameters = [described(name, declarations) for name, declarations in declared.items()]
-        if method_of(self.tuner)["name"] != "grid":
-            return parameters
-        # From a range without a step, KerasTuner's grid takes its `values`.
-        return [
-            p if p.choices is not None else replace(p, domain=_values_of(declared[p.name][0]))
-            for p in parameters
-        ]
+        if method_of(self.tuner)["name"] == "grid":
+            for index, parameter in enumerate(parameters):
+                if parameter.choices is None:
+                    # From a range without a step, KerasTuner's grid takes these values.
+                    values = sorted(set(declared[parameter.name][0].values))
+                    parameters[index] = replace(parameter, domain=Choices(tuple(values)))
+        return parameters
 
     def _model(self, request: Request, declared: ModelHyperparameters) -> CustomModel:
         """Return the hypermodel for workers."""
@@ -380,10 +380,6 @@ class EngineSearch:
     def _model_name(self) -> str:
         """`module:name` of the hypermodel's function or class."""
         return model_reference(self._given_model)
-
-
-def _values_of(declared: Any) -> Choices:
-    return Choices(tuple(sorted(set(declared.values))))
 
 
 @contextlib.contextmanager

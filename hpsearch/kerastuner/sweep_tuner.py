@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import shutil
 import tempfile
+import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -83,6 +85,9 @@ class SweepTuner(keras_tuner.Tuner):
     ) -> None:
         self.space = space
         self.name = name or type(oracle).__name__
+        # KerasTuner's oracles write there, but the store keeps everything.
+        directory = tempfile.mkdtemp(prefix="hpsearch-tuner-")
+        weakref.finalize(self, shutil.rmtree, directory, ignore_errors=True)
         self._running: dict[tuple[str, int | None], list[Any]] = {}
         self._ended: dict[tuple[str, int | None], Any] = {}
         self._met: set[str] = set()
@@ -90,11 +95,11 @@ class SweepTuner(keras_tuner.Tuner):
         self._again: list[Proposal] = []
         #: The stored config of each trial of an earlier run.
         self._stored: dict[str, Config] = {}
-        # KerasTuner makes its project's directory; nothing is written there.
-        with tempfile.TemporaryDirectory(prefix="hpsearch-tuner-") as directory:
-            super().__init__(
-                oracle=oracle, hypermodel=hypermodel, directory=directory, project_name="sweep"
-            )
+        super().__init__(
+            oracle=oracle, hypermodel=hypermodel, directory=directory, project_name="sweep"
+        )
+        # A forked tuner's process may end without the finalizer.
+        shutil.rmtree(directory, ignore_errors=True)
 
     def save(self) -> None:
         """Do nothing: the space is known, and the store keeps everything."""
