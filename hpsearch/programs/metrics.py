@@ -239,16 +239,16 @@ def aligned(epochs: Iterable[Mapping[str, float]], metric: str) -> tuple[dict[st
     return tuple({name: epoch.get(name, math.nan) for name in names} for epoch in rows)
 
 
-def history(reports: Sequence[Path], metric: str) -> Known:
-    """Return what earlier processes of a trial reported, from their reports in order.
+def history(runs: Sequence[Path], metric: str) -> Known:
+    """Return what earlier processes of a trial reported, from their directories in order.
 
     The epochs of a continued process replace earlier ones from its first epoch on.
     """
     epochs: list[dict[str, float]] = []
     base: int | None = None
-    for path in reports:
+    for run in runs:
         sources = {"report": Epochs(metric), "wandb": Epochs(metric)}
-        for line in Tail(path).lines(ended=True):
+        for line in Tail(run / "reports.jsonl").lines(ended=True):
             _take_report(line, sources)
         reported = sources["report"]
         if not reported.found or reported.numbers[0] is None:

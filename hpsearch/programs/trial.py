@@ -228,7 +228,7 @@ class _Trial:
     def look_back(self) -> Known:
         """Return the epochs before the checkpoint; if they are unknown, set it aside."""
         runs = self._runs()
-        past = self._known_of(runs)
+        past = history(runs, self.recipe.metric)
         if not past.epochs or not self.where.has_checkpoint():
             # Without the earlier epochs, those of a continued program could not be numbered.
             self.where.set_aside("unused")
@@ -240,9 +240,6 @@ class _Trial:
         same = {"values.json": json.dumps(self._values), _ORIGIN: _origin(self.program)}
         runs = self.where.runs
         return [r for r in runs if all(_read(r / name) == text for name, text in same.items())]
-
-    def _known_of(self, runs: Sequence[Path]) -> Known:
-        return history([run / "reports.jsonl" for run in runs], self.recipe.metric)
 
     def unstored(self) -> ExecutionResult | None:
         """Return the result of a process that had ended when its driver was killed, or None.
@@ -260,7 +257,8 @@ class _Trial:
         runs = self._runs()
         if not runs or runs[-1] != self.where.runs[-1]:
             return None
-        metrics, past = TrialMetrics(runs[-1], self.recipe.metric), self._known_of(runs[:-1])
+        metric = self.recipe.metric
+        metrics, past = TrialMetrics(runs[-1], metric), history(runs[:-1], metric)
         return self._judged(runs[-1], metrics, past, code=code, halted=False)
 
     def run(self, past: Known, lock: int) -> ExecutionResult | None:
