@@ -172,7 +172,7 @@ MUTANTS = (
     ),
     Mutant(
         "hpsearch/training/follow.py",
-        "        self.best_state = past.snapshot.best\n",
+        "        best_state = job.past.snapshot.best\n",
         "",
         "a resumed training forgets the weights of its best epoch",
     ),

@@ -64,11 +64,7 @@ class TrackedHyperParameters(keras_tuner.HyperParameters):  # type: ignore[misc]
         self._choose = choose
 
     def get(self, name: str) -> Any:
-        """Return the value of a hyperparameter.
-
-        Raises:
-            KeyError, ValueError: It has no value.
-        """
+        """Return the value of a hyperparameter."""
         self.read.add(self._get_name(name))
         return super().get(name)
 
@@ -100,9 +96,6 @@ def build_model(problem: Problem, values: Mapping[str, Any], seed: int) -> keras
 
     A compiled model keeps its optimizer, loss and metrics; others get the sweep's. An unbuilt model
     gets weights, unless the rows have no shape because only its own `fit` has them.
-
-    Raises:
-        InputError: The function cannot be loaded, or returns a wrong type.
     """
     recipe = problem.recipe
     model = build_alone(recipe, values, seed)
@@ -123,11 +116,7 @@ def build_model(problem: Problem, values: Mapping[str, Any], seed: int) -> keras
 
 
 def build_alone(recipe: Recipe, values: Mapping[str, Any], seed: int) -> keras.Model:
-    """Build the model that the values describe, whatever the data, and return it unchanged.
-
-    Raises:
-        InputError: The function cannot be loaded or does not return a model.
-    """
+    """Build the model that the values describe, whatever the data, and return it unchanged."""
     hypermodel = load_hypermodel(recipe.model, recipe.code)
     hp = TrackedHyperParameters(values, _late(recipe, values))
     with seeded(derive(recipe.sweep_seed, seed)), apart():
@@ -139,11 +128,7 @@ def build_alone(recipe: Recipe, values: Mapping[str, Any], seed: int) -> keras.M
 
 
 def require_model(model: Any, name: str) -> None:
-    """Check that a function returned a model.
-
-    Raises:
-        InputError: It returned something else.
-    """
+    """Check that a function returned a model."""
     if not isinstance(model, keras.Model):
         raise InputError(f"{name}: must return a keras.Model, not {type(model).__name__}")
 
@@ -225,11 +210,7 @@ def give_weights(model: keras.Model, shape: tuple[int, ...]) -> None:
 
 
 def full_model(trained: keras.Model, problem: Problem) -> keras.Model:
-    """Return a model from raw rows to predictions in the target's own units; see `models.mlp`.
-
-    Args:
-        trained: A model from `build_model`.
-    """
+    """Return a model from raw rows to predictions in the target's own units; see `models.mlp`."""
     spec, target = problem.input, problem.target
     if spec.parts:
         inputs, x = several_inputs(spec)
@@ -289,7 +270,7 @@ class Tailored(keras_tuner.HyperModel):  # type: ignore[misc]  # KerasTuner has 
         most_weights: Largest number of weights of a model; None for no limit.
         callbacks: Passed to `fit`; each training gets a copy.
         arguments: Further arguments of `fit`.
-        renamed: Returns the directory of a training's files from its `place`; None uses the place.
+        renamed: Returns the directory of a training's files from its `place`.
     """
 
     hypermodel: keras_tuner.HyperModel
@@ -300,7 +281,7 @@ class Tailored(keras_tuner.HyperModel):  # type: ignore[misc]  # KerasTuner has 
     most_weights: int | None = None
     callbacks: Sequence[Any] = ()
     arguments: Mapping[str, Any] = field(default_factory=dict)
-    renamed: Callable[[str], str] | None = None
+    renamed: Callable[[str], str] = str
 
     def __post_init__(self) -> None:
         super().__init__()
@@ -338,11 +319,7 @@ class Tailored(keras_tuner.HyperModel):  # type: ignore[misc]  # KerasTuner has 
         return [c for c in copies if not isinstance(c, keras.callbacks.BackupAndRestore)]
 
     def build(self, hp: Any) -> Any:
-        """Build a model and compile it again with the replacements.
-
-        Raises:
-            InputError: The model has too many weights.
-        """
+        """Build a model and compile it again with the replacements."""
         model = self.hypermodel.build(hp)
         if not isinstance(model, keras.Model):
             return model
@@ -357,12 +334,8 @@ class Tailored(keras_tuner.HyperModel):  # type: ignore[misc]  # KerasTuner has 
 
     def fit(self, hp: Any, model: Any, *args: Any, **kwargs: Any) -> Any:
         """Call the hypermodel's `fit` with the callbacks and arguments added."""
-        trial_place = getattr(hp, "place", "")
-        board = self.renamed(trial_place) if self.renamed is not None else trial_place
-        callbacks = [
-            *_logging_to(self.copied_callbacks(getattr(hp, "folder", "")), hp, board),
-            *kwargs.pop("callbacks", ()),
-        ]
+        board, copies = self.renamed(hp.place), self.copied_callbacks(hp.folder)
+        callbacks = [*_logging_to(copies, hp, board), *kwargs.pop("callbacks", ())]
         return self.hypermodel.fit(
             hp, model, *args, callbacks=callbacks, **{**self.arguments, **kwargs}
         )
@@ -399,14 +372,7 @@ def _logging_to(callbacks: list[Any], hp: Any, folder: str) -> list[Any]:
 
 @lru_cache(maxsize=8)
 def load_hypermodel(name: str, code: bytes) -> keras_tuner.HyperModel:
-    """Return a recipe's model as a hypermodel, the same object throughout a training.
-
-    Args:
-        name, code: `Recipe.model` and `Recipe.code`.
-
-    Raises:
-        InputError: It cannot be loaded, or is neither a function nor a hypermodel.
-    """
+    """Return a recipe's model as a hypermodel, the same object throughout a training."""
     return as_hypermodel(cloudpickle.loads(code) if code else load_object(name), name)
 
 
@@ -415,9 +381,6 @@ def as_hypermodel(given: Any, name: str) -> keras_tuner.HyperModel:
 
     Args:
         name: The model's name in messages.
-
-    Raises:
-        InputError: The model is something else.
     """
     if isinstance(given, type) and issubclass(given, keras_tuner.HyperModel):
         try:

@@ -15,7 +15,7 @@ from hpsearch.custom.building import Tailored, as_hypermodel, trains_itself
 from hpsearch.custom.shipping import shipped
 from hpsearch.errors import InputError
 from hpsearch.importing import load_object
-from hpsearch.training.trainer import State, Trainer, TrainerRequest
+from hpsearch.training.trainer import KerasTrainer, State, Trainer, TrainerRequest
 
 #: The methods that `fit` calls within an epoch.
 _WITHIN_EPOCHS: Final = (
@@ -99,9 +99,6 @@ class UserCallbacks:
         Args:
             model: As `hpsearch.tune` takes it.
             name: The model's `package.module:name`.
-
-        Raises:
-            InputError: The model cannot be loaded.
         """
         hypermodel = as_hypermodel(load_object(model) if isinstance(model, str) else model, name)
         by_fit = trains_itself(hypermodel) or bool(within_epochs(self.callbacks))
@@ -116,9 +113,7 @@ class UserCallbacks:
         Raises:
             InputError: The metric asks for the last epoch of such a training.
         """
-        restoring = [
-            each for each in self.callbacks if getattr(each, "restore_best_weights", False)
-        ]
+        restoring = [c for c in self.callbacks if getattr(c, "restore_best_weights", False)]
         if not restoring:
             return metric
         if isinstance(metric, Mapping) and metric.get("epoch", "best") != "best":
@@ -133,11 +128,7 @@ class UserCallbacks:
 
 
 def require_callbacks(callbacks: Sequence[Any]) -> None:
-    """Check that all are Keras callbacks.
-
-    Raises:
-        InputError: One is not.
-    """
+    """Check that all are Keras callbacks."""
     for index, each in enumerate(callbacks):
         if not isinstance(each, keras.callbacks.Callback):
             raise InputError(
@@ -206,11 +197,12 @@ class _Logs(keras.callbacks.History):  # type: ignore[misc]  # Keras has no type
         super().on_epoch_end(epoch, self.numbers)
 
 
-class CalledBack:
+class CalledBack(KerasTrainer):
     """Trains with another trainer, and calls callbacks between the epochs as `fit` does.
 
     The weights and the score are the last epoch's, even if a callback restores other weights. As in
-    the history of `fit`, an epoch's numbers include those that callbacks add to its logs.
+    the history of `fit`, an epoch's numbers include those that callbacks add to its logs. No
+    training continues it: see `ModelHyperparameters.whole`.
 
     Args:
         trainer: The native or the compiled trainer, before its first epoch. Callbacks see its
@@ -237,14 +229,13 @@ class CalledBack:
         reads_weights: bool = False,
     ) -> None:
         assert request.epochs is not None
-        self.trainer, self._epochs, self._epoch = trainer, request.epochs, 0
+        super().__init__(trainer.model)
+        self.trainer, self.kind, self._epochs = trainer, trainer.kind, request.epochs
         # The native trainer does not read the model's learning rate.
         self._set_rate = getattr(trainer, "set_learning_rate", None)
         self._ends = ends
         self._last: State | None = None
         self._reads_weights = reads_weights
-        self.kind, self.weights_count = trainer.kind, trainer.weights_count
-        self.model = trainer.model
         self.history = _Logs()
         self._callbacks = keras.callbacks.CallbackList(
             [*callbacks, self.history],
@@ -278,15 +269,3 @@ class CalledBack:
     def weights(self) -> State:
         """Return the weights of the last epoch."""
         return self._last or self.trainer.weights()
-
-    def state(self) -> State:
-        """Return the trainer's state, without that of the callbacks."""
-        return self.trainer.state()
-
-    def resume(self, epoch: int, state: State) -> None:  # noqa: ARG002 - the protocol's
-        """Refuse to resume, since callbacks have a state that is not stored.
-
-        Raises:
-            ValueError: Always.
-        """
-        raise ValueError("a training with callbacks cannot continue")

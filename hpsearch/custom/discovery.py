@@ -228,7 +228,8 @@ class _Probe:
                 if self.row is not None and isinstance(model, keras.Model) and not model.built:
                     give_weights(model, self.row)
         except (Exception, SystemExit) as error:
-            reason = f"{_shown(values.values)}: {_words(error)}"
+            shown = ", ".join(f"{name}: {value!r}" for name, value in values.values.items())
+            reason = (f" ({shown})" if shown else "") + f": {_words(error)}"
             if must_succeed:
                 raise InputError(
                     f"{self.name}: fails with the defaults of its hyperparameters{reason}"
@@ -258,9 +259,10 @@ class _Probe:
             if name not in self.declared
         }
         for name, declared in self.declared.items():
-            live = next((e for e in declared if _holds(e.conditions, values)), None)
-            if live is not None:
-                values[name] = wanted.get(name, self._default(live))
+            for hyperparameter in declared:
+                if all(condition.is_active(values) for condition in hyperparameter.conditions):
+                    values[name] = wanted.get(name, self._default(hyperparameter))
+                    break
         return values
 
     def _combinations(self) -> Iterator[dict[str, Any]]:
@@ -292,16 +294,6 @@ class _Probe:
             assert isinstance(domain, Range)
             others = [domain.min, domain.max]
         return [first, *(value for value in others if value != first)]
-
-
-def _holds(conditions: Sequence[Any], values: Mapping[str, Any]) -> bool:
-    return all(condition.is_active(values) for condition in conditions)
-
-
-def _shown(values: Mapping[str, Any]) -> str:
-    if not values:
-        return ""
-    return " (" + ", ".join(f"{name}: {value!r}" for name, value in values.items()) + ")"
 
 
 def _words(error: BaseException) -> str:

@@ -51,6 +51,9 @@ POSITIONS = (
 _OF_STEPS = ("steps_per_epoch", "validation_steps", "initial_epoch")
 
 
+Parts = tuple[ArrayPart, ...]
+
+
 class NotOnEngine(Exception):
     """The reason why `fit` itself has to train."""
 
@@ -73,8 +76,8 @@ class Request:
     batch_size: int | None
     callbacks: tuple[Any, ...]
     arguments: Mapping[str, Any]
-    parts: tuple[ArrayPart, ...] = ()
-    inputs: tuple[ArrayPart, ...] = ()
+    parts: Parts = ()
+    inputs: Parts = ()
 
     @property
     def input(self) -> InputSpec:
@@ -130,33 +133,51 @@ def request_of(args: Sequence[Any], kwargs: Mapping[str, Any], *, own_fit: bool 
     )
 
 
-def _rows(
-    given: Mapping[str, Any],
-) -> tuple[Arrays, tuple[ArrayPart, ...], tuple[ArrayPart, ...]]:
+def _rows(given: Mapping[str, Any]) -> tuple[Arrays, Parts, Parts]:
     """Return the rows to train on and to validate on, and the parts of targets and inputs."""
-    x, inputs = _inputs("x", given.get("x"), given.get("y"))
-    y, parts = _targets("y", given.get("y"), x)
+    x, y, weights, inputs, parts = _split(
+        ("x", "y", "sample_weight"), given.get("x"), given.get("y"), given.get("sample_weight")
+    )
     if len(x) != len(y):
         raise NotOnEngine(f"x has {len(x)} rows, and y {len(y)}")
-    weights = _weights("sample_weight", given.get("sample_weight"), x)
-    split = given.get("validation_split") or 0.0
-    if given.get("validation_data") is not None:
-        x_val, y_val, w_val = _validation(given["validation_data"], inputs, parts)
+    validation = given.get("validation_data")
+    if validation is not None:
+        if not isinstance(validation, tuple | list) or len(validation) not in (2, 3):
+            raise NotOnEngine("validation_data is no pair of arrays")
+        names = [f"validation_data's {name}" for name in ("x", "y", "weights")]
+        rows, targets, *third = validation
+        like = inputs, parts
+        x_val, y_val, w_val, _, _ = _split(names, rows, targets, third[0] if third else None, like)
         return Arrays(x, y, x_val, y_val, weights, w_val), parts, inputs
     # Keras takes the last rows, before any shuffle.
+    split = given.get("validation_split") or 0.0
     first = int(len(x) * (1.0 - split)) if split else len(x)
     w_train, w_val = (None, None) if weights is None else (weights[:first], weights[first:])
     arrays = Arrays(x[:first], y[:first], x[first:], y[first:], w_train, w_val)
     return arrays, parts, inputs
 
 
-def _weights(name: str, given: Any, x: npt.NDArray[Any]) -> npt.NDArray[np.float32] | None:
-    if given is None:
-        return None
-    weights = _array(name, given)
-    if weights.shape != (len(x),):
-        raise NotOnEngine(f"{name} has shape {weights.shape}, not one number for each row of x")
-    return np.asarray(weights, np.float32)
+def _split(
+    names: Sequence[str], x: Any, y: Any, weights: Any, like: tuple[Parts, Parts] = ((), ())
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[np.float32] | None, Parts, Parts]:
+    """Return rows, targets and weights, and the input and the target of each column of several.
+
+    Args:
+        names: Their names in messages.
+        like: The inputs and targets that they must have.
+    """
+    several = isinstance(x, Mapping) or are_several_inputs(x, y)
+    rows, inputs = _columns(names[0], x, like[0], "inputs", several=several)
+    # Images are not scaled here, so their whole numbers stay whole, like any others.
+    inputs = tuple(replace(p, whole=p.whole or p.image, image=False) for p in inputs)
+    several = are_several(y, rows)
+    targets, parts = _columns(names[1], y, like[1], "targets", several=several)
+    if weights is None:
+        return rows, targets, None, inputs, parts
+    numbers = _array(names[2], weights)
+    if numbers.shape != (len(rows),):
+        raise NotOnEngine(f"{names[2]} has shape {numbers.shape}, not one number for each row of x")
+    return rows, targets, np.asarray(numbers, np.float32), inputs, parts
 
 
 def _with_class_weight(arrays: Arrays, weight_of: Mapping[Any, float]) -> Arrays:
@@ -177,39 +198,9 @@ def _with_class_weight(arrays: Arrays, weight_of: Mapping[Any, float]) -> Arrays
     return replace(arrays, w_train=weights)
 
 
-def _validation(
-    given: Any, inputs: tuple[ArrayPart, ...], parts: tuple[ArrayPart, ...]
-) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[np.float32] | None]:
-    if not isinstance(given, tuple | list) or len(given) not in (2, 3):
-        raise NotOnEngine("validation_data is no pair of arrays")
-    rows, targets, weights = (*given, None)[:3]
-    x = _inputs("validation_data's x", rows, targets, inputs)[0]
-    y = _targets("validation_data's y", targets, x, parts)[0]
-    return x, y, _weights("validation_data's weights", weights, x)
-
-
-def _inputs(
-    name: str, given: Any, y: Any, like: tuple[ArrayPart, ...] = ()
-) -> tuple[npt.NDArray[Any], tuple[ArrayPart, ...]]:
-    """Return the rows, and with several inputs the input of each column."""
-    several = isinstance(given, Mapping) or are_several_inputs(given, y)
-    columns, parts = _columns(name, given, like, "inputs", several=several)
-    # Images are not scaled here, so their whole numbers stay whole, like any others.
-    return columns, tuple(
-        replace(part, whole=part.whole or part.image, image=False) for part in parts
-    )
-
-
-def _targets(
-    name: str, given: Any, x: npt.NDArray[Any], like: tuple[ArrayPart, ...] = ()
-) -> tuple[npt.NDArray[Any], tuple[ArrayPart, ...]]:
-    """Return the targets, and with several targets the target of each column."""
-    return _columns(name, given, like, "targets", several=are_several(given, x))
-
-
 def _columns(
-    name: str, given: Any, like: tuple[ArrayPart, ...], noun: str, *, several: bool
-) -> tuple[npt.NDArray[Any], tuple[ArrayPart, ...]]:
+    name: str, given: Any, like: Parts, noun: str, *, several: bool
+) -> tuple[npt.NDArray[Any], Parts]:
     """Return an array, or several arrays as columns side by side, and their parts."""
     if not several:
         if like:
@@ -314,11 +305,7 @@ def _batches(dataset: keras.utils.PyDataset) -> Iterator[Any]:
 
 
 def _batch_size_of(batches: Sequence[Batch]) -> int:
-    """Return the number of rows of a batch; one batch, in any place, may have fewer.
-
-    Raises:
-        NotOnEngine: The batches differ in size.
-    """
+    """Return the number of rows of a batch; one batch, in any place, may have fewer."""
     sizes = sorted(len(next(arrays_in(batch[1]))) for batch in batches)
     if any(size != sizes[-1] for size in sizes[1:]):
         raise NotOnEngine("the batches have different numbers of rows")

@@ -216,10 +216,7 @@ def _before_the_loss(last: _Layer, loss: Loss) -> _Layer:
 
 
 def _native(activation: Any) -> str:
-    name = next((name for function, name in _ACTIVATIONS if function is activation), None)
-    if name is None:
-        raise UnsupportedError
-    return name
+    return require(next((name for function, name in _ACTIVATIONS if function is activation), None))
 
 
 def _parts(width: int, layers: list[_Layer]) -> tuple[WeightArray, ...]:
@@ -233,9 +230,7 @@ def _parts(width: int, layers: list[_Layer]) -> tuple[WeightArray, ...]:
 
 
 def _optimizer(optimizer: Any) -> NativeOptimizer:
-    name = _OPTIMIZERS.get(type(optimizer))
-    if name is None:
-        raise UnsupportedError
+    name = require(_OPTIMIZERS.get(type(optimizer)))
     # Refuse learning rate schedules, which are no variables.
     require(isinstance(optimizer._learning_rate, keras.Variable))
     require(not int(optimizer.iterations.numpy()))
@@ -288,11 +283,7 @@ class Loss:
         return LINEAR if self.from_logits else self.includes
 
     def targets(self, y: npt.NDArray[Any], outputs: int) -> npt.NDArray[Any]:
-        """Return targets in the extension's form.
-
-        Raises:
-            UnsupportedError: The extension does not take their form or their values.
-        """
+        """Return targets in the extension's form."""
         if self.sparse or outputs == 1:
             require(y.shape in ((len(y),), (len(y), 1)))
             y = y.reshape(-1)
@@ -348,11 +339,7 @@ _LOSSES: Final = (
 
 
 def loss_of(model: keras.Model) -> Loss:
-    """Return a model's loss.
-
-    Raises:
-        UnsupportedError: The extension lacks the loss.
-    """
+    """Return a model's loss."""
     compiled = model._compile_config.config  # the public form is JSON
     require(compiled["loss_weights"] is None)
     given = compiled["loss"]
@@ -394,9 +381,6 @@ def measures_of(
     Args:
         arrays: The data; targets are as `fit` would get them.
         outputs: Width of the output layer.
-
-    Raises:
-        UnsupportedError: A metric is not supported.
     """
     compiled = model._compile_config.config
     are_weighted = arrays.w_train is not None or arrays.w_val is not None

@@ -51,8 +51,11 @@ def prepare_custom_models(sweep: Sweep, load: Loader | None, run: Run) -> Prepar
     models = replace(models, recipe=with_code(models.recipe, load))
     models.claim(run)
     declared = _hyperparameters(models, run.executor, run.check_signal, load)
-    for warning in _unused_parameters(sweep, declared):
-        run.warn(warning)
+    asked = {*declared.defaults, *declared.read, "epochs", "batch_size", *_COMPILING}
+    for name in sweep.parameters:
+        if name not in asked:
+            hint = did_you_mean(name, asked)
+            run.warn(f"parameters.{name}: the model never asked for it{hint}")
     recipe, search = replace(models.recipe, asked=declared.asked), _search(sweep, declared)
     names, costs = search.space.names, Costs(tensorflow=True)
     prepared = models.prepared(run, subject, recipe, search, costs, names=names)
@@ -88,12 +91,7 @@ def _model_of(load: Loader | None) -> CustomModel:
 
 
 def plan_search(models: SweepModels) -> Search:
-    """Return a sweep's search without running it; a worker builds the model.
-
-    Raises:
-        InputError: The model cannot be built, or the sweep does not fit it.
-        Interrupted: A signal arrived.
-    """
+    """Return a sweep's search without running it; a worker builds the model."""
     with one_worker() as (executor, check):
         executor.provide(models.rows)
         return _search(models.sweep, _hyperparameters(models, executor, check))
@@ -105,11 +103,7 @@ def _hyperparameters(
     check: Callable[[], None],
     loader: Loader | None = None,
 ) -> ModelHyperparameters:
-    """Return the hyperparameters of the sweep's model; if unknown, a worker builds it.
-
-    Raises:
-        InputError: It cannot be loaded or built.
-    """
+    """Return the hyperparameters of the sweep's model; if unknown, a worker builds it."""
     if (declared := _model_of(loader).found) is not None:
         return declared
     sweep, recipe = models.sweep, models.recipe
@@ -124,23 +118,8 @@ def _hyperparameters(
     return called.value
 
 
-def _unused_parameters(sweep: Sweep, declared: ModelHyperparameters) -> list[str]:
-    """Return a warning for each parameter of the sweep that the model never asked for."""
-    names = {*declared.defaults, *declared.read, "epochs", "batch_size", *_COMPILING}
-    return [
-        f"parameters.{name}: the model never asked for it{did_you_mean(name, names)}"
-        for name in sweep.parameters
-        if name not in names
-    ]
-
-
 def _search(sweep: Sweep, declared: ModelHyperparameters) -> Search:
-    """Return the search of a sweep over the hyperparameters of its custom model.
-
-    Raises:
-        InputError: The sweep's parameters, constraints or configs do not fit the model, or the
-            method does not fit the space.
-    """
+    """Return the search of a sweep over the hyperparameters of its custom model."""
     space = space_of(declared, [*sweep.parameters.values()], map(parse, sweep.constraints))
     # A config may name these two even if the model never requests them.
     configs = [config.keys() - {"batch_size", "epochs"} for config in sweep.configs]

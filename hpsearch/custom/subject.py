@@ -16,9 +16,8 @@ from hpsearch.data.specs import TrainingData
 from hpsearch.models.problem import Problem, Recipe
 from hpsearch.space.execution import Execution, ExecutionResult, Training
 from hpsearch.space.space import Parameter
-from hpsearch.training.evaluation import ROWS_A_STEP
 from hpsearch.training.follow import follow
-from hpsearch.training.mlps import request_of
+from hpsearch.training.mlps import ROWS_A_STEP, request_of
 from hpsearch.training.subjects import Job, OnEpoch, Say
 
 # The driver imports this module, too, and neither Keras nor KerasTuner.
@@ -107,11 +106,7 @@ class CustomModels:
 
 
 def find_in(recipe: Recipe, given: Sequence[Parameter], data: TrainingData) -> ModelHyperparameters:
-    """Return the hyperparameters of a recipe's model; see `discovery.discover`.
-
-    Raises:
-        InputError: The model cannot be loaded or built.
-    """
+    """Return the hyperparameters of a recipe's model; see `discovery.discover`."""
     from hpsearch.custom.discovery import discover
 
     return discover(recipe, given, data)

@@ -98,9 +98,9 @@ def _as_input(model: keras.Model, request: TrainerRequest) -> Arrays:
     # A hypermodel's own `fit` gets images unchanged.
     if len(shape) == 1 or not trains_itself(untailored(_hypermodel(request))):
         shape = rows_shape(model, shape)
-    if target.parts:
-        return _fitted(arrays, shape, classes=None)
-    one_hot = labels_for(model, arrays.y_train[:1], target).ndim > arrays.y_train.ndim
+    one_hot = not target.parts and (
+        labels_for(model, arrays.y_train[:1], target).ndim > arrays.y_train.ndim
+    )
     return _fitted(arrays, shape, classes=target.outputs if one_hot else None)
 
 
@@ -149,28 +149,26 @@ class EngineFit:
         # Remove this object meanwhile: Keras and callbacks may inspect the model's methods.
         vars(self._model).pop("fit", None)
         try:
-            if not self._called:
-                return self._first(args, kwargs)
-            self.kind = "fit"
-            return self._keras(args, kwargs)
+            called = None if self._called else self._trainer(args, kwargs)
+            if called is None:
+                self.kind = "fit"
+                return self._keras(args, kwargs)
+            self.kind = called.kind
+            while called.run_epoch() is not None:
+                pass
+            if isinstance(called.trainer, NativeTrainer):
+                _give_state(called.trainer, self._model)
+            return called.history
         finally:
             self._model.fit = self
 
-    def _first(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    def _trainer(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> CalledBack | None:
         self._called = True
-        called = None
         try:
-            called = _for_fit(self._model, self._request, request_of(args, kwargs))
+            return _for_fit(self._model, self._request, request_of(args, kwargs))
         except NotOnEngine as reason:
             print(f"model.fit trains by Keras, since {reason}")
-        if called is None:
-            return self._keras(args, kwargs)
-        self.kind = called.kind
-        while called.run_epoch() is not None:
-            pass
-        if isinstance(called.trainer, NativeTrainer):
-            _give_state(called.trainer, self._model)
-        return called.history
+            return None
 
     def _keras(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         given = {**dict(zip(POSITIONS, args, strict=False)), **kwargs}
@@ -202,12 +200,8 @@ class CustomFitTrainer(KerasTrainer):
 
     It passes `epochs` and `batch_size` if the config has them and the hypermodel does not request
     them itself. As in KerasTuner, `fit` may return a History, a score, metrics by name, or a list
-    of those, which is averaged. A result that is not a History counts for every epoch.
-
-    Args:
-        hypermodel: Has its own `fit`.
-        model: Built by `building.build_model`.
-        request: The training.
+    of those, which is averaged. A result that is not a History counts for every epoch. No training
+    continues this one.
     """
 
     def __init__(
@@ -238,17 +232,6 @@ class CustomFitTrainer(KerasTrainer):
     def weights(self) -> State:
         """Return the weights of the scored epoch if `fit` called the callbacks, else the last."""
         return self._best or super().weights()
-
-    def resume(self, epoch: int, state: State) -> None:  # noqa: ARG002 - the protocol's
-        """Refuse to resume, since `fit` trains all its epochs at once.
-
-        Raises:
-            ValueError: Always.
-        """
-        raise ValueError("a custom fit cannot continue a training")
-
-    def _state_variables(self) -> list[Any]:
-        return list(self.model.variables)
 
     def _fit(self) -> list[Epoch]:
         watcher = Watcher(self._recipe)
@@ -316,11 +299,7 @@ class Watcher(keras.callbacks.Callback):  # type: ignore[misc]
 
 
 def _epochs(given: Any, recipe: Recipe) -> list[Epoch]:
-    """Return the result of `fit` as one mapping for each epoch.
-
-    Raises:
-        InputError: The result has a wrong type.
-    """
+    """Return the result of `fit` as one mapping for each epoch."""
     if isinstance(given, keras.callbacks.History):
         longest = max(map(len, given.history.values()), default=0)
         columns = {name: row for name, row in given.history.items() if len(row) == longest}

@@ -24,7 +24,7 @@ from hpsearch.search.prior import KNOWN, is_known
 from hpsearch.space.constraints import parse
 from hpsearch.space.execution import Repetition
 from hpsearch.space.kinds import Kind
-from hpsearch.space.space import GRID_NEEDS, Parameter, Space
+from hpsearch.space.space import GRID_NEEDS, Space
 from hpsearch.spec.checks import unknown_names
 from hpsearch.spec.keys import ExecutionSettings
 from hpsearch.spec.method import CONFIGS, MethodSpec, parse_method
@@ -118,7 +118,11 @@ def function_search(
     """
     if goal not in ("minimize", "maximize"):
         raise InputError(f"goal: must be minimize or maximize, not {goal!r}")
-    where = _execution_of(execution, workers, timeout_seconds)
+    with _named("execution"):
+        where = ExecutionSettings.parse({"workers": workers, **(execution or {})})
+    if execution:
+        require_engine(where)
+    where = replace(where, timeout_seconds=timeout_seconds or where.timeout_seconds)
     _require_usable(objective, where)
     kind = Kind.STEPWISE if inspect.isgeneratorfunction(objective) else Kind.FUNCTION
     space = _function_space(parameters, constraints, configs, kind)
@@ -142,27 +146,8 @@ def _named(*place: str) -> Iterator[None]:
         raise InputError(f"{'.'.join(map(str, (*place, *loc)))}: {message}") from None
 
 
-def _execution_of(
-    given: Mapping[str, Any] | None, workers: int, timeout_seconds: float | None
-) -> ExecutionSettings:
-    """Return the execution settings of a function.
-
-    Raises:
-        InputError: They are no valid `execution`, or its engine cannot run here.
-    """
-    with _named("execution"):
-        settings = ExecutionSettings.parse({"workers": workers, **(given or {})})
-    if given:
-        require_engine(settings)
-    return replace(settings, timeout_seconds=timeout_seconds or settings.timeout_seconds)
-
-
 def _require_usable(objective: Objective, execution: ExecutionSettings) -> None:
-    """Check that the workers can call the objective.
-
-    Raises:
-        InputError: The objective is no function, or other processes cannot import it.
-    """
+    """Check that the workers can call the objective."""
     if not callable(objective):
         raise InputError(f"objective: must be a function, not {type(objective).__name__}")
     if execution.engine == "local" and execution.workers == 1:
@@ -187,9 +172,13 @@ def _function_space(
 ) -> Space:
     if not isinstance(parameters, Mapping) or not parameters:
         raise InputError("parameters: must be a mapping of names to their values, and not empty")
-    parsed = tuple(_function_parameter(str(name), raw) for name, raw in parameters.items())
+    parsed = []
+    for name, raw in parameters.items():
+        rule = HYPERPARAMETERS["epochs"] if name == "epochs" else ANYTHING
+        with _named("parameters", str(name)):
+            parsed.append(parse_parameter(rule, str(name), raw))
     try:
-        space = Space(parsed, tuple(map(parse, constraints)), kind)
+        space = Space(tuple(parsed), tuple(map(parse, constraints)), kind)
     except ConstraintError as error:
         raise InputError(f"constraints: {error}") from None
     for loc, message in unknown_names(space, further=[n for config in configs for n in config]):
@@ -199,12 +188,6 @@ def _function_space(
     except ValueError as error:
         raise InputError(f"parameters: {error}") from None
     return space
-
-
-def _function_parameter(name: str, raw: Any) -> Parameter:
-    rule = HYPERPARAMETERS["epochs"] if name == "epochs" else ANYTHING
-    with _named("parameters", name):
-        return parse_parameter(rule, name, raw)
 
 
 def _function_method(

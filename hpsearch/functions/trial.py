@@ -88,11 +88,7 @@ class ObjectiveTrainer:
 
 @dataclass(frozen=True)
 class FunctionSubject:
-    """A function from a config's values to its score, or to an iterator with a score an epoch.
-
-    Attributes:
-        objective: The function, which a worker imports by its module and name.
-    """
+    """A function from a config's values to its score, or to an iterator with a score an epoch."""
 
     objective: Objective
     gives_rows = False

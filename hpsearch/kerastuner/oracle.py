@@ -116,7 +116,10 @@ def _value(parameter: Parameter, value: Any) -> Any:
         # A program's own hyperparameters may have values that `hyperparameters_of` encodes, and
         # KerasTuner adds steps without rounding.
         for choice in codes.values():
-            if type(choice) is type(value) and (choice == value or _is_close(choice, value)):
+            if type(choice) is not type(value):
+                continue
+            rounds = isinstance(value, float) and math.isclose(choice, value, abs_tol=1e-12)
+            if rounds or choice == value:
                 return choice
         raise ValueError(f"{value!r} is no value of {parameter.name!r}")
     assert isinstance(domain, Range)
@@ -126,10 +129,6 @@ def _value(parameter: Parameter, value: Any) -> Any:
             f"{value!r} is no value of {parameter.name!r}, from {domain.min:g} to {domain.max:g}"
         )
     return int(value) if domain.integer else float(value)
-
-
-def _is_close(choice: Any, value: Any) -> bool:
-    return isinstance(value, float) and math.isclose(choice, value, rel_tol=1e-9, abs_tol=1e-12)
 
 
 @contextmanager
@@ -221,16 +220,15 @@ class StrategyOracle(keras_tuner.Oracle):
         self.strategy.tell([outcome])
 
     def _record_values(self, trial: kt_trial.Trial) -> None:
-        """Do nothing: a config's id finds duplicates, not KerasTuner's hash of values."""
+        """Do nothing: a config's id finds duplicates, and the store keeps everything."""
 
-    def _check_consecutive_failures(self) -> None:
-        """Do nothing: the engine decides, and KerasTuner would go through all trials each time."""
+    _save_trial = _record_values
 
     def save(self) -> None:
-        """Do nothing: the store keeps everything."""
+        """Do nothing: the store keeps everything, and the engine counts failures in a row."""
 
-    def _save_trial(self, trial: kt_trial.Trial) -> None:
-        """Do nothing: the store keeps everything."""
+    # KerasTuner would go through all trials each time.
+    _check_consecutive_failures = save
 
 
 def metrics_of(oracle: keras_tuner.Oracle, outcome: Outcome) -> dict[str, float]:

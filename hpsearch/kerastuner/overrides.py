@@ -143,11 +143,7 @@ def padded(oracle: Any, number: int) -> str:
 
 
 class TrialNames:
-    """Finds KerasTuner's trial ids by config, for workers.
-
-    Args:
-        project: The directory that holds the file of ids and KerasTuner's files.
-    """
+    """Finds KerasTuner's trial ids by config, for workers."""
 
     def __init__(self, project: Path) -> None:
         self._project, self._path = project, project / ".trials"

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import copy
+import inspect
 import io
 import os
+import re
 import tempfile
-import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import keras_tuner
 import numpy as np
+from keras_tuner.src.engine import objective as kt_objective
 from keras_tuner.src.engine.hypermodel import DefaultHyperModel
 
 from hpsearch.custom.building import (
@@ -29,6 +30,9 @@ from hpsearch.custom.callbacks import require_callbacks, within_epochs
 from hpsearch.custom.discovery import declared_in, described
 from hpsearch.custom.fit_arguments import NotOnEngine, Request, request_of
 from hpsearch.custom.shipping import CustomModel, ModelHyperparameters, model_reference, shipped
+from hpsearch.data.assembly import fingerprint
+from hpsearch.data.dataset import Dataset, Split
+from hpsearch.data.loading import InMemoryRows
 from hpsearch.data.specs import TrainingData
 from hpsearch.engine.search import TunerSpec
 from hpsearch.engine.session import Settings, keras_changes
@@ -43,21 +47,18 @@ from hpsearch.kerastuner.overrides import (
     is_users,
     require_plain_tuner,
 )
-from hpsearch.kerastuner.sweeps import (
-    dataset_of,
-    method_of,
-    row_shape_in,
-    summed,
-    sweep_of,
-)
 from hpsearch.kerastuner.trials import ProjectTuner, TunerTrials, trial_listener
 from hpsearch.models.arrays import LoaderWithModel
 from hpsearch.search.strategy import Exchange, Strategy
 from hpsearch.space.space import Choices, Parameter
-from hpsearch.spec.sweep import sweep_from_text
+from hpsearch.spec.rules import clean_name
+from hpsearch.spec.sweep import Sweep, model_sweep, sweep_from_mapping, sweep_from_text
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.store import Store
 from hpsearch.workers.servers import Servers
+
+#: Budget of a search that only its oracle ends.
+_ENDLESS = 10**9
 
 
 class EngineSearch:
@@ -97,17 +98,11 @@ class EngineSearch:
     # The tuner's methods
 
     def begin(self) -> None:
-        """Load the project, or start the servers that import TensorFlow for its workers."""
+        """Load the project."""
         self._begun = True
-        if _is_shared():
-            return
-        self._new = copy.deepcopy(self.tuner.oracle.get_state())
-        if self.store.exists():
+        if not _is_shared():
+            self._new = copy.deepcopy(self.tuner.oracle.get_state())
             self.reload()
-        else:
-            with contextlib.suppress(NotOnEngine):
-                self._require_engine()
-                start_servers()
 
     def reload(self) -> bool:
         """Load the trials of the store, if there is one.
@@ -144,11 +139,7 @@ class EngineSearch:
         return True
 
     def _require_method(self, store: Store) -> None:
-        """Check that the project's trials come from the same kind of search.
-
-        Raises:
-            RuntimeError: They come from another one.
-        """
+        """Check that the project's trials come from the same kind of search."""
         before = sweep_from_text(store.facts().sweep).method.name
         now = method_of(self.tuner)["name"]
         if before != now:
@@ -188,31 +179,20 @@ class EngineSearch:
             KeyboardInterrupt: The user interrupted it.
             RuntimeError: No trial completed, or too many failed one after another.
         """
+        oracle = self.tuner.oracle
+        if oracle.max_trials and len(oracle.end_order) >= oracle.max_trials:
+            # KerasTuner would do nothing, whatever the arguments are.
+            return True
         try:
-            if self._is_complete:
-                return True
             self._run(self._request(args, kwargs))
         except NotOnEngine as reason:
-            # The servers would take cores from the trials in this process.
-            close_servers()
-            if self.tuner.oracle.verbose:
+            if oracle.verbose:
                 print(f"hpsearch: the trials run in this process, one by one: {reason}")
             return False
         return True
 
-    @property
-    def _is_complete(self) -> bool:
-        """True if all of `max_trials` have ended, so that KerasTuner would do nothing."""
-        oracle = self.tuner.oracle
-        return bool(oracle.max_trials) and len(oracle.end_order) >= oracle.max_trials
-
     def _request(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Request:
-        """Return the request for the engine.
-
-        Raises:
-            InputError: A callback is no Keras callback.
-            NotOnEngine: The engine cannot run this tuner or these arguments.
-        """
+        """Return the request for the engine."""
         self._require_engine()
         tuner = self.tuner
         self.own = is_users(tuner, "run_trial") or trains_itself(tuner.hypermodel)
@@ -224,11 +204,7 @@ class EngineSearch:
         return request
 
     def _require_engine(self) -> None:
-        """Check that workers can run the tuner's trials.
-
-        Raises:
-            NotOnEngine: Workers cannot run them.
-        """
+        """Check that workers can run the tuner's trials."""
         if _is_shared():
             raise NotOnEngine("KERASTUNER_ORACLE_IP is set, so that processes share the trials")
         if self.tuner.oracle.trials and not self.store.exists():
@@ -250,10 +226,6 @@ class EngineSearch:
 
     def _run(self, request: Request) -> None:
         tuner, trials = self.tuner, self.trials
-        hyperparameters = self._hyperparameters(request)
-        sweep = sweep_of(tuner, request, hyperparameters, self._model_name)
-        model = self._model(request, hyperparameters)
-        self._tell_what_stays(request)
         where = Path(tuner.project_dir)
         settings = Settings(
             out=where,
@@ -264,20 +236,27 @@ class EngineSearch:
             repeat=trials.repeats,
         )
         dataset = dataset_of(request)
-        loader = LoaderWithModel(lambda _: dataset, model)
-        try:
-            with servers_of_search(ResultsDirectory(where)) as servers:
+        # The servers import TensorFlow while this process builds models.
+        with servers_of_search(ResultsDirectory(where)) as servers:
+            with _reasons():
+                hyperparameters = self._hyperparameters(request)
+                model = self._model(request, hyperparameters)
+            sweep = sweep_of(tuner, request, hyperparameters, self._model_name)
+            loader = LoaderWithModel(lambda _: dataset, model)
+            self._tell_what_stays(request)
+            try:
                 outcome = run_sweep(sweep, settings, trial_listener(trials), loader, servers)
-        except ChangedSweepError as error:
-            raise RefusedError(
-                f"{error}\nFor a tuner: overwrite=True begins anew, another project_name keeps both"
-            ) from None
-        except Interrupted as error:
-            if error.by_keyboard:
-                raise KeyboardInterrupt from error
-            raise
-        finally:
-            trials.save()
+            except ChangedSweepError as error:
+                raise RefusedError(
+                    f"{error}\nFor a tuner: overwrite=True begins anew, another project_name keeps "
+                    "both"
+                ) from None
+            except Interrupted as error:
+                if error.by_keyboard:
+                    raise KeyboardInterrupt from error
+                raise
+            finally:
+                trials.save()
         ended = tuner.oracle.trials.values()
         if not (outcome.completed or any(trial.status == STATUS.COMPLETED for trial in ended)):
             failed = [trial for trial in ended if trial.message]
@@ -322,20 +301,13 @@ class EngineSearch:
     # The sweep's hyperparameters and code
 
     def _hyperparameters(self, request: Request) -> ModelHyperparameters:
-        """Return the hyperparameters, including those that KerasTuner's first build missed.
-
-        Raises:
-            NotOnEngine: The engine cannot express them.
-        """
+        """Return the hyperparameters, including those that KerasTuner's first build missed."""
         tuner, oracle = self.tuner, self.tuner.oracle
         row = None if request.inputs else request.input.shape or None
         custom_fit = trains_itself(self._hypermodel)
         if oracle.tune_new_entries and oracle.allow_new_entries:
-            try:
-                declared, name = self._parameters(), self._model_name
-                self._note(declared_in(tuner.hypermodel, name, declared, row=row))
-            except InputError as error:
-                raise NotOnEngine(str(error)) from None
+            declared, name = self._parameters(), self._model_name
+            self._note(declared_in(tuner.hypermodel, name, declared, row=row))
             if self.own:
                 self._note(self._declared_by_fit(request))
         defaults = {entry.name: entry.default for entry in oracle.hyperparameters.space}
@@ -358,33 +330,21 @@ class EngineSearch:
         self.tuner.oracle.update_space(hyperparameters)
 
     def _parameters(self) -> list[Parameter]:
-        """Convert KerasTuner's space.
-
-        Raises:
-            NotOnEngine: A name has several meanings.
-        """
+        """Convert KerasTuner's space."""
         declared: dict[str, list[Any]] = {}
         for hyperparameter in self.tuner.oracle.hyperparameters.space:
             declared.setdefault(hyperparameter.name, []).append(hyperparameter)
-        try:
-            return [self._parameter(name, declarations) for name, declarations in declared.items()]
-        except InputError as error:
-            raise NotOnEngine(str(error)) from None
-
-    def _parameter(self, name: str, declared: Sequence[Any]) -> Parameter:
-        parameter = described(name, declared)
-        if method_of(self.tuner)["name"] == "grid" and parameter.choices is None:
-            # From a range without a step, KerasTuner's grid takes these values.
-            values = sorted(set(declared[0].values))
-            return Parameter(name, Choices(tuple(values)), parameter.when)
-        return parameter
+        parameters = [described(name, declarations) for name, declarations in declared.items()]
+        if method_of(self.tuner)["name"] == "grid":
+            for index, parameter in enumerate(parameters):
+                if parameter.choices is None:
+                    # From a range without a step, KerasTuner's grid takes these values.
+                    values = sorted(set(declared[parameter.name][0].values))
+                    parameters[index] = replace(parameter, domain=Choices(tuple(values)))
+        return parameters
 
     def _model(self, request: Request, declared: ModelHyperparameters) -> CustomModel:
-        """Return the hypermodel for workers.
-
-        Raises:
-            NotOnEngine: It cannot be pickled.
-        """
+        """Return the hypermodel for workers."""
         tuner = self.tuner
         settings = {
             "optimizer": tuner.optimizer,
@@ -401,12 +361,8 @@ class EngineSearch:
             arguments=request.arguments,
             renamed=TrialNames(self.store.parent.absolute()).renamed,
         )
-        try:
-            shipment = shipped(tailored, self._model_name, of=[*users, *request.callbacks])
-        except InputError as error:
-            raise NotOnEngine(str(error)) from None
         return CustomModel(
-            *shipment,
+            *shipped(tailored, self._model_name, of=[*users, *request.callbacks]),
             found=declared,
             late="drawn" if tuner.oracle.tune_new_entries else "default",
             tolerant=True,
@@ -426,12 +382,17 @@ class EngineSearch:
         return model_reference(self._given_model)
 
 
-def _require_arrays(args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
-    """Check that user code gets the same rows in a worker as here.
+@contextlib.contextmanager
+def _reasons() -> Iterator[None]:
+    """Turn what the engine cannot take into the reason why KerasTuner's loop has to search."""
+    try:
+        yield
+    except InputError as error:
+        raise NotOnEngine(str(error)) from None
 
-    Raises:
-        NotOnEngine: They are no arrays, or further arguments come by position.
-    """
+
+def _require_arrays(args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+    """Check that user code gets the same rows in a worker as here."""
     rows = [*args, *(kwargs[name] for name in ("x", "y") if name in kwargs)]
     if len(args) > len(("x", "y")) or not all(isinstance(part, np.ndarray) for part in rows):
         raise NotOnEngine("code of the program's own gets other arguments than the arrays x and y")
@@ -442,67 +403,123 @@ def _is_shared() -> bool:
     return bool(os.environ.get("KERASTUNER_ORACLE_IP"))
 
 
-@dataclass
-class _Started:
-    """Servers that import TensorFlow ahead of a search, which takes them.
-
-    Attributes:
-        log: The output of the servers and of their workers.
-        pid: The process that started them; after a fork, the child starts others.
-    """
-
-    servers: Servers
-    log: IO[Any]
-    pid: int
-
-
-_one_at_a_time = threading.RLock()
-#: At most one: searches do not share servers, whose workers map the data of one search.
-_started: list[_Started] = []
-
-
-def start_servers() -> None:
-    """Start the servers of the next search of this process, unless they run."""
-    with _one_at_a_time:
-        if not (_started and _runs(_started[0])):
-            close_servers()
-            log = tempfile.TemporaryFile("a+", encoding="utf-8")  # noqa: SIM115 - while they run
-            _started.append(_Started(Servers(log), log, os.getpid()))
-
-
-def _runs(started: _Started) -> bool:
-    return started.pid == os.getpid() and not started.servers.ended
-
-
 @contextlib.contextmanager
 def servers_of_search(where: ResultsDirectory) -> Iterator[Servers]:
-    """Hand the servers over to one search, and their output to its log at the end."""
-    with _one_at_a_time:
-        start_servers()
-        started = _started.pop()
-    try:
-        yield started.servers
-    finally:
-        if not started.servers.ended:
-            started.servers.close()
-        with started.log:
-            copy_log(started.log.fileno(), where)
+    """Start the servers of one search, and add their output to its log at the end."""
+    with tempfile.TemporaryFile("a+", encoding="utf-8") as log:
+        try:
+            with Servers(log) as servers:
+                yield servers
+        finally:
+            copy_log(log.fileno(), where)
 
 
 def copy_log(descriptor: int, where: ResultsDirectory) -> None:
-    """Append what workers wrote to a project's log."""
+    """Append what workers wrote, if anything, to a project's log."""
     output = os.pread(descriptor, os.fstat(descriptor).st_size, 0)
+    if not output:
+        return
     with contextlib.suppress(OSError), where.open_log() as log:
         log.write(output.decode("utf-8", "replace"))
         log.flush()
         cut_beginning(log)
 
 
-@atexit.register
-def close_servers() -> None:
-    """End servers that no search has taken."""
-    while _started:
-        started = _started.pop()
-        if _runs(started):
-            started.servers.close()
-        started.log.close()
+# The tuner's search as a sweep
+
+
+def method_of(tuner: keras_tuner.Tuner) -> Mapping[str, Any]:
+    """Return the `method` of a sweep file; the tuner's oracle has a name with a colon."""
+    oracle = tuner.oracle
+    if isinstance(tuner, keras_tuner.GridSearch):
+        return {"name": "grid"}
+    if isinstance(tuner, keras_tuner.BayesianOptimization):
+        return {"name": "bayesian", **_bayesian(oracle)}
+    for name in ("HyperbandOracle", "RandomSearchOracle"):
+        if isinstance(oracle, getattr(keras_tuner.oracles, name)):
+            return {"name": f"keras_tuner.oracles:{name}"}
+    return {"name": model_reference(type(oracle))}
+
+
+def _bayesian(oracle: Any) -> dict[str, Any]:
+    options = {"beta": float(oracle.beta)}
+    default = inspect.signature(type(oracle).__init__).parameters["alpha"].default
+    if oracle.alpha != default:
+        # If omitted, the noise is fitted.
+        options["alpha"] = float(oracle.alpha)
+    if oracle.num_initial_points is not None:
+        options["num_initial_points"] = int(oracle.num_initial_points)
+    return options
+
+
+def sweep_of(tuner: Any, request: Request, found: ModelHyperparameters, model: str) -> Sweep:
+    """Return the sweep of a tuner's search, with the model's hyperparameters and `module:name`."""
+    oracle, objective, method = tuner.oracle, tuner.oracle.objective, method_of(tuner)
+    arrays = request.arrays
+    validation = arrays.x_val, arrays.y_val
+    rows = InMemoryRows(arrays.x_train, arrays.y_train, arrays.w_train, validation)
+    raw: dict[str, Any] = {
+        "name": clean_name(str(tuner.project_name)),
+        "seed": int(oracle.seed),
+        "data": {"memory": rows.described},
+        "model": model,
+        "metric": {
+            "name": objective.name,
+            "goal": "maximize" if objective.direction == "max" else "minimize",
+            "epoch": "best",
+        },
+        "method": dict(method),
+        "parameters": _fixed(oracle, request, found),
+        "seeds": int(tuner.executions_per_trial),
+        "keep": "all",
+    }
+    if oracle.max_trials and not tuner._hpsearch.asks_the_oracle:
+        raw["budget"] = {"trials": int(oracle.max_trials)}
+    elif method["name"] != "grid":
+        # The oracle ends the search.
+        raw["budget"] = {"trials": _ENDLESS}
+    return model_sweep(sweep_from_mapping(raw))
+
+
+def _fixed(oracle: Any, request: Request, declared: ModelHyperparameters) -> dict[str, int]:
+    """Return the epochs and batch size of all trials, unless the model declares them."""
+    # Hyperband decides the epochs, not `search`.
+    epochs = getattr(oracle, "max_epochs", None) or request.epochs
+    fixed = {"epochs": epochs, "batch_size": request.batch_size}
+    if not declared.custom_fit:
+        defaults_of_fit = {"epochs": 1, "batch_size": 32}
+        fixed = {name: value or defaults_of_fit[name] for name, value in fixed.items()}
+    return {n: int(v) for n, v in fixed.items() if v is not None and n not in declared.defaults}
+
+
+def summed(objective: Any) -> tuple[tuple[str, int], ...]:
+    """Return the metrics in the minimized sum, with their signs; empty for a single metric."""
+    if not isinstance(objective, kt_objective.MultiObjective):
+        return ()
+    directions = objective.name_to_direction
+    return tuple((name, 1 if way == "min" else -1) for name, way in directions.items())
+
+
+def dataset_of(request: Request) -> Dataset:
+    """Return the arrays as a dataset, without scaling, encoding or standardising them."""
+    arrays = request.arrays
+    train = Split(arrays.x_train, arrays.y_train, arrays.w_train)
+    validation = Split(arrays.x_val, arrays.y_val, arrays.w_val)
+    splits = {"train": train, "validation": validation}
+    parts = [part.in_fingerprint for part in (*request.parts, *request.inputs)]
+    return Dataset(
+        name="memory",
+        input=request.input,
+        target=request.target,
+        train=train,
+        validation=validation,
+        test=None,
+        fingerprint=fingerprint(splits, parts),
+    )
+
+
+def row_shape_in(store: Store) -> tuple[int, ...]:
+    """Return the shape of a row of the data that a store's trials used."""
+    memory = model_sweep(sweep_from_text(store.facts().sweep)).data.memory
+    shape = re.match(r"\(([\d, ]*)\)", (memory or {}).get("x", ""))
+    return tuple(int(n) for n in re.findall(r"\d+", shape.group(1) if shape else ""))[1:]

@@ -55,11 +55,7 @@ class SweepHyperModel(keras_tuner.HyperModel):
         self._space, self._subject, self._problem = space, subject, problem
 
     def build(self, hp: keras_tuner.HyperParameters) -> Any:
-        """Build and compile the model that the active hyperparameters describe.
-
-        Raises:
-            ValueError: A value is missing or lies outside the space.
-        """
+        """Build and compile the model that the active hyperparameters describe."""
         recipe = self._problem.recipe
         if recipe.model:
             return load_hypermodel(recipe.model, recipe.code).build(hp)
@@ -89,7 +85,7 @@ class SweepTuner(keras_tuner.Tuner):
     ) -> None:
         self.space = space
         self.name = name or type(oracle).__name__
-        # KerasTuner needs one; nothing is written there.
+        # KerasTuner's oracles write there, but the store keeps everything.
         directory = tempfile.mkdtemp(prefix="hpsearch-tuner-")
         weakref.finalize(self, shutil.rmtree, directory, ignore_errors=True)
         self._running: dict[tuple[str, int | None], list[Any]] = {}
@@ -100,28 +96,19 @@ class SweepTuner(keras_tuner.Tuner):
         #: The stored config of each trial of an earlier run.
         self._stored: dict[str, Config] = {}
         super().__init__(
-            oracle=oracle,
-            hypermodel=hypermodel,
-            directory=directory,
-            project_name="sweep",
+            oracle=oracle, hypermodel=hypermodel, directory=directory, project_name="sweep"
         )
         # A forked tuner's process may end without the finalizer.
         shutil.rmtree(directory, ignore_errors=True)
 
-    def _populate_initial_space(self) -> None:
-        """Do nothing: the space is known."""
-
     def save(self) -> None:
-        """Do nothing: the store keeps everything."""
+        """Do nothing: the space is known, and the store keeps everything."""
 
-    def reload(self) -> None:
-        """Do nothing: the store keeps everything."""
+    _populate_initial_space = reload = save
 
     def search(self, engine: Exchange) -> None:
         """Get trials from the oracle, have them trained and report back, until the search ends."""
-        self.on_search_begin()
         search_with(self.answer, engine)
-        self.on_search_end()
 
     def answer(self, request: Inquiry) -> Reply:
         """Report outcomes to the oracle, and ask it for trials."""
@@ -189,9 +176,11 @@ class SweepTuner(keras_tuner.Tuner):
             trial = self._created()
             if trial.status != STATUS.RUNNING:
                 return proposals, trial.status == STATUS.STOPPED
-            if request.closed and not self._continues(trial):
-                end(self.oracle, trial, {})
-                return proposals, True
+            if request.closed and not self._of_strategy:
+                config = self._config_of(trial)
+                if config is None or config.id not in self._met:
+                    end(self.oracle, trial, {})
+                    return proposals, True
             proposal = self._proposal(trial)
             if proposal is not None:
                 proposals.append(proposal)
@@ -203,17 +192,8 @@ class SweepTuner(keras_tuner.Tuner):
                 )
         return proposals, False
 
-    def _continues(self, trial: Any) -> bool:
-        """Check if a trial continues an earlier config."""
-        config = self._config_of(trial)
-        return self._of_strategy or (config is not None and config.id in self._met)
-
     def _created(self) -> Any:
-        """The oracle's next trial; its status is IDLE if the oracle waits for a running trial.
-
-        Raises:
-            HpsearchError: The oracle waits although no trial is running.
-        """
+        """The oracle's next trial; its status is IDLE if the oracle waits for a running trial."""
         # KerasTuner gives a tuner one trial at a time, so each trial gets another tuner id.
         trial = self.oracle.create_trial(f"slot-{len(self.oracle.trials)}")
         if trial.status == STATUS.IDLE and not self._running and not self._of_strategy:
@@ -371,18 +351,14 @@ def _arguments(make: Any, spec: TunerSpec) -> dict[str, Any]:
     }
     if search.limit is not None:
         arguments["max_trials"] = search.limit
-    if (epochs := _most_epochs(search.space)) is not None:
-        arguments["max_epochs"] = epochs
+    for parameter in search.space.parameters:
+        if parameter.name == "epochs":
+            arguments["max_epochs"] = int(parameter.at(1 - 1e-12))
     parameters = inspect.signature(make).parameters.values()
     taken = {parameter.name for parameter in parameters}
     if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters):
         taken |= set(inspect.signature(keras_tuner.Oracle).parameters)
     return {name: value for name, value in arguments.items() if name in taken}
-
-
-def _most_epochs(space: Space) -> int | None:
-    epochs = next((parameter for parameter in space.parameters if parameter.name == "epochs"), None)
-    return None if epochs is None else int(epochs.at(1 - 1e-12))
 
 
 class _RemoteEngine:

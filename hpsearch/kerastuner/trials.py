@@ -62,8 +62,8 @@ class TunerTrials:
 
         If another trial continued this one, its weights were not kept; a warning says so.
         """
-        config = self.config_of(trial.trial_id)
-        scored = [r for r in self._results.get(config or "", {}).values() if r.score is not None]
+        results = self._results.get(self._configs.get(trial.trial_id, ""), {})
+        scored = [result for result in results.values() if result.score is not None]
         if not scored:
             return None
         best = max(scored, key=lambda result: (self._sign * (result.score or 0.0), -result.number))
@@ -80,10 +80,6 @@ class TunerTrials:
     @property
     def _sign(self) -> float:
         return 1.0 if self._oracle.objective.direction == "max" else -1.0
-
-    def config_of(self, trial_id: str) -> str | None:
-        """Return the config of a trial that ran on the engine."""
-        return self._configs.get(trial_id)
 
     # Trials proposed by a method of hpsearch
 
@@ -225,11 +221,7 @@ class TunerTrials:
     # Trials proposed by the tuner's oracle
 
     def measured(self, outcome: Outcome) -> tuple[Mapping[str, float], int]:
-        """Return the metrics of a config after the epochs of an outcome, and the best step.
-
-        Raises:
-            FatalError: The user's code raised one.
-        """
+        """Return the metrics of a config after the epochs of an outcome, and the best step."""
         results = list(self._results.get(outcome.config.id, {}).values())
         for result in results:
             if not result.status.scored:

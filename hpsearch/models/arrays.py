@@ -65,11 +65,7 @@ def with_code(recipe: Recipe, loader: Loader | None) -> Recipe:
 
 
 def load_data(sweep: Sweep, loader: Loader | None = None) -> Dataset:
-    """Load a sweep's data; for a custom model, targets keep their own units.
-
-    Args:
-        loader: Loads the rows; None reads the sweep's `data:`.
-    """
+    """Load a sweep's data; for a custom model, targets keep their own units."""
     dataset = (loader or load_dataset)(sweep.data)
     if dataset.input.parts and not sweep.kind.is_model:
         raise InputError(

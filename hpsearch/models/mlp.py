@@ -75,21 +75,18 @@ class Block:
         part: int = _KERNEL,
     ) -> keras.layers.Dense:
         """Return a Dense layer with the block's initializer and L2."""
-        l2 = self.config.l2
+        l2, (name, config) = self.config.l2, self.config.initializer
+        # With the defaults, since Keras makes no `constant` without a value.
+        initializer = keras.initializers.get({"class_name": name, "config": config})
         dense = keras.layers.Dense(
             self.units if units is None else units,
             activation=activation,
             use_bias=use_bias,
-            kernel_initializer=self._initializer(derive(self.seed, part)),
+            kernel_initializer=_with_seed(initializer, derive(self.seed, part)),
             kernel_regularizer=keras.regularizers.L2(l2) if l2 else None,
         )
         dense.seed_source = (self.layer, part)
         return dense
-
-    def _initializer(self, seed: int) -> Any:
-        # With the defaults, since Keras makes no `constant` without a value.
-        name, config = self.config.initializer
-        return _with_seed(keras.initializers.get({"class_name": name, "config": config}), seed)
 
     def activate(self, x: Any) -> Any:
         """Apply the activation."""
@@ -132,11 +129,7 @@ def _apply_block(x: Any, block: Block, kind: LayerType) -> Any:
 
 
 def _user_block(x: Any, path: str, block: Block, values: Mapping[str, Any]) -> Any:
-    """Return the output of the user's function `path`, which may take any active hyperparameter.
-
-    Raises:
-        InputError: The function cannot be loaded or does not return a tensor.
-    """
+    """Return the output of the user's function `path`, which may take any active hyperparameter."""
     function = load_object(path)
     if not callable(function):
         raise InputError(f"{path}: is not a function but {type(function).__name__}")
@@ -226,9 +219,6 @@ def full_model(trained: keras.Model, problem: Problem) -> keras.Model:
 
     It shares the trained model's weights, and is compiled with the same loss, metrics and
     optimizer settings, so that `evaluate` on raw rows gives the reported numbers.
-
-    Args:
-        trained: A model from `build_model`.
     """
     spec = problem.input
     if runs_in_graph(spec):
@@ -281,15 +271,6 @@ def flat_features(spec: InputSpec, rows: keras.KerasTensor) -> keras.KerasTensor
     For a table with text columns, see `input_model`.
     """
     return _numbers(spec, keras.layers.Flatten()(rows) if len(spec.shape) > 1 else rows)
-
-
-def _scaling(spec: InputSpec, name: str = "scaling") -> list[keras.Layer]:
-    if spec.mean:
-        mean, variance = list(spec.mean), list(spec.variance)
-        return [keras.layers.Normalization(mean=mean, variance=variance, name=name)]
-    if spec.scale:
-        return [_rescaling(spec.scale, spec.offset, name=name)]
-    return []
 
 
 def _rescaling(scale: Sequence[float], offset: Sequence[float], name: str | None = None) -> Any:
@@ -386,8 +367,12 @@ def _numbers(
         x = keras.layers.Add(name=_free_name("filled", taken))([filled, fill])
         if spec.indicators:
             indicators = [keras.ops.take(gone, list(spec.indicators), axis=1)]
-    for layer in _scaling(spec, _free_name("scaling", taken)):
-        x = layer(x)
+    name = _free_name("scaling", taken)
+    if spec.mean:
+        mean, variance = list(spec.mean), list(spec.variance)
+        x = keras.layers.Normalization(mean=mean, variance=variance, name=name)(x)
+    elif spec.scale:
+        x = _rescaling(spec.scale, spec.offset, name=name)(x)
     return _concatenate([x, *indicators], _free_name("with_missing", taken))
 
 

@@ -46,11 +46,7 @@ class ModelFile:
         return cls(target.task, target.classes, target.numbers, rows.table, filled, rows.parts)
 
     def add_to(self, path: Path) -> None:
-        """Add the description to a model's file.
-
-        Raises:
-            OSError: The file cannot be written.
-        """
+        """Add the description to a model's file."""
         raw = {
             "task": self.task,
             "classes": self.classes,
@@ -67,11 +63,7 @@ class ModelFile:
 
     @staticmethod
     def require_bounded(path: Path) -> None:
-        """Check that a model's file does not unpack to far more than it has.
-
-        Raises:
-            InputError: It does.
-        """
+        """Check that a model's file does not unpack to far more than it has."""
         # Keras says what else is wrong with a file.
         with suppress(OSError, zipfile.BadZipFile), zipfile.ZipFile(path) as archive:
             unpacked = sum(member.file_size for member in archive.infolist())

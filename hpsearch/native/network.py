@@ -33,11 +33,7 @@ except ImportError:
 
 
 def native_extension() -> ModuleType:
-    """Return the extension; see `_native.pyi`.
-
-    Raises:
-        RuntimeError: The extension was not built.
-    """
+    """Return the extension; see `_native.pyi`."""
     if _EXTENSION is None:
         raise RuntimeError("hpsearch was installed without its extension in C")
     return _EXTENSION
@@ -266,11 +262,7 @@ class _Terms(NamedTuple):
 
 
 def _terms(problem: Problem, config: MLPConfig) -> _Terms:
-    """Return a config's terms.
-
-    Raises:
-        UnsupportedError: The extension cannot train it.
-    """
+    """Return a config's terms."""
     recipe, hidden = problem.recipe, config.widths
     kind = require(LAYER_TYPES.get(config.layer_type if hidden else "dense"))
     activation = _activation(config.activation) if hidden else "LINEAR"
@@ -406,11 +398,7 @@ def _initial_numbers(
 
 
 def optimizer_of(name: str, given: Mapping[str, Any]) -> NativeOptimizer:
-    """Return the extension's form of Keras' optimizer.
-
-    Raises:
-        UnsupportedError: The extension does not support it.
-    """
+    """Return the extension's form of Keras' optimizer."""
     optimizer = require(OPTIMIZERS.get(name))
     require(optimizer.native)
     settings = {**optimizer.defaults, **given}

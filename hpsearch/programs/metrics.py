@@ -55,7 +55,8 @@ class Tail:
         Args:
             ended: Whether the file is complete.
         """
-        while block := self._block():
+        while block := content_of(self.path, self._place):
+            self._place += len(block)
             *whole, self._rest = (self._rest + block).split(b"\n")
             yield from (line.decode("utf-8", "replace") for line in whole)
             if len(self._rest) > _MOST_LINE_BYTES:
@@ -68,12 +69,6 @@ class Tail:
         if ended and self._rest:
             line, self._rest = self._rest, b""
             yield line.decode("utf-8", "replace")
-
-    def _block(self) -> bytes:
-        """Return the next bytes; none at the end, or if the file cannot be read."""
-        block = content_of(self.path, self._place)
-        self._place += len(block)
-        return block
 
 
 def content_of(path: Path, place: int = 0, most: int = _READ_BYTES) -> bytes:
@@ -244,19 +239,16 @@ def aligned(epochs: Iterable[Mapping[str, float]], metric: str) -> tuple[dict[st
     return tuple({name: epoch.get(name, math.nan) for name in names} for epoch in rows)
 
 
-def history(reports: Sequence[Path], metric: str) -> tuple[list[dict[str, float]], int]:
-    """Return the numbered epochs that earlier processes of a trial reported, and the first number.
+def history(runs: Sequence[Path], metric: str) -> Known:
+    """Return what earlier processes of a trial reported, from their directories in order.
 
     The epochs of a continued process replace earlier ones from its first epoch on.
-
-    Args:
-        reports: Their reports, in order.
     """
     epochs: list[dict[str, float]] = []
     base: int | None = None
-    for path in reports:
+    for run in runs:
         sources = {"report": Epochs(metric), "wandb": Epochs(metric)}
-        for line in Tail(path).lines(ended=True):
+        for line in Tail(run / "reports.jsonl").lines(ended=True):
             _take_report(line, sources)
         reported = sources["report"]
         if not reported.found or reported.numbers[0] is None:
@@ -265,7 +257,7 @@ def history(reports: Sequence[Path], metric: str) -> tuple[list[dict[str, float]
         begin = reported.numbers[0] - base
         if 0 <= begin <= len(epochs):
             epochs = [*epochs[:begin], *reported.found]
-    return epochs, 1 if base is None else base
+    return Known(epochs, 1 if base is None else base)
 
 
 Metrics = Mapping[str, float]

@@ -44,11 +44,7 @@ class StoredProgram:
     results: Mapping[int, ExecutionResult]
 
     def find(self, which: Which) -> Execution:
-        """Return the best of the executions that `which` names.
-
-        Raises:
-            InputError: No execution matches.
-        """
+        """Return the best of the executions that `which` names."""
         named = [execution for execution in self.executions if which.names(execution)]
         best = best_execution(named, self.results, self.sweep.metric.goal)
         if best is not None:
@@ -58,11 +54,7 @@ class StoredProgram:
         return named[0]
 
     def command_line(self, which: Which) -> str:
-        """Return the command line of an execution, for a shell.
-
-        Raises:
-            InputError: No execution matches.
-        """
+        """Return the command line of an execution, for a shell."""
         execution, program = self.find(which), _program_of(self.sweep, self.where.trials)
         return program.shell_line(execution.config.values, execution.seed, execution.trial)
 
@@ -89,7 +81,15 @@ class StoredProgram:
             program = _program_of(sweep, Path(scratch))
             _require_same(directory, self.sweep, sweep, program, row)
             program.require_variables()
-            subject, training = ProgramSubject(program), _training_of(execution, row)
+            epochs = len(row.curve) if row.status is Status.STOPPED else ENDLESS
+            training = Training(
+                execution.config.trained,
+                execution.seed,
+                ((epochs, execution.number),),
+                whole=ENDLESS if epochs < ENDLESS else None,
+                trial=execution.trial,
+            )
+            subject = ProgramSubject(program)
             job = Job(training, program_recipe(sweep), subject, tensorflow=False)
             again = _run(job)
         return Reproduction(execution, sweep.metric.name, row, again)
@@ -100,23 +100,8 @@ def _program_of(sweep: ProgramSweep, trials: Path) -> UserProgram:
     return sweep.run_of(str(trials.absolute()), around)
 
 
-def _training_of(execution: Execution, row: ExecutionResult) -> Training:
-    epochs = len(row.curve) if row.status is Status.STOPPED else ENDLESS
-    return Training(
-        execution.config.trained,
-        execution.seed,
-        ((epochs, execution.number),),
-        whole=ENDLESS if epochs < ENDLESS else None,
-        trial=execution.trial,
-    )
-
-
 def stored_program(directory: Path) -> StoredProgram | None:
-    """Return the results of a program; None if the directory has none.
-
-    Raises:
-        StoreError: The stored sweep cannot be read.
-    """
+    """Return the results of a program; None if the directory has none."""
     where = ResultsDirectory(directory)
     if not where.store.exists():
         return None

@@ -76,11 +76,7 @@ def program_recipe(sweep: ProgramSweep) -> Recipe:
 
 
 def program_identity(sweep: ProgramSweep, program: UserProgram, fingerprint: str) -> Identity:
-    """Return the identity of the rows of a program.
-
-    Args:
-        fingerprint: Fingerprint of its files.
-    """
+    """Return the identity of the rows of a program."""
     metric = sweep.metric
     return Identity(
         data=fingerprint,
@@ -105,9 +101,6 @@ def require_same_program(
     Args:
         stored: None if nothing is stored yet.
         anyway: Whether an edited program may add rows.
-
-    Raises:
-        ChangedSweepError: It may not.
     """
     if stored is None:
         return

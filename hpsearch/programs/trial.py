@@ -81,11 +81,7 @@ class TrialDirectory:
         return sorted(runs, key=lambda path: int(path.name[4:]))
 
     def new_run(self) -> Path:
-        """Make the directory of the next process.
-
-        Raises:
-            OSError: It cannot be made.
-        """
+        """Make the directory of the next process."""
         self.checkpoint.mkdir(parents=True, exist_ok=True)
         last = self.runs[-1:]
         path = self.path / f"run-{int(last[0].name[4:]) + 1 if last else 1}"
@@ -206,6 +202,9 @@ class _Trial:
 
     Attributes:
         deadline: Time of the monotonic clock by which the processes must have ended.
+
+    Raises:
+        OSError: In most methods: a file of the program cannot be read.
     """
 
     program: UserProgram
@@ -227,13 +226,9 @@ class _Trial:
         return self.program.values(self.training.values)
 
     def look_back(self) -> Known:
-        """Return the epochs before the checkpoint, or set the checkpoint aside if they are unknown.
-
-        Raises:
-            OSError: A file of the program cannot be read.
-        """
+        """Return the epochs before the checkpoint; if they are unknown, set it aside."""
         runs = self._runs()
-        past = self._known_of(runs)
+        past = history(runs, self.recipe.metric)
         if not past.epochs or not self.where.has_checkpoint():
             # Without the earlier epochs, those of a continued program could not be numbered.
             self.where.set_aside("unused")
@@ -241,25 +236,15 @@ class _Trial:
         return replace(past, seconds=_ended_in(runs[-1:])[0])
 
     def _runs(self) -> list[Path]:
-        """Return the directories of earlier processes of the same program with the same values.
-
-        Raises:
-            OSError: A file of the program cannot be read.
-        """
+        """Return the directories of earlier processes of the same program with the same values."""
         same = {"values.json": json.dumps(self._values), _ORIGIN: _origin(self.program)}
         runs = self.where.runs
         return [r for r in runs if all(_read(r / name) == text for name, text in same.items())]
-
-    def _known_of(self, runs: Sequence[Path]) -> Known:
-        return Known(*history([run / "reports.jsonl" for run in runs], self.recipe.metric))
 
     def unstored(self) -> ExecutionResult | None:
         """Return the result of a process that had ended when its driver was killed, or None.
 
         Its exit code was 0, so a stored result would be final.
-
-        Raises:
-            OSError: A file of the program cannot be read.
         """
         seconds, succeeded = _ended_in(self.where.runs[-1:])
         result = self.last(code=0) if succeeded else None
@@ -268,15 +253,12 @@ class _Trial:
         return replace(result, seconds=seconds, versions=self._versions())
 
     def last(self, *, code: int) -> ExecutionResult | None:
-        """Return the result of the last process for an exit code; None if it cannot be judged.
-
-        Raises:
-            OSError: A file of the program cannot be read.
-        """
+        """Return the result of the last process for an exit code; None if it cannot be judged."""
         runs = self._runs()
         if not runs or runs[-1] != self.where.runs[-1]:
             return None
-        metrics, past = TrialMetrics(runs[-1], self.recipe.metric), self._known_of(runs[:-1])
+        metric = self.recipe.metric
+        metrics, past = TrialMetrics(runs[-1], metric), history(runs[:-1], metric)
         return self._judged(runs[-1], metrics, past, code=code, halted=False)
 
     def run(self, past: Known, lock: int) -> ExecutionResult | None:
@@ -288,10 +270,6 @@ class _Trial:
 
         Returns:
             None if the program has to begin anew.
-
-        Raises:
-            InputError: The arguments cannot be passed.
-            OSError: The process cannot be started.
         """
         program, training = self.program, self.training
         run, versions = self.where.new_run(), self._versions()
@@ -327,16 +305,14 @@ class _Trial:
         """Return the result of a process that has ended; see `outcome`."""
         # The last reports, also those after the signal, are in the files.
         metrics.read(ended=True)
-        epochs, stderr = metrics.epochs, _tail(run / "stderr.log")
+        epochs = metrics.epochs
+        tail = content_of(run / "stderr.log", -_TAIL_BYTES).decode("utf-8", "replace")
+        stderr = "\n".join(tail.splitlines()[-_TAIL_LINES:])
         ending = Ending(epochs.found, epochs.numbers, metrics.others, code, halted, stderr)
         return outcome(ending, past, self.training, self.recipe)
 
     def _versions(self) -> dict[str, str]:
-        """Return the cells of the row that name the program; empty if it is the run's.
-
-        Raises:
-            OSError: The program's file cannot be read.
-        """
+        """Return the cells of the row that name the program; empty if it is the run's."""
         program = self.program
         fingerprint = fingerprint_of(program)
         if program.fingerprint in ("", fingerprint):
@@ -384,11 +360,7 @@ class _Watch:
 
 
 def _origin(program: UserProgram) -> str:
-    """Return the identity of the program: only the same one continues from a checkpoint.
-
-    Raises:
-        OSError: A file of the program cannot be read.
-    """
+    """Return the identity of the program: only the same one continues from a checkpoint."""
     return json.dumps([fingerprint_of(program), *program.command])
 
 
@@ -473,12 +445,6 @@ def _held_elsewhere(handle: int) -> bool:
         return False
 
 
-def _tail(path: Path) -> str:
-    """Return the last lines of a file."""
-    text = content_of(path, -_TAIL_BYTES).decode("utf-8", "replace")
-    return "\n".join(text.splitlines()[-_TAIL_LINES:])
-
-
 def _write_values(run: Path, values: Mapping[str, Any]) -> None:
     """Write the values as JSON, and as W&B's settings in YAML.
 
@@ -521,11 +487,7 @@ _COMMIT_DIGITS = 12
 
 
 def fingerprint_of(program: UserProgram) -> str:
-    """Return `d` and 11 hex digits of the program's file, or of its command if it has none.
-
-    Raises:
-        OSError: The file cannot be read.
-    """
+    """Return `d` and 11 hex digits of the program's file, or of its command if it has none."""
     if program.program:
         with Path(program.program).open("rb") as file:
             digest = hashlib.file_digest(file, "sha256")

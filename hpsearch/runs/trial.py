@@ -33,7 +33,7 @@ from hpsearch.store.facts import Evaluation, Facts, Measurement, installed
 from hpsearch.store.provenance import identify, make_recipe, require_unchanged, stored_sweep
 from hpsearch.store.store import Store
 from hpsearch.store.trials import best_execution
-from hpsearch.training.evaluation import PREDICTED, REGULARISATION
+from hpsearch.training.mlps import PREDICTED, REGULARISATION
 from hpsearch.training.subjects import subject_of
 from hpsearch.workers.calls import answers, evaluate_file, evaluate_rows
 from hpsearch.workers.protocol import Call

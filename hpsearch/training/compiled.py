@@ -131,11 +131,7 @@ class CompiledTrainer(KerasTrainer):
         return sum(math.prod(variable.shape) * variable.value.dtype.size for variable in variables)
 
     def restart(self, request: TrainerRequest) -> None:
-        """Begin another training with the same graph; it equals that of a new trainer to the bit.
-
-        Args:
-            request: A training of an MLP with the same `graphs.graph_key`.
-        """
+        """Begin another training with the same graph, equal to that of a new trainer to the bit."""
         self._take(request)
         self._first.restore()
         reseed(self.model, request.problem.recipe.sweep_seed, request.seed)
@@ -171,7 +167,9 @@ class CompiledTrainer(KerasTrainer):
         order: Tensor,
     ) -> Tensor:
         measures = self._measures
-        with self._numbers.in_graph(), self._fused():
+        # XLA lacks these kernels.
+        fused = fused_lstms(self.model) if self.kind == "graph" else contextlib.nullcontext()
+        with self._numbers.in_graph(), fused:
             trained = self._train((x, measures.prepare(y), w), order)
             # Before validation, which reuses a custom model's metric objects.
             numbers = measures.result(trained, x.shape[0])
@@ -182,10 +180,6 @@ class CompiledTrainer(KerasTrainer):
                 numbers |= {f"val_{name}": number for name, number in result.items()}
         self._names = tuple(numbers)
         return tf.stack(list(numbers.values()))
-
-    def _fused(self) -> contextlib.AbstractContextManager[None]:
-        # XLA lacks these kernels.
-        return fused_lstms(self.model) if self.kind == "graph" else contextlib.nullcontext()
 
     def _train(self, data: Rows, order: Tensor) -> Sums:
         x, y, w = data
@@ -229,7 +223,7 @@ class CompiledTrainer(KerasTrainer):
         # Before the update, as regularisation counts the weights that predicted.
         sums = self._measures.add(sums, batch, objective)
         gradients = tape.gradient(scaled, self._variables)
-        self._update.apply(gradients, self._variables)
+        self.model.optimizer.apply(gradients, self._variables)
         return sums
 
     def _call(self, x: Tensor, *, training: bool) -> Tensor:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.errors import InputError
 from hpsearch.models.problem import Patience, Recipe
-from hpsearch.space.execution import ExecutionResult, ResumePoint, Snapshot, Status, Training
+from hpsearch.space.execution import ExecutionResult, Snapshot, Status, Training
 from hpsearch.wording import metric_name
 
 if TYPE_CHECKING:
@@ -44,25 +44,35 @@ def follow(
     Raises:
         InputError: An epoch does not report the metric of the score.
     """
-    training, run = job.training, _Run(job.recipe, trainer)
+    training, run = job.training, _Run(job.recipe)
+    best_state: State | None = None
     if job.past is not None:
         started -= job.past.seconds
-        run.resume(job.past)
+        for metrics in job.past.curve:
+            run.see(metrics)
+        best_state = job.past.snapshot.best
+        trainer.resume(job.past.snapshot.epoch, job.past.snapshot.state)
     for epochs, number in training.stops:
         while len(run.curve) < epochs and not run.over:
-            run.advance()
-            if not run.finished:
-                on_epoch(len(run.curve), run.curve[-1])
+            numbers = trainer.run_epoch()
+            if numbers is None:
+                run.finished = True
+                break
+            run.see(numbers)
+            if run.best_epoch == len(run.curve) and job.recipe.epoch == "best":
+                best_state = trainer.weights()
+            on_epoch(len(run.curve), run.curve[-1])
         if not run.curve:
             raise InputError("the function yielded no score")
-        instant = clock()
-        yield run.result(
-            number,
-            training,
-            instant - started,
-            keep=job.wants,
-            snapshot=job.snapshot and number == training.number,
-        )
+        result = run.result(number, training, clock() - started)
+        result = replace(result, trainer=trainer.kind, weights=trainer.weights_count)
+        if result.score is not None and job.wants(result.score):
+            weights = best_state if best_state is not None else trainer.weights()
+            result = replace(result, state=weights)
+        if result.score is not None and job.snapshot and number == training.number and not run.over:
+            snapshot = Snapshot(len(run.curve), trainer.state(), best_state)
+            result = replace(result, snapshot=snapshot)
+        yield result
         # Do not count the consumer's time as training time.
         started = clock()
 
@@ -76,10 +86,10 @@ def followed(curve: Sequence[Mapping[str, float]], epochs: int, recipe: Recipe) 
     Returns:
         A result of execution 0 without seconds, trainer and weights.
     """
-    run = _Run(recipe, None)
+    run = _Run(recipe)
     for metrics in curve[:epochs]:
         run.see(metrics)
-    return run.result(0, Training({}, 0, ((epochs, 0),)), 0.0, keep=lambda _: False)
+    return run.result(0, Training({}, 0, ((epochs, 0),)), 0.0)
 
 
 def score_at(curve: Sequence[Mapping[str, float]], epochs: int, recipe: Recipe) -> float | None:
@@ -92,15 +102,13 @@ def score_at(curve: Sequence[Mapping[str, float]], epochs: int, recipe: Recipe) 
 
 @dataclass
 class _Run:
-    """The state of a training; without a trainer, a curve is replayed."""
+    """The curve of a training so far, and how it may end."""
 
     recipe: Recipe
-    trainer: Trainer | None
     curve: list[Mapping[str, float]] = field(default_factory=list)
     diverged: bool = False
     finished: bool = False
     best_epoch: int = 0
-    best_state: State | None = None
 
     def __post_init__(self) -> None:
         self.patience = Patience(self.recipe)
@@ -109,25 +117,6 @@ class _Run:
     def over(self) -> bool:
         """True if the training ended by itself."""
         return self.finished or self.patience.exhausted or self.diverged
-
-    def resume(self, past: ResumePoint) -> None:
-        """Resume."""
-        assert self.trainer is not None
-        for metrics in past.curve:
-            self.see(metrics)
-        self.best_state = past.snapshot.best
-        self.trainer.resume(past.snapshot.epoch, past.snapshot.state)
-
-    def advance(self) -> None:
-        """Train one epoch."""
-        assert self.trainer is not None
-        metrics = self.trainer.run_epoch()
-        if metrics is None:
-            self.finished = True
-            return
-        self.see(metrics)
-        if self.best_epoch == len(self.curve) and self.recipe.epoch == "best":
-            self.best_state = self.trainer.weights()
 
     def see(self, metrics: Mapping[str, float]) -> None:
         """Record the next epoch."""
@@ -146,57 +135,29 @@ class _Run:
             self.best_epoch = len(self.curve)
         self.patience.see(score)
 
-    def result(
-        self,
-        number: int,
-        training: Training,
-        seconds: float,
-        *,
-        keep: Callable[[float], bool],
-        snapshot: bool = False,
-    ) -> ExecutionResult:
-        """Return the result of an execution that stops here."""
+    def result(self, number: int, training: Training, seconds: float) -> ExecutionResult:
+        """Return the result of an execution that stops here, without trainer and weights."""
         common: dict[str, Any] = {
             "number": number,
             "curve": tuple(self.curve),
             "seconds": seconds,
             "shared_with": None if number == training.number else training.number,
-            "trainer": self.trainer.kind if self.trainer else "",
-            "weights": self.trainer.weights_count if self.trainer else None,
         }
         if not self.best_epoch or (self.diverged and not self.recipe.tolerant):
-            error = f"epoch {len(self.curve)}: {_not_finite(self.curve[-1])}"
+            last = self.curve[-1].items()
+            wrong = ", ".join(f"{name} is {n}" for name, n in last if not math.isfinite(n))
+            error = f"epoch {len(self.curve)}: {wrong}"
             return ExecutionResult(status=Status.DIVERGED, error=error, **common)
+        halted = training.whole is not None and len(self.curve) < training.whole
         scored_epoch = self.best_epoch if self.recipe.epoch == "best" else len(self.curve)
-        score = self._score(scored_epoch)
         return ExecutionResult(
-            status=self._status(training),
-            score=score,
+            status=Status.STOPPED if halted and not self.over else Status.COMPLETED,
+            score=self._score(scored_epoch),
             scored_epoch=scored_epoch,
             best_epoch=self.best_epoch,
             best_score=self._score(self.best_epoch),
-            state=self._state() if keep(score) else None,
-            snapshot=self._snapshot() if snapshot and not self.over else None,
             **common,
         )
 
-    def _status(self, training: Training) -> Status:
-        halted = training.whole is not None and len(self.curve) < training.whole
-        return Status.STOPPED if halted and not self.over else Status.COMPLETED
-
     def _score(self, epoch: int) -> float:
         return self.curve[epoch - 1][self.recipe.metric]
-
-    def _state(self) -> State:
-        assert self.trainer is not None
-        return self.best_state if self.best_state is not None else self.trainer.weights()
-
-    def _snapshot(self) -> Snapshot:
-        assert self.trainer is not None
-        return Snapshot(len(self.curve), self.trainer.state(), self.best_state)
-
-
-def _not_finite(metrics: Mapping[str, float]) -> str:
-    return ", ".join(
-        f"{name} is {value}" for name, value in metrics.items() if not math.isfinite(value)
-    )

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import math
-from typing import Any
+from collections.abc import Hashable, Mapping
+from typing import Any, Final
 
 import keras
 import numpy as np
@@ -15,28 +18,34 @@ from hpsearch.data.files import map_of
 from hpsearch.data.specs import ArrayPart, Arrays, Target
 from hpsearch.errors import InputError
 from hpsearch.models.mlp import build_model
+from hpsearch.models.problem import Problem
+from hpsearch.space.keras_names import OPTIMIZERS
 from hpsearch.space.mlp import MLPConfig, is_custom
 from hpsearch.training.compiled import CompiledTrainer, expressible
-from hpsearch.training.graphs import Graphs, graph_key
 from hpsearch.training.measures import MLPMeasures, as_tensor, tensor_of
-from hpsearch.training.trainer import KerasTrainer, Trainer, TrainerRequest, choose
+from hpsearch.training.trainer import (
+    OPTIMIZER_NUMBERS,
+    SCHEDULE_NUMBERS,
+    KerasTrainer,
+    Trainer,
+    TrainerRequest,
+    choose,
+)
 from hpsearch.training.update import is_fused
 
+#: Hyperparameters that a graph's key leaves out or contains in another form.
+_NUMBERS: Final = frozenset(
+    {"epochs", "l2", "learning_rate", "momentum", "optimizer", "weight_decay"}
+)
 
-def keras_trainer(request: TrainerRequest, kind: str | None, graphs: Graphs | None) -> Trainer:
-    """Return the trainer of a request for which `MLPs.trainer` needs Keras.
 
-    Args:
-        kind, graphs: See `MLPs.trainer`.
-
-    Raises:
-        InputError, ValueError: See `MLPs.trainer`.
-    """
-    problem = request.problem
-    key = None
+def keras_trainer(request: TrainerRequest, kind: str | None, graphs: Any) -> Trainer:
+    """Return the trainer of a request for which `mlps.mlp_trainer` needs Keras; see there."""
+    problem, key = request.problem, None
     if graphs is not None:
         key = graph_key(problem, request.values, request.arrays, kind=kind)
-        if (used := graphs.find(key)) is not None:
+        used: CompiledTrainer | None = graphs.find(key)
+        if used is not None:
             used.restart(request)
             return used
     model = build_model(problem, request.values, request.seed)
@@ -49,9 +58,50 @@ def keras_trainer(request: TrainerRequest, kind: str | None, graphs: Graphs | No
         )
     measures = MLPMeasures(model, problem.recipe, problem.target)
     trainer = CompiledTrainer(model, request, kind or _kind(model, request), measures)
-    if graphs is not None and key is not None:
+    if key is not None:
         graphs.keep(key, trainer)
     return trainer
+
+
+def graph_key(
+    problem: Problem, values: Mapping[str, Any], arrays: Arrays, *, kind: str | None
+) -> Hashable | None:
+    """Return a key that is equal for trainings that one graph can train.
+
+    Args:
+        kind: The requested kind; if None, it follows from the rest.
+
+    Returns:
+        None for custom layer types, whose graphs may depend on anything.
+    """
+    recipe, mlp = problem.recipe, MLPConfig(values)
+    if is_custom(mlp.layer_type):
+        return None
+    others = {name: value for name, value in values.items() if name not in _NUMBERS}
+    data = (arrays.x_train, arrays.y_train, arrays.x_val, arrays.y_val)
+    shapes = tuple((array.shape, str(array.dtype)) for array in data)
+    weighted = (arrays.w_train is not None, arrays.w_val is not None)
+    config = json.dumps([others, bool(mlp.l2), _structure(mlp)], sort_keys=True)
+    parts = (problem.input, problem.target, shapes, weighted)
+    return kind, config, dataclasses.replace(recipe, sweep_seed=0), *parts
+
+
+def _structure(config: MLPConfig) -> list[Any]:
+    """Return the optimizer's name and arguments; of variable numbers, only what branches test."""
+    name, given = config.optimizer
+    settings = {**OPTIMIZERS[name].defaults, **given}
+    rate = settings.pop("learning_rate")
+    schedule = _without_numbers(rate, SCHEDULE_NUMBERS) if isinstance(rate, dict) else None
+    return [name, schedule, _without_numbers(settings, OPTIMIZER_NUMBERS)]
+
+
+def _without_numbers(settings: Mapping[str, Any], numbers: tuple[str, ...]) -> dict[str, Any]:
+    kept = dict(settings)
+    for name in set(numbers) & settings.keys():
+        number = settings[name]
+        # Without momentum, Keras keeps no velocity.
+        kept[name] = number > 0 if name == "momentum" else number is not None
+    return kept
 
 
 def _kind(model: keras.Model, request: TrainerRequest) -> str:
@@ -70,10 +120,6 @@ class FitTrainer(KerasTrainer):
     """Trains by `keras.Model.fit`, for models that one graph cannot express.
 
     Its numbers are Keras', so that a regression's target must not be standardised.
-
-    Args:
-        model: Compiled.
-        request: The training.
     """
 
     kind = "fit"

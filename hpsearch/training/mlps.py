@@ -1,21 +1,70 @@
-"""MLPs as a subject."""
+"""MLPs as a subject: trained, built, saved and evaluated row by row."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections import OrderedDict
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hpsearch.data.specs import TrainingData
+import numpy as np
+import numpy.typing as npt
+
+from hpsearch.data.specs import Target, Task, TrainingData
 from hpsearch.models.problem import Problem
 from hpsearch.native.network import describe
 from hpsearch.space.execution import ExecutionResult
 from hpsearch.training.follow import follow
-from hpsearch.training.graphs import Graphs
 from hpsearch.training.native import NativeTrainer
 from hpsearch.training.subjects import Job, OnEpoch, Say
 from hpsearch.training.trainer import Trainer, TrainerRequest, needs_tensorflow
+
+#: The name of the part of the loss that belongs to no row, in an evaluation of rows.
+REGULARISATION = "regularisation"
+#: The name of the predicted classes or targets, one a row, in an evaluation of rows.
+PREDICTED = "predicted"
+ROWS_A_STEP = 1024
+#: Keras' accuracy counts a probability above this as the second class.
+_HALF = 0.5
+
+#: An XLA program takes about 11 MB, a graph 3 MB; a worker may grow by 250 MB in all.
+_MOST_GRAPHS = 8
+_MOST_BYTES = 64 * 2**20
+
+
+class Graphs:
+    """The few compiled trainers that a process keeps, the most recently used last.
+
+    Args:
+        most: Largest number of graphs.
+        most_bytes: Largest size of all their variables together.
+    """
+
+    def __init__(self, most: int = _MOST_GRAPHS, most_bytes: int = _MOST_BYTES) -> None:
+        self._most = most
+        self._most_bytes = most_bytes
+        self._kept: OrderedDict[Hashable, Any] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def find(self, key: Hashable) -> Any:
+        """Return the `CompiledTrainer` with that key, or None."""
+        if key in self._kept:
+            self._kept.move_to_end(key)
+        return self._kept.get(key)
+
+    def keep(self, key: Hashable, trainer: Any) -> None:
+        """Keep a new trainer if it can restart; drop the least recently used if necessary."""
+        if not trainer.restarts:
+            return
+        self._kept[key] = trainer
+        while len(self._kept) > self._most or (
+            sum(graph.nbytes for graph in self._kept.values()) > self._most_bytes
+        ):
+            self._kept.popitem(last=False)
+
 
 #: The graphs that this process has compiled; it runs one training at a time.
 _GRAPHS = Graphs()
@@ -102,8 +151,48 @@ class MLPs:
         return full_model(model, problem)
 
     def measure(self, model: Any, problem: Problem, x: Any, y: Any) -> Mapping[str, Any]:
-        """Return each row's loss, metrics and prediction."""
-        # Imports TensorFlow.
-        from hpsearch.training.evaluation import by_row
+        """Return each row's loss, metrics and prediction.
 
-        return by_row(model, problem, x, y)
+        Args:
+            x: Raw rows.
+            y: Targets in their own units.
+        """
+        # They import TensorFlow.
+        import keras
+
+        from hpsearch.training.measures import KerasMetric, metric_of, prepared
+
+        recipe, target = problem.recipe, problem.target
+        outputs = np.asarray(model.predict(x, batch_size=ROWS_A_STEP, verbose=0))
+        prepared_y = prepared(y, recipe, target)
+        name, metric = metric_of(recipe, target)
+        losses = keras.losses.get(recipe.loss)(prepared_y, outputs)
+        measured: dict[str, Any] = {
+            "loss": _rows(losses, len(y)),
+            name: _rows(metric(prepared_y, outputs), len(y)),
+            REGULARISATION: sum(float(np.sum(loss)) for loss in model.losses),
+        }
+        if recipe.keras_metric:
+            scored = KerasMetric(recipe.keras_metric, target)
+            scored.add(prepared_y, outputs)
+            measured[scored.name] = scored.result()
+        answers = predictions(outputs, target)
+        return measured if answers is None else measured | {PREDICTED: answers}
+
+
+def predictions(outputs: npt.NDArray[Any], target: Target) -> npt.NDArray[Any] | None:
+    """Return an MLP's predicted classes or targets, `(n_samples,)`; None for several targets."""
+    if target.task is Task.MULTICLASS:
+        return np.asarray(np.argmax(outputs, axis=-1))
+    if target.outputs != 1:
+        return None
+    single = outputs.reshape(len(outputs))
+    return single > _HALF if target.task is Task.BINARY else single
+
+
+def _rows(values: Any, rows: int) -> npt.NDArray[np.float64]:
+    """Return one number for each row, or a mean if there are fewer numbers."""
+    array = np.asarray(values, np.float64)
+    if array.shape[:1] != (rows,):
+        return np.asarray(array.mean())
+    return np.asarray(array.reshape(rows, -1).mean(axis=1))

@@ -52,7 +52,8 @@ class NativeTrainer:
         self._network = _make(network, len(arrays.x_train), instructions)
         if weights is None:
             weights = [_first_values(part) for part in network.parts]
-        self.set_weights(weights)
+        for part, values in zip(self._parts, weights, strict=True):
+            self._set_numbers(part, 0, values)
         self.weights_count = network.weights_count
 
     @property
@@ -80,10 +81,6 @@ class NativeTrainer:
 
     def weights(self) -> State:
         return tuple(self._numbers(part, 0) for part in self._parts)
-
-    def set_weights(self, weights: Sequence[npt.NDArray[np.generic]]) -> None:
-        for part, values in zip(self._parts, weights, strict=True):
-            self._set_numbers(part, 0, values)
 
     @property
     def iterations(self) -> int:
@@ -158,12 +155,7 @@ class _Rows:
     def numbers(
         self, sums: tuple[float, float], order: npt.NDArray[np.int32] | None = None
     ) -> dict[str, float]:
-        """Return loss and metrics by name.
-
-        Args:
-            sums: The extension's sums of loss and metric.
-            order: The order of the rows in `outputs`.
-        """
+        """Return loss and metrics by name."""
         loss, metric = (_rounded(total / len(self.y)) for total in sums)
         numbers = {"loss": loss}
         for measure in self._measures:

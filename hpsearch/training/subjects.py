@@ -44,7 +44,7 @@ class ModelSubject(Subject, Protocol):
     """A kind of Keras model, which can be built again, saved and evaluated.
 
     Attributes:
-        predicts: True if `training.evaluation.predictions` can read the outputs of its models.
+        predicts: True if `training.mlps.predictions` can read the outputs of its models.
     """
 
     @property

@@ -158,9 +158,6 @@ def require_fit(epoch: int, state: State, like: Sequence[npt.NDArray[Any]]) -> N
 
     Args:
         like: Arrays with the expected shapes and types.
-
-    Raises:
-        ValueError: It does not fit.
     """
     shapes = [(array.shape, array.dtype) for array in state]
     if epoch < 0 or shapes != [(array.shape, array.dtype) for array in like]:

@@ -19,18 +19,16 @@ Apply = Callable[[Tensor, Any, int], None]
 
 
 class Update:
-    """Updates weights by a built optimizer.
+    """The state of an optimizer, which from now on uses fused kernels if its formula has them.
 
     Args:
-        optimizer: A Keras optimizer. From now on it uses fused kernels if they exist for its
-            formula.
+        optimizer: A built Keras optimizer.
 
     Attributes:
         restarts: Whether `restart` is possible, that is whether all first values are known.
     """
 
     def __init__(self, optimizer: Any) -> None:
-        self._optimizer = optimizer
         self._scratch = _scratch(optimizer)
         _fuse(optimizer, self._scratch)
         if type(optimizer) is keras.optimizers.Adagrad and is_fused(optimizer):
@@ -41,10 +39,6 @@ class Update:
         self._first = FirstValues(optimizer.variables)
         self.restarts = self._first.complete
 
-    def apply(self, gradients: Sequence[Tensor], variables: Sequence[Any]) -> None:
-        """Update `variables` once."""
-        self._optimizer.apply(gradients, variables)
-
     def restart(self) -> None:
         """Reset the state to before any update."""
         self._first.restore()
@@ -54,9 +48,6 @@ class Update:
 
 class FirstValues:
     """The values of Keras variables before a training, for variables filled with one number.
-
-    Args:
-        variables: The variables, which hold these values now.
 
     Attributes:
         complete: Whether each variable is filled with one number.
@@ -114,15 +105,14 @@ Maker = Callable[[Any, Sequence[Any], Tensor], Apply]
 
 
 def _maker(optimizer: Any) -> Maker | None:
+    has_formula = (
+        hasattr(optimizer, "_backend_update_step")
+        and 0 < getattr(optimizer, "beta_2", 0.5) < 1
+        and not getattr(optimizer, "amsgrad", False)
+        and not getattr(optimizer, "centered", False)
+    )
     # Only the exact class: a subclass may have another formula.
-    maker = _MAKERS.get(type(optimizer))
-    if maker is None or not hasattr(optimizer, "_backend_update_step"):
-        return None
-    if not 0 < getattr(optimizer, "beta_2", 0.5) < 1:
-        return None
-    if getattr(optimizer, "amsgrad", False) or getattr(optimizer, "centered", False):
-        return None
-    return maker
+    return _MAKERS.get(type(optimizer)) if has_formula else None
 
 
 def _handle(variable: Any) -> Any:

@@ -14,7 +14,7 @@ from hpsearch.data.targets import in_own_units
 from hpsearch.errors import HpsearchError
 from hpsearch.models.model_file import ModelFile
 from hpsearch.models.problem import Recipe
-from hpsearch.training.evaluation import ROWS_A_STEP, predictions
+from hpsearch.training.mlps import ROWS_A_STEP, predictions
 from hpsearch.training.subjects import TrainedModel
 
 

@@ -153,7 +153,7 @@ def test_an_edit_of_the_function_is_said(tmp_path: Path) -> None:
             "import warnings, hpsearch, mine\n"
             "with warnings.catch_warnings(record=True) as said:\n"
             "    warnings.simplefilter('always')\n"
-            f"    {call}\n"
+            f"    for _ in range(2):\n        {call}\n"
             "print(*(str(entry.message) for entry in said))",
             cwd=tmp_path,
         )
@@ -161,8 +161,8 @@ def test_an_edit_of_the_function_is_said(tmp_path: Path) -> None:
     assert "edited" not in run("return config['x']")
     assert "edited" not in run("return config['x']  # The value.")
     said = run("return -config['x']")
-    assert "out: the function was edited since its rows were made, and these stay" in said
-    assert "edited" not in run("return -config['x']")
+    # Of two runs, one says so.
+    assert said.count("out: the function was edited since its rows were made, and these stay") == 1
 
 
 def test_conditions_constraints_lists_and_listed_configs() -> None:

@@ -89,20 +89,14 @@ def test_folds_are_gone_on_with_and_others_refused(folded, wine):
         hpsearch.tune(*wine, parameters=SMALL, cv=4, seeds=2, test=0.1, out=out)
 
 
-def test_trials_are_counted_whatever_their_folds(wine):
-    parameters = {"units": {"min": 2, "max": 40}, "epochs": 1}
-    results = hpsearch.tune(*wine, parameters=parameters, method="random", trials=4, cv=2)
-    assert len(results.trials) == results.table["config"].nunique() == 4
-    assert results.table["trial"].tolist() == [1, 1, 2, 2, 3, 3, 4, 4]
-    assert set(results.trials["executions"]) == {2}
-    assert results.best["score"] == results.trials["score"].max()
-
-
-def test_methods_that_learn_learn_the_mean(wine):
+def test_methods_that_learn_learn_the_mean_and_trials_are_counted_whatever_their_folds(wine):
     results = hpsearch.tune(
         *wine, parameters={"units": [4, 8, 16], "epochs": 3}, method="asha", trials=3, cv=2
     )
     assert len(results.table) == 6
+    assert len(results.trials) == results.table["config"].nunique() == 3
+    assert set(results.trials["executions"]) == {2}
+    assert results.best["score"] == results.trials["score"].max()
     counts = results.table.groupby(["config", "fold"]).size()
     assert set(counts) == {1}
     by_config = results.table.groupby("config")["epochs_trained"].nunique()
@@ -157,12 +151,14 @@ def test_groups_are_on_one_side(wine):
     assert single.sweep.data.memory["groups"] == "(178,) int64"
 
 
-def test_a_regression_is_standardised_in_each_fold():
+def test_a_regression_is_standardised_in_each_fold_and_scored_by_its_loss():
     x, y = load_diabetes(return_X_y=True)
     results = hpsearch.tune(x, y, parameters={"epochs": 2}, cv=2, task="regression")
     folds = results.rows(results.sweep.data).folds
     assert folds[0].target.mean != folds[1].target.mean
     assert results.table["val_loss"].between(100, 100_000).all()
+    assert results.best["metric"] == "val_loss:minimize:last"
+    assert {"mae", "val_mae"} <= set(results.table)
 
 
 @pytest.mark.slow

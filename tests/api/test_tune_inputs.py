@@ -170,17 +170,6 @@ def test_columns_of_numbers_are_inputs_too():
     results = hpsearch.tune(x, y, model=recommender, parameters={"epochs": 3}, metric="val_loss")
     assert results.table["status"].tolist() == ["completed"]
     assert results.predict(x).shape == (200,)
-    # A frame is a table, whose columns make one row of numbers.
-    table = hpsearch.tune(
-        pd.DataFrame(x), y, model=of_a_table, parameters={"epochs": 1}, metric="val_loss"
-    )
-    assert table.table["status"].tolist() == ["completed"]
-
-
-def of_a_table(hp):
-    model = keras.Sequential([keras.Input((2,)), layers.Dense(1)])
-    model.compile("adam", "mse")
-    return model
 
 
 @pytest.mark.parametrize(
@@ -219,10 +208,17 @@ def test_a_file_names_a_function_that_returns_them(tmp_path, monkeypatch):
         hpsearch.run({"data": sweep["data"], "parameters": {"units": 4}}, out="other")
 
 
-def test_a_table_with_gaps_keeps_its_width():
+def of_a_table(hp):
+    model = keras.Sequential([keras.Input((2,)), layers.Dense(1)])
+    model.compile("adam", "mse")
+    return model
+
+
+def test_a_frame_is_a_table_which_keeps_its_width_where_it_has_gaps():
+    """Its columns make one row of numbers, and are no inputs of their own."""
     random = np.random.default_rng(0)
-    table = random.normal(size=(80, 2))
-    table[::5, 0] = np.nan
+    table = pd.DataFrame(random.normal(size=(80, 2)), columns=["a", "b"])
+    table.loc[::5, "a"] = np.nan
     results = hpsearch.tune(
         table, random.normal(size=80), model=of_a_table, parameters={"epochs": 1}, metric="val_loss"
     )

@@ -16,6 +16,7 @@ import user_models
 
 from hpsearch.custom.shipping import model_reference, shipped
 from hpsearch.errors import InputError
+from hpsearch.spec.rules import REFERENCE
 
 _LOAD = """\
 import pickle, sys
@@ -102,11 +103,6 @@ def test_what_cannot_be_pickled_is_said(value, reason):
         ("text", "builtins:str"),
     ],
 )
-def test_names(model, reference):
+def test_names_are_as_in_a_sweep_file(model, reference):
     assert model_reference(model) == reference
-
-
-def test_a_lambda_has_a_name_that_a_sweep_file_can_have():
-    from hpsearch.spec.rules import REFERENCE
-
     assert REFERENCE.match(model_reference(lambda hp: hp))

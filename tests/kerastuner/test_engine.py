@@ -6,7 +6,6 @@ import contextlib
 import math
 import shutil
 from pathlib import Path
-from types import SimpleNamespace
 
 import keras
 import keras_tuner
@@ -19,7 +18,6 @@ import hpsearch.tuners as kt
 from hpsearch.custom.fit_arguments import NotOnEngine, request_of
 from hpsearch.errors import InputError, RefusedError
 from hpsearch.kerastuner import search as engine_search
-from hpsearch.kerastuner.trials import ProjectTuner
 from hpsearch.store.directory import ResultsDirectory
 
 pytestmark = pytest.mark.usefixtures("place")
@@ -231,20 +229,22 @@ def test_the_model_of_a_trial_that_was_continued_has_the_later_weights(halved):
         halved.load_model(halved.oracle.trials[before])
 
 
-def test_steps_are_added_without_rounding(data):
+def test_a_local_function_crosses_and_steps_are_added_without_rounding(data):
     """KerasTuner's 0.1 + 0.2 is no 0.3."""
+    large = np.ones(1 << 18)
 
     def stepped(hp):
         hp.Float("dropout", 0.0, 0.5, step=0.1)
         hp.Float("rate", 0.1, 0.5, step=0.1)
         hp.Float("momentum", 1e-3, 1e-1, step=10, sampling="log")
-        return build(hp)
+        return build(hp) if large.all() else None
 
     tuner = kt.RandomSearch(stepped, "val_loss", max_trials=6, seed=1, **WHERE)
     tuner.search(**data, verbose=0)
     assert 0.3 in table()[["dropout", "rate"]].round(9).to_numpy()
     assert {each.status for each in tuner.oracle.trials.values()} == {"COMPLETED"}
     assert set(table()["dropout"].round(9)) <= {0.0, 0.1, 0.2, 0.3, 0.4, 0.5}
+    assert (table()["score"] == table()["val_loss"]).all()
 
 
 class OnBatches(keras.callbacks.Callback):
@@ -252,11 +252,11 @@ class OnBatches(keras.callbacks.Callback):
         pass
 
 
-@pytest.mark.parametrize(("others", "trainer"), [([], "native"), ([OnBatches()], "fit")])
-def test_only_callbacks_that_act_on_batches_train_by_fit(search, others, trainer):
+def test_callbacks_that_act_on_batches_train_by_fit(search):
+    """Others do not: test_overrides.py has them."""
     stop = keras.callbacks.EarlyStopping("val_loss", patience=1, min_delta=100)
-    search(kt.RandomSearch, max_trials=1, epochs=40, fit={"callbacks": [stop, *others]})
-    assert set(table()["trainer"]) == {trainer}
+    search(kt.RandomSearch, max_trials=1, epochs=40, fit={"callbacks": [stop, OnBatches()]})
+    assert set(table()["trainer"]) == {"fit"}
     assert (table()["epochs_trained"] == 2).all()
 
 
@@ -288,31 +288,24 @@ def test_several_objectives_are_added_up(search, images, tuner_class):
         search(tuner_class, objective=["val_loss", "loss"], seed=1, **dict.fromkeys(many, 9))
 
 
-def test_weights_train_on_the_engine(search, images):
-    """The same rows by class and one by one; the loss of the first epoch tells them from none."""
-    y = images[1].argmax(1)
-    weights = pd.Series(np.where(y == 3, 5.0, 1.0))
-    losses = []
-    for fit in ({"class_weight": {3: 5.0}}, {"sample_weight": weights}, {}):
-        search(kt.RandomSearch, max_trials=1, seed=7, overwrite=True, fit=fit)
-        assert set(table()["trainer"]) <= {"native", "graph"}
-        losses.append(table()["loss"].tolist())
-    assert losses[0] == losses[1]
-    assert losses[0] != losses[2]
-
-
-def test_a_lambda_crosses(data):
-    large = np.ones(1 << 18)
-    tuner = kt.RandomSearch(
-        lambda hp: build(hp) if large.all() else None, objective="val_loss", max_trials=2, **WHERE
-    )
-    tuner.search(**data, verbose=0)
-    assert set(table()["status"]) == {"completed"}
-    assert (table()["score"] == table()["val_loss"]).all()
+def test_weights_of_classes_are_weights_of_rows(images):
+    """Both train on the engine: no argument is left for `fit`."""
+    x, y, _, _ = images
+    weights = pd.Series(np.where(y.argmax(1) == 3, 5.0, 1.0))
+    given = {"class_weight": {3: 5.0}}, {"sample_weight": weights}
+    by_class, by_row = (request_of((x, y), each) for each in given)
+    assert not by_class.arguments
+    assert not by_row.arguments
+    np.testing.assert_array_equal(by_class.arrays.w_train, weights)
+    np.testing.assert_array_equal(by_row.arrays.w_train, weights)
 
 
 @pytest.mark.parametrize(
-    ("most", "said"), [(2, "consecutive failures.* limit of 2"), (None, "no trial completed")]
+    ("most", "said"),
+    [
+        (2, "consecutive failures.* limit of 2"),
+        pytest.param(None, "no trial completed", marks=pytest.mark.slow),
+    ],
 )
 def test_models_that_all_fail(data, most, said):
     def broken(hp):
@@ -380,18 +373,6 @@ def test_a_training_without_a_score_runs_again(data, failing, status, runs):
     assert [path.read_text() for path in Path().glob("runs-*")] == [str(runs)]
 
 
-@pytest.mark.parametrize(
-    ("error", "told"), [(RuntimeError("too many"), ["first"]), (kt.errors.FatalTypeError("no"), [])]
-)
-def test_a_fatal_error_is_not_that_of_the_trial_before(error, told):
-    said = []
-    oracle = SimpleNamespace(end_order=["0"], trials={"0": "first"})
-    driver = SimpleNamespace(oracle=oracle, _trials=SimpleNamespace(tell_failure=said.append))
-    with pytest.raises(type(error)):
-        ProjectTuner.failed(driver, error)
-    assert said == told
-
-
 X, Y = np.ones((3, 2)), np.ones(3)
 
 
@@ -438,8 +419,8 @@ def test_what_workers_say_is_in_the_project_s_log_and_behind_no_link(place, link
     assert (place / "run.log").read_bytes() == (b"" if link else b"from a worker\n")
 
 
-@pytest.mark.parametrize("named", [True, False])
-def test_several_inputs_and_targets_train_on_the_engine(images, named):
+def test_several_inputs_and_targets_train_on_the_engine(images):
+    """The inputs by their names, the targets in a list."""
     x, y, x_val, y_val = images
 
     def built(hp):
@@ -448,18 +429,14 @@ def test_several_inputs_and_targets_train_on_the_engine(images, named):
         hidden = layers.Dense(hp.Choice("units", [4, 8]))(layers.Concatenate()(parts))
         digit = layers.Dense(10, activation="softmax", name="digit")(hidden)
         odd = layers.Dense(1, activation="sigmoid", name="odd")(hidden)
-        inputs = {"upper": upper, "lower": lower} if named else [upper, lower]
-        model = keras.Model(inputs, {"digit": digit, "odd": odd} if named else [digit, odd])
+        model = keras.Model({"upper": upper, "lower": lower}, [digit, odd])
         losses = {"digit": "sparse_categorical_crossentropy", "odd": "binary_crossentropy"}
         model.compile("adam", losses, metrics={"digit": ["accuracy"]})
         return model
 
     def parts_of(rows, one_hot):
         upper, lower, digit = rows[:, :4], rows[:, 4:], one_hot.argmax(1)
-        odd = (digit % 2).astype("float32")
-        if named:
-            return {"upper": upper, "lower": lower}, {"digit": digit, "odd": odd}
-        return [upper, lower], [digit, odd]
+        return {"upper": upper, "lower": lower}, [digit, (digit % 2).astype("float32")]
 
     objective, validation = kt.Objective("val_digit_accuracy", "max"), parts_of(x_val, y_val)
     tuner = kt.GridSearch(built, objective, max_trials=1, **WHERE)
@@ -469,7 +446,9 @@ def test_several_inputs_and_targets_train_on_the_engine(images, named):
     assert told["digit_accuracy"] == pytest.approx(table()["score"].max(), abs=1e-6)
 
 
-@pytest.mark.parametrize("tuner_class", ["RandomSearch", "Hyperband"])
+@pytest.mark.parametrize(
+    "tuner_class", ["RandomSearch", pytest.param("Hyperband", marks=pytest.mark.slow)]
+)
 def test_the_same_seed_proposes_what_kerastuner_does(data, tuner_class):
     """The first configs of KerasTuner's own tuner, with every way of sampling a range."""
 

@@ -16,7 +16,7 @@ from hpsearch.custom.fit_arguments import request_of
 from hpsearch.custom.trainers import EngineFit
 from hpsearch.data.dataset import several_target
 from hpsearch.data.specs import ArrayPart, Arrays, InputSpec
-from hpsearch.kerastuner.sweeps import dataset_of
+from hpsearch.kerastuner.search import dataset_of
 from hpsearch.models.problem import Problem
 from hpsearch.training.keras_trainers import FitTrainer
 from hpsearch.training.trainer import TrainerRequest

@@ -40,7 +40,7 @@ class Tuned(kt.RandomSearch):
         return super().run_trial(trial, *args, **kwargs)
 
 
-@pytest.mark.parametrize("named", [False, True])
+@pytest.mark.parametrize("named", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_run_trial_that_sets_arguments_trains_on_the_engine(images, named):
     x, y, x_val, y_val = images
     tuner = Tuned(build, "val_accuracy", 2, executions_per_trial=2, **WHERE)
@@ -85,20 +85,6 @@ def test_cross_validation_in_run_trial(images, place):
     assert set(found["status"]) == {"completed"}
     returned = {int(path.name[6:]): float(path.read_text()) for path in place.glob("units-*")}
     assert dict(zip(found["units"], found["score"], strict=True)) == pytest.approx(returned)
-
-
-class Halved(kt.Hyperband):
-    def run_trial(self, trial, *args, **kwargs):
-        kwargs["batch_size"] = trial.hyperparameters.Choice("batch_size", [32, 64])
-        return super().run_trial(trial, *args, **kwargs)
-
-
-@pytest.mark.slow
-def test_hyperband_with_run_trial(data):
-    tuner = Halved(build, "val_loss", max_epochs=4, factor=2, **WHERE)
-    tuner.search(**data, verbose=0)
-    assert set(table()["epochs_trained"]) == {1, 2, 4}
-    assert set(table()["status"]) <= {"completed", "stopped"}
 
 
 def test_training_metrics_are_objectives_without_validation_data(images):
@@ -147,7 +133,7 @@ def test_run_trial_gets_what_search_was_given(images, capsys):
 
 @pytest.mark.parametrize("more", [(pd.DataFrame(np.ones((4, 2))),), (np.ones((4, 2)), [1.0], 3)])
 def test_its_own_code_gets_arrays_alone(more):
-    tuner = Halved(build, "loss", max_epochs=2, directory="d", project_name="p")
+    tuner = Tuned(build, "loss", 2, **WHERE)
     with pytest.raises(NotOnEngine, match="other arguments than the arrays x and y"):
         tuner._hpsearch._request(more, {})
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -14,7 +13,7 @@ from user_models import small
 
 import hpsearch.tuners as kt
 from hpsearch.kerastuner.overrides import TrialNames
-from hpsearch.kerastuner.trials import ProjectTuner, TunerTrials
+from hpsearch.kerastuner.trials import ProjectTuner
 from hpsearch.search.strategy import Inquiry, OracleEvent
 from hpsearch.space.execution import Execution, ExecutionResult, Status
 from hpsearch.space.kinds import Kind
@@ -33,12 +32,6 @@ def hyperband(objective):
     ours = kt.Hyperband(small, objective, 2, 2, directory="d", project_name="p", seed=3)
     ours.oracle.verbose = 0
     return ours, Space(tuple(ours._hpsearch._parameters()), kind=Kind.MODEL)
-
-
-def test_of_equal_best_epochs_the_first_counts():
-    oracle = SimpleNamespace(objective=SimpleNamespace(name="val_loss"))
-    curve = [{"val_loss": loss} for loss in (0.5, 0.2, 0.2)]
-    assert TunerTrials._best_epoch(SimpleNamespace(_oracle=oracle, _sign=-1), curve) == 1
 
 
 def values(trial):

@@ -173,15 +173,18 @@ def test_epochs_have_equal_metrics_where_one_was_not_told():
 
 
 def test_history_joins_processes_that_went_on(tmp_path):
-    def file(name, *epochs):
+    def run(name, *epochs):
         path = tmp_path / name
-        path.write_text("".join(json.dumps(report(e, loss=v)) + "\n" for e, v in epochs))
+        path.mkdir()
+        (path / "reports.jsonl").write_text(
+            "".join(json.dumps(report(e, loss=v)) + "\n" for e, v in epochs)
+        )
         return path
 
-    first = file("1", (0, 1.0), (1, 2.0), (2, 3.0))
+    first = run("1", (0, 1.0), (1, 2.0), (2, 3.0))
     # It went on from a checkpoint of epoch 1, and the next process from nowhere that is known.
-    second, gap = file("2", (2, 30.0), (3, 40.0)), file("3", (9, 0.0))
-    known, base = history([first, second, gap], "loss")
-    assert base == 0
-    assert [epoch["loss"] for epoch in known] == [1, 2, 30, 40]
-    assert history([tmp_path / "none"], "loss") == ([], 1)
+    second, gap = run("2", (2, 30.0), (3, 40.0)), run("3", (9, 0.0))
+    known = history([first, second, gap], "loss")
+    assert known.first == 0
+    assert [epoch["loss"] for epoch in known.epochs] == [1, 2, 30, 40]
+    assert not history([tmp_path / "none"], "loss").epochs

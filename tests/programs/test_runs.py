@@ -152,6 +152,46 @@ def test_a_program_that_ended_before_a_rung_never_runs_again(home):
     pd.testing.assert_frame_equal(first, rows(home))
 
 
+KERAS = """\
+import argparse
+import keras
+import numpy as np
+
+parser = argparse.ArgumentParser()
+parser.add_argument("--epochs", type=int)
+parser.add_argument("--verbose", type=int)
+args = parser.parse_args()
+x = np.random.default_rng(0).normal(size=(320, 4)).astype("float32")
+y = (x.sum(axis=1, keepdims=True) > 0).astype("float32")
+model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1, activation="sigmoid")])
+model.compile(keras.optimizers.SGD(0.5), "binary_crossentropy", metrics=["accuracy"])
+model.fit(x, y, epochs=args.epochs, validation_split=0.25, verbose=args.verbose)
+"""
+KERAS_SWEEP = """\
+program: train.py
+method: grid
+metric: {name: val_loss, goal: minimize}
+early_terminate: {type: hyperband, min_iter: 3}
+command: ["${env}", "${interpreter}", "${program}", "--epochs", "3", "${args}"]
+parameters: {verbose: {values: [1, 2]}}
+"""
+
+
+@pytest.mark.slow
+def test_a_script_of_keras_tells_by_its_progress_lines(home):
+    """As users of W&B have it: lines that Keras writes over, and lines of their own."""
+    (home / "train.py").write_text(KERAS)
+    (home / "sweep.yaml").write_text(KERAS_SWEEP)
+    run(home)
+    table, curves = rows(home), pd.read_csv(home / "out" / "curves.csv")
+    assert table["error"].isna().all()
+    assert table["verbose"].tolist() == [1, 2]
+    assert table["epochs_trained"].tolist() == [3, 3]
+    assert len(curves) == 6
+    assert (curves[["loss", "val_loss", "accuracy", "val_accuracy"]] > 0).all(axis=None)
+    assert (curves.groupby("trial")["val_loss"].diff().dropna() < 0).all()
+
+
 def test_thread_settings_of_workers_do_not_reach_the_program(home, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     for name in ("MKL_NUM_THREADS", "KERAS_BACKEND"):

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import pytest
+import yaml
+from rich.console import Console
+from wandb_files import wandb_file
 
+from hpsearch.cli.plan import print_plan
 from hpsearch.errors import ChangedSweepError, InputError, SweepFileError
 from hpsearch.programs.search import program_identity, require_same_program
 from hpsearch.programs.trial import fingerprint_of
@@ -72,6 +77,15 @@ def file(tmp_path, monkeypatch):
         return path
 
     return written
+
+
+def test_files_of_wandb_by_its_grammar_are_planned(file):
+    for seed in range(30):
+        path = file(yaml.safe_dump(wandb_file(seed), sort_keys=False), f"{seed}.yaml")
+        sweep, text = load_sweep(path, with_data=True), io.StringIO()
+        print_plan(sweep, None, None, Console(file=text, width=200), measure=False)
+        assert "trials " in text.getvalue(), seed
+        assert "trial 1 " in text.getvalue(), seed
 
 
 def test_a_file_of_one_kind_is_never_taken_for_the_other(file):

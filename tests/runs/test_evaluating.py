@@ -10,7 +10,7 @@ import pytest
 from hpsearch.data.specs import Target, Task
 from hpsearch.runs.trial import mean_interval, share_interval
 from hpsearch.store.facts import Measurement
-from hpsearch.training.evaluation import predictions
+from hpsearch.training.mlps import predictions
 from hpsearch.workers.calls import answers
 
 #: Of a standard normal distribution, two-sided.

@@ -104,15 +104,6 @@ def test_the_numbers_are_those_of_fit(digits, kind, name):
         np.testing.assert_allclose(ours[column], theirs[column], rtol=2e-5, err_msg=column)
 
 
-def test_a_log_of_epochs(digits, tmp_path):
-    log = tmp_path / "log.csv"
-    curve, trainer = engine_curve(tailored(digits, dense, [kc.CSVLogger(str(log))]))
-    assert trainer.kind == "native"
-    logged = pd.read_csv(log)
-    assert logged["epoch"].tolist() == list(range(EPOCHS))
-    np.testing.assert_allclose(logged["val_loss"], curve["val_loss"], rtol=1e-6)
-
-
 class Recorder(keras.callbacks.Callback):
     """Notes what a callback of the user's own sees, and stops."""
 

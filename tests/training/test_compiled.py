@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import keras
@@ -9,11 +10,13 @@ import numpy as np
 import pytest
 from keras_curve import keras_curve as curve_of
 from keras_curve import one_hot
-from trainings import assert_agree, trained
+from trainings import assert_agree, assert_equal_arrays, trained
 
 from hpsearch.data.specs import Task
 from hpsearch.space import keras_names
 from hpsearch.space.mlp import LAYER_TYPES
+from hpsearch.training.compiled import as_tensors
+from hpsearch.training.trainer import choose
 from hpsearch.training.update import Update, is_fused
 
 EPOCHS = 3
@@ -196,5 +199,50 @@ def test_fused_update_is_one_kernel_a_weight():
     variable = keras.Variable(np.ones(3, np.float32))
     optimizer.build([variable])
     optimizer.update_step = None
-    Update(optimizer).apply([keras.ops.ones(3)], [variable])
+    Update(optimizer)
+    optimizer.apply([keras.ops.ones(3)], [variable])
     assert optimizer.iterations.numpy() == 1
+
+
+DROPPING = {"hidden_layers": 1, "units": 16, "layer_type": "dropout", "optimizer": "adam"}
+
+
+@pytest.mark.parametrize("kind", ["graph", pytest.param("xla", marks=pytest.mark.slow), "fit"])
+def test_same_seed_gives_the_same_bits(digits, kind):
+    first, second = (digits.trainer(DROPPING, 4, kind=kind) for _ in range(2))
+    assert trained(first, 2) == trained(second, 2)
+    assert_equal_arrays(first.weights(), second.weights())
+
+
+def test_choice():
+    assert choose((64, 100, 10), 32, 1_437, fused=True) == "graph"
+    assert choose((64, 100, 10), 32, 1_437, fused=False) == "graph"
+    assert choose((784, 100, 10), 32, 48_000, fused=False) == "xla"
+    assert choose((784, 100, 10), 32, 48_000, fused=True) == "graph"
+    assert choose((784, 100, 10), 32, 480_000, fused=True) == "xla"
+    assert choose((784, 500, 500), 128, 480_000, fused=False) == "graph", "products dominate"
+    assert choose((784, 10), 128, 100, fused=True) == "graph"
+
+
+def test_tensors_share_memory_where_they_can(digits):
+    aligned = np.zeros(4096 + 64, np.uint8)
+    start = -aligned.ctypes.data % 64
+    x = aligned[start : start + 4096].view(np.float32).reshape(16, 64)
+    readonly = np.ones((3, 4), np.float32)
+    readonly.flags.writeable = False
+    arrays = dataclasses.replace(digits.arrays, x_train=x, x_val=readonly)
+    tensors = as_tensors(arrays)
+    x[0, 0] = 5.0
+    assert tensors[0].numpy()[0, 0] == 5.0
+    np.testing.assert_array_equal(tensors[2].numpy(), readonly)
+    assert as_tensors(arrays) is tensors
+    assert as_tensors(dataclasses.replace(arrays)) is not tensors
+
+
+def test_a_training_step_of_ones_own_is_left_to_fit(digits):
+    own = digits.replace(model="user_models:own_step")
+    trainer = own.trainer({"units": 8}, 0)
+    assert trainer.kind == "fit"
+    first, second = trained(trainer, 2)
+    assert set(first) == {"loss", "accuracy", "val_loss", "val_accuracy"}
+    assert second["loss"] < first["loss"]

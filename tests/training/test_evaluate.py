@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hpsearch.training.evaluation import REGULARISATION
+from hpsearch.training.mlps import REGULARISATION
 from hpsearch.training.subjects import TrainedModel
 from hpsearch.workers.calls import evaluate_rows
 

@@ -104,6 +104,8 @@ def test_best_epoch_is_scored_and_its_weights_kept():
         (0.5, 1, 1),
         (0.7, 2, 2),
     ]
+    results, _ = run(FakeTrainer(SCORES), [(5, 1)], goal="minimize", epoch="best")
+    assert (results[0].score, results[0].scored_epoch) == (0.5, 1)
 
 
 def test_last_epoch_is_scored_and_kept_where_wanted():
@@ -111,11 +113,6 @@ def test_last_epoch_is_scored_and_kept_where_wanted():
     assert results[0].state is None
     assert int(results[1].state[0][0]) == 5
     assert results[1].scored_epoch == 5
-
-
-def test_minimize():
-    results, _ = run(FakeTrainer(SCORES), [(5, 1)], goal="minimize", epoch="best")
-    assert (results[0].score, results[0].scored_epoch) == (0.5, 1)
 
 
 @pytest.mark.parametrize(

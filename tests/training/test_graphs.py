@@ -10,7 +10,8 @@ from trainings import assert_continues, assert_equal_arrays, trained
 
 from hpsearch.space.keras_names import INITIALIZERS, OPTIMIZERS, SCHEDULES
 from hpsearch.space.mlp import LAYER_TYPES
-from hpsearch.training.graphs import Graphs, graph_key
+from hpsearch.training.keras_trainers import graph_key
+from hpsearch.training.mlps import Graphs
 
 EPOCHS, HALTS = 4, (0, 1, 3)
 #: Its state begins with the weights, which no restart gives it.

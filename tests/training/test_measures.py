@@ -39,22 +39,6 @@ def test_a_weighted_regression_is_told_in_its_own_units(diabetes, kind):
     assert ours == pytest.approx(plain.run_epoch(), rel=1e-5)
 
 
-def test_a_row_of_weight_zero_is_as_if_it_were_not_there(cancer):
-    """Without its gradient, that is: a batch's sum is divided by all its rows."""
-    arrays = cancer.arrays
-    keep = np.arange(len(arrays.y_train)) % 2 == 0
-    problem = cancer.replace(weighted=True).on(w_train=keep.astype(np.float32))
-    values = VALUES | {"batch_size": len(arrays.y_train), "optimizer": "sgd", "l2": 0.0}
-    trainer = problem.trainer(values, 1)
-    half = cancer.on(x_train=arrays.x_train[keep], y_train=arrays.y_train[keep]).trainer(
-        {**values, "optimizer": {"name": "sgd", "learning_rate": 0.01 * keep.mean()}},
-        1,
-        kind="graph",
-    )
-    ours, theirs = (trained(each, 2)[-1]["val_loss"] for each in (trainer, half))
-    assert ours == pytest.approx(theirs, rel=1e-5)
-
-
 def native_and_graph(problem):
     return [trained(problem.trainer(VALUES, 1, kind=kind), 2) for kind in ("native", "graph")]
 

@@ -11,7 +11,6 @@ from trainings import assert_equal_arrays
 
 from hpsearch.errors import InputError
 from hpsearch.models.mlp import build_model, full_model
-from hpsearch.space.keras_names import OPTIMIZERS
 from hpsearch.space.mlp import LAYER_TYPES
 
 
@@ -48,13 +47,6 @@ def test_l2_and_initializer_are_every_kernels(digits):
     for layer in dense:
         assert float(layer.kernel_regularizer.l2) == pytest.approx(0.01)
         assert not np.any(layer.kernel.numpy())
-
-
-@pytest.mark.parametrize("name", [n for n, each in OPTIMIZERS.items() if not each.implied])
-def test_every_optimizer(digits, name):
-    """That each trains is shown in test_compiled.py and test_native.py."""
-    optimizer = build(digits, units=4, optimizer=name).optimizer
-    assert type(optimizer).__name__ == OPTIMIZERS[name].keras
 
 
 def test_initial_weights_are_the_same_for_all_configs(digits):

@@ -92,19 +92,6 @@ def test_without_the_extension_it_is_a_graph(digits, monkeypatch):
     assert of(digits, "logits").trainer({}, SEED).kind == "graph"
 
 
-def test_another_kind_may_be_asked_for(digits):
-    problem = of(digits, "logits")
-    curves = []
-    for kind in ("native", "graph", "fit"):
-        trainer = problem.trainer({}, SEED, kind=kind)
-        assert trainer.kind == kind
-        curves.append(trainer.run_epoch())
-    assert curves[0] == pytest.approx(curves[1], rel=1e-5)
-    assert curves[0]["val_loss"] == pytest.approx(curves[2]["val_loss"], rel=1e-5)
-    with pytest.raises(ValueError, match="cannot train"):
-        of(digits, "unknown").trainer({}, SEED, kind="native")
-
-
 def test_it_begins_with_the_models_weights_and_gives_them_back(digits):
     problem = of(digits, "functional")
     trainer = problem.trainer({}, SEED)

@@ -48,21 +48,18 @@ def test_early_stopping_of_a_fit_of_ones_own(digits):
     assert model.evaluate(x, y, verbose=0)[1] == pytest.approx(max(curve), abs=1e-6)
 
 
-def test_a_layer_that_remembers_the_last_batch_is_trained_by_fit(digits):
+def test_a_layer_that_remembers_and_several_outputs_for_one_target_are_trained_by_fit(digits):
     def model(**options):
         inputs = keras.Input((8, 8), batch_size=4)
         return keras.Model(inputs, layers.Dense(2)(layers.GRU(3, **options)(inputs)))
 
     assert expressible(model(), digits.problem)
     assert not expressible(model(stateful=True), digits.problem)
-
-
-def test_several_outputs_for_one_target_are_trained_by_fit(digits):
     inputs = keras.Input((4,))
-    model = keras.Model(inputs, [layers.Dense(1)(inputs), layers.Dense(2)(inputs)])
-    assert not expressible(model, digits.problem)
+    several = keras.Model(inputs, [layers.Dense(1)(inputs), layers.Dense(2)(inputs)])
+    assert not expressible(several, digits.problem)
     target = several_target([ArrayPart(name, (), whole=True) for name in ("a", "b")])
-    assert expressible(model, dataclasses.replace(digits.problem, target=target))
+    assert expressible(several, dataclasses.replace(digits.problem, target=target))
 
 
 def graph_and_fit(problem):
