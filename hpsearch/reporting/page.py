@@ -24,7 +24,6 @@ from hpsearch.errors import InputError
 from hpsearch.files import write_atomically
 from hpsearch.machine import version_of
 from hpsearch.reporting import words
-from hpsearch.reporting.answer import answer_of
 from hpsearch.reporting.drawing import (
     MOST_EFFECTS,
     THEMES,
@@ -129,7 +128,7 @@ def _sweep(source: ReportSource, limits: PageLimits) -> dict[str, Any]:
         "description": (source.sweep and source.sweep.description) or "",
         "metric": source.metric,
         "scale": source.scale,
-        "answer": answer_of(source),
+        "answer": words.answer_of(source),
         "tiles": words.tiles(source),
         "summary": [
             source.metric,

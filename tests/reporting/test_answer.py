@@ -8,10 +8,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from hpsearch.reporting.answer import answer_of
 from hpsearch.reporting.drawing import value_text
 from hpsearch.reporting.importance import Importance
 from hpsearch.reporting.source import ReportSource
+from hpsearch.reporting.words import answer_of
 from hpsearch.store.facts import Evaluation, Measurement
 
 
