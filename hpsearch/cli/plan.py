@@ -49,22 +49,14 @@ def plan(
 def print_plan(
     sweep: AnySweep, out: Path | None, workers: int | None, console: Console, *, measure: bool
 ) -> None:
-    """Print the plan of a run of `sweep`.
-
-    Args:
-        measure: Time a few training steps for the estimate.
-
-    Raises:
-        DataError: The data cannot be used.
-    """
-    say = line_printer(console)
+    """Print the plan of a run of `sweep`."""
     where = ResultsDirectory(out or Path("experiments") / sweep.name)
     if isinstance(sweep, ProgramSweep):
         lines = _program_plan(sweep, where)
     else:
         lines = _model_plan(sweep, where, workers, measure=measure)
     for line in lines:
-        say(line)
+        line_printer(console)(line)
 
 
 def _head(sweep: AnySweep, subject: str, about_data: Sequence[str] = ()) -> Iterator[str]:

@@ -1,23 +1,28 @@
-"""Compare results tables: check that they can be compared, find the better one, or settle it."""
+"""Compare results tables, and train their best configs again with fresh seeds."""
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import shlex
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from hpsearch.comparison.estimates import mean_interval, overlap_of
 from hpsearch.comparison.findings import (
     Findings,
     Pair,
     best_of_table,
+    dependences,
     equal_budgets,
-    explained,
+    moves,
     verdicts,
 )
 from hpsearch.comparison.questions import (
@@ -34,12 +39,16 @@ from hpsearch.comparison.table import Columns, Table, read_tables
 from hpsearch.engine.session import Listener, Settings, ignore
 from hpsearch.engine.sweep import run_sweep
 from hpsearch.errors import InputError, RefusedError
-from hpsearch.runs.trial import require_trusted
+from hpsearch.runs.trial import Source, StoredRun, open_run, require_trusted
+from hpsearch.space.execution import Execution
 from hpsearch.space.mlp import MLPConfig
 from hpsearch.spec.sweep import Sweep, sweep_of_configs
 from hpsearch.store.columns import value_of
 from hpsearch.store.tables import hyperparameter_of, read_table
-from hpsearch.store.trials import fresh_seeds, ranked_rows
+from hpsearch.store.trials import best_trials, fresh_seeds, ranked_rows, ranked_trials
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def compare_tables(
@@ -49,18 +58,12 @@ def compare_tables(
     anyway: bool = False,
     settle: Callable[[Sequence[Table]], Mapping[str, Fresh]] | None = None,
 ) -> Findings:
-    """Compare results tables.
+    """Compare results tables, as `hpsearch.compare` does.
 
     Args:
         paths: Results directories or CSV files, two or more.
-        columns: The columns to use in tables of other programs.
-        anyway: Also compare tables that are not comparable; the comparison then says so.
         settle: Such as a `Settler`: trains the best configs again; these scores replace those in
             the tables.
-
-    Raises:
-        InputError: A table is missing, or is not a results table.
-        RefusedError: The tables are not comparable.
     """
     tables = read_tables(paths, columns)
     mismatches = differences(tables)
@@ -89,7 +92,7 @@ def _pairs(tables: Sequence[Table], fresh: Mapping[str, Fresh]) -> tuple[Pair, .
         [(one.label, two.label, given) for (one, two), (given, _) in zip(both, asked, strict=True)]
     )
     return tuple(
-        explained(pair, scores) if scores else pair
+        replace(pair, effects=dependences(scores), moves=moves(scores)) if scores else pair
         for pair, (_, scores) in zip(judged, asked, strict=True)
     )
 
@@ -116,8 +119,7 @@ _SOFTWARE = ("version", "tensorflow", "keras")
 
 def differences(tables: Sequence[Table]) -> list[str]:
     """Return the differences that make the scores of these tables not comparable."""
-    mismatches = _provenance_differences(tables, ("data",))
-    if mismatches:
+    if mismatches := _provenance_differences(tables, ("data",)):
         mismatches += _sweep_differences(tables, ("data",))
     metrics = {table.label: table.metric for table in tables}
     names = {(metric.name, metric.goal) for metric in metrics.values()}
@@ -128,15 +130,10 @@ def differences(tables: Sequence[Table]) -> list[str]:
 
 
 def require_comparable(tables: Sequence[Table], mismatches: Sequence[str], *, anyway: bool) -> None:
-    """Check that a comparison of these tables is meaningful.
-
-    Args:
-        tables: All of the comparison's tables.
-        mismatches: Their `differences`.
-        anyway: Whether the user wants the comparison despite differences.
+    """Check that tables with these `differences` are comparable.
 
     Raises:
-        RefusedError: The tables are not comparable; the message lists each difference.
+        RefusedError: They are not; the message lists each difference.
     """
     opposite = len({table.metric.goal for table in tables}) > 1
     if opposite or (mismatches and not anyway):
@@ -152,9 +149,8 @@ def require_comparable(tables: Sequence[Table], mismatches: Sequence[str], *, an
 
 def assumptions(tables: Sequence[Table]) -> list[str]:
     """Return the assumptions where the tables say nothing."""
-    silent = [table.label for table in tables if not table.provenance.get("data")]
     lines = []
-    if silent:
+    if silent := [table.label for table in tables if not table.provenance.get("data")]:
         lines = [f"data and split: not told by {', '.join(silent)}; taken to be the same"]
     recipes = {table.provenance["recipe"] for table in tables if "recipe" in table.provenance}
     unknown = [table.label for table in tables if table.sweep_seed is None]
@@ -168,15 +164,13 @@ def assumptions(tables: Sequence[Table]) -> list[str]:
 
 def side_notes(tables: Sequence[Table]) -> list[str]:
     """Return other differences, in recipe and software, that may be the reason of a result."""
-    recipe = _provenance_differences(tables, ("recipe",))
-    if recipe:
+    if recipe := _provenance_differences(tables, ("recipe",)):
         recipe = _sweep_differences(tables, _RECIPE) or recipe
     code = _provenance_differences(tables, ("program",))
     return [*code, *recipe, *_provenance_differences(tables, _SOFTWARE)]
 
 
 def _difference(what: str, values: Mapping[str, Any]) -> str:
-    """Write a property that is not the same in all tables, with its value by table."""
     return f"{what}: " + ", ".join(f"{label} {value}" for label, value in values.items())
 
 
@@ -310,3 +304,83 @@ def _require_same(table: Table, fresh: Any) -> None:
                 f"is now {' and '.join(sorted(now))}: the data or the file were changed, and fresh "
                 "scores would not be of the same"
             )
+
+
+#: Rows to train on -> the subfolder of the run for the results.
+REFIT_IN = {"train": "refit", "train+validation": "final"}
+#: Metrics between 0 and 1.
+_SHARES = ("accuracy", "auc", "precision", "recall", "f1_score")
+
+
+def sweep_of_best(source: Source, top: int, seeds: int, on: str = "train") -> Sweep:
+    """Return the sweep that trains the best trials of a run again.
+
+    On `train+validation`, if early stopping, callbacks or the best epoch decided the scored epochs
+    of a trial's executions, the trial is trained for the mean of these.
+
+    Args:
+        top: The number of best trials.
+        seeds: The number of fresh seeds.
+        on: `train` or `train+validation`.
+
+    Raises:
+        InputError: There are no results, no trial has a score, or a number is less than 1.
+        RefusedError: As for `open_run`.
+    """
+    for name, count in (("top", top), ("seeds", seeds)):
+        if count < 1:
+            raise InputError(f"{name}: must be 1 or more, not {count}")
+    if on not in REFIT_IN:
+        raise InputError(f"on: must be train or train+validation, not {on!r}")
+    run = open_run(source)
+    chosen = _best(run, top)
+    run.require_trusted(*chosen)
+    configs = [dict(execution.config.values) for execution in chosen]
+    whole = on == "train+validation"
+    called = "callbacks" in (run.sweep.data.memory or {})
+    if whole and (run.recipe.early_stopping or called or run.recipe.epoch == "best"):
+        configs = [
+            values | {"epochs": _mean_epochs(run, execution.trial)}
+            for values, execution in zip(configs, chosen, strict=True)
+        ]
+    fresh = fresh_seeds((execution.seed for execution in run.executions), seeds)
+    return sweep_of_configs(run.sweep, configs, fresh, "-refit", whole=whole)
+
+
+def _mean_epochs(run: StoredRun, trial: int) -> int:
+    results = [run.results.get(one.number) for one in run.executions if one.trial == trial]
+    epochs = [result.scored_epoch for result in results if result and result.scored_epoch]
+    return max(1, round(sum(epochs) / len(epochs)))
+
+
+def _best(run: StoredRun, top: int) -> list[Execution]:
+    """Return an execution of each of the best trials, the best first."""
+    best = best_trials(run.executions, run.results, run.recipe.goal)[:top]
+    if not best:
+        raise InputError(f"{run.where.path}: no trial has a score")
+    first = {execution.trial: execution for execution in reversed(run.executions)}
+    return [first[trial] for trial in best]
+
+
+def score_intervals(directory: Path) -> pd.DataFrame:
+    """Return a line for each trial, the best first: the mean of its scores and its interval.
+
+    Columns: `trial, config, mean, low, high, executions`. The 95% interval is that of
+    `mean_interval`, empty for a single execution, and within 0 to 1 for shares.
+    """
+    import pandas as pd  # slow to import
+
+    table = read_table(directory)
+    overlap = overlap_of(table["fold"].nunique())
+    groups, lines = table.groupby("trial")["score"], []
+    for trial in ranked_trials(table).to_dict("records"):
+        scores = groups.get_group(trial["trial"]).dropna()
+        interval = mean_interval(scores.to_numpy("float64"), overlap)
+        ends = np.array((interval.low, interval.high))
+        if trial["metric"].partition(":")[0].endswith(_SHARES):
+            ends = ends.clip(0.0, 1.0)
+        low, high = ends if interval.bounded else (math.nan, math.nan)
+        count = int(trial["executions"])
+        lines.append((trial["trial"], trial["config"], trial["score"], low, high, count))
+    columns = ["trial", "config", "mean", "low", "high", "executions"]
+    return pd.DataFrame(lines, columns=columns)

@@ -96,10 +96,9 @@ def moves(scores: PairedScores) -> list[Move]:
 
 @dataclass(frozen=True)
 class Pair:
-    """The verdict on two tables.
+    """The verdict on two tables, by their labels.
 
     Attributes:
-        first, second: The tables' labels.
         p_value: The p-value of `answer`, adjusted for the number of pairs (Holm).
         winner: A label, or None for a tie.
         reason: Why there is no winner; empty if there is one.
@@ -182,7 +181,6 @@ class EqualBudget:
     """The best mean score of each table within a budget.
 
     Attributes:
-        unit: `trials`, `epochs` or `seconds`.
         best: Label -> score; None if the table had none within the budget.
     """
 
@@ -250,18 +248,15 @@ def _best_within(curve: pd.DataFrame, unit: str, budget: float) -> float | None:
 
 @dataclass(frozen=True)
 class Best:
-    """A table's best config.
+    """A table's best config, and the numbers of all trials, scored trials and executions.
 
     Attributes:
-        trials: The number of trials, which is that of configs.
-        scored: The number of trials with a score.
-        executions: The number of rows: one for each trial, seed and fold.
         config: The best config's id, None if none has a score.
         trial: Its trial, None if the table has no trials.
         values: Its hyperparameters, as text.
         mean, sd, seeds: Mean, standard deviation and number of its scores; no `sd` with one seed.
         luck: The estimated part of its mean that is luck (see `selection_luck`).
-        fresh: Its mean score over fresh seeds; None if it was not trained again.
+        fresh: Its mean score over fresh seeds.
         scores: The mean scores of the table's configs.
     """
 
@@ -389,8 +384,3 @@ def best_of_table(table: Table, fresh: Fresh | None) -> Best:
         fresh=sum(fresh.values()) / len(fresh) if fresh else None,
         scores=tuple(map(float, table.means["mean"])),
     )
-
-
-def explained(pair: Pair, scores: PairedScores) -> Pair:
-    """Add what explains the verdict on a pair."""
-    return replace(pair, effects=dependences(scores), moves=moves(scores))

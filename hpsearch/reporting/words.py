@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
     from hpsearch.reporting.importance import Share
     from hpsearch.reporting.source import PlotAxis, ReportSource
-    from hpsearch.store.facts import Measurement
 
 #: Most hyperparameters that the sentence names.
 _MOST_VALUES = 5
@@ -72,6 +71,7 @@ def answer_of(source: ReportSource) -> dict[str, Any]:
         }
     columns = hyperparameter_columns(source.table)
     values = values_of(best, columns)
+    singles = [share for share in source.importance.shares if len(share.names) == 1]
     return {
         "headline": _headline(source, best),
         "remark": _remark(source, best),
@@ -82,10 +82,10 @@ def answer_of(source: ReportSource) -> dict[str, Any]:
         ],
         "shares": [
             _share(source, share)
-            for index, share in enumerate(_singles(source)[:_MOST_SHARES])
+            for index, share in enumerate(singles[:_MOST_SHARES])
             if index == 0 or share.share >= _NO_DIFFERENCE
         ],
-        "advice": list(_advice(source, best))[:_MOST_ADVICE],
+        "advice": list(_advice(source, best, singles))[:_MOST_ADVICE],
     }
 
 
@@ -130,10 +130,6 @@ def _remark(source: ReportSource, best: pd.Series[Any]) -> str:
     return "; ".join(said) + "." + (f" On the validation split: {errors}." if errors else "")
 
 
-def _singles(source: ReportSource) -> list[Share]:
-    return [share for share in source.importance.shares if len(share.names) == 1]
-
-
 def _share(source: ReportSource, share: Share) -> list[Any]:
     """Name, share, the ends of its interval, and the values that may be best on average."""
     (name,) = share.names
@@ -161,14 +157,13 @@ def _best_level(source: ReportSource, name: str) -> int:
     return int(np.argmax(mean) if source.goal == "maximize" else np.argmin(mean))
 
 
-def _advice(source: ReportSource, best: pd.Series[Any]) -> Iterator[str]:
+def _advice(source: ReportSource, best: pd.Series[Any], singles: Sequence[Share]) -> Iterator[str]:
     anova = source.importance
     knows = not anova.reason and anova.explained >= _LEAST_EXPLAINED
-    for share in _singles(source) if knows else []:
+    for share in singles if knows else ():
         if share.share >= _SOME_DIFFERENCE and share.names[0] in source.axes:
             yield from _at_edge(source, best, share.names[0])
-    idle = [share.names[0] for share in _singles(source) if _is_idle(source, share.names[0])]
-    if idle:
+    if idle := [share.names[0] for share in singles if _is_idle(source, share.names[0])]:
         yield (
             f"{listing(idle, 'and')} made little difference in these {anova.trials} trials: fixed, "
             "they leave more trials for the others."
@@ -326,22 +321,22 @@ def failures(source: ReportSource) -> list[list[Any]]:
 def evaluations(source: ReportSource) -> list[list[str]]:
     """Time, execution, split, rows, metric, value and interval of each recorded measurement."""
     return [
-        [entry.time, entry.execution, entry.split, f"{entry.rows:,}", name, *_measured(measured)]
+        [
+            *(entry.time, entry.execution, entry.split, f"{entry.rows:,}", name),
+            number(found.value),
+            found.interval or "-",
+        ]
         for entry in source.evaluations
-        for name, measured in entry.metrics.items()
+        for name, found in entry.metrics.items()
     ]
-
-
-def _measured(measured: Measurement) -> list[str]:
-    return [number(measured.value), measured.interval or "-"]
 
 
 def facts(source: ReportSource) -> list[list[str]]:
     """The provenance of the scores."""
-    sweep = source.sweep
+    sweep, cells = source.sweep, {name: source.table[name].dropna().unique() for name in _FACTS}
     rows = [
-        ["metric", f"{source.metric}, {source.goal}, at the {source.epoch} epoch"],
-        *([name, _distinct(source.table[name])] for name in _FACTS),
+        ["metric", "{}, {}, at the {} epoch".format(*source.scoring)],
+        *([name, ", ".join(map(str, values)) or "-"] for name, values in cells.items()),
     ]
     if sweep is not None:
         rows += [["method", sweep.method.name], ["sweep seed", str(sweep.seed)]]
@@ -350,10 +345,6 @@ def facts(source: ReportSource) -> list[list[str]]:
 
 #: Columns whose values the provenance lists.
 _FACTS = ("data", "recipe", "version", "tensorflow", "keras")
-
-
-def _distinct(column: pd.Series[Any]) -> str:
-    return ", ".join(map(str, column.dropna().unique())) or "-"
 
 
 #: Columns that follow the hyperparameters in the page's table.

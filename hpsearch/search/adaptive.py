@@ -90,7 +90,7 @@ class History:
         """Check if a proposal's loss is below another's, by their ids; False if one is unknown."""
         if first not in self._proposed or second not in self._proposed:
             return False
-        # A loss that is not known yet is NaN, which compares as False.
+        # An unknown loss is NaN, which compares as False.
         return bool(self._losses[self._places[first]] < self._losses[self._places[second]])
 
     def tell(self, outcomes: Sequence[Outcome]) -> None:
@@ -230,9 +230,6 @@ class AdaptiveStrategy:
     Subclasses implement `suggest`.
 
     Args:
-        listed: Configs to try first.
-        goal: `maximize` or `minimize`.
-        seed: Seed of the proposals; not negative.
         initial: The number of configs, known or in training, before the model proposes; None for
             ten, or with a study for the number that it proposes.
         study: Knowledge about the space's hyperparameters, or None.
@@ -285,7 +282,6 @@ class AdaptiveStrategy:
         raise NotImplementedError
 
     def ask(self, count: int) -> list[Proposal]:
-        """Return at most `count` configs; fewer once the space is exhausted."""
         proposals: list[Proposal] = []
         while len(proposals) < count and not self.exhausted:
             proposal = self._next()
@@ -301,11 +297,9 @@ class AdaptiveStrategy:
         return False
 
     def tell(self, outcomes: Sequence[Outcome]) -> None:
-        """Learn the outcomes of proposals, or of configs that were never proposed."""
         self.history.tell(outcomes)
 
     def restore(self, configs: Sequence[Config], outcomes: Sequence[Outcome]) -> None:
-        """Resume a search, without proposing these configs again."""
         for config in configs:
             self.history.propose(config)
         self.history.tell(outcomes)

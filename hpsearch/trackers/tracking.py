@@ -241,12 +241,7 @@ def make_tracker(target: str) -> Tracker:
 
 
 def log_results(directory: Path, tracker: Tracker) -> int:
-    """Log every execution that has a result; return the number of executions.
-
-    Raises:
-        InputError: There are no results, or the tracker fails (TrackerError).
-        RefusedError: The store is damaged.
-    """
+    """Log every execution that has a result; return the number of executions."""
     where = ResultsDirectory(directory)
     where.require_store()
     records = _stored(where)

@@ -96,14 +96,6 @@ def test_a_run_that_was_cut_short_is_told_anew(client, uri, record):
     assert again.info.status == "FINISHED"
 
 
-def test_other_runs_of_the_experiment_are_left_alone(client, uri, record):
-    experiment = client.create_experiment("small")
-    mine = client.create_run(experiment, run_name="mine").info.run_id
-    make_tracker(f"mlflow:{uri}").log(record)
-    assert runs(client)["mine"].info.run_id == mine
-    assert len(runs(client)) == 2
-
-
 def test_a_long_curve_is_told_whole(client, uri, record):
     curve = [{"loss": float(epoch), "val_loss": 0.5} for epoch in range(1_200)]
     make_tracker(f"mlflow:{uri}").log(
@@ -114,12 +106,15 @@ def test_a_long_curve_is_told_whole(client, uri, record):
     assert found == {epoch + 1: float(epoch) for epoch in range(1_200)}
 
 
-def test_seeds_and_folds_of_one_trial_are_runs_of_their_own(client, uri, record):
+def test_each_execution_has_its_run_and_runs_of_others_are_left_alone(client, uri, record):
+    experiment = client.create_experiment("small")
+    others = client.create_run(experiment, run_name="other").info.run_id
     tracker = make_tracker(f"mlflow:{uri}")
     for seed, fold in ((1, None), (0, None), (2, 3), (2, 1)):
         tracker.log(replace(record, seed=seed, fold=fold))
     of_folds = {"trial-7-seed-2-fold-1", "trial-7-seed-2-fold-3"}
-    assert set(runs(client)) == {"trial-7-seed-1", "trial-7", *of_folds}
+    assert set(runs(client)) == {"trial-7-seed-1", "trial-7", "other", *of_folds}
+    assert runs(client)["other"].info.run_id == others
 
 
 @pytest.mark.parametrize("uri", ["./mlruns", "nosuch://place", "sqlite:////dev/null/mlflow.db"])
