@@ -100,15 +100,15 @@ def _model_plan(
     done = answered(executions, models.recipe, stored, results)
     yield from _counts(executions, done)
     trainings = group(executions, answered={execution.number for execution in done})
+    summary = summarize(executions, trainings)
+    yield from _shared(summary)
     if custom:
-        yield from _shared(summarize(executions, trainings))
         yield "time       unknown: the models are your own"
         return
-    summary = summarize(executions, trainings)
     asked = workers or sweep.execution.workers
     count = cores() if asked == "auto" else int(asked)
     ends = models.estimate(trainings, count, measure=measure)
-    yield from (*_shared(summary), _time(summary, ends, count))
+    yield _time(summary, ends, count)
     if not complete:
         yield "only budget.time ends this search: the figures are of its first trials"
 

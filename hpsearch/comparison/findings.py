@@ -59,12 +59,11 @@ def _dependence(name: str, texts: pd.Series[Any], scores: PairedScores) -> Depen
     gains, values = scores.gains, in_order(texts)
     codes = plain_index(values).get_indexer(plain_index(texts))
     rows = {value: np.flatnonzero(codes == code) for code, value in enumerate(values)}
-    freedom = len(gains) - len(values)
-    within = sum(float(((gains[row] - gains[row].mean()) ** 2).sum()) for row in rows.values())
-    total = float(((gains - gains.mean()) ** 2).sum())
-    if len(values) < 2 or freedom < 1 or not np.ptp(gains) > 0:
-        return Dependence(name, 0.0, {})
-    share = 1 - (within / freedom) / (total / (len(gains) - 1))
+    freedom, share = len(gains) - len(values), 0.0
+    if len(values) > 1 and freedom > 0 and np.ptp(gains) > 0:
+        within = sum(float(((gains[row] - gains[row].mean()) ** 2).sum()) for row in rows.values())
+        total = float(((gains - gains.mean()) ** 2).sum())
+        share = 1 - (within / freedom) / (total / (len(gains) - 1))
     if share <= 0:
         return Dependence(name, 0.0, {})
     by_value = {value: (scores.estimate(row), len(row)) for value, row in rows.items()}
@@ -241,9 +240,8 @@ def equal_budgets(tables: Sequence[Table]) -> list[EqualBudget]:
 
 
 def _best_within(curve: pd.DataFrame, unit: str, budget: float) -> float | None:
-    within = curve.loc[curve[unit] <= budget, "best"]
-    best = within.iloc[-1] if len(within) else np.nan
-    return None if np.isnan(best) else float(best)
+    within = curve.loc[curve[unit] <= budget, "best"].dropna()
+    return float(within.iloc[-1]) if len(within) else None
 
 
 @dataclass(frozen=True)
@@ -315,13 +313,11 @@ class Findings:
     @property
     def winner(self) -> str | None:
         """The label of the table that is better than each of the others; None for a tie."""
-        wins = {
-            label: all(
-                pair.winner == label for pair in self.pairs if label in (pair.first, pair.second)
-            )
-            for label in self.labels
-        }
-        return next((label for label, won in wins.items() if won), None)
+        for label in self.labels:
+            own = [pair for pair in self.pairs if label in (pair.first, pair.second)]
+            if all(pair.winner == label for pair in own):
+                return label
+        return None
 
     @property
     def difference(self) -> float | None:

@@ -247,9 +247,8 @@ def paired_scores(first: Table, second: Table, pairing: Pairing) -> PairedScores
     ]
     pairs = pairs[stops[0] == stops[1]]
     same, one, two = _matrices(first, list(pairs.index), second, list(pairs))
-    usable = ~np.isnan(one - two).all(axis=1)
-    if not same:
-        usable = ~(np.isnan(one).all(axis=1) | np.isnan(two).all(axis=1))
+    parts = (one - two,) if same else (one, two)
+    usable = ~np.any([np.isnan(part).all(axis=1) for part in parts], axis=0)
     pairs, one, two = pairs[usable], one[usable], two[usable]
     return PairedScores(
         first,

@@ -140,8 +140,8 @@ class MLflow:
             for name, value in values.items()
         ]
         if result.score is not None:
-            last = Metric("score", result.score, round(end * 1000), result.scored_epoch or 0)
-            metrics.append(last)
+            place = (round(end * 1000), result.scored_epoch or 0)
+            metrics.append(Metric("score", result.score, *place))
         self._client.log_batch(run, metrics, params)
         status = "FINISHED" if result.status.scored else "FAILED"
         self._client.set_terminated(run, status=status, end_time=round(end * 1000))

@@ -240,7 +240,7 @@ def test_sorting_paging_and_choosing_a_trial_by_keyboard(visit, page_of):
     seen.assert_quiet()
 
 
-def test_the_first_screen_answers(visit, source_of, page_of):
+def test_the_first_screen_answers_and_words_filter_the_table(visit, source_of, page_of):
     seen = visit(page_of(100))
     best = source_of(100).best
     first = seen.page.locator("#answer")
@@ -252,6 +252,17 @@ def test_the_first_screen_answers(visit, source_of, page_of):
     shares = first.locator(".mattered strong").all_inner_texts()
     assert shares == source_of(100).importance.singles[:3]
     assert first.locator(".advice li").count() >= 1
+    # Words filter the table, and columns can be chosen.
+    seen.page.locator("#best input[type=search]").fill("relu adam")
+    assert set(column(seen, "activation")) == {"relu"}
+    assert set(column(seen, "optimizer")) == {"adam"}
+    seen.page.locator("#best input[type=search]").fill("")
+    seen.page.locator("#best .menu summary").click()
+    seen.page.locator("#best .menu label", has_text="optimizer").click()
+    seen.page.locator("#best .menu label", has_text="trainer").click()
+    head = seen.page.locator("#trials thead th").all_inner_texts()
+    assert "optimizer" not in head
+    assert "trainer" in head
     seen.assert_quiet()
 
 
@@ -283,21 +294,6 @@ def test_a_config_is_copied_as_yaml(visit, page_of, source_of, hostile, tmp_path
     rate = wanted.pop("learning_rate")
     assert other.pop("learning_rate") == pytest.approx(rate, rel=1e-5)
     assert other == wanted
-
-
-def test_words_and_columns(visit, page_of):
-    seen = visit(page_of(100))
-    seen.page.locator("#best input[type=search]").fill("relu adam")
-    assert set(column(seen, "activation")) == {"relu"}
-    assert set(column(seen, "optimizer")) == {"adam"}
-    seen.page.locator("#best input[type=search]").fill("")
-    seen.page.locator("#best .menu summary").click()
-    seen.page.locator("#best .menu label", has_text="optimizer").click()
-    seen.page.locator("#best .menu label", has_text="trainer").click()
-    head = seen.page.locator("#trials thead th").all_inner_texts()
-    assert "optimizer" not in head
-    assert "trainer" in head
-    seen.assert_quiet()
 
 
 def test_executions_are_lines_of_their_trial(visit, tmp_path, repeated):

@@ -90,15 +90,11 @@ def test_a_trial_with_fewer_scores_does_not_come_first(tmp_path):
     assert found["mean_test_score"].tolist()[:3] == pytest.approx([0.55, 0.9, 0.55])
 
 
-def test_the_keras_model_gives_the_same_predictions(fitted, wine):
-    x, _ = wine
+def test_the_model_is_keras_and_the_score_of_the_rows_that_are_set_aside(fitted, wine):
+    x, y = wine
     predicted = fitted.model_.predict(x, verbose=0)
     np.testing.assert_allclose(predicted, fitted.predict_proba(x), atol=1e-6)
     np.testing.assert_allclose(predicted.sum(axis=1), 1, atol=1e-5)
-
-
-def test_the_score_is_of_the_rows_that_are_set_aside(fitted, wine):
-    x, y = wine
     _, aside = holdout(len(y), 0.2, np.random.RandomState(0), y)
     assert fitted.score(x[aside], y[aside]) == pytest.approx(fitted.best_score_)
 

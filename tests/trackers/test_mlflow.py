@@ -84,11 +84,7 @@ def test_a_trial_told_again_stays_one_run(client, uri, record):
     (run,) = runs(client).values()
     assert run.info.run_id != before
     assert curve_of(client, run.info.run_id, "score") == {3: 0.6}
-
-
-def test_a_run_that_was_cut_short_is_told_anew(client, uri, record):
-    make_tracker(f"mlflow:{uri}").log(record)
-    (run,) = runs(client).values()
+    # A run that was cut short is logged anew.
     client.update_run(run.info.run_id, status="RUNNING")
     make_tracker(f"mlflow:{uri}").log(record)
     (again,) = runs(client).values()
