@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hpsearch.comparison.comparing import REFIT_IN, score_intervals, sweep_of_best
+from hpsearch.comparison.refitting import REFIT_IN, score_intervals, sweep_of_best
 from hpsearch.data.loading import Loader
 from hpsearch.engine.session import Listener, Settings, stack_level_of_caller
 from hpsearch.engine.sweep import run_sweep

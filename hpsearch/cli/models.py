@@ -14,7 +14,7 @@ import typer
 
 from hpsearch.cli.app import DirectoryArgument, Trust, TrustedSweep, Workers
 from hpsearch.cli.show import print_table
-from hpsearch.comparison.comparing import REFIT_IN, score_intervals, sweep_of_best
+from hpsearch.comparison.refitting import REFIT_IN, score_intervals, sweep_of_best
 from hpsearch.engine.session import Settings
 from hpsearch.engine.sweep import run_sweep
 from hpsearch.errors import InputError

@@ -1,9 +1,8 @@
-"""Compare results tables, and train their best configs again with fresh seeds."""
+"""Compare results tables: check that they can be compared, find the better one, or settle it."""
 
 from __future__ import annotations
 
 import json
-import math
 import os
 import shlex
 import tempfile
@@ -11,11 +10,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
-
-from hpsearch.comparison.estimates import mean_interval, overlap_of
 from hpsearch.comparison.findings import (
     Findings,
     Pair,
@@ -39,16 +35,12 @@ from hpsearch.comparison.table import Columns, Table, read_tables
 from hpsearch.engine.session import Listener, Settings, ignore
 from hpsearch.engine.sweep import run_sweep
 from hpsearch.errors import InputError, RefusedError
-from hpsearch.runs.trial import Source, StoredRun, open_run, require_trusted
-from hpsearch.space.execution import Execution
+from hpsearch.runs.trial import require_trusted
 from hpsearch.space.mlp import MLPConfig
 from hpsearch.spec.sweep import Sweep, sweep_of_configs
 from hpsearch.store.columns import value_of
 from hpsearch.store.tables import hyperparameter_of, read_table
-from hpsearch.store.trials import best_trials, fresh_seeds, ranked_rows, ranked_trials
-
-if TYPE_CHECKING:
-    import pandas as pd
+from hpsearch.store.trials import fresh_seeds, ranked_rows
 
 
 def compare_tables(
@@ -304,83 +296,3 @@ def _require_same(table: Table, fresh: Any) -> None:
                 f"is now {' and '.join(sorted(now))}: the data or the file were changed, and fresh "
                 "scores would not be of the same"
             )
-
-
-#: Rows to train on -> the subfolder of the run for the results.
-REFIT_IN = {"train": "refit", "train+validation": "final"}
-#: Metrics between 0 and 1.
-_SHARES = ("accuracy", "auc", "precision", "recall", "f1_score")
-
-
-def sweep_of_best(source: Source, top: int, seeds: int, on: str = "train") -> Sweep:
-    """Return the sweep that trains the best trials of a run again.
-
-    On `train+validation`, if early stopping, callbacks or the best epoch decided the scored epochs
-    of a trial's executions, the trial is trained for the mean of these.
-
-    Args:
-        top: The number of best trials.
-        seeds: The number of fresh seeds.
-        on: `train` or `train+validation`.
-
-    Raises:
-        InputError: There are no results, no trial has a score, or a number is less than 1.
-        RefusedError: As for `open_run`.
-    """
-    for name, count in (("top", top), ("seeds", seeds)):
-        if count < 1:
-            raise InputError(f"{name}: must be 1 or more, not {count}")
-    if on not in REFIT_IN:
-        raise InputError(f"on: must be train or train+validation, not {on!r}")
-    run = open_run(source)
-    chosen = _best(run, top)
-    run.require_trusted(*chosen)
-    configs = [dict(execution.config.values) for execution in chosen]
-    whole = on == "train+validation"
-    called = "callbacks" in (run.sweep.data.memory or {})
-    if whole and (run.recipe.early_stopping or called or run.recipe.epoch == "best"):
-        configs = [
-            values | {"epochs": _mean_epochs(run, execution.trial)}
-            for values, execution in zip(configs, chosen, strict=True)
-        ]
-    fresh = fresh_seeds((execution.seed for execution in run.executions), seeds)
-    return sweep_of_configs(run.sweep, configs, fresh, "-refit", whole=whole)
-
-
-def _mean_epochs(run: StoredRun, trial: int) -> int:
-    results = [run.results.get(one.number) for one in run.executions if one.trial == trial]
-    epochs = [result.scored_epoch for result in results if result and result.scored_epoch]
-    return max(1, round(sum(epochs) / len(epochs)))
-
-
-def _best(run: StoredRun, top: int) -> list[Execution]:
-    """Return an execution of each of the best trials, the best first."""
-    best = best_trials(run.executions, run.results, run.recipe.goal)[:top]
-    if not best:
-        raise InputError(f"{run.where.path}: no trial has a score")
-    first = {execution.trial: execution for execution in reversed(run.executions)}
-    return [first[trial] for trial in best]
-
-
-def score_intervals(directory: Path) -> pd.DataFrame:
-    """Return a line for each trial, the best first: the mean of its scores and its interval.
-
-    Columns: `trial, config, mean, low, high, executions`. The 95% interval is that of
-    `mean_interval`, empty for a single execution, and within 0 to 1 for shares.
-    """
-    import pandas as pd  # slow to import
-
-    table = read_table(directory)
-    overlap = overlap_of(table["fold"].nunique())
-    groups, lines = table.groupby("trial")["score"], []
-    for trial in ranked_trials(table).to_dict("records"):
-        scores = groups.get_group(trial["trial"]).dropna()
-        interval = mean_interval(scores.to_numpy("float64"), overlap)
-        ends = np.array((interval.low, interval.high))
-        if trial["metric"].partition(":")[0].endswith(_SHARES):
-            ends = ends.clip(0.0, 1.0)
-        low, high = ends if interval.bounded else (math.nan, math.nan)
-        count = int(trial["executions"])
-        lines.append((trial["trial"], trial["config"], trial["score"], low, high, count))
-    columns = ["trial", "config", "mean", "low", "high", "executions"]
-    return pd.DataFrame(lines, columns=columns)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
@@ -54,8 +54,11 @@ class Comparison(Findings):
         """
         require_suffix(path)
         target = Path(path)
-        pages = {".html": lambda findings: render([], compared=section_of(findings))}
-        writers = {".md": as_markdown, ".json": as_json, **pages}
+        writers: dict[str, Callable[[Findings], str]] = {
+            ".md": as_markdown,
+            ".json": as_json,
+            ".html": lambda findings: render([], compared=section_of(findings)),
+        }
         try:
             write_atomically(target, writers[target.suffix.lower()](self))
         except OSError as error:

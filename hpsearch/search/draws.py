@@ -182,5 +182,6 @@ class DrawStrategy:
         """Do nothing: outcomes do not change the draws."""
 
     def restore(self, configs: Sequence[Config], outcomes: Sequence[Outcome]) -> None:
+        """Skip the configs that were proposed before, wherever they come in the order."""
         del outcomes
         self._met.update(config.id for config in configs)

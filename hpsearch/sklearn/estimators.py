@@ -227,7 +227,7 @@ class _Sweep(BaseEstimator):
     @property
     def model_(self) -> Any:
         """The best trial's `keras.Model`; it takes raw rows `(n_samples, n_features)`."""
-        check_is_fitted(self)
+        check_is_fitted(self, "network_")
         return self.network_.model
 
     def _search(
@@ -311,7 +311,7 @@ class _Sweep(BaseEstimator):
         }
 
     def _outputs(self, x: Any) -> npt.NDArray[np.float32]:
-        check_is_fitted(self)
+        check_is_fitted(self, "network_")
         return self.network_.predict(validate_data(self, x, reset=False, dtype=_DTYPES))
 
 
