@@ -118,7 +118,7 @@ class History:
         names = [*self._proposed, *sorted(self._places.keys() - self._proposed.keys())]
         places = np.array([self._places[name] for name in names], np.intp)
         rows = self._rows[places]
-        usable: npt.NDArray[np.bool_] = ~np.isinf(rows).any(axis=1)
+        usable = np.asarray(~np.isinf(rows).any(axis=1))
         if not usable.all():
             names = [name for name, here in zip(names, usable, strict=True) if here]
         return names, rows[usable], self._losses[places[usable]]
