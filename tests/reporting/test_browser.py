@@ -100,13 +100,14 @@ def test_sweeps_of_one_name_are_told_apart(visit, sweep_of, tmp_path):
     names = seen.page.locator("#overview tbody .pick").all_inner_texts()
     assert len({*names}) == 2
     assert all(name.startswith("made-up (") for name in names)
-    assert seen.page.locator("#overview .plot .scatterlayer .trace").count() == 2
     # The verdict is the headline.
     assert re.search("is better than|no winner", seen.page.inner_text("#comparison h1"))
     assert seen.page.locator("#comparison .plot").count() >= 2
     # It stays as it is beside another sweep.
     first = seen.page.inner_text(".headline")
-    seen.draw_all().page.locator("#overview tbody .pick").nth(1).click()
+    seen.draw_all()
+    assert seen.page.locator("#overview .plot .scatterlayer .trace").count() == 2
+    seen.page.locator("#overview tbody .pick").nth(1).click()
     assert seen.page.inner_text(".headline") != first
     assert seen.page.locator("#comparison .plot .main-svg").count() >= 2
     assert seen.page.locator("h1").count() == 1
@@ -202,7 +203,8 @@ def test_the_form_filters_the_table_and_the_figure_by_keyboard(visit, page_of):
     seen.page.keyboard.type("0.01")
     seen.page.keyboard.press("Tab")
     assert min(float(cell) for cell in column(seen, "learning_rate")) >= 0.01
-    assert seen.page.locator("#parallel .axis-range").count() == 3
+    # The figure follows in its next frame.
+    seen.wait("document.querySelectorAll('#parallel .axis-range').length === 3")
     # Choosing no value of a hyperparameter leaves nothing.
     while field.locator("input:checked").count():
         field.locator("input:checked").first.uncheck()
