@@ -124,6 +124,7 @@ def test_smaller_is_better_where_it_is_minimised(two, first, question):
         # One seed in common is not used where there are more.
         ({0: 0.5, 1: 0.7}, {1: 0.6, 2: 0.8}, False, -0.1),
         ({0: 0.5, 1: 0.7}, {7: 0.5}, False, 0.1),
+        ({0: 0.5, 1: 0.7}, {7: 0.5, 8: 0.6, 9: 0.4}, False, 0.1),
     ],
 )
 def test_seeds_that_both_have_are_paired_else_means_are_compared(two, first, second, paired, gain):
