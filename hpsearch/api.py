@@ -9,13 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hpsearch.arguments import (
-    method_of,
-    oracle_name,
-    require_searchable,
-    sweep_name,
-    sweep_of,
-)
+from hpsearch.arguments import method_of, oracle_name, require_searchable, sweep_name, sweep_of
 from hpsearch.comparison.comparing import Settler, compare_tables
 from hpsearch.comparison.table import Columns
 from hpsearch.comparison.writing import require_suffix
@@ -240,9 +234,8 @@ def tune(
             encodes. Leave them unscaled: the model scales them. For a custom model with several
             inputs, a mapping of their names to arrays of numbers, or a list of arrays: images
             (uint8) are divided by 255, numbers standardised, whole numbers left alone. Or a
-            `tf.data.Dataset` of
-            batches `(x, y)` or `(x, y, sample_weight)`, which is read into memory once;
-            `validation_data` and `test` may be datasets, too.
+            `tf.data.Dataset` of batches `(x, y)` or `(x, y, sample_weight)`, which is read into
+            memory once; `validation_data` and `test` may be datasets, too.
         y: `(n_samples,)` labels or numbers, one-hot rows, or `(n_samples, outputs)` numbers. For
             a custom model with several outputs, a mapping of names to targets, or a list of
             targets; each is an array of numbers, integers for classes. The pairs below have the
@@ -383,13 +376,8 @@ def tune(
         load = LoaderWithModel(load, custom)
 
     def work(directory: Path) -> Results:
-        settings = Settings(
-            directory,
-            retry=retry,
-            fresh=fresh,
-            report=out is not None,
-            drive=search,
-        )
+        report = out is not None
+        settings = Settings(directory, retry=retry, fresh=fresh, report=report, drive=search)
         return execute(sweep, settings, listener, log, load)
 
     return run_in(out, work, name=sweep.name, keep=True)

@@ -34,11 +34,10 @@ def contained() -> Iterator[None]:
 
 
 def _working_directory() -> Path | None:
-    try:
+    # Its removal says nothing about the user's code.
+    with contextlib.suppress(OSError):
         return Path.cwd()
-    except OSError:
-        # The directory was removed, which says nothing about the user's code.
-        return None
+    return None
 
 
 def load_part(path: str) -> Any:

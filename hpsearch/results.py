@@ -50,8 +50,10 @@ if TYPE_CHECKING:
     from hpsearch.runs.predicting import Predictor
 
 #: Columns of the table that belong to single executions, and columns that are equal for all.
-_OF_EXECUTIONS = ("seed", "fold", "best_epoch", "best_score", "shared_with", "error")
-_OF_ALL = ("metric", "sweep", "data", "recipe", "version", "tensorflow", "keras")
+_NOT_OF_TRIALS = (
+    *("seed", "fold", "best_epoch", "best_score", "shared_with", "error"),
+    *("metric", "sweep", "data", "recipe", "version", "tensorflow", "keras"),
+)
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,9 @@ class Results(Pictures):
         `score` and the metrics are means, `std` is the standard deviation of the scores, and
         `executions` their number. `status` is that of the first execution without a score, if any.
         """
-        return _of_trials(trials_of(self.table))
+        trials = trials_of(self.table)
+        first = ["trial", "config", "status", "score", "std", "executions"]
+        return trials[[*first, *(name for name in trials if name not in {*first, *_NOT_OF_TRIALS})]]
 
     @cached_property
     def sweep(self) -> Sweep:
@@ -305,12 +309,6 @@ class Results(Pictures):
         return str(ranked_trials(self.table)._repr_html_())  # type: ignore[operator]  # IPython's
 
 
-def _of_trials(trials: pd.DataFrame) -> pd.DataFrame:
-    first = ["trial", "config", "status", "score", "std", "executions"]
-    others = [name for name in trials if name not in (*first, *_OF_EXECUTIONS, *_OF_ALL)]
-    return trials[[*first, *others]]
-
-
 def execute(
     sweep: AnySweep,
     settings: Settings,
@@ -318,11 +316,7 @@ def execute(
     log: Sequence[str],
     rows: Loader | None = None,
 ) -> Results:
-    """Run a sweep; see `hpsearch.run`.
-
-    Args:
-        rows: Loads data from memory.
-    """
+    """Run a sweep, whose `rows` may be in memory; see `hpsearch.run`."""
     trust = tuple(sweep.functions)
     with (
         results_with_interruption(rows, trust),
@@ -372,10 +366,9 @@ def run_in(
     name: str = "",
     keep: bool,
 ) -> Results:
-    """Call `work` with a results directory, a temporary one if `out` is None.
+    """Call `work` with a results directory; if `out` is None, with `name` in a temporary one.
 
     Args:
-        name: The results directory's name within the temporary one.
         keep: Whether the temporary directory exists as long as its results do.
     """
     try:

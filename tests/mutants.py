@@ -111,8 +111,8 @@ MUTANTS = (
     ),
     Mutant(
         "hpsearch/search/halving.py",
-        "best = self.rungs[index].best(int(len(self.rungs[index]) / self.factor))",
-        "best = self.rungs[index].best(math.ceil(len(self.rungs[index]) / self.factor))",
+        "rung.best(int(len(rung) / self._factor))",
+        "rung.best(math.ceil(len(rung) / self._factor))",
         "asha promotes one config too many at each rung",
     ),
     Mutant(

@@ -49,22 +49,14 @@ def plan(
 def print_plan(
     sweep: AnySweep, out: Path | None, workers: int | None, console: Console, *, measure: bool
 ) -> None:
-    """Print the plan of a run of `sweep`.
-
-    Args:
-        measure: Time a few training steps for the estimate.
-
-    Raises:
-        DataError: The data cannot be used.
-    """
-    say = line_printer(console)
+    """Print the plan of a run of `sweep`."""
     where = ResultsDirectory(out or Path("experiments") / sweep.name)
     if isinstance(sweep, ProgramSweep):
         lines = _program_plan(sweep, where)
     else:
         lines = _model_plan(sweep, where, workers, measure=measure)
     for line in lines:
-        say(line)
+        line_printer(console)(line)
 
 
 def _head(sweep: AnySweep, subject: str, about_data: Sequence[str] = ()) -> Iterator[str]:
@@ -108,15 +100,15 @@ def _model_plan(
     done = answered(executions, models.recipe, stored, results)
     yield from _counts(executions, done)
     trainings = group(executions, answered={execution.number for execution in done})
+    summary = summarize(executions, trainings)
+    yield from _shared(summary)
     if custom:
-        yield from _shared(summarize(executions, trainings))
         yield "time       unknown: the models are your own"
         return
-    summary = summarize(executions, trainings)
     asked = workers or sweep.execution.workers
     count = cores() if asked == "auto" else int(asked)
     ends = models.estimate(trainings, count, measure=measure)
-    yield from (*_shared(summary), _time(summary, ends, count))
+    yield _time(summary, ends, count)
     if not complete:
         yield "only budget.time ends this search: the figures are of its first trials"
 

@@ -7,7 +7,7 @@ import os
 import shlex
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,9 @@ from hpsearch.comparison.findings import (
     Findings,
     Pair,
     best_of_table,
+    dependences,
     equal_budgets,
-    explained,
+    moves,
     verdicts,
 )
 from hpsearch.comparison.questions import (
@@ -49,18 +50,12 @@ def compare_tables(
     anyway: bool = False,
     settle: Callable[[Sequence[Table]], Mapping[str, Fresh]] | None = None,
 ) -> Findings:
-    """Compare results tables.
+    """Compare results tables, as `hpsearch.compare` does.
 
     Args:
         paths: Results directories or CSV files, two or more.
-        columns: The columns to use in tables of other programs.
-        anyway: Also compare tables that are not comparable; the comparison then says so.
         settle: Such as a `Settler`: trains the best configs again; these scores replace those in
             the tables.
-
-    Raises:
-        InputError: A table is missing, or is not a results table.
-        RefusedError: The tables are not comparable.
     """
     tables = read_tables(paths, columns)
     mismatches = differences(tables)
@@ -89,7 +84,7 @@ def _pairs(tables: Sequence[Table], fresh: Mapping[str, Fresh]) -> tuple[Pair, .
         [(one.label, two.label, given) for (one, two), (given, _) in zip(both, asked, strict=True)]
     )
     return tuple(
-        explained(pair, scores) if scores else pair
+        replace(pair, effects=dependences(scores), moves=moves(scores)) if scores else pair
         for pair, (_, scores) in zip(judged, asked, strict=True)
     )
 
@@ -116,8 +111,7 @@ _SOFTWARE = ("version", "tensorflow", "keras")
 
 def differences(tables: Sequence[Table]) -> list[str]:
     """Return the differences that make the scores of these tables not comparable."""
-    mismatches = _provenance_differences(tables, ("data",))
-    if mismatches:
+    if mismatches := _provenance_differences(tables, ("data",)):
         mismatches += _sweep_differences(tables, ("data",))
     metrics = {table.label: table.metric for table in tables}
     names = {(metric.name, metric.goal) for metric in metrics.values()}
@@ -128,15 +122,10 @@ def differences(tables: Sequence[Table]) -> list[str]:
 
 
 def require_comparable(tables: Sequence[Table], mismatches: Sequence[str], *, anyway: bool) -> None:
-    """Check that a comparison of these tables is meaningful.
-
-    Args:
-        tables: All of the comparison's tables.
-        mismatches: Their `differences`.
-        anyway: Whether the user wants the comparison despite differences.
+    """Check that tables with these `differences` are comparable.
 
     Raises:
-        RefusedError: The tables are not comparable; the message lists each difference.
+        RefusedError: They are not; the message lists each difference.
     """
     opposite = len({table.metric.goal for table in tables}) > 1
     if opposite or (mismatches and not anyway):
@@ -152,9 +141,8 @@ def require_comparable(tables: Sequence[Table], mismatches: Sequence[str], *, an
 
 def assumptions(tables: Sequence[Table]) -> list[str]:
     """Return the assumptions where the tables say nothing."""
-    silent = [table.label for table in tables if not table.provenance.get("data")]
     lines = []
-    if silent:
+    if silent := [table.label for table in tables if not table.provenance.get("data")]:
         lines = [f"data and split: not told by {', '.join(silent)}; taken to be the same"]
     recipes = {table.provenance["recipe"] for table in tables if "recipe" in table.provenance}
     unknown = [table.label for table in tables if table.sweep_seed is None]
@@ -168,15 +156,13 @@ def assumptions(tables: Sequence[Table]) -> list[str]:
 
 def side_notes(tables: Sequence[Table]) -> list[str]:
     """Return other differences, in recipe and software, that may be the reason of a result."""
-    recipe = _provenance_differences(tables, ("recipe",))
-    if recipe:
+    if recipe := _provenance_differences(tables, ("recipe",)):
         recipe = _sweep_differences(tables, _RECIPE) or recipe
     code = _provenance_differences(tables, ("program",))
     return [*code, *recipe, *_provenance_differences(tables, _SOFTWARE)]
 
 
 def _difference(what: str, values: Mapping[str, Any]) -> str:
-    """Write a property that is not the same in all tables, with its value by table."""
     return f"{what}: " + ", ".join(f"{label} {value}" for label, value in values.items())
 
 

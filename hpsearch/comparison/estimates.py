@@ -112,13 +112,10 @@ def draw_effect(
 ) -> Variance | None:
     """Return the variance of the difference of two tables' means that is due to the draws.
 
-    Args:
-        first, second: `(n_configs, n_draws)`, as for `draw_variance`.
-        overlap: As for `draw_variance`.
-        same: Whether the columns of both are the same draws.
+    None if a table has one draw, because it does not show the effect of another.
 
-    Returns:
-        None if a table has one draw, because it does not show the effect of another.
+    Args:
+        same: Whether the columns of both are the same draws.
     """
     if min(first.shape[1], second.shape[1]) < 2:
         return None
@@ -194,7 +191,6 @@ def mean_difference(
     Args:
         gains: The difference of each config, `(n_configs,)`.
         draws: The result of `draw_effect`; without it there is no interval.
-        clusters: As for `config_variance`.
         scale: The size of the scores, which decides how much is rounding.
     """
     if not len(gains):
@@ -208,13 +204,7 @@ def mean_difference(
 
 
 def mean_interval(scores: Floats, overlap: float = 0.0, *, scale: float | None = None) -> Estimate:
-    """Estimate the mean of one config's scores over its draws, with Student's interval.
-
-    Args:
-        scores: `(n_draws,)`.
-        overlap: As for `draw_variance`.
-        scale: As for `mean_difference`; by default the size of these scores.
-    """
+    """Estimate the mean of one config's scores over its draws, with Student's interval."""
     if len(scores) < 2:
         return Estimate(float(scores.mean()) if len(scores) else None)
     size = float(np.abs(scores).max()) if scale is None else scale
@@ -252,9 +242,7 @@ def _depth(means: Floats, others: int, scale: float) -> Callable[[float], float]
     """Return how far the expected best may lie below the best, by the one-sided level.
 
     Args:
-        means: One table's configs.
-        others: The number of the other table's.
-        scale: As for `mean_difference`.
+        others: The number of the other table's configs.
     """
     from scipy import stats  # slow to import
 
@@ -285,9 +273,7 @@ def best_difference(
     Args:
         first, second: The mean score of each config over equally many draws, larger is better,
             `(n_configs,)`; only the best of configs that shared a training.
-        draws: The variance of the difference that is due to the draws; None if there are too few,
-            and then there is no interval.
-        scale: The size of the scores, which decides how much is rounding.
+        draws: The result of `draw_effect`; without it there is no interval.
     """
     if not len(first) or not len(second):
         return Estimate()

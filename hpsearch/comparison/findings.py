@@ -59,12 +59,11 @@ def _dependence(name: str, texts: pd.Series[Any], scores: PairedScores) -> Depen
     gains, values = scores.gains, in_order(texts)
     codes = plain_index(values).get_indexer(plain_index(texts))
     rows = {value: np.flatnonzero(codes == code) for code, value in enumerate(values)}
-    freedom = len(gains) - len(values)
-    within = sum(float(((gains[row] - gains[row].mean()) ** 2).sum()) for row in rows.values())
-    total = float(((gains - gains.mean()) ** 2).sum())
-    if len(values) < 2 or freedom < 1 or not np.ptp(gains) > 0:
-        return Dependence(name, 0.0, {})
-    share = 1 - (within / freedom) / (total / (len(gains) - 1))
+    freedom, share = len(gains) - len(values), 0.0
+    if len(values) > 1 and freedom > 0 and np.ptp(gains) > 0:
+        within = sum(float(((gains[row] - gains[row].mean()) ** 2).sum()) for row in rows.values())
+        total = float(((gains - gains.mean()) ** 2).sum())
+        share = 1 - (within / freedom) / (total / (len(gains) - 1))
     if share <= 0:
         return Dependence(name, 0.0, {})
     by_value = {value: (scores.estimate(row), len(row)) for value, row in rows.items()}
@@ -96,10 +95,9 @@ def moves(scores: PairedScores) -> list[Move]:
 
 @dataclass(frozen=True)
 class Pair:
-    """The verdict on two tables.
+    """The verdict on two tables, by their labels.
 
     Attributes:
-        first, second: The tables' labels.
         p_value: The p-value of `answer`, adjusted for the number of pairs (Holm).
         winner: A label, or None for a tie.
         reason: Why there is no winner; empty if there is one.
@@ -182,7 +180,6 @@ class EqualBudget:
     """The best mean score of each table within a budget.
 
     Attributes:
-        unit: `trials`, `epochs` or `seconds`.
         best: Label -> score; None if the table had none within the budget.
     """
 
@@ -243,25 +240,21 @@ def equal_budgets(tables: Sequence[Table]) -> list[EqualBudget]:
 
 
 def _best_within(curve: pd.DataFrame, unit: str, budget: float) -> float | None:
-    within = curve.loc[curve[unit] <= budget, "best"]
-    best = within.iloc[-1] if len(within) else np.nan
-    return None if np.isnan(best) else float(best)
+    within = curve.loc[curve[unit] <= budget, "best"].dropna()
+    return float(within.iloc[-1]) if len(within) else None
 
 
 @dataclass(frozen=True)
 class Best:
-    """A table's best config.
+    """A table's best config, and the numbers of all trials, scored trials and executions.
 
     Attributes:
-        trials: The number of trials, which is that of configs.
-        scored: The number of trials with a score.
-        executions: The number of rows: one for each trial, seed and fold.
         config: The best config's id, None if none has a score.
         trial: Its trial, None if the table has no trials.
         values: Its hyperparameters, as text.
         mean, sd, seeds: Mean, standard deviation and number of its scores; no `sd` with one seed.
         luck: The estimated part of its mean that is luck (see `selection_luck`).
-        fresh: Its mean score over fresh seeds; None if it was not trained again.
+        fresh: Its mean score over fresh seeds.
         scores: The mean scores of the table's configs.
     """
 
@@ -320,13 +313,11 @@ class Findings:
     @property
     def winner(self) -> str | None:
         """The label of the table that is better than each of the others; None for a tie."""
-        wins = {
-            label: all(
-                pair.winner == label for pair in self.pairs if label in (pair.first, pair.second)
-            )
-            for label in self.labels
-        }
-        return next((label for label, won in wins.items() if won), None)
+        for label in self.labels:
+            own = [pair for pair in self.pairs if label in (pair.first, pair.second)]
+            if all(pair.winner == label for pair in own):
+                return label
+        return None
 
     @property
     def difference(self) -> float | None:
@@ -389,8 +380,3 @@ def best_of_table(table: Table, fresh: Fresh | None) -> Best:
         fresh=sum(fresh.values()) / len(fresh) if fresh else None,
         scores=tuple(map(float, table.means["mean"])),
     )
-
-
-def explained(pair: Pair, scores: PairedScores) -> Pair:
-    """Add what explains the verdict on a pair."""
-    return replace(pair, effects=dependences(scores), moves=moves(scores))

@@ -48,11 +48,7 @@ Fresh = Mapping[str, float]
 
 @dataclass(frozen=True)
 class Change:
-    """A setting that has one value in the first table and another in the second.
-
-    Attributes:
-        first, second: Its value; empty where the table does not set it.
-    """
+    """A setting's value in the first table and in the second; empty where a table has none."""
 
     name: str
     first: str
@@ -150,7 +146,6 @@ class Answer:
     """The answer to a question about two tables.
 
     Attributes:
-        estimate: The first table minus the second, positive if the first is better.
         n_pairs: The number of paired configs, or of paired fresh seeds; else 0.
         n_configs: The number of configs used from each table.
         n_units: The number of groups of configs, from each table, that shared no training.
@@ -196,9 +191,6 @@ class PairedScores:
         first, second: `(n_configs, n_draws)`, NaN where a score is missing.
         same_draws: Whether the columns of both are the same draws.
         clusters: Equal for configs that shared a training, `(n_configs,)`.
-        overlap: As for `draw_variance`.
-        n_lost: As in `Answer`.
-        independent: As in `Table`, for both.
     """
 
     table: Table
@@ -255,9 +247,8 @@ def paired_scores(first: Table, second: Table, pairing: Pairing) -> PairedScores
     ]
     pairs = pairs[stops[0] == stops[1]]
     same, one, two = _matrices(first, list(pairs.index), second, list(pairs))
-    usable = ~np.isnan(one - two).all(axis=1)
-    if not same:
-        usable = ~(np.isnan(one).all(axis=1) | np.isnan(two).all(axis=1))
+    parts = (one - two,) if same else (one, two)
+    usable = ~np.any([np.isnan(part).all(axis=1) for part in parts], axis=0)
     pairs, one, two = pairs[usable], one[usable], two[usable]
     return PairedScores(
         first,
@@ -332,12 +323,10 @@ def _same_streams(first: Table, second: Table) -> bool:
 
 
 def answer(first: Table, second: Table) -> tuple[Answer, PairedScores | None]:
-    """Pair the configs that both tables have, or compare the bests if they have few in common.
+    """Return the answer by the configs that both tables have, and these configs' scores.
 
-    A verdict on few configs would say nothing about the tables.
-
-    Returns:
-        The answer, and the paired scores if it is of them.
+    If they have few in common, return that by their bests, and None: a verdict on few configs would
+    say nothing about the tables.
     """
     pairing = pair_configs(first, second)
     scores = paired_scores(first, second, pairing)
@@ -410,12 +399,7 @@ def _of_units(table: Table, configs: pd.Index[str], scores: Floats) -> Floats:
 
 
 def answer_settled(first: Table, second: Table, fresh: Mapping[str, Fresh]) -> Answer:
-    """Compare the tables' best configs by fresh draws, paired by draw.
-
-    Args:
-        first, second: The tables whose best configs were trained again.
-        fresh: Label -> the fresh scores of that table's best config.
-    """
+    """Compare the tables' best configs by fresh scores, which `fresh` has by label."""
     one, two = fresh[first.label], fresh[second.label]
     draws = sorted(one.keys() & two.keys())
     scores = np.array([[one[draw] for draw in draws], [two[draw] for draw in draws]])

@@ -46,7 +46,7 @@ class Table:
     """A results table of any program.
 
     Attributes:
-        label: A unique name among the tables of the comparison.
+        label: Its unique name in the comparison.
         directory: The directory with its sweep.yaml; None for a CSV file.
         executions: A row for each execution, by trial: `trial` (None in a table of another
             program), `config`, `seed` (None if unknown), `fold` (None without folds), `draw` (the
@@ -54,7 +54,6 @@ class Table:
             (the epoch at which the method stopped it, else 0), `training` (equal for executions
             that shared one), `epochs` and `seconds` (NaN if unknown).
         settings: The hyperparameters' cells, with the rows and the index of `executions`.
-        metric: The metric of the scores.
         provenance: Column -> its distinct values, for the columns with the origin of a score; empty
             for a table of another program.
         learned: The methods that chose its configs by other configs' scores, so that they crowd
@@ -263,11 +262,7 @@ class Columns:
 def read_tables(
     paths: Sequence[str | os.PathLike[str]], columns: Columns | None = None
 ) -> list[Table]:
-    """Read the tables of a comparison.
-
-    Args:
-        paths: Results directories or CSV files, two or more.
-        columns: The columns to use in tables of other programs.
+    """Read the tables of a comparison: results directories or CSV files, two or more.
 
     Raises:
         InputError: There are too few tables, one is missing or unreadable, or lacks a column.
@@ -285,8 +280,13 @@ def _read(path: Path, label: str, columns: Columns) -> Table:
     wanted = [*columns.params, *([columns.score] if columns.score else [])]
     frame = read_cells(path, _OURS)
     ours = all(name in frame.columns for name in _OURS)
-    if not ours:
-        _require_mapping(path, frame, columns)
+    if not ours and not (columns.score and columns.params):
+        lacking = [name for name in _OURS if name not in frame.columns]
+        raise InputError(
+            f"{path}: not a results table of hpsearch: it has no column {', '.join(lacking)}; for "
+            "a table of another program say where what is: --score COLUMN --params a,b,c; there "
+            f"are {', '.join(frame.columns[:20])}"
+        )
     missing = [name for name in wanted if name not in frame.columns]
     if missing:
         raise InputError(
@@ -310,16 +310,6 @@ def _read(path: Path, label: str, columns: Columns) -> Table:
     )
 
 
-def _require_mapping(path: Path, cells: pd.DataFrame, columns: Columns) -> None:
-    if columns.score is None or not columns.params:
-        lacking = [name for name in _OURS if name not in cells.columns]
-        raise InputError(
-            f"{path}: not a results table of hpsearch: it has no column {', '.join(lacking)}; for "
-            "a table of another program say where what is: --score COLUMN --params a,b,c; there "
-            f"are {', '.join(cells.columns[:20])}"
-        )
-
-
 def _provenance(frame: pd.DataFrame) -> dict[str, tuple[str, ...]]:
     present = [name for name in _PROVENANCE if name in frame.columns]
     values = {name: tuple(map(str, frame[name].dropna().unique())) for name in present}
@@ -330,11 +320,7 @@ def _provenance(frame: pd.DataFrame) -> dict[str, tuple[str, ...]]:
 
 
 def _metric(path: Path, columns: Columns, named: tuple[str, ...]) -> Metric:
-    """The metric that the table or `columns` names.
-
-    Args:
-        named: The distinct values of the table's column `metric`.
-    """
+    """The metric that `columns` or the table's column `metric` names."""
     parts = named[0].rsplit(":", 2) if named else []
     metric = Metric(*parts) if len(parts) == 3 else None
     if columns.score is None or (metric is not None and columns.score == "score"):

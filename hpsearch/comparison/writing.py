@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hpsearch.comparison.estimates import LEVEL, Estimate
-from hpsearch.comparison.findings import Best, Dependence, Findings, Pair
+from hpsearch.comparison.findings import Dependence, Findings, Pair
 from hpsearch.comparison.questions import Answer, Change, Question
 from hpsearch.errors import InputError
 from hpsearch.machine import version_of
@@ -213,13 +213,10 @@ def _explained(comparison: Findings) -> Section:
         if pair.effects:
             title = f"the gain of {pair.first} over {pair.second}"
             parts.append(f"{title}: how much of the configs' differences each explains")
-            parts += [_effects(pair.effects), _by_value(pair.effects)]
+            shares = tuple((e.name, f"{100 * e.share:.0f}%") for e in pair.effects)
+            header = ("hyperparameter", "share of the variance beyond chance")
+            parts += [Grid(header, shares), _by_value(pair.effects)]
     return Section("Which hyperparameters explain it?", tuple(parts) or (_NOTHING,))
-
-
-def _effects(effects: Sequence[Dependence]) -> Grid:
-    rows = tuple((e.name, f"{100 * e.share:.0f}%") for e in effects)
-    return Grid(("hyperparameter", "share of the variance beyond chance"), rows)
 
 
 def _by_value(effects: Sequence[Dependence]) -> Grid:
@@ -282,16 +279,15 @@ def as_dict(comparison: Findings) -> dict[str, Any]:
         "level": LEVEL,
         **_pair(comparison.decisive, comparison),
         "winner": comparison.winner,
-        "tables": [_table(best) for best in comparison.bests],
+        "tables": [
+            {key: value for key, value in vars(best).items() if key != "scores"}
+            for best in comparison.bests
+        ],
         "pairs": [_pair(pair, comparison) for pair in comparison.pairs],
         "budgets": [asdict(budget) for budget in comparison.budgets],
         "advice": comparison.advice,
     }
     return dict(_plain(raw))
-
-
-def _table(best: Best) -> dict[str, Any]:
-    return {key: value for key, value in vars(best).items() if key != "scores"}
 
 
 def _pair(pair: Pair, comparison: Findings) -> dict[str, Any]:

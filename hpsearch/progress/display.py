@@ -48,8 +48,6 @@ _LINE_EVERY_SECONDS = 1.0
 _MOST_WORKER_LINES = 16
 #: Trials needed to estimate the time left: the first ones share a start.
 _LEAST_RESULTS = 4
-
-
 #: Width of tables printed elsewhere than on a terminal.
 _FILE_WIDTH = 200
 
@@ -97,7 +95,6 @@ class _Unread:
         return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
-        """Write to the stream, unless its reader has gone."""
         try:
             return self._stream.write(text)
         except OSError as error:
@@ -105,7 +102,6 @@ class _Unread:
             return len(text)
 
     def flush(self) -> None:
-        """Flush the stream, unless its reader has gone."""
         try:
             self._stream.flush()
         except OSError as error:
@@ -188,10 +184,16 @@ class _Tally:
                 self.began = time.monotonic()
             case Planned():
                 self._lead(event.best)
-                self._plan(event.summary, event.already_done)
+                self._done.update(event.already_done)
+                self.at_start += len(event.already_done)
+                self._waiting.update(event.summary.of_trials)
             case Stored():
                 self._lead(event.best)
-                self._add(event.execution.trial)
+                # A trial is done with the last of its executions.
+                trial = event.execution.trial
+                self._waiting[trial] -= 1
+                if self._waiting[trial] <= 0:
+                    self._done.add(trial)
 
     @property
     def done(self) -> int:
@@ -201,31 +203,20 @@ class _Tally:
     def total(self) -> int:
         return max(self.most_trials, len(self._waiting.keys() | self._done))
 
-    def _plan(self, summary: Summary, already_done: Collection[int]) -> None:
-        self._done.update(already_done)
-        self.at_start += len(already_done)
-        self._waiting.update(summary.of_trials)
-
     def _lead(self, best: tuple[int, float] | None) -> None:
         self.best_is_new = best is not None and best != self.best
         self.best = best or self.best
 
-    def _add(self, trial: int) -> None:
-        """Count a result; a trial is done with the last of its executions."""
-        self._waiting[trial] -= 1
-        if self._waiting[trial] <= 0:
-            self._done.add(trial)
-
-    def best_text(self) -> str:
-        if self.best is None:
-            return "no score yet"
-        return f"best {self.metric} {number(self.best[1])} (trial {self.best[0]})"
-
-    def left_text(self) -> str:
+    def text(self) -> str:
+        """Return the best so far and the time left."""
+        best = "no score yet"
+        if self.best is not None:
+            best = f"best {self.metric} {number(self.best[1])} (trial {self.best[0]})"
         left, now = self.total - self.done, self.done - self.at_start
         if now < _LEAST_RESULTS and left:
-            return "time left unknown"
-        return f"{duration((time.monotonic() - self.began) / max(1, now) * left)} left"
+            return f"{best}, time left unknown"
+        seconds = (time.monotonic() - self.began) / max(1, now) * left
+        return f"{best}, {duration(seconds)} left"
 
 
 def _heading(name: str, directory: str, workers: int | None) -> str:
@@ -291,7 +282,7 @@ class Lines:
         error = f": {' '.join(result.error.split())}" if result.error else ""
         self._say(
             f"[{tally.done}/{tally.total}] {execution.label} {result.status}"
-            f"{score}{error}; {tally.best_text()}, {tally.left_text()}"
+            f"{score}{error}; {tally.text()}"
         )
 
 
@@ -346,12 +337,8 @@ class Bar:
 
     def _refresh(self) -> None:
         tally = self._tally
-        self._bar.update(
-            self._sweep,
-            total=tally.total,
-            completed=tally.done,
-            text=f"{tally.best_text()}, {tally.left_text()}",
-        )
+        text, total = tally.text(), tally.total
+        self._bar.update(self._sweep, total=total, completed=tally.done, text=text)
 
     def _show_worker(self, event: Started | EpochFinished | Finished | Lost) -> None:
         task, training = self._workers.get(event.worker), event.training

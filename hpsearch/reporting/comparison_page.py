@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
@@ -25,9 +25,7 @@ from hpsearch.comparison.writing import (
 from hpsearch.errors import HpsearchError
 from hpsearch.files import write_atomically
 from hpsearch.reporting.drawing import Spec, error_bars, guide, inert, number_axis, trace
-from hpsearch.reporting.figures import (
-    distributions_figure,
-)
+from hpsearch.reporting.figures import distributions_figure
 from hpsearch.reporting.page import Compared, render
 from hpsearch.wording import number, printable
 
@@ -56,7 +54,11 @@ class Comparison(Findings):
         """
         require_suffix(path)
         target = Path(path)
-        writers = {".md": as_markdown, ".json": as_json, ".html": page_of}
+        writers: dict[str, Callable[[Findings], str]] = {
+            ".md": as_markdown,
+            ".json": as_json,
+            ".html": lambda findings: render([], compared=section_of(findings)),
+        }
         try:
             write_atomically(target, writers[target.suffix.lower()](self))
         except OSError as error:
@@ -67,11 +69,6 @@ class Comparison(Findings):
 
     def _repr_html_(self) -> str:
         return "\n".join([*_verdict(self), *_cards(self)])
-
-
-def page_of(findings: Findings) -> str:
-    """Return a page with nothing but the section."""
-    return render([], compared=section_of(findings))
 
 
 def section_of(findings: Findings) -> Compared:
@@ -135,10 +132,7 @@ def _is_text(column: Iterable[str]) -> bool:
 
 def _figures(findings: Findings) -> Iterator[tuple[str, Spec]]:
     """The title and figure of whatever there are data for."""
-    gains = [
-        (text, estimate) for text, estimate in _gains(findings) if estimate.difference is not None
-    ]
-    if gains:
+    if gains := [gain for gain in _gains(findings) if gain[1].difference is not None]:
         yield "The gain and its interval", gains_figure(gains[:_MOST_ROWS])
     scores = {best.label: best.scores for best in findings.bests if best.scores}
     if scores:

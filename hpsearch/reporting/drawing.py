@@ -17,18 +17,9 @@ from hpsearch.wording import duration, plain, printable
 Spec = dict[str, Any]
 
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
-#: The only scale of the page, from worse (blue) to better (orange), in eleven even steps of Oklab.
+#: Theme -> purpose -> colour; `series` are those of several sweeps, in their order. `lines` are the
+#: only scale of the page, from worse (blue) to better (orange), in eleven even steps of Oklab.
 #: Colour-blind readers can distinguish its hues; each step has a contrast of 3 with its background.
-_LIGHT_SCALE = (
-    *("#6f93c6", "#768fbd", "#7d8bb4", "#8387aa", "#8983a1", "#8e7f98"),
-    *("#9a7782", "#a56e6b", "#af6453", "#b85837", "#c04a00"),
-)
-_DARK_SCALE = (
-    *("#5779ad", "#677dab", "#7680a8", "#8584a6", "#9387a3", "#a18aa0"),
-    *("#b49092", "#c69583", "#d99971", "#ec9d5b", "#ffa03c"),
-)
-
-#: Theme -> purpose -> colour; `series` are those of several sweeps, in their order.
 THEMES: dict[str, dict[str, Any]] = {
     "light": {
         "background": "#ffffff",
@@ -45,7 +36,10 @@ THEMES: dict[str, dict[str, Any]] = {
         "bad": "#b5179e",
         "ghost": "rgba(91,102,117,0.35)",
         "series": ["#0072b2", "#b34d00", "#00795a", "#a64d79", "#7a6a00", "#3d7ea6", "#333333"],
-        "lines": _LIGHT_SCALE,
+        "lines": [
+            *("#6f93c6", "#768fbd", "#7d8bb4", "#8387aa", "#8983a1", "#8e7f98"),
+            *("#9a7782", "#a56e6b", "#af6453", "#b85837", "#c04a00"),
+        ],
     },
     "dark": {
         "background": "#1b212b",
@@ -62,7 +56,10 @@ THEMES: dict[str, dict[str, Any]] = {
         "bad": "#f286d8",
         "ghost": "rgba(154,167,184,0.35)",
         "series": ["#56b4e9", "#f0a030", "#35c79a", "#e69ac4", "#f0e442", "#8fd0f5", "#d0d0d0"],
-        "lines": _DARK_SCALE,
+        "lines": [
+            *("#5779ad", "#677dab", "#7680a8", "#8584a6", "#9387a3", "#a18aa0"),
+            *("#b49092", "#c69583", "#d99971", "#ec9d5b", "#ffa03c"),
+        ],
     },
 }
 _COLOUR_KEYS = frozenset({"color", "fillcolor", "bgcolor"})
@@ -70,7 +67,7 @@ _COLOUR_KEYS = frozenset({"color", "fillcolor", "bgcolor"})
 
 def line_colour(share: float) -> str:
     """The colour name of a line at `share` (0 worst, 1 best) of a ranking."""
-    return f"@line{round(share * (len(_LIGHT_SCALE) - 1))}"
+    return f"@line{round(share * (len(THEMES['light']['lines']) - 1))}"
 
 
 def colour_names(theme: str) -> dict[str, Any]:

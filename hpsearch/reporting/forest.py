@@ -29,13 +29,11 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Axis:
-    """One hyperparameter.
+    """One hyperparameter, by its column.
 
     Attributes:
-        name: Column of the hyperparameter.
         levels: Its values in order; for a continuous one, the middles of equal intervals.
         codes: Index of each row's level `(n_rows,)`; -1 if it is inactive.
-        numeric: Whether the levels are numbers, and therefore ordered.
         log: Whether the intervals are equal on a log scale.
         fidelity: True for the length of the training, which is not a hyperparameter.
     """
@@ -65,7 +63,6 @@ def axes_of(table: pd.DataFrame, space: Space | None = None) -> list[Axis]:
     """The hyperparameters that take more than one value in `table`, in the order of its columns.
 
     Args:
-        table: Rows with a score.
         space: Gives the ends and scales of ranges; if None, the values in `table` do.
     """
     ranges = {
@@ -173,11 +170,7 @@ def design(axes: Sequence[Axis], codes: Codes) -> Floats:
     """Encode levels for a forest: numbers by their order, categories as one-hot columns.
 
     Args:
-        axes: The axes.
         codes: Indices of levels `(n, n_axes)`.
-
-    Returns:
-        The encoded rows `(n, n_columns)`.
     """
     return np.hstack([_encoding(axis)[codes[:, i]] for i, axis in enumerate(axes)])
 

@@ -154,17 +154,14 @@ def importance_of(
     the forest's predictions, is the share. All values of a list and all parts of a range count
     equally, however often the search tried them.
 
-    A forest learns some parts less completely than others, pairs above all. So the shares are those
-    of parts scaled to fit unseen scores (see `_scales`), while effects are the forest's own.
+    A forest learns some parts less completely than others, pairs above all. So shares are those of
+    parts scaled to fit unseen scores (`_scales`), with intervals from forests of half of the
+    configs (`_interval`); effects are the forest's own.
 
     An inactive hyperparameter makes no difference, so its empty cells are filled with random values
     of it. Its share also refers to the whole space: the more rarely it is active, the smaller the
     share. If a method stopped trials early, the forest also learns from the length of their
     trainings, and the shares are those at the longest.
-
-    Scores further from the quartiles than 5 interquartile ranges count as that far.
-
-    The intervals come from forests fitted to half of the configs each (see `_interval`).
 
     Args:
         table: A results table.

@@ -21,10 +21,9 @@ from string import Template
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.errors import InputError
-from hpsearch.files import write_atomically
+from hpsearch.files import file_digest, write_atomically
 from hpsearch.machine import version_of
 from hpsearch.reporting import words
-from hpsearch.reporting.answer import answer_of
 from hpsearch.reporting.drawing import (
     MOST_EFFECTS,
     THEMES,
@@ -70,17 +69,9 @@ class PageLimits:
         curves: Trials in a figure of learning curves.
     """
 
-    rows: int = 10_000
-    points: int = MOST_POINTS
-    curves: int = MOST_CURVES
-
-    def times(self, figures: float, rows: float) -> PageLimits:
-        """Lower limits, by a factor for the figures and one for the table."""
-        return PageLimits(
-            rows=max(50, int(self.rows * rows)),
-            points=max(100, int(self.points * figures)),
-            curves=max(10, int(self.curves * figures)),
-        )
+    rows: int
+    points: int
+    curves: int
 
 
 @dataclass(frozen=True)
@@ -114,22 +105,16 @@ def payload_of(
     }
 
 
-def _importance(anova: Importance) -> dict[str, Any]:
-    shares = [
-        [list(s.names), round(s.share, 4), round(s.low, 4), round(s.high, 4)] for s in anova.shares
-    ]
-    return {"reason": anova.reason, "explained": round(anova.explained, 4), "shares": shares}
-
-
 def _sweep(source: ReportSource, limits: PageLimits) -> dict[str, Any]:
-    best = source.best
+    best, anova = source.best, source.importance
+    shares = [[[*s.names], *(round(v, 4) for v in (s.share, s.low, s.high))] for s in anova.shares]
     remarks = [line[2:] for line in source.facts.sweep.splitlines() if line.startswith("# ")]
     return {
         "name": source.name,
         "description": (source.sweep and source.sweep.description) or "",
         "metric": source.metric,
         "scale": source.scale,
-        "answer": answer_of(source),
+        "answer": words.answer_of(source),
         "tiles": words.tiles(source),
         "summary": [
             source.metric,
@@ -145,7 +130,11 @@ def _sweep(source: ReportSource, limits: PageLimits) -> dict[str, Any]:
         "constants": words.constants_of(source),
         "executions": words.executions_of(source, limits.rows),
         "figures": _figures(source, limits),
-        "importance": _importance(source.importance),
+        "importance": {
+            "reason": anova.reason,
+            "explained": round(anova.explained, 4),
+            "shares": shares,
+        },
         "failures": words.failures(source),
         "evaluations": words.evaluations(source),
         "predictions": [],
@@ -189,8 +178,8 @@ def _predictions(source: ReportSource) -> list[dict[str, Any]]:
     return figures
 
 
-#: Limit of the whole page; the figures are thinned until it fits.
-_MOST_BYTES = 6_000_000
+#: Limit of the whole page; the table and the figures are thinned until it fits.
+_MOST_BYTES, _MOST_ROWS = 6_000_000, 10_000
 _SCRIPTS = (*("basics", "model", "figures", "sections", "answer", "table", "parallel", "main"),)
 #: Factors for the limits of the figures and of the table, tried in this order.
 _SHARES = (
@@ -234,7 +223,11 @@ def render(
     room = _MOST_BYTES - len(page) - sum(len(part.encode()) for part in parts)
     for figures, rows in _SHARES:
         several = max(1, len(sources))
-        limits = PageLimits().times(figures / several, rows / several)
+        limits = PageLimits(
+            rows=max(50, int(_MOST_ROWS * (rows / several))),
+            points=max(100, int(MOST_POINTS * (figures / several))),
+            curves=max(10, int(MOST_CURVES * (figures / several))),
+        )
         payload = payload_of(sources, limits, compared=compared)
         wait()
         for sweep, source in zip(payload["sweeps"], sources, strict=True):
@@ -330,20 +323,17 @@ def _digest(inputs: Sequence[tuple[Path, tuple[Evaluation, ...]]]) -> str:
     digest = hashlib.sha256(version_of("hpsearch").encode())
     for directory, evaluations in inputs:
         digest.update(repr(evaluations).encode())
-        for name in _FILES:
-            file = directory / name
-            content = b""
+        for file in (directory / name for name in _FILES):
+            content = ""
             with suppress(OSError):
-                if file.is_file():
-                    with file.open("rb") as opened:
-                        content = hashlib.file_digest(opened, "sha256").digest()
-            digest.update(len(content).to_bytes(8, "little") + content)
+                content = file_digest(file) if file.is_file() else ""
+            digest.update(f"{content};".encode())
     return digest.hexdigest()
 
 
 _LOG = logging.getLogger("hpsearch.reporting")
 #: Most rows from which to learn importance during a run; `hpsearch report` uses more.
-_MOST_ROWS = 1_000
+_MOST_LEARNED = 1_000
 #: Longest wait for a page when a signal has interrupted the run.
 _PATIENCE_SECONDS = 2.0
 
@@ -393,7 +383,7 @@ class ReportFile:
                 self._tables.curves(records),
                 self._sweep,
                 self._where.path,
-                most_rows=_MOST_ROWS if importance else 0,
+                most_rows=_MOST_LEARNED if importance else 0,
                 evaluations=evaluations,
             )
             write_page(

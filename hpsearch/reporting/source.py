@@ -143,7 +143,7 @@ class ReportSource:
         return str(named.iloc[0]) if len(named) else fallback
 
     @cached_property
-    def _scoring(self) -> tuple[str, str, str]:
+    def scoring(self) -> tuple[str, str, str]:
         """Metric, goal and epoch, from the rows if there are any, else from the sweep."""
         cells = self.table["metric"].dropna()
         if len(cells):
@@ -154,17 +154,12 @@ class ReportSource:
     @property
     def metric(self) -> str:
         """The name of the scored metric."""
-        return self._scoring[0]
+        return self.scoring[0]
 
     @property
     def goal(self) -> str:
         """`maximize` or `minimize`."""
-        return self._scoring[1]
-
-    @property
-    def epoch(self) -> str:
-        """The epoch whose metric is the score: `last` or `best`."""
-        return self._scoring[2]
+        return self.scoring[1]
 
     @cached_property
     def trials(self) -> pd.DataFrame:

@@ -47,63 +47,60 @@ class History:
     def __init__(self, encoding: Encoding, *, maximize: bool) -> None:
         self._encoding = encoding
         self._sign = -1.0 if maximize else 1.0
+        self._proposed: dict[str, None] = {}
+        #: Id -> index of the config's row and loss.
         self._places: dict[str, int] = {}
         self._rows = np.empty((64, len(encoding.dimensions)))
         self._losses = np.empty(64)
         self._epochs: dict[str, float] = {}
-        self._foreign: dict[str, tuple[Array | None, float]] = {}
 
     def __contains__(self, config: Config) -> bool:
-        return config.id in self._places or config.id in self._foreign
+        return config.id in self._places
 
     def __len__(self) -> int:
-        return len(self._places) + len(self._foreign)
+        return len(self._places)
 
     @property
     def proposed(self) -> int:
         """The number of proposed configs."""
-        return len(self._places)
+        return len(self._proposed)
 
     def propose(self, config: Config) -> None:
         """Add a proposal, which may have an outcome already."""
-        index = self._places.setdefault(config.id, len(self._places))
-        if index == len(self._rows):
-            self._rows = np.concatenate([self._rows, np.empty_like(self._rows)])
-            self._losses = np.concatenate([self._losses, np.empty_like(self._losses)])
-        foreign = self._foreign.pop(config.id, None)
-        row = self._encoding.row_if_inside(config)
-        # An infinite row excludes a config that the space cannot express from the observations.
-        self._rows[index] = np.inf if row is None else row
-        self._losses[index] = np.nan if foreign is None else foreign[1]
+        self._index(config)
+        self._proposed[config.id] = None
+
+    def _index(self, config: Config) -> int:
+        if config.id not in self._places:
+            place = self._places[config.id] = len(self._places)
+            if place == len(self._rows):
+                self._rows = np.concatenate([self._rows, np.empty_like(self._rows)])
+                self._losses = np.concatenate([self._losses, np.empty_like(self._losses)])
+            row = self._encoding.row_if_inside(config)
+            # An infinite row excludes a config that the space cannot express from the observations.
+            self._rows[place] = np.inf if row is None else row
+            self._losses[place] = np.nan
+        return self._places[config.id]
 
     def __iter__(self) -> Iterator[str]:
         """Yield the proposals' ids in order."""
-        return iter(self._places)
+        return iter(self._proposed)
 
     def beats(self, first: str, second: str) -> bool:
         """Check if a proposal's loss is below another's, by their ids; False if one is unknown."""
-        one, two = self._places.get(first), self._places.get(second)
-        if one is None or two is None:
+        if first not in self._proposed or second not in self._proposed:
             return False
-        # A loss that is not known yet is NaN, which compares as False.
-        return bool(self._losses[one] < self._losses[two])
+        # An unknown loss is NaN, which compares as False.
+        return bool(self._losses[self._places[first]] < self._losses[self._places[second]])
 
     def tell(self, outcomes: Sequence[Outcome]) -> None:
         """Record outcomes; a config's outcome with the most epochs counts."""
         for outcome in outcomes:
-            identity = outcome.config.id
+            place, identity = self._index(outcome.config), outcome.config.id
             epochs = math.inf if outcome.epochs is None else outcome.epochs
-            if epochs < self._epochs.get(identity, 0):
-                continue
-            self._epochs[identity] = epochs
-            loss = self._loss(outcome)
-            index = self._places.get(identity)
-            if index is not None:
-                self._losses[index] = loss
-            elif identity in self._foreign:
-                self._foreign[identity] = (self._foreign[identity][0], loss)
-            else:
-                self._foreign[identity] = (self._encoding.row_if_inside(outcome.config), loss)
+            if epochs >= self._epochs.get(identity, 0):
+                self._epochs[identity] = epochs
+                self._losses[place] = self._loss(outcome)
 
     def _loss(self, outcome: Outcome) -> float:
         if outcome.score is None or not math.isfinite(outcome.score):
@@ -112,20 +109,19 @@ class History:
 
     def observations(self) -> Observations:
         """Return the configs that the space can express."""
-        count = len(self._places)
-        _, rows, usable = self._expressible()
-        others = [loss for _, (row, loss) in sorted(self._foreign.items()) if row is not None]
-        losses = np.concatenate([self._losses[:count], others])
-        has_loss = usable & ~np.isnan(losses)
-        return Observations(rows[has_loss], losses[has_loss], rows[usable & ~has_loss])
+        _, rows, losses = self._expressible()
+        has_loss = ~np.isnan(losses)
+        return Observations(rows[has_loss], losses[has_loss], rows[~has_loss])
 
-    def _expressible(self) -> tuple[list[str], Array, npt.NDArray[np.bool_]]:
-        """Return the ids and rows of all configs, and whether the space can express each."""
-        foreign = {name: row for name, (row, _) in sorted(self._foreign.items()) if row is not None}
-        count, columns = len(self._places), self._rows.shape[1]
-        added = np.array([*foreign.values()]).reshape(len(foreign), columns)
-        rows = np.concatenate([self._rows[:count], added])
-        return [*self._places, *foreign], rows, ~np.isinf(rows).any(axis=1)
+    def _expressible(self) -> tuple[list[str], Array, Array]:
+        """Return ids, rows and losses of the configs that the space can express."""
+        names = [*self._proposed, *sorted(self._places.keys() - self._proposed.keys())]
+        places = np.array([self._places[name] for name in names], np.intp)
+        rows = self._rows[places]
+        usable = np.asarray(~np.isinf(rows).any(axis=1))
+        if not usable.all():
+            names = [name for name, here in zip(names, usable, strict=True) if here]
+        return names, rows[usable], self._losses[places[usable]]
 
 
 class RungHistory(History):
@@ -164,11 +160,6 @@ class RungHistory(History):
         below = bisect.bisect_left(self._rungs, outcome.epochs)
         return min(below / (len(self._rungs) - 1), _TOP)
 
-    def _usable(self) -> tuple[list[str], Array]:
-        """Return the ids and rows of the configs that the space can express."""
-        names, rows, usable = self._expressible()
-        return [name for name, here in zip(names, usable, strict=True) if here], rows[usable]
-
     def _pending(self, names: Sequence[str]) -> npt.NDArray[np.bool_]:
         return np.array([name not in self._at for name in names], bool)
 
@@ -184,7 +175,7 @@ class HighestRung(RungHistory):
 
         Until a rung has enough scores, each config counts with its score at its highest rung.
         """
-        names, rows = self._usable()
+        names, rows, _ = self._expressible()
         enough = max(_ENOUGH, rows.shape[1] + 1)
         for rung in sorted({rung for by_rung in self._at.values() for rung in by_rung})[::-1]:
             losses = np.array([self._loss_at(name, rung) for name in names])
@@ -204,7 +195,7 @@ class EveryRung(RungHistory):
 
     def observations(self) -> Observations:
         """Return a row for each score; the last column is its rung's place, 1 at the top."""
-        names, rows = self._usable()
+        names, rows, _ = self._expressible()
         points = [
             (row, rung, loss)
             for name, row in zip(names, rows, strict=True)
@@ -239,9 +230,6 @@ class AdaptiveStrategy:
     Subclasses implement `suggest`.
 
     Args:
-        listed: Configs to try first.
-        goal: `maximize` or `minimize`.
-        seed: Seed of the proposals; not negative.
         initial: The number of configs, known or in training, before the model proposes; None for
             ten, or with a study for the number that it proposes.
         study: Knowledge about the space's hyperparameters, or None.
@@ -294,7 +282,6 @@ class AdaptiveStrategy:
         raise NotImplementedError
 
     def ask(self, count: int) -> list[Proposal]:
-        """Return at most `count` configs; fewer once the space is exhausted."""
         proposals: list[Proposal] = []
         while len(proposals) < count and not self.exhausted:
             proposal = self._next()
@@ -310,11 +297,9 @@ class AdaptiveStrategy:
         return False
 
     def tell(self, outcomes: Sequence[Outcome]) -> None:
-        """Learn the outcomes of proposals, or of configs that were never proposed."""
         self.history.tell(outcomes)
 
     def restore(self, configs: Sequence[Config], outcomes: Sequence[Outcome]) -> None:
-        """Resume a search, without proposing these configs again."""
         for config in configs:
             self.history.propose(config)
         self.history.tell(outcomes)

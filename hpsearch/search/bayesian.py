@@ -132,16 +132,24 @@ class GaussianProcess:
         self._root = cholesky(covariance, lower=True, check_finite=False)
         self._solved = cho_solve((self._root, True), self.y, check_finite=False)
 
+    def _whole(self, x: Array) -> Array:
+        lacking = self._x.shape[1] - x.shape[1]
+        return np.column_stack([x, np.ones((len(x), lacking))]) if lacking else x
+
     def add_pending(self, x: Array) -> None:
         """Add configs in training, shape `(p, D)`, with their predicted means."""
         if len(x):
+            x = self._whole(x)
             mean, _ = self.predict(x)
             self._x, self.y = np.concatenate([self._x, x]), np.concatenate([self.y, mean])
             self._factor()
 
     def predict(self, x: Array) -> tuple[Array, Array]:
-        """Return mean and standard deviation at rows, shape `(m,)` each."""
-        kernel = self._kernel(x, self._x)
+        """Return mean and standard deviation at rows, shape `(m,)` each.
+
+        In a process over configs and rungs, a row without a rung is at the top.
+        """
+        kernel = self._kernel(self._whole(x), self._x)
         solved = solve_triangular(self._root, kernel.T, lower=True, check_finite=False)
         variance = self._variance - np.einsum("ij,ij->j", solved, solved)
         return kernel @ self._solved, np.sqrt(np.maximum(variance, _TINY))
@@ -256,19 +264,15 @@ class BayesianStrategy(AdaptiveStrategy):
         points = np.concatenate(pools)
         utilities = self._utility(self.encoding.rows(points), process, best)
         for step in _REFINEMENTS:
-            top = self._valid(points[np.argsort(-utilities, kind="stable")])
-            if not len(top):
+            best_first = points[np.argsort(-utilities, kind="stable")]
+            valid = (point for point in best_first if self.encoding.config(point) is not None)
+            if not (top := list(islice(valid, _PARENTS))):
                 return None
-            more = self._children(random, top, step)
+            more = self._children(random, np.array(top), step)
             points = np.concatenate([points, more])
             judged = self._utility(self.encoding.rows(more), process, best)
             utilities = np.concatenate([utilities, judged])
         return self.first_new_config(points[np.argsort(-utilities, kind="stable")])
-
-    def _valid(self, points: Array) -> Array:
-        """Return the first few points that satisfy the constraints."""
-        places = (p for p, point in enumerate(points) if self.encoding.config(point) is not None)
-        return points[list(islice(places, _PARENTS))]
 
     def _children(self, random: np.random.Generator, parents: Array, step: float) -> Array:
         """Return points near parents, with about two columns changed."""
@@ -283,37 +287,23 @@ class BayesianStrategy(AdaptiveStrategy):
         return np.where(changed, new, children)
 
 
-class _RungProcess(GaussianProcess):
-    """A process over configs and rungs; a row without a rung is at the top rung."""
-
-    def predict(self, x: Array) -> tuple[Array, Array]:
-        """Return mean and standard deviation at rows, shape `(m,)` each."""
-        return super().predict(x if x.shape[1] == self._x.shape[1] else _topped(x))
-
-
-def _topped(x: Array) -> Array:
-    return np.column_stack([x, np.ones(len(x))])
-
-
 class RungBayesianStrategy(BayesianStrategy):
     """Bayesian optimization with a process over configs and rungs.
 
     It maximises the expected improvement at the top rung on the best mean there. So scores at lower
     rungs count as far as they have predicted scores at higher ones.
 
-    Source: Kandasamy et al., Multi-fidelity Bayesian Optimisation with Continuous Approximations
-    (2017).
-
-    It needs a history with rungs: `adaptive.EveryRung`.
+    It needs the history `EveryRung`. Source: Kandasamy et al., Multi-fidelity Bayesian Optimisation
+    with Continuous Approximations (2017).
     """
 
     def _fitted(self, data: Observations) -> tuple[GaussianProcess, float, Observations]:
         rows, rungs = data.rows[:, :-1], data.rows[:, -1]
         features, losses = self._features(rows), _warped(data.losses)
         inputs = np.column_stack([features, rungs])
-        process = _RungProcess(inputs, losses, self._categories, self.alpha)
+        process = GaussianProcess(inputs, losses, self._categories, self.alpha)
         means, _ = process.predict(features)
-        process.add_pending(_topped(self._features(data.pending)))
+        process.add_pending(self._features(data.pending))
         _, first = np.unique(features, axis=0, return_index=True)
         return process, float(means.min()), Observations(rows[first], means[first], data.pending)
 

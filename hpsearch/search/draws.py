@@ -157,32 +157,20 @@ def stream_of(name: str) -> int:
 
 
 class DrawStrategy:
-    """Proposes listed configs, then a method's draws, each config once.
-
-    Args:
-        method: One that ignores scores; `configs` proposes `listed` only.
-        listed: Configs to try first.
-
-    Raises:
-        ValueError: The method depends on scores.
-    """
+    """Proposes listed configs, then the draws of a method that ignores scores, each config once."""
 
     adaptive = False
     foreseen = sys.maxsize
     rungs: tuple[int, ...] = ()
 
     def __init__(self, method: str, space: Space, listed: Sequence[Config], seed: int) -> None:
-        self._draws = itertools.chain(listed, draws(method, space, listed, seed))
+        self._draws = distinct(itertools.chain(listed, draws(method, space, listed, seed)))
         self._met: set[str] = set()
         self.exhausted = False
 
     def ask(self, count: int) -> list[Proposal]:
-        """Return at most `count` new configs; fewer once the space is exhausted."""
-        proposals: list[Proposal] = []
         new = (config for config in self._draws if config.id not in self._met)
-        for config in itertools.islice(new, count):
-            self._met.add(config.id)
-            proposals.append(Proposal(config))
+        proposals = [Proposal(config) for config in itertools.islice(new, count)]
         self.exhausted = self.exhausted or len(proposals) < count
         return proposals
 

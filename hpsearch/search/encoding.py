@@ -62,7 +62,6 @@ class Dimension:
 
     @property
     def _range(self) -> Range:
-        """Its range, if it has no choices."""
         assert isinstance(self.parameter.domain, Range)
         return self.parameter.domain
 

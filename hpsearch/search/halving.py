@@ -83,15 +83,14 @@ class _Bracket:
 
     Attributes:
         first: Index of the rung at which its configs begin.
-        size: The number of configs in the bracket; None for any number.
+        size: The number of configs in the bracket, if it is fixed.
         sent: For each config, the index of the last rung that it was proposed for.
         over: Whether no config will continue.
     """
 
     rungs: list[Rung]
     first: int
-    factor: float
-    size: int | None = None
+    size: int = 0
     sent: dict[str, int] = field(default_factory=dict)
     over: bool = False
 
@@ -99,45 +98,10 @@ class _Bracket:
         self.rungs[index].enter(config, order, score)
         self.sent[config.id] = max(self.sent[config.id], index)
 
-    def promotable(self, *, closed: bool) -> Iterator[tuple[Config, int]]:
-        """Yield configs that may continue, each with the index of its next rung.
-
-        Args:
-            closed: Whether no new config will begin.
-        """
-        raise NotImplementedError
-
-    def _waiting_at(self, index: int, configs: Iterable[Config]) -> Iterator[tuple[Config, int]]:
+    def waiting_at(self, index: int, configs: Iterable[Config]) -> Iterator[tuple[Config, int]]:
         for config in configs:
             if self.sent[config.id] == index:
                 yield config, index + 1
-
-
-class _AsynchronousBracket(_Bracket):
-    """Promotes a config as soon as it is among the best so far at its rung."""
-
-    def promotable(self, *, closed: bool) -> Iterator[tuple[Config, int]]:
-        del closed
-        for index in range(len(self.rungs) - 2, self.first - 1, -1):
-            best = self.rungs[index].best(int(len(self.rungs[index]) / self.factor))
-            yield from self._waiting_at(index, best)
-
-
-class _SynchronousBracket(_Bracket):
-    """Promotes the best configs of a rung once all its configs have reached it."""
-
-    def promotable(self, *, closed: bool) -> Iterator[tuple[Config, int]]:
-        expected = len(self.sent) if closed or self.size is None else self.size
-        for index in range(self.first, len(self.rungs)):
-            if len(self.rungs[index]) < expected:
-                return
-            if index == len(self.rungs) - 1 or not expected:
-                break
-            best = list(self.rungs[index].best(int(expected / self.factor)))
-            # Failed configs are missing.
-            expected = len(best)
-            yield from self._waiting_at(index, best)
-        self.over = True
 
 
 class HalvingStrategy:
@@ -146,21 +110,24 @@ class HalvingStrategy:
     Args:
         proposer: Proposes the configs; it learns the score at each rung that they reach.
         rungs: Epochs, ascending.
+        factor: One config in `factor` continues from each rung.
     """
 
     adaptive = True
 
-    def __init__(self, proposer: Strategy, rungs: Sequence[int], *, goal: str) -> None:
+    def __init__(
+        self, proposer: Strategy, rungs: Sequence[int], *, goal: str, factor: float
+    ) -> None:
         self.rungs = tuple(rungs)
         self._proposer = proposer
         self._maximize = goal == "maximize"
+        self._factor = factor
         self._orders: dict[str, int] = {}
         self._brackets: list[_Bracket] = []
         self._closed = False
 
     @property
     def exhausted(self) -> bool:
-        """True if no new config will begin."""
         return self._closed or self._proposer.exhausted or self._full(len(self._orders))
 
     @property
@@ -173,12 +140,10 @@ class HalvingStrategy:
         return self.rungs[self._bracket(self._orders[config.id]).first]
 
     def close(self) -> bool:
-        """Begin no further config; the configs so far compete among themselves."""
         self._closed = True
         return True
 
     def ask(self, count: int) -> list[Proposal]:
-        """Return at most `count` proposals: continued configs first, then new ones."""
         proposals: list[Proposal] = []
         while len(proposals) < count:
             proposal = self._promotion() or self._beginning()
@@ -189,10 +154,14 @@ class HalvingStrategy:
 
     def _promotion(self) -> Proposal | None:
         for bracket in self._open():
-            for config, index in bracket.promotable(closed=self.exhausted):
+            for config, index in self._promotable(bracket):
                 bracket.sent[config.id] = index
                 return Proposal(config, self.rungs[index])
         return None
+
+    def _promotable(self, bracket: _Bracket) -> Iterator[tuple[Config, int]]:
+        """Yield a bracket's configs that may continue, with the index of their next rung."""
+        raise NotImplementedError
 
     def _open(self) -> Iterable[_Bracket]:
         """Return the brackets in which a config may continue."""
@@ -239,7 +208,6 @@ class HalvingStrategy:
         self._proposer.tell(self._entered(outcomes))
 
     def restore(self, configs: Sequence[Config], outcomes: Sequence[Outcome]) -> None:
-        """Resume a search: see `Strategy.restore`."""
         for config in configs:
             self._begin(config)
         self._proposer.restore(configs, self._entered(outcomes))
@@ -272,7 +240,6 @@ class AshaStrategy(HalvingStrategy):
     """Asynchronous successive halving: promotions do not wait for other configs.
 
     Args:
-        factor: One config in `factor` continues from each rung.
         brackets: Bracket b begins at rung b; a proposal's number and the seed choose its bracket,
             with weights `factor ** -b`.
         seed: Seed of that choice.
@@ -288,8 +255,7 @@ class AshaStrategy(HalvingStrategy):
         brackets: int = 1,
         seed: int = 0,
     ) -> None:
-        super().__init__(proposer, rungs, goal=goal)
-        self._factor = factor
+        super().__init__(proposer, rungs, goal=goal, factor=factor)
         self._count = min(brackets, len(self.rungs))
         self._seed = seed
 
@@ -305,7 +271,12 @@ class AshaStrategy(HalvingStrategy):
         return self._count - 1
 
     def _make(self, index: int) -> _Bracket:
-        return _AsynchronousBracket(self._new_rungs(), index, self._factor)
+        return _Bracket(self._new_rungs(), index)
+
+    def _promotable(self, bracket: _Bracket) -> Iterator[tuple[Config, int]]:
+        for index in range(len(self.rungs) - 2, bracket.first - 1, -1):
+            rung = bracket.rungs[index]
+            yield from bracket.waiting_at(index, rung.best(int(len(rung) / self._factor)))
 
 
 class HyperbandStrategy(HalvingStrategy):
@@ -314,7 +285,6 @@ class HyperbandStrategy(HalvingStrategy):
     A bracket begins while another waits for a rung, so workers need not wait.
 
     Args:
-        factor: One config in `factor` continues from each rung.
         iterations: How often to run all brackets; None repeats them without end.
 
     Source: Li et al., Hyperband: A Novel Bandit-Based Approach to Hyperparameter Optimization
@@ -330,8 +300,7 @@ class HyperbandStrategy(HalvingStrategy):
         factor: float,
         iterations: int | None = None,
     ) -> None:
-        super().__init__(proposer, rungs, goal=goal)
-        self._factor = factor
+        super().__init__(proposer, rungs, goal=goal, factor=factor)
         self._iterations = iterations
         self._finished = 0
         most = len(self.rungs)
@@ -350,7 +319,20 @@ class HyperbandStrategy(HalvingStrategy):
 
     def _make(self, index: int) -> _Bracket:
         first = index % len(self._sizes)
-        return _SynchronousBracket(self._new_rungs(), first, self._factor, self._sizes[first])
+        return _Bracket(self._new_rungs(), first, self._sizes[first])
+
+    def _promotable(self, bracket: _Bracket) -> Iterator[tuple[Config, int]]:
+        expected = len(bracket.sent) if self.exhausted else bracket.size
+        for index in range(bracket.first, len(self.rungs)):
+            if len(bracket.rungs[index]) < expected:
+                return
+            if index == len(self.rungs) - 1 or not expected:
+                break
+            best = list(bracket.rungs[index].best(int(expected / self._factor)))
+            # Failed configs are missing.
+            expected = len(best)
+            yield from bracket.waiting_at(index, best)
+        bracket.over = True
 
     def _full(self, number: int) -> bool:
         return self._iterations is not None and number >= self._iterations * sum(self._sizes)

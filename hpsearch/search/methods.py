@@ -110,11 +110,9 @@ def _proposer(
         return DrawStrategy(name, search.space, search.listed, search.seed)
     from hpsearch.search.adaptive import EveryRung, HighestRung
 
-    strategy, history = (
-        (_tpe(search), HighestRung)
-        if name == "tpe"
-        else (_bayesian(search, of_rungs=True), EveryRung)
-    )
+    tpe = name == "tpe"
+    strategy = _tpe(search) if tpe else _bayesian(search, of_rungs=True)
+    history = HighestRung if tpe else EveryRung
     strategy.history = history(strategy.encoding, rungs, maximize=search.goal == "maximize")
     if random_every:
         strategy.random_every, strategy.by = random_every, name
@@ -134,10 +132,9 @@ def _top(search: _Search) -> int:
 
 
 def _rungs(search: _Search, factor: float) -> tuple[int, ...]:
-    first = search.options.get("min_epochs")
-    if first is None:
-        return _to_the_end(search, rungs_below(_top(search), factor, _HALVINGS))
-    return _to_the_end(search, rungs_of(_top(search), first, factor))
+    first, top = search.options.get("min_epochs"), _top(search)
+    below = rungs_below(top, factor, _HALVINGS)
+    return _to_the_end(search, below if first is None else rungs_of(top, first, factor))
 
 
 def _to_the_end(search: _Search, rungs: tuple[int, ...]) -> tuple[int, ...]:
@@ -228,7 +225,6 @@ def make_strategy(
 
     Args:
         listed: Configs to try first; without a method (`configs`), the only ones.
-        goal: `maximize` or `minimize`.
         seed: Seed of the proposals; not negative.
         trials: The number of configs that the budget allows; None if only time ends the search.
         kinds: The kinds of score, for a prior: some of `prior.KINDS`; empty if unknown.

@@ -133,13 +133,10 @@ class Network:
 def cv_results(table: pd.DataFrame) -> pd.DataFrame:
     """Return one row for each trial, by number.
 
-    Columns: `mean_fit_time`; `param_NAME` for each hyperparameter; `params`, a mapping of all
-    hyperparameters; `mean_test_score` and `std_test_score` over seeds and folds;
-    `rank_test_score`, from 1, with trials that have fewer seeds after the others; `status`:
-    completed, or the status of the first execution that did not complete. A trial with a failed
-    execution has no score and the last rank.
-
-    A score to minimise is negated, as in scikit-learn's `neg_` scores.
+    Columns are named as in `GridSearchCV.cv_results_`; `status` is completed, or that of the first
+    execution that did not complete. Scores are over seeds and folds; one to minimise is negated,
+    as in scikit-learn's `neg_` scores. Trials with fewer seeds rank after the others, and one
+    with a failed execution, which has no score, is last.
     """
     sign = -1.0 if goal_of(table) == "minimize" else 1.0
     names = hyperparameter_columns(table)
@@ -230,13 +227,12 @@ class _Sweep(BaseEstimator):
     @property
     def model_(self) -> Any:
         """The best trial's `keras.Model`; it takes raw rows `(n_samples, n_features)`."""
-        check_is_fitted(self)
+        check_is_fitted(self, "network_")
         return self.network_.model
 
     def _search(
         self, x: npt.NDArray[Any], y: npt.NDArray[Any], sample_weight: Any, classes: Any = None
     ) -> Self:
-        """Search on checked rows and set the fitted attributes."""
         if not 0 < self.validation_fraction < 1:
             raise ValueError(
                 f"validation_fraction must be between 0 and 1, not {self.validation_fraction!r}"
@@ -297,7 +293,7 @@ class _Sweep(BaseEstimator):
         self.cv_results_ = cv_results(table)
 
     def _raw(self, seed: int, rows: InMemoryRows) -> dict[str, Any]:
-        """Return the parameters as a sweep file's mapping."""
+        """Return the parameters as a sweep file has them."""
         data = {"scale": self.scale, "task": self._kind, "seed": seed, "cv": self.cv}
         return {
             "name": "estimator",
@@ -315,7 +311,7 @@ class _Sweep(BaseEstimator):
         }
 
     def _outputs(self, x: Any) -> npt.NDArray[np.float32]:
-        check_is_fitted(self)
+        check_is_fitted(self, "network_")
         return self.network_.predict(validate_data(self, x, reset=False, dtype=_DTYPES))
 
 
@@ -446,10 +442,6 @@ class SweepRegressor(RegressorMixin, _Sweep):
 
 def _workers(n_jobs: int | None) -> int | None:
     """Return the number of processes; None for one on each core."""
-    if n_jobs is None:
-        return 1
-    if n_jobs == -1:
-        return None
-    if n_jobs < 1:
+    if n_jobs is not None and n_jobs < 1 and n_jobs != -1:
         raise ValueError(f"n_jobs must be a number of processes, -1 or None, not {n_jobs}")
-    return n_jobs
+    return None if n_jobs == -1 else n_jobs or 1

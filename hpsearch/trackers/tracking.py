@@ -140,8 +140,8 @@ class MLflow:
             for name, value in values.items()
         ]
         if result.score is not None:
-            last = Metric("score", result.score, round(end * 1000), result.scored_epoch or 0)
-            metrics.append(last)
+            place = (round(end * 1000), result.scored_epoch or 0)
+            metrics.append(Metric("score", result.score, *place))
         self._client.log_batch(run, metrics, params)
         status = "FINISHED" if result.status.scored else "FAILED"
         self._client.set_terminated(run, status=status, end_time=round(end * 1000))
@@ -241,12 +241,7 @@ def make_tracker(target: str) -> Tracker:
 
 
 def log_results(directory: Path, tracker: Tracker) -> int:
-    """Log every execution that has a result; return the number of executions.
-
-    Raises:
-        InputError: There are no results, or the tracker fails (TrackerError).
-        RefusedError: The store is damaged.
-    """
+    """Log every execution that has a result; return the number of executions."""
     where = ResultsDirectory(directory)
     where.require_store()
     records = _stored(where)

@@ -68,12 +68,9 @@ def test_budgets_are_shares_of_what_the_cheaper_table_spent(tmp_path):
     assert by["seconds", 0.5] == {"t0": None, "t1": pytest.approx(0.05)}
 
 
-def test_shares_of_few_trials_are_not_repeated(tmp_path):
+def test_shares_of_few_trials_are_not_repeated_and_what_is_not_known_is_left_out(tmp_path):
     found = equal_budgets(tables(tmp_path, units([0.5]), units([0.6, 0.7])))
     assert [each.budget for each in found if each.unit == "trials"] == [1]
-
-
-def test_what_is_not_known_is_left_out(tmp_path):
     (tmp_path / "a.csv").write_text("units,val_accuracy\n1,0.5\n2,0.6\n")
     found = equal_budgets(
         read_tables([tmp_path / "a.csv"] * 2, Columns("val_accuracy", ("units",)))

@@ -43,6 +43,10 @@ def test_other_data_are_refused_with_both_fingerprints_and_what_the_files_say(tm
     assert "data.validation: t0 0.2, t1 0.3" in told
     assert "--anyway" in told
     comparing.require_comparable(found, comparing.differences(found), anyway=True)
+    # A broken sweep file does not hide the difference.
+    for path in ("t0", "t1"):
+        (tmp_path / path / "sweep.yaml").write_text("nonsense: 1\n")
+    assert "dfffffffffff" in refused(read_tables([tmp_path / "t0", tmp_path / "t1"]))
 
 
 @pytest.mark.parametrize("metric", ["val_accuracy:maximize:best", "accuracy:maximize:last"])
@@ -85,16 +89,6 @@ def test_recipes_and_versions_may_differ_and_are_told(tmp_path):
     found = tables(tmp_path, Made(units([0.1])), other, sweeps=sweeps)
     assert comparing.differences(found) == []
     assert comparing.side_notes(found) == ["seed: t0 0, t1 7", "version: t0 0.1.0, t1 0.2.0"]
-
-
-def test_a_broken_sweep_file_does_not_hide_the_difference(tmp_path):
-    found = tables(
-        tmp_path,
-        Made(units([0.1])),
-        Made(units([0.3]), data="dfffffffffff"),
-        sweeps=["nonsense: 1\n", "nonsense: 2\n"],
-    )
-    assert "dfffffffffff" in refused(found)
 
 
 def test_versions_of_a_program_are_compared_and_told_apart(tmp_path):

@@ -125,6 +125,8 @@ def test_a_score_of_one_s_own_choice(made):
     assert set(by_loss.scored["score"]) == {0.5}
     same, _ = read_tables([made, made], Columns("score"))
     assert str(same.metric) == "val_accuracy:maximize:last"
+    with pytest.raises(InputError, match="its metric says maximize, not minimize"):
+        read_tables([made, made], Columns(goal="minimize"))
 
 
 def test_trainings_and_order_come_from_the_table(tmp_path):
@@ -138,11 +140,6 @@ def test_trainings_and_order_come_from_the_table(tmp_path):
     assert list(table.executions["epochs"]) == [2, 4]
     assert table.executions["training"].nunique() == 1
     assert table.firsts["epochs"].tolist() == [2, 4]
-
-
-def test_an_empty_table_is_refused(made, tmp_path):
-    with pytest.raises(InputError, match="empty: has no rows yet"):
-        read_tables([write(tmp_path / "empty", Made([])), made])
 
 
 @pytest.mark.parametrize(
@@ -176,6 +173,8 @@ def test_bytes_that_are_no_text_and_files_that_are_not_there(tmp_path, made):
         read_tables([made, tmp_path / "nowhere"])
     with pytest.raises(InputError, match=r"two tables or more, not 1"):
         read_tables([made])
+    with pytest.raises(InputError, match="empty: has no rows yet"):
+        read_tables([write(tmp_path / "empty", Made([])), made])
 
 
 @pytest.mark.parametrize(
@@ -196,12 +195,7 @@ def test_a_table_of_hpsearch_that_was_spoilt(made, old, new, words):
         read_tables([made, made])
 
 
-def test_a_goal_that_contradicts_the_table(made):
-    with pytest.raises(InputError, match="its metric says maximize, not minimize"):
-        read_tables([made, made], Columns(goal="minimize"))
-
-
-def test_labels_are_directories_names(tmp_path, monkeypatch):
+def test_labels_are_directories_names_and_printable(tmp_path, monkeypatch):
     for name in ("x/digits", "y/digits", "wine"):
         (tmp_path / name).mkdir(parents=True)
     x, y, wine = (tmp_path / name for name in ("x/digits", "y/digits", "wine"))
@@ -213,11 +207,6 @@ def test_labels_are_directories_names(tmp_path, monkeypatch):
     monkeypatch.chdir(x)
     assert labels([Path(), wine]) == ["digits", "wine"]
     assert len(set(labels([Path("/"), Path("/")]))) == 2
-
-
-def test_labels_are_printable(tmp_path):
-    odd = tmp_path / "a\x1b[31mb\nc"
-    odd.mkdir()
-    (label, _) = labels([odd, tmp_path])
+    (label, _) = labels([tmp_path / "a\x1b[31mb\nc", wine])
     assert label.isprintable()
     assert label.startswith("a")

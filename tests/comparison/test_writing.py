@@ -86,6 +86,10 @@ def test_markdown_holds_the_answers_in_their_order(comparison):
     assert str(comparison) == as_markdown(comparison)
     assert "first is better than second by" in as_markdown(comparison)
     assert "do the same configs score better?" in as_markdown(comparison)
+    # No hash where a name will do.
+    assert [best.trial for best in comparison.bests] == [5, 5]
+    assert "| best trial |" in as_markdown(comparison)
+    assert not re.search(r"\| [cp][0-9a-f]{11} \|", as_markdown(comparison))
 
 
 def test_a_page_is_written_whole_or_not_at_all(comparison, tmp_path):
@@ -98,10 +102,3 @@ def test_a_page_is_written_whole_or_not_at_all(comparison, tmp_path):
         require_suffix("none")
     with pytest.raises(HpsearchError, match="cannot be written"):
         comparison.write(tmp_path / "nowhere" / "c.md")
-
-
-def test_no_hash_where_a_name_will_do(comparison):
-    text = as_markdown(comparison)
-    assert [best.trial for best in comparison.bests] == [5, 5]
-    assert "| best trial |" in text
-    assert not re.search(r"\| [cp][0-9a-f]{11} \|", text)

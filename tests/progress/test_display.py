@@ -70,9 +70,9 @@ def shown(request):
     return started(request.param)
 
 
-def test_the_console_decides():
-    assert isinstance(make_display(console(terminal=True)), Bar)
-    assert isinstance(make_display(console(terminal=False)), Lines)
+@pytest.mark.parametrize("kind", [Bar, Lines])
+def test_the_console_decides(kind):
+    assert isinstance(make_display(console(terminal=kind is Bar)), kind)
 
 
 def test_both_say_what_is_done_what_is_best_and_how_long_it_takes(shown):
@@ -204,12 +204,9 @@ def test_names_and_errors_are_text_whatever_they_say(kind, name):
     assert f"best {name} 0.5000 (trial 2)" in seen
 
 
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(0, "0 s"), (59.4, "59 s"), (59.6, "1:00"), (200, "3:20"), (3_800, "1:03:20")],
-)
-def test_durations(seconds, text):
-    assert duration(seconds) == text
+def test_durations():
+    times = [duration(seconds) for seconds in (0, 59.4, 59.6, 200, 3_800)]
+    assert times == ["0 s", "59 s", "1:00", "3:20", "1:03:20"]
 
 
 def test_a_quiet_run_shows_warnings_alone():

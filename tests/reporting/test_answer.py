@@ -8,10 +8,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from hpsearch.reporting.answer import answer_of
 from hpsearch.reporting.drawing import value_text
 from hpsearch.reporting.importance import Importance
 from hpsearch.reporting.source import ReportSource
+from hpsearch.reporting.words import answer_of
 from hpsearch.store.facts import Evaluation, Measurement
 
 
@@ -66,14 +66,11 @@ def test_smaller_is_better_where_the_goal_says_so(source_of, monkeypatch):
     assert found in answer_of(source)["headline"]
 
 
-@pytest.mark.parametrize("trials", [0, 1])
-def test_few_trials_are_no_error(source_of, trials):
-    said = answer_of(source_of(trials))
-    assert said["shares"] == []
-    assert ("no trial has ended" in said["remark"].lower()) == (not trials)
-
-
-def test_without_a_score_it_is_said(source_of):
+def test_few_trials_or_scores_are_no_error(source_of):
+    for trials in (0, 1):
+        said = answer_of(source_of(trials))
+        assert said["shares"] == []
+        assert ("no trial has ended" in said["remark"].lower()) == (not trials)
     source = made(source_of(20), status="failed", score=np.nan)
     said = answer_of(source)
     assert said["headline"] == "No trial has a score yet."

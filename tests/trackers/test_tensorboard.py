@@ -37,21 +37,14 @@ def plain(value):
     return getattr(value, value.WhichOneof("kind"))
 
 
-@pytest.fixture
-def logged(tmp_path, record):
+def test_every_metric_of_every_epoch_hyperparameters_and_tags(tmp_path, record):
     make_tracker(f"tensorboard:{tmp_path}").log(record)
-    return read(tmp_path / "small" / "trial-7-seed-1")
-
-
-def test_every_metric_of_every_epoch(logged, record):
+    logged = read(tmp_path / "small" / "trial-7-seed-1")
     for name in ("loss", "val_loss"):
         expected = {epoch: m[name] for epoch, m in enumerate(record.result.curve, start=1)}
         assert curve_of(logged, name) == pytest.approx(expected, rel=1e-6)
         assert logged.SummaryMetadata(name).plugin_data.plugin_name == "scalars"
     assert curve_of(logged, "score") == pytest.approx({2: 0.4})
-
-
-def test_hyperparameters_and_tags(logged, record):
     session = hparams_of(logged)
     assert session.group_name == record.config
     told = {name: plain(value) for name, value in session.hparams.items()}

@@ -113,6 +113,8 @@ def test_a_search_over_a_function_is_called_as_its_directory(tmp_path: Path) -> 
 
 
 def test_earlier_results_and_new_ones(directory: Path) -> None:
+    with tracked(ignore, []) as listener:
+        assert listener is ignore
     trackers = Kept(), Kept()
     a_run(directory, *trackers)
     for tracker in trackers:
@@ -136,11 +138,6 @@ def test_a_training_that_is_planned_after_the_run_began(directory: Path) -> None
         (4, 5),
         (5, None),
     ]
-
-
-def test_no_tracker_no_thread(directory: Path) -> None:
-    with tracked(ignore, []) as listener:
-        assert listener is ignore
 
 
 def test_a_tracker_that_fails_is_told_once_and_the_other_goes_on(directory: Path) -> None:
