@@ -39,8 +39,7 @@ from tabulate import write
 
 from hpsearch.search.encoding import Encoding
 from hpsearch.search.prior import features
-from hpsearch.space.kinds import Kind
-from hpsearch.space.space import Choices, Config, Parameter, Range, Space
+from hpsearch.space.space import Choices, Config, Kind, Parameter, Range, Space
 
 __all__ = ["KINDS", "TOP", "Curves", "confirms", "curves_of"]
 

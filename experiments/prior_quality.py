@@ -61,8 +61,7 @@ from hpsearch.search.draws import DrawStrategy
 from hpsearch.search.encoding import Encoding
 from hpsearch.search.prior import Study, features, shipped
 from hpsearch.search.strategy import Outcome
-from hpsearch.space.kinds import Kind
-from hpsearch.space.space import Parameter, Space
+from hpsearch.space.space import Kind, Parameter, Space
 
 FAMILIES = ("left out", "upside down", "unseen")
 METHODS = ("prior", "none", "before", "optuna_tpe", "random")

@@ -105,7 +105,7 @@ def _real(workers: int, seconds: float, trials: int) -> dict[str, Any]:
     from hpsearch.engine.search import Search
     from hpsearch.engine.session import Settings
     from hpsearch.functions.search import FunctionSearch
-    from hpsearch.space.kinds import Kind
+    from hpsearch.space.space import Kind
     from hpsearch.spec.keys import ExecutionSettings
     from hpsearch.spec.method import MethodSpec
 

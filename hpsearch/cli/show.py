@@ -28,12 +28,7 @@ from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.doctor import Severity, examine
 from hpsearch.store.facts import Evaluation
 from hpsearch.store.store import Store, evaluations_of, facts_of
-from hpsearch.store.tables import (
-    goal_of,
-    read_results,
-    selecting_methods,
-    varying_columns,
-)
+from hpsearch.store.tables import goal_of, read_results, selecting_methods, varying_columns
 from hpsearch.store.trials import best_trial, errors_text, ranked_trials, trials_of
 from hpsearch.wording import cell_text, counted, listing, number
 

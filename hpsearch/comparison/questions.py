@@ -326,15 +326,17 @@ def answer(first: Table, second: Table) -> tuple[Answer, PairedScores | None]:
     """Return the answer by the configs that both tables have, and these configs' scores.
 
     If they have few in common, return that by their bests, and None: a verdict on few configs would
-    say nothing about the tables.
+    say nothing about the tables. Nor would one on the same trainings, if a table has others, too.
     """
     pairing = pair_configs(first, second)
     scores = paired_scores(first, second, pairing)
     shared, lost = len(scores.configs), scores.n_lost
     # Leave out configs that both tables tried but that cannot be compared.
     smaller = min(len(first.means), len(second.means)) - pairing.n_equal - lost
-    few = shared < _LEAST_SHARE * smaller or (shared < LEAST <= smaller)
-    if few or not shared:
+    few = not shared or shared < _LEAST_SHARE * smaller or (shared < LEAST <= smaller)
+    further = shared + lost < max(len(first.means), len(second.means))
+    alike = further and scores.same_draws and not (pairing.changes or scores.gains.any())
+    if few or alike:
         return _best(first, second, lost), None
     groups = len(np.unique(scores.clusters))
     outcome = Answer(

@@ -21,9 +21,8 @@ from hpsearch.errors import InputError
 from hpsearch.importing import load_part
 from hpsearch.models.problem import Recipe
 from hpsearch.space.constraints import Constraint
-from hpsearch.space.kinds import Kind
 from hpsearch.space.mlp import DEFAULTS
-from hpsearch.space.space import Choices, Parameter, Space
+from hpsearch.space.space import Choices, Kind, Parameter, Space
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,7 @@ from typing import ClassVar
 
 from hpsearch.search.strategy import Outcome, Past, Proposal, Strategy
 from hpsearch.space.execution import Execution, ExecutionKey, ExecutionResult, Repetition, Training
-from hpsearch.space.kinds import ENDLESS
-from hpsearch.space.space import Config, Space
+from hpsearch.space.space import ENDLESS, Config, Space
 
 
 def prefix_of(execution: Execution) -> ExecutionKey:

@@ -18,7 +18,7 @@ from hpsearch.engine.session import (
     signals,
 )
 from hpsearch.importing import load_part
-from hpsearch.space.kinds import Kind
+from hpsearch.space.space import Kind
 from hpsearch.spec.keys import ExecutionSettings
 from hpsearch.spec.sweep import AnySweep
 from hpsearch.store.directory import ResultsDirectory

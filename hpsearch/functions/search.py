@@ -23,8 +23,7 @@ from hpsearch.models.problem import METRIC, Objective, Recipe
 from hpsearch.search.prior import KNOWN, is_known
 from hpsearch.space.constraints import parse
 from hpsearch.space.execution import Repetition
-from hpsearch.space.kinds import Kind
-from hpsearch.space.space import GRID_NEEDS, Space
+from hpsearch.space.space import GRID_NEEDS, Kind, Space
 from hpsearch.spec.checks import unknown_names
 from hpsearch.spec.keys import ExecutionSettings
 from hpsearch.spec.method import CONFIGS, MethodSpec, parse_method

@@ -41,12 +41,7 @@ from hpsearch.errors import ChangedSweepError, HpsearchError, InputError, Interr
 from hpsearch.files import cut_beginning
 from hpsearch.importing import code_digest
 from hpsearch.kerastuner.oracle import STATUS, StrategyOracle
-from hpsearch.kerastuner.overrides import (
-    TrialNames,
-    UserFit,
-    is_users,
-    require_plain_tuner,
-)
+from hpsearch.kerastuner.overrides import TrialNames, UserFit, is_users, require_plain_tuner
 from hpsearch.kerastuner.trials import ProjectTuner, TunerTrials, trial_listener
 from hpsearch.models.arrays import LoaderWithModel
 from hpsearch.search.strategy import Exchange, Strategy

@@ -15,13 +15,7 @@ from hpsearch.data.specs import InputSpec, Task, n_features, runs_in_graph
 from hpsearch.models.problem import Problem
 from hpsearch.native import metrics
 from hpsearch.native.metrics import Measure
-from hpsearch.space.keras_names import (
-    ACTIVATIONS,
-    KERAS_METRICS,
-    LOSSES,
-    OPTIMIZERS,
-    Activation,
-)
+from hpsearch.space.keras_names import ACTIVATIONS, KERAS_METRICS, LOSSES, OPTIMIZERS, Activation
 from hpsearch.space.mlp import LAYER_TYPES, LayerType, MLPConfig
 from hpsearch.space.seeds import derive
 

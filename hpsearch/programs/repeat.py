@@ -14,7 +14,7 @@ from hpsearch.programs.search import program_recipe
 from hpsearch.programs.trial import ProgramSubject, fingerprint_of
 from hpsearch.runs.trial import Reproduction, Which
 from hpsearch.space.execution import Execution, ExecutionResult, Status, Training
-from hpsearch.space.kinds import ENDLESS, Kind
+from hpsearch.space.space import ENDLESS, Kind
 from hpsearch.spec.command import UserProgram
 from hpsearch.spec.sweep import ProgramSweep, load_sweep
 from hpsearch.store.directory import ResultsDirectory

@@ -15,7 +15,7 @@ from hpsearch.errors import ChangedSweepError, InputError
 from hpsearch.machine import users_value
 from hpsearch.models.problem import Recipe
 from hpsearch.programs.trial import ProgramSubject, fingerprint_of, program_versions
-from hpsearch.space.kinds import Kind
+from hpsearch.space.space import Kind
 from hpsearch.spec.command import DEFAULT_COMMAND, UserProgram, variables_in
 from hpsearch.spec.dump import dump_sweep
 from hpsearch.spec.sweep import ProgramSweep

@@ -36,7 +36,7 @@ from hpsearch.programs.metrics import (
 from hpsearch.programs.process import ProgramProcess, end_holders
 from hpsearch.programs.report import REPORT_VARIABLE
 from hpsearch.space.execution import Epoch, ExecutionResult, Status, Training
-from hpsearch.space.kinds import ENDLESS
+from hpsearch.space.space import ENDLESS
 from hpsearch.spec.command import UserProgram
 from hpsearch.training.follow import followed
 from hpsearch.training.subjects import Job, OnEpoch, Say

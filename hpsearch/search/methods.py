@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from hpsearch.search.draws import DrawStrategy
 from hpsearch.search.halving import AshaStrategy, HyperbandStrategy, at_top, rungs_below, rungs_of
 from hpsearch.search.strategy import Strategy
-from hpsearch.space.kinds import ENDLESS
 from hpsearch.space.mlp import DEFAULTS
-from hpsearch.space.space import Config, Space
+from hpsearch.space.space import ENDLESS, Config, Space
 from hpsearch.spec.method import METHODS, MethodSpec
 
 if TYPE_CHECKING:

@@ -9,9 +9,8 @@ from enum import StrEnum
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hpsearch.space.kinds import ENDLESS
 from hpsearch.space.mlp import DEFAULTS
-from hpsearch.space.space import Config
+from hpsearch.space.space import ENDLESS, Config
 
 if TYPE_CHECKING:
     import numpy.typing as npt

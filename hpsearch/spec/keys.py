@@ -13,9 +13,8 @@ from hpsearch.errors import ConstraintError
 from hpsearch.space.constraints import parse
 from hpsearch.space.execution import Repetition
 from hpsearch.space.keras_names import ACTIVATIONS, LOSSES, METRICS
-from hpsearch.space.kinds import Kind
 from hpsearch.space.mlp import is_custom
-from hpsearch.space.space import Config, Parameter, Range, Space
+from hpsearch.space.space import Config, Kind, Parameter, Range, Space
 from hpsearch.spec import words
 from hpsearch.spec.command import COMMAND, DEFAULT_COMMAND, UserProgram, command_in
 from hpsearch.spec.data import DataSpec

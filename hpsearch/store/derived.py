@@ -14,7 +14,7 @@ from hpsearch.data.specs import Task
 from hpsearch.errors import HpsearchError, RefusedError, StoreError
 from hpsearch.machine import shortage
 from hpsearch.space.execution import Execution, ExecutionKey, ExecutionResult, Repetition
-from hpsearch.space.kinds import Kind
+from hpsearch.space.space import Kind
 from hpsearch.store.columns import Provenance, Record
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.facts import Facts

@@ -11,7 +11,7 @@ from typing import Any, Generic, Self, TypeVar
 from hpsearch.data.specs import Task
 from hpsearch.machine import version_of
 from hpsearch.space.execution import label
-from hpsearch.space.kinds import Kind
+from hpsearch.space.space import Kind
 from hpsearch.store.columns import PACKAGES, Provenance
 from hpsearch.wording import number
 

@@ -20,8 +20,8 @@ from hpsearch.errors import InputError, RefusedError
 from hpsearch.files import write_atomically
 from hpsearch.machine import odd_kind
 from hpsearch.models.problem import TASK_METRICS
-from hpsearch.space.kinds import Kind
 from hpsearch.space.mlp import NOTES
+from hpsearch.space.space import Kind
 from hpsearch.spec.method import MethodSpec
 from hpsearch.store.columns import (
     CODE,

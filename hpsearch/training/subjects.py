@@ -10,7 +10,7 @@ from hpsearch.data.specs import TrainingData
 from hpsearch.importing import load_part
 from hpsearch.models.problem import Problem, Recipe
 from hpsearch.space.execution import ExecutionResult, ResumePoint, Training
-from hpsearch.space.kinds import Kind
+from hpsearch.space.space import Kind
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -261,6 +261,14 @@ def test_few_common_configs_do_not_speak_for_many(two, count, shared, pairs):
     assert (found.n_pairs, found.n_lost) == (pairs, 0)
 
 
+@pytest.mark.parametrize(("further", "question"), [(0, Question.PAIRED), (4, Question.BEST)])
+def test_trainings_that_both_tables_have_are_no_answer_if_there_are_others(two, further, question):
+    scores = np.linspace(0.5, 0.9, 8).tolist()
+    found = answer(*two(units(scores + [0.95] * further), units(scores)))
+    assert found.question is question
+    assert found.estimate.difference == pytest.approx(0.05 if further else 0)
+
+
 def test_an_ablation_is_paired_by_what_both_tables_vary(tmp_path):
     layers = [1, 1, 2, 2, 3, 3]
     rows = [
@@ -344,7 +352,7 @@ def test_a_space_that_is_wider_is_no_ablation(two):
     dropped = {"layer_type": "dropout", "dropout": 0.3}
     wider = [*dense, *(Row({"units": 1 + i, **dropped}, 0.4) for i in range(6))]
     found = answer(*two(seeded(dense, 0, 0.1), seeded(wider, 0, 0.1)))
-    assert (found.question, found.n_pairs, found.changes) == (Question.PAIRED, 6, ())
+    assert (found.question, found.n_pairs, found.changes) == (Question.BEST, 0, ())
 
 
 def test_large_whole_numbers_are_told_apart(tmp_path):

@@ -15,8 +15,7 @@ from hpsearch.custom.shipping import space_of
 from hpsearch.data.specs import Arrays, InputSpec, Target, Task, TrainingData
 from hpsearch.errors import InputError
 from hpsearch.models.problem import Recipe
-from hpsearch.space.kinds import Kind
-from hpsearch.space.space import Choices, Parameter, Range
+from hpsearch.space.space import Choices, Kind, Parameter, Range
 
 
 def found(name, data=None):

@@ -16,8 +16,7 @@ from hpsearch.kerastuner.overrides import TrialNames
 from hpsearch.kerastuner.trials import ProjectTuner
 from hpsearch.search.strategy import Inquiry, OracleEvent
 from hpsearch.space.execution import Execution, ExecutionResult, Status
-from hpsearch.space.kinds import Kind
-from hpsearch.space.space import Config, Space
+from hpsearch.space.space import Config, Kind, Space
 
 pytestmark = pytest.mark.usefixtures("place")
 

@@ -9,7 +9,7 @@ import pytest
 from hpsearch.models.problem import Recipe
 from hpsearch.programs.trial import run_trial
 from hpsearch.space.execution import Training
-from hpsearch.space.kinds import ENDLESS
+from hpsearch.space.space import ENDLESS
 from hpsearch.spec.command import UserProgram
 
 

@@ -8,7 +8,7 @@ from hpsearch.models.problem import Recipe
 from hpsearch.programs.metrics import Ending, Known
 from hpsearch.programs.trial import outcome
 from hpsearch.space.execution import Training
-from hpsearch.space.kinds import ENDLESS
+from hpsearch.space.space import ENDLESS
 
 NAN = float("nan")
 RECIPE = Recipe(0, "", "", "loss", "minimize", alone=True)

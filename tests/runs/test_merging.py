@@ -13,8 +13,7 @@ from hpsearch.data.specs import Task
 from hpsearch.errors import InputError, RefusedError
 from hpsearch.runs.merging import merge_directories
 from hpsearch.space.execution import Execution, ExecutionResult, Snapshot, Status
-from hpsearch.space.kinds import Kind
-from hpsearch.space.space import Config
+from hpsearch.space.space import Config, Kind
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.doctor import Severity, examine
 from hpsearch.store.facts import Evaluation, Identity, Measurement

@@ -12,8 +12,7 @@ from hpsearch.search.encoding import Encoding
 from hpsearch.search.halving import HalvingStrategy
 from hpsearch.search.methods import make_strategy
 from hpsearch.search.strategy import Outcome, Proposal
-from hpsearch.space.kinds import Kind
-from hpsearch.space.space import Choices, Config, Parameter, Range, Space
+from hpsearch.space.space import Choices, Config, Kind, Parameter, Range, Space
 from hpsearch.spec.method import MethodSpec
 
 SPACE = Space(

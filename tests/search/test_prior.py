@@ -16,8 +16,7 @@ from hpsearch.search.methods import make_strategy
 from hpsearch.search.prior import complements, features, is_known, shipped
 from hpsearch.search.strategy import PRIOR, Outcome
 from hpsearch.space.constraints import parse
-from hpsearch.space.kinds import Kind
-from hpsearch.space.space import Config, Space
+from hpsearch.space.space import Config, Kind, Space
 from hpsearch.spec.method import MethodSpec
 from hpsearch.spec.parameters import ANYTHING, HYPERPARAMETERS, parse_parameter
 

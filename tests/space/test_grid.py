@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from hpsearch.search.draws import grid_draws
 from hpsearch.space.constraints import parse
-from hpsearch.space.kinds import Kind
-from hpsearch.space.space import Choices, Config, Parameter, Range, Space
+from hpsearch.space.space import Choices, Config, Kind, Parameter, Range, Space
 
 _VALUES: dict[str, list[Any]] = {
     "hidden_layers": [0, 1, 2, 3],

@@ -6,10 +6,7 @@ from typing import Any
 
 import pytest
 
-from hpsearch.space.mlp import (
-    DEFAULTS,
-    MLPConfig,
-)
+from hpsearch.space.mlp import DEFAULTS, MLPConfig
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,7 @@ import math
 
 from hpsearch.search.draws import grid_draws
 from hpsearch.space.constraints import parse
-from hpsearch.space.kinds import Kind
-from hpsearch.space.space import Choices, Config, Parameter, Range, Space
+from hpsearch.space.space import Choices, Config, Kind, Parameter, Range, Space
 
 #: Inactive keys, conditions, lists, mappings, a constraint, one value for epochs.
 FINITE = Space(

@@ -18,8 +18,7 @@ from hpsearch.engine.session import Began, Ended, Listener, Stored, ignore
 from hpsearch.errors import InputError
 from hpsearch.models.problem import Recipe
 from hpsearch.space.execution import Execution, ExecutionResult, Status
-from hpsearch.space.kinds import Kind
-from hpsearch.space.space import Config
+from hpsearch.space.space import Config, Kind
 from hpsearch.store.columns import Record
 from hpsearch.store.facts import Identity
 from hpsearch.store.store import Store

@@ -12,7 +12,7 @@ from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits
 from hpsearch.custom.trainers import custom_trainer
 from hpsearch.data.specs import Arrays, InputSpec, Target, Task
 from hpsearch.models.problem import Problem, Recipe
-from hpsearch.space.kinds import Kind
+from hpsearch.space.space import Kind
 from hpsearch.training.mlps import mlp_trainer
 from hpsearch.training.subjects import subject_of
 from hpsearch.training.trainer import TrainerRequest
