@@ -55,6 +55,8 @@ _EDGE = 0.05
 def answer_of(source: ReportSource) -> dict[str, Any]:
     """The first screen: `headline`, `remark`, `values` of the best config, `shares`, `advice`.
 
+    `paragraph` has what the hyperparameters did, for the section on importance.
+
     Each value is a list of the hyperparameter, its text, and the value itself.
     """
     best = source.best
@@ -68,6 +70,7 @@ def answer_of(source: ReportSource) -> dict[str, Any]:
             "values": [],
             "shares": [],
             "advice": [],
+            "paragraph": "",
         }
     columns = hyperparameter_columns(source.table)
     values = values_of(best, columns)
@@ -86,6 +89,7 @@ def answer_of(source: ReportSource) -> dict[str, Any]:
             if index == 0 or share.share >= _NO_DIFFERENCE
         ],
         "advice": list(_advice(source, best, singles))[:_MOST_ADVICE],
+        "paragraph": _paragraph(source, best, singles),
     }
 
 
@@ -142,6 +146,29 @@ def _share(source: ReportSource, share: Share) -> list[Any]:
     else:
         best = listing(texts)
     return [name, round(share.share, 4), round(share.low, 4), round(share.high, 4), best]
+
+
+def _paragraph(source: ReportSource, best: pd.Series[Any], singles: Sequence[Share]) -> str:
+    """What each hyperparameter did to the scores, in words to copy; empty if that is unknown."""
+    anova = source.importance
+    if anova.reason:
+        return ""
+    parts = []
+    for share in singles:
+        name, part, low, high, values = _share(source, share)
+        better = f"best on average: {values}" if values else "no value is clearly better"
+        if part >= _NO_DIFFERENCE:
+            parts.append(f"{name} explains {part:.0%} ({low:.0%} to {high:.0%}; {better})")
+    if rest := [share.names[0] for share in singles if share.share < _NO_DIFFERENCE]:
+        parts.append(
+            f"{listing(rest, 'and')} less than {_NO_DIFFERENCE:.0%}" + " each" * (len(rest) > 1)
+        )
+    return (
+        f"Of the variance of {source.metric} over this space, {listing(parts, 'and')}. This is a "
+        f"functional ANOVA of {counted(anova.trials, 'trial')} with 90% intervals, whose model "
+        f"explains {max(0.0, anova.explained):.0%} of the variance of scores that it has not seen. "
+        f"The best trial: {_config_in_words(source, best)}, with {number(float(best['score']))}."
+    )
 
 
 def _best_levels(source: ReportSource, name: str) -> list[int]:

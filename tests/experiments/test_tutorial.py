@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import shutil
 
-import nbformat
 import pytest
-from nbclient import NotebookClient
 from scripts import EXPERIMENTS
 
 pytestmark = pytest.mark.slow
@@ -21,6 +19,9 @@ def said(cell):
 
 
 def test_the_tutorial_says_what_its_cells_say(tmp_path):
+    import nbformat
+    from nbclient import NotebookClient
+
     shutil.copy(EXPERIMENTS / "penguins.csv", tmp_path)
     stored = nbformat.read(EXPERIMENTS / "tutorial.ipynb", as_version=4)
     notebook = nbformat.read(EXPERIMENTS / "tutorial.ipynb", as_version=4)

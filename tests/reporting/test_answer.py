@@ -49,6 +49,19 @@ def test_the_sentence_has_score_spread_and_gains(source_of, monkeypatch):
     assert f"{0.99 - best:.4f} worse than always guessing;" in answer_of(source)["headline"]
 
 
+def test_a_paragraph_says_what_each_hyperparameter_did(source_of):
+    source = source_of(100)
+    said, anova = answer_of(source), source.importance
+    text = said["paragraph"]
+    (name, share, low, high, best), *_ = said["shares"]
+    beyond = f"best on average: {best}" if best else "no value is clearly better"
+    assert f"{name} explains {share:.0%} ({low:.0%} to {high:.0%}; {beyond})" in text
+    assert all(name in text for name in anova.singles)
+    assert f"of 100 trials with 90% intervals, whose model explains {anova.explained:.0%}" in text
+    assert text.endswith(f", with {source.best['score']:.4f}.")
+    assert answer_of(source_of(1))["paragraph"] == ""
+
+
 @pytest.mark.slow
 def test_several_executions_have_a_spread(repeated):
     said = answer_of(repeated)

@@ -54,7 +54,7 @@ function bar(share, low, high, kind, most = 1) {
 
 /** Every share as a bar; the numbers stand beside the bars. */
 function importanceSection(view) {
-  const { importance, notes } = view.sweep;
+  const { answer, importance, notes } = view.sweep;
   if (importance.reason) return null;
   const shown = importance.shares.filter(([names, share]) => names.length === 1 || share >= 0.005).slice(0, 16);
   const most = Math.max(...shown.map(([, , , high]) => high), 0.01);
@@ -65,7 +65,10 @@ function importanceSection(view) {
   return card("importance", "Importance", notes.importance, null,
     el("table", { className: "shares" },
       el("thead", {}, el("tr", {}, ["hyperparameter", "", "share", "90% interval"].map((text) => (text ? el("th", { scope: "col" }, text) : el("td"))))),
-      el("tbody", {}, rows)));
+      el("tbody", {}, rows)),
+    el("p", { className: "note" }, "In words, to copy:"),
+    el("blockquote", {}, answer.paragraph),
+    el("div", { className: "controls" }, copyButton("Copy the paragraph", () => answer.paragraph)));
 }
 
 // A config as text to copy: YAML for a sweep file.
@@ -112,15 +115,17 @@ async function copyText(text) {
   }
 }
 
-/** Buttons that copy a config; `pairs` is called when one is used. */
+/** A button that copies what `text` returns. */
+function copyButton(label, text) {
+  const node = el("button", { type: "button", className: "copy", onclick: async () => {
+    await copyText(text());
+    node.textContent = "Copied";
+    setTimeout(() => { node.textContent = label; }, 1500);
+  } }, label);
+  return node;
+}
+
+/** A button that copies a config; `pairs` is called when it is used. */
 function copyButtons(pairs) {
-  const button = (label, text) => {
-    const node = el("button", { type: "button", className: "copy", onclick: async () => {
-      await copyText(text(pairs()));
-      node.textContent = "Copied";
-      setTimeout(() => { node.textContent = label; }, 1500);
-    } }, label);
-    return node;
-  };
-  return el("div", { className: "controls" }, button("Copy as YAML", asYaml));
+  return el("div", { className: "controls" }, copyButton("Copy as YAML", () => asYaml(pairs())));
 }
