@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 from commands import hpsearch
+from marks import slow_but
 from outcomes import assert_same, trainings_begun
 
 from hpsearch.spec.method import METHODS
@@ -29,12 +30,7 @@ _PARAMETERS = {
 _GRID = {"hidden_layers": [1, 2], "units": [16, 32], "epochs": [3, 9]}
 
 
-#: One adapts, one halts.
-_QUICK = ("tpe", "hyperband")
-_SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in METHODS if name not in _QUICK]
-
-
-@pytest.mark.parametrize("method", [*_QUICK, *_SLOW])
+@pytest.mark.parametrize("method", slow_but(["hyperband"], METHODS))
 def test_killed_at_each_trial_it_is_the_run_that_was_left_alone(tmp_path, method):
     sweep = {
         "data": {"dataset": "digits"},

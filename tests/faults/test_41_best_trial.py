@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from commands import environment
 from commands import hpsearch as command
+from marks import slow
 from small_sweeps import run_on_table
 
 import hpsearch
@@ -49,7 +50,7 @@ def extended(home: Path, place: Path, signal: str) -> hpsearch.Results:
     return results
 
 
-@pytest.mark.parametrize("signal", ["SIGKILL", "SIGINT"])
+@pytest.mark.parametrize("signal", ["SIGKILL", slow("SIGINT")])
 def test_an_interrupted_extension_answers_by_its_best_trial(home, tmp_path, signal):
     results = extended(home, tmp_path, signal)
     rows = pd.read_csv(tmp_path / "table.csv").drop(columns="y")

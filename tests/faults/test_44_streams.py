@@ -8,11 +8,14 @@ import subprocess
 import pandas as pd
 import pytest
 from commands import PROGRAM, environment, python
+from marks import slow
 
 _SWEEP = {"data": {"dataset": "iris"}, "parameters": {"units": 4, "epochs": 1}}
 
 
-@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-", "2>/dev/full"])
+@pytest.mark.parametrize(
+    "closed", ["<&- >&- 2>&-", "2>/dev/full", *map(slow, ["<&-", ">&-", "2>&-"])]
+)
 def test_a_sweep_runs_with_closed_or_full_streams(tmp_path, closed):
     (tmp_path / "sweep.yaml").write_text(json.dumps(_SWEEP))
     command = " ".join([*PROGRAM, "run", "sweep.yaml", "--out", "out", closed])
@@ -21,7 +24,7 @@ def test_a_sweep_runs_with_closed_or_full_streams(tmp_path, closed):
     assert len(pd.read_csv(tmp_path / "out" / "results.csv")) == 1
 
 
-@pytest.mark.parametrize("verbose", [0, 1])
+@pytest.mark.parametrize("verbose", [slow(0), 1])
 def test_a_program_without_streams_tunes(tmp_path, verbose):
     python(
         "import hpsearch, sys\n"

@@ -57,7 +57,8 @@ def test_a_paragraph_says_what_each_hyperparameter_did(source_of):
     beyond = f"best on average: {best}" if best else "no value is clearly better"
     assert f"{name} explains {share:.0%} ({low:.0%} to {high:.0%}; {beyond})" in text
     assert all(name in text for name in anova.singles)
-    assert f"of 100 trials with 90% intervals, whose model explains {anova.explained:.0%}" in text
+    assert f"of {anova.trials} trials with 90% intervals, whose model explains " in text
+    assert f" {anova.explained:.0%} of the variance of scores that it has not seen" in text
     assert text.endswith(f", with {source.best['score']:.4f}.")
     assert answer_of(source_of(1))["paragraph"] == ""
 

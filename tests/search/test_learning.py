@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import cache
 
 import pytest
+from marks import slow
 from search_spaces import smooth
 
 from hpsearch.search import tpe
@@ -96,9 +97,7 @@ def regrets(method: str, name: str, seeds: int) -> list[float]:
     ("method", "seeds"),
     [
         ("tpe", 20),
-        pytest.param("bayesian", 10, marks=pytest.mark.slow),
-        ("asha", 10),
-        pytest.param("hyperband", 10, marks=pytest.mark.slow),
+        *map(slow, [("bayesian", 10), ("asha", 10), ("hyperband", 10)]),
     ],
 )
 def test_it_learns(method, seeds):

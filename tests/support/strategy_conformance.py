@@ -75,11 +75,11 @@ class Conformance:
         self, make: Make, method: str
     ) -> None:
         for space in spaces_of(method).values():
-            asked = search(make(method, space), 40, width=8)
+            asked = search(make(method, space), 32, width=8)
             assert len({(p.config.id, p.epochs) for p in asked}) == len(asked) > 20
             assert all(space.contains(proposal.config) for proposal in asked)
             if method not in HALVING:
-                assert len(asked) == min(40, len(CONFIGS) if space is FINITE else 40)
+                assert len(asked) == min(32, len(CONFIGS) if space is FINITE else 32)
 
     def test_eight_under_way_are_different(self, make: Make, method: str) -> None:
         for space in spaces_of(method).values():
@@ -127,10 +127,10 @@ class Conformance:
         for space in spaces_of(method, all_of_them=False).values():
             whole = search(make(method, space), 26)
             told = [outcome(proposal) for proposal in whole]
-            for cut in range(0, len(whole), 3):
+            for cut in range(0, len(whole), 5):
                 again = restored(make(method, space), whole[:cut], told[:cut])
                 assert again.ask(1) == whole[cut : cut + 1], cut
-            for cut in range(1, len(whole), 5):
+            for cut in range(1, len(whole), 8):
                 again = restored(make(method, space), whole[:cut], told[: cut - 1])
                 again.tell(told[cut - 1 : cut])
                 assert again.ask(1) == whole[cut : cut + 1], cut

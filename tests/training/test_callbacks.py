@@ -14,6 +14,7 @@ from digit_models import MODELS, convolutional, dense
 from keras import callbacks as kc
 from keras_curve import rows_for
 from keras_tuner.src.engine.hypermodel import get_hypermodel
+from marks import slow
 from trainings import trained
 
 from hpsearch.custom.building import Tailored
@@ -89,7 +90,7 @@ EXACT = {
 
 @pytest.mark.parametrize(
     ("name", "kind"),
-    [*((name, "native") for name in EXACT), ("stopping", "graph"), ("plateau", "graph")],
+    [*((name, "native") for name in EXACT), ("stopping", "graph"), slow(("plateau", "graph"))],
 )
 def test_the_numbers_are_those_of_fit(digits, kind, name):
     given = EXACT[name]

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from keras_curve import keras_curve as curve_of
 from keras_curve import one_hot
+from marks import slow, slow_but
 from trainings import assert_agree, assert_equal_arrays, trained
 
 from hpsearch.data.specs import Task
@@ -70,7 +71,10 @@ def cross(layer_types, optimizers):
     return [pair for pair in pairs if "adam" in pair or "dense" in pair]
 
 
-@pytest.mark.parametrize(("layer_type", "optimizer"), cross(LAYER_TYPES, OPTIMIZERS))
+@pytest.mark.parametrize(
+    ("layer_type", "optimizer"),
+    slow_but([("dense", "adam"), ("batch_norm", "adam")], cross(LAYER_TYPES, OPTIMIZERS)),
+)
 def test_graph_equals_keras(digits, layer_type, optimizer):
     """The native trainer is held to the graph in test_native.py."""
     assert_as_keras(small(layer_type, optimizer), digits)
@@ -139,7 +143,7 @@ def test_graph_equals_keras_with(digits, values):
     assert_as_keras(values, digits)
 
 
-@pytest.mark.parametrize("kind", ["graph", "fit"])
+@pytest.mark.parametrize("kind", ["graph", slow("fit")])
 def test_uint8_images(images, kind):
     assert_as_keras(small(), images, kind)
 
@@ -148,7 +152,10 @@ def test_uint8_images(images, kind):
     ("name", "loss"),
     [
         ("digits", "categorical_crossentropy"),
-        *(("cancer", loss) for loss in ("binary_crossentropy", "hinge", "BinaryFocalCrossentropy")),
+        *(
+            slow(("cancer", loss))
+            for loss in ("binary_crossentropy", "hinge", "BinaryFocalCrossentropy")
+        ),
     ],
 )
 def test_losses(name, loss, request):

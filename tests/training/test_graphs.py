@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+from marks import slow, slow_but
 from trainings import assert_continues, assert_equal_arrays, trained
 
 from hpsearch.space.keras_names import INITIALIZERS, OPTIMIZERS, SCHEDULES
@@ -80,7 +81,7 @@ def test_under_xla(digits, layer_type, optimizer):
     assert_reused(digits, first, second, kind="xla")
 
 
-@pytest.mark.parametrize("layer_type", LAYER_TYPES)
+@pytest.mark.parametrize("layer_type", slow_but(["dense", "batch_norm"], LAYER_TYPES))
 def test_every_layer_type(digits, layer_type):
     first, second = (
         values(settings("lion", n), layer_type, l2=l2) for n, l2 in enumerate((0.001, 0.02))
@@ -139,7 +140,7 @@ def test_nothing_of_a_diverged_training_is_left(digits):
         assert math.isfinite(again[-1]["loss"])
 
 
-@pytest.mark.parametrize("problem", ["cancer", "diabetes", "images"])
+@pytest.mark.parametrize("problem", ["diabetes", slow("cancer"), slow("images")])
 def test_every_task_and_input(problem, request):
     first, second = (values(settings("lion", n)) for n in (0, 1))
     assert_reused(request.getfixturevalue(problem), first, second)

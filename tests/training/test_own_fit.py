@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from keras import callbacks as kc
 from keras_curve import rows_for
+from marks import slow_but
 from trainings import assert_equal_arrays, trained
 
 SEED, EPOCHS = 1, 8
@@ -106,7 +107,13 @@ def pairs(names, *of_graph):
     return [*((name, "native") for name in names), *((name, "graph") for name in of_graph)]
 
 
-@pytest.mark.parametrize(("name", "kind"), pairs(CALLS, "restoring", "classes"))
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    slow_but(
+        [("plain", "native"), ("weights", "native"), ("restoring", "native"), ("classes", "graph")],
+        pairs(CALLS, "restoring", "classes"),
+    ),
+)
 def test_it_gives_what_keras_gives(digits, kind, name):
     call = {"epochs": EPOCHS, **CALLS[name]}
     if "sample_weight" in call:
@@ -134,7 +141,9 @@ OPTIMIZERS = {
 }
 
 
-@pytest.mark.parametrize(("name", "kind"), pairs(OPTIMIZERS, "adam"))
+@pytest.mark.parametrize(
+    ("name", "kind"), slow_but([("adam", "native")], pairs(OPTIMIZERS, "adam"))
+)
 def test_a_second_call_goes_on_from_the_first(digits, kind, name):
     """With the optimizer's state, and by what was changed in between."""
     config = keras.optimizers.serialize(OPTIMIZERS[name])

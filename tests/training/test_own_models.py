@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from keras import layers
 from keras_curve import keras_curve
+from marks import slow
 from trainings import assert_agree, trained
 
 from hpsearch.custom.building import labels_for
@@ -22,7 +23,7 @@ SEED = 1
 
 
 @pytest.mark.parametrize(
-    "model", ["convolutional", "recurrent", "dense", "conditional", "transfer"]
+    "model", ["convolutional", "dense", *map(slow, ["recurrent", "conditional", "transfer"])]
 )
 def test_the_graph_gives_kerass_numbers(digits, model):
     problem = digits.replace(model=f"user_models:{model}")
