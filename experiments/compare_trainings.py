@@ -153,11 +153,7 @@ def ablation_row(name: str, pool: pd.DataFrame, key: str, seeds: int, pairs: int
 
 
 def settled_row(
-    name: str,
-    pool: pd.DataFrame,
-    seeds: int,
-    pairs: int,
-    sizes: tuple[int, int] = (DRAWN, FRESH),
+    name: str, pool: pd.DataFrame, seeds: int, pairs: int, sizes: tuple[int, int] = (DRAWN, FRESH)
 ) -> dict[str, Any]:
     """How often `--settle` holds the true difference of the best configs of two searches.
 

@@ -20,10 +20,7 @@ from hpsearch.spec.method import MethodSpec
 __all__ = ["digest", "modules"]
 
 #: Modules that can affect proposals: the strategies, and the derivation of random numbers.
-_WITHIN = (
-    "hpsearch.search.",
-    "hpsearch.space.seeds",
-)
+_WITHIN = ("hpsearch.search.", "hpsearch.space.seeds")
 #: The module that sets each method's defaults, in a function named after the method.
 _DEFAULTS = "hpsearch.search.methods"
 #: The function for methods that only draw.

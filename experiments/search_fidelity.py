@@ -113,9 +113,7 @@ def _optuna(pruner: str, seed: int, table: Curves) -> Iterator[tuple[str, int, f
     }
     # The pruner derives a trial's bracket from the study's name, which would be random.
     study = optuna.create_study(
-        study_name=str(seed),
-        sampler=optuna.samplers.TPESampler(seed=seed),
-        pruner=own[pruner](),
+        study_name=str(seed), sampler=optuna.samplers.TPESampler(seed=seed), pruner=own[pruner]()
     )
     while True:
         trial = study.ask()

@@ -180,10 +180,7 @@ def _of_runs(
 
 def family(plan: Plan, results: Results) -> list[Row]:
     """The rows of all claims and questions, with Holm's p over all of them."""
-    rows = [
-        *_against_peers(plan, results),
-        *_against_random(plan, results),
-    ]
+    rows = [*_against_peers(plan, results), *_against_random(plan, results)]
     for row, adjusted in zip(rows, holm([row["p"] for row in rows]), strict=True):
         row["p"] = float(f"{adjusted:.3g}")
         if row["holds"] != "open":
@@ -212,13 +209,7 @@ def _against_random(plan: Plan, results: Results) -> Iterator[Row]:
 
 
 def _judged(
-    plan: Plan,
-    results: Results,
-    pair: tuple[str, str],
-    table: str,
-    at: int,
-    *,
-    beats: bool,
+    plan: Plan, results: Results, pair: tuple[str, str], table: str, at: int, *, beats: bool
 ) -> Row:
     ours, theirs = pair
     seeds = plan.seeds_of(theirs)

@@ -40,11 +40,7 @@ Config = dict[str, Any]
 Scores = dict[str, float]
 
 #: Limits a process to one thread; two such processes are faster than one with two threads.
-ONE_THREAD = {
-    "OMP_NUM_THREADS": "1",
-    "TF_NUM_INTRAOP_THREADS": "1",
-    "TF_NUM_INTEROP_THREADS": "1",
-}
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
 _PROCESSES = 2
 #: The step's count that stands for a whole epoch of any config.
 EPOCH = "epoch"

@@ -37,11 +37,7 @@ from processes import environment
 from report import HERE, machine, report, versions
 
 TRAINED = ("CNN, 28 x 28", "CNN, 64 x 64", "LSTM", "bidirectional LSTM")
-WAYS = {
-    "2 x 1": (2, 1, "1"),
-    "1 x 2": (1, 2, "1"),
-    "2 x 1, no oneDNN": (2, 1, "0"),
-}
+WAYS = {"2 x 1": (2, 1, "1"), "1 x 2": (1, 2, "1"), "2 x 1, no oneDNN": (2, 1, "0")}
 """Name -> processes, threads of each, whether TensorFlow uses oneDNN."""
 
 

@@ -168,8 +168,7 @@ def refit(
     top: Annotated[int, typer.Option(min=1, help="The number of best trials.")] = 1,
     seeds: Annotated[int, typer.Option(min=1, max=10_000, help="Fresh seeds of each.")] = 5,
     on: Annotated[
-        str,
-        typer.Option(metavar="train|train+validation", help="Rows to train on."),
+        str, typer.Option(metavar="train|train+validation", help="Rows to train on.")
     ] = "train",
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Default DIR/refit, or DIR/final.")

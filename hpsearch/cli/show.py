@@ -68,8 +68,7 @@ _LISTS: dict[str, Callable[[], Rows]] = {
 
 def list_names(
     what: Annotated[
-        str,
-        typer.Argument(metavar="datasets|methods|activations|optimizers|layer-types"),
+        str, typer.Argument(metavar="datasets|methods|activations|optimizers|layer-types")
     ],
 ) -> None:
     """Print one list, a name on each line.
@@ -103,8 +102,7 @@ def doctor(directory: DirectoryArgument) -> None:
 
 def show(
     source: Annotated[
-        Path,
-        typer.Argument(metavar="DIR|CSV", help="A results directory, or a CSV file."),
+        Path, typer.Argument(metavar="DIR|CSV", help="A results directory, or a CSV file.")
     ],
     top: Annotated[int, typer.Option(min=1, help="The number of best trials.")] = 10,
 ) -> None:

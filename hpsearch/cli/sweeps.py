@@ -52,12 +52,7 @@ def run(
         overrides.append(f"execution.engine={engine}")
     loaded = load_sweep(sweep, overrides, with_data=True)
     settings = Settings(
-        out=out,
-        workers=workers,
-        retry=retry,
-        fresh=fresh,
-        store=store,
-        anyway_code=anyway_code,
+        out=out, workers=workers, retry=retry, fresh=fresh, store=store, anyway_code=anyway_code
     )
     display = make_display(make_console(stderr=True), quiet=quiet, verbose=verbose)
     with ExitStack() as stack:

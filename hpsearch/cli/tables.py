@@ -32,8 +32,7 @@ from hpsearch.wording import counted, printable
 
 def compare(
     tables: Annotated[
-        list[Path],
-        typer.Argument(metavar="A B [C ...]", help="Results directories or CSV files."),
+        list[Path], typer.Argument(metavar="A B [C ...]", help="Results directories or CSV files.")
     ],
     *,
     score: Annotated[
@@ -51,8 +50,7 @@ def compare(
         bool, typer.Option("--anyway", help="Compare despite different data, splits and metrics.")
     ] = False,
     random: Annotated[
-        bool,
-        typer.Option("--random", help="Foreign tables: random draws, a seed a row."),
+        bool, typer.Option("--random", help="Foreign tables: random draws, a seed a row.")
     ] = False,
     settle: Annotated[
         bool, typer.Option("--settle", help="Train the best of each again with fresh seeds.")
@@ -110,8 +108,7 @@ def print_comparison(comparison: Findings, console: Console) -> None:
 
 def merge(
     sources: Annotated[
-        list[Path],
-        typer.Argument(metavar="A B [C ...]", help="Results directories of one sweep."),
+        list[Path], typer.Argument(metavar="A B [C ...]", help="Results directories of one sweep.")
     ],
     *,
     out: Annotated[Path, typer.Option(metavar="DIR", help="The results directory to make.")],
@@ -123,8 +120,7 @@ def merge(
 
 def report(
     sources: Annotated[
-        list[Path],
-        typer.Argument(metavar="DIR...", help="Results directories, or results.csv."),
+        list[Path], typer.Argument(metavar="DIR...", help="Results directories, or results.csv.")
     ],
     *,
     out: Annotated[

@@ -98,10 +98,7 @@ def plan_search(models: SweepModels) -> Search:
 
 
 def _hyperparameters(
-    models: SweepModels,
-    executor: Executor,
-    check: Callable[[], None],
-    loader: Loader | None = None,
+    models: SweepModels, executor: Executor, check: Callable[[], None], loader: Loader | None = None
 ) -> ModelHyperparameters:
     """Return the hyperparameters of the sweep's model; if unknown, a worker builds it."""
     if (declared := _model_of(loader).found) is not None:

@@ -267,7 +267,7 @@ def _identified(
     if is_text and distinct > MAX_VOCABULARY:
         raise _Unusable(
             f"{distinct} different texts, at most {MAX_VOCABULARY} can be one-hot encoded; "
-            f"add {series.name!r} to drop",
+            f"add {series.name!r} to drop"
         )
     return cells
 

@@ -365,10 +365,7 @@ def _origin(program: UserProgram) -> str:
 
 
 def outcome(
-    ending: Ending,
-    known: Known,
-    training: Training,
-    recipe: Recipe,
+    ending: Ending, known: Known, training: Training, recipe: Recipe
 ) -> ExecutionResult | None:
     """Return the result of a trial, without its seconds.
 

@@ -24,15 +24,7 @@ from hpsearch.space.keras_names import (
 Values = Mapping[str, Any]
 
 #: The hyperparameters of the lecture notes: always columns of the results table.
-NOTES = (
-    "hidden_layers",
-    "units",
-    "activation",
-    "layer_type",
-    "batch_size",
-    "epochs",
-    "optimizer",
-)
+NOTES = ("hidden_layers", "units", "activation", "layer_type", "batch_size", "epochs", "optimizer")
 
 #: batch_size and optimizer are Keras' defaults; one hidden layer of 100 relu is scikit-learn's.
 DEFAULTS: dict[str, Any] = {

@@ -53,8 +53,7 @@ def _early_terminate(value: Any) -> dict[str, Any]:
 
 _OPTIONS: Final[dict[str, Rule]] = {
     "num_initial_points": integer(1).about(
-        "Configs before the first that the model proposes; default 10, or with a prior 5.",
-        20,
+        "Configs before the first that the model proposes; default 10, or with a prior 5.", 20
     ),
     "alpha": number(above=0).about(
         "Observation noise, added to the diagonal of the kernel matrix; fitted if omitted.", 0.0001

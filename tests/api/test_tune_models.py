@@ -70,8 +70,7 @@ def test_what_cannot_be_sent_is_said(digits, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("model", "listed"),
-    [(user_models.two_outputs, False), (user_models.two_listed_outputs, True)],
+    ("model", "listed"), [(user_models.two_outputs, False), (user_models.two_listed_outputs, True)]
 )
 def test_several_targets(digits, model, listed):
     """The graph trains them; tests/training/test_own_models.py has them by `fit`."""

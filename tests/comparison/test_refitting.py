@@ -105,10 +105,7 @@ def test_a_final_model_is_trained_on_all_rows_but_those_for_testing(tmp_path: Pa
 
 
 def test_a_final_model_after_cross_validation(tmp_path: Path) -> None:
-    folded = {
-        "data": {"dataset": "iris", "cv": 3},
-        "parameters": {"units": [4, 8], "epochs": 2},
-    }
+    folded = {"data": {"dataset": "iris", "cv": 3}, "parameters": {"units": [4, 8], "epochs": 2}}
     results = hpsearch.run(folded, out=tmp_path)
     final = results.refit(seeds=2, on="train+validation")
     assert final.table["fold"].isna().all()

@@ -25,13 +25,7 @@ def test_types_of_equal_values_memory_layout_and_scaling_do_not_matter(x, option
 
 
 @pytest.mark.parametrize(
-    "changes",
-    [
-        {"seed": 43},
-        {"validation": 0.25},
-        {"test": 0.1},
-        {"validation_data": (X, Y)},
-    ],
+    "changes", [{"seed": 43}, {"validation": 0.25}, {"test": 0.1}, {"validation_data": (X, Y)}]
 )
 def test_the_split_matters(changes):
     assert made(X, Y, **changes).fingerprint != BASE

@@ -206,10 +206,7 @@ _TABLES = [
     (file("results.csv", bytes(range(256))), "cannot be read"),
     (file("results.csv", b"trial,seed,fold\n\0,\0,\0\n"), "results.csv  WRONG: "),
     (replaced("results.csv"), "results.csv  WRONG: cannot be read"),
-    (
-        cell("curves.csv", "loss", "7"),
-        "1 row not as in the store, as trial 1: loss 7",
-    ),
+    (cell("curves.csv", "loss", "7"), "1 row not as in the store, as trial 1: loss 7"),
     (file("best.keras", b"PK"), "best.keras   WRONG: is damaged, or not"),
     (replaced("best.keras"), "best.keras   WRONG: is damaged, or not"),
 ]

@@ -13,10 +13,7 @@ from hpsearch.engine.sweep import run_sweep
 from hpsearch.spec.sweep import sweep_from_text
 
 KEY = ["config", "seed"]
-CHANGES = {
-    "ann": ["seeds=[0]", "parameters.hidden_layers=[0]"],
-    "ben": ["seeds=[1]"],
-}
+CHANGES = {"ann": ["seeds=[0]", "parameters.hidden_layers=[0]"], "ben": ["seeds=[1]"]}
 
 
 @pytest.fixture(scope="module")

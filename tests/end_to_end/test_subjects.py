@@ -83,8 +83,7 @@ class Subject:
 
 SUBJECTS = {
     "mlp": Subject(
-        "data: {dataset: wine}\n",
-        "{units: [2, 4, 8], layer_type: LAYER, epochs: EPOCHS}",
+        "data: {dataset: wine}\n", "{units: [2, 4, 8], layer_type: LAYER, epochs: EPOCHS}"
     ),
     "model": Subject(
         "data: {dataset: wine}\nmodel: subject:build\n",

@@ -64,10 +64,7 @@ def test_a_limit_counts_trials_whatever_their_executions(limit: int | None, coun
 
 def test_trials_that_differ_only_in_epochs_share_a_training() -> None:
     trainings = group(numbered(configs(epochs=[20, 5, 10], units=[10, 20])))
-    assert [t.stops for t in trainings] == [
-        ((5, 3), (10, 5), (20, 1)),
-        ((5, 4), (10, 6), (20, 2)),
-    ]
+    assert [t.stops for t in trainings] == [((5, 3), (10, 5), (20, 1)), ((5, 4), (10, 6), (20, 2))]
     assert [(t.number, t.epochs, t.executions) for t in trainings] == [
         (1, 20, (3, 5, 1)),
         (2, 20, (4, 6, 2)),

@@ -29,8 +29,7 @@ budget: {{trials: 12}}
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("metric", "method"),
-    [("val_accuracy", "grid"), ("val_loss", "tpe"), ("val_accuracy", "asha")],
+    ("metric", "method"), [("val_accuracy", "grid"), ("val_loss", "tpe"), ("val_accuracy", "asha")]
 )
 def test_a_training_that_diverges_is_a_row_that_cannot_win(tmp_path, metric, method):
     said = sweep(tmp_path, _SWEEP.format(metric=metric, method=method))

@@ -191,11 +191,7 @@ def test_as_many_classes_as_labels(labels):
 
 @pytest.mark.parametrize(
     "labels",
-    [
-        np.array(NEAR),
-        np.array(LARGE, np.uint64),
-        np.array(["1", "01", "1.0"], object),
-    ],
+    [np.array(NEAR), np.array(LARGE, np.uint64), np.array(["1", "01", "1.0"], object)],
     ids=lambda labels: str(labels.dtype),
 )
 def test_estimators_predict_labels(labels):

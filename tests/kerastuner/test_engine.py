@@ -163,11 +163,7 @@ def test_a_search_that_has_its_trials_does_nothing(drawn, copied, search, images
     assert len(table()) == 3 * 2
 
 
-SETTINGS = {
-    "RandomSearch": {"max_trials": 3},
-    "GridSearch": {"max_trials": 3},
-    "Hyperband": HALVED,
-}
+SETTINGS = {"RandomSearch": {"max_trials": 3}, "GridSearch": {"max_trials": 3}, "Hyperband": HALVED}
 
 
 @pytest.mark.parametrize(

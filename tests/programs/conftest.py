@@ -42,11 +42,7 @@ def trial(tmp_path, write):
             **fields,
         )
         training = Training(
-            values or {},
-            seed,
-            ((epochs, 1),),
-            whole=ENDLESS if epochs < ENDLESS else None,
-            trial=1,
+            values or {}, seed, ((epochs, 1),), whole=ENDLESS if epochs < ENDLESS else None, trial=1
         )
         recipe = Recipe(0, "", "", metric, "minimize", alone=True)
         return run_trial(program, training, recipe, say=said.append)

@@ -45,10 +45,7 @@ def test_the_section_holds_the_verdict_the_figures_and_the_questions(comparison)
     section = section_of(comparison)
     text = section.html
     assert "<h1>first is better than second by 0.1131</h1>" in text
-    figures = [
-        "The gain and its interval",
-        "The share of configs that score at most so much",
-    ]
+    figures = ["The gain and its interval", "The share of configs that score at most so much"]
     questions = [section.title for section in document(comparison)]
     assert re.findall(r"<h2>(.*)</h2>", text) == [*figures, *questions]
     assert re.findall(r'role="figure" aria-label="(.*?)"', text) == figures

@@ -177,13 +177,13 @@ def test_words():
     assert (rounded(float("nan")), rounded(1.0), rounded(0.1234567)) == (None, 1, 0.123457)
     scores = (0.97222, 12.3456, 345.678, 20050.3, 7.8e-6, -0.5, 0, 1e8)
     assert [number(v) for v in scores] == [
-        *("0.9722", "12.35", "345.7", "20,050", "7.8e-6", "-0.5000", "0", "1e8"),
+        *("0.9722", "12.35", "345.7", "20,050", "7.8e-6", "-0.5000", "0", "1e8")
     ]
     odd = (float("inf"), float("-inf"), float("nan"))
     assert [number(v) for v in odd] == [plain(v) for v in odd] == ["inf", "-inf", "nan"]
     values = (32, 0.003, 20_000, 7.8e-6, 0.0168, 1e-4, 5.0, 1234.5)
     assert [plain(v) for v in values] == [
-        *("32", "0.003", "20,000", "7.8e-6", "0.0168", "0.0001", "5", "1230"),
+        *("32", "0.003", "20,000", "7.8e-6", "0.0168", "0.0001", "5", "1230")
     ]
     assert [training_time(s) for s in (0.32, 42, 200, 3800)] == [
         "0.3 s", "42 s", "3:20 min", "1:03:20 h",

@@ -52,10 +52,7 @@ def test_scikit_learn_s_own_checks(estimator):
         # The checks' data has constant columns, and labels in a column.
         warnings.simplefilter("ignore")
         found = check_estimator(
-            estimator(SMALL),
-            on_skip=None,
-            on_fail="raise",
-            expected_failed_checks=NOT_APPLICABLE,
+            estimator(SMALL), on_skip=None, on_fail="raise", expected_failed_checks=NOT_APPLICABLE
         )
     assert len(found) > 50
     assert {each["check_name"] for each in found if each["status"] != "passed"} <= {*NOT_APPLICABLE}

@@ -52,12 +52,7 @@ def job():
     def make(*stops, seed=0, keep=True, keep_better_than=None, tensorflow=True, **values):
         values = {"hidden_layers": 1, "units": 8, "optimizer": "adam"} | values
         return Job(
-            Training(values, seed, stops),
-            RECIPE,
-            MLPs(),
-            keep_better_than,
-            keep,
-            tensorflow,
+            Training(values, seed, stops), RECIPE, MLPs(), keep_better_than, keep, tensorflow
         )
 
     return make
