@@ -229,9 +229,9 @@ def run_instantly(sweep: Sweep, directory: Path, stages: Stages) -> int:
     where.prepare(fresh=False)
     with Store(where.store) as store, Instant(_WORKERS) as executor:
         results = store.results()
-        snapshots = Snapshots(store, results)
+        snapshots, stored = Snapshots(store, results), store.executions()
         engine = Engine(
-            planner=make_planner(Search.of(sweep), _RECIPE, store.executions(), results, snapshots),
+            planner=make_planner(Search.of(sweep), _RECIPE, stored, results, snapshots),
             trainings=Trainings(executor, MLPs(), _RECIPE, _COSTS, snapshots, results),
             ledger=Ledger(
                 store,
@@ -239,11 +239,11 @@ def run_instantly(sweep: Sweep, directory: Path, stages: Stages) -> int:
                 stages,
                 _RECIPE,
                 results,
+                stored,
             ),
-            listener=stages,
             stop=Stop(),
         )
-        engine.begin(set(engine.ledger.results), store.executions)
+        engine.begin(set(results))
         strategy = engine.planner.strategy
         assert strategy is not None
         search_with(partial(reply_of, strategy), engine)

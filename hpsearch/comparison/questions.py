@@ -326,7 +326,7 @@ def answer(first: Table, second: Table) -> tuple[Answer, PairedScores | None]:
     """Return the answer by the configs that both tables have, and these configs' scores.
 
     If they have few in common, return that by their bests, and None: a verdict on few configs would
-    say nothing about the tables. Nor would one on the same trainings, if a table has others, too.
+    say nothing about the tables. So would one on trainings that both have, if a table has more.
     """
     pairing = pair_configs(first, second)
     scores = paired_scores(first, second, pairing)
@@ -335,8 +335,7 @@ def answer(first: Table, second: Table) -> tuple[Answer, PairedScores | None]:
     smaller = min(len(first.means), len(second.means)) - pairing.n_equal - lost
     few = not shared or shared < _LEAST_SHARE * smaller or (shared < LEAST <= smaller)
     further = shared + lost < max(len(first.means), len(second.means))
-    alike = further and scores.same_draws and not (pairing.changes or scores.gains.any())
-    if few or alike:
+    if few or (further and not pairing.changes and _are_repeated(first, second, scores)):
         return _best(first, second, lost), None
     groups = len(np.unique(scores.clusters))
     outcome = Answer(
@@ -352,6 +351,13 @@ def answer(first: Table, second: Table) -> tuple[Answer, PairedScores | None]:
         changes=pairing.changes,
     )
     return outcome, scores
+
+
+def _are_repeated(first: Table, second: Table, scores: PairedScores) -> bool:
+    """Check if the pairs are the same trainings in both tables."""
+    recipes = {table.provenance.get("recipe") for table in (first, second)}
+    equal = np.array_equal(scores.first, scores.second, equal_nan=True)
+    return scores.same_draws and len(recipes) == 1 and equal
 
 
 def _best(first: Table, second: Table, lost: int) -> Answer:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -347,7 +347,7 @@ def read_npz(path: str, spec: DataSpec) -> RawData:
     """Read arrays `x, y`, or `x_train, y_train` with `x_val, y_val` and `x_test, y_test`."""
     arrays, unused = read_arrays(path, _NPZ_NAMES)
     suffix = "_train" if "x_train" in arrays else ""
-    pairs = {"train": _pair(arrays, path, suffix, required=True)}
+    pairs = {"train": _pair(arrays, path, suffix, required=True, unused=unused)}
     others = (("validation", "_val", spec.validation), ("test", "_test", spec.test))
     for name, suffix, file in others:
         pairs[name] = _pair(arrays, path, suffix)
@@ -362,7 +362,12 @@ def read_npz(path: str, spec: DataSpec) -> RawData:
 
 
 def _pair(
-    arrays: Mapping[str, npt.NDArray[Any]], path: str, suffix: str, *, required: bool = False
+    arrays: Mapping[str, npt.NDArray[Any]],
+    path: str,
+    suffix: str,
+    *,
+    required: bool = False,
+    unused: Sequence[str] = (),
 ) -> Pair | None:
     """Return the arrays of a part, if it is there."""
     names = f"x{suffix}", f"y{suffix}"
@@ -371,7 +376,7 @@ def _pair(
     for name in names:
         if name not in arrays:
             raise DataError(
-                f"{path}: no array {name!r}; it needs x and y, or x_train and y_train, and may "
-                "have x_val and y_val, x_test and y_test"
+                f"{path}: no array {name!r}, but {quoted([*arrays, *unused])}; it needs x and y, "
+                "or x_train and y_train, and may have x_val and y_val, x_test and y_test"
             )
     return arrays[names[0]], arrays[names[1]]

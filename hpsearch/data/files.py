@@ -221,6 +221,8 @@ def _lines(path: str) -> Iterator[str]:
         for number, line in enumerate(stream, 1):
             # Most lines need no search.
             if (not line.isascii() or "\0" in line) and (wrong := _NO_TEXT.search(line)):
+                if wrong[0] == "\0":
+                    raise DataError(f"{path}:{number}: a NUL byte; this is no text file")
                 byte = os.fsencode(wrong[0]).hex()
                 raise DataError(f"{path}:{number}: not UTF-8 text (byte 0x{byte}); save it as such")
             yield line

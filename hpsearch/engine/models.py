@@ -234,7 +234,10 @@ _STEPS = 50
 
 
 def _measured_factor(trainings: Sequence[Training], costs: NetworkCosts, arrays: Arrays) -> float:
-    """Time the smallest, the middle and the largest training's steps against their estimates."""
+    """Return the median ratio of measured to estimated time of three trainings' steps.
+
+    These are the smallest, the middle and the largest training.
+    """
     if any(map(costs.needs_tensorflow, trainings)):
         import tensorflow as tf  # slow to import
 

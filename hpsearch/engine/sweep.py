@@ -52,7 +52,7 @@ def take_steps(
         prepare: Claims the run's store, and gives its executor the rows.
         path: The directory, unless the settings name another.
         tensorflow: Whether trainings may need TensorFlow.
-        servers: Borrowed servers; None starts them for this run.
+        servers: Running servers, which the run closes; None starts them.
 
     Raises:
         HpsearchError: Bad input (InputError), a refusal (RefusedError), or Interrupted.

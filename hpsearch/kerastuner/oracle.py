@@ -220,15 +220,16 @@ class StrategyOracle(keras_tuner.Oracle):
         self.strategy.tell([outcome])
 
     def _record_values(self, trial: kt_trial.Trial) -> None:
-        """Do nothing: a config's id finds duplicates, and the store keeps everything."""
+        """Do nothing: a config's id finds duplicates, not KerasTuner's hash of values."""
 
-    _save_trial = _record_values
+    def _check_consecutive_failures(self) -> None:
+        """Do nothing: the engine decides, and KerasTuner would go through all trials each time."""
 
     def save(self) -> None:
-        """Do nothing: the store keeps everything, and the engine counts failures in a row."""
+        """Do nothing: the store keeps everything."""
 
-    # KerasTuner would go through all trials each time.
-    _check_consecutive_failures = save
+    def _save_trial(self, trial: kt_trial.Trial) -> None:
+        """Do nothing: the store keeps everything."""
 
 
 def metrics_of(oracle: keras_tuner.Oracle, outcome: Outcome) -> dict[str, float]:

@@ -230,13 +230,13 @@ class EngineSearch:
             drive=self._drive,
             repeat=trials.repeats,
         )
-        dataset = dataset_of(request)
-        # The servers import TensorFlow while this process builds models.
+        # The servers import TensorFlow while this process builds models and reads the rows.
         with servers_of_search(ResultsDirectory(where)) as servers:
             with _reasons():
                 hyperparameters = self._hyperparameters(request)
                 model = self._model(request, hyperparameters)
             sweep = sweep_of(tuner, request, hyperparameters, self._model_name)
+            dataset = dataset_of(request)
             loader = LoaderWithModel(lambda _: dataset, model)
             self._tell_what_stays(request)
             try:

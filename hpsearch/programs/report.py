@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import operator
 import os
 from collections.abc import Mapping
-from operator import index
+from contextlib import suppress
 from typing import SupportsFloat
 
 from hpsearch.programs.hook.hpsearch_report import append
@@ -35,17 +36,28 @@ def report(
         TypeError: A metric is not a number, or the epoch not a whole number.
     """
     values = {**(metrics or {}), **named}
-    for name, value in values.items():
-        if not hasattr(value, "__float__"):
-            raise TypeError(f"report: {name} must be a number, not {type(value).__name__}")
     line = {
         "by": "report",
-        "epoch": None if epoch is None else index(epoch),
-        "values": {str(name): float(value) for name, value in values.items()},
+        "epoch": None if epoch is None else _whole(epoch),
+        "values": {str(name): _number(name, value) for name, value in values.items()},
     }
     path = os.environ.get(REPORT_VARIABLE)
     if path:
         append(path, line)
+
+
+def _number(name: str, value: SupportsFloat) -> float:
+    if not isinstance(value, str):
+        with suppress(TypeError, ValueError):
+            return float(value)
+    raise TypeError(f"report: {name} must be a number, not {type(value).__name__}")
+
+
+def _whole(epoch: int) -> int:
+    try:
+        return operator.index(epoch)
+    except TypeError:
+        raise TypeError(f"report: epoch must be a whole number, not {epoch!r}") from None
 
 
 if REPORT_VARIABLE in os.environ:

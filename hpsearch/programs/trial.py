@@ -202,9 +202,6 @@ class _Trial:
 
     Attributes:
         deadline: Time of the monotonic clock by which the processes must have ended.
-
-    Raises:
-        OSError: In most methods: a file of the program cannot be read.
     """
 
     program: UserProgram
@@ -270,6 +267,10 @@ class _Trial:
 
         Returns:
             None if the program has to begin anew.
+
+        Raises:
+            InputError: The arguments cannot be passed.
+            OSError: The process cannot be started.
         """
         program, training = self.program, self.training
         run, versions = self.where.new_run(), self._versions()

@@ -89,7 +89,7 @@ def answer_of(source: ReportSource) -> dict[str, Any]:
             if index == 0 or share.share >= _NO_DIFFERENCE
         ],
         "advice": list(_advice(source, best, singles))[:_MOST_ADVICE],
-        "paragraph": _paragraph(source, best, singles),
+        "paragraph": _paragraph(source, best),
     }
 
 
@@ -148,26 +148,31 @@ def _share(source: ReportSource, share: Share) -> list[Any]:
     return [name, round(share.share, 4), round(share.low, 4), round(share.high, 4), best]
 
 
-def _paragraph(source: ReportSource, best: pd.Series[Any], singles: Sequence[Share]) -> str:
+def _paragraph(source: ReportSource, best: pd.Series[Any]) -> str:
     """What each hyperparameter did to the scores, in words to copy; empty if that is unknown."""
     anova = source.importance
-    if anova.reason:
+    if anova.reason or anova.explained < _LEAST_EXPLAINED:
         return ""
+    kept = [share for share in anova.shares if share.share >= _NO_DIFFERENCE]
     parts = []
-    for share in singles:
-        name, part, low, high, values = _share(source, share)
-        better = f"best on average: {values}" if values else "no value is clearly better"
-        if part >= _NO_DIFFERENCE:
-            parts.append(f"{name} explains {part:.0%} ({low:.0%} to {high:.0%}; {better})")
-    if rest := [share.names[0] for share in singles if share.share < _NO_DIFFERENCE]:
-        parts.append(
-            f"{listing(rest, 'and')} less than {_NO_DIFFERENCE:.0%}" + " each" * (len(rest) > 1)
-        )
+    for share in sorted(kept, key=lambda share: len(share.names)):
+        names = listing([hyperparameter_of(name) for name in share.names], "and")
+        interval = f"{share.low:.0%} to {share.high:.0%}"
+        if len(share.names) > 1:
+            parts.append(f"{names} together a further {share.share:.0%} ({interval})")
+        else:
+            values = _share(source, share)[-1]
+            better = f"best on average: {values}" if values else "no value is clearly better"
+            parts.append(f"{names} explains {share.share:.0%} ({interval}; {better})")
+    named = {name for share in kept for name in share.names}
+    if rest := [hyperparameter_of(name) for name in anova.singles if name not in named]:
+        parts.append(f"no share of {listing(rest)} reaches {_NO_DIFFERENCE:.0%}")
     return (
-        f"Of the variance of {source.metric} over this space, {listing(parts, 'and')}. This is a "
-        f"functional ANOVA of {counted(anova.trials, 'trial')} with 90% intervals, whose model "
-        f"explains {max(0.0, anova.explained):.0%} of the variance of scores that it has not seen. "
-        f"The best trial: {_config_in_words(source, best)}, with {number(float(best['score']))}."
+        f"Of the variance of {source.metric} over this space, {listing(parts, 'and')}. (Functional "
+        f"ANOVA of {counted(anova.trials, 'trial')}; in brackets 90% intervals. Its model explains "
+        f"{anova.explained:.0%} of the variance of scores that it has not seen.) The best trial: "
+        f"{_config_in_words(source, best)}, with {number(float(best['score']))}."
+        + _selection_note(source)
     )
 
 

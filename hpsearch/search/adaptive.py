@@ -47,8 +47,8 @@ class History:
     def __init__(self, encoding: Encoding, *, maximize: bool) -> None:
         self._encoding = encoding
         self._sign = -1.0 if maximize else 1.0
-        self._proposed: dict[str, None] = {}
-        #: Id -> index of the config's row and loss.
+        #: Id -> index of the config's row and loss; of the proposals, and of all configs.
+        self._proposed: dict[str, int] = {}
         self._places: dict[str, int] = {}
         self._rows = np.empty((64, len(encoding.dimensions)))
         self._losses = np.empty(64)
@@ -67,8 +67,7 @@ class History:
 
     def propose(self, config: Config) -> None:
         """Add a proposal, which may have an outcome already."""
-        self._index(config)
-        self._proposed[config.id] = None
+        self._proposed[config.id] = self._index(config)
 
     def _index(self, config: Config) -> int:
         if config.id not in self._places:
@@ -115,13 +114,16 @@ class History:
 
     def _expressible(self) -> tuple[list[str], Array, Array]:
         """Return ids, rows and losses of the configs that the space can express."""
-        names = [*self._proposed, *sorted(self._places.keys() - self._proposed.keys())]
-        places = np.array([self._places[name] for name in names], np.intp)
+        names, places = list(self._proposed), list(self._proposed.values())
+        if len(names) < len(self._places):
+            others = sorted(self._places.keys() - self._proposed.keys())
+            names += others
+            places += [self._places[name] for name in others]
         rows = self._rows[places]
         usable = np.asarray(~np.isinf(rows).any(axis=1))
         if not usable.all():
             names = [name for name, here in zip(names, usable, strict=True) if here]
-        return names, rows[usable], self._losses[places[usable]]
+        return names, rows[usable], self._losses[places][usable]
 
 
 class RungHistory(History):

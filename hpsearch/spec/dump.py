@@ -199,11 +199,16 @@ def write_starter(target: Path) -> Path:
     """
     schema = target.with_name(SCHEMA_NAME)
     text = json.dumps(file_schema(), indent=2) + "\n"
-    title = b'"title": "hpsearch sweep"'
-    if odd_kind(schema, links=False) or (schema.exists() and title not in schema.read_bytes()):
+    if odd_kind(schema, links=False) or (schema.exists() and not _is_schema(schema)):
         raise FileExistsError(errno.EEXIST, f"{schema.name} beside it is no schema of hpsearch")
     # Exclusive creation follows no link.
     with target.open("x", encoding="utf-8") as file:
         file.write(STARTER.read_text(encoding="utf-8"))
     write_atomically(schema, text)
     return schema
+
+
+def _is_schema(path: Path) -> bool:
+    with path.open("rb") as file:
+        # The title is at its beginning; a schema that has this one within is another.
+        return b'"title": "hpsearch sweep"' in file.read(300)

@@ -223,7 +223,7 @@ def number(
         "exclusiveMaximum": below,
     }
     bounds = {keyword: bound for keyword, bound in limits.items() if bound is not None}
-    noun, of = ("whole number", "of ") if whole else ("number", "")
+    noun, of = "whole number" if whole else "number", "of " if whole or "minimum" in bounds else ""
     requirement = f"must be a {noun}{f' {of}{_worded(bounds)}' if bounds else ''}"
 
     def check(value: Any) -> float:

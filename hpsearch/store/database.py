@@ -284,15 +284,16 @@ def _schema_fault(db: sqlite3.Connection) -> str:
 
     A foreign view, trigger, index or expression would run when rows are read or written.
     """
-    # SQLite adds indexes without a statement, one for each key that is not an integer.
-    own_index = "type = 'index' AND sql IS NULL AND name = 'sqlite_autoindex_' || tbl_name || '_1'"
-    query = f"SELECT type, name, sql FROM sqlite_schema WHERE NOT ({own_index})"  # noqa: S608
-    stored = {(kind, name, " ".join(str(sql).split())) for kind, name, sql in db.execute(query)}
-    declared = set()
+    stored, declared = set(), set()
+    for kind, name, table, sql in db.execute("SELECT type, name, tbl_name, sql FROM sqlite_schema"):
+        # SQLite adds indexes without a statement, one for each key that is not an integer.
+        if (kind, name, sql) != ("index", f"sqlite_autoindex_{table}_1", None):
+            stored.add((kind, name, " ".join(str(sql).split())))
     for statement in filter(None, (" ".join(part.split()) for part in _SCHEMA.split(";"))):
         name = statement.partition("(")[0].removeprefix("CREATE TABLE ")
         declared.add(("table", name, statement))
-    for kind, name, _ in sorted(stored ^ declared):
+    # In a damaged file, a name may be bytes.
+    for kind, name, _ in sorted(stored ^ declared, key=repr):
         what = printable(f"{kind} {name}")[:_MOST_SHOWN]
         return f"the {what} is not declared as a run declares it"
     return ""

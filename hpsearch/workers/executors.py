@@ -172,7 +172,7 @@ def opened_executor(
     Args:
         workers: Number of trainings at a time; None means as many as a cluster has room for.
         log: An open file for what workers print.
-        servers: Running servers for the local engine, which closes them.
+        servers: Running servers, which the local engine needs, and closes.
         pool: Trains in this pool's processes instead of the engine's.
         in_process: Trains in this process instead of the engine's.
     """

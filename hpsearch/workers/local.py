@@ -414,7 +414,7 @@ class CallsHere(Executor):
         return 0 if self._local is None else self._local.busy
 
     def submit(self, work: Work) -> None:
-        """Make a call; the earlier one has ended.
+        """Make a call, if no other one is under way.
 
         Raises:
             HpsearchError: The worker cannot be started.

@@ -292,7 +292,7 @@ class Servers:
     """
 
     def __init__(self, log: IO[Any], *, tensorflow: bool = True) -> None:
-        self.log = log
+        self.log, self._closed = log, False
         light, light_theirs = socket.socketpair()
         loaded, loaded_theirs = socket.socketpair()
         with light_theirs, loaded_theirs:
@@ -324,13 +324,11 @@ class Servers:
         yield self.light
         yield self.loaded
 
-    @property
-    def ended(self) -> bool:
-        """True if the light server has ended."""
-        return self._process.poll() is not None
-
     def close(self) -> None:
-        """End both servers and all their workers at once."""
+        """End both servers and all their workers at once; a second call does nothing."""
+        if self._closed:
+            return
+        self._closed = True
         for server in self:
             server.close()
         if sys.platform == "linux":

@@ -68,7 +68,7 @@ INFINITE[7, 2] = np.inf
     ("arrays", "message"),
     [
         ({"x": X}, "no array 'y'"),
-        ({"a": X, "b": Y}, "no array 'x'; it needs x and y, or x_train"),
+        ({"a": X, "b": Y}, "no array 'x', but 'a', 'b'; it needs x and y, or x_train"),
         ({"x": X, "y": Y[:-1]}, "x has 30 rows and y has 29"),
         ({"x": INFINITE, "y": Y}, r"row 7 \(from 0\): column 2: inf is not a finite"),
         ({"x": X.astype(complex), "y": Y}, "has the type complex128"),

@@ -490,7 +490,7 @@ def test_report_outside_a_trial_does_nothing(capfd, monkeypatch, tmp_path):
     monkeypatch.setenv("HPSEARCH_REPORT", str(tmp_path / "gone" / "reports"))
     hpsearch.report(loss=1)
     for wrong in ({"loss": "0.5"}, {"loss": None}, {"loss": 1, "epoch": 1.5}):
-        with pytest.raises(TypeError, match=r"report: loss must be|as an integer"):
+        with pytest.raises(TypeError, match="report: "):
             hpsearch.report(**wrong)
 
 

@@ -57,10 +57,26 @@ def test_a_paragraph_says_what_each_hyperparameter_did(source_of):
     beyond = f"best on average: {best}" if best else "no value is clearly better"
     assert f"{name} explains {share:.0%} ({low:.0%} to {high:.0%}; {beyond})" in text
     assert all(name in text for name in anova.singles)
-    assert f"of {anova.trials} trials with 90% intervals, whose model explains " in text
+    pair = next(part for part in anova.shares if len(part.names) == 2)
+    assert pair.share < 0.01 or f"{' and '.join(pair.names)} together a further" in text
+    assert f"ANOVA of {anova.trials} trials; in brackets 90% intervals. Its model explains " in text
     assert f" {anova.explained:.0%} of the variance of scores that it has not seen" in text
     assert text.endswith(f", with {source.best['score']:.4f}.")
+
+
+def test_there_is_no_paragraph_where_importance_is_not_known(source_of):
     assert answer_of(source_of(1))["paragraph"] == ""
+    assert answer_of(knowing(source_of(100), explained=0.2))["paragraph"] == ""
+
+
+def test_a_paragraph_names_what_matters_only_with_another(source_of):
+    source = source_of(100)
+    rng = np.random.default_rng(0)
+    units, layers = rng.integers(1, 30, 100), rng.integers(1, 4, 100)
+    score = 0.5 + 0.3 * ((units > 15) ^ (layers > 2)) + 0.01 * rng.random(100)
+    text = answer_of(made(source, units=units, hidden_layers=layers, score=score))["paragraph"]
+    assert "together a further" in text
+    assert "units" not in text.partition("no share of")[2].partition("reaches")[0]
 
 
 @pytest.mark.slow

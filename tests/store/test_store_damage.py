@@ -142,6 +142,17 @@ def test_a_changed_row_is_refused(damaged: Path, statement: str, what: str) -> N
     assert f"{what} does not match its checksum" in refused(damaged)
 
 
+@pytest.mark.parametrize("column", ["type", "name", "tbl_name"])
+def test_a_declaration_that_is_no_text(damaged: Path, column: str) -> None:
+    db = sqlite3.connect(damaged)
+    db.execute("PRAGMA writable_schema=ON")
+    cast = f"UPDATE sqlite_schema SET {column} = CAST({column} AS BLOB) WHERE type = 'index'"
+    db.execute(f"{cast} AND rowid = (SELECT max(rowid) FROM sqlite_schema WHERE type = 'index')")
+    db.commit()
+    db.close()
+    assert "damaged" in refused(damaged)
+
+
 def test_a_result_of_another_version(damaged: Path) -> None:
     record = '{"execution": 3, "status": "failed", "curve": {}, "more": 1}'
     checksum = checksum_of(3, "completed", record)

@@ -14,7 +14,7 @@ function answerSection(view) {
   const weak = !importance.reason && importance.explained < 0.3;
   return el("section", { className: "first", id: "answer", "aria-label": "Answer" }, head,
     el("div", { className: `panels${answer.values.length > MOST_BESIDE ? " tall" : ""}` },
-      panel("The best config", configTable(answer.values), copyButtons(() => answer.values.map(([name, , value]) => [name, value]))),
+      panel("The best config", configTable(answer.values), copyConfig(() => answer.values.map(([name, , value]) => [name, value]))),
       answer.shares.length > 0 && panel("What mattered most",
         el("p", { className: "note" }, "Shares of the variance; black lines are their 90% intervals."),
         el("ol", { className: "mattered" }, answer.shares.map(mattered)),
@@ -66,9 +66,10 @@ function importanceSection(view) {
     el("table", { className: "shares" },
       el("thead", {}, el("tr", {}, ["hyperparameter", "", "share", "90% interval"].map((text) => (text ? el("th", { scope: "col" }, text) : el("td"))))),
       el("tbody", {}, rows)),
-    el("p", { className: "note" }, "In words, to copy:"),
-    el("blockquote", {}, answer.paragraph),
-    el("div", { className: "controls" }, copyButton("Copy the paragraph", () => answer.paragraph)));
+    answer.paragraph && [
+      el("p", { className: "note" }, "In words, to copy:"),
+      el("blockquote", {}, answer.paragraph),
+      el("div", { className: "controls" }, copyButton("Copy the paragraph", () => answer.paragraph))]);
 }
 
 // A config as text to copy: YAML for a sweep file.
@@ -126,6 +127,6 @@ function copyButton(label, text) {
 }
 
 /** A button that copies a config; `pairs` is called when it is used. */
-function copyButtons(pairs) {
+function copyConfig(pairs) {
   return el("div", { className: "controls" }, copyButton("Copy as YAML", () => asYaml(pairs())));
 }

@@ -181,7 +181,7 @@ function detailOf(view, row) {
   const config = [...told.filter((column) => column.hyperparameter).map(text), ...rest];
   const other = told.filter((column) => !column.hyperparameter && column.name !== "score" && column.name !== "status").map(text);
   return el("div", { className: "detail", tabindex: "-1" },
-    el("header", {}, el("h3", {}, `Trial ${trial}`), copyButtons(() => trials.config(row))),
+    el("header", {}, el("h3", {}, `Trial ${trial}`), copyConfig(() => trials.config(row))),
     el("div", { className: "sides" },
       el("div", {}, pairsOf(config), pairsOf(other)),
       el("div", {}, executionsOf(trials.sweep, trial), curvesOf(view, trial))));
