@@ -76,6 +76,8 @@ def _several(
     """Return several inputs, for a custom model, and their parts."""
     if not are_several_inputs(x, y) and not isinstance(x, Mapping):
         raise DataError(f"{where}: x is {type(x).__name__}; give the inputs of the training rows")
+    if like is not None and not like.parts:
+        raise DataError(f"{where}: x has several inputs, and the training part's x is one")
     columns, parts = packed(x, f"{where}: x", like.parts if like is not None else None, "inputs")
     if not columns.size:
         raise DataError(f"{where}: no rows")

@@ -79,6 +79,13 @@ def test_elsewhere_they_are_refused():
         made(np.zeros((4, 1)), {"class": CLASSES})
 
 
+def test_several_inputs_are_not_validated_against_one():
+    x = pd.DataFrame(np.arange(30.0).reshape(10, 3), columns=[*"abc"])
+    several = {"a": np.zeros((10, 2)), "b": np.zeros(10)}
+    with pytest.raises(DataError, match="x has several inputs, and the training part's x is one"):
+        made(x, np.arange(10) % 2, validation_data=(several, np.arange(10) % 2))
+
+
 def test_they_are_no_task():
     read = read_memory(np.zeros((4, 1)), {"class": CLASSES}, None, None, None)
     with pytest.raises(DataError, match="task: several targets have each its own"):
