@@ -40,7 +40,7 @@ BROKEN = {
         ":20: target 'none' is not a number",
     ),
     "not UTF-8": (numbers(9, "1,2,Zürich").encode("latin-1"), ":9: not UTF-8 text (byte 0xfc)"),
-    "binary": (b"a,y\n1,2\n\0\0,1\n", ":3: not UTF-8 text (byte 0x00)"),
+    "binary": (b"a,y\n1,2\n\0\0,1\n", ":3: a NUL byte"),
     "empty": (b"", "the file is empty"),
     "only a header": ("a,b,y\n", "no row under it"),
     "open quote": (numbers(9, '1,"2,no'), ":9: malformed CSV"),
