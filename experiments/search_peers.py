@@ -178,6 +178,8 @@ class KerasTunerSearch:
             # KerasTuner takes the seed 0 for a random one.
             seed=seed + 1,
             hyperparameters=hp,
+            # By default three diverged trainings in a row end a search.
+            max_consecutive_failed_trials=trials,
         )
         self._oracle.verbose = 0
         if not stock:
