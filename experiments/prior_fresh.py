@@ -34,8 +34,9 @@ import argparse
 import itertools
 import multiprocessing
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -43,18 +44,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from prior_quality import least_regrets
+from prior_study import space_of, splits
 from prior_tables import TABLES, Arrays, common, keel, standardised
 from report import HERE, half_interval, machine, report_parts, versions
 from search_peers import make_peer
 from search_problems import Problem
-from sklearn.model_selection import train_test_split
 from tabulate import write
 
 import hpsearch
 from hpsearch.search.methods import make_strategy
-from hpsearch.space.space import Space
 from hpsearch.spec.method import MethodSpec
-from hpsearch.spec.parameters import HYPERPARAMETERS, parse_parameter
 
 GRID: dict[str, Any] = {
     "hidden_layers": [1, 2, 3],
@@ -81,7 +80,7 @@ FRESH: dict[str, Callable[[], Arrays]] = {
 }
 #: For rehearsals.
 _MADE = {name: TABLES[name] for name in ("made_quantiles", "made_noisy")}
-_ROWS, _VALIDATION = 2_400, 0.4
+_ROWS = 2_400
 #: Method -> its number of seeds.
 METHODS = {"keras_tuner": 5, "optuna_gp": 5, "auto": 10, "optuna_tpe": 10, "random": 10}
 COUNTS = (10, 25, 50, 100)
@@ -89,28 +88,17 @@ COUNTS = (10, 25, 50, 100)
 
 def train(name: str, grid: dict[str, Any], out: Path) -> pd.Series:
     """Train every config of the grid on a table; return the losses by the config's id."""
-    x, y = standardised(*(FRESH | _MADE)[name](), _ROWS)
-    classes = np.issubdtype(y.dtype, np.integer)
-    x, x_val, y, y_val = train_test_split(
-        x, y, test_size=_VALIDATION, random_state=0, stratify=y if classes else None
-    )
+    parts = splits(*standardised(*(FRESH | _MADE)[name](), _ROWS))
     results = hpsearch.tune(
-        x, y, validation_data=(x_val, y_val), parameters=grid, method="grid", scale="none",
-        task="classification" if classes else "regression", name=name, out=out / name, verbose=0,
-    )  # fmt: skip
+        **parts, parameters=grid, method="grid", scale="none", name=name, out=out / name, verbose=0
+    )
     rows = results.table
     if not rows["status"].isin(["completed", "diverged"]).all():
         raise SystemExit(f"{name}: not every trial is completed or diverged")
-    scores = rows.set_index("config")["score"].where(
-        rows.set_index("config")["status"] == "completed"
-    )
-    losses = 1 - scores if classes else scores
+    scores = rows.set_index("config")["score"]
+    losses = 1 - scores if parts["task"] == "classification" else scores
     print(f"{name}: {len(rows)} configs, {rows['seconds'].sum():.0f} s", flush=True)
     return losses.map(lambda loss: float(f"{loss:.5g}")).rename(name)
-
-
-def _space(grid: dict[str, Any]) -> Space:
-    return Space(tuple(parse_parameter(HYPERPARAMETERS[n], n, spec) for n, spec in grid.items()))
 
 
 def problem(name: str, table: pd.DataFrame, grid: dict[str, Any]) -> Problem:
@@ -119,7 +107,7 @@ def problem(name: str, table: pd.DataFrame, grid: dict[str, Any]) -> Problem:
     every = table[name].fillna(np.inf)
     return Problem(
         name,
-        _space(grid),
+        space_of(grid),
         lambda config: known.get(config.id),
         least=float(every.min()),
         losses=tuple(every.tolist()),
@@ -159,9 +147,11 @@ def search(
             for name, seed in itertools.product(names, range(seeds))]  # fmt: skip
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(os.cpu_count(), mp_context=context) as pool:
-        futures = [pool.submit(_run, *job, tables, grid=grid, trials=trials) for job in jobs]
-        # If one fails, the others are kept.
-        return pd.DataFrame([f.result() for f in as_completed(futures) if f.exception() is None])
+        futures = {job: pool.submit(_run, *job, tables, grid=grid, trials=trials) for job in jobs}
+        for job, future in futures.items():
+            if error := future.exception():
+                print(f"{job}: {error!r}", file=sys.stderr, flush=True)
+        return pd.DataFrame([f.result() for f in futures.values() if not f.exception()])
 
 
 def counts_of(runs: pd.DataFrame) -> list[int]:
@@ -237,6 +227,8 @@ def main() -> None:
         found = search(given.tables, methods, tables, grid, trials=given.trials)
         known = pd.read_csv(runs) if runs.exists() else found.iloc[:0]
         write(pd.concat([known[~known["method"].isin(given.methods)], found]), runs)
+        if lost := len(given.tables) * sum(methods.values()) - len(found):
+            raise SystemExit(f"{lost} searches failed, so nothing is published")
     publish(pd.read_csv(runs), given.out)
 
 

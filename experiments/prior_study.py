@@ -13,7 +13,7 @@ each table: 1 - validation accuracy and the cross-entropy, or the mean squared e
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ import hpsearch
 from hpsearch.space.space import Space
 from hpsearch.spec.parameters import HYPERPARAMETERS, parse_parameter
 
-__all__ = ["SHARES", "SPACE", "space"]
+__all__ = ["SHARES", "SPACE", "space", "space_of", "splits"]
 
 SPACE: dict[str, Any] = {
     "hidden_layers": [0, 1, 2, 3, 4],
@@ -52,25 +52,33 @@ SHARES = (0.25, 0.5, 1.0)
 
 def space(least_epochs: int = 4) -> Space:
     """The study's space."""
-    raw = {**SPACE, "epochs": {**SPACE["epochs"], "min": least_epochs}}
+    return space_of({**SPACE, "epochs": {**SPACE["epochs"], "min": least_epochs}})
+
+
+def space_of(raw: Mapping[str, Any]) -> Space:
+    """The space of a sweep's parameters."""
     return Space(tuple(parse_parameter(HYPERPARAMETERS[n], n, spec) for n, spec in raw.items()))
 
 
 def train(name: str, trials: int, out: Path) -> None:
     """Train the first `trials` configs on a table; those that are there are not trained again."""
-    x, y = table(name)
-    classes = np.issubdtype(y.dtype, np.integer)
-    x, x_val, y, y_val = train_test_split(
-        x, y, test_size=_VALIDATION, random_state=0, stratify=y if classes else None
-    )
     results = hpsearch.tune(
-        x, y, validation_data=(x_val, y_val), parameters=SPACE, method="sobol", trials=trials,
-        task="classification" if classes else "regression", scale="none", metric="val_loss",
-        workers=1, name=name, out=out / name, verbose=0,
+        **splits(*table(name)), parameters=SPACE, method="sobol", trials=trials, scale="none",
+        metric="val_loss", workers=1, name=name, out=out / name, verbose=0,
     )  # fmt: skip
     print(
         f"{name}: {len(results.table)} configs, {results.table['seconds'].sum():.0f} s", flush=True
     )
+
+
+def splits(x: Any, y: Any) -> dict[str, Any]:
+    """The rows of a table, split, and the task, as `hpsearch.tune` takes them."""
+    classes = np.issubdtype(y.dtype, np.integer)
+    x, x_val, y, y_val = train_test_split(
+        x, y, test_size=_VALIDATION, random_state=0, stratify=y if classes else None
+    )
+    task = "classification" if classes else "regression"
+    return {"x": x, "y": y, "validation_data": (x_val, y_val), "task": task}
 
 
 def _losses(results: hpsearch.Results, metric: str) -> pd.Series:

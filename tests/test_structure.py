@@ -38,9 +38,9 @@ def test_no_file_is_longer_than_its_idea():
 
 #: Room -> the most lines of its Python modules together; "" has the modules beside the rooms.
 ROOMS = {
-    "": 2095, "cli": 1125, "comparison": 2350, "custom": 2670, "data": 3295, "engine": 2870,
+    "": 2095, "cli": 1125, "comparison": 2350, "custom": 2670, "data": 3290, "engine": 2870,
     "functions": 320, "kerastuner": 1945, "models": 935, "native": 625, "programs": 1770,
-    "progress": 370, "ray": 740, "reporting": 2755, "runs": 1155, "search": 2420, "sklearn": 455,
+    "progress": 370, "ray": 740, "reporting": 2755, "runs": 1165, "search": 2420, "sklearn": 455,
     "space": 1545, "spec": 4035, "store": 2820, "trackers": 360, "training": 1995,
     "workers": 2035,
 }  # fmt: skip

@@ -326,7 +326,7 @@ def answer(first: Table, second: Table) -> tuple[Answer, PairedScores | None]:
     """Return the answer by the configs that both tables have, and these configs' scores.
 
     If they have few in common, return that by their bests, and None: a verdict on few configs would
-    say nothing about the tables. So would one on trainings that both have, if a table has more.
+    say nothing about the tables. So would one on trainings that both have, if a table has others.
     """
     pairing = pair_configs(first, second)
     scores = paired_scores(first, second, pairing)

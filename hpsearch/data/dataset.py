@@ -307,9 +307,8 @@ def are_several(values: Any, others: Any) -> bool:
         return True
     if not isinstance(values, list | tuple) or not values:
         return False
-    shapes = [getattr(array, "shape", ()) for array in values]
     return any(
-        len(values) != rows and all(shape[:1] == (rows,) for shape in shapes)
+        len(values) != rows and all(getattr(a, "shape", ())[:1] == (rows,) for a in values)
         for rows in _row_counts(others)
     )
 

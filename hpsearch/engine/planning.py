@@ -195,7 +195,7 @@ class Planner(ABC):
     Attributes:
         adaptive: Whether plans depend on results, so that nothing is planned in advance.
         past: The results of earlier runs, for the method; set by `begin`.
-        outcomes: What the method has not been told yet.
+        outcomes: The outcomes that the method does not know yet.
     """
 
     adaptive: ClassVar[bool]

@@ -149,7 +149,7 @@ def _share(source: ReportSource, share: Share) -> list[Any]:
 
 
 def _paragraph(source: ReportSource, best: pd.Series[Any]) -> str:
-    """What each hyperparameter did to the scores, in words to copy; empty if that is unknown."""
+    """Say what each hyperparameter did to the scores, in words to copy; empty if unknown."""
     anova = source.importance
     if anova.reason or anova.explained < _LEAST_EXPLAINED:
         return ""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import zip_longest
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -360,12 +361,7 @@ def evaluate_trial(source: Source, split: str, which: Which) -> Evaluation:
         raise InputError(f"split: must be one of {', '.join(SPLITS)}, not {split!r}")
     run = open_run(source)
     execution, result = run.scored(which)
-    rows: Split | None = getattr(run.dataset.of_fold(execution.fold), split)
-    if rows is None:
-        raise InputError(
-            f"{run.where.path}: there is no test split: {run.dataset.name} ships none; a sweep "
-            "with data.test has one, in a results directory of its own"
-        )
+    rows = _rows_of(run, execution, split)
     if split == "train" or (split == "validation" and run.sweep.data.train_on != "train"):
         source.say(f"{execution.label} was trained on these rows, so that the scores are too good")
     with ResultsDirectory(source.directory).hold() as held:
@@ -374,26 +370,43 @@ def evaluate_trial(source: Source, split: str, which: Which) -> Evaluation:
             called = retrainer.ask(Call(evaluate_rows, (trained, rows.x, rows.y)))
         if called.error:
             raise HpsearchError(f"{execution.label} cannot be evaluated: {called.error}")
-        arrays = dict(called.value)
-        predicted, extra = arrays.pop(PREDICTED, None), arrays.pop(REGULARISATION, 0.0)
-        measured = {n: _measurement(n, v, len(rows), float(extra)) for n, v in arrays.items()}
-        scored = run.recipe.metric.removeprefix("val_")
-        target = run.dataset.of_fold(execution.fold).target
-        evaluation = Evaluation(
-            time=datetime.now(UTC).isoformat(timespec="seconds"),
-            trial=execution.trial,
-            config=execution.config.id,
-            seed=execution.seed,
-            fold=execution.fold,
-            split=split,
-            rows=len(rows),
-            metric=scored if scored in measured else next(iter(measured)),
-            metrics=measured,
-            **({} if predicted is None else answers(predicted, rows.y, target)),
-        )
+        evaluation = _evaluation(run, execution, split, rows, called.value)
         with Store(run.where.store, check=held.check) as store:
             store.set_facts(evaluations=(*store.facts().evaluations, evaluation))
     return evaluation
+
+
+def _rows_of(run: StoredRun, execution: Execution, split: str) -> Split:
+    rows: Split | None = getattr(run.dataset.of_fold(execution.fold), split)
+    if rows is None:
+        raise InputError(
+            f"{run.where.path}: there is no test split: {run.dataset.name} ships none; a sweep "
+            "with data.test has one, in a results directory of its own"
+        )
+    return rows
+
+
+def _evaluation(
+    run: StoredRun, execution: Execution, split: str, rows: Split, arrays: Mapping[str, Any]
+) -> Evaluation:
+    """Return an evaluation, of now, by what `evaluate_rows` measured."""
+    metrics = dict(arrays)
+    predicted, extra = metrics.pop(PREDICTED, None), metrics.pop(REGULARISATION, 0.0)
+    measured = {n: _measurement(n, v, len(rows), float(extra)) for n, v in metrics.items()}
+    scored = run.recipe.metric.removeprefix("val_")
+    target = run.dataset.of_fold(execution.fold).target
+    return Evaluation(
+        time=datetime.now(UTC).isoformat(timespec="seconds"),
+        trial=execution.trial,
+        config=execution.config.id,
+        seed=execution.seed,
+        fold=execution.fold,
+        split=split,
+        rows=len(rows),
+        metric=scored if scored in measured else next(iter(measured)),
+        metrics=measured,
+        **({} if predicted is None else answers(predicted, rows.y, target)),
+    )
 
 
 def _measurement(name: str, values: Floats, rows: int, penalty: float) -> Measurement:

@@ -1,6 +1,6 @@
 """Rules for the values and keys of a sweep file, with messages for people and a JSON Schema.
 
-What breaks a rule raises InvalidValue, with the place of every fault.
+A value that breaks a rule raises InvalidValue, with the place of every fault.
 """
 
 from __future__ import annotations

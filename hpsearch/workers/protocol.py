@@ -179,7 +179,7 @@ class Executor(Protocol):
         ...
 
     def converse(self, conversation: Conversation) -> None:
-        """Start a conversation, at most one, in a process of its own; its messages are events."""
+        """Start a conversation, at most one, in another process; its messages are events."""
         del conversation
         raise NotImplementedError
 

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import yaml
 from commands import hpsearch
+from marks import slow
 from outcomes import table
 
 from hpsearch.engine.session import Settings
@@ -40,7 +41,7 @@ def write(home: Path, method: Any, **changes: Any) -> dict[str, Any]:
     return sweep
 
 
-@pytest.mark.parametrize("method", ["asha", pytest.param("hyperband", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("method", ["asha", slow("hyperband")])
 def test_a_halted_trial_is_a_row_and_one_that_goes_on_is_as_if_it_had_not_halted(
     tmp_path: Path, method: str
 ) -> None:

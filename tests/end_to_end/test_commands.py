@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import yaml
 from commands import hpsearch, python
+from marks import slow
 
 _IMPORTS = """\
 import json, sys
@@ -51,9 +52,7 @@ _SLOW = [
 ]
 
 
-@pytest.mark.parametrize(
-    "commands", [_QUICK, pytest.param(_SLOW, marks=pytest.mark.slow)], ids=["quick", "slow"]
-)
+@pytest.mark.parametrize("commands", [_QUICK, slow(_SLOW)], ids=["quick", "slow"])
 def test_commands_import_no_tensorflow(finished, commands):
     unwanted = {"tensorflow", "keras", "keras_tuner"}
     imported = imports_of(finished, *commands)

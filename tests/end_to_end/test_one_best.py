@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from commands import hpsearch
+from marks import slow
 
 import hpsearch as package
 from hpsearch.comparison.table import read_tables
@@ -178,7 +179,7 @@ def validation_metric(results: Results, model: Any, row: pd.Series[Any]) -> tupl
     [
         a_narrowed_space,
         *(
-            pytest.param(each, marks=pytest.mark.slow)
+            slow(each)
             for each in (
                 several_seeds,
                 a_widened_space,

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 import yaml
 from commands import hpsearch, start
+from marks import slow
 from outcomes import table
 from sklearn.datasets import load_wine
 
@@ -61,15 +62,8 @@ def test_a_run_that_is_killed_goes_on_as_if_nothing_had_been(tmp_path: Path) -> 
     ("method", "stored", "said"),
     [
         ("Raises", 3, "the oracle own_oracles:Raises failed: RuntimeError: no idea for a trial"),
-        pytest.param(
-            "Exits",
-            0,
-            "the process of own_oracles:Exits ended (exit status 7)",
-            marks=pytest.mark.slow,
-        ),
-        pytest.param(
-            "Sleeps", 0, "own_oracles:Sleeps gave no answer within 2 s", marks=pytest.mark.slow
-        ),
+        slow("Exits", 0, "the process of own_oracles:Exits ended (exit status 7)"),
+        slow("Sleeps", 0, "own_oracles:Sleeps gave no answer within 2 s"),
     ],
 )
 def test_a_bad_oracle_is_named_and_what_was_finished_is_stored(

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from commands import ODD_LAYERS, PROGRAM, Running, environment, hpsearch, wait_for
+from marks import slow
 
 import hpsearch as package
 from hpsearch.data.loading import load_dataset
@@ -107,7 +108,7 @@ def dataset_of(past, name):
         ("digits", 1, 1),
         ("diabetes", 4, 0),
         ("shops", 2, 0),
-        *(pytest.param("digits", trial, 0, marks=pytest.mark.slow) for trial in (4, _TRIALS)),
+        *(slow("digits", trial, 0) for trial in (4, _TRIALS)),
     ],
 )
 def test_every_row_is_reproduced(past, name, trial, seed):

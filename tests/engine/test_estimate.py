@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from here import run_here
+from marks import slow
 
 from hpsearch.engine.models import SweepModels
 from hpsearch.space.execution import Training
@@ -18,10 +19,7 @@ execution: {{workers: 1}}
 """
 
 
-@pytest.mark.parametrize(
-    ("trainer", "optimizer"),
-    [("native", "adam"), pytest.param("graph", "adamax", marks=pytest.mark.slow)],
-)
+@pytest.mark.parametrize(("trainer", "optimizer"), [("native", "adam"), slow("graph", "adamax")])
 def test_a_training_takes_what_is_said_within_a_factor(tmp_path, trainer, optimizer):
     """Three on an idle machine; a loaded one may take ten times as long as that."""
     text = _SWEEP.format(optimizer=optimizer)

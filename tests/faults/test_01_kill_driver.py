@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from commands import hpsearch, in_sessions, start, sweep, wait_for
+from marks import slow
 from outcomes import acknowledged, assert_same, table, trainings_begun
 
 _KILL_AT_WRITE = Path(__file__).parent.parent / "support" / "kill_at_write.py"
@@ -181,14 +182,7 @@ def small(tmp_path_factory):
     return home
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param("results.csv", marks=pytest.mark.slow),
-        "best.keras",
-        pytest.param("report.html", marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.parametrize("name", [slow("results.csv"), "best.keras", slow("report.html")])
 def test_killed_as_it_puts_a_file_in_place(small, name):
     """Tables, the model (which TensorFlow trained), the report: the next run has each of them."""
     for when in ("before", "after"):

@@ -12,6 +12,7 @@ import odd_functions
 import psutil
 import pytest
 from commands import ODD_LAYERS, environment, in_sessions, session_of, start, wait_for
+from marks import slow
 
 import hpsearch
 
@@ -73,7 +74,7 @@ def require_end(pids):
     ("status", "code", "limits"),
     [
         ("completed", _SLEEPER, {}),
-        pytest.param("timeout", _SLEEPER, {"timeout_seconds": 5}, marks=pytest.mark.slow),
+        slow("timeout", _SLEEPER, {"timeout_seconds": 5}),
         ("killed", _HUNGRY, {"execution": {"memory": "600MiB"}}),
     ],
 )

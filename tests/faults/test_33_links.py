@@ -8,6 +8,7 @@ import tracemalloc
 
 import pytest
 from commands import hpsearch, sweep
+from marks import slow
 
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.doctor import examine
@@ -65,7 +66,7 @@ FIFOS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("command", ["show", pytest.param("doctor", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("command", ["show", slow("doctor")])
 @pytest.mark.parametrize("name", FIFOS)
 def test_reading_waits_at_no_fifo(out, command, name):
     (out / name).unlink(missing_ok=True)

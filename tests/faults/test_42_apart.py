@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from commands import python
+from marks import slow
 
 _CODE = """\
 import sys, threading
@@ -53,8 +54,6 @@ for search in map(globals().get, sys.argv[1:]):
 """
 
 
-@pytest.mark.parametrize(
-    "searches", [("tune", "run"), pytest.param(("tuners",), marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("searches", [("tune", "run"), slow(("tuners",))])
 def test_two_threads_search_on_their_own_rows(tmp_path, searches):
     python(_CODE, *searches, cwd=tmp_path)

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from keras import layers
+from marks import slow
 
 import hpsearch.tuners as kt
 from hpsearch.custom.fit_arguments import NotOnEngine, request_of
@@ -170,9 +171,9 @@ SETTINGS = {"RandomSearch": {"max_trials": 3}, "GridSearch": {"max_trials": 3}, 
     ("name", "again"),
     [
         ("RandomSearch", "the same tuner"),
-        pytest.param("GridSearch", "a new one", marks=pytest.mark.slow),
-        pytest.param("Hyperband", "a new one", marks=pytest.mark.slow),
-        pytest.param("Hyperband", "the same tuner", marks=pytest.mark.slow),
+        slow("GridSearch", "a new one"),
+        slow("Hyperband", "a new one"),
+        slow("Hyperband", "the same tuner"),
     ],
 )
 def test_an_interrupted_search_goes_on(data, name, again, interrupt_after):
@@ -264,9 +265,7 @@ def test_what_is_no_callback_is_said(search):
 SEVERAL = [kt.Objective("val_accuracy", "max"), "val_loss"]
 
 
-@pytest.mark.parametrize(
-    "tuner_class", [kt.RandomSearch, pytest.param(kt.Hyperband, marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("tuner_class", [kt.RandomSearch, slow(kt.Hyperband)])
 def test_several_objectives_are_added_up(search, images, tuner_class):
     many = {"max_epochs": 4} if tuner_class is kt.Hyperband else {"max_trials": 3}
     tuner = search(tuner_class, objective=SEVERAL, epochs=2, seed=1, **many)
@@ -297,11 +296,7 @@ def test_weights_of_classes_are_weights_of_rows(images):
 
 
 @pytest.mark.parametrize(
-    ("most", "said"),
-    [
-        (2, "consecutive failures.* limit of 2"),
-        pytest.param(None, "no trial completed", marks=pytest.mark.slow),
-    ],
+    ("most", "said"), [(2, "consecutive failures.* limit of 2"), slow(None, "no trial completed")]
 )
 def test_models_that_all_fail(data, most, said):
     def broken(hp):
@@ -347,12 +342,12 @@ class Failing(kt.HyperModel):
     ("failing", "status", "runs"),
     [
         (Failing(OSError, 2), "COMPLETED", 3),
-        pytest.param(Failing(OSError, 9), "FAILED", 3, marks=pytest.mark.slow),
+        slow(Failing(OSError, 9), "FAILED", 3),
         # No error, but no number either.
-        pytest.param(Failing(None, 2), "COMPLETED", 3, marks=pytest.mark.slow),
-        pytest.param(Failing(None, 9), "FAILED", 3, marks=pytest.mark.slow),
-        pytest.param(Failing(kt.errors.FailedTrialError, 9), "FAILED", 1, marks=pytest.mark.slow),
-        pytest.param(Failing(kt.errors.FatalValueError, 9), "RUNNING", 1, marks=pytest.mark.slow),
+        slow(Failing(None, 2), "COMPLETED", 3),
+        slow(Failing(None, 9), "FAILED", 3),
+        slow(Failing(kt.errors.FailedTrialError, 9), "FAILED", 1),
+        slow(Failing(kt.errors.FatalValueError, 9), "RUNNING", 1),
     ],
 )
 def test_a_training_without_a_score_runs_again(data, failing, status, runs):
@@ -442,9 +437,7 @@ def test_several_inputs_and_targets_train_on_the_engine(images):
     assert told["digit_accuracy"] == pytest.approx(table()["score"].max(), abs=1e-6)
 
 
-@pytest.mark.parametrize(
-    "tuner_class", ["RandomSearch", pytest.param("Hyperband", marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("tuner_class", ["RandomSearch", slow("Hyperband")])
 def test_the_same_seed_proposes_what_kerastuner_does(data, tuner_class):
     """The first configs of KerasTuner's own tuner, with every way of sampling a range."""
 

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 from keras import layers
+from marks import slow
 from sklearn.model_selection import KFold
 
 import hpsearch.tuners as kt
@@ -40,7 +41,7 @@ class Tuned(kt.RandomSearch):
         return super().run_trial(trial, *args, **kwargs)
 
 
-@pytest.mark.parametrize("named", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("named", [False, slow(True)])
 def test_run_trial_that_sets_arguments_trains_on_the_engine(images, named):
     x, y, x_val, y_val = images
     tuner = Tuned(build, "val_accuracy", 2, executions_per_trial=2, **WHERE)

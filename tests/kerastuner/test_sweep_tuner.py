@@ -9,6 +9,7 @@ from typing import Any
 
 import keras_tuner
 import pytest
+from marks import slow
 
 from hpsearch.data.specs import InputSpec, Target, Task
 from hpsearch.engine.search import Search, TunerSpec
@@ -129,7 +130,7 @@ def test_it_stops_when_the_oracle_does(method: str) -> None:
         "keras_tuner.oracles:HyperbandOracle",
         "own_oracles:Mine",
         *(
-            pytest.param(name, marks=pytest.mark.slow)
+            slow(name)
             for name in (
                 "keras_tuner.oracles:RandomSearchOracle",
                 "keras_tuner.oracles:BayesianOptimizationOracle",

@@ -90,7 +90,7 @@ EXACT = {
 
 @pytest.mark.parametrize(
     ("name", "kind"),
-    [*((name, "native") for name in EXACT), ("stopping", "graph"), slow(("plateau", "graph"))],
+    [*((name, "native") for name in EXACT), ("stopping", "graph"), slow("plateau", "graph")],
 )
 def test_the_numbers_are_those_of_fit(digits, kind, name):
     given = EXACT[name]

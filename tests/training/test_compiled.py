@@ -85,10 +85,10 @@ def test_graph_equals_keras(digits, layer_type, optimizer):
     "values",
     [
         small("dense", "sgd"),
-        pytest.param(small("batch_norm", "nesterov"), marks=pytest.mark.slow),
-        pytest.param(small("residual", "adam"), marks=pytest.mark.slow),
-        pytest.param(small(optimizer="adamw", weight_decay=0.01, l2=0.01), marks=pytest.mark.slow),
-        pytest.param(small(optimizer="lion"), marks=pytest.mark.slow),
+        slow(small("batch_norm", "nesterov")),
+        slow(small("residual", "adam")),
+        slow(small(optimizer="adamw", weight_decay=0.01, l2=0.01)),
+        slow(small(optimizer="lion")),
     ],
     ids=named,
 )
@@ -153,7 +153,7 @@ def test_uint8_images(images, kind):
     [
         ("digits", "categorical_crossentropy"),
         *(
-            slow(("cancer", loss))
+            slow("cancer", loss)
             for loss in ("binary_crossentropy", "hinge", "BinaryFocalCrossentropy")
         ),
     ],
@@ -214,7 +214,7 @@ def test_fused_update_is_one_kernel_a_weight():
 DROPPING = {"hidden_layers": 1, "units": 16, "layer_type": "dropout", "optimizer": "adam"}
 
 
-@pytest.mark.parametrize("kind", ["graph", pytest.param("xla", marks=pytest.mark.slow), "fit"])
+@pytest.mark.parametrize("kind", ["graph", slow("xla"), "fit"])
 def test_same_seed_gives_the_same_bits(digits, kind):
     first, second = (digits.trainer(DROPPING, 4, kind=kind) for _ in range(2))
     assert trained(first, 2) == trained(second, 2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from marks import slow
 from sklearn import metrics as sklearn_metrics
 from trainings import assert_agree, trained
 
@@ -14,7 +15,7 @@ from hpsearch.training.measures import KerasMetric
 from hpsearch.training.trainer import needs_tensorflow
 
 #: With the graph in the full run only.
-KINDS = ["native", pytest.param("graph", marks=pytest.mark.slow)]
+KINDS = ["native", slow("graph")]
 VALUES = {"hidden_layers": 1, "units": 16, "optimizer": "adam", "l2": 1e-3}
 
 

@@ -10,6 +10,7 @@ import pytest
 from keras import callbacks as kc
 from keras import layers
 from keras_tuner.src.engine.hypermodel import get_hypermodel
+from marks import slow
 from trainings import assert_agree, trained
 
 from hpsearch.custom.building import Tailored
@@ -98,7 +99,7 @@ def test_keras_goes_on_from_its_state(request):
         np.testing.assert_allclose(mine.numpy(), theirs.numpy(), rtol=1e-3, atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", ["native", pytest.param("graph", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kind", ["native", slow("graph")])
 def test_callbacks_read_its_metrics(kind, cancer):
     """Keras tells from the metric's object that more of it is better."""
     stopping = kc.EarlyStopping("val_auc", patience=1, min_delta=0.5)

@@ -70,9 +70,7 @@ def graph_and_fit(problem):
     return [trained(trainer, 2) for trainer in trainers]
 
 
-@pytest.mark.parametrize(
-    "model", ["two_outputs", pytest.param("two_listed_outputs", marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("model", ["two_outputs", slow("two_listed_outputs")])
 def test_several_targets(digits, model):
     y = np.stack([digits.arrays.y_train, digits.arrays.y_train % 2], 1).astype("f4")
     names = ("digit", "odd") if model == "two_outputs" else ("", "")

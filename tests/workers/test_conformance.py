@@ -10,6 +10,7 @@ import numpy as np
 import odd_calls
 import pytest
 from events_until import answers
+from marks import slow
 from ray_cluster import ray_cluster
 
 from hpsearch.space.execution import Status
@@ -26,7 +27,7 @@ from hpsearch.workers.protocol import (
 )
 
 KINDS = ["in process", "local, 1 worker", "local, 2 workers"]
-KINDS += [pytest.param(kind, marks=pytest.mark.slow) for kind in ("a pool", "ray, 2 nodes")]
+KINDS += [slow(kind) for kind in ("a pool", "ray, 2 nodes")]
 
 
 @contextmanager

@@ -69,19 +69,25 @@ def processes(executor):
     return {member.number: member.pid for member in members(executor)}
 
 
-def test_limits_of_time_and_memory_end_a_training_alone(starting, job, drive):
+def test_a_limit_of_time_ends_a_training_alone(starting, job, drive):
     hang = job((1, 1), layer_type="odd_layers:stuck")
-    hungry = job((1, 3), layer_type="odd_layers:hungry")
-    with starting(timeout_seconds=8, memory_bytes=2**30) as executor:
-        events = drive(executor, [hang, hungry, job((1, 2))])
+    with starting(timeout_seconds=8) as executor:
+        events = drive(executor, [hang, job((1, 2))])
         assert answers(events)[2].status is Status.COMPLETED
-    lost = {e.training.number: e for e in losses(events)}
-    assert lost[1].timed_out
-    assert lost[1].reason == "took longer than execution.timeout, 8 s"
-    assert 8 <= lost[1].seconds < 80
-    assert lost[3].too_large
-    assert lost[3].reason.startswith("memory: the worker used ")
-    assert not any(e.machine_lost for e in lost.values())
+    (lost,) = losses(events)
+    assert (lost.training.number, lost.timed_out, lost.machine_lost) == (1, True, False)
+    assert lost.reason == "took longer than execution.timeout, 8 s"
+    assert 8 <= lost.seconds < 80
+
+
+def test_a_limit_of_memory_ends_a_training_alone(starting, job, drive):
+    hungry = job((1, 1), layer_type="odd_layers:hungry")
+    with starting(memory_bytes=2**30) as executor:
+        events = drive(executor, [hungry, job((1, 2))])
+        assert answers(events)[2].status is Status.COMPLETED
+    (lost,) = losses(events)
+    assert (lost.training.number, lost.too_large, lost.machine_lost) == (1, True, False)
+    assert lost.reason.startswith("memory: the worker used ")
 
 
 def test_the_data_is_mapped_not_copied(starting, large, job):
