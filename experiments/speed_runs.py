@@ -2,44 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import subprocess
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from report import HERE
+from report import measured
 
-__all__ = ["RunsFile", "code", "rotated"]
+__all__ = ["RunsFile", "rotated"]
 
 Item = TypeVar("Item")
-#: Files that decide what is measured; documents, tables and statistics may change between runs.
-_CODE = (
-    "hpsearch",
-    "experiments/processes.py",
-    *(f"experiments/speed{name}.py" for name in ("", "_peers", "_settings")),
-    "experiments/speed_*.yaml",
-)
-_NO_CODE = (":(exclude)*.md",)
-
-
-def code() -> str:
-    """The last commit of the measured code, and a digest of changes that are not committed."""
-    paths = [*(f":(top){path}" for path in _CODE), *_NO_CODE]
-    commit = _git("log", "-1", "--format=%h", "--", *paths).strip()
-    changes = _git("diff", "HEAD", "--", *paths)
-    digest = hashlib.sha256(changes.encode()).hexdigest()[:8]
-    return f"{commit or 'unknown'}, with changes {digest}" if changes else commit or "unknown"
-
-
-def _git(*arguments: str) -> str:
-    command = ["git", "-C", str(HERE), *arguments]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    except (OSError, subprocess.CalledProcessError):
-        return ""
 
 
 def rotated(items: Sequence[Item], turns: int) -> list[Item]:
@@ -85,8 +57,8 @@ class RunsFile:
             raise SystemExit(f"{self._path} has runs of something else ({differences}); see --anew")
 
     def add(self, **run: Any) -> None:
-        """Append a run and the date."""
-        run["date"] = f"{datetime.now(UTC):%Y-%m-%d}"
+        """Append a run, with the commit and the date."""
+        run["measured"] = measured()
         self.runs.append(run)
         with self._path.open("a", encoding="utf-8") as file:
             file.write(_line(run))
@@ -99,8 +71,8 @@ class RunsFile:
 
     @property
     def measured(self) -> str:
-        """The code's commit and the date of the latest run."""
-        return f"measured at commit {self.about['code']}, {self.runs[-1]['date']}"
+        """The commit and the date of the latest run."""
+        return str(self.runs[-1]["measured"])
 
 
 def _line(content: Mapping[str, Any]) -> str:

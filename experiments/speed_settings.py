@@ -29,11 +29,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from measured_code import code
 from processes import environment
 from report import HERE, machine, report, versions
 from speed import SWEEPS, prepare, sweep_file
 from speed_peers import EPOCH, JIT, ONE_THREAD, Job, fastest, fit_keras
-from speed_runs import RunsFile, code, rotated
+from speed_runs import RunsFile, rotated
 
 _STEPS = ("1", "10", "50", "200", EPOCH)
 _JITS = ("off", "on")
@@ -153,7 +154,7 @@ def main() -> None:
         inside(*arguments.inside)
         return
     packages = versions("keras", "tensorflow")
-    about = {"machine": machine(), "code": code(), "versions": packages}
+    about = {"machine": machine(), "code": code("speed_settings"), "versions": packages}
     path = arguments.out / "speed_settings_runs.jsonl"
     file = RunsFile(path, about | {"trials": arguments.trials}, anew=arguments.anew)
     measure(arguments, file)

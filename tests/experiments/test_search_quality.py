@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import ast
 import math
 
+import measured_code
 import numpy as np
 import pandas as pd
 import pytest
-import search_code
 import search_problems
 import search_report
 import search_runs
@@ -130,33 +129,22 @@ def _configs(problem):
     return random_draws(problem.space, 0)
 
 
-def test_a_digest_is_of_the_code_that_proposes(monkeypatch):
-    assert "hpsearch.search.tpe" in search_code.modules("tpe")
-    assert "hpsearch.search.bayesian" not in search_code.modules("tpe")
-    assert "hpsearch.search.bayesian" in search_code.modules("bayesian")
-    assert {f"hpsearch.search.{m}" for m in ("halving", "draws")} < {*search_code.modules("asha")}
-    assert {f"hpsearch.search.{m}" for m in ("tpe", "adaptive")} < {
-        *search_code.modules("hyperband")
-    }
-    assert all("hpsearch.search.draws" in search_code.modules(m) for m in ("random", "asha", "tpe"))
-    before = {
-        method: search_code.digest(method) for method in ("tpe", "bayesian", "asha", "random")
-    }
-    assert len(set(before.values())) == 4
+def test_a_digest_is_of_code_without_comments(tmp_path, monkeypatch):
+    monkeypatch.setattr(measured_code, "_ROOT", tmp_path)
+    room = tmp_path / "room"
+    room.mkdir()
 
-    def changed(name, source=search_code._tree):
-        tree = source(name)
-        if name == "hpsearch.search.tpe":
-            tree.body += ast.parse("_WIDTH = 0.3").body
-        if name == "hpsearch.search.bayesian":
-            tree.body[:1] = ast.parse("'Another docstring.'").body
-        return tree
+    def digest(python, c="int x;"):
+        (room / "one.py").write_text(python, encoding="utf-8")
+        (room / "two.c").write_text(c, encoding="utf-8")
+        return measured_code.digest("room")
 
-    monkeypatch.setattr(search_code, "_tree", changed)
-    search_code.digest.cache_clear()
-    after = {method: search_code.digest(method) for method in before}
-    search_code.digest.cache_clear()
-    assert [after[m] == before[m] for m in before] == [False, True, False, True]
+    code = digest('def f():\n    """Return #1."""\n    return "#1"\n')
+    assert digest('def f():\n    """Another\n    docstring."""\n\n    return "#1"  # why\n') == code
+    assert digest('def f():\n    return "#1"\n', "int x;  /* a\ncomment */\n// more\n") == code
+    assert digest('def f():\n    return "#2"\n') != code
+    assert digest('def f():\n    return "#1"\n', "long x;") != code
+    assert measured_code.digest("room.one") != code
 
 
 def _run(method, seed, regrets, workers=1, problem="branin"):

@@ -1,0 +1,88 @@
+"""The code that each table measures, and a digest of it, which comments do not change."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import io
+import re
+import tokenize
+from pathlib import Path
+
+__all__ = ["CODE", "code", "digest"]
+
+_ROOT = Path(__file__).resolve().parents[1]
+_TRAINER = ("hpsearch.native", "hpsearch.training", "hpsearch.workers")
+_SPEED = (*_TRAINER, "hpsearch.engine", "experiments.speed_peers")
+_MODELS = ("hpsearch.custom", "hpsearch.training", "hpsearch.workers")
+_SEARCH = ("hpsearch.search",)
+#: Table -> the modules and packages by which it would be another one.
+CODE: dict[str, tuple[str, ...]] = {
+    "ask_cost": (*_SEARCH, "hpsearch.space"),
+    "compare_trainings": ("hpsearch.comparison",),
+    "drop_in": (*_MODELS, "hpsearch.engine", "hpsearch.kerastuner"),
+    "importance": ("hpsearch.reporting.forest", "hpsearch.reporting.importance"),
+    "inner_loop": ("hpsearch.native", "hpsearch.training"),
+    "interruptions": ("hpsearch.engine", "hpsearch.store", "hpsearch.workers"),
+    "memory": _TRAINER,
+    "memory_data": _TRAINER,
+    "prior_fresh": _SEARCH,
+    "prior_quality": _SEARCH,
+    "programs": ("hpsearch.engine", "hpsearch.programs", "experiments.program_peers"),
+    "scale": ("hpsearch.engine", "hpsearch.ray"),
+    "scaling": (*_TRAINER, "hpsearch.engine"),
+    "search_claims": _SEARCH,
+    "search_fidelity": _SEARCH,
+    "search_long": _SEARCH,
+    "search_quality": _SEARCH,
+    "speed_digits": _SPEED,
+    "speed_digits_single": _SPEED,
+    "speed_fashion": _SPEED,
+    "speed_fashion_single": _SPEED,
+    "speed_settings": ("experiments.speed_peers", "experiments.speed_settings"),
+    "trials": ("hpsearch.engine", "hpsearch.runs", "hpsearch.store"),
+    "two_cores": _MODELS,
+}
+_C_COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*", re.DOTALL)
+
+
+def code(table: str) -> str:
+    """Name the code that a table measures, with its digest, in one line."""
+    names = CODE[table]
+    return f"code: {', '.join(names)} ({digest(*names)})"
+
+
+def digest(*names: str) -> str:
+    """Return eight hexadecimal digits of modules and packages, such as `hpsearch.search`."""
+    files: list[Path] = []
+    for name in names:
+        path = _ROOT.joinpath(*name.split("."))
+        inside = [file for suffix in ("py", "c", "h") for file in path.rglob(f"*.{suffix}")]
+        files += sorted(inside) if path.is_dir() else [path.with_suffix(".py")]
+    text = "\n".join(f"{file.relative_to(_ROOT)}\n{_bare(file)}" for file in files)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def _bare(file: Path) -> str:
+    """The text of a file without comments, docstrings and empty lines."""
+    text = file.read_text(encoding="utf-8")
+    bare = _C_COMMENT.sub("", text) if file.suffix != ".py" else _bare_python(text)
+    return "\n".join(line.rstrip() for line in bare.splitlines() if line.strip())
+
+
+def _bare_python(text: str) -> str:
+    lines = text.splitlines()
+    for node in ast.walk(ast.parse(text)):
+        body = getattr(node, "body", None)
+        if isinstance(body, list) and body and _is_text(body[0]):
+            first, last = body[0].lineno - 1, body[0].end_lineno
+            lines[first:last] = [""] * (last - first)
+    for token in tokenize.generate_tokens(io.StringIO("\n".join(lines) + "\n").readline):
+        if token.type == tokenize.COMMENT:
+            row, column = token.start
+            lines[row - 1] = lines[row - 1][:column]
+    return "\n".join(lines)
+
+
+def _is_text(node: ast.AST) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(getattr(node.value, "value", None), str)
