@@ -19,14 +19,7 @@ from hpsearch.spec.sweep import Sweep, model_sweep, sweep_from_mapping
 def require_searchable(
     model: Any, parameters: Mapping[str, Any] | None, callbacks: Any, *of_mlps: Any
 ) -> None:
-    """Check that the arguments say what to search, and that a custom model compiles itself.
-
-    Args:
-        of_mlps: Arguments for hpsearch's own MLPs only.
-
-    Raises:
-        InputError: There is nothing to search, or arguments contradict each other.
-    """
+    """Check that the arguments say what to search, and that a custom model compiles itself."""
     if model is None:
         if callbacks:
             raise InputError(
@@ -80,11 +73,7 @@ def method_of(
     trials: int | None,
     time_seconds: float | None,
 ) -> str | Mapping[str, Any] | None:
-    """Return the given method, else one that suits the other arguments.
-
-    Raises:
-        InputError: Nothing ends the search.
-    """
+    """Return the given method, whose search must end, else one that suits the other arguments."""
     if method is None:
         ends = trials is not None or time_seconds is not None
         return "auto" if ends else None if has_configs else "grid"
@@ -104,11 +93,7 @@ _ARGUMENTS = {
 
 
 def sweep_of(raw: Mapping[str, Any]) -> Sweep:
-    """Return the sweep that a file with these keys describes.
-
-    Raises:
-        InputError: Names every wrong argument, one a line.
-    """
+    """Return the sweep of a file with these keys; an InputError names every wrong argument."""
     try:
         return model_sweep(sweep_from_mapping(_without_none(_plain(raw))))
     except SweepFileError as error:

@@ -49,16 +49,11 @@ def write_atomically(path: Path, content: str | bytes) -> None:
 
 
 def file_digest(path: Path) -> str:
-    """Return the SHA-256 of a file, in hex.
-
-    Raises:
-        OSError: It cannot be read.
-    """
+    """Return the SHA-256 of a file, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-#: A larger log loses all but its last bytes.
 _MOST_BYTES = 64 * 2**20
 _LAST_BYTES = 8 * 2**20
 
@@ -79,11 +74,7 @@ def cut_beginning(log: IO[Any]) -> None:
 
 
 def require_new(out: Path) -> None:
-    """Check that a directory is missing or empty.
-
-    Raises:
-        RefusedError: There is something already.
-    """
+    """Check that a directory is missing or empty."""
     try:
         free = not any(out.iterdir()) and not out.is_symlink()
     except FileNotFoundError:

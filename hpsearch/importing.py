@@ -47,11 +47,7 @@ def load_part(path: str) -> Any:
 
 
 def load_object(path: str) -> Any:
-    """Return the object that `package.module:name` names, also of the working directory.
-
-    Raises:
-        InputError: The module cannot be imported or has no such name.
-    """
+    """Return the object that `package.module:name` names, also of the working directory."""
     here = _working_directory()
     if here is not None and str(here) not in sys.path:
         # Last, and only now: packages try to import optional others, and a file of that name would

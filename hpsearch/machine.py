@@ -23,11 +23,7 @@ def cores() -> int:
 
 
 def require_fork() -> None:
-    """Check that this system can fork processes, as training does.
-
-    Raises:
-        NotSupportedError: It cannot, as on Windows.
-    """
+    """Check that this system can fork processes, as training does and Windows cannot."""
     if not hasattr(os, "fork"):
         raise NotSupportedError(
             "training needs a system that forks processes: Linux, or macOS. On Windows, run it in "
@@ -40,11 +36,7 @@ _NO_MEMORY, _IO_ERROR, _FULL, _CANNOT_OPEN = 7, 10, 13, 14
 
 
 def shortage(error: BaseException | None) -> str:
-    """Return the resource whose lack made a call fail, and what to do; else an empty text.
-
-    Args:
-        error: Any exception, including SQLite's.
-    """
+    """Return the resource whose lack made a call fail, and what to do; else an empty text."""
     number = getattr(error, "errno", None)
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     full = code in (_IO_ERROR, _FULL) or number in (errno.ENOSPC, errno.EDQUOT, errno.EIO)

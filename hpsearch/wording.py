@@ -27,10 +27,7 @@ def _words(name: str) -> tuple[str, ...]:
 
 
 def nearest(word: Any, names: Iterable[str], cutoff: float = 0.6) -> str | None:
-    """Return the name most similar to `word`, if one is close.
-
-    Case, `_`, `-` and the order of words do not count.
-    """
+    """Return the name nearest to `word`, if close; case, `_`, `-` and word order do not count."""
     if not isinstance(word, str) or len(word) > _LONGEST:
         return None
     return _nearest(word, tuple(names), cutoff)
@@ -56,9 +53,7 @@ def unknown_hint(word: Any, meanings: Mapping[str, str], names: Iterable[str]) -
     """Return `; did you mean ...?`, `; write ...`, or an empty string.
 
     Args:
-        word: The user's word.
         meanings: Word -> name, or advice.
-        names: The valid names, one of which may be meant.
     """
     meaning = meanings.get(word) if isinstance(word, str) else None
     if meaning is None:
@@ -102,7 +97,6 @@ def number(value: float, beside: float = 0.0) -> str:
     """Format a measured value, such as a score: 0.9694, 12.35, 345.7, 20,050, 7.8e-6.
 
     Args:
-        value: The value.
         beside: A larger number next to it that sets the number of decimals: 3,054 ± 573.
     """
     size = abs(value)
@@ -164,10 +158,7 @@ def in_words(error: BaseException) -> str:
 
 
 def unquote_hint(value: Any) -> str:
-    """Return a hint for text that is a number in quotes, or numbers without brackets; else nothing.
-
-    It is `: remove the quotes`, or such as `: write [32, 64] for a list`.
-    """
+    """Return a hint for a number in quotes, or for numbers without brackets; else nothing."""
     if not isinstance(value, str):
         return ""
     if _NUMBER.match(value.strip()):
@@ -196,11 +187,7 @@ def _short(text: str) -> str:
 
 
 def printable(text: str, instead: str = " ", keep: str = "") -> str:
-    """Replace each character that could end the line, reorder text or command a terminal.
-
-    Args:
-        keep: Characters to leave unchanged.
-    """
+    """Replace each character that could end the line, reorder text or command a terminal."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() or c in keep else instead for c in text)

@@ -50,11 +50,7 @@ Fold = Annotated[
 
 
 def trust_of(names: Sequence[str] | None, sweep: Path | None) -> frozenset[str]:
-    """Return the functions that may run: those in `names` and those in the user's sweep file.
-
-    Raises:
-        InputError: A name is not a function's, or the file is not a sweep.
-    """
+    """Return the functions that may run: those in `names` and those in the user's sweep file."""
     named = () if sweep is None else load_sweep(sweep).functions
     return trusted(names or ()) | frozenset(named)
 
@@ -213,11 +209,7 @@ def reproduce(
     trust: Trust = None,
     sweep: TrustedSweep = None,
 ) -> None:
-    """Train a trial again, or write or print what does it.
-
-    Raises:
-        Exit: With 1 if its score differs.
-    """
+    """Train a trial again, or write or print what does it; exit with 1 if its score differs."""
     which, say = Which(trial, seed, fold), line_printer(make_console())
     if (program := stored_program(directory)) is not None:
         if script is not None or trust:

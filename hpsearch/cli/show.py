@@ -71,22 +71,14 @@ def list_names(
         str, typer.Argument(metavar="datasets|methods|activations|optimizers|layer-types")
     ],
 ) -> None:
-    """Print one list, a name on each line.
-
-    Raises:
-        InputError: There is no such list.
-    """
+    """Print one list, a name on each line."""
     if what not in _LISTS:
         raise InputError(f"list: there is no list of {what!r}; there are {', '.join(_LISTS)}")
     print_table(make_console(), (), _LISTS[what]())
 
 
 def doctor(directory: DirectoryArgument) -> None:
-    """Examine a results directory and print the findings.
-
-    Raises:
-        HpsearchError: There is nothing to examine.
-    """
+    """Examine a results directory and print the findings."""
     findings = list(examine(directory))
     if not any(finding.level is Severity.WRONG for finding in findings):
         closer = list(examine_best_file(directory))
@@ -124,11 +116,7 @@ def print_summary(outcome: RunOutcome, console: Console) -> None:
 
 
 def print_results(source: Path, top: int, console: Console) -> None:
-    """Print the best trials of a results table, and the mean score of each value of a design.
-
-    Raises:
-        InputError: There is no such table.
-    """
+    """Print the best trials of a results table, and the mean score of each value of a design."""
     table = read_results(source)
     names = varying_columns(table)
     trials = trials_of(table)
@@ -220,11 +208,7 @@ def _print_errors(source: Path, table: pd.DataFrame, console: Console) -> None:
 def print_table(
     console: Console, columns: Iterable[str], rows: Iterable[Iterable[str]], title: str = ""
 ) -> None:
-    """Print rows of text, without markup.
-
-    Args:
-        columns: The headers; empty without any.
-    """
+    """Print rows of text, without markup; `columns` are the headers, if any."""
     headers = list(columns)
     heading = Text(title) if title else None
     table = Table(title=heading, title_justify="left", box=None, pad_edge=False)

@@ -75,11 +75,7 @@ def init(
         "sweep.yaml"
     ),
 ) -> None:
-    """Write the starter file and its schema.
-
-    Raises:
-        InputError: There is such a file, or it cannot be written.
-    """
+    """Write the starter file and its schema."""
     target = path / "sweep.yaml" if path.is_dir() else path
     if target.exists() or target.is_symlink():
         raise InputError(

@@ -127,11 +127,7 @@ def report(
         Path | None, typer.Option("--out", metavar="FILE", help="Default DIR/report.html.")
     ] = None,
 ) -> None:
-    """Write the page.
-
-    Raises:
-        InputError: There is no such table, or the file cannot be written.
-    """
+    """Write the page."""
     loaded = [replace(load_source(path), evaluations=recorded(path)) for path in sources]
     if out is None and len(sources) > 1:
         raise InputError("several sweeps: name the page's file, as in: --out report.html")

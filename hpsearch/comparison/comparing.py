@@ -53,7 +53,6 @@ def compare_tables(
     """Compare results tables, as `hpsearch.compare` does.
 
     Args:
-        paths: Results directories or CSV files, two or more.
         settle: Such as a `Settler`: trains the best configs again; these scores replace those in
             the tables.
     """
@@ -122,11 +121,7 @@ def differences(tables: Sequence[Table]) -> list[str]:
 
 
 def require_comparable(tables: Sequence[Table], mismatches: Sequence[str], *, anyway: bool) -> None:
-    """Check that tables with these `differences` are comparable.
-
-    Raises:
-        RefusedError: They are not; the message lists each difference.
-    """
+    """Check that tables with these `differences` are comparable; a RefusedError lists each one."""
     opposite = len({table.metric.goal for table in tables}) > 1
     if opposite or (mismatches and not anyway):
         advice = (
@@ -205,12 +200,10 @@ _SAME = ("data", "metric", "recipe")
 
 @dataclass(frozen=True)
 class Settler:
-    """Trains each table's best config again.
+    """Trains each table's best config again, with `count` fresh seeds.
 
     Attributes:
-        count: The number of fresh seeds.
         workers: Number of parallel trainings; None for the sweep files' setting.
-        make_listener: Makes the listener of a run.
         trust: Functions that may run if the directories name them, as `package.module:name`.
     """
 
@@ -224,13 +217,7 @@ class Settler:
             raise InputError(f"settle: must be {LEAST} fresh seeds or more, not {self.count}")
 
     def __call__(self, tables: Sequence[Table]) -> Mapping[str, Fresh]:
-        """Return the fresh scores: label -> (seed, fold) -> score.
-
-        Raises:
-            InputError: A table is not a results directory, or has no score or no usable sweep.yaml.
-            RefusedError: The data, the metric or the recipe has changed, or a directory names
-                functions that are not trusted.
-        """
+        """Return the fresh scores: label -> (seed, fold) -> score."""
         sweeps = {table.label: _sweep(table) for table in tables}
         used = (seed for table in tables for seed in table.executions["seed"].dropna())
         seeds = fresh_seeds(used, self.count)
@@ -264,11 +251,7 @@ def _sweep(table: Table) -> Sweep:
 
 
 def _values(table: Table) -> dict[str, Any]:
-    """Return the best config's active hyperparameters, as in a sweep file.
-
-    Raises:
-        InputError: The config's id does not result from them.
-    """
+    """Return the best config's active hyperparameters, as in a sweep file."""
     import pandas as pd  # slow to import
 
     assert table.best is not None

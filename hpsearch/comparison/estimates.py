@@ -215,13 +215,10 @@ def selection_luck(scores: Floats) -> float | None:
     """Estimate the part of the best config's mean score that is due to the luck of being chosen.
 
     Leave out each draw in turn: choose the best config by the others, and take its mean over
-    them less its score with the draw left out. Return the mean over the draws.
+    them less its score with the draw left out. Return the mean of these, or None for one draw.
 
     Args:
         scores: `(n_configs, n_draws)`, larger is better, without NaN.
-
-    Returns:
-        None with a single draw, which is not enough.
     """
     count, draws = scores.shape
     if draws < 2 or not count:

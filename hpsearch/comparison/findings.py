@@ -171,17 +171,12 @@ def _no_winner(answer: Answer, p_value: float) -> str:
 
 
 _UNITS = ("trials", "epochs", "seconds")
-#: Shares of the budget of the table that spent least.
 _SHARES = (0.25, 0.5, 1.0)
 
 
 @dataclass(frozen=True)
 class EqualBudget:
-    """The best mean score of each table within a budget.
-
-    Attributes:
-        best: Label -> score; None if the table had none within the budget.
-    """
+    """The best mean score of each table within a budget, by label; None if it had none."""
 
     unit: str
     budget: float

@@ -287,10 +287,9 @@ def _matrices(
 
 
 def whole_scores(table: Table) -> Floats:
-    """The scores of the draws that nearly all configs have, of those that have all of them.
+    """Return the scores of the draws that nearly all configs have, `(n_configs, n_draws)`.
 
-    Returns:
-        `(n_configs, n_draws)`.
+    Configs that lack one of these draws are left out.
     """
     scores = _by_frequent_draws(table.matrix(list(table.means.index)))
     return scores[~np.isnan(scores).any(axis=1)]

@@ -26,19 +26,10 @@ _SHARES = ("accuracy", "auc", "precision", "recall", "f1_score")
 
 
 def sweep_of_best(source: Source, top: int, seeds: int, on: str = "train") -> Sweep:
-    """Return the sweep that trains the best trials of a run again.
+    """Return the sweep that trains the `top` trials of a run again with fresh seeds.
 
     On `train+validation`, if early stopping, callbacks or the best epoch decided the scored epochs
     of a trial's executions, the trial is trained for the mean of these.
-
-    Args:
-        top: The number of best trials.
-        seeds: The number of fresh seeds.
-        on: `train` or `train+validation`.
-
-    Raises:
-        InputError: There are no results, no trial has a score, or a number is less than 1.
-        RefusedError: As for `open_run`.
     """
     for name, count in (("top", top), ("seeds", seeds)):
         if count < 1:

@@ -262,11 +262,7 @@ class Columns:
 def read_tables(
     paths: Sequence[str | os.PathLike[str]], columns: Columns | None = None
 ) -> list[Table]:
-    """Read the tables of a comparison: results directories or CSV files, two or more.
-
-    Raises:
-        InputError: There are too few tables, one is missing or unreadable, or lacks a column.
-    """
+    """Read the tables of a comparison: results directories or CSV files, two or more."""
     columns = columns or Columns()
     if columns.goal is not None and columns.goal not in _GOALS:
         raise InputError(f"goal: must be maximize or minimize, not {columns.goal!r}")

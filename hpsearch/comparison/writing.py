@@ -367,11 +367,7 @@ def _markdown_grid(grid: Grid) -> str:
 
 
 def require_suffix(path: str | os.PathLike[str]) -> None:
-    """Check that a comparison can be written to this file, before it is made.
-
-    Raises:
-        InputError: The suffix is not .md, .json or .html.
-    """
+    """Check that a comparison can be written to this file, before it is made."""
     if Path(path).suffix.lower() not in (".md", ".json", ".html"):
         raise InputError(
             f"{path}: a comparison is written as .md, .json, .html, by the file's suffix"

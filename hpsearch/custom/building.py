@@ -377,11 +377,7 @@ def load_hypermodel(name: str, code: bytes) -> keras_tuner.HyperModel:
 
 
 def as_hypermodel(given: Any, name: str) -> keras_tuner.HyperModel:
-    """Return a function, a hypermodel or its class as a hypermodel.
-
-    Args:
-        name: The model's name in messages.
-    """
+    """Return a function, a hypermodel or its class as a hypermodel; `name` is for messages."""
     if isinstance(given, type) and issubclass(given, keras_tuner.HyperModel):
         try:
             given = given()

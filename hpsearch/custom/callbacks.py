@@ -70,17 +70,7 @@ def ends_diverging(callback: Any) -> bool:
 
 
 class UserCallbacks:
-    """The `callbacks` of `hpsearch.tune`.
-
-    Args:
-        given: One callback or several.
-
-    Attributes:
-        callbacks: A list of them.
-
-    Raises:
-        InputError: One is no Keras callback, or cannot be sent to a worker.
-    """
+    """The `callbacks` of `hpsearch.tune`, one or several; they must be Keras' and picklable."""
 
     def __init__(self, given: Any) -> None:
         self.callbacks = list(given) if isinstance(given, list | tuple) else [given]
@@ -94,12 +84,7 @@ class UserCallbacks:
         return described(self.callbacks)
 
     def around(self, model: Any, name: str) -> Tailored:
-        """Return a hypermodel that trains with the callbacks.
-
-        Args:
-            model: As `hpsearch.tune` takes it.
-            name: The model's `package.module:name`.
-        """
+        """Return a hypermodel that trains a model of `hpsearch.tune` with the callbacks."""
         hypermodel = as_hypermodel(load_object(model) if isinstance(model, str) else model, name)
         by_fit = trains_itself(hypermodel) or bool(within_epochs(self.callbacks))
         return Tailored(hypermodel, custom_fit=by_fit, callbacks=self.callbacks)
@@ -109,9 +94,6 @@ class UserCallbacks:
 
         If a callback restores the best weights, the best epoch counts: by the metric, or by default
         by the value that the callback monitors.
-
-        Raises:
-            InputError: The metric asks for the last epoch of such a training.
         """
         restoring = [c for c in self.callbacks if getattr(c, "restore_best_weights", False)]
         if not restoring:
@@ -213,10 +195,6 @@ class CalledBack(KerasTrainer):
         ends: Checks if an epoch with these numbers is the last one; see `Recipe.ends`.
         reads_weights: Whether to copy the trainer's weights to the model after each epoch, as the
             native trainer keeps them elsewhere.
-
-    Attributes:
-        trainer: As given.
-        history: Keras' History of the epochs.
     """
 
     def __init__(

@@ -53,9 +53,6 @@ def described(name: str, declared: Sequence[Any]) -> Parameter:
     A parameter declared under several conditions is active under any of them. If the conditions
     differ in more than one parent, it is active where their common part holds, even if the model
     does not use it there.
-
-    Raises:
-        InputError: The declarations differ in more than their conditions.
     """
     domains = [domain_of(hyperparameter) for hyperparameter in declared]
     if any(domain != domains[0] for domain in domains):
@@ -120,9 +117,6 @@ def discover(
         given: Parameters of the sweep; they replace the model's parameters of the same name.
         data: The hypermodel's own `fit` runs once with the defaults, on some of the rows, to find
             its hyperparameters.
-
-    Raises:
-        InputError: The model cannot be loaded, or cannot be built with its defaults.
     """
     loaded = load_hypermodel(recipe.model, recipe.code)
     whole = bool(callbacks_of(loaded))
@@ -148,7 +142,6 @@ def declared_in(
     """Return the KerasTuner hyperparameters that a hypermodel requests.
 
     Args:
-        name: The model's name in messages.
         given: As for `discover`.
         data: If given, the hypermodel's `fit` runs on some of the rows, instead of the builds.
         row: Shape of a row. Unbuilt models get weights for it, since their layers may request
@@ -164,11 +157,7 @@ def declared_in(
 
 @dataclass
 class _Probe:
-    """Builds one model, and collects the KerasTuner hyperparameters that it declares, by name.
-
-    Attributes:
-        row: See `declared_in`.
-    """
+    """Builds a model, and collects its KerasTuner hyperparameters by name; see `declared_in`."""
 
     hypermodel: Any
     name: str

@@ -132,10 +132,7 @@ def _chain(model: keras.Model) -> tuple[int, list[_Layer]]:
 
 
 def _in_order(model: keras.Model) -> list[Any]:
-    """Return the layers if each layer takes the output of the one before.
-
-    Always true in a Sequential model; in a functional model, the tensors are compared.
-    """
+    """Return the layers if each layer takes the output of the one before."""
     layers = list(model.layers)
     if isinstance(model, keras.Sequential):
         return layers
@@ -376,12 +373,7 @@ _METRICS: Final = {
 def measures_of(
     model: keras.Model, loss: Loss, arrays: Arrays, outputs: int
 ) -> tuple[Measure, ...]:
-    """Return the model's metrics, named as in `fit`.
-
-    Args:
-        arrays: The data; targets are as `fit` would get them.
-        outputs: Width of the output layer.
-    """
+    """Return the model's metrics, named as in `fit`, for targets as `fit` would get them."""
     compiled = model._compile_config.config
     are_weighted = arrays.w_train is not None or arrays.w_val is not None
     measures: list[Measure] = []
@@ -405,11 +397,7 @@ def measures_of(
 def _identified(
     metric: Any, row: tuple[int, ...], outputs: int
 ) -> tuple[str, Any, Mapping[str, Any]]:
-    """Return a metric's name, class and settings.
-
-    Args:
-        row: Shape of a row of targets.
-    """
+    """Return a metric's name, class and settings, for the shape of a row of targets."""
     if isinstance(metric, str):
         if metric.lower() in ("accuracy", "acc"):
             kind = _accuracy(row, outputs)

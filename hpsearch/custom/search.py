@@ -38,10 +38,6 @@ def prepare_custom_models(sweep: Sweep, load: Loader | None, run: Run) -> Prepar
 
     Args:
         load: Loads the rows; None reads the sweep's `data:`.
-
-    Raises:
-        InputError: The data cannot be read, or the sweep does not fit them or the model.
-        RefusedError: The store has rows of another sweep.
     """
     files, subject = _model_of(load).files, CustomModels()
     if files:

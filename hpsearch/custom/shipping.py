@@ -199,14 +199,10 @@ def shipped(value: Any, name: str, of: Iterable[Any] = ()) -> tuple[bytes, Any]:
     """Pickle `value` by cloudpickle, including its modules that workers cannot import.
 
     Args:
-        name: The value's name in messages.
         of: The user's objects within the value.
 
     Returns:
         The pickle, and the large arrays, which a process is to unpickle before it.
-
-    Raises:
-        InputError: The value cannot be sent to another process.
     """
     registered = _registered()
     names = {getattr(item, "__module__", None) for item in (value, *of, *registered.values())}

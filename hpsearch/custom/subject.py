@@ -39,10 +39,7 @@ class CustomModels:
     def results(
         self, job: Job, dataset: TrainingData, on_epoch: OnEpoch, say: Say
     ) -> Iterator[ExecutionResult]:
-        """Train the model of the job's config.
-
-        Each result has the values that the model requested beyond its config.
-        """
+        """Train the job's model; results have the values that it requested beyond its config."""
         from hpsearch.custom.building import Tailored, built_with, load_hypermodel
         from hpsearch.custom.trainers import custom_trainer
 

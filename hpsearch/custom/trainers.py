@@ -50,11 +50,9 @@ def custom_trainer(request: TrainerRequest, kind: str | None = None, folder: str
 
     Args:
         folder: The directory for what callbacks write.
-        kind: `native`, `graph`, `fit`, or None, with which it depends only on the model and the
-            data.
+        kind: `native`, `graph`, `fit`, or None, which chooses by the model and the data only.
 
     Raises:
-        InputError: The user's function cannot be loaded.
         ValueError: The kind cannot train the model.
     """
     model = build_model(request.problem, request.values, request.seed)
@@ -129,10 +127,6 @@ class EngineFit:
 
     If possible, the native or the compiled trainer trains, with the callbacks between epochs.
     Otherwise, and in every call after the first, Keras' `fit` does.
-
-    Args:
-        model: The compiled model.
-        request: The training in which `fit` is called.
 
     Attributes:
         kind: The kind of trainer that trained last.

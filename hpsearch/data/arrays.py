@@ -156,11 +156,7 @@ def _features(
 
 
 def as_frame(x: Any, where: str) -> pd.DataFrame:
-    """Return a frame, a mapping of columns or an array of objects as a frame with text as names.
-
-    Raises:
-        DataError: Two columns have one name, or the values are not columns of equal length.
-    """
+    """Return a frame, a mapping of columns or an array of objects as a frame with text as names."""
     # pandas is slow to import, and arrays of numbers do not need it.
     import pandas as pd
 
@@ -234,10 +230,7 @@ def _targets(y: Any, where: str, spec: DataSpec, like: RawPart | None) -> npt.ND
 
 
 def _from_objects(array: npt.NDArray[Any], where: str) -> npt.NDArray[Any]:
-    """Convert objects to booleans or numbers if all of them are, else to text, empty if missing.
-
-    Numbers that no NumPy type holds exactly also become text.
-    """
+    """Convert objects to booleans or exact numbers if all are, else to text, empty if missing."""
     cells = array.ravel().tolist()
     if all(isinstance(cell, (bool, np.bool_)) for cell in cells):
         return array.astype(bool)
@@ -276,8 +269,7 @@ def _one_hot(array: npt.NDArray[Any]) -> bool:
 def read_function(reference: str, spec: DataSpec) -> RawData:
     """Call `package.module:function` and read the arrays, lists or pandas objects it returns.
 
-    The function returns `(x, y)`, or `((x_train, y_train), (x_val, y_val))`, or the latter with a
-    test pair.
+    It returns `(x, y)`, or `((x_train, y_train), (x_val, y_val))`, perhaps with a test pair, too.
     """
     try:
         with contained():
@@ -298,11 +290,7 @@ def raw_from_pairs(
     spec: DataSpec,
     warnings: tuple[str, ...] = (),
 ) -> RawData:
-    """Check pairs of x and y and return them as raw data.
-
-    Args:
-        pairs: Name of each part, of which `train` is the first -> its rows, if any.
-    """
+    """Check the pairs of x and y of each part, `train` first, and return them as raw data."""
     parts: dict[str, RawPart] = {}
     for part, pair in pairs.items():
         if pair is not None:

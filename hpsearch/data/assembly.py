@@ -54,11 +54,7 @@ _HASHED_VALUES = 1 << 16
 
 
 def _fitted_input(source: RawData, x: Inputs, spec: DataSpec, *, missing: bool) -> InputSpec:
-    """Return the scaling and imputation, fitted on the training rows `x`.
-
-    Args:
-        missing: Whether any part lacks a number.
-    """
+    """Fit the scaling on the training rows `x`, and the imputation if any part lacks a number."""
     table, parts = source.train.table, source.train.parts
     if parts:
         assert not isinstance(x, Mapping)
@@ -113,10 +109,7 @@ def _has_missing(x: Inputs) -> bool:
 def _imputed(
     x: npt.NDArray[Any], impute: str
 ) -> tuple[npt.NDArray[np.float32], Indices, npt.NDArray[Any]]:
-    """Return each feature's fill, the features with an indicator, and `x` with its gaps filled.
-
-    A feature without any value is filled with 0.
-    """
+    """Return fills (0 for an empty feature), features with an indicator, and the filled `x`."""
     gone = np.isnan(x)
     share = gone.mean(axis=0)
     some = share < 1
@@ -180,7 +173,6 @@ def fingerprint(parts: Mapping[str, Split | None], classes: Iterable[str]) -> st
 
     Args:
         parts: Part's name -> its rows, if any, with targets not yet encoded.
-        classes: Class names in the order of their indices.
     """
     digest = hashlib.sha256()
     _add_texts(digest, ["hpsearch data 1", *classes])

@@ -24,14 +24,7 @@ ENVIRONMENT_VARIABLE = "HPSEARCH_DATA"
 
 @dataclass(frozen=True)
 class Description:
-    """A built-in set, without its rows.
-
-    Attributes:
-        rows: Number of rows for training and validation.
-        shape: Shape of one raw row.
-        source: Where the rows come from.
-        test_rows: Number of rows of the set's own test split, or 0.
-    """
+    """A built-in set without its rows; `test_rows`, of its own test split, add to `rows`."""
 
     rows: int
     shape: tuple[int, ...]
@@ -45,7 +38,6 @@ _FASHION = "a folder, Debian's dataset-fashion-mnist, Keras' cache or download"
 _MNIST = "a folder, Keras' cache or download"
 _CALIFORNIA = "scikit-learn's cache or download"
 
-#: The built-in sets by name.
 DESCRIPTIONS = {
     "fashion_mnist": Description(60_000, (28, 28), Task.MULTICLASS, _FASHION, 10_000),
     "mnist": Description(60_000, (28, 28), Task.MULTICLASS, _MNIST, 10_000),
@@ -81,7 +73,6 @@ _FILES = [
     for kind in ("images-idx3", "labels-idx1")
 ]
 _SYSTEM_FOLDER = Path("/usr/share/datasets")
-#: The largest pixel values.
 _IMAGE_MAX, _DIGITS_MAX = 255.0, 16.0
 
 
@@ -116,10 +107,7 @@ def _part(name: str, x: npt.NDArray[Any], y: npt.NDArray[Any]) -> RawPart:
 
 
 def _shipped(name: str) -> Any:
-    """Read a set from scikit-learn's files, since its import takes longer than a sweep of the set.
-
-    None if it is none of these sets, or if the files are elsewhere.
-    """
+    """Read scikit-learn's files, if there: its import takes longer than a sweep of the set."""
     package = find_spec("sklearn")
     if name not in _SHIPPED or package is None or package.origin is None:
         return None

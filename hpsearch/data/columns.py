@@ -61,11 +61,7 @@ _FORMATS = ("ISO8601", *(day + time for day in _DAYS for time in _TIMES))
 
 
 class _Unusable(Exception):
-    """A column cannot be used.
-
-    Attributes:
-        row: The first row that shows it, or None.
-    """
+    """A column cannot be used; `row` is the first row that shows it, or None."""
 
     def __init__(self, message: str, bad: npt.NDArray[np.bool_] | None = None) -> None:
         self.row = None if bad is None else int(np.argmax(bad))
@@ -111,15 +107,11 @@ def parse_columns(
     spec: DataSpec = _DEFAULTS,
     like: TableSpec | None = None,
 ) -> ParsedTable:
-    """Check every cell of `frame`.
+    """Check every cell of `frame`; a DataError has a line for each of the first problems.
 
     Args:
         frame: One column for each feature; the names are text.
         like: The training rows' columns, which `frame` must have; None for training rows.
-
-    Raises:
-        DataError: Columns have cells that cannot be used, or too many distinct texts (the message
-            has a line for each of the first ones); or no column is left.
     """
     parsed = ParsedTable()
     problems: list[str] = []

@@ -37,7 +37,6 @@ class RawPart:
     """Rows as read from the source.
 
     Attributes:
-        x: Raw rows.
         y: int64, uint64 or object `str` labels `(n_samples,)`, or float64 `(n_samples,)` or
             `(n_samples, outputs)`.
         place: Maps a row's index to its place in the source, such as `iris.csv:17`.
@@ -61,7 +60,6 @@ class RawData:
     """A source's rows, before they are split and encoded.
 
     Attributes:
-        name: Name of the dataset.
         where: The source in messages: a path, or `the built-in set 'iris'`.
         train: The rows that are split.
         validation, test: The source's own parts, if any.
@@ -92,7 +90,6 @@ class Split:
     """One part of a dataset.
 
     Attributes:
-        x: Raw rows.
         y: Encoded targets, as in `hpsearch.data.specs.Arrays`; before encoding, class indices
             `(n_samples,)` or regression values `(n_samples, outputs)` in their own units.
         weights: Weights of the rows in the loss, float32 `(n_samples,)`, or None.
@@ -122,7 +119,6 @@ class Dataset:
     Attributes:
         name: Name of the built-in set, or stem of the file.
         input, target: Fitted on the training split only.
-        test: None if there is no test split.
         fingerprint: `d` and 11 hex digits of the parsed values, labels and split.
         warnings: One sentence each, for the user.
         folds: With cross-validation, a dataset for each fold, fitted on its own training split.
@@ -229,7 +225,6 @@ def _guess(dataset: Dataset) -> str:
 _WHOLE = 2**24
 _IMAGE_DIMENSIONS = 3
 FLOAT32_MAX = float(np.finfo(np.float32).max)
-#: The largest value of an image.
 IMAGE_MAX = 255.0
 #: Small, because rows are held twice, to encode or to compare them, and again by the workers.
 SHARE_OF_MEMORY = 1 / 4
@@ -255,11 +250,7 @@ def arrays_in(value: Any) -> Iterator[npt.NDArray[Any]]:
 
 
 def read_elements(dataset: Any, name: str, available_bytes: float) -> list[tuple[Any, ...]]:
-    """Read all elements of a `tf.data.Dataset` or an iterable of `(x, y)` or `(x, y, weights)`.
-
-    Raises:
-        DataError: The dataset is endless, empty or too large, or has other elements.
-    """
+    """Read all elements of a `tf.data.Dataset` or an iterable of `(x, y)` or `(x, y, weights)`."""
     given = dataset
     if is_dataset(dataset):
         if int(dataset.cardinality()) == _INFINITE:
@@ -314,10 +305,7 @@ def are_several(values: Any, others: Any) -> bool:
 
 
 def are_several_inputs(x: Any, y: Any) -> bool:
-    """True for a list of arrays with as many rows as y, or a mapping with a wider array.
-
-    A mapping of columns is a table.
-    """
+    """True for a list of arrays of len(y) rows, or a mapping with an array wider than a column."""
     if isinstance(x, Mapping):
         return any(getattr(array, "ndim", 1) > 1 for array in x.values())
     return are_several(x, y)
@@ -347,9 +335,6 @@ def packed(
 
     Returns:
         The columns of all arrays `(n_samples, columns)`, and a description of each array.
-
-    Raises:
-        DataError: The arrays are no numbers, or differ in length or from `like`.
     """
     if not len(y):
         raise DataError(f"{where}: has no {noun}")

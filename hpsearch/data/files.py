@@ -141,15 +141,7 @@ def _part(
 
 
 def read_rows(path: str, table: TableSpec) -> Inputs:
-    """Read the rows of a CSV file without a target; other columns are ignored.
-
-    Args:
-        table: The columns of the training file.
-
-    Raises:
-        DataError: The file is missing or malformed, lacks a column, or has cells that cannot be
-            used.
-    """
+    """Read the columns of the training file's `table` from a CSV file; others are ignored."""
     frame = _frame(path, scan(path), table.read, table.as_text)
     return parse_columns(frame, path, partial(_place, path), like=table).inputs
 
@@ -191,11 +183,7 @@ def _frame(path: str, layout: Layout, keep: Sequence[str], text: frozenset[str])
 
 
 def scan(path: str) -> Layout:
-    """Check the structure of a CSV file: encoding, header, number of cells in each row.
-
-    Returns:
-        The column names and the number of rows.
-    """
+    """Check a CSV file's encoding, header and row widths; return column names and row count."""
     file = require_file(path)
     require_memory(file.stat().st_size * _TABLE_MEMORY_FACTOR, path)
     records = _records(path)

@@ -61,11 +61,7 @@ def _folds_by_column(cells: npt.NDArray[Any] | None, spec: DataSpec) -> Folds | 
 
 
 def collect(dataset: Any, name: str) -> tuple[Any, ...]:
-    """Read all rows of a `tf.data.Dataset` of batches, or of single rows if targets are scalars.
-
-    Returns:
-        One array for each item of an element; a mapping of arrays for an `x` that is a mapping.
-    """
+    """Read all rows of a `tf.data.Dataset` of batches, or of single rows if targets are scalars."""
     elements = read_elements(dataset, name, available_bytes())
     join = np.stack if getattr(elements[0][1], "shape", (0,)) == () else np.concatenate
     return tuple(joined(parts, join) for parts in zip(*elements, strict=True))
@@ -77,11 +73,7 @@ def read_memory(
     """Return the rows that a program gives, with arrays for TensorFlow's datasets.
 
     Args:
-        custom: Whether the rows are for a custom model. A mapping of arrays of numbers is then
-            several inputs, as in Keras.
-
-    Raises:
-        DataError: The arguments cannot be used, or not together.
+        custom: For a custom model, a mapping of arrays of numbers is several inputs, as in Keras.
     """
     if is_dataset(x):
         for name, value in (("y", y), ("sample_weight", sample_weight)):
@@ -141,9 +133,6 @@ class InMemoryRows:
             split off for such a part.
         parts: Several targets, whose columns are then in `y` and the pairs; else empty.
         name: Names the rows in messages.
-
-    Raises:
-        DataError: `y` is missing, or a pair has another form.
     """
 
     x: Any

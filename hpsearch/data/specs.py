@@ -38,7 +38,6 @@ class ColumnSpec:
     vocabulary: tuple[str, ...] | None = None
 
 
-#: The numbers that replace a date.
 DATE_PARTS = ("year", "month", "weekday", "day_of_year", "seconds")
 
 
@@ -68,8 +67,6 @@ class TableSpec:
     Attributes:
         names: Columns in the order in which a model takes them, a date as its parts; empty for rows
             without names.
-        text: Names of the text columns.
-        dates: The columns of dates.
     """
 
     names: tuple[str, ...] = ()
@@ -95,7 +92,6 @@ class ArrayPart:
     Attributes:
         name: Its key in a mapping; empty for a list.
         shape: Shape of one row.
-        whole: True for whole numbers.
         image: True for an input of images, uint8 numbers.
     """
 
@@ -139,8 +135,7 @@ class InputSpec:
             or for each numeric column of a table with text columns; else empty.
         scale, offset: With another scale, a feature becomes feature * scale + offset. One number
             for all features, or one for each; else empty.
-        parts: Several inputs of a custom model, whose columns stand side by side in a row; else
-            empty.
+        parts: Several inputs of a custom model, side by side in a row; else empty.
     """
 
     shape: tuple[int, ...]
@@ -161,7 +156,6 @@ class Target:
     """The target that a model predicts.
 
     Attributes:
-        task: The kind of prediction.
         outputs: Units of the output layer (1 for binary, one for each class for multiclass).
         classes: Class names in the order of their indices; empty for regression.
         numbers: True if labels are numbers, whose class names are their texts.

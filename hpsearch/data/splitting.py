@@ -19,10 +19,7 @@ from hpsearch.wording import counted
 def split_sizes(
     n: int, validation: float | None, test: float | None, where: str
 ) -> tuple[int, int, int]:
-    """Divide `n` rows into training, validation and test rows.
-
-    Fractions of `n` are rounded up, as in scikit-learn.
-    """
+    """Divide `n` rows into training, validation, test; shares round up, as in scikit-learn."""
     counts = [math.ceil((share or 0) * n) for share in (validation, test)]
     train = n - sum(counts)
     if train < 1:
@@ -71,7 +68,6 @@ def split_rows(
     `train_test_split(..., stratify=codes, random_state=seed)`.
 
     Args:
-        sizes: The result of `split_sizes`.
         codes: Class indices of all rows, or None for an unstratified split.
     """
     train, validation, test = np.arange(sum(sizes)), np.arange(0), np.arange(0)
@@ -161,10 +157,9 @@ def random_folds(
             splitter = kind(count, **options)
         elif count is None:
             splitter = model_selection.GroupShuffleSplit(1, test_size=validation, random_state=seed)
-        elif codes is None:
-            splitter = model_selection.GroupKFold(count)
         else:
-            splitter = model_selection.StratifiedGroupKFold(count, **options)
+            grouped = model_selection.GroupKFold, model_selection.StratifiedGroupKFold
+            splitter = grouped[codes is not None](count, **options)
         return splitter_folds(splitter, groups)(places, codes)
 
     return folds

@@ -62,12 +62,7 @@ def _number_name(value: float) -> str:
 
 
 class Classes:
-    """Class names in the order of their indices, taken from the training rows.
-
-    Attributes:
-        numbers: True if labels are read as numbers, where 1 and 1.0 are one class.
-        warnings: A warning of labels that could be read in two ways.
-    """
+    """Class names in the order of their indices, taken from the training rows."""
 
     def __init__(self, source: RawData) -> None:
         self._where = source.where

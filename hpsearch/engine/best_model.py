@@ -35,10 +35,9 @@ _WAIT_SECONDS = 1.0
 
 @contextmanager
 def one_worker() -> Iterator[tuple[LocalExecutor, Callable[[], None]]]:
-    """Open an executor with one worker, whose output is dropped, and catch signals.
+    """Yield an executor with one worker, and a function that raises Interrupted after a signal.
 
-    Yields:
-        The executor, and a function that raises Interrupted after a signal.
+    The worker's output is dropped.
     """
     with (
         TemporaryFile("a", encoding="utf-8") as log,
@@ -65,13 +64,12 @@ class Retrainer:
     check: Callable[[], None]
 
     def train(self, execution: Execution, epochs: int) -> ExecutionResult:
-        """Train an execution alone.
+        """Train an execution alone, and return the result with its weights.
+
+        Its status is `killed` if the worker ended.
 
         Args:
             epochs: The number of epochs that its row was trained.
-
-        Returns:
-            The result with its weights; its status is `killed` if the worker ended.
         """
         values, stops = execution.config.trained, ((epochs, execution.number),)
         training = Training(
@@ -91,11 +89,7 @@ class Retrainer:
         return answer
 
     def weights(self, execution: Execution, result: ExecutionResult) -> Weights:
-        """Retrain a row's execution and return its weights.
-
-        Raises:
-            RefusedError: The training did not reproduce the row's score.
-        """
+        """Retrain a row's execution for its weights; raise RefusedError if the score differs."""
         again = self.train(execution, len(result.curve))
         if again.state is None or again.score != result.score:
             reason = again.error or f"it scored {again.score!r}"
@@ -182,10 +176,8 @@ class BestModel:
     def save(self, execution: Execution, result: ExecutionResult, *, keep_all: bool) -> str:
         """Write the execution's model, unless best.keras is that model already.
 
-        If the file is not as a run wrote it, it is another program's, and is moved aside.
-
-        Args:
-            keep_all: Whether to keep the weights of other executions.
+        If the file is not as a run wrote it, it is another program's, and is moved aside. With
+        `keep_all`, the weights of other executions stay, too.
 
         Returns:
             Why there is no model, what was moved aside, or empty. An earlier model is removed in
@@ -242,11 +234,7 @@ class BestModel:
         )
 
     def keep(self, execution: Execution, result: ExecutionResult) -> str:
-        """Store the execution's weights, unless they are stored already.
-
-        Returns:
-            The reason if they are not stored, else empty.
-        """
+        """Store an execution's weights unless stored; return the reason if it fails, else empty."""
         try:
             self._weights(execution, result)
         except RefusedError as error:

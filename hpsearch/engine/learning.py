@@ -52,11 +52,7 @@ class CurveReuse:
         self._alike.setdefault(prefix_of(execution), []).append(execution)
 
     def answer(self, execution: Execution, epochs: int | None = None) -> ExecutionResult | None:
-        """Return the result of an execution after `epochs`, if another one's curve contains it.
-
-        Args:
-            epochs: None for all epochs of the execution.
-        """
+        """Return the result after `epochs` (None for all), if another one's curve contains it."""
         epochs = execution.epochs if epochs is None else epochs
         for other in self._alike.get(prefix_of(execution), ()):
             result = self.results.get(other.number)

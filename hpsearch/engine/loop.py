@@ -46,7 +46,7 @@ class Phase(Enum):
 
 @dataclass
 class Engine:
-    """Trains the executions of proposals; an `asking.Exchange`.
+    """Trains the executions of proposals; a `search.strategy.Exchange`.
 
     Attributes:
         keeps_all: Whether the weights of every execution are kept, not only those of the best.
@@ -87,11 +87,7 @@ class Engine:
     # Proposals
 
     def exchange(self, answer: Reply) -> Inquiry | None:
-        """Take proposals, and work until more are wanted; None once the run is over.
-
-        Raises:
-            HpsearchError: A worker cannot be started, or a file cannot be written.
-        """
+        """Take proposals, and work until more are wanted; None once the run is over."""
         self.take(answer)
         while not self.over:
             if (request := self.request()) is not None:
@@ -100,11 +96,7 @@ class Engine:
         return None
 
     def take(self, answer: Reply) -> None:
-        """Take proposals; an empty reply means that the proposer is ready for requests.
-
-        Raises:
-            HpsearchError: The reply is an error.
-        """
+        """Take proposals; an empty reply means that the proposer is ready for requests."""
         if answer.error:
             raise HpsearchError(answer.error)
         confirms = self.phase is Phase.CONFIRMING

@@ -98,11 +98,7 @@ class SweepModels:
 
     @classmethod
     def of(cls, sweep: Sweep, load: Loader | None = None) -> SweepModels:
-        """Load a sweep's data.
-
-        Raises:
-            InputError: They cannot be read, or the sweep does not fit them.
-        """
+        """Load a sweep's data, and check that the sweep fits them."""
         dataset = load_data(sweep, load)
         if not sweep.kind.is_model and sweep.data.task is None:
             dataset.require_one_label()
@@ -143,11 +139,7 @@ class SweepModels:
         return _START_SECONDS + wall / spread, _START_SECONDS + wall * spread
 
     def claim(self, run: Run) -> None:
-        """Claim the run's store, and give the data to its workers.
-
-        Raises:
-            RefusedError: The store has rows of another sweep.
-        """
+        """Claim the run's store, refusing rows of another sweep, and give its workers the data."""
         run.claim(self.identity)
         run.check_signal()
         run.executor.provide(self.rows)
@@ -203,11 +195,7 @@ class SweepModels:
 
 
 def read_models(sweep: Sweep, load: Loader | None, run: Run) -> SweepModels:
-    """Load a sweep's data for a run, and show warnings of both.
-
-    Raises:
-        InputError: The data cannot be read, or the sweep does not fit them.
-    """
+    """Load a sweep's data for a run, and show warnings of both."""
     models = SweepModels.of(sweep, load)
     for warning in (*sweep.warnings, *models.dataset.warnings):
         run.warn(warning)
@@ -215,12 +203,7 @@ def read_models(sweep: Sweep, load: Loader | None, run: Run) -> SweepModels:
 
 
 def prepare_mlps(sweep: Sweep, load: Loader | None, run: Run) -> Prepared:
-    """Load the data, and claim the store.
-
-    Raises:
-        InputError: The data cannot be read, or the sweep does not fit them.
-        RefusedError: The store has rows of another sweep.
-    """
+    """Load the data, and claim the store, refusing rows of another sweep."""
     models = read_models(sweep, load, run)
     if not native_built():
         run.warn(_NOT_BUILT)
@@ -234,10 +217,7 @@ _STEPS = 50
 
 
 def _measured_factor(trainings: Sequence[Training], costs: NetworkCosts, arrays: Arrays) -> float:
-    """Return the median ratio of measured to estimated time of three trainings' steps.
-
-    These are the smallest, the middle and the largest training.
-    """
+    """Return the median ratio of measured to estimated time of three trainings' steps."""
     if any(map(costs.needs_tensorflow, trainings)):
         import tensorflow as tf  # slow to import
 

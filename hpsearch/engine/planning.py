@@ -22,7 +22,6 @@ def group(executions: Iterable[Execution], answered: Collection[int] = ()) -> li
 
     Args:
         executions: At most one execution for each key.
-        answered: Numbers of executions that need no training.
     """
     groups: dict[ExecutionKey, list[Execution]] = {}
     for execution in executions:
@@ -109,7 +108,6 @@ class Trials:
     Args:
         listed: Ids of configs that belong to the sweep even if they lie outside its space.
         repetitions: The possible seeds and folds of this sweep's executions.
-        stored: Executions of earlier runs.
         limit: Upper bound on the trials (`budget.trials`), or None.
 
     Attributes:
@@ -155,10 +153,8 @@ class Trials:
     ) -> list[Execution]:
         """Return the new executions of `configs` with each repetition.
 
-        A config that is not yet a trial of the sweep becomes one if the budget allows.
-
-        Args:
-            by: The proposer, if not the method itself.
+        A config that is not yet a trial of the sweep becomes one if the budget allows; `by` names
+        its proposer, if that is not the method itself.
         """
         executions = []
         for config in configs:

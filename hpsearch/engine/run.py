@@ -107,11 +107,7 @@ class Run:
         """Open the store for rows of an identity.
 
         Args:
-            require: Checks that such rows may join those of the identity that is stored.
-
-        Raises:
-            ChangedSweepError: They may not.
-            StoreError: It is no store, or damaged.
+            require: Raises ChangedSweepError unless such rows may join those of the stored one.
         """
         self._store = self.stack.enter_context(Store(self.where.store, check=self.where.check))
         require(self._store.facts().identity, identity, str(self.where.path))

@@ -100,11 +100,7 @@ def strategy_of(search: Search, recipe: Recipe) -> Strategy | None:
 def listed_configs(
     space: Space, configs: Sequence[Mapping[str, Any]], defaults: Mapping[str, Any], where: str = ""
 ) -> tuple[Config, ...]:
-    """Return the configs to try first, completed from `defaults`.
-
-    Raises:
-        InputError: One breaks a constraint.
-    """
+    """Return the configs to try first, completed from `defaults`."""
     listed = []
     for index, values in enumerate(configs):
         config = space.config({**defaults, **values})
@@ -115,11 +111,7 @@ def listed_configs(
 
 
 def require_end(method: MethodSpec, trials: int | None, time_seconds: float | None) -> None:
-    """Check that the search ends.
-
-    Raises:
-        InputError: Nothing ends it.
-    """
+    """Check that something ends the search."""
     if trials is None and time_seconds is None and not method.exhausts:
         raise InputError(f"trials: method {method.name} needs trials, or time_seconds")
 

@@ -110,11 +110,7 @@ class Stop:
         return bool(self.reason) or self.signal is not None
 
     def check(self, where: Path | None = None) -> None:
-        """Raise Interrupted if a signal arrived.
-
-        Args:
-            where: The directory with the results so far, or None.
-        """
+        """Raise Interrupted, naming the directory with the results so far, if a signal arrived."""
         if self.signal is not None:
             raise (Terminated if self.signal == signal.SIGTERM else Interrupted)(self.signal, where)
 
@@ -241,11 +237,7 @@ def keras_changes() -> str:
 
 
 def require_default_keras() -> None:
-    """Check that models train in workers as this program would train them.
-
-    Raises:
-        InputError: This program changed what decides the numbers in Keras.
-    """
+    """Check that models train in workers as this program would train them."""
     if changes := keras_changes():
         raise InputError(
             f"{changes} in this program, and trials train in other processes by TensorFlow in "
@@ -254,12 +246,7 @@ def require_default_keras() -> None:
 
 
 def require_engine(execution: ExecutionSettings) -> None:
-    """Check that the engine can run here.
-
-    Raises:
-        NotSupportedError: The system does not support it.
-        InputError: A package that it needs is not installed.
-    """
+    """Check that the system supports the engine, and that the packages it needs are installed."""
     if execution.engine == "local":
         require_fork()
     else:
@@ -268,11 +255,7 @@ def require_engine(execution: ExecutionSettings) -> None:
 
 @contextmanager
 def log_file(where: ResultsDirectory) -> Iterator[IO[str]]:
-    """Open run.log and send the driver's log messages to it.
-
-    Raises:
-        HpsearchError: It cannot be written.
-    """
+    """Open run.log and send the driver's log messages to it."""
     try:
         log = where.open_log()
     except OSError as error:

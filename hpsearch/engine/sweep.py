@@ -53,9 +53,6 @@ def take_steps(
         path: The directory, unless the settings name another.
         tensorflow: Whether trainings may need TensorFlow.
         servers: Running servers, which the run closes; None starts them.
-
-    Raises:
-        HpsearchError: Bad input (InputError), a refusal (RefusedError), or Interrupted.
     """
     if not settings.trains_elsewhere:
         require_engine(execution)
@@ -103,9 +100,6 @@ def run_sweep(
     Args:
         load: Loads the rows; None reads the sweep's `data:`.
         servers: Borrowed servers that fork workers; None starts them for this run.
-
-    Raises:
-        HpsearchError: Bad input (InputError), a refusal (RefusedError), or Interrupted.
     """
     settings = settings or Settings()
     # Before the directory is made: an error would leave it behind.

@@ -225,11 +225,7 @@ class Ledger:
         return self.tables.records(self.stored, self.results)
 
     def write_tables(self) -> None:
-        """Write the tables of every stored execution.
-
-        Raises:
-            HpsearchError: They cannot be written.
-        """
+        """Write the tables of every stored execution."""
         self.tables.write(self.stored, self.results)
 
     def add(self, executions: Sequence[Execution], events: Sequence[OracleEvent]) -> None:

@@ -57,9 +57,6 @@ class FunctionSearch:
 
         Args:
             settings: Without a report, nothing is kept.
-
-        Raises:
-            HpsearchError: Bad input (InputError), a refusal (RefusedError), or Interrupted.
         """
         execution = self.execution
         here = execution.engine == "local" and execution.workers == 1
@@ -110,11 +107,7 @@ def function_search(
     time_seconds: float | None = None,
     seed: int = 0,
 ) -> FunctionSearch:
-    """Return the search over a function, from arguments as `hpsearch.optimize` takes them.
-
-    Raises:
-        InputError: An argument cannot be used, or nothing ends the search.
-    """
+    """Return the search over a function, from arguments as `hpsearch.optimize` takes them."""
     if goal not in ("minimize", "maximize"):
         raise InputError(f"goal: must be minimize or maximize, not {goal!r}")
     with _named("execution"):

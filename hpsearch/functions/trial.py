@@ -25,7 +25,6 @@ class ObjectiveTrainer:
 
     Args:
         objective: The function, called once with a copy of the values.
-        values: The values of the config.
     """
 
     kind = "function"

@@ -153,9 +153,7 @@ class StrategyOracle(keras_tuner.Oracle):
 
     Args:
         strategy: New or just restored; from now on only the oracle may call it.
-        metric: The objective's name.
         goal: `maximize` or `minimize`.
-        seed: Seed of the proposals.
     """
 
     def __init__(

@@ -92,12 +92,7 @@ def is_users(tuner: keras_tuner.Tuner, name: str) -> bool:
 
 
 def require_plain_tuner(tuner: keras_tuner.Tuner) -> None:
-    """Check that workers can run a tuner's trials.
-
-    Raises:
-        NotOnEngine: It has a strategy or no hypermodel, or overrides what only KerasTuner's own
-            loop calls, or its `run_trial` uses the oracle, which workers lack.
-    """
+    """Check that workers, which lack the oracle and KerasTuner's loop, can run a tuner's trials."""
     if getattr(tuner, "distribution_strategy", None) is not None:
         raise NotOnEngine("there is a distribution_strategy")
     if tuner.hypermodel is None:
@@ -163,11 +158,7 @@ class TrialNames:
         return open(self._path, mode, encoding="utf-8", errors="replace", opener=opened)
 
     def trial(self, hp: Any, next_id: str) -> Any:
-        """Return the trial in training, with its oracle's `tuner/` values added to the config.
-
-        Args:
-            next_id: The id if nothing trains yet.
-        """
+        """Return the trial in training, else `next_id`, with the oracle's `tuner/` values."""
         trial_id, execution = self.of(hp.place) or next_id, hp.place.partition("/")[2]
         path = self._project / f"trial_{trial_id}" / "trial.json"
         with contextlib.suppress(OSError, ValueError, KeyError):

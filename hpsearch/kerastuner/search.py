@@ -112,8 +112,7 @@ class EngineSearch:
         # The store is complete, whatever KerasTuner makes of incomplete files.
         with contextlib.suppress(Exception):
             self.tuner.oracle.reload()
-        # KerasTuner reads the files in the file system's order, which would decide between equal
-        # scores.
+        # KerasTuner reads files in the directory's order, which would decide between equal scores.
         self.tuner.oracle.trials = dict(sorted(self.tuner.oracle.trials.items()))
         with Store(self.store, read_only=True) as store:
             self._require_method(store)
@@ -144,11 +143,7 @@ class EngineSearch:
             )
 
     def model_of(self, trial: Any) -> Any:
-        """Return a trial's model with the weights of its best epoch; None without stored weights.
-
-        Raises:
-            HpsearchError: Its weights were not kept.
-        """
+        """Return a trial's model with its best epoch's weights; None without stored weights."""
         number = self.trials.best_number(trial)
         if number is None:
             return None
@@ -170,7 +165,6 @@ class EngineSearch:
         """Search on the engine with the arguments of `search`; False if it cannot run them.
 
         Raises:
-            HpsearchError: The directory holds another search's results, or cannot be written.
             KeyboardInterrupt: The user interrupted it.
             RuntimeError: No trial completed, or too many failed one after another.
         """

@@ -69,9 +69,6 @@ class SweepTuner(keras_tuner.Tuner):
     """Searches a space: an oracle proposes, an engine trains, and the oracle gets the outcomes.
 
     Args:
-        oracle: Proposes trials.
-        hypermodel: Builds their models.
-        space: The sweep's space.
         name: The oracle's name in messages.
     """
 
@@ -220,9 +217,6 @@ class SweepTuner(keras_tuner.Tuner):
         """Repeat in a new oracle the proposals and outcomes of another one, in the same order.
 
         Trials whose end was not reported are proposed again.
-
-        Raises:
-            HpsearchError: The oracle fails, or proposes fewer trials.
         """
         try:
             with released(self.oracle):
@@ -299,11 +293,7 @@ def drive(oracle: keras_tuner.Oracle) -> Drive:
 
 
 def make_tuner(spec: TunerSpec) -> SweepTuner:
-    """Return the tuner of a search, in the state that earlier runs left.
-
-    Raises:
-        HpsearchError: The oracle cannot be made (InputError), or does not repeat its proposals.
-    """
+    """Return the tuner of a search, in the state that earlier runs left."""
     search, recipe = spec.search, spec.problem.recipe
     hypermodel = SweepHyperModel(search.space, spec.subject, spec.problem)
     strategy = strategy_of(search, recipe)

@@ -33,13 +33,10 @@ from hpsearch.workers.protocol import Said
 
 
 class TunerTrials:
-    """The trials of a tuner's oracle.
+    """The trials of the oracle of an `EngineSearch`'s tuner.
 
     A KerasTuner trial is a config with all its executions. Its score is the mean of the executions'
     best epochs. If the tuner's oracle proposes, it creates the trials itself.
-
-    Args:
-        search: The tuner's `EngineSearch`.
     """
 
     def __init__(self, search: Any) -> None:
@@ -138,10 +135,7 @@ class TunerTrials:
         return made
 
     def take(self, execution: Execution, result: ExecutionResult, *, show: bool = False) -> None:
-        """Add a row; a config's last execution completes the trial.
-
-        Args:
-            show: Whether to display a completed trial.
+        """Add a row; a config's last execution completes the trial, which `show` displays.
 
         Raises:
             FatalError: The user's code raised one.
@@ -242,10 +236,7 @@ class TunerTrials:
         return {**means, name: outcome.score}, step
 
     def complete(self, trial: Any, config: Config) -> None:
-        """Add to an ended trial what its oracle does not know.
-
-        That is the values that its training has drawn, and the reason for a failure.
-        """
+        """Add to an ended trial what its oracle lacks: values drawn in training, why it failed."""
         results = list(self._results.get(config.id, {}).values())
         late = self._late_of(config)
         failed = next((result for result in results if not result.status.scored), None)
@@ -391,12 +382,7 @@ class ProjectTuner(SweepTuner):
         return self._trials.measured(outcome)
 
     def failed(self, error: Exception) -> Reply:
-        """Raise the error if KerasTuner's own search would.
-
-        Raises:
-            FatalError: The user's code raised one.
-            RuntimeError: Too many trials failed one after another.
-        """
+        """Raise the error if KerasTuner's own search would; see `TunerTrials.take`."""
         if isinstance(error, RuntimeError | kt_errors.FatalError):
             ours = isinstance(self.oracle, StrategyOracle)
             fatal = isinstance(error, kt_errors.FatalError)

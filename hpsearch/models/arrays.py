@@ -97,11 +97,7 @@ def _for_custom_model(dataset: Dataset) -> Dataset:
 
 
 def training_data(loaded: Dataset, sweep: Sweep) -> TrainingData:
-    """Return the features, targets and weights of a dataset, and of each of its folds.
-
-    Raises:
-        DataError: The sweep gives a weight to a class that does not exist.
-    """
+    """Return the features, targets and weights of a dataset, and of each of its folds."""
     folds = tuple(training_data(fold, sweep) for fold in loaded.folds)
     if folds:
         return replace(folds[0], folds=folds, held=loaded.held)
@@ -135,9 +131,6 @@ def training_weights(dataset: Dataset, class_weight: ClassWeight) -> npt.NDArray
     Args:
         class_weight: A mapping from class, or its index, to weight, as in `keras.Model.fit`, with
             1 for missing classes; or `balanced`.
-
-    Raises:
-        DataError: The task is regression, or a class does not exist.
     """
     row_weights = dataset.train.weights
     if class_weight is None:

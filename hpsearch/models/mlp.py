@@ -52,14 +52,7 @@ def seeded(seed: int) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Block:
-    """A hidden block or the output layer.
-
-    Attributes:
-        config: The MLP's hyperparameters.
-        units: Width of the Dense layer.
-        layer: Its number.
-        seed: The source of weights and masks.
-    """
+    """A hidden block or the output layer, number `layer`; weights and masks come from its seed."""
 
     config: MLPConfig
     units: int
@@ -194,11 +187,7 @@ def _mlp_inputs(spec: InputSpec) -> tuple[Any, Any]:
 
 
 def reseed(model: keras.Model, sweep_seed: int, seed: int) -> None:
-    """Set kernels and masks to the values that `build_model` gives for other seeds.
-
-    Args:
-        model: A model of built-in layer types.
-    """
+    """Set kernels and masks of built-in layer types to those of `build_model` for other seeds."""
     for layer in model.layers:
         if (source := getattr(layer, "seed_source", None)) is None:
             continue
@@ -354,9 +343,6 @@ def _numbers(
     """Fill and scale numbers `(n_samples, n_columns)`; append indicators of missing numbers.
 
     This uses Keras' operations only, so that Keras alone can load the model's file.
-
-    Args:
-        taken: Names that layers must not have.
     """
     x, indicators = numbers, []
     if spec.fill:
@@ -390,7 +376,6 @@ def _free_name(name: str, taken: Collection[str]) -> str:
 def output_layers(target: Target) -> list[keras.Layer]:
     """Return the layers from the trained part's outputs to the target's own units.
 
-    A regression's standardised outputs `(n_samples, outputs)` are rescaled; probabilities stay
-    unchanged.
+    A regression's standardised outputs `(n_samples, outputs)` are rescaled, probabilities are not.
     """
     return [_rescaling(target.std, target.mean)] if target.task is Task.REGRESSION else []

@@ -43,8 +43,7 @@ class Recipe:
         loss, output_activation: Keras names.
         metric, goal, epoch: The score: a metric's name, `maximize` or `minimize`, and the epoch
             that counts, `last` or `best`.
-        model: `package.module:name` of the function or class that builds the model; empty for
-            the MLP.
+        model: `package.module:name` of the function or class that builds the model; empty for MLPs.
         code: That function or class by cloudpickle, if it cannot be imported by its name.
         late: How to choose a hyperparameter that the model requests and the config lacks:
             `default`, or `drawn` from its range by the config and the sweep's seed.
@@ -141,12 +140,7 @@ class Patience:
 
 @dataclass(frozen=True)
 class Problem:
-    """The task of a model and its score, without the rows, which workers share.
-
-    Attributes:
-        input: Describes how raw rows become features.
-        target: What is predicted.
-    """
+    """The task of a model and its score, without the rows, which workers share."""
 
     recipe: Recipe
     input: InputSpec

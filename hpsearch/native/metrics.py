@@ -28,10 +28,8 @@ class Measure:
     """A metric that a training reports.
 
     Attributes:
-        name: The metric's name in the logs.
         of: Computes the metric; None if the extension sums it up.
         sparse: Whether `of` takes classes `(n_samples,)` as targets.
-        weighted: Whether rows are weighted.
     """
 
     name: str
@@ -136,10 +134,7 @@ def f_score(
 def auc(
     y: Floats, p: Floats, w: Weights, *, curve: str = "ROC", num_thresholds: int = 200
 ) -> float:
-    """Return the area under the curve of all outputs, `ROC` or `PR`.
-
-    Source: `keras.metrics.AUC`.
-    """
+    """Return the area under the curve of all outputs, `ROC` or `PR`, like `keras.metrics.AUC`."""
     true, false = _above_thresholds(y, p, w, num_thresholds)
     if curve == "PR":
         return _precision_recall_area(true, true + false)

@@ -327,10 +327,7 @@ def _measures(problem: Problem) -> tuple[Measure, ...]:
 
 
 def _stateless(seed: int) -> int:
-    """Return the seed that Keras passes to TensorFlow.
-
-    Source: `keras.src.backend.tensorflow.random`.
-    """
+    """Return the seed that Keras (`keras.src.backend.tensorflow.random`) passes to TensorFlow."""
     return seed % (2**31 - 2)
 
 

@@ -50,11 +50,7 @@ class Tail:
         self._rest = b""
 
     def lines(self, *, ended: bool = False) -> Iterator[str]:
-        """Yield the lines of the next block.
-
-        Args:
-            ended: Whether the file is complete.
-        """
+        """Yield the lines of the next block; `ended` says that the file is complete."""
         while block := content_of(self.path, self._place):
             self._place += len(block)
             *whole, self._rest = (self._rest + block).split(b"\n")
@@ -300,8 +296,6 @@ class Ending:
     Attributes:
         numbers: The number of each epoch that has one.
         others: Metrics reported instead of the score.
-        code: Its exit code.
-        halted: Whether hpsearch halted it.
         stderr: The last lines of its standard error.
     """
 

@@ -96,11 +96,7 @@ class ProgramProcess:
             time.sleep(seconds)
 
     def halt(self, most_seconds: float = math.inf) -> None:
-        """Send SIGTERM to the group, and wait until it has ended or the grace period is over.
-
-        Args:
-            most_seconds: Limit of the grace period, if shorter than GRACE_SECONDS.
-        """
+        """Send SIGTERM, and wait for the group's end, at most GRACE_SECONDS or `most_seconds`."""
         deadline = time.monotonic() + min(GRACE_SECONDS, most_seconds)
         self._signal(signal.SIGTERM)
         # Continue a stopped process, which could not handle the signal.

@@ -31,12 +31,7 @@ _WAIT_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class StoredProgram:
-    """An earlier run of a program; reading it does not run any code.
-
-    Attributes:
-        sweep: The sweep in the store.
-        results: By execution.
-    """
+    """An earlier run of a program, from its store; reading it does not run any code."""
 
     where: ResultsDirectory
     sweep: ProgramSweep
@@ -64,11 +59,6 @@ class StoredProgram:
         Args:
             trusted: The user's sweep file, which must name the same program. The directory also
                 names a command, but anyone may have made the directory.
-
-        Raises:
-            InputError: There is no such trial, it has no score, or the file is no program's.
-            ChangedSweepError: The file's program or command differs from the one that made the row.
-            Interrupted: A signal came.
         """
         execution, directory = self.find(which), self.where.path
         row = self.results.get(execution.number)

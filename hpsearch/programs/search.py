@@ -26,15 +26,7 @@ from hpsearch.workers.shared import NO_ROWS
 
 
 def prepare_program(sweep: ProgramSweep, load: Loader | None, run: Run) -> Prepared:
-    """Claim the store for a program's rows.
-
-    Args:
-        load: Not used: the program reads its data.
-
-    Raises:
-        InputError: The program cannot be read.
-        RefusedError: The store has rows of another program.
-    """
+    """Claim the store for the rows of a program, which reads its data itself."""
     del load
     where = run.where
     where.prepare_trials()
@@ -96,12 +88,7 @@ def program_identity(sweep: ProgramSweep, program: UserProgram, fingerprint: str
 def require_same_program(
     stored: Identity | None, identity: Identity, directory: Path, *, anyway: bool
 ) -> None:
-    """Check that a program may add rows to the stored ones.
-
-    Args:
-        stored: None if nothing is stored yet.
-        anyway: Whether an edited program may add rows.
-    """
+    """Check that a program may add rows to any stored ones; an edited one only if `anyway`."""
     if stored is None:
         return
     edited = replace(identity, data=stored.data)

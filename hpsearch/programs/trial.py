@@ -97,10 +97,8 @@ class TrialDirectory:
 
         Args:
             deadline: Time of the monotonic clock.
-            say: Called with a line about an earlier run.
 
         Raises:
-            InputError: Another process holds it until the deadline.
             OSError: The lock's file cannot be made.
         """
         self.path.mkdir(parents=True, exist_ok=True)
@@ -126,11 +124,7 @@ class TrialDirectory:
         return self.checkpoint.is_dir() and any(self.checkpoint.iterdir())
 
     def set_aside(self, why: str) -> None:
-        """Rename a checkpoint that no process is to continue from.
-
-        Args:
-            why: `failed` or `unused`, the ending of its new name.
-        """
+        """Rename a checkpoint that no process may continue from; `why` is `failed` or `unused`."""
         with suppress(OSError):
             if self.has_checkpoint():
                 self.checkpoint.rename(self.path / f"checkpoint.{why}-{len(self.runs)}")
@@ -172,8 +166,6 @@ def run_trial(
 
     Args:
         training: Its only stop is the number of epochs after which the program is halted.
-        on_epoch: Called with each reported epoch.
-        say: Called with a line of warning.
     """
     started = time.monotonic()
     limit = program.timeout_seconds
@@ -259,18 +251,11 @@ class _Trial:
         return self._judged(runs[-1], metrics, past, code=code, halted=False)
 
     def run(self, past: Known, lock: int) -> ExecutionResult | None:
-        """Run one process.
+        """Run one process; return None if the program has to begin anew.
 
         Args:
             past: Epochs before its checkpoint, if it has one.
             lock: See `ProgramProcess`.
-
-        Returns:
-            None if the program has to begin anew.
-
-        Raises:
-            InputError: The arguments cannot be passed.
-            OSError: The process cannot be started.
         """
         program, training = self.program, self.training
         run, versions = self.where.new_run(), self._versions()

@@ -120,7 +120,6 @@ def make_display(console: Console, *, quiet: bool = False, verbose: bool = False
 
     Args:
         quiet: Show only warnings, which the command line prints.
-        verbose: Show a line for each result.
     """
     if quiet:
         return with_python_warnings(ignore)
@@ -135,9 +134,6 @@ def make_listener(verbose: int | str) -> Listener:
     Args:
         verbose: 0 shows nothing, 1 a bar, 2 a line for each result, `auto` a bar on a terminal or
             in a notebook and nothing elsewhere.
-
-    Raises:
-        InputError: `verbose` has another value.
     """
     if isinstance(verbose, bool) or verbose not in ("auto", 0, 1, 2):
         raise InputError(f"verbose: must be 0, 1, 2 or 'auto', as in Keras, not {verbose!r}")
@@ -226,11 +222,7 @@ def _heading(name: str, directory: str, workers: int | None) -> str:
 
 
 class Lines:
-    """Prints a line now and then, and for new bests, failures and messages.
-
-    Args:
-        every_seconds: The least time between two other lines.
-    """
+    """Prints a line once in `every_seconds` at most, and for new bests, failures and messages."""
 
     def __init__(
         self,

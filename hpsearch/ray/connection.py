@@ -34,11 +34,7 @@ _ANSWER_SECONDS = 2.0
 
 
 def require_ray() -> None:
-    """Check that a suitable version of Ray is installed.
-
-    Raises:
-        InputError: It is not; the message gives the command that installs it.
-    """
+    """Check that a suitable version of Ray is installed."""
     version = version_of("ray")
     numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
     if numbers < _OLDEST:
@@ -57,9 +53,6 @@ def connected(address: str | None, log: IO[str]) -> Iterator[ModuleType]:
         address: `auto` or `HOST:PORT` of a running cluster. None means the cluster that
             `RAY_ADDRESS` names, or else one on this machine only, which ends with the context.
         log: Receives the cluster's messages and the output of its workers.
-
-    Raises:
-        InputError: There is no such cluster or no token, or the cluster refuses the token.
     """
     require_ray()
     existing = address or os.environ.get("RAY_ADDRESS")
@@ -191,9 +184,6 @@ class Head:
     """The head of a cluster, which may stop answering.
 
     Ray's calls would then block, and end this process after a minute.
-
-    Attributes:
-        lost: Whether the head was given up.
     """
 
     lost = False
@@ -203,11 +193,7 @@ class Head:
         self._silent_since: float | None = None
 
     def answers(self) -> bool:
-        """Check if the head accepts a connection.
-
-        Raises:
-            HpsearchError: It has not for so long that it will not come back by itself.
-        """
+        """Check if the head accepts a connection; raise HpsearchError if it is given up."""
         if _takes_connections(self.address):
             self._silent_since = None
             return True

@@ -104,8 +104,7 @@ class Member(WorkerState):
 
 
 Take = Callable[[Member, Any], list[Event]]
-#: A worker, a function that takes its answer, and one that returns the answer, or raises if the
-#: worker ended.
+#: A worker, what takes its answer, and what returns the answer or raises if the worker ended.
 News = tuple[Member, Take, Callable[[], Any]]
 
 
@@ -154,11 +153,7 @@ class RayExecutor(CallsHere):
         self._versions = package_versions()
 
     def provide(self, dataset: TrainingData) -> None:
-        """Put the data into the object store once; nodes fetch them, and their workers map them.
-
-        Raises:
-            InputError: The object store has no room for it.
-        """
+        """Put the data into the object store once; nodes fetch them, and their workers map them."""
         super().provide(dataset)
         try:
             self._data = self._ray.put(dataset)

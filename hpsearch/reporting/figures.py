@@ -42,10 +42,7 @@ _MOST_MARKED = 10
 
 
 def progress_figure(source: ReportSource, *, most: int = MOST_POINTS) -> Spec:
-    """Every score and the best so far, by trial.
-
-    The order of a grid shows no progress, so there is no line.
-    """
+    """Every score and the best so far, by trial; no line for a grid, whose order is no progress."""
     scored = source.ranked.sort_values("trial")
     scores = scored["score"].to_numpy(np.float64)
     x = scored["trial"].to_numpy(np.float64)
@@ -81,7 +78,6 @@ def distributions_figure(metric: str, scores: Mapping[str, npt.ArrayLike], what:
     """The empirical distributions of scores.
 
     Args:
-        metric: The name of the scores.
         scores: Label in the legend -> scores; an empty label is not shown.
         what: The plural of what has a score.
     """
@@ -162,10 +158,7 @@ def _best_so_far(
 
 
 def _best_and_spread(count: int, most: int, share: float) -> list[int]:
-    """Ranks of at most `most` of `count` trials.
-
-    A `share` of them are the best trials; the others are spread evenly over the ranking.
-    """
+    """Ranks of at most `most` of `count`: the best fill a `share`, the others are evenly spread."""
     if count <= most:
         return list(range(count))
     best = int(most * share)

@@ -167,11 +167,7 @@ class Leaves:
 
 
 def design(axes: Sequence[Axis], codes: Codes) -> Floats:
-    """Encode levels for a forest: numbers by their order, categories as one-hot columns.
-
-    Args:
-        codes: Indices of levels `(n, n_axes)`.
-    """
+    """Encode levels `(n, n_axes)` for a forest: numbers by order, categories as one-hot columns."""
     return np.hstack([_encoding(axis)[codes[:, i]] for i, axis in enumerate(axes)])
 
 

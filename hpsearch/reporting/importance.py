@@ -164,17 +164,12 @@ def importance_of(
     trainings, and the shares are those at the longest.
 
     Args:
-        table: A results table.
         space: The sweep's space, which gives the ends of ranges; if None, the values tried do.
         most_rows: Most trials with a score to use; of more, a random sample is drawn.
-        seed: Seed of the forests.
 
     Sources: Hutter, Hoos and Leyton-Brown, ICML 2014 (the analysis); Politis, Romano and Wolf,
     "Subsampling", 1999 (half-sampling); Stone, "Optimal Global Rates of Convergence for
     Nonparametric Regression", 1982 (bias).
-
-    Raises:
-        InputError: `table` is not a results table.
     """
     missing = [name for name in ("score", "status", "config", "metric") if name not in table]
     if missing:
@@ -209,8 +204,7 @@ def _averaged(scored: pd.DataFrame) -> pd.DataFrame:
 def _limited(scores: Floats) -> Floats:
     """Return the scores with those far outside the others' range moved to its ends.
 
-    Otherwise the loss of one nearly diverged training, such as 1e13, would make up all the
-    variance.
+    Otherwise the loss of one nearly diverged training, such as 1e13, would be all the variance.
     """
     low, high = np.quantile(scores, (0.25, 0.75))
     far = _FAR * (high - low)
@@ -412,7 +406,6 @@ def _interval(whole: Floats, halves: Floats) -> tuple[Floats, Floats]:
     further, so the interval extends in that direction by the bias that is left (`_LEFT`).
 
     Args:
-        whole: The estimate.
         halves: Estimates from half of the configs each `(n_halves, *whole.shape)`.
     """
     error = _WITHIN * halves.std(axis=0, ddof=1)

@@ -289,15 +289,12 @@ def write_page(
     """Write a page about sweeps, a comparison or both, atomically.
 
     Args:
-        sources: The sweeps.
-        path: The file to write.
         write: Writes text to a file, such as the `write` of a held directory.
         compared: The section on a comparison, which comes first.
         wait: Called when all is drawn but the predictions of the best model; returns when the
             store has them.
 
     Raises:
-        InputError: The sweeps do not fit in a page, or it would replace another file of a run.
         OSError: The file cannot be written.
     """
     require_free(path)
@@ -342,8 +339,6 @@ class ReportFile:
     """Writes the page of a run in a thread, because the driver mostly waits for workers.
 
     Args:
-        where: The results directory.
-        tables: Turns records into tables.
         sweep: The sweep; None if the run has no sweep file.
     """
 
@@ -363,11 +358,7 @@ class ReportFile:
         self._thread.start()
 
     def finish(self, *, interrupted: bool) -> str:
-        """Wait for the page, but only briefly if the run was interrupted.
-
-        Returns:
-            A message that the page could not be written, or empty.
-        """
+        """Wait for the page, briefly if interrupted; return why it is not written, or empty."""
         self._complete.set()
         if self._thread is not None:
             self._thread.join(_PATIENCE_SECONDS if interrupted else None)

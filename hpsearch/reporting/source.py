@@ -50,8 +50,6 @@ class PlotAxis:
     Attributes:
         levels: The text of each category in order; empty for numbers.
         marked: The distinct numbers if they are few, else empty.
-        low, high: Smallest and largest number.
-        log: Whether the axis is logarithmic.
         gaps: True if the column has empty cells, where the hyperparameter is inactive.
     """
 
@@ -114,12 +112,9 @@ class ReportSource:
     """One sweep.
 
     Attributes:
-        table: Its results table.
         curves: Its learning curves, or an empty table.
         sweep: The resolved sweep, if known.
-        directory: The results directory, if any.
         most_rows: Most rows from which to learn importance.
-        evaluations: The recorded evaluations.
         label: A name that distinguishes it from other sweeps of the same name, or empty.
     """
 
@@ -313,11 +308,7 @@ def with_distinct_names(sources: Sequence[ReportSource]) -> list[ReportSource]:
 
 
 def load_source(path: str | os.PathLike[str]) -> ReportSource:
-    """Load a results directory or a results.csv.
-
-    Raises:
-        InputError: There is no results table.
-    """
+    """Load a results directory or a results.csv."""
     import pandas as pd  # Slow to import.
 
     given = Path(path)

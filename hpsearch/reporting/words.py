@@ -41,8 +41,7 @@ _LEAST_EXPLAINED = 0.3
 _NO_DIFFERENCE = 0.01
 #: It is not idle if the interval of its share goes beyond this.
 _PERHAPS = 0.05
-#: Nor is it idle if the forest explains less or has fewer trials: the unexplained part may be due
-#: to it.
+#: Nor is it if the forest explains less or has fewer trials: the unexplained part may be due to it.
 _SURELY_EXPLAINED, _FEWEST_TRIALS = 0.8, 30
 #: A value that was tried less often is not known to be as good as the others.
 _FEWEST_OF_VALUE = 5

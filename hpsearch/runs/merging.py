@@ -139,18 +139,15 @@ def merge_directories(paths: Sequence[Path], out: Path) -> list[str]:
     """Join results directories of one sweep in a new one; the given ones do not change.
 
     A config becomes one trial with the executions of all directories. If an execution has several
-    rows, the first completed one is kept, else the first stopped one, else the first.
+    rows, the first completed one is kept, else the first stopped one, else the first. The returned
+    lines say what was joined.
 
     Args:
         paths: Two or more directories; the first one's trials come first, and its sweep.yaml is
             kept.
         out: Must be missing or empty.
 
-    Returns:
-        Lines that say what was joined.
-
     Raises:
-        InputError: There are too few directories, or one is not a results directory.
         RefusedError: Their rows cannot share a table, or `out` has files.
     """
     if len(paths) < 2:

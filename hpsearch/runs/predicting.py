@@ -42,10 +42,8 @@ def load_model(path: Path, source: Source) -> Any:
 
     Args:
         path: A file that takes raw rows.
-        source: The run that made it.
 
     Raises:
-        InputError: Keras cannot load it.
         RefusedError: The store is damaged; or as for `open_run`, if the user built the model.
     """
     import keras  # slow to import
@@ -89,7 +87,7 @@ def predictor_of(source: Source, which: Which) -> Predictor:
     """Load a trial's model; the best one's is read from best.keras.
 
     Raises:
-        InputError, RefusedError: As for `export_model`.
+        RefusedError: As for `export_model`.
     """
     with model_file(source, which) as path:
         model = load_model(path, source)
@@ -114,9 +112,6 @@ class Predictor:
 
         Args:
             rows: As in `Results.predict`.
-
-        Raises:
-            InputError: The model does not take such rows.
         """
         return self._labels_of(self._outputs(rows))
 
@@ -145,11 +140,7 @@ class Predictor:
             return np.array(list(map(float, classes)))
 
     def probabilities(self, rows: Any) -> npt.NDArray[np.float32]:
-        """Return the probability of each class, `(n_samples, n_classes)`.
-
-        Raises:
-            InputError: The target has no classes, or the outputs are not probabilities.
-        """
+        """Return the probability of each class, `(n_samples, n_classes)`."""
         self._require_classes()
         return self._probabilities_of(self._outputs(rows))
 
@@ -170,9 +161,6 @@ class Predictor:
 
         Args:
             probabilities: Whether to add a column for each class.
-
-        Raises:
-            InputError: As for `labels`; or the model does not take a table.
         """
         import pandas as pd  # slow to import
 

@@ -24,16 +24,12 @@ SCRIPT = Path(__file__).with_name("train.py")
 
 
 def write_standalone(source: Source, out: Path, which: Which) -> Execution:
-    """Write a trial's untrained model, its rows, and the program that trains it.
+    """Write a trial's untrained model, rows and training program; return its execution.
 
     Args:
         out: A directory that does not exist yet, or is empty.
 
-    Returns:
-        Its execution.
-
     Raises:
-        InputError: There is no such trial, it has no score, or `out` cannot be written.
         NotSupportedError: The program does not train such models, or measure such metrics.
         RefusedError: `out` has files, or as for `open_run`.
     """

@@ -41,11 +41,7 @@ from hpsearch.workers.protocol import Call
 
 
 def trusted(names: str | Collection[str]) -> frozenset[str]:
-    """Check the names of functions to trust.
-
-    Raises:
-        InputError: A name is not a `package.module:function`.
-    """
+    """Check the names of functions to trust, each a `package.module:function`."""
     given = frozenset([names] if isinstance(names, str) else names)
     for name in sorted(given):
         if not REFERENCE.match(name):
@@ -56,14 +52,10 @@ def trusted(names: str | Collection[str]) -> frozenset[str]:
 
 
 def require_trusted(directory: Path, roles: Mapping[str, str], trust: Collection[str]) -> None:
-    """Check that the functions that a results directory names may run.
+    """Raise RefusedError if a results directory names functions that are not trusted.
 
     Args:
         roles: Names of functions, with the role of each in words.
-        trust: Names of functions that the user trusts.
-
-    Raises:
-        RefusedError: Some are not trusted; the message says how to trust them.
     """
     unknown = {name: role for name, role in roles.items() if name not in trust}
     if not unknown:
@@ -118,11 +110,7 @@ class StoredRun:
     say: Callable[[str], None]
 
     def scored(self, which: Which) -> tuple[Execution, ExecutionResult]:
-        """Return the best of the executions that `which` names, and its result.
-
-        Raises:
-            InputError: There is no such execution, or none has a score.
-        """
+        """Return the best of the executions that `which` names, and its result."""
         named = [execution for execution in self.executions if which.names(execution)]
         best = best_execution(named, self.results, self.recipe.goal)
         if best is None:
@@ -142,11 +130,7 @@ class StoredRun:
         return f"{which} has no score, it is {results[0].status}: {error}".removesuffix(": ")
 
     def require_trusted(self, *executions: Execution) -> None:
-        """Check that the layers of executions may be built.
-
-        Raises:
-            RefusedError: Their layer type is a function that is not trusted.
-        """
+        """Raise RefusedError if a function that is not trusted builds executions' layers."""
         if not self.sweep.kind.is_model:
             types = [str(MLPConfig(execution.config.values).layer_type) for execution in executions]
             roles = dict.fromkeys(filter(is_custom, types), Role.LAYERS)
@@ -202,7 +186,6 @@ def open_run(source: Source) -> StoredRun:
     """Open a results directory and load its data.
 
     Raises:
-        InputError: There are no results, or the data cannot be read.
         RefusedError: The store is damaged, the data has changed, or the directory names functions
             that are not trusted.
     """
@@ -238,13 +221,9 @@ def _called(sweep: Sweep, load: Loader | None) -> dict[str, str]:
 
 
 def export_model(source: Source, out: Path, which: Which) -> Execution:
-    """Write a trial's model, preprocessing included, over an earlier file.
-
-    Returns:
-        Its execution.
+    """Write a trial's model, preprocessing included, over an earlier file; return its execution.
 
     Raises:
-        InputError: There is no such trial, it has no score, or Keras cannot write the path.
         RefusedError: As for `open_run`, or the training did not reach the row's score again.
     """
     require_free(out)
@@ -268,7 +247,7 @@ def model_file(source: Source, which: Which) -> Iterator[Path]:
     the model or because the file was replaced, is not used.
 
     Raises:
-        InputError, RefusedError: As for `export_model`.
+        RefusedError: As for `export_model`.
     """
     where = ResultsDirectory(source.directory)
     if which == Which() and where.model.exists():
@@ -288,11 +267,7 @@ def _is_best(where: ResultsDirectory, facts: Facts, best: Execution | None) -> b
 
 
 def stored_best(where: ResultsDirectory) -> tuple[Facts, Execution | None]:
-    """Return the facts of a store, and the best execution of its best trial.
-
-    Raises:
-        RefusedError: The store is damaged.
-    """
+    """Return a store's facts and its best trial's best execution; refuse a damaged store."""
     with Store(where.store, read_only=True) as store:
         facts, executions, results = store.facts(), store.executions(), store.results()
     goal = facts.identity.metric.split(":")[-2] if facts.identity else ""
@@ -333,7 +308,6 @@ def reproduce_trial(source: Source, which: Which) -> Reproduction:
     """Train a trial again from its row alone, for as many epochs as before.
 
     Raises:
-        InputError: There is no such trial, or it has no score.
         RefusedError: As for `open_run`.
     """
     run = open_run(source)
@@ -353,9 +327,7 @@ def evaluate_trial(source: Source, split: str, which: Which) -> Evaluation:
     """Evaluate a trial's model on a split; record the evaluation before returning it.
 
     Raises:
-        InputError: There is no such trial or split, or the trial has no score.
         RefusedError: As for `export_model`; or another run holds the directory.
-        HpsearchError: The directory cannot be written.
     """
     if split not in SPLITS:
         raise InputError(f"split: must be one of {', '.join(SPLITS)}, not {split!r}")

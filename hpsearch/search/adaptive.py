@@ -127,11 +127,7 @@ class History:
 
 
 class RungHistory(History):
-    """Base class of both: a history with a score for each rung.
-
-    Args:
-        rungs: Epochs, ascending.
-    """
+    """Base class of both: a history with a score for each rung; rungs are epochs, ascending."""
 
     def __init__(self, encoding: Encoding, rungs: Sequence[int], *, maximize: bool) -> None:
         super().__init__(encoding, maximize=maximize)
@@ -237,8 +233,6 @@ class AdaptiveStrategy:
         study: Knowledge about the space's hyperparameters, or None.
 
     Attributes:
-        encoding: Converts configs to rows of numbers, and back.
-        history: The proposals and their outcomes.
         random_every: One proposal in this many is random in place of the model's; 0 for none.
         by: `Proposal.by` of the model's configs.
     """
@@ -276,11 +270,7 @@ class AdaptiveStrategy:
         return max(0, self._initial - len(self.history))
 
     def suggest(self, random: np.random.Generator) -> Config | None:
-        """Return a config that is not in `history`; None if the model finds none.
-
-        Args:
-            random: A generator for this proposal only.
-        """
+        """Return a config not in `history`, or None; `random` is for this proposal only."""
         raise NotImplementedError
 
     def ask(self, count: int) -> list[Proposal]:

@@ -30,8 +30,7 @@ _TINY = 1e-12
 class GaussianProcess:
     """A Gaussian process with a Matern 5/2 kernel, fitted on construction.
 
-    Length scales, variance and noise maximise the posterior density, given the best and the latest
-    rows.
+    Length scales, variance and noise maximise the posterior, given the best and the latest rows.
 
     Args:
         x: Shape `(n, D)`, without NaN.

@@ -242,7 +242,6 @@ class AshaStrategy(HalvingStrategy):
     Args:
         brackets: Bracket b begins at rung b; a proposal's number and the seed choose its bracket,
             with weights `factor ** -b`.
-        seed: Seed of that choice.
     """
 
     def __init__(

@@ -20,9 +20,8 @@ from hpsearch.search.encoding import Array, Dimension, Encoding
 from hpsearch.space.keras_names import ACTIVATIONS, OPTIMIZERS, Activation, Optimizer
 from hpsearch.space.mlp import DEFAULTS, LAYER_TYPES, LayerType, layer_of
 
-#: The study's activations; others may behave much like one of them.
+#: The study's activations and optimizers; others may behave much like one of them.
 _ACTIVATIONS = ("relu", "elu", "selu", "gelu", "silu", "tanh", "sigmoid")
-#: The study's optimizers; others may behave much like one of them.
 _OPTIMIZERS = ("sgd", "adagrad", "rmsprop", "adam")
 _MOST_MOMENTUM = 0.99
 _LEAST_L2 = 1e-7

@@ -151,11 +151,7 @@ class OracleEvent:
 
 @dataclass(frozen=True)
 class Past:
-    """The proposals and outcomes of earlier runs; see `Strategy.restore`.
-
-    Attributes:
-        events: The actions of the user's oracle.
-    """
+    """The proposals, outcomes and oracle's events of earlier runs; see `Strategy.restore`."""
 
     configs: tuple[Config, ...] = ()
     outcomes: tuple[Outcome, ...] = ()

@@ -34,11 +34,10 @@ class Status(StrEnum):
 
 @dataclass(frozen=True)
 class Training:
-    """One uninterrupted run of an MLP that answers one or more executions.
+    """One uninterrupted run of a trainer that answers one or more executions.
 
     Attributes:
-        values: The active hyperparameters without `epochs`.
-        seed: Seed of the executions.
+        values: The active hyperparameters, as `Config.trained` has them.
         stops: `(epochs, execution number)`, ascending in epochs: the epochs after which a result
             for an execution is taken.
         whole: Epochs in the config of its only execution, if the method halts it earlier with

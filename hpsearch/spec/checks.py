@@ -1,7 +1,6 @@
 """Checks across keys that are valid one by one: conditions, constraints, budgets and names.
 
-These checks also run on the valid part of a sweep, so that all problems of a file are reported at
-once.
+They also run on the valid part of a sweep, so that all of a file's problems are reported at once.
 """
 
 from __future__ import annotations
@@ -40,10 +39,7 @@ def _takes_unknown(sweep: ModelFields) -> bool:
 
 
 class Broken(NamedTuple):
-    """Keys and parameters that are themselves faulty.
-
-    They are left out of the sweep that is checked, so their absence is not reported.
-    """
+    """Faulty keys and parameters, left out of the checked sweep; their absence is no fault."""
 
     keys: frozenset[str]
     parameters: frozenset[str]

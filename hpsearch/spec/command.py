@@ -51,13 +51,11 @@ class UserProgram:
     Attributes:
         command: Its command line with macros.
         program: The absolute path of the file that `${program}` stands for, or empty.
-        metric: The name of the score.
         paths: Parameter -> its path in nested `parameters`, if it is nested.
         directory: Its working directory; absolute.
         trials: The directory with one directory for each trial; absolute.
         environment: Variables that workers change: name -> the driver's value for the program, or
             None to unset it.
-        timeout_seconds: Longest time of a trial, or None.
         fingerprint: Fingerprint of its file at the start of the run; empty to skip the comparison.
     """
 
@@ -83,11 +81,7 @@ class UserProgram:
         return nested
 
     def require_variables(self) -> None:
-        """Check that the environment has each variable that the command names.
-
-        Raises:
-            InputError: A variable is missing.
-        """
+        """Check that the environment has each variable that the command names."""
         for item in self.command:
             _MACRO.sub(self._variable, item)
 
@@ -99,9 +93,6 @@ class UserProgram:
         Args:
             trial_dir: The directory of `${args_json_file}`.
             look_up: Whether to replace `${envvar:NAME}`. Not for display, since it may be a secret.
-
-        Raises:
-            InputError: The environment lacks a variable, or an argument cannot be passed.
         """
         macros = _macros(self.program, self.values(config), trial_dir)
         parts = {"seed": str(seed), "trial_dir": str(trial_dir)}

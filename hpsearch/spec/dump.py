@@ -32,7 +32,7 @@ class _Dumper(yaml.SafeDumper):
     """Quotes text that YAML 1.1 or 1.2 would read as another type."""
 
     def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - PyYAML names it
-        """Write no anchors, because `read_yaml` refuses them."""
+        """Write no anchors: a sweep file is read by people."""
         return True
 
 
@@ -40,11 +40,7 @@ add_core_resolvers(_Dumper)
 
 
 def dump_sweep(sweep: AnySweep, remarks: Iterable[str] = ()) -> str:
-    """Return the resolved sweep as the text of a file; loading it gives an equal sweep.
-
-    Args:
-        remarks: Become comments, a line each, before the first key.
-    """
+    """Return a file's text, with `remarks` as comments on top, that loads as an equal sweep."""
     text: str = yaml.dump(
         sweep.raw(),
         Dumper=_Dumper,

@@ -87,7 +87,6 @@ class MetricSpec(Spec):
         return metric if metric.goal else replace(metric, goal=METRICS[metric.name])
 
 
-#: A name or a mapping.
 METRIC: Final = Rule(
     MetricSpec.parse, {"anyOf": [{"type": "string", "minLength": 1}, MetricSpec.schema()]}
 )
@@ -105,7 +104,6 @@ class SeedRace(Spec):
             yield ("min",), f"must be at most max, {self.max}, not {self.min}"
 
 
-#: A number of seeds, a list of them, or a race.
 SEEDS: Final = either(
     f"must be how many (1 to {_MOST_SEEDS}), a list of seeds, or {{min, max, race}}",
     integer(1, _MOST_SEEDS),
@@ -221,7 +219,6 @@ class ModelSpec(Spec):
     )
 
 
-#: Overrides of the MLP, or the user's builder as `package.module:function`.
 MODEL: Final = replace(
     either(
         "must be a mapping such as {type: mlp}, with output_activation, loss and class_weight, "
@@ -360,10 +357,7 @@ class SweepFields(Spec):
 
     @cached_property
     def space(self) -> Space:
-        """The parameters in file order, with the constraints.
-
-        Hyperparameters that only a custom model requests are not included.
-        """
+        """Parameters in file order and constraints, but not what only a custom model requests."""
         return Space(tuple(self.searched), tuple(map(parse, self.constraints)), self.kind)
 
     @property
@@ -413,10 +407,7 @@ class SweepFields(Spec):
         return tuple(config for config in configs if config is not None)
 
     def raw(self) -> Any:
-        """Return the sweep as a file has it, including every default.
-
-        Empty keys are left out, and so is the method `configs`.
-        """
+        """Return a file's keys with every default, without empty ones and method `configs`."""
         raw = super().raw() | {"parameters": raw_parameters(self.parameters)}
         if self.method.name == CONFIGS:
             del raw["method"]
@@ -558,12 +549,7 @@ class ProgramFields(SweepFields):
     def run_of(
         self, trials: str, environment: Mapping[str, str | None] | None = None
     ) -> UserProgram:
-        """Return the program as plain data, for this process's working directory.
-
-        Args:
-            trials: The directory with one directory for each trial.
-            environment: See `UserProgram`.
-        """
+        """Return the program as plain data, for this process's working directory."""
         here = Path.cwd()
         return UserProgram(
             command=command_in(here, self.command or DEFAULT_COMMAND, self.file),

@@ -193,11 +193,7 @@ class MethodSpec:
 
 
 def parse_method(value: Any) -> MethodSpec:
-    """Read a method's name, or a mapping with a name and options.
-
-    Raises:
-        InvalidValue: With the place of every fault within `value`.
-    """
+    """Read a method's name, or a mapping with a name and options."""
     if isinstance(value, MethodSpec):
         return value
     if not isinstance(value, Mapping):
@@ -233,7 +229,6 @@ def _schema() -> dict[str, Any]:
     return {"anyOf": [names, oracle, *mappings]}
 
 
-#: A name, or a mapping with a name and options.
 METHOD: Final = Rule(parse_method, _schema())
 
 #: Keys without meaning for a run on this machine.
@@ -259,9 +254,6 @@ def translate(
     """Replace W&B's top-level keys by hpsearch's.
 
     Listed configs without a method get the method CONFIGS, which trains only these.
-
-    Args:
-        program: Whether the sweep is one of a program.
 
     Returns:
         The new data, warnings about ignored keys, and faults of the others.

@@ -88,11 +88,7 @@ def _argument_rule(name: str, default: Any) -> Rule:
 
 
 def _named(noun: str, names: Mapping[str, Mapping[str, Any]]) -> Rule:
-    """A name of Keras', or a mapping with the name and arguments.
-
-    Args:
-        names: Name -> argument -> default.
-    """
+    """Keras' name, or a mapping with it and arguments; `names` is name -> argument -> default."""
     rule = one_of(names, noun, shown=30)
     rules = {
         name: {"name": rule, **{key: _argument_rule(key, item) for key, item in accepted.items()}}
@@ -246,7 +242,6 @@ DISTRIBUTIONS: Final[Mapping[str, Mapping[str, float | None]]] = {
 }
 #: W&B's name of a list with probabilities.
 _WEIGHTED: Final = "categorical_w_probabilities"
-#: Distributions of a program's parameters.
 PROGRAM_DISTRIBUTIONS: Final[Mapping[str, Mapping[str, float | None]]] = {
     **DISTRIBUTIONS,
     **ARGUMENTS,
@@ -264,11 +259,7 @@ Domain = Choices | Range | Drawn
 
 
 def parse_parameter(rule: Rule, name: str, raw: Any) -> Parameter:
-    """Read one hyperparameter whose values follow `rule`.
-
-    Raises:
-        InvalidValue: With the place of every fault within `raw`.
-    """
+    """Read one hyperparameter whose values follow `rule`."""
     if isinstance(raw, Parameter):
         return raw
     if isinstance(raw, list | tuple):

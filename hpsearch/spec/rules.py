@@ -135,7 +135,6 @@ def read_keys(
     """Return the values of a mapping's keys, each valid by itself, and the faults.
 
     Args:
-        needed: Keys that must be there.
         words: Other tools' names for the keys.
         others: Further keys, to name in messages.
     """
@@ -420,12 +419,7 @@ def plain(value: Any) -> Any:
 def key(
     rule: Rule, description: str, *examples: Any, default: Any = None, factory: Any = MISSING
 ) -> Any:
-    """Declare a key of a Spec that a file may omit.
-
-    Args:
-        default: The value if the file omits the key.
-        factory: Makes the default.
-    """
+    """Declare a key of a Spec that a file may omit, for `default` or what `factory` makes."""
     default = default if factory is MISSING else MISSING
     rule = rule.about(description, *examples)
     return field(default=default, default_factory=factory, metadata={"rule": rule})
@@ -488,11 +482,7 @@ class Spec:
     def read(
         cls, data: Mapping[Any, Any], others: Iterable[str] = ()
     ) -> tuple[dict[str, Any], list[Fault]]:
-        """Return the attributes that the data gives, each valid by itself, and the faults.
-
-        Args:
-            others: Further keys that a file may have.
-        """
+        """Return the attributes that the data gives, each valid by itself, and the faults."""
         keys = cls.keys()
         rules = {name: declared.metadata["rule"] for name, declared in keys.items()}
         needed = [name for name, declared in keys.items() if _is_required(declared)]
@@ -500,11 +490,7 @@ class Spec:
         return {keys[name].name: value for name, value in values.items()}, faults
 
     def check(self, given: Collection[str]) -> Iterator[Fault]:  # noqa: ARG002 - for subclasses
-        """Yield faults between keys that are valid one by one.
-
-        Args:
-            given: The keys that the file has.
-        """
+        """Yield faults between keys that are valid one by one; the file has those in `given`."""
         return iter(())
 
     def raw(self) -> Any:

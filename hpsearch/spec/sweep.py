@@ -39,11 +39,7 @@ from hpsearch.wording import show
 
 
 class _CheckedSweep(SweepFields):
-    """A sweep file whose keys also fit each other.
-
-    Attributes:
-        warnings: One line for each ignored key and each setting that is probably not intended.
-    """
+    """A file whose keys also fit each other, with `warnings` of ignored and doubtful ones."""
 
     #: Keys that a file must have, so that the others are checked without them.
     least: ClassVar[Mapping[str, Any]] = {}
@@ -244,9 +240,6 @@ def load_sweep(
         path: The file; paths of files in it are relative to its directory.
         overrides: Settings such as `parameters.epochs=[5]`, which replace the file's.
         with_data: Whether a missing data file or program is a problem.
-
-    Raises:
-        SweepFileError: With all problems, sorted by line.
     """
     base_dir = Path(path).absolute().parent
     return _sweep(_document(path), str(path), base_dir, overrides, with_data=with_data)
@@ -275,13 +268,9 @@ def sweep_from_text(
     """Read the text of a sweep file.
 
     Args:
-        text: The file's content.
         filename: File name for messages; its stem is the sweep's default name.
         base_dir: Directory that paths of files are relative to; None leaves them unchanged.
         overrides: As for `load_sweep`.
-
-    Raises:
-        SweepFileError: With all problems, sorted by line.
     """
     content = text.encode("utf-8", "surrogatepass")
     return _sweep(read_yaml(content), filename, base_dir, overrides)
@@ -292,14 +281,7 @@ _OF_SEVERAL = ("parameters", "configs", "constraints", "budget", "method")
 
 
 def sweep_from_mapping(raw: Mapping[str, Any], base_dir: str | Path | None = None) -> AnySweep:
-    """Read a mapping with a sweep file's keys.
-
-    Args:
-        base_dir: As for `sweep_from_text`.
-
-    Raises:
-        SweepFileError: With all problems, each on line 1.
-    """
+    """Read a mapping with a sweep file's keys; `base_dir` is as for `sweep_from_text`."""
     return _sweep(Document(data={"name": "sweep", **raw}), "<python>", base_dir)
 
 
@@ -317,9 +299,6 @@ def sweep_of_configs(
         ending: Text to append to the name.
         whole: Train on all rows except the test rows. No validation rows are left to end a training
             early or to choose an epoch.
-
-    Raises:
-        SweepFileError: A sweep file cannot have these values.
     """
     asked = sweep.raw()
     raw = {key: value for key, value in asked.items() if key not in (*_OF_SEVERAL, "keep")}

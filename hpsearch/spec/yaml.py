@@ -109,12 +109,7 @@ _MOST_SLOW: Final = 1 << 15
 
 
 def read_yaml(content: bytes, loader: Any = None) -> Document:
-    """Read a whole file.
-
-    Args:
-        content: The file's bytes, UTF-8.
-        loader: A base class other than PyYAML's fastest SafeLoader, for tests.
-    """
+    """Read a whole UTF-8 file; tests give `loader` as a base other than PyYAML's fastest one."""
     document = Document()
     try:
         text = _decoded(content)
@@ -156,11 +151,7 @@ def _read(text: str, loader_class: Any, document: Document) -> None:
 
 
 def yaml_scalar(text: str) -> Any:
-    """Return the value of one YAML text, such as that of `--set`.
-
-    Raises:
-        ValueError: The text is not valid.
-    """
+    """Return the value of a YAML text, as of `--set`; raise ValueError if it is not valid."""
     document = read_yaml(text.encode("utf-8", "surrogatepass"))
     if document.problems:
         raise ValueError(document.problems[0].message)

@@ -135,8 +135,7 @@ _NONE = "null"
 def cell_of(value: Any) -> Any:
     """Encode a hyperparameter's value as a cell.
 
-    Lists, mappings and None become JSON, and so does text that is unprintable or would be read as
-    JSON.
+    Lists, mappings, None, and text that is unprintable or would be read as JSON become JSON.
     """
     if isinstance(value, str):
         plain = value.isprintable() and value != _NONE and not value.startswith(_JSON)
@@ -167,11 +166,7 @@ def escaped(text: str, *, typed: bool = False) -> str:
 
 
 def parsed(cell: str, *, as_text: bool) -> Any:
-    """Read a cell of a CSV file as a number, a boolean, text or None.
-
-    Args:
-        as_text: Whether the column holds only text.
-    """
+    """Read a CSV file's cell as None, text or, unless `as_text`, a number or a boolean."""
     if cell == "":
         return None
     if not as_text:

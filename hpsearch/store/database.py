@@ -137,10 +137,9 @@ class Database:
             raise self.error(f"the store is damaged: {' '.join(str(verdict).split())}")
 
     def require_sound(self) -> None:
-        """Check the file as the next run will read it: this connection may not see damage to it.
+        """Raise StoreError if the file is damaged, which this connection may not see.
 
-        Raises:
-            StoreError: It is damaged.
+        So it is read as the next run will read it.
         """
         with self.explained():
             # On a full disk, the log keeps what it has.
@@ -156,14 +155,14 @@ class Database:
         return StoreError(f"{self.path}: {text}; {advice}")
 
     @contextmanager
-    def explained(self) -> Iterator[None]:
+    def explained(self, failure: str = "the store failed") -> Iterator[None]:
         """Turn the errors of SQLite and the file system into a StoreError of one line."""
         try:
             yield
         except (sqlite3.Error, OSError, UnicodeDecodeError) as error:
             # SQLite quotes a damaged schema, line ends included.
             said = " ".join(str(error).split())
-            raise self.error(f"the store failed: {said}", shortage(error)) from error
+            raise self.error(f"{failure}: {said}", shortage(error)) from error
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -207,7 +206,6 @@ class Database:
 
         Args:
             what: Names a row in error messages; `{}` stands for its key.
-            execution: Read only the row of this execution.
         """
         which = "" if execution is None else f"WHERE execution = {execution:d}"
         query = f"SELECT * FROM {table} {which} ORDER BY 1"  # noqa: S608 - all our own
@@ -247,10 +245,9 @@ class Database:
         """Copy the store, its log included; a kill leaves a whole copy or none.
 
         Raises:
-            OSError: The copy cannot be written.
-            StoreError: The store cannot be read.
+            StoreError: The store cannot be read, or the copy not written.
         """
-        with self.explained(), _written_anew(target) as copy:
+        with self.explained(f"it cannot be copied to {target}"), _written_anew(target) as copy:
             self._db.backup(copy)
 
 

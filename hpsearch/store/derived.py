@@ -128,8 +128,7 @@ class Tables:
         Raises:
             HpsearchError: They cannot be written; the old files and the store are unchanged.
         """
-        # Imported before the clock starts: importing happens only once and is not part of a
-        # rewrite.
+        # Imported before the clock starts: it happens only once, and is not part of a rewrite.
         import pandas as pd
 
         del pd
@@ -146,11 +145,7 @@ class Tables:
         self._seconds_per_row = seconds / (len(records) + _MORE_ROWS)
 
     def write_sweep(self, text: str) -> None:
-        """Write the resolved sweep.
-
-        Raises:
-            HpsearchError: It cannot be written.
-        """
+        """Write the resolved sweep."""
         with _explained(self.where):
             self.where.write(self.where.sweep, text)
 

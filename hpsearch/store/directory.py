@@ -87,7 +87,6 @@ class DirectoryLock:
         LockedError: Another driver holds the lock; the message names its process.
         NoLocksError: Locks do not work on this file system.
         RefusedError: The file is not the lock of a run.
-        HpsearchError: The file cannot be written.
     """
 
     def __init__(self, directory: Path, path: Path | None = None) -> None:
@@ -139,11 +138,7 @@ class DirectoryLock:
             )
 
     def check(self) -> None:
-        """Check that the lock is still the one that is held, in the same directory.
-
-        Raises:
-            RefusedError: The directory was moved or removed, or the lock was.
-        """
+        """Raise RefusedError if the directory or the held lock was moved or removed."""
         try:
             there = os.path.samestat(os.fstat(self._handle), self._path.stat())
         except (FileNotFoundError, NotADirectoryError):
@@ -258,11 +253,7 @@ class ResultsDirectory:
         return self.store_elsewhere or self.path / "sweep.db"
 
     def require_store(self) -> None:
-        """Check that a run has made this directory.
-
-        Raises:
-            InputError: It has no store.
-        """
+        """Check that a run has made this directory, so that it has a store."""
         if not self.store.exists():
             raise InputError(
                 f"{self.path}: no results directory: there is no {self.store.name} in it; "
@@ -313,7 +304,6 @@ class ResultsDirectory:
 
         Raises:
             RefusedError: Another driver holds it, or locks do not work.
-            HpsearchError: The lock's file cannot be written.
         """
         store, lock = self.store, self.lock
         held = DirectoryLock(self.path, lock)
@@ -336,12 +326,7 @@ class ResultsDirectory:
         write_atomically(path, content)
 
     def prepare_trials(self) -> None:
-        """Create the directory of a program's trials, with its mark.
-
-        Raises:
-            HpsearchError: It cannot be created.
-            RefusedError: There is something else in its place.
-        """
+        """Create the directory of a program's trials with its mark; refuse anything else there."""
         kind = odd_kind(self.trials, links=False)
         if not kind and self.trials.exists() and not self.mark_of_trials.is_file():
             kind = "" if self.trials.is_dir() and not any(self.trials.iterdir()) else "not a run's"
@@ -357,11 +342,7 @@ class ResultsDirectory:
             raise HpsearchError(f"{self.trials}: cannot be made: {error.strerror}") from None
 
     def open_log(self) -> IO[str]:
-        """Open the log to append to it, and to read it.
-
-        Raises:
-            OSError: It cannot be written, or is a link or a FIFO.
-        """
+        """Open the log to append to it and to read it; raise OSError for a link or a FIFO."""
         if kind := self._odd(self.log):
             raise OSError(errno.EINVAL, f"is {kind}")
         return self.log.open("a+", encoding="utf-8")
@@ -391,7 +372,6 @@ class ResultsDirectory:
         """Create the directory; with `fresh`, move an existing one aside first.
 
         Raises:
-            HpsearchError: It cannot be created or written.
             RefusedError: It holds files that no run made and this one would overwrite, results
                 without a store, or links; or another run holds it.
         """
@@ -490,11 +470,7 @@ def _require_own_store(where: ResultsDirectory) -> None:
 
 
 def require_free(out: Path, *inputs: Path) -> None:
-    """Check that a file may be written: it replaces no input, and nothing that only a run writes.
-
-    Raises:
-        InputError: It would.
-    """
+    """Check that a file may be written: it replaces no input and nothing that only a run writes."""
     where = ResultsDirectory(out.parent)
     stores = [where.store, *logs_of_store(where.store)]
     runs = [*files_beside_store(where), *stores] if where.store.exists() else []
@@ -527,11 +503,7 @@ class HeldDirectory(ResultsDirectory):
         return self.kept
 
     def check(self) -> None:
-        """Check that the directory, its lock and its store are still the ones that are held.
-
-        Raises:
-            RefusedError: They are not; the message says which results are safe.
-        """
+        """Raise RefusedError unless the directory, its lock and its store are still those held."""
         self.held.check()
         if ResultsDirectory(self.path).store != self.kept:
             raise RefusedError(

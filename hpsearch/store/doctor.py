@@ -63,7 +63,6 @@ def examine(directory: Path) -> list[Finding]:
     """Examine the files of a results directory; changes nothing.
 
     Raises:
-        InputError: There is no such directory.
         LockedError: A run is at work in it.
     """
     where = ResultsDirectory(directory)

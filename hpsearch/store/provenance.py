@@ -25,11 +25,7 @@ _OUTPUTS = {
 
 
 def make_recipe(sweep: Sweep, task: Task) -> Recipe:
-    """Return the sweep's recipe, with the task's defaults filled in.
-
-    Raises:
-        InputError: The task does not report the metric.
-    """
+    """Return the sweep's recipe, with the task's defaults filled in."""
     activation, loss = _OUTPUTS[task]
     builder, model = sweep.builder, sweep.mlp
     default = "val_loss" if task in (Task.REGRESSION, Task.OWN) else "val_accuracy"
@@ -109,11 +105,7 @@ def stored_sweep(facts: Facts, where: ResultsDirectory) -> Sweep:
 
 
 def read_sweep(text: str, where: ResultsDirectory) -> AnySweep:
-    """Read the text of a sweep in a store.
-
-    Raises:
-        StoreError: It cannot be read.
-    """
+    """Read the text of a sweep in a store; raise StoreError if it cannot be read."""
     try:
         return sweep_from_text(text, str(where.sweep))
     except InputError as error:
@@ -122,13 +114,10 @@ def read_sweep(text: str, where: ResultsDirectory) -> AnySweep:
 
 
 def require_unchanged(stored: Identity | None, identity: Identity, directory: str) -> None:
-    """Check that a sweep may add rows to the stored ones.
+    """Raise ChangedSweepError, listing each difference, if a sweep may not add to stored rows.
 
     Args:
         stored: None if nothing is stored yet.
-
-    Raises:
-        ChangedSweepError: It may not; the message lists each difference.
     """
     if stored is None:
         return

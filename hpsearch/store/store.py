@@ -59,11 +59,7 @@ class Store(Database):
     def add_executions(
         self, executions: Iterable[Execution], events: Iterable[OracleEvent] = ()
     ) -> None:
-        """Store planned executions, whose numbers are then fixed; all of them or none.
-
-        Args:
-            events: Events of the user's oracle that proposed them.
-        """
+        """Store executions, whose numbers are then fixed, and an oracle's events; all or none."""
         with self.transaction():
             for event in events:
                 asked = None if event.config is None else dict(event.config.values)
@@ -124,7 +120,7 @@ class Store(Database):
         if not noted or self.execute("SELECT 1 FROM results WHERE checksum = ?", noted):
             return ""
         log = logs_of_store(place)[0].name
-        return f"lacks told results: its log, {log}, was lost or damaged, or the power failed"
+        return f"lacks shown results: its log, {log}, was lost or damaged, or the power failed"
 
     def results(self) -> dict[int, ExecutionResult]:
         """Return every result, by execution; without weights and snapshots."""
@@ -230,9 +226,7 @@ def keep_store_at(where: ResultsDirectory, place: Path) -> None:
     """Keep a directory's store at another place; a store in the directory moves there.
 
     Raises:
-        InputError: The place is that of another file of the run.
         RefusedError: The store is at a third place, or there is another store at this one.
-        HpsearchError: The place cannot be written.
     """
     wanted, elsewhere = place.absolute(), where.store_elsewhere
     if wanted.resolve() in {path.resolve() for path in files_beside_store(where)}:
@@ -284,10 +278,7 @@ def _is_new(path: Path, home: str) -> bool:
 def evaluations_of(source: Path) -> tuple[Evaluation, ...]:
     """Return the recorded evaluations of a results directory or a results.csv, in order of time.
 
-    A directory without a store has no evaluations.
-
-    Raises:
-        RefusedError: The store is damaged.
+    A directory without a store has no evaluations; a damaged store is refused.
     """
     where = ResultsDirectory(source if source.is_dir() else source.parent)
     if not where.store.exists() or source not in (where.path, where.results):
@@ -297,11 +288,7 @@ def evaluations_of(source: Path) -> tuple[Evaluation, ...]:
 
 
 def facts_of(directory: Path, data: Collection[str]) -> Facts:
-    """Return the facts of a results directory if its rows are of this data; else empty facts.
-
-    Raises:
-        RefusedError: The store is damaged.
-    """
+    """Return a directory's facts, empty if its rows are of other data; refuse a damaged store."""
     store = ResultsDirectory(directory).store
     if not store.exists():
         return Facts({})

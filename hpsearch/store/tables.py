@@ -278,19 +278,12 @@ def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
     """Read a results.csv or curves.csv, or the results of a directory, with the schema's dtypes.
 
     Lists and mappings in hyperparameter cells stay JSON text.
-
-    Raises:
-        InputError: There is no such table, or hpsearch did not write it.
     """
     return _typed_table(read_cells(path), path)
 
 
 def read_results(path: str | os.PathLike[str]) -> pd.DataFrame:
-    """Read a results.csv, or the results of a directory, with every column of the schema.
-
-    Raises:
-        InputError: There is no such table, or it lacks a column.
-    """
+    """Read a results.csv, or the results of a directory, with every column of the schema."""
     table = read_table(path)
     if missing := [name for name in (*HEAD, *TAIL) if name not in table]:
         raise InputError(
@@ -349,9 +342,6 @@ def read_cells(path: str | os.PathLike[str], schema: Collection[str] = ()) -> pd
 
     Args:
         schema: A table with all of these columns gets the dtypes of `read_table`.
-
-    Raises:
-        InputError: There is no such file, or it is not a CSV file.
     """
     import pandas as pd  # slow to import
 

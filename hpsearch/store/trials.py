@@ -87,11 +87,7 @@ def fresh_seeds(taken: Iterable[int], count: int) -> list[int]:
 
 
 class Leader:
-    """Keeps track of the best trial (see `ranked`) while scores arrive one by one.
-
-    Args:
-        goal: `maximize` or `minimize`.
-    """
+    """Keeps track of the best trial (see `ranked`) while scores arrive one by one."""
 
     def __init__(self, goal: str) -> None:
         self._goal = goal

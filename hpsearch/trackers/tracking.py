@@ -37,11 +37,7 @@ class Tracker(Protocol):
     """Shows executions in another program; logging an execution again replaces its entry."""
 
     def log(self, record: Record) -> None:
-        """Log one execution: hyperparameters, metrics by epoch, tags.
-
-        Raises:
-            TrackerError: With the library's message.
-        """
+        """Log an execution's hyperparameters, metrics by epoch and tags, or raise TrackerError."""
         ...
 
 
@@ -79,11 +75,7 @@ _ROW, _RESULT = "hpsearch.row", "hpsearch.result"
 
 
 class MLflow:
-    """Writes one run for each execution; a run with the same result is left alone.
-
-    Args:
-        uri: A tracking URI, such as `sqlite:///mlflow.db` or `http://127.0.0.1:5000`.
-    """
+    """Writes a run for each execution to a tracking URI; one with the same result is left alone."""
 
     def __init__(self, uri: str) -> None:
         self._uri = uri
@@ -165,11 +157,7 @@ _FILE = "events.out.tfevents.hpsearch"
 
 
 class TensorBoard:
-    """Writes DIR/SWEEP/RUN, as in `run_name`; a trial's executions form one group of sessions.
-
-    Args:
-        directory: The `--logdir` of `tensorboard`.
-    """
+    """Writes LOGDIR/SWEEP/RUN, as in `run_name`; a trial's executions form a group of sessions."""
 
     def __init__(self, directory: str) -> None:
         self._directory = Path(directory)
@@ -220,12 +208,7 @@ def _markdown(rows: dict[str, str]) -> str:
 
 
 def make_tracker(target: str) -> Tracker:
-    """Return the tracker that `tensorboard:DIR` or `mlflow:URI` names; nothing is written yet.
-
-    Raises:
-        InputError: There is no such tracker, its library is not installed, or it would write into
-            a file of a run.
-    """
+    """Return the tracker that `tensorboard:DIR` or `mlflow:URI` names; nothing is written yet."""
     kind, _, where = target.partition(":")
     if kind not in ("tensorboard", "mlflow") or not where:
         raise InputError(

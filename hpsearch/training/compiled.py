@@ -92,12 +92,6 @@ class CompiledTrainer(KerasTrainer):
 
     Args:
         model: Compiled; its optimizer is used.
-        request: The training.
-        kind: `graph` or `xla`.
-        measures: Compute the loss and the metrics of the model.
-
-    Attributes:
-        restarts: Whether `restart` is possible.
     """
 
     def __init__(
@@ -284,11 +278,9 @@ def _inner_loop(
     """Return the last output, all outputs `(rows, steps, units)`, and the state.
 
     Args:
-        layer: The LSTM layer.
         sequences: `(rows, steps, features)`.
         initial_state: Two tensors `(rows, units)`.
         mask: A mask, with which Keras' `LSTM.inner_loop` runs, or None.
-        training: Whether to apply the layer's dropout.
     """
     if mask is not None:
         whole: tuple[Tensor, Tensor, list[Tensor]] = keras.layers.LSTM.inner_loop(

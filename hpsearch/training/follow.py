@@ -35,14 +35,8 @@ def follow(
 
     Args:
         job: The training; the seconds of its past count towards the first stop.
-        trainer: A new trainer.
         started: The clock when work on this training began; building and tracing count towards
             the first stop.
-        on_epoch: Called with each epoch.
-        clock: Returns monotonic seconds.
-
-    Raises:
-        InputError: An epoch does not report the metric of the score.
     """
     training, run = job.training, _Run(job.recipe)
     best_state: State | None = None

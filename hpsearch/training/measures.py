@@ -28,9 +28,6 @@ class KerasMetric:
     With several classes, all metrics except `sparse_...` get one-hot targets. F-scores average over
     classes (`average="macro"`). `auc`, `precision` and `recall` count each class of a row as a
     separate row, as Keras does by default.
-
-    Args:
-        name: A name in `KERAS_METRICS`.
     """
 
     def __init__(self, name: str, target: Target) -> None:

@@ -151,12 +151,7 @@ class MLPs:
         return full_model(model, problem)
 
     def measure(self, model: Any, problem: Problem, x: Any, y: Any) -> Mapping[str, Any]:
-        """Return each row's loss, metrics and prediction.
-
-        Args:
-            x: Raw rows.
-            y: Targets in their own units.
-        """
+        """Return each raw row's loss, metrics and prediction; targets are in their own units."""
         # They import TensorFlow.
         import keras
 

@@ -59,11 +59,7 @@ class ModelSubject(Subject, Protocol):
         ...
 
     def full(self, model: Any, problem: Problem) -> Any:
-        """Return a `keras.Model` from raw rows to predictions in the target's own units.
-
-        Args:
-            model: A model from `build`.
-        """
+        """Return a `keras.Model` from raw rows to predictions in the target's own units."""
         ...
 
     def measure(self, model: Any, problem: Problem, x: Any, y: Any) -> Mapping[str, Any]:
@@ -90,7 +86,6 @@ class TrainedModel:
 
     Attributes:
         values: The active hyperparameters; `epochs` is ignored.
-        seed: The execution's seed.
         weights: In the order of `model.get_weights()`.
     """
 
@@ -116,8 +111,6 @@ class Job:
     """A training to run.
 
     Attributes:
-        recipe: Everything that decides the score besides config, seed and data.
-        subject: The kind of trial.
         keep_better_than: Send back the weights of executions that score better; None sends back
             the weights of every scored execution.
         keep: Whether to send back any weights.

@@ -154,11 +154,7 @@ class KerasTrainer:
 
 
 def require_fit(epoch: int, state: State, like: Sequence[npt.NDArray[Any]]) -> None:
-    """Check that a state fits a training after `epoch` epochs.
-
-    Args:
-        like: Arrays with the expected shapes and types.
-    """
+    """Check that a state after `epoch` epochs has the shapes and types of the arrays `like`."""
     shapes = [(array.shape, array.dtype) for array in state]
     if epoch < 0 or shapes != [(array.shape, array.dtype) for array in like]:
         raise ValueError("the state is another training's")
@@ -194,11 +190,7 @@ def needs_tensorflow(problem: Problem, values: Mapping[str, Any]) -> bool:
 
 
 def suits_gpu(widths: Sequence[int], batch_size: int) -> bool:
-    """Check if TensorFlow can use a GPU and a layer is large enough for it.
-
-    Args:
-        widths: Widths of the input, every hidden layer and the output.
-    """
+    """Check if TensorFlow can use a GPU and a layer is large enough for it; see `choose`."""
     largest = max(batch_size * width * units for width, units in pairwise(widths))
     return largest > _LARGE_PRODUCT and gpu_is_usable()
 

@@ -19,10 +19,7 @@ Apply = Callable[[Tensor, Any, int], None]
 
 
 class Update:
-    """The state of an optimizer, which from now on uses fused kernels if its formula has them.
-
-    Args:
-        optimizer: A built Keras optimizer.
+    """The state of a built optimizer, which from now on uses fused kernels if its formula has them.
 
     Attributes:
         restarts: Whether `restart` is possible, that is whether all first values are known.
@@ -47,11 +44,7 @@ class Update:
 
 
 class FirstValues:
-    """The values of Keras variables before a training, for variables filled with one number.
-
-    Attributes:
-        complete: Whether each variable is filled with one number.
-    """
+    """The values of Keras variables before a training, for variables filled with one number."""
 
     def __init__(self, variables: Sequence[Any]) -> None:
         arrays = [variable.numpy() for variable in variables]

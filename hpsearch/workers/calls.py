@@ -25,9 +25,6 @@ def write_model(path: Path, trained: TrainedModel) -> None:
 
     Args:
         path: The file, written in place; Keras requires the suffix `.keras`.
-
-    Raises:
-        HpsearchError: The file cannot be written.
     """
     problem = trained.problem
     try:
@@ -124,9 +121,6 @@ def evaluate_file(
         path: A `.keras` file; no code that it names is run.
         x: Raw rows.
         y: Targets as in `hpsearch.data.specs.Arrays`.
-
-    Raises:
-        HpsearchError: The file holds no model for these rows.
     """
     import keras  # slow; the driver does without
 

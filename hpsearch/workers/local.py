@@ -208,11 +208,7 @@ class Pool:
         return os.waitstatus_to_exitcode(self._exit_statuses.pop(worker.pid))
 
     def require_servers(self, most_seconds: float | None) -> None:
-        """Check that the servers have forked the requested workers in time.
-
-        Raises:
-            HpsearchError: A server has not.
-        """
+        """Check that the servers have forked the requested workers in time."""
         for server in self.servers:
             if silent := server.silent_seconds(most_seconds):
                 raise HpsearchError(
@@ -297,22 +293,14 @@ class LocalExecutor(Executor):
         return sum(worker.work is not None for worker in self._pool.workers.values())
 
     def submit(self, work: Work) -> None:
-        """Start a training or a call, in an idle worker or a new one.
-
-        Raises:
-            HpsearchError: A server has ended.
-        """
+        """Start a training or a call, in an idle worker or a new one."""
         worker = self._pool.worker_for(work)
         if isinstance(work, Job):
             _LOG.info("worker %d: %s", worker.number, work.training.label)
         worker.take(work)
 
     def converse(self, conversation: Conversation) -> None:
-        """Start the conversation's process once TensorFlow has been imported.
-
-        Raises:
-            HpsearchError: A server has ended.
-        """
+        """Start the conversation's process once TensorFlow has been imported."""
         self._pool.converse(conversation)
 
     @property
@@ -414,11 +402,7 @@ class CallsHere(Executor):
         return 0 if self._local is None else self._local.busy
 
     def submit(self, work: Work) -> None:
-        """Make a call, if no other one is under way.
-
-        Raises:
-            HpsearchError: The worker cannot be started.
-        """
+        """Make a call, if no other one is under way."""
         self._started().submit(work)
 
     def converse(self, conversation: Conversation) -> None:

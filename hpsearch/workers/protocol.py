@@ -144,11 +144,7 @@ class Said:
 
 @dataclass(frozen=True)
 class Heard:
-    """A conversation's process sent a message, or ended.
-
-    Attributes:
-        ended: How it ended, in one line; else empty.
-    """
+    """A conversation's process sent a message, or ended; `ended` says how in one line."""
 
     message: Any = None
     ended: str = ""

@@ -67,19 +67,11 @@ class Wire:
         self._socket.close()
 
     def send_bytes(self, body: bytes) -> None:
-        """Send a message; wait until it is on its way.
-
-        Raises:
-            OSError: The other side has closed.
-        """
+        """Send a message and wait until it is on its way; OSError if the other side has closed."""
         self._socket.sendall(_framed(body))
 
     def recv_bytes(self) -> bytes:
-        """Wait for a message.
-
-        Raises:
-            EOFError: The other side has closed, or sent something else.
-        """
+        """Wait for a message; EOFError if the other side has closed, or sent something else."""
         return self._exactly(_length_of(self._exactly(_LENGTH_BYTES)))
 
     def _exactly(self, count: int) -> bytes:
@@ -168,29 +160,17 @@ class Channel(Wire):
     """Pickled messages and file descriptors over a Unix socket."""
 
     def send(self, message: Any, descriptor: int | None = None) -> None:
-        """Send a message; a descriptor follows it, and stays open on this side.
-
-        Raises:
-            OSError: The other side has closed.
-        """
+        """Send a message by `send_bytes`; a descriptor follows it, and stays open on this side."""
         self.send_bytes(pickle.dumps(message))
         if descriptor is not None:
             socket.send_fds(self._socket, [b"\0"], [descriptor])
 
     def receive(self) -> Any:
-        """Wait for the next message.
-
-        Raises:
-            EOFError: The other side has closed.
-        """
+        """Wait for the next message; EOFError if the other side has closed."""
         return pickle.loads(self.recv_bytes())  # noqa: S301 - our own
 
     def receive_descriptor(self) -> int:
-        """Wait for the descriptor that follows a message.
-
-        Raises:
-            EOFError: The other side has closed.
-        """
+        """Wait for the descriptor that follows a message; EOFError if the other side has closed."""
         _, descriptors, _, _ = socket.recv_fds(self._socket, 1, 1)
         if not descriptors:
             raise EOFError
@@ -219,11 +199,7 @@ class Server:
         return self._channel.fileno()
 
     def provide(self, handle: int) -> None:
-        """Pass a shared dataset on to all workers forked from now on.
-
-        Raises:
-            OSError: The process has ended.
-        """
+        """Pass a shared dataset to workers forked from now on; OSError if the process has ended."""
         self._channel.send(("data",), handle)
 
     def fork(self, number: int, connection: int, on_forked: Callable[[int], None]) -> None:

@@ -63,10 +63,16 @@ def test_groups_of_a_file_stay_whole(table):
     assert sum(len(fold.validation) for fold in folds) == ROWS
 
 
-def test_the_seed_draws_the_groups(table):
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"cv": 3}, {"cv": 3, "target": "a", "task": "regression"}],
+    ids=["one split", "folds", "folds of a regression"],
+)
+def test_the_seed_draws_the_groups(table, options):
     def validated(seed):
-        dataset = load(**asked(table, "group", "who", drop=("when",), seed=seed))
-        return frozenset(dataset.validation.x[:, 0] % 7)
+        dataset = load(**asked(table, "group", "who", drop=("when",), seed=seed, **options))
+        rows = dataset.of_fold(1 if dataset.folds else None).validation
+        return frozenset(np.ravel(rows.y if "task" in options else rows.x))
 
     assert len({validated(seed) for seed in range(6)}) > 2
     assert validated(3) == validated(3)

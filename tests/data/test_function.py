@@ -63,12 +63,9 @@ def call(tmp_path, monkeypatch):
         ("two", (20, 4, 0)),
         ("three", (20, 4, 2)),
         ("frames", (16, 4, 0)),
-        ("frame_parts", (20, 4, 0)),
         ("category", (16, 4, 0)),
-        ("booleans", (16, 4, 0)),
         ("objects", (16, 4, 0)),
         ("half", (16, 4, 0)),
-        ("numbers_after_text", (20, 4, 0)),
     ],
 )
 def test_returned_shapes(call, name, sizes):

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 import pytest
 from datasets import made
 
-RNG = np.random.default_rng(0)
-X = RNG.normal(5, 3, size=(50, 3))
+X = np.random.default_rng(0).normal(5, 3, size=(50, 3))
 Y = np.arange(50) % 2
 
 
@@ -39,12 +37,3 @@ def test_unit_of_a_constant_is_zero_and_none_is_empty():
     assert (dataset.input.scale, dataset.input.offset) == ((1.0,), (-3.0,))
     spec = made(X, Y, scale="none").input
     assert spec.mean == spec.variance == spec.scale == spec.offset == ()
-
-
-def test_text_columns_are_not_scaled_and_have_the_training_splits_vocabulary():
-    frame = pd.DataFrame({"t": ["u", "v"] * 25, "n": X[:, 0], "m": X[:, 1]})
-    new = pd.DataFrame({"t": ["new"], "n": [0.0], "m": [0.0]})
-    spec = made(frame, Y, validation_data=(new, [0])).input
-    assert spec.shape == (3,)
-    assert len(spec.mean) == 2
-    assert spec.columns[0].vocabulary == ("u", "v")

@@ -13,7 +13,7 @@ data: {dataset: digits, validation: 0.2, seed: 42}
 parameters: {units: {min: UNITS, max: 95, step: 1}, epochs: [1]}
 execution: {workers: 1}
 """
-_LOST = "lacks told results"
+_LOST = "lacks shown results"
 
 
 @pytest.fixture(scope="module")
