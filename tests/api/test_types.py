@@ -9,8 +9,6 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-
 SOUND = """
 from collections.abc import Iterator
 from typing import Any
@@ -75,7 +73,7 @@ def test_a_sound_program_passes_and_mistakes_are_found(tmp_path):
         text=True,
         cwd=tmp_path,
         check=False,
-        env=os.environ | {"MYPYPATH": str(ROOT)},
+        env=os.environ | {"MYPYPATH": str(Path(__file__).resolve().parents[2])},
     )
     assert done.returncode == 1, done.stdout + done.stderr
     *told, _ = done.stdout.splitlines()

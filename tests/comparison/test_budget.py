@@ -22,16 +22,16 @@ def test_the_best_only_improves(tmp_path):
     assert best_so_far(small)["best"].tolist() == [0.5, 0.4, 0.4]
 
 
-def test_epochs_of_a_shared_training_count_once(tmp_path):
+def test_epochs_of_a_shared_training_count_once_for_each_seed(tmp_path):
     rows = [
-        Row({"units": 1, "epochs": 2}, 0.5, epochs=2, seconds=1, shared_with=2),
-        Row({"units": 1, "epochs": 5}, 0.6, epochs=5, seconds=2),
-        Row({"units": 2, "epochs": 3}, 0.7, epochs=3, seconds=4),
+        Row({"units": u, "epochs": e}, 0.5, seed, epochs=e, seconds=e, shared_with=shared)
+        for u, e, shared in ((1, 2, 3), (1, 5, None), (2, 3, None))
+        for seed in (0, 1)
     ]
     table, _ = tables(tmp_path, rows, units([0.1]))
     curve = best_so_far(table)
-    assert curve["epochs"].tolist() == [2, 5, 8]
-    assert curve["seconds"].tolist() == [1, 3, 7]
+    assert curve["epochs"].tolist() == [2, 4, 7, 10, 13, 16]
+    assert curve["seconds"].tolist() == [2, 4, 9, 14, 17, 20]
 
 
 def test_a_trial_counts_once_all_its_seeds_have_come(tmp_path):
@@ -43,16 +43,6 @@ def test_a_trial_counts_once_all_its_seeds_have_come(tmp_path):
     assert curve["trials"].tolist() == [1, 1, 2, 2]
     assert curve["best"].isna().tolist() == [True, False, False, False]
     assert curve["best"].dropna().tolist() == pytest.approx([0.6, 0.6, 0.8])
-
-
-def test_each_seed_of_a_shared_training_is_a_training(tmp_path):
-    rows = [
-        Row({"units": 1, "epochs": epochs}, 0.5, seed, epochs=epochs, shared_with=shared)
-        for epochs, shared in ((2, 3), (5, None))
-        for seed in (0, 1)
-    ]
-    table, _ = tables(tmp_path, rows, units([0.1]))
-    assert best_so_far(table)["epochs"].tolist() == [2, 4, 7, 10]
 
 
 def test_budgets_are_shares_of_what_the_cheaper_table_spent(tmp_path):

@@ -74,15 +74,6 @@ def test_a_table_of_two_data_sets_is_no_table_to_compare(tmp_path):
     assert comparing.differences(found) == []
 
 
-def test_what_other_tables_do_not_say_is_assumed(tmp_path):
-    ours = write(tmp_path / "ours", Made(units([0.1])))
-    columns = Columns("val_accuracy", ("units",))
-    (tmp_path / "w.csv").write_text("units,val_accuracy\n1,0.5\n")
-    found = read_tables([ours, tmp_path / "w.csv"], columns)
-    assert comparing.differences(found) == []
-    assert comparing.assumptions(found) == ["data and split: not told by w; taken to be the same"]
-
-
 def test_recipes_and_versions_may_differ_and_are_told(tmp_path):
     sweeps = [SWEEP.format(validation=0.2, seed=seed) for seed in (0, 7)]
     other = Made(units([0.3]), recipe="r1", software=("0.2.0", "2.21.0", "3.15.1"))

@@ -30,13 +30,6 @@ def made(tmp_path):
     return write(tmp_path / "made", Made(units([0.9, 0.8, 0.7])))
 
 
-@pytest.fixture
-def wandb(tmp_path):
-    path = tmp_path / "wandb.csv"
-    path.write_text(WANDB)
-    return path
-
-
 def test_a_directory_and_its_csv_are_the_same(made):
     directory, file = read_tables([made, made / "results.csv"])
     pd.testing.assert_frame_equal(directory.executions, file.executions)
@@ -91,13 +84,15 @@ def test_the_best_config_has_the_most_seeds(tmp_path):
     assert table.values(table.best)["units"] == 2
 
 
-def test_another_program_s_table(wandb):
+def test_another_program_s_table(tmp_path):
+    (tmp_path / "wandb.csv").write_text(WANDB)
     columns = Columns("val_acc", ("lr", "units"), "maximize")
-    table, _ = read_tables([wandb, wandb], columns)
+    table, _ = read_tables([tmp_path / "wandb.csv"] * 2, columns)
     assert not table.provenance
     assert str(table.metric) == "val_acc:maximize"
     # 0.1 and 0.10, 32 and 32.0 are one config, tried twice; a crash has no score.
     assert list(table.means["seeds"]) == [2, 1]
+    assert list(table.means["mean"]) == pytest.approx([0.93, 0.93])
     assert len(table.executions) == 4
     assert table.executions["seed"].isna().all()
 
@@ -109,14 +104,6 @@ def test_a_score_that_hpsearch_knows_needs_no_goal(tmp_path):
     assert str(table.metric) == "val_loss:minimize"
     turned, _ = read_tables([file, file], Columns("val_loss", ("units",), "maximize"))
     assert turned.sign == 1
-
-
-def test_params_tell_configs_apart_in_every_table(made, tmp_path):
-    file = tmp_path / "other.csv"
-    file.write_text("units,val_accuracy\n1,0.8\n2.0,0.7\n9,0.6\n")
-    ours, other = read_tables([made, file], Columns("val_accuracy", ("units",)))
-    assert list(ours.means.index[:2]) == list(other.means.index[:2])
-    assert other.means.index[2] not in ours.means.index
 
 
 def test_a_score_of_one_s_own_choice(made):

@@ -68,16 +68,10 @@ def test_one_execution_has_no_interval(tmp_path: Path) -> None:
         results.refit()
 
 
-_STOPPING = """\
-data: {dataset: iris, test: 0.2}
-parameters: {units: [16], epochs: 80, optimizer: adam, learning_rate: 0.05}
-early_stopping: {patience: 2}
-seeds: 2
-"""
-
-
 def test_a_final_model_is_trained_on_all_rows_but_those_for_testing(tmp_path: Path) -> None:
-    sweep(tmp_path, _STOPPING)
+    text = "data: {dataset: iris, test: 0.2}\nearly_stopping: {patience: 2}\nseeds: 2\n"
+    text += "parameters: {units: [16], epochs: 80, optimizer: adam, learning_rate: 0.05}\n"
+    sweep(tmp_path, text)
     results = hpsearch.load(tmp_path / "out")
     epochs = results.table["epochs_trained"].mean()
     final = results.refit(seeds=1, on="train+validation")
@@ -111,11 +105,6 @@ def test_a_final_model_after_cross_validation(tmp_path: Path) -> None:
     assert final.table["fold"].isna().all()
     assert final.table["status"].tolist() == ["completed"] * 2
     assert len(final.intervals) == 1
-
-
-def test_it_has_the_final_model(refit: hpsearch.Results) -> None:
-    rows = np.zeros((2, 8, 8), np.uint8)
-    assert refit.model().predict(rows, verbose=0).shape == (2, 10)
 
 
 def test_what_was_refitted_is_not_trained_again(home: Path, refit: hpsearch.Results) -> None:

@@ -18,12 +18,6 @@ from hpsearch.custom.shipping import model_reference, shipped
 from hpsearch.errors import InputError
 from hpsearch.spec.rules import REFERENCE
 
-_LOAD = """\
-import pickle, sys
-_, code = pickle.load(sys.stdin.buffer)
-print(pickle.loads(code)(20))
-"""
-
 
 @pytest.fixture(autouse=True)
 def registry(monkeypatch):
@@ -37,8 +31,9 @@ def called_elsewhere(function):
     """Call a function in a process that has none of this one's modules."""
     code, held = shipped(function, "it")
     assert len(code) < 4_000
+    load = "import pickle, sys; _, code = pickle.load(sys.stdin.buffer)"
     done = subprocess.run(
-        [sys.executable, "-c", _LOAD],
+        [sys.executable, "-c", f"{load}; print(pickle.loads(code)(20))"],
         input=pickle.dumps((held, code)), capture_output=True, check=False, cwd="/",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr.decode()

@@ -41,20 +41,12 @@ def cluster():
         yield made
 
 
-@pytest.fixture
-def on_cluster(cluster):
-    return (
-        *("--engine", "ray", "--workers", 2),
-        *("--set", f"execution.address={cluster.address}"),
-    )
-
-
-def test_all_kinds_of_trainings_give_the_same_tables(tmp_path, on_cluster):
+def test_all_kinds_of_trainings_give_the_same_tables(tmp_path, cluster):
     (tmp_path / "mixed.yaml").write_text(yaml.safe_dump(MIXED, sort_keys=False))
     one = ("--workers", 1)
     hpsearch("run", "mixed.yaml", "--out", "here", *one, cwd=tmp_path)
     # asha learns in the order of the results, which more workers change on any engine.
-    there = (*on_cluster, *one)
+    there = ("--engine", "ray", "--set", f"execution.address={cluster.address}", *one)
     hpsearch("run", "mixed.yaml", "--out", "there", *there, cwd=tmp_path, env=ENVIRONMENT)
     for name in ("results.csv", "curves.csv"):
         here, there = (table(tmp_path / out, name) for out in ("here", "there"))

@@ -60,17 +60,11 @@ def test_commands_import_no_tensorflow(finished, commands):
     assert [each for each in imported if unwanted & set(each[1])] == []
 
 
-_SMALL = """\
-data: {dataset: digits, validation: 0.2, seed: 42}
-method: tpe
-budget: {trials: 4}
-parameters: {units: [8, 16], epochs: [1, 2], layer_type: dense}
-"""
-
-
 def test_a_run_s_driver_imports_no_tensorflow(tmp_path):
     """Its workers do: they write the model; the method's own process has KerasTuner."""
-    (tmp_path / "sweep.yaml").write_text(_SMALL)
+    text = "data: {dataset: digits, validation: 0.2, seed: 42}\nmethod: tpe\nbudget: {trials: 4}\n"
+    text += "parameters: {units: [8, 16], epochs: [1, 2], layer_type: dense}\n"
+    (tmp_path / "sweep.yaml").write_text(text)
     ((_, imported),) = imports_of(tmp_path, ["run", "sweep.yaml", "--out", "out"])
     assert imported == ["pandas"]
     assert (tmp_path / "out" / "best.keras").exists()
@@ -116,17 +110,10 @@ def test_plan_measures_on_demand(finished):
     assert re.search(r"^time +(about \d+ s|\d+ s to \d+ s) with 1 worker$", said, re.MULTILINE)
 
 
-_FOLDED = """\
-data: {dataset: wine, cv: 5, seed: 1}
-method: random
-budget: {trials: 4}
-seeds: 2
-parameters: {units: {min: 2, max: 40}, epochs: 1}
-"""
-
-
 def test_plan_counts_trials_and_their_executions(tmp_path):
-    (tmp_path / "sweep.yaml").write_text(_FOLDED)
+    text = "data: {dataset: wine, cv: 5, seed: 1}\nmethod: random\nbudget: {trials: 4}\nseeds: 2\n"
+    text += "parameters: {units: {min: 2, max: 40}, epochs: 1}\n"
+    (tmp_path / "sweep.yaml").write_text(text)
 
     def plan(*changes):
         options = [each for change in changes for each in ("--set", change)]

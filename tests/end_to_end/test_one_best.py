@@ -50,14 +50,6 @@ def a_narrowed_space(home: Path) -> Ended:
     return ended
 
 
-def a_widened_space(home: Path) -> Ended:
-    text = _DIGITS + "parameters: {units: [8, 16], epochs: 2}\n"
-    run(home, text)
-    ended = run(home, text.replace("[8, 16]", "[8, 16, 256]"))
-    assert ended.results.best["units"] == 256
-    return ended
-
-
 def several_seeds(home: Path) -> Ended:
     return run(home, _WINE + "parameters: {units: [2, 3, 4], epochs: 15}\nseeds: 3\n")
 
@@ -174,23 +166,10 @@ def validation_metric(results: Results, model: Any, row: pd.Series[Any]) -> tupl
     return int((predicted.argmax(axis=1) == y).sum()), round(row["val_accuracy"] * len(y))
 
 
-@pytest.mark.parametrize(
-    "scenario",
-    [
-        a_narrowed_space,
-        *(
-            slow(each)
-            for each in (
-                several_seeds,
-                a_widened_space,
-                a_smaller_loss,
-                folds_of_a_file,
-                a_race,
-                a_retry,
-            )
-        ),
-    ],
-)
+_SLOW = (several_seeds, a_smaller_loss, folds_of_a_file, a_race, a_retry)
+
+
+@pytest.mark.parametrize("scenario", [a_narrowed_space, *map(slow, _SLOW)])
 def test_there_is_one_best(scenario: Callable[[Path], Ended], tmp_path: Path) -> None:
     ended = scenario(tmp_path)
     row, results = require_one_best(ended), ended.results

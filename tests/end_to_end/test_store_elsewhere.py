@@ -8,19 +8,15 @@ import pytest
 from commands import hpsearch, preload, start
 from outcomes import assert_same, table
 
-_SWEEP = """\
-data: {dataset: digits, validation: 0.2, seed: 42}
-parameters: {hidden_layers: [1, 2], units: [8, 16], epochs: [20, 60]}
-execution: {workers: 1}
-"""
-
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
     """A place with a sweep, a directory `share` without locks, and an undisturbed run."""
     home = tmp_path_factory.mktemp("home")
     (home / "share").mkdir()
-    (home / "sweep.yaml").write_text(_SWEEP)
+    text = "data: {dataset: digits, validation: 0.2, seed: 42}\nexecution: {workers: 1}\n"
+    text += "parameters: {hidden_layers: [1, 2], units: [8, 16], epochs: [20, 60]}\n"
+    (home / "sweep.yaml").write_text(text)
     hpsearch("run", "sweep.yaml", "--out", "undisturbed", cwd=home)
     return home
 

@@ -99,9 +99,6 @@ def dataset_of(past, name):
     return load_dataset(load_sweep(past / f"{name}.yaml").data)
 
 
-# Reproduced
-
-
 @pytest.mark.parametrize(
     ("name", "trial", "seed"),
     [
@@ -157,9 +154,6 @@ def test_other_versions_are_named_where_the_score_is_another(own):
     assert "tensorflow was" not in said.stdout
 
 
-# What is refused
-
-
 _COMMANDS = [
     ["reproduce"],
     ["reproduce", "--script", "standalone"],
@@ -209,9 +203,6 @@ def test_rows_of_a_function_have_no_model(tmp_path):
     assert "nowhere: no results directory" in said
 
 
-# Exported
-
-
 @pytest.mark.slow
 def test_a_model_that_was_not_kept_is_trained_again(past, tmp_path):
     rows, split = rows_of(past / "digits"), dataset_of(past, "digits").validation
@@ -233,9 +224,6 @@ def test_where_no_model_can_be_written(past, tmp_path, out):
     (tmp_path / "d.keras").mkdir()
     said = hpsearch("export", past / "digits", "--out", out, cwd=tmp_path, code=2).stderr
     assert "must be a file with the suffix .keras in an existing directory" in said
-
-
-# Evaluated
 
 
 def evaluations_in(page):
@@ -303,9 +291,6 @@ def test_nothing_is_evaluated_while_another_run_holds_the_directory(own):
         said = hpsearch("evaluate", "digits", "--split", "test", cwd=own, code=3).stderr
     assert f"process {os.getpid()}" in said
     assert package.load(own / "digits").evaluations == ()
-
-
-# Ended
 
 
 @pytest.mark.slow

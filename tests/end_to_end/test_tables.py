@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-
 import pandas as pd
-import pytest
 from commands import hpsearch
 from outcomes import contents, table
 from pandas.testing import assert_frame_equal
@@ -69,26 +66,3 @@ def test_a_shared_training_equals_each_trained_alone(finished, tmp_path):
     assert len(alone) == 10
     ignored = ["trial", "shared_with", "sweep"]
     assert_frame_equal(alone.drop(columns=ignored), short.drop(columns=ignored).loc[alone.index])
-
-
-@pytest.mark.slow
-def test_a_random_search_is_the_same_with_any_number_of_workers(tmp_path):
-    (tmp_path / "sweep.yaml").write_text(
-        "data: {dataset: iris, validation: 0.3, seed: 1}\n"
-        "method: random\n"
-        "parameters:\n"
-        "  units: {min: 2, max: 40, type: int}\n"
-        "  epochs: [1, 2]\n"
-        "  learning_rate: {min: 1e-4, max: 1e-1, scale: log}\n"
-        "  optimizer: [adam, {name: sgd, learning_rate: 0.1}]\n"
-        "budget: {trials: 12}\n"
-    )
-    hpsearch("run", "sweep.yaml", "--out", "one", "--workers", 1, cwd=tmp_path)
-    hpsearch("run", "sweep.yaml", "--out", "two", "--workers", 2, cwd=tmp_path)
-    one, two = table(tmp_path / "one"), table(tmp_path / "two")
-    ignored = ["shared_with"]
-    assert_frame_equal(one.drop(columns=ignored), two.drop(columns=ignored))
-    assert len(one) == 12
-    named = one["optimizer"][one["optimizer"].str.startswith("{")]
-    assert all(json.loads(cell)["learning_rate"] == 0.1 for cell in named)
-    assert one.loc[named.index, "learning_rate"].isna().all()

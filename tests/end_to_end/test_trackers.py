@@ -8,10 +8,6 @@ from commands import hpsearch
 pytestmark = pytest.mark.slow
 
 
-def logged_runs(directory):
-    return sorted(path.parent.name for path in directory.glob("*/trial-*/events*"))
-
-
 def test_a_run_logs_as_it_goes(finished, tmp_path):
     change = ["--set", "parameters.hidden_layers=[0]"]
     half = [*change, "--set", "parameters.epochs=[1]"]
@@ -19,5 +15,6 @@ def test_a_run_logs_as_it_goes(finished, tmp_path):
     logs = ["--log", "tensorboard:first", "--log", "tensorboard:second"]
     hpsearch("run", finished / "sweep.yaml", *change, "--out", "out", *logs, cwd=tmp_path)
     for place in ("first", "second"):
+        events = (tmp_path / place).glob("*/trial-*/events*")
         # Those of the run before, too.
-        assert logged_runs(tmp_path / place) == [f"trial-{number}" for number in range(1, 5)]
+        assert sorted(path.parent.name for path in events) == [f"trial-{n}" for n in range(1, 5)]

@@ -21,11 +21,6 @@ def grid(space: Space, first: Sequence[Config] = ()) -> Listed:
     return Listed([*first, *(each for each in grid_draws(space) if each.id not in listed)])
 
 
-def over(asker: FixedPlanner) -> bool:
-    assert asker.strategy is not None
-    return asker.spent or asker.strategy.exhausted
-
-
 def window(asker: FixedPlanner) -> list[Execution]:
     """The executions of the next window of proposals."""
     assert asker.strategy is not None
@@ -35,7 +30,7 @@ def window(asker: FixedPlanner) -> list[Execution]:
 def all_of(asker: FixedPlanner) -> list[Execution]:
     trials: list[Execution] = []
     for _ in range(1000):
-        if over(asker):
+        if asker.is_exhausted:
             return trials
         trials += window(asker)
     raise AssertionError("it never ends")
@@ -77,7 +72,7 @@ def test_the_budget_counts_trials(limit: int) -> None:
     oracle = grid(UNITS)
     asker = asker_of(UNITS, oracle, seeds=(0, 1), limit=limit)
     assert shown(all_of(asker)) == shown(DONE)[: 2 * limit]
-    assert over(asker)
+    assert asker.is_exhausted
     # No proposal for which the budget has no trial.
     assert oracle.asked[0] == limit
 
@@ -97,14 +92,6 @@ def test_new_values_and_seeds_add_only_what_is_missing() -> None:
     assert shown(all_of(asker)) == [(4, 4, 0), (4, 4, 1), (4, 4, 5)]
 
 
-def test_a_seed_is_added_to_the_trials_of_a_budget_that_is_spent() -> None:
-    asker = asker_of(UNITS, seeds=(0, 1, 5), stored=DONE, limit=3)
-    assert over(asker)
-    step = asker.begin({t.number for t in DONE})
-    assert shown(step.executions) == [(1, 1, 5), (2, 2, 5), (3, 3, 5)]
-    assert step.trainings == tuple(group(step.executions))
-
-
 def test_rows_outside_an_edited_space_are_not_of_this_sweep() -> None:
     asker = asker_of(space_of(units=[2, 4]), seeds=(1,), stored=DONE)
     assert shown(asker.current) == [(2, 2, 1)]
@@ -114,7 +101,7 @@ def test_rows_outside_an_edited_space_are_not_of_this_sweep() -> None:
 def test_a_budget_that_shrank_keeps_the_first_trials() -> None:
     asker = asker_of(UNITS, seeds=(0, 1), stored=DONE, limit=2)
     assert asker.current == DONE[:4]
-    assert over(asker)
+    assert asker.is_exhausted
 
 
 @pytest.mark.parametrize("cut", range(13))
@@ -137,7 +124,7 @@ def test_windows_are_of_a_fixed_size() -> None:
     oracle = grid(space)
     asker = asker_of(space, oracle)
     sizes = []
-    while not over(asker):
+    while not asker.is_exhausted:
         sizes.append(len(window(asker)))
     assert sizes == [4096, 65**2 - 4096]
     assert set(oracle.asked) == {4096}

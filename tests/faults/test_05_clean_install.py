@@ -11,8 +11,8 @@ from commands import environment
 _ROOT = Path(__file__).resolve().parent.parent.parent
 
 
-def checkout(target: Path) -> None:
-    """The files of the repository, as a clone has them, uncommitted changes included."""
+def test_a_wheel_that_was_built_without_a_compiler_is_for_any_platform(tmp_path):
+    # As a clone has the files, uncommitted changes included.
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=_ROOT, capture_output=True, text=True, check=True,
@@ -20,12 +20,8 @@ def checkout(target: Path) -> None:
     for name in filter(None, listed):
         source = _ROOT / name
         if source.is_file():
-            (target / name).parent.mkdir(parents=True, exist_ok=True)
-            (target / name).write_bytes(source.read_bytes())
-
-
-def test_a_wheel_that_was_built_without_a_compiler_is_for_any_platform(tmp_path):
-    checkout(tmp_path)
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_bytes(source.read_bytes())
     build = "from setuptools.build_meta import build_wheel; print(build_wheel('.'))"
     told = subprocess.run(
         [sys.executable, "-c", build],

@@ -6,12 +6,11 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 
 import pytest
-from commands import Running, environment, hpsearch, in_sessions, python, start, wait_for
+from commands import PROGRAM, Running, environment, hpsearch, in_sessions, python, start, wait_for
 from outcomes import table
 
 _SWEEP = """\
@@ -78,11 +77,11 @@ def test_a_second_one_ends_it_at_once(place):
     assert "6 trials, 6 completed" in said.stdout
 
 
-def at_a_terminal(command, place):
-    """A process whose standard streams are a terminal of its own, and what it writes there."""
-    ours, its = os.openpty()
+def test_the_key_itself_at_a_terminal(place):
+    """It reaches every process of the foreground, not the driver alone."""
+    terminal, its = os.openpty()
     process = subprocess.Popen(
-        ["setsid", "--ctty", *command],
+        ["setsid", "--ctty", *PROGRAM, "run", "sweep.yaml", "--out", "out"],
         cwd=place, env=environment(), stdin=its, stdout=its, stderr=its,
     )  # fmt: skip
     os.close(its)
@@ -91,18 +90,11 @@ def at_a_terminal(command, place):
     def read():
         # The terminal of a process that has ended cannot be read.
         with contextlib.suppress(OSError):
-            while piece := os.read(ours, 65_536):
+            while piece := os.read(terminal, 65_536):
                 written.extend(piece)
 
     reader = threading.Thread(target=read)
     reader.start()
-    return process, ours, reader, written
-
-
-def test_the_key_itself_at_a_terminal(place):
-    """It reaches every process of the foreground, not the driver alone."""
-    command = [sys.executable, "-m", "hpsearch", "run", "sweep.yaml", "--out", "out"]
-    process, terminal, reader, written = at_a_terminal(command, place)
     try:
         driver = Running(process, place / "out")
         wait_for(lambda: driver.results() >= 1, what="a result")
@@ -122,9 +114,3 @@ def test_the_key_itself_at_a_terminal(place):
     assert "interrupted; results so far are in out" in text
     assert "Traceback" not in text
     assert 0 < len(table(place / "out")) == driver.results() < 6
-
-
-def test_one_before_the_work_begins_is_obeyed(place):
-    driver = start("sweep.yaml", cwd=place, out="out", env={})
-    wait_for((place / "out" / "run.log").exists, what="the run to be set up")
-    driver.ended_by(signal.SIGINT, 10)

@@ -12,7 +12,6 @@ from commands import Running, environment, start, sweep
 from outcomes import assert_same, table
 
 ROOT = Path(__file__).parents[2]
-
 _SWEEP = """\
 data: {dataset: digits, validation: 0.2, seed: 42}
 method: hyperband

@@ -14,8 +14,6 @@ data: {dataset: digits}
 parameters: {units: [4, 6, 8, 10, 12, 14], epochs: 20}
 execution: {workers: 1}
 """
-
-
 _RUN = ("run", "sweep.yaml", "--out", "out")
 
 

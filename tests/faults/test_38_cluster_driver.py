@@ -53,7 +53,6 @@ class Marked:
 
 
 def test_a_signal_ends_it_as_elsewhere(tmp_path):
-    """SIGTERM; SIGINT comes while the cluster starts."""
     marked = Marked(tmp_path)
     driver = marked.driver
     driver.wait_for_results(1)

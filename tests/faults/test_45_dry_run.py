@@ -27,6 +27,7 @@ def test_no_filter_of_the_repository_runs(tmp_path, command, key):
     for name in ("evil", "a=b"):
         git("config", f"filter.{name}.required", "true")
     git("config", f"filter.evil.{key}", "touch ran; cat")
+    git("config", "core.fsmonitor", "touch ran")
     os.utime(tmp_path / "mine.py", (1, 1))
     hpsearch(command, "s.yaml", "--out", "out", cwd=tmp_path)
     assert not (tmp_path / "ran").exists()

@@ -34,8 +34,6 @@ def line_of(done):
     return done.stderr
 
 
-# A directory that is gone
-
 _GONE = after("mkdir gone && cd gone && rmdir ../gone")
 
 
@@ -58,9 +56,6 @@ def test_reading_needs_no_working_directory(home):
     assert "units" in hpsearch("show", home / "out", cwd=home, program=_GONE).stdout
 
 
-# Names that are no UTF-8, and streams that are not
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "environ", [{"PYTHONIOENCODING": "ascii"}, {"PYTHONUTF8": "0", "LC_ALL": "C"}]
@@ -72,18 +67,13 @@ def test_names_beyond_ascii_on_any_stream(home, environ):
         assert done.returncode == (2 if "fehlt-ü" in arguments else 0)
 
 
-@pytest.fixture
-def undecodable(tmp_path):
-    place = tmp_path / os.fsdecode(b"caf\xe9")
-    place.mkdir()
-    (place / "sweep.yaml").write_text(_CSV)
-    (place / "rows.csv").write_text(TABLE)
-    return place
-
-
 @pytest.mark.parametrize("within", [True, False], ids=["within", "beside"])
-def test_paths_that_are_no_utf_8(undecodable, within):
-    place = undecodable if within else undecodable.parent
+def test_paths_that_are_no_utf_8(tmp_path, within):
+    undecodable = tmp_path / os.fsdecode(b"caf\xe9")
+    undecodable.mkdir()
+    (undecodable / "sweep.yaml").write_text(_CSV)
+    (undecodable / "rows.csv").write_text(TABLE)
+    place = undecodable if within else tmp_path
     name = "" if within else f"{undecodable.name}/"
     out, store = f"{name}out", f"{name}stores/my.db"
     run = ("run", f"{name}sweep.yaml", "--out", out, "--store", store)
@@ -93,9 +83,6 @@ def test_paths_that_are_no_utf_8(undecodable, within):
     for name in ("show", "doctor", "report"):
         hpsearch(name, out, cwd=place)
     hpsearch("export", out, "--out", f"{out}/m.keras", cwd=place)
-
-
-# Limits
 
 
 def test_few_open_files(home):
@@ -139,9 +126,6 @@ def test_few_processes():
         assert "no more processes may be started" in done.stderr.splitlines()[-1]
     finally:
         shutil.rmtree(home)
-
-
-# Full disks
 
 
 @pytest.mark.slow

@@ -164,9 +164,6 @@ def test_a_search_that_has_its_trials_does_nothing(drawn, copied, search, images
     assert len(table()) == 3 * 2
 
 
-SETTINGS = {"RandomSearch": {"max_trials": 3}, "GridSearch": {"max_trials": 3}, "Hyperband": HALVED}
-
-
 @pytest.mark.parametrize(
     ("name", "again"),
     [
@@ -181,7 +178,8 @@ def test_an_interrupted_search_goes_on(data, name, again, interrupt_after):
 
     def tuner(project):
         where = {"directory": "d", "project_name": project, "workers": 1, "seed": 3}
-        return getattr(kt, name)(build, objective="val_accuracy", **where | SETTINGS[name])
+        many = HALVED if name == "Hyperband" else {"max_trials": 3}
+        return getattr(kt, name)(build, objective="val_accuracy", **where | many)
 
     def run(tuner):
         tuner.search(**data, verbose=0)
@@ -262,13 +260,11 @@ def test_what_is_no_callback_is_said(search):
         search(kt.RandomSearch, max_trials=1, fit={"callbacks": [keras.callbacks.EarlyStopping]})
 
 
-SEVERAL = [kt.Objective("val_accuracy", "max"), "val_loss"]
-
-
 @pytest.mark.parametrize("tuner_class", [kt.RandomSearch, slow(kt.Hyperband)])
 def test_several_objectives_are_added_up(search, images, tuner_class):
     many = {"max_epochs": 4} if tuner_class is kt.Hyperband else {"max_trials": 3}
-    tuner = search(tuner_class, objective=SEVERAL, epochs=2, seed=1, **many)
+    several = [kt.Objective("val_accuracy", "max"), "val_loss"]
+    tuner = search(tuner_class, objective=several, epochs=2, seed=1, **many)
     rows, curves = table(), pd.read_csv("d/p/curves.csv")
     assert set(rows["trainer"]) == {"native"}
     added = curves["val_loss"] - curves["val_accuracy"]

@@ -21,8 +21,6 @@ from hpsearch.models.problem import Problem
 from hpsearch.training.keras_trainers import FitTrainer
 from hpsearch.training.trainer import TrainerRequest
 
-MB = 2**20
-
 
 class OwnStep(keras.Sequential):
     def train_step(self, *args):
@@ -155,4 +153,4 @@ def test_no_process_holds_a_large_map(place, kind, given):
     held = [int(each.read_text("ascii")) for each in folder.iterdir()]
     assert held
     # TensorFlow alone takes some 600 MB.
-    assert max(held) < x.nbytes - 50 * MB
+    assert max(held) < x.nbytes - 50 * 2**20

@@ -13,9 +13,7 @@ import pytest
 
 import hpsearch.tuners as kt
 
-_CLASSES = (
-    "BayesianOptimization", "GridSearch", "Hyperband", "RandomSearch", "Tuner"
-)  # fmt: skip
+_CLASSES = ("BayesianOptimization", "GridSearch", "Hyperband", "RandomSearch", "Tuner")
 _MODULES = [
     each.name.removeprefix("keras_tuner.")
     for each in pkgutil.walk_packages(keras_tuner.__path__, "keras_tuner.")

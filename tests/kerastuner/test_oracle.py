@@ -79,12 +79,6 @@ def end(oracle: keras_tuner.Oracle, trial: Any, *scores: float) -> None:
     oracle.end_trial(trial)
 
 
-def best(oracle: Through) -> Config | None:
-    """Return the config of KerasTuner's best completed trial."""
-    found = [t for t in oracle.get_best_trials(1) if t.status == COMPLETED]
-    return oracle.proposals[found[0].trial_id].config if found else None
-
-
 def test_seed_0_is_not_random(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(random, "randint", lambda *_: 4711)
     assert Stock(seed=0).seed == 4711
@@ -220,28 +214,6 @@ def test_an_exception_leaves_no_lock_held(monkeypatch: pytest.MonkeyPatch) -> No
     assert not kt_oracle.LOCKS[oracle.oracle].locked()
 
 
-def test_locks_go_by_the_threads_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The stock oracle lets in two threads with the same name at once."""
-    stock, inside = Quiet(), []
-
-    def populate(trial_id: str) -> dict[str, Any]:
-        if not inside:
-            inside.append(trial_id)
-            other = threading.Thread(
-                target=lambda: inside.append(stock.create_trial("b").trial_id),
-                name=threading.current_thread().name,
-            )
-            other.start()
-            other.join(timeout=10)
-        return {"status": "RUNNING", "values": {"x": 1}}
-
-    monkeypatch.setattr(stock, "populate_space", populate)
-    stock.create_trial("a")
-    assert len(inside) == 2
-    # Both got the same number.
-    assert len(stock.trials) == 1
-
-
 def test_asking_warns_of_nothing() -> None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -305,7 +277,8 @@ def test_an_infinite_score_does_not_win(goal: str) -> None:
     asked = configs(oracle, 5)
     scores = [math.inf, 0.5, -math.inf, math.nan, None]
     oracle.tell([Outcome(c, score) for c, score in zip(asked, scores, strict=True)])
-    assert best(oracle) == asked[1]
+    (best,) = oracle.get_best_trials(1)
+    assert oracle.proposals[best.trial_id].config == asked[1]
     assert [trial.status for trial in oracle.trials.values()] == [FAILED, COMPLETED, *[FAILED] * 3]
     assert not oracle.ongoing_trials
 

@@ -19,8 +19,6 @@ from hpsearch.space.execution import Execution, ExecutionResult, Status
 from hpsearch.space.space import Config, Kind, Space
 
 pytestmark = pytest.mark.usefixtures("place")
-
-
 WHERE = {"directory": "d", "project_name": "p", "seed": 2}
 X = np.random.default_rng(0).normal(size=(50, 4)).astype("float32")
 Y = (X[:, 0] > 0).astype("int64")
@@ -102,37 +100,11 @@ def test_the_stored_sum_of_several_objectives():
     assert (trial.status, trial.score) == ("COMPLETED", 0.9)
 
 
-def drawn(tuner):
-    return [values(each) for each in tuner.oracle.trials.values()]
-
-
-def scores(tuner):
-    return [each.score for each in tuner.oracle.trials.values()]
-
-
 def linear(_):
     """Build a model without hyperparameters."""
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
     model.compile("sgd", "mse")
     return model
-
-
-def values_after_an_interruption(interrupt_after, most, tuner_class, **settings):
-    """Search in a project that is interrupted, and in another one, which gives the same."""
-
-    def tuner(project):
-        return tuner_class(linear, workers=1, **WHERE | {"project_name": project}, **settings)
-
-    whole = tuner("whole")
-    whole.search(X, Y, verbose=0)
-    interrupt_after(most)
-    with pytest.raises(KeyboardInterrupt):
-        tuner("p").search(X, Y, verbose=0)
-    again = tuner("p")
-    again.search(X, Y, verbose=0)
-    assert drawn(again) == drawn(whole)
-    assert scores(again) == scores(whole)
-    return drawn(again)
 
 
 class Reversed(kt.Hyperband):
@@ -155,14 +127,31 @@ def test_an_interrupted_hyperband_continues_the_same_trials(most, interrupt_afte
     hp.Float("x", 0.0, 1.0)
     settings = {"hyperparameters": hp, "allow_new_entries": False, "objective": "val_loss"}
     settings |= {"max_epochs": 4, "factor": 2}
-    found = values_after_an_interruption(interrupt_after, most, Reversed, **settings)
-    assert any("tuner/trial_id" in each for each in found[:most])
+
+    def tuner(project):
+        return Reversed(linear, workers=1, **WHERE | {"project_name": project}, **settings)
+
+    whole = tuner("whole")
+    whole.search(X, Y, verbose=0)
+    interrupt_after(most)
+    with pytest.raises(KeyboardInterrupt):
+        tuner("p").search(X, Y, verbose=0)
+    again = tuner("p")
+    again.search(X, Y, verbose=0)
+    pairs, expected = (
+        [(values(trial), trial.score) for trial in tuner.oracle.trials.values()]
+        for tuner in (again, whole)
+    )
+    assert pairs == expected
+    assert any("tuner/trial_id" in drawn for drawn, _ in pairs[:most])
 
 
-def named(base):
-    """A tuner that writes a file named by the trial."""
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["GridSearch", "BayesianOptimization"])
+def test_trials_keep_their_ids_over_an_interruption(name, interrupt_after):
+    class Named(getattr(kt, name)):
+        """Writes a file named by the trial."""
 
-    class Named(base):
         def run_trial(self, trial, *args, **kwargs):
             x = trial.hyperparameters.get("x")
             Path(f"{trial.trial_id}.txt").write_text(str(x))
@@ -173,18 +162,12 @@ def named(base):
                 time.sleep(0.01)
             raise TimeoutError(awaited)
 
-    return Named
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["GridSearch", "BayesianOptimization"])
-def test_trials_keep_their_ids_over_an_interruption(name, interrupt_after):
     hp = kt.HyperParameters()
     hp.Float("x", -1, 1, step=0.25)
 
     def tuner(trials):
         given = {"hyperparameters": hp, "allow_new_entries": False, "max_trials": trials}
-        return named(getattr(kt, name))(linear, workers=2, **given, **WHERE)
+        return Named(linear, workers=2, **given, **WHERE)
 
     def given(tuner):
         return {n: each.hyperparameters.get("x") for n, each in tuner.oracle.trials.items()}

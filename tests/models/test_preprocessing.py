@@ -151,13 +151,6 @@ def test_a_number_that_is_taken_for_zero_has_no_sign_once_it_is_added_to():
     assert_same_bits(filled, np.array([[-3e-40], [3e-40], [-0.0], [np.nan]], np.float32))
 
 
-@pytest.mark.parametrize("dataset", ALL.values(), ids=ALL)
-def test_fitted_features_are_the_layers_to_the_bit(dataset):
-    if not runs_in_graph(dataset.input):
-        for part in (dataset.train, dataset.validation):
-            assert_same_bits(dataset.input, part.x)
-
-
 @pytest.mark.parametrize("scale", ["unit", "standard"])
 def test_constant_columns_stay_finite(scale):
     x = np.column_stack([X[:, 0], np.full(50, 1e30), np.zeros(50)]).astype(np.float32)

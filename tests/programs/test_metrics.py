@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-from types import SimpleNamespace
 
 import pytest
 
-from hpsearch.programs.metrics import Tail, TrialMetrics, aligned, halting_epoch, history, pairs_in
+from hpsearch.programs.metrics import Tail, TrialMetrics, aligned, history, pairs_in
 
 LINES = [
     ("val_loss: 0.25", {"val_loss": 0.25}),
@@ -34,14 +33,6 @@ NO_NUMBERS = [
     *("1,234.5", "0,5", "1'234", "12:30", "2024-01-02", "3-4", "0.5/1.0", "0.5+0.1", "1..2", "5e"),
     *("1_000", "0x10", "info", "0.5,12", "+", "np.nothing"),
 ]
-
-
-def test_a_program_is_halted_after_the_epoch_of_its_stop():
-    training = SimpleNamespace(epochs=2)
-    recipe = SimpleNamespace(metric="loss")
-    curve = [{"loss": 0.5}, {"loss": 0.4}, {"loss": 0.3}]
-    assert halting_epoch(curve, training, recipe) == 2
-    assert halting_epoch(curve[:1], training, recipe) is None
 
 
 @pytest.mark.parametrize(("line", "expected"), LINES)
@@ -154,6 +145,8 @@ def test_the_first_source_that_tells_the_metric_counts_alone(tmp_path):
     assert metrics.epochs.found == [{"acc": 1, "loss": 3}]
     metrics = told(tmp_path, output=output, reports=[report(by="wandb", loss=4), report(acc=1)])
     assert metrics.epochs.found == [{"loss": 4}]
+    metrics = told(tmp_path, reports=[report(by="wandb", loss=5), report(loss=3)])
+    assert metrics.epochs.found == [{"loss": 3}]
     metrics = told(tmp_path, output=output, reports=[report(acc=1)])
     assert [epoch["loss"] for epoch in metrics.epochs.found] == [9, 8]
 

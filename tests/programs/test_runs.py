@@ -64,19 +64,6 @@ def git(home, *arguments):
     return done.stdout.strip()
 
 
-def test_a_plan_runs_no_filter_of_a_repository(home):
-    """FAULTS 45."""
-    git(home, "init", "-q")
-    (home / ".gitattributes").write_text("*.py filter=mine\n")
-    git(home, "add", ".")
-    git(home, "config", "filter.mine.clean", "touch filtered; cat")
-    git(home, "config", "core.fsmonitor", "touch watched")
-    (home / "train.py").write_text(TRAIN + "# edited\n")
-    hpsearch("plan", "sweep.yaml", cwd=home)
-    assert not (home / "filtered").exists()
-    assert not (home / "watched").exists()
-
-
 @pytest.mark.slow
 def test_a_run_its_rows_and_what_becomes_of_an_edited_program(home):
     (home / ".gitignore").write_text("out*\nruns\n")

@@ -19,12 +19,6 @@ from hpsearch.spec.sweep import ProgramSweep, Sweep, load_sweep, model_sweep, sw
 LEAST = {"command": ["true", "${args}"], "metric": "loss", "parameters": {"x": [1, 2]}}
 
 
-def faults(raw):
-    with pytest.raises(SweepFileError) as caught:
-        sweep_from_mapping({**LEAST, **raw})
-    return str(caught.value)
-
-
 @pytest.mark.parametrize(
     ("raw", "said"),
     [
@@ -48,7 +42,9 @@ def faults(raw):
     ],
 )
 def test_what_is_refused(raw, said):
-    assert said in faults(raw)
+    with pytest.raises(SweepFileError) as caught:
+        sweep_from_mapping({**LEAST, **raw})
+    assert said in str(caught.value)
 
 
 def test_any_name_and_value_is_the_programs_own():
@@ -120,9 +116,7 @@ def test_faults_have_lines_and_settings_override(file):
         load_sweep(path, ["parameters.lr={}"])
 
 
-def test_a_program_is_found_beside_the_file_or_from_the_working_directory(
-    file, tmp_path, monkeypatch
-):
+def test_a_program_is_found_beside_the_file_or_from_the_working_directory(file, tmp_path):
     text = "program: train.py\nmetric: loss\n"
     (tmp_path / "sub").mkdir()
     path = file(text, "sub/s.yaml")

@@ -179,8 +179,12 @@ def forget_end(tmp_path):
     [("", 1), ("raise SystemExit(3)", 2), ("print('loss: nan')", 2)],
     ids=["completed", "failed", "diverged"],
 )
-def test_a_program_that_had_ended_is_not_run_again(trial, tmp_path, ending, ran):
+def test_a_program_that_had_ended_is_not_run_again_and_a_failed_one_leaves_no_checkpoint(
+    trial, tmp_path, ending, ran
+):
     script = f"""
+        import os
+        open(os.path.join(os.environ["HPSEARCH_CHECKPOINT"], "c"), "w").close()
         print("loss: 2")
         print("loss: 1", flush=True)
         {ending}
@@ -188,7 +192,9 @@ def test_a_program_that_had_ended_is_not_run_again(trial, tmp_path, ending, ran)
     first, again = trial(script), trial(script)
     assert (again == first) is (ran == 1)
     assert again.status is first.status
-    assert len(list((tmp_path / "trials/1").glob("run-*"))) == ran
+    place = tmp_path / "trials/1"
+    assert len(list(place.glob("run-*"))) == ran
+    assert (place / "checkpoint.failed-1/c").exists() == (first.status is Status.FAILED)
 
 
 def test_a_checkpoint_of_unnumbered_epochs_is_set_aside(trial, tmp_path):
@@ -352,22 +358,6 @@ def test_a_program_may_put_anything_in_the_place_of_its_files(trial, tmp_path, m
         signal.signal(signal.SIGALRM, before)
 
 
-def test_a_failed_program_leaves_no_checkpoint_to_the_next_one(trial, tmp_path):
-    script = """
-        import os, hpsearch
-        hpsearch.report(epoch=1, loss=1)
-        open(os.path.join(os.environ["HPSEARCH_CHECKPOINT"], "c"), "w").write("x")
-        raise SystemExit(3)
-    """
-    assert trial(script).status is Status.FAILED
-    assert (tmp_path / "trials/1/checkpoint.failed-1/c").exists()
-
-
-def all_ended(path):
-    """Whether the processes whose numbers a file has are gone, or dead and not waited for."""
-    return not any(session_of(int(pid)) for pid in path.read_text().split())
-
-
 @pytest.mark.parametrize("ending", ["halt", "end"])
 def test_no_process_of_a_trial_is_left(trial, tmp_path, ending, monkeypatch):
     monkeypatch.setattr("hpsearch.programs.process.GRACE_SECONDS", 0.2)
@@ -391,7 +381,7 @@ def test_no_process_of_a_trial_is_left(trial, tmp_path, ending, monkeypatch):
         epochs=1 if ending == "halt" else 2**31,
     )
     assert result.status in (Status.STOPPED, Status.COMPLETED), result.error
-    assert all_ended(tmp_path / "pids")
+    assert not any(session_of(int(pid)) for pid in (tmp_path / "pids").read_text().split())
 
 
 def test_grace_ends_a_group_that_ignores_the_signal(tmp_path, monkeypatch):

@@ -18,14 +18,6 @@ from hpsearch.space.space import Config
 from hpsearch.workers.protocol import EpochFinished, Finished, Lost, Said, Started
 
 RECIPE = Recipe(0, "mse", "linear", "val_accuracy", "maximize")
-HOSTILE = [
-    "[bold]x[/bold]",
-    "[/]",
-    "[red",
-    "[link=file:///etc]x[/link]",
-    "{task.completed}",
-    "\\[b]",
-]
 
 
 def console(*, terminal, width=160):
@@ -186,7 +178,10 @@ def test_the_bar_leaves_the_sweeps_line_and_frees_the_cursor():
     assert screen.file.getvalue().rstrip("\n").endswith("\x1b[?25h")
 
 
-@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize(
+    "name",
+    ["[bold]x[/bold]", "[/]", "[red", "[link=file:///etc]x[/link]", "{task.completed}", "\\[b]"],
+)
 @pytest.mark.parametrize("kind", [Bar, Lines])
 def test_names_and_errors_are_text_whatever_they_say(kind, name):
     screen = console(terminal=kind is Bar)

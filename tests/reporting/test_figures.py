@@ -26,7 +26,6 @@ from hpsearch.reporting.figures import (
     overview_figure,
     progress_figure,
 )
-from hpsearch.reporting.forest import axes_of
 from hpsearch.reporting.page import _KINDS, as_figure
 from hpsearch.reporting.source import ReportSource, load_source
 from hpsearch.reporting.words import facts, tiles
@@ -154,16 +153,6 @@ def test_a_sweep_of_a_program_has_its_scales_and_settings(tmp_path):
     known = load_source(tmp_path)
     assert [each.axes["learning_rate"].log for each in (source, known)] == [True, False]
     assert ["method", "random"] in facts(known)
-
-
-def test_few_values_of_a_range_have_its_scale(source_of):
-    sweep = sweep_from_text(
-        "data: {dataset: digits}\nmethod: random\nbudget: {trials: 9}\n"
-        "parameters: {learning_rate: {min: 0.01, max: 0.1, scale: log}}\n"
-    )
-    table = source_of(20).table.iloc[:3].assign(learning_rate=[0.01, 0.02, 0.09])
-    found = {axis.name: axis.log for axis in axes_of(table, sweep.space)}
-    assert found["learning_rate"]
 
 
 def test_words():

@@ -193,6 +193,8 @@ def test_ranges_come_from_the_sweep_and_widen_for_old_rows():
     assert axis.log
     assert axis.levels[0] == pytest.approx(1e-4 * 10 ** (1.5 / 24))
     assert axis.levels[-1] == pytest.approx(1e-1 / 10 ** (1.5 / 24))
+    few = [0.01, 0.02, 0.09]
+    assert axes_of(table_of({"rate": few}, few), space)[0].log
     narrow = Space((Parameter("rate", Range(2e-3, 3e-3)),))
     (wide,) = axes_of(table_of({"rate": rates}, rates), narrow)
     assert not wide.log

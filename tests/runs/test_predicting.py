@@ -234,8 +234,7 @@ def test_missing_numbers_need_a_model_that_fills_them(results: hpsearch.Results)
     assert len(results.predict(rows.fillna({"a": 0.5}))) == 2
 
 
-@pytest.fixture(scope="module")
-def messy() -> hpsearch.Results:
+def test_rows_with_gaps_and_dates_are_predicted_however_they_are_written() -> None:
     draws = np.random.default_rng(1)
     frame = pd.DataFrame(
         {
@@ -246,12 +245,7 @@ def messy() -> hpsearch.Results:
     )
     frame.loc[::9, "size"] = None
     y = np.where(frame["kind"] == "old", "cheap", "dear")
-    return hpsearch.tune(frame, y, parameters={"units": 4, "epochs": 1})
-
-
-def test_rows_with_gaps_and_dates_are_predicted_however_they_are_written(
-    messy: hpsearch.Results, tmp_path: Path
-) -> None:
+    messy = hpsearch.tune(frame, y, parameters={"units": 4, "epochs": 1})
     rows = pd.DataFrame(
         {"sold": ["31.12.2024", None], "size": [None, 0.25], "kind": ["old", None], "more": [1, 2]}
     )

@@ -77,11 +77,6 @@ def test_a_large_space_ends_when_nothing_new_comes() -> None:
     assert len(ids(random_draws(space, 0))) == 3
 
 
-def test_a_stepped_range_is_enumerated_once_for_all_draws() -> None:
-    space = Space((Parameter("l2", Range(0.0, 1.0, 1e-5)), Parameter("units", Choices((1, 2)))))
-    assert len(ids(islice(random_draws(space, 0), 300))) == 300
-
-
 def test_a_finite_space_is_counted_only_when_nothing_new_comes(monkeypatch) -> None:
     """Counting takes as long as drawing all of it."""
     space = Space((Parameter("units", Choices(tuple(range(1, 50_001)))),))

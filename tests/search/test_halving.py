@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from hpsearch.search.halving import HalvingStrategy, Rung, at_top, rungs_of
+from hpsearch.search.halving import HalvingStrategy, Rung, at_top
 from hpsearch.search.methods import make_strategy
 from hpsearch.search.strategy import Outcome, Proposal
 from hpsearch.space.space import Choices, Config, Parameter, Range, Space
@@ -57,13 +57,6 @@ def run(
         begun.add(proposal.config.id)
         yield proposal
         strategy.tell([Outcome(proposal.config, score_of(proposal.config), proposal.epochs)])
-
-
-def test_rungs_grow_by_the_factor_up_to_the_top() -> None:
-    assert rungs_of(27, 1, 3) == (1, 3, 9, 27)
-    assert rungs_of(20, 1, 3) == (1, 3, 9, 20)
-    assert rungs_of(20, 2, 4) == (2, 8, 20)
-    assert rungs_of(5, 5, 3) == rungs_of(5, 9, 3) == (5,)
 
 
 def test_a_rung_ranks_the_first_of_equals_first_and_failures_last() -> None:
@@ -184,6 +177,8 @@ def test_epochs_are_those_of_the_top_rung() -> None:
     assert {p.config.values["epochs"] for p in made("asha").ask(20)} == {27}
     without = Space((Parameter("units", Choices((1, 2))),))
     assert made("asha", without).rungs == (1, 3, 9, 10)
+    assert made("asha", without, min_epochs=2, factor=4).rungs == (2, 8, 10)
+    assert made("asha", without, min_epochs=12).rungs == (10,)
     ranged = Space((Parameter("epochs", Range(2, 50, integer=True)),))
     assert made("hyperband", ranged, min_epochs=5).rungs == (5, 15, 45, 50)
 

@@ -150,19 +150,13 @@ def proposals(
 
 @pytest.mark.parametrize("method", LEARNING)
 def test_its_configs_come_first(method: str) -> None:
-    (listed,) = [SPACE.config({**Encoding(SPACE).fixed, **VALUES})]
-    assert listed is not None
+    listed = make_strategy(MethodSpec("sobol"), SPACE).ask(1)[0].config
     found = proposals(method, 8, listed=(listed,))
     assert found[0] == (listed.id, "")
     assert [by for _, by in found] == ["", *[PRIOR] * 5, "", ""]
     assert found == proposals(method, 8, listed=(listed,))
     other = proposals(method, 8, listed=(listed,), seed=1)
     assert len({*found[1:6]} & {*other[1:6]}) < 5
-
-
-VALUES = {
-    "hidden_layers": 1, "units": 8, "activation": "relu", "optimizer": "sgd", "learning_rate": 1e-5
-}  # fmt: skip
 
 
 @pytest.mark.parametrize("method", LEARNING)

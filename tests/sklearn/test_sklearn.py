@@ -243,9 +243,6 @@ def test_a_row_s_prediction_does_not_depend_on_the_others(fitted, wine):
         np.testing.assert_array_equal(fitted.predict_proba(many[rows]), whole[rows])
 
 
-# The holdout
-
-
 def test_each_class_gives_its_share_and_keeps_a_row():
     classes = np.repeat([0, 1, 2], [10, 20, 70])
     rows, aside = holdout(100, 0.2, np.random.RandomState(1), classes)

@@ -30,11 +30,6 @@ def test_they_are_uniform():
     assert kstest(across, "uniform").pvalue > 0.01
 
 
-def test_they_are_those_of_other_days():
-    """A sweep that goes on proposes what it would have proposed before."""
-    assert uniform(0, range(2), 0).tolist() == [0.014067035665647709, 0.9791345000654033]
-
-
 def test_each_epoch_of_each_execution_has_an_order_of_its_own():
     numbers = [(sweep, trial, epoch) for sweep in (0, 1) for trial in (0, 1) for epoch in (1, 2)]
     orders = {tuple(epoch_order(*each, 50).tolist()) for each in numbers}
@@ -43,7 +38,8 @@ def test_each_epoch_of_each_execution_has_an_order_of_its_own():
     assert len({derive(*each) for each in numbers}) == len(numbers)
 
 
-def test_orders_and_seeds_are_those_of_other_days():
-    """A row is reproduced by a later version."""
+def test_numbers_orders_and_seeds_are_those_of_other_days():
+    """A later version goes on with a sweep's proposals, and reproduces its rows."""
+    assert uniform(0, range(2), 0).tolist() == [0.014067035665647709, 0.9791345000654033]
     assert epoch_order(1, 2, 3, 8).tolist() == [4, 2, 6, 5, 1, 3, 7, 0]
     assert derive(1, 2, 3) == 3822189696

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from hpsearch.spec.yaml import key_path, read_yaml, yaml_scalar
+from hpsearch.spec.yaml import read_yaml
 
 SCALARS: dict[str, Any] = {
     "1e-4": 1e-4,
@@ -48,10 +48,6 @@ def test_scalar(text: str, value: Any, base: Any) -> None:
     assert type(document.data["a"]) is type(value)
 
 
-def test_nan() -> None:
-    assert math.isnan(yaml_scalar(".nan"))
-
-
 def test_lines() -> None:
     text = b"# c\na: 1\nb:\n  c: [1,\n    2]\n  d:\n    - x\n    - {y: z}\n"
     document = read_yaml(text)
@@ -67,11 +63,6 @@ def test_lines() -> None:
     }
     for loc, line in lines.items():
         assert document.line(loc) == line, loc
-
-
-def test_key_path() -> None:
-    assert key_path(("a", "b", 1, "c")) == "a.b[1].c"
-    assert key_path(()) == ""
 
 
 def test_byte_order_mark() -> None:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hpsearch.store.trials import Leader, mean, ranked
-
-GOALS = ("maximize", "minimize")
 
 
 @pytest.mark.parametrize(
@@ -51,24 +48,19 @@ NOTES = st.lists(
 )
 
 
-def known(notes: Sequence[tuple[int, int, float | None]]) -> dict[int, list[float]]:
-    last: dict[int, dict[int, float | None]] = {}
-    for trial, execution, score in notes:
-        last.setdefault(trial, {})[execution] = score
-    return {
-        trial: [score for score in found.values() if score is not None]
-        for trial, found in last.items()
-    }
-
-
-@given(NOTES, st.sampled_from(GOALS))
+@given(NOTES, st.sampled_from(["maximize", "minimize"]))
 def test_the_leader_is_the_first_of_the_ranking(
     notes: list[tuple[int, int, float | None]], goal: str
 ) -> None:
     leader = Leader(goal)
     assert leader.best is None
-    for count, (trial, execution, score) in enumerate(notes, start=1):
+    last: dict[int, dict[int, float | None]] = {}
+    for trial, execution, score in notes:
         leader.note(trial, 10 * trial + execution, score)
-        scores = known(notes[:count])
+        last.setdefault(trial, {})[execution] = score
+        scores = {
+            number: [kept for kept in executions.values() if kept is not None]
+            for number, executions in last.items()
+        }
         first = next(iter(ranked(scores, goal)), None)
         assert leader.best == (None if first is None else (first, mean(scores[first])))

@@ -129,8 +129,7 @@ def test_no_weights_are_weights_of_a_model_without_any(store: Store) -> None:
     assert store.weights(1) == ()
 
 
-def test_a_reader_leaves_nothing_beside_the_store(tmp_path: Path) -> None:
-    path = tmp_path / "sweep.db"
+def test_a_reader_leaves_nothing_beside_the_store(path: Path) -> None:
     with Store(path) as store:
         store.add_executions(EXECUTIONS)
     before = path.read_bytes()
@@ -139,7 +138,7 @@ def test_a_reader_leaves_nothing_beside_the_store(tmp_path: Path) -> None:
         with pytest.raises(StoreError, match="readonly"):
             store.set_meta({"a": "b"})
     assert path.read_bytes() == before
-    assert list(tmp_path.iterdir()) == [path]
+    assert list(path.parent.iterdir()) == [path]
 
 
 def test_nothing_is_pickled(store: Store) -> None:

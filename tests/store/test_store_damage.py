@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import sqlite3
 from collections.abc import Callable
@@ -173,14 +172,3 @@ def test_a_lost_row_is_no_silence(damaged: Path) -> None:
     data[at] = 1
     damaged.write_bytes(data)
     assert "the store is damaged" in refused(damaged)
-
-
-def test_a_refused_writer_leaves_nothing_behind(damaged: Path) -> None:
-    data = bytearray(damaged.read_bytes())
-    data[4096 * 2 + 3] ^= 0xFF
-    damaged.write_bytes(data)
-    before = hashlib.sha256(damaged.read_bytes()).hexdigest()
-    with pytest.raises(StoreError):
-        Store(damaged)
-    assert hashlib.sha256(damaged.read_bytes()).hexdigest() == before
-    assert list(damaged.parent.iterdir()) == [damaged]

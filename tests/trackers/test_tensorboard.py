@@ -26,18 +26,9 @@ def curve_of(accumulator, name):
     return {point.step: float(point.tensor_proto.float_val[0]) for point in points}
 
 
-def hparams_of(accumulator):
+def test_every_metric_of_every_epoch_hyperparameters_and_tags(tmp_path, record):
     from tensorboard.plugins.hparams import metadata
 
-    content = accumulator.SummaryMetadata(metadata.SESSION_START_INFO_TAG).plugin_data.content
-    return metadata.parse_session_start_info_plugin_data(content)
-
-
-def plain(value):
-    return getattr(value, value.WhichOneof("kind"))
-
-
-def test_every_metric_of_every_epoch_hyperparameters_and_tags(tmp_path, record):
     make_tracker(f"tensorboard:{tmp_path}").log(record)
     logged = read(tmp_path / "small" / "trial-7-seed-1")
     for name in ("loss", "val_loss"):
@@ -45,10 +36,11 @@ def test_every_metric_of_every_epoch_hyperparameters_and_tags(tmp_path, record):
         assert curve_of(logged, name) == pytest.approx(expected, rel=1e-6)
         assert logged.SummaryMetadata(name).plugin_data.plugin_name == "scalars"
     assert curve_of(logged, "score") == pytest.approx({2: 0.4})
-    session = hparams_of(logged)
+    content = logged.SummaryMetadata(metadata.SESSION_START_INFO_TAG).plugin_data.content
+    session = metadata.parse_session_start_info_plugin_data(content)
     assert session.group_name == record.config
-    told = {name: plain(value) for name, value in session.hparams.items()}
-    assert told == hyperparameters(record)
+    plain = {name: getattr(v, v.WhichOneof("kind")) for name, v in session.hparams.items()}
+    assert plain == hyperparameters(record)
     assert logged.SummaryMetadata("tags").plugin_data.plugin_name == "text"
     (table,) = (point.tensor_proto.string_val[0].decode() for point in logged.Tensors("tags"))
     for name, value in tags(record).items():

@@ -1,4 +1,4 @@
-"""TrialMetrics trackers as a run goes: nothing is missed, nobody waits, no failure ends a run."""
+"""Trackers as a run goes: nothing is missed, nobody waits, no failure ends a run."""
 
 from __future__ import annotations
 

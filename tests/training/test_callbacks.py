@@ -62,10 +62,6 @@ def engine_curve(problem):
     return pd.DataFrame(trained(trainer)), trainer
 
 
-def halved(epoch, rate):
-    return rate if epoch < 2 else rate * 0.5
-
-
 EXACT = {
     "stopping": [kc.EarlyStopping("val_loss", patience=1, min_delta=0.1)],
     "stopping with all arguments": [
@@ -80,7 +76,7 @@ EXACT = {
         )
     ],
     "plateau": [kc.ReduceLROnPlateau("val_loss", factor=0.2, patience=1, min_delta=0.3)],
-    "schedule": [kc.LearningRateScheduler(halved)],
+    "schedule": [kc.LearningRateScheduler(lambda epoch, rate: rate if epoch < 2 else rate / 2)],
     "both": [
         kc.ReduceLROnPlateau("loss", factor=0.5, patience=1, min_delta=1.0, cooldown=1),
         kc.EarlyStopping("loss", patience=3, min_delta=1.0),

@@ -113,8 +113,6 @@ def test_dropout_under_xla_agrees_in_distribution(digits):
 
 #: Those that the grids above have not.
 OTHERS = sorted(keras_names.OPTIMIZERS.keys() - {*OPTIMIZERS, "momentum"})
-
-
 SCHEDULE = {"name": "cosine_decay", "initial_learning_rate": 0.01, "decay_steps": 30}
 
 

@@ -165,8 +165,8 @@ def test_stops_after_an_early_stop_share_its_curve():
 @pytest.mark.parametrize("name", ["loss", "val_accuracy", "val_loss"])
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_divergence_ends_this_and_later_stops(name, value):
-    trainer = FakeTrainer([0.5, 0.6, 0.7, 0.8], val_loss=[1.0] * 4)
-    trainer.run_epoch = diverging(trainer.run_epoch, name, value)
+    diverging = {"val_loss": [1.0] * 4, name: [0.5, 0.6, value, 0.8]}
+    trainer = FakeTrainer([0.5, 0.6, 0.7, 0.8], **diverging)
     stops = [(1, 1), (2, 2), (3, 3), (4, 4)]
     results, epochs = run(trainer, stops, keep=True)
     assert [result.status for result in results] == ["completed", "completed"] + ["diverged"] * 2
@@ -192,14 +192,6 @@ def test_a_tolerant_recipe_scores_the_best_finite_epoch():
     [result], _ = run(FakeTrainer([math.nan] * 2), [(2, 1)], epoch="best", tolerant=True)
     assert (result.status, result.score) == (Status.DIVERGED, None)
     assert "val_accuracy is nan" in result.error
-
-
-def diverging(run_epoch, name, value):
-    def wrapped():
-        metrics = run_epoch()
-        return metrics | {name: value} if metrics["loss"] < 0.4 else metrics
-
-    return wrapped
 
 
 def test_seconds_are_each_stops_own():

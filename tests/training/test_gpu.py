@@ -18,14 +18,6 @@ def _device(monkeypatch, tmp_path):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
 
 
-def install(monkeypatch, folder, name):
-    """A distribution of that name, as pip leaves it."""
-    info = folder / f"{name.replace('-', '_')}-9.1.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 9.1\n")
-    monkeypatch.syspath_prepend(folder)
-
-
 def test_a_tensorflow_without_cuda_leaves_the_native_trainer(digits, monkeypatch):
     monkeypatch.setattr(kinds, "_CUDNN", "libcudnn.so.none")
     assert digits.trainer(LARGE, 0).kind == "native"
@@ -33,7 +25,10 @@ def test_a_tensorflow_without_cuda_leaves_the_native_trainer(digits, monkeypatch
 
 @pytest.mark.parametrize("visible", ["", "-1", "0"])
 def test_a_tensorflow_with_cuda_trains_large_layers(digits, monkeypatch, tmp_path, visible):
-    install(monkeypatch, tmp_path, "nvidia-cudnn-cu12")
+    installed = tmp_path / "nvidia_cudnn_cu12-9.1.dist-info" / "METADATA"
+    installed.parent.mkdir()
+    installed.write_text("Metadata-Version: 2.1\nName: nvidia-cudnn-cu12\nVersion: 9.1\n")
+    monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     large = digits.trainer(LARGE, 0).kind
     assert (large != "native") == (visible == "0")

@@ -30,23 +30,12 @@ def bits_of(name, folder, *, compiler="cc", emulator=()):
     ).stdout.splitlines()
 
 
-@pytest.fixture(scope="module")
-def wanted(tmp_path_factory):
-    lines = bits_of("avx2", tmp_path_factory.mktemp("avx2"))
+@pytest.mark.slow
+def test_this_processor_and_64_bit_arm_give_the_same_bits(tmp_path):
+    lines = bits_of("avx2", tmp_path)
     assert len(lines) > 1000
     assert not any("nan" in line for line in lines)
-    return lines
-
-
-@pytest.mark.slow
-def test_64_bit_arm(wanted, tmp_path):
-    found = bits_of(
-        "neon", tmp_path, compiler="aarch64-linux-gnu-gcc", emulator=["qemu-aarch64-static"]
-    )
-    assert found == wanted
-
-
-@pytest.mark.slow
-def test_this_processor(wanted, tmp_path):
     for name in {*instruction_sets()} - {"avx2"}:
-        assert bits_of(name, tmp_path) == wanted
+        assert bits_of(name, tmp_path) == lines
+    compiler, emulator = "aarch64-linux-gnu-gcc", ["qemu-aarch64-static"]
+    assert bits_of("neon", tmp_path, compiler=compiler, emulator=emulator) == lines

@@ -125,17 +125,12 @@ def test_saved_model_gives_the_reported_numbers(name, request, tmp_path):
     model = full_model(trainer.model, problem.problem)
     model.save(tmp_path / "best.keras")
     loaded = keras.models.load_model(tmp_path / "best.keras", safe_mode=True)
-    x, y = raw_validation(problem, name)
+    x, y = problem.arrays.x_val, problem.arrays.y_val
+    if name == "diabetes":
+        # As they were before preprocessing.
+        x = x / problem.input_spec.scale[0]
+        y = y * problem.target.std[0] + problem.target.mean[0]
     evaluated = loaded.evaluate(x, y, verbose=0, return_dict=True)
     assert {f"val_{key}": value for key, value in evaluated.items()} == pytest.approx(
         {key: value for key, value in numbers.items() if key.startswith("val_")}, rel=1e-5
     )
-
-
-def raw_validation(problem, name):
-    """Return features and targets as they were before preprocessing."""
-    arrays = problem.arrays
-    if name != "diabetes":
-        return arrays.x_val, arrays.y_val
-    y = arrays.y_val * problem.target.std[0] + problem.target.mean[0]
-    return arrays.x_val / problem.input_spec.scale[0], y

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import sys
 from types import SimpleNamespace
 
@@ -186,12 +185,6 @@ def test_every_instruction_set_gives_the_same_bits(digits, instructions, layer_t
     (numbers, ours), (best_numbers, best) = weights(instructions), weights("")
     assert numbers == best_numbers
     assert_equal_arrays(ours, best)
-
-
-def test_divergence_shows(digits):
-    values = {"units": 16, "optimizer": {"name": "sgd", "learning_rate": 1e30}}
-    last = trained(trainer(values, digits, "native"), 3)[-1]
-    assert not math.isfinite(last["loss"])
 
 
 @pytest.mark.parametrize(

@@ -182,12 +182,6 @@ def _compiled(*hidden, width=30, outputs=1, activation="sigmoid", **compiled):
     return model
 
 
-def _frozen():
-    norm = layers.BatchNormalization()
-    norm.trainable = False
-    return norm
-
-
 #: What the extension does not know of binary classes: how a model is made that has it.
 UNKNOWN = {
     "curve": lambda: _compiled(metrics=[keras.metrics.AUC(curve="PRGAIN")]),
@@ -218,7 +212,7 @@ UNKNOWN = {
     "activation and crossentropy": lambda: _compiled(activation="tanh"),
     "softmax and errors": lambda: _compiled(activation="softmax", loss="mse"),
     "normed rows": lambda: _compiled(layers.BatchNormalization(), layers.Dense(8)),
-    "subclass": lambda: _compiled(layers.Dense(8), _Before()),
+    "subclass": lambda: _compiled(layers.Dense(8), type("Own", (layers.BatchNormalization,), {})()),
     "normed twice": lambda: _compiled(
         layers.Dense(8), layers.BatchNormalization(), layers.BatchNormalization()
     ),
@@ -228,7 +222,7 @@ UNKNOWN = {
     "normed between": lambda: _compiled(
         layers.Dense(8, "relu"), layers.BatchNormalization(), layers.ReLU()
     ),
-    "frozen": lambda: _compiled(layers.Dense(8), _frozen()),
+    "frozen": lambda: _compiled(layers.Dense(8), layers.BatchNormalization(trainable=False)),
     "penalised norm": lambda: _compiled(
         layers.Dense(8), layers.BatchNormalization(gamma_regularizer="l2")
     ),
@@ -237,10 +231,6 @@ UNKNOWN = {
     ),
     "penalised bias": lambda: _compiled(layers.Dense(8, bias_regularizer="l2")),
 }
-
-
-class _Before(layers.BatchNormalization):
-    """A subclass may do anything."""
 
 
 @pytest.mark.parametrize("name", UNKNOWN)

@@ -6,7 +6,6 @@ import json
 
 import numpy as np
 import odd_calls
-import pytest
 from events_until import answers
 
 from hpsearch.space.execution import Status
@@ -15,16 +14,11 @@ from hpsearch.workers.protocol import Call
 RATES = 20
 
 
-@pytest.fixture
-def tell(drive, tmp_path):
-    def telling(executor):
-        drive(executor, [Call(odd_calls.tell_programs, (tmp_path / "told",))])
-        return json.loads((tmp_path / "told").read_text())
+def test_learning_rates_of_one_architecture_are_traced_once_a_worker(start, job, drive, tmp_path):
+    def programs(executor):
+        drive(executor, [Call(odd_calls.tell_programs, (tmp_path / "programs",))])
+        return json.loads((tmp_path / "programs").read_text())
 
-    return telling
-
-
-def test_learning_rates_of_one_architecture_are_traced_once_a_worker(start, job, drive, tell):
     rates = np.geomspace(1e-4, 1e-1, RATES).tolist()
     jobs = [
         job((2, number), seed=number, optimizer="lion", learning_rate=rate)
@@ -32,9 +26,9 @@ def test_learning_rates_of_one_architecture_are_traced_once_a_worker(start, job,
     ]
     with start(1) as executor:
         found = answers(drive(executor, jobs[:10]))
-        early = tell(executor)
+        early = programs(executor)
         found |= answers(drive(executor, jobs[10:]))
-        late = tell(executor)
+        late = programs(executor)
     assert {result.status for result in found.values()} == {Status.COMPLETED}
     assert len({tuple(result.curve[-1].items()) for result in found.values()}) == RATES
     assert (late["pid"], late["kept"], late["traces"]) == (early["pid"], 1, 1)

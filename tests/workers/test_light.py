@@ -48,10 +48,6 @@ def ask(drive, tmp_path):
     return asking
 
 
-def maps_tensorflow(pid):
-    return any("tensorflow" in each.path for each in psutil.Process(pid).memory_maps())
-
-
 def test_light_work_does_not_wait_for_the_import(start, ask, job, drive):
     with start(1) as executor, importing(executor):
         pid, imported = ask(executor)
@@ -60,7 +56,7 @@ def test_light_work_does_not_wait_for_the_import(start, ask, job, drive):
         (result,) = (e.result for e in events if isinstance(e, Answered))
         assert (result.status, result.trainer) == (Status.COMPLETED, "native")
         assert ask(executor) == (pid, False)
-        assert not maps_tensorflow(pid)
+        assert not any("tensorflow" in m.path for m in psutil.Process(pid).memory_maps())
         # Nor does the worker that takes a dead one's place.
         events = drive(executor, [Call(odd_calls.dying, (), tensorflow=False)])
         assert [event.error for event in events] == ["the worker ended (SIGSEGV)"]

@@ -16,10 +16,6 @@ from hpsearch.errors import HpsearchError
 from hpsearch.workers.protocol import Answered, Call, EpochFinished, Lost, Started
 
 
-def answered(events):
-    return [e.result.number for e in events if isinstance(e, Answered)]
-
-
 def lost(events):
     return [e for e in events if isinstance(e, Lost)]
 
@@ -35,7 +31,7 @@ def test_what_was_answered_before_a_death_is_not_lost(start, job, drive):
     with start() as executor:
         endless = job((1, 1), (10**6, 2))
         events = drive(executor, [endless], until=lambda e: isinstance(e, Answered))
-        assert answered(events) == [1]
+        assert [e.result.number for e in events if isinstance(e, Answered)] == [1]
         os.kill(pid_of(executor, 1), signal.SIGKILL)
         (loss,) = lost(drive(executor))
         assert loss.training == endless.training

@@ -41,12 +41,6 @@ def starting(cluster, on_ray):
 
 
 @pytest.fixture
-def light(job):
-    """Makes a job that needs no TensorFlow, whose import takes a worker seconds."""
-    return lambda epochs, number: job((epochs, number), tensorflow=False)
-
-
-@pytest.fixture
 def add(cluster):
     """Adds nodes that are there for one test."""
     before = [*cluster.nodes]
@@ -127,13 +121,15 @@ def losses(events):
     return [e for e in events if isinstance(e, Lost)]
 
 
-def test_a_lost_worker_or_node_costs_only_what_it_ran(cluster, add, starting, light):
+def test_a_lost_worker_or_node_costs_only_what_it_ran(cluster, add, starting, job):
+    # Its import takes a worker seconds.
+    light = partial(job, tensorflow=False)
     doomed = add()
     # There are as many workers as there is room for.
     with starting(ready=3, workers=None) as executor:
         assert executor.free == 3
         for number in (1, 2, 3):
-            executor.submit(light(10**6, number))
+            executor.submit(light((10**6, number)))
         events = wait_for(executor, lambda _: all_began(executor))
         (started,) = [e for e in events if isinstance(e, Started) and e.training.number == 1]
         os.kill(processes(executor)[started.worker], signal.SIGKILL)
@@ -142,7 +138,7 @@ def test_a_lost_worker_or_node_costs_only_what_it_ran(cluster, add, starting, li
         assert (lost.machine_lost, lost.timed_out, lost.too_large) == (False, False, False)
         assert "ended" in lost.reason
         wait_for(executor, lambda _: executor.free == 1)
-        executor.submit(light(10**6, 4))
+        executor.submit(light((10**6, 4)))
         wait_for(executor, lambda _: all_began(executor))
         cluster.kill(doomed)
         (lost,) = losses(wait_for(executor, lambda _: executor.busy == 2))
@@ -151,7 +147,7 @@ def test_a_lost_worker_or_node_costs_only_what_it_ran(cluster, add, starting, li
         # A new node gets work.
         add()
         wait_for(executor, lambda _: executor.free == 1)
-        executor.submit(light(1, 5))
+        executor.submit(light((1, 5)))
         assert answers(wait_for(executor, lambda _: executor.busy == 2))[5].status.scored
 
 
