@@ -226,9 +226,11 @@ class EngineSearch:
         )
         # The servers import TensorFlow while this process builds models and reads the rows.
         with servers_of_search(ResultsDirectory(where)) as servers:
-            with _reasons():
+            try:
                 hyperparameters = self._hyperparameters(request)
                 model = self._model(request, hyperparameters)
+            except InputError as error:
+                raise NotOnEngine(str(error)) from None
             sweep = sweep_of(tuner, request, hyperparameters, self._model_name)
             dataset = dataset_of(request)
             loader = LoaderWithModel(lambda _: dataset, model)
@@ -369,15 +371,6 @@ class EngineSearch:
     def _model_name(self) -> str:
         """`module:name` of the hypermodel's function or class."""
         return model_reference(self._given_model)
-
-
-@contextlib.contextmanager
-def _reasons() -> Iterator[None]:
-    """Turn what the engine cannot take into the reason why KerasTuner's loop has to search."""
-    try:
-        yield
-    except InputError as error:
-        raise NotOnEngine(str(error)) from None
 
 
 def _require_arrays(args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:

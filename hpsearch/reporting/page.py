@@ -263,7 +263,6 @@ def _asset(name: str) -> str:
     return (files("hpsearch.reporting") / "assets" / name).read_text(encoding="utf-8")
 
 
-@cache
 def _plotly() -> str:
     """Plotly.js from the Python package, which is not imported because that is slow."""
     path = distribution("plotly").locate_file("plotly/package_data/plotly.min.js")

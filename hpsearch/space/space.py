@@ -192,7 +192,7 @@ class Drawn:
         """Return the quantile at `position` in [0, 1)."""
         value = self._quantile(min(max(position, _LEAST), _MOST))
         if self._is_log:
-            value = _exp(value)
+            value = math.exp(min(value, math.log(_LARGEST)))
         value = min(max(value, -_LARGEST), _LARGEST)
         step = self.given.get("q")
         if step is None:
@@ -253,10 +253,6 @@ class Drawn:
             return float(betaincinv(numbers["a"], numbers["b"], position))
         low, high = self._ends
         return low + position * (high - low)
-
-
-def _exp(value: float) -> float:
-    return math.exp(min(value, math.log(_LARGEST)))
 
 
 def _rounded(value: float, step: float) -> float:
