@@ -15,21 +15,21 @@ _ROOT = Path(__file__).resolve().parents[1]
 _TRAINER = ("hpsearch.native", "hpsearch.training", "hpsearch.workers")
 _SPEED = (*_TRAINER, "hpsearch.engine", "experiments.speed_peers")
 _MODELS = ("hpsearch.custom", "hpsearch.training", "hpsearch.workers")
-_SEARCH = ("hpsearch.search",)
+_SEARCH = ("hpsearch.search", "hpsearch.space.seeds")
 #: Table -> the modules and packages by which it would be another one.
 CODE: dict[str, tuple[str, ...]] = {
-    "ask_cost": (*_SEARCH, "hpsearch.space"),
+    "ask_cost": ("hpsearch.search", "hpsearch.space"),
     "compare_trainings": ("hpsearch.comparison",),
-    "drop_in": (*_MODELS, "hpsearch.engine", "hpsearch.kerastuner"),
+    "drop_in": (*_MODELS, "hpsearch.native", "hpsearch.engine", "hpsearch.kerastuner"),
     "importance": ("hpsearch.reporting.forest", "hpsearch.reporting.importance"),
     "inner_loop": ("hpsearch.native", "hpsearch.training"),
     "interruptions": ("hpsearch.engine", "hpsearch.store", "hpsearch.workers"),
-    "memory": _TRAINER,
+    "memory": (*_TRAINER, "hpsearch.engine", "hpsearch.reporting", "hpsearch.store"),
     "memory_data": _TRAINER,
     "prior_fresh": _SEARCH,
-    "prior_quality": _SEARCH,
+    "prior_quality": (*_SEARCH, "experiments.prior_fit"),
     "programs": ("hpsearch.engine", "hpsearch.programs", "experiments.program_peers"),
-    "scale": ("hpsearch.engine", "hpsearch.ray"),
+    "scale": ("hpsearch.engine", "hpsearch.ray", "hpsearch.workers"),
     "scaling": (*_TRAINER, "hpsearch.engine"),
     "search_claims": _SEARCH,
     "search_fidelity": _SEARCH,
@@ -40,9 +40,10 @@ CODE: dict[str, tuple[str, ...]] = {
     "speed_fashion": _SPEED,
     "speed_fashion_single": _SPEED,
     "speed_settings": ("experiments.speed_peers", "experiments.speed_settings"),
-    "trials": ("hpsearch.engine", "hpsearch.runs", "hpsearch.store"),
+    "trials": ("hpsearch.engine", "hpsearch.search", "hpsearch.store", "hpsearch.workers"),
     "two_cores": _MODELS,
 }
+_SUFFIXES = (".py", ".c", ".h", ".json")
 _C_COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*", re.DOTALL)
 
 
@@ -57,7 +58,7 @@ def digest(*names: str) -> str:
     files: list[Path] = []
     for name in names:
         path = _ROOT.joinpath(*name.split("."))
-        inside = [file for suffix in ("py", "c", "h") for file in path.rglob(f"*.{suffix}")]
+        inside = [file for file in path.rglob("*") if file.suffix in _SUFFIXES]
         files += sorted(inside) if path.is_dir() else [path.with_suffix(".py")]
     text = "\n".join(f"{file.relative_to(_ROOT)}\n{_bare(file)}" for file in files)
     return hashlib.sha256(text.encode()).hexdigest()[:8]
@@ -66,7 +67,7 @@ def digest(*names: str) -> str:
 def _bare(file: Path) -> str:
     """The text of a file without comments, docstrings and empty lines."""
     text = file.read_text(encoding="utf-8")
-    bare = _C_COMMENT.sub("", text) if file.suffix != ".py" else _bare_python(text)
+    bare = _bare_python(text) if file.suffix == ".py" else _C_COMMENT.sub("", text)
     return "\n".join(line.rstrip() for line in bare.splitlines() if line.strip())
 
 

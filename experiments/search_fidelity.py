@@ -282,20 +282,14 @@ def main() -> None:
     parser.add_argument("--trainings", type=int, choices=COUNTS, default=COUNTS[-1])
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--out", type=Path, default=HERE, help="where the tables go")
-    parser.add_argument("--report", action="store_true", help="run no searches")
     arguments = parser.parse_args()
-    path = arguments.out / "search_fidelity_runs.csv.gz"
-    if not arguments.report:
-        tables = _chosen(arguments.tables, arguments.kinds)[: arguments.most]
-        keys = ["kind", "table", "seed", "method"]
-        known = [pd.read_csv(path)] if path.exists() else []
-        for rows in run(
-            tables, arguments.seeds, arguments.methods, arguments.trainings, arguments.processes
-        ):
-            every = pd.concat([*known, pd.DataFrame(rows)]).drop_duplicates(keys, keep="last")
-            known = [every.sort_values(keys)]
-            write(*known, path)
-    runs = pd.read_csv(path)
+    tables = _chosen(arguments.tables, arguments.kinds)[: arguments.most]
+    found = run(
+        tables, arguments.seeds, arguments.methods, arguments.trainings, arguments.processes
+    )
+    runs = pd.DataFrame([row for rows in found for row in rows])
+    runs = runs.sort_values(["kind", "table", "seed", "method"])
+    write(runs, arguments.out / "search_fidelity_runs.csv.gz")
     counts = [str(count) for count in COUNTS if str(count) in runs]
     about = [
         machine(),

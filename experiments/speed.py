@@ -39,7 +39,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from measured_code import code
+from measured_code import digest
 from processes import timed
 from report import HERE, machine, report, versions
 from speed_peers import CONTENDERS, Job, best_settings
@@ -62,6 +62,8 @@ FLOORS = {
 }
 #: The contenders to measure; the others are processes that these start.
 PEERS = [name for name, contender in CONTENDERS.items() if contender.packages]
+#: The scripts that decide what is measured.
+_MEASURING = ("processes", "speed", "speed_peers")
 _TINY = ("hidden_layers=[1]", "units=[8]", "activation=[relu, tanh]", "batch_size=[64]",
          "epochs=[1, 2]", "optimizer=[adam]")  # fmt: skip
 
@@ -267,7 +269,7 @@ def run_sweep(name: str, arguments: argparse.Namespace, scratch: Path) -> list[s
     groups = groups_of(sweep)
     about = {
         "machine": machine(),
-        "code": code(f"speed_{name}"),
+        "code": digest("hpsearch", *(f"experiments.{name}" for name in _MEASURING)),
         "versions": versions(OURS, "keras", "tensorflow"),
         "settings": {str(n): best_settings(sweep, n) for n in (1, 2)},
         "configs": list(groups),

@@ -171,6 +171,7 @@ def _no_winner(answer: Answer, p_value: float) -> str:
 
 
 _UNITS = ("trials", "epochs", "seconds")
+#: Shares of the budget of the table that spent least.
 _SHARES = (0.25, 0.5, 1.0)
 
 

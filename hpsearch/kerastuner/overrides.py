@@ -158,7 +158,7 @@ class TrialNames:
         return open(self._path, mode, encoding="utf-8", errors="replace", opener=opened)
 
     def trial(self, hp: Any, next_id: str) -> Any:
-        """Return the trial in training, else `next_id`, with the oracle's `tuner/` values."""
+        """Return the trial in training, or one of id `next_id`; `hp` gets its `tuner/` values."""
         trial_id, execution = self.of(hp.place) or next_id, hp.place.partition("/")[2]
         path = self._project / f"trial_{trial_id}" / "trial.json"
         with contextlib.suppress(OSError, ValueError, KeyError):

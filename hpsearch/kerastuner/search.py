@@ -143,7 +143,11 @@ class EngineSearch:
             )
 
     def model_of(self, trial: Any) -> Any:
-        """Return a trial's model with its best epoch's weights; None without stored weights."""
+        """Return a trial's model with its best epoch's weights; None without a score.
+
+        Raises:
+            HpsearchError: The weights were not kept.
+        """
         number = self.trials.best_number(trial)
         if number is None:
             return None

@@ -96,7 +96,7 @@ class ProgramProcess:
             time.sleep(seconds)
 
     def halt(self, most_seconds: float = math.inf) -> None:
-        """Send SIGTERM, and wait for the group's end, at most GRACE_SECONDS or `most_seconds`."""
+        """Send SIGTERM to the group; wait for its end, at most GRACE_SECONDS and `most_seconds`."""
         deadline = time.monotonic() + min(GRACE_SECONDS, most_seconds)
         self._signal(signal.SIGTERM)
         # Continue a stopped process, which could not handle the signal.

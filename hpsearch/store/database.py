@@ -155,14 +155,14 @@ class Database:
         return StoreError(f"{self.path}: {text}; {advice}")
 
     @contextmanager
-    def explained(self, failure: str = "the store failed") -> Iterator[None]:
+    def explained(self, failure: str = "the store failed", advice: str = "") -> Iterator[None]:
         """Turn the errors of SQLite and the file system into a StoreError of one line."""
         try:
             yield
         except (sqlite3.Error, OSError, UnicodeDecodeError) as error:
             # SQLite quotes a damaged schema, line ends included.
             said = " ".join(str(error).split())
-            raise self.error(f"{failure}: {said}", shortage(error)) from error
+            raise self.error(f"{failure}: {said}", shortage(error) or advice) from error
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -247,7 +247,8 @@ class Database:
         Raises:
             StoreError: The store cannot be read, or the copy not written.
         """
-        with self.explained(f"it cannot be copied to {target}"), _written_anew(target) as copy:
+        failed, advice = f"it cannot be copied to {target}", "the store itself is untouched"
+        with self.explained(failed, advice), _written_anew(target) as copy:
             self._db.backup(copy)
 
 

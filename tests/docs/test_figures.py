@@ -179,24 +179,27 @@ def numbers(value):
         yield abs(Decimal(str(value)))
 
 
+def linked_tables(text):
+    names = re.findall(r"[(/](\w+)\.(?:md|json)\)", text)
+    return {file for file in TABLES if file.stem in names}
+
+
 def sections():
-    """Each section of a document that links to tables: heading, files, decimals, text."""
+    """Each section of a document that links to tables: heading, tables, text."""
     for document in (*ROOT.glob("*.md"), *ROOT.glob("*/**/README.md")):
         plain = re.compile(r"```.*?```|`[^`]*`|\(https?:[^)]*\)", re.DOTALL)
         text = plain.sub("", document.read_text(encoding="utf-8"))
         for section in re.split(r"\n(?=## )", text):
-            names = re.findall(r"[(/](\w+)\.(?:md|json)\)", section)
-            files = [ROOT / "experiments" / f"{name}.json" for name in names]
-            decimals = re.findall(r"(?<![\w.])\d+\.\d+(?![\w.]*\d)", section)
-            if decimals and any(file.exists() for file in files):
-                there = [file for file in files if file.exists()]
-                yield section.split("\n")[0], there, decimals, section
+            if tables := linked_tables(section):
+                yield section.split("\n")[0], tables, section
 
 
 @pytest.mark.parametrize("section", list(sections()), ids=lambda section: section[0])
 def test_the_decimals_of_a_section_stand_in_the_tables_that_it_links(section):
-    heading, files, decimals, _ = section
-    measured = [n for file in files for n in numbers(json.loads(file.read_text(encoding="utf-8")))]
+    heading, tables, text = section
+    decimals = re.findall(r"(?<![\w.])\d+\.\d+(?![\w.]*\d)", text)
+    contents = [json.loads(file.read_text(encoding="utf-8")) for file in tables]
+    measured = [n for content in contents for n in numbers(content)]
     shown = {Decimal(text) for text in {*decimals} - ELSEWHERE.get(heading, set())}
     rounded = {n.quantize(d, ROUND_HALF_UP) for d in shown for n in measured if n < 10**9}
     assert shown <= rounded, shown - rounded
@@ -204,8 +207,11 @@ def test_the_decimals_of_a_section_stand_in_the_tables_that_it_links(section):
 
 @pytest.mark.parametrize("section", list(sections()), ids=lambda section: section[0])
 def test_a_section_says_which_figures_are_of_earlier_code(section):
-    _, files, _, text = section
-    assert "earlier code" in text or not EARLIER & {file.stem for file in files}
+    _, tables, text = section
+    assert ("earlier code" in text) == bool(EARLIER & {file.stem for file in tables})
+    for paragraph in re.split(r"\n\n|\n(?=- )", text):
+        earlier = EARLIER & {file.stem for file in linked_tables(paragraph)}
+        assert not earlier or "earlier code" in paragraph or "\n|--" in paragraph, earlier
 
 
 def test_the_tables_that_are_linked_have_the_figures():

@@ -73,6 +73,14 @@ def a_race(home: Path) -> Ended:
     return ended
 
 
+def a_widened_space(home: Path) -> Ended:
+    text = _DIGITS + "parameters: {units: [8, 16], epochs: 2}\n"
+    run(home, text)
+    ended = run(home, text.replace("[8, 16]", "[8, 16, 256]"))
+    assert ended.results.best["units"] == 256
+    return ended
+
+
 def a_retry(home: Path) -> Ended:
     """The best trial was killed; trained again, it is the best again."""
     text = _WINE + "parameters: {units: [2, 3, 16], epochs: 15}\nseeds: 2\n"
@@ -166,7 +174,7 @@ def validation_metric(results: Results, model: Any, row: pd.Series[Any]) -> tupl
     return int((predicted.argmax(axis=1) == y).sum()), round(row["val_accuracy"] * len(y))
 
 
-_SLOW = (several_seeds, a_smaller_loss, folds_of_a_file, a_race, a_retry)
+_SLOW = (a_widened_space, several_seeds, a_smaller_loss, folds_of_a_file, a_race, a_retry)
 
 
 @pytest.mark.parametrize("scenario", [a_narrowed_space, *map(slow, _SLOW)])

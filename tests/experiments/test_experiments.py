@@ -175,11 +175,10 @@ def test_the_prior_is_made_and_measured(tmp_path):
     families = ["--families", "upside down", "--methods", "prior", "none"]
     few = ["--seeds", "0-0", "--trials", "50"]
     run("prior_quality.py", *families, *few, *made_from, out=tmp_path)
-    runs = pd.read_csv(tmp_path / "prior_runs.csv.gz")
-    assert len(runs) == 3 * 2
-    assert (runs["50"] <= runs["10"]).all()
-    report = (tmp_path / "prior_quality.md").read_text(encoding="utf-8")
-    assert "upside down" in report
+    parts = json.loads((tmp_path / "prior_quality.json").read_text(encoding="utf-8"))["parts"]
+    assert [row["family"] for row in parts["Promises, those that fail first"]] == ["upside down"]
+    assert [row["method"] for row in parts["Mean regrets"]] == ["prior", "none"]
+    assert all(float(row["50"]) <= float(row["10"]) for row in parts["Mean regrets"])
 
 
 def test_searches_on_fresh_tables(tmp_path):

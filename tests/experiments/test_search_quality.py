@@ -145,6 +145,9 @@ def test_a_digest_is_of_code_without_comments(tmp_path, monkeypatch):
     assert digest('def f():\n    return "#2"\n') != code
     assert digest('def f():\n    return "#1"\n', "long x;") != code
     assert measured_code.digest("room.one") != code
+    digest('def f():\n    return "#1"\n')
+    (room / "prior.json").write_text("{}", encoding="utf-8")
+    assert measured_code.digest("room") != code
 
 
 def _run(method, seed, regrets, workers=1, problem="branin"):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import concurrent.futures
 import subprocess
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -15,7 +14,6 @@ from hpsearch.spec.sweep import load_sweep
 from hpsearch.workers.executors import opened_executor
 from hpsearch.workers.servers import Servers
 
-ROOT = Path(__file__).parents[2]
 SWEEP = """\
 program: train.py
 metric: {name: loss, goal: minimize}

@@ -80,7 +80,8 @@ def test_byte_size() -> None:
 
 
 def test_no_name_is_near_a_number_or_a_long_text() -> None:
-    assert [nearest(word, ["layer_type", "x"]) for word in (3, "x" * 10_000)] == [None, None]
+    long = "x" * 10_000
+    assert [nearest(word, ["layer_type", long]) for word in (3, long)] == [None, None]
 
 
 def test_listing_and_show() -> None:

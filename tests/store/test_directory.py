@@ -122,3 +122,12 @@ def test_a_file_in_its_place(tmp_path: Path) -> None:
                 ResultsDirectory(path).prepare(fresh=fresh)
             assert e.value.exit_code == 2
     assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_directory_that_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Root may write everywhere, so the system's answer is played.
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(HpsearchError, match="the results directory cannot be written"):
+        ResultsDirectory(tmp_path).prepare(fresh=False)

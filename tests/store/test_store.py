@@ -290,6 +290,15 @@ def test_a_missing_store_is_made_only_for_a_writer(tmp_path: Path) -> None:
         Store(tmp_path / "missing" / "sweep.db")
 
 
+def test_a_copy_that_cannot_be_written_leaves_the_store_alone(tmp_path: Path) -> None:
+    with Store(tmp_path / "sweep.db") as store:
+        store.add_executions(EXECUTIONS)
+        place = str(tmp_path / "missing" / "copy.db")
+        with pytest.raises(StoreError, match=f"cannot be copied to {place}: .*untouched"):
+            store.copy_to(Path(place))
+        assert store.executions() == EXECUTIONS
+
+
 def test_a_read_only_directory_can_be_read() -> None:
     """As somebody who may not write there: root may everywhere."""
     with tempfile.TemporaryDirectory() as name:

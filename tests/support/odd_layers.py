@@ -47,14 +47,6 @@ def noisy(x, units, activation):
     return plain(x, units, activation)
 
 
-def growing(x, units, activation):
-    """Has its worker replaced once that has grown at all."""
-    from hpsearch.workers.work import Runner
-
-    Runner.growth_bytes = 1
-    return noisy(x, units, activation)
-
-
 def dying(x, units, activation):
     os.kill(os.getpid(), signal.SIGSEGV)
 
@@ -93,12 +85,3 @@ def counting(x, units, activation):
     layer = keras.layers.Dense(units, activation=activation)
     layer.count = tf.Variable(0)
     return layer(x)
-
-
-@keras.saving.register_keras_serializable()
-class OwnLayer(keras.layers.Dense):
-    """Keras loads it only where this module is imported."""
-
-
-def classed(x, units, activation):
-    return OwnLayer(units, activation=activation)(x)

@@ -122,7 +122,7 @@ def losses(events):
 
 
 def test_a_lost_worker_or_node_costs_only_what_it_ran(cluster, add, starting, job):
-    # Its import takes a worker seconds.
+    # Without TensorFlow, whose import takes a worker seconds.
     light = partial(job, tensorflow=False)
     doomed = add()
     # There are as many workers as there is room for.
