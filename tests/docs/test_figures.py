@@ -208,10 +208,12 @@ def test_the_decimals_of_a_section_stand_in_the_tables_that_it_links(section):
 @pytest.mark.parametrize("section", list(sections()), ids=lambda section: section[0])
 def test_a_section_says_which_figures_are_of_earlier_code(section):
     _, tables, text = section
-    assert ("earlier code" in text) == bool(EARLIER & {file.stem for file in tables})
-    for paragraph in re.split(r"\n\n|\n(?=- )", text):
-        earlier = EARLIER & {file.stem for file in linked_tables(paragraph)}
-        assert not earlier or "earlier code" in paragraph or "\n|--" in paragraph, earlier
+    earlier = EARLIER & {file.stem for file in tables}
+    if re.search(r"\d%|\d\.\d", text):
+        assert ("earlier code" in text) == bool(earlier)
+        for paragraph in re.split(r"\n\n|\n(?=- )", text):
+            linked = earlier & {file.stem for file in linked_tables(paragraph)}
+            assert not linked or "earlier code" in paragraph or "\n|--" in paragraph
 
 
 def test_the_tables_that_are_linked_have_the_figures():
