@@ -118,11 +118,8 @@ def model_reference(model: Any) -> str:
     named = model if hasattr(model, "__qualname__") else type(model)
     parts = [re.sub(r"\W", "", part) for part in named.__qualname__.split(".")]
     places = [re.sub(r"\W", "_", part) for part in str(named.__module__).split(".")]
-    return ":".join(".".join(_word(part) for part in words) for words in (places, parts))
-
-
-def _word(text: str) -> str:
-    return text if text and not text[0].isdigit() else f"_{text}"
+    words = (".".join(re.sub(r"^(?=\d|$)", "_", part) for part in side) for side in (places, parts))
+    return ":".join(words)
 
 
 #: Larger arrays are not pickled for each training, but lie beside the data.

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from importlib.metadata import distribution
 from importlib.resources import files
 from pathlib import Path
@@ -258,7 +258,6 @@ def _policy(*scripts: str) -> str:
     )
 
 
-@cache
 def _asset(name: str) -> str:
     return (files("hpsearch.reporting") / "assets" / name).read_text(encoding="utf-8")
 
