@@ -49,7 +49,7 @@ from prior_tables import TABLES, Arrays, common, keel, standardised
 from report import HERE, half_interval, machine, report_parts, versions
 from search_peers import make_peer
 from search_problems import Problem
-from search_runs import made_by
+from search_runs import made_by, stale
 from tabulate import write
 
 import hpsearch
@@ -184,8 +184,7 @@ def differences(runs: pd.DataFrame) -> Iterator[dict[str, Any]]:
 
 def publish(runs: pd.DataFrame, out: Path) -> None:
     """Write prior_fresh.md: losses first, then ties."""
-    if old := sorted({method for method, by in runs[["method", "by"]].to_numpy()
-                      if by != made_by(method)}):  # fmt: skip
+    if old := stale(zip(runs["method"], runs["by"], strict=True)):
         raise SystemExit(f"to be run again, as its code has changed: {', '.join(old)}")
     order = ["behind", "neither", "ahead"]
     counts = list(map(str, counts_of(runs)))

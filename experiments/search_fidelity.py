@@ -34,8 +34,7 @@ searched on them with one seed and failed its promises, as `hyperband` failed mo
 half are random now was found on the other tables. One promise failed: where curves cross, `asha`
 is not shown to be no worse than Optuna's Hyperband.
 
-`search_fidelity_runs.csv.gz` keeps the runs; later ones replace those of the same table, method and
-seed. `--report` runs none.
+`search_fidelity_runs.csv.gz` has the runs of the page.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ import search_report
 from report import HERE, machine, report, versions
 from search_peers import PEERS, STOCK
 from search_problems import PROBLEMS, Problem, make_problem
-from search_runs import WITH_RUNGS, Run, Runs, auto_is, made_by, run
+from search_runs import WITH_RUNGS, Run, Runs, auto_is, made_by, run, stale
 
 #: Slow peers come first, so that all processes end at about the same time.
 METHODS = (*reversed(PEERS), "bayesian", "tpe", *WITH_RUNGS, "sobol", "random")
@@ -78,12 +78,6 @@ def missing(wanted: Iterable[Key], known: Mapping[Key, Run], trials: int) -> lis
 
 def _fits(known: Run | None, trials: int) -> bool:
     return known is not None and known.by == made_by(known.method) and len(known.regrets) >= trials
-
-
-def stale(known: Iterable[Run]) -> list[str]:
-    """The methods of hpsearch whose runs were made by other code than the current one."""
-    own = [run for run in known if run.method not in PEERS]
-    return sorted({run.method for run in own if run.by != made_by(run.method)})
 
 
 def of_auto(known: Iterable[Run], trials: int) -> list[Run]:
@@ -151,7 +145,7 @@ def main() -> None:
         if wanted:
             run_all(wanted, runs, arguments.trials, arguments.processes)
     known = runs.read().values()
-    if old := stale(known):
+    if old := stale((run.method, run.by) for run in known if run.method not in PEERS):
         raise SystemExit(f"to be run again, as hpsearch's code has changed: {', '.join(old)}")
     kept = search_report.Results([*known, *of_auto(known, arguments.trials)])
     about = [

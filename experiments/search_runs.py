@@ -31,7 +31,7 @@ from hpsearch.search.methods import make_strategy
 from hpsearch.search.strategy import Outcome, Proposal, Strategy
 from hpsearch.spec.method import MethodSpec
 
-__all__ = ["WITH_RUNGS", "Run", "Runs", "auto_is", "made_by", "run"]
+__all__ = ["WITH_RUNGS", "Run", "Runs", "auto_is", "made_by", "run", "stale"]
 
 #: The methods that stop trainings early.
 WITH_RUNGS = ("hyperband", "asha")
@@ -79,6 +79,15 @@ def made_by(method: str) -> str:
     if method not in PEERS:
         return f"hpsearch {version('hpsearch')} code {_digest()}"
     return ", ".join(f"{package} {version(package)}" for package in PEERS[method][1])
+
+
+def stale(made: Iterable[tuple[str, str]]) -> list[str]:
+    """The methods that have a run by other versions or code than the present ones.
+
+    Args:
+        made: Method and `made_by` of runs.
+    """
+    return sorted({method for method, by in made if by != made_by(method)})
 
 
 @cache

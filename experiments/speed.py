@@ -269,7 +269,7 @@ def run_sweep(name: str, arguments: argparse.Namespace, scratch: Path) -> list[s
     groups = groups_of(sweep)
     about = {
         "machine": machine(),
-        "code": digest("hpsearch", *(f"experiments.{name}" for name in _MEASURING)),
+        "code": digest("hpsearch", *(f"experiments.{script}" for script in _MEASURING)),
         "versions": versions(OURS, "keras", "tensorflow"),
         "settings": {str(n): best_settings(sweep, n) for n in (1, 2)},
         "configs": list(groups),

@@ -24,7 +24,7 @@ ENVIRONMENT_VARIABLE = "HPSEARCH_DATA"
 
 @dataclass(frozen=True)
 class Description:
-    """A built-in set without its rows; `test_rows`, of its own test split, add to `rows`."""
+    """A built-in set without its rows; `rows` does not count the `test_rows` of its test split."""
 
     rows: int
     shape: tuple[int, ...]

@@ -157,9 +157,10 @@ def random_folds(
             splitter = kind(count, **options)
         elif count is None:
             splitter = model_selection.GroupShuffleSplit(1, test_size=validation, random_state=seed)
+        elif codes is None:
+            splitter = model_selection.GroupKFold(count, **options)
         else:
-            grouped = model_selection.GroupKFold, model_selection.StratifiedGroupKFold
-            splitter = grouped[codes is not None](count, **options)
+            splitter = model_selection.StratifiedGroupKFold(count, **options)
         return splitter_folds(splitter, groups)(places, codes)
 
     return folds

@@ -43,9 +43,17 @@ def run(home: Path, text: str, *options: object) -> Ended:
 
 def a_narrowed_space(home: Path) -> Ended:
     """The best lies outside the edited space, and stays the best."""
-    text = _DIGITS + "parameters: {units: [8, 256], epochs: 2}\n"
+    return an_edited_space(home, "[8, 256]", "[8, 16]")
+
+
+def a_widened_space(home: Path) -> Ended:
+    return an_edited_space(home, "[8, 16]", "[8, 16, 256]")
+
+
+def an_edited_space(home: Path, before: str, after: str) -> Ended:
+    text = _DIGITS + f"parameters: {{units: {before}, epochs: 2}}\n"
     run(home, text)
-    ended = run(home, text.replace("[8, 256]", "[8, 16]"))
+    ended = run(home, text.replace(before, after))
     assert ended.results.best["units"] == 256
     return ended
 
@@ -70,14 +78,6 @@ def a_race(home: Path) -> Ended:
     assert len(ended.results.table) > 8
     # Those without a further seed come after those with the most.
     assert ended.results.trials["executions"].nunique() > 1
-    return ended
-
-
-def a_widened_space(home: Path) -> Ended:
-    text = _DIGITS + "parameters: {units: [8, 16], epochs: 2}\n"
-    run(home, text)
-    ended = run(home, text.replace("[8, 16]", "[8, 16, 256]"))
-    assert ended.results.best["units"] == 256
     return ended
 
 
