@@ -44,7 +44,12 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INT
 _PROCESSES = 2
 #: The step's count that stands for a whole epoch of any config.
 EPOCH = "epoch"
-JIT = {"auto": "auto", "on": True, "off": False}
+#: What Keras computes with -> `KERAS_BACKEND`, and the `jit_compile` of `model.compile`.
+BACKENDS = {
+    "tensorflow": ("tensorflow", False),
+    "tensorflow-xla": ("tensorflow", True),
+    "jax": ("jax", True),
+}
 _QUEUED = {"queued": True}
 
 
@@ -94,11 +99,16 @@ def fastest(rows: Sequence[Mapping[str, Any]], sweep: str, processes: int) -> Ma
 
 
 def best_settings(sweep: Path, processes: int) -> dict[str, Any]:
-    """The fastest arguments of `model.compile` for a sweep."""
+    """The fastest backend and `steps_per_execution` for a sweep."""
     content = json.loads((HERE / "speed_settings.json").read_text(encoding="utf-8"))
     row = fastest(content["rows"], longest_of(sweep), processes)
-    steps = row["steps_per_execution"]
-    return {"steps_per_execution": steps, "jit_compile": JIT[row["jit_compile"]]}
+    return {key: row[key] for key in ("backend", "steps_per_execution")}
+
+
+def use_backend(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Choose what Keras computes with, before its import; return arguments of `compile`."""
+    os.environ["KERAS_BACKEND"], jit_compile = BACKENDS[settings["backend"]]
+    return {"steps_per_execution": settings["steps_per_execution"], "jit_compile": jit_compile}
 
 
 def layers_of(config: Config) -> list[int]:
@@ -399,9 +409,9 @@ class Contender:
     keras: bool = True
 
 
-_KERAS_TUNER = ("keras-tuner", "keras", "tensorflow")
-_OPTUNA = ("optuna", "keras", "tensorflow")
-_RAY = ("ray", "keras", "tensorflow")
+_KERAS_TUNER = ("keras-tuner", "keras")
+_OPTUNA = ("optuna", "keras")
+_RAY = ("ray", "keras")
 _SKLEARN = ("scikit-learn", "joblib")
 _TWO = {"n_jobs": _PROCESSES}
 CONTENDERS = {
@@ -427,11 +437,12 @@ def main() -> None:
     contender = CONTENDERS[name]
     settings = dict(contender.settings)
     if contender.processes:
-        settings |= best_settings(Path(sweep), contender.processes)
+        settings |= use_backend(best_settings(Path(sweep), contender.processes))
     with tempfile.TemporaryDirectory() as directory:
         job = Job(sweep, data, *(meeting or [directory]))
         scores = contender.run(job, **settings)
-    versions = {package: version(package) for package in contender.packages}
+    backend = [os.environ.get("KERAS_BACKEND", "tensorflow")] if contender.keras else []
+    versions = {package: version(package) for package in (*contender.packages, *backend)}
     Path(out).write_text(json.dumps({"scores": scores, "versions": versions}), encoding="utf-8")
 
 

@@ -1,13 +1,14 @@
 """Find the settings that make `model.fit` fastest, with which speed.py runs the peers' best.
 
-    python experiments/speed_settings.py [--sweeps digits_single] [--runs 5] [--jit off]
+    python experiments/speed_settings.py [--sweeps digits_single] [--runs 5] [--backends jax]
 
 Each setting trains the same few networks of a sweep, drawn at random, with a new model each, as a
 search does. Tracing and compiling count, imports do not. A setting with one thread runs in two
 processes at once, each of which trains all the networks, and half of their time counts, as in a
 sweep on two cores. All settings run in turn, `--runs` times, each turn beginning with another one.
 A number of steps that is longer than every epoch is left out: it is the same as a whole epoch.
-XLA is on or off; Keras' default, "auto", is off on a processor without a GPU.
+Keras computes with TensorFlow, without XLA, which is its default on a processor without a GPU, or
+with it, or with JAX (`pip install jax`), whose processes have as many threads as they like.
 
 Each run is written to speed_settings_runs.jsonl as it ends, and the same command continues, like
 speed.py's. The table has the median, least and most of the runs, and says which setting is fastest
@@ -33,13 +34,12 @@ from measured_code import code
 from processes import environment
 from report import HERE, machine, report, versions
 from speed import SWEEPS, prepare, sweep_file
-from speed_peers import EPOCH, JIT, ONE_THREAD, Job, fastest, fit_keras
+from speed_peers import BACKENDS, EPOCH, ONE_THREAD, Job, fastest, fit_keras, use_backend
 from speed_runs import RunsFile, rotated
 
 _STEPS = ("1", "10", "50", "200", EPOCH)
-_JITS = ("off", "on")
 _PROCESSES = (1, 2)
-_KEYS = ("sweep", "steps_per_execution", "jit_compile", "processes")
+_KEYS = ("sweep", "steps_per_execution", "backend", "processes")
 
 Setting = dict[str, Any]
 
@@ -49,7 +49,7 @@ def inside(sweep: str, data: str, settings: str, trials: str) -> None:
     job = Job(sweep, data, "")
     configs = list(job.configs.values())
     chosen = np.random.default_rng(0).choice(len(configs), int(trials), replace=False)
-    arrays, compile_with = job.read(), json.loads(settings)
+    arrays, compile_with = job.read(), use_backend(json.loads(settings))
     import keras  # noqa: F401 - before the clock starts
 
     began = time.perf_counter()
@@ -60,12 +60,8 @@ def inside(sweep: str, data: str, settings: str, trials: str) -> None:
 
 def seconds_a_trial(sweep: Path, data: Path, setting: Setting, trials: int) -> float:
     """Seconds that the machine needs for one trial."""
-    compile_with = {
-        "steps_per_execution": setting["steps_per_execution"],
-        "jit_compile": JIT[setting["jit_compile"]],
-    }
     command = [sys.executable, __file__, "--inside", str(sweep), str(data)]
-    command += [json.dumps(compile_with), str(trials)]
+    command += [json.dumps(setting), str(trials)]
     processes = setting["processes"]
     changes = ONE_THREAD if processes > 1 else {}
     children = [
@@ -81,14 +77,16 @@ def seconds_a_trial(sweep: Path, data: Path, setting: Setting, trials: int) -> f
     return max(float(json.loads(text.splitlines()[-1])) for text in outputs) / processes
 
 
-def settings_of(sweep: Path, name: str, steps: Sequence[str], jits: Sequence[str]) -> list[Setting]:
+def settings_of(
+    sweep: Path, name: str, steps: Sequence[str], backends: Sequence[str]
+) -> list[Setting]:
     """The settings to measure for a sweep."""
     job = Job(str(sweep), str(sweep.with_name(f"{name}.npz")), "")
     rows = len(job.read()[0])
     longest = max(rows / config["batch_size"] for config in job.configs.values())
     counts = [int(each) if each != EPOCH else each for each in steps]
     kept = [each for each in counts if each == EPOCH or int(each) < longest]
-    combinations = itertools.product([name], kept, jits, _PROCESSES)
+    combinations = itertools.product([name], kept, backends, _PROCESSES)
     return [dict(zip(_KEYS, values, strict=True)) for values in combinations]
 
 
@@ -104,7 +102,7 @@ def measure(arguments: argparse.Namespace, file: RunsFile) -> None:
             sweep.write_bytes(original.read_bytes())
             prepare(sweep, directory).rename(directory / f"{name}.npz")
             sweeps[name] = sweep
-            settings += settings_of(sweep, name, arguments.steps, arguments.jit)
+            settings += settings_of(sweep, name, arguments.steps, arguments.backends)
         for turn in range(arguments.runs):
             for setting in rotated(settings, turn * max(1, len(settings) // arguments.runs)):
                 if len(file.of(**setting)) <= turn:
@@ -143,7 +141,7 @@ def main() -> None:
     singles = [name for name in SWEEPS if name.endswith("_single")]
     parser.add_argument("--sweeps", nargs="*", choices=singles, default=singles)
     parser.add_argument("--steps", nargs="*", choices=_STEPS, default=_STEPS)
-    parser.add_argument("--jit", nargs="*", choices=_JITS, default=_JITS)
+    parser.add_argument("--backends", nargs="*", choices=BACKENDS, default=list(BACKENDS))
     parser.add_argument("--trials", type=int, default=4)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--anew", action="store_true", help="discard earlier runs")
@@ -153,7 +151,7 @@ def main() -> None:
     if arguments.inside:
         inside(*arguments.inside)
         return
-    packages = versions("keras", "tensorflow")
+    packages = versions("keras", "tensorflow", "jax")
     about = {"machine": machine(), "code": code("speed_settings"), "versions": packages}
     path = arguments.out / "speed_settings_runs.jsonl"
     file = RunsFile(path, about | {"trials": arguments.trials}, anew=arguments.anew)

@@ -55,7 +55,7 @@ def test_the_limit_of_the_cores(tmp_path):
 
 
 def test_the_settings_of_peers(tmp_path):
-    sizes = ["--steps", "200", "epoch", "--jit", "off", "--trials", "1", "--runs", "1"]
+    sizes = ["--steps", "200", "epoch", "--backends", "tensorflow", "--trials", "1", "--runs", "1"]
     run("speed_settings.py", "--sweeps", "digits_single", *sizes, out=tmp_path, fresh=True)
     table = rows("speed_settings", tmp_path, about="1 trials")
     # An epoch has fewer than 200 steps.
