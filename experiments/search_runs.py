@@ -35,6 +35,7 @@ __all__ = ["WITH_RUNGS", "Run", "Runs", "auto_is", "made_by", "run", "stale"]
 
 #: The methods that stop trainings early.
 WITH_RUNGS = ("hyperband", "asha")
+_WITHOUT_MODEL = ("random", "sobol")
 
 _T = TypeVar("_T")
 _DIGITS = 5
@@ -101,9 +102,10 @@ def _search(problem: Problem, method: str, seed: int, trials: int) -> Strategy:
         return search
     # With rungs, more trainings begin than end.
     limit = None if method in WITH_RUNGS else trials
-    return make_strategy(
-        MethodSpec(name=method), problem.space, goal="minimize", seed=seed, trials=limit
-    )
+    # The study of the prior has two of the problems.
+    options = {} if method in _WITHOUT_MODEL else {"prior": "none"}
+    spec = MethodSpec(name=method, options=options)
+    return make_strategy(spec, problem.space, goal="minimize", seed=seed, trials=limit)
 
 
 def auto_is(problem: Problem, trials: int) -> str:

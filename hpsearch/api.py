@@ -279,22 +279,22 @@ def tune(
         split_seed: Seed of the split; `data.seed` in a file.
         metric: The score; default `val_accuracy`, for regression `val_loss`. Any metric of Keras by
             its name, such as `val_auc`, `val_f1_score`, `val_top_5_accuracy` or `val_r2_score`,
-            which gets its own columns, and with which TensorFlow trains. Or a mapping as in a file:
+            which gets its own columns (with some, TensorFlow trains). Or a mapping as in a file:
             `{"name": "val_accuracy", "goal": "maximize", "epoch": "best"}`.
         loss, output_activation: Keras names; the task decides the defaults.
         class_weight: Class -> its weight in the training loss, as in `keras.Model.fit`; or
             `balanced`, in inverse proportion to the rows of each class.
         sample_weight: `(n_samples,)`: each row's weight in the loss, and in `val_loss` of rows
             that are split off; `validation_data` may be a triple. As in Keras, accuracy and other
-            metrics count rows alike. TensorFlow trains with weights, at half the native speed.
+            metrics count rows alike.
         seed: Seed of weights, shuffles, masks and proposals.
         seeds: Repetitions of each trial: a number, a list, or `{"min", "max", "race"}`.
         constraints, configs: As in a file.
         early_stopping: Such as `{"patience": 3, "min_delta": 0.0}`.
         callbacks: One or a list of Keras callbacks for a custom model, as for `fit`; each training
             gets copies. Callbacks that act between epochs, such as EarlyStopping,
-            ReduceLROnPlateau, LearningRateScheduler, CSVLogger and most custom ones, cost no speed;
-            with others Keras' `fit` trains. With `restore_best_weights` the best epoch counts. A
+            ReduceLROnPlateau, LearningRateScheduler and CSVLogger, cost no speed; with those that
+            act on batches Keras' `fit` trains. With `restore_best_weights` the best epoch counts. A
             callback's changes outside the model stay in the process that trains.
         keep: Trials whose weights are kept, `best` or `all`.
         workers: Number of parallel trainings; by default one for each core.

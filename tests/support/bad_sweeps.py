@@ -232,6 +232,11 @@ BAD = {
         "'factor'",
         line=2,
     ),
+    "configs with an oracle": bad(
+        'method: "a.b:MyOracle"\nbudget: {trials: 3}\nconfigs: [{units: 3}]',
+        "configs",
+        "an oracle proposes every config",
+    ),
     "method without name": bad("method: {factor: 3}", "method", "name is missing"),
     "no budget": bad("method: random", "", "budget is missing", "random", line=1),
     "budget time": bad("budget: {time: 30min}", "budget.time", "30m", "'30min'"),
