@@ -27,6 +27,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -99,9 +100,10 @@ def fastest(rows: Sequence[Mapping[str, Any]], sweep: str, processes: int) -> Ma
 
 
 def best_settings(sweep: Path, processes: int) -> dict[str, Any]:
-    """The fastest backend and `steps_per_execution` for a sweep."""
+    """The fastest backend, of those that are installed, and `steps_per_execution` for a sweep."""
     content = json.loads((HERE / "speed_settings.json").read_text(encoding="utf-8"))
-    row = fastest(content["rows"], longest_of(sweep), processes)
+    rows = [row for row in content["rows"] if find_spec(BACKENDS[row["backend"]][0])]
+    row = fastest(rows, longest_of(sweep), processes)
     return {key: row[key] for key in ("backend", "steps_per_execution")}
 
 
