@@ -30,6 +30,7 @@ from prior_study import space
 from report import HERE, machine, report_parts, versions
 from search_peers import make_peer
 from search_quality import seed_range
+from search_runs import without_prior
 from threadpoolctl import threadpool_limits
 
 from hpsearch.search.encoding import Encoding
@@ -37,7 +38,6 @@ from hpsearch.search.methods import make_strategy
 from hpsearch.search.prior import OFFSET, features, shipped
 from hpsearch.search.strategy import Outcome
 from hpsearch.space.space import Config
-from hpsearch.spec.method import MethodSpec
 
 METHODS = ("bayesian", "tpe", "optuna_tpe", "random")
 COUNTS = (100, 200, 400, 600, 800, 1_000)
@@ -87,10 +87,8 @@ def _run(output: int, method: str, seed: int, trials: int) -> dict[str, Any]:
     if method == "optuna_tpe":
         search: Any = make_peer(method, table.space, seed, trials)
     else:
-        options = {} if method == "random" else {"prior": "none"}
-        search = make_strategy(
-            MethodSpec(method, options), table.space, goal="minimize", seed=seed, trials=trials
-        )
+        spec = without_prior(method)
+        search = make_strategy(spec, table.space, goal="minimize", seed=seed, trials=trials)
     best, regrets = math.inf, []
     with threadpool_limits(1):
         for _ in range(trials):

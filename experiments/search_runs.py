@@ -29,13 +29,12 @@ from search_problems import Problem
 from hpsearch.files import write_atomically
 from hpsearch.search.methods import make_strategy
 from hpsearch.search.strategy import Outcome, Proposal, Strategy
-from hpsearch.spec.method import MethodSpec
+from hpsearch.spec.method import METHODS, MethodSpec
 
-__all__ = ["WITH_RUNGS", "Run", "Runs", "auto_is", "made_by", "run", "stale"]
+__all__ = ["WITH_RUNGS", "Run", "Runs", "auto_is", "made_by", "run", "stale", "without_prior"]
 
 #: The methods that stop trainings early.
 WITH_RUNGS = ("hyperband", "asha")
-_WITHOUT_MODEL = ("random", "sobol")
 
 _T = TypeVar("_T")
 _DIGITS = 5
@@ -103,9 +102,13 @@ def _search(problem: Problem, method: str, seed: int, trials: int) -> Strategy:
     # With rungs, more trainings begin than end.
     limit = None if method in WITH_RUNGS else trials
     # The study of the prior has two of the problems.
-    options = {} if method in _WITHOUT_MODEL else {"prior": "none"}
-    spec = MethodSpec(name=method, options=options)
+    spec = without_prior(method)
     return make_strategy(spec, problem.space, goal="minimize", seed=seed, trials=limit)
+
+
+def without_prior(method: str) -> MethodSpec:
+    """A method of hpsearch with its defaults, but for the prior."""
+    return MethodSpec(method, {"prior": "none"} if "prior" in METHODS[method].options else {})
 
 
 def auto_is(problem: Problem, trials: int) -> str:

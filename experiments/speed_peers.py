@@ -10,7 +10,7 @@ accuracy of the last epoch. Reading the data and importing the libraries count a
 
 `keras_tuner`, `optuna`, `ray` and `sklearn` run with their defaults: one trial at a time, or one
 per core for Ray. `keras_tuner_settings` compiles with the fastest settings of one process,
-`..._best` with those of two processes of one thread each. Both read speed_settings.json, in which
+`..._best` with those of two processes. Both read speed_settings.json, in which
 speed_settings.py wrote how long each setting takes for the sweep's networks and most epochs.
 `sklearn_glorot` is scikit-learn with Keras' initial weights, for its scores.
 """
@@ -40,7 +40,7 @@ from hpsearch.spec.sweep import load_sweep
 Config = dict[str, Any]
 Scores = dict[str, float]
 
-#: Limits a process to one thread; two such processes are faster than one with two threads.
+#: Limits a process of TensorFlow or NumPy to one thread: two such are faster than one with two.
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
 _PROCESSES = 2
 #: The step's count that stands for a whole epoch of any config.

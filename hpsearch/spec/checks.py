@@ -95,7 +95,7 @@ def _model_faults(sweep: ModelFields, broken: Broken) -> Iterator[Fault]:
         yield from _names(sweep, broken)
     yield from _metric(sweep)
     if sweep.method.is_oracle and sweep.configs:
-        yield ("configs",), "an oracle proposes every config: leave configs out, or the oracle"
+        yield ("configs",), "an oracle proposes every config: leave these out, or name a method"
     if sweep.data.cv is not None and isinstance(sweep.seeds, SeedRace):
         yield ("seeds",), "a race of seeds does not go with data.cv: give a number, or no cv"
 

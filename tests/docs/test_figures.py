@@ -35,10 +35,13 @@ def speed_table():
         yield dict(zip(cells(header), cells(row), strict=True))
 
 
+def rows_of(table):
+    return json.loads((ROOT / "experiments" / f"{table}.json").read_text(encoding="utf-8"))["rows"]
+
+
 def measured(sweep):
-    (file,) = re.findall(r"experiments/(\w+)\.md", sweep)
-    content = json.loads((ROOT / "experiments" / f"{file}.json").read_text(encoding="utf-8"))
-    return {row["contender"]: row for row in content["rows"]}
+    (table,) = re.findall(r"experiments/(\w+)\.md", sweep)
+    return {row["contender"]: row for row in rows_of(table)}
 
 
 def assert_rounds_to(value, text):
@@ -64,6 +67,48 @@ def test_the_table_leads_with_sweeps_that_share_no_trainings():
     assert files[:2] == ["speed_fashion_single", "speed_digits_single"]
 
 
+def spread(ratios):
+    return f"{min(ratios):.1f} to {max(ratios):.1f} times"
+
+
+def step_ratios():
+    """How many times as long a step of TensorFlow's graph takes, for each size of `inner_loop`."""
+    rows = rows_of("inner_loop")
+    steps = {(row["trainer"], row["batch"], row["units"]): row["step, us (median)"] for row in rows}
+    sizes = [key[1:] for key in steps if key[0] == "native"]
+    return [steps["graph", *size] / steps["native", *size] for size in sizes]
+
+
+def defaults_ratios():
+    """How many times as long Keras' defaults take as the fastest settings of two processes."""
+    rows = rows_of("speed_settings")
+    default = {"steps_per_execution": 1, "backend": "tensorflow", "processes": 1}
+    usual = {r["sweep"]: r["s a trial"] for r in rows if default.items() <= r.items()}
+    return [usual[r["sweep"]] / r["s a trial"] for r in rows if r.get("chosen") == "for 2"]
+
+
+RATIOS = {*re.findall(r"\d\.\d", spread(step_ratios()) + spread(defaults_ratios()))}
+
+
+def test_ratios_between_rows_are_those_of_the_tables():
+    page = " ".join((ROOT / "experiments" / "README.md").read_text(encoding="utf-8").split())
+    assert f"a step by itself is [{spread(step_ratios())}]" in README
+    assert f"a trial takes {spread(defaults_ratios())} as long" in page
+    sweeps = [measured(row["sweep"]) for row in speed_table()]
+    for shown, name in {
+        "KerasTuner took": "keras_tuner_settings",
+        "Optuna": "optuna_best",
+        "Ray Tune": "ray_best",
+        "scikit-learn": "sklearn_best",
+    }.items():
+        ratios = [list(map(float, sweep[name]["ratios"].split(", "))) for sweep in sweeps]
+        ends = [end for each in ratios for end in (min(each), max(each))]
+        text = page.partition("Pair by pair")[2].partition(f"{shown} ")[2]
+        figures = re.findall(r"\d+(?:\.\d+)?", text)[:4]
+        for value, figure in zip(ends, figures, strict=True):
+            assert_rounds_to(value, figure)
+
+
 def test_the_scores_agree_as_closely_as_it_says():
     (margin,) = re.findall(
         r"Mean scores (?:agree with|are equivalent to) Keras' within (\d\.\d+)", README
@@ -77,7 +122,7 @@ def test_the_scores_agree_as_closely_as_it_says():
 
 
 def test_how_much_faster_kerastuner_s_programs_are_is_the_measured_range():
-    rows = json.loads((ROOT / "experiments" / "drop_in.json").read_text(encoding="utf-8"))["rows"]
+    rows = rows_of("drop_in")
     dense = {"MLP on images", "MLP on a table, class weights, AUC", "MLP, regression"}
     dense |= {"autoencoder", "tf.data", "run_trial", "Hyperband"}
     groups = [], []
@@ -153,7 +198,7 @@ ELSEWHERE = {
     "## From KerasTuner": {"3.75"},  # a median, tested above
     "## Beside other tools": {"2.33"},  # a version
     "## How far to trust it": {"1.4", "1.5", "2.5"},  # ratios
-    "## Speed": {"0.004", "1.4", "1.8", "1.9", "2.1", "5.7"},  # the last four are ratios
+    "## Speed": {"0.004", "1.8", *RATIOS},
     "## KerasTuner's own code": {"5.8"},
     "## The driver": {"3.2"},  # seconds, in the table milliseconds
     "## The quality of searches": {"0.000003", "0.0000006", "0.000007"},
