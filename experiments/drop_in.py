@@ -4,10 +4,11 @@
 
 Each case is a KerasTuner program, run with `import keras_tuner` and with `import hpsearch.tuners as
 keras_tuner`, in a process of its own each. Both propose the same configs for the same seed, and
-train them for the same epochs, but for those that EarlyStopping ends. `search` is the time of the
-call of `search`, imports and data excluded; `score` the mean over the trials. Data are
-Fashion-MNIST, and tables and texts that scikit-learn and NumPy make. `--check` fails if hpsearch is
-not as many times as fast as promised for a case. `--smoke` runs tiny searches for a test.
+train them for the same epochs, but for those that EarlyStopping ends. They take turns. `search` is
+the time of the call of `search`, imports and data excluded; `score` the mean over the trials. Data
+are Fashion-MNIST, and tables and texts that scikit-learn and NumPy make. `--check` fails if
+hpsearch is not as many times as fast as promised for a case. `--smoke` runs tiny searches for a
+test.
 """
 
 from __future__ import annotations
@@ -370,9 +371,9 @@ def run(who: str, name: str, seed: int, size: str) -> Mapping[str, Any]:
         return found
 
 
-def row_of(name: str, ours: Sequence[Any], theirs: Sequence[Any]) -> dict[str, Any]:
-    """Compare the runs of a case."""
-    pairs = list(zip(ours, theirs, strict=True))
+def row_of(name: str, pairs: Sequence[tuple[Any, Any]]) -> dict[str, Any]:
+    """Compare the runs of a case by hpsearch and by KerasTuner."""
+    ours, theirs = zip(*pairs, strict=True)
     scores = [
         (one, other)
         for mine, their in pairs
@@ -413,10 +414,11 @@ def main() -> None:
     size = "smoke" if given.smoke else "whole"
     rows = []
     for name in given.cases or CASES:
-        seeds = range(1, given.runs + 1)
-        theirs = [run("keras_tuner", name, seed, size) for seed in seeds]
-        ours = [run("hpsearch", name, seed, size) for seed in seeds]
-        rows.append(row_of(name, ours, theirs))
+        pairs = [
+            (run("hpsearch", name, seed, size), run("keras_tuner", name, seed, size))
+            for seed in range(1, given.runs + 1)
+        ]
+        rows.append(row_of(name, pairs))
         print(json.dumps(rows[-1]), flush=True)
     about = [
         machine(),
