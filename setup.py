@@ -27,7 +27,10 @@ setup(
             sources=sorted(map(str, SOURCES.glob("*.c"))),
             depends=sorted(map(str, SOURCES.glob("*.h"))),
             # No contraction: what is fused is written so, and the bits are the same everywhere.
-            extra_compile_args=["-O3", "-std=c11", "-ffp-contract=off", "-fno-math-errno"],
+            extra_compile_args=[
+                *("-O3", "-g0", "-std=gnu11", "-ffp-contract=off", "-fno-math-errno", "-pthread")
+            ],
+            extra_link_args=["-pthread"],
             py_limited_api=True,
             # Without a compiler there is TensorFlow.
             optional=True,

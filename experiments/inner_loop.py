@@ -93,8 +93,10 @@ def make_arrays(rows: int) -> Any:
     return Arrays(x[:rows], y[:rows], x[rows:], y[rows:])
 
 
-def step_times(kind: str, batch: int, units: int, arrays: Any, epochs: int) -> list[float]:
-    """Mean seconds of a step in each epoch after the first, which may compile.
+def make_trainer(
+    kind: str, batch: int, units: Sequence[int], arrays: Any, threads: Callable[[], int] = lambda: 1
+) -> Any:
+    """Make a trainer of a network with hidden layers of so many units.
 
     Raises:
         ValueError: The kind of trainer is unknown or cannot train this network.
@@ -107,8 +109,14 @@ def step_times(kind: str, batch: int, units: int, arrays: Any, epochs: int) -> l
     recipe = Recipe(0, "sparse_categorical_crossentropy", "softmax", "val_accuracy", "maximize")
     spec = InputSpec((28, 28), "uint8", scale=(1 / 255,), offset=(0.0,))
     target = Target(Task.MULTICLASS, _CLASSES, tuple(map(str, range(_CLASSES))))
-    values = {"hidden_layers": 1, "units": units, "batch_size": batch, "optimizer": "adam"}
-    trainer = mlp_trainer(TrainerRequest(Problem(recipe, spec, target), values, 0, arrays), kind)
+    values = {"hidden_layers": len(units), "units": [*units], "batch_size": batch}
+    problem, values = Problem(recipe, spec, target), values | {"optimizer": "adam"}
+    return mlp_trainer(TrainerRequest(problem, values, 0, arrays, threads=threads), kind)
+
+
+def step_times(kind: str, batch: int, units: int, arrays: Any, epochs: int) -> list[float]:
+    """Mean seconds of a step in each epoch after the first, which may compile."""
+    trainer = make_trainer(kind, batch, (units,), arrays)
     trainer.run_epoch()
     steps = len(arrays.x_train) / batch
     return [seconds_of(trainer.run_epoch) / steps for _ in range(epochs)]

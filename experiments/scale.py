@@ -1,16 +1,19 @@
-"""Measure how many workers one driver keeps busy on a Ray cluster.
+"""Measure how many workers one driver keeps busy, on one machine and on a Ray cluster.
 
-    python experiments/scale.py [--runs 8x1 16x1 64x1 128x1 256x1 256x10] [--out DIR] [--check]
+    python experiments/scale.py [--local 8x1 32x1 128x1] [--runs 8x1 16x1 64x1 128x1 256x1 256x10]
+        [--out DIR] [--check]
 
-First come real runs: `hpsearch.optimize` with a function that sleeps, on Ray actors of this machine
-(`256x10`: 256 actors, trials of 10 seconds), each run in a process of its own, with the usual
-store, tables and random proposals. A run is measured from the moment when all actors have work to
-the moment when the last trial is handed out, because starting an actor takes seconds of processor
-time, which a cluster spends on its own machines. `lost` is the share of the actors' time in which
-they did not sleep; `driver` is the processor time of the driver's process per trial; `turnaround`
-is the mean time between two sleeps of an actor; `machine` is the share of this machine's processor
-time that the actors, Ray's processes and the driver used together. If that is near 100%, the actors
-wait for a processor instead of the driver, which they would not do on machines of their own.
+First come real runs: `hpsearch.optimize` with a function that sleeps, in forked workers, as on a
+machine of so many cores, and on Ray actors of this machine (`256x10`: 256 actors, trials of 10
+seconds), each run in a process of its own, with the usual store, tables and random proposals. A run
+is measured from the moment when all actors have work to the moment when the last trial is handed
+out, because starting an actor takes seconds of processor time, which a cluster spends on its own
+machines. `memory` is what one forked worker has for itself (its unique set size; a worker of MLPs
+has its network besides). `lost` is the share of the actors' time in which they did not sleep;
+`driver` is the processor time of the driver's process per trial; `turnaround` is the mean time
+between two sleeps of an actor; `machine` is the share of this machine's processor time that the
+actors, Ray's processes and the driver used together. If that is near 100%, the actors wait for a
+processor instead of the driver, which they would not do on machines of their own.
 
 Then comes a model: the driver as a single server that takes its measured time for each trial, and
 workers that train and wait for it. It is compared with the real runs and predicts larger clusters
@@ -43,6 +46,7 @@ from report import HERE, machine, report, versions
 from hpsearch.space.execution import Repetition
 
 _MOST_MILLISECONDS, _MOST_LOST = 5.0, 0.05
+_LOCAL = ("8x1", "32x1", "128x1")
 _RUNS = ("8x1", "16x1", "64x1", "128x1", "256x1", "256x10")
 #: Fewest trials per actor.
 _ROUNDS = 4
@@ -75,6 +79,7 @@ class _Clock:
         self.busy, self.begun, self.results = 0, 0, 0
         self.start: _Moment | None = None
         self.stop: _Moment | None = None
+        self.worker_bytes: list[int] = []
 
     def __call__(self, event: Any) -> None:
         kind = type(event).__name__
@@ -88,6 +93,11 @@ class _Clock:
             self.start = self._now()
         if self.stop is None and self.begun >= self.trials:
             self.stop = self._now()
+            children = psutil.Process().children(recursive=True)
+            # Workers are named by their number, unlike the servers that fork them.
+            names = {child: child.name().removeprefix("hpsearch-") for child in children}
+            forked = [child for child, name in names.items() if name.isdecimal()]
+            self.worker_bytes = [child.memory_full_info().uss for child in forked]
 
     def _now(self) -> _Moment:
         times, machine_times = psutil.Process().cpu_times(), psutil.cpu_times()
@@ -95,13 +105,15 @@ class _Clock:
         return _Moment(time.monotonic(), times.user + times.system, taken, self.results)
 
 
-def _real(workers: int, seconds: float, trials: int) -> dict[str, Any]:
+def _real(engine: str, workers: int, seconds: float, trials: int) -> dict[str, Any]:
     """One run in this process."""
     scratch = tempfile.mkdtemp()
     os.environ["SCALE_GO"] = f"{scratch}/go"
-    os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": os.urandom(32).hex()}
-    import ray
+    if engine == "ray":
+        os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": os.urandom(32).hex()}
+        import ray
 
+        ray.init("local", num_cpus=workers, include_dashboard=False, log_to_driver=False)
     from hpsearch.engine.search import Search
     from hpsearch.engine.session import Settings
     from hpsearch.functions.search import FunctionSearch
@@ -110,7 +122,6 @@ def _real(workers: int, seconds: float, trials: int) -> dict[str, Any]:
     from hpsearch.spec.method import MethodSpec
 
     module = sys.modules["scale"]
-    ray.init("local", num_cpus=workers, include_dashboard=False, log_to_driver=False)
     search = Search(
         method=MethodSpec("random"),
         space=_space(seconds, Kind.FUNCTION),
@@ -120,16 +131,18 @@ def _real(workers: int, seconds: float, trials: int) -> dict[str, Any]:
         seed=0,
     )
     clock = _Clock(workers, trials)
-    execution = ExecutionSettings(engine="ray", workers=workers)
+    execution = ExecutionSettings(engine=engine, workers=workers)
     job = FunctionSearch(module.sleeping, search, "minimize", execution)
     job.run(Settings(Path(scratch) / "run", report=False), clock)
-    ray.shutdown()
+    if engine == "ray":
+        ray.shutdown()
     shutil.rmtree(scratch)
     assert clock.start is not None
     assert clock.stop is not None
     wall, driver, taken, done = (b - a for a, b in zip(clock.start, clock.stop, strict=True))
     cycle = wall * workers / done
     return {
+        "engine": engine,
         "actors": workers,
         "trial s": seconds,
         "trials": done,
@@ -137,6 +150,7 @@ def _real(workers: int, seconds: float, trials: int) -> dict[str, Any]:
         "driver ms": driver / done * 1e3,
         "turnaround ms": (cycle - seconds) * 1e3,
         "machine": taken / wall / (psutil.cpu_count() or 1),
+        "memory": sum(clock.worker_bytes) / max(1, len(clock.worker_bytes)),
     }
 
 
@@ -204,6 +218,7 @@ def _costs(out: Path) -> list[str]:
 def main() -> None:
     """Measure, and write scale.md and scale.json."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--local", nargs="*", default=_LOCAL, metavar="WORKERSxSECONDS")
     parser.add_argument("--runs", nargs="+", default=_RUNS, metavar="ACTORSxSECONDS")
     parser.add_argument(
         "--trials",
@@ -217,14 +232,21 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.one:
         sys.modules["scale"] = __import__("scale")
-        workers, seconds = _parsed(arguments.one)
+        engine, _, run = arguments.one.partition(":")
+        workers, seconds = _parsed(run)
         trials = workers * max(_ROUNDS, -(-arguments.trials // workers))
-        print(json.dumps(_real(workers, seconds, trials)))
+        print(json.dumps(_real(engine, workers, seconds, trials)))
         return
-    real = [_in_process(run, arguments.trials) for run in arguments.runs]
+    local = [_in_process(f"local:{run}", arguments.trials) for run in arguments.local]
+    real = [_in_process(f"ray:{run}", arguments.trials) for run in arguments.runs]
     largest = max(real, key=lambda each: (each["actors"], -each["trial s"]))
     driver, way = largest["driver ms"] / 1e3, real[0]["turnaround ms"] / 1e3
-    rows = [_row(each, driver, way) for each in real]
+    rows = [_row(each) for each in local]
+    rows += [
+        _row(each)
+        | {"lost by the model": f"{simulated(each['actors'], each['trial s'], driver, way):.1%}"}
+        for each in real
+    ]
     rows += [
         {
             "workers": workers,
@@ -248,19 +270,19 @@ def main() -> None:
     ]
     report("scale", about, rows, arguments.out)
     if arguments.check:
-        _check(real)
+        _check([*local, *real])
 
 
-def _row(each: dict[str, Any], driver: float, way: float) -> dict[str, Any]:
-    model = simulated(each["actors"], each["trial s"], driver, way)
+def _row(each: dict[str, Any]) -> dict[str, Any]:
     return {
+        "engine": each["engine"],
         "workers": each["actors"],
         "trial": f"{each['trial s']:g} s",
-        "lost by the model": f"{model:.1%}",
         "lost in a real run": f"{each['lost']:.1%}",
         "driver for a trial": f"{each['driver ms']:.2f} ms",
         "turnaround": f"{each['turnaround ms']:.1f} ms",
         "machine": f"{each['machine']:.0%}",
+        "memory of a worker": f"{each['memory'] / 1e6:.0f} MB" if each["memory"] else "",
         "trials": each["trials"],
     }
 

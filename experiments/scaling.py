@@ -1,10 +1,17 @@
-"""Measure how much faster two workers are than one.
+"""Measure how much faster two workers, or two threads of a training, are than one.
 
     python experiments/scaling.py [--runs 5] [--sweep fashion]
 
-Runs speed_fashion.yaml alternately with one and with two workers, each time in a new process. Two
-times are measured: from the first training's start to the last one's end, and that of the whole
-command. The ratios are those of neighbouring runs. `--check` fails if their median is below 1.8.
+Workers: speed_fashion.yaml runs alternately with one and with two, of one thread each, in a new
+process each time. Two times are measured: from the first training's start to the last one's end,
+and that of the whole command. Beside them stands what this machine gives two processes that do
+nothing but train, with one thread and without hpsearch's engine: twice the time of an epoch in one
+of them, divided by its time while two run.
+
+Threads: trainings of two sizes, each of which alternates between one thread and two.
+
+The ratios are those of neighbouring runs. `--check` fails if two workers are less than 1.8 times as
+fast as one, a large training with two threads less than 1.6 times, or a small one slower.
 """
 
 from __future__ import annotations
@@ -12,14 +19,16 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from processes import timed
+import inner_loop
+from processes import environment, timed
 from report import HERE, machine, report, versions
 
 from hpsearch.engine.session import RunEvent, Settings
@@ -27,17 +36,22 @@ from hpsearch.engine.sweep import run_sweep
 from hpsearch.spec.sweep import load_sweep
 from hpsearch.workers.protocol import Finished, Started
 
-_WORKERS = (1, 2)
+#: Units of the hidden layers, batch -> how many times as fast two threads are to be.
+_TRAININGS = {((1000, 1000), 128): 1.6, ((200,), 128): 1.0, ((100,), 32): 1.0}
 _LEAST_RATIO = 1.8
+_ROWS, _EPOCHS = 20_000, 5
+
+#: The seconds with one and with two, of neighbouring runs.
+Pair = tuple[float, float]
 
 
-def run_once(sweep: Path, workers: int, directory: Path) -> dict[str, float]:
+def run_once(sweep: Path, workers: int, directory: Path) -> Pair:
     """Run the sweep once and return the seconds of the trainings and of the whole command."""
     out = Path(tempfile.mkdtemp(dir=directory))
     trained = out / "trained.json"
     command = [sys.executable, __file__, "--inside", str(sweep), str(workers), str(trained)]
     seconds, _ = timed(command)
-    return {"trainings": float(json.loads(trained.read_text(encoding="utf-8"))), "all": seconds}
+    return float(json.loads(trained.read_text(encoding="utf-8"))), seconds
 
 
 class Clock:
@@ -56,39 +70,79 @@ def inside(sweep: Path, workers: int, out: Path) -> None:
     """Run the sweep in this process and write the seconds of its trainings to a file."""
     clock = Clock()
     settings = Settings(out=out.parent / "results", workers=workers)
-    run_sweep(load_sweep(sweep), settings, clock)
+    # A worker alone would use the other core, too.
+    run_sweep(load_sweep(sweep, ("execution.threads=1",)), settings, clock)
     out.write_text(json.dumps(clock.moments[-1] - clock.moments[0]), encoding="utf-8")
 
 
-def measure(sweep: Path, runs: int) -> list[dict[int, dict[str, float]]]:
-    """The seconds of each pair of runs, by number of workers."""
-    pairs = []
+def of_workers(sweep: Path, runs: int) -> dict[str, list[Pair]]:
+    """The seconds of a sweep with one worker and with two."""
+    alone, whole = [], []
     with tempfile.TemporaryDirectory() as scratch:
         for number in range(runs):
             # The order alternates, because the first run may affect the second.
-            order = _WORKERS if number % 2 == 0 else _WORKERS[::-1]
-            pairs.append({workers: run_once(sweep, workers, Path(scratch)) for workers in order})
-            print(pairs[-1], flush=True)
+            order = (1, 2) if number % 2 == 0 else (2, 1)
+            seconds = {workers: run_once(sweep, workers, Path(scratch)) for workers in order}
+            alone.append((seconds[1][0], seconds[2][0]))
+            whole.append((seconds[1][1], seconds[2][1]))
+            print(alone[-1], whole[-1], flush=True)
+    return {"workers, the trainings alone": alone, "workers, start-up included": whole}
+
+
+def loop(rows: int) -> None:
+    """Train with one thread once a line comes, and print the seconds of an epoch."""
+    trainer = inner_loop.make_trainer("native", 128, (200,), inner_loop.make_arrays(rows))
+    trainer.run_epoch()
+    print("ready", flush=True)
+    sys.stdin.readline()
+    seconds = [inner_loop.seconds_of(trainer.run_epoch) for _ in range(3 * _EPOCHS)]
+    print(statistics.median(seconds))
+
+
+def epoch_seconds(processes: int, rows: int) -> float:
+    """The seconds of an epoch in each of so many processes at a time."""
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    command = [sys.executable, __file__, "--loop", "--rows", str(rows)]
+    children = [subprocess.Popen(command, env=environment(), **pipes) for _ in range(processes)]
+    for child in children:
+        child.stdout.readline()
+    for child in children:
+        child.stdin.write("\n")
+        child.stdin.flush()
+    return statistics.mean(float(child.communicate()[0]) for child in children)
+
+
+def of_processes(runs: int, rows: int) -> list[Pair]:
+    """The seconds of two epochs in one process, and one after the other in each of two."""
+    return [(2 * epoch_seconds(1, rows), epoch_seconds(2, rows)) for _ in range(runs)]
+
+
+def of_threads(units: Sequence[int], batch: int, rows: int) -> list[Pair]:
+    """The seconds of an epoch of a training with one thread and with two."""
+    threads = 1
+    arrays = inner_loop.make_arrays(rows)
+    trainer = inner_loop.make_trainer("native", batch, units, arrays, threads=lambda: threads)
+    trainer.run_epoch()
+    pairs = []
+    for _ in range(_EPOCHS):
+        threads = 1
+        one = inner_loop.seconds_of(trainer.run_epoch)
+        threads = 2
+        pairs.append((one, inner_loop.seconds_of(trainer.run_epoch)))
     return pairs
 
 
-def rows(pairs: Sequence[Mapping[int, Mapping[str, float]]]) -> list[dict[str, Any]]:
-    """The table's rows, one for each kind of time."""
-    table = []
-    for kind, name in (("trainings", "the trainings alone"), ("all", "all, start-up included")):
-        one, two = ([pair[workers][kind] for pair in pairs] for workers in _WORKERS)
-        ratios = [first / second for first, second in zip(one, two, strict=True)]
-        table.append(
-            {
-                "time": name,
-                "runs": len(pairs),
-                "one worker, s": round(statistics.median(one), 2),
-                "two workers, s": round(statistics.median(two), 2),
-                "ratio (median)": round(statistics.median(ratios), 3),
-                "ratios": ", ".join(f"{ratio:.2f}" for ratio in sorted(ratios)),
-            }
-        )
-    return table
+def row(name: str, pairs: Sequence[Pair]) -> dict[str, Any]:
+    """A row of the table."""
+    ratios = [one / two for one, two in pairs]
+    return {
+        "two": name,
+        "runs": len(pairs),
+        "one, s": round(statistics.median(one for one, _ in pairs), 3),
+        "two, s": round(statistics.median(two for _, two in pairs), 3),
+        "ratio (median)": round(statistics.median(ratios), 3),
+        "ratios": ", ".join(f"{ratio:.2f}" for ratio in sorted(ratios)),
+    }
 
 
 def main() -> None:
@@ -96,19 +150,31 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--sweep", type=Path, default=HERE / "speed_fashion.yaml")
+    parser.add_argument("--rows", type=int, default=_ROWS, help="of the trainings without a sweep")
     parser.add_argument("--out", type=Path, default=HERE, help="where scaling.md and .json go")
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--inside", nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--loop", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.inside:
         sweep, workers, out = arguments.inside
         inside(Path(sweep), int(workers), Path(out))
         return
-    table = rows(measure(arguments.sweep, arguments.runs))
+    if arguments.loop:
+        loop(arguments.rows)
+        return
+    least = {"workers, the trainings alone": _LEAST_RATIO}
+    pairs = of_workers(arguments.sweep, arguments.runs)
+    pairs["processes of a bare loop"] = of_processes(arguments.runs, arguments.rows)
+    for (units, batch), promised in _TRAININGS.items():
+        name = f"threads, {'-'.join(map(str, (784, *units, 10)))}, batch {batch}"
+        pairs[name], least[name] = of_threads(units, batch, arguments.rows), promised
+    table = [row(name, of_name) for name, of_name in pairs.items()]
     about = [machine(), versions("hpsearch", "tensorflow", "keras"), arguments.sweep.name]
     report("scaling", about, table, arguments.out)
-    if arguments.check and table[0]["ratio (median)"] < _LEAST_RATIO:
-        raise SystemExit(f"two workers are {table[0]['ratio (median)']} times as fast as one")
+    short = [entry for entry in table if entry["ratio (median)"] < least.get(entry["two"], 0.0)]
+    if arguments.check and short:
+        raise SystemExit(f"less than promised: {short}")
 
 
 if __name__ == "__main__":

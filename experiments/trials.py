@@ -117,6 +117,11 @@ class Instant:
     def busy(self) -> int:
         return len(self._jobs)
 
+    free_devices = None
+
+    def spread(self, *, waiting: bool) -> None:
+        """Do nothing: no training takes time."""
+
     def submit(self, job: Job) -> None:
         self._jobs.append(job)
 

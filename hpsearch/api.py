@@ -320,7 +320,8 @@ def tune(
         )
     search = None
     if oracle is not None:
-        method, trials = oracle_name(oracle, method), trials or oracle.max_trials
+        method = oracle_name(oracle, method)
+        trials = oracle.max_trials if trials is None else trials
         # Imports KerasTuner, which the oracle's module has imported already.
         from hpsearch.kerastuner.sweep_tuner import drive
 

@@ -4,31 +4,55 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
+import math
 import os
 import stat
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from hpsearch.errors import NotSupportedError
-
 
 def cores() -> int:
-    """Number of cores that this process may use."""
+    """Number of cores that this process may use, by affinity and control groups."""
+    count = os.cpu_count() or 1
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        count = len(os.sched_getaffinity(0))
+    groups = _control_groups("cpu", ["cpu.max"], ["cpu.cfs_quota_us", "cpu.cfs_period_us"])
+    quotas = [math.ceil(quota / period) for quota, period in groups if quota > 0]
+    return max(1, min([count, *quotas]))
 
 
-def require_fork() -> None:
-    """Check that this system can fork processes, as training does and Windows cannot."""
-    if not hasattr(os, "fork"):
-        raise NotSupportedError(
-            "training needs a system that forks processes: Linux, or macOS. On Windows, run it in "
-            "WSL; plan, show, compare and report work here, too"
-        )
+_DEVICE_FILES = Path("/dev")
+#: Variables by which libraries learn the only GPUs that they may use.
+DEVICE_VARIABLES = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES")
+
+
+def allowed_gpus() -> list[str] | None:
+    """Return the names of the GPUs to which the environment limits this process, if it does.
+
+    As CUDA reads them: the list ends before the first name of no GPU.
+    """
+    lists = [os.environ[name] for name in DEVICE_VARIABLES if name in os.environ]
+    if not lists:
+        return None
+    names = itertools.takewhile(_names_gpu, map(str.strip, lists[0].split(",")))
+    return list(dict.fromkeys(names))
+
+
+def _names_gpu(name: str) -> bool:
+    return name.isdecimal() or name.startswith(("GPU-", "MIG-"))
+
+
+def gpus() -> list[str]:
+    """Return the names by which CUDA knows the GPUs that this process may use (Linux)."""
+    numbers = list(map(str, range(len([*_DEVICE_FILES.glob("nvidia[0-9]*")]))))
+    allowed = allowed_gpus()
+    if allowed is None or not numbers:
+        return numbers
+    return list(itertools.takewhile(lambda n: n in numbers or not n.isdecimal(), allowed))
 
 
 #: Primary result codes of SQLite.
@@ -63,15 +87,6 @@ def _opens_files() -> bool:
     except OSError as error:
         return error.errno not in (errno.EMFILE, errno.ENFILE)
     return True
-
-
-def working_directory_lost() -> str:
-    """Return what to do if the working directory has been deleted; else an empty text."""
-    try:
-        os.getcwd()
-    except FileNotFoundError:
-        return "the working directory has been deleted: change to another one, as in: cd ~"
-    return ""
 
 
 def odd_kind(path: Path, *, links: bool = True, names: bool = True) -> str:
@@ -113,7 +128,7 @@ def available_bytes() -> int:
     import psutil
 
     left = [int(psutil.virtual_memory().available)]
-    left += [limit - used for limit, used in _control_groups()]
+    left += [limit - used for limit, used in _memory_groups()]
     with contextlib.suppress(ImportError, OSError, ValueError):
         # The module is missing on Windows.
         import resource
@@ -137,31 +152,46 @@ def share_bytes(workers: int) -> int:
     The limit is at least 1 GiB, or four fifths of a smaller machine.
     """
     machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    usable = int(_SHARE * min([machine, *(limit for limit, _ in _control_groups())]))
+    usable = int(_SHARE * min([machine, *(limit for limit, _ in _memory_groups())]))
     return max(usable // workers, min(_LEAST_BYTES, usable))
 
 
-def _control_groups() -> Iterator[tuple[int, int]]:
-    """Yield limit and usage, in bytes, of the control groups around this process (Linux)."""
+def _memory_groups() -> Iterator[tuple[int, int]]:
+    """Yield limit and usage, in bytes, of the control groups around this process."""
+    first = ["memory.limit_in_bytes", "memory.usage_in_bytes"]
+    return _control_groups("memory", ["memory.max", "memory.current"], first)
+
+
+def _control_groups(
+    controller: str, files: Sequence[str], first_files: Sequence[str]
+) -> Iterator[tuple[int, int]]:
+    """Yield two numbers of each control group around this process (Linux).
+
+    Args:
+        files: The files of version 2 that have the numbers.
+        first_files: Those of version 1.
+    """
     with contextlib.suppress(OSError, ValueError):
         for line in Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines():
             _, controllers, path = line.split(":", 2)
-            root = Path("/sys/fs/cgroup")
             if not controllers:
-                yield from _limits(root, path, "memory.max", "memory.current")
-            elif "memory" in controllers.split(","):
-                files = ("memory.limit_in_bytes", "memory.usage_in_bytes")
-                yield from _limits(root / "memory", path, *files)
+                yield from _limits(_GROUPS, path, files)
+            elif controller in controllers.split(","):
+                yield from _limits(_GROUPS / controller, path, first_files)
 
 
-def _limits(root: Path, group: str, limit: str, used: str) -> Iterator[tuple[int, int]]:
+_GROUPS = Path("/sys/fs/cgroup")
+
+
+def _limits(root: Path, group: str, files: Sequence[str]) -> Iterator[tuple[int, int]]:
     inner = root / group.lstrip("/")
     for directory in (inner, *inner.parents):
         if directory.is_relative_to(root):
-            # Without a limit, the file reads "max" or a number beyond any machine's memory.
+            # Without a limit, a file reads "max", -1, or a number beyond any machine's memory.
             with contextlib.suppress(OSError, ValueError):
-                numbers = [int((directory / file).read_text("ascii")) for file in (limit, used)]
-                yield numbers[0], numbers[1]
+                texts = [text for file in files for text in (directory / file).read_text().split()]
+                limit, other = map(int, texts)
+                yield limit, other
 
 
 def own_bytes(pid: int) -> int:
@@ -192,25 +222,6 @@ def descendants(pids: Iterable[int]) -> dict[int, list[int]]:
         for child in tree[pid]:
             tree[pid] += children.get(child, ())
     return tree
-
-
-def private_bytes(pid: int) -> int:
-    """Return a process' resident memory with its part of shared pages; 0 if unknown."""
-    with contextlib.suppress(OSError, ValueError, IndexError):
-        text = Path(f"/proc/{pid}/smaps_rollup").read_text("ascii")
-        return 1024 * int(text.partition("Pss_Anon:")[2].split()[0])
-    return 0
-
-
-def state_of(pid: int) -> str:
-    """Return a process' state in psutil's words, such as `stopped` or `zombie`; empty if gone."""
-    # psutil takes 10 ms to import; most commands do not need it.
-    import psutil
-
-    try:
-        return str(psutil.Process(pid).status())
-    except psutil.Error:
-        return ""
 
 
 #: Environment variables that this process has set for itself.

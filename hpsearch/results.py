@@ -8,7 +8,7 @@ import sys
 import tempfile
 import warnings
 import weakref
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -36,7 +36,13 @@ from hpsearch.spec.sweep import AnySweep, Sweep, load_sweep, model_sweep
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.facts import Evaluation
 from hpsearch.store.store import Store, evaluations_of
-from hpsearch.store.tables import hyperparameter_columns, read_table, values_of
+from hpsearch.store.tables import (
+    hyperparameter_columns,
+    metric_columns,
+    read_table,
+    values_of,
+    varying_columns,
+)
 from hpsearch.store.trials import best_trial, ranked_trials, trials_of
 from hpsearch.trackers.tracking import make_tracker, tracked
 from hpsearch.wording import counted
@@ -49,6 +55,7 @@ if TYPE_CHECKING:
 
     from hpsearch.runs.predicting import Predictor
 
+_SCORES = ("score", "std", "executions")
 #: Columns of the table that belong to single executions, and columns that are equal for all.
 _NOT_OF_TRIALS = (
     *("seed", "fold", "best_epoch", "best_score", "shared_with", "error"),
@@ -111,7 +118,7 @@ class Results(Pictures):
 
     @property
     def best(self) -> pd.Series[Any]:
-        """The line of the best trial, as in `trials`, with everything that all its rows share.
+        """The line of the best trial: its config first, then scores, metrics and provenance.
 
         The best has the best mean score over its executions, among the trials with the most of
         them; the first of equal ones.
@@ -122,7 +129,12 @@ class Results(Pictures):
         row = best_trial(self.table)
         if row is None:
             raise InputError(f"{self.directory}: no trial has a score")
-        return row
+        return row[_in_order(row.index, self.table)]
+
+    def top(self, count: int = 10) -> pd.DataFrame:
+        """Return the best trials, best first: the hyperparameters that vary, and scores."""
+        best = ranked_trials(self.table).head(count).reset_index(drop=True)
+        return best[["trial", *varying_columns(self.table), *_SCORES]]
 
     @property
     def best_params(self) -> dict[str, Any]:
@@ -296,17 +308,18 @@ class Results(Pictures):
     ) -> Reproduction:
         """Train a trial again from its row; `equal` is True if the scores are the same.
 
-        Args:
-            seed, fold: The execution; None for the trial's best one.
-
-        Raises:
-            InputError: There is no such trial, or it has no score.
-            RefusedError: The data has changed, or as for `export`.
+        Arguments and errors are those of `export`.
         """
         return reproduce_trial(self._files, Which(trial, seed, fold))
 
     def _repr_html_(self) -> str:
         return str(ranked_trials(self.table)._repr_html_())  # type: ignore[operator]  # IPython's
+
+
+def _in_order(columns: Iterable[str], table: pd.DataFrame) -> list[str]:
+    """Return columns of a trial, its config, scores and metrics first."""
+    names, metrics = hyperparameter_columns(table), metric_columns(table)
+    return list(dict.fromkeys(["trial", *names, *_SCORES, *metrics, *columns]))
 
 
 def execute(

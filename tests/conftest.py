@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 
 import pytest
-from commands import ready_servers
+from commands import end_all, ready_servers
 from hypothesis import settings
 from made_tables import better_tables, hostile_tables
 from zygote import subprocess_with
@@ -35,6 +35,12 @@ def _ready(request):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(servers, "subprocess", subprocess_with(ready_servers))
         yield
+
+
+@pytest.fixture(autouse=True)
+def _no_driver_is_left():
+    yield
+    end_all()
 
 
 @pytest.fixture

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import tomllib
 from pathlib import Path
+
+from commands import python
 
 _PYPROJECT = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text("utf-8"))
 (_CONTRACT,) = _PYPROJECT["tool"]["importlinter"]["contracts"]
@@ -44,13 +44,5 @@ def test_a_sweep_runs_while_all_annexes_are_hidden(tmp_path):
     packages = ["ray", "plotly", "mlflow", "tensorboard", "typer"]
     hidden = [*(f"hpsearch.{room}" for room in ABOVE), *packages]
     assert "hpsearch.kerastuner" in hidden
-    ran = subprocess.run(
-        [sys.executable, "-c", _RUN, *hidden],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ran.returncode == 0, ran.stderr
-    assert ran.stdout == "2\n"
+    assert python(_RUN, *hidden, cwd=tmp_path) == "2\n"
     assert (tmp_path / "out" / "best.keras").exists()

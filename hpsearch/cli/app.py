@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import errno
 import io
+import os
 import sys
 import warnings
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
 
 from hpsearch.errors import HpsearchError, InputError
-from hpsearch.machine import set_default, shortage, version_of, working_directory_lost
+from hpsearch.machine import set_default, shortage, version_of
 from hpsearch.progress.display import silence, tell
 
 #: The module of each command, in which its function has its name. It is imported only when the
@@ -49,7 +50,7 @@ _HELPS = {
     "list": "List the names that a sweep file may use.",
 }
 
-_OPTIONS: dict[str, Any] = {"add_completion": False, "rich_markup_mode": None}
+_OPTIONS: dict[str, Any] = {"rich_markup_mode": None}
 
 
 class _Commands(TyperGroup):
@@ -57,8 +58,11 @@ class _Commands(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         name, _, others = super().resolve_command(ctx, args)
+        if name is None:
+            # A shell completes the words after a name that is no command's.
+            return name, None, others
         module = import_module(f"hpsearch.cli.{_MODULES[str(name)]}")
-        command = typer.Typer(**_OPTIONS)
+        command = typer.Typer(add_completion=False, **_OPTIONS)
         function = getattr(module, "list_names" if name == "list" else str(name))
         command.command(name, help=_HELPS[str(name)])(function)
         return name, typer.main.get_command(command), others
@@ -140,11 +144,10 @@ def main(arguments: list[str] | None = None, begin: Callable[[], None] | None = 
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
-            app(arguments, obj=begin)
+            app(arguments, "hpsearch", obj=begin)
     except HpsearchError as error:
-        lost = working_directory_lost()
-        tell(f"{error}; {lost}" if lost else str(error))
-        raise SystemExit(error.exit_code) from None
+        lost = _working_directory_lost()
+        _fail(f"{error}; {lost}" if lost else str(error), error.exit_code, arguments)
     except KeyboardInterrupt:
         tell("interrupted")
         raise SystemExit(130) from None
@@ -153,10 +156,31 @@ def main(arguments: list[str] | None = None, begin: Callable[[], None] | None = 
         silence(sys.stdout)
         raise SystemExit(0) from None
     except (OSError, RuntimeError) as error:
-        advice = shortage(error) or working_directory_lost()
+        advice = shortage(error) or _working_directory_lost()
         if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
             advice = "give a shorter one"
         if not advice:
             raise
-        tell(f"{error}; {advice}")
-        raise SystemExit(InputError.exit_code) from None
+        _fail(f"{error}; {advice}", InputError.exit_code, arguments)
+
+
+def _fail(message: str, exit_code: int, arguments: list[str] | None) -> NoReturn:
+    tell(message)
+    if "--json" in (sys.argv[1:] if arguments is None else arguments):
+        # Most commands need no JSON.
+        from hpsearch.cli.documents import print_error
+
+        try:
+            print_error(message, exit_code)
+        except OSError:
+            silence(sys.stdout)
+    raise SystemExit(exit_code) from None
+
+
+def _working_directory_lost() -> str:
+    """Return what to do if the working directory has been deleted; else an empty text."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return "the working directory has been deleted: change to another one, as in: cd ~"
+    return ""

@@ -7,12 +7,14 @@ import os
 import shlex
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from hpsearch.cli.app import DirectoryArgument, Trust, TrustedSweep, Workers
+from hpsearch.cli.documents import Json, print_document
 from hpsearch.cli.show import print_table
 from hpsearch.comparison.refitting import REFIT_IN, score_intervals, sweep_of_best
 from hpsearch.engine.session import Settings
@@ -136,10 +138,17 @@ def evaluate(
     fold: Fold = None,
     trust: Trust = None,
     sweep: TrustedSweep = None,
+    as_json: Json = False,
 ) -> None:
     """Evaluate a trial and print its metrics."""
     source = _source(directory, trust, sweep)
     evaluation = evaluate_trial(source, split, Which(trial, seed, fold))
+    recorded = [entry for entry in evaluations_of(directory) if entry.split == split]
+    trials = {entry.trial for entry in recorded} | {evaluation.trial}
+    if as_json:
+        counts = {"evaluations": len(recorded), "trials_evaluated": len(trials)}
+        print_document("evaluate", **asdict(evaluation), **counts)
+        return
     console = make_console()
     say = line_printer(console)
     in_fold = "" if evaluation.fold is None else f", fold {evaluation.fold}"
@@ -148,9 +157,7 @@ def evaluate(
     measures = evaluation.metrics.items()
     intervals = {name: f"95% interval {m.interval}" * bool(m.interval) for name, m in measures}
     print_table(console, (), ((name, number(m.value), intervals[name]) for name, m in measures))
-    recorded = [entry for entry in evaluations_of(directory) if entry.split == split]
     say(f"recorded: evaluation {len(recorded)} on the {split} split of this directory")
-    trials = {entry.trial for entry in recorded} | {evaluation.trial}
     if split == "test" and len(trials) > 1:
         say(
             f"warning: the test split has judged {len(trials)} trials now; the best of their "

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
 from hpsearch.cli.app import Out, Set, SweepArgument, Workers
+from hpsearch.cli.documents import Json, print_document
 from hpsearch.custom.search import plan_search
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.specs import n_features
@@ -18,6 +19,7 @@ from hpsearch.engine.learning import answered
 from hpsearch.engine.models import SweepModels
 from hpsearch.engine.planning import Summary, group, summarize
 from hpsearch.engine.search import Search, foresee
+from hpsearch.engine.session import Settings
 from hpsearch.errors import RefusedError
 from hpsearch.machine import cores
 from hpsearch.progress.display import line_printer, make_console
@@ -30,6 +32,9 @@ from hpsearch.wording import counted, duration
 
 _MOST_VALUES = 6
 
+#: A line for people, and the same facts for programs.
+Statement = tuple[str, dict[str, Any]]
+
 
 def plan(
     sweep: SweepArgument,
@@ -40,38 +45,53 @@ def plan(
     measure: Annotated[
         bool, typer.Option("--measure", help="Time a few steps of a few sizes.")
     ] = False,
+    as_json: Json = False,
 ) -> None:
     """Print the plan of a run of models or of a program."""
     loaded = load_sweep(sweep, set_ or (), with_data=True)
-    print_plan(loaded, out, workers, make_console(), measure=measure)
+    if not as_json:
+        print_plan(loaded, out, workers, make_console(), measure=measure)
+        return
+    facts: dict[str, Any] = {}
+    for _, new in _statements(loaded, out, workers, measure=measure):
+        facts |= new
+    print_document("plan", **facts)
 
 
 def print_plan(
     sweep: AnySweep, out: Path | None, workers: int | None, console: Console, *, measure: bool
 ) -> None:
     """Print the plan of a run of `sweep`."""
+    for line, _ in _statements(sweep, out, workers, measure=measure):
+        if line:
+            line_printer(console)(line)
+
+
+def _statements(
+    sweep: AnySweep, out: Path | None, workers: int | None, *, measure: bool
+) -> Iterator[Statement]:
     where = ResultsDirectory(out or Path("experiments") / sweep.name)
     if isinstance(sweep, ProgramSweep):
-        lines = _program_plan(sweep, where)
-    else:
-        lines = _model_plan(sweep, where, workers, measure=measure)
-    for line in lines:
-        line_printer(console)(line)
+        return _program_plan(sweep, where)
+    return _model_plan(sweep, where, workers, measure=measure)
 
 
-def _head(sweep: AnySweep, subject: str, about_data: Sequence[str] = ()) -> Iterator[str]:
-    yield f"sweep {sweep.name}: {subject}"
-    for warning in (*sweep.warnings, *about_data):
-        yield f"warning: {warning}"
+def _head(sweep: AnySweep, subject: str, about_data: Sequence[str] = ()) -> Iterator[Statement]:
+    warnings = [*sweep.warnings, *about_data]
+    yield f"sweep {sweep.name}: {subject}", {"sweep": sweep.name, "warnings": warnings}
+    for warning in warnings:
+        yield f"warning: {warning}", {}
 
 
-def _program_plan(sweep: ProgramSweep, where: ResultsDirectory) -> Iterator[str]:
+def _program_plan(sweep: ProgramSweep, where: ResultsDirectory) -> Iterator[Statement]:
     yield from _head(sweep, f"a program, {sweep.metric.goal} {sweep.metric.name}")
     program = sweep.run_of(str(where.trials.absolute()))
-    yield f"program    {program.program or 'no file, so its edits are not noticed'}"
-    yield from map(_parameter_line, sweep.space.parameters)
+    file = program.program
+    yield f"program    {file or 'no file, so its edits are not noticed'}", {"program": file}
+    yield from _parameters(sweep.space.parameters)
     search, (stored, results) = Search.of(sweep), _stored(where)
     executions, complete = foresee(search, stored)
+    yield "", {"complete": complete}
     if complete and search.method.draws:
         done = [execution for execution in executions if execution.number in results]
         yield from _counts(executions, done)
@@ -80,18 +100,18 @@ def _program_plan(sweep: ProgramSweep, where: ResultsDirectory) -> Iterator[str]
     if executions:
         first = executions[0]
         line = program.shell_line(first.config.values, first.seed, first.trial)
-        yield f"trial {first.trial}    {line}"
+        yield f"trial {first.trial}    {line}", {"command_of_first": line}
 
 
 def _model_plan(
     sweep: Sweep, where: ResultsDirectory, workers: int | None, *, measure: bool
-) -> Iterator[str]:
+) -> Iterator[Statement]:
     models, custom = SweepModels.of(sweep), sweep.kind.is_model
     yield from _head(sweep, _rows(models.dataset), models.dataset.warnings)
     search = plan_search(models) if custom else Search.of(sweep)
     if custom:
-        yield f"{sweep.builder} asks for"
-        yield from map(_parameter_line, search.space.parameters)
+        yield f"{sweep.builder} asks for", {"builder": sweep.builder}
+        yield from _parameters(search.space.parameters)
     if not search.method.draws:
         yield _open_end(search)
         return
@@ -99,18 +119,18 @@ def _model_plan(
     executions, complete = foresee(search, stored)
     done = answered(executions, models.recipe, stored, results)
     yield from _counts(executions, done)
+    yield "", {"complete": complete}
     trainings = group(executions, answered={execution.number for execution in done})
     summary = summarize(executions, trainings)
     yield from _shared(summary)
     if custom:
-        yield "time       unknown: the models are your own"
+        yield "time       unknown: the models are your own", {}
         return
-    asked = workers or sweep.execution.workers
-    count = cores() if asked == "auto" else int(asked)
+    count = Settings(workers=workers).workers_for(sweep.execution) or cores()
     ends = models.estimate(trainings, count, measure=measure)
     yield _time(summary, ends, count)
     if not complete:
-        yield "only budget.time ends this search: the figures are of its first trials"
+        yield "only budget.time ends this search: the figures are of its first trials", {}
 
 
 def _rows(dataset: Dataset) -> str:
@@ -120,10 +140,12 @@ def _rows(dataset: Dataset) -> str:
     )
 
 
-def _open_end(search: Search) -> str:
-    """Return the line of trials that are not known beforehand."""
+def _open_end(search: Search) -> Statement:
+    """Return the statement about trials that are not known beforehand."""
     count = "as many as there is time for" if search.limit is None else f"{search.limit:,} at most"
-    return f"trials     {count}; {search.method.name} chooses them"
+    method = search.method.name
+    facts = {"most_trials": search.limit, "method": method}
+    return f"trials     {count}; {method} chooses them", facts
 
 
 def _stored(where: ResultsDirectory) -> tuple[list[Execution], dict[int, ExecutionResult]]:
@@ -135,32 +157,45 @@ def _stored(where: ResultsDirectory) -> tuple[list[Execution], dict[int, Executi
     return [], {}
 
 
-def _counts(executions: Sequence[Execution], done: Collection[Execution]) -> Iterator[str]:
+def _counts(executions: Sequence[Execution], done: Collection[Execution]) -> Iterator[Statement]:
     numbers = {execution.number for execution in done}
     trials = {execution.trial for execution in executions}
     begun = {execution.trial for execution in executions if execution.number not in numbers}
     complete = len(trials - begun)
-    yield f"trials     {len(trials):,}" + (f", {complete:,} done already" if complete else "")
-    if len(executions) > len(trials):
-        yield f"executions {len(executions):,} (a trial has one for each seed and fold)" + (
-            f", {len(done):,} done already" if done else ""
-        )
+    line = f"trials     {len(trials):,}" + (f", {complete:,} done already" if complete else "")
+    yield line, {"trials": len(trials), "trials_done": complete}
+    facts = {"executions": len(executions), "executions_done": len(done)}
+    if len(executions) == len(trials):
+        yield "", facts
+        return
+    line = f"executions {len(executions):,} (a trial has one for each seed and fold)"
+    yield line + (f", {len(done):,} done already" if done else ""), facts
 
 
-def _shared(summary: Summary) -> Iterator[str]:
-    yield f"trainings  {summary.trainings:,} (trials that differ only in epochs share one)"
-    yield (
-        f"epochs     {summary.epochs_trained:,} of {summary.epochs_asked:,}"
-        f"; {summary.epochs_saved:,} saved"
-    )
+def _shared(summary: Summary) -> Iterator[Statement]:
+    line = f"trainings  {summary.trainings:,} (trials that differ only in epochs share one)"
+    yield line, {"trainings": summary.trainings}
+    trained, asked = summary.epochs_trained, summary.epochs_asked
+    line = f"epochs     {trained:,} of {asked:,}; {summary.epochs_saved:,} saved"
+    yield line, {"epochs": trained, "epochs_unshared": asked}
 
 
-def _time(summary: Summary, ends: tuple[float, float], workers: int) -> str:
+def _time(summary: Summary, ends: tuple[float, float], workers: int) -> Statement:
+    facts = {"seconds": ends, "workers": workers}
     if not summary.trainings:
-        return "time       nothing to train"
+        return "time       nothing to train", facts
     least, most = map(duration, ends)
     times = f"about {least}" if least == most else f"{least} to {most}"
-    return f"time       {times} with {counted(workers, 'worker')}"
+    return f"time       {times} with {counted(workers, 'worker')}", facts
+
+
+def _parameters(parameters: Sequence[Parameter]) -> Iterator[Statement]:
+    lines = map(_parameter_line, parameters)
+    domains = [
+        {"name": parameter.name, "domain": _domain(parameter), "when": parameter.when}
+        for parameter in parameters
+    ]
+    yield "\n".join(lines), {"parameters": domains}
 
 
 def _parameter_line(parameter: Parameter) -> str:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+import os
 import shlex
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -15,9 +18,10 @@ from rich.table import Table
 from rich.text import Text
 
 from hpsearch.cli.app import DirectoryArgument
+from hpsearch.cli.documents import Json, print_document
 from hpsearch.data.builtin import DESCRIPTIONS
 from hpsearch.engine.session import RunOutcome
-from hpsearch.errors import InputError, RefusedError
+from hpsearch.errors import HpsearchError, InputError, RefusedError
 from hpsearch.progress.display import line_printer, make_console, tell
 from hpsearch.runs.trial import examine_best_file
 from hpsearch.space.keras_names import ACTIVATIONS, OPTIMIZERS
@@ -28,7 +32,15 @@ from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.doctor import Severity, examine
 from hpsearch.store.facts import Evaluation
 from hpsearch.store.store import Store, evaluations_of, facts_of
-from hpsearch.store.tables import goal_of, read_results, selecting_methods, varying_columns
+from hpsearch.store.tables import (
+    goal_of,
+    hyperparameter_columns,
+    metric_columns,
+    read_results,
+    selecting_methods,
+    values_of,
+    varying_columns,
+)
 from hpsearch.store.trials import best_trial, errors_text, ranked_trials, trials_of
 from hpsearch.wording import cell_text, counted, listing, number
 
@@ -36,6 +48,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Rows = Iterable[tuple[str, str]]
+#: The columns of a trial in a document, beside its hyperparameters and metrics.
+_OF_TRIAL = (
+    *("trial", "config", "status", "metric", "score", "std", "executions"),
+    *("epochs_trained", "weights", "seconds", "trainer"),
+)
 #: The most errors to show of a run without a score.
 _MOST_ERRORS = 3
 
@@ -70,36 +87,128 @@ def list_names(
     what: Annotated[
         str, typer.Argument(metavar="datasets|methods|activations|optimizers|layer-types")
     ],
+    as_json: Json = False,
 ) -> None:
     """Print one list, a name on each line."""
     if what not in _LISTS:
         raise InputError(f"list: there is no list of {what!r}; there are {', '.join(_LISTS)}")
-    print_table(make_console(), (), _LISTS[what]())
+    if as_json:
+        names = [{"name": name, "text": text} for name, text in _LISTS[what]()]
+        print_document("list", list=what, names=names)
+    else:
+        print_table(make_console(), (), _LISTS[what]())
 
 
-def doctor(directory: DirectoryArgument) -> None:
+def doctor(directory: DirectoryArgument, as_json: Json = False) -> None:
     """Examine a results directory and print the findings."""
     findings = list(examine(directory))
     if not any(finding.level is Severity.WRONG for finding in findings):
         closer = list(examine_best_file(directory))
         findings = [f for f in findings if f.part not in {c.part for c in closer}] + closer
     wrong = any(finding.level is Severity.WRONG for finding in findings)
-    say = line_printer(make_console())
-    for finding in findings:
-        say(f"{finding.part:12} {finding.level}: {finding.text}")
-    say("something is wrong" if wrong else "all is sound")
+    if as_json:
+        print_document("doctor", sound=not wrong, findings=list(map(asdict, findings)))
+    else:
+        say = line_printer(make_console())
+        for finding in findings:
+            say(f"{finding.part:12} {finding.level}: {finding.text}")
+        say("something is wrong" if wrong else "all is sound")
     if wrong:
         raise typer.Exit(RefusedError.exit_code)
 
 
 def show(
     source: Annotated[
-        Path, typer.Argument(metavar="DIR|CSV", help="A results directory, or a CSV file.")
-    ],
+        Path | None,
+        typer.Argument(
+            metavar="DIR|CSV",
+            help="A results directory, or a CSV file; default: the sweeps below this directory.",
+        ),
+    ] = None,
     top: Annotated[int, typer.Option(min=1, help="The number of best trials.")] = 10,
+    as_json: Json = False,
 ) -> None:
-    """Print the results."""
-    print_results(source, top, make_console())
+    """Print the results, or the sweeps below the working directory."""
+    if source is None:
+        found = sweeps_below(Path())
+        if as_json:
+            print_document("show", sweeps=found)
+        else:
+            _print_sweeps(found, make_console())
+    elif as_json:
+        print_document("show", **_contents(source, top))
+    else:
+        print_results(source, top, make_console())
+
+
+def _tables_below(folder: Path) -> Iterator[Path]:
+    for home, folders, files in os.walk(folder):
+        # Environments, caches and the like may have thousands of folders.
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        if "results.csv" in files:
+            yield Path(home, "results.csv")
+
+
+def sweeps_below(folder: Path) -> list[dict[str, Any]]:
+    """Return a line for each results directory below a folder, the latest first.
+
+    Its columns: `directory`, `changed` (UTC), `trials`, `metric`, `best` (the best mean score),
+    `process` (of a run under way, or None).
+    """
+    lines = []
+    for path in _tables_below(folder):
+        where = ResultsDirectory(path.parent)
+        # Tables of other programs, and unreadable ones, are left out.
+        with suppress(HpsearchError, OSError):
+            if not where.store.exists():
+                continue
+            table = read_results(path)
+            best = best_trial(table)
+            changed = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+            lines.append(
+                {
+                    "directory": str(path.parent),
+                    "changed": changed.isoformat(timespec="seconds"),
+                    "trials": table["trial"].nunique(),
+                    "metric": None if best is None else str(best["metric"]).split(":")[0],
+                    "best": None if best is None else best["score"],
+                    "process": where.holder or None,
+                }
+            )
+    return sorted(lines, key=lambda line: str(line["changed"]), reverse=True)
+
+
+def _print_sweeps(sweeps: Sequence[Mapping[str, Any]], console: Console) -> None:
+    if not sweeps:
+        line_printer(console)("no sweep's results are below this directory")
+        return
+    rows = []
+    for line in sweeps:
+        best = "-" if line["best"] is None else f"{line['metric']} {number(line['best'])}"
+        state = f"a run is under way (process {line['process']})" if line["process"] else ""
+        rows.append((line["directory"], line["changed"], str(line["trials"]), best, state))
+    print_table(console, ("directory", "changed", "trials", "best", ""), rows)
+
+
+def _contents(source: Path, top: int) -> dict[str, Any]:
+    """Return what `show` prints, but for the means of values, as a document."""
+    table = read_results(source)
+    trials, best = trials_of(table), ranked_trials(table).head(top)
+    names, metrics = hyperparameter_columns(table), metric_columns(table)
+    return {
+        "source": source,
+        "goal": goal_of(table),
+        "trials": trials["status"].value_counts().to_dict(),
+        "executions": len(table),
+        "best": [
+            {name: row[name] for name in _OF_TRIAL}
+            | {"values": values_of(row, names), "metrics": {name: row[name] for name in metrics}}
+            for _, row in best.iterrows()
+        ],
+        "errors": table["error"].value_counts().to_dict(),
+        "evaluations": [asdict(entry) for entry in recorded(source)],
+        "process": ResultsDirectory(source).holder or None,
+    }
 
 
 def print_summary(outcome: RunOutcome, console: Console) -> None:

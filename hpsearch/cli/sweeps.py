@@ -24,6 +24,7 @@ def run(
     out: Out = None,
     workers: Workers = None,
     set_: Set = None,
+    threads: Annotated[str | None, typer.Option(help="Threads of a training, or auto.")] = None,
     engine: Annotated[str | None, typer.Option(help="local or ray.")] = None,
     retry: Annotated[
         bool, typer.Option("--retry", help="Train failed, killed and timed-out executions again.")
@@ -48,8 +49,8 @@ def run(
 ) -> None:
     """Run a sweep and print its best trials."""
     overrides = list(set_ or [])
-    if engine is not None:
-        overrides.append(f"execution.engine={engine}")
+    given = {"threads": threads, "engine": engine}
+    overrides += [f"execution.{key}={value}" for key, value in given.items() if value is not None]
     loaded = load_sweep(sweep, overrides, with_data=True)
     settings = Settings(
         out=out, workers=workers, retry=retry, fresh=fresh, store=store, anyway_code=anyway_code

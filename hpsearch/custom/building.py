@@ -19,9 +19,8 @@ import keras_tuner
 import numpy as np
 import numpy.typing as npt
 from keras.src.backend.common import global_state
-from keras_tuner.src.engine import tuner_utils
-from keras_tuner.src.engine.hypermodel import get_hypermodel
 
+from hpsearch.custom import kerastuner_names as kt
 from hpsearch.data.dataset import unpacked
 from hpsearch.data.specs import Target, Task, n_features, row_shape
 from hpsearch.errors import InputError
@@ -365,7 +364,7 @@ def _logging_to(callbacks: list[Any], hp: Any, folder: str) -> list[Any]:
         with contextlib.suppress(ImportError):
             from tensorboard.plugins.hparams import api
 
-            hparams = tuner_utils.convert_hyperparams_to_hparams(hp, api)
+            hparams = kt.convert_hyperparams_to_hparams(hp, api)
             callbacks = [*callbacks, api.KerasCallback(writer=board.log_dir, hparams=hparams)]
     return callbacks
 
@@ -391,7 +390,7 @@ def as_hypermodel(given: Any, name: str) -> keras_tuner.HyperModel:
         raise InputError(
             f"{name}: must be a function of hp or a keras_tuner.HyperModel, not {given!r:.80}"
         )
-    return get_hypermodel(given)
+    return kt.get_hypermodel(given)
 
 
 def trains_itself(hypermodel: keras_tuner.HyperModel) -> bool:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import keras
-from keras_tuner.src.engine.hyperparameters import hp_types
 
+from hpsearch.custom import kerastuner_names as kt
 from hpsearch.custom.building import (
     TrackedHyperParameters,
     apart,
@@ -85,11 +85,11 @@ def domain_of(hyperparameter: Any) -> Choices | Range:
     A range that its step does not divide ends at the last step, as in KerasTuner. A range with a
     step on a logarithmic scale becomes a list. `reverse_log` without a step becomes linear.
     """
-    if isinstance(hyperparameter, hp_types.Boolean):
+    if isinstance(hyperparameter, kt.Boolean):
         return Choices((False, True))
-    if isinstance(hyperparameter, hp_types.Choice | hp_types.Fixed):
+    if isinstance(hyperparameter, kt.Choice | kt.Fixed):
         return Choices(tuple(hyperparameter.values))
-    return _numbers(hyperparameter, whole=isinstance(hyperparameter, hp_types.Int))
+    return _numbers(hyperparameter, whole=isinstance(hyperparameter, kt.Int))
 
 
 def _numbers(hyperparameter: Any, *, whole: bool) -> Choices | Range:

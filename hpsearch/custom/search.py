@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hpsearch.custom.shipping import CustomModel, ModelHyperparameters, space_of
-from hpsearch.custom.subject import CustomModels, find_in
+from hpsearch.custom.subject import NEEDS, CustomModels, find_in
 from hpsearch.data.loading import Loader
 from hpsearch.engine.best_model import Retrainer, one_worker
 from hpsearch.engine.models import SweepModels, read_models
@@ -53,7 +53,7 @@ def prepare_custom_models(sweep: Sweep, load: Loader | None, run: Run) -> Prepar
             hint = did_you_mean(name, asked)
             run.warn(f"parameters.{name}: the model never asked for it{hint}")
     recipe, search = replace(models.recipe, asked=declared.asked), _search(sweep, declared)
-    names, costs = search.space.names, Costs(tensorflow=True)
+    names, costs = search.space.names, Costs(NEEDS)
     prepared = models.prepared(run, subject, recipe, search, costs, names=names)
 
     def finish(engine: Any) -> None:
@@ -88,7 +88,7 @@ def _model_of(load: Loader | None) -> CustomModel:
 
 def plan_search(models: SweepModels) -> Search:
     """Return a sweep's search without running it; a worker builds the model."""
-    with one_worker() as (executor, check):
+    with one_worker(models.sweep.execution) as (executor, check):
         executor.provide(models.rows)
         return _search(models.sweep, _hyperparameters(models, executor, check))
 

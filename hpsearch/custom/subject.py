@@ -16,11 +16,16 @@ from hpsearch.data.specs import TrainingData
 from hpsearch.models.problem import Problem, Recipe
 from hpsearch.space.execution import Execution, ExecutionResult, Training
 from hpsearch.space.space import Parameter
+from hpsearch.spec.keys import MOST_THREADS
 from hpsearch.training.follow import follow
 from hpsearch.training.mlps import ROWS_A_STEP, request_of
-from hpsearch.training.subjects import Job, OnEpoch, Say
+from hpsearch.training.subjects import Job, Needs, OnEpoch, Say
 
 # The driver imports this module, too, and neither Keras nor KerasTuner.
+
+
+#: A model may be large, and the native trainer may train it.
+NEEDS = Needs(threads=MOST_THREADS)
 
 
 @dataclass(frozen=True)
@@ -74,10 +79,10 @@ class CustomModels:
         fold = "" if of.fold is None else f"-fold{of.fold}"
         return Path(self.files, f"{of.trial}{seed}{fold}")
 
-    def needs_tensorflow(self, problem: Problem, values: Mapping[str, Any]) -> bool:
-        """Return True, since Keras builds the model."""
+    def needs(self, problem: Problem, values: Mapping[str, Any]) -> Needs:
+        """Return what training any model may need."""
         del problem, values
-        return True
+        return NEEDS
 
     def build(self, problem: Problem, values: Mapping[str, Any], seed: int) -> Any:
         """Return the user's model, compiled."""

@@ -338,7 +338,13 @@ def _for_fit(model: keras.Model, request: TrainerRequest, asked: Request) -> Cal
     problem = replace(request.problem, input=asked.input, target=asked.target)
     values = {"batch_size": asked.batch_size or 32}
     wanted = TrainerRequest(
-        problem, values, request.seed, asked.arrays, asked.epochs or 1, shuffled=shuffled
+        problem,
+        values,
+        request.seed,
+        asked.arrays,
+        asked.epochs or 1,
+        shuffled=shuffled,
+        threads=request.threads,
     )
     if not (asked.parts or asked.inputs or model.built):
         model.build(asked.arrays.x_train.shape)

@@ -13,16 +13,19 @@ from typing import Any
 import numpy.typing as npt
 
 from hpsearch.data.specs import TrainingData
-from hpsearch.engine.session import signals
+from hpsearch.engine.session import Settings, signals
 from hpsearch.errors import RefusedError
 from hpsearch.files import file_digest
+from hpsearch.machine import cores
 from hpsearch.models.problem import Problem, Recipe
 from hpsearch.space.execution import Execution, ExecutionResult, Status, Training
 from hpsearch.space.mlp import MLPConfig, is_custom
+from hpsearch.spec.keys import ExecutionSettings
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.facts import Evaluation, Facts, Measurement
 from hpsearch.store.store import Store
 from hpsearch.training.subjects import Job, ModelSubject, TrainedModel
+from hpsearch.training.trainer import gpu_is_usable
 from hpsearch.workers.calls import Answers, predict_validation, write_model
 from hpsearch.workers.local import LocalExecutor
 from hpsearch.workers.protocol import Answered, Call, Called, Event, Executor, Finished, Lost, Work
@@ -34,16 +37,30 @@ _WAIT_SECONDS = 1.0
 
 
 @contextmanager
-def one_worker() -> Iterator[tuple[LocalExecutor, Callable[[], None]]]:
+def one_worker(
+    execution: ExecutionSettings | None = None, *, tensorflow: bool = True
+) -> Iterator[tuple[LocalExecutor, Callable[[], None]]]:
     """Yield an executor with one worker, and a function that raises Interrupted after a signal.
 
     The worker's output is dropped.
+
+    Args:
+        execution: The settings of a sweep, by which it trains as the sweep did.
+        tensorflow: Whether the worker may need TensorFlow.
     """
+    execution = execution or ExecutionSettings()
+    if execution.devices != "none":
+        # The sweep may have run on a machine with other GPUs.
+        execution = replace(execution, devices="auto")
+    devices = Settings().devices_for(execution, auto=gpu_is_usable() if tensorflow else True)
+    shared = cores() if execution.threads == "auto" else 0
     with (
         TemporaryFile("a", encoding="utf-8") as log,
         signals() as stop,
-        Servers(log) as servers,
-        LocalExecutor(servers, 1) as executor,
+        Servers(log, tensorflow=tensorflow) as servers,
+        LocalExecutor(
+            servers, 1, devices=devices, threads=execution.fixed_threads, cores=shared
+        ) as executor,
     ):
         yield executor, stop.check
 
@@ -75,8 +92,8 @@ class Retrainer:
         training = Training(
             values, execution.seed, stops, fold=execution.fold, trial=execution.trial
         )
-        tensorflow = self.subject.needs_tensorflow(self.problem(execution), values)
-        job = Job(training, self.recipe, self.subject, tensorflow=tensorflow)
+        needs = self.subject.needs(self.problem(execution), values)
+        job = Job(training, self.recipe, self.subject, needs=needs)
         answer = ExecutionResult(execution.number, Status.KILLED, error="the worker gave no result")
         for event in self._events_of(job):
             match event:
@@ -150,11 +167,13 @@ class Retrainer:
         return Problem(self.recipe, dataset.input, dataset.target)
 
     def _events_of(self, work: Work) -> Iterator[Event]:
-        while not self.executor.free:
+        on_device = isinstance(work, Job) and work.needs.device
+        while not self.executor.free or (on_device and self.executor.free_devices == 0):
             # Drop events of trainings that a sweep left when it gave up.
             self.executor.events(_WAIT_SECONDS)
             self.check()
         self.executor.submit(work)
+        self.executor.spread(waiting=False)
         while True:
             yield from self.executor.events(_WAIT_SECONDS)
             self.check()

@@ -186,10 +186,12 @@ class Engine:
 
     def work(self) -> None:
         """Start a training, or wait for events and handle them."""
-        executor, queue = self.trainings.executor, self.trainings.queue
-        if queue and executor.free and not self._late:
-            self._start(queue.popleft())
+        executor = self.trainings.executor
+        if not self._late and (training := self.trainings.next()) is not None:
+            self._start(training)
             return
+        waiting = not self._late and (self.phase.waits or self.trainings.startable > 0)
+        executor.spread(waiting=waiting)
         self._handle(executor.events(_WAIT_SECONDS))
         starting = self.phase is Phase.STARTING
         # A method of hpsearch may take longer than a training.
@@ -227,7 +229,7 @@ class Engine:
         if self.time_seconds is None and not self.planner.adaptive:
             # The longest first, so that workers end together.
             trainings.sort(key=self.trainings.costs.seconds, reverse=True)
-        self.trainings.queue += trainings
+        self.trainings.add(trainings)
         if step or done:
             trained = {number for training in step.trainings for number in training.executions}
             numbers = trained | {answer.number for answer in step.answers}

@@ -28,8 +28,8 @@ from hpsearch.store.facts import Identity
 from hpsearch.store.provenance import identify, make_recipe
 from hpsearch.store.trials import best_execution
 from hpsearch.training.mlps import MLPs, mlp_trainer
-from hpsearch.training.subjects import ModelSubject
-from hpsearch.training.trainer import TrainerRequest, needs_tensorflow
+from hpsearch.training.subjects import ModelSubject, Needs
+from hpsearch.training.trainer import TrainerRequest
 
 _NOT_BUILT = (
     "hpsearch was installed without its native trainer in C, so TensorFlow trains everything, "
@@ -62,9 +62,10 @@ class NetworkCosts(Costs):
     problem: Problem
     rows: int
     validation_rows: int
+    gpus: bool = True
 
-    def needs_tensorflow(self, training: Training) -> bool:
-        return needs_tensorflow(self.problem, training.values)
+    def needs(self, training: Training) -> Needs:
+        return MLPs().needs(self.problem, training.values, gpus=self.gpus)
 
     def step_seconds(self, training: Training) -> float:
         """Estimate the seconds of one training step."""
@@ -81,7 +82,7 @@ class NetworkCosts(Costs):
         return costs.build + training.epochs * epoch
 
     def _costs(self, training: Training) -> _Costs:
-        return _TENSORFLOW if self.needs_tensorflow(training) else _NATIVE
+        return _TENSORFLOW if self.needs(training).tensorflow else _NATIVE
 
     def _weights(self, training: Training) -> int:
         features, outputs = n_features(self.problem.input), self.problem.target.outputs
@@ -120,7 +121,8 @@ class SweepModels:
         dataset = self.dataset
         problem = Problem(self.recipe, dataset.input, dataset.target)
         train, validation = len(dataset.train), len(dataset.validation)
-        return NetworkCosts(problem=problem, rows=train, validation_rows=validation)
+        gpus = self.sweep.execution.devices != "none"
+        return NetworkCosts(problem=problem, rows=train, validation_rows=validation, gpus=gpus)
 
     def estimate(
         self, trainings: Sequence[Training], workers: int, *, measure: bool
@@ -218,7 +220,7 @@ _STEPS = 50
 
 def _measured_factor(trainings: Sequence[Training], costs: NetworkCosts, arrays: Arrays) -> float:
     """Return the median ratio of measured to estimated time of three trainings' steps."""
-    if any(map(costs.needs_tensorflow, trainings)):
+    if any(costs.needs(training).tensorflow for training in trainings):
         import tensorflow as tf  # slow to import
 
         tf.config.threading.set_intra_op_parallelism_threads(1)

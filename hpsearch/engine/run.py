@@ -304,10 +304,8 @@ def make_planner(
     if strategy is not None and not strategy.adaptive and race is None:
         earlier = CurveReuse(recipe, dict(results), {}, stored)
         return FixedPlanner(strategy, trials, repetitions, results, earlier.answer)
-    longest = None
-    if strategy is None or not strategy.rungs:
-        # A proposal may repeat an earlier one with more epochs.
-        longest = next((int(p.at(1 - 1e-12)) for p in space.parameters if p.name == "epochs"), None)
+    # A proposal may repeat an earlier one with more epochs.
+    longest = space.most_epochs if strategy is None or not strategy.rungs else None
     return AdaptivePlanner(
         strategy,
         trials,

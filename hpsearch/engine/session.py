@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import logging
+import os
 import signal
 import sys
 import threading
@@ -15,9 +16,9 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, TYPE_CHECKING, Any
 
-from hpsearch.errors import HpsearchError, InputError, Interrupted, Terminated
+from hpsearch.errors import HpsearchError, InputError, Interrupted, NotSupportedError, Terminated
 from hpsearch.importing import load_part
-from hpsearch.machine import cores, require_fork
+from hpsearch.machine import allowed_gpus, cores, gpus
 from hpsearch.space.execution import Execution
 from hpsearch.spec.keys import ExecutionSettings
 from hpsearch.store.directory import ResultsDirectory
@@ -53,7 +54,7 @@ class Settings:
             asks the strategy itself.
         pool: An executor whose processes train instead of the engine's.
         drive: Searches in this process; None has the sweep's method search in another one.
-        repeat: See `Engine`.
+        repeat: See `Trainings`.
         anyway_code: Whether an edited program may add rows.
     """
 
@@ -80,14 +81,52 @@ class Settings:
     def workers_for(self, execution: ExecutionSettings) -> int | None:
         """Return the number of trainings at a time.
 
-        `auto` is one for each core that this process may use. On a cluster it is None: as many as
-        have room.
+        `auto` is one for each core that this process may use, or for `threads` of them. On a
+        cluster it is None: as many as have room.
         """
         asked = self.workers or execution.workers
         if asked == "auto":
             on_cluster = execution.engine == "ray" and self.pool is None
-            return None if on_cluster else cores()
+            return None if on_cluster else max(1, cores() // execution.fixed_threads)
         return int(asked)
+
+    def devices_for(self, execution: ExecutionSettings, *, auto: bool) -> tuple[str, ...] | None:
+        """Return the GPUs' names, each as often as trainings may share it.
+
+        Args:
+            auto: Whether `devices: auto` assigns the GPUs of this machine.
+
+        Returns:
+            None if no GPU is assigned, so that each training may use all; empty for no GPU.
+
+        Raises:
+            InputError: The sweep names a GPU that this process may not use.
+        """
+        asked = execution.devices
+        if self.trains_elsewhere or execution.engine != "local":
+            return None
+        if asked == "auto":
+            names = gpus() if auto else []
+            if not names:
+                return None
+        else:
+            names = [] if asked == "none" else [_gpu(int(number)) for number in asked]
+        return tuple(name for name in names for _ in range(execution.workers_per_device))
+
+
+def _gpu(number: int) -> str:
+    """Return the name of the GPU that a sweep names; it is the number if it cannot be checked."""
+    allowed = allowed_gpus()
+    # Without NVIDIA's files, which GPUs there are is not known.
+    names = gpus() or allowed or []
+    if allowed is None and not names:
+        return str(number)
+    if number >= len(names):
+        limit = "this machine has" if allowed is None else "the environment leaves"
+        raise InputError(
+            f"execution.devices: there is no GPU {number}: {limit} {len(names)}, counted from 0"
+        )
+    return names[number]
 
 
 @dataclass
@@ -247,10 +286,13 @@ def require_default_keras() -> None:
 
 def require_engine(execution: ExecutionSettings) -> None:
     """Check that the system supports the engine, and that the packages it needs are installed."""
-    if execution.engine == "local":
-        require_fork()
-    else:
+    if execution.engine != "local":
         load_part("hpsearch.ray.connection:require_ray")()
+    elif not hasattr(os, "fork"):
+        raise NotSupportedError(
+            "training needs a system that forks processes: Linux, or macOS. On Windows, run it in "
+            "WSL; plan, show, compare and report work here, too"
+        )
 
 
 @contextmanager

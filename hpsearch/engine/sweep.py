@@ -22,6 +22,8 @@ from hpsearch.space.space import Kind
 from hpsearch.spec.keys import ExecutionSettings
 from hpsearch.spec.sweep import AnySweep
 from hpsearch.store.directory import ResultsDirectory
+from hpsearch.wording import counted
+from hpsearch.workers.protocol import Said
 from hpsearch.workers.servers import Servers
 
 if TYPE_CHECKING:
@@ -44,6 +46,7 @@ def take_steps(
     listener: Listener,
     *,
     tensorflow: bool,
+    on_devices: bool = True,
     servers: Servers | None = None,
 ) -> RunOutcome:
     """Run a search in a results directory, with the processes that it needs.
@@ -52,6 +55,7 @@ def take_steps(
         prepare: Claims the run's store, and gives its executor the rows.
         path: The directory, unless the settings name another.
         tensorflow: Whether trainings may need TensorFlow.
+        on_devices: Whether every training gets a GPU of its own, if there are some.
         servers: Running servers, which the run closes; None starts them.
     """
     if not settings.trains_elsewhere:
@@ -72,8 +76,15 @@ def take_steps(
             servers = stack.enter_context(Servers(log, tensorflow=tensorflow))
         # Import NumPy and the like while the servers import TensorFlow.
         from hpsearch.engine.run import Run
+        from hpsearch.training.trainer import gpu_is_usable
         from hpsearch.workers.executors import opened_executor
 
+        auto = gpu_is_usable() if tensorflow else on_devices
+        devices = settings.devices_for(execution, auto=auto)
+        if devices and on_devices and workers is not None and workers > len(devices):
+            workers = len(devices)
+            room = f"the GPUs have room for {counted(workers, 'training')} at a time"
+            listener(Said(f"{room}; execution: {{devices: none}} leaves them out"))
         executor = stack.enter_context(
             opened_executor(
                 execution,
@@ -82,6 +93,7 @@ def take_steps(
                 servers=servers,
                 pool=settings.pool,
                 in_process=settings.in_process,
+                devices=devices,
             )
         )
         run = Run(settings, listener, where, stop, executor, workers, stack)
@@ -113,7 +125,13 @@ def run_sweep(
         prepared: Prepared = load_part(_PREPARE[sweep.kind])(sweep, load, run)
         return prepared
 
-    tensorflow = sweep.uses_tensorflow
     return take_steps(
-        prepare, path, execution, settings, listener, tensorflow=tensorflow, servers=servers
+        prepare,
+        path,
+        execution,
+        settings,
+        listener,
+        tensorflow=sweep.uses_tensorflow,
+        on_devices=sweep.kind.takes_device,
+        servers=servers,
     )

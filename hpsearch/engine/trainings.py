@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from hpsearch.engine.learning import Snapshots
@@ -16,30 +16,70 @@ from hpsearch.store.derived import Tables
 from hpsearch.store.facts import installed
 from hpsearch.store.store import Store
 from hpsearch.store.trials import Leader
-from hpsearch.training.subjects import Job, Subject
+from hpsearch.training.subjects import Job, Needs, Subject
 from hpsearch.workers.protocol import Answered, Executor, Finished, Lost, Said
 
 #: The machines that one training may lose before it is blamed for the losses.
 _MACHINES = 3
 #: The sweep gives up if the first trainings, this many, all raise the same.
 _FAILURES_ALIKE = 5
+#: No more trainings are planned for idle cores while this many wait for GPUs.
+_MOST_WAITING = 1000
+
+
+_NO_TENSORFLOW = Needs(tensorflow=False)
 
 
 @dataclass(frozen=True)
 class Costs:
-    """Estimates what trainings need; their time is unknown, unless a subclass knows it."""
+    """Estimates what trainings need; their time is unknown, unless a subclass knows it.
 
-    tensorflow: bool = False
+    Attributes:
+        needs_of_all: What each training needs, unless a subclass distinguishes them.
+    """
 
-    def needs_tensorflow(self, training: Training) -> bool:
-        """Check if the training needs a worker with TensorFlow."""
+    needs_of_all: Needs = _NO_TENSORFLOW
+
+    def needs(self, training: Training) -> Needs:
+        """Return what the training needs of its worker."""
         del training
-        return self.tensorflow
+        return self.needs_of_all
 
     def seconds(self, training: Training) -> float:
         """Estimate the seconds that the training takes; 0 if unknown."""
         del training
         return 0.0
+
+
+class Queue:
+    """Trainings that wait, in order, but others pass those that wait for a GPU."""
+
+    def __init__(self) -> None:
+        #: True for those that need a GPU -> trainings with their places.
+        self._lines: dict[bool, deque[tuple[int, Training]]] = {False: deque(), True: deque()}
+        self._first = self._last = 0
+
+    def __len__(self) -> int:
+        return sum(map(len, self._lines.values()))
+
+    def append(self, training: Training, *, device: bool) -> None:
+        """Add a training behind all others, or behind all that need a GPU, too."""
+        self._last += 1
+        self._lines[device].append((self._last, training))
+
+    def put_first(self, training: Training, *, device: bool) -> None:
+        """Add a training before all others."""
+        self._first -= 1
+        self._lines[device].appendleft((self._first, training))
+
+    def startable(self, *, device: bool) -> int:
+        """Return how many may start, if a GPU is free or if none is."""
+        return len(self) if device else len(self._lines[False])
+
+    def pop(self, *, device: bool) -> Training:
+        """Remove and return the first training that may start."""
+        lines = [line for needed, line in self._lines.items() if line and device >= needed]
+        return min(lines, key=lambda line: line[0][0]).popleft()[1]
 
 
 @dataclass
@@ -66,7 +106,7 @@ class Trainings:
     repeat: Callable[[ExecutionResult, int], bool] | None = None
     say: Callable[[str], None] = lambda _: None
     reported: Callable[[Training], Sequence[Epoch]] = lambda _: ()
-    queue: deque[Training] = field(default_factory=deque)
+    queue: Queue = field(default_factory=Queue)
     running: dict[int, int] = field(default_factory=dict)
     _deaths: dict[int, int] = field(default_factory=dict)
     #: Executions -> runs without a score; then the executions to run again.
@@ -82,8 +122,29 @@ class Trainings:
             waits: Whether plans that depend on results wait for a free worker. If no worker is
                 busy, one will be free.
         """
-        free = self.executor.free
-        return max(0, (free if waits and self.executor.busy else max(1, free)) - len(self.queue))
+        free, queued = self.executor.free, len(self.queue)
+        if free and not waits and queued < _MOST_WAITING:
+            queued = self.startable
+        return max(0, (free if waits and self.executor.busy else max(1, free)) - queued)
+
+    @property
+    def startable(self) -> int:
+        """The number of queued trainings that need no GPU for which others have to end."""
+        return self.queue.startable(device=self.executor.free_devices != 0)
+
+    def add(self, trainings: Iterable[Training]) -> None:
+        """Queue trainings."""
+        for training in trainings:
+            self.queue.append(training, device=self._needs_device(training))
+
+    def _needs_device(self, training: Training) -> bool:
+        return self.executor.free_devices is not None and self.costs.needs(training).device
+
+    def next(self) -> Training | None:
+        """Take the first queued training for which the executor has room, if any."""
+        if not (self.executor.free and self.startable):
+            return None
+        return self.queue.pop(device=self.executor.free_devices != 0)
 
     def start(self, training: Training, keep_better_than: float | None, *, snapshot: bool) -> None:
         """Submit a training; for the arguments, see `Job`."""
@@ -94,7 +155,7 @@ class Trainings:
                 self.recipe,
                 self.subject,
                 keep_better_than,
-                tensorflow=self.costs.needs_tensorflow(training),
+                needs=self.costs.needs(training),
                 past=self.snapshots.past(training),
                 snapshot=snapshot and self.snapshots.has_room,
             )
@@ -131,7 +192,7 @@ class Trainings:
         left = tuple(stop for stop in training.stops if stop[1] in self._again)
         self._again.difference_update(training.executions)
         if left:
-            self.queue.appendleft(replace(training, stops=left))
+            self._repeat(replace(training, stops=left))
             return None
         reason = "the training ended without an answer for it"
         return self._unanswered(training, Status.FAILED, reason)
@@ -149,10 +210,13 @@ class Trainings:
         retries = max(self.retries, _MACHINES) if event.machine_lost else self.retries
         if not limited and deaths <= retries:
             self.say(f"{training.label}: {event.reason}; trying once more")
-            self.queue.appendleft(replace(training, stops=left))
+            self._repeat(replace(training, stops=left))
             return None
         status = Status.TIMEOUT if event.timed_out else Status.KILLED
         return self._unanswered(training, status, event.reason, event.seconds)
+
+    def _repeat(self, training: Training) -> None:
+        self.queue.put_first(training, device=self._needs_device(training))
 
     def reason_to_give_up(self, training: Training) -> str:
         """Return why the sweep gives up after the end of a training, or an empty text."""

@@ -17,7 +17,7 @@ from hpsearch.engine.session import Listener, RunOutcome, Settings, ignore, requ
 from hpsearch.engine.sweep import take_steps
 from hpsearch.engine.trainings import Costs
 from hpsearch.errors import ConstraintError, HpsearchError, InputError
-from hpsearch.functions.trial import FunctionSubject
+from hpsearch.functions.trial import FunctionSubject, forget_paused
 from hpsearch.importing import code_digest, load_object
 from hpsearch.models.problem import METRIC, Objective, Recipe
 from hpsearch.search.prior import KNOWN, is_known
@@ -42,7 +42,7 @@ class FunctionSearch:
     Attributes:
         objective: Returns the scores; if there are several workers, they import it by name.
         goal: `maximize` or `minimize`.
-        execution: A single worker of this machine is this process.
+        execution: A single worker of this machine without a GPU of its own is this process.
         time_seconds: No trial begins after it; None for no limit.
     """
 
@@ -59,9 +59,19 @@ class FunctionSearch:
             settings: Without a report, nothing is kept.
         """
         execution = self.execution
-        here = execution.engine == "local" and execution.workers == 1
-        settings = replace(settings, in_process=here)
-        outcome = take_steps(self._prepare, Path(), execution, settings, listener, tensorflow=False)
+        try:
+            outcome = take_steps(
+                self._prepare,
+                Path(),
+                execution,
+                replace(settings, in_process=_stays_here(execution)),
+                listener,
+                tensorflow=False,
+                # Most functions use no GPU, and should not wait for one.
+                on_devices=execution.devices != "auto",
+            )
+        finally:
+            forget_paused(self.objective)
         if outcome.stopped:
             raise HpsearchError(f"{outcome.directory}: {outcome.stopped}")
         return outcome
@@ -110,6 +120,8 @@ def function_search(
     """Return the search over a function, from arguments as `hpsearch.optimize` takes them."""
     if goal not in ("minimize", "maximize"):
         raise InputError(f"goal: must be minimize or maximize, not {goal!r}")
+    if timeout_seconds is not None and not timeout_seconds > 0:
+        raise InputError(f"timeout_seconds: must be above 0, not {timeout_seconds}")
     with _named("execution"):
         where = ExecutionSettings.parse({"workers": workers, **(execution or {})})
     if execution:
@@ -138,11 +150,17 @@ def _named(*place: str) -> Iterator[None]:
         raise InputError(f"{'.'.join(map(str, (*place, *loc)))}: {message}") from None
 
 
+def _stays_here(execution: ExecutionSettings) -> bool:
+    """Check if the function is called in this process."""
+    alone = execution.engine == "local" and execution.workers == 1
+    return alone and execution.devices == "auto"
+
+
 def _require_usable(objective: Objective, execution: ExecutionSettings) -> None:
     """Check that the workers can call the objective."""
     if not callable(objective):
         raise InputError(f"objective: must be a function, not {type(objective).__name__}")
-    if execution.engine == "local" and execution.workers == 1:
+    if _stays_here(execution):
         return
     module, name = getattr(objective, "__module__", ""), getattr(objective, "__qualname__", "")
     loaded: Any = None

@@ -20,6 +20,13 @@ _MOST_PAUSED = 1_000
 _paused: dict[tuple[str, int], tuple[Objective, Iterator[Any]]] = {}
 
 
+def forget_paused(objective: Objective) -> None:
+    """Forget a function's stopped generators, which another search must not continue."""
+    for key, (called, _) in list(_paused.items()):
+        if called is objective:
+            _paused.pop(key, None)
+
+
 class ObjectiveTrainer:
     """Calls a function for its score, or for an iterator with one score an epoch.
 
@@ -65,7 +72,7 @@ class ObjectiveTrainer:
         if self._scores is not None:
             _paused[self._key] = (self._objective, self._scores)
             if len(_paused) > _MOST_PAUSED:
-                del _paused[next(iter(_paused))]
+                _paused.pop(next(iter(_paused), self._key), None)
         return ()
 
     def resume(self, epoch: int, state: State) -> None:

@@ -13,14 +13,13 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import keras_tuner
-from keras_tuner.src.engine import metrics_tracking as kt_metrics
-from keras_tuner.src.engine import oracle as kt_oracle
-from keras_tuner.src.engine import trial as kt_trial
 
+from hpsearch.custom import kerastuner_names as kt
 from hpsearch.search.strategy import Outcome, Proposal, Strategy
 from hpsearch.space.space import Choices, Config, Parameter, Range, Space, matches
+from hpsearch.wording import is_number
 
-STATUS = kt_trial.TrialStatus
+STATUS = kt.TrialStatus
 #: The names of KerasTuner's own values, which its Hyperband writes.
 EPOCHS, INITIAL_EPOCH, TRIAL_ID = "tuner/epochs", "tuner/initial_epoch", "tuner/trial_id"
 
@@ -123,8 +122,7 @@ def _value(parameter: Parameter, value: Any) -> Any:
                 return choice
         raise ValueError(f"{value!r} is no value of {parameter.name!r}")
     assert isinstance(domain, Range)
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not domain.min <= value <= domain.max:
+    if not is_number(value) or not domain.min <= value <= domain.max:
         raise ValueError(
             f"{value!r} is no value of {parameter.name!r}, from {domain.min:g} to {domain.max:g}"
         )
@@ -139,8 +137,8 @@ def released(oracle: keras_tuner.Oracle) -> Iterator[None]:
             warnings.filterwarnings("ignore", category=DeprecationWarning, module="keras_tuner")
             yield
     finally:
-        kt_oracle.THREADS[oracle] = None
-        lock = kt_oracle.LOCKS[oracle]
+        kt.THREADS[oracle] = None
+        lock = kt.LOCKS[oracle]
         if lock.locked():
             lock.release()
 
@@ -199,7 +197,7 @@ class StrategyOracle(keras_tuner.Oracle):
         return values | ({TRIAL_ID: before[1]} if before else {})
 
     @keras_tuner.synchronized  # type: ignore[untyped-decorator]
-    def end_trial(self, trial: kt_trial.Trial) -> None:
+    def end_trial(self, trial: kt.Trial) -> None:
         """Report an ended trial to the strategy, unless it is to be retried."""
         super().end_trial(trial)
         ended, proposal = self.trials[trial.trial_id], self.proposals[trial.trial_id]
@@ -208,7 +206,7 @@ class StrategyOracle(keras_tuner.Oracle):
             score = ended.score if completed else None
             self.strategy.tell([Outcome(proposal.config, score, proposal.epochs)])
 
-    def correct(self, trial: kt_trial.Trial | None, outcome: Outcome) -> None:
+    def correct(self, trial: kt.Trial | None, outcome: Outcome) -> None:
         """Record a later outcome of an ended trial; None if no trial had the config."""
         if trial is not None:
             metrics = metrics_of(self, outcome)
@@ -217,17 +215,16 @@ class StrategyOracle(keras_tuner.Oracle):
                 self.score_trial(trial)
         self.strategy.tell([outcome])
 
-    def _record_values(self, trial: kt_trial.Trial) -> None:
+    def _record_values(self, trial: kt.Trial) -> None:
         """Do nothing: a config's id finds duplicates, not KerasTuner's hash of values."""
 
     def _check_consecutive_failures(self) -> None:
         """Do nothing: the engine decides, and KerasTuner would go through all trials each time."""
 
-    def save(self) -> None:
+    def save(self, *_: Any) -> None:
         """Do nothing: the store keeps everything."""
 
-    def _save_trial(self, trial: kt_trial.Trial) -> None:
-        """Do nothing: the store keeps everything."""
+    _save_trial = save
 
 
 def metrics_of(oracle: keras_tuner.Oracle, outcome: Outcome) -> dict[str, float]:
@@ -237,11 +234,9 @@ def metrics_of(oracle: keras_tuner.Oracle, outcome: Outcome) -> dict[str, float]
     return {oracle.objective.name: outcome.score}
 
 
-def complete(
-    trial: kt_trial.Trial, objective: Any, metrics: Mapping[str, float], step: int
-) -> None:
+def complete(trial: kt.Trial, objective: Any, metrics: Mapping[str, float], step: int) -> None:
     """Complete a trial with the metrics of its best step, among them the objective."""
-    trial.status, trial.metrics = STATUS.COMPLETED, kt_metrics.MetricsTracker()
+    trial.status, trial.metrics = STATUS.COMPLETED, kt.MetricsTracker()
     for name, value in metrics.items():
         trial.metrics.register(name, objective.direction if name == objective.name else None)
         trial.metrics.update(name, value, step=step)
@@ -250,7 +245,7 @@ def complete(
 
 def end(
     oracle: keras_tuner.Oracle,
-    trial: kt_trial.Trial,
+    trial: kt.Trial,
     metrics: Mapping[str, float],
     error: str = "",
     *,
@@ -263,12 +258,12 @@ def end(
 
 def _score(
     oracle: keras_tuner.Oracle,
-    trial: kt_trial.Trial,
+    trial: kt.Trial,
     metrics: Mapping[str, float],
     error: str,
     step: int = 0,
 ) -> None:
-    trial.metrics = kt_metrics.MetricsTracker()
+    trial.metrics = kt.MetricsTracker()
     if metrics:
         oracle.update_trial(trial.trial_id, metrics, step)
         trial.status = STATUS.COMPLETED

@@ -12,8 +12,8 @@ from types import CodeType
 from typing import Any
 
 import keras_tuner
-from keras_tuner.src.engine import trial as kt_trial
 
+from hpsearch.custom import kerastuner_names as kt
 from hpsearch.custom.fit_arguments import NotOnEngine
 from hpsearch.custom.trainers import Watcher
 from hpsearch.files import NO_LINK
@@ -168,7 +168,7 @@ class TrialNames:
         if execution not in ("", _FIRST):
             # Executions that name files by their trial must not share them.
             trial_id += f"-{execution}"
-        return kt_trial.Trial(hp, trial_id, kt_trial.TrialStatus.RUNNING)
+        return kt.Trial(hp, trial_id, kt.TrialStatus.RUNNING)
 
     def renamed(self, place: str) -> str:
         """Return a place with the trial's id for the config, as KerasTuner names directories."""

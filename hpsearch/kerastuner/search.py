@@ -16,9 +16,8 @@ from typing import Any
 
 import keras_tuner
 import numpy as np
-from keras_tuner.src.engine import objective as kt_objective
-from keras_tuner.src.engine.hypermodel import DefaultHyperModel
 
+from hpsearch.custom import kerastuner_names as kt
 from hpsearch.custom.building import (
     Tailored,
     TrackedHyperParameters,
@@ -369,7 +368,7 @@ class EngineSearch:
     def _given_model(self) -> Any:
         """The function or hypermodel that the user passed."""
         model = self.tuner.hypermodel
-        return model.build if isinstance(model, DefaultHyperModel) else model
+        return model.build if isinstance(model, kt.DefaultHyperModel) else model
 
     @property
     def _model_name(self) -> str:
@@ -480,7 +479,7 @@ def _fixed(oracle: Any, request: Request, declared: ModelHyperparameters) -> dic
 
 def summed(objective: Any) -> tuple[tuple[str, int], ...]:
     """Return the metrics in the minimized sum, with their signs; empty for a single metric."""
-    if not isinstance(objective, kt_objective.MultiObjective):
+    if not isinstance(objective, kt.MultiObjective):
         return ()
     directions = objective.name_to_direction
     return tuple((name, 1 if way == "min" else -1) for name, way in directions.items())

@@ -341,9 +341,8 @@ def _arguments(make: Any, spec: TunerSpec) -> dict[str, Any]:
     }
     if search.limit is not None:
         arguments["max_trials"] = search.limit
-    for parameter in search.space.parameters:
-        if parameter.name == "epochs":
-            arguments["max_epochs"] = int(parameter.at(1 - 1e-12))
+    if (most := search.space.most_epochs) is not None:
+        arguments["max_epochs"] = most
     parameters = inspect.signature(make).parameters.values()
     taken = {parameter.name for parameter in parameters}
     if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters):

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from keras_tuner import errors as kt_errors
-from keras_tuner.src.engine import trial as kt_trial
 
+from hpsearch.custom import kerastuner_names as kt
 from hpsearch.engine.session import Listener, RunEvent, Stored, stack_level_of_caller
 from hpsearch.kerastuner.oracle import (
     EPOCHS,
@@ -129,7 +129,7 @@ class TunerTrials:
             for name, value in config.values.items()
             if name in declared or name not in ("epochs", "batch_size")
         }
-        made = kt_trial.Trial(hyperparameters, trial_id, STATUS.RUNNING)
+        made = kt.Trial(hyperparameters, trial_id, STATUS.RUNNING)
         oracle.trials[trial_id] = made
         oracle.start_order.append(trial_id)
         return made

@@ -16,12 +16,13 @@ from hpsearch.runs.trial import Reproduction, Which
 from hpsearch.space.execution import Execution, ExecutionResult, Status, Training
 from hpsearch.space.space import ENDLESS, Kind
 from hpsearch.spec.command import UserProgram
+from hpsearch.spec.keys import ExecutionSettings
 from hpsearch.spec.sweep import ProgramSweep, load_sweep
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.provenance import read_sweep
 from hpsearch.store.store import Store
 from hpsearch.store.trials import best_execution
-from hpsearch.training.subjects import Job
+from hpsearch.training.subjects import Job, Needs
 from hpsearch.workers.protocol import Answered, Lost
 from hpsearch.workers.servers import ENVIRONMENT
 from hpsearch.workers.shared import NO_ROWS
@@ -80,8 +81,8 @@ class StoredProgram:
                 trial=execution.trial,
             )
             subject = ProgramSubject(program)
-            job = Job(training, program_recipe(sweep), subject, tensorflow=False)
-            again = _run(job)
+            job = Job(training, program_recipe(sweep), subject, needs=Needs(tensorflow=False))
+            again = _run(job, sweep.execution)
         return Reproduction(execution, sweep.metric.name, row, again)
 
 
@@ -125,9 +126,9 @@ def _require_same(
             raise ChangedSweepError(f"{directory}: the row was made with another {name}")
 
 
-def _run(job: Job) -> ExecutionResult:
+def _run(job: Job, execution: ExecutionSettings) -> ExecutionResult:
     """Run a job in a worker; end everything that it starts, whatever happens."""
-    with one_worker() as (executor, check):
+    with one_worker(execution, tensorflow=False) as (executor, check):
         executor.provide(NO_ROWS)
         executor.submit(job)
         while True:

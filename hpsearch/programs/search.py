@@ -12,7 +12,7 @@ from hpsearch.engine.run import Prepared, Run
 from hpsearch.engine.search import Search
 from hpsearch.engine.trainings import Costs
 from hpsearch.errors import ChangedSweepError, InputError
-from hpsearch.machine import users_value
+from hpsearch.machine import DEVICE_VARIABLES, users_value
 from hpsearch.models.problem import Recipe
 from hpsearch.programs.trial import ProgramSubject, fingerprint_of, program_versions
 from hpsearch.space.space import Kind
@@ -30,7 +30,9 @@ def prepare_program(sweep: ProgramSweep, load: Loader | None, run: Run) -> Prepa
     del load
     where = run.where
     where.prepare_trials()
-    around = {name: users_value(name) for name in (*ENVIRONMENT, *variables_in(sweep.command))}
+    # A worker may have a GPU of its own.
+    changed = {*ENVIRONMENT, *variables_in(sweep.command)} - {*DEVICE_VARIABLES}
+    around = {name: users_value(name) for name in sorted(changed)}
     program = sweep.run_of(str(where.trials.absolute()), around)
     try:
         fingerprint = fingerprint_of(program)

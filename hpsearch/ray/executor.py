@@ -130,7 +130,8 @@ class RayExecutor(CallsHere):
         super().__init__(log)
         self._ray, self._workers = ray, workers
         self._timeout_seconds, self._memory_bytes = execution.timeout_seconds, memory_bytes
-        needed = {"CPU": 1.0, **(execution.resources or {})}
+        self._threads = execution.fixed_threads
+        needed = {"CPU": float(self._threads), **(execution.resources or {})}
         self._nodes, self._head = Nodes(ray, needed), Head(ray)
         self._class = ray.remote(
             num_cpus=needed["CPU"],
@@ -319,7 +320,7 @@ class RayExecutor(CallsHere):
         while len(self._members) < wanted:
             number = free_number(self._members)
             actor = self._class.options(**options).remote(
-                number, self._data, import_paths(), os.getcwd()
+                number, self._data, import_paths(), os.getcwd(), self._threads
             )
             member = self._members[number] = Member(number=number, actor=actor)
             self._ask(member, actor.hello.remote(), self._welcome)

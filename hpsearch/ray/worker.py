@@ -61,17 +61,23 @@ class RayWorker:
         dataset: The data in the object store, with mapped instead of copied arrays.
         paths: The driver's module paths.
         directory: The driver's working directory, used if the node has it.
+        threads: The number of threads of each training.
     """
 
     def __init__(
-        self, number: int, dataset: TrainingData, paths: Sequence[str], directory: str
+        self,
+        number: int,
+        dataset: TrainingData,
+        paths: Sequence[str],
+        directory: str,
+        threads: int = 1,
     ) -> None:
         # TensorFlow reads these when it is imported, later.
         os.environ.update(ENVIRONMENT)
         sys.path += [path for path in paths if path not in sys.path]
         with contextlib.suppress(OSError):
             os.chdir(directory)
-        self._number = number
+        self._number, self._threads = number, threads
         self._given = dataset
         self._jobs: queue.SimpleQueue[Job] = queue.SimpleQueue()
         self._news: queue.SimpleQueue[Event] = queue.SimpleQueue()
@@ -113,7 +119,7 @@ class RayWorker:
         return used, most
 
     def _serve(self) -> None:
-        runner = Runner(self._number)
+        runner = Runner(self._number, threads=self._threads)
         # Importing TensorFlow in a new actor takes seconds.
         runner.growth_bytes = 2**30
         while True:

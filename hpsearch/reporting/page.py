@@ -12,7 +12,7 @@ import re
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.metadata import distribution
 from importlib.resources import files
@@ -421,9 +421,14 @@ class Pictures:
 
         Raises:
             InputError: The file cannot be written.
+            RefusedError: The store is damaged.
         """
+        source = self._source
+        if source.directory is not None:
+            # There may be new ones since the last call.
+            source = replace(source, evaluations=evaluations_of(source.directory))
         try:
-            write_page([self._source], Path(path))
+            write_page([source], Path(path))
         except OSError as error:
             raise InputError(f"{path}: cannot be written: {error.strerror or error}") from None
         return Path(path)

@@ -421,7 +421,7 @@ def _column(column: pd.Series[Any]) -> dict[str, Any]:
         values: Iterable[float] = column.to_numpy(np.float64, na_value=np.nan)
         if name == "seconds":
             values = (float(f"{value:.3g}") for value in values)
-        return entry | {"values": [rounded(value) for value in values]}
+        return entry | {"values": [_exact(value) for value in values]}
     column = column.str.slice(0, _LONGEST_REASON) if name == "error" else column
     levels = list(dict.fromkeys(column.dropna()))
     index = {level: code for code, level in enumerate(levels)}
@@ -497,4 +497,4 @@ def executions_of(source: ReportSource, most: int) -> dict[str, Any] | None:
 def _cell(value: Any) -> Any:
     if isinstance(value, str):
         return value[:_LONGEST_REASON]
-    return None if text_of(value) == "-" else rounded(float(value))
+    return None if text_of(value) == "-" else _exact(float(value))

@@ -145,7 +145,7 @@ class StoredRun:
             Interrupted: A signal came; no process is left.
         """
         self.require_trusted(execution)
-        with one_worker() as (executor, check):
+        with one_worker(self.sweep.execution) as (executor, check):
             rows = training_data(self.dataset, self.sweep)
             executor.provide(rows)
             yield Retrainer(executor, subject_of(self.sweep.kind), self.recipe, rows, check)
@@ -270,8 +270,9 @@ def stored_best(where: ResultsDirectory) -> tuple[Facts, Execution | None]:
     """Return a store's facts and its best trial's best execution; refuse a damaged store."""
     with Store(where.store, read_only=True) as store:
         facts, executions, results = store.facts(), store.executions(), store.results()
-    goal = facts.identity.metric.split(":")[-2] if facts.identity else ""
-    best = best_execution(executions, results, goal)
+    if facts.identity is None:
+        return facts, None
+    best = best_execution(executions, results, facts.identity.metric.split(":")[-2])
     return facts, best and best[0]
 
 

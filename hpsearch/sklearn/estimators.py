@@ -33,7 +33,13 @@ from hpsearch.errors import InputError
 from hpsearch.models.problem import Problem
 from hpsearch.store.provenance import make_recipe
 from hpsearch.store.store import Store
-from hpsearch.store.tables import goal_of, hyperparameter_columns, hyperparameter_of, read_table
+from hpsearch.store.tables import (
+    goal_of,
+    hyperparameter_columns,
+    hyperparameter_of,
+    read_table,
+    values_of,
+)
 from hpsearch.training.mlps import MLPs
 from hpsearch.training.subjects import TrainedModel
 
@@ -92,23 +98,14 @@ def _spread(rows: Rows, classes: npt.NDArray[np.intp]) -> Rows:
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """A trained network that can be pickled and copied without Keras' objects.
+    """A trained network that can be pickled and copied without Keras' objects."""
 
-    Attributes:
-        values: The active hyperparameters.
-        seed: The execution's seed.
-        weights: Arrays in the order of `model.get_weights()`.
-    """
-
-    problem: Problem
-    values: Mapping[str, Any]
-    seed: int
-    weights: tuple[npt.NDArray[Any], ...]
+    trained: TrainedModel
 
     @cached_property
     def model(self) -> Any:
         """The `keras.Model`; it takes raw rows."""
-        return TrainedModel(MLPs(), self.problem, self.values, self.seed, self.weights).full()
+        return self.trained.full()
 
     def predict(self, x: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         """Return the model's outputs `(n_samples, outputs)`.
@@ -142,15 +139,15 @@ def cv_results(table: pd.DataFrame) -> pd.DataFrame:
     names = hyperparameter_columns(table)
     rows = []
     for _, trial in table.groupby("config", sort=False):
-        params = {hyperparameter_of(name): _plain(trial[name].iloc[0]) for name in names}
+        params = values_of(trial.iloc[0], names)
         scores = sign * trial["score"].astype("float64")
         is_scored = bool(scores.notna().all())
         statuses = trial["status"].astype(str)
         rows.append(
             {
                 "mean_fit_time": trial["seconds"].mean(),
-                **{f"param_{name}": value for name, value in params.items()},
-                "params": {name: value for name, value in params.items() if value is not None},
+                **{f"param_{name}": params.get(name) for name in map(hyperparameter_of, names)},
+                "params": params,
                 "mean_test_score": scores.mean() if is_scored else math.nan,
                 "std_test_score": scores.std(ddof=0) if is_scored else math.nan,
                 "status": next((s for s in statuses if s != "completed"), "completed"),
@@ -166,15 +163,6 @@ def cv_results(table: pd.DataFrame) -> pd.DataFrame:
     ranks = ranks.fillna(others).fillna(mean.notna().sum() + 1)
     frame.insert(len(frame.columns) - 1, "rank_test_score", ranks.astype("int32"))
     return frame
-
-
-def _plain(value: Any) -> Any:
-    """Return a cell as a plain Python value; None if it is empty."""
-    if isinstance(value, list | dict):
-        return value
-    if pd.isna(value):
-        return None
-    return value.item() if hasattr(value, "item") else value
 
 
 class _Sweep(BaseEstimator):
@@ -286,7 +274,8 @@ class _Sweep(BaseEstimator):
         fold = loaded.of_fold(best.fold)
         recipe = make_recipe(sweep, loaded.target.task)
         problem = Problem(recipe, fold.input, fold.target)
-        self.network_ = Network(problem, best.config.without_epochs, best.seed, weights)
+        values = best.config.without_epochs
+        self.network_ = Network(TrainedModel(MLPs(), problem, values, best.seed, weights))
         active = dict(best.config.values)
         self.best_params_ = {name: active[name] for name in sweep.parameters if name in active}
         self.best_score_ = -score if recipe.goal == "minimize" else score

@@ -78,6 +78,11 @@ class Kind(StrEnum):
         return self is Kind.FUNCTION
 
     @property
+    def takes_device(self) -> bool:
+        """True if each training gets a GPU of its own; of MLPs only large ones do."""
+        return self is not Kind.MLP
+
+    @property
     def names_metrics(self) -> bool:
         """True if the user's code names the metrics that it reports."""
         return self.is_model or self is Kind.PROGRAM
@@ -304,7 +309,8 @@ class Parameter:
         if isinstance(domain, Drawn):
             return is_number(value) and domain.contains(value)
         if self.choices is None and isinstance(domain, Range):
-            return is_number(value) and bool(domain.min <= value <= domain.max)
+            inside = is_number(value) and domain.min <= value <= domain.max
+            return inside and not (domain.integer and value % 1)
         return value in (self.choices or ())
 
 
@@ -367,8 +373,8 @@ class Space:
         parameter = next((p for p in self.parameters if p.name == "epochs"), None)
         if parameter is None or isinstance(parameter.domain, Drawn):
             return None
-        domain = parameter.domain
-        values = domain.values if isinstance(domain, Choices) else (domain.max,)
+        domain, choices = parameter.domain, parameter.choices
+        values = (domain.max,) if choices is None and isinstance(domain, Range) else choices or ()
         numbers = [v for v in values if is_number(v)]
         return max(1, int(max(numbers))) if len(numbers) == len(values) else None
 

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-_RESERVED = frozenset(DTYPES | CURVES) | METRIC_NAMES
+_RESERVED = frozenset(DTYPES | CURVES) | METRIC_NAMES | {"std", "executions"}
 _MOST_INT64 = 2**63
 #: A float64 can differ from a whole number from here on.
 _MOST_EXACT = 2**53

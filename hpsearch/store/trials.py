@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Collection, Iterable, Mapping
+from statistics import fmean as mean
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.data.specs import Task
@@ -37,11 +38,6 @@ def ranked(scores: Mapping[int, Collection[float]], goal: str) -> list[int]:
         (trial for trial, trial_scores in scores.items() if trial_scores),
         key=lambda trial: (len(scores[trial]) < most, sign * mean(scores[trial]), trial),
     )
-
-
-def mean(scores: Collection[float]) -> float:
-    """Return the mean, which does not depend on the order of the scores."""
-    return math.fsum(scores) / len(scores)
 
 
 def _scores(

@@ -15,10 +15,19 @@ from hpsearch.data.specs import Target, Task, TrainingData
 from hpsearch.models.problem import Problem
 from hpsearch.native.network import describe
 from hpsearch.space.execution import ExecutionResult
+from hpsearch.space.mlp import MLPConfig
 from hpsearch.training.follow import follow
 from hpsearch.training.native import NativeTrainer
-from hpsearch.training.subjects import Job, OnEpoch, Say
-from hpsearch.training.trainer import Trainer, TrainerRequest, needs_tensorflow
+from hpsearch.training.subjects import Job, Needs, OnEpoch, Say
+from hpsearch.training.trainer import (
+    Trainer,
+    TrainerRequest,
+    all_widths,
+    is_native,
+    needs_tensorflow,
+    suits_gpu,
+    useful_threads,
+)
 
 #: The name of the part of the loss that belongs to no row, in an evaluation of rows.
 REGULARISATION = "regularisation"
@@ -76,7 +85,7 @@ def request_of(job: Job, dataset: TrainingData) -> TrainerRequest:
     dataset = dataset.of_fold(training.fold)
     problem = Problem(job.recipe, dataset.input, dataset.target)
     values, seed, epochs = training.values, training.seed, training.epochs
-    return TrainerRequest(problem, values, seed, dataset.arrays, epochs)
+    return TrainerRequest(problem, values, seed, dataset.arrays, epochs, threads=job.threads)
 
 
 def mlp_trainer(
@@ -132,9 +141,18 @@ class MLPs:
         trainer = mlp_trainer(request_of(job, dataset), graphs=_GRAPHS)
         return follow(job, trainer, started, on_epoch)
 
-    def needs_tensorflow(self, problem: Problem, values: Mapping[str, Any]) -> bool:
-        """Check if the extension cannot train the config, or a GPU should."""
-        return needs_tensorflow(problem, values)
+    def needs(self, problem: Problem, values: Mapping[str, Any], *, gpus: bool = True) -> Needs:
+        """Return what training an MLP needs: only large layers gain from a GPU or from threads.
+
+        Args:
+            gpus: Whether its worker may see a GPU.
+        """
+        widths, batch_size = all_widths(problem, values), MLPConfig(values).batch_size
+        device = gpus and suits_gpu(widths, batch_size)
+        if device or not is_native(problem, values):
+            return Needs(device=device)
+        threads = useful_threads(widths, batch_size)
+        return Needs(tensorflow=False, device=False, threads=threads)
 
     def build(self, problem: Problem, values: Mapping[str, Any], seed: int) -> Any:
         """Return the compiled MLP of the active hyperparameters."""

@@ -44,6 +44,7 @@ class NativeTrainer:
         self._parts = network.parts
         self._slots = network.optimizer.slots
         self._order = request.order
+        self._threads = request.threads
         self._model = model
         self._epoch = 0
         arrays = request.arrays
@@ -70,6 +71,8 @@ class NativeTrainer:
     def run_epoch(self) -> dict[str, float]:
         self._epoch += 1
         order = np.ascontiguousarray(self._order(self._epoch), np.int32)
+        # Any number gives the same bits.
+        self._network.threads = self._threads()
         rows = self._train
         sums = self._network.train(rows.x, rows.y, order, rows.weights, rows.outputs)
         numbers = rows.numbers(sums, order)

@@ -23,6 +23,22 @@ OnEpoch = Callable[[int, Mapping[str, float]], None]
 Say = Callable[[str], None]
 
 
+@dataclass(frozen=True)
+class Needs:
+    """The needs of a training.
+
+    Attributes:
+        tensorflow: True if its worker may have to use TensorFlow.
+        device: True if it gains from a GPU of its own.
+        threads: The most threads with which it gains. Only the native trainer gives the same bits
+            with any number.
+    """
+
+    tensorflow: bool = True
+    device: bool = True
+    threads: int = 1
+
+
 class Subject(Protocol):
     """A kind of trial, as plain data.
 
@@ -50,8 +66,8 @@ class ModelSubject(Subject, Protocol):
     @property
     def predicts(self) -> bool: ...
 
-    def needs_tensorflow(self, problem: Problem, values: Mapping[str, Any]) -> bool:
-        """Check if training a config needs a process that can use TensorFlow."""
+    def needs(self, problem: Problem, values: Mapping[str, Any]) -> Needs:
+        """Return what training a config needs."""
         ...
 
     def build(self, problem: Problem, values: Mapping[str, Any], seed: int) -> Any:
@@ -106,6 +122,11 @@ class TrainedModel:
         return self.subject.full(self.build(), self.problem)
 
 
+def one_thread() -> int:
+    """Return the number of threads of a training that shares no cores."""
+    return 1
+
+
 @dataclass(frozen=True)
 class Job:
     """A training to run.
@@ -114,7 +135,8 @@ class Job:
         keep_better_than: Send back the weights of executions that score better; None sends back
             the weights of every scored execution.
         keep: Whether to send back any weights.
-        tensorflow: Whether the training needs a worker that can use TensorFlow.
+        threads: Returns the number of threads that the native trainer may use at present; set by
+            the process that trains.
         past: The point to resume from; None starts from the beginning.
         snapshot: Whether to send back the state at the last epoch.
     """
@@ -124,9 +146,15 @@ class Job:
     subject: Subject
     keep_better_than: float | None = None
     keep: bool = True
-    tensorflow: bool = True
+    needs: Needs = Needs()
     past: ResumePoint | None = None
     snapshot: bool = False
+    threads: Callable[[], int] = one_thread
+
+    @property
+    def tensorflow(self) -> bool:
+        """True if it needs a worker that can use TensorFlow."""
+        return self.needs.tensorflow
 
     def wants(self, score: float) -> bool:
         """Check if the weights of an execution with this score are to be sent back."""

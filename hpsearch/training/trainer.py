@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from importlib import metadata
 from itertools import pairwise
-from pathlib import Path
 from typing import Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from hpsearch.data.specs import Arrays, n_features
+from hpsearch.machine import gpus
 from hpsearch.models.problem import Problem
 from hpsearch.native.network import native_available, supports
 from hpsearch.space.mlp import MLPConfig
@@ -32,8 +31,10 @@ _SAVED_SECONDS_PER_LAYER_FUSED = 18e-6
 #: With more multiplications in a layer's forward product, dispatch no longer matters.
 _LARGE_PRODUCT = 10_000_000
 
-_NVIDIA_DEVICE = Path("/dev/nvidia0")
 _CUDNN = "libcudnn.so.9"
+
+#: The fewest for which the native trainer gives a layer's product another thread.
+_THREAD_PRODUCT = 500_000
 
 #: Epochs within which a compilation must pay. Fixed: if it were the training's number of epochs,
 #: trials that differ only in `epochs` could not share a training.
@@ -46,7 +47,12 @@ SCHEDULE_NUMBERS: Final = ("initial_learning_rate",)
 
 @dataclass(frozen=True)
 class TrainerRequest:
-    """A training for which a trainer is to be made; `values` are the active hyperparameters."""
+    """A training for which a trainer is to be made.
+
+    Attributes:
+        values: The active hyperparameters.
+        threads: Returns the number of threads that the native trainer's next epoch may use.
+    """
 
     problem: Problem
     values: Mapping[str, Any]
@@ -54,6 +60,7 @@ class TrainerRequest:
     arrays: Arrays
     epochs: int | None = None
     shuffled: bool = True
+    threads: Callable[[], int] = lambda: 1
 
     @property
     def batch_size(self) -> int:
@@ -176,23 +183,40 @@ def choose(widths: Sequence[int], batch_size: int, rows: int, *, fused: bool) ->
     return "xla" if _EPOCHS * (rows // batch_size) * saved > compilation else "graph"
 
 
+def is_native(problem: Problem, values: Mapping[str, Any]) -> bool:
+    """Check if the extension is available and supports the config."""
+    return native_available() and supports(problem, values)
+
+
 def needs_tensorflow(problem: Problem, values: Mapping[str, Any]) -> bool:
     """Check if training this config needs a process that can use TensorFlow.
 
     It does not if the extension is available and supports the config, unless a GPU trains layers
     with large products.
     """
-    if not (native_available() and supports(problem, values)):
-        return True
-    config = MLPConfig(values)
-    widths = (n_features(problem.input), *config.widths, problem.target.outputs)
-    return suits_gpu(widths, config.batch_size)
+    return not is_native(problem, values) or suits_gpu(
+        all_widths(problem, values), MLPConfig(values).batch_size
+    )
+
+
+def all_widths(problem: Problem, values: Mapping[str, Any]) -> tuple[int, ...]:
+    """Return the widths of an MLP's input, every hidden layer and the output."""
+    return (n_features(problem.input), *MLPConfig(values).widths, problem.target.outputs)
 
 
 def suits_gpu(widths: Sequence[int], batch_size: int) -> bool:
     """Check if TensorFlow can use a GPU and a layer is large enough for it; see `choose`."""
-    largest = max(batch_size * width * units for width, units in pairwise(widths))
-    return largest > _LARGE_PRODUCT and gpu_is_usable()
+    return batch_size * _largest(widths) > _LARGE_PRODUCT and gpu_is_usable()
+
+
+def useful_threads(widths: Sequence[int], batch_size: int) -> int:
+    """Return the number of threads that the native trainer keeps busy in its largest product."""
+    return max(1, batch_size * _largest(widths) // _THREAD_PRODUCT)
+
+
+def _largest(widths: Sequence[int]) -> int:
+    """Return the weights of the largest layer, which is as many multiplications a row."""
+    return max(width * units for width, units in pairwise(widths))
 
 
 def gpu_is_usable() -> bool:
@@ -201,12 +225,13 @@ def gpu_is_usable() -> bool:
     Source: https://www.tensorflow.org/install/pip, which takes the libraries from NVIDIA's packages
     (`tensorflow[and-cuda]`) or from the system.
     """
-    if os.environ.get("CUDA_VISIBLE_DEVICES", "all") in ("", "-1"):
-        return False
-    if not _NVIDIA_DEVICE.exists():
-        return False
+    return bool(gpus()) and _has_cudnn(_CUDNN)
+
+
+@cache
+def _has_cudnn(library: str) -> bool:
     with contextlib.suppress(metadata.PackageNotFoundError):
         return bool(metadata.version("nvidia-cudnn-cu12"))
     with contextlib.suppress(OSError):
-        return bool(ctypes.CDLL(_CUDNN))
+        return bool(ctypes.CDLL(library))
     return False

@@ -7,15 +7,17 @@ import hashlib
 import pickle
 import queue
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, suppress
+from dataclasses import replace
+from functools import partial
 from typing import IO, Any
 
 import cloudpickle
 
 from hpsearch.data.specs import TrainingData
 from hpsearch.importing import load_part
-from hpsearch.machine import share_bytes
+from hpsearch.machine import cores, share_bytes
 from hpsearch.spec.keys import ExecutionSettings
 from hpsearch.training.subjects import Job
 from hpsearch.workers.local import CallsHere, LocalExecutor
@@ -30,8 +32,9 @@ _NO_DATA = "no data"
 class InProcessExecutor(Executor):
     """Runs one training or call at a time, within `events`."""
 
-    def __init__(self, dataset: TrainingData | None = None) -> None:
+    def __init__(self, dataset: TrainingData | None = None, *, threads: int = 1) -> None:
         self._dataset = dataset
+        self._threads = partial(int, threads)
         self._work: Work | None = None
 
     def provide(self, dataset: TrainingData) -> None:
@@ -56,6 +59,8 @@ class InProcessExecutor(Executor):
         events: list[Event] = []
         if work is not None:
             assert self._dataset is not None
+            if isinstance(work, Job):
+                work = replace(work, threads=self._threads)
             run(work, self._dataset, 1, events.append)
         return events
 
@@ -72,11 +77,14 @@ class FuturesExecutor(CallsHere):
     Args:
         pool: The pool, whose processes can import hpsearch and the user's modules.
         log: Receives what calls print.
+        threads: The number of threads of each training.
     """
 
-    def __init__(self, pool: concurrent.futures.Executor, workers: int, log: IO[str]) -> None:
+    def __init__(
+        self, pool: concurrent.futures.Executor, workers: int, log: IO[str], *, threads: int = 1
+    ) -> None:
         super().__init__(log)
-        self._pool = pool
+        self._pool, self._threads = pool, threads
         self._workers = workers
         self._digest, self._data = "", b""
         self._slots: dict[int, WorkerState] = {}
@@ -110,7 +118,8 @@ class FuturesExecutor(CallsHere):
 
     def _send(self, slot: WorkerState, data: bytes) -> None:
         task = cloudpickle.dumps(slot.work)
-        future = self._pool.submit(_run, task, slot.number, self._digest, data)
+        arguments = (task, slot.number, self._threads, self._digest, data)
+        future = self._pool.submit(_run, *arguments)
         future.add_done_callback(lambda done: self._done.put((slot, done)))
 
     def _look(self, seconds: float) -> list[Event]:
@@ -141,7 +150,7 @@ _datasets: dict[str, TrainingData] = {}
 _TRAINS = threading.Lock()
 
 
-def _run(task: bytes, number: int, digest: str, data: bytes) -> Any:
+def _run(task: bytes, number: int, threads: int, digest: str, data: bytes) -> Any:
     """Run a training in a process of the pool; return its events, or ask for the data."""
     with _TRAINS:
         if data:
@@ -151,13 +160,13 @@ def _run(task: bytes, number: int, digest: str, data: bytes) -> Any:
             return _NO_DATA
         job: Job = cloudpickle.loads(task)
         if job.tensorflow:
-            start_tensorflow()
+            start_tensorflow(threads)
+        job = replace(job, threads=partial(int, threads))
         events: list[Event] = []
         run(job, _datasets[digest], number, events.append)
         return pickle.dumps(events)
 
 
-@contextmanager
 def opened_executor(
     execution: ExecutionSettings,
     workers: int | None,
@@ -166,8 +175,9 @@ def opened_executor(
     servers: Servers | None = None,
     pool: concurrent.futures.Executor | None = None,
     in_process: bool = False,
-) -> Iterator[Executor]:
-    """Open the executor that an `execution:` block describes, and close it with the context.
+    devices: Sequence[str] | None = None,
+) -> AbstractContextManager[Executor]:
+    """Return the executor that an `execution:` block describes; its context closes it.
 
     Args:
         workers: Number of trainings at a time; None means as many as a cluster has room for.
@@ -175,26 +185,27 @@ def opened_executor(
         servers: Running servers, which the local engine needs, and closes.
         pool: Trains in this pool's processes instead of the engine's.
         in_process: Trains in this process instead of the engine's.
+        devices: See `LocalExecutor`.
     """
     memory = None if execution.memory == "auto" else execution.memory
-    chosen: AbstractContextManager[Executor]
+    threads = execution.fixed_threads
     if in_process:
-        chosen = InProcessExecutor()
-    elif pool is not None:
-        assert workers is not None
-        chosen = FuturesExecutor(pool, workers, log)
-    elif execution.engine == "ray":
+        return InProcessExecutor(threads=threads)
+    if pool is None and execution.engine == "ray":
         # Ray is an annex, whose package is optional.
         opened_ray = load_part("hpsearch.ray.executor:opened_ray")
-        chosen = opened_ray(execution, workers, memory, log)
-    else:
-        assert workers is not None
-        assert servers is not None
-        chosen = LocalExecutor(
-            servers,
-            workers,
-            timeout_seconds=execution.timeout_seconds,
-            memory_bytes=share_bytes(workers) if execution.memory == "auto" else memory,
-        )
-    with chosen as executor:
-        yield executor
+        ray: AbstractContextManager[Executor] = opened_ray(execution, workers, memory, log)
+        return ray
+    assert workers is not None
+    if pool is not None:
+        return FuturesExecutor(pool, workers, log, threads=threads)
+    assert servers is not None
+    return LocalExecutor(
+        servers,
+        workers,
+        timeout_seconds=execution.timeout_seconds,
+        memory_bytes=share_bytes(workers) if execution.memory == "auto" else memory,
+        devices=devices,
+        threads=threads,
+        cores=cores() if execution.threads == "auto" else 0,
+    )

@@ -148,10 +148,12 @@ class _Server:
                 return
             if pid == 0:
                 return
-            if pid in self._own:
-                self._own.remove(pid)
-                self._channel.send(("ended", pid, status))
+            was_own = pid in self._own
+            self._own.discard(pid)
+            # First, because the driver gives the worker's GPU to another one.
             self._end_adopted()
+            if was_own:
+                self._channel.send(("ended", pid, status))
 
     def _end_adopted(self) -> None:
         """End the processes that a worker left, which are this process's children now."""

@@ -10,9 +10,11 @@ import selectors
 import signal
 import socket
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import IO, Any
 
 import cloudpickle
@@ -20,14 +22,18 @@ import cloudpickle
 from hpsearch.data.specs import TrainingData
 from hpsearch.errors import HpsearchError
 from hpsearch.files import cut_beginning
-from hpsearch.machine import descendants, now, own_bytes, private_bytes
+from hpsearch.machine import descendants, now, own_bytes
+from hpsearch.spec.keys import MOST_THREADS
 from hpsearch.training.subjects import Job
 from hpsearch.wording import exit_text
 from hpsearch.workers.protocol import (
+    NO_DEVICE,
     Conversation,
     Event,
     Executor,
     Heard,
+    Resources,
+    Threads,
     Work,
     WorkerState,
     free_number,
@@ -52,20 +58,31 @@ class Worker(WorkerState):
 
     Attributes:
         pid: None until its server has reported it.
+        device: The number of the GPU that it may see; empty if all workers may see all GPUs.
         ended: Whether its server has reported its end. The worker's children may keep the other
             side of the connection open.
     """
 
     server: Server
     connection: Wire
+    device: str = ""
     pid: int | None = None
     ended: bool = False
+    #: The last number of threads that the worker was told.
+    _threads: int = 1
     _waiting: list[Any] = field(default_factory=list)
 
     def take(self, work: Work) -> None:
-        """Send the worker a training or a call."""
+        """Send the worker a training or a call, which begins without idle cores."""
         super().take(work)
+        self.grant(1)
         self.send(work)
+
+    def grant(self, threads: int) -> None:
+        """Let the training use so many threads from its next epoch on."""
+        if threads != self._threads:
+            self._threads = threads
+            self.send(Threads(threads))
 
     def send(self, message: Any) -> None:
         """Send a message, or keep it until the process exists."""
@@ -92,7 +109,8 @@ class Worker(WorkerState):
 class Pool:
     """Forked workers by number."""
 
-    def __init__(self, servers: Servers, limit: int) -> None:
+    def __init__(self, servers: Servers, limit: int, threads: int = 1) -> None:
+        self._threads = threads
         self.servers = servers
         self.workers: dict[int, Worker] = {}
         #: The conversation's process, if any.
@@ -109,23 +127,27 @@ class Pool:
             with _required():
                 server.provide(handle)
 
-    def converse(self, conversation: Conversation) -> None:
+    def converse(self, conversation: Conversation, device: str) -> None:
         """Fork a process for a conversation."""
         self.partner = self._fork(self.servers.loaded, _PARTNER)
+        self.partner.send(Resources(device, 1))
         self.partner.send(conversation)
 
-    def worker_for(self, work: Work) -> Worker:
+    def worker_for(self, work: Work, device: str = "") -> Worker:
         """Return a suitable idle worker, or fork one; at the limit, replace an idle one."""
         idle = [worker for worker in self.workers.values() if worker.work is None]
-        able = [worker for worker in idle if worker.server.loaded or not work.tensorflow]
+        able = [w for w in idle if w.device == device and (w.server.loaded or not work.tensorflow)]
         if able:
             # Light workers first, because only loaded workers can do other work.
             return min(able, key=lambda worker: worker.server.loaded)
         if len(self.workers) == self._limit:
-            self.forget(idle[0])
+            # To start again on a GPU takes longest.
+            self.forget(min(idle, key=lambda w: (w.device not in ("", NO_DEVICE), w.server.loaded)))
         number = free_number(self.workers)
         server = self.servers.loaded if work.tensorflow else self.servers.light
         worker = self.workers[number] = self._fork(server, number)
+        worker.device = device
+        worker.send(Resources(device, self._threads))
         return worker
 
     def _fork(self, server: Server, number: int) -> Worker:
@@ -189,15 +211,16 @@ class Pool:
 
     def how_ended(self, worker: Worker) -> str:
         """Describe how a worker's process ended; if only its connection has, end the process."""
-        code = self._exit_code(worker)
+        code = self.wait_for(worker)
         if code is None:
             end(worker)
+            self.wait_for(worker)
         if code in (None, CLOSED_STATUS):
             return "its code closed the worker's connection to the driver, or wrote to it"
         return exit_text(code)
 
-    def _exit_code(self, worker: Worker) -> int | None:
-        """Wait for the worker's server to report its end."""
+    def wait_for(self, worker: Worker) -> int | None:
+        """Wait for the worker's server to report its end, and return its exit code."""
         deadline = time.monotonic() + _WAIT_FOR_EXIT_SECONDS
         with selectors.DefaultSelector() as selector:
             selector.register(worker.server, selectors.EVENT_READ)
@@ -257,6 +280,10 @@ class LocalExecutor(Executor):
         workers: Number of trainings at a time.
         timeout_seconds: Longest time of a training, or None.
         memory_bytes: Most memory of a worker during a training without the shared data, or None.
+        devices: The GPUs' numbers, each as often as trainings may share it; None if all workers
+            see all GPUs.
+        threads: The number of threads of each training.
+        cores: The cores that native trainings share beyond these; 0 for none.
     """
 
     def __init__(
@@ -266,7 +293,12 @@ class LocalExecutor(Executor):
         *,
         timeout_seconds: float | None = None,
         memory_bytes: int | None = None,
+        devices: Sequence[str] | None = None,
+        threads: int = 1,
+        cores: int = 0,
     ) -> None:
+        self._devices = None if devices is None else Counter(devices)
+        self._cores = cores
         self._limit = workers
         self._timeout_seconds = timeout_seconds
         self._memory_bytes = memory_bytes
@@ -274,7 +306,7 @@ class LocalExecutor(Executor):
         #: Bytes of workers' children, by the workers' PIDs.
         self._children_bytes: dict[int, int] = {}
         self._poll_seconds = _POLL_SECONDS if memory_bytes is None else _MEMORY_CHECK_SECONDS
-        self._pool = Pool(servers, workers)
+        self._pool = Pool(servers, workers, threads)
 
     def provide(self, dataset: TrainingData) -> None:
         """Put the data where every worker maps them; called before the first `submit`."""
@@ -292,16 +324,54 @@ class LocalExecutor(Executor):
     def busy(self) -> int:
         return sum(worker.work is not None for worker in self._pool.workers.values())
 
+    @property
+    def free_devices(self) -> int | None:
+        return self._unused().total() if self._devices else None
+
+    def _unused(self) -> Counter[str]:
+        """The free places on each GPU; that of a dead worker is free once its work is lost."""
+        workers = self._pool.workers.values()
+        busy = Counter(worker.device for worker in workers if worker.work is not None)
+        return (self._devices or Counter()) - busy
+
+    def _device_for(self, work: Work) -> str:
+        """Return the GPU with the fewest trainings; a call gets one only if one is free."""
+        if self._devices is None:
+            return ""
+        needed = work.needs.device if isinstance(work, Job) else work.tensorflow
+        free = self._unused()
+        assert free or not self._devices or not isinstance(work, Job) or not needed
+        if not (needed and free):
+            return NO_DEVICE
+        idle = {worker.device for worker in self._pool.workers.values() if worker.work is None}
+        return max(free, key=lambda device: (free[device], device in idle))
+
     def submit(self, work: Work) -> None:
         """Start a training or a call, in an idle worker or a new one."""
-        worker = self._pool.worker_for(work)
+        worker = self._pool.worker_for(work, self._device_for(work))
         if isinstance(work, Job):
             _LOG.info("worker %d: %s", worker.number, work.training.label)
         worker.take(work)
 
+    def spread(self, *, waiting: bool) -> None:
+        """Share the idle cores among the trainings that can use them.
+
+        Args:
+            waiting: True if other trainings wait, whose cores are then left.
+        """
+        workers = self._pool.workers.values()
+        jobs = [(w, w.work.needs.threads) for w in workers if isinstance(w.work, Job)]
+        idle = max(0, self._cores - (self._limit if waiting else self.busy))
+        # First to those that can use the fewest, so that the others get what these leave.
+        jobs.sort(key=lambda job: job[1])
+        for others, (worker, most) in zip(range(len(jobs), 0, -1), jobs, strict=True):
+            more = min(most - 1, MOST_THREADS - 1, idle // others)
+            worker.grant(1 + more)
+            idle -= more
+
     def converse(self, conversation: Conversation) -> None:
         """Start the conversation's process once TensorFlow has been imported."""
-        self._pool.converse(conversation)
+        self._pool.converse(conversation, "" if self._devices is None else NO_DEVICE)
 
     @property
     def converses(self) -> bool:
@@ -337,6 +407,8 @@ class LocalExecutor(Executor):
         events = worker.hear(messages)
         if worker.retired:
             self._pool.forget(worker)
+            if worker.device not in ("", NO_DEVICE):
+                self._pool.wait_for(worker)
         return events
 
     def _handle_end(self, worker: Worker) -> list[Event]:
@@ -344,9 +416,9 @@ class LocalExecutor(Executor):
         self._pool.forget(worker)
         if worker.work is None:
             return []
-        return worker.lost(
-            worker.end_reason or f"the worker ended ({self._pool.how_ended(worker)})"
-        )
+        # In any case: until a process has ended, it may hold its GPU.
+        ended = self._pool.how_ended(worker)
+        return worker.lost(worker.end_reason or f"the worker ended ({ended})")
 
     def _enforce_limits(self) -> None:
         self._pool.require_servers(self._timeout_seconds)
@@ -361,7 +433,7 @@ class LocalExecutor(Executor):
                 workers = self._pool.workers.values()
                 families = descendants([worker.pid for worker in workers if worker.pid is not None])
                 self._children_bytes = {
-                    pid: sum(map(private_bytes, family)) for pid, family in families.items()
+                    pid: sum(map(_private_bytes, family)) for pid, family in families.items()
                 }
         for worker in self._pool.workers.values():
             if worker.pid is None or not worker.limits_apply:
@@ -375,6 +447,14 @@ class LocalExecutor(Executor):
 
     def close(self) -> None:
         self._pool.close()
+
+
+def _private_bytes(pid: int) -> int:
+    """Return a process' resident memory with its part of shared pages; 0 if unknown."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        text = Path(f"/proc/{pid}/smaps_rollup").read_text("ascii")
+        return 1024 * int(text.partition("Pss_Anon:")[2].split()[0])
+    return 0
 
 
 class CallsHere(Executor):

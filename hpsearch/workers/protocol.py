@@ -58,6 +58,30 @@ Work = Job | Call
 
 
 @dataclass(frozen=True)
+class Resources:
+    """A worker's share of the machine, sent before its first work.
+
+    Attributes:
+        device: The number of the only GPU that it may see, `NO_DEVICE`, or empty for all.
+        threads: The number of threads of TensorFlow, and the least of the native trainer.
+    """
+
+    device: str
+    threads: int
+
+
+#: As a device, it hides all GPUs.
+NO_DEVICE = "-1"
+
+
+@dataclass(frozen=True)
+class Threads:
+    """The number of threads that the native trainer may use from its next epoch on."""
+
+    number: int
+
+
+@dataclass(frozen=True)
 class Started:
     """A worker began a training."""
 
@@ -173,6 +197,15 @@ class Executor(Protocol):
     def submit(self, work: Work) -> None:
         """Start a training or a call; allowed only while `free` is positive."""
         ...
+
+    @property
+    def free_devices(self) -> int | None:
+        """Number of trainings for which GPUs are free; None if none has a GPU of its own."""
+        return None
+
+    def spread(self, *, waiting: bool) -> None:
+        """Share the idle cores among the trainings, unless other trainings wait for them."""
+        del waiting
 
     def converse(self, conversation: Conversation) -> None:
         """Start a conversation, at most one, in another process; its messages are events."""

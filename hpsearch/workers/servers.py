@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any, Self
 
-from hpsearch.machine import now, state_of
+from hpsearch.machine import now
 
 #: TensorFlow's libraries read these when loaded. The servers must stay single-threaded to fork, and
 #: one thread a worker is fastest if every core has a worker.
@@ -73,6 +73,14 @@ class Wire:
     def recv_bytes(self) -> bytes:
         """Wait for a message; EOFError if the other side has closed, or sent something else."""
         return self._exactly(_length_of(self._exactly(_LENGTH_BYTES)))
+
+    @property
+    def has_message(self) -> bool:
+        """True if `recv_bytes` would return without a long wait; False if the other side closed."""
+        try:
+            return bool(self._socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
+        except OSError:
+            return False
 
     def _exactly(self, count: int) -> bytes:
         received = bytearray()
@@ -248,7 +256,7 @@ class Server:
         most = _FORK_SECONDS if most is None else most
         if not self._on_forked or self.pid is None or silent < min(most, _LOOK_SECONDS):
             return 0.0
-        if state_of(self.pid) != "stopped":
+        if _state_of(self.pid) != "stopped":
             if not self._ready:
                 self._heard = now()
             most = max(most, _FORK_SECONDS)
@@ -331,3 +339,14 @@ def import_paths() -> list[str]:
         here = Path.cwd()
     # Do not resolve links, whose targets may change.
     return [str(here / path) for path in [*sys.path, "."]]
+
+
+def _state_of(pid: int) -> str:
+    """Return a process' state in psutil's words, such as `stopped` or `zombie`; empty if gone."""
+    # psutil takes 10 ms to import; most commands do not need it.
+    import psutil
+
+    try:
+        return str(psutil.Process(pid).status())
+    except psutil.Error:
+        return ""

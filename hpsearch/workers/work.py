@@ -8,6 +8,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 
 import cloudpickle
@@ -15,9 +16,9 @@ import cloudpickle
 from hpsearch.data.specs import TrainingData
 from hpsearch.errors import HpsearchError
 from hpsearch.importing import contained, load_object
-from hpsearch.machine import own_bytes
+from hpsearch.machine import DEVICE_VARIABLES, own_bytes
 from hpsearch.space.execution import ExecutionResult, Status
-from hpsearch.training.subjects import Job
+from hpsearch.training.subjects import Job, one_thread
 from hpsearch.wording import in_words, shortened, trace_of, write_trace
 from hpsearch.workers.protocol import (
     Answered,
@@ -27,8 +28,10 @@ from hpsearch.workers.protocol import (
     EpochFinished,
     Event,
     Finished,
+    Resources,
     Said,
     Started,
+    Threads,
     Work,
 )
 from hpsearch.workers.servers import CLOSED_STATUS, Wire
@@ -127,21 +130,28 @@ def _failures(
 
 
 @functools.cache
-def start_tensorflow() -> None:
-    """Start TensorFlow's runtime with one thread and only the GPU memory that it needs."""
+def start_tensorflow(threads: int = 1) -> None:
+    """Start TensorFlow's runtime with only the GPU memory that it needs.
+
+    Args:
+        threads: The number of threads; ignored once it has been started.
+    """
     # Imported here, since light workers need no TensorFlow.
     import tensorflow as tf
 
-    tf.config.threading.set_intra_op_parallelism_threads(1)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
-    for gpu in tf.config.list_physical_devices("GPU"):
-        tf.config.experimental.set_memory_growth(gpu, enable=True)
+    # A process of the caller's pool keeps what an earlier sweep has set.
+    with suppress(RuntimeError):
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+        for gpu in tf.config.list_physical_devices("GPU"):
+            tf.config.experimental.set_memory_growth(gpu, enable=True)
 
 
 class Runner:
     """Runs work in this process and observes its memory.
 
     Attributes:
+        threads: The number of threads of TensorFlow, and the least of the native trainer.
         growth_bytes: Most growth since the first training, or since the first with TensorFlow,
             whichever is later.
         retires: Whether the worker has grown too large, or left processes that end with it.
@@ -150,7 +160,10 @@ class Runner:
     #: TensorFlow never frees some megabytes of each model, and a new worker costs milliseconds.
     growth_bytes = 250 * 2**20
 
-    def __init__(self, worker: int) -> None:
+    def __init__(self, worker: int, *, threads: int = 1) -> None:
+        self.threads = threads
+        #: The number of threads that the driver grants at present.
+        self.granted: Callable[[], int] = one_thread
         self._worker = worker
         self._first_bytes = 0
         self._uses_tensorflow = False
@@ -159,7 +172,7 @@ class Runner:
     def run(self, work: Work, dataset: TrainingData, emit: Callable[[Event], None]) -> None:
         """Run a training or a call and emit its events; the last says if the worker retires."""
         if work.tensorflow and not self._uses_tensorflow:
-            start_tensorflow()
+            start_tensorflow(self.threads)
             # TensorFlow's own memory does not count as growth.
             self._uses_tensorflow, self._first_bytes = True, 0
 
@@ -169,6 +182,8 @@ class Runner:
                 event = replace(event, retires=self.retires)
             emit(event)
 
+        if isinstance(work, Job):
+            work = replace(work, threads=lambda: max(self.threads, self.granted()))
         run(work, dataset, self._worker, emit_marked, failures=BaseException)
 
     def _has_grown(self) -> bool:
@@ -189,11 +204,50 @@ def _has_children() -> bool:
     return True
 
 
+class Inbox:
+    """The driver's messages to a worker.
+
+    Attributes:
+        resources: What the worker has of the machine.
+    """
+
+    def __init__(self, connection: Wire) -> None:
+        self.resources = Resources("", 1)
+        self._connection = connection
+        self._process = os.getpid()
+        self._granted = 1
+
+    def work(self) -> Work | Conversation:
+        """Wait for the next training, call or conversation."""
+        while True:
+            message = cloudpickle.loads(self._connection.recv_bytes())
+            match message:
+                case Threads():
+                    self._granted = message.number
+                case Resources():
+                    self.resources = message
+                    if message.device:
+                        # TensorFlow has not looked for GPUs yet.
+                        os.environ.update(dict.fromkeys(DEVICE_VARIABLES, message.device))
+                case _:
+                    work: Work | Conversation = message
+                    return work
+
+    def granted(self) -> int:
+        """Return the number of threads that the driver grants the training at present."""
+        # A process that user code has forked must not take the worker's messages.
+        while os.getpid() == self._process and self._connection.has_message:
+            self._granted = cloudpickle.loads(self._connection.recv_bytes()).number
+        return self._granted
+
+
 def serve(worker: int, descriptor: int, dataset: TrainingData) -> int:
     """Run work until the connection is closed or the worker retires; return the exit status."""
     connection = Wire(socket.socket(fileno=descriptor))
+    inbox = Inbox(connection)
     process = os.getpid()
     runner = Runner(worker)
+    runner.granted = inbox.granted
 
     def emit(event: Event) -> None:
         if os.getpid() != process:
@@ -207,13 +261,14 @@ def serve(worker: int, descriptor: int, dataset: TrainingData) -> int:
 
     while True:
         try:
-            work: Work | Conversation = cloudpickle.loads(connection.recv_bytes())
+            work = inbox.work()
         except (EOFError, OSError):
             # The driver, or an earlier training's code, has closed the connection.
             return CLOSED_STATUS
         if isinstance(work, Conversation):
             load_object(work.function)(connection, *work.arguments)
             return 0
+        runner.threads = inbox.resources.threads
         runner.run(work, dataset, emit)
         if runner.retires:
             return 0

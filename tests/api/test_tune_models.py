@@ -67,17 +67,13 @@ def test_what_cannot_be_sent_is_said(digits, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("model", "listed"), [(user_models.two_outputs, False), (user_models.two_listed_outputs, True)]
-)
-def test_several_targets(digits, model, listed):
+def test_several_targets(digits):
     """The graph trains them; tests/training/test_own_models.py has them by `fit`."""
     x, y = digits[0] * 15, digits[1]
-    targets = [y, y % 2] if listed else {"digit": y, "odd": y % 2}
     results = hpsearch.tune(
         x,
-        targets,
-        model=model,
+        {"digit": y, "odd": y % 2},
+        model=user_models.two_outputs,
         parameters={"epochs": 6},
         metric={"name": "val_digit_accuracy", "goal": "maximize"},
         workers=1,
@@ -91,8 +87,7 @@ def test_several_targets(digits, model, listed):
     assert found.metrics["digit_accuracy"].value == pytest.approx(best["score"], abs=1e-6)
     assert found.metrics["loss"].value == pytest.approx(best["val_loss"], rel=1e-5)
     predicted = results.model().predict(x[:3], verbose=0)
-    shapes = predicted if listed else [predicted["digit"], predicted["odd"]]
-    assert [each.shape for each in shapes] == [(3, 10), (3, 1)]
+    assert [predicted[name].shape for name in ("digit", "odd")] == [(3, 10), (3, 1)]
     assert results.reproduce(1).equal
 
 

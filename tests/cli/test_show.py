@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 
 import numpy as np
 import pandas as pd
@@ -16,7 +15,6 @@ from hpsearch.cli.show import print_results
 from hpsearch.engine.session import Settings
 from hpsearch.engine.sweep import run_sweep
 from hpsearch.spec.sweep import load_sweep, sweep_from_text
-from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.store import facts_of
 from hpsearch.store.tables import read_table
 from hpsearch.store.trials import best_trial
@@ -88,16 +86,3 @@ def test_a_missing_engine_is_said_once(tmp_path, monkeypatch, built):
     said = [note for note in notes.said if "installed without its native trainer" in note]
     assert len(said) == (0 if built else 1)
     assert all(note.startswith("warning: ") and "pip install" in note for note in said)
-
-
-def test_a_run_that_is_under_way_is_said(tmp_path):
-    settings = Settings(out=tmp_path / "out", report=False, model=False, in_process=True)
-    run_sweep(sweep_from_text(_SWEEP, "s.yaml"), settings)
-
-    def lines() -> list[str]:
-        return _shown(tmp_path / "out").splitlines()
-
-    assert not any("under way" in line for line in lines())
-    with ResultsDirectory(tmp_path / "out").hold():
-        said = lines()[1]
-    assert said == f"a run is under way (process {os.getpid()}): 2 of 2 executions done"

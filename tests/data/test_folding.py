@@ -115,6 +115,7 @@ def test_numbers_are_in_their_own_order(csv_file):
         ({"split": {"by": "group"}}, r"data\.split\.column: is missing"),
         ({"split": {"by": "group", "column": "y"}}, r"data\.split\.column: is the target"),
         ({"split": {"by": "time", "column": "a"}, "test": 0.2}, r"data\.test: a share of rows"),
+        ({"cv": 2, "validation": 0.2}, "cv: 2 takes validation rows"),
         (
             {"split": {"by": "time", "column": "a"}, "validation": "v.csv"},
             r"data\.split: has no meaning",

@@ -74,9 +74,10 @@ def test_other_parts_must_have_the_same():
         read_memory(x, y, None, None, (x, {"class": CLASSES}))
 
 
-def test_elsewhere_they_are_refused():
-    with pytest.raises(DataError, match=r"y has the type object and the shape \(\)"):
-        made(np.zeros((4, 1)), {"class": CLASSES})
+@pytest.mark.parametrize("y", [{"class": CLASSES}, 3, iter([1])], ids=["dict", "int", "iterator"])
+def test_elsewhere_they_are_refused(y):
+    with pytest.raises(DataError, match=r"y has the type \w+ and the shape \(\)"):
+        made(np.zeros((4, 1)), y)
 
 
 def test_several_inputs_are_not_validated_against_one():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 
 import pytest
-from commands import end_all, hpsearch
+from commands import hpsearch
 from small_sweeps import DIGITS
 
 TRIALS = 20
@@ -20,12 +20,6 @@ def finished(tmp_path_factory):
         said = hpsearch("run", "sweep.yaml", "--out", out, "--workers", workers, cwd=home)
         assert f"{TRIALS} trials, {TRIALS} completed, {TRIALS} trained now" in said.stdout
     return home
-
-
-@pytest.fixture(autouse=True)
-def no_driver_is_left():
-    yield
-    end_all()
 
 
 @pytest.fixture

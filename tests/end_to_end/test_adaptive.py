@@ -67,9 +67,6 @@ def test_a_halted_trial_is_a_row_and_one_that_goes_on_is_as_if_it_had_not_halted
     assert (merged["loss"] == merged["loss_alone"]).all()
 
 
-@pytest.mark.parametrize(
-    ("method", "said"), [("sobol", "trials     12\n"), ("asha", "trials     12 at most; ")]
-)
-def test_plan_says_what_there_will_be(tmp_path: Path, method: str, said: str) -> None:
-    write(tmp_path, method)
-    assert said in hpsearch("plan", "sweep.yaml", cwd=tmp_path).stdout
+def test_plan_says_what_there_will_be(tmp_path: Path) -> None:
+    write(tmp_path, "asha")
+    assert "trials     12 at most; " in hpsearch("plan", "sweep.yaml", cwd=tmp_path).stdout

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 
 import jsonschema
 import pandas as pd
 import pytest
 import yaml
-from commands import hpsearch, python
+from commands import USER_MODELS, hpsearch, python
 from marks import slow
 
 _IMPORTS = """\
 import json, sys
 from hpsearch.cli.app import main
-slow = {"tensorflow", "keras", "keras_tuner", "sklearn", "pandas"}
+slow = {"tensorflow", "keras", "keras_tuner", "sklearn", "pandas", "plotly"}
 for arguments in json.loads(sys.argv[1]):
     try:
         main(arguments)
@@ -38,6 +39,7 @@ _QUICK = [
     ["show", "two/results.csv"],
     ["compare", "one", "two"],
     ["compare", "one/results.csv", "two", "--out", "two.html"],
+    ["report", "two", "--out", "page.html"],
     ["schema"],
     *(["list", what] for what in ("datasets", "methods", "activations", "optimizers")),
     ["list", "layer-types"],
@@ -54,7 +56,7 @@ _SLOW = [
 
 @pytest.mark.parametrize("commands", [_QUICK, slow(_SLOW)], ids=["quick", "slow"])
 def test_commands_import_no_tensorflow(finished, commands):
-    unwanted = {"tensorflow", "keras", "keras_tuner"}
+    unwanted = {"tensorflow", "keras", "keras_tuner", "plotly"}
     imported = imports_of(finished, *commands)
     assert len(imported) == len(commands)
     assert [each for each in imported if unwanted & set(each[1])] == []
@@ -81,14 +83,17 @@ def test_workers_are_on_their_way_before_numpy_is_imported():
     assert python(code).strip() == "[]"
 
 
-def test_plan_counts_and_trains_nothing(finished):
-    options = ["--out", "none", "--workers", 2]
-    said = hpsearch("plan", "sweep.yaml", *options, cwd=finished).stdout
+@pytest.mark.parametrize(
+    ("options", "workers"),
+    [(["--workers", 2], "2 workers"), (["--workers", 1, "--measure"], "1 worker")],
+)
+def test_plan_counts_and_trains_nothing(finished, options, workers):
+    said = hpsearch("plan", "sweep.yaml", "--out", "none", *options, cwd=finished).stdout
     assert "small: digits, 1,437 training and 360 validation rows, 64 features" in said
     assert re.search(r"^trials +20$", said, re.MULTILINE)
     assert re.search(r"^trainings +10 ", said, re.MULTILINE)
     assert re.search(r"^epochs +30 of 40; 10 saved$", said, re.MULTILINE)
-    assert re.search(r"^time +(about \d+ s|\d+ s to \d+ s) with 2 workers$", said, re.MULTILINE)
+    assert re.search(rf"^time +(about \d+ s|\d+ s to \d+ s) with {workers}$", said, re.MULTILINE)
     assert not (finished / "none").exists()
 
 
@@ -103,11 +108,15 @@ def test_plan_of_a_finished_sweep_and_of_an_edited_one(finished):
     assert "36, 20 done already" in said
 
 
-def test_plan_measures_on_demand(finished):
-    said = hpsearch(
-        "plan", "sweep.yaml", "--out", "none", "--measure", "--workers", 1, cwd=finished
-    ).stdout
-    assert re.search(r"^time +(about \d+ s|\d+ s to \d+ s) with 1 worker$", said, re.MULTILINE)
+@pytest.mark.slow
+def test_plan_builds_a_model(tmp_path):
+    shutil.copy(USER_MODELS, tmp_path)
+    text = 'model: "user_models:conditional"\ndata: {dataset: digits}\n'
+    (tmp_path / "sweep.yaml").write_text(text + "method: random\nbudget: {trials: 5}\n")
+    said = hpsearch("plan", "sweep.yaml", cwd=tmp_path).stdout
+    assert "filters: 2, 3 (where kind is cnn)" in said
+    assert "trials     5" in said
+    assert not (tmp_path / "experiments").exists()
 
 
 def test_plan_counts_trials_and_their_executions(tmp_path):
@@ -156,6 +165,19 @@ def test_a_column_that_is_left_out_is_named_wherever_one_looks(tmp_path):
     assert (tmp_path / "out" / "sweep.yaml").read_text() == texts[-1]
 
 
+@pytest.mark.slow
+def test_a_run_logs_as_it_goes(finished, tmp_path):
+    change = ["--set", "parameters.hidden_layers=[0]"]
+    half = [*change, "--set", "parameters.epochs=[1]"]
+    hpsearch("run", finished / "sweep.yaml", *half, "--out", "out", cwd=tmp_path)
+    logs = ["--log", "tensorboard:first", "--log", "tensorboard:second"]
+    hpsearch("run", finished / "sweep.yaml", *change, "--out", "out", *logs, cwd=tmp_path)
+    for place in ("first", "second"):
+        events = (tmp_path / place).glob("*/trial-*/events*")
+        # Those of the run before, too.
+        assert sorted(path.parent.name for path in events) == [f"trial-{n}" for n in range(1, 5)]
+
+
 def test_show_prints_the_best_and_the_means(finished):
     by_directory = hpsearch("show", "two", "--top", 3, cwd=finished).stdout
     assert by_directory == hpsearch("show", "two/results.csv", "--top", 3, cwd=finished).stdout
@@ -196,3 +218,17 @@ def test_a_missing_file_and_a_bad_option(tmp_path):
     assert "nowhere.yaml" in hpsearch("run", "nowhere.yaml", cwd=tmp_path, code=2).stderr
     hpsearch("run", cwd=tmp_path, code=2)
     hpsearch("run", "nowhere.yaml", "--workers", 0, cwd=tmp_path, code=2)
+
+
+@pytest.mark.parametrize(
+    ("typed", "choices"),
+    [
+        ("hpsearch re", {"report", "refit", "reproduce"}),
+        ("hpsearch run --thr", {"--threads"}),
+        ("hpsearch rnu x", set()),
+    ],
+)
+def test_a_shell_completes_commands_and_options(tmp_path, typed, choices):
+    words = {"COMP_WORDS": typed, "COMP_CWORD": str(len(typed.split()) - 1)}
+    said = hpsearch(cwd=tmp_path, env={"_HPSEARCH_COMPLETE": "complete_bash", **words})
+    assert {*said.stdout.split()} == choices

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import shutil
-import signal
 import sqlite3
 import zipfile
 from collections.abc import Callable
@@ -12,7 +11,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from commands import hpsearch, start
+from commands import hpsearch
 from outcomes import contents, table
 from small_sweeps import run_on_table
 
@@ -292,16 +291,3 @@ def test_a_stored_sweep_that_cannot_be_read_is_damage(home, doctor):
     assert "data         WRONG: out/sweep.db: the sweep in it cannot be read: " in said
     with pytest.raises(StoreError, match="the sweep in it cannot be read"):
         list(examine_best_file(home / "out"))
-
-
-def test_a_directory_at_which_a_run_works_is_left_alone(tmp_path):
-    (tmp_path / "sweep.yaml").write_text(
-        "data: {dataset: digits}\nparameters: {units: [8, 16], epochs: [2, 100000]}\n"
-    )
-    driver = start("sweep.yaml", cwd=tmp_path, out="out")
-    driver.wait_for_results(1)
-    said = hpsearch("doctor", "out", cwd=tmp_path, code=3)
-    assert f"a run is at work here (process {driver.pid})" in said.stderr
-    driver.send(signal.SIGKILL)
-    # Whether the table has been written since the last result is a matter of the moment.
-    assert "sweep.db     sound" in hpsearch("doctor", "out", cwd=tmp_path).stdout

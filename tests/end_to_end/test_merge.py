@@ -48,7 +48,6 @@ def test_two_peoples_results_become_one_sweep(people):
 
 def test_a_run_goes_on_in_the_new_directory(people):
     hpsearch("merge", "ben", "ann", "--out", "more", cwd=people)
-    hpsearch("export", "more", "--out", "best.keras", cwd=people)
     again = hpsearch("run", "more/sweep.yaml", "--out", "more", cwd=people)
     assert "20 trials, 20 completed, 0 trained now" in again.stdout
     wider = hpsearch("run", "sweep.yaml", "--out", "more", "--set", "seeds=2", cwd=people)

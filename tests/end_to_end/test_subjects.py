@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
-from commands import end_all, environment, hpsearch, start, wait_for
+from commands import environment, hpsearch, start, wait_for
 from outcomes import table
 
 pytestmark = pytest.mark.slow
@@ -154,8 +154,7 @@ def kind(request):
 @pytest.fixture
 def home(tmp_path, kind):
     (tmp_path / "subject.py").write_text(CODE)
-    yield Home(tmp_path, SUBJECTS[kind])
-    end_all()
+    return Home(tmp_path, SUBJECTS[kind])
 
 
 def test_what_has_a_row_is_not_trained_again(home):

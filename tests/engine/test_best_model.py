@@ -26,7 +26,7 @@ from hpsearch.training.mlps import MLPs
 from hpsearch.training.subjects import Job
 from hpsearch.workers.calls import write_model
 from hpsearch.workers.executors import InProcessExecutor
-from hpsearch.workers.protocol import Call, Called, Event, Started
+from hpsearch.workers.protocol import Call, Called, Event, Executor, Started
 
 RECIPE = Recipe(3, "binary_crossentropy", "sigmoid", "val_accuracy", "maximize")
 RNG = np.random.default_rng(0)
@@ -227,7 +227,7 @@ def test_predictions_that_fail_leave_the_model(
     assert facts.predictions is None
 
 
-class Scripted:
+class Scripted(Executor):
     """Gives events that were written down, then none."""
 
     free = 1

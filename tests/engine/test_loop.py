@@ -15,11 +15,12 @@ from hpsearch.engine.learning import AdaptivePlanner, CurveReuse
 from hpsearch.engine.loop import Engine
 from hpsearch.engine.planning import FixedPlanner, Planner, Summary, Trials
 from hpsearch.engine.session import Planned, Stored
+from hpsearch.engine.trainings import Costs
 from hpsearch.search.draws import grid_draws
 from hpsearch.search.strategy import Outcome
-from hpsearch.space.execution import Curve, ExecutionResult, Repetition, Status
+from hpsearch.space.execution import Curve, ExecutionResult, Repetition, Status, Training
 from hpsearch.space.space import Space
-from hpsearch.training.subjects import Job
+from hpsearch.training.subjects import Job, Needs
 from hpsearch.workers.protocol import Answered, Event, Finished, Lost, Said
 
 
@@ -41,6 +42,26 @@ class Instant(Executor):
             curve = tuple({"loss": 0.5, "val_accuracy": epoch / 10} for epoch in range(epochs))
             yield Answered(1, ExecutionResult(number, status, score, curve, epochs))
         yield Finished(1, job.training)
+
+
+class OneGpu(Instant):
+    """Has four workers and one GPU."""
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(lambda _: 0.5)
+        self.workers = 4
+        self.most_queued = self.most_at_once = 0
+        self._trainings = engine.trainings
+
+    @property
+    def free_devices(self) -> int:
+        return 1 - sum(job.needs.device for job in self.waiting)
+
+    def events(self, seconds: float) -> list[Event]:
+        self.most_queued = max(self.most_queued, len(self._trainings.queue))
+        self.most_at_once = max(self.most_at_once, len(self.waiting))
+        assert self.free_devices >= 0
+        return super().events(seconds)
 
 
 class Cluster(Instant):
@@ -121,6 +142,26 @@ def test_work_waits_for_an_executor_that_has_no_room_yet(tmp_path: Path, adaptiv
         assert engine.trainings.executor.asked == 0
 
 
+@pytest.mark.parametrize(("large", "at_once"), [(0, 4), (2, 4), (1, 1)])
+def test_trainings_wait_for_a_gpu_and_others_pass_them(
+    tmp_path: Path, large: int, at_once: int
+) -> None:
+    """Of every `large` trainings one wants the GPU; more are planned only for idle cores."""
+
+    class Mixed(Costs):
+        def needs(self, training: Training) -> Needs:
+            return Needs(device=large > 0 and training.number % large == 0)
+
+    space = space_of(units=range(1, 6_001))
+    with loop_of(tmp_path, space, learner(space, adaptive=False), lambda _: 0.5) as engine:
+        engine.trainings.costs = Mixed()
+        executor = engine.trainings.executor = OneGpu(engine)
+        run_engine(engine)
+        assert len(engine.ledger.results) == 6_000
+    assert executor.most_at_once == at_once
+    assert executor.most_queued < 4_096 + 1_000
+
+
 @pytest.mark.parametrize(
     ("deaths", "machine", "status"),
     # One retry is allowed, and three machines.
@@ -184,6 +225,7 @@ def test_an_executor_that_miscounts_costs_no_row(tmp_path: Path) -> None:
             "completed", "completed", "failed", "failed",
         ]  # fmt: skip
         assert engine.ledger.store.results() == engine.ledger.results
+        assert {type(each.curve) for each in engine.ledger.results.values()} == {Curve}
 
 
 @pytest.mark.parametrize("status", [Status.FAILED, Status.TIMEOUT])
@@ -217,13 +259,3 @@ def test_rows_of_earlier_runs_stay_in_the_tables(tmp_path: Path) -> None:
         run_engine(engine, set(engine.ledger.results))
         assert [trial.number for trial in engine.planner.current] == [2, 3]
     assert written == [[1, 2, 3]]
-
-
-def test_curves_are_kept_small(tmp_path: Path) -> None:
-    space = space_of(units=[1], epochs=[3])
-    with loop_of(tmp_path, space, learner(space), lambda _: 0.5) as engine:
-        run_engine(engine)
-        assert isinstance(engine.ledger.results[1].curve, Curve)
-        assert engine.ledger.results == engine.ledger.store.results()
-        curve = engine.ledger.results[1].curve
-        assert [epoch["val_accuracy"] for epoch in curve] == [0.0, 0.1, 0.2]

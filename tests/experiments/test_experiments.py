@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import inner_loop
 import pandas as pd
 import pytest
 from ray_cluster import only_cluster
-from scripts import rows, run
+from scripts import EXPERIMENTS, rows, run
 
 from hpsearch.search.prior import Study
 
@@ -91,22 +92,26 @@ def test_the_memory_of_a_sweep(tmp_path):
 
 def test_how_many_workers_a_driver_keeps_busy(tmp_path):
     with only_cluster():
-        run("scale.py", "--runs", "2x0.5", "--trials", 8, out=tmp_path, fresh=True)
-    (row,) = [row for row in rows("scale", tmp_path, about="one run each") if "turnaround" in row]
-    assert row["workers"] == 2
-    # With 8 trials the time for the whole sweep counts most, and machines differ.
-    assert 0 < float(row["driver for a trial"].split()[0]) < 500
-    lost, wait = (float(row[k].rstrip("% ms")) for k in ("lost in a real run", "turnaround"))
-    assert lost == pytest.approx(100 * wait / (wait + 500), abs=0.2)
+        sizes = ["--local", "2x0.5", "--runs", "2x0.5", "--trials", 8]
+        run("scale.py", *sizes, out=tmp_path, fresh=True)
+    table = [row for row in rows("scale", tmp_path, about="one run each") if "turnaround" in row]
+    assert [(row["engine"], row["workers"]) for row in table] == [("local", 2), ("ray", 2)]
+    assert 1 < float(table[0]["memory of a worker"].removesuffix(" MB")) < 500
+    for row in table:
+        # With 8 trials the time for the whole sweep counts most, and machines differ.
+        assert 0 < float(row["driver for a trial"].split()[0]) < 500
+        lost, wait = (float(row[k].rstrip("% ms")) for k in ("lost in a real run", "turnaround"))
+        assert lost == pytest.approx(100 * wait / (wait + 500), abs=0.2)
 
 
 def test_how_workers_scale(tmp_path):
     sweep = tmp_path / "sweep.yaml"
     sweep.write_text(SWEEP, encoding="utf-8")
-    run("scaling.py", "--sweep", sweep, "--runs", 1, out=tmp_path)
-    trainings, whole = rows("scaling", tmp_path, about="sweep.yaml")
-    assert trainings["runs"] == 1
-    assert 0 < trainings["one worker, s"] < whole["one worker, s"]
+    run("scaling.py", "--sweep", sweep, "--runs", 1, "--rows", 256, out=tmp_path)
+    trainings, whole, loop, *threads = rows("scaling", tmp_path, about="sweep.yaml")
+    assert trainings["runs"] == loop["runs"] == 1
+    assert 0 < trainings["one, s"] < whole["one, s"]
+    assert len(threads) == 3
 
 
 def test_the_rate_of_the_inner_loop(tmp_path):
@@ -219,3 +224,34 @@ def test_the_overhead_of_a_program_and_a_kill_are_measured(tmp_path):
     assert row["its program after the kill"] == "is ended"
     assert row["ended before, ran again"] == row["without a result"] == 0
     assert row["overhead a trial, ms"] < 1_000
+
+
+def test_a_short_campaign_of_interruptions_loses_nothing(tmp_path):
+    few = ("--minutes", 5, "--interruptions", 1, "--seed", 1)
+    run("interruptions.py", *few, out=tmp_path, fresh=True)
+    total = rows("interruptions", tmp_path, about="seed 1")[-1]
+    # Which sweeps end before they can be interrupted is chance.
+    assert int(total["interruptions"]) >= 1
+    for column in ("results lost", "results changed", "trials twice", "wrong ends"):
+        assert int(total[column]) == 0
+
+
+def said(cell):
+    """The values and printed lines of a cell; progress and warnings depend on the machine."""
+    texts = [output.get("text") or output.get("data", {}).get("text/plain")
+             for output in cell.get("outputs", ()) if output.get("name") != "stderr"
+             and output["output_type"] != "display_data"]  # fmt: skip
+    return "".join(filter(None, texts))
+
+
+def test_the_tutorial_says_what_its_cells_say(tmp_path):
+    import nbformat
+    from nbclient import NotebookClient
+
+    shutil.copy(EXPERIMENTS / "penguins.csv", tmp_path)
+    stored = nbformat.read(EXPERIMENTS / "tutorial.ipynb", as_version=4)
+    notebook = nbformat.read(EXPERIMENTS / "tutorial.ipynb", as_version=4)
+    place = {"metadata": {"path": str(tmp_path)}}
+    NotebookClient(notebook, timeout=300, kernel_name="python3", resources=place).execute()
+    assert [said(cell) for cell in notebook.cells] == [said(cell) for cell in stored.cells]
+    assert sum(bool(said(cell)) for cell in stored.cells) >= 10

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 
 from commands import hpsearch, start, wait_for, watched
@@ -25,11 +26,16 @@ def test_one_driver_a_directory(tmp_path):
         assert f"process {driver.pid}" in said.stderr
         assert sorted(p.name for p in tmp_path.iterdir()) == ["out", "sweep.yaml"]
     assert driver.process.poll() is None
-    # Readers are not kept out.
-    assert "trials: " in hpsearch("show", "out", cwd=tmp_path).stdout
+    wait_for((tmp_path / "out" / "results.csv").exists, what="a table")
+    shown = hpsearch("show", "out", cwd=tmp_path).stdout
+    under_way = rf"a run is under way \(process {driver.pid}\): \d of 4 executions done"
+    assert re.search(under_way, shown)
+    said = hpsearch("doctor", "out", cwd=tmp_path, code=3).stderr
+    assert f"a run is at work here (process {driver.pid})" in said
     planned = hpsearch("plan", "sweep.yaml", "--out", "out", cwd=tmp_path)
     assert "done already" in planned.stdout
     driver.kill()
+    assert "under way" not in hpsearch("show", "out", cwd=tmp_path).stdout
     # The lock is free at once, whatever the file says.
     assert str(driver.pid) in (tmp_path / "out" / ".lock").read_text()
     DirectoryLock(tmp_path / "out").release()

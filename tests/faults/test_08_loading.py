@@ -69,8 +69,9 @@ def test_while_the_users_function_reads_the_data(home, number, sleep):
     assert_ended(driver, number)
 
 
-@pytest.mark.parametrize("number", _ENDS, ids=lambda number: number.name)
-@pytest.mark.parametrize("package", ["typer", "pandas"])
+@pytest.mark.parametrize(
+    ("number", "package"), [(signal.SIGINT, "typer"), (signal.SIGTERM, "pandas")]
+)
 def test_while_a_package_is_imported(home, number, package):
     """typer by the command line, before anything else; pandas by the run."""
     (home / "packages").mkdir()

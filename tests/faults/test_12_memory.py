@@ -14,33 +14,27 @@ from hpsearch.machine import share_bytes
 _SWEEP = """\
 data: {dataset: digits, validation: 0.2, seed: 42}
 configs:
-  - {layer_type: "odd_layers:LAYER", units: 16, epochs: 1}
   - {units: 16, epochs: 2}
   - {units: 24, epochs: 2}
 """
 
 
-def row_of(place, layer, *, workers=2, env=None):
-    """The row of a trial with that layer; those beside it must complete."""
+def rows_of(place, *layers, workers=2, env=None):
+    """The rows of trials with those layers; those beside them must complete."""
     shutil.copy(ODD_LAYERS, place)
-    said = sweep(place, _SWEEP.replace("LAYER", layer), "--workers", workers, env=env)
-    assert "3 trials, 2 completed" in said.stdout
+    text = "".join(f'  - {{layer_type: "odd_layers:{n}", units: 16, epochs: 1}}\n' for n in layers)
+    said = sweep(place, _SWEEP + text, "--workers", workers, env=env)
     rows = pd.read_csv(place / "out" / "results.csv")
-    assert rows["status"].tolist()[1:] == ["completed"] * 2
-    return rows.iloc[0], said.stderr
+    assert rows["status"].tolist()[:2] == ["completed"] * 2
+    return rows[2:].to_dict("records"), said.stderr
 
 
-def test_memory_that_the_system_denies_is_a_failed_trial(tmp_path):
-    row, _ = row_of(tmp_path, "cramped")
-    assert row["status"] == "failed"
-    assert re.match("MemoryError|_ArrayMemoryError|ResourceExhausted", row["error"]), row["error"]
-
-
-def test_a_worker_that_the_system_kills_is_a_killed_trial(tmp_path):
-    """As the system does with the largest process when memory runs out."""
-    row, told = row_of(tmp_path, "suicidal")
-    assert row["status"] == "killed"
-    assert row["error"] == "the worker ended (SIGKILL)"
+def test_memory_that_is_denied_or_a_worker_that_is_killed_is_a_row(tmp_path):
+    """The system kills the largest process when memory runs out."""
+    (denied, killed), told = rows_of(tmp_path, "cramped", "suicidal")
+    assert denied["status"] == "failed"
+    assert re.match("MemoryError|_ArrayMemoryError|ResourceExhausted", denied["error"]), denied
+    assert (killed["status"], killed["error"]) == ("killed", "the worker ended (SIGKILL)")
     assert "trying once more" in told
 
 
@@ -51,7 +45,7 @@ def test_a_trial_beyond_its_part_of_the_memory_is_ended(tmp_path):
     share = share_bytes(workers)
     assert gibibyte <= share < 8 * gibibyte, "a machine of more than 640 GB needs more workers"
     more = {"GREEDY_BYTES": str(share + 2 * gibibyte)}
-    row, told = row_of(tmp_path, "greedy", workers=workers, env=more)
+    (row,), told = rows_of(tmp_path, "greedy", workers=workers, env=more)
     assert row["status"] == "killed"
     used, allowed = map(int, re.findall(r"(\d+) MB", row["error"]))
     assert row["error"].startswith("memory: the worker used ")

@@ -1,4 +1,4 @@
-"""Trials that fail, hang, diverge and die: rows, never gaps."""
+"""FAULTS 13: trials that fail, hang, diverge and die are rows, of bounded length."""
 
 from __future__ import annotations
 
@@ -10,8 +10,12 @@ import pandas as pd
 import pytest
 from commands import ODD_LAYERS, sweep
 
+import hpsearch
+from hpsearch.errors import DataError
 from hpsearch.store.store import Store
 from hpsearch.store.trials import best_trial
+from hpsearch.workers.protocol import Call
+from hpsearch.workers.work import run
 
 _MIXED = """\
 data: {dataset: digits, validation: 0.2, seed: 42}
@@ -33,6 +37,9 @@ parameters:
   batch_size: [8, 16, 32, 64, 128, 256, 512]
   epochs: 1
 """
+_CHARACTERS = 5_000_000
+#: Of an error, with the exception's name and the note about its length.
+_MOST = 11_000
 
 
 def test_every_end_is_a_row_and_retry_trains_the_unlucky(tmp_path):
@@ -96,3 +103,44 @@ def test_a_sweep_of_which_all_trials_fail_alike_stops_early_and_goes_on(tmp_path
     # What a worker says is in run.log, not on the screen.
     assert "said by process" in (tmp_path / "out" / "run.log").read_text()
     assert "said" not in said.stdout + said.stderr
+
+
+def endless(config):
+    if config["a"]:
+        raise ValueError("x" * _CHARACTERS)
+    return 1.0
+
+
+def test_a_long_error_is_cut_in_row_traceback_report_and_log(tmp_path):
+    results = hpsearch.optimize(endless, {"a": [0, 1]}, method="grid", out=tmp_path)
+    (error,) = pd.read_csv(tmp_path / "results.csv")["error"].dropna()
+    assert error.startswith("ValueError: xxx")
+    assert error.endswith("x... (5,000,000 characters in all)")
+    assert len(error) < _MOST
+    with Store(tmp_path / "sweep.db", read_only=True) as store:
+        (trace,) = (each.traceback for each in store.results().values() if each.traceback)
+    assert "in endless" in trace
+    assert "characters in all" in trace
+    assert len(trace) < _MOST
+    results.report(str(tmp_path / "report.html"))
+    for path in tmp_path.iterdir():
+        assert "x" * _MOST not in path.read_text("utf-8", "replace"), path
+
+
+def test_a_long_error_of_a_call_is_cut(capfd):
+    events = []
+    run(Call(endless, ({"a": 1},)), None, 1, events.append)
+    assert len(events[0].error) < _MOST
+    said = capfd.readouterr().err
+    assert "in endless" in said
+    assert len(said) < _MOST
+
+
+def test_a_long_error_of_the_function_for_data_is_cut(tmp_path, monkeypatch):
+    (tmp_path / "long_errors.py").write_text(f"def rows(): raise ValueError('z' * {_CHARACTERS})\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    text = "data: {python: 'long_errors:rows'}\nparameters: {units: [4]}\n"
+    (tmp_path / "sweep.yaml").write_text(text)
+    with pytest.raises(DataError, match=r"z\.\.\. \(5,000,000 characters in all\)") as caught:
+        hpsearch.run(tmp_path / "sweep.yaml", out=tmp_path / "out")
+    assert len(str(caught.value)) < _MOST

@@ -43,15 +43,14 @@ def alias_bomb() -> bytes:
     [
         (alias_bomb(), "more than 60,000 values"),
         (b"data: " + b"[" * 3_000, "more than 50 deep"),
-        (b"data: " + b"{a: " * 3_000, "more than 50 deep"),
         (b"a: " * 300_000, "bad.yaml:1: "),
         (b"#" * 1_000_001, "1,000,001 bytes"),
     ],
-    ids=["aliases", "depth", "mappings", "colons", "size"],
+    ids=["aliases", "depth", "colons", "size"],
 )
 def test_a_bomb_of_a_sweep_file(tmp_path, content, words):
     (tmp_path / "bad.yaml").write_bytes(content)
-    bounded(tmp_path, words, ("run", "bad.yaml", "--out", "out"))
+    bounded(tmp_path, words, "bad.yaml")
 
 
 def archive_of_zeros(path) -> None:
@@ -78,20 +77,19 @@ def bare_pickle(path) -> None:
 def test_a_bomb_of_an_archive(tmp_path, make, words):
     make(tmp_path / "data.npz")
     (tmp_path / "sweep.yaml").write_text("data: {npz: data.npz}\nparameters: {units: [4]}\n")
-    bounded(tmp_path, words, ("plan", "sweep.yaml"), ("run", "sweep.yaml", "--out", "out"))
+    bounded(tmp_path, words, "sweep.yaml")
     assert not (tmp_path / "unpickled").exists()
 
 
-def bounded(place, words, *commands) -> None:
-    for command in commands:
-        for _ in range(3):
-            said = watched(*command, cwd=place, code=2)
-            # A loaded machine may be slow, but not each time.
-            if said.seconds < most_seconds() and said.peak_bytes < _MOST_BYTES:
-                break
-        assert words in said.stderr
-        assert said.seconds < most_seconds()
-        assert said.peak_bytes < _MOST_BYTES
+def bounded(place, words, file) -> None:
+    for _ in range(3):
+        said = watched("run", file, "--out", "out", cwd=place, code=2)
+        # A loaded machine may be slow, but not each time.
+        if said.seconds < most_seconds() and said.peak_bytes < _MOST_BYTES:
+            break
+    assert words in said.stderr
+    assert said.seconds < most_seconds()
+    assert said.peak_bytes < _MOST_BYTES
     assert not list(place.glob("out/*.csv"))
 
 

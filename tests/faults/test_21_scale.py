@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from itertools import pairwise
 
 import pandas as pd
 import pytest
-from commands import environment
+from commands import python
 
 import hpsearch
 
@@ -42,11 +40,7 @@ print(json.dumps(snapshots))
 
 def searched(home):
     """Search in a process of its own, and return how the costs of trials grew, and the memory."""
-    done = subprocess.run(
-        [sys.executable, home / "search.py"],
-        cwd=home, env=environment(), capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    times, memory = zip(*json.loads(done.stdout.splitlines()[-1]), strict=True)
+    times, memory = zip(*json.loads(python(_SCRIPT, cwd=home).splitlines()[-1]), strict=True)
     # In the process' own time, which other programs do not lengthen.
     seconds = [later - earlier for earlier, later in pairwise(times)]
     assert len(seconds) == 40
@@ -60,7 +54,6 @@ def test_the_last_of_ten_thousand_trials_costs_what_the_first_did(tmp_path):
     for place in ("first", "second", "third"):
         home = tmp_path / place
         home.mkdir()
-        (home / "search.py").write_text(_SCRIPT)
         growth, memory = searched(home)
         if growth <= 1.5:
             break

@@ -202,16 +202,3 @@ def test_no_store_is_moved_away_from_a_run(place):
     where.prepare(fresh=False)
     with where.hold(), pytest.raises(LockedError):
         keep_store_at(where, place / "a.db")
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("gone", ["out", "out/.lock", "out/sweep.db"])
-def test_a_run_that_lost_what_it_held_ends_in_words(place, driver, gone):
-    if gone == "out":
-        while (place / gone).exists():
-            shutil.rmtree(place / gone, ignore_errors=True)
-    else:
-        (place / gone).unlink()
-    assert "removed during the run" in end_of(driver, 3)
-    if gone != "out":
-        assert stored_results(place / "out") >= 5

@@ -68,6 +68,8 @@ def test_this_process_answers_each_trial_once(tmp_path, monkeypatch):
     require(table, {k: v for k, v in _FAILED.items() if k in ways}, "failed")
     assert os.path.realpath(".") == os.path.realpath(tmp_path)
     assert (tmp_path / "out" / "results.csv").exists()
+    with pytest.raises(hpsearch.HpsearchError, match="must give a number, not str"):
+        hpsearch.optimize(lambda _: "no", {"a": [*range(9)]}, "grid")
 
 
 def test_an_interruption_of_the_functions_own_ends_the_call(tmp_path):

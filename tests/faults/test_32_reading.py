@@ -5,15 +5,14 @@ from __future__ import annotations
 import itertools
 import shutil
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from commands import PROGRAM, hpsearch
+from marks import slow_but
 
 import hpsearch as package
-from hpsearch.store.store import Store
 
 #: Modules that some package imports if they are there, and two that all import.
 _NAMES = ["pyarrow", "numexpr", "bottleneck", "lxml", "IPython", "simplejson", "numpy", "yaml"]
@@ -57,6 +56,11 @@ _REVISITS = {
     "settle": "compare OUT other --anyway --settle",
     "script": "reproduce OUT --trial 1 --script standalone",
 }
+#: Custom models are not settled at all.
+_PAIRS = [pair for pair in itertools.product(_REVISITS, _NAMED) if pair != ("settle", "model")]
+#: Each command and each function.
+_FEW = [("export", "data"), ("export", "layer"), ("export", "model"), ("evaluate", "model")]
+_FEW += [("reproduce", "layer"), ("script", "data"), ("settle", "data")]
 
 
 @pytest.fixture(scope="module")
@@ -110,30 +114,11 @@ def test_in_the_directory_itself(shadowed):
     assert not (shadowed / "RAN").exists()
 
 
-@pytest.mark.slow
-def test_a_run_builds_no_layers_that_only_a_stored_row_names(hostile):
-    with Store(hostile / "layer" / "sweep.db") as store:
-        store.add_results([replace(each, score=2.0) for each in store.results().values()])
-    (hostile / "layer" / "best.keras").unlink()
-    said = hpsearch("run", "other.yaml", "--out", "layer", cwd=hostile)
-    assert 'best.keras is not written: the layers of trial 1 are built by "functions:layer"' in (
-        said.stderr + said.stdout
-    )
-    assert not (hostile / "RAN").exists()
-
-
 def revisit(name, out):
     return _REVISITS[name].replace("OUT", out).split()
 
 
-@pytest.mark.parametrize(
-    ("name", "out"),
-    [
-        *itertools.product(["export", "evaluate", "reproduce", "script"], _NAMED),
-        # Custom models are not settled at all.
-        *(("settle", out) for out in ("data", "layer")),
-    ],
-)
+@pytest.mark.parametrize(("name", "out"), slow_but(_FEW, _PAIRS))
 def test_a_function_that_results_name_is_not_run(hostile, name, out):
     said = hpsearch(*revisit(name, out), cwd=hostile, code=3).stderr
     assert f'"{_NAMED[out]}", and going on would run that code; if it is yours, add' in said

@@ -19,7 +19,7 @@ from hpsearch.errors import HpsearchError
 from hpsearch.functions.trial import FunctionSubject
 from hpsearch.models.problem import METRIC, Recipe
 from hpsearch.space.execution import Training
-from hpsearch.training.subjects import Job
+from hpsearch.training.subjects import Job, Needs
 from hpsearch.workers.local import LocalExecutor
 from hpsearch.workers.protocol import Answered, Call, Called, Lost
 from hpsearch.workers.servers import Servers, Wire
@@ -54,7 +54,7 @@ def executor(tmp_path):
 def job(number, objective=float):
     training = Training({"x": 1.0}, 0, ((1, number),))
     recipe = Recipe(0, "", "", METRIC, "minimize")
-    return Job(training, recipe, tensorflow=False, subject=FunctionSubject(objective))
+    return Job(training, recipe, needs=Needs(tensorflow=False), subject=FunctionSubject(objective))
 
 
 def events(executor, kind):

@@ -51,24 +51,18 @@ def extended(home: Path, place: Path, signal: str) -> hpsearch.Results:
 
 
 @pytest.mark.parametrize("signal", ["SIGKILL", slow("SIGINT")])
-def test_an_interrupted_extension_answers_by_its_best_trial(home, tmp_path, signal):
-    results = extended(home, tmp_path, signal)
-    rows = pd.read_csv(tmp_path / "table.csv").drop(columns="y")
+def test_answers_come_from_the_best_trial(home, tmp_path, signal):
+    """Of an extension that was interrupted, and where another trial's model took its place."""
+    results = extended(home, tmp_path / "extended", signal)
+    rows = pd.read_csv(home / "table.csv").drop(columns="y")
     results.export(tmp_path / "second.keras", trial=2)
-    expected = results.predict_proba(rows)
-    shutil.copy(tmp_path / "second.keras", tmp_path / "out" / "best.keras")
-    np.testing.assert_array_equal(results.predict_proba(rows), expected)
-    assert (expected != hpsearch.load(home / "out").predict_proba(rows)).all()
-
-
-def test_a_replaced_model_is_not_used(home, tmp_path):
-    shutil.copytree(home, tmp_path, dirs_exist_ok=True)
-    results = hpsearch.load(tmp_path / "out")
-    rows = pd.read_csv(tmp_path / "table.csv").drop(columns="y")
-    expected = results.predict_proba(rows)
-    other = extended(home, tmp_path / "other", "SIGKILL")
-    other.export(tmp_path / "other.keras", trial=2)
-    shutil.copy(tmp_path / "other.keras", tmp_path / "out" / "best.keras")
-    np.testing.assert_array_equal(results.predict_proba(rows), expected)
-    said = command("predict", "out", "table.csv", cwd=tmp_path)
+    expected, first = (
+        hpsearch.load(each).predict_proba(rows) for each in (results.directory, home / "out")
+    )
+    assert (expected != first).all()
+    replaced = shutil.copytree(home, tmp_path / "replaced")
+    for directory, own in ((results.directory, expected), (replaced / "out", first)):
+        shutil.copy(tmp_path / "second.keras", directory / "best.keras")
+        np.testing.assert_array_equal(hpsearch.load(directory).predict_proba(rows), own)
+    said = command("predict", "out", "table.csv", cwd=replaced)
     assert "best.keras: is not the model of the best trial" in said.stderr

@@ -15,14 +15,15 @@ _SWEEP = "data: {dataset: iris}\nparameters: {units: [2, 3, 4], epochs: 1}\n"
 _LAG = "results.csv: lacks 1 result that the store has: its run was killed"
 
 
-@pytest.fixture
-def place(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory whose run was killed after it had stored a result that no table has yet."""
-    sweep(tmp_path, _SWEEP)
-    table = tmp_path / "out" / "results.csv"
-    shutil.copytree(tmp_path / "out", tmp_path / "whole")
+    home = tmp_path_factory.mktemp("lag")
+    sweep(home, _SWEEP)
+    table = home / "out" / "results.csv"
+    shutil.copytree(home / "out", home / "whole")
     table.write_text("".join(table.read_text().splitlines(keepends=True)[:-1]))
-    return tmp_path
+    return home
 
 
 @pytest.mark.parametrize("words", [["show", "out"], ["report", "out"], ["compare", "whole", "out"]])
@@ -32,8 +33,9 @@ def test_commands_say_that_a_table_lags(place, words):
     assert "lacks" not in command(*whole, cwd=place).stderr
 
 
-def test_python_says_that_a_table_lags(place):
+def test_python_says_that_a_table_lags(place, tmp_path):
+    shutil.copytree(place, tmp_path, dirs_exist_ok=True)
     with pytest.warns(UserWarning, match=_LAG):
-        assert len(hpsearch.load(place / "out").table) == 2
-    sweep(place)
-    assert len(hpsearch.load(place / "out").table) == 3
+        assert len(hpsearch.load(tmp_path / "out").table) == 2
+    sweep(tmp_path)
+    assert len(hpsearch.load(tmp_path / "out").table) == 3

@@ -11,8 +11,7 @@ from commands import hpsearch
 _SWEEP = "program: mine.py\nmetric: {name: loss, goal: minimize}\nparameters: {x: [1]}\n"
 
 
-@pytest.mark.parametrize("key", ["clean", "process"])
-@pytest.mark.parametrize("command", ["plan", "run"])
+@pytest.mark.parametrize(("command", "key"), [("plan", "clean"), ("run", "process")])
 def test_no_filter_and_no_monitor_of_the_repository_runs(tmp_path, command, key):
     def git(*words: str) -> None:
         user = ["-c", "user.name=a", "-c", "user.email=a@b"]

@@ -52,14 +52,6 @@ def test_an_odd_cell_is_shown_or_refused_by_name(tmp_path, table, column, cell, 
         write_page([load_source(tmp_path)], tmp_path / "page.html")
 
 
-@pytest.mark.parametrize("cell", [_LONG, "True"])
-def test_a_foreign_score_that_is_no_number_is_named(tmp_path, cell):
-    (tmp_path / "a.csv").write_text(f"lr,acc\n0.1,{cell}\n0.2,0.5\n")
-    (tmp_path / "b.csv").write_text("lr,acc\n0.1,0.25\n0.2,0.5\n")
-    with pytest.raises(InputError, match=r"a\.csv:2: acc: must be a number"):
-        package.compare(tmp_path / "a.csv", tmp_path / "b.csv", score="acc", params=["lr"])
-
-
 @pytest.mark.parametrize("label", ["inf", "7e99999999", "1e999999", _LONG])
 def test_text_among_labels_is_no_number(tmp_path, label):
     rows = [f"{i / 7},{[label, 'a', 'b'][i % 3]}\n" for i in range(60)]

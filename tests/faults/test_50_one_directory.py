@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 
-import pytest
 from commands import hpsearch
 from outcomes import contents
 
@@ -12,17 +11,17 @@ _SWEEP = "data: {dataset: iris}\nparameters: {units: [2], epochs: 1}\n"
 _RUN = ["run", "sweep.yaml", "--set", "parameters.units=[2,3]"]
 
 
-@pytest.mark.parametrize("fresh", [[], ["--fresh"]])
-def test_a_copy_whose_store_is_elsewhere_is_refused(tmp_path, fresh):
+def test_a_copy_whose_store_is_elsewhere_is_refused(tmp_path):
     (tmp_path / "sweep.yaml").write_text(_SWEEP)
     hpsearch("run", "sweep.yaml", "--out", "out", "--store", "here/sweep.db", cwd=tmp_path)
     shutil.copytree(tmp_path / "out", tmp_path / "copy")
     before = contents(tmp_path, but=[".lock"])
-    said = hpsearch(*_RUN, *fresh, "--out", "copy", cwd=tmp_path, code=3).stderr
-    assert f"copy: is a copy of {tmp_path / 'out'}" in said
-    assert contents(tmp_path, but=[".lock"]) == before
+    for fresh in ([], ["--fresh"]):
+        said = hpsearch(*_RUN, *fresh, "--out", "copy", cwd=tmp_path, code=3).stderr
+        assert f"copy: is a copy of {tmp_path / 'out'}" in said
+        assert contents(tmp_path, but=[".lock"]) == before
     # A directory that was moved, and the first one itself, go on.
     shutil.rmtree(tmp_path / "copy")
     (tmp_path / "out").rename(tmp_path / "moved")
-    said = hpsearch(*_RUN, *fresh, "--out", "moved", cwd=tmp_path).stdout
+    said = hpsearch(*_RUN, "--out", "moved", cwd=tmp_path).stdout
     assert "2 trials, 2 completed" in said

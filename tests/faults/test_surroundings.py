@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from commands import PROGRAM, hpsearch, sweep
 from disks import small_disk
+from marks import slow
 from small_sweeps import TABLE
 
 _SWEEP = "data: {dataset: wine}\nparameters: {units: [4, 8], epochs: 1}\n"
@@ -67,7 +68,7 @@ def test_names_beyond_ascii_on_any_stream(home, environ):
         assert done.returncode == (2 if "fehlt-ü" in arguments else 0)
 
 
-@pytest.mark.parametrize("within", [True, False], ids=["within", "beside"])
+@pytest.mark.parametrize("within", [True, slow(False)])
 def test_paths_that_are_no_utf_8(tmp_path, within):
     undecodable = tmp_path / os.fsdecode(b"caf\xe9")
     undecodable.mkdir()
@@ -75,7 +76,7 @@ def test_paths_that_are_no_utf_8(tmp_path, within):
     (undecodable / "rows.csv").write_text(TABLE)
     place = undecodable if within else tmp_path
     name = "" if within else f"{undecodable.name}/"
-    out, store = f"{name}out", f"{name}stores/my.db"
+    out, store = f"{name}{undecodable.name}", f"{name}stores/my.db"
     run = ("run", f"{name}sweep.yaml", "--out", out, "--store", store)
     for _ in range(2):
         assert "0.0" in hpsearch(*run, cwd=place).stdout

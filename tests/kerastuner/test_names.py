@@ -5,11 +5,10 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
-import subprocess
-import sys
 
 import keras_tuner
 import pytest
+from commands import environment, zygote
 
 import hpsearch.tuners as kt
 
@@ -50,9 +49,10 @@ def test_a_module_has_kerastuners_names_and_our_classes(name):
             assert found is original
 
 
-def test_import_statements_find_them():
-    """In a new process, where nothing has imported a module before."""
-    program = (
+def test_import_statements_find_them(tmp_path):
+    """In a new process, where nothing has imported a module of ours before."""
+    program = tmp_path / "program.py"
+    program.write_text(
         "from hpsearch.tuners.engine.hypermodel import HyperModel\n"
         "import hpsearch.tuners.engine.tuner as t\n"
         "from hpsearch.tuners import *\n"
@@ -61,7 +61,8 @@ def test_import_statements_find_them():
         "assert R is RandomSearch and t.Tuner is Tuner and issubclass(HyperModel, object)\n"
         "assert R.__module__.startswith('hpsearch')\n"
     )
-    subprocess.run([sys.executable, "-W", "ignore", "-c", program], check=True)
+    done = zygote().run([str(program)], cwd=tmp_path, env=environment(), seconds=60)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("name", _CLASSES)

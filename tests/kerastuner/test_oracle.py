@@ -13,6 +13,7 @@ from typing import Any
 
 import keras_tuner
 import pytest
+from engines import space_of
 from keras_tuner.src.engine import oracle as kt_oracle
 from through_kerastuner import Through
 
@@ -23,10 +24,6 @@ from hpsearch.space.space import Choices, Config, Parameter, Range, Space
 
 pytestmark = pytest.mark.filterwarnings("ignore:currentThread", "ignore:getName")
 COMPLETED, FAILED = "COMPLETED", "FAILED"
-
-
-def space_of(**choices: list[Any]) -> Space:
-    return Space(tuple(Parameter(name, Choices(tuple(v))) for name, v in choices.items()))
 
 
 SPACE = space_of(units=[1, 2, 3, 4, 5, 6, 7, 8])

@@ -7,7 +7,7 @@ import subprocess
 
 import pandas as pd
 import pytest
-from commands import end_all, hpsearch, in_sessions, start, wait_for
+from commands import hpsearch, in_sessions, wait_for
 
 import hpsearch as package
 from hpsearch.spec.sweep import load_sweep
@@ -27,12 +27,6 @@ with open("runs", "a") as file:
 for epoch in (1, 2):
     print("loss:", x / epoch)
 """
-
-
-@pytest.fixture(autouse=True)
-def no_driver_is_left():
-    yield
-    end_all()
 
 
 @pytest.fixture
@@ -202,29 +196,8 @@ print("loss: 3", flush=True)
 with open("pids.new", "w") as file:
     file.write(f"{os.getpid()} {child.pid}")
 os.replace("pids.new", "pids")
-while not os.path.exists("go on"):
-    time.sleep(0.01)
-print("loss: 2")
+time.sleep(1000)
 """
-
-
-@pytest.mark.slow
-def test_a_killed_driver_leaves_no_program_and_the_run_goes_on(home):
-    (home / "train.py").write_text(HANGING)
-    (home / "sweep.yaml").write_text(SWEEP.replace("[1, 2, 3]", "[1, 2]"))
-    driver = start("sweep.yaml", "--workers", "1", cwd=home, out="out")
-    wait_for((home / "pids").exists)
-    sessions = [*driver.servers(), *map(int, (home / "pids").read_text().split())]
-    driver.process.kill()
-    driver.process.communicate()
-    # Also a child with a session of its own.
-    wait_for(lambda: not in_sessions(sessions), seconds=10, what="the program to end")
-    (home / "go on").touch()
-    run(home)
-    table = rows(home)
-    assert table["score"].tolist() == [1, 2]
-    assert len(list((home / "out/trials/1").glob("run-*"))) == 1
-    assert len(list((home / "out/trials/2").glob("run-*"))) == 2
 
 
 @pytest.mark.slow

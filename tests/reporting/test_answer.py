@@ -11,7 +11,7 @@ import pytest
 from hpsearch.reporting.drawing import value_text
 from hpsearch.reporting.importance import Importance
 from hpsearch.reporting.source import ReportSource
-from hpsearch.reporting.words import answer_of
+from hpsearch.reporting.words import answer_of, columns_of, executions_of
 from hpsearch.store.facts import Evaluation, Measurement
 
 
@@ -34,6 +34,17 @@ def test_the_sentence_names_the_best_config_by_importance(source_of):
     assert answer_of(source)["headline"].startswith(", ".join(expected[:5]) + ": val_accuracy ")
     alone = made(source_of(1))
     assert answer_of(alone)["headline"].startswith("The only config: ")
+
+
+def test_whole_numbers_keep_all_digits(source_of):
+    source = source_of(20)
+    seeds = np.arange(20) % 2 + 20240101
+    source = made(source, seed=seeds, weights=1_234_567, trial=np.arange(20) // 2 + 1)
+    columns = {column["name"]: column for column in columns_of(source, 20)}
+    assert columns["weights"]["values"] == [1_234_567] * 10
+    executions = executions_of(source, 20)
+    place = executions["names"].index("seed") + 1
+    assert {row[place] for row in executions["rows"]} == {*seeds.tolist()}
 
 
 def test_the_sentence_has_score_spread_and_gains(source_of, monkeypatch):

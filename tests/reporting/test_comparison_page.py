@@ -11,7 +11,7 @@ from made_tables import HOSTILE, units, write_two
 
 from hpsearch.comparison.comparing import compare_tables
 from hpsearch.comparison.estimates import Estimate
-from hpsearch.comparison.writing import document
+from hpsearch.comparison.writing import as_dict, as_markdown, document
 from hpsearch.reporting.comparison_page import gains_figure, section_of
 from hpsearch.reporting.figures import distributions_figure
 from hpsearch.reporting.page import render
@@ -81,7 +81,11 @@ def test_an_unbounded_end_is_that_of_the_axis():
 
 
 def test_a_figure_without_data_is_left_out(tmp_path):
-    section = section_of(compare_tables(write_two(tmp_path, units([0.5]), units([None]))))
+    compared = compare_tables(write_two(tmp_path, units([0.5]), units([None])))
+    told = as_dict(compared)
+    assert (told["winner"], told["difference"], told["interval"]) == (None, None, [None, None])
+    assert "a and b: no verdict, a table has no score" in as_markdown(compared)
+    section = section_of(compared)
     assert len(section.figures) == section.html.count('class="plot"') == 1
     assert "<h1>a and b: no winner, a table has no score</h1>" in section.html
     assert "nan" not in section.html.lower()

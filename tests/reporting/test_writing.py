@@ -6,7 +6,6 @@ import re
 from pathlib import Path
 
 import pytest
-from commands import python
 from tables import write_sweep
 
 import hpsearch as package
@@ -67,16 +66,6 @@ def test_writing_is_atomic_and_reading_tells_what_is_missing(sweep_of, tmp_path)
     write_page([load_source(sweep_of(1))], page)
     assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
     assert not is_current(page, tmp_path, ())
-
-
-def test_the_page_needs_no_tensorflow(sweep_of):
-    code = (
-        "import sys\nfrom hpsearch.cli.app import main\n"
-        f"try: main(['report', {str(sweep_of(1))!r}])\n"
-        "except SystemExit as end: assert not end.code\n"
-        "assert 'tensorflow' not in sys.modules and 'plotly' not in sys.modules"
-    )
-    python(code)
 
 
 def test_no_name_ends_the_element_that_holds_the_data(tmp_path):

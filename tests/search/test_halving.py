@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -43,10 +43,9 @@ def run(
     score_of: Callable[[Config], float | None] = quality,
     *,
     configs: int = 60,
-    begun: Iterable[str] = (),
 ) -> Iterator[Proposal]:
     """Yield one proposal at a time until `configs` have begun and none may continue."""
-    begun = set(begun)
+    begun: set[str] = set()
     while True:
         if len(begun) >= configs:
             strategy.close()
@@ -125,32 +124,6 @@ def test_failures_do_not_go_on_and_hold_nobody_up(name: str) -> None:
 def test_it_minimizes_too(name: str) -> None:
     low = list(run(made(name, goal="minimize"), lambda c: -quality(c)))
     assert low == list(run(made(name)))
-
-
-@pytest.mark.parametrize(
-    ("name", "options", "configs"),
-    [
-        ("asha", {}, 60),
-        ("asha", {"brackets": 3}, 60),
-        ("hyperband", {}, 60),
-        ("asha", {"factor": 2}, 60),
-        ("asha", {"proposals": "tpe", "brackets": None}, 25),
-        ("asha", {"proposals": "bayesian", "brackets": None}, 25),
-    ],
-)
-def test_taken_up_anywhere_it_goes_on_as_if_nothing_had_been(
-    name: str, options: Any, configs: int
-) -> None:
-    whole = list(run(made(name, **options), configs=configs))
-    for cut in range(0, len(whole), 7):
-        begun = {proposal.config.id: proposal.config for proposal in whole[:cut]}
-        # By config, as a store has them.
-        asked = sorted(whole[:cut], key=lambda proposal: [*begun].index(proposal.config.id))
-        again = made(name, **options)
-        again.restore(
-            [*begun.values()], [Outcome(p.config, quality(p.config), p.epochs) for p in asked]
-        )
-        assert list(run(again, configs=configs, begun=begun)) == whole[cut:]
 
 
 def test_a_space_that_is_used_up_still_promotes() -> None:

@@ -87,6 +87,14 @@ def test_a_trial_with_fewer_scores_does_not_come_first(tmp_path):
     assert found["mean_test_score"].tolist()[:3] == pytest.approx([0.55, 0.9, 0.55])
 
 
+def test_lists_are_values_as_in_the_best_params(tmp_path):
+    rows = [made_tables.Row({"units": units}, 0.5) for units in ([20, 10], 8)]
+    table = read_table(made_tables.write(tmp_path / "made", made_tables.Made(rows)))
+    found = cv_results(table)
+    assert [params["units"] for params in found["params"]] == [[20, 10], 8]
+    assert found["param_units"].tolist() == [[20, 10], 8]
+
+
 def test_the_model_is_keras_and_the_score_of_the_rows_that_are_set_aside(fitted, wine):
     x, y = wine
     predicted = fitted.model_.predict(x, verbose=0)

@@ -230,6 +230,19 @@ def test_contains(parameters: dict[str, Any], changes: dict[str, Any], *, inside
     assert space_of(parameters).contains(found) is inside
 
 
+@pytest.mark.parametrize(
+    ("epochs", "most"),
+    [([20, 10, 5], 20), ({"min": 2, "max": 8, "step": 3}, 8), ({"min": 2, "max": 9}, 9), (7, 7)],
+)
+def test_the_largest_number_of_epochs(epochs: Any, most: int) -> None:
+    assert space_of({"units": [1], "epochs": epochs}).most_epochs == most
+
+
+def test_a_range_of_whole_numbers_contains_no_other() -> None:
+    (units,) = space_of({"units": {"min": 1, "max": 9}}).parameters
+    assert [units.contains(value) for value in (3, 3.5, 0, "3")] == [True, False, False, False]
+
+
 @pytest.mark.parametrize("extra", [{}, {"l2": {"min": 0.1, "max": 0.2}}])
 def test_a_config_without_a_live_parameter_is_outside(extra: dict[str, Any]) -> None:
     """The file has gained a line since the config was trained."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
 import yaml
+from commands import python
 from readme import blocks
 from wandb_files import wandb_file
 
@@ -51,6 +50,7 @@ GOOD = {
     "test: 0.1, scale: none}\n",
     "npz": "data: {npz: a.npz, task: classification, test: t.npz, scale: unit}\n",
     "python": 'data: {python: "my.data:load", scale: standard, seed: 0}\n',
+    "folds": "data: {dataset: wine, cv: 3}\n",
     "folder": "data: {dataset: mnist, folder: /data/mnist}\n",
     "lists of units": P + "  units: [[200, 100], [50], 30]\n",
     "fixed list of units": P + "  units: [[200, 100]]\n",
@@ -257,7 +257,7 @@ def test_starter_points_editors_at_the_schema() -> None:
 def test_validation_imports_no_framework(tmp_path: Path) -> None:
     file = tmp_path / "s.yaml"
     file.write_text(DOCUMENTED)
-    code = (
+    python(
         "import sys\n"
         "from hpsearch.spec.sweep import load_sweep as load\n"
         f"load({str(file)!r})\n"
@@ -268,5 +268,3 @@ def test_validation_imports_no_framework(tmp_path: Path) -> None:
         "peak = next(x for x in open('/proc/self/status') if x.startswith('VmHWM'))\n"
         "assert int(peak.split()[1]) < 200_000, peak\n"
     )
-    root = Path(__file__).parents[2]
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=root)

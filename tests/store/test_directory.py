@@ -13,14 +13,6 @@ from hpsearch.errors import HpsearchError, RefusedError
 from hpsearch.store.directory import ResultsDirectory
 
 
-def test_it_is_made_with_its_parents_and_taken_as_it_is(tmp_path: Path) -> None:
-    where = ResultsDirectory(tmp_path / "a" / "b")
-    where.prepare(fresh=False)
-    (where.path / "mine.txt").write_text("kept")
-    where.prepare(fresh=False)
-    assert (where.path / "mine.txt").read_text() == "kept"
-
-
 def test_what_a_killed_run_left_over_goes_and_nothing_else(tmp_path: Path) -> None:
     where, elsewhere = ResultsDirectory(tmp_path / "digits"), tmp_path / "elsewhere"
     where.prepare(fresh=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from dataclasses import replace
@@ -133,16 +132,6 @@ def test_an_error_is_one_harmless_line(tmp_path: Path) -> None:
     failed = record(error="=1+1\r\nbad \udcff\x00 name\t'")
     write_csv(results_table([failed], Task.MULTICLASS), tmp_path / "results.csv")
     assert read_table(tmp_path)["error"].tolist() == ["=1+1 bad name '"]
-
-
-def test_lists_and_mappings_are_json(tmp_path: Path) -> None:
-    optimizer = {"name": "sgd", "learning_rate": 0.1, "nesterov": True}
-    write_csv(table_of({"units": [200, 100], "optimizer": optimizer}, {}), tmp_path / "results.csv")
-    for table in (read_table(tmp_path), pd.read_csv(tmp_path / "results.csv")):
-        assert json.loads(table.loc[0, "units"]) == [200, 100]
-        assert json.loads(table.loc[0, "optimizer"]) == optimizer
-        assert table.loc[1, "optimizer"] == "adam"
-    assert read_table(tmp_path)["units"].tolist() == ["[200, 100]", 32]
 
 
 def test_a_hyperparameter_that_bears_a_columns_name_is_prefixed() -> None:

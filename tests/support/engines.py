@@ -80,6 +80,11 @@ class Executor:
         self.workers = workers
         self.waiting: list[Job] = []
 
+    free_devices = None
+
+    def spread(self, *, waiting: bool) -> None:
+        pass
+
     @property
     def free(self) -> int:
         return self.workers - len(self.waiting)

@@ -54,21 +54,6 @@ def dying():
     os.kill(os.getpid(), signal.SIGSEGV)
 
 
-def tell_programs(path):
-    """Say what this worker has compiled, and how much memory it has."""
-    import psutil
-
-    from hpsearch.training.mlps import _GRAPHS
-
-    told = {
-        "pid": os.getpid(),
-        "kept": len(_GRAPHS),
-        "traces": sum(g._run.experimental_get_tracing_count() for g in _GRAPHS._kept.values()),
-        "bytes": psutil.Process().memory_info().rss,
-    }
-    Path(path).write_text(json.dumps(told), encoding="utf-8")
-
-
 def echo(connection: Any, *words: str) -> None:
     """Talk: say the words, then each message twice; `exit` ends the process."""
     connection.send_bytes(cloudpickle.dumps(words))

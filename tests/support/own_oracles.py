@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import time
 from typing import Any
 
 import keras_tuner
@@ -61,12 +60,6 @@ class Outside(Mine):
 class Waits(Mine):
     def populate_space(self, trial_id: str) -> dict[str, Any]:
         return {"status": "IDLE"}
-
-
-class Sleeps(Mine):
-    def populate_space(self, trial_id: str) -> dict[str, Any]:
-        time.sleep(600)
-        return {"status": "STOPPED"}
 
 
 class Exits(Mine):

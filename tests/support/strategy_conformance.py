@@ -54,9 +54,10 @@ def restored(strategy: Strategy, asked: Sequence[Proposal], told: Sequence[Outco
 
 
 def spaces_of(method: str, *, all_of_them: bool = True) -> dict[str, Space]:
-    """Spaces for a method; tests of many searches leave out one whose kinds "mixed" has, too."""
-    names = ["finite"] if method == "grid" else [*SPACES]
-    return {name: SPACES[name] for name in names if all_of_them or name != "continuous"}
+    """Spaces for a method; tests of many searches take few, or one if the method is slow."""
+    few = {"grid": ["finite"], "bayesian": ["mixed"]}.get(method, ["finite", "mixed", "function"])
+    names = few if method == "grid" or not all_of_them else [*SPACES]
+    return {name: SPACES[name] for name in names}
 
 
 class Conformance:

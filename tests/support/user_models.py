@@ -172,14 +172,13 @@ def no_model(hp):
     return hp.Int("units", 1, 2)
 
 
-def two_outputs(hp, *, listed=False):
+def two_outputs(hp):
     """The digit, and whether it is odd."""
     inputs = keras.Input((8, 8))
     x = layers.Dense(hp.Choice("units", [8, 16]), activation="relu")(layers.Flatten()(inputs))
     digit = layers.Dense(10, activation="softmax", name="digit")(x)
     odd = layers.Dense(1, activation="sigmoid", name="odd")(x)
-    outputs = [digit, odd] if listed else {"digit": digit, "odd": odd}
-    model = keras.Model(inputs, outputs)
+    model = keras.Model(inputs, {"digit": digit, "odd": odd})
     model.compile(
         "adam",
         {"digit": "sparse_categorical_crossentropy", "odd": "binary_crossentropy"},
@@ -187,11 +186,6 @@ def two_outputs(hp, *, listed=False):
         metrics={"digit": ["accuracy"], "odd": ["accuracy"]},
     )
     return model
-
-
-def two_listed_outputs(hp):
-    """The same, in a list."""
-    return two_outputs(hp, listed=True)
 
 
 def transfer(hp):

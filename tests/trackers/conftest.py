@@ -5,19 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+import tables
 
 from hpsearch.space.execution import Curve, ExecutionResult, Status
-from hpsearch.store.columns import Provenance, Record
+from hpsearch.store.columns import Record
 
-PROVENANCE = Provenance(
-    metric="val_loss:minimize:best",
-    sweep="small",
-    data="d0123456789a",
-    recipe="r0123456789a",
-    version="0.1.0",
-    tensorflow="2.21.0",
-    keras="3.15.1",
-)
+PROVENANCE = replace(tables.PROVENANCE, metric="val_loss:minimize:best", sweep="small")
 
 
 def record_of(trial, *, seed=0, config="c0123456789a", **changes):

@@ -212,7 +212,7 @@ def test_fused_update_is_one_kernel_a_weight():
 DROPPING = {"hidden_layers": 1, "units": 16, "layer_type": "dropout", "optimizer": "adam"}
 
 
-@pytest.mark.parametrize("kind", ["graph", slow("xla"), "fit"])
+@pytest.mark.parametrize("kind", ["graph", slow("xla"), slow("fit")])
 def test_same_seed_gives_the_same_bits(digits, kind):
     first, second = (digits.trainer(DROPPING, 4, kind=kind) for _ in range(2))
     assert trained(first, 2) == trained(second, 2)

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import multiprocessing
-from concurrent.futures import ProcessPoolExecutor
-
-import continue_training
 import keras
 import numpy as np
 import pytest
-from trainings import assert_continues, assert_equal_arrays, stored, whole
+from trainings import assert_continues, assert_equal_arrays, stored
 
 from hpsearch.space.mlp import LAYER_TYPES
-from hpsearch.training.mlps import mlp_trainer
-from hpsearch.training.trainer import TrainerRequest
 
 EPOCHS = 4
 SEED = 2
@@ -116,19 +110,6 @@ def test_a_state_is_a_copy(digits):
         trainer.resume(0, before)
         trainer.run_epoch()
         assert_equal_arrays(before, kept)
-
-
-@pytest.mark.slow
-def test_in_another_process(digits):
-    request = TrainerRequest(digits.problem, values("lion"), SEED, digits.arrays)
-    curve, states = whole(mlp_trainer(request), EPOCHS)
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=context) as pool:
-        again, last = pool.submit(
-            continue_training.continued, request, states[2], 2, EPOCHS
-        ).result()
-    assert again == curve[2:]
-    assert_equal_arrays(last, states[EPOCHS])
 
 
 @pytest.mark.parametrize("kind", ["native", "graph", "fit"])

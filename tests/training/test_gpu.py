@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from hpsearch import machine
 from hpsearch.training import trainer as kinds
 
 LARGE = {"hidden_layers": 2, "units": 1024, "batch_size": 1024}
@@ -12,10 +13,10 @@ LARGE = {"hidden_layers": 2, "units": 1024, "batch_size": 1024}
 @pytest.fixture(autouse=True)
 def _device(monkeypatch, tmp_path):
     """A machine with an NVIDIA GPU, as far as its device file says."""
-    file = tmp_path / "nvidia0"
-    file.touch()
-    monkeypatch.setattr(kinds, "_NVIDIA_DEVICE", file)
+    (tmp_path / "nvidia0").touch()
+    monkeypatch.setattr(machine, "_DEVICE_FILES", tmp_path)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    kinds._has_cudnn.cache_clear()
 
 
 def test_a_tensorflow_without_cuda_leaves_the_native_trainer(digits, monkeypatch):

@@ -9,10 +9,13 @@ import pytest
 from marks import slow, slow_but
 from trainings import assert_continues, assert_equal_arrays, trained
 
+from hpsearch.data.specs import TrainingData
+from hpsearch.space.execution import Training
 from hpsearch.space.keras_names import INITIALIZERS, OPTIMIZERS, SCHEDULES
 from hpsearch.space.mlp import LAYER_TYPES
 from hpsearch.training.keras_trainers import graph_key
-from hpsearch.training.mlps import Graphs
+from hpsearch.training.mlps import Graphs, MLPs
+from hpsearch.training.subjects import Job
 
 EPOCHS, HALTS = 4, (0, 1, 3)
 #: Its state begins with the weights, which no restart gives it.
@@ -131,13 +134,13 @@ def test_every_schedule(digits, name):
     assert_reused(digits, first, second)
 
 
-def test_nothing_of_a_diverged_training_is_left(digits):
-    for optimizer in ("rmsprop", "lion", "adagrad"):
-        first = values({"name": optimizer, "learning_rate": 1e30}, "batch_norm", activation="elu")
-        second = values({"name": optimizer, "learning_rate": 1e-3}, "batch_norm", activation="elu")
-        before, again = assert_reused(digits, first, second)
-        assert not math.isfinite(before[-1]["loss"])
-        assert math.isfinite(again[-1]["loss"])
+@pytest.mark.parametrize("optimizer", ["rmsprop", slow("lion"), slow("adagrad")])
+def test_nothing_of_a_diverged_training_is_left(digits, optimizer):
+    first = values({"name": optimizer, "learning_rate": 1e30}, "batch_norm", activation="elu")
+    second = values({"name": optimizer, "learning_rate": 1e-3}, "batch_norm", activation="elu")
+    before, again = assert_reused(digits, first, second)
+    assert not math.isfinite(before[-1]["loss"])
+    assert math.isfinite(again[-1]["loss"])
 
 
 @pytest.mark.parametrize("problem", ["diabetes", slow("cancer"), slow("images")])
@@ -279,6 +282,18 @@ def test_large_ones_are_not_kept(digits):
     assert len(graphs) == 2
     make(100)
     assert len(graphs) == 0, "it is too large alone"
+
+
+def test_jobs_of_one_process_share_a_program(digits, monkeypatch):
+    graphs = Graphs()
+    monkeypatch.setattr("hpsearch.training.mlps._GRAPHS", graphs)
+    data = TrainingData(digits.input_spec, digits.target, digits.arrays)
+    for number, rate in enumerate((0.01, 0.02), 1):
+        training = Training(values("lion", learning_rate=rate), 0, ((1, number),))
+        job = Job(training, digits.recipe, MLPs())
+        (result,) = MLPs().results(job, data, lambda *_: None, lambda *_: None)
+        assert result.trainer == "graph"
+    assert (len(graphs), traces(graphs)) == (1, 1)
 
 
 def test_native_trainings_are_not_programs(digits):

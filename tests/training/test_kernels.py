@@ -13,16 +13,20 @@ ROOT = Path(__file__).parents[2]
 SOURCES = ROOT / "hpsearch" / "native" / "src"
 PROGRAM = ROOT / "tests" / "support" / "kernel_bits"
 #: As setup.py compiles the extension.
-FLAGS = ["-O3", "-std=c11", "-ffp-contract=off", "-fno-math-errno"]
+FLAGS = ["-O3", "-std=gnu11", "-ffp-contract=off", "-fno-math-errno", "-pthread"]
 
 
-def bits_of(name, folder, *, compiler="cc", emulator=()):
+#: Every product of the program's small networks is shared by three threads.
+THREADS = ["-DTHREADS=3", "-DTHREAD_MULTIPLICATIONS=1", "-DSTART_MULTIPLICATIONS=1"]
+
+
+def bits_of(name, folder, *, compiler="cc", emulator=(), flags=("-static",)):
     """The bits that kernels give: networks of all kinds in training, and activations."""
     program = folder / name
     sources = [PROGRAM / "kernel_bits.c", SOURCES / f"kernels_{name}.c"]
     subprocess.run(
         [compiler, *FLAGS, f"-DKERNELS=kernels_{name}", "-I", PROGRAM, "-I", SOURCES, *sources,
-         "-static", "-lm", "-o", program],
+         *flags, "-lm", "-o", program],
         check=True,
     )  # fmt: skip
     return subprocess.run(
@@ -39,3 +43,13 @@ def test_this_processor_and_64_bit_arm_give_the_same_bits(tmp_path):
         assert bits_of(name, tmp_path) == lines
     compiler, emulator = "aarch64-linux-gnu-gcc", ["qemu-aarch64-static"]
     assert bits_of("neon", tmp_path, compiler=compiler, emulator=emulator) == lines
+    shared = bits_of(
+        "neon", tmp_path, compiler=compiler, emulator=emulator, flags=["-static", *THREADS]
+    )
+    assert shared == lines
+
+
+@pytest.mark.slow
+def test_threads_share_products_without_a_race(tmp_path):
+    checked = ["-fsanitize=thread", "-O1", "-g", *THREADS]
+    assert bits_of("avx2", tmp_path, flags=checked) == bits_of("avx2", tmp_path)

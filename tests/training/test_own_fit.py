@@ -105,7 +105,7 @@ def pairs(names, *of_graph):
 @pytest.mark.parametrize(
     ("name", "kind"),
     slow_but(
-        [("plain", "native"), ("weights", "native"), ("restoring", "native"), ("classes", "graph")],
+        [("weights", "native"), ("restoring", "native"), ("classes", "graph")],
         pairs(CALLS, "restoring", "classes"),
     ),
 )

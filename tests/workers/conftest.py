@@ -21,7 +21,7 @@ from hpsearch.ray.executor import RayExecutor
 from hpsearch.space.execution import Training
 from hpsearch.spec.keys import ExecutionSettings
 from hpsearch.training.mlps import MLPs
-from hpsearch.training.subjects import Job
+from hpsearch.training.subjects import Job, Needs
 from hpsearch.workers.executors import FuturesExecutor
 from hpsearch.workers.local import LocalExecutor
 from hpsearch.workers.servers import Servers
@@ -52,7 +52,12 @@ def job():
     def make(*stops, seed=0, keep=True, keep_better_than=None, tensorflow=True, **values):
         values = {"hidden_layers": 1, "units": 8, "optimizer": "adam"} | values
         return Job(
-            Training(values, seed, stops), RECIPE, MLPs(), keep_better_than, keep, tensorflow
+            Training(values, seed, stops),
+            RECIPE,
+            MLPs(),
+            keep_better_than,
+            keep,
+            Needs(tensorflow, device=False),
         )
 
     return make

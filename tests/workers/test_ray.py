@@ -10,7 +10,6 @@ from functools import partial
 import objectives
 import psutil
 import pytest
-from commands import python
 from events_until import answers, memory_of, wait_for
 from ray_cluster import ray_cluster
 
@@ -208,13 +207,3 @@ def test_without_ray_or_with_an_old_one_it_is_said_what_to_install(version, said
     with pytest.raises(InputError, match=said) as refused:
         require_engine(ExecutionSettings(engine="ray"))
     assert "pip install 'hpsearch[ray]'" in str(refused.value)
-
-
-def test_nothing_of_ray_is_imported_for_other_engines(tmp_path):
-    said = python(
-        "import sys, hpsearch\n"
-        "hpsearch.optimize(lambda config: 1.0, {'x': [1, 2]}, 'grid')\n"
-        "print([name for name in sys.modules if name.split('.')[0] == 'ray'])\n",
-        cwd=tmp_path,
-    )
-    assert said == "[]\n"

@@ -30,22 +30,23 @@ static void multiply_panels(float *to, const float *from, const float *by, long 
 }
 
 /* Add the block's input, or its projection to the block's width, to the block's output. */
-static void add_input(Network *net, Layer *layer, const float *input, long rows) {
+static void add_input(Network *net, Team *team, Layer *layer, const float *input, long rows) {
     const float *projection = layer->part[PROJECTION].value;
     if (projection) {
-        panels_product(projection, layer->ld, 1, layer->out, input, layer->in, rows, NULL,
-                       net->delta[0]);
+        panels_product(team, (PanelsProduct){projection, layer->ld, 1, layer->out, input, layer->in,
+                                             rows, NULL, net->delta[0]});
         input = net->delta[0];
     }
     add_panels(layer->at, input, panels_size(layer, rows));
 }
 
-static void forward(Network *net, long rows, int training) {
+static void forward(Network *net, Team *team, long rows, int training) {
     for (int l = 0; l < net->layers; l++) {
         Layer *layer = &net->layer[l];
         const float *input = input_panels(net, l);
-        panels_product(layer->part[KERNEL].value, layer->ld, 1, layer->out, input, layer->in, rows,
-                       layer->part[BIAS].value, layer->at);
+        panels_product(team, (PanelsProduct){layer->part[KERNEL].value, layer->ld, 1, layer->out,
+                                             input, layer->in, rows, layer->part[BIAS].value,
+                                             layer->at});
         const int last = l == net->layers - 1, behind = layer->block == BATCH_NORM_BEHIND;
         if (last && layer->activation == LINEAR) return;
         if (!behind) normalise(layer, rows, training);
@@ -60,7 +61,7 @@ static void forward(Network *net, long rows, int training) {
             for (long i = 0; behind && i < panels_size(layer, rows); i++) layer->mask[i] = 1.0f;
             drop(net, layer, behind ? layer->mask : layer->ft, rows);
         }
-        if (layer->block == RESIDUAL) add_input(net, layer, input, rows);
+        if (layer->block == RESIDUAL) add_input(net, team, layer, input, rows);
         if (training) rows_of_panels(layer->at, layer->out, rows, layer->ar, net->layer[l + 1].ld);
     }
 }
@@ -89,24 +90,39 @@ static double regularisation(const Network *net) {
     return sum;
 }
 
-static void update_matrix(Network *net, Layer *layer, Array *matrix, const float *delta,
-                          const float *input, long rows) {
+/* The update of a matrix by the product of gradients in panels and inputs by row. */
+typedef struct {
+    const Layer *layer;
+    const Array *matrix;
+    Update update;
+    const float *delta, *input;
+    long rows;
+} MatrixUpdate;
+
+static void update_part(const void *work, long i, long end) {
+    const MatrixUpdate *u = work;
     float gradient[TILE_ROWS * TILE_VECTORS * LANES] __attribute__((aligned(64)));
-    Update update = net->update;
-    update.l2_twice = layer->l2_twice;
-    Pending pending = {&update, gradient, matrix->value, {matrix->slot[0], matrix->slot[1]},
-                       layer->ld, 0, 0, 0};
-    const long blocks = (rows + PANEL - 1) / PANEL, ld = layer->ld, columns = padded(layer->in, 16);
-    for (long i = 0; i < layer->out;) {
-        const int height = tile_rows(layer->out - i, UPDATE_ROWS);
+    const long ld = u->layer->ld, columns = padded(u->layer->in, 16);
+    const long blocks = (u->rows + PANEL - 1) / PANEL;
+    Pending pending = {&u->update, gradient, u->matrix->value,
+                       {u->matrix->slot[0], u->matrix->slot[1]}, ld, 0, 0, 0};
+    while (i < end) {
+        const int height = tile_rows(end - i, UPDATE_ROWS);
         for (long j = 0; j < columns; j += TILE_COLUMNS) {
-            const Product c = {delta + i * PANEL, PANEL, 1, input + j, ld, PANEL,
-                               blocks, layer->out * PANEL, PANEL * ld, rows - (blocks - 1) * PANEL};
+            const Product c = {u->delta + i * PANEL, PANEL, 1, u->input + j, ld, PANEL, blocks,
+                               u->layer->out * PANEL, PANEL * ld, u->rows - (blocks - 1) * PANEL};
             update_rows(height, columns - j >= TILE_COLUMNS, &c, &pending, i * ld + j);
         }
         i += height;
     }
     update_rest(&pending);
+}
+
+static void update_matrix(Network *net, Team *team, const Layer *layer, const Array *matrix,
+                          const float *delta, const float *input, long rows) {
+    MatrixUpdate work = {layer, matrix, net->update, delta, input, rows};
+    work.update.l2_twice = layer->l2_twice;
+    share(team, update_part, &work, layer->out, UPDATE_ROWS, (double)layer->out * layer->in * rows);
 }
 
 /* Update an array with one number a unit; the gradients are padded to a multiple of 16. */
@@ -128,16 +144,16 @@ static void update_biases(Network *net, Layer *layer, const float *delta, long r
 }
 
 /* Compute the gradient by a layer's inputs from those by sums (`delta`) and outputs (`outer`). */
-static void descend(Network *net, Layer *layer, const float *delta, const float *outer, long rows,
-                    float *below) {
-    panels_product(layer->part[KERNEL].value, 1, layer->ld, layer->in, delta, layer->out, rows,
-                   NULL, below);
+static void descend(Network *net, Team *team, Layer *layer, const float *delta, const float *outer,
+                    long rows, float *below) {
+    panels_product(team, (PanelsProduct){layer->part[KERNEL].value, 1, layer->ld, layer->in, delta,
+                                         layer->out, rows, NULL, below});
     if (layer->block != RESIDUAL) return;
     const float *projection = layer->part[PROJECTION].value;
     const long size = padded(rows, PANEL) * layer->in;
     if (projection) {
-        panels_product(projection, 1, layer->ld, layer->in, outer, layer->out, rows, NULL,
-                       net->scratch);
+        panels_product(team, (PanelsProduct){projection, 1, layer->ld, layer->in, outer, layer->out,
+                                             rows, NULL, net->scratch});
         outer = net->scratch;
     }
     add_panels(below, outer, size);
@@ -160,22 +176,22 @@ static float *descend_to_sums(Network *net, Layer *layer, long rows, float *oute
     return delta;
 }
 
-static void backward(Network *net, long rows) {
+static void backward(Network *net, Team *team, long rows) {
     float *outer = net->delta[0], *below = net->delta[2];
     for (int l = net->layers - 1; l >= 0; l--) {
         Layer *layer = &net->layer[l];
         const float *input = l ? net->layer[l - 1].ar : net->xr;
         const float *delta = descend_to_sums(net, layer, rows, outer);
         /* Before the update: the gradient needs the weights of the forward pass. */
-        if (l) descend(net, layer, delta, outer, rows, below);
-        update_matrix(net, layer, &layer->part[KERNEL], delta, input, rows);
+        if (l) descend(net, team, layer, delta, outer, rows, below);
+        update_matrix(net, team, layer, &layer->part[KERNEL], delta, input, rows);
         update_biases(net, layer, delta, rows);
         if (layer->normal) {
             update_units(net, &layer->part[GAMMA], net->units[0], layer->out);
             update_units(net, &layer->part[BETA], net->units[1], layer->out);
         }
         if (layer->part[PROJECTION].value) {
-            update_matrix(net, layer, &layer->part[PROJECTION], outer, input, rows);
+            update_matrix(net, team, layer, &layer->part[PROJECTION], outer, input, rows);
         }
         float *swap = outer;
         outer = below, below = swap;
@@ -194,19 +210,22 @@ static void begin_update(Network *net) {
 static Sums train(Network *net, const Data *data) {
     Sums sums = {0, 0};
     const unsigned mode = flush_denormals();
+    Team team;
+    begin_team(&team, net, MIN_LONG(net->batch, data->rows), data->rows);
     for (long first = 0; first < data->rows; first += net->batch) {
         const long rows = MIN_LONG(data->rows - first, net->batch);
         const int32_t *order = data->order + first;
         take_rows(net, data, order, rows);
         expect_rows(net, data, order + rows, MIN_LONG(data->rows - first - rows, net->batch));
         const double penalty = regularisation(net);
-        forward(net, rows, 1);
+        forward(net, &team, rows, 1);
         judge(net, data, order, rows, &sums, net->delta[0]);
         if (data->outputs) give_outputs(net, rows, data->outputs + first * net->outputs);
         sums.loss += penalty * (double)rows;
         begin_update(net);
-        backward(net, rows);
+        backward(net, &team, rows);
     }
+    end_team(&team);
     restore_denormals(mode);
     return sums;
 }
@@ -215,14 +234,17 @@ static Sums evaluate(Network *net, const Data *data) {
     Sums sums = {0, 0};
     const unsigned mode = flush_denormals();
     int32_t order[PANEL * 4];
+    Team team;
+    begin_team(&team, net, MIN_LONG(PANEL * 4, data->rows), data->rows);
     for (long first = 0; first < data->rows; first += PANEL * 4) {
         const long rows = MIN_LONG(data->rows - first, PANEL * 4);
         for (long r = 0; r < rows; r++) order[r] = (int32_t)(first + r);
         take_rows(net, data, order, rows);
-        forward(net, rows, 0);
+        forward(net, &team, rows, 0);
         judge(net, data, order, rows, &sums, NULL);
         if (data->outputs) give_outputs(net, rows, data->outputs + first * net->outputs);
     }
+    end_team(&team);
     sums.loss += regularisation(net) * (double)data->rows;
     restore_denormals(mode);
     return sums;

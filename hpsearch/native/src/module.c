@@ -125,7 +125,8 @@ static int network_init(NetworkObject *self, PyObject *args, PyObject *kwargs) {
         PyErr_NoMemory();
         goto done;
     }
-    net->batch = batch, net->loss = loss, net->row_kind = rows, net->huber = (float)huber;
+    net->threads = 1, net->batch = batch, net->loss = loss, net->row_kind = rows;
+    net->huber = (float)huber;
     net->capacity = batch > 4 * PANEL ? batch : 4 * PANEL;
     net->update = (Update){
         .kind = optimizer, .rate = (float)rate, .decay = (float)decay,
@@ -244,6 +245,23 @@ static int network_set_learning_rate(NetworkObject *self, PyObject *value, void 
     const double rate = value && is_ready(self) ? PyFloat_AsDouble(value) : 0;
     if (PyErr_Occurred()) return -1;
     self->net->update.rate = (float)rate;
+    return 0;
+}
+
+static PyObject *network_threads(NetworkObject *self, void *closure) {
+    (void)closure;
+    return is_ready(self) ? PyLong_FromLong(self->net->threads) : NULL;
+}
+
+static int network_set_threads(NetworkObject *self, PyObject *value, void *closure) {
+    (void)closure;
+    const long threads = value && is_ready(self) ? PyLong_AsLong(value) : 0;
+    if (PyErr_Occurred()) return -1;
+    if (threads < 1 || threads > MAX_THREADS) {
+        PyErr_Format(PyExc_ValueError, "threads is a number from 1 to %d", MAX_THREADS);
+        return -1;
+    }
+    self->net->threads = (int)threads;
     return 0;
 }
 
@@ -375,6 +393,8 @@ static PyGetSetDef network_properties[] = {
      "Updates so far.", NULL},
     {"learning_rate", (getter)network_learning_rate, (setter)network_set_learning_rate,
      "Of the next updates.", NULL},
+    {"threads", (getter)network_threads, (setter)network_set_threads,
+     "That share an epoch or an evaluation; the results are the same.", NULL},
     {NULL, NULL, NULL, NULL, NULL}};
 
 static PyType_Slot network_slots[] = {{Py_tp_init, network_init},
@@ -400,7 +420,7 @@ static PyMethodDef functions[] = {
 #define NAMED(name) {#name, name},
 static const struct { const char *name; int value; } CONSTANTS[] = {
     ACTIVATION_KINDS(NAMED) OPTIMIZER_KINDS(NAMED) LOSS_KINDS(NAMED) ROW_FORMATS(NAMED)
-    BLOCK_KINDS(NAMED) PART_KINDS(NAMED) DISTRIBUTION_KINDS(NAMED) NAMED(MAX_LAYERS)};
+    BLOCK_KINDS(NAMED) PART_KINDS(NAMED) DISTRIBUTION_KINDS(NAMED) NAMED(MAX_LAYERS) NAMED(MAX_THREADS)};
 
 static int execute(PyObject *module) {
     for (size_t c = 0; c < sizeof CONSTANTS / sizeof *CONSTANTS; c++) {

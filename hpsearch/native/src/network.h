@@ -8,6 +8,13 @@
    that products run along the batch without a remainder. */
 #define PANEL 32
 #define MAX_LAYERS 64
+#define MAX_THREADS 64
+/* The fewest of a product for a thread, and of an epoch: to hand out work, and to start a thread,
+   take a tenth of their time. Tests make them smaller. */
+#ifndef THREAD_MULTIPLICATIONS
+#define THREAD_MULTIPLICATIONS 5e5
+#define START_MULTIPLICATIONS 1e7
+#endif
 
 /* The kinds of everything that has several. Python has each as a constant of the module. */
 #define ACTIVATION_KINDS(K) \
@@ -65,6 +72,7 @@ typedef struct {
 
 typedef struct {
     int layers, batch, capacity; /* capacity: rows that the buffers hold */
+    int threads;                 /* that share the products of a step */
     int loss, row_kind, n_features, outputs;
     float huber;                 /* the error above which Huber's loss is linear */
     const float *shift, *scale;  /* per feature: byte * scale + shift, or (byte - shift) / scale */

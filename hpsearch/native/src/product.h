@@ -5,6 +5,7 @@
 #pragma once
 
 #include "network.h"
+#include "team.h"
 #include "vector.h"
 
 typedef struct {
@@ -237,19 +238,33 @@ static inline int tile_rows(long left, long most) {
 }
 
 /* out[panel][i][PANEL] = bias[i] + sum over n of P(i, n) * q[panel][n][PANEL], for `rows` columns. */
-static void panels_product(const float *p, long p_row, long p_step, long i_count, const float *q,
-                           long n, long rows, const float *bias, float *out) {
-    for (long i = 0; i < i_count;) {
-        const int height = tile_rows(i_count - i, TILE_ROWS);
-        for (long first = 0; first < rows; first += PANEL) {
-            const long panel = first / PANEL, columns = padded(MIN_LONG(rows - first, PANEL), 16);
+typedef struct {
+    const float *p;
+    long p_row, p_step, i_count;
+    const float *q;
+    long n, rows;
+    const float *bias;
+    float *out;
+} PanelsProduct;
+
+static void panels_part(const void *work, long i, long end) {
+    const PanelsProduct *c = work;
+    while (i < end) {
+        const int height = tile_rows(end - i, TILE_ROWS);
+        for (long first = 0; first < c->rows; first += PANEL) {
+            const long panel = first / PANEL, columns = padded(MIN_LONG(c->rows - first, PANEL), 16);
             for (long j = 0; j < columns; j += TILE_COLUMNS) {
-                const Product c = {p + i * p_row, p_row, p_step,
-                                   q + panel * n * PANEL + j, PANEL, n, 1, 0, 0, n};
-                store_rows(height, columns - j >= TILE_COLUMNS, &c, bias ? bias + i : NULL,
-                           out + (panel * i_count + i) * PANEL + j, PANEL);
+                const Product tile = {c->p + i * c->p_row, c->p_row, c->p_step,
+                                      c->q + panel * c->n * PANEL + j, PANEL, c->n, 1, 0, 0, c->n};
+                store_rows(height, columns - j >= TILE_COLUMNS, &tile,
+                           c->bias ? c->bias + i : NULL,
+                           c->out + (panel * c->i_count + i) * PANEL + j, PANEL);
             }
         }
         i += height;
     }
+}
+
+static void panels_product(Team *team, PanelsProduct c) {
+    share(team, panels_part, &c, c.i_count, TILE_ROWS, (double)c.i_count * c.n * c.rows);
 }

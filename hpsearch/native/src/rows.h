@@ -17,6 +17,7 @@ static inline unsigned flush_denormals(void) {
 static inline void restore_denormals(unsigned mode) {
     __asm__ volatile("msr fpcr, %0" : : "r"((uint64_t)mode));
 }
+#define CPU_RELAX() __asm__ volatile("yield")
 #else
 static inline unsigned flush_denormals(void) { /* FTZ and DAZ, as in TensorFlow's threads */
     const unsigned mode = _mm_getcsr();
@@ -24,6 +25,7 @@ static inline unsigned flush_denormals(void) { /* FTZ and DAZ, as in TensorFlow'
     return mode;
 }
 static inline void restore_denormals(unsigned mode) { _mm_setcsr(mode); }
+#define CPU_RELAX() _mm_pause()
 #endif
 
 typedef float block_row __attribute__((vector_size(64)));

@@ -2,7 +2,7 @@
    one instruction set, and prints every number that comes out, in hexadecimal: the same text on
    every processor.
 
-   cc -O3 -std=c11 -ffp-contract=off -DKERNELS=kernels_avx2 -I . -I SOURCES \
+   cc -O3 -std=gnu11 -ffp-contract=off -DKERNELS=kernels_avx2 -I . -I SOURCES \
       kernel_bits.c SOURCES/kernels_avx2.c -lm */
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +11,9 @@
 #include "network.h"
 #include "memory.h"
 
+#ifndef THREADS
+#define THREADS 1
+#endif
 #define ROWS 150
 #define FEATURES 37
 #define EPOCHS 2
@@ -40,7 +43,7 @@ static void make(NetworkObject *self, int optimizer, int loss, int rows, int blo
     Network *net = self->net;
     const int outputs = outputs_of(loss);
     const int widths[] = {FEATURES, 24, 33, outputs};
-    net->layers = 3, net->batch = 64, net->capacity = 4 * PANEL;
+    net->threads = THREADS, net->layers = 3, net->batch = 64, net->capacity = 4 * PANEL;
     net->loss = loss, net->row_kind = rows, net->huber = 0.5f;
     net->update = (Update){optimizer, 0.01f, 0.001f, 0.0f, 0.9f, 0.9f, 0.1f, 0.9f, 0.999f, 0.1f,
                            0.001f, 0.0f, 1e-7f};
