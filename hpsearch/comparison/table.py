@@ -272,14 +272,6 @@ def read_tables(
     return [_read(path, label, columns) for path, label in zip(places, labels(places), strict=True)]
 
 
-def _inferred(column: pd.Series[Any]) -> pd.Series[Any]:
-    try:
-        return column.infer_objects()
-    except OverflowError:
-        # pandas 2 cannot convert whole numbers that are larger than any float.
-        return column
-
-
 def _read(path: Path, label: str, columns: Columns) -> Table:
     wanted = [*columns.params, *([columns.score] if columns.score else [])]
     frame = read_cells(path, _OURS)
@@ -300,7 +292,7 @@ def _read(path: Path, label: str, columns: Columns) -> Table:
     if frame.empty:
         raise InputError(f"{path}: has no rows yet")
     provenance = _provenance(frame) if ours else {}
-    settings = frame[list(columns.params) or hyperparameter_columns(frame)].apply(_inferred)
+    settings = frame[list(columns.params) or hyperparameter_columns(frame)].infer_objects()
     return Table(
         label=label,
         path=path,

@@ -92,7 +92,7 @@ RATIOS = {*re.findall(r"\d\.\d", spread(step_ratios()) + spread(defaults_ratios(
 
 def test_ratios_between_rows_are_those_of_the_tables():
     page = " ".join((ROOT / "experiments" / "README.md").read_text(encoding="utf-8").split())
-    assert f"a step by itself is [{spread(step_ratios())}]" in README
+    assert f"a step by itself is [{spread(step_ratios())}]" in " ".join(README.split())
     assert f"a trial takes {spread(defaults_ratios())} as long" in page
     sweeps = [measured(row["sweep"]) for row in speed_table()]
     for shown, name in {
@@ -200,7 +200,7 @@ ELSEWHERE = {
     "## How far to trust it": {"1.4", "1.5", "2.5"},  # ratios
     "## Speed": {"0.004", "1.8", *RATIOS},
     "## KerasTuner's own code": {"5.8"},
-    "## The driver": {"3.2"},  # seconds, in the table milliseconds
+    "## The driver": {"3.6"},  # seconds, in the table milliseconds
     "## The quality of searches": {"0.000003", "0.0000006", "0.000007"},
     "## Many epochs, few trainings": {"0.147"},
 }
