@@ -169,7 +169,7 @@ def _control_groups(
 
     Args:
         files: The files of version 2 that have the numbers.
-        first_files: Those of version 1.
+        first_files: The files of version 1 that have them.
     """
     with contextlib.suppress(OSError, ValueError):
         for line in Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines():

@@ -308,7 +308,7 @@ class Results(Pictures):
     ) -> Reproduction:
         """Train a trial again from its row; `equal` is True if the scores are the same.
 
-        Arguments and errors are those of `export`.
+        `trial`, `seed`, `fold` and the errors are those of `export`.
         """
         return reproduce_trial(self._files, Which(trial, seed, fold))
 

@@ -55,7 +55,7 @@ def take_steps(
         prepare: Claims the run's store, and gives its executor the rows.
         path: The directory, unless the settings name another.
         tensorflow: Whether trainings may need TensorFlow.
-        on_devices: Whether every training gets a GPU of its own, if there are some.
+        on_devices: Whether every training gets its own GPU, if the machine has any.
         servers: Running servers, which the run closes; None starts them.
     """
     if not settings.trains_elsewhere:

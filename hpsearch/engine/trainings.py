@@ -35,7 +35,7 @@ class Costs:
     """Estimates what trainings need; their time is unknown, unless a subclass knows it.
 
     Attributes:
-        needs_of_all: What each training needs, unless a subclass distinguishes them.
+        needs_of_all: The needs of each training, unless a subclass distinguishes them.
     """
 
     needs_of_all: Needs = _NO_TENSORFLOW
@@ -73,7 +73,7 @@ class Queue:
         self._lines[device].appendleft((self._first, training))
 
     def startable(self, *, device: bool) -> int:
-        """Return how many may start, if a GPU is free or if none is."""
+        """Return the number of trainings that may start; `device` is true if a GPU is free."""
         return len(self) if device else len(self._lines[False])
 
     def pop(self, *, device: bool) -> Training:

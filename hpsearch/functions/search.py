@@ -42,7 +42,7 @@ class FunctionSearch:
     Attributes:
         objective: Returns the scores; if there are several workers, they import it by name.
         goal: `maximize` or `minimize`.
-        execution: A single worker of this machine without a GPU of its own is this process.
+        execution: One worker of this machine without an assigned GPU is this process.
         time_seconds: No trial begins after it; None for no limit.
     """
 

@@ -30,7 +30,7 @@ def prepare_program(sweep: ProgramSweep, load: Loader | None, run: Run) -> Prepa
     del load
     where = run.where
     where.prepare_trials()
-    # A worker may have a GPU of its own.
+    # Each worker names its own GPU in the latter.
     changed = {*ENVIRONMENT, *variables_in(sweep.command)} - {*DEVICE_VARIABLES}
     around = {name: users_value(name) for name in sorted(changed)}
     program = sweep.run_of(str(where.trials.absolute()), around)

@@ -79,7 +79,7 @@ class Kind(StrEnum):
 
     @property
     def takes_device(self) -> bool:
-        """True if each training gets a GPU of its own; of MLPs only large ones do."""
+        """True if each training gets its own GPU; of MLPs only large ones do."""
         return self is not Kind.MLP
 
     @property

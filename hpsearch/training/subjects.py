@@ -29,7 +29,7 @@ class Needs:
 
     Attributes:
         tensorflow: True if its worker may have to use TensorFlow.
-        device: True if it gains from a GPU of its own.
+        device: True if its own GPU makes it faster.
         threads: The most threads with which it gains. Only the native trainer gives the same bits
             with any number.
     """

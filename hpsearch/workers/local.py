@@ -68,7 +68,7 @@ class Worker(WorkerState):
     device: str = ""
     pid: int | None = None
     ended: bool = False
-    #: The last number of threads that the worker was told.
+    #: The number of threads last sent to the worker.
     _threads: int = 1
     _waiting: list[Any] = field(default_factory=list)
 

@@ -200,7 +200,7 @@ class Executor(Protocol):
 
     @property
     def free_devices(self) -> int | None:
-        """Number of trainings for which GPUs are free; None if none has a GPU of its own."""
+        """Number of trainings for which GPUs are free; None if no GPUs are assigned."""
         return None
 
     def spread(self, *, waiting: bool) -> None:

@@ -208,7 +208,7 @@ class Inbox:
     """The driver's messages to a worker.
 
     Attributes:
-        resources: What the worker has of the machine.
+        resources: The worker's GPU and threads.
     """
 
     def __init__(self, connection: Wire) -> None:
