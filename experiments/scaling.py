@@ -5,8 +5,7 @@
 Workers: speed_fashion.yaml runs alternately with one and with two, of one thread each, in a new
 process each time. Two times are measured: from the first training's start to the last one's end,
 and that of the whole command. Beside them stands what this machine gives two processes that do
-nothing but train, with one thread and without hpsearch's engine: twice the time of an epoch in one
-of them, divided by its time while two run.
+nothing but train the same trainings, with one thread and without hpsearch's engine.
 
 Threads: trainings of two sizes, each of which alternates between one thread and two.
 
@@ -31,9 +30,14 @@ import inner_loop
 from processes import environment, timed
 from report import HERE, machine, report, versions
 
+from hpsearch.engine.models import SweepModels
+from hpsearch.engine.planning import group
+from hpsearch.engine.search import Search, foresee
 from hpsearch.engine.session import RunEvent, Settings
 from hpsearch.engine.sweep import run_sweep
 from hpsearch.spec.sweep import load_sweep
+from hpsearch.training.mlps import mlp_trainer
+from hpsearch.training.trainer import TrainerRequest
 from hpsearch.workers.protocol import Finished, Started
 
 #: Units of the hidden layers, batch -> how many times as fast two threads are to be.
@@ -89,32 +93,49 @@ def of_workers(sweep: Path, runs: int) -> dict[str, list[Pair]]:
     return {"workers, the trainings alone": alone, "workers, start-up included": whole}
 
 
-def loop(rows: int) -> None:
-    """Train with one thread once a line comes, and print the seconds of an epoch."""
-    trainer = inner_loop.make_trainer("native", 128, (200,), inner_loop.make_arrays(rows))
-    trainer.run_epoch()
+def loop(sweep: Path, claims: Path) -> None:
+    """Once a line comes, train those trainings of the sweep that no other process has claimed."""
+    models = SweepModels.of(load_sweep(sweep))
+    rows, costs = models.rows, models.costs
+    trainings = group(foresee(Search.of(models.sweep), ())[0])
     print("ready", flush=True)
     sys.stdin.readline()
-    seconds = [inner_loop.seconds_of(trainer.run_epoch) for _ in range(3 * _EPOCHS)]
-    print(statistics.median(seconds))
+    for training in trainings:
+        try:
+            claims.joinpath(str(training.number)).touch(exist_ok=False)
+        except FileExistsError:
+            continue
+        request = TrainerRequest(
+            costs.problem, training.values, training.seed, rows.arrays, training.epochs
+        )
+        trainer = mlp_trainer(request)
+        for _ in range(training.epochs):
+            trainer.run_epoch()
+    print("done", flush=True)
 
 
-def epoch_seconds(processes: int, rows: int) -> float:
-    """The seconds of an epoch in each of so many processes at a time."""
+def loop_seconds(processes: int, sweep: Path) -> float:
+    """The seconds in which so many processes, which only train, train a whole sweep."""
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    command = [sys.executable, __file__, "--loop", "--rows", str(rows)]
-    children = [subprocess.Popen(command, env=environment(), **pipes) for _ in range(processes)]
-    for child in children:
-        child.stdout.readline()
-    for child in children:
-        child.stdin.write("\n")
-        child.stdin.flush()
-    return statistics.mean(float(child.communicate()[0]) for child in children)
+    with tempfile.TemporaryDirectory() as claims:
+        command = [sys.executable, __file__, "--loop", str(sweep), claims]
+        children = [subprocess.Popen(command, env=environment(), **pipes) for _ in range(processes)]
+        for child in children:
+            child.stdout.readline()
+        began = time.monotonic()
+        for child in children:
+            child.stdin.write("\n")
+            child.stdin.flush()
+        said = [child.stdout.readline() for child in children]
+        seconds = time.monotonic() - began
+        assert said == ["done\n"] * processes
+        assert not any(child.wait() for child in children)
+        return seconds
 
 
-def of_processes(runs: int, rows: int) -> list[Pair]:
-    """The seconds of two epochs in one process, and one after the other in each of two."""
-    return [(2 * epoch_seconds(1, rows), epoch_seconds(2, rows)) for _ in range(runs)]
+def of_processes(runs: int, sweep: Path) -> list[Pair]:
+    """The seconds of the sweep's trainings in one process, and in two."""
+    return [(loop_seconds(1, sweep), loop_seconds(2, sweep)) for _ in range(runs)]
 
 
 def of_threads(units: Sequence[int], batch: int, rows: int) -> list[Pair]:
@@ -154,18 +175,18 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=HERE, help="where scaling.md and .json go")
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--inside", nargs=3, help=argparse.SUPPRESS)
-    parser.add_argument("--loop", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--loop", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.inside:
         sweep, workers, out = arguments.inside
         inside(Path(sweep), int(workers), Path(out))
         return
     if arguments.loop:
-        loop(arguments.rows)
+        loop(*map(Path, arguments.loop))
         return
     least = {"workers, the trainings alone": _LEAST_RATIO}
     pairs = of_workers(arguments.sweep, arguments.runs)
-    pairs["processes of a bare loop"] = of_processes(arguments.runs, arguments.rows)
+    pairs["processes of a bare loop"] = of_processes(arguments.runs, arguments.sweep)
     for (units, batch), promised in _TRAININGS.items():
         name = f"threads, {'-'.join(map(str, (784, *units, 10)))}, batch {batch}"
         pairs[name], least[name] = of_threads(units, batch, arguments.rows), promised

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from hpsearch.api import compare, load, optimize, run, tune
     from hpsearch.errors import HpsearchError, Interrupted
+    from hpsearch.functions.asking import Search
     from hpsearch.programs.report import report
     from hpsearch.reporting.comparison_page import Comparison
     from hpsearch.results import Results
@@ -29,6 +30,7 @@ __all__ = [
     "HpsearchError",
     "Interrupted",
     "Results",
+    "Search",
     "Sweep",
     "__version__",
     "compare",
@@ -45,6 +47,7 @@ _MODULES = {
     "report": "hpsearch.programs.report",
     "Comparison": "hpsearch.reporting.comparison_page",
     "Results": "hpsearch.results",
+    "Search": "hpsearch.functions.asking",
     "Sweep": "hpsearch.spec.sweep",
 }
 

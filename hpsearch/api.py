@@ -9,7 +9,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hpsearch.arguments import method_of, oracle_name, require_searchable, sweep_name, sweep_of
+from hpsearch.arguments import (
+    answering_unknown_arguments,
+    method_of,
+    oracle_name,
+    require_searchable,
+    sweep_name,
+    sweep_of,
+)
 from hpsearch.comparison.comparing import Settler, compare_tables
 from hpsearch.comparison.table import Columns
 from hpsearch.comparison.writing import require_suffix
@@ -384,6 +391,7 @@ def tune(
     return run_in(out, work, name=sweep.name, keep=True)
 
 
+@answering_unknown_arguments
 def optimize(
     objective: Objective,
     parameters: Mapping[str, Any],
@@ -438,6 +446,7 @@ def optimize(
         verbose: As for `hpsearch.run`.
 
     Raises:
+        TypeError: There is no such argument; of another library's, it says what to write here.
         InputError: The function or an argument cannot be used.
         RefusedError: Another run holds `out`, or it has another function's results.
         Interrupted: As for `hpsearch.run`.

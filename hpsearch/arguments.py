@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from hpsearch.engine.search import require_end
 from hpsearch.errors import InputError, SweepFileError
 from hpsearch.spec.method import parse_method
 from hpsearch.spec.rules import NAME, InvalidValue
 from hpsearch.spec.sweep import Sweep, model_sweep, sweep_from_mapping
+from hpsearch.spec.words import OPTIMIZE
+from hpsearch.wording import unknown_hint
+
+_Arguments = ParamSpec("_Arguments")
+_Result = TypeVar("_Result")
 
 
 def require_searchable(
@@ -123,3 +130,20 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple | range):
         return [_plain(item) for item in value]
     return value.tolist() if hasattr(value, "tolist") else value
+
+
+def answering_unknown_arguments(
+    function: Callable[_Arguments, _Result],
+) -> Callable[_Arguments, _Result]:
+    """Have the TypeError of an argument that a function does not have say what to write."""
+    names = [*inspect.signature(function).parameters]
+
+    @wraps(function)
+    def call(*arguments: _Arguments.args, **named: _Arguments.kwargs) -> _Result:
+        for name in named:
+            if name not in names:
+                hint = unknown_hint(name, OPTIMIZE, names)
+                raise TypeError(f"{function.__name__}() has no argument {name!r}{hint}")
+        return function(*arguments, **named)
+
+    return call

@@ -23,6 +23,7 @@ from hpsearch.comparison.writing import Grid, as_json, document, require_suffix
 from hpsearch.errors import HpsearchError, InputError
 from hpsearch.progress.display import make_console, make_display
 from hpsearch.reporting.comparison_page import Comparison, section_of
+from hpsearch.reporting.live import follow_runs
 from hpsearch.reporting.page import Compared, write_page
 from hpsearch.reporting.source import load_source
 from hpsearch.runs.merging import merge_directories
@@ -126,18 +127,28 @@ def report(
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="Default DIR/report.html.")
     ] = None,
+    live: Annotated[
+        bool, typer.Option("--live", help="Write it again and again until the run has ended.")
+    ] = False,
 ) -> None:
     """Write the page."""
-    loaded = [replace(load_source(path), evaluations=recorded(path)) for path in sources]
     if out is None and len(sources) > 1:
         raise InputError("several sweeps: name the page's file, as in: --out report.html")
     path = out or (sources[0] if sources[0].is_dir() else sources[0].parent) / "report.html"
-    try:
-        write_page(loaded, path, compared=_compared(sources))
-    except OSError as error:
-        raise InputError(
-            f"{path}: cannot be written: {error.strerror}; name another file with --out"
-        ) from None
+
+    def write(reload_seconds: float = 0.0) -> None:
+        loaded = [replace(load_source(s), evaluations=recorded(s)) for s in sources]
+        try:
+            write_page(loaded, path, compared=_compared(sources), reload_seconds=reload_seconds)
+        except OSError as error:
+            raise InputError(
+                f"{path}: cannot be written: {error.strerror}; name another file with --out"
+            ) from None
+
+    begun = partial(typer.echo, f"open {path}: it shows new rows by itself")
+    if live and not follow_runs(sources, write, begun):
+        typer.echo("no run is under way, so the page is not live")
+    write()
     typer.echo(f"wrote {path}")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -13,7 +14,14 @@ from typing import Any
 from hpsearch.data.specs import Task
 from hpsearch.engine.run import Prepared, Run
 from hpsearch.engine.search import Search, listed_configs, require_end
-from hpsearch.engine.session import Listener, RunOutcome, Settings, ignore, require_engine
+from hpsearch.engine.session import (
+    Listener,
+    RunOutcome,
+    Settings,
+    ignore,
+    require_engine,
+    stack_level_of_caller,
+)
 from hpsearch.engine.sweep import take_steps
 from hpsearch.engine.trainings import Costs
 from hpsearch.errors import ConstraintError, HpsearchError, InputError
@@ -31,7 +39,7 @@ from hpsearch.spec.parameters import ANYTHING, HYPERPARAMETERS, parse_parameter
 from hpsearch.spec.rules import InvalidValue
 from hpsearch.spec.yaml import key_path
 from hpsearch.store.facts import Identity
-from hpsearch.wording import listing
+from hpsearch.wording import is_number, listing
 from hpsearch.workers.shared import NO_ROWS
 
 
@@ -118,8 +126,6 @@ def function_search(
     seed: int = 0,
 ) -> FunctionSearch:
     """Return the search over a function, from arguments as `hpsearch.optimize` takes them."""
-    if goal not in ("minimize", "maximize"):
-        raise InputError(f"goal: must be minimize or maximize, not {goal!r}")
     if timeout_seconds is not None and not timeout_seconds > 0:
         raise InputError(f"timeout_seconds: must be above 0, not {timeout_seconds}")
     with _named("execution"):
@@ -129,15 +135,42 @@ def function_search(
     where = replace(where, timeout_seconds=timeout_seconds or where.timeout_seconds)
     _require_usable(objective, where)
     kind = Kind.STEPWISE if inspect.isgeneratorfunction(objective) else Kind.FUNCTION
+    search = search_over(
+        parameters,
+        method,
+        kind=kind,
+        goal=goal,
+        constraints=constraints,
+        configs=configs,
+        trials=trials,
+        seed=seed,
+    )
+    _require_epochs(search.method, search.space)
+    require_end(search.method, trials, time_seconds)
+    return FunctionSearch(objective, search, goal, where, time_seconds)
+
+
+def search_over(
+    parameters: Mapping[str, Any],
+    method: str | Mapping[str, Any],
+    *,
+    kind: Kind,
+    goal: str,
+    constraints: Sequence[str],
+    configs: Sequence[Mapping[str, Any]],
+    trials: int | None,
+    seed: int,
+) -> Search:
+    """Return the search over a space, from arguments as `hpsearch.optimize` takes them."""
+    if goal not in ("minimize", "maximize"):
+        raise InputError(f"goal: must be minimize or maximize, not {goal!r}")
     space = _function_space(parameters, constraints, configs, kind)
     chosen = _function_method(method, space, configs)
     first = {parameter.name: parameter.at(0.0) for parameter in space.parameters}
     listed = listed_configs(space, configs, first)
     if trials is not None and (isinstance(trials, bool) or trials < 1):
         raise InputError(f"trials: must be at least 1, not {trials}")
-    require_end(chosen, trials, time_seconds)
-    search = Search(chosen, space, listed, (Repetition(0),), trials, seed)
-    return FunctionSearch(objective, search, goal, where, time_seconds)
+    return Search(chosen, space, listed, (Repetition(0),), trials, seed)
 
 
 @contextmanager
@@ -187,6 +220,13 @@ def _function_space(
         rule = HYPERPARAMETERS["epochs"] if name == "epochs" else ANYTHING
         with _named("parameters", str(name)):
             parsed.append(parse_parameter(rule, str(name), raw))
+        if isinstance(raw, tuple) and len(raw) == 2 and all(map(is_number, raw)):
+            message = (
+                f"parameters.{name}: {raw} means these two values; a range is "
+                f"{{'min': {raw[0]}, 'max': {raw[1]}}}, and [{raw[0]}, {raw[1]}] two values "
+                "without this warning"
+            )
+            warnings.warn(message, UserWarning, stacklevel=stack_level_of_caller())
     try:
         space = Space(tuple(parsed), tuple(map(parse, constraints)), kind)
     except ConstraintError as error:
@@ -213,9 +253,13 @@ def _function_method(
     varied = [parameter.name for parameter in space.parameters if parameter.varies]
     if spec.options.get("prior") == "mlp" and not any(map(is_known, varied)):
         raise InputError(f"prior: mlp knows only {listing(KNOWN)}, none of which varies here")
+    return spec
+
+
+def _require_epochs(spec: MethodSpec, space: Space) -> None:
+    """Check that a method that halts trainings can do so."""
     if spec.halves and (space.kind.scores_once or "epochs" not in space.names):
         raise InputError(
             f"method: {spec.name} halts trainings between epochs: the objective must be a "
             "generator function that yields a score after each, and parameters must have epochs"
         )
-    return spec

@@ -10,6 +10,7 @@ import logging
 import os
 import re
 import threading
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -84,10 +85,17 @@ class Compared:
 
 
 def payload_of(
-    sources: Sequence[ReportSource], limits: PageLimits, *, compared: Compared | None = None
+    sources: Sequence[ReportSource],
+    limits: PageLimits,
+    *,
+    compared: Compared | None = None,
+    reload_seconds: float = 0.0,
 ) -> dict[str, Any]:
     """The JSON object that the page's script reads."""
+    # A page that does not reload itself depends only on its inputs.
+    live = {"seconds": reload_seconds, "written": time.strftime("%H:%M:%S")}
     return {
+        "live": live if reload_seconds else None,
         "footer": f"Written by hpsearch {version_of('hpsearch')}. This file holds "
         "everything on this page: it opens offline and loads nothing from a server.",
         "themes": {
@@ -180,7 +188,9 @@ def _predictions(source: ReportSource) -> list[dict[str, Any]]:
 
 #: Limit of the whole page; the table and the figures are thinned until it fits.
 _MOST_BYTES, _MOST_ROWS = 6_000_000, 10_000
-_SCRIPTS = (*("basics", "model", "figures", "sections", "answer", "table", "parallel", "main"),)
+_SCRIPTS = (
+    *("basics", "model", "figures", "sections", "answer", "table", "parallel", "live", "main"),
+)
 #: Factors for the limits of the figures and of the table, tried in this order.
 _SHARES = (
     *((1.0, 1.0), (0.6, 1.0), (0.35, 1.0), (0.25, 0.7), (0.2, 0.45), (0.15, 0.3), (0.1, 0.2)),
@@ -194,6 +204,7 @@ def render(
     inputs: str = "",
     compared: Compared | None = None,
     wait: Callable[[], Any] = lambda: None,
+    reload_seconds: float = 0.0,
 ) -> str:
     """The HTML of a page, marked with a digest of its inputs; see `write_page`."""
     sources = with_distinct_names(sources)
@@ -228,7 +239,7 @@ def render(
             points=max(100, int(MOST_POINTS * (figures / several))),
             curves=max(10, int(MOST_CURVES * (figures / several))),
         )
-        payload = payload_of(sources, limits, compared=compared)
+        payload = payload_of(sources, limits, compared=compared, reload_seconds=reload_seconds)
         wait()
         for sweep, source in zip(payload["sweeps"], sources, strict=True):
             sweep["predictions"] = _predictions(source)
@@ -283,6 +294,7 @@ def write_page(
     write: Callable[[Path, str], None] = write_atomically,
     compared: Compared | None = None,
     wait: Callable[[], Any] = lambda: None,
+    reload_seconds: float = 0.0,
 ) -> None:
     """Write a page about sweeps, a comparison or both, atomically.
 
@@ -291,15 +303,22 @@ def write_page(
         compared: The section on a comparison, which comes first.
         wait: Called when all is drawn but the predictions of the best model; returns when the
             store has them.
+        reload_seconds: Time after which an open page loads the file again; 0 for never.
 
     Raises:
         OSError: The file cannot be written.
     """
     require_free(path)
-    has_importance = all(source.most_rows for source in sources)
+    is_last = all(source.most_rows for source in sources) and not reload_seconds
     inputs = [(s.directory, s.evaluations) for s in sources if s.directory]
-    digest = _digest(inputs) if has_importance else ""
-    write(path, render(sources, inputs=digest, compared=compared, wait=wait))
+    page = render(
+        sources,
+        inputs=_digest(inputs) if is_last else "",
+        compared=compared,
+        wait=wait,
+        reload_seconds=reload_seconds,
+    )
+    write(path, page)
 
 
 def is_current(path: Path, directory: Path, evaluations: tuple[Evaluation, ...]) -> bool:

@@ -167,7 +167,7 @@ class Exchange(Protocol):
 
 
 def search_with(answer: Callable[[Inquiry], Reply], engine: Exchange) -> None:
-    """Search: the only loop between proposing and training."""
+    """Search: the loop between proposing and training, unless the caller has it (ask and tell)."""
     request = engine.exchange(Reply())
     while request is not None:
         request = engine.exchange(answer(request))

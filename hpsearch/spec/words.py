@@ -83,6 +83,25 @@ RANGE: Final[Mapping[str, str]] = {
 }
 """Key of a hyperparameter's range -> a key, or what to write."""
 
+OPTIMIZE: Final[Mapping[str, str]] = {
+    **_each("direction directions", "write goal='minimize' or goal='maximize'"),
+    **_each("n_trials max_trials max_evals num_samples n_iter n_calls", "trials"),
+    **_each("n_jobs", "workers"),
+    "timeout": "write time_seconds=600 for the search, timeout_seconds=60 for one trial",
+    **_each(
+        "storage study_name load_if_exists directory project_name",
+        "write out='DIR', in which a later call continues",
+    ),
+    **_each("sampler algo tuner", "write method='auto', or another of `hpsearch list methods`"),
+    **_each(
+        "pruner scheduler", "write method='asha', for a generator that yields a score an epoch"
+    ),
+    **_each("space search_space param_distributions", "parameters"),
+    **_each("show_progress_bar", "write verbose=1"),
+    **_each("random_state", "seed"),
+}
+"""Argument of other libraries' search over a function -> one of `optimize`, or what to write."""
+
 METRICS: Final[Mapping[str, str]] = {
     **_each("acc", "accuracy"),
     **_each("val_acc validation_accuracy", "val_accuracy"),

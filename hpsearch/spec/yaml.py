@@ -8,6 +8,7 @@ stops at the first duplicate key.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -44,6 +45,12 @@ def add_core_resolvers(cls: Any) -> None:
         cls.add_implicit_resolver(_PREFIX + tag, re.compile(pattern, re.ASCII), first)
 
 
+#: Kind of event -> the tags that it may have.
+_TAGS: Final[dict[Any, tuple[str, ...]]] = {
+    yaml.ScalarEvent: (*(tag for tag, *_ in _CORE), "str"),
+    yaml.SequenceStartEvent: ("seq",),
+    yaml.MappingStartEvent: ("map",),
+}
 #: The key of mappings whose pairs a mapping has, too, unless it has the key.
 _MERGE: Final = "<<"
 #: In place of a value that could not be read and whose problem is reported.
@@ -193,7 +200,7 @@ class _Reader:
         self._count(line, depth)
         if isinstance(event, yaml.AliasEvent) and event.anchor in self._anchors:
             return self._copied(*self._anchors[event.anchor], loc, depth)
-        sound = self._is_plain(loc, event)
+        sound = self._is_plain(loc, event, _TAGS.get(type(event), ()))
         data: Any = _BROKEN
         if isinstance(event, yaml.ScalarEvent):
             data = self._scalar(loc, event)
@@ -229,33 +236,44 @@ class _Reader:
             return [self._copied((*source, n), v, (*loc, n), depth + 1) for n, v in items]
         return data
 
-    def _is_plain(self, loc: Loc, event: Any) -> bool:
+    def _is_plain(self, loc: Loc, event: Any, tags: Sequence[str] = ()) -> bool:
+        """Check that a node is no unknown alias, and has no tag but one of these."""
         if isinstance(event, yaml.AliasEvent):
             self._problem(
                 loc, event, f"*{event.anchor}: no value before it is named &{event.anchor}"
             )
-        elif event.tag is not None:
-            self._problem(loc, event, "tags (!) are not allowed; write the value")
+        elif event.tag is not None and event.tag.removeprefix(_PREFIX) not in tags:
+            allowed = f", except !!{', !!'.join(tags)}" if tags else ""
+            self._problem(loc, event, f"tags (!) are not allowed{allowed}; write the value")
         else:
             return True
         return False
 
     def _scalar(self, loc: Loc, event: Any) -> Any:
-        text = event.value
-        match self.loader.resolve(yaml.ScalarNode, text, event.implicit).removeprefix(_PREFIX):
+        text, tag = event.value, (event.tag or "").removeprefix(_PREFIX)
+        kind = self.loader.resolve(yaml.ScalarNode, text, (True, False)).removeprefix(_PREFIX)
+        if tag and kind != tag and (kind, tag) != ("int", "float") and tag != "str":
+            self._problem(loc, event, f"!!{tag}: {text[:60]!r} is no such value")
+            return _BROKEN
+        wanted = tag or (kind if event.implicit[0] else "str")
+        if kind == "int" and wanted in ("int", "float"):
+            return self._integer(loc, event, int if wanted == "int" else float)
+        match wanted:
             case "null":
                 return None
             case "bool":
                 return text.lower() == "true"
-            case "int" if len(text) > 40:
-                self._problem(loc, event, f"a number of {len(text)} digits is too long")
-                return _BROKEN
-            case "int":
-                # 010 is ten in YAML 1.2, and an error for int(text, 0).
-                return int(text, 0 if text[:2] in {"0x", "0o"} else 10)
             case "float":
                 return float(re.sub(r"\.(?=inf|nan)", "", text.lower()))
         return text
+
+    def _integer(self, loc: Loc, event: Any, convert: Callable[[int], Any]) -> Any:
+        text = event.value
+        if len(text) > 40:
+            self._problem(loc, event, f"a number of {len(text)} digits is too long")
+            return _BROKEN
+        # 010 is ten in YAML 1.2, and an error for int(text, 0).
+        return convert(int(text, 0 if text[:2] in {"0x", "0o"} else 10))
 
     def _list(self, loc: Loc, depth: int) -> list[Any]:
         items: list[Any] = []

@@ -227,6 +227,25 @@ def test_mistakes_are_told(arguments: dict[str, Any], message: str) -> None:
         hpsearch.optimize(settings.pop("objective"), settings.pop("parameters"), **settings)
 
 
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("direction", "write goal='minimize' or goal='maximize'"),
+        ("n_trials", "did you mean 'trials'"),
+        ("n_jobs", "did you mean 'workers'"),
+        ("timeout", "write time_seconds=600 for the search"),
+        ("storage", "write out='DIR'"),
+        ("sampler", "write method='auto'"),
+        ("wokers", "did you mean 'workers'"),
+    ],
+)
+def test_arguments_of_other_libraries_are_answered(argument: str, message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        hpsearch.optimize(objectives.bowl, PLANE, **{argument: 1})
+    with pytest.raises(TypeError, match=r"no argument 'unlike'$"):
+        hpsearch.optimize(objectives.bowl, PLANE, unlike=1)
+
+
 def test_tensorflow_is_not_imported() -> None:
     code = """
 import sys

@@ -12,7 +12,10 @@ import pytest
 import hpsearch
 
 ROOT = Path(__file__).resolve().parents[2]
-MODULES = (*("hpsearch", "hpsearch.api", "hpsearch.results", "hpsearch.sklearn.estimators"),)
+MODULES = (
+    *("hpsearch", "hpsearch.api", "hpsearch.functions.asking", "hpsearch.results"),
+    "hpsearch.sklearn.estimators",
+)
 EXAMPLES = [
     pytest.param(test, id=test.name)
     for name in MODULES
@@ -39,5 +42,5 @@ def test_an_example_runs(test, tmp_path, monkeypatch):
 def test_every_public_function_has_an_example():
     names = {param.id.rpartition(".")[2] for param in EXAMPLES}
     functions = {"compare", "load", "optimize", "run", "tune", "Results"}
-    assert functions <= names
-    assert functions <= set(hpsearch.__all__)
+    assert functions | {"AskAndTell"} <= names
+    assert functions | {"Search"} <= set(hpsearch.__all__)

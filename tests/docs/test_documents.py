@@ -76,7 +76,7 @@ def run_python(tmp_path, monkeypatch, capsys):
 def test_the_readme_s_sweep_gives_its_table_and_its_python_runs(tmp_path, run_python):
     (sweep,) = blocks("README.md", "yaml")
     (shown,) = blocks("README.md", "console")
-    (code,) = blocks("README.md", "python")
+    code, asked = blocks("README.md", "python")
     (tmp_path / "sweep.yaml").write_text(sweep, encoding="utf-8")
     # All but the seconds.
     printed = [line.split()[:-1] for line in run_commands("sweep", tmp_path).stdout.splitlines()]
@@ -85,7 +85,8 @@ def test_the_readme_s_sweep_gives_its_table_and_its_python_runs(tmp_path, run_py
         assert line.split()[:-1] in printed, line
     check = "\nassert len(table) == 60 and table['score'].max() > 0.98\n"
     check += "assert model.input_shape == (None, 8, 8)\n"
-    run_python(code + check)
+    asked += "\nassert len(search.table) == 20 and abs(search.best['lr'] - 0.01) < 0.01\n"
+    run_python(code + check + asked)
 
 
 @pytest.mark.slow
@@ -211,20 +212,21 @@ def test_the_estimator_works(tmp_path, run_python):
 def test_the_search_over_a_function_works(tmp_path, run_python):
     check = "assert len(found.table) == 30 and found.best['score'] < 0.5, found.best\n"
     run_python(block("optimize", "py") + check)
+    assert run_python(block("ask-and-tell", "py")).endswith(" 30\n")
 
 
 #: Language -> the markers of the documents' blocks. Most run above; "dask" and "slurm" in
 #: test_cluster_documents.py, "main job" and "tests" in .ci/run.
 MARKED = {
     "py": {
-        *("callbacks", "checkpoint", "dask", "keras-tuner", "models", "optimize", "oracle"),
-        *("predict", "program", "scikit-learn", "tuners"),
+        *("ask-and-tell", "callbacks", "checkpoint", "dask", "keras-tuner", "models", "optimize"),
+        *("oracle", "predict", "program", "scikit-learn", "tuners"),
     },
     "sh": {"compare", "main job", "rows", "sweep", "tests", "trackers", "wandb"},
     "bash": {"slurm"},
 }
 #: Language -> how many blocks without a marker run above.
-UNMARKED = {"console": 2, "python": 3, "text": 1, "yaml": 4, "yml": 1}
+UNMARKED = {"console": 2, "python": 4, "text": 1, "yaml": 4, "yml": 1}
 
 
 def test_every_block_of_the_documents_runs_somewhere():

@@ -36,6 +36,17 @@ SCALARS: dict[str, Any] = {
     '"true"': "true",
     "=": "=",
     "1e999": math.inf,
+    "!!float 1": 1.0,
+    "!!float 1e-4": 1e-4,
+    "!!float 0x10": 16.0,
+    "!!float 0o17": 15.0,
+    "!!int '3'": 3,
+    "!!str 3": "3",
+    "!!bool 'true'": True,
+    "!!null ''": None,
+    "!!seq [1]": [1],
+    "!!map {b: 1}": {"b": 1},
+    "&x !!float 2": 2.0,
 }
 
 
@@ -46,6 +57,26 @@ def test_scalar(text: str, value: Any, base: Any) -> None:
     assert document.problems == []
     assert document.data == {"a": value}
     assert type(document.data["a"]) is type(value)
+
+
+@pytest.mark.parametrize("base", [None, yaml.SafeLoader])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("!!int 1.5", "!!int: '1.5' is no such value"),
+        ("!!float x", "!!float: 'x' is no such value"),
+        ("!!bool 1", "!!bool: '1' is no such value"),
+        ("!!map [1]", "tags (!) are not allowed, except !!seq; write the value"),
+        ("!!python/object:os.system x", "tags (!) are not allowed, except !!null, !!bool"),
+        ("!own x", "tags (!) are not allowed, except !!null, !!bool"),
+    ],
+)
+def test_tag_that_does_not_fit(text: str, message: str, base: Any) -> None:
+    document = read_yaml(f"a: {text}".encode(), base)
+    assert document.problems[0].message.startswith(message)
+    assert ("a",) in document.broken
+    of_key = read_yaml(b"!!str a: 1", base)
+    assert of_key.problems[0].message == "tags (!) are not allowed; write the value"
 
 
 def test_lines() -> None:

@@ -61,15 +61,20 @@ function markCurve(view, trial) {
   show(view.curves, { ...spec, data });
 }
 
+/** The theme that the reader chose; null follows the system. */
+let chosenTheme = null;
+
+function chooseTheme(name) {
+  chosenTheme = name;
+  setTheme(name);
+}
+
 function startTheme() {
   const dark = window.matchMedia("(prefers-color-scheme: dark)");
-  const follow = () => setTheme(dark.matches ? "dark" : "light");
+  const follow = () => chosenTheme || setTheme(dark.matches ? "dark" : "light");
   follow();
   dark.addEventListener("change", follow);
-  document.getElementById("theme").addEventListener("click", () => {
-    dark.removeEventListener("change", follow);
-    setTheme(theme === "dark" ? "light" : "dark");
-  });
+  document.getElementById("theme").addEventListener("click", () => chooseTheme(theme === "dark" ? "light" : "dark"));
 }
 
 function start() {
@@ -84,6 +89,7 @@ function start() {
     show(node, payload.comparison[index], { name: `comparison-${index + 1}` }));
   linkSections();
   if (payload.sweeps.length) openSweep(0, false);
+  startLive();
   document.documentElement.dataset.ready = "yes";
 }
 

@@ -50,14 +50,15 @@ function curvesSection(view) {
   const names = Object.keys(curves);
   if (!view.sweep.scored || !names.length) return null;
   const node = plot("Learning curves, one line for each trial, coloured by rank.");
-  const draw = (metric) => {
-    view.metric = metric;
-    show(node, curves[metric], { trials: view.trials, name: `curves-${metric}`, wire: (at) => highlight(at, view) });
+  view.drawCurves = (name) => {
+    metric.value = name;
+    view.metric = name;
+    show(node, curves[name], { trials: view.trials, name: `curves-${name}`, wire: (at) => highlight(at, view) });
   };
-  const [metric] = chooser("Metric", names.map((name) => [name, name]), draw);
+  const [label, metric] = chooser("Metric", names.map((name) => [name, name]), view.drawCurves);
   view.curves = node;
-  draw(names[0]);
-  return card("curves", "Learning curves", [view.sweep.notes.curves, hint("Point at a line to see its config.")], metric, node);
+  view.drawCurves(names[0]);
+  return card("curves", "Learning curves", [view.sweep.notes.curves, hint("Point at a line to see its config.")], label, node);
 }
 
 /** Emphasize the line under the pointer, and choose its trial on a click. */

@@ -9,6 +9,8 @@ class TrialTable {
     this.sort = { column: null, down: false };
     this.page = 0;
     this.chosen = null;
+    // Column -> whether the reader shows it.
+    this.touched = new Map();
     if (!view.sweep.scored) this.trials.status = "all";
     this.status = el("p", { className: "note", role: "status", "aria-live": "polite" });
     this.head = el("tr");
@@ -34,25 +36,59 @@ class TrialTable {
 
   /** Text filter, shown trials and columns. */
   controls() {
-    const text = el("input", { type: "search", placeholder: "relu adam", "aria-label": "Filter by words", oninput: () => {
-      this.trials.words = text.value.toLowerCase().split(/\s+/).filter(Boolean);
+    this.search = el("input", { type: "search", placeholder: "relu adam", "aria-label": "Filter by words", oninput: () => {
+      this.readWords();
       this.view.changed();
     } });
     const scored = this.trials.byName.get("score").values;
     const lost = scored.includes(null) && scored.some((value) => value !== null);
-    const [which] = chooser("Show", [["scored", "trials with a score"], ["all", "all trials"], ["unscored", "trials without a score"]], (value) => {
+    const [which, select] = chooser("Show", [["scored", "trials with a score"], ["all", "all trials"], ["unscored", "trials without a score"]], (value) => {
       this.trials.status = value;
       this.drawHead();
       this.restart();
     }, this.trials.status);
-    return [text, lost && which, this.columnMenu()];
+    this.which = select;
+    this.menu = this.columnMenu();
+    return [this.search, lost && which, this.menu];
+  }
+
+  readWords() {
+    this.trials.words = this.search.value.toLowerCase().split(/\s+/).filter(Boolean);
+  }
+
+  /** Show what a reader had before the page reloaded; see `viewState`. */
+  restore({ words, caret, status, touched, sort, page, chosen, inView }) {
+    for (const [name, on] of touched) {
+      const column = this.trials.byName.get(name);
+      if (column) this.shown[on ? "add" : "delete"](column);
+      this.touched.set(name, on);
+    }
+    if (!this.search) return;
+    this.search.value = words;
+    this.search.setSelectionRange(caret, caret);
+    this.readWords();
+    if (status && this.which.isConnected) {
+      this.trials.status = status;
+      this.which.value = status;
+    }
+    const column = sort && this.trials.byName.get(sort[0]);
+    if (column) this.sort = { column, down: sort[1] };
+    this.chosen = chosen;
+    const at = inView ? this.rows().indexOf(this.trials.rowOf.get(chosen)) : -1;
+    this.page = at >= 0 ? Math.floor(at / PAGE) : page;
+    const menu = this.columnMenu();
+    this.menu.replaceWith(menu);
+    this.menu = menu;
+    this.drawHead();
+    this.update();
+    this.view.chose(chosen);
   }
 
   columnMenu() {
     const boxes = this.trials.columns.slice(1).map((column) => {
       const box = el("input", { type: "checkbox", onchange: () => {
-        if (box.checked) this.shown.add(column);
-        else this.shown.delete(column);
+        this.shown[box.checked ? "add" : "delete"](column);
+        this.touched.set(column.name, box.checked);
         this.drawHead();
         this.update();
       } });
