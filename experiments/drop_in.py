@@ -249,7 +249,7 @@ def autoencoder(hp: Any) -> Any:
     return _compiled(model, hp, "mse", ["mae"])
 
 
-#: Searches of about a minute and a half with KerasTuner on two cores of a slow virtual machine.
+#: Searches of about a minute with KerasTuner on two cores of a slow virtual machine.
 CASES = {
     "MLP on images": Case(mlp, images, 8_000, 12, trials=5, times=5.0),
     "MLP on a table, class weights, AUC": Case(

@@ -4,8 +4,10 @@
 
 Workers: speed_fashion.yaml runs alternately with one and with two, of one thread each, in a new
 process each time. Two times are measured: from the first training's start to the last one's end,
-and that of the whole command. Beside them stands what this machine gives two processes that do
-nothing but train the same trainings, with one thread and without hpsearch's engine.
+and that of the whole command. In the first, the driver and the processes that import TensorFlow and
+KerasTuner work, too: beside one worker on the other core, beside two on theirs. Beside them stands
+what this machine gives two processes that do nothing but train the same trainings, with one thread
+and without hpsearch's engine.
 
 Threads: trainings of two sizes, each of which alternates between one thread and two.
 
@@ -23,17 +25,19 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import inner_loop
+import psutil
 from processes import environment, timed
 from report import HERE, machine, report, versions
 
 from hpsearch.engine.models import SweepModels
 from hpsearch.engine.planning import group
 from hpsearch.engine.search import Search, foresee
-from hpsearch.engine.session import RunEvent, Settings
+from hpsearch.engine.session import Planned, RunEvent, Settings
 from hpsearch.engine.sweep import run_sweep
 from hpsearch.spec.sweep import load_sweep
 from hpsearch.training.mlps import mlp_trainer
@@ -49,25 +53,64 @@ _ROWS, _EPOCHS = 20_000, 5
 Pair = tuple[float, float]
 
 
-def run_once(sweep: Path, workers: int, directory: Path) -> Pair:
-    """Run the sweep once and return the seconds of the trainings and of the whole command."""
+@dataclass(frozen=True)
+class Seconds:
+    """Seconds of a run.
+
+    Attributes:
+        trained: From the first training's start to the last one's end.
+        driver, imports: Processor seconds in that time, of the driver and of the processes that
+            import TensorFlow and KerasTuner.
+        whole: Of the whole command.
+    """
+
+    trained: float
+    driver: float
+    imports: float
+    whole: float = 0.0
+
+    def since(self, begin: Seconds) -> Seconds:
+        """The seconds after another moment."""
+        return Seconds(
+            self.trained - begin.trained, self.driver - begin.driver, self.imports - begin.imports
+        )
+
+
+def run_once(sweep: Path, workers: int, directory: Path) -> Seconds:
+    """Run the sweep once in a new process."""
     out = Path(tempfile.mkdtemp(dir=directory))
     trained = out / "trained.json"
     command = [sys.executable, __file__, "--inside", str(sweep), str(workers), str(trained)]
-    seconds, _ = timed(command)
-    return float(json.loads(trained.read_text(encoding="utf-8"))), seconds
+    whole, _ = timed(command)
+    return replace(Seconds(**json.loads(trained.read_text(encoding="utf-8"))), whole=whole)
 
 
 class Clock:
-    """A listener that records when trainings begin and end."""
+    """A listener that measures from the first training's start to the last one's end."""
 
     def __init__(self) -> None:
-        self.moments: list[float] = []
+        self._left = 0
+        self._begin: Seconds | None = None
+        self.seconds: Seconds | None = None
 
     def __call__(self, event: RunEvent) -> None:
-        """Record the time of a training's start or end."""
-        if isinstance(event, Started | Finished):
-            self.moments.append(time.monotonic())
+        """Note an event."""
+        if isinstance(event, Planned):
+            self._left += event.summary.trainings
+        elif isinstance(event, Started) and self._begin is None:
+            self._begin = self._now()
+        elif isinstance(event, Finished):
+            self._left -= 1
+            if not self._left and self._begin is not None:
+                self.seconds = self._now().since(self._begin)
+
+    def _now(self) -> Seconds:
+        imports = 0.0
+        for child in psutil.Process().children(recursive=True):
+            # Workers are named by their number.
+            if not child.name().removeprefix("hpsearch-").isdecimal():
+                imports += sum(child.cpu_times()[:2])
+        return Seconds(time.monotonic(), time.process_time(), imports)
 
 
 def inside(sweep: Path, workers: int, out: Path) -> None:
@@ -76,21 +119,31 @@ def inside(sweep: Path, workers: int, out: Path) -> None:
     settings = Settings(out=out.parent / "results", workers=workers)
     # A worker alone would use the other core, too.
     run_sweep(load_sweep(sweep, ("execution.threads=1",)), settings, clock)
-    out.write_text(json.dumps(clock.moments[-1] - clock.moments[0]), encoding="utf-8")
+    assert clock.seconds is not None
+    out.write_text(json.dumps(asdict(clock.seconds)), encoding="utf-8")
 
 
-def of_workers(sweep: Path, runs: int) -> dict[str, list[Pair]]:
-    """The seconds of a sweep with one worker and with two."""
-    alone, whole = [], []
+def of_workers(sweep: Path, runs: int) -> tuple[dict[str, list[Pair]], str]:
+    """The seconds of a sweep with one worker and with two, and what else took the processors."""
+    alone, whole, beside = [], [], []
     with tempfile.TemporaryDirectory() as scratch:
         for number in range(runs):
             # The order alternates, because the first run may affect the second.
             order = (1, 2) if number % 2 == 0 else (2, 1)
             seconds = {workers: run_once(sweep, workers, Path(scratch)) for workers in order}
-            alone.append((seconds[1][0], seconds[2][0]))
-            whole.append((seconds[1][1], seconds[2][1]))
-            print(alone[-1], whole[-1], flush=True)
-    return {"workers, the trainings alone": alone, "workers, start-up included": whole}
+            alone.append((seconds[1].trained, seconds[2].trained))
+            whole.append((seconds[1].whole, seconds[2].whole))
+            beside.append(seconds[2])
+            print(seconds, flush=True)
+    driver, imports = (
+        statistics.median(times)
+        for times in zip(*((each.driver, each.imports) for each in beside), strict=True)
+    )
+    line = (
+        f"beside two workers, the driver took {driver:.1f} s of a processor, and the processes "
+        f"that import TensorFlow and KerasTuner {imports:.1f} s (medians)"
+    )
+    return {"workers, the trainings alone": alone, "workers, start-up included": whole}, line
 
 
 def loop(sweep: Path, claims: Path) -> None:
@@ -185,13 +238,13 @@ def main() -> None:
         loop(*map(Path, arguments.loop))
         return
     least = {"workers, the trainings alone": _LEAST_RATIO}
-    pairs = of_workers(arguments.sweep, arguments.runs)
+    pairs, beside = of_workers(arguments.sweep, arguments.runs)
     pairs["processes of a bare loop"] = of_processes(arguments.runs, arguments.sweep)
     for (units, batch), promised in _TRAININGS.items():
         name = f"threads, {'-'.join(map(str, (784, *units, 10)))}, batch {batch}"
         pairs[name], least[name] = of_threads(units, batch, arguments.rows), promised
     table = [row(name, of_name) for name, of_name in pairs.items()]
-    about = [machine(), versions("hpsearch", "tensorflow", "keras"), arguments.sweep.name]
+    about = [machine(), versions("hpsearch", "tensorflow", "keras"), arguments.sweep.name, beside]
     report("scaling", about, table, arguments.out)
     short = [entry for entry in table if entry["ratio (median)"] < least.get(entry["two"], 0.0)]
     if arguments.check and short:
