@@ -1,10 +1,10 @@
 """Measure how many workers one driver keeps busy, on one machine and on a Ray cluster.
 
-    python experiments/scale.py [--local 8x1 32x1 128x1] [--runs 8x1 16x1 64x1 128x1 256x1 256x10]
-        [--out DIR] [--check]
+    python experiments/scale.py [--local 8x1 32x1 128x1] [--runs 8x1 16x1 64x1 128x1] [--out DIR]
+        [--check]
 
 First come real runs: `hpsearch.optimize` with a function that sleeps, in forked workers, as on a
-machine of so many cores, and on Ray actors of this machine (`256x10`: 256 actors, trials of 10
+machine of so many cores, and on Ray actors of this machine (`64x10`: 64 actors, trials of 10
 seconds), each run in a process of its own, with the usual store, tables and random proposals. A run
 is measured from the moment when all actors have work to the moment when the last trial is handed
 out, because starting an actor takes seconds of processor time, which a cluster spends on its own
@@ -47,7 +47,7 @@ from hpsearch.space.execution import Repetition
 
 _MOST_MILLISECONDS, _MOST_LOST = 5.0, 0.05
 _LOCAL = ("8x1", "32x1", "128x1")
-_RUNS = ("8x1", "16x1", "64x1", "128x1", "256x1", "256x10")
+_RUNS = ("8x1", "16x1", "64x1", "128x1")
 #: Fewest trials per actor.
 _ROUNDS = 4
 _CLUSTERS = (16, 64, 256, 1024, 4096, 16384)
