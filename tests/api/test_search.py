@@ -21,7 +21,9 @@ PLANE = {"x": {"min": -10.0, "max": 10.0}, "y": {"min": -10.0, "max": 10.0}}
 
 
 def run_python(code: str, home: Path) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run([sys.executable, "-c", code], cwd=home, capture_output=True, check=False)
+    # Python 3.12 warns of a fork beside the libraries' threads.
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", code]
+    return subprocess.run(command, cwd=home, capture_output=True, check=False)
 
 
 def bowl(config: Any) -> float:
