@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -11,13 +10,12 @@ from pathlib import Path
 
 from hpsearch.store.directory import ResultsDirectory
 
-#: The shortest time between two pages, and how many times as long as it took to write one.
-_PAUSE_SECONDS, _PAUSE_SHARE = 2.0, 5.0
+#: The shortest time between two pages, and how many times as long as it took to write one, so that
+#: at most a quarter of a core is not the trainings'.
+_PAUSE_SECONDS, _PAUSE_SHARE = 2.0, 3.0
 #: Without new rows, too, so that an open page knows that it is still written (see live.js).
 _AT_LEAST_EVERY_SECONDS = 30.0
 _CHECK_SECONDS = 0.25
-#: The trainings get the cores first.
-_NICENESS = 10
 
 
 def follow_runs(
@@ -43,8 +41,6 @@ def follow_runs(
     }
     if not held:
         return False
-    if hasattr(os, "nice"):
-        os.nice(_NICENESS)
     with suppress(KeyboardInterrupt):
         _write_while_held(held, write, begun)
     return True
