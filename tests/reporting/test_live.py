@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import threading
@@ -32,7 +31,6 @@ execution: {workers: 1, threads: 1}
 def test_it_writes_while_a_run_holds_the_directory_and_after_each_change(tmp_path, monkeypatch):
     monkeypatch.setattr(live, "_PAUSE_SECONDS", 0.05)
     monkeypatch.setattr(live, "_CHECK_SECONDS", 0.01)
-    monkeypatch.setattr(os, "nice", lambda _: 0)
     writes, begun = [], []
 
     def follow(directory):
@@ -203,7 +201,8 @@ def watched(visit, run, report, out):
     counts = set()
     while run.poll() is None:
         rows = pd.read_csv(out / "results.csv")["trial"].nunique()
-        seen.wait(f"{payload}.sweeps[0].total >= {rows}", 12)
+        # A few seconds on an idle machine.
+        seen.wait(f"{payload}.sweeps[0].total >= {rows}", 40)
         counts.add(rows)
     assert len(counts) > 2
     seen.wait("document.getElementById('live').hidden")
