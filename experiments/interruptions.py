@@ -415,6 +415,8 @@ def main() -> None:
     parser.add_argument("--interruptions", type=int, default=10**6, help="stop after so many")
     parser.add_argument("--out", type=Path, default=HERE, help="where to write interruptions.md")
     options = parser.parse_args()
+    # A shell's background jobs, and the programs that they start, begin with it ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with tempfile.TemporaryDirectory() as scratch:
         try:
             tallies = run(options.minutes, options.seed, options.interruptions, Path(scratch))
