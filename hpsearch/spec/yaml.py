@@ -203,7 +203,8 @@ class _Reader:
         sound = self._is_plain(loc, event, _TAGS.get(type(event), ()))
         data: Any = _BROKEN
         if isinstance(event, yaml.ScalarEvent):
-            data = self._scalar(loc, event)
+            # The tag of one that is not sound is reported already.
+            data = self._scalar(loc, event) if sound else _BROKEN
         elif isinstance(event, yaml.SequenceStartEvent):
             data = self._list(loc, depth)
         elif isinstance(event, yaml.MappingStartEvent):

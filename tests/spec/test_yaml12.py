@@ -74,6 +74,7 @@ def test_scalar(text: str, value: Any, base: Any) -> None:
 def test_tag_that_does_not_fit(text: str, message: str, base: Any) -> None:
     document = read_yaml(f"a: {text}".encode(), base)
     assert document.problems[0].message.startswith(message)
+    assert len(document.problems) == 1
     assert ("a",) in document.broken
     of_key = read_yaml(b"!!str a: 1", base)
     assert of_key.problems[0].message == "tags (!) are not allowed; write the value"
