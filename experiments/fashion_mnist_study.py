@@ -21,7 +21,6 @@ import gzip
 import json
 import statistics
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +82,6 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=HERE)
     parser.add_argument("--smoke", action="store_true", help="a few small trainings on digits")
     arguments = parser.parse_args()
-    began = time.monotonic()
     runs = arguments.out / "fashion_mnist_study"
     if arguments.smoke:
         runs = Path(tempfile.mkdtemp()) / "runs"
@@ -91,7 +89,7 @@ def main() -> None:
     search = hpsearch.run(_small(SEARCH) if arguments.smoke else SEARCH, out=runs / "search")
     final = hpsearch.run(_final([notes, search], notes.sweep.data.dataset), out=runs / "final")
     _open_test(final)
-    text = _text(notes, search, final, (time.monotonic() - began) / 60)
+    text = _text(notes, search, final)
     print(text)
     arguments.out.mkdir(parents=True, exist_ok=True)
     (arguments.out / "fashion_mnist_study.md").write_text(text, encoding="utf-8")
@@ -149,15 +147,13 @@ def _open_test(final: hpsearch.Results) -> None:
         final.evaluate("test")
 
 
-def _text(
-    notes: hpsearch.Results, search: hpsearch.Results, final: hpsearch.Results, minutes: float
-) -> str:
+def _text(notes: hpsearch.Results, search: hpsearch.Results, final: hpsearch.Results) -> str:
     lines = [
         "# The notes' hyperparameters on Fashion-MNIST", "",
         f"- {machine()}",
         f"- {measured()}",
         f"- {versions('hpsearch', 'tensorflow', 'keras', 'scikit-learn')}",
-        f"- {minutes:.0f} minutes for what was not there yet; training alone, summed over workers: "
+        "- minutes of training, summed over workers: "
         + ", ".join(f"{x.directory.name} {x.table['seconds'].sum() / 60:.0f}"
                     for x in (notes, search, final)),
         "", "Written by `fashion_mnist_study.py`.", "",
@@ -175,7 +171,7 @@ def _importance(notes: hpsearch.Results) -> list[str]:
         for share in found.shares[:10]
     ]
     table = notes.table
-    best = notes.best
+    best = table[table["trial"] == notes.best["trial"]].iloc[0]
     return [
         f"{len(table)} random configs ({(table['status'] == 'completed').sum()} completed), one "
         "seed. Shares of the validation accuracy's variance, functional analysis of variance, with "
