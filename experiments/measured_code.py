@@ -24,6 +24,7 @@ CODE: dict[str, tuple[str, ...]] = {
     "importance": ("hpsearch.reporting.forest", "hpsearch.reporting.importance"),
     "inner_loop": ("hpsearch.native", "hpsearch.training"),
     "interruptions": ("hpsearch.engine", "hpsearch.store", "hpsearch.workers"),
+    "known_results": _SEARCH,
     "memory": (*_TRAINER, "hpsearch.engine", "hpsearch.reporting", "hpsearch.store"),
     "memory_data": _TRAINER,
     "prior_fresh": _SEARCH,

@@ -114,15 +114,15 @@ def _real(engine: str, workers: int, seconds: float, trials: int) -> dict[str, A
         import ray
 
         ray.init("local", num_cpus=workers, include_dashboard=False, log_to_driver=False)
-    from hpsearch.engine.search import Search
+    from hpsearch.engine.search import SearchSpec
     from hpsearch.engine.session import Settings
     from hpsearch.functions.search import FunctionSearch
     from hpsearch.space.space import Kind
-    from hpsearch.spec.keys import ExecutionSettings
+    from hpsearch.spec.execution import ExecutionSettings
     from hpsearch.spec.method import MethodSpec
 
     module = sys.modules["scale"]
-    search = Search(
+    search = SearchSpec(
         method=MethodSpec("random"),
         space=_space(seconds, Kind.FUNCTION),
         listed=(),

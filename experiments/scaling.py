@@ -36,7 +36,7 @@ from report import HERE, machine, report, versions
 
 from hpsearch.engine.models import SweepModels
 from hpsearch.engine.planning import group
-from hpsearch.engine.search import Search, foresee
+from hpsearch.engine.search import SearchSpec, foresee
 from hpsearch.engine.session import Planned, RunEvent, Settings
 from hpsearch.engine.sweep import run_sweep
 from hpsearch.spec.sweep import load_sweep
@@ -150,7 +150,7 @@ def loop(sweep: Path, claims: Path) -> None:
     """Once a line comes, train those trainings of the sweep that no other process has claimed."""
     models = SweepModels.of(load_sweep(sweep))
     rows, costs = models.rows, models.costs
-    trainings = group(foresee(Search.of(models.sweep), ())[0])
+    trainings = group(foresee(SearchSpec.of(models.sweep), ())[0])
     print("ready", flush=True)
     sys.stdin.readline()
     for training in trainings:

@@ -30,7 +30,7 @@ from hpsearch.engine.learning import Snapshots
 from hpsearch.engine.loop import Engine
 from hpsearch.engine.models import NetworkCosts
 from hpsearch.engine.run import make_planner
-from hpsearch.engine.search import Search
+from hpsearch.engine.search import SearchSpec
 from hpsearch.engine.session import Began, RunEvent, Settings, Stop, Stored
 from hpsearch.engine.sweep import run_sweep
 from hpsearch.engine.trainings import Ledger, Trainings
@@ -236,7 +236,7 @@ def run_instantly(sweep: Sweep, directory: Path, stages: Stages) -> int:
         results = store.results()
         snapshots, stored = Snapshots(store, results), store.executions()
         engine = Engine(
-            planner=make_planner(Search.of(sweep), _RECIPE, stored, results, snapshots),
+            planner=make_planner(SearchSpec.of(sweep), _RECIPE, stored, results, snapshots),
             trainings=Trainings(executor, MLPs(), _RECIPE, _COSTS, snapshots, results),
             ledger=Ledger(
                 store,

@@ -11,6 +11,7 @@ from typing import Any
 
 from hpsearch.arguments import (
     answering_unknown_arguments,
+    budget_of,
     method_of,
     oracle_name,
     require_searchable,
@@ -209,11 +210,13 @@ def tune(
     seeds: int | Sequence[int] | Mapping[str, Any] = 1,
     constraints: Sequence[str] = (),
     configs: Sequence[Mapping[str, Any]] = (),
+    known: Any = None,
     early_stopping: Mapping[str, Any] | None = None,
     callbacks: Any = None,
     keep: str = "best",
     workers: int | None = None,
     time_seconds: float | None = None,
+    budget: Mapping[str, Any] | None = None,
     timeout_seconds: float | None = None,
     name: str | None = None,
     out: str | os.PathLike[str] | None = None,
@@ -255,8 +258,8 @@ def tune(
             `HyperModel` (an instance or a class), or `package.module:name` of one. It receives
             scaled rows in their original shape. Classes are integers, or one-hot for a loss such as
             `categorical_crossentropy`; a regression's targets are not changed.
-        method: Default `grid`; with `trials` or `time_seconds`, `auto`; with `configs` and
-            neither of them, exactly these configs.
+        method: Default `grid`; with `trials`, `time_seconds` or a patience, `auto`; with
+            `configs` and none of them, exactly these configs.
         trials: Upper bound on the trials; seeds and folds of a config do not count.
         oracle: A KerasTuner oracle, which proposes the trials in place of `method`. It runs in this
             process, and keeps its trials. `trials` is by default its `max_trials`.
@@ -297,6 +300,9 @@ def tune(
         seed: Seed of weights, shuffles, masks and proposals.
         seeds: Repetitions of each trial: a number, a list, or `{"min", "max", "race"}`.
         constraints, configs: As in a file.
+        known: Results of others, from which the method learns before its first trial: a frame, a
+            CSV file or a results directory with a column for each hyperparameter that varies, and
+            one of the metric's name or `score`. Their configs are not trained.
         early_stopping: Such as `{"patience": 3, "min_delta": 0.0}`.
         callbacks: One or a list of Keras callbacks for a custom model, as for `fit`; each training
             gets copies. Callbacks that act between epochs, such as EarlyStopping,
@@ -306,6 +312,8 @@ def tune(
         keep: Trials whose weights are kept, `best` or `all`.
         workers: Number of parallel trainings; by default one for each core.
         time_seconds: No training begins after this time.
+        budget: Further ends of the search, as in a file: `{"patience": 30}` ends it after 30 trials
+            in a row that improved nothing, `{"score": 0.98}` once a trial reaches the score.
         timeout_seconds: Longest time of one training.
         name: The sweep's name; default the name of `out`.
         out: The results directory, in which a later call with the same data continues. Default a
@@ -325,10 +333,11 @@ def tune(
             f"y: has {len(rows.parts)} targets, and hpsearch's own MLPs have one output; give "
             "model=build, or y of shape (n_samples, outputs) for a regression of several numbers"
         )
-    search = None
+    search, limits = None, budget_of(budget, trials, time_seconds)
     if oracle is not None:
         method = oracle_name(oracle, method)
-        trials = oracle.max_trials if trials is None else trials
+        if limits["trials"] is None:
+            limits["trials"] = oracle.max_trials
         # Imports KerasTuner, which the oracle's module has imported already.
         from hpsearch.kerastuner.sweep_tuner import drive
 
@@ -368,13 +377,13 @@ def tune(
             "constraints": constraints,
             "configs": configs,
             "seeds": seeds,
-            "budget": {"trials": trials, "time": time_seconds},
+            "budget": limits,
             "early_stopping": early_stopping,
             "execution": {"workers": workers, "timeout": timeout_seconds},
             "model": reference
             or {"loss": loss, "output_activation": output_activation, "class_weight": class_weight},
             "keep": keep,
-            "method": method_of(method, bool(configs), trials, time_seconds),
+            "method": method_of(method, bool(configs), limits),
         }
     )
     load: Loader = partial(rows.load, folding=folds)
@@ -385,7 +394,9 @@ def tune(
 
     def work(directory: Path) -> Results:
         report = out is not None
-        settings = Settings(directory, retry=retry, fresh=fresh, report=report, drive=search)
+        settings = Settings(
+            directory, retry=retry, fresh=fresh, report=report, drive=search, known=known
+        )
         return execute(sweep, settings, listener, log, load)
 
     return run_in(out, work, name=sweep.name, keep=True)
@@ -404,7 +415,9 @@ def optimize(
     out: str | os.PathLike[str] | None = None,
     constraints: Sequence[str] = (),
     configs: Sequence[Mapping[str, Any]] = (),
+    known: Any = None,
     time_seconds: float | None = None,
+    budget: Mapping[str, Any] | None = None,
     timeout_seconds: float | None = None,
     execution: Mapping[str, Any] | None = None,
     verbose: int | str = "auto",
@@ -440,7 +453,9 @@ def optimize(
             overwrite open files itself.
         out: The results directory, in which a later call continues; None keeps nothing on disk.
         constraints, configs: As in a sweep file.
+        known: As for `hpsearch.tune`; the scores are in the column `score`.
         time_seconds: No trial begins after this time.
+        budget: As for `hpsearch.tune`.
         timeout_seconds: Longest time of one trial, with several workers or on a cluster.
         execution: As in a sweep file, for a cluster: `{"engine": "ray", "address": "auto"}`.
         verbose: As for `hpsearch.run`.
@@ -461,14 +476,13 @@ def optimize(
         timeout_seconds=timeout_seconds,
         constraints=constraints,
         configs=configs,
-        trials=trials,
-        time_seconds=time_seconds,
+        budget=budget_of(budget, trials, time_seconds),
         seed=seed,
     )
     listener = make_listener(verbose)
 
     def work(directory: Path) -> Results:
-        settings = Settings(directory, report=out is not None)
+        settings = Settings(directory, report=out is not None, known=known)
         with results_with_interruption():
             search.run(settings, listener)
         return Results(directory)

@@ -75,19 +75,34 @@ def oracle_name(oracle: Any, method: Any) -> str:
 
 
 def method_of(
-    method: str | Mapping[str, Any] | None,
-    has_configs: bool,
-    trials: int | None,
-    time_seconds: float | None,
+    method: str | Mapping[str, Any] | None, has_configs: bool, budget: Mapping[str, Any]
 ) -> str | Mapping[str, Any] | None:
-    """Return the given method, whose search must end, else one that suits the other arguments."""
+    """Return the given method, whose search must end, else one that suits the other arguments.
+
+    Args:
+        budget: The keys of a file's `budget`; None for no value.
+    """
     if method is None:
-        ends = trials is not None or time_seconds is not None
+        ends = any(budget.get(name) is not None for name in ("trials", "time", "patience"))
         return "auto" if ends else None if has_configs else "grid"
     # Report a wrong method together with other wrong arguments.
     with suppress(InvalidValue):
-        require_end(parse_method(method), trials, time_seconds)
+        require_end(parse_method(method), budget)
     return method
+
+
+def budget_of(
+    budget: Mapping[str, Any] | None, trials: int | None, time_seconds: float | None
+) -> dict[str, Any]:
+    """Return the keys of a file's `budget`, with None for those without a value."""
+    given: dict[str, Any] = {"trials": trials, "time": time_seconds}
+    if budget is not None and not isinstance(budget, Mapping):
+        raise InputError(f"budget: must be a mapping such as {{'patience': 30}}, not {budget!r}")
+    further = {name: value for name, value in (budget or {}).items() if value is not None}
+    for name, value in given.items():
+        if value is not None and name in further:
+            raise InputError(f"budget.{name}: is given twice, as an argument, too")
+    return {name: _plain(value) for name, value in {**given, **further}.items()}
 
 
 #: Keys of a sweep file -> the arguments of `tune`, where the names differ.
@@ -109,7 +124,9 @@ def sweep_of(raw: Mapping[str, Any]) -> Sweep:
 
 
 def _argument(path: str) -> str:
-    return _ARGUMENTS.get(path, re.sub(r"^(data|budget|execution|model)\.", "", path))
+    return _ARGUMENTS.get(
+        path, re.sub(r"^((data|execution|model)\.|budget\.(?=trials$))", "", path)
+    )
 
 
 def _without_none(raw: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,13 +9,12 @@ import re
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from functools import lru_cache
 from typing import Any
 
 _LONGEST = 60
-_NUMBER = re.compile(r"[-+]?(\.\d+|\d+(\.\d*)?)([eE][-+]?\d+)?\Z")
 
 
 def _plain(name: str) -> str:
@@ -155,23 +154,6 @@ def said_by(error: BaseException) -> str:
 def in_words(error: BaseException) -> str:
     """Return the name of an exception's class and its text, shortened."""
     return f"{type(error).__name__}: {shortened(said_by(error))}".strip(": ")
-
-
-def unquote_hint(value: Any) -> str:
-    """Return a hint for a number in quotes, or for numbers without brackets; else nothing."""
-    if not isinstance(value, str):
-        return ""
-    if _NUMBER.match(value.strip()):
-        return ": remove the quotes"
-    return list_hint(value, _NUMBER.match)
-
-
-def list_hint(value: str, known: Callable[[str], object]) -> str:
-    """Return a hint such as `: write [relu, tanh] for a list` if all parts are known."""
-    parts = [part.strip() for part in value.split(",")]
-    if len(parts) < 2 or not all(map(known, parts)):
-        return ""
-    return f": write [{', '.join(parts)}] for a list"
 
 
 def space_hint(text: str) -> str:

@@ -18,7 +18,7 @@ from hpsearch.data.specs import n_features
 from hpsearch.engine.learning import answered
 from hpsearch.engine.models import SweepModels
 from hpsearch.engine.planning import Summary, group, summarize
-from hpsearch.engine.search import Search, foresee
+from hpsearch.engine.search import SearchSpec, foresee
 from hpsearch.engine.session import Settings
 from hpsearch.errors import RefusedError
 from hpsearch.machine import cores
@@ -28,7 +28,7 @@ from hpsearch.space.space import Drawn, Parameter, Range
 from hpsearch.spec.sweep import AnySweep, ProgramSweep, Sweep, load_sweep
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.store import Store
-from hpsearch.wording import counted, duration
+from hpsearch.wording import counted, duration, listing
 
 _MOST_VALUES = 6
 
@@ -81,6 +81,9 @@ def _head(sweep: AnySweep, subject: str, about_data: Sequence[str] = ()) -> Iter
     yield f"sweep {sweep.name}: {subject}", {"sweep": sweep.name, "warnings": warnings}
     for warning in warnings:
         yield f"warning: {warning}", {}
+    if sweep.known is not None:
+        line = f"known      {sweep.known}, whose configs are not left out of these figures"
+        yield line, {"known": sweep.known}
 
 
 def _program_plan(sweep: ProgramSweep, where: ResultsDirectory) -> Iterator[Statement]:
@@ -89,7 +92,7 @@ def _program_plan(sweep: ProgramSweep, where: ResultsDirectory) -> Iterator[Stat
     file = program.program
     yield f"program    {file or 'no file, so its edits are not noticed'}", {"program": file}
     yield from _parameters(sweep.space.parameters)
-    search, (stored, results) = Search.of(sweep), _stored(where)
+    search, (stored, results) = SearchSpec.of(sweep), _stored(where)
     executions, complete = foresee(search, stored)
     yield "", {"complete": complete}
     if complete and search.method.draws:
@@ -108,7 +111,7 @@ def _model_plan(
 ) -> Iterator[Statement]:
     models, custom = SweepModels.of(sweep), sweep.kind.is_model
     yield from _head(sweep, _rows(models.dataset), models.dataset.warnings)
-    search = plan_search(models) if custom else Search.of(sweep)
+    search = plan_search(models) if custom else SearchSpec.of(sweep)
     if custom:
         yield f"{sweep.builder} asks for", {"builder": sweep.builder}
         yield from _parameters(search.space.parameters)
@@ -130,7 +133,7 @@ def _model_plan(
     ends = models.estimate(trainings, count, measure=measure)
     yield _time(summary, ends, count)
     if not complete:
-        yield "only budget.time ends this search: the figures are of its first trials", {}
+        yield f"only {_end(search)} ends this search: the figures are of its first trials", {}
 
 
 def _rows(dataset: Dataset) -> str:
@@ -140,12 +143,19 @@ def _rows(dataset: Dataset) -> str:
     )
 
 
-def _open_end(search: Search) -> Statement:
+def _open_end(search: SearchSpec) -> Statement:
     """Return the statement about trials that are not known beforehand."""
-    count = "as many as there is time for" if search.limit is None else f"{search.limit:,} at most"
+    count = f"until {_end(search)}" if search.limit is None else f"{search.limit:,} at most"
     method = search.method.name
     facts = {"most_trials": search.limit, "method": method}
     return f"trials     {count}; {method} chooses them", facts
+
+
+def _end(search: SearchSpec) -> str:
+    """Return what may end a search without a number of trials."""
+    raw = search.budget.raw() if search.budget else {}
+    given = [f"budget.{name}" for name in ("time", "patience", "score") if name in raw]
+    return listing(given) or ("the end of its grid" if search.method.exhausts else "Ctrl-C")
 
 
 def _stored(where: ResultsDirectory) -> tuple[list[Execution], dict[int, ExecutionResult]]:

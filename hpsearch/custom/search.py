@@ -15,7 +15,7 @@ from hpsearch.data.loading import Loader
 from hpsearch.engine.best_model import Retrainer, one_worker
 from hpsearch.engine.models import SweepModels, read_models
 from hpsearch.engine.run import Prepared, Run
-from hpsearch.engine.search import Search, listed_configs
+from hpsearch.engine.search import SearchSpec, listed_configs
 from hpsearch.engine.trainings import Costs
 from hpsearch.errors import InputError
 from hpsearch.files import write_atomically
@@ -86,7 +86,7 @@ def _model_of(load: Loader | None) -> CustomModel:
     return model if isinstance(model, CustomModel) else CustomModel()
 
 
-def plan_search(models: SweepModels) -> Search:
+def plan_search(models: SweepModels) -> SearchSpec:
     """Return a sweep's search without running it; a worker builds the model."""
     with one_worker(models.sweep.execution) as (executor, check):
         executor.provide(models.rows)
@@ -111,7 +111,7 @@ def _hyperparameters(
     return called.value
 
 
-def _search(sweep: Sweep, declared: ModelHyperparameters) -> Search:
+def _search(sweep: Sweep, declared: ModelHyperparameters) -> SearchSpec:
     """Return the search of a sweep over the hyperparameters of its custom model."""
     space = space_of(declared, [*sweep.parameters.values()], map(parse, sweep.constraints))
     # A config may name these two even if the model never requests them.
@@ -123,7 +123,7 @@ def _search(sweep: Sweep, declared: ModelHyperparameters) -> Search:
     own_defaults = {n: v for n, v in declared.defaults.items() if n not in sweep.parameters}
     defaults = {p.name: own_defaults.get(p.name, p.at(0.0)) for p in space.parameters}
     listed = listed_configs(space, sweep.configs, defaults, f"{sweep.name}: ")
-    return replace(Search.of(sweep), space=space, listed=listed)
+    return replace(SearchSpec.of(sweep), space=space, listed=listed)
 
 
 def _unfit(sweep: Sweep, space: Space) -> Iterator[str]:
@@ -135,7 +135,8 @@ def _unfit(sweep: Sweep, space: Space) -> Iterator[str]:
         if parameter.choices is None:
             yield f"method: {GRID_NEEDS}, and the model's {parameter.name!r} has neither"
     points = space.cardinality()
-    if sweep.method.name == "grid" and sweep.budget is None and (points or 0) > MOST_POINTS:
+    bounded = sweep.budget is not None and sweep.budget.is_sure
+    if sweep.method.name == "grid" and not bounded and (points or 0) > MOST_POINTS:
         yield (
             f"method: a grid of {points:,} points; above {MOST_POINTS:,} it needs budget.trials, "
             "or method: random"

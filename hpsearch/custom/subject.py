@@ -16,7 +16,7 @@ from hpsearch.data.specs import TrainingData
 from hpsearch.models.problem import Problem, Recipe
 from hpsearch.space.execution import Execution, ExecutionResult, Training
 from hpsearch.space.space import Parameter
-from hpsearch.spec.keys import MOST_THREADS
+from hpsearch.spec.execution import MOST_THREADS
 from hpsearch.training.follow import follow
 from hpsearch.training.mlps import ROWS_A_STEP, request_of
 from hpsearch.training.subjects import Job, Needs, OnEpoch, Say

@@ -20,7 +20,7 @@ from hpsearch.machine import cores
 from hpsearch.models.problem import Problem, Recipe
 from hpsearch.space.execution import Execution, ExecutionResult, Status, Training
 from hpsearch.space.mlp import MLPConfig, is_custom
-from hpsearch.spec.keys import ExecutionSettings
+from hpsearch.spec.execution import ExecutionSettings
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.facts import Evaluation, Facts, Measurement
 from hpsearch.store.store import Store

@@ -6,6 +6,7 @@ import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
+from itertools import islice
 
 from hpsearch.engine.planning import Planner, Step, Trials, group, prefix_of
 from hpsearch.models.problem import Recipe
@@ -160,6 +161,8 @@ def _quantile(freedom: int) -> float:
     return float(t.ppf((1 + _CONFIDENCE) / 2, freedom))
 
 
+#: The methods learn from about this many results, so more would crowd out those of the search.
+MOST_LEARNED = 500
 #: No snapshot is stored beyond this size; without one a training starts anew, with equal results.
 _MOST_BYTES = 2**30
 
@@ -223,6 +226,8 @@ class AdaptivePlanner(Planner):
         trials: The sweep's trials; in a race, their executions may have all the race's seeds.
         longest: The largest `epochs` of the space, if trainings may be continued; else None.
         events: What the user's oracle did in earlier runs.
+        known: Results of others, whose configs are not trained; the method has the first
+            MOST_LEARNED of them before its first proposal.
     """
 
     adaptive = True
@@ -237,14 +242,22 @@ class AdaptivePlanner(Planner):
         race: Race | None = None,
         longest: int | None = None,
         events: Sequence[OracleEvent] = (),
+        known: Sequence[Outcome] = (),
     ) -> None:
         super().__init__(strategy, trials, repetitions, reuse.results)
         self._reuse, self._race, self._longest = reuse, race, longest
         self._events = tuple(events)
+        self._others = {outcome.config.id: outcome for outcome in known}
         #: True if trainings may halt before their config's last epoch.
         self._halts = strategy is None or bool(strategy.rungs)
         #: The epochs that each config was last proposed to reach; None for the config's `epochs`.
         self._goals: dict[str, int | None] = {}
+
+    @property
+    def is_complete(self) -> bool:
+        # Halted trainings may go on, a race may add seeds, and an oracle may do either.
+        plain = self.strategy is not None and not self.strategy.rungs and self._race is None
+        return plain and self.is_exhausted
 
     @property
     def expected(self) -> int | None:
@@ -259,7 +272,12 @@ class AdaptivePlanner(Planner):
         configs = [members[0].config for members in self._members.values()]
         if self.strategy is None:
             return self._begin_of_oracle(configs)
-        self.past = Past(tuple(configs), tuple(self._known_outcomes(configs)))
+        outcomes = tuple(self._known_outcomes(configs))
+        own = {config.id for config in configs}
+        # A result of this search counts more than one of others.
+        learned = islice(self._others.values(), MOST_LEARNED)
+        others = [outcome for outcome in learned if outcome.config.id not in own]
+        self.past = Past(tuple(configs), (*others, *outcomes))
         self.strategy.restore(self.past.configs, self.past.outcomes)
         # The file may have gained a seed since.
         added = self._new(configs, self._repetitions)
@@ -326,6 +344,10 @@ class AdaptivePlanner(Planner):
 
     def take(self, proposals: Sequence[Proposal]) -> Step:
         added = []
+        others = self._others.keys() - self._members.keys()
+        known = [proposal for proposal in proposals if proposal.config.id in others]
+        self.outcomes += (self._others[proposal.config.id] for proposal in known)
+        proposals = [proposal for proposal in proposals if proposal.config.id not in others]
         for proposal in proposals:
             self._goals[proposal.config.id] = proposal.epochs
             if proposal.config.id not in self._members:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import Enum, auto
+from functools import cached_property
 
+from hpsearch.engine.limits import Limits
 from hpsearch.engine.planning import Planner, Step, summarize
 from hpsearch.engine.session import Planned, Stop
 from hpsearch.engine.trainings import Ledger, Trainings
@@ -20,6 +22,9 @@ _WAIT_SECONDS = 0.5
 _START_SECONDS = 60.0
 #: This many outcomes are reported at once, even if no proposal is wanted.
 _MOST_OUTCOMES = 256
+
+#: Reasons why a search ended.
+_TIME, _TRIALS = "budget.time is over", "budget.trials is spent"
 
 
 class Phase(Enum):
@@ -50,7 +55,7 @@ class Engine:
 
     Attributes:
         keeps_all: Whether the weights of every execution are kept, not only those of the best.
-        time_seconds: No training begins after it; None for no limit.
+        limits: What ends the search besides its number of trials.
         method: The proposer's name in messages.
         patience_seconds: The longest wait for the proposer while no worker has work.
     """
@@ -60,11 +65,10 @@ class Engine:
     ledger: Ledger
     stop: Stop
     keeps_all: bool = False
-    time_seconds: float | None = None
+    limits: Limits = field(default_factory=Limits)
     method: str = ""
     patience_seconds: float = 600.0
     phase: Phase = Phase.STARTING
-    _began: float = 0.0
     _waits_since: float = 0.0
     #: The number of proposals in the last request.
     _room_asked: int = 0
@@ -79,9 +83,13 @@ class Engine:
         Args:
             answered: The executions whose stored results count.
         """
-        self._began = self._waits_since = now()
+        self.limits.begin()
+        self._waits_since = now()
         step, executions = self.planner.begin(answered), self.planner.current
         waiting = {execution.trial for execution in executions if execution.number not in answered}
+        self.limits.see(self.planner.outcomes_from)
+        if self.limits.reason:
+            step = replace(step, trainings=())
         self._take(step, {execution.trial for execution in executions} - waiting)
 
     # Proposals
@@ -114,8 +122,9 @@ class Engine:
 
         Until the proposer is ready, train the proposals that can be foreseen.
         """
-        while not (self.phase.waits or self._late or self.stop.wanted):
-            room = self._room()
+        while not (self.phase.waits or self.limits.reached or self.stop.wanted):
+            # 0 while all workers have work.
+            room = self.trainings.room(waits=self.planner.adaptive)
             if room and (step := self.planner.own()):
                 self._take(step)
                 continue
@@ -137,10 +146,6 @@ class Engine:
             return self._ask(Inquiry(outcomes, room, self.planner.spent))
         return None
 
-    def _room(self) -> int:
-        """The number of trainings to plan; 0 while all workers have work."""
-        return self.trainings.room(waits=self.planner.adaptive)
-
     def _ask(self, request: Inquiry, phase: Phase = Phase.ASKED) -> Inquiry:
         self.phase, self._room_asked = phase, request.room
         return request
@@ -149,7 +154,7 @@ class Engine:
         """Plan proposals that no outcome can change; return True if there are any."""
         if self.planner.strategy is None or self.planner.spent:
             return False
-        room = self.planner.room(self._room())
+        room = self.planner.room(self.trainings.room(waits=self.planner.adaptive))
         proposals = foreseen(self.planner.strategy, room)
         self._foreseen += len(proposals)
         self._take(self.planner.take(proposals))
@@ -160,9 +165,9 @@ class Engine:
         """True if nothing is left to do."""
         if self.stop.wanted:
             return True
-        if self.trainings.executor.busy or (self.trainings.queue and not self._late):
+        if self.trainings.executor.busy or (self.trainings.queue and not self.limits.reached):
             return False
-        if self._late or self._complete:
+        if self.limits.reached or self._complete:
             return True
         if self.phase is Phase.STARTING or self.phase.waits:
             return False
@@ -187,10 +192,10 @@ class Engine:
     def work(self) -> None:
         """Start a training, or wait for events and handle them."""
         executor = self.trainings.executor
-        if not self._late and (training := self.trainings.next()) is not None:
+        if not self.limits.reached and (training := self.trainings.next()) is not None:
             self._start(training)
             return
-        waiting = not self._late and (self.phase.waits or self.trainings.startable > 0)
+        waiting = not self.limits.reached and (self.phase.waits or self.trainings.startable > 0)
         executor.spread(waiting=waiting)
         self._handle(executor.events(_WAIT_SECONDS))
         starting = self.phase is Phase.STARTING
@@ -206,17 +211,27 @@ class Engine:
         if self.ledger.tables.due(len(self.ledger.results)):
             self.ledger.write_tables()
 
-    def say_exhausted(self) -> None:
-        """Report if the search ended before its budget of trials was spent."""
-        left = self.planner.left_over
-        if self.phase is Phase.EXHAUSTED and left > 0:
-            line = f"the method has no further config; budget.trials leaves room for {left} more"
-            self.ledger.listener(Said(line))
+    @cached_property
+    def end(self) -> str:
+        """The reason why the search ended; empty if it was interrupted. Asked for at its end."""
+        if self.stop.wanted or self.limits.reason:
+            return "" if self.stop.wanted else self.limits.reason
+        done = self.phase is Phase.EXHAUSTED or self.planner.is_complete
+        if self.limits.reached and (self.trainings.queue or not done):
+            return _TIME
+        return _TRIALS if self.planner.spent else "the method has no further config"
 
-    @property
-    def _late(self) -> bool:
-        limit = self.time_seconds
-        return limit is not None and now() - self._began >= limit
+    def say_end(self) -> None:
+        """Report what ended the search, unless that was its budget of trials."""
+        left, end = self.planner.left_over, self.end
+        if end in ("", _TRIALS):
+            return
+        if end in (self.limits.reason, _TIME):
+            self.ledger.listener(Said(f"the search ends: {end}"))
+        elif self.phase is Phase.EXHAUSTED and left:
+            self.ledger.listener(Said(f"{end}; budget.trials leaves room for {left} more"))
+        elif self.phase is Phase.EXHAUSTED and self.limits.exist:
+            self.ledger.listener(Said(f"{end}, so the search ends before its budget"))
 
     def _take(
         self, step: Step, done: Collection[int] = (), events: Sequence[OracleEvent] = ()
@@ -225,8 +240,8 @@ class Engine:
         self.ledger.add(step.executions, events)
         self._planned = self._planned or bool(step)
         trainings = list(step.trainings)
-        # With a time limit, the order of proposals lets more of them finish in time.
-        if self.time_seconds is None and not self.planner.adaptive:
+        # In the order of proposals, more of them finish in time, and scores end the search earlier.
+        if not (self.limits.exist or self.planner.adaptive):
             # The longest first, so that workers end together.
             trainings.sort(key=self.trainings.costs.seconds, reverse=True)
         self.trainings.add(trainings)
@@ -282,3 +297,4 @@ class Engine:
         for result in results:
             self.trainings.snapshots.note(result)
         self.planner.learn(results)
+        self.limits.see(self.planner.outcomes_from)

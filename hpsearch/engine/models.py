@@ -15,7 +15,7 @@ from hpsearch.data.specs import Arrays, TrainingData, n_features
 from hpsearch.engine.best_model import BestModel, Retrainer
 from hpsearch.engine.loop import Engine
 from hpsearch.engine.run import Prepared, Run
-from hpsearch.engine.search import Search, TunerSpec
+from hpsearch.engine.search import SearchSpec, TunerSpec
 from hpsearch.engine.trainings import Costs
 from hpsearch.models.arrays import load_data, training_data
 from hpsearch.models.problem import Problem, Recipe
@@ -151,7 +151,7 @@ class SweepModels:
         run: Run,
         subject: ModelSubject,
         recipe: Recipe,
-        search: Search,
+        search: SearchSpec,
         costs: Costs,
         *,
         names: Sequence[str],
@@ -172,7 +172,6 @@ class SweepModels:
             name=sweep.name,
             columns=list(dict.fromkeys([*names, *listed])),
             costs=costs,
-            time_seconds=sweep.time_seconds,
             sweep=sweep,
             text=text,
             keeps_all=sweep.keep == "all",
@@ -210,7 +209,7 @@ def prepare_mlps(sweep: Sweep, load: Loader | None, run: Run) -> Prepared:
     if not native_built():
         run.warn(_NOT_BUILT)
     models.claim(run)
-    recipe, names, search = models.recipe, tuple(sweep.parameters), Search.of(sweep)
+    recipe, names, search = models.recipe, tuple(sweep.parameters), SearchSpec.of(sweep)
     return models.prepared(run, MLPs(), recipe, search, models.costs, names=names)
 
 

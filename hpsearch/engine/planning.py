@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -109,6 +109,7 @@ class Trials:
         listed: Ids of configs that belong to the sweep even if they lie outside its space.
         repetitions: The possible seeds and folds of this sweep's executions.
         limit: Upper bound on the trials (`budget.trials`), or None.
+        skipped: Ids of stored configs that do not belong to the sweep any more.
 
     Attributes:
         current: The executions that belong to this sweep, the stored ones first.
@@ -124,6 +125,7 @@ class Trials:
         stored: Sequence[Execution] = (),
         limit: int | None,
         method: str = "",
+        skipped: Collection[str] = (),
     ) -> None:
         self._method = method
         #: Config -> the number of its trial, and the method that proposed it.
@@ -136,6 +138,7 @@ class Trials:
             execution
             for execution in stored
             if execution.repetition in allowed
+            and execution.config.id not in skipped
             and (execution.config.id in listed or space.contains(execution.config))
         ]
         #: Configs that count towards the budget.
@@ -210,6 +213,8 @@ class Planner(ABC):
         self._repetitions = tuple(repetitions)
         self._results = results
         self._members: dict[str, list[Execution]] = {}
+        #: The configs, in the order of their first executions.
+        self._order: list[str] = []
         self._config_of: dict[int, str] = {}
         self._unanswered: set[int] = set()
 
@@ -232,6 +237,11 @@ class Planner(ABC):
     def is_exhausted(self) -> bool:
         """True if no further config will be proposed, whatever the outcomes."""
         return self.spent or (self.strategy is not None and self.strategy.exhausted)
+
+    @property
+    def is_complete(self) -> bool:
+        """True if nothing will be planned any more, whatever the outcomes."""
+        return self.is_exhausted
 
     @property
     def left_over(self) -> int:
@@ -268,10 +278,19 @@ class Planner(ABC):
     def _join(self, executions: Iterable[Execution], answered: Collection[int] = ()) -> None:
         """Add executions."""
         for execution in executions:
+            if execution.config.id not in self._members:
+                self._order.append(execution.config.id)
             self._members.setdefault(execution.config.id, []).append(execution)
             self._config_of[execution.number] = execution.config.id
             if execution.number not in answered:
                 self._unanswered.add(execution.number)
+
+    def outcomes_from(self, position: int) -> Iterator[Outcome]:
+        """Yield the outcomes of the sweep's trials in their order, until one has not ended."""
+        for config in self._order[position:]:
+            if any(each.number in self._unanswered for each in self._members[config]):
+                return
+            yield self._outcome(config)
 
     def may_continue(self, training: Training) -> bool:
         """Check if the training may be continued later."""

@@ -10,22 +10,26 @@ from functools import cache, partial
 from typing import Any
 
 from hpsearch.data.specs import Task
-from hpsearch.engine.learning import AdaptivePlanner, CurveReuse, Race, Snapshots
+from hpsearch.engine.learning import MOST_LEARNED, AdaptivePlanner, CurveReuse, Race, Snapshots
+from hpsearch.engine.limits import Limits
 from hpsearch.engine.loop import Engine
 from hpsearch.engine.planning import FixedPlanner, Planner, Trials
-from hpsearch.engine.search import Search, TunerSpec, strategy_of
+from hpsearch.engine.search import SearchSpec, TunerSpec, strategy_of
 from hpsearch.engine.session import Began, Ended, Listener, RunOutcome, Settings, Stop
 from hpsearch.engine.trainings import Costs, Ledger, Trainings
+from hpsearch.errors import InputError
 from hpsearch.importing import load_part
 from hpsearch.models.problem import Recipe
 from hpsearch.search.halving import at_top
-from hpsearch.search.strategy import OracleEvent, Past, reply_of, search_with
+from hpsearch.search.strategy import OracleEvent, Outcome, Past, reply_of, search_with
 from hpsearch.space.execution import Execution, ExecutionResult, Repetition, Status
-from hpsearch.spec.keys import ExecutionSettings
+from hpsearch.spec.checks import NEEDS_WHOLE
+from hpsearch.spec.execution import ExecutionSettings
 from hpsearch.spec.sweep import AnySweep
 from hpsearch.store.derived import Tables
 from hpsearch.store.directory import ResultsDirectory
-from hpsearch.store.facts import Identity, installed
+from hpsearch.store.facts import Identity
+from hpsearch.store.known import read_known
 from hpsearch.store.provenance import require_unchanged
 from hpsearch.store.store import Store
 from hpsearch.store.trials import best_execution
@@ -50,7 +54,7 @@ class Prepared:
         identity: What all its rows have in common.
         name: The value of the column `sweep`.
         columns: Hyperparameters in file order.
-        time_seconds, keeps_all: As in `Engine`.
+        keeps_all: As in `Engine`.
         sweep, text: The sweep, and its text as resolved; None and empty for a function.
         versions: As in `Ledger`; None for the installed packages' versions.
         tuner: Describes the KerasTuner tuner that drives the search, given earlier outcomes; None
@@ -61,7 +65,7 @@ class Prepared:
         reported: As in `Trainings`.
     """
 
-    search: Search
+    search: SearchSpec
     subject: Subject
     recipe: Recipe
     identity: Identity
@@ -69,7 +73,6 @@ class Prepared:
     name: str
     columns: Sequence[str]
     costs: Costs
-    time_seconds: float | None
     sweep: AnySweep | None = None
     text: str = ""
     keeps_all: bool = False
@@ -149,13 +152,14 @@ class Run:
 
         @cache
         def draw() -> None:
+            self._store.set_facts(ended=engine.end)
             if page is not None:
                 page.begin(ledger.records, interrupted=self.stop.signal is not None)
 
         try:
             engine.begin(answered)
             self._drive(engine, prepared, (write, draw))
-            engine.say_exhausted()
+            engine.say_end()
         finally:
             self.listener(Ended())
             write()
@@ -176,32 +180,35 @@ class Run:
         """
         search, recipe, store = prepared.search, prepared.recipe, self._store
         execution = prepared.sweep.execution if prepared.sweep else ExecutionSettings()
-        kind, before = search.space.kind, store.facts()
-        if (before.kind, before.asked) != (kind, recipe.asked):
-            # How the rows are read depends on these facts.
-            store.set_facts(kind=kind, asked=recipe.asked)
-        results = store.results()
-        code = prepared.facts.get("code", "")
-        if results and _is_edited(before.code, code):
-            self.warn(
-                f"{self.where.path}: the function was edited since its rows were made, and these "
-                "stay; another directory, or --fresh (fresh=True), begins anew"
-            )
         tables = Tables(
             self.where,
             prepared.task,
             prepared.columns,
             prepared.identity.provenance(prepared.name),
-            kind=kind,
+            kind=search.space.kind,
             flush=store.flush,
         )
-        stored = store.executions()
-        tables.require_known({execution.key for execution in stored if execution.number in results})
+        ledger = Ledger.open(store, tables, recipe, self.listener, prepared.versions)
+        results = ledger.results
+        if results and _is_edited(store.facts().code, prepared.facts.get("code", "")):
+            self.warn(
+                f"{self.where.path}: the function was edited since its rows were made, and these "
+                "stay; another directory, or --fresh (fresh=True), begins anew"
+            )
         if loss := store.loss(store.path):
             self.warn(f"{store.path}: {loss}; they train again")
         snapshots = Snapshots(store, results)
+        known, described = self._read_known(prepared)
         engine = Engine(
-            make_planner(search, recipe, stored, results, snapshots, events=store.events()),
+            make_planner(
+                search,
+                recipe,
+                ledger.stored,
+                results,
+                snapshots,
+                events=store.events(),
+                known=known,
+            ),
             Trainings(
                 self.executor,
                 prepared.subject,
@@ -214,23 +221,34 @@ class Run:
                 say=lambda line: self.listener(Said(line)),
                 reported=prepared.reported,
             ),
-            Ledger(
-                store,
-                tables,
-                self.listener,
-                recipe,
-                results,
-                stored,
-                prepared.versions or installed(),
-            ),
+            ledger,
             self.stop,
             keeps_all=prepared.keeps_all,
-            time_seconds=prepared.time_seconds,
+            limits=Limits(search.budget, recipe.goal),
             method=search.method.name,
             patience_seconds=execution.timeout_seconds or _PATIENCE_SECONDS,
         )
-        store.set_facts(identity=prepared.identity, task=prepared.task, **prepared.facts)
+        facts = prepared.facts
+        store.set_facts(
+            identity=prepared.identity, task=prepared.task, ended="", known=described, **facts
+        )
         return engine
+
+    def _read_known(self, prepared: Prepared) -> tuple[Sequence[Outcome], str]:
+        """Return the known results that the settings or the sweep name, and a line about them."""
+        source = self.settings.known
+        if source is None and prepared.sweep is not None:
+            source = prepared.sweep.known
+        if source is None:
+            return (), ""
+        method = prepared.search.method
+        if method.halves or method.is_oracle:
+            raise InputError(f"known: {NEEDS_WHOLE.format(method.name)}")
+        outcomes, line = read_known(
+            source, prepared.search.space, prepared.recipe, most=MOST_LEARNED
+        )
+        self.listener(Said(f"known: {line}"))
+        return outcomes, line
 
     def _drive(
         self, engine: Engine, prepared: Prepared, ends: Sequence[Callable[[], None]]
@@ -286,24 +304,38 @@ class Run:
 
 
 def make_planner(
-    search: Search,
+    search: SearchSpec,
     recipe: Recipe,
     stored: Sequence[Execution],
     results: Mapping[int, ExecutionResult],
     snapshots: Snapshots,
     *,
     events: Sequence[OracleEvent] = (),
+    known: Sequence[Outcome] = (),
 ) -> Planner:
-    """Return the planner of a search."""
+    """Return the planner of a search; known results are neither proposed nor trained."""
     race, repetitions, strategy = search.race, search.repetitions, strategy_of(search, recipe)
     space = at_top(search.space) if strategy is not None and strategy.rungs else search.space
     listed = {config.id for config in search.listed}
     every = tuple(map(Repetition, range(race.max))) if race else repetitions
     method = search.method.name
-    trials = Trials(space, listed, every, stored=stored, limit=search.limit, method=method)
+    answered = {execution.config.id for execution in stored if execution.number in results}
+    trials = Trials(
+        space,
+        listed,
+        every,
+        stored=stored,
+        limit=search.limit,
+        method=method,
+        skipped={outcome.config.id for outcome in known} - answered,
+    )
     if strategy is not None and not strategy.adaptive and race is None:
         earlier = CurveReuse(recipe, dict(results), {}, stored)
-        return FixedPlanner(strategy, trials, repetitions, results, earlier.answer)
+        fixed = FixedPlanner(strategy, trials, repetitions, results, earlier.answer)
+        if known:
+            fixed.past = Past(tuple(outcome.config for outcome in known))
+            strategy.restore(fixed.past.configs, ())
+        return fixed
     # A proposal may repeat an earlier one with more epochs.
     longest = space.most_epochs if strategy is None or not strategy.rungs else None
     return AdaptivePlanner(
@@ -314,6 +346,7 @@ def make_planner(
         race=Race(race.max, maximize=recipe.goal == "maximize") if race else None,
         longest=longest,
         events=events,
+        known=known,
     )
 
 

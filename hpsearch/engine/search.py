@@ -16,7 +16,7 @@ from hpsearch.search.strategy import Past, Strategy
 from hpsearch.space.execution import Execution, Repetition
 from hpsearch.space.space import Config, Space
 from hpsearch.spec.checks import MOST_POINTS
-from hpsearch.spec.keys import SeedRace, SweepFields
+from hpsearch.spec.keys import Budget, SeedRace, SweepFields
 from hpsearch.spec.method import MethodSpec
 from hpsearch.training.subjects import ModelSubject
 
@@ -27,7 +27,7 @@ _MOST_OF_PROGRAMS = 100_000
 
 
 @dataclass(frozen=True)
-class Search:
+class SearchSpec:
     """A space and how to search it.
 
     Attributes:
@@ -36,6 +36,7 @@ class Search:
         limit: Upper bound on the trials, or None.
         seed: Seed of the proposals.
         race: How configs compete for further seeds, or None.
+        budget: What ends the search besides the limit; None for nothing.
     """
 
     method: MethodSpec
@@ -45,9 +46,10 @@ class Search:
     limit: int | None
     seed: int
     race: SeedRace | None = None
+    budget: Budget | None = None
 
     @classmethod
-    def of(cls, sweep: SweepFields) -> Search:
+    def of(cls, sweep: SweepFields) -> SearchSpec:
         """Return the search of a sweep over MLPs or a program."""
         return cls(
             method=sweep.method,
@@ -57,6 +59,7 @@ class Search:
             limit=sweep.limit,
             seed=sweep.seed,
             race=sweep.race,
+            budget=sweep.budget,
         )
 
 
@@ -64,7 +67,7 @@ class Search:
 class TunerSpec:
     """The parts of a tuner, as plain data."""
 
-    search: Search
+    search: SearchSpec
     subject: ModelSubject
     problem: Problem
     past: Past
@@ -82,7 +85,7 @@ def _kinds_of(recipe: Recipe) -> tuple[str, ...]:
     return ("loss",) if recipe.metric.endswith("loss") else ("accuracy",)
 
 
-def strategy_of(search: Search, recipe: Recipe) -> Strategy | None:
+def strategy_of(search: SearchSpec, recipe: Recipe) -> Strategy | None:
     """Return the strategy of a search; None if the user's oracle proposes."""
     if search.method.is_oracle:
         return None
@@ -110,13 +113,14 @@ def listed_configs(
     return tuple(listed)
 
 
-def require_end(method: MethodSpec, trials: int | None, time_seconds: float | None) -> None:
-    """Check that something ends the search."""
-    if trials is None and time_seconds is None and not method.exhausts:
-        raise InputError(f"trials: method {method.name} needs trials, or time_seconds")
+def require_end(method: MethodSpec, budget: Mapping[str, Any]) -> None:
+    """Check that something ends the search; `budget` has the keys of a file, None for no value."""
+    given = (budget.get(name) for name in ("trials", "time", "patience"))
+    if all(value is None for value in given) and not method.exhausts:
+        raise InputError(f"trials: method {method.name} needs trials, time_seconds or a patience")
 
 
-def foresee(search: Search, stored: Sequence[Execution]) -> tuple[list[Execution], bool]:
+def foresee(search: SearchSpec, stored: Sequence[Execution]) -> tuple[list[Execution], bool]:
     """Return the first executions of a search, and whether they are all, without running it.
 
     For a method that needs scores, return the executions of one random draw.

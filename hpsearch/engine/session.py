@@ -20,7 +20,7 @@ from hpsearch.errors import HpsearchError, InputError, Interrupted, NotSupported
 from hpsearch.importing import load_part
 from hpsearch.machine import allowed_gpus, cores, gpus
 from hpsearch.space.execution import Execution
-from hpsearch.spec.keys import ExecutionSettings
+from hpsearch.spec.execution import ExecutionSettings
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.workers.protocol import Event, Said
 
@@ -56,6 +56,7 @@ class Settings:
         drive: Searches in this process; None has the sweep's method search in another one.
         repeat: See `Trainings`.
         anyway_code: Whether an edited program may add rows.
+        known: Known results, a file or a frame; None for the sweep's.
     """
 
     out: Path | None = None
@@ -72,6 +73,7 @@ class Settings:
     drive: Drive | None = None
     repeat: Callable[[ExecutionResult, int], bool] | None = None
     anyway_code: bool = False
+    known: Any = None
 
     @property
     def trains_elsewhere(self) -> bool:

@@ -19,7 +19,7 @@ from hpsearch.engine.session import (
 )
 from hpsearch.importing import load_part
 from hpsearch.space.space import Kind
-from hpsearch.spec.keys import ExecutionSettings
+from hpsearch.spec.execution import ExecutionSettings
 from hpsearch.spec.sweep import AnySweep
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.wording import counted

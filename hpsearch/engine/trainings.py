@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Self
 
 from hpsearch.engine.learning import Snapshots
-from hpsearch.engine.session import Listener, Stored
+from hpsearch.engine.session import Listener, Stored, ignore
 from hpsearch.models.problem import Recipe
 from hpsearch.search.strategy import OracleEvent
 from hpsearch.space.execution import Curve, Epoch, Execution, ExecutionResult, Status, Training
@@ -272,6 +273,30 @@ class Ledger:
     _executions: dict[int, Execution] = field(init=False)
     _late: set[str] = field(default_factory=set)
     _leader: Leader = field(init=False)
+
+    @classmethod
+    def open(
+        cls,
+        store: Store,
+        tables: Tables,
+        recipe: Recipe,
+        listener: Listener = ignore,
+        versions: Mapping[str, str] | None = None,
+    ) -> Self:
+        """Return the ledger of a store.
+
+        Every row is read first, so that a refused store stays unchanged.
+
+        Raises:
+            RefusedError: The store is damaged, or older than its table.
+        """
+        before = store.facts()
+        if (before.kind, before.asked) != (tables.kind, recipe.asked):
+            # How the rows are read depends on these facts.
+            store.set_facts(kind=tables.kind, asked=recipe.asked)
+        results, stored = store.results(), store.executions()
+        tables.require_known({execution.key for execution in stored if execution.number in results})
+        return cls(store, tables, listener, recipe, results, stored, versions or installed())
 
     def __post_init__(self) -> None:
         self._leader = Leader(self.recipe.goal)

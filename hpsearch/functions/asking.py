@@ -22,7 +22,7 @@ from hpsearch.data.specs import Task
 from hpsearch.engine.learning import AdaptivePlanner, CurveReuse
 from hpsearch.engine.planning import Step, Trials
 from hpsearch.engine.search import strategy_of
-from hpsearch.engine.session import ignore, stack_level_of_caller
+from hpsearch.engine.session import stack_level_of_caller
 from hpsearch.engine.trainings import Ledger
 from hpsearch.errors import InputError, LockedError
 from hpsearch.functions.search import search_over
@@ -63,7 +63,7 @@ class AskedTrial:
         return self.config[name]
 
 
-class AskAndTell:
+class Search:
     """A search that proposes trials and learns their scores; the caller runs them.
 
     >>> import hpsearch
@@ -171,22 +171,16 @@ class AskAndTell:
             metric=f"{METRIC}:{recipe.goal}:last",
             recipe={"seed": recipe.sweep_seed, "kind": str(Kind.FUNCTION)},
         )
-        before = store.facts()
-        require_unchanged(before.identity, identity, str(where.path))
-        if before.identity is None:
-            # How the rows are read depends on these facts.
-            store.set_facts(kind=Kind.FUNCTION, asked=recipe.asked)
+        require_unchanged(store.facts().identity, identity, str(where.path))
         name = "search" if out is None else where.path.name
         provenance, kind = identity.provenance(name), Kind.FUNCTION
         tables = Tables(held, Task.OBJECTIVE, names, provenance, kind=kind, flush=store.flush)
-        results, stored = store.results(), store.executions()
-        tables.require_known({execution.key for execution in stored if execution.number in results})
+        ledger = Ledger.open(store, tables, recipe)
         if loss := store.loss(store.path):
             message = f"{store.path}: {loss}; these trials are asked for again"
             warnings.warn(message, UserWarning, stacklevel=stack_level_of_caller())
         held.clear()
         store.set_facts(identity=identity, task=Task.OBJECTIVE)
-        ledger = Ledger(store, tables, ignore, recipe, results, stored)
         # When the program ends, the tables are written, but pandas cannot be imported any more.
         import pandas as pd
 
@@ -293,10 +287,6 @@ class AskAndTell:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-#: Its public name; the engine's Search is only what is searched and how.
-Search = AskAndTell
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import numbers
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -13,7 +14,7 @@ from typing import Any
 
 from hpsearch.data.specs import Task
 from hpsearch.engine.run import Prepared, Run
-from hpsearch.engine.search import Search, listed_configs, require_end
+from hpsearch.engine.search import SearchSpec, listed_configs, require_end
 from hpsearch.engine.session import (
     Listener,
     RunOutcome,
@@ -32,8 +33,9 @@ from hpsearch.search.prior import KNOWN, is_known
 from hpsearch.space.constraints import parse
 from hpsearch.space.execution import Repetition
 from hpsearch.space.space import GRID_NEEDS, Kind, Space
-from hpsearch.spec.checks import unknown_names
-from hpsearch.spec.keys import ExecutionSettings
+from hpsearch.spec.checks import NEEDS_WHOLE, unknown_names
+from hpsearch.spec.execution import ExecutionSettings
+from hpsearch.spec.keys import Budget
 from hpsearch.spec.method import CONFIGS, MethodSpec, parse_method
 from hpsearch.spec.parameters import ANYTHING, HYPERPARAMETERS, parse_parameter
 from hpsearch.spec.rules import InvalidValue
@@ -51,14 +53,12 @@ class FunctionSearch:
         objective: Returns the scores; if there are several workers, they import it by name.
         goal: `maximize` or `minimize`.
         execution: One worker of this machine without an assigned GPU is this process.
-        time_seconds: No trial begins after it; None for no limit.
     """
 
     objective: Objective
-    search: Search
+    search: SearchSpec
     goal: str
     execution: ExecutionSettings
-    time_seconds: float | None = None
 
     def run(self, settings: Settings, listener: Listener = ignore) -> RunOutcome:
         """Search to the end, without repeating trials that have results.
@@ -104,7 +104,6 @@ class FunctionSearch:
             name=run.where.path.name if run.settings.report else "optimize",
             columns=search.space.names,
             costs=Costs(),
-            time_seconds=self.time_seconds,
             subject=FunctionSubject(self.objective),
             facts={"code": code_digest(self.objective)},
         )
@@ -121,11 +120,14 @@ def function_search(
     timeout_seconds: float | None = None,
     constraints: Sequence[str] = (),
     configs: Sequence[Mapping[str, Any]] = (),
-    trials: int | None = None,
-    time_seconds: float | None = None,
+    budget: Mapping[str, Any],
     seed: int = 0,
 ) -> FunctionSearch:
-    """Return the search over a function, from arguments as `hpsearch.optimize` takes them."""
+    """Return the search over a function, from arguments as `hpsearch.optimize` takes them.
+
+    Args:
+        budget: The keys of a file's `budget`; those without a value are None.
+    """
     if timeout_seconds is not None and not timeout_seconds > 0:
         raise InputError(f"timeout_seconds: must be above 0, not {timeout_seconds}")
     with _named("execution"):
@@ -142,12 +144,17 @@ def function_search(
         goal=goal,
         constraints=constraints,
         configs=configs,
-        trials=trials,
+        trials=budget["trials"],
         seed=seed,
     )
     _require_epochs(search.method, search.space)
-    require_end(search.method, trials, time_seconds)
-    return FunctionSearch(objective, search, goal, where, time_seconds)
+    raw = {name: value for name, value in budget.items() if value is not None}
+    with _named("budget"):
+        limits = Budget.parse(raw) if raw else None
+    require_end(search.method, budget)
+    if search.method.halves and limits is not None and limits.ends_by_score:
+        raise InputError(f"budget: {NEEDS_WHOLE.format(search.method.name)}")
+    return FunctionSearch(objective, replace(search, budget=limits), goal, where)
 
 
 def search_over(
@@ -160,7 +167,7 @@ def search_over(
     configs: Sequence[Mapping[str, Any]],
     trials: int | None,
     seed: int,
-) -> Search:
+) -> SearchSpec:
     """Return the search over a space, from arguments as `hpsearch.optimize` takes them."""
     if goal not in ("minimize", "maximize"):
         raise InputError(f"goal: must be minimize or maximize, not {goal!r}")
@@ -168,9 +175,10 @@ def search_over(
     chosen = _function_method(method, space, configs)
     first = {parameter.name: parameter.at(0.0) for parameter in space.parameters}
     listed = listed_configs(space, configs, first)
-    if trials is not None and (isinstance(trials, bool) or trials < 1):
-        raise InputError(f"trials: must be at least 1, not {trials}")
-    return Search(chosen, space, listed, (Repetition(0),), trials, seed)
+    is_whole = isinstance(trials, numbers.Integral) and not isinstance(trials, bool)
+    if trials is not None and not (is_whole and trials >= 1):
+        raise InputError(f"trials: must be a whole number of at least 1, not {trials!r}")
+    return SearchSpec(chosen, space, listed, (Repetition(0),), trials, seed)
 
 
 @contextmanager

@@ -301,7 +301,7 @@ def make_tuner(spec: TunerSpec) -> SweepTuner:
         tuner = SweepTuner(_oracle_of(spec), hypermodel, search.space, name=search.method.name)
         tuner.replay(spec.past.events)
         return tuner
-    if spec.past.configs:
+    if spec.past.configs or spec.past.outcomes:
         strategy.restore(spec.past.configs, spec.past.outcomes)
     oracle = StrategyOracle(
         strategy, search.space, metric=recipe.metric, goal=recipe.goal, seed=search.seed

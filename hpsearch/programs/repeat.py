@@ -16,7 +16,7 @@ from hpsearch.runs.trial import Reproduction, Which
 from hpsearch.space.execution import Execution, ExecutionResult, Status, Training
 from hpsearch.space.space import ENDLESS, Kind
 from hpsearch.spec.command import UserProgram
-from hpsearch.spec.keys import ExecutionSettings
+from hpsearch.spec.execution import ExecutionSettings
 from hpsearch.spec.sweep import ProgramSweep, load_sweep
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.provenance import read_sweep

@@ -9,7 +9,7 @@ from pathlib import Path
 from hpsearch.data.loading import Loader
 from hpsearch.data.specs import Task
 from hpsearch.engine.run import Prepared, Run
-from hpsearch.engine.search import Search
+from hpsearch.engine.search import SearchSpec
 from hpsearch.engine.trainings import Costs
 from hpsearch.errors import ChangedSweepError, InputError
 from hpsearch.machine import DEVICE_VARIABLES, users_value
@@ -46,14 +46,13 @@ def prepare_program(sweep: ProgramSweep, load: Loader | None, run: Run) -> Prepa
     text, recipe = dump_sweep(sweep), program_recipe(sweep)
     subject = ProgramSubject(replace(program, fingerprint=fingerprint))
     return Prepared(
-        search=Search.of(sweep),
+        search=SearchSpec.of(sweep),
         recipe=recipe,
         identity=identity,
         task=Task.OBJECTIVE,
         name=sweep.name,
         columns=sweep.space.names,
         costs=Costs(),
-        time_seconds=sweep.time_seconds,
         sweep=sweep,
         text=text,
         subject=subject,

@@ -17,7 +17,7 @@ from hpsearch.data.specs import TrainingData
 from hpsearch.errors import HpsearchError, InputError
 from hpsearch.ray.connection import Head, connected
 from hpsearch.ray.worker import Hello, RayWorker, package_versions
-from hpsearch.spec.keys import ExecutionSettings
+from hpsearch.spec.execution import ExecutionSettings
 from hpsearch.workers.local import CallsHere
 from hpsearch.workers.protocol import Call, Event, Said, Work, WorkerState, free_number
 from hpsearch.workers.servers import import_paths

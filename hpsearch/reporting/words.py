@@ -371,7 +371,8 @@ def facts(source: ReportSource) -> list[list[str]]:
     ]
     if sweep is not None:
         rows += [["method", sweep.method.name], ["sweep seed", str(sweep.seed)]]
-    return rows
+    of_search = {"known results": source.facts.known, "ended because": source.facts.ended}
+    return [*rows, *([name, text] for name, text in of_search.items() if text)]
 
 
 #: Columns whose values the provenance lists.

@@ -284,13 +284,14 @@ class _Sweep(BaseEstimator):
     def _raw(self, seed: int, rows: InMemoryRows) -> dict[str, Any]:
         """Return the parameters as a sweep file has them."""
         data = {"scale": self.scale, "task": self._kind, "seed": seed, "cv": self.cv}
+        limits = {"trials": self.trials, "time": self.time_seconds}
         return {
             "name": "estimator",
             "seed": seed,
             "data": {**data, "memory": rows.described},
             "parameters": self.parameters,
-            "method": method_of(self.method, bool(self.configs), self.trials, self.time_seconds),
-            "budget": {"trials": self.trials, "time": self.time_seconds},
+            "method": method_of(self.method, bool(self.configs), limits),
+            "budget": limits,
             "metric": self.metric,
             "model": {"loss": self.loss},
             "early_stopping": self.early_stopping,

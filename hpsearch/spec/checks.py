@@ -134,11 +134,25 @@ def _halving(sweep: ProgramFields) -> Iterator[Fault]:
         )
 
 
+#: The reason why scores end no such search, and why it learns from no known results.
+NEEDS_WHOLE: Final = "does not go with {}, which may train a trial further"
+
+
 def _budget(sweep: SweepFields, broken: Broken) -> Iterator[Fault]:
-    given = sweep.budget is not None or {"budget", "run_cap"} & broken.keys
-    if not (given or sweep.endless or sweep.method.exhausts):
-        example = "trials or time, such as budget: {trials: 100}"
-        yield (), f"budget is missing: method {sweep.method.name} needs {example}"
+    budget, method = sweep.budget, sweep.method
+    given = {"budget", "run_cap"} & broken.keys or (budget is not None and budget.is_sure)
+    if not (given or sweep.endless or method.exhausts):
+        example = "trials, time or patience, such as budget: {trials: 100}"
+        place, what = (("budget",), "lacks an end") if budget else ((), "budget is missing")
+        yield place, f"{what}: method {method.name} needs {example}"
+    decides = method.halves or method.is_oracle
+    judge = method.name if decides else "a race of seeds"
+    for name in ("patience", "score"):
+        given = budget is not None and getattr(budget, name) is not None
+        if given and (decides or sweep.race is not None):
+            yield ("budget", name), NEEDS_WHOLE.format(judge)
+    if sweep.known is not None and decides:
+        yield ("known",), NEEDS_WHOLE.format(judge)
 
 
 def _grid(sweep: SweepFields, broken: Broken) -> Iterator[Fault]:
@@ -285,7 +299,8 @@ def advice(sweep: SweepFields) -> Iterator[str]:
 
 def _program_advice(sweep: ProgramFields) -> Iterator[str]:
     """Yield such warnings that only a sweep over a program has."""
-    if sweep.budget is None and not sweep.method.exhausts:
+    ends = sweep.budget is not None and sweep.budget.is_sure
+    if not (ends or sweep.method.exhausts):
         yield (
             f"no budget: method {sweep.method.name} goes on until Ctrl-C; run_cap: 50, or --set "
             "budget.trials=50, ends it"

@@ -27,8 +27,9 @@ from hpsearch.spec.rules import (
     required,
     sequence,
     text,
+    unquote_hint,
 )
-from hpsearch.wording import did_you_mean, listing, unquote_hint
+from hpsearch.wording import did_you_mean, listing
 
 #: Built-in dataset -> its task.
 DATASETS: Final[dict[str, Literal["classification", "regression"]]] = {

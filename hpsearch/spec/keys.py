@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import Field, replace
 from enum import StrEnum
 from functools import cached_property
@@ -18,6 +18,7 @@ from hpsearch.space.space import Config, Kind, Parameter, Range, Space
 from hpsearch.spec import words
 from hpsearch.spec.command import COMMAND, DEFAULT_COMMAND, UserProgram, command_in
 from hpsearch.spec.data import DataSpec
+from hpsearch.spec.execution import ExecutionSettings, ProgramExecutionSettings
 from hpsearch.spec.method import CONFIGS, METHOD, MethodSpec
 from hpsearch.spec.parameters import (
     PLAIN,
@@ -29,14 +30,12 @@ from hpsearch.spec.parameters import (
     rule_of,
 )
 from hpsearch.spec.rules import (
-    AUTO,
     NAME,
     Fault,
     InvalidValue,
     Loc,
     Rule,
     Spec,
-    byte_size,
     check_each,
     check_keys,
     choice,
@@ -45,7 +44,6 @@ from hpsearch.spec.rules import (
     flag,
     integer,
     key,
-    mapping,
     number,
     one_of,
     reference,
@@ -57,8 +55,6 @@ from hpsearch.spec.rules import (
 from hpsearch.wording import unknown_hint
 
 _MOST_SEEDS: Final = 10_000
-#: As the native trainer's MAX_THREADS.
-MOST_THREADS: Final = 64
 
 
 class MetricSpec(Spec):
@@ -123,10 +119,30 @@ class Budget(Spec):
         integer(1, 10**9), "Most trials, that is configs; seeds and folds do not count.", 200
     )
     time_seconds: float | None = key(duration(), "Time after which no training starts.", "30m")
+    patience: int | None = key(
+        integer(1, 10**9), "Trials in a row without improvement that end the search.", 30
+    )
+    min_delta: float = key(
+        number(minimum=0), "Smallest change that counts as an improvement.", 0.001, default=0.0
+    )
+    score: float | None = key(number(), "The score that ends the search.", 0.98)
+
+    @property
+    def ends_by_score(self) -> bool:
+        """True if scores may end the search."""
+        return self.patience is not None or self.score is not None
+
+    @property
+    def is_sure(self) -> bool:
+        """True if it ends every search; a score may never be reached."""
+        ends = (self.trials, self.time_seconds, self.patience)
+        return any(each is not None for each in ends)
 
     def check(self, _: Collection[str]) -> Iterator[Fault]:
-        if self.trials is None and self.time_seconds is None:
-            yield (), "needs trials, time or both"
+        if not self.is_sure and self.score is None:
+            yield (), "needs trials, time, patience or score"
+        if self.min_delta and self.patience is None:
+            yield ("min_delta",), "has a meaning only with patience"
 
 
 class EarlyStoppingSpec(Spec):
@@ -140,71 +156,6 @@ class EarlyStoppingSpec(Spec):
     min_delta: float = key(
         number(minimum=0), "Smallest change that counts as an improvement.", 0.001, default=0.0
     )
-
-
-class ExecutionSettings(Spec):
-    """Where and how trainings run.
-
-    No key changes a score, except that TensorFlow's last bits may depend on `threads: N`, and on
-    whether a GPU trains.
-    """
-
-    workers: int | Literal["auto"] = key(
-        either("must be auto or a whole number from 1 to 1024", AUTO, integer(1, 1024)),
-        "Trainings at a time, each in a process; auto: as many as cores have room for.",
-        4,
-        default="auto",
-    )
-    threads: int | Literal["auto"] = key(
-        either("must be auto or a whole number from 1 to 64", AUTO, integer(1, MOST_THREADS)),
-        "Threads of a training; auto: one, and the native trainer also uses idle cores.",
-        2,
-        default="auto",
-    )
-    devices: Sequence[int] | Literal["auto", "none"] = key(
-        either(
-            "must be auto, none or a list of GPUs such as [0, 1]",
-            one_of(("auto", "none"), "devices"),
-            sequence(integer(0, 1023), "devices", unique=True),
-        ),
-        "GPUs, of which a training that wants one gets its own; auto: all of them.",
-        [0, 1],
-        default="auto",
-    )
-    workers_per_device: int = key(integer(1, 1024), "Trainings that share a GPU.", 2, default=1)
-    timeout_seconds: float | None = key(duration(), "Longest time of one training.", "10m")
-    memory: int | Literal["auto"] | None = key(
-        byte_size(),
-        "Memory limit of a worker; auto: its share of 80% of the machine's memory.",
-        "2GB",
-        default="auto",
-    )
-    retries: int = key(
-        integer(0, 100), "How often to restart a training whose worker died.", 2, default=1
-    )
-    engine: str = choice(
-        ("local", "ray"), "engine", "Run trainings on this machine or on a Ray cluster.", "local"
-    )
-    address: str | None = key(
-        text(), "Address of the cluster: auto, or HOST:PORT of its head.", "10.0.0.5:6379"
-    )
-    resources: dict[str, float] | None = key(
-        mapping(number(minimum=0), "must be a mapping such as {CPU: 1, GPU: 0.5}"),
-        "Resources of the cluster that a worker takes.",
-        {"CPU": 1},
-    )
-
-    @property
-    def fixed_threads(self) -> int:
-        """Return the threads of each training, without idle cores."""
-        return 1 if self.threads == "auto" else self.threads
-
-    def check(self, _: Collection[str]) -> Iterator[Fault]:
-        for name in ("address", "resources"):
-            if getattr(self, name) is not None and self.engine == "local":
-                yield (name,), "has a meaning only with engine: ray"
-        if self.devices != "auto" and self.engine == "ray":
-            yield ("devices",), "has a meaning only with engine: local; Ray has resources: {GPU: 1}"
 
 
 def _weights(value: Any) -> dict[str, float]:
@@ -291,7 +242,8 @@ def _configs(rule: Callable[[str], Rule]) -> Any:
 #: The keys of either kind of file, in the order in which a file is written.
 _ORDER: Final = (
     *("name", "description", "seed", "data", "program", "command", "method", "metric"),
-    *("parameters", "constraints", "configs", "seeds", "budget", "early_stopping", "execution"),
+    *("parameters", "constraints", "configs", "seeds", "budget", "known", "early_stopping"),
+    "execution",
     *("model", "keep"),
 )
 
@@ -356,6 +308,11 @@ class SweepFields(Spec):
         Budget.rule(),
         "Limits of the search; of models, required for every method but grid.",
         {"trials": 200, "time": "30m"},
+    )
+    known: str | None = key(
+        text(),
+        "Results of others, a CSV file or a results directory, from which the method learns.",
+        "earlier.csv",
     )
     execution: ExecutionSettings = key(
         ExecutionSettings.rule(),
@@ -528,17 +485,6 @@ class CustomModelFields(ModelFields):
 
     parameters: dict[str, Parameter] = key(parameters(custom_rule_of), "", factory=dict)
     configs: tuple[dict[str, Any], ...] = _configs(custom_rule_of)
-
-
-class ProgramExecutionSettings(ExecutionSettings):
-    """Where and how programs run; by default without a memory limit."""
-
-    memory: int | Literal["auto"] | None = key(byte_size(), "Memory limit of a worker.", "2GB")
-
-    def check(self, broken: Collection[str]) -> Iterator[Fault]:
-        yield from super().check(broken)
-        if self.threads != "auto":
-            yield ("threads",), "has a meaning only for models: a program has threads of its own"
 
 
 class ProgramFields(SweepFields):

@@ -16,16 +16,7 @@ from types import MappingProxyType
 from typing import Any, ClassVar, Literal, Self, TypeVar, dataclass_transform
 
 from hpsearch.spec.words import VALUES
-from hpsearch.wording import (
-    is_number,
-    list_hint,
-    listing,
-    nearest,
-    show,
-    space_hint,
-    unknown_hint,
-    unquote_hint,
-)
+from hpsearch.wording import is_number, listing, nearest, show, space_hint, unknown_hint
 
 Loc = tuple[str | int, ...]
 Fault = tuple[Loc, str]
@@ -38,6 +29,7 @@ NAME = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._-]{1,64}\Z", re.ASCII)
 #: Most faults to report in one part.
 MOST_FAULTS = 500
 _NO_VALUE = "has no value; write one, or delete the line"
+_NUMBER = re.compile(r"[-+]?(\.\d+|\d+(\.\d*)?)([eE][-+]?\d+)?\Z")
 REFERENCE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*\Z", re.ASCII)
 
 
@@ -188,6 +180,23 @@ def _worded(bounds: Mapping[str, float]) -> str:
 
 def _refused(requirement: str, value: Any) -> InvalidValue:
     return InvalidValue.at(f"{requirement}, not {show(value)}{unquote_hint(value)}")
+
+
+def unquote_hint(value: Any) -> str:
+    """Return a hint for a number in quotes, or for numbers without brackets; else nothing."""
+    if not isinstance(value, str):
+        return ""
+    if _NUMBER.match(value.strip()):
+        return ": remove the quotes"
+    return list_hint(value, _NUMBER.match)
+
+
+def list_hint(value: str, known: Callable[[str], object]) -> str:
+    """Return a hint such as `: write [relu, tanh] for a list` if all parts are known."""
+    parts = [part.strip() for part in value.split(",")]
+    if len(parts) < 2 or not all(map(known, parts)):
+        return ""
+    return f": write [{', '.join(parts)}] for a list"
 
 
 def either(requirement: str, *rules: Rule) -> Rule:

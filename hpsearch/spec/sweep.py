@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import field, replace
@@ -48,14 +49,10 @@ class _CheckedSweep(SweepFields):
 
     warnings: tuple[str, ...] = field(default=(), compare=False)
 
-    @property
-    def time_seconds(self) -> float | None:
-        """Time after which no trial begins."""
-        return self.budget.time_seconds if self.budget else None
-
     def missing_files(self) -> Iterator[Fault]:
         """Yield a fault for each file that does not exist."""
-        raise NotImplementedError
+        if self.known is not None and not os.path.exists(self.known):  # noqa: PTH110 - long names
+            yield ("known",), f"no such file, {self.known}"
 
     def require_runnable(self, *, elsewhere: bool) -> None:
         """Raise InputError if it cannot run now, by its `execution.engine` or elsewhere."""
@@ -112,11 +109,13 @@ class Sweep(ModelFields, _CheckedSweep):
 
     def resolved(self, base_dir: Path) -> Self:
         """Return a copy in which paths relative to `base_dir` are absolute."""
-        return replace(self, data=self.data.resolved(base_dir))
+        known = _absolute(self.known, base_dir)
+        return replace(self, data=self.data.resolved(base_dir), known=known)
 
     def missing_files(self) -> Iterator[Fault]:
         for loc, message in self.data.missing_files():
             yield ("data", *loc), message
+        yield from super().missing_files()
 
 
 class ProgramSweep(ProgramFields, _CheckedSweep):
@@ -132,16 +131,18 @@ class ProgramSweep(ProgramFields, _CheckedSweep):
         the script that the command names.
         """
         bases = (base_dir.absolute(), Path.cwd())
+        known = _absolute(self.known, base_dir)
         if self.program is None:
             path = script_of(self.command or (), bases)
         else:
             paths = [(base / expanded(self.program)).absolute() for base in bases]
             path = next((path for path in paths if is_file(path)), paths[0])
         if path is None:
-            return replace(self, warnings=(*self.warnings, _UNNOTICED))
-        return replace(self, program=str(path))
+            return replace(self, known=known, warnings=(*self.warnings, _UNNOTICED))
+        return replace(self, known=known, program=str(path))
 
     def missing_files(self) -> Iterator[Fault]:
+        yield from super().missing_files()
         if self.program is not None and not is_file(Path(self.program)):
             yield (
                 ("program",),
@@ -154,6 +155,10 @@ class ProgramSweep(ProgramFields, _CheckedSweep):
         if elsewhere:
             raise InputError("executor: programs run on this machine; models run on an executor")
         self.run_of("").require_variables()
+
+
+def _absolute(path: str | None, base_dir: Path) -> str | None:
+    return None if path is None else os.path.normpath(base_dir.absolute() / expanded(path))
 
 
 AnySweep = Sweep | ProgramSweep
@@ -190,7 +195,8 @@ def _placed(kind: type[Spec], loc: Loc, message: str) -> Fault:
     inner = {name: declared.metadata["rule"].part for name, declared in kind.keys().items()}
     parts = [name for name, part in inner.items() if part is not None and key in {*part.keys()}]
     parts += ["parameters"] if is_known(key) else []
-    return loc, f"unknown key here; put it under {parts[0]}:" if parts else message
+    places = " or ".join(f"{part}:" for part in parts)
+    return loc, f"unknown key here; put it under {places}" if places else message
 
 
 _PATH = re.compile(r"[A-Za-z_][\w-]*(\.[\w-]+)*\Z", re.ASCII)
@@ -277,7 +283,7 @@ def sweep_from_text(
 
 
 #: Keys that say which configs a sweep tries.
-_OF_SEVERAL = ("parameters", "configs", "constraints", "budget", "method")
+_OF_SEVERAL = ("parameters", "configs", "constraints", "budget", "known", "method")
 
 
 def sweep_from_mapping(raw: Mapping[str, Any], base_dir: str | Path | None = None) -> AnySweep:

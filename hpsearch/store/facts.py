@@ -174,6 +174,10 @@ class Facts:
     asked = _Fact[tuple[str, ...]]((), lambda text: tuple(text.split()), " ".join)
     #: A digest of the function that is tried or that builds the models.
     code = _Fact("", str)
+    #: The known results from which the method learned, in a line; empty without any.
+    known = _Fact("", str)
+    #: The reason why the search ended; empty if it was interrupted, or goes on.
+    ended = _Fact("", str)
     #: `EXECUTION:CONFIG` of the model in best.keras.
     best_model = _Fact("", str)
     #: The SHA-256 of best.keras as a run wrote it.

@@ -50,7 +50,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-_RESERVED = frozenset(DTYPES | CURVES) | METRIC_NAMES | {"std", "executions"}
+#: Columns that a table of trials has after the score.
+_OF_TRIALS = frozenset({"std", "executions"})
+_RESERVED = frozenset(DTYPES | CURVES) | METRIC_NAMES | _OF_TRIALS
 _MOST_INT64 = 2**63
 #: A float64 can differ from a whole number from here on.
 _MOST_EXACT = 2**53
@@ -74,9 +76,10 @@ def hyperparameter_of(column: str) -> str:
 
 
 def hyperparameter_columns(table: pd.DataFrame) -> list[str]:
-    """Return the columns of a results table that hold hyperparameters."""
+    """Return the columns of a table of results or trials that hold hyperparameters."""
     columns = list(table.columns)
-    return list(takewhile(lambda c: c not in _RESERVED, columns[columns.index("score") + 1 :]))
+    after = dropwhile(_OF_TRIALS.__contains__, columns[columns.index("score") + 1 :])
+    return list(takewhile(lambda column: column not in _RESERVED, after))
 
 
 def values_of(row: pd.Series[Any], columns: Sequence[str]) -> dict[str, Any]:

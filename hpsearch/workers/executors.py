@@ -18,7 +18,7 @@ import cloudpickle
 from hpsearch.data.specs import TrainingData
 from hpsearch.importing import load_part
 from hpsearch.machine import cores, share_bytes
-from hpsearch.spec.keys import ExecutionSettings
+from hpsearch.spec.execution import ExecutionSettings
 from hpsearch.training.subjects import Job
 from hpsearch.workers.local import CallsHere, LocalExecutor
 from hpsearch.workers.protocol import Call, Event, Executor, Work, WorkerState, free_number

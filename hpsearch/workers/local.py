@@ -23,7 +23,7 @@ from hpsearch.data.specs import TrainingData
 from hpsearch.errors import HpsearchError
 from hpsearch.files import cut_beginning
 from hpsearch.machine import descendants, now, own_bytes
-from hpsearch.spec.keys import MOST_THREADS
+from hpsearch.spec.execution import MOST_THREADS
 from hpsearch.training.subjects import Job
 from hpsearch.wording import exit_text
 from hpsearch.workers.protocol import (

@@ -209,7 +209,7 @@ def test_conditions_constraints_lists_and_listed_configs() -> None:
         ({"method": "grid"}, "parameters.x: a grid needs a list of values or a step"),
         ({"method": "simplex"}, "method: "),
         ({"trials": None}, "needs trials"),
-        ({"trials": 0}, "trials: must be at least 1"),
+        ({"trials": 0}, "trials: must be a whole number of at least 1"),
         ({"goal": "max"}, "goal: must be minimize or maximize, not 'max'"),
         ({"workers": 0}, "workers: must be auto or a whole number"),
         ({"parameters": {}}, "parameters: must be a mapping"),

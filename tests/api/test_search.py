@@ -173,7 +173,7 @@ def test_mistakes_are_told(tmp_path: Path) -> None:
         ({"method": "asha"}, "method: asha halts trainings, and here a trial runs to its end"),
         ({"method": "keras_tuner.oracles:RandomSearchOracle"}, "proposes for Keras models"),
         ({"goal": "max"}, "goal: must be minimize or maximize"),
-        ({"trials": 0}, "trials: must be at least 1"),
+        ({"trials": 0}, "trials: must be a whole number of at least 1"),
     ):
         with pytest.raises(InputError, match=message):
             hpsearch.Search(PLANE, **arguments)

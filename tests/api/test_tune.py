@@ -160,7 +160,7 @@ def test_the_method_follows_from_what_is_said(wine, arguments, method, monkeypat
     ("arguments", "message"),
     [
         ({"parameters": {"unit": [1]}}, r"^parameters\.unit: unknown .*did you mean 'units'"),
-        ({"method": "tpe"}, r"^trials: method tpe needs trials, or time_seconds$"),
+        ({"method": "tpe"}, r"^trials: method tpe needs trials, time_seconds or a patience$"),
         ({"method": "tpp"}, r"^method: .*'tpp'"),
         ({"trials": 0, "scale": "no"}, r"(?s)^trials: .*scale: |^scale: .*trials: "),
         ({"validation_split": 1.5}, r"^validation_split: must be a fraction"),

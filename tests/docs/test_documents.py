@@ -215,12 +215,51 @@ def test_the_search_over_a_function_works(tmp_path, run_python):
     assert run_python(block("ask-and-tell", "py")).endswith(" 30\n")
 
 
+def test_results_of_other_libraries_are_known(tmp_path, run_python):
+    space = "{'alpha': {'min': 0.01, 'max': 100.0, 'scale': 'log'}, 'solver': ['svd', 'lsqr']}"
+    made = """
+import keras_tuner, numpy as np, optuna, pandas as pd
+from sklearn.linear_model import Ridge
+from sklearn.model_selection import GridSearchCV
+
+def score(alpha, solver):
+    return (np.log10(alpha) - 1) ** 2 + (solver == 'svd')
+
+study = optuna.create_study()
+study.optimize(lambda trial: score(trial.suggest_float('alpha', 0.01, 100.0, log=True),
+                                   trial.suggest_categorical('solver', ['svd', 'lsqr'])), 5)
+
+class Tuner(keras_tuner.RandomSearch):
+    def run_trial(self, trial):
+        hp = trial.hyperparameters
+        return score(hp.Float('alpha', 0.01, 100.0, sampling='log'),
+                     hp.Choice('solver', ['svd', 'lsqr']))
+
+tuner = Tuner(objective=keras_tuner.Objective('score', 'min'), max_trials=5, directory='kt')
+tuner.search()
+search = GridSearchCV(Ridge(), {'alpha': [0.1, 1.0], 'solver': ['svd', 'lsqr']})
+search.fit(np.arange(20.0).reshape(10, 2), np.arange(10.0))
+pd.DataFrame({'Name': ['brisk-sun-1'], 'State': ['finished'], 'alpha': [0.5],
+              'solver': ['svd'], 'val_accuracy': [0.9]}).to_csv('wandb_export.csv', index=False)
+"""
+    check = f"""
+import hpsearch
+from hpsearch.reporting.source import load_source
+for frame, rows in (of_optuna, 5), (of_keras_tuner, 5), (of_wandb, 1), (of_sklearn, 4):
+    out = f"learned from {{id(frame)}}"
+    hpsearch.optimize(lambda config: score(**config), {space}, trials=3, known=frame, out=out)
+    known = load_source(out).facts.known
+    assert known.startswith(f"{{rows}} config"), known
+"""
+    run_python(made + block("known", "py") + check)
+
+
 #: Language -> the markers of the documents' blocks. Most run above; "dask" and "slurm" in
 #: test_cluster_documents.py, "main job" and "tests" in .ci/run.
 MARKED = {
     "py": {
-        *("ask-and-tell", "callbacks", "checkpoint", "dask", "keras-tuner", "models", "optimize"),
-        *("oracle", "predict", "program", "scikit-learn", "tuners"),
+        *("ask-and-tell", "callbacks", "checkpoint", "dask", "keras-tuner", "known", "models"),
+        *("optimize", "oracle", "predict", "program", "scikit-learn", "tuners"),
     },
     "sh": {"compare", "main job", "rows", "sweep", "tests", "trackers", "wandb"},
     "bash": {"slurm"},

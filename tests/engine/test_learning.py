@@ -16,7 +16,7 @@ from engines import RECIPE, Executor, engine_in, run_engine, run_late
 
 from hpsearch.engine.loop import Engine
 from hpsearch.engine.run import make_planner
-from hpsearch.engine.search import Search
+from hpsearch.engine.search import SearchSpec
 from hpsearch.space.execution import ExecutionResult, Status
 from hpsearch.spec.sweep import sweep_from_mapping
 from hpsearch.store.columns import PACKAGES
@@ -133,7 +133,7 @@ def search(
     sweep = sweep_from_mapping(raw, base_dir=directory)
     recipe = replace(RECIPE, early_stopping=changes.get("stopping"))
     executor = Trains(workers, most, failing)
-    planner_of = partial(make_planner, Search.of(sweep), recipe)
+    planner_of = partial(make_planner, SearchSpec.of(sweep), recipe)
     with engine_in(directory, sweep.space.names, executor, planner_of, recipe=recipe) as engine:
         engine.ledger.tables.due = lambda _: False  # type: ignore[method-assign]
         yield engine, executor

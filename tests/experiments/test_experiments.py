@@ -198,6 +198,16 @@ def test_searches_on_fresh_tables(tmp_path):
     assert len(every) == 6
 
 
+def test_searches_with_known_results(tmp_path):
+    run("known_results.py", "--tables", "crx", "plastic", "--seeds", 1, out=tmp_path)
+    parts = json.loads((tmp_path / "known_results.json").read_text())["parts"]
+    beside, saved, every = parts.values()
+    assert len(beside) == 10
+    assert [row["promise"] != "" for row in beside].count(True) == 2
+    assert [row["trials with 25 known"] for row in saved] == [1, 5, 10, 25, 50]
+    assert len(every) == 6
+
+
 def test_searches_with_rungs_at_equal_epochs(tmp_path):
     """Without Ray's scheduler, which takes seconds to import."""
     methods = ["asha", "asha random", "hyperband", "optuna hyperband", "optuna median"]

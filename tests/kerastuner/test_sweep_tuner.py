@@ -12,7 +12,7 @@ import pytest
 from marks import slow
 
 from hpsearch.data.specs import InputSpec, Target, Task
-from hpsearch.engine.search import Search, TunerSpec
+from hpsearch.engine.search import SearchSpec, TunerSpec
 from hpsearch.errors import HpsearchError, InputError
 from hpsearch.kerastuner.oracle import StrategyOracle
 from hpsearch.kerastuner.sweep_tuner import SweepTuner, make_tuner
@@ -48,7 +48,7 @@ def spec_of(
     past: Past | None = None,
     **options: Any,
 ) -> TunerSpec:
-    search = Search(MethodSpec(method, options), space, (), (Repetition(0),), limit, 0)
+    search = SearchSpec(MethodSpec(method, options), space, (), (Repetition(0),), limit, 0)
     return TunerSpec(search, MLPs(), PROBLEM, past or Past())
 
 

@@ -14,7 +14,7 @@ import hpsearch as library
 from hpsearch import machine
 from hpsearch.engine.session import Settings
 from hpsearch.errors import InputError
-from hpsearch.spec.keys import ExecutionSettings
+from hpsearch.spec.execution import ExecutionSettings
 
 SWEEP = """\
 program: train.py

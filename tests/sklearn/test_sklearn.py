@@ -228,7 +228,7 @@ def test_the_seed_decides_all(wine):
     ("arguments", "message"),
     [
         ({"parameters": {"unit": [3]}}, "parameters.unit: unknown hyperparameter"),
-        ({"method": "random"}, "method random needs trials, or time_seconds"),
+        ({"method": "random"}, "method random needs trials, time_seconds or a patience"),
         ({"validation_fraction": 1.5}, "validation_fraction must be between 0 and 1"),
         ({"n_jobs": 0}, "n_jobs must be"),
         ({"cv": 1}, "cv: must be a whole number of at least 2"),

@@ -180,7 +180,8 @@ def test_schema_describes_every_key(kind: str) -> None:
 def test_the_documented_file() -> None:
     sweep = sweep_from_text(DOCUMENTED)
     assert sweep.trial_seeds == (0, 1, 2)
-    assert (sweep.limit, sweep.time_seconds, sweep.execution.timeout_seconds) == (200, 1800, 600)
+    assert (sweep.limit, sweep.budget.time_seconds) == (200, 1800)
+    assert sweep.execution.timeout_seconds == 600
     assert sweep.parameters["learning_rate"].domain == Range(1e-4, 1e-1, log=True)
     assert sweep.parameters["dropout"].when == {"layer_type": ("dropout",)}
     assert (sweep.points[0]["hidden_layers"], sweep.points[0]["batch_size"]) == (0, 32)

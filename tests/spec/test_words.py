@@ -39,7 +39,7 @@ _KEYS = {
     "'metric'": "objective metrics",
     "put it under data:": "cv target drop scale task validation",
     "write data: {validation: 0.2}": "validation_split",
-    "put it under early_stopping:": "patience",
+    "put it under budget: or early_stopping:": "patience min_delta",
     "put it under parameters:": "optimizer learning_rate batch_size epochs",
     "put it under model:": "class_weight loss",
     "put it under execution:": "workers timeout",

@@ -133,7 +133,7 @@ def run_engine(engine: Engine, answered: Collection[int] = ()) -> None:
     strategy = engine.planner.strategy
     assert strategy is not None
     search_with(partial(reply_of, strategy), engine)
-    engine.say_exhausted()
+    engine.say_end()
 
 
 def run_late(engine: Engine, proposer: Strategy, *, start: int, pause: int) -> None:

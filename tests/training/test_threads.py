@@ -13,7 +13,7 @@ from trainings import assert_equal_arrays, trained
 from hpsearch.native import _native
 from hpsearch.native.network import describe
 from hpsearch.space.mlp import LAYER_TYPES
-from hpsearch.spec.keys import MOST_THREADS
+from hpsearch.spec.execution import MOST_THREADS
 from hpsearch.training import trainer
 from hpsearch.training.native import NativeTrainer
 

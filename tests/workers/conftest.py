@@ -19,7 +19,7 @@ from hpsearch.models.problem import Recipe
 from hpsearch.ray.connection import connected
 from hpsearch.ray.executor import RayExecutor
 from hpsearch.space.execution import Training
-from hpsearch.spec.keys import ExecutionSettings
+from hpsearch.spec.execution import ExecutionSettings
 from hpsearch.training.mlps import MLPs
 from hpsearch.training.subjects import Job, Needs
 from hpsearch.workers.executors import FuturesExecutor

@@ -20,7 +20,7 @@ from hpsearch.models.problem import METRIC, Recipe
 from hpsearch.ray import executor as executor_module
 from hpsearch.ray.connection import connected
 from hpsearch.space.execution import Status, Training
-from hpsearch.spec.keys import ExecutionSettings
+from hpsearch.spec.execution import ExecutionSettings
 from hpsearch.training.subjects import Job
 from hpsearch.workers.protocol import EpochFinished, Lost, Started
 

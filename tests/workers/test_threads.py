@@ -14,7 +14,7 @@ from commands import wait_for
 import hpsearch
 from hpsearch.engine.session import Settings
 from hpsearch.machine import cores
-from hpsearch.spec.keys import ExecutionSettings
+from hpsearch.spec.execution import ExecutionSettings
 from hpsearch.training.subjects import Needs
 from hpsearch.workers.protocol import Call, EpochFinished, Resources, Started, Threads
 from hpsearch.workers.servers import Wire
