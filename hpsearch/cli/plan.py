@@ -18,10 +18,12 @@ from hpsearch.data.specs import n_features
 from hpsearch.engine.learning import answered
 from hpsearch.engine.models import SweepModels
 from hpsearch.engine.planning import Summary, group, summarize
-from hpsearch.engine.search import SearchSpec, foresee
+from hpsearch.engine.search import SearchSpec, foresee, strategy_of
 from hpsearch.engine.session import Settings
 from hpsearch.errors import RefusedError
 from hpsearch.machine import cores
+from hpsearch.models.problem import Recipe
+from hpsearch.programs.search import program_recipe
 from hpsearch.progress.display import line_printer, make_console
 from hpsearch.space.execution import Execution, ExecutionResult
 from hpsearch.space.space import Drawn, Parameter, Range
@@ -100,6 +102,7 @@ def _program_plan(sweep: ProgramSweep, where: ResultsDirectory) -> Iterator[Stat
         yield from _counts(executions, done)
     else:
         yield _open_end(search)
+        yield from _halting(search, program_recipe(sweep))
     if executions:
         first = executions[0]
         line = program.shell_line(first.config.values, first.seed, first.trial)
@@ -117,6 +120,7 @@ def _model_plan(
         yield from _parameters(search.space.parameters)
     if not search.method.draws:
         yield _open_end(search)
+        yield from _halting(search, models.recipe)
         return
     stored, results = _stored(where)
     executions, complete = foresee(search, stored)
@@ -149,6 +153,19 @@ def _open_end(search: SearchSpec) -> Statement:
     method = search.method.name
     facts = {"most_trials": search.limit, "method": method}
     return f"trials     {count}; {method} chooses them", facts
+
+
+def _halting(search: SearchSpec, recipe: Recipe) -> Iterator[Statement]:
+    """Yield where a method halts trainings, and which method proposes configs for it."""
+    strategy = strategy_of(search, recipe)
+    if strategy is None or not strategy.rungs:
+        return
+    rungs, proposes = strategy.rungs[:-1], search.method.options.get("proposals", "tpe")
+    shown = listing(map(str, rungs), "and")
+    if len(rungs) > _MOST_VALUES:
+        shown = ", ".join([*map(str, rungs[:_MOST_VALUES]), "..."])
+    line = f"halting    after {shown} epochs only the best go on; {proposes} proposes"
+    yield line, {"rungs": list(rungs), "proposals": proposes}
 
 
 def _end(search: SearchSpec) -> str:

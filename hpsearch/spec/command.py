@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,6 +26,7 @@ _MACRO: Final = re.compile(r"\$\{([^{}]*)\}")
 _VARIABLE: Final = re.compile(r"envvar:([A-Za-z0-9_]+)\Z", re.ASCII)
 #: Options of a Python that take no values.
 _FLAGS: Final = re.compile(r"-[bBdEiIOPqsSuvx]+\Z")
+_MODULE: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*\Z")
 #: Endings of scripts, in lower case.
 _SUFFIXES: Final = (
     *(".py", ".pyc", ".pyz", ".ipynb", ".sh", ".bash", ".zsh", ".r", ".jl", ".rb", ".pl"),
@@ -33,7 +35,8 @@ _SUFFIXES: Final = (
 
 
 def _argument(value: Any) -> str:
-    if not isinstance(value, str) and not is_number(value):
+    # W&B passes `true` as True, too.
+    if not (isinstance(value, str | bool) or is_number(value)):
         raise InvalidValue.at(f"must be text, not {show(value)}")
     return str(value)
 
@@ -217,6 +220,19 @@ def script_of(command: Sequence[str], bases: Sequence[Path]) -> Path | None:
             if is_script and (index or (is_own and os.sep in item)):
                 return path
     return None
+
+
+def module_in(command: Sequence[str], program: str) -> str:
+    """Return the module that `-m ${program}` runs; empty if the command has no such items."""
+    runs = ("-m", "${program}") in pairwise(command)
+    return program if runs and _MODULE.match(program) else ""
+
+
+def module_file(module: str, bases: Sequence[Path]) -> Path | None:
+    """Return the file that `python -m` runs of a module below one of the bases."""
+    name = module.replace(".", os.sep)
+    files = (base / f"{name}{end}" for base in bases for end in (".py", f"{os.sep}__main__.py"))
+    return next(filter(is_file, files), None)
 
 
 def expanded(path: str) -> Path:

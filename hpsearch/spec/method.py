@@ -269,6 +269,8 @@ def translate(
         raw["method"] = MethodSpec(CONFIGS)
     if program:
         _set_name(raw, warnings)
+        if "parameters" in raw:
+            raw["parameters"] = _without_repeats(raw["parameters"], warnings)
         if "metric" in raw:
             raw["metric"] = _metric(raw["metric"], warnings)
     return raw, warnings, faults.faults
@@ -279,6 +281,29 @@ def _set_name(raw: dict[str, Any], warnings: list[str]) -> None:
     if isinstance(name, str) and name.strip() and not NAME.match(name):
         raw["name"] = clean_name(name)
         warnings.append(f"name: {name!r} is no directory's name; it is {raw['name']!r} here")
+
+
+def _without_repeats(parameters: Any, warnings: list[str]) -> Any:
+    """Return a program's parameters in which every value of a list stands once."""
+    if not isinstance(parameters, Mapping):
+        return parameters
+    return {name: _once(name, body, warnings) for name, body in parameters.items()}
+
+
+def _once(name: Any, body: Any, warnings: list[str]) -> Any:
+    if isinstance(body, list):
+        once = list({repr(value): value for value in body}.values())
+        if len(once) < len(body):
+            warnings.append(f"parameters.{name}: a value that is listed twice counts once")
+        return once
+    if not isinstance(body, Mapping):
+        return body
+    changed = dict(body)
+    if "values" in body and "probabilities" not in body:
+        changed["values"] = _once(name, body["values"], warnings)
+    if "parameters" in body:
+        changed["parameters"] = _without_repeats(body["parameters"], warnings)
+    return changed
 
 
 def _metric(metric: Any, warnings: list[str]) -> Any:

@@ -6,11 +6,14 @@ import contextlib
 import csv
 import functools
 import io
+import os
 import re
 import subprocess
+import sys
 import warnings
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from commands import hpsearch
 from readme import DOCUMENTS, ROOT, block, blocks
@@ -202,6 +205,16 @@ def test_a_program_is_searched_by_its_command_line(tmp_path, run_python):
     run_python(block("program", "py") + check)
 
 
+def test_a_script_that_makes_its_own_sweep_works(tmp_path):
+    (tmp_path / "tuned.py").write_text(block("wandb-agent", "py"), encoding="utf-8")
+    environment = {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    command = [sys.executable, "tuned.py"]
+    subprocess.run(command, cwd=tmp_path, env=os.environ | environment, check=True)
+    table = pd.read_csv(tmp_path / "experiments/tuned/results.csv")
+    assert table["status"].tolist() == ["completed"] * 8
+    assert table["score"].min() < 0.1
+
+
 @pytest.mark.slow
 def test_the_estimator_works(tmp_path, run_python):
     check = "assert accuracy > 0.8 and len(search.cv_results_) == 2, accuracy\n"
@@ -259,7 +272,7 @@ for frame, rows in (of_optuna, 5), (of_keras_tuner, 5), (of_wandb, 1), (of_sklea
 MARKED = {
     "py": {
         *("ask-and-tell", "callbacks", "checkpoint", "dask", "keras-tuner", "known", "models"),
-        *("optimize", "oracle", "predict", "program", "scikit-learn", "tuners"),
+        *("optimize", "oracle", "predict", "program", "scikit-learn", "tuners", "wandb-agent"),
     },
     "sh": {"compare", "main job", "rows", "sweep", "tests", "trackers", "wandb"},
     "bash": {"slurm"},

@@ -34,7 +34,9 @@ LEAST = {"command": ["true", "${args}"], "metric": "loss", "parameters": {"x": [
         ({"parameters": {"x": {"values": [1], "when": {"z": 1}}}}, "there is no parameter 'z'"),
         ({"constraints": ["z < 1"]}, "there is no parameter 'z'"),
         ({"parameters": {"seed": [1]}, "seeds": 2}, "list the seeds there"),
-        ({"unknown": 1}, "unknown key"),
+        ({"run-cap": 9}, "did you mean 'run_cap'"),
+        ({"budgets": {"trials": 9}}, "did you mean 'budget'"),
+        ({"trials": 9}, "put it under budget:"),
         ({"execution": {"engine": "ray"}}, "programs run on this machine"),
         ({"metric": ["loss", "x"]}, "metric: must be a mapping"),
         ({"constraints": ["x > 2"]}, "none of the 2 points of the grid does"),
@@ -45,6 +47,53 @@ def test_what_is_refused(raw, said):
     with pytest.raises(SweepFileError) as caught:
         sweep_from_mapping({**LEAST, **raw})
     assert said in str(caught.value)
+
+
+def test_what_w_and_b_accepts_is_accepted_with_a_warning():
+    parameters = {"x": [1, 2, 1], "y": {"values": ["a", "a"]}, "z": {"parameters": {"w": [3, 3]}}}
+    raw = {**LEAST, "parameters": parameters, "count": 9, "max_runs": 5}
+    sweep = sweep_from_mapping({**raw, "command": ["true", True, 2, "${args}"]})
+    assert sweep.command == ("true", "True", "2", "${args}")
+    assert [parameter.choices for parameter in sweep.space.parameters] == [(1, 2), ("a",), (3,)]
+    assert [warning for warning in sweep.warnings if "ignored" in warning] == [
+        "'count' is no key here or in W&B; it is ignored",
+        "'max_runs' is no key here or in W&B; it is ignored",
+    ]
+    twice = [warning for warning in sweep.warnings if "listed twice" in warning]
+    assert [warning.partition(":")[0] for warning in twice] == [
+        *("parameters.x", "parameters.y", "parameters.w")
+    ]
+
+
+def test_the_plan_says_what_halts_and_who_proposes():
+    for method, line in (
+        ("asha", "halting    after 3 and 9 epochs only the best go on; tpe proposes"),
+        ({"name": "hyperband", "factor": 2, "proposals": "grid"}, "after 7 and 14 epochs"),
+    ):
+        raw = {**LEAST, "method": method, "parameters": {"x": [1, 2], "epochs": 27}}
+        console = Console(file=io.StringIO(), width=200)
+        print_plan(sweep_from_mapping(raw), None, None, console, measure=False)
+        assert line in console.file.getvalue()
+
+
+def test_a_module_and_a_program_of_path_are_found(tmp_path, monkeypatch):
+    (tmp_path / "package").mkdir()
+    (tmp_path / "package/train.py").touch()
+    command = ["${interpreter}", "-m", "${program}", "${args}"]
+    raw = {**LEAST, "command": command, "program": "package.train"}
+    sweep = sweep_from_mapping(raw, tmp_path)
+    assert sweep.command == ("${interpreter}", "-m", "package.train", "${args}")
+    assert sweep.program == str(tmp_path / "package/train.py")
+    elsewhere = sweep_from_mapping({**raw, "program": "json.tool"}, tmp_path)
+    assert elsewhere.program is None
+    assert elsewhere.command == ("${interpreter}", "-m", "json.tool", "${args}")
+    assert any("edits of the program are not noticed" in w for w in elsewhere.warnings)
+    (tmp_path / "bin").mkdir()
+    tool = tmp_path / "bin/tool"
+    tool.touch(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    named = sweep_from_mapping({**LEAST, "program": "tool", "command": ["${program}"]}, tmp_path)
+    assert named.program == str(tool)
 
 
 def test_any_name_and_value_is_the_programs_own():

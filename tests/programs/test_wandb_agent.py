@@ -1,0 +1,88 @@
+"""Scripts that make their own sweep: `import hpsearch.wandb as wandb`."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+
+import pandas as pd
+import pytest
+
+import hpsearch.wandb
+from hpsearch.errors import InputError
+
+SCRIPT = """
+    import os
+    import sys
+    import hpsearch.wandb as wandb
+
+    def train():
+        with wandb.init(config={"lr": 9, "other": 1}) as run:
+            assert run.config.other == 1
+            for epoch in range(3):
+                loss = (wandb.config.lr - 0.2) ** 2 / (epoch + 1)
+                wandb.log({"loss": loss, "arguments": len(sys.argv)})
+
+    wandb.login()
+    count = int(os.environ.get("COUNT", 9))
+    sweep = {
+        "method": "grid",
+        "metric": {"name": "loss", "goal": "minimize"},
+        "parameters": {"lr": {"values": [0.1, 0.2, 0.3, 0.4]}},
+    }
+    results = wandb.agent(wandb.sweep(sweep, project="p"), function=train, count=count)
+    print("after", results is not None)
+"""
+
+
+def run_script(directory, *command, **variables):
+    (directory / "tuned.py").write_text(textwrap.dedent(SCRIPT))
+    # The package's own tests may run in a trial.
+    environment = {n: v for n, v in os.environ.items() if not n.startswith(("HPSEARCH", "WANDB"))}
+    environment |= variables
+    environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+    return subprocess.run(
+        [sys.executable, *(command or ("tuned.py",))],
+        cwd=directory,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+
+def rows(directory):
+    return pd.read_csv(directory / "experiments/tuned/results.csv")
+
+
+@pytest.mark.parametrize("command", [("tuned.py", "--fast"), ("-m", "tuned", "--fast")])
+def test_each_trial_runs_the_script_anew(tmp_path, command):
+    assert run_script(tmp_path, *command).stdout.endswith("after True\n")
+    table = rows(tmp_path)
+    assert table["status"].tolist() == ["completed"] * 4
+    assert table["lr"].tolist() == [0.1, 0.2, 0.3, 0.4]
+    assert table["score"].tolist() == pytest.approx([0.01 / 3, 0, 0.01 / 3, 0.04 / 3])
+    assert table["epochs_trained"].tolist() == [3] * 4
+    assert table["arguments"].tolist() == [2] * 4
+    log = (tmp_path / "experiments/tuned/trials/1/run-1/stdout.log").read_text()
+    # In a trial, the agent calls the function and has no results.
+    assert log == "after False\n"
+
+
+def test_the_same_script_continues(tmp_path):
+    run_script(tmp_path, COUNT="3")
+    assert len(rows(tmp_path)) == 3
+    run_script(tmp_path)
+    assert len(rows(tmp_path)) == 4
+    assert rows(tmp_path)["lr"].tolist() == [0.1, 0.2, 0.3, 0.4]
+
+
+def test_mistakes_are_told(monkeypatch):
+    with pytest.raises(InputError, match="there is no sweep 'entity/project/x'"):
+        hpsearch.wandb.agent("entity/project/x", function=print)
+    identity = hpsearch.wandb.sweep({"method": "grid"})
+    monkeypatch.delattr(sys.modules["__main__"], "__file__", raising=False)
+    with pytest.raises(InputError, match="each trial runs the script anew, and there is no script"):
+        hpsearch.wandb.agent(identity, function=print)
