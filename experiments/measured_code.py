@@ -43,6 +43,7 @@ CODE: dict[str, tuple[str, ...]] = {
     "speed_settings": ("experiments.speed_peers", "experiments.speed_settings"),
     "trials": ("hpsearch.engine", "hpsearch.search", "hpsearch.store", "hpsearch.workers"),
     "two_cores": _MODELS,
+    "wandb_files": ("hpsearch.spec",),
 }
 _SUFFIXES = (".py", ".c", ".h", ".json")
 _C_COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*", re.DOTALL)

@@ -1,15 +1,19 @@
 """W&B's interface for a script that makes its own sweep: `import hpsearch.wandb as wandb`.
 
-Run by hand, `sweep` and `agent` run the sweep. Each trial is the script again, in which `agent`
-calls the function once, with the trial's values in `wandb.config`; the rest of W&B's interface is
-W&B's own there, or does nothing where it is not installed.
+Run by hand, `agent` runs the sweep. Each trial is the script again, in which `agent` calls the
+function once, with the trial's values in `wandb.config`, and ends. The rest of the interface is
+W&B's own where it is installed, offline unless WANDB_MODE says otherwise; elsewhere a stand-in
+knows what a sweep needs, and other calls do nothing.
 """
 
 from __future__ import annotations
 
+import json
+import operator
 import os
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import chdir
 from importlib import import_module
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -22,8 +26,12 @@ if TYPE_CHECKING:
     from hpsearch.results import Results
 
 _HOOK = Path(__file__).parent / "programs" / "hook"
+#: Where the script began, and where each trial begins.
+_DIRECTORY = Path.cwd()
 #: The sweeps of this process, by the ids that `sweep` returned.
 _SWEEPS: dict[str, Mapping[str, Any]] = {}
+#: The sweep that has run.
+_ENDED: list[str] = []
 
 
 def sweep(sweep: Mapping[str, Any] | Callable[[], Mapping[str, Any]], *_: Any, **__: Any) -> str:
@@ -43,30 +51,59 @@ def agent(
     entity: str | None = None,
     project: str | None = None,
     count: int | None = None,
+    **options: Any,
 ) -> Results:
-    """Run a sweep until `count` trials, its cap or its end; running the script again continues it.
+    """Run a sweep until `count` trials, its cap or its end.
+
+    In a trial it calls the function and ends the process.
 
     Args:
         sweep_id: What `sweep` returned.
         function: Trains with `wandb.config`; by default the sweep's `program` does.
         entity, project: Not used.
         count: Most trials, besides the sweep's `run_cap`.
+        options: As for `hpsearch.run`: `out`, `workers`, `fresh`, and `anyway_code` to continue
+            after an edit of the script.
 
     Raises:
-        InputError: There is no such sweep, no script to run, or the sweep is wrong.
+        InputError: There is no such sweep, no script to run, another one has run, or the sweep is
+            wrong.
     """
     del entity, project
+    if "HPSEARCH_REPORT" in os.environ:
+        if function is not None:
+            function()
+        sys.exit(0)
     if sweep_id not in _SWEEPS:
         raise InputError(f"agent: there is no sweep {sweep_id!r}; wandb.sweep returns its id")
-    raw = dict(_SWEEPS[sweep_id])
+    if _ENDED:
+        raise InputError(
+            "agent: this script has run a sweep, and each of its trials ends there; another sweep "
+            "needs a script of its own (for more trials, give a larger count)"
+        )
+    raw = _plain(_SWEEPS[sweep_id])
     if function is not None:
-        raw |= _script()
-    caps = [cap for cap in (count, raw.pop("run_cap", None)) if cap is not None]
-    if caps:
-        raw["run_cap"] = min(caps)
+        raw = _script() | {key: raw[key] for key in raw if key not in ("program", "command")}
+    if count:
+        cap = raw.get("run_cap", count)
+        raw["run_cap"] = min(count, cap) if isinstance(cap, int) else cap
     from hpsearch.api import run  # slow to import
 
-    return run(raw)
+    with chdir(_DIRECTORY):
+        results = run(raw, **options)
+    _ENDED.append(sweep_id)
+    return results
+
+
+def _plain(sweep: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a sweep with lists and numbers for tuples and NumPy's values."""
+    try:
+        plain: dict[str, Any] = json.loads(
+            json.dumps(dict(sweep), default=operator.methodcaller("tolist"))
+        )
+    except (AttributeError, TypeError, ValueError) as error:
+        raise InputError(f"sweep: must be a mapping of a sweep file's keys: {error}") from None
+    return plain
 
 
 def _script() -> dict[str, Any]:
@@ -78,14 +115,20 @@ def _script() -> dict[str, Any]:
             "agent: each trial runs the script anew, and there is no script here; write it into a "
             "file, or use hpsearch.optimize"
         )
-    program = ["-m", spec.name.removesuffix(".__main__")] if spec is not None else ["${program}"]
-    arguments = ["${interpreter}", *program, *sys.argv[1:]]
-    return {"name": Path(file).stem, "program": str(Path(file).absolute()), "command": arguments}
+    path = _DIRECTORY / file
+    name, program = path.stem, ["${program}"]
+    if spec is not None:
+        module = spec.name.removesuffix(".__main__")
+        name, program = module.rpartition(".")[2], ["-m", module]
+    command = [sys.executable, *program, *sys.argv[1:]]
+    return {"name": name, "program": str(path), "command": command}
 
 
 def _library() -> ModuleType:
     """Return W&B's package if it is installed, or the module that stands in for it."""
-    if find_spec("wandb") is None:
+    spec = find_spec("wandb")
+    # W&B's directory of runs beside the script looks like a package without a loader.
+    if "wandb" not in sys.modules and (spec is None or spec.loader is None):
         sys.path.append(str(_HOOK))
         file = _HOOK / "without_wandb" / "wandb.py"
         spec = spec_from_file_location("wandb", file, submodule_search_locations=[])
@@ -93,6 +136,7 @@ def _library() -> ModuleType:
         assert spec.loader is not None
         sys.modules["wandb"] = module_from_spec(spec)
         spec.loader.exec_module(sys.modules["wandb"])
+    os.environ.setdefault("WANDB_MODE", "offline")
     return import_module("wandb")
 
 
@@ -100,7 +144,3 @@ def __getattr__(name: str) -> Any:
     if name.startswith("__"):
         raise AttributeError(name)
     return getattr(_library(), name)
-
-
-if "HPSEARCH_REPORT" in os.environ:
-    sys.modules[__name__] = _library()

@@ -38,6 +38,7 @@ from hpsearch.programs.report import REPORT_VARIABLE
 from hpsearch.space.execution import Epoch, ExecutionResult, Status, Training
 from hpsearch.space.space import ENDLESS
 from hpsearch.spec.command import UserProgram
+from hpsearch.spec.method import FINISHED
 from hpsearch.training.follow import followed
 from hpsearch.training.subjects import Job, OnEpoch, Say
 
@@ -363,6 +364,8 @@ def outcome(
             it reported an epoch, or its first epoch has no number or follows one never reported.
     """
     metric = recipe.metric
+    if metric == FINISHED and ending.code == 0 and not ending.epochs:
+        ending = replace(ending, epochs=({**ending.others, metric: 1.0},), numbers=(None,))
     earlier = known.before(ending.numbers)
     if earlier is None or (known.epochs and not ending.epochs and ending.code != 0):
         return None

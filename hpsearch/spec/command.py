@@ -228,11 +228,16 @@ def module_in(command: Sequence[str], program: str) -> str:
     return program if runs and _MODULE.match(program) else ""
 
 
-def module_file(module: str, bases: Sequence[Path]) -> Path | None:
-    """Return the file that `python -m` runs of a module below one of the bases."""
+def module_file(module: str, base: Path) -> Path | None:
+    """Return the file that `python -m` runs of a module in a directory."""
     name = module.replace(".", os.sep)
-    files = (base / f"{name}{end}" for base in bases for end in (".py", f"{os.sep}__main__.py"))
+    files = (base / f"{name}{end}" for end in (f"{os.sep}__main__.py", ".py"))
     return next(filter(is_file, files), None)
+
+
+def runs_itself(command: Sequence[str]) -> bool:
+    """Check if a command begins with its program, which PATH may then have."""
+    return [item for item in command if item != "${env}"][:1] == ["${program}"]
 
 
 def expanded(path: str) -> Path:

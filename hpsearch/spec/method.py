@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
@@ -233,6 +234,10 @@ METHOD: Final = Rule(parse_method, _schema())
 
 #: Keys without meaning for a run on this machine.
 IGNORED: Final = ("project", "entity", "controller", "job", "image_uri", "apiVersion", "kind")
+#: Keys that people write, and that W&B ignores.
+_MISTAKEN: Final = ("count", "max_runs")
+#: The metric of a sweep over a program without a metric: 1 if it ends with exit code 0.
+FINISHED: Final = "finished"
 #: Keys of a metric that only W&B's service reads.
 METRIC_KEYS: Final = ("target", "impute", "impute_while_running")
 #: Keys that make a sweep one of a program.
@@ -258,8 +263,11 @@ def translate(
     Returns:
         The new data, warnings about ignored keys, and faults of the others.
     """
-    raw = {key: item for key, item in data.items() if key not in (*IGNORED, *KEYS)}
+    mistaken = [key for key in _MISTAKEN if program and key in data]
+    raw = {key: item for key, item in data.items() if key not in (*IGNORED, *KEYS, *mistaken)}
     warnings = [f"{key} is W&B's key; hpsearch ignores it" for key in IGNORED if key in data]
+    cap = "is ignored, as W&B ignores it; run_cap ends a sweep"
+    warnings += [f"{key} {cap}" for key in mistaken]
     faults = Collector()
     if "run_cap" in data:
         faults.run(partial(_run_cap, raw), data["run_cap"], "run_cap")
@@ -273,7 +281,20 @@ def translate(
             raw["parameters"] = _without_repeats(raw["parameters"], warnings)
         if "metric" in raw:
             raw["metric"] = _metric(raw["metric"], warnings)
+        elif _draws(raw.get("method", "grid")):
+            raw["metric"] = {"name": FINISHED, "goal": "maximize"}
+            warnings.append(
+                "metric is missing: each program that ends with exit code 0 scores 1; metric: "
+                "val_loss, or another that it reports, ranks the trials"
+            )
     return raw, warnings, faults.faults
+
+
+def _draws(method: Any) -> bool:
+    with suppress(InvalidValue):
+        return parse_method(method).draws
+    # It is reported separately.
+    return False
 
 
 def _set_name(raw: dict[str, Any], warnings: list[str]) -> None:

@@ -15,7 +15,7 @@ from hpsearch.errors import InputError, InputProblem, SweepFileError
 from hpsearch.machine import odd_kind
 from hpsearch.spec import words
 from hpsearch.spec.checks import Broken, advice, cross_faults, is_regression
-from hpsearch.spec.command import expanded, is_file, module_file, module_in, script_of
+from hpsearch.spec.command import expanded, is_file, module_file, module_in, runs_itself, script_of
 from hpsearch.spec.keys import CustomModelFields, ModelFields, ProgramFields, SweepFields
 from hpsearch.spec.method import KEYS, OF_PROGRAMS, translate
 from hpsearch.spec.parameters import is_known
@@ -37,7 +37,7 @@ from hpsearch.spec.yaml import (
     read_yaml,
     yaml_scalar,
 )
-from hpsearch.wording import show, unknown_hint
+from hpsearch.wording import show
 
 
 class _CheckedSweep(SweepFields):
@@ -69,10 +69,6 @@ class _CheckedSweep(SweepFields):
         raw, warnings, further = translate(
             require_mapping(data, "must be a mapping"), program=program
         )
-        if program:
-            ignored = [key for key in raw if _is_foreign(cls, key)]
-            raw = {key: item for key, item in raw.items() if key not in ignored}
-            warnings += [f"{key!r} is no key here or in W&B; it is ignored" for key in ignored]
         sweep, faults = cls._without_faults(raw)
         faults += further
         if sweep is not None:
@@ -132,20 +128,22 @@ class ProgramSweep(ProgramFields, _CheckedSweep):
     def resolved(self, base_dir: Path) -> Self:
         """Return a copy with the program's file as an absolute path.
 
-        It is beside the sweep file, or in the working directory as for W&B, or in PATH; without the
-        key, it is the script that the command names.
+        It is beside the sweep file, or in the working directory as for W&B, or in PATH if the
+        command begins with it; without the key, it is the script that the command names.
         """
         bases = (base_dir.absolute(), Path.cwd())
         known = _absolute(self.known, base_dir)
         command, program = self.command, self.program
         if module := module_in(command or (), program or ""):
             command = tuple(module if item == "${program}" else item for item in command or ())
-            path = module_file(module, bases)
+            # Python looks there only.
+            path = module_file(module, Path.cwd())
         elif program is None:
             path = script_of(command or (), bases)
         else:
             paths = [(base / expanded(program)).absolute() for base in bases]
-            path = next(filter(is_file, paths), None) or Path(shutil.which(program) or paths[0])
+            in_path = shutil.which(program) if runs_itself(command or ()) else None
+            path = next(filter(is_file, paths), None) or Path(in_path or paths[0])
         if path is None:
             warnings = (*self.warnings, _UNNOTICED)
             return replace(self, known=known, command=command, program=None, warnings=warnings)
@@ -193,14 +191,6 @@ _NEITHER = (
     "is missing, such as data: {dataset: digits}; or, to run a program of yours for each trial, "
     "program: train.py"
 )
-
-
-def _is_foreign(kind: type[Spec], key: Any) -> bool:
-    """Check if a top-level key is unknown, and neither misspelt nor one of another place."""
-    names = (*kind.keys(), *KEYS, *ModelFields.keys())
-    if key in names or unknown_hint(key, kind.words, names):
-        return False
-    return _placed(kind, (key,), "unknown key")[1] == "unknown key"
 
 
 def _placed(kind: type[Spec], loc: Loc, message: str) -> Fault:

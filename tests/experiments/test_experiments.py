@@ -208,6 +208,20 @@ def test_searches_with_known_results(tmp_path):
     assert len(every) == 6
 
 
+def test_sweep_files_of_w_and_b_are_read_or_counted_by_their_faults(tmp_path):
+    file = "method: random\nmetric: {name: loss}\nparameters: {x: {values: [1, 2]}}\n"
+    for name, text in {
+        "001": f"program: train.py\n{file}",
+        "002": file,
+        "003": f"program: train.py\n{file}run-cap: 9\n",
+    }.items():
+        (tmp_path / f"{name}.yaml").write_text(text, encoding="utf-8")
+    run("wandb_files.py", tmp_path, out=tmp_path)
+    counts, faults = json.loads((tmp_path / "wandb_files.json").read_text())["parts"].values()
+    assert counts == [{"files": 3, "read": 2, "refused": 1}]
+    assert faults == [{"first fault": "unknown key", "files": 1}]
+
+
 def test_searches_with_rungs_at_equal_epochs(tmp_path):
     """Without Ray's scheduler, which takes seconds to import."""
     methods = ["asha", "asha random", "hyperband", "optuna hyperband", "optuna median"]

@@ -10,6 +10,7 @@ import yaml
 from rich.console import Console
 from wandb_files import wandb_file
 
+import hpsearch
 from hpsearch.cli.plan import print_plan
 from hpsearch.errors import ChangedSweepError, InputError, SweepFileError
 from hpsearch.programs.search import program_identity, require_same_program
@@ -34,6 +35,8 @@ LEAST = {"command": ["true", "${args}"], "metric": "loss", "parameters": {"x": [
         ({"parameters": {"x": {"values": [1], "when": {"z": 1}}}}, "there is no parameter 'z'"),
         ({"constraints": ["z < 1"]}, "there is no parameter 'z'"),
         ({"parameters": {"seed": [1]}, "seeds": 2}, "list the seeds there"),
+        ({"unknown": 1}, "unknown key"),
+        ({"goal": "maximize"}, "unknown key"),
         ({"run-cap": 9}, "did you mean 'run_cap'"),
         ({"budgets": {"trials": 9}}, "did you mean 'budget'"),
         ({"trials": 9}, "put it under budget:"),
@@ -56,8 +59,8 @@ def test_what_w_and_b_accepts_is_accepted_with_a_warning():
     assert sweep.command == ("true", "True", "2", "${args}")
     assert [parameter.choices for parameter in sweep.space.parameters] == [(1, 2), ("a",), (3,)]
     assert [warning for warning in sweep.warnings if "ignored" in warning] == [
-        "'count' is no key here or in W&B; it is ignored",
-        "'max_runs' is no key here or in W&B; it is ignored",
+        "count is ignored, as W&B ignores it; run_cap ends a sweep",
+        "max_runs is ignored, as W&B ignores it; run_cap ends a sweep",
     ]
     twice = [warning for warning in sweep.warnings if "listed twice" in warning]
     assert [warning.partition(":")[0] for warning in twice] == [
@@ -69,6 +72,7 @@ def test_the_plan_says_what_halts_and_who_proposes():
     for method, line in (
         ("asha", "halting    after 3 and 9 epochs only the best go on; tpe proposes"),
         ({"name": "hyperband", "factor": 2, "proposals": "grid"}, "after 7 and 14 epochs"),
+        ({"name": "asha", "min_epochs": 27}, "halting    nowhere"),
     ):
         raw = {**LEAST, "method": method, "parameters": {"x": [1, 2], "epochs": 27}}
         console = Console(file=io.StringIO(), width=200)
@@ -76,7 +80,23 @@ def test_the_plan_says_what_halts_and_who_proposes():
         assert line in console.file.getvalue()
 
 
+def test_without_a_metric_a_program_that_ends_scores_one(tmp_path):
+    raw = {key: item for key, item in LEAST.items() if key != "metric"}
+    sweep = sweep_from_mapping({**raw, "command": ["sh", "-c", "echo loss: 0.5; exit $1", "-"]})
+    assert (sweep.metric.name, sweep.metric.goal) == ("finished", "maximize")
+    assert any(warning.startswith("metric is missing: each program") for warning in sweep.warnings)
+    with pytest.raises(SweepFileError, match="metric: is missing"):
+        sweep_from_mapping({**raw, "method": "tpe"})
+    (tmp_path / "run.sh").write_text("test ${1#--x=} = 1 && echo loss: 0.5")
+    command = ["sh", str(tmp_path / "run.sh"), "${args}"]
+    with pytest.warns(UserWarning, match="metric is missing"):
+        table = hpsearch.run({**raw, "command": command}, out=tmp_path / "out", verbose=0).table
+    assert table["status"].tolist() == ["completed", "failed"]
+    assert table["score"].tolist()[0] == 1
+
+
 def test_a_module_and_a_program_of_path_are_found(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "package").mkdir()
     (tmp_path / "package/train.py").touch()
     command = ["${interpreter}", "-m", "${program}", "${args}"]
@@ -92,8 +112,11 @@ def test_a_module_and_a_program_of_path_are_found(tmp_path, monkeypatch):
     tool = tmp_path / "bin/tool"
     tool.touch(0o755)
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
-    named = sweep_from_mapping({**LEAST, "program": "tool", "command": ["${program}"]}, tmp_path)
-    assert named.program == str(tool)
+    raw = {**LEAST, "program": "tool"}
+    for command in (["${program}"], ["${env}", "${program}", "${args}"]):
+        assert sweep_from_mapping({**raw, "command": command}, tmp_path).program == str(tool)
+    # Python would not look for it there.
+    assert sweep_from_mapping(raw, tmp_path).program == str(tmp_path / "tool")
 
 
 def test_any_name_and_value_is_the_programs_own():

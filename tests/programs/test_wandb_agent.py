@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -33,7 +34,9 @@ SCRIPT = """
         "parameters": {"lr": {"values": [0.1, 0.2, 0.3, 0.4]}},
     }
     results = wandb.agent(wandb.sweep(sweep, project="p"), function=train, count=count)
-    print("after", results is not None)
+    print(len(results.table), "trials")
+    if "AGAIN" in os.environ:
+        wandb.agent(wandb.sweep(sweep), function=train)
 """
 
 
@@ -59,16 +62,15 @@ def rows(directory):
 
 @pytest.mark.parametrize("command", [("tuned.py", "--fast"), ("-m", "tuned", "--fast")])
 def test_each_trial_runs_the_script_anew(tmp_path, command):
-    assert run_script(tmp_path, *command).stdout.endswith("after True\n")
+    assert run_script(tmp_path, *command).stdout.endswith("4 trials\n")
     table = rows(tmp_path)
     assert table["status"].tolist() == ["completed"] * 4
     assert table["lr"].tolist() == [0.1, 0.2, 0.3, 0.4]
     assert table["score"].tolist() == pytest.approx([0.01 / 3, 0, 0.01 / 3, 0.04 / 3])
     assert table["epochs_trained"].tolist() == [3] * 4
     assert table["arguments"].tolist() == [2] * 4
-    log = (tmp_path / "experiments/tuned/trials/1/run-1/stdout.log").read_text()
-    # In a trial, the agent calls the function and has no results.
-    assert log == "after False\n"
+    # A trial ends with the function.
+    assert (tmp_path / "experiments/tuned/trials/1/run-1/stdout.log").read_text() == ""
 
 
 def test_the_same_script_continues(tmp_path):
@@ -77,6 +79,21 @@ def test_the_same_script_continues(tmp_path):
     run_script(tmp_path)
     assert len(rows(tmp_path)) == 4
     assert rows(tmp_path)["lr"].tolist() == [0.1, 0.2, 0.3, 0.4]
+
+
+def test_a_second_sweep_of_a_script_is_refused(tmp_path):
+    with pytest.raises(subprocess.CalledProcessError) as caught:
+        run_script(tmp_path, AGAIN="1")
+    assert "another sweep needs a script of its own" in caught.value.stderr
+    assert rows(tmp_path)["status"].tolist() == ["completed"] * 4
+
+
+def test_values_of_numpy_and_tuples_are_plain():
+    given = {"parameters": {"x": {"values": (np.float64(0.5), np.int64(2))}, "y": np.arange(2)}}
+    plain = hpsearch.wandb._plain(given)
+    assert plain == {"parameters": {"x": {"values": [0.5, 2]}, "y": [0, 1]}}
+    with pytest.raises(InputError, match="sweep: must be a mapping of a sweep file's keys"):
+        hpsearch.wandb._plain({"x": object()})
 
 
 def test_mistakes_are_told(monkeypatch):
