@@ -27,13 +27,18 @@ from hpsearch.spec.sweep import sweep_from_text
 _PROGRAM = re.compile(r"^(program|command):", re.MULTILINE)
 
 
+def names_program(text: str) -> bool:
+    """Check if a sweep file names a program or a command."""
+    return _PROGRAM.search(text) is not None
+
+
 def fault_of(text: str) -> str:
     """Return the first fault of a sweep file, without its place and hint; empty if it is read."""
-    whole = text if _PROGRAM.search(text) else f"program: train.py\n{text}"
+    whole = text if names_program(text) else f"program: train.py\n{text}"
     try:
         sweep_from_text(whole)
     except SweepFileError as error:
-        return re.split(r"; |, not |: there", error.problems[0].message)[0]
+        return re.split(r"; |, not |, such as |: there are", error.problems[0].message)[0]
     return ""
 
 
@@ -47,16 +52,21 @@ def main() -> None:
         names = [row["file"] for row in csv.DictReader(file)]
     paths = [given.folder / f"{name}.yaml" for name in names]
     texts = [path.read_bytes().decode("utf-8") for path in paths if path.exists()]
-    faults = Counter(map(fault_of, texts))
-    read = faults.pop("", 0)
-    named = sum(bool(_PROGRAM.search(text)) for text in texts)
-    about = [
-        machine(),
-        versions("hpsearch"),
-        f"{len(texts)} files, {named} of which name a program or a command",
-    ]
+    found = [(names_program(text), fault_of(text)) for text in texts]
+    faults = Counter(fault for _, fault in found if fault)
+    about = [machine(), versions("hpsearch")]
     parts = {
-        "Files": [{"files": len(texts), "read": read, "refused": len(texts) - read}],
+        "Files": [
+            {
+                "that": kind,
+                "files": sum(names is named for names, _ in found),
+                "read": found.count((named, "")),
+            }
+            for named, kind in (
+                (True, "name a program or a command"),
+                (False, "name neither, read with a program added"),
+            )
+        ],
         "Why a file is refused": [
             {"first fault": fault, "files": count} for fault, count in faults.most_common()
         ],

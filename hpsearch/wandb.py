@@ -12,13 +12,15 @@ import json
 import operator
 import os
 import sys
+import traceback
 from collections.abc import Callable, Mapping
 from contextlib import chdir
+from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from hpsearch.errors import InputError
 
@@ -26,12 +28,13 @@ if TYPE_CHECKING:
     from hpsearch.results import Results
 
 _HOOK = Path(__file__).parent / "programs" / "hook"
-#: Where the script began, and where each trial begins.
+#: The working directory when this module was imported, in which each trial begins.
 _DIRECTORY = Path.cwd()
 #: The sweeps of this process, by the ids that `sweep` returned.
 _SWEEPS: dict[str, Mapping[str, Any]] = {}
-#: The sweep that has run.
-_ENDED: list[str] = []
+#: The sweep that was begun, if there is one; and whether its function raised, in a trial.
+_BEGUN: list[str] = []
+_FAILED: list[str] = []
 
 
 def sweep(sweep: Mapping[str, Any] | Callable[[], Mapping[str, Any]], *_: Any, **__: Any) -> str:
@@ -71,12 +74,10 @@ def agent(
     """
     del entity, project
     if "HPSEARCH_REPORT" in os.environ:
-        if function is not None:
-            function()
-        sys.exit(0)
+        _end_trial(function)
     if sweep_id not in _SWEEPS:
         raise InputError(f"agent: there is no sweep {sweep_id!r}; wandb.sweep returns its id")
-    if _ENDED:
+    if _BEGUN:
         raise InputError(
             "agent: this script has run a sweep, and each of its trials ends there; another sweep "
             "needs a script of its own (for more trials, give a larger count)"
@@ -89,10 +90,23 @@ def agent(
         raw["run_cap"] = min(count, cap) if isinstance(cap, int) else cap
     from hpsearch.api import run  # slow to import
 
+    _BEGUN.append(sweep_id)
     with chdir(_DIRECTORY):
         results = run(raw, **options)
-    _ENDED.append(sweep_id)
-    return results
+    return replace(results, directory=_DIRECTORY / results.directory)
+
+
+def _end_trial(function: Callable[[], Any] | None) -> NoReturn:
+    """Call the function, and end the process, whatever the script catches."""
+    if not _BEGUN:
+        _BEGUN.append("")
+        try:
+            if function is not None:
+                function()
+        except Exception:  # noqa: BLE001 - it is printed, and fails the trial
+            traceback.print_exc()
+            _FAILED.append("")
+    sys.exit(1 if _FAILED else 0)
 
 
 def _plain(sweep: Mapping[str, Any]) -> dict[str, Any]:
@@ -120,7 +134,10 @@ def _script() -> dict[str, Any]:
     if spec is not None:
         module = spec.name.removesuffix(".__main__")
         name, program = module.rpartition(".")[2], ["-m", module]
-    command = [sys.executable, *program, *sys.argv[1:]]
+    active = os.environ.get("VIRTUAL_ENV") or os.environ.get("CONDA_PREFIX") or sys.prefix
+    # The script's own Python, which an environment that is active elsewhere must not replace.
+    python = "${interpreter}" if Path(active) == Path(sys.prefix) else sys.executable
+    command = [python, *program, *sys.argv[1:]]
     return {"name": name, "program": str(path), "command": command}
 
 

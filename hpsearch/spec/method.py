@@ -233,11 +233,14 @@ def _schema() -> dict[str, Any]:
 METHOD: Final = Rule(parse_method, _schema())
 
 #: Keys without meaning for a run on this machine.
-IGNORED: Final = ("project", "entity", "controller", "job", "image_uri", "apiVersion", "kind")
+IGNORED: Final = (
+    *("project", "entity", "controller", "job", "image_uri", "launch", "scheduler"),
+    *("apiVersion", "kind"),
+)
 #: Keys that people write, and that W&B ignores.
 _MISTAKEN: Final = ("count", "max_runs")
 #: The metric of a sweep over a program without a metric: 1 if it ends with exit code 0.
-FINISHED: Final = "finished"
+FINISHED: Final = "hpsearch_finished"
 #: Keys of a metric that only W&B's service reads.
 METRIC_KEYS: Final = ("target", "impute", "impute_while_running")
 #: Keys that make a sweep one of a program.

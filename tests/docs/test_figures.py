@@ -146,8 +146,8 @@ def test_how_much_faster_kerastuner_s_programs_are_is_the_measured_range():
 
 def test_how_many_of_w_and_b_s_files_are_read_is_the_measured_number():
     content = json.loads((ROOT / "experiments" / "wandb_files.json").read_text(encoding="utf-8"))
-    (counts,) = content["parts"]["Files"]
-    assert f"[{counts['read']} of {counts['files']} files of public repositories]" in README
+    named, _ = content["parts"]["Files"]
+    assert f"[{named['read']} of {named['files']}](experiments/wandb_files.md) of public" in README
 
 
 def test_the_tools_beside_which_programs_run_are_those_of_the_table():

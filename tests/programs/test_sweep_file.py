@@ -55,10 +55,13 @@ def test_what_is_refused(raw, said):
 def test_what_w_and_b_accepts_is_accepted_with_a_warning():
     parameters = {"x": [1, 2, 1], "y": {"values": ["a", "a"]}, "z": {"parameters": {"w": [3, 3]}}}
     raw = {**LEAST, "parameters": parameters, "count": 9, "max_runs": 5}
+    raw |= {"launch": {"queue": "q"}, "scheduler": {}}
     sweep = sweep_from_mapping({**raw, "command": ["true", True, 2, "${args}"]})
     assert sweep.command == ("true", "True", "2", "${args}")
     assert [parameter.choices for parameter in sweep.space.parameters] == [(1, 2), ("a",), (3,)]
-    assert [warning for warning in sweep.warnings if "ignored" in warning] == [
+    ignored = [w.partition(" ")[0] for w in sweep.warnings if "hpsearch ignores it" in w]
+    assert ignored == ["launch", "scheduler"]
+    assert [warning for warning in sweep.warnings if "is ignored" in warning] == [
         "count is ignored, as W&B ignores it; run_cap ends a sweep",
         "max_runs is ignored, as W&B ignores it; run_cap ends a sweep",
     ]
@@ -83,7 +86,7 @@ def test_the_plan_says_what_halts_and_who_proposes():
 def test_without_a_metric_a_program_that_ends_scores_one(tmp_path):
     raw = {key: item for key, item in LEAST.items() if key != "metric"}
     sweep = sweep_from_mapping({**raw, "command": ["sh", "-c", "echo loss: 0.5; exit $1", "-"]})
-    assert (sweep.metric.name, sweep.metric.goal) == ("finished", "maximize")
+    assert (sweep.metric.name, sweep.metric.goal) == ("hpsearch_finished", "maximize")
     assert any(warning.startswith("metric is missing: each program") for warning in sweep.warnings)
     with pytest.raises(SweepFileError, match="metric: is missing"):
         sweep_from_mapping({**raw, "method": "tpe"})
@@ -93,6 +96,7 @@ def test_without_a_metric_a_program_that_ends_scores_one(tmp_path):
         table = hpsearch.run({**raw, "command": command}, out=tmp_path / "out", verbose=0).table
     assert table["status"].tolist() == ["completed", "failed"]
     assert table["score"].tolist()[0] == 1
+    assert table["loss"].tolist()[0] == 0.5
 
 
 def test_a_module_and_a_program_of_path_are_found(tmp_path, monkeypatch):

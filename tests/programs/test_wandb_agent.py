@@ -19,7 +19,12 @@ SCRIPT = """
     import sys
     import hpsearch.wandb as wandb
 
+    if "AWAY" in os.environ:
+        os.chdir("..")
+
     def train():
+        if "FAIL" in os.environ and wandb.config.lr > 0.2:
+            raise RuntimeError("too fast")
         with wandb.init(config={"lr": 9, "other": 1}) as run:
             assert run.config.other == 1
             for epoch in range(3):
@@ -40,8 +45,8 @@ SCRIPT = """
 """
 
 
-def run_script(directory, *command, **variables):
-    (directory / "tuned.py").write_text(textwrap.dedent(SCRIPT))
+def run_script(directory, *command, script=SCRIPT, **variables):
+    (directory / "tuned.py").write_text(textwrap.dedent(script))
     # The package's own tests may run in a trial.
     environment = {n: v for n, v in os.environ.items() if not n.startswith(("HPSEARCH", "WANDB"))}
     environment |= variables
@@ -78,7 +83,24 @@ def test_the_same_script_continues(tmp_path):
     assert len(rows(tmp_path)) == 3
     run_script(tmp_path)
     assert len(rows(tmp_path)) == 4
+    trials = tmp_path / "experiments/tuned/trials"
+    assert sorted(run.parent.name for run in trials.glob("*/run-*")) == ["1", "2", "3", "4"]
     assert rows(tmp_path)["lr"].tolist() == [0.1, 0.2, 0.3, 0.4]
+
+
+def test_a_function_that_raises_fails_its_trial(tmp_path):
+    script = SCRIPT.replace(
+        "    results = wandb.agent(", "    try:\n        results = wandb.agent("
+    )
+    script = script.replace("count=count)\n", "count=count)\n    except Exception:\n        pass\n")
+    run_script(tmp_path, script=script, FAIL="1")
+    assert rows(tmp_path)["status"].tolist() == ["completed", "completed", "failed", "failed"]
+    assert rows(tmp_path)["error"].str.contains("RuntimeError: too fast").tolist()[2:] == [True] * 2
+
+
+def test_results_are_where_the_script_began(tmp_path):
+    assert run_script(tmp_path, AWAY="1").stdout.endswith("4 trials\n")
+    assert len(rows(tmp_path)) == 4
 
 
 def test_a_second_sweep_of_a_script_is_refused(tmp_path):
