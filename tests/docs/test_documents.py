@@ -228,6 +228,8 @@ def test_the_search_over_a_function_works(tmp_path, run_python):
     assert run_python(block("ask-and-tell", "py")).endswith(" 30\n")
 
 
+# The tests of README's command run without Optuna.
+@pytest.mark.slow
 def test_results_of_other_libraries_are_known(tmp_path, run_python):
     space = "{'alpha': {'min': 0.01, 'max': 100.0, 'scale': 'log'}, 'solver': ['svd', 'lsqr']}"
     made = """
