@@ -32,9 +32,8 @@ _HOOK = Path(__file__).parent / "programs" / "hook"
 _DIRECTORY = Path.cwd()
 #: The sweeps of this process, by the ids that `sweep` returned.
 _SWEEPS: dict[str, Mapping[str, Any]] = {}
-#: The sweep that was begun, if there is one; and whether its function raised, in a trial.
-_BEGUN: list[str] = []
-_FAILED: list[str] = []
+#: The exit status of a trial, once there was an agent; a script has one.
+_STATUS: list[int] = []
 
 
 def sweep(sweep: Mapping[str, Any] | Callable[[], Mapping[str, Any]], *_: Any, **__: Any) -> str:
@@ -61,7 +60,7 @@ def agent(
     In a trial it calls the function and ends the process.
 
     Args:
-        sweep_id: What `sweep` returned.
+        sweep_id: The id that `sweep` returned.
         function: Trains with `wandb.config`; by default the sweep's `program` does.
         entity, project: Not used.
         count: Most trials, besides the sweep's `run_cap`.
@@ -77,7 +76,7 @@ def agent(
         _end_trial(function)
     if sweep_id not in _SWEEPS:
         raise InputError(f"agent: there is no sweep {sweep_id!r}; wandb.sweep returns its id")
-    if _BEGUN:
+    if _STATUS:
         raise InputError(
             "agent: this script has run a sweep, and each of its trials ends there; another sweep "
             "needs a script of its own (for more trials, give a larger count)"
@@ -90,7 +89,7 @@ def agent(
         raw["run_cap"] = min(count, cap) if isinstance(cap, int) else cap
     from hpsearch.api import run  # slow to import
 
-    _BEGUN.append(sweep_id)
+    _STATUS.append(0)
     with chdir(_DIRECTORY):
         results = run(raw, **options)
     return replace(results, directory=_DIRECTORY / results.directory)
@@ -98,15 +97,15 @@ def agent(
 
 def _end_trial(function: Callable[[], Any] | None) -> NoReturn:
     """Call the function, and end the process, whatever the script catches."""
-    if not _BEGUN:
-        _BEGUN.append("")
+    if not _STATUS:
+        _STATUS.append(0)
         try:
             if function is not None:
                 function()
         except Exception:  # noqa: BLE001 - it is printed, and fails the trial
             traceback.print_exc()
-            _FAILED.append("")
-    sys.exit(1 if _FAILED else 0)
+            _STATUS[0] = 1
+    sys.exit(_STATUS[0])
 
 
 def _plain(sweep: Mapping[str, Any]) -> dict[str, Any]:

@@ -55,7 +55,7 @@ class Engine:
 
     Attributes:
         keeps_all: Whether the weights of every execution are kept, not only those of the best.
-        limits: What ends the search besides its number of trials.
+        limits: The time and the scores that end the search.
         method: The proposer's name in messages.
         patience_seconds: The longest wait for the proposer while no worker has work.
     """

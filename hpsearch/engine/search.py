@@ -36,7 +36,7 @@ class SearchSpec:
         limit: Upper bound on the trials, or None.
         seed: Seed of the proposals.
         race: How configs compete for further seeds, or None.
-        budget: What ends the search besides the limit; None for nothing.
+        budget: Further ends of the search than the limit, or None.
     """
 
     method: MethodSpec

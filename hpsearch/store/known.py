@@ -200,7 +200,7 @@ class _OwnRows:
                     # Another of its choices may train equally.
                     reason = str(error)
         config = Config(values, self._space.kind)
-        # The model may have asked for further ones, which are none of the config's.
+        # A model may ask for further hyperparameters, which its config does not have.
         least = Config({n: v for n, v in values.items() if n in self._space.names}, config.kind)
         for each in (config, least) if least.id == row["config"] else (config,):
             if (assignment := self._space.assignment(each)) is not None:

@@ -174,18 +174,21 @@ def test_a_table_of_hpsearch_says_all_that_was_trained(tmp_path):
         hpsearch.run(configs, out=tmp_path / "out", fresh=True)
 
 
+#: Some of its trainings are halted.
+HALTING = {
+    "data": {"dataset": "wine"},
+    "method": {"name": "asha", "min_epochs": 1, "proposals": "random"},
+    "budget": {"trials": 9},
+    "parameters": {"units": {"min": 4, "max": 64}, "epochs": 9},
+}
+
+
 def test_halted_trainings_are_left_out(tmp_path, capsys):
-    sweep = {
-        "data": {"dataset": "wine"},
-        "method": {"name": "asha", "min_epochs": 1, "proposals": "random"},
-        "budget": {"trials": 9},
-        "parameters": {"units": {"min": 4, "max": 64}, "epochs": 9},
-    }
-    first = hpsearch.run(sweep, out=tmp_path / "first", verbose=0).table
+    first = hpsearch.run(HALTING, out=tmp_path / "first", verbose=0).table
     halted = int((first["status"] == "stopped").sum())
     assert 0 < halted < 9
     hpsearch.run(
-        {**sweep, "method": "tpe", "known": str(tmp_path / "first")},
+        {**HALTING, "method": "tpe", "known": str(tmp_path / "first")},
         out=tmp_path / "out",
         verbose=2,
     )
@@ -233,19 +236,13 @@ def test_a_search_that_kept_nothing_is_known_too():
 
 
 def test_trials_know_their_halted_trainings_too(tmp_path, capsys):
-    sweep = {
-        "data": {"dataset": "wine"},
-        "method": {"name": "asha", "min_epochs": 1, "proposals": "random"},
-        "budget": {"trials": 9},
-        "parameters": {"units": {"min": 4, "max": 64}, "epochs": 9},
-    }
-    first = hpsearch.run(sweep, out=tmp_path / "first", verbose=0)
+    first = hpsearch.run(HALTING, out=tmp_path / "first", verbose=0)
     from sklearn.datasets import load_wine
 
     x, y = load_wine(return_X_y=True)
     halted = int((first.trials["status"] == "stopped").sum())
     assert halted
-    parameters = {"units": {"min": 4, "max": 64}, "epochs": 9}
+    parameters = HALTING["parameters"]
     hpsearch.tune(
         x, y, parameters=parameters, method="random", trials=2, known=first.trials, verbose=2
     )
