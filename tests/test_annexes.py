@@ -41,7 +41,7 @@ print(run_sweep(sweep, settings).completed)
 
 
 def test_a_sweep_runs_while_all_annexes_are_hidden(tmp_path):
-    packages = ["ray", "plotly", "mlflow", "tensorboard", "typer"]
+    packages = ["ray", "plotly", "mlflow", "tensorboard", "wandb", "typer"]
     hidden = [*(f"hpsearch.{room}" for room in ABOVE), *packages]
     assert "hpsearch.kerastuner" in hidden
     assert python(_RUN, *hidden, cwd=tmp_path) == "2\n"

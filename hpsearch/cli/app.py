@@ -92,7 +92,7 @@ Set = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="Override, as in parameters.epochs=[5]."),
 ]
 Trackers = typer.Option(
-    metavar="tensorboard:DIR|mlflow:URI", help="Log each result; may be repeated."
+    metavar="tensorboard:DIR|mlflow:URI|wandb:PROJECT", help="Log each result; may be repeated."
 )
 Trust = Annotated[
     list[str] | None,

@@ -1,4 +1,4 @@
-"""Log executions to TensorBoard's event files or MLflow's runs, after a run or during it."""
+"""Log executions to TensorBoard's event files, MLflow's runs or W&B's, after a run or during it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import queue
 import re
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -207,20 +207,90 @@ def _markdown(rows: dict[str, str]) -> str:
     return "\n".join(["|tag|value|", "|---|---|", *(f"|{name}|{value}|" for name, value in cells)])
 
 
+class WandB:
+    """Writes a run for each execution to a project of W&B; one with the same result stays.
+
+    Args:
+        project: `PROJECT` or `ENTITY/PROJECT`.
+    """
+
+    def __init__(self, project: str) -> None:
+        self._target = f"wandb:{project}"
+        *entity, self._project = project.split("/", 1)
+        self._entity = next(iter(entity), None)
+
+    def log(self, record: Record) -> None:
+        """Write an execution's run, in place of an earlier one with another result."""
+        try:
+            self._log(record)
+        except Exception as error:  # the errors of W&B's library have no common base
+            said = " ".join(str(error).split())
+            raise TrackerError(f"{self._target}: {said}") from error
+
+    def _log(self, record: Record) -> None:
+        # W&B is an optional package.
+        import wandb
+
+        if os.environ.get("WANDB_MODE", "online") == "online" and not wandb.login(prompt=False):
+            raise TrackerError("not logged in; run `wandb login`, or set WANDB_MODE=offline")
+        digest = _digest(record)
+        run = self._begin(record, resume="allow")
+        if run.resumed:
+            logged = run.summary.get(_RESULT) == digest
+            run.finish()
+            if logged:
+                return
+            # W&B empties a run that begins again without being resumed.
+            run = self._begin(record)
+        result = record.result
+        for epoch, metrics in enumerate(result.curve, start=1):
+            run.log(dict(metrics), step=epoch)
+        if result.score is not None:
+            run.summary["score"] = result.score
+        # Written last: without it, a run that was cut short is written anew.
+        run.summary[_RESULT] = digest
+        run.finish(exit_code=0 if result.status.scored else 1)
+
+    def _begin(self, record: Record, resume: str | None = None) -> Any:
+        # W&B is an optional package.
+        import wandb
+
+        return wandb.init(
+            project=self._project,
+            entity=self._entity,
+            id=hashlib.sha256(_row(record).encode()).hexdigest()[:16],
+            name=run_name(record),
+            group=record.provenance.sweep,
+            config={**hyperparameters(record), "hpsearch": tags(record)},
+            resume=resume,
+            reinit="create_new",
+            settings=wandb.Settings(
+                silent=True, console="off", disable_git=True, save_code=False, x_disable_stats=True
+            ),
+        )
+
+
+_TRACKERS: dict[str, Callable[[str], Tracker]] = {
+    "tensorboard": TensorBoard,
+    "mlflow": MLflow,
+    "wandb": WandB,
+}
+
+
 def make_tracker(target: str) -> Tracker:
-    """Return the tracker that `tensorboard:DIR` or `mlflow:URI` names; nothing is written yet."""
+    """Return the tracker that a target such as `tensorboard:DIR` names; nothing is written yet."""
     kind, _, where = target.partition(":")
-    if kind not in ("tensorboard", "mlflow") or not where:
+    if kind not in _TRACKERS or not where:
         raise InputError(
-            f"{target!r}: must be tensorboard:DIR or mlflow:URI, such as tensorboard:logs or "
-            "mlflow:sqlite:///mlflow.db"
+            f"{target!r}: must be tensorboard:DIR, mlflow:URI or wandb:PROJECT, such as "
+            "tensorboard:logs, mlflow:sqlite:///mlflow.db or wandb:team/digits"
         )
     require_free(Path(where.removeprefix("sqlite:///")))
     if find_spec(kind) is None:
         raise InputError(
             f"{target}: the library {kind} is not installed; pip install 'hpsearch[{kind}]'"
         )
-    return TensorBoard(where) if kind == "tensorboard" else MLflow(where)
+    return _TRACKERS[kind](where)
 
 
 def log_results(directory: Path, tracker: Tracker) -> int:

@@ -10,13 +10,15 @@ from hpsearch.errors import InputError
 from hpsearch.trackers.tracking import _row, hyperparameters, make_tracker, run_name, tags
 
 
-@pytest.mark.parametrize("target", ["", "tensorboard", "tensorboard:", "wandb:x", ":x", "mlflow"])
+@pytest.mark.parametrize(
+    "target", ["", "tensorboard", "tensorboard:", "wandb", "neptune:x", ":x", "mlflow"]
+)
 def test_what_names_none(target):
-    with pytest.raises(InputError, match="must be tensorboard:DIR or mlflow:URI"):
+    with pytest.raises(InputError, match="must be tensorboard:DIR, mlflow:URI or wandb:PROJECT"):
         make_tracker(target)
 
 
-@pytest.mark.parametrize("kind", ["tensorboard", "mlflow"])
+@pytest.mark.parametrize("kind", ["tensorboard", "mlflow", "wandb"])
 def test_a_library_that_is_not_installed(monkeypatch, kind):
     monkeypatch.setattr("hpsearch.trackers.tracking.find_spec", lambda _: None)
     with pytest.raises(InputError, match=rf"pip install 'hpsearch\[{kind}\]'"):
