@@ -242,6 +242,19 @@ class OnBatches(keras.callbacks.Callback):
         pass
 
 
+def test_of_equal_epochs_the_first_is_the_best_step(data):
+    """As in `keras_tuner.src.engine.metrics_tracking.MetricHistory.get_best_step`."""
+
+    def still(hp):
+        model = build(hp)
+        model.compile(keras.optimizers.SGD(0.0), "categorical_crossentropy", metrics=["accuracy"])
+        return model
+
+    tuner = kt.RandomSearch(still, objective="val_accuracy", max_trials=1, **WHERE)
+    tuner.search(**data, epochs=3, verbose=0)
+    assert [trial.best_step for trial in tuner.oracle.trials.values()] == [0]
+
+
 def test_callbacks_that_act_on_batches_train_by_fit(search):
     """Others do not: test_overrides.py has them."""
     stop = keras.callbacks.EarlyStopping("val_loss", patience=1, min_delta=100)

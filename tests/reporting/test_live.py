@@ -22,7 +22,7 @@ from hpsearch.store.directory import ResultsDirectory
 SWEEP = """
 name: slow
 data: {dataset: digits, validation: 0.2}
-parameters: {units: {values: [400, 410, 420, 430, 440, 450]}, epochs: [150], hidden_layers: [2]}
+parameters: {units: {values: [400, 410, 420, 430, 440, 450]}, epochs: [50], hidden_layers: [2]}
 seeds: 2
 execution: {workers: 1, threads: 1}
 """

@@ -95,7 +95,7 @@ def regrets(method: str, name: str, seeds: int) -> list[float]:
 
 @pytest.mark.parametrize(
     ("method", "seeds"),
-    [("tpe", 20), *(slow(method, 10) for method in ("bayesian", "asha", "hyperband"))],
+    [("tpe", 8), *(slow(method, 6) for method in ("bayesian", "asha", "hyperband"))],
 )
 def test_it_learns(method, seeds):
     """Regret of at most three quarters of random search's, and better in two of three pairs."""
