@@ -16,6 +16,8 @@ _TRAINER = ("hpsearch.native", "hpsearch.training", "hpsearch.workers")
 _SPEED = (*_TRAINER, "hpsearch.engine", "experiments.speed_peers")
 _MODELS = ("hpsearch.custom", "hpsearch.training", "hpsearch.workers")
 _SEARCH = ("hpsearch.search", "hpsearch.space.seeds")
+#: What reads a sweep file without `data`.
+_READERS = ("checks", "command", "keys", "method", "parameters", "rules", "sweep", "words", "yaml")
 #: Table -> the modules and packages by which it would be another one.
 CODE: dict[str, tuple[str, ...]] = {
     "ask_cost": ("hpsearch.search", "hpsearch.space"),
@@ -43,7 +45,7 @@ CODE: dict[str, tuple[str, ...]] = {
     "speed_settings": ("experiments.speed_peers", "experiments.speed_settings"),
     "trials": ("hpsearch.engine", "hpsearch.search", "hpsearch.store", "hpsearch.workers"),
     "two_cores": _MODELS,
-    "wandb_files": ("hpsearch.spec",),
+    "wandb_files": tuple(f"hpsearch.spec.{name}" for name in _READERS),
 }
 _SUFFIXES = (".py", ".c", ".h", ".json")
 _C_COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*", re.DOTALL)

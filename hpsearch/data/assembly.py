@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hpsearch.data.columns import MAX_VOCABULARY
 from hpsearch.data.dataset import (
     IMAGE_MAX,
     Dataset,
@@ -37,6 +39,7 @@ from hpsearch.data.targets import (
     class_target,
     encode_target,
     infer_task,
+    is_whole,
     regression_target,
     regression_values,
 )
@@ -68,10 +71,18 @@ def _fitted_input(source: RawData, x: Inputs, spec: DataSpec, *, missing: bool) 
     if numeric.size:
         fitted |= _fitted(numeric, spec.scale, source.unit)
     if isinstance(x, Mapping):
-        texts = {n: sorted(set(v.tolist())) for n, v in x.items() if v.dtype == object}
-        columns = tuple(ColumnSpec(n, tuple(texts[n]) if n in texts else None) for n in x)
+        texts = {n: _vocabulary(v) for n, v in x.items() if v.dtype == object}
+        columns = tuple(ColumnSpec(n, texts.get(n)) for n in x)
         return InputSpec((len(columns),), "float32", columns, **fitted)
     return InputSpec(x.shape[1:], str(x.dtype), **fitted)
+
+
+def _vocabulary(texts: npt.NDArray[Any]) -> tuple[str, ...]:
+    """Return the different texts in order; of very many, the commonest."""
+    counts = Counter(texts.tolist())
+    if len(counts) <= MAX_VOCABULARY:
+        return tuple(sorted(counts))
+    return tuple(sorted(sorted(counts, key=lambda text: (-counts[text], text))[:MAX_VOCABULARY]))
 
 
 def _fitted_parts(x: npt.NDArray[Any], scale: str, parts: tuple[ArrayPart, ...]) -> dict[str, Any]:
@@ -242,7 +253,12 @@ def assemble(
             f"{source.where}: has its own validation part, and cross-validation makes one from "
             "the training rows in each fold; leave one of them out"
         )
-    kind = infer_task(source, spec.task or source.task)
+    given = spec.task or source.task
+    kind = infer_task(source, given)
+    y = source.train.y
+    if given is None and kind == "regression" and y.ndim == 1 and is_whole(y):
+        notice = f"{source.where}: the target has very many whole numbers: a regression"
+        source = replace(source, warnings=(*source.warnings, notice))
     by_fraction = spec.train_on == "train" and not by_folds and source.validation is None
     validation = float(spec.validation) if by_fraction else None
     test = None if isinstance(spec.test, str) else spec.test

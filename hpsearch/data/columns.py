@@ -31,6 +31,9 @@ MISSING = frozenset(
 )
 """The cells that `pandas.read_csv` takes for missing values."""
 
+#: In a column of numbers, a question mark stands for a missing one, too.
+_MISSING_NUMBERS = MISSING | {"?"}
+
 _MAX_PROBLEMS = 10
 #: With fewer rows, measurements may differ in every row, too, and are not taken for identifiers.
 _LEAST_TEXTS, _LEAST_NUMBERS = 20, 100
@@ -39,8 +42,14 @@ _NAME_OF_IDENTIFIER = re.compile(
     r"(?:^|[\W_])(?:ids?|uuid|guid|key|index|idx|row|rownames|number|nr|no)$|[a-z](?:Id|ID|Key|No)$",
     re.IGNORECASE,
 )
-_LIKE_A_DATE = re.compile(r"\s*\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}(?:[T ]\s*\d|\s*$)")
-_DAYS = ("%Y-%m-%d", "%Y/%m/%d", "%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", "%m-%d-%Y", "%d-%m-%Y")
+_LIKE_A_DATE = re.compile(
+    r"\s*(?:\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}|[A-Za-z]{3,9} \d{1,2},? \d{4}"
+    r"|\d{1,2}[- ][A-Za-z]{3,9}[- ]\d{4})(?:[T ]\s*\d|\s*$)"
+)
+_DAYS = (
+    *("%Y-%m-%d", "%Y/%m/%d", "%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", "%m-%d-%Y", "%d-%m-%Y"),
+    *("%b %d %Y", "%b %d, %Y", "%d %b %Y", "%d-%b-%Y", "%B %d %Y", "%B %d, %Y", "%d %B %Y"),
+)
 _TIMES = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
 #: Texts of booleans, as `pandas.read_csv` reads them.
 _FLAGS = dict.fromkeys(("True", "TRUE", "true"), 1.0) | dict.fromkeys(
@@ -128,11 +137,8 @@ def parse_columns(
                 parsed.dates.append(values)
                 continue
             parsed.columns[name] = values
-            if like is None and (odd := _odd_number(values)):
-                parsed.notices.append(
-                    f"{where}: column {name!r}: texts such as {odd!r} are categories; write "
-                    "numbers as 1234.5 and dates as 2024-12-31 to have them used as such"
-                )
+            if like is None and (remark := _remark(values)):
+                parsed.notices.append(f"{where}: column {name!r}: {remark}")
         except _Unusable as problem:
             if len(problems) < _MAX_PROBLEMS:
                 at = where if problem.row is None else place(problem.row)
@@ -214,7 +220,7 @@ def _numbers(values: npt.NDArray[np.float64], cells: Any, spec: DataSpec) -> npt
     if not bad.any():
         return values.astype(np.float32)
     missing = np.zeros_like(bad)
-    missing[bad] = [str(cell).strip() in MISSING for cell in cells[bad]]
+    missing[bad] = [str(cell).strip() in _MISSING_NUMBERS for cell in cells[bad]]
     if spec.impute != "none":
         bad &= ~missing
         if not bad.any():
@@ -256,18 +262,29 @@ def _identified(
             f"another {kind} in nearly every row, {distinct:,} in {len(values):,}, looks like an "
             f"identifier; `identifiers: keep` uses such columns{hint}"
         )
-    if is_text and distinct > MAX_VOCABULARY:
-        raise _Unusable(
-            f"{distinct} different texts, at most {MAX_VOCABULARY} can be one-hot encoded; "
-            f"add {series.name!r} to drop"
-        )
     return cells
+
+
+def _remark(values: npt.NDArray[Any]) -> str:
+    """Say what is odd about a column; nothing if nothing is."""
+    if values.dtype != object:
+        return ""
+    if odd := _odd_number(values):
+        return (
+            f"texts such as {odd!r} are categories; write numbers as 1234.5 and dates as "
+            "2024-12-31 to have them used as such"
+        )
+    distinct = len(set(values.tolist()))
+    if distinct <= MAX_VOCABULARY:
+        return ""
+    return (
+        f"{distinct:,} different texts; all but the {MAX_VOCABULARY:,} commonest of the training "
+        "split share one feature"
+    )
 
 
 def _odd_number(values: npt.NDArray[Any]) -> str:
     """Return a text that looks like an oddly written number if most texts do; else nothing."""
-    if values.dtype != object:
-        return ""
     distinct = sorted(set(values.tolist()) - {""})
     like = [text for text in distinct if _LIKE_A_NUMBER.match(text)]
     if len(like) < max(_LEAST_DIFFERENT, len(distinct) // 2):

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from hpsearch.data.arrays import PARTS, raw_from_pairs, read_function, read_npz
 from hpsearch.data.assembly import assemble
 from hpsearch.data.builtin import read_builtin
+from hpsearch.data.csvfile import read_csv
 from hpsearch.data.dataset import (
     Dataset,
     Folds,
@@ -21,7 +22,6 @@ from hpsearch.data.dataset import (
     packed,
     read_elements,
 )
-from hpsearch.data.files import read_csv
 from hpsearch.data.specs import ArrayPart
 from hpsearch.data.splitting import random_folds, splitter_folds, time_folds, times_of
 from hpsearch.errors import DataError

@@ -17,6 +17,8 @@ from hpsearch.errors import DataError
 from hpsearch.wording import quoted
 
 MAX_INFERRED_CLASSES = 20
+#: As many different whole numbers are a quantity.
+_LEAST_QUANTITIES = 1_000
 #: A label with more digits is text: to spell it out could take minutes.
 _MOST_DIGITS = 400
 _NUMBER = re.compile(r"\s*[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\s*\Z", re.ASCII)
@@ -165,6 +167,12 @@ def infer_task(source: RawData, given: TaskName | None) -> TaskName:
     return kind
 
 
+def is_whole(y: npt.NDArray[Any]) -> bool:
+    """Check if all targets are whole numbers."""
+    values = _numbers(y)
+    return bool(np.equal(values, np.round(values)).all())
+
+
 def _kind_of(source: RawData) -> TaskName:
     part = source.train
     if source.labels:
@@ -175,9 +183,11 @@ def _kind_of(source: RawData) -> TaskName:
     if 2 * np.isnan(values).sum() > len(values):
         return "classification"
     _require_numbers(part, "the others are")
-    if not np.equal(values, np.round(values)).all():
+    if not is_whole(part.y):
         return "regression"
     names, rows = _named(part.y, numbers=_reads_numbers(source))
+    if len(names) >= _LEAST_QUANTITIES:
+        return "regression"
     counts = np.bincount(rows)
     if len(names) <= MAX_INFERRED_CLASSES and (counts >= 2).all():
         return "classification"

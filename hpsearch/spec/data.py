@@ -50,6 +50,7 @@ _ONLY_WITH = {
     "target": ("csv",),
     "drop": ("csv", "python", "memory"),
     "split": ("csv",),
+    **dict.fromkeys(("separator", "decimal", "encoding", "missing"), ("csv",)),
 }
 _FILES = ("csv", "npz", "validation", "test")
 _PATHS = (*_FILES, "folder")
@@ -61,6 +62,14 @@ _COLUMN = text(requirement="must be the name of a column")
 def _path(value: str) -> str:
     if hint := unquote_hint(value):
         raise InvalidValue.at(f"no path{hint}")
+    return value
+
+
+def _encoding(value: str) -> str:
+    try:
+        "a".encode(value)
+    except LookupError:
+        raise InvalidValue.at("must be an encoding of text that Python has") from None
     return value
 
 
@@ -111,6 +120,29 @@ class DataSpec(Spec):
         sequence(_COLUMN, "column names"),
         "Columns of a table to leave out.",
         ["colour"],
+        default=(),
+    )
+    separator: str | None = key(
+        one_of((",", ";", "\t", "|"), "separator"),
+        "What separates the cells of a CSV; by default the only one of these that fits.",
+        ";",
+    )
+    decimal: Literal[".", ","] | None = key(
+        one_of((".", ","), "decimal sign"),
+        "Decimal sign of a CSV; by default a comma if cells are not separated by commas and "
+        "numbers have commas and no points.",
+        ",",
+    )
+    encoding: str | None = key(
+        text(requirement="must be the name of an encoding").then(_encoding),
+        "Encoding of a CSV, as Python names it; by default UTF-8, UTF-16 if the file begins so, "
+        "and cp1252 (Western European) if it is not UTF-8.",
+        "latin-1",
+    )
+    missing: tuple[str, ...] = key(
+        sequence(text(), "texts"),
+        "Further cells of a CSV that mean a missing value.",
+        ["?", "-999"],
         default=(),
     )
     impute: Literal["median", "mean", "none"] = choice(
@@ -180,7 +212,7 @@ class DataSpec(Spec):
 
     def raw(self) -> Any:
         raw = super().raw()
-        for name in ("drop", "impute", "dates", "identifiers", "train_on"):
+        for name in ("drop", "missing", "impute", "dates", "identifiers", "train_on"):
             if raw[name] == plain(self.keys()[name].default):
                 del raw[name]
         if self.cv is not None or self._given_split:

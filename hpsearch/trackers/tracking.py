@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from hpsearch.engine.session import Began, Listener, RunEvent, Stored
 from hpsearch.errors import HpsearchError, InputError
@@ -251,7 +251,7 @@ class WandB:
         run.summary[_RESULT] = digest
         run.finish(exit_code=0 if result.status.scored else 1)
 
-    def _begin(self, record: Record, resume: str | None = None) -> Any:
+    def _begin(self, record: Record, resume: Literal["allow"] | None = None) -> Any:
         # W&B is an optional package.
         import wandb
 

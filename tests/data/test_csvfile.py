@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+
 import numpy as np
 import pytest
 from bad_tables import GOOD, INCOMPLETE, numbers
@@ -9,6 +11,7 @@ from datasets import load
 
 from hpsearch.data.specs import Task
 from hpsearch.errors import DataError
+from hpsearch.spec.data import SplitSpec
 
 
 def test_table_with_text(csv_file):
@@ -96,7 +99,7 @@ def test_lines_are_the_files_after_quoted_line_breaks(csv_file):
     [
         ("a,b,t,y\nx,1,u,no\n", ":2: column 'a': 'x' is not a number"),
         ("a,b,y\n1,1,no\n", ":1: the training file: no column 't'"),
-        ("a,b,t,y\n1,1,,\n", ":2: the target '' is missing or not"),
+        ("a,b,t,y\n1,1,,\n", "column 'y': the target is missing in every row"),
     ],
 )
 def test_validation_file_must_fit(csv_file, content, message):
@@ -120,3 +123,92 @@ def test_explicit_task_decides(csv_file):
     assert dataset.target.outputs == 30
     with pytest.raises(DataError, match="as task: regression needs"):
         load(csv=csv_file(GOOD), target="y", task="regression")
+
+
+PLAIN = "town,size,y\n" + "".join(
+    f"{('Köln', 'Ulm', '')[i % 3]},{i - 20}.5,{i % 7}.25\n" for i in range(40)
+)
+IN_ANOTHER_WAY = {
+    "semicolons": PLAIN.replace(",", ";").encode(),
+    "tabs": PLAIN.replace(",", "\t").encode(),
+    "decimal commas": PLAIN.replace(",", ";").replace(".", ",").encode(),
+    "Latin-1": PLAIN.encode("latin-1"),
+    "UTF-16": PLAIN.encode("utf-16"),
+    "gzip": gzip.compress(PLAIN.encode()),
+    "an index of pandas": "".join(
+        f"{'' if i == 0 else i - 1},{line}" for i, line in enumerate(PLAIN.splitlines(True))
+    ).encode(),
+    "all at once": gzip.compress(PLAIN.replace(",", "|").replace(".", ",").encode("latin-1")),
+}
+
+
+@pytest.mark.parametrize("content", IN_ANOTHER_WAY.values(), ids=IN_ANOTHER_WAY)
+def test_a_table_in_another_way_is_the_same_table(csv_file, content):
+    plain = load(csv=csv_file(PLAIN), target="y")
+    other = load(csv=csv_file(content, "other.csv"), target="y")
+    assert other.fingerprint == plain.fingerprint
+    assert len(other.warnings) == (content != IN_ANOTHER_WAY["gzip"])
+
+
+@pytest.mark.parametrize(
+    ("cells", "numbers"),
+    [
+        (["1,234", "2,500"], None),  # thousands, perhaps
+        (["1,25", "2,500"], [1.25, 2.5]),
+        ([",5", "1,5e1"], [0.5, 15.0]),
+    ],
+)
+def test_a_comma_is_a_decimal_sign_where_that_is_certain(csv_file, cells, numbers):
+    rows = "".join(f"{cell};{'pq'[i % 2]}\n" for i, cell in enumerate(cells * 9))
+    dataset = load(csv=csv_file("a;y\n" + rows), target="y", identifiers="keep")
+    if numbers is None:
+        assert dataset.train.x["a"].dtype == object
+    else:
+        assert sorted(set(dataset.train.x[:, 0].tolist())) == numbers
+
+
+def test_the_sweep_file_decides_how_a_table_is_written(csv_file):
+    path = csv_file("a;y\n" + "1,234;p\n-9;q\n?;q\n" * 9)
+    dataset = load(csv=path, target="y", separator=";", decimal=",", missing=("-9",))
+    values = dataset.train.x[:, 0]
+    assert set(values[~np.isnan(values)].tolist()) == {np.float32(1.234)}
+    # Both of them count as missing.
+    assert np.isnan(values).mean() == pytest.approx(2 / 3, abs=0.1)
+    text = load(csv=csv_file("é,y\n" + "1,p\n2,q\n" * 9, "t.csv"), target="y", encoding="latin-1")
+    assert text.input.table.names == ("Ã©",)
+
+
+def test_rows_without_a_target_are_left_out_and_counted(csv_file):
+    text = "a,g,y\n1,p,\n2,p,u\nx,q,\n" + "3,q,v\n4,r,u\n5,s,v\n" * 9
+    split = SplitSpec(by="group", column="g")
+    dataset = load(csv=csv_file(text), target="y", split=split)
+    assert len(dataset.train) + len(dataset.validation) == 28
+    assert any("2 of 30 rows are left out" in warning for warning in dataset.warnings)
+    with pytest.raises(DataError, match=r":6: column 'a': 'bad'"):
+        load(csv=csv_file(text.replace("4,r,u", "bad,r,u", 1)), target="y")
+
+
+def test_of_very_many_texts_the_commonest_have_features(csv_file):
+    names = [f"w{i}" for i in range(1_500)]
+    rows = "".join(f"{name},{i % 2}\n" for i, name in enumerate([*names, *names[700:]] * 2))
+    dataset = load(csv=csv_file("a,y\n" + rows), target="y")
+    (column,) = dataset.input.columns
+    assert len(column.vocabulary) == 1_000
+    assert len({*column.vocabulary} & {*names[700:]}) > 720
+    assert list(column.vocabulary) == sorted(column.vocabulary)
+    assert any("1,500 different texts" in warning for warning in dataset.warnings)
+
+
+def test_thousands_of_whole_numbers_are_a_quantity(csv_file):
+    path = csv_file("a,y\n" + "".join(f"{i % 9}.5,{3 * i}\n" for i in range(1_200)))
+    dataset = load(csv=path, target="y")
+    assert dataset.target.task is Task.REGRESSION
+    assert any("a regression" in warning for warning in dataset.warnings)
+
+
+def test_a_packed_file_larger_than_the_memory_is_refused(csv_file, monkeypatch):
+    monkeypatch.setattr("hpsearch.data.csvfile.available_bytes", lambda: 1 << 22)
+    monkeypatch.setattr("hpsearch.data.files.available_bytes", lambda: 1 << 22)
+    path = csv_file(gzip.compress(b"a,y\n" + b"1,2\n" * 1_000_000))
+    with pytest.raises(DataError, match="use fewer rows"):
+        load(csv=path, target="y")

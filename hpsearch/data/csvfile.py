@@ -1,0 +1,271 @@
+"""Read CSV tables, and check them by the rules of `csv` and of pandas."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections import Counter
+from collections.abc import Callable, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from hpsearch.data.columns import MISSING, parse_columns, parse_numbers, require_column
+from hpsearch.data.dataset import Inputs, RawData, RawPart
+from hpsearch.data.dialect import Dialect, WrongEncoding, dialect_of, encodings_of
+from hpsearch.data.files import require_file, require_memory
+from hpsearch.data.specs import TableSpec
+from hpsearch.errors import DataError
+from hpsearch.machine import available_bytes
+from hpsearch.spec.data import DataSpec
+from hpsearch.wording import quoted
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: Memory per byte of a file: pandas takes 8 bytes for a number of about 6 characters, and parsing,
+#: the float32 copy and the split each take a part of that.
+_TABLE_MEMORY_FACTOR = 5
+_READ_BYTES = 1 << 20
+
+
+def _unnamed(place: int) -> str:
+    """Return the name that pandas gives a column without one."""
+    return f"Unnamed: {place}"
+
+
+_INDEX = _unnamed(0)
+
+
+class Layout(NamedTuple):
+    """How a CSV file is written, the names of its columns, and the number of its rows."""
+
+    dialect: Dialect
+    names: tuple[str, ...]
+    rows: int
+
+
+def read_csv(path: str, spec: DataSpec) -> RawData:
+    """Read a CSV file, and its validation and test files if there are any."""
+    layout = scan(path, spec)
+    names = layout.names
+    by = () if spec.split is None else (spec.split.column,)
+    for key, columns in (("split", by), ("target", (spec.target or "",)), ("drop", spec.drop)):
+        for name in columns:
+            require_column(f"{path}:1", names, name, key)
+    features = tuple(name for name in names if name not in {spec.target, *spec.drop, *by})
+    for name in features:
+        if name == _unnamed(names.index(name)) and name != _INDEX:
+            raise DataError(
+                f"{path}:1: column {names.index(name) + 1} has no name; name it, or add {name!r} "
+                "to drop"
+            )
+    if not features:
+        raise DataError(f"{path}: no feature column is left beside the target {spec.target!r}")
+    train, cells = _part(path, layout, features, spec, by=by)
+
+    def other(file: object) -> RawPart | None:
+        if not isinstance(file, str):
+            return None
+        return _part(file, scan(file, spec), train.table.read, spec, like=train.table)[0]
+
+    return RawData(
+        name=Path(path).stem,
+        where=path,
+        train=train,
+        validation=other(spec.validation),
+        test=other(spec.test),
+        typed=False,
+        split_cells=cells,
+    )
+
+
+def _part(
+    path: str,
+    layout: Layout,
+    features: tuple[str, ...],
+    spec: DataSpec,
+    *,
+    by: tuple[str, ...] = (),
+    like: TableSpec | None = None,
+) -> tuple[RawPart, npt.NDArray[Any] | None]:
+    """Return the rows of a file, and the cells of the column `by` that splits them.
+
+    Args:
+        like: The columns of the training file, in any order; None for this file.
+    """
+    target = spec.target or ""
+    text = like.as_text if like else frozenset()
+    frame = _frame(path, layout, (*features, target, *by), text.union([target, *by]), spec)
+    labelled = np.flatnonzero(frame[target] != "")
+    if not len(labelled):
+        raise DataError(f"{path}: column {target!r}: the target is missing in every row")
+    notices = _notices(path, layout, len(frame) - len(labelled))
+    if like is None and _INDEX in features:
+        _require_index(frame[_INDEX], path)
+        features = tuple(name for name in features if name != _INDEX)
+        notices.append(f"{path}: the first column, which has no name and counts, is left out")
+    frame = frame.iloc[labelled]
+    place = _places(path, layout.dialect, labelled)
+    parsed = parse_columns(frame[list(features)], path, place, spec, like)
+    targets = frame[target].to_numpy(dtype=object)
+    notices += parsed.notices
+    part = RawPart(parsed.inputs, targets, place, table=parsed.spec, notices=tuple(notices))
+    if not by:
+        return part, None
+    cells = frame[by[0]].to_numpy(dtype=object)
+    missing = np.isin(cells, list(MISSING))
+    if missing.any():
+        raise DataError(
+            f"{place(int(np.argmax(missing)))}: column {by[0]!r}: missing value in the column that "
+            "splits the rows; fill it in, or remove the row"
+        )
+    return part, cells
+
+
+def _require_index(column: pd.Series[Any], path: str) -> None:
+    """Check that a column without a name is an index as pandas writes it."""
+    numbers = parse_numbers(column.to_numpy(dtype=object))
+    if not (np.diff(numbers) == 1).all() or numbers[0] not in (0, 1):
+        raise DataError(
+            f"{path}:1: column 1 has no name, and does not count the rows, as an index that pandas "
+            f"writes does; name it, or add {_INDEX!r} to drop"
+        )
+
+
+def _notices(path: str, layout: Layout, unlabelled: int) -> list[str]:
+    notices = [f"{path}: read as {words}"] if (words := layout.dialect.words) else []
+    if unlabelled:
+        notices.append(
+            f"{path}: {unlabelled:,} of {layout.rows:,} rows are left out, because their target is "
+            "missing"
+        )
+    return notices
+
+
+def read_rows(path: str, table: TableSpec, spec: DataSpec) -> Inputs:
+    """Read the columns of the training file's `table` from a CSV file; others are ignored.
+
+    Args:
+        spec: The sweep's, whose file may be written in another way.
+    """
+    layout = scan(path, spec)
+    frame = _frame(path, layout, table.read, table.as_text, spec)
+    place = _places(path, layout.dialect, np.arange(len(frame)))
+    return parse_columns(frame, path, place, like=table).inputs
+
+
+def _places(path: str, dialect: Dialect, rows: npt.NDArray[np.intp]) -> Callable[[int], str]:
+    """Return a function that names the line of a row, given the rows' numbers in the file."""
+
+    def place(row: int) -> str:
+        line, _ = next(islice(dialect.records(path), int(rows[row]) + 1, None))
+        return f"{path}:{line}"
+
+    return place
+
+
+def _frame(
+    path: str, layout: Layout, keep: Sequence[str], text: frozenset[str], spec: DataSpec
+) -> pd.DataFrame:
+    # pandas is slow to import, and image sets do not need it.
+    import pandas as pd
+
+    dialect, names, rows = layout
+    for name in keep:
+        require_column(f"{path}:1", names, name, "the training file")
+    try:
+        with dialect.open(path) as stream:
+            frame = pd.read_csv(
+                stream,
+                sep=dialect.separator,
+                names=list(names),
+                header=0,
+                usecols=list(keep),
+                dtype=dict.fromkeys(text, str),
+                na_filter=bool(spec.missing),
+                na_values=list(spec.missing),
+                keep_default_na=False,
+                skipinitialspace=True,
+                low_memory=False,
+                index_col=False,
+            )
+    except (pd.errors.ParserError, ValueError, OverflowError) as error:
+        raise DataError(f"{path}: pandas cannot read it: {error}") from error
+    if len(frame) != rows:
+        raise DataError(
+            f"{path}: {rows} rows by the csv rules and {len(frame)} by pandas'; "
+            "look for unbalanced quotes"
+        )
+    for name in frame.columns[[kind.kind not in "biuf" for kind in frame.dtypes]]:
+        cells = frame[name].astype(object).fillna("")
+        frame[name] = cells.map(dialect.point) if dialect.decimal == "," else cells
+    return frame
+
+
+def scan(path: str, spec: DataSpec) -> Layout:
+    """Check a CSV file's encoding, header and row widths, and return its layout."""
+    require_file(path)
+    require_memory(_size(path) * _TABLE_MEMORY_FACTOR, path)
+    for encoding in encodings_of(path, spec):
+        try:
+            return _layout(path, dialect_of(path, spec, encoding))
+        except WrongEncoding as error:
+            wrong = error
+    raise DataError(str(wrong)) from wrong
+
+
+def _size(path: str) -> int:
+    """Return the bytes of a file; of a packed one, the unpacked ones as far as they fit."""
+    most, unpacked = available_bytes() // _TABLE_MEMORY_FACTOR, 0
+    try:
+        with gzip.open(path) as stream:
+            while unpacked <= most and (block := stream.read(_READ_BYTES)):
+                unpacked += len(block)
+            return unpacked
+    except gzip.BadGzipFile:
+        return Path(path).stat().st_size
+    except (EOFError, OSError, zlib.error) as error:
+        raise DataError(f"{path}: not a sound gzip file: {error}") from error
+
+
+def _layout(path: str, dialect: Dialect) -> Layout:
+    records = dialect.records(path)
+    line, header = next(records, (0, []))
+    if not header:
+        raise DataError(f"{path}: the file has no header, only blank lines")
+    names = _names(path, line, header)
+    rows = 0
+    for line, cells in records:
+        if len(cells) != len(names):
+            raise DataError(
+                f"{path}:{line}: {len(cells)} cells where the header has {len(names)} columns; "
+                f"the last is {cells[-1][:40]!r}"
+            )
+        rows += 1
+    if not rows:
+        raise DataError(f"{path}: a header ({quoted(names, 5)}) and no row under it")
+    return Layout(dialect, names, rows)
+
+
+def _names(path: str, line: int, header: list[str]) -> tuple[str, ...]:
+    if len(header) == 1:
+        raise DataError(
+            f"{path}:{line}: one column only, {header[0][:60]!r}; a table needs a target and at "
+            "least one feature; say `separator` if they are not separated by commas"
+        )
+    names = tuple(cell.strip() or _unnamed(i) for i, cell in enumerate(header))
+    values = parse_numbers(np.array(names, object))
+    counted = names == tuple(str(i) for i in range(len(names)))
+    if not np.isnan(values).any() and not counted:
+        raise DataError(
+            f"{path}:{line}: the header is missing: its cells are numbers "
+            f"({quoted(names, 5)}); put the columns' names into the first line"
+        )
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise DataError(f"{path}:{line}: duplicate column names {quoted(twice, 5)}; rename them")
+    return names
