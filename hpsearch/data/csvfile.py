@@ -6,7 +6,8 @@ import gzip
 import zlib
 from collections import Counter
 from collections.abc import Callable, Sequence
-from itertools import islice
+from dataclasses import replace
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -53,10 +54,12 @@ def read_csv(path: str, spec: DataSpec) -> RawData:
     layout = scan(path, spec)
     names = layout.names
     by = () if spec.split is None else (spec.split.column,)
-    for key, columns in (("split", by), ("target", (spec.target or "",)), ("drop", spec.drop)):
+    others = {"split": by, "target": (spec.target or "",), "weights": _weighted(spec)}
+    for key, columns in {**others, "drop": spec.drop}.items():
         for name in columns:
             require_column(f"{path}:1", names, name, key)
-    features = tuple(name for name in names if name not in {spec.target, *spec.drop, *by})
+    used = {*spec.drop, *chain(*others.values())}
+    features = tuple(name for name in names if name not in used)
     for name in features:
         if name == _unnamed(names.index(name)) and name != _INDEX:
             raise DataError(
@@ -67,7 +70,7 @@ def read_csv(path: str, spec: DataSpec) -> RawData:
         raise DataError(f"{path}: no feature column is left beside the target {spec.target!r}")
     train, cells = _part(path, layout, features, spec, by=by)
 
-    def other(file: object) -> RawPart | None:
+    def other(file: object, spec: DataSpec) -> RawPart | None:
         if not isinstance(file, str):
             return None
         return _part(file, scan(file, spec), train.table.read, spec, like=train.table)[0]
@@ -76,8 +79,8 @@ def read_csv(path: str, spec: DataSpec) -> RawData:
         name=Path(path).stem,
         where=path,
         train=train,
-        validation=other(spec.validation),
-        test=other(spec.test),
+        validation=other(spec.validation, spec),
+        test=other(spec.test, replace(spec, weights=None)),
         typed=False,
         split_cells=cells,
     )
@@ -99,7 +102,8 @@ def _part(
     """
     target = spec.target or ""
     text = like.as_text if like else frozenset()
-    frame = _frame(path, layout, (*features, target, *by), text.union([target, *by]), spec)
+    read = (*features, target, *by, *_weighted(spec))
+    frame = _frame(path, layout, read, text.union([target, *by]), spec)
     labelled = np.flatnonzero(frame[target] != "")
     if not len(labelled):
         raise DataError(f"{path}: column {target!r}: the target is missing in every row")
@@ -113,7 +117,9 @@ def _part(
     parsed = parse_columns(frame[list(features)], path, place, spec, like)
     targets = frame[target].to_numpy(dtype=object)
     notices += parsed.notices
-    part = RawPart(parsed.inputs, targets, place, table=parsed.spec, notices=tuple(notices))
+    weights = _weights(frame[spec.weights], place) if spec.weights else None
+    about: dict[str, Any] = {"table": parsed.spec, "notices": tuple(notices)}
+    part = RawPart(parsed.inputs, targets, place, weights, **about)
     if not by:
         return part, None
     cells = frame[by[0]].to_numpy(dtype=object)
@@ -124,6 +130,22 @@ def _part(
             "splits the rows; fill it in, or remove the row"
         )
     return part, cells
+
+
+def _weighted(spec: DataSpec) -> tuple[str, ...]:
+    return () if spec.weights is None else (spec.weights,)
+
+
+def _weights(column: pd.Series[Any], place: Callable[[int], str]) -> npt.NDArray[np.float32]:
+    weights = parse_numbers(column.to_numpy(dtype=object)).astype(np.float32)
+    bad = ~((weights >= 0) & np.isfinite(weights))
+    if bad.any() or not weights.any():
+        row = int(np.argmax(bad))
+        raise DataError(
+            f"{place(row)}: column {column.name!r}: {str(column.iloc[row])!r} is no weight of a "
+            "row; weights must be finite numbers of at least 0, and not all 0"
+        )
+    return weights
 
 
 def _require_index(column: pd.Series[Any], path: str) -> None:

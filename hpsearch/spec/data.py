@@ -50,7 +50,7 @@ _ONLY_WITH = {
     "target": ("csv",),
     "drop": ("csv", "python", "memory"),
     "split": ("csv",),
-    **dict.fromkeys(("separator", "decimal", "encoding", "missing"), ("csv",)),
+    **dict.fromkeys(("weights", "separator", "decimal", "encoding", "missing"), ("csv",)),
 }
 _FILES = ("csv", "npz", "validation", "test")
 _PATHS = (*_FILES, "folder")
@@ -116,6 +116,9 @@ class DataSpec(Spec):
     )
     folder: str | None = key(text(), "Folder with the files of a built-in dataset.", "/data/mnist")
     target: str | None = key(_COLUMN, "Column of the CSV to predict.", "price")
+    weights: str | None = key(
+        _COLUMN, "Column of the CSV with the weights of rows in the loss; no feature.", "w"
+    )
     drop: tuple[str, ...] = key(
         sequence(_COLUMN, "column names"),
         "Columns of a table to leave out.",
@@ -227,7 +230,7 @@ class DataSpec(Spec):
     @property
     def weighted(self) -> bool:
         """True if each row has a weight."""
-        return self.memory is not None and "sample_weight" in self.memory
+        return self.weights is not None or "sample_weight" in (self.memory or {})
 
     @property
     def _given_split(self) -> str:

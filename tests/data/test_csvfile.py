@@ -212,3 +212,19 @@ def test_a_packed_file_larger_than_the_memory_is_refused(csv_file, monkeypatch):
     path = csv_file(gzip.compress(b"a,y\n" + b"1,2\n" * 1_000_000))
     with pytest.raises(DataError, match="use fewer rows"):
         load(csv=path, target="y")
+
+
+def test_a_column_has_the_weights_of_rows(csv_file):
+    text = "a,w,y\n" + "".join(f"{i}.5,{i % 4},{'pq'[i % 2]}\n" for i in range(40))
+    dataset = load(csv=csv_file(text), target="y", weights="w")
+    assert dataset.input.table.names == ("a",)
+    assert {*dataset.train.weights.tolist()} == {0.0, 1.0, 2.0, 3.0}
+    rows = (dataset.train.x[:, 0] - 0.5) % 4
+    np.testing.assert_array_equal(dataset.train.weights, rows)
+    for wrong in ("", "-1", "x", "inf"):
+        path = csv_file(text.replace("2.5,2,p", f"2.5,{wrong},p"))
+        with pytest.raises(DataError, match=r":4: column 'w': .* is no weight of a row"):
+            load(csv=path, target="y", weights="w")
+    validation = csv_file("a,w,y\n1,2,p\n2,3,q\n", "validation.csv")
+    dataset = load(csv=csv_file(text), target="y", weights="w", validation=validation)
+    assert dataset.validation.weights.tolist() == [2.0, 3.0]
