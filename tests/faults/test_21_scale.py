@@ -17,6 +17,8 @@ _SCRIPT = r"""\
 import json, re, time
 from pathlib import Path
 import hpsearch
+# A write of the tables during the run, as there is one on a slow machine, imports it.
+import pandas
 
 snapshots = []
 
