@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from hpsearch.space.keras_names import OPTIMIZERS
 from hpsearch.spec.dump import file_schema
 from hpsearch.spec.method import IGNORED, KEYS
@@ -213,7 +215,8 @@ def flow(value: Any) -> str:
         return "{" + ", ".join(f"{key}: {flow(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list):
         return "[" + ", ".join(map(flow, value)) + "]"
-    if isinstance(value, str) and not any(each in value for each in ":,[]{}<>#"):
+    is_plain = isinstance(value, str) and not any(c in value for c in ":,[]{}<>#?|;\t")
+    if is_plain and value == yaml.safe_load(value):
         return value
     return json.dumps(value)
 

@@ -44,7 +44,7 @@ _HELPS = {
     "reproduce": "Train a trial again from its row; exit code 1 if its score differs.\n\n"
     "Of a program's trial, print the command line; with --sweep, run it.",
     "doctor": "Check that store, tables, data and model are sound and agree; exit code 3 if not.",
-    "log": "Log every execution to TensorBoard or MLflow, replacing an earlier log.",
+    "log": "Log every execution to TensorBoard, MLflow or W&B, replacing an earlier log.",
     "init": "Write a commented sweep file to start from, and the schema for editors.",
     "schema": "Print the JSON Schema of a sweep file, of models or of a program.",
     "list": "List the names that a sweep file may use.",

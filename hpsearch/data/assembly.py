@@ -257,7 +257,10 @@ def assemble(
     kind = infer_task(source, given)
     y = source.train.y
     if given is None and kind == "regression" and y.ndim == 1 and is_whole(y):
-        notice = f"{source.where}: the target has very many whole numbers: a regression"
+        notice = (
+            f"{source.where}: {len(set(y.tolist())):,} different whole numbers in the target: a "
+            "regression; `task: classification` makes classes of them"
+        )
         source = replace(source, warnings=(*source.warnings, notice))
     by_fraction = spec.train_on == "train" and not by_folds and source.validation is None
     validation = float(spec.validation) if by_fraction else None

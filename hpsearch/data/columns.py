@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,8 +31,9 @@ MISSING = frozenset(
 )
 """The cells that `pandas.read_csv` takes for missing values."""
 
-#: In a column of numbers, a question mark stands for a missing one, too.
-_MISSING_NUMBERS = MISSING | {"?"}
+#: In a column of numbers, it stands for a missing one, too.
+_UNKNOWN = "?"
+_SWAPPED = str.maketrans(",.", ".,")
 
 _MAX_PROBLEMS = 10
 #: With fewer rows, measurements may differ in every row, too, and are not taken for identifiers.
@@ -89,17 +90,19 @@ class ParsedTable:
         columns: Name -> values `(n_samples,)`: float32, NaN where a number is missing; or object
             `str`, empty where a text is missing.
         notices: One sentence for each column that was left out, or is likely to be misread.
+        missing: See `TableSpec`.
     """
 
     columns: dict[str, npt.NDArray[Any]] = field(default_factory=dict)
     dates: list[DateColumn] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
+    missing: tuple[str, ...] = ()
 
     @property
     def spec(self) -> TableSpec:
         """The columns' names and kinds."""
         text = (name for name, values in self.columns.items() if values.dtype == object)
-        return TableSpec(tuple(self.columns), frozenset(text), tuple(self.dates))
+        return TableSpec(tuple(self.columns), frozenset(text), tuple(self.dates), self.missing)
 
     @property
     def inputs(self) -> Inputs:
@@ -122,7 +125,9 @@ def parse_columns(
         frame: One column for each feature; the names are text.
         like: The training rows' columns, which `frame` must have; None for training rows.
     """
-    parsed = ParsedTable()
+    if like is not None:
+        spec = replace(spec, missing=like.missing)
+    parsed = ParsedTable(missing=spec.missing)
     problems: list[str] = []
     dates = {date.name: date for date in like.dates} if like else {}
     for name in frame.columns if like is None else like.read:
@@ -170,12 +175,14 @@ def _training_column(series: pd.Series[Any], spec: DataSpec) -> npt.NDArray[Any]
         return _new_dates(series, [""], spec)
     text = False
     if kind not in "biufmc":
-        cells, missing = _cells(series)
+        cells, missing = _cells(series, spec)
+        missing |= cells == _UNKNOWN
         if missing.all():
             raise _LeftOut(_EMPTY)
         # If at least half of the cells are numbers or dates, the column is one of these, and other
         # cells are errors. Otherwise it is text, even if a few cells are numbers.
-        text = 2 * int(np.sum(~np.isnan(parse_numbers(cells)))) < int(np.sum(~missing))
+        numbers = ~np.isnan(parse_numbers(cells, spec.decimal))
+        text = 2 * int(np.sum(numbers & ~missing)) < int(np.sum(~missing))
         if text and (formats := _date_formats(cells[~missing])):
             return _new_dates(series, formats, spec)
     return _identified(_known_column(series, spec, text=text), series, spec)
@@ -188,39 +195,49 @@ def _known_column(series: pd.Series[Any], spec: DataSpec, *, text: bool) -> npt.
     if series.dtype.kind in "biuf" and not text:
         values = series.to_numpy(np.float64, na_value=np.nan)
         return _numbers(values, series.array, spec)
-    cells, missing = _cells(series)
+    cells, missing = _cells(series, spec)
     if text:
         if missing.any() and spec.impute == "none":
             raise _Unusable(_MISSING_VALUE, missing)
         return np.where(missing, "", cells)
-    values = parse_numbers(cells)
+    values = parse_numbers(cells, spec.decimal)
     # pandas reads booleans as text if a cell is missing.
     flags = np.array([_FLAGS.get(cell, np.nan) for cell in cells])
     return _numbers(np.where(np.isnan(values), flags, values), cells, spec)
 
 
-def _cells(series: pd.Series[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
+def _cells(
+    series: pd.Series[Any], spec: DataSpec
+) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
     """Return the cells as text, and which of them are missing."""
     given = zip(series.astype(object), series.isna(), strict=True)
     cells = np.array(["" if gone else str(cell) for cell, gone in given], object)
-    return cells, np.isin(cells, list(MISSING))
+    return cells, np.isin(cells, [*MISSING, *spec.missing])
 
 
-def parse_numbers(cells: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+def with_points(cells: Iterable[str]) -> npt.NDArray[Any]:
+    """Return texts with points in place of commas, and commas in place of points."""
+    return np.array([cell.translate(_SWAPPED) for cell in cells], object)
+
+
+def parse_numbers(cells: npt.NDArray[Any], decimal: str | None = None) -> npt.NDArray[np.float64]:
     """Convert text cells to numbers: NaN for other text, infinity for an overflow."""
     # pandas is slow to import, and image sets do not need it.
     import pandas as pd
 
+    if decimal == ",":
+        cells = with_points(map(str, cells))
     return np.asarray(pd.to_numeric(pd.Series(cells, dtype=object), errors="coerce"), np.float64)
 
 
 def _numbers(values: npt.NDArray[np.float64], cells: Any, spec: DataSpec) -> npt.NDArray[Any]:
     """Return `values` as float32; refuse the first of `cells` that is not a finite number."""
-    bad = ~(np.abs(values) <= FLOAT32_MAX)
+    missing = np.isin(values, parse_numbers(np.array(spec.missing, object)))
+    bad = missing | ~(np.abs(values) <= FLOAT32_MAX)
     if not bad.any():
         return values.astype(np.float32)
-    missing = np.zeros_like(bad)
-    missing[bad] = [str(cell).strip() in _MISSING_NUMBERS for cell in cells[bad]]
+    texts = {*MISSING, _UNKNOWN, *spec.missing}
+    missing[bad] |= [str(cell).strip() in texts for cell in cells[bad]]
     if spec.impute != "none":
         bad &= ~missing
         if not bad.any():
@@ -332,10 +349,10 @@ def instants(cells: Sequence[Any] | npt.NDArray[Any], form: str) -> npt.NDArray[
 
 
 def _moments(
-    series: pd.Series[Any], form: str
+    series: pd.Series[Any], form: str, spec: DataSpec
 ) -> tuple[npt.NDArray[np.datetime64], npt.NDArray[Any], npt.NDArray[np.bool_]]:
     """Return the moments, the cells as text, and which of these are missing."""
-    cells, missing = _cells(series)
+    cells, missing = _cells(series, spec)
     if series.dtype.kind == "M":
         plain = series if series.dt.tz is None else series.dt.tz_convert(None)
         return plain.to_numpy("datetime64[us]"), cells, missing
@@ -350,7 +367,7 @@ def _new_dates(series: pd.Series[Any], formats: Sequence[str], spec: DataSpec) -
         raise _LeftOut(
             "its dates may have the day or the month first; write them as 2024-12-31 to use them"
         )
-    moments, _, _ = _moments(series, form)
+    moments, _, _ = _moments(series, form, spec)
     if np.isnat(moments).all():
         raise _LeftOut(_EMPTY)
     return DateColumn(str(series.name), form, str(np.nanmin(moments)))
@@ -363,7 +380,7 @@ def _date_parts(
 
     if series.dtype.kind not in "MO" and not pd.api.types.is_string_dtype(series.dtype):
         raise _Unusable(f"cells of type {series.dtype}; the training rows have dates")
-    moments, cells, missing = _moments(series, column.format)
+    moments, cells, missing = _moments(series, column.format, spec)
     bad = np.isnat(moments) & ~missing
     if bad.any():
         form = column.format or "ISO 8601"

@@ -7,16 +7,17 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from hpsearch.data.columns import MISSING, parse_columns, parse_numbers, require_column
+from hpsearch.data.columns import MISSING, parse_columns, parse_numbers, require_column, with_points
 from hpsearch.data.dataset import Inputs, RawData, RawPart
-from hpsearch.data.dialect import Dialect, WrongEncoding, dialect_of, encodings_of
+from hpsearch.data.dialect import Dialect, read_as_it_is
 from hpsearch.data.files import require_file, require_memory
 from hpsearch.data.specs import TableSpec
 from hpsearch.errors import DataError
@@ -73,7 +74,8 @@ def read_csv(path: str, spec: DataSpec) -> RawData:
     def other(file: object, spec: DataSpec) -> RawPart | None:
         if not isinstance(file, str):
             return None
-        return _part(file, scan(file, spec), train.table.read, spec, like=train.table)[0]
+        table = train.table
+        return _part(file, scan(file, spec, table.decimal), table.read, spec, like=table)[0]
 
     return RawData(
         name=Path(path).stem,
@@ -103,8 +105,9 @@ def _part(
     target = spec.target or ""
     text = like.as_text if like else frozenset()
     read = (*features, target, *by, *_weighted(spec))
-    frame = _frame(path, layout, read, text.union([target, *by]), spec)
-    labelled = np.flatnonzero(frame[target] != "")
+    frame = _frame(path, layout, read, text.union([target, *by]))
+    spec = replace(spec, decimal=layout.dialect.decimal)
+    labelled = np.flatnonzero(~frame[target].isin(["", *spec.missing]))
     if not len(labelled):
         raise DataError(f"{path}: column {target!r}: the target is missing in every row")
     notices = _notices(path, layout, len(frame) - len(labelled))
@@ -112,13 +115,16 @@ def _part(
         _require_index(frame[_INDEX], path)
         features = tuple(name for name in features if name != _INDEX)
         notices.append(f"{path}: the first column, which has no name and counts, is left out")
-    frame = frame.iloc[labelled]
+    frame = frame if len(labelled) == len(frame) else frame.iloc[labelled]
     place = _places(path, layout.dialect, labelled)
     parsed = parse_columns(frame[list(features)], path, place, spec, like)
     targets = frame[target].to_numpy(dtype=object)
+    if spec.decimal == "," and not np.isnan(parse_numbers(targets, ",")).any():
+        targets = with_points(targets)
     notices += parsed.notices
-    weights = _weights(frame[spec.weights], place) if spec.weights else None
-    about: dict[str, Any] = {"table": parsed.spec, "notices": tuple(notices)}
+    weights = _weights(frame[spec.weights], place, layout.dialect) if spec.weights else None
+    table = replace(parsed.spec, decimal=layout.dialect.decimal)
+    about: dict[str, Any] = {"table": table, "notices": tuple(notices)}
     part = RawPart(parsed.inputs, targets, place, weights, **about)
     if not by:
         return part, None
@@ -136,8 +142,13 @@ def _weighted(spec: DataSpec) -> tuple[str, ...]:
     return () if spec.weights is None else (spec.weights,)
 
 
-def _weights(column: pd.Series[Any], place: Callable[[int], str]) -> npt.NDArray[np.float32]:
-    weights = parse_numbers(column.to_numpy(dtype=object)).astype(np.float32)
+def _weights(
+    column: pd.Series[Any], place: Callable[[int], str], dialect: Dialect
+) -> npt.NDArray[np.float32]:
+    cells = column.to_numpy(dtype=object)
+    # pandas has read a column of numbers alone.
+    numbers = parse_numbers(cells, None if column.dtype.kind in "iuf" else dialect.decimal)
+    weights = numbers.astype(np.float32)
     bad = ~((weights >= 0) & np.isfinite(weights))
     if bad.any() or not weights.any():
         row = int(np.argmax(bad))
@@ -168,16 +179,13 @@ def _notices(path: str, layout: Layout, unlabelled: int) -> list[str]:
     return notices
 
 
-def read_rows(path: str, table: TableSpec, spec: DataSpec) -> Inputs:
-    """Read the columns of the training file's `table` from a CSV file; others are ignored.
-
-    Args:
-        spec: The sweep's, whose file may be written in another way.
-    """
-    layout = scan(path, spec)
-    frame = _frame(path, layout, table.read, table.as_text, spec)
+def read_rows(path: str, table: TableSpec) -> Inputs:
+    """Read the columns of the training file's `table` from a CSV file; others are ignored."""
+    layout = scan(path, DataSpec(), table.decimal)
+    frame = _frame(path, layout, table.read, table.as_text)
     place = _places(path, layout.dialect, np.arange(len(frame)))
-    return parse_columns(frame, path, place, like=table).inputs
+    spec = DataSpec(decimal=layout.dialect.decimal)
+    return parse_columns(frame, path, place, spec, table).inputs
 
 
 def _places(path: str, dialect: Dialect, rows: npt.NDArray[np.intp]) -> Callable[[int], str]:
@@ -190,9 +198,7 @@ def _places(path: str, dialect: Dialect, rows: npt.NDArray[np.intp]) -> Callable
     return place
 
 
-def _frame(
-    path: str, layout: Layout, keep: Sequence[str], text: frozenset[str], spec: DataSpec
-) -> pd.DataFrame:
+def _frame(path: str, layout: Layout, keep: Sequence[str], text: frozenset[str]) -> pd.DataFrame:
     # pandas is slow to import, and image sets do not need it.
     import pandas as pd
 
@@ -208,9 +214,8 @@ def _frame(
                 header=0,
                 usecols=list(keep),
                 dtype=dict.fromkeys(text, str),
-                na_filter=bool(spec.missing),
-                na_values=list(spec.missing),
-                keep_default_na=False,
+                na_filter=False,
+                decimal=dialect.decimal,
                 skipinitialspace=True,
                 low_memory=False,
                 index_col=False,
@@ -222,22 +227,18 @@ def _frame(
             f"{path}: {rows} rows by the csv rules and {len(frame)} by pandas'; "
             "look for unbalanced quotes"
         )
-    for name in frame.columns[[kind.kind not in "biuf" for kind in frame.dtypes]]:
-        cells = frame[name].astype(object).fillna("")
-        frame[name] = cells.map(dialect.point) if dialect.decimal == "," else cells
     return frame
 
 
-def scan(path: str, spec: DataSpec) -> Layout:
-    """Check a CSV file's encoding, header and row widths, and return its layout."""
+def scan(path: str, spec: DataSpec, decimal: Literal[".", ","] = ".") -> Layout:
+    """Check a CSV file's encoding, header and row widths, and return its layout.
+
+    Args:
+        decimal: The decimal sign, if the file does not show it.
+    """
     require_file(path)
     require_memory(_size(path) * _TABLE_MEMORY_FACTOR, path)
-    for encoding in encodings_of(path, spec):
-        try:
-            return _layout(path, dialect_of(path, spec, encoding))
-        except WrongEncoding as error:
-            wrong = error
-    raise DataError(str(wrong)) from wrong
+    return read_as_it_is(path, spec, partial(_layout, path), decimal)
 
 
 def _size(path: str) -> int:

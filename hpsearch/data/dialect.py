@@ -5,17 +5,18 @@ What the sweep file does not say is taken from the file where it is certain.
 
 from __future__ import annotations
 
+import codecs
 import csv
 import gzip
 import io
 import os
 import re
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeVar
 
 from hpsearch.errors import DataError
 from hpsearch.spec.data import DataSpec
@@ -24,15 +25,17 @@ _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 #: Many records, so that what fits all of them by chance is unlikely.
 _RECORDS = 200
 _GZIP = b"\x1f\x8b"
-_UNSOUND = "not a sound gzip file"
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 #: A superset of Latin-1 but for its control characters.
 _WESTERN = "cp1252"
 #: A NUL, or a byte that is not of the encoding, as `surrogateescape` decodes it.
 _NO_TEXT = re.compile("[\0\udc80-\udcff]")
-_WITH_COMMA = re.compile(r"\s*[-+]?\d*,(\d+)(?:[eE][-+]?\d+)?\s*\Z", re.ASCII)
+_WITH_COMMA = re.compile(r"\s*[-+]?\d*,\d+(?:[eE][-+]?\d+)?\s*\Z", re.ASCII)
 _WITH_POINT = re.compile(r"\s*[-+]?\d*\.\d+(?:[eE][-+]?\d+)?\s*\Z", re.ASCII)
+_THOUSANDS = re.compile(r"\s*[-+]?[1-9]\d{0,2},\d{3}\s*\Z", re.ASCII)
 
+_T = TypeVar("_T")
+DecimalSign = Literal[".", ","]
 Record = tuple[int, list[str]]
 
 
@@ -49,7 +52,7 @@ class Dialect:
     """
 
     separator: str = ","
-    decimal: str = "."
+    decimal: DecimalSign = "."
     encoding: str = "utf-8-sig"
     packed: bool = False
 
@@ -60,7 +63,11 @@ class Dialect:
         return opener(path, "rt", **how)
 
     def records(self, path: str) -> Iterator[Record]:
-        """Yield each record that is not blank, with the line (from 1) on which it starts."""
+        """Yield each record that is not blank, with the line (from 1) on which it starts.
+
+        Raises:
+            WrongEncoding: A byte is not of the encoding.
+        """
         reader = csv.reader(
             self._lines(path), strict=True, skipinitialspace=True, delimiter=self.separator
         )
@@ -74,26 +81,36 @@ class Dialect:
             raise DataError(
                 f"{path}:{line}: malformed CSV: {error}; look for an unbalanced quote"
             ) from error
-        except (EOFError, OSError, zlib.error) as error:
-            raise DataError(f"{path}: {_UNSOUND}: {error}") from error
 
     def _lines(self, path: str) -> Iterator[str]:
-        with self.open(path) as stream:
-            for number, line in enumerate(stream, 1):
-                # Most lines need no search.
-                if (not line.isascii() or "\0" in line) and (wrong := _NO_TEXT.search(line)):
-                    if wrong[0] == "\0":
-                        raise DataError(f"{path}:{number}: a NUL byte; this is no text file")
-                    byte = os.fsencode(wrong[0]).hex()
-                    raise WrongEncoding(
-                        f"{path}:{number}: byte 0x{byte} is not of the encoding {self.encoding}; "
-                        "say `encoding`, or save the file as UTF-8"
-                    )
-                yield line
+        number = 0
+        try:
+            with self.open(path) as stream:
+                for number, line in enumerate(stream, 1):
+                    # Most lines need no search.
+                    if not line.isascii() or "\0" in line:
+                        self._require_text(line, f"{path}:{number}")
+                    yield line
+        except UnicodeError as error:
+            raise WrongEncoding(f"{path}:{number + 1}: {self._not_text(str(error))}") from error
+        except (EOFError, OSError, zlib.error) as error:
+            raise DataError(f"{path}: cannot be read: {error}") from error
 
-    def point(self, cell: str) -> str:
-        """Return a number with a decimal point; other text unchanged."""
-        return cell.replace(",", ".") if _WITH_COMMA.match(cell) else cell
+    def _require_text(self, line: str, where: str) -> None:
+        wrong = _NO_TEXT.search(line)
+        if wrong and wrong[0] == "\0":
+            raise DataError(f"{where}: a NUL byte; this is no text file")
+        if wrong:
+            byte = os.fsencode(wrong[0]).hex()
+            raise WrongEncoding(f"{where}: {self._not_text(f'byte 0x{byte}')}")
+
+    def _not_text(self, what: str) -> str:
+        return f"{what} is not of the encoding {self.encoding}; say `encoding`, or save it as UTF-8"
+
+    def has_characters(self, path: str) -> bool:
+        """Check if the file has characters of this encoding beside ASCII."""
+        with self.open(path) as stream:
+            return any(not _NO_TEXT.sub("", line).isascii() for line in stream)
 
     @property
     def words(self) -> str:
@@ -107,51 +124,63 @@ class Dialect:
         return ", ".join(text for differs, text in parts if differs)
 
 
-def encodings_of(path: str, spec: DataSpec) -> tuple[str, ...]:
-    """Return the encodings to try in turn."""
-    if spec.encoding:
-        return (spec.encoding,)
-    start = _start_of(path)
-    if _is_packed(start):
-        try:
-            with gzip.open(path) as unpacked:
-                start = unpacked.read(2)
-        except (EOFError, OSError, zlib.error) as error:
-            raise DataError(f"{path}: {_UNSOUND}: {error}") from error
-    return ("utf-16",) if start in _UTF_16 else (Dialect.encoding, _WESTERN)
+def read_as_it_is(
+    path: str, spec: DataSpec, read: Callable[[Dialect], _T], decimal: DecimalSign
+) -> _T:
+    """Return what `read` makes of a file in its dialect, as the sweep file says or as it shows.
 
-
-def dialect_of(path: str, spec: DataSpec, encoding: str) -> Dialect:
-    """Return how a file of this encoding is written, as the sweep file says or as it shows.
+    Args:
+        read: Reads all records. If a byte is not of the encoding, it is called with another one.
+        decimal: The decimal sign, if the file is not separated by commas and does not show it.
 
     Raises:
-        DataError: Two separators fit the file.
-        WrongEncoding: One of the first records is not of the encoding.
+        DataError: Two separators fit the file, or it is not text.
     """
-    dialect = Dialect(encoding=encoding, packed=_is_packed(_start_of(path)))
+    dialect = _dialect(path, spec)
+    try:
+        return read(_with_signs(path, dialect, spec, decimal))
+    except WrongEncoding as error:
+        # A file with other characters of UTF-8 is one, and damaged.
+        other = replace(dialect, encoding=_WESTERN)
+        if spec.encoding or dialect.encoding != Dialect.encoding or dialect.has_characters(path):
+            raise DataError(str(error)) from error
+    try:
+        return read(_with_signs(path, other, spec, decimal))
+    except WrongEncoding as error:
+        raise DataError(str(error)) from error
+
+
+def _dialect(path: str, spec: DataSpec) -> Dialect:
+    """Return the packing and the encoding to try first."""
+    with Path(path).open("rb") as stream:
+        start = stream.read(2)
+    packed = start == _GZIP
+    if packed:
+        with gzip.open(path) as unpacked:
+            start = unpacked.read(2)
+    encoding = spec.encoding or ("utf-16" if start in _UTF_16 else Dialect.encoding)
+    if codecs.lookup(encoding).name == "utf-8":
+        encoding = Dialect.encoding
+    return Dialect(encoding=encoding, packed=packed)
+
+
+def _with_signs(path: str, dialect: Dialect, spec: DataSpec, decimal: DecimalSign) -> Dialect:
     dialect = replace(dialect, separator=spec.separator or _separator(path, dialect))
     if spec.decimal or dialect.separator == ",":
         return replace(dialect, decimal=spec.decimal or dialect.decimal)
     rows = islice(dialect.records(path), 1, _RECORDS)
-    return replace(dialect, decimal=_decimal(cell for _, cells in rows for cell in cells))
-
-
-def _start_of(path: str) -> bytes:
-    with Path(path).open("rb") as stream:
-        return stream.read(len(_GZIP))
-
-
-def _is_packed(start: bytes) -> bool:
-    return start == _GZIP
+    shown = _decimal(cell for _, cells in rows for cell in cells)
+    return replace(dialect, decimal=shown or decimal)
 
 
 def _separator(path: str, dialect: Dialect) -> str:
     """Return the only separator by which each record has as many cells; a comma if none is."""
     fitting = [mark for mark in _SEPARATORS if _fits(path, replace(dialect, separator=mark))]
     if len(fitting) > 1:
+        names = [_SEPARATORS[mark] for mark in fitting]
         raise DataError(
-            f"{path}: could be separated by {' or '.join(_SEPARATORS[mark] for mark in fitting)}; "
-            f"say which, as in separator: {fitting[0]!r}"
+            f"{path}: could be separated by {' or '.join(names)}; say which: separator: ',', ';', "
+            "tab or '|'"
         )
     return fitting[0] if fitting else ","
 
@@ -164,12 +193,12 @@ def _fits(path: str, dialect: Dialect) -> bool:
     return len(widths) == 1 and widths != {1}
 
 
-def _decimal(cells: Iterable[str]) -> str:
-    """Return a comma if numbers have one and none has a point; 1,234 may be a thousand."""
+def _decimal(cells: Iterable[str]) -> DecimalSign | None:
+    """Return the decimal sign of the cells; None if it is not certain."""
     comma = False
     for cell in cells:
         if _WITH_POINT.match(cell):
             return "."
-        if number := _WITH_COMMA.match(cell):
-            comma = comma or len(number[1]) != 3
-    return "," if comma else "."
+        # 1,234 may be a thousand.
+        comma = comma or (_WITH_COMMA.match(cell) is not None and not _THOUSANDS.match(cell))
+    return "," if comma else None

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import accumulate, pairwise
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -67,11 +67,15 @@ class TableSpec:
     Attributes:
         names: Columns in the order in which a model takes them, a date as its parts; empty for rows
             without names.
+        missing: Further cells that mean a missing value.
+        decimal: Decimal sign of the file; other files have it, too, if they do not show theirs.
     """
 
     names: tuple[str, ...] = ()
     text: frozenset[str] = frozenset()
     dates: tuple[DateColumn, ...] = ()
+    missing: tuple[str, ...] = ()
+    decimal: Literal[".", ","] = "."
 
     @property
     def read(self) -> tuple[str, ...]:

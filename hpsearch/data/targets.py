@@ -186,7 +186,7 @@ def _kind_of(source: RawData) -> TaskName:
     if not is_whole(part.y):
         return "regression"
     names, rows = _named(part.y, numbers=_reads_numbers(source))
-    if len(names) >= _LEAST_QUANTITIES:
+    if len(names) >= _LEAST_QUANTITIES and _reads_numbers(source):
         return "regression"
     counts = np.bincount(rows)
     if len(names) <= MAX_INFERRED_CLASSES and (counts >= 2).all():

@@ -56,6 +56,8 @@ class ModelFile:
             "dates": [asdict(date) for date in self.table.dates],
             "fills": self.fills,
             "inputs": [asdict(part) for part in self.inputs],
+            "missing": self.table.missing,
+            "decimal": self.table.decimal,
         }
         with zipfile.ZipFile(path, "a") as archive:
             # A fixed time stamp, so that equal models give equal files.
@@ -86,7 +88,10 @@ class ModelFile:
             )
             for column in dates:
                 datetime.fromisoformat(column.first)
-            table = TableSpec(columns, frozenset(text), dates)
+            missing = tuple(map(str, raw.get("missing", ())))
+            table = TableSpec(
+                columns, frozenset(text), dates, missing, "," if raw.get("decimal") == "," else "."
+            )
             numbers, fills = (raw[key] is True for key in ("numbers", "fills"))
             inputs = tuple(
                 ArrayPart(

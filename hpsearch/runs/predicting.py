@@ -20,7 +20,6 @@ from hpsearch.errors import InputError, RefusedError
 from hpsearch.models.model_file import ModelFile
 from hpsearch.models.problem import Problem
 from hpsearch.runs.trial import Source, Which, model_file, open_run
-from hpsearch.spec.data import DataSpec
 from hpsearch.store.directory import ResultsDirectory
 from hpsearch.store.provenance import stored_sweep
 from hpsearch.store.store import Store
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _BATCH_ROWS = 1024
-_DEFAULTS = DataSpec()
 _UNREADABLE = (OSError, ValueError, TypeError, LookupError)
 #: Packages whose classes Keras finds itself or saves as plain data.
 _KNOWN = frozenset({"builtins", "keras", "numpy", "tensorflow"})
@@ -99,17 +97,7 @@ def predictor_of(source: Source, which: Which) -> Predictor:
             f"{path}: is not as a run writes it: it does not say what its rows and outputs are; "
             "remove it, and run the sweep again"
         )
-    return Predictor(model, file, _rows_of(source))
-
-
-def _rows_of(source: Source) -> DataSpec:
-    """Return how the sweep's rows are read; the default without a store or a file."""
-    where = ResultsDirectory(source.directory)
-    if not where.store.exists():
-        return _DEFAULTS
-    with Store(where.store, read_only=True) as store:
-        sweep = stored_sweep(store.facts(), where)
-    return getattr(sweep, "data", None) or _DEFAULTS
+    return Predictor(model, file)
 
 
 @dataclass(frozen=True)
@@ -118,7 +106,6 @@ class Predictor:
 
     model: Any
     known: ModelFile
-    data: DataSpec = _DEFAULTS
 
     def labels(self, rows: Any) -> npt.NDArray[Any]:
         """Return the label of each row; for regression, the predicted values.
@@ -181,7 +168,7 @@ class Predictor:
             raise InputError(f"{path}: the model takes arrays and no table; predict in Python")
         if probabilities:
             self._require_classes()
-        outputs = self._predicted(read_rows(str(path), self.known.table, self.data))
+        outputs = self._predicted(read_rows(str(path), self.known.table))
         labels = self._labels_of(outputs)
         several = range(1, labels.shape[1] + 1) if labels.ndim > 1 else ()
         names = [f"prediction_{n}" for n in several] or ["prediction"]

@@ -68,7 +68,7 @@ def _path(value: str) -> str:
 def _encoding(value: str) -> str:
     try:
         "a".encode(value)
-    except LookupError:
+    except (LookupError, ValueError):
         raise InvalidValue.at("must be an encoding of text that Python has") from None
     return value
 
@@ -126,7 +126,7 @@ class DataSpec(Spec):
         default=(),
     )
     separator: str | None = key(
-        one_of((",", ";", "\t", "|"), "separator"),
+        one_of((",", ";", "\t", "|"), "separator", {"tab": "\t"}),
         "What separates the cells of a CSV; by default the only one of these that fits.",
         ";",
     )

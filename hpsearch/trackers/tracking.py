@@ -219,6 +219,14 @@ class WandB:
         *entity, self._project = project.split("/", 1)
         self._entity = next(iter(entity), None)
 
+    @cached_property
+    def _ready(self) -> bool:
+        # W&B is an optional package.
+        import wandb
+
+        online = wandb.setup().settings.mode == "online"
+        return not online or wandb.run is not None or bool(wandb.login(prompt=False))
+
     def log(self, record: Record) -> None:
         """Write an execution's run, in place of an earlier one with another result."""
         try:
@@ -228,16 +236,13 @@ class WandB:
             raise TrackerError(f"{self._target}: {said}") from error
 
     def _log(self, record: Record) -> None:
-        # W&B is an optional package.
-        import wandb
-
-        if os.environ.get("WANDB_MODE", "online") == "online" and not wandb.login(prompt=False):
+        if not self._ready:
             raise TrackerError("not logged in; run `wandb login`, or set WANDB_MODE=offline")
-        digest = _digest(record)
+        digest, code = _digest(record), 0 if record.result.status.scored else 1
         run = self._begin(record, resume="allow")
         if run.resumed:
             logged = run.summary.get(_RESULT) == digest
-            run.finish()
+            run.finish(exit_code=code)
             if logged:
                 return
             # W&B empties a run that begins again without being resumed.
@@ -249,18 +254,19 @@ class WandB:
             run.summary["score"] = result.score
         # Written last: without it, a run that was cut short is written anew.
         run.summary[_RESULT] = digest
-        run.finish(exit_code=0 if result.status.scored else 1)
+        run.finish(exit_code=code)
 
     def _begin(self, record: Record, resume: Literal["allow"] | None = None) -> Any:
         # W&B is an optional package.
         import wandb
 
+        sweep = record.provenance.sweep
         return wandb.init(
             project=self._project,
             entity=self._entity,
-            id=hashlib.sha256(_row(record).encode()).hexdigest()[:16],
+            id=hashlib.sha256(f"{sweep}/{_row(record)}".encode()).hexdigest()[:16],
             name=run_name(record),
-            group=record.provenance.sweep,
+            group=sweep,
             config={**hyperparameters(record), "hpsearch": tags(record)},
             resume=resume,
             reinit="create_new",
@@ -280,7 +286,7 @@ _TRACKERS: dict[str, Callable[[str], Tracker]] = {
 def make_tracker(target: str) -> Tracker:
     """Return the tracker that a target such as `tensorboard:DIR` names; nothing is written yet."""
     kind, _, where = target.partition(":")
-    if kind not in _TRACKERS or not where:
+    if kind not in _TRACKERS or not all(where.split("/") if kind == "wandb" else [where]):
         raise InputError(
             f"{target!r}: must be tensorboard:DIR, mlflow:URI or wandb:PROJECT, such as "
             "tensorboard:logs, mlflow:sqlite:///mlflow.db or wandb:team/digits"

@@ -155,6 +155,7 @@ def test_a_table_in_another_way_is_the_same_table(csv_file, content):
     [
         (["1,234", "2,500"], None),  # thousands, perhaps
         (["1,25", "2,500"], [1.25, 2.5]),
+        (["0,125", "2,500"], [0.125, 2.5]),
         ([",5", "1,5e1"], [0.5, 15.0]),
     ],
 )
@@ -228,3 +229,66 @@ def test_a_column_has_the_weights_of_rows(csv_file):
     validation = csv_file("a,w,y\n1,2,p\n2,3,q\n", "validation.csv")
     dataset = load(csv=csv_file(text), target="y", weights="w", validation=validation)
     assert dataset.validation.weights.tolist() == [2.0, 3.0]
+
+
+def test_with_decimal_commas_a_point_is_none(csv_file):
+    text = "a;b;y\n" + "999,5;1,250;2,5\n7,25;1,5;1\n" * 9
+    dataset = load(csv=csv_file(text), target="y", task="regression")
+    assert {*dataset.train.x[:, 1].tolist()} == {1.25, 1.5}
+    with pytest.raises(DataError, match=r":20: column 'a': '1.234' is not a number"):
+        load(csv=csv_file(text + "1.234;1;1\n"), target="y", decimal=",")
+
+
+@pytest.mark.parametrize("cells", [("TRUE", "FALSE"), ("true", "false"), ("12.50", "3")])
+def test_a_further_word_for_a_missing_value_changes_no_other_cell(csv_file, cells):
+    """Whole columns of numbers and of booleans are read by pandas, others cell by cell."""
+    rows = [f"{cell},{'pq'[i % 2]}\n" for i, cell in enumerate([*cells, "-999"] * 9)]
+    whole = load(csv=csv_file("a,y\n" + "".join(rows)), target="y", missing=("-999",))
+    gaps = csv_file("a,y\n" + "".join(rows).replace("-999", ""), "gaps.csv")
+    assert load(csv=gaps, target="y").fingerprint == whole.fingerprint
+
+
+def test_a_number_for_a_missing_value_may_be_spelt_in_several_ways(csv_file):
+    text = "a,y\n" + "12.5,p\n-999,q\n3,q\n" * 9
+    other = csv_file("a,y\n-999.00,p\n,q\n-999,q\n", "other.csv")
+    dataset = load(csv=csv_file(text), target="y", missing=("-999",), validation=other)
+    assert np.isnan(dataset.validation.x[:, 0]).all()
+
+
+def test_mostly_question_marks_among_numbers(csv_file):
+    text = "a,b,y\n" + "?,?,p\n?,?,q\n1.5,?,p\n" * 9
+    dataset = load(csv=csv_file(text), target="y")
+    assert dataset.input.table.names == ("a",)
+    assert dataset.train.x.dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("content", "data", "message"),
+    [
+        (
+            "a,y\n1,Köln\n".encode() * 9 + b"2,\x96\n",
+            {},
+            ":19: byte 0x96 is not of the encoding utf",
+        ),
+        ("a,y\n1,Köln\n".encode("utf-16")[:-1], {}, "is not of the encoding utf-16"),
+        ("a,y\n1,Köln\n".encode(), {"encoding": "utf-16"}, "is not of the encoding utf-16"),
+        (b"\x1f\x8bno gzip", {}, "not a sound gzip file"),
+    ],
+)
+def test_what_is_no_text_is_explained(csv_file, content, data, message):
+    path = csv_file(content)
+    with pytest.raises(DataError) as caught:
+        load(csv=path, target="y", **data)
+    assert message in str(caught.value)
+    assert str(caught.value).startswith(path)
+
+
+def test_a_byte_order_mark_is_no_part_of_a_name(csv_file):
+    path = csv_file("\ufeffa,y\n" + "1,p\n2,q\n" * 9)
+    assert load(csv=path, target="y", encoding="utf-8").input.table.names == ("a",)
+
+
+def test_many_zip_codes_are_no_quantity(csv_file):
+    path = csv_file("a,y\n" + "".join(f"{i % 9}.5,{i:05}\n" for i in range(1_200)))
+    with pytest.raises(DataError, match="say task: classification or task: regression"):
+        load(csv=path, target="y")

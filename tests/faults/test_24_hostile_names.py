@@ -43,7 +43,7 @@ def hostile(tmp_path_factory):
             writer.writerow([i / 7, *[HOSTILE[(i + k) % 4] for k in range(4)], HOSTILE[i % 3]])
     sweep = {
         "description": HOSTILE[1],
-        "data": {"csv": "table.csv", "target": "y", "validation": 0.25},
+        "data": {"csv": "table.csv", "target": "y", "validation": 0.25, "separator": ","},
         "parameters": {"units": [4, 8], "epochs": [2]},
     }
     (home / "sweep.yaml").write_text(json.dumps(sweep))

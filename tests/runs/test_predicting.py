@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from commands import hpsearch as command
+from here import run_here
 from small_sweeps import run_on_table
 
 import hpsearch
@@ -113,6 +115,25 @@ def test_a_command_predicts_a_file(
     frame[["a"]].to_csv(home / "short.csv", index=False)
     said = command("predict", "out", "short.csv", cwd=home, code=2)
     assert said.stderr.startswith("short.csv:1: ")
+
+
+def test_rows_are_read_as_those_of_the_sweep_were(tmp_path: Path) -> None:
+    text = "a;t;y\n" + "".join(
+        f"{'-9' if i % 9 == 0 else i % 7},5;{'uv?'[i % 3]};{i % 2}\n" for i in range(60)
+    )
+    (tmp_path / "table.csv").write_text(text.replace("-9,5", "-9"))
+    data = {"csv": str(tmp_path / "table.csv"), "target": "y", "missing": ["-9", "?"]}
+    run_here(json.dumps({"data": data, "parameters": {"epochs": 2}}), tmp_path / "out")
+    predict = hpsearch.load(tmp_path / "out").predict_proba
+    expected = predict({"a": [np.nan, 1.234, 2.5], "t": ["", "u", "v"]})
+    spelt = predict({"a": [-9.0, 1.234, 2.5], "t": ["?", "u", "v"]})
+    np.testing.assert_array_equal(spelt, expected)
+    # In this file, 1,234 alone could be a thousand.
+    for rows in ("a;t\n-9;?\n1,234;u\n2,500;v\n", "a,t\n-9,?\n1.234,u\n2.5,v\n"):
+        (tmp_path / "rows.csv").write_text(rows)
+        said = command("predict", "out", "rows.csv", "--proba", cwd=tmp_path).stdout
+        chances = pd.read_csv(StringIO(said))[["probability 0", "probability 1"]]
+        np.testing.assert_allclose(chances, expected, rtol=1e-6)
 
 
 _KERAS_ALONE = """\
