@@ -21,11 +21,13 @@ import gzip
 import json
 import statistics
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import plotly.graph_objects as go
 from report import HERE, machine, measured, versions
 from scipy import stats
 
@@ -245,7 +247,16 @@ def _draw(notes: hpsearch.Results, out: Path) -> None:
         "progress": notes.figure("progress"),
     }
     for name, figure in pictures.items():
-        figure.write_image(out / f"fashion_mnist_{name}.svg", width=900, height=420)
+        _write(figure, out / f"fashion_mnist_{name}.svg")
+
+
+def _write(figure: go.Figure, path: Path) -> None:
+    # Kaleido sometimes draws before its page is loaded, and raises.
+    for _ in range(2):
+        with suppress(RuntimeError):
+            figure.write_image(path, width=900, height=420)
+            return
+    figure.write_image(path, width=900, height=420)
 
 
 if __name__ == "__main__":

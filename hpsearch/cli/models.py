@@ -105,6 +105,9 @@ def predict(
     proba: Annotated[
         bool, typer.Option("--proba", help="Add the probability of each class.")
     ] = False,
+    key: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="Begin each line with this column's cell.")
+    ] = None,
     trial: Trial = None,
     seed: Seed = None,
     fold: Fold = None,
@@ -116,7 +119,8 @@ def predict(
         require_free(out, rows)
     source = _source(directory, trust, sweep)
     _import_tensorflow()
-    table = predictor_of(source, Which(trial, seed, fold)).table(rows, probabilities=proba)
+    predictor = predictor_of(source, Which(trial, seed, fold))
+    table = predictor.table(rows, probabilities=proba, key=key)
     if out is None:
         write_csv(table, Path("-"), lambda _, text: typer.echo(text, nl=False))
         return

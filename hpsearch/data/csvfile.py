@@ -179,13 +179,21 @@ def _notices(path: str, layout: Layout, unlabelled: int) -> list[str]:
     return notices
 
 
-def read_rows(path: str, table: TableSpec) -> Inputs:
-    """Read the columns of the training file's `table` from a CSV file; others are ignored."""
+def read_rows(path: str, table: TableSpec, key: str | None = None) -> tuple[Inputs, list[str]]:
+    """Read the columns of the training file's `table` from a CSV file; others are ignored.
+
+    Returns:
+        The rows, and the cells of the column `key` as they are written; none without a key.
+    """
     layout = scan(path, DataSpec(), table.decimal)
     frame = _frame(path, layout, table.read, table.as_text)
     place = _places(path, layout.dialect, np.arange(len(frame)))
     spec = DataSpec(decimal=layout.dialect.decimal)
-    return parse_columns(frame, path, place, spec, table).inputs
+    rows = parse_columns(frame, path, place, spec, table).inputs
+    if key is None:
+        return rows, []
+    require_column(f"{path}:1", layout.names, key, "key")
+    return rows, _frame(path, layout, (key,), frozenset([key]))[key].tolist()
 
 
 def _places(path: str, dialect: Dialect, rows: npt.NDArray[np.intp]) -> Callable[[int], str]:
@@ -275,10 +283,10 @@ def _layout(path: str, dialect: Dialect) -> Layout:
 
 
 def _names(path: str, line: int, header: list[str]) -> tuple[str, ...]:
-    if len(header) == 1:
+    if len(header) == 1 and any(mark in header[0] for mark in ";|\t"):
         raise DataError(
-            f"{path}:{line}: one column only, {header[0][:60]!r}; a table needs a target and at "
-            "least one feature; say `separator` if they are not separated by commas"
+            f"{path}:{line}: one column only, {header[0][:60]!r}; say `separator`, or repair the "
+            "rows that have more cells or fewer"
         )
     names = tuple(cell.strip() or _unnamed(i) for i, cell in enumerate(header))
     values = parse_numbers(np.array(names, object))

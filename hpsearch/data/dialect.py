@@ -131,7 +131,7 @@ def read_as_it_is(
 
     Args:
         read: Reads all records. If a byte is not of the encoding, it is called with another one.
-        decimal: The decimal sign, if the file is not separated by commas and does not show it.
+        decimal: The decimal sign, if the file does not show it.
 
     Raises:
         DataError: Two separators fit the file, or it is not text.
@@ -166,8 +166,8 @@ def _dialect(path: str, spec: DataSpec) -> Dialect:
 
 def _with_signs(path: str, dialect: Dialect, spec: DataSpec, decimal: DecimalSign) -> Dialect:
     dialect = replace(dialect, separator=spec.separator or _separator(path, dialect))
-    if spec.decimal or dialect.separator == ",":
-        return replace(dialect, decimal=spec.decimal or dialect.decimal)
+    if spec.decimal or (dialect.separator == "," and decimal == "."):
+        return replace(dialect, decimal=spec.decimal or decimal)
     rows = islice(dialect.records(path), 1, _RECORDS)
     shown = _decimal(cell for _, cells in rows for cell in cells)
     return replace(dialect, decimal=shown or decimal)

@@ -156,11 +156,14 @@ class Predictor:
             outputs = np.concatenate([1 - outputs, outputs], axis=1)
         return np.asarray(outputs, np.float32)
 
-    def table(self, path: Path, *, probabilities: bool = False) -> pd.DataFrame:
+    def table(
+        self, path: Path, *, probabilities: bool = False, key: str | None = None
+    ) -> pd.DataFrame:
         """Return the predictions for the rows of a CSV file, one line for each row.
 
         Args:
             probabilities: Whether to add a column for each class.
+            key: A column of the file that the predictions begin with, as text.
         """
         import pandas as pd  # slow to import
 
@@ -168,7 +171,8 @@ class Predictor:
             raise InputError(f"{path}: the model takes arrays and no table; predict in Python")
         if probabilities:
             self._require_classes()
-        outputs = self._predicted(read_rows(str(path), self.known.table))
+        rows, keys = read_rows(str(path), self.known.table, key)
+        outputs = self._predicted(rows)
         labels = self._labels_of(outputs)
         several = range(1, labels.shape[1] + 1) if labels.ndim > 1 else ()
         names = [f"prediction_{n}" for n in several] or ["prediction"]
@@ -177,7 +181,9 @@ class Predictor:
             chances = self._probabilities_of(outputs)
             for index, name in enumerate(self.known.classes):
                 made[f"probability {name}"] = chances[:, index]
-        return made
+        if key in made:
+            raise InputError(f"key: a column of the predictions is called {key!r}, too; rename it")
+        return made if key is None else made.set_axis(pd.Index(keys, name=key)).reset_index()
 
     def _outputs(self, rows: Any) -> npt.NDArray[Any]:
         if not self.known.inputs:

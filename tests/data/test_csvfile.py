@@ -9,7 +9,8 @@ import pytest
 from bad_tables import GOOD, INCOMPLETE, numbers
 from datasets import load
 
-from hpsearch.data.specs import Task
+from hpsearch.data.csvfile import read_rows
+from hpsearch.data.specs import TableSpec, Task
 from hpsearch.errors import DataError
 from hpsearch.spec.data import SplitSpec
 
@@ -292,3 +293,8 @@ def test_many_zip_codes_are_no_quantity(csv_file):
     path = csv_file("a,y\n" + "".join(f"{i % 9}.5,{i:05}\n" for i in range(1_200)))
     with pytest.raises(DataError, match="say task: classification or task: regression"):
         load(csv=path, target="y")
+
+
+def test_rows_to_predict_may_have_one_column(csv_file):
+    rows, _ = read_rows(csv_file("a\n1\n2\n"), TableSpec(("a",)))
+    assert rows.tolist() == [[1.0], [2.0]]

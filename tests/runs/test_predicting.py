@@ -112,6 +112,13 @@ def test_a_command_predicts_a_file(
     said = command("predict", "out", "rows.csv", "--trial", 1, "--seed", 1, cwd=home)
     assert said.stdout.splitlines()[0] == "prediction"
     assert len(said.stdout.splitlines()) == 41
+    keyed = frame.assign(id=[f"{number:04}" for number in range(40)])
+    keyed.to_csv(home / "keyed.csv", index=False)
+    said = command("predict", "out", "keyed.csv", "--key", "id", cwd=home)
+    of_keys = pd.read_csv(StringIO(said.stdout), dtype=str)
+    assert of_keys.to_numpy().T.tolist() == [keyed["id"].tolist(), table["prediction"].tolist()]
+    said = command("predict", "out", "keyed.csv", "--key", "nr", cwd=home, code=2)
+    assert "key: no column 'nr'" in said.stderr
     frame[["a"]].to_csv(home / "short.csv", index=False)
     said = command("predict", "out", "short.csv", cwd=home, code=2)
     assert said.stderr.startswith("short.csv:1: ")
@@ -129,7 +136,11 @@ def test_rows_are_read_as_those_of_the_sweep_were(tmp_path: Path) -> None:
     spelt = predict({"a": [-9.0, 1.234, 2.5], "t": ["?", "u", "v"]})
     np.testing.assert_array_equal(spelt, expected)
     # In this file, 1,234 alone could be a thousand.
-    for rows in ("a;t\n-9;?\n1,234;u\n2,500;v\n", "a,t\n-9,?\n1.234,u\n2.5,v\n"):
+    for rows in (
+        "a;t\n-9;?\n1,234;u\n2,500;v\n",
+        "a,t\n-9,?\n1.234,u\n2.5,v\n",
+        'a,t\n-9,?\n"1,234",u\n"2,5",v\n',
+    ):
         (tmp_path / "rows.csv").write_text(rows)
         said = command("predict", "out", "rows.csv", "--proba", cwd=tmp_path).stdout
         chances = pd.read_csv(StringIO(said))[["probability 0", "probability 1"]]

@@ -25,7 +25,7 @@ BROKEN = {
     "beyond float32": (numbers(6, "1,1e39,no"), ":6: column 'b': 1e+39 is not a finite"),
     "two separators": ("a, b;y\n" + "1,5;2\n" * 9, "could be separated by commas or semicolons"),
     "uneven semicolons": ("a;b;y\n1;2\n", "one column only, 'a;b;y'"),
-    "one column": ("y\n1\n2\n", "one column only, 'y'"),
+    "one column": ("y\n1\n2\n", "no feature column is left beside the target 'y'"),
     "no header": ("1,2.5,0\n" * 9, ":1: the header is missing"),
     "long row": (numbers(8, "1,2,no,more"), ":8: 4 cells where the header has 3 columns"),
     "short row": (numbers(8, "1,2"), ":8: 2 cells where the header has 3 columns"),
