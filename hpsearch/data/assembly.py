@@ -362,6 +362,8 @@ def _dataset(
     described = [part.in_fingerprint for part in (*parts, *source.train.parts)]
     missing = any(_has_missing(part.x) for part in splits if part is not None)
 
+    raw = (source.train, source.validation, source.test)
+
     def encoded(part: Split) -> Split:
         return replace(part, y=encode_target(target, part.y))
 
@@ -375,7 +377,7 @@ def _dataset(
         fingerprint=fingerprint({"train": train, **others}, [*names, *described]),
         warnings=(
             *source.warnings,
-            *source.train.notices,
+            *(notice for part in raw if part for notice in part.notices),
             *(classes.warnings if classes else ()),
             *_oddities(source, train, others),
         ),

@@ -47,9 +47,11 @@ _LIKE_A_DATE = re.compile(
     r"\s*(?:\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}|[A-Za-z]{3,9} \d{1,2},? \d{4}"
     r"|\d{1,2}[- ][A-Za-z]{3,9}[- ]\d{4})(?:[T ]\s*\d|\s*$)"
 )
-_DAYS = (
-    *("%Y-%m-%d", "%Y/%m/%d", "%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", "%m-%d-%Y", "%d-%m-%Y"),
-    *("%b %d %Y", "%b %d, %Y", "%d %b %Y", "%d-%b-%Y", "%B %d %Y", "%B %d, %Y", "%d %B %Y"),
+_MONTH = re.compile("[A-Za-z]{3}")
+_DAYS = ("%Y-%m-%d", "%Y/%m/%d", "%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", "%m-%d-%Y", "%d-%m-%Y")
+_NAMED_DAYS = (
+    *("%b %d %Y", "%b %d, %Y", "%d %b %Y", "%d-%b-%Y"),
+    *("%B %d %Y", "%B %d, %Y", "%d %B %Y", "%d-%B-%Y"),
 )
 _TIMES = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
 #: Texts of booleans, as `pandas.read_csv` reads them.
@@ -68,6 +70,7 @@ _MISSING_VALUE = (
 )
 _DEFAULTS = DataSpec()
 _FORMATS = ("ISO8601", *(day + time for day in _DAYS for time in _TIMES))
+_NAMED_FORMATS = tuple(day + time for day in _NAMED_DAYS for time in _TIMES)
 
 
 class _Unusable(Exception):
@@ -142,7 +145,7 @@ def parse_columns(
                 parsed.dates.append(values)
                 continue
             parsed.columns[name] = values
-            if like is None and (remark := _remark(values)):
+            if like is None and (remark := _remark(values, spec)):
                 parsed.notices.append(f"{where}: column {name!r}: {remark}")
         except _Unusable as problem:
             if len(problems) < _MAX_PROBLEMS:
@@ -194,16 +197,18 @@ def _known_column(series: pd.Series[Any], spec: DataSpec, *, text: bool) -> npt.
         raise _Unusable(f"cells of type {series.dtype}; turn them into numbers or text first")
     if series.dtype.kind in "biuf" and not text:
         values = series.to_numpy(np.float64, na_value=np.nan)
-        return _numbers(values, series.array, spec)
+        missing = is_missing(values, () if series.dtype.kind == "b" else spec.missing)
+        return _numbers(values, series.array, missing, spec)
     cells, missing = _cells(series, spec)
     if text:
         if missing.any() and spec.impute == "none":
             raise _Unusable(_MISSING_VALUE, missing)
         return np.where(missing, "", cells)
     values = parse_numbers(cells, spec.decimal)
+    missing |= is_missing(values, spec.missing) | (cells == _UNKNOWN)
     # pandas reads booleans as text if a cell is missing.
     flags = np.array([_FLAGS.get(cell, np.nan) for cell in cells])
-    return _numbers(np.where(np.isnan(values), flags, values), cells, spec)
+    return _numbers(np.where(np.isnan(values), flags, values), cells, missing, spec)
 
 
 def _cells(
@@ -213,6 +218,15 @@ def _cells(
     given = zip(series.astype(object), series.isna(), strict=True)
     cells = np.array(["" if gone else str(cell) for cell, gone in given], object)
     return cells, np.isin(cells, [*MISSING, *spec.missing])
+
+
+def is_missing(values: npt.NDArray[np.float64], missing: Collection[str]) -> npt.NDArray[np.bool_]:
+    """Return which numbers are among those of the texts `missing`, as float32."""
+    if not missing:
+        return np.zeros(len(values), bool)
+    numbers = parse_numbers(np.array([*missing], object))
+    with np.errstate(over="ignore"):
+        return np.isin(values.astype(np.float32), numbers.astype(np.float32))
 
 
 def with_points(cells: Iterable[str]) -> npt.NDArray[Any]:
@@ -230,14 +244,15 @@ def parse_numbers(cells: npt.NDArray[Any], decimal: str | None = None) -> npt.ND
     return np.asarray(pd.to_numeric(pd.Series(cells, dtype=object), errors="coerce"), np.float64)
 
 
-def _numbers(values: npt.NDArray[np.float64], cells: Any, spec: DataSpec) -> npt.NDArray[Any]:
+def _numbers(
+    values: npt.NDArray[np.float64], cells: Any, missing: npt.NDArray[np.bool_], spec: DataSpec
+) -> npt.NDArray[Any]:
     """Return `values` as float32; refuse the first of `cells` that is not a finite number."""
-    missing = np.isin(values, parse_numbers(np.array(spec.missing, object)))
     bad = missing | ~(np.abs(values) <= FLOAT32_MAX)
     if not bad.any():
         return values.astype(np.float32)
-    texts = {*MISSING, _UNKNOWN, *spec.missing}
-    missing[bad] |= [str(cell).strip() in texts for cell in cells[bad]]
+    missing = missing.copy()
+    missing[bad] |= [str(cell).strip() in MISSING for cell in cells[bad]]
     if spec.impute != "none":
         bad &= ~missing
         if not bad.any():
@@ -245,10 +260,10 @@ def _numbers(values: npt.NDArray[np.float64], cells: Any, spec: DataSpec) -> npt
             return np.where(missing, np.float32(np.nan), values.astype(np.float32, copy=False))
     row = int(np.argmax(bad))
     cell = str(cells[row]).strip()
-    if not np.isnan(values[row]):
-        raise _Unusable(f"{cell} is not a finite float32 number; repair the row", bad)
     if missing[row]:
         raise _Unusable(_MISSING_VALUE, bad)
+    if not np.isnan(values[row]):
+        raise _Unusable(f"{cell} is not a finite float32 number; repair the row", bad)
     raise _Unusable(
         f"{cell[:40]!r} is not a number, the other cells are; repair it, or give every cell a "
         "letter if these are categories",
@@ -282,11 +297,11 @@ def _identified(
     return cells
 
 
-def _remark(values: npt.NDArray[Any]) -> str:
+def _remark(values: npt.NDArray[Any], spec: DataSpec) -> str:
     """Say what is odd about a column; nothing if nothing is."""
     if values.dtype != object:
         return ""
-    if odd := _odd_number(values):
+    if odd := _odd_number(values, spec):
         return (
             f"texts such as {odd!r} are categories; write numbers as 1234.5 and dates as "
             "2024-12-31 to have them used as such"
@@ -300,13 +315,13 @@ def _remark(values: npt.NDArray[Any]) -> str:
     )
 
 
-def _odd_number(values: npt.NDArray[Any]) -> str:
+def _odd_number(values: npt.NDArray[Any], spec: DataSpec) -> str:
     """Return a text that looks like an oddly written number if most texts do; else nothing."""
     distinct = sorted(set(values.tolist()) - {""})
     like = [text for text in distinct if _LIKE_A_NUMBER.match(text)]
     if len(like) < max(_LEAST_DIFFERENT, len(distinct) // 2):
         return ""
-    numbers = parse_numbers(np.array(like, object))
+    numbers = parse_numbers(np.array(like, object), spec.decimal)
     return next((text for text, number in zip(like, numbers, strict=True) if np.isnan(number)), "")
 
 
@@ -329,7 +344,8 @@ def _date_formats(cells: npt.NDArray[Any]) -> list[str]:
     cells, counts = distinct[like], counts[like]
     best: list[str] = []
     most, moments = 0, np.empty(0, "datetime64[us]")
-    for date_format in _FORMATS:
+    named = any(_MONTH.search(cell) for cell in cells)
+    for date_format in _NAMED_FORMATS if named else _FORMATS:
         times = instants(cells, date_format)
         parsed = int(counts[~np.isnat(times)].sum())
         if parsed > most:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import warnings
 import zlib
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -15,7 +16,14 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from hpsearch.data.columns import MISSING, parse_columns, parse_numbers, require_column, with_points
+from hpsearch.data.columns import (
+    MISSING,
+    is_missing,
+    parse_columns,
+    parse_numbers,
+    require_column,
+    with_points,
+)
 from hpsearch.data.dataset import Inputs, RawData, RawPart
 from hpsearch.data.dialect import Dialect, read_as_it_is
 from hpsearch.data.files import require_file, require_memory
@@ -106,8 +114,9 @@ def _part(
     text = like.as_text if like else frozenset()
     read = (*features, target, *by, *_weighted(spec))
     frame = _frame(path, layout, read, text.union([target, *by]))
-    spec = replace(spec, decimal=layout.dialect.decimal)
-    labelled = np.flatnonzero(~frame[target].isin(["", *spec.missing]))
+    reading = _given(spec)
+    spec = _of_dialect(spec, layout.dialect)
+    labelled = _labelled(frame[target], spec)
     if not len(labelled):
         raise DataError(f"{path}: column {target!r}: the target is missing in every row")
     notices = _notices(path, layout, len(frame) - len(labelled))
@@ -118,24 +127,66 @@ def _part(
     frame = frame if len(labelled) == len(frame) else frame.iloc[labelled]
     place = _places(path, layout.dialect, labelled)
     parsed = parse_columns(frame[list(features)], path, place, spec, like)
-    targets = frame[target].to_numpy(dtype=object)
-    if spec.decimal == "," and not np.isnan(parse_numbers(targets, ",")).any():
-        targets = with_points(targets)
+    targets = _targets(frame[target], place, spec)
     notices += parsed.notices
     weights = _weights(frame[spec.weights], place, layout.dialect) if spec.weights else None
-    table = replace(parsed.spec, decimal=layout.dialect.decimal)
+    table = replace(parsed.spec, decimal=layout.dialect.decimal, reading=reading)
     about: dict[str, Any] = {"table": table, "notices": tuple(notices)}
     part = RawPart(parsed.inputs, targets, place, weights, **about)
     if not by:
         return part, None
     cells = frame[by[0]].to_numpy(dtype=object)
-    missing = np.isin(cells, list(MISSING))
+    missing = np.isin(cells, [*MISSING, *spec.missing])
     if missing.any():
         raise DataError(
             f"{place(int(np.argmax(missing)))}: column {by[0]!r}: missing value in the column that "
             "splits the rows; fill it in, or remove the row"
         )
     return part, cells
+
+
+def _given(spec: DataSpec) -> tuple[tuple[str, str], ...]:
+    """Return the keys that say how a CSV is written."""
+    keys = {"separator": spec.separator, "decimal": spec.decimal, "encoding": spec.encoding}
+    return tuple((key, value) for key, value in keys.items() if value is not None)
+
+
+def _of_dialect(spec: DataSpec, dialect: Dialect) -> DataSpec:
+    """Return the keys of the data for a file's cells: its decimal sign, and what is missing."""
+    missing = spec.missing
+    if dialect.decimal == ",":
+        # Numbers that pandas has read are spelt with a point.
+        missing = tuple(dict.fromkeys((*missing, *with_points(missing))))
+    return replace(spec, decimal=dialect.decimal, missing=missing)
+
+
+def _labelled(targets: pd.Series[Any], spec: DataSpec) -> npt.NDArray[np.intp]:
+    """Return the rows that have a target."""
+    missing = targets.isin(["", *spec.missing]).to_numpy(bool)
+    if spec.missing:
+        numbers = parse_numbers(targets.to_numpy(dtype=object), spec.decimal)
+        missing = missing | is_missing(numbers, spec.missing)
+    return np.flatnonzero(~missing)
+
+
+def _targets(
+    column: pd.Series[Any], place: Callable[[int], str], spec: DataSpec
+) -> npt.NDArray[Any]:
+    """Return the targets as text, numbers with a point."""
+    targets = column.to_numpy(dtype=object)
+    if spec.decimal != ",":
+        return targets
+    other = np.isnan(parse_numbers(targets, ","))
+    if 2 * other.sum() > len(targets) and spec.task != "regression":
+        return targets
+    bad = other & ~np.isin(targets, list(MISSING))
+    if bad.any():
+        row = int(np.argmax(bad))
+        raise DataError(
+            f"{place(row)}: the target {str(targets[row])!r} is not a number with a decimal comma, "
+            f"the others are ({int(bad.sum())} such rows); repair it, or say decimal: '.'"
+        )
+    return np.where(other, targets, with_points(targets))
 
 
 def _weighted(spec: DataSpec) -> tuple[str, ...]:
@@ -185,7 +236,10 @@ def read_rows(path: str, table: TableSpec, key: str | None = None) -> tuple[Inpu
     Returns:
         The rows, and the cells of the column `key` as they are written; none without a key.
     """
-    layout = scan(path, DataSpec(), table.decimal)
+    reading: Any = dict(table.reading)
+    layout = scan(path, DataSpec(**reading), table.decimal)
+    if words := layout.dialect.words:
+        warnings.warn(f"{path}: read as {words}", stacklevel=2)
     frame = _frame(path, layout, table.read, table.as_text)
     place = _places(path, layout.dialect, np.arange(len(frame)))
     spec = DataSpec(decimal=layout.dialect.decimal)
@@ -269,6 +323,8 @@ def _layout(path: str, dialect: Dialect) -> Layout:
     if not header:
         raise DataError(f"{path}: the file has no header, only blank lines")
     names = _names(path, line, header)
+    if len(names) == 1:
+        _require_no_blank_lines(path, dialect)
     rows = 0
     for line, cells in records:
         if len(cells) != len(names):
@@ -280,6 +336,17 @@ def _layout(path: str, dialect: Dialect) -> Layout:
     if not rows:
         raise DataError(f"{path}: a header ({quoted(names, 5)}) and no row under it")
     return Layout(dialect, names, rows)
+
+
+def _require_no_blank_lines(path: str, dialect: Dialect) -> None:
+    """Check that no line among the rows of the only column is blank: rows would be lost."""
+    blank = 0
+    for number, line in enumerate(dialect.lines(path), 1):
+        if blank and line.strip():
+            raise DataError(
+                f"{path}:{blank}: a blank line; write NA for a missing value of the only column"
+            )
+        blank = blank or (number if not line.strip() else 0)
 
 
 def _names(path: str, line: int, header: list[str]) -> tuple[str, ...]:

@@ -32,7 +32,7 @@ _WESTERN = "cp1252"
 _NO_TEXT = re.compile("[\0\udc80-\udcff]")
 _WITH_COMMA = re.compile(r"\s*[-+]?\d*,\d+(?:[eE][-+]?\d+)?\s*\Z", re.ASCII)
 _WITH_POINT = re.compile(r"\s*[-+]?\d*\.\d+(?:[eE][-+]?\d+)?\s*\Z", re.ASCII)
-_THOUSANDS = re.compile(r"\s*[-+]?[1-9]\d{0,2},\d{3}\s*\Z", re.ASCII)
+_THOUSANDS = re.compile(r"\s*[-+]?[1-9]\d{0,2}[,.]\d{3}\s*\Z", re.ASCII)
 
 _T = TypeVar("_T")
 DecimalSign = Literal[".", ","]
@@ -69,7 +69,7 @@ class Dialect:
             WrongEncoding: A byte is not of the encoding.
         """
         reader = csv.reader(
-            self._lines(path), strict=True, skipinitialspace=True, delimiter=self.separator
+            self.lines(path), strict=True, skipinitialspace=True, delimiter=self.separator
         )
         line = 1
         try:
@@ -82,7 +82,8 @@ class Dialect:
                 f"{path}:{line}: malformed CSV: {error}; look for an unbalanced quote"
             ) from error
 
-    def _lines(self, path: str) -> Iterator[str]:
+    def lines(self, path: str) -> Iterator[str]:
+        """Yield each line; errors are those of `records`."""
         number = 0
         try:
             with self.open(path) as stream:
@@ -194,11 +195,11 @@ def _fits(path: str, dialect: Dialect) -> bool:
 
 
 def _decimal(cells: Iterable[str]) -> DecimalSign | None:
-    """Return the decimal sign of the cells; None if it is not certain."""
-    comma = False
+    """Return the decimal sign of the cells; None if none or both are certain."""
+    shown: set[DecimalSign] = set()
     for cell in cells:
-        if _WITH_POINT.match(cell):
-            return "."
-        # 1,234 may be a thousand.
-        comma = comma or (_WITH_COMMA.match(cell) is not None and not _THOUSANDS.match(cell))
-    return "," if comma else None
+        # 1,234 and 1.234 may be a thousand.
+        if not _THOUSANDS.match(cell):
+            shown |= {","} if _WITH_COMMA.match(cell) else set()
+            shown |= {"."} if _WITH_POINT.match(cell) else set()
+    return shown.pop() if len(shown) == 1 else None

@@ -69,6 +69,7 @@ class TableSpec:
             without names.
         missing: Further cells that mean a missing value.
         decimal: Decimal sign of the file; other files have it, too, if they do not show theirs.
+        reading: Those of the keys `separator`, `decimal` and `encoding` that the sweep file has.
     """
 
     names: tuple[str, ...] = ()
@@ -76,6 +77,7 @@ class TableSpec:
     dates: tuple[DateColumn, ...] = ()
     missing: tuple[str, ...] = ()
     decimal: Literal[".", ","] = "."
+    reading: tuple[tuple[str, str], ...] = ()
 
     @property
     def read(self) -> tuple[str, ...]:

@@ -14,6 +14,8 @@ from hpsearch.data.specs import ArrayPart, DateColumn, InputSpec, TableSpec, Tar
 from hpsearch.errors import InputError
 
 #: The name of the description in a `.keras` archive; Keras ignores it.
+#: Keys of a sweep's data that say how its CSV is written.
+_READING = ("separator", "decimal", "encoding")
 _MEMBER = "hpsearch.json"
 _MOST_BYTES = 2**24
 #: Keras does not compress a model's weights, so a sound file hardly grows.
@@ -58,6 +60,7 @@ class ModelFile:
             "inputs": [asdict(part) for part in self.inputs],
             "missing": self.table.missing,
             "decimal": self.table.decimal,
+            "reading": dict(self.table.reading),
         }
         with zipfile.ZipFile(path, "a") as archive:
             # A fixed time stamp, so that equal models give equal files.
@@ -89,8 +92,18 @@ class ModelFile:
             for column in dates:
                 datetime.fromisoformat(column.first)
             missing = tuple(map(str, raw.get("missing", ())))
+            given = raw.get("reading", {})
+            reading = {key: str(given[key]) for key in _READING if key in given}
+            if len(reading.get("separator", ",")) != 1:
+                return None
+            "".encode(reading.get("encoding", "utf-8"))
             table = TableSpec(
-                columns, frozenset(text), dates, missing, "," if raw.get("decimal") == "," else "."
+                columns,
+                frozenset(text),
+                dates,
+                missing,
+                "," if raw.get("decimal") == "," else ".",
+                tuple(reading.items()),
             )
             numbers, fills = (raw[key] is True for key in ("numbers", "fills"))
             inputs = tuple(

@@ -237,7 +237,7 @@ class Predictor:
 
     def _inputs(self, rows: Any) -> Inputs:
         """Return the rows as the model takes them."""
-        if _has_names(rows) or self.known.table.text:
+        if _has_names(rows) or self.known.table.text or self.known.table.missing:
             return self._table(rows)
         array = np.asarray(rows)
         if array.ndim == 1 and self.model.input_shape[1:] == (1,):

@@ -298,3 +298,39 @@ def test_many_zip_codes_are_no_quantity(csv_file):
 def test_rows_to_predict_may_have_one_column(csv_file):
     rows, _ = read_rows(csv_file("a\n1\n2\n"), TableSpec(("a",)))
     assert rows.tolist() == [[1.0], [2.0]]
+
+
+def test_what_is_missing_is_spelt_as_in_the_file(csv_file):
+    text = "a;f;y\n" + "12,5;TRUE;2,5\n-99,9;FALSE;3\n0;FALSE;-99,90\n" * 9
+    dataset = load(csv=csv_file(text), target="y", task="regression", missing=("-99,9", "0"))
+    assert len(dataset.train) + len(dataset.validation) == 18
+    values, flags = dataset.train.x.T
+    assert {*values[~np.isnan(values)].tolist()} == {12.5}
+    assert {*flags.tolist()} == {0.0, 1.0}
+    with pytest.raises(DataError, match="column 'a': missing value"):
+        load(
+            csv=csv_file("a,y\n" + "1.5,p\n-9,q\n" * 9), target="y", missing=("-9",), impute="none"
+        )
+
+
+@pytest.mark.parametrize("task", [None, "regression"])
+def test_with_decimal_commas_a_point_is_none_in_the_target(csv_file, task):
+    path = csv_file("a;y\n" + "1,5;81,5\n2,5;950\n" * 9 + "3,5;250.000\n")
+    with pytest.raises(
+        DataError, match=r":20: the target '250.000' is not a number with a decimal"
+    ):
+        load(csv=path, target="y", task=task)
+
+
+def test_what_is_odd_in_another_file_is_said(csv_file):
+    text = "a,y\n" + "1.5,p\n2.5,q\n" * 9
+    test = csv_file("a;y\n1;p\n2;\n", "test.csv")
+    dataset = load(csv=csv_file(text), target="y", test=test)
+    assert len(dataset.test) == 1
+    said = [warning for warning in dataset.warnings if warning.startswith(f"{test}: ")]
+    assert len(said) == 2
+
+
+def test_a_blank_line_of_the_only_column_is_no_row(csv_file):
+    with pytest.raises(DataError, match=r":3: a blank line; write NA"):
+        read_rows(csv_file("a\n1\n\n3\n"), TableSpec(("a",)))

@@ -147,6 +147,29 @@ def test_rows_are_read_as_those_of_the_sweep_were(tmp_path: Path) -> None:
         np.testing.assert_allclose(chances, expected, rtol=1e-6)
 
 
+def test_a_key_of_the_sweep_s_data_counts_for_new_rows(tmp_path: Path) -> None:
+    text = "t,y\n" + "Łódź,p\nUlm,q\nKöln,q\n" * 20
+    (tmp_path / "table.csv").write_bytes(text.encode("cp1250"))
+    data = {"csv": str(tmp_path / "table.csv"), "target": "y", "encoding": "cp1250"}
+    run_here(json.dumps({"data": data, "parameters": {"epochs": 2}}), tmp_path / "out")
+    expected = hpsearch.load(tmp_path / "out").predict_proba({"t": ["Łódź", "Ulm", "Köln"]})
+    assert len({*expected[:, 0]}) == 3
+    said = command("predict", "out", "table.csv", "--proba", cwd=tmp_path)
+    assert "warning: table.csv: read as encoded as cp1250" in said.stderr
+    chances = pd.read_csv(StringIO(said.stdout))[["probability p", "probability q"]]
+    np.testing.assert_allclose(chances[:3], expected, rtol=1e-6)
+
+
+def test_a_matrix_has_missing_numbers_as_a_frame_does(tmp_path: Path) -> None:
+    text = "a,b,y\n" + "1.5,2,p\n-999,1,q\n2.5,3,q\n" * 20
+    (tmp_path / "table.csv").write_text(text)
+    data = {"csv": str(tmp_path / "table.csv"), "target": "y", "missing": ["-999"]}
+    run_here(json.dumps({"data": data, "parameters": {"epochs": 2}}), tmp_path / "out")
+    predict = hpsearch.load(tmp_path / "out").predict_proba
+    rows = pd.DataFrame({"a": [-999.0, 1.5], "b": [1.0, 2.0]})
+    np.testing.assert_array_equal(predict(rows.to_numpy()), predict(rows))
+
+
 _KERAS_ALONE = """\
 import json, sys, zipfile
 import keras, numpy as np
