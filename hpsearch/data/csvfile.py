@@ -133,16 +133,21 @@ def _part(
     table = replace(parsed.spec, decimal=layout.dialect.decimal, reading=reading)
     about: dict[str, Any] = {"table": table, "notices": tuple(notices)}
     part = RawPart(parsed.inputs, targets, place, weights, **about)
-    if not by:
-        return part, None
-    cells = frame[by[0]].to_numpy(dtype=object)
+    return part, _splitting(frame[by[0]], place, spec) if by else None
+
+
+def _splitting(
+    column: pd.Series[Any], place: Callable[[int], str], spec: DataSpec
+) -> npt.NDArray[Any]:
+    """Return the cells of the column that splits the rows."""
+    cells = column.to_numpy(dtype=object)
     missing = np.isin(cells, [*MISSING, *spec.missing])
     if missing.any():
         raise DataError(
-            f"{place(int(np.argmax(missing)))}: column {by[0]!r}: missing value in the column that "
-            "splits the rows; fill it in, or remove the row"
+            f"{place(int(np.argmax(missing)))}: column {column.name!r}: missing value in the "
+            "column that splits the rows; fill it in, or remove the row"
         )
-    return part, cells
+    return cells
 
 
 def _given(spec: DataSpec) -> tuple[tuple[str, str], ...]:

@@ -1,6 +1,6 @@
 """How a CSV file is written: separator, decimal sign, encoding, and whether gzip has packed it.
 
-What the sweep file does not say is taken from the file where it is certain.
+The sweep file decides; without it, the file's first records do where only one way fits.
 """
 
 from __future__ import annotations
@@ -175,7 +175,7 @@ def _with_signs(path: str, dialect: Dialect, spec: DataSpec, decimal: DecimalSig
 
 
 def _separator(path: str, dialect: Dialect) -> str:
-    """Return the only separator by which each record has as many cells; a comma if none is."""
+    """Return the only separator by which each record has as many cells; a comma if none fits."""
     fitting = [mark for mark in _SEPARATORS if _fits(path, replace(dialect, separator=mark))]
     if len(fitting) > 1:
         names = [_SEPARATORS[mark] for mark in fitting]
