@@ -13,6 +13,8 @@ from hpsearch.errors import InputError
 from hpsearch.trackers.tracking import _digest, hyperparameters, make_tracker, tags
 
 pytestmark = pytest.mark.slow
+# Tests of programs need an environment without it.
+pytest.importorskip("wandb", reason="pip install -e '.[wandb]', as .ci/run does after other tests")
 #: In bytes: the header of a file, a block, and the header of a record.
 _FILE, _BLOCK, _RECORD = 7, 32_768, 7
 
