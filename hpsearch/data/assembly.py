@@ -36,10 +36,10 @@ from hpsearch.data.splitting import (
 )
 from hpsearch.data.targets import (
     Classes,
+    are_whole,
     class_target,
     encode_target,
     infer_task,
-    is_whole,
     regression_target,
     regression_values,
 )
@@ -256,7 +256,8 @@ def assemble(
     given = spec.task or source.task
     kind = infer_task(source, given)
     y = source.train.y
-    if given is None and kind == "regression" and y.ndim == 1 and is_whole(y):
+    quantity = given is None and kind == "regression" and y.ndim == 1
+    if quantity and are_whole(regression_values(source.train)):
         notice = (
             f"{source.where}: {len(set(y.tolist())):,} different whole numbers in the target: a "
             "regression; `task: classification` makes classes of them"

@@ -129,7 +129,7 @@ def _part(
     parsed = parse_columns(frame[list(features)], path, place, spec, like)
     targets = _targets(frame[target], place, spec)
     notices += parsed.notices
-    weights = _weights(frame[spec.weights], place, layout.dialect) if spec.weights else None
+    weights = _weights(frame[spec.weights], place, spec) if spec.weights else None
     table = replace(parsed.spec, decimal=layout.dialect.decimal, reading=reading)
     about: dict[str, Any] = {"table": table, "notices": tuple(notices)}
     part = RawPart(parsed.inputs, targets, place, weights, **about)
@@ -151,8 +151,8 @@ def _splitting(
 
 
 def _given(spec: DataSpec) -> tuple[tuple[str, str], ...]:
-    """Return the keys that say how a CSV is written."""
-    keys = {"separator": spec.separator, "decimal": spec.decimal, "encoding": spec.encoding}
+    """Return the given keys that say how a CSV is written."""
+    keys = {key: getattr(spec, key) for key in TableSpec.READING_KEYS}
     return tuple((key, value) for key, value in keys.items() if value is not None)
 
 
@@ -199,11 +199,11 @@ def _weighted(spec: DataSpec) -> tuple[str, ...]:
 
 
 def _weights(
-    column: pd.Series[Any], place: Callable[[int], str], dialect: Dialect
+    column: pd.Series[Any], place: Callable[[int], str], spec: DataSpec
 ) -> npt.NDArray[np.float32]:
     cells = column.to_numpy(dtype=object)
     # pandas has read a column of numbers alone.
-    numbers = parse_numbers(cells, None if column.dtype.kind in "iuf" else dialect.decimal)
+    numbers = parse_numbers(cells, None if column.dtype.kind in "iuf" else spec.decimal)
     weights = numbers.astype(np.float32)
     bad = ~((weights >= 0) & np.isfinite(weights))
     if bad.any() or not weights.any():

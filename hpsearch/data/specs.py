@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import accumulate, pairwise
 from math import prod
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -69,7 +69,7 @@ class TableSpec:
             without names.
         missing: Further cells that mean a missing value.
         decimal: Decimal sign of the file; other files have it, too, if they do not show theirs.
-        reading: Those of the keys `separator`, `decimal` and `encoding` that the sweep file has.
+        reading: The keys of a sweep's data that say how its CSV is written, and their values.
     """
 
     names: tuple[str, ...] = ()
@@ -78,6 +78,7 @@ class TableSpec:
     missing: tuple[str, ...] = ()
     decimal: Literal[".", ","] = "."
     reading: tuple[tuple[str, str], ...] = ()
+    READING_KEYS: ClassVar = ("separator", "decimal", "encoding")
 
     @property
     def read(self) -> tuple[str, ...]:

@@ -167,9 +167,8 @@ def infer_task(source: RawData, given: TaskName | None) -> TaskName:
     return kind
 
 
-def is_whole(y: npt.NDArray[Any]) -> bool:
-    """Check if all targets are whole numbers."""
-    values = _numbers(y)
+def are_whole(values: npt.NDArray[np.float64]) -> bool:
+    """Check if all numbers are whole."""
     return bool(np.equal(values, np.round(values)).all())
 
 
@@ -183,7 +182,7 @@ def _kind_of(source: RawData) -> TaskName:
     if 2 * np.isnan(values).sum() > len(values):
         return "classification"
     _require_numbers(part, "the others are")
-    if not is_whole(part.y):
+    if not are_whole(values):
         return "regression"
     names, rows = _named(part.y, numbers=_reads_numbers(source))
     if len(names) >= _LEAST_QUANTITIES and _reads_numbers(source):

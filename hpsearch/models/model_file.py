@@ -14,8 +14,6 @@ from hpsearch.data.specs import ArrayPart, DateColumn, InputSpec, TableSpec, Tar
 from hpsearch.errors import InputError
 
 #: The name of the description in a `.keras` archive; Keras ignores it.
-#: Keys of a sweep's data that say how its CSV is written.
-_READING = ("separator", "decimal", "encoding")
 _MEMBER = "hpsearch.json"
 _MOST_BYTES = 2**24
 #: Keras does not compress a model's weights, so a sound file hardly grows.
@@ -93,7 +91,7 @@ class ModelFile:
                 datetime.fromisoformat(column.first)
             missing = tuple(map(str, raw.get("missing", ())))
             given = raw.get("reading", {})
-            reading = {key: str(given[key]) for key in _READING if key in given}
+            reading = {key: str(given[key]) for key in TableSpec.READING_KEYS if key in given}
             if len(reading.get("separator", ",")) != 1:
                 return None
             "".encode(reading.get("encoding", "utf-8"))

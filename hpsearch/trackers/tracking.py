@@ -74,6 +74,15 @@ _LONGEST_NAME = 60
 _ROW, _RESULT = "hpsearch.row", "hpsearch.result"
 
 
+@contextmanager
+def _named_errors(target: str) -> Iterator[None]:
+    """Turn whatever a library raises into a TrackerError of one line."""
+    try:
+        yield
+    except Exception as error:  # the errors of such libraries have no common base
+        raise TrackerError(f"{target}: {' '.join(str(error).split())}") from error
+
+
 class MLflow:
     """Writes a run for each execution to a tracking URI; one with the same result is left alone."""
 
@@ -94,11 +103,8 @@ class MLflow:
 
     def log(self, record: Record) -> None:
         """Write an execution's run, and delete an earlier one with another result."""
-        try:
+        with _named_errors(f"mlflow:{self._uri}"):
             self._log(record)
-        except Exception as error:  # the errors of MLflow's libraries have no common base
-            said = " ".join(str(error).split())
-            raise TrackerError(f"mlflow:{self._uri}: {said}") from error
 
     def _log(self, record: Record) -> None:
         name = record.provenance.sweep
@@ -229,11 +235,8 @@ class WandB:
 
     def log(self, record: Record) -> None:
         """Write an execution's run, in place of an earlier one with another result."""
-        try:
+        with _named_errors(self._target):
             self._log(record)
-        except Exception as error:  # the errors of W&B's library have no common base
-            said = " ".join(str(error).split())
-            raise TrackerError(f"{self._target}: {said}") from error
 
     def _log(self, record: Record) -> None:
         if not self._ready:
@@ -247,11 +250,10 @@ class WandB:
                 return
             # W&B empties a run that begins again without being resumed.
             run = self._begin(record)
-        result = record.result
-        for epoch, metrics in enumerate(result.curve, start=1):
+        for epoch, metrics in enumerate(record.result.curve, start=1):
             run.log(dict(metrics), step=epoch)
-        if result.score is not None:
-            run.summary["score"] = result.score
+        if record.result.score is not None:
+            run.summary["score"] = record.result.score
         # Written last: without it, a run that was cut short is written anew.
         run.summary[_RESULT] = digest
         run.finish(exit_code=code)
