@@ -160,10 +160,15 @@ def line_printer(console: Console) -> Callable[[str], None]:
 
 
 class _Tally:
-    """Trials done, the best so far and the time left."""
+    """Trials done, the best so far and the time left.
+
+    Attributes:
+        endless: True once trials were planned after a result: how many come is not known then.
+    """
 
     def __init__(self) -> None:
         self.at_start = 0
+        self.endless = False
         self.metric = ""
         self.most_trials = 0
         self.best: tuple[int, float] | None = None
@@ -180,6 +185,7 @@ class _Tally:
                 self.began = time.monotonic()
             case Planned():
                 self._lead(event.best)
+                self.endless = not self.most_trials and len(self._done) > self.at_start
                 self._done.update(event.already_done)
                 self.at_start += len(event.already_done)
                 self._waiting.update(event.summary.of_trials)
@@ -197,6 +203,7 @@ class _Tally:
 
     @property
     def total(self) -> int:
+        """Trials that are planned, or the most that there may be."""
         return max(self.most_trials, len(self._waiting.keys() | self._done))
 
     def _lead(self, best: tuple[int, float] | None) -> None:
@@ -208,6 +215,8 @@ class _Tally:
         best = "no score yet"
         if self.best is not None:
             best = f"best {self.metric} {number(self.best[1])} (trial {self.best[0]})"
+        if self.endless:
+            return best
         left, now = self.total - self.done, self.done - self.at_start
         if now < _LEAST_RESULTS and left:
             return f"{best}, time left unknown"
@@ -253,7 +262,7 @@ class Lines:
     def _show_plan(self, summary: Summary, already_done: Collection[int]) -> None:
         if already_done:
             self._say(f"{counted(len(already_done), 'trial')} done already")
-        if not summary.trials or self._tally.most_trials:
+        if not summary.trials or self._tally.most_trials or self._tally.endless:
             return
         trials = counted(summary.trials, "trial")
         if summary.executions > summary.trials:
@@ -265,17 +274,16 @@ class Lines:
 
     def _show_result(self, execution: Execution, result: ExecutionResult) -> None:
         tally, now = self._tally, self._clock()
-        failed, last = not result.status.scored, tally.done == tally.total
+        failed = not result.status.scored
+        last = tally.done == tally.total and not tally.endless
         due = now - self._last >= self._every_seconds
         if not (tally.best_is_new or failed or last or due):
             return
         self._last = now
         score = "" if result.score is None else f" {number(result.score)}"
         error = f": {' '.join(result.error.split())}" if result.error else ""
-        self._say(
-            f"[{tally.done}/{tally.total}] {execution.label} {result.status}"
-            f"{score}{error}; {tally.text()}"
-        )
+        done = f"{tally.done}" if tally.endless else f"{tally.done}/{tally.total}"
+        self._say(f"[{done}] {execution.label} {result.status}{score}{error}; {tally.text()}")
 
 
 class Bar:

@@ -83,6 +83,21 @@ def test_both_say_what_is_done_what_is_best_and_how_long_it_takes(shown):
     assert re.search(r"\d+ s left", seen)
 
 
+def test_where_results_decide_what_comes_no_time_left_and_no_further_plan_is_shown(shown):
+    display, screen = shown
+    display(Planned(summary(1), ()))
+    display(Stored(execution(1), result(1, 0.25), (1, 0.25)))
+    shown_before = len(text_of(screen))
+    for number in range(2, 13):
+        display(Planned(Summary((number,), 1, 9, 9), ()))
+        display(Stored(execution(number), result(number, number / 10), (number, number / 10)))
+    display(Ended())
+    seen = text_of(screen)[shown_before:]
+    assert re.search(r"\b12(/12|\] trial 12 completed)", seen)
+    assert "best val_accuracy 1.2000 (trial 12)" in seen
+    assert not re.search(r"left|to train|\[\d+/", seen)
+
+
 def test_both_name_a_failure_and_its_reason(shown):
     display, screen = shown
     display(Planned(summary(), ()))
