@@ -43,8 +43,8 @@ CODE: dict[str, tuple[str, ...]] = {
     "speed_fashion": _SPEED,
     "speed_fashion_single": _SPEED,
     "speed_settings": ("experiments.speed_peers", "experiments.speed_settings"),
+    "table_spaces": ("hpsearch.native", "hpsearch.training", *_SEARCH),
     "trials": ("hpsearch.engine", "hpsearch.search", "hpsearch.store", "hpsearch.workers"),
-    "two_cores": _MODELS,
     "wandb_files": tuple(f"hpsearch.spec.{name}" for name in _READERS),
 }
 _SUFFIXES = (".py", ".c", ".h", ".json")

@@ -34,6 +34,7 @@ from hpsearch.results import Results, execute, results_at_prompt, results_with_i
 from hpsearch.runs.trial import trusted
 from hpsearch.spec.sweep import ProgramSweep, Sweep, load_sweep, sweep_from_mapping
 from hpsearch.store.directory import ResultsDirectory
+from hpsearch.wording import did_you_mean
 
 
 def run(
@@ -184,6 +185,7 @@ def tune(
     x: Any,
     y: Any = None,
     *,
+    target: str | None = None,
     parameters: Mapping[str, Any] | None = None,
     model: Any = None,
     method: str | Mapping[str, Any] | None = None,
@@ -250,10 +252,13 @@ def tune(
             a custom model with several outputs, a mapping of names to targets, or a list of
             targets; each is an array of numbers, integers for classes. The pairs below have the
             same form.
+        target: The column of the frame `x` to predict, in place of `y`.
         parameters: Hyperparameters by name: a list means choices, a number or text is fixed,
-            `{"min": 1e-4, "max": 0.1, "scale": "log"}` is a range. With a custom model, they
-            replace the model's hyperparameters of the same names; `epochs` and `batch_size` may be
-            added.
+            `{"min": 1e-4, "max": 0.1, "scale": "log"}` is a range. Without them (and without
+            `model`), 60 trials of the method `auto` search depth, width, batch size and learning
+            rate by the `val_loss` of each training's best epoch, with early stopping; other
+            arguments replace these settings. With a custom model, they replace the model's
+            hyperparameters of the same names; `epochs` and `batch_size` may be added.
         model: A custom model: a function `build(hp)` that returns a Keras model, a KerasTuner
             `HyperModel` (an instance or a class), or `package.module:name` of one. It receives
             scaled rows in their original shape. Classes are integers, or one-hot for a loss such as
@@ -325,7 +330,11 @@ def tune(
         RefusedError: Another run holds `out`, or its rows have other data or another metric.
         Interrupted: As for `hpsearch.run`.
     """
-    require_searchable(model, parameters, callbacks, loss, output_activation, class_weight)
+    require_searchable(
+        model, parameters, configs, oracle, callbacks, loss, output_activation, class_weight
+    )
+    if target is not None:
+        x, y = _with_target(x, y, target)
     objects = [model]
     rows = read_memory(x, y, sample_weight, validation_data, test, custom=model is not None)
     if rows.parts and model is None:
@@ -355,6 +364,7 @@ def tune(
         model, in_memory = given.around(model, reference or "model"), True
         files = model.files
         called, metric = {"callbacks": given.description}, given.scored(metric)
+    unsaid = model is None and parameters is None
     sweep = sweep_of(
         {
             "name": sweep_name(name, out),
@@ -383,8 +393,9 @@ def tune(
             "model": reference
             or {"loss": loss, "output_activation": output_activation, "class_weight": class_weight},
             "keep": keep,
-            "method": method_of(method, bool(configs), limits),
-        }
+            "method": method if unsaid else method_of(method, bool(configs), limits),
+        },
+        _count(rows.y) if unsaid else None,
     )
     load: Loader = partial(rows.load, folding=folds)
     listener = make_listener(verbose)
@@ -400,6 +411,29 @@ def tune(
         return execute(sweep, settings, listener, log, load)
 
     return run_in(out, work, name=sweep.name, keep=True)
+
+
+def _with_target(x: Any, y: Any, target: str) -> tuple[Any, Any]:
+    """Return the frame `x` without the column to predict, and that column."""
+    if y is not None:
+        raise InputError("y, target: only one of them can be what is to be predicted")
+    if not (hasattr(x, "iloc") and hasattr(x, "columns")):
+        kind = f"{type(x).__module__}.{type(x).__name__}".removeprefix("builtins.")
+        raise InputError(f"target: names a column, and x is no pandas frame but a {kind}")
+    names = [*map(str, x.columns)]
+    places = [at for at, name in enumerate(names) if name == target]
+    if len(places) != 1:
+        has = f"{len(places)} columns" if places else "no column"
+        hint = "" if places else did_you_mean(target, names)
+        raise InputError(f"target: x has {has} {target!r}{hint}")
+    others = [at for at in range(len(names)) if at not in places]
+    return x.iloc[:, others], x.iloc[:, places[0]]
+
+
+def _count(y: Any) -> int:
+    """Return the number of targets; 0 for what reading them will refuse."""
+    shape = getattr(y, "shape", None)
+    return next(iter(shape), 0) if shape is not None else len(y) if hasattr(y, "__len__") else 0
 
 
 @answering_unknown_arguments

@@ -16,6 +16,7 @@ from hpsearch.errors import InputError, SweepFileError
 from hpsearch.spec.method import parse_method
 from hpsearch.spec.rules import NAME, InvalidValue
 from hpsearch.spec.sweep import Sweep, model_sweep, sweep_from_mapping
+from hpsearch.spec.table import with_default_search
 from hpsearch.spec.words import OPTIMIZE
 from hpsearch.wording import unknown_hint
 
@@ -24,7 +25,12 @@ _Result = TypeVar("_Result")
 
 
 def require_searchable(
-    model: Any, parameters: Mapping[str, Any] | None, callbacks: Any, *of_mlps: Any
+    model: Any,
+    parameters: Mapping[str, Any] | None,
+    configs: Any,
+    oracle: Any,
+    callbacks: Any,
+    *of_mlps: Any,
 ) -> None:
     """Check that the arguments say what to search, and that a custom model compiles itself."""
     if model is None:
@@ -33,7 +39,7 @@ def require_searchable(
                 "callbacks: are for custom models, model=build; hpsearch's own MLPs take "
                 "early_stopping, and metric={'name': ..., 'epoch': 'best'}"
             )
-        if parameters is None:
+        if parameters is None and (configs or oracle is not None):
             raise InputError(
                 "parameters: is missing: say what to try, such as {'units': [32, 64]}; or give "
                 "model=build"
@@ -114,10 +120,17 @@ _ARGUMENTS = {
 }
 
 
-def sweep_of(raw: Mapping[str, Any]) -> Sweep:
-    """Return the sweep of a file with these keys; an InputError names every wrong argument."""
+def sweep_of(raw: Mapping[str, Any], default_rows: int | None = None) -> Sweep:
+    """Return the sweep of a file with these keys; an InputError names every wrong argument.
+
+    Args:
+        default_rows: The number of rows, if keys that are None have what suits a table of them.
+    """
+    given = _without_none(_plain(raw))
+    if default_rows is not None:
+        given = with_default_search(given, default_rows)
     try:
-        return model_sweep(sweep_from_mapping(_without_none(_plain(raw))))
+        return model_sweep(sweep_from_mapping(given))
     except SweepFileError as error:
         lines = [f"{_argument(problem.path)}: {problem.message}" for problem in error.problems]
         raise InputError("\n".join(line.removeprefix(": ") for line in lines)) from None

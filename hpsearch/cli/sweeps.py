@@ -3,24 +3,37 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from hpsearch.cli.app import Out, Set, SweepArgument, Trackers, Workers
+from hpsearch.cli.app import Out, Set, Trackers, Workers
 from hpsearch.engine.session import Settings
 from hpsearch.engine.sweep import run_sweep
 from hpsearch.errors import InputError
 from hpsearch.progress.display import make_console, make_display
 from hpsearch.spec.dump import file_schema, write_starter
-from hpsearch.spec.sweep import load_sweep
+from hpsearch.spec.sweep import AnySweep, load_sweep
+from hpsearch.spec.table import table_sweep
 
 
 def run(
-    sweep: SweepArgument,
+    sweep: Annotated[
+        Path | None, typer.Argument(metavar="[SWEEP]", help="The sweep file (YAML).")
+    ] = None,
     *,
+    csv: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Find an MLP for this table; no sweep file is needed."),
+    ] = None,
+    target: Annotated[str | None, typer.Option(help="The table's column to predict.")] = None,
+    task: Annotated[
+        str | None, typer.Option(help="classification or regression, if the target may be either.")
+    ] = None,
+    time: Annotated[str | None, typer.Option(help="Begin no training after it: 2m.")] = None,
     out: Out = None,
     workers: Workers = None,
     set_: Set = None,
@@ -48,10 +61,9 @@ def run(
     ] = False,
 ) -> None:
     """Run a sweep and print its best trials."""
-    overrides = list(set_ or [])
-    given = {"threads": threads, "engine": engine}
-    overrides += [f"execution.{key}={value}" for key, value in given.items() if value is not None]
-    loaded = load_sweep(sweep, overrides, with_data=True)
+    given = {"data.task": task, "execution.threads": threads, "execution.engine": engine}
+    overrides = [*(set_ or ()), *(f"{k}={v}" for k, v in given.items() if v is not None)]
+    loaded = _loaded(sweep, csv, target, time, overrides)
     settings = Settings(
         out=out, workers=workers, retry=retry, fresh=fresh, store=store, anyway_code=anyway_code
     )
@@ -69,6 +81,25 @@ def run(
 
         print_summary(outcome, make_console())
     raise typer.Exit(outcome.exit_code)
+
+
+def _loaded(
+    sweep: Path | None,
+    csv: Path | None,
+    target: str | None,
+    time: str | None,
+    overrides: Sequence[str],
+) -> AnySweep:
+    """Return the sweep of a file, or the default one over a table."""
+    if sweep is not None and csv is None and target is None:
+        limit = [] if time is None else [f"budget.time={time}"]
+        return load_sweep(sweep, [*overrides, *limit], with_data=True)
+    if sweep is not None or csv is None or target is None:
+        raise InputError(
+            "run: give a sweep file, or a table and the column to predict, as in: "
+            "hpsearch run --csv houses.csv --target price --time 2m"
+        )
+    return table_sweep(csv, target, overrides, time)
 
 
 def init(

@@ -195,7 +195,7 @@ def _kind_of(source: RawData) -> TaskName:
         why = f"{names[int(np.argmax(counts < 2))]} stands in one row only"
     raise DataError(
         f"{source.where}: the target's whole numbers could be classes or a quantity ({why}); "
-        "say task: classification or task: regression"
+        "say task: classification or task: regression (hpsearch run: --task)"
     )
 
 

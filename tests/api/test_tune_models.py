@@ -46,7 +46,7 @@ def test_a_hypermodel_by_a_method_that_learns(digits):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({}, "parameters: is missing.*model=build"),
+        ({"configs": [{"units": 4}]}, "parameters: is missing.*model=build"),
         ({"model": user_models.small, "loss": "mse"}, "are of hpsearch's own MLPs"),
     ],
 )

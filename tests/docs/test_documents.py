@@ -276,7 +276,7 @@ MARKED = {
         *("ask-and-tell", "callbacks", "checkpoint", "dask", "keras-tuner", "known", "models"),
         *("optimize", "oracle", "predict", "program", "scikit-learn", "tuners", "wandb-agent"),
     },
-    "sh": {"compare", "main job", "rows", "sweep", "tests", "trackers", "wandb"},
+    "sh": {"compare", "main job", "rows", "sweep", "table", "tests", "trackers", "wandb"},
     "bash": {"slurm"},
 }
 #: Language -> how many blocks without a marker run above.

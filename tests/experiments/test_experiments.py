@@ -10,8 +10,10 @@ import pandas as pd
 import pytest
 from ray_cluster import only_cluster
 from scripts import EXPERIMENTS, rows, run
+from table_spaces import CHOSEN, SPACES
 
 from hpsearch.search.prior import Study
+from hpsearch.spec.table import with_default_search
 
 pytestmark = pytest.mark.slow
 
@@ -46,13 +48,6 @@ def test_kerastuners_programs(tmp_path):
     assert (found["same configs"], found["trainer"]) == ("yes", "native")
     assert found["times"] > 0
     assert 0 <= found["a config's scores apart by"] < 0.5
-
-
-def test_the_limit_of_the_cores(tmp_path):
-    run("two_cores.py", "LSTM", "--smoke", "--runs", "1", out=tmp_path, fresh=True)
-    (found,) = rows("two_cores", tmp_path, about="runs of each: 1")
-    assert (found["search"], found["trials"], found["epochs"]) == ("LSTM", 2, 2)
-    assert 0 < found["training, s"] <= found["search, s"]
 
 
 def test_the_settings_of_peers(tmp_path):
@@ -156,6 +151,20 @@ def test_comparisons_of_real_trainings(tmp_path):
     assert [row["with interval"] for row in null] == [0, 1] * 2
     assert all(row["winner"] == 0 for row in null if row["seeds"] == 1)
     assert len(parts["Searches that learn"]) == 4
+
+
+def test_spaces_for_a_table_are_compared(tmp_path):
+    tables = ["--tables", "made_quantiles", "diabetes"]
+    small = ["--trials", 2, "--epochs", 2, "--done", tmp_path / "done"]
+    run("table_spaces.py", "--spaces", CHOSEN, *tables, *small, out=tmp_path)
+    of_tables = rows("table_spaces", tmp_path, about="after 2 trials of 2 epochs at most")
+    assert [row[""] for row in of_tables[:2]] == tables[1:]
+    assert all(row[CHOSEN] <= 1 for row in of_tables[:2])
+    assert len((tmp_path / "done").read_text().splitlines()) == 8
+
+
+def test_the_default_search_is_the_chosen_space():
+    assert with_default_search({}, rows=1_000)["parameters"] == SPACES[CHOSEN]
 
 
 def test_operations_are_those_of_the_matrix_products():

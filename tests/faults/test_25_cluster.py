@@ -21,7 +21,7 @@ parameters:
   hidden_layers: [1, 2]
   units: [64, 96, 128, 192]
   optimizer: [adam, momentum]
-  epochs: [500]
+  epochs: [300]
 execution: {workers: 2}
 """
 #: Far beyond what a driver waits for a head.

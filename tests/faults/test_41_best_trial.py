@@ -12,7 +12,6 @@ import pandas as pd
 import pytest
 from commands import environment
 from commands import hpsearch as command
-from marks import slow
 from small_sweeps import run_on_table
 
 import hpsearch
@@ -50,7 +49,8 @@ def extended(home: Path, place: Path, signal: str) -> hpsearch.Results:
     return results
 
 
-@pytest.mark.parametrize("signal", ["SIGKILL", slow("SIGINT")])
+@pytest.mark.slow
+@pytest.mark.parametrize("signal", ["SIGKILL", "SIGINT"])
 def test_answers_come_from_the_best_trial(home, tmp_path, signal):
     """Of an extension that was interrupted, and where another trial's model took its place."""
     results = extended(home, tmp_path / "extended", signal)

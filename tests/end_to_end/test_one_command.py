@@ -1,0 +1,186 @@
+"""A table and the column to predict are enough: for `hpsearch run`, and for `hpsearch.tune`."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from commands import hpsearch as command
+from readme import block
+from sklearn.datasets import load_wine
+
+import hpsearch
+from hpsearch.errors import InputError
+from hpsearch.spec.table import table_sweep, with_default_search
+
+
+@pytest.fixture
+def houses(tmp_path):
+    """A table of 80 houses, as `houses.csv` too."""
+    draw = np.random.default_rng(0)
+    rooms = draw.integers(1, 9, 80)
+    table = pd.DataFrame({"rooms": rooms, "town": draw.choice(["Ulm", "Bonn"], 80)})
+    table["price"] = (rooms + draw.normal(0, 0.1, 80)).round(3)
+    table.to_csv(tmp_path / "houses.csv", index=False)
+    return table
+
+
+_COMPARED = ["trial", "config", "units", "activation", "layer_type", "score"]
+
+
+def test_the_command_and_tune_search_alike_and_the_sweep_that_is_left_goes_on(houses, tmp_path):
+    command("run", "--csv", "houses.csv", "--target", "price", "--set", "budget.trials=5",
+            "--workers", 1, cwd=tmp_path)  # fmt: skip
+    left = tmp_path / "experiments" / "houses"
+    rows = pd.read_csv(left / "results.csv")
+    assert (rows["status"] == "completed").all()
+    assert rows["metric"].unique().tolist() == ["val_loss:minimize:best"]
+    tuned = hpsearch.tune(houses, target="price", trials=5, workers=1, verbose=0)
+    pd.testing.assert_frame_equal(tuned.table[_COMPARED], rows[_COMPARED], check_dtype=False)
+    assert tuned.sweep.space.parameters == hpsearch.load(left).sweep.space.parameters
+    command("run", left / "sweep.yaml", "--set", "budget.trials=7", "--workers", 1, cwd=tmp_path)
+    more = pd.read_csv(left / "results.csv")
+    assert len(more) == 7
+    pd.testing.assert_frame_equal(more.head(5), rows)
+
+
+def test_the_readme_s_command_runs(houses, tmp_path):
+    words = block("table", "sh").replace("2m", "1s").split()
+    command(*words[1:], cwd=tmp_path)
+    assert (tmp_path / "experiments" / "houses" / "best.keras").exists()
+
+
+def test_classes_are_searched_by_the_same_file():
+    x, y = load_wine(return_X_y=True)
+    results = hpsearch.tune(x, y, metric="val_accuracy", trials=3, workers=1, verbose=0)
+    assert results.table["metric"].unique().tolist() == ["val_accuracy:maximize:best"]
+    assert results.best["score"] > 0.9
+
+
+def test_time_or_trials_end_it_as_they_are_given(houses):
+    def budget_of(**given):
+        return table_sweep(Path("houses.csv"), "price", **given).budget.raw()
+
+    assert budget_of().keys() == {"trials", "min_delta"}
+    assert budget_of(time="2m") == {"time": 120, "min_delta": 0}
+    assert budget_of(time="120") == {"time": 120, "min_delta": 0}
+    assert budget_of(time="2m", overrides=["budget.time=9s"])["time"] == 120
+    assert with_default_search({"budget": {"score": 0.9}}, 80)["budget"] == {
+        "trials": 60, "score": 0.9,
+    }  # fmt: skip
+    assert budget_of(overrides=["budget.trials=9"])["trials"] == 9
+    sweep = table_sweep(Path("no:1/Häuser 2.csv"), "no")
+    assert (sweep.name, sweep.data.target) == ("H-user-2", "no")
+
+
+@pytest.mark.parametrize(
+    ("rows", "epochs", "patience", "batch"),
+    [(0, 100, 15, 32), (20_000, 100, 15, 32), (40_000, 50, 7, 128), (10**9, 5, 3, 128)],
+)
+def test_a_training_on_a_large_table_has_fewer_and_larger_steps(rows, epochs, patience, batch):
+    search = with_default_search({}, rows)
+    assert search["parameters"]["epochs"] == epochs
+    assert search["early_stopping"]["patience"] == patience
+    assert search["parameters"]["batch_size"][0] == batch
+
+
+def test_the_rows_of_a_file_are_counted(tmp_path):
+    rows = b'1,"two\nlines"\n' * 40_000
+    files = {
+        "plain": b"a,b\n" + rows,
+        "exact": b"a,b\n" + b"1,2\n" * 20_000,
+        "packed": gzip.compress(b"a,b\n" + rows),
+        "torn": gzip.compress(b"a,b\n" + rows)[:40],
+        "one_line": b"1" * 3_000_000,
+    }
+    for name, content in files.items():
+        (tmp_path / f"{name}.csv").write_bytes(content)
+    os.mkfifo(tmp_path / "fifo.csv")
+    counts = {
+        name: table_sweep(tmp_path / f"{name}.csv", "b").first["epochs"]
+        for name in (*files, "fifo", "missing")
+    }
+    assert counts == {
+        "plain": 50, "exact": 100, "packed": 50, "torn": 100, "one_line": 100, "fifo": 100,
+        "missing": 100,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["yes", "1", "null", "a=b", "a: b", "😀 mood", "\udcff", "💰"])
+def test_a_target_may_have_any_name(name):
+    assert table_sweep(Path(f"{name}.csv"), name).data.target == name
+
+
+@pytest.mark.parametrize(
+    ("setting", "metric"),
+    [
+        ("metric=val_accuracy", {"name": "val_accuracy", "goal": "maximize", "epoch": "best"}),
+        ("metric.name=val_accuracy", {"name": "val_accuracy", "goal": "maximize", "epoch": "best"}),
+        ("metric.epoch=last", {"name": "val_loss", "goal": "minimize", "epoch": "last"}),
+    ],
+)
+def test_a_metric_is_scored_at_its_best_epoch_in_its_own_direction(setting, metric):
+    sweep = table_sweep(Path("houses.csv"), "price", [setting])
+    assert sweep.raw()["metric"] == metric
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("", "give a sweep file, or a table and the column to predict"),
+        ("sweep.yaml --csv houses.csv --target price", "give a sweep file, or a table"),
+        ("sweep.yaml --target price", "give a sweep file, or a table"),
+        ("--csv houses.csv", "--csv houses.csv --target price"),
+        ("--csv houses.csv --target prize", "did you mean 'price'?"),
+        ("--csv house.csv --target price", "house.csv; did you mean 'houses.csv'?"),
+        ("--csv houses.csv --target price --time soon", "budget.time: must be"),
+        ("--csv houses.csv --target price --task both", "data.task: unknown task"),
+        ("--csv houses.csv --target rooms --set data.csv=5", "data.csv: must be"),
+        ("--csv houses.csv --target price --set parameters.unit=5", "did you mean 'units'?"),
+    ],
+)  # fmt: skip
+def test_mistakes_of_the_command(houses, tmp_path, words, said):
+    done = command("run", *words.split(), cwd=tmp_path, code=2)
+    assert said in done.stderr
+    # The file's first line has the names of the columns; no other one is to blame.
+    assert not re.search(r"\.csv:(?!1: target)\d", done.stderr)
+    assert not [*tmp_path.glob("experiments/*/results.csv")]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"target": "prize"}, "did you mean 'price'?"),
+        ({"target": ["price"]}, "x has no column ['price']"),
+        ({"target": "price", "y": [1]}, "y, target: only one of them"),
+        ({"y": 5}, "y"),
+        ({"y": (value for value in [1])}, "y"),
+        ({"target": "price", "x": [[1]]}, "x is no pandas frame but a list"),
+        ({"target": "price", "configs": [{"units": 4}]}, "parameters: is missing"),
+    ],
+)
+def test_mistakes_of_tune(houses, given, said):
+    with pytest.raises(InputError, match=re.escape(said)):
+        hpsearch.tune(**{"x": houses, "verbose": 0} | given)
+
+
+def test_columns_are_named_by_their_text_and_must_be_one(houses):
+    twice = pd.concat([houses, houses["price"]], axis=1)
+    with pytest.raises(InputError, match="x has 2 columns 'price'"):
+        hpsearch.tune(twice, target="price", verbose=0)
+    numbered = pd.DataFrame(np.random.default_rng(0).random((40, 3)))
+    results = hpsearch.tune(numbered, target="2", trials=1, workers=1, verbose=0)
+    assert results.table["status"].tolist() == ["completed"]
+
+
+def test_time_of_a_sweep_file(tmp_path):
+    (tmp_path / "sweep.yaml").write_text(
+        "data: {dataset: wine}\nmethod: random\nparameters: {units: {min: 2, max: 90}, epochs: 1}\n"
+    )
+    command("run", "sweep.yaml", "--time", "1s", cwd=tmp_path)
+    assert len(pd.read_csv(tmp_path / "experiments" / "sweep" / "results.csv")) > 0
