@@ -166,8 +166,12 @@ def _of_dialect(spec: DataSpec, dialect: Dialect) -> DataSpec:
 
 
 def _labelled(targets: pd.Series[Any], spec: DataSpec) -> npt.NDArray[np.intp]:
-    """Return the rows that have a target."""
+    """Return the rows that have a target; among numbers alone, `NA` and the like is none."""
     missing = targets.isin(["", *spec.missing]).to_numpy(bool)
+    words = targets.isin([*MISSING]).to_numpy(bool)
+    others = targets[~(missing | words)].to_numpy(dtype=object)
+    if words.any() and not np.isnan(parse_numbers(others, spec.decimal)).any():
+        missing = missing | words
     if spec.missing:
         numbers = parse_numbers(targets.to_numpy(dtype=object), spec.decimal)
         missing = missing | is_missing(numbers, spec.missing)

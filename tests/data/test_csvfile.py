@@ -190,6 +190,22 @@ def test_rows_without_a_target_are_left_out_and_counted(csv_file):
         load(csv=csv_file(text.replace("4,r,u", "bad,r,u", 1)), target="y")
 
 
+@pytest.mark.parametrize("word", ["NA", "nan", "NULL"])
+def test_where_targets_are_numbers_a_word_for_missing_is_no_target(csv_file, word):
+    lines = [f"{row},{word if row in (3, 9) else row + 0.5}\n" for row in range(30)]
+    dataset = load(csv=csv_file("x,y\n" + "".join(lines)), target="y")
+    assert len(dataset.train) + len(dataset.validation) == 28
+    assert any("2 of 30 rows are left out" in warning for warning in dataset.warnings)
+
+
+def test_where_they_are_texts_the_file_s_author_says_whether_it_is_a_class(csv_file):
+    path = csv_file("x,y\n" + "1,NA\n2,yes\n3,no\n" * 10)
+    with pytest.raises(DataError, match=r"with data: \{missing: \['NA'\]\} such rows"):
+        load(csv=path, target="y")
+    dataset = load(csv=path, target="y", missing=("NA",))
+    assert len(dataset.train) + len(dataset.validation) == 20
+
+
 def test_of_very_many_texts_the_commonest_have_features(csv_file):
     names = [f"w{i}" for i in range(1_500)]
     rows = "".join(f"{name},{i % 2}\n" for i, name in enumerate([*names, *names[700:]] * 2))
