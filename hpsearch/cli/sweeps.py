@@ -22,7 +22,7 @@ from hpsearch.spec.table import table_sweep
 
 def run(
     sweep: Annotated[
-        Path | None, typer.Argument(metavar="[SWEEP]", help="The sweep file (YAML).")
+        Path | None, typer.Argument(metavar="SWEEP", help="The sweep file (YAML).")
     ] = None,
     *,
     csv: Annotated[

@@ -172,13 +172,15 @@ class EngineSearch:
             RuntimeError: No trial completed, or too many failed one after another.
         """
         oracle = self.tuner.oracle
-        if oracle.max_trials and len(oracle.end_order) >= oracle.max_trials:
+        # Where processes share the trials, an OracleClient has few of an oracle's attributes.
+        ended = () if _is_shared() else oracle.end_order
+        if oracle.max_trials and len(ended) >= oracle.max_trials:
             # KerasTuner would do nothing, whatever the arguments are.
             return True
         try:
             self._run(self._request(args, kwargs))
         except NotOnEngine as reason:
-            if oracle.verbose:
+            if getattr(oracle, "verbose", True):
                 print(f"hpsearch: the trials run in this process, one by one: {reason}")
             return False
         return True

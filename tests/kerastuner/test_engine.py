@@ -504,6 +504,18 @@ def test_processes_that_share_trials_run_kerastuners_loop(monkeypatch, search):
         tuner._hpsearch._request((X, Y), {})
 
 
+def test_a_worker_of_a_shared_search_has_a_client_in_place_of_the_oracle(monkeypatch, search):
+    class Client:
+        """Of an oracle's attributes it has what KerasTuner's OracleClient passes on."""
+
+        max_trials = 1
+
+    tuner = kt.RandomSearch(build, objective="val_loss", max_trials=1, **WHERE)
+    monkeypatch.setenv("KERASTUNER_ORACLE_IP", "127.0.0.1")
+    monkeypatch.setattr(tuner, "oracle", Client())
+    assert not tuner._hpsearch.run((X, Y), {})
+
+
 def test_a_global_precision_that_workers_lack_is_said(search, capsys):
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
