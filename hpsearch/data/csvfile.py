@@ -166,7 +166,7 @@ def _of_dialect(spec: DataSpec, dialect: Dialect) -> DataSpec:
 
 
 def _labelled(targets: pd.Series[Any], spec: DataSpec) -> npt.NDArray[np.intp]:
-    """Return the rows that have a target; among numbers alone, `NA` and the like is none."""
+    """Return the rows with a target; `NA` and the like are missing if all others are numbers."""
     missing = targets.isin(["", *spec.missing]).to_numpy(bool)
     words = targets.isin([*MISSING]).to_numpy(bool)
     others = targets[~(missing | words)].to_numpy(dtype=object)

@@ -208,11 +208,12 @@ def _require_values(part: RawPart, *, numbers: bool) -> None:
     if bad.any():
         row = int(np.argwhere(bad)[0][0])
         target = str(part.y[row])
-        is_word = target != "" and target in MISSING
-        hint = f"; with data: {{missing: [{target!r}]}} such rows of a CSV file are left out"
+        hint = ""
+        if target and target in MISSING:
+            hint = f"; with data: {{missing: [{target!r}]}} such rows of a CSV file are left out"
         raise DataError(
             f"{part.place(row)}: the target {target!r} is missing or not a finite number "
-            f"({int(bad.sum())} such); repair or remove the row{hint if is_word else ''}"
+            f"({int(bad.sum())} such); repair or remove the row{hint}"
         )
 
 

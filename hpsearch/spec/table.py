@@ -1,4 +1,4 @@
-"""What is tried on a table when nobody says what to try."""
+"""The default search for a table, of which only the column to predict is given."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from hpsearch.spec.sweep import AnySweep, apply_overrides, sweep_from_mapping
 from hpsearch.spec.yaml import Document, read_yaml
 
 _SEARCH: Final = Path(__file__).with_name("table.yaml")
-#: Rows times epochs of a training, but for the least number of epochs: a search of minutes is to
-#: have several trainings.
+#: Rows times epochs of a training of more than the least number of epochs, so that a search of
+#: minutes has several trainings.
 _MOST_ROWS: Final = 2_000_000
 _LEAST_EPOCHS: Final = 5
 _LEAST_PATIENCE: Final = 3
@@ -76,7 +76,7 @@ def table_sweep(
             return sweep_from_mapping(_of_best_epoch(document.data), Path.cwd())
         except SweepFileError as error:
             problems = error.problems
-    # The lines of these problems would be of a file that nobody wrote.
+    # Line numbers would lead nowhere: the user has written no sweep file.
     lines = [f"{problem.path}: {problem.message}".removeprefix(": ") for problem in problems]
     raise InputError("\n".join(lines))
 
